@@ -1,0 +1,23 @@
+//! The rules of signoff: context hashing, signatures, state transitions.
+//!
+//! Everything that decides trust is here, and nothing here sees a clock, a random number, a file or
+//! a socket: time and names are arguments. The crate builds as an ordinary library for tests, and
+//! as the core module of the verifier component, where [`wire`] and the typed interfaces of `wit/`
+//! are its only doors.
+
+#[cfg(target_arch = "wasm32")]
+mod component;
+pub mod context;
+pub mod describe;
+#[cfg(target_arch = "wasm32")]
+mod heap;
+pub mod key;
+pub mod lifecycle;
+pub mod limits;
+pub mod name;
+pub mod record;
+pub mod rejection;
+pub mod signature;
+pub mod statement;
+pub mod time;
+pub mod wire;

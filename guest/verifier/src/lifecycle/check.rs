@@ -1,0 +1,134 @@
+//! `check`: whether an executor may go ahead; and `recognize`, whether a signature is a ballot's.
+
+use super::Summary;
+use super::event::Attempt;
+use super::open::invalid;
+use super::state::{Approved, Proven, verify_ballot};
+use crate::context;
+use crate::key::{KeyEntry, Keyring};
+use crate::name::Identifier;
+use crate::record::{Record, to_json};
+use crate::rejection::{Code, Rejection};
+use crate::signature::{Accepted, Signature};
+use crate::time::UnixSeconds;
+
+/// Whether an executor may go ahead now; see `lifecycle.check` in `wit/` for shapes and rejections.
+pub fn check(
+    approval: Option<&str>,
+    attempt: &str,
+    context: Option<&str>,
+    plan: Option<&str>,
+    keys: &[KeyEntry],
+    accept: &[String],
+    now: u64,
+) -> Result<Summary, Rejection> {
+    let attempt = Attempt::read(attempt)?;
+    let keys = Keyring::read(keys)?;
+    let accepted = Accepted::read(accept)?;
+    let now = UnixSeconds::new(now)?;
+    let approved = Approved::to_use(Record::read(approval)?, now)?;
+    if let Some(signature) = &attempt.signature {
+        stored(&approved.0, signature, &accepted)?;
+    }
+    let proven = approved.prove(&keys, &accepted)?;
+    proven.matches_names(attempt.agent.as_ref(), attempt.action.as_ref())?;
+    if let Some(context) = context {
+        proven.matches_context(context)?;
+    }
+    if plan.is_some() {
+        proven.matches_plan(plan)?;
+    }
+    Ok(Summary::at(&proven.0, now))
+}
+
+/// Whether a signature is a stored ballot's and verifies; see `lifecycle.recognize` in `wit/`.
+pub fn recognize(
+    approval: Option<&str>,
+    signature: &str,
+    keys: &[KeyEntry],
+    accept: &[String],
+) -> Result<String, Rejection> {
+    let keys = Keyring::read(keys)?;
+    let accepted = Accepted::read(accept)?;
+    let record = Record::read(approval)?;
+    let index = stored(&record, signature, &accepted)?;
+    verify_ballot(&record, index, &keys, &accepted)?;
+    to_json(&record.ballots.get(index))
+}
+
+impl Proven {
+    /// Rejections: 1. `agent-mismatch` 2. `action-mismatch`
+    pub(super) fn matches_names(
+        &self,
+        agent: Option<&Identifier>,
+        action: Option<&Identifier>,
+    ) -> Result<(), Rejection> {
+        let pairs = [
+            (Code::AgentMismatch, "agent", agent, &self.0.agent),
+            (Code::ActionMismatch, "action", action, &self.0.action),
+        ];
+        for (code, field, attempted, approved) in pairs {
+            if let Some(attempted) = attempted.filter(|name| name.as_str() != approved) {
+                return Err(Rejection::new(
+                    code,
+                    format!("{field} `{attempted}` was not approved, `{approved}` was"),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Rejections: 1. `context-invalid` 2. `context-mismatch`
+    pub(super) fn matches_context(&self, context: &str) -> Result<(), Rejection> {
+        let digest = context::digest(context).map_err(|e| invalid("context", &e))?;
+        if digest != self.0.context_hash {
+            return Err(Rejection::new(
+                Code::ContextMismatch,
+                format!(
+                    "context digest {digest} was not approved, {} was",
+                    self.0.context_hash
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Rejections: 1. `context-invalid` 2. `plan-mismatch`
+    pub(super) fn matches_plan(&self, plan: Option<&str>) -> Result<(), Rejection> {
+        let digest = plan
+            .map(|plan| context::digest(plan).map_err(|e| invalid("plan", &e)))
+            .transpose()?;
+        if digest != self.0.plan_hash {
+            let name = |digest: &Option<String>| match digest {
+                Some(digest) => format!("plan digest {digest}"),
+                None => "no plan".to_owned(),
+            };
+            return Err(Rejection::new(
+                Code::PlanMismatch,
+                format!(
+                    "{} was not approved, {} was",
+                    name(&digest),
+                    name(&self.0.plan_hash)
+                ),
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// The stored ballot that has this signature.
+///
+/// Rejections: 1. `signature-malformed` 2. `signature-invalid`
+fn stored(record: &Record, signature: &str, accepted: &Accepted) -> Result<usize, Rejection> {
+    Signature::read(signature, accepted)?;
+    record
+        .ballots
+        .iter()
+        .position(|ballot| ballot.signature == signature)
+        .ok_or_else(|| {
+            Rejection::new(
+                Code::SignatureInvalid,
+                "the signature is not that of a ballot of this approval",
+            )
+        })
+}

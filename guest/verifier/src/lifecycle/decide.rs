@@ -1,0 +1,117 @@
+//! `decide`: one approver's ballot; and `state`, what that ballot signs.
+
+use super::Transition;
+use super::entry::Entry;
+use super::event::Ballot;
+use super::state::{Pending, is_requester};
+use crate::key::{KeyEntry, Keyring};
+use crate::record::{self, Record, Status};
+use crate::rejection::{Code, Rejection};
+use crate::signature::{Accepted, SignatureValid, verify};
+use crate::statement::{Decision, Statement, StatementText};
+use crate::time::UnixSeconds;
+
+/// Takes one ballot; see `lifecycle.decide` in `wit/` for shapes and rejections.
+pub fn decide(
+    approval: Option<&str>,
+    ballot: &str,
+    keys: &[KeyEntry],
+    accept: &[String],
+    now: u64,
+) -> Result<Transition, Rejection> {
+    let ballot = Ballot::read(ballot)?;
+    let keys = Keyring::read(keys)?;
+    let accepted = Accepted::read(accept)?;
+    let now = UnixSeconds::new(now)?;
+    let pending = Pending::to_decide(Record::read(approval)?, now)?;
+    pending.admit(&ballot)?;
+    let statement = Statement::read(&pending.0.statement(
+        &ballot.decision.to_string(),
+        ballot.approver.as_str(),
+        "",
+        ballot.comment.as_ref().map_or("", |comment| comment.as_str()),
+    ))?;
+    let accepted = accepted.under(&pending.0.requirement);
+    let proof = verify(&statement, &ballot.signature, &keys, &accepted)?;
+    pending.count(&ballot, &proof, now)
+}
+
+/// The statement that a decision signs; see `lifecycle.state` in `wit/`.
+pub fn state(
+    approval: Option<&str>,
+    decision: &str,
+    approver: &str,
+    key_id: &str,
+    comment: &str,
+) -> Result<StatementText, Rejection> {
+    let record = Record::read(approval)?;
+    let text = record.statement(decision, approver, key_id, comment);
+    Statement::read(&text)?;
+    Ok(text)
+}
+
+impl Pending {
+    /// Who may vote.
+    ///
+    /// Rejections: 1. `self-approval` 2. `approver-not-allowed` 3. `already-voted`
+    fn admit(&self, ballot: &Ballot<'_>) -> Result<(), Rejection> {
+        let approver = ballot.approver.as_str();
+        if is_requester(&self.0, approver) {
+            return Err(Rejection::new(
+                Code::SelfApproval,
+                format!("`{approver}` requested this approval and cannot decide it"),
+            ));
+        }
+        if approver.starts_with("agent:") {
+            return Err(Rejection::new(
+                Code::ApproverNotAllowed,
+                format!("`{approver}` is an agent and cannot decide"),
+            ));
+        }
+        if self.0.ballots.iter().any(|cast| cast.approver == approver) {
+            return Err(Rejection::new(
+                Code::AlreadyVoted,
+                format!("`{approver}` has already voted"),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Stores a ballot. Only a verified signature gets here.
+    fn count(
+        self,
+        ballot: &Ballot<'_>,
+        proof: &SignatureValid,
+        now: UnixSeconds,
+    ) -> Result<Transition, Rejection> {
+        let mut record = self.0;
+        record.ballots.push(record::Ballot {
+            decision: ballot.decision,
+            approver: ballot.approver.to_string(),
+            comment: ballot.comment.as_ref().map(ToString::to_string),
+            signature: ballot.signature.clone().into_owned(),
+            profile: proof.profile(),
+            key_id: proof.key_id().to_string(),
+            cast_at: now,
+        });
+        record.status = match ballot.decision {
+            Decision::Rejected => Status::Rejected,
+            Decision::Approved if record.ballots.len() >= record.requirement.threshold as usize => {
+                Status::Approved
+            }
+            Decision::Approved => Status::Pending,
+        };
+        if record.status != Status::Pending {
+            record.decided_at = Some(now);
+        }
+        let entry = Entry {
+            actor: Some(ballot.approver.as_str()),
+            from: Some(Status::Pending),
+            decision: Some(ballot.decision),
+            profile: Some(proof.profile()),
+            key_id: Some(proof.key_id().as_str()),
+            ..Entry::new("approval_decided", &record, now)
+        };
+        Transition::new(&record, &entry)
+    }
+}

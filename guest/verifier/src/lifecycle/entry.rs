@@ -1,0 +1,72 @@
+//! Audit entries: ids, digests, actors and codes; never a context, reason, comment or detail.
+
+use serde::Serialize;
+
+use crate::record::{Outcome, Record, Status, to_json};
+use crate::rejection::Rejection;
+use crate::statement::{Decision, Profile};
+use crate::time::UnixSeconds;
+
+/// One audit entry, `format: 1`. What does not belong to its event is left out.
+#[derive(Serialize)]
+pub(super) struct Entry<'a> {
+    pub(super) format: u32,
+    pub(super) event: &'static str,
+    pub(super) at: UnixSeconds,
+    pub(super) approval_id: &'a str,
+    pub(super) agent: &'a str,
+    pub(super) action: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) actor: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) from: Option<Status>,
+    pub(super) to: Status,
+    pub(super) context_hash: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) plan_hash: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) decision: Option<Decision>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) profile: Option<Profile>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) key_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) expires_at: Option<UnixSeconds>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) execution_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) outcome: Option<Outcome>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) late: Option<bool>,
+}
+
+impl<'a> Entry<'a> {
+    /// The entry of an event that led to `record`.
+    pub(super) fn new(event: &'static str, record: &'a Record, at: UnixSeconds) -> Self {
+        Self {
+            format: 1,
+            event,
+            at,
+            approval_id: &record.id,
+            agent: &record.agent,
+            action: &record.action,
+            actor: None,
+            from: None,
+            to: record.status,
+            context_hash: &record.context_hash,
+            plan_hash: record.plan_hash.as_deref(),
+            decision: None,
+            profile: None,
+            key_id: None,
+            expires_at: None,
+            execution_id: None,
+            outcome: None,
+            late: None,
+        }
+    }
+
+    /// The entry as text.
+    pub(super) fn write(&self) -> Result<String, Rejection> {
+        to_json(self)
+    }
+}

@@ -1,0 +1,59 @@
+//! `extend`: more time, while nobody has signed.
+
+use super::Transition;
+use super::entry::Entry;
+use super::event::Extension;
+use super::state::Pending;
+use crate::limits::TTL_SECONDS_MAX;
+use crate::record::{Record, Status};
+use crate::rejection::{Code, Rejection};
+use crate::time::UnixSeconds;
+
+/// Moves the expiry later; see `lifecycle.extend` in `wit/` for shapes and rejections.
+pub fn extend(approval: Option<&str>, extension: &str, now: u64) -> Result<Transition, Rejection> {
+    let Extension { seconds, actor } = Extension::read(extension)?;
+    let now = UnixSeconds::new(now)?;
+    let record = Record::read(approval)?;
+    let requester = actor.subject.as_str() == record.requested_by;
+    if requester || !(actor.admin || actor.approver) {
+        return Err(Rejection::new(
+            Code::Forbidden,
+            "only an approver or an admin who is not the requester extends an approval",
+        ));
+    }
+    let mut record = Pending::to_extend(record, now)?.0;
+    record.expires_at = later(&record, now.plus(seconds)?)?;
+    let entry = Entry {
+        actor: Some(actor.subject.as_str()),
+        from: Some(Status::Pending),
+        expires_at: Some(record.expires_at),
+        ..Entry::new("approval_extended", &record, now)
+    };
+    Transition::new(&record, &entry)
+}
+
+/// Rejections: 1. `already-voted` 2. `request-invalid` 3. `limit-exceeded`
+fn later(record: &Record, expires_at: UnixSeconds) -> Result<UnixSeconds, Rejection> {
+    if !record.ballots.is_empty() {
+        return Err(Rejection::new(
+            Code::AlreadyVoted,
+            "a ballot is stored, and it signs the expiry",
+        ));
+    }
+    if expires_at <= record.expires_at {
+        return Err(Rejection::request(format!(
+            "{} is not later than the expiry, {}",
+            expires_at.rfc3339(),
+            record.expires_at.rfc3339()
+        )));
+    }
+    let latest = record.requested_at.plus(TTL_SECONDS_MAX)?;
+    if expires_at > latest {
+        return Err(Rejection::limit(format!(
+            "{} is past the longest time to live, which ends {}",
+            expires_at.rfc3339(),
+            latest.rfc3339()
+        )));
+    }
+    Ok(expires_at)
+}

@@ -1,0 +1,106 @@
+//! State transitions: pure functions of the record, an event, the keys and the time.
+//!
+//! One file an operation; `state.rs` has the states that an operation can start from, `event.rs`
+//! what callers send, `entry.rs` what the audit log keeps, `view.rs` what a person may see. The
+//! table of operations and statuses, and the order of every rejection, is in `wit/lifecycle.wit`.
+
+mod check;
+mod claim;
+mod decide;
+mod entry;
+mod event;
+mod expire;
+mod extend;
+mod open;
+mod settle;
+mod state;
+mod view;
+mod withdraw;
+
+pub use check::{check, recognize};
+pub use claim::claim;
+pub use decide::{decide, state};
+pub use expire::expire;
+pub use extend::extend;
+pub use open::open;
+pub use settle::settle;
+pub use view::show;
+pub use withdraw::withdraw;
+
+use serde::Serialize;
+
+use crate::record::Record;
+use crate::rejection::Rejection;
+use crate::time::UnixSeconds;
+
+/// A change to keep: the new record, its summary, and the audit entry that tells of it.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs, reason = "the fields of `transition` in wit/lifecycle.wit")]
+pub struct Transition {
+    pub record: String,
+    pub summary: Summary,
+    pub entry: String,
+}
+
+/// What a store indexes. Times are unix seconds.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs, reason = "the fields of `summary` in wit/lifecycle.wit")]
+pub struct Summary {
+    pub id: String,
+    pub status: &'static str,
+    pub agent: String,
+    pub action: String,
+    pub requested_at: u64,
+    pub expires_at: u64,
+    pub due_at: Option<u64>,
+}
+
+/// A new approval, with the canonical texts that its record holds the digests of.
+#[derive(Debug)]
+#[allow(missing_docs, reason = "the fields of `opened` in wit/lifecycle.wit")]
+pub struct Opened {
+    pub transition: Transition,
+    pub context: String,
+    pub plan: Option<String>,
+}
+
+/// What a person may see of a record, as JSON.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs, reason = "the fields of `view` in wit/lifecycle.wit")]
+pub struct View {
+    pub view: String,
+    pub summary: Summary,
+}
+
+impl Transition {
+    fn new(record: &Record, entry: &entry::Entry<'_>) -> Result<Self, Rejection> {
+        Ok(Self {
+            record: record.write()?,
+            summary: Summary::of(record),
+            entry: entry.write()?,
+        })
+    }
+}
+
+impl Summary {
+    /// The summary to store.
+    fn of(record: &Record) -> Self {
+        Self {
+            id: record.id.clone(),
+            status: record.status.as_str(),
+            agent: record.agent.clone(),
+            action: record.action.clone(),
+            requested_at: record.requested_at.seconds(),
+            expires_at: record.expires_at.seconds(),
+            due_at: record.due_at().map(UnixSeconds::seconds),
+        }
+    }
+
+    /// The summary to show: with the effective status.
+    fn at(record: &Record, now: UnixSeconds) -> Self {
+        Self {
+            status: record.status_at(now).as_str(),
+            ..Self::of(record)
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! `open`: a request becomes a pending approval.
+
+use super::entry::Entry;
+use super::event::Request;
+use super::{Opened, Transition};
+use crate::context::{self, Invalid};
+use crate::record::{FORMAT, Record, Requirement, Status};
+use crate::rejection::{Code, Rejection};
+use crate::signature::Accepted;
+use crate::time::UnixSeconds;
+
+/// Makes a pending approval; see `lifecycle.open` in `wit/` for shapes and rejections.
+pub fn open(
+    request: &str,
+    context: &str,
+    plan: Option<&str>,
+    accept: &[String],
+    now: u64,
+) -> Result<Opened, Rejection> {
+    let request = Request::read(request)?;
+    let accepted = Accepted::read(accept)?;
+    let now = UnixSeconds::new(now)?;
+    can_be_met(&request.requirement, &accepted)?;
+    let (context, context_hash) = canonical("context", context)?;
+    let (plan, plan_hash) = plan.map(|plan| canonical("plan", plan)).transpose()?.unzip();
+    let record = Record {
+        format: FORMAT,
+        id: request.id.to_string(),
+        audience: request.audience.to_string(),
+        status: Status::Pending,
+        agent: request.agent.to_string(),
+        action: request.action.to_string(),
+        context_hash,
+        plan_hash,
+        reason: request.reason.map(|reason| reason.to_string()),
+        requested_by: request.requested_by.to_string(),
+        requested_at: now,
+        expires_at: now.plus(request.requirement.ttl_seconds)?,
+        requirement: request.requirement,
+        policy: request.policy.map(|policy| policy.to_string()),
+        rule: request.rule.map(|rule| rule.to_string()),
+        ballots: Vec::new(),
+        decided_at: None,
+        executed_at: None,
+        execution: None,
+        withdrawn_at: None,
+        withdrawn_by: None,
+    };
+    let entry = Entry {
+        actor: Some(&record.requested_by),
+        expires_at: Some(record.expires_at),
+        ..Entry::new("approval_requested", &record, now)
+    };
+    Ok(Opened {
+        transition: Transition::new(&record, &entry)?,
+        context,
+        plan,
+    })
+}
+
+/// Rejections: `context-invalid`, with the byte offset.
+pub(super) fn invalid(what: &str, invalid: &Invalid) -> Rejection {
+    Rejection::new(Code::ContextInvalid, format!("{what}: {invalid}"))
+}
+
+fn canonical(what: &str, text: &str) -> Result<(String, String), Rejection> {
+    context::canonicalize_and_digest(text).map_err(|e| invalid(what, &e))
+}
+
+/// An approval that no accepted signature can ever complete is refused at once.
+fn can_be_met(requirement: &Requirement, accepted: &Accepted) -> Result<(), Rejection> {
+    if accepted.under(requirement).is_empty() {
+        return Err(Rejection::request(
+            "v1 signatures count only where threshold is 1 and no group is asked",
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,66 @@
+//! `settle`: how a claimed execution ended.
+
+use super::Transition;
+use super::entry::Entry;
+use super::event::Report;
+use crate::record::{Execution, Outcome, Record};
+use crate::rejection::{Code, Rejection};
+use crate::time::UnixSeconds;
+
+/// Records an outcome; see `lifecycle.settle` in `wit/` for shapes and rejections.
+pub fn settle(
+    approval: Option<&str>,
+    outcome: &str,
+    now: u64,
+) -> Result<Option<Transition>, Rejection> {
+    let report = Report::read(outcome)?;
+    let now = UnixSeconds::new(now)?;
+    let mut record = Record::read(approval)?;
+    let execution = of_report(&mut record, &report)?;
+    if execution.outcome == report.outcome {
+        return Ok(None);
+    }
+    if !matches!(execution.outcome, Outcome::Claimed | Outcome::Unknown) {
+        return Err(Rejection::new(
+            Code::AlreadySettled,
+            format!("the outcome is already `{}`", execution.outcome.as_str()),
+        ));
+    }
+    execution.late = execution.outcome_at(now) == Outcome::Unknown;
+    execution.outcome = report.outcome;
+    execution.detail = report.detail.as_ref().map(ToString::to_string);
+    execution.settled_at = Some(now);
+    let late = execution.late;
+    let entry = Entry {
+        actor: Some(report.actor.subject.as_str()),
+        from: Some(record.status),
+        execution_id: Some(report.execution_id.as_str()),
+        outcome: Some(report.outcome),
+        late: Some(late),
+        ..Entry::new("execution_settled", &record, now)
+    };
+    Transition::new(&record, &entry).map(Some)
+}
+
+/// The execution a report is about.
+///
+/// Rejections: 1. `execution-mismatch` 2. `forbidden`
+fn of_report<'a>(record: &'a mut Record, report: &Report) -> Result<&'a mut Execution, Rejection> {
+    let execution = record
+        .execution
+        .as_mut()
+        .filter(|execution| execution.id == report.execution_id.as_str())
+        .ok_or_else(|| {
+            Rejection::new(
+                Code::ExecutionMismatch,
+                format!("`{}` is not the execution of this approval", report.execution_id),
+            )
+        })?;
+    if !report.actor.admin && report.actor.subject.as_str() != execution.claimed_by {
+        return Err(Rejection::new(
+            Code::Forbidden,
+            "only who claimed the execution, or an admin, reports its outcome",
+        ));
+    }
+    Ok(execution)
+}

@@ -1,0 +1,149 @@
+//! The states an operation can start from. Each is made from a record only where the table in
+//! `wit/lifecycle.wit` says `ok`, so an operation cannot be written for the wrong one.
+
+use crate::record::{Record, Status};
+use crate::rejection::{Code, Rejection};
+use crate::signature::{Accepted, SignatureValid, verify_again};
+use crate::statement::{Decision, Profile, Statement};
+use crate::key::Keyring;
+use crate::name::KeyId;
+use crate::time::UnixSeconds;
+
+/// A record that still awaits ballots.
+pub(super) struct Pending(pub(super) Record);
+
+/// A record that was approved and is not yet consumed.
+pub(super) struct Approved(pub(super) Record);
+
+/// An approved record every ballot of which has just been verified again.
+pub(super) struct Proven(pub(super) Record);
+
+/// A record that nobody has claimed yet.
+pub(super) struct Unclaimed(pub(super) Record);
+
+impl Pending {
+    /// Rejections: `expired`, `already-decided`.
+    pub(super) fn to_decide(record: Record, now: UnixSeconds) -> Result<Self, Rejection> {
+        match record.status_at(now) {
+            Status::Pending => Ok(Self(record)),
+            Status::Expired => Err(expired(&record)),
+            status => Err(already_decided(status)),
+        }
+    }
+
+    /// Rejections: `expired`, `already-executed`, `already-decided`.
+    pub(super) fn to_extend(record: Record, now: UnixSeconds) -> Result<Self, Rejection> {
+        match record.status_at(now) {
+            Status::Executed => Err(already_executed()),
+            _ => Self::to_decide(record, now),
+        }
+    }
+}
+
+impl Approved {
+    /// Rejections: `not-approved`, `expired`, `already-executed`.
+    pub(super) fn to_use(record: Record, now: UnixSeconds) -> Result<Self, Rejection> {
+        match record.status_at(now) {
+            Status::Approved => Ok(Self(record)),
+            Status::Expired => Err(expired(&record)),
+            Status::Executed => Err(already_executed()),
+            status @ (Status::Pending | Status::Rejected | Status::Withdrawn) => {
+                Err(Rejection::new(
+                    Code::NotApproved,
+                    format!("approval is {}, not approved", status.as_str()),
+                ))
+            }
+        }
+    }
+
+    /// Verifies every stored ballot again and counts them anew.
+    ///
+    /// Rejections: as [`verify_again`], then `signature-invalid` where the ballots do not make an
+    /// approval.
+    pub(super) fn prove(self, keys: &Keyring, accepted: &Accepted) -> Result<Proven, Rejection> {
+        let record = self.0;
+        let mut approvers: Vec<&str> = Vec::with_capacity(record.ballots.len());
+        for (index, ballot) in record.ballots.iter().enumerate() {
+            verify_ballot(&record, index, keys, accepted)?;
+            if ballot.decision == Decision::Approved && !is_requester(&record, &ballot.approver) {
+                approvers.push(&ballot.approver);
+            }
+        }
+        approvers.sort_unstable();
+        approvers.dedup();
+        let threshold = record.requirement.threshold as usize;
+        let complete = approvers.len() == record.ballots.len() && approvers.len() >= threshold;
+        if threshold == 0 || !complete {
+            return Err(Rejection::new(
+                Code::SignatureInvalid,
+                format!(
+                    "{} of {threshold} approvals hold in {} stored ballots",
+                    approvers.len(),
+                    record.ballots.len()
+                ),
+            ));
+        }
+        Ok(Proven(record))
+    }
+}
+
+impl Unclaimed {
+    /// Rejections: `expired`, `already-executed`, `already-decided`.
+    pub(super) fn to_withdraw(record: Record, now: UnixSeconds) -> Result<Self, Rejection> {
+        match record.status_at(now) {
+            Status::Pending | Status::Approved => Ok(Self(record)),
+            Status::Expired => Err(expired(&record)),
+            Status::Executed => Err(already_executed()),
+            status @ (Status::Rejected | Status::Withdrawn) => Err(already_decided(status)),
+        }
+    }
+}
+
+/// Verifies one stored ballot with the key that it names.
+///
+/// Rejections: as [`verify_again`]; `signature-invalid` for a ballot that is not there.
+pub(super) fn verify_ballot(
+    record: &Record,
+    index: usize,
+    keys: &Keyring,
+    accepted: &Accepted,
+) -> Result<SignatureValid, Rejection> {
+    let ballot = record
+        .ballots
+        .get(index)
+        .ok_or_else(|| Rejection::new(Code::SignatureInvalid, "no such ballot is stored"))?;
+    let Profile::V1 = ballot.profile;
+    let statement = Statement::read(&record.statement(
+        &ballot.decision.to_string(),
+        &ballot.approver,
+        &ballot.key_id,
+        ballot.comment.as_deref().unwrap_or_default(),
+    ))?;
+    let key_id = KeyId::new(ballot.key_id.as_str())?;
+    let accepted = accepted.under(&record.requirement);
+    verify_again(&statement, &ballot.signature, &key_id, keys, &accepted)
+}
+
+/// Whether a name is the requester's, or that of the agent it asks for: neither ever counts.
+pub(super) fn is_requester(record: &Record, approver: &str) -> bool {
+    approver == record.requested_by
+        || approver.strip_prefix("agent:").unwrap_or(approver) == record.agent
+}
+
+fn expired(record: &Record) -> Rejection {
+    Rejection::new(
+        Code::Expired,
+        format!("approval expired at {}", record.expires_at.rfc3339()),
+    )
+}
+
+fn already_decided(status: Status) -> Rejection {
+    Rejection::new(
+        Code::AlreadyDecided,
+        format!("approval is already {}", status.as_str()),
+    )
+}
+
+fn already_executed() -> Rejection {
+    Rejection::new(Code::AlreadyExecuted, "approval has already been executed")
+}

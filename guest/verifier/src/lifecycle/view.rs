@@ -1,0 +1,85 @@
+//! `show`: what a person may see of an approval, in the runbook's words.
+
+use serde::Serialize;
+
+use super::{Summary, View};
+use crate::record::{Ballot, Execution, Record, Requirement, to_json};
+use crate::rejection::Rejection;
+use crate::statement::Decision;
+use crate::time::UnixSeconds;
+
+/// What a person may see; see `lifecycle.show` in `wit/`.
+pub fn show(approval: Option<&str>, now: u64) -> Result<View, Rejection> {
+    let now = UnixSeconds::new(now)?;
+    let mut record = Record::read(approval)?;
+    if let Some(execution) = &mut record.execution {
+        execution.outcome = execution.outcome_at(now);
+    }
+    Ok(View {
+        view: to_json(&Fields::of(&record, now))?,
+        summary: Summary::at(&record, now),
+    })
+}
+
+/// The fields of a view, in the order of the runbook's answers. What has not happened is null.
+#[derive(Serialize)]
+struct Fields<'a> {
+    id: &'a str,
+    status: &'static str,
+    requested_by: &'a str,
+    requested_at: UnixSeconds,
+    expires_at: UnixSeconds,
+    agent: &'a str,
+    action: &'a str,
+    context_hash: &'a str,
+    plan_hash: Option<&'a str>,
+    reason: Option<&'a str>,
+    requirement: &'a Requirement,
+    decision: Option<Decision>,
+    approver: Option<&'a str>,
+    approved_at: Option<UnixSeconds>,
+    decided_at: Option<UnixSeconds>,
+    comment: Option<&'a str>,
+    signature: Option<&'a str>,
+    ballots: &'a [Ballot],
+    executed_at: Option<UnixSeconds>,
+    execution: Option<&'a Execution>,
+    withdrawn_at: Option<UnixSeconds>,
+    withdrawn_by: Option<&'a str>,
+    policy: Option<&'a str>,
+    rule: Option<&'a str>,
+}
+
+impl<'a> Fields<'a> {
+    fn of(record: &'a Record, now: UnixSeconds) -> Self {
+        // The last ballot is the one that decided.
+        let last = record.decided_at.and_then(|_| record.ballots.last());
+        let approved = last.is_some_and(|ballot| ballot.decision == Decision::Approved);
+        Self {
+            id: &record.id,
+            status: record.status_at(now).as_str(),
+            requested_by: &record.requested_by,
+            requested_at: record.requested_at,
+            expires_at: record.expires_at,
+            agent: &record.agent,
+            action: &record.action,
+            context_hash: &record.context_hash,
+            plan_hash: record.plan_hash.as_deref(),
+            reason: record.reason.as_deref(),
+            requirement: &record.requirement,
+            decision: last.map(|ballot| ballot.decision),
+            approver: last.map(|ballot| ballot.approver.as_str()),
+            approved_at: record.decided_at.filter(|_| approved),
+            decided_at: record.decided_at,
+            comment: last.and_then(|ballot| ballot.comment.as_deref()),
+            signature: last.map(|ballot| ballot.signature.as_str()),
+            ballots: &record.ballots,
+            executed_at: record.executed_at,
+            execution: record.execution.as_ref(),
+            withdrawn_at: record.withdrawn_at,
+            withdrawn_by: record.withdrawn_by.as_deref(),
+            policy: record.policy.as_deref(),
+            rule: record.rule.as_deref(),
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! The sizes, counts and durations that the verifier holds its callers to.
+
+/// Longest agent, action, approver or subject, in bytes.
+pub const IDENTIFIER_BYTES_MAX: usize = 128;
+/// Longest key id, in bytes.
+pub const KEY_ID_BYTES_MAX: usize = 64;
+/// Longest reason, comment or detail, in bytes.
+pub const TEXT_BYTES_MAX: usize = 4 << 10;
+/// Longest time to live: a week.
+pub const TTL_SECONDS_MAX: u64 = 604_800;
+/// Time to live of a request that asks for none (the runbook's hour).
+pub const TTL_SECONDS_DEFAULT: u64 = 3_600;
+/// Longest lease of an execution: a day.
+pub const LEASE_SECONDS_MAX: u64 = 86_400;
+/// Lease of a claim that asks for none.
+pub const LEASE_SECONDS_DEFAULT: u64 = 300;
+/// Most approvers that a requirement can ask for.
+pub const THRESHOLD_MAX: u32 = 16;
+/// Shortest HMAC key: the output length of SHA-256 (RFC 2104, section 3).
+pub const HMAC_KEY_BYTES_MIN: usize = 32;
+/// Longest HMAC key, far above any that helps.
+pub const HMAC_KEY_BYTES_MAX: usize = 4 << 10;
+/// Most keys in one call.
+pub const KEYS_MAX: usize = 4_096;
+/// Longest event (a request, a ballot, a claim, ...), in bytes of JSON.
+pub const EVENT_BYTES_MAX: usize = 64 << 10;
+/// Longest record, in bytes of JSON: 16 ballots with comments escaped to six times their size fit.
+pub const RECORD_BYTES_MAX: usize = 1 << 20;
+/// Longest request on the wire, in bytes: a context and a plan of 1 MiB each, escaped as strings.
+pub const WIRE_BYTES_MAX: usize = 16 << 20;

@@ -1,0 +1,176 @@
+//! Names: identifiers, ids and free texts, checked once at the edge.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+use crate::limits::{IDENTIFIER_BYTES_MAX, KEY_ID_BYTES_MAX, TEXT_BYTES_MAX};
+use crate::rejection::Rejection;
+
+/// An agent, action, approver or subject: `[!-~]{1,128}`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Identifier(String);
+
+impl Identifier {
+    /// Checks a name; `field` is what the message calls it.
+    ///
+    /// Rejections: `request-invalid` if empty or with other characters, `limit-exceeded` if too long.
+    pub fn new(field: &str, text: impl Into<String>) -> Result<Self, Rejection> {
+        let text = text.into();
+        check_length(field, &text, IDENTIFIER_BYTES_MAX)?;
+        if text.is_empty() {
+            return Err(Rejection::request(format!("{field} is empty")));
+        }
+        match text.char_indices().find(|(_, c)| !c.is_ascii_graphic()) {
+            None => Ok(Self(text)),
+            Some((at, found)) => Err(Rejection::request(format!(
+                "{field} must be printable ASCII without spaces; found `{}` at byte {at}",
+                found.escape_unicode()
+            ))),
+        }
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// `appr_` and 26 lower-case characters of a ULID.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApprovalId(String);
+
+impl ApprovalId {
+    /// Checks an approval's id.
+    ///
+    /// Rejections: `request-invalid`.
+    pub fn new(text: impl Into<String>) -> Result<Self, Rejection> {
+        prefixed_ulid("id", "appr_", text.into()).map(Self)
+    }
+
+    /// The id.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// `exec_` and 26 lower-case characters of a ULID.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExecutionId(String);
+
+impl ExecutionId {
+    /// Checks an execution's id.
+    ///
+    /// Rejections: `request-invalid`.
+    pub fn new(text: impl Into<String>) -> Result<Self, Rejection> {
+        prefixed_ulid("execution_id", "exec_", text.into()).map(Self)
+    }
+
+    /// The id.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A key's id: `[a-z0-9_-]{1,64}`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KeyId(String);
+
+impl KeyId {
+    /// Checks a key's id.
+    ///
+    /// Rejections: `request-invalid`.
+    pub fn new(text: impl Into<String>) -> Result<Self, Rejection> {
+        let text = text.into();
+        let fits = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
+        if text.is_empty() || text.len() > KEY_ID_BYTES_MAX || !text.bytes().all(fits) {
+            return Err(Rejection::request(format!(
+                "key id must be 1 to {KEY_ID_BYTES_MAX} of a-z, 0-9, `_` and `-`"
+            )));
+        }
+        Ok(Self(text))
+    }
+
+    /// The id.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A reason, comment or detail: at most 4 KiB, without control characters but line feed and tab.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Text(String);
+
+impl Text {
+    /// Checks a free text; `field` is what the message calls it.
+    ///
+    /// Rejections: `limit-exceeded` if too long, `request-invalid` for a control character, which
+    /// could rewrite what a terminal shows.
+    pub fn new(field: &str, text: impl Into<String>) -> Result<Self, Rejection> {
+        let text = text.into();
+        check_length(field, &text, TEXT_BYTES_MAX)?;
+        let bad = |c: &char| c.is_control() && !matches!(c, '\n' | '\t');
+        match text.chars().find(bad) {
+            None => Ok(Self(text)),
+            Some(found) => Err(Rejection::request(format!(
+                "{field} holds the control character `{}`",
+                found.escape_unicode()
+            ))),
+        }
+    }
+
+    /// Checks a text that may be left out.
+    ///
+    /// Rejections: as [`Self::new`].
+    pub fn optional(field: &str, text: Option<Cow<'_, str>>) -> Result<Option<Self>, Rejection> {
+        text.map(|text| Self::new(field, text)).transpose()
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Refuses a text past its limit.
+pub(crate) fn check_length(field: &str, text: &str, bytes_max: usize) -> Result<(), Rejection> {
+    if text.len() > bytes_max {
+        return Err(Rejection::limit(format!(
+            "{field} is {} bytes, the limit is {bytes_max}",
+            text.len()
+        )));
+    }
+    Ok(())
+}
+
+fn prefixed_ulid(field: &str, prefix: &str, text: String) -> Result<String, Rejection> {
+    let ulid = text.strip_prefix(prefix).unwrap_or_default().as_bytes();
+    // Crockford's base 32 leaves out i, l, o and u; 26 characters hold 130 bits, so the first is
+    // at most 7.
+    let fits = |b: &u8| matches!(b, b'0'..=b'9' | b'a'..=b'z') && !b"ilou".contains(b);
+    let first_fits = ulid.first().is_some_and(|b| (b'0'..=b'7').contains(b));
+    if ulid.len() == 26 && first_fits && ulid.iter().all(fits) {
+        return Ok(text);
+    }
+    Err(Rejection::request(format!(
+        "{field} must be `{prefix}` and the 26 lower-case characters of a ULID"
+    )))
+}
+
+macro_rules! text_like {
+    ($($name:ident),*) => { $(
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+    )* };
+}
+text_like!(Identifier, ApprovalId, ExecutionId, KeyId, Text);

@@ -1,0 +1,87 @@
+//! Refusals: a stable code and a sentence.
+
+use std::fmt;
+
+/// A refusal. The verifier answers this or what was asked for, never a bool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// Which rule refused.
+    pub code: Code,
+    /// One sentence for a person: lower case, no full stop, no secrets.
+    pub message: String,
+}
+
+impl Rejection {
+    /// A refusal with its sentence.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+        }
+    }
+
+    /// The caller's mistake in the form of an argument.
+    pub fn request(message: impl Into<String>) -> Self {
+        Self::new(Code::RequestInvalid, message)
+    }
+
+    /// The caller passed a limit.
+    pub fn limit(message: impl Into<String>) -> Self {
+        Self::new(Code::LimitExceeded, message)
+    }
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code.as_str(), self.message)
+    }
+}
+
+impl std::error::Error for Rejection {}
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $variant:ident = $text:literal,)*) => {
+        /// The stable codes that the verifier raises; `wit/codes.md` lists them with the host's.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[allow(missing_docs, reason = "each is its code, explained in wit/codes.md")]
+        pub enum Code { $($(#[$doc])* $variant,)* }
+
+        impl Code {
+            /// Every code, in the order of `wit/codes.md`.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The code as it crosses the border.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    RequestInvalid = "request-invalid",
+    ContextInvalid = "context-invalid",
+    SignatureMalformed = "signature-malformed",
+    StatementAmbiguous = "statement-ambiguous",
+    LimitExceeded = "limit-exceeded",
+    Forbidden = "forbidden",
+    NotFound = "not-found",
+    AlreadyDecided = "already-decided",
+    AlreadyVoted = "already-voted",
+    NotApproved = "not-approved",
+    Expired = "expired",
+    AlreadyExecuted = "already-executed",
+    AlreadySettled = "already-settled",
+    SignatureInvalid = "signature-invalid",
+    KeyUnknown = "key-unknown",
+    KeyRevoked = "key-revoked",
+    KeyNotYours = "key-not-yours",
+    SelfApproval = "self-approval",
+    ApproverNotAllowed = "approver-not-allowed",
+    AgentMismatch = "agent-mismatch",
+    ActionMismatch = "action-mismatch",
+    ContextMismatch = "context-mismatch",
+    PlanMismatch = "plan-mismatch",
+    ExecutionMismatch = "execution-mismatch",
+    StoreUnavailable = "store-unavailable",
+}

@@ -1,0 +1,132 @@
+//! Statements: what an approver signs, and the message of each profile.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::name::Identifier;
+use crate::rejection::{Code, Rejection};
+use crate::time::UnixSeconds;
+
+/// A statement as it crosses the border, unread. Profile `v1` leaves `audience`, `key_id`,
+/// `request_digest` and `comment` uncovered.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs, reason = "the fields of `statement` in wit/types.wit")]
+pub struct StatementText {
+    pub audience: String,
+    pub key_id: String,
+    pub approval_id: String,
+    pub request_digest: String,
+    pub expires_at: u64,
+    pub decision: String,
+    pub approver: String,
+    pub comment: String,
+}
+
+/// A statement whose fields have been read.
+#[derive(Debug)]
+pub struct Statement {
+    pub(crate) approval_id: Identifier,
+    pub(crate) decision: Decision,
+    pub(crate) approver: Identifier,
+    pub(crate) expires_at: UnixSeconds,
+}
+
+/// What an approver says of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Decision {
+    /// It may run.
+    Approved,
+    /// It must not run.
+    Rejected,
+}
+
+/// A way to turn a statement into the bytes to sign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// The runbook's: `{id}:{decision}:{approver}:{expires_at}` under HMAC-SHA256.
+    V1,
+}
+
+impl Statement {
+    /// Reads a statement.
+    ///
+    /// Rejections: `request-invalid` or `limit-exceeded` for a field out of its form.
+    pub fn read(text: &StatementText) -> Result<Self, Rejection> {
+        Ok(Self {
+            approval_id: Identifier::new("approval_id", text.approval_id.as_str())?,
+            decision: Decision::read(&text.decision)?,
+            approver: Identifier::new("approver", text.approver.as_str())?,
+            expires_at: UnixSeconds::new(text.expires_at)?,
+        })
+    }
+
+    /// The exact bytes that `profile` signs.
+    ///
+    /// Rejections: `statement-ambiguous` for a `:` in the approval id or the approver (`v1`): two
+    /// different statements would share one message.
+    pub fn message(&self, profile: Profile) -> Result<String, Rejection> {
+        let Profile::V1 = profile;
+        let (id, approver) = (&self.approval_id, &self.approver);
+        for (field, text) in [("approval id", id), ("approver", approver)] {
+            if text.as_str().contains(':') {
+                return Err(Rejection::new(
+                    Code::StatementAmbiguous,
+                    format!("{field} `{text}` holds a `:`, which separates the fields of a v1 message"),
+                ));
+            }
+        }
+        let expires_at = self.expires_at.isoformat();
+        Ok(format!("{id}:{}:{approver}:{expires_at}", self.decision))
+    }
+}
+
+impl Decision {
+    /// Reads a decision.
+    ///
+    /// Rejections: `request-invalid`.
+    pub fn read(text: &str) -> Result<Self, Rejection> {
+        match text {
+            "approved" => Ok(Self::Approved),
+            "rejected" => Ok(Self::Rejected),
+            _ => Err(Rejection::request(
+                "decision must be `approved` or `rejected`",
+            )),
+        }
+    }
+}
+
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Approved => "approved",
+            Self::Rejected => "rejected",
+        })
+    }
+}
+
+impl Profile {
+    /// Every profile this verifier knows.
+    pub const ALL: &[Self] = &[Self::V1];
+
+    /// Reads a profile's name.
+    ///
+    /// Rejections: `request-invalid`.
+    pub fn read(text: &str) -> Result<Self, Rejection> {
+        Self::ALL
+            .iter()
+            .find(|profile| profile.as_str() == text)
+            .copied()
+            .ok_or_else(|| Rejection::request(format!("unknown profile `{}`, expected `v1`", text.escape_debug())))
+    }
+
+    /// The profile's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::V1 => "v1",
+        }
+    }
+}

@@ -1,0 +1,451 @@
+//! Handlers of approvals. Each reads its arguments, asks the service, and answers.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::response::Response;
+use serde_json::json;
+use tokio::time::{Instant, timeout_at};
+
+use super::App;
+use super::approval::{Approval, List, Verification};
+use super::body::{
+    ApproveBody, CreateBody, ExecuteBody, ExtendBody, Json, OutcomeBody, RejectBody, VerifyBody,
+    WithdrawBody,
+};
+use super::problem::Problem;
+use crate::code::Code;
+use crate::id::ApprovalId;
+use crate::refusal::Refusal;
+use crate::service::{
+    Attempt, Ballot, Caller, Claim, Filter, Idempotency, NewApproval, Outcome, PayloadQuery, Reply,
+};
+use crate::store::{Status, WithTexts};
+
+const WAIT_SECONDS_MAX: u64 = 60;
+const LIST_MAX: usize = 200;
+const LIST_DEFAULT: usize = 50;
+const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
+
+type Answer = Result<Response, Refusal>;
+type Params = Query<BTreeMap<String, String>>;
+
+/// Ask for an approval.
+#[utoipa::path(post, path = "/api/v1/approvals", tag = "approvals", request_body = CreateBody<'_>,
+    params(("Idempotency-Key" = Option<String>, Header, description = "at most 255 bytes; a repeat within 24 h gets the same answer")),
+    responses((status = 201, body = Approval), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+pub(super) async fn create(
+    State(app): State<App>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Json,
+) -> Answer {
+    let idempotency = idempotency(&uri, &headers, &body)?;
+    let fields: CreateBody<'_> = body.parse()?;
+    let new = NewApproval {
+        agent: fields.agent,
+        action: fields.action,
+        context: fields.context.get().to_owned(),
+        plan: fields.plan.map(|plan| plan.get().to_owned()),
+        reason: fields.reason,
+        expires_in_seconds: fields.expires_in_seconds,
+    };
+    let reply = app.service.request(&Caller::local(), new, idempotency.as_ref()).await?;
+    Ok(answer(reply))
+}
+
+/// List approvals, newest first.
+#[utoipa::path(get, path = "/api/v1/approvals", tag = "approvals",
+    params(
+        ("status" = Option<String>, Query, description = "only those with this status"),
+        ("agent" = Option<String>, Query, description = "only those of this agent"),
+        ("action" = Option<String>, Query, description = "only those for this action"),
+        ("limit" = Option<u16>, Query, description = "1 to 200, 50 if left out"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        ("prefix" = Option<String>, Query, description = "those whose id begins so; no other filter counts then")),
+    responses((status = 200, body = List), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+pub(super) async fn list(State(app): State<App>, params: Params) -> Answer {
+    known(&params, &["status", "agent", "action", "limit", "cursor", "prefix"])?;
+    let invalid = |detail| Refusal::new(Code::REQUEST_INVALID, detail);
+    let status = params.get("status").map(|status| {
+        Status::parse(status).ok_or_else(|| invalid("`status` is none of the statuses"))
+    });
+    let cursor = params.get("cursor").map(|cursor| {
+        ApprovalId::parse(cursor)
+            .ok_or_else(|| invalid("`cursor` is not from a list's `next_cursor`"))
+    });
+    let limit = number(&params, "limit", LIST_MAX as u64)?.unwrap_or(LIST_DEFAULT as u64);
+    if limit == 0 {
+        return Err(invalid("`limit` must be 1 to 200"));
+    }
+    let filter = Filter {
+        prefix: params.get("prefix").cloned(),
+        status: status.transpose()?,
+        agent: params.get("agent").cloned(),
+        action: params.get("action").cloned(),
+        limit: usize::try_from(limit).unwrap_or(LIST_MAX),
+        cursor: cursor.transpose()?,
+    };
+    let page = app.service.list(&filter).await?;
+    let next = page.next_cursor.map(|id| id.to_string());
+    Ok(json_answer(
+        200,
+        format!("{{\"items\":[{}],\"next_cursor\":{}}}", page.items.join(","), json!(next)),
+    ))
+}
+
+/// One approval; with `wait`, when its status is no longer `while`.
+#[utoipa::path(get, path = "/api/v1/approvals/{id}", tag = "approvals",
+    params(
+        ("id" = String, Path),
+        ("wait" = Option<u16>, Query, description = "seconds, 0 to 60"),
+        ("while" = Option<String>, Query, description = "the status to wait on, `pending` if left out")),
+    responses((status = 200, body = Approval), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+pub(super) async fn show(State(app): State<App>, Path(id): Path<String>, params: Params) -> Answer {
+    known(&params, &["wait", "while"])?;
+    let id = ApprovalId::parse(&id);
+    let unwanted = params.get("while").map_or("pending", String::as_str);
+    if Status::parse(unwanted).is_none() {
+        return Err(Refusal::new(Code::REQUEST_INVALID, "`while` is none of the statuses"));
+    }
+    if let Some(seconds) = number(&params, "wait", WAIT_SECONDS_MAX)?.filter(|seconds| *seconds > 0)
+    {
+        wait(&app, id, unwanted, Duration::from_secs(seconds)).await?;
+    }
+    Ok(json_answer(200, app.service.show(id, WithTexts::Yes).await?))
+}
+
+/// Decide: approve or reject.
+#[utoipa::path(post, path = "/api/v1/approvals/{id}/approve", tag = "approvals", request_body = ApproveBody,
+    params(("id" = String, Path)),
+    responses((status = 200, body = Approval), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+pub(super) async fn approve(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Json,
+) -> Answer {
+    let idempotency = idempotency(&uri, &headers, &body)?;
+    let fields: ApproveBody = body.parse()?;
+    let ballot = Ballot {
+        decision: fields.decision,
+        approver: fields.approver,
+        comment: fields.comment,
+        signature: fields.signature,
+    };
+    let id = ApprovalId::parse(&id);
+    Ok(answer(app.service.decide(id, &ballot, idempotency.as_ref()).await?))
+}
+
+/// Reject: as approve, with `decision` fixed.
+#[utoipa::path(post, path = "/api/v1/approvals/{id}/reject", tag = "approvals", request_body = RejectBody,
+    params(("id" = String, Path)),
+    responses((status = 200, body = Approval), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+pub(super) async fn reject(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Json,
+) -> Answer {
+    let idempotency = idempotency(&uri, &headers, &body)?;
+    let fields: RejectBody = body.parse()?;
+    if fields.decision.as_deref().is_some_and(|decision| decision != "rejected") {
+        return Err(Refusal::new(
+            Code::REQUEST_INVALID,
+            "`decision` must be `rejected` here, or left out",
+        ));
+    }
+    let ballot = Ballot {
+        decision: "rejected".to_owned(),
+        approver: fields.approver,
+        comment: fields.comment,
+        signature: fields.signature,
+    };
+    let id = ApprovalId::parse(&id);
+    Ok(answer(app.service.decide(id, &ballot, idempotency.as_ref()).await?))
+}
+
+/// Whether an executor may go ahead now. Changes nothing.
+#[utoipa::path(post, path = "/api/v1/approvals/{id}/verify", tag = "approvals", request_body = VerifyBody<'_>,
+    params(("id" = String, Path)),
+    responses((status = 200, body = Verification), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+pub(super) async fn verify(State(app): State<App>, Path(id): Path<String>, body: Json) -> Answer {
+    let fields: VerifyBody<'_> = body.parse()?;
+    let id = ApprovalId::parse(&id);
+    let attempt = Attempt {
+        signature: Some(fields.signature.clone()),
+        agent: fields.agent,
+        action: fields.action,
+        context: fields.context.map(|context| context.get().to_owned()),
+        plan: fields.plan.map(|plan| plan.get().to_owned()),
+    };
+    match app.service.check(id, attempt).await {
+        Ok(approval) => Ok(json_answer(
+            200,
+            format!("{{\"valid\":true,\"signature_valid\":true,\"approval\":{approval}}}"),
+        )),
+        Err(refusal) if is_verdict(&refusal) => {
+            let signature_valid = match app.service.recognize(id, fields.signature).await {
+                Ok(()) => true,
+                Err(refusal) if is_verdict(&refusal) => false,
+                Err(refusal) => return Err(refusal),
+            };
+            Ok(json_answer(200, invalid(&refusal, signature_valid)))
+        }
+        Err(refusal) => Err(refusal),
+    }
+}
+
+/// Claim: consume the approval for one execution.
+#[utoipa::path(post, path = "/api/v1/approvals/{id}/execute", tag = "approvals", request_body = ExecuteBody<'_>,
+    params(("id" = String, Path),
+        ("Idempotency-Key" = Option<String>, Header, description = "a repeat answers the same execution while its outcome is `claimed`")),
+    responses((status = 200, body = Approval), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+pub(super) async fn execute(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Json,
+) -> Answer {
+    let idempotency = idempotency(&uri, &headers, &body)?;
+    let fields: ExecuteBody<'_> = body.parse()?;
+    let claim = Claim {
+        agent: fields.agent,
+        action: fields.action,
+        context: fields.context.get().to_owned(),
+        plan: fields.plan.map(|plan| plan.get().to_owned()),
+        lease_seconds: fields.lease_seconds,
+    };
+    let id = ApprovalId::parse(&id);
+    let reply = app.service.claim(&Caller::local(), id, claim, idempotency.as_ref()).await?;
+    Ok(answer(reply))
+}
+
+/// Report how an execution ended.
+#[utoipa::path(post, path = "/api/v1/approvals/{id}/outcome", tag = "approvals", request_body = OutcomeBody,
+    params(("id" = String, Path)),
+    responses((status = 200, body = Approval), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+pub(super) async fn outcome(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Json,
+) -> Answer {
+    let idempotency = idempotency(&uri, &headers, &body)?;
+    let fields: OutcomeBody = body.parse()?;
+    let outcome = Outcome {
+        execution_id: fields.execution_id,
+        outcome: fields.outcome,
+        detail: fields.detail,
+    };
+    let id = ApprovalId::parse(&id);
+    let reply = app.service.settle(&Caller::local(), id, &outcome, idempotency.as_ref()).await?;
+    Ok(answer(reply))
+}
+
+/// Take an approval back before it is claimed.
+#[utoipa::path(post, path = "/api/v1/approvals/{id}/withdraw", tag = "approvals", request_body = WithdrawBody,
+    params(("id" = String, Path)),
+    responses((status = 200, body = Approval), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+pub(super) async fn withdraw(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Json,
+) -> Answer {
+    let idempotency = idempotency(&uri, &headers, &body)?;
+    body.parse::<WithdrawBody>()?;
+    let id = ApprovalId::parse(&id);
+    let reply = app.service.withdraw(&Caller::local(), id, idempotency.as_ref()).await?;
+    Ok(answer(reply))
+}
+
+/// Give an approval more time while nobody has signed.
+#[utoipa::path(post, path = "/api/v1/approvals/{id}/extend", tag = "approvals", request_body = ExtendBody,
+    params(("id" = String, Path)),
+    responses((status = 200, body = Approval), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+pub(super) async fn extend(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Json,
+) -> Answer {
+    let idempotency = idempotency(&uri, &headers, &body)?;
+    let fields: ExtendBody = body.parse()?;
+    let id = ApprovalId::parse(&id);
+    let seconds = fields.expires_in_seconds;
+    let reply = app.service.extend(&Caller::local(), id, seconds, idempotency.as_ref()).await?;
+    Ok(answer(reply))
+}
+
+/// The exact message to sign.
+#[utoipa::path(get, path = "/api/v1/approvals/{id}/payload", tag = "approvals",
+    params(
+        ("id" = String, Path),
+        ("decision" = String, Query, description = "`approved` or `rejected`"),
+        ("approver" = String, Query),
+        ("profile" = Option<String>, Query, description = "`v1` if left out"),
+        ("key" = Option<String>, Query, description = "`v1` names none"),
+        ("comment" = Option<String>, Query, description = "`v1` does not cover it")),
+    responses((status = 200, description = "`{profile, message, base64url}`"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+pub(super) async fn payload(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    params: Params,
+) -> Answer {
+    known(&params, &["decision", "approver", "profile", "key", "comment"])?;
+    let required = |name: &str| {
+        params.get(name).cloned().ok_or_else(|| {
+            Refusal::new(Code::REQUEST_INVALID, format!("`{name}` is required in the query"))
+        })
+    };
+    let optional = |name: &str| params.get(name).cloned().unwrap_or_default();
+    let query = PayloadQuery {
+        decision: required("decision")?,
+        approver: required("approver")?,
+        profile: params.get("profile").cloned().unwrap_or_else(|| "v1".to_owned()),
+        key: optional("key"),
+        comment: optional("comment"),
+    };
+    Ok(json_answer(200, app.service.payload(ApprovalId::parse(&id), query).await?))
+}
+
+/// Returns once the status is another than `unwanted`, time is up, or the server stops.
+async fn wait(
+    app: &App,
+    id: Option<ApprovalId>,
+    unwanted: &str,
+    longest: Duration,
+) -> Result<(), Refusal> {
+    let end = Instant::now() + longest;
+    let mut stopping = app.stopping.clone();
+    let Some(known) = id else { return Ok(()) };
+    let mut watch = app.service.watchers().of_approval(known);
+    while !*stopping.borrow() {
+        let (status, seconds_left) = app.service.status(id).await?;
+        if status != unwanted || Instant::now() >= end {
+            return Ok(());
+        }
+        // Time changes a status too, and tells nobody.
+        let expiry = Instant::now() + Duration::from_secs(seconds_left.max(1));
+        tokio::select! {
+            _ = timeout_at(end.min(expiry), watch.changed()) => {}
+            _ = stopping.wait_for(|stopping| *stopping) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Whether a refusal answers the question of `verify`, rather than keeping it from being asked.
+fn is_verdict(refusal: &Refusal) -> bool {
+    matches!(refusal.code.status, 403 | 409) || refusal.code == Code::SIGNATURE_MALFORMED
+}
+
+fn invalid(refusal: &Refusal, signature_valid: bool) -> String {
+    // The runbook has one phrase for every signature that does not verify.
+    let error = if refusal.code == Code::SIGNATURE_MALFORMED {
+        Code::SIGNATURE_INVALID.title
+    } else {
+        refusal.code.title
+    };
+    json!({
+        "valid": false,
+        "error": error,
+        "code": refusal.code.text,
+        "detail": refusal.detail,
+        "signature_valid": signature_valid,
+    })
+    .to_string()
+}
+
+fn answer(reply: Reply) -> Response {
+    let location = (reply.status == 201)
+        .then(|| serde_json::from_str::<Approval>(&reply.body).ok())
+        .flatten()
+        .and_then(|approval| {
+            HeaderValue::try_from(format!("/api/v1/approvals/{}", approval.id)).ok()
+        });
+    let mut response = json_answer(reply.status, reply.body);
+    if let Some(location) = location {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    if reply.replayed {
+        response.headers_mut().insert("idempotency-replayed", HeaderValue::from_static("true"));
+    }
+    response
+}
+
+fn json_answer(status: u16, body: String) -> Response {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn idempotency(
+    uri: &Uri,
+    headers: &HeaderMap,
+    body: &Json,
+) -> Result<Option<Idempotency>, Refusal> {
+    let mut keys = headers.get_all("idempotency-key").iter();
+    let Some(key) = keys.next() else {
+        return Ok(None);
+    };
+    if keys.next().is_some() {
+        return Err(Refusal::new(Code::REQUEST_INVALID, "`Idempotency-Key` is given twice"));
+    }
+    if key.len() > IDEMPOTENCY_KEY_BYTES_MAX {
+        return Err(Refusal::new(
+            Code::LIMIT_EXCEEDED,
+            format!(
+                "`Idempotency-Key` is {} bytes, the limit is {IDEMPOTENCY_KEY_BYTES_MAX}",
+                key.len()
+            ),
+        ));
+    }
+    let key = key.to_str().ok().filter(|key| !key.is_empty()).ok_or_else(|| {
+        Refusal::new(Code::REQUEST_INVALID, "`Idempotency-Key` must be visible ASCII")
+    })?;
+    Ok(Some(Idempotency::new(&Caller::local(), uri.path(), key, body.bytes())))
+}
+
+fn known(params: &BTreeMap<String, String>, names: &[&str]) -> Result<(), Refusal> {
+    match params.keys().find(|name| !names.contains(&name.as_str())) {
+        None => Ok(()),
+        Some(name) => Err(Refusal::new(
+            Code::REQUEST_INVALID,
+            format!(
+                "unknown query parameter `{}`, expected {}",
+                name.escape_debug(),
+                names.join(", ")
+            ),
+        )),
+    }
+}
+
+fn number(params: &BTreeMap<String, String>, name: &str, max: u64) -> Result<Option<u64>, Refusal> {
+    let Some(text) = params.get(name) else {
+        return Ok(None);
+    };
+    let number: u64 = text.parse().map_err(|_| {
+        Refusal::new(Code::REQUEST_INVALID, format!("`{name}` must be a whole number up to {max}"))
+    })?;
+    if number > max {
+        return Err(Refusal::new(
+            Code::LIMIT_EXCEEDED,
+            format!("`{name}` is {number}, the limit is {max}"),
+        ));
+    }
+    Ok(Some(number))
+}

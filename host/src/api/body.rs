@@ -1,0 +1,239 @@
+//! Request bodies: read within size and time, then parsed strictly.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use super::BODY_BYTES_MAX;
+use crate::code::Code;
+use crate::refusal::Refusal;
+
+/// Longest a body may take to arrive.
+const BODY_TIME_MAX: Duration = Duration::from_secs(20);
+
+/// A JSON body, still as text.
+pub(super) struct Json(Bytes);
+
+/// A JSON text inside a body, handed on as it came: the verifier reads it.
+pub(super) type Raw<'a> = &'a RawValue;
+
+/// `POST /approvals`
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CreateBody<'a> {
+    /// Who asks: `[!-~]{1,128}`.
+    pub(super) agent: String,
+    /// What it wants to do: `[!-~]{1,128}`.
+    pub(super) action: String,
+    /// What it is about: any JSON object, at most 1 MiB and 64 deep.
+    #[serde(borrow)]
+    #[schema(value_type = Object)]
+    pub(super) context: Raw<'a>,
+    /// What exactly will run: any JSON object, as `context`.
+    #[serde(borrow, default)]
+    #[schema(value_type = Option<Object>)]
+    pub(super) plan: Option<Raw<'a>>,
+    /// Why, for the reviewer; at most 4 KiB.
+    #[serde(default)]
+    pub(super) reason: Option<String>,
+    /// 1 to 604800, 3600 if left out.
+    #[serde(default)]
+    pub(super) expires_in_seconds: Option<i64>,
+}
+
+/// `POST /approvals/{id}/approve`
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ApproveBody {
+    /// `approved` or `rejected`.
+    pub(super) decision: String,
+    /// Who decides: `[!-~]{1,128}`, under `v1` without `:`.
+    pub(super) approver: String,
+    /// Why; at most 4 KiB.
+    #[serde(default)]
+    pub(super) comment: Option<String>,
+    /// Over the message that `GET …/payload` shows.
+    pub(super) signature: String,
+}
+
+/// `POST /approvals/{id}/reject`
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RejectBody {
+    /// `rejected`; may be left out.
+    #[serde(default)]
+    pub(super) decision: Option<String>,
+    /// Who decides: `[!-~]{1,128}`, under `v1` without `:`.
+    pub(super) approver: String,
+    /// Why; at most 4 KiB.
+    #[serde(default)]
+    pub(super) comment: Option<String>,
+    /// Over the message that `GET …/payload` shows.
+    pub(super) signature: String,
+}
+
+/// `POST /approvals/{id}/verify`
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct VerifyBody<'a> {
+    /// A stored ballot's.
+    pub(super) signature: String,
+    /// Compared where it is sent.
+    #[serde(default)]
+    pub(super) agent: Option<String>,
+    /// Compared where it is sent.
+    #[serde(default)]
+    pub(super) action: Option<String>,
+    /// Compared where it is sent.
+    #[serde(borrow, default)]
+    #[schema(value_type = Option<Object>)]
+    pub(super) context: Option<Raw<'a>>,
+    /// Compared where it is sent.
+    #[serde(borrow, default)]
+    #[schema(value_type = Option<Object>)]
+    pub(super) plan: Option<Raw<'a>>,
+}
+
+/// `POST /approvals/{id}/execute`
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ExecuteBody<'a> {
+    /// Must be the approved one.
+    pub(super) agent: String,
+    /// Must be the approved one.
+    pub(super) action: String,
+    /// Must have the approved digest.
+    #[serde(borrow)]
+    #[schema(value_type = Object)]
+    pub(super) context: Raw<'a>,
+    /// Must have the approved digest; asked for where the approval names a plan.
+    #[serde(borrow, default)]
+    #[schema(value_type = Option<Object>)]
+    pub(super) plan: Option<Raw<'a>>,
+    /// 1 to 86400, 300 if left out.
+    #[serde(default)]
+    pub(super) lease_seconds: Option<i64>,
+}
+
+/// `POST /approvals/{id}/outcome`
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OutcomeBody {
+    /// The execution that the claim answered.
+    pub(super) execution_id: String,
+    /// `succeeded` or `failed`.
+    pub(super) outcome: String,
+    /// More, for people; at most 4 KiB.
+    #[serde(default)]
+    pub(super) detail: Option<String>,
+}
+
+/// `POST /approvals/{id}/withdraw`
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WithdrawBody {}
+
+/// `POST /approvals/{id}/extend`
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ExtendBody {
+    /// From now: 1 to 604800.
+    pub(super) expires_in_seconds: i64,
+}
+
+impl Json {
+    /// The bytes, for an idempotency digest.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Parses the body; unknown and duplicate fields are refused.
+    ///
+    /// Refusals: `context-invalid` for what is no JSON inside `context` or `plan`, else
+    /// `request-invalid`.
+    pub(super) fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Refusal> {
+        let invalid = |detail: String| Refusal::new(Code::REQUEST_INVALID, detail);
+        if self.0.iter().all(u8::is_ascii_whitespace) {
+            return Err(invalid("the body is empty; expected a JSON object".to_owned()));
+        }
+        let text = std::str::from_utf8(&self.0)
+            .map_err(|e| invalid(format!("the body is not UTF-8 at byte {}", e.valid_up_to())))?;
+        let mut parser = serde_json::Deserializer::from_str(text);
+        let value: T = serde_path_to_error::deserialize(&mut parser).map_err(|e| {
+            let path = e.path().to_string();
+            let of_context = ["context", "plan"].contains(&path.as_str());
+            if of_context && !e.inner().is_data() {
+                let at = byte_offset(text, e.inner());
+                return Refusal::new(
+                    Code::CONTEXT_INVALID,
+                    format!("{path}: not JSON at byte {at} of the body"),
+                );
+            }
+            match path.as_str() {
+                "." => invalid(format!("body: {}", e.inner())),
+                _ => invalid(format!("body: {path}: {}", e.inner())),
+            }
+        })?;
+        parser.end().map_err(|e| invalid(format!("body: {e}")))?;
+        Ok(value)
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Json {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Response> {
+        if !is_json(request.headers()) {
+            return Err(Refusal::new(
+                Code::UNSUPPORTED_MEDIA_TYPE,
+                "expected `Content-Type: application/json`",
+            )
+            .into_response());
+        }
+        read(request.into_body()).await.map(Self)
+    }
+}
+
+async fn read(body: Body) -> Result<Bytes, Response> {
+    let limited = Limited::new(body, BODY_BYTES_MAX).collect();
+    match tokio::time::timeout(BODY_TIME_MAX, limited).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(e)) if e.is::<LengthLimitError>() => Err(Refusal::new(
+            Code::LIMIT_EXCEEDED,
+            format!("the body is larger than {BODY_BYTES_MAX} bytes"),
+        )
+        .response_with(StatusCode::PAYLOAD_TOO_LARGE)),
+        Ok(Err(_)) => {
+            Err(Refusal::new(Code::REQUEST_INVALID, "the body ended before it was whole")
+                .into_response())
+        }
+        Err(_) => Err(Refusal::new(
+            Code::LIMIT_EXCEEDED,
+            format!("the body did not arrive within {} s", BODY_TIME_MAX.as_secs()),
+        )
+        .into_response()),
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .is_some_and(|mime| mime.trim().eq_ignore_ascii_case("application/json"))
+}
+
+/// serde_json tells line and column, both from 1; people and tests count bytes.
+fn byte_offset(text: &str, error: &serde_json::Error) -> usize {
+    let before: usize =
+        text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
+    before + error.column().saturating_sub(1)
+}

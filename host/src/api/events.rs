@@ -1,0 +1,127 @@
+//! Audit entries: as a list, and as a stream of server-sent events.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream::{self, Stream};
+use serde::Deserialize;
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use super::App;
+use super::problem::Problem;
+use crate::code::Code;
+use crate::refusal::Refusal;
+use crate::store::Entry;
+
+/// A client that hears nothing for longer than this thinks that the server is gone.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// Entries read at once.
+const BATCH: usize = 256;
+const AUDIT_MAX: usize = 1_000;
+
+/// Every audit entry from now on, or after `Last-Event-ID`.
+#[utoipa::path(get, path = "/api/v1/events", tag = "audit",
+    params(("Last-Event-ID" = Option<u64>, Header, description = "resume after this audit number; 0 is from the first")),
+    responses((status = 200, content_type = "text/event-stream", description = "`id` is the audit number, `event` the kind, `data` the entry"), (status = "4XX", body = Problem)))]
+pub(super) async fn stream(
+    State(app): State<App>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let newest = app.service.head().await?.entries;
+    let after = match headers.get("last-event-id") {
+        None => newest,
+        Some(id) => id.to_str().ok().and_then(|id| id.trim().parse().ok()).ok_or_else(|| {
+            Refusal::new(Code::REQUEST_INVALID, "`Last-Event-ID` must be an audit number")
+        })?,
+    };
+    Ok(Sse::new(events(app, after))
+        .keep_alive(KeepAlive::new().interval(HEARTBEAT).text("heartbeat"))
+        .into_response())
+}
+
+/// Audit entries in order.
+#[utoipa::path(get, path = "/api/v1/audit", tag = "audit",
+    params(
+        ("after" = Option<u64>, Query, description = "only those with a higher number"),
+        ("limit" = Option<u16>, Query, description = "1 to 1000, 200 if left out")),
+    responses((status = 200, description = "`{\"items\":[{\"number\":1,\"entry\":{…}}],\"next_after\":…}`"), (status = "4XX", body = Problem)))]
+pub(super) async fn audit(
+    State(app): State<App>,
+    params: Query<BTreeMap<String, String>>,
+) -> Result<Response, Refusal> {
+    let number = |name: &str, default: u64| match params.get(name) {
+        None => Ok(default),
+        Some(text) => text.parse::<u64>().map_err(|_| {
+            Refusal::new(Code::REQUEST_INVALID, format!("`{name}` must be a whole number"))
+        }),
+    };
+    if let Some(unknown) = params.keys().find(|name| !["after", "limit"].contains(&name.as_str())) {
+        return Err(Refusal::new(
+            Code::REQUEST_INVALID,
+            format!("unknown query parameter `{}`, expected after, limit", unknown.escape_debug()),
+        ));
+    }
+    let limit = usize::try_from(number("limit", 200)?).unwrap_or(usize::MAX);
+    if !(1..=AUDIT_MAX).contains(&limit) {
+        return Err(Refusal::new(
+            Code::LIMIT_EXCEEDED,
+            format!("`limit` must be 1 to {AUDIT_MAX}"),
+        ));
+    }
+    let entries = app.service.entries(number("after", 0)?, limit).await?;
+    let next = (entries.len() == limit).then(|| entries.last().map(|entry| entry.number)).flatten();
+    let items: Vec<String> = entries
+        .iter()
+        .map(|entry| format!("{{\"number\":{},\"entry\":{}}}", entry.number, entry.text))
+        .collect();
+    let body = format!("{{\"items\":[{}],\"next_after\":{}}}", items.join(","), json!(next));
+    let mut response = body.into_response();
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
+}
+
+/// Entries after a number, as they come; ends when the server stops.
+fn events(app: App, after: u64) -> impl Stream<Item = Result<Event, Infallible>> {
+    let newest = app.service.watchers().of_entries();
+    let ready: Vec<Entry> = Vec::new();
+    stream::unfold((app, newest, after, ready), async |(app, mut newest, mut after, mut ready)| {
+        let mut stopping = app.stopping.clone();
+        while ready.is_empty() {
+            if *stopping.borrow_and_update() {
+                return None;
+            }
+            newest.borrow_and_update();
+            ready = app.service.entries(after, BATCH).await.ok()?;
+            ready.reverse();
+            if ready.is_empty() {
+                tokio::select! {
+                    changed = newest.changed() => changed.ok()?,
+                    _ = stopping.changed() => {}
+                }
+            }
+        }
+        let entry = ready.pop()?;
+        after = entry.number;
+        let event =
+            Event::default().id(entry.number.to_string()).event(kind(&entry.text)).data(entry.text);
+        Some((Ok(event), (app, newest, after, ready)))
+    })
+}
+
+fn kind(entry: &str) -> String {
+    #[derive(Deserialize)]
+    struct Kind<'a> {
+        #[serde(borrow)]
+        event: &'a RawValue,
+    }
+    let kind = serde_json::from_str::<Kind<'_>>(entry).map(|kind| kind.event.get());
+    kind.unwrap_or("entry").trim_matches('"').to_owned()
+}

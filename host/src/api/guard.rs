@@ -1,0 +1,73 @@
+//! What every request passes first: the `Host` header, and headers on the way out.
+
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::{App, Hosts};
+use crate::code::Code;
+use crate::refusal::Refusal;
+
+/// Longest a request may take: a wait of 60 s and some air. Streams begin to answer at once.
+pub(super) const REQUEST_TIME_MAX: Duration = Duration::from_secs(75);
+
+pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
+    let mut response = if app.hosts == Hosts::Any || host_is_loopback(&request) {
+        next.run(request).await
+    } else {
+        Refusal::new(Code::FORBIDDEN, "without tokens only loopback names are answered as `Host`")
+            .into_response()
+    };
+    if response.status() == StatusCode::SERVICE_UNAVAILABLE
+        && response.extensions().get::<Code>().is_none()
+    {
+        response = Refusal::new(Code::STORE_UNAVAILABLE, "no answer in time").into_response();
+    }
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+fn host_is_loopback(request: &Request) -> bool {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    host.or_else(|| request.uri().host()).is_some_and(is_loopback_name)
+}
+
+/// `localhost`, an address of 127.0.0.0/8 or `[::1]`, with or without a port.
+fn is_loopback_name(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    };
+    name.eq_ignore_ascii_case("localhost")
+        || name == "[::1]"
+        || name.parse::<std::net::Ipv4Addr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_loopback_name;
+
+    #[test]
+    fn only_loopback_names_pass() {
+        for host in ["localhost", "LocalHost:8787", "127.0.0.1:1", "127.9.9.9", "[::1]", "[::1]:80"]
+        {
+            assert!(is_loopback_name(host), "{host}");
+        }
+        for host in [
+            "",
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example:80",
+            "10.0.0.1",
+            "[::2]:80",
+            "0.0.0.0",
+        ] {
+            assert!(!is_loopback_name(host), "{host}");
+        }
+    }
+}

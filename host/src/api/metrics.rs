@@ -1,0 +1,151 @@
+//! What `/metrics` shows.
+
+use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+use super::App;
+use crate::code::Code;
+use crate::refusal::Refusal;
+use crate::service::Service;
+use crate::store::Status;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabels {
+    method: String,
+    route: String,
+    status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CodeLabels {
+    code: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StatusLabels {
+    status: &'static str,
+}
+
+/// Counters, gauges and histograms of one server.
+pub struct Metrics {
+    registry: Mutex<Registry>,
+    requests: Family<RouteLabels, Counter>,
+    refusals: Family<CodeLabels, Counter>,
+    seconds: Histogram,
+    approvals: Family<StatusLabels, Gauge>,
+    audit_entries: Gauge,
+    last_commit: Gauge,
+    writable: Gauge,
+    traps: Gauge<u64, AtomicU64>,
+    watched: Gauge,
+    /// Open connections.
+    pub connections: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        // 100 µs to about 13 s.
+        let metrics = Self {
+            registry: Mutex::default(),
+            requests: Family::default(),
+            refusals: Family::default(),
+            seconds: Histogram::new(exponential_buckets(1e-4, 2.0, 18)),
+            approvals: Family::default(),
+            audit_entries: Gauge::default(),
+            last_commit: Gauge::default(),
+            writable: Gauge::default(),
+            traps: Gauge::default(),
+            watched: Gauge::default(),
+            connections: Gauge::default(),
+        };
+        metrics.register();
+        metrics
+    }
+}
+
+impl Metrics {
+    fn register(&self) {
+        let mut registry = Registry::with_prefix("signoff");
+        registry.register("http_requests", "Requests by route and status", self.requests.clone());
+        registry.register("refusals", "Refusals by code", self.refusals.clone());
+        registry.register("http_request_seconds", "Time to answer a request", self.seconds.clone());
+        registry.register("approvals", "Approvals by stored status", self.approvals.clone());
+        registry.register(
+            "audit_entries",
+            "Audit entries in the store",
+            self.audit_entries.clone(),
+        );
+        registry.register(
+            "last_commit_timestamp_seconds",
+            "Time of the latest change",
+            self.last_commit.clone(),
+        );
+        registry.register(
+            "store_writable",
+            "1 while the store accepts writes",
+            self.writable.clone(),
+        );
+        registry.register(
+            "verifier_traps_total_now",
+            "Verifier calls that gave no answer since the start",
+            self.traps.clone(),
+        );
+        registry.register(
+            "approvals_watched",
+            "Approvals somebody waits for",
+            self.watched.clone(),
+        );
+        registry.register("connections", "Open connections", self.connections.clone());
+        if let Ok(mut held) = self.registry.lock() {
+            *held = registry;
+        }
+    }
+
+    /// The text of `/metrics`.
+    pub(super) async fn render(&self, service: &Service) -> Result<String, Refusal> {
+        let head = service.head().await?;
+        let gauge = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        for (status, count) in Status::ALL.into_iter().zip(head.counts) {
+            let labels = StatusLabels { status: status.as_str() };
+            self.approvals.get_or_create(&labels).set(gauge(count));
+        }
+        self.audit_entries.set(gauge(head.entries));
+        self.last_commit.set(gauge(head.last_commit_at));
+        self.writable.set(i64::from(head.writable));
+        self.traps.set(service.verifier().traps());
+        self.watched.set(gauge(service.watchers().approvals_watched() as u64));
+        let mut text = String::new();
+        let failed = |e: &str| Refusal::new(Code::INTERNAL_ERROR, e);
+        let registry = self.registry.lock().map_err(|_| failed("the registry is poisoned"))?;
+        encode(&mut text, &registry).map_err(|_| failed("the registry cannot be written"))?;
+        Ok(text)
+    }
+}
+
+/// Counts and times each request by its route, not its path: ids are not labels.
+pub(super) async fn measure(State(app): State<App>, request: Request, next: Next) -> Response {
+    let method = request.method().to_string();
+    let matched = request.extensions().get::<MatchedPath>();
+    let route = matched.map_or("none", MatchedPath::as_str).to_owned();
+    let start = Instant::now();
+    let response = next.run(request).await;
+    app.metrics.seconds.observe(start.elapsed().as_secs_f64());
+    let labels = RouteLabels { method, route, status: response.status().as_u16() };
+    app.metrics.requests.get_or_create(&labels).inc();
+    if let Some(code) = response.extensions().get::<Code>() {
+        app.metrics.refusals.get_or_create(&CodeLabels { code: code.text }).inc();
+    }
+    response
+}

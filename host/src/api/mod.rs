@@ -1,0 +1,89 @@
+//! The HTTP API: thin handlers over the service. [`router`] is the whole of it; `server` serves it,
+//! and the CLI calls the same router in process when it works on a store file.
+
+mod approval;
+mod approvals;
+mod body;
+mod events;
+mod guard;
+mod health;
+mod metrics;
+mod openapi;
+mod problem;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware;
+use axum::routing::{get, post};
+use tokio::sync::watch;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::timeout::TimeoutLayer;
+
+use crate::service::Service;
+
+pub use approval::{Approval, Ballot, Execution, List, Requirement, Verification};
+pub use metrics::Metrics;
+pub use openapi::document;
+pub use problem::Problem;
+
+/// Longest request body: a context and a plan of 1 MiB each, and the rest.
+pub const BODY_BYTES_MAX: usize = 5 << 19;
+
+/// What every handler shares.
+#[derive(Clone)]
+pub struct App {
+    /// The operations.
+    pub service: Arc<Service>,
+    /// What `/metrics` shows.
+    pub metrics: Arc<Metrics>,
+    /// Turns true when the server stops: waits and streams end.
+    pub stopping: watch::Receiver<bool>,
+    /// Who may call, by the `Host` header.
+    pub hosts: Hosts,
+}
+
+/// Which `Host` headers are answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hosts {
+    /// Loopback names only: without tokens, a page in the user's browser must not get in by giving
+    /// its own name this machine's address.
+    Loopback,
+    /// Any: the caller is in this process.
+    Any,
+}
+
+/// Every route, with its limits.
+pub fn router(app: App) -> Router {
+    let api = Router::new()
+        .route("/approvals", post(approvals::create).get(approvals::list))
+        .route("/approvals/{id}", get(approvals::show))
+        .route("/approvals/{id}/approve", post(approvals::approve))
+        .route("/approvals/{id}/reject", post(approvals::reject))
+        .route("/approvals/{id}/verify", post(approvals::verify))
+        .route("/approvals/{id}/execute", post(approvals::execute))
+        .route("/approvals/{id}/outcome", post(approvals::outcome))
+        .route("/approvals/{id}/withdraw", post(approvals::withdraw))
+        .route("/approvals/{id}/extend", post(approvals::extend))
+        .route("/approvals/{id}/payload", get(approvals::payload))
+        .route("/audit", get(events::audit))
+        .route("/events", get(events::stream));
+    Router::new()
+        .nest("/api/v1", api)
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(health::metrics))
+        .route("/openapi.json", get(health::openapi))
+        .fallback(problem::no_such_route)
+        .method_not_allowed_fallback(problem::no_such_method)
+        .layer(CatchPanicLayer::custom(problem::panicked))
+        .layer(TimeoutLayer::with_status_code(
+            axum::http::StatusCode::SERVICE_UNAVAILABLE,
+            guard::REQUEST_TIME_MAX,
+        ))
+        .layer(DefaultBodyLimit::disable())
+        .route_layer(middleware::from_fn_with_state(app.clone(), metrics::measure))
+        .layer(middleware::from_fn_with_state(app.clone(), guard::guard))
+        .with_state(app)
+}

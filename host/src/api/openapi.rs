@@ -1,0 +1,40 @@
+//! The OpenAPI document, generated from the handlers. A golden copy is under test, so that no
+//! change of a shape goes unseen.
+
+use utoipa::OpenApi;
+
+use super::{approvals, events, health};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "signoff",
+        description = "Human approval for high-risk agent actions, checked by one verified WebAssembly component.",
+        license(name = "MIT OR Apache-2.0")
+    ),
+    paths(
+        approvals::create,
+        approvals::list,
+        approvals::show,
+        approvals::approve,
+        approvals::reject,
+        approvals::verify,
+        approvals::execute,
+        approvals::outcome,
+        approvals::withdraw,
+        approvals::extend,
+        approvals::payload,
+        events::audit,
+        events::stream,
+        health::healthz,
+        health::readyz,
+        health::metrics,
+        health::openapi,
+    )
+)]
+struct Document;
+
+/// The document, JSON.
+pub fn document() -> String {
+    Document::openapi().to_pretty_json().unwrap_or_default()
+}

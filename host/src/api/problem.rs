@@ -1,0 +1,75 @@
+//! Refusals on the wire: `application/problem+json` (RFC 9457) with a stable `code`.
+
+use std::any::Any;
+
+use axum::body::Body;
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::code::Code;
+use crate::refusal::Refusal;
+
+/// A refusal as RFC 9457 has it.
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+pub struct Problem {
+    /// The same for each use of a code.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What was wrong this time.
+    pub detail: String,
+    /// Stable; see `wit/codes.md`.
+    pub code: String,
+}
+
+impl Refusal {
+    /// The refusal as RFC 9457 has it.
+    pub fn problem(&self) -> Problem {
+        Problem {
+            title: self.code.title.to_owned(),
+            status: self.code.status,
+            detail: self.detail.clone(),
+            code: self.code.text.to_owned(),
+        }
+    }
+
+    /// A refusal whose HTTP status depends on what was refused, as a body that is too large.
+    pub fn response_with(self, status: StatusCode) -> Response {
+        let problem = Problem { status: status.as_u16(), ..self.problem() };
+        let body = serde_json::to_string(&problem).unwrap_or_default();
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(seconds) = self.retry_after_seconds() {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response.extensions_mut().insert(self.code);
+        response
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.code.status);
+        self.response_with(status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR))
+    }
+}
+
+pub(super) async fn no_such_route(method: Method, uri: Uri) -> Response {
+    Refusal::new(Code::NOT_FOUND, format!("no such resource: {method} {}", uri.path()))
+        .into_response()
+}
+
+pub(super) async fn no_such_method(method: Method, uri: Uri) -> Response {
+    Refusal::new(Code::REQUEST_INVALID, format!("{} does not take {method}", uri.path()))
+        .response_with(StatusCode::METHOD_NOT_ALLOWED)
+}
+
+/// A panic is our mistake: told once to the log, opaque outside.
+pub(super) fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
+    Refusal::new(Code::INTERNAL_ERROR, "this request met a bug and nothing of it was kept")
+        .into_response()
+}

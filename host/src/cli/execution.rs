@@ -1,0 +1,160 @@
+//! `signoff claim`, `outcome`, `withdraw`, `extend`: what happens to an approval after it is made.
+
+use clap::Args;
+use serde_json::json;
+
+use super::transport::{Access, Transport};
+use super::{Exit, context, exit::Failure, output};
+use crate::api::{Approval, Execution};
+
+#[derive(Args)]
+pub(super) struct ClaimArgs {
+    /// The approval's id, or a unique prefix of it
+    id: String,
+    /// Who runs it
+    #[arg(long)]
+    agent: String,
+    /// What it runs
+    #[arg(long)]
+    action: String,
+    /// About what: JSON, @FILE, or - for standard input
+    #[arg(long, value_name = "JSON|@FILE|-")]
+    context: String,
+    /// How exactly: JSON, @FILE, or - for standard input
+    #[arg(long, value_name = "JSON|@FILE|-")]
+    plan: Option<String>,
+    /// Until the outcome counts as unknown: 300, 10m, at most 1d
+    #[arg(long, value_name = "TIME", value_parser = context::seconds)]
+    lease: Option<i64>,
+}
+
+#[derive(Args)]
+pub(super) struct OutcomeArgs {
+    /// The approval's id, or a unique prefix of it
+    id: String,
+    /// The execution that the claim answered
+    #[arg(long)]
+    execution_id: String,
+    /// How it ended
+    #[arg(long, value_parser = ["succeeded", "failed"])]
+    outcome: String,
+    /// More, for people
+    #[arg(long)]
+    detail: Option<String>,
+}
+
+#[derive(Args)]
+pub(super) struct WithdrawArgs {
+    /// The approval's id, or a unique prefix of it
+    id: String,
+}
+
+#[derive(Args)]
+pub(super) struct ExtendArgs {
+    /// The approval's id, or a unique prefix of it
+    id: String,
+    /// From now: 3600, 30m, 1h; at most 7d after the request
+    #[arg(long, visible_alias = "expires-in-seconds", value_name = "TIME", value_parser = context::seconds)]
+    expires_in: i64,
+}
+
+/// A claim on its way.
+pub(super) struct Claim<'a> {
+    pub(super) agent: &'a str,
+    pub(super) action: &'a str,
+    pub(super) context: &'a str,
+    pub(super) plan: Option<&'a str>,
+    pub(super) lease_seconds: Option<i64>,
+}
+
+pub(super) fn claim(args: &ClaimArgs, transport: &Transport) -> Result<Exit, Failure> {
+    let id = transport.resolve(&args.id)?;
+    let plan = args.plan.as_deref().map(context::text).transpose()?;
+    let claim = Claim {
+        agent: &args.agent,
+        action: &args.action,
+        context: &context::text(&args.context)?,
+        plan: plan.as_deref(),
+        lease_seconds: args.lease,
+    };
+    let answer = claim.send(transport, &id)?;
+    if transport.json {
+        output::line(&answer);
+    } else {
+        let approval: Approval = transport.parse(&answer)?;
+        let execution = approval.execution.map(|execution| execution.id).unwrap_or_default();
+        output::line(&execution);
+    }
+    Ok(Exit::Done)
+}
+
+impl Claim<'_> {
+    /// Sends it; answers the approval, JSON.
+    pub(super) fn send(&self, transport: &Transport, id: &str) -> Result<String, Failure> {
+        let mut fields = vec![
+            format!("\"agent\":{}", json!(self.agent)),
+            format!("\"action\":{}", json!(self.action)),
+            transport.field("context", self.context)?,
+            format!("\"lease_seconds\":{}", json!(self.lease_seconds)),
+        ];
+        if let Some(plan) = self.plan {
+            fields.push(transport.field("plan", plan)?);
+        }
+        let path = format!("/api/v1/approvals/{id}/execute");
+        transport.post(&path, format!("{{{}}}", fields.join(",")), Access::Write)
+    }
+}
+
+pub(super) fn outcome(args: &OutcomeArgs, transport: &Transport) -> Result<Exit, Failure> {
+    let id = transport.resolve(&args.id)?;
+    let answer = report(transport, &id, &args.execution_id, &args.outcome, args.detail.as_deref())?;
+    finish(transport, &answer, |approval| {
+        let outcome =
+            approval.execution.as_ref().map(|execution: &Execution| execution.outcome.as_str());
+        format!("{} {}", approval.id, outcome.unwrap_or_default())
+    })
+}
+
+/// Reports an outcome; answers the approval, JSON.
+pub(super) fn report(
+    transport: &Transport,
+    id: &str,
+    execution_id: &str,
+    outcome: &str,
+    detail: Option<&str>,
+) -> Result<String, Failure> {
+    let body = json!({ "execution_id": execution_id, "outcome": outcome, "detail": detail });
+    transport.post(&format!("/api/v1/approvals/{id}/outcome"), body.to_string(), Access::Write)
+}
+
+pub(super) fn withdraw(args: &WithdrawArgs, transport: &Transport) -> Result<Exit, Failure> {
+    let id = transport.resolve(&args.id)?;
+    let path = format!("/api/v1/approvals/{id}/withdraw");
+    let answer = transport.post(&path, "{}".to_owned(), Access::Write)?;
+    finish(transport, &answer, |approval| {
+        format!("{} {}", approval.id, output::status(&approval.status))
+    })
+}
+
+pub(super) fn extend(args: &ExtendArgs, transport: &Transport) -> Result<Exit, Failure> {
+    let id = transport.resolve(&args.id)?;
+    let body = json!({ "expires_in_seconds": args.expires_in });
+    let path = format!("/api/v1/approvals/{id}/extend");
+    let answer = transport.post(&path, body.to_string(), Access::Write)?;
+    finish(transport, &answer, |approval| {
+        format!("{} expires {}", approval.id, approval.expires_at)
+    })
+}
+
+fn finish(
+    transport: &Transport,
+    answer: &str,
+    line: impl Fn(&Approval) -> String,
+) -> Result<Exit, Failure> {
+    if transport.json {
+        output::line(answer);
+    } else {
+        output::line(&line(&transport.parse(answer)?));
+    }
+    Ok(Exit::Done)
+}

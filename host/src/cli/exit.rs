@@ -1,0 +1,88 @@
+//! How a command ends: exit codes, and what is printed where it fails.
+
+use std::process::ExitCode;
+
+use crate::api::Problem;
+
+/// The exit codes, one meaning each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Done; `verify` and `wait`: valid, approved.
+    Done,
+    /// Failed: the store, the server, the verifier, a file.
+    Failed,
+    /// The command line is wrong.
+    Usage,
+    /// Refused, with a code.
+    Refused,
+    /// Still pending.
+    Pending,
+    /// The exit code of the command that `run` ran, or 125.
+    Run(u8),
+}
+
+/// Why a command did not do its work.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The command line is wrong.
+    Usage(String),
+    /// The verifier or the service refused.
+    Refused {
+        /// The refusal.
+        problem: Problem,
+        /// Whether to print it as JSON.
+        json: bool,
+    },
+    /// Anything else.
+    Failed(anyhow::Error),
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Done => 0,
+            Exit::Failed => 1,
+            Exit::Usage => 2,
+            Exit::Refused => 3,
+            Exit::Pending => 4,
+            Exit::Run(code) => code,
+        })
+    }
+}
+
+impl Failure {
+    pub(super) fn usage(message: impl Into<String>) -> Self {
+        Self::Usage(message.into())
+    }
+
+    /// The exit code.
+    pub(super) fn exit(&self) -> Exit {
+        match self {
+            Self::Usage(_) => Exit::Usage,
+            Self::Refused { problem, .. } if problem.status < 500 => Exit::Refused,
+            Self::Refused { .. } | Self::Failed(_) => Exit::Failed,
+        }
+    }
+
+    /// Prints what a person needs to know, to standard error; a refusal under `--json` is an answer
+    /// and goes to standard output.
+    pub(super) fn print(&self) {
+        match self {
+            Self::Usage(message) => eprintln!("signoff: {message}\n\nFor more, try '--help'."),
+            Self::Refused { problem, json: true } => {
+                println!("{}", serde_json::to_string(problem).unwrap_or_default());
+            }
+            Self::Refused { problem, json: false } => {
+                let Problem { title, detail, code, .. } = problem;
+                eprintln!("signoff: {title}: {} ({code})", super::output::safe(detail));
+            }
+            Self::Failed(error) => eprintln!("signoff: {error:#}"),
+        }
+    }
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}

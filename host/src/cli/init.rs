@@ -1,0 +1,56 @@
+//! `signoff init`: a keyring and a store.
+
+use clap::Args;
+use serde_json::json;
+
+use super::transport::{AUDIENCE_DEFAULT, Target};
+use super::{Exit, Global, exit::Failure, output};
+use crate::keys::make_keyring;
+use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
+
+#[derive(Args)]
+pub(super) struct InitArgs {
+    /// The deployment's name, fixed for this store: signatures made for one are worth nothing in
+    /// another
+    #[arg(long, default_value = AUDIENCE_DEFAULT, value_parser = audience)]
+    audience: String,
+}
+
+pub(super) fn run(args: &InitArgs, global: &Global, target: &Target) -> Result<Exit, Failure> {
+    let Target::Store(store) = target else {
+        return Err(Failure::usage("init makes a store file; it takes no --server"));
+    };
+    let keyring = global.keyring();
+    let key_id = make_keyring(&keyring)?;
+    let mode = OpenMode::Create { audience: args.audience.clone() };
+    drop(RedbStore::open(store, mode, CheckIntegrity::No)?);
+    if global.json {
+        let made = json!({ "store": store, "keyring": keyring, "key_id": key_id, "audience": args.audience });
+        output::line(&made.to_string());
+        return Ok(Exit::Done);
+    }
+    let flags = if store.as_os_str() == "./signoff.redb" {
+        String::new()
+    } else {
+        format!(" --store {}", store.display())
+    };
+    output::line(&format!("made {} (audience {})", store.display(), args.audience));
+    output::line(&format!(
+        "made {} (key {key_id}, mode 0600: keep it out of git)",
+        keyring.display()
+    ));
+    output::line("next:");
+    output::line(&format!(
+        "  signoff request{flags} --agent demo --action deploy --context '{{\"version\":\"1.2.3\"}}' --reason 'try it'"
+    ));
+    output::line(&format!("  signoff approve{flags} --approver you@example.com"));
+    output::line(&format!("  signoff serve{flags}"));
+    Ok(Exit::Done)
+}
+
+fn audience(text: &str) -> Result<String, String> {
+    if (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic()) {
+        return Ok(text.to_owned());
+    }
+    Err("expected 1 to 128 printable ASCII characters without spaces".to_owned())
+}

@@ -1,0 +1,81 @@
+//! `signoff list`: approvals, newest first.
+
+use clap::Args;
+
+use super::transport::Transport;
+use super::{Exit, exit::Failure, output};
+use crate::api::List;
+
+#[derive(Args)]
+pub(super) struct ListArgs {
+    /// Only those with this status
+    #[arg(long, value_parser = ["pending", "approved", "rejected", "executed", "expired", "withdrawn"])]
+    status: Option<String>,
+    /// Only those of this agent
+    #[arg(long)]
+    agent: Option<String>,
+    /// Only those for this action
+    #[arg(long)]
+    action: Option<String>,
+    /// At most so many, 1 to 200
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=200))]
+    limit: u16,
+    /// The next page: `next_cursor` of the one before
+    #[arg(long)]
+    cursor: Option<String>,
+    /// All pages
+    #[arg(long, conflicts_with = "cursor")]
+    all: bool,
+}
+
+pub(super) fn run(args: &ListArgs, transport: &Transport) -> Result<Exit, Failure> {
+    let mut cursor = args.cursor.clone();
+    loop {
+        let answer = transport.get(&path(args, cursor.as_deref()))?;
+        let page: List = transport.parse(&answer)?;
+        if transport.json {
+            output::line(&answer);
+        } else {
+            output::approvals(&page.items);
+        }
+        cursor = page.next_cursor;
+        match (&cursor, args.all) {
+            (Some(_), true) => {}
+            (Some(cursor), false) => {
+                if !transport.json {
+                    eprintln!("signoff: there are more; --cursor {cursor} shows them, --all all");
+                }
+                return Ok(Exit::Done);
+            }
+            (None, _) => return Ok(Exit::Done),
+        }
+    }
+}
+
+fn path(args: &ListArgs, cursor: Option<&str>) -> String {
+    let mut path = format!("/api/v1/approvals?limit={}", args.limit);
+    let filters = [
+        ("status", args.status.as_deref()),
+        ("agent", args.agent.as_deref()),
+        ("action", args.action.as_deref()),
+        ("cursor", cursor),
+    ];
+    for (name, value) in filters {
+        if let Some(value) = value {
+            path.push_str(&format!("&{name}={}", escaped(value)));
+        }
+    }
+    path
+}
+
+/// A value in a query: everything but letters and digits as `%XX`.
+pub(super) fn escaped(value: &str) -> String {
+    let mut text = String::new();
+    for byte in value.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => text.push(byte.into()),
+            _ => text.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    text
+}

@@ -1,0 +1,228 @@
+//! The command line: one file a subcommand. A command speaks the HTTP API, to a server or to the
+//! same router in this process over a store file, so both answer alike.
+
+mod approve;
+mod audit;
+mod completions;
+mod context;
+mod doctor;
+mod execution;
+mod exit;
+mod hash;
+mod init;
+mod list;
+mod module;
+mod output;
+mod payload;
+mod request;
+mod run;
+mod serve;
+mod show;
+mod sign;
+mod stats;
+mod transport;
+mod verify;
+mod wait;
+
+use std::path::PathBuf;
+
+use clap::{
+    ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource,
+};
+
+pub use exit::Exit;
+use exit::Failure;
+use transport::{Target, Transport};
+
+/// Human approval for high-risk agent actions, checked by one verified WebAssembly component.
+#[derive(Parser)]
+#[command(name = "signoff", version, max_term_width = 100, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done (verify, wait: valid, approved), 1 failed, 2 usage, \
+3 refused, 4 still pending; run passes on the command's own, and 125 is its own failure.\n\n\
+Environment: SIGNOFF_STORE, SIGNOFF_SERVER, SIGNOFF_TOKEN, SIGNOFF_APPROVER, SIGNOFF_KEYRING mirror \
+flags; SIGNOFF_HMAC_SECRET or HMAC_SECRET holds the secret; SIGNOFF_CACHE_DIR holds precompiled \
+code; NO_COLOR turns colours off.";
+
+#[derive(Args)]
+struct Global {
+    /// The store file
+    #[arg(
+        long,
+        global = true,
+        value_name = "PATH",
+        env = "SIGNOFF_STORE",
+        default_value = "./signoff.redb"
+    )]
+    store: PathBuf,
+    /// A running server, instead of a store file
+    #[arg(long, global = true, value_name = "URL", env = "SIGNOFF_SERVER")]
+    server: Option<String>,
+    /// The token to send to the server
+    #[arg(
+        long,
+        global = true,
+        value_name = "TOKEN",
+        env = "SIGNOFF_TOKEN",
+        hide_env_values = true
+    )]
+    token: Option<String>,
+    /// The keyring file, beside the store if left out
+    #[arg(long, global = true, value_name = "PATH", env = "SIGNOFF_KEYRING")]
+    keyring: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make a keyring and a store
+    Init(init::InitArgs),
+    /// Tell the whole story once, over real HTTP, and check it
+    /// Serve the HTTP API
+    Serve(serve::ServeArgs),
+    /// Ask, wait, claim, run a command, report how it ended
+    Run(run::RunArgs),
+    /// Ask for an approval
+    Request(request::RequestArgs),
+    /// Show one approval
+    Show(show::ShowArgs),
+    /// List approvals, newest first
+    List(list::ListArgs),
+    /// Approve a request, after looking at it
+    Approve(approve::DecideArgs),
+    /// Reject a request, after looking at it
+    Reject(approve::DecideArgs),
+    /// Check whether an executor may go ahead now
+    Verify(verify::VerifyArgs),
+    /// Consume an approval for one execution
+    #[command(alias = "execute")]
+    Claim(execution::ClaimArgs),
+    /// Report how an execution ended
+    Outcome(execution::OutcomeArgs),
+    /// Take an approval back before it is claimed
+    Withdraw(execution::WithdrawArgs),
+    /// Give an approval more time while nobody has signed
+    Extend(execution::ExtendArgs),
+    /// Wait until an approval is decided
+    Wait(wait::WaitArgs),
+    /// Count approvals by status, and how many are approved
+    Stats,
+    /// Print the signature of a decision
+    Sign(sign::SignArgs),
+    /// Print the exact message that a decision signs
+    Payload(payload::PayloadArgs),
+    /// Print the digest of a context
+    Hash(hash::HashArgs),
+    /// Tell what is wrong with a v1 signature that does not verify
+    /// The verifier: its digest, its description, its bytes
+    #[command(subcommand)]
+    Module(module::ModuleCommand),
+    /// The audit log
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// Measure this machine: verify, digest, durable decisions
+    /// Look for what is wrong or weak, and say how to mend it
+    Doctor,
+    /// Print a completion script
+    Completions(completions::CompletionsArgs),
+}
+
+/// Runs the command line.
+pub fn main() -> Exit {
+    let matches = match Cli::command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(e) => {
+            let _ = e.print();
+            return if e.use_stderr() { Exit::Usage } else { Exit::Done };
+        }
+    };
+    let own_failure = match matches.subcommand_name() {
+        Some("run") => Exit::Run(125),
+        _ => Exit::Failed,
+    };
+    let done = Cli::from_arg_matches(&matches)
+        .map_err(|e| Failure::usage(e.to_string()))
+        .and_then(|cli| cli.run(&matches));
+    done.unwrap_or_else(|failure| {
+        failure.print();
+        match (own_failure, failure.exit()) {
+            (Exit::Run(code), exit) if exit != Exit::Usage => Exit::Run(code),
+            (_, exit) => exit,
+        }
+    })
+}
+
+impl Cli {
+    fn run(self, matches: &ArgMatches) -> Result<Exit, Failure> {
+        let global = self.global;
+        let target = global.target(matches)?;
+        let open = || Transport::new(&target, &global);
+        match self.command {
+            Command::Init(args) => init::run(&args, &global, &target),
+            Command::Serve(args) => serve::run(&args, &global, &target),
+            Command::Run(args) => run::run(&args, &open()?),
+            Command::Request(args) => request::run(&args, &open()?),
+            Command::Show(args) => show::run(&args, &open()?),
+            Command::List(args) => list::run(&args, &open()?),
+            Command::Approve(args) => approve::run(approve::Decision::Approved, &args, &open()?),
+            Command::Reject(args) => approve::run(approve::Decision::Rejected, &args, &open()?),
+            Command::Verify(args) => verify::run(&args, &open()?),
+            Command::Claim(args) => execution::claim(&args, &open()?),
+            Command::Outcome(args) => execution::outcome(&args, &open()?),
+            Command::Withdraw(args) => execution::withdraw(&args, &open()?),
+            Command::Extend(args) => execution::extend(&args, &open()?),
+            Command::Wait(args) => wait::run(&args, &open()?),
+            Command::Stats => stats::run(&open()?),
+            Command::Sign(args) => sign::run(&args, &global),
+            Command::Payload(args) => payload::run(&args, &open()?),
+            Command::Hash(args) => hash::run(&args, &global),
+            Command::Module(command) => module::run(&command, &global),
+            Command::Audit(command) => audit::run(&command, &open()?),
+            Command::Doctor => doctor::run(&global, &target),
+            Command::Completions(args) => completions::run(&args, &mut Self::command()),
+        }
+    }
+}
+
+impl Global {
+    /// The server or the store file: what a flag says before what a variable says.
+    fn target(&self, matches: &ArgMatches) -> Result<Target, Failure> {
+        let rank = |name| match source(matches, name) {
+            Some(ValueSource::CommandLine) => 2,
+            Some(ValueSource::EnvVariable) => 1,
+            _ => 0,
+        };
+        let (store, server) = (rank("store"), rank("server"));
+        match &self.server {
+            Some(_) if store == server => Err(Failure::usage(
+                "a store and a server are both given; use one of --store and --server",
+            )),
+            Some(url) if server > store => Ok(Target::Server(url.clone())),
+            _ => Ok(Target::Store(self.store.clone())),
+        }
+    }
+
+    /// Where the keyring is.
+    fn keyring(&self) -> PathBuf {
+        let beside = || crate::keys::keyring_beside(&self.store);
+        self.keyring.clone().unwrap_or_else(beside)
+    }
+}
+
+/// Where a global argument's value is from; it may stand after the subcommand.
+fn source(matches: &ArgMatches, name: &str) -> Option<ValueSource> {
+    let here = matches.try_contains_id(name).ok().and_then(|_| matches.value_source(name));
+    let deeper = matches.subcommand().and_then(|(_, deeper)| source(deeper, name));
+    match (here, deeper) {
+        (Some(a), Some(b)) => Some(a.max(b)),
+        (a, b) => a.or(b),
+    }
+}

@@ -1,0 +1,143 @@
+//! What commands print: tables and fields, in colour on a terminal, plain in a pipe.
+
+use std::io::{IsTerminal, Write, stdout};
+
+use anstyle::{AnsiColor, Style};
+use comfy_table::{Cell, Color, ContentArrangement, Table, presets};
+
+use crate::api::Approval;
+
+/// Whether standard output is a terminal that wants colours.
+pub(super) fn colours() -> bool {
+    stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// A text that cannot act on a terminal: control characters and those that reorder text are
+/// escaped, line feed and tab aside.
+pub(super) fn safe(text: &str) -> String {
+    let acts = |c: char| {
+        (c.is_control() && !matches!(c, '\n' | '\t'))
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    };
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if acts(c) {
+            shown.extend(c.escape_unicode());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
+/// Prints a line; a reader who went away ends the command quietly.
+pub(super) fn line(text: &str) {
+    if writeln!(stdout(), "{text}").is_err() {
+        std::process::exit(0);
+    }
+}
+
+/// A status in its colour.
+pub(super) fn status(status: &str) -> String {
+    if !colours() {
+        return status.to_owned();
+    }
+    let style = Style::new().bold().fg_color(Some(colour(status).into()));
+    format!("{style}{status}{style:#}")
+}
+
+/// Approvals as a table on a terminal, as tab-separated lines in a pipe.
+pub(super) fn approvals(approvals: &[Approval]) {
+    const HEAD: [&str; 6] = ["ID", "STATUS", "AGENT", "ACTION", "REQUESTED", "REASON"];
+    let row = |approval: &Approval| {
+        let reason = approval.reason.as_deref().unwrap_or_default();
+        let reason = safe(reason).replace(['\n', '\t'], " ");
+        [
+            &approval.id,
+            &approval.status,
+            &approval.agent,
+            &approval.action,
+            &approval.requested_at,
+            &reason,
+        ]
+        .map(String::clone)
+    };
+    if !stdout().is_terminal() {
+        for approval in approvals {
+            line(&row(approval).join("\t"));
+        }
+        return;
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(HEAD);
+    for approval in approvals {
+        let mut cells = row(approval).map(Cell::new);
+        if colours() {
+            let shade = table_colour(&approval.status);
+            let [_, status, ..] = &mut cells;
+            *status = status.clone().fg(shade);
+        }
+        table.add_row(cells);
+    }
+    line(&table.to_string());
+}
+
+/// One approval, field by field, as a reviewer reads it.
+pub(super) fn approval(approval: &Approval) {
+    let field = |name: &str, value: Option<&str>| {
+        if let Some(value) = value {
+            line(&format!("{name:<13}{}", safe(value).replace('\n', "\n             ")));
+        }
+    };
+    field("id", Some(&approval.id));
+    line(&format!("{:<13}{}", "status", status(&approval.status)));
+    field("agent", Some(&approval.agent));
+    field("action", Some(&approval.action));
+    field("reason", approval.reason.as_deref());
+    field("requested", Some(&format!("{} by {}", approval.requested_at, approval.requested_by)));
+    field("expires", Some(&approval.expires_at));
+    field("context", approval.context.as_ref().map(|context| context.get()));
+    field("digest", Some(&approval.context_hash));
+    field("plan", approval.plan.as_ref().map(|plan| plan.get()).filter(|plan| *plan != "null"));
+    field("plan digest", approval.plan_hash.as_deref());
+    for ballot in &approval.ballots {
+        let of = format!(
+            "{} by {} at {} ({})",
+            ballot.decision, ballot.approver, ballot.cast_at, ballot.key_id
+        );
+        field("ballot", Some(&of));
+        field("comment", ballot.comment.as_deref());
+        field("signature", Some(&ballot.signature));
+    }
+    if let Some(execution) = &approval.execution {
+        let of = format!(
+            "{} {} by {} at {}",
+            execution.id, execution.outcome, execution.claimed_by, execution.claimed_at
+        );
+        field("execution", Some(&of));
+        field("detail", execution.detail.as_deref());
+    }
+    field("withdrawn", approval.withdrawn_at.as_deref());
+    field("verifier", Some(&approval.verifier));
+}
+
+fn colour(status: &str) -> AnsiColor {
+    match status {
+        "pending" => AnsiColor::Yellow,
+        "approved" => AnsiColor::Green,
+        "rejected" => AnsiColor::Red,
+        "executed" => AnsiColor::Cyan,
+        _ => AnsiColor::BrightBlack,
+    }
+}
+
+fn table_colour(status: &str) -> Color {
+    match status {
+        "pending" => Color::Yellow,
+        "approved" => Color::Green,
+        "rejected" => Color::Red,
+        "executed" => Color::Cyan,
+        _ => Color::DarkGrey,
+    }
+}

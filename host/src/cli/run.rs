@@ -1,0 +1,165 @@
+//! `signoff run`: one line in front of any command. Asks, waits, claims, runs it, reports how it
+//! ended. The plan that the approver signs for is the command itself.
+
+use std::env;
+use std::ffi::OsString;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use clap::Args;
+use serde_json::json;
+use tokio::process::Command;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::execution::{Claim, report};
+use super::request::New;
+use super::transport::Transport;
+use super::{Exit, context, exit::Failure, wait};
+use crate::api::Approval;
+
+/// Tries to report an outcome: the command has run, and somebody should know.
+const REPORTS_MAX: u32 = 5;
+
+#[derive(Args)]
+pub(super) struct RunArgs {
+    /// Who asks
+    #[arg(long)]
+    agent: String,
+    /// What it wants to do
+    #[arg(long)]
+    action: String,
+    /// What it is about: JSON, @FILE, or - for standard input
+    #[arg(long, value_name = "JSON|@FILE|-", default_value = "{}")]
+    context: String,
+    /// Why, for the reviewer; the command line if left out
+    #[arg(long)]
+    reason: Option<String>,
+    /// How long the approval lives: 3600, 30m, 1h, at most 7d
+    #[arg(long, visible_alias = "expires-in-seconds", value_name = "TIME", value_parser = context::seconds)]
+    expires_in: Option<i64>,
+    /// Give up waiting after: 90, 30m, 1h; it waits until the approval expires if left out
+    #[arg(long, value_name = "TIME", value_parser = context::seconds)]
+    timeout: Option<i64>,
+    /// How long the command may take before its outcome counts as unknown
+    #[arg(long, value_name = "TIME", value_parser = context::seconds, default_value = "1h")]
+    lease: i64,
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "CMD")]
+    command: Vec<OsString>,
+}
+
+pub(super) fn run(args: &RunArgs, transport: &Transport) -> Result<Exit, Failure> {
+    let argv = argv(&args.command)?;
+    let context = context::text(&args.context)?;
+    let directory = env::current_dir()?;
+    let plan = json!({ "command": argv, "directory": directory.to_string_lossy() }).to_string();
+    let id = request(args, transport, &argv, &context, &plan)?;
+    approved(args, transport, &id)?;
+    let claim = Claim {
+        agent: &args.agent,
+        action: &args.action,
+        context: &context,
+        plan: Some(&plan),
+        lease_seconds: Some(args.lease),
+    };
+    let claimed: Approval = transport.parse(&claim.send(transport, &id)?)?;
+    let execution = claimed.execution.context("the claim answered no execution")?;
+    let ran = execute(&args.command);
+    let (outcome, detail) = match &ran {
+        Ok(status) if status.success() => ("succeeded", None),
+        Ok(status) => ("failed", Some(status.to_string())),
+        Err(e) => ("failed", Some(format!("it did not start: {e:#}"))),
+    };
+    tell(transport, &id, &execution.id, outcome, detail.as_deref());
+    let status = ran?;
+    let code = status.code().unwrap_or(128 + status.signal().unwrap_or(0));
+    Ok(Exit::Run(u8::try_from(code).unwrap_or(u8::MAX)))
+}
+
+fn argv(command: &[OsString]) -> Result<Vec<&str>, Failure> {
+    let text = |argument: &OsString| {
+        anyhow!("`{}` is not UTF-8 and cannot be shown to a reviewer", argument.display())
+    };
+    command.iter().map(|a| a.to_str().ok_or_else(|| Failure::Failed(text(a)))).collect()
+}
+
+fn request(
+    args: &RunArgs,
+    transport: &Transport,
+    argv: &[&str],
+    context: &str,
+    plan: &str,
+) -> Result<String, Failure> {
+    let shown = argv.join(" ");
+    let shown: String = shown.chars().filter(|c| !c.is_control()).take(1_000).collect();
+    let new = New {
+        agent: &args.agent,
+        action: &args.action,
+        context: context.to_owned(),
+        plan: Some(plan.to_owned()),
+        reason: Some(args.reason.as_deref().unwrap_or(&shown)),
+        expires_in_seconds: args.expires_in,
+    };
+    let approval: Approval = transport.parse(&new.send(transport)?)?;
+    eprintln!("signoff: {} waits for approval until {}", approval.id, approval.expires_at);
+    Ok(approval.id)
+}
+
+/// Waits for the approval; anything else ends the run.
+fn approved(args: &RunArgs, transport: &Transport, id: &str) -> Result<(), Failure> {
+    let timeout = args.timeout.map(|seconds| Duration::from_secs(seconds.unsigned_abs()));
+    let answer = wait::no_longer(transport, id, "pending", timeout)?;
+    let approval: Approval = transport.parse(&answer)?;
+    if approval.status == "approved" {
+        let approver = approval.approver.unwrap_or_default();
+        eprintln!("signoff: {id} approved by {approver}");
+        return Ok(());
+    }
+    let comment = approval.comment.map(|comment| format!(": {}", super::output::safe(&comment)));
+    Err(Failure::Failed(anyhow!("{id} is {}{}", approval.status, comment.unwrap_or_default())))
+}
+
+/// Runs the command. A terminal's Ctrl-C reaches it by itself; a SIGTERM to us is handed on, so that
+/// its end is reported in any case.
+fn execute(command: &[OsString]) -> anyhow::Result<ExitStatus> {
+    let (program, arguments) = command.split_first().context("no command is given")?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut interrupts = signal(SignalKind::interrupt())?;
+        let mut terminations = signal(SignalKind::terminate())?;
+        let mut child = Command::new(program)
+            .args(arguments)
+            .spawn()
+            .with_context(|| format!("cannot run `{}`", program.display()))?;
+        loop {
+            tokio::select! {
+                status = child.wait() => return Ok(status?),
+                _ = interrupts.recv() => {}
+                _ = terminations.recv() => {
+                    let pid = child.id().and_then(|id| i32::try_from(id).ok());
+                    if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
+                        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+                    }
+                }
+            }
+        }
+    })
+}
+
+/// Reports the outcome. If that fails for good, it becomes `unknown` when the lease runs out.
+fn tell(transport: &Transport, id: &str, execution_id: &str, outcome: &str, detail: Option<&str>) {
+    let mut pause = Duration::from_millis(100);
+    for attempt in 1..=REPORTS_MAX {
+        match report(transport, id, execution_id, outcome, detail) {
+            Ok(_) => return,
+            Err(failure) if attempt == REPORTS_MAX => {
+                eprintln!("signoff: the outcome of {id}, {outcome}, could not be reported:");
+                failure.print();
+            }
+            Err(_) => std::thread::sleep(pause),
+        }
+        pause *= 3;
+    }
+}

@@ -1,0 +1,23 @@
+//! `signoff show`: one approval.
+
+use clap::Args;
+
+use super::transport::Transport;
+use super::{Exit, exit::Failure, output};
+
+#[derive(Args)]
+pub(super) struct ShowArgs {
+    /// The approval's id, or a unique prefix of it
+    id: String,
+}
+
+pub(super) fn run(args: &ShowArgs, transport: &Transport) -> Result<Exit, Failure> {
+    let id = transport.resolve(&args.id)?;
+    let answer = transport.get(&format!("/api/v1/approvals/{id}"))?;
+    if transport.json {
+        output::line(&answer);
+    } else {
+        output::approval(&transport.parse(&answer)?);
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,308 @@
+//! How a command reaches the API: over HTTP, or in this process over a store file.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use axum::body::Body;
+use axum::http::{Method, Request, header};
+use http_body_util::BodyExt;
+use serde::de::DeserializeOwned;
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+use tower::ServiceExt;
+
+use super::Global;
+use super::exit::Failure;
+use crate::api::{self, App, Approval, Hosts, Problem};
+use crate::clock::SystemClock;
+use crate::code::Code;
+use crate::engine::{self, Allocation, Cache, Verifier};
+use crate::id::ApprovalId;
+use crate::keys::{KeyError, Keys};
+use crate::refusal::Refusal;
+use crate::service::Service;
+use crate::store::StoreError;
+use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
+
+/// The deployment's name where nobody gave one.
+pub(super) const AUDIENCE_DEFAULT: &str = "default";
+/// Longest that an answer may take: a wait of 60 s and some air.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(90);
+const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
+/// A list of 200 approvals with large ballots stays far below.
+const ANSWER_BYTES_MAX: u64 = 64 << 20;
+
+/// Where the approvals are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    /// In a store file.
+    Store(PathBuf),
+    /// Behind a server.
+    Server(String),
+}
+
+/// A way to the API.
+pub(super) struct Transport {
+    kind: Kind,
+    verifier: Verifier,
+    keyring: PathBuf,
+    /// Whether to print JSON.
+    pub(super) json: bool,
+}
+
+enum Kind {
+    Local { store: PathBuf, runtime: Runtime },
+    Remote { url: String, token: Option<String>, agent: Box<ureq::Agent> },
+}
+
+/// What a store file is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Reading: works while a server holds the file.
+    Read,
+    /// Writing.
+    Write,
+    /// Writing, and making the file if it is not there.
+    Create,
+}
+
+impl Transport {
+    /// A way to a target.
+    pub(super) fn new(target: &Target, global: &Global) -> Result<Self, Failure> {
+        let kind = match target {
+            Target::Store(store) => Kind::Local {
+                store: store.clone(),
+                runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()?,
+            },
+            Target::Server(url) => Kind::Remote {
+                url: server_url(url)?,
+                token: global.token.clone(),
+                agent: Box::new(agent()),
+            },
+        };
+        Ok(Self {
+            kind,
+            verifier: Verifier::embedded(Allocation::OnDemand, &Cache::of_user())?,
+            keyring: global.keyring(),
+            json: global.json,
+        })
+    }
+
+    /// The verifier of this process: an approver checks with it what a server shows.
+    pub(super) fn verifier(&self) -> &Verifier {
+        &self.verifier
+    }
+
+    /// The keys of this machine.
+    pub(super) fn keys(&self) -> Result<Keys, KeyError> {
+        Keys::load(&self.keyring)
+    }
+
+    /// Whether the approvals are in a file of this machine.
+    pub(super) fn is_local(&self) -> bool {
+        matches!(self.kind, Kind::Local { .. })
+    }
+
+    /// GET, as text.
+    pub(super) fn get(&self, path: &str) -> Result<String, Failure> {
+        self.call(Method::GET, path, None, Access::Read)
+    }
+
+    /// POST of a JSON body, as text.
+    pub(super) fn post(&self, path: &str, body: String, access: Access) -> Result<String, Failure> {
+        self.call(Method::POST, path, Some(body), access)
+    }
+
+    /// Calls the API; a refusal is a failure.
+    fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<String>,
+        access: Access,
+    ) -> Result<String, Failure> {
+        let (status, answer) = match &self.kind {
+            Kind::Local { store, runtime } => {
+                runtime.block_on(self.local(store, method, path, body, access))?
+            }
+            Kind::Remote { url, token, agent } => {
+                remote(agent, url, token.as_deref(), &method, path, body)?
+            }
+        };
+        if (200..300).contains(&status) {
+            return Ok(answer);
+        }
+        match serde_json::from_str::<Problem>(&answer) {
+            Ok(problem) => Err(Failure::Refused { problem, json: self.json }),
+            Err(_) => {
+                Err(Failure::Failed(anyhow!("the server answered {status} without a reason")))
+            }
+        }
+    }
+
+    /// Opens the file, asks, closes it: between two calls another process may have it.
+    async fn local(
+        &self,
+        store: &Path,
+        method: Method,
+        path: &str,
+        body: Option<String>,
+        access: Access,
+    ) -> Result<(u16, String)> {
+        let mode = match access {
+            Access::Read => OpenMode::Read,
+            Access::Write => OpenMode::Write,
+            Access::Create => OpenMode::Create { audience: AUDIENCE_DEFAULT.to_owned() },
+        };
+        let store = open_patiently(store, &mode).await?;
+        let keys = match self.keys() {
+            Err(KeyError::None) => Keys::default(),
+            keys => keys?,
+        };
+        let service =
+            Service::new(Arc::new(store), self.verifier.clone(), keys, Arc::new(SystemClock))
+                .await?;
+        let (_stop, stopping) = watch::channel(false);
+        let router = api::router(App {
+            service: Arc::new(service),
+            metrics: Arc::default(),
+            stopping,
+            hosts: Hosts::Any,
+        });
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(body.map_or_else(Body::empty, Body::from))
+            .context("the path is no path")?;
+        let response = router.oneshot(request).await?;
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await?.to_bytes();
+        Ok((status, String::from_utf8(body.into())?))
+    }
+
+    /// One approval, by its id or a unique prefix of it.
+    pub(super) fn approval(&self, id: &str) -> Result<Approval, Failure> {
+        let id = self.resolve(id)?;
+        self.parse(&self.get(&format!("/api/v1/approvals/{id}"))?)
+    }
+
+    /// The id that a unique prefix means.
+    pub(super) fn resolve(&self, id: &str) -> Result<String, Failure> {
+        if ApprovalId::parse(id).is_some() {
+            return Ok(id.to_owned());
+        }
+        if ApprovalId::prefix_range(id).is_none() {
+            return Err(self.refused(Code::NOT_FOUND, format!("`{id}` is no approval id")));
+        }
+        let found: api::List =
+            self.parse(&self.get(&format!("/api/v1/approvals?prefix={id}&limit=2"))?)?;
+        match found.items.as_slice() {
+            [one] => Ok(one.id.clone()),
+            [] => {
+                Err(self.refused(Code::NOT_FOUND, format!("no approval's id begins with `{id}`")))
+            }
+            _ => Err(Failure::usage(format!("more than one approval's id begins with `{id}`"))),
+        }
+    }
+
+    /// An answer as a type.
+    pub(super) fn parse<T: DeserializeOwned>(&self, answer: &str) -> Result<T, Failure> {
+        serde_json::from_str(answer)
+            .context("the server's answer is not of this version's form")
+            .map_err(Failure::Failed)
+    }
+
+    /// A JSON text as a field of a body. This process's verifier reads it first, so that a wrong one
+    /// is told by its own bytes.
+    pub(super) fn field(&self, name: &str, text: &str) -> Result<String, Failure> {
+        let canonical = asked(self.json, || {
+            self.verifier.call(|i| {
+                let context = i.exports.signoff_approval_context();
+                context.call_canonicalize(&mut i.store, text)
+            })
+        })?;
+        Ok(format!("\"{name}\":{canonical}"))
+    }
+
+    /// A refusal of the command's own, told as the server's are.
+    pub(super) fn refused(&self, code: Code, detail: impl Into<String>) -> Failure {
+        Failure::Refused { problem: Refusal::new(code, detail).problem(), json: self.json }
+    }
+}
+
+/// Asks the verifier; a rejection is told as the API tells it.
+pub(super) fn asked<T>(
+    json: bool,
+    ask: impl FnOnce() -> Result<T, engine::Failure>,
+) -> Result<T, Failure> {
+    ask().map_err(|failure| match failure {
+        engine::Failure::Rejected(_) => {
+            Failure::Refused { problem: Refusal::from(failure).problem(), json }
+        }
+        engine::Failure::Trapped(_) => Failure::Failed(failure.into()),
+    })
+}
+
+/// Two commands on one file take turns; a server holds it for good.
+async fn open_patiently(path: &Path, mode: &OpenMode) -> Result<RedbStore, StoreError> {
+    for _ in 0..20 {
+        match RedbStore::open(path, mode.clone(), CheckIntegrity::No) {
+            Err(StoreError::Held) => tokio::time::sleep(Duration::from_millis(50)).await,
+            opened => return opened,
+        }
+    }
+    RedbStore::open(path, mode.clone(), CheckIntegrity::No)
+}
+
+fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_connect(Some(CONNECT_TIME_MAX))
+        .timeout_global(Some(ANSWER_TIME_MAX))
+        .max_redirects(0)
+        .build()
+        .into()
+}
+
+fn server_url(url: &str) -> Result<String, Failure> {
+    let url = url.trim_end_matches('/');
+    let with_scheme = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
+    if !with_scheme.starts_with("http://") {
+        return Err(Failure::usage(format!("`{url}` is not an http:// address")));
+    }
+    Ok(with_scheme)
+}
+
+fn remote(
+    agent: &ureq::Agent,
+    url: &str,
+    token: Option<&str>,
+    method: &Method,
+    path: &str,
+    body: Option<String>,
+) -> Result<(u16, String)> {
+    let uri = format!("{url}{path}");
+    let mut request = Request::builder().method(method.clone()).uri(&uri);
+    if let Some(token) = token {
+        request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+    }
+    let unreachable = || format!("cannot reach the server at {url}");
+    let mut response = match body {
+        Some(body) => {
+            let request = request.header(header::CONTENT_TYPE, "application/json").body(body)?;
+            agent.run(request).with_context(unreachable)?
+        }
+        None => agent.run(request.body(())?).with_context(unreachable)?,
+    };
+    let status = response.status().as_u16();
+    let body = response
+        .body_mut()
+        .with_config()
+        .limit(ANSWER_BYTES_MAX)
+        .read_to_string()
+        .context("the server's answer broke off")?;
+    Ok((status, body))
+}

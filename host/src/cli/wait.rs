@@ -1,0 +1,73 @@
+//! `signoff wait`: until an approval is decided.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+
+use super::transport::Transport;
+use super::{Exit, context, exit::Failure, output};
+use crate::api::Approval;
+
+/// How often a store file is looked at: other processes change it and tell nobody.
+const LOOK: Duration = Duration::from_millis(300);
+/// Longest that a server holds one wait.
+const HELD: Duration = Duration::from_secs(60);
+
+#[derive(Args)]
+pub(super) struct WaitArgs {
+    /// The approval's id, or a unique prefix of it
+    id: String,
+    /// Give up after: 90, 30m, 1h; it waits until the approval expires if left out
+    #[arg(long, value_name = "TIME", value_parser = context::seconds)]
+    timeout: Option<i64>,
+}
+
+pub(super) fn run(args: &WaitArgs, transport: &Transport) -> Result<Exit, Failure> {
+    let id = transport.resolve(&args.id)?;
+    let timeout = args.timeout.map(|seconds| Duration::from_secs(seconds.unsigned_abs()));
+    until_decided(transport, &id, timeout)
+}
+
+/// Waits and prints the approval; the exit code tells what became of it.
+pub(super) fn until_decided(
+    transport: &Transport,
+    id: &str,
+    timeout: Option<Duration>,
+) -> Result<Exit, Failure> {
+    let answer = no_longer(transport, id, "pending", timeout)?;
+    let approval: Approval = transport.parse(&answer)?;
+    if transport.json {
+        output::line(&answer);
+    } else {
+        output::line(&format!("{} {}", approval.id, output::status(&approval.status)));
+    }
+    Ok(match approval.status.as_str() {
+        "approved" | "executed" => Exit::Done,
+        "pending" => Exit::Pending,
+        _ => Exit::Refused,
+    })
+}
+
+/// Waits while an approval has a status; answers it, JSON, as it is then or when time is up.
+pub(super) fn no_longer(
+    transport: &Transport,
+    id: &str,
+    status: &str,
+    timeout: Option<Duration>,
+) -> Result<String, Failure> {
+    let start = Instant::now();
+    loop {
+        let left = timeout.map_or(HELD, |timeout| timeout.saturating_sub(start.elapsed()));
+        let held = if transport.is_local() { 0 } else { left.min(HELD).as_secs() };
+        let answer =
+            transport.get(&format!("/api/v1/approvals/{id}?wait={held}&while={status}"))?;
+        let approval: Approval = transport.parse(&answer)?;
+        if approval.status != status || left.is_zero() {
+            return Ok(answer);
+        }
+        if held == 0 {
+            sleep(LOOK.min(left));
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! The stable codes, with the HTTP status and title of each. `wit/codes.md` is the same table for
+//! people; a test holds the two together.
+
+/// One code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Code {
+    /// The code itself.
+    pub text: &'static str,
+    /// Its HTTP status.
+    pub status: u16,
+    /// Its title, the same for each use.
+    pub title: &'static str,
+}
+
+macro_rules! codes {
+    ($($name:ident = $text:literal, $status:literal, $title:literal;)*) => {
+        impl Code {
+            $(
+                #[doc = $title]
+                pub const $name: Self = Self { text: $text, status: $status, title: $title };
+            )*
+
+            /// Every code, in the order of `wit/codes.md`.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+        }
+    };
+}
+
+codes! {
+    REQUEST_INVALID = "request-invalid", 422, "Invalid request";
+    CONTEXT_INVALID = "context-invalid", 422, "Invalid context";
+    SIGNATURE_MALFORMED = "signature-malformed", 422, "Invalid signature format";
+    STATEMENT_AMBIGUOUS = "statement-ambiguous", 422, "Ambiguous statement";
+    LIMIT_EXCEEDED = "limit-exceeded", 422, "Limit exceeded";
+    UNSUPPORTED_MEDIA_TYPE = "unsupported-media-type", 415, "Expected application/json";
+    UNAUTHENTICATED = "unauthenticated", 401, "Authentication required";
+    FORBIDDEN = "forbidden", 403, "Not allowed";
+    NOT_FOUND = "not-found", 404, "Approval not found";
+    ALREADY_DECIDED = "already-decided", 409, "Approval already decided";
+    ALREADY_VOTED = "already-voted", 409, "Already voted";
+    NOT_APPROVED = "not-approved", 409, "Approval not in approved state";
+    EXPIRED = "expired", 409, "Approval has expired";
+    ALREADY_EXECUTED = "already-executed", 409, "Approval already executed";
+    ALREADY_SETTLED = "already-settled", 409, "Approval already settled";
+    SIGNATURE_INVALID = "signature-invalid", 403, "Invalid signature";
+    KEY_UNKNOWN = "key-unknown", 403, "Unknown key";
+    KEY_REVOKED = "key-revoked", 403, "Revoked key";
+    KEY_NOT_YOURS = "key-not-yours", 403, "Key belongs to another approver";
+    SELF_APPROVAL = "self-approval", 403, "Self-approval";
+    APPROVER_NOT_ALLOWED = "approver-not-allowed", 403, "Approver not allowed";
+    POLICY_DENIED = "policy-denied", 403, "Denied by policy";
+    AGENT_MISMATCH = "agent-mismatch", 403, "Agent/action doesn't match approval";
+    ACTION_MISMATCH = "action-mismatch", 403, "Agent/action doesn't match approval";
+    CONTEXT_MISMATCH = "context-mismatch", 403, "Execution context doesn't match approval";
+    PLAN_MISMATCH = "plan-mismatch", 403, "Execution plan doesn't match approval";
+    EXECUTION_MISMATCH = "execution-mismatch", 403, "Execution id doesn't match approval";
+    IDEMPOTENCY_KEY_REUSED = "idempotency-key-reused", 422, "Idempotency key reused with another body";
+    RATE_LIMITED = "rate-limited", 429, "Too many requests";
+    STORE_UNAVAILABLE = "store-unavailable", 503, "Store unavailable";
+    VERIFIER_TRAPPED = "verifier-trapped", 503, "Verifier failed";
+    INTERNAL_ERROR = "internal-error", 500, "Internal error";
+    CLOCK_BEHIND = "clock-behind", 503, "Clock is behind the store";
+}
+
+impl Code {
+    /// The code of a text. A verifier newer than this host may have others; what is not known is
+    /// still a refusal, and answered with 403.
+    pub fn of(text: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|code| code.text == text)
+    }
+}

@@ -1,0 +1,125 @@
+//! Precompiled code on disk, so that a command starts fast.
+//!
+//! Machine code is trusted as it is, so it is only ever made here, and kept where nobody else can
+//! write: a directory of mode 0700 that this user owns. A file is named for everything the code
+//! depends on: the component's digest, and wasmtime's hash of its version, settings and CPU.
+
+#![expect(unsafe_code, reason = "loading precompiled code is unsafe; this file says why it may")]
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::hash::{Hash, Hasher};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+/// A directory of precompiled modules, or none: then everything is compiled at each start.
+#[derive(Clone, Debug)]
+pub struct Cache(Option<PathBuf>);
+
+impl Cache {
+    /// The user's cache: `$SIGNOFF_CACHE_DIR`, or `signoff` in `$XDG_CACHE_HOME` or `~/.cache`.
+    /// Where none of them is set there is none.
+    pub fn of_user() -> Self {
+        let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        let own = set("SIGNOFF_CACHE_DIR").map(PathBuf::from);
+        let xdg = || set("XDG_CACHE_HOME").map(|dir| PathBuf::from(dir).join("signoff"));
+        let home = || set("HOME").map(|dir| PathBuf::from(dir).join(".cache").join("signoff"));
+        Self(own.or_else(xdg).or_else(home))
+    }
+
+    /// A given directory.
+    pub fn at(dir: impl Into<PathBuf>) -> Self {
+        Self(Some(dir.into()))
+    }
+
+    /// No cache.
+    pub fn none() -> Self {
+        Self(None)
+    }
+
+    /// Loads a component, compiling it only where no usable precompiled code is kept. A cache that
+    /// cannot be used costs time, never the call.
+    ///
+    /// # Errors
+    ///
+    /// Where the component itself does not compile.
+    pub fn load(&self, engine: &Engine, wasm: &[u8], digest: &str) -> Result<Component> {
+        let file = self.0.as_ref().map(|dir| dir.join(file_name(engine, digest)));
+        if let Some(component) = file.as_deref().and_then(|file| load_private(engine, file)) {
+            return Ok(component);
+        }
+        let code = engine.precompile_component(wasm).map_err(|e| anyhow::anyhow!("{e:#}"))?;
+        if let (Some(dir), Some(file)) = (&self.0, &file) {
+            // A full disk or a read-only home must not stop a verification.
+            let _ = keep(dir, file, &code);
+        }
+        // SAFETY: these bytes were made by this engine, just above.
+        unsafe { Component::deserialize(engine, &code) }
+            .map_err(|e| anyhow::anyhow!("{e:#}"))
+            .context("loading the compiled verifier")
+    }
+}
+
+fn file_name(engine: &Engine, digest: &str) -> String {
+    let mut hasher = Fnv::default();
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    format!("{digest}-{:016x}.cwasm", hasher.finish())
+}
+
+/// Loads a file only if nobody else can have written it.
+fn load_private(engine: &Engine, file: &Path) -> Option<Component> {
+    let dir = file.parent()?.symlink_metadata().ok()?;
+    let code = file.symlink_metadata().ok()?;
+    let mine = |m: &fs::Metadata| m.uid() == rustix::process::geteuid().as_raw();
+    let private = dir.is_dir() && mine(&dir) && dir.mode() & 0o077 == 0;
+    if !private || !code.is_file() || !mine(&code) || code.mode() & 0o022 != 0 {
+        return None;
+    }
+    // SAFETY: the file lies in a directory that only this user can write, was put there whole (by
+    // rename), and wasmtime refuses code of another version, setting or CPU.
+    unsafe { Component::deserialize_file(engine, file) }.ok()
+}
+
+/// Puts code in place whole: written aside, synced, renamed.
+fn keep(dir: &Path, file: &Path, code: &[u8]) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    let aside = file.with_extension(format!("{}.tmp", std::process::id()));
+    let written = write_new(&aside, code).and_then(|()| fs::rename(&aside, file));
+    if written.is_err() {
+        let _ = fs::remove_file(&aside);
+    }
+    written
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file: File =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// FNV-1a: the standard library's hasher may differ between builds, a file name must not.
+#[derive(Clone, Copy)]
+struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Hasher for Fnv {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+}

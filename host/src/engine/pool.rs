@@ -1,0 +1,205 @@
+//! Instances of the verifier: pooled, reused, dropped after a trap or when they grew.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use anyhow::Result;
+use wasmtime::component::{Component, Linker};
+use wasmtime::{Engine, ResourceLimiter, Store};
+
+use super::cache::Cache;
+use super::config::{
+    Allocation, INSTANCES_MAX, MEMORY_BYTES_KEPT, MEMORY_BYTES_MAX, TICK, TICKS_MAX, config,
+};
+use crate::bindings::{self, Rejection, VerifierPre};
+
+/// The verifier: one module, and instances of it. Cheap to clone.
+#[derive(Clone)]
+pub struct Verifier(Arc<Shared>);
+
+/// One instance, with its typed exports and the store that they are called with.
+pub struct Instance {
+    /// The typed exports.
+    pub exports: bindings::Verifier,
+    /// The store to call them with.
+    pub store: Store<Memory>,
+}
+
+/// Why a call gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The verifier refused.
+    #[error("{}: {}", .0.code, .0.message)]
+    Rejected(Rejection),
+    /// The verifier trapped, ran out of memory or took too long. Nothing was decided.
+    #[error("verifier failed: {0}")]
+    Trapped(String),
+}
+
+/// How much memory an instance has, and that it may have no more.
+#[derive(Default)]
+pub struct Memory {
+    bytes: usize,
+}
+
+struct Shared {
+    engine: Engine,
+    digest: String,
+    linked: VerifierPre<Memory>,
+    idle: Mutex<Vec<Instance>>,
+    traps: AtomicU64,
+    watching: Arc<AtomicBool>,
+}
+
+impl Verifier {
+    /// Loads a component of world `verifier`, by its bytes and their digest.
+    ///
+    /// # Errors
+    ///
+    /// Where the component does not compile, imports anything, or has not the world's exports.
+    pub fn load(wasm: &[u8], digest: &str, allocation: Allocation, cache: &Cache) -> Result<Self> {
+        let failed = |e: wasmtime::Error| anyhow::anyhow!("{e:#}");
+        let engine = Engine::new(&config(allocation)).map_err(failed)?;
+        let component = cache.load(&engine, wasm, digest)?;
+        Self::link(engine, &component, digest)
+    }
+
+    /// Loads the embedded verifier.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::load`].
+    pub fn embedded(allocation: Allocation, cache: &Cache) -> Result<Self> {
+        Self::load(super::VERIFIER, super::VERIFIER_DIGEST, allocation, cache)
+    }
+
+    fn link(engine: Engine, component: &Component, digest: &str) -> Result<Self> {
+        let failed = |e: wasmtime::Error| anyhow::anyhow!("{e:#}");
+        // An empty linker: a module that imports anything does not link.
+        let linked = Linker::new(&engine).instantiate_pre(component).map_err(failed)?;
+        let watching = Arc::new(AtomicBool::new(true));
+        watch(&engine, &watching)?;
+        Ok(Self(Arc::new(Shared {
+            linked: VerifierPre::new(linked).map_err(failed)?,
+            engine,
+            digest: digest.to_owned(),
+            idle: Mutex::default(),
+            traps: AtomicU64::new(0),
+            watching,
+        })))
+    }
+
+    /// The module's digest.
+    pub fn digest(&self) -> &str {
+        &self.0.digest
+    }
+
+    /// Calls that gave no answer since the start.
+    pub fn traps(&self) -> u64 {
+        self.0.traps.load(Ordering::Relaxed)
+    }
+
+    /// Calls an instance. The outer error of `f` is a trap, the inner one a refusal.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Rejected`] as the function called says, [`Failure::Trapped`] where it gave no
+    /// answer; the instance is dropped then.
+    pub fn call<T>(
+        &self,
+        f: impl FnOnce(&mut Instance) -> wasmtime::Result<Result<T, Rejection>>,
+    ) -> Result<T, Failure> {
+        let mut instance = self.take().map_err(|e| self.trapped(&e))?;
+        instance.store.set_epoch_deadline(TICKS_MAX);
+        match f(&mut instance) {
+            Ok(answer) => {
+                self.give_back(instance);
+                answer.map_err(Failure::Rejected)
+            }
+            Err(trap) => Err(self.trapped(&trap)),
+        }
+    }
+
+    /// A new instance, never used before.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no memory or no place left for one.
+    pub fn fresh(&self) -> wasmtime::Result<Instance> {
+        let mut store = Store::new(&self.0.engine, Memory::default());
+        store.limiter(|memory| memory);
+        store.set_epoch_deadline(TICKS_MAX);
+        let exports = self.0.linked.instantiate(&mut store)?;
+        Ok(Instance { exports, store })
+    }
+
+    fn take(&self) -> wasmtime::Result<Instance> {
+        let idle = self.idle().pop();
+        idle.map_or_else(|| self.fresh(), Ok)
+    }
+
+    fn give_back(&self, instance: Instance) {
+        if instance.store.data().bytes <= MEMORY_BYTES_KEPT {
+            let mut idle = self.idle();
+            // Half of the pool, so that fresh instances always find a place.
+            if idle.len() < INSTANCES_MAX as usize / 2 {
+                idle.push(instance);
+            }
+        }
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Instance>> {
+        self.0.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn trapped(&self, trap: &wasmtime::Error) -> Failure {
+        self.0.traps.fetch_add(1, Ordering::Relaxed);
+        Failure::Trapped(format!("{trap:#}"))
+    }
+}
+
+impl ResourceLimiter for Memory {
+    fn memory_growing(
+        &mut self,
+        _: usize,
+        desired: usize,
+        _: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let fits = desired <= MEMORY_BYTES_MAX;
+        if fits {
+            self.bytes = desired;
+        }
+        Ok(fits)
+    }
+
+    fn table_growing(
+        &mut self,
+        _: usize,
+        desired: usize,
+        _: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(desired <= 10_000)
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.watching.store(false, Ordering::Relaxed);
+    }
+}
+
+/// Starts the watchdog: it ticks the engine's epoch until the verifier is gone.
+fn watch(engine: &Engine, watching: &Arc<AtomicBool>) -> Result<()> {
+    let (engine, watching) = (engine.weak(), Arc::clone(watching));
+    thread::Builder::new().name("watchdog".to_owned()).spawn(move || {
+        while watching.load(Ordering::Relaxed) {
+            thread::sleep(TICK);
+            let Some(engine) = engine.upgrade() else {
+                return;
+            };
+            engine.increment_epoch();
+        }
+    })?;
+    Ok(())
+}

@@ -1,0 +1,19 @@
+//! signoff: human approval for high-risk agent actions, checked by one verified WebAssembly
+//! component.
+//!
+//! The host embeds the verifier and holds no rule that decides trust: it keeps time, keys and a
+//! store, and asks the verifier. `api` and `cli` call `service`; `service` calls `engine`, `store`
+//! and `keys`; nothing points back. `host/README.md` follows one approval through the code.
+
+pub mod api;
+pub mod bindings;
+pub mod cli;
+pub mod clock;
+pub mod code;
+pub mod engine;
+pub mod id;
+pub mod keys;
+pub mod refusal;
+pub mod server;
+pub mod service;
+pub mod store;

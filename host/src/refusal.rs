@@ -1,0 +1,58 @@
+//! A refusal as the host hands it on: a code, its HTTP status and title, and a sentence.
+
+use crate::code::Code;
+use crate::engine::Failure;
+use crate::store::StoreError;
+
+/// Why something was not done. Nothing was kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The code, its HTTP status and its title.
+    pub code: Code,
+    /// One sentence for a person: lower case, no full stop.
+    pub detail: String,
+}
+
+impl Refusal {
+    /// A refusal with its sentence.
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into() }
+    }
+
+    /// Seconds after which it is worth trying again, where it is.
+    pub fn retry_after_seconds(&self) -> Option<u32> {
+        matches!(self.code.status, 429 | 503).then_some(1)
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.code.text, self.detail)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Rejected(rejection) => match Code::of(&rejection.code) {
+                Some(code) => Self::new(code, rejection.message),
+                // A verifier newer than this host: still a refusal.
+                None => {
+                    Self::new(Code::FORBIDDEN, format!("{}: {}", rejection.code, rejection.message))
+                }
+            },
+            Failure::Trapped(_) => Self::new(
+                Code::VERIFIER_TRAPPED,
+                "the verifier gave no answer, so nothing was decided",
+            ),
+        }
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        Self::new(Code::STORE_UNAVAILABLE, error.to_string())
+    }
+}

@@ -1,0 +1,235 @@
+//! The loop behind every change: load, ask, commit; on conflict load and ask again.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use sha2::{Digest, Sha256};
+
+use super::{Caller, Service};
+use crate::bindings::{self, Rejection, Transition};
+use crate::code::Code;
+use crate::engine::Instance;
+use crate::id::ApprovalId;
+use crate::refusal::Refusal;
+use crate::store::{
+    Answer, Base, Change, Commit, Scope, Status, Stored, Summary, Texts, Version, WithTexts,
+};
+
+/// Conflicts after which a change gives up. Each one means that somebody else's change was kept.
+const ATTEMPTS_MAX: usize = 1_000;
+
+/// What a change answers: an HTTP status and a JSON body, the same for every caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// 200 or 201.
+    pub status: u16,
+    /// The approval, JSON.
+    pub body: String,
+    /// Whether it is the kept answer of an earlier request with the same idempotency key.
+    pub replayed: bool,
+}
+
+/// An idempotency key in its scope, and what was sent with it.
+#[derive(Clone, Debug)]
+pub struct Idempotency {
+    scope: Scope,
+    request_digest: [u8; 32],
+}
+
+/// What the verifier is asked; the arguments are inside.
+pub(super) type Question = dyn Fn(&mut Instance, Option<&str>, u64) -> wasmtime::Result<Result<Option<Transition>, Rejection>>
+    + Send
+    + Sync;
+
+/// The verifier's answer: a change to keep or none, and the approval as it then is.
+struct Step {
+    transition: Option<Transition>,
+    view: String,
+}
+
+impl Idempotency {
+    /// The scope of a key: who sent it, to where.
+    pub fn new(caller: &Caller, path: &str, key: &str, body: &[u8]) -> Self {
+        let mut scope = Sha256::new();
+        for piece in [caller.subject(), path, key] {
+            scope.update((piece.len() as u64).to_le_bytes());
+            scope.update(piece.as_bytes());
+        }
+        Self { scope: scope.finalize().into(), request_digest: Sha256::digest(body).into() }
+    }
+
+    fn matches(&self, answer: &Answer) -> Result<(), Refusal> {
+        if answer.request_digest == self.request_digest {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            Code::IDEMPOTENCY_KEY_REUSED,
+            "this idempotency key was used with another body",
+        ))
+    }
+}
+
+impl Service {
+    /// The kept answer of an idempotency key, if there is one.
+    ///
+    /// Refusals: `idempotency-key-reused`, `store-unavailable`.
+    pub(super) async fn kept(
+        &self,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<Option<Reply>, Refusal> {
+        let Some(idempotency) = idempotency else {
+            return Ok(None);
+        };
+        match self.store.answer(&idempotency.scope).await? {
+            None => Ok(None),
+            Some(answer) => idempotency.matches(&answer).map(|()| Some(answer.into())),
+        }
+    }
+
+    /// Changes one approval: asks, keeps the answer, and asks again where another change came first.
+    pub(super) async fn change(
+        &self,
+        id: Option<ApprovalId>,
+        bytes: usize,
+        idempotency: Option<&Idempotency>,
+        question: Arc<Question>,
+    ) -> Result<Reply, Refusal> {
+        for _ in 0..ATTEMPTS_MAX {
+            let now = self.now_to_write()?;
+            let stored = match id {
+                Some(id) => self.store.load(&id, WithTexts::No).await?,
+                None => None,
+            };
+            let step = self.step(stored.as_ref(), bytes, now, Arc::clone(&question)).await?;
+            let body = self.shown(&step.view, &[]);
+            let (Some(transition), Some(stored)) = (step.transition, stored) else {
+                return Ok(Reply::new(200, body));
+            };
+            let base = Base::Revision(stored.revision);
+            let reply = Reply::new(200, body);
+            if let Some(reply) = self.keep(transition, base, reply, idempotency, now).await? {
+                return Ok(reply);
+            }
+        }
+        Err(Refusal::new(Code::STORE_UNAVAILABLE, "too many changes to this approval at once"))
+    }
+
+    /// Commits a change. None where another one came first.
+    pub(super) async fn keep(
+        &self,
+        transition: Transition,
+        base: Base,
+        reply: Reply,
+        idempotency: Option<&Idempotency>,
+        now: u64,
+    ) -> Result<Option<Reply>, Refusal> {
+        let summary = summary(transition.summary)?;
+        let id = summary.id;
+        let change = Change {
+            entry: self.with_verifier(&transition.entry),
+            approval: Version { summary, record: transition.record, base },
+            answer: idempotency.map(|idempotency| idempotency.keep(&reply, now)),
+            at: now,
+        };
+        match self.store.commit(change).await? {
+            Commit::Kept { entry, .. } => {
+                self.last_commit_at.fetch_max(now, Ordering::AcqRel);
+                self.watchers.changed(id, entry);
+                Ok(Some(reply))
+            }
+            Commit::Conflict => Ok(None),
+            Commit::Answered(answer) => match idempotency {
+                Some(idempotency) => idempotency.matches(&answer).map(|()| Some(answer.into())),
+                None => Ok(None),
+            },
+        }
+    }
+
+    async fn step(
+        &self,
+        stored: Option<&Stored>,
+        bytes: usize,
+        now: u64,
+        question: Arc<Question>,
+    ) -> Result<Step, Refusal> {
+        let record = stored.map(|stored| stored.record.clone());
+        self.ask(bytes, move |verifier| {
+            verifier.call(|i| {
+                let transition = match question(i, record.as_deref(), now)? {
+                    Ok(transition) => transition,
+                    Err(rejection) => return Ok(Err(rejection)),
+                };
+                let after = transition.as_ref().map(|t| t.record.as_str());
+                let lifecycle = i.exports.signoff_approval_lifecycle();
+                let shown = lifecycle.call_show(&mut i.store, after.or(record.as_deref()), now)?;
+                Ok(shown.map(|shown| Step { transition, view: shown.view }))
+            })
+        })
+        .await
+    }
+
+    /// The verifier's view with the host's fields: which verifier answers, and the raw texts.
+    pub(super) fn shown(&self, view: &str, fields: &[(&str, &str)]) -> String {
+        with_fields(&self.with_verifier(view), fields)
+    }
+
+    fn with_verifier(&self, object: &str) -> String {
+        let digest = format!("\"{}\"", self.verifier.digest());
+        with_fields(object, &[("verifier", &digest)])
+    }
+}
+
+impl Idempotency {
+    fn keep(&self, reply: &Reply, now: u64) -> (Scope, Answer) {
+        let answer = Answer {
+            request_digest: self.request_digest,
+            status: reply.status,
+            body: reply.body.clone(),
+            at: now,
+        };
+        (self.scope, answer)
+    }
+}
+
+impl Reply {
+    /// A fresh answer.
+    pub(super) fn new(status: u16, body: String) -> Self {
+        Self { status, body, replayed: false }
+    }
+}
+
+impl From<Answer> for Reply {
+    fn from(answer: Answer) -> Self {
+        Self { status: answer.status, body: answer.body, replayed: true }
+    }
+}
+
+/// A new approval as a change to keep.
+pub(super) fn opened(opened: bindings::Opened) -> (Transition, Texts) {
+    let texts = Texts { context: opened.context, plan: opened.plan };
+    (opened.transition, texts)
+}
+
+/// Adds fields to a JSON object that the verifier wrote. Values are raw JSON.
+pub(super) fn with_fields(object: &str, fields: &[(&str, &str)]) -> String {
+    let mut text = object.strip_suffix('}').unwrap_or(object).to_owned();
+    for (name, value) in fields {
+        text.push_str(&format!(",\"{name}\":{value}"));
+    }
+    text.push('}');
+    text
+}
+
+fn summary(summary: bindings::Summary) -> Result<Summary, Refusal> {
+    let unreadable =
+        || Refusal::new(Code::VERIFIER_TRAPPED, "the verifier's answer cannot be read");
+    Ok(Summary {
+        id: ApprovalId::parse(&summary.id).ok_or_else(unreadable)?,
+        status: Status::parse(&summary.status).ok_or_else(unreadable)?,
+        agent: summary.agent,
+        action: summary.action,
+        requested_at: summary.requested_at,
+        expires_at: summary.expires_at,
+        due_at: summary.due_at,
+    })
+}

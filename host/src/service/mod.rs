@@ -1,0 +1,168 @@
+//! The service: load, ask the verifier, commit. It holds no rule that decides trust.
+//!
+//! [`operation`] has what callers can do, [`commit`] the loop that keeps a change or asks again,
+//! [`read`] what changes nothing, [`watch`] who waits for a change, and [`sweep`] what time does.
+
+mod commit;
+mod operation;
+mod read;
+mod sweep;
+mod watch;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::clock::Clock;
+use crate::code::Code;
+use crate::engine::{Failure, Verifier};
+use crate::id::IdMaker;
+use crate::keys::Keys;
+use crate::refusal::Refusal;
+use crate::store::{Head, Store};
+
+pub use commit::{Idempotency, Reply};
+pub use operation::{Attempt, Ballot, Claim, NewApproval, Outcome};
+pub use read::{Filter, Page, PayloadQuery};
+pub use watch::{Watch, Watchers};
+
+/// How far the clock may be behind the last commit before writes stop.
+const CLOCK_BEHIND_SECONDS_MAX: u64 = 60;
+/// Arguments above this size leave the async threads: they take longer than a context switch.
+const INLINE_BYTES_MAX: usize = 64 << 10;
+
+/// Approvals: every operation on them, for the HTTP API and the CLI.
+pub struct Service {
+    store: Arc<dyn Store>,
+    verifier: Verifier,
+    keys: Keys,
+    clock: Arc<dyn Clock>,
+    ids: IdMaker,
+    accept: Vec<String>,
+    audience: String,
+    last_commit_at: AtomicU64,
+    watchers: Watchers,
+}
+
+/// Who calls, as the tokens say. Without tokens the caller acts as admin, and agents and approvers
+/// are who the request says.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    subject: Option<String>,
+    roles: Vec<String>,
+}
+
+impl Caller {
+    /// The caller where there are no tokens.
+    pub fn local() -> Self {
+        Self { subject: None, roles: vec!["admin".to_owned()] }
+    }
+
+    /// The subject, for scopes and the audit.
+    pub fn subject(&self) -> &str {
+        self.subject.as_deref().unwrap_or("admin")
+    }
+
+    /// The subject of a request or claim by an agent.
+    fn as_agent(&self, agent: &str) -> String {
+        self.subject.clone().unwrap_or_else(|| format!("agent:{agent}"))
+    }
+}
+
+impl Service {
+    /// A service over an open store.
+    ///
+    /// # Errors
+    ///
+    /// Where the store cannot be read.
+    pub async fn new(
+        store: Arc<dyn Store>,
+        verifier: Verifier,
+        keys: Keys,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, Refusal> {
+        let head = store.head().await?;
+        Ok(Self {
+            watchers: Watchers::new(head.entries),
+            last_commit_at: AtomicU64::new(head.last_commit_at),
+            audience: head.audience,
+            store,
+            verifier,
+            keys,
+            clock,
+            ids: IdMaker::default(),
+            accept: vec!["v1".to_owned()],
+        })
+    }
+
+    /// What the store knows of itself.
+    ///
+    /// # Errors
+    ///
+    /// `store-unavailable`.
+    pub async fn head(&self) -> Result<Head, Refusal> {
+        Ok(self.store.head().await?)
+    }
+
+    /// Who waits for changes.
+    pub fn watchers(&self) -> &Watchers {
+        &self.watchers
+    }
+
+    /// The verifier that decides.
+    pub fn verifier(&self) -> &Verifier {
+        &self.verifier
+    }
+
+    /// The keys it decides with.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// Whether everything a decision needs answers.
+    ///
+    /// # Errors
+    ///
+    /// `store-unavailable`, `verifier-trapped`, `clock-behind`.
+    pub async fn ready(&self) -> Result<(), Refusal> {
+        if !self.store.head().await?.writable {
+            return Err(Refusal::new(Code::STORE_UNAVAILABLE, "the store accepts no writes"));
+        }
+        self.ask(0, |verifier| verifier.call(|i| Ok(Ok(i.exports.call_describe(&mut i.store)?))))
+            .await?;
+        self.now_to_write().map(drop)
+    }
+
+    /// The time to read at. It never goes back behind a commit: an approval that was seen to expire
+    /// stays expired.
+    fn now(&self) -> u64 {
+        self.clock.now().max(self.last_commit_at.load(Ordering::Acquire))
+    }
+
+    /// The time to write at.
+    ///
+    /// Refusals: `clock-behind`.
+    fn now_to_write(&self) -> Result<u64, Refusal> {
+        let (clock, last) = (self.clock.now(), self.last_commit_at.load(Ordering::Acquire));
+        if clock.saturating_add(CLOCK_BEHIND_SECONDS_MAX) < last {
+            return Err(Refusal::new(
+                Code::CLOCK_BEHIND,
+                format!("the clock is {} s behind the last commit", last - clock),
+            ));
+        }
+        Ok(clock.max(last))
+    }
+
+    /// Asks the verifier; `bytes` is about how large the arguments are.
+    async fn ask<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        question: impl FnOnce(&Verifier) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        if bytes <= INLINE_BYTES_MAX {
+            return Ok(question(&self.verifier)?);
+        }
+        let verifier = self.verifier.clone();
+        let answer = tokio::task::spawn_blocking(move || question(&verifier)).await;
+        answer.unwrap_or_else(|e| Err(Failure::Trapped(e.to_string()))).map_err(Refusal::from)
+    }
+}

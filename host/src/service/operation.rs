@@ -1,0 +1,407 @@
+//! What callers can do to approvals. Each operation words an event for the verifier and keeps what
+//! it answers; the order of refusals is that of `wit/lifecycle.wit`.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::commit::{Idempotency, Question, Reply, opened, with_fields};
+use super::{Caller, Service};
+use crate::code::Code;
+use crate::id::ApprovalId;
+use crate::refusal::Refusal;
+use crate::store::{Base, WithTexts};
+
+/// A request for an approval. Context and plan are JSON texts, handed on as they came.
+#[derive(Clone, Debug)]
+pub struct NewApproval {
+    /// The agent that asks.
+    pub agent: String,
+    /// What it wants to do.
+    pub action: String,
+    /// What it is about.
+    pub context: String,
+    /// What exactly will run.
+    pub plan: Option<String>,
+    /// Why, for the reviewer.
+    pub reason: Option<String>,
+    /// How long the approval lives.
+    pub expires_in_seconds: Option<i64>,
+}
+
+/// One approver's decision.
+#[derive(Clone, Debug)]
+pub struct Ballot {
+    /// `approved` or `rejected`.
+    pub decision: String,
+    /// Who decides.
+    pub approver: String,
+    /// Why.
+    pub comment: Option<String>,
+    /// Over the statement.
+    pub signature: String,
+}
+
+/// What an executor is about to run; what is absent is not compared.
+#[derive(Clone, Debug, Default)]
+pub struct Attempt {
+    /// A stored ballot's.
+    pub signature: Option<String>,
+    /// Who runs it.
+    pub agent: Option<String>,
+    /// What it runs.
+    pub action: Option<String>,
+    /// About what.
+    pub context: Option<String>,
+    /// How exactly.
+    pub plan: Option<String>,
+}
+
+/// An executor's claim.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// Who runs it.
+    pub agent: String,
+    /// What it runs.
+    pub action: String,
+    /// About what.
+    pub context: String,
+    /// How exactly.
+    pub plan: Option<String>,
+    /// How long until its outcome counts as unknown.
+    pub lease_seconds: Option<i64>,
+}
+
+/// How an execution ended.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Which execution.
+    pub execution_id: String,
+    /// `succeeded` or `failed`.
+    pub outcome: String,
+    /// More, for people.
+    pub detail: Option<String>,
+}
+
+impl Service {
+    /// Makes a pending approval.
+    ///
+    /// # Errors
+    ///
+    /// As `lifecycle.open` in `wit/`; then `idempotency-key-reused`, `clock-behind`,
+    /// `store-unavailable`, `verifier-trapped`.
+    pub async fn request(
+        &self,
+        caller: &Caller,
+        new: NewApproval,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<Reply, Refusal> {
+        if let Some(reply) = self.kept(idempotency).await? {
+            return Ok(reply);
+        }
+        let now = self.now_to_write()?;
+        let event = json!({
+            "id": self.ids.approval().to_string(),
+            "audience": self.audience,
+            "requested_by": caller.as_agent(&new.agent),
+            "agent": new.agent,
+            "action": new.action,
+            "reason": new.reason,
+            "requirement": { "ttl_seconds": new.expires_in_seconds },
+        })
+        .to_string();
+        let accept = self.accept.clone();
+        let bytes = new.context.len() + new.plan.as_ref().map_or(0, String::len);
+        let (answer, view) = self
+            .ask(bytes, move |verifier| {
+                verifier.call(|i| {
+                    let lifecycle = i.exports.signoff_approval_lifecycle();
+                    let plan = new.plan.as_deref();
+                    let answer = lifecycle.call_open(
+                        &mut i.store,
+                        &event,
+                        &new.context,
+                        plan,
+                        &accept,
+                        now,
+                    )?;
+                    let answer = match answer {
+                        Ok(answer) => answer,
+                        Err(rejection) => return Ok(Err(rejection)),
+                    };
+                    let record = Some(answer.transition.record.as_str());
+                    let shown = lifecycle.call_show(&mut i.store, record, now)?;
+                    Ok(shown.map(|shown| (answer, shown.view)))
+                })
+            })
+            .await?;
+        let (transition, texts) = opened(answer);
+        let plan = texts.plan.as_deref().unwrap_or("null");
+        let body = self.shown(&view, &[("context", &texts.context), ("plan", plan)]);
+        let kept = self
+            .keep(transition, Base::New(texts), Reply::new(201, body), idempotency, now)
+            .await?;
+        kept.ok_or_else(|| Refusal::new(Code::STORE_UNAVAILABLE, "the id is taken; ask again"))
+    }
+
+    /// Takes one ballot.
+    ///
+    /// # Errors
+    ///
+    /// As `lifecycle.decide` in `wit/`; then those of every change.
+    pub async fn decide(
+        &self,
+        id: Option<ApprovalId>,
+        ballot: &Ballot,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<Reply, Refusal> {
+        if let Some(reply) = self.kept(idempotency).await? {
+            return Ok(reply);
+        }
+        let event = json!({
+            "decision": ballot.decision,
+            "approver": ballot.approver,
+            "comment": ballot.comment,
+            "signature": ballot.signature,
+        })
+        .to_string();
+        let (keys, accept) = (self.keys.entries(), self.accept.clone());
+        let question: Arc<Question> = Arc::new(move |i, record, now| {
+            let lifecycle = i.exports.signoff_approval_lifecycle();
+            let answer =
+                lifecycle.call_decide(&mut i.store, record, &event, &keys, &accept, now)?;
+            Ok(answer.map(Some))
+        });
+        self.change(id, 0, idempotency, question).await
+    }
+
+    /// Consumes an approval for one execution. A repeat with the same idempotency key answers the
+    /// same execution, with `replayed: true`, while its outcome is `claimed`.
+    ///
+    /// # Errors
+    ///
+    /// As `lifecycle.claim` in `wit/`; then those of every change.
+    pub async fn claim(
+        &self,
+        caller: &Caller,
+        id: Option<ApprovalId>,
+        claim: Claim,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<Reply, Refusal> {
+        if self.kept(idempotency).await?.is_some()
+            && let Some(reply) = self.claimed_before(id).await?
+        {
+            return Ok(reply);
+        }
+        let event = json!({
+            "claimed_by": caller.as_agent(&claim.agent),
+            "agent": claim.agent,
+            "action": claim.action,
+            "execution_id": self.ids.execution().to_string(),
+            "lease_seconds": claim.lease_seconds,
+        })
+        .to_string();
+        let (keys, accept) = (self.keys.entries(), self.accept.clone());
+        let bytes = claim.context.len() + claim.plan.as_ref().map_or(0, String::len);
+        let question: Arc<Question> = Arc::new(move |i, record, now| {
+            let (context, plan) = (&claim.context, claim.plan.as_deref());
+            let lifecycle = i.exports.signoff_approval_lifecycle();
+            let answer = lifecycle.call_claim(
+                &mut i.store,
+                record,
+                &event,
+                context,
+                plan,
+                &keys,
+                &accept,
+                now,
+            )?;
+            Ok(answer.map(Some))
+        });
+        let reply = self.change(id, bytes, idempotency, question).await?;
+        Ok(if reply.replayed { reply.mark_replayed() } else { reply })
+    }
+
+    /// Whether an executor may go ahead now. Changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As `lifecycle.check` in `wit/`; then `store-unavailable`, `verifier-trapped`.
+    pub async fn check(&self, id: Option<ApprovalId>, attempt: Attempt) -> Result<String, Refusal> {
+        let now = self.now();
+        let stored = match id {
+            Some(id) => self.store.load(&id, WithTexts::No).await?,
+            None => None,
+        };
+        let event = json!({
+            "signature": attempt.signature,
+            "agent": attempt.agent,
+            "action": attempt.action,
+        })
+        .to_string();
+        let (keys, accept) = (self.keys.entries(), self.accept.clone());
+        let texts = [attempt.context, attempt.plan];
+        let bytes = texts.iter().flatten().map(String::len).sum();
+        let view = self
+            .ask(bytes, move |verifier| {
+                verifier.call(|i| {
+                    let record = stored.as_ref().map(|stored| stored.record.as_str());
+                    let [context, plan] = texts.each_ref().map(Option::as_deref);
+                    let lifecycle = i.exports.signoff_approval_lifecycle();
+                    let checked = lifecycle.call_check(
+                        &mut i.store,
+                        record,
+                        &event,
+                        context,
+                        plan,
+                        &keys,
+                        &accept,
+                        now,
+                    )?;
+                    if let Err(rejection) = checked {
+                        return Ok(Err(rejection));
+                    }
+                    lifecycle.call_show(&mut i.store, record, now)
+                })
+            })
+            .await?;
+        Ok(self.shown(&view.view, &[]))
+    }
+
+    /// Whether a signature is that of a stored ballot and verifies, whatever the status.
+    ///
+    /// # Errors
+    ///
+    /// As `lifecycle.recognize` in `wit/`; then `store-unavailable`, `verifier-trapped`.
+    pub async fn recognize(
+        &self,
+        id: Option<ApprovalId>,
+        signature: String,
+    ) -> Result<(), Refusal> {
+        let stored = match id {
+            Some(id) => self.store.load(&id, WithTexts::No).await?,
+            None => None,
+        };
+        let (keys, accept) = (self.keys.entries(), self.accept.clone());
+        self.ask(0, move |verifier| {
+            verifier.call(|i| {
+                let record = stored.as_ref().map(|stored| stored.record.as_str());
+                let lifecycle = i.exports.signoff_approval_lifecycle();
+                lifecycle.call_recognize(&mut i.store, record, &signature, &keys, &accept)
+            })
+        })
+        .await
+        .map(drop)
+    }
+
+    /// Records how an execution ended.
+    ///
+    /// # Errors
+    ///
+    /// As `lifecycle.settle` in `wit/`; then those of every change.
+    pub async fn settle(
+        &self,
+        caller: &Caller,
+        id: Option<ApprovalId>,
+        outcome: &Outcome,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<Reply, Refusal> {
+        if let Some(reply) = self.kept(idempotency).await? {
+            return Ok(reply);
+        }
+        let event = json!({
+            "execution_id": outcome.execution_id,
+            "outcome": outcome.outcome,
+            "detail": outcome.detail,
+            "actor": caller.actor(),
+        })
+        .to_string();
+        let question: Arc<Question> = Arc::new(move |i, record, now| {
+            let lifecycle = i.exports.signoff_approval_lifecycle();
+            lifecycle.call_settle(&mut i.store, record, &event, now)
+        });
+        self.change(id, 0, idempotency, question).await
+    }
+
+    /// Takes an approval back.
+    ///
+    /// # Errors
+    ///
+    /// As `lifecycle.withdraw` in `wit/`; then those of every change.
+    pub async fn withdraw(
+        &self,
+        caller: &Caller,
+        id: Option<ApprovalId>,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<Reply, Refusal> {
+        if let Some(reply) = self.kept(idempotency).await? {
+            return Ok(reply);
+        }
+        let event = json!({ "actor": caller.actor() }).to_string();
+        let question: Arc<Question> = Arc::new(move |i, record, now| {
+            let lifecycle = i.exports.signoff_approval_lifecycle();
+            let answer = lifecycle.call_withdraw(&mut i.store, record, &event, now)?;
+            Ok(answer.map(Some))
+        });
+        self.change(id, 0, idempotency, question).await
+    }
+
+    /// Gives an approval more time, counted from now.
+    ///
+    /// # Errors
+    ///
+    /// As `lifecycle.extend` in `wit/`; then those of every change.
+    pub async fn extend(
+        &self,
+        caller: &Caller,
+        id: Option<ApprovalId>,
+        expires_in_seconds: i64,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<Reply, Refusal> {
+        if let Some(reply) = self.kept(idempotency).await? {
+            return Ok(reply);
+        }
+        let event = json!({
+            "expires_in_seconds": expires_in_seconds,
+            "actor": caller.actor(),
+        })
+        .to_string();
+        let question: Arc<Question> = Arc::new(move |i, record, now| {
+            let lifecycle = i.exports.signoff_approval_lifecycle();
+            let answer = lifecycle.call_extend(&mut i.store, record, &event, now)?;
+            Ok(answer.map(Some))
+        });
+        self.change(id, 0, idempotency, question).await
+    }
+
+    /// The approval as it is, marked as a replay, while its execution is still under way. After
+    /// that the verifier refuses the claim as it does any second one.
+    async fn claimed_before(&self, id: Option<ApprovalId>) -> Result<Option<Reply>, Refusal> {
+        #[derive(Deserialize)]
+        struct Claimed {
+            execution: Option<Execution>,
+        }
+        #[derive(Deserialize)]
+        struct Execution {
+            outcome: String,
+        }
+        let body = self.show(id, WithTexts::No).await?;
+        let claimed = serde_json::from_str::<Claimed>(&body).ok().and_then(|c| c.execution);
+        Ok(claimed
+            .filter(|execution| execution.outcome == "claimed")
+            .map(|_| Reply::new(200, body).mark_replayed()))
+    }
+}
+
+impl Reply {
+    fn mark_replayed(self) -> Self {
+        Self { body: with_fields(&self.body, &[("replayed", "true")]), replayed: true, ..self }
+    }
+}
+
+impl Caller {
+    fn actor(&self) -> serde_json::Value {
+        json!({ "subject": self.subject(), "roles": self.roles })
+    }
+}

@@ -1,0 +1,206 @@
+//! What changes nothing: one approval, lists, audit entries, payloads.
+
+use serde_json::json;
+
+use super::Service;
+use crate::code::Code;
+use crate::id::ApprovalId;
+use crate::refusal::Refusal;
+use crate::store::{Entry, Query, Status, Stored, WithTexts};
+
+/// Which approvals to list.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Those whose id begins so, and no other filter.
+    pub prefix: Option<String>,
+    /// Only those with this effective status.
+    pub status: Option<Status>,
+    /// Only those of this agent.
+    pub agent: Option<String>,
+    /// Only those for this action.
+    pub action: Option<String>,
+    /// At most so many, 1 to 200.
+    pub limit: usize,
+    /// Only those older than this one.
+    pub cursor: Option<ApprovalId>,
+}
+
+/// A page of approvals, newest first.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// Each approval, JSON, without context and plan.
+    pub items: Vec<String>,
+    /// Where the next page begins; none after the last.
+    pub next_cursor: Option<ApprovalId>,
+}
+
+/// What a decision would sign.
+#[derive(Clone, Debug)]
+pub struct PayloadQuery {
+    /// `approved` or `rejected`.
+    pub decision: String,
+    /// Who decides.
+    pub approver: String,
+    /// The profile of the signature.
+    pub profile: String,
+    /// The key to sign with; `v1` names none.
+    pub key: String,
+    /// The comment; `v1` does not cover it.
+    pub comment: String,
+}
+
+impl Service {
+    /// One approval with its effective status.
+    ///
+    /// # Errors
+    ///
+    /// `not-found`, `store-unavailable`, `verifier-trapped`.
+    pub async fn show(&self, id: Option<ApprovalId>, texts: WithTexts) -> Result<String, Refusal> {
+        let stored = match id {
+            Some(id) => self.store.load(&id, texts).await?,
+            None => None,
+        };
+        let view = self.view(stored.as_ref()).await?;
+        let Some(texts) = stored.and_then(|stored| stored.texts) else {
+            return Ok(self.shown(&view.view, &[]));
+        };
+        let plan = texts.plan.as_deref().unwrap_or("null");
+        Ok(self.shown(&view.view, &[("context", &texts.context), ("plan", plan)]))
+    }
+
+    /// The effective status of an approval, and when it expires.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::show`].
+    pub async fn status(&self, id: Option<ApprovalId>) -> Result<(String, u64), Refusal> {
+        let stored = match id {
+            Some(id) => self.store.load(&id, WithTexts::No).await?,
+            None => None,
+        };
+        let summary = self.view(stored.as_ref()).await?.summary;
+        Ok((summary.status, summary.expires_at))
+    }
+
+    /// A page of approvals, newest first, each with its effective status.
+    ///
+    /// # Errors
+    ///
+    /// `store-unavailable`, `verifier-trapped`.
+    pub async fn list(&self, filter: &Filter) -> Result<Page, Refusal> {
+        if let Some(prefix) = &filter.prefix {
+            return self.list_prefix(prefix, filter.limit).await;
+        }
+        if filter.status.is_some() {
+            // So that the index by status agrees with the time, as far as this store can be written.
+            self.sweep_before_reading().await;
+        }
+        let mut items = Vec::new();
+        let mut before = filter.cursor;
+        loop {
+            let query = Query {
+                status: filter.status,
+                agent: filter.agent.clone(),
+                action: filter.action.clone(),
+                before,
+                limit: filter.limit + 1,
+            };
+            let stored = self.store.list(&query).await?;
+            let exhausted = stored.len() <= filter.limit;
+            for stored in &stored {
+                if items.len() == filter.limit {
+                    return Ok(Page { items, next_cursor: before });
+                }
+                before = Some(stored.summary.id);
+                let view = self.view(Some(stored)).await?;
+                let wanted =
+                    filter.status.is_none_or(|status| status.as_str() == view.summary.status);
+                if wanted {
+                    items.push(self.shown(&view.view, &[]));
+                }
+            }
+            if exhausted {
+                return Ok(Page { items, next_cursor: None });
+            }
+        }
+    }
+
+    /// The approvals whose id begins with a prefix.
+    async fn list_prefix(&self, prefix: &str, limit: usize) -> Result<Page, Refusal> {
+        let mut items = Vec::new();
+        for id in self.store.with_prefix(prefix, limit).await? {
+            items.push(self.show(Some(id), WithTexts::No).await?);
+        }
+        Ok(Page { items, next_cursor: None })
+    }
+
+    /// Audit entries with a number above `after`.
+    ///
+    /// # Errors
+    ///
+    /// `store-unavailable`.
+    pub async fn entries(&self, after: u64, limit: usize) -> Result<Vec<Entry>, Refusal> {
+        Ok(self.store.entries(after, limit).await?)
+    }
+
+    /// The exact message that a decision signs, as JSON: `{profile, message, base64url}`.
+    ///
+    /// # Errors
+    ///
+    /// `not-found`, then as `signing.payload` in `wit/`.
+    pub async fn payload(
+        &self,
+        id: Option<ApprovalId>,
+        query: PayloadQuery,
+    ) -> Result<String, Refusal> {
+        let stored = match id {
+            Some(id) => self.store.load(&id, WithTexts::No).await?,
+            None => None,
+        };
+        let message = self
+            .ask(0, move |verifier| {
+                verifier.call(|i| {
+                    let PayloadQuery { decision, approver, profile, key, comment } = &query;
+                    let record = stored.as_ref().map(|stored| stored.record.as_str());
+                    let lifecycle = i.exports.signoff_approval_lifecycle();
+                    let statement = lifecycle.call_state(
+                        &mut i.store,
+                        record,
+                        decision,
+                        approver,
+                        key,
+                        comment,
+                    )?;
+                    match statement {
+                        Err(rejection) => Ok(Err(rejection)),
+                        Ok(statement) => i.exports.signoff_approval_signing().call_payload(
+                            &mut i.store,
+                            &statement,
+                            profile,
+                        ),
+                    }
+                })
+            })
+            .await?;
+        Ok(json!({
+            "profile": message.profile,
+            "message": message.text,
+            "base64url": message.base64url,
+        })
+        .to_string())
+    }
+
+    async fn view(&self, stored: Option<&Stored>) -> Result<crate::bindings::View, Refusal> {
+        let Some(stored) = stored else {
+            return Err(Refusal::new(Code::NOT_FOUND, "no such approval"));
+        };
+        let (record, now) = (stored.record.clone(), self.now());
+        self.ask(0, move |verifier| {
+            verifier.call(|i| {
+                let lifecycle = i.exports.signoff_approval_lifecycle();
+                lifecycle.call_show(&mut i.store, Some(&record), now)
+            })
+        })
+        .await
+    }
+}

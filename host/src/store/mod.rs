@@ -1,0 +1,272 @@
+//! Where approvals are kept: a trait small enough for a second implementation, and redb behind it.
+//!
+//! A store keeps what it is given and reads none of it: the record is the verifier's text. What it
+//! promises: a [`Change`] is kept whole or not at all, it is on disk before `commit` answers, and it
+//! is kept only if the approval still has the revision that the change was made from.
+
+pub mod redb;
+
+use async_trait::async_trait;
+
+use crate::id::ApprovalId;
+
+/// Approvals, audit entries and remembered answers.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Keeps a change whole, or not at all. Answers only after it is on disk.
+    async fn commit(&self, change: Change) -> Result<Commit, StoreError>;
+
+    /// One approval; its texts only where asked for.
+    async fn load(&self, id: &ApprovalId, texts: WithTexts) -> Result<Option<Stored>, StoreError>;
+
+    /// Approvals that match a query, newest first. Costs what it returns, not what is stored.
+    async fn list(&self, query: &Query) -> Result<Vec<Stored>, StoreError>;
+
+    /// Ids of approvals whose `due_at` is at or before `now`, earliest due first.
+    async fn due(&self, now: u64, limit: usize) -> Result<Vec<ApprovalId>, StoreError>;
+
+    /// Ids that begin with a prefix (`appr_` included), at most `limit`.
+    async fn with_prefix(&self, prefix: &str, limit: usize) -> Result<Vec<ApprovalId>, StoreError>;
+
+    /// Audit entries with a number above `after`, in order. The first entry has number 1.
+    async fn entries(&self, after: u64, limit: usize) -> Result<Vec<Entry>, StoreError>;
+
+    /// The answer kept for an idempotency scope.
+    async fn answer(&self, scope: &Scope) -> Result<Option<Answer>, StoreError>;
+
+    /// Forgets answers kept before a time, at most `limit`; how many it forgot.
+    async fn forget_answers(&self, before: u64, limit: usize) -> Result<usize, StoreError>;
+
+    /// What the store knows of itself. Cheap: nothing is counted.
+    async fn head(&self) -> Result<Head, StoreError>;
+}
+
+/// Whether `load` also reads the context and plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WithTexts {
+    /// Context and plan too.
+    Yes,
+    /// The record alone.
+    No,
+}
+
+/// What one operation keeps, in one transaction. Times are unix seconds.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// The approval as it now is.
+    pub approval: Version,
+    /// The audit entry that tells of it.
+    pub entry: String,
+    /// The answer to repeat to a caller who sends the same idempotency key.
+    pub answer: Option<(Scope, Answer)>,
+    /// When it happened. The store keeps the latest.
+    pub at: u64,
+}
+
+/// A new version of an approval.
+#[derive(Clone, Debug)]
+pub struct Version {
+    /// What the store indexes.
+    pub summary: Summary,
+    /// The verifier's text.
+    pub record: String,
+    /// What this version was made from.
+    pub base: Base,
+}
+
+/// What a version was made from.
+#[derive(Clone, Debug)]
+pub enum Base {
+    /// Nothing: the approval is new, and these are its texts, never rewritten.
+    New(Texts),
+    /// A revision that was loaded.
+    Revision(u64),
+}
+
+/// The canonical texts of an approval.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Texts {
+    /// The canonical context.
+    pub context: String,
+    /// The canonical plan, where there is one.
+    pub plan: Option<String>,
+}
+
+/// What a store indexes of an approval. Times are unix seconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// Its id.
+    pub id: ApprovalId,
+    /// Its stored status.
+    pub status: Status,
+    /// The agent that asked.
+    pub agent: String,
+    /// The action it asked for.
+    pub action: String,
+    /// When it asked.
+    pub requested_at: u64,
+    /// When the approval ends.
+    pub expires_at: u64,
+    /// When time alone next changes the record.
+    pub due_at: Option<u64>,
+}
+
+/// A stored status: a label to index by. What may follow it only the verifier knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+#[allow(missing_docs, reason = "the runbook's words")]
+pub enum Status {
+    Pending = 0,
+    Approved = 1,
+    Rejected = 2,
+    Executed = 3,
+    Expired = 4,
+    Withdrawn = 5,
+}
+
+/// What became of a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Commit {
+    /// Kept, with this audit number and revision.
+    Kept {
+        /// The number of its audit entry.
+        entry: u64,
+        /// The approval's new revision.
+        revision: u64,
+    },
+    /// Not kept: the approval has another revision by now, or its id is taken.
+    Conflict,
+    /// Not kept: this idempotency scope has its answer already.
+    Answered(Answer),
+}
+
+/// An approval as stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// What is indexed.
+    pub summary: Summary,
+    /// The verifier's text.
+    pub record: String,
+    /// Goes up by one with each change; the first is 1.
+    pub revision: u64,
+    /// The texts, where asked for.
+    pub texts: Option<Texts>,
+}
+
+/// Which approvals to list, newest first.
+#[derive(Clone, Debug, Default)]
+pub struct Query {
+    /// Only those with this stored status.
+    pub status: Option<Status>,
+    /// Only those of this agent.
+    pub agent: Option<String>,
+    /// Only those for this action.
+    pub action: Option<String>,
+    /// Only those older than this one.
+    pub before: Option<ApprovalId>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// A numbered audit entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its number; the first is 1, and none is left out.
+    pub number: u64,
+    /// The entry, JSON.
+    pub text: String,
+}
+
+/// Who used an idempotency key for what: a SHA-256 over subject, path and key.
+pub type Scope = [u8; 32];
+
+/// An answer kept for a repeated request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// SHA-256 of the request's body.
+    pub request_digest: [u8; 32],
+    /// The HTTP status of the answer.
+    pub status: u16,
+    /// The answer's body.
+    pub body: String,
+    /// When it was kept, in unix seconds.
+    pub at: u64,
+}
+
+/// What a store knows of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The deployment's name, fixed when the store was made.
+    pub audience: String,
+    /// The number of the last audit entry; 0 if there is none.
+    pub entries: u64,
+    /// The time of the latest change, in unix seconds; 0 if there is none.
+    pub last_commit_at: u64,
+    /// Approvals by stored status, in the order of [`Status`].
+    pub counts: [u64; 6],
+    /// Whether an I/O error has ended writing until the next start.
+    pub writable: bool,
+}
+
+/// Why a store cannot answer.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// No file is there, and this command does not make one.
+    #[error("no store at `{0}`; `signoff init` or `signoff serve` makes one")]
+    Missing(String),
+    /// Another process has it open for writing.
+    #[error("store is held by another process; use --server URL")]
+    Held,
+    /// The file is not a store of signoff.
+    #[error("`{0}` is not a signoff store")]
+    Foreign(String),
+    /// The file is a store of another format.
+    #[error("store has format {found}, this signoff reads {expected}")]
+    Format {
+        /// The format in the file.
+        found: u64,
+        /// The format read here.
+        expected: u64,
+    },
+    /// The file is damaged.
+    #[error("store is damaged: {0}")]
+    Damaged(String),
+    /// The store was opened for reading.
+    #[error("store is open for reading only")]
+    ReadOnly,
+    /// Writing has ended until the next start.
+    #[error("store stopped accepting writes after an I/O error: {0}")]
+    Stopped(String),
+    /// The disk, or the library, failed.
+    #[error("store failed: {0}")]
+    Io(String),
+}
+
+impl Status {
+    /// Every status, in order.
+    pub const ALL: [Self; 6] = [
+        Self::Pending,
+        Self::Approved,
+        Self::Rejected,
+        Self::Executed,
+        Self::Expired,
+        Self::Withdrawn,
+    ];
+
+    /// The status as it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Approved => "approved",
+            Self::Rejected => "rejected",
+            Self::Executed => "executed",
+            Self::Expired => "expired",
+            Self::Withdrawn => "withdrawn",
+        }
+    }
+
+    /// Reads a status.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == text)
+    }
+}

@@ -1,0 +1,61 @@
+//! Turns what redb reports, and what it panics with, into the store's own errors.
+
+use std::any::Any;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::store::StoreError;
+
+/// Runs what enters redb. A damaged file can make redb panic; that is an error here, not the end of
+/// a thread.
+pub(super) fn shielded<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
+        let said = panic_text(payload.as_ref());
+        Err(StoreError::Damaged(format!("the database library gave up: {said}")))
+    })
+}
+
+/// A row that cannot be read.
+pub(super) fn unreadable(what: impl std::fmt::Display) -> StoreError {
+    StoreError::Damaged(format!("{what} cannot be read"))
+}
+
+/// What writes and reads get after the store was closed.
+pub(super) fn closed() -> StoreError {
+    StoreError::Io("it is closed".to_owned())
+}
+
+fn panic_text(payload: &(dyn Any + Send)) -> &str {
+    let owned = payload.downcast_ref::<String>().map(String::as_str);
+    owned.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("no reason given")
+}
+
+impl From<redb::Error> for StoreError {
+    fn from(error: redb::Error) -> Self {
+        use redb::Error;
+        match error {
+            Error::DatabaseAlreadyOpen | Error::LockProtocolMismatch => Self::Held,
+            Error::Corrupted(what) => Self::Damaged(what),
+            Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Self::Damaged("the file ends early".to_owned())
+            }
+            Error::TableDoesNotExist(_)
+            | Error::TableTypeMismatch { .. }
+            | Error::TableIsMultimap(_)
+            | Error::TypeDefinitionChanged { .. }
+            | Error::RepairAborted => Self::Damaged(error.to_string()),
+            other => Self::Io(other.to_string()),
+        }
+    }
+}
+
+macro_rules! through_redb_error {
+    ($($error:ident)*) => { $(
+        impl From<redb::$error> for StoreError {
+            fn from(error: redb::$error) -> Self {
+                redb::Error::from(error).into()
+            }
+        }
+    )* };
+}
+through_redb_error! { StorageError TableError TransactionError CommitError DatabaseError }

@@ -1,0 +1,204 @@
+//! Opens and makes store files. A file that is refused is left as it was, byte for byte.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use redb::backends::FileBackend;
+use redb::{
+    Builder, ConcurrencyMode, Database, DatabaseError, ReadOnlyDatabase, ReadTransaction,
+    ReadableDatabase, StorageBackend, StorageError, TableError, WriteTransaction,
+};
+
+use super::CheckIntegrity;
+use super::failure::{shielded, unreadable};
+use super::format::{AUDIENCE_KEY, FORMAT_KEY, META, STORE_FORMAT, initialise};
+use super::held_back::HeldBack;
+use crate::store::StoreError;
+
+/// DESIGN: pages of the file kept in memory, read or not yet written.
+const CACHE_BYTES: usize = 64 * 1024 * 1024;
+
+/// How often, and how far apart, a reader looks again at a file that a writer is just opening.
+const READ_TRIES: u32 = 50;
+const READ_PAUSE: Duration = Duration::from_millis(20);
+
+/// A database that is a store of this format, and its audience.
+pub(super) struct Opened<D> {
+    pub(super) database: D,
+    pub(super) audience: String,
+}
+
+/// Opens an existing store for writing.
+pub(super) fn writable(path: &Path, check: CheckIntegrity) -> Result<Opened<Database>, StoreError> {
+    let file = existing(path, OpenOptions::new().read(true).write(true))?;
+    from_backend(FileBackend::new(file)?, check, &shown(path))
+}
+
+/// Opens a backend that holds a store, for writing.
+pub(super) fn from_backend(
+    backend: impl StorageBackend,
+    check: CheckIntegrity,
+    name: &str,
+) -> Result<Opened<Database>, StoreError> {
+    shielded(|| {
+        let (backend, gate) = HeldBack::new(backend);
+        let database = builder()
+            .set_check_integrity_on_open(check == CheckIntegrity::Yes)
+            .create_with_backend(backend)
+            .map_err(|error| refusal(error, name))?;
+        let audience = identify(&database, name)?;
+        gate.open().map_err(StorageError::from)?;
+        Ok(Opened { database, audience })
+    })
+}
+
+/// Opens an existing store for reading, also beside its writer. A store that nobody holds and that
+/// was not closed cleanly is first opened and closed for writing, which repairs it.
+pub(super) fn readable(path: &Path) -> Result<Opened<ReadOnlyDatabase>, StoreError> {
+    for _ in 0..READ_TRIES {
+        if let Some(opened) = readable_unless_unclean(path)? {
+            return Ok(opened);
+        }
+        match writable(path, CheckIntegrity::No) {
+            Ok(repaired) => drop(repaired),
+            Err(StoreError::Held) => thread::sleep(READ_PAUSE),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(StoreError::Held)
+}
+
+/// Opens a store for reading that a writer of this process holds.
+pub(super) fn readable_beside_writer(path: &Path) -> Result<Opened<ReadOnlyDatabase>, StoreError> {
+    readable_unless_unclean(path)?.ok_or(StoreError::Held)
+}
+
+fn readable_unless_unclean(path: &Path) -> Result<Option<Opened<ReadOnlyDatabase>>, StoreError> {
+    let file = existing(path, OpenOptions::new().read(true))?;
+    let name = shown(path);
+    shielded(|| match builder().open_read_only_with_backend(FileBackend::new(file)?) {
+        Ok(database) => {
+            let audience = identify(&database, &name)?;
+            Ok(Some(Opened { database, audience }))
+        }
+        Err(DatabaseError::RepairAborted) => Ok(None),
+        Err(error) => Err(refusal(error, &name)),
+    })
+}
+
+/// Makes a store where none is. It is made under another name and then linked to its own, so that a
+/// crash never leaves half a store, and two who make it at once end with the same one.
+pub(super) fn create(path: &Path, audience: &str) -> Result<(), StoreError> {
+    let draft = draft_path(path);
+    let made = shielded(|| write_draft(&draft, audience)).and_then(|()| publish(&draft, path));
+    // A draft that cannot be removed is in nobody's way.
+    let _ = fs::remove_file(&draft);
+    made
+}
+
+fn write_draft(draft: &Path, audience: &str) -> Result<(), StoreError> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(draft).map_err(|error| cannot("make", draft, &error))?;
+    make(FileBackend::new(file)?, audience)
+}
+
+/// Makes a store in an empty backend.
+pub(super) fn make(backend: impl StorageBackend, audience: &str) -> Result<(), StoreError> {
+    let database = builder().create_with_backend(backend)?;
+    let txn = begin_durable(&database)?;
+    initialise(&txn, audience)?;
+    txn.commit()?;
+    Ok(database.close()?)
+}
+
+fn publish(draft: &Path, path: &Path) -> Result<(), StoreError> {
+    match fs::hard_link(draft, path) {
+        Ok(()) => sync_folder(path).map_err(|error| cannot("make", path, &error)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(cannot("make", path, &error)),
+    }
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(folder(path))?.sync_all()
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn draft_path(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    folder(path).join(format!(".{name}.{:016x}.new", rand::random::<u64>()))
+}
+
+/// A write transaction that is on disk once it is committed, and quickly repaired after a crash.
+pub(super) fn begin_durable(database: &Database) -> Result<WriteTransaction, StoreError> {
+    let mut txn = database.begin_write()?;
+    txn.set_two_phase_commit(true);
+    txn.set_quick_repair(true);
+    Ok(txn)
+}
+
+fn builder() -> Builder {
+    let mut builder = Builder::new();
+    builder.set_cache_size(CACHE_BYTES).set_concurrency_mode(ConcurrencyMode::SingleWriter);
+    builder
+}
+
+fn existing(path: &Path, options: &OpenOptions) -> Result<File, StoreError> {
+    let found = fs::metadata(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => StoreError::Missing(shown(path)),
+        _ => cannot("open", path, &error),
+    })?;
+    // redb would make a database of an empty file, and opening a pipe would wait for its writer.
+    if !found.is_file() || found.len() == 0 {
+        return Err(StoreError::Foreign(shown(path)));
+    }
+    options.open(path).map_err(|error| cannot("open", path, &error))
+}
+
+/// The audience, if the database is a store of the format read here.
+fn identify(database: &impl ReadableDatabase, name: &str) -> Result<String, StoreError> {
+    let foreign = || StoreError::Foreign(name.to_owned());
+    let txn: ReadTransaction = database.begin_read()?;
+    let meta = txn.open_table(META).map_err(|error| match error {
+        TableError::Storage(error) => error.into(),
+        _ => foreign(),
+    })?;
+    let format = meta.get(FORMAT_KEY)?.ok_or_else(foreign)?;
+    let found = format.value().try_into().map(u64::from_be_bytes).map_err(|_| foreign())?;
+    if found != STORE_FORMAT {
+        return Err(StoreError::Format { found, expected: STORE_FORMAT });
+    }
+    let audience = meta.get(AUDIENCE_KEY)?.ok_or_else(|| unreadable("its audience"))?;
+    String::from_utf8(audience.value().to_vec()).map_err(|_| unreadable("its audience"))
+}
+
+/// Why redb does not open a file.
+fn refusal(error: DatabaseError, name: &str) -> StoreError {
+    match error {
+        // How redb says that its magic number is not there.
+        DatabaseError::Storage(StorageError::Io(error))
+            if error.kind() == io::ErrorKind::InvalidData =>
+        {
+            StoreError::Foreign(name.to_owned())
+        }
+        DatabaseError::UpgradeRequired(_) => StoreError::Foreign(name.to_owned()),
+        error => error.into(),
+    }
+}
+
+fn cannot(what: &str, path: &Path, error: &io::Error) -> StoreError {
+    StoreError::Io(format!("cannot {what} `{}`: {error}", path.display()))
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}

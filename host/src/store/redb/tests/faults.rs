@@ -1,0 +1,173 @@
+//! The disk fails at each operation in turn. Whatever was acknowledged is there afterwards, and
+//! nothing is there by half.
+
+use redb::backends::FileBackend;
+
+use super::super::open::{from_backend, make};
+use super::disk::{self, Disk, Fault};
+use super::*;
+
+/// What callers were told.
+#[derive(Default)]
+struct Told {
+    /// Approval, revision and entry number of what was kept.
+    kept: Vec<(ApprovalId, u64, u64)>,
+    refused: usize,
+}
+
+fn open_disk(disk: &Disk) -> Result<RedbStore, StoreError> {
+    RedbStore::writing(from_backend(disk.clone(), CheckIntegrity::No, "disk")?, None)
+}
+
+/// A disk with a store that holds something.
+async fn sample() -> Vec<u8> {
+    let disk = Disk::default();
+    make(disk.clone(), AUDIENCE).unwrap();
+    let store = open_disk(&disk).unwrap();
+    for number in 0..20 {
+        store.commit(new(summary(id(number)))).await.unwrap();
+    }
+    drop(store);
+    disk.bytes()
+}
+
+/// New approvals, changed ones, one by one and at once.
+async fn work(store: &RedbStore) -> Told {
+    let mut told = Told::default();
+    for round in 0..4 {
+        let mut large = new(summary(id(100 + round)));
+        large.approval.base = Base::New(Texts { context: "x".repeat(30_000), plan: None });
+        large.answer = Some((scope(round as u8), answer(round)));
+        let old = change(
+            Summary { status: Status::Approved, ..summary(id(round)) },
+            Base::Revision(1),
+            2,
+        );
+        told.hear(id(100 + round), store.commit(large).await);
+        let both = tokio::join!(store.commit(old), store.commit(new(summary(id(200 + round)))));
+        told.hear(id(round), both.0);
+        told.hear(id(200 + round), both.1);
+        let forgotten = store.forget_answers(round, 10).await;
+        assert!(told.refused == 0 || forgotten.is_err());
+    }
+    told
+}
+
+impl Told {
+    fn hear(&mut self, id: ApprovalId, outcome: Result<Commit, StoreError>) {
+        match outcome {
+            Ok(Commit::Kept { entry, revision }) => {
+                assert_eq!(self.refused, 0, "a store that failed goes on");
+                self.kept.push((id, revision, entry));
+            }
+            Ok(other) => panic!("{other:?}"),
+            Err(StoreError::Stopped(_)) => self.refused += 1,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Looks for what was kept in what is there now.
+    async fn assert_kept(&self, disk: Vec<u8>, case: &str) {
+        let store = open_disk(&Disk::with(disk)).unwrap_or_else(|error| panic!("{case}: {error}"));
+        store.verify_consistency().unwrap_or_else(|error| panic!("{case}: {error}"));
+        for (id, revision, entry) in &self.kept {
+            let stored = store.load(id, WithTexts::Yes).await.unwrap();
+            let stored = stored.unwrap_or_else(|| panic!("{case}: {id} is lost"));
+            assert_eq!(stored.revision, *revision, "{case}: {id}");
+            assert_eq!(stored.record, record(*id, *revision), "{case}");
+            let entries = store.entries(*entry - 1, 1).await.unwrap();
+            assert!(entries[0].text.contains(&id.to_string()), "{case}");
+        }
+        let change = new(summary(id(999)));
+        assert!(matches!(store.commit(change).await.unwrap(), Commit::Kept { .. }), "{case}");
+    }
+}
+
+async fn fail(sample: &[u8], fault: Fault) -> (Disk, Told) {
+    let disk = Disk::with(sample.to_vec());
+    let store = open_disk(&disk).unwrap();
+    disk.set(fault);
+    let told = work(&store).await;
+    assert_eq!(store.writer().is_ok(), told.refused == 0, "{fault:?}");
+    drop(store);
+    (disk, told)
+}
+
+#[tokio::test]
+async fn a_failure_at_any_operation_loses_nothing_acknowledged() {
+    let sample = sample().await;
+    let (disk, told) = fail(&sample, Fault::None).await;
+    assert_eq!((told.kept.len(), told.refused), (12, 0));
+    told.assert_kept(disk.bytes(), "no fault").await;
+    let mut dice = Dice(8);
+    let mut failures = 0;
+    for operation in 0..disk.operations() {
+        for fault in [Fault::Once(operation), Fault::From(operation)] {
+            let (disk, told) = fail(&sample, fault).await;
+            failures += told.refused;
+            told.assert_kept(disk.bytes(), &format!("{fault:?}")).await;
+            let cut = disk.after_power_cut(&mut dice);
+            told.assert_kept(cut, &format!("{fault:?} and a power cut")).await;
+        }
+    }
+    assert!(failures > 100, "{failures} refusals are too few to have tested anything");
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_and_loses_nothing_acknowledged() {
+    let sample = sample().await;
+    let mut refused = 0;
+    for more in (0..400_000).step_by(20_000) {
+        let fault = Fault::Full(sample.len() as u64 + more);
+        let (disk, told) = fail(&sample, fault).await;
+        refused += told.refused;
+        told.assert_kept(disk.bytes(), &format!("{fault:?}")).await;
+    }
+    assert!(refused > 0);
+}
+
+#[tokio::test]
+async fn opening_fails_at_any_operation_without_harm() {
+    let sample = sample().await;
+    let disk = Disk::with(sample.clone());
+    drop(open_disk(&disk).unwrap());
+    for operation in 0..disk.operations() {
+        for fault in [Fault::Once(operation), Fault::From(operation)] {
+            let disk = Disk::with(sample.clone());
+            disk.set(fault);
+            drop(open_disk(&disk));
+            Told::default().assert_kept(disk.bytes(), &format!("opening, {fault:?}")).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn reads_go_on_after_writing_has_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.redb");
+    let writer = create(&path);
+    for number in 0..50 {
+        writer.commit(new(summary(id(number)))).await.unwrap();
+    }
+    drop(writer);
+    let file = std::fs::File::options().read(true).write(true).open(&path).unwrap();
+    let (broken, fault) = disk::breaking(FileBackend::new(file).unwrap());
+    let opened = from_backend(broken, CheckIntegrity::No, "disk").unwrap();
+    let store = RedbStore::writing(opened, Some(&path)).unwrap();
+    assert_eq!(store.commit(new(summary(id(50)))).await.unwrap(), kept(51, 1));
+    fault.store(true, std::sync::atomic::Ordering::Relaxed);
+    for _ in 0..3 {
+        let refused = store.commit(new(summary(id(51)))).await;
+        assert!(matches!(refused, Err(StoreError::Stopped(_))), "{refused:?}");
+    }
+    let head = store.head().await.unwrap();
+    assert_eq!((head.writable, head.entries), (false, 51));
+    for number in 0..=50 {
+        assert_eq!(load(&store, id(number)).await.revision, 1);
+    }
+    assert_eq!(store.verify_consistency().unwrap().approvals, 51);
+    assert!(matches!(open(&path, OpenMode::Write), Err(StoreError::Held)));
+    drop(store);
+    let store = open(&path, OpenMode::Write).unwrap();
+    assert_eq!(store.commit(new(summary(id(51)))).await.unwrap(), kept(52, 1));
+}

@@ -1,0 +1,149 @@
+//! Tests of the store in a file, and what they share.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test that fails says so by a panic"
+)]
+
+mod changes;
+mod consistency;
+mod damage;
+mod disk;
+mod faults;
+mod files;
+mod formats;
+mod lists;
+
+use std::path::Path;
+
+use super::{CheckIntegrity, OpenMode, RedbStore};
+use crate::id::ApprovalId;
+use crate::store::{
+    Answer, Base, Change, Commit, Query, Scope, Status, Store, StoreError, Stored, Summary, Texts,
+    Version, WithTexts,
+};
+
+const AUDIENCE: &str = "payments-test";
+
+/// SplitMix64: the same numbers every time.
+struct Dice(u64);
+
+impl Dice {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+
+    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.below(from.len() as u64) as usize]
+    }
+
+    fn id(&mut self) -> ApprovalId {
+        ApprovalId::from_u128(u128::from(self.next()) << 64 | u128::from(self.next()))
+    }
+}
+
+/// The id that ends in a number.
+fn id(number: u64) -> ApprovalId {
+    ApprovalId::from_u128(1 << 80 | u128::from(number))
+}
+
+fn summary(id: ApprovalId) -> Summary {
+    Summary {
+        id,
+        status: Status::Pending,
+        agent: "agent:deployer".to_owned(),
+        action: "deploy.production".to_owned(),
+        requested_at: 1_000,
+        expires_at: 4_600,
+        due_at: Some(4_600),
+    }
+}
+
+fn texts(id: ApprovalId) -> Texts {
+    Texts { context: format!("{{\"context\": \"{id}\"}}"), plan: None }
+}
+
+/// A request for an approval.
+fn new(summary: Summary) -> Change {
+    let base = Base::New(texts(summary.id));
+    change(summary, base, 1)
+}
+
+/// The next version of what is stored.
+fn next(stored: &Stored, edit: impl FnOnce(&mut Summary)) -> Change {
+    let mut summary = stored.summary.clone();
+    edit(&mut summary);
+    change(summary, Base::Revision(stored.revision), stored.revision + 1)
+}
+
+fn change(summary: Summary, base: Base, revision: u64) -> Change {
+    let id = summary.id;
+    let record = record(id, revision);
+    let entry = format!("{{\"id\": \"{id}\", \"revision\": {revision}}}");
+    let at = summary.requested_at;
+    Change { approval: Version { summary, record, base }, entry, answer: None, at }
+}
+
+fn record(id: ApprovalId, revision: u64) -> String {
+    format!("{{\"format\": 1, \"id\": \"{id}\", \"revision\": {revision}}}")
+}
+
+fn answer(at: u64) -> Answer {
+    Answer { request_digest: [7; 32], status: 201, body: format!("{{\"at\": {at}}}"), at }
+}
+
+fn kept(entry: u64, revision: u64) -> Commit {
+    Commit::Kept { entry, revision }
+}
+
+async fn load(store: &RedbStore, id: ApprovalId) -> Stored {
+    store.load(&id, WithTexts::No).await.unwrap().unwrap()
+}
+
+fn open(path: &Path, mode: OpenMode) -> Result<RedbStore, StoreError> {
+    RedbStore::open(path, mode, CheckIntegrity::No)
+}
+
+fn create(path: &Path) -> RedbStore {
+    open(path, OpenMode::Create { audience: AUDIENCE.to_owned() }).unwrap()
+}
+
+/// A store in a folder that is removed with it.
+struct Fixture {
+    store: RedbStore,
+    folder: tempfile::TempDir,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self { store: create(&folder.path().join("store.redb")), folder }
+    }
+
+    /// Closes the store and opens it again.
+    fn reopen(self) -> Self {
+        drop(self.store);
+        let store = open(&self.folder.path().join("store.redb"), OpenMode::Write).unwrap();
+        Self { store, folder: self.folder }
+    }
+}
+
+async fn list(store: &RedbStore, query: Query) -> Vec<ApprovalId> {
+    let found = store.list(&query).await.unwrap();
+    found.into_iter().map(|stored| stored.summary.id).collect()
+}
+
+fn scope(byte: u8) -> Scope {
+    [byte; 32]
+}

@@ -1,0 +1,253 @@
+//! The one thread that writes. It takes all changes that wait, applies them in one transaction,
+//! makes them durable at once, shows them to readers, and only then answers.
+
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use redb::{Database, ReadableDatabase};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use super::apply::Tables;
+use super::failure::{closed, shielded};
+use super::open::begin_durable;
+use super::published::Published;
+use super::rows::HeadRow;
+use super::snapshot::Snapshot;
+use crate::store::{Base, Change, Commit, StoreError};
+
+/// One batch: enough to share a sync among all who wait, little enough that none waits long.
+const BATCH_CHANGES_MAX: usize = 1024;
+const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// What may wait before `commit` itself waits, in KiB.
+const QUEUE_KIB_MAX: u32 = 32 * 1024;
+
+/// More than twice the largest change the host makes: context, plan and answer within their limits.
+const CHANGE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// The queue, and the thread that empties it.
+pub(super) struct Writer {
+    room: Arc<Semaphore>,
+    queue: Mutex<Option<Sender<Request>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Request {
+    work: Work,
+    bytes: usize,
+    /// Its place in the queue, free again once it is answered.
+    _room: OwnedSemaphorePermit,
+}
+
+enum Work {
+    Keep(Box<Change>, Reply<Commit>),
+    Forget { before: u64, limit: usize, reply: Reply<usize> },
+}
+
+type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// What became of a request, before it is on disk.
+enum Outcome {
+    Change(Commit),
+    Forgotten(usize),
+}
+
+impl Writer {
+    pub(super) fn start(
+        database: Database,
+        head: HeadRow,
+        published: Arc<Published>,
+    ) -> Result<Self, StoreError> {
+        let (sender, receiver) = mpsc::channel();
+        let batches = Batches { database, head, published };
+        let thread = thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || batches.run(&receiver))
+            .map_err(|error| StoreError::Io(format!("cannot start its writer: {error}")))?;
+        Ok(Self {
+            room: Arc::new(Semaphore::new(QUEUE_KIB_MAX as usize)),
+            queue: Mutex::new(Some(sender)),
+            thread: Mutex::new(Some(thread)),
+        })
+    }
+
+    pub(super) async fn keep(&self, change: Change) -> Result<Commit, StoreError> {
+        let bytes = change_bytes(&change);
+        if bytes > CHANGE_BYTES_MAX {
+            let message =
+                format!("a change of {bytes} bytes is over the limit of {CHANGE_BYTES_MAX}");
+            return Err(StoreError::Io(message));
+        }
+        let (reply, answer) = oneshot::channel();
+        self.send(Work::Keep(Box::new(change), reply), bytes).await?;
+        answer.await.map_err(|_| closed())?
+    }
+
+    pub(super) async fn forget(&self, before: u64, limit: usize) -> Result<usize, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Work::Forget { before, limit, reply }, 0).await?;
+        answer.await.map_err(|_| closed())?
+    }
+
+    async fn send(&self, work: Work, bytes: usize) -> Result<(), StoreError> {
+        let kib = u32::try_from(bytes / 1024).unwrap_or(QUEUE_KIB_MAX).clamp(1, QUEUE_KIB_MAX);
+        let room = Arc::clone(&self.room).acquire_many_owned(kib).await.map_err(|_| closed())?;
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let sender = queue.as_ref().ok_or_else(closed)?;
+        sender.send(Request { work, bytes, _room: room }).map_err(|_| closed())
+    }
+
+    /// Takes nothing more, finishes what was taken, and closes the database.
+    pub(super) fn close(&self) {
+        self.room.close();
+        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // A panic of the thread has been answered to whoever waited.
+        let _ = thread.map(JoinHandle::join);
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+struct Batches {
+    database: Database,
+    head: HeadRow,
+    published: Arc<Published>,
+}
+
+impl Batches {
+    fn run(mut self, queue: &Receiver<Request>) {
+        while let Some(batch) = next_batch(queue) {
+            self.keep(batch);
+        }
+        self.published.close();
+        let _ = shielded(|| Ok(self.database.close()?));
+    }
+
+    fn keep(&mut self, batch: Vec<Request>) {
+        let outcomes = match self.published.refuse_if_stopped() {
+            Ok(()) => shielded(|| self.write(&batch)),
+            stopped => stopped.map(|()| Vec::new()),
+        };
+        match outcomes {
+            Ok(outcomes) => {
+                for (request, outcome) in batch.into_iter().zip(outcomes) {
+                    request.answer(outcome);
+                }
+            }
+            Err(error) => {
+                let reason = self.published.stop(&error);
+                for request in batch {
+                    request.refuse(&reason);
+                }
+            }
+        }
+    }
+
+    /// Writes a batch whole, or fails whole.
+    fn write(&mut self, batch: &[Request]) -> Result<Vec<Outcome>, StoreError> {
+        let started = Instant::now();
+        let mut head = self.head;
+        let txn = begin_durable(&self.database)?;
+        let mut tables = Tables::open(&txn)?;
+        let mut outcomes = Vec::with_capacity(batch.len());
+        for request in batch {
+            outcomes.push(request.work.apply(&mut tables, &mut head)?);
+        }
+        if !outcomes.iter().any(Outcome::wrote) {
+            drop(tables);
+            txn.abort()?;
+            return Ok(outcomes);
+        }
+        tables.finish(&head)?;
+        txn.commit()?;
+        self.head = head;
+        self.published.count_batch(batch.len(), started.elapsed());
+        self.show();
+        Ok(outcomes)
+    }
+
+    /// Shows readers the commit. It is on disk by now: if it cannot be shown, its callers still hear
+    /// that it was kept, and the store stops.
+    fn show(&self) {
+        let shown = shielded(|| {
+            self.published.show(Snapshot::open(self.database.begin_read()?)?);
+            Ok(())
+        });
+        if let Err(error) = shown {
+            self.published.stop(&error);
+        }
+    }
+}
+
+/// Waits for a request and takes all that wait with it, within the bounds of a batch.
+fn next_batch(queue: &Receiver<Request>) -> Option<Vec<Request>> {
+    let first = queue.recv().ok()?;
+    let mut bytes = first.bytes;
+    let mut batch = vec![first];
+    while batch.len() < BATCH_CHANGES_MAX
+        && bytes < BATCH_BYTES_MAX
+        && let Ok(request) = queue.try_recv()
+    {
+        bytes += request.bytes;
+        batch.push(request);
+    }
+    Some(batch)
+}
+
+impl Work {
+    fn apply(&self, tables: &mut Tables<'_>, head: &mut HeadRow) -> Result<Outcome, StoreError> {
+        match self {
+            Self::Keep(change, _) => tables.apply(change, head).map(Outcome::Change),
+            Self::Forget { before, limit, .. } => {
+                tables.forget(*before, *limit).map(Outcome::Forgotten)
+            }
+        }
+    }
+}
+
+impl Request {
+    /// Whoever asked may have gone; what was kept stays kept.
+    fn answer(self, outcome: Outcome) {
+        match (self.work, outcome) {
+            (Work::Keep(_, reply), Outcome::Change(commit)) => drop(reply.send(Ok(commit))),
+            (Work::Forget { reply, .. }, Outcome::Forgotten(count)) => drop(reply.send(Ok(count))),
+            (Work::Keep(..), Outcome::Forgotten(_)) | (Work::Forget { .. }, Outcome::Change(_)) => {
+            }
+        }
+    }
+
+    fn refuse(self, reason: &str) {
+        let error = StoreError::Stopped(reason.to_owned());
+        match self.work {
+            Work::Keep(_, reply) => drop(reply.send(Err(error))),
+            Work::Forget { reply, .. } => drop(reply.send(Err(error))),
+        }
+    }
+}
+
+impl Outcome {
+    fn wrote(&self) -> bool {
+        match self {
+            Self::Change(commit) => matches!(commit, Commit::Kept { .. }),
+            Self::Forgotten(count) => *count > 0,
+        }
+    }
+}
+
+fn change_bytes(change: &Change) -> usize {
+    let texts = match &change.approval.base {
+        Base::New(texts) => texts.context.len() + texts.plan.as_ref().map_or(0, String::len),
+        Base::Revision(_) => 0,
+    };
+    let summary = &change.approval.summary;
+    let names = summary.agent.len() + summary.action.len();
+    let answer = change.answer.as_ref().map_or(0, |(_, answer)| answer.body.len());
+    texts + names + change.approval.record.len() + change.entry.len() + answer
+}
