@@ -200,10 +200,7 @@ impl life::Guest for Component {
 
     fn show(approval: Option<String>, now: u64) -> Result<life::View, types::Rejection> {
         let view = lifecycle::show(approval.as_deref(), now)?;
-        Ok(life::View {
-            view: view.view,
-            summary: view.summary.into(),
-        })
+        Ok(life::View { view: view.view, summary: view.summary.into() })
     }
 
     fn state(
@@ -230,10 +227,7 @@ impl life::Guest for Component {
 
 impl From<Rejection> for types::Rejection {
     fn from(rejection: Rejection) -> Self {
-        Self {
-            code: rejection.code.as_str().to_owned(),
-            message: rejection.message,
-        }
+        Self { code: rejection.code.as_str().to_owned(), message: rejection.message }
     }
 }
 

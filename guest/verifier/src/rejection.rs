@@ -14,10 +14,7 @@ pub struct Rejection {
 impl Rejection {
     /// A refusal with its sentence.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-        }
+        Self { code, message: message.into() }
     }
 
     /// The caller's mistake in the form of an argument.

@@ -44,10 +44,7 @@ pub const OPS: &[&str] = &[
 pub fn call(request: &str) -> String {
     let answer = answer(request).and_then(|ok| write(&Answer::Ok(&ok)));
     answer.unwrap_or_else(|rejection| {
-        let error = Answer::Error {
-            code: rejection.code.as_str(),
-            message: &rejection.message,
-        };
+        let error = Answer::Error { code: rejection.code.as_str(), message: &rejection.message };
         // Two strings always serialize; an answer that is not JSON would be refused by any caller.
         write(&error).unwrap_or_default()
     })
@@ -76,8 +73,8 @@ fn answer(request: &str) -> Result<Box<RawValue>, Rejection> {
             request.len()
         )));
     }
-    let request: Request<'_> = serde_json::from_str(request)
-        .map_err(|e| Rejection::request(format!("request: {e}")))?;
+    let request: Request<'_> =
+        serde_json::from_str(request).map_err(|e| Rejection::request(format!("request: {e}")))?;
     let args = request.args.map_or("{}", RawValue::get);
     match request.op.as_ref() {
         "describe" => {
@@ -200,9 +197,7 @@ fn verify(args: &VerifyArgs<'_>) -> Result<Box<RawValue>, Rejection> {
         &Keyring::read(&args.keys)?,
         &Accepted::read(&args.accept)?,
     )?;
-    raw(&Verified {
-        key_id: proof.key_id().as_str(),
-    })
+    raw(&Verified { key_id: proof.key_id().as_str() })
 }
 
 fn lifecycle_op(op: &str, args: &str) -> Result<Box<RawValue>, Rejection> {
@@ -237,10 +232,7 @@ fn lifecycle_op(op: &str, args: &str) -> Result<Box<RawValue>, Rejection> {
             raw(&lifecycle::show(a.approval.as_deref(), a.now)?)
         }
         "lifecycle.state" => state(&read(args)?),
-        unknown => Err(Rejection::request(format!(
-            "unknown op `{}`",
-            unknown.escape_debug()
-        ))),
+        unknown => Err(Rejection::request(format!("unknown op `{}`", unknown.escape_debug()))),
     }
 }
 
@@ -414,13 +406,8 @@ fn state(a: &StateArgs<'_>) -> Result<Box<RawValue>, Rejection> {
     struct Stated {
         statement: StatementText,
     }
-    let statement = lifecycle::state(
-        a.approval.as_deref(),
-        &a.decision,
-        &a.approver,
-        &a.key_id,
-        &a.comment,
-    )?;
+    let statement =
+        lifecycle::state(a.approval.as_deref(), &a.decision, &a.approver, &a.key_id, &a.comment)?;
     raw(&Stated { statement })
 }
 
