@@ -19,7 +19,7 @@ use chrono::DateTime;
 use door::{CONTEXT, ID, REQUESTED, REQUESTER, Random, SECRET};
 use serde_json::{Value, json};
 
-const LIVES: u64 = 3_000;
+const LIVES: u64 = 2_000;
 const STEPS: usize = 20;
 const OTHER_SECRET: &str = "a secret that signed nothing in here";
 const UNKNOWN_SECRET: &str = "a secret that is in no keyring at all";
@@ -132,7 +132,7 @@ type Expected = Result<Option<Model>, &'static str>;
 impl Life {
     fn new(seed: u64) -> Self {
         let mut random = Random(seed);
-        let ttl_seconds = *random.pick(&[1, 30, 60, 600, TTL_MAX]);
+        let ttl_seconds = *random.pick(&[30, 60, 600, TTL_MAX]);
         let plan = random.once_in(3).then_some(PLAN);
         Self {
             random,
@@ -151,14 +151,20 @@ impl Life {
     /// Does something, holds the answer against the model, and says how it ended.
     fn step(&mut self) -> String {
         self.let_time_pass();
-        let (op, args, expected) = match self.random.below(20) {
-            0..5 => self.decide(),
-            5..7 => self.check(),
-            7..11 => self.claim(),
-            11..14 => self.settle(),
-            14..16 => self.expire(),
-            16 => self.withdraw(),
-            17..19 => self.extend(),
+        // Half of the time what an approval in this status is there for.
+        let useful = self.random.once_in(2);
+        let (op, args, expected) = match (self.effective(), self.random.below(8)) {
+            ("pending", 0..6) if useful => self.decide(),
+            ("approved", 0..3) if useful => self.check(),
+            ("approved", 3..6) if useful => self.claim(),
+            ("executed", 0..6) if useful => self.settle(),
+            (_, 0) => self.decide(),
+            (_, 1) => self.check(),
+            (_, 2) => self.claim(),
+            (_, 3) => self.settle(),
+            (_, 4) => self.expire(),
+            (_, 5) if self.random.once_in(2) => self.withdraw(),
+            (_, 6) => self.extend(),
             _ => ("show", json!({}), Ok(None)),
         };
         let answer = self.call(op, args);
@@ -189,14 +195,14 @@ impl Life {
     fn let_time_pass(&mut self) {
         let lease =
             self.model.execution.as_ref().map_or(self.model.expires_at, |e| e.lease_expires_at);
-        self.now = match self.random.below(16) {
+        self.now = match self.random.below(80) {
             0 => self.model.expires_at,
-            1 => self.model.expires_at - 1,
-            2 => lease,
-            3 => lease - 1,
-            4 => self.now - 1,
-            5 => self.now + 100,
-            6..9 => self.now + 1,
+            1..3 => self.model.expires_at - 1,
+            3 => lease,
+            4 => lease - 1,
+            5..7 => self.now - 1,
+            7 => self.now + 100,
+            8..16 => self.now + 1,
             _ => self.now,
         };
     }
@@ -269,7 +275,7 @@ impl Life {
         let people =
             ["alice", "alice", "bob", "bob", "bob", REQUESTER, "deployer", "agent:other", "a:b"];
         let approver = *self.random.pick(&people);
-        let decision = *self.random.pick(&["approved", "approved", "rejected"]);
+        let decision = *self.random.pick(&["approved", "approved", "approved", "rejected"]);
         let expires_at = self.model.expires_at;
         let right = door::sign(SECRET, ID, decision, approver, expires_at);
         let other = if decision == "approved" { "rejected" } else { "approved" };
