@@ -152,14 +152,12 @@ fn resolve(value: &Value, scope: &Scope) -> Result<Value, String> {
 fn edited(document: &Value, edit: &Value, scope: &Scope) -> Result<Value, String> {
     let mut document = parsed(string(&resolve(document, scope)?)?)?;
     for (path, item) in edit["set"].as_object().into_iter().flatten() {
-        match parent(&mut document, path)? {
-            (Value::Object(members), last) => {
-                members.insert(last.to_owned(), resolve(item, scope)?);
-            }
-            (parent, last) => {
-                parent[last.parse::<usize>().map_err(|e| format!("`{path}`: {e}"))?] =
-                    resolve(item, scope)?
-            }
+        let item = resolve(item, scope)?;
+        let (parent, last) = parent(&mut document, path)?;
+        match (parent, last.parse::<usize>()) {
+            (Value::Array(items), Ok(index)) if index < items.len() => items[index] = item,
+            (Value::Object(members), _) => drop(members.insert(last.to_owned(), item)),
+            _ => return Err(format!("nothing at `{path}`")),
         }
     }
     for path in list(&edit["remove"]) {

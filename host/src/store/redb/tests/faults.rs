@@ -153,7 +153,6 @@ async fn reads_go_on_after_writing_has_stopped() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.redb");
     let writer = create(&path);
-    // Enough that the writer has not read all of it when it stops.
     for number in 0..300 {
         writer.commit(new(summary(id(number)))).await.unwrap();
     }
@@ -168,6 +167,7 @@ async fn reads_go_on_after_writing_has_stopped() {
         let refused = store.commit(new(summary(id(301)))).await;
         assert!(matches!(refused, Err(StoreError::Stopped(_))), "{refused:?}");
     }
+    assert!(store.published.reads_the_file());
     let head = store.head().await.unwrap();
     assert_eq!((head.writable, head.entries), (false, 301));
     for number in 0..=300 {
