@@ -57,7 +57,9 @@ impl<D: Fn(&str) -> String> Runner<D> {
             return Err(format!("{name}.json holds no vectors of format 1"));
         }
         let mut shared = file["define"].as_object().cloned().unwrap_or_default();
-        self.steps(&format!("{name}: setup"), list(&file["setup"]), &mut shared)?;
+        if !self.steps(&format!("{name}: setup"), list(&file["setup"]), &mut shared)? {
+            return Ok(vectors.len()); // every vector builds on it
+        }
         for vector in vectors {
             let name = format!("{name}: {}", vector["name"].as_str().unwrap_or_default());
             self.steps(&name, &steps_of(vector), &mut shared.clone())?;
@@ -65,19 +67,20 @@ impl<D: Fn(&str) -> String> Runner<D> {
         Ok(vectors.len())
     }
 
-    fn steps(&mut self, name: &str, steps: &[Value], scope: &mut Scope) -> Result<(), String> {
+    /// Whether every step was answered as expected.
+    fn steps(&mut self, name: &str, steps: &[Value], scope: &mut Scope) -> Result<bool, String> {
         for (index, step) in steps.iter().enumerate() {
             let mut answer = self.call(&request_of(step, scope)?)?;
             if let Err(found) = check(step, &answer) {
                 let number = index + 1;
                 self.failures.push(format!("{name}, step {number}: {found}"));
-                return Ok(()); // later steps build on this one
+                return Ok(false); // later steps build on this one
             }
             if let Some(name) = step["as"].as_str() {
                 scope.insert(name.to_owned(), answer["ok"].take());
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn call(&mut self, request: &str) -> Result<Value, String> {

@@ -7,7 +7,7 @@ use zeroize::Zeroize;
 use crate::context as rules;
 use crate::key::{Key, KeyEntry, Keyring};
 use crate::lifecycle;
-use crate::rejection::{Code, Rejection};
+use crate::rejection::Rejection;
 use crate::signature::{self, Accepted};
 use crate::statement::{Profile, Statement, StatementText};
 use crate::wire;
@@ -40,11 +40,11 @@ impl exports::signoff::approval::wire::Guest for Component {
 
 impl context::Guest for Component {
     fn canonicalize(context: String) -> Result<String, types::Rejection> {
-        rules::canonicalize(&context).map_err(invalid)
+        Ok(rules::canonicalize(&context).map_err(Rejection::from)?)
     }
 
     fn digest(context: String) -> Result<String, types::Rejection> {
-        rules::digest(&context).map_err(invalid)
+        Ok(rules::digest(&context).map_err(Rejection::from)?)
     }
 }
 
@@ -286,8 +286,4 @@ impl From<lifecycle::Summary> for life::Summary {
 
 fn entries(keys: Vec<types::Key>) -> Vec<KeyEntry> {
     keys.into_iter().map(Into::into).collect()
-}
-
-fn invalid(invalid: rules::Invalid) -> types::Rejection {
-    Rejection::new(Code::ContextInvalid, invalid.to_string()).into()
 }

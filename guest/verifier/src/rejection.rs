@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::context::Invalid;
+
 /// A refusal. The verifier answers this or what was asked for, never a bool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
@@ -25,6 +27,12 @@ impl Rejection {
     /// The caller passed a limit.
     pub fn limit(message: impl Into<String>) -> Self {
         Self::new(Code::LimitExceeded, message)
+    }
+}
+
+impl From<Invalid> for Rejection {
+    fn from(invalid: Invalid) -> Self {
+        Self::new(Code::ContextInvalid, invalid.to_string())
     }
 }
 

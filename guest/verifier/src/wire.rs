@@ -11,6 +11,7 @@ use crate::describe::describe;
 use crate::key::{Key, KeyEntry, Keyring};
 use crate::lifecycle::{self, Summary, Transition};
 use crate::limits::WIRE_BYTES_MAX;
+use crate::record::to_json;
 use crate::rejection::{Code, Rejection};
 use crate::signature::{self, Accepted};
 use crate::statement::{Profile, Statement, StatementText};
@@ -42,11 +43,11 @@ pub const OPS: &[&str] = &[
 /// Rejections: 1. `limit-exceeded` for a request over 16 MiB 2. `request-invalid` for anything but
 /// an object with a known op and its arguments 3. those of the op, in its order.
 pub fn call(request: &str) -> String {
-    let answer = answer(request).and_then(|ok| write(&Answer::Ok(&ok)));
+    let answer = answer(request).and_then(|ok| to_json(&Answer::Ok(&ok)));
     answer.unwrap_or_else(|rejection| {
         let error = Answer::Error { code: rejection.code.as_str(), message: &rejection.message };
         // Two strings always serialize; an answer that is not JSON would be refused by any caller.
-        write(&error).unwrap_or_default()
+        to_json(&error).unwrap_or_default()
     })
 }
 
@@ -79,7 +80,8 @@ fn answer(request: &str) -> Result<Box<RawValue>, Rejection> {
     match request.op.as_ref() {
         "describe" => {
             read::<NoArgs>(args)?;
-            RawValue::from_string(describe()?).map_err(unwritable)
+            RawValue::from_string(describe()?)
+                .map_err(|e| Rejection::new(Code::StoreUnavailable, e.to_string()))
         }
         "context.canonicalize" => canonicalize(&read(args)?),
         "context.digest" => digest(&read(args)?),
@@ -106,7 +108,7 @@ fn canonicalize(args: &ContextArgs<'_>) -> Result<Box<RawValue>, Rejection> {
     struct Canonical {
         canonical: String,
     }
-    let canonical = context::canonicalize(&args.context).map_err(invalid)?;
+    let canonical = context::canonicalize(&args.context)?;
     raw(&Canonical { canonical })
 }
 
@@ -115,7 +117,7 @@ fn digest(args: &ContextArgs<'_>) -> Result<Box<RawValue>, Rejection> {
     struct Digest {
         digest: String,
     }
-    let digest = context::digest(&args.context).map_err(invalid)?;
+    let digest = context::digest(&args.context)?;
     raw(&Digest { digest })
 }
 
@@ -430,17 +432,6 @@ fn read<'a, T: Deserialize<'a>>(args: &'a str) -> Result<T, Rejection> {
 }
 
 fn raw<T: Serialize>(value: &T) -> Result<Box<RawValue>, Rejection> {
-    serde_json::value::to_raw_value(value).map_err(unwritable)
-}
-
-fn write<T: Serialize>(value: &T) -> Result<String, Rejection> {
-    serde_json::to_string(value).map_err(unwritable)
-}
-
-fn unwritable(e: serde_json::Error) -> Rejection {
-    Rejection::new(Code::StoreUnavailable, e.to_string())
-}
-
-fn invalid(invalid: context::Invalid) -> Rejection {
-    Rejection::new(Code::ContextInvalid, invalid.to_string())
+    serde_json::value::to_raw_value(value)
+        .map_err(|e| Rejection::new(Code::StoreUnavailable, e.to_string()))
 }

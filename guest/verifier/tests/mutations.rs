@@ -102,7 +102,13 @@ fn a_changed_record_is_refused_or_says_the_same_of_what_is_signed() {
     let (mut refused, mut accepted) = (0, 0);
     for _ in 0..10_000 {
         let changed = mutated(text, &mut random);
-        let args = json!({"approval": changed, "attempt": "{}", "keys": [door::key("k", SECRET, "active")], "accept": ["v1"], "now": REQUESTED + 2});
+        let args = json!({
+            "approval": changed,
+            "attempt": "{}",
+            "keys": [door::key("k", SECRET, "active")],
+            "accept": ["v1"],
+            "now": REQUESTED + 2,
+        });
         if door::call("lifecycle.check", &args).is_err() {
             refused += 1;
             continue;
@@ -169,8 +175,8 @@ fn a_refusal_never_repeats_a_secret() {
         json!({"statement": statement, "profile": "v1", "key": material}),
         json!({"statement": statement, "profile": "v1", "key": [material]}),
         json!({"statement": material, "profile": "v1", "key": key}),
-        json!({"statement": statement, "profile": "v1", "key": {"id": "k", "algorithm": "hmac-sha256", "material": [material]}}),
-        json!({"statement": statement, "profile": "v1", "key": {"id": "k", "algorithm": "hmac-sha256", "material": material, "groups": material}}),
+        json!({"statement": statement, "profile": "v1", "key": {"id": "k", "material": [material]}}),
+        json!({"statement": statement, "profile": "v1", "key": {"id": "k", "groups": material}}),
         json!(material),
     ] {
         let answer = wire::call(&json!({"op": "signing.sign", "args": args}).to_string());
@@ -215,10 +221,35 @@ fn requests() -> Vec<String> {
     let signature = door::sign(SECRET, ID, "approved", APPROVER, EXPIRES);
     let statement = json!({"approval_id": ID, "decision": "approved", "approver": APPROVER, "expires_at": EXPIRES});
     let actor = json!({"subject": "root", "roles": ["admin"]});
-    let request = json!({"id": ID, "audience": "prod", "agent": "a", "action": "b", "requested_by": "c", "reason": "d\n", "requirement": {"ttl_seconds": 60, "threshold": 1, "groups": {}}});
+    let request = json!({
+        "id": ID,
+        "audience": "prod",
+        "agent": "a",
+        "action": "b",
+        "requested_by": "c",
+        "reason": "d\n",
+        "requirement": {"ttl_seconds": 60, "threshold": 1, "groups": {}},
+    });
     let ballot = json!({"decision": "approved", "approver": APPROVER, "comment": "é", "signature": signature});
-    let claim = json!({"agent": "deployer", "action": "deploy", "claimed_by": "r", "execution_id": EXECUTION, "lease_seconds": 60});
-    let claim = json!({"approval": approved, "claim": claim.to_string(), "context": CONTEXT, "plan": null, "keys": keys, "accept": ["v1"], "now": REQUESTED + 2});
+    let attempt = json!({"signature": signature, "agent": "deployer", "action": "deploy"});
+    let claim = json!({
+        "agent": "deployer",
+        "action": "deploy",
+        "claimed_by": "r",
+        "execution_id": EXECUTION,
+        "lease_seconds": 60,
+    });
+    let claim = json!({
+        "approval": approved,
+        "claim": claim.to_string(),
+        "context": CONTEXT,
+        "plan": null,
+        "keys": keys,
+        "accept": ["v1"],
+        "now": REQUESTED + 2,
+    });
+    let extension = json!({"expires_in_seconds": 7200, "actor": actor});
+    let withdrawal = json!({"actor": actor});
     let claimed = door::call("lifecycle.claim", &claim).unwrap()["record"].take();
     let outcome =
         json!({"execution_id": EXECUTION, "outcome": "failed", "detail": "e", "actor": actor});
@@ -243,7 +274,15 @@ fn requests() -> Vec<String> {
         ),
         (
             "lifecycle.check",
-            json!({"approval": approved, "attempt": json!({"signature": signature, "agent": "deployer", "action": "deploy"}).to_string(), "context": CONTEXT, "plan": null, "keys": keys, "accept": ["v1"], "now": now}),
+            json!({
+                "approval": approved,
+                "attempt": attempt.to_string(),
+                "context": CONTEXT,
+                "plan": null,
+                "keys": keys,
+                "accept": ["v1"],
+                "now": now,
+            }),
         ),
         (
             "lifecycle.recognize",
@@ -257,11 +296,11 @@ fn requests() -> Vec<String> {
         ("lifecycle.expire", json!({"approval": approved, "now": EXPIRES})),
         (
             "lifecycle.withdraw",
-            json!({"approval": approved, "withdrawal": json!({"actor": actor}).to_string(), "now": now}),
+            json!({"approval": approved, "withdrawal": withdrawal.to_string(), "now": now}),
         ),
         (
             "lifecycle.extend",
-            json!({"approval": pending, "extension": json!({"expires_in_seconds": 7200, "actor": actor}).to_string(), "now": now}),
+            json!({"approval": pending, "extension": extension.to_string(), "now": now}),
         ),
         ("lifecycle.show", json!({"approval": claimed, "now": now})),
         (

@@ -368,7 +368,9 @@ fn answer(reply: Reply) -> Response {
     response
 }
 
-fn json_answer(status: u16, body: String) -> Response {
+/// A JSON answer; it ends in a line feed, for people at a terminal.
+fn json_answer(status: u16, mut body: String) -> Response {
+    body.push('\n');
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
     response

@@ -66,7 +66,7 @@ pub(super) async fn audit(State(app): State<App>, params: Params) -> Result<Resp
         .iter()
         .map(|entry| format!("{{\"number\":{},\"entry\":{}}}", entry.number, entry.text))
         .collect();
-    let body = format!("{{\"items\":[{}],\"next_after\":{}}}", items.join(","), json!(next));
+    let body = format!("{{\"items\":[{}],\"next_after\":{}}}\n", items.join(","), json!(next));
     let mut response = body.into_response();
     response
         .headers_mut()

@@ -142,7 +142,7 @@ impl Transport {
             }
         };
         if (200..300).contains(&status) {
-            return Ok(answer);
+            return Ok(answer.trim_end().to_owned());
         }
         match serde_json::from_str::<Problem>(&answer) {
             Ok(problem) => Err(Failure::Refused { problem, json: self.json }),

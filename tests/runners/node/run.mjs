@@ -28,7 +28,9 @@ function main([path, ...rest]) {
   const failures = [];
   for (const name of FILES) {
     const file = JSON.parse(readFileSync(new URL(`${name}.json`, DIRECTORY), "utf8"));
-    if (file.format !== 1 || !(file.vectors?.length > 0)) throw new Error(`${name}.json holds no vectors of format 1`);
+    if (file.format !== 1 || !(file.vectors?.length > 0)) {
+      throw new Error(`${name}.json holds no vectors of format 1`);
+    }
     counts.push(`${name} ${file.vectors.length}`);
     failures.push(...runFile(name, file, door));
   }
@@ -39,7 +41,9 @@ function main([path, ...rest]) {
 
 function* runFile(name, file, door) {
   const shared = { ...file.define };
-  yield* runSteps(`${name}: setup`, file.setup ?? [], shared, door);
+  const broken = [...runSteps(`${name}: setup`, file.setup ?? [], shared, door)];
+  yield* broken;
+  if (broken.length > 0) return; // every vector builds on it
   for (const vector of file.vectors) {
     yield* runSteps(`${name}: ${vector.name}`, stepsOf(vector), { ...shared }, door);
   }
@@ -49,8 +53,9 @@ function stepsOf(vector) {
   if (vector.steps !== undefined) return vector.steps;
   if (vector.op !== undefined || vector.request !== undefined) return [vector];
   const args = { context: vector.input ?? { $repeat: vector.input_parts } };
+  const canonical = vector.canonical === undefined ? { $has: {} } : { canonical: vector.canonical };
   const steps = [
-    { op: "context.canonicalize", args, ok: vector.canonical === undefined ? { $has: {} } : { canonical: vector.canonical } },
+    { op: "context.canonicalize", args, ok: canonical },
     { op: "context.digest", args, ok: { digest: vector.digest } },
   ];
   return vector.error === undefined ? steps : steps.map(({ op }) => ({ op, args, error: vector.error }));
@@ -117,7 +122,9 @@ function difference(step, answer) {
   const { message } = answer.error ?? {};
   if (typeof message !== "string" || message === "") return `expected ${code}, found ${shown(answer)}`;
   const { offset } = step.error;
-  if (offset !== undefined && !message.endsWith(` at byte ${offset}`)) return `expected byte ${offset}, found ${shown(answer)}`;
+  if (offset !== undefined && !message.endsWith(` at byte ${offset}`)) {
+    return `expected byte ${offset}, found ${shown(answer)}`;
+  }
   return mismatch({ error: { code, message } }, answer, "answer");
 }
 

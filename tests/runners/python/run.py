@@ -45,7 +45,10 @@ def main(arguments):
 
 def run_file(name, file, door):
     shared = dict(file.get("define", {}))
-    yield from run_steps(f"{name}: setup", file.get("setup", []), shared, door)
+    broken = list(run_steps(f"{name}: setup", file.get("setup", []), shared, door))
+    if broken:
+        yield from broken
+        return  # every vector builds on it
     for vector in file["vectors"]:
         yield from run_steps(f"{name}: {vector['name']}", steps_of(vector), dict(shared), door)
 
