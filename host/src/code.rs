@@ -69,3 +69,32 @@ impl Code {
         Self::ALL.iter().copied().find(|code| code.text == text)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Code;
+
+    /// `wit/codes.md` is the same table.
+    #[test]
+    fn the_table_for_people_is_this_table() {
+        let rows: Vec<Vec<&str>> = include_str!("../../wit/codes.md")
+            .lines()
+            .filter(|line| line.starts_with("| `"))
+            .map(|line| line.split('|').map(str::trim).collect())
+            .collect();
+        let listed: Vec<(String, String, &str)> = rows
+            .iter()
+            .filter_map(|row| match row.as_slice() {
+                [_, code, status, title, ..] => {
+                    Some((code.trim_matches('`').to_owned(), (*status).to_owned(), *title))
+                }
+                _ => None,
+            })
+            .collect();
+        let known: Vec<(String, String, &str)> = Code::ALL
+            .iter()
+            .map(|code| (code.text.to_owned(), code.status.to_string(), code.title))
+            .collect();
+        assert_eq!(listed, known);
+    }
+}

@@ -7,7 +7,7 @@ use zeroize::Zeroize;
 use crate::context as rules;
 use crate::key::{Key, KeyEntry, Keyring};
 use crate::lifecycle;
-use crate::rejection::{Code, Rejection};
+use crate::rejection::Rejection;
 use crate::signature::{self, Accepted};
 use crate::statement::{Profile, Statement, StatementText};
 use crate::wire;
@@ -40,11 +40,11 @@ impl exports::signoff::approval::wire::Guest for Component {
 
 impl context::Guest for Component {
     fn canonicalize(context: String) -> Result<String, types::Rejection> {
-        rules::canonicalize(&context).map_err(invalid)
+        Ok(rules::canonicalize(&context).map_err(Rejection::from)?)
     }
 
     fn digest(context: String) -> Result<String, types::Rejection> {
-        rules::digest(&context).map_err(invalid)
+        Ok(rules::digest(&context).map_err(Rejection::from)?)
     }
 }
 
@@ -200,10 +200,7 @@ impl life::Guest for Component {
 
     fn show(approval: Option<String>, now: u64) -> Result<life::View, types::Rejection> {
         let view = lifecycle::show(approval.as_deref(), now)?;
-        Ok(life::View {
-            view: view.view,
-            summary: view.summary.into(),
-        })
+        Ok(life::View { view: view.view, summary: view.summary.into() })
     }
 
     fn state(
@@ -230,10 +227,7 @@ impl life::Guest for Component {
 
 impl From<Rejection> for types::Rejection {
     fn from(rejection: Rejection) -> Self {
-        Self {
-            code: rejection.code.as_str().to_owned(),
-            message: rejection.message,
-        }
+        Self { code: rejection.code.as_str().to_owned(), message: rejection.message }
     }
 }
 
@@ -292,8 +286,4 @@ impl From<lifecycle::Summary> for life::Summary {
 
 fn entries(keys: Vec<types::Key>) -> Vec<KeyEntry> {
     keys.into_iter().map(Into::into).collect()
-}
-
-fn invalid(invalid: rules::Invalid) -> types::Rejection {
-    Rejection::new(Code::ContextInvalid, invalid.to_string()).into()
 }

@@ -100,13 +100,7 @@ impl Key {
         for group in &entry.groups {
             Identifier::new("group", group.as_str())?;
         }
-        Ok(Self {
-            id,
-            material,
-            status,
-            usage,
-            approver,
-        })
+        Ok(Self { id, material, status, usage, approver })
     }
 
     /// Whether the key can have made a `v1` signature, which names no key: one for approvals that

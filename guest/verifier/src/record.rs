@@ -157,7 +157,13 @@ impl Record {
     }
 
     /// The statement that a decision of this approval signs.
-    pub fn statement(&self, decision: &str, approver: &str, key_id: &str, comment: &str) -> StatementText {
+    pub fn statement(
+        &self,
+        decision: &str,
+        approver: &str,
+        key_id: &str,
+        comment: &str,
+    ) -> StatementText {
         StatementText {
             audience: self.audience.clone(),
             key_id: key_id.to_owned(),

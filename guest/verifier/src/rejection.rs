@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::context::Invalid;
+
 /// A refusal. The verifier answers this or what was asked for, never a bool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
@@ -14,10 +16,7 @@ pub struct Rejection {
 impl Rejection {
     /// A refusal with its sentence.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-        }
+        Self { code, message: message.into() }
     }
 
     /// The caller's mistake in the form of an argument.
@@ -28,6 +27,12 @@ impl Rejection {
     /// The caller passed a limit.
     pub fn limit(message: impl Into<String>) -> Self {
         Self::new(Code::LimitExceeded, message)
+    }
+}
+
+impl From<Invalid> for Rejection {
+    fn from(invalid: Invalid) -> Self {
+        Self::new(Code::ContextInvalid, invalid.to_string())
     }
 }
 

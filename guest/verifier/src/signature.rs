@@ -57,10 +57,7 @@ pub fn verify(
     let signature = Signature::read(signature, accepted)?;
     let mut candidates = keys.iter().filter(|key| key.serves_v1()).peekable();
     if candidates.peek().is_none() {
-        return Err(Rejection::new(
-            Code::KeyUnknown,
-            "no key can verify a v1 signature",
-        ));
+        return Err(Rejection::new(Code::KeyUnknown, "no key can verify a v1 signature"));
     }
     for key in candidates {
         if signature.is_by(key, &message)? {
@@ -84,15 +81,12 @@ pub fn verify_again(
     let profile = Profile::V1;
     let message = statement.message(profile)?;
     let signature = Signature::read(signature, accepted)?;
-    let key = keys
-        .find(key_id)
-        .filter(|key| key.serves_v1())
-        .ok_or_else(|| {
-            Rejection::new(
-                Code::KeyUnknown,
-                format!("the ballot's key `{key_id}` is not in the keyring"),
-            )
-        })?;
+    let key = keys.find(key_id).filter(|key| key.serves_v1()).ok_or_else(|| {
+        Rejection::new(
+            Code::KeyUnknown,
+            format!("the ballot's key `{key_id}` is not in the keyring"),
+        )
+    })?;
     if signature.is_by(key, &message)? {
         return accept(key, profile);
     }
@@ -178,10 +172,7 @@ fn accept(key: &Key, profile: Profile) -> Result<SignatureValid, Rejection> {
     if key.status == KeyStatus::Revoked {
         return Err(revoked(&key.id, "made this signature and is revoked"));
     }
-    Ok(SignatureValid {
-        key_id: key.id.clone(),
-        profile,
-    })
+    Ok(SignatureValid { key_id: key.id.clone(), profile })
 }
 
 fn mac(key: &Key, message: &str) -> Result<Hmac<Sha256>, Rejection> {

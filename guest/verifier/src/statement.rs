@@ -75,7 +75,9 @@ impl Statement {
             if text.as_str().contains(':') {
                 return Err(Rejection::new(
                     Code::StatementAmbiguous,
-                    format!("{field} `{text}` holds a `:`, which separates the fields of a v1 message"),
+                    format!(
+                        "{field} `{text}` holds a `:`, which separates the fields of a v1 message"
+                    ),
                 ));
             }
         }
@@ -92,9 +94,7 @@ impl Decision {
         match text {
             "approved" => Ok(Self::Approved),
             "rejected" => Ok(Self::Rejected),
-            _ => Err(Rejection::request(
-                "decision must be `approved` or `rejected`",
-            )),
+            _ => Err(Rejection::request("decision must be `approved` or `rejected`")),
         }
     }
 }
@@ -116,11 +116,9 @@ impl Profile {
     ///
     /// Rejections: `request-invalid`.
     pub fn read(text: &str) -> Result<Self, Rejection> {
-        Self::ALL
-            .iter()
-            .find(|profile| profile.as_str() == text)
-            .copied()
-            .ok_or_else(|| Rejection::request(format!("unknown profile `{}`, expected `v1`", text.escape_debug())))
+        Self::ALL.iter().find(|profile| profile.as_str() == text).copied().ok_or_else(|| {
+            Rejection::request(format!("unknown profile `{}`, expected `v1`", text.escape_debug()))
+        })
     }
 
     /// The profile's name.

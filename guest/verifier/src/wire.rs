@@ -11,6 +11,7 @@ use crate::describe::describe;
 use crate::key::{Key, KeyEntry, Keyring};
 use crate::lifecycle::{self, Summary, Transition};
 use crate::limits::WIRE_BYTES_MAX;
+use crate::record::to_json;
 use crate::rejection::{Code, Rejection};
 use crate::signature::{self, Accepted};
 use crate::statement::{Profile, Statement, StatementText};
@@ -42,14 +43,11 @@ pub const OPS: &[&str] = &[
 /// Rejections: 1. `limit-exceeded` for a request over 16 MiB 2. `request-invalid` for anything but
 /// an object with a known op and its arguments 3. those of the op, in its order.
 pub fn call(request: &str) -> String {
-    let answer = answer(request).and_then(|ok| write(&Answer::Ok(&ok)));
+    let answer = answer(request).and_then(|ok| to_json(&Answer::Ok(&ok)));
     answer.unwrap_or_else(|rejection| {
-        let error = Answer::Error {
-            code: rejection.code.as_str(),
-            message: &rejection.message,
-        };
+        let error = Answer::Error { code: rejection.code.as_str(), message: &rejection.message };
         // Two strings always serialize; an answer that is not JSON would be refused by any caller.
-        write(&error).unwrap_or_default()
+        to_json(&error).unwrap_or_default()
     })
 }
 
@@ -76,13 +74,14 @@ fn answer(request: &str) -> Result<Box<RawValue>, Rejection> {
             request.len()
         )));
     }
-    let request: Request<'_> = serde_json::from_str(request)
-        .map_err(|e| Rejection::request(format!("request: {e}")))?;
+    let request: Request<'_> =
+        serde_json::from_str(request).map_err(|e| Rejection::request(format!("request: {e}")))?;
     let args = request.args.map_or("{}", RawValue::get);
     match request.op.as_ref() {
         "describe" => {
             read::<NoArgs>(args)?;
-            RawValue::from_string(describe()?).map_err(unwritable)
+            RawValue::from_string(describe()?)
+                .map_err(|e| Rejection::new(Code::StoreUnavailable, e.to_string()))
         }
         "context.canonicalize" => canonicalize(&read(args)?),
         "context.digest" => digest(&read(args)?),
@@ -109,7 +108,7 @@ fn canonicalize(args: &ContextArgs<'_>) -> Result<Box<RawValue>, Rejection> {
     struct Canonical {
         canonical: String,
     }
-    let canonical = context::canonicalize(&args.context).map_err(invalid)?;
+    let canonical = context::canonicalize(&args.context)?;
     raw(&Canonical { canonical })
 }
 
@@ -118,7 +117,7 @@ fn digest(args: &ContextArgs<'_>) -> Result<Box<RawValue>, Rejection> {
     struct Digest {
         digest: String,
     }
-    let digest = context::digest(&args.context).map_err(invalid)?;
+    let digest = context::digest(&args.context)?;
     raw(&Digest { digest })
 }
 
@@ -200,9 +199,7 @@ fn verify(args: &VerifyArgs<'_>) -> Result<Box<RawValue>, Rejection> {
         &Keyring::read(&args.keys)?,
         &Accepted::read(&args.accept)?,
     )?;
-    raw(&Verified {
-        key_id: proof.key_id().as_str(),
-    })
+    raw(&Verified { key_id: proof.key_id().as_str() })
 }
 
 fn lifecycle_op(op: &str, args: &str) -> Result<Box<RawValue>, Rejection> {
@@ -237,10 +234,7 @@ fn lifecycle_op(op: &str, args: &str) -> Result<Box<RawValue>, Rejection> {
             raw(&lifecycle::show(a.approval.as_deref(), a.now)?)
         }
         "lifecycle.state" => state(&read(args)?),
-        unknown => Err(Rejection::request(format!(
-            "unknown op `{}`",
-            unknown.escape_debug()
-        ))),
+        unknown => Err(Rejection::request(format!("unknown op `{}`", unknown.escape_debug()))),
     }
 }
 
@@ -414,13 +408,8 @@ fn state(a: &StateArgs<'_>) -> Result<Box<RawValue>, Rejection> {
     struct Stated {
         statement: StatementText,
     }
-    let statement = lifecycle::state(
-        a.approval.as_deref(),
-        &a.decision,
-        &a.approver,
-        &a.key_id,
-        &a.comment,
-    )?;
+    let statement =
+        lifecycle::state(a.approval.as_deref(), &a.decision, &a.approver, &a.key_id, &a.comment)?;
     raw(&Stated { statement })
 }
 
@@ -443,17 +432,6 @@ fn read<'a, T: Deserialize<'a>>(args: &'a str) -> Result<T, Rejection> {
 }
 
 fn raw<T: Serialize>(value: &T) -> Result<Box<RawValue>, Rejection> {
-    serde_json::value::to_raw_value(value).map_err(unwritable)
-}
-
-fn write<T: Serialize>(value: &T) -> Result<String, Rejection> {
-    serde_json::to_string(value).map_err(unwritable)
-}
-
-fn unwritable(e: serde_json::Error) -> Rejection {
-    Rejection::new(Code::StoreUnavailable, e.to_string())
-}
-
-fn invalid(invalid: context::Invalid) -> Rejection {
-    Rejection::new(Code::ContextInvalid, invalid.to_string())
+    serde_json::value::to_raw_value(value)
+        .map_err(|e| Rejection::new(Code::StoreUnavailable, e.to_string()))
 }

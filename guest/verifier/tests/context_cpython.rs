@@ -31,10 +31,7 @@ fn answers_are_those_of_cpython() {
         check(&case);
         count += 1;
     }
-    assert!(
-        python.wait().unwrap().success(),
-        "the oracle failed after {count} cases"
-    );
+    assert!(python.wait().unwrap().success(), "the oracle failed after {count} cases");
     assert_eq!(count.to_string(), cases);
 }
 
@@ -45,12 +42,7 @@ fn spawn_oracle() -> (Child, String) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/differential/context.py");
     let child = Command::new(&python)
         .arg(script)
-        .args([
-            "--count",
-            &cases,
-            "--seed",
-            &setting("SIGNOFF_CONTEXT_SEED", SEED),
-        ])
+        .args(["--count", &cases, "--seed", &setting("SIGNOFF_CONTEXT_SEED", SEED)])
         .stdout(Stdio::piped())
         .spawn();
     let child = child.unwrap_or_else(|error| {
@@ -77,10 +69,7 @@ fn check(case: &Value) {
 fn kind(invalid: &Invalid) -> &'static str {
     match &invalid.reason {
         Reason::InputTooLong | Reason::CanonicalTooLong => "too-long",
-        Reason::Unexpected {
-            expected: Expected::Object,
-            ..
-        } => "not-object",
+        Reason::Unexpected { expected: Expected::Object, .. } => "not-object",
         Reason::Unexpected { .. } => "unexpected",
         Reason::TooDeep => "too-deep",
         Reason::ControlCharacter => "control",

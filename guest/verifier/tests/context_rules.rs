@@ -1,10 +1,6 @@
 //! What holds for every context, whatever CPython does.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test fails by a panic"
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
 
 use signoff_verifier::context::{
     BYTES_MAX, DEPTH_MAX, Reason, canonicalize, canonicalize_and_digest, digest,
@@ -31,10 +27,7 @@ fn order_and_white_space_make_no_difference() {
         for _ in 0..5 {
             let mut shuffled = members.clone();
             random.shuffle(&mut shuffled);
-            assert_eq!(
-                canonicalize(&object(&shuffled, &mut random)).unwrap(),
-                expected
-            );
+            assert_eq!(canonicalize(&object(&shuffled, &mut random)).unwrap(), expected);
         }
     }
 }
@@ -68,10 +61,7 @@ fn any_text_is_accepted_whole_or_refused_at_one_of_its_characters() {
         let text = edited(DOCUMENT, &mut random);
         match canonicalize_and_digest(&text) {
             Ok((canonical, digest_of)) => {
-                assert!(
-                    canonical.bytes().all(|byte| matches!(byte, b' '..=b'~')),
-                    "{text}"
-                );
+                assert!(canonical.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{text}");
                 assert_eq!(canonicalize(&canonical).as_ref(), Ok(&canonical), "{text}");
                 assert_eq!(digest(&canonical), Ok(digest_of), "{text}");
             }
@@ -83,25 +73,16 @@ fn any_text_is_accepted_whole_or_refused_at_one_of_its_characters() {
 #[test]
 fn many_members_are_ordered() {
     let numbers = || 0..60_000;
-    let reversed: Vec<_> = numbers()
-        .rev()
-        .map(|i| format!(r#""k{i:05}":{i}"#))
-        .collect();
+    let reversed: Vec<_> = numbers().rev().map(|i| format!(r#""k{i:05}":{i}"#)).collect();
     let sorted: Vec<_> = numbers().map(|i| format!(r#""k{i:05}": {i}"#)).collect();
     let expected = format!("{{{}}}", sorted.join(", "));
-    assert_eq!(
-        canonicalize(&format!("{{{}}}", reversed.join(","))).unwrap(),
-        expected
-    );
+    assert_eq!(canonicalize(&format!("{{{}}}", reversed.join(","))).unwrap(), expected);
 }
 
 #[test]
 fn long_keys_that_differ_late_are_ordered() {
     let name = |i: usize| format!("{}{i:03}", r"\u0061".repeat(100));
-    let members: Vec<_> = (0..1000)
-        .rev()
-        .map(|i| format!(r#""{}":0"#, name(i)))
-        .collect();
+    let members: Vec<_> = (0..1000).rev().map(|i| format!(r#""{}":0"#, name(i))).collect();
     let canonical = canonicalize(&format!("{{{}}}", members.join(","))).unwrap();
     assert!(canonical.starts_with(&format!(r#"{{"{}000": 0, "#, "a".repeat(100))));
     assert!(canonical.ends_with(&format!(r#""{}999": 0}}"#, "a".repeat(100))));
@@ -111,11 +92,8 @@ fn long_keys_that_differ_late_are_ordered() {
 fn disorder_on_every_level_costs_a_bounded_amount() {
     // Each level moves nearly a mebibyte; quadratic work would not end.
     let filler = "x".repeat(BYTES_MAX - 1024);
-    let text = format!(
-        r#"{}"{filler}"{}"#,
-        r#"{"b":"#.repeat(DEPTH_MAX),
-        r#","a":0}"#.repeat(DEPTH_MAX)
-    );
+    let text =
+        format!(r#"{}"{filler}"{}"#, r#"{"b":"#.repeat(DEPTH_MAX), r#","a":0}"#.repeat(DEPTH_MAX));
     let canonical = canonicalize(&text).unwrap();
     assert!(canonical.starts_with(r#"{"a": 0, "b": {"a": 0, "b": "#));
     assert_eq!(canonicalize(&canonical).unwrap(), canonical);
@@ -125,52 +103,27 @@ fn disorder_on_every_level_costs_a_bounded_amount() {
 fn refusals_say_what_and_where() {
     let cases = [
         (r#"{"a":1, "a":2}"#, "duplicate key `a` at byte 8"),
-        (
-            "{\"é\\n\":1,\"\\u00e9\\n\":2}",
-            r"duplicate key `\u00e9\n` at byte 10",
-        ),
-        (
-            "",
-            "expected an object, found the end of the text at byte 0",
-        ),
+        ("{\"é\\n\":1,\"\\u00e9\\n\":2}", r"duplicate key `\u00e9\n` at byte 10"),
+        ("", "expected an object, found the end of the text at byte 0"),
         ("[]", "expected an object, found `[` at byte 0"),
-        (
-            "\u{feff}{}",
-            r"expected an object, found `\u{feff}` at byte 0",
-        ),
-        (
-            "{'a':1}",
-            "expected a key in double quotes, found `'` at byte 1",
-        ),
+        ("\u{feff}{}", r"expected an object, found `\u{feff}` at byte 0"),
+        ("{'a':1}", "expected a key in double quotes, found `'` at byte 1"),
         (r#"{"a" 1}"#, "expected `:`, found `1` at byte 5"),
         (r#"{"a":é}"#, r"expected a value, found `\u{e9}` at byte 5"),
         (r#"{"a":1 2}"#, "expected `,` or `}`, found `2` at byte 7"),
-        (
-            r#"{"a":[1"#,
-            "expected `,` or `]`, found the end of the text at byte 7",
-        ),
+        (r#"{"a":[1"#, "expected `,` or `]`, found the end of the text at byte 7"),
         (r#"{"a":-}"#, "expected a digit, found `}` at byte 6"),
-        (
-            r#"{"a":"b"#,
-            "expected a closing `\"`, found the end of the text at byte 7",
-        ),
+        (r#"{"a":"b"#, "expected a closing `\"`, found the end of the text at byte 7"),
         ("{} x", "expected the end of the text, found `x` at byte 3"),
         ("{\"a\":\"\n\"}", "control character in a string at byte 6"),
         (r#"{"a":"\x"}"#, "invalid escape in a string at byte 6"),
-        (
-            r#"{"a":"\ud800"}"#,
-            "surrogate without its partner at byte 6",
-        ),
+        (r#"{"a":"\ud800"}"#, "surrogate without its partner at byte 6"),
         (r#"{"a":NaN}"#, "number that is not finite at byte 5"),
         (r#"{"a":1e999}"#, "number too large for a float at byte 5"),
         (r#"{"a":01}"#, "number with a leading zero at byte 5"),
     ];
     for (text, expected) in cases {
-        assert_eq!(
-            canonicalize(text).unwrap_err().to_string(),
-            expected,
-            "{text}"
-        );
+        assert_eq!(canonicalize(text).unwrap_err().to_string(), expected, "{text}");
     }
 }
 
@@ -184,34 +137,13 @@ fn a_long_duplicate_key_is_cut_short() {
 
 /// Distinct members of every kind, as their texts.
 fn random_members(random: &mut Random) -> Vec<String> {
-    let values = [
-        "1",
-        "-0.5",
-        "1e5",
-        "true",
-        "null",
-        r#""é\n""#,
-        "[1,[2]]",
-        r#"{"b":1,"a":2}"#,
-    ];
-    let names = [
-        "",
-        "a",
-        "b",
-        "é",
-        r"\u00ea",
-        r"\n",
-        "\u{ffff}",
-        r"\ud83d\ude00",
-        "sixteen bytes ab",
-    ];
+    let values = ["1", "-0.5", "1e5", "true", "null", r#""é\n""#, "[1,[2]]", r#"{"b":1,"a":2}"#];
+    let names =
+        ["", "a", "b", "é", r"\u00ea", r"\n", "\u{ffff}", r"\ud83d\ude00", "sixteen bytes ab"];
     let mut members = Vec::new();
     for name in names {
         if random.below(3) > 0 {
-            members.push(format!(
-                r#""{name}":{}"#,
-                values[random.below(values.len())]
-            ));
+            members.push(format!(r#""{name}":{}"#, values[random.below(values.len())]));
         }
     }
     for number in 0..random.below(40) {
@@ -232,9 +164,8 @@ fn object(members: &[String], random: &mut Random) -> String {
 
 /// A text with one to three characters replaced, removed or doubled.
 fn edited(text: &str, random: &mut Random) -> String {
-    let pieces: Vec<_> = "{}[],:\"\\'01.eE+-tfn \t\n\0\x1f\x7fué\u{10000}\u{feff}"
-        .chars()
-        .collect();
+    let pieces: Vec<_> =
+        "{}[],:\"\\'01.eE+-tfn \t\n\0\x1f\x7fué\u{10000}\u{feff}".chars().collect();
     let mut characters: Vec<_> = text.chars().collect();
     for _ in 0..=random.below(3) {
         let at = random.below(characters.len());

@@ -1,10 +1,6 @@
 //! The canonicalizer against `tests/vectors/context.json`.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test fails by a panic"
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
 
 use std::fs;
 use std::path::Path;

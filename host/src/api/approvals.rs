@@ -1,12 +1,12 @@
 //! Handlers of approvals. Each reads its arguments, asks the service, and answers.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::Response;
+use serde::Deserialize;
 use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 
@@ -16,6 +16,7 @@ use super::body::{
     ApproveBody, CreateBody, ExecuteBody, ExtendBody, Json, OutcomeBody, RejectBody, VerifyBody,
     WithdrawBody,
 };
+use super::params::{Id, Params};
 use super::problem::Problem;
 use crate::code::Code;
 use crate::id::ApprovalId;
@@ -31,7 +32,6 @@ const LIST_DEFAULT: usize = 50;
 const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
 
 type Answer = Result<Response, Refusal>;
-type Params = Query<BTreeMap<String, String>>;
 
 /// Ask for an approval.
 #[utoipa::path(post, path = "/api/v1/approvals", tag = "approvals", request_body = CreateBody<'_>,
@@ -68,7 +68,7 @@ pub(super) async fn create(
         ("prefix" = Option<String>, Query, description = "those whose id begins so; no other filter counts then")),
     responses((status = 200, body = List), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn list(State(app): State<App>, params: Params) -> Answer {
-    known(&params, &["status", "agent", "action", "limit", "cursor", "prefix"])?;
+    params.known(&["status", "agent", "action", "limit", "cursor", "prefix"])?;
     let invalid = |detail| Refusal::new(Code::REQUEST_INVALID, detail);
     let status = params.get("status").map(|status| {
         Status::parse(status).ok_or_else(|| invalid("`status` is none of the statuses"))
@@ -77,15 +77,15 @@ pub(super) async fn list(State(app): State<App>, params: Params) -> Answer {
         ApprovalId::parse(cursor)
             .ok_or_else(|| invalid("`cursor` is not from a list's `next_cursor`"))
     });
-    let limit = number(&params, "limit", LIST_MAX as u64)?.unwrap_or(LIST_DEFAULT as u64);
+    let limit = params.number("limit", LIST_MAX as u64)?.unwrap_or(LIST_DEFAULT as u64);
     if limit == 0 {
         return Err(invalid("`limit` must be 1 to 200"));
     }
     let filter = Filter {
-        prefix: params.get("prefix").cloned(),
+        prefix: params.get("prefix").map(str::to_owned),
         status: status.transpose()?,
-        agent: params.get("agent").cloned(),
-        action: params.get("action").cloned(),
+        agent: params.get("agent").map(str::to_owned),
+        action: params.get("action").map(str::to_owned),
         limit: usize::try_from(limit).unwrap_or(LIST_MAX),
         cursor: cursor.transpose()?,
     };
@@ -104,15 +104,13 @@ pub(super) async fn list(State(app): State<App>, params: Params) -> Answer {
         ("wait" = Option<u16>, Query, description = "seconds, 0 to 60"),
         ("while" = Option<String>, Query, description = "the status to wait on, `pending` if left out")),
     responses((status = 200, body = Approval), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
-pub(super) async fn show(State(app): State<App>, Path(id): Path<String>, params: Params) -> Answer {
-    known(&params, &["wait", "while"])?;
-    let id = ApprovalId::parse(&id);
-    let unwanted = params.get("while").map_or("pending", String::as_str);
+pub(super) async fn show(State(app): State<App>, Id(id): Id, params: Params) -> Answer {
+    params.known(&["wait", "while"])?;
+    let unwanted = params.get("while").unwrap_or("pending");
     if Status::parse(unwanted).is_none() {
         return Err(Refusal::new(Code::REQUEST_INVALID, "`while` is none of the statuses"));
     }
-    if let Some(seconds) = number(&params, "wait", WAIT_SECONDS_MAX)?.filter(|seconds| *seconds > 0)
-    {
+    if let Some(seconds) = params.number("wait", WAIT_SECONDS_MAX)?.filter(|seconds| *seconds > 0) {
         wait(&app, id, unwanted, Duration::from_secs(seconds)).await?;
     }
     Ok(json_answer(200, app.service.show(id, WithTexts::Yes).await?))
@@ -124,7 +122,7 @@ pub(super) async fn show(State(app): State<App>, Path(id): Path<String>, params:
     responses((status = 200, body = Approval), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn approve(
     State(app): State<App>,
-    Path(id): Path<String>,
+    Id(id): Id,
     uri: Uri,
     headers: HeaderMap,
     body: Json,
@@ -137,7 +135,6 @@ pub(super) async fn approve(
         comment: fields.comment,
         signature: fields.signature,
     };
-    let id = ApprovalId::parse(&id);
     Ok(answer(app.service.decide(id, &ballot, idempotency.as_ref()).await?))
 }
 
@@ -147,7 +144,7 @@ pub(super) async fn approve(
     responses((status = 200, body = Approval), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn reject(
     State(app): State<App>,
-    Path(id): Path<String>,
+    Id(id): Id,
     uri: Uri,
     headers: HeaderMap,
     body: Json,
@@ -166,7 +163,6 @@ pub(super) async fn reject(
         comment: fields.comment,
         signature: fields.signature,
     };
-    let id = ApprovalId::parse(&id);
     Ok(answer(app.service.decide(id, &ballot, idempotency.as_ref()).await?))
 }
 
@@ -174,9 +170,8 @@ pub(super) async fn reject(
 #[utoipa::path(post, path = "/api/v1/approvals/{id}/verify", tag = "approvals", request_body = VerifyBody<'_>,
     params(("id" = String, Path)),
     responses((status = 200, body = Verification), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
-pub(super) async fn verify(State(app): State<App>, Path(id): Path<String>, body: Json) -> Answer {
+pub(super) async fn verify(State(app): State<App>, Id(id): Id, body: Json) -> Answer {
     let fields: VerifyBody<'_> = body.parse()?;
-    let id = ApprovalId::parse(&id);
     let attempt = Attempt {
         signature: Some(fields.signature.clone()),
         agent: fields.agent,
@@ -208,7 +203,7 @@ pub(super) async fn verify(State(app): State<App>, Path(id): Path<String>, body:
     responses((status = 200, body = Approval), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn execute(
     State(app): State<App>,
-    Path(id): Path<String>,
+    Id(id): Id,
     uri: Uri,
     headers: HeaderMap,
     body: Json,
@@ -222,7 +217,6 @@ pub(super) async fn execute(
         plan: fields.plan.map(|plan| plan.get().to_owned()),
         lease_seconds: fields.lease_seconds,
     };
-    let id = ApprovalId::parse(&id);
     let reply = app.service.claim(&Caller::local(), id, claim, idempotency.as_ref()).await?;
     Ok(answer(reply))
 }
@@ -233,7 +227,7 @@ pub(super) async fn execute(
     responses((status = 200, body = Approval), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn outcome(
     State(app): State<App>,
-    Path(id): Path<String>,
+    Id(id): Id,
     uri: Uri,
     headers: HeaderMap,
     body: Json,
@@ -245,7 +239,6 @@ pub(super) async fn outcome(
         outcome: fields.outcome,
         detail: fields.detail,
     };
-    let id = ApprovalId::parse(&id);
     let reply = app.service.settle(&Caller::local(), id, &outcome, idempotency.as_ref()).await?;
     Ok(answer(reply))
 }
@@ -256,14 +249,13 @@ pub(super) async fn outcome(
     responses((status = 200, body = Approval), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn withdraw(
     State(app): State<App>,
-    Path(id): Path<String>,
+    Id(id): Id,
     uri: Uri,
     headers: HeaderMap,
     body: Json,
 ) -> Answer {
     let idempotency = idempotency(&uri, &headers, &body)?;
     body.parse::<WithdrawBody>()?;
-    let id = ApprovalId::parse(&id);
     let reply = app.service.withdraw(&Caller::local(), id, idempotency.as_ref()).await?;
     Ok(answer(reply))
 }
@@ -274,14 +266,13 @@ pub(super) async fn withdraw(
     responses((status = 200, body = Approval), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn extend(
     State(app): State<App>,
-    Path(id): Path<String>,
+    Id(id): Id,
     uri: Uri,
     headers: HeaderMap,
     body: Json,
 ) -> Answer {
     let idempotency = idempotency(&uri, &headers, &body)?;
     let fields: ExtendBody = body.parse()?;
-    let id = ApprovalId::parse(&id);
     let seconds = fields.expires_in_seconds;
     let reply = app.service.extend(&Caller::local(), id, seconds, idempotency.as_ref()).await?;
     Ok(answer(reply))
@@ -297,26 +288,17 @@ pub(super) async fn extend(
         ("key" = Option<String>, Query, description = "`v1` names none"),
         ("comment" = Option<String>, Query, description = "`v1` does not cover it")),
     responses((status = 200, description = "`{profile, message, base64url}`"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
-pub(super) async fn payload(
-    State(app): State<App>,
-    Path(id): Path<String>,
-    params: Params,
-) -> Answer {
-    known(&params, &["decision", "approver", "profile", "key", "comment"])?;
-    let required = |name: &str| {
-        params.get(name).cloned().ok_or_else(|| {
-            Refusal::new(Code::REQUEST_INVALID, format!("`{name}` is required in the query"))
-        })
-    };
-    let optional = |name: &str| params.get(name).cloned().unwrap_or_default();
+pub(super) async fn payload(State(app): State<App>, Id(id): Id, params: Params) -> Answer {
+    params.known(&["decision", "approver", "profile", "key", "comment"])?;
+    let optional = |name: &str| params.get(name).unwrap_or_default().to_owned();
     let query = PayloadQuery {
-        decision: required("decision")?,
-        approver: required("approver")?,
-        profile: params.get("profile").cloned().unwrap_or_else(|| "v1".to_owned()),
+        decision: params.required("decision")?,
+        approver: params.required("approver")?,
+        profile: params.get("profile").unwrap_or("v1").to_owned(),
         key: optional("key"),
         comment: optional("comment"),
     };
-    Ok(json_answer(200, app.service.payload(ApprovalId::parse(&id), query).await?))
+    Ok(json_answer(200, app.service.payload(id, query).await?))
 }
 
 /// Returns once the status is another than `unwanted`, time is up, or the server stops.
@@ -368,12 +350,14 @@ fn invalid(refusal: &Refusal, signature_valid: bool) -> String {
 }
 
 fn answer(reply: Reply) -> Response {
-    let location = (reply.status == 201)
-        .then(|| serde_json::from_str::<Approval>(&reply.body).ok())
+    #[derive(Deserialize)]
+    struct Made {
+        id: String,
+    }
+    let made = (reply.status == 201).then(|| serde_json::from_str::<Made>(&reply.body).ok());
+    let location = made
         .flatten()
-        .and_then(|approval| {
-            HeaderValue::try_from(format!("/api/v1/approvals/{}", approval.id)).ok()
-        });
+        .and_then(|made| HeaderValue::try_from(format!("/api/v1/approvals/{}", made.id)).ok());
     let mut response = json_answer(reply.status, reply.body);
     if let Some(location) = location {
         response.headers_mut().insert(header::LOCATION, location);
@@ -384,7 +368,9 @@ fn answer(reply: Reply) -> Response {
     response
 }
 
-fn json_answer(status: u16, body: String) -> Response {
+/// A JSON answer; it ends in a line feed, for people at a terminal.
+fn json_answer(status: u16, mut body: String) -> Response {
+    body.push('\n');
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
     response
@@ -418,34 +404,4 @@ fn idempotency(
         Refusal::new(Code::REQUEST_INVALID, "`Idempotency-Key` must be visible ASCII")
     })?;
     Ok(Some(Idempotency::new(&Caller::local(), uri.path(), key, body.bytes())))
-}
-
-fn known(params: &BTreeMap<String, String>, names: &[&str]) -> Result<(), Refusal> {
-    match params.keys().find(|name| !names.contains(&name.as_str())) {
-        None => Ok(()),
-        Some(name) => Err(Refusal::new(
-            Code::REQUEST_INVALID,
-            format!(
-                "unknown query parameter `{}`, expected {}",
-                name.escape_debug(),
-                names.join(", ")
-            ),
-        )),
-    }
-}
-
-fn number(params: &BTreeMap<String, String>, name: &str, max: u64) -> Result<Option<u64>, Refusal> {
-    let Some(text) = params.get(name) else {
-        return Ok(None);
-    };
-    let number: u64 = text.parse().map_err(|_| {
-        Refusal::new(Code::REQUEST_INVALID, format!("`{name}` must be a whole number up to {max}"))
-    })?;
-    if number > max {
-        return Err(Refusal::new(
-            Code::LIMIT_EXCEEDED,
-            format!("`{name}` is {number}, the limit is {max}"),
-        ));
-    }
-    Ok(Some(number))
 }

@@ -1,10 +1,9 @@
 //! Audit entries: as a list, and as a stream of server-sent events.
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -14,6 +13,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::App;
+use super::params::Params;
 use super::problem::Problem;
 use crate::code::Code;
 use crate::refusal::Refusal;
@@ -23,7 +23,8 @@ use crate::store::Entry;
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Entries read at once.
 const BATCH: usize = 256;
-const AUDIT_MAX: usize = 1_000;
+const AUDIT_MAX: u64 = 1_000;
+const AUDIT_DEFAULT: u64 = 200;
 
 /// Every audit entry from now on, or after `Last-Event-ID`.
 #[utoipa::path(get, path = "/api/v1/events", tag = "audit",
@@ -51,36 +52,21 @@ pub(super) async fn stream(
         ("after" = Option<u64>, Query, description = "only those with a higher number"),
         ("limit" = Option<u16>, Query, description = "1 to 1000, 200 if left out")),
     responses((status = 200, description = "`{\"items\":[{\"number\":1,\"entry\":{…}}],\"next_after\":…}`"), (status = "4XX", body = Problem)))]
-pub(super) async fn audit(
-    State(app): State<App>,
-    params: Query<BTreeMap<String, String>>,
-) -> Result<Response, Refusal> {
-    let number = |name: &str, default: u64| match params.get(name) {
-        None => Ok(default),
-        Some(text) => text.parse::<u64>().map_err(|_| {
-            Refusal::new(Code::REQUEST_INVALID, format!("`{name}` must be a whole number"))
-        }),
-    };
-    if let Some(unknown) = params.keys().find(|name| !["after", "limit"].contains(&name.as_str())) {
-        return Err(Refusal::new(
-            Code::REQUEST_INVALID,
-            format!("unknown query parameter `{}`, expected after, limit", unknown.escape_debug()),
-        ));
+pub(super) async fn audit(State(app): State<App>, params: Params) -> Result<Response, Refusal> {
+    params.known(&["after", "limit"])?;
+    let limit = params.number("limit", AUDIT_MAX)?.unwrap_or(AUDIT_DEFAULT);
+    if limit == 0 {
+        return Err(Refusal::new(Code::REQUEST_INVALID, "`limit` must be 1 to 1000"));
     }
-    let limit = usize::try_from(number("limit", 200)?).unwrap_or(usize::MAX);
-    if !(1..=AUDIT_MAX).contains(&limit) {
-        return Err(Refusal::new(
-            Code::LIMIT_EXCEEDED,
-            format!("`limit` must be 1 to {AUDIT_MAX}"),
-        ));
-    }
-    let entries = app.service.entries(number("after", 0)?, limit).await?;
+    let after = params.number("after", u64::MAX)?.unwrap_or(0);
+    let limit = usize::try_from(limit).unwrap_or(BATCH);
+    let entries = app.service.entries(after, limit).await?;
     let next = (entries.len() == limit).then(|| entries.last().map(|entry| entry.number)).flatten();
     let items: Vec<String> = entries
         .iter()
         .map(|entry| format!("{{\"number\":{},\"entry\":{}}}", entry.number, entry.text))
         .collect();
-    let body = format!("{{\"items\":[{}],\"next_after\":{}}}", items.join(","), json!(next));
+    let body = format!("{{\"items\":[{}],\"next_after\":{}}}\n", items.join(","), json!(next));
     let mut response = body.into_response();
     response
         .headers_mut()

@@ -40,5 +40,6 @@ pub(super) async fn openapi() -> Response {
 }
 
 fn json(body: String) -> Response {
+    let body = body + "\n";
     ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }

@@ -9,6 +9,7 @@ mod guard;
 mod health;
 mod metrics;
 mod openapi;
+mod params;
 mod problem;
 
 use std::sync::Arc;

@@ -38,7 +38,7 @@ impl Refusal {
     /// A refusal whose HTTP status depends on what was refused, as a body that is too large.
     pub fn response_with(self, status: StatusCode) -> Response {
         let problem = Problem { status: status.as_u16(), ..self.problem() };
-        let body = serde_json::to_string(&problem).unwrap_or_default();
+        let body = serde_json::to_string(&problem).unwrap_or_default() + "\n";
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = status;
         let headers = response.headers_mut();

@@ -5,6 +5,7 @@ mod approve;
 mod audit;
 mod completions;
 mod context;
+mod demo;
 mod doctor;
 mod execution;
 mod exit;
@@ -86,6 +87,8 @@ enum Command {
     /// Make a keyring and a store
     Init(init::InitArgs),
     /// Tell the whole story once, over real HTTP, and check it
+    /// Tell the whole story once, over real HTTP, and check it
+    Demo(demo::DemoArgs),
     /// Serve the HTTP API
     Serve(serve::ServeArgs),
     /// Ask, wait, claim, run a command, report how it ended
@@ -167,6 +170,7 @@ impl Cli {
         let open = || Transport::new(&target, &global);
         match self.command {
             Command::Init(args) => init::run(&args, &global, &target),
+            Command::Demo(args) => demo::run(&args),
             Command::Serve(args) => serve::run(&args, &global, &target),
             Command::Run(args) => run::run(&args, &open()?),
             Command::Request(args) => request::run(&args, &open()?),

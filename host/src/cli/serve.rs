@@ -182,7 +182,7 @@ async fn tell(service: Arc<Service>, json: bool) {
     }
 }
 
-async fn interrupted() -> Result<()> {
+pub(super) async fn interrupted() -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
     tokio::select! {
         result = tokio::signal::ctrl_c() => result.context("cannot watch for SIGINT"),

@@ -90,6 +90,16 @@ impl Transport {
         })
     }
 
+    /// A way to a server of this process.
+    pub(super) fn to_server(url: &str) -> Result<Self, Failure> {
+        Ok(Self {
+            kind: Kind::Remote { url: server_url(url)?, token: None, agent: Box::new(agent()) },
+            verifier: Verifier::embedded(Allocation::OnDemand, &Cache::of_user())?,
+            keyring: PathBuf::new(),
+            json: false,
+        })
+    }
+
     /// The verifier of this process: an approver checks with it what a server shows.
     pub(super) fn verifier(&self) -> &Verifier {
         &self.verifier
@@ -132,7 +142,7 @@ impl Transport {
             }
         };
         if (200..300).contains(&status) {
-            return Ok(answer);
+            return Ok(answer.trim_end().to_owned());
         }
         match serde_json::from_str::<Problem>(&answer) {
             Ok(problem) => Err(Failure::Refused { problem, json: self.json }),

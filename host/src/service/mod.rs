@@ -7,6 +7,9 @@ mod commit;
 mod operation;
 mod read;
 mod sweep;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+mod tests;
 mod watch;
 
 use std::sync::Arc;

@@ -46,23 +46,13 @@ fn shortened(literal: &str) -> String {
     let digits = || whole.bytes().chain(fraction.bytes());
     let zeros = digits().take_while(|&digit| digit == b'0').count();
 
-    let mut significant: String = digits()
-        .skip(zeros)
-        .take(SIGNIFICANT_DIGITS_MAX)
-        .map(char::from)
-        .collect();
-    if digits()
-        .skip(zeros + SIGNIFICANT_DIGITS_MAX)
-        .any(|digit| digit != b'0')
-    {
+    let mut significant: String =
+        digits().skip(zeros).take(SIGNIFICANT_DIGITS_MAX).map(char::from).collect();
+    if digits().skip(zeros + SIGNIFICANT_DIGITS_MAX).any(|digit| digit != b'0') {
         significant.push('1');
     }
     // An exponent beyond 64 bits is out of reach of any literal's digits, whatever it is.
-    let beyond = if exponent.starts_with('-') {
-        i64::MIN
-    } else {
-        i64::MAX
-    };
+    let beyond = if exponent.starts_with('-') { i64::MIN } else { i64::MAX };
     let exponent = exponent.parse().unwrap_or(beyond);
     let point = signed(whole.len()) - signed(zeros);
     format!("{sign}0.{significant}e{}", point.saturating_add(exponent))
@@ -101,9 +91,7 @@ fn write_below_fixed(digits: &str, out: &mut Vec<u8>) {
 
 /// `1.23e-6` in its two parts; `None` if the exponent has two digits or is not negative.
 fn one_digit_exponent(shortest: &str) -> Option<(&str, &str)> {
-    shortest
-        .split_once("e-")
-        .filter(|(_, exponent)| exponent.len() == 1)
+    shortest.split_once("e-").filter(|(_, exponent)| exponent.len() == 1)
 }
 
 fn signed(count: usize) -> i64 {
@@ -117,36 +105,9 @@ mod tests {
 
     #[test]
     fn a_literal_taken_as_it_is_is_what_conversion_writes() {
-        let fractions = [
-            "0",
-            "1",
-            "5",
-            "05",
-            "001",
-            "0001",
-            "00001",
-            "10",
-            "123456789",
-            "99999",
-        ];
-        let wholes = [
-            "0",
-            "1",
-            "9",
-            "10",
-            "123",
-            "99999",
-            "1234567890",
-            "99999999999999",
-        ];
-        let more = [
-            "",
-            "9",
-            "12345",
-            "000000001",
-            "0000000009",
-            "123456789012345",
-        ];
+        let fractions = ["0", "1", "5", "05", "001", "0001", "00001", "10", "123456789", "99999"];
+        let wholes = ["0", "1", "9", "10", "123", "99999", "1234567890", "99999999999999"];
+        let more = ["", "9", "12345", "000000001", "0000000009", "123456789012345"];
         let mut taken = 0;
         for (whole, fraction, more) in product(&wholes, &fractions, &more) {
             let literal = format!("-{whole}.{fraction}{more}");
@@ -160,20 +121,8 @@ mod tests {
 
     #[test]
     fn a_shortened_literal_is_the_same_float() {
-        for whole in [
-            "0",
-            "1",
-            "900",
-            "9007199254740993",
-            "179769313486231580793728971405303415",
-        ] {
-            for fraction in [
-                "0",
-                "000",
-                "25",
-                "0004",
-                "11102230246251565404236316680908203125",
-            ] {
+        for whole in ["0", "1", "900", "9007199254740993", "179769313486231580793728971405303415"] {
+            for fraction in ["0", "000", "25", "0004", "11102230246251565404236316680908203125"] {
                 for exponent in ["", "e0", "e-5", "E+7", "e-320", "e-0000000330", "e270"] {
                     let literal = format!("-{whole}.{fraction}{exponent}");
                     let short: f64 = shortened(&literal).parse().unwrap();
@@ -189,10 +138,7 @@ mod tests {
         let zeros = "0".repeat(700_000);
         assert_eq!(parse(&format!("0.{zeros}1e700001")), Some(1.0));
         assert_eq!(parse(&format!("1{zeros}e-700000")), Some(1.0));
-        assert_eq!(
-            parse(&format!("1{zeros}.5e-99999999999999999999")),
-            Some(0.0)
-        );
+        assert_eq!(parse(&format!("1{zeros}.5e-99999999999999999999")), Some(0.0));
         assert_eq!(parse(&format!("0.{zeros}1e99999999999999999999")), None);
         assert_eq!(parse(&format!("0.{zeros}e99999999999999999999")), Some(0.0));
     }
@@ -208,9 +154,6 @@ mod tests {
         b: &'a [&str],
         c: &'a [&str],
     ) -> impl Iterator<Item = (&'a str, &'a str, &'a str)> {
-        a.iter().flat_map(move |a| {
-            b.iter()
-                .flat_map(move |b| c.iter().map(move |c| (*a, *b, *c)))
-        })
+        a.iter().flat_map(move |a| b.iter().flat_map(move |b| c.iter().map(move |c| (*a, *b, *c))))
     }
 }

@@ -45,10 +45,7 @@ impl<'a> Input<'a> {
     #[inline]
     pub(super) fn word(&self, at: usize) -> [u8; 8] {
         let bytes = self.text.as_bytes().get(at..).unwrap_or_default();
-        bytes
-            .first_chunk()
-            .copied()
-            .unwrap_or_else(|| padded(bytes))
+        bytes.first_chunk().copied().unwrap_or_else(|| padded(bytes))
     }
 
     /// A piece of the text; empty if an end is inside a character.

@@ -79,7 +79,7 @@ impl std::error::Error for Invalid {}
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::InputTooLong => write!(f, "context longer than {BYTES_MAX} bytes"),
+            Self::InputTooLong => write!(f, "text longer than {BYTES_MAX} bytes"),
             Self::Unexpected { expected, found } => unexpected(f, *expected, *found),
             Self::TooDeep => write!(f, "nesting deeper than {DEPTH_MAX} levels"),
             Self::ControlCharacter => f.write_str("control character in a string"),

@@ -37,23 +37,13 @@ impl<'a> Key<'a> {
     /// after its opening quote are `word`, whatever they are.
     #[inline]
     pub(super) fn new(spelled: &'a str, escaped: bool, word: [u8; 8]) -> Self {
-        let prefix = if escaped {
-            decoded_prefix(spelled)
-        } else {
-            prefix(word, spelled.len())
-        };
-        Self {
-            prefix,
-            spelled,
-            escaped,
-        }
+        let prefix = if escaped { decoded_prefix(spelled) } else { prefix(word, spelled.len()) };
+        Self { prefix, spelled, escaped }
     }
 
     #[inline]
     fn compare(&self, other: &Self) -> Ordering {
-        self.prefix
-            .cmp(&other.prefix)
-            .then_with(|| self.compare_all(other))
+        self.prefix.cmp(&other.prefix).then_with(|| self.compare_all(other))
     }
 
     fn compare_all(&self, other: &Self) -> Ordering {
@@ -146,12 +136,8 @@ impl<'a> Members<'a> {
             if !self.scratch.is_empty() {
                 self.scratch.extend_from_slice(b", ");
             }
-            #[expect(
-                clippy::indexing_slicing,
-                reason = "a member without its text must not pass"
-            )]
-            self.scratch
-                .extend_from_slice(&out[member.start..member.end]);
+            #[expect(clippy::indexing_slicing, reason = "a member without its text must not pass")]
+            self.scratch.extend_from_slice(&out[member.start..member.end]);
         }
         out.truncate(start);
         out.extend_from_slice(&self.scratch);
@@ -162,14 +148,9 @@ impl<'a> Members<'a> {
 
 fn refuse_duplicates(members: &[Member<'_>]) -> Result<(), Fault> {
     let pairs = members.iter().zip(members.iter().skip(1));
-    let seconds = pairs
-        .filter(|(a, b)| a.key.compare(&b.key).is_eq())
-        .map(|(_, second)| second);
+    let seconds = pairs.filter(|(a, b)| a.key.compare(&b.key).is_eq()).map(|(_, second)| second);
     match seconds.min_by_key(|second| second.key_at) {
         None => Ok(()),
-        Some(second) => Err(invalid(
-            second.key_at,
-            Reason::DuplicateKey(second.key.shown()),
-        )),
+        Some(second) => Err(invalid(second.key_at, Reason::DuplicateKey(second.key.shown()))),
     }
 }

@@ -87,12 +87,7 @@ impl<'a> Parser<'a> {
             self.colon()?;
             self.value(depth)?;
             let end = self.out.len();
-            self.members.push(Member {
-                key,
-                key_at,
-                start,
-                end,
-            });
+            self.members.push(Member { key, key_at, start, end });
             self.input.skip_whitespace();
             if self.close(b'}')? {
                 return Ok(sorted);

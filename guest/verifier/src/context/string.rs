@@ -133,11 +133,5 @@ fn write_escaped(c: char, out: &mut Vec<u8>) {
 }
 
 fn hex_digits(byte: u8) -> [u8; 2] {
-    [byte >> 4, byte & 0xf].map(|digit| {
-        if digit < 10 {
-            b'0' + digit
-        } else {
-            b'a' + digit - 10
-        }
-    })
+    [byte >> 4, byte & 0xf].map(|digit| if digit < 10 { b'0' + digit } else { b'a' + digit - 10 })
 }

@@ -84,10 +84,7 @@ impl Proven {
         if digest != self.0.context_hash {
             return Err(Rejection::new(
                 Code::ContextMismatch,
-                format!(
-                    "context digest {digest} was not approved, {} was",
-                    self.0.context_hash
-                ),
+                format!("context digest {digest} was not approved, {} was", self.0.context_hash),
             ));
         }
         Ok(())
@@ -95,9 +92,8 @@ impl Proven {
 
     /// Rejections: 1. `context-invalid` 2. `plan-mismatch`
     pub(super) fn matches_plan(&self, plan: Option<&str>) -> Result<(), Rejection> {
-        let digest = plan
-            .map(|plan| context::digest(plan).map_err(|e| invalid("plan", &e)))
-            .transpose()?;
+        let digest =
+            plan.map(|plan| context::digest(plan).map_err(|e| invalid("plan", &e))).transpose()?;
         if digest != self.0.plan_hash {
             let name = |digest: &Option<String>| match digest {
                 Some(digest) => format!("plan digest {digest}"),
@@ -105,11 +101,7 @@ impl Proven {
             };
             return Err(Rejection::new(
                 Code::PlanMismatch,
-                format!(
-                    "{} was not approved, {} was",
-                    name(&digest),
-                    name(&self.0.plan_hash)
-                ),
+                format!("{} was not approved, {} was", name(&digest), name(&self.0.plan_hash)),
             ));
         }
         Ok(())
@@ -121,14 +113,10 @@ impl Proven {
 /// Rejections: 1. `signature-malformed` 2. `signature-invalid`
 fn stored(record: &Record, signature: &str, accepted: &Accepted) -> Result<usize, Rejection> {
     Signature::read(signature, accepted)?;
-    record
-        .ballots
-        .iter()
-        .position(|ballot| ballot.signature == signature)
-        .ok_or_else(|| {
-            Rejection::new(
-                Code::SignatureInvalid,
-                "the signature is not that of a ballot of this approval",
-            )
-        })
+    record.ballots.iter().position(|ballot| ballot.signature == signature).ok_or_else(|| {
+        Rejection::new(
+            Code::SignatureInvalid,
+            "the signature is not that of a ballot of this approval",
+        )
+    })
 }

@@ -126,9 +126,7 @@ impl RequirementFields {
         let count = |field: &str, n: u32| match n {
             0 => Err(Rejection::request(format!("{field} must be at least 1"))),
             1..=THRESHOLD_MAX => Ok(()),
-            _ => Err(Rejection::limit(format!(
-                "{field} is {n}, the limit is {THRESHOLD_MAX}"
-            ))),
+            _ => Err(Rejection::limit(format!("{field} is {n}, the limit is {THRESHOLD_MAX}"))),
         };
         count("threshold", threshold)?;
         if self.groups.len() > THRESHOLD_MAX as usize {
@@ -249,9 +247,7 @@ impl Report {
                 "succeeded" => Outcome::Succeeded,
                 "failed" => Outcome::Failed,
                 _ => {
-                    return Err(Rejection::request(
-                        "outcome must be `succeeded` or `failed`",
-                    ));
+                    return Err(Rejection::request("outcome must be `succeeded` or `failed`"));
                 }
             },
             detail: Text::optional("detail", fields.detail)?,
@@ -269,9 +265,7 @@ impl Withdrawal {
             actor: ActorFields<'a>,
         }
         let fields: Fields<'_> = parse("withdrawal", text)?;
-        Ok(Self {
-            actor: fields.actor.read()?,
-        })
+        Ok(Self { actor: fields.actor.read()? })
     }
 }
 
@@ -308,14 +302,10 @@ struct ActorFields<'a> {
 
 impl ActorFields<'_> {
     fn read(self) -> Result<Actor, Rejection> {
-        const ROLES: [&str; 6] = [
-            "requester", "approver", "executor", "auditor", "policy", "admin",
-        ];
+        const ROLES: [&str; 6] =
+            ["requester", "approver", "executor", "auditor", "policy", "admin"];
         if let Some(unknown) = self.roles.iter().find(|role| !ROLES.contains(&role.as_ref())) {
-            return Err(Rejection::request(format!(
-                "unknown role `{}`",
-                unknown.escape_debug()
-            )));
+            return Err(Rejection::request(format!("unknown role `{}`", unknown.escape_debug())));
         }
         let has = |role: &str| self.roles.iter().any(|held| held == role);
         Ok(Actor {
@@ -336,12 +326,12 @@ fn duration(field: &str, seconds: Option<i64>, default: u64, max: u64) -> Result
         return Ok(default);
     };
     match u64::try_from(seconds) {
-        Err(_) | Ok(0) => Err(Rejection::request(format!(
-            "{field} is {seconds}, must be 1 to {max}"
-        ))),
-        Ok(seconds) if seconds > max => Err(Rejection::limit(format!(
-            "{field} is {seconds}, the limit is {max}"
-        ))),
+        Err(_) | Ok(0) => {
+            Err(Rejection::request(format!("{field} is {seconds}, must be 1 to {max}")))
+        }
+        Ok(seconds) if seconds > max => {
+            Err(Rejection::limit(format!("{field} is {seconds}, the limit is {max}")))
+        }
         Ok(seconds) => Ok(seconds),
     }
 }

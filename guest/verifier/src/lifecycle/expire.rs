@@ -24,11 +24,7 @@ pub fn expire(approval: Option<&str>, now: u64) -> Result<Option<Transition>, Re
         execution_id: execution.map(|execution| execution.id.as_str()),
         outcome: execution.map(|execution| execution.outcome),
         ..Entry::new(
-            if from == Status::Executed {
-                "execution_unknown"
-            } else {
-                "approval_expired"
-            },
+            if from == Status::Executed { "execution_unknown" } else { "approval_expired" },
             &record,
             now,
         )

@@ -74,11 +74,7 @@ pub struct View {
 
 impl Transition {
     fn new(record: &Record, entry: &entry::Entry<'_>) -> Result<Self, Rejection> {
-        Ok(Self {
-            record: record.write()?,
-            summary: Summary::of(record),
-            entry: entry.write()?,
-        })
+        Ok(Self { record: record.write()?, summary: Summary::of(record), entry: entry.write()? })
     }
 }
 
@@ -98,9 +94,6 @@ impl Summary {
 
     /// The summary to show: with the effective status.
     fn at(record: &Record, now: UnixSeconds) -> Self {
-        Self {
-            status: record.status_at(now).as_str(),
-            ..Self::of(record)
-        }
+        Self { status: record.status_at(now).as_str(), ..Self::of(record) }
     }
 }

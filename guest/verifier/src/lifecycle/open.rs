@@ -51,11 +51,7 @@ pub fn open(
         expires_at: Some(record.expires_at),
         ..Entry::new("approval_requested", &record, now)
     };
-    Ok(Opened {
-        transition: Transition::new(&record, &entry)?,
-        context,
-        plan,
-    })
+    Ok(Opened { transition: Transition::new(&record, &entry)?, context, plan })
 }
 
 /// Rejections: `context-invalid`, with the byte offset.

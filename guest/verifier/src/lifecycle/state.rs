@@ -1,12 +1,12 @@
 //! The states an operation can start from. Each is made from a record only where the table in
 //! `wit/lifecycle.wit` says `ok`, so an operation cannot be written for the wrong one.
 
+use crate::key::Keyring;
+use crate::name::KeyId;
 use crate::record::{Record, Status};
 use crate::rejection::{Code, Rejection};
 use crate::signature::{Accepted, SignatureValid, verify_again};
 use crate::statement::{Decision, Profile, Statement};
-use crate::key::Keyring;
-use crate::name::KeyId;
 use crate::time::UnixSeconds;
 
 /// A record that still awaits ballots.
@@ -131,17 +131,11 @@ pub(super) fn is_requester(record: &Record, approver: &str) -> bool {
 }
 
 fn expired(record: &Record) -> Rejection {
-    Rejection::new(
-        Code::Expired,
-        format!("approval expired at {}", record.expires_at.rfc3339()),
-    )
+    Rejection::new(Code::Expired, format!("approval expired at {}", record.expires_at.rfc3339()))
 }
 
 fn already_decided(status: Status) -> Rejection {
-    Rejection::new(
-        Code::AlreadyDecided,
-        format!("approval is already {}", status.as_str()),
-    )
+    Rejection::new(Code::AlreadyDecided, format!("approval is already {}", status.as_str()))
 }
 
 fn already_executed() -> Rejection {

@@ -15,10 +15,7 @@ pub fn show(approval: Option<&str>, now: u64) -> Result<View, Rejection> {
     if let Some(execution) = &mut record.execution {
         execution.outcome = execution.outcome_at(now);
     }
-    Ok(View {
-        view: to_json(&Fields::of(&record, now))?,
-        summary: Summary::at(&record, now),
-    })
+    Ok(View { view: to_json(&Fields::of(&record, now))?, summary: Summary::at(&record, now) })
 }
 
 /// The fields of a view, in the order of the runbook's answers. What has not happened is null.

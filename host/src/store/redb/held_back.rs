@@ -8,7 +8,7 @@
 use std::io;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use redb::{BackendError, StorageBackend};
 
@@ -20,6 +20,8 @@ pub(super) struct HeldBack<B>(Arc<Gate<B>>);
 #[derive(Debug)]
 pub(super) struct Gate<B> {
     file: B,
+    /// The file's length, which stays while nothing is written. redb locks the file before it asks.
+    file_len: OnceLock<u64>,
     open: AtomicBool,
     held: Mutex<Vec<Step>>,
 }
@@ -33,8 +35,12 @@ enum Step {
 
 impl<B: StorageBackend> HeldBack<B> {
     pub(super) fn new(file: B) -> (Self, Arc<Gate<B>>) {
-        let gate =
-            Arc::new(Gate { file, open: AtomicBool::new(false), held: Mutex::new(Vec::new()) });
+        let gate = Arc::new(Gate {
+            file,
+            file_len: OnceLock::new(),
+            open: AtomicBool::new(false),
+            held: Mutex::new(Vec::new()),
+        });
         (Self(Arc::clone(&gate)), gate)
     }
 }
@@ -68,13 +74,21 @@ impl<B: StorageBackend> Gate<B> {
             Step::SetLen(len) => Some(*len),
             Step::Write(..) | Step::Sync => None,
         });
-        set.map_or_else(|| self.file.len(), Ok)
+        set.map_or_else(|| self.file_len(), Ok)
+    }
+
+    fn file_len(&self) -> io::Result<u64> {
+        if let Some(len) = self.file_len.get() {
+            return Ok(*len);
+        }
+        let len = self.file.len()?;
+        Ok(*self.file_len.get_or_init(|| len))
     }
 
     /// Reads the file as if the steps held back had been taken.
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let in_file =
-            usize::try_from(self.file.len()?.saturating_sub(offset)).unwrap_or(usize::MAX);
+            usize::try_from(self.file_len()?.saturating_sub(offset)).unwrap_or(usize::MAX);
         let past_end = offset.saturating_add(out.len() as u64) > self.len()?;
         if past_end {
             return Err(io::ErrorKind::UnexpectedEof.into());

@@ -37,7 +37,8 @@ pub(super) fn writable(path: &Path, check: CheckIntegrity) -> Result<Opened<Data
     from_backend(FileBackend::new(file)?, check, &shown(path))
 }
 
-/// Opens a backend that holds a store, for writing.
+/// Opens a backend that holds a store, for writing. Of an empty one redb makes a database in what is
+/// held back, and then it is no store.
 pub(super) fn from_backend(
     backend: impl StorageBackend,
     check: CheckIntegrity,
@@ -157,8 +158,8 @@ fn existing(path: &Path, options: &OpenOptions) -> Result<File, StoreError> {
         io::ErrorKind::NotFound => StoreError::Missing(shown(path)),
         _ => cannot("open", path, &error),
     })?;
-    // redb would make a database of an empty file, and opening a pipe would wait for its writer.
-    if !found.is_file() || found.len() == 0 {
+    // Opening a pipe would wait for its other end.
+    if !found.is_file() {
         return Err(StoreError::Foreign(shown(path)));
     }
     options.open(path).map_err(|error| cannot("open", path, &error))

@@ -93,6 +93,13 @@ impl Published {
         self.stopped.get().map_or(Ok(()), |reason| Err(StoreError::Stopped(reason.clone())))
     }
 
+    /// Whether reads go to the file. A small store is all in redb's cache, so a test cannot tell.
+    #[cfg(test)]
+    pub(super) fn reads_the_file(&self) -> bool {
+        let source = self.source.read().unwrap_or_else(PoisonError::into_inner);
+        matches!(*source, Source::File(_))
+    }
+
     pub(super) fn count_batch(&self, changes: usize, took: Duration) {
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.batches.fetch_add(1, Ordering::Relaxed);

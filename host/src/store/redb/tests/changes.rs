@@ -56,7 +56,8 @@ async fn a_change_from_anything_but_the_stored_revision_conflicts_and_leaves_no_
 
 #[tokio::test]
 async fn of_many_changes_from_one_revision_one_is_kept() {
-    let store = Arc::new(create(&tempfile::tempdir().unwrap().keep().join("store.redb")));
+    let Fixture { store, folder: _folder } = Fixture::new();
+    let store = Arc::new(store);
     store.commit(new(summary(id(0)))).await.unwrap();
     let stored = load(&store, id(0)).await;
     let mut racing = JoinSet::new();

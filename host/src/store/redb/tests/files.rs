@@ -182,3 +182,15 @@ fn many_who_make_a_store_at_once_make_one() {
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }
+
+#[tokio::test]
+async fn a_kill_leaves_nothing_that_takes_a_walk_over_the_whole_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.redb");
+    let killed = folder.path().join("killed.redb");
+    let writer = create(&path);
+    writer.commit(new(summary(id(1)))).await.unwrap();
+    fs::copy(&path, &killed).unwrap();
+    let opened = Builder::new().set_repair_callback(redb::RepairSession::abort).open(&killed);
+    assert!(opened.is_ok(), "{opened:?}");
+}

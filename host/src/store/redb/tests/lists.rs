@@ -121,6 +121,7 @@ async fn pages_follow_each_other_without_gap_or_repeat() {
             let Some(last) = page.last() else { break };
             query.before = Some(*last);
             pages.extend(page);
+            assert!(pages.len() <= model.0.len(), "a page repeats");
         }
         let whole = Query { before: None, limit: 10_000, ..query };
         assert_eq!(pages, model.list(&whole));

@@ -1,19 +1,16 @@
 //! Builds the verifier from source and componentizes it, so that the host embeds what is in `guest/`.
 //!
-//! The same source gives the same bytes: paths are remapped, and nothing of the outer build (flags,
-//! wrappers, profile overrides) reaches the guest's.
+//! [`guest`] compiles; `tests/reproducible.rs` uses it too, to show that the same source gives the
+//! same bytes.
+
+mod guest;
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::{env, fs};
 
 use sha2::{Digest, Sha256};
 use wit_component::ComponentEncoder;
-
-const TARGET: &str = "wasm32-unknown-unknown";
-/// Enough for the deepest call, and small enough that a fresh instance touches few pages.
-const STACK_BYTES: u32 = 128 << 10;
 
 fn main() {
     if let Err(error) = run() {
@@ -35,7 +32,11 @@ fn run() -> Result<(), Box<dyn Error>> {
             fs::read(&file)
                 .map_err(|e| format!("SIGNOFF_VERIFIER_WASM={}: {e}", Path::new(&file).display()))?
         }
-        None => fs::read(build_guest(&root, &out)?)?,
+        None => {
+            // <target>/<profile>/build/<package>/out
+            let target = out.ancestors().nth(4).ok_or("OUT_DIR is not in a target directory")?;
+            fs::read(guest::build(&root, &target.join("guest"), guest::Paths::Remapped)?)?
+        }
     };
     let component = componentize(wasm)?;
     let core = core_module(&component)?;
@@ -49,59 +50,6 @@ fn run() -> Result<(), Box<dyn Error>> {
         ),
     )?;
     Ok(())
-}
-
-/// Compiles the guest; answers the path of its core module.
-fn build_guest(root: &Path, out: &Path) -> Result<PathBuf, Box<dyn Error>> {
-    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let libdir =
-        Command::new(&rustc).args(["--print", "target-libdir", "--target", TARGET]).output()?;
-    if !Path::new(String::from_utf8(libdir.stdout)?.trim()).is_dir() {
-        return Err(format!(
-            "the target {TARGET}, which the verifier is built for, is not installed: run `rustup toolchain install` in the repository"
-        )
-        .into());
-    }
-    // <target>/<profile>/build/<package>/out
-    let target =
-        out.ancestors().nth(4).ok_or("OUT_DIR is not in a target directory")?.join("guest");
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo
-        .current_dir(root)
-        .args(["build", "--locked", "--package", "signoff-verifier", "--lib"])
-        .args(["--profile", "guest", "--target", TARGET, "--target-dir"])
-        .arg(&target);
-    for (name, _) in env::vars_os() {
-        let name = name.to_string_lossy().into_owned();
-        let outer = ["RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_BUILD_TARGET"];
-        let overrides = ["CARGO_PROFILE_", "CARGO_BUILD_RUST", "CARGO_FEATURE_", "CARGO_CFG_"];
-        if outer.contains(&name.as_str()) || overrides.iter().any(|prefix| name.starts_with(prefix))
-        {
-            cargo.env_remove(name);
-        }
-    }
-    cargo.env("CARGO_ENCODED_RUSTFLAGS", guest_flags(root).join("\u{1f}"));
-    if !cargo.status()?.success() {
-        return Err("the verifier did not compile; its errors are above".into());
-    }
-    Ok(target.join(TARGET).join("guest").join("signoff_verifier.wasm"))
-}
-
-/// The guest's compiler flags: the stack, and no path of this machine in the output.
-fn guest_flags(root: &Path) -> Vec<String> {
-    let mut flags = vec![format!("-Clink-arg=-zstack-size={STACK_BYTES}")];
-    if env::var_os("SIGNOFF_TEST_NO_REMAP").is_some() {
-        return flags; // the reproducibility check shows that it fails without the remapping
-    }
-    let home = env::var_os("CARGO_HOME")
-        .map(PathBuf::from)
-        .or_else(|| Some(env::home_dir()?.join(".cargo")));
-    let registries = home.and_then(|home| fs::read_dir(home.join("registry").join("src")).ok());
-    for registry in registries.into_iter().flatten().flatten() {
-        flags.push(format!("--remap-path-prefix={}=/registry", registry.path().display()));
-    }
-    flags.push(format!("--remap-path-prefix={}=/signoff", root.display()));
-    flags
 }
 
 /// A component as it is, or one made of a core module.

@@ -1,0 +1,84 @@
+//! Compiles the verifier's core module. The same source gives the same bytes: paths are remapped,
+//! and nothing of the outer build (flags, wrappers, profile overrides) reaches the guest's.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+const TARGET: &str = "wasm32-unknown-unknown";
+/// Enough for the deepest call, and small enough that a fresh instance touches few pages.
+const STACK_BYTES: u32 = 128 << 10;
+
+/// Whether the module may hold paths of this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(dead_code, reason = "the build never shows them; the reproducibility check does")]
+pub(crate) enum Paths {
+    /// None: the same source gives the same bytes everywhere.
+    Remapped,
+    /// As they are, to show that the remapping is needed.
+    Shown,
+}
+
+/// Compiles the guest of the repository at `root`; answers the path of its core module.
+pub(crate) fn build(root: &Path, target: &Path, paths: Paths) -> Result<PathBuf, Box<dyn Error>> {
+    target_is_installed()?;
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo
+        .current_dir(root)
+        .args(["build", "--locked", "--package", "signoff-verifier", "--lib"])
+        .args(["--profile", "guest", "--target", TARGET, "--target-dir"])
+        .arg(target);
+    for (name, _) in env::vars_os() {
+        if is_of_outer_build(&name.to_string_lossy()) {
+            cargo.env_remove(name);
+        }
+    }
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags(root, paths).join("\u{1f}"));
+    if !cargo.status()?.success() {
+        return Err("the verifier did not compile; its errors are above".into());
+    }
+    Ok(target.join(TARGET).join("guest").join("signoff_verifier.wasm"))
+}
+
+fn target_is_installed() -> Result<(), Box<dyn Error>> {
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let printed =
+        Command::new(rustc).args(["--print", "target-libdir", "--target", TARGET]).output()?;
+    if Path::new(String::from_utf8(printed.stdout)?.trim()).is_dir() {
+        return Ok(());
+    }
+    Err(format!(
+        "the target {TARGET}, which the verifier is built for, is not installed: run `rustup toolchain install` in the repository"
+    )
+    .into())
+}
+
+fn is_of_outer_build(name: &str) -> bool {
+    let names = [
+        "RUSTFLAGS",
+        "CARGO_ENCODED_RUSTFLAGS",
+        "RUSTC_WRAPPER",
+        "RUSTC_WORKSPACE_WRAPPER",
+        "CARGO_BUILD_TARGET",
+        "CARGO_INCREMENTAL",
+    ];
+    let prefixes = ["CARGO_PROFILE_", "CARGO_BUILD_RUST", "CARGO_FEATURE_", "CARGO_CFG_"];
+    names.contains(&name) || prefixes.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// The guest's compiler flags: the stack, and no path of this machine in the output.
+fn flags(root: &Path, paths: Paths) -> Vec<String> {
+    let mut flags = vec![format!("-Clink-arg=-zstack-size={STACK_BYTES}")];
+    if paths == Paths::Shown {
+        return flags;
+    }
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(env::home_dir()?.join(".cargo")));
+    let registries = home.and_then(|home| fs::read_dir(home.join("registry").join("src")).ok());
+    for registry in registries.into_iter().flatten().flatten() {
+        flags.push(format!("--remap-path-prefix={}=/registry", registry.path().display()));
+    }
+    flags.push(format!("--remap-path-prefix={}=/signoff", root.display()));
+    flags
+}

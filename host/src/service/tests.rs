@@ -1,0 +1,280 @@
+//! The service under a clock that is moved and stores that fail.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use serde_json::Value;
+
+use super::{Ballot, Caller, Claim, Filter, NewApproval, Outcome, Service};
+use crate::bindings::Statement;
+use crate::clock::ManualClock;
+use crate::code::Code;
+use crate::engine::{Allocation, Cache, Verifier};
+use crate::id::ApprovalId;
+use crate::keys::Keys;
+use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
+use crate::store::{
+    Answer, Base, Change, Commit, Entry, Head, Query, Scope, Status, Store, StoreError, Stored,
+    WithTexts,
+};
+
+const SECRET: &str = "a secret of the tests, long enough to count";
+const NOW: u64 = 1_760_697_000;
+
+/// A service on a temporary store, at a time that is moved by hand.
+struct Bench {
+    service: Service,
+    clock: Arc<ManualClock>,
+    _folder: tempfile::TempDir,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        Self::over(|store| store).await
+    }
+
+    async fn over(wrap: impl FnOnce(Arc<dyn Store>) -> Arc<dyn Store>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mode = OpenMode::Create { audience: "tests".to_owned() };
+        let path = folder.path().join("store.redb");
+        let store = RedbStore::open(&path, mode, CheckIntegrity::No).unwrap();
+        let clock = Arc::new(ManualClock::at(NOW));
+        let keys = Keys::of_secret(SECRET).unwrap();
+        let service = Service::new(wrap(Arc::new(store)), verifier(), keys, clock.clone());
+        Self { service: service.await.unwrap(), clock, _folder: folder }
+    }
+
+    async fn request(&self, ttl: i64) -> (Option<ApprovalId>, Value) {
+        let reply = self.service.request(&Caller::local(), new(ttl), None).await.unwrap();
+        let approval: Value = serde_json::from_str(&reply.body).unwrap();
+        (ApprovalId::parse(approval["id"].as_str().unwrap()), approval)
+    }
+
+    async fn approved(&self, ttl: i64) -> Option<ApprovalId> {
+        let (id, approval) = self.request(ttl).await;
+        let ballot = self.ballot(&approval);
+        self.service.decide(id, &ballot, None).await.unwrap();
+        id
+    }
+
+    fn ballot(&self, approval: &Value) -> Ballot {
+        let expires_at = approval["expires_at"].as_str().unwrap();
+        let expires_at = chrono::DateTime::parse_from_rfc3339(expires_at).unwrap().timestamp();
+        let statement = Statement {
+            audience: String::new(),
+            key_id: String::new(),
+            approval_id: approval["id"].as_str().unwrap().to_owned(),
+            request_digest: String::new(),
+            expires_at: u64::try_from(expires_at).unwrap(),
+            decision: "approved".to_owned(),
+            approver: "u@c.com".to_owned(),
+            comment: String::new(),
+        };
+        let key = self.service.keys().to_sign_v1().unwrap().clone();
+        let signed = self.service.verifier().call(|i| {
+            let signing = i.exports.signoff_approval_signing();
+            signing.call_sign(&mut i.store, &statement, "v1", &key)
+        });
+        Ballot {
+            decision: statement.decision.clone(),
+            approver: statement.approver.clone(),
+            comment: None,
+            signature: signed.unwrap(),
+        }
+    }
+
+    async fn status(&self, id: Option<ApprovalId>) -> String {
+        self.service.status(id).await.unwrap().0
+    }
+}
+
+fn verifier() -> Verifier {
+    let cache = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-cache");
+    Verifier::embedded(Allocation::OnDemand, &Cache::at(cache)).unwrap()
+}
+
+fn new(ttl: i64) -> NewApproval {
+    NewApproval {
+        agent: "inbox_triage".to_owned(),
+        action: "quarantine".to_owned(),
+        context: r#"{"email_id":"email_123"}"#.to_owned(),
+        plan: None,
+        reason: None,
+        expires_in_seconds: Some(ttl),
+    }
+}
+
+fn claim(lease: i64) -> Claim {
+    let NewApproval { agent, action, context, plan, .. } = new(1);
+    Claim { agent, action, context, plan, lease_seconds: Some(lease) }
+}
+
+#[tokio::test]
+async fn an_approval_ends_in_the_second_of_its_expiry_and_not_before() {
+    let bench = Bench::new().await;
+    let (id, approval) = bench.request(60).await;
+    bench.clock.set(NOW + 59);
+    assert_eq!(bench.status(id).await, "pending");
+    bench.clock.set(NOW + 60);
+    assert_eq!(bench.status(id).await, "expired");
+    let refused = bench.service.decide(id, &bench.ballot(&approval), None).await;
+    assert_eq!(refused.unwrap_err().code, Code::EXPIRED);
+    assert_eq!(bench.service.sweep().await.unwrap(), 1);
+    assert_eq!(bench.service.sweep().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_list_by_status_agrees_with_the_time() {
+    let bench = Bench::new().await;
+    let (short, _) = bench.request(10).await;
+    let (long, _) = bench.request(100).await;
+    bench.clock.set(NOW + 10);
+    let ids = async |status| {
+        let filter = Filter { status: Some(status), limit: 10, ..Filter::default() };
+        bench.service.list(&filter).await.unwrap().items.join(" ")
+    };
+    let pending = ids(Status::Pending).await;
+    assert!(
+        pending.contains(&long.unwrap().to_string())
+            && !pending.contains(&short.unwrap().to_string())
+    );
+    assert!(ids(Status::Expired).await.contains(&short.unwrap().to_string()));
+}
+
+#[tokio::test]
+async fn a_lease_that_runs_out_makes_the_outcome_unknown_and_it_is_settled_once_late() {
+    let bench = Bench::new().await;
+    let id = bench.approved(600).await;
+    let claimed = bench.service.claim(&Caller::local(), id, claim(30), None).await.unwrap();
+    let claimed: Value = serde_json::from_str(&claimed.body).unwrap();
+    bench.clock.set(NOW + 30);
+    assert_eq!(bench.service.sweep().await.unwrap(), 1);
+    let shown: Value =
+        serde_json::from_str(&bench.service.show(id, WithTexts::No).await.unwrap()).unwrap();
+    assert_eq!(shown["execution"]["outcome"], "unknown");
+    let outcome = |outcome: &str| Outcome {
+        execution_id: claimed["execution"]["id"].as_str().unwrap().to_owned(),
+        outcome: outcome.to_owned(),
+        detail: None,
+    };
+    let settle = async |o| bench.service.settle(&Caller::local(), id, &outcome(o), None).await;
+    let settled: Value = serde_json::from_str(&settle("failed").await.unwrap().body).unwrap();
+    assert_eq!(
+        (&settled["execution"]["outcome"], &settled["execution"]["late"]),
+        (&"failed".into(), &true.into())
+    );
+    assert!(settle("failed").await.is_ok());
+    assert_eq!(settle("succeeded").await.unwrap_err().code, Code::ALREADY_SETTLED);
+}
+
+#[tokio::test]
+async fn a_clock_behind_the_store_stops_writes_and_revives_nothing() {
+    let bench = Bench::new().await;
+    let (id, _) = bench.request(60).await;
+    bench.clock.set(NOW + 100);
+    bench.request(60).await;
+    bench.clock.set(NOW + 40);
+    assert_eq!(bench.status(id).await, "expired", "time was seen to be past the expiry");
+    assert!(bench.service.request(&Caller::local(), new(60), None).await.is_ok());
+    bench.clock.set(NOW + 39);
+    let refused = bench.service.request(&Caller::local(), new(60), None).await;
+    assert_eq!(refused.unwrap_err().code, Code::CLOCK_BEHIND);
+    assert_eq!(bench.service.ready().await.unwrap_err().code, Code::CLOCK_BEHIND);
+}
+
+#[tokio::test]
+async fn a_change_that_loses_a_race_is_asked_again() {
+    let bench = Bench::over(|inner| {
+        Arc::new(Double { inner, fault: Fault::Conflicts(AtomicUsize::new(0)) })
+    })
+    .await;
+    let id = bench.approved(600).await;
+    assert_eq!(bench.status(id).await, "approved");
+    assert_eq!(
+        bench.service.head().await.unwrap().entries,
+        2,
+        "one entry a change, none a conflict"
+    );
+}
+
+#[tokio::test]
+async fn a_store_that_fails_lets_nothing_through() {
+    let bench = Bench::over(|inner| Arc::new(Double { inner, fault: Fault::Stopped })).await;
+    let refused = bench.service.request(&Caller::local(), new(60), None).await.unwrap_err();
+    assert_eq!(refused.code, Code::STORE_UNAVAILABLE);
+    assert_eq!(refused.retry_after_seconds(), Some(1));
+    let id = ApprovalId::from_u128(1);
+    let gone = bench.service.check(Some(id), super::Attempt::default()).await;
+    assert_eq!(gone.unwrap_err().code, Code::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_verifier_without_keys_refuses() {
+    let bench = Bench::new().await;
+    let (id, approval) = bench.request(60).await;
+    let ballot = bench.ballot(&approval);
+    let keyless = Service { keys: Keys::default(), ..bench.service };
+    let refused = keyless.decide(id, &ballot, None).await;
+    assert_eq!(refused.unwrap_err().code, Code::KEY_UNKNOWN);
+}
+
+/// A store whose commits fail in a way.
+struct Double {
+    inner: Arc<dyn Store>,
+    fault: Fault,
+}
+
+enum Fault {
+    /// Somebody else is faster, every other time.
+    Conflicts(AtomicUsize),
+    /// Nothing can be kept.
+    Stopped,
+}
+
+#[async_trait]
+impl Store for Double {
+    async fn commit(&self, change: Change) -> Result<Commit, StoreError> {
+        let new = matches!(change.approval.base, Base::New(_));
+        match &self.fault {
+            Fault::Stopped => Err(StoreError::Stopped("no space left on device".to_owned())),
+            Fault::Conflicts(count) if !new && count.fetch_add(1, Ordering::SeqCst) % 2 == 0 => {
+                Ok(Commit::Conflict)
+            }
+            Fault::Conflicts(_) => self.inner.commit(change).await,
+        }
+    }
+
+    async fn load(&self, id: &ApprovalId, texts: WithTexts) -> Result<Option<Stored>, StoreError> {
+        self.inner.load(id, texts).await
+    }
+
+    async fn list(&self, query: &Query) -> Result<Vec<Stored>, StoreError> {
+        self.inner.list(query).await
+    }
+
+    async fn due(&self, now: u64, limit: usize) -> Result<Vec<ApprovalId>, StoreError> {
+        self.inner.due(now, limit).await
+    }
+
+    async fn with_prefix(&self, prefix: &str, limit: usize) -> Result<Vec<ApprovalId>, StoreError> {
+        self.inner.with_prefix(prefix, limit).await
+    }
+
+    async fn entries(&self, after: u64, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        self.inner.entries(after, limit).await
+    }
+
+    async fn answer(&self, scope: &Scope) -> Result<Option<Answer>, StoreError> {
+        self.inner.answer(scope).await
+    }
+
+    async fn forget_answers(&self, before: u64, limit: usize) -> Result<usize, StoreError> {
+        self.inner.forget_answers(before, limit).await
+    }
+
+    async fn head(&self) -> Result<Head, StoreError> {
+        self.inner.head().await
+    }
+}
