@@ -86,8 +86,24 @@ impl Service {
         }
     }
 
-    /// Changes one approval: asks, keeps the answer, and asks again where another change came first.
+    /// Changes one approval, and keeps the answer for a repeat with the same idempotency key.
     pub(super) async fn change(
+        &self,
+        id: Option<ApprovalId>,
+        bytes: usize,
+        idempotency: Option<&Idempotency>,
+        question: Arc<Question>,
+    ) -> Result<Reply, Refusal> {
+        match self.transition(id, bytes, idempotency, question).await {
+            // The same request may have been kept since this one looked; then this one is its
+            // repeat, and what was refused is the repeat of a change that is done.
+            Err(refusal) => self.kept(idempotency).await?.ok_or(refusal),
+            reply => reply,
+        }
+    }
+
+    /// Asks, keeps what is answered, and asks again where another change came first.
+    pub(super) async fn transition(
         &self,
         id: Option<ApprovalId>,
         bytes: usize,

@@ -219,8 +219,15 @@ impl Service {
             )?;
             Ok(answer.map(Some))
         });
-        let reply = self.change(id, bytes, idempotency, question).await?;
-        Ok(if reply.replayed { reply.mark_replayed() } else { reply })
+        match self.transition(id, bytes, idempotency, question).await {
+            Ok(reply) if !reply.replayed => Ok(reply),
+            Ok(reply) => Ok(reply.mark_replayed()),
+            // The same claim may have been kept since this one looked.
+            Err(refusal) => match self.kept(idempotency).await? {
+                Some(_) => self.claimed_before(id).await?.ok_or(refusal),
+                None => Err(refusal),
+            },
+        }
     }
 
     /// Whether an executor may go ahead now. Changes nothing.
