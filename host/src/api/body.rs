@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -18,6 +18,9 @@ use crate::refusal::Refusal;
 
 /// Longest a body may take to arrive.
 const BODY_TIME_MAX: Duration = Duration::from_secs(20);
+
+/// How much of a body that is too large is read, for the sake of the answer.
+const DISCARDED_BYTES_MAX: usize = 32 << 20;
 
 /// A JSON body, still as text.
 pub(super) struct Json(Bytes);
@@ -203,10 +206,9 @@ impl<S: Send + Sync> FromRequest<S> for Json {
 }
 
 async fn read(body: Body) -> Result<Bytes, Response> {
-    let limited = Limited::new(body, BODY_BYTES_MAX).collect();
-    match tokio::time::timeout(BODY_TIME_MAX, limited).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(e)) if e.is::<LengthLimitError>() => Err(Refusal::new(
+    match tokio::time::timeout(BODY_TIME_MAX, whole(body)).await {
+        Ok(Ok(Some(body))) => Ok(body),
+        Ok(Ok(None)) => Err(Refusal::new(
             Code::LIMIT_EXCEEDED,
             format!("the body is larger than {BODY_BYTES_MAX} bytes"),
         )
@@ -221,6 +223,27 @@ async fn read(body: Body) -> Result<Bytes, Response> {
         )
         .into_response()),
     }
+}
+
+/// The whole body; none where it is too large. What is too much is read and thrown away: many
+/// clients write all of a request before they read the answer, and a connection closed under them
+/// would be all the answer they get.
+async fn whole(mut body: Body) -> Result<Option<Bytes>, axum::Error> {
+    if body.size_hint().lower() > DISCARDED_BYTES_MAX as u64 {
+        return Ok(None);
+    }
+    let mut kept = BytesMut::new();
+    let mut bytes = 0;
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        bytes += data.len();
+        match bytes {
+            0..=BODY_BYTES_MAX => kept.extend_from_slice(&data),
+            0..=DISCARDED_BYTES_MAX => kept = BytesMut::new(),
+            _ => break,
+        }
+    }
+    Ok((bytes <= BODY_BYTES_MAX).then(|| kept.freeze()))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
