@@ -32,9 +32,12 @@ pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) 
     response
 }
 
+/// Whether every name that the request gives its server, in `Host` and in its target, is a loopback
+/// name; there must be one.
 fn host_is_loopback(request: &Request) -> bool {
-    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-    host.or_else(|| request.uri().host()).is_some_and(is_loopback_name)
+    let headers = request.headers().get_all(header::HOST).iter().map(|host| host.to_str().ok());
+    let mut named = headers.chain(request.uri().host().map(Some)).peekable();
+    named.peek().is_some() && named.all(|host| host.is_some_and(is_loopback_name))
 }
 
 /// `localhost`, an address of 127.0.0.0/8 or `[::1]`, with or without a port.
