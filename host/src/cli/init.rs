@@ -1,19 +1,22 @@
 //! `signoff init`: a keyring and a store.
 
+use std::path::Path;
+
+use anyhow::anyhow;
 use clap::Args;
 use serde_json::json;
 
 use super::transport::{AUDIENCE_DEFAULT, Target};
 use super::{Exit, Global, exit::Failure, output};
-use crate::keys::make_keyring;
+use crate::keys::{KeyError, make_keyring};
 use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
 
 #[derive(Args)]
 pub(super) struct InitArgs {
     /// The deployment's name, fixed for this store: signatures made for one are worth nothing in
-    /// another
-    #[arg(long, default_value = AUDIENCE_DEFAULT, value_parser = audience)]
-    audience: String,
+    /// another; `default` if left out
+    #[arg(long, value_parser = audience)]
+    audience: Option<String>,
 }
 
 pub(super) fn run(args: &InitArgs, global: &Global, target: &Target) -> Result<Exit, Failure> {
@@ -21,11 +24,15 @@ pub(super) fn run(args: &InitArgs, global: &Global, target: &Target) -> Result<E
         return Err(Failure::usage("init makes a store file; it takes no --server"));
     };
     let keyring = global.keyring();
+    // Before the store, so that nothing is half made; again when it is made, so that nothing is lost.
+    if keyring.exists() {
+        return Err(KeyError::Exists(keyring.display().to_string()).into());
+    }
+    let audience = open(store, args.audience.as_deref())?;
     let key_id = make_keyring(&keyring)?;
-    let mode = OpenMode::Create { audience: args.audience.clone() };
-    drop(RedbStore::open(store, mode, CheckIntegrity::No)?);
     if global.json {
-        let made = json!({ "store": store, "keyring": keyring, "key_id": key_id, "audience": args.audience });
+        let made =
+            json!({ "store": store, "keyring": keyring, "key_id": key_id, "audience": audience });
         output::line(&made.to_string());
         return Ok(Exit::Done);
     }
@@ -34,7 +41,7 @@ pub(super) fn run(args: &InitArgs, global: &Global, target: &Target) -> Result<E
     } else {
         format!(" --store {}", store.display())
     };
-    output::line(&format!("made {} (audience {})", store.display(), args.audience));
+    output::line(&format!("made {} (audience {audience})", store.display()));
     output::line(&format!(
         "made {} (key {key_id}, mode 0600: keep it out of git)",
         keyring.display()
@@ -46,6 +53,20 @@ pub(super) fn run(args: &InitArgs, global: &Global, target: &Target) -> Result<E
     output::line(&format!("  signoff approve{flags} --approver you@example.com"));
     output::line(&format!("  signoff serve{flags}"));
     Ok(Exit::Done)
+}
+
+/// Opens a store, or makes one; answers its audience.
+fn open(path: &Path, audience: Option<&str>) -> Result<String, Failure> {
+    let mode = OpenMode::Create { audience: audience.unwrap_or(AUDIENCE_DEFAULT).to_owned() };
+    let store = RedbStore::open(path, mode, CheckIntegrity::No)?;
+    match audience.filter(|audience| *audience != store.audience()) {
+        None => Ok(store.audience().to_owned()),
+        Some(other) => Err(Failure::Failed(anyhow!(
+            "`{}` is there already, and its audience is `{}`, not `{other}`",
+            path.display(),
+            store.audience()
+        ))),
+    }
 }
 
 fn audience(text: &str) -> Result<String, String> {

@@ -128,6 +128,11 @@ impl RedbStore {
         }
     }
 
+    /// The deployment's name, fixed when the store was made.
+    pub fn audience(&self) -> &str {
+        &self.audience
+    }
+
     /// What the writer has done.
     pub fn stats(&self) -> Stats {
         self.published.stats()
