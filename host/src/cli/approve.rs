@@ -49,7 +49,7 @@ pub(super) fn run(
     let approval = transport.approval(&id)?;
     digest_is_of_what_is_shown(&approval, transport)?;
     if !args.yes && !confirm(decision, &approval)? {
-        eprintln!("signoff: nothing was decided");
+        output::note("nothing was decided");
         return Ok(Exit::Failed);
     }
     let signature = match &args.signature {
@@ -101,6 +101,7 @@ fn choose(transport: &Transport) -> Result<String, Failure> {
     }
     for (index, approval) in pending.items.iter().enumerate() {
         let reason = output::safe(approval.reason.as_deref().unwrap_or_default());
+        let reason = reason.replace(['\n', '\t'], " ");
         eprintln!(
             "{:>3}  {}  {}/{}  {reason}",
             index + 1,

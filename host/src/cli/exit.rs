@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use super::output::{line, note, safe};
 use crate::api::Problem;
 
 /// The exit codes, one meaning each.
@@ -68,15 +69,15 @@ impl Failure {
     /// and goes to standard output.
     pub(super) fn print(&self) {
         match self {
-            Self::Usage(message) => eprintln!("signoff: {message}\n\nFor more, try '--help'."),
+            Self::Usage(message) => note(&format!("{message}\n\nFor more, try '--help'.")),
             Self::Refused { problem, json: true } => {
-                println!("{}", serde_json::to_string(problem).unwrap_or_default());
+                line(&serde_json::to_string(problem).unwrap_or_default());
             }
             Self::Refused { problem, json: false } => {
                 let Problem { title, detail, code, .. } = problem;
-                eprintln!("signoff: {title}: {} ({code})", super::output::safe(detail));
+                note(&format!("{title}: {} ({code})", safe(detail)));
             }
-            Self::Failed(error) => eprintln!("signoff: {error:#}"),
+            Self::Failed(error) => note(&format!("{error:#}")),
         }
     }
 }

@@ -43,7 +43,9 @@ pub(super) fn run(args: &ListArgs, transport: &Transport) -> Result<Exit, Failur
             (Some(_), true) => {}
             (Some(cursor), false) => {
                 if !transport.json {
-                    eprintln!("signoff: there are more; --cursor {cursor} shows them, --all all");
+                    output::note(&format!(
+                        "there are more; --cursor {cursor} shows them, --all all"
+                    ));
                 }
                 return Ok(Exit::Done);
             }

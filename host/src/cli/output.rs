@@ -1,6 +1,6 @@
 //! What commands print: tables and fields, in colour on a terminal, plain in a pipe.
 
-use std::io::{IsTerminal, Write, stdout};
+use std::io::{IsTerminal, Write, stderr, stdout};
 
 use anstyle::{AnsiColor, Style};
 use comfy_table::{Cell, Color, ContentArrangement, Table, presets};
@@ -17,7 +17,8 @@ pub(super) fn colours() -> bool {
 pub(super) fn safe(text: &str) -> String {
     let acts = |c: char| {
         (c.is_control() && !matches!(c, '\n' | '\t'))
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+            || matches!(c, '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
     };
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
@@ -32,9 +33,20 @@ pub(super) fn safe(text: &str) -> String {
 
 /// Prints a line; a reader who went away ends the command quietly.
 pub(super) fn line(text: &str) {
-    if writeln!(stdout(), "{text}").is_err() {
+    if !told(text) {
         std::process::exit(0);
     }
+}
+
+/// Prints a line, for what goes on without a reader; whether anybody reads.
+pub(super) fn told(text: &str) -> bool {
+    writeln!(stdout(), "{text}").is_ok()
+}
+
+/// Prints a line to standard error. Nobody there to read it is no reason to stop: the outcome of a
+/// command is still to be reported, and a server goes on.
+pub(super) fn note(text: &str) {
+    let _ = writeln!(stderr(), "signoff: {text}");
 }
 
 /// A status in its colour.

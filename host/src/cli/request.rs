@@ -44,7 +44,7 @@ pub(super) fn run(args: &RequestArgs, transport: &Transport) -> Result<Exit, Fai
     let answer = new.send(transport)?;
     let approval: Approval = transport.parse(&answer)?;
     if args.wait {
-        eprintln!("signoff: {} is pending; waiting for a decision", approval.id);
+        output::note(&format!("{} is pending; waiting for a decision", approval.id));
         return wait::until_decided(transport, &approval.id, None);
     }
     if transport.json {

@@ -14,6 +14,7 @@ use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::execution::{Claim, report};
+use super::output::{note, safe};
 use super::request::New;
 use super::transport::Transport;
 use super::{Exit, context, exit::Failure, wait};
@@ -103,7 +104,7 @@ fn request(
         expires_in_seconds: args.expires_in,
     };
     let approval: Approval = transport.parse(&new.send(transport)?)?;
-    eprintln!("signoff: {} waits for approval until {}", approval.id, approval.expires_at);
+    note(&format!("{} waits for approval until {}", approval.id, approval.expires_at));
     Ok(approval.id)
 }
 
@@ -114,10 +115,10 @@ fn approved(args: &RunArgs, transport: &Transport, id: &str) -> Result<(), Failu
     let approval: Approval = transport.parse(&answer)?;
     if approval.status == "approved" {
         let approver = approval.approver.unwrap_or_default();
-        eprintln!("signoff: {id} approved by {approver}");
+        note(&format!("{id} approved by {approver}"));
         return Ok(());
     }
-    let comment = approval.comment.map(|comment| format!(": {}", super::output::safe(&comment)));
+    let comment = approval.comment.map(|comment| format!(": {}", safe(&comment)));
     Err(Failure::Failed(anyhow!("{id} is {}{}", approval.status, comment.unwrap_or_default())))
 }
 
@@ -155,7 +156,7 @@ fn tell(transport: &Transport, id: &str, execution_id: &str, outcome: &str, deta
         match report(transport, id, execution_id, outcome, detail) {
             Ok(_) => return,
             Err(failure) if attempt == REPORTS_MAX => {
-                eprintln!("signoff: the outcome of {id}, {outcome}, could not be reported:");
+                note(&format!("the outcome of {id}, {outcome}, could not be reported:"));
                 failure.print();
             }
             Err(_) => std::thread::sleep(pause),

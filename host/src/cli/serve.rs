@@ -136,16 +136,14 @@ async fn sweep(service: Arc<Service>, mut stopping: watch::Receiver<bool>) {
         }
         let failed = service.sweep().await.err();
         if failed.is_some() && failed != told {
-            eprintln!(
-                "signoff: sweeping: {}",
-                failed.as_ref().map(ToString::to_string).unwrap_or_default()
-            );
+            let why = failed.as_ref().map(ToString::to_string).unwrap_or_default();
+            output::note(&format!("sweeping: {why}"));
         }
         told = failed;
     }
 }
 
-/// Prints a line an audit entry.
+/// Prints a line an audit entry, as long as somebody reads.
 async fn tell(service: Arc<Service>, json: bool) {
     #[derive(Deserialize)]
     struct Told {
@@ -165,17 +163,19 @@ async fn tell(service: Arc<Service>, json: bool) {
             let Some(last) = entries.last() else { break };
             after = last.number;
             for entry in &entries {
-                if json {
-                    output::line(&format!(
-                        "{{\"number\":{},\"entry\":{}}}",
-                        entry.number, entry.text
-                    ));
+                let line = if json {
+                    format!("{{\"number\":{},\"entry\":{}}}", entry.number, entry.text)
                 } else if let Ok(told) = serde_json::from_str::<Told>(&entry.text) {
                     let by = told.actor.map(|actor| format!(" by {actor}")).unwrap_or_default();
-                    output::line(&format!(
+                    format!(
                         "{} {} {} {}/{} {}{by}",
                         told.at, told.event, told.approval_id, told.agent, told.action, told.to
-                    ));
+                    )
+                } else {
+                    continue;
+                };
+                if !output::told(&line) {
+                    return;
                 }
             }
         }

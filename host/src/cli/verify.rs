@@ -58,10 +58,8 @@ pub(super) fn run(args: &VerifyArgs, transport: &Transport) -> Result<Exit, Fail
     } else {
         let why = verification.error.as_deref().unwrap_or("invalid");
         let detail = output::safe(verification.detail.as_deref().unwrap_or_default());
-        eprintln!(
-            "signoff: {why}: {detail} ({})",
-            verification.code.as_deref().unwrap_or_default()
-        );
+        let code = verification.code.as_deref().unwrap_or_default();
+        output::note(&format!("{why}: {detail} ({code})"));
     }
     Ok(match (verification.valid, pending) {
         (true, _) => Exit::Done,
