@@ -49,6 +49,7 @@ fn what_is_no_request_is_refused() {
         case("nothing", "", invalid),
         case("white space", " \r\n\t", invalid),
         case("a list", "[]", invalid),
+        case("a list of the fields", "[\"a\",\"b\",{},null,null,null]", invalid),
         case("null", "null", invalid),
         case("a number", "1", invalid),
         case("a text", "\"agent\"", invalid),
@@ -120,7 +121,8 @@ fn a_reason_is_text_within_4_kib() {
         case("a NUL", with("reason", json!("a\0")), "request-invalid"),
     ];
     all_refused(&server, APPROVALS, &cases);
-    for reason in [json!("a".repeat(4_096)), json!("zwei\n\tZeilen: é 😀"), json!(""), Value::Null] {
+    for reason in [json!("a".repeat(4_096)), json!("zwei\n\tZeilen: é 😀"), json!(""), Value::Null]
+    {
         let made = server.post_text(APPROVALS, with("reason", reason.clone())).json(201);
         assert_eq!(made["reason"], reason);
     }
@@ -130,7 +132,9 @@ fn a_reason_is_text_within_4_kib() {
 fn an_expiry_is_a_whole_number_of_seconds_up_to_a_week() {
     let (_home, server) = home_and_server();
     let good = with("expires_in_seconds", json!(1));
-    let raw = |text: &str| good.replace(":1}", &format!(":{text}}}")).replace(":1,", &format!(":{text},"));
+    let raw = |text: &str| {
+        good.replace(":1}", &format!(":{text}}}")).replace(":1,", &format!(":{text},"))
+    };
     assert_ne!(raw("2"), good);
     let cases = [
         case("zero", raw("0"), "request-invalid"),
@@ -215,7 +219,8 @@ fn a_context_is_one_strict_json_object() {
         r#"{"a":1e400000,"b":"\ud83d\ude00","":null}"#.replace("1e400000", "1e-400000"),
         format!("{{\"a\":\"{}\"}}", "x".repeat((1 << 20) - 9)),
     ] {
-        server.post_text(APPROVALS, of_context(&context)).json(201);
+        let answer = server.post_text(APPROVALS, of_context(&context));
+        assert_eq!(answer.status, 201, "{}", answer.body);
     }
 }
 
@@ -325,11 +330,15 @@ fn claims_outcomes_and_the_rest_are_read_as_strictly() {
         case("another execution", outcome(&execution, "failed"), "execution-mismatch"),
     ];
     all_refused(&server, &path("outcome"), &cases);
-    let cases =
-        [case("nothing", "", "request-invalid"), case("a field", "{\"a\":1}", "request-invalid")];
+    let cases = [
+        case("nothing", "", "request-invalid"),
+        case("a list", "[]", "request-invalid"),
+        case("a field", "{\"a\":1}", "request-invalid"),
+    ];
     all_refused(&server, &path("withdraw"), &cases);
     let cases = [
         case("nothing", "{}", "request-invalid"),
+        case("a list", "[60]", "request-invalid"),
         case("a float", "{\"expires_in_seconds\":1e3}", "request-invalid"),
     ];
     all_refused(&server, &path("extend"), &cases);

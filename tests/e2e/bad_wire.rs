@@ -73,7 +73,7 @@ fn a_head_that_is_too_large_is_refused() {
         refused_or_closed(&Raw::exchange(&server, bytes.as_bytes()));
     }
     let fits = head(&format!("x: {}\r\nconnection: close\r\n", "x".repeat(16 << 10)));
-    assert_eq!(Raw::answer(&Raw::exchange(&server, fits.as_bytes())).status, 200);
+    assert_eq!(Raw::answer(&Raw::hold(&server, fits.as_bytes())).status, 200);
     unharmed(&server);
 }
 
@@ -110,8 +110,13 @@ fn a_body_that_breaks_off_is_refused() {
     for missing in [1, 10, body.len()] {
         refused_or_closed(&Raw::exchange(&server, &whole.as_bytes()[..whole.len() - missing]));
     }
-    for chunks in ["zz\r\n{}\r\n0\r\n\r\n", "-1\r\n", "2\r\n{}", "2\r\n{}xx0\r\n\r\n", "ffffffffffffffffff\r\n"]
-    {
+    for chunks in [
+        "zz\r\n{}\r\n0\r\n\r\n",
+        "-1\r\n",
+        "2\r\n{}",
+        "2\r\n{}xx0\r\n\r\n",
+        "ffffffffffffffffff\r\n",
+    ] {
         let text = request_text(APPROVALS, "transfer-encoding: chunked\r\n", chunks);
         refused_or_closed(&Raw::exchange(&server, text.as_bytes()));
     }
@@ -125,7 +130,7 @@ fn a_chunked_body_is_a_body() {
     let (one, two) = body.split_at(20);
     let chunks = format!("14\r\n{one}\r\n{:x};ext=1\r\n{two}\r\n0\r\n\r\n", two.len());
     let text = request_text(APPROVALS, "transfer-encoding: chunked\r\n", &chunks);
-    Raw::answer(&Raw::exchange(&server, text.as_bytes())).json(201);
+    Raw::answer(&Raw::hold(&server, text.as_bytes())).json(201);
     assert_eq!(server.audit().len(), 1);
 }
 
@@ -159,14 +164,13 @@ fn pipelined_requests_are_answered_in_order() {
     let get = |path: &str, headers: &str| {
         format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n")
     };
-    let text = Raw::exchange(
+    let text = Raw::hold(
         &server,
         [get("/healthz", ""), get("/nowhere", ""), get("/readyz", "connection: close\r\n")]
             .concat()
             .as_bytes(),
     );
-    let statuses: Vec<&str> =
-        text.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect();
+    let statuses: Vec<&str> = text.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect();
     assert_eq!(statuses, ["200", "404", "200"], "{text}");
 }
 
@@ -175,7 +179,7 @@ fn one_host_is_named_and_only_one() {
     let (_home, server) = home_and_server();
     let get = |target: &str, hosts: &str| {
         let text = format!("GET {target} HTTP/1.1\r\n{hosts}connection: close\r\n\r\n");
-        Raw::answer(&Raw::exchange(&server, text.as_bytes()))
+        Raw::answer(&Raw::hold(&server, text.as_bytes()))
     };
     get("/healthz", "host: localhost\r\n").ok();
     get("/healthz", "").refused("forbidden");
@@ -200,7 +204,7 @@ fn a_path_that_climbs_finds_nothing() {
         "/api/v1/approvals/%00",
     ] {
         let text = format!("GET {target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
-        Raw::answer(&Raw::exchange(&server, text.as_bytes())).refused("not-found");
+        Raw::answer(&Raw::hold(&server, text.as_bytes())).refused("not-found");
     }
     unharmed(&server);
 }
@@ -229,9 +233,14 @@ fn a_body_that_dribbles_is_refused_in_the_end() {
 #[test]
 fn a_head_that_never_ends_is_closed() {
     let (_home, server) = home_and_server();
-    for start in ["", "G", "GET /healthz HTTP/1.1\r\nhost: loc"] {
+    let starts = ["", "G", "GET /healthz HTTP/1.1\r\nhost: loc"];
+    // All at once, since each takes its time.
+    let held = starts.map(|start| {
         let mut stream = open(&server);
         stream.write_all(start.as_bytes()).unwrap();
+        stream
+    });
+    for stream in held {
         refused_or_closed(&Raw::rest(stream));
     }
     unharmed(&server);

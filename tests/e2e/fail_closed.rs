@@ -21,8 +21,7 @@ const TRAP: &[u8] = &[0x00];
 /// `(loop (br 0))`, and an end that is never reached.
 const SPIN: &[u8] = &[0x03, 0x40, 0x0c, 0x00, 0x0b, 0x00];
 /// `(loop (br_if 0 (i32.ne (memory.grow (i32.const 16)) (i32.const -1))))`, then a trap.
-const GROW: &[u8] =
-    &[0x03, 0x40, 0x41, 0x10, 0x40, 0x00, 0x41, 0x7f, 0x47, 0x0d, 0x00, 0x0b, 0x00];
+const GROW: &[u8] = &[0x03, 0x40, 0x41, 0x10, 0x40, 0x00, 0x41, 0x7f, 0x47, 0x0d, 0x00, 0x0b, 0x00];
 
 /// A server in this process, over a verifier and a clock of choice.
 struct Served {
@@ -120,12 +119,20 @@ fn prepared(home: &Home) -> [serde_json::Value; 2] {
 
 #[test]
 fn the_shipped_verifier_imports_nothing() {
-    let mut modules = 0;
+    let (mut modules, mut depth) = (0, 0);
     for payload in payloads(VERIFIER) {
         match payload {
-            Payload::ComponentImportSection(section) => assert_eq!(section.count(), 0),
+            // A component inside may import, from the component around it.
+            Payload::ComponentImportSection(section) if depth == 0 => {
+                panic!("{} imports", section.count());
+            }
             Payload::ImportSection(section) => assert_eq!(section.count(), 0),
-            Payload::ModuleSection { .. } => modules += 1,
+            Payload::ModuleSection { .. } => {
+                modules += 1;
+                depth += 1;
+            }
+            Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth -= 1,
             _ => {}
         }
     }

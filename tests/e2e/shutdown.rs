@@ -1,11 +1,14 @@
 //! The end of a server: what was accepted is finished, and then it is gone.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
+use std::process::Stdio;
 
 use rustix::process::Signal;
 
-use crate::support::{Raw, home_and_server, open, request_body, request_text, until};
+use crate::support::{
+    Client, Home, Raw, SERVE, home_and_server, open, request_body, request_text, until,
+};
 
 #[test]
 fn a_request_that_was_accepted_is_finished() {
@@ -37,6 +40,28 @@ fn sigint_and_sigterm_end_it_with_0() {
         assert_eq!(status.code(), Some(0), "{signal:?}: {}", server.printed());
         assert_eq!(home.serve().show(&approval)["status"], "approved");
     }
+}
+
+#[test]
+fn a_server_goes_on_when_nobody_reads_what_it_prints() {
+    let home = Home::new();
+    let mut command = home.signoff(SERVE);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut first = String::new();
+    out.read_line(&mut first).unwrap();
+    let facts: serde_json::Value = serde_json::from_str(&first).unwrap();
+    drop((out, child.stderr.take()));
+    let client = Client::new(facts["url"].as_str().unwrap());
+    for _ in 0..3 {
+        client.approved();
+    }
+    let short = client.request_for(1);
+    until("the sweeper is still there", || {
+        client.events_of(&short).contains(&"approval_expired".to_owned()).then_some(())
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 #[test]

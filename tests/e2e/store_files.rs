@@ -10,9 +10,7 @@ use crate::support::{Home, Ran, Server, home_and_server, id};
 
 /// Runs a command that writes and one that reads; answers what they told.
 fn told(home: &Home, store: &str) -> Vec<Ran> {
-    let request = [
-        "--store", store, "request", "--agent", "a", "--action", "b", "--context", "{}",
-    ];
+    let request = ["--store", store, "request", "--agent", "a", "--action", "b", "--context", "{}"];
     let serve = ["--store", store, "serve", "--listen", "127.0.0.1:0"];
     let commands: [&[&str]; 3] = [&request, &["--store", store, "list"], &serve];
     commands.into_iter().map(|command| home.run(command)).collect()
@@ -176,6 +174,17 @@ fn what_a_server_wrote_is_seen_by_readers_of_the_file_at_once() {
         server.act(&approval, "withdraw", &json!({})).ok();
         assert!(home.run(&["show", id(&approval)]).ok().contains("withdrawn"));
     }
+}
+
+#[test]
+fn init_beside_a_store_takes_no_other_audience() {
+    let home = Home::new();
+    home.serve().stop();
+    let ran = home.run(&["init", "--audience", "payments"]).exits(1);
+    assert!(ran.err.contains("`default`") && ran.err.contains("`payments`"), "{ran:?}");
+    assert!(!home.path("signoff.keys.json").exists());
+    let ran = home.run(&["init"]).ok();
+    assert!(ran.contains("audience default"), "{ran}");
 }
 
 #[test]

@@ -27,8 +27,20 @@ fn a_request_answers_201_with_the_fields_of_the_runbook() {
     assert_eq!(approval["status"], "pending");
     assert_eq!(approval["requested_by"], "agent:knowledge_update");
     let nothing_yet = [
-        "decision", "approver", "approved_at", "comment", "signature", "decided_at", "executed_at",
-        "execution", "withdrawn_at", "withdrawn_by", "policy", "rule", "plan", "plan_hash",
+        "decision",
+        "approver",
+        "approved_at",
+        "comment",
+        "signature",
+        "decided_at",
+        "executed_at",
+        "execution",
+        "withdrawn_at",
+        "withdrawn_by",
+        "policy",
+        "rule",
+        "plan",
+        "plan_hash",
     ];
     for field in nothing_yet {
         assert_eq!(approval[field], Value::Null, "{field}");
@@ -92,8 +104,9 @@ fn what_was_hashed_is_what_is_stored_and_shown() {
     let (_home, server) = home_and_server();
     let digits = "9".repeat(4_300);
     let body = format!(r#"{{"agent":"a","action":"b","context":{{"n":{digits}}},"plan":{{}}}}"#);
-    let approval = server.post_text("/api/v1/approvals", body);
-    let shown = server.get(&format!("/api/v1/approvals/{}", id(&approval.json(201))));
+    let made = server.post_text("/api/v1/approvals", body);
+    assert_eq!(made.status, 201, "{}", made.body);
+    let shown = server.get(made.header("location").unwrap());
     assert!(shown.body.contains(&format!("{{\"n\": {digits}}}")));
     assert!(shown.body.contains("\"plan\":{}"));
 }
@@ -321,9 +334,7 @@ fn a_signature_covers_id_decision_approver_and_expiry() {
         ("a later expiry", right.replace("T", "T0")),
         ("white space", format!("{right}\n")),
     ];
-    let body = |signature: String| {
-        json!({ "decision": "approved", "approver": APPROVER, "signature": signature })
-    };
+    let body = |signature: String| json!({ "decision": "approved", "approver": APPROVER, "signature": signature });
     for (what, message) in wrong {
         let signature = sign_message(&message, crate::support::SECRET);
         let problem = server.act(&approval, "approve", &body(signature));

@@ -35,7 +35,7 @@ fn what_a_person_reads_is_escaped() {
     for command in commands {
         let ran = home.run(command);
         let text = format!("{}{}", ran.out, ran.err);
-        assert!(!text.chars().any(acts), "{command:?}: {}", text.escape_unicode());
+        assert!(!text.chars().any(acts), "{command:?}: {text:?}");
     }
     let shown = home.run(&["show", id(&approval)]).ok();
     assert!(shown.contains("\\u{202e}evorppa"), "{shown}");
