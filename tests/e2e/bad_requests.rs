@@ -42,7 +42,7 @@ fn an_id_that_is_unknown_or_malformed_is_not_found_by_every_call() {
     let outcome =
         json!({ "execution_id": format!("exec_{}", "0".repeat(26)), "outcome": "failed" });
     let posts = [
-        ("approve", decision.clone()),
+        ("approve", decision),
         ("reject", json!({ "approver": "user@company.com", "signature": "0".repeat(64) })),
         ("verify", json!({ "signature": "0".repeat(64) })),
         ("execute", claim_body()),

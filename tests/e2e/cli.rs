@@ -295,7 +295,7 @@ fn every_command_has_help_with_a_first_line() {
         assert!(help.contains("Usage: signoff"), "{help}");
         assert!(help.lines().next().is_some_and(|line| line.len() > 10), "{command}: {help}");
         if command != "help" {
-            assert_eq!(home.run(&[command, "--help"]).ok().is_empty(), false);
+            assert!(!home.run(&[command, "--help"]).ok().is_empty());
         }
     }
     assert!(home.run(&["--version"]).ok().starts_with("signoff "));

@@ -107,10 +107,9 @@ fn a_truncated_store_is_damaged_or_whole_never_half() {
 #[test]
 fn a_store_with_flipped_bytes_is_found_out_by_doctor_and_serve() {
     let home = Home::new();
-    let whole = store_with_approvals(&home);
+    let mut damaged = store_with_approvals(&home);
     let text = b"knowledge_update";
-    let at = whole.windows(text.len()).position(|window| window == text).expect("a record");
-    let mut damaged = whole.clone();
+    let at = damaged.windows(text.len()).position(|window| window == text).expect("a record");
     damaged[at] ^= 0x20;
     fs::write(home.store(), &damaged).unwrap();
     let serve = home.run(&["serve", "--listen", "127.0.0.1:0"]).exits(1);

@@ -237,10 +237,13 @@ async fn whole(mut body: Body) -> Result<Option<Bytes>, axum::Error> {
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame?.into_data() else { continue };
         bytes += data.len();
-        match bytes {
-            0..=BODY_BYTES_MAX => kept.extend_from_slice(&data),
-            0..=DISCARDED_BYTES_MAX => kept = BytesMut::new(),
-            _ => break,
+        if bytes > DISCARDED_BYTES_MAX {
+            break;
+        }
+        if bytes <= BODY_BYTES_MAX {
+            kept.extend_from_slice(&data);
+        } else {
+            kept = BytesMut::new();
         }
     }
     Ok((bytes <= BODY_BYTES_MAX).then(|| kept.freeze()))
