@@ -1,0 +1,390 @@
+//! The command line: the same commands over a store file and over a server, with the same output
+//! and the same exit codes.
+
+use std::fs;
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::support::{APPROVER, Home, Ran, home_and_server, id};
+
+const CONTEXT: &str = "{\"version\":\"1.2.3\"}";
+const REQUEST: &[&str] = &[
+    "request", "--agent", "demo", "--action", "deploy", "--context", CONTEXT, "--reason", "try it",
+];
+
+/// A text with what differs from run to run exchanged: ids, times, digests.
+fn normal(text: &str) -> String {
+    let mut normal = String::new();
+    let mut word = String::new();
+    let known = |word: &str| match word.len() {
+        64 if word.bytes().all(|b| b.is_ascii_hexdigit()) => Some("HEX"),
+        31 if word.starts_with("appr_") || word.starts_with("exec_") => Some("ID"),
+        20 if word.ends_with('Z') && word.contains("T") => Some("TIME"),
+        25 if word.ends_with("+00:00") && word.contains("T") => Some("TIME"),
+        _ => None,
+    };
+    for c in text.chars().chain(['\n']) {
+        if c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '+') || (c == ':' && word.contains('T'))
+        {
+            word.push(c);
+            continue;
+        }
+        normal.push_str(known(&word).unwrap_or(&word));
+        normal.push(c);
+        word.clear();
+    }
+    normal
+}
+
+/// Tells one story with commands; every answer, with what differs exchanged.
+fn story(home: &Home, target: &[&str], json: bool) -> Vec<(String, i32, String, String)> {
+    let mut told = Vec::new();
+    let run = |arguments: &[&str]| {
+        let mut all = target.to_vec();
+        all.extend(arguments);
+        home.run(&all)
+    };
+    let mut tell = |arguments: &[&str]| {
+        let mut all = arguments.to_vec();
+        if json {
+            all.push("--json");
+        }
+        let ran = run(&all);
+        told.push((arguments[0].to_owned(), ran.code, normal(&ran.out), normal(&ran.err)));
+        ran
+    };
+    let made = || {
+        let mut json = REQUEST.to_vec();
+        json.push("--json");
+        id(&run(&json).json()).to_owned()
+    };
+    tell(REQUEST);
+    let id = made();
+    let claim = [
+        "claim", &id, "--agent", "demo", "--action", "deploy", "--context", CONTEXT, "--lease", "60",
+    ];
+    tell(&["show", &id]);
+    tell(&["verify", &id]);
+    tell(&claim);
+    tell(&["wait", &id, "--timeout", "1"]);
+    tell(&["payload", &id, "--approver", APPROVER]);
+    tell(&["extend", &id, "--expires-in", "2h"]);
+    tell(&["approve", &id, "--approver", APPROVER]);
+    tell(&["approve", &id, "--approver", "agent:demo", "--yes"]);
+    tell(&["approve", &id, "--approver", APPROVER, "--yes", "--comment", "looks good"]);
+    tell(&["approve", &id, "--approver", APPROVER, "--yes"]);
+    tell(&["verify", &id, "--context", CONTEXT, "--agent", "demo"]);
+    tell(&["verify", &id, "--context", "{}"]);
+    tell(&["verify", &id, "--signature", &"0".repeat(64)]);
+    tell(&["wait", &id]);
+    tell(&["extend", &id, "--expires-in", "2h"]);
+    let claimed = {
+        let ran = tell(&claim);
+        if json { ran.json()["execution"]["id"].as_str().unwrap().to_owned() } else { ran.ok() }
+    };
+    tell(&claim);
+    let outcome = |outcome| ["outcome", &id, "--execution-id", &claimed, "--outcome", outcome];
+    tell(&outcome("succeeded"));
+    tell(&outcome("succeeded"));
+    tell(&outcome("failed"));
+    tell(&["show", &id]);
+    let rejected = made();
+    tell(&["reject", &rejected, "--approver", APPROVER, "--yes", "--comment", "too risky"]);
+    tell(&["wait", &rejected]);
+    tell(&["verify", &rejected]);
+    let withdrawn = made();
+    tell(&["withdraw", &withdrawn]);
+    tell(&["withdraw", &withdrawn]);
+    tell(&["wait", &withdrawn]);
+    tell(&["list"]);
+    tell(&["list", "--status", "executed"]);
+    tell(&["list", "--limit", "2", "--all"]);
+    tell(&["list", "--agent", "nobody"]);
+    tell(&["stats"]);
+    tell(&["audit", "tail"]);
+    tell(&["audit", "tail", "--after", "3"]);
+    tell(&["show", "appr_00000000000000000000000000"]);
+    tell(&["show", "nonsense"]);
+    tell(&["request", "--agent", "demo", "--action", "deploy", "--context", "{\"a\":NaN}"]);
+    tell(&["request", "--agent", "", "--action", "deploy", "--context", "{}"]);
+    told
+}
+
+#[test]
+fn a_store_file_and_a_server_answer_alike() {
+    for json in [false, true] {
+        let home = Home::new();
+        let over_file = story(&home, &["--store", "signoff.redb"], json);
+        let (home, server) = home_and_server();
+        let over_http = story(&home, &["--server", &server.url], json);
+        assert_eq!(over_file.len(), over_http.len());
+        for (file, http) in over_file.iter().zip(&over_http) {
+            assert_eq!(file, http);
+        }
+        let codes: Vec<i32> = over_file.iter().map(|(_, code, ..)| *code).collect();
+        let expected = [
+            0, 0, 4, 3, 4, 0, 0, 2, 3, 0, 3, 0, 3, 3, 0, 3, 0, 3, 0, 0, 3, 0, // one story
+            0, 3, 3, 0, 3, 3, // rejected and withdrawn
+            0, 0, 0, 0, 0, 0, 0, 3, 3, 3, 3,
+        ];
+        assert_eq!(codes, expected);
+        for (command, code, out, err) in &over_file {
+            if json && *code != 2 {
+                for line in out.lines().filter(|line| !line.is_empty()) {
+                    let parsed = serde_json::from_str::<Value>(line);
+                    assert!(parsed.is_ok(), "{command}: {line}");
+                }
+                assert!(!out.trim().is_empty(), "{command} {code}: {err}");
+            }
+            assert!(!err.contains("panicked"), "{command}: {err}");
+        }
+    }
+}
+
+#[test]
+fn a_refusal_names_its_title_and_code() {
+    let (home, server) = home_and_server();
+    let approval = server.approved();
+    let decide = ["approve", id(&approval), "--approver", APPROVER, "--yes", "--server", &server.url];
+    let ran = home.run(&decide).exits(3);
+    assert_eq!(ran.out, "");
+    assert!(ran.err.starts_with("signoff: Approval already decided: "), "{ran:?}");
+    assert!(ran.err.trim_end().ends_with("(already-decided)"), "{ran:?}");
+    let mut json = decide.to_vec();
+    json.push("--json");
+    let ran = home.run(&json).exits(3);
+    assert_eq!(ran.json()["code"], "already-decided");
+    assert_eq!(ran.err, "");
+}
+
+#[test]
+fn an_id_may_be_a_unique_prefix() {
+    let (home, server) = home_and_server();
+    let show = |id: &str| home.run(&["--server", &server.url, "--json", "show", id]);
+    let made = server.request();
+    let whole = id(&made);
+    for length in ["appr_0".len(), 20, 30, 31] {
+        assert_eq!(show(&whole[..length]).json()["id"], *whole);
+    }
+    assert_eq!(show(&whole["appr_".len()..]).json()["id"], *whole, "also without `appr_`");
+    assert_eq!(show("appr_").json()["id"], *whole);
+    server.request();
+    let ran = show("appr_0").exits(2);
+    assert!(ran.err.contains("more than one"), "{ran:?}");
+    assert_eq!(show(whole).json()["id"], *whole);
+    for none in ["appr_7zzz", "appr_u", "approval", "appr_0/../x", "?", "%", "é", "appr_0 "] {
+        assert_eq!(show(none).exits(3).json()["code"], "not-found", "{none}");
+    }
+    let file = home.run(&["show", &whole[..30]]);
+    assert!(file.code == 0 || file.err.contains("more than one"), "{file:?}");
+}
+
+#[test]
+fn a_store_and_a_server_at_once_are_a_usage_error_unless_one_is_a_flag() {
+    let (home, server) = home_and_server();
+    let approval = server.request();
+    let both = home.run(&["--store", "x.redb", "--server", &server.url, "list"]).exits(2);
+    assert!(both.err.contains("--store") && both.err.contains("--server"), "{both:?}");
+    home.run(&["list", "--store", "x.redb", "--server", &server.url]).exits(2);
+    home.run(&["--store", "x.redb", "list", "--server", &server.url]).exits(2);
+    let with_env = |env: &[(&str, &str)], arguments: &[&str]| {
+        Ran::of(home.signoff(arguments).envs(env.iter().copied()))
+    };
+    let (url, id) = (server.url.as_str(), id(&approval));
+    let server_set = [("SIGNOFF_SERVER", url)];
+    assert!(with_env(&server_set, &["list"]).ok().contains(id));
+    assert!(with_env(&[("SIGNOFF_STORE", "signoff.redb")], &["list"]).ok().contains(id));
+    with_env(&[("SIGNOFF_SERVER", url), ("SIGNOFF_STORE", "x.redb")], &["list"]).exits(2);
+    let missing = with_env(&server_set, &["--store", "x.redb", "list"]).exits(1);
+    assert!(missing.err.contains("no store at `x.redb`"), "the flag wins: {missing:?}");
+    let store_set = [("SIGNOFF_STORE", "x.redb")];
+    assert!(with_env(&store_set, &["--server", url, "list"]).ok().contains(id));
+}
+
+#[test]
+fn usage_errors_are_2_and_say_what_is_wrong() {
+    let home = Home::new();
+    for arguments in [
+        &[][..],
+        &["nonsense"],
+        &["list", "--nonsense"],
+        &["list", "--limit", "0"],
+        &["list", "--limit", "201"],
+        &["list", "--status", "done"],
+        &["show"],
+        &["request", "--agent", "a"],
+        &["request", "--agent", "a", "--action", "b", "--context", "{}", "--expires-in", "soon"],
+        &["outcome", "appr_0", "--execution-id", "x", "--outcome", "unknown"],
+        &["run", "--agent", "a", "--action", "b"],
+        &["serve", "--listen", "nowhere"],
+        &["serve", "--server", "http://127.0.0.1:1"],
+        &["init", "--server", "http://127.0.0.1:1"],
+        &["doctor", "--server", "http://127.0.0.1:1"],
+        &["list", "--server", "https://127.0.0.1:1"],
+        &["list", "--server", "ftp://127.0.0.1:1"],
+        &["init", "--audience", ""],
+        &["sign", "--id", "x", "--decision", "approved", "--approver", "a", "--expires-at", "now"],
+        &["completions", "tcsh"],
+    ] {
+        let ran = home.run(arguments);
+        assert_eq!(ran.code, 2, "{arguments:?}: {ran:?}");
+        assert!(!ran.err.is_empty() && ran.out.is_empty(), "{arguments:?}: {ran:?}");
+    }
+    assert!(!home.store().exists());
+}
+
+#[test]
+fn a_server_that_is_not_there_is_a_failure() {
+    let home = Home::new();
+    let ran = home.run(&["--server", "http://127.0.0.1:9", "list"]).exits(1);
+    assert!(ran.err.contains("cannot reach the server"), "{ran:?}");
+}
+
+#[test]
+fn serve_listens_on_loopback_only() {
+    let home = Home::new();
+    for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:8787", "8.8.8.8:80"] {
+        let ran = home.run(&["serve", "--listen", address]).exits(1);
+        assert!(ran.err.contains("loopback only"), "{ran:?}");
+    }
+    let (home, server) = home_and_server();
+    let taken = server.address().to_string();
+    let other = Home::new();
+    let ran = other.run(&["serve", "--listen", &taken]).exits(1);
+    assert!(ran.err.contains("cannot listen"), "{ran:?}");
+    drop(home);
+}
+
+#[test]
+fn every_command_has_help_with_a_first_line() {
+    let home = Home::new();
+    let help = home.run(&["--help"]).ok();
+    let commands: Vec<&str> = help
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    assert!(commands.len() > 20, "{commands:?}");
+    for command in commands {
+        let help = home.run(&["help", command]).ok();
+        assert!(help.contains("Usage: signoff"), "{help}");
+        assert!(help.lines().next().is_some_and(|line| line.len() > 10), "{command}: {help}");
+        if command != "help" {
+            assert_eq!(home.run(&[command, "--help"]).ok().is_empty(), false);
+        }
+    }
+    assert!(home.run(&["--version"]).ok().starts_with("signoff "));
+}
+
+#[test]
+fn completions_are_there_for_each_shell() {
+    let home = Home::new();
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let script = home.run(&["completions", shell]).ok();
+        for word in ["signoff", "withdraw", "approve"] {
+            assert!(script.contains(word), "{shell} has no `{word}`");
+        }
+    }
+}
+
+#[test]
+fn contexts_come_from_arguments_files_and_standard_input() {
+    use std::process::Stdio;
+    let home = Home::new();
+    home.file("context.json", CONTEXT);
+    fs::write(home.path("not-utf8"), [0xff, 0xfe]).unwrap();
+    home.file("large", &format!("{{\"a\":\"{}\"}}", "x".repeat(2 << 20)));
+    let digest = hex::encode(Sha256::digest("{\"version\": \"1.2.3\"}"));
+    let request = |context: &str| {
+        let mut command = home.signoff(&[
+            "--json", "request", "--agent", "a", "--action", "b", "--context", context,
+        ]);
+        command.stdin(Stdio::from(fs::File::open(home.path("context.json")).unwrap()));
+        Ran::of(&mut command)
+    };
+    let hashes: Vec<String> = [CONTEXT, "@context.json", "-"]
+        .into_iter()
+        .map(|context| request(context).json()["context_hash"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(hashes, [digest.clone(), digest.clone(), digest.clone()]);
+    assert_eq!(home.run(&["hash", "context.json"]).ok(), digest);
+    let missing = request("@missing.json").exits(1);
+    assert!(missing.err.contains("cannot read `missing.json`"), "{missing:?}");
+    request("@not-utf8").exits(1);
+    request("@.").exits(1);
+    assert_eq!(request("@large").exits(3).json()["code"], "context-invalid");
+    assert_eq!(home.run(&["hash", "large", "--json"]).exits(3).json()["code"], "context-invalid");
+}
+
+#[test]
+fn the_exported_verifier_has_the_digest_that_the_server_names() {
+    let (home, server) = home_and_server();
+    let named = server.get("/readyz").ok()["verifier"].clone();
+    assert_eq!(server.request()["verifier"], named);
+    let digest = home.run(&["module", "export", "verifier", "-o", "verifier.wasm"]).ok();
+    assert_eq!(named, digest);
+    assert_eq!(hex::encode(Sha256::digest(fs::read(home.path("verifier.wasm")).unwrap())), digest);
+    let core = home.run(&["module", "export", "verifier", "--core", "-o", "core.wasm"]).ok();
+    assert_eq!(hex::encode(Sha256::digest(fs::read(home.path("core.wasm")).unwrap())), core);
+    assert_ne!(core, digest);
+    home.run(&["module", "export", "verifier", "-o", "missing/verifier.wasm"]).exits(1);
+}
+
+#[test]
+fn sign_prints_what_the_runbooks_python_prints() {
+    let home = Home::new();
+    let sign = |expires_at: &str| {
+        let arguments = [
+            "sign", "--profile", "v1", "--id", "appr_abc123", "--decision", "approved", "--approver",
+            APPROVER, "--expires-at", expires_at,
+        ];
+        home.run(&arguments).ok()
+    };
+    let message = format!("appr_abc123:approved:{APPROVER}:2025-10-17T11:30:00+00:00");
+    let expected = crate::support::sign_message(&message, crate::support::SECRET);
+    assert_eq!(sign("2025-10-17T11:30:00+00:00"), expected);
+    assert_eq!(sign("2025-10-17T11:30:00Z"), expected);
+    assert_eq!(sign("2025-10-17T13:30:00+02:00"), expected);
+}
+
+#[test]
+fn what_serve_prints_tells_how_to_go_on_and_each_change() {
+    use std::io::{BufRead, BufReader};
+    use std::process::Stdio;
+    let home = Home::new();
+    let mut child = home
+        .signoff(&["serve", "--listen", "127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let head: Vec<String> = lines.by_ref().take(5).collect();
+    let url = head[0].strip_prefix("signoff serves ").unwrap();
+    for (line, word) in head[1..].iter().zip(["store", "keys", "verifier", "try"]) {
+        assert!(line.starts_with(word), "{line}");
+    }
+    let client = crate::support::Client::new(url);
+    let approval = client.approved();
+    let told: Vec<String> = lines.by_ref().take(2).collect();
+    assert!(told[0].contains("approval_requested") && told[0].contains(id(&approval)), "{told:?}");
+    assert!(told[1].contains("approval_decided") && told[1].contains(APPROVER), "{told:?}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_a_command_quietly() {
+    let (home, server) = home_and_server();
+    for _ in 0..200 {
+        server.request();
+    }
+    let script = format!("\"$0\" --server {} audit tail | head -n 1", server.url);
+    let mut command = home.program("sh");
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_signoff")]);
+    let ran = Ran::of(&mut command).exits(0);
+    assert_eq!((ran.out.lines().count(), ran.err.as_str()), (1, ""));
+}

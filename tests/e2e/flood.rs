@@ -1,0 +1,62 @@
+//! More connections than there are places for.
+
+use std::io::ErrorKind;
+use std::net::TcpStream;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::support::{HANG, Raw, home_and_server, open, until};
+
+/// Above the places that the server has.
+const CONNECTIONS: usize = 1_100;
+
+#[test]
+fn a_flood_of_connections_is_refused_and_the_server_lives_on() {
+    // Both ends of each connection want a file descriptor; the server inherits the limit.
+    let limit = getrlimit(Resource::Nofile);
+    let most = limit.maximum.map_or(8_192, |most| most.min(8_192));
+    setrlimit(Resource::Nofile, Rlimit { current: Some(most), maximum: limit.maximum }).unwrap();
+    assert!(most > 2_500, "this test needs 2,500 file descriptors, the limit is {most}");
+    let (_home, server) = home_and_server();
+    let mut open_connections = Vec::new();
+    for _ in 0..CONNECTIONS {
+        match TcpStream::connect_timeout(&server.address(), HANG) {
+            Ok(stream) => {
+                stream.set_read_timeout(Some(HANG)).unwrap();
+                open_connections.push(stream);
+            }
+            Err(e) => assert_eq!(e.kind(), ErrorKind::ConnectionRefused),
+        }
+    }
+    // Nobody sends anything: those with a place are closed for that in the end, and those without
+    // are told at once.
+    let mut told = 0;
+    for stream in open_connections {
+        let text = Raw::rest(stream);
+        if text.contains(" 429 ") {
+            let answer = Raw::answer(&text);
+            assert_eq!(answer.header("connection"), Some("close"));
+            answer.refused("rate-limited");
+            told += 1;
+        } else {
+            assert!(text.is_empty() || text.contains(" 408 "), "{text}");
+        }
+    }
+    println!("{told} of {CONNECTIONS} connections were told that there is no place");
+    server.assert_ready();
+    assert_eq!(server.get("/healthz").status, 200);
+}
+
+#[test]
+fn places_are_free_again_when_connections_close() {
+    let (_home, server) = home_and_server();
+    for _ in 0..3 {
+        let held: Vec<TcpStream> = (0..200).map(|_| open(&server)).collect();
+        server.assert_ready();
+        drop(held);
+    }
+    // The one that asks.
+    until("all places are free but one", || {
+        server.get("/metrics").body.contains("signoff_connections 1\n").then_some(())
+    });
+}

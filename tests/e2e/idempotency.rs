@@ -1,0 +1,170 @@
+//! Idempotency keys: a repeat gets the same answer, and nothing happens twice.
+
+use std::thread;
+
+use serde_json::{Value, json};
+
+use crate::support::{APPROVER, ballot, claim_body, home_and_server, id, request_body};
+
+const PATH: &str = "/api/v1/approvals";
+
+fn path(approval: &Value, operation: &str) -> String {
+    format!("{PATH}/{}/{operation}", id(approval))
+}
+
+#[test]
+fn a_repeated_request_gets_the_same_answer() {
+    let (_home, server) = home_and_server();
+    let first = server.post_once(PATH, "order-1", &request_body());
+    let again = server.post_once(PATH, "order-1", &request_body());
+    assert_eq!(first.json(201), again.json(201));
+    assert_eq!(first.body, again.body);
+    assert_eq!(first.header("location"), again.header("location"));
+    assert_eq!(first.header("idempotency-replayed"), None);
+    assert_eq!(again.header("idempotency-replayed"), Some("true"));
+    assert_eq!(server.audit().len(), 1);
+}
+
+#[test]
+fn the_same_key_with_another_body_is_refused() {
+    let (_home, server) = home_and_server();
+    server.post_once(PATH, "order-1", &request_body()).json(201);
+    let mut other = request_body();
+    other["reason"] = json!("another");
+    server.post_once(PATH, "order-1", &other).refused("idempotency-key-reused");
+    assert_eq!(server.audit().len(), 1);
+}
+
+#[test]
+fn a_key_counts_for_its_path_alone() {
+    let (_home, server) = home_and_server();
+    let (one, two) = (server.request(), server.request());
+    for approval in [&one, &two] {
+        let body = json!({});
+        let answer = server.post_once(&path(approval, "withdraw"), "k", &body).ok();
+        assert_eq!(answer["id"], approval["id"]);
+    }
+}
+
+#[test]
+fn what_was_refused_is_not_kept() {
+    let (_home, server) = home_and_server();
+    let mut body = request_body();
+    body["agent"] = json!("");
+    server.post_once(PATH, "k", &body).refused("request-invalid");
+    server.post_once(PATH, "k", &request_body()).json(201);
+}
+
+#[test]
+fn every_change_takes_a_key() {
+    let (_home, server) = home_and_server();
+    let twice = |path: &str, body: &Value| {
+        let first = server.post_once(path, "k", body).ok();
+        let again = server.post_once(path, "k", body);
+        assert_eq!(again.ok(), first, "{path}");
+        assert_eq!(again.header("idempotency-replayed"), Some("true"), "{path}");
+        first
+    };
+    let extended = server.request();
+    let extended = twice(&path(&extended, "extend"), &json!({ "expires_in_seconds": 7_200 }));
+    let decided = ballot(&extended, "approved", APPROVER);
+    let approved = twice(&path(&extended, "approve"), &decided);
+    let executed = server.claim(&approved).ok();
+    let outcome = json!({ "execution_id": executed["execution"]["id"], "outcome": "failed" });
+    twice(&path(&approved, "outcome"), &outcome);
+    let rejected = server.request();
+    twice(&path(&rejected, "reject"), &ballot(&rejected, "rejected", APPROVER));
+    twice(&path(&server.request(), "withdraw"), &json!({}));
+    assert_eq!(server.audit().len(), 9, "each change once");
+}
+
+#[test]
+fn a_repeated_decision_is_answered_and_not_already_decided() {
+    let (_home, server) = home_and_server();
+    let approval = server.request();
+    let body = ballot(&approval, "approved", APPROVER);
+    let approve = path(&approval, "approve");
+    server.post_once(&approve, "k", &body).ok();
+    assert_eq!(server.post_once(&approve, "k", &body).ok()["status"], "approved");
+    server.post(&approve, &body).refused("already-decided");
+    server.post_once(&approve, "another", &body).refused("already-decided");
+}
+
+#[test]
+fn a_repeated_claim_is_the_same_execution_while_it_is_under_way() {
+    let (_home, server) = home_and_server();
+    let approval = server.approved();
+    let execute = path(&approval, "execute");
+    let first = server.post_once(&execute, "k", &claim_body()).ok();
+    assert_eq!(first.get("replayed"), None);
+    for _ in 0..3 {
+        let again = server.post_once(&execute, "k", &claim_body());
+        let replayed = again.ok();
+        assert_eq!(replayed["replayed"], true);
+        assert_eq!(replayed["execution"], first["execution"]);
+        assert_eq!(again.header("idempotency-replayed"), Some("true"));
+    }
+    server.post_once(&execute, "another", &claim_body()).refused("already-executed");
+    let mut other = claim_body();
+    other["lease_seconds"] = json!(60);
+    server.post_once(&execute, "k", &other).refused("idempotency-key-reused");
+    let outcome =
+        json!({ "execution_id": first["execution"]["id"], "outcome": "succeeded" });
+    server.act(&approval, "outcome", &outcome).ok();
+    server.post_once(&execute, "k", &claim_body()).refused("already-executed");
+}
+
+#[test]
+fn one_key_sent_at_once_by_many_makes_one() {
+    let (_home, server) = home_and_server();
+    for round in 0..20 {
+        let key = format!("round-{round}");
+        let ids: Vec<Value> = thread::scope(|scope| {
+            let send = || server.post_once(PATH, &key, &request_body()).json(201)["id"].clone();
+            let sent: Vec<_> = (0..16).map(|_| scope.spawn(send)).collect();
+            sent.into_iter().map(|handle| handle.join().unwrap()).collect()
+        });
+        assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+        assert_eq!(server.audit().len(), round + 1);
+    }
+}
+
+#[test]
+fn one_claim_sent_at_once_by_many_is_one_execution() {
+    let (_home, server) = home_and_server();
+    for round in 0..20 {
+        let approval = server.approved();
+        let execute = path(&approval, "execute");
+        let key = format!("round-{round}");
+        let executions: Vec<Value> = thread::scope(|scope| {
+            let claim = || server.post_once(&execute, &key, &claim_body()).ok();
+            let sent: Vec<_> = (0..16).map(|_| scope.spawn(claim)).collect();
+            sent.into_iter().map(|handle| handle.join().unwrap()).collect()
+        });
+        assert!(executions.iter().all(|e| e["execution"] == executions[0]["execution"]));
+        let fresh = executions.iter().filter(|e| e.get("replayed").is_none()).count();
+        assert_eq!(fresh, 1, "one is the claim, the others are told that they repeat it");
+    }
+}
+
+#[test]
+fn a_key_is_up_to_255_visible_characters_given_once() {
+    let (_home, server) = home_and_server();
+    let body = request_body().to_string();
+    let with = |headers: &[(&str, &str)]| server.try_post(PATH, headers, body.as_bytes()).unwrap();
+    with(&[("idempotency-key", &"k".repeat(255))]).json(201);
+    with(&[("idempotency-key", &"k".repeat(256))]).refused("limit-exceeded");
+    with(&[("idempotency-key", "")]).refused("request-invalid");
+    with(&[("idempotency-key", "a"), ("idempotency-key", "a")]).refused("request-invalid");
+    with(&[("idempotency-key", "\u{e9}")]).refused("request-invalid");
+    assert_eq!(server.audit().len(), 1);
+}
+
+#[test]
+fn a_kept_answer_survives_a_restart() {
+    let (home, server) = home_and_server();
+    let first = server.post_once(PATH, "k", &request_body());
+    server.stop();
+    let server = home.serve();
+    assert_eq!(server.post_once(PATH, "k", &request_body()).body, first.body);
+}

@@ -1,0 +1,231 @@
+//! Keys: where they come from, what is refused as one, and what happens when one is gone.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::support::{APPROVER, Home, Ran, SECRET, SERVE, Server, message, sign_message};
+
+const OTHER: &str = "another-secret-of-thirty-two-bytes-or-more";
+
+fn with_secret(home: &Home, name: &str, secret: &str, arguments: &[&str]) -> Command {
+    let mut command = home.signoff(arguments);
+    command.env_remove("SIGNOFF_HMAC_SECRET").env(name, secret);
+    command
+}
+
+fn without_secret(home: &Home, arguments: &[&str]) -> Command {
+    let mut command = home.signoff(arguments);
+    command.env_remove("SIGNOFF_HMAC_SECRET");
+    command
+}
+
+fn serve_with(home: &Home, secret: &str) -> Server {
+    Server::start_with(with_secret(home, "SIGNOFF_HMAC_SECRET", secret, SERVE))
+}
+
+/// A keyring beside the store, with keys of the environment's form.
+fn keyring(home: &Home, keys: &[Value]) {
+    let path = home.file("signoff.keys.json", &json!({ "format": 1, "keys": keys }).to_string());
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+fn key(id: &str, secret: &str, status: &str) -> Value {
+    use base64ct::{Base64UrlUnpadded, Encoding};
+    json!({
+        "id": id, "algorithm": "hmac-sha256", "status": status, "use": "approve",
+        "material": Base64UrlUnpadded::encode_string(secret.as_bytes()),
+    })
+}
+
+#[test]
+fn serve_without_a_secret_refuses_and_says_how_to_get_one() {
+    let home = Home::new();
+    let ran = Ran::of(&mut without_secret(&home, SERVE)).exits(1);
+    assert!(ran.err.contains("SIGNOFF_HMAC_SECRET") && ran.err.contains("signoff init"), "{ran:?}");
+    assert_eq!(ran.out, "");
+    assert!(!home.store().exists(), "nothing is made");
+}
+
+#[test]
+fn weak_secrets_are_refused_and_not_repeated() {
+    let home = Home::new();
+    for (secret, why) in [
+        ("", "empty"),
+        ("hunter2-hunter2", "shorter than 32 bytes"),
+        ("exactly-thirty-one-bytes-long-x", "shorter than 32 bytes"),
+        (&"ab".repeat(40), "repeats"),
+        (&"\0".repeat(0), "empty"),
+        ("your-hmac-secret", "well-known"),
+        ("this-is-Your-HMAC-Secret-for-production-0123456789", "well-known"),
+        ("changeme-changeme-changeme-changeme-1", "well-known"),
+        ("a-string-secret-at-least-256-bits-long", "well-known"),
+    ] {
+        for name in ["SIGNOFF_HMAC_SECRET", "HMAC_SECRET"] {
+            let ran = Ran::of(&mut with_secret(&home, name, secret, SERVE)).exits(1);
+            assert!(ran.err.contains(why) && ran.err.contains(name), "{secret}: {ran:?}");
+            assert!(secret.is_empty() || !ran.err.contains(secret), "{ran:?}");
+        }
+    }
+}
+
+#[test]
+fn the_runbooks_variable_counts_where_ours_is_not_set() {
+    let home = Home::new();
+    let server = Server::start_with(with_secret(&home, "HMAC_SECRET", SECRET, SERVE));
+    server.approved();
+    server.stop();
+    let mut both = home.signoff(SERVE);
+    both.env("HMAC_SECRET", OTHER);
+    Server::start_with(both).approved();
+}
+
+#[test]
+fn a_secret_is_taken_untrimmed() {
+    let home = Home::new();
+    let secret = format!(" {OTHER}\n");
+    let server = serve_with(&home, &secret);
+    let approval = server.request();
+    let decide = |secret: &str| {
+        let signature = sign_message(&message(&approval, "approved", APPROVER), secret);
+        let body = json!({ "decision": "approved", "approver": APPROVER, "signature": signature });
+        server.act(&approval, "approve", &body)
+    };
+    decide(OTHER).refused("signature-invalid");
+    decide(&secret).ok();
+}
+
+#[test]
+fn a_ballot_whose_key_is_gone_lets_nothing_run() {
+    let home = Home::new();
+    let server = home.serve();
+    let approval = server.approved();
+    server.stop();
+    let server = serve_with(&home, OTHER);
+    server.claim(&approval).refused("key-unknown");
+    let body = json!({ "signature": approval["signature"] });
+    let answer = server.act(&approval, "verify", &body).ok();
+    assert_eq!((&answer["valid"], &answer["signature_valid"]), (&json!(false), &json!(false)));
+    assert_eq!(server.show(&approval)["status"], "approved");
+    server.stop();
+    home.serve().claim(&approval).ok();
+}
+
+#[test]
+fn a_key_that_only_verifies_still_counts_and_a_revoked_one_never() {
+    let home = Home::new();
+    let server = home.serve();
+    let approval = server.approved();
+    let pending = server.request();
+    server.stop();
+    let id = approval["ballots"][0]["key_id"].as_str().unwrap().to_owned();
+    keyring(&home, &[key(&id, SECRET, "revoked")]);
+    let server = serve_with(&home, OTHER);
+    server.claim(&approval).refused("key-revoked");
+    server.decide(&pending, "approved", APPROVER).refused("key-revoked");
+    server.stop();
+    keyring(&home, &[key(&id, SECRET, "verify-only")]);
+    let server = serve_with(&home, OTHER);
+    server.decide(&pending, "approved", APPROVER).ok();
+    server.claim(&approval).ok();
+    server.claim(&pending).ok();
+}
+
+#[test]
+fn a_keyring_that_others_can_read_is_refused() {
+    let home = Home::new();
+    Ran::of(&mut without_secret(&home, &["init"])).ok();
+    let path = home.path("signoff.keys.json");
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::metadata(home.store()).unwrap().permissions().mode() & 0o777, 0o600);
+    for mode in [0o644, 0o640, 0o604, 0o620, 0o602, 0o700] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let ran = Ran::of(&mut without_secret(&home, SERVE)).exits(1);
+        assert!(ran.err.contains("0600"), "{mode:o}: {ran:?}");
+        let doctor = Ran::of(&mut without_secret(&home, &["doctor"])).exits(1);
+        assert!(doctor.out.contains("BAD  keys"), "{doctor:?}");
+    }
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    Server::start_with(without_secret(&home, SERVE)).assert_ready();
+}
+
+#[test]
+fn a_keyring_that_is_none_is_told_without_quoting_it() {
+    let home = Home::new();
+    let material = "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LTEyMzQ1Njc4OTA";
+    for text in [
+        material.to_owned(),
+        format!("{{\"format\":1,\"keys\":[{{\"material\":\"{material}\"}}]}}"),
+        format!("{{\"format\":2,\"keys\":[],\"{material}\":1}}"),
+        format!("{{\"format\":1,\"keys\":\"{material}\"}}"),
+        "{\"format\":2,\"keys\":[]}".to_owned(),
+    ] {
+        let path = home.file("signoff.keys.json", &text);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        let ran = Ran::of(&mut without_secret(&home, SERVE)).exits(1);
+        assert!(ran.err.contains("keyring"), "{ran:?}");
+        assert!(!ran.err.contains(material), "{ran:?}");
+    }
+    keyring(&home, &[key("same", SECRET, "active"), key("same", OTHER, "active")]);
+    let ran = Ran::of(&mut without_secret(&home, SERVE)).exits(1);
+    assert!(ran.err.contains("two keys"), "{ran:?}");
+    keyring(&home, &[key("weak", &"x".repeat(40), "active")]);
+    Ran::of(&mut without_secret(&home, SERVE)).exits(1);
+}
+
+#[test]
+fn init_never_overwrites_a_keyring_and_leaves_nothing_half_made() {
+    let home = Home::new();
+    Ran::of(&mut without_secret(&home, &["init"])).ok();
+    let before = fs::read(home.path("signoff.keys.json")).unwrap();
+    let again = Ran::of(&mut without_secret(&home, &["init"])).exits(1);
+    assert!(again.err.contains("exists already"), "{again:?}");
+    assert_eq!(fs::read(home.path("signoff.keys.json")).unwrap(), before);
+    let other = Home::new();
+    other.file("signoff.redb", "this is no store");
+    Ran::of(&mut without_secret(&other, &["init"])).exits(1);
+    assert!(!other.path("signoff.keys.json").exists(), "a later init would be refused");
+}
+
+#[test]
+fn a_secret_is_nowhere_but_where_it_was_put() {
+    use base64ct::{Base64, Base64UrlUnpadded, Encoding};
+    let home = Home::new();
+    let server = home.serve();
+    let approval = server.approved();
+    let id = approval["id"].as_str().unwrap();
+    server.decide(&approval, "approved", APPROVER).refused("already-decided");
+    let body = json!({ "decision": "approved", "approver": APPROVER, "signature": "x" });
+    let mut seen = vec![
+        server.act(&approval, "approve", &body).body,
+        server.get("/metrics").body,
+        server.get("/readyz").body,
+        server.get("/api/v1/audit").body,
+        server.get("/api/v1/approvals").body,
+        server.get("/openapi.json").body,
+        server.claim(&approval).body,
+    ];
+    let sign = [
+        "sign", "--id", id, "--decision", "approved", "--approver", APPROVER, "--expires-at",
+        "2025-10-17T11:30:00Z",
+    ];
+    for arguments in [&sign[..], &["doctor"], &["show", id], &["--json", "show", id], &["--help"]] {
+        let ran = home.run(arguments);
+        seen.extend([ran.out, ran.err]);
+    }
+    seen.push(server.stop());
+    seen.push(String::from_utf8_lossy(&fs::read(home.store()).unwrap()).into_owned());
+    for form in [
+        SECRET.to_owned(),
+        SECRET.to_uppercase(),
+        hex::encode(SECRET),
+        Base64::encode_string(SECRET.as_bytes()),
+        Base64UrlUnpadded::encode_string(SECRET.as_bytes()),
+    ] {
+        for text in &seen {
+            assert!(!text.contains(&form), "a form of the secret is in: {text}");
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Lists, the audit, and what tells of the server itself.
+
+use std::collections::HashSet;
+
+use serde_json::{Value, json};
+
+use crate::support::{APPROVER, Server, home_and_server, id, request_body};
+
+fn page(server: &Server, query: &str) -> (Vec<String>, Option<String>) {
+    let page = server.get(&format!("/api/v1/approvals?{query}")).ok();
+    let items = page["items"].as_array().unwrap();
+    let ids = items.iter().map(|item| id(item).to_owned()).collect();
+    (ids, page["next_cursor"].as_str().map(str::to_owned))
+}
+
+fn of(server: &Server, agent: &str, action: &str) -> Value {
+    let mut body = request_body();
+    body["agent"] = json!(agent);
+    body["action"] = json!(action);
+    server.request_of(&body)
+}
+
+#[test]
+fn a_list_is_newest_first_and_without_texts() {
+    let (_home, server) = home_and_server();
+    assert_eq!(server.get("/api/v1/approvals").ok(), json!({ "items": [], "next_cursor": null }));
+    let mut made: Vec<String> = (0..5).map(|_| id(&server.request()).to_owned()).collect();
+    made.reverse();
+    assert_eq!(page(&server, ""), (made, None));
+    let list = server.get("/api/v1/approvals").ok();
+    for item in list["items"].as_array().unwrap() {
+        assert!(item.get("context").is_none() && item.get("plan").is_none());
+        assert!(item["context_hash"].is_string());
+    }
+}
+
+#[test]
+fn pages_follow_the_cursor_without_gap_or_repeat() {
+    let (_home, server) = home_and_server();
+    let mut made: Vec<String> = (0..23).map(|_| id(&server.request()).to_owned()).collect();
+    made.reverse();
+    for limit in [1, 2, 10, 22, 23, 24, 200] {
+        let mut seen = Vec::new();
+        let mut query = format!("limit={limit}");
+        loop {
+            let (ids, next) = page(&server, &query);
+            assert!(ids.len() <= limit && !ids.is_empty());
+            seen.extend(ids);
+            // What is made meanwhile is newer, and does not shift the pages.
+            let Some(cursor) = next else { break };
+            query = format!("limit={limit}&cursor={cursor}");
+        }
+        assert_eq!(seen, made, "limit {limit}");
+    }
+}
+
+#[test]
+fn the_default_page_has_50() {
+    let (_home, server) = home_and_server();
+    for _ in 0..51 {
+        server.request();
+    }
+    let (ids, next) = page(&server, "");
+    assert_eq!(ids.len(), 50);
+    assert!(next.is_some());
+}
+
+#[test]
+fn lists_filter_by_status_agent_and_action_alone_and_together() {
+    let (_home, server) = home_and_server();
+    let approvals: Vec<Value> = ["alpha", "beta", "alpha:2"]
+        .into_iter()
+        .flat_map(|agent| ["apply", "drop"].map(|action| of(&server, agent, action)))
+        .collect();
+    server.decide(&approvals[0], "approved", APPROVER).ok();
+    server.decide(&approvals[1], "rejected", APPROVER).ok();
+    server.act(&approvals[2], "withdraw", &json!({})).ok();
+    let found = |query: &str| {
+        let found: HashSet<String> = page(&server, query).0.into_iter().collect();
+        (0..6).filter(|n| found.contains(id(&approvals[*n]))).collect::<Vec<usize>>()
+    };
+    assert_eq!(found("agent=alpha"), [0, 1]);
+    assert_eq!(found("agent=alpha%3A2"), [4, 5]);
+    assert_eq!(found("action=drop"), [1, 3, 5]);
+    assert_eq!(found("agent=alpha&action=drop"), [1]);
+    assert_eq!(found("status=approved"), [0]);
+    assert_eq!(found("status=rejected"), [1]);
+    assert_eq!(found("status=withdrawn"), [2]);
+    assert_eq!(found("status=pending"), [3, 4, 5]);
+    assert_eq!(found("status=pending&agent=beta"), [3]);
+    assert_eq!(found("status=pending&agent=alpha"), [0; 0]);
+    assert_eq!(found("status=executed"), [0; 0]);
+    assert_eq!(found("agent=alph"), [0; 0]);
+    assert_eq!(found("agent="), [0; 0]);
+}
+
+#[test]
+fn filtered_pages_follow_the_cursor_too() {
+    let (_home, server) = home_and_server();
+    let mut wanted = Vec::new();
+    for n in 0..20 {
+        let approval = of(&server, if n % 3 == 0 { "alpha" } else { "beta" }, "apply");
+        if n % 3 == 0 {
+            wanted.insert(0, id(&approval).to_owned());
+        }
+    }
+    let mut seen = Vec::new();
+    let mut query = "agent=alpha&status=pending&limit=2".to_owned();
+    loop {
+        let (ids, next) = page(&server, &query);
+        seen.extend(ids);
+        let Some(cursor) = next else { break };
+        query = format!("agent=alpha&status=pending&limit=2&cursor={cursor}");
+    }
+    assert_eq!(seen, wanted);
+}
+
+#[test]
+fn the_audit_numbers_from_one_and_tells_no_text() {
+    let (_home, server) = home_and_server();
+    let mut body = request_body();
+    body["reason"] = json!("a reason that must stay out");
+    body["context"] = json!({ "marker": "a context that must stay out" });
+    let approval = server.request_of(&body);
+    let mut decision = crate::support::ballot(&approval, "approved", APPROVER);
+    decision["comment"] = json!("a comment that must stay out");
+    server.act(&approval, "approve", &decision).ok();
+    let entries = server.audit();
+    assert_eq!(entries.len(), 2);
+    for entry in &entries {
+        assert_eq!(entry["format"], 1);
+        assert_eq!(entry["approval_id"], approval["id"]);
+        assert_eq!(entry["context_hash"], approval["context_hash"]);
+        assert!(!entry.to_string().contains("must stay out"), "{entry}");
+        assert!(!entry.to_string().contains(decision["signature"].as_str().unwrap()), "{entry}");
+    }
+    assert_eq!(entries[1]["actor"], APPROVER);
+    assert_eq!(entries[1]["decision"], "approved");
+    assert_eq!((&entries[1]["from"], &entries[1]["to"]), (&json!("pending"), &json!("approved")));
+}
+
+#[test]
+fn the_audit_pages_by_number() {
+    let (_home, server) = home_and_server();
+    for _ in 0..5 {
+        server.request();
+    }
+    let numbers = |query: &str| {
+        let page = server.get(&format!("/api/v1/audit?{query}")).ok();
+        let items = page["items"].as_array().unwrap();
+        let numbers: Vec<u64> =
+            items.iter().map(|item| item["number"].as_u64().unwrap()).collect();
+        (numbers, page["next_after"].as_u64())
+    };
+    assert_eq!(numbers(""), (vec![1, 2, 3, 4, 5], None));
+    assert_eq!(numbers("limit=2"), (vec![1, 2], Some(2)));
+    assert_eq!(numbers("limit=2&after=2"), (vec![3, 4], Some(4)));
+    assert_eq!(numbers("limit=2&after=4"), (vec![5], None));
+    assert_eq!(numbers("after=18446744073709551615"), (vec![], None));
+}
+
+#[test]
+fn health_and_readiness_answer() {
+    let (_home, server) = home_and_server();
+    assert_eq!(server.get("/healthz").ok(), json!({ "status": "ok" }));
+    let ready = server.get("/readyz").ok();
+    assert_eq!(ready["status"], "ready");
+    assert_eq!(ready["verifier"].as_str().unwrap().len(), 64);
+}
+
+#[test]
+fn metrics_count_approvals_requests_and_refusals_by_route_and_code() {
+    let (_home, server) = home_and_server();
+    let approval = server.approved();
+    server.request();
+    server.decide(&approval, "approved", APPROVER).refused("already-decided");
+    let answer = server.get("/metrics");
+    assert_eq!(answer.status, 200);
+    let kind = answer.header("content-type").unwrap();
+    assert!(kind.starts_with("application/openmetrics-text"), "{kind}");
+    let has = |line: &str| assert!(answer.body.lines().any(|l| l == line), "{line}\n{answer:?}");
+    has("signoff_approvals{status=\"pending\"} 1");
+    has("signoff_approvals{status=\"approved\"} 1");
+    has("signoff_audit_entries 3");
+    has("signoff_store_writable 1");
+    has("signoff_refusals_total{code=\"already-decided\"} 1");
+    assert!(answer.body.contains("route=\"/api/v1/approvals/{id}/approve\""));
+    assert!(!answer.body.contains("appr_"), "an id is no label");
+    assert!(answer.body.ends_with("# EOF\n"));
+}

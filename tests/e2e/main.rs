@@ -1,0 +1,41 @@
+//! End-to-end tests: the real binary over real HTTP, real files and real signals.
+//!
+//! Each test has a store of its own; only the compiled verifier is shared. Signatures are made here,
+//! from the formula of the runbook, not by the code under test. No test holds the product to a time:
+//! what waits, waits until it is so, and gives up after minutes.
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_possible_wrap,
+    clippy::needless_pass_by_value,
+    reason = "a test that fails says so by a panic"
+)]
+
+mod support;
+
+mod bad_bodies;
+mod bad_requests;
+mod bad_wire;
+mod cli;
+mod crash;
+mod expiry;
+mod fail_closed;
+mod flood;
+mod full_disk;
+mod idempotency;
+mod keys;
+mod listing;
+mod openapi;
+mod races;
+mod run_command;
+mod shutdown;
+mod store_files;
+mod story;
+mod terminal;
+mod waiting;

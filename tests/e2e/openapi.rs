@@ -1,0 +1,87 @@
+//! The OpenAPI document: a golden copy, so that no change of a shape goes unseen.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use ureq::http::Method;
+
+use crate::support::{home_and_server, id};
+
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/openapi.json");
+
+#[test]
+fn the_document_is_its_golden_copy() {
+    let (_home, server) = home_and_server();
+    let answer = server.get("/openapi.json");
+    answer.ok();
+    let document = format!("{}\n", answer.body.trim_end());
+    if std::env::var_os("SIGNOFF_BLESS").is_some() {
+        fs::create_dir_all(Path::new(GOLDEN).parent().unwrap()).unwrap();
+        fs::write(GOLDEN, &document).unwrap();
+    }
+    let golden = fs::read_to_string(GOLDEN).unwrap_or_default();
+    let line = document.lines().zip(golden.lines()).position(|(new, old)| new != old);
+    assert!(
+        document == golden,
+        "the OpenAPI document is not tests/golden/openapi.json (first at line {:?}).\n\
+         If that is meant, take it over with\n    \
+         SIGNOFF_BLESS=1 cargo test -p signoff --test e2e openapi\n\
+         and read the difference before you commit it.",
+        line.map(|line| line + 1)
+    );
+}
+
+#[test]
+fn every_call_of_the_document_is_there() {
+    let (_home, server) = home_and_server();
+    let document = server.get("/openapi.json").ok();
+    for (path, calls) in document["paths"].as_object().unwrap() {
+        if path.ends_with("/events") {
+            continue; // A stream does not end; other tests hear it.
+        }
+        let real = path.replace("{id}", id(&server.request()));
+        for method in calls.as_object().unwrap().keys().filter(|key| *key != "parameters") {
+            let method = Method::from_bytes(method.to_ascii_uppercase().as_bytes()).unwrap();
+            let post = method == Method::POST;
+            let headers: &[_] = if post { &[("content-type", "application/json")] } else { &[] };
+            let body = post.then_some(&b"{}"[..]);
+            let answer = server.try_call(method.clone(), &real, headers, body).unwrap();
+            assert!(
+                ![404, 405, 500].contains(&answer.status),
+                "{method} {path}: {} {}",
+                answer.status,
+                answer.body
+            );
+        }
+    }
+}
+
+#[test]
+fn an_approval_has_the_fields_of_its_schema() {
+    let (_home, server) = home_and_server();
+    let document = server.get("/openapi.json").ok();
+    let schema = &document["components"]["schemas"]["Approval"];
+    let properties = schema["properties"].as_object().unwrap();
+    let approval = server.approved();
+    let executed = server.claim(&approval).ok();
+    for shown in [server.request(), approval, executed, server.show(&server.request())] {
+        for field in shown.as_object().unwrap().keys() {
+            assert!(properties.contains_key(field), "`{field}` is not in the schema");
+        }
+        for field in schema["required"].as_array().unwrap() {
+            assert_ne!(shown.get(field.as_str().unwrap()), None, "{field} is required");
+        }
+    }
+}
+
+#[test]
+fn a_problem_has_the_fields_of_its_schema() {
+    let (_home, server) = home_and_server();
+    let document = server.get("/openapi.json").ok();
+    let schema = &document["components"]["schemas"]["Problem"]["properties"];
+    let problem = server.get("/api/v1/approvals/x").refused("not-found");
+    let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(keys(&problem), keys(schema));
+    assert_eq!(json!(document["openapi"].as_str().unwrap().starts_with("3.1")), true);
+}

@@ -1,0 +1,63 @@
+//! The end of a server: what was accepted is finished, and then it is gone.
+
+use std::io::Write;
+use std::net::TcpStream;
+
+use rustix::process::Signal;
+
+use crate::support::{Raw, home_and_server, open, request_body, request_text, until};
+
+#[test]
+fn a_request_that_was_accepted_is_finished() {
+    let (home, mut server) = home_and_server();
+    let body = request_body().to_string();
+    let headers = format!("content-length: {}\r\n", body.len());
+    let text = request_text("/api/v1/approvals", &headers, &body);
+    let (sent, rest) = text.split_at(text.len() - 10);
+    let mut stream = open(&server);
+    stream.write_all(sent.as_bytes()).unwrap();
+    until("the request is there", || {
+        server.get("/metrics").body.contains("signoff_connections 2\n").then_some(())
+    });
+    server.terminate();
+    until("nobody new is let in", || TcpStream::connect(server.address()).is_err().then_some(()));
+    stream.write_all(rest.as_bytes()).unwrap();
+    let made = Raw::answer(&Raw::rest(stream)).json(201);
+    assert!(server.ended().success());
+    assert_eq!(home.serve().show(&made)["status"], "pending");
+}
+
+#[test]
+fn sigint_and_sigterm_end_it_with_0() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let (home, mut server) = home_and_server();
+        let approval = server.approved();
+        server.signal(signal);
+        let status = server.ended();
+        assert_eq!(status.code(), Some(0), "{signal:?}: {}", server.printed());
+        assert_eq!(home.serve().show(&approval)["status"], "approved");
+    }
+}
+
+#[test]
+fn idle_connections_do_not_keep_it_alive() {
+    let (_home, mut server) = home_and_server();
+    let idle: Vec<TcpStream> = (0..50).map(|_| open(&server)).collect();
+    let mut used = open(&server);
+    used.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+    server.assert_ready();
+    server.terminate();
+    assert!(server.ended().success());
+    drop(idle);
+}
+
+#[test]
+fn a_store_that_was_closed_in_order_opens_without_repair() {
+    let (home, server) = home_and_server();
+    for _ in 0..10 {
+        server.approved();
+    }
+    server.stop();
+    let doctor = home.run(&["doctor"]).ok();
+    assert!(doctor.contains("10 approvals and 20 audit entries agree"), "{doctor}");
+}

@@ -1,0 +1,190 @@
+//! Store files that are wrong, or in use: each a clear error, and the file is left as it was.
+
+use std::fs;
+use std::path::Path;
+
+use rustix::process::geteuid;
+use serde_json::json;
+
+use crate::support::{Home, Ran, Server, home_and_server, id};
+
+/// Runs a command that writes and one that reads; answers what they told.
+fn told(home: &Home, store: &str) -> Vec<Ran> {
+    let request = [
+        "--store", store, "request", "--agent", "a", "--action", "b", "--context", "{}",
+    ];
+    let serve = ["--store", store, "serve", "--listen", "127.0.0.1:0"];
+    let commands: [&[&str]; 3] = [&request, &["--store", store, "list"], &serve];
+    commands.into_iter().map(|command| home.run(command)).collect()
+}
+
+/// Checks that every command fails with these words, and leaves the file as it was.
+#[track_caller]
+fn refused(home: &Home, store: &Path, words: &str) {
+    let before = fs::read(store).ok();
+    for ran in told(home, store.to_str().unwrap()) {
+        assert_eq!(ran.code, 1, "{ran:?}");
+        assert!(ran.err.contains(words), "{words}: {ran:?}");
+        assert!(ran.err.starts_with("signoff: ") && !ran.err.contains("panicked"), "{ran:?}");
+    }
+    assert_eq!(fs::read(store).ok(), before, "the file is left as it was");
+}
+
+fn store_with_approvals(home: &Home) -> Vec<u8> {
+    let server = home.serve();
+    for _ in 0..20 {
+        server.approved();
+    }
+    server.stop();
+    fs::read(home.store()).unwrap()
+}
+
+#[test]
+fn what_is_no_store_is_refused_and_left_alone() {
+    let home = Home::new();
+    let no_store = "is not a signoff store";
+    refused(&home, &home.file("empty", ""), no_store);
+    refused(&home, &home.file("text", "hello\n"), no_store);
+    refused(&home, &home.file("long", &"x".repeat(1 << 20)), no_store);
+    refused(&home, &home.file("json", "{\"format\":1}"), no_store);
+    let folder = home.path("folder");
+    fs::create_dir(&folder).unwrap();
+    refused(&home, &folder, no_store);
+    refused(&home, Path::new("/dev/null"), no_store);
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+}
+
+#[test]
+fn a_store_that_is_not_there_is_made_only_by_commands_that_write() {
+    let home = Home::new();
+    for command in [
+        &["list"][..],
+        &["stats"],
+        &["audit", "tail"],
+        &["show", "appr_01k7r0000000000000000000a0"],
+        &["withdraw", "appr_01k7r0000000000000000000a0"],
+    ] {
+        let ran = home.run(command).exits(1);
+        assert!(ran.err.contains("no store at"), "{ran:?}");
+        assert!(!home.store().exists(), "{command:?}");
+    }
+    let request = ["request", "--agent", "a", "--action", "b", "--context", "{}"];
+    home.run(&request).ok();
+    assert!(home.store().exists());
+}
+
+#[test]
+fn a_store_where_none_can_be_made_is_a_clear_error() {
+    let home = Home::new();
+    home.file("file", "");
+    for place in ["missing/signoff.redb", "file/signoff.redb", "/proc/signoff.redb"] {
+        let serve = ["--store", place, "serve", "--listen", "127.0.0.1:0"];
+        let request =
+            ["--store", place, "request", "--agent", "a", "--action", "b", "--context", "{}"];
+        for command in [&serve[..], &request] {
+            let ran = home.run(command).exits(1);
+            assert!(ran.err.contains("signoff.redb"), "{ran:?}");
+            assert!(!ran.err.contains("panicked"), "{ran:?}");
+        }
+    }
+}
+
+#[test]
+fn a_truncated_store_is_damaged_or_whole_never_half() {
+    let home = Home::new();
+    let whole = store_with_approvals(&home);
+    for share in [1, 2, 10, 50, 90, 99] {
+        let length = whole.len() * share / 100;
+        fs::write(home.store(), &whole[..length]).unwrap();
+        for ran in told(&home, "signoff.redb") {
+            assert_eq!(ran.code, 1, "{share} %: {ran:?}");
+            assert!(ran.err.contains("store"), "{ran:?}");
+            assert!(!ran.err.contains("panicked"), "{ran:?}");
+        }
+    }
+    fs::write(home.store(), &whole).unwrap();
+    home.run(&["doctor"]).ok();
+}
+
+#[test]
+fn a_store_with_flipped_bytes_is_found_out_by_doctor_and_serve() {
+    let home = Home::new();
+    let whole = store_with_approvals(&home);
+    let text = b"knowledge_update";
+    let at = whole.windows(text.len()).position(|window| window == text).expect("a record");
+    let mut damaged = whole.clone();
+    damaged[at] ^= 0x20;
+    fs::write(home.store(), &damaged).unwrap();
+    let serve = home.run(&["serve", "--listen", "127.0.0.1:0"]).exits(1);
+    assert!(serve.err.contains("damaged"), "{serve:?}");
+    let doctor = home.run(&["doctor"]).exits(1);
+    assert!(doctor.out.contains("BAD  store"), "{doctor:?}");
+    assert!(doctor.out.contains("damaged"), "{doctor:?}");
+}
+
+#[test]
+fn a_store_that_may_not_be_read_or_written_is_a_clear_error() {
+    use std::os::unix::fs::PermissionsExt;
+    if geteuid().is_root() {
+        return; // Root may read and write all of it.
+    }
+    let home = Home::new();
+    store_with_approvals(&home);
+    fs::set_permissions(home.store(), fs::Permissions::from_mode(0o000)).unwrap();
+    for ran in told(&home, "signoff.redb") {
+        assert_eq!(ran.code, 1, "{ran:?}");
+        assert!(ran.err.contains("ermission denied"), "{ran:?}");
+    }
+    fs::set_permissions(home.store(), fs::Permissions::from_mode(0o400)).unwrap();
+    home.run(&["list"]).ok();
+    home.run(&["serve", "--listen", "127.0.0.1:0"]).exits(1);
+}
+
+#[test]
+fn beside_a_server_commands_read_the_file_and_are_told_how_to_write() {
+    let (home, server) = home_and_server();
+    let approval = server.approved();
+    let id = id(&approval);
+    assert!(home.run(&["list"]).ok().contains(id));
+    assert!(home.run(&["show", id]).ok().contains("approved"));
+    home.run(&["verify", id]).ok();
+    home.run(&["stats"]).ok();
+    home.run(&["audit", "tail"]).ok();
+    let doctor = home.run(&["doctor"]).ok();
+    assert!(doctor.contains("while another process writes"), "{doctor}");
+    let held = "store is held by another process; use --server URL";
+    for command in [
+        &["request", "--agent", "a", "--action", "b", "--context", "{}"][..],
+        &["withdraw", id],
+        &["extend", id, "--expires-in", "2h"],
+        &["serve", "--listen", "127.0.0.1:0"],
+        &["init"],
+    ] {
+        let ran = home.run(command).exits(1);
+        assert_eq!(ran.err.trim_end(), format!("signoff: {held}"), "{command:?}");
+    }
+    assert_eq!(server.show(&approval)["status"], "approved");
+    server.assert_ready();
+}
+
+#[test]
+fn what_a_server_wrote_is_seen_by_readers_of_the_file_at_once() {
+    let (home, server) = home_and_server();
+    for _ in 0..5 {
+        let approval = server.request();
+        assert!(home.run(&["show", id(&approval)]).ok().contains("pending"));
+        server.act(&approval, "withdraw", &json!({})).ok();
+        assert!(home.run(&["show", id(&approval)]).ok().contains("withdrawn"));
+    }
+}
+
+#[test]
+fn a_store_keeps_the_audience_it_was_made_with() {
+    let home = Home::new();
+    home.run(&["init", "--audience", "payments"]).ok();
+    let mut command = home.signoff(crate::support::SERVE);
+    command.args(["--audience", "other"]);
+    Server::start_with(command).stop();
+    let doctor = home.run(&["doctor"]).ok();
+    assert!(doctor.contains("audience payments"), "{doctor}");
+}

@@ -1,0 +1,68 @@
+//! An answer of the server, and what tests ask of it.
+
+use serde_json::Value;
+
+use super::title_and_status;
+
+/// Status, headers with lower-case names, and body.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+impl Answer {
+    /// The only header of a name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut found = self.headers.iter().filter(|(n, _)| n == name).map(|(_, v)| v.as_str());
+        let first = found.next();
+        assert_eq!(found.next(), None, "`{name}` came twice");
+        first
+    }
+
+    /// The body as JSON, of an answer with this status.
+    #[track_caller]
+    pub fn json(&self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{}", self.body);
+        assert_eq!(self.header("content-type"), Some("application/json"), "{}", self.body);
+        serde_json::from_str(&self.body).expect("JSON")
+    }
+
+    /// The body of a 200.
+    #[track_caller]
+    pub fn ok(&self) -> Value {
+        self.json(200)
+    }
+
+    /// Checks that this is a refusal with a code, whole and as the table of codes has it.
+    #[track_caller]
+    pub fn refused(&self, code: &str) -> Value {
+        self.refused_with(title_and_status(code).1, code)
+    }
+
+    /// As [`Self::refused`], where the status depends on what was refused.
+    #[track_caller]
+    pub fn refused_with(&self, status: u16, code: &str) -> Value {
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
+        let problem: Value = serde_json::from_str(&self.body).expect("JSON");
+        assert_eq!(problem["code"], code, "{problem}");
+        assert_eq!(self.status, status, "{problem}");
+        assert_eq!(problem["status"], status, "{problem}");
+        assert_eq!(problem["title"], title_and_status(code).0, "{problem}");
+        assert!(!problem["detail"].as_str().expect("a detail").is_empty(), "{problem}");
+        assert_eq!(problem.as_object().unwrap().len(), 4, "{problem}");
+        let retry = self.header("retry-after").is_some();
+        assert_eq!(retry, matches!(status, 429 | 503), "retry-after: {self:?}");
+        problem
+    }
+
+    /// The code of a refusal, whichever it is.
+    #[track_caller]
+    pub fn code(&self) -> String {
+        let problem: Value = serde_json::from_str(&self.body).expect("JSON");
+        let code = problem["code"].as_str().expect("a code").to_owned();
+        self.refused_with(self.status, &code);
+        code
+    }
+}

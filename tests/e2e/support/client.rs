@@ -1,0 +1,179 @@
+//! A plain HTTP client for one server.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use ureq::http::{Method, Request};
+
+use super::{Answer, HANG, ballot, claim_body, id, request_body};
+
+/// Calls one server.
+#[derive(Clone)]
+pub struct Client {
+    pub url: String,
+    agent: ureq::Agent,
+}
+
+impl Client {
+    pub fn new(url: impl Into<String>) -> Self {
+        let agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .timeout_global(Some(HANG))
+            .max_idle_connections(128)
+            .max_idle_connections_per_host(128)
+            // The server closes a connection that is idle for 15 s.
+            .max_idle_age(Duration::from_secs(5))
+            .build()
+            .into();
+        Self { url: url.into(), agent }
+    }
+
+    /// Any call. The error is what kept an answer from coming.
+    pub fn try_call(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&[u8]>,
+    ) -> Result<Answer, ureq::Error> {
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.url));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut answer = match body {
+            Some(body) => self.agent.run(request.body(body)?)?,
+            None => self.agent.run(request.body(())?)?,
+        };
+        let headers = answer.headers().iter();
+        let headers = headers
+            .map(|(name, value)| (name.as_str().to_owned(), value.to_str().unwrap().to_owned()))
+            .collect();
+        let status = answer.status().as_u16();
+        let body = answer.body_mut().with_config().limit(256 << 20).read_to_string()?;
+        Ok(Answer { status, headers, body })
+    }
+
+    #[track_caller]
+    pub fn get(&self, path: &str) -> Answer {
+        self.try_call(Method::GET, path, &[], None).expect("an answer")
+    }
+
+    /// POST of bytes as JSON, with more headers.
+    pub fn try_post(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<Answer, ureq::Error> {
+        let mut all = vec![("content-type", "application/json")];
+        all.extend_from_slice(headers);
+        self.try_call(Method::POST, path, &all, Some(body))
+    }
+
+    #[track_caller]
+    pub fn post_text(&self, path: &str, body: impl AsRef<[u8]>) -> Answer {
+        self.try_post(path, &[], body.as_ref()).expect("an answer")
+    }
+
+    #[track_caller]
+    pub fn post(&self, path: &str, body: &Value) -> Answer {
+        self.post_text(path, body.to_string())
+    }
+
+    /// POST with an idempotency key.
+    #[track_caller]
+    pub fn post_once(&self, path: &str, key: &str, body: &Value) -> Answer {
+        let headers = [("idempotency-key", key)];
+        self.try_post(path, &headers, body.to_string().as_bytes()).expect("an answer")
+    }
+
+    /// An operation on an approval.
+    #[track_caller]
+    pub fn act(&self, approval: &Value, operation: &str, body: &Value) -> Answer {
+        self.post(&format!("/api/v1/approvals/{}/{operation}", id(approval)), body)
+    }
+
+    /// The runbook's request, made.
+    #[track_caller]
+    pub fn request(&self) -> Value {
+        self.request_of(&request_body())
+    }
+
+    /// A request, made.
+    #[track_caller]
+    pub fn request_of(&self, body: &Value) -> Value {
+        self.post("/api/v1/approvals", body).json(201)
+    }
+
+    /// A request with a time to live, made.
+    #[track_caller]
+    pub fn request_for(&self, expires_in_seconds: u64) -> Value {
+        let mut body = request_body();
+        body["expires_in_seconds"] = json!(expires_in_seconds);
+        self.request_of(&body)
+    }
+
+    /// A signed decision.
+    #[track_caller]
+    pub fn decide(&self, approval: &Value, decision: &str, approver: &str) -> Answer {
+        self.act(approval, "approve", &ballot(approval, decision, approver))
+    }
+
+    /// The runbook's request, approved.
+    #[track_caller]
+    pub fn approved(&self) -> Value {
+        let approval = self.request();
+        self.decide(&approval, "approved", super::APPROVER).ok()
+    }
+
+    /// The runbook's claim.
+    #[track_caller]
+    pub fn claim(&self, approval: &Value) -> Answer {
+        self.act(approval, "execute", &claim_body())
+    }
+
+    /// An approval as it is now.
+    #[track_caller]
+    pub fn show(&self, approval: &Value) -> Value {
+        self.get(&format!("/api/v1/approvals/{}", id(approval))).ok()
+    }
+
+    /// Every audit entry, as the API numbers them: from 1, without a gap.
+    #[track_caller]
+    pub fn audit(&self) -> Vec<Value> {
+        self.audit_after(0)
+    }
+
+    /// Every audit entry above a number.
+    #[track_caller]
+    pub fn audit_after(&self, after: u64) -> Vec<Value> {
+        let mut entries = Vec::new();
+        let mut last = after;
+        loop {
+            let page = self.get(&format!("/api/v1/audit?after={last}&limit=1000")).ok();
+            for item in page["items"].as_array().unwrap() {
+                last += 1;
+                assert_eq!(item["number"], last, "the audit has a gap");
+                entries.push(item["entry"].clone());
+            }
+            if page["next_after"].is_null() {
+                return entries;
+            }
+        }
+    }
+
+    /// The events that the audit has of one approval, in order.
+    #[track_caller]
+    pub fn events_of(&self, approval: &Value) -> Vec<String> {
+        let mine = |entry: &&Value| entry["approval_id"] == approval["id"];
+        let event = |entry: &Value| super::text(entry, "event").to_owned();
+        self.audit().iter().filter(mine).map(event).collect()
+    }
+
+    /// Checks that the server still answers and can decide.
+    #[track_caller]
+    pub fn assert_ready(&self) {
+        assert_eq!(self.get("/readyz").ok()["status"], "ready");
+    }
+}

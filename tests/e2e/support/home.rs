@@ -1,0 +1,126 @@
+//! A directory with a store, and the binary run in it.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::Once;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::Server;
+
+/// The secret of the tests: long enough, and nobody's.
+pub const SECRET: &str = "e2e-7f1c52a9-correct-horse-battery-staple";
+
+/// A directory of its own for a store. Commands run in it, so `./signoff.redb` is the store.
+pub struct Home {
+    dir: TempDir,
+}
+
+/// What a command printed, and how it ended.
+#[derive(Clone, Debug)]
+pub struct Ran {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Home {
+    pub fn new() -> Self {
+        static COMPILED: Once = Once::new();
+        let home = Self { dir: tempfile::tempdir().unwrap() };
+        // Once, and not by every test at the same time.
+        COMPILED.call_once(|| {
+            home.run(&["module", "list"]).ok();
+        });
+        home
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn store(&self) -> PathBuf {
+        self.path("signoff.redb")
+    }
+
+    /// A file with a text.
+    pub fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path(name);
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).open(&path).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        path
+    }
+
+    /// A program in this directory, with the tests' secret and nothing else of this environment.
+    pub fn program(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command
+            .current_dir(self.dir.path())
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.dir.path())
+            .env("SIGNOFF_CACHE_DIR", concat!(env!("CARGO_TARGET_TMPDIR"), "/e2e-cache"))
+            .env("SIGNOFF_HMAC_SECRET", SECRET)
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// `signoff`, as [`Self::program`].
+    pub fn signoff(&self, arguments: &[&str]) -> Command {
+        let mut command = self.program(env!("CARGO_BIN_EXE_signoff"));
+        command.args(arguments);
+        command
+    }
+
+    /// Runs `signoff` to its end.
+    pub fn run(&self, arguments: &[&str]) -> Ran {
+        Ran::of(&mut self.signoff(arguments))
+    }
+
+    /// Serves the store.
+    pub fn serve(&self) -> Server {
+        Server::start(self)
+    }
+}
+
+impl Ran {
+    pub fn of(command: &mut Command) -> Self {
+        let output = command.output().expect("the command starts");
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8(output.stdout).expect("UTF-8"),
+            err: String::from_utf8(output.stderr).expect("UTF-8"),
+        }
+    }
+
+    /// Checks the exit code.
+    #[track_caller]
+    pub fn exits(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "{self:?}");
+        self
+    }
+
+    /// Checks that it did its work; answers what it printed, without the last line feed.
+    #[track_caller]
+    pub fn ok(self) -> String {
+        let ran = self.exits(0);
+        ran.out.strip_suffix('\n').unwrap_or(&ran.out).to_owned()
+    }
+
+    /// What `--json` printed.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|e| panic!("{e}: {self:?}"))
+    }
+}
+
+/// A home and a server in it.
+pub fn home_and_server() -> (Home, Server) {
+    let home = Home::new();
+    let server = home.serve();
+    (home, server)
+}

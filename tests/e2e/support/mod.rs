@@ -1,0 +1,77 @@
+//! What the tests share: a home for a store, a server in it, a client, and signatures.
+
+mod answer;
+mod client;
+mod home;
+mod problems;
+mod raw;
+mod server;
+mod sign;
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+pub use answer::Answer;
+pub use client::Client;
+pub use home::{Home, Ran, SECRET, home_and_server};
+pub use problems::title_and_status;
+pub use raw::{Raw, open, request_text};
+pub use server::{SERVE, Server};
+pub use sign::{ballot, message, sign, sign_message};
+
+/// Where a test that waits gives up. Far above what a slow machine needs.
+pub const HANG: Duration = Duration::from_secs(300);
+
+/// The approver of the runbook.
+pub const APPROVER: &str = "user@company.com";
+
+/// The runbook's first request.
+pub fn request_body() -> Value {
+    json!({
+        "agent": "knowledge_update",
+        "action": "apply",
+        "context": {
+            "file": "config/production.yaml",
+            "changes_count": 1500,
+            "risk_score": 85
+        },
+        "reason": "Large configuration change for production deployment"
+    })
+}
+
+/// The claim that fits [`request_body`].
+pub fn claim_body() -> Value {
+    let request = request_body();
+    json!({
+        "agent": request["agent"],
+        "action": request["action"],
+        "context": request["context"],
+    })
+}
+
+/// Looks until something is so.
+#[track_caller]
+pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(start.elapsed() < HANG, "gave up waiting until {what}");
+        sleep(Duration::from_millis(20));
+    }
+}
+
+/// A field that is a string.
+#[track_caller]
+pub fn text<'a>(value: &'a Value, field: &str) -> &'a str {
+    value[field].as_str().unwrap_or_else(|| panic!("`{field}` is no string in {value}"))
+}
+
+/// The id of an approval.
+#[track_caller]
+pub fn id(approval: &Value) -> &str {
+    text(approval, "id")
+}

@@ -1,0 +1,74 @@
+//! HTTP by hand, for what no client would send.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+
+use super::{Answer, HANG, Server};
+
+/// A connection to a server.
+pub fn open(server: &Server) -> TcpStream {
+    let stream = TcpStream::connect(server.address()).expect("a connection");
+    stream.set_read_timeout(Some(HANG)).unwrap();
+    stream.set_write_timeout(Some(HANG)).unwrap();
+    stream
+}
+
+/// A request with a JSON body, as bytes on the wire; the server closes after it.
+pub fn request_text(path: &str, headers: &str, body: &str) -> String {
+    format!(
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+         content-type: application/json\r\n{headers}\r\n{body}"
+    )
+}
+
+/// Exchanges of bytes.
+pub struct Raw;
+
+impl Raw {
+    /// Sends bytes and reads until the server closes. What could not be sent, because the server had
+    /// closed by then, is no error.
+    pub fn exchange(server: &Server, bytes: &[u8]) -> String {
+        let mut stream = open(server);
+        let _ = stream.write_all(bytes);
+        let _ = stream.shutdown(Shutdown::Write);
+        Self::rest(stream)
+    }
+
+    /// Sends bytes, keeps the connection open, and reads until the server closes.
+    pub fn hold(server: &Server, bytes: &[u8]) -> String {
+        let mut stream = open(server);
+        let _ = stream.write_all(bytes);
+        Self::rest(stream)
+    }
+
+    /// Reads until the server closes. A reset counts as that.
+    pub fn rest(mut stream: TcpStream) -> String {
+        let mut bytes = Vec::new();
+        let mut piece = [0; 4096];
+        loop {
+            match stream.read(&mut piece) {
+                Ok(0) => break,
+                Ok(n) => bytes.extend_from_slice(&piece[..n]),
+                Err(e) if e.kind() == std::io::ErrorKind::ConnectionReset => break,
+                Err(e) => panic!("the server neither answers nor closes: {e}"),
+            }
+        }
+        String::from_utf8(bytes).expect("UTF-8")
+    }
+
+    /// The single answer in a text, with a content-length.
+    #[track_caller]
+    pub fn answer(text: &str) -> Answer {
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head: {text}"));
+        let mut lines = head.split("\r\n");
+        let status = lines.next().and_then(|line| line.split(' ').nth(1)).unwrap();
+        let headers = lines
+            .map(|line| line.split_once(": ").expect("a header"))
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+            .collect();
+        let answer = Answer { status: status.parse().unwrap(), headers, body: body.to_owned() };
+        let length = answer.header("content-length").expect("a length");
+        assert_eq!(length, body.len().to_string(), "{text}");
+        answer
+    }
+}

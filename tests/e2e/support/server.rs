@@ -1,0 +1,118 @@
+//! A running `signoff serve`.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use super::{Client, Home, until};
+
+/// The arguments of every server.
+pub const SERVE: &[&str] = &["serve", "--listen", "127.0.0.1:0", "--json"];
+
+/// A server, and a client of it. It is killed when it goes out of scope.
+pub struct Server {
+    child: Child,
+    client: Client,
+    printed: Arc<Mutex<String>>,
+}
+
+impl Server {
+    pub fn start(home: &Home) -> Self {
+        Self::start_with(home.signoff(SERVE))
+    }
+
+    /// A server by a command that ends in `signoff serve --json`.
+    #[track_caller]
+    pub fn start_with(mut command: Command) -> Self {
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+        let printed = Arc::new(Mutex::new(String::new()));
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let mut first = String::new();
+        out.read_line(&mut first).unwrap();
+        keep(out, Arc::clone(&printed));
+        keep(BufReader::new(child.stderr.take().unwrap()), Arc::clone(&printed));
+        let facts: Value = serde_json::from_str(&first).unwrap_or_else(|_| {
+            let status = child.wait();
+            panic!("the server did not start ({status:?}): {first}{}", printed.lock().unwrap())
+        });
+        let client = Client::new(facts["url"].as_str().unwrap());
+        printed.lock().unwrap().push_str(&first);
+        Self { child, client, printed }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.client.url.strip_prefix("http://").unwrap().parse().unwrap()
+    }
+
+    /// What it has printed so far.
+    pub fn printed(&self) -> String {
+        self.printed.lock().unwrap().clone()
+    }
+
+    /// Asks it to end, as a service manager does.
+    pub fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Asks it to end and waits for that.
+    #[track_caller]
+    pub fn stop(mut self) -> String {
+        self.terminate();
+        let status = self.ended();
+        assert!(status.success(), "{status}: {}", self.printed());
+        self.printed()
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub fn ended(&mut self) -> ExitStatus {
+        until("the server ends", || self.child.try_wait().unwrap())
+    }
+
+    /// `kill -9`
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Deref for Server {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            eprintln!("the server printed:\n{}", self.printed());
+        }
+    }
+}
+
+/// Reads on, so that the server never waits for a reader.
+fn keep(lines: impl BufRead + Send + 'static, printed: Arc<Mutex<String>>) {
+    thread::spawn(move || {
+        for line in lines.lines() {
+            let Ok(line) = line else { return };
+            let mut printed = printed.lock().unwrap();
+            printed.push_str(&line);
+            printed.push('\n');
+        }
+    });
+}
