@@ -8,6 +8,7 @@ mod context;
 mod doctor;
 mod execution;
 mod exit;
+mod explain;
 mod hash;
 mod init;
 mod list;
@@ -122,6 +123,7 @@ enum Command {
     /// Print the digest of a context
     Hash(hash::HashArgs),
     /// Tell what is wrong with a v1 signature that does not verify
+    Explain(explain::ExplainArgs),
     /// The verifier: its digest, its description, its bytes
     #[command(subcommand)]
     Module(module::ModuleCommand),
@@ -184,6 +186,7 @@ impl Cli {
             Command::Sign(args) => sign::run(&args, &global),
             Command::Payload(args) => payload::run(&args, &open()?),
             Command::Hash(args) => hash::run(&args, &global),
+            Command::Explain(args) => explain::run(&args, &global),
             Command::Module(command) => module::run(&command, &global),
             Command::Audit(command) => audit::run(&command, &open()?),
             Command::Doctor => doctor::run(&global, &target),
