@@ -3,6 +3,7 @@
 
 mod approve;
 mod audit;
+mod bench;
 mod completions;
 mod context;
 mod doctor;
@@ -131,6 +132,7 @@ enum Command {
     #[command(subcommand)]
     Audit(audit::AuditCommand),
     /// Measure this machine: verify, digest, durable decisions
+    Bench(bench::BenchArgs),
     /// Look for what is wrong or weak, and say how to mend it
     Doctor,
     /// Print a completion script
@@ -189,6 +191,7 @@ impl Cli {
             Command::Explain(args) => explain::run(&args, &global),
             Command::Module(command) => module::run(&command, &global),
             Command::Audit(command) => audit::run(&command, &open()?),
+            Command::Bench(args) => bench::run(&args, &global),
             Command::Doctor => doctor::run(&global, &target),
             Command::Completions(args) => completions::run(&args, &mut Self::command()),
         }
