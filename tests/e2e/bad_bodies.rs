@@ -120,7 +120,8 @@ fn a_reason_is_text_within_4_kib() {
         case("a NUL", with("reason", json!("a\0")), "request-invalid"),
     ];
     all_refused(&server, APPROVALS, &cases);
-    for reason in [json!("a".repeat(4_096)), json!("zwei\n\tZeilen: é 😀"), json!(""), Value::Null] {
+    for reason in [json!("a".repeat(4_096)), json!("zwei\n\tZeilen: é 😀"), json!(""), Value::Null]
+    {
         let made = server.post_text(APPROVALS, with("reason", reason.clone())).json(201);
         assert_eq!(made["reason"], reason);
     }
@@ -130,7 +131,9 @@ fn a_reason_is_text_within_4_kib() {
 fn an_expiry_is_a_whole_number_of_seconds_up_to_a_week() {
     let (_home, server) = home_and_server();
     let good = with("expires_in_seconds", json!(1));
-    let raw = |text: &str| good.replace(":1}", &format!(":{text}}}")).replace(":1,", &format!(":{text},"));
+    let raw = |text: &str| {
+        good.replace(":1}", &format!(":{text}}}")).replace(":1,", &format!(":{text},"))
+    };
     assert_ne!(raw("2"), good);
     let cases = [
         case("zero", raw("0"), "request-invalid"),

@@ -147,9 +147,12 @@ fn bodies_are_json_and_say_so() {
     ] {
         with(&[("content-type", wrong)]).refused("unsupported-media-type");
     }
-    for right in
-        ["application/json", "application/json; charset=utf-8", "APPLICATION/JSON", "application/json;"]
-    {
+    for right in [
+        "application/json",
+        "application/json; charset=utf-8",
+        "APPLICATION/JSON",
+        "application/json;",
+    ] {
         with(&[("content-type", right)]).json(201);
     }
     let approval = server.request();
@@ -228,7 +231,8 @@ fn only_loopback_names_are_answered_as_host() {
         let body = request_body().to_string();
         server.try_post(APPROVALS, &headers, body.as_bytes()).unwrap().refused("forbidden");
     }
-    for host in ["localhost", "localhost:1", "127.0.0.1", "127.1.2.3:80", "[::1]:8787", "LOCALHOST"] {
+    for host in ["localhost", "localhost:1", "127.0.0.1", "127.1.2.3:80", "[::1]:8787", "LOCALHOST"]
+    {
         server.try_call(Method::GET, APPROVALS, &[("host", host)], None).unwrap().ok();
     }
     assert_eq!(server.audit().len(), 0);

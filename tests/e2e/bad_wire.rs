@@ -110,8 +110,13 @@ fn a_body_that_breaks_off_is_refused() {
     for missing in [1, 10, body.len()] {
         refused_or_closed(&Raw::exchange(&server, &whole.as_bytes()[..whole.len() - missing]));
     }
-    for chunks in ["zz\r\n{}\r\n0\r\n\r\n", "-1\r\n", "2\r\n{}", "2\r\n{}xx0\r\n\r\n", "ffffffffffffffffff\r\n"]
-    {
+    for chunks in [
+        "zz\r\n{}\r\n0\r\n\r\n",
+        "-1\r\n",
+        "2\r\n{}",
+        "2\r\n{}xx0\r\n\r\n",
+        "ffffffffffffffffff\r\n",
+    ] {
         let text = request_text(APPROVALS, "transfer-encoding: chunked\r\n", chunks);
         refused_or_closed(&Raw::exchange(&server, text.as_bytes()));
     }
@@ -165,8 +170,7 @@ fn pipelined_requests_are_answered_in_order() {
             .concat()
             .as_bytes(),
     );
-    let statuses: Vec<&str> =
-        text.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect();
+    let statuses: Vec<&str> = text.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect();
     assert_eq!(statuses, ["200", "404", "200"], "{text}");
 }
 

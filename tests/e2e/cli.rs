@@ -10,7 +10,15 @@ use crate::support::{APPROVER, Home, Ran, home_and_server, id};
 
 const CONTEXT: &str = "{\"version\":\"1.2.3\"}";
 const REQUEST: &[&str] = &[
-    "request", "--agent", "demo", "--action", "deploy", "--context", CONTEXT, "--reason", "try it",
+    "request",
+    "--agent",
+    "demo",
+    "--action",
+    "deploy",
+    "--context",
+    CONTEXT,
+    "--reason",
+    "try it",
 ];
 
 /// A text with what differs from run to run exchanged: ids, times, digests.
@@ -25,7 +33,9 @@ fn normal(text: &str) -> String {
         _ => None,
     };
     for c in text.chars().chain(['\n']) {
-        if c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '+') || (c == ':' && word.contains('T'))
+        if c.is_ascii_alphanumeric()
+            || matches!(c, '_' | '-' | '+')
+            || (c == ':' && word.contains('T'))
         {
             word.push(c);
             continue;
@@ -62,7 +72,16 @@ fn story(home: &Home, target: &[&str], json: bool) -> Vec<(String, i32, String, 
     tell(REQUEST);
     let id = made();
     let claim = [
-        "claim", &id, "--agent", "demo", "--action", "deploy", "--context", CONTEXT, "--lease", "60",
+        "claim",
+        &id,
+        "--agent",
+        "demo",
+        "--action",
+        "deploy",
+        "--context",
+        CONTEXT,
+        "--lease",
+        "60",
     ];
     tell(&["show", &id]);
     tell(&["verify", &id]);
@@ -146,7 +165,8 @@ fn a_store_file_and_a_server_answer_alike() {
 fn a_refusal_names_its_title_and_code() {
     let (home, server) = home_and_server();
     let approval = server.approved();
-    let decide = ["approve", id(&approval), "--approver", APPROVER, "--yes", "--server", &server.url];
+    let decide =
+        ["approve", id(&approval), "--approver", APPROVER, "--yes", "--server", &server.url];
     let ran = home.run(&decide).exits(3);
     assert_eq!(ran.out, "");
     assert!(ran.err.starts_with("signoff: Approval already decided: "), "{ran:?}");
@@ -301,7 +321,14 @@ fn contexts_come_from_arguments_files_and_standard_input() {
     let digest = hex::encode(Sha256::digest("{\"version\": \"1.2.3\"}"));
     let request = |context: &str| {
         let mut command = home.signoff(&[
-            "--json", "request", "--agent", "a", "--action", "b", "--context", context,
+            "--json",
+            "request",
+            "--agent",
+            "a",
+            "--action",
+            "b",
+            "--context",
+            context,
         ]);
         command.stdin(Stdio::from(fs::File::open(home.path("context.json")).unwrap()));
         Ran::of(&mut command)
@@ -339,8 +366,17 @@ fn sign_prints_what_the_runbooks_python_prints() {
     let home = Home::new();
     let sign = |expires_at: &str| {
         let arguments = [
-            "sign", "--profile", "v1", "--id", "appr_abc123", "--decision", "approved", "--approver",
-            APPROVER, "--expires-at", expires_at,
+            "sign",
+            "--profile",
+            "v1",
+            "--id",
+            "appr_abc123",
+            "--decision",
+            "approved",
+            "--approver",
+            APPROVER,
+            "--expires-at",
+            expires_at,
         ];
         home.run(&arguments).ok()
     };
@@ -356,11 +392,8 @@ fn what_serve_prints_tells_how_to_go_on_and_each_change() {
     use std::io::{BufRead, BufReader};
     use std::process::Stdio;
     let home = Home::new();
-    let mut child = home
-        .signoff(&["serve", "--listen", "127.0.0.1:0"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child =
+        home.signoff(&["serve", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
     let head: Vec<String> = lines.by_ref().take(5).collect();
     let url = head[0].strip_prefix("signoff serves ").unwrap();

@@ -99,10 +99,7 @@ fn a_decided_one_is_not_decided_again() {
         for decision in ["approved", "rejected"] {
             for approver in [APPROVER, "second@company.com"] {
                 let answer = server.decide(&approval, decision, approver);
-                assert_eq!(
-                    answer.refused("already-decided")["title"],
-                    "Approval already decided"
-                );
+                assert_eq!(answer.refused("already-decided")["title"], "Approval already decided");
             }
         }
     }

@@ -108,8 +108,7 @@ fn a_repeated_claim_is_the_same_execution_while_it_is_under_way() {
     let mut other = claim_body();
     other["lease_seconds"] = json!(60);
     server.post_once(&execute, "k", &other).refused("idempotency-key-reused");
-    let outcome =
-        json!({ "execution_id": first["execution"]["id"], "outcome": "succeeded" });
+    let outcome = json!({ "execution_id": first["execution"]["id"], "outcome": "succeeded" });
     server.act(&approval, "outcome", &outcome).ok();
     server.post_once(&execute, "k", &claim_body()).refused("already-executed");
 }

@@ -208,7 +208,14 @@ fn a_secret_is_nowhere_but_where_it_was_put() {
         server.claim(&approval).body,
     ];
     let sign = [
-        "sign", "--id", id, "--decision", "approved", "--approver", APPROVER, "--expires-at",
+        "sign",
+        "--id",
+        id,
+        "--decision",
+        "approved",
+        "--approver",
+        APPROVER,
+        "--expires-at",
         "2025-10-17T11:30:00Z",
     ];
     for arguments in [&sign[..], &["doctor"], &["show", id], &["--json", "show", id], &["--help"]] {

@@ -148,8 +148,7 @@ fn the_audit_pages_by_number() {
     let numbers = |query: &str| {
         let page = server.get(&format!("/api/v1/audit?{query}")).ok();
         let items = page["items"].as_array().unwrap();
-        let numbers: Vec<u64> =
-            items.iter().map(|item| item["number"].as_u64().unwrap()).collect();
+        let numbers: Vec<u64> = items.iter().map(|item| item["number"].as_u64().unwrap()).collect();
         (numbers, page["next_after"].as_u64())
     };
     assert_eq!(numbers(""), (vec![1, 2, 3, 4, 5], None));

@@ -88,8 +88,7 @@ fn approve_and_reject_at_once_have_one_winner() {
         let decide = |decision, n: usize| {
             call(&approval, "approve", ballot(&approval, decision, &format!("user{n}@company.com")))
         };
-        let calls: Vec<_> =
-            (0..8).map(|n| decide(["approved", "rejected"][n % 2], n)).collect();
+        let calls: Vec<_> = (0..8).map(|n| decide(["approved", "rejected"][n % 2], n)).collect();
         let won = winner(&at_once(&server, &calls), &["already-decided"]);
         let shown = server.show(&approval);
         assert_eq!(shown["status"], ["approved", "rejected"][won % 2]);

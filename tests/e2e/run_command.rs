@@ -58,7 +58,8 @@ fn an_approved_command_runs_and_its_exit_code_is_passed_on() {
         ("echo done; exit 255", 255, "failed"),
         ("echo done; kill -9 $$", 128 + 9, "failed"),
     ] {
-        let run = Running::start(&home, &server, &["--context", "{\"v\":1}"], &["sh", "-c", script]);
+        let run =
+            Running::start(&home, &server, &["--context", "{\"v\":1}"], &["sh", "-c", script]);
         let approval = run.approval.clone();
         assert_eq!(approval["agent"], "deployer");
         assert_eq!(approval["context"], json!({ "v": 1 }));
@@ -153,9 +154,8 @@ fn sigterm_is_handed_on_and_the_outcome_is_reported() {
 #[test]
 fn it_works_over_a_store_file_too() {
     let home = Home::new();
-    let mut command = home.signoff(&[
-        "run", "--agent", "deployer", "--action", "deploy", "--", "sh", "-c", "exit 3",
-    ]);
+    let mut command = home
+        .signoff(&["run", "--agent", "deployer", "--action", "deploy", "--", "sh", "-c", "exit 3"]);
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();

@@ -10,9 +10,7 @@ use crate::support::{Home, Ran, Server, home_and_server, id};
 
 /// Runs a command that writes and one that reads; answers what they told.
 fn told(home: &Home, store: &str) -> Vec<Ran> {
-    let request = [
-        "--store", store, "request", "--agent", "a", "--action", "b", "--context", "{}",
-    ];
+    let request = ["--store", store, "request", "--agent", "a", "--action", "b", "--context", "{}"];
     let serve = ["--store", store, "serve", "--listen", "127.0.0.1:0"];
     let commands: [&[&str]; 3] = [&request, &["--store", store, "list"], &serve];
     commands.into_iter().map(|command| home.run(command)).collect()

@@ -27,8 +27,20 @@ fn a_request_answers_201_with_the_fields_of_the_runbook() {
     assert_eq!(approval["status"], "pending");
     assert_eq!(approval["requested_by"], "agent:knowledge_update");
     let nothing_yet = [
-        "decision", "approver", "approved_at", "comment", "signature", "decided_at", "executed_at",
-        "execution", "withdrawn_at", "withdrawn_by", "policy", "rule", "plan", "plan_hash",
+        "decision",
+        "approver",
+        "approved_at",
+        "comment",
+        "signature",
+        "decided_at",
+        "executed_at",
+        "execution",
+        "withdrawn_at",
+        "withdrawn_by",
+        "policy",
+        "rule",
+        "plan",
+        "plan_hash",
     ];
     for field in nothing_yet {
         assert_eq!(approval[field], Value::Null, "{field}");
@@ -321,9 +333,7 @@ fn a_signature_covers_id_decision_approver_and_expiry() {
         ("a later expiry", right.replace("T", "T0")),
         ("white space", format!("{right}\n")),
     ];
-    let body = |signature: String| {
-        json!({ "decision": "approved", "approver": APPROVER, "signature": signature })
-    };
+    let body = |signature: String| json!({ "decision": "approved", "approver": APPROVER, "signature": signature });
     for (what, message) in wrong {
         let signature = sign_message(&message, crate::support::SECRET);
         let problem = server.act(&approval, "approve", &body(signature));
