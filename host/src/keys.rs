@@ -232,7 +232,12 @@ pub fn keyring_beside(store: &Path) -> PathBuf {
     store.with_extension("keys.json")
 }
 
-fn read_keyring(path: &Path) -> Result<Vec<Key>, KeyError> {
+/// The keys of a keyring file.
+///
+/// # Errors
+///
+/// A file that others can read, that cannot be read, or that holds a weak secret.
+pub fn read_keyring(path: &Path) -> Result<Vec<Key>, KeyError> {
     let unreadable = |why: String| KeyError::Unreadable { path: path.display().to_string(), why };
     let file = File::open(path).map_err(|e| unreadable(e.to_string()))?;
     // The open file is asked, not the path: it cannot be exchanged in between.
@@ -296,6 +301,15 @@ impl From<Entry> for Key {
 /// A secret's UTF-8 bytes as a key. Its id is made from it, so one id never means two secrets.
 fn key_of_secret(name: &str, secret: &str) -> Result<Key, KeyError> {
     check_secret(name, secret.as_bytes())?;
+    unchecked_key(name, secret)
+}
+
+/// As [`Keys::of_secret`], of any secret: to say what is wrong with it, never to decide with.
+///
+/// # Errors
+///
+/// None that a secret can cause.
+pub fn unchecked_key(name: &str, secret: &str) -> Result<Key, KeyError> {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes())
         .map_err(|_| weak(name, "it is no usable key"))?;
     mac.update(b"signoff/key-id");
@@ -311,7 +325,13 @@ fn key_of_secret(name: &str, secret: &str) -> Result<Key, KeyError> {
     })
 }
 
-fn check_secret(name: &str, secret: &[u8]) -> Result<(), KeyError> {
+/// Refuses a secret that is too short, or that somebody could guess; `name` is what the message
+/// calls it.
+///
+/// # Errors
+///
+/// [`KeyError::Weak`].
+pub fn check_secret(name: &str, secret: &[u8]) -> Result<(), KeyError> {
     if secret.is_empty() {
         return Err(weak(name, "it is empty"));
     }

@@ -13,6 +13,7 @@ pub mod code;
 pub mod engine;
 pub mod id;
 pub mod keys;
+pub mod measure;
 pub mod refusal;
 pub mod server;
 pub mod service;

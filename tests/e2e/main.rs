@@ -38,4 +38,5 @@ mod shutdown;
 mod store_files;
 mod story;
 mod terminal;
+mod vectors;
 mod waiting;

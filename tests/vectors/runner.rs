@@ -1,6 +1,8 @@
 //! Runs the vectors of this folder against a verifier. README.md beside this file says what a vector
 //! is. The guest's and the host's tests include this file, each with its own door.
 
+#![allow(clippy::indexing_slicing, reason = "what a `Value` does not have is null")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;

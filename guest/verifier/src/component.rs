@@ -5,11 +5,11 @@
 use zeroize::Zeroize;
 
 use crate::context as rules;
-use crate::key::{Key, KeyEntry, Keyring};
+use crate::key::{KeyEntry, Keyring};
 use crate::lifecycle;
 use crate::rejection::Rejection;
 use crate::signature::{self, Accepted};
-use crate::statement::{Profile, Statement, StatementText};
+use crate::statement::{Statement, StatementText};
 use crate::wire;
 
 wit_bindgen::generate!({
@@ -66,10 +66,7 @@ impl signing::Guest for Component {
         profile: String,
         key: types::Key,
     ) -> Result<String, types::Rejection> {
-        let profile = Profile::read(&profile)?;
-        let statement = Statement::read(&statement.into())?;
-        let key = Key::read(&key.into())?;
-        Ok(signature::sign(&statement, profile, &key)?)
+        Ok(signature::sign(&statement.into(), &profile, &key.into())?)
     }
 
     fn verify(

@@ -15,6 +15,7 @@ pub mod key;
 pub mod lifecycle;
 pub mod limits;
 pub mod name;
+mod object;
 pub mod record;
 pub mod rejection;
 pub mod signature;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::RECORD_BYTES_MAX;
+use crate::object::{Object, sentence};
 use crate::rejection::{Code, Rejection};
 use crate::statement::{Decision, Profile, StatementText};
 use crate::time::UnixSeconds;
@@ -119,12 +120,18 @@ impl Record {
         if text.len() > RECORD_BYTES_MAX {
             return Err(unreadable(format!("it is {} bytes", text.len())));
         }
-        let record: Self = serde_json::from_str(text).map_err(|e| unreadable(e.to_string()))?;
+        let Object(record): Object<Self> =
+            serde_json::from_str(text).map_err(|e| unreadable(sentence(&e)))?;
         if record.format != FORMAT {
             return Err(unreadable(format!(
                 "format {} where this verifier reads {FORMAT}",
                 record.format
             )));
+        }
+        // Only a claim makes an execution, and only once: a record that says otherwise was tampered
+        // with, and must not be claimed again.
+        if (record.status == Status::Executed) != record.execution.is_some() {
+            return Err(unreadable("its status and its execution disagree".to_owned()));
         }
         Ok(record)
     }

@@ -4,6 +4,9 @@ use std::fmt;
 
 use crate::context::Invalid;
 
+/// Longest sentence of a refusal, in characters.
+const MESSAGE_CHARS_MAX: usize = 512;
+
 /// A refusal. The verifier answers this or what was asked for, never a bool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
@@ -14,9 +17,13 @@ pub struct Rejection {
 }
 
 impl Rejection {
-    /// A refusal with its sentence.
+    /// A refusal with its sentence. What a terminal would act on is written as an escape, and what
+    /// is too long is cut: a sentence may quote a caller, or a record that somebody wrote to.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        let message = message.into();
+        let plain = message.len() <= MESSAGE_CHARS_MAX && !message.contains(char::is_control);
+        let message = if plain { message } else { escaped(&message) };
+        Self { code, message }
     }
 
     /// The caller's mistake in the form of an argument.
@@ -34,6 +41,22 @@ impl From<Invalid> for Rejection {
     fn from(invalid: Invalid) -> Self {
         Self::new(Code::ContextInvalid, invalid.to_string())
     }
+}
+
+fn escaped(message: &str) -> String {
+    let mut escaped = String::new();
+    for (index, c) in message.chars().enumerate() {
+        if index == MESSAGE_CHARS_MAX {
+            escaped.push('…');
+            break;
+        }
+        if c.is_control() {
+            escaped.extend(c.escape_default());
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
 }
 
 impl fmt::Display for Rejection {

@@ -3,11 +3,11 @@
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::key::{Key, KeyStatus, Keyring};
+use crate::key::{Key, KeyEntry, KeyStatus, Keyring};
 use crate::name::KeyId;
 use crate::record::Requirement;
 use crate::rejection::{Code, Rejection};
-use crate::statement::{Profile, Statement};
+use crate::statement::{Profile, Statement, StatementText};
 
 /// The proof that a signature was verified. Only this file can make one.
 #[derive(Debug)]
@@ -26,10 +26,13 @@ pub struct Accepted(Vec<Profile>);
 
 /// Signs a statement: 64 lower-case hex characters under `v1`.
 ///
-/// Rejections: 1. `statement-ambiguous` 2. `request-invalid` for a key of another use or bound to an
-/// approver 3. `key-revoked` for a key that is not active.
-pub fn sign(statement: &Statement, profile: Profile, key: &Key) -> Result<String, Rejection> {
-    let message = statement.message(profile)?;
+/// Rejections: 1. `request-invalid` or `limit-exceeded` for the profile or a field of the statement
+/// 2. `statement-ambiguous` 3. `request-invalid` for a key out of its form, of another use, or bound
+/// to an approver 4. `key-revoked` for a key that is not active.
+pub fn sign(statement: &StatementText, profile: &str, key: &KeyEntry) -> Result<String, Rejection> {
+    let profile = Profile::read(profile)?;
+    let message = Statement::read(statement)?.message(profile)?;
+    let key = Key::read(key)?;
     if !key.serves_v1() {
         return Err(Rejection::request(format!(
             "key `{}` cannot sign v1: its use must be `approve` and it must be bound to no approver",
@@ -39,7 +42,7 @@ pub fn sign(statement: &Statement, profile: Profile, key: &Key) -> Result<String
     if key.status != KeyStatus::Active {
         return Err(revoked(&key.id, "is not active and signs nothing"));
     }
-    Ok(hex::encode(mac(key, &message)?.finalize().into_bytes()))
+    Ok(hex::encode(mac(&key, &message)?.finalize().into_bytes()))
 }
 
 /// Verifies a new signature against every key that could have made it.
@@ -59,12 +62,15 @@ pub fn verify(
     if candidates.peek().is_none() {
         return Err(Rejection::new(Code::KeyUnknown, "no key can verify a v1 signature"));
     }
+    let mut made_by = None;
     for key in candidates {
         if signature.is_by(key, &message)? {
-            return accept(key, profile);
+            // One secret may stand under two ids: where either is revoked, the secret is.
+            let valid = accept(key, profile)?;
+            made_by.get_or_insert(valid);
         }
     }
-    Err(mismatch())
+    made_by.ok_or_else(mismatch)
 }
 
 /// Verifies a stored signature with the key that its ballot names, and only with that key.

@@ -8,9 +8,10 @@ use serde_json::value::RawValue;
 
 use crate::context;
 use crate::describe::describe;
-use crate::key::{Key, KeyEntry, Keyring};
+use crate::key::{KeyEntry, Keyring};
 use crate::lifecycle::{self, Summary, Transition};
 use crate::limits::WIRE_BYTES_MAX;
+use crate::object::{self, object, objects};
 use crate::record::to_json;
 use crate::rejection::{Code, Rejection};
 use crate::signature::{self, Accepted};
@@ -74,8 +75,7 @@ fn answer(request: &str) -> Result<Box<RawValue>, Rejection> {
             request.len()
         )));
     }
-    let request: Request<'_> =
-        serde_json::from_str(request).map_err(|e| Rejection::request(format!("request: {e}")))?;
+    let request: Request<'_> = object::parse("request", request)?;
     let args = request.args.map_or("{}", RawValue::get);
     match request.op.as_ref() {
         "describe" => {
@@ -124,6 +124,7 @@ fn digest(args: &ContextArgs<'_>) -> Result<Box<RawValue>, Rejection> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PayloadArgs<'a> {
+    #[serde(deserialize_with = "object")]
     statement: StatementText,
     #[serde(borrow)]
     profile: Cow<'a, str>,
@@ -161,9 +162,11 @@ fn payload(args: &PayloadArgs<'_>) -> Result<Box<RawValue>, Rejection> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SignArgs<'a> {
+    #[serde(deserialize_with = "object")]
     statement: StatementText,
     #[serde(borrow)]
     profile: Cow<'a, str>,
+    #[serde(deserialize_with = "object")]
     key: KeyEntry,
 }
 
@@ -172,18 +175,18 @@ fn sign(args: &SignArgs<'_>) -> Result<Box<RawValue>, Rejection> {
     struct Signed {
         signature: String,
     }
-    let profile = Profile::read(&args.profile)?;
-    let statement = Statement::read(&args.statement)?;
-    let signature = signature::sign(&statement, profile, &Key::read(&args.key)?)?;
+    let signature = signature::sign(&args.statement, &args.profile, &args.key)?;
     raw(&Signed { signature })
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct VerifyArgs<'a> {
+    #[serde(deserialize_with = "object")]
     statement: StatementText,
     #[serde(borrow)]
     signature: Cow<'a, str>,
+    #[serde(deserialize_with = "objects")]
     keys: Vec<KeyEntry>,
     accept: Vec<String>,
 }
@@ -275,6 +278,7 @@ struct DecideArgs<'a> {
     #[serde(borrow, default)]
     approval: Option<Cow<'a, str>>,
     ballot: Cow<'a, str>,
+    #[serde(deserialize_with = "objects")]
     keys: Vec<KeyEntry>,
     accept: Vec<String>,
     now: u64,
@@ -290,6 +294,7 @@ struct CheckArgs<'a> {
     context: Option<Cow<'a, str>>,
     #[serde(default)]
     plan: Option<Cow<'a, str>>,
+    #[serde(deserialize_with = "objects")]
     keys: Vec<KeyEntry>,
     accept: Vec<String>,
     now: u64,
@@ -318,6 +323,7 @@ struct RecognizeArgs<'a> {
     #[serde(borrow, default)]
     approval: Option<Cow<'a, str>>,
     signature: Cow<'a, str>,
+    #[serde(deserialize_with = "objects")]
     keys: Vec<KeyEntry>,
     accept: Vec<String>,
 }
@@ -340,6 +346,7 @@ struct ClaimArgs<'a> {
     context: Cow<'a, str>,
     #[serde(default)]
     plan: Option<Cow<'a, str>>,
+    #[serde(deserialize_with = "objects")]
     keys: Vec<KeyEntry>,
     accept: Vec<String>,
     now: u64,
@@ -428,7 +435,7 @@ fn optional(transition: Option<Transition>) -> Result<Box<RawValue>, Rejection> 
 }
 
 fn read<'a, T: Deserialize<'a>>(args: &'a str) -> Result<T, Rejection> {
-    serde_json::from_str(args).map_err(|e| Rejection::request(format!("args: {e}")))
+    object::parse("args", args)
 }
 
 fn raw<T: Serialize>(value: &T) -> Result<Box<RawValue>, Rejection> {

@@ -169,6 +169,10 @@ impl Json {
         }
         let text = std::str::from_utf8(&self.0)
             .map_err(|e| invalid(format!("the body is not UTF-8 at byte {}", e.valid_up_to())))?;
+        // Serde would take an array too, its items for the fields in their order.
+        if !text.trim_start().starts_with('{') {
+            return Err(invalid("the body is not a JSON object".to_owned()));
+        }
         let mut parser = serde_json::Deserializer::from_str(text);
         let value: T = serde_path_to_error::deserialize(&mut parser).map_err(|e| {
             let path = e.path().to_string();

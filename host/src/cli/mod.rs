@@ -3,12 +3,14 @@
 
 mod approve;
 mod audit;
+mod bench;
 mod completions;
 mod context;
 mod demo;
 mod doctor;
 mod execution;
 mod exit;
+mod explain;
 mod hash;
 mod init;
 mod list;
@@ -125,6 +127,7 @@ enum Command {
     /// Print the digest of a context
     Hash(hash::HashArgs),
     /// Tell what is wrong with a v1 signature that does not verify
+    Explain(explain::ExplainArgs),
     /// The verifier: its digest, its description, its bytes
     #[command(subcommand)]
     Module(module::ModuleCommand),
@@ -132,6 +135,7 @@ enum Command {
     #[command(subcommand)]
     Audit(audit::AuditCommand),
     /// Measure this machine: verify, digest, durable decisions
+    Bench(bench::BenchArgs),
     /// Look for what is wrong or weak, and say how to mend it
     Doctor,
     /// Print a completion script
@@ -188,8 +192,10 @@ impl Cli {
             Command::Sign(args) => sign::run(&args, &global),
             Command::Payload(args) => payload::run(&args, &open()?),
             Command::Hash(args) => hash::run(&args, &global),
+            Command::Explain(args) => explain::run(&args, &global),
             Command::Module(command) => module::run(&command, &global),
             Command::Audit(command) => audit::run(&command, &open()?),
+            Command::Bench(args) => bench::run(&args, &global),
             Command::Doctor => doctor::run(&global, &target),
             Command::Completions(args) => completions::run(&args, &mut Self::command()),
         }

@@ -27,7 +27,7 @@ pub enum Allocation {
 }
 
 /// The settings of an engine. Both allocations load the same precompiled code.
-pub(super) fn config(allocation: Allocation) -> Config {
+pub fn config(allocation: Allocation) -> Config {
     let mut config = Config::new();
     config
         .wasm_component_model(true)

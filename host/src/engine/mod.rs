@@ -10,6 +10,6 @@ mod module;
 mod pool;
 
 pub use cache::Cache;
-pub use config::Allocation;
+pub use config::{Allocation, config};
 pub use module::{VERIFIER, VERIFIER_DIGEST, digest, verifier_core};
 pub use pool::{Failure, Instance, Verifier};

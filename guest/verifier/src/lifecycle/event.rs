@@ -10,6 +10,7 @@ use crate::limits::{
     TTL_SECONDS_DEFAULT, TTL_SECONDS_MAX,
 };
 use crate::name::{ApprovalId, ExecutionId, Identifier, Text, check_length};
+use crate::object::{self, counts, object};
 use crate::record::{Outcome, Requirement};
 use crate::rejection::Rejection;
 use crate::statement::Decision;
@@ -89,7 +90,7 @@ impl Request {
             action: Cow<'a, str>,
             reason: Option<Cow<'a, str>>,
             requested_by: Cow<'a, str>,
-            #[serde(default)]
+            #[serde(default, deserialize_with = "object")]
             requirement: RequirementFields,
             policy: Option<Cow<'a, str>>,
             rule: Option<Cow<'a, str>>,
@@ -117,6 +118,7 @@ impl Request {
 struct RequirementFields {
     ttl_seconds: Option<i64>,
     threshold: Option<u32>,
+    #[serde(deserialize_with = "counts")]
     groups: BTreeMap<String, u32>,
 }
 
@@ -238,6 +240,7 @@ impl Report {
             execution_id: Cow<'a, str>,
             outcome: Cow<'a, str>,
             detail: Option<Cow<'a, str>>,
+            #[serde(deserialize_with = "object")]
             actor: ActorFields<'a>,
         }
         let fields: Fields<'_> = parse("outcome", text)?;
@@ -261,7 +264,7 @@ impl Withdrawal {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
         struct Fields<'a> {
-            #[serde(borrow)]
+            #[serde(borrow, deserialize_with = "object")]
             actor: ActorFields<'a>,
         }
         let fields: Fields<'_> = parse("withdrawal", text)?;
@@ -275,7 +278,7 @@ impl Extension {
         #[serde(deny_unknown_fields)]
         struct Fields<'a> {
             expires_in_seconds: i64,
-            #[serde(borrow)]
+            #[serde(borrow, deserialize_with = "object")]
             actor: ActorFields<'a>,
         }
         let fields: Fields<'_> = parse("extension", text)?;
@@ -318,7 +321,7 @@ impl ActorFields<'_> {
 
 fn parse<'a, T: Deserialize<'a>>(what: &str, text: &'a str) -> Result<T, Rejection> {
     check_length(what, text, EVENT_BYTES_MAX)?;
-    serde_json::from_str(text).map_err(|e| Rejection::request(format!("{what}: {e}")))
+    object::parse(what, text)
 }
 
 fn duration(field: &str, seconds: Option<i64>, default: u64, max: u64) -> Result<u64, Rejection> {

@@ -12,10 +12,12 @@ use crate::time::UnixSeconds;
 pub fn show(approval: Option<&str>, now: u64) -> Result<View, Rejection> {
     let now = UnixSeconds::new(now)?;
     let mut record = Record::read(approval)?;
+    // Before the outcome is shown as it is now: what is due is due until it is stored.
+    let summary = Summary::at(&record, now);
     if let Some(execution) = &mut record.execution {
         execution.outcome = execution.outcome_at(now);
     }
-    Ok(View { view: to_json(&Fields::of(&record, now))?, summary: Summary::at(&record, now) })
+    Ok(View { view: to_json(&Fields::of(&record, now))?, summary })
 }
 
 /// The fields of a view, in the order of the runbook's answers. What has not happened is null.

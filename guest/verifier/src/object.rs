@@ -1,0 +1,121 @@
+//! JSON objects, read strictly. Serde's derived readers would also take an array for an object, its
+//! items for the fields in their order; nothing that crosses the border may be written that way.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+
+use crate::rejection::Rejection;
+
+/// A value that was written as a JSON object.
+pub(crate) struct Object<T>(pub(crate) T);
+
+/// Reads a text that is one JSON object; `what` is what the message calls it.
+///
+/// Rejections: `request-invalid`.
+pub(crate) fn parse<'a, T: Deserialize<'a>>(what: &str, text: &'a str) -> Result<T, Rejection> {
+    match serde_json::from_str(text) {
+        Ok(Object(value)) => Ok(value),
+        Err(e) => Err(Rejection::request(format!("{what}: {}", sentence(&e)))),
+    }
+}
+
+/// Reads an object inside of another.
+pub(crate) fn object<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    Object::deserialize(deserializer).map(|Object(value)| value)
+}
+
+/// Reads a list of objects.
+pub(crate) fn objects<'de, T, D>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    let objects = Vec::<Object<T>>::deserialize(deserializer)?;
+    Ok(objects.into_iter().map(|Object(value)| value).collect())
+}
+
+/// Reads an object of names and numbers, each name once.
+pub(crate) fn counts<'de, D>(deserializer: D) -> Result<BTreeMap<String, u32>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    deserializer.deserialize_map(Counts)
+}
+
+struct Counts;
+
+impl<'de> Visitor<'de> for Counts {
+    type Value = BTreeMap<String, u32>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of numbers")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut counts = BTreeMap::new();
+        while let Some((name, count)) = map.next_entry::<String, u32>()? {
+            if counts.insert(name, count).is_some() {
+                return Err(A::Error::custom("a name stands twice in an object of numbers"));
+            }
+        }
+        Ok(counts)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+    }
+}
+
+/// What serde_json says, without the value it found: that may be a secret in the wrong place.
+pub(crate) fn sentence(e: &serde_json::Error) -> String {
+    let text = e.to_string();
+    let found =
+        ["invalid type: ", "invalid value: "].iter().find_map(|prefix| text.strip_prefix(prefix));
+    let Some(found) = found else { return text };
+    let kind = found.split(['"', '`', ',']).next().unwrap_or_default();
+    format!("wrong type, found {} at line {} column {}", kind.trim_end(), e.line(), e.column())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{counts, parse};
+
+    #[derive(Debug, serde::Deserialize)]
+    struct Asked {
+        #[serde(deserialize_with = "counts")]
+        #[allow(dead_code, reason = "read by its Debug")]
+        groups: std::collections::BTreeMap<String, u32>,
+    }
+
+    #[test]
+    fn a_name_counts_once() {
+        assert!(parse::<Asked>("x", r#"{"groups":{"sre":1,"legal":2}}"#).is_ok());
+        let twice =
+            parse::<Asked>("x", r#"{"groups":{"sre":2,"sre":1}}"#).map(|asked| asked.groups);
+        assert!(twice.is_err_and(|e| e.message.contains("twice")));
+    }
+}

@@ -1,0 +1,135 @@
+//! A store of a million approvals beside one of a thousand: a page of the list, a sweep, memory.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context, Result, bail, ensure};
+use signoff::clock::{Clock, ManualClock};
+use signoff::engine::{Allocation, Cache, Verifier};
+use signoff::measure::Case;
+use signoff::measure::work::Decisions;
+use signoff::service::Filter;
+
+use crate::Plan;
+use crate::peer::{Peer, scratch};
+use crate::table::{Figures, Target};
+
+/// The first argument of a process that answers for one store, so that its memory is that store's.
+pub(crate) const AS_PEER: &str = "answer-for-a-store";
+
+const SMALL: usize = 1_000;
+const LARGE: usize = 1_000_000;
+const PAGE: usize = 50;
+/// Approvals that a measured sweep lets expire.
+const SWEPT: usize = 64;
+const RESIDENT_BYTES_MAX: f64 = 150e6;
+/// Longer than the bench takes.
+const TTL_SECONDS: i64 = 604_800;
+
+pub(crate) fn measure(plan: &Plan, figures: &mut Figures) -> Result<()> {
+    let (small, large) = (filled("small.redb", SMALL)?, filled("large.redb", LARGE)?);
+    let [small_peer, large_peer] = [peer(&small)?, peer(&large)?];
+    let ask = |peer: &Peer, what: &str, time| peer.measure(what, time, "");
+    let mut cases = [
+        Case::timed("a page of 1,000,000 approvals", |time| ask(&large_peer, "list", time)),
+        Case::timed("of 1,000", |time| ask(&small_peer, "list", time)),
+        Case::timed("a sweep of 64 among 1,000,000", |time| ask(&large_peer, "sweep", time)),
+        Case::timed("among 1,000", |time| ask(&small_peer, "sweep", time)),
+    ];
+    plan.take_turns(&mut cases)?;
+    let [large_page, small_page, large_sweep, small_sweep] = &cases;
+    figures.slower(large_page, small_page, Target::AtMost(2.0));
+    figures.slower(large_sweep, small_sweep, Target::AtMost(2.0));
+    let resident: f64 = large_peer.ask("resident")?.parse()?;
+    figures.other(
+        "resident memory at 1,000,000 approvals",
+        format!("{:.0} MB", resident / 1e6),
+        format!("≤ {:.0} MB", RESIDENT_BYTES_MAX / 1e6),
+        resident <= RESIDENT_BYTES_MAX,
+    );
+    fs::remove_file(small)?;
+    fs::remove_file(large)?;
+    Ok(())
+}
+
+/// Answers for a store until standard input ends: `list MILLISECONDS`, `sweep MILLISECONDS`,
+/// `resident`.
+pub(crate) fn answer(store: &str) -> Result<()> {
+    let clock = Arc::new(ManualClock::at(now()));
+    let verifier = Verifier::embedded(Allocation::Pooled, &Cache::none())?;
+    let decisions = Decisions::new(Path::new(store), verifier, clock.clone())?;
+    for line in std::io::stdin().lines() {
+        let line = line?;
+        let mut words = line.split_whitespace();
+        let (what, time) = (words.next().unwrap_or_default(), words.next().unwrap_or("0"));
+        let time = Duration::from_secs_f64(time.parse::<f64>()? / 1e3);
+        let number = match what {
+            "list" => repeated(time, || list(&decisions))?,
+            "sweep" => repeated(time, || sweep(&decisions, &clock))?,
+            "resident" => resident_bytes()?,
+            other => bail!("unknown line `{other}`"),
+        };
+        println!("{number:e}");
+    }
+    Ok(())
+}
+
+fn filled(name: &str, approvals: usize) -> Result<PathBuf> {
+    let path = scratch(name);
+    let _ = fs::remove_file(&path);
+    eprintln!("filling {name} with {approvals} approvals …");
+    let verifier = Verifier::embedded(Allocation::Pooled, &Cache::none())?;
+    let decisions = Decisions::new(&path, verifier, Arc::new(ManualClock::at(now())))?;
+    decisions.fill(approvals, TTL_SECONDS)?;
+    Ok(path)
+}
+
+fn peer(store: &Path) -> Result<Peer> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg(AS_PEER).arg(store);
+    Peer::start(command)
+}
+
+fn list(decisions: &Decisions) -> Result<Duration> {
+    let filter = Filter { limit: PAGE, ..Filter::default() };
+    let start = Instant::now();
+    let page = decisions.wait(decisions.service.list(&filter))?;
+    let took = start.elapsed();
+    ensure!(page.items.len() == PAGE, "the page has {} items", page.items.len());
+    Ok(took)
+}
+
+/// Only the sweep is measured, not making what is swept.
+fn sweep(decisions: &Decisions, clock: &ManualClock) -> Result<Duration> {
+    decisions.fill(SWEPT, 1)?;
+    clock.set(clock.now() + 1);
+    let start = Instant::now();
+    let swept = decisions.wait(decisions.service.sweep())?;
+    let took = start.elapsed();
+    ensure!(swept == SWEPT, "{swept} were swept");
+    Ok(took)
+}
+
+fn repeated(time: Duration, mut operation: impl FnMut() -> Result<Duration>) -> Result<f64> {
+    let start = Instant::now();
+    let (mut took, mut done) = (Duration::ZERO, 0_u32);
+    while done == 0 || start.elapsed() < time {
+        took += operation()?;
+        done += 1;
+    }
+    Ok(took.as_secs_f64() / f64::from(done))
+}
+
+fn resident_bytes() -> Result<f64> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
+    Ok(kib * 1024.0)
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,99 @@
+//! Another process that measures on request: a line with what and how long, a line with seconds an
+//! operation.
+
+use std::cell::RefCell;
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+/// A process, asked one thing at a time; it ends when this is dropped.
+pub(crate) struct Peer {
+    name: String,
+    child: Child,
+    pipes: RefCell<(ChildStdin, BufReader<ChildStdout>)>,
+}
+
+/// What the verifier's native peer computes SHA-256 with.
+#[derive(Clone, Copy)]
+pub(crate) enum Sha {
+    /// What the CPU has.
+    Fastest,
+    /// What every CPU can do, as WebAssembly must.
+    Soft,
+}
+
+impl Peer {
+    pub(crate) fn start(mut command: Command) -> Result<Self> {
+        let name = command.get_program().to_string_lossy().into_owned();
+        let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut child = spawned.with_context(|| format!("cannot start {name}"))?;
+        let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
+        let pipes = (stdin.context("no pipe")?, BufReader::new(stdout.context("no pipe")?));
+        Ok(Self { name, child, pipes: RefCell::new(pipes) })
+    }
+
+    /// CPython on `peer.py`.
+    pub(crate) fn python() -> Result<Self> {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/figures/peer.py");
+        let mut python = Command::new("python3");
+        python.arg(script);
+        Self::start(python)
+    }
+
+    /// The verifier compiled for this machine, with the settings of the guest's profile.
+    pub(crate) fn native(sha: Sha) -> Result<Self> {
+        let (name, flags) = match sha {
+            Sha::Fastest => ("native", ""),
+            Sha::Soft => ("native-soft", "--cfg\u{1f}sha2_backend=\"soft\""),
+        };
+        let target = scratch("").with_file_name(format!("bench-{name}"));
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .args(["build", "--quiet", "--locked", "--package", "signoff-verifier"])
+            .args(["--example", "native_bench", "--profile", "guest", "--target-dir"])
+            .arg(&target)
+            .env("CARGO_ENCODED_RUSTFLAGS", flags)
+            .env_remove("RUSTFLAGS");
+        ensure!(cargo.status()?.success(), "the native verifier did not compile");
+        Self::start(Command::new(target.join("guest/examples/native_bench")))
+    }
+
+    /// Seconds an operation.
+    pub(crate) fn measure(
+        &self,
+        work: &str,
+        time: Duration,
+        about: impl AsRef<OsStr>,
+    ) -> Result<f64> {
+        let about = about.as_ref().to_string_lossy();
+        let answer = self.ask(&format!("{work} {} {about}", time.as_secs_f64() * 1e3))?;
+        answer.parse().with_context(|| format!("{} answered `{answer}`", self.name))
+    }
+
+    /// A line for a line.
+    pub(crate) fn ask(&self, line: &str) -> Result<String> {
+        let (stdin, stdout) = &mut *self.pipes.borrow_mut();
+        writeln!(stdin, "{line}").with_context(|| format!("{} ended", self.name))?;
+        let mut answer = String::new();
+        stdout.read_line(&mut answer)?;
+        ensure!(!answer.is_empty(), "{} gave no answer to `{line}`", self.name);
+        Ok(answer.trim().to_owned())
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A path in the build's folder for scratch files, which is on a disk.
+pub(crate) fn scratch(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
+}

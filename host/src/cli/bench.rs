@@ -1,0 +1,169 @@
+//! `signoff bench`: what this machine does in a second.
+
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use clap::Args;
+use comfy_table::{CellAlignment, Table, presets};
+use serde::Serialize;
+
+use super::{Exit, Global, exit::Failure, output};
+use crate::clock::SystemClock;
+use crate::engine::{Allocation, Cache, Instance, Verifier};
+use crate::measure::work::{Decisions, Signed, mixed_json};
+use crate::measure::{Case, duration, take_turns};
+
+/// Rounds that each figure is the median of.
+const ROUNDS: usize = 10;
+
+#[derive(Args)]
+pub(super) struct BenchArgs {
+    /// Seconds for each figure
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    /// Where to make a store for a while, beside the store if left out: the disk counts
+    #[arg(long, value_name = "PATH")]
+    dir: Option<PathBuf>,
+}
+
+/// One line of the answer.
+#[derive(Serialize)]
+struct Figure {
+    name: String,
+    seconds: f64,
+    per_second: f64,
+    /// How many times as long as the figure named takes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    times: Option<(f64, String)>,
+}
+
+pub(super) fn run(args: &BenchArgs, global: &Global) -> Result<Exit, Failure> {
+    let length = Duration::from_secs(args.seconds).div_f64((ROUNDS + 1) as f64);
+    let beside = || global.store.parent().map_or_else(PathBuf::new, Path::to_owned);
+    let scratch = Scratch::new(&args.dir.clone().unwrap_or_else(beside))?;
+    let mut figures = calls(length)?;
+    figures.extend(decisions(&scratch, length)?);
+    if global.json {
+        output::line(&serde_json::to_string(&figures)?);
+    } else {
+        output::line(&table(&figures));
+    }
+    Ok(Exit::Done)
+}
+
+/// Calls of the verifier: on a kept instance, and on a fresh one.
+fn calls(length: Duration) -> Result<Vec<Figure>> {
+    tell("the verifier: calls, signatures, digests");
+    let cache = Cache::of_user();
+    let pooled = Verifier::embedded(Allocation::Pooled, &cache)?;
+    let on_demand = Verifier::embedded(Allocation::OnDemand, &cache)?;
+    let signed = Signed::new(&pooled)?;
+    let (small, large) = (mixed_json(1 << 10), mixed_json(64 << 10));
+    let kept = |work: &dyn Fn(&mut Instance) -> Result<String>| {
+        pooled.call(|i| Ok(Ok(work(i)))).map_err(anyhow::Error::from)?
+    };
+    let mut cases = [
+        Case::repeated("digest of {}", || kept(&|i| digest(i, "{}"))),
+        Case::repeated("digest of 1 KiB", || kept(&|i| digest(i, &small))),
+        Case::repeated("digest of 64 KiB", || kept(&|i| digest(i, &large))),
+        Case::repeated("verify v1", || kept(&|i| signed.verify(i))),
+        Case::repeated("verify v1, fresh instance", || signed.verify(&mut fresh(&pooled)?)),
+        Case::repeated("verify v1, fresh instance, no pool", || {
+            signed.verify(&mut fresh(&on_demand)?)
+        }),
+    ];
+    take_turns(&mut cases, ROUNDS, length)?;
+    let [smallest, _, _, verify, pooled, on_demand] = &cases;
+    let over_verify = [pooled, on_demand].map(|case| (case, case.times(verify), verify));
+    let over_smallest =
+        cases.iter().skip(1).take(3).map(|case| (case, case.times(smallest), smallest));
+    Ok(std::iter::once(Figure::of(smallest))
+        .chain(
+            over_smallest
+                .chain(over_verify)
+                .map(|(case, times, than)| Figure::of(case).than(times, than)),
+        )
+        .collect())
+}
+
+/// Requests and their approvals, each on disk before it is answered.
+fn decisions(scratch: &Scratch, length: Duration) -> Result<Vec<Figure>> {
+    tell("durable decisions: 1 caller, 64 callers");
+    let verifier = Verifier::embedded(Allocation::Pooled, &Cache::of_user())?;
+    let decisions = Decisions::new(&scratch.0.join("store.redb"), verifier, Arc::new(SystemClock))?;
+    let mut cases = [
+        Case::timed("durable decision, 1 caller", |time| decisions.keep(1, time)),
+        Case::timed("durable decision, 64 callers", |time| decisions.keep(64, time)),
+    ];
+    take_turns(&mut cases, ROUNDS, length)?;
+    let [one, many] = &cases;
+    Ok(vec![Figure::of(one), Figure::of(many).than(many.times(one), one)])
+}
+
+fn digest(instance: &mut Instance, text: &str) -> Result<String> {
+    let context = instance.exports.signoff_approval_context();
+    let digest = context.call_digest(&mut instance.store, text).map_err(|e| anyhow!("{e:#}"))?;
+    digest.map_err(|rejection| anyhow!("{}: {}", rejection.code, rejection.message))
+}
+
+fn fresh(verifier: &Verifier) -> Result<Instance> {
+    verifier.fresh().map_err(|e| anyhow!("{e:#}"))
+}
+
+fn tell(what: &str) {
+    eprintln!("measuring {what} …");
+}
+
+fn table(figures: &[Figure]) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(["FIGURE", "MEDIAN", "A SECOND", "RATIO"]);
+    for figure in figures {
+        let ratio = figure.times.as_ref().map(|(times, than)| format!("{times:.2} × {than}"));
+        table.add_row([
+            figure.name.clone(),
+            duration(figure.seconds),
+            format!("{:.0}", figure.per_second),
+            ratio.unwrap_or_default(),
+        ]);
+    }
+    for column in [1, 2] {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table.to_string()
+}
+
+impl Figure {
+    fn of(case: &Case<'_>) -> Self {
+        let seconds = case.seconds();
+        Self { name: case.name.clone(), seconds, per_second: 1.0 / seconds, times: None }
+    }
+
+    fn than(self, times: f64, other: &Case<'_>) -> Self {
+        Self { times: Some((times, other.name.clone())), ..self }
+    }
+}
+
+/// A folder of this process, gone when it ends.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(within: &Path) -> Result<Self> {
+        let path = within.join(format!("signoff-bench-{:016x}", rand::random::<u64>()));
+        let made = DirBuilder::new().mode(0o700).create(&path);
+        made.with_context(|| format!("cannot make `{}`", path.display()))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What is left over is in the user's sight, and small.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,0 +1,232 @@
+//! What is measured: a signature to verify, a text to digest, decisions to keep.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow};
+use base64ct::{Base64UrlUnpadded, Encoding};
+use futures_util::future::try_join_all;
+use tokio::runtime::Runtime;
+
+use crate::api::Approval;
+use crate::bindings::{Key, Statement};
+use crate::clock::Clock;
+use crate::engine::{Instance, Verifier};
+use crate::id::ApprovalId;
+use crate::keys::Keys;
+use crate::service::{Ballot, Caller, NewApproval, Service};
+use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
+
+/// More than a member of the JSON, and the filling after the last one.
+const MEMBER_BYTES_MAX: usize = 200;
+
+/// A statement with its `v1` signature and key.
+#[derive(Clone, Debug)]
+pub struct Signed {
+    /// What is signed.
+    pub statement: Statement,
+    /// Its signature.
+    pub signature: String,
+    /// The key that made it.
+    pub key: Key,
+    keys: Vec<Key>,
+    accept: Vec<String>,
+}
+
+/// A service on a store of its own, and somebody who approves.
+pub struct Decisions {
+    /// The service.
+    pub service: Arc<Service>,
+    key: Key,
+    runtime: Runtime,
+}
+
+impl Signed {
+    /// A statement as long as usual ones, signed.
+    ///
+    /// # Errors
+    ///
+    /// Where the verifier gives no signature.
+    pub fn new(verifier: &Verifier) -> Result<Self> {
+        let statement = statement("appr_01k7rbxhm0abcdefghjkmnpqrs", 1_760_700_600);
+        let key = key()?;
+        let signature = sign(verifier, &statement, &key)?;
+        let (keys, accept) = (vec![key.clone()], vec!["v1".to_owned()]);
+        Ok(Self { statement, signature, key, keys, accept })
+    }
+
+    /// Verifies it.
+    ///
+    /// # Errors
+    ///
+    /// Where it does not verify.
+    pub fn verify(&self, instance: &mut Instance) -> Result<String> {
+        let signing = instance.exports.signoff_approval_signing();
+        let verified = signing.call_verify(
+            &mut instance.store,
+            &self.statement,
+            &self.signature,
+            &self.keys,
+            &self.accept,
+        );
+        let verified = verified.map_err(|e| anyhow!("{e:#}"))?;
+        verified.map_err(|rejection| anyhow!("{}: {}", rejection.code, rejection.message))
+    }
+}
+
+impl Decisions {
+    /// A service on a new store at a path.
+    ///
+    /// # Errors
+    ///
+    /// Where the store cannot be made.
+    pub fn new(path: &Path, verifier: Verifier, clock: Arc<dyn Clock>) -> Result<Self> {
+        let mode = OpenMode::Create { audience: "bench".to_owned() };
+        let store = RedbStore::open(path, mode, CheckIntegrity::No)?;
+        let keys = Keys::of_secret(&secret())?;
+        let key = keys.to_sign_v1().context("no key")?.clone();
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let service = runtime.block_on(Service::new(Arc::new(store), verifier, keys, clock))?;
+        Ok(Self { service: Arc::new(service), key, runtime })
+    }
+
+    /// So many callers ask and approve, for about the given time; seconds a decision, over all.
+    ///
+    /// # Errors
+    ///
+    /// The first that a caller is refused with.
+    pub fn keep(&self, callers: usize, time: Duration) -> Result<f64> {
+        let start = Instant::now();
+        let one = || {
+            let (service, key) = (Arc::clone(&self.service), self.key.clone());
+            self.runtime.spawn(async move {
+                let mut decisions = 0_u32;
+                while start.elapsed() < time || decisions == 0 {
+                    decide(&service, &key).await?;
+                    decisions += 1;
+                }
+                anyhow::Ok(decisions)
+            })
+        };
+        let callers: Vec<_> = (0..callers).map(|_| one()).collect();
+        let done = self.runtime.block_on(try_join_all(callers))?;
+        let done: u32 = done.into_iter().sum::<Result<u32>>()?;
+        Ok(start.elapsed().as_secs_f64() / f64::from(done))
+    }
+
+    /// Makes pending approvals, many at a time.
+    ///
+    /// # Errors
+    ///
+    /// The first refusal.
+    pub fn fill(&self, approvals: usize, ttl_seconds: i64) -> Result<()> {
+        const AT_ONCE: usize = 512;
+        for begun in (0..approvals).step_by(AT_ONCE) {
+            let batch = (begun..approvals.min(begun + AT_ONCE)).map(|_| async {
+                self.service.request(&Caller::local(), request(ttl_seconds), None).await.map(drop)
+            });
+            self.runtime.block_on(try_join_all(batch))?;
+        }
+        Ok(())
+    }
+
+    /// Waits for an answer of the service.
+    pub fn wait<T>(&self, answer: impl Future<Output = T>) -> T {
+        self.runtime.block_on(answer)
+    }
+}
+
+/// A JSON object of about so many bytes: names out of order, numbers of all kinds, text that needs
+/// escapes, nesting. The same each time.
+pub fn mixed_json(bytes: usize) -> String {
+    let mut text = String::from("{");
+    let mut member = 0_u64;
+    while text.len() < bytes.saturating_sub(MEMBER_BYTES_MAX) {
+        // Knuth's multiplicative hash: an order that looks random.
+        let random = member.wrapping_mul(2_654_435_761) % 0x1_0000_0000;
+        let _ = write!(
+            text,
+            "\"k{random:08x}\": {{\"name\": \"r\\u00e9sum\\u00e9 \\\"{member}\\\" ☃\\n\", \"count\": {random}, \
+             \"ratio\": {}.{}, \"tags\": [\"deploy\", null, true, -1.5e-7], \"at\": \"2025-10-17T11:30:00Z\"}}, ",
+            member % 97,
+            random % 99_991 + 1,
+        );
+        member += 1;
+    }
+    let rest = bytes.saturating_sub(text.len() + "\"fill\": \"\"}".len());
+    let _ = write!(text, "\"fill\": \"{}\"}}", "x".repeat(rest));
+    text
+}
+
+async fn decide(service: &Service, key: &Key) -> Result<()> {
+    let asked = service.request(&Caller::local(), request(3_600), None).await?;
+    let approval: Approval = serde_json::from_str(&asked.body)?;
+    let expires_at = chrono::DateTime::parse_from_rfc3339(&approval.expires_at)?.timestamp();
+    let statement = statement(&approval.id, u64::try_from(expires_at)?);
+    let ballot = Ballot {
+        decision: statement.decision.clone(),
+        approver: statement.approver.clone(),
+        comment: None,
+        signature: sign(service.verifier(), &statement, key)?,
+    };
+    service.decide(ApprovalId::parse(&approval.id), &ballot, None).await?;
+    Ok(())
+}
+
+fn request(ttl_seconds: i64) -> NewApproval {
+    NewApproval {
+        agent: "deploy-bot".to_owned(),
+        action: "deploy_to_production".to_owned(),
+        context: r#"{"service": "billing", "version": "1.2.3", "replicas": 12, "ratio": 0.25}"#
+            .to_owned(),
+        plan: None,
+        reason: Some("release of the week".to_owned()),
+        expires_in_seconds: Some(ttl_seconds),
+    }
+}
+
+fn statement(id: &str, expires_at: u64) -> Statement {
+    Statement {
+        audience: String::new(),
+        key_id: String::new(),
+        approval_id: id.to_owned(),
+        request_digest: String::new(),
+        expires_at,
+        decision: "approved".to_owned(),
+        approver: "user@company.com".to_owned(),
+        comment: String::new(),
+    }
+}
+
+fn sign(verifier: &Verifier, statement: &Statement, key: &Key) -> Result<String> {
+    Ok(verifier.call(|i| {
+        let signing = i.exports.signoff_approval_signing();
+        signing.call_sign(&mut i.store, statement, "v1", key)
+    })?)
+}
+
+fn key() -> Result<Key> {
+    let keys = Keys::of_secret(&secret())?;
+    keys.to_sign_v1().cloned().context("no key")
+}
+
+/// A secret for one run; it signs nothing else.
+fn secret() -> String {
+    Base64UrlUnpadded::encode_string(&rand::random::<[u8; 32]>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mixed_json_is_an_object_of_the_size_asked_for() {
+        for bytes in [1 << 10, 64 << 10] {
+            let text = mixed_json(bytes);
+            assert_eq!(text.len(), bytes);
+            assert!(serde_json::from_str::<serde_json::Value>(&text).unwrap().is_object());
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! The vectors through the typed host: the component answers what the guest answers as an ordinary
+//! library, request by request. The runners in Python and Node end with the same line.
+
+use std::path::Path;
+
+use signoff::engine::{Allocation, Cache, Verifier};
+use signoff_verifier::wire;
+
+#[path = "../vectors/runner.rs"]
+mod runner;
+
+#[test]
+fn the_component_answers_what_the_library_answers() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors");
+    let cache = Cache::at(Path::new(env!("CARGO_TARGET_TMPDIR")).join("vectors-cache"));
+    let verifier = Verifier::embedded(Allocation::OnDemand, &cache).unwrap();
+    let component = runner::run(&directory, |request| {
+        let answered = verifier.call(|i| {
+            Ok(Ok(i.exports.signoff_approval_wire().call_call(&mut i.store, request)?))
+        });
+        answered.unwrap()
+    });
+    let component = component.unwrap();
+    let library = runner::run(&directory, wire::call).unwrap();
+    println!("{}", component.summary);
+    assert!(component.failures.is_empty(), "{}", component.failures.join("\n"));
+    assert_eq!(component.summary, library.summary);
+}
