@@ -68,7 +68,7 @@ impl Service {
         Ok(self.shown(&view.view, &[("context", &texts.context), ("plan", plan)]))
     }
 
-    /// The effective status of an approval, and when it expires.
+    /// The effective status of an approval, and in how many seconds it expires.
     ///
     /// # Errors
     ///
@@ -79,7 +79,7 @@ impl Service {
             None => None,
         };
         let summary = self.view(stored.as_ref()).await?.summary;
-        Ok((summary.status, summary.expires_at))
+        Ok((summary.status, summary.expires_at.saturating_sub(self.now())))
     }
 
     /// A page of approvals, newest first, each with its effective status.
