@@ -10,7 +10,7 @@ use clap::Args;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::serve::{Running, interrupted};
+use super::serve::{Running, interruption};
 use super::transport::{Access, Transport, asked};
 use super::{Exit, exit::Failure, output};
 use crate::api::{Approval, List, Problem};
@@ -59,7 +59,7 @@ pub(super) fn run(args: &DemoArgs) -> Result<Exit, Failure> {
     let differences = story.differences;
     if args.keep && told.is_ok() && differences == 0 {
         invite(&running.url, &secret);
-        runtime.block_on(interrupted())?;
+        runtime.block_on(async { Ok::<_, Failure>(interruption()?.await) })?;
     }
     runtime.block_on(running.stop());
     told?;

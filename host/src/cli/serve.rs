@@ -48,12 +48,14 @@ pub(super) fn run(args: &ServeArgs, global: &Global, target: &Target) -> Result<
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = server::bind(args.listen).await?;
+        // Before the address is told: whoever knows it may also end the server.
+        let interruption = interruption()?;
         let running = Running::start(store, &args.audience, keys, listener).await?;
         running.announce(global.json, store);
         if !args.quiet {
             tokio::spawn(tell(Arc::clone(&running.service), global.json));
         }
-        interrupted().await?;
+        interruption.await;
         running.stop().await;
         Ok(Exit::Done)
     })
@@ -182,10 +184,14 @@ async fn tell(service: Arc<Service>, json: bool) {
     }
 }
 
-pub(super) async fn interrupted() -> Result<()> {
+/// Watches for SIGINT and SIGTERM from now on, and resolves at the first.
+pub(super) fn interruption() -> Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
-    tokio::select! {
-        result = tokio::signal::ctrl_c() => result.context("cannot watch for SIGINT"),
-        _ = terminate.recv() => Ok(()),
-    }
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
 }
