@@ -4,17 +4,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use serde_json::json;
-use signoff::api::{self, App, Hosts, Metrics};
 use signoff::clock::{Clock, ManualClock, SystemClock};
 use signoff::engine::{Allocation, Cache, VERIFIER, Verifier, digest, verifier_core};
-use signoff::keys::Keys;
-use signoff::service::Service;
-use signoff::store::redb::{CheckIntegrity, OpenMode, RedbStore};
-use tokio::runtime::Runtime;
-use tokio::sync::watch;
 use wasmparser::{ExternalKind, Parser, Payload};
 
-use crate::support::{APPROVER, Client, Home, SECRET};
+use crate::support::{APPROVER, Client, Home, Inside};
 
 /// `unreachable`
 const TRAP: &[u8] = &[0x00];
@@ -22,45 +16,6 @@ const TRAP: &[u8] = &[0x00];
 const SPIN: &[u8] = &[0x03, 0x40, 0x0c, 0x00, 0x0b, 0x00];
 /// `(loop (br_if 0 (i32.ne (memory.grow (i32.const 16)) (i32.const -1))))`, then a trap.
 const GROW: &[u8] = &[0x03, 0x40, 0x41, 0x10, 0x40, 0x00, 0x41, 0x7f, 0x47, 0x0d, 0x00, 0x0b, 0x00];
-
-/// A server in this process, over a verifier and a clock of choice.
-struct Served {
-    client: Client,
-    stop: watch::Sender<bool>,
-    runtime: Runtime,
-}
-
-impl Served {
-    fn start(home: &Home, wasm: &[u8], clock: Arc<dyn Clock>) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-        let name = digest(wasm);
-        let verifier = Verifier::load(wasm, &name, Allocation::OnDemand, &Cache::none()).unwrap();
-        let mode = OpenMode::Create { audience: "default".to_owned() };
-        let store = RedbStore::open(&home.store(), mode, CheckIntegrity::No).unwrap();
-        let keys = Keys::of_secret(SECRET).unwrap();
-        let (stop, stopping) = watch::channel(false);
-        let client = runtime.block_on(async {
-            let service = Service::new(Arc::new(store), verifier, keys, clock).await.unwrap();
-            let metrics = Arc::<Metrics>::default();
-            let router = api::router(App {
-                service: Arc::new(service),
-                metrics: Arc::clone(&metrics),
-                stopping: stopping.clone(),
-                hosts: Hosts::Loopback,
-            });
-            let listener = signoff::server::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
-            let client = Client::new(format!("http://{}", listener.local_addr().unwrap()));
-            tokio::spawn(signoff::server::serve(listener, router, metrics, stopping));
-            client
-        });
-        Self { client, stop, runtime }
-    }
-
-    fn stop(self) {
-        self.stop.send_replace(true);
-        drop(self.runtime);
-    }
-}
 
 /// The verifier with the body of one exported function exchanged.
 fn with_body(export: &str, code: &[u8]) -> Vec<u8> {
@@ -171,8 +126,8 @@ fn a_verifier_that_traps_decides_nothing() {
     let [pending, approved] = prepared(&home);
     for (function, code) in [("claim", TRAP), ("claim", SPIN), ("claim", GROW)] {
         let wasm = with_body(&lifecycle(function), code);
-        let served = Served::start(&home, &wasm, Arc::new(SystemClock));
-        let client = &served.client;
+        let inside = Inside::start(&home, &wasm, Arc::new(SystemClock));
+        let client = &inside.client;
         client.claim(&approved).refused("verifier-trapped");
         client.claim(&pending).refused("verifier-trapped");
         assert_eq!(client.show(&approved)["status"], "approved");
@@ -180,7 +135,7 @@ fn a_verifier_that_traps_decides_nothing() {
         // Another function of the same verifier works on, in a fresh instance.
         client.act(&approved, "verify", &json!({ "signature": approved["signature"] })).ok();
         assert_eq!(client.audit().len(), 3, "nothing was kept");
-        served.stop();
+        inside.stop();
     }
 }
 
@@ -191,10 +146,10 @@ fn each_function_that_traps_refuses_its_own_call() {
     let signature = json!({ "signature": approved["signature"] });
     let trapped = |function: &str, ask: &dyn Fn(&Client)| {
         let wasm = with_body(&lifecycle(function), TRAP);
-        let served = Served::start(&home, &wasm, Arc::new(SystemClock));
-        ask(&served.client);
-        assert_eq!(served.client.audit().len(), 3, "nothing was kept");
-        served.stop();
+        let inside = Inside::start(&home, &wasm, Arc::new(SystemClock));
+        ask(&inside.client);
+        assert_eq!(inside.client.audit().len(), 3, "nothing was kept");
+        inside.stop();
     };
     trapped("open", &|client| {
         let body = crate::support::request_body();
@@ -219,10 +174,10 @@ fn each_function_that_traps_refuses_its_own_call() {
 #[test]
 fn a_server_whose_verifier_traps_is_not_ready() {
     let home = Home::new();
-    let served = Served::start(&home, &with_body("describe", TRAP), Arc::new(SystemClock));
-    served.client.get("/readyz").refused("verifier-trapped");
-    assert_eq!(served.client.get("/healthz").status, 200);
-    served.stop();
+    let inside = Inside::start(&home, &with_body("describe", TRAP), Arc::new(SystemClock));
+    inside.client.get("/readyz").refused("verifier-trapped");
+    assert_eq!(inside.client.get("/healthz").status, 200);
+    inside.stop();
 }
 
 #[test]
@@ -230,8 +185,8 @@ fn a_clock_behind_the_store_stops_writes_and_not_reads() {
     let home = Home::new();
     let now = SystemClock.now();
     let clock = Arc::new(ManualClock::at(now));
-    let served = Served::start(&home, VERIFIER, Arc::clone(&clock) as Arc<dyn Clock>);
-    let client = &served.client;
+    let inside = Inside::start(&home, VERIFIER, Arc::clone(&clock) as Arc<dyn Clock>);
+    let client = &inside.client;
     let approval = client.approved();
     clock.set(now - 60);
     client.assert_ready();
@@ -244,7 +199,7 @@ fn a_clock_behind_the_store_stops_writes_and_not_reads() {
     assert_eq!(client.show(&approval)["status"], "approved");
     clock.set(now);
     client.claim(&approval).ok();
-    served.stop();
+    inside.stop();
 }
 
 #[test]
@@ -252,8 +207,8 @@ fn what_was_seen_to_expire_stays_expired_when_the_clock_steps_back() {
     let home = Home::new();
     let now = SystemClock.now();
     let clock = Arc::new(ManualClock::at(now));
-    let served = Served::start(&home, VERIFIER, Arc::clone(&clock) as Arc<dyn Clock>);
-    let client = &served.client;
+    let inside = Inside::start(&home, VERIFIER, Arc::clone(&clock) as Arc<dyn Clock>);
+    let client = &inside.client;
     let approval = client.request_for(30);
     clock.set(now + 29);
     assert_eq!(client.show(&approval)["status"], "pending");
@@ -265,5 +220,5 @@ fn what_was_seen_to_expire_stays_expired_when_the_clock_steps_back() {
     clock.set(now);
     assert_eq!(client.show(&approval)["status"], "expired");
     client.decide(&approval, "approved", APPROVER).refused("expired");
-    served.stop();
+    inside.stop();
 }

@@ -147,6 +147,28 @@ fn one_claim_sent_at_once_by_many_is_one_execution() {
 }
 
 #[test]
+fn one_change_sent_at_once_by_many_is_done_once_and_answered_alike() {
+    let (_home, server) = home_and_server();
+    for round in 0..20 {
+        let approval = server.request();
+        let (operation, body) = match round % 3 {
+            0 => ("approve", ballot(&approval, "approved", APPROVER)),
+            1 => ("withdraw", json!({})),
+            _ => ("extend", json!({ "expires_in_seconds": 7_200 })),
+        };
+        let path = path(&approval, operation);
+        let bodies: Vec<String> = thread::scope(|scope| {
+            let send = || server.post_once(&path, "k", &body);
+            let sent: Vec<_> = (0..16).map(|_| scope.spawn(send)).collect();
+            let answers = sent.into_iter().map(|handle| handle.join().unwrap());
+            answers.inspect(|answer| drop(answer.ok())).map(|answer| answer.body).collect()
+        });
+        assert!(bodies.iter().all(|body| *body == bodies[0]), "{operation}: {bodies:?}");
+        assert_eq!(server.events_of(&approval).len(), 2, "{operation}");
+    }
+}
+
+#[test]
 fn a_key_is_up_to_255_visible_characters_given_once() {
     let (_home, server) = home_and_server();
     let body = request_body().to_string();

@@ -43,6 +43,14 @@ fn sigint_and_sigterm_end_it_with_0() {
 }
 
 #[test]
+fn a_server_that_told_its_address_can_be_ended_in_order() {
+    let home = Home::new();
+    for _ in 0..20 {
+        home.serve().stop();
+    }
+}
+
+#[test]
 fn a_server_goes_on_when_nobody_reads_what_it_prints() {
     let home = Home::new();
     let mut command = home.signoff(SERVE);

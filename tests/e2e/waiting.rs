@@ -2,12 +2,15 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use signoff::clock::SystemClock;
+use signoff::engine::VERIFIER;
 
-use crate::support::{APPROVER, Server, home_and_server, id, open, until};
+use crate::support::{APPROVER, Home, Inside, Server, home_and_server, id, open, until};
 
 /// Server-sent events: number, kind, entry.
 struct Events(BufReader<TcpStream>);
@@ -56,6 +59,12 @@ impl Events {
     }
 }
 
+/// Checks that a wait of 60 s was woken: one that nobody woke takes all of them.
+#[track_caller]
+fn woken(start: Instant) {
+    assert!(start.elapsed() < Duration::from_secs(55), "nobody woke it: {:?}", start.elapsed());
+}
+
 fn wait_for(server: &Server, approval: &Value, query: &str) -> Value {
     server.get(&format!("/api/v1/approvals/{}?{query}", id(approval))).ok()
 }
@@ -78,8 +87,8 @@ fn a_wait_ends_with_the_decision() {
             server.decide(&approval, decision, APPROVER).ok();
             waits.join().unwrap()
         });
-        // If nobody had been woken, the wait would have ended unchanged, after its 60 s.
-        assert_eq!(answer["status"], status, "after {:?}", start.elapsed());
+        assert_eq!(answer["status"], status);
+        woken(start);
         until_watched(&server, 0);
     }
 }
@@ -88,7 +97,22 @@ fn a_wait_ends_with_the_decision() {
 fn a_wait_ends_with_the_expiry() {
     let (_home, server) = home_and_server();
     let approval = server.request_for(2);
+    let start = Instant::now();
     assert_eq!(wait_for(&server, &approval, "wait=60")["status"], "expired");
+    woken(start);
+}
+
+#[test]
+fn a_wait_ends_with_the_expiry_also_before_it_is_stored() {
+    let home = Home::new();
+    let inside = Inside::start(&home, VERIFIER, Arc::new(SystemClock));
+    let approval = inside.client.request_for(2);
+    let start = Instant::now();
+    let path = format!("/api/v1/approvals/{}?wait=60", id(&approval));
+    assert_eq!(inside.client.get(&path).ok()["status"], "expired");
+    woken(start);
+    assert_eq!(inside.client.audit().len(), 1, "nobody has swept");
+    inside.stop();
 }
 
 #[test]
@@ -113,6 +137,7 @@ fn a_wait_answers_at_once_where_the_status_is_another() {
 fn an_executor_can_wait_while_approved() {
     let (_home, server) = home_and_server();
     let approval = server.approved();
+    let start = Instant::now();
     let answer = thread::scope(|scope| {
         let waits = scope.spawn(|| wait_for(&server, &approval, "wait=60&while=approved"));
         until_watched(&server, 1);
@@ -120,12 +145,14 @@ fn an_executor_can_wait_while_approved() {
         waits.join().unwrap()
     });
     assert_eq!(answer["status"], "executed");
+    woken(start);
 }
 
 #[test]
 fn many_wait_for_one_and_all_are_woken() {
     let (_home, server) = home_and_server();
     let approval = server.request();
+    let start = Instant::now();
     thread::scope(|scope| {
         let waits: Vec<_> = (0..32)
             .map(|_| scope.spawn(|| wait_for(&server, &approval, "wait=60")["status"].clone()))
@@ -136,6 +163,7 @@ fn many_wait_for_one_and_all_are_woken() {
             assert_eq!(wait.join().unwrap(), "approved");
         }
     });
+    woken(start);
 }
 
 #[test]
@@ -210,6 +238,7 @@ fn a_shutdown_ends_waits_and_streams_first() {
     let (_home, server) = home_and_server();
     let approval = server.request();
     let mut events = Events::listen(&server, "");
+    let start = Instant::now();
     let client = server.clone();
     thread::scope(|scope| {
         let path = format!("/api/v1/approvals/{}?wait=60", id(&approval));
@@ -218,6 +247,7 @@ fn a_shutdown_ends_waits_and_streams_first() {
         server.stop();
         assert_eq!(wait.join().unwrap()["status"], "pending");
     });
+    woken(start);
     assert_eq!(events.next(), None);
 }
 

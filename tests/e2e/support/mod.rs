@@ -3,6 +3,7 @@
 mod answer;
 mod client;
 mod home;
+mod inside;
 mod problems;
 mod raw;
 mod server;
@@ -16,6 +17,7 @@ use serde_json::{Value, json};
 pub use answer::Answer;
 pub use client::Client;
 pub use home::{Home, Ran, SECRET, home_and_server};
+pub use inside::Inside;
 pub use problems::title_and_status;
 pub use raw::{Raw, open, request_text};
 pub use server::{SERVE, Server};

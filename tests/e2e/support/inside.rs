@@ -1,0 +1,53 @@
+//! A server in this process, over a verifier and a clock of choice, and without a sweeper.
+
+use std::sync::Arc;
+
+use signoff::api::{self, App, Hosts, Metrics};
+use signoff::clock::Clock;
+use signoff::engine::{Allocation, Cache, Verifier, digest};
+use signoff::keys::Keys;
+use signoff::service::Service;
+use signoff::store::redb::{CheckIntegrity, OpenMode, RedbStore};
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+
+use super::{Client, Home, SECRET};
+
+/// A server over the store of a home.
+pub struct Inside {
+    pub client: Client,
+    stop: watch::Sender<bool>,
+    runtime: Runtime,
+}
+
+impl Inside {
+    pub fn start(home: &Home, wasm: &[u8], clock: Arc<dyn Clock>) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let name = digest(wasm);
+        let verifier = Verifier::load(wasm, &name, Allocation::OnDemand, &Cache::none()).unwrap();
+        let mode = OpenMode::Create { audience: "default".to_owned() };
+        let store = RedbStore::open(&home.store(), mode, CheckIntegrity::No).unwrap();
+        let keys = Keys::of_secret(SECRET).unwrap();
+        let (stop, stopping) = watch::channel(false);
+        let client = runtime.block_on(async {
+            let service = Service::new(Arc::new(store), verifier, keys, clock).await.unwrap();
+            let metrics = Arc::<Metrics>::default();
+            let router = api::router(App {
+                service: Arc::new(service),
+                metrics: Arc::clone(&metrics),
+                stopping: stopping.clone(),
+                hosts: Hosts::Loopback,
+            });
+            let listener = signoff::server::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+            let client = Client::new(format!("http://{}", listener.local_addr().unwrap()));
+            tokio::spawn(signoff::server::serve(listener, router, metrics, stopping));
+            client
+        });
+        Self { client, stop, runtime }
+    }
+
+    pub fn stop(self) {
+        self.stop.send_replace(true);
+        drop(self.runtime);
+    }
+}
