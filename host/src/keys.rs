@@ -337,7 +337,7 @@ pub fn check_secret(name: &str, secret: &[u8]) -> Result<(), KeyError> {
     }
     let lower = Zeroizing::new(secret.to_ascii_lowercase());
     let holds = |part: &&str| lower.windows(part.len()).any(|window| window == part.as_bytes());
-    if WELL_KNOWN.iter().any(|part| holds(part)) {
+    if WELL_KNOWN.iter().any(holds) {
         return Err(weak(name, "it holds a well-known placeholder"));
     }
     if secret.len() < SECRET_BYTES_MIN {

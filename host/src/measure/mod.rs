@@ -148,7 +148,8 @@ mod tests {
         let mut calls = 0;
         let seconds = repeat(Duration::from_millis(20), &mut || {
             calls += 1;
-            Ok(std::thread::sleep(Duration::from_millis(1)))
+            std::thread::sleep(Duration::from_millis(1));
+            Ok(())
         });
         assert!(seconds.unwrap() >= 0.001 && calls > 1);
     }

@@ -1,7 +1,7 @@
 //! The service: load, ask the verifier, commit. It holds no rule that decides trust.
 //!
-//! [`operation`] has what callers can do, [`commit`] the loop that keeps a change or asks again,
-//! [`read`] what changes nothing, [`watch`] who waits for a change, and [`sweep`] what time does.
+//! `operation` has what callers can do, `commit` the loop that keeps a change or asks again,
+//! `read` what changes nothing, `watch` who waits for a change, and `sweep` what time does.
 
 mod commit;
 mod operation;

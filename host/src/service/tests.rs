@@ -78,8 +78,8 @@ impl Bench {
             signing.call_sign(&mut i.store, &statement, "v1", &key)
         });
         Ballot {
-            decision: statement.decision.clone(),
-            approver: statement.approver.clone(),
+            decision: statement.decision,
+            approver: statement.approver,
             comment: None,
             signature: signed.unwrap(),
         }

@@ -304,7 +304,7 @@ fn approvers(right: &Draft) -> Vec<Mistake> {
     other
         .map(|(how, text)| {
             Mistake::new(Part::Approver, finding(how), move |draft| {
-                draft.approver.clone_from(&text)
+                draft.approver.clone_from(&text);
             })
         })
         .collect()
