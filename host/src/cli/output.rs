@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write, stderr, stdout};
 
 use anstyle::{AnsiColor, Style};
-use comfy_table::{Cell, Color, ContentArrangement, Table, presets};
+use comfy_table::{Cell, Color, ColumnConstraint, ContentArrangement, Table, presets};
 
 use crate::api::Approval;
 
@@ -60,6 +60,8 @@ pub(super) fn status(status: &str) -> String {
 
 /// Approvals as a table on a terminal, as tab-separated lines in a pipe.
 pub(super) fn approvals(approvals: &[Approval]) {
+    /// Below this, wrapping leaves nothing to read.
+    const COLUMNS_MIN: u16 = 100;
     const HEAD: [&str; 6] = ["ID", "STATUS", "AGENT", "ACTION", "REQUESTED", "REASON"];
     let row = |approval: &Approval| {
         let reason = approval.reason.as_deref().unwrap_or_default();
@@ -81,8 +83,12 @@ pub(super) fn approvals(approvals: &[Approval]) {
         return;
     }
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(HEAD);
+    table.load_style(presets::NOTHING).set_header(HEAD);
+    // Only the reason wraps: ids are for copying. A terminal that tells no width gets no wrapping.
+    if table.width().is_some_and(|columns| columns >= COLUMNS_MIN) {
+        let whole = [ColumnConstraint::ContentWidth; HEAD.len() - 1];
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_constraints(whole);
+    }
     for approval in approvals {
         let mut cells = row(approval).map(Cell::new);
         if colours() {
