@@ -59,7 +59,10 @@ pub(super) fn run(args: &DemoArgs) -> Result<Exit, Failure> {
     let differences = story.differences;
     if args.keep && told.is_ok() && differences == 0 {
         invite(&running.url, &secret);
-        runtime.block_on(async { Ok::<_, Failure>(interruption()?.await) })?;
+        runtime.block_on(async {
+            interruption()?.await;
+            Ok::<_, Failure>(())
+        })?;
     }
     runtime.block_on(running.stop());
     told?;
