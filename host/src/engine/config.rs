@@ -46,6 +46,8 @@ pub fn config(allocation: Allocation) -> Config {
             .total_tables(INSTANCES_MAX)
             .max_memory_size(MEMORY_BYTES_MAX)
             .linear_memory_keep_resident(256 << 10)
+            // The table of functions is filled anew by each instance, on its one page.
+            .table_keep_resident(64 << 10)
             .pagemap_scan(wasmtime::Enabled::Auto);
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     }

@@ -1,0 +1,189 @@
+"""HTTP rates of `signoff serve` and of a peer with the same API, side by side in one run.
+
+    python3 tests/bench/http_rates.py --peer http://127.0.0.1:8000
+    python3 tests/bench/http_rates.py --peer-command 'uvicorn app:app --port {port} --workers {workers}'
+
+The command is run once for each number in --workers (default 1 and 2), in the current directory, with
+HMAC_SECRET set. Needs `wrk` and a release build of signoff (`cargo build --release -p signoff`).
+
+Rounds of a few seconds alternate between the servers, because the machine has other work too; the
+figure is the median of the rounds, the ratio the median of each round's own ratio.
+"""
+
+import argparse
+import hashlib
+import hmac
+import json
+import os
+import pathlib
+import secrets
+import shlex
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+APPROVER = "user@company.com"
+REQUEST = {
+    "agent": "deploy-bot",
+    "action": "deploy_to_production",
+    "context": {"service": "billing", "version": "1.2.3", "replicas": 12, "ratio": 0.25},
+    "reason": "release of the week",
+}
+TARGETS = {"create": 20, "verify": 30}
+
+
+def post(url, body):
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.load(answer)
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def wait_for(url, process):
+    for _ in range(300):
+        try:
+            urllib.request.urlopen(url + "/api/v1/approvals/none", timeout=1)
+            return
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            if process and process.poll() is not None:
+                sys.exit(f"the server for {url} ended with {process.returncode}")
+            time.sleep(0.1)
+    sys.exit(f"no answer at {url}")
+
+
+def stop(process):
+    os.killpg(process.pid, signal.SIGTERM)
+    process.wait(timeout=30)
+
+
+def approved(url, secret):
+    """An approved approval's id and signature; checks that the server tells right from wrong."""
+    approval = post(f"{url}/api/v1/approvals", REQUEST)
+    expires_at = approval["expires_at"].replace("Z", "+00:00")
+    message = f"{approval['id']}:approved:{APPROVER}:{expires_at}"
+    signature = hmac.new(secret.encode(), message.encode(), hashlib.sha256).hexdigest()
+    ballot = {"decision": "approved", "approver": APPROVER, "signature": signature}
+    at = f"{url}/api/v1/approvals/{approval['id']}"
+    post(f"{at}/approve", ballot)
+    for sent, valid in [(signature, True), ("0" * 64, False)]:
+        answer = post(f"{at}/verify", {"signature": sent})
+        if answer["valid"] is not valid:
+            sys.exit(f"{url} answers {answer}")
+    return approval["id"], signature
+
+
+class Rates:
+    """What `wrk` measures of one server."""
+
+    def __init__(self, name, url, secret, arguments, folder):
+        self.name, self.arguments = name, arguments
+        approval, signature = approved(url, secret)
+        work = {
+            "create": ("/api/v1/approvals", REQUEST),
+            "verify": (f"/api/v1/approvals/{approval}/verify", {"signature": signature}),
+        }
+        self.commands = {}
+        for what, (path, body) in work.items():
+            script = pathlib.Path(folder) / f"{secrets.token_hex(8)}.lua"
+            script.write_text(
+                'wrk.method = "POST"\n'
+                'wrk.headers["Content-Type"] = "application/json"\n'
+                f"wrk.body = [==[{json.dumps(body)}]==]\n"
+            )
+            self.commands[what] = ["-s", str(script), url + path]
+        self.rounds = {what: [] for what in work}
+
+    def round(self, what):
+        flags = ["-t", "1", "-c", str(self.arguments.connections), "-d", f"{self.arguments.seconds}s"]
+        ran = subprocess.run(["wrk", *flags, *self.commands[what]], capture_output=True, text=True, check=True)
+        if "Non-2xx" in ran.stdout or "Socket errors" in ran.stdout:
+            print(f"{self.name}, {what}:\n{ran.stdout}", file=sys.stderr)
+        [rate] = [line.split()[1] for line in ran.stdout.splitlines() if line.startswith("Requests/sec")]
+        self.rounds[what].append(float(rate))
+
+
+def compare(ours, peer, arguments):
+    lines = []
+    for what, target in TARGETS.items():
+        for round_number in range(arguments.rounds + 1):
+            print(f"{what}: round {round_number} of {arguments.rounds} …", file=sys.stderr)
+            for rates in (ours, peer):
+                rates.round(what)
+        # The first round warms up.
+        [a, b] = [rates.rounds[what][1:] for rates in (ours, peer)]
+        ratio = statistics.median(x / y for x, y in zip(a, b))
+        met = "yes" if ratio >= target else "no"
+        lines.append(
+            f"| {what} over HTTP, {arguments.connections} connections | {statistics.median(a):.0f}/s | "
+            f"{ratio:.1f} × as much as {peer.name} ({statistics.median(b):.0f}/s) | ≥ {target} × | {met} |"
+        )
+        ours.rounds[what], peer.rounds[what] = [], []
+    return lines
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--peer", metavar="URL", help="a running peer; it has the secret in $HMAC_SECRET")
+    which.add_argument("--peer-command", metavar="COMMAND", help="starts the peer; {port} and {workers} are filled in")
+    parser.add_argument("--peer-name", default="FastAPI and SQLite")
+    parser.add_argument("--workers", type=int, nargs="*", default=[1, 2])
+    parser.add_argument("--signoff", default=str(ROOT / "target/release/signoff"), help="the binary")
+    parser.add_argument("--connections", type=int, default=64)
+    parser.add_argument("--seconds", type=int, default=2, help="of a round")
+    parser.add_argument("--rounds", type=int, default=5)
+    arguments = parser.parse_args()
+    if not shutil.which("wrk"):
+        sys.exit("wrk is not installed: apt-get install wrk")
+    secret = os.environ.get("HMAC_SECRET") or secrets.token_urlsafe(32)
+    environment = {**os.environ, "HMAC_SECRET": secret}
+    lines = []
+    # Beside the sources, on a disk: what is kept in memory is not durable.
+    with tempfile.TemporaryDirectory(prefix="http-bench-", dir=ROOT / "target") as folder:
+        port = free_port()
+        serve = [arguments.signoff, "--store", f"{folder}/store.redb", "serve", "--quiet", "--listen", f"127.0.0.1:{port}"]
+        signoff = subprocess.Popen(serve, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
+        try:
+            url = f"http://127.0.0.1:{port}"
+            wait_for(url, signoff)
+            ours = Rates("signoff", url, secret, arguments, folder)
+            if arguments.peer:
+                peer = Rates(arguments.peer_name, arguments.peer.rstrip("/"), secret, arguments, folder)
+                lines += compare(ours, peer, arguments)
+            for workers in arguments.workers if arguments.peer_command else []:
+                port = free_port()
+                command = shlex.split(arguments.peer_command.format(port=port, workers=workers))
+                of_peer = {**environment, "DB_URL": f"sqlite:///{folder}/peer-{workers}.db"}
+                process = subprocess.Popen(
+                    command, env=of_peer, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+                )
+                try:
+                    url = f"http://127.0.0.1:{port}"
+                    wait_for(url, process)
+                    name = f"{arguments.peer_name}, {workers} worker{'s' if workers > 1 else ''}"
+                    lines += compare(ours, Rates(name, url, secret, arguments, folder), arguments)
+                finally:
+                    stop(process)
+        finally:
+            stop(signoff)
+    print("| figure | median | compared | target | met |\n| --- | --- | --- | --- | --- |")
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
