@@ -23,6 +23,7 @@ mod bad_bodies;
 mod bad_requests;
 mod bad_wire;
 mod cli;
+mod cli_material;
 mod crash;
 mod expiry;
 mod fail_closed;

@@ -1,0 +1,85 @@
+//! What commands read and write besides answers: contexts, signatures, modules.
+
+use std::fs;
+use std::process::Stdio;
+
+use sha2::{Digest, Sha256};
+
+use crate::support::{APPROVER, Home, Ran, SECRET, home_and_server, sign_message};
+
+const CONTEXT: &str = "{\"version\":\"1.2.3\"}";
+
+#[test]
+fn contexts_come_from_arguments_files_and_standard_input() {
+    let home = Home::new();
+    home.file("context.json", CONTEXT);
+    fs::write(home.path("not-utf8"), [0xff, 0xfe]).unwrap();
+    home.file("large", &format!("{{\"a\":\"{}\"}}", "x".repeat(2 << 20)));
+    let digest = hex::encode(Sha256::digest("{\"version\": \"1.2.3\"}"));
+    let request = |context: &str| {
+        let mut command = home.signoff(&[
+            "--json",
+            "request",
+            "--agent",
+            "a",
+            "--action",
+            "b",
+            "--context",
+            context,
+        ]);
+        command.stdin(Stdio::from(fs::File::open(home.path("context.json")).unwrap()));
+        Ran::of(&mut command)
+    };
+    let hashes: Vec<String> = [CONTEXT, "@context.json", "-"]
+        .into_iter()
+        .map(|context| request(context).json()["context_hash"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(hashes, [digest.clone(), digest.clone(), digest.clone()]);
+    assert_eq!(home.run(&["hash", "context.json"]).ok(), digest);
+    let missing = request("@missing.json").exits(1);
+    assert!(missing.err.contains("cannot read `missing.json`"), "{missing:?}");
+    request("@not-utf8").exits(1);
+    request("@.").exits(1);
+    assert_eq!(request("@large").exits(3).json()["code"], "context-invalid");
+    assert_eq!(home.run(&["hash", "large", "--json"]).exits(3).json()["code"], "context-invalid");
+}
+
+#[test]
+fn the_exported_verifier_has_the_digest_that_the_server_names() {
+    let (home, server) = home_and_server();
+    let named = server.get("/readyz").ok()["verifier"].clone();
+    assert_eq!(server.request()["verifier"], named);
+    let digest = home.run(&["module", "export", "verifier", "-o", "verifier.wasm"]).ok();
+    assert_eq!(named, digest);
+    assert_eq!(hex::encode(Sha256::digest(fs::read(home.path("verifier.wasm")).unwrap())), digest);
+    let core = home.run(&["module", "export", "verifier", "--core", "-o", "core.wasm"]).ok();
+    assert_eq!(hex::encode(Sha256::digest(fs::read(home.path("core.wasm")).unwrap())), core);
+    assert_ne!(core, digest);
+    home.run(&["module", "export", "verifier", "-o", "missing/verifier.wasm"]).exits(1);
+}
+
+#[test]
+fn sign_prints_what_the_runbooks_python_prints() {
+    let home = Home::new();
+    let sign = |expires_at: &str| {
+        let arguments = [
+            "sign",
+            "--profile",
+            "v1",
+            "--id",
+            "appr_abc123",
+            "--decision",
+            "approved",
+            "--approver",
+            APPROVER,
+            "--expires-at",
+            expires_at,
+        ];
+        home.run(&arguments).ok()
+    };
+    let message = format!("appr_abc123:approved:{APPROVER}:2025-10-17T11:30:00+00:00");
+    let expected = sign_message(&message, SECRET);
+    assert_eq!(sign("2025-10-17T11:30:00+00:00"), expected);
+    assert_eq!(sign("2025-10-17T11:30:00Z"), expected);
+    assert_eq!(sign("2025-10-17T13:30:00+02:00"), expected);
+}
