@@ -8,6 +8,9 @@ use serde::{Serialize, Serializer};
 use crate::limits::{IDENTIFIER_BYTES_MAX, KEY_ID_BYTES_MAX, TEXT_BYTES_MAX};
 use crate::rejection::Rejection;
 
+/// What the subject of an agent begins with.
+pub const AGENT_PREFIX: &str = "agent:";
+
 /// An agent, action, approver or subject: `[!-~]{1,128}`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Identifier(String);
@@ -28,6 +31,17 @@ impl Identifier {
                 "{field} must be printable ASCII without spaces; found `{}` at byte {at}",
                 found.escape_unicode()
             ))),
+        }
+    }
+
+    /// Checks a subject: a name, or an agent's name after `agent:`, which does not count for the
+    /// length, so that every agent can be named as one.
+    ///
+    /// Rejections: as [`Self::new`].
+    pub fn subject(field: &str, text: &str) -> Result<Self, Rejection> {
+        match text.strip_prefix(AGENT_PREFIX) {
+            Some(agent) => Self::new(field, agent).map(|_| Self(text.to_owned())),
+            None => Self::new(field, text),
         }
     }
 
@@ -174,3 +188,17 @@ macro_rules! text_like {
     )* };
 }
 text_like!(Identifier, ApprovalId, ExecutionId, KeyId, Text);
+
+#[cfg(test)]
+mod tests {
+    use super::Identifier;
+
+    #[test]
+    fn every_agent_can_be_named_as_a_subject() {
+        let longest = format!("agent:{}", "a".repeat(128));
+        assert!(Identifier::subject("requested_by", &longest).is_ok());
+        for refused in [format!("{longest}a"), "agent:".to_owned(), "b".repeat(129)] {
+            assert!(Identifier::subject("requested_by", &refused).is_err(), "{refused}");
+        }
+    }
+}

@@ -89,7 +89,6 @@ enum Command {
     /// Make a keyring and a store
     Init(init::InitArgs),
     /// Tell the whole story once, over real HTTP, and check it
-    /// Tell the whole story once, over real HTTP, and check it
     Demo(demo::DemoArgs),
     /// Serve the HTTP API
     Serve(serve::ServeArgs),

@@ -65,16 +65,9 @@ pub(super) fn approvals(approvals: &[Approval]) {
     const HEAD: [&str; 6] = ["ID", "STATUS", "AGENT", "ACTION", "REQUESTED", "REASON"];
     let row = |approval: &Approval| {
         let reason = approval.reason.as_deref().unwrap_or_default();
-        let reason = safe(reason).replace(['\n', '\t'], " ");
-        [
-            &approval.id,
-            &approval.status,
-            &approval.agent,
-            &approval.action,
-            &approval.requested_at,
-            &reason,
-        ]
-        .map(String::clone)
+        let Approval { id, status, agent, action, requested_at, .. } = approval;
+        [id, status, agent, action, requested_at, reason]
+            .map(|text| safe(text).replace(['\n', '\t'], " "))
     };
     if !stdout().is_terminal() {
         for approval in approvals {

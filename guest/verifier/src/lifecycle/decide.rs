@@ -5,6 +5,7 @@ use super::entry::Entry;
 use super::event::Ballot;
 use super::state::{Pending, is_requester};
 use crate::key::{KeyEntry, Keyring};
+use crate::name::AGENT_PREFIX;
 use crate::record::{self, Record, Status};
 use crate::rejection::{Code, Rejection};
 use crate::signature::{Accepted, SignatureValid, verify};
@@ -62,7 +63,7 @@ impl Pending {
                 format!("`{approver}` requested this approval and cannot decide it"),
             ));
         }
-        if approver.starts_with("agent:") {
+        if approver.starts_with(AGENT_PREFIX) {
             return Err(Rejection::new(
                 Code::ApproverNotAllowed,
                 format!("`{approver}` is an agent and cannot decide"),

@@ -105,7 +105,7 @@ impl Request {
             agent: Identifier::new("agent", fields.agent)?,
             action: Identifier::new("action", fields.action)?,
             reason: Text::optional("reason", fields.reason)?,
-            requested_by: Identifier::new("requested_by", fields.requested_by)?,
+            requested_by: Identifier::subject("requested_by", &fields.requested_by)?,
             requirement: fields.requirement.read()?,
             policy: optional("policy", fields.policy)?,
             rule: optional("rule", fields.rule)?,
@@ -219,7 +219,7 @@ impl Claim {
         Ok(Self {
             agent: Identifier::new("agent", fields.agent)?,
             action: Identifier::new("action", fields.action)?,
-            claimed_by: Identifier::new("claimed_by", fields.claimed_by)?,
+            claimed_by: Identifier::subject("claimed_by", &fields.claimed_by)?,
             execution_id: ExecutionId::new(fields.execution_id)?,
             lease_seconds: duration(
                 "lease_seconds",
@@ -314,7 +314,7 @@ impl ActorFields<'_> {
         Ok(Actor {
             admin: has("admin"),
             approver: has("approver"),
-            subject: Identifier::new("subject", self.subject)?,
+            subject: Identifier::subject("subject", &self.subject)?,
         })
     }
 }

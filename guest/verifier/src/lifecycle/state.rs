@@ -2,7 +2,7 @@
 //! `wit/lifecycle.wit` says `ok`, so an operation cannot be written for the wrong one.
 
 use crate::key::Keyring;
-use crate::name::KeyId;
+use crate::name::{AGENT_PREFIX, KeyId};
 use crate::record::{Record, Status};
 use crate::rejection::{Code, Rejection};
 use crate::signature::{Accepted, SignatureValid, verify_again};
@@ -127,7 +127,7 @@ pub(super) fn verify_ballot(
 /// Whether a name is the requester's, or that of the agent it asks for: neither ever counts.
 pub(super) fn is_requester(record: &Record, approver: &str) -> bool {
     approver == record.requested_by
-        || approver.strip_prefix("agent:").unwrap_or(approver) == record.agent
+        || approver.strip_prefix(AGENT_PREFIX).unwrap_or(approver) == record.agent
 }
 
 fn expired(record: &Record) -> Rejection {
