@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::Response;
+use serde::Deserialize;
 use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 
@@ -368,12 +369,14 @@ fn invalid(refusal: &Refusal, signature_valid: bool) -> String {
 }
 
 fn answer(reply: Reply) -> Response {
+    #[derive(Deserialize)]
+    struct Made<'a> {
+        id: &'a str,
+    }
     let location = (reply.status == 201)
-        .then(|| serde_json::from_str::<Approval>(&reply.body).ok())
+        .then(|| serde_json::from_str::<Made<'_>>(&reply.body).ok())
         .flatten()
-        .and_then(|approval| {
-            HeaderValue::try_from(format!("/api/v1/approvals/{}", approval.id)).ok()
-        });
+        .and_then(|made| HeaderValue::try_from(format!("/api/v1/approvals/{}", made.id)).ok());
     let mut response = json_answer(reply.status, reply.body);
     if let Some(location) = location {
         response.headers_mut().insert(header::LOCATION, location);

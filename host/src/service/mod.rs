@@ -37,7 +37,7 @@ pub struct Service {
     keys: Keys,
     clock: Arc<dyn Clock>,
     ids: IdMaker,
-    accept: Vec<String>,
+    accept: Arc<[String]>,
     audience: String,
     last_commit_at: AtomicU64,
     watchers: Watchers,
@@ -90,7 +90,7 @@ impl Service {
             keys,
             clock,
             ids: IdMaker::default(),
-            accept: vec!["v1".to_owned()],
+            accept: ["v1".to_owned()].into(),
         })
     }
 
