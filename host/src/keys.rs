@@ -135,8 +135,8 @@ impl Keys {
     }
 
     /// The entries, for the verifier.
-    pub fn entries(&self) -> Vec<Key> {
-        self.0.as_ref().clone()
+    pub fn entries(&self) -> &[Key] {
+        &self.0
     }
 
     /// The key to sign a `v1` statement with: the first active one for approvals that is bound to

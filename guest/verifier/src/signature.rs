@@ -127,10 +127,16 @@ impl Signature {
                 text.len()
             ));
         }
-        let lower_hex = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
         let mut bytes = [0; 32];
-        if !text.bytes().all(lower_hex) || hex::decode_to_slice(text, &mut bytes).is_err() {
-            return malformed("expected 64 lower-case hex characters, found others".to_owned());
+        for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+            match pair {
+                [high, low] if let (Some(high), Some(low)) = (nibble(*high), nibble(*low)) => {
+                    *byte = high << 4 | low;
+                }
+                _ => {
+                    return malformed("expected 64 lower-case hex characters, found others".to_owned());
+                }
+            }
         }
         Ok(Self(bytes))
     }
@@ -174,6 +180,15 @@ impl Accepted {
     }
 }
 
+/// The value of a lower-case hex character.
+fn nibble(character: u8) -> Option<u8> {
+    match character {
+        b'0'..=b'9' => Some(character - b'0'),
+        b'a'..=b'f' => Some(character - b'a' + 10),
+        _ => None,
+    }
+}
+
 fn accept(key: &Key, profile: Profile) -> Result<SignatureValid, Rejection> {
     if key.status == KeyStatus::Revoked {
         return Err(revoked(&key.id, "made this signature and is revoked"));
@@ -197,4 +212,29 @@ fn mismatch() -> Rejection {
         Code::SignatureInvalid,
         "the signature does not match id, decision, approver, expiry and key",
     )
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on may stop")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_64_lower_case_hex_characters_are_a_signature() {
+        let accepted = Accepted::read(&["v1"]).unwrap();
+        let right = "00ff10a9".repeat(8);
+        let read = Signature::read(&right, &accepted).unwrap();
+        assert_eq!(read.0.as_slice(), hex::decode(&right).unwrap());
+        for place in 0..64 {
+            for wrong in ["A", "F", "g", "/", ":", "`", " ", "\0"] {
+                let mut text = right.clone();
+                text.replace_range(place..=place, wrong);
+                let refused = Signature::read(&text, &accepted).unwrap_err();
+                assert_eq!(refused.code, Code::SignatureMalformed, "{text}");
+            }
+        }
+        for wrong in [&right[..62], &right[..63], &format!("{right}0"), &format!("{}é", &right[..62]), ""] {
+            assert!(Signature::read(wrong, &accepted).is_err(), "{wrong}");
+        }
+    }
 }

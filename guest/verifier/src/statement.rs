@@ -82,7 +82,8 @@ impl Statement {
             }
         }
         let expires_at = self.expires_at.isoformat();
-        Ok(format!("{id}:{}:{approver}:{expires_at}", self.decision))
+        let fields = [id.as_str(), self.decision.as_str(), approver.as_str(), &expires_at];
+        Ok(fields.join(":"))
     }
 }
 
@@ -97,14 +98,19 @@ impl Decision {
             _ => Err(Rejection::request("decision must be `approved` or `rejected`")),
         }
     }
+
+    /// The decision as it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Approved => "approved",
+            Self::Rejected => "rejected",
+        }
+    }
 }
 
 impl fmt::Display for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Approved => "approved",
-            Self::Rejected => "rejected",
-        })
+        f.write_str(self.as_str())
     }
 }
 

@@ -1,6 +1,11 @@
-//! Whole unix seconds, and the two ways they are written.
+//! Whole unix seconds, and the two ways they are written. Both have one length and one form for
+//! each moment, so they are written and read digit by digit: records hold several, and each is read
+//! in every call.
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use std::fmt;
+
+use chrono::{DateTime, Datelike, NaiveDate, Timelike, Utc};
+use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::rejection::Rejection;
@@ -39,19 +44,42 @@ impl UnixSeconds {
 
     /// `2025-10-17T11:30:00Z`.
     pub fn rfc3339(self) -> String {
-        self.0.to_rfc3339_opts(SecondsFormat::Secs, true)
+        self.written("Z")
     }
 
     /// `2025-10-17T11:30:00+00:00`, as Python's `isoformat()` prints an aware UTC datetime.
     pub fn isoformat(self) -> String {
-        self.0.to_rfc3339_opts(SecondsFormat::Secs, false)
+        self.written("+00:00")
     }
 
     /// Reads what [`Self::rfc3339`] writes, and nothing else.
     pub fn parse(text: &str) -> Option<Self> {
-        let moment = DateTime::parse_from_rfc3339(text).ok()?.with_timezone(&Utc);
-        let moment = Self::new(u64::try_from(moment.timestamp()).ok()?).ok()?;
-        (moment.rfc3339() == text).then_some(moment)
+        let mut rest = text.as_bytes();
+        let year = number(&mut rest, 4, b'-')?;
+        let month = number(&mut rest, 2, b'-')?;
+        let day = number(&mut rest, 2, b'T')?;
+        let hour = number(&mut rest, 2, b':')?;
+        let minute = number(&mut rest, 2, b':')?;
+        let second = number(&mut rest, 2, b'Z')?;
+        let date = NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, month, day)?;
+        let moment = date.and_hms_opt(hour, minute, second)?.and_utc();
+        (rest.is_empty() && moment.timestamp() >= 0).then_some(Self(moment))
+    }
+
+    fn written(self, zone: &str) -> String {
+        let (date, time) = (self.0.date_naive(), self.0.time());
+        let year = date.year().unsigned_abs();
+        let [[c1, c2], [y1, y2]] = [year / 100, year % 100].map(two_digits);
+        let [[m1, m2], [d1, d2]] = [date.month(), date.day()].map(two_digits);
+        let [[h1, h2], [n1, n2], [s1, s2]] =
+            [time.hour(), time.minute(), time.second()].map(two_digits);
+        let digits = [
+            c1, c2, y1, y2, b'-', m1, m2, b'-', d1, d2, b'T', h1, h2, b':', n1, n2, b':', s1, s2,
+        ];
+        let mut text = String::with_capacity("2025-10-17T11:30:00+00:00".len());
+        text.push_str(str::from_utf8(&digits).unwrap_or_default());
+        text.push_str(zone);
+        text
     }
 }
 
@@ -63,11 +91,86 @@ impl Serialize for UnixSeconds {
 
 impl<'de> Deserialize<'de> for UnixSeconds {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-        Self::parse(&text).ok_or_else(|| {
-            serde::de::Error::custom(format!(
+        deserializer.deserialize_str(Rfc3339)
+    }
+}
+
+struct Rfc3339;
+
+impl Visitor<'_> for Rfc3339 {
+    type Value = UnixSeconds;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a time like `2025-10-17T11:30:00Z`")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<UnixSeconds, E> {
+        UnixSeconds::parse(text).ok_or_else(|| {
+            E::custom(format!(
                 "expected a time like `2025-10-17T11:30:00Z`, found `{text}`"
             ))
         })
+    }
+}
+
+/// The last two decimal digits.
+fn two_digits(number: u32) -> [u8; 2] {
+    [number / 10, number].map(|digit| b'0' + u8::try_from(digit % 10).unwrap_or_default())
+}
+
+/// Takes so many decimal digits and what must follow them.
+fn number(rest: &mut &[u8], digits: usize, after: u8) -> Option<u32> {
+    let (number, left) = rest.split_at_checked(digits)?;
+    let (found, left) = left.split_first()?;
+    *rest = left;
+    let digit = |number: u32, b: &u8| b.is_ascii_digit().then(|| number * 10 + u32::from(b - b'0'));
+    number.iter().try_fold(0, digit).filter(|_| *found == after)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on may stop")]
+mod tests {
+    use chrono::SecondsFormat;
+
+    use super::*;
+
+    #[test]
+    fn times_are_written_as_chrono_writes_them_and_read_back() {
+        // A prime step, so that all times of day and days of a year come about.
+        for seconds in (0..=SECONDS_MAX).step_by(7_918_769).chain([SECONDS_MAX]) {
+            let time = UnixSeconds::new(seconds).unwrap();
+            let moment = DateTime::from_timestamp(i64::try_from(seconds).unwrap(), 0).unwrap();
+            assert_eq!(time.rfc3339(), moment.to_rfc3339_opts(SecondsFormat::Secs, true));
+            assert_eq!(time.isoformat(), moment.to_rfc3339_opts(SecondsFormat::Secs, false));
+            assert_eq!(UnixSeconds::parse(&time.rfc3339()), Some(time));
+        }
+    }
+
+    #[test]
+    fn only_the_form_that_is_written_is_read() {
+        for text in [
+            "",
+            "2025-10-17",
+            "2025-10-17T11:30:00",
+            "2025-10-17T11:30:00+00:00",
+            "2025-10-17T11:30:00.0Z",
+            "2025-10-17t11:30:00Z",
+            "2025-10-17 11:30:00Z",
+            "2025-10-17T11:30:00z",
+            "2025-10-17T11:30:00Z ",
+            " 2025-10-17T11:30:00Z",
+            "2025-1-17T11:30:00Z",
+            "+2025-10-17T11:30:00Z",
+            "12025-10-17T11:30:00Z",
+            "2025-13-17T11:30:00Z",
+            "2025-02-29T11:30:00Z",
+            "2025-10-17T24:00:00Z",
+            "2025-10-17T23:59:60Z",
+            "1969-12-31T23:59:59Z",
+            "2025-10-1٧T11:30:00Z",
+        ] {
+            assert_eq!(UnixSeconds::parse(text), None, "{text}");
+        }
+        assert!(UnixSeconds::parse("2024-02-29T23:59:59Z").is_some());
     }
 }

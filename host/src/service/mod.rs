@@ -40,7 +40,7 @@ pub struct Service {
     keys: Keys,
     clock: Arc<dyn Clock>,
     ids: IdMaker,
-    accept: Vec<String>,
+    accept: Arc<[String]>,
     audience: String,
     last_commit_at: AtomicU64,
     watchers: Watchers,
@@ -93,7 +93,7 @@ impl Service {
             keys,
             clock,
             ids: IdMaker::default(),
-            accept: vec!["v1".to_owned()],
+            accept: ["v1".to_owned()].into(),
         })
     }
 

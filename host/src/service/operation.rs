@@ -111,7 +111,7 @@ impl Service {
             "requirement": { "ttl_seconds": new.expires_in_seconds },
         })
         .to_string();
-        let accept = self.accept.clone();
+        let accept = Arc::clone(&self.accept);
         let bytes = new.context.len() + new.plan.as_ref().map_or(0, String::len);
         let (answer, view) = self
             .ask(bytes, move |verifier| {
@@ -166,11 +166,17 @@ impl Service {
             "signature": ballot.signature,
         })
         .to_string();
-        let (keys, accept) = (self.keys.entries(), self.accept.clone());
+        let (keys, accept) = (self.keys.clone(), Arc::clone(&self.accept));
         let question: Arc<Question> = Arc::new(move |i, record, now| {
             let lifecycle = i.exports.signoff_approval_lifecycle();
-            let answer =
-                lifecycle.call_decide(&mut i.store, record, &event, &keys, &accept, now)?;
+            let answer = lifecycle.call_decide(
+                &mut i.store,
+                record,
+                &event,
+                keys.entries(),
+                &accept,
+                now,
+            )?;
             Ok(answer.map(Some))
         });
         self.change(id, 0, idempotency, question).await
@@ -202,7 +208,7 @@ impl Service {
             "lease_seconds": claim.lease_seconds,
         })
         .to_string();
-        let (keys, accept) = (self.keys.entries(), self.accept.clone());
+        let (keys, accept) = (self.keys.clone(), Arc::clone(&self.accept));
         let bytes = claim.context.len() + claim.plan.as_ref().map_or(0, String::len);
         let question: Arc<Question> = Arc::new(move |i, record, now| {
             let (context, plan) = (&claim.context, claim.plan.as_deref());
@@ -213,7 +219,7 @@ impl Service {
                 &event,
                 context,
                 plan,
-                &keys,
+                keys.entries(),
                 &accept,
                 now,
             )?;
@@ -247,7 +253,7 @@ impl Service {
             "action": attempt.action,
         })
         .to_string();
-        let (keys, accept) = (self.keys.entries(), self.accept.clone());
+        let (keys, accept) = (self.keys.clone(), Arc::clone(&self.accept));
         let texts = [attempt.context, attempt.plan];
         let bytes = texts.iter().flatten().map(String::len).sum();
         let view = self
@@ -262,7 +268,7 @@ impl Service {
                         &event,
                         context,
                         plan,
-                        &keys,
+                        keys.entries(),
                         &accept,
                         now,
                     )?;
@@ -290,12 +296,12 @@ impl Service {
             Some(id) => self.store.load(&id, WithTexts::No).await?,
             None => None,
         };
-        let (keys, accept) = (self.keys.entries(), self.accept.clone());
+        let (keys, accept) = (self.keys.clone(), Arc::clone(&self.accept));
         self.ask(0, move |verifier| {
             verifier.call(|i| {
                 let record = stored.as_ref().map(|stored| stored.record.as_str());
                 let lifecycle = i.exports.signoff_approval_lifecycle();
-                lifecycle.call_recognize(&mut i.store, record, &signature, &keys, &accept)
+                lifecycle.call_recognize(&mut i.store, record, &signature, keys.entries(), &accept)
             })
         })
         .await
