@@ -134,7 +134,9 @@ impl Signature {
                     *byte = high << 4 | low;
                 }
                 _ => {
-                    return malformed("expected 64 lower-case hex characters, found others".to_owned());
+                    return malformed(
+                        "expected 64 lower-case hex characters, found others".to_owned(),
+                    );
                 }
             }
         }
@@ -233,7 +235,9 @@ mod tests {
                 assert_eq!(refused.code, Code::SignatureMalformed, "{text}");
             }
         }
-        for wrong in [&right[..62], &right[..63], &format!("{right}0"), &format!("{}é", &right[..62]), ""] {
+        for wrong in
+            [&right[..62], &right[..63], &format!("{right}0"), &format!("{}é", &right[..62]), ""]
+        {
             assert!(Signature::read(wrong, &accepted).is_err(), "{wrong}");
         }
     }

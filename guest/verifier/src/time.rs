@@ -73,9 +73,8 @@ impl UnixSeconds {
         let [[m1, m2], [d1, d2]] = [date.month(), date.day()].map(two_digits);
         let [[h1, h2], [n1, n2], [s1, s2]] =
             [time.hour(), time.minute(), time.second()].map(two_digits);
-        let digits = [
-            c1, c2, y1, y2, b'-', m1, m2, b'-', d1, d2, b'T', h1, h2, b':', n1, n2, b':', s1, s2,
-        ];
+        let digits =
+            [c1, c2, y1, y2, b'-', m1, m2, b'-', d1, d2, b'T', h1, h2, b':', n1, n2, b':', s1, s2];
         let mut text = String::with_capacity("2025-10-17T11:30:00+00:00".len());
         text.push_str(str::from_utf8(&digits).unwrap_or_default());
         text.push_str(zone);
@@ -106,9 +105,7 @@ impl Visitor<'_> for Rfc3339 {
 
     fn visit_str<E: Error>(self, text: &str) -> Result<UnixSeconds, E> {
         UnixSeconds::parse(text).ok_or_else(|| {
-            E::custom(format!(
-                "expected a time like `2025-10-17T11:30:00Z`, found `{text}`"
-            ))
+            E::custom(format!("expected a time like `2025-10-17T11:30:00Z`, found `{text}`"))
         })
     }
 }

@@ -111,6 +111,7 @@ fn median(mut numbers: Vec<f64>) -> f64 {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on may stop")]
 mod tests {
     use super::*;
 

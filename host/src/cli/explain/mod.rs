@@ -3,12 +3,13 @@
 //!
 //! Whether a signature is valid is asked of the verifier, and of nobody else. Where it is not, the
 //! mistakes that signers make are tried out here, one and two at a time, until one of them gives the
-//! signature that came: [`form`] has those of the signature's text, [`message`] those of the message,
-//! [`secret`] those of the secret, [`search`] the ways to hash, and the search itself. Neither a
-//! secret nor a right signature is ever printed.
+//! signature that came: [`form`] has those of the signature's text, [`mistake`] those of the
+//! [`message`], [`secret`] those of the secret, [`search`] the ways to hash, and the search itself.
+//! Neither a secret nor a right signature is ever printed.
 
 mod form;
 mod message;
+mod mistake;
 mod search;
 mod secret;
 #[cfg(test)]

@@ -5,7 +5,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
 use super::form::{self, Form};
-use super::message::{self, Draft};
+use super::message::Draft;
+use super::mistake;
 use super::secret::{Held, Secrets, Variant};
 use super::{Finding, Question};
 use crate::bindings::Rejection;
@@ -146,7 +147,7 @@ fn unexplained(
 
 /// Messages by how many mistakes are in them.
 fn messages(right: &Draft) -> [Vec<Tried>; MISTAKES_MAX + 1] {
-    let mistakes = message::mistakes(right);
+    let mistakes = mistake::all(right);
     let none = vec![Tried { mistakes: Vec::new(), text: right.text() }];
     let mut one = Vec::new();
     let mut two = Vec::new();

@@ -1,5 +1,11 @@
 //! Each mistake, made by hand, is told by its name.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on may stop"
+)]
+
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
