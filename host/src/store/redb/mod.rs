@@ -91,7 +91,8 @@ impl RedbStore {
     ///
     /// Errors, in this order: [`StoreError::Missing`], [`StoreError::Foreign`] (also a folder and an
     /// empty file), [`StoreError::Held`], [`StoreError::Damaged`], [`StoreError::Format`]; and
-    /// [`StoreError::Io`] for what the system refuses. A file that is refused is not changed.
+    /// [`StoreError::Io`] for what the system refuses. A file that is refused is not changed, but for one
+    /// that is damaged and was not checked: redb may find that out after it wrote its own state.
     pub fn open(path: &Path, mode: OpenMode, check: CheckIntegrity) -> Result<Self, StoreError> {
         if mode == OpenMode::Read {
             return Self::reading(open::readable(path)?);
