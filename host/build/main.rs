@@ -65,14 +65,21 @@ fn componentize(wasm: Vec<u8>) -> Result<Vec<u8>, Box<dyn Error>> {
     Ok(component)
 }
 
-/// Where the component's one core module lies in it. Refuses a component that imports anything.
+/// Where the component's one core module lies in it. Refuses a component that imports anything, or
+/// does not export what a verifier does.
 fn core_module(component: &[u8]) -> Result<std::ops::Range<usize>, Box<dyn Error>> {
     let mut modules = Vec::new();
+    let mut exports = Vec::new();
     let mut depth = 0_u32;
     for payload in wasmparser::Parser::new(0).parse_all(component) {
         match payload? {
             wasmparser::Payload::ComponentImportSection(_) if depth == 0 => {
                 return Err("the verifier imports something; it must import nothing".into());
+            }
+            wasmparser::Payload::ComponentExportSection(section) if depth == 0 => {
+                for export in section {
+                    exports.push(export?.name.name);
+                }
             }
             wasmparser::Payload::ModuleSection { unchecked_range, .. } => {
                 depth += 1;
@@ -82,6 +89,10 @@ fn core_module(component: &[u8]) -> Result<std::ops::Range<usize>, Box<dyn Error
             wasmparser::Payload::End(_) => depth = depth.saturating_sub(1),
             _ => {}
         }
+    }
+    // A core module that was taken out of a component no longer says what it exports.
+    if !exports.contains(&"describe") {
+        return Err("the verifier is no component of world `verifier`; give the file that `signoff module export verifier` writes, without --core".into());
     }
     match modules.as_slice() {
         [module] => Ok(module.clone()),
