@@ -6,6 +6,7 @@
 //! and `keys`; nothing points back. `host/README.md` follows one approval through the code.
 
 pub mod api;
+pub mod audit;
 pub mod bindings;
 pub mod cli;
 pub mod clock;

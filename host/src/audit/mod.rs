@@ -1,0 +1,8 @@
+//! The audit log as a thing that anybody can check: an RFC 6962 tree over the entries, and signed
+//! checkpoints of it.
+//!
+//! Everything here is pure: no store, no HTTP, no clock. An entry's text, byte for byte as it is
+//! stored and exported, is a leaf of the tree; entry number N is leaf N - 1. Who has a checkpoint
+//! and trusts its key finds every edit, removal and reordering of what it covers.
+
+pub mod tree;
