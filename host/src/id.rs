@@ -32,6 +32,11 @@ impl IdMaker {
         ExecutionId(self.next())
     }
 
+    /// The next token's id: `tok_` and a ULID.
+    pub fn token(&self) -> String {
+        format!("tok_{}", self.next().to_string().to_ascii_lowercase())
+    }
+
     fn next(&self) -> Ulid {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
         let unix_ms = since_epoch.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX));

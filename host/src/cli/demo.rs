@@ -10,12 +10,13 @@ use clap::Args;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::serve::{Running, interruption};
+use super::serve::{Running, Setup, interruption};
 use super::transport::{Access, Transport, asked};
 use super::{Exit, exit::Failure, output};
 use crate::api::{Approval, List, Problem};
 use crate::bindings::{Key, Statement};
-use crate::keys::Keys;
+use crate::config::Config;
+use crate::keys::{KeySource, Keys};
 use crate::server;
 
 #[derive(Args)]
@@ -45,7 +46,14 @@ pub(super) fn run(args: &DemoArgs) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let running = runtime.block_on(async {
         let listener = server::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, args.port))).await?;
-        Running::start(&folder.0.join("signoff.redb"), "demo", keys.clone(), listener).await
+        let setup = Setup {
+            store: &folder.0.join("signoff.redb"),
+            audience: "demo",
+            keys: KeySource::fixed(keys.clone()),
+            config: Config::default(),
+            witness: None,
+        };
+        Running::start(setup, listener).await
     })?;
     let transport = Transport::to_server(&running.url)?;
     let key = keys.to_sign_v1().context("the demo has no key")?;

@@ -23,6 +23,7 @@ mod serve;
 mod show;
 mod sign;
 mod stats;
+mod token;
 mod transport;
 mod verify;
 mod wait;
@@ -32,6 +33,9 @@ use std::path::PathBuf;
 use clap::{
     ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource,
 };
+
+use crate::config::{Config, ConfigError};
+use crate::keys::KeySource;
 
 pub use exit::Exit;
 use exit::Failure;
@@ -49,8 +53,8 @@ struct Cli {
 
 const EXIT_CODES: &str = "Exit codes: 0 done (verify, wait: valid, approved), 1 failed, 2 usage, \
 3 refused, 4 still pending; run passes on the command's own, and 125 is its own failure.\n\n\
-Environment: SIGNOFF_STORE, SIGNOFF_SERVER, SIGNOFF_TOKEN, SIGNOFF_APPROVER, SIGNOFF_KEYRING mirror \
-flags; SIGNOFF_HMAC_SECRET or HMAC_SECRET holds the secret; SIGNOFF_CACHE_DIR holds precompiled \
+Environment: SIGNOFF_STORE, SIGNOFF_SERVER, SIGNOFF_TOKEN, SIGNOFF_APPROVER, SIGNOFF_KEYRING, \
+SIGNOFF_CONFIG mirror flags; SIGNOFF_HMAC_SECRET or HMAC_SECRET holds the secret; SIGNOFF_CACHE_DIR holds precompiled \
 code; NO_COLOR turns colours off.";
 
 #[derive(Args)]
@@ -79,6 +83,9 @@ struct Global {
     /// The keyring file, beside the store if left out
     #[arg(long, global = true, value_name = "PATH", env = "SIGNOFF_KEYRING")]
     keyring: Option<PathBuf>,
+    /// The settings file, beside the store if left out
+    #[arg(long, global = true, value_name = "PATH", env = "SIGNOFF_CONFIG")]
+    config: Option<PathBuf>,
     /// Print JSON
     #[arg(long, global = true)]
     json: bool,
@@ -130,6 +137,9 @@ enum Command {
     /// The verifier: its digest, its description, its bytes
     #[command(subcommand)]
     Module(module::ModuleCommand),
+    /// Who may call a server
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     /// The audit log
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -193,6 +203,7 @@ impl Cli {
             Command::Hash(args) => hash::run(&args, &global),
             Command::Explain(args) => explain::run(&args, &global),
             Command::Module(command) => module::run(&command, &global),
+            Command::Token(command) => token::run(&command, &open()?),
             Command::Audit(command) => audit::run(&command, &open()?),
             Command::Bench(args) => bench::run(&args, &global),
             Command::Doctor => doctor::run(&global, &target),
@@ -217,6 +228,16 @@ impl Global {
             Some(url) if server > store => Ok(Target::Server(url.clone())),
             _ => Ok(Target::Store(self.store.clone())),
         }
+    }
+
+    /// The deployment's settings.
+    fn config(&self) -> Result<Config, ConfigError> {
+        Config::load(self.config.as_deref(), &self.store)
+    }
+
+    /// Where keys come from.
+    fn key_source(&self, config: &Config) -> KeySource {
+        KeySource::new(self.keyring(), config.keys.command.clone())
     }
 
     /// Where the keyring is.

@@ -1,7 +1,7 @@
 //! `signoff serve`: the HTTP API over a store file.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,10 +19,13 @@ use super::{Exit, Global, exit::Failure, output};
 use crate::api::{self, App, Hosts, Metrics};
 use crate::clock::SystemClock;
 use crate::engine::{Allocation, Cache, Verifier};
-use crate::keys::Keys;
+use crate::config::Config;
+use crate::keys::KeySource;
 use crate::server;
 use crate::service::Service;
+use crate::store::Store;
 use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
+use crate::witness::{WitnessError, WitnessFile};
 
 /// How often time's changes are stored.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -35,6 +38,13 @@ pub(super) struct ServeArgs {
     /// The deployment's name, if the store is made now
     #[arg(long, default_value = AUDIENCE_DEFAULT)]
     audience: String,
+    /// Keep the last checkpoint of the audit in this file, outside the store: a store that does not
+    /// extend it does not start
+    #[arg(long, value_name = "PATH")]
+    witness: Option<PathBuf>,
+    /// Start with a store that does not extend its witness, and expire every unfinished approval
+    #[arg(long, requires = "witness")]
+    accept_rollback: bool,
     /// Print no line an event
     #[arg(long, short)]
     quiet: bool,
@@ -44,13 +54,21 @@ pub(super) fn run(args: &ServeArgs, global: &Global, target: &Target) -> Result<
     let Target::Store(store) = target else {
         return Err(Failure::usage("serve works on a store file; it takes no --server"));
     };
-    let keys = Keys::load(&global.keyring())?;
+    let config = global.config()?;
+    let keys = global.key_source(&config);
+    // Before anything is made: a server without keys is none.
+    keys.current()?;
+    let witness = args.witness.as_ref().map(|path| Witnessed {
+        file: WitnessFile::at(path),
+        accept_rollback: args.accept_rollback,
+    });
+    let setup = Setup { store, audience: &args.audience, keys, config, witness };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = server::bind(args.listen).await?;
         // Before the address is told: whoever knows it may also end the server.
         let interruption = interruption()?;
-        let running = Running::start(store, &args.audience, keys, listener).await?;
+        let running = Running::start(setup, listener).await?;
         running.announce(global.json, store);
         if !args.quiet {
             tokio::spawn(tell(Arc::clone(&running.service), global.json));
@@ -59,6 +77,21 @@ pub(super) fn run(args: &ServeArgs, global: &Global, target: &Target) -> Result<
         running.stop().await;
         Ok(Exit::Done)
     })
+}
+
+/// What a server is made of.
+pub(super) struct Setup<'a> {
+    pub(super) store: &'a Path,
+    pub(super) audience: &'a str,
+    pub(super) keys: KeySource,
+    pub(super) config: Config,
+    pub(super) witness: Option<Witnessed>,
+}
+
+/// A witness, and what to do with a store that does not extend it.
+pub(super) struct Witnessed {
+    file: WitnessFile,
+    accept_rollback: bool,
 }
 
 /// A server at work: the listener, the sweeper, and the way to stop them.
@@ -71,16 +104,22 @@ pub(super) struct Running {
 }
 
 impl Running {
-    pub(super) async fn start(
-        path: &Path,
-        audience: &str,
-        keys: Keys,
-        listener: TcpListener,
-    ) -> Result<Self> {
-        let mode = OpenMode::Create { audience: audience.to_owned() };
-        let store = RedbStore::open(path, mode, CheckIntegrity::Yes)?;
+    pub(super) async fn start(setup: Setup<'_>, listener: TcpListener) -> Result<Self> {
+        let mode = OpenMode::Create { audience: setup.audience.to_owned() };
+        let store = Arc::new(RedbStore::open(setup.store, mode, CheckIntegrity::Yes)?);
         let verifier = Verifier::embedded(Allocation::Pooled, &Cache::of_user())?;
-        let service = Service::new(Arc::new(store), verifier, keys, Arc::new(SystemClock)).await?;
+        let service = Service::new(
+            Arc::clone(&store) as Arc<dyn Store>,
+            verifier,
+            setup.keys,
+            Arc::new(SystemClock),
+            setup.config,
+        )
+        .await?;
+        if let Some(witnessed) = &setup.witness {
+            attend(&service, &store, witnessed).await?;
+        }
+        service.recorded_keys().await?;
         let service = Arc::new(service);
         let (stop, stopping) = watch::channel(false);
         let metrics = Arc::<Metrics>::default();
@@ -107,7 +146,8 @@ impl Running {
     }
 
     fn announce(&self, json: bool, store: &Path) {
-        let keys: Vec<&str> = self.service.keys().ids().collect();
+        let keys = self.service.keys().unwrap_or_default();
+        let keys: Vec<&str> = keys.ids().collect();
         let verifier = self.service.verifier().digest();
         if json {
             let facts =
@@ -124,6 +164,22 @@ impl Running {
             self.url
         ));
     }
+}
+
+/// Refuses a store that went back in time, and has every commit witnessed from now on.
+async fn attend(service: &Service, store: &RedbStore, witnessed: &Witnessed) -> Result<()> {
+    let Witnessed { file, accept_rollback } = witnessed;
+    match service.extends(file).await {
+        Err(WitnessError::RolledBack { .. }) if *accept_rollback => {
+            let ended = service.accept_rollback(file).await?;
+            output::note(&format!(
+                "the store went back in time, and that was accepted: {ended} unfinished approvals expired"
+            ));
+        }
+        extends => extends?,
+    }
+    store.watch_with(service.witness(file).await?);
+    Ok(())
 }
 
 /// Stores what time does, once a second.
@@ -145,18 +201,33 @@ async fn sweep(service: Arc<Service>, mut stopping: watch::Receiver<bool>) {
     }
 }
 
+/// What a line tells of an audit entry.
+#[derive(Deserialize)]
+struct Told {
+    event: String,
+    at: String,
+    approval_id: Option<String>,
+    agent: Option<String>,
+    action: Option<String>,
+    to: Option<String>,
+    key_id: Option<String>,
+    token_id: Option<String>,
+    code: Option<String>,
+    actor: Option<String>,
+}
+
+impl Told {
+    fn line(self) -> String {
+        let names = self.agent.zip(self.action).map(|(agent, action)| format!("{agent}/{action}"));
+        let parts = [self.approval_id, self.key_id, self.token_id, names, self.to, self.code];
+        let told: Vec<String> = parts.into_iter().flatten().collect();
+        let by = self.actor.map(|actor| format!(" by {actor}")).unwrap_or_default();
+        format!("{} {} {}{by}", self.at, self.event, told.join(" "))
+    }
+}
+
 /// Prints a line an audit entry, as long as somebody reads.
 async fn tell(service: Arc<Service>, json: bool) {
-    #[derive(Deserialize)]
-    struct Told {
-        event: String,
-        at: String,
-        approval_id: String,
-        agent: String,
-        action: String,
-        to: String,
-        actor: Option<String>,
-    }
     let mut newest = service.watchers().of_entries();
     let mut after = *newest.borrow_and_update();
     while newest.changed().await.is_ok() {
@@ -168,11 +239,7 @@ async fn tell(service: Arc<Service>, json: bool) {
                 let line = if json {
                     format!("{{\"number\":{},\"entry\":{}}}", entry.number, entry.text)
                 } else if let Ok(told) = serde_json::from_str::<Told>(&entry.text) {
-                    let by = told.actor.map(|actor| format!(" by {actor}")).unwrap_or_default();
-                    format!(
-                        "{} {} {} {}/{} {}{by}",
-                        told.at, told.event, told.approval_id, told.agent, told.action, told.to
-                    )
+                    told.line()
                 } else {
                     continue;
                 };

@@ -18,9 +18,10 @@ use super::exit::Failure;
 use crate::api::{self, App, Approval, Hosts, Problem};
 use crate::clock::SystemClock;
 use crate::code::Code;
+use crate::config::Config;
 use crate::engine::{self, Allocation, Cache, Verifier};
 use crate::id::ApprovalId;
-use crate::keys::{KeyError, Keys};
+use crate::keys::{KeyError, KeySource, Keys};
 use crate::refusal::Refusal;
 use crate::service::Service;
 use crate::store::StoreError;
@@ -47,7 +48,8 @@ pub(super) enum Target {
 pub(super) struct Transport {
     kind: Kind,
     verifier: Verifier,
-    keyring: PathBuf,
+    keys: KeySource,
+    config: Config,
     /// Whether to print JSON.
     pub(super) json: bool,
 }
@@ -82,10 +84,16 @@ impl Transport {
                 agent: Box::new(agent()),
             },
         };
+        let config = match target {
+            Target::Store(_) => global.config()?,
+            // The server has settings of its own.
+            Target::Server(_) => Config::default(),
+        };
         Ok(Self {
             kind,
             verifier: Verifier::embedded(Allocation::OnDemand, &Cache::of_user())?,
-            keyring: global.keyring(),
+            keys: global.key_source(&config),
+            config,
             json: global.json,
         })
     }
@@ -95,7 +103,8 @@ impl Transport {
         Ok(Self {
             kind: Kind::Remote { url: server_url(url)?, token: None, agent: Box::new(agent()) },
             verifier: Verifier::embedded(Allocation::OnDemand, &Cache::of_user())?,
-            keyring: PathBuf::new(),
+            keys: KeySource::fixed(Keys::default()),
+            config: Config::default(),
             json: false,
         })
     }
@@ -107,7 +116,7 @@ impl Transport {
 
     /// The keys of this machine.
     pub(super) fn keys(&self) -> Result<Keys, KeyError> {
-        Keys::load(&self.keyring)
+        self.keys.current()
     }
 
     /// Whether the approvals are in a file of this machine.
@@ -168,12 +177,18 @@ impl Transport {
         };
         let store = open_patiently(store, &mode).await?;
         let keys = match self.keys() {
-            Err(KeyError::None) => Keys::default(),
-            keys => keys?,
+            // What needs no key works without one.
+            Err(KeyError::None) => KeySource::fixed(Keys::default()),
+            keys => keys.map(|_| self.keys.clone())?,
         };
-        let service =
-            Service::new(Arc::new(store), self.verifier.clone(), keys, Arc::new(SystemClock))
-                .await?;
+        let service = Service::new(
+            Arc::new(store),
+            self.verifier.clone(),
+            keys,
+            Arc::new(SystemClock),
+            self.config.clone(),
+        )
+        .await?;
         let (_stop, stopping) = watch::channel(false);
         let router = api::router(App {
             service: Arc::new(service),

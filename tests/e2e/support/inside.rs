@@ -5,7 +5,8 @@ use std::sync::Arc;
 use signoff::api::{self, App, Hosts, Metrics};
 use signoff::clock::Clock;
 use signoff::engine::{Allocation, Cache, Verifier, digest};
-use signoff::keys::Keys;
+use signoff::config::Config;
+use signoff::keys::{KeySource, Keys};
 use signoff::service::Service;
 use signoff::store::redb::{CheckIntegrity, OpenMode, RedbStore};
 use tokio::runtime::Runtime;
@@ -30,7 +31,13 @@ impl Inside {
         let keys = Keys::of_secret(SECRET).unwrap();
         let (stop, stopping) = watch::channel(false);
         let client = runtime.block_on(async {
-            let service = Service::new(Arc::new(store), verifier, keys, clock).await.unwrap();
+            let service = Service::new(
+                Arc::new(store),
+                verifier,
+                KeySource::fixed(keys),
+                clock,
+                Config::default(),
+            ).await.unwrap();
             let metrics = Arc::<Metrics>::default();
             let router = api::router(App {
                 service: Arc::new(service),

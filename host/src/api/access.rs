@@ -1,0 +1,192 @@
+//! Who may call what: every route with the roles that it is for. A route that is not in the table
+//! answers nobody.
+
+use axum::extract::{FromRequestParts, MatchedPath, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::{App, Hosts, guard, problem};
+use crate::code::Code;
+use crate::id::ApprovalId;
+use crate::refusal::Refusal;
+use crate::role::Role::{self, Admin, Approver, Auditor, Executor, Policy, Requester};
+use crate::service::{Caller, Refused};
+
+/// Whom a route is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum For {
+    /// Everybody, without a token.
+    Everybody,
+    /// Holders of one of these roles.
+    Roles(&'static [Role]),
+}
+
+/// Who reads approvals: all of them, or their own.
+const READERS: For = For::Roles(&[Requester, Approver, Executor, Auditor, Admin]);
+/// Who checks the log.
+const LOG: For = For::Roles(&[Auditor, Admin]);
+/// Who may know how large the log is, and whose key signs it.
+const ANYBODY_KNOWN: For =
+    For::Roles(&[Requester, Approver, Executor, Auditor, Policy, Admin]);
+const ADMIN: For = For::Roles(&[Admin]);
+
+/// Every route: method, path, whom it is for.
+pub const ROUTES: &[(&str, &str, For)] = &[
+    ("POST", "/api/v1/approvals", For::Roles(&[Requester])),
+    ("GET", "/api/v1/approvals", READERS),
+    ("GET", "/api/v1/approvals/{id}", READERS),
+    ("POST", "/api/v1/approvals/{id}/approve", For::Roles(&[Approver])),
+    ("POST", "/api/v1/approvals/{id}/reject", For::Roles(&[Approver])),
+    ("POST", "/api/v1/approvals/{id}/verify", READERS),
+    ("POST", "/api/v1/approvals/{id}/execute", For::Roles(&[Executor])),
+    ("POST", "/api/v1/approvals/{id}/outcome", For::Roles(&[Executor, Admin])),
+    ("POST", "/api/v1/approvals/{id}/withdraw", For::Roles(&[Requester, Approver, Admin])),
+    ("POST", "/api/v1/approvals/{id}/extend", For::Roles(&[Approver, Admin])),
+    ("GET", "/api/v1/approvals/{id}/payload", READERS),
+    ("GET", "/api/v1/approvals/{id}/receipt", READERS),
+    ("GET", "/api/v1/audit", LOG),
+    ("GET", "/api/v1/audit/checkpoint", ANYBODY_KNOWN),
+    ("GET", "/api/v1/audit/keys", ANYBODY_KNOWN),
+    ("GET", "/api/v1/audit/proof", LOG),
+    ("GET", "/api/v1/events", For::Roles(&[Approver, Auditor, Admin])),
+    ("GET", "/api/v1/keys", For::Roles(&[Approver, Auditor, Admin])),
+    ("POST", "/api/v1/tokens", ADMIN),
+    ("GET", "/api/v1/tokens", ADMIN),
+    ("POST", "/api/v1/tokens/{id}/revoke", ADMIN),
+    ("GET", "/healthz", For::Everybody),
+    ("GET", "/readyz", For::Everybody),
+    ("GET", "/metrics", LOG),
+    ("GET", "/openapi.json", For::Everybody),
+];
+
+/// Lets a request through to its handler, with its caller, if the table has it so. A refusal of a
+/// known caller who tried to change something is kept in the audit.
+pub(super) async fn authorize(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let matched = request.extensions().get::<MatchedPath>();
+    let route = matched.map_or("", MatchedPath::as_str).to_owned();
+    let method = request.method().clone();
+    if !ROUTES.iter().any(|(m, path, _)| *path == route && *m == verb(&method)) {
+        let uri = request.uri().clone();
+        return match ROUTES.iter().any(|(_, path, _)| *path == route) {
+            true => problem::no_such_method(method, uri).await,
+            false => problem::no_such_route(method, uri).await,
+        };
+    }
+    let caller = match admitted(&app, &request, &method, &route).await {
+        Ok(caller) => caller,
+        Err((caller, refusal)) => {
+            if let Some(caller) = caller {
+                keep(&app, &caller, &method, &route, &request_path(&request), refusal.code).await;
+            }
+            return challenged(refusal);
+        }
+    };
+    let path = request_path(&request);
+    request.extensions_mut().insert(caller.clone());
+    let response = next.run(request).await;
+    if let Some(code) = response.extensions().get::<Code>() {
+        keep(&app, &caller, &method, &route, &path, *code).await;
+    }
+    response
+}
+
+/// HEAD is answered as GET, without the body.
+fn verb(method: &Method) -> &str {
+    if *method == Method::HEAD { "GET" } else { method.as_str() }
+}
+
+fn request_path(request: &Request) -> String {
+    request.uri().path().to_owned()
+}
+
+/// Who calls, if they may. A refusal comes with the caller where they are known.
+///
+/// Refusals: 1. `forbidden` for a `Host` that is no loopback name, where there are no tokens
+/// 2. `unauthenticated` 3. `forbidden` for another role
+async fn admitted(
+    app: &App,
+    request: &Request,
+    method: &Method,
+    route: &str,
+) -> Result<Caller, (Option<Caller>, Refusal)> {
+    let unknown = |refusal| (None, refusal);
+    if app.hosts == Hosts::Any {
+        return Ok(Caller::local());
+    }
+    if !app.service.tokens_required().await.map_err(unknown)? && !guard::host_is_loopback(request) {
+        return Err(unknown(Refusal::new(
+            Code::FORBIDDEN,
+            "without tokens only loopback names are answered as `Host`",
+        )));
+    }
+    let known = ROUTES.iter().find(|(m, path, _)| *m == verb(method) && *path == route);
+    let roles = match known {
+        Some((_, _, For::Everybody)) => return Ok(Caller::local()),
+        Some((_, _, For::Roles(roles))) => *roles,
+        None => &[],
+    };
+    let token = bearer(request.headers()).map_err(unknown)?;
+    let caller = app.service.authenticate(token).await.map_err(unknown)?;
+    let caller = match request.extensions().get::<super::RequestId>() {
+        Some(id) => caller.in_request(id.as_str()),
+        None => caller,
+    };
+    if caller.has_one_of(roles) {
+        return Ok(caller);
+    }
+    let needed: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
+    let refusal =
+        Refusal::new(Code::FORBIDDEN, format!("this needs the role {}", needed.join(" or ")));
+    Err((Some(caller), refusal))
+}
+
+/// The token of `Authorization: Bearer TOKEN`.
+///
+/// Refusals: `unauthenticated` for any other form, and for two.
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
+    let refused = || Refusal::new(Code::UNAUTHENTICATED, "expected `Authorization: Bearer TOKEN`");
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(refused());
+    }
+    let (scheme, token) =
+        value.to_str().ok().and_then(|value| value.split_once(' ')).ok_or_else(refused)?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(refused());
+    }
+    Ok(Some(token.trim()))
+}
+
+fn challenged(refusal: Refusal) -> Response {
+    let mut response = refusal.into_response();
+    if response.status() == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
+}
+
+/// Keeps a refusal in the audit, if it is one of trust and not of form.
+async fn keep(app: &App, caller: &Caller, method: &Method, route: &str, path: &str, code: Code) {
+    let of_trust = matches!(code.status, 403 | 409)
+        || [Code::SIGNATURE_MALFORMED, Code::STATEMENT_AMBIGUOUS].contains(&code);
+    if *method != Method::POST || !of_trust {
+        return;
+    }
+    let approval = path.split('/').find_map(ApprovalId::parse);
+    let operation = format!("{method} {route}");
+    let refused = Refused { operation: &operation, approval, code };
+    // The caller is refused whether or not this can be kept.
+    let _ = app.service.record_refusal(caller, refused).await;
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        let missing = || Refusal::new(Code::UNAUTHENTICATED, "nobody is known to call");
+        parts.extensions.get::<Self>().cloned().ok_or_else(missing)
+    }
+}
