@@ -5,4 +5,7 @@
 //! stored and exported, is a leaf of the tree; entry number N is leaf N - 1. Who has a checkpoint
 //! and trusts its key finds every edit, removal and reordering of what it covers.
 
+pub mod checkpoint;
+pub mod log_key;
+pub mod note;
 pub mod tree;

@@ -1,0 +1,95 @@
+//! Signed notes (C2SP `signed-note`): a text, an empty line, and lines of signatures.
+
+use std::fmt::Write as _;
+
+use base64ct::{Base64, Encoding};
+
+use super::log_key::{LogKey, LogSigner, base64, is_name};
+
+/// The longest note that is read: a checkpoint and sixteen signatures, of which the largest kind has
+/// 5 kB.
+pub const NOTE_BYTES_MAX: usize = 128 << 10;
+/// What a line with a signature begins with.
+const DASH: &str = "\u{2014} ";
+
+/// Why a note counts for nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoteError {
+    /// It is longer than [`NOTE_BYTES_MAX`].
+    #[error("it is longer than 128 KiB")]
+    TooLong,
+    /// It is not of a signed note's form.
+    #[error("it is no signed note: {0}")]
+    Form(&'static str),
+    /// A signature that names a trusted key is not that key's.
+    #[error("the signature of `{0}` is not by the trusted key of that name")]
+    BadSignature(String),
+}
+
+/// A note that was read; nothing of it is verified yet.
+pub(super) struct Note<'a> {
+    /// The signed text, its last line feed included.
+    pub(super) text: &'a str,
+    signatures: Vec<Signature<'a>>,
+}
+
+struct Signature<'a> {
+    name: &'a str,
+    id: [u8; 4],
+    bytes: Vec<u8>,
+}
+
+/// A text as a note signed by one key. The text ends with a line feed.
+pub(super) fn sign(text: &str, signer: &LogSigner) -> String {
+    let key = signer.key();
+    let signature = [key.id().as_slice(), &signer.sign(text)].concat();
+    let mut note = format!("{text}\n");
+    // A String takes every write.
+    let _ = writeln!(note, "{DASH}{} {}", key.name(), Base64::encode_string(&signature));
+    note
+}
+
+impl<'a> Note<'a> {
+    /// Takes a note apart.
+    pub(super) fn read(note: &'a str) -> Result<Self, NoteError> {
+        if note.len() > NOTE_BYTES_MAX {
+            return Err(NoteError::TooLong);
+        }
+        if note.contains(|c: char| c < ' ' && c != '\n') {
+            return Err(NoteError::Form("it has a control character"));
+        }
+        let lines = note.strip_suffix('\n').ok_or(NoteError::Form("its last line does not end"))?;
+        let (text, signatures) =
+            lines.rsplit_once("\n\n").ok_or(NoteError::Form("no empty line ends its text"))?;
+        let text = note.get(..=text.len()).unwrap_or(text);
+        let signatures = signatures.split('\n').map(signature).collect::<Option<_>>();
+        let signatures = signatures.ok_or(NoteError::Form("a line is no signature"))?;
+        Ok(Self { text, signatures })
+    }
+
+    /// The trusted keys that signed it. Signatures of other keys are passed over.
+    pub(super) fn signers<'k>(&self, trusted: &'k [LogKey]) -> Result<Vec<&'k LogKey>, NoteError> {
+        let mut signers = Vec::new();
+        for signature in &self.signatures {
+            let is_named = |key: &&LogKey| key.name() == signature.name && key.id() == signature.id;
+            let mut named = trusted.iter().filter(is_named).peekable();
+            if named.peek().is_none() {
+                continue;
+            }
+            match named.find(|key| key.verifies(self.text, &signature.bytes)) {
+                Some(key) => signers.push(key),
+                None => return Err(NoteError::BadSignature(signature.name.to_owned())),
+            }
+        }
+        Ok(signers)
+    }
+}
+
+/// A line of a signature: em dash, name, base64 of the key's id and the signature.
+fn signature(line: &str) -> Option<Signature<'_>> {
+    let (name, encoded) = line.strip_prefix(DASH)?.split_once(' ')?;
+    let decoded = base64(encoded)?;
+    let (id, bytes) = decoded.split_first_chunk::<4>()?;
+    let is_sound = is_name(name) && !bytes.is_empty();
+    is_sound.then(|| Signature { name, id: *id, bytes: bytes.to_vec() })
+}
