@@ -6,6 +6,7 @@
 //! and trusts its key finds every edit, removal and reordering of what it covers.
 
 pub mod checkpoint;
+pub mod export;
 pub mod log_key;
 pub mod note;
 pub mod tree;

@@ -35,7 +35,7 @@ impl Both {
     }
 
     fn read(&self) -> impl Fn(u64) -> Result<Hash, Infallible> {
-        |position| Ok(self.stored[position as usize])
+        |position| Ok(self.stored[usize::try_from(position).unwrap()])
     }
 
     fn root(&self, size: u64) -> Hash {

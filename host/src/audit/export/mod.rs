@@ -1,0 +1,147 @@
+//! The exported log: a file of JSON lines that can be checked without any server.
+//!
+//! ```text
+//! {"format":1,"kind":"signoff-audit","audience":"default","entries":2}
+//! {…entry 1, byte for byte as it is stored…}
+//! {…entry 2…}
+//! {"checkpoint":"signoff/default\n2\n…"}
+//! ```
+//!
+//! The first and the last line have one spelling each, every entry is one line, and every line ends
+//! with a line feed: of two files that differ in a byte, at most one verifies against a checkpoint.
+//! The checkpoint covers exactly the entries in the file; it is `null` where no key signs the log.
+
+mod verify;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Serialize};
+
+pub use verify::{Expected, Report, verify};
+pub use write::Writer;
+
+use super::checkpoint::CheckpointError;
+
+/// The longest line, without its line feed. An entry has some hundred bytes; a checkpoint at most
+/// 128 KiB, and escaping doubles at most its line feeds and quotation marks.
+pub const LINE_BYTES_MAX: usize = 256 << 10;
+const FORMAT: u32 = 1;
+const KIND: &str = "signoff-audit";
+
+/// The first line.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    format: u32,
+    kind: String,
+    audience: String,
+    entries: u64,
+}
+
+/// The last line.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Footer {
+    // Must be there, `null` or not.
+    #[serde(deserialize_with = "Option::deserialize")]
+    checkpoint: Option<String>,
+}
+
+/// The first thing wrong with an exported log.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// The file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] std::io::Error),
+    /// The first line is not a header as this version writes it.
+    #[error("line 1 is no header of an exported audit log of format 1")]
+    Header,
+    /// A line is none of an export's.
+    #[error("line {line} {why}")]
+    Line {
+        /// Its number in the file; the first is 1.
+        line: u64,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// There are fewer entries than the header says.
+    #[error("the log ends after {found} of the {entries} entries that its header tells of")]
+    Ended {
+        /// How many are there.
+        found: u64,
+        /// How many there should be.
+        entries: u64,
+    },
+    /// The checkpoint is none, or no trusted key signed it.
+    #[error("the checkpoint: {0}")]
+    Checkpoint(#[from] CheckpointError),
+    /// Keys are trusted, and nothing is signed.
+    #[error("the log has no checkpoint, so no trusted key vouches for it")]
+    Unsigned,
+    /// The checkpoint is another log's.
+    #[error("the log is called `{log}`, its checkpoint `{checkpoint}`")]
+    Origin {
+        /// The name that the header's audience makes.
+        log: String,
+        /// The name in the checkpoint.
+        checkpoint: String,
+    },
+    /// The checkpoint covers another number of entries.
+    #[error("the log has {entries} entries, its checkpoint covers {checkpoint}")]
+    Size {
+        /// How many are in the file.
+        entries: u64,
+        /// How many the checkpoint covers.
+        checkpoint: u64,
+    },
+    /// The entries are not those that the checkpoint covers.
+    #[error("the entries are not those that the checkpoint of size {0} covers")]
+    Root(u64),
+    /// The saved checkpoint is another log's.
+    #[error("the log is called `{log}`, the saved checkpoint `{saved}`")]
+    SavedOrigin {
+        /// The name that the header's audience makes.
+        log: String,
+        /// The name in the saved checkpoint.
+        saved: String,
+    },
+    /// The log is shorter than it was.
+    #[error("the log has {entries} entries, fewer than the {saved} of the saved checkpoint")]
+    Shorter {
+        /// How many are in the file.
+        entries: u64,
+        /// How many the saved checkpoint covers.
+        saved: u64,
+    },
+    /// The log does not begin with the entries of the saved checkpoint.
+    #[error("the log does not extend the saved checkpoint: its first {0} entries are others")]
+    Rewritten(u64),
+}
+
+/// A first or last line in the one way to write it.
+fn line(value: &impl Serialize) -> Result<String, std::io::Error> {
+    Ok(serde_json::to_string(value)?)
+}
+
+/// Reads a line that [`line`] wrote, and no other spelling of it.
+fn read_line<'a, T: Serialize + Deserialize<'a>>(text: &'a [u8]) -> Option<T> {
+    let value: T = serde_json::from_slice(text).ok()?;
+    line(&value).is_ok_and(|written| written.as_bytes() == text).then_some(value)
+}
+
+/// Whether bytes can be an entry's line: an object on one line. That it is the right one is for the
+/// root to say.
+fn entry_flaw(text: &[u8]) -> Option<&'static str> {
+    let is_object = matches!(text, [b'{', .., b'}']);
+    if text.len() > LINE_BYTES_MAX {
+        Some("is longer than 256 KiB")
+    } else if !is_object || text.contains(&b'\n') {
+        Some("is no entry: a JSON object on one line")
+    } else if std::str::from_utf8(text).is_err() {
+        Some("is not UTF-8")
+    } else {
+        None
+    }
+}
