@@ -11,6 +11,7 @@ mod metrics;
 mod openapi;
 mod params;
 mod problem;
+mod request_id;
 
 use std::sync::Arc;
 
@@ -24,10 +25,13 @@ use tower_http::timeout::TimeoutLayer;
 
 use crate::service::Service;
 
+pub(crate) use guard::is_loopback_name;
+
 pub use approval::{Approval, Ballot, Execution, List, Requirement, Verification};
 pub use metrics::Metrics;
 pub use openapi::document;
 pub use problem::Problem;
+pub use request_id::RequestId;
 
 /// Longest request body: a context and a plan of 1 MiB each, and the rest.
 pub const BODY_BYTES_MAX: usize = 5 << 19;
@@ -86,5 +90,6 @@ pub fn router(app: App) -> Router {
         .layer(DefaultBodyLimit::disable())
         .route_layer(middleware::from_fn_with_state(app.clone(), metrics::measure))
         .layer(middleware::from_fn_with_state(app.clone(), guard::guard))
+        .layer(middleware::from_fn(request_id::identify))
         .with_state(app)
 }

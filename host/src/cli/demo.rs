@@ -16,7 +16,7 @@ use super::{Exit, exit::Failure, output};
 use crate::api::{Approval, List, Problem};
 use crate::bindings::{Key, Statement};
 use crate::keys::Keys;
-use crate::server;
+use crate::server::{self, Exposure};
 
 #[derive(Args)]
 pub(super) struct DemoArgs {
@@ -44,8 +44,9 @@ pub(super) fn run(args: &DemoArgs) -> Result<Exit, Failure> {
     let keys = Keys::of_secret(&secret)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let running = runtime.block_on(async {
-        let listener = server::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, args.port))).await?;
-        Running::start(&folder.0.join("signoff.redb"), "demo", keys.clone(), listener).await
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, args.port));
+        let listener = server::bind(address, Exposure::default()).await?;
+        Running::start(&folder.0.join("signoff.redb"), "demo", keys.clone(), listener, None).await
     })?;
     let transport = Transport::to_server(&running.url)?;
     let key = keys.to_sign_v1().context("the demo has no key")?;

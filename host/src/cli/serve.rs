@@ -1,7 +1,7 @@
 //! `signoff serve`: the HTTP API over a store file.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::api::{self, App, Hosts, Metrics};
 use crate::clock::SystemClock;
 use crate::engine::{Allocation, Cache, Verifier};
 use crate::keys::Keys;
-use crate::server;
+use crate::server::{self, Exposure, Tls};
 use crate::service::Service;
 use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
 
@@ -29,9 +29,18 @@ const SWEEP: Duration = Duration::from_secs(1);
 
 #[derive(Args)]
 pub(super) struct ServeArgs {
-    /// The address to listen on; loopback only
+    /// The address to listen on; another than loopback needs tokens and an encrypted way
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8787")]
     listen: SocketAddr,
+    /// The certificate to speak TLS with, PEM, its issuers after it; SIGHUP reads it again
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's private key, PEM, mode 0600
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+    /// A reverse proxy terminates TLS in front of this server
+    #[arg(long)]
+    behind_proxy: bool,
     /// The deployment's name, if the store is made now
     #[arg(long, default_value = AUDIENCE_DEFAULT)]
     audience: String,
@@ -45,12 +54,15 @@ pub(super) fn run(args: &ServeArgs, global: &Global, target: &Target) -> Result<
         return Err(Failure::usage("serve works on a store file; it takes no --server"));
     };
     let keys = Keys::load(&global.keyring())?;
+    let tls = args.tls()?;
+    let exposure = Exposure { tokens: false, tls: tls.is_some(), behind_proxy: args.behind_proxy };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let listener = server::bind(args.listen).await?;
+        let listener = server::bind(args.listen, exposure).await?;
         // Before the address is told: whoever knows it may also end the server.
         let interruption = interruption()?;
-        let running = Running::start(store, &args.audience, keys, listener).await?;
+        on_hangup(Files { tls: tls.clone() })?;
+        let running = Running::start(store, &args.audience, keys, listener, tls).await?;
         running.announce(global.json, store);
         if !args.quiet {
             tokio::spawn(tell(Arc::clone(&running.service), global.json));
@@ -61,9 +73,25 @@ pub(super) fn run(args: &ServeArgs, global: &Global, target: &Target) -> Result<
     })
 }
 
+impl ServeArgs {
+    fn tls(&self) -> Result<Option<Tls>, Failure> {
+        match (&self.tls_cert, &self.tls_key) {
+            (None, None) => Ok(None),
+            (Some(certificate), Some(key)) => Ok(Some(Tls::load(certificate, key)?)),
+            (Some(_), None) => Err(Failure::usage(
+                "--tls-cert needs --tls-key: give the file of the certificate's private key",
+            )),
+            (None, Some(_)) => Err(Failure::usage(
+                "--tls-key needs --tls-cert: give the file of the key's certificate",
+            )),
+        }
+    }
+}
+
 /// A server at work: the listener, the sweeper, and the way to stop them.
 pub(super) struct Running {
     pub(super) url: String,
+    tls: Option<Tls>,
     service: Arc<Service>,
     stop: watch::Sender<bool>,
     server: tokio::task::JoinHandle<()>,
@@ -76,6 +104,7 @@ impl Running {
         audience: &str,
         keys: Keys,
         listener: TcpListener,
+        tls: Option<Tls>,
     ) -> Result<Self> {
         let mode = OpenMode::Create { audience: audience.to_owned() };
         let store = RedbStore::open(path, mode, CheckIntegrity::Yes)?;
@@ -90,10 +119,12 @@ impl Running {
             stopping: stopping.clone(),
             hosts: Hosts::Loopback,
         });
+        let scheme = if tls.is_some() { "https" } else { "http" };
         Ok(Self {
-            url: format!("http://{}", listener.local_addr()?),
+            url: format!("{scheme}://{}", listener.local_addr()?),
             sweeper: tokio::spawn(sweep(Arc::clone(&service), stopping.clone())),
-            server: tokio::spawn(server::serve(listener, router, metrics, stopping)),
+            server: tokio::spawn(server::serve(listener, tls.clone(), router, metrics, stopping)),
+            tls,
             service,
             stop,
         })
@@ -110,8 +141,13 @@ impl Running {
         let keys: Vec<&str> = self.service.keys().ids().collect();
         let verifier = self.service.verifier().digest();
         if json {
-            let facts =
-                json!({ "url": self.url, "store": store, "keys": keys, "verifier": verifier });
+            let facts = json!({
+                "url": self.url,
+                "store": store,
+                "keys": keys,
+                "verifier": verifier,
+                "certificate": self.tls.as_ref().map(Tls::fingerprint),
+            });
             output::line(&facts.to_string());
             return;
         }
@@ -119,6 +155,9 @@ impl Running {
         output::line(&format!("store     {}", store.display()));
         output::line(&format!("keys      {}", keys.join(", ")));
         output::line(&format!("verifier  {verifier}"));
+        if let Some(tls) = &self.tls {
+            output::line(&format!("TLS       certificate {}", tls.fingerprint()));
+        }
         output::line(&format!(
             "try       curl -s {}/api/v1/approvals -H 'Content-Type: application/json' -d '{{\"agent\":\"demo\",\"action\":\"deploy\",\"context\":{{\"version\":\"1.2.3\"}},\"reason\":\"try it\"}}'",
             self.url
@@ -182,6 +221,40 @@ async fn tell(service: Arc<Service>, json: bool) {
             }
         }
     }
+}
+
+/// What a server reads from files again when it is told to.
+struct Files {
+    tls: Option<Tls>,
+}
+
+impl Files {
+    /// Reads everything again and says what came of it; what is broken stays as it was.
+    fn read_again(&self) {
+        match self.tls.as_ref().map(|tls| (tls, tls.reload())) {
+            None => {}
+            Some((tls, Ok(()))) => {
+                output::note(&format!("TLS certificate read again: {}", tls.fingerprint()));
+            }
+            Some((tls, Err(e))) => {
+                output::note(&format!("{e}; the certificate {} stays", tls.fingerprint()));
+            }
+        }
+    }
+}
+
+/// Watches for SIGHUP from now on, and reads files again at each.
+fn on_hangup(files: Files) -> Result<()> {
+    let mut hangups = signal(SignalKind::hangup()).context("cannot watch for SIGHUP")?;
+    let files = Arc::new(files);
+    tokio::spawn(async move {
+        while hangups.recv().await.is_some() {
+            let files = Arc::clone(&files);
+            // One after the other: two at a time could leave the older of two certificates.
+            let _ = tokio::task::spawn_blocking(move || files.read_again()).await;
+        }
+    });
+    Ok(())
 }
 
 /// Watches for SIGINT and SIGTERM from now on, and resolves at the first.
