@@ -16,6 +16,7 @@ pub mod engine;
 pub mod id;
 pub mod keys;
 pub mod measure;
+pub mod private_file;
 pub mod refusal;
 pub mod role;
 pub mod server;

@@ -35,7 +35,7 @@ pub(super) fn host_is_loopback(request: &Request) -> bool {
 }
 
 /// `localhost`, an address of 127.0.0.0/8 or `[::1]`, with or without a port.
-fn is_loopback_name(host: &str) -> bool {
+pub(crate) fn is_loopback_name(host: &str) -> bool {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
         _ => host,

@@ -13,6 +13,7 @@ mod metrics;
 mod openapi;
 mod params;
 mod problem;
+mod request_id;
 mod tokens;
 
 use std::sync::Arc;
@@ -28,10 +29,13 @@ use tower_http::timeout::TimeoutLayer;
 use crate::service::Service;
 
 pub use access::{For, ROUTES};
+pub(crate) use guard::is_loopback_name;
+
 pub use approval::{Approval, Ballot, Execution, List, Requirement, Verification};
 pub use metrics::Metrics;
 pub use openapi::document;
 pub use problem::Problem;
+pub use request_id::RequestId;
 pub use tokens::TokenShown;
 
 /// Longest request body: a context and a plan of 1 MiB each, and the rest.
@@ -99,5 +103,6 @@ pub fn router(app: App) -> Router {
         .route_layer(middleware::from_fn_with_state(app.clone(), access::authorize))
         .route_layer(middleware::from_fn_with_state(app.clone(), metrics::measure))
         .layer(middleware::from_fn(guard::guard))
+        .layer(middleware::from_fn(request_id::identify))
         .with_state(app)
 }

@@ -17,7 +17,7 @@ use crate::api::{Approval, List, Problem};
 use crate::bindings::{Key, Statement};
 use crate::config::Config;
 use crate::keys::{KeySource, Keys};
-use crate::server;
+use crate::server::{self, Exposure};
 
 #[derive(Args)]
 pub(super) struct DemoArgs {
@@ -45,13 +45,15 @@ pub(super) fn run(args: &DemoArgs) -> Result<Exit, Failure> {
     let keys = Keys::of_secret(&secret)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let running = runtime.block_on(async {
-        let listener = server::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, args.port))).await?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, args.port));
+        let listener = server::bind(address, Exposure::default()).await?;
         let setup = Setup {
             store: &folder.0.join("signoff.redb"),
             audience: "demo",
             keys: KeySource::fixed(keys.clone()),
             config: Config::default(),
             witness: None,
+            tls: None,
         };
         Running::start(setup, listener).await
     })?;

@@ -17,6 +17,7 @@ mod list;
 mod module;
 mod output;
 mod payload;
+mod remote;
 mod request;
 mod run;
 mod serve;
@@ -39,6 +40,7 @@ use crate::keys::KeySource;
 
 pub use exit::Exit;
 use exit::Failure;
+use remote::Trust;
 use transport::{Target, Transport};
 
 /// Human approval for high-risk agent actions, checked by one verified WebAssembly component.
@@ -53,7 +55,7 @@ struct Cli {
 
 const EXIT_CODES: &str = "Exit codes: 0 done (verify, wait: valid, approved), 1 failed, 2 usage, \
 3 refused, 4 still pending; run passes on the command's own, and 125 is its own failure.\n\n\
-Environment: SIGNOFF_STORE, SIGNOFF_SERVER, SIGNOFF_TOKEN, SIGNOFF_APPROVER, SIGNOFF_KEYRING, \
+Environment: SIGNOFF_STORE, SIGNOFF_SERVER, SIGNOFF_TOKEN, SIGNOFF_CA, SIGNOFF_APPROVER, SIGNOFF_KEYRING, \
 SIGNOFF_CONFIG mirror flags; SIGNOFF_HMAC_SECRET or HMAC_SECRET holds the secret; SIGNOFF_CACHE_DIR holds precompiled \
 code; NO_COLOR turns colours off.";
 
@@ -80,6 +82,12 @@ struct Global {
         hide_env_values = true
     )]
     token: Option<String>,
+    /// Certificate authorities to believe besides this machine's, PEM
+    #[arg(long, global = true, value_name = "FILE", env = "SIGNOFF_CA")]
+    ca: Option<PathBuf>,
+    /// Send the token over plain HTTP to another machine: something else encrypts the way
+    #[arg(long, global = true)]
+    insecure_http: bool,
     /// The keyring file, beside the store if left out
     #[arg(long, global = true, value_name = "PATH", env = "SIGNOFF_KEYRING")]
     keyring: Option<PathBuf>,
@@ -238,6 +246,11 @@ impl Global {
     /// Where keys come from.
     fn key_source(&self, config: &Config) -> KeySource {
         KeySource::new(self.keyring(), config.keys.command.clone())
+    }
+
+    /// What is believed of a server.
+    fn trust(&self) -> Trust {
+        Trust { ca: self.ca.clone(), insecure_http: self.insecure_http }
     }
 
     /// Where the keyring is.

@@ -21,9 +21,9 @@ use crate::clock::SystemClock;
 use crate::engine::{Allocation, Cache, Verifier};
 use crate::config::Config;
 use crate::keys::KeySource;
-use crate::server;
-use crate::service::Service;
-use crate::store::Store;
+use crate::server::{self, Exposure, Tls};
+use crate::service::{self, Service};
+use crate::store::{Store, StoreError};
 use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
 use crate::witness::{WitnessError, WitnessFile};
 
@@ -32,9 +32,18 @@ const SWEEP: Duration = Duration::from_secs(1);
 
 #[derive(Args)]
 pub(super) struct ServeArgs {
-    /// The address to listen on; loopback only
+    /// The address to listen on; another than loopback needs tokens and an encrypted way
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8787")]
     listen: SocketAddr,
+    /// The certificate to speak TLS with, PEM, its issuers after it; SIGHUP reads it again
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's private key, PEM, mode 0600
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+    /// A reverse proxy terminates TLS in front of this server
+    #[arg(long)]
+    behind_proxy: bool,
     /// The deployment's name, if the store is made now
     #[arg(long, default_value = AUDIENCE_DEFAULT)]
     audience: String,
@@ -58,17 +67,20 @@ pub(super) fn run(args: &ServeArgs, global: &Global, target: &Target) -> Result<
     let keys = global.key_source(&config);
     // Before anything is made: a server without keys is none.
     keys.current()?;
+    let tls = args.tls()?;
     let witness = args.witness.as_ref().map(|path| Witnessed {
         file: WitnessFile::at(path),
         accept_rollback: args.accept_rollback,
     });
-    let setup = Setup { store, audience: &args.audience, keys, config, witness };
+    let audience = &args.audience;
+    let setup = Setup { store, audience, keys, config, witness, tls: tls.clone() };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let listener = server::bind(args.listen).await?;
+        let listener = server::bind(args.listen, args.exposure(store).await?).await?;
         // Before the address is told: whoever knows it may also end the server.
         let interruption = interruption()?;
         let running = Running::start(setup, listener).await?;
+        on_hangup(Files { tls, service: Arc::clone(&running.service) })?;
         running.announce(global.json, store);
         if !args.quiet {
             tokio::spawn(tell(Arc::clone(&running.service), global.json));
@@ -86,6 +98,7 @@ pub(super) struct Setup<'a> {
     pub(super) keys: KeySource,
     pub(super) config: Config,
     pub(super) witness: Option<Witnessed>,
+    pub(super) tls: Option<Tls>,
 }
 
 /// A witness, and what to do with a store that does not extend it.
@@ -94,9 +107,37 @@ pub(super) struct Witnessed {
     accept_rollback: bool,
 }
 
+impl ServeArgs {
+    /// What makes it safe to listen elsewhere than on loopback. Whether tokens are required only
+    /// the store knows.
+    async fn exposure(&self, store: &Path) -> Result<Exposure> {
+        let tokens = !self.listen.ip().is_loopback()
+            && match RedbStore::open(store, OpenMode::Read, CheckIntegrity::No) {
+                Err(StoreError::Missing(_)) => false,
+                store => service::tokens_required(&store?).await?,
+            };
+        let tls = self.tls_cert.is_some();
+        Ok(Exposure { tokens, tls, behind_proxy: self.behind_proxy })
+    }
+
+    fn tls(&self) -> Result<Option<Tls>, Failure> {
+        match (&self.tls_cert, &self.tls_key) {
+            (None, None) => Ok(None),
+            (Some(certificate), Some(key)) => Ok(Some(Tls::load(certificate, key)?)),
+            (Some(_), None) => Err(Failure::usage(
+                "--tls-cert needs --tls-key: give the file of the certificate's private key",
+            )),
+            (None, Some(_)) => Err(Failure::usage(
+                "--tls-key needs --tls-cert: give the file of the key's certificate",
+            )),
+        }
+    }
+}
+
 /// A server at work: the listener, the sweeper, and the way to stop them.
 pub(super) struct Running {
     pub(super) url: String,
+    tls: Option<Tls>,
     service: Arc<Service>,
     stop: watch::Sender<bool>,
     server: tokio::task::JoinHandle<()>,
@@ -129,10 +170,12 @@ impl Running {
             stopping: stopping.clone(),
             hosts: Hosts::Loopback,
         });
+        let scheme = if setup.tls.is_some() { "https" } else { "http" };
         Ok(Self {
-            url: format!("http://{}", listener.local_addr()?),
+            url: format!("{scheme}://{}", listener.local_addr()?),
             sweeper: tokio::spawn(sweep(Arc::clone(&service), stopping.clone())),
-            server: tokio::spawn(server::serve(listener, router, metrics, stopping)),
+            server: tokio::spawn(server::serve(listener, setup.tls.clone(), router, metrics, stopping)),
+            tls: setup.tls,
             service,
             stop,
         })
@@ -150,8 +193,13 @@ impl Running {
         let keys: Vec<&str> = keys.ids().collect();
         let verifier = self.service.verifier().digest();
         if json {
-            let facts =
-                json!({ "url": self.url, "store": store, "keys": keys, "verifier": verifier });
+            let facts = json!({
+                "url": self.url,
+                "store": store,
+                "keys": keys,
+                "verifier": verifier,
+                "certificate": self.tls.as_ref().map(Tls::fingerprint),
+            });
             output::line(&facts.to_string());
             return;
         }
@@ -159,6 +207,9 @@ impl Running {
         output::line(&format!("store     {}", store.display()));
         output::line(&format!("keys      {}", keys.join(", ")));
         output::line(&format!("verifier  {verifier}"));
+        if let Some(tls) = &self.tls {
+            output::line(&format!("TLS       certificate {}", tls.fingerprint()));
+        }
         output::line(&format!(
             "try       curl -s {}/api/v1/approvals -H 'Content-Type: application/json' -d '{{\"agent\":\"demo\",\"action\":\"deploy\",\"context\":{{\"version\":\"1.2.3\"}},\"reason\":\"try it\"}}'",
             self.url
@@ -249,6 +300,52 @@ async fn tell(service: Arc<Service>, json: bool) {
             }
         }
     }
+}
+
+/// What a server reads from files again when it is told to.
+struct Files {
+    tls: Option<Tls>,
+    service: Arc<Service>,
+}
+
+impl Files {
+    /// Reads keys again and says what came of it. Keys that cannot be read decide nothing until they
+    /// can be.
+    async fn read_keys_again(&self) {
+        match self.service.reload_keys().await {
+            Ok(()) => output::note("keys read again"),
+            Err(refusal) => output::note(&format!("{refusal}; nothing is decided until this is mended")),
+        }
+    }
+
+    /// Reads the certificate again and says what came of it; a broken one leaves the old.
+    fn read_again(&self) {
+        match self.tls.as_ref().map(|tls| (tls, tls.reload())) {
+            None => {}
+            Some((tls, Ok(()))) => {
+                output::note(&format!("TLS certificate read again: {}", tls.fingerprint()));
+            }
+            Some((tls, Err(e))) => {
+                output::note(&format!("{e}; the certificate {} stays", tls.fingerprint()));
+            }
+        }
+    }
+}
+
+/// Watches for SIGHUP from now on, and reads files again at each.
+fn on_hangup(files: Files) -> Result<()> {
+    let mut hangups = signal(SignalKind::hangup()).context("cannot watch for SIGHUP")?;
+    let files = Arc::new(files);
+    tokio::spawn(async move {
+        while hangups.recv().await.is_some() {
+            let files = Arc::clone(&files);
+            // One after the other: two at a time could leave the older of two certificates.
+            let certificates = Arc::clone(&files);
+            let _ = tokio::task::spawn_blocking(move || certificates.read_again()).await;
+            files.read_keys_again().await;
+        }
+    });
+    Ok(())
 }
 
 /// Watches for SIGINT and SIGTERM from now on, and resolves at the first.

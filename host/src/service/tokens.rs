@@ -12,7 +12,7 @@ use super::Service;
 use crate::code::Code;
 use crate::refusal::Refusal;
 use crate::role::Role;
-use crate::store::{About, Fact};
+use crate::store::{About, Fact, Store, StoreError};
 use crate::token::Token;
 
 /// A fact that is there once a token was ever made: from then on every caller needs one.
@@ -54,6 +54,15 @@ struct Row {
     revoked_by: Option<String>,
 }
 
+/// Whether callers of a store need a token.
+///
+/// # Errors
+///
+/// Where the store cannot be read.
+pub async fn tokens_required(store: &dyn Store) -> Result<bool, StoreError> {
+    Ok(store.fact(REQUIRED).await?.is_some())
+}
+
 impl Service {
     /// Whether callers need a token: from the first one that was made, for good.
     ///
@@ -64,7 +73,7 @@ impl Service {
         if self.tokens_required.load(Ordering::Acquire) {
             return Ok(true);
         }
-        let required = self.store.fact(REQUIRED).await?.is_some();
+        let required = tokens_required(&*self.store).await?;
         self.tokens_required.fetch_or(required, Ordering::AcqRel);
         Ok(required)
     }

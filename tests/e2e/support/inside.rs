@@ -7,6 +7,7 @@ use signoff::clock::Clock;
 use signoff::engine::{Allocation, Cache, Verifier, digest};
 use signoff::config::Config;
 use signoff::keys::{KeySource, Keys};
+use signoff::server::Exposure;
 use signoff::service::Service;
 use signoff::store::redb::{CheckIntegrity, OpenMode, RedbStore};
 use tokio::runtime::Runtime;
@@ -45,9 +46,10 @@ impl Inside {
                 stopping: stopping.clone(),
                 hosts: Hosts::Loopback,
             });
-            let listener = signoff::server::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+            let address = "127.0.0.1:0".parse().unwrap();
+            let listener = signoff::server::bind(address, Exposure::default()).await.unwrap();
             let client = Client::new(format!("http://{}", listener.local_addr().unwrap()));
-            tokio::spawn(signoff::server::serve(listener, router, metrics, stopping));
+            tokio::spawn(signoff::server::serve(listener, None, router, metrics, stopping));
             client
         });
         Self { client, stop, runtime }
