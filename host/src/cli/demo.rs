@@ -3,6 +3,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use base64ct::{Base64UrlUnpadded, Encoding};
@@ -50,7 +51,7 @@ pub(super) fn run(args: &DemoArgs) -> Result<Exit, Failure> {
         let setup = Setup {
             store: &folder.0.join("signoff.redb"),
             audience: "demo",
-            keys: KeySource::fixed(keys.clone()),
+            keys: Arc::new(KeySource::fixed(keys.clone())),
             config: Config::default(),
             witness: None,
             tls: None,

@@ -30,6 +30,7 @@ mod verify;
 mod wait;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{
     ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource,
@@ -244,8 +245,8 @@ impl Global {
     }
 
     /// Where keys come from.
-    fn key_source(&self, config: &Config) -> KeySource {
-        KeySource::new(self.keyring(), config.keys.command.clone())
+    fn key_source(&self, config: &Config) -> Arc<KeySource> {
+        Arc::new(KeySource::new(self.keyring(), config.keys.command.clone()))
     }
 
     /// What is believed of a server.

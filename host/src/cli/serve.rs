@@ -66,7 +66,7 @@ pub(super) fn run(args: &ServeArgs, global: &Global, target: &Target) -> Result<
     let config = global.config()?;
     let keys = global.key_source(&config);
     // Before anything is made: a server without keys is none.
-    keys.current()?;
+    keys.load()?;
     let tls = args.tls()?;
     let witness = args.witness.as_ref().map(|path| Witnessed {
         file: WitnessFile::at(path),
@@ -95,7 +95,7 @@ pub(super) fn run(args: &ServeArgs, global: &Global, target: &Target) -> Result<
 pub(super) struct Setup<'a> {
     pub(super) store: &'a Path,
     pub(super) audience: &'a str,
-    pub(super) keys: KeySource,
+    pub(super) keys: Arc<KeySource>,
     pub(super) config: Config,
     pub(super) witness: Option<Witnessed>,
     pub(super) tls: Option<Tls>,

@@ -44,7 +44,7 @@ pub(super) enum Target {
 pub(super) struct Transport {
     kind: Kind,
     verifier: Verifier,
-    keys: KeySource,
+    keys: Arc<KeySource>,
     config: Config,
     /// Whether to print JSON.
     pub(super) json: bool,
@@ -98,7 +98,7 @@ impl Transport {
         Ok(Self {
             kind: Kind::Remote(Box::new(Remote::new(url, None, &Trust::default())?)),
             verifier: Verifier::embedded(Allocation::OnDemand, &Cache::of_user())?,
-            keys: KeySource::fixed(Keys::default()),
+            keys: Arc::new(KeySource::fixed(Keys::default())),
             config: Config::default(),
             json: false,
         })
@@ -111,7 +111,7 @@ impl Transport {
 
     /// The keys of this machine.
     pub(super) fn keys(&self) -> Result<Keys, KeyError> {
-        self.keys.current()
+        self.keys.load()
     }
 
     /// Whether the approvals are in a file of this machine.
@@ -171,8 +171,8 @@ impl Transport {
         let store = open_patiently(store, &mode).await?;
         let keys = match self.keys() {
             // What needs no key works without one.
-            Err(KeyError::None) => KeySource::fixed(Keys::default()),
-            keys => keys.map(|_| self.keys.clone())?,
+            Err(KeyError::None) => Arc::new(KeySource::fixed(Keys::default())),
+            keys => keys.map(|_| Arc::clone(&self.keys))?,
         };
         let service = Service::new(
             Arc::new(store),

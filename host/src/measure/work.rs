@@ -92,7 +92,7 @@ impl Decisions {
         let service = runtime.block_on(Service::new(
             Arc::new(store),
             verifier,
-            KeySource::fixed(keys),
+            Arc::new(KeySource::fixed(keys)),
             clock,
             Config::default(),
         ))?;

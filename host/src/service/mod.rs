@@ -50,7 +50,7 @@ const INLINE_BYTES_MAX: usize = 64 << 10;
 pub struct Service {
     store: Arc<dyn Store>,
     verifier: Verifier,
-    keys: KeySource,
+    keys: Arc<KeySource>,
     /// The keys that the audit has told of last.
     recorded: tokio::sync::Mutex<Option<Keys>>,
     clock: Arc<dyn Clock>,
@@ -73,7 +73,7 @@ impl Service {
     pub async fn new(
         store: Arc<dyn Store>,
         verifier: Verifier,
-        keys: KeySource,
+        keys: Arc<KeySource>,
         clock: Arc<dyn Clock>,
         config: Config,
     ) -> Result<Self, Refusal> {

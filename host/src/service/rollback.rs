@@ -97,7 +97,7 @@ impl Service {
     ///
     /// [`WitnessError::Unusable`].
     pub async fn witness(&self, file: &WitnessFile) -> Result<Witness, WitnessError> {
-        let (keys, audience, told) = (self.keys.clone(), self.audience.clone(), file.clone());
+        let (keys, audience, told) = (Arc::clone(&self.keys), self.audience.clone(), file.clone());
         let mut witness: Witness = Box::new(move |size, root| {
             let signer = signer(&keys, &audience)?;
             let origin = signer.key().name().to_owned();

@@ -47,7 +47,7 @@ impl Bench {
         let service = Service::new(
             wrap(Arc::new(store)),
             verifier(),
-            KeySource::fixed(keys),
+            Arc::new(KeySource::fixed(keys)),
             clock.clone(),
             Config::default(),
         );
@@ -224,7 +224,7 @@ async fn a_verifier_without_keys_refuses() {
     let bench = Bench::new().await;
     let (id, approval) = bench.request(60).await;
     let ballot = bench.ballot(&approval);
-    let keyless = Service { keys: KeySource::fixed(Keys::default()), ..bench.service };
+    let keyless = Service { keys: Arc::new(KeySource::fixed(Keys::default())), ..bench.service };
     let refused = keyless.decide(&Caller::local(), id, &ballot, None).await;
     assert_eq!(refused.unwrap_err().code, Code::KEY_UNKNOWN);
 }

@@ -12,6 +12,7 @@ use super::{Answer, HANG, ballot, claim_body, id, request_body};
 pub struct Client {
     pub url: String,
     agent: ureq::Agent,
+    token: Option<String>,
 }
 
 impl Client {
@@ -26,7 +27,12 @@ impl Client {
             .max_idle_age(Duration::from_secs(5))
             .build()
             .into();
-        Self { url: url.into(), agent }
+        Self { url: url.into(), agent, token: None }
+    }
+
+    /// The same server, called with a token.
+    pub fn with_token(&self, token: impl Into<String>) -> Self {
+        Self { token: Some(token.into()), ..self.clone() }
     }
 
     /// Any call. The error is what kept an answer from coming.
@@ -40,6 +46,9 @@ impl Client {
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.url));
         for (name, value) in headers {
             request = request.header(*name, *value);
+        }
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
         }
         let mut answer = match body {
             Some(body) => self.agent.run(request.body(body)?)?,

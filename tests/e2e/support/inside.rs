@@ -35,7 +35,7 @@ impl Inside {
             let service = Service::new(
                 Arc::new(store),
                 verifier,
-                KeySource::fixed(keys),
+                Arc::new(KeySource::fixed(keys)),
                 clock,
                 Config::default(),
             ).await.unwrap();
