@@ -3,11 +3,11 @@
 
 use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::{App, Hosts, guard, problem};
+use super::{App, Hosts, RequestId, guard, problem};
 use crate::code::Code;
 use crate::id::ApprovalId;
 use crate::refusal::Refusal;
@@ -64,41 +64,79 @@ pub const ROUTES: &[(&str, &str, For)] = &[
 /// Lets a request through to its handler, with its caller, if the table has it so. A refusal of a
 /// known caller who tried to change something is kept in the audit.
 pub(super) async fn authorize(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    let matched = request.extensions().get::<MatchedPath>();
-    let route = matched.map_or("", MatchedPath::as_str).to_owned();
-    let method = request.method().clone();
-    if !ROUTES.iter().any(|(m, path, _)| *path == route && *m == verb(&method)) {
-        let uri = request.uri().clone();
-        return match ROUTES.iter().any(|(_, path, _)| *path == route) {
-            true => problem::no_such_method(method, uri).await,
-            false => problem::no_such_route(method, uri).await,
-        };
-    }
-    let caller = match admitted(&app, &request, &method, &route).await {
+    let asked = Asked::of(&request);
+    let Some(whom) = asked.whom() else {
+        return asked.no_such().await;
+    };
+    let named_well = guard::host_is_loopback(&request);
+    let token = bearer(request.headers()).map(|token| token.map(str::to_owned));
+    let caller = match admitted(&app, &asked, whom, named_well, token).await {
         Ok(caller) => caller,
         Err((caller, refusal)) => {
             if let Some(caller) = caller {
-                keep(&app, &caller, &method, &route, &request_path(&request), refusal.code).await;
+                asked.keep_refusal(&app, &caller, refusal.code).await;
             }
             return challenged(refusal);
         }
     };
-    let path = request_path(&request);
     request.extensions_mut().insert(caller.clone());
     let response = next.run(request).await;
     if let Some(code) = response.extensions().get::<Code>() {
-        keep(&app, &caller, &method, &route, &path, *code).await;
+        asked.keep_refusal(&app, &caller, *code).await;
     }
     response
 }
 
-/// HEAD is answered as GET, without the body.
-fn verb(method: &Method) -> &str {
-    if *method == Method::HEAD { "GET" } else { method.as_str() }
+/// What is asked for, apart from the body.
+struct Asked {
+    method: Method,
+    uri: Uri,
+    route: String,
+    request_id: Option<String>,
 }
 
-fn request_path(request: &Request) -> String {
-    request.uri().path().to_owned()
+impl Asked {
+    fn of(request: &Request) -> Self {
+        let matched = request.extensions().get::<MatchedPath>();
+        let id = request.extensions().get::<RequestId>();
+        Self {
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            route: matched.map_or("", MatchedPath::as_str).to_owned(),
+            request_id: id.map(|id| id.as_str().to_owned()),
+        }
+    }
+
+    /// HEAD is answered as GET, without the body.
+    fn verb(&self) -> &str {
+        if self.method == Method::HEAD { "GET" } else { self.method.as_str() }
+    }
+
+    fn whom(&self) -> Option<For> {
+        let row = ROUTES.iter().find(|(m, path, _)| *m == self.verb() && *path == self.route);
+        row.map(|(_, _, whom)| *whom)
+    }
+
+    async fn no_such(self) -> Response {
+        match ROUTES.iter().any(|(_, path, _)| *path == self.route) {
+            true => problem::no_such_method(self.method, self.uri).await,
+            false => problem::no_such_route(self.method, self.uri).await,
+        }
+    }
+
+    /// Keeps a refusal in the audit, if it is one of trust and not of form.
+    async fn keep_refusal(&self, app: &App, caller: &Caller, code: Code) {
+        let of_trust = matches!(code.status, 403 | 409)
+            || [Code::SIGNATURE_MALFORMED, Code::STATEMENT_AMBIGUOUS].contains(&code);
+        if self.method != Method::POST || !of_trust {
+            return;
+        }
+        let approval = self.uri.path().split('/').find_map(ApprovalId::parse);
+        let operation = format!("{} {}", self.method, self.route);
+        let refused = Refused { operation: &operation, approval, code };
+        // The caller is refused whether or not this can be kept.
+        let _ = app.service.record_refusal(caller, refused).await;
+    }
 }
 
 /// Who calls, if they may. A refusal comes with the caller where they are known.
@@ -107,39 +145,33 @@ fn request_path(request: &Request) -> String {
 /// 2. `unauthenticated` 3. `forbidden` for another role
 async fn admitted(
     app: &App,
-    request: &Request,
-    method: &Method,
-    route: &str,
+    asked: &Asked,
+    whom: For,
+    named_well: bool,
+    token: Result<Option<String>, Refusal>,
 ) -> Result<Caller, (Option<Caller>, Refusal)> {
     let unknown = |refusal| (None, refusal);
     if app.hosts == Hosts::Any {
         return Ok(Caller::local());
     }
-    if !app.service.tokens_required().await.map_err(unknown)? && !guard::host_is_loopback(request) {
+    if !named_well && !app.service.tokens_required().await.map_err(unknown)? {
         return Err(unknown(Refusal::new(
             Code::FORBIDDEN,
             "without tokens only loopback names are answered as `Host`",
         )));
     }
-    let known = ROUTES.iter().find(|(m, path, _)| *m == verb(method) && *path == route);
-    let roles = match known {
-        Some((_, _, For::Everybody)) => return Ok(Caller::local()),
-        Some((_, _, For::Roles(roles))) => *roles,
-        None => &[],
-    };
-    let token = bearer(request.headers()).map_err(unknown)?;
-    let caller = app.service.authenticate(token).await.map_err(unknown)?;
-    let caller = match request.extensions().get::<super::RequestId>() {
-        Some(id) => caller.in_request(id.as_str()),
-        None => caller,
-    };
+    let For::Roles(roles) = whom else { return Ok(Caller::local()) };
+    let token = token.map_err(unknown)?;
+    let mut caller = app.service.authenticate(token.as_deref()).await.map_err(unknown)?;
+    if let Some(id) = &asked.request_id {
+        caller = caller.in_request(id);
+    }
     if caller.has_one_of(roles) {
         return Ok(caller);
     }
     let needed: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
-    let refusal =
-        Refusal::new(Code::FORBIDDEN, format!("this needs the role {}", needed.join(" or ")));
-    Err((Some(caller), refusal))
+    let detail = format!("this needs the role {}", needed.join(" or "));
+    Err((Some(caller), Refusal::new(Code::FORBIDDEN, detail)))
 }
 
 /// The token of `Authorization: Bearer TOKEN`.
@@ -166,20 +198,6 @@ fn challenged(refusal: Refusal) -> Response {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     response
-}
-
-/// Keeps a refusal in the audit, if it is one of trust and not of form.
-async fn keep(app: &App, caller: &Caller, method: &Method, route: &str, path: &str, code: Code) {
-    let of_trust = matches!(code.status, 403 | 409)
-        || [Code::SIGNATURE_MALFORMED, Code::STATEMENT_AMBIGUOUS].contains(&code);
-    if *method != Method::POST || !of_trust {
-        return;
-    }
-    let approval = path.split('/').find_map(ApprovalId::parse);
-    let operation = format!("{method} {route}");
-    let refused = Refused { operation: &operation, approval, code };
-    // The caller is refused whether or not this can be kept.
-    let _ = app.service.record_refusal(caller, refused).await;
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {

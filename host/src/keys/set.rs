@@ -148,6 +148,11 @@ impl Keys {
         self.0.entries.iter().map(Entry::described).collect()
     }
 
+    /// Whether these are the keys of the same moment.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// The ids of all keys, for people.
     pub fn ids(&self) -> impl Iterator<Item = &str> {
         self.0.entries.iter().map(|entry| entry.id.as_str())

@@ -12,7 +12,7 @@ use super::format::{
 };
 use super::list::Newest;
 use super::rows::{self, ApprovalRow, HeadRow};
-use crate::audit::tree::{Frontier, Hash};
+use crate::audit::tree::{Frontier, Hash, TreeError};
 use crate::id::ApprovalId;
 use crate::store::{
     About, Answer, Entry, Query, Scope, StoreError, Stored, Summary, Texts, WithTexts,
@@ -157,7 +157,11 @@ impl Snapshot {
 
     /// The audit tree as this commit left it.
     pub(super) fn frontier(&self) -> Result<Frontier, StoreError> {
-        Frontier::load(self.head.entries, |position| self.hash(position))
+        let loaded = Frontier::load(self.head.entries, |position| self.hash(position));
+        loaded.map_err(|error| match error {
+            TreeError::Read(error) => error,
+            other => unreadable(other),
+        })
     }
 
     pub(super) fn fact(&self, key: &str) -> Result<Option<String>, StoreError> {
