@@ -7,6 +7,7 @@ mod bench;
 mod completions;
 mod context;
 mod demo;
+mod destination;
 mod doctor;
 mod execution;
 mod exit;
@@ -24,6 +25,7 @@ mod show;
 mod sign;
 mod stats;
 mod transport;
+mod trust;
 mod verify;
 mod wait;
 
@@ -193,7 +195,7 @@ impl Cli {
             Command::Hash(args) => hash::run(&args, &global),
             Command::Explain(args) => explain::run(&args, &global),
             Command::Module(command) => module::run(&command, &global),
-            Command::Audit(command) => audit::run(&command, &open()?),
+            Command::Audit(command) => audit::run(&command, &global, open),
             Command::Bench(args) => bench::run(&args, &global),
             Command::Doctor => doctor::run(&global, &target),
             Command::Completions(args) => completions::run(&args, &mut Self::command()),
