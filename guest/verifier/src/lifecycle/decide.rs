@@ -1,15 +1,19 @@
 //! `decide`: one approver's ballot; and `state`, what that ballot signs.
 
+use sha2::{Digest, Sha256};
+
 use super::Transition;
 use super::entry::Entry;
 use super::event::Ballot;
+use super::quorum::Tally;
 use super::state::{Pending, is_requester};
-use crate::key::{KeyEntry, Keyring};
-use crate::name::AGENT_PREFIX;
+use crate::key::{Key, KeyEntry, Keyring};
+use crate::limits::BALLOTS_MAX;
+use crate::name::{AGENT_PREFIX, KeyId, Text};
 use crate::record::{self, Record, Status};
 use crate::rejection::{Code, Rejection};
-use crate::signature::{Accepted, SignatureValid, verify};
-use crate::statement::{Decision, Statement, StatementText};
+use crate::signature::{Accepted, SignatureValid, form, verify};
+use crate::statement::{Decision, Profile, Statement, StatementText};
 use crate::time::UnixSeconds;
 
 /// Takes one ballot; see `lifecycle.decide` in `wit/` for shapes and rejections.
@@ -25,16 +29,22 @@ pub fn decide(
     let accepted = Accepted::read(accept)?;
     let now = UnixSeconds::new(now)?;
     let pending = Pending::to_decide(Record::read(approval)?, now)?;
-    pending.admit(&ballot)?;
-    let statement = Statement::read(&pending.0.statement(
-        &ballot.decision.to_string(),
-        ballot.approver.as_str(),
-        "",
-        ballot.comment.as_ref().map_or("", |comment| comment.as_str()),
-    ))?;
     let accepted = accepted.under(&pending.0.requirement);
+    let form = form(&ballot.signature, &accepted);
+    let named = form.as_ref().ok().and_then(|(_, key_id)| keys.find(key_id.as_ref()?));
+    pending.admit(&ballot, named, &keys)?;
+    let (profile, key_id) = form?;
+    let request_digest = pending.0.request_digest()?;
+    let text = pending.0.statement(
+        &request_digest,
+        ballot.decision.as_str(),
+        ballot.approver.as_str(),
+        key_id.as_ref().map_or("", KeyId::as_str),
+        ballot.comment.as_ref().map_or("", Text::as_str),
+    );
+    let statement = Statement::read(&text, profile)?;
     let proof = verify(&statement, &ballot.signature, &keys, &accepted)?;
-    pending.count(&ballot, &proof, now)
+    pending.count(&ballot, &proof, &keys, &request_digest, now)
 }
 
 /// The statement that a decision signs; see `lifecycle.state` in `wit/`.
@@ -46,16 +56,31 @@ pub fn state(
     comment: &str,
 ) -> Result<StatementText, Rejection> {
     let record = Record::read(approval)?;
-    let text = record.statement(decision, approver, key_id, comment);
-    Statement::read(&text)?;
+    let text = record.statement(&record.request_digest()?, decision, approver, key_id, comment);
+    check(&text)?;
     Ok(text)
 }
 
+/// Holds every field of a statement to its form. A key id is left out under `v1`, which names none.
+///
+/// Rejections: `request-invalid`, `limit-exceeded`.
+pub(super) fn check(text: &StatementText) -> Result<(), Rejection> {
+    let profile = if text.key_id.is_empty() { Profile::V1 } else { Profile::V2 };
+    Statement::read(text, profile)?;
+    Text::new("comment", text.comment.as_str())?;
+    Ok(())
+}
+
 impl Pending {
-    /// Who may vote.
+    /// Who may vote; `named` is the key that the signature names, not yet verified.
     ///
-    /// Rejections: 1. `self-approval` 2. `approver-not-allowed` 3. `already-voted`
-    fn admit(&self, ballot: &Ballot<'_>) -> Result<(), Rejection> {
+    /// Rejections: 1. `self-approval` 2. `approver-not-allowed` 3. `already-voted` 4. `limit-exceeded`
+    fn admit(
+        &self,
+        ballot: &Ballot<'_>,
+        named: Option<&Key>,
+        keys: &Keyring,
+    ) -> Result<(), Rejection> {
         let approver = ballot.approver.as_str();
         if is_requester(&self.0, approver) {
             return Err(Rejection::new(
@@ -69,11 +94,29 @@ impl Pending {
                 format!("`{approver}` is an agent and cannot decide"),
             ));
         }
+        let tally = Tally::of(&self.0, keys);
+        if ballot.decision == Decision::Approved
+            && let Some(key) = named.filter(|key| key.is_of(approver))
+        {
+            helps(&tally, approver, key)?;
+        }
         if self.0.ballots.iter().any(|cast| cast.approver == approver) {
             return Err(Rejection::new(
                 Code::AlreadyVoted,
                 format!("`{approver}` has already voted"),
             ));
+        }
+        if let Some(key) = named.filter(|key| tally.has(approver, key.id.as_str(), Some(key))) {
+            return Err(Rejection::new(
+                Code::AlreadyVoted,
+                format!("the key `{}`, or its material, has already voted", key.id),
+            ));
+        }
+        if self.0.ballots.len() >= BALLOTS_MAX {
+            return Err(Rejection::limit(format!(
+                "{} ballots are stored, the limit is {BALLOTS_MAX}",
+                self.0.ballots.len()
+            )));
         }
         Ok(())
     }
@@ -83,13 +126,15 @@ impl Pending {
         self,
         ballot: &Ballot<'_>,
         proof: &SignatureValid,
+        keys: &Keyring,
+        request_digest: &str,
         now: UnixSeconds,
     ) -> Result<Transition, Rejection> {
         let mut record = self.0;
         record.ballots.push(record::Ballot {
             decision: ballot.decision,
             approver: ballot.approver.to_string(),
-            comment: ballot.comment.as_ref().map(ToString::to_string),
+            comment: ballot.comment(),
             signature: ballot.signature.clone().into_owned(),
             profile: proof.profile(),
             key_id: proof.key_id().to_string(),
@@ -97,22 +142,44 @@ impl Pending {
         });
         record.status = match ballot.decision {
             Decision::Rejected => Status::Rejected,
-            Decision::Approved if record.ballots.len() >= record.requirement.threshold as usize => {
-                Status::Approved
-            }
+            Decision::Approved if Tally::of(&record, keys).is_complete() => Status::Approved,
             Decision::Approved => Status::Pending,
         };
         if record.status != Status::Pending {
             record.decided_at = Some(now);
         }
+        let signature_hash = hex::encode(Sha256::digest(ballot.signature.as_bytes()));
         let entry = Entry {
             actor: Some(ballot.approver.as_str()),
             from: Some(Status::Pending),
             decision: Some(ballot.decision),
             profile: Some(proof.profile()),
             key_id: Some(proof.key_id().as_str()),
-            ..Entry::new("approval_decided", &record, now)
+            signature_hash: Some(&signature_hash),
+            ..Entry::new("approval_decided", &record, request_digest, now)
         };
         Transition::new(&record, &entry)
     }
+}
+
+/// Whether one more approval could still be of use: with the threshold reached, only that of somebody
+/// in a group of which too few have approved.
+///
+/// Rejections: `approver-not-allowed`.
+fn helps(tally: &Tally<'_>, approver: &str, key: &Key) -> Result<(), Rejection> {
+    let mut missing = tally.missing_groups().map(|(group, ..)| group).peekable();
+    if !tally.reaches_threshold() || missing.peek().is_none() {
+        return Ok(());
+    }
+    let missing: Vec<&str> = missing.collect();
+    if missing.iter().any(|group| key.has_group(group)) {
+        return Ok(());
+    }
+    Err(Rejection::new(
+        Code::ApproverNotAllowed,
+        format!(
+            "only approvals of the groups `{}` are missing, and `{approver}` is in none of them",
+            missing.join("`, `")
+        ),
+    ))
 }

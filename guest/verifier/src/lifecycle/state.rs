@@ -1,12 +1,13 @@
 //! The states an operation can start from. Each is made from a record only where the table in
 //! `wit/lifecycle.wit` says `ok`, so an operation cannot be written for the wrong one.
 
+use super::quorum::Tally;
 use crate::key::Keyring;
 use crate::name::{AGENT_PREFIX, KeyId};
 use crate::record::{Record, Status};
 use crate::rejection::{Code, Rejection};
 use crate::signature::{Accepted, SignatureValid, verify_again};
-use crate::statement::{Decision, Profile, Statement};
+use crate::statement::{Profile, Statement};
 use crate::time::UnixSeconds;
 
 /// A record that still awaits ballots.
@@ -16,7 +17,10 @@ pub(super) struct Pending(pub(super) Record);
 pub(super) struct Approved(pub(super) Record);
 
 /// An approved record every ballot of which has just been verified again.
-pub(super) struct Proven(pub(super) Record);
+pub(super) struct Proven {
+    pub(super) record: Record,
+    pub(super) request_digest: String,
+}
 
 /// A record that nobody has claimed yet.
 pub(super) struct Unclaimed(pub(super) Record);
@@ -58,38 +62,39 @@ impl Approved {
 
     /// Verifies every stored ballot again and counts them anew.
     ///
-    /// Rejections: as [`verify_again`], then `signature-invalid` where the ballots do not make an
-    /// approval.
+    /// Rejections: 1. as [`verify_again`] 2. `signature-invalid` where the ballots do not make an
+    /// approval 3. `approver-not-allowed` for too few of a group, by the keys given now
     pub(super) fn prove(self, keys: &Keyring, accepted: &Accepted) -> Result<Proven, Rejection> {
         let record = self.0;
-        let mut approvers: Vec<&str> = Vec::with_capacity(record.ballots.len());
-        for (index, ballot) in record.ballots.iter().enumerate() {
-            verify_ballot(&record, index, keys, accepted)?;
-            if ballot.decision == Decision::Approved && !is_requester(&record, &ballot.approver) {
-                approvers.push(&ballot.approver);
-            }
+        let request_digest = record.request_digest()?;
+        for index in 0..record.ballots.len() {
+            verify_ballot(&record, &request_digest, index, keys, accepted)?;
         }
-        approvers.sort_unstable();
-        approvers.dedup();
-        let threshold = record.requirement.threshold as usize;
-        let complete = approvers.len() == record.ballots.len() && approvers.len() >= threshold;
-        if threshold == 0 || !complete {
+        let tally = Tally::of(&record, keys);
+        if tally.len() != record.ballots.len() || !tally.reaches_threshold() {
             return Err(Rejection::new(
                 Code::SignatureInvalid,
                 format!(
-                    "{} of {threshold} approvals hold in {} stored ballots",
-                    approvers.len(),
+                    "{} of {} approvals hold in {} stored ballots",
+                    tally.len(),
+                    record.requirement.threshold,
                     record.ballots.len()
                 ),
             ));
         }
-        Ok(Proven(record))
+        if let Some((group, minimum, have)) = tally.missing_groups().next() {
+            return Err(Rejection::new(
+                Code::ApproverNotAllowed,
+                format!("{have} of {minimum} approvals are by keys of the group `{group}` now"),
+            ));
+        }
+        Ok(Proven { record, request_digest })
     }
 }
 
 impl Unclaimed {
     /// Rejections: `expired`, `already-executed`, `already-decided`.
-    pub(super) fn to_withdraw(record: Record, now: UnixSeconds) -> Result<Self, Rejection> {
+    pub(super) fn to_end(record: Record, now: UnixSeconds) -> Result<Self, Rejection> {
         match record.status_at(now) {
             Status::Pending | Status::Approved => Ok(Self(record)),
             Status::Expired => Err(expired(&record)),
@@ -104,6 +109,7 @@ impl Unclaimed {
 /// Rejections: as [`verify_again`]; `signature-invalid` for a ballot that is not there.
 pub(super) fn verify_ballot(
     record: &Record,
+    request_digest: &str,
     index: usize,
     keys: &Keyring,
     accepted: &Accepted,
@@ -112,13 +118,18 @@ pub(super) fn verify_ballot(
         .ballots
         .get(index)
         .ok_or_else(|| Rejection::new(Code::SignatureInvalid, "no such ballot is stored"))?;
-    let Profile::V1 = ballot.profile;
-    let statement = Statement::read(&record.statement(
-        &ballot.decision.to_string(),
+    let text = record.statement(
+        request_digest,
+        ballot.decision.as_str(),
         &ballot.approver,
         &ballot.key_id,
         ballot.comment.as_deref().unwrap_or_default(),
-    ))?;
+    );
+    if ballot.profile == Profile::V2 && ballot.comment.as_deref() == Some("") {
+        // It signs as no comment does, and no comment is how it would have been stored.
+        return Err(Rejection::new(Code::SignatureInvalid, "a ballot's comment was emptied"));
+    }
+    let statement = Statement::read(&text, ballot.profile)?;
     let key_id = KeyId::new(ballot.key_id.as_str())?;
     let accepted = accepted.under(&record.requirement);
     verify_again(&statement, &ballot.signature, &key_id, keys, &accepted)
