@@ -19,6 +19,13 @@ pub fn origin(audience: &str) -> String {
     format!("signoff/{}", audience.replace('%', "%25").replace('+', "%2B"))
 }
 
+/// The deployment's name in a log's name: what [`origin`] was made of.
+pub fn audience(name: &str) -> Option<String> {
+    let escaped = name.strip_prefix("signoff/")?;
+    let audience = escaped.replace("%2B", "+").replace("%25", "%");
+    (origin(&audience) == name).then_some(audience)
+}
+
 /// The public key of a log, as it is passed on: the verifier key of C2SP signed notes,
 /// `name+hash8+base64`.
 ///
@@ -233,6 +240,12 @@ mod tests {
         assert_eq!(origin("a+b"), "signoff/a%2Bb");
         assert_ne!(origin("a%2Bb"), origin("a+b"));
         let all: String = ('!'..='~').collect();
+        for name in ["default", "a+b", "a%2Bb", "%252B", "%+%25", &all] {
+            assert_eq!(audience(&origin(name)).as_deref(), Some(name));
+        }
+        for foreign in ["signoff", "other/default", "signoff/a+b", "signoff/%2b", "signoff/100%"] {
+            assert_eq!(audience(foreign), None);
+        }
         assert!(is_name(&origin(&all)));
         for hopeless in ["two words", "two\nlines", "\u{a0}", "\u{7f}"] {
             assert!(!is_name(&origin(hopeless)), "{hopeless:?}");

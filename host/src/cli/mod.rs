@@ -7,6 +7,7 @@ mod bench;
 mod completions;
 mod context;
 mod demo;
+mod destination;
 mod doctor;
 mod execution;
 mod exit;
@@ -26,6 +27,7 @@ mod sign;
 mod stats;
 mod token;
 mod transport;
+mod trust;
 mod verify;
 mod wait;
 
@@ -213,7 +215,7 @@ impl Cli {
             Command::Explain(args) => explain::run(&args, &global),
             Command::Module(command) => module::run(&command, &global),
             Command::Token(command) => token::run(&command, &open()?),
-            Command::Audit(command) => audit::run(&command, &open()?),
+            Command::Audit(command) => audit::run(&command, &global, open),
             Command::Bench(args) => bench::run(&args, &global),
             Command::Doctor => doctor::run(&global, &target),
             Command::Completions(args) => completions::run(&args, &mut Self::command()),

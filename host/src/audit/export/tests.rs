@@ -195,14 +195,14 @@ fn a_disk_that_fails_is_told() {
 fn every_random_edit_is_found() {
     const ENTRIES: u64 = 10_000;
     let count = std::env::var("SIGNOFF_AUDIT_MUTATIONS");
-    let count: u32 = count.map_or(300, |count| count.parse().unwrap());
+    let count: usize = count.map_or(300, |count| count.parse().unwrap());
     let original = export(ENTRIES);
     let expected = Expected { saved: Some(checkpoint(ENTRIES)), ..trusting() };
     check(&original, &expected).unwrap();
     let mut rng = StdRng::seed_from_u64(6962);
-    let mut found = [0_u32; EDITS.len()];
+    let mut found = [0; EDITS.len()];
     for n in 0..count {
-        let kind = n as usize % EDITS.len();
+        let kind = n % EDITS.len();
         let (name, edit) = EDITS[kind];
         let edited = edit(&original, &mut rng);
         if edited == original {
@@ -213,9 +213,12 @@ fn every_random_edit_is_found() {
     }
     for ((name, _), found) in EDITS.iter().zip(found) {
         println!("{found} found: {name}");
-        assert!(found >= count / EDITS.len() as u32 / 2, "too few edits: {name}");
+        assert!(found >= count / EDITS.len() / 2, "too few edits: {name}");
     }
-    println!("{} of {count} edits changed the file, and each was found", found.iter().sum::<u32>());
+    println!(
+        "{} of {count} edits changed the file, and each was found",
+        found.iter().sum::<usize>()
+    );
 }
 
 type Edit = fn(&[u8], &mut StdRng) -> Vec<u8>;

@@ -1,0 +1,73 @@
+//! `signoff audit tail`: entries as they are, one a line.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::{Map, Value};
+
+use super::super::transport::Transport;
+use super::super::{Exit, exit::Failure, output};
+use super::{Item, PAGE, page};
+
+/// How often `--follow` looks.
+const LOOK: Duration = Duration::from_millis(500);
+
+#[derive(Args)]
+pub(in super::super) struct TailArgs {
+    /// Only entries with a higher number
+    #[arg(long, default_value_t = 0)]
+    after: u64,
+    /// Go on as entries come
+    #[arg(long, short)]
+    follow: bool,
+}
+
+pub(super) fn run(args: &TailArgs, transport: &Transport) -> Result<Exit, Failure> {
+    let mut after = args.after;
+    loop {
+        let page = page(transport, after, PAGE)?;
+        for item in &page.items {
+            print(transport, item)?;
+            after = item.number;
+        }
+        match (page.next_after, args.follow) {
+            (Some(_), _) => {}
+            (None, true) => sleep(LOOK),
+            (None, false) => return Ok(Exit::Done),
+        }
+    }
+}
+
+/// Number, time, event, what it is about, what it led to, who did it. Entries differ in what they
+/// have, by their event and by the version that wrote them; a column without a value is `-`.
+fn print(transport: &Transport, item: &Item) -> Result<(), Failure> {
+    if transport.json {
+        output::line(&format!("{{\"number\":{},\"entry\":{}}}", item.number, item.entry));
+        return Ok(());
+    }
+    let entry: Map<String, Value> = transport.parse(item.entry.get())?;
+    let first = |names: &[&str]| {
+        let value = names.iter().filter_map(|name| entry.get(*name)).find(|value| !value.is_null());
+        match value {
+            None => "-".to_owned(),
+            Some(Value::String(text)) => shown(text),
+            Some(value) => shown(&value.to_string()),
+        }
+    };
+    let about = first(&["approval_id", "key_id", "token_id", "subject"]);
+    let led_to = first(&["to", "code", "status"]);
+    output::line(&format!(
+        "{}\t{}\t{}\t{about}\t{led_to}\t{}",
+        item.number,
+        first(&["at"]),
+        first(&["event"]),
+        first(&["actor"])
+    ));
+    Ok(())
+}
+
+/// A text that stays within its column.
+fn shown(text: &str) -> String {
+    output::safe(text).replace(['\n', '\t'], " ")
+}

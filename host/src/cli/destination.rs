@@ -1,0 +1,97 @@
+//! Where a command writes what it makes: standard output, or a file that is there only when it is
+//! whole.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, BufWriter, Stdout, Write, stdout};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::{Context, Result};
+
+/// A file, or `-` for standard output.
+#[derive(Clone, Debug)]
+pub(super) struct Destination(PathBuf);
+
+/// What is being written. A file has another name until it is kept, and goes away if it is not.
+pub(super) enum Draft {
+    Output(BufWriter<Stdout>),
+    File { out: BufWriter<File>, draft: Temporary, path: PathBuf },
+}
+
+/// A file that is removed unless it was renamed.
+pub(super) struct Temporary(PathBuf);
+
+impl Destination {
+    pub(super) fn is_file(&self) -> bool {
+        self.0.as_os_str() != "-"
+    }
+
+    pub(super) fn create(&self) -> Result<Draft> {
+        if !self.is_file() {
+            return Ok(Draft::Output(BufWriter::new(stdout())));
+        }
+        let mut draft = self.0.clone().into_os_string();
+        draft.push(format!(".{}.part", std::process::id()));
+        let draft = PathBuf::from(draft);
+        let file = File::create_new(&draft).with_context(|| unwritable(&draft))?;
+        let (out, path) = (BufWriter::new(file), self.0.clone());
+        Ok(Draft::File { out, draft: Temporary(draft), path })
+    }
+}
+
+impl FromStr for Destination {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(Self(text.into()))
+    }
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.display().fmt(f)
+    }
+}
+
+impl Draft {
+    /// Puts a file in its place, over an older one.
+    pub(super) fn keep(self) -> Result<()> {
+        match self {
+            Self::Output(mut out) => Ok(out.flush()?),
+            Self::File { out, draft, path } => {
+                let file = out.into_inner().with_context(|| unwritable(&draft.0))?;
+                file.sync_all().with_context(|| unwritable(&draft.0))?;
+                std::fs::rename(&draft.0, &path).with_context(|| unwritable(&path))
+            }
+        }
+    }
+}
+
+impl Write for Draft {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Output(out) => out.write(bytes),
+            Self::File { out, .. } => out.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Output(out) => out.flush(),
+            Self::File { out, .. } => out.flush(),
+        }
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // Renamed by now, or nobody's.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+fn unwritable(path: &Path) -> String {
+    format!("cannot write `{}`", path.display())
+}

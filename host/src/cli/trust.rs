@@ -1,0 +1,86 @@
+//! Which log keys a check trusts, and how it ends.
+
+use std::fmt::Display;
+
+use anyhow::Context;
+use clap::Args;
+use serde_json::json;
+
+use super::{Exit, context, exit::Failure, output};
+use crate::audit::log_key::LogKey;
+
+#[derive(Args)]
+pub(super) struct TrustArgs {
+    /// A key of the log, as `signoff audit key` prints it, or @FILE with one a line; without any, the
+    /// file is only held against itself
+    #[arg(long, value_name = "LOGKEY")]
+    trust: Vec<String>,
+}
+
+impl TrustArgs {
+    pub(super) fn keys(&self) -> Result<Vec<LogKey>, Failure> {
+        let mut keys = Vec::new();
+        for argument in &self.trust {
+            let before = keys.len();
+            let text = match argument.strip_prefix('@') {
+                Some(path) => context::file(path)?,
+                None => argument.clone(),
+            };
+            for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+                let key = line.parse().with_context(|| format!("--trust `{line}`"));
+                keys.push(key.map_err(|e| Failure::usage(format!("{e:#}")))?);
+            }
+            // An empty file must not turn a check into one that trusts nobody.
+            if keys.len() == before {
+                return Err(Failure::usage(format!("--trust `{argument}` holds no key")));
+            }
+        }
+        Ok(keys)
+    }
+}
+
+/// What a check came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It verifies, and a trusted key vouches for it.
+    Verified,
+    /// It agrees with itself, and nobody vouches for it.
+    Consistent,
+}
+
+impl Verdict {
+    pub(super) fn of(signer: Option<&LogKey>) -> Self {
+        if signer.is_some() { Self::Verified } else { Self::Consistent }
+    }
+
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Verified => "verified",
+            Self::Consistent => "consistent",
+        }
+    }
+
+    pub(super) fn sentence(self) -> &'static str {
+        match self {
+            Self::Verified => "verified",
+            Self::Consistent => "consistent, signer unknown",
+        }
+    }
+
+    pub(super) fn exit(self) -> Exit {
+        match self {
+            Self::Verified => Exit::Done,
+            Self::Consistent => Exit::Refused,
+        }
+    }
+
+    /// Tells what is wrong; under `--json` that is the answer.
+    pub(super) fn wrong(error: &impl Display, json: bool) -> Exit {
+        if json {
+            output::line(&json!({ "verdict": "wrong", "error": error.to_string() }).to_string());
+        } else {
+            output::note(&format!("does not verify: {}", output::safe(&error.to_string())));
+        }
+        Exit::Failed
+    }
+}
