@@ -13,6 +13,7 @@ mod exit;
 mod explain;
 mod hash;
 mod init;
+mod key;
 mod list;
 mod module;
 mod output;
@@ -127,6 +128,9 @@ enum Command {
     Hash(hash::HashArgs),
     /// Tell what is wrong with a v1 signature that does not verify
     Explain(explain::ExplainArgs),
+    /// The keyring: make, import, list, promote, retire and revoke keys
+    #[command(subcommand)]
+    Key(key::KeyCommand),
     /// The verifier: its digest, its description, its bytes
     #[command(subcommand)]
     Module(module::ModuleCommand),
@@ -192,6 +196,7 @@ impl Cli {
             Command::Payload(args) => payload::run(&args, &open()?),
             Command::Hash(args) => hash::run(&args, &global),
             Command::Explain(args) => explain::run(&args, &global),
+            Command::Key(command) => key::run(&command, &global),
             Command::Module(command) => module::run(&command, &global),
             Command::Audit(command) => audit::run(&command, &open()?),
             Command::Bench(args) => bench::run(&args, &global),
