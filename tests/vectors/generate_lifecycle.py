@@ -20,8 +20,10 @@ from vector_file import (
     ref,
     render,
     repeated,
+    request_digest,
     rfc3339,
     step,
+    text_hash,
     text_of,
     vector,
 )
@@ -91,31 +93,34 @@ def signature(decision="approved", approver=APPROVER, expires_at=EXPIRES, secret
 # ---------------------------------------------------------------- the approvals that vectors start from
 
 
+PENDING = {
+    "format": 1,
+    "id": ID,
+    "audience": "prod",
+    "status": "pending",
+    "agent": "knowledge_update",
+    "action": "apply",
+    "context_hash": context_digest(CONTEXT),
+    "plan_hash": None,
+    "reason": REASON,
+    "requested_by": REQUESTER,
+    "requested_at": rfc3339(REQUESTED),
+    "expires_at": rfc3339(EXPIRES),
+    "requirement": {"ttl_seconds": 3600, "threshold": 1, "groups": {}},
+    "policy": None,
+    "rule": None,
+    "ballots": [],
+    "decided_at": None,
+    "executed_at": None,
+    "execution": None,
+    "withdrawn_at": None,
+    "withdrawn_by": None,
+}
+
+
 def setup():
     """An approval in every state it can be in, each answer given in full."""
-    pending = {
-        "format": 1,
-        "id": ID,
-        "audience": "prod",
-        "status": "pending",
-        "agent": "knowledge_update",
-        "action": "apply",
-        "context_hash": context_digest(CONTEXT),
-        "plan_hash": None,
-        "reason": REASON,
-        "requested_by": REQUESTER,
-        "requested_at": rfc3339(REQUESTED),
-        "expires_at": rfc3339(EXPIRES),
-        "requirement": {"ttl_seconds": 3600, "threshold": 1, "groups": {}},
-        "policy": None,
-        "rule": None,
-        "ballots": [],
-        "decided_at": None,
-        "executed_at": None,
-        "execution": None,
-        "withdrawn_at": None,
-        "withdrawn_by": None,
-    }
+    pending = PENDING
     approved = {**pending, "status": "approved", "ballots": [ballot_of("approved")], "decided_at": rfc3339(DECIDED)}
     rejected = {**approved, "status": "rejected", "ballots": [ballot_of("rejected")]}
     claimed = {
@@ -145,14 +150,16 @@ def setup():
         "context": CONTEXT_CANONICAL,
         "plan": PLAN_CANONICAL,
     })
-    decided = {"actor": APPROVER, "from": "pending", "profile": "v1", "key_id": "2025q4"}
+    decided = {"actor": APPROVER, "from": "pending", "profile": "v1", "key_id": "2025q4",
+               "signature_hash": text_hash(signature())}
     yield step("lifecycle.decide", decide_args(), name="approved", ok=transition(
         approved, "approval_decided", DECIDED, due_at=EXPIRES, **decided, decision="approved"))
     yield step("lifecycle.decide", decide_args("pending_with_plan"), name="approved_with_plan", ok=transition(
         {**planned, **{name: approved[name] for name in ("status", "ballots", "decided_at")}},
         "approval_decided", DECIDED, due_at=EXPIRES, **decided, decision="approved"))
     yield step("lifecycle.decide", decide_args(decision="rejected"), name="rejected", ok=transition(
-        rejected, "approval_decided", DECIDED, due_at=None, **decided, decision="rejected"))
+        rejected, "approval_decided", DECIDED, due_at=None,
+        **{**decided, "signature_hash": text_hash(signature("rejected"))}, decision="rejected"))
     yield step("lifecycle.claim", claim_args(), name="executed", ok=transition(
         executed, "approval_claimed", CLAIMED, due_at=LEASE_ENDS, actor=EXECUTOR, **{"from": "approved"},
         execution_id=EXECUTION, outcome="claimed"))
@@ -198,6 +205,7 @@ def transition(record, event, at, due_at, **fields):
         "to": record["status"],
         "context_hash": record["context_hash"],
         **({"plan_hash": record["plan_hash"]} if record["plan_hash"] else {}),
+        "request_digest": request_digest(record),
         **fields,
     }
     return {"record": text_of(record), "summary": summary(record["status"], due_at), "entry": text_of(entry)}
@@ -887,6 +895,7 @@ def views():
     """`show` answers in the runbook's words, with the status that counts now."""
     view = {
         "id": ID,
+        "audience": "prod",
         "status": "pending",
         "requested_by": REQUESTER,
         "requested_at": rfc3339(REQUESTED),
@@ -895,6 +904,7 @@ def views():
         "action": "apply",
         "context_hash": context_digest(CONTEXT),
         "plan_hash": None,
+        "request_digest": request_digest(PENDING),
         "reason": REASON,
         "requirement": {"ttl_seconds": 3600, "threshold": 1, "groups": {}},
         "decision": None,
@@ -949,7 +959,8 @@ def statements():
         return {"approval": record("pending"), "decision": "approved", "approver": APPROVER, "key_id": "",
                 "comment": "", **changes}
 
-    statement = {"audience": "prod", "key_id": "", "approval_id": ID, "request_digest": "", "expires_at": EXPIRES,
+    statement = {"audience": "prod", "key_id": "", "approval_id": ID, "request_digest": request_digest(PENDING),
+                 "expires_at": EXPIRES,
                  "decision": "approved", "approver": APPROVER, "comment": ""}
     yield vector("state: a decision", step("lifecycle.state", args(), ok={"statement": statement}))
     yield vector("state: the other decision, with key and comment", step(

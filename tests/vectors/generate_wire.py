@@ -20,7 +20,7 @@ def vectors():
 
 
 def answers():
-    described = has(name="signoff-verifier", package="signoff:approval@0.1.0", formats=[1], profiles=["v1"])
+    described = has(name="signoff-verifier", package="signoff:approval@0.1.0", formats=[1], profiles=["v1", "v2"])
     yield vector("describe", step("describe", ok=described), raw('{"op":"describe"}', ok=described),
                  raw('{"op":"describe","args":null}', ok=described),
                  raw(' \n{ "args" : { } , "op" : "describe" }\t\r', ok=described),

@@ -49,6 +49,20 @@ def context_digest(text):
     return hashlib.sha256(json.dumps(json.loads(text), sort_keys=True).encode()).hexdigest()
 
 
+def text_hash(text):
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+# What the request digest covers of a record.
+ASKED = ("format", "agent", "action", "context_hash", "plan_hash", "reason", "requested_by", "requested_at",
+         "requirement", "policy", "rule")
+
+
+def request_digest(record):
+    """The context digest of what a record asks for."""
+    return context_digest(json.dumps({name: record[name] for name in ASKED}))
+
+
 def hmac_key(key_id, secret, **changes):
     """A keyring entry; a secret is its UTF-8 bytes."""
     entry = {"id": key_id, "algorithm": "hmac-sha256", "material": base64url(secret.encode())}

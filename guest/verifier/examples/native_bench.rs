@@ -15,7 +15,7 @@ use signoff_verifier::context;
 use signoff_verifier::key::{KeyEntry, Keyring};
 use signoff_verifier::rejection::Rejection;
 use signoff_verifier::signature::{self, Accepted};
-use signoff_verifier::statement::{Statement, StatementText};
+use signoff_verifier::statement::{Profile, Statement, StatementText};
 
 #[derive(Deserialize)]
 struct Signed {
@@ -63,7 +63,7 @@ impl Signed {
         };
         let accept = vec!["v1".to_owned()];
         let proof = signature::verify(
-            &Statement::read(&self.statement.clone())?,
+            &Statement::read(&self.statement.clone(), Profile::V1)?,
             &self.signature.clone(),
             &Keyring::read(&[key])?,
             &Accepted::read(&accept)?,

@@ -5,11 +5,11 @@
 use zeroize::Zeroize;
 
 use crate::context as rules;
-use crate::key::{KeyEntry, Keyring};
+use crate::key::KeyEntry;
 use crate::lifecycle;
 use crate::rejection::Rejection;
-use crate::signature::{self, Accepted};
-use crate::statement::{Statement, StatementText};
+use crate::signature;
+use crate::statement::StatementText;
 use crate::wire;
 
 wit_bindgen::generate!({
@@ -75,12 +75,7 @@ impl signing::Guest for Component {
         keys: Vec<types::Key>,
         accept: Vec<String>,
     ) -> Result<String, types::Rejection> {
-        let proof = signature::verify(
-            &Statement::read(&statement.into())?,
-            &signature,
-            &Keyring::read(&entries(keys))?,
-            &Accepted::read(&accept)?,
-        )?;
+        let proof = wire::verified(&statement.into(), &signature, &entries(keys), &accept)?;
         Ok(proof.key_id().to_string())
     }
 }
@@ -195,6 +190,14 @@ impl life::Guest for Component {
         Ok(lifecycle::extend(approval.as_deref(), &extension, now)?.into())
     }
 
+    fn void(
+        approval: Option<String>,
+        actor: String,
+        now: u64,
+    ) -> Result<life::Transition, types::Rejection> {
+        Ok(lifecycle::void(approval.as_deref(), &actor, now)?.into())
+    }
+
     fn show(approval: Option<String>, now: u64) -> Result<life::View, types::Rejection> {
         let view = lifecycle::show(approval.as_deref(), now)?;
         Ok(life::View { view: view.view, summary: view.summary.into() })
@@ -207,9 +210,35 @@ impl life::Guest for Component {
         key_id: String,
         comment: String,
     ) -> Result<types::Statement, types::Rejection> {
+        let approval = approval.as_deref();
+        Ok(lifecycle::state(approval, &decision, &approver, &key_id, &comment)?.into())
+    }
+
+    fn review(
+        approval: String,
+        context: String,
+        plan: Option<String>,
+        decision: String,
+        approver: String,
+        key_id: String,
+        comment: String,
+    ) -> Result<types::Statement, types::Rejection> {
+        let plan = plan.as_deref();
         let statement =
-            lifecycle::state(approval.as_deref(), &decision, &approver, &key_id, &comment)?;
-        Ok(types::Statement {
+            lifecycle::review(&approval, &context, plan, &decision, &approver, &key_id, &comment)?;
+        Ok(statement.into())
+    }
+}
+
+impl From<Rejection> for types::Rejection {
+    fn from(rejection: Rejection) -> Self {
+        Self { code: rejection.code.as_str().to_owned(), message: rejection.message }
+    }
+}
+
+impl From<StatementText> for types::Statement {
+    fn from(statement: StatementText) -> Self {
+        Self {
             audience: statement.audience,
             key_id: statement.key_id,
             approval_id: statement.approval_id,
@@ -218,13 +247,7 @@ impl life::Guest for Component {
             decision: statement.decision,
             approver: statement.approver,
             comment: statement.comment,
-        })
-    }
-}
-
-impl From<Rejection> for types::Rejection {
-    fn from(rejection: Rejection) -> Self {
-        Self { code: rejection.code.as_str().to_owned(), message: rejection.message }
+        }
     }
 }
 

@@ -1,12 +1,13 @@
-//! Keys: id, algorithm, material, status, use.
+//! Keys: id, algorithm, material, status, use, and whose they are.
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde::Deserialize;
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::limits::{HMAC_KEY_BYTES_MAX, HMAC_KEY_BYTES_MIN, KEYS_MAX};
+use crate::limits::{ED25519_KEY_BYTES, HMAC_KEY_BYTES_MAX, HMAC_KEY_BYTES_MIN, KEYS_MAX};
 use crate::name::{Identifier, KeyId};
 use crate::rejection::Rejection;
+use crate::statement::Profile;
 
 /// A keyring entry as it crosses the border, unread.
 #[derive(Deserialize)]
@@ -34,10 +35,21 @@ impl Drop for KeyEntry {
 /// A key whose every field has been read. Its material is wiped when it is dropped.
 pub struct Key {
     pub(crate) id: KeyId,
+    pub(crate) algorithm: Algorithm,
     pub(crate) material: Zeroizing<Vec<u8>>,
     pub(crate) status: KeyStatus,
     pub(crate) usage: KeyUse,
     pub(crate) approver: Option<Identifier>,
+    pub(crate) groups: Vec<Identifier>,
+}
+
+/// How a key signs. It is the key's, and no signature can choose another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    /// HMAC with SHA-256 (RFC 2104): signer and verifier hold one secret.
+    HmacSha256,
+    /// Ed25519 (RFC 8032): the verifier holds the public key, the signer the seed.
+    Ed25519,
 }
 
 /// What a key may still do.
@@ -69,16 +81,16 @@ impl Key {
     pub fn read(entry: &KeyEntry) -> Result<Self, Rejection> {
         let id = KeyId::new(entry.id.as_str())?;
         let fail = |message: &str| Rejection::request(format!("key `{id}`: {message}"));
-        if entry.algorithm != "hmac-sha256" {
-            return Err(fail("algorithm must be `hmac-sha256`"));
-        }
+        let algorithm = match entry.algorithm.as_str() {
+            "hmac-sha256" => Algorithm::HmacSha256,
+            "ed25519" => Algorithm::Ed25519,
+            _ => return Err(fail("algorithm must be `hmac-sha256` or `ed25519`")),
+        };
         let material = Base64UrlUnpadded::decode_vec(&entry.material)
             .map(Zeroizing::new)
             .map_err(|_| fail("material must be base64url without padding"))?;
-        if !(HMAC_KEY_BYTES_MIN..=HMAC_KEY_BYTES_MAX).contains(&material.len()) {
-            return Err(fail(&format!(
-                "material must be {HMAC_KEY_BYTES_MIN} to {HMAC_KEY_BYTES_MAX} bytes"
-            )));
+        if let Some(expected) = algorithm.misfit(material.len()) {
+            return Err(fail(&format!("material must be {expected}")));
         }
         let status = match entry.status.as_str() {
             "active" => KeyStatus::Active,
@@ -97,16 +109,48 @@ impl Key {
             .as_deref()
             .map(|approver| Identifier::new("approver", approver))
             .transpose()?;
-        for group in &entry.groups {
-            Identifier::new("group", group.as_str())?;
-        }
-        Ok(Self { id, material, status, usage, approver })
+        let groups = entry.groups.iter().map(|group| Identifier::new("group", group.as_str()));
+        let groups = groups.collect::<Result<_, _>>()?;
+        Ok(Self { id, algorithm, material, status, usage, approver, groups })
     }
 
-    /// Whether the key can have made a `v1` signature, which names no key: one for approvals that
-    /// is bound to nobody.
-    pub(crate) fn serves_v1(&self) -> bool {
-        self.usage == KeyUse::Approve && self.approver.is_none()
+    /// Whether the key can make signatures of a profile. A `v1` signature names no key and no
+    /// algorithm: only an HMAC key that is bound to nobody makes one. A `v2` key makes them for
+    /// whom it is bound to.
+    pub(crate) fn serves(&self, profile: Profile) -> bool {
+        self.usage == KeyUse::Approve
+            && match profile {
+                Profile::V1 => self.algorithm == Algorithm::HmacSha256 && self.approver.is_none(),
+                Profile::V2 => true,
+            }
+    }
+
+    /// Whether the key is that person's.
+    pub(crate) fn is_of(&self, approver: &str) -> bool {
+        self.approver.as_ref().is_some_and(|bound| bound.as_str() == approver)
+    }
+
+    /// Whether its keyring entry has a group.
+    pub(crate) fn has_group(&self, group: &str) -> bool {
+        self.groups.iter().any(|held| held.as_str() == group)
+    }
+
+    /// Whether two keys are one, whatever their ids say.
+    pub(crate) fn is_twin_of(&self, other: &Self) -> bool {
+        self.algorithm == other.algorithm && self.material == other.material
+    }
+}
+
+impl Algorithm {
+    /// What the material's length should have been, where it is another.
+    fn misfit(self, bytes: usize) -> Option<String> {
+        match self {
+            Self::HmacSha256 => (!(HMAC_KEY_BYTES_MIN..=HMAC_KEY_BYTES_MAX).contains(&bytes))
+                .then(|| format!("{HMAC_KEY_BYTES_MIN} to {HMAC_KEY_BYTES_MAX} bytes")),
+            Self::Ed25519 => {
+                (bytes != ED25519_KEY_BYTES).then(|| format!("{ED25519_KEY_BYTES} bytes"))
+            }
+        }
     }
 }
 
@@ -142,5 +186,12 @@ impl Keyring {
     /// Every key, in the order given.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Key> {
         self.0.iter()
+    }
+
+    /// A revoked key of the same material, itself or one under another id and for another use: what
+    /// is no longer trusted under one name is trusted under none.
+    pub(crate) fn revoked(&self, key: &Key) -> Option<&Key> {
+        let revoked = |other: &&Key| other.status == KeyStatus::Revoked && other.is_twin_of(key);
+        self.iter().find(revoked)
     }
 }

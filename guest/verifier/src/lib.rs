@@ -5,17 +5,21 @@
 //! as the core module of the verifier component, where [`wire`] and the typed interfaces of `wit/`
 //! are its only doors.
 
+mod asked;
 #[cfg(target_arch = "wasm32")]
 mod component;
 pub mod context;
 pub mod describe;
+pub mod ed25519;
 #[cfg(target_arch = "wasm32")]
 mod heap;
 pub mod key;
 pub mod lifecycle;
 pub mod limits;
+pub mod mac;
 pub mod name;
 mod object;
+mod pae;
 pub mod record;
 pub mod rejection;
 pub mod signature;

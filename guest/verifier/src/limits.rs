@@ -20,11 +20,18 @@ pub const THRESHOLD_MAX: u32 = 16;
 pub const HMAC_KEY_BYTES_MIN: usize = 32;
 /// Longest HMAC key, far above any that helps.
 pub const HMAC_KEY_BYTES_MAX: usize = 4 << 10;
+/// Length of an Ed25519 public key, and of a private seed (RFC 8032, section 5.1.5).
+pub const ED25519_KEY_BYTES: usize = 32;
+/// Most ballots of one approval: twice the largest threshold.
+pub const BALLOTS_MAX: usize = 32;
 /// Most keys in one call.
 pub const KEYS_MAX: usize = 4_096;
 /// Longest event (a request, a ballot, a claim, ...), in bytes of JSON.
 pub const EVENT_BYTES_MAX: usize = 64 << 10;
-/// Longest record, in bytes of JSON: 16 ballots with comments escaped to six times their size fit.
+/// Longest record, in bytes of JSON: 32 ballots with comments escaped to twice their size fit.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
+/// Longest approval as a server shows it, in bytes of JSON: the record's fields, and a context and a
+/// plan of 1 MiB each.
+pub const VIEW_BYTES_MAX: usize = 4 << 20;
 /// Longest request on the wire, in bytes: a context and a plan of 1 MiB each, escaped as strings.
 pub const WIRE_BYTES_MAX: usize = 16 << 20;

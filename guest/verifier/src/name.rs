@@ -112,6 +112,32 @@ impl KeyId {
     }
 }
 
+/// A SHA-256 digest as it is written: 64 lower-case hex characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Digest(String);
+
+impl Digest {
+    /// Checks a digest; `field` is what the message calls it.
+    ///
+    /// Rejections: `request-invalid`.
+    pub fn new(field: &str, text: impl Into<String>) -> Result<Self, Rejection> {
+        let text = text.into();
+        let fits = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+        if text.len() != 64 || !text.bytes().all(fits) {
+            return Err(Rejection::request(format!(
+                "{field} must be 64 lower-case hex characters, found {} bytes",
+                text.len()
+            )));
+        }
+        Ok(Self(text))
+    }
+
+    /// The digest.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// A reason, comment or detail: at most 4 KiB, without control characters but line feed and tab.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Text(String);
@@ -187,7 +213,7 @@ macro_rules! text_like {
         }
     )* };
 }
-text_like!(Identifier, ApprovalId, ExecutionId, KeyId, Text);
+text_like!(Identifier, ApprovalId, ExecutionId, KeyId, Digest, Text);
 
 #[cfg(test)]
 mod tests {

@@ -1,12 +1,12 @@
 //! JSON objects, read strictly. Serde's derived readers would also take an array for an object, its
 //! items for the fields in their order; nothing that crosses the border may be written that way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
 use crate::rejection::Rejection;
 
@@ -20,6 +20,43 @@ pub(crate) fn parse<'a, T: Deserialize<'a>>(what: &str, text: &'a str) -> Result
     match serde_json::from_str(text) {
         Ok(Object(value)) => Ok(value),
         Err(e) => Err(Rejection::request(format!("{what}: {}", sentence(&e)))),
+    }
+}
+
+/// Refuses a text that is not one JSON object, or in which a member stands twice: readers that pass
+/// over members would differ in which of them they take.
+///
+/// Rejections: `request-invalid`.
+pub(crate) fn each_name_once(what: &str, text: &str) -> Result<(), Rejection> {
+    parse::<Names>(what, text).map(drop)
+}
+
+struct Names;
+
+impl<'de> Deserialize<'de> for Names {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(NamesVisitor)
+    }
+}
+
+struct NamesVisitor;
+
+impl<'de> Visitor<'de> for NamesVisitor {
+    type Value = Names;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut seen = BTreeSet::new();
+        while let Some(name) = map.next_key::<String>()? {
+            map.next_value::<IgnoredAny>()?;
+            if !seen.insert(name) {
+                return Err(A::Error::custom("a member stands twice"));
+            }
+        }
+        Ok(Names)
     }
 }
 

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::asked::Asked;
 use crate::limits::RECORD_BYTES_MAX;
-use crate::object::{Object, sentence};
+use crate::object::{Object, counts, sentence};
 use crate::rejection::{Code, Rejection};
 use crate::statement::{Decision, Profile, StatementText};
 use crate::time::UnixSeconds;
@@ -62,6 +63,7 @@ pub enum Status {
 pub struct Requirement {
     pub ttl_seconds: u64,
     pub threshold: u32,
+    #[serde(deserialize_with = "counts")]
     pub groups: BTreeMap<String, u32>,
 }
 
@@ -163,9 +165,31 @@ impl Record {
         }
     }
 
-    /// The statement that a decision of this approval signs.
+    /// The digest of what is asked for, worked out again from the record's own fields.
+    ///
+    /// Rejections: `store-unavailable` for a record that has grown past what `open` lets in.
+    pub fn request_digest(&self) -> Result<String, Rejection> {
+        let asked = Asked {
+            format: self.format,
+            agent: &self.agent,
+            action: &self.action,
+            context_hash: &self.context_hash,
+            plan_hash: self.plan_hash.as_deref(),
+            reason: self.reason.as_deref(),
+            requested_by: &self.requested_by,
+            requested_at: self.requested_at,
+            requirement: &self.requirement,
+            policy: self.policy.as_deref(),
+            rule: self.rule.as_deref(),
+        };
+        asked.digest()
+    }
+
+    /// The statement that a decision of this approval signs. The digest is an argument, because one
+    /// call may need several statements.
     pub fn statement(
         &self,
+        request_digest: &str,
         decision: &str,
         approver: &str,
         key_id: &str,
@@ -175,7 +199,7 @@ impl Record {
             audience: self.audience.clone(),
             key_id: key_id.to_owned(),
             approval_id: self.id.clone(),
-            request_digest: String::new(),
+            request_digest: request_digest.to_owned(),
             expires_at: self.expires_at.seconds(),
             decision: decision.to_owned(),
             approver: approver.to_owned(),

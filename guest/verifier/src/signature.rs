@@ -1,13 +1,16 @@
 //! Signatures: made here, verified here, and nowhere else.
 
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
+use base64ct::{Base64UrlUnpadded, Encoding};
 
-use crate::key::{Key, KeyEntry, KeyStatus, Keyring};
+use crate::key::{Algorithm, Key, KeyEntry, KeyStatus, KeyUse, Keyring};
 use crate::name::KeyId;
 use crate::record::Requirement;
 use crate::rejection::{Code, Rejection};
-use crate::statement::{Profile, Statement, StatementText};
+use crate::statement::{Profile, Scope, Statement, StatementText};
+use crate::{ed25519, mac};
+
+/// What the text of a `v2` signature begins with.
+const V2_PREFIX: &str = "v2.";
 
 /// The proof that a signature was verified. Only this file can make one.
 #[derive(Debug)]
@@ -16,67 +19,85 @@ pub struct SignatureValid {
     profile: Profile,
 }
 
-/// A signature whose form has been read: 32 bytes of HMAC-SHA256 (`v1`).
+/// A `v1` signature whose form has been read: 32 bytes of HMAC-SHA256.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Signature([u8; 32]);
+struct V1([u8; 32]);
+
+/// A `v2` signature whose form has been read: the key it names, and 32 or 64 bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct V2 {
+    key_id: KeyId,
+    bytes: Vec<u8>,
+}
 
 /// The profiles that count in a call.
 #[derive(Clone, Debug)]
 pub struct Accepted(Vec<Profile>);
 
-/// Signs a statement: 64 lower-case hex characters under `v1`.
+/// Signs a statement: 64 lower-case hex characters under `v1`, `v2.{key id}.{base64url}` under `v2`.
+/// The material of an Ed25519 key is its private seed here.
 ///
 /// Rejections: 1. `request-invalid` or `limit-exceeded` for the profile or a field of the statement
-/// 2. `statement-ambiguous` 3. `request-invalid` for a key out of its form, of another use, or bound
-/// to an approver 4. `key-revoked` for a key that is not active.
+/// 2. `statement-ambiguous` 3. `request-invalid` for a key out of its form, one that does not serve
+/// the profile, or (`v2`) another than the statement names 4. `key-revoked` for a key that is not
+/// active 5. `key-not-yours` for a key that is not bound to the statement's approver (`v2`).
 pub fn sign(statement: &StatementText, profile: &str, key: &KeyEntry) -> Result<String, Rejection> {
     let profile = Profile::read(profile)?;
-    let message = Statement::read(statement)?.message(profile)?;
+    let statement = Statement::read(statement, profile)?;
+    let message = statement.message()?;
     let key = Key::read(key)?;
-    if !key.serves_v1() {
+    if !key.serves(profile) {
+        return Err(serves_not(&key, profile));
+    }
+    if let Some(scope) = statement.scope.as_ref().filter(|scope| scope.key_id != key.id) {
         return Err(Rejection::request(format!(
-            "key `{}` cannot sign v1: its use must be `approve` and it must be bound to no approver",
-            key.id
+            "the statement names the key `{}`, and `{}` was given to sign it",
+            scope.key_id, key.id
         )));
     }
     if key.status != KeyStatus::Active {
         return Err(revoked(&key.id, "is not active and signs nothing"));
     }
-    Ok(hex::encode(mac(&key, &message)?.finalize().into_bytes()))
+    if profile == Profile::V2 {
+        is_yours(&key, statement.approver.as_str())?;
+    }
+    let bytes = signed(&key, &message)?;
+    Ok(match profile {
+        Profile::V1 => hex::encode(bytes),
+        Profile::V2 => {
+            format!("{V2_PREFIX}{}.{}", key.id, Base64UrlUnpadded::encode_string(&bytes))
+        }
+    })
 }
 
-/// Verifies a new signature against every key that could have made it.
+/// Verifies a signature: under `v1` against every key that could have made it, under `v2` against the
+/// one that it names.
 ///
 /// Rejections: 1. `statement-ambiguous` 2. `signature-malformed` 3. `key-unknown` 4. `key-revoked`
-/// 5. `signature-invalid`
+/// 5. `key-not-yours` (`v2`) 6. `signature-invalid`; under `v1`, which names no key, `key-revoked`
+/// only where the revoked key made it.
 pub fn verify(
     statement: &Statement,
     signature: &str,
     keys: &Keyring,
     accepted: &Accepted,
 ) -> Result<SignatureValid, Rejection> {
-    let profile = Profile::V1;
-    let message = statement.message(profile)?;
-    let signature = Signature::read(signature, accepted)?;
-    let mut candidates = keys.iter().filter(|key| key.serves_v1()).peekable();
+    let message = statement.message()?;
+    if let Some(scope) = &statement.scope {
+        return verify_v2(statement, scope, &message, signature, keys, accepted);
+    }
+    let signature = V1::read(signature, accepted)?;
+    let mut candidates = keys.iter().filter(|key| key.serves(Profile::V1)).peekable();
     if candidates.peek().is_none() {
         return Err(Rejection::new(Code::KeyUnknown, "no key can verify a v1 signature"));
     }
-    let mut made_by = None;
-    for key in candidates {
-        if signature.is_by(key, &message)? {
-            // One secret may stand under two ids: where either is revoked, the secret is.
-            let valid = accept(key, profile)?;
-            made_by.get_or_insert(valid);
-        }
-    }
-    made_by.ok_or_else(mismatch)
+    let made_by = candidates.find(|key| signature.is_by(key, &message));
+    accept(made_by.ok_or_else(|| mismatch(Profile::V1))?, keys, Profile::V1)
 }
 
 /// Verifies a stored signature with the key that its ballot names, and only with that key.
 ///
-/// Rejections: 1. `statement-ambiguous` 2. `signature-malformed` 3. `key-unknown` 4. `key-revoked`
-/// 5. `signature-invalid`
+/// Rejections: as [`verify`].
 pub fn verify_again(
     statement: &Statement,
     signature: &str,
@@ -84,19 +105,55 @@ pub fn verify_again(
     keys: &Keyring,
     accepted: &Accepted,
 ) -> Result<SignatureValid, Rejection> {
-    let profile = Profile::V1;
-    let message = statement.message(profile)?;
-    let signature = Signature::read(signature, accepted)?;
-    let key = keys.find(key_id).filter(|key| key.serves_v1()).ok_or_else(|| {
-        Rejection::new(
-            Code::KeyUnknown,
-            format!("the ballot's key `{key_id}` is not in the keyring"),
-        )
-    })?;
-    if signature.is_by(key, &message)? {
-        return accept(key, profile);
+    let message = statement.message()?;
+    if let Some(scope) = &statement.scope {
+        return verify_v2(statement, scope, &message, signature, keys, accepted);
     }
-    Err(mismatch())
+    let signature = V1::read(signature, accepted)?;
+    let key = find(keys, key_id, Profile::V1)?;
+    if signature.is_by(key, &message) {
+        return accept(key, keys, Profile::V1);
+    }
+    Err(mismatch(Profile::V1))
+}
+
+fn verify_v2(
+    statement: &Statement,
+    scope: &Scope,
+    message: &[u8],
+    signature: &str,
+    keys: &Keyring,
+    accepted: &Accepted,
+) -> Result<SignatureValid, Rejection> {
+    let signature = V2::read(signature, accepted)?;
+    let key = find(keys, &signature.key_id, Profile::V2)?;
+    let valid = accept(key, keys, Profile::V2)?;
+    is_yours(key, statement.approver.as_str())?;
+    if scope.key_id == signature.key_id && signature.is_by(key, message) {
+        return Ok(valid);
+    }
+    Err(mismatch(Profile::V2))
+}
+
+/// The profile that a signature's text has the form of, among those that count, and the key it names.
+///
+/// Rejections: `signature-malformed` for a `v2` text out of its form; a `v1` text, which names no key,
+/// is not read yet.
+pub fn form(text: &str, accepted: &Accepted) -> Result<(Profile, Option<KeyId>), Rejection> {
+    match accepted.profile_of(text) {
+        Profile::V1 => Ok((Profile::V1, None)),
+        Profile::V2 => Ok((Profile::V2, Some(V2::read(text, accepted)?.key_id))),
+    }
+}
+
+/// Whether a text has the form of a signature of some profile that counts.
+///
+/// Rejections: `signature-malformed`.
+pub fn check_form(text: &str, accepted: &Accepted) -> Result<(), Rejection> {
+    match accepted.profile_of(text) {
+        Profile::V1 => V1::read(text, accepted).map(drop),
+        Profile::V2 => V2::read(text, accepted).map(drop),
+    }
 }
 
 impl SignatureValid {
@@ -111,21 +168,20 @@ impl SignatureValid {
     }
 }
 
-impl Signature {
+impl V1 {
     /// Reads a signature's text.
     ///
-    /// Rejections: `signature-malformed` for any other length, case or alphabet, or where no profile
-    /// that counts has this form.
-    pub fn read(text: &str, accepted: &Accepted) -> Result<Self, Rejection> {
-        let malformed = |message| Err(Rejection::new(Code::SignatureMalformed, message));
+    /// Rejections: `signature-malformed` for any other length, case or alphabet, or where `v1` does
+    /// not count.
+    fn read(text: &str, accepted: &Accepted) -> Result<Self, Rejection> {
         if !accepted.has(Profile::V1) {
-            return malformed("v1 signatures do not count here".to_owned());
+            return Err(malformed("v1 signatures do not count here"));
         }
         if text.len() != 64 {
-            return malformed(format!(
+            return Err(malformed(format!(
                 "expected 64 lower-case hex characters, found {} bytes",
                 text.len()
-            ));
+            )));
         }
         let mut bytes = [0; 32];
         for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
@@ -133,19 +189,55 @@ impl Signature {
                 [high, low] if let (Some(high), Some(low)) = (nibble(*high), nibble(*low)) => {
                     *byte = high << 4 | low;
                 }
-                _ => {
-                    return malformed(
-                        "expected 64 lower-case hex characters, found others".to_owned(),
-                    );
-                }
+                _ => return Err(malformed("expected 64 lower-case hex characters, found others")),
             }
         }
         Ok(Self(bytes))
     }
 
-    fn is_by(&self, key: &Key, message: &str) -> Result<bool, Rejection> {
-        // `verify_slice` compares in constant time.
-        Ok(mac(key, message)?.verify_slice(&self.0).is_ok())
+    fn is_by(&self, key: &Key, message: &[u8]) -> bool {
+        mac::verify(&key.material, message, &self.0)
+    }
+}
+
+impl V2 {
+    /// Reads a signature's text.
+    ///
+    /// Rejections: `signature-malformed` for anything but `v2.`, a key id, a dot and the base64url of
+    /// 32 or 64 bytes in its one canonical form, or where `v2` does not count.
+    fn read(text: &str, accepted: &Accepted) -> Result<Self, Rejection> {
+        if !accepted.has(Profile::V2) {
+            return Err(malformed("v2 signatures do not count here"));
+        }
+        let parts = text.strip_prefix(V2_PREFIX).and_then(|rest| rest.split_once('.'));
+        let (key_id, encoded) =
+            parts.ok_or_else(|| malformed("expected `v2.{key id}.{base64url}`"))?;
+        let key_id = KeyId::new(key_id)
+            .map_err(|e| malformed(format!("in `v2.{{key id}}.…`: {}", e.message)))?;
+        // 32 bytes are 43 characters and 64 are 86: a longer text is never decoded.
+        let bytes = match encoded.len() {
+            43 | 86 => Base64UrlUnpadded::decode_vec(encoded).ok(),
+            _ => None,
+        };
+        // The last character has spare bits: only the encoder's own choice of them is accepted.
+        let canonical = |bytes: &Vec<u8>| Base64UrlUnpadded::encode_string(bytes) == encoded;
+        let bytes = bytes.filter(canonical).ok_or_else(|| {
+            malformed("expected 32 or 64 bytes in base64url without padding after the key id")
+        })?;
+        Ok(Self { key_id, bytes })
+    }
+
+    /// A length that the key's algorithm does not have is a signature by no such key.
+    fn is_by(&self, key: &Key, message: &[u8]) -> bool {
+        match key.algorithm {
+            Algorithm::HmacSha256 => mac::verify(&key.material, message, &self.bytes),
+            Algorithm::Ed25519 => {
+                let public_key = key.material.as_slice().try_into();
+                let signature = self.bytes.as_slice().try_into();
+                matches!((public_key, signature), (Ok(public_key), Ok(signature))
+                    if ed25519::verify(public_key, message, signature))
+            }
+        }
     }
 }
 
@@ -167,8 +259,18 @@ impl Accepted {
         let single = requirement.threshold == 1 && requirement.groups.is_empty();
         let counts = |profile: &Profile| match profile {
             Profile::V1 => single,
+            Profile::V2 => true,
         };
         Self(self.0.iter().copied().filter(counts).collect())
+    }
+
+    /// The profile whose form a text has, or would have to have: the forms share no text.
+    pub fn profile_of(&self, text: &str) -> Profile {
+        match (self.has(Profile::V1), self.has(Profile::V2)) {
+            (true, true) if text.starts_with(V2_PREFIX) => Profile::V2,
+            (false, true) => Profile::V2,
+            _ => Profile::V1,
+        }
     }
 
     /// Whether a profile counts.
@@ -191,29 +293,80 @@ fn nibble(character: u8) -> Option<u8> {
     }
 }
 
-fn accept(key: &Key, profile: Profile) -> Result<SignatureValid, Rejection> {
-    if key.status == KeyStatus::Revoked {
-        return Err(revoked(&key.id, "made this signature and is revoked"));
+fn signed(key: &Key, message: &[u8]) -> Result<Vec<u8>, Rejection> {
+    let bytes = match key.algorithm {
+        Algorithm::HmacSha256 => mac::sign(&key.material, message).map(Vec::from),
+        Algorithm::Ed25519 => {
+            ed25519::seed(&key.material).map(|seed| ed25519::sign(&seed, message).to_vec())
+        }
+    };
+    bytes.ok_or_else(|| Rejection::request(format!("key `{}` has no usable material", key.id)))
+}
+
+/// The key of an id, if it serves the profile.
+///
+/// Rejections: `key-unknown`.
+fn find<'k>(keys: &'k Keyring, id: &KeyId, profile: Profile) -> Result<&'k Key, Rejection> {
+    keys.find(id).filter(|key| key.serves(profile)).ok_or_else(|| {
+        Rejection::new(
+            Code::KeyUnknown,
+            format!(
+                "no key `{id}` that verifies {} signatures is in the keyring",
+                profile.as_str()
+            ),
+        )
+    })
+}
+
+/// Whether nothing stands against a key itself.
+///
+/// Rejections: `key-revoked`, also where the same material is revoked under another id.
+fn accept(key: &Key, keys: &Keyring, profile: Profile) -> Result<SignatureValid, Rejection> {
+    if let Some(twin) = keys.revoked(key) {
+        return Err(revoked(&twin.id, "is revoked, and the signature is by its material"));
     }
     Ok(SignatureValid { key_id: key.id.clone(), profile })
 }
 
-fn mac(key: &Key, message: &str) -> Result<Hmac<Sha256>, Rejection> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(&key.material)
-        .map_err(|_| Rejection::request(format!("key `{}` has no usable material", key.id)))?;
-    mac.update(message.as_bytes());
-    Ok(mac)
+/// Rejections: `key-not-yours`.
+fn is_yours(key: &Key, approver: &str) -> Result<(), Rejection> {
+    if key.is_of(approver) {
+        return Ok(());
+    }
+    let whose = match &key.approver {
+        Some(bound) => format!("is bound to `{bound}`"),
+        None => "is bound to nobody".to_owned(),
+    };
+    Err(Rejection::new(
+        Code::KeyNotYours,
+        format!("key `{}` {whose} and cannot sign for `{approver}`", key.id),
+    ))
+}
+
+fn serves_not(key: &Key, profile: Profile) -> Rejection {
+    let needs = match profile {
+        Profile::V1 if key.usage == KeyUse::Approve => {
+            "it must be `hmac-sha256` and bound to no approver"
+        }
+        _ => "its use must be `approve`",
+    };
+    Rejection::request(format!("key `{}` cannot sign {}: {needs}", key.id, profile.as_str()))
+}
+
+fn malformed(message: impl Into<String>) -> Rejection {
+    Rejection::new(Code::SignatureMalformed, message)
 }
 
 fn revoked(id: &KeyId, what: &str) -> Rejection {
     Rejection::new(Code::KeyRevoked, format!("key `{id}` {what}"))
 }
 
-fn mismatch() -> Rejection {
-    Rejection::new(
-        Code::SignatureInvalid,
-        "the signature does not match id, decision, approver, expiry and key",
-    )
+fn mismatch(profile: Profile) -> Rejection {
+    let covered = match profile {
+        Profile::V1 => "id, decision, approver, expiry and key",
+        Profile::V2 => "audience, key, id, request digest, expiry, decision, approver and comment",
+    };
+    Rejection::new(Code::SignatureInvalid, format!("the signature does not match {covered}"))
 }
 
 #[cfg(test)]
@@ -225,20 +378,20 @@ mod tests {
     fn only_64_lower_case_hex_characters_are_a_signature() {
         let accepted = Accepted::read(&["v1"]).unwrap();
         let right = "00ff10a9".repeat(8);
-        let read = Signature::read(&right, &accepted).unwrap();
+        let read = V1::read(&right, &accepted).unwrap();
         assert_eq!(read.0.as_slice(), hex::decode(&right).unwrap());
         for place in 0..64 {
             for wrong in ["A", "F", "g", "/", ":", "`", " ", "\0"] {
                 let mut text = right.clone();
                 text.replace_range(place..=place, wrong);
-                let refused = Signature::read(&text, &accepted).unwrap_err();
+                let refused = V1::read(&text, &accepted).unwrap_err();
                 assert_eq!(refused.code, Code::SignatureMalformed, "{text}");
             }
         }
         for wrong in
             [&right[..62], &right[..63], &format!("{right}0"), &format!("{}é", &right[..62]), ""]
         {
-            assert!(Signature::read(wrong, &accepted).is_err(), "{wrong}");
+            assert!(V1::read(wrong, &accepted).is_err(), "{wrong}");
         }
     }
 }

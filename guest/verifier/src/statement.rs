@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::name::Identifier;
+use crate::name::{Digest, Identifier, KeyId, Text};
+use crate::pae;
 use crate::rejection::{Code, Rejection};
 use crate::time::UnixSeconds;
 
@@ -24,13 +25,24 @@ pub struct StatementText {
     pub comment: String,
 }
 
-/// A statement whose fields have been read.
+/// A statement whose fields have been read, as far as its profile covers them.
 #[derive(Debug)]
 pub struct Statement {
     pub(crate) approval_id: Identifier,
     pub(crate) decision: Decision,
     pub(crate) approver: Identifier,
     pub(crate) expires_at: UnixSeconds,
+    /// What only `v2` covers.
+    pub(crate) scope: Option<Scope>,
+}
+
+/// Where a statement holds, and of what exactly: the fields that `v2` added.
+#[derive(Debug)]
+pub(crate) struct Scope {
+    pub(crate) audience: Identifier,
+    pub(crate) key_id: KeyId,
+    pub(crate) request_digest: Digest,
+    pub(crate) comment: Text,
 }
 
 /// What an approver says of a request.
@@ -49,27 +61,39 @@ pub enum Decision {
 pub enum Profile {
     /// The runbook's: `{id}:{decision}:{approver}:{expires_at}` under HMAC-SHA256.
     V1,
+    /// Every field, each with its length before it, under HMAC-SHA256 or Ed25519.
+    V2,
 }
 
 impl Statement {
-    /// Reads a statement.
+    /// Reads what a profile covers of a statement.
     ///
     /// Rejections: `request-invalid` or `limit-exceeded` for a field out of its form.
-    pub fn read(text: &StatementText) -> Result<Self, Rejection> {
+    pub fn read(text: &StatementText, profile: Profile) -> Result<Self, Rejection> {
         Ok(Self {
             approval_id: Identifier::new("approval_id", text.approval_id.as_str())?,
             decision: Decision::read(&text.decision)?,
             approver: Identifier::new("approver", text.approver.as_str())?,
             expires_at: UnixSeconds::new(text.expires_at)?,
+            scope: match profile {
+                Profile::V1 => None,
+                Profile::V2 => Some(Scope::read(text)?),
+            },
         })
     }
 
-    /// The exact bytes that `profile` signs.
+    /// The exact bytes to sign.
     ///
     /// Rejections: `statement-ambiguous` for a `:` in the approval id or the approver (`v1`): two
     /// different statements would share one message.
-    pub fn message(&self, profile: Profile) -> Result<String, Rejection> {
-        let Profile::V1 = profile;
+    pub fn message(&self) -> Result<Vec<u8>, Rejection> {
+        match &self.scope {
+            None => self.v1_message().map(String::into_bytes),
+            Some(scope) => Ok(self.v2_message(scope)),
+        }
+    }
+
+    fn v1_message(&self) -> Result<String, Rejection> {
         let (id, approver) = (&self.approval_id, &self.approver);
         for (field, text) in [("approval id", id), ("approver", approver)] {
             if text.as_str().contains(':') {
@@ -84,6 +108,33 @@ impl Statement {
         let expires_at = self.expires_at.isoformat();
         let fields = [id.as_str(), self.decision.as_str(), approver.as_str(), &expires_at];
         Ok(fields.join(":"))
+    }
+
+    fn v2_message(&self, scope: &Scope) -> Vec<u8> {
+        let expires_at = self.expires_at.rfc3339();
+        let pieces = [
+            "signoff/v2",
+            scope.audience.as_str(),
+            scope.key_id.as_str(),
+            self.approval_id.as_str(),
+            scope.request_digest.as_str(),
+            &expires_at,
+            self.decision.as_str(),
+            self.approver.as_str(),
+            scope.comment.as_str(),
+        ];
+        pae::encode(&pieces.map(str::as_bytes))
+    }
+}
+
+impl Scope {
+    fn read(text: &StatementText) -> Result<Self, Rejection> {
+        Ok(Self {
+            audience: Identifier::new("audience", text.audience.as_str())?,
+            key_id: KeyId::new(text.key_id.as_str())?,
+            request_digest: Digest::new("request_digest", text.request_digest.as_str())?,
+            comment: Text::new("comment", text.comment.as_str())?,
+        })
     }
 }
 
@@ -116,14 +167,17 @@ impl fmt::Display for Decision {
 
 impl Profile {
     /// Every profile this verifier knows.
-    pub const ALL: &[Self] = &[Self::V1];
+    pub const ALL: &[Self] = &[Self::V1, Self::V2];
 
     /// Reads a profile's name.
     ///
     /// Rejections: `request-invalid`.
     pub fn read(text: &str) -> Result<Self, Rejection> {
         Self::ALL.iter().find(|profile| profile.as_str() == text).copied().ok_or_else(|| {
-            Rejection::request(format!("unknown profile `{}`, expected `v1`", text.escape_debug()))
+            Rejection::request(format!(
+                "unknown profile `{}`, expected `v1` or `v2`",
+                text.escape_debug()
+            ))
         })
     }
 
@@ -131,6 +185,7 @@ impl Profile {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::V1 => "v1",
+            Self::V2 => "v2",
         }
     }
 }

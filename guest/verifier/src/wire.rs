@@ -14,7 +14,7 @@ use crate::limits::WIRE_BYTES_MAX;
 use crate::object::{self, object, objects};
 use crate::record::to_json;
 use crate::rejection::{Code, Rejection};
-use crate::signature::{self, Accepted};
+use crate::signature::{self, Accepted, SignatureValid};
 use crate::statement::{Profile, Statement, StatementText};
 
 /// Every op, as `describe` lists them.
@@ -34,8 +34,10 @@ pub const OPS: &[&str] = &[
     "lifecycle.expire",
     "lifecycle.withdraw",
     "lifecycle.extend",
+    "lifecycle.void",
     "lifecycle.show",
     "lifecycle.state",
+    "lifecycle.review",
 ];
 
 /// Answers one request: `{"op": …, "args": {…}}` gets `{"ok": {…}}` or
@@ -146,11 +148,14 @@ impl Message {
     pub fn of(statement: &StatementText, profile: &str) -> Result<Self, Rejection> {
         use base64ct::{Base64UrlUnpadded, Encoding};
         let profile = Profile::read(profile)?;
-        let text = Statement::read(statement)?.message(profile)?;
+        let message = Statement::read(statement, profile)?.message()?;
         Ok(Self {
             profile: profile.as_str(),
-            base64url: Base64UrlUnpadded::encode_string(text.as_bytes()),
-            text: Some(text),
+            base64url: Base64UrlUnpadded::encode_string(&message),
+            text: match profile {
+                Profile::V1 => String::from_utf8(message).ok(),
+                Profile::V2 => None,
+            },
         })
     }
 }
@@ -196,13 +201,23 @@ fn verify(args: &VerifyArgs<'_>) -> Result<Box<RawValue>, Rejection> {
     struct Verified<'a> {
         key_id: &'a str,
     }
-    let proof = signature::verify(
-        &Statement::read(&args.statement)?,
-        &args.signature,
-        &Keyring::read(&args.keys)?,
-        &Accepted::read(&args.accept)?,
-    )?;
+    let proof = verified(&args.statement, &args.signature, &args.keys, &args.accept)?;
     raw(&Verified { key_id: proof.key_id().as_str() })
+}
+
+/// Reads what `signing.verify` is given, and verifies.
+///
+/// Rejections: those of `signing.verify`.
+pub(crate) fn verified(
+    statement: &StatementText,
+    signature: &str,
+    keys: &[KeyEntry],
+    accept: &[String],
+) -> Result<SignatureValid, Rejection> {
+    let keys = Keyring::read(keys)?;
+    let accepted = Accepted::read(accept)?;
+    let statement = Statement::read(statement, accepted.profile_of(signature))?;
+    signature::verify(&statement, signature, &keys, &accepted)
 }
 
 fn lifecycle_op(op: &str, args: &str) -> Result<Box<RawValue>, Rejection> {
@@ -236,7 +251,12 @@ fn lifecycle_op(op: &str, args: &str) -> Result<Box<RawValue>, Rejection> {
             let a: TimeArgs<'_> = read(args)?;
             raw(&lifecycle::show(a.approval.as_deref(), a.now)?)
         }
+        "lifecycle.void" => {
+            let a: VoidArgs<'_> = read(args)?;
+            raw(&lifecycle::void(a.approval.as_deref(), &a.actor, a.now)?)
+        }
         "lifecycle.state" => state(&read(args)?),
+        "lifecycle.review" => review(&read(args)?),
         unknown => Err(Rejection::request(format!("unknown op `{}`", unknown.escape_debug()))),
     }
 }
@@ -401,6 +421,15 @@ struct ExtendArgs<'a> {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct VoidArgs<'a> {
+    #[serde(borrow, default)]
+    approval: Option<Cow<'a, str>>,
+    actor: Cow<'a, str>,
+    now: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct StateArgs<'a> {
     #[serde(borrow, default)]
     approval: Option<Cow<'a, str>>,
@@ -410,13 +439,41 @@ struct StateArgs<'a> {
     comment: Cow<'a, str>,
 }
 
+#[derive(Serialize)]
+struct Stated {
+    statement: StatementText,
+}
+
 fn state(a: &StateArgs<'_>) -> Result<Box<RawValue>, Rejection> {
-    #[derive(Serialize)]
-    struct Stated {
-        statement: StatementText,
-    }
     let statement =
         lifecycle::state(a.approval.as_deref(), &a.decision, &a.approver, &a.key_id, &a.comment)?;
+    raw(&Stated { statement })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReviewArgs<'a> {
+    #[serde(borrow)]
+    approval: Cow<'a, str>,
+    context: Cow<'a, str>,
+    #[serde(default)]
+    plan: Option<Cow<'a, str>>,
+    decision: Cow<'a, str>,
+    approver: Cow<'a, str>,
+    key_id: Cow<'a, str>,
+    comment: Cow<'a, str>,
+}
+
+fn review(a: &ReviewArgs<'_>) -> Result<Box<RawValue>, Rejection> {
+    let statement = lifecycle::review(
+        &a.approval,
+        &a.context,
+        a.plan.as_deref(),
+        &a.decision,
+        &a.approver,
+        &a.key_id,
+        &a.comment,
+    )?;
     raw(&Stated { statement })
 }
 

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 const WIT: &str = include_str!("../../../wit/lifecycle.wit");
 const TTL_SECONDS: u64 = 3600;
 const EXPIRES: u64 = REQUESTED + TTL_SECONDS;
-const OPERATIONS: [&str; 6] = ["decide", "check", "claim", "settle", "withdraw", "extend"];
+const OPERATIONS: [&str; 7] = ["decide", "check", "claim", "settle", "withdraw", "extend", "void"];
 
 #[test]
 fn every_operation_in_every_status_answers_as_the_table_says() {
@@ -45,8 +45,8 @@ fn every_operation_in_every_status_answers_as_the_table_says() {
 fn leads_where_it_may(operation: &str, from: &str, answer: &Value) {
     let to = answer["summary"]["status"].as_str().unwrap();
     let next: &[&str] = match from {
-        "pending" => &["pending", "approved", "rejected", "withdrawn"],
-        "approved" => &["approved", "executed", "withdrawn"],
+        "pending" => &["pending", "approved", "rejected", "withdrawn", "expired"],
+        "approved" => &["approved", "executed", "withdrawn", "expired"],
         terminal => &[terminal],
     };
     assert!(next.contains(&to), "{operation} leads from {from} to {to}");
@@ -107,6 +107,8 @@ fn records(status: &str) -> Vec<(&'static str, Value, u64)> {
             ("from pending", swept(&pending), EXPIRES),
             ("from pending, and the clock went back", swept(&pending), soon),
             ("from approved", swept(&approved), EXPIRES),
+            ("voided", after("void", &pending), soon),
+            ("voided after it was approved", after("void", &approved), soon),
             ("from pending, not swept", pending.clone(), EXPIRES),
             ("from approved, not swept", approved.clone(), EXPIRES),
             ("from approved, not swept for years", approved, EXPIRES * 2),
@@ -136,6 +138,7 @@ fn attempt(operation: &str, record: &Value, now: u64) -> Result<Value, String> {
             json!({"claim": claim.to_string(), "context": CONTEXT, "keys": keys, "accept": ["v1"]})
         }
         "settle" => json!({"outcome": outcome.to_string()}),
+        "void" => json!({"actor": admin.to_string()}),
         "withdraw" => json!({"withdrawal": json!({"actor": admin}).to_string()}),
         "extend" => {
             json!({"extension": json!({"expires_in_seconds": 7200, "actor": admin}).to_string()})

@@ -254,6 +254,8 @@ fn requests() -> Vec<String> {
     let outcome =
         json!({"execution_id": EXECUTION, "outcome": "failed", "detail": "e", "actor": actor});
     let now = REQUESTED + 3;
+    let shown = json!({"approval": pending, "now": now});
+    let shown = door::call("lifecycle.show", &shown).unwrap()["view"].take();
     let requests = [
         ("describe", json!({})),
         ("context.canonicalize", json!({"context": CONTEXT})),
@@ -302,10 +304,15 @@ fn requests() -> Vec<String> {
             "lifecycle.extend",
             json!({"approval": pending, "extension": extension.to_string(), "now": now}),
         ),
+        ("lifecycle.void", json!({"approval": pending, "actor": actor.to_string(), "now": now})),
         ("lifecycle.show", json!({"approval": claimed, "now": now})),
         (
             "lifecycle.state",
             json!({"approval": pending, "decision": "approved", "approver": APPROVER, "key_id": "k", "comment": ""}),
+        ),
+        (
+            "lifecycle.review",
+            json!({"approval": shown, "context": CONTEXT, "decision": "approved", "approver": APPROVER, "key_id": "k", "comment": ""}),
         ),
     ];
     assert!(requests.iter().map(|(op, _)| *op).eq(wire::OPS.iter().copied()));

@@ -11,6 +11,8 @@ use utoipa::ToSchema;
 pub struct Approval {
     /// `appr_` and 26 characters of a ULID.
     pub id: String,
+    /// The deployment it belongs to.
+    pub audience: String,
     /// `pending`, `approved`, `rejected`, `executed`, `expired` or `withdrawn`.
     pub status: String,
     /// The requester; `agent:{agent}` where there are no tokens.
@@ -27,6 +29,8 @@ pub struct Approval {
     pub context_hash: String,
     /// SHA-256 of the canonical plan.
     pub plan_hash: Option<String>,
+    /// Digest of all that is asked for; `v2` signatures cover it.
+    pub request_digest: String,
     /// Why, for the reviewer.
     pub reason: Option<String>,
     /// What it takes to approve.

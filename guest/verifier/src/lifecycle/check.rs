@@ -9,7 +9,7 @@ use crate::key::{KeyEntry, Keyring};
 use crate::name::Identifier;
 use crate::record::{Record, to_json};
 use crate::rejection::{Code, Rejection};
-use crate::signature::{Accepted, Signature};
+use crate::signature::{Accepted, check_form};
 use crate::time::UnixSeconds;
 
 /// Whether an executor may go ahead now; see `lifecycle.check` in `wit/` for shapes and rejections.
@@ -38,7 +38,7 @@ pub fn check(
     if plan.is_some() {
         proven.matches_plan(plan)?;
     }
-    Ok(Summary::at(&proven.0, now))
+    Ok(Summary::at(&proven.record, now))
 }
 
 /// Whether a signature is a stored ballot's and verifies; see `lifecycle.recognize` in `wit/`.
@@ -52,7 +52,7 @@ pub fn recognize(
     let accepted = Accepted::read(accept)?;
     let record = Record::read(approval)?;
     let index = stored(&record, signature, &accepted)?;
-    verify_ballot(&record, index, &keys, &accepted)?;
+    verify_ballot(&record, &record.request_digest()?, index, &keys, &accepted)?;
     to_json(&record.ballots.get(index))
 }
 
@@ -64,8 +64,8 @@ impl Proven {
         action: Option<&Identifier>,
     ) -> Result<(), Rejection> {
         let pairs = [
-            (Code::AgentMismatch, "agent", agent, &self.0.agent),
-            (Code::ActionMismatch, "action", action, &self.0.action),
+            (Code::AgentMismatch, "agent", agent, &self.record.agent),
+            (Code::ActionMismatch, "action", action, &self.record.action),
         ];
         for (code, field, attempted, approved) in pairs {
             if let Some(attempted) = attempted.filter(|name| name.as_str() != approved) {
@@ -81,10 +81,13 @@ impl Proven {
     /// Rejections: 1. `context-invalid` 2. `context-mismatch`
     pub(super) fn matches_context(&self, context: &str) -> Result<(), Rejection> {
         let digest = context::digest(context).map_err(|e| invalid("context", &e))?;
-        if digest != self.0.context_hash {
+        if digest != self.record.context_hash {
             return Err(Rejection::new(
                 Code::ContextMismatch,
-                format!("context digest {digest} was not approved, {} was", self.0.context_hash),
+                format!(
+                    "context digest {digest} was not approved, {} was",
+                    self.record.context_hash
+                ),
             ));
         }
         Ok(())
@@ -94,14 +97,14 @@ impl Proven {
     pub(super) fn matches_plan(&self, plan: Option<&str>) -> Result<(), Rejection> {
         let digest =
             plan.map(|plan| context::digest(plan).map_err(|e| invalid("plan", &e))).transpose()?;
-        if digest != self.0.plan_hash {
+        if digest != self.record.plan_hash {
             let name = |digest: &Option<String>| match digest {
                 Some(digest) => format!("plan digest {digest}"),
                 None => "no plan".to_owned(),
             };
             return Err(Rejection::new(
                 Code::PlanMismatch,
-                format!("{} was not approved, {} was", name(&digest), name(&self.0.plan_hash)),
+                format!("{} was not approved, {} was", name(&digest), name(&self.record.plan_hash)),
             ));
         }
         Ok(())
@@ -112,7 +115,7 @@ impl Proven {
 ///
 /// Rejections: 1. `signature-malformed` 2. `signature-invalid`
 fn stored(record: &Record, signature: &str, accepted: &Accepted) -> Result<usize, Rejection> {
-    Signature::read(signature, accepted)?;
+    check_form(signature, accepted)?;
     record.ballots.iter().position(|ballot| ballot.signature == signature).ok_or_else(|| {
         Rejection::new(
             Code::SignatureInvalid,

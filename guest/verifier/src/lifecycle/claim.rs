@@ -34,7 +34,7 @@ pub fn claim(
 
 impl Proven {
     fn consume(self, claim: &Claim, now: UnixSeconds) -> Result<Transition, Rejection> {
-        let mut record = self.0;
+        let Self { mut record, request_digest } = self;
         record.status = Status::Executed;
         record.executed_at = Some(now);
         record.execution = Some(Execution {
@@ -52,7 +52,7 @@ impl Proven {
             from: Some(Status::Approved),
             execution_id: Some(claim.execution_id.as_str()),
             outcome: Some(Outcome::Claimed),
-            ..Entry::new("approval_claimed", &record, now)
+            ..Entry::new("approval_claimed", &record, &request_digest, now)
         };
         Transition::new(&record, &entry)
     }

@@ -1,15 +1,17 @@
 //! `decide`: one approver's ballot; and `state`, what that ballot signs.
 
+use sha2::{Digest, Sha256};
+
 use super::Transition;
 use super::entry::Entry;
 use super::event::Ballot;
 use super::state::{Pending, is_requester};
 use crate::key::{KeyEntry, Keyring};
-use crate::name::AGENT_PREFIX;
+use crate::name::{AGENT_PREFIX, KeyId, Text};
 use crate::record::{self, Record, Status};
 use crate::rejection::{Code, Rejection};
-use crate::signature::{Accepted, SignatureValid, verify};
-use crate::statement::{Decision, Statement, StatementText};
+use crate::signature::{Accepted, SignatureValid, form, verify};
+use crate::statement::{Decision, Profile, Statement, StatementText};
 use crate::time::UnixSeconds;
 
 /// Takes one ballot; see `lifecycle.decide` in `wit/` for shapes and rejections.
@@ -26,15 +28,19 @@ pub fn decide(
     let now = UnixSeconds::new(now)?;
     let pending = Pending::to_decide(Record::read(approval)?, now)?;
     pending.admit(&ballot)?;
-    let statement = Statement::read(&pending.0.statement(
-        &ballot.decision.to_string(),
-        ballot.approver.as_str(),
-        "",
-        ballot.comment.as_ref().map_or("", |comment| comment.as_str()),
-    ))?;
     let accepted = accepted.under(&pending.0.requirement);
+    let (profile, key_id) = form(&ballot.signature, &accepted)?;
+    let request_digest = pending.0.request_digest()?;
+    let text = pending.0.statement(
+        &request_digest,
+        ballot.decision.as_str(),
+        ballot.approver.as_str(),
+        key_id.as_ref().map_or("", KeyId::as_str),
+        ballot.comment.as_ref().map_or("", Text::as_str),
+    );
+    let statement = Statement::read(&text, profile)?;
     let proof = verify(&statement, &ballot.signature, &keys, &accepted)?;
-    pending.count(&ballot, &proof, now)
+    pending.count(&ballot, &proof, &request_digest, now)
 }
 
 /// The statement that a decision signs; see `lifecycle.state` in `wit/`.
@@ -46,9 +52,19 @@ pub fn state(
     comment: &str,
 ) -> Result<StatementText, Rejection> {
     let record = Record::read(approval)?;
-    let text = record.statement(decision, approver, key_id, comment);
-    Statement::read(&text)?;
+    let text = record.statement(&record.request_digest()?, decision, approver, key_id, comment);
+    check(&text)?;
     Ok(text)
+}
+
+/// Holds every field of a statement to its form. A key id is left out under `v1`, which names none.
+///
+/// Rejections: `request-invalid`, `limit-exceeded`.
+pub(super) fn check(text: &StatementText) -> Result<(), Rejection> {
+    let profile = if text.key_id.is_empty() { Profile::V1 } else { Profile::V2 };
+    Statement::read(text, profile)?;
+    Text::new("comment", text.comment.as_str())?;
+    Ok(())
 }
 
 impl Pending {
@@ -83,6 +99,7 @@ impl Pending {
         self,
         ballot: &Ballot<'_>,
         proof: &SignatureValid,
+        request_digest: &str,
         now: UnixSeconds,
     ) -> Result<Transition, Rejection> {
         let mut record = self.0;
@@ -105,13 +122,15 @@ impl Pending {
         if record.status != Status::Pending {
             record.decided_at = Some(now);
         }
+        let signature_hash = hex::encode(Sha256::digest(ballot.signature.as_bytes()));
         let entry = Entry {
             actor: Some(ballot.approver.as_str()),
             from: Some(Status::Pending),
             decision: Some(ballot.decision),
             profile: Some(proof.profile()),
             key_id: Some(proof.key_id().as_str()),
-            ..Entry::new("approval_decided", &record, now)
+            signature_hash: Some(&signature_hash),
+            ..Entry::new("approval_decided", &record, request_digest, now)
         };
         Transition::new(&record, &entry)
     }

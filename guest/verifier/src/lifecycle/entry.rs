@@ -24,12 +24,15 @@ pub(super) struct Entry<'a> {
     pub(super) context_hash: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) plan_hash: Option<&'a str>,
+    pub(super) request_digest: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) decision: Option<Decision>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) profile: Option<Profile>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) key_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) signature_hash: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) expires_at: Option<UnixSeconds>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -42,7 +45,12 @@ pub(super) struct Entry<'a> {
 
 impl<'a> Entry<'a> {
     /// The entry of an event that led to `record`.
-    pub(super) fn new(event: &'static str, record: &'a Record, at: UnixSeconds) -> Self {
+    pub(super) fn new(
+        event: &'static str,
+        record: &'a Record,
+        request_digest: &'a str,
+        at: UnixSeconds,
+    ) -> Self {
         Self {
             format: 1,
             event,
@@ -55,9 +63,11 @@ impl<'a> Entry<'a> {
             to: record.status,
             context_hash: &record.context_hash,
             plan_hash: record.plan_hash.as_deref(),
+            request_digest,
             decision: None,
             profile: None,
             key_id: None,
+            signature_hash: None,
             expires_at: None,
             execution_id: None,
             outcome: None,

@@ -294,6 +294,12 @@ impl Extension {
     }
 }
 
+impl Actor {
+    pub(super) fn read(text: &str) -> Result<Self, Rejection> {
+        parse::<ActorFields<'_>>("actor", text)?.read()
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ActorFields<'a> {

@@ -19,6 +19,7 @@ pub fn expire(approval: Option<&str>, now: u64) -> Result<Option<Transition>, Re
         _ => record.status = Status::Expired,
     }
     let execution = record.execution.as_ref();
+    let request_digest = record.request_digest()?;
     let entry = Entry {
         from: Some(from),
         execution_id: execution.map(|execution| execution.id.as_str()),
@@ -26,6 +27,7 @@ pub fn expire(approval: Option<&str>, now: u64) -> Result<Option<Transition>, Re
         ..Entry::new(
             if from == Status::Executed { "execution_unknown" } else { "approval_expired" },
             &record,
+            &request_digest,
             now,
         )
     };

@@ -23,11 +23,12 @@ pub fn extend(approval: Option<&str>, extension: &str, now: u64) -> Result<Trans
     }
     let mut record = Pending::to_extend(record, now)?.0;
     record.expires_at = later(&record, now.plus(seconds)?)?;
+    let request_digest = record.request_digest()?;
     let entry = Entry {
         actor: Some(actor.subject.as_str()),
         from: Some(Status::Pending),
         expires_at: Some(record.expires_at),
-        ..Entry::new("approval_extended", &record, now)
+        ..Entry::new("approval_extended", &record, &request_digest, now)
     };
     Transition::new(&record, &entry)
 }

@@ -12,9 +12,11 @@ mod event;
 mod expire;
 mod extend;
 mod open;
+mod review;
 mod settle;
 mod state;
 mod view;
+mod void;
 mod withdraw;
 
 pub use check::{check, recognize};
@@ -23,8 +25,10 @@ pub use decide::{decide, state};
 pub use expire::expire;
 pub use extend::extend;
 pub use open::open;
+pub use review::review;
 pub use settle::settle;
 pub use view::show;
+pub use void::void;
 pub use withdraw::withdraw;
 
 use serde::Serialize;

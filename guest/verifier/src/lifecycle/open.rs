@@ -46,10 +46,11 @@ pub fn open(
         withdrawn_at: None,
         withdrawn_by: None,
     };
+    let request_digest = record.request_digest()?;
     let entry = Entry {
         actor: Some(&record.requested_by),
         expires_at: Some(record.expires_at),
-        ..Entry::new("approval_requested", &record, now)
+        ..Entry::new("approval_requested", &record, &request_digest, now)
     };
     Ok(Opened { transition: Transition::new(&record, &entry)?, context, plan })
 }

@@ -31,13 +31,14 @@ pub fn settle(
     execution.detail = report.detail.as_ref().map(ToString::to_string);
     execution.settled_at = Some(now);
     let late = execution.late;
+    let request_digest = record.request_digest()?;
     let entry = Entry {
         actor: Some(report.actor.subject.as_str()),
         from: Some(record.status),
         execution_id: Some(report.execution_id.as_str()),
         outcome: Some(report.outcome),
         late: Some(late),
-        ..Entry::new("execution_settled", &record, now)
+        ..Entry::new("execution_settled", &record, &request_digest, now)
     };
     Transition::new(&record, &entry).map(Some)
 }

@@ -6,7 +6,7 @@ use crate::name::{AGENT_PREFIX, KeyId};
 use crate::record::{Record, Status};
 use crate::rejection::{Code, Rejection};
 use crate::signature::{Accepted, SignatureValid, verify_again};
-use crate::statement::{Decision, Profile, Statement};
+use crate::statement::{Decision, Statement};
 use crate::time::UnixSeconds;
 
 /// A record that still awaits ballots.
@@ -16,7 +16,10 @@ pub(super) struct Pending(pub(super) Record);
 pub(super) struct Approved(pub(super) Record);
 
 /// An approved record every ballot of which has just been verified again.
-pub(super) struct Proven(pub(super) Record);
+pub(super) struct Proven {
+    pub(super) record: Record,
+    pub(super) request_digest: String,
+}
 
 /// A record that nobody has claimed yet.
 pub(super) struct Unclaimed(pub(super) Record);
@@ -62,9 +65,10 @@ impl Approved {
     /// approval.
     pub(super) fn prove(self, keys: &Keyring, accepted: &Accepted) -> Result<Proven, Rejection> {
         let record = self.0;
+        let request_digest = record.request_digest()?;
         let mut approvers: Vec<&str> = Vec::with_capacity(record.ballots.len());
         for (index, ballot) in record.ballots.iter().enumerate() {
-            verify_ballot(&record, index, keys, accepted)?;
+            verify_ballot(&record, &request_digest, index, keys, accepted)?;
             if ballot.decision == Decision::Approved && !is_requester(&record, &ballot.approver) {
                 approvers.push(&ballot.approver);
             }
@@ -83,13 +87,13 @@ impl Approved {
                 ),
             ));
         }
-        Ok(Proven(record))
+        Ok(Proven { record, request_digest })
     }
 }
 
 impl Unclaimed {
     /// Rejections: `expired`, `already-executed`, `already-decided`.
-    pub(super) fn to_withdraw(record: Record, now: UnixSeconds) -> Result<Self, Rejection> {
+    pub(super) fn to_end(record: Record, now: UnixSeconds) -> Result<Self, Rejection> {
         match record.status_at(now) {
             Status::Pending | Status::Approved => Ok(Self(record)),
             Status::Expired => Err(expired(&record)),
@@ -104,6 +108,7 @@ impl Unclaimed {
 /// Rejections: as [`verify_again`]; `signature-invalid` for a ballot that is not there.
 pub(super) fn verify_ballot(
     record: &Record,
+    request_digest: &str,
     index: usize,
     keys: &Keyring,
     accepted: &Accepted,
@@ -112,13 +117,14 @@ pub(super) fn verify_ballot(
         .ballots
         .get(index)
         .ok_or_else(|| Rejection::new(Code::SignatureInvalid, "no such ballot is stored"))?;
-    let Profile::V1 = ballot.profile;
-    let statement = Statement::read(&record.statement(
-        &ballot.decision.to_string(),
+    let text = record.statement(
+        request_digest,
+        ballot.decision.as_str(),
         &ballot.approver,
         &ballot.key_id,
         ballot.comment.as_deref().unwrap_or_default(),
-    ))?;
+    );
+    let statement = Statement::read(&text, ballot.profile)?;
     let key_id = KeyId::new(ballot.key_id.as_str())?;
     let accepted = accepted.under(&record.requirement);
     verify_again(&statement, &ballot.signature, &key_id, keys, &accepted)

@@ -17,13 +17,15 @@ pub fn show(approval: Option<&str>, now: u64) -> Result<View, Rejection> {
     if let Some(execution) = &mut record.execution {
         execution.outcome = execution.outcome_at(now);
     }
-    Ok(View { view: to_json(&Fields::of(&record, now))?, summary })
+    let request_digest = record.request_digest()?;
+    Ok(View { view: to_json(&Fields::of(&record, &request_digest, now))?, summary })
 }
 
 /// The fields of a view, in the order of the runbook's answers. What has not happened is null.
 #[derive(Serialize)]
 struct Fields<'a> {
     id: &'a str,
+    audience: &'a str,
     status: &'static str,
     requested_by: &'a str,
     requested_at: UnixSeconds,
@@ -32,6 +34,7 @@ struct Fields<'a> {
     action: &'a str,
     context_hash: &'a str,
     plan_hash: Option<&'a str>,
+    request_digest: &'a str,
     reason: Option<&'a str>,
     requirement: &'a Requirement,
     decision: Option<Decision>,
@@ -50,12 +53,13 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    fn of(record: &'a Record, now: UnixSeconds) -> Self {
+    fn of(record: &'a Record, request_digest: &'a str, now: UnixSeconds) -> Self {
         // The last ballot is the one that decided.
         let last = record.decided_at.and_then(|_| record.ballots.last());
         let approved = last.is_some_and(|ballot| ballot.decision == Decision::Approved);
         Self {
             id: &record.id,
+            audience: &record.audience,
             status: record.status_at(now).as_str(),
             requested_by: &record.requested_by,
             requested_at: record.requested_at,
@@ -64,6 +68,7 @@ impl<'a> Fields<'a> {
             action: &record.action,
             context_hash: &record.context_hash,
             plan_hash: record.plan_hash.as_deref(),
+            request_digest,
             reason: record.reason.as_deref(),
             requirement: &record.requirement,
             decision: last.map(|ballot| ballot.decision),

@@ -23,15 +23,16 @@ pub fn withdraw(
             "only the requester, an approver or an admin withdraws an approval",
         ));
     }
-    let mut record = Unclaimed::to_withdraw(record, now)?.0;
+    let mut record = Unclaimed::to_end(record, now)?.0;
     let from = record.status;
     record.status = Status::Withdrawn;
     record.withdrawn_at = Some(now);
     record.withdrawn_by = Some(actor.subject.to_string());
+    let request_digest = record.request_digest()?;
     let entry = Entry {
         actor: Some(actor.subject.as_str()),
         from: Some(from),
-        ..Entry::new("approval_withdrawn", &record, now)
+        ..Entry::new("approval_withdrawn", &record, &request_digest, now)
     };
     Transition::new(&record, &entry)
 }
