@@ -156,7 +156,7 @@ fn confirm(decision: Decision, approval: &Approval) -> Result<bool, Failure> {
     Ok(matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
-fn ask(question: &str) -> Result<String, Failure> {
+pub(super) fn ask(question: &str) -> Result<String, Failure> {
     eprint!("{question}");
     stderr().flush()?;
     let mut answer = String::new();

@@ -14,6 +14,7 @@ mod exit;
 mod explain;
 mod hash;
 mod init;
+mod key;
 mod list;
 mod module;
 mod output;
@@ -145,6 +146,9 @@ enum Command {
     Hash(hash::HashArgs),
     /// Tell what is wrong with a v1 signature that does not verify
     Explain(explain::ExplainArgs),
+    /// The keyring: make, import, list, promote, retire and revoke keys
+    #[command(subcommand)]
+    Key(key::KeyCommand),
     /// The verifier: its digest, its description, its bytes
     #[command(subcommand)]
     Module(module::ModuleCommand),
@@ -213,6 +217,7 @@ impl Cli {
             Command::Payload(args) => payload::run(&args, &open()?),
             Command::Hash(args) => hash::run(&args, &global),
             Command::Explain(args) => explain::run(&args, &global),
+            Command::Key(command) => key::run(&command, &global),
             Command::Module(command) => module::run(&command, &global),
             Command::Token(command) => token::run(&command, &open()?),
             Command::Audit(command) => audit::run(&command, &global, open),

@@ -94,6 +94,21 @@ pub(super) fn approvals(approvals: &[Approval]) {
     line(&table.to_string());
 }
 
+/// Rows as a table on a terminal, as tab-separated lines in a pipe.
+pub(super) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) {
+    let shown = |text: &String| safe(text).replace(['\n', '\t'], " ");
+    if !stdout().is_terminal() {
+        for row in rows {
+            line(&row.each_ref().map(shown).join("\t"));
+        }
+        return;
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(head);
+    table.add_rows(rows.iter().map(|row| row.each_ref().map(shown)));
+    line(&table.to_string());
+}
+
 /// One approval, field by field, as a reviewer reads it.
 pub(super) fn approval(approval: &Approval) {
     let field = |name: &str, value: Option<&str>| {
