@@ -88,10 +88,8 @@ impl Config {
     /// or accepts no profile or an unknown one.
     pub fn load(given: Option<&Path>, store: &Path) -> Result<Self, ConfigError> {
         let path = given.map_or_else(|| beside(store), Path::to_owned);
-        let unreadable = |why: String| ConfigError::Unreadable {
-            path: path.display().to_string(),
-            why,
-        };
+        let unreadable =
+            |why: String| ConfigError::Unreadable { path: path.display().to_string(), why };
         let text = match fs::metadata(&path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound && given.is_none() => {
                 return Ok(Self::default());

@@ -27,14 +27,8 @@ pub enum Role {
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 6] = [
-        Self::Requester,
-        Self::Approver,
-        Self::Executor,
-        Self::Auditor,
-        Self::Policy,
-        Self::Admin,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Requester, Self::Approver, Self::Executor, Self::Auditor, Self::Policy, Self::Admin];
 
     /// The role as it is written.
     pub fn as_str(self) -> &'static str {

@@ -34,6 +34,7 @@ mod keys;
 mod listing;
 mod openapi;
 mod races;
+mod roles;
 mod run_command;
 mod shutdown;
 mod store_files;

@@ -11,7 +11,7 @@ use signoff::clock::{Clock, ManualClock};
 use signoff::engine::{Allocation, Cache, Verifier};
 use signoff::measure::Case;
 use signoff::measure::work::Decisions;
-use signoff::service::Filter;
+use signoff::service::{Caller, Filter};
 
 use crate::Plan;
 use crate::peer::{Peer, scratch};

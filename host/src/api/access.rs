@@ -28,8 +28,7 @@ const READERS: For = For::Roles(&[Requester, Approver, Executor, Auditor, Admin]
 /// Who checks the log.
 const LOG: For = For::Roles(&[Auditor, Admin]);
 /// Who may know how large the log is, and whose key signs it.
-const ANYBODY_KNOWN: For =
-    For::Roles(&[Requester, Approver, Executor, Auditor, Policy, Admin]);
+const ANYBODY_KNOWN: For = For::Roles(&[Requester, Approver, Executor, Auditor, Policy, Admin]);
 const ADMIN: For = For::Roles(&[Admin]);
 
 /// Every route: method, path, whom it is for.
@@ -63,7 +62,11 @@ pub const ROUTES: &[(&str, &str, For)] = &[
 
 /// Lets a request through to its handler, with its caller, if the table has it so. A refusal of a
 /// known caller who tried to change something is kept in the audit.
-pub(super) async fn authorize(State(app): State<App>, mut request: Request, next: Next) -> Response {
+pub(super) async fn authorize(
+    State(app): State<App>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let asked = Asked::of(&request);
     let Some(whom) = asked.whom() else {
         return asked.no_such().await;

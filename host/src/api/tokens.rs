@@ -90,10 +90,7 @@ pub(super) async fn create(
         ("limit" = Option<u16>, Query, description = "1 to 200, 50 if left out"),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before")),
     responses((status = 200, description = "`{\"items\":[…],\"next_cursor\":…}`"), (status = "4XX", body = Problem)))]
-pub(super) async fn list(
-    State(app): State<App>,
-    params: Params,
-) -> Result<Response, Refusal> {
+pub(super) async fn list(State(app): State<App>, params: Params) -> Result<Response, Refusal> {
     params.known(&["limit", "cursor"])?;
     let limit = params.number("limit", LIST_MAX)?.unwrap_or(LIST_DEFAULT);
     if limit == 0 {

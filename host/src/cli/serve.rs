@@ -18,13 +18,13 @@ use super::transport::{AUDIENCE_DEFAULT, Target};
 use super::{Exit, Global, exit::Failure, output};
 use crate::api::{self, App, Hosts, Metrics};
 use crate::clock::SystemClock;
-use crate::engine::{Allocation, Cache, Verifier};
 use crate::config::Config;
+use crate::engine::{Allocation, Cache, Verifier};
 use crate::keys::KeySource;
 use crate::server::{self, Exposure, Tls};
 use crate::service::{self, Service};
-use crate::store::{Store, StoreError};
 use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
+use crate::store::{Store, StoreError};
 use crate::witness::{WitnessError, WitnessFile};
 
 /// How often time's changes are stored.
@@ -174,7 +174,13 @@ impl Running {
         Ok(Self {
             url: format!("{scheme}://{}", listener.local_addr()?),
             sweeper: tokio::spawn(sweep(Arc::clone(&service), stopping.clone())),
-            server: tokio::spawn(server::serve(listener, setup.tls.clone(), router, metrics, stopping)),
+            server: tokio::spawn(server::serve(
+                listener,
+                setup.tls.clone(),
+                router,
+                metrics,
+                stopping,
+            )),
             tls: setup.tls,
             service,
             stop,
@@ -314,7 +320,9 @@ impl Files {
     async fn read_keys_again(&self) {
         match self.service.reload_keys().await {
             Ok(()) => output::note("keys read again"),
-            Err(refusal) => output::note(&format!("{refusal}; nothing is decided until this is mended")),
+            Err(refusal) => {
+                output::note(&format!("{refusal}; nothing is decided until this is mended"))
+            }
         }
     }
 

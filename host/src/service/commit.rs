@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::caller::Caller;
 use super::Service;
+use super::caller::Caller;
 use crate::bindings::{self, Rejection, Transition};
 use crate::code::Code;
 use crate::engine::Instance;

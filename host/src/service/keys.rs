@@ -3,9 +3,9 @@
 
 use serde_json::json;
 
+use super::Service;
 use super::caller::Caller;
 use super::note::Note;
-use super::Service;
 use crate::code::Code;
 use crate::keys::{KeyDescription, Keys};
 use crate::refusal::Refusal;
@@ -63,7 +63,10 @@ impl Service {
                 return Ok(());
             }
             let before: KeyDescription = serde_json::from_str(&before).map_err(|_| {
-                Refusal::new(Code::STORE_UNAVAILABLE, format!("the record of key `{}` cannot be read", key.id))
+                Refusal::new(
+                    Code::STORE_UNAVAILABLE,
+                    format!("the record of key `{}` cannot be read", key.id),
+                )
             })?;
             follows(&before, key)?;
         }

@@ -30,8 +30,8 @@ impl Service {
     ///
     /// `not-found` where the keyring has no active log key; `store-unavailable`.
     pub async fn checkpoint(&self) -> Result<(u64, String), Refusal> {
-        let signer = signer(&self.keys, &self.audience)
-            .map_err(|why| Refusal::new(Code::NOT_FOUND, why))?;
+        let signer =
+            signer(&self.keys, &self.audience).map_err(|why| Refusal::new(Code::NOT_FOUND, why))?;
         let head = self.store.head().await?;
         let origin = signer.key().name().to_owned();
         let checkpoint = Checkpoint { origin, size: head.entries, root: head.root };
@@ -113,9 +113,12 @@ impl Service {
     /// never depends on their values.
     async fn computed<T>(
         &self,
-        compute: impl Fn(&mut dyn FnMut(u64) -> Result<Hash, Infallible>) -> Result<T, TreeError<Infallible>>,
+        compute: impl Fn(
+            &mut dyn FnMut(u64) -> Result<Hash, Infallible>,
+        ) -> Result<T, TreeError<Infallible>>,
     ) -> Result<T, Refusal> {
-        let failed = |e: TreeError<Infallible>| Refusal::new(Code::STORE_UNAVAILABLE, e.to_string());
+        let failed =
+            |e: TreeError<Infallible>| Refusal::new(Code::STORE_UNAVAILABLE, e.to_string());
         let mut needed = Vec::new();
         compute(&mut |position| {
             needed.push(position);

@@ -12,6 +12,7 @@ mod log;
 mod note;
 mod operation;
 mod read;
+mod receipt;
 mod refused;
 mod rollback;
 mod sweep;

@@ -145,8 +145,8 @@ impl Service {
                 let view = self.view(Some(stored)).await?;
                 let wanted =
                     filter.status.is_none_or(|status| status.as_str() == view.summary.status);
-                let readable = caller.reads_agent(&stored.summary.agent)
-                    || requested(caller, &view.view);
+                let readable =
+                    caller.reads_agent(&stored.summary.agent) || requested(caller, &view.view);
                 if wanted && readable {
                     items.push(self.shown(&view.view, &[]));
                 }

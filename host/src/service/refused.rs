@@ -6,9 +6,9 @@ use std::sync::{Mutex, PoisonError};
 
 use serde_json::json;
 
+use super::Service;
 use super::caller::Caller;
 use super::note::Note;
-use super::Service;
 use crate::code::Code;
 use crate::id::ApprovalId;
 use crate::refusal::Refusal;
@@ -64,8 +64,10 @@ impl Service {
                 fields.insert("dropped".to_owned(), json!(dropped));
             }
         }
-        let about = refused.approval.map_or_else(|| About::named("subject", subject), About::approval);
-        let note = Note { event: "request_refused", about, facts: Vec::new(), fields, answer: None };
+        let about =
+            refused.approval.map_or_else(|| About::named("subject", subject), About::approval);
+        let note =
+            Note { event: "request_refused", about, facts: Vec::new(), fields, answer: None };
         self.keep_note(caller, note, None, now).await.map(drop)
     }
 }

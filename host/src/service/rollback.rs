@@ -53,7 +53,9 @@ impl Service {
     pub async fn accept_rollback(&self, file: &WitnessFile) -> Result<usize, Refusal> {
         let trusted = self.log_keys()?;
         let trusted: Vec<_> = trusted.into_iter().map(|(_, key)| key).collect();
-        let seen = file.last(&trusted).map_err(|e| Refusal::new(Code::STORE_UNAVAILABLE, e.to_string()))?;
+        let seen = file
+            .last(&trusted)
+            .map_err(|e| Refusal::new(Code::STORE_UNAVAILABLE, e.to_string()))?;
         let seen = seen.map(|seen| json!({ "size": seen.size, "root": hex::encode(seen.root) }));
         let note = Note {
             event: "rollback_accepted",
@@ -75,7 +77,9 @@ impl Service {
                     let actor = Caller::system().actor().to_string();
                     let question: Arc<Question> = Arc::new(move |i, record, now| {
                         let lifecycle = i.exports.signoff_approval_lifecycle();
-                        if let Some(expired) = lifecycle.call_expire(&mut i.store, record, now)?.ok().flatten() {
+                        if let Some(expired) =
+                            lifecycle.call_expire(&mut i.store, record, now)?.ok().flatten()
+                        {
                             return Ok(Ok(Some(expired)));
                         }
                         let voided = lifecycle.call_void(&mut i.store, record, &actor, now)?;
@@ -113,6 +117,8 @@ impl Service {
 /// What signs checkpoints now.
 pub(super) fn signer(keys: &KeySource, audience: &str) -> Result<LogSigner, String> {
     let keys = keys.current().map_err(|e| e.to_string())?;
-    let key = keys.log_key().ok_or("no active log key signs checkpoints; `signoff key generate --use log` makes one")?;
+    let key = keys
+        .log_key()
+        .ok_or("no active log key signs checkpoints; `signoff key generate --use log` makes one")?;
     LogSigner::new(audience, &key.signing_key().to_bytes()).map_err(|e| e.to_string())
 }

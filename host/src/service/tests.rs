@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::{Ballot, Caller, Claim, Filter, NewApproval, Outcome, Service};
-use crate::bindings::Statement;
 use crate::audit::tree::Hash;
+use crate::bindings::Statement;
 use crate::clock::ManualClock;
 use crate::code::Code;
 use crate::config::Config;
@@ -18,8 +18,8 @@ use crate::id::ApprovalId;
 use crate::keys::{KeySource, Keys};
 use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
 use crate::store::{
-    About, Answer, Base, Change, Commit, Entry, Head, Query, Scope, Status, Store, StoreError, Stored,
-    Version, WithTexts,
+    About, Answer, Base, Change, Commit, Entry, Head, Query, Scope, Status, Store, StoreError,
+    Stored, Version, WithTexts,
 };
 
 const SECRET: &str = "a secret of the tests, long enough to count";

@@ -5,10 +5,10 @@ use std::sync::atomic::Ordering;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::Service;
 use super::caller::{AGENT_PREFIX, Caller, Holder};
 use super::commit::{Idempotency, Reply};
 use super::note::{Note, rfc3339};
-use super::Service;
 use crate::code::Code;
 use crate::refusal::Refusal;
 use crate::role::Role;
@@ -125,10 +125,8 @@ impl Service {
         let token = Token::generate();
         let row = new.row(self.ids.token(), caller.subject(), now)?;
         let hash = token.hash();
-        let mut facts = vec![
-            row.fact(&hash)?,
-            Fact { key: format!("{BY_ID}{}", row.id), value: hash },
-        ];
+        let mut facts =
+            vec![row.fact(&hash)?, Fact { key: format!("{BY_ID}{}", row.id), value: hash }];
         if !self.tokens_required().await? {
             facts.push(Fact { key: REQUIRED.to_owned(), value: "required".to_owned() });
         }

@@ -68,6 +68,25 @@ impl Client {
         self.try_call(Method::GET, path, &[], None).expect("an answer")
     }
 
+    /// The head of a GET whose body has no end.
+    #[track_caller]
+    pub fn head_of(&self, path: &str) -> Answer {
+        let mut request = Request::builder().uri(format!("{}{path}", self.url));
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let mut answer = self.agent.run(request.body(()).unwrap()).expect("an answer");
+        let status = answer.status().as_u16();
+        let headers = answer.headers().iter();
+        let headers = headers
+            .map(|(name, value)| (name.as_str().to_owned(), value.to_str().unwrap().to_owned()))
+            .collect();
+        let refused = status != 200;
+        let body =
+            if refused { answer.body_mut().read_to_string().unwrap() } else { String::new() };
+        Answer { status, headers, body }
+    }
+
     /// POST of bytes as JSON, with more headers.
     pub fn try_post(
         &self,

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use signoff::api::{self, App, Hosts, Metrics};
 use signoff::clock::Clock;
-use signoff::engine::{Allocation, Cache, Verifier, digest};
 use signoff::config::Config;
+use signoff::engine::{Allocation, Cache, Verifier, digest};
 use signoff::keys::{KeySource, Keys};
 use signoff::server::Exposure;
 use signoff::service::Service;
@@ -38,7 +38,9 @@ impl Inside {
                 Arc::new(KeySource::fixed(keys)),
                 clock,
                 Config::default(),
-            ).await.unwrap();
+            )
+            .await
+            .unwrap();
             let metrics = Arc::<Metrics>::default();
             let router = api::router(App {
                 service: Arc::new(service),

@@ -118,9 +118,6 @@ impl RedbStore {
         let snapshot = shielded(|| Snapshot::open(database.begin_read()?))?;
         let head = snapshot.head;
         let frontier = shielded(|| snapshot.frontier())?;
-        if frontier.root() != head.root {
-            return Err(StoreError::Damaged("the audit tree has another root".to_owned()));
-        }
         let source = Source::Latest(Arc::new(snapshot));
         let published = Arc::new(Published::new(source, path.map(Path::to_owned)));
         let writer = Some(Writer::start(database, head, frontier, Arc::clone(&published))?);

@@ -186,8 +186,7 @@ impl HeadRow {
 
     pub(super) fn decode(row: &[u8]) -> Option<Self> {
         let mut row = Unread::of_format(row, HEAD_FORMAT)?;
-        let mut head =
-            Self { entries: row.u64()?, last_commit_at: row.u64()?, ..Self::default() };
+        let mut head = Self { entries: row.u64()?, last_commit_at: row.u64()?, ..Self::default() };
         for count in &mut head.counts {
             *count = row.u64()?;
         }

@@ -155,13 +155,17 @@ impl Snapshot {
         Ok(*row.value())
     }
 
-    /// The audit tree as this commit left it.
+    /// The audit tree as this commit left it, if it has the root that the head says.
     pub(super) fn frontier(&self) -> Result<Frontier, StoreError> {
         let loaded = Frontier::load(self.head.entries, |position| self.hash(position));
-        loaded.map_err(|error| match error {
+        let frontier = loaded.map_err(|error| match error {
             TreeError::Read(error) => error,
             other => unreadable(other),
-        })
+        })?;
+        if frontier.root() != self.head.root {
+            return Err(StoreError::Damaged("the audit tree has another root".to_owned()));
+        }
+        Ok(frontier)
     }
 
     pub(super) fn fact(&self, key: &str) -> Result<Option<String>, StoreError> {

@@ -3,7 +3,8 @@
 use redb::{Builder, Database, ReadableTable};
 
 use super::super::format::{
-    self, ABOUTS, ANSWER_TIMES, ANSWERS, APPROVALS, DUE, ENTRIES, HEAD_KEY, LISTS, META, TEXTS, TREE,
+    self, ABOUTS, ANSWER_TIMES, ANSWERS, APPROVALS, DUE, ENTRIES, HEAD_KEY, LISTS, META, TEXTS,
+    TREE,
 };
 use super::super::rows::HeadRow;
 use super::*;
@@ -85,11 +86,7 @@ const EDITS: [Edit; 17] = [
     ),
     (
         |txn| {
-            let head = HeadRow {
-                entries: 2,
-                counts: [1, 1, 0, 0, 0, 0],
-                ..head_of(txn)
-            };
+            let head = HeadRow { entries: 2, counts: [1, 1, 0, 0, 0, 0], ..head_of(txn) };
             let mut meta = txn.open_table(META).unwrap();
             meta.insert(HEAD_KEY, head.encode().as_slice()).unwrap();
         },

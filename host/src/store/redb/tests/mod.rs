@@ -23,8 +23,8 @@ use std::path::Path;
 use super::{CheckIntegrity, OpenMode, RedbStore};
 use crate::id::ApprovalId;
 use crate::store::{
-    About, Answer, Base, Change, Commit, Fact, Query, Scope, Status, Store, StoreError, Stored, Summary,
-    Texts, Version, WithTexts,
+    About, Answer, Base, Change, Commit, Fact, Query, Scope, Status, Store, StoreError, Stored,
+    Summary, Texts, Version, WithTexts,
 };
 
 const AUDIENCE: &str = "payments-test";
@@ -100,10 +100,8 @@ fn change(summary: Summary, base: Base, revision: u64) -> Change {
 
 /// A change that is of no approval.
 fn note(number: u64, facts: &[(&str, &str)]) -> Change {
-    let fact = |(key, value): &(&str, &str)| Fact {
-        key: (*key).to_owned(),
-        value: (*value).to_owned(),
-    };
+    let fact =
+        |(key, value): &(&str, &str)| Fact { key: (*key).to_owned(), value: (*value).to_owned() };
     Change {
         approval: None,
         facts: facts.iter().map(fact).collect(),
