@@ -9,4 +9,5 @@ pub mod checkpoint;
 pub mod export;
 pub mod log_key;
 pub mod note;
+pub mod receipt;
 pub mod tree;
