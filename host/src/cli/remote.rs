@@ -201,6 +201,9 @@ fn refused(bad: &Bad) -> String {
         Bad::UnknownIssuer => {
             "nobody known on this machine has issued it; --ca FILE adds an authority".to_owned()
         }
+        Bad::BadSignature => {
+            "it is signed with another key than the authority's of that name".to_owned()
+        }
         other if format!("{other:?}").contains("CaUsedAsEndEntity") => {
             "it is an authority's own; a server needs one that the authority issued to it"
                 .to_owned()

@@ -214,7 +214,9 @@ impl Running {
         output::line(&format!("keys      {}", keys.join(", ")));
         output::line(&format!("verifier  {verifier}"));
         if let Some(tls) = &self.tls {
+            // What to try depends on who issued the certificate, and for which name.
             output::line(&format!("TLS       certificate {}", tls.fingerprint()));
+            return;
         }
         output::line(&format!(
             "try       curl -s {}/api/v1/approvals -H 'Content-Type: application/json' -d '{{\"agent\":\"demo\",\"action\":\"deploy\",\"context\":{{\"version\":\"1.2.3\"}},\"reason\":\"try it\"}}'",
