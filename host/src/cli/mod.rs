@@ -23,6 +23,7 @@ mod run;
 mod serve;
 mod show;
 mod sign;
+mod signer;
 mod stats;
 mod transport;
 mod verify;

@@ -21,7 +21,7 @@ mod tests;
 
 pub use entry::{KeyDescription, Status, Usage};
 pub use error::KeyError;
-pub use file::{keyring_beside, make_keyring, read_keyring};
+pub use file::{MadeKeyring, keyring_beside, make_keyring, read_keyring};
 pub use keyring::{Changed, Imported, Incoming, Keyring, NewKey, edit};
 pub use name::{Approver, Group, KeyId};
 pub use secret::{SECRET_VARIABLES, check_secret, secret_of_environment, unchecked_key};

@@ -93,7 +93,7 @@ impl Service {
             keys,
             clock,
             ids: IdMaker::default(),
-            accept: ["v1".to_owned()].into(),
+            accept: ["v1".to_owned(), "v2".to_owned()].into(),
         })
     }
 
