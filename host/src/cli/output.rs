@@ -131,7 +131,7 @@ pub(super) fn approval(approval: &Approval) {
     field("digest", Some(&approval.context_hash));
     field("plan", approval.plan.as_ref().map(|plan| plan.get()).filter(|plan| *plan != "null"));
     field("plan digest", approval.plan_hash.as_deref());
-    field("asked", Some(&approval.request_digest));
+    field("req. digest", Some(&approval.request_digest));
     for ballot in &approval.ballots {
         let of = format!(
             "{} by {} at {} ({})",

@@ -12,7 +12,8 @@ use zeroize::Zeroizing;
 
 use super::entry::{Entry, EntryText, Material, Usage};
 use super::error::KeyError;
-use super::keyring::{Keyring, NewKey, locked};
+use super::keyring::{Keyring, NewKey};
+use super::lock::locked;
 use super::set::check_together;
 use crate::bindings::Key;
 
