@@ -5,8 +5,10 @@ use sha2::{Digest, Sha256};
 use super::Transition;
 use super::entry::Entry;
 use super::event::Ballot;
+use super::quorum::Tally;
 use super::state::{Pending, is_requester};
-use crate::key::{KeyEntry, Keyring};
+use crate::key::{Key, KeyEntry, Keyring};
+use crate::limits::BALLOTS_MAX;
 use crate::name::{AGENT_PREFIX, KeyId, Text};
 use crate::record::{self, Record, Status};
 use crate::rejection::{Code, Rejection};
@@ -27,9 +29,11 @@ pub fn decide(
     let accepted = Accepted::read(accept)?;
     let now = UnixSeconds::new(now)?;
     let pending = Pending::to_decide(Record::read(approval)?, now)?;
-    pending.admit(&ballot)?;
     let accepted = accepted.under(&pending.0.requirement);
-    let (profile, key_id) = form(&ballot.signature, &accepted)?;
+    let form = form(&ballot.signature, &accepted);
+    let named = form.as_ref().ok().and_then(|(_, key_id)| keys.find(key_id.as_ref()?));
+    pending.admit(&ballot, named, &keys)?;
+    let (profile, key_id) = form?;
     let request_digest = pending.0.request_digest()?;
     let text = pending.0.statement(
         &request_digest,
@@ -40,7 +44,7 @@ pub fn decide(
     );
     let statement = Statement::read(&text, profile)?;
     let proof = verify(&statement, &ballot.signature, &keys, &accepted)?;
-    pending.count(&ballot, &proof, &request_digest, now)
+    pending.count(&ballot, &proof, &keys, &request_digest, now)
 }
 
 /// The statement that a decision signs; see `lifecycle.state` in `wit/`.
@@ -68,10 +72,15 @@ pub(super) fn check(text: &StatementText) -> Result<(), Rejection> {
 }
 
 impl Pending {
-    /// Who may vote.
+    /// Who may vote; `named` is the key that the signature names, not yet verified.
     ///
-    /// Rejections: 1. `self-approval` 2. `approver-not-allowed` 3. `already-voted`
-    fn admit(&self, ballot: &Ballot<'_>) -> Result<(), Rejection> {
+    /// Rejections: 1. `self-approval` 2. `approver-not-allowed` 3. `already-voted` 4. `limit-exceeded`
+    fn admit(
+        &self,
+        ballot: &Ballot<'_>,
+        named: Option<&Key>,
+        keys: &Keyring,
+    ) -> Result<(), Rejection> {
         let approver = ballot.approver.as_str();
         if is_requester(&self.0, approver) {
             return Err(Rejection::new(
@@ -85,11 +94,29 @@ impl Pending {
                 format!("`{approver}` is an agent and cannot decide"),
             ));
         }
+        let tally = Tally::of(&self.0, keys);
+        if ballot.decision == Decision::Approved
+            && let Some(key) = named.filter(|key| key.is_of(approver))
+        {
+            helps(&tally, approver, key)?;
+        }
         if self.0.ballots.iter().any(|cast| cast.approver == approver) {
             return Err(Rejection::new(
                 Code::AlreadyVoted,
                 format!("`{approver}` has already voted"),
             ));
+        }
+        if let Some(key) = named.filter(|key| tally.has(approver, key.id.as_str(), Some(key))) {
+            return Err(Rejection::new(
+                Code::AlreadyVoted,
+                format!("the key `{}`, or its material, has already voted", key.id),
+            ));
+        }
+        if self.0.ballots.len() >= BALLOTS_MAX {
+            return Err(Rejection::limit(format!(
+                "{} ballots are stored, the limit is {BALLOTS_MAX}",
+                self.0.ballots.len()
+            )));
         }
         Ok(())
     }
@@ -99,6 +126,7 @@ impl Pending {
         self,
         ballot: &Ballot<'_>,
         proof: &SignatureValid,
+        keys: &Keyring,
         request_digest: &str,
         now: UnixSeconds,
     ) -> Result<Transition, Rejection> {
@@ -106,7 +134,7 @@ impl Pending {
         record.ballots.push(record::Ballot {
             decision: ballot.decision,
             approver: ballot.approver.to_string(),
-            comment: ballot.comment.as_ref().map(ToString::to_string),
+            comment: ballot.comment(),
             signature: ballot.signature.clone().into_owned(),
             profile: proof.profile(),
             key_id: proof.key_id().to_string(),
@@ -114,9 +142,7 @@ impl Pending {
         });
         record.status = match ballot.decision {
             Decision::Rejected => Status::Rejected,
-            Decision::Approved if record.ballots.len() >= record.requirement.threshold as usize => {
-                Status::Approved
-            }
+            Decision::Approved if Tally::of(&record, keys).is_complete() => Status::Approved,
             Decision::Approved => Status::Pending,
         };
         if record.status != Status::Pending {
@@ -134,4 +160,26 @@ impl Pending {
         };
         Transition::new(&record, &entry)
     }
+}
+
+/// Whether one more approval could still be of use: with the threshold reached, only that of somebody
+/// in a group of which too few have approved.
+///
+/// Rejections: `approver-not-allowed`.
+fn helps(tally: &Tally<'_>, approver: &str, key: &Key) -> Result<(), Rejection> {
+    let mut missing = tally.missing_groups().map(|(group, ..)| group).peekable();
+    if !tally.reaches_threshold() || missing.peek().is_none() {
+        return Ok(());
+    }
+    let missing: Vec<&str> = missing.collect();
+    if missing.iter().any(|group| key.has_group(group)) {
+        return Ok(());
+    }
+    Err(Rejection::new(
+        Code::ApproverNotAllowed,
+        format!(
+            "only approvals of the groups `{}` are missing, and `{approver}` is in none of them",
+            missing.join("`, `")
+        ),
+    ))
 }

@@ -154,6 +154,13 @@ impl RequirementFields {
     }
 }
 
+impl Ballot<'_> {
+    /// The comment as it is stored: an empty one signs as none does, and is none.
+    pub(super) fn comment(&self) -> Option<String> {
+        self.comment.as_ref().map(ToString::to_string).filter(|comment| !comment.is_empty())
+    }
+}
+
 impl<'a> Ballot<'a> {
     pub(super) fn read(text: &'a str) -> Result<Self, Rejection> {
         #[derive(Deserialize)]

@@ -1,7 +1,7 @@
 //! State transitions: pure functions of the record, an event, the keys and the time.
 //!
-//! One file an operation; `state.rs` has the states that an operation can start from, `event.rs`
-//! what callers send, `entry.rs` what the audit log keeps, `view.rs` what a person may see. The
+//! One file an operation; `state.rs` has the states that an operation can start from, `quorum.rs`
+//! how ballots are counted, `event.rs` what callers send, `entry.rs` what the audit log keeps, `view.rs` what a person may see. The
 //! table of operations and statuses, and the order of every rejection, is in `wit/lifecycle.wit`.
 
 mod check;
@@ -12,6 +12,7 @@ mod event;
 mod expire;
 mod extend;
 mod open;
+mod quorum;
 mod review;
 mod settle;
 mod state;

@@ -1,12 +1,13 @@
 //! The states an operation can start from. Each is made from a record only where the table in
 //! `wit/lifecycle.wit` says `ok`, so an operation cannot be written for the wrong one.
 
+use super::quorum::Tally;
 use crate::key::Keyring;
 use crate::name::{AGENT_PREFIX, KeyId};
 use crate::record::{Record, Status};
 use crate::rejection::{Code, Rejection};
 use crate::signature::{Accepted, SignatureValid, verify_again};
-use crate::statement::{Decision, Statement};
+use crate::statement::{Profile, Statement};
 use crate::time::UnixSeconds;
 
 /// A record that still awaits ballots.
@@ -61,30 +62,30 @@ impl Approved {
 
     /// Verifies every stored ballot again and counts them anew.
     ///
-    /// Rejections: as [`verify_again`], then `signature-invalid` where the ballots do not make an
-    /// approval.
+    /// Rejections: 1. as [`verify_again`] 2. `signature-invalid` where the ballots do not make an
+    /// approval 3. `approver-not-allowed` for too few of a group, by the keys given now
     pub(super) fn prove(self, keys: &Keyring, accepted: &Accepted) -> Result<Proven, Rejection> {
         let record = self.0;
         let request_digest = record.request_digest()?;
-        let mut approvers: Vec<&str> = Vec::with_capacity(record.ballots.len());
-        for (index, ballot) in record.ballots.iter().enumerate() {
+        for index in 0..record.ballots.len() {
             verify_ballot(&record, &request_digest, index, keys, accepted)?;
-            if ballot.decision == Decision::Approved && !is_requester(&record, &ballot.approver) {
-                approvers.push(&ballot.approver);
-            }
         }
-        approvers.sort_unstable();
-        approvers.dedup();
-        let threshold = record.requirement.threshold as usize;
-        let complete = approvers.len() == record.ballots.len() && approvers.len() >= threshold;
-        if threshold == 0 || !complete {
+        let tally = Tally::of(&record, keys);
+        if tally.len() != record.ballots.len() || !tally.reaches_threshold() {
             return Err(Rejection::new(
                 Code::SignatureInvalid,
                 format!(
-                    "{} of {threshold} approvals hold in {} stored ballots",
-                    approvers.len(),
+                    "{} of {} approvals hold in {} stored ballots",
+                    tally.len(),
+                    record.requirement.threshold,
                     record.ballots.len()
                 ),
+            ));
+        }
+        if let Some((group, minimum, have)) = tally.missing_groups().next() {
+            return Err(Rejection::new(
+                Code::ApproverNotAllowed,
+                format!("{have} of {minimum} approvals are by keys of the group `{group}` now"),
             ));
         }
         Ok(Proven { record, request_digest })
@@ -124,6 +125,10 @@ pub(super) fn verify_ballot(
         &ballot.key_id,
         ballot.comment.as_deref().unwrap_or_default(),
     );
+    if ballot.profile == Profile::V2 && ballot.comment.as_deref() == Some("") {
+        // It signs as no comment does, and no comment is how it would have been stored.
+        return Err(Rejection::new(Code::SignatureInvalid, "a ballot's comment was emptied"));
+    }
     let statement = Statement::read(&text, ballot.profile)?;
     let key_id = KeyId::new(ballot.key_id.as_str())?;
     let accepted = accepted.under(&record.requirement);
