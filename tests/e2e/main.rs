@@ -30,6 +30,7 @@ mod fail_closed;
 mod flood;
 mod full_disk;
 mod idempotency;
+mod keyring;
 mod keys;
 mod listing;
 mod openapi;

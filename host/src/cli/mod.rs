@@ -25,6 +25,7 @@ mod run;
 mod serve;
 mod show;
 mod sign;
+mod signer;
 mod stats;
 mod token;
 mod transport;

@@ -12,7 +12,8 @@ use zeroize::Zeroizing;
 
 use super::entry::{Entry, EntryText, Material, Usage};
 use super::error::KeyError;
-use super::keyring::{Keyring, NewKey, locked};
+use super::keyring::{Keyring, NewKey};
+use super::lock::locked;
 use super::set::check_together;
 use crate::bindings::Key;
 
@@ -77,18 +78,26 @@ pub fn keyring_beside(store: &Path) -> PathBuf {
     store.with_extension("keys.json")
 }
 
-/// Makes a keyring with one new secret and one new `log` key, mode 0600; answers the secret's key
-/// id. Never overwrites.
+/// The ids of a new keyring's keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MadeKeyring {
+    /// Of the secret for `v1` signatures.
+    pub secret: String,
+    /// Of the key that signs the audit log's checkpoints.
+    pub log: String,
+}
+
+/// Makes a keyring with one new secret and one new `log` key, mode 0600. Never overwrites.
 ///
 /// # Errors
 ///
 /// A file that is there already, or cannot be written.
-pub fn make_keyring(path: &Path) -> Result<String, KeyError> {
+pub fn make_keyring(path: &Path) -> Result<MadeKeyring, KeyError> {
     let mut keyring = Keyring::default();
-    let id = keyring.generate(NewKey::default())?.id;
-    keyring.generate(NewKey { usage: Some(Usage::Log), ..NewKey::default() })?;
+    let secret = keyring.generate(NewKey::default())?.id;
+    let log = keyring.generate(NewKey { usage: Some(Usage::Log), ..NewKey::default() })?.id;
     locked(path, |path| write_new(path, keyring.entries()))?;
-    Ok(id)
+    Ok(MadeKeyring { secret, log })
 }
 
 /// The HMAC keys for approvals of a keyring file.

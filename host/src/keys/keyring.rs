@@ -1,24 +1,18 @@
 //! Changes of a keyring file: one at a time, each written as a whole.
 
-use std::fs::{OpenOptions, TryLockError};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::path::Path;
 
-use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
 use super::ed25519::{new_seed, public_of};
-use super::entry::{Entry, EntryText, KeyDescription, Material, Status, Usage};
+use super::entry::{Entry, KeyDescription, Material, Status, Usage};
 use super::error::KeyError;
-use super::file::{self, unreadable};
+use super::file;
+use super::incoming::Incoming;
+use super::lock::locked;
 use super::name::{Approver, Group, KeyId, derived};
 use super::secret::new_secret;
 use super::set::check_together;
-
-/// Longest wait for another command that changes the same keyring.
-const LOCK_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// The entries of a keyring file, to change.
 #[derive(Default)]
@@ -44,9 +38,6 @@ pub struct NewKey {
     /// The groups it decides for.
     pub groups: Vec<Group>,
 }
-
-/// An entry to take in from elsewhere.
-pub struct Incoming(Entry);
 
 /// What a change did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,7 +130,7 @@ impl Keyring {
     ///
     /// The id of another key, or a key of another approver or use; keys that do not go together.
     pub fn import(&mut self, incoming: Incoming) -> Result<Imported, KeyError> {
-        let new = incoming.0;
+        let new = incoming.into_entry();
         let Some(old) = self.entries.iter_mut().find(|old| old.id == new.id) else {
             self.entries.push(new);
             self.checked()?;
@@ -266,52 +257,6 @@ impl Keyring {
     }
 }
 
-impl Incoming {
-    /// Reads entries from a JSON text: one, a list, or a whole keyring. `approver` and `groups`
-    /// stand in for those of the entries; private halves are left out unless `with_private`.
-    ///
-    /// # Errors
-    ///
-    /// In this order: no JSON of this form, none at all; an entry out of its form; one for
-    /// approvals that is Ed25519 and bound to nobody.
-    pub fn parse(
-        text: &[u8],
-        approver: Option<&Approver>,
-        groups: &[Group],
-        with_private: bool,
-    ) -> Result<Vec<Self>, KeyError> {
-        let texts = entry_texts(text)?;
-        if texts.is_empty() {
-            return Err(KeyError::Entry("there is no entry to import".to_owned()));
-        }
-        let read = |mut text: EntryText| {
-            if let Some(approver) = approver {
-                text.approver = Some(approver.as_str().to_owned());
-            }
-            if !groups.is_empty() {
-                text.groups = groups.iter().map(|group| group.as_str().to_owned()).collect();
-            }
-            let mut entry = text.read()?;
-            bound_if_it_must_be(&entry)?;
-            if let (Material::Ed25519 { seed, .. }, false) = (&mut entry.material, with_private) {
-                *seed = None;
-            }
-            Ok(Self(entry))
-        };
-        texts.into_iter().map(read).collect()
-    }
-
-    /// What may be told of it.
-    pub fn described(&self) -> KeyDescription {
-        self.0.described()
-    }
-
-    /// Whether it holds a secret.
-    pub fn is_secret(&self) -> bool {
-        self.0.material.signing().is_some()
-    }
-}
-
 /// Changes a keyring file, alone: two changes at once take turns, and neither is lost. The file is
 /// made where it is not there, unless the change fails; it is written only if it changed.
 ///
@@ -333,70 +278,8 @@ pub fn edit<T>(
     })
 }
 
-/// Holds a file beside the keyring while it is changed: the keyring itself is replaced each time.
-pub(crate) fn locked<T>(
-    path: &Path,
-    work: impl FnOnce(&Path) -> Result<T, KeyError>,
-) -> Result<T, KeyError> {
-    let path = followed(path);
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".lock");
-    let lock = path.with_file_name(name);
-    let flags = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or(0);
-    let opened = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(flags)
-        .open(&lock);
-    let file = opened.map_err(|e| unreadable(&lock, e.to_string()))?;
-    let deadline = Instant::now() + LOCK_WAIT_MAX;
-    loop {
-        match file.try_lock() {
-            Ok(()) => break,
-            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
-                thread::sleep(Duration::from_millis(10));
-            }
-            Err(TryLockError::WouldBlock) => {
-                return Err(unreadable(&path, "another command is changing it".to_owned()));
-            }
-            Err(TryLockError::Error(e)) => return Err(unreadable(&lock, e.to_string())),
-        }
-    }
-    work(&path)
-}
-
-/// Where a link leads: the file is replaced, not the link.
-fn followed(path: &Path) -> PathBuf {
-    path.canonicalize().unwrap_or_else(|_| path.to_owned())
-}
-
-fn entry_texts(text: &[u8]) -> Result<Vec<EntryText>, KeyError> {
-    let first = text.iter().find(|byte| !byte.is_ascii_whitespace());
-    if first == Some(&b'[') {
-        return serde_json::from_slice(text).map_err(|e| no_entry(&e));
-    }
-    match serde_json::from_slice::<EntryText>(text) {
-        Ok(one) => Ok(vec![one]),
-        Err(of_entry) => match file::parse_texts(text) {
-            Some(keyring) => Ok(keyring),
-            None => Err(no_entry(&of_entry)),
-        },
-    }
-}
-
-/// Only the place is told: what stands there may be a secret.
-fn no_entry(e: &serde_json::Error) -> KeyError {
-    KeyError::Entry(format!(
-        "no keyring entry (line {}, column {}): expected `id`, `algorithm`, `material`, `status`, `use`",
-        e.line(),
-        e.column()
-    ))
-}
-
 /// A signature of an Ed25519 key counts for the one approver whom it is bound to.
-fn bound_if_it_must_be(entry: &Entry) -> Result<(), KeyError> {
+pub(crate) fn bound_if_it_must_be(entry: &Entry) -> Result<(), KeyError> {
     entry.fits_together().map_err(|why| change(entry, &format!("does not fit: {why}")))?;
     match (&entry.material, entry.usage, &entry.approver) {
         (Material::Ed25519 { .. }, Usage::Approve, None) => {
