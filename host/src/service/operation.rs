@@ -104,6 +104,8 @@ impl Service {
             return Ok(reply);
         }
         acts_for(caller, &new.agent)?;
+        // The log tells of keys before it tells of what they may decide; to ask takes none.
+        let _ = self.recorded_keys().await;
         let now = self.now_to_write()?;
         let event = json!({
             "id": self.ids.approval().to_string(),
