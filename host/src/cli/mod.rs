@@ -18,6 +18,7 @@ mod list;
 mod module;
 mod output;
 mod payload;
+mod receipt;
 mod request;
 mod run;
 mod serve;
@@ -135,6 +136,9 @@ enum Command {
     /// The audit log
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Receipts: what proves one approval, as a file
+    #[command(subcommand)]
+    Receipt(receipt::ReceiptCommand),
     /// Measure this machine: verify, digest, durable decisions
     Bench(bench::BenchArgs),
     /// Look for what is wrong or weak, and say how to mend it
@@ -196,6 +200,7 @@ impl Cli {
             Command::Explain(args) => explain::run(&args, &global),
             Command::Module(command) => module::run(&command, &global),
             Command::Audit(command) => audit::run(&command, &global, open),
+            Command::Receipt(command) => receipt::run(&command, &global, open),
             Command::Bench(args) => bench::run(&args, &global),
             Command::Doctor => doctor::run(&global, &target),
             Command::Completions(args) => completions::run(&args, &mut Self::command()),

@@ -273,7 +273,7 @@ fn steps_that_do_not_follow_from_each_other_are_found() {
         wrong(&world.receipt_of(&some));
     }
     let other = Logged { number: 4, text: world.entries[3].clone() };
-    let mut more = all.clone();
+    let mut more = all;
     more.insert(2, other);
     assert!(wrong(&world.receipt_of(&more)).contains("no ballot names the key `shared`"));
 }

@@ -70,7 +70,7 @@ impl Who {
     }
 
     fn key(self, for_signing: bool) -> Value {
-        let seed = [self.id().len() as u8 + self.id().as_bytes()[0]; 32];
+        let seed = [self.id().as_bytes()[0]; 32];
         let secret = SigningKey::from_bytes(&seed);
         let (algorithm, material, approver, groups): (_, [u8; 32], _, &[&str]) = match self {
             Self::Alice if for_signing => ("ed25519", seed, Some(self.name()), &["sre"]),
