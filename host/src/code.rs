@@ -57,6 +57,7 @@ codes! {
     IDEMPOTENCY_KEY_REUSED = "idempotency-key-reused", 422, "Idempotency key reused with another body";
     RATE_LIMITED = "rate-limited", 429, "Too many requests";
     STORE_UNAVAILABLE = "store-unavailable", 503, "Store unavailable";
+    KEYRING_UNAVAILABLE = "keyring-unavailable", 503, "Keyring unavailable";
     VERIFIER_TRAPPED = "verifier-trapped", 503, "Verifier failed";
     INTERNAL_ERROR = "internal-error", 500, "Internal error";
     CLOCK_BEHIND = "clock-behind", 503, "Clock is behind the store";

@@ -32,10 +32,13 @@ impl IdMaker {
         ExecutionId(self.next())
     }
 
+    /// The next token's id: `tok_` and a ULID.
+    pub fn token(&self) -> String {
+        format!("tok_{}", self.next().to_string().to_ascii_lowercase())
+    }
+
     fn next(&self) -> Ulid {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
-        let unix_ms = since_epoch.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX));
-        let fresh = Ulid::from_parts(unix_ms, rand::random());
+        let fresh = fresh_ulid();
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *last = if fresh.timestamp_ms() > last.timestamp_ms() {
             fresh
@@ -46,6 +49,13 @@ impl IdMaker {
         };
         *last
     }
+}
+
+/// A ULID of now, in no order with others of the same millisecond.
+pub(crate) fn fresh_ulid() -> Ulid {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+    let unix_ms = since_epoch.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX));
+    Ulid::from_parts(unix_ms, rand::random())
 }
 
 impl ApprovalId {

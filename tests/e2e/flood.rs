@@ -3,20 +3,14 @@
 use std::io::ErrorKind;
 use std::net::TcpStream;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
-use crate::support::{HANG, Raw, home_and_server, open, until};
+use crate::support::{HANG, Raw, allow_files, home_and_server, open, until};
 
 /// Above the places that the server has.
 const CONNECTIONS: usize = 1_100;
 
 #[test]
 fn a_flood_of_connections_is_refused_and_the_server_lives_on() {
-    // Both ends of each connection want a file descriptor; the server inherits the limit.
-    let limit = getrlimit(Resource::Nofile);
-    let most = limit.maximum.map_or(8_192, |most| most.min(8_192));
-    setrlimit(Resource::Nofile, Rlimit { current: Some(most), maximum: limit.maximum }).unwrap();
-    assert!(most > 2_500, "this test needs 2,500 file descriptors, the limit is {most}");
+    allow_files(2_500);
     let (_home, server) = home_and_server();
     let mut open_connections = Vec::new();
     for _ in 0..CONNECTIONS {

@@ -11,7 +11,7 @@ use signoff::clock::{Clock, ManualClock};
 use signoff::engine::{Allocation, Cache, Verifier};
 use signoff::measure::Case;
 use signoff::measure::work::Decisions;
-use signoff::service::Filter;
+use signoff::service::{Caller, Filter};
 
 use crate::Plan;
 use crate::peer::{Peer, scratch};
@@ -96,7 +96,7 @@ fn peer(store: &Path) -> Result<Peer> {
 fn list(decisions: &Decisions) -> Result<Duration> {
     let filter = Filter { limit: PAGE, ..Filter::default() };
     let start = Instant::now();
-    let page = decisions.wait(decisions.service.list(&filter))?;
+    let page = decisions.wait(decisions.service.list(&Caller::local(), &filter))?;
     let took = start.elapsed();
     ensure!(page.items.len() == PAGE, "the page has {} items", page.items.len());
     Ok(took)

@@ -39,11 +39,12 @@ type Answer = Result<Response, Refusal>;
     responses((status = 201, body = Approval), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn create(
     State(app): State<App>,
+    caller: Caller,
     uri: Uri,
     headers: HeaderMap,
     body: Json,
 ) -> Answer {
-    let idempotency = idempotency(&uri, &headers, &body)?;
+    let idempotency = idempotency(&caller, &uri, &headers, &body)?;
     let fields: CreateBody<'_> = body.parse()?;
     let new = NewApproval {
         agent: fields.agent,
@@ -52,8 +53,9 @@ pub(super) async fn create(
         plan: fields.plan.map(|plan| plan.get().to_owned()),
         reason: fields.reason,
         expires_in_seconds: fields.expires_in_seconds,
+        requirement: fields.requirement.map(|requirement| requirement.get().to_owned()),
     };
-    let reply = app.service.request(&Caller::local(), new, idempotency.as_ref()).await?;
+    let reply = app.service.request(&caller, new, idempotency.as_ref()).await?;
     Ok(answer(reply))
 }
 
@@ -67,7 +69,7 @@ pub(super) async fn create(
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
         ("prefix" = Option<String>, Query, description = "those whose id begins so; no other filter counts then")),
     responses((status = 200, body = List), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
-pub(super) async fn list(State(app): State<App>, params: Params) -> Answer {
+pub(super) async fn list(State(app): State<App>, caller: Caller, params: Params) -> Answer {
     params.known(&["status", "agent", "action", "limit", "cursor", "prefix"])?;
     let invalid = |detail| Refusal::new(Code::REQUEST_INVALID, detail);
     let status = params.get("status").map(|status| {
@@ -89,7 +91,7 @@ pub(super) async fn list(State(app): State<App>, params: Params) -> Answer {
         limit: usize::try_from(limit).unwrap_or(LIST_MAX),
         cursor: cursor.transpose()?,
     };
-    let page = app.service.list(&filter).await?;
+    let page = app.service.list(&caller, &filter).await?;
     let next = page.next_cursor.map(|id| id.to_string());
     Ok(json_answer(
         200,
@@ -104,12 +106,18 @@ pub(super) async fn list(State(app): State<App>, params: Params) -> Answer {
         ("wait" = Option<u16>, Query, description = "seconds, 0 to 60"),
         ("while" = Option<String>, Query, description = "the status to wait on, `pending` if left out")),
     responses((status = 200, body = Approval), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
-pub(super) async fn show(State(app): State<App>, Id(id): Id, params: Params) -> Answer {
+pub(super) async fn show(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id,
+    params: Params,
+) -> Answer {
     params.known(&["wait", "while"])?;
     let unwanted = params.get("while").unwrap_or("pending");
     if Status::parse(unwanted).is_none() {
         return Err(Refusal::new(Code::REQUEST_INVALID, "`while` is none of the statuses"));
     }
+    app.service.readable(&caller, id).await?;
     if let Some(seconds) = params.number("wait", WAIT_SECONDS_MAX)?.filter(|seconds| *seconds > 0) {
         wait(&app, id, unwanted, Duration::from_secs(seconds)).await?;
     }
@@ -122,12 +130,13 @@ pub(super) async fn show(State(app): State<App>, Id(id): Id, params: Params) -> 
     responses((status = 200, body = Approval), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn approve(
     State(app): State<App>,
+    caller: Caller,
     Id(id): Id,
     uri: Uri,
     headers: HeaderMap,
     body: Json,
 ) -> Answer {
-    let idempotency = idempotency(&uri, &headers, &body)?;
+    let idempotency = idempotency(&caller, &uri, &headers, &body)?;
     let fields: ApproveBody = body.parse()?;
     let ballot = Ballot {
         decision: fields.decision,
@@ -135,7 +144,7 @@ pub(super) async fn approve(
         comment: fields.comment,
         signature: fields.signature,
     };
-    Ok(answer(app.service.decide(id, &ballot, idempotency.as_ref()).await?))
+    Ok(answer(app.service.decide(&caller, id, &ballot, idempotency.as_ref()).await?))
 }
 
 /// Reject: as approve, with `decision` fixed.
@@ -144,12 +153,13 @@ pub(super) async fn approve(
     responses((status = 200, body = Approval), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn reject(
     State(app): State<App>,
+    caller: Caller,
     Id(id): Id,
     uri: Uri,
     headers: HeaderMap,
     body: Json,
 ) -> Answer {
-    let idempotency = idempotency(&uri, &headers, &body)?;
+    let idempotency = idempotency(&caller, &uri, &headers, &body)?;
     let fields: RejectBody = body.parse()?;
     if fields.decision.as_deref().is_some_and(|decision| decision != "rejected") {
         return Err(Refusal::new(
@@ -163,14 +173,19 @@ pub(super) async fn reject(
         comment: fields.comment,
         signature: fields.signature,
     };
-    Ok(answer(app.service.decide(id, &ballot, idempotency.as_ref()).await?))
+    Ok(answer(app.service.decide(&caller, id, &ballot, idempotency.as_ref()).await?))
 }
 
 /// Whether an executor may go ahead now. Changes nothing.
 #[utoipa::path(post, path = "/api/v1/approvals/{id}/verify", tag = "approvals", request_body = VerifyBody<'_>,
     params(("id" = String, Path)),
     responses((status = 200, body = Verification), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
-pub(super) async fn verify(State(app): State<App>, Id(id): Id, body: Json) -> Answer {
+pub(super) async fn verify(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id,
+    body: Json,
+) -> Answer {
     let fields: VerifyBody<'_> = body.parse()?;
     let attempt = Attempt {
         signature: Some(fields.signature.clone()),
@@ -179,7 +194,7 @@ pub(super) async fn verify(State(app): State<App>, Id(id): Id, body: Json) -> An
         context: fields.context.map(|context| context.get().to_owned()),
         plan: fields.plan.map(|plan| plan.get().to_owned()),
     };
-    match app.service.check(id, attempt).await {
+    match app.service.check(&caller, id, attempt).await {
         Ok(approval) => Ok(json_answer(
             200,
             format!("{{\"valid\":true,\"signature_valid\":true,\"approval\":{approval}}}"),
@@ -203,12 +218,13 @@ pub(super) async fn verify(State(app): State<App>, Id(id): Id, body: Json) -> An
     responses((status = 200, body = Approval), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn execute(
     State(app): State<App>,
+    caller: Caller,
     Id(id): Id,
     uri: Uri,
     headers: HeaderMap,
     body: Json,
 ) -> Answer {
-    let idempotency = idempotency(&uri, &headers, &body)?;
+    let idempotency = idempotency(&caller, &uri, &headers, &body)?;
     let fields: ExecuteBody<'_> = body.parse()?;
     let claim = Claim {
         agent: fields.agent,
@@ -217,7 +233,7 @@ pub(super) async fn execute(
         plan: fields.plan.map(|plan| plan.get().to_owned()),
         lease_seconds: fields.lease_seconds,
     };
-    let reply = app.service.claim(&Caller::local(), id, claim, idempotency.as_ref()).await?;
+    let reply = app.service.claim(&caller, id, claim, idempotency.as_ref()).await?;
     Ok(answer(reply))
 }
 
@@ -227,19 +243,20 @@ pub(super) async fn execute(
     responses((status = 200, body = Approval), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn outcome(
     State(app): State<App>,
+    caller: Caller,
     Id(id): Id,
     uri: Uri,
     headers: HeaderMap,
     body: Json,
 ) -> Answer {
-    let idempotency = idempotency(&uri, &headers, &body)?;
+    let idempotency = idempotency(&caller, &uri, &headers, &body)?;
     let fields: OutcomeBody = body.parse()?;
     let outcome = Outcome {
         execution_id: fields.execution_id,
         outcome: fields.outcome,
         detail: fields.detail,
     };
-    let reply = app.service.settle(&Caller::local(), id, &outcome, idempotency.as_ref()).await?;
+    let reply = app.service.settle(&caller, id, &outcome, idempotency.as_ref()).await?;
     Ok(answer(reply))
 }
 
@@ -249,14 +266,15 @@ pub(super) async fn outcome(
     responses((status = 200, body = Approval), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn withdraw(
     State(app): State<App>,
+    caller: Caller,
     Id(id): Id,
     uri: Uri,
     headers: HeaderMap,
     body: Json,
 ) -> Answer {
-    let idempotency = idempotency(&uri, &headers, &body)?;
+    let idempotency = idempotency(&caller, &uri, &headers, &body)?;
     body.parse::<WithdrawBody>()?;
-    let reply = app.service.withdraw(&Caller::local(), id, idempotency.as_ref()).await?;
+    let reply = app.service.withdraw(&caller, id, idempotency.as_ref()).await?;
     Ok(answer(reply))
 }
 
@@ -266,15 +284,16 @@ pub(super) async fn withdraw(
     responses((status = 200, body = Approval), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn extend(
     State(app): State<App>,
+    caller: Caller,
     Id(id): Id,
     uri: Uri,
     headers: HeaderMap,
     body: Json,
 ) -> Answer {
-    let idempotency = idempotency(&uri, &headers, &body)?;
+    let idempotency = idempotency(&caller, &uri, &headers, &body)?;
     let fields: ExtendBody = body.parse()?;
     let seconds = fields.expires_in_seconds;
-    let reply = app.service.extend(&Caller::local(), id, seconds, idempotency.as_ref()).await?;
+    let reply = app.service.extend(&caller, id, seconds, idempotency.as_ref()).await?;
     Ok(answer(reply))
 }
 
@@ -288,7 +307,12 @@ pub(super) async fn extend(
         ("key" = Option<String>, Query, description = "`v1` names none"),
         ("comment" = Option<String>, Query, description = "`v1` does not cover it")),
     responses((status = 200, description = "`{profile, message, base64url}`"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
-pub(super) async fn payload(State(app): State<App>, Id(id): Id, params: Params) -> Answer {
+pub(super) async fn payload(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id,
+    params: Params,
+) -> Answer {
     params.known(&["decision", "approver", "profile", "key", "comment"])?;
     let optional = |name: &str| params.get(name).unwrap_or_default().to_owned();
     let query = PayloadQuery {
@@ -298,7 +322,17 @@ pub(super) async fn payload(State(app): State<App>, Id(id): Id, params: Params) 
         key: optional("key"),
         comment: optional("comment"),
     };
+    app.service.readable(&caller, id).await?;
     Ok(json_answer(200, app.service.payload(id, query).await?))
+}
+
+/// What proves an approval to somebody who has nothing but the log's key.
+#[utoipa::path(get, path = "/api/v1/approvals/{id}/receipt", tag = "approvals",
+    params(("id" = String, Path)),
+    responses((status = 200, description = "a receipt, for `signoff receipt verify`"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+pub(super) async fn receipt(State(app): State<App>, caller: Caller, Id(id): Id) -> Answer {
+    app.service.readable(&caller, id).await?;
+    Ok(json_answer(200, app.service.receipt(id).await?))
 }
 
 /// Returns once the status is another than `unwanted`, time is up, or the server stops.
@@ -349,7 +383,7 @@ fn invalid(refusal: &Refusal, signature_valid: bool) -> String {
     .to_string()
 }
 
-fn answer(reply: Reply) -> Response {
+pub(super) fn answer(reply: Reply) -> Response {
     #[derive(Deserialize)]
     struct Made {
         id: String,
@@ -357,6 +391,7 @@ fn answer(reply: Reply) -> Response {
     let made = (reply.status == 201).then(|| serde_json::from_str::<Made>(&reply.body).ok());
     let location = made
         .flatten()
+        .filter(|made| ApprovalId::parse(&made.id).is_some())
         .and_then(|made| HeaderValue::try_from(format!("/api/v1/approvals/{}", made.id)).ok());
     let mut response = json_answer(reply.status, reply.body);
     if let Some(location) = location {
@@ -369,7 +404,7 @@ fn answer(reply: Reply) -> Response {
 }
 
 /// A JSON answer; it ends in a line feed, for people at a terminal.
-fn json_answer(status: u16, mut body: String) -> Response {
+pub(super) fn json_answer(status: u16, mut body: String) -> Response {
     body.push('\n');
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
@@ -379,7 +414,8 @@ fn json_answer(status: u16, mut body: String) -> Response {
     response
 }
 
-fn idempotency(
+pub(super) fn idempotency(
+    caller: &Caller,
     uri: &Uri,
     headers: &HeaderMap,
     body: &Json,
@@ -403,5 +439,5 @@ fn idempotency(
     let key = key.to_str().ok().filter(|key| !key.is_empty()).ok_or_else(|| {
         Refusal::new(Code::REQUEST_INVALID, "`Idempotency-Key` must be visible ASCII")
     })?;
-    Ok(Some(Idempotency::new(&Caller::local(), uri.path(), key, body.bytes())))
+    Ok(Some(Idempotency::new(caller, uri.path(), key, body.bytes())))
 }

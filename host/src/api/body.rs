@@ -50,6 +50,11 @@ pub(super) struct CreateBody<'a> {
     /// 1 to 604800, 3600 if left out.
     #[serde(default)]
     pub(super) expires_in_seconds: Option<i64>,
+    /// What it takes, where one approver is not enough: `{"threshold": 1 to 16, "groups": {name: 1 to
+    /// 16}}`; never less than the deployment asks.
+    #[serde(borrow, default)]
+    #[schema(value_type = Option<Object>)]
+    pub(super) requirement: Option<Raw<'a>>,
 }
 
 /// `POST /approvals/{id}/approve`
@@ -58,8 +63,10 @@ pub(super) struct CreateBody<'a> {
 pub(super) struct ApproveBody {
     /// `approved` or `rejected`.
     pub(super) decision: String,
-    /// Who decides: `[!-~]{1,128}`, under `v1` without `:`.
-    pub(super) approver: String,
+    /// Who decides: `[!-~]{1,128}`, under `v1` without `:`. With a token it is the token's subject, and
+    /// may be left out.
+    #[serde(default)]
+    pub(super) approver: Option<String>,
     /// Why; at most 4 KiB.
     #[serde(default)]
     pub(super) comment: Option<String>,
@@ -74,8 +81,10 @@ pub(super) struct RejectBody {
     /// `rejected`; may be left out.
     #[serde(default)]
     pub(super) decision: Option<String>,
-    /// Who decides: `[!-~]{1,128}`, under `v1` without `:`.
-    pub(super) approver: String,
+    /// Who decides: `[!-~]{1,128}`, under `v1` without `:`. With a token it is the token's subject, and
+    /// may be left out.
+    #[serde(default)]
+    pub(super) approver: Option<String>,
     /// Why; at most 4 KiB.
     #[serde(default)]
     pub(super) comment: Option<String>,

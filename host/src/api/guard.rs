@@ -2,25 +2,19 @@
 
 use std::time::Duration;
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::{App, Hosts};
 use crate::code::Code;
 use crate::refusal::Refusal;
 
 /// Longest a request may take: a wait of 60 s and some air. Streams begin to answer at once.
 pub(super) const REQUEST_TIME_MAX: Duration = Duration::from_secs(75);
 
-pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
-    let mut response = if app.hosts == Hosts::Any || host_is_loopback(&request) {
-        next.run(request).await
-    } else {
-        Refusal::new(Code::FORBIDDEN, "without tokens only loopback names are answered as `Host`")
-            .into_response()
-    };
+pub(super) async fn guard(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
     if response.status() == StatusCode::SERVICE_UNAVAILABLE
         && response.extensions().get::<Code>().is_none()
     {
@@ -34,14 +28,14 @@ pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) 
 
 /// Whether every name that the request gives its server, in `Host` and in its target, is a loopback
 /// name; there must be one.
-fn host_is_loopback(request: &Request) -> bool {
+pub(super) fn host_is_loopback(request: &Request) -> bool {
     let headers = request.headers().get_all(header::HOST).iter().map(|host| host.to_str().ok());
     let mut named = headers.chain(request.uri().host().map(Some)).peekable();
     named.peek().is_some() && named.all(|host| host.is_some_and(is_loopback_name))
 }
 
 /// `localhost`, an address of 127.0.0.0/8 or `[::1]`, with or without a port.
-fn is_loopback_name(host: &str) -> bool {
+pub(crate) fn is_loopback_name(host: &str) -> bool {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
         _ => host,

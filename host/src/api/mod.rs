@@ -1,16 +1,20 @@
 //! The HTTP API: thin handlers over the service. [`router`] is the whole of it; `server` serves it,
 //! and the CLI calls the same router in process when it works on a store file.
 
+mod access;
 mod approval;
 mod approvals;
 mod body;
 mod events;
 mod guard;
 mod health;
+mod log;
 mod metrics;
 mod openapi;
 mod params;
 mod problem;
+mod request_id;
+mod tokens;
 
 use std::sync::Arc;
 
@@ -24,10 +28,15 @@ use tower_http::timeout::TimeoutLayer;
 
 use crate::service::Service;
 
+pub use access::{For, ROUTES};
+pub(crate) use guard::is_loopback_name;
+
 pub use approval::{Approval, Ballot, Execution, List, Requirement, Verification};
 pub use metrics::Metrics;
 pub use openapi::document;
 pub use problem::Problem;
+pub use request_id::RequestId;
+pub use tokens::TokenShown;
 
 /// Longest request body: a context and a plan of 1 MiB each, and the rest.
 pub const BODY_BYTES_MAX: usize = 5 << 19;
@@ -48,10 +57,10 @@ pub struct App {
 /// Which `Host` headers are answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hosts {
-    /// Loopback names only: without tokens, a page in the user's browser must not get in by giving
-    /// its own name this machine's address.
+    /// Loopback names only where there are no tokens: a page in the user's browser must not get in
+    /// by giving its own name this machine's address.
     Loopback,
-    /// Any: the caller is in this process.
+    /// Any, and no token: the caller is in this process.
     Any,
 }
 
@@ -68,7 +77,14 @@ pub fn router(app: App) -> Router {
         .route("/approvals/{id}/withdraw", post(approvals::withdraw))
         .route("/approvals/{id}/extend", post(approvals::extend))
         .route("/approvals/{id}/payload", get(approvals::payload))
+        .route("/approvals/{id}/receipt", get(approvals::receipt))
         .route("/audit", get(events::audit))
+        .route("/audit/checkpoint", get(log::checkpoint))
+        .route("/audit/keys", get(log::keys))
+        .route("/audit/proof", get(log::proof))
+        .route("/keys", get(log::all_keys))
+        .route("/tokens", post(tokens::create).get(tokens::list))
+        .route("/tokens/{id}/revoke", post(tokens::revoke))
         .route("/events", get(events::stream));
     Router::new()
         .nest("/api/v1", api)
@@ -84,7 +100,9 @@ pub fn router(app: App) -> Router {
             guard::REQUEST_TIME_MAX,
         ))
         .layer(DefaultBodyLimit::disable())
+        .route_layer(middleware::from_fn_with_state(app.clone(), access::authorize))
         .route_layer(middleware::from_fn_with_state(app.clone(), metrics::measure))
-        .layer(middleware::from_fn_with_state(app.clone(), guard::guard))
+        .layer(middleware::from_fn(guard::guard))
+        .layer(middleware::from_fn(request_id::identify))
         .with_state(app)
 }

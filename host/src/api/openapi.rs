@@ -3,7 +3,7 @@
 
 use utoipa::OpenApi;
 
-use super::{approvals, events, health};
+use super::{approvals, events, health, log, tokens};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -24,8 +24,16 @@ use super::{approvals, events, health};
         approvals::withdraw,
         approvals::extend,
         approvals::payload,
+        approvals::receipt,
         events::audit,
+        log::checkpoint,
+        log::keys,
+        log::proof,
         events::stream,
+        log::all_keys,
+        tokens::create,
+        tokens::list,
+        tokens::revoke,
         health::healthz,
         health::readyz,
         health::metrics,

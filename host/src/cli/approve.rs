@@ -4,11 +4,11 @@ use std::io::{IsTerminal, Write, stderr, stdin};
 
 use clap::Args;
 use serde_json::json;
-use serde_json::value::RawValue;
 
+use super::signer::{self, Signing};
 use super::transport::{Access, Transport, asked};
 use super::{Exit, exit::Failure, output};
-use crate::api::{Approval, List};
+use crate::api::{Approval, List, Problem};
 use crate::bindings::Statement;
 use crate::code::Code;
 
@@ -16,13 +16,20 @@ use crate::code::Code;
 pub(super) struct DecideArgs {
     /// The approval's id, or a unique prefix of it; on a terminal it may be left out
     id: Option<String>,
-    /// Who decides
+    /// Who decides; whom the key is bound to, if left out
     #[arg(long, env = "SIGNOFF_APPROVER")]
-    approver: String,
+    approver: Option<String>,
     /// Why
     #[arg(long)]
     comment: Option<String>,
-    /// A signature made elsewhere; without it the secret of this machine signs
+    /// v2, which covers the whole request, where a key of this machine is bound to the approver;
+    /// else v1
+    #[arg(long, value_parser = ["v1", "v2"])]
+    profile: Option<String>,
+    /// The key of this machine that signs
+    #[arg(long, value_name = "ID", conflicts_with = "signature")]
+    key: Option<String>,
+    /// A signature made elsewhere; without it a key of this machine signs
     #[arg(long)]
     signature: Option<String>,
     /// Do not ask
@@ -46,19 +53,26 @@ pub(super) fn run(
         Some(id) => transport.resolve(id)?,
         None => choose(transport)?,
     };
-    let approval = transport.approval(&id)?;
-    digest_is_of_what_is_shown(&approval, transport)?;
-    if !args.yes && !confirm(decision, &approval)? {
+    // The text itself: what the server sent is what this machine's verifier reads.
+    let shown = transport.get(&format!("/api/v1/approvals/{id}"))?;
+    let approval: Approval = transport.parse(&shown)?;
+    if approval.id != id {
+        let told = format!("`{id}` was asked for and `{}` is shown; sign nothing", approval.id);
+        return Err(transport.refused(Code::NOT_FOUND, told));
+    }
+    let signing = signing(args, &approval, transport)?;
+    let statement = review(decision, args, &shown, &approval, &signing, transport)?;
+    if !args.yes && !confirm(decision, &approval, &signing)? {
         output::note("nothing was decided");
         return Ok(Exit::Failed);
     }
     let signature = match &args.signature {
         Some(signature) => signature.clone(),
-        None => sign(decision, args, &approval, transport)?,
+        None => signing.sign(&statement, transport)?,
     };
     let body = json!({
         "decision": decision.word(),
-        "approver": args.approver,
+        "approver": signing.approver,
         "comment": args.comment,
         "signature": signature,
     });
@@ -118,77 +132,76 @@ fn choose(transport: &Transport) -> Result<String, Failure> {
         .ok_or_else(|| Failure::usage("expected one of the numbers shown"))
 }
 
-/// An approver signs for what they see: this machine's verifier hashes it again.
-fn digest_is_of_what_is_shown(approval: &Approval, transport: &Transport) -> Result<(), Failure> {
-    let texts = [
-        ("context", approval.context.as_ref(), Some(&approval.context_hash)),
-        (
-            "plan",
-            approval.plan.as_ref().filter(|plan| plan.get() != "null"),
-            approval.plan_hash.as_ref(),
-        ),
-    ];
-    for (name, text, digest) in texts {
-        let hash = |text: &RawValue| {
-            asked(transport.json, || {
-                transport.verifier().call(|i| {
-                    let context = i.exports.signoff_approval_context();
-                    context.call_digest(&mut i.store, text.get())
-                })
-            })
-        };
-        if text.map(|text| hash(text)).transpose()?.as_ref() != digest {
-            return Err(transport.refused(
-                Code::CONTEXT_MISMATCH,
-                format!("the {name} shown does not have the digest of the approval; sign nothing"),
-            ));
-        }
+/// Who decides, and with what.
+fn signing(
+    args: &DecideArgs,
+    approval: &Approval,
+    transport: &Transport,
+) -> Result<Signing, Failure> {
+    if let Some(signature) = &args.signature {
+        let approver = args.approver.clone();
+        let approver = approver.ok_or_else(|| Failure::usage("--signature needs --approver"))?;
+        return Ok(Signing::elsewhere(approver, signature));
     }
-    Ok(())
+    let keys = transport.keys()?;
+    let wish = signer::Wish {
+        approver: args.approver.as_deref(),
+        profile: args.profile.as_deref(),
+        key: args.key.as_deref(),
+        v1_counts: approval.requirement.threshold == 1 && approval.requirement.groups.is_empty(),
+    };
+    wish.granted(&keys).map_err(|no| no.failure(transport.json))
 }
 
-fn confirm(decision: Decision, approval: &Approval) -> Result<bool, Failure> {
+/// An approver signs for what they see: this machine's verifier works out the digests again, and
+/// makes the statement.
+fn review(
+    decision: Decision,
+    args: &DecideArgs,
+    shown: &str,
+    approval: &Approval,
+    signing: &Signing,
+    transport: &Transport,
+) -> Result<Statement, Failure> {
+    let context = approval.context.as_ref().map_or("", |context| context.get());
+    let plan = approval.plan.as_ref().map(|plan| plan.get()).filter(|plan| *plan != "null");
+    let reviewed = asked(transport.json, || {
+        transport.verifier().call(|i| {
+            let lifecycle = i.exports.signoff_approval_lifecycle();
+            lifecycle.call_review(
+                &mut i.store,
+                shown,
+                context,
+                plan,
+                decision.word(),
+                &signing.approver,
+                signing.key_id(),
+                args.comment.as_deref().unwrap_or_default(),
+            )
+        })
+    });
+    reviewed.map_err(|failure| match failure {
+        Failure::Refused { problem, json } => {
+            let detail = format!("{}; sign nothing", problem.detail);
+            Failure::Refused { problem: Problem { detail, ..problem }, json }
+        }
+        other => other,
+    })
+}
+
+fn confirm(decision: Decision, approval: &Approval, signing: &Signing) -> Result<bool, Failure> {
     if !stdin().is_terminal() {
         return Err(Failure::usage("without a terminal --yes is needed"));
     }
     output::approval(approval);
-    let answer = ask(&format!("{}? [y/N] ", decision.question()))?;
+    let answer = ask(&format!("{} {signing}? [y/N] ", decision.question()))?;
     Ok(matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
-fn ask(question: &str) -> Result<String, Failure> {
+pub(super) fn ask(question: &str) -> Result<String, Failure> {
     eprint!("{question}");
     stderr().flush()?;
     let mut answer = String::new();
     stdin().read_line(&mut answer)?;
     Ok(answer.trim().to_owned())
-}
-
-fn sign(
-    decision: Decision,
-    args: &DecideArgs,
-    approval: &Approval,
-    transport: &Transport,
-) -> Result<String, Failure> {
-    let keys = transport.keys()?;
-    let Some(key) = keys.to_sign_v1().cloned() else {
-        return Err(transport.refused(Code::KEY_UNKNOWN, "no active key of this machine signs v1"));
-    };
-    let expires_at = chrono::DateTime::parse_from_rfc3339(&approval.expires_at)?.timestamp();
-    let statement = Statement {
-        audience: String::new(),
-        key_id: key.id.clone(),
-        approval_id: approval.id.clone(),
-        request_digest: String::new(),
-        expires_at: u64::try_from(expires_at)?,
-        decision: decision.word().to_owned(),
-        approver: args.approver.clone(),
-        comment: args.comment.clone().unwrap_or_default(),
-    };
-    asked(transport.json, || {
-        transport.verifier().call(|i| {
-            let signing = i.exports.signoff_approval_signing();
-            signing.call_sign(&mut i.store, &statement, "v1", &key)
-        })
-    })
 }

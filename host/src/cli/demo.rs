@@ -3,6 +3,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use base64ct::{Base64UrlUnpadded, Encoding};
@@ -10,13 +11,14 @@ use clap::Args;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::serve::{Running, interruption};
+use super::serve::{Running, Setup, interruption};
 use super::transport::{Access, Transport, asked};
 use super::{Exit, exit::Failure, output};
 use crate::api::{Approval, List, Problem};
 use crate::bindings::{Key, Statement};
-use crate::keys::Keys;
-use crate::server;
+use crate::config::Config;
+use crate::keys::{KeySource, Keys};
+use crate::server::{self, Exposure};
 
 #[derive(Args)]
 pub(super) struct DemoArgs {
@@ -44,8 +46,17 @@ pub(super) fn run(args: &DemoArgs) -> Result<Exit, Failure> {
     let keys = Keys::of_secret(&secret)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let running = runtime.block_on(async {
-        let listener = server::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, args.port))).await?;
-        Running::start(&folder.0.join("signoff.redb"), "demo", keys.clone(), listener).await
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, args.port));
+        let listener = server::bind(address, Exposure::default()).await?;
+        let setup = Setup {
+            store: &folder.0.join("signoff.redb"),
+            audience: "demo",
+            keys: Arc::new(KeySource::fixed(keys.clone())),
+            config: Config::default(),
+            witness: None,
+            tls: None,
+        };
+        Running::start(setup, listener).await
     })?;
     let transport = Transport::to_server(&running.url)?;
     let key = keys.to_sign_v1().context("the demo has no key")?;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::transport::Target;
 use super::{Exit, Global, exit::Failure, output};
 use crate::engine::{Allocation, Cache, Verifier};
-use crate::keys::Keys;
+use crate::keys::{KeyDescription, KeyError, Keys};
 use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
 use crate::store::{Store, StoreError};
 
@@ -23,7 +23,17 @@ pub(super) fn run(global: &Global, target: &Target) -> Result<Exit, Failure> {
     let Target::Store(store) = target else {
         return Err(Failure::usage("doctor looks at this machine; it takes no --server"));
     };
-    let findings = [keys(global), verifier(), store_file(store), exposure(store)];
+    let loaded = Keys::load(&global.keyring());
+    let findings: Vec<Finding> = [
+        Some(keys(&loaded)),
+        log_key(&loaded),
+        Some(verifier()),
+        Some(store_file(store)),
+        Some(exposure(store)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     let good = findings.iter().all(|finding| finding.good);
     if global.json {
         let items: Vec<Value> = findings
@@ -48,9 +58,25 @@ impl Finding {
     }
 }
 
-fn keys(global: &Global) -> Finding {
-    let keys = Keys::load(&global.keyring()).map_err(|e| e.to_string());
-    Finding::of("keys", keys.map(|keys| keys.ids().collect::<Vec<_>>().join(", ")))
+fn keys(keys: &Result<Keys, KeyError>) -> Finding {
+    let told = |key: KeyDescription| match key.status.as_str() {
+        "active" => key.id,
+        status => format!("{} ({status})", key.id),
+    };
+    let ids = |keys: &Keys| keys.described().into_iter().map(told).collect::<Vec<_>>().join(", ");
+    Finding::of("keys", keys.as_ref().map(ids).map_err(ToString::to_string))
+}
+
+/// Without a `log` key all works, but nobody else can be shown that the audit log is whole.
+fn log_key(keys: &Result<Keys, KeyError>) -> Option<Finding> {
+    let found = match keys.as_ref().ok()?.log_key() {
+        Some(key) => format!("{} signs the audit log's checkpoints", key.id()),
+        None => {
+            "none signs the audit log's checkpoints; `signoff key generate --use log` makes one"
+                .to_owned()
+        }
+    };
+    Some(Finding::of("log key", Ok(found)))
 }
 
 fn verifier() -> Finding {

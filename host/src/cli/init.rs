@@ -29,11 +29,16 @@ pub(super) fn run(args: &InitArgs, global: &Global, target: &Target) -> Result<E
         return Err(KeyError::Exists(keyring.display().to_string()).into());
     }
     let audience = open(store, args.audience.as_deref())?;
-    let key_id = make_keyring(&keyring)?;
+    let made = make_keyring(&keyring)?;
     if global.json {
-        let made =
-            json!({ "store": store, "keyring": keyring, "key_id": key_id, "audience": audience });
-        output::line(&made.to_string());
+        let told = json!({
+            "store": store,
+            "keyring": keyring,
+            "key_id": made.secret,
+            "log_key_id": made.log,
+            "audience": audience,
+        });
+        output::line(&told.to_string());
         return Ok(Exit::Done);
     }
     let flags = if store.as_os_str() == "./signoff.redb" {
@@ -43,8 +48,10 @@ pub(super) fn run(args: &InitArgs, global: &Global, target: &Target) -> Result<E
     };
     output::line(&format!("made {} (audience {audience})", store.display()));
     output::line(&format!(
-        "made {} (key {key_id}, mode 0600: keep it out of git)",
-        keyring.display()
+        "made {} (keys {} and {}, mode 0600: keep it out of git)",
+        keyring.display(),
+        made.secret,
+        made.log
     ));
     output::line("next:");
     output::line(&format!(

@@ -14,30 +14,39 @@ mod exit;
 mod explain;
 mod hash;
 mod init;
+mod key;
 mod list;
 mod module;
 mod output;
 mod payload;
 mod receipt;
+mod remote;
 mod request;
 mod run;
 mod serve;
 mod show;
 mod sign;
+mod signer;
 mod stats;
+mod token;
 mod transport;
 mod trust;
 mod verify;
 mod wait;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{
     ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource,
 };
 
+use crate::config::{Config, ConfigError};
+use crate::keys::KeySource;
+
 pub use exit::Exit;
 use exit::Failure;
+use remote::Trust;
 use transport::{Target, Transport};
 
 /// Human approval for high-risk agent actions, checked by one verified WebAssembly component.
@@ -52,8 +61,8 @@ struct Cli {
 
 const EXIT_CODES: &str = "Exit codes: 0 done (verify, wait: valid, approved), 1 failed, 2 usage, \
 3 refused, 4 still pending; run passes on the command's own, and 125 is its own failure.\n\n\
-Environment: SIGNOFF_STORE, SIGNOFF_SERVER, SIGNOFF_TOKEN, SIGNOFF_APPROVER, SIGNOFF_KEYRING mirror \
-flags; SIGNOFF_HMAC_SECRET or HMAC_SECRET holds the secret; SIGNOFF_CACHE_DIR holds precompiled \
+Environment: SIGNOFF_STORE, SIGNOFF_SERVER, SIGNOFF_TOKEN, SIGNOFF_CA, SIGNOFF_APPROVER, SIGNOFF_KEYRING, \
+SIGNOFF_CONFIG mirror flags; SIGNOFF_HMAC_SECRET or HMAC_SECRET holds the secret; SIGNOFF_CACHE_DIR holds precompiled \
 code; NO_COLOR turns colours off.";
 
 #[derive(Args)]
@@ -79,9 +88,18 @@ struct Global {
         hide_env_values = true
     )]
     token: Option<String>,
+    /// Certificate authorities to believe besides this machine's, PEM
+    #[arg(long, global = true, value_name = "FILE", env = "SIGNOFF_CA")]
+    ca: Option<PathBuf>,
+    /// Send the token over plain HTTP to another machine: something else encrypts the way
+    #[arg(long, global = true)]
+    insecure_http: bool,
     /// The keyring file, beside the store if left out
     #[arg(long, global = true, value_name = "PATH", env = "SIGNOFF_KEYRING")]
     keyring: Option<PathBuf>,
+    /// The settings file, beside the store if left out
+    #[arg(long, global = true, value_name = "PATH", env = "SIGNOFF_CONFIG")]
+    config: Option<PathBuf>,
     /// Print JSON
     #[arg(long, global = true)]
     json: bool,
@@ -130,9 +148,15 @@ enum Command {
     Hash(hash::HashArgs),
     /// Tell what is wrong with a v1 signature that does not verify
     Explain(explain::ExplainArgs),
+    /// The keyring: make, import, list, promote, retire and revoke keys
+    #[command(subcommand)]
+    Key(key::KeyCommand),
     /// The verifier: its digest, its description, its bytes
     #[command(subcommand)]
     Module(module::ModuleCommand),
+    /// Who may call a server
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     /// The audit log
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -198,7 +222,9 @@ impl Cli {
             Command::Payload(args) => payload::run(&args, &open()?),
             Command::Hash(args) => hash::run(&args, &global),
             Command::Explain(args) => explain::run(&args, &global),
+            Command::Key(command) => key::run(&command, &global),
             Command::Module(command) => module::run(&command, &global),
+            Command::Token(command) => token::run(&command, &open()?),
             Command::Audit(command) => audit::run(&command, &global, open),
             Command::Receipt(command) => receipt::run(&command, &global, open),
             Command::Bench(args) => bench::run(&args, &global),
@@ -224,6 +250,21 @@ impl Global {
             Some(url) if server > store => Ok(Target::Server(url.clone())),
             _ => Ok(Target::Store(self.store.clone())),
         }
+    }
+
+    /// The deployment's settings.
+    fn config(&self) -> Result<Config, ConfigError> {
+        Config::load(self.config.as_deref(), &self.store)
+    }
+
+    /// Where keys come from.
+    fn key_source(&self, config: &Config) -> Arc<KeySource> {
+        Arc::new(KeySource::new(self.keyring(), config.keys.command.clone()))
+    }
+
+    /// What is believed of a server.
+    fn trust(&self) -> Trust {
+        Trust { ca: self.ca.clone(), insecure_http: self.insecure_http }
     }
 
     /// Where the keyring is.

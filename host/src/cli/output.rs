@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write, stderr, stdout};
 use anstyle::{AnsiColor, Style};
 use comfy_table::{Cell, Color, ColumnConstraint, ContentArrangement, Table, presets};
 
-use crate::api::Approval;
+use crate::api::{Approval, Requirement};
 
 /// Whether standard output is a terminal that wants colours.
 pub(super) fn colours() -> bool {
@@ -94,6 +94,21 @@ pub(super) fn approvals(approvals: &[Approval]) {
     line(&table.to_string());
 }
 
+/// Rows as a table on a terminal, as tab-separated lines in a pipe.
+pub(super) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) {
+    let shown = |text: &String| safe(text).replace(['\n', '\t'], " ");
+    if !stdout().is_terminal() {
+        for row in rows {
+            line(&row.each_ref().map(shown).join("\t"));
+        }
+        return;
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(head);
+    table.add_rows(rows.iter().map(|row| row.each_ref().map(shown)));
+    line(&table.to_string());
+}
+
 /// One approval, field by field, as a reviewer reads it.
 pub(super) fn approval(approval: &Approval) {
     let field = |name: &str, value: Option<&str>| {
@@ -102,16 +117,21 @@ pub(super) fn approval(approval: &Approval) {
         }
     };
     field("id", Some(&approval.id));
+    field("audience", Some(&approval.audience));
     line(&format!("{:<13}{}", "status", status(&approval.status)));
     field("agent", Some(&approval.agent));
     field("action", Some(&approval.action));
     field("reason", approval.reason.as_deref());
     field("requested", Some(&format!("{} by {}", approval.requested_at, approval.requested_by)));
     field("expires", Some(&approval.expires_at));
+    field("needs", Some(&needs(&approval.requirement)));
+    field("policy", approval.policy.as_deref());
+    field("rule", approval.rule.as_deref());
     field("context", approval.context.as_ref().map(|context| context.get()));
     field("digest", Some(&approval.context_hash));
     field("plan", approval.plan.as_ref().map(|plan| plan.get()).filter(|plan| *plan != "null"));
     field("plan digest", approval.plan_hash.as_deref());
+    field("req. digest", Some(&approval.request_digest));
     for ballot in &approval.ballots {
         let of = format!(
             "{} by {} at {} ({})",
@@ -131,6 +151,15 @@ pub(super) fn approval(approval: &Approval) {
     }
     field("withdrawn", approval.withdrawn_at.as_deref());
     field("verifier", Some(&approval.verifier));
+}
+
+/// What it takes to approve, in a sentence.
+fn needs(requirement: &Requirement) -> String {
+    let Requirement { ttl_seconds, threshold, groups } = requirement;
+    let people = if *threshold == 1 { "approver" } else { "approvers" };
+    let groups: String =
+        groups.iter().map(|(group, least)| format!(", {least} of {group}")).collect();
+    format!("{threshold} {people}{groups}, within {ttl_seconds} s")
 }
 
 fn colour(status: &str) -> AnsiColor {

@@ -1,4 +1,5 @@
-//! `signoff payload`: the exact message that a decision signs.
+//! `signoff payload`: the exact message that a decision signs, as text under v1 and base64url under
+//! v2.
 
 use clap::Args;
 use serde::Deserialize;
@@ -20,6 +21,12 @@ pub(super) struct PayloadArgs {
     /// How the statement becomes bytes
     #[arg(long, default_value = "v1")]
     profile: String,
+    /// The key that will sign (v2)
+    #[arg(long, value_name = "ID", required_if_eq("profile", "v2"))]
+    key: Option<String>,
+    /// What the approver says, exactly as it will be sent (v2)
+    #[arg(long)]
+    comment: Option<String>,
 }
 
 pub(super) fn run(args: &PayloadArgs, transport: &Transport) -> Result<Exit, Failure> {
@@ -29,12 +36,18 @@ pub(super) fn run(args: &PayloadArgs, transport: &Transport) -> Result<Exit, Fai
         base64url: String,
     }
     let id = transport.resolve(&args.id)?;
-    let answer = transport.get(&format!(
+    let mut path = format!(
         "/api/v1/approvals/{id}/payload?decision={}&approver={}&profile={}",
         escaped(&args.decision),
         escaped(&args.approver),
         escaped(&args.profile)
-    ))?;
+    );
+    for (name, value) in [("key", &args.key), ("comment", &args.comment)] {
+        if let Some(value) = value {
+            path.push_str(&format!("&{name}={}", escaped(value)));
+        }
+    }
+    let answer = transport.get(&path)?;
     if transport.json {
         output::line(&answer);
     } else {

@@ -1,7 +1,7 @@
 //! `signoff serve`: the HTTP API over a store file.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,23 +18,42 @@ use super::transport::{AUDIENCE_DEFAULT, Target};
 use super::{Exit, Global, exit::Failure, output};
 use crate::api::{self, App, Hosts, Metrics};
 use crate::clock::SystemClock;
+use crate::config::Config;
 use crate::engine::{Allocation, Cache, Verifier};
-use crate::keys::Keys;
-use crate::server;
-use crate::service::Service;
+use crate::keys::KeySource;
+use crate::server::{self, Exposure, Tls};
+use crate::service::{self, Service};
 use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
+use crate::store::{Store, StoreError};
+use crate::witness::{WitnessError, WitnessFile};
 
 /// How often time's changes are stored.
 const SWEEP: Duration = Duration::from_secs(1);
 
 #[derive(Args)]
 pub(super) struct ServeArgs {
-    /// The address to listen on; loopback only
+    /// The address to listen on; another than loopback needs tokens and an encrypted way
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8787")]
     listen: SocketAddr,
+    /// The certificate to speak TLS with, PEM, its issuers after it; SIGHUP reads it again
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's private key, PEM, mode 0600
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+    /// A reverse proxy terminates TLS in front of this server
+    #[arg(long)]
+    behind_proxy: bool,
     /// The deployment's name, if the store is made now
     #[arg(long, default_value = AUDIENCE_DEFAULT)]
     audience: String,
+    /// Keep the last checkpoint of the audit in this file, outside the store: a store that does not
+    /// extend it does not start
+    #[arg(long, value_name = "PATH")]
+    witness: Option<PathBuf>,
+    /// Start with a store that does not extend its witness, and expire every unfinished approval
+    #[arg(long, requires = "witness")]
+    accept_rollback: bool,
     /// Print no line an event
     #[arg(long, short)]
     quiet: bool,
@@ -44,13 +63,24 @@ pub(super) fn run(args: &ServeArgs, global: &Global, target: &Target) -> Result<
     let Target::Store(store) = target else {
         return Err(Failure::usage("serve works on a store file; it takes no --server"));
     };
-    let keys = Keys::load(&global.keyring())?;
+    let config = global.config()?;
+    let keys = global.key_source(&config);
+    // Before anything is made: a server without keys is none.
+    keys.load()?;
+    let tls = args.tls()?;
+    let witness = args.witness.as_ref().map(|path| Witnessed {
+        file: WitnessFile::at(path),
+        accept_rollback: args.accept_rollback,
+    });
+    let audience = &args.audience;
+    let setup = Setup { store, audience, keys, config, witness, tls: tls.clone() };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let listener = server::bind(args.listen).await?;
+        let listener = server::bind(args.listen, args.exposure(store).await?).await?;
         // Before the address is told: whoever knows it may also end the server.
         let interruption = interruption()?;
-        let running = Running::start(store, &args.audience, keys, listener).await?;
+        let running = Running::start(setup, listener).await?;
+        on_hangup(Files { tls, service: Arc::clone(&running.service) })?;
         running.announce(global.json, store);
         if !args.quiet {
             tokio::spawn(tell(Arc::clone(&running.service), global.json));
@@ -61,9 +91,53 @@ pub(super) fn run(args: &ServeArgs, global: &Global, target: &Target) -> Result<
     })
 }
 
+/// What a server is made of.
+pub(super) struct Setup<'a> {
+    pub(super) store: &'a Path,
+    pub(super) audience: &'a str,
+    pub(super) keys: Arc<KeySource>,
+    pub(super) config: Config,
+    pub(super) witness: Option<Witnessed>,
+    pub(super) tls: Option<Tls>,
+}
+
+/// A witness, and what to do with a store that does not extend it.
+pub(super) struct Witnessed {
+    file: WitnessFile,
+    accept_rollback: bool,
+}
+
+impl ServeArgs {
+    /// What makes it safe to listen elsewhere than on loopback. Whether tokens are required only
+    /// the store knows.
+    async fn exposure(&self, store: &Path) -> Result<Exposure> {
+        let tokens = !self.listen.ip().is_loopback()
+            && match RedbStore::open(store, OpenMode::Read, CheckIntegrity::No) {
+                Err(StoreError::Missing(_)) => false,
+                store => service::tokens_required(&store?).await?,
+            };
+        let tls = self.tls_cert.is_some();
+        Ok(Exposure { tokens, tls, behind_proxy: self.behind_proxy })
+    }
+
+    fn tls(&self) -> Result<Option<Tls>, Failure> {
+        match (&self.tls_cert, &self.tls_key) {
+            (None, None) => Ok(None),
+            (Some(certificate), Some(key)) => Ok(Some(Tls::load(certificate, key)?)),
+            (Some(_), None) => Err(Failure::usage(
+                "--tls-cert needs --tls-key: give the file of the certificate's private key",
+            )),
+            (None, Some(_)) => Err(Failure::usage(
+                "--tls-key needs --tls-cert: give the file of the key's certificate",
+            )),
+        }
+    }
+}
+
 /// A server at work: the listener, the sweeper, and the way to stop them.
 pub(super) struct Running {
     pub(super) url: String,
+    tls: Option<Tls>,
     service: Arc<Service>,
     stop: watch::Sender<bool>,
     server: tokio::task::JoinHandle<()>,
@@ -71,16 +145,22 @@ pub(super) struct Running {
 }
 
 impl Running {
-    pub(super) async fn start(
-        path: &Path,
-        audience: &str,
-        keys: Keys,
-        listener: TcpListener,
-    ) -> Result<Self> {
-        let mode = OpenMode::Create { audience: audience.to_owned() };
-        let store = RedbStore::open(path, mode, CheckIntegrity::Yes)?;
+    pub(super) async fn start(setup: Setup<'_>, listener: TcpListener) -> Result<Self> {
+        let mode = OpenMode::Create { audience: setup.audience.to_owned() };
+        let store = Arc::new(RedbStore::open(setup.store, mode, CheckIntegrity::Yes)?);
         let verifier = Verifier::embedded(Allocation::Pooled, &Cache::of_user())?;
-        let service = Service::new(Arc::new(store), verifier, keys, Arc::new(SystemClock)).await?;
+        let service = Service::new(
+            Arc::clone(&store) as Arc<dyn Store>,
+            verifier,
+            setup.keys,
+            Arc::new(SystemClock),
+            setup.config,
+        )
+        .await?;
+        if let Some(witnessed) = &setup.witness {
+            attend(&service, &store, witnessed).await?;
+        }
+        service.recorded_keys().await?;
         let service = Arc::new(service);
         let (stop, stopping) = watch::channel(false);
         let metrics = Arc::<Metrics>::default();
@@ -90,10 +170,18 @@ impl Running {
             stopping: stopping.clone(),
             hosts: Hosts::Loopback,
         });
+        let scheme = if setup.tls.is_some() { "https" } else { "http" };
         Ok(Self {
-            url: format!("http://{}", listener.local_addr()?),
+            url: format!("{scheme}://{}", listener.local_addr()?),
             sweeper: tokio::spawn(sweep(Arc::clone(&service), stopping.clone())),
-            server: tokio::spawn(server::serve(listener, router, metrics, stopping)),
+            server: tokio::spawn(server::serve(
+                listener,
+                setup.tls.clone(),
+                router,
+                metrics,
+                stopping,
+            )),
+            tls: setup.tls,
             service,
             stop,
         })
@@ -107,11 +195,17 @@ impl Running {
     }
 
     fn announce(&self, json: bool, store: &Path) {
-        let keys: Vec<&str> = self.service.keys().ids().collect();
+        let keys = self.service.keys().unwrap_or_default();
+        let keys: Vec<&str> = keys.ids().collect();
         let verifier = self.service.verifier().digest();
         if json {
-            let facts =
-                json!({ "url": self.url, "store": store, "keys": keys, "verifier": verifier });
+            let facts = json!({
+                "url": self.url,
+                "store": store,
+                "keys": keys,
+                "verifier": verifier,
+                "certificate": self.tls.as_ref().map(Tls::fingerprint),
+            });
             output::line(&facts.to_string());
             return;
         }
@@ -119,11 +213,32 @@ impl Running {
         output::line(&format!("store     {}", store.display()));
         output::line(&format!("keys      {}", keys.join(", ")));
         output::line(&format!("verifier  {verifier}"));
+        if let Some(tls) = &self.tls {
+            // What to try depends on who issued the certificate, and for which name.
+            output::line(&format!("TLS       certificate {}", tls.fingerprint()));
+            return;
+        }
         output::line(&format!(
             "try       curl -s {}/api/v1/approvals -H 'Content-Type: application/json' -d '{{\"agent\":\"demo\",\"action\":\"deploy\",\"context\":{{\"version\":\"1.2.3\"}},\"reason\":\"try it\"}}'",
             self.url
         ));
     }
+}
+
+/// Refuses a store that went back in time, and has every commit witnessed from now on.
+async fn attend(service: &Service, store: &RedbStore, witnessed: &Witnessed) -> Result<()> {
+    let Witnessed { file, accept_rollback } = witnessed;
+    match service.extends(file).await {
+        Err(WitnessError::RolledBack { .. }) if *accept_rollback => {
+            let ended = service.accept_rollback(file).await?;
+            output::note(&format!(
+                "the store went back in time, and that was accepted: {ended} unfinished approvals expired"
+            ));
+        }
+        extends => extends?,
+    }
+    store.watch_with(service.witness(file).await?);
+    Ok(())
 }
 
 /// Stores what time does, once a second.
@@ -145,18 +260,33 @@ async fn sweep(service: Arc<Service>, mut stopping: watch::Receiver<bool>) {
     }
 }
 
+/// What a line tells of an audit entry.
+#[derive(Deserialize)]
+struct Told {
+    event: String,
+    at: String,
+    approval_id: Option<String>,
+    agent: Option<String>,
+    action: Option<String>,
+    to: Option<String>,
+    key_id: Option<String>,
+    token_id: Option<String>,
+    code: Option<String>,
+    actor: Option<String>,
+}
+
+impl Told {
+    fn line(self) -> String {
+        let names = self.agent.zip(self.action).map(|(agent, action)| format!("{agent}/{action}"));
+        let parts = [self.approval_id, self.key_id, self.token_id, names, self.to, self.code];
+        let told: Vec<String> = parts.into_iter().flatten().collect();
+        let by = self.actor.map(|actor| format!(" by {actor}")).unwrap_or_default();
+        format!("{} {} {}{by}", self.at, self.event, told.join(" "))
+    }
+}
+
 /// Prints a line an audit entry, as long as somebody reads.
 async fn tell(service: Arc<Service>, json: bool) {
-    #[derive(Deserialize)]
-    struct Told {
-        event: String,
-        at: String,
-        approval_id: String,
-        agent: String,
-        action: String,
-        to: String,
-        actor: Option<String>,
-    }
     let mut newest = service.watchers().of_entries();
     let mut after = *newest.borrow_and_update();
     while newest.changed().await.is_ok() {
@@ -168,11 +298,7 @@ async fn tell(service: Arc<Service>, json: bool) {
                 let line = if json {
                     format!("{{\"number\":{},\"entry\":{}}}", entry.number, entry.text)
                 } else if let Ok(told) = serde_json::from_str::<Told>(&entry.text) {
-                    let by = told.actor.map(|actor| format!(" by {actor}")).unwrap_or_default();
-                    format!(
-                        "{} {} {} {}/{} {}{by}",
-                        told.at, told.event, told.approval_id, told.agent, told.action, told.to
-                    )
+                    told.line()
                 } else {
                     continue;
                 };
@@ -182,6 +308,54 @@ async fn tell(service: Arc<Service>, json: bool) {
             }
         }
     }
+}
+
+/// What a server reads from files again when it is told to.
+struct Files {
+    tls: Option<Tls>,
+    service: Arc<Service>,
+}
+
+impl Files {
+    /// Reads keys again and says what came of it. Keys that cannot be read decide nothing until they
+    /// can be.
+    async fn read_keys_again(&self) {
+        match self.service.reload_keys().await {
+            Ok(()) => output::note("keys read again"),
+            Err(refusal) => {
+                output::note(&format!("{refusal}; nothing is decided until this is mended"))
+            }
+        }
+    }
+
+    /// Reads the certificate again and says what came of it; a broken one leaves the old.
+    fn read_again(&self) {
+        match self.tls.as_ref().map(|tls| (tls, tls.reload())) {
+            None => {}
+            Some((tls, Ok(()))) => {
+                output::note(&format!("TLS certificate read again: {}", tls.fingerprint()));
+            }
+            Some((tls, Err(e))) => {
+                output::note(&format!("{e}; the certificate {} stays", tls.fingerprint()));
+            }
+        }
+    }
+}
+
+/// Watches for SIGHUP from now on, and reads files again at each.
+fn on_hangup(files: Files) -> Result<()> {
+    let mut hangups = signal(SignalKind::hangup()).context("cannot watch for SIGHUP")?;
+    let files = Arc::new(files);
+    tokio::spawn(async move {
+        while hangups.recv().await.is_some() {
+            let files = Arc::clone(&files);
+            // One after the other: two at a time could leave the older of two certificates.
+            let certificates = Arc::clone(&files);
+            let _ = tokio::task::spawn_blocking(move || certificates.read_again()).await;
+            files.read_keys_again().await;
+        }
+    });
+    Ok(())
 }
 
 /// Watches for SIGINT and SIGTERM from now on, and resolves at the first.

@@ -1,10 +1,9 @@
 //! `signoff sign`: the signature of a decision, made on this machine by the verifier.
 
-use anyhow::Context;
 use clap::Args;
 use serde_json::json;
 
-use super::transport::asked;
+use super::signer::Wish;
 use super::{Exit, Global, exit::Failure, output};
 use crate::bindings::Statement;
 use crate::engine::{Allocation, Cache, Verifier};
@@ -13,7 +12,7 @@ use crate::keys::Keys;
 #[derive(Args)]
 pub(super) struct SignArgs {
     /// How the statement becomes bytes
-    #[arg(long, default_value = "v1", value_parser = ["v1"])]
+    #[arg(long, default_value = "v1", value_parser = ["v1", "v2"])]
     profile: String,
     /// The approval's id
     #[arg(long)]
@@ -21,36 +20,61 @@ pub(super) struct SignArgs {
     /// `approved` or `rejected`
     #[arg(long)]
     decision: String,
-    /// Who decides
+    /// Who decides; whom the key is bound to, if left out
     #[arg(long, env = "SIGNOFF_APPROVER")]
-    approver: String,
+    approver: Option<String>,
     /// The approval's expiry: 2025-10-17T11:30:00Z or 2025-10-17T11:30:00+00:00
     #[arg(long, value_name = "TIME")]
     expires_at: String,
+    /// The key of this machine that signs; one bound to the approver (v2), if left out
+    #[arg(long, value_name = "ID")]
+    key: Option<String>,
+    /// The deployment's name (v2)
+    #[arg(long, required_if_eq("profile", "v2"))]
+    audience: Option<String>,
+    /// The approval's request digest (v2)
+    #[arg(long, value_name = "DIGEST", required_if_eq("profile", "v2"))]
+    request_digest: Option<String>,
+    /// What the approver says, exactly as it will be sent (v2)
+    #[arg(long)]
+    comment: Option<String>,
 }
 
 pub(super) fn run(args: &SignArgs, global: &Global) -> Result<Exit, Failure> {
+    let of_v2 = [&args.audience, &args.request_digest, &args.comment];
+    if args.profile == "v1" && of_v2.iter().any(|field| field.is_some()) {
+        return Err(Failure::usage(
+            "v1 covers no audience, request digest or comment; use --profile v2",
+        ));
+    }
+    let expires_at = unix_seconds(&args.expires_at)?;
     let keys = Keys::load(&global.keyring())?;
-    let key = keys.to_sign_v1().context("no active key of this machine signs v1")?;
+    let wish = Wish {
+        approver: args.approver.as_deref(),
+        profile: Some(&args.profile),
+        key: args.key.as_deref(),
+        v1_counts: true,
+    };
+    let signing = wish.granted(&keys).map_err(|no| no.failure(global.json))?;
+    let [audience, request_digest, comment] = of_v2.map(|field| field.clone().unwrap_or_default());
     let statement = Statement {
-        audience: String::new(),
-        key_id: String::new(),
+        audience,
+        key_id: signing.key_id().to_owned(),
         approval_id: args.id.clone(),
-        request_digest: String::new(),
-        expires_at: unix_seconds(&args.expires_at)?,
+        request_digest,
+        expires_at,
         decision: args.decision.clone(),
-        approver: args.approver.clone(),
-        comment: String::new(),
+        approver: signing.approver.clone(),
+        comment,
     };
     let verifier = Verifier::embedded(Allocation::OnDemand, &Cache::of_user())?;
-    let signature = asked(global.json, || {
-        verifier.call(|i| {
-            let signing = i.exports.signoff_approval_signing();
-            signing.call_sign(&mut i.store, &statement, &args.profile, key)
-        })
-    })?;
+    let signature = signing.sign_by(&statement, &verifier, global.json)?;
     if global.json {
-        let answer = json!({ "signature": signature, "profile": args.profile, "key_id": key.id });
+        let answer = json!({
+            "signature": signature,
+            "profile": args.profile,
+            "key_id": signing.id_of_key(),
+        });
         output::line(&answer.to_string());
     } else {
         output::line(&signature);

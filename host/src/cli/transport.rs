@@ -15,12 +15,14 @@ use tower::ServiceExt;
 
 use super::Global;
 use super::exit::Failure;
+use super::remote::{Remote, Trust};
 use crate::api::{self, App, Approval, Hosts, Problem};
 use crate::clock::SystemClock;
 use crate::code::Code;
+use crate::config::Config;
 use crate::engine::{self, Allocation, Cache, Verifier};
 use crate::id::ApprovalId;
-use crate::keys::{KeyError, Keys};
+use crate::keys::{KeyError, KeySource, Keys};
 use crate::refusal::Refusal;
 use crate::service::Service;
 use crate::store::StoreError;
@@ -28,11 +30,6 @@ use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
 
 /// The deployment's name where nobody gave one.
 pub(super) const AUDIENCE_DEFAULT: &str = "default";
-/// Longest that an answer may take: a wait of 60 s and some air.
-const ANSWER_TIME_MAX: Duration = Duration::from_secs(90);
-const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
-/// A list of 200 approvals with large ballots stays far below.
-const ANSWER_BYTES_MAX: u64 = 64 << 20;
 
 /// Where the approvals are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,14 +44,15 @@ pub(super) enum Target {
 pub(super) struct Transport {
     kind: Kind,
     verifier: Verifier,
-    keyring: PathBuf,
+    keys: Arc<KeySource>,
+    config: Config,
     /// Whether to print JSON.
     pub(super) json: bool,
 }
 
 enum Kind {
     Local { store: PathBuf, runtime: Runtime },
-    Remote { url: String, token: Option<String>, agent: Box<ureq::Agent> },
+    Remote(Box<Remote>),
 }
 
 /// What a store file is opened for.
@@ -76,16 +74,21 @@ impl Transport {
                 store: store.clone(),
                 runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()?,
             },
-            Target::Server(url) => Kind::Remote {
-                url: server_url(url)?,
-                token: global.token.clone(),
-                agent: Box::new(agent()),
-            },
+            Target::Server(url) => {
+                let token = global.token.as_deref();
+                Kind::Remote(Box::new(Remote::new(url, token, &global.trust())?))
+            }
+        };
+        let config = match target {
+            Target::Store(_) => global.config()?,
+            // The server has settings of its own.
+            Target::Server(_) => Config::default(),
         };
         Ok(Self {
             kind,
             verifier: Verifier::embedded(Allocation::OnDemand, &Cache::of_user())?,
-            keyring: global.keyring(),
+            keys: global.key_source(&config),
+            config,
             json: global.json,
         })
     }
@@ -93,9 +96,10 @@ impl Transport {
     /// A way to a server of this process.
     pub(super) fn to_server(url: &str) -> Result<Self, Failure> {
         Ok(Self {
-            kind: Kind::Remote { url: server_url(url)?, token: None, agent: Box::new(agent()) },
+            kind: Kind::Remote(Box::new(Remote::new(url, None, &Trust::default())?)),
             verifier: Verifier::embedded(Allocation::OnDemand, &Cache::of_user())?,
-            keyring: PathBuf::new(),
+            keys: Arc::new(KeySource::fixed(Keys::default())),
+            config: Config::default(),
             json: false,
         })
     }
@@ -107,7 +111,7 @@ impl Transport {
 
     /// The keys of this machine.
     pub(super) fn keys(&self) -> Result<Keys, KeyError> {
-        Keys::load(&self.keyring)
+        self.keys.load()
     }
 
     /// Whether the approvals are in a file of this machine.
@@ -137,9 +141,7 @@ impl Transport {
             Kind::Local { store, runtime } => {
                 runtime.block_on(self.local(store, method, path, body, access))?
             }
-            Kind::Remote { url, token, agent } => {
-                remote(agent, url, token.as_deref(), &method, path, body)?
-            }
+            Kind::Remote(remote) => remote.call(&method, path, body)?,
         };
         if (200..300).contains(&status) {
             return Ok(answer.trim_end().to_owned());
@@ -168,12 +170,18 @@ impl Transport {
         };
         let store = open_patiently(store, &mode).await?;
         let keys = match self.keys() {
-            Err(KeyError::None) => Keys::default(),
-            keys => keys?,
+            // What needs no key works without one.
+            Err(KeyError::None) => Arc::new(KeySource::fixed(Keys::default())),
+            keys => keys.map(|_| Arc::clone(&self.keys))?,
         };
-        let service =
-            Service::new(Arc::new(store), self.verifier.clone(), keys, Arc::new(SystemClock))
-                .await?;
+        let service = Service::new(
+            Arc::new(store),
+            self.verifier.clone(),
+            keys,
+            Arc::new(SystemClock),
+            self.config.clone(),
+        )
+        .await?;
         let (_stop, stopping) = watch::channel(false);
         let router = api::router(App {
             service: Arc::new(service),
@@ -265,54 +273,4 @@ async fn open_patiently(path: &Path, mode: &OpenMode) -> Result<RedbStore, Store
         }
     }
     RedbStore::open(path, mode.clone(), CheckIntegrity::No)
-}
-
-fn agent() -> ureq::Agent {
-    ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .timeout_connect(Some(CONNECT_TIME_MAX))
-        .timeout_global(Some(ANSWER_TIME_MAX))
-        .max_redirects(0)
-        .build()
-        .into()
-}
-
-fn server_url(url: &str) -> Result<String, Failure> {
-    let url = url.trim_end_matches('/');
-    let with_scheme = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
-    if !with_scheme.starts_with("http://") {
-        return Err(Failure::usage(format!("`{url}` is not an http:// address")));
-    }
-    Ok(with_scheme)
-}
-
-fn remote(
-    agent: &ureq::Agent,
-    url: &str,
-    token: Option<&str>,
-    method: &Method,
-    path: &str,
-    body: Option<String>,
-) -> Result<(u16, String)> {
-    let uri = format!("{url}{path}");
-    let mut request = Request::builder().method(method.clone()).uri(&uri);
-    if let Some(token) = token {
-        request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
-    }
-    let unreachable = || format!("cannot reach the server at {url}");
-    let mut response = match body {
-        Some(body) => {
-            let request = request.header(header::CONTENT_TYPE, "application/json").body(body)?;
-            agent.run(request).with_context(unreachable)?
-        }
-        None => agent.run(request.body(())?).with_context(unreachable)?,
-    };
-    let status = response.status().as_u16();
-    let body = response
-        .body_mut()
-        .with_config()
-        .limit(ANSWER_BYTES_MAX)
-        .read_to_string()
-        .context("the server's answer broke off")?;
-    Ok((status, body))
 }

@@ -13,9 +13,10 @@ use tokio::runtime::Runtime;
 use crate::api::Approval;
 use crate::bindings::{Key, Statement};
 use crate::clock::Clock;
+use crate::config::Config;
 use crate::engine::{Instance, Verifier};
 use crate::id::ApprovalId;
-use crate::keys::Keys;
+use crate::keys::{KeySource, Keys};
 use crate::service::{Ballot, Caller, NewApproval, Service};
 use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
 
@@ -88,7 +89,13 @@ impl Decisions {
         let keys = Keys::of_secret(&secret())?;
         let key = keys.to_sign_v1().context("no key")?.clone();
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        let service = runtime.block_on(Service::new(Arc::new(store), verifier, keys, clock))?;
+        let service = runtime.block_on(Service::new(
+            Arc::new(store),
+            verifier,
+            Arc::new(KeySource::fixed(keys)),
+            clock,
+            Config::default(),
+        ))?;
         Ok(Self { service: Arc::new(service), key, runtime })
     }
 
@@ -167,11 +174,11 @@ async fn decide(service: &Service, key: &Key) -> Result<()> {
     let statement = statement(&approval.id, u64::try_from(expires_at)?);
     let ballot = Ballot {
         decision: statement.decision.clone(),
-        approver: statement.approver.clone(),
+        approver: Some(statement.approver.clone()),
         comment: None,
         signature: sign(service.verifier(), &statement, key)?,
     };
-    service.decide(ApprovalId::parse(&approval.id), &ballot, None).await?;
+    service.decide(&Caller::local(), ApprovalId::parse(&approval.id), &ballot, None).await?;
     Ok(())
 }
 
@@ -184,6 +191,7 @@ fn request(ttl_seconds: i64) -> NewApproval {
         plan: None,
         reason: Some("release of the week".to_owned()),
         expires_in_seconds: Some(ttl_seconds),
+        requirement: None,
     }
 }
 

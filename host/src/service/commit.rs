@@ -3,16 +3,18 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::{Caller, Service};
+use super::Service;
+use super::caller::Caller;
 use crate::bindings::{self, Rejection, Transition};
 use crate::code::Code;
 use crate::engine::Instance;
 use crate::id::ApprovalId;
 use crate::refusal::Refusal;
 use crate::store::{
-    Answer, Base, Change, Commit, Scope, Status, Stored, Summary, Texts, Version, WithTexts,
+    About, Answer, Base, Change, Commit, Scope, Status, Stored, Summary, Texts, Version, WithTexts,
 };
 
 /// Conflicts after which a change gives up. Each one means that somebody else's change was kept.
@@ -58,7 +60,7 @@ impl Idempotency {
         Self { scope: scope.finalize().into(), request_digest: Sha256::digest(body).into() }
     }
 
-    fn matches(&self, answer: &Answer) -> Result<(), Refusal> {
+    pub(super) fn matches(&self, answer: &Answer) -> Result<(), Refusal> {
         if answer.request_digest == self.request_digest {
             return Ok(());
         }
@@ -89,12 +91,13 @@ impl Service {
     /// Changes one approval, and keeps the answer for a repeat with the same idempotency key.
     pub(super) async fn change(
         &self,
+        caller: &Caller,
         id: Option<ApprovalId>,
         bytes: usize,
         idempotency: Option<&Idempotency>,
         question: Arc<Question>,
     ) -> Result<Reply, Refusal> {
-        match self.transition(id, bytes, idempotency, question).await {
+        match self.transition(caller, id, bytes, idempotency, question).await {
             // The same request may have been kept since this one looked; then this one is its
             // repeat, and what was refused is the repeat of a change that is done.
             Err(refusal) => self.kept(idempotency).await?.ok_or(refusal),
@@ -105,6 +108,7 @@ impl Service {
     /// Asks, keeps what is answered, and asks again where another change came first.
     pub(super) async fn transition(
         &self,
+        caller: &Caller,
         id: Option<ApprovalId>,
         bytes: usize,
         idempotency: Option<&Idempotency>,
@@ -123,7 +127,8 @@ impl Service {
             };
             let base = Base::Revision(stored.revision);
             let reply = Reply::new(200, body);
-            if let Some(reply) = self.keep(transition, base, reply, idempotency, now).await? {
+            let kept = self.keep(caller, transition, base, reply, idempotency, now).await?;
+            if let Some(reply) = kept {
                 return Ok(reply);
             }
         }
@@ -133,6 +138,7 @@ impl Service {
     /// Commits a change. None where another one came first.
     pub(super) async fn keep(
         &self,
+        caller: &Caller,
         transition: Transition,
         base: Base,
         reply: Reply,
@@ -142,8 +148,10 @@ impl Service {
         let summary = summary(transition.summary)?;
         let id = summary.id;
         let change = Change {
-            entry: self.with_verifier(&transition.entry),
-            approval: Version { summary, record: transition.record, base },
+            entry: self.stamped(&transition.entry, caller),
+            about: About::approval(id),
+            facts: Vec::new(),
+            approval: Some(Version { summary, record: transition.record, base }),
             answer: idempotency.map(|idempotency| idempotency.keep(&reply, now)),
             at: now,
         };
@@ -189,6 +197,15 @@ impl Service {
         with_fields(&self.with_verifier(view), fields)
     }
 
+    /// An audit entry with which verifier decided, and in which request.
+    pub(super) fn stamped(&self, entry: &str, caller: &Caller) -> String {
+        let entry = self.with_verifier(entry);
+        match caller.request_id() {
+            None => entry,
+            Some(id) => with_fields(&entry, &[("request_id", &json!(id).to_string())]),
+        }
+    }
+
     fn with_verifier(&self, object: &str) -> String {
         let digest = format!("\"{}\"", self.verifier.digest());
         with_fields(object, &[("verifier", &digest)])
@@ -196,7 +213,7 @@ impl Service {
 }
 
 impl Idempotency {
-    fn keep(&self, reply: &Reply, now: u64) -> (Scope, Answer) {
+    pub(super) fn keep(&self, reply: &Reply, now: u64) -> (Scope, Answer) {
         let answer = Answer {
             request_digest: self.request_digest,
             status: reply.status,

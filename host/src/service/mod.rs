@@ -1,31 +1,45 @@
 //! The service: load, ask the verifier, commit. It holds no rule that decides trust.
 //!
-//! `operation` has what callers can do, `commit` the loop that keeps a change or asks again,
-//! `read` what changes nothing, `watch` who waits for a change, and `sweep` what time does.
+//! `operation` has what callers can do to approvals, `tokens` who they are, `keys` what decides,
+//! `commit` the loop that keeps a change or asks again, `note` changes of no approval, `refused` the
+//! refusals that are kept, `read` what changes nothing, `log` what proves the audit, `watch` who waits
+//! for a change, `sweep` what time does, and `rollback` what is done where time went back.
 
+mod caller;
 mod commit;
+mod keys;
+mod log;
+mod note;
 mod operation;
 mod read;
+mod receipt;
+mod refused;
+mod rollback;
 mod sweep;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod tests;
+mod tokens;
 mod watch;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::clock::Clock;
 use crate::code::Code;
+use crate::config::Config;
 use crate::engine::{Failure, Verifier};
 use crate::id::IdMaker;
-use crate::keys::Keys;
+use crate::keys::{KeySource, Keys};
 use crate::refusal::Refusal;
 use crate::store::{Head, Store};
 
+pub use caller::{AGENT_PREFIX, Caller, Holder};
 pub use commit::{Idempotency, Reply};
 pub use operation::{Attempt, Ballot, Claim, NewApproval, Outcome};
 pub use read::{Filter, Page, PayloadQuery};
+pub use refused::Refused;
+pub use tokens::{NewToken, TOKEN_SECONDS_MAX, tokens_required};
 pub use watch::{Watch, Watchers};
 
 /// How far the clock may be behind the last commit before writes stop.
@@ -37,38 +51,18 @@ const INLINE_BYTES_MAX: usize = 64 << 10;
 pub struct Service {
     store: Arc<dyn Store>,
     verifier: Verifier,
-    keys: Keys,
+    keys: Arc<KeySource>,
+    /// The keys that the audit has told of last.
+    recorded: tokio::sync::Mutex<Option<Keys>>,
     clock: Arc<dyn Clock>,
     ids: IdMaker,
     accept: Arc<[String]>,
+    config: Config,
     audience: String,
     last_commit_at: AtomicU64,
+    tokens_required: AtomicBool,
+    refusals: refused::Rates,
     watchers: Watchers,
-}
-
-/// Who calls, as the tokens say. Without tokens the caller acts as admin, and agents and approvers
-/// are who the request says.
-#[derive(Clone, Debug)]
-pub struct Caller {
-    subject: Option<String>,
-    roles: Vec<String>,
-}
-
-impl Caller {
-    /// The caller where there are no tokens.
-    pub fn local() -> Self {
-        Self { subject: None, roles: vec!["admin".to_owned()] }
-    }
-
-    /// The subject, for scopes and the audit.
-    pub fn subject(&self) -> &str {
-        self.subject.as_deref().unwrap_or("admin")
-    }
-
-    /// The subject of a request or claim by an agent.
-    fn as_agent(&self, agent: &str) -> String {
-        self.subject.clone().unwrap_or_else(|| format!("agent:{agent}"))
-    }
 }
 
 impl Service {
@@ -80,8 +74,9 @@ impl Service {
     pub async fn new(
         store: Arc<dyn Store>,
         verifier: Verifier,
-        keys: Keys,
+        keys: Arc<KeySource>,
         clock: Arc<dyn Clock>,
+        config: Config,
     ) -> Result<Self, Refusal> {
         let head = store.head().await?;
         Ok(Self {
@@ -91,9 +86,13 @@ impl Service {
             store,
             verifier,
             keys,
+            recorded: tokio::sync::Mutex::default(),
             clock,
             ids: IdMaker::default(),
-            accept: ["v1".to_owned()].into(),
+            accept: config.signatures.accept.clone().into(),
+            config,
+            tokens_required: AtomicBool::new(false),
+            refusals: refused::Rates::default(),
         })
     }
 
@@ -116,22 +115,28 @@ impl Service {
         &self.verifier
     }
 
-    /// The keys it decides with.
-    pub fn keys(&self) -> &Keys {
-        &self.keys
+    /// The deployment's name.
+    pub fn audience(&self) -> &str {
+        &self.audience
+    }
+
+    /// The profiles whose signatures count.
+    pub fn accepted(&self) -> &[String] {
+        &self.accept
     }
 
     /// Whether everything a decision needs answers.
     ///
     /// # Errors
     ///
-    /// `store-unavailable`, `verifier-trapped`, `clock-behind`.
+    /// `store-unavailable`, `verifier-trapped`, `keyring-unavailable`, `clock-behind`.
     pub async fn ready(&self) -> Result<(), Refusal> {
         if !self.store.head().await?.writable {
             return Err(Refusal::new(Code::STORE_UNAVAILABLE, "the store accepts no writes"));
         }
         self.ask(0, |verifier| verifier.call(|i| Ok(Ok(i.exports.call_describe(&mut i.store)?))))
             .await?;
+        self.keys()?;
         self.now_to_write().map(drop)
     }
 

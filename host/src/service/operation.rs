@@ -6,8 +6,9 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::Service;
+use super::caller::Caller;
 use super::commit::{Idempotency, Question, Reply, opened, with_fields};
-use super::{Caller, Service};
 use crate::code::Code;
 use crate::id::ApprovalId;
 use crate::refusal::Refusal;
@@ -28,6 +29,8 @@ pub struct NewApproval {
     pub reason: Option<String>,
     /// How long the approval lives.
     pub expires_in_seconds: Option<i64>,
+    /// What it takes to approve: JSON, handed on as it came; one approver if left out.
+    pub requirement: Option<String>,
 }
 
 /// One approver's decision.
@@ -35,8 +38,8 @@ pub struct NewApproval {
 pub struct Ballot {
     /// `approved` or `rejected`.
     pub decision: String,
-    /// Who decides.
-    pub approver: String,
+    /// Who decides; the caller's subject where there are tokens, and then it may be left out.
+    pub approver: Option<String>,
     /// Why.
     pub comment: Option<String>,
     /// Over the statement.
@@ -89,8 +92,8 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// As `lifecycle.open` in `wit/`; then `idempotency-key-reused`, `clock-behind`,
-    /// `store-unavailable`, `verifier-trapped`.
+    /// 1. `forbidden` for an agent that the caller does not ask for 2. as `lifecycle.open` in `wit/`
+    /// 3. `idempotency-key-reused`, `clock-behind`, `store-unavailable`, `verifier-trapped`.
     pub async fn request(
         &self,
         caller: &Caller,
@@ -100,6 +103,7 @@ impl Service {
         if let Some(reply) = self.kept(idempotency).await? {
             return Ok(reply);
         }
+        acts_for(caller, &new.agent)?;
         let now = self.now_to_write()?;
         let event = json!({
             "id": self.ids.approval().to_string(),
@@ -108,9 +112,11 @@ impl Service {
             "agent": new.agent,
             "action": new.action,
             "reason": new.reason,
-            "requirement": { "ttl_seconds": new.expires_in_seconds },
-        })
-        .to_string();
+            "ttl_seconds": new.expires_in_seconds,
+            "floor": self.config.requirement,
+        });
+        let requirement = new.requirement.as_deref().unwrap_or("{}");
+        let event = with_fields(&event.to_string(), &[("requirement", requirement)]);
         let accept = Arc::clone(&self.accept);
         let bytes = new.context.len() + new.plan.as_ref().map_or(0, String::len);
         let (answer, view) = self
@@ -140,7 +146,7 @@ impl Service {
         let plan = texts.plan.as_deref().unwrap_or("null");
         let body = self.shown(&view, &[("context", &texts.context), ("plan", plan)]);
         let kept = self
-            .keep(transition, Base::New(texts), Reply::new(201, body), idempotency, now)
+            .keep(caller, transition, Base::New(texts), Reply::new(201, body), idempotency, now)
             .await?;
         kept.ok_or_else(|| Refusal::new(Code::STORE_UNAVAILABLE, "the id is taken; ask again"))
     }
@@ -149,24 +155,27 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// As `lifecycle.decide` in `wit/`; then those of every change.
+    /// 1. `not-found` for what the caller may not read 2. `approver-not-allowed` where the caller is
+    /// somebody else 3. as `lifecycle.decide` in `wit/` 4. those of every change.
     pub async fn decide(
         &self,
+        caller: &Caller,
         id: Option<ApprovalId>,
         ballot: &Ballot,
         idempotency: Option<&Idempotency>,
     ) -> Result<Reply, Refusal> {
+        self.readable(caller, id).await?;
         if let Some(reply) = self.kept(idempotency).await? {
             return Ok(reply);
         }
         let event = json!({
             "decision": ballot.decision,
-            "approver": ballot.approver,
+            "approver": approver(caller, ballot)?,
             "comment": ballot.comment,
             "signature": ballot.signature,
         })
         .to_string();
-        let (keys, accept) = (self.keys.clone(), Arc::clone(&self.accept));
+        let (keys, accept) = (self.recorded_keys().await?, Arc::clone(&self.accept));
         let question: Arc<Question> = Arc::new(move |i, record, now| {
             let lifecycle = i.exports.signoff_approval_lifecycle();
             let answer = lifecycle.call_decide(
@@ -179,7 +188,7 @@ impl Service {
             )?;
             Ok(answer.map(Some))
         });
-        self.change(id, 0, idempotency, question).await
+        self.change(caller, id, 0, idempotency, question).await
     }
 
     /// Consumes an approval for one execution. A repeat with the same idempotency key answers the
@@ -187,7 +196,8 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// As `lifecycle.claim` in `wit/`; then those of every change.
+    /// 1. `not-found` for what the caller may not read 2. `forbidden` for an agent that the caller does
+    /// not execute for 3. as `lifecycle.claim` in `wit/` 4. those of every change.
     pub async fn claim(
         &self,
         caller: &Caller,
@@ -195,6 +205,8 @@ impl Service {
         claim: Claim,
         idempotency: Option<&Idempotency>,
     ) -> Result<Reply, Refusal> {
+        self.readable(caller, id).await?;
+        acts_for(caller, &claim.agent)?;
         if self.kept(idempotency).await?.is_some()
             && let Some(reply) = self.claimed_before(id).await?
         {
@@ -208,7 +220,7 @@ impl Service {
             "lease_seconds": claim.lease_seconds,
         })
         .to_string();
-        let (keys, accept) = (self.keys.clone(), Arc::clone(&self.accept));
+        let (keys, accept) = (self.recorded_keys().await?, Arc::clone(&self.accept));
         let bytes = claim.context.len() + claim.plan.as_ref().map_or(0, String::len);
         let question: Arc<Question> = Arc::new(move |i, record, now| {
             let (context, plan) = (&claim.context, claim.plan.as_deref());
@@ -225,7 +237,7 @@ impl Service {
             )?;
             Ok(answer.map(Some))
         });
-        match self.transition(id, bytes, idempotency, question).await {
+        match self.transition(caller, id, bytes, idempotency, question).await {
             Ok(reply) if !reply.replayed => Ok(reply),
             Ok(reply) => Ok(reply.mark_replayed()),
             // The same claim may have been kept since this one looked.
@@ -241,7 +253,13 @@ impl Service {
     /// # Errors
     ///
     /// As `lifecycle.check` in `wit/`; then `store-unavailable`, `verifier-trapped`.
-    pub async fn check(&self, id: Option<ApprovalId>, attempt: Attempt) -> Result<String, Refusal> {
+    pub async fn check(
+        &self,
+        caller: &Caller,
+        id: Option<ApprovalId>,
+        attempt: Attempt,
+    ) -> Result<String, Refusal> {
+        self.readable(caller, id).await?;
         let now = self.now();
         let stored = match id {
             Some(id) => self.store.load(&id, WithTexts::No).await?,
@@ -253,7 +271,7 @@ impl Service {
             "action": attempt.action,
         })
         .to_string();
-        let (keys, accept) = (self.keys.clone(), Arc::clone(&self.accept));
+        let (keys, accept) = (self.keys()?, Arc::clone(&self.accept));
         let texts = [attempt.context, attempt.plan];
         let bytes = texts.iter().flatten().map(String::len).sum();
         let view = self
@@ -296,7 +314,7 @@ impl Service {
             Some(id) => self.store.load(&id, WithTexts::No).await?,
             None => None,
         };
-        let (keys, accept) = (self.keys.clone(), Arc::clone(&self.accept));
+        let (keys, accept) = (self.keys()?, Arc::clone(&self.accept));
         self.ask(0, move |verifier| {
             verifier.call(|i| {
                 let record = stored.as_ref().map(|stored| stored.record.as_str());
@@ -312,7 +330,8 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// As `lifecycle.settle` in `wit/`; then those of every change.
+    /// 1. `not-found` for what the caller may not read 2. as `lifecycle.settle` in `wit/` 3. those of
+    /// every change.
     pub async fn settle(
         &self,
         caller: &Caller,
@@ -320,6 +339,7 @@ impl Service {
         outcome: &Outcome,
         idempotency: Option<&Idempotency>,
     ) -> Result<Reply, Refusal> {
+        self.readable(caller, id).await?;
         if let Some(reply) = self.kept(idempotency).await? {
             return Ok(reply);
         }
@@ -334,20 +354,22 @@ impl Service {
             let lifecycle = i.exports.signoff_approval_lifecycle();
             lifecycle.call_settle(&mut i.store, record, &event, now)
         });
-        self.change(id, 0, idempotency, question).await
+        self.change(caller, id, 0, idempotency, question).await
     }
 
     /// Takes an approval back.
     ///
     /// # Errors
     ///
-    /// As `lifecycle.withdraw` in `wit/`; then those of every change.
+    /// 1. `not-found` for what the caller may not read 2. as `lifecycle.withdraw` in `wit/` 3. those of
+    /// every change.
     pub async fn withdraw(
         &self,
         caller: &Caller,
         id: Option<ApprovalId>,
         idempotency: Option<&Idempotency>,
     ) -> Result<Reply, Refusal> {
+        self.readable(caller, id).await?;
         if let Some(reply) = self.kept(idempotency).await? {
             return Ok(reply);
         }
@@ -357,14 +379,15 @@ impl Service {
             let answer = lifecycle.call_withdraw(&mut i.store, record, &event, now)?;
             Ok(answer.map(Some))
         });
-        self.change(id, 0, idempotency, question).await
+        self.change(caller, id, 0, idempotency, question).await
     }
 
     /// Gives an approval more time, counted from now.
     ///
     /// # Errors
     ///
-    /// As `lifecycle.extend` in `wit/`; then those of every change.
+    /// 1. `not-found` for what the caller may not read 2. as `lifecycle.extend` in `wit/` 3. those of
+    /// every change.
     pub async fn extend(
         &self,
         caller: &Caller,
@@ -372,6 +395,7 @@ impl Service {
         expires_in_seconds: i64,
         idempotency: Option<&Idempotency>,
     ) -> Result<Reply, Refusal> {
+        self.readable(caller, id).await?;
         if let Some(reply) = self.kept(idempotency).await? {
             return Ok(reply);
         }
@@ -385,7 +409,7 @@ impl Service {
             let answer = lifecycle.call_extend(&mut i.store, record, &event, now)?;
             Ok(answer.map(Some))
         });
-        self.change(id, 0, idempotency, question).await
+        self.change(caller, id, 0, idempotency, question).await
     }
 
     /// The approval as it is, marked as a replay, while its execution is still under way. After
@@ -413,8 +437,31 @@ impl Reply {
     }
 }
 
-impl Caller {
-    fn actor(&self) -> serde_json::Value {
-        json!({ "subject": self.subject(), "roles": self.roles })
+/// Refusals: `forbidden`.
+fn acts_for(caller: &Caller, agent: &str) -> Result<(), Refusal> {
+    if caller.acts_for(agent) {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        Code::FORBIDDEN,
+        format!("this token does not act for the agent `{}`", agent.escape_debug()),
+    ))
+}
+
+/// Who decides: whom the token says, or without tokens whom the ballot says.
+///
+/// Refusals: 1. `approver-not-allowed` 2. `request-invalid`
+fn approver<'a>(caller: &'a Caller, ballot: &'a Ballot) -> Result<&'a str, Refusal> {
+    match (caller.proven_subject(), ballot.approver.as_deref()) {
+        (Some(subject), Some(named)) if named != subject => Err(Refusal::new(
+            Code::APPROVER_NOT_ALLOWED,
+            format!("this token decides as `{subject}`, not as `{}`", named.escape_debug()),
+        )),
+        (Some(subject), _) => Ok(subject),
+        (None, Some(named)) => Ok(named),
+        (None, None) => Err(Refusal::new(
+            Code::REQUEST_INVALID,
+            "`approver` is required where there are no tokens",
+        )),
     }
 }

@@ -1,12 +1,19 @@
 //! What changes nothing: one approval, lists, audit entries, payloads.
 
+use serde::Deserialize;
 use serde_json::json;
 
 use super::Service;
+use super::caller::Caller;
 use crate::code::Code;
 use crate::id::ApprovalId;
 use crate::refusal::Refusal;
 use crate::store::{Entry, Query, Status, Stored, WithTexts};
+
+/// How often a list looks further where what it found is not for the caller.
+const LOOKS_MAX: usize = 20;
+/// Approvals looked at for a prefix.
+const PREFIX_MAX: usize = 1_000;
 
 /// Which approvals to list.
 #[derive(Clone, Debug, Default)]
@@ -50,6 +57,28 @@ pub struct PayloadQuery {
 }
 
 impl Service {
+    /// Whether a caller may read an approval. What it may not read is as good as not there.
+    ///
+    /// # Errors
+    ///
+    /// `not-found`, `store-unavailable`, `verifier-trapped`.
+    pub async fn readable(&self, caller: &Caller, id: Option<ApprovalId>) -> Result<(), Refusal> {
+        if caller.reads_all() {
+            return Ok(());
+        }
+        let stored = match id {
+            Some(id) => self.store.load(&id, WithTexts::No).await?,
+            None => None,
+        };
+        let stored = stored.ok_or_else(not_found)?;
+        if caller.reads_agent(&stored.summary.agent)
+            || self.view(Some(&stored)).await.is_ok_and(|view| requested(caller, &view.view))
+        {
+            return Ok(());
+        }
+        Err(not_found())
+    }
+
     /// One approval with its effective status.
     ///
     /// # Errors
@@ -82,14 +111,15 @@ impl Service {
         Ok((summary.status, summary.expires_at.saturating_sub(self.now())))
     }
 
-    /// A page of approvals, newest first, each with its effective status.
+    /// A page of approvals that the caller may read, newest first, each with its effective status.
+    /// A page may hold fewer than asked for, and still not be the last.
     ///
     /// # Errors
     ///
     /// `store-unavailable`, `verifier-trapped`.
-    pub async fn list(&self, filter: &Filter) -> Result<Page, Refusal> {
+    pub async fn list(&self, caller: &Caller, filter: &Filter) -> Result<Page, Refusal> {
         if let Some(prefix) = &filter.prefix {
-            return self.list_prefix(prefix, filter.limit).await;
+            return self.list_prefix(caller, prefix, filter.limit).await;
         }
         if filter.status.is_some() {
             // So that the index by status agrees with the time, as far as this store can be written.
@@ -97,7 +127,7 @@ impl Service {
         }
         let mut items = Vec::new();
         let mut before = filter.cursor;
-        loop {
+        for _ in 0..LOOKS_MAX {
             let query = Query {
                 status: filter.status,
                 agent: filter.agent.clone(),
@@ -115,7 +145,9 @@ impl Service {
                 let view = self.view(Some(stored)).await?;
                 let wanted =
                     filter.status.is_none_or(|status| status.as_str() == view.summary.status);
-                if wanted {
+                let readable =
+                    caller.reads_agent(&stored.summary.agent) || requested(caller, &view.view);
+                if wanted && readable {
                     items.push(self.shown(&view.view, &[]));
                 }
             }
@@ -123,13 +155,25 @@ impl Service {
                 return Ok(Page { items, next_cursor: None });
             }
         }
+        Ok(Page { items, next_cursor: before })
     }
 
     /// The approvals whose id begins with a prefix.
-    async fn list_prefix(&self, prefix: &str, limit: usize) -> Result<Page, Refusal> {
+    async fn list_prefix(
+        &self,
+        caller: &Caller,
+        prefix: &str,
+        limit: usize,
+    ) -> Result<Page, Refusal> {
         let mut items = Vec::new();
-        for id in self.store.with_prefix(prefix, limit).await? {
-            items.push(self.show(Some(id), WithTexts::No).await?);
+        // Who reads a part asks for a longer prefix where others fill the page.
+        for id in self.store.with_prefix(prefix, PREFIX_MAX).await? {
+            if items.len() == limit {
+                break;
+            }
+            if self.readable(caller, Some(id)).await.is_ok() {
+                items.push(self.show(Some(id), WithTexts::No).await?);
+            }
         }
         Ok(Page { items, next_cursor: None })
     }
@@ -192,7 +236,7 @@ impl Service {
 
     async fn view(&self, stored: Option<&Stored>) -> Result<crate::bindings::View, Refusal> {
         let Some(stored) = stored else {
-            return Err(Refusal::new(Code::NOT_FOUND, "no such approval"));
+            return Err(not_found());
         };
         let (record, now) = (stored.record.clone(), self.now());
         self.ask(0, move |verifier| {
@@ -203,4 +247,17 @@ impl Service {
         })
         .await
     }
+}
+
+fn not_found() -> Refusal {
+    Refusal::new(Code::NOT_FOUND, "no such approval")
+}
+
+/// Whether the caller is who requested what a view shows.
+fn requested(caller: &Caller, view: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Requested {
+        requested_by: String,
+    }
+    serde_json::from_str::<Requested>(view).is_ok_and(|view| caller.requested(&view.requested_by))
 }

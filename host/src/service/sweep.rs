@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 
 use super::Service;
+use super::caller::Caller;
 use super::commit::Question;
 use crate::id::ApprovalId;
 use crate::refusal::Refusal;
@@ -53,6 +54,6 @@ impl Service {
             let lifecycle = i.exports.signoff_approval_lifecycle();
             lifecycle.call_expire(&mut i.store, record, now)
         });
-        self.change(Some(id), 0, None, question).await.map(drop)
+        self.change(&Caller::system(), Some(id), 0, None, question).await.map(drop)
     }
 }

@@ -8,16 +8,18 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::{Ballot, Caller, Claim, Filter, NewApproval, Outcome, Service};
+use crate::audit::tree::Hash;
 use crate::bindings::Statement;
 use crate::clock::ManualClock;
 use crate::code::Code;
+use crate::config::Config;
 use crate::engine::{Allocation, Cache, Verifier};
 use crate::id::ApprovalId;
-use crate::keys::Keys;
+use crate::keys::{KeySource, Keys};
 use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
 use crate::store::{
-    Answer, Base, Change, Commit, Entry, Head, Query, Scope, Status, Store, StoreError, Stored,
-    WithTexts,
+    About, Answer, Base, Change, Commit, Entry, Head, Query, Scope, Status, Store, StoreError,
+    Stored, Version, WithTexts,
 };
 
 const SECRET: &str = "a secret of the tests, long enough to count";
@@ -42,7 +44,13 @@ impl Bench {
         let store = RedbStore::open(&path, mode, CheckIntegrity::No).unwrap();
         let clock = Arc::new(ManualClock::at(NOW));
         let keys = Keys::of_secret(SECRET).unwrap();
-        let service = Service::new(wrap(Arc::new(store)), verifier(), keys, clock.clone());
+        let service = Service::new(
+            wrap(Arc::new(store)),
+            verifier(),
+            Arc::new(KeySource::fixed(keys)),
+            clock.clone(),
+            Config::default(),
+        );
         Self { service: service.await.unwrap(), clock, _folder: folder }
     }
 
@@ -55,7 +63,7 @@ impl Bench {
     async fn approved(&self, ttl: i64) -> Option<ApprovalId> {
         let (id, approval) = self.request(ttl).await;
         let ballot = self.ballot(&approval);
-        self.service.decide(id, &ballot, None).await.unwrap();
+        self.service.decide(&Caller::local(), id, &ballot, None).await.unwrap();
         id
     }
 
@@ -72,14 +80,14 @@ impl Bench {
             approver: "u@c.com".to_owned(),
             comment: String::new(),
         };
-        let key = self.service.keys().to_sign_v1().unwrap().clone();
+        let key = self.service.keys().unwrap().to_sign_v1().unwrap().clone();
         let signed = self.service.verifier().call(|i| {
             let signing = i.exports.signoff_approval_signing();
             signing.call_sign(&mut i.store, &statement, "v1", &key)
         });
         Ballot {
             decision: statement.decision,
-            approver: statement.approver,
+            approver: Some(statement.approver),
             comment: None,
             signature: signed.unwrap(),
         }
@@ -103,6 +111,7 @@ fn new(ttl: i64) -> NewApproval {
         plan: None,
         reason: None,
         expires_in_seconds: Some(ttl),
+        requirement: None,
     }
 }
 
@@ -119,7 +128,7 @@ async fn an_approval_ends_in_the_second_of_its_expiry_and_not_before() {
     assert_eq!(bench.status(id).await, "pending");
     bench.clock.set(NOW + 60);
     assert_eq!(bench.status(id).await, "expired");
-    let refused = bench.service.decide(id, &bench.ballot(&approval), None).await;
+    let refused = bench.service.decide(&Caller::local(), id, &bench.ballot(&approval), None).await;
     assert_eq!(refused.unwrap_err().code, Code::EXPIRED);
     assert_eq!(bench.service.sweep().await.unwrap(), 1);
     assert_eq!(bench.service.sweep().await.unwrap(), 0);
@@ -133,7 +142,7 @@ async fn a_list_by_status_agrees_with_the_time() {
     bench.clock.set(NOW + 10);
     let ids = async |status| {
         let filter = Filter { status: Some(status), limit: 10, ..Filter::default() };
-        bench.service.list(&filter).await.unwrap().items.join(" ")
+        bench.service.list(&Caller::local(), &filter).await.unwrap().items.join(" ")
     };
     let pending = ids(Status::Pending).await;
     assert!(
@@ -194,8 +203,8 @@ async fn a_change_that_loses_a_race_is_asked_again() {
     assert_eq!(bench.status(id).await, "approved");
     assert_eq!(
         bench.service.head().await.unwrap().entries,
-        2,
-        "one entry a change, none a conflict"
+        3,
+        "one entry a change, one of the key, none a conflict"
     );
 }
 
@@ -206,7 +215,7 @@ async fn a_store_that_fails_lets_nothing_through() {
     assert_eq!(refused.code, Code::STORE_UNAVAILABLE);
     assert_eq!(refused.retry_after_seconds(), Some(1));
     let id = ApprovalId::from_u128(1);
-    let gone = bench.service.check(Some(id), super::Attempt::default()).await;
+    let gone = bench.service.check(&Caller::local(), Some(id), super::Attempt::default()).await;
     assert_eq!(gone.unwrap_err().code, Code::NOT_FOUND);
 }
 
@@ -215,8 +224,8 @@ async fn a_verifier_without_keys_refuses() {
     let bench = Bench::new().await;
     let (id, approval) = bench.request(60).await;
     let ballot = bench.ballot(&approval);
-    let keyless = Service { keys: Keys::default(), ..bench.service };
-    let refused = keyless.decide(id, &ballot, None).await;
+    let keyless = Service { keys: Arc::new(KeySource::fixed(Keys::default())), ..bench.service };
+    let refused = keyless.decide(&Caller::local(), id, &ballot, None).await;
     assert_eq!(refused.unwrap_err().code, Code::KEY_UNKNOWN);
 }
 
@@ -236,7 +245,7 @@ enum Fault {
 #[async_trait]
 impl Store for Double {
     async fn commit(&self, change: Change) -> Result<Commit, StoreError> {
-        let new = matches!(change.approval.base, Base::New(_));
+        let new = !matches!(&change.approval, Some(Version { base: Base::Revision(_), .. }));
         match &self.fault {
             Fault::Stopped => Err(StoreError::Stopped("no space left on device".to_owned())),
             Fault::Conflicts(count) if !new && count.fetch_add(1, Ordering::SeqCst) % 2 == 0 => {
@@ -264,6 +273,32 @@ impl Store for Double {
 
     async fn entries(&self, after: u64, limit: usize) -> Result<Vec<Entry>, StoreError> {
         self.inner.entries(after, limit).await
+    }
+
+    async fn entries_about(
+        &self,
+        about: About,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
+        self.inner.entries_about(about, after, limit).await
+    }
+
+    async fn hashes(&self, positions: &[u64]) -> Result<Vec<Hash>, StoreError> {
+        self.inner.hashes(positions).await
+    }
+
+    async fn fact(&self, key: &str) -> Result<Option<String>, StoreError> {
+        self.inner.fact(key).await
+    }
+
+    async fn facts(
+        &self,
+        prefix: &str,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<(String, String)>, StoreError> {
+        self.inner.facts(prefix, after, limit).await
     }
 
     async fn answer(&self, scope: &Scope) -> Result<Option<Answer>, StoreError> {

@@ -47,6 +47,11 @@ impl Watchers {
         if let Some(sender) = self.waiting().get(&id) {
             sender.send_replace(());
         }
+        self.noted(entry);
+    }
+
+    /// Tells those who follow the audit of an entry that is of no approval.
+    pub(super) fn noted(&self, entry: u64) {
         self.last_entry.send_if_modified(|last| {
             let later = entry > *last;
             *last = entry.max(*last);

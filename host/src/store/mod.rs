@@ -7,10 +7,12 @@
 pub mod redb;
 
 use async_trait::async_trait;
+use sha2::{Digest, Sha256};
 
+use crate::audit::tree::Hash;
 use crate::id::ApprovalId;
 
-/// Approvals, audit entries and remembered answers.
+/// Approvals, audit entries, facts and remembered answers.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// Keeps a change whole, or not at all. Answers only after it is on disk.
@@ -30,6 +32,28 @@ pub trait Store: Send + Sync + 'static {
 
     /// Audit entries with a number above `after`, in order. The first entry has number 1.
     async fn entries(&self, after: u64, limit: usize) -> Result<Vec<Entry>, StoreError>;
+
+    /// Audit entries about one thing with a number above `after`, in order.
+    async fn entries_about(
+        &self,
+        about: About,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<Entry>, StoreError>;
+
+    /// Hashes of the audit tree by their stored positions, in the order asked for.
+    async fn hashes(&self, positions: &[u64]) -> Result<Vec<Hash>, StoreError>;
+
+    /// One fact.
+    async fn fact(&self, key: &str) -> Result<Option<String>, StoreError>;
+
+    /// Facts whose key begins with a prefix and comes after another one, in order of key.
+    async fn facts(
+        &self,
+        prefix: &str,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<(String, String)>, StoreError>;
 
     /// The answer kept for an idempotency scope.
     async fn answer(&self, scope: &Scope) -> Result<Option<Answer>, StoreError>;
@@ -53,14 +77,32 @@ pub enum WithTexts {
 /// What one operation keeps, in one transaction. Times are unix seconds.
 #[derive(Clone, Debug)]
 pub struct Change {
-    /// The approval as it now is.
-    pub approval: Version,
-    /// The audit entry that tells of it.
+    /// The approval as it now is; none where it is about something else.
+    pub approval: Option<Version>,
+    /// What else the host keeps.
+    pub facts: Vec<Fact>,
+    /// The audit entry that tells of it: every change has exactly one.
     pub entry: String,
+    /// What the entry is found by.
+    pub about: About,
     /// The answer to repeat to a caller who sends the same idempotency key.
     pub answer: Option<(Scope, Answer)>,
     /// When it happened. The store keeps the latest.
     pub at: u64,
+}
+
+/// What an audit entry is about, so that it can be found without reading the whole log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct About(pub u128);
+
+/// Something that the host keeps beside approvals, by a key: a token's row, a key as it was last
+/// recorded. The store reads none of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fact {
+    /// Its key.
+    pub key: String,
+    /// Its value, which replaces an earlier one.
+    pub value: String,
 }
 
 /// A new version of an approval.
@@ -131,7 +173,7 @@ pub enum Commit {
     Kept {
         /// The number of its audit entry.
         entry: u64,
-        /// The approval's new revision.
+        /// The approval's new revision; 0 where the change has no approval.
         revision: u64,
     },
     /// Not kept: the approval has another revision by now, or its id is taken.
@@ -193,6 +235,10 @@ pub struct Answer {
     pub at: u64,
 }
 
+/// Is told the size and root of the audit tree after each commit and before anybody is answered.
+/// Where it fails, those who wait are refused and writing ends.
+pub type Witness = Box<dyn FnMut(u64, &Hash) -> Result<(), String> + Send>;
+
 /// What a store knows of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
@@ -204,6 +250,8 @@ pub struct Head {
     pub last_commit_at: u64,
     /// Approvals by stored status, in the order of [`Status`].
     pub counts: [u64; 6],
+    /// The root of the audit tree over all entries (RFC 6962).
+    pub root: Hash,
     /// Whether an I/O error has ended writing until the next start.
     pub writable: bool,
 }
@@ -240,6 +288,24 @@ pub enum StoreError {
     /// The disk, or the library, failed.
     #[error("store failed: {0}")]
     Io(String),
+}
+
+impl About {
+    /// Entries about an approval.
+    pub fn approval(id: ApprovalId) -> Self {
+        Self(id.to_u128())
+    }
+
+    /// Entries about something that is no approval: a key, a token, a subject.
+    pub fn named(kind: &str, name: &str) -> Self {
+        let mut hash = Sha256::new();
+        for piece in [kind, name] {
+            hash.update((piece.len() as u64).to_be_bytes());
+            hash.update(piece);
+        }
+        let digest: [u8; 32] = hash.finalize().into();
+        Self(digest.first_chunk().map_or(0, |bytes| u128::from_be_bytes(*bytes)))
+    }
 }
 
 impl Status {

@@ -12,6 +12,7 @@ use super::{Answer, HANG, ballot, claim_body, id, request_body};
 pub struct Client {
     pub url: String,
     agent: ureq::Agent,
+    token: Option<String>,
 }
 
 impl Client {
@@ -26,7 +27,12 @@ impl Client {
             .max_idle_age(Duration::from_secs(5))
             .build()
             .into();
-        Self { url: url.into(), agent }
+        Self { url: url.into(), agent, token: None }
+    }
+
+    /// The same server, called with a token.
+    pub fn with_token(&self, token: impl Into<String>) -> Self {
+        Self { token: Some(token.into()), ..self.clone() }
     }
 
     /// Any call. The error is what kept an answer from coming.
@@ -40,6 +46,9 @@ impl Client {
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.url));
         for (name, value) in headers {
             request = request.header(*name, *value);
+        }
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
         }
         let mut answer = match body {
             Some(body) => self.agent.run(request.body(body)?)?,
@@ -57,6 +66,25 @@ impl Client {
     #[track_caller]
     pub fn get(&self, path: &str) -> Answer {
         self.try_call(Method::GET, path, &[], None).expect("an answer")
+    }
+
+    /// The head of a GET whose body has no end.
+    #[track_caller]
+    pub fn head_of(&self, path: &str) -> Answer {
+        let mut request = Request::builder().uri(format!("{}{path}", self.url));
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let mut answer = self.agent.run(request.body(()).unwrap()).expect("an answer");
+        let status = answer.status().as_u16();
+        let headers = answer.headers().iter();
+        let headers = headers
+            .map(|(name, value)| (name.as_str().to_owned(), value.to_str().unwrap().to_owned()))
+            .collect();
+        let refused = status != 200;
+        let body =
+            if refused { answer.body_mut().read_to_string().unwrap() } else { String::new() };
+        Answer { status, headers, body }
     }
 
     /// POST of bytes as JSON, with more headers.

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use signoff::api::{self, App, Hosts, Metrics};
 use signoff::clock::Clock;
+use signoff::config::Config;
 use signoff::engine::{Allocation, Cache, Verifier, digest};
-use signoff::keys::Keys;
+use signoff::keys::{KeySource, Keys};
+use signoff::server::Exposure;
 use signoff::service::Service;
 use signoff::store::redb::{CheckIntegrity, OpenMode, RedbStore};
 use tokio::runtime::Runtime;
@@ -30,7 +32,15 @@ impl Inside {
         let keys = Keys::of_secret(SECRET).unwrap();
         let (stop, stopping) = watch::channel(false);
         let client = runtime.block_on(async {
-            let service = Service::new(Arc::new(store), verifier, keys, clock).await.unwrap();
+            let service = Service::new(
+                Arc::new(store),
+                verifier,
+                Arc::new(KeySource::fixed(keys)),
+                clock,
+                Config::default(),
+            )
+            .await
+            .unwrap();
             let metrics = Arc::<Metrics>::default();
             let router = api::router(App {
                 service: Arc::new(service),
@@ -38,9 +48,10 @@ impl Inside {
                 stopping: stopping.clone(),
                 hosts: Hosts::Loopback,
             });
-            let listener = signoff::server::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+            let address = "127.0.0.1:0".parse().unwrap();
+            let listener = signoff::server::bind(address, Exposure::default()).await.unwrap();
             let client = Client::new(format!("http://{}", listener.local_addr().unwrap()));
-            tokio::spawn(signoff::server::serve(listener, router, metrics, stopping));
+            tokio::spawn(signoff::server::serve(listener, None, router, metrics, stopping));
             client
         });
         Self { client, stop, runtime }

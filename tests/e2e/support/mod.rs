@@ -1,6 +1,7 @@
 //! What the tests share: a home for a store, a server in it, a client, and signatures.
 
 mod answer;
+mod authority;
 mod client;
 mod home;
 mod inside;
@@ -15,11 +16,12 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 pub use answer::Answer;
+pub use authority::{Authority, Issued, private, serve_tls};
 pub use client::Client;
 pub use home::{Home, Ran, SECRET, home_and_server};
 pub use inside::Inside;
 pub use problems::title_and_status;
-pub use raw::{Raw, open, request_text};
+pub use raw::{Raw, allow_files, open, request_text};
 pub use server::{SERVE, Server};
 pub use sign::{ballot, message, sign, sign_message};
 

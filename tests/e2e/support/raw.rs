@@ -3,6 +3,8 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 use super::{Answer, HANG, Server};
 
 /// A connection to a server.
@@ -11,6 +13,15 @@ pub fn open(server: &Server) -> TcpStream {
     stream.set_read_timeout(Some(HANG)).unwrap();
     stream.set_write_timeout(Some(HANG)).unwrap();
     stream
+}
+
+/// Allows this process and the servers it starts more open files: both ends of each connection want
+/// one.
+pub fn allow_files(needed: u64) {
+    let limit = getrlimit(Resource::Nofile);
+    let most = limit.maximum.map_or(8_192, |most| most.min(8_192));
+    setrlimit(Resource::Nofile, Rlimit { current: Some(most), maximum: limit.maximum }).unwrap();
+    assert!(most > needed, "this test needs {needed} file descriptors, the limit is {most}");
 }
 
 /// A request with a JSON body, as bytes on the wire; the server closes after it.
@@ -42,7 +53,12 @@ impl Raw {
     }
 
     /// Reads until the server closes. A reset counts as that.
-    pub fn rest(mut stream: TcpStream) -> String {
+    pub fn rest(stream: TcpStream) -> String {
+        String::from_utf8(Self::rest_bytes(stream)).expect("UTF-8")
+    }
+
+    /// As [`Self::rest`], where it need not be text.
+    pub fn rest_bytes(mut stream: TcpStream) -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut piece = [0; 4096];
         loop {
@@ -50,10 +66,11 @@ impl Raw {
                 Ok(0) => break,
                 Ok(n) => bytes.extend_from_slice(&piece[..n]),
                 Err(e) if e.kind() == std::io::ErrorKind::ConnectionReset => break,
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(e) => panic!("the server neither answers nor closes: {e}"),
             }
         }
-        String::from_utf8(bytes).expect("UTF-8")
+        bytes
     }
 
     /// The single answer in a text, with a content-length.

@@ -48,7 +48,7 @@ impl Server {
     }
 
     pub fn address(&self) -> SocketAddr {
-        self.client.url.strip_prefix("http://").unwrap().parse().unwrap()
+        self.client.url.split_once("://").unwrap().1.parse().unwrap()
     }
 
     /// What it has printed so far.

@@ -92,6 +92,9 @@ impl Request {
             requested_by: Cow<'a, str>,
             #[serde(default, deserialize_with = "object")]
             requirement: RequirementFields,
+            ttl_seconds: Option<i64>,
+            #[serde(default, deserialize_with = "object")]
+            floor: RequirementFields,
             policy: Option<Cow<'a, str>>,
             rule: Option<Cow<'a, str>>,
         }
@@ -106,7 +109,11 @@ impl Request {
             action: Identifier::new("action", fields.action)?,
             reason: Text::optional("reason", fields.reason)?,
             requested_by: Identifier::subject("requested_by", &fields.requested_by)?,
-            requirement: fields.requirement.read()?,
+            requirement: fields
+                .requirement
+                .living(fields.ttl_seconds)?
+                .no_less_than(fields.floor)
+                .read()?,
             policy: optional("policy", fields.policy)?,
             rule: optional("rule", fields.rule)?,
         })
@@ -123,6 +130,30 @@ struct RequirementFields {
 }
 
 impl RequirementFields {
+    /// The time to live may stand beside the requirement instead of in it.
+    fn living(mut self, ttl_seconds: Option<i64>) -> Result<Self, Rejection> {
+        if self.ttl_seconds.is_some() && ttl_seconds.is_some() {
+            return Err(Rejection::request("the time to live is given twice"));
+        }
+        self.ttl_seconds = self.ttl_seconds.or(ttl_seconds);
+        Ok(self)
+    }
+
+    /// The stricter of two requirements, in each part: more approvers, more of each group, a shorter
+    /// life. Whoever asks can only ask for more than the floor.
+    fn no_less_than(mut self, floor: Self) -> Self {
+        self.threshold = self.threshold.max(floor.threshold);
+        self.ttl_seconds = match (self.ttl_seconds, floor.ttl_seconds) {
+            (Some(asked), Some(longest)) => Some(asked.min(longest)),
+            (asked, longest) => asked.or(longest),
+        };
+        for (group, minimum) in floor.groups {
+            let asked = self.groups.entry(group).or_insert(minimum);
+            *asked = minimum.max(*asked);
+        }
+        self
+    }
+
     fn read(self) -> Result<Requirement, Rejection> {
         let threshold = self.threshold.unwrap_or(1);
         let count = |field: &str, n: u32| match n {

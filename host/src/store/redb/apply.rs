@@ -6,11 +6,14 @@ use redb::{ReadableTable, Table, WriteTransaction};
 
 use super::failure::unreadable;
 use super::format::{
-    self, ANSWER_TIMES, ANSWERS, APPROVALS, AnswerTimeKey, DUE, DueKey, ENTRIES, HEAD_KEY, LISTS,
-    ListKey, ListName, META, TEXTS,
+    self, ABOUTS, ANSWER_TIMES, ANSWERS, APPROVALS, AboutKey, AnswerTimeKey, DUE, DueKey, ENTRIES,
+    FACTS, HEAD_KEY, LISTS, ListKey, ListName, META, TEXTS, TREE,
 };
 use super::rows::{self, ApprovalRow, HeadRow};
-use crate::store::{Answer, Base, Change, Commit, Scope, Status, StoreError, Summary};
+use crate::audit::tree::{self, Frontier, Hash};
+use crate::store::{
+    About, Answer, Base, Change, Commit, Scope, Status, StoreError, Summary, Version,
+};
 
 /// Every table of a store, open for writing.
 pub(super) struct Tables<'txn> {
@@ -20,8 +23,13 @@ pub(super) struct Tables<'txn> {
     lists: Table<'txn, &'static ListKey, ()>,
     due: Table<'txn, &'static DueKey, ()>,
     entries: Table<'txn, u64, &'static [u8]>,
+    abouts: Table<'txn, &'static AboutKey, ()>,
+    tree: Table<'txn, u64, &'static Hash>,
+    facts: Table<'txn, &'static str, &'static [u8]>,
     answers: Table<'txn, &'static Scope, &'static [u8]>,
     answer_times: Table<'txn, &'static AnswerTimeKey, ()>,
+    /// The audit tree as far as it has grown.
+    frontier: Frontier,
     /// Rows of `lists` to be there, or not, once the batch is applied. They lie all over the table;
     /// in order of key they are a quarter faster to write.
     moves: BTreeMap<ListKey, bool>,
@@ -38,14 +46,21 @@ struct Standing {
 }
 
 impl<'txn> Tables<'txn> {
-    pub(super) fn open(txn: &'txn WriteTransaction) -> Result<Self, StoreError> {
+    pub(super) fn open(
+        txn: &'txn WriteTransaction,
+        frontier: &Frontier,
+    ) -> Result<Self, StoreError> {
         Ok(Self {
+            frontier: frontier.clone(),
             meta: txn.open_table(META)?,
             approvals: txn.open_table(APPROVALS)?,
             texts: txn.open_table(TEXTS)?,
             lists: txn.open_table(LISTS)?,
             due: txn.open_table(DUE)?,
             entries: txn.open_table(ENTRIES)?,
+            abouts: txn.open_table(ABOUTS)?,
+            tree: txn.open_table(TREE)?,
+            facts: txn.open_table(FACTS)?,
             answers: txn.open_table(ANSWERS)?,
             answer_times: txn.open_table(ANSWER_TIMES)?,
             moves: BTreeMap::new(),
@@ -65,18 +80,21 @@ impl<'txn> Tables<'txn> {
         {
             return Ok(Commit::Answered(kept));
         }
-        let summary = &change.approval.summary;
-        let standing = self.standing(summary)?;
-        let Some(revision) = next_revision(&change.approval.base, standing.as_ref()) else {
-            return Ok(Commit::Conflict);
+        let revision = match &change.approval {
+            None => 0,
+            Some(version) => match self.put_version(version, head)? {
+                Some(revision) => revision,
+                None => return Ok(Commit::Conflict),
+            },
         };
-        let counted = head.count(standing.as_ref().map(|standing| standing.status), summary.status);
-        counted.ok_or_else(|| unreadable("its count of approvals"))?;
-        self.put_approval(change, revision)?;
-        self.put_index_rows(summary, standing.as_ref())?;
+        for fact in &change.facts {
+            rows::encode_text(&fact.value, &mut self.row);
+            self.facts.insert(fact.key.as_str(), self.row.as_slice())?;
+        }
+        head.others += u64::from(change.approval.is_none());
         head.entries += 1;
         head.last_commit_at = head.last_commit_at.max(change.at);
-        self.put_entry(head.entries, &change.entry)?;
+        self.put_entry(head.entries, &change.entry, change.about)?;
         if let Some((scope, answer)) = &change.answer {
             self.put_answer(scope, answer)?;
         }
@@ -98,8 +116,8 @@ impl<'txn> Tables<'txn> {
         Ok(old.len())
     }
 
-    /// Writes what all changes of a batch share.
-    pub(super) fn finish(mut self, head: &HeadRow) -> Result<(), StoreError> {
+    /// Writes what all changes of a batch share. Answers the tree as it then is.
+    pub(super) fn finish(mut self, head: &mut HeadRow) -> Result<Frontier, StoreError> {
         for (key, stays) in &self.moves {
             if *stays {
                 self.lists.insert(key, ())?;
@@ -107,8 +125,28 @@ impl<'txn> Tables<'txn> {
                 self.lists.remove(key)?;
             }
         }
+        head.root = self.frontier.root();
         self.meta.insert(HEAD_KEY, head.encode().as_slice())?;
-        Ok(())
+        Ok(self.frontier)
+    }
+
+    /// Puts a version of an approval; its revision, or none where it was not made from what is
+    /// stored.
+    fn put_version(
+        &mut self,
+        version: &Version,
+        head: &mut HeadRow,
+    ) -> Result<Option<u64>, StoreError> {
+        let summary = &version.summary;
+        let standing = self.standing(summary)?;
+        let Some(revision) = next_revision(&version.base, standing.as_ref()) else {
+            return Ok(None);
+        };
+        let counted = head.count(standing.as_ref().map(|standing| standing.status), summary.status);
+        counted.ok_or_else(|| unreadable("its count of approvals"))?;
+        self.put_approval(version, revision)?;
+        self.put_index_rows(summary, standing.as_ref())?;
+        Ok(Some(revision))
     }
 
     fn answer(&self, scope: &Scope) -> Result<Option<Answer>, StoreError> {
@@ -131,8 +169,7 @@ impl<'txn> Tables<'txn> {
         }))
     }
 
-    fn put_approval(&mut self, change: &Change, revision: u64) -> Result<(), StoreError> {
-        let version = &change.approval;
+    fn put_approval(&mut self, version: &Version, revision: u64) -> Result<(), StoreError> {
         let id = version.summary.id.to_u128();
         let row = ApprovalRow::new(&version.summary, revision, &version.record);
         row.encode(&mut self.row).ok_or_else(too_long)?;
@@ -181,9 +218,13 @@ impl<'txn> Tables<'txn> {
         Ok(())
     }
 
-    fn put_entry(&mut self, number: u64, text: &str) -> Result<(), StoreError> {
-        rows::encode_entry(text, &mut self.row);
+    fn put_entry(&mut self, number: u64, text: &str, about: About) -> Result<(), StoreError> {
+        rows::encode_text(text, &mut self.row);
         self.entries.insert(number, self.row.as_slice())?;
+        self.abouts.insert(&format::about_key(about, number), ())?;
+        for (position, hash) in self.frontier.push(tree::leaf(text.as_bytes())) {
+            self.tree.insert(position, &hash)?;
+        }
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use super::failure::unreadable;
 use super::format;
 use super::rows::{self, ApprovalRow, HeadRow};
 use super::snapshot::Snapshot;
+use crate::audit::tree::{self, Frontier};
 use crate::id::ApprovalId;
 use crate::store::StoreError;
 
@@ -33,14 +34,22 @@ struct Recount {
 
 pub(super) fn verify(snapshot: &Snapshot) -> Result<Consistency, StoreError> {
     let recount = recount_approvals(snapshot)?;
-    let entries = recount_entries(snapshot)?;
+    let tree = recount_entries(snapshot)?;
+    let entries = tree.size();
     let answers = recount_answers(snapshot)?;
     let lists = recount.approvals.saturating_mul(4);
     agree("texts", recount.approvals, snapshot.texts.len()?)?;
     agree("rows in lists", lists, snapshot.lists.len()?)?;
     agree("due times", recount.due, snapshot.due.len()?)?;
-    agree("audit entries", recount.revisions, entries)?;
+    agree("audit entries", recount.revisions.saturating_add(snapshot.head.others), entries)?;
     agree("last audit number", entries, snapshot.head.entries)?;
+    agree("what entries are about", entries, snapshot.abouts.len()?)?;
+    agree("hashes of the audit tree", tree::stored_count(entries), snapshot.tree.len()?)?;
+    if tree.root() != snapshot.head.root {
+        return Err(StoreError::Damaged(
+            "the audit entries do not have the root of the audit tree".to_owned(),
+        ));
+    }
     agree("times of answers", answers, snapshot.answer_times.len()?)?;
     for (counted, kept) in recount.head.counts.iter().zip(snapshot.head.counts) {
         agree("counted approvals of a status", *counted, kept)?;
@@ -85,16 +94,26 @@ fn verify_index_rows(
     Ok(())
 }
 
-fn recount_entries(snapshot: &Snapshot) -> Result<u64, StoreError> {
+/// Builds the audit tree anew from the entries, and compares every hash of it.
+fn recount_entries(snapshot: &Snapshot) -> Result<Frontier, StoreError> {
+    let mut tree = Frontier::default();
     let mut last = 0;
     for row in snapshot.entries.range::<u64>(..)? {
         let (number, row) = row?;
         agree("audit number", last + 1, number.value())?;
         last = number.value();
-        rows::decode_entry(row.value())
+        let text = rows::decode_text(row.value())
             .ok_or_else(|| unreadable(format_args!("audit entry {last}")))?;
+        for (position, hash) in tree.push(tree::leaf(text.as_bytes())) {
+            let stored = snapshot.tree.get(position)?;
+            if stored.is_none_or(|stored| *stored.value() != hash) {
+                return Err(StoreError::Damaged(format!(
+                    "audit entry {last} is not the one that the audit tree holds"
+                )));
+            }
+        }
     }
-    Ok(last)
+    Ok(tree)
 }
 
 fn recount_answers(snapshot: &Snapshot) -> Result<u64, StoreError> {

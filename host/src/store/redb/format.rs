@@ -1,4 +1,4 @@
-//! The tables of a store and their keys. Store format 1.
+//! The tables of a store and their keys. Store format 2.
 //!
 //! | table | key | value |
 //! | --- | --- | --- |
@@ -10,6 +10,9 @@
 //! | `lists` | status, filter, names, id (26 bytes) | nothing |
 //! | `due` | due_at, id (24 bytes) | nothing |
 //! | `entries` | number, redb's u64 | entry row; the first number is 1, none is left out |
+//! | `abouts` | what, number (24 bytes) | nothing |
+//! | `tree` | stored position, redb's u64 | a hash of the audit tree, 32 bytes |
+//! | `facts` | name, UTF-8 | fact row |
 //! | `answers` | scope (32 bytes) | answer row |
 //! | `answer_times` | kept at, scope (40 bytes) | nothing |
 //!
@@ -38,10 +41,11 @@ use redb::{TableDefinition, WriteTransaction};
 use sha2::{Digest, Sha256};
 
 use super::rows::HeadRow;
-use crate::store::{Scope, Status, StoreError};
+use crate::audit::tree::Hash;
+use crate::store::{About, Scope, Status, StoreError};
 
 /// The store format that is written and read.
-pub(super) const STORE_FORMAT: u64 = 1;
+pub(super) const STORE_FORMAT: u64 = 2;
 
 /// Format, audience and head.
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("signoff");
@@ -54,12 +58,16 @@ pub(super) const TEXTS: TableDefinition<'_, u128, &[u8]> = TableDefinition::new(
 pub(super) const LISTS: TableDefinition<'_, &ListKey, ()> = TableDefinition::new("lists");
 pub(super) const DUE: TableDefinition<'_, &DueKey, ()> = TableDefinition::new("due");
 pub(super) const ENTRIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("entries");
+pub(super) const ABOUTS: TableDefinition<'_, &AboutKey, ()> = TableDefinition::new("abouts");
+pub(super) const TREE: TableDefinition<'_, u64, &Hash> = TableDefinition::new("tree");
+pub(super) const FACTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("facts");
 pub(super) const ANSWERS: TableDefinition<'_, &Scope, &[u8]> = TableDefinition::new("answers");
 pub(super) const ANSWER_TIMES: TableDefinition<'_, &AnswerTimeKey, ()> =
     TableDefinition::new("answer_times");
 
 pub(super) type ListKey = [u8; 26];
 pub(super) type DueKey = [u8; 24];
+pub(super) type AboutKey = [u8; 24];
 pub(super) type AnswerTimeKey = [u8; 40];
 
 /// Which of agent and action a list is of.
@@ -123,6 +131,15 @@ pub(super) fn due_key(due_at: u64, id: u128) -> DueKey {
     join(&[&due_at.to_be_bytes(), &id.to_be_bytes()])
 }
 
+pub(super) fn about_key(about: About, number: u64) -> AboutKey {
+    join(&[&about.0.to_be_bytes(), &number.to_be_bytes()])
+}
+
+/// The number at the end of a key of `abouts`.
+pub(super) fn number_of(key: &AboutKey) -> Option<u64> {
+    key.last_chunk().map(|bytes| u64::from_be_bytes(*bytes))
+}
+
 pub(super) fn answer_time_key(at: u64, scope: &Scope) -> AnswerTimeKey {
     join(&[&at.to_be_bytes(), scope])
 }
@@ -153,6 +170,9 @@ pub(super) fn initialise(txn: &WriteTransaction, audience: &str) -> Result<(), S
     txn.open_table(LISTS)?;
     txn.open_table(DUE)?;
     txn.open_table(ENTRIES)?;
+    txn.open_table(ABOUTS)?;
+    txn.open_table(TREE)?;
+    txn.open_table(FACTS)?;
     txn.open_table(ANSWERS)?;
     txn.open_table(ANSWER_TIMES)?;
     Ok(())

@@ -40,8 +40,10 @@ use self::published::{Published, Source};
 use self::snapshot::Snapshot;
 use self::writer::Writer;
 use super::{
-    Answer, Change, Commit, Entry, Head, Query, Scope, Store, StoreError, Stored, WithTexts,
+    About, Answer, Change, Commit, Entry, Head, Query, Scope, Store, StoreError, Stored, WithTexts,
+    Witness,
 };
+use crate::audit::tree::Hash;
 use crate::id::ApprovalId;
 
 /// A store in a file. Dropping it finishes what was accepted and closes the file.
@@ -115,9 +117,10 @@ impl RedbStore {
         let Opened { database, audience } = opened;
         let snapshot = shielded(|| Snapshot::open(database.begin_read()?))?;
         let head = snapshot.head;
+        let frontier = shielded(|| snapshot.frontier())?;
         let source = Source::Latest(Arc::new(snapshot));
         let published = Arc::new(Published::new(source, path.map(Path::to_owned)));
-        let writer = Some(Writer::start(database, head, Arc::clone(&published))?);
+        let writer = Some(Writer::start(database, head, frontier, Arc::clone(&published))?);
         Ok(Self { audience, published, writer })
     }
 
@@ -132,6 +135,11 @@ impl RedbStore {
     /// The deployment's name, fixed when the store was made.
     pub fn audience(&self) -> &str {
         &self.audience
+    }
+
+    /// Has every commit from now on told to a witness before it is answered.
+    pub fn watch_with(&self, witness: Witness) {
+        self.published.watch_with(witness);
     }
 
     /// What the writer has done.
@@ -185,6 +193,32 @@ impl Store for RedbStore {
         self.read(|snapshot| snapshot.entries(after, limit))
     }
 
+    async fn entries_about(
+        &self,
+        about: About,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
+        self.read(|snapshot| snapshot.entries_about(about, after, limit))
+    }
+
+    async fn hashes(&self, positions: &[u64]) -> Result<Vec<Hash>, StoreError> {
+        self.read(|snapshot| snapshot.hashes(positions))
+    }
+
+    async fn fact(&self, key: &str) -> Result<Option<String>, StoreError> {
+        self.read(|snapshot| snapshot.fact(key))
+    }
+
+    async fn facts(
+        &self,
+        prefix: &str,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<(String, String)>, StoreError> {
+        self.read(|snapshot| snapshot.facts(prefix, after, limit))
+    }
+
     async fn answer(&self, scope: &Scope) -> Result<Option<Answer>, StoreError> {
         self.read(|snapshot| snapshot.answer(scope))
     }
@@ -200,6 +234,7 @@ impl Store for RedbStore {
             entries: head.entries,
             last_commit_at: head.last_commit_at,
             counts: head.counts,
+            root: head.root,
             writable: self.writer().is_ok(),
         })
     }

@@ -16,6 +16,7 @@ use super::CheckIntegrity;
 use super::failure::{shielded, unreadable};
 use super::format::{AUDIENCE_KEY, FORMAT_KEY, META, STORE_FORMAT, initialise};
 use super::held_back::HeldBack;
+use super::snapshot::Snapshot;
 use crate::store::StoreError;
 
 /// DESIGN: pages of the file kept in memory, read or not yet written.
@@ -51,6 +52,7 @@ pub(super) fn from_backend(
             .create_with_backend(backend)
             .map_err(|error| refusal(error, name))?;
         let audience = identify(&database, name)?;
+        Snapshot::open(database.begin_read()?)?.frontier()?;
         gate.open().map_err(StorageError::from)?;
         Ok(Opened { database, audience })
     })

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use redb::{ReadOnlyDatabase, ReadableDatabase};
@@ -10,12 +10,14 @@ use redb::{ReadOnlyDatabase, ReadableDatabase};
 use super::failure::closed;
 use super::snapshot::Snapshot;
 use super::{Stats, open};
-use crate::store::StoreError;
+use crate::audit::tree::Hash;
+use crate::store::{StoreError, Witness};
 
 /// Shared by a store and its writer.
 pub(super) struct Published {
     source: RwLock<Source>,
     stopped: OnceLock<String>,
+    witness: Mutex<Option<Witness>>,
     /// Where the file is, if the store is in one.
     path: Option<PathBuf>,
     batches: AtomicU64,
@@ -39,6 +41,7 @@ impl Published {
         Self {
             source: RwLock::new(source),
             stopped: OnceLock::new(),
+            witness: Mutex::new(None),
             path,
             batches: AtomicU64::new(0),
             changes: AtomicU64::new(0),
@@ -58,6 +61,20 @@ impl Published {
 
     pub(super) fn show(&self, snapshot: Snapshot) {
         self.replace(Source::Latest(Arc::new(snapshot)));
+    }
+
+    pub(super) fn watch_with(&self, witness: Witness) {
+        *self.witness.lock().unwrap_or_else(PoisonError::into_inner) = Some(witness);
+    }
+
+    /// Tells the witness of a commit, where there is one.
+    pub(super) fn tell_witness(&self, size: u64, root: &Hash) -> Result<(), StoreError> {
+        match self.witness.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            None => Ok(()),
+            Some(witness) => {
+                witness(size, root).map_err(|e| StoreError::Io(format!("its witness: {e}")))
+            }
+        }
     }
 
     pub(super) fn close(&self) {

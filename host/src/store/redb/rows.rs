@@ -21,23 +21,31 @@
 //! entry     0       format 1
 //!           1..     the audit entry (to the end)
 //!
+//! fact      0       format 1
+//!           1..     its value (to the end)
+//!
 //! answer    0       format 1
 //!           1..33   SHA-256 of the request's body
 //!          33..35   HTTP status
 //!          35..43   kept at
 //!          43..     the answer's body (to the end)
 //!
-//! head      0       format 1
+//! head      0       format 2
 //!           1..9    number of the last audit entry, 0 if none
 //!           9..17   time of the latest change, 0 if none
 //!          17..65   approvals by stored status, six counts
+//!          65..73   audit entries that changed no approval
+//!          73..105  root of the audit tree
 //! ```
 
 use std::str::from_utf8;
 
+use crate::audit::tree::{EMPTY_ROOT, Hash};
 use crate::store::{Answer, Status, Summary, Texts};
 
 const ROW_FORMAT: u8 = 1;
+/// Format 1 had no audit tree.
+const HEAD_FORMAT: u8 = 2;
 
 /// An approval as stored, without its id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,13 +132,14 @@ pub(super) fn decode_texts(row: &[u8]) -> Option<Texts> {
     Some(Texts { context, plan: has_plan.then(|| plan.to_owned()) })
 }
 
-pub(super) fn encode_entry(text: &str, row: &mut Vec<u8>) {
+/// An audit entry or a fact: a text.
+pub(super) fn encode_text(text: &str, row: &mut Vec<u8>) {
     row.clear();
     row.push(ROW_FORMAT);
     row.extend(text.as_bytes());
 }
 
-pub(super) fn decode_entry(row: &[u8]) -> Option<&str> {
+pub(super) fn decode_text(row: &[u8]) -> Option<&str> {
     Unread::of(row)?.rest()
 }
 
@@ -152,25 +161,37 @@ pub(super) fn decode_answer(row: &[u8]) -> Option<Answer> {
 }
 
 /// What a store knows of itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct HeadRow {
     pub(super) entries: u64,
     pub(super) last_commit_at: u64,
     pub(super) counts: [u64; 6],
+    /// Entries that changed no approval: of keys, of tokens, of refusals.
+    pub(super) others: u64,
+    pub(super) root: Hash,
+}
+
+impl Default for HeadRow {
+    fn default() -> Self {
+        Self { entries: 0, last_commit_at: 0, counts: [0; 6], others: 0, root: EMPTY_ROOT }
+    }
 }
 
 impl HeadRow {
     pub(super) fn encode(&self) -> Vec<u8> {
         let numbers = [self.entries, self.last_commit_at].into_iter().chain(self.counts);
-        [ROW_FORMAT].into_iter().chain(numbers.flat_map(u64::to_be_bytes)).collect()
+        let numbers = numbers.chain([self.others]).flat_map(u64::to_be_bytes);
+        [HEAD_FORMAT].into_iter().chain(numbers).chain(self.root).collect()
     }
 
     pub(super) fn decode(row: &[u8]) -> Option<Self> {
-        let mut row = Unread::of(row)?;
-        let mut head = Self { entries: row.u64()?, last_commit_at: row.u64()?, counts: [0; 6] };
+        let mut row = Unread::of_format(row, HEAD_FORMAT)?;
+        let mut head = Self { entries: row.u64()?, last_commit_at: row.u64()?, ..Self::default() };
         for count in &mut head.counts {
             *count = row.u64()?;
         }
+        head.others = row.u64()?;
+        head.root = row.array()?;
         row.0.is_empty().then_some(head)
     }
 
@@ -201,8 +222,12 @@ struct Unread<'a>(&'a [u8]);
 impl<'a> Unread<'a> {
     /// A row of the format read here.
     fn of(row: &'a [u8]) -> Option<Self> {
+        Self::of_format(row, ROW_FORMAT)
+    }
+
+    fn of_format(row: &'a [u8], format: u8) -> Option<Self> {
         let mut row = Self(row);
-        (row.byte()? == ROW_FORMAT).then_some(row)
+        (row.byte()? == format).then_some(row)
     }
 
     fn array<const N: usize>(&mut self) -> Option<[u8; N]> {

@@ -7,13 +7,16 @@ use redb::{ReadOnlyTable, ReadTransaction};
 
 use super::failure::unreadable;
 use super::format::{
-    self, ANSWER_TIMES, ANSWERS, APPROVALS, AnswerTimeKey, DUE, DueKey, ENTRIES, HEAD_KEY, LISTS,
-    ListKey, META, TEXTS,
+    self, ABOUTS, ANSWER_TIMES, ANSWERS, APPROVALS, AboutKey, AnswerTimeKey, DUE, DueKey, ENTRIES,
+    FACTS, HEAD_KEY, LISTS, ListKey, META, TEXTS, TREE,
 };
 use super::list::Newest;
 use super::rows::{self, ApprovalRow, HeadRow};
+use crate::audit::tree::{Frontier, Hash, TreeError};
 use crate::id::ApprovalId;
-use crate::store::{Answer, Entry, Query, Scope, StoreError, Stored, Summary, Texts, WithTexts};
+use crate::store::{
+    About, Answer, Entry, Query, Scope, StoreError, Stored, Summary, Texts, WithTexts,
+};
 
 /// What a commit left.
 pub(super) struct Snapshot {
@@ -23,6 +26,9 @@ pub(super) struct Snapshot {
     pub(super) lists: ReadOnlyTable<&'static ListKey, ()>,
     pub(super) due: ReadOnlyTable<&'static DueKey, ()>,
     pub(super) entries: ReadOnlyTable<u64, &'static [u8]>,
+    pub(super) abouts: ReadOnlyTable<&'static AboutKey, ()>,
+    pub(super) tree: ReadOnlyTable<u64, &'static Hash>,
+    pub(super) facts: ReadOnlyTable<&'static str, &'static [u8]>,
     pub(super) answers: ReadOnlyTable<&'static Scope, &'static [u8]>,
     pub(super) answer_times: ReadOnlyTable<&'static AnswerTimeKey, ()>,
     /// Last, so that it ends after the tables.
@@ -40,6 +46,9 @@ impl Snapshot {
             lists: txn.open_table(LISTS)?,
             due: txn.open_table(DUE)?,
             entries: txn.open_table(ENTRIES)?,
+            abouts: txn.open_table(ABOUTS)?,
+            tree: txn.open_table(TREE)?,
+            facts: txn.open_table(FACTS)?,
             answers: txn.open_table(ANSWERS)?,
             answer_times: txn.open_table(ANSWER_TIMES)?,
             _txn: txn,
@@ -111,12 +120,78 @@ impl Snapshot {
         let mut entries = Vec::new();
         for row in self.entries.range(first..)?.take(limit) {
             let (number, row) = row?;
-            let number = number.value();
-            let text = rows::decode_entry(row.value())
-                .ok_or_else(|| unreadable(format_args!("audit entry {number}")))?;
-            entries.push(Entry { number, text: text.to_owned() });
+            entries.push(entry(number.value(), row.value())?);
         }
         Ok(entries)
+    }
+
+    pub(super) fn entries_about(
+        &self,
+        about: About,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
+        let Some(first) = after.checked_add(1) else {
+            return Ok(Vec::new());
+        };
+        let range = format::about_key(about, first)..=format::about_key(about, u64::MAX);
+        let mut entries = Vec::new();
+        for row in self.abouts.range::<&AboutKey>(range.start()..=range.end())?.take(limit) {
+            let number = format::number_of(row?.0.value()).unwrap_or_default();
+            let text = self.entries.get(number)?;
+            let text = text.ok_or_else(|| unreadable(format_args!("audit entry {number}")))?;
+            entries.push(entry(number, text.value())?);
+        }
+        Ok(entries)
+    }
+
+    pub(super) fn hashes(&self, positions: &[u64]) -> Result<Vec<Hash>, StoreError> {
+        positions.iter().map(|position| self.hash(*position)).collect()
+    }
+
+    fn hash(&self, position: u64) -> Result<Hash, StoreError> {
+        let row = self.tree.get(position)?;
+        let row = row.ok_or_else(|| unreadable(format_args!("hash {position} of the tree")))?;
+        Ok(*row.value())
+    }
+
+    /// The audit tree as this commit left it, if it has the root that the head says.
+    pub(super) fn frontier(&self) -> Result<Frontier, StoreError> {
+        let loaded = Frontier::load(self.head.entries, |position| self.hash(position));
+        let frontier = loaded.map_err(|error| match error {
+            TreeError::Read(error) => error,
+            other => unreadable(other),
+        })?;
+        if frontier.root() != self.head.root {
+            return Err(StoreError::Damaged("the audit tree has another root".to_owned()));
+        }
+        Ok(frontier)
+    }
+
+    pub(super) fn fact(&self, key: &str) -> Result<Option<String>, StoreError> {
+        let row = self.facts.get(key)?;
+        row.map(|row| text_of_fact(key, row.value())).transpose()
+    }
+
+    pub(super) fn facts(
+        &self,
+        prefix: &str,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<(String, String)>, StoreError> {
+        let first = prefix.max(after);
+        let mut facts = Vec::new();
+        for row in self.facts.range(first..)? {
+            let (key, row) = row?;
+            let key = key.value();
+            if facts.len() == limit || !key.starts_with(prefix) {
+                break;
+            }
+            if key != after {
+                facts.push((key.to_owned(), text_of_fact(key, row.value())?));
+            }
+        }
+        Ok(facts)
     }
 
     pub(super) fn answer(&self, scope: &Scope) -> Result<Option<Answer>, StoreError> {
@@ -125,6 +200,17 @@ impl Snapshot {
         };
         rows::decode_answer(row.value()).map(Some).ok_or_else(|| unreadable("a kept answer"))
     }
+}
+
+fn entry(number: u64, row: &[u8]) -> Result<Entry, StoreError> {
+    let text = rows::decode_text(row);
+    let text = text.ok_or_else(|| unreadable(format_args!("audit entry {number}")))?;
+    Ok(Entry { number, text: text.to_owned() })
+}
+
+fn text_of_fact(key: &str, row: &[u8]) -> Result<String, StoreError> {
+    let text = rows::decode_text(row).map(str::to_owned);
+    text.ok_or_else(|| unreadable(format_args!("fact `{key}`")))
 }
 
 fn matches(summary: &Summary, query: &Query) -> bool {

@@ -15,7 +15,8 @@ use super::open::begin_durable;
 use super::published::Published;
 use super::rows::HeadRow;
 use super::snapshot::Snapshot;
-use crate::store::{Base, Change, Commit, StoreError};
+use crate::audit::tree::Frontier;
+use crate::store::{Base, Change, Commit, StoreError, Version};
 
 /// One batch: enough to share a sync among all who wait, little enough that none waits long.
 const BATCH_CHANGES_MAX: usize = 1024;
@@ -58,10 +59,11 @@ impl Writer {
     pub(super) fn start(
         database: Database,
         head: HeadRow,
+        frontier: Frontier,
         published: Arc<Published>,
     ) -> Result<Self, StoreError> {
         let (sender, receiver) = mpsc::channel();
-        let batches = Batches { database, head, published };
+        let batches = Batches { database, head, frontier, published };
         let thread = thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || batches.run(&receiver))
@@ -118,6 +120,8 @@ impl Drop for Writer {
 struct Batches {
     database: Database,
     head: HeadRow,
+    /// The audit tree, so that no hash that was just written is read again.
+    frontier: Frontier,
     published: Arc<Published>,
 }
 
@@ -155,7 +159,7 @@ impl Batches {
         let started = Instant::now();
         let mut head = self.head;
         let txn = begin_durable(&self.database)?;
-        let mut tables = Tables::open(&txn)?;
+        let mut tables = Tables::open(&txn, &self.frontier)?;
         let mut outcomes = Vec::with_capacity(batch.len());
         for request in batch {
             outcomes.push(request.work.apply(&mut tables, &mut head)?);
@@ -165,11 +169,12 @@ impl Batches {
             txn.abort()?;
             return Ok(outcomes);
         }
-        tables.finish(&head)?;
+        let frontier = tables.finish(&mut head)?;
         txn.commit()?;
-        self.head = head;
+        (self.head, self.frontier) = (head, frontier);
         self.published.count_batch(batch.len(), started.elapsed());
         self.show();
+        self.published.tell_witness(head.entries, &head.root)?;
         Ok(outcomes)
     }
 
@@ -242,12 +247,16 @@ impl Outcome {
 }
 
 fn change_bytes(change: &Change) -> usize {
-    let texts = match &change.approval.base {
+    let approval = change.approval.as_ref().map_or(0, version_bytes);
+    let facts: usize = change.facts.iter().map(|fact| fact.key.len() + fact.value.len()).sum();
+    let answer = change.answer.as_ref().map_or(0, |(_, answer)| answer.body.len());
+    approval + facts + change.entry.len() + answer
+}
+
+fn version_bytes(version: &Version) -> usize {
+    let texts = match &version.base {
         Base::New(texts) => texts.context.len() + texts.plan.as_ref().map_or(0, String::len),
         Base::Revision(_) => 0,
     };
-    let summary = &change.approval.summary;
-    let names = summary.agent.len() + summary.action.len();
-    let answer = change.answer.as_ref().map_or(0, |(_, answer)| answer.body.len());
-    texts + names + change.approval.record.len() + change.entry.len() + answer
+    texts + version.summary.agent.len() + version.summary.action.len() + version.record.len()
 }

@@ -11,7 +11,8 @@ async fn a_change_is_kept_and_read_back() {
     let fixture = Fixture::new();
     let plan = Some("{\"steps\": []}".to_owned());
     let mut change = new(summary(id(1)));
-    change.approval.base = Base::New(Texts { plan: plan.clone(), ..texts(id(1)) });
+    change.approval.as_mut().unwrap().base =
+        Base::New(Texts { plan: plan.clone(), ..texts(id(1)) });
     assert_eq!(fixture.store.commit(change).await.unwrap(), kept(1, 1));
 
     let fixture = fixture.reopen();
@@ -161,11 +162,12 @@ async fn closing_finishes_what_was_accepted_and_refuses_the_rest() {
 async fn a_change_over_the_limit_is_refused_and_the_store_goes_on() {
     let fixture = Fixture::new();
     let mut large = new(summary(id(1)));
-    large.approval.record = "x".repeat(17 * 1024 * 1024);
+    large.approval.as_mut().unwrap().record = "x".repeat(17 * 1024 * 1024);
     let refused = fixture.store.commit(large).await.unwrap_err();
     assert!(refused.to_string().contains("over the limit of 16777216"), "{refused}");
     let mut large = new(summary(id(1)));
-    large.approval.base = Base::New(Texts { context: "x".repeat(3 << 20), plan: None });
+    large.approval.as_mut().unwrap().base =
+        Base::New(Texts { context: "x".repeat(3 << 20), plan: None });
     assert_eq!(fixture.store.commit(large).await.unwrap(), kept(1, 1));
     let stored = fixture.store.load(&id(1), WithTexts::Yes).await.unwrap().unwrap();
     assert_eq!(stored.texts.unwrap().context.len(), 3 << 20);

@@ -1,9 +1,10 @@
 //! Each way in which tables can disagree is found.
 
-use redb::{Builder, Database};
+use redb::{Builder, Database, ReadableTable};
 
 use super::super::format::{
-    self, ANSWER_TIMES, ANSWERS, APPROVALS, DUE, ENTRIES, HEAD_KEY, LISTS, META, TEXTS,
+    self, ABOUTS, ANSWER_TIMES, ANSWERS, APPROVALS, DUE, ENTRIES, HEAD_KEY, LISTS, META, TEXTS,
+    TREE,
 };
 use super::super::rows::HeadRow;
 use super::*;
@@ -11,7 +12,7 @@ use super::*;
 /// What somebody did to the file, and what is said about it.
 type Edit = (fn(&redb::WriteTransaction), &'static str);
 
-const EDITS: [Edit; 11] = [
+const EDITS: [Edit; 17] = [
     (
         |txn| {
             let name = &format::list_names("agent:deployer", "deploy.production")[3];
@@ -49,11 +50,43 @@ const EDITS: [Edit; 11] = [
     ),
     (
         |txn| drop(txn.open_table(ENTRIES).unwrap().insert(3, [1].as_slice()).unwrap()),
-        "audit entries: expected 2, found 3",
+        "audit entry 3 is not the one that the audit tree holds",
+    ),
+    (
+        |txn| drop(txn.open_table(ENTRIES).unwrap().insert(2, [1, b'x'].as_slice()).unwrap()),
+        "audit entry 2 is not the one that the audit tree holds",
+    ),
+    (
+        |txn| drop(txn.open_table(TREE).unwrap().insert(1, &[9; 32]).unwrap()),
+        "audit entry 2 is not the one that the audit tree holds",
+    ),
+    (
+        |txn| drop(txn.open_table(TREE).unwrap().insert(9, &[9; 32]).unwrap()),
+        "hashes of the audit tree: expected 3, found 4",
+    ),
+    (
+        |txn| drop(txn.open_table(ABOUTS).unwrap().insert(&[9; 24], ()).unwrap()),
+        "what entries are about: expected 2, found 3",
     ),
     (
         |txn| {
-            let head = HeadRow { entries: 2, last_commit_at: 0, counts: [1, 1, 0, 0, 0, 0] };
+            let head = HeadRow { root: [9; 32], ..head_of(txn) };
+            let mut meta = txn.open_table(META).unwrap();
+            meta.insert(HEAD_KEY, head.encode().as_slice()).unwrap();
+        },
+        "the audit entries do not have the root of the audit tree",
+    ),
+    (
+        |txn| {
+            let head = HeadRow { others: 1, ..head_of(txn) };
+            let mut meta = txn.open_table(META).unwrap();
+            meta.insert(HEAD_KEY, head.encode().as_slice()).unwrap();
+        },
+        "audit entries: expected 3, found 2",
+    ),
+    (
+        |txn| {
+            let head = HeadRow { entries: 2, counts: [1, 1, 0, 0, 0, 0], ..head_of(txn) };
             let mut meta = txn.open_table(META).unwrap();
             meta.insert(HEAD_KEY, head.encode().as_slice()).unwrap();
         },
@@ -71,6 +104,12 @@ const EDITS: [Edit; 11] = [
         "cannot be read",
     ),
 ];
+
+fn head_of(txn: &redb::WriteTransaction) -> HeadRow {
+    let meta = txn.open_table(META).unwrap();
+    let row = meta.get(HEAD_KEY).unwrap().unwrap();
+    HeadRow::decode(row.value()).unwrap()
+}
 
 async fn sample(path: &Path) {
     let store = create(path);

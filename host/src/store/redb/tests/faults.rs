@@ -36,7 +36,8 @@ async fn work(store: &RedbStore) -> Told {
     let mut told = Told::default();
     for round in 0..4 {
         let mut large = new(summary(id(100 + round)));
-        large.approval.base = Base::New(Texts { context: "x".repeat(30_000), plan: None });
+        large.approval.as_mut().unwrap().base =
+            Base::New(Texts { context: "x".repeat(30_000), plan: None });
         large.answer = Some((scope(round as u8), answer(round)));
         let old = change(
             Summary { status: Status::Approved, ..summary(id(round)) },

@@ -1,4 +1,4 @@
-//! The bytes of format 1. A store made by any release must stay readable: where one of these
+//! The bytes of format 2. A store made by any release must stay readable: where one of these
 //! changes, the format needs a new number, and what is here stays readable too.
 
 use super::super::format::{self, Filter};
@@ -41,8 +41,10 @@ const ANSWER: &str = concat!(
     "0000000000000005",
     "7b226174223a20357d"
 );
+/// `sha256(pack('>Q', 3) + b'key' + pack('>Q', 6) + b'2025q4')`, the first half.
+const NAMED: &str = "2f7193a6b1a7890cfae9e0e1f925167c";
 const HEAD: &str = concat!(
-    "01",
+    "02",
     "0000000000000015",
     "00000000000003e8",
     "0000000000000001",
@@ -50,11 +52,19 @@ const HEAD: &str = concat!(
     "0000000000000003",
     "0000000000000004",
     "0000000000000005",
-    "0000000000000006"
+    "0000000000000006",
+    "0000000000000007",
+    "0909090909090909090909090909090909090909090909090909090909090909"
 );
 
 fn head() -> HeadRow {
-    HeadRow { entries: 21, last_commit_at: 1_000, counts: [1, 2, 3, 4, 5, 6] }
+    HeadRow {
+        entries: 21,
+        last_commit_at: 1_000,
+        counts: [1, 2, 3, 4, 5, 6],
+        others: 7,
+        root: [9; 32],
+    }
 }
 
 #[test]
@@ -69,7 +79,7 @@ fn rows_are_written_byte_for_byte() {
     texts.plan = None;
     rows::encode_texts(&texts, &mut row).unwrap();
     assert_eq!(hex::encode(&row), TEXTS_WITHOUT_PLAN);
-    rows::encode_entry("{}", &mut row);
+    rows::encode_text("{}", &mut row);
     assert_eq!(hex::encode(&row), ENTRY);
     rows::encode_answer(&answer(5), &mut row);
     assert_eq!(hex::encode(&row), ANSWER);
@@ -86,7 +96,7 @@ fn rows_are_read_byte_for_byte() {
     assert_eq!(rows::decode_texts(&bytes(TEXTS)), Some(texts.clone()));
     let without_plan = Texts { plan: None, ..texts };
     assert_eq!(rows::decode_texts(&bytes(TEXTS_WITHOUT_PLAN)), Some(without_plan));
-    assert_eq!(rows::decode_entry(&bytes(ENTRY)), Some("{}"));
+    assert_eq!(rows::decode_text(&bytes(ENTRY)), Some("{}"));
     assert_eq!(rows::decode_answer(&bytes(ANSWER)), Some(answer(5)));
     assert_eq!(HeadRow::decode(&bytes(HEAD)), Some(head()));
 }
@@ -100,10 +110,10 @@ fn a_row_of_another_format_or_cut_short_is_not_read() {
             assert!(end >= 43 || rows::decode_answer(&row[..end]).is_none());
             assert_eq!(HeadRow::decode(&row[..end]), None);
         }
-        row[0] = 2;
+        row[0] = 3;
         assert_eq!(ApprovalRow::decode(&row), None);
         assert_eq!(rows::decode_texts(&row), None);
-        assert_eq!(rows::decode_entry(&row), None);
+        assert_eq!(rows::decode_text(&row), None);
         assert_eq!(rows::decode_answer(&row), None);
         assert_eq!(HeadRow::decode(&row), None);
     }
@@ -121,7 +131,7 @@ fn values_out_of_range_are_not_read() {
     assert_eq!(ApprovalRow::decode(&changed(APPROVAL, 35, 1)), None, "longer than the row");
     assert_eq!(ApprovalRow::decode(&changed(APPROVAL, 49, 0xff)), None, "not UTF-8");
     assert_eq!(rows::decode_texts(&changed(TEXTS, 5, 9)), None, "longer than the row");
-    assert_eq!(rows::decode_entry(&changed(ENTRY, 1, 0xff)), None, "not UTF-8");
+    assert_eq!(rows::decode_text(&changed(ENTRY, 1, 0xff)), None, "not UTF-8");
     assert_eq!(HeadRow::default().count(Some(Status::Pending), Status::Pending), None);
 }
 
@@ -138,6 +148,13 @@ fn keys_are_written_byte_for_byte() {
     assert_eq!(format::id_of(&key), Some(id));
     let key = format::due_key(0xff, id);
     assert_eq!(hex::encode(key), "00000000000000ff0102030405060708090a0b0c0d0e0f10");
+    let key = format::about_key(About(id), 0xff);
+    assert_eq!(hex::encode(key), "0102030405060708090a0b0c0d0e0f1000000000000000ff");
+    assert_eq!(format::number_of(&key), Some(0xff));
+    let named = About::named("key", "2025q4");
+    let digest = "SHA-256 of two lengths and two texts";
+    assert_eq!(format!("{:032x}", named.0), NAMED, "{digest}");
+    assert_ne!(named, About::named("key2", "025q4"));
     let key = format::answer_time_key(0xff, &[3; 32]);
     assert_eq!(hex::encode(key), format!("00000000000000ff{}", "03".repeat(32)));
     assert_eq!(format::scope_of(&key), Some([3; 32]));

@@ -53,7 +53,7 @@ async fn step(store: &RedbStore, model: &mut Model, dice: &mut Dice) {
         summary.action = dice.pick(&ACTIONS).to_owned();
         roll(&mut summary, dice);
         let change = new(summary.clone());
-        let record = change.approval.record.clone();
+        let record = change.approval.as_ref().unwrap().record.clone();
         assert!(matches!(store.commit(change).await.unwrap(), Commit::Kept { revision: 1, .. }));
         model.0.push(Stored { summary, record, revision: 1, texts: None });
         return;
@@ -61,8 +61,8 @@ async fn step(store: &RedbStore, model: &mut Model, dice: &mut Dice) {
     let at = dice.below(model.0.len() as u64) as usize;
     let stored = &mut model.0[at];
     let change = next(stored, |summary| roll(summary, dice));
-    stored.summary = change.approval.summary.clone();
-    stored.record = change.approval.record.clone();
+    stored.summary = change.approval.as_ref().unwrap().summary.clone();
+    stored.record = change.approval.as_ref().unwrap().record.clone();
     stored.revision += 1;
     assert!(matches!(store.commit(change).await.unwrap(), Commit::Kept { .. }));
 }

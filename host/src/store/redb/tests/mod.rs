@@ -16,14 +16,15 @@ mod faults;
 mod files;
 mod formats;
 mod lists;
+mod log;
 
 use std::path::Path;
 
 use super::{CheckIntegrity, OpenMode, RedbStore};
 use crate::id::ApprovalId;
 use crate::store::{
-    Answer, Base, Change, Commit, Query, Scope, Status, Store, StoreError, Stored, Summary, Texts,
-    Version, WithTexts,
+    About, Answer, Base, Change, Commit, Fact, Query, Scope, Status, Store, StoreError, Stored,
+    Summary, Texts, Version, WithTexts,
 };
 
 const AUDIENCE: &str = "payments-test";
@@ -92,7 +93,23 @@ fn change(summary: Summary, base: Base, revision: u64) -> Change {
     let record = record(id, revision);
     let entry = format!("{{\"id\": \"{id}\", \"revision\": {revision}}}");
     let at = summary.requested_at;
-    Change { approval: Version { summary, record, base }, entry, answer: None, at }
+    let about = About::approval(id);
+    let approval = Some(Version { summary, record, base });
+    Change { approval, facts: Vec::new(), entry, about, answer: None, at }
+}
+
+/// A change that is of no approval.
+fn note(number: u64, facts: &[(&str, &str)]) -> Change {
+    let fact =
+        |(key, value): &(&str, &str)| Fact { key: (*key).to_owned(), value: (*value).to_owned() };
+    Change {
+        approval: None,
+        facts: facts.iter().map(fact).collect(),
+        entry: format!("{{\"note\": {number}}}"),
+        about: About::named("note", &number.to_string()),
+        answer: None,
+        at: 1_000,
+    }
 }
 
 fn record(id: ApprovalId, revision: u64) -> String {

@@ -1,24 +1,32 @@
-//! Serves the API over TCP: limits on connections and headers, and an orderly end.
+//! Serves the API over TCP or TLS: where it may listen, limits on connections and headers, and an
+//! orderly end.
 
-use std::net::SocketAddr;
+mod handshake;
+mod listen;
+mod tls;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
 use axum::Router;
 use axum::extract::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use tokio::io::AsyncWriteExt;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tower::ServiceExt;
 
 use crate::api::Metrics;
+use handshake::Handshakes;
 
-/// Most connections at once. One more is answered 429 and closed.
+pub use listen::{Exposure, bind};
+pub use tls::{Tls, TlsError, read_chain};
+
+/// Most connections at once, handshakes among them. One more is answered 429 and closed; under TLS it
+/// is only closed, since nothing can be said before the handshake.
 pub const CONNECTIONS_MAX: usize = 1_024;
 /// Longest a client may take to send a request's head, and to think of the next one.
 const HEADER_TIME_MAX: Duration = Duration::from_secs(15);
@@ -33,29 +41,17 @@ const FLOODED: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\n\
     content-type: application/problem+json\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 113\r\n\r\n\
     {\"title\":\"Too many requests\",\"status\":429,\"detail\":\"too many connections are open\",\"code\":\"rate-limited\"}        ";
 
-/// Opens the address to serve on.
-///
-/// # Errors
-///
-/// An address that is not loopback: there are no tokens yet, and everybody would be admin. An
-/// address that is taken.
-pub async fn bind(address: SocketAddr) -> Result<TcpListener> {
-    ensure!(
-        address.ip().is_loopback(),
-        "refusing to listen on `{address}`: without tokens everybody who reaches the server is admin, so it listens on loopback only"
-    );
-    TcpListener::bind(address).await.with_context(|| format!("cannot listen on `{address}`"))
-}
-
 /// Serves until `stop` turns true, then lets what was accepted finish.
 pub async fn serve(
     listener: TcpListener,
+    tls: Option<Tls>,
     router: Router,
     metrics: Arc<Metrics>,
     mut stop: watch::Receiver<bool>,
 ) {
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut handshakes = Handshakes::default();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -66,28 +62,40 @@ pub async fn serve(
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
-        match Arc::clone(&places).try_acquire_owned() {
-            Ok(place) => {
-                let connection = connection(stream, router.clone(), &graceful);
+        let place = Arc::clone(&places).try_acquire_owned();
+        // Answers are small and written whole.
+        let _ = stream.set_nodelay(true);
+        let (router, watcher) = (router.clone(), graceful.watcher());
+        match (place, &tls) {
+            (Ok(place), None) => {
+                let connection = connection(stream, router, watcher);
                 tokio::spawn(hold(connection, place, Arc::clone(&metrics)));
             }
-            Err(_) => drop(tokio::spawn(refuse(stream))),
+            (Ok(place), Some(tls)) => {
+                let (turn, acceptor) = (handshakes.begin(), tls.acceptor());
+                let connection = async move {
+                    if let Some(stream) = turn.shake(stream, acceptor).await {
+                        connection(stream, router, watcher).await;
+                    }
+                };
+                tokio::spawn(hold(connection, place, Arc::clone(&metrics)));
+            }
+            (Err(_), None) => drop(tokio::spawn(refuse(stream))),
+            (Err(_), Some(_)) => drop(stream),
         }
     }
-    drop(listener);
+    drop((listener, handshakes));
     tokio::select! {
         () = graceful.shutdown() => {}
         () = tokio::time::sleep(STOP_TIME_MAX) => {}
     }
 }
 
-fn connection(
-    stream: TcpStream,
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     router: Router,
-    graceful: &GracefulShutdown,
-) -> impl Future<Output = ()> + use<> {
-    // Answers are small and written whole.
-    let _ = stream.set_nodelay(true);
+    watcher: Watcher,
+) {
     let service = service_fn(move |request: Request<Incoming>| router.clone().oneshot(request));
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -95,11 +103,8 @@ fn connection(
         .max_buf_size(HEADER_BYTES_MAX)
         .max_headers(HEADERS_MAX)
         .serve_connection(TokioIo::new(stream), service);
-    let connection = graceful.watch(connection);
-    async move {
-        // A client that goes away is no error of ours.
-        let _ = connection.await;
-    }
+    // A client that goes away is no error of ours.
+    let _ = watcher.watch(connection).await;
 }
 
 async fn hold(

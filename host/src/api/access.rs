@@ -1,0 +1,213 @@
+//! Who may call what: every route with the roles that it is for. A route that is not in the table
+//! answers nobody.
+
+use axum::extract::{FromRequestParts, MatchedPath, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::{App, Hosts, RequestId, guard, problem};
+use crate::code::Code;
+use crate::id::ApprovalId;
+use crate::refusal::Refusal;
+use crate::role::Role::{self, Admin, Approver, Auditor, Executor, Policy, Requester};
+use crate::service::{Caller, Refused};
+
+/// Whom a route is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum For {
+    /// Everybody, without a token.
+    Everybody,
+    /// Holders of one of these roles.
+    Roles(&'static [Role]),
+}
+
+/// Who reads approvals: all of them, or their own.
+const READERS: For = For::Roles(&[Requester, Approver, Executor, Auditor, Admin]);
+/// Who checks the log.
+const LOG: For = For::Roles(&[Auditor, Admin]);
+/// Who may know how large the log is, and whose key signs it.
+const ANYBODY_KNOWN: For = For::Roles(&[Requester, Approver, Executor, Auditor, Policy, Admin]);
+const ADMIN: For = For::Roles(&[Admin]);
+
+/// Every route: method, path, whom it is for.
+pub const ROUTES: &[(&str, &str, For)] = &[
+    ("POST", "/api/v1/approvals", For::Roles(&[Requester])),
+    ("GET", "/api/v1/approvals", READERS),
+    ("GET", "/api/v1/approvals/{id}", READERS),
+    ("POST", "/api/v1/approvals/{id}/approve", For::Roles(&[Approver])),
+    ("POST", "/api/v1/approvals/{id}/reject", For::Roles(&[Approver])),
+    ("POST", "/api/v1/approvals/{id}/verify", READERS),
+    ("POST", "/api/v1/approvals/{id}/execute", For::Roles(&[Executor])),
+    ("POST", "/api/v1/approvals/{id}/outcome", For::Roles(&[Executor, Admin])),
+    ("POST", "/api/v1/approvals/{id}/withdraw", For::Roles(&[Requester, Approver, Admin])),
+    ("POST", "/api/v1/approvals/{id}/extend", For::Roles(&[Approver, Admin])),
+    ("GET", "/api/v1/approvals/{id}/payload", READERS),
+    ("GET", "/api/v1/approvals/{id}/receipt", READERS),
+    ("GET", "/api/v1/audit", LOG),
+    ("GET", "/api/v1/audit/checkpoint", ANYBODY_KNOWN),
+    ("GET", "/api/v1/audit/keys", ANYBODY_KNOWN),
+    ("GET", "/api/v1/audit/proof", LOG),
+    ("GET", "/api/v1/events", For::Roles(&[Approver, Auditor, Admin])),
+    ("GET", "/api/v1/keys", For::Roles(&[Approver, Auditor, Admin])),
+    ("POST", "/api/v1/tokens", ADMIN),
+    ("GET", "/api/v1/tokens", ADMIN),
+    ("POST", "/api/v1/tokens/{id}/revoke", ADMIN),
+    ("GET", "/healthz", For::Everybody),
+    ("GET", "/readyz", For::Everybody),
+    ("GET", "/metrics", LOG),
+    ("GET", "/openapi.json", For::Everybody),
+];
+
+/// Lets a request through to its handler, with its caller, if the table has it so. A refusal of a
+/// known caller who tried to change something is kept in the audit.
+pub(super) async fn authorize(
+    State(app): State<App>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let asked = Asked::of(&request);
+    let Some(whom) = asked.whom() else {
+        return asked.no_such().await;
+    };
+    let named_well = guard::host_is_loopback(&request);
+    let token = bearer(request.headers()).map(|token| token.map(str::to_owned));
+    let caller = match admitted(&app, &asked, whom, named_well, token).await {
+        Ok(caller) => caller,
+        Err((caller, refusal)) => {
+            if let Some(caller) = caller {
+                asked.keep_refusal(&app, &caller, refusal.code).await;
+            }
+            return challenged(refusal);
+        }
+    };
+    request.extensions_mut().insert(caller.clone());
+    let response = next.run(request).await;
+    if let Some(code) = response.extensions().get::<Code>() {
+        asked.keep_refusal(&app, &caller, *code).await;
+    }
+    response
+}
+
+/// What is asked for, apart from the body.
+struct Asked {
+    method: Method,
+    uri: Uri,
+    route: String,
+    request_id: Option<String>,
+}
+
+impl Asked {
+    fn of(request: &Request) -> Self {
+        let matched = request.extensions().get::<MatchedPath>();
+        let id = request.extensions().get::<RequestId>();
+        Self {
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            route: matched.map_or("", MatchedPath::as_str).to_owned(),
+            request_id: id.map(|id| id.as_str().to_owned()),
+        }
+    }
+
+    /// HEAD is answered as GET, without the body.
+    fn verb(&self) -> &str {
+        if self.method == Method::HEAD { "GET" } else { self.method.as_str() }
+    }
+
+    fn whom(&self) -> Option<For> {
+        let row = ROUTES.iter().find(|(m, path, _)| *m == self.verb() && *path == self.route);
+        row.map(|(_, _, whom)| *whom)
+    }
+
+    async fn no_such(self) -> Response {
+        match ROUTES.iter().any(|(_, path, _)| *path == self.route) {
+            true => problem::no_such_method(self.method, self.uri).await,
+            false => problem::no_such_route(self.method, self.uri).await,
+        }
+    }
+
+    /// Keeps a refusal in the audit, if it is one of trust and not of form.
+    async fn keep_refusal(&self, app: &App, caller: &Caller, code: Code) {
+        let of_trust = matches!(code.status, 403 | 409)
+            || [Code::SIGNATURE_MALFORMED, Code::STATEMENT_AMBIGUOUS].contains(&code);
+        if self.method != Method::POST || !of_trust {
+            return;
+        }
+        let approval = self.uri.path().split('/').find_map(ApprovalId::parse);
+        let operation = format!("{} {}", self.method, self.route);
+        let refused = Refused { operation: &operation, approval, code };
+        // The caller is refused whether or not this can be kept.
+        let _ = app.service.record_refusal(caller, refused).await;
+    }
+}
+
+/// Who calls, if they may. A refusal comes with the caller where they are known.
+///
+/// Refusals: 1. `forbidden` for a `Host` that is no loopback name, where there are no tokens
+/// 2. `unauthenticated` 3. `forbidden` for another role
+async fn admitted(
+    app: &App,
+    asked: &Asked,
+    whom: For,
+    named_well: bool,
+    token: Result<Option<String>, Refusal>,
+) -> Result<Caller, (Option<Caller>, Refusal)> {
+    let unknown = |refusal| (None, refusal);
+    if app.hosts == Hosts::Any {
+        return Ok(Caller::local());
+    }
+    if !named_well && !app.service.tokens_required().await.map_err(unknown)? {
+        return Err(unknown(Refusal::new(
+            Code::FORBIDDEN,
+            "without tokens only loopback names are answered as `Host`",
+        )));
+    }
+    let For::Roles(roles) = whom else { return Ok(Caller::local()) };
+    let token = token.map_err(unknown)?;
+    let mut caller = app.service.authenticate(token.as_deref()).await.map_err(unknown)?;
+    if let Some(id) = &asked.request_id {
+        caller = caller.in_request(id);
+    }
+    if caller.has_one_of(roles) {
+        return Ok(caller);
+    }
+    let needed: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
+    let detail = format!("this needs the role {}", needed.join(" or "));
+    Err((Some(caller), Refusal::new(Code::FORBIDDEN, detail)))
+}
+
+/// The token of `Authorization: Bearer TOKEN`.
+///
+/// Refusals: `unauthenticated` for any other form, and for two.
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
+    let refused = || Refusal::new(Code::UNAUTHENTICATED, "expected `Authorization: Bearer TOKEN`");
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(refused());
+    }
+    let (scheme, token) =
+        value.to_str().ok().and_then(|value| value.split_once(' ')).ok_or_else(refused)?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(refused());
+    }
+    Ok(Some(token.trim()))
+}
+
+fn challenged(refusal: Refusal) -> Response {
+    let mut response = refusal.into_response();
+    if response.status() == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        let missing = || Refusal::new(Code::UNAUTHENTICATED, "nobody is known to call");
+        parts.extensions.get::<Self>().cloned().ok_or_else(missing)
+    }
+}

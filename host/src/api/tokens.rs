@@ -1,0 +1,120 @@
+//! Handlers of tokens.
+
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, Uri};
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::ToSchema;
+
+use super::App;
+use super::approvals::{answer, idempotency, json_answer};
+use super::body::Json;
+use super::params::Params;
+use super::problem::Problem;
+use crate::code::Code;
+use crate::refusal::Refusal;
+use crate::role::Role;
+use crate::service::{Caller, NewToken};
+
+const LIST_MAX: u64 = 200;
+const LIST_DEFAULT: u64 = 50;
+
+/// `POST /tokens`
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TokenBody {
+    /// Who will hold it: `[!-~]{1,128}`; `agent:NAME` for an agent.
+    pub(super) subject: String,
+    /// What it is for, at least one; an agent is never `approver`.
+    pub(super) roles: Vec<Role>,
+    /// Which agents it asks and executes for, `*` for any run of characters. Left out: all of them,
+    /// or for `agent:NAME` that one.
+    #[serde(default)]
+    pub(super) agents: Option<String>,
+    /// 1 to 315360000; for good if left out.
+    #[serde(default)]
+    pub(super) expires_in_seconds: Option<i64>,
+}
+
+/// `POST /tokens/{id}/revoke`
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RevokeBody {}
+
+/// A token, without itself but where it is made.
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+pub struct TokenShown {
+    /// `tok_` and 26 characters of a ULID.
+    pub id: String,
+    /// Who holds it.
+    pub subject: String,
+    /// What it is for.
+    pub roles: Vec<Role>,
+    /// Which agents it asks and executes for.
+    pub agents: Option<String>,
+    /// RFC 3339, UTC.
+    pub created_at: String,
+    /// Who made it.
+    pub created_by: String,
+    /// RFC 3339, UTC.
+    pub expires_at: Option<String>,
+    /// RFC 3339, UTC.
+    pub revoked_at: Option<String>,
+    /// Who revoked it.
+    pub revoked_by: Option<String>,
+    /// The token; only in the answer that made it, and in no repeat of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+}
+
+/// Make a token. Only its SHA-256 is kept.
+#[utoipa::path(post, path = "/api/v1/tokens", tag = "tokens", request_body = TokenBody,
+    responses((status = 201, body = TokenShown), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+pub(super) async fn create(
+    State(app): State<App>,
+    caller: Caller,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Json,
+) -> Result<Response, Refusal> {
+    let idempotency = idempotency(&caller, &uri, &headers, &body)?;
+    let TokenBody { subject, roles, agents, expires_in_seconds } = body.parse()?;
+    let new = NewToken { subject, roles, agents, expires_in_seconds };
+    Ok(answer(app.service.create_token(&caller, new, idempotency.as_ref()).await?))
+}
+
+/// List tokens, in the order of their making.
+#[utoipa::path(get, path = "/api/v1/tokens", tag = "tokens",
+    params(
+        ("limit" = Option<u16>, Query, description = "1 to 200, 50 if left out"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before")),
+    responses((status = 200, description = "`{\"items\":[…],\"next_cursor\":…}`"), (status = "4XX", body = Problem)))]
+pub(super) async fn list(State(app): State<App>, params: Params) -> Result<Response, Refusal> {
+    params.known(&["limit", "cursor"])?;
+    let limit = params.number("limit", LIST_MAX)?.unwrap_or(LIST_DEFAULT);
+    if limit == 0 {
+        return Err(Refusal::new(Code::REQUEST_INVALID, "`limit` must be 1 to 200"));
+    }
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let items = app.service.tokens(params.get("cursor").unwrap_or_default(), limit).await?;
+    let last = items.last().and_then(|token| token.get("id")).filter(|_| items.len() == limit);
+    Ok(json_answer(200, json!({ "items": items, "next_cursor": last }).to_string()))
+}
+
+/// Revoke a token, from the next request on.
+#[utoipa::path(post, path = "/api/v1/tokens/{id}/revoke", tag = "tokens", request_body = RevokeBody,
+    params(("id" = String, Path)),
+    responses((status = 200, body = TokenShown), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+pub(super) async fn revoke(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Json,
+) -> Result<Response, Refusal> {
+    let idempotency = idempotency(&caller, &uri, &headers, &body)?;
+    body.parse::<RevokeBody>()?;
+    Ok(answer(app.service.revoke_token(&caller, &id, idempotency.as_ref()).await?))
+}

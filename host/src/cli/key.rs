@@ -1,0 +1,356 @@
+//! `signoff key`: the keyring file of this machine, a server's or an approver's.
+
+use std::fs::File;
+use std::io::{IsTerminal, Read, stdin};
+use std::path::Path;
+
+use anyhow::{Context, anyhow};
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use super::approve::ask;
+use super::{Exit, Global, exit::Failure, output};
+use crate::keys::{
+    self, Approver, Changed, Group, Imported, Incoming, KeyDescription, KeyError, KeyId, Keyring,
+    NewKey, Status, Usage,
+};
+
+/// Longest text to import: a whole keyring.
+const IMPORT_BYTES_MAX: u64 = 2 << 20;
+
+#[derive(Subcommand)]
+pub(super) enum KeyCommand {
+    /// Make a key; prints the entry for the server's operator
+    Generate(GenerateArgs),
+    /// Take in entries that were made elsewhere
+    Import(ImportArgs),
+    /// List the keys, without secrets
+    List,
+    /// Show one key, without its secret
+    Show(IdArgs),
+    /// Let a `verify-only` key sign: it becomes `active`
+    Promote(IdArgs),
+    /// Let a key sign nothing more: it becomes `verify-only`, and what it signed counts
+    Retire(IdArgs),
+    /// Let a key count no more, also for what it signed, for good
+    Revoke(RevokeArgs),
+}
+
+#[derive(Args)]
+pub(super) struct GenerateArgs {
+    /// The key's id, `[a-z0-9_-]{1,64}`; made from the key if left out
+    #[arg(long, value_parser = key_id)]
+    id: Option<KeyId>,
+    /// The one person whose decisions it signs
+    #[arg(long, value_name = "NAME", value_parser = Approver::parse)]
+    approver: Option<Approver>,
+    /// A group that person decides for; may be repeated
+    #[arg(long = "group", value_name = "GROUP", value_parser = Group::parse)]
+    groups: Vec<Group>,
+    /// What it signs: ballots, audit checkpoints or modules
+    #[arg(long = "use", value_name = "USE", default_value = "approve", value_parser = usage)]
+    usage: Usage,
+    /// ed25519, or hmac-sha256 for a key for ballots that is bound to nobody, if left out
+    #[arg(long, value_parser = ["ed25519", "hmac-sha256"])]
+    algorithm: Option<String>,
+    /// `verify-only` until everybody who verifies has it, then `signoff key promote`
+    #[arg(long, default_value = "active", value_parser = new_status)]
+    status: Status,
+}
+
+#[derive(Args)]
+pub(super) struct ImportArgs {
+    /// A file, `-` for standard input, or the JSON text: an entry, a list of them, or a keyring
+    source: String,
+    /// Bind it to this person, whatever the entry says
+    #[arg(long, value_name = "NAME", value_parser = Approver::parse)]
+    approver: Option<Approver>,
+    /// Its groups, whatever the entry says; may be repeated
+    #[arg(long = "group", value_name = "GROUP", value_parser = Group::parse)]
+    groups: Vec<Group>,
+    /// Take the private half too, to sign here
+    #[arg(long)]
+    with_private: bool,
+}
+
+#[derive(Args)]
+pub(super) struct IdArgs {
+    /// The key's id
+    id: String,
+}
+
+#[derive(Args)]
+pub(super) struct RevokeArgs {
+    /// The key's id
+    id: String,
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
+}
+
+pub(super) fn run(command: &KeyCommand, global: &Global) -> Result<Exit, Failure> {
+    let path = global.keyring();
+    match command {
+        KeyCommand::Generate(args) => generate(args, &path, global.json),
+        KeyCommand::Import(args) => import(args, &path, global.json),
+        KeyCommand::List => list(&path, global.json),
+        KeyCommand::Show(args) => show(&args.id, &path, global.json),
+        KeyCommand::Promote(args) => {
+            change(&args.id, &path, global.json, "active", Keyring::promote)
+        }
+        KeyCommand::Retire(args) => {
+            change(&args.id, &path, global.json, "verify-only", Keyring::retire)
+        }
+        KeyCommand::Revoke(args) => revoke(args, &path, global.json),
+    }
+}
+
+fn generate(args: &GenerateArgs, path: &Path, json: bool) -> Result<Exit, Failure> {
+    let new = NewKey {
+        id: args.id.clone(),
+        algorithm: args.algorithm.as_deref().map(|algorithm| match algorithm {
+            "ed25519" => "ed25519",
+            _ => "hmac-sha256",
+        }),
+        usage: Some(args.usage),
+        status: Some(args.status),
+        approver: args.approver.clone(),
+        groups: args.groups.clone(),
+    };
+    let (key, entry) = keys::edit(path, |keyring| {
+        let key = keyring.generate(new)?;
+        let entry = keyring.public_entry(&key.id);
+        Ok((key, entry))
+    })?;
+    let import = entry.as_deref().map(|entry| format!("signoff key import {}", quoted(entry)));
+    if json {
+        let entry: Option<Value> = entry.as_deref().map(serde_json::from_str).transpose()?;
+        let made = json!({ "key": key, "entry": entry, "import": import, "keyring": path });
+        output::line(&made.to_string());
+        return Ok(Exit::Done);
+    }
+    output::line(&format!("made {} in {}", summary(&key), path.display()));
+    match (entry, import) {
+        (Some(entry), Some(import)) => {
+            output::line("its public entry holds no secret:");
+            output::line(&entry);
+            output::line("where the server's keyring is:");
+            output::line(&format!("  {import}"));
+        }
+        _ => output::line(
+            "it is one secret on both sides: who verifies needs this keyring's entry, by a private way",
+        ),
+    }
+    Ok(Exit::Done)
+}
+
+fn import(args: &ImportArgs, path: &Path, json: bool) -> Result<Exit, Failure> {
+    let inline = args.source.trim_start().starts_with(['{', '[']);
+    let text =
+        if inline { Zeroizing::new(args.source.clone().into_bytes()) } else { read(&args.source)? };
+    let incoming = Incoming::parse(&text, args.approver.as_ref(), &args.groups, args.with_private)?;
+    if inline && incoming.iter().any(Incoming::is_secret) {
+        return Err(Failure::usage(
+            "an argument is seen by other processes: give a secret in a file, or as `-` on standard input",
+        ));
+    }
+    let done = keys::edit(path, |keyring| {
+        let taken = incoming.into_iter().map(|incoming| {
+            let key = incoming.described();
+            Ok((keyring.import(incoming)?, key))
+        });
+        taken.collect::<Result<Vec<_>, KeyError>>()
+    })?;
+    if json {
+        let items: Vec<Value> = done
+            .iter()
+            .map(|(imported, key)| json!({ "result": imported.word(), "key": key }))
+            .collect();
+        output::line(&json!({ "items": items, "keyring": path }).to_string());
+        return Ok(Exit::Done);
+    }
+    for (imported, key) in &done {
+        output::line(&format!("{} {}", imported.word(), summary(key)));
+    }
+    Ok(Exit::Done)
+}
+
+/// A file, or standard input.
+fn read(source: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let input: Box<dyn Read> = if source == "-" {
+        Box::new(stdin())
+    } else {
+        Box::new(File::open(source).with_context(|| format!("`{source}`"))?)
+    };
+    let mut text = Zeroizing::new(Vec::new());
+    input.take(IMPORT_BYTES_MAX + 1).read_to_end(&mut text)?;
+    if u64::try_from(text.len())? > IMPORT_BYTES_MAX {
+        return Err(anyhow!("`{source}` is longer than {IMPORT_BYTES_MAX} bytes").into());
+    }
+    Ok(text)
+}
+
+fn list(path: &Path, json: bool) -> Result<Exit, Failure> {
+    let keyring = existing(path)?;
+    let keys = keyring.described();
+    if json {
+        let items: Vec<Value> = keys.map(|(key, signs)| with_signs(&key, signs)).collect();
+        output::line(&json!({ "items": items, "keyring": path }).to_string());
+        return Ok(Exit::Done);
+    }
+    let keys = keys.map(|(key, signs)| {
+        let private = if signs { "private" } else { "public" };
+        let approver = key.approver.unwrap_or_else(|| "-".to_owned());
+        let groups = if key.groups.is_empty() { "-".to_owned() } else { key.groups.join(",") };
+        [
+            key.id,
+            key.status,
+            key.usage,
+            key.algorithm,
+            approver,
+            groups,
+            private.to_owned(),
+            key.fingerprint,
+        ]
+    });
+    const HEAD: [&str; 8] =
+        ["ID", "STATUS", "USE", "ALGORITHM", "APPROVER", "GROUPS", "HERE", "FINGERPRINT"];
+    output::table(HEAD, &keys.collect::<Vec<_>>());
+    Ok(Exit::Done)
+}
+
+fn show(id: &str, path: &Path, json: bool) -> Result<Exit, Failure> {
+    let keyring = existing(path)?;
+    let (key, signs) = known(&keyring, id)?;
+    let entry = keyring.public_entry(&key.id);
+    if json {
+        let mut shown = with_signs(&key, signs);
+        if let Some(fields) = shown.as_object_mut() {
+            let entry = entry.as_deref().map(serde_json::from_str::<Value>).transpose()?;
+            fields.insert("entry".to_owned(), json!(entry));
+        }
+        output::line(&shown.to_string());
+        return Ok(Exit::Done);
+    }
+    let field = |name: &str, value: &str| output::line(&format!("{name:<13}{value}"));
+    field("id", &key.id);
+    field("status", &key.status);
+    field("use", &key.usage);
+    field("algorithm", &key.algorithm);
+    field("approver", key.approver.as_deref().unwrap_or("nobody"));
+    if !key.groups.is_empty() {
+        field("groups", &key.groups.join(", "));
+    }
+    field("fingerprint", &key.fingerprint);
+    field("private half", if signs { "here" } else { "not here" });
+    if let Some(entry) = entry {
+        field("entry", &entry);
+    }
+    Ok(Exit::Done)
+}
+
+fn revoke(args: &RevokeArgs, path: &Path, json: bool) -> Result<Exit, Failure> {
+    let (key, _) = known(&existing(path)?, &args.id)?;
+    if !args.yes && key.status != Status::Revoked.as_str() {
+        if !stdin().is_terminal() {
+            return Err(Failure::usage("without a terminal --yes is needed"));
+        }
+        let question = format!(
+            "Revoke {}? What it signed counts no more, and nothing undoes this. [y/N] ",
+            summary(&key)
+        );
+        if !matches!(ask(&question)?.to_ascii_lowercase().as_str(), "y" | "yes") {
+            output::note("nothing was revoked");
+            return Ok(Exit::Failed);
+        }
+    }
+    change(&args.id, path, json, "revoked", Keyring::revoke)
+}
+
+/// Changes the status of one key and says so.
+fn change(
+    id: &str,
+    path: &Path,
+    json: bool,
+    status: &str,
+    change: impl FnOnce(&mut Keyring, &str) -> Result<Changed, KeyError>,
+) -> Result<Exit, Failure> {
+    existing(path)?;
+    let changed = keys::edit(path, |keyring| change(keyring, id))?;
+    if json {
+        let told = json!({ "id": id, "status": status, "changed": changed == Changed::Done });
+        output::line(&told.to_string());
+        return Ok(Exit::Done);
+    }
+    output::line(&match changed {
+        Changed::Done => format!("key {id} is {status} now"),
+        Changed::Already => format!("key {id} is {status} already"),
+    });
+    Ok(Exit::Done)
+}
+
+fn existing(path: &Path) -> Result<Keyring, Failure> {
+    let keyring = Keyring::read(path)?;
+    keyring.ok_or_else(|| {
+        anyhow!("no keyring at `{}`; `signoff key generate` makes one", path.display()).into()
+    })
+}
+
+fn known(keyring: &Keyring, id: &str) -> Result<(KeyDescription, bool), Failure> {
+    let found = keyring.described().find(|(key, _)| key.id == id);
+    found.ok_or_else(|| anyhow!("no key of this keyring has the id `{id}`").into())
+}
+
+fn with_signs(key: &KeyDescription, signs: bool) -> Value {
+    let mut value = json!(key);
+    if let Some(fields) = value.as_object_mut() {
+        fields.insert("private".to_owned(), json!(signs));
+    }
+    value
+}
+
+/// A key in one line.
+fn summary(key: &KeyDescription) -> String {
+    let KeyDescription { id, algorithm, status, usage, fingerprint, .. } = key;
+    let bound = key.approver.as_ref().map(|approver| format!(", approver {approver}"));
+    let groups = (!key.groups.is_empty()).then(|| format!(", groups {}", key.groups.join(" ")));
+    format!(
+        "key {id} ({algorithm}, {usage}, {status}{}{}, fingerprint {fingerprint})",
+        bound.unwrap_or_default(),
+        groups.unwrap_or_default()
+    )
+}
+
+/// A text as one word of a shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+impl Imported {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Updated => "updated",
+            Self::Already => "unchanged",
+        }
+    }
+}
+
+fn key_id(text: &str) -> Result<KeyId, String> {
+    KeyId::parse(text).ok_or_else(|| "expected `[a-z0-9_-]{1,64}`".to_owned())
+}
+
+fn usage(text: &str) -> Result<Usage, String> {
+    [Usage::Approve, Usage::Log, Usage::Module]
+        .into_iter()
+        .find(|usage| usage.as_str() == text)
+        .ok_or_else(|| "expected `approve`, `log` or `module`".to_owned())
+}
+
+fn new_status(text: &str) -> Result<Status, String> {
+    [Status::Active, Status::VerifyOnly]
+        .into_iter()
+        .find(|status| status.as_str() == text)
+        .ok_or_else(|| "expected `active` or `verify-only`".to_owned())
+}

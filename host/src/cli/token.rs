@@ -1,0 +1,158 @@
+//! `signoff token`: makes, lists and revokes tokens.
+
+use clap::{Args, Subcommand};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::list::escaped;
+use super::output::{line, note, safe};
+use super::transport::{Access, Transport};
+use super::{Exit, context, exit::Failure};
+use crate::api::TokenShown;
+use crate::code::Code;
+
+#[derive(Subcommand)]
+pub(super) enum TokenCommand {
+    /// Make a token, and print it this once
+    Create(CreateArgs),
+    /// List tokens, in the order of their making
+    List,
+    /// Revoke a token, from the next request on
+    Revoke(RevokeArgs),
+}
+
+#[derive(Args)]
+pub(super) struct CreateArgs {
+    /// Who will hold it; agent:NAME for an agent
+    #[arg(long)]
+    subject: String,
+    /// What it is for; may be given several times
+    #[arg(long = "role", required = true, value_name = "ROLE", value_delimiter = ',',
+        value_parser = ["requester", "approver", "executor", "auditor", "policy", "admin"])]
+    roles: Vec<String>,
+    /// Which agents it asks and executes for, * for any run of characters; all of them if left out,
+    /// or for agent:NAME that one
+    #[arg(long = "agent", value_name = "PATTERN")]
+    agents: Option<String>,
+    /// How long it lives: 3600, 8h, 90d; for good if left out
+    #[arg(long, visible_alias = "expires-in-seconds", value_name = "TIME", value_parser = context::seconds)]
+    expires_in: Option<i64>,
+}
+
+#[derive(Args)]
+pub(super) struct RevokeArgs {
+    /// The token's id, or a unique prefix of it
+    id: String,
+}
+
+#[derive(Deserialize)]
+struct Page {
+    items: Vec<TokenShown>,
+    next_cursor: Option<String>,
+}
+
+pub(super) fn run(command: &TokenCommand, transport: &Transport) -> Result<Exit, Failure> {
+    match command {
+        TokenCommand::Create(args) => create(args, transport),
+        TokenCommand::List => list(transport),
+        TokenCommand::Revoke(args) => revoke(args, transport),
+    }
+}
+
+/// Makes a token: the answer of the API.
+pub(super) fn make(
+    transport: &Transport,
+    subject: &str,
+    roles: &[String],
+    agents: Option<&str>,
+    expires_in_seconds: Option<i64>,
+) -> Result<String, Failure> {
+    let body = json!({
+        "subject": subject,
+        "roles": roles,
+        "agents": agents,
+        "expires_in_seconds": expires_in_seconds,
+    });
+    transport.post("/api/v1/tokens", body.to_string(), Access::Create)
+}
+
+fn create(args: &CreateArgs, transport: &Transport) -> Result<Exit, Failure> {
+    let agents = args.agents.as_deref();
+    let answer = make(transport, &args.subject, &args.roles, agents, args.expires_in)?;
+    if transport.json {
+        line(&answer);
+        return Ok(Exit::Done);
+    }
+    let made: TokenShown = transport.parse(&answer)?;
+    // Alone on standard output, so that a shell can keep it.
+    line(made.token.as_deref().unwrap_or_default());
+    note(&format!("{} for {}: shown this once, kept nowhere", made.id, safe(&made.subject)));
+    Ok(Exit::Done)
+}
+
+fn list(transport: &Transport) -> Result<Exit, Failure> {
+    let tokens = all(transport)?;
+    if transport.json {
+        line(&serde_json::to_string(&json!({ "items": tokens }))?);
+        return Ok(Exit::Done);
+    }
+    for token in &tokens {
+        let roles: Vec<&str> = token.roles.iter().map(|role| role.as_str()).collect();
+        let state = match (&token.revoked_at, &token.expires_at) {
+            (Some(at), _) => format!("revoked {at}"),
+            (None, Some(at)) => format!("until {at}"),
+            (None, None) => "for good".to_owned(),
+        };
+        let agents = token.agents.as_deref().unwrap_or("-");
+        line(&format!(
+            "{}\t{}\t{}\t{}\t{state}",
+            token.id,
+            safe(&token.subject),
+            roles.join(","),
+            safe(agents)
+        ));
+    }
+    Ok(Exit::Done)
+}
+
+fn revoke(args: &RevokeArgs, transport: &Transport) -> Result<Exit, Failure> {
+    let tokens = all(transport)?;
+    let mut matching = tokens.iter().filter(|token| token.id.starts_with(&args.id));
+    let id = match (matching.next(), matching.next()) {
+        (Some(one), None) => one.id.clone(),
+        (None, _) => {
+            let detail = format!("no token's id begins with `{}`", args.id);
+            return Err(transport.refused(Code::NOT_FOUND, detail));
+        }
+        (Some(_), Some(_)) => {
+            return Err(Failure::usage(format!(
+                "more than one token's id begins with `{}`",
+                args.id
+            )));
+        }
+    };
+    let path = format!("/api/v1/tokens/{}/revoke", escaped(&id));
+    let answer = transport.post(&path, "{}".to_owned(), Access::Write)?;
+    if transport.json {
+        line(&answer);
+    } else {
+        let revoked: TokenShown = transport.parse(&answer)?;
+        let at = revoked.revoked_at.unwrap_or_default();
+        line(&format!("{} of {} revoked {at}", revoked.id, safe(&revoked.subject)));
+    }
+    Ok(Exit::Done)
+}
+
+fn all(transport: &Transport) -> Result<Vec<TokenShown>, Failure> {
+    let mut tokens = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let path = format!("/api/v1/tokens?limit=200{cursor}");
+        let page: Page = transport.parse(&transport.get(&path)?)?;
+        tokens.extend(page.items);
+        match page.next_cursor {
+            Some(next) => cursor = format!("&cursor={}", escaped(&next)),
+            None => return Ok(tokens),
+        }
+    }
+}

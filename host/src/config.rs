@@ -1,0 +1,158 @@
+//! The settings of a deployment: a TOML file beside the store, where there is one.
+//!
+//! ```toml
+//! [signatures]
+//! accept = ["v2"]               # which profiles count; both if left out
+//!
+//! [requirement]                 # no request asks for less
+//! threshold = 2
+//! groups = { sre = 1 }
+//!
+//! [keys]
+//! command = ["vault", "kv", "get", "-field=keyring", "secret/signoff"]
+//! ```
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+const FILE_BYTES_MAX: u64 = 64 << 10;
+
+/// What a deployment is set to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Which signatures count.
+    pub signatures: Signatures,
+    /// What every approval takes at least.
+    pub requirement: Floor,
+    /// Where keys come from beside the environment and the keyring file.
+    pub keys: KeyConfig,
+}
+
+/// Which signatures count.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Signatures {
+    /// Names of profiles, at least one.
+    pub accept: Vec<String>,
+}
+
+/// What every approval takes at least; a request may ask for more.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Floor {
+    /// How many approvers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<u32>,
+    /// How many of each group.
+    pub groups: BTreeMap<String, u32>,
+}
+
+/// Where keys come from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct KeyConfig {
+    /// A program and its arguments; it prints a keyring.
+    pub command: Option<Vec<String>>,
+}
+
+/// Why settings cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("settings `{path}`: {why}")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+impl Default for Signatures {
+    fn default() -> Self {
+        Self { accept: vec!["v1".to_owned(), "v2".to_owned()] }
+    }
+}
+
+impl Config {
+    /// The settings of a file; those of [`Default`] where none is given and none is beside the store.
+    ///
+    /// # Errors
+    ///
+    /// A file that is given and is not there; one that is too large, no TOML, has unknown settings,
+    /// or accepts no profile or an unknown one.
+    pub fn load(given: Option<&Path>, store: &Path) -> Result<Self, ConfigError> {
+        let path = given.map_or_else(|| beside(store), Path::to_owned);
+        let unreadable =
+            |why: String| ConfigError::Unreadable { path: path.display().to_string(), why };
+        let text = match fs::metadata(&path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound && given.is_none() => {
+                return Ok(Self::default());
+            }
+            Err(e) => return Err(unreadable(e.to_string())),
+            Ok(meta) if meta.len() > FILE_BYTES_MAX => {
+                return Err(unreadable(format!("it is larger than {FILE_BYTES_MAX} bytes")));
+            }
+            Ok(_) => fs::read_to_string(&path).map_err(|e| unreadable(e.to_string()))?,
+        };
+        Self::parse(&text).map_err(unreadable)
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let config: Self = toml::from_str(text).map_err(|e| e.to_string().trim_end().to_owned())?;
+        let accept = &config.signatures.accept;
+        if accept.is_empty() {
+            return Err("signatures.accept names no profile".to_owned());
+        }
+        if let Some(unknown) = accept.iter().find(|name| !["v1", "v2"].contains(&name.as_str())) {
+            return Err(format!("signatures.accept: unknown profile `{unknown}`"));
+        }
+        if config.keys.command.as_ref().is_some_and(Vec::is_empty) {
+            return Err("keys.command names no program".to_owned());
+        }
+        Ok(config)
+    }
+}
+
+/// Where the settings of a store are, if nothing else is said.
+pub fn beside(store: &Path) -> PathBuf {
+    store.with_extension("toml")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on may stop")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_out_is_the_default() {
+        assert_eq!(Config::parse("").unwrap(), Config::default());
+        let config = Config::parse(
+            "[signatures]\naccept = [\"v2\"]\n[requirement]\nthreshold = 2\ngroups = { sre = 1 }",
+        );
+        let config = config.unwrap();
+        assert_eq!(config.signatures.accept, ["v2"]);
+        assert_eq!(config.requirement.threshold, Some(2));
+        assert_eq!(config.requirement.groups.get("sre"), Some(&1));
+    }
+
+    #[test]
+    fn a_setting_that_means_nothing_is_refused() {
+        for (text, says) in [
+            ("[signatures]\naccept = []", "no profile"),
+            ("[signatures]\naccept = [\"v3\"]", "`v3`"),
+            ("[signature]\naccept = [\"v2\"]", "signature"),
+            ("[requirement]\nthreshold = -1", "threshold"),
+            ("[keys]\ncommand = []", "no program"),
+            ("accept", "TOML"),
+        ] {
+            let refused = Config::parse(text).unwrap_err();
+            assert!(refused.contains(says), "{refused}");
+        }
+    }
+}

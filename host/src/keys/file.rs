@@ -1,0 +1,231 @@
+//! The keyring file: JSON of `format: 1`, mode 0600, replaced as a whole and never written to.
+
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustix::fs::OFlags;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::entry::{Entry, EntryText, Material, Usage};
+use super::error::KeyError;
+use super::keyring::{Keyring, NewKey};
+use super::lock::locked;
+use super::set::check_together;
+use crate::bindings::Key;
+
+/// Largest keyring.
+pub(crate) const KEYRING_BYTES_MAX: u64 = 2 << 20;
+const KEYRING_FORMAT: u32 = 1;
+/// A file changed twice within a tick of its clock may look the same after the second time. One
+/// that changed less than this before it was read is read again.
+const SETTLED_SECONDS: i64 = 3;
+
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct KeyringText {
+    format: u32,
+    keys: Vec<EntryText>,
+}
+
+/// By which a changed file is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    file: (u64, u64),
+    bytes: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+/// What a keyring file held.
+pub(crate) struct KeyringFile {
+    pub(crate) entries: Vec<Entry>,
+    /// None where the file changed so lately that it may change again unseen.
+    pub(crate) stamp: Option<Stamp>,
+}
+
+impl Stamp {
+    fn of(meta: &Metadata) -> Self {
+        Self {
+            file: (meta.dev(), meta.ino()),
+            bytes: meta.len(),
+            modified: (meta.mtime(), meta.mtime_nsec()),
+            changed: (meta.ctime(), meta.ctime_nsec()),
+        }
+    }
+
+    /// The stamp of a path, none where nothing is there.
+    pub(crate) fn at(path: &Path) -> Result<Option<Self>, KeyError> {
+        match fs::metadata(path) {
+            Ok(meta) => Ok(Some(Self::of(&meta))),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(unreadable(path, e.to_string())),
+        }
+    }
+
+    fn is_settled(self) -> bool {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = since_epoch.map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX));
+        self.modified.0.max(self.changed.0).saturating_add(SETTLED_SECONDS) < now
+    }
+}
+
+/// Where the keyring of a store is, if nothing else is said: beside it.
+pub fn keyring_beside(store: &Path) -> PathBuf {
+    store.with_extension("keys.json")
+}
+
+/// The ids of a new keyring's keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MadeKeyring {
+    /// Of the secret for `v1` signatures.
+    pub secret: String,
+    /// Of the key that signs the audit log's checkpoints.
+    pub log: String,
+}
+
+/// Makes a keyring with one new secret and one new `log` key, mode 0600. Never overwrites.
+///
+/// # Errors
+///
+/// A file that is there already, or cannot be written.
+pub fn make_keyring(path: &Path) -> Result<MadeKeyring, KeyError> {
+    let mut keyring = Keyring::default();
+    let secret = keyring.generate(NewKey::default())?.id;
+    let log = keyring.generate(NewKey { usage: Some(Usage::Log), ..NewKey::default() })?.id;
+    locked(path, |path| write_new(path, keyring.entries()))?;
+    Ok(MadeKeyring { secret, log })
+}
+
+/// The HMAC keys for approvals of a keyring file.
+///
+/// # Errors
+///
+/// A file that others can read, that cannot be read, or that holds a weak secret.
+pub fn read_keyring(path: &Path) -> Result<Vec<Key>, KeyError> {
+    let Some(keyring) = read(path)? else {
+        return Err(unreadable(path, "there is no such file".to_owned()));
+    };
+    let hmac = |entry: &&Entry| {
+        entry.usage == Usage::Approve && matches!(entry.material, Material::Hmac(_))
+    };
+    Ok(keyring.entries.iter().filter(hmac).map(Entry::to_verify).collect())
+}
+
+/// Reads a keyring, none where no file is.
+///
+/// # Errors
+///
+/// In this order: a file that cannot be opened; one that is not the caller's alone; one past its
+/// limit; what is no keyring, of another format, or has an entry out of its form; keys that do not
+/// go together.
+pub(crate) fn read(path: &Path) -> Result<Option<KeyringFile>, KeyError> {
+    let fail = |e: io::Error| unreadable(path, e.to_string());
+    // A pipe in its place must not hold the process.
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0);
+    let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(fail(e)),
+    };
+    // The open file is asked, not the path: it cannot be exchanged in between.
+    let meta = file.metadata().map_err(fail)?;
+    let mine = meta.uid() == rustix::process::geteuid().as_raw();
+    if !meta.is_file() || !mine || meta.mode() & 0o177 != 0 {
+        return Err(KeyError::Exposed { path: path.display().to_string() });
+    }
+    let mut text = Zeroizing::new(Vec::new());
+    (&file).take(KEYRING_BYTES_MAX + 1).read_to_end(&mut text).map_err(fail)?;
+    let entries = parse(&text).map_err(|e| match e {
+        KeyError::Weak { .. } => e,
+        e => unreadable(path, e.to_string()),
+    })?;
+    let stamp = Stamp::of(&meta);
+    Ok(Some(KeyringFile { entries, stamp: stamp.is_settled().then_some(stamp) }))
+}
+
+/// Reads a keyring's bytes.
+///
+/// # Errors
+///
+/// As [`read`], after the file's own.
+pub(crate) fn parse(bytes: &[u8]) -> Result<Vec<Entry>, KeyError> {
+    if u64::try_from(bytes.len()).is_ok_and(|bytes| bytes > KEYRING_BYTES_MAX) {
+        return Err(KeyError::Entry(format!("it is longer than {KEYRING_BYTES_MAX} bytes")));
+    }
+    // The parser's message could quote the text, and the text holds secrets: only the place is told.
+    let keyring: KeyringText = serde_json::from_slice(bytes).map_err(|e| {
+        KeyError::Entry(format!("not a keyring (line {}, column {})", e.line(), e.column()))
+    })?;
+    if keyring.format != KEYRING_FORMAT {
+        return Err(KeyError::Entry(format!(
+            "format {} where this signoff reads {KEYRING_FORMAT}",
+            keyring.format
+        )));
+    }
+    let entries: Vec<Entry> = keyring.keys.iter().map(EntryText::read).collect::<Result<_, _>>()?;
+    check_together(&entries).map_err(KeyError::Conflict)?;
+    Ok(entries)
+}
+
+/// The entries of a keyring's bytes, unread; none where it is no keyring of this format.
+pub(crate) fn parse_texts(bytes: &[u8]) -> Option<Vec<EntryText>> {
+    let keyring: KeyringText = serde_json::from_slice(bytes).ok()?;
+    (keyring.format == KEYRING_FORMAT).then_some(keyring.keys)
+}
+
+/// Replaces a keyring as a whole: a reader finds the old one or the new one, also after a crash.
+pub(crate) fn replace(path: &Path, entries: &[Entry]) -> Result<(), KeyError> {
+    written(path, entries, |temporary| fs::rename(temporary, path))
+}
+
+/// Makes a keyring where none is.
+fn write_new(path: &Path, entries: &[Entry]) -> Result<(), KeyError> {
+    let there = || KeyError::Exists(path.display().to_string());
+    if Stamp::at(path)?.is_some() {
+        return Err(there());
+    }
+    // A link to what is there already fails; a rename would take its place.
+    written(path, entries, |temporary| fs::hard_link(temporary, path))
+        .map_err(|e| if matches!(Stamp::at(path), Ok(Some(_))) { there() } else { e })
+}
+
+/// Writes entries to a temporary file beside the keyring and puts it in place.
+fn written(
+    path: &Path,
+    entries: &[Entry],
+    place: impl FnOnce(&Path) -> io::Result<()>,
+) -> Result<(), KeyError> {
+    let keys = entries.iter().map(Entry::to_text).collect();
+    let keyring = KeyringText { format: KEYRING_FORMAT, keys };
+    let text = serde_json::to_string_pretty(&keyring)
+        .map(Zeroizing::new)
+        .map_err(|e| unreadable(path, e.to_string()))?;
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(format!(".{:016x}.tmp", rand::random::<u64>()));
+    let temporary = path.with_file_name(name);
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let done = (|| {
+        let mut file =
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+        file.write_all(text.as_bytes())?;
+        file.write_all(b"\n")?;
+        file.sync_all()?;
+        place(&temporary)?;
+        File::open(directory)?.sync_all()
+    })();
+    // Where it was renamed nothing is left to remove.
+    let _ = fs::remove_file(&temporary);
+    done.map_err(|e| unreadable(path, e.to_string()))
+}
+
+pub(crate) fn unreadable(path: &Path, why: String) -> KeyError {
+    KeyError::Unreadable { path: path.display().to_string(), why }
+}

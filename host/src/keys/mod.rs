@@ -1,0 +1,32 @@
+//! Keys: where they come from, and what is refused as one. Material never reaches a log, an error
+//! or `Debug`.
+//!
+//! [`KeySource`] reads them (`secret`: the environment; `file`: a keyring; `command`: a command's
+//! output), [`Keys`] is what it read, `entry` what one entry must be, and [`Keyring`] changes a
+//! keyring file.
+
+mod command;
+mod ed25519;
+mod entry;
+mod error;
+mod file;
+mod incoming;
+mod keyring;
+mod lock;
+mod name;
+mod secret;
+mod set;
+mod source;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+mod tests;
+
+pub use entry::{KeyDescription, Status, Usage};
+pub use error::KeyError;
+pub use file::{MadeKeyring, keyring_beside, make_keyring, read_keyring};
+pub use incoming::Incoming;
+pub use keyring::{Changed, Imported, Keyring, NewKey, edit};
+pub use name::{Approver, Group, KeyId};
+pub use secret::{SECRET_VARIABLES, check_secret, secret_of_environment, unchecked_key};
+pub use set::{Keys, LogKey, LogPublic, Signer};
+pub use source::KeySource;

@@ -1,0 +1,118 @@
+//! HMAC secrets: the one of the environment, and what is refused as one.
+
+use std::collections::HashSet;
+
+use base64ct::{Base64UrlUnpadded, Encoding};
+use zeroize::Zeroizing;
+
+use super::entry::{Entry, Material, Status, Usage};
+use super::error::{KeyError, weak};
+use super::name::{KeyId, derived};
+use crate::bindings::Key;
+
+/// The variables that can hold the secret, the first one set counts. The second is the runbook's.
+pub const SECRET_VARIABLES: [&str; 2] = ["SIGNOFF_HMAC_SECRET", "HMAC_SECRET"];
+/// Shortest secret: the output length of SHA-256 (RFC 2104, section 3). The verifier asks the same.
+const SECRET_BYTES_MIN: usize = 32;
+/// Longest secret, as the verifier has it.
+const SECRET_BYTES_MAX: usize = 4 << 10;
+/// Fewer distinct bytes than this is a repetition, not a secret.
+const DISTINCT_BYTES_MIN: usize = 8;
+/// Parts of secrets that people copy from documentation.
+const WELL_KNOWN: [&str; 8] = [
+    "your-hmac-secret",
+    "your-secret",
+    "your_secret",
+    "changeme",
+    "change-me",
+    "change_me",
+    "replace-me",
+    "a-string-secret-at-least-256-bits-long",
+];
+
+/// The secret of the environment, as it is: untrimmed.
+///
+/// # Errors
+///
+/// A variable that is not UTF-8.
+pub fn secret_of_environment() -> Result<Option<(&'static str, Zeroizing<String>)>, KeyError> {
+    for name in SECRET_VARIABLES {
+        match std::env::var(name) {
+            Ok(secret) => return Ok(Some((name, Zeroizing::new(secret)))),
+            Err(std::env::VarError::NotPresent) => {}
+            Err(std::env::VarError::NotUnicode(_)) => {
+                return Err(weak(name, "it is not UTF-8"));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// The entry of one secret, an active `v1` key. Its id is made from it, so one id never means two
+/// secrets.
+///
+/// # Errors
+///
+/// A weak secret.
+pub(crate) fn entry_of_secret(name: &str, secret: &str) -> Result<Entry, KeyError> {
+    check_secret(name, secret.as_bytes())?;
+    Ok(Entry {
+        id: derived("hmac", secret.as_bytes())?,
+        material: Material::Hmac(Zeroizing::new(secret.as_bytes().to_vec())),
+        status: Status::Active,
+        usage: Usage::Approve,
+        approver: None,
+        groups: Vec::new(),
+    })
+}
+
+/// A new secret, as text of the form that a variable can hold.
+pub(crate) fn new_secret() -> Zeroizing<String> {
+    let random: Zeroizing<[u8; 32]> = Zeroizing::new(rand::random());
+    Zeroizing::new(Base64UrlUnpadded::encode_string(&*random))
+}
+
+/// The key of any secret: to say what is wrong with it, never to decide with.
+///
+/// # Errors
+///
+/// None that a secret can cause.
+pub fn unchecked_key(_name: &str, secret: &str) -> Result<Key, KeyError> {
+    let id: KeyId = derived("hmac", secret.as_bytes())?;
+    Ok(Key {
+        id: id.to_string(),
+        algorithm: "hmac-sha256".to_owned(),
+        material: Base64UrlUnpadded::encode_string(secret.as_bytes()),
+        status: "active".to_owned(),
+        use_: "approve".to_owned(),
+        approver: None,
+        groups: Vec::new(),
+    })
+}
+
+/// Refuses a secret that is too short or too long, or that somebody could guess; `name` is what
+/// the message calls it.
+///
+/// # Errors
+///
+/// [`KeyError::Weak`].
+pub fn check_secret(name: &str, secret: &[u8]) -> Result<(), KeyError> {
+    if secret.is_empty() {
+        return Err(weak(name, "it is empty"));
+    }
+    if secret.len() > SECRET_BYTES_MAX {
+        return Err(weak(name, "it is longer than 4096 bytes"));
+    }
+    let lower = Zeroizing::new(secret.to_ascii_lowercase());
+    let holds = |part: &&str| lower.windows(part.len()).any(|window| window == part.as_bytes());
+    if WELL_KNOWN.iter().any(holds) {
+        return Err(weak(name, "it holds a well-known placeholder"));
+    }
+    if secret.len() < SECRET_BYTES_MIN {
+        return Err(weak(name, "it is shorter than 32 bytes"));
+    }
+    if secret.iter().collect::<HashSet<_>>().len() < DISTINCT_BYTES_MIN {
+        return Err(weak(name, "it repeats a few bytes"));
+    }
+    Ok(())
+}

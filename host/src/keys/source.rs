@@ -1,0 +1,171 @@
+//! Where keys come from, and when they are read again.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use super::command::keys_of;
+use super::entry::Entry;
+use super::error::KeyError;
+use super::file::{self, Stamp, unreadable};
+use super::secret::{entry_of_secret, secret_of_environment};
+use super::set::Keys;
+
+/// Where keys come from: the environment, a keyring file, a command's output.
+///
+/// The file is looked at for every call, so that a key that was revoked counts no more from the
+/// next call on. The environment and the command are read by [`KeySource::load`] and
+/// [`KeySource::reload`]. What cannot be read is an error; keys of before never stand in for it.
+pub struct KeySource(Kind);
+
+enum Kind {
+    Fixed(Keys),
+    Sources(Box<Sources>),
+}
+
+struct Sources {
+    file: PathBuf,
+    command: Option<Vec<String>>,
+    /// One command at a time.
+    loading: Mutex<()>,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// Of the environment and the command.
+    others: Result<Vec<Entry>, KeyError>,
+    /// Whether the file was there: then it must not go away.
+    file_seen: bool,
+    kept: Option<Kept>,
+}
+
+/// Keys that hold as long as the file looks the same.
+struct Kept {
+    stamp: Option<Stamp>,
+    keys: Keys,
+}
+
+impl KeySource {
+    /// The environment, a keyring file, and a command where one is given. Nothing is read yet.
+    pub fn new(file: PathBuf, command: Option<Vec<String>>) -> Self {
+        let state = State { others: Err(KeyError::None), file_seen: false, kept: None };
+        Self(Kind::Sources(Box::new(Sources {
+            file,
+            command,
+            loading: Mutex::default(),
+            state: Mutex::new(state),
+        })))
+    }
+
+    /// Keys that never change, for tests and `signoff demo`.
+    pub fn fixed(keys: Keys) -> Self {
+        Self(Kind::Fixed(keys))
+    }
+
+    /// Reads every source. A command may take 20 s: not for a thread that others wait for.
+    ///
+    /// # Errors
+    ///
+    /// 1. a weak secret in the environment 2. a command that fails or gives no keyring 3. a keyring
+    ///    file that is gone, that others can read, or that cannot be read 4. keys that do not go
+    ///    together 5. no key at all
+    pub fn load(&self) -> Result<Keys, KeyError> {
+        match &self.0 {
+            Kind::Fixed(keys) => Ok(keys.clone()),
+            Kind::Sources(sources) => {
+                let _one = sources.loading.lock().unwrap_or_else(PoisonError::into_inner);
+                let others = sources.others();
+                let mut state = sources.state.lock().unwrap_or_else(PoisonError::into_inner);
+                state.kept = None;
+                state.others = others;
+                sources.current(&mut state, Stamp::at(&sources.file)?)
+            }
+        }
+    }
+
+    /// Reads every source again, as [`KeySource::load`]. Where that fails there are no keys until a
+    /// later one succeeds: who asks for it may have revoked one.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn reload(&self) -> Result<Keys, KeyError> {
+        self.load()
+    }
+
+    /// The keys that count now. Costs a `stat` where the file is as it was, else reads it again.
+    ///
+    /// # Errors
+    ///
+    /// As [`KeySource::load`]; [`KeyError::None`] where it was never called.
+    pub fn current(&self) -> Result<Keys, KeyError> {
+        match &self.0 {
+            Kind::Fixed(keys) => Ok(keys.clone()),
+            Kind::Sources(sources) => {
+                let stamp = Stamp::at(&sources.file)?;
+                let mut state = sources.state.lock().unwrap_or_else(PoisonError::into_inner);
+                sources.current(&mut state, stamp)
+            }
+        }
+    }
+}
+
+impl Sources {
+    /// The entries of the environment and the command.
+    fn others(&self) -> Result<Vec<Entry>, KeyError> {
+        let mut entries = Vec::new();
+        if let Some((name, secret)) = secret_of_environment()? {
+            entries.push(entry_of_secret(name, &secret)?);
+        }
+        if let Some(argv) = &self.command {
+            entries = joined(entries, keys_of(argv)?);
+        }
+        Ok(entries)
+    }
+
+    fn current(&self, state: &mut State, stamp: Option<Stamp>) -> Result<Keys, KeyError> {
+        if let Some(kept) = state.kept.as_ref().filter(|kept| kept.holds(stamp, state.file_seen)) {
+            return Ok(kept.keys.clone());
+        }
+        state.kept = None;
+        let others = state.others.clone()?;
+        let read = file::read(&self.file)?;
+        if read.is_none() && state.file_seen {
+            return Err(unreadable(&self.file, "it was there and is gone".to_owned()));
+        }
+        state.file_seen |= read.is_some();
+        let (of_file, stamp) = read.map_or((Vec::new(), None), |read| (read.entries, read.stamp));
+        let entries = joined(others, of_file);
+        if entries.is_empty() {
+            return Err(KeyError::None);
+        }
+        let keys = Keys::of_entries(entries)?;
+        state.kept = Some(Kept { stamp, keys: keys.clone() });
+        Ok(keys)
+    }
+}
+
+impl Kept {
+    /// Whether nothing has changed: the same file, or none still.
+    fn holds(&self, stamp: Option<Stamp>, file_seen: bool) -> bool {
+        match stamp {
+            Some(stamp) => self.stamp == Some(stamp),
+            None => !file_seen,
+        }
+    }
+}
+
+/// The secret of the environment may stand in a keyring too. There it is the same key by id and
+/// material, and what the keyring says of it counts: it may be revoked.
+fn joined(first: Vec<Entry>, mut second: Vec<Entry>) -> Vec<Entry> {
+    let same =
+        |a: &Entry, b: &Entry| a.id == b.id && a.material.verifying() == b.material.verifying();
+    let mut entries: Vec<Entry> = first
+        .into_iter()
+        .map(|entry| match second.iter().position(|other| same(&entry, other)) {
+            Some(index) => second.remove(index),
+            None => entry,
+        })
+        .collect();
+    entries.append(&mut second);
+    entries
+}

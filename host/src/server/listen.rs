@@ -1,0 +1,91 @@
+//! Where the server may listen.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context, Result, ensure};
+use tokio::net::TcpListener;
+
+/// What protects callers, and from whom: without all of it the server stays on loopback.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Exposure {
+    /// Every caller must show a token.
+    pub tokens: bool,
+    /// The server speaks TLS.
+    pub tls: bool,
+    /// Something in front of the server speaks TLS and reaches it over a network of its own.
+    pub behind_proxy: bool,
+}
+
+impl Exposure {
+    /// What is missing before anybody but this machine may connect, as a sentence goes on.
+    fn missing(self) -> Option<&'static str> {
+        const TOKENS: &str = "without tokens everybody who reaches the server is admin";
+        const TLS: &str = "without TLS tokens and contexts travel in the clear: give --tls-cert and \
+            --tls-key, or --behind-proxy if a reverse proxy terminates TLS in front";
+        const BOTH: &str = "without tokens everybody who reaches the server is admin, and without \
+            TLS tokens and contexts travel in the clear: give --tls-cert and --tls-key, or \
+            --behind-proxy if a reverse proxy terminates TLS in front";
+        match (self.tokens, self.tls || self.behind_proxy) {
+            (true, true) => None,
+            (false, true) => Some(TOKENS),
+            (true, false) => Some(TLS),
+            (false, false) => Some(BOTH),
+        }
+    }
+}
+
+/// Opens the address to serve on.
+///
+/// # Errors
+///
+/// 1. an address that is not loopback, unless callers need tokens and the way to the server is
+///    encrypted 2. an address that is taken, or not of this machine
+pub async fn bind(address: SocketAddr, exposure: Exposure) -> Result<TcpListener> {
+    let missing = exposure.missing().filter(|_| !address.ip().is_loopback());
+    ensure!(
+        missing.is_none(),
+        "refusing to listen on `{address}`, which is not loopback: {}",
+        missing.unwrap_or_default()
+    );
+    TcpListener::bind(address).await.with_context(|| format!("cannot listen on `{address}`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Exposure, bind};
+
+    /// Every combination: tokens, TLS, a proxy, and what the refusal names.
+    const TABLE: [(bool, bool, bool, &[&str]); 8] = [
+        (false, false, false, &["everybody who reaches the server is admin", "--tls-cert"]),
+        (false, false, true, &["everybody who reaches the server is admin"]),
+        (false, true, false, &["everybody who reaches the server is admin"]),
+        (false, true, true, &["everybody who reaches the server is admin"]),
+        (true, false, false, &["in the clear", "--tls-cert", "--behind-proxy"]),
+        (true, false, true, &[]),
+        (true, true, false, &[]),
+        (true, true, true, &[]),
+    ];
+
+    #[tokio::test]
+    async fn other_addresses_than_loopback_need_tokens_and_an_encrypted_way() {
+        for (tokens, tls, behind_proxy, named) in TABLE {
+            let exposure = Exposure { tokens, tls, behind_proxy };
+            for address in ["0.0.0.0:0", "[::]:0", "[::ffff:127.0.0.1]:0", "[::ffff:0.0.0.0]:0"] {
+                let bound = bind(address.parse().unwrap(), exposure).await;
+                if named.is_empty() {
+                    // A machine may have no IPv6; then that is what it says.
+                    let why = bound.map_err(|e| format!("{e:#}")).err().unwrap_or_default();
+                    assert!(!why.contains("refusing"), "{exposure:?} {address}: {why}");
+                    continue;
+                }
+                let why = format!("{:#}", bound.expect_err("it was let out"));
+                assert!(why.contains(address), "{why}");
+                assert!(named.iter().all(|part| why.contains(part)), "{exposure:?}: {why}");
+                assert_eq!(why.contains("is admin"), !tokens, "{exposure:?}: {why}");
+                assert_eq!(why.contains("in the clear"), !tls && !behind_proxy, "{why}");
+            }
+            bind("127.0.0.1:0".parse().unwrap(), exposure).await.expect("loopback is always open");
+            bind("127.9.9.9:0".parse().unwrap(), exposure).await.expect("loopback is always open");
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! TLS: the server's certificate and key, read from files and read again while it serves.
+
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use rustls::ServerConfig;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::{PemObject, SectionKind};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::ParsedCertificate;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::version::{TLS12, TLS13};
+use sha2::{Digest, Sha256};
+use tokio_rustls::TlsAcceptor;
+
+use crate::private_file::{PrivateFileError, read_private_file};
+
+/// A chain of a handful of certificates takes a few KiB.
+const CERTIFICATE_BYTES_MAX: u64 = 1 << 20;
+/// An RSA key of 16,384 bits takes 13 KiB.
+const KEY_BYTES_MAX: u64 = 64 << 10;
+
+/// A certificate in use. Clones share it: what [`Tls::reload`] reads, all of them serve.
+#[derive(Clone)]
+pub struct Tls(Arc<Shared>);
+
+struct Shared {
+    certificate: PathBuf,
+    key: PathBuf,
+    current: RwLock<Current>,
+}
+
+#[derive(Clone)]
+struct Current {
+    config: Arc<ServerConfig>,
+    fingerprint: String,
+}
+
+/// Why a certificate and a key cannot be served. Nothing of the key is told.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file that cannot be read, or is no certificate.
+    #[error("TLS certificate `{path}`: {why}")]
+    Certificate {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A key that others can read or write.
+    #[error(
+        "TLS key `{path}` must be a file of mode 0600 that you own; `chmod 600` mends the mode"
+    )]
+    Exposed {
+        /// The file.
+        path: String,
+    },
+    /// A file that cannot be read, or is no usable key.
+    #[error("TLS key `{path}`: {why}")]
+    Key {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Two that do not belong together.
+    #[error(
+        "TLS key `{key}` does not fit the first certificate of `{certificate}`: the server's own comes first, its issuers after it"
+    )]
+    Mismatch {
+        /// The key's file.
+        key: String,
+        /// The certificate's file.
+        certificate: String,
+    },
+}
+
+impl Tls {
+    /// Reads a certificate, with its issuers after it, and its key: PEM, the key as PKCS#8, SEC1 or
+    /// PKCS#1.
+    ///
+    /// # Errors
+    ///
+    /// 1. a certificate's file that cannot be read 2. no certificate in it, or a broken one 3. a key's
+    ///    file that cannot be read, that others can reach 4. no key in it, several, one that is
+    ///    encrypted or of a kind that is not served 5. a key that does not fit the certificate
+    pub fn load(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
+        Ok(Self(Arc::new(Shared {
+            certificate: certificate.to_owned(),
+            key: key.to_owned(),
+            current: RwLock::new(Current::load(certificate, key)?),
+        })))
+    }
+
+    /// Reads both files again. Connections that are open go on as they are.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tls::load`]; then what was served before is served on.
+    pub fn reload(&self) -> Result<(), TlsError> {
+        // All of the configuration is new, so that no session of the old certificate is resumed.
+        let fresh = Current::load(&self.0.certificate, &self.0.key)?;
+        *self.0.current.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        Ok(())
+    }
+
+    /// SHA-256 of the server's own certificate, in hex: what `openssl x509 -fingerprint` prints.
+    pub fn fingerprint(&self) -> String {
+        self.current().fingerprint
+    }
+
+    pub(super) fn acceptor(&self) -> TlsAcceptor {
+        self.current().config.into()
+    }
+
+    fn current(&self) -> Current {
+        self.0.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Tls").field(&self.fingerprint()).finish()
+    }
+}
+
+impl Current {
+    fn load(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
+        let chain = read_chain(certificate)
+            .map_err(|why| TlsError::Certificate { path: shown(certificate), why })?;
+        let fingerprint = chain.first().map(|first| hex::encode(Sha256::digest(first)));
+        let private = read_key(key)?;
+        let provider = Arc::new(ring::default_provider());
+        let signing = provider.key_provider.load_private_key(private);
+        let signing = signing.map_err(|_| {
+            key_error(key, "not an RSA key of 2048 bits or more, nor P-256, P-384 or Ed25519")
+        })?;
+        let certified = CertifiedKey::new(chain, signing);
+        certified
+            .keys_match()
+            .map_err(|_| TlsError::Mismatch { key: shown(key), certificate: shown(certificate) })?;
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&TLS13, &TLS12])
+            .map_err(|e| key_error(key, e.to_string()))?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self { config: Arc::new(config), fingerprint: fingerprint.unwrap_or_default() })
+    }
+}
+
+/// The certificates of a PEM file, at least one, each of the right form. A certificate's own dates
+/// are for clients to judge: they have a clock that is right for them.
+///
+/// # Errors
+///
+/// What is wrong with the file, as a message goes on after its name.
+pub fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let file = File::open(path).map_err(|e| e.to_string())?;
+    let mut pem = Vec::new();
+    file.take(CERTIFICATE_BYTES_MAX + 1).read_to_end(&mut pem).map_err(|e| e.to_string())?;
+    if pem.len() as u64 > CERTIFICATE_BYTES_MAX {
+        return Err(format!("larger than {CERTIFICATE_BYTES_MAX} bytes"));
+    }
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let chain = chain.map_err(|_| "broken PEM".to_owned())?;
+    if chain.is_empty() {
+        return Err("no certificate in it: PEM with `BEGIN CERTIFICATE` is expected".to_owned());
+    }
+    for (place, certificate) in (1..).zip(&chain) {
+        ParsedCertificate::try_from(certificate)
+            .map_err(|_| format!("certificate {place} in it is no X.509 certificate"))?;
+    }
+    Ok(chain)
+}
+
+fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    const ENCRYPTED: &[u8] = b"ENCRYPTED";
+    let pem = read_private_file(path, KEY_BYTES_MAX).map_err(|e| match e {
+        PrivateFileError::Exposed => TlsError::Exposed { path: shown(path) },
+        PrivateFileError::TooLarge => key_error(path, format!("larger than {KEY_BYTES_MAX} bytes")),
+        PrivateFileError::Io(e) => key_error(path, e.to_string()),
+    })?;
+    // The parser's message could quote the file.
+    let broken = |_| key_error(path, "broken PEM");
+    let mut keys = Vec::new();
+    for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(&pem) {
+        let (kind, der) = section.map_err(broken)?;
+        keys.extend(PrivateKeyDer::from_pem(kind, der));
+    }
+    let encrypted = pem.windows(ENCRYPTED.len()).any(|window| window == ENCRYPTED);
+    match (keys.pop(), keys.is_empty()) {
+        _ if encrypted => Err(key_error(
+            path,
+            "encrypted, and nobody is there to ask: `openssl pkey` takes the passphrase off",
+        )),
+        (Some(key), true) => Ok(key),
+        (Some(_), false) => {
+            Err(key_error(path, "several private keys in it where one is expected"))
+        }
+        (None, _) => Err(key_error(
+            path,
+            "no private key in it: PEM with `BEGIN PRIVATE KEY`, `BEGIN EC PRIVATE KEY` or `BEGIN RSA PRIVATE KEY` is expected",
+        )),
+    }
+}
+
+fn key_error(path: &Path, why: impl Into<String>) -> TlsError {
+    TlsError::Key { path: shown(path), why: why.into() }
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}

@@ -1,0 +1,127 @@
+//! Who calls: a token's holder, or somebody on this machine where there are no tokens.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use wildmatch::WildMatch;
+
+use crate::role::Role;
+
+/// What the subject of an agent begins with.
+pub const AGENT_PREFIX: &str = "agent:";
+
+/// Who calls. Without tokens the caller acts as admin, and agents and approvers are who the request
+/// says.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    holder: Option<Arc<Holder>>,
+    request_id: Option<String>,
+}
+
+/// Whom a token is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The token's id.
+    pub token_id: String,
+    /// Who holds it.
+    pub subject: String,
+    /// What it is for.
+    pub roles: Vec<Role>,
+    /// Which agents it asks and executes for, `*` for any run of characters; none is all of them,
+    /// or for the subject `agent:NAME` that one.
+    pub agents: Option<String>,
+}
+
+impl Caller {
+    /// The caller where there are no tokens.
+    pub fn local() -> Self {
+        Self { holder: None, request_id: None }
+    }
+
+    /// This process itself.
+    pub fn system() -> Self {
+        Self::holding(Holder {
+            token_id: String::new(),
+            subject: "system".to_owned(),
+            roles: vec![Role::Admin],
+            agents: None,
+        })
+    }
+
+    /// The holder of a token.
+    pub fn holding(holder: Holder) -> Self {
+        Self { holder: Some(Arc::new(holder)), request_id: None }
+    }
+
+    /// The same caller in a request.
+    pub fn in_request(self, id: impl Into<String>) -> Self {
+        Self { request_id: Some(id.into()), ..self }
+    }
+
+    /// The request's id, for the audit.
+    pub fn request_id(&self) -> Option<&str> {
+        self.request_id.as_deref()
+    }
+
+    /// The subject, for scopes and the audit.
+    pub fn subject(&self) -> &str {
+        self.holder.as_ref().map_or("admin", |holder| &holder.subject)
+    }
+
+    /// The subject that a token proves; none where there are no tokens.
+    pub fn proven_subject(&self) -> Option<&str> {
+        self.holder.as_ref().map(|holder| holder.subject.as_str())
+    }
+
+    /// Whether the caller has a role; without tokens, every one.
+    pub fn has(&self, role: Role) -> bool {
+        self.holder.as_ref().is_none_or(|holder| holder.roles.contains(&role))
+    }
+
+    /// Whether the caller has one of some roles.
+    pub fn has_one_of(&self, roles: &[Role]) -> bool {
+        roles.iter().any(|role| self.has(*role))
+    }
+
+    /// Whether the caller may read whatever there is.
+    pub fn reads_all(&self) -> bool {
+        self.has_one_of(&[Role::Approver, Role::Auditor, Role::Admin])
+    }
+
+    /// Whether the caller asks and executes for an agent.
+    pub fn acts_for(&self, agent: &str) -> bool {
+        let Some(holder) = &self.holder else { return true };
+        match (&holder.agents, holder.subject.strip_prefix(AGENT_PREFIX)) {
+            (Some(pattern), _) => WildMatch::new(pattern).matches(agent),
+            (None, Some(own)) => own == agent,
+            (None, None) => true,
+        }
+    }
+
+    /// Whether the caller may read an approval of an agent, as far as that tells; else it depends on
+    /// who requested it, see [`Self::requested`].
+    pub(super) fn reads_agent(&self, agent: &str) -> bool {
+        let named = self.holder.as_ref().is_some_and(|holder| {
+            holder.agents.is_some() || holder.subject.starts_with(AGENT_PREFIX)
+        });
+        self.reads_all()
+            || (self.has(Role::Executor) && self.acts_for(agent))
+            || (self.has(Role::Requester) && named && self.acts_for(agent))
+    }
+
+    /// Whether the caller is the requester.
+    pub(super) fn requested(&self, requested_by: &str) -> bool {
+        self.has(Role::Requester) && self.subject() == requested_by
+    }
+
+    /// The subject of a request or claim by an agent.
+    pub(super) fn as_agent(&self, agent: &str) -> String {
+        self.proven_subject().map_or_else(|| format!("{AGENT_PREFIX}{agent}"), str::to_owned)
+    }
+
+    /// Who acts and with which roles, as the verifier reads it.
+    pub(super) fn actor(&self) -> serde_json::Value {
+        let roles = self.holder.as_ref().map_or(&[Role::Admin][..], |holder| &holder.roles);
+        json!({ "subject": self.subject(), "roles": roles })
+    }
+}

@@ -1,0 +1,111 @@
+//! The keys that decide, as they are now, and their traces in the audit: an entry for each key that
+//! is new or has changed, so that the log says whose key made a ballot.
+
+use serde_json::json;
+
+use super::Service;
+use super::caller::Caller;
+use super::note::Note;
+use crate::code::Code;
+use crate::keys::{KeyDescription, Keys};
+use crate::refusal::Refusal;
+use crate::store::{About, Fact};
+
+/// Keys as they were last recorded, by id.
+const RECORDED: &str = "key/";
+
+impl Service {
+    /// The keys as they are now: a change of the keyring file counts from the next call.
+    ///
+    /// # Errors
+    ///
+    /// `keyring-unavailable`: what cannot be read any more decides nothing.
+    pub fn keys(&self) -> Result<Keys, Refusal> {
+        self.keys.current().map_err(|e| Refusal::new(Code::KEYRING_UNAVAILABLE, e.to_string()))
+    }
+
+    /// Reads every source of keys again, and records what changed.
+    ///
+    /// # Errors
+    ///
+    /// `keyring-unavailable`, and those of every change.
+    pub async fn reload_keys(&self) -> Result<(), Refusal> {
+        let reloaded = self.keys.reload();
+        reloaded.map_err(|e| Refusal::new(Code::KEYRING_UNAVAILABLE, e.to_string()))?;
+        self.recorded_keys().await.map(drop)
+    }
+
+    /// The keys as they are now, each of them recorded in the audit.
+    ///
+    /// # Errors
+    ///
+    /// `keyring-unavailable`, also where an id stands for another key than the audit has seen under
+    /// it, or a revoked key has come back; those of every change.
+    pub async fn recorded_keys(&self) -> Result<Keys, Refusal> {
+        let keys = self.keys()?;
+        let mut recorded = self.recorded.lock().await;
+        if recorded.as_ref().is_some_and(|recorded| recorded.is(&keys)) {
+            return Ok(keys);
+        }
+        for key in keys.described() {
+            self.record(&key).await?;
+        }
+        *recorded = Some(keys.clone());
+        Ok(keys)
+    }
+
+    async fn record(&self, key: &KeyDescription) -> Result<(), Refusal> {
+        let name = format!("{RECORDED}{}", key.id);
+        let value = serde_json::to_string(key)
+            .map_err(|e| Refusal::new(Code::INTERNAL_ERROR, e.to_string()))?;
+        if let Some(before) = self.store.fact(&name).await? {
+            if before == value {
+                return Ok(());
+            }
+            let before: KeyDescription = serde_json::from_str(&before).map_err(|_| {
+                Refusal::new(
+                    Code::STORE_UNAVAILABLE,
+                    format!("the record of key `{}` cannot be read", key.id),
+                )
+            })?;
+            follows(&before, key)?;
+        }
+        let note = Note {
+            event: "key_recorded",
+            about: About::named("key", &key.id),
+            facts: vec![Fact { key: name, value }],
+            fields: audited(key),
+            answer: None,
+        };
+        let now = self.now_to_write()?;
+        self.keep_note(&Caller::system(), note, None, now).await.map(drop)
+    }
+}
+
+/// One id never means two keys, and a revoked one stays revoked.
+fn follows(before: &KeyDescription, now: &KeyDescription) -> Result<(), Refusal> {
+    let why = if before.fingerprint != now.fingerprint {
+        "stands for another key than before; give the new key an id of its own"
+    } else if before.status == "revoked" && now.status != "revoked" {
+        "was revoked, and a revoked key stays revoked"
+    } else {
+        return Ok(());
+    };
+    Err(Refusal::new(Code::KEYRING_UNAVAILABLE, format!("key `{}` {why}", now.id)))
+}
+
+fn audited(key: &KeyDescription) -> serde_json::Value {
+    let mut fields = json!({
+        "key_id": key.id,
+        "algorithm": key.algorithm,
+        "status": key.status,
+        "use": key.usage,
+        "approver": key.approver,
+        "groups": key.groups,
+        "fingerprint": key.fingerprint,
+    });
+    if let (Some(public), serde_json::Value::Object(fields)) = (&key.public_key, &mut fields) {
+        fields.insert("public_key".to_owned(), json!(public));
+    }
+    fields
+}

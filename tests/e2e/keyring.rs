@@ -1,0 +1,531 @@
+//! `signoff key`, and decisions signed on an approver's machine.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use base64ct::{Base64UrlUnpadded, Encoding};
+use serde_json::{Value, json};
+
+use crate::support::{Home, Ran, claim_body, home_and_server, id, request_body, text};
+
+const ANN: &str = "ann@example.com";
+const SIGNOFF: &str = env!("CARGO_BIN_EXE_signoff");
+
+/// What a keyring file holds that nobody else may know.
+fn secrets_of(home: &Home) -> Vec<String> {
+    let keyring = fs::read_to_string(home.path("signoff.keys.json")).unwrap_or_default();
+    let keyring: Value = serde_json::from_str(&keyring).unwrap_or_default();
+    let keys = keyring["keys"].as_array().cloned().unwrap_or_default();
+    keys.iter()
+        .filter_map(|key| match key["algorithm"].as_str()? {
+            "hmac-sha256" => key["material"].as_str(),
+            _ => key["private"].as_str(),
+        })
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Runs a command, and looks that nothing secret is in what it prints.
+#[track_caller]
+fn run(home: &Home, arguments: &[&str]) -> Ran {
+    let ran = home.run(arguments);
+    for secret in secrets_of(home) {
+        assert!(!ran.out.contains(&secret) && !ran.err.contains(&secret), "{arguments:?}: {ran:?}");
+    }
+    ran
+}
+
+fn statuses(home: &Home) -> Vec<(String, String)> {
+    let listed = run(home, &["--json", "key", "list"]).json();
+    let items = listed["items"].as_array().unwrap();
+    items.iter().map(|key| (text(key, "id").to_owned(), text(key, "status").to_owned())).collect()
+}
+
+/// A key of an approver's own machine; answers what `generate --json` printed.
+fn key_of(home: &Home, approver: &str, more: &[&str]) -> Value {
+    let generate = ["--json", "key", "generate", "--approver", approver];
+    run(home, &[&generate[..], more].concat()).exits(0).json()
+}
+
+#[test]
+fn a_new_key_is_in_a_file_of_its_owner_and_its_entry_is_public() {
+    let home = Home::new();
+    let made = run(&home, &["key", "generate", "--approver", ANN, "--group", "security"]).ok();
+    let path = home.path("signoff.keys.json");
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let entry: Value = serde_json::from_str(made.lines().nth(2).unwrap()).unwrap();
+    assert_eq!(entry["approver"], ANN);
+    assert_eq!(entry["groups"], json!(["security"]));
+    assert!(entry.get("private").is_none());
+    let import = made.lines().last().unwrap().trim();
+    let there = Home::new();
+    let taken = Ran::of(there.program("sh").args(["-c", &import.replacen("signoff", SIGNOFF, 1)]));
+    assert!(taken.ok().starts_with("added key ed25519-"));
+    assert!(!fs::read_to_string(there.path("signoff.keys.json")).unwrap().contains("private"));
+    let [here, there] = [&home, &there].map(|home| {
+        let mut key = run(home, &["--json", "key", "show", text(&entry, "id")]).json();
+        key.as_object_mut().unwrap().remove("private").unwrap();
+        key
+    });
+    assert_eq!(here, there);
+    assert_eq!(here["entry"], entry);
+}
+
+#[test]
+fn what_does_not_go_together_is_told_and_nothing_is_made() {
+    let home = Home::new();
+    for (arguments, code, why) in [
+        (&["generate", "--use", "log", "--approver", ANN][..], 1, "only a key of use `approve`"),
+        (&["generate", "--use", "log", "--algorithm", "hmac-sha256"], 1, "only ed25519 keys"),
+        (&["generate", "--algorithm", "ed25519"], 1, "needs an --approver"),
+        (&["generate", "--id", "Not An Id"], 2, "[a-z0-9_-]{1,64}"),
+        (&["generate", "--approver", "agent:deployer"], 2, "must be a person"),
+        (&["generate", "--approver", ""], 2, "approver must be"),
+        (&["generate", "--group", "a b"], 2, "group must be"),
+        (&["generate", "--use", "other"], 2, "expected `approve`"),
+        (&["generate", "--status", "revoked"], 2, "expected `active`"),
+        (&["list"], 1, "no keyring at"),
+        (&["promote", "x"], 1, "no keyring at"),
+        (&["revoke", "x", "--yes"], 1, "no keyring at"),
+        (&["import", "{}"], 1, "no keyring entry"),
+        (&["import", "[]"], 1, "no entry to import"),
+        (&["import", "no-such-file"], 1, "no-such-file"),
+    ] {
+        let ran = run(&home, &[&["key"], arguments].concat()).exits(code);
+        assert!(ran.err.contains(why), "{arguments:?}: {ran:?}");
+        assert!(!home.path("signoff.keys.json").exists(), "{arguments:?}");
+    }
+    run(&home, &["key", "generate", "--id", "one"]).ok();
+    let again = run(&home, &["key", "generate", "--id", "one"]).exits(1);
+    assert!(again.err.contains("is there already"), "{again:?}");
+    let unknown = run(&home, &["key", "retire", "two"]).exits(1);
+    assert!(unknown.err.contains("no key of this keyring has the id `two`"), "{unknown:?}");
+}
+
+#[test]
+fn a_status_goes_the_ways_it_may_and_repeats_are_no_mistake() {
+    let home = Home::new();
+    run(&home, &["key", "generate", "--id", "a", "--status", "verify-only"]).ok();
+    let change = |arguments: &[&str], code: i32, told: &str| {
+        let ran = run(&home, &[&["key"], arguments, &["a"]].concat()).exits(code);
+        assert!(ran.out.contains(told) || ran.err.contains(told), "{arguments:?}: {ran:?}");
+    };
+    change(&["promote"], 0, "is active now");
+    change(&["promote"], 0, "is active already");
+    change(&["retire"], 0, "is verify-only now");
+    change(&["retire"], 0, "is verify-only already");
+    change(&["revoke"], 2, "--yes is needed");
+    assert_eq!(statuses(&home), [("a".to_owned(), "verify-only".to_owned())]);
+    change(&["revoke", "--yes"], 0, "is revoked now");
+    change(&["revoke", "--yes"], 0, "is revoked already");
+    change(&["revoke"], 0, "is revoked already");
+    change(&["promote"], 1, "is revoked, and that is final");
+    change(&["retire"], 1, "is revoked, and that is final");
+    assert_eq!(statuses(&home), [("a".to_owned(), "revoked".to_owned())]);
+}
+
+#[test]
+fn an_import_keeps_what_is_there_and_never_brings_a_key_back() {
+    let ann = Home::new();
+    let made = key_of(&ann, ANN, &["--id", "ann"]);
+    let entry = made["entry"].to_string();
+    let server = Home::new();
+    let import = |arguments: &[&str], code: i32, told: &str| {
+        let ran = run(&server, &[&["key", "import"], arguments].concat()).exits(code);
+        assert!(ran.out.contains(told) || ran.err.contains(told), "{arguments:?}: {ran:?}");
+    };
+    let shown = || run(&server, &["--json", "key", "show", "ann"]).json();
+    import(&[&entry, "--group", "security"], 0, "added key ann");
+    import(&[&entry, "--group", "security"], 0, "unchanged key ann");
+    import(&[&entry, "--group", "ops"], 0, "updated key ann");
+    assert_eq!(shown()["groups"], json!(["ops"]));
+    import(&[&entry, "--approver", "bob@example.com"], 1, "for another approver");
+    let other = key_of(&Home::new(), ANN, &["--id", "ann"])["entry"].to_string();
+    import(&[&other], 1, "it is another key");
+    let mut renamed = made["entry"].clone();
+    renamed["id"] = json!("bob");
+    import(&[&renamed.to_string(), "--approver", "bob@example.com"], 1, "are one key");
+    let list = format!("[{entry},{entry}]");
+    import(&[&list, "--group", "ops"], 0, "unchanged key ann");
+    run(&server, &["key", "revoke", "ann", "--yes"]).ok();
+    import(&[&entry, "--group", "ops"], 0, "unchanged key ann");
+    assert_eq!(shown()["status"], "revoked");
+    // The private half moves only where it is asked for.
+    let whole = ann.path("signoff.keys.json");
+    let there = Home::new();
+    run(&there, &["key", "import", whole.to_str().unwrap()]).ok();
+    assert_eq!(run(&there, &["--json", "key", "show", "ann"]).json()["private"], false);
+    run(&there, &["key", "import", whole.to_str().unwrap(), "--with-private"]).ok();
+    assert_eq!(run(&there, &["--json", "key", "show", "ann"]).json()["private"], true);
+}
+
+#[test]
+fn a_secret_is_not_taken_from_an_argument_but_from_standard_input() {
+    let home = Home::new();
+    run(&home, &["key", "generate", "--id", "shared"]).ok();
+    let keyring = fs::read_to_string(home.path("signoff.keys.json")).unwrap();
+    let there = Home::new();
+    let ran = run(&there, &["key", "import", &keyring]).exits(2);
+    assert!(ran.err.contains("seen by other processes"), "{ran:?}");
+    assert!(!there.path("signoff.keys.json").exists());
+    let mut child = there
+        .signoff(&["key", "import", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(keyring.as_bytes()).unwrap();
+    assert!(child.wait_with_output().unwrap().status.success());
+    assert_eq!(secrets_of(&there), secrets_of(&home));
+}
+
+#[test]
+fn two_commands_at_once_lose_nothing() {
+    let home = Home::new();
+    let commands: Vec<_> = (0..12)
+        .map(|n| {
+            let id = format!("key-{n}");
+            home.signoff(&["key", "generate", "--approver", &format!("p{n}"), "--id", &id])
+                .stdout(Stdio::null())
+                .spawn()
+                .unwrap()
+        })
+        .collect();
+    for mut command in commands {
+        assert!(command.wait().unwrap().success());
+    }
+    let ids: HashSet<String> = statuses(&home).into_iter().map(|(id, _)| id).collect();
+    assert_eq!(ids.len(), 12);
+    let left = fs::read_dir(home.store().parent().unwrap()).unwrap();
+    let left = left.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let left: Vec<String> = left.filter(|name| name.ends_with(".tmp")).collect();
+    assert_eq!(left, Vec::<String>::new());
+}
+
+#[test]
+fn a_keyring_that_is_broken_or_open_to_others_is_left_as_it_is() {
+    let home = Home::new();
+    let path = home.file("signoff.keys.json", "{\"format\":1,\"keys\":[");
+    let commands: [&[&str]; 4] =
+        [&["generate"], &["list"], &["revoke", "x", "--yes"], &["import", "{}"]];
+    for mode in [0o600, 0o644] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        for command in commands {
+            run(&home, &[&["key"], command].concat()).exits(1);
+        }
+    }
+    assert_eq!(fs::read_to_string(&path).unwrap(), "{\"format\":1,\"keys\":[");
+}
+
+#[test]
+fn a_link_to_a_keyring_stays_a_link() {
+    let home = Home::new();
+    run(&home, &["key", "generate", "--keyring", "real.json", "--id", "one"]).ok();
+    std::os::unix::fs::symlink("real.json", home.path("signoff.keys.json")).unwrap();
+    run(&home, &["key", "generate", "--id", "two"]).ok();
+    assert!(fs::symlink_metadata(home.path("signoff.keys.json")).unwrap().is_symlink());
+    assert_eq!(statuses(&home).len(), 2);
+}
+
+#[test]
+fn init_makes_a_secret_and_a_key_for_the_log() {
+    let home = Home::new();
+    let made = run(&home, &["--json", "init"]).json();
+    let listed = run(&home, &["--json", "key", "list"]).json();
+    let use_of = |key: &Value| {
+        let items = listed["items"].as_array().unwrap();
+        items.iter().find(|item| item["id"] == *key).unwrap()["use"].clone()
+    };
+    assert_eq!(use_of(&made["key_id"]), "approve");
+    assert_eq!(use_of(&made["log_key_id"]), "log");
+    let doctor = run(&home, &["doctor"]).ok();
+    assert!(doctor.contains(&format!("{} signs", text(&made, "log_key_id"))), "{doctor}");
+}
+
+/// The message of profile v2, from its description and not by the code under test.
+fn message(approval: &Value, key_id: &str, comment: &str) -> Vec<u8> {
+    let pieces = [
+        "signoff/v2",
+        text(approval, "audience"),
+        key_id,
+        id(approval),
+        text(approval, "request_digest"),
+        text(approval, "expires_at"),
+        "approved",
+        ANN,
+        comment,
+    ];
+    let mut message = 9u64.to_le_bytes().to_vec();
+    for piece in pieces {
+        message.extend((piece.len() as u64).to_le_bytes());
+        message.extend(piece.as_bytes());
+    }
+    message
+}
+
+/// Whether openssl verifies an Ed25519 signature.
+fn openssl_verifies(home: &Home, public: &[u8], message: &[u8], signature: &[u8]) -> bool {
+    // RFC 8410: the fixed head of an Ed25519 SubjectPublicKeyInfo.
+    let mut der = hex::decode("302a300506032b6570032100").unwrap();
+    der.extend(public);
+    for (name, bytes) in [("public", &der[..]), ("message", message), ("signature", signature)] {
+        fs::write(home.path(name), bytes).unwrap();
+    }
+    let verify =
+        "pkeyutl -verify -pubin -keyform DER -inkey public -rawin -in message -sigfile signature";
+    let mut openssl = home.program("openssl");
+    openssl.args(verify.split(' ')).stdout(Stdio::null()).stderr(Stdio::null());
+    openssl.status().unwrap().success()
+}
+
+#[test]
+fn an_approver_signs_what_was_asked_and_openssl_agrees() {
+    let ann = Home::new();
+    let entry = key_of(&ann, ANN, &["--id", "ann-1"])["entry"].clone();
+    let home = Home::new();
+    run(&home, &["key", "import", &entry.to_string()]).ok();
+    let server = home.serve();
+    let approval = server.request();
+    let approve = ["approve", id(&approval), "--yes", "--comment", "fine", "--server", &server.url];
+    let told = run(&ann, &approve).ok();
+    assert!(told.ends_with("approved"), "{told}");
+    let shown = server.show(&approval);
+    let ballot = &shown["ballots"][0];
+    assert_eq!(
+        (&ballot["profile"], &ballot["key_id"], &ballot["approver"]),
+        (&json!("v2"), &json!("ann-1"), &json!(ANN))
+    );
+    let signature = text(ballot, "signature").strip_prefix("v2.ann-1.").unwrap();
+    let signature = Base64UrlUnpadded::decode_vec(signature).unwrap();
+    let public = Base64UrlUnpadded::decode_vec(text(&entry, "material")).unwrap();
+    let signed = message(&shown, "ann-1", "fine");
+    assert!(openssl_verifies(&home, &public, &signed, &signature));
+    assert!(!openssl_verifies(&home, &public, &message(&shown, "ann-1", "fin"), &signature));
+    // `sign` by hand is the same: Ed25519 has one signature for a message.
+    let by_hand = run(
+        &ann,
+        &[
+            "sign",
+            "--profile",
+            "v2",
+            "--id",
+            id(&approval),
+            "--decision",
+            "approved",
+            "--expires-at",
+            text(&shown, "expires_at"),
+            "--audience",
+            text(&shown, "audience"),
+            "--request-digest",
+            text(&shown, "request_digest"),
+            "--comment",
+            "fine",
+        ],
+    );
+    assert_eq!(by_hand.ok(), text(ballot, "signature"));
+    let payload = [
+        "payload",
+        id(&approval),
+        "--profile",
+        "v2",
+        "--key",
+        "ann-1",
+        "--approver",
+        ANN,
+        "--comment",
+        "fine",
+        "--server",
+        &server.url,
+    ];
+    assert_eq!(run(&ann, &payload).ok(), Base64UrlUnpadded::encode_string(&signed));
+    server.act(&approval, "execute", &claim_body()).ok();
+}
+
+#[test]
+fn the_profile_is_what_the_keys_and_the_command_say() {
+    let home = Home::new();
+    let profile_of = |more: &[&str]| {
+        let body = request_body();
+        let request = [
+            "--json",
+            "request",
+            "--agent",
+            "a",
+            "--action",
+            "b",
+            "--context",
+            &body["context"].to_string(),
+        ];
+        let approval = run(&home, &request).exits(0).json();
+        let approve = ["--json", "approve", id(&approval), "--yes"];
+        let ran = run(&home, &[&approve[..], more].concat());
+        match ran.code {
+            0 => text(&ran.json()["ballots"][0], "profile").to_owned(),
+            3 => text(&ran.json(), "code").to_owned(),
+            _ => ran.err,
+        }
+    };
+    assert!(profile_of(&[]).contains("--approver is needed"));
+    assert_eq!(profile_of(&["--approver", ANN]), "v1");
+    assert_eq!(profile_of(&["--approver", ANN, "--profile", "v2"]), "key-unknown");
+    assert_eq!(profile_of(&["--approver", ANN, "--key", "none"]), "key-unknown");
+    let hmac = ["--algorithm", "hmac-sha256", "--id", "hmac-of-ann"];
+    key_of(&home, ANN, &hmac);
+    assert_eq!(profile_of(&[]), "v2");
+    assert_eq!(profile_of(&["--approver", ANN, "--profile", "v1"]), "v1");
+    assert_eq!(profile_of(&["--approver", "bob@example.com"]), "v1");
+    assert_eq!(
+        profile_of(&["--approver", "bob@example.com", "--key", "hmac-of-ann"]),
+        "key-not-yours"
+    );
+    assert_eq!(profile_of(&["--key", "hmac-of-ann", "--profile", "v1"]), "request-invalid");
+    key_of(&home, "bob@example.com", &["--id", "bob"]);
+    assert!(profile_of(&[]).contains("ann@example.com, bob@example.com"));
+    run(&home, &["key", "retire", "bob"]).ok();
+    assert_eq!(profile_of(&["--key", "bob"]), "key-revoked");
+    run(&home, &["key", "revoke", "hmac-of-ann", "--yes"]).ok();
+    assert_eq!(profile_of(&["--key", "hmac-of-ann"]), "key-revoked");
+    assert_eq!(profile_of(&["--approver", ANN, "--profile", "v2"]), "key-unknown");
+}
+
+/// A server that shows one text for every GET, and keeps what is sent to it.
+fn liar(shown: String) -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let asked = Arc::<Mutex<Vec<String>>>::default();
+    let heard = Arc::clone(&asked);
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            let mut head = String::new();
+            while reader.read_line(&mut head).is_ok_and(|bytes| bytes > 2) {}
+            let length = head
+                .lines()
+                .find_map(|line| {
+                    line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok()
+                })
+                .unwrap_or(0);
+            let mut body = vec![0; length];
+            reader.read_exact(&mut body).unwrap();
+            heard.lock().unwrap().push(head.lines().next().unwrap_or_default().to_owned());
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{shown}",
+                shown.len()
+            );
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    (url, asked)
+}
+
+#[test]
+fn nothing_is_signed_for_a_server_that_shows_another_request_than_it_names() {
+    let (_home, server) = home_and_server();
+    let ann = Home::new();
+    key_of(&ann, ANN, &[]);
+    let honest = server.request();
+    let other = server.request();
+    let with = |field: &str, value: Value| {
+        let mut shown = honest.clone();
+        shown[field] = value;
+        shown.to_string()
+    };
+    let twice = format!("{},\"reason\":\"routine\"}}", honest.to_string().trim_end_matches('}'));
+    for (shown, code) in [
+        (with("reason", json!("routine")), 3),
+        (with("agent", json!("deployer")), 3),
+        (with("action", json!("read")), 3),
+        (with("requested_by", json!("agent:deployer")), 3),
+        (with("requested_at", json!("2025-10-17T11:30:00Z")), 3),
+        (with("policy", json!("0".repeat(64))), 3),
+        (with("rule", json!("r")), 3),
+        (with("requirement", json!({ "ttl_seconds": 60, "threshold": 2, "groups": {} })), 3),
+        (with("context", json!({ "file": "config/production.yaml" })), 3),
+        (with("context_hash", json!("0".repeat(64))), 3),
+        (with("plan", json!({ "steps": [] })), 3),
+        (with("plan_hash", json!("0".repeat(64))), 3),
+        (with("request_digest", other["context_hash"].clone()), 3),
+        (with("id", other["id"].clone()), 3),
+        (with("context", Value::Null), 3),
+        (with("audience", json!("")), 3),
+        (twice, 1),
+        ("{}".to_owned(), 1),
+        ("not json".to_owned(), 1),
+    ] {
+        let (url, asked) = liar(shown.clone());
+        let ran = run(&ann, &["approve", id(&honest), "--yes", "--server", &url]).exits(code);
+        assert!(code == 1 || ran.err.contains("sign nothing"), "{shown}: {ran:?}");
+        let asked = asked.lock().unwrap();
+        assert!(asked.iter().all(|line| line.starts_with("GET ")), "{shown}: {asked:?}");
+        assert!(!asked.is_empty());
+    }
+    // The same text unchanged is signed and sent.
+    let (url, asked) = liar(honest.to_string());
+    run(&ann, &["approve", id(&honest), "--yes", "--server", &url]).ok();
+    assert!(asked.lock().unwrap().iter().any(|line| line.starts_with("POST ")));
+}
+
+#[test]
+fn a_person_is_shown_all_that_is_signed() {
+    let (home, server) = home_and_server();
+    let approval = server.request();
+    let shown = home.run(&["show", id(&approval)]).ok();
+    for field in [
+        "id",
+        "audience",
+        "agent",
+        "action",
+        "reason",
+        "requested_by",
+        "requested_at",
+        "expires_at",
+        "context_hash",
+        "request_digest",
+    ] {
+        assert!(shown.contains(text(&approval, field)), "{field}: {shown}");
+    }
+    assert!(shown.contains("1 approver"), "{shown}");
+}
+
+#[test]
+fn a_signature_of_one_deployment_is_worth_nothing_in_another() {
+    let ann = Home::new();
+    let entry = key_of(&ann, ANN, &[])["entry"].to_string();
+    let [here, there] = ["here", "there"].map(|audience| {
+        let home = Home::new();
+        run(&home, &["init", "--audience", audience]).ok();
+        run(&home, &["key", "import", &entry]).ok();
+        home
+    });
+    let server = here.serve();
+    let approval = server.request();
+    let sign = |audience: &str| {
+        let mut sign: Command = ann.signoff(&[
+            "sign",
+            "--profile",
+            "v2",
+            "--id",
+            id(&approval),
+            "--decision",
+            "approved",
+            "--expires-at",
+            text(&approval, "expires_at"),
+            "--audience",
+            audience,
+            "--request-digest",
+            text(&approval, "request_digest"),
+        ]);
+        Ran::of(&mut sign).ok()
+    };
+    let ballot = |signature: String| json!({ "decision": "approved", "approver": ANN, "signature": signature });
+    server.act(&approval, "approve", &ballot(sign("there"))).refused("signature-invalid");
+    server.act(&approval, "approve", &ballot(sign("here"))).ok();
+    drop(there);
+}

@@ -1,0 +1,402 @@
+//! Who may do what: every role on every route, on what is its own and on what is somebody else's.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use signoff::api::{For, ROUTES};
+
+use crate::support::{Answer, Client, Home, Server, ballot, home_and_server, id, text};
+
+/// Each route with what each role gets there: `all`, on whatever approval; `own`, and for somebody
+/// else's the answer of one that is not there; `own!`, and a refusal by name for another agent; `-`,
+/// a refusal for the role. Routes that are of no approval have `all` or `-`.
+const TABLE: &str = "
+POST /api/v1/approvals                 | own! | -   | -   | -   | - | -
+GET  /api/v1/approvals                 | all  | all | all | all | - | all
+GET  /api/v1/approvals/{id}            | own  | all | own | all | - | all
+POST /api/v1/approvals/{id}/approve    | -    | all | -   | -   | - | -
+POST /api/v1/approvals/{id}/reject     | -    | all | -   | -   | - | -
+POST /api/v1/approvals/{id}/verify     | own  | all | own | all | - | all
+POST /api/v1/approvals/{id}/execute    | -    | -   | own | -   | - | -
+POST /api/v1/approvals/{id}/outcome    | -    | -   | own | -   | - | all
+POST /api/v1/approvals/{id}/withdraw   | own  | all | -   | -   | - | all
+POST /api/v1/approvals/{id}/extend     | -    | all | -   | -   | - | all
+GET  /api/v1/approvals/{id}/payload    | own  | all | own | all | - | all
+GET  /api/v1/approvals/{id}/receipt    | own  | all | own | all | - | all
+GET  /api/v1/audit                     | -    | -   | -   | all | - | all
+GET  /api/v1/audit/checkpoint          | all  | all | all | all | all | all
+GET  /api/v1/audit/keys                | all  | all | all | all | all | all
+GET  /api/v1/audit/proof               | -    | -   | -   | all | - | all
+GET  /api/v1/events                    | -    | all | -   | all | - | all
+GET  /api/v1/keys                      | -    | all | -   | all | - | all
+POST /api/v1/tokens                    | -    | -   | -   | -   | - | all
+GET  /api/v1/tokens                    | -    | -   | -   | -   | - | all
+POST /api/v1/tokens/{id}/revoke        | -    | -   | -   | -   | - | all
+GET  /metrics                          | -    | -   | -   | all | - | all
+";
+
+const ROLES: [&str; 6] = ["requester", "approver", "executor", "auditor", "policy", "admin"];
+const OPEN: [&str; 3] = ["/healthz", "/readyz", "/openapi.json"];
+
+/// The agent of what is each role's own, and another one.
+const OWN: &str = "inbox_triage";
+const OTHER: &str = "knowledge_update";
+
+/// A server with a token for each role, and some to set scenes with.
+struct Cast {
+    server: Server,
+    admin: Client,
+    home: Home,
+}
+
+impl Cast {
+    fn new() -> Self {
+        let (home, server) = home_and_server();
+        // As long as there is no token, whoever is on this machine makes the first one.
+        let first = json!({ "subject": "root", "roles": ["admin"] });
+        let first = server.post("/api/v1/tokens", &first).json(201);
+        let admin = server.with_token(text(&first, "token"));
+        Self { server, admin, home }
+    }
+
+    fn token(&self, subject: &str, roles: &[&str], agents: Option<&str>) -> Client {
+        let body = json!({ "subject": subject, "roles": roles, "agents": agents });
+        let made = self.admin.post("/api/v1/tokens", &body).json(201);
+        self.server.with_token(text(&made, "token"))
+    }
+
+    /// The one who holds a role, and nothing else.
+    fn holder(&self, role: &str) -> Client {
+        let agents = (role == "executor").then_some(OWN);
+        self.token(&format!("{role}@company.com"), &[role], agents)
+    }
+
+    /// An approval of an agent by a requester, in the state that a route needs.
+    fn approval(&self, route: &str, role: &str, own: bool) -> Value {
+        let requester = match (own, role) {
+            (true, "requester") => self.holder("requester"),
+            _ => self.token("somebody@company.com", &["requester"], None),
+        };
+        let agent = if own { OWN } else { OTHER };
+        let approval = requester.post("/api/v1/approvals", &request(agent)).json(201);
+        if !route.ends_with("/execute") && !route.ends_with("/outcome") {
+            return approval;
+        }
+        let approver = "second@company.com";
+        let decider = self.token(approver, &["approver"], None);
+        let approved = decider.act(&approval, "approve", &ballot(&approval, "approved", approver));
+        let approved = approved.ok();
+        if route.ends_with("/execute") {
+            return approved;
+        }
+        let claimant = match (own, role) {
+            (true, "executor") => self.holder("executor"),
+            _ => self.token("runner@company.com", &["executor"], None),
+        };
+        claimant.act(&approved, "execute", &claim(agent)).ok()
+    }
+
+    fn call(&self, caller: &Client, method: &str, route: &str, approval: &Value) -> Answer {
+        let path = route.replace("{id}", id(approval));
+        let agent = text(approval, "agent");
+        let role_of = "approver@company.com";
+        if method == "GET" {
+            let query = match route {
+                r if r.ends_with("/payload") => "?decision=approved&approver=a@b.c",
+                r if r.ends_with("/proof") => "?entry=1",
+                _ => "",
+            };
+            return match route {
+                // A stream has no end: its head is the answer.
+                "/api/v1/events" => caller.head_of(&path),
+                _ => caller.get(&format!("{path}{query}")),
+            };
+        }
+        let body = match route.rsplit('/').next().unwrap() {
+            "approvals" => request(agent),
+            "approve" => ballot(approval, "approved", role_of),
+            "reject" => ballot(approval, "rejected", role_of),
+            "verify" => json!({ "signature": "0".repeat(64) }),
+            "execute" => claim(agent),
+            "outcome" => {
+                json!({ "execution_id": approval["execution"]["id"], "outcome": "succeeded" })
+            }
+            "extend" => json!({ "expires_in_seconds": 7_200 }),
+            "tokens" => json!({ "subject": "x", "roles": ["auditor"] }),
+            _ => json!({}),
+        };
+        match route {
+            "/api/v1/tokens/{id}/revoke" => {
+                let made = json!({ "subject": "x", "roles": ["auditor"] });
+                let made = self.admin.post("/api/v1/tokens", &made).json(201);
+                caller.post(&route.replace("{id}", id(&made)), &body)
+            }
+            _ => caller.post(&path, &body),
+        }
+    }
+}
+
+fn request(agent: &str) -> Value {
+    json!({ "agent": agent, "action": "act", "context": { "n": 1 } })
+}
+
+fn claim(agent: &str) -> Value {
+    json!({ "agent": agent, "action": "act", "context": { "n": 1 } })
+}
+
+fn rows() -> Vec<(&'static str, &'static str, Vec<&'static str>)> {
+    let row = |line: &'static str| {
+        let mut cells = line.split('|').map(str::trim);
+        let (method, route) = cells.next()?.split_once(' ')?;
+        Some((method, route.trim(), cells.collect()))
+    };
+    TABLE.lines().filter_map(row).collect()
+}
+
+#[test]
+fn the_table_has_every_route_and_every_role() {
+    let listed: BTreeSet<_> = rows().iter().map(|(m, r, _)| (*m, *r)).collect();
+    let open: BTreeSet<_> = OPEN.iter().map(|route| ("GET", *route)).collect();
+    let served: BTreeSet<_> = ROUTES.iter().map(|(m, r, _)| (*m, *r)).collect();
+    assert_eq!(listed.union(&open).copied().collect::<BTreeSet<_>>(), served);
+    for (method, route, cells) in rows() {
+        assert_eq!(cells.len(), ROLES.len(), "{method} {route}");
+    }
+    for (_, route, whom) in ROUTES {
+        assert_eq!(*whom == For::Everybody, OPEN.contains(route), "{route}");
+    }
+    // What the OpenAPI document tells of is what is served.
+    let document: Value = serde_json::from_str(&signoff::api::document()).unwrap();
+    let told: BTreeSet<(String, String)> = document["paths"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .flat_map(|(path, item)| {
+            let methods = item.as_object().unwrap().keys();
+            methods.map(|method| (method.to_uppercase(), path.clone()))
+        })
+        .collect();
+    let served = served.iter().map(|(m, r)| ((*m).to_owned(), (*r).to_owned())).collect();
+    assert_eq!(told, served);
+}
+
+#[test]
+fn every_role_gets_on_every_route_what_the_table_says() {
+    let cast = Cast::new();
+    let mut unexpected = Vec::new();
+    for (method, route, cells) in rows() {
+        for (role, cell) in ROLES.iter().zip(cells) {
+            for own in [true, false] {
+                let approval = cast.approval(route, role, own);
+                let answer = cast.call(&cast.holder(role), method, route, &approval);
+                let expected = match (cell, own) {
+                    ("-", _) => "forbidden",
+                    ("own", false) => "not-found",
+                    _ => "2xx",
+                };
+                // A requester asks for any agent: what it asked for is its own.
+                let got = match answer.status {
+                    200 | 201 => "2xx".to_owned(),
+                    _ => answer.code(),
+                };
+                if got != expected {
+                    unexpected.push(format!(
+                        "{role} {method} {route} own {own}: {got}, not {expected}: {}",
+                        answer.body
+                    ));
+                }
+            }
+        }
+    }
+    assert!(unexpected.is_empty(), "{}", unexpected.join("\n"));
+}
+
+#[test]
+fn nobody_gets_anywhere_without_a_token_once_there_is_one() {
+    let cast = Cast::new();
+    let approval = cast.approval("", "requester", true);
+    let strangers = [
+        (*cast.server).clone(),
+        cast.server.with_token("sgnt_0"),
+        cast.server.with_token(format!("sgnt_{}", "0".repeat(72))),
+        cast.server.with_token(signoff::token::Token::generate().expose()),
+    ];
+    for (method, route, _) in rows() {
+        for stranger in &strangers {
+            let answer = cast.call(stranger, method, route, &approval);
+            answer.refused("unauthenticated");
+            assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+        }
+    }
+    for route in OPEN {
+        cast.server.get(route).ok();
+    }
+}
+
+#[test]
+fn what_a_caller_may_not_read_is_as_good_as_not_there() {
+    let cast = Cast::new();
+    let approval = cast.approval("", "requester", false);
+    let mut missing = approval.clone();
+    missing["id"] = "appr_00000000000000000000000000".into();
+    for (role, route) in [
+        ("requester", "/api/v1/approvals/{id}"),
+        ("requester", "/api/v1/approvals/{id}/withdraw"),
+        ("requester", "/api/v1/approvals/{id}/receipt"),
+        ("executor", "/api/v1/approvals/{id}/verify"),
+        ("executor", "/api/v1/approvals/{id}/execute"),
+        ("executor", "/api/v1/approvals/{id}/outcome"),
+        ("executor", "/api/v1/approvals/{id}/payload"),
+    ] {
+        let holder = cast.holder(role);
+        let method = rows().iter().find(|(_, r, _)| *r == route).unwrap().0;
+        let (there, not) = (
+            cast.call(&holder, method, route, &approval),
+            cast.call(&holder, method, route, &missing),
+        );
+        assert_eq!((there.status, &there.body), (not.status, &not.body), "{role} {route}");
+    }
+    let seen = cast.holder("executor").get("/api/v1/approvals").ok();
+    assert_eq!(seen["items"], json!([]));
+    let prefix = &id(&approval)[..20];
+    let seen = cast.holder("requester").get(&format!("/api/v1/approvals?prefix={prefix}")).ok();
+    assert_eq!(seen["items"], json!([]));
+}
+
+#[test]
+fn an_agents_token_can_never_decide() {
+    let cast = Cast::new();
+    let made = json!({ "subject": "agent:x", "roles": ["requester", "approver"] });
+    cast.admin.post("/api/v1/tokens", &made).refused("request-invalid");
+    let agent = cast.token("agent:inbox_triage", &["requester", "executor"], None);
+    let approval = agent.post("/api/v1/approvals", &request(OWN)).json(201);
+    assert_eq!(approval["requested_by"], "agent:inbox_triage");
+    let own = ballot(&approval, "approved", "agent:inbox_triage");
+    agent.act(&approval, "approve", &own).refused("forbidden");
+    // It asks for itself alone.
+    agent.post("/api/v1/approvals", &request(OTHER)).refused("forbidden");
+    assert_eq!(agent.get("/api/v1/approvals").ok()["items"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn an_approver_decides_in_their_own_name_alone() {
+    let cast = Cast::new();
+    let approver = cast.holder("approver");
+    let approval = cast.approval("", "requester", true);
+    let others = ballot(&approval, "approved", "boss@company.com");
+    approver.act(&approval, "approve", &others).refused("approver-not-allowed");
+    let mut unnamed = ballot(&approval, "approved", "approver@company.com");
+    unnamed.as_object_mut().unwrap().remove("approver");
+    let approved = approver.act(&approval, "approve", &unnamed).ok();
+    assert_eq!(approved["approver"], "approver@company.com");
+}
+
+#[test]
+fn who_requests_does_not_approve() {
+    let cast = Cast::new();
+    let both = cast.token("both@company.com", &["requester", "approver"], None);
+    let approval = both.post("/api/v1/approvals", &request(OWN)).json(201);
+    let own = ballot(&approval, "approved", "both@company.com");
+    both.act(&approval, "approve", &own).refused("self-approval");
+}
+
+#[test]
+fn a_revoked_token_counts_no_more_at_once_and_an_expired_one_neither() {
+    let cast = Cast::new();
+    let made = json!({ "subject": "x", "roles": ["auditor"], "expires_in_seconds": 3_600 });
+    let made = cast.admin.post("/api/v1/tokens", &made).json(201);
+    let holder = cast.server.with_token(text(&made, "token"));
+    holder.get("/api/v1/audit").ok();
+    let revoke = format!("/api/v1/tokens/{}/revoke", id(&made));
+    let revoked = cast.admin.post(&revoke, &json!({})).ok();
+    assert!(revoked["revoked_at"].is_string());
+    holder.get("/api/v1/audit").refused("unauthenticated");
+    assert_eq!(cast.admin.post(&revoke, &json!({})).ok(), revoked, "again changes nothing");
+    let short = json!({ "subject": "x", "roles": ["auditor"], "expires_in_seconds": 1 });
+    let short = cast.admin.post("/api/v1/tokens", &short).json(201);
+    let holder = cast.server.with_token(text(&short, "token"));
+    crate::support::until("the token expires", || {
+        (holder.get("/api/v1/audit").status == 401).then_some(())
+    });
+}
+
+#[test]
+fn a_token_is_shown_once_and_kept_nowhere() {
+    let cast = Cast::new();
+    let body = json!({ "subject": "x", "roles": ["auditor"] });
+    let made = cast.admin.post_once("/api/v1/tokens", "k", &body).json(201);
+    let token = text(&made, "token").to_owned();
+    let again = cast.admin.post_once("/api/v1/tokens", "k", &body).json(201);
+    assert_eq!(again["id"], made["id"]);
+    assert!(again.get("token").is_none(), "{again}");
+    for path in ["/api/v1/tokens", "/api/v1/audit", "/metrics"] {
+        assert!(!cast.admin.get(path).body.contains(&token), "{path}");
+    }
+    let printed = cast.server.printed();
+    assert!(!printed.contains(&token), "{printed}");
+    let store = std::fs::read(cast.home.store()).unwrap();
+    assert!(!store.windows(token.len()).any(|bytes| bytes == token.as_bytes()));
+}
+
+#[test]
+fn tokens_out_of_their_form_are_refused() {
+    let (_home, server) = home_and_server();
+    let long = "x".repeat(129);
+    for (body, code) in [
+        (json!({ "subject": "", "roles": ["admin"] }), "request-invalid"),
+        (json!({ "subject": "a b", "roles": ["admin"] }), "request-invalid"),
+        (json!({ "subject": "agent:", "roles": ["requester"] }), "request-invalid"),
+        (json!({ "subject": long, "roles": ["admin"] }), "limit-exceeded"),
+        (json!({ "subject": "x", "roles": [] }), "request-invalid"),
+        (json!({ "subject": "x", "roles": ["root"] }), "request-invalid"),
+        (json!({ "subject": "x", "roles": "admin" }), "request-invalid"),
+        (json!({ "subject": "x", "roles": ["admin"], "agents": "" }), "request-invalid"),
+        (json!({ "subject": "x", "roles": ["admin"], "agents": long }), "limit-exceeded"),
+        (json!({ "subject": "x", "roles": ["admin"], "expires_in_seconds": 0 }), "request-invalid"),
+        (
+            json!({ "subject": "x", "roles": ["admin"], "expires_in_seconds": -1 }),
+            "request-invalid",
+        ),
+        (
+            json!({ "subject": "x", "roles": ["admin"], "expires_in_seconds": 315_360_001 }),
+            "limit-exceeded",
+        ),
+        (json!({ "subject": "x", "roles": ["admin"], "token": "mine" }), "request-invalid"),
+    ] {
+        server.post("/api/v1/tokens", &body).refused(code);
+    }
+    server.get("/api/v1/approvals").ok();
+    server.post("/api/v1/tokens/tok_x/revoke", &json!({})).refused("not-found");
+}
+
+#[test]
+fn a_refused_caller_who_is_known_is_in_the_audit_within_a_rate() {
+    let cast = Cast::new();
+    let approval = cast.approval("", "requester", false);
+    let agent = cast.token("agent:knowledge_update", &["requester", "executor"], None);
+    let own = ballot(&approval, "approved", "agent:knowledge_update");
+    for _ in 0..100 {
+        agent.act(&approval, "approve", &own).refused("forbidden");
+    }
+    let approver = cast.holder("approver");
+    let mut wrong = ballot(&approval, "approved", "approver@company.com");
+    wrong["signature"] = "0".repeat(64).into();
+    approver.act(&approval, "approve", &wrong).refused("signature-invalid");
+    let audit: Vec<Value> = cast.admin.audit();
+    let refused: Vec<&Value> =
+        audit.iter().filter(|entry| entry["event"] == "request_refused").collect();
+    let by = |subject: &str| refused.iter().filter(|e| e["actor"] == subject).count();
+    assert!((20..100).contains(&by("agent:knowledge_update")), "{refused:?}");
+    assert_eq!(by("approver@company.com"), 1);
+    let last = refused.last().unwrap();
+    assert_eq!(last["code"], "signature-invalid");
+    assert_eq!(last["approval_id"], approval["id"]);
+    assert_eq!(last["operation"], "POST /api/v1/approvals/{id}/approve");
+    for member in ["verifier", "request_id", "at"] {
+        assert!(last[member].is_string(), "{last}");
+    }
+    // Of who is not known nothing is kept.
+    let before = cast.admin.audit().len();
+    cast.server.act(&approval, "approve", &own).refused("unauthenticated");
+    assert_eq!(cast.admin.audit().len(), before);
+}

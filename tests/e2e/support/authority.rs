@@ -1,0 +1,86 @@
+//! A certificate authority of a test, and what it issues.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
+
+use super::{Home, SERVE, Server};
+
+/// An authority that nobody knows but who is told.
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pem: String,
+}
+
+/// A certificate and its key, as PEM.
+#[derive(Clone)]
+pub struct Issued {
+    pub certificate: String,
+    pub key: String,
+}
+
+impl Authority {
+    pub fn new(name: &str) -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, name);
+        let key = KeyPair::generate().unwrap();
+        let pem = params.self_signed(&key).unwrap().pem();
+        Self { issuer: Issuer::new(params, key), pem }
+    }
+
+    /// Its certificate in a file.
+    pub fn file(&self, home: &Home) -> PathBuf {
+        home.file("ca.pem", &self.pem)
+    }
+
+    /// A certificate for a name or an address, and its last day.
+    pub fn issue_until(&self, name: &str, (year, month, day): (i32, u8, u8)) -> Issued {
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, "signoff under test");
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(year, month, day);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap().pem();
+        Issued { certificate, key: key.serialize_pem() }
+    }
+
+    /// A certificate for a name or an address.
+    pub fn issue(&self, name: &str) -> Issued {
+        self.issue_until(name, (4000, 1, 1))
+    }
+}
+
+impl Issued {
+    /// Puts both where [`serve_tls`] looks for them.
+    pub fn install(&self, home: &Home) {
+        home.file("cert.pem", &self.certificate);
+        private(home, "key.pem", &self.key);
+    }
+
+    /// The lines of the key that hold it: nothing of it is to be seen anywhere.
+    #[track_caller]
+    pub fn assert_hidden(&self, text: &str) {
+        for line in self.key.lines().filter(|line| !line.starts_with("-----")) {
+            assert!(!text.contains(line), "the key is told: {text}");
+        }
+    }
+}
+
+/// A file of mode 0600.
+pub fn private(home: &Home, name: &str, text: &str) {
+    let path = home.file(name, text);
+    fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
+}
+
+/// A server with `cert.pem` and `key.pem` of its home.
+#[track_caller]
+pub fn serve_tls(home: &Home) -> Server {
+    let mut command = home.signoff(SERVE);
+    command.args(["--tls-cert", "cert.pem", "--tls-key", "key.pem"]);
+    let server = Server::start_with(command);
+    assert!(server.url.starts_with("https://127.0.0.1:"), "{}", server.url);
+    server
+}

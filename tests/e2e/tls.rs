@@ -1,0 +1,488 @@
+//! TLS: the server with clients that this project did not write, and the command line with servers
+//! that it must not believe.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::support::{
+    Authority, HANG, Home, Issued, Ran, Raw, Server, allow_files, open, serve_tls, until,
+};
+
+/// More than the server has places for.
+const CONNECTIONS: usize = 1_100;
+
+/// A home with a server that speaks TLS, its authority in `ca.pem`.
+fn secured() -> (Home, Server, Issued) {
+    let home = Home::new();
+    let authority = Authority::new("an authority of a test");
+    authority.file(&home);
+    let issued = authority.issue("127.0.0.1");
+    issued.install(&home);
+    let server = serve_tls(&home);
+    (home, server, issued)
+}
+
+/// What curl answers, believing `ca.pem`.
+fn curl(home: &Home, url: &str, arguments: &[&str]) -> Ran {
+    let mut command = home.program("curl");
+    command.args(["-sS", "--cacert", "ca.pem"]).args(arguments).arg(url);
+    Ran::of(&mut command)
+}
+
+fn python(home: &Home, script: &str, server: &Server) -> Command {
+    let mut command = home.program("python3");
+    command.args(["-c", script]).arg(server.address().port().to_string());
+    command
+}
+
+#[track_caller]
+fn assert_ready(home: &Home, server: &Server) {
+    let answer = curl(home, &format!("{}/readyz", server.url), &[]).ok();
+    assert!(answer.contains("\"ready\""), "{answer}");
+}
+
+#[test]
+fn curl_and_python_speak_tls_1_2_and_1_3_with_it_and_nothing_older() {
+    const SCRIPT: &str = r#"
+import json, socket, ssl, sys, urllib.request
+port = int(sys.argv[1])
+url = f"https://127.0.0.1:{port}/healthz"
+trusting = ssl.create_default_context(cafile="ca.pem")
+print(json.load(urllib.request.urlopen(url, context=trusting))["status"])
+for version in ("TLSv1_1", "TLSv1_2", "TLSv1_3"):
+    context = ssl.create_default_context(cafile="ca.pem")
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.minimum_version = context.maximum_version = ssl.TLSVersion[version]
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    try:
+        with socket.create_connection(("127.0.0.1", port)) as plain:
+            with context.wrap_socket(plain, server_hostname="127.0.0.1") as shaken:
+                print(shaken.version(), shaken.selected_alpn_protocol())
+    except ssl.SSLError:
+        print(version, "refused")
+"#;
+    let (home, server, issued) = secured();
+    assert_ready(&home, &server);
+    let http2 =
+        curl(&home, &format!("{}/healthz", server.url), &["--http2", "-w", "%{http_version}"]);
+    assert!(http2.ok().ends_with("1.1"));
+    let warnings_off = Ran::of(python(&home, SCRIPT, &server).env("PYTHONWARNINGS", "ignore"));
+    assert_eq!(warnings_off.ok(), "ok\nTLSv1_1 refused\nTLSv1.2 http/1.1\nTLSv1.3 http/1.1",);
+    issued.assert_hidden(&server.stop());
+}
+
+#[test]
+fn keys_are_taken_as_openssl_writes_them() {
+    let make = [
+        (
+            "openssl req -x509 -newkey rsa:2048 -nodes -keyout k -out ca.pem",
+            "cp k key.pem",
+            "PRIVATE KEY",
+        ),
+        (
+            "openssl req -x509 -newkey rsa:2048 -nodes -keyout k -out ca.pem",
+            "openssl rsa -traditional -in k -out key.pem",
+            "RSA PRIVATE KEY",
+        ),
+        (
+            "openssl ecparam -name prime256v1 -genkey -out k && openssl req -x509 -key k -out ca.pem",
+            "cp k key.pem",
+            "EC PRIVATE KEY",
+        ),
+        (
+            "openssl genpkey -algorithm ed25519 -out k && openssl req -x509 -key k -out ca.pem",
+            "cp k key.pem",
+            "PRIVATE KEY",
+        ),
+    ];
+    let subject = "-subj /CN=localhost -addext subjectAltName=IP:127.0.0.1";
+    for (certificate, key, form) in make {
+        let home = Home::new();
+        let script = format!(
+            "umask 077 && {certificate} {subject} && {key} && cp ca.pem cert.pem && grep -q 'BEGIN {form}' key.pem"
+        );
+        Ran::of(home.program("sh").args(["-c", &script])).ok();
+        let server = serve_tls(&home);
+        assert_ready(&home, &server);
+        // `openssl req -x509` makes authorities, and an authority is no server.
+        let ran = home.run(&["--server", &server.url, "--ca", "ca.pem", "list"]).exits(1);
+        assert!(ran.err.contains("it is an authority's own"), "{ran:?}");
+    }
+}
+
+#[test]
+fn a_self_signed_certificate_that_is_no_authority_is_believed_if_told_so() {
+    let home = Home::new();
+    let script = "umask 077 && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes \
+        -keyout key.pem -out cert.pem -subj /CN=signoff -addext subjectAltName=IP:127.0.0.1 \
+        -addext basicConstraints=critical,CA:FALSE";
+    Ran::of(home.program("sh").args(["-c", script])).ok();
+    let server = serve_tls(&home);
+    home.run(&["--server", &server.url, "--ca", "cert.pem", "list"]).ok();
+    home.run(&["--server", &server.url, "list"]).exits(1);
+}
+
+#[test]
+fn the_command_line_works_over_tls() {
+    let (home, server, issued) = secured();
+    let request = [
+        "request",
+        "--agent",
+        "a",
+        "--action",
+        "b",
+        "--context",
+        "{\"v\":1}",
+        "--json",
+        "--server",
+        &server.url,
+    ];
+    let mut with_flag = request.to_vec();
+    with_flag.extend(["--ca", "ca.pem"]);
+    let made = home.run(&with_flag).exits(0).json();
+    assert_eq!(made["status"], "pending");
+    let mut by_variable = home.signoff(&["list", "--json", "--server", &server.url]);
+    let listed = Ran::of(by_variable.env("SIGNOFF_CA", "ca.pem")).exits(0).json();
+    assert_eq!(listed["items"][0]["id"], made["id"]);
+    let id = made["id"].as_str().unwrap();
+    let approve =
+        ["approve", id, "--approver", "u", "--yes", "--server", &server.url, "--ca", "ca.pem"];
+    home.run(&approve).ok();
+    issued.assert_hidden(&server.stop());
+}
+
+#[test]
+fn the_command_line_believes_no_other_certificate() {
+    const TOKEN: &str = "token-that-must-not-be-told";
+    let authority = Authority::new("an authority of a test");
+    let other = Authority::new("another authority of a test");
+    let namesake = Authority::new("an authority of a test");
+    let good = authority.issue("127.0.0.1");
+    let table = [
+        (&other, good.clone(), "nobody known on this machine has issued it"),
+        (&namesake, good, "another key than the authority's"),
+        (&authority, authority.issue("signoff.example"), "it is for another name"),
+        (&authority, authority.issue_until("127.0.0.1", (2021, 1, 1)), "it has expired"),
+    ];
+    for (believed, issued, why) in table {
+        let home = Home::new();
+        believed.file(&home);
+        issued.install(&home);
+        let server = serve_tls(&home);
+        let call = ["list", "--server", &server.url, "--ca", "ca.pem"];
+        let ran = Ran::of(home.signoff(&call).env("SIGNOFF_TOKEN", TOKEN)).exits(1);
+        assert!(ran.err.contains("is refused"), "{ran:?}");
+        assert!(ran.err.contains(why), "{why}: {ran:?}");
+        assert!(!ran.err.contains(TOKEN) && ran.out.is_empty(), "{ran:?}");
+        assert!(!server.stop().contains(TOKEN));
+    }
+}
+
+#[test]
+fn an_authority_that_cannot_be_read_is_a_failure_before_anything_is_sent() {
+    let (home, server, _) = secured();
+    home.file("empty.pem", "");
+    home.file("broken.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    home.file("half.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n");
+    for (file, why) in [
+        ("missing.pem", "No such file"),
+        ("empty.pem", "no certificate in it"),
+        ("key.pem", "no certificate in it"),
+        ("broken.pem", "certificate 1 in it is no X.509 certificate"),
+        ("half.pem", "broken PEM"),
+        (".", "directory"),
+    ] {
+        let ran = home.run(&["--server", &server.url, "--ca", file, "list"]).exits(1);
+        assert!(ran.err.contains(why) && ran.err.contains(file), "{ran:?}");
+    }
+}
+
+#[test]
+fn http_and_https_do_not_meet() {
+    let (home, server, _) = secured();
+    let plain = format!("http://{}", server.address());
+    home.run(&["--server", &plain, "list"]).exits(1);
+    let unsecured = Home::new().serve();
+    let secure = format!("https://{}", unsecured.address());
+    let ran = home.run(&["--server", &secure, "--ca", "ca.pem", "list"]).exits(1);
+    assert!(ran.err.contains("does not speak TLS"), "{ran:?}");
+}
+
+#[test]
+fn plain_http_to_the_tls_port_is_closed_quietly() {
+    let (home, server, _) = secured();
+    let before = server.printed();
+    for bytes in [
+        b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n".to_vec(),
+        b"\x16\x03\x01\xff\xff".to_vec(),
+        vec![0; 100_000],
+        b"\r\n".to_vec(),
+        Vec::new(),
+    ] {
+        let mut stream = open(&server);
+        let _ = stream.write_all(&bytes);
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        let answer = Raw::rest_bytes(stream);
+        // An alert is all that TLS has to say: 7 bytes.
+        assert!(answer.len() <= 7, "{}", String::from_utf8_lossy(&answer));
+    }
+    assert_ready(&home, &server);
+    assert_eq!(server.printed(), before);
+}
+
+#[test]
+fn a_flood_of_half_open_handshakes_does_not_stop_others() {
+    allow_files(2_500);
+    let (home, server, _) = secured();
+    let mut held = Vec::new();
+    for n in 0..CONNECTIONS {
+        let mut stream = TcpStream::connect_timeout(&server.address(), HANG).unwrap();
+        stream.set_read_timeout(Some(HANG)).unwrap();
+        // Half of them begin to say something.
+        if n % 2 == 0 {
+            stream.write_all(b"\x16\x03\x01\x02\x00\x01").unwrap();
+        }
+        held.push(stream);
+        if n % 100 == 99 {
+            assert_ready(&home, &server);
+        }
+    }
+    assert_ready(&home, &server);
+    // The oldest gave way, and none is held for good.
+    for stream in held {
+        assert!(Raw::rest_bytes(stream).is_empty());
+    }
+    until("all places are free but one", || {
+        let metrics = curl(&home, &format!("{}/metrics", server.url), &[]).ok();
+        metrics.contains("signoff_connections 1\n").then_some(())
+    });
+}
+
+#[test]
+fn neither_handshakes_nor_idle_connections_keep_it_alive() {
+    let (home, mut server, _) = secured();
+    let half_open: Vec<TcpStream> = (0..20).map(|_| open(&server)).collect();
+    let idle = Held::open(&home, &server);
+    server.terminate();
+    assert!(server.ended().success());
+    drop((half_open, idle));
+}
+
+#[test]
+fn hangup_swaps_the_certificate_and_open_connections_live_on() {
+    let (home, server, first) = secured();
+    let mut held = Held::open(&home, &server);
+    let authority = Authority::new("another authority of a test");
+    let second = authority.issue("127.0.0.1");
+    second.install(&home);
+    assert_eq!(served(&home, &server), first.certificate, "before it is told");
+    server.signal(Signal::HUP);
+    until("the second certificate is served", || {
+        (served(&home, &server) == second.certificate).then_some(())
+    });
+    assert!(server.printed().contains("TLS certificate read again: "));
+    // The connection from before is the same, and answers.
+    assert_eq!(held.ask(), "200");
+    // What is broken changes nothing, and is told.
+    let told = |what: &str| {
+        server.signal(Signal::HUP);
+        until(what, || server.printed().contains(what).then_some(()));
+        assert!(server.printed().contains("stays"), "{}", server.printed());
+        assert_eq!(served(&home, &server), second.certificate, "{what}");
+        assert_eq!(Held::open(&home, &server).ask(), "200");
+    };
+    home.file("cert.pem", "nothing");
+    told("no certificate in it");
+    home.file("cert.pem", &first.certificate);
+    told("does not fit");
+    std::fs::remove_file(home.path("key.pem")).unwrap();
+    home.file("key.pem", &first.key);
+    told("mode 0600");
+    first.install(&home);
+    server.signal(Signal::HUP);
+    until("the first certificate is served again", || {
+        (served(&home, &server) == first.certificate).then_some(())
+    });
+    assert_eq!(held.ask(), "200");
+    let printed = server.stop();
+    first.assert_hidden(&printed);
+    second.assert_hidden(&printed);
+}
+
+#[test]
+fn hangup_does_not_end_a_server_without_tls() {
+    let server = Home::new().serve();
+    server.signal(Signal::HUP);
+    server.assert_ready();
+    server.stop();
+}
+
+#[test]
+fn a_certificate_and_key_that_cannot_be_served_say_why_in_order() {
+    let home = Home::new();
+    let authority = Authority::new("an authority of a test");
+    let issued = authority.issue("127.0.0.1");
+    issued.install(&home);
+    let ca = authority.file(&home);
+    let ca = std::fs::read_to_string(ca).unwrap();
+    home.file("open.pem", &issued.key);
+    home.file("empty.pem", "");
+    home.file("ca-first.pem", &format!("{ca}{}", issued.certificate));
+    home.file("half.pem", issued.certificate.split_at(200).0);
+    let private = |name: &str, text: &str| crate::support::private(&home, name, text);
+    private("none.pem", &issued.certificate);
+    private("two.pem", &format!("{}{}", issued.key, authority.issue("a").key));
+    private("other.pem", &authority.issue("127.0.0.1").key);
+    private("half-key.pem", issued.key.split_at(100).0);
+    private("junk.pem", "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n");
+    private("large.pem", &"x".repeat(70_000));
+    let script = "umask 077 && openssl pkey -in key.pem -aes256 -passout pass:secret -out locked.pem && \
+        openssl ecparam -name secp521r1 -genkey -out p521.pem && mkfifo -m 600 pipe";
+    Ran::of(home.program("sh").args(["-c", script])).ok();
+    for (certificate, key, why) in [
+        ("missing.pem", "missing-key.pem", "TLS certificate `missing.pem`: No such file"),
+        ("empty.pem", "missing-key.pem", "TLS certificate `empty.pem`: no certificate in it"),
+        ("key.pem", "cert.pem", "TLS certificate `key.pem`: no certificate in it"),
+        ("half.pem", "key.pem", "TLS certificate `half.pem`: broken PEM"),
+        ("cert.pem", "missing-key.pem", "TLS key `missing-key.pem`: No such file"),
+        ("cert.pem", "open.pem", "TLS key `open.pem` must be a file of mode 0600 that you own"),
+        ("cert.pem", ".", "must be a file of mode 0600"),
+        ("cert.pem", "pipe", "must be a file of mode 0600"),
+        ("cert.pem", "none.pem", "TLS key `none.pem`: no private key in it"),
+        ("cert.pem", "two.pem", "TLS key `two.pem`: several private keys in it"),
+        ("cert.pem", "half-key.pem", "TLS key `half-key.pem`: broken PEM"),
+        ("cert.pem", "junk.pem", "TLS key `junk.pem`: not an RSA key"),
+        ("cert.pem", "p521.pem", "TLS key `p521.pem`: not an RSA key"),
+        ("cert.pem", "large.pem", "TLS key `large.pem`: larger than 65536 bytes"),
+        ("cert.pem", "locked.pem", "TLS key `locked.pem`: encrypted"),
+        ("cert.pem", "other.pem", "TLS key `other.pem` does not fit the first certificate"),
+        ("ca-first.pem", "key.pem", "does not fit the first certificate of `ca-first.pem`"),
+    ] {
+        let arguments =
+            ["serve", "--listen", "127.0.0.1:0", "--tls-cert", certificate, "--tls-key", key];
+        let ran = home.run(&arguments).exits(1);
+        assert!(ran.err.contains(why), "{why}: {ran:?}");
+        assert!(ran.out.is_empty() && !ran.err.contains("c2VjcmV0"), "{ran:?}");
+        issued.assert_hidden(&ran.err);
+    }
+    for (flag, missing) in [("--tls-cert", "--tls-key"), ("--tls-key", "--tls-cert")] {
+        let ran = home.run(&["serve", flag, "missing.pem"]).exits(2);
+        assert!(ran.err.contains(&format!("{flag} needs {missing}")), "{ran:?}");
+    }
+    assert!(!home.store().exists());
+}
+
+#[test]
+fn without_tokens_neither_tls_nor_a_proxy_lets_it_off_loopback() {
+    let home = Home::new();
+    Authority::new("an authority of a test").issue("127.0.0.1").install(&home);
+    let tls = ["--tls-cert", "cert.pem", "--tls-key", "key.pem"];
+    for more in [&[][..], &["--behind-proxy"], &tls, &[&tls[..], &["--behind-proxy"]].concat()] {
+        let mut arguments = vec!["serve", "--listen", "0.0.0.0:0"];
+        arguments.extend(more);
+        let ran = home.run(&arguments).exits(1);
+        assert!(ran.err.contains("refusing to listen on `0.0.0.0:0`"), "{ran:?}");
+        assert!(ran.err.contains("without tokens"), "{ran:?}");
+        assert_eq!(ran.err.contains("--tls-cert"), more.is_empty(), "{ran:?}");
+    }
+    assert!(!home.store().exists());
+}
+
+#[test]
+fn a_token_is_not_sent_in_the_clear_to_another_machine() {
+    let home = Home::new();
+    // The address is of a documentation network; nothing is ever sent there.
+    let call = ["list", "--server", "http://192.0.2.1:8787"];
+    let ran = Ran::of(home.signoff(&call).env("SIGNOFF_TOKEN", "hush")).exits(2);
+    assert!(ran.err.contains("in the clear") && ran.err.contains("--insecure-http"), "{ran:?}");
+    assert!(!ran.err.contains("hush"), "{ran:?}");
+}
+
+#[test]
+fn a_proxy_of_the_environment_sees_nothing_that_goes_to_this_machine() {
+    let (home, server, _) = secured();
+    let plain = Home::new().serve();
+    for url in [&server.url, &plain.url] {
+        let mut command = home.signoff(&["list", "--server", url, "--ca", "ca.pem"]);
+        for name in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY"] {
+            command.env(name, "http://127.0.0.1:9");
+        }
+        Ran::of(&mut command).ok();
+    }
+}
+
+/// The certificate that a fresh connection is shown, as PEM.
+fn served(home: &Home, server: &Server) -> String {
+    const SCRIPT: &str = r#"
+import ssl, sys
+sys.stdout.write(ssl.get_server_certificate(("127.0.0.1", int(sys.argv[1]))))
+"#;
+    let shown = Ran::of(&mut python(home, SCRIPT, server)).exits(0).out;
+    shown.replace("\r\n", "\n")
+}
+
+/// One TLS connection of a Python that never opens a second one.
+struct Held {
+    child: Child,
+    answers: BufReader<std::process::ChildStdout>,
+}
+
+impl Held {
+    fn open(home: &Home, server: &Server) -> Self {
+        const SCRIPT: &str = r#"
+import http.client, ssl, sys
+context = ssl._create_unverified_context()
+connection = http.client.HTTPSConnection("127.0.0.1", int(sys.argv[1]), context=context)
+connection.connect()
+connection.auto_open = 0
+print("open", flush=True)
+for _ in sys.stdin:
+    connection.request("GET", "/healthz")
+    answer = connection.getresponse()
+    answer.read()
+    print(answer.status, flush=True)
+"#;
+        let mut command = python(home, SCRIPT, server);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let answers = BufReader::new(child.stdout.take().unwrap());
+        let mut held = Self { child, answers };
+        assert_eq!(held.line(), "open");
+        held
+    }
+
+    /// The status of one more request.
+    fn ask(&mut self) -> String {
+        self.child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+        self.line()
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.answers.read_line(&mut line).unwrap();
+        line.trim().to_owned()
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn what_is_told_names_the_certificate_and_not_the_key() {
+    let (home, server, issued) = secured();
+    let printed = server.stop();
+    let facts: Value = serde_json::from_str(printed.lines().last().unwrap()).unwrap();
+    let fingerprint = ["x509", "-in", "cert.pem", "-noout", "-fingerprint", "-sha256"];
+    let openssl = Ran::of(home.program("openssl").args(fingerprint)).ok();
+    let expected = openssl.split_once('=').unwrap().1.replace(':', "").to_lowercase();
+    assert_eq!(facts["certificate"], expected);
+    issued.assert_hidden(&printed);
+}
