@@ -19,6 +19,7 @@ mod list;
 mod module;
 mod output;
 mod payload;
+mod receipt;
 mod remote;
 mod request;
 mod run;
@@ -159,6 +160,9 @@ enum Command {
     /// The audit log
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Receipts: what proves one approval, as a file
+    #[command(subcommand)]
+    Receipt(receipt::ReceiptCommand),
     /// Measure this machine: verify, digest, durable decisions
     Bench(bench::BenchArgs),
     /// Look for what is wrong or weak, and say how to mend it
@@ -222,6 +226,7 @@ impl Cli {
             Command::Module(command) => module::run(&command, &global),
             Command::Token(command) => token::run(&command, &open()?),
             Command::Audit(command) => audit::run(&command, &global, open),
+            Command::Receipt(command) => receipt::run(&command, &global, open),
             Command::Bench(args) => bench::run(&args, &global),
             Command::Doctor => doctor::run(&global, &target),
             Command::Completions(args) => completions::run(&args, &mut Self::command()),

@@ -4,8 +4,10 @@ use std::fmt::Display;
 
 use anyhow::Context;
 use clap::Args;
+use serde::Deserialize;
 use serde_json::json;
 
+use super::transport::Transport;
 use super::{Exit, context, exit::Failure, output};
 use crate::audit::log_key::LogKey;
 
@@ -37,6 +39,21 @@ impl TrustArgs {
         }
         Ok(keys)
     }
+}
+
+/// The keys that the server names as the log's.
+pub(super) fn named(transport: &Transport) -> Result<Vec<LogKey>, Failure> {
+    #[derive(Deserialize)]
+    struct Keys {
+        items: Vec<Item>,
+    }
+    #[derive(Deserialize)]
+    struct Item {
+        log_key: String,
+    }
+    let keys: Keys = transport.parse(&transport.get("/api/v1/audit/keys")?)?;
+    let keys = keys.items.iter().map(|item| item.log_key.parse()).collect::<Result<_, _>>();
+    Ok(keys.context("a key of the log")?)
 }
 
 /// What a check came to.

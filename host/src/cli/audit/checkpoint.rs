@@ -1,23 +1,11 @@
 //! `signoff audit checkpoint` and `signoff audit key`: what to keep, and what to trust.
 
 use anyhow::Context;
-use serde::Deserialize;
 use serde_json::json;
 
 use super::super::transport::Transport;
-use super::super::{Exit, exit::Failure, output};
+use super::super::{Exit, exit::Failure, output, trust};
 use crate::audit::checkpoint::Checkpoint;
-use crate::audit::log_key::LogKey;
-
-#[derive(Deserialize)]
-struct Keys {
-    items: Vec<KeyItem>,
-}
-
-#[derive(Deserialize)]
-struct KeyItem {
-    log_key: String,
-}
 
 /// The newest checkpoint, as the log signed it.
 pub(super) fn newest(transport: &Transport) -> Result<(String, Checkpoint), Failure> {
@@ -25,13 +13,6 @@ pub(super) fn newest(transport: &Transport) -> Result<(String, Checkpoint), Fail
     let note = transport.get("/api/v1/audit/checkpoint")? + "\n";
     let checkpoint = Checkpoint::unverified(&note).context("the checkpoint of the log")?;
     Ok((note, checkpoint))
-}
-
-/// The keys that the server names as the log's.
-pub(super) fn named(transport: &Transport) -> Result<Vec<LogKey>, Failure> {
-    let keys: Keys = transport.parse(&transport.get("/api/v1/audit/keys")?)?;
-    let keys = keys.items.iter().map(|item| item.log_key.parse()).collect::<Result<_, _>>();
-    Ok(keys.context("a key of the log")?)
 }
 
 pub(super) fn print(transport: &Transport) -> Result<Exit, Failure> {
@@ -54,7 +35,7 @@ pub(super) fn keys(transport: &Transport) -> Result<Exit, Failure> {
         output::line(&transport.get("/api/v1/audit/keys")?);
         return Ok(Exit::Done);
     }
-    let keys = named(transport)?;
+    let keys = trust::named(transport)?;
     if keys.is_empty() {
         output::note("no key signs this log; `signoff key generate --use log` makes one");
     }

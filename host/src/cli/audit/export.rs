@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::super::destination::Destination;
 use super::super::transport::Transport;
-use super::super::{Exit, exit::Failure, output};
+use super::super::{Exit, exit::Failure, output, trust};
 use super::progress::Progress;
 use super::{PAGE, checkpoint, page};
 use crate::audit;
@@ -26,7 +26,7 @@ pub(in super::super) struct ExportArgs {
 /// neither. A file is there only once it verifies.
 pub(super) fn run(args: &ExportArgs, transport: &Transport) -> Result<Exit, Failure> {
     let (note, newest) = checkpoint::newest(transport)?;
-    audit::checkpoint::open(&note, &checkpoint::named(transport)?)
+    audit::checkpoint::open(&note, &trust::named(transport)?)
         .context("the log's own checkpoint does not verify against the log's own keys")?;
     let audience = audience(&newest.origin)
         .ok_or_else(|| anyhow!("`{}` is no log of signoff", newest.origin))?;
