@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::{App, Hosts, RequestId, problem};
+use super::{App, Hosts, RequestId, body, problem};
 use crate::code::Code;
 use crate::id::ApprovalId;
 use crate::refusal::Refusal;
@@ -78,6 +78,7 @@ pub(super) async fn authorize(
             if let Some(caller) = caller {
                 asked.keep_refusal(&app, &caller, refusal.code).await;
             }
+            body::discard(request.into_body()).await;
             return challenged(refusal);
         }
     };
@@ -151,15 +152,17 @@ async fn admitted(
     token: Result<Option<String>, Refusal>,
 ) -> Result<Caller, (Option<Caller>, Refusal)> {
     let unknown = |refusal| (None, refusal);
-    if app.hosts == Hosts::Any {
-        return Ok(Caller::local());
-    }
-    let For::Roles(roles) = whom else { return Ok(Caller::local()) };
+    let identified = |caller: Caller| match &asked.request_id {
+        Some(id) => caller.in_request(id),
+        None => caller,
+    };
+    let roles = match whom {
+        For::Roles(roles) if app.hosts != Hosts::Any => roles,
+        _ => return Ok(identified(Caller::local())),
+    };
     let token = token.map_err(unknown)?;
-    let mut caller = app.service.authenticate(token.as_deref()).await.map_err(unknown)?;
-    if let Some(id) = &asked.request_id {
-        caller = caller.in_request(id);
-    }
+    let caller = app.service.authenticate(token.as_deref()).await.map_err(unknown)?;
+    let caller = identified(caller);
     if caller.has_one_of(roles) {
         return Ok(caller);
     }
