@@ -1,11 +1,7 @@
 //! Gathers what proves one approval to somebody who has nothing but the log's key.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use serde::Deserialize;
-use serde_json::json;
-
 use super::Service;
+use crate::audit::receipt::{Logged, assemble, choose, keys_named};
 use crate::code::Code;
 use crate::id::ApprovalId;
 use crate::refusal::Refusal;
@@ -34,40 +30,30 @@ impl Service {
                 continue;
             }
             let mut proven = Vec::with_capacity(entries.len());
-            for (number, text) in entries {
-                let proof = self.inclusion(number, Some(size)).await?;
-                let proof: Vec<String> = proof.hashes.iter().map(hex::encode).collect();
-                proven.push(json!({ "number": number, "entry": text, "proof": proof }));
+            for logged in entries {
+                let proof = self.inclusion(logged.number, Some(size)).await?;
+                proven.push((logged, proof.hashes));
             }
-            return Ok(format!(
-                "{{\"format\":1,\"kind\":\"signoff-receipt\",\"audience\":{},\"approval\":{approval},\"entries\":{},\"checkpoint\":{}}}",
-                json!(self.audience()),
-                json!(proven),
-                json!(checkpoint)
-            ));
+            return assemble(&approval, &proven, &checkpoint)
+                .map_err(|e| Refusal::new(Code::STORE_UNAVAILABLE, e.to_string()));
         }
         Err(Refusal::new(Code::STORE_UNAVAILABLE, "the approval changes all the time; ask again"))
     }
 
-    /// Entries about an approval, and before the last of them about each key that it names.
-    async fn entries_of(&self, id: Option<ApprovalId>) -> Result<BTreeMap<u64, String>, Refusal> {
+    /// The entries that a receipt needs.
+    async fn entries_of(&self, id: Option<ApprovalId>) -> Result<Vec<Logged>, Refusal> {
         let Some(id) = id else {
             return Err(Refusal::new(Code::NOT_FOUND, "no such approval"));
         };
         let of_approval = self.about(About::approval(id)).await?;
-        let last = of_approval.last().map_or(0, |entry| entry.number);
-        let keys: BTreeSet<String> = of_approval.iter().filter_map(key_of).collect();
-        let mut entries: BTreeMap<u64, String> =
-            of_approval.into_iter().map(|entry| (entry.number, entry.text)).collect();
-        for key in keys {
-            let of_key = self.about(About::named("key", &key)).await?;
-            let before = of_key.into_iter().filter(|entry| entry.number < last);
-            entries.extend(before.map(|entry| (entry.number, entry.text)));
+        let mut of_keys = Vec::new();
+        for key in keys_named(&of_approval) {
+            of_keys.extend(self.about(About::named("key", &key)).await?);
         }
-        Ok(entries)
+        Ok(choose(&of_approval, &of_keys))
     }
 
-    async fn about(&self, about: About) -> Result<Vec<Entry>, Refusal> {
+    async fn about(&self, about: About) -> Result<Vec<Logged>, Refusal> {
         let entries = self.store.entries_about(about, 0, ENTRIES_MAX + 1).await?;
         if entries.len() > ENTRIES_MAX {
             return Err(Refusal::new(
@@ -75,15 +61,7 @@ impl Service {
                 format!("more than {ENTRIES_MAX} audit entries are of one thing"),
             ));
         }
-        Ok(entries)
+        let logged = |entry: Entry| Logged { number: entry.number, text: entry.text };
+        Ok(entries.into_iter().map(logged).collect())
     }
-}
-
-/// The key that an entry names.
-fn key_of(entry: &Entry) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Named {
-        key_id: Option<String>,
-    }
-    serde_json::from_str::<Named>(&entry.text).ok()?.key_id
 }
