@@ -120,7 +120,7 @@ fn tell(report: &Report, json: bool) -> Exit {
         field("plan digest", plan_hash);
     }
     for ballot in &report.ballots {
-        field("ballot", &ballot_line(ballot));
+        field("ballot", &ballot_line(ballot, verdict));
         if let Some(comment) = &ballot.comment {
             field("comment", comment);
         }
@@ -137,10 +137,12 @@ fn tell(report: &Report, json: bool) -> Exit {
     verdict.exit()
 }
 
-fn ballot_line(ballot: &BallotReport) -> String {
-    let proof = match ballot.proof {
-        Proof::Verified => "signature verified",
-        Proof::Attested => "attested by the log",
+fn ballot_line(ballot: &BallotReport, verdict: Verdict) -> String {
+    let proof = match (ballot.proof, verdict) {
+        (Proof::Verified, Verdict::Verified) => "signature verified",
+        // Whose key that is only the log says, and nobody vouches for the log.
+        (Proof::Verified, Verdict::Consistent) => "signature fits the key in the receipt",
+        (Proof::Attested, _) => "attested by the log",
     };
     let BallotReport { decision, approver, at, key_id, algorithm, .. } = ballot;
     format!("{decision} by {approver} at {at} ({algorithm} key {key_id}): {proof}")

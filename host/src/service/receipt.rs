@@ -5,7 +5,7 @@ use crate::audit::receipt::{Logged, assemble, choose, keys_named};
 use crate::code::Code;
 use crate::id::ApprovalId;
 use crate::refusal::Refusal;
-use crate::store::{About, WithTexts};
+use crate::store::{About, Entry, WithTexts};
 
 /// An approval has a few entries; refusals about it are within a rate.
 const ENTRIES_MAX: usize = 1_000;
@@ -25,34 +25,35 @@ impl Service {
             let approval = self.show(id, WithTexts::Yes).await?;
             let entries = self.entries_of(id).await?;
             let (size, checkpoint) = self.checkpoint().await?;
-            // What came meanwhile is not in the entries.
+            // What came meanwhile is not in the view.
             if self.show(id, WithTexts::Yes).await? != approval {
                 continue;
             }
             let mut proven = Vec::with_capacity(entries.len());
-            for entry in entries {
-                let proof = self.inclusion(entry.number, Some(size)).await?;
-                proven.push((entry, proof.hashes));
+            for logged in entries {
+                let proof = self.inclusion(logged.number, Some(size)).await?;
+                proven.push((logged, proof.hashes));
             }
-            let receipt = assemble(&approval, &proven, &checkpoint);
-            return receipt.map_err(|e| Refusal::new(Code::STORE_UNAVAILABLE, e.to_string()));
+            return assemble(&approval, &proven, &checkpoint)
+                .map_err(|e| Refusal::new(Code::STORE_UNAVAILABLE, e.to_string()));
         }
         Err(Refusal::new(Code::STORE_UNAVAILABLE, "the approval changes all the time; ask again"))
     }
 
+    /// The entries that a receipt needs.
     async fn entries_of(&self, id: Option<ApprovalId>) -> Result<Vec<Logged>, Refusal> {
         let Some(id) = id else {
             return Err(Refusal::new(Code::NOT_FOUND, "no such approval"));
         };
-        let of_approval = self.logged(About::approval(id)).await?;
+        let of_approval = self.about(About::approval(id)).await?;
         let mut of_keys = Vec::new();
         for key in keys_named(&of_approval) {
-            of_keys.extend(self.logged(About::named("key", &key)).await?);
+            of_keys.extend(self.about(About::named("key", &key)).await?);
         }
         Ok(choose(&of_approval, &of_keys))
     }
 
-    async fn logged(&self, about: About) -> Result<Vec<Logged>, Refusal> {
+    async fn about(&self, about: About) -> Result<Vec<Logged>, Refusal> {
         let entries = self.store.entries_about(about, 0, ENTRIES_MAX + 1).await?;
         if entries.len() > ENTRIES_MAX {
             return Err(Refusal::new(
@@ -60,6 +61,7 @@ impl Service {
                 format!("more than {ENTRIES_MAX} audit entries are of one thing"),
             ));
         }
-        Ok(entries.into_iter().map(|e| Logged { number: e.number, text: e.text }).collect())
+        let logged = |entry: Entry| Logged { number: entry.number, text: entry.text };
+        Ok(entries.into_iter().map(logged).collect())
     }
 }
