@@ -138,14 +138,10 @@ const KINDS: &[(&str, Change)] = &[
             args["keys"][0]["approver"] = args["statement"]["approver"].clone();
         }
     }),
-    ("another key of this id", |args, random, _| {
-        let mut signer = alice(if args["keys"][0]["algorithm"] == "ed25519" {
-            "ed25519"
-        } else {
-            "hmac-sha256"
-        });
-        signer.secret[random.below(32)] ^= 1 << random.below(8);
-        args["keys"][0] = signer.entry("active");
+    ("another key of this id", |args, random, algorithm| {
+        let mut secret = alice(algorithm).secret;
+        secret[random.below(32)] ^= 1 << random.below(8);
+        args["keys"][0] = alice(algorithm).with_secret(secret).entry("active");
     }),
     ("the key under another id", |args, random, _| {
         let id = format!("key-{}", random.below(1000));
@@ -164,9 +160,8 @@ const KINDS: &[(&str, Change)] = &[
         if random.once_in(2) {
             statement["key_id"] = "bob".into();
         }
-        args["signature"] =
-            text(*random.pick(&["alice", "bob"]), &bob.raw(&door::signer::message(&statement)))
-                .into();
+        let id = if random.once_in(2) { "alice" } else { "bob" };
+        args["signature"] = text(id, &bob.raw(&door::signer::message(&statement))).into();
         args["statement"] = statement;
         edit(&mut args["statement"]["comment"], random, b"abc");
     }),

@@ -19,6 +19,7 @@ pub(crate) struct Signer {
     pub(crate) secret: [u8; 32],
     pub(crate) approver: String,
     pub(crate) groups: Vec<&'static str>,
+    pub(crate) material: [u8; 32],
 }
 
 impl Signer {
@@ -26,22 +27,28 @@ impl Signer {
         Self {
             id: id.to_owned(),
             algorithm,
-            secret: [secret; 32],
+            secret: [0; 32],
             approver: approver.to_owned(),
             groups: Vec::new(),
+            material: [0; 32],
         }
+        .with_secret([secret; 32])
+    }
+
+    pub(crate) fn with_secret(self, secret: [u8; 32]) -> Self {
+        let material = match self.algorithm {
+            "ed25519" => SigningKey::from_bytes(&secret).verifying_key().to_bytes(),
+            _ => secret,
+        };
+        Self { secret, material, ..self }
     }
 
     /// The keyring entry to verify with.
     pub(crate) fn entry(&self, status: &str) -> Value {
-        let material = match self.algorithm {
-            "ed25519" => SigningKey::from_bytes(&self.secret).verifying_key().to_bytes(),
-            _ => self.secret,
-        };
         json!({
             "id": self.id,
             "algorithm": self.algorithm,
-            "material": Base64UrlUnpadded::encode_string(&material),
+            "material": Base64UrlUnpadded::encode_string(&self.material),
             "status": status,
             "use": "approve",
             "approver": self.approver,
