@@ -61,7 +61,7 @@ impl Stamp {
     pub(crate) fn at(path: &Path) -> Result<Option<Self>, KeyError> {
         match fs::metadata(path) {
             Ok(meta) => Ok(Some(Self::of(&meta))),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) if is_absent(&e) => Ok(None),
             Err(e) => Err(unreadable(path, e.to_string())),
         }
     }
@@ -128,7 +128,7 @@ pub(crate) fn read(path: &Path) -> Result<Option<KeyringFile>, KeyError> {
     let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0);
     let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
         Ok(file) => file,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) if is_absent(&e) => return Ok(None),
         Err(e) => return Err(fail(e)),
     };
     // The open file is asked, not the path: it cannot be exchanged in between.
@@ -175,6 +175,11 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Vec<Entry>, KeyError> {
 pub(crate) fn parse_texts(bytes: &[u8]) -> Option<Vec<EntryText>> {
     let keyring: KeyringText = serde_json::from_slice(bytes).ok()?;
     (keyring.format == KEYRING_FORMAT).then_some(keyring.keys)
+}
+
+/// Whether there is no file: any other error must not pass for that.
+fn is_absent(e: &io::Error) -> bool {
+    matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 /// Replaces a keyring as a whole: a reader finds the old one or the new one, also after a crash.
