@@ -11,6 +11,7 @@ use std::thread;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::{Value, json};
+use signoff::keys::KeySource;
 
 use crate::support::{Home, Ran, claim_body, home_and_server, id, request_body, text};
 
@@ -221,6 +222,29 @@ fn a_keyring_that_is_broken_or_open_to_others_is_left_as_it_is() {
         }
     }
     assert_eq!(fs::read_to_string(&path).unwrap(), "{\"format\":1,\"keys\":[");
+}
+
+#[test]
+fn what_another_process_does_to_a_keyring_counts_from_the_next_call() {
+    let home = Home::new();
+    let path = home.path("signoff.keys.json");
+    run(&home, &["key", "generate", "--id", "first"]).ok();
+    let source = KeySource::new(path, None);
+    source.load().unwrap();
+    let status_of = |id: &str| {
+        let keys = source.current().unwrap();
+        keys.entries().iter().find(|key| key.id == id).map(|key| key.status.clone())
+    };
+    assert_eq!(status_of("first").as_deref(), Some("active"));
+    for n in 0..5 {
+        let id = format!("key-{n}");
+        run(&home, &["key", "generate", "--approver", ANN, "--id", &id]).ok();
+        assert_eq!(status_of(&id).as_deref(), Some("active"));
+        run(&home, &["key", "retire", &id]).ok();
+        assert_eq!(status_of(&id).as_deref(), Some("verify-only"));
+        run(&home, &["key", "revoke", &id, "--yes"]).ok();
+        assert_eq!(status_of(&id).as_deref(), Some("revoked"));
+    }
 }
 
 #[test]

@@ -177,6 +177,11 @@ pub(crate) fn parse_texts(bytes: &[u8]) -> Option<Vec<EntryText>> {
     (keyring.format == KEYRING_FORMAT).then_some(keyring.keys)
 }
 
+/// Whether there is no file: any other error must not pass for that.
+fn is_absent(e: &io::Error) -> bool {
+    matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
 /// Replaces a keyring as a whole: a reader finds the old one or the new one, also after a crash.
 pub(crate) fn replace(path: &Path, entries: &[Entry]) -> Result<(), KeyError> {
     written(path, entries, |temporary| fs::rename(temporary, path))
