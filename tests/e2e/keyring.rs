@@ -13,7 +13,9 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::{Value, json};
 use signoff::keys::KeySource;
 
-use crate::support::{Home, Ran, claim_body, home_and_server, id, request_body, text};
+use crate::support::{
+    Home, Ran, SERVE, Server, claim_body, home_and_server, id, request_body, text,
+};
 
 const ANN: &str = "ann@example.com";
 const SIGNOFF: &str = env!("CARGO_BIN_EXE_signoff");
@@ -522,13 +524,10 @@ fn a_person_is_shown_all_that_is_signed() {
 fn a_signature_of_one_deployment_is_worth_nothing_in_another() {
     let ann = Home::new();
     let entry = key_of(&ann, ANN, &[])["entry"].to_string();
-    let [here, there] = ["here", "there"].map(|audience| {
-        let home = Home::new();
-        run(&home, &["init", "--audience", audience]).ok();
-        run(&home, &["key", "import", &entry]).ok();
-        home
-    });
-    let server = here.serve();
+    let here = Home::new();
+    run(&here, &["key", "import", &entry]).ok();
+    let serve = [SERVE, &["--audience", "here"]].concat();
+    let server = Server::start_with(here.signoff(&serve));
     let approval = server.request();
     let sign = |audience: &str| {
         let mut sign: Command = ann.signoff(&[
@@ -551,5 +550,4 @@ fn a_signature_of_one_deployment_is_worth_nothing_in_another() {
     let ballot = |signature: String| json!({ "decision": "approved", "approver": ANN, "signature": signature });
     server.act(&approval, "approve", &ballot(sign("there"))).refused("signature-invalid");
     server.act(&approval, "approve", &ballot(sign("here"))).ok();
-    drop(there);
 }

@@ -234,8 +234,3 @@ fn written(
 pub(crate) fn unreadable(path: &Path, why: String) -> KeyError {
     KeyError::Unreadable { path: path.display().to_string(), why }
 }
-
-/// Whether there is no such file, or no folder that it could be in.
-fn is_absent(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
-}
