@@ -23,7 +23,11 @@ use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
 /// More than a member of the JSON, and the filling after the last one.
 const MEMBER_BYTES_MAX: usize = 200;
 
-/// A statement with its `v1` signature and key.
+/// Seed and public key of RFC 8032, section 7.1, test 1.
+const ED25519: [&str; 2] =
+    ["nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A", "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"];
+
+/// A statement with its signature and key.
 #[derive(Clone, Debug)]
 pub struct Signed {
     /// What is signed.
@@ -45,7 +49,7 @@ pub struct Decisions {
 }
 
 impl Signed {
-    /// A statement as long as usual ones, signed.
+    /// A statement as long as usual ones, signed under `v1`.
     ///
     /// # Errors
     ///
@@ -53,9 +57,35 @@ impl Signed {
     pub fn new(verifier: &Verifier) -> Result<Self> {
         let statement = statement("appr_01k7rbxhm0abcdefghjkmnpqrs", 1_760_700_600);
         let key = key()?;
-        let signature = sign(verifier, &statement, &key)?;
+        let signature = sign(verifier, &statement, "v1", &key)?;
         let (keys, accept) = (vec![key.clone()], vec!["v1".to_owned()]);
         Ok(Self { statement, signature, key, keys, accept })
+    }
+
+    /// The same under `v2`, by an Ed25519 key.
+    ///
+    /// # Errors
+    ///
+    /// Where the verifier gives no signature.
+    pub fn ed25519(verifier: &Verifier) -> Result<Self> {
+        let statement = Statement {
+            audience: "bench".to_owned(),
+            key_id: "user".to_owned(),
+            request_digest: "0123456789abcdef".repeat(4),
+            ..statement("appr_01k7rbxhm0abcdefghjkmnpqrs", 1_760_700_600)
+        };
+        let [seed, public] = ED25519.map(|material| Key {
+            id: statement.key_id.clone(),
+            algorithm: "ed25519".to_owned(),
+            material: material.to_owned(),
+            status: "active".to_owned(),
+            use_: "approve".to_owned(),
+            approver: Some(statement.approver.clone()),
+            groups: Vec::new(),
+        });
+        let signature = sign(verifier, &statement, "v2", &seed)?;
+        let (keys, accept) = (vec![public.clone()], vec!["v2".to_owned()]);
+        Ok(Self { statement, signature, key: public, keys, accept })
     }
 
     /// Verifies it.
@@ -176,7 +206,7 @@ async fn decide(service: &Service, key: &Key) -> Result<()> {
         decision: statement.decision.clone(),
         approver: Some(statement.approver.clone()),
         comment: None,
-        signature: sign(service.verifier(), &statement, key)?,
+        signature: sign(service.verifier(), &statement, "v1", key)?,
     };
     service.decide(&Caller::local(), ApprovalId::parse(&approval.id), &ballot, None).await?;
     Ok(())
@@ -208,10 +238,10 @@ fn statement(id: &str, expires_at: u64) -> Statement {
     }
 }
 
-fn sign(verifier: &Verifier, statement: &Statement, key: &Key) -> Result<String> {
+fn sign(verifier: &Verifier, statement: &Statement, profile: &str, key: &Key) -> Result<String> {
     Ok(verifier.call(|i| {
         let signing = i.exports.signoff_approval_signing();
-        signing.call_sign(&mut i.store, statement, "v1", key)
+        signing.call_sign(&mut i.store, statement, profile, key)
     })?)
 }
 
