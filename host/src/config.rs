@@ -91,7 +91,8 @@ impl Config {
         let unreadable =
             |why: String| ConfigError::Unreadable { path: path.display().to_string(), why };
         let text = match fs::metadata(&path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound && given.is_none() => {
+            // Without a folder there is no store either, and that is told better by the store.
+            Err(e) if is_absent(&e) && given.is_none() => {
                 return Ok(Self::default());
             }
             Err(e) => return Err(unreadable(e.to_string())),
@@ -117,6 +118,10 @@ impl Config {
         }
         Ok(config)
     }
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 /// Where the settings of a store are, if nothing else is said.

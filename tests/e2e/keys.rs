@@ -119,18 +119,36 @@ fn a_key_that_only_verifies_still_counts_and_a_revoked_one_never() {
     let server = home.serve();
     let approval = server.approved();
     let pending = server.request();
-    server.stop();
     let id = approval["ballots"][0]["key_id"].as_str().unwrap().to_owned();
-    keyring(&home, &[key(&id, SECRET, "revoked")]);
-    let server = serve_with(&home, OTHER);
-    server.claim(&approval).refused("key-revoked");
-    server.decide(&pending, "approved", APPROVER).refused("key-revoked");
+    let other = server.approved();
     server.stop();
     keyring(&home, &[key(&id, SECRET, "verify-only")]);
     let server = serve_with(&home, OTHER);
     server.decide(&pending, "approved", APPROVER).ok();
     server.claim(&approval).ok();
     server.claim(&pending).ok();
+    let pending = server.request();
+    // It counts from the next call, without a restart.
+    keyring(&home, &[key(&id, SECRET, "revoked")]);
+    server.claim(&other).refused("key-revoked");
+    server.decide(&pending, "approved", APPROVER).refused("key-revoked");
+    // What is revoked stays so, whatever the keyring says later.
+    keyring(&home, &[key(&id, SECRET, "active")]);
+    server.claim(&other).refused("keyring-unavailable");
+    server.decide(&pending, "approved", APPROVER).refused("keyring-unavailable");
+    server.get("/healthz").ok();
+}
+
+#[test]
+fn one_key_id_never_means_two_keys() {
+    let home = Home::new();
+    keyring(&home, &[key("team", OTHER, "active")]);
+    let server = home.serve();
+    let pending = server.request();
+    keyring(&home, &[key("team", "yet-another-secret-that-is-long-enough", "active")]);
+    server.decide(&pending, "approved", APPROVER).refused("keyring-unavailable");
+    keyring(&home, &[key("team", OTHER, "active")]);
+    server.decide(&pending, "approved", APPROVER).ok();
 }
 
 #[test]

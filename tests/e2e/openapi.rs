@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use ureq::http::Method;
 
-use crate::support::{home_and_server, id};
+use crate::support::{Home, home_and_server, id};
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/openapi.json");
 
@@ -34,13 +34,19 @@ fn the_document_is_its_golden_copy() {
 
 #[test]
 fn every_call_of_the_document_is_there() {
-    let (_home, server) = home_and_server();
+    let home = Home::new();
+    home.run(&["key", "generate", "--use", "log"]).ok();
+    let server = home.serve();
     let document = server.get("/openapi.json").ok();
     for (path, calls) in document["paths"].as_object().unwrap() {
         if path.ends_with("/events") {
             continue; // A stream does not end; other tests hear it.
         }
-        let real = path.replace("{id}", id(&server.request()));
+        let real = match path.as_str() {
+            "/api/v1/tokens" => continue, // Its body is under test with the roles.
+            "/api/v1/tokens/{id}/revoke" => continue,
+            _ => path.replace("{id}", id(&server.request())),
+        };
         for method in calls.as_object().unwrap().keys().filter(|key| *key != "parameters") {
             let method = Method::from_bytes(method.to_ascii_uppercase().as_bytes()).unwrap();
             let post = method == Method::POST;

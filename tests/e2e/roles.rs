@@ -51,7 +51,9 @@ struct Cast {
 
 impl Cast {
     fn new() -> Self {
-        let (home, server) = home_and_server();
+        let home = Home::new();
+        home.run(&["key", "generate", "--use", "log"]).ok();
+        let server = home.serve();
         // As long as there is no token, whoever is on this machine makes the first one.
         let first = json!({ "subject": "root", "roles": ["admin"] });
         let first = server.post("/api/v1/tokens", &first).json(201);

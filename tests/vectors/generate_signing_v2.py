@@ -53,6 +53,10 @@ def statement_of(signer, **changes):
     }
 
 
+# The signature of that test: what makes everything else of `ed25519.py` worth something.
+assert ed25519.sign(ED.secret, b"").hex() == (
+    "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46b"
+    "d25bf5f0595bbe24655141438e7a100b")
 # What is put in the place of each field: well-formed, and another statement.
 OTHER_FIELDS = {
     "audience": ("staging", "pro", "Prod", "prod/v2"),

@@ -10,7 +10,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-const FILES: [&str; 5] = ["context", "signing", "signing_v2", "lifecycle", "wire"];
+const FILES: [&str; 6] = ["context", "signing", "signing_v2", "lifecycle", "lifecycle_v2", "wire"];
 
 /// What came of a run.
 #[derive(Debug)]

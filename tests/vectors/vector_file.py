@@ -1,4 +1,4 @@
-"""What the generators of `signing.json`, `lifecycle.json` and `wire.json` share.
+"""What the generators share, but that of `context.json`.
 
 README.md beside this file says what a vector file holds. The expected signatures come from Python's
 own `hmac` and `hashlib` and the runbook's own formula, never from the verifier.

@@ -41,3 +41,27 @@ fn is_canonical(point: &[u8; 32]) -> bool {
 pub(crate) fn seed(material: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
     material.try_into().ok().map(Zeroizing::new)
 }
+
+#[cfg(test)]
+#[allow(clippy::indexing_slicing, reason = "a test fails by a panic")]
+mod tests {
+    use super::is_canonical;
+
+    #[test]
+    fn only_numbers_below_the_prime_are_canonical() {
+        // No signature tells: nobody knows a secret of the points that are written so.
+        let mut prime = [0xff; 32];
+        (prime[0], prime[31]) = (0xed, 0x7f);
+        for more in 0..=18 {
+            let mut point = prime;
+            point[0] += more;
+            assert!(!is_canonical(&point), "p + {more}");
+            point[31] |= 0x80;
+            assert!(!is_canonical(&point), "p + {more}, negative");
+            point[1 + usize::from(more)] = 0xfe;
+            assert!(is_canonical(&point), "a byte less");
+        }
+        prime[0] -= 1;
+        assert!(is_canonical(&prime) && is_canonical(&[0; 32]));
+    }
+}

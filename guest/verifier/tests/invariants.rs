@@ -90,6 +90,11 @@ const EXPECTED_ANSWERS: &[&str] = &[
     "withdraw expired",
     "withdraw already-decided",
     "withdraw already-executed",
+    "void ok",
+    "void forbidden",
+    "void expired",
+    "void already-decided",
+    "void already-executed",
     "extend ok",
     "extend forbidden",
     "extend expired",
@@ -163,7 +168,11 @@ impl Life {
             (_, 2) => self.claim(),
             (_, 3) => self.settle(),
             (_, 4) => self.expire(),
-            (_, 5) if self.random.once_in(2) => self.withdraw(),
+            (_, 5) => match self.random.below(4) {
+                0 | 1 => self.withdraw(),
+                2 => self.void(),
+                _ => ("show", json!({}), Ok(None)),
+            },
             (_, 6) => self.extend(),
             _ => ("show", json!({}), Ok(None)),
         };
@@ -467,6 +476,19 @@ impl Life {
             _ => Err("already-decided"),
         };
         ("withdraw", json!({"withdrawal": json!({"actor": actor}).to_string()}), expected)
+    }
+
+    fn void(&mut self) -> (&'static str, Value, Expected) {
+        let (actor, ..) = self.actor();
+        let admin = actor["roles"].as_array().unwrap().contains(&"admin".into());
+        let expected = match self.effective() {
+            _ if !admin => Err("forbidden"),
+            "pending" | "approved" => Ok(Some(Model { status: "expired", ..self.model.clone() })),
+            "expired" => Err("expired"),
+            "executed" => Err("already-executed"),
+            _ => Err("already-decided"),
+        };
+        ("void", json!({"actor": actor.to_string()}), expected)
     }
 
     fn extend(&mut self) -> (&'static str, Value, Expected) {

@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::{App, Hosts, RequestId, guard, problem};
+use super::{App, Hosts, RequestId, body, problem};
 use crate::code::Code;
 use crate::id::ApprovalId;
 use crate::refusal::Refusal;
@@ -71,14 +71,14 @@ pub(super) async fn authorize(
     let Some(whom) = asked.whom() else {
         return asked.no_such().await;
     };
-    let named_well = guard::host_is_loopback(&request);
     let token = bearer(request.headers()).map(|token| token.map(str::to_owned));
-    let caller = match admitted(&app, &asked, whom, named_well, token).await {
+    let caller = match admitted(&app, &asked, whom, token).await {
         Ok(caller) => caller,
         Err((caller, refusal)) => {
             if let Some(caller) = caller {
                 asked.keep_refusal(&app, &caller, refusal.code).await;
             }
+            body::discard(request.into_body()).await;
             return challenged(refusal);
         }
     };
@@ -144,31 +144,25 @@ impl Asked {
 
 /// Who calls, if they may. A refusal comes with the caller where they are known.
 ///
-/// Refusals: 1. `forbidden` for a `Host` that is no loopback name, where there are no tokens
-/// 2. `unauthenticated` 3. `forbidden` for another role
+/// Refusals: 1. `unauthenticated` 2. `forbidden` for another role
 async fn admitted(
     app: &App,
     asked: &Asked,
     whom: For,
-    named_well: bool,
     token: Result<Option<String>, Refusal>,
 ) -> Result<Caller, (Option<Caller>, Refusal)> {
     let unknown = |refusal| (None, refusal);
-    if app.hosts == Hosts::Any {
-        return Ok(Caller::local());
-    }
-    if !named_well && !app.service.tokens_required().await.map_err(unknown)? {
-        return Err(unknown(Refusal::new(
-            Code::FORBIDDEN,
-            "without tokens only loopback names are answered as `Host`",
-        )));
-    }
-    let For::Roles(roles) = whom else { return Ok(Caller::local()) };
+    let identified = |caller: Caller| match &asked.request_id {
+        Some(id) => caller.in_request(id),
+        None => caller,
+    };
+    let roles = match whom {
+        For::Roles(roles) if app.hosts != Hosts::Any => roles,
+        _ => return Ok(identified(Caller::local())),
+    };
     let token = token.map_err(unknown)?;
-    let mut caller = app.service.authenticate(token.as_deref()).await.map_err(unknown)?;
-    if let Some(id) = &asked.request_id {
-        caller = caller.in_request(id);
-    }
+    let caller = app.service.authenticate(token.as_deref()).await.map_err(unknown)?;
+    let caller = identified(caller);
     if caller.has_one_of(roles) {
         return Ok(caller);
     }

@@ -208,6 +208,7 @@ impl<S: Send + Sync> FromRequest<S> for Json {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Response> {
         if !is_json(request.headers()) {
+            discard(request.into_body()).await;
             return Err(Refusal::new(
                 Code::UNSUPPORTED_MEDIA_TYPE,
                 "expected `Content-Type: application/json`",
@@ -236,6 +237,12 @@ async fn read(body: Body) -> Result<Bytes, Response> {
         )
         .into_response()),
     }
+}
+
+/// Reads a body that nobody wants: many clients write all of a request before they read the answer,
+/// and would find the connection closed.
+pub(super) async fn discard(body: Body) {
+    let _ = tokio::time::timeout(BODY_TIME_MAX, whole(body)).await;
 }
 
 /// The whole body; none where it is too large. What is too much is read and thrown away: many

@@ -2,19 +2,28 @@
 
 use std::time::Duration;
 
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use super::{App, Hosts};
 use crate::code::Code;
 use crate::refusal::Refusal;
 
 /// Longest a request may take: a wait of 60 s and some air. Streams begin to answer at once.
 pub(super) const REQUEST_TIME_MAX: Duration = Duration::from_secs(75);
 
-pub(super) async fn guard(request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
+pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
+    let named_well = app.hosts == Hosts::Any || host_is_loopback(&request);
+    let mut response = match named_well || app.service.tokens_required().await.unwrap_or(false) {
+        true => next.run(request).await,
+        false => Refusal::new(
+            Code::FORBIDDEN,
+            "without tokens only loopback names are answered as `Host`",
+        )
+        .into_response(),
+    };
     if response.status() == StatusCode::SERVICE_UNAVAILABLE
         && response.extensions().get::<Code>().is_none()
     {
@@ -28,7 +37,7 @@ pub(super) async fn guard(request: Request, next: Next) -> Response {
 
 /// Whether every name that the request gives its server, in `Host` and in its target, is a loopback
 /// name; there must be one.
-pub(super) fn host_is_loopback(request: &Request) -> bool {
+fn host_is_loopback(request: &Request) -> bool {
     let headers = request.headers().get_all(header::HOST).iter().map(|host| host.to_str().ok());
     let mut named = headers.chain(request.uri().host().map(Some)).peekable();
     named.peek().is_some() && named.all(|host| host.is_some_and(is_loopback_name))

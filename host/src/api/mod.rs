@@ -102,7 +102,7 @@ pub fn router(app: App) -> Router {
         .layer(DefaultBodyLimit::disable())
         .route_layer(middleware::from_fn_with_state(app.clone(), access::authorize))
         .route_layer(middleware::from_fn_with_state(app.clone(), metrics::measure))
-        .layer(middleware::from_fn(guard::guard))
+        .layer(middleware::from_fn_with_state(app.clone(), guard::guard))
         .layer(middleware::from_fn(request_id::identify))
         .with_state(app)
 }

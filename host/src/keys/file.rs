@@ -61,7 +61,7 @@ impl Stamp {
     pub(crate) fn at(path: &Path) -> Result<Option<Self>, KeyError> {
         match fs::metadata(path) {
             Ok(meta) => Ok(Some(Self::of(&meta))),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) if is_absent(&e) => Ok(None),
             Err(e) => Err(unreadable(path, e.to_string())),
         }
     }
@@ -128,7 +128,7 @@ pub(crate) fn read(path: &Path) -> Result<Option<KeyringFile>, KeyError> {
     let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0);
     let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
         Ok(file) => file,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) if is_absent(&e) => return Ok(None),
         Err(e) => return Err(fail(e)),
     };
     // The open file is asked, not the path: it cannot be exchanged in between.
@@ -228,4 +228,9 @@ fn written(
 
 pub(crate) fn unreadable(path: &Path, why: String) -> KeyError {
     KeyError::Unreadable { path: path.display().to_string(), why }
+}
+
+/// Whether there is no such file, or no folder that it could be in.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }

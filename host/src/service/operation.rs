@@ -104,6 +104,8 @@ impl Service {
             return Ok(reply);
         }
         acts_for(caller, &new.agent)?;
+        // The log tells of keys before it tells of what they may decide; to ask takes none.
+        let _ = self.recorded_keys().await;
         let now = self.now_to_write()?;
         let event = json!({
             "id": self.ids.approval().to_string(),
@@ -156,7 +158,7 @@ impl Service {
     /// # Errors
     ///
     /// 1. `not-found` for what the caller may not read 2. `approver-not-allowed` where the caller is
-    /// somebody else 3. as `lifecycle.decide` in `wit/` 4. those of every change.
+    ///    somebody else 3. as `lifecycle.decide` in `wit/` 4. those of every change.
     pub async fn decide(
         &self,
         caller: &Caller,
@@ -197,7 +199,7 @@ impl Service {
     /// # Errors
     ///
     /// 1. `not-found` for what the caller may not read 2. `forbidden` for an agent that the caller does
-    /// not execute for 3. as `lifecycle.claim` in `wit/` 4. those of every change.
+    ///    not execute for 3. as `lifecycle.claim` in `wit/` 4. those of every change.
     pub async fn claim(
         &self,
         caller: &Caller,
@@ -331,7 +333,7 @@ impl Service {
     /// # Errors
     ///
     /// 1. `not-found` for what the caller may not read 2. as `lifecycle.settle` in `wit/` 3. those of
-    /// every change.
+    ///    every change.
     pub async fn settle(
         &self,
         caller: &Caller,
@@ -362,7 +364,7 @@ impl Service {
     /// # Errors
     ///
     /// 1. `not-found` for what the caller may not read 2. as `lifecycle.withdraw` in `wit/` 3. those of
-    /// every change.
+    ///    every change.
     pub async fn withdraw(
         &self,
         caller: &Caller,
@@ -387,7 +389,7 @@ impl Service {
     /// # Errors
     ///
     /// 1. `not-found` for what the caller may not read 2. as `lifecycle.extend` in `wit/` 3. those of
-    /// every change.
+    ///    every change.
     pub async fn extend(
         &self,
         caller: &Caller,

@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "each test uses its part")]
 
+pub(crate) mod signer;
+
 use base64ct::{Base64UrlUnpadded, Encoding};
 use chrono::{DateTime, SecondsFormat};
 use hmac::{Hmac, KeyInit, Mac};
