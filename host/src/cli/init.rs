@@ -64,7 +64,10 @@ pub(super) fn run(args: &InitArgs, global: &Global, target: &Target) -> Result<E
             "made {} (admin, for {}): a server of this store asks for tokens. This one is shown only now:",
             made.id, made.subject
         ));
-        output::line(&format!("  export SIGNOFF_TOKEN={}", made.token.as_deref().unwrap_or_default()));
+        output::line(&format!(
+            "  export SIGNOFF_TOKEN={}",
+            made.token.as_deref().unwrap_or_default()
+        ));
     }
     output::line("next:");
     output::line(&format!(
