@@ -11,8 +11,11 @@ use std::thread;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::{Value, json};
+use signoff::keys::KeySource;
 
-use crate::support::{Home, Ran, claim_body, home_and_server, id, request_body, text};
+use crate::support::{
+    Home, Ran, SERVE, Server, claim_body, home_and_server, id, request_body, text,
+};
 
 const ANN: &str = "ann@example.com";
 const SIGNOFF: &str = env!("CARGO_BIN_EXE_signoff");
@@ -221,6 +224,29 @@ fn a_keyring_that_is_broken_or_open_to_others_is_left_as_it_is() {
         }
     }
     assert_eq!(fs::read_to_string(&path).unwrap(), "{\"format\":1,\"keys\":[");
+}
+
+#[test]
+fn what_another_process_does_to_a_keyring_counts_from_the_next_call() {
+    let home = Home::new();
+    let path = home.path("signoff.keys.json");
+    run(&home, &["key", "generate", "--id", "first"]).ok();
+    let source = KeySource::new(path, None);
+    source.load().unwrap();
+    let status_of = |id: &str| {
+        let keys = source.current().unwrap();
+        keys.entries().iter().find(|key| key.id == id).map(|key| key.status.clone())
+    };
+    assert_eq!(status_of("first").as_deref(), Some("active"));
+    for n in 0..5 {
+        let id = format!("key-{n}");
+        run(&home, &["key", "generate", "--approver", ANN, "--id", &id]).ok();
+        assert_eq!(status_of(&id).as_deref(), Some("active"));
+        run(&home, &["key", "retire", &id]).ok();
+        assert_eq!(status_of(&id).as_deref(), Some("verify-only"));
+        run(&home, &["key", "revoke", &id, "--yes"]).ok();
+        assert_eq!(status_of(&id).as_deref(), Some("revoked"));
+    }
 }
 
 #[test]
@@ -498,13 +524,10 @@ fn a_person_is_shown_all_that_is_signed() {
 fn a_signature_of_one_deployment_is_worth_nothing_in_another() {
     let ann = Home::new();
     let entry = key_of(&ann, ANN, &[])["entry"].to_string();
-    let [here, there] = ["here", "there"].map(|audience| {
-        let home = Home::new();
-        run(&home, &["init", "--audience", audience]).ok();
-        run(&home, &["key", "import", &entry]).ok();
-        home
-    });
-    let server = here.serve();
+    let here = Home::new();
+    run(&here, &["key", "import", &entry]).ok();
+    let serve = [SERVE, &["--audience", "here"]].concat();
+    let server = Server::start_with(here.signoff(&serve));
     let approval = server.request();
     let sign = |audience: &str| {
         let mut sign: Command = ann.signoff(&[
@@ -527,5 +550,4 @@ fn a_signature_of_one_deployment_is_worth_nothing_in_another() {
     let ballot = |signature: String| json!({ "decision": "approved", "approver": ANN, "signature": signature });
     server.act(&approval, "approve", &ballot(sign("there"))).refused("signature-invalid");
     server.act(&approval, "approve", &ballot(sign("here"))).ok();
-    drop(there);
 }

@@ -160,9 +160,8 @@ const KINDS: &[(&str, Change)] = &[
         if random.once_in(2) {
             statement["key_id"] = "bob".into();
         }
-        args["signature"] =
-            text(*random.pick(&["alice", "bob"]), &bob.raw(&door::signer::message(&statement)))
-                .into();
+        let id = if random.once_in(2) { "alice" } else { "bob" };
+        args["signature"] = text(id, &bob.raw(&door::signer::message(&statement))).into();
         args["statement"] = statement;
         edit(&mut args["statement"]["comment"], random, b"abc");
     }),

@@ -24,6 +24,9 @@ use serde_json::{Value, json};
 const LIVES: u64 = 2_000;
 const STEPS: usize = 14;
 const TTL_SECONDS: u64 = 600;
+/// What may be asked of groups.
+const GROUPS: &[&[(&str, usize)]] =
+    &[&[], &[("sre", 1)], &[("sre", 2)], &[("sre", 1), ("security", 1)], &[("security", 2)]];
 const REQUESTER: &str = "rita@company.com";
 
 /// Every way in which a step of a life can end.
@@ -129,14 +132,7 @@ impl Life {
     fn new(seed: u64) -> Self {
         let mut random = Random(seed);
         let threshold = 1 + random.below(3);
-        let groups: &[(&str, usize)] = random.pick(&[
-            &[] as &[_],
-            &[("sre", 1)],
-            &[("sre", 2)],
-            &[("sre", 1), ("security", 1)],
-            &[("security", 2)],
-        ]);
-        let groups: BTreeMap<_, _> = groups.iter().copied().collect();
+        let groups: BTreeMap<_, _> = random.pick(GROUPS).iter().copied().collect();
         let request = json!({
             "id": ID,
             "audience": "prod",

@@ -177,6 +177,11 @@ pub(crate) fn parse_texts(bytes: &[u8]) -> Option<Vec<EntryText>> {
     (keyring.format == KEYRING_FORMAT).then_some(keyring.keys)
 }
 
+/// Whether there is no file: any other error must not pass for that.
+fn is_absent(e: &io::Error) -> bool {
+    matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
 /// Replaces a keyring as a whole: a reader finds the old one or the new one, also after a crash.
 pub(crate) fn replace(path: &Path, entries: &[Entry]) -> Result<(), KeyError> {
     written(path, entries, |temporary| fs::rename(temporary, path))
@@ -228,9 +233,4 @@ fn written(
 
 pub(crate) fn unreadable(path: &Path, why: String) -> KeyError {
     KeyError::Unreadable { path: path.display().to_string(), why }
-}
-
-/// Whether there is no such file, or no folder that it could be in.
-fn is_absent(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }

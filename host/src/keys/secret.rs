@@ -77,7 +77,7 @@ pub(crate) fn new_secret() -> Zeroizing<String> {
 /// # Errors
 ///
 /// None that a secret can cause.
-pub fn unchecked_key(_name: &str, secret: &str) -> Result<Key, KeyError> {
+pub fn unchecked_key(secret: &str) -> Result<Key, KeyError> {
     let id: KeyId = derived("hmac", secret.as_bytes())?;
     Ok(Key {
         id: id.to_string(),

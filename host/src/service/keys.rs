@@ -1,6 +1,8 @@
 //! The keys that decide, as they are now, and their traces in the audit: an entry for each key that
 //! is new or has changed, so that the log says whose key made a ballot.
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 use super::Service;
@@ -30,8 +32,13 @@ impl Service {
     ///
     /// `keyring-unavailable`, and those of every change.
     pub async fn reload_keys(&self) -> Result<(), Refusal> {
-        let reloaded = self.keys.reload();
-        reloaded.map_err(|e| Refusal::new(Code::KEYRING_UNAVAILABLE, e.to_string()))?;
+        // A command may take its time.
+        let keys = Arc::clone(&self.keys);
+        let reloaded = tokio::task::spawn_blocking(move || keys.reload().map(drop)).await;
+        let unavailable = |why: String| Refusal::new(Code::KEYRING_UNAVAILABLE, why);
+        reloaded
+            .map_err(|e| unavailable(e.to_string()))?
+            .map_err(|e| unavailable(e.to_string()))?;
         self.recorded_keys().await.map(drop)
     }
 

@@ -156,7 +156,7 @@ impl Secrets {
 impl Held {
     fn of_text(name: &str, secret: &str) -> Result<Self, KeyError> {
         let bytes = Zeroizing::new(secret.as_bytes().to_vec());
-        Ok(Self { name: name.to_owned(), key: keys::unchecked_key(name, secret)?, bytes })
+        Ok(Self { name: name.to_owned(), key: keys::unchecked_key(secret)?, bytes })
     }
 
     fn of_key(key: Key) -> Self {
