@@ -66,6 +66,7 @@ SIGNOFF_CONFIG mirror flags; SIGNOFF_HMAC_SECRET or HMAC_SECRET holds the secret
 code; NO_COLOR turns colours off.";
 
 #[derive(Args)]
+#[command(next_help_heading = "Global options")]
 struct Global {
     /// The store file
     #[arg(
