@@ -188,7 +188,7 @@ impl Cast {
 
     fn claims(&self, tale: &mut Tale, first: &str, second: &str) -> Result<()> {
         tale.title("The agent claims what it was never granted: the signatures say otherwise.");
-        let claim = |id: &str, context: &str| -> Result<Ran> {
+        let claim = |tale: &Tale, id: &str, context: &str| -> Result<Ran> {
             let claim = [
                 "claim",
                 id,
@@ -202,10 +202,10 @@ impl Cast {
             ];
             self.agent.types(tale, &claim)
         };
-        let refused = claim(first, OTHER_CONTEXT)?;
+        let refused = claim(tale, first, OTHER_CONTEXT)?;
         expect(tale, &refused, 3, "signature-invalid");
         tale.title("It claims what was granted, and reports how it went.");
-        let claimed = claim(second, CONTEXT)?.done()?;
+        let claimed = claim(tale, second, CONTEXT)?.done()?;
         let execution: Value = serde_json::from_str(&claimed)?;
         let execution = execution.pointer("/execution/id").and_then(Value::as_str);
         let execution = execution.context("the claim answered no execution")?;
