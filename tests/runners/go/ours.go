@@ -17,9 +17,17 @@ import (
 
 // logOfSignoff lets signoff write a log, and checks with Go what it says of it.
 func logOfSignoff(h *home) (string, error) {
-	if _, err := h.run("init", "--audience", "go+test"); err != nil {
+	made, err := h.run("--json", "init", "--audience", "go+test")
+	if err != nil {
 		return "", err
 	}
+	var first struct {
+		Token string `json:"admin_token"`
+	}
+	if err := json.Unmarshal([]byte(made), &first); err != nil {
+		return "", err
+	}
+	h.token = first.Token
 	var older tlog.Tree
 	var id string
 	for made := range 12 {
@@ -59,7 +67,7 @@ func logOfSignoff(h *home) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("receipt: %w", err)
 	}
-	err = h.serve(func(url string) error { return proofs(url, entries, older, newer) })
+	err = h.serve(func(url string) error { return proofs(h, url, entries, older, newer) })
 	return fmt.Sprintf("a log of %d entries, %d of them in a receipt", len(entries), proven), err
 }
 
@@ -190,10 +198,10 @@ func receipt(h *home, id string, tree tlog.Tree) (int, error) {
 }
 
 // proofs checks what the server proves: each entry, and that the log extends the older checkpoint.
-func proofs(url string, entries [][]byte, older, newer tlog.Tree) error {
+func proofs(h *home, url string, entries [][]byte, older, newer tlog.Tree) error {
 	for index, entry := range entries {
 		query := fmt.Sprintf("entry=%d&size=%d", index+1, newer.N)
-		proof, err := proof(url, query)
+		proof, err := proof(h, url, query)
 		if err != nil {
 			return err
 		}
@@ -203,15 +211,15 @@ func proofs(url string, entries [][]byte, older, newer tlog.Tree) error {
 		}
 	}
 	query := fmt.Sprintf("from=%d&size=%d", older.N, newer.N)
-	proof, err := proof(url, query)
+	proof, err := proof(h, url, query)
 	if err != nil {
 		return err
 	}
 	return tlog.CheckTree(proof, newer.N, newer.Hash, older.N, older.Hash)
 }
 
-func proof(url, query string) ([]tlog.Hash, error) {
-	body, err := get(url + "/api/v1/audit/proof?" + query)
+func proof(h *home, url, query string) ([]tlog.Hash, error) {
+	body, err := h.get(url + "/api/v1/audit/proof?" + query)
 	if err != nil {
 		return nil, err
 	}
