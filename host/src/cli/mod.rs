@@ -258,6 +258,11 @@ impl Global {
         Config::load(self.config.as_deref(), &self.store)
     }
 
+    /// Where the settings are.
+    fn config_path(&self) -> PathBuf {
+        self.config.clone().unwrap_or_else(|| crate::config::beside(&self.store))
+    }
+
     /// Where keys come from.
     fn key_source(&self, config: &Config) -> Arc<KeySource> {
         Arc::new(KeySource::new(self.keyring(), config.keys.command.clone()))
