@@ -9,20 +9,51 @@ use std::thread;
 
 use serde_json::Value;
 
-use crate::support::{Home, Ran, id, request_body, text};
+use crate::support::{Home, Ran, Server, id, request_body, text};
 
 const ANN: &str = "ann@example.com";
 const CONTEXT: &str = r#"{"version":"1.2.3"}"#;
 
 /// A home with a store, a log key and a key of Ann's, and the LOGKEY to trust.
 fn home() -> (Home, String) {
+    let (home, key, _) = home_with_token();
+    (home, key)
+}
+
+/// As [`home`], and the token that a server of the store asks for.
+fn home_with_token() -> (Home, String, String) {
     let home = Home::new();
     home.run(&["init", "--audience", "prod"]).ok();
+    let create = ["--json", "token", "create", "--subject", "erin@example.com"];
+    let roles = ["--role", "requester", "--role", "auditor"];
+    let made = home.run(&[&create[..], &roles].concat()).exits(0).json();
+    let token = text(&made, "token").to_owned();
     home.run(&["key", "generate", "--approver", ANN, "--id", "ann"]).ok();
     request(&home);
     let key = home.run(&["audit", "key"]).ok();
     assert!(key.starts_with("signoff/prod+"), "{key}");
-    (home, key)
+    (home, key, token)
+}
+
+/// Makes requests all the time while something is done.
+fn while_requests_are_made(server: &Server, token: &str, f: impl FnOnce()) {
+    /// Ends the requests, also where the test fails.
+    struct Stop<'a>(&'a AtomicBool);
+    impl Drop for Stop<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let (client, stop) = (server.with_token(token), AtomicBool::new(false));
+    thread::scope(|scope| {
+        let _stop = Stop(&stop);
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                client.post("/api/v1/approvals", &request_body()).json(201);
+            }
+        });
+        f();
+    });
 }
 
 fn request(home: &Home) -> String {
@@ -56,6 +87,11 @@ fn verify_receipt(file: &Path, more: &[&str]) -> Ran {
     elsewhere(&[&["receipt", "verify", file.to_str().unwrap()], more].concat())
 }
 
+/// Runs a command that asks a server.
+fn asked(home: &Home, server: &Server, token: &str, arguments: &[&str]) -> Ran {
+    home.run(&[&["--server", &server.url, "--token", token], arguments].concat())
+}
+
 fn without_parts(home: &Home) {
     let left = fs::read_dir(home.path(".")).unwrap();
     let parts =
@@ -65,7 +101,7 @@ fn without_parts(home: &Home) {
 
 #[test]
 fn an_export_is_checked_by_whoever_trusts_the_logs_key() {
-    let (home, key) = home();
+    let (home, key, token) = home_with_token();
     home.run(&["audit", "checkpoint"]).ok();
     executed(&home);
     let log = home.path("log.jsonl");
@@ -85,7 +121,7 @@ fn an_export_is_checked_by_whoever_trusts_the_logs_key() {
     // To standard output, and over HTTP, the same bytes.
     assert_eq!(home.run(&["audit", "export"]).exits(0).out, lines);
     let server = home.serve();
-    assert_eq!(home.run(&["--server", &server.url, "audit", "export"]).exits(0).out, lines);
+    assert_eq!(asked(&home, &server, &token, &["audit", "export"]).exits(0).out, lines);
 }
 
 #[test]
@@ -174,20 +210,14 @@ fn what_is_no_key_to_trust_is_refused_before_anything_is_read() {
 
 #[test]
 fn a_server_that_goes_on_writing_changes_neither_file_nor_checkpoint() {
-    let (home, key) = home();
+    let (home, key, token) = home_with_token();
     let server = home.serve();
-    let stop = AtomicBool::new(false);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            while !stop.load(Ordering::Relaxed) {
-                server.post("/api/v1/approvals", &request_body());
-            }
-        });
+    while_requests_are_made(&server, &token, || {
         for _ in 0..5 {
-            home.run(&["--server", &server.url, "audit", "export", "-o", "log.jsonl"]).ok();
+            let export = ["audit", "export", "-o", "log.jsonl"];
+            asked(&home, &server, &token, &export).exits(0);
             verify(&home.path("log.jsonl"), &["--trust", &key]).exits(0);
         }
-        stop.store(true, Ordering::Relaxed);
     });
     without_parts(&home);
 }
@@ -279,7 +309,7 @@ fn tail_has_a_line_for_every_kind_of_entry() {
 
 #[test]
 fn a_receipt_is_checked_with_nothing_but_the_logs_key() {
-    let (home, key) = home();
+    let (home, key, token) = home_with_token();
     let id = executed(&home);
     home.run(&["receipt", "export", &id[..20], "-o", "receipt.json"]).ok();
     let receipt = home.path("receipt.json");
@@ -297,7 +327,7 @@ fn a_receipt_is_checked_with_nothing_but_the_logs_key() {
     // Over HTTP, the same bytes.
     let bytes = fs::read_to_string(&receipt).unwrap();
     let server = home.serve();
-    let ran = home.run(&["--server", &server.url, "receipt", "export", &id]).exits(0);
+    let ran = asked(&home, &server, &token, &["receipt", "export", &id]).exits(0);
     assert_eq!(ran.out, bytes);
 
     for (was, is, why) in [
@@ -325,23 +355,15 @@ fn a_ballot_by_a_shared_secret_is_attested_and_no_more() {
 }
 
 #[test]
-fn every_approval_has_a_receipt_while_others_are_decided() {
-    let (home, key) = home();
+fn every_approval_has_a_receipt_while_others_are_requested() {
+    let (home, key, token) = home_with_token();
+    let id = executed(&home);
     let server = home.serve();
-    let stop = AtomicBool::new(false);
-    let made = server.post("/api/v1/approvals", &request_body());
-    let id = text(&made.json(201), "id").to_owned();
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            while !stop.load(Ordering::Relaxed) {
-                server.post("/api/v1/approvals", &request_body());
-            }
-        });
+    while_requests_are_made(&server, &token, || {
         for _ in 0..5 {
-            let export = ["--server", &server.url, "receipt", "export", &id, "-o", "receipt.json"];
-            home.run(&export).ok();
+            let export = ["receipt", "export", &id, "-o", "receipt.json"];
+            asked(&home, &server, &token, &export).exits(0);
             verify_receipt(&home.path("receipt.json"), &["--trust", &key]).exits(0);
         }
-        stop.store(true, Ordering::Relaxed);
     });
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // home is a directory with a store and its keyring, and the binary that is run in it.
-type home struct{ signoff, dir, token string }
+type home struct{ signoff, dir string }
 
 func newHome(signoff string) (*home, error) {
 	signoff, err := filepath.Abs(signoff)
@@ -22,7 +22,7 @@ func newHome(signoff string) (*home, error) {
 		return nil, err
 	}
 	dir, err := os.MkdirTemp("", "signoff-go")
-	return &home{signoff: signoff, dir: dir}, err
+	return &home{signoff, dir}, err
 }
 
 func (h *home) remove() { os.RemoveAll(h.dir) }
@@ -77,12 +77,13 @@ func (h *home) serve(f func(url string) error) error {
 	return f(started.URL)
 }
 
-func (h *home) get(url string) ([]byte, error) {
+// get asks a server as who a token says.
+func get(url, token string) ([]byte, error) {
 	request, err := http.NewRequest(http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
 	}
-	request.Header.Set("Authorization", "Bearer "+h.token)
+	request.Header.Set("Authorization", "Bearer "+token)
 	answer, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return nil, err
