@@ -39,6 +39,7 @@ mod races;
 mod request_ids;
 mod roles;
 mod run_command;
+mod several_approvers;
 mod shutdown;
 mod store_files;
 mod story;
