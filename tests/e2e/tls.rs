@@ -389,6 +389,9 @@ fn without_tokens_neither_tls_nor_a_proxy_lets_it_off_loopback() {
         assert!(ran.err.contains("without tokens"), "{ran:?}");
         assert_eq!(ran.err.contains("--tls-cert"), more.is_empty(), "{ran:?}");
     }
+    // A proxy on this machine calls from loopback, and often by that name.
+    let ran = home.run(&["serve", "--listen", "127.0.0.1:0", "--behind-proxy"]).exits(1);
+    assert!(ran.err.contains("proxy") && ran.err.contains("without tokens"), "{ran:?}");
     assert!(!home.store().exists());
 }
 

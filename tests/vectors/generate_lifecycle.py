@@ -680,6 +680,7 @@ def who_may_decide():
         step("lifecycle.decide", decide_args("theirs", approver="agent:parent"), error="self-approval"),
         step("lifecycle.decide", decide_args("theirs", approver="agent:child"), error="self-approval"),
         step("lifecycle.decide", decide_args("theirs", approver="child"), error="self-approval"),
+        step("lifecycle.decide", decide_args("theirs", approver="parent"), error="self-approval"),
     )
     voted = edited(record("pending"), ballots=[ballot_of("approved")])
     yield vector("decide: by one who has voted",

@@ -2,12 +2,16 @@
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::limits::{ED25519_KEY_BYTES, HMAC_KEY_BYTES_MAX, HMAC_KEY_BYTES_MIN, KEYS_MAX};
 use crate::name::{Identifier, KeyId};
 use crate::rejection::Rejection;
 use crate::statement::Profile;
+
+/// How much HMAC-SHA256 takes of a key as it is.
+const HMAC_BLOCK_BYTES: usize = 64;
 
 /// A keyring entry as it crosses the border, unread.
 #[derive(Deserialize)]
@@ -92,6 +96,7 @@ impl Key {
         if let Some(expected) = algorithm.misfit(material.len()) {
             return Err(fail(&format!("material must be {expected}")));
         }
+        let material = algorithm.plainest(material);
         let status = match entry.status.as_str() {
             "active" => KeyStatus::Active,
             "verify-only" => KeyStatus::VerifyOnly,
@@ -142,6 +147,21 @@ impl Key {
 }
 
 impl Algorithm {
+    /// The one way to write a key of several that sign alike. HMAC hashes a key that is longer than a
+    /// block and fills a shorter one up with zeros (RFC 2104, section 2): what then is the same is one
+    /// key, whatever it was written as.
+    fn plainest(self, mut material: Zeroizing<Vec<u8>>) -> Zeroizing<Vec<u8>> {
+        if self == Self::Ed25519 {
+            return material;
+        }
+        if material.len() > HMAC_BLOCK_BYTES {
+            material = Zeroizing::new(Sha256::digest(&*material).to_vec());
+        }
+        let significant = material.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        material.truncate(significant);
+        material
+    }
+
     /// What the material's length should have been, where it is another.
     fn misfit(self, bytes: usize) -> Option<String> {
         match self {

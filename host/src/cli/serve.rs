@@ -41,7 +41,7 @@ pub(super) struct ServeArgs {
     /// The certificate's private key, PEM, mode 0600
     #[arg(long, value_name = "FILE")]
     tls_key: Option<PathBuf>,
-    /// A reverse proxy terminates TLS in front of this server
+    /// A reverse proxy terminates TLS in front of this server; needs tokens, also on loopback
     #[arg(long)]
     behind_proxy: bool,
     /// The deployment's name, if the store is made now
@@ -111,7 +111,7 @@ impl ServeArgs {
     /// What makes it safe to listen elsewhere than on loopback. Whether tokens are required only
     /// the store knows.
     async fn exposure(&self, store: &Path) -> Result<Exposure> {
-        let tokens = !self.listen.ip().is_loopback()
+        let tokens = (self.behind_proxy || !self.listen.ip().is_loopback())
             && match RedbStore::open(store, OpenMode::Read, CheckIntegrity::No) {
                 Err(StoreError::Missing(_)) => false,
                 store => service::tokens_required(&store?).await?,

@@ -12,6 +12,7 @@ use zeroize::Zeroize;
 use super::ed25519::KEY_BYTES;
 use super::entry::{Entry, KeyDescription, Material, Status, Usage};
 use super::error::KeyError;
+use super::name::fingerprint;
 use super::secret::entry_of_secret;
 use super::source::KeySource;
 use crate::bindings::Key;
@@ -240,14 +241,17 @@ pub(crate) fn check_together(entries: &[Entry]) -> Result<(), String> {
         return Err(format!("{} keys, the limit is {KEYS_MAX}", entries.len()));
     }
     let mut of_id = HashMap::new();
-    let mut of_material: HashMap<&[u8], &Entry> = HashMap::new();
+    // By fingerprint: HMAC fills a secret up with zeros and hashes a long one, so texts that differ
+    // can be one key.
+    let mut of_material: HashMap<String, &Entry> = HashMap::new();
     for entry in entries {
         if of_id.insert(&entry.id, ()).is_some() {
             return Err(format!("two keys have the id `{}`", entry.id));
         }
     }
     for entry in entries {
-        let Some(other) = of_material.insert(entry.material.verifying(), entry) else { continue };
+        let fingerprint = fingerprint(entry.material.verifying()).map_err(|e| e.to_string())?;
+        let Some(other) = of_material.insert(fingerprint, entry) else { continue };
         let serves = |entry: &Entry| (entry.usage, entry.material.algorithm());
         if other.approver != entry.approver || serves(other) != serves(entry) {
             return Err(format!(

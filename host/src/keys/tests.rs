@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use super::command::{keys_of, keys_within};
@@ -168,10 +169,16 @@ fn keys_that_do_not_go_together_are_refused() {
         "id": "public", "algorithm": "hmac-sha256", "status": "active", "use": "approve",
         "material": hex_as_base64(PUBLIC),
     });
+    let (padded, long) = (format!("{SECRET}\0"), SECRET.repeat(2));
+    let digest = Base64UrlUnpadded::encode_string(&Sha256::digest(&long));
+    let hashed = with(hmac("b", SECRET), "material", digest);
     for (keys, why) in [
         (vec![ed25519("a"), ed25519("a")], "two keys have the id `a`"),
         (vec![ed25519("a"), with(ed25519("b"), "approver", "bob@example.com")], "are one key"),
         (vec![hmac("a", SECRET), with(hmac("b", SECRET), "approver", "bob")], "are one key"),
+        // HMAC fills a short key up with zeros, and hashes a long one.
+        (vec![hmac("a", SECRET), with(hmac("b", &padded), "approver", "bob")], "are one key"),
+        (vec![hmac("a", &long), with(hashed, "approver", "bob")], "are one key"),
         (vec![ed25519("a"), log("b")], "are one key"),
         (vec![ed25519("a"), of_public], "are one key"),
         (vec![log("a"), log("b")], "are both active"),

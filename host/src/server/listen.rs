@@ -12,7 +12,8 @@ pub struct Exposure {
     pub tokens: bool,
     /// The server speaks TLS.
     pub tls: bool,
-    /// Something in front of the server speaks TLS and reaches it over a network of its own.
+    /// Something in front of the server speaks TLS and reaches it over a network of its own, or over
+    /// loopback: then who connects from this machine is anybody.
     pub behind_proxy: bool,
 }
 
@@ -38,13 +39,18 @@ impl Exposure {
 ///
 /// # Errors
 ///
-/// 1. an address that is not loopback, unless callers need tokens and the way to the server is
-///    encrypted 2. an address that is taken, or not of this machine
+/// 1. an address that is not loopback, or a proxy in front, unless callers need tokens and the way to
+///    the server is encrypted 2. an address that is taken, or not of this machine
 pub async fn bind(address: SocketAddr, exposure: Exposure) -> Result<TcpListener> {
-    let missing = exposure.missing().filter(|_| !address.ip().is_loopback());
+    let reached_by_others = !address.ip().is_loopback() || exposure.behind_proxy;
+    let missing = exposure.missing().filter(|_| reached_by_others);
+    let why_others = match address.ip().is_loopback() {
+        true => "which a proxy opens to others",
+        false => "which is not loopback",
+    };
     ensure!(
         missing.is_none(),
-        "refusing to listen on `{address}`, which is not loopback: {}",
+        "refusing to listen on `{address}`, {why_others}: {}",
         missing.unwrap_or_default()
     );
     TcpListener::bind(address).await.with_context(|| format!("cannot listen on `{address}`"))
@@ -84,8 +90,11 @@ mod tests {
                 assert_eq!(why.contains("is admin"), !tokens, "{exposure:?}: {why}");
                 assert_eq!(why.contains("in the clear"), !tls && !behind_proxy, "{why}");
             }
-            bind("127.0.0.1:0".parse().unwrap(), exposure).await.expect("loopback is always open");
-            bind("127.9.9.9:0".parse().unwrap(), exposure).await.expect("loopback is always open");
+            for address in ["127.0.0.1:0", "127.9.9.9:0"] {
+                let bound = bind(address.parse().unwrap(), exposure).await;
+                // A proxy on this machine comes from loopback, with whoever is behind it.
+                assert_eq!(bound.is_ok(), tokens || !behind_proxy, "{exposure:?} {address}");
+            }
         }
     }
 }

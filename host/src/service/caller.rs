@@ -3,12 +3,16 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use wildmatch::WildMatch;
+use wildmatch::WildMatchPattern;
 
 use crate::role::Role;
 
 /// What the subject of an agent begins with.
 pub const AGENT_PREFIX: &str = "agent:";
+
+/// The agents of a token. Only `*` stands for others: `?` is a character of names, and nothing else
+/// here gives it a meaning. No name holds a NUL.
+type Agents = WildMatchPattern<'*', '\0'>;
 
 /// Who calls. Without tokens the caller acts as admin, and agents and approvers are who the request
 /// says.
@@ -92,7 +96,7 @@ impl Caller {
     pub fn acts_for(&self, agent: &str) -> bool {
         let Some(holder) = &self.holder else { return true };
         match (&holder.agents, holder.subject.strip_prefix(AGENT_PREFIX)) {
-            (Some(pattern), _) => WildMatch::new(pattern).matches(agent),
+            (Some(pattern), _) => Agents::new(pattern).matches(agent),
             (None, Some(own)) => own == agent,
             (None, None) => true,
         }
@@ -123,5 +127,39 @@ impl Caller {
     pub(super) fn actor(&self) -> serde_json::Value {
         let roles = self.holder.as_ref().map_or(&[Role::Admin][..], |holder| &holder.roles);
         json!({ "subject": self.subject(), "roles": roles })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn acts_for(agents: Option<&str>, subject: &str, agent: &str) -> bool {
+        let agents = agents.map(str::to_owned);
+        let (token_id, subject) = (String::new(), subject.to_owned());
+        let roles = vec![Role::Requester];
+        Caller::holding(Holder { token_id, subject, roles, agents }).acts_for(agent)
+    }
+
+    #[test]
+    fn a_pattern_names_agents_and_only_a_star_stands_for_others() {
+        for (pattern, agent, acts) in [
+            ("deploy-*", "deploy-web", true),
+            ("deploy-*", "deploy-", true),
+            ("deploy-*", "Deploy-web", false),
+            ("deploy-*", "redeploy-web", false),
+            ("*", "anything", true),
+            ("a*c", "abbc", true),
+            ("is-it?", "is-it?", true),
+            ("is-it?", "is-it1", false),
+            ("is-it?", "is-it", false),
+            ("a[bc]", "ab", false),
+            ("a\\*", "a*", false),
+        ] {
+            assert_eq!(acts_for(Some(pattern), "ci", agent), acts, "{pattern} {agent}");
+        }
+        assert!(acts_for(None, "agent:web", "web") && !acts_for(None, "agent:web", "api"));
+        assert!(acts_for(Some("api"), "agent:web", "api"));
+        assert!(acts_for(None, "ci", "web"));
     }
 }

@@ -135,10 +135,13 @@ pub(super) fn verify_ballot(
     verify_again(&statement, &ballot.signature, &key_id, keys, &accepted)
 }
 
-/// Whether a name is the requester's, or that of the agent it asks for: neither ever counts.
+/// Whether a name is the requester's, or that of the agent it asks for, each with or without `agent:`
+/// before it: none of them ever counts.
 pub(super) fn is_requester(record: &Record, approver: &str) -> bool {
-    approver == record.requested_by
-        || approver.strip_prefix(AGENT_PREFIX).unwrap_or(approver) == record.agent
+    fn bare(name: &str) -> &str {
+        name.strip_prefix(AGENT_PREFIX).unwrap_or(name)
+    }
+    [bare(&record.requested_by), &record.agent].contains(&bare(approver))
 }
 
 fn expired(record: &Record) -> Rejection {
