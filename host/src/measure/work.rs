@@ -10,14 +10,15 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use futures_util::future::try_join_all;
 use tokio::runtime::Runtime;
 
-use crate::api::Approval;
+use crate::api::{Approval, TokenShown};
 use crate::bindings::{Key, Statement};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::engine::{Instance, Verifier};
 use crate::id::ApprovalId;
 use crate::keys::{KeySource, Keys};
-use crate::service::{Ballot, Caller, NewApproval, Service};
+use crate::role::Role;
+use crate::service::{Ballot, Caller, NewApproval, NewToken, Service};
 use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
 
 /// More than a member of the JSON, and the filling after the last one.
@@ -44,9 +45,18 @@ pub struct Signed {
 pub struct Decisions {
     /// The service.
     pub service: Arc<Service>,
-    key: Key,
+    by: Arc<By>,
     runtime: Runtime,
 }
+
+/// Who asks and who decides, by their tokens, and what signs.
+struct By {
+    key: Key,
+    requester: String,
+    approver: String,
+}
+
+const APPROVER: &str = "user@company.com";
 
 impl Signed {
     /// A statement as long as usual ones, signed under `v1`.
@@ -126,7 +136,10 @@ impl Decisions {
             clock,
             Config::default(),
         ))?;
-        Ok(Self { service: Arc::new(service), key, runtime })
+        let requester = runtime.block_on(token(&service, "agent:deploy-bot", Role::Requester))?;
+        let approver = runtime.block_on(token(&service, APPROVER, Role::Approver))?;
+        let by = Arc::new(By { key, requester, approver });
+        Ok(Self { service: Arc::new(service), by, runtime })
     }
 
     /// So many callers ask and approve, for about the given time; seconds a decision, over all.
@@ -137,11 +150,11 @@ impl Decisions {
     pub fn keep(&self, callers: usize, time: Duration) -> Result<f64> {
         let start = Instant::now();
         let one = || {
-            let (service, key) = (Arc::clone(&self.service), self.key.clone());
+            let (service, by) = (Arc::clone(&self.service), Arc::clone(&self.by));
             self.runtime.spawn(async move {
                 let mut decisions = 0_u32;
                 while start.elapsed() < time || decisions == 0 {
-                    decide(&service, &key).await?;
+                    decide(&service, &by).await?;
                     decisions += 1;
                 }
                 anyhow::Ok(decisions)
@@ -197,8 +210,23 @@ pub fn mixed_json(bytes: usize) -> String {
     text
 }
 
-async fn decide(service: &Service, key: &Key) -> Result<()> {
-    let asked = service.request(&Caller::local(), request(3_600), None).await?;
+/// A token for one role.
+async fn token(service: &Service, subject: &str, role: Role) -> Result<String> {
+    let new = NewToken {
+        subject: subject.to_owned(),
+        roles: vec![role],
+        agents: None,
+        expires_in_seconds: None,
+    };
+    let made = service.create_token(&Caller::local(), new, None).await?;
+    let made: TokenShown = serde_json::from_str(&made.body)?;
+    made.token.context("the token is not told")
+}
+
+/// One request and its approval, each authenticated, audited and on disk before it is answered.
+async fn decide(service: &Service, by: &By) -> Result<()> {
+    let requester = service.authenticate(Some(&by.requester)).await?;
+    let asked = service.request(&requester, request(3_600), None).await?;
     let approval: Approval = serde_json::from_str(&asked.body)?;
     let expires_at = chrono::DateTime::parse_from_rfc3339(&approval.expires_at)?.timestamp();
     let statement = statement(&approval.id, u64::try_from(expires_at)?);
@@ -206,9 +234,10 @@ async fn decide(service: &Service, key: &Key) -> Result<()> {
         decision: statement.decision.clone(),
         approver: Some(statement.approver.clone()),
         comment: None,
-        signature: sign(service.verifier(), &statement, "v1", key)?,
+        signature: sign(service.verifier(), &statement, "v1", &by.key)?,
     };
-    service.decide(&Caller::local(), ApprovalId::parse(&approval.id), &ballot, None).await?;
+    let approver = service.authenticate(Some(&by.approver)).await?;
+    service.decide(&approver, ApprovalId::parse(&approval.id), &ballot, None).await?;
     Ok(())
 }
 
@@ -233,7 +262,7 @@ fn statement(id: &str, expires_at: u64) -> Statement {
         request_digest: String::new(),
         expires_at,
         decision: "approved".to_owned(),
-        approver: "user@company.com".to_owned(),
+        approver: APPROVER.to_owned(),
         comment: String::new(),
     }
 }
