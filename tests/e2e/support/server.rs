@@ -51,11 +51,6 @@ impl Server {
         self.client.url.split_once("://").unwrap().1.parse().unwrap()
     }
 
-    /// The process.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// What it has printed so far.
     pub fn printed(&self) -> String {
         self.printed.lock().unwrap().clone()

@@ -173,8 +173,9 @@ impl Batches {
         txn.commit()?;
         (self.head, self.frontier) = (head, frontier);
         self.published.count_batch(batch.len(), started.elapsed());
-        self.show();
+        // First the witness: nobody reads what it has not seen.
         self.published.tell_witness(head.entries, &head.root)?;
+        self.show();
         Ok(outcomes)
     }
 
