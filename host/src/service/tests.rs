@@ -251,6 +251,21 @@ async fn who_is_refused_about_an_approval_keeps_nobody_from_its_receipt() {
     assert!(receipt.contains("approval_decided") && !receipt.contains("mallory"), "{receipt}");
 }
 
+#[tokio::test]
+async fn an_approval_of_any_context_has_a_receipt_that_verifies() {
+    let bench = Bench::new().await;
+    let long = "9".repeat(4_300);
+    for number in ["1", "0.1", "-0.0", "1e-320", "18446744073709551616", &long] {
+        let context = format!(r#"{{"number": {number}, "deep": [[[{{"also": {number}}}]]]}}"#);
+        let request = NewApproval { context, ..new(600) };
+        let reply = bench.service.request(&Caller::local(), request, None).await.unwrap();
+        let id = reply.body.split('"').find_map(ApprovalId::parse);
+        let receipt = bench.service.receipt(id).await.unwrap();
+        let verified = crate::audit::receipt::verify(&receipt, &[], bench.service.verifier());
+        assert!(verified.is_ok(), "{number}: {verified:?}");
+    }
+}
+
 /// A store whose commits fail in a way.
 struct Double {
     inner: Arc<dyn Store>,
