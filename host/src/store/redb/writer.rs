@@ -1,5 +1,5 @@
 //! The one thread that writes. It takes all changes that wait, applies them in one transaction,
-//! makes them durable at once, shows them to readers, and only then answers.
+//! makes them durable at once, tells the witness, shows them to readers, and only then answers.
 
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -173,8 +173,10 @@ impl Batches {
         txn.commit()?;
         (self.head, self.frontier) = (head, frontier);
         self.published.count_batch(batch.len(), started.elapsed());
-        self.show();
+        // Before anybody sees it: what was read, or signed for a reader, must not outlive a store that
+        // went back in time unnoticed.
         self.published.tell_witness(head.entries, &head.root)?;
+        self.show();
         Ok(outcomes)
     }
 
