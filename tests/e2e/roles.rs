@@ -1,11 +1,12 @@
 //! Who may do what: every role on every route, on what is its own and on what is somebody else's.
 
 use std::collections::BTreeSet;
+use std::io::{Read, Write};
 
 use serde_json::{Value, json};
 use signoff::api::{For, ROUTES};
 
-use crate::support::{Answer, Client, Home, Server, ballot, home_and_server, id, text};
+use crate::support::{Answer, Client, Home, Raw, Server, ballot, home_and_server, id, open, text};
 
 /// Each route with what each role gets there: `all`, on whatever approval; `own`, and for somebody
 /// else's the answer of one that is not there; `own!`, and a refusal by name for another agent; `-`,
@@ -323,6 +324,40 @@ fn a_revoked_token_counts_no_more_at_once_and_an_expired_one_neither() {
 }
 
 #[test]
+fn a_stream_and_a_wait_end_with_their_token() {
+    let cast = Cast::new();
+    let approval = cast.approval("", "requester", true);
+    let made = json!({ "subject": "x", "roles": ["auditor"] });
+    let made = cast.admin.post("/api/v1/tokens", &made).json(201);
+    let get = |path: &str| {
+        let mut stream = open(&cast.server);
+        let token = text(&made, "token");
+        let head = "host: localhost\r\nconnection: close\r\nauthorization: Bearer";
+        write!(stream, "GET {path} HTTP/1.1\r\n{head} {token}\r\n\r\n").unwrap();
+        stream
+    };
+    let wait = get(&format!("/api/v1/approvals/{}?wait=60", id(&approval)));
+    let mut stream = get("/api/v1/events");
+    let mut head = [0; 12];
+    stream.read_exact(&mut head).unwrap();
+    assert_eq!(&head, b"HTTP/1.1 200");
+    crate::support::until("the wait is on", || {
+        let metrics = cast.admin.get("/metrics").body;
+        metrics.contains("signoff_approvals_watched 1").then_some(())
+    });
+    cast.admin.post(&format!("/api/v1/tokens/{}/revoke", id(&made)), &json!({})).ok();
+    let approver = cast.holder("approver");
+    let ballot = ballot(&approval, "approved", "approver@company.com");
+    approver.act(&approval, "approve", &ballot).ok();
+    let waited = Raw::rest(wait);
+    // Were the stream still open, it would end here, with all that it told.
+    cast.server.terminate();
+    let told = Raw::rest(stream);
+    assert!(!told.contains("token_revoked") && !told.contains("approval_decided"), "{told}");
+    Raw::answer(&waited).refused("unauthenticated");
+}
+
+#[test]
 fn a_token_is_shown_once_and_kept_nowhere() {
     let cast = Cast::new();
     let body = json!({ "subject": "x", "roles": ["auditor"] });
@@ -384,12 +419,16 @@ fn a_refused_caller_who_is_known_is_in_the_audit_within_a_rate() {
     let mut wrong = ballot(&approval, "approved", "approver@company.com");
     wrong["signature"] = "0".repeat(64).into();
     approver.act(&approval, "approve", &wrong).refused("signature-invalid");
+    // A path that writes the id in another way hides nothing.
+    let written = id(&approval).replace("appr_", "%61ppr_");
+    let path = format!("/api/v1/approvals/{written}/approve");
+    approver.post(&path, &wrong).refused("signature-invalid");
     let audit: Vec<Value> = cast.admin.audit();
     let refused: Vec<&Value> =
         audit.iter().filter(|entry| entry["event"] == "request_refused").collect();
     let by = |subject: &str| refused.iter().filter(|e| e["actor"] == subject).count();
     assert!((20..100).contains(&by("agent:knowledge_update")), "{refused:?}");
-    assert_eq!(by("approver@company.com"), 1);
+    assert_eq!(by("approver@company.com"), 2);
     let last = refused.last().unwrap();
     assert_eq!(last["code"], "signature-invalid");
     assert_eq!(last["approval_id"], approval["id"]);

@@ -1,12 +1,14 @@
 //! Who may call what: every route with the roles that it is for. A route that is not in the table
 //! answers nobody.
 
+use axum::RequestExt;
 use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use super::params::Id;
 use super::{App, Hosts, RequestId, body, problem};
 use crate::code::Code;
 use crate::id::ApprovalId;
@@ -67,7 +69,7 @@ pub(super) async fn authorize(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let asked = Asked::of(&request);
+    let asked = Asked::of(&mut request).await;
     let Some(whom) = asked.whom() else {
         return asked.no_such().await;
     };
@@ -95,17 +97,24 @@ struct Asked {
     method: Method,
     uri: Uri,
     route: String,
+    approval: Option<ApprovalId>,
     request_id: Option<String>,
 }
 
 impl Asked {
-    fn of(request: &Request) -> Self {
+    async fn of(request: &mut Request) -> Self {
+        // As the handler reads it: the path itself may write its characters as `%XX`.
+        let approval = match request.extract_parts::<Id>().await {
+            Ok(Id(approval)) => approval,
+            Err(_) => None,
+        };
         let matched = request.extensions().get::<MatchedPath>();
         let id = request.extensions().get::<RequestId>();
         Self {
             method: request.method().clone(),
             uri: request.uri().clone(),
             route: matched.map_or("", MatchedPath::as_str).to_owned(),
+            approval,
             request_id: id.map(|id| id.as_str().to_owned()),
         }
     }
@@ -134,9 +143,8 @@ impl Asked {
         if self.method != Method::POST || !of_trust {
             return;
         }
-        let approval = self.uri.path().split('/').find_map(ApprovalId::parse);
         let operation = format!("{} {}", self.method, self.route);
-        let refused = Refused { operation: &operation, approval, code };
+        let refused = Refused { operation: &operation, approval: self.approval, code };
         // The caller is refused whether or not this can be kept.
         let _ = app.service.record_refusal(caller, refused).await;
     }
@@ -169,6 +177,19 @@ async fn admitted(
     let needed: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
     let detail = format!("this needs the role {}", needed.join(" or "));
     Err((Some(caller), Refusal::new(Code::FORBIDDEN, detail)))
+}
+
+impl App {
+    /// Whether a caller who was let in would be again, for waits and streams: a token may have been
+    /// revoked meanwhile.
+    ///
+    /// Refusals: `unauthenticated`, `store-unavailable`.
+    pub(super) async fn admits_still(&self, caller: &Caller) -> Result<(), Refusal> {
+        match self.hosts {
+            Hosts::Any => Ok(()),
+            Hosts::Loopback => self.service.authenticate_again(caller).await,
+        }
+    }
 }
 
 /// The token of `Authorization: Bearer TOKEN`.

@@ -120,6 +120,7 @@ pub(super) async fn show(
     app.service.readable(&caller, id).await?;
     if let Some(seconds) = params.number("wait", WAIT_SECONDS_MAX)?.filter(|seconds| *seconds > 0) {
         wait(&app, id, unwanted, Duration::from_secs(seconds)).await?;
+        app.admits_still(&caller).await?;
     }
     Ok(json_answer(200, app.service.show(id, WithTexts::Yes).await?))
 }

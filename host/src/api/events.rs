@@ -17,6 +17,7 @@ use super::params::Params;
 use super::problem::Problem;
 use crate::code::Code;
 use crate::refusal::Refusal;
+use crate::service::Caller;
 use crate::store::Entry;
 
 /// A client that hears nothing for longer than this thinks that the server is gone.
@@ -32,6 +33,7 @@ const AUDIT_DEFAULT: u64 = 200;
     responses((status = 200, content_type = "text/event-stream", description = "`id` is the audit number, `event` the kind, `data` the entry"), (status = "4XX", body = Problem)))]
 pub(super) async fn stream(
     State(app): State<App>,
+    caller: Caller,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let newest = app.service.head().await?.entries;
@@ -41,7 +43,7 @@ pub(super) async fn stream(
             Refusal::new(Code::REQUEST_INVALID, "`Last-Event-ID` must be an audit number")
         })?,
     };
-    Ok(Sse::new(events(app, after))
+    Ok(Sse::new(events(app, caller, after))
         .keep_alive(KeepAlive::new().interval(HEARTBEAT).text("heartbeat"))
         .into_response())
 }
@@ -74,11 +76,13 @@ pub(super) async fn audit(State(app): State<App>, params: Params) -> Result<Resp
     Ok(response)
 }
 
-/// Entries after a number, as they come; ends when the server stops.
-fn events(app: App, after: u64) -> impl Stream<Item = Result<Event, Infallible>> {
+/// Entries after a number, as they come; ends when the server stops, and where the caller would not be
+/// let in any more.
+fn events(app: App, caller: Caller, after: u64) -> impl Stream<Item = Result<Event, Infallible>> {
     let newest = app.service.watchers().of_entries();
     let ready: Vec<Entry> = Vec::new();
-    stream::unfold((app, newest, after, ready), async |(app, mut newest, mut after, mut ready)| {
+    let start = (app, caller, newest, after, ready);
+    stream::unfold(start, async |(app, caller, mut newest, mut after, mut ready)| {
         let mut stopping = app.stopping.clone();
         while ready.is_empty() {
             if *stopping.borrow_and_update() {
@@ -94,11 +98,12 @@ fn events(app: App, after: u64) -> impl Stream<Item = Result<Event, Infallible>>
                 }
             }
         }
+        app.admits_still(&caller).await.ok()?;
         let entry = ready.pop()?;
         after = entry.number;
         let event =
             Event::default().id(entry.number.to_string()).event(kind(&entry.text)).data(entry.text);
-        Some((Ok(event), (app, newest, after, ready)))
+        Some((Ok(event), (app, caller, newest, after, ready)))
     })
 }
 

@@ -77,6 +77,11 @@ impl Caller {
         self.holder.as_ref().map(|holder| holder.subject.as_str())
     }
 
+    /// The id of the caller's token; none where there are no tokens.
+    pub(super) fn token_id(&self) -> Option<&str> {
+        self.holder.as_ref().map(|holder| holder.token_id.as_str())
+    }
+
     /// Whether the caller has a role; without tokens, every one.
     pub fn has(&self, role: Role) -> bool {
         self.holder.as_ref().is_none_or(|holder| holder.roles.contains(&role))

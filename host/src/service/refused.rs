@@ -64,8 +64,8 @@ impl Service {
                 fields.insert("dropped".to_owned(), json!(dropped));
             }
         }
-        let about =
-            refused.approval.map_or_else(|| About::named("subject", subject), About::approval);
+        // Not about the approval: what is read to prove one must not grow by who is refused.
+        let about = About::named("subject", subject);
         let note =
             Note { event: "request_refused", about, facts: Vec::new(), fields, answer: None };
         self.keep_note(caller, note, None, now).await.map(drop)

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use serde_json::Value;
 
-use super::{Ballot, Caller, Claim, Filter, NewApproval, Outcome, Service};
+use super::{Ballot, Caller, Claim, Filter, Holder, NewApproval, Outcome, Refused, Service};
 use crate::audit::tree::Hash;
 use crate::bindings::Statement;
 use crate::clock::ManualClock;
@@ -15,14 +15,14 @@ use crate::code::Code;
 use crate::config::Config;
 use crate::engine::{Allocation, Cache, Verifier};
 use crate::id::ApprovalId;
-use crate::keys::{KeySource, Keys};
+use crate::keys::{KeySource, Keys, make_keyring};
+use crate::role::Role;
 use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
 use crate::store::{
     About, Answer, Base, Change, Commit, Entry, Head, Query, Scope, Status, Store, StoreError,
     Stored, Version, WithTexts,
 };
 
-const SECRET: &str = "a secret of the tests, long enough to count";
 const NOW: u64 = 1_760_697_000;
 
 /// A service on a temporary store, at a time that is moved by hand.
@@ -43,7 +43,10 @@ impl Bench {
         let path = folder.path().join("store.redb");
         let store = RedbStore::open(&path, mode, CheckIntegrity::No).unwrap();
         let clock = Arc::new(ManualClock::at(NOW));
-        let keys = Keys::of_secret(SECRET).unwrap();
+        // A secret, and a key that signs the log.
+        let keyring = folder.path().join("keys.json");
+        make_keyring(&keyring).unwrap();
+        let keys = Keys::load(&keyring).unwrap();
         let service = Service::new(
             wrap(Arc::new(store)),
             verifier(),
@@ -203,8 +206,8 @@ async fn a_change_that_loses_a_race_is_asked_again() {
     assert_eq!(bench.status(id).await, "approved");
     assert_eq!(
         bench.service.head().await.unwrap().entries,
-        3,
-        "one entry a change, one of the key, none a conflict"
+        4,
+        "one entry a change, one a key, none a conflict"
     );
 }
 
@@ -227,6 +230,40 @@ async fn a_verifier_without_keys_refuses() {
     let keyless = Service { keys: Arc::new(KeySource::fixed(Keys::default())), ..bench.service };
     let refused = keyless.decide(&Caller::local(), id, &ballot, None).await;
     assert_eq!(refused.unwrap_err().code, Code::KEY_UNKNOWN);
+}
+
+#[tokio::test]
+async fn who_is_refused_about_an_approval_keeps_nobody_from_its_receipt() {
+    let bench = Bench::new().await;
+    let id = bench.approved(600).await;
+    for person in 0..51 {
+        let subject = format!("mallory-{person}");
+        let holder =
+            Holder { token_id: String::new(), subject, roles: vec![Role::Requester], agents: None };
+        let caller = Caller::holding(holder);
+        let refused = Refused { operation: "POST /x", approval: id, code: Code::FORBIDDEN };
+        let refusals = (0..20).map(|_| bench.service.record_refusal(&caller, refused));
+        futures_util::future::join_all(refusals).await.into_iter().for_each(|kept| kept.unwrap());
+    }
+    let entries = bench.service.head().await.unwrap().entries;
+    assert!(entries > 1_020, "{entries}");
+    let receipt = bench.service.receipt(id).await.unwrap();
+    assert!(receipt.contains("approval_decided") && !receipt.contains("mallory"), "{receipt}");
+}
+
+#[tokio::test]
+async fn an_approval_of_any_context_has_a_receipt_that_verifies() {
+    let bench = Bench::new().await;
+    let long = "9".repeat(4_300);
+    for number in ["1", "0.1", "-0.0", "1e-320", "18446744073709551616", &long] {
+        let context = format!(r#"{{"number": {number}, "deep": [[[{{"also": {number}}}]]]}}"#);
+        let request = NewApproval { context, ..new(600) };
+        let reply = bench.service.request(&Caller::local(), request, None).await.unwrap();
+        let id = reply.body.split('"').find_map(ApprovalId::parse);
+        let receipt = bench.service.receipt(id).await.unwrap();
+        let verified = crate::audit::receipt::verify(&receipt, &[], bench.service.verifier());
+        assert!(verified.is_ok(), "{number}: {verified:?}");
+    }
 }
 
 /// A store whose commits fail in a way.

@@ -108,14 +108,35 @@ impl Service {
         let Some(row) = self.token_row(&token.hash()).await? else {
             return refused("the token is unknown here");
         };
-        if row.revoked_at.is_some() {
-            return refused("the token is revoked");
-        }
-        if row.expires_at.is_some_and(|expires_at| self.now() >= expires_at) {
-            return refused("the token has expired");
-        }
+        self.counts(&row)?;
         let TokenRow { id, subject, roles, agents, .. } = row;
         Ok(Caller::holding(Holder { token_id: id, subject, roles, agents }))
+    }
+
+    /// Whether a caller who was let in would be again: what takes its time asks before each answer.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::authenticate`].
+    pub async fn authenticate_again(&self, caller: &Caller) -> Result<(), Refusal> {
+        let gone = || Refusal::new(Code::UNAUTHENTICATED, "the token is unknown here");
+        let Some(id) = caller.token_id() else {
+            return self.authenticate(None).await.map(drop);
+        };
+        let hash = self.store.fact(&format!("{BY_ID}{id}")).await?.ok_or_else(gone)?;
+        self.counts(&self.token_row(&hash).await?.ok_or_else(gone)?)
+    }
+
+    /// Refusals: `unauthenticated` for a token that is revoked or has expired.
+    fn counts(&self, row: &TokenRow) -> Result<(), Refusal> {
+        let why = if row.revoked_at.is_some() {
+            "the token is revoked"
+        } else if row.expires_at.is_some_and(|expires_at| self.now() >= expires_at) {
+            "the token has expired"
+        } else {
+            return Ok(());
+        };
+        Err(Refusal::new(Code::UNAUTHENTICATED, why))
     }
 
     /// Makes a token. The answer is the only place where it is ever shown.

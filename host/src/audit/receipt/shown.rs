@@ -74,9 +74,15 @@ impl Shown {
     pub(super) fn of_receipt(text: &str) -> Result<Self, ReceiptError> {
         let unreadable = |e: serde_json::Error| ReceiptError::approval(e.to_string());
         let shown = Self::of_api(text)?;
-        let written = serde_json::to_value(&shown).map_err(unreadable)?;
-        let all: Value = serde_json::from_str(text).map_err(unreadable)?;
-        if written == all {
+        let written = serde_json::to_string(&shown).map_err(unreadable)?;
+        let (ours, all) = (members(&written)?, members(text)?);
+        let pairs = ours.values().zip(all.values());
+        let is_ours = ours.keys().eq(all.keys())
+            && pairs.zip(ours.keys()).all(|((ours, given), name)| {
+                // The verifier digests these two, whose numbers nothing else here can hold.
+                ["context", "plan"].contains(&name.as_str()) || same(ours, given)
+            });
+        if is_ours {
             return Ok(shown);
         }
         Err(ReceiptError::approval("it has members that a receipt has not, or lacks some"))
@@ -86,4 +92,13 @@ impl Shown {
     pub(super) fn plan(&self) -> Option<&str> {
         self.plan.as_ref().map(|plan| plan.get()).filter(|plan| *plan != "null")
     }
+}
+
+fn members(text: &str) -> Result<BTreeMap<String, &RawValue>, ReceiptError> {
+    serde_json::from_str(text).map_err(|e| ReceiptError::approval(e.to_string()))
+}
+
+fn same(one: &RawValue, other: &RawValue) -> bool {
+    let value = |raw: &RawValue| serde_json::from_str::<Value>(raw.get()).ok();
+    value(one).is_some_and(|one| Some(one) == value(other))
 }

@@ -1,5 +1,5 @@
 //! The one thread that writes. It takes all changes that wait, applies them in one transaction,
-//! makes them durable at once, shows them to readers, and only then answers.
+//! makes them durable at once, tells the witness, shows them to readers, and only then answers.
 
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -88,7 +88,10 @@ async fn a_witness_sees_each_commit_before_it_is_answered() {
     let fixture = Fixture::new();
     let seen = Arc::new(Mutex::new(Vec::new()));
     let told = Arc::clone(&seen);
+    let published = Arc::clone(&fixture.store.published);
     fixture.store.watch_with(Box::new(move |size, root| {
+        // Nor does any reader, whom a checkpoint may be signed for: it could outlive the disk.
+        assert!(published.snapshot().unwrap().head.entries < size, "shown before it was witnessed");
         told.lock().unwrap().push((size, *root));
         Ok(())
     }));
