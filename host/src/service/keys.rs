@@ -51,7 +51,14 @@ impl Service {
     pub async fn recorded_keys(&self) -> Result<Keys, Refusal> {
         let keys = self.keys()?;
         let mut recorded = self.recorded.lock().await;
-        if recorded.as_ref().is_some_and(|recorded| recorded.is(&keys)) {
+        let is_recorded = |keys: &Keys| recorded.as_ref().is_some_and(|recorded| recorded.is(keys));
+        if is_recorded(&keys) {
+            return Ok(keys);
+        }
+        // While this one waited, others may have read and recorded newer keys, which older ones must
+        // not follow.
+        let keys = self.keys()?;
+        if is_recorded(&keys) {
             return Ok(keys);
         }
         for key in keys.described() {
