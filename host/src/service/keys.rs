@@ -49,8 +49,9 @@ impl Service {
     /// `keyring-unavailable`, also where an id stands for another key than the audit has seen under
     /// it, or a revoked key has come back; those of every change.
     pub async fn recorded_keys(&self) -> Result<Keys, Refusal> {
-        let keys = self.keys()?;
         let mut recorded = self.recorded.lock().await;
+        // Not before its turn: keys of before must not be recorded after those of now.
+        let keys = self.keys()?;
         if recorded.as_ref().is_some_and(|recorded| recorded.is(&keys)) {
             return Ok(keys);
         }
