@@ -1,8 +1,11 @@
 //! Texts of others, shown on a terminal: they cannot act on it, nor change the order of what is read.
 
-use serde_json::json;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 
-use crate::support::{APPROVER, ballot, home_and_server, id, request_body};
+use serde_json::{Value, json};
+
+use crate::support::{APPROVER, Home, ballot, home_and_server, id, request_body};
 
 /// Characters that reorder, hide or join text.
 const ACTING: [char; 14] = [
@@ -61,5 +64,92 @@ fn nothing_is_coloured_in_a_pipe() {
     let approval = server.approved();
     for command in [&["show", id(&approval)][..], &["list"], &["stats"], &["--help"]] {
         assert!(!home.run(command).ok().contains('\u{1b}'));
+    }
+}
+
+/// What a server that is nobody's friend answers: to each command what it would read, every text of it
+/// hostile.
+fn hostile(path: &str, approval: &Value) -> String {
+    let acting = format!("\u{1b}[2J\u{9b}2J\r{}", ACTING.iter().collect::<String>());
+    let mut told = approval.clone();
+    for member in ["id", "status", "agent", "action", "reason", "signature", "expires_at"] {
+        told[member] = json!(acting);
+    }
+    told["execution"] = json!({
+        "id": acting, "claimed_by": acting, "claimed_at": acting, "lease_expires_at": acting,
+        "outcome": acting, "detail": acting, "settled_at": acting, "late": false,
+    });
+    let answer = match path {
+        p if p.contains("/approvals?") => json!({ "items": [told], "next_cursor": acting }),
+        p if p.contains("/tokens") => json!({
+            "items": [{ "id": acting, "subject": acting, "roles": ["admin"], "agents": acting,
+                "created_at": acting, "created_by": acting, "expires_at": acting }],
+            "next_cursor": null,
+        }),
+        p if p.contains("/payload") => json!({ "message": acting, "base64url": acting }),
+        p if p.contains("/verify") => {
+            json!({ "valid": false, "error": acting, "code": acting, "detail": acting })
+        }
+        p if p.contains("/audit") => json!({
+            "items": [{ "number": 1, "entry": { "event": acting, "at": acting, "actor": acting } }],
+            "next_after": null,
+        }),
+        _ => told,
+    };
+    answer.to_string()
+}
+
+/// Serves [`hostile`] for as long as the test runs; answers its address.
+fn serve_hostile(approval: Value) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = BufReader::new(stream.unwrap());
+            let (mut head, mut length) = (String::new(), 0);
+            while stream.read_line(&mut head).unwrap() > 2 {
+                let last = head.lines().last().unwrap_or_default().to_ascii_lowercase();
+                if let Some(bytes) = last.strip_prefix("content-length: ") {
+                    length = bytes.parse().unwrap();
+                }
+            }
+            stream.by_ref().take(length).read_to_end(&mut Vec::new()).unwrap();
+            let path = head.split(' ').nth(1).unwrap_or_default();
+            let body = hostile(path, &approval);
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close";
+            let answer = format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+            stream.get_mut().write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    url
+}
+
+#[test]
+fn what_a_hostile_server_says_cannot_act_on_a_terminal() {
+    let (_home, server) = home_and_server();
+    let approval = server.request();
+    let id = id(&approval).to_owned();
+    let url = serve_hostile(approval);
+    let execution = "exec_01k7s2f7n9r5t6v8w0x1y2z3a4";
+    let home = Home::new();
+    let commands: [&[&str]; 13] = [
+        &["show", &id],
+        &["list"],
+        &["audit", "tail"],
+        &["audit", "checkpoint"],
+        &["wait", &id],
+        &["verify", &id],
+        &["payload", &id, "--decision", "approved", "--approver", APPROVER],
+        &["approve", &id, "--yes", "--approver", APPROVER],
+        &["claim", &id, "--agent", "a", "--action", "b", "--context", "{}"],
+        &["outcome", &id, "--execution-id", execution, "--outcome", "failed"],
+        &["withdraw", &id],
+        &["extend", &id, "--expires-in", "1h"],
+        &["token", "list"],
+    ];
+    for command in commands {
+        let ran = home.run(&[command, &["--server", &url]].concat());
+        let text = format!("{}{}", ran.out, ran.err);
+        assert!(!text.is_empty() && !text.chars().any(acts), "{command:?}: {text:?}");
     }
 }

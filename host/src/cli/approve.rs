@@ -82,7 +82,7 @@ pub(super) fn run(
         output::line(&answer);
     } else {
         let decided: Approval = transport.parse(&answer)?;
-        output::line(&format!("{} {}", decided.id, output::status(&decided.status)));
+        output::standing(&decided);
     }
     Ok(Exit::Done)
 }
@@ -114,15 +114,10 @@ fn choose(transport: &Transport) -> Result<String, Failure> {
         return Err(transport.refused(Code::NOT_FOUND, "nothing is pending"));
     }
     for (index, approval) in pending.items.iter().enumerate() {
-        let reason = output::safe(approval.reason.as_deref().unwrap_or_default());
-        let reason = reason.replace(['\n', '\t'], " ");
-        eprintln!(
-            "{:>3}  {}  {}/{}  {reason}",
-            index + 1,
-            approval.id,
-            approval.agent,
-            approval.action
-        );
+        let Approval { id, agent, action, reason, .. } = approval;
+        let reason = reason.as_deref().unwrap_or_default();
+        let offered = format!("{id}  {agent}/{action}  {reason}").replace(['\n', '\t'], " ");
+        eprintln!("{:>3}  {}", index + 1, output::safe(&offered));
     }
     let answer = ask("Which one? ")?;
     let chosen = answer.parse::<usize>().ok().and_then(|n| n.checked_sub(1));
