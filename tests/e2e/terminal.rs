@@ -5,7 +5,7 @@ use std::net::TcpListener;
 
 use serde_json::{Value, json};
 
-use crate::support::{APPROVER, Home, ballot, home_and_server, id, request_body};
+use crate::support::{APPROVER, Home, Ran, ballot, home_and_server, id, request_body};
 
 /// Characters that reorder, hide or join text.
 const ACTING: [char; 14] = [
@@ -99,8 +99,8 @@ fn hostile(path: &str, approval: &Value) -> String {
     answer.to_string()
 }
 
-/// Serves [`hostile`] for as long as the test runs; answers its address.
-fn serve_hostile(approval: Value) -> String {
+/// Serves what `says` says of each path, for as long as the test runs; answers its address.
+fn serve(says: impl Fn(&str) -> String + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
@@ -115,7 +115,7 @@ fn serve_hostile(approval: Value) -> String {
             }
             stream.by_ref().take(length).read_to_end(&mut Vec::new()).unwrap();
             let path = head.split(' ').nth(1).unwrap_or_default();
-            let body = hostile(path, &approval);
+            let body = says(path);
             let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close";
             let answer = format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
             stream.get_mut().write_all(answer.as_bytes()).unwrap();
@@ -129,7 +129,7 @@ fn what_a_hostile_server_says_cannot_act_on_a_terminal() {
     let (_home, server) = home_and_server();
     let approval = server.request();
     let id = id(&approval).to_owned();
-    let url = serve_hostile(approval);
+    let url = serve(move |path| hostile(path, &approval));
     let execution = "exec_01k7s2f7n9r5t6v8w0x1y2z3a4";
     let home = Home::new();
     let commands: [&[&str]; 13] = [
@@ -152,4 +152,43 @@ fn what_a_hostile_server_says_cannot_act_on_a_terminal() {
         let text = format!("{}{}", ran.out, ran.err);
         assert!(!text.is_empty() && !text.chars().any(acts), "{command:?}: {text:?}");
     }
+}
+
+/// Runs a command on a terminal, says no to what it asks, and prints what the terminal got.
+const ON_A_TERMINAL: &str = r#"
+import os, pty, sys
+child, terminal = pty.fork()
+if child == 0:
+    os.execv(sys.argv[1], sys.argv[1:])
+os.write(terminal, b"n\n")
+got = b""
+while True:
+    try:
+        piece = os.read(terminal, 4096)
+    except OSError:
+        piece = b""
+    if not piece:
+        break
+    got += piece
+sys.stdout.buffer.write(got)
+"#;
+
+#[test]
+fn an_approver_reads_what_is_digested_however_a_server_spells_it() {
+    let (_home, server) = home_and_server();
+    let mut body = request_body();
+    body["context"] = json!({ "a": "rm -rf /" });
+    let approval = server.request_of(&body);
+    let shown = server.get(&format!("/api/v1/approvals/{}", id(&approval))).body;
+    let hidden = format!(r#"{{"a":{}"\u0072m -\u0072f /"}}"#, "\n".repeat(500));
+    let spelt = shown.replace(r#"{"a": "rm -rf /"}"#, &hidden);
+    assert_ne!(shown, spelt);
+    let url = serve(move |_| spelt.clone());
+    let home = Home::new();
+    let binary = env!("CARGO_BIN_EXE_signoff");
+    let mut command = home.program("python3");
+    command.args(["-c", ON_A_TERMINAL, binary, "approve", id(&approval)]);
+    let ran = Ran::of(command.args(["--approver", APPROVER, "--server", &url]));
+    let got = ran.ok();
+    assert!(got.contains(r#"{"a": "rm -rf /"}"#) && got.contains("nothing was decided"), "{got}");
 }

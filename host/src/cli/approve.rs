@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Write, stderr, stdin};
 
 use clap::Args;
 use serde_json::json;
+use serde_json::value::RawValue;
 
 use super::signer::{self, Signing};
 use super::transport::{Access, Transport, asked};
@@ -55,13 +56,19 @@ pub(super) fn run(
     };
     // The text itself: what the server sent is what this machine's verifier reads.
     let shown = transport.get(&format!("/api/v1/approvals/{id}"))?;
-    let approval: Approval = transport.parse(&shown)?;
+    let mut approval: Approval = transport.parse(&shown)?;
     if approval.id != id {
         let told = format!("`{id}` was asked for and `{}` is shown; sign nothing", approval.id);
         return Err(transport.refused(Code::NOT_FOUND, told));
     }
     let signing = signing(args, &approval, transport)?;
     let statement = review(decision, args, &shown, &approval, &signing, transport)?;
+    for text in [&mut approval.context, &mut approval.plan].into_iter().flatten() {
+        // As it is digested: a server could hide what it says behind escapes and empty lines.
+        if text.get() != "null" {
+            *text = RawValue::from_string(transport.canonical(text.get())?)?;
+        }
+    }
     if !args.yes && !confirm(decision, &approval, &signing)? {
         output::note("nothing was decided");
         return Ok(Exit::Failed);
