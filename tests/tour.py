@@ -1,4 +1,4 @@
-"""Types the README's five-minute tour as it stands, and looks at what it answers.
+"""Types the README's chapters as they stand, and looks at what they answer.
 
 python3 tests/tour.py, from the root of the repository.
 """
@@ -8,8 +8,8 @@ import re
 import subprocess
 import sys
 
-# What the tour's output must hold, in this order.
-EXPECTED = [
+# What the output of each chapter must hold, in this order, and how many blocks it has at least.
+TOUR = [
     '"status":"ready"',
     '"status":"pending"',
     ":approved:user@company.com:",
@@ -27,23 +27,51 @@ EXPECTED = [
 ]
 
 
+PRODUCTION = [
+    "signoff key import",
+    "ann-2026",
+    '"status":"ready"',
+    "pending",
+    "approved",
+    "restarted",
+    "verified: appr_",
+    "executed",
+    "signature verified",
+    "verified: ",
+    "entries of `prod`",
+    "ben-2026",
+    "revoked",
+    "ben-2027",
+    "agent:deployer",
+    "ok    accept",
+    "ok    store",
+]
+
+CHAPTERS = {"Five-minute tour": (8, TOUR), "Going to production": (10, PRODUCTION)}
+
+
 def main():
     readme = pathlib.Path("README.md").read_text(encoding="utf-8")
-    tour = readme.split("## Five-minute tour")[1].split("\n## ")[0]
-    blocks = re.findall(r"```bash\n(.*?)```", tour, re.DOTALL)
-    if len(blocks) < 8:
-        sys.exit(f"the README's tour has {len(blocks)} blocks, expected at least 8")
+    for chapter, (least, expected) in CHAPTERS.items():
+        typed(readme, chapter, least, expected)
+
+
+def typed(readme, chapter, least, expected):
+    text = readme.split(f"## {chapter}")[1].split("\n## ")[0]
+    blocks = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
+    if len(blocks) < least:
+        sys.exit(f"`{chapter}` has {len(blocks)} blocks, expected at least {least}")
     script = "set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n" + "\n".join(blocks)
     done = subprocess.run(["bash", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     print(done.stdout)
     if done.returncode != 0:
-        sys.exit(f"the tour ended with {done.returncode}")
+        sys.exit(f"`{chapter}` ended with {done.returncode}")
     rest = done.stdout
-    for expected in EXPECTED:
-        before, found, rest = rest.partition(expected)
+    for words in expected:
+        before, found, rest = rest.partition(words)
         if not found:
-            sys.exit(f"the tour did not print {expected!r} where it should")
-    print(f"the tour works: {len(blocks)} blocks, {len(EXPECTED)} answers as told")
+            sys.exit(f"`{chapter}` did not print {words!r} where it should")
+    print(f"`{chapter}` works: {len(blocks)} blocks, {len(expected)} answers as told")
 
 
 if __name__ == "__main__":

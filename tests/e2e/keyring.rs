@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use signoff::keys::KeySource;
 
 use crate::support::{
-    Home, Ran, SERVE, Server, claim_body, home_and_server, id, request_body, text,
+    Home, Ran, SERVE, Server, claim_body, home_and_server, id, message_v2, request_body, text,
 };
 
 const ANN: &str = "ann@example.com";
@@ -274,25 +274,9 @@ fn init_makes_a_secret_and_a_key_for_the_log() {
     assert!(doctor.contains(&format!("{} signs", text(&made, "log_key_id"))), "{doctor}");
 }
 
-/// The message of profile v2, from its description and not by the code under test.
+/// What Ann signs where she approves.
 fn message(approval: &Value, key_id: &str, comment: &str) -> Vec<u8> {
-    let pieces = [
-        "signoff/v2",
-        text(approval, "audience"),
-        key_id,
-        id(approval),
-        text(approval, "request_digest"),
-        text(approval, "expires_at"),
-        "approved",
-        ANN,
-        comment,
-    ];
-    let mut message = 9u64.to_le_bytes().to_vec();
-    for piece in pieces {
-        message.extend((piece.len() as u64).to_le_bytes());
-        message.extend(piece.as_bytes());
-    }
-    message
+    message_v2(approval, key_id, "approved", ANN, comment)
 }
 
 /// Whether openssl verifies an Ed25519 signature.

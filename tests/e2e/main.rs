@@ -19,6 +19,7 @@
 
 mod support;
 
+mod audit_log;
 mod bad_bodies;
 mod bad_requests;
 mod bad_wire;
@@ -37,7 +38,9 @@ mod openapi;
 mod races;
 mod request_ids;
 mod roles;
+mod rotation;
 mod run_command;
+mod several_approvers;
 mod shutdown;
 mod store_files;
 mod story;
@@ -45,3 +48,4 @@ mod terminal;
 mod tls;
 mod vectors;
 mod waiting;
+mod witness;

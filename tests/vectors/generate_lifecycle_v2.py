@@ -398,6 +398,9 @@ def one_person_one_voice():
         forged = voted(two, first, twin, status="approved")
         yield vector(f"voice: a store with two ballots of one material, {algorithm}",
                      check(stored(forged), "signature-invalid", keys=keys), claim(stored(forged), "signature-invalid", keys=keys))
+    yield vector("voice: a key for something else, of the same material", decide(
+        once, Signer("log", "ed25519", ALICE.secret, DAVE.approver), two,
+        keys=[*RING, Signer("log", "ed25519", ALICE.secret, DAVE.approver).entry(use="log")], error="key-unknown"))
     moved = Signer("alice", "ed25519", ALICE.secret, DAVE.approver)
     yield vector("voice: the same key, bound to another since", decide(
         once, moved, two, keys=[moved.entry()], error="already-voted"))

@@ -410,6 +410,10 @@ def whose_key():
             ("a key bound to nobody", [signer.entry(approver=None)], "key-not-yours"),
         ]:
             yield vector(f"verify: {algorithm}, {name}", refused(statement, signature, code, keys))
+        relabelled = text_of("another", signer.raw(message(statement)))
+        yield vector(f"verify: {algorithm}, the signature relabelled for the key's other id",
+                     refused(statement, relabelled, "signature-invalid", [signer.entry(), signer.entry(id="another")]),
+                     verify(signer, statement, [signer.entry(), signer.entry(id="another")]))
         # Bob's key, in Alice's name and in his own.
         for bob in (BOB, CAROL):
             own = statement_of(bob)

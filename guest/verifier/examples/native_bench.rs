@@ -61,9 +61,10 @@ impl Signed {
             approver: self.key.approver.clone(),
             groups: self.key.groups.clone(),
         };
-        let accept = vec!["v1".to_owned()];
+        let profile = if self.signature.starts_with("v2.") { Profile::V2 } else { Profile::V1 };
+        let accept = vec![profile.as_str().to_owned()];
         let proof = signature::verify(
-            &Statement::read(&self.statement.clone(), Profile::V1)?,
+            &Statement::read(&self.statement.clone(), profile)?,
             &self.signature.clone(),
             &Keyring::read(&[key])?,
             &Accepted::read(&accept)?,

@@ -2,7 +2,6 @@
 //! nobody can turn a valid signature into another.
 
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
-use zeroize::Zeroizing;
 
 /// Signs a message with a private seed.
 pub fn sign(seed: &[u8; 32], message: &[u8]) -> [u8; 64] {
@@ -22,10 +21,14 @@ pub fn public_key(seed: &[u8; 32]) -> [u8; 32] {
 /// and the equation is the one without the cofactor.
 pub fn verify(public_key: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> bool {
     // `verify_strict` compares the first half with what it works out, which is canonical, and refuses
-    // small orders and a second half that is too large. It takes the key as it is written.
-    is_canonical(public_key)
-        && VerifyingKey::from_bytes(public_key)
-            .is_ok_and(|key| key.verify_strict(message, &Signature::from_bytes(signature)).is_ok())
+    // small orders and a second half that is too large.
+    key(public_key)
+        .is_some_and(|key| key.verify_strict(message, &Signature::from_bytes(signature)).is_ok())
+}
+
+/// The key of an encoding; none for one that is not canonical, or of no point.
+fn key(encoded: &[u8; 32]) -> Option<VerifyingKey> {
+    is_canonical(encoded).then(|| VerifyingKey::from_bytes(encoded).ok()).flatten()
 }
 
 /// Whether the y of an encoded point is below the field's prime, 2^255 - 19. The other coordinate has
@@ -37,31 +40,35 @@ fn is_canonical(point: &[u8; 32]) -> bool {
     !y_is_prime_or_more
 }
 
-/// A seed out of key material, wiped when it is dropped; none for another length.
-pub(crate) fn seed(material: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
-    material.try_into().ok().map(Zeroizing::new)
-}
-
 #[cfg(test)]
 #[allow(clippy::indexing_slicing, reason = "a test fails by a panic")]
 mod tests {
-    use super::is_canonical;
+    use super::{VerifyingKey, key};
 
     #[test]
-    fn only_numbers_below_the_prime_are_canonical() {
-        // No signature tells: nobody knows a secret of the points that are written so.
-        let mut prime = [0xff; 32];
-        (prime[0], prime[31]) = (0xed, 0x7f);
+    fn a_key_that_is_written_as_more_than_the_prime_is_none() {
+        // No signature tells: nobody knows a secret of the points that can be written so.
+        let mut points = 0;
         for more in 0..=18 {
-            let mut point = prime;
-            point[0] += more;
-            assert!(!is_canonical(&point), "p + {more}");
-            point[31] |= 0x80;
-            assert!(!is_canonical(&point), "p + {more}, negative");
-            point[1 + usize::from(more)] = 0xfe;
-            assert!(is_canonical(&point), "a byte less");
+            for sign in [0, 0x80] {
+                let mut encoded = [0xff; 32];
+                (encoded[0], encoded[31]) = (0xed + more, 0x7f | sign);
+                points += u32::from(VerifyingKey::from_bytes(&encoded).is_ok());
+                assert!(key(&encoded).is_none(), "p + {more}, sign {sign}");
+            }
         }
-        prime[0] -= 1;
-        assert!(is_canonical(&prime) && is_canonical(&[0; 32]));
+        assert!(points > 10, "{points} would have been taken");
+    }
+
+    #[test]
+    fn a_key_close_below_the_prime_is_one() {
+        let mut taken = 0;
+        for less in 1..=18 {
+            let mut encoded = [0xff; 32];
+            (encoded[0], encoded[31]) = (0xed - less, 0x7f);
+            assert_eq!(key(&encoded).is_some(), VerifyingKey::from_bytes(&encoded).is_ok());
+            taken += u32::from(key(&encoded).is_some());
+        }
+        assert!(taken > 5, "{taken}");
     }
 }

@@ -11,6 +11,8 @@ mod door;
 
 use std::collections::BTreeMap;
 
+use base64ct::{Base64UrlUnpadded, Encoding};
+use door::signer::{Signer, statement};
 use door::{APPROVER, CONTEXT, EXECUTION, ID, REQUESTED, Random, SECRET};
 use serde_json::{Value, json};
 use signoff_verifier::rejection::Code;
@@ -316,7 +318,54 @@ fn requests() -> Vec<String> {
         ),
     ];
     assert!(requests.iter().map(|(op, _)| *op).eq(wire::OPS.iter().copied()));
-    requests.iter().map(|(op, args)| json!({"op": op, "args": args}).to_string()).collect()
+    let requests = requests.into_iter().chain(v2_requests());
+    requests.map(|(op, args)| json!({"op": op, "args": args}).to_string()).collect()
+}
+
+/// What of them is another matter under v2: one approver of two has voted, the other is to.
+fn v2_requests() -> Vec<(&'static str, Value)> {
+    let accept = json!(["v1", "v2"]);
+    let ed = Signer::new("ed", "ed25519", 7, APPROVER);
+    let mac = Signer::new("mac", "hmac-sha256", 8, "bob");
+    let keys = json!([ed.entry("active"), mac.entry("verify-only")]);
+    let request = json!({
+        "id": ID,
+        "audience": "prod",
+        "agent": "a",
+        "action": "b",
+        "requested_by": "c",
+        "requirement": {"threshold": 2},
+    });
+    let open = json!({"request": request.to_string(), "context": CONTEXT, "accept": accept, "now": REQUESTED});
+    let mut record = door::call("lifecycle.open", &open).unwrap()["record"].take();
+    let mut requests = vec![("lifecycle.open", open)];
+    for signer in [&ed, &mac] {
+        let statement = statement(&door::parsed(&record), signer, "approved", "fine");
+        let signature = signer.sign(&statement);
+        let private = json!({
+            "id": signer.id,
+            "algorithm": signer.algorithm,
+            "material": Base64UrlUnpadded::encode_string(&signer.secret),
+            "status": "active",
+            "use": "approve",
+            "approver": signer.approver,
+        });
+        let ballot = json!({"decision": "approved", "approver": signer.approver, "comment": "fine", "signature": signature});
+        let decide = json!({"approval": record, "ballot": ballot.to_string(), "keys": keys, "accept": accept, "now": REQUESTED});
+        record = door::call("lifecycle.decide", &decide).unwrap()["record"].take();
+        requests.extend([
+            ("signing.payload", json!({"statement": statement, "profile": "v2"})),
+            ("signing.sign", json!({"statement": statement, "profile": "v2", "key": private})),
+            (
+                "signing.verify",
+                json!({"statement": statement, "signature": signature, "keys": keys, "accept": accept}),
+            ),
+            ("lifecycle.decide", decide),
+        ]);
+    }
+    let check = json!({"approval": record, "attempt": "{}", "keys": keys, "accept": accept, "now": REQUESTED});
+    requests.push(("lifecycle.check", check));
+    requests
 }
 
 fn approved() -> Value {

@@ -1,4 +1,5 @@
-//! Calls: an empty one, and a `v1` verification in the component, in a fresh instance, and natively.
+//! Calls: an empty one, and a verification, by HMAC (`v1`) and by Ed25519 (`v2`), in the component, in
+//! a fresh instance, and natively.
 
 use anyhow::{Result, anyhow};
 use serde_json::json;
@@ -15,7 +16,8 @@ pub(crate) fn measure(plan: &Plan, figures: &mut Figures) -> Result<()> {
     let pooled = Verifier::embedded(Allocation::Pooled, &Cache::none())?;
     let on_demand = Verifier::embedded(Allocation::OnDemand, &Cache::none())?;
     let signed = Signed::new(&pooled)?;
-    let text = as_json(&signed);
+    let ed25519 = Signed::ed25519(&pooled)?;
+    let (text, ed25519_text) = (as_json(&signed), as_json(&ed25519));
     let (native, soft) = (Peer::native(Sha::Fastest)?, Peer::native(Sha::Soft)?);
     let mut empty = Empty::new()?;
     let fresh = |verifier: &Verifier| {
@@ -29,14 +31,19 @@ pub(crate) fn measure(plan: &Plan, figures: &mut Figures) -> Result<()> {
         }),
         Case::timed("native with SHA instructions", |time| native.measure("verify", time, &text)),
         Case::timed("native without", |time| soft.measure("verify", time, &text)),
+        Case::repeated("verify Ed25519 in the component", || {
+            pooled.call(|i| Ok(Ok(ed25519.verify(i)))).map_err(anyhow::Error::from)?
+        }),
+        Case::timed("native Ed25519", |time| native.measure("verify", time, &ed25519_text)),
         Case::repeated("fresh pooled instance and verify", || fresh(&pooled)),
         Case::repeated("fresh instance without pool and verify", || fresh(&on_demand)),
     ];
     plan.take_turns(&mut cases)?;
-    let [empty, verify, native, soft, pooled, on_demand] = &cases;
+    let [empty, verify, native, soft, ed25519, native_ed25519, pooled, on_demand] = &cases;
     figures.time(empty, 200e-9);
     figures.slower(verify, native, Target::AtMost(6.0));
     figures.slower(verify, soft, Target::AtMost(1.5));
+    figures.slower(ed25519, native_ed25519, Target::None);
     figures.time(pooled, 12e-6);
     figures.slower(on_demand, pooled, Target::None);
     Ok(())
@@ -46,7 +53,10 @@ fn as_json(signed: &Signed) -> String {
     let Signed { statement, signature, key, .. } = signed;
     json!({
         "statement": {
+            "audience": statement.audience,
+            "key_id": statement.key_id,
             "approval_id": statement.approval_id,
+            "request_digest": statement.request_digest,
             "expires_at": statement.expires_at,
             "decision": statement.decision,
             "approver": statement.approver,
@@ -58,6 +68,7 @@ fn as_json(signed: &Signed) -> String {
             "material": key.material,
             "status": key.status,
             "use": key.use_,
+            "approver": key.approver,
         },
     })
     .to_string()

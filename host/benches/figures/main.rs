@@ -2,10 +2,11 @@
 //!
 //! Everything that is compared runs in one process tree and takes turns, so that the machine's other
 //! work falls on both sides alike: [`calls`] and [`digests`] have the verifier beside its native
-//! build and CPython, [`decisions`] the store, [`commands`] the command line, [`large`] a store of a
-//! million approvals. Words after `--` pick some of them; `--large` adds the last, which takes some
-//! minutes and gigabytes; `--seconds N` is the time for each case.
+//! build and CPython, [`decisions`] the store, [`commands`] the command line, [`audit`] the exported
+//! log, [`large`] a store of a million approvals. Words after `--` pick some of them; `--large` adds
+//! the last, which takes some minutes and gigabytes; `--seconds N` is the time for each case.
 
+mod audit;
 mod calls;
 mod commands;
 mod decisions;
@@ -45,6 +46,7 @@ fn main() -> Result<()> {
         ("digests", digests::measure),
         ("decisions", decisions::measure),
         ("commands", commands::measure),
+        ("audit", audit::measure),
         ("large", large::measure),
     ] {
         if plan.has(name) {

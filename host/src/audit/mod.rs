@@ -4,6 +4,10 @@
 //! Everything here is pure: no store, no HTTP, no clock. An entry's text, byte for byte as it is
 //! stored and exported, is a leaf of the tree; entry number N is leaf N - 1. Who has a checkpoint
 //! and trusts its key finds every edit, removal and reordering of what it covers.
+//!
+//! [`tree`] has the hashes, roots and proofs; [`note`], [`log_key`] and [`checkpoint`] what is signed;
+//! [`export`] the whole log as a file, [`receipt`] one approval as a file. A receipt asks the verifier
+//! what its ballots are worth.
 
 pub mod checkpoint;
 pub mod export;

@@ -66,6 +66,7 @@ SIGNOFF_CONFIG mirror flags; SIGNOFF_HMAC_SECRET or HMAC_SECRET holds the secret
 code; NO_COLOR turns colours off.";
 
 #[derive(Args)]
+#[command(next_help_heading = "Global options")]
 struct Global {
     /// The store file
     #[arg(
@@ -255,6 +256,11 @@ impl Global {
     /// The deployment's settings.
     fn config(&self) -> Result<Config, ConfigError> {
         Config::load(self.config.as_deref(), &self.store)
+    }
+
+    /// Where the settings are.
+    fn config_path(&self) -> PathBuf {
+        self.config.clone().unwrap_or_else(|| crate::config::beside(&self.store))
     }
 
     /// Where keys come from.

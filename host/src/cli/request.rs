@@ -1,7 +1,9 @@
 //! `signoff request`: asks for an approval.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::transport::{Access, Transport};
 use super::{Exit, context, exit::Failure, output, wait};
@@ -27,6 +29,8 @@ pub(super) struct RequestArgs {
     /// How long the approval lives: 3600, 30m, 1h, at most 7d
     #[arg(long, visible_alias = "expires-in-seconds", value_name = "TIME", value_parser = context::seconds, allow_hyphen_values = true)]
     expires_in: Option<i64>,
+    #[command(flatten)]
+    requirement: RequirementArgs,
     /// Wait until it is decided
     #[arg(long)]
     wait: bool,
@@ -40,6 +44,7 @@ pub(super) fn run(args: &RequestArgs, transport: &Transport) -> Result<Exit, Fai
         plan: args.plan.as_deref().map(context::text).transpose()?,
         reason: args.reason.as_deref(),
         expires_in_seconds: args.expires_in,
+        requirement: &args.requirement,
     };
     let answer = new.send(transport)?;
     let approval: Approval = transport.parse(&answer)?;
@@ -55,6 +60,39 @@ pub(super) fn run(args: &RequestArgs, transport: &Transport) -> Result<Exit, Fai
     Ok(Exit::Done)
 }
 
+/// What it takes to approve, where one approver is not enough.
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct RequirementArgs {
+    /// How many approvers; one if left out
+    #[arg(long, value_name = "N")]
+    threshold: Option<u32>,
+    /// How many of a group; may be repeated
+    #[arg(long = "group", value_name = "NAME=N", value_parser = group)]
+    groups: Vec<(String, u32)>,
+}
+
+impl RequirementArgs {
+    /// As the API takes it; none where nothing was asked for.
+    fn field(&self) -> Option<String> {
+        if self.threshold.is_none() && self.groups.is_empty() {
+            return None;
+        }
+        let groups: BTreeMap<_, _> = self.groups.iter().cloned().collect();
+        let mut requirement = json!({ "groups": groups });
+        if let (Some(threshold), Value::Object(fields)) = (self.threshold, &mut requirement) {
+            fields.insert("threshold".to_owned(), threshold.into());
+        }
+        Some(format!("\"requirement\":{requirement}"))
+    }
+}
+
+fn group(text: &str) -> Result<(String, u32), String> {
+    let wrong = || "expected a group and a number, as in sre=1".to_owned();
+    let (name, minimum) = text.rsplit_once('=').ok_or_else(wrong)?;
+    let minimum = minimum.parse().map_err(|_| wrong())?;
+    if name.is_empty() { Err(wrong()) } else { Ok((name.to_owned(), minimum)) }
+}
+
 /// A request on its way.
 pub(super) struct New<'a> {
     pub(super) agent: &'a str,
@@ -63,6 +101,7 @@ pub(super) struct New<'a> {
     pub(super) plan: Option<String>,
     pub(super) reason: Option<&'a str>,
     pub(super) expires_in_seconds: Option<i64>,
+    pub(super) requirement: &'a RequirementArgs,
 }
 
 impl New<'_> {
@@ -78,6 +117,7 @@ impl New<'_> {
         if let Some(plan) = &self.plan {
             fields.push(transport.field("plan", plan)?);
         }
+        fields.extend(self.requirement.field());
         let body = format!("{{{}}}", fields.join(","));
         transport.post("/api/v1/approvals", body, Access::Create)
     }

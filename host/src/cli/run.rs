@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::execution::{Claim, report};
 use super::output::note;
-use super::request::New;
+use super::request::{New, RequirementArgs};
 use super::transport::Transport;
 use super::{Exit, context, exit::Failure, wait};
 use crate::api::Approval;
@@ -40,6 +40,8 @@ pub(super) struct RunArgs {
     /// How long the approval lives: 3600, 30m, 1h, at most 7d
     #[arg(long, visible_alias = "expires-in-seconds", value_name = "TIME", value_parser = context::seconds)]
     expires_in: Option<i64>,
+    #[command(flatten)]
+    requirement: RequirementArgs,
     /// Give up waiting after: 90, 30m, 1h; it waits until the approval expires if left out
     #[arg(long, value_name = "TIME", value_parser = context::seconds)]
     timeout: Option<i64>,
@@ -102,6 +104,7 @@ fn request(
         plan: Some(plan.to_owned()),
         reason: Some(args.reason.as_deref().unwrap_or(&shown)),
         expires_in_seconds: args.expires_in,
+        requirement: &args.requirement,
     };
     let approval: Approval = transport.parse(&new.send(transport)?)?;
     note(&format!("{} waits for approval until {}", approval.id, approval.expires_at));

@@ -10,20 +10,25 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use futures_util::future::try_join_all;
 use tokio::runtime::Runtime;
 
-use crate::api::Approval;
+use crate::api::{Approval, TokenShown};
 use crate::bindings::{Key, Statement};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::engine::{Instance, Verifier};
 use crate::id::ApprovalId;
 use crate::keys::{KeySource, Keys};
-use crate::service::{Ballot, Caller, NewApproval, Service};
+use crate::role::Role;
+use crate::service::{Ballot, Caller, NewApproval, NewToken, Service};
 use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
 
 /// More than a member of the JSON, and the filling after the last one.
 const MEMBER_BYTES_MAX: usize = 200;
 
-/// A statement with its `v1` signature and key.
+/// Seed and public key of RFC 8032, section 7.1, test 1.
+const ED25519: [&str; 2] =
+    ["nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A", "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"];
+
+/// A statement with its signature and key.
 #[derive(Clone, Debug)]
 pub struct Signed {
     /// What is signed.
@@ -40,12 +45,21 @@ pub struct Signed {
 pub struct Decisions {
     /// The service.
     pub service: Arc<Service>,
-    key: Key,
+    by: Arc<By>,
     runtime: Runtime,
 }
 
+/// Who asks and who decides, by their tokens, and what signs.
+struct By {
+    key: Key,
+    requester: String,
+    approver: String,
+}
+
+const APPROVER: &str = "user@company.com";
+
 impl Signed {
-    /// A statement as long as usual ones, signed.
+    /// A statement as long as usual ones, signed under `v1`.
     ///
     /// # Errors
     ///
@@ -53,9 +67,35 @@ impl Signed {
     pub fn new(verifier: &Verifier) -> Result<Self> {
         let statement = statement("appr_01k7rbxhm0abcdefghjkmnpqrs", 1_760_700_600);
         let key = key()?;
-        let signature = sign(verifier, &statement, &key)?;
+        let signature = sign(verifier, &statement, "v1", &key)?;
         let (keys, accept) = (vec![key.clone()], vec!["v1".to_owned()]);
         Ok(Self { statement, signature, key, keys, accept })
+    }
+
+    /// The same under `v2`, by an Ed25519 key.
+    ///
+    /// # Errors
+    ///
+    /// Where the verifier gives no signature.
+    pub fn ed25519(verifier: &Verifier) -> Result<Self> {
+        let statement = Statement {
+            audience: "bench".to_owned(),
+            key_id: "user".to_owned(),
+            request_digest: "0123456789abcdef".repeat(4),
+            ..statement("appr_01k7rbxhm0abcdefghjkmnpqrs", 1_760_700_600)
+        };
+        let [seed, public] = ED25519.map(|material| Key {
+            id: statement.key_id.clone(),
+            algorithm: "ed25519".to_owned(),
+            material: material.to_owned(),
+            status: "active".to_owned(),
+            use_: "approve".to_owned(),
+            approver: Some(statement.approver.clone()),
+            groups: Vec::new(),
+        });
+        let signature = sign(verifier, &statement, "v2", &seed)?;
+        let (keys, accept) = (vec![public.clone()], vec!["v2".to_owned()]);
+        Ok(Self { statement, signature, key: public, keys, accept })
     }
 
     /// Verifies it.
@@ -96,7 +136,10 @@ impl Decisions {
             clock,
             Config::default(),
         ))?;
-        Ok(Self { service: Arc::new(service), key, runtime })
+        let requester = runtime.block_on(token(&service, "agent:deploy-bot", Role::Requester))?;
+        let approver = runtime.block_on(token(&service, APPROVER, Role::Approver))?;
+        let by = Arc::new(By { key, requester, approver });
+        Ok(Self { service: Arc::new(service), by, runtime })
     }
 
     /// So many callers ask and approve, for about the given time; seconds a decision, over all.
@@ -107,11 +150,11 @@ impl Decisions {
     pub fn keep(&self, callers: usize, time: Duration) -> Result<f64> {
         let start = Instant::now();
         let one = || {
-            let (service, key) = (Arc::clone(&self.service), self.key.clone());
+            let (service, by) = (Arc::clone(&self.service), Arc::clone(&self.by));
             self.runtime.spawn(async move {
                 let mut decisions = 0_u32;
                 while start.elapsed() < time || decisions == 0 {
-                    decide(&service, &key).await?;
+                    decide(&service, &by).await?;
                     decisions += 1;
                 }
                 anyhow::Ok(decisions)
@@ -167,8 +210,23 @@ pub fn mixed_json(bytes: usize) -> String {
     text
 }
 
-async fn decide(service: &Service, key: &Key) -> Result<()> {
-    let asked = service.request(&Caller::local(), request(3_600), None).await?;
+/// A token for one role.
+async fn token(service: &Service, subject: &str, role: Role) -> Result<String> {
+    let new = NewToken {
+        subject: subject.to_owned(),
+        roles: vec![role],
+        agents: None,
+        expires_in_seconds: None,
+    };
+    let made = service.create_token(&Caller::local(), new, None).await?;
+    let made: TokenShown = serde_json::from_str(&made.body)?;
+    made.token.context("the token is not told")
+}
+
+/// One request and its approval, each authenticated, audited and on disk before it is answered.
+async fn decide(service: &Service, by: &By) -> Result<()> {
+    let requester = service.authenticate(Some(&by.requester)).await?;
+    let asked = service.request(&requester, request(3_600), None).await?;
     let approval: Approval = serde_json::from_str(&asked.body)?;
     let expires_at = chrono::DateTime::parse_from_rfc3339(&approval.expires_at)?.timestamp();
     let statement = statement(&approval.id, u64::try_from(expires_at)?);
@@ -176,9 +234,10 @@ async fn decide(service: &Service, key: &Key) -> Result<()> {
         decision: statement.decision.clone(),
         approver: Some(statement.approver.clone()),
         comment: None,
-        signature: sign(service.verifier(), &statement, key)?,
+        signature: sign(service.verifier(), &statement, "v1", &by.key)?,
     };
-    service.decide(&Caller::local(), ApprovalId::parse(&approval.id), &ballot, None).await?;
+    let approver = service.authenticate(Some(&by.approver)).await?;
+    service.decide(&approver, ApprovalId::parse(&approval.id), &ballot, None).await?;
     Ok(())
 }
 
@@ -203,15 +262,15 @@ fn statement(id: &str, expires_at: u64) -> Statement {
         request_digest: String::new(),
         expires_at,
         decision: "approved".to_owned(),
-        approver: "user@company.com".to_owned(),
+        approver: APPROVER.to_owned(),
         comment: String::new(),
     }
 }
 
-fn sign(verifier: &Verifier, statement: &Statement, key: &Key) -> Result<String> {
+fn sign(verifier: &Verifier, statement: &Statement, profile: &str, key: &Key) -> Result<String> {
     Ok(verifier.call(|i| {
         let signing = i.exports.signoff_approval_signing();
-        signing.call_sign(&mut i.store, statement, "v1", key)
+        signing.call_sign(&mut i.store, statement, profile, key)
     })?)
 }
 

@@ -39,7 +39,7 @@ pub use commit::{Idempotency, Reply};
 pub use operation::{Attempt, Ballot, Claim, NewApproval, Outcome};
 pub use read::{Filter, Page, PayloadQuery};
 pub use refused::Refused;
-pub use tokens::{NewToken, TOKEN_SECONDS_MAX, tokens_required};
+pub use tokens::{NewToken, TOKEN_SECONDS_MAX, TokenRow, token_rows, tokens_required};
 pub use watch::{Watch, Watchers};
 
 /// How far the clock may be behind the last commit before writes stop.

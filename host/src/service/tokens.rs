@@ -41,17 +41,18 @@ pub struct NewToken {
 
 /// A token as it is kept: never itself. Times are unix seconds.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-struct Row {
+#[allow(missing_docs, reason = "the fields of `TokenShown` in the API")]
+pub struct TokenRow {
     format: u32,
-    id: String,
-    subject: String,
-    roles: Vec<Role>,
-    agents: Option<String>,
-    created_at: u64,
-    created_by: String,
-    expires_at: Option<u64>,
-    revoked_at: Option<u64>,
-    revoked_by: Option<String>,
+    pub id: String,
+    pub subject: String,
+    pub roles: Vec<Role>,
+    pub agents: Option<String>,
+    pub created_at: u64,
+    pub created_by: String,
+    pub expires_at: Option<u64>,
+    pub revoked_at: Option<u64>,
+    pub revoked_by: Option<String>,
 }
 
 /// Whether callers of a store need a token.
@@ -61,6 +62,16 @@ struct Row {
 /// Where the store cannot be read.
 pub async fn tokens_required(store: &dyn Store) -> Result<bool, StoreError> {
     Ok(store.fact(REQUIRED).await?.is_some())
+}
+
+/// Every token of a store, for who looks after it.
+///
+/// # Errors
+///
+/// Where the store, or a row, cannot be read.
+pub async fn token_rows(store: &dyn Store) -> Result<Vec<TokenRow>, StoreError> {
+    let rows = store.facts(BY_HASH, "", usize::MAX).await?;
+    rows.iter().map(|(_, text)| TokenRow::read(text)).collect()
 }
 
 impl Service {
@@ -98,7 +109,7 @@ impl Service {
             return refused("the token is unknown here");
         };
         self.counts(&row)?;
-        let Row { id, subject, roles, agents, .. } = row;
+        let TokenRow { id, subject, roles, agents, .. } = row;
         Ok(Caller::holding(Holder { token_id: id, subject, roles, agents }))
     }
 
@@ -117,7 +128,7 @@ impl Service {
     }
 
     /// Refusals: `unauthenticated` for a token that is revoked or has expired.
-    fn counts(&self, row: &Row) -> Result<(), Refusal> {
+    fn counts(&self, row: &TokenRow) -> Result<(), Refusal> {
         let why = if row.revoked_at.is_some() {
             "the token is revoked"
         } else if row.expires_at.is_some_and(|expires_at| self.now() >= expires_at) {
@@ -220,18 +231,16 @@ impl Service {
         Ok(tokens)
     }
 
-    async fn token_row(&self, hash: &str) -> Result<Option<Row>, Refusal> {
+    async fn token_row(&self, hash: &str) -> Result<Option<TokenRow>, Refusal> {
         let Some(text) = self.store.fact(&format!("{BY_HASH}{hash}")).await? else {
             return Ok(None);
         };
-        let row = serde_json::from_str::<Row>(&text).ok().filter(|row| row.format == ROW_FORMAT);
-        let unreadable = || Refusal::new(Code::STORE_UNAVAILABLE, "a token's row cannot be read");
-        row.map(Some).ok_or_else(unreadable)
+        Ok(Some(TokenRow::read(&text)?))
     }
 }
 
 impl NewToken {
-    fn row(self, id: String, created_by: &str, now: u64) -> Result<Row, Refusal> {
+    fn row(self, id: String, created_by: &str, now: u64) -> Result<TokenRow, Refusal> {
         let invalid = |why: String| Err(Refusal::new(Code::REQUEST_INVALID, why));
         let own = self.subject.strip_prefix(AGENT_PREFIX).unwrap_or(&self.subject);
         let names = [Some(("subject", own)), self.agents.as_deref().map(|p| ("agents", p))];
@@ -269,7 +278,7 @@ impl NewToken {
                 ));
             }
         };
-        Ok(Row {
+        Ok(TokenRow {
             format: ROW_FORMAT,
             id,
             subject: self.subject,
@@ -284,7 +293,12 @@ impl NewToken {
     }
 }
 
-impl Row {
+impl TokenRow {
+    fn read(text: &str) -> Result<Self, StoreError> {
+        let row = serde_json::from_str::<Self>(text).ok().filter(|row| row.format == ROW_FORMAT);
+        row.ok_or_else(|| StoreError::Damaged("a token's row cannot be read".to_owned()))
+    }
+
     fn fact(&self, hash: &str) -> Result<Fact, Refusal> {
         let value = serde_json::to_string(self)
             .map_err(|e| Refusal::new(Code::INTERNAL_ERROR, e.to_string()))?;

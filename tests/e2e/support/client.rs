@@ -35,6 +35,11 @@ impl Client {
         Self { token: Some(token.into()), ..self.clone() }
     }
 
+    /// The same caller at another address.
+    pub fn at(&self, url: impl Into<String>) -> Self {
+        Self { url: url.into(), ..self.clone() }
+    }
+
     /// Any call. The error is what kept an answer from coming.
     pub fn try_call(
         &self,

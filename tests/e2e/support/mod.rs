@@ -5,10 +5,12 @@ mod authority;
 mod client;
 mod home;
 mod inside;
+mod office;
 mod problems;
 mod raw;
 mod server;
 mod sign;
+mod sign_v2;
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -20,10 +22,12 @@ pub use authority::{Authority, Issued, private, serve_tls};
 pub use client::Client;
 pub use home::{Home, Ran, SECRET, home_and_server};
 pub use inside::Inside;
+pub use office::Office;
 pub use problems::title_and_status;
 pub use raw::{Raw, allow_files, open, request_text};
 pub use server::{SERVE, Server};
 pub use sign::{ballot, message, sign, sign_message};
+pub use sign_v2::{KeyV2, message_v2};
 
 /// Where a test that waits gives up. Far above what a slow machine needs.
 pub const HANG: Duration = Duration::from_secs(300);

@@ -77,8 +77,14 @@ func (h *home) serve(f func(url string) error) error {
 	return f(started.URL)
 }
 
-func get(url string) ([]byte, error) {
-	answer, err := http.Get(url)
+// get asks a server as who a token says.
+func get(url, token string) ([]byte, error) {
+	request, err := http.NewRequest(http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Authorization", "Bearer "+token)
+	answer, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return nil, err
 	}

@@ -17,14 +17,21 @@ import (
 
 // logOfSignoff lets signoff write a log, and checks with Go what it says of it.
 func logOfSignoff(h *home) (string, error) {
-	if _, err := h.run("init", "--audience", "go+test"); err != nil {
+	answer, err := h.run("--json", "init", "--audience", "go+test")
+	if err != nil {
+		return "", err
+	}
+	var made struct {
+		Token string `json:"admin_token"`
+	}
+	if err := json.Unmarshal([]byte(answer), &made); err != nil {
 		return "", err
 	}
 	var older tlog.Tree
 	var id string
-	for made := range 12 {
+	for n := range 12 {
 		answer, err := h.run("--json", "request", "--agent", "deployer", "--action", "deploy",
-			"--context", fmt.Sprintf(`{"n": %d}`, made))
+			"--context", fmt.Sprintf(`{"n": %d}`, n))
 		if err != nil {
 			return "", err
 		}
@@ -33,12 +40,12 @@ func logOfSignoff(h *home) (string, error) {
 			return "", err
 		}
 		id = approval.ID
-		if made%3 == 0 {
+		if n%3 == 0 {
 			if _, err := h.run("approve", id, "--approver", "ann@example.com", "--yes"); err != nil {
 				return "", err
 			}
 		}
-		if made == 4 {
+		if n == 4 {
 			if older, err = checkpoint(h); err != nil {
 				return "", err
 			}
@@ -59,7 +66,7 @@ func logOfSignoff(h *home) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("receipt: %w", err)
 	}
-	err = h.serve(func(url string) error { return proofs(url, entries, older, newer) })
+	err = h.serve(func(url string) error { return proofs(url, made.Token, entries, older, newer) })
 	return fmt.Sprintf("a log of %d entries, %d of them in a receipt", len(entries), proven), err
 }
 
@@ -190,10 +197,10 @@ func receipt(h *home, id string, tree tlog.Tree) (int, error) {
 }
 
 // proofs checks what the server proves: each entry, and that the log extends the older checkpoint.
-func proofs(url string, entries [][]byte, older, newer tlog.Tree) error {
+func proofs(url, token string, entries [][]byte, older, newer tlog.Tree) error {
 	for index, entry := range entries {
 		query := fmt.Sprintf("entry=%d&size=%d", index+1, newer.N)
-		proof, err := proof(url, query)
+		proof, err := proof(url, token, query)
 		if err != nil {
 			return err
 		}
@@ -203,15 +210,15 @@ func proofs(url string, entries [][]byte, older, newer tlog.Tree) error {
 		}
 	}
 	query := fmt.Sprintf("from=%d&size=%d", older.N, newer.N)
-	proof, err := proof(url, query)
+	proof, err := proof(url, token, query)
 	if err != nil {
 		return err
 	}
 	return tlog.CheckTree(proof, newer.N, newer.Hash, older.N, older.Hash)
 }
 
-func proof(url, query string) ([]tlog.Hash, error) {
-	body, err := get(url + "/api/v1/audit/proof?" + query)
+func proof(url, token, query string) ([]tlog.Hash, error) {
+	body, err := get(url+"/api/v1/audit/proof?"+query, token)
 	if err != nil {
 		return nil, err
 	}

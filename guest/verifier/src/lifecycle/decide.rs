@@ -31,7 +31,9 @@ pub fn decide(
     let pending = Pending::to_decide(Record::read(approval)?, now)?;
     let accepted = accepted.under(&pending.0.requirement);
     let form = form(&ballot.signature, &accepted);
-    let named = form.as_ref().ok().and_then(|(_, key_id)| keys.find(key_id.as_ref()?));
+    let named = form.as_ref().ok().and_then(|(profile, key_id)| {
+        keys.find(key_id.as_ref()?).filter(|key| key.serves(*profile))
+    });
     pending.admit(&ballot, named, &keys)?;
     let (profile, key_id) = form?;
     let request_digest = pending.0.request_digest()?;

@@ -109,11 +109,7 @@ impl Request {
             action: Identifier::new("action", fields.action)?,
             reason: Text::optional("reason", fields.reason)?,
             requested_by: Identifier::subject("requested_by", &fields.requested_by)?,
-            requirement: fields
-                .requirement
-                .living(fields.ttl_seconds)?
-                .no_less_than(fields.floor)
-                .read()?,
+            requirement: fields.requirement.living(fields.ttl_seconds)?.above(fields.floor)?,
             policy: optional("policy", fields.policy)?,
             rule: optional("rule", fields.rule)?,
         })
@@ -139,6 +135,13 @@ impl RequirementFields {
         Ok(self)
     }
 
+    /// What is asked for, and no less than a floor. What is out of its form is refused as that, also
+    /// where the floor would hide it.
+    fn above(self, floor: Self) -> Result<Requirement, Rejection> {
+        self.read()?;
+        self.no_less_than(floor).read()
+    }
+
     /// The stricter of two requirements, in each part: more approvers, more of each group, a shorter
     /// life. Whoever asks can only ask for more than the floor.
     fn no_less_than(mut self, floor: Self) -> Self {
@@ -154,7 +157,7 @@ impl RequirementFields {
         self
     }
 
-    fn read(self) -> Result<Requirement, Rejection> {
+    fn read(&self) -> Result<Requirement, Rejection> {
         let threshold = self.threshold.unwrap_or(1);
         let count = |field: &str, n: u32| match n {
             0 => Err(Rejection::request(format!("{field} must be at least 1"))),
@@ -180,7 +183,7 @@ impl RequirementFields {
                 TTL_SECONDS_MAX,
             )?,
             threshold,
-            groups: self.groups,
+            groups: self.groups.clone(),
         })
     }
 }

@@ -67,14 +67,16 @@ impl Published {
         *self.witness.lock().unwrap_or_else(PoisonError::into_inner) = Some(witness);
     }
 
-    /// Tells the witness of a commit, where there is one.
+    /// Tells the witness of a commit, where there is one. Where that fails writing ends, and readers
+    /// keep what the witness saw last.
     pub(super) fn tell_witness(&self, size: u64, root: &Hash) -> Result<(), StoreError> {
-        match self.witness.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
-            None => Ok(()),
-            Some(witness) => {
-                witness(size, root).map_err(|e| StoreError::Io(format!("its witness: {e}")))
-            }
-        }
+        let mut witness = self.witness.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(witness) = witness.as_mut() else { return Ok(()) };
+        witness(size, root).map_err(|e| {
+            let error = StoreError::Io(format!("its witness: {e}"));
+            self.stopped.get_or_init(|| error.to_string());
+            error
+        })
     }
 
     pub(super) fn close(&self) {

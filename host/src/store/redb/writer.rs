@@ -173,8 +173,7 @@ impl Batches {
         txn.commit()?;
         (self.head, self.frontier) = (head, frontier);
         self.published.count_batch(batch.len(), started.elapsed());
-        // Before anybody sees it: what was read, or signed for a reader, must not outlive a store that
-        // went back in time unnoticed.
+        // First the witness: nobody reads what it has not seen.
         self.published.tell_witness(head.entries, &head.root)?;
         self.show();
         Ok(outcomes)

@@ -279,6 +279,26 @@ fn steps_that_do_not_follow_from_each_other_are_found() {
 }
 
 #[test]
+fn steps_out_of_time_or_from_another_status_are_found() {
+    let mut extended = World::new();
+    extended.open(1, &json!({}));
+    extended.extend();
+    let mut withdrawn = World::new();
+    withdrawn.open(1, &json!({}));
+    withdrawn.withdraw();
+    for (mut world, was, is) in [
+        (extended, "\"at\":\"2025-10-17T10:3", "\"at\":\"2025-10-17T10:2"),
+        (withdrawn, "\"from\":\"pending\"", "\"from\":\"approved\""),
+    ] {
+        check(&world.receipt()).unwrap();
+        let last = world.entries.last_mut().unwrap();
+        assert!(last.contains(was), "{last}");
+        *last = last.replace(was, is);
+        assert!(wrong(&world.receipt()).contains("does not follow from the entries before it"));
+    }
+}
+
+#[test]
 fn a_key_that_was_revoked_later_still_made_its_ballot() {
     let mut world = World::story();
     world.record_key(Who::Alice, &json!({ "status": "revoked" }));
@@ -308,6 +328,11 @@ fn what_is_no_receipt_is_refused() {
         value["entries"][0]["proof"] = json!(vec!["00".repeat(32); 1_000]);
     });
     assert!(wrong(&long).contains("longer than any"));
+    let capital = changed(&receipt, |value| {
+        let hash = value["entries"][0]["proof"][0].as_str().unwrap().to_uppercase();
+        value["entries"][0]["proof"][0] = json!(hash);
+    });
+    assert!(wrong(&capital).contains("not of hashes in hex"));
     let of_other = changed(&receipt, |value| value["kind"] = json!("signoff-audit"));
     assert!(wrong(&of_other).contains("it is a `signoff-audit` of format 1"));
 }

@@ -1,36 +1,15 @@
-//! `signoff demo`: the runbook's whole story in one command, over real HTTP, with real signatures.
-//! It ends by checking what it told.
+//! The first half: the approval workflows runbook's story, over real HTTP with real signatures.
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
-use std::sync::Arc;
-
-use anyhow::{Context, Result};
-use base64ct::{Base64UrlUnpadded, Encoding};
-use clap::Args;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::serve::{Running, Setup, interruption};
-use super::transport::{Access, Transport, asked};
-use super::{Exit, exit::Failure, output};
+use super::Tale;
 use crate::api::{Approval, List, Problem};
 use crate::bindings::{Key, Statement};
-use crate::config::Config;
-use crate::keys::{KeySource, Keys};
-use crate::server::{self, Exposure};
+use crate::cli::exit::Failure;
+use crate::cli::transport::{Access, Transport, asked};
 
-#[derive(Args)]
-pub(super) struct DemoArgs {
-    /// Leave the server running afterwards, and print curl lines to paste
-    #[arg(long)]
-    keep: bool,
-    /// The port to serve on; a free one if left out
-    #[arg(long, default_value_t = 0)]
-    port: u16,
-}
-
-const APPROVER: &str = "user@company.com";
+pub(super) const APPROVER: &str = "user@company.com";
 const CONTEXT: &str =
     r#"{"file": "config/production.yaml", "changes_count": 1500, "risk_score": 85}"#;
 /// The same file, one change more.
@@ -40,76 +19,20 @@ const OTHER_CONTEXT: &str =
 const SAME_CONTEXT: &str =
     r#"{"risk_score":85,"changes_count":1500,"file":"config\/production.yaml"}"#;
 
-pub(super) fn run(args: &DemoArgs) -> Result<Exit, Failure> {
-    let folder = Folder::new()?;
-    let secret = Base64UrlUnpadded::encode_string(&rand::random::<[u8; 32]>());
-    let keys = Keys::of_secret(&secret)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let running = runtime.block_on(async {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, args.port));
-        let listener = server::bind(address, Exposure::default()).await?;
-        let setup = Setup {
-            store: &folder.0.join("signoff.redb"),
-            audience: "demo",
-            keys: Arc::new(KeySource::fixed(keys.clone())),
-            config: Config::default(),
-            witness: None,
-            tls: None,
-        };
-        Running::start(setup, listener).await
-    })?;
-    let transport = Transport::to_server(&running.url)?;
-    let key = keys.to_sign_v1().context("the demo has no key")?;
-    let mut story = Story { transport: &transport, key, step: 0, differences: 0, told: Vec::new() };
-    output::line("signoff demo: one approval, from request to proof.");
-    output::line(&format!(
-        "Every line below happens, over HTTP on {}, in a store that ends with it.",
-        running.url
-    ));
-    let told = story.tell().and_then(|()| story.check());
-    let differences = story.differences;
-    if args.keep && told.is_ok() && differences == 0 {
-        invite(&running.url, &secret);
-        runtime.block_on(async {
-            interruption()?.await;
-            Ok::<_, Failure>(())
-        })?;
-    }
-    runtime.block_on(running.stop());
-    told?;
-    Ok(if differences == 0 { Exit::Done } else { Exit::Failed })
-}
-
-/// A folder that ends with the demo.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Result<Self> {
-        use std::os::unix::fs::DirBuilderExt;
-        let name = format!("signoff-demo-{}-{:08x}", std::process::id(), rand::random::<u32>());
-        let path = std::env::temp_dir().join(name);
-        std::fs::DirBuilder::new()
-            .mode(0o700)
-            .create(&path)
-            .with_context(|| format!("cannot make `{}`", path.display()))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-/// The story as it is told, and what it told.
-struct Story<'a> {
+/// The runbook's story, under `v1` and without tokens.
+pub(super) struct Story<'a> {
+    tale: &'a mut Tale,
     transport: &'a Transport,
     key: &'a Key,
-    step: u32,
-    differences: u32,
     /// Approvals by id, with the status that each was left in.
     told: Vec<(String, &'static str)>,
+}
+
+/// Tells the story over a server, and checks it.
+pub(super) fn tell(tale: &mut Tale, transport: &Transport, key: &Key) -> Result<(), Failure> {
+    let mut story = Story { tale, transport, key, told: Vec::new() };
+    story.tell()?;
+    story.check()
 }
 
 impl Story<'_> {
@@ -124,26 +47,27 @@ impl Story<'_> {
     }
 
     fn approved_and_executed(&mut self) -> Result<String, Failure> {
-        self.title("An agent asks. It wants to apply a large change to production, and waits.");
+        self.tale
+            .title("An agent asks. It wants to apply a large change to production, and waits.");
         let body = format!(
             r#"{{"agent":"knowledge_update","action":"apply","context":{CONTEXT},"reason":"Large configuration change for production deployment"}}"#
         );
         let asked = self.post("/api/v1/approvals", body)?;
         let asked = self.approval(asked, "pending")?;
         let path = format!("/api/v1/approvals/{}", asked.id);
-        self.say(&format!("context digest {} is what will be signed off", asked.context_hash));
+        self.tale.say(&format!("context digest {} is what will be signed off", asked.context_hash));
 
-        self.title("Somebody tampers: a signature for a rejection is sent with an approval.");
+        self.tale.title("Somebody tampers: a signature for a rejection is sent with an approval.");
         let rejection = self.sign(&asked, "rejected")?;
         let refused =
             self.post(&format!("{path}/approve"), ballot("approved", &rejection, None))?;
         self.refused(refused, "signature-invalid");
 
-        self.title("A person looks at exactly what will run, and signs for it.");
+        self.tale.title("A person looks at exactly what will run, and signs for it.");
         let signature = self.sign(&asked, "approved")?;
         let message = self.get(&format!("{path}/payload?decision=approved&approver={APPROVER}"))?;
         let message: Value = self.transport.parse(&message)?;
-        self.say(&format!(
+        self.tale.say(&format!(
             "signs  {}",
             message.get("message").and_then(Value::as_str).unwrap_or_default()
         ));
@@ -151,33 +75,33 @@ impl Story<'_> {
         let approved = self.post(&format!("{path}/approve"), body)?;
         self.approval(approved, "approved")?;
 
-        self.title("The executor verifies before it acts.");
+        self.tale.title("The executor verifies before it acts.");
         let body = json!({ "signature": signature }).to_string();
         let verified = self.post(&format!("{path}/verify"), body)?;
         self.valid(verified)?;
 
-        self.title(
+        self.tale.title(
             "The agent tries to run it on another context: one change more than was approved.",
         );
         let refused = self.post(&format!("{path}/execute"), claim("apply", OTHER_CONTEXT))?;
         self.refused(refused, "context-mismatch");
 
-        self.title("It tries another action with the same approval.");
+        self.tale.title("It tries another action with the same approval.");
         let refused = self.post(&format!("{path}/execute"), claim("delete", CONTEXT))?;
         self.refused(refused, "action-mismatch");
 
-        self.title(
+        self.tale.title(
             "It runs what was approved. Written by another program, it is still the same context.",
         );
         let executed = self.post(&format!("{path}/execute"), claim("apply", SAME_CONTEXT))?;
         let executed = self.approval(executed, "executed")?;
         let execution = executed.execution.map(|execution| execution.id).unwrap_or_default();
 
-        self.title("It tries to run it once more: an approval is for one time.");
+        self.tale.title("It tries to run it once more: an approval is for one time.");
         let refused = self.post(&format!("{path}/execute"), claim("apply", CONTEXT))?;
         self.refused(refused, "already-executed");
 
-        self.title("It reports how it went.");
+        self.tale.title("It reports how it went.");
         let body = json!({ "execution_id": execution, "outcome": "succeeded" }).to_string();
         let settled = self.post(&format!("{path}/outcome"), body)?;
         self.approval(settled, "executed")?;
@@ -185,7 +109,7 @@ impl Story<'_> {
     }
 
     fn rejected(&mut self) -> Result<String, Failure> {
-        self.title("A second request. The reviewer says no, and no it stays.");
+        self.tale.title("A second request. The reviewer says no, and no it stays.");
         let body = r#"{"agent":"inbox_triage","action":"quarantine","context":{"email_id":"email_123","risk_score":92},"reason":"High-risk email quarantine","expires_in_seconds":7200}"#;
         let asked = self.post("/api/v1/approvals", body.to_owned())?;
         let asked = self.approval(asked, "pending")?;
@@ -202,7 +126,7 @@ impl Story<'_> {
     }
 
     fn expired(&mut self) -> Result<String, Failure> {
-        self.title("A third request lives for one second, and nobody looks.");
+        self.tale.title("A third request lives for one second, and nobody looks.");
         let body = r#"{"agent":"knowledge_update","action":"apply","context":{},"reason":"Emergency override","expires_in_seconds":1}"#;
         let asked = self.post("/api/v1/approvals", body.to_owned())?;
         let asked = self.approval(asked, "pending")?;
@@ -218,14 +142,14 @@ impl Story<'_> {
 
     /// Reads everything back and compares it with what was told.
     fn check(&mut self) -> Result<(), Failure> {
-        self.title("Is it all so? Read back from the store:");
+        self.tale.title("Is it all so? Read back from the store:");
         // Listing by status stores what time did first, so the audit below has it.
         self.get("/api/v1/approvals?status=expired")?;
         let list: List = self.transport.parse(&self.get("/api/v1/approvals")?)?;
         for (id, status) in std::mem::take(&mut self.told) {
             let found = list.items.iter().find(|item| item.id == id);
             let found = found.map_or("missing", |item| item.status.as_str());
-            self.compare(&format!("{id} is {status}"), found == status);
+            self.tale.compare(&format!("{id} is {status}"), found == status);
         }
         #[derive(Deserialize)]
         struct Audit {
@@ -242,6 +166,7 @@ impl Story<'_> {
         let audit: Audit = self.transport.parse(&self.get("/api/v1/audit")?)?;
         let events: Vec<&str> = audit.items.iter().map(|item| item.entry.event.as_str()).collect();
         let expected = [
+            "key_recorded",
             "approval_requested",
             "approval_decided",
             "approval_claimed",
@@ -251,47 +176,25 @@ impl Story<'_> {
             "approval_requested",
             "approval_expired",
         ];
-        self.compare(
+        self.tale.compare(
             &format!(
-                "the audit has one entry for each change, {} in all, and none for what was refused",
+                "the audit has one entry for each change and for the key, {} in all, and none for what was refused",
                 expected.len()
             ),
             events == expected,
         );
-        let verdict = match self.differences {
-            0 => "Everything was as told.".to_owned(),
-            1 => "1 thing was not as told.".to_owned(),
-            n => format!("{n} things were not as told."),
-        };
-        output::line(&format!("\n{verdict}"));
         Ok(())
     }
 
-    fn title(&mut self, title: &str) {
-        self.step += 1;
-        output::line(&format!("\n{:>2}. {title}", self.step));
-    }
-
-    fn say(&self, text: &str) {
-        output::line(&format!("    {text}"));
-    }
-
-    fn compare(&mut self, what: &str, holds: bool) {
-        if !holds {
-            self.differences += 1;
-        }
-        self.say(&format!("{}  {what}", if holds { "ok" } else { "DIFFERS" }));
-    }
-
     fn get(&self, path: &str) -> Result<String, Failure> {
-        self.say(&format!("GET {path}"));
+        self.tale.say(&format!("GET {path}"));
         self.transport.get(path)
     }
 
     /// Posts and tells; a refusal is an answer here.
     fn post(&self, path: &str, body: String) -> Result<Result<String, Problem>, Failure> {
-        self.say(&format!("POST {path}"));
-        self.say(&format!("     {body}"));
+        self.tale.say(&format!("POST {path}"));
+        self.tale.say(&format!("     {body}"));
         match self.transport.post(path, body, Access::Write) {
             Ok(answer) => Ok(Ok(answer)),
             Err(Failure::Refused { problem, .. }) => Ok(Err(problem)),
@@ -308,7 +211,7 @@ impl Story<'_> {
         let approval: Approval = self.transport.parse(&answer)?;
         let outcome =
             approval.execution.as_ref().map(|e| format!(", {}", e.outcome)).unwrap_or_default();
-        self.compare(
+        self.tale.compare(
             &format!("{} {}{outcome}", approval.id, approval.status),
             approval.status == status,
         );
@@ -322,16 +225,16 @@ impl Story<'_> {
                     "{} {}: {} ({})",
                     problem.status, problem.title, problem.detail, problem.code
                 );
-                self.compare(&what, problem.code == code);
+                self.tale.compare(&what, problem.code == code);
             }
-            Ok(answer) => self.compare(&format!("not refused: {answer}"), false),
+            Ok(answer) => self.tale.compare(&format!("not refused: {answer}"), false),
         }
     }
 
     fn valid(&mut self, answer: Result<String, Problem>) -> Result<(), Failure> {
         let answer = answer.map_err(|problem| Failure::Refused { problem, json: false })?;
         let verification: crate::api::Verification = self.transport.parse(&answer)?;
-        self.compare(&format!("{{\"valid\":{}}}", verification.valid), verification.valid);
+        self.tale.compare(&format!("{{\"valid\":{}}}", verification.valid), verification.valid);
         Ok(())
     }
 
@@ -341,7 +244,7 @@ impl Story<'_> {
             key_id: String::new(),
             approval_id: approval.id.clone(),
             request_digest: String::new(),
-            expires_at: super::sign::unix_seconds(&approval.expires_at)?,
+            expires_at: crate::cli::sign::unix_seconds(&approval.expires_at)?,
             decision: decision.to_owned(),
             approver: APPROVER.to_owned(),
             comment: String::new(),
@@ -362,28 +265,4 @@ fn ballot(decision: &str, signature: &str, comment: Option<&str>) -> String {
 
 fn claim(action: &str, context: &str) -> String {
     format!(r#"{{"agent":"knowledge_update","action":"{action}","context":{context}}}"#)
-}
-
-/// What to paste while the server stays.
-fn invite(url: &str, secret: &str) {
-    let lines = [
-        String::new(),
-        format!("The server stays on {url}. In another terminal:"),
-        String::new(),
-        format!("export SIGNOFF_SERVER={url}"),
-        format!("export HMAC_SECRET={secret}   # made for this demo, and ends with it"),
-        format!(
-            "ID=$(curl -s {url}/api/v1/approvals -H 'Content-Type: application/json' -d '{{\"agent\":\"inbox_triage\",\"action\":\"quarantine\",\"context\":{{\"email_id\":\"email_7\"}},\"reason\":\"try it\"}}' | python3 -c 'import json,sys; print(json.load(sys.stdin)[\"id\"])')"
-        ),
-        format!("curl -s {url}/api/v1/approvals/$ID"),
-        format!("signoff approve $ID --approver {APPROVER}"),
-        format!(
-            "curl -s {url}/api/v1/approvals/$ID/execute -H 'Content-Type: application/json' -d '{{\"agent\":\"inbox_triage\",\"action\":\"quarantine\",\"context\":{{\"email_id\":\"email_7\"}}}}'"
-        ),
-        String::new(),
-        "Ctrl-C ends it.".to_owned(),
-    ];
-    for line in lines {
-        output::line(&line);
-    }
 }

@@ -1,0 +1,155 @@
+//! `signoff demo`: the whole story in one command. `runbook` is the runbook's, over HTTP; `trust` is
+//! that of a deployment with tokens, keys of each approver's own and an audit that proves itself, by
+//! the commands that people type. Each ends by checking what it told.
+
+mod person;
+mod runbook;
+mod trust;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use base64ct::{Base64UrlUnpadded, Encoding};
+use clap::Args;
+
+use super::serve::{Running, Setup, interruption};
+use super::transport::Transport;
+use super::{Exit, exit::Failure, output};
+use crate::config::Config;
+use crate::keys::{KeySource, Keys};
+use crate::server::{self, Exposure};
+
+#[derive(Args)]
+pub(super) struct DemoArgs {
+    /// Leave the server running afterwards, and print curl lines to paste
+    #[arg(long)]
+    keep: bool,
+    /// The port to serve on; a free one if left out
+    #[arg(long, default_value_t = 0)]
+    port: u16,
+}
+
+pub(super) fn run(args: &DemoArgs) -> Result<Exit, Failure> {
+    let folder = Folder::new()?;
+    let secret = Base64UrlUnpadded::encode_string(&rand::random::<[u8; 32]>());
+    let keys = Keys::of_secret(&secret)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let running = runtime.block_on(async {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, args.port));
+        let listener = server::bind(address, Exposure::default()).await?;
+        let setup = Setup {
+            store: &folder.0.join("signoff.redb"),
+            audience: "demo",
+            keys: Arc::new(KeySource::fixed(keys.clone())),
+            config: Config::default(),
+            witness: None,
+            tls: None,
+        };
+        Running::start(setup, listener).await
+    })?;
+    let transport = Transport::to_server(&running.url)?;
+    let key = keys.to_sign_v1().context("the demo has no key")?;
+    let mut tale = Tale::default();
+    output::line("signoff demo: one approval, from request to proof.");
+    output::line(&format!(
+        "Every line below happens, over HTTP on {}, in a store that ends with it.",
+        running.url
+    ));
+    let told =
+        runbook::tell(&mut tale, &transport, key).and_then(|()| trust::tell(&mut tale, &folder.0));
+    let differences = tale.differences;
+    if told.is_ok() {
+        output::line(&format!("\n{}", tale.verdict()));
+    }
+    if args.keep && told.is_ok() && differences == 0 {
+        invite(&running.url, &secret);
+        runtime.block_on(async {
+            interruption()?.await;
+            Ok::<_, Failure>(())
+        })?;
+    }
+    runtime.block_on(running.stop());
+    told?;
+    Ok(if differences == 0 { Exit::Done } else { Exit::Failed })
+}
+
+/// A folder that ends with the demo.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Result<Self> {
+        use std::os::unix::fs::DirBuilderExt;
+        let name = format!("signoff-demo-{}-{:08x}", std::process::id(), rand::random::<u32>());
+        let path = std::env::temp_dir().join(name);
+        std::fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&path)
+            .with_context(|| format!("cannot make `{}`", path.display()))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// What is told, and how much of it was not so.
+#[derive(Default)]
+struct Tale {
+    step: u32,
+    differences: u32,
+}
+
+impl Tale {
+    fn title(&mut self, title: &str) {
+        self.step += 1;
+        output::line(&format!("\n{:>2}. {title}", self.step));
+    }
+
+    fn say(&self, text: &str) {
+        output::line(&format!("    {text}"));
+    }
+
+    fn compare(&mut self, what: &str, holds: bool) {
+        if !holds {
+            self.differences += 1;
+        }
+        self.say(&format!("{}  {what}", if holds { "ok" } else { "DIFFERS" }));
+    }
+
+    fn verdict(&self) -> String {
+        match self.differences {
+            0 => "Everything was as told.".to_owned(),
+            1 => "1 thing was not as told.".to_owned(),
+            n => format!("{n} things were not as told."),
+        }
+    }
+}
+
+/// What to paste while the server stays.
+fn invite(url: &str, secret: &str) {
+    let lines = [
+        String::new(),
+        format!("The server stays on {url}. In another terminal:"),
+        String::new(),
+        format!("export SIGNOFF_SERVER={url}"),
+        format!("export HMAC_SECRET={secret}   # made for this demo, and ends with it"),
+        format!(
+            "ID=$(curl -s {url}/api/v1/approvals -H 'Content-Type: application/json' -d '{{\"agent\":\"inbox_triage\",\"action\":\"quarantine\",\"context\":{{\"email_id\":\"email_7\"}},\"reason\":\"try it\"}}' | python3 -c 'import json,sys; print(json.load(sys.stdin)[\"id\"])')"
+        ),
+        format!("curl -s {url}/api/v1/approvals/$ID"),
+        format!("signoff approve $ID --approver {}", runbook::APPROVER),
+        format!(
+            "curl -s {url}/api/v1/approvals/$ID/execute -H 'Content-Type: application/json' -d '{{\"agent\":\"inbox_triage\",\"action\":\"quarantine\",\"context\":{{\"email_id\":\"email_7\"}}}}'"
+        ),
+        String::new(),
+        "Ctrl-C ends it.".to_owned(),
+    ];
+    for line in lines {
+        output::line(&line);
+    }
+}

@@ -1,0 +1,147 @@
+//! People of the demo: each in a folder of their own, with a keyring of their own, typing commands.
+
+use std::fs::DirBuilder;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use super::Tale;
+
+/// Somebody with a folder; and a token, once they were given one.
+pub(super) struct Person {
+    name: &'static str,
+    folder: PathBuf,
+    pub(super) token: Option<String>,
+    pub(super) server: Option<String>,
+}
+
+/// What a command printed, and how it ended.
+pub(super) struct Ran {
+    pub(super) code: i32,
+    pub(super) out: String,
+    err: String,
+}
+
+/// A server of the demo, as its own process.
+pub(super) struct Served {
+    child: Child,
+    pub(super) url: String,
+}
+
+impl Person {
+    pub(super) fn new(folder: &Path, name: &'static str) -> Result<Self> {
+        let folder = folder.join(name);
+        DirBuilder::new()
+            .mode(0o700)
+            .create(&folder)
+            .with_context(|| format!("cannot make `{}`", folder.display()))?;
+        Ok(Self { name, folder, token: None, server: None })
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// Types a command and tells of it.
+    pub(super) fn types(&self, tale: &Tale, arguments: &[&str]) -> Result<Ran> {
+        let shown: Vec<String> = arguments.iter().map(|argument| quoted(argument)).collect();
+        tale.say(&format!("{}$ signoff {}", self.name, shown.join(" ")));
+        self.runs(arguments)
+    }
+
+    /// Runs a command that is not worth telling.
+    pub(super) fn runs(&self, arguments: &[&str]) -> Result<Ran> {
+        let output = self.command(arguments)?.output().context("a command does not start")?;
+        Ok(Ran {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8(output.stdout)?.trim_end().to_owned(),
+            err: String::from_utf8(output.stderr)?.trim_end().to_owned(),
+        })
+    }
+
+    /// Serves the store of this folder.
+    pub(super) fn serves(&self, tale: &Tale) -> Result<Served> {
+        tale.say(&format!("{}$ signoff serve", self.name));
+        let arguments = ["serve", "--listen", "127.0.0.1:0", "--json", "--quiet"];
+        let mut command = self.command(&arguments)?;
+        command.env_remove("SIGNOFF_SERVER").env_remove("SIGNOFF_TOKEN");
+        let mut child =
+            command.stdout(Stdio::piped()).spawn().context("the server does not start")?;
+        let mut first = String::new();
+        let out = child.stdout.take().context("the server prints nothing")?;
+        BufReader::new(out).read_line(&mut first)?;
+        let facts: Value = serde_json::from_str(&first).context("the server did not start")?;
+        let url = facts.get("url").and_then(Value::as_str).context("the server has no address")?;
+        Ok(Served { child, url: url.to_owned() })
+    }
+
+    /// `signoff` in this folder, with this person's token and nothing else of the environment.
+    fn command(&self, arguments: &[&str]) -> Result<Command> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(arguments).current_dir(&self.folder).env_clear().stdin(Stdio::null());
+        for name in ["PATH", "HOME", "XDG_CACHE_HOME", "SIGNOFF_CACHE_DIR"] {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        if let Some(token) = &self.token {
+            command.env("SIGNOFF_TOKEN", token);
+        }
+        if let Some(server) = &self.server {
+            command.env("SIGNOFF_SERVER", server);
+        }
+        Ok(command)
+    }
+}
+
+impl Ran {
+    /// What a command printed that must have done its work.
+    pub(super) fn done(self) -> Result<String> {
+        if self.code != 0 {
+            bail!("a command of the demo ended with {}: {}{}", self.code, self.out, self.err);
+        }
+        Ok(self.out)
+    }
+
+    /// The last line it told a person.
+    pub(super) fn told(&self) -> &str {
+        let told = if self.err.is_empty() { &self.out } else { &self.err };
+        told.lines().last().unwrap_or_default().trim_start_matches("signoff: ")
+    }
+}
+
+impl Served {
+    /// Asks it to end, and waits for that.
+    pub(super) fn stop(mut self) -> Result<()> {
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<()> {
+        if self.child.try_wait()?.is_none() {
+            let pid = rustix::process::Pid::from_child(&self.child);
+            rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+            self.child.wait()?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.end();
+    }
+}
+
+/// An argument as a shell takes it.
+fn quoted(argument: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@,+".contains(c);
+    match argument {
+        long if long.len() > 160 => "…".to_owned(),
+        word if !word.is_empty() && word.chars().all(plain) => word.to_owned(),
+        other => format!("'{other}'"),
+    }
+}

@@ -1,0 +1,282 @@
+//! The second half: nobody is trusted more than they must be. Tokens say who calls, each approver
+//! signs with a key that never leaves their machine, and the audit proves itself.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use redb::{Builder, ReadableTable, TableDefinition};
+use serde_json::Value;
+
+use super::Tale;
+use super::person::{Person, Ran, Served};
+use crate::cli::exit::Failure;
+use crate::id::ApprovalId;
+
+const CONTEXT: &str = r#"{"service": "billing", "version": "1.2.3"}"#;
+const OTHER_CONTEXT: &str = r#"{"service": "billing", "version": "6.6.6"}"#;
+
+/// Who is in the story.
+struct Cast {
+    operator: Person,
+    agent: Person,
+    ann: Person,
+    ben: Person,
+    auditor: Person,
+}
+
+/// Tells the story in folders below one, and checks it.
+pub(super) fn tell(tale: &mut Tale, folder: &Path) -> Result<(), Failure> {
+    let mut cast = Cast {
+        operator: Person::new(folder, "operator")?,
+        agent: Person::new(folder, "agent")?,
+        ann: Person::new(folder, "ann")?,
+        ben: Person::new(folder, "ben")?,
+        auditor: Person::new(folder, "auditor")?,
+    };
+    let served = cast.set_up(tale)?;
+    let first = cast.asks(tale, "first")?;
+    let second = cast.asks(tale, "second")?;
+    cast.agent_tries_to_approve(tale, &first)?;
+    cast.ann_approves(tale, &[&first, &second])?;
+    cast.ben_rotates_and_approves(tale, &[&first, &second])?;
+    tale.title("The server stops. Somebody who can write its disk changes what was approved.");
+    served.stop()?;
+    cast.tampers(tale, &first)?;
+    let served = cast.operator.serves(tale)?;
+    cast.everybody_calls(&served);
+    cast.claims(tale, &first, &second)?;
+    cast.proves(tale, &second)?;
+    served.stop()?;
+    Ok(())
+}
+
+impl Cast {
+    /// A store with tokens, and the keys of two approvers.
+    fn set_up(&mut self, tale: &mut Tale) -> Result<Served> {
+        tale.title(
+            "Now with tokens, and keys of one's own. The operator makes a store and serves it.",
+        );
+        let made = self.operator.types(tale, &["init", "--audience", "demo", "--json"])?.done()?;
+        let admin = field(&made, "admin_token")?;
+        tale.say("printed once: the admin's token; kept nowhere");
+        tale.title("Ann and Ben each make a key. The private half stays; the operator takes the public one.");
+        for (person, name, groups) in
+            [(&self.ann, "ann", &["--group", "sre"][..]), (&self.ben, "ben", &[])]
+        {
+            let approver = format!("{name}@company.com");
+            let mut arguments = vec!["key", "generate", "--approver", &approver, "--id", name];
+            arguments.extend(groups);
+            let entry = public_entry(person, tale, &arguments)?;
+            self.operator.types(tale, &["key", "import", &entry])?.done()?;
+        }
+        let served = self.operator.serves(tale)?;
+        self.operator.token = Some(admin);
+        self.everybody_calls(&served);
+        tale.title(
+            "Who may do what: the agent asks and executes, Ann and Ben decide, the auditor reads.",
+        );
+        let operator = &self.operator;
+        let token = |subject: &str, roles: &str| -> Result<Option<String>> {
+            let create = ["token", "create", "--subject", subject, "--role", roles];
+            operator.types(tale, &create)?.done().map(Some)
+        };
+        self.agent.token = token("agent:deployer", "requester,executor")?;
+        self.ann.token = token("ann@company.com", "approver")?;
+        self.ben.token = token("ben@company.com", "approver")?;
+        self.auditor.token = token("auditor@company.com", "auditor")?;
+        Ok(served)
+    }
+
+    fn everybody_calls(&mut self, served: &Served) {
+        let everybody =
+            [&mut self.operator, &mut self.agent, &mut self.ann, &mut self.ben, &mut self.auditor];
+        for person in everybody {
+            person.server = Some(served.url.clone());
+        }
+    }
+
+    fn asks(&self, tale: &mut Tale, which: &str) -> Result<String> {
+        tale.title(&format!(
+            "The agent asks, the {which} time: for two approvers, and one of them of the group sre."
+        ));
+        let request = [
+            "request",
+            "--agent",
+            "deployer",
+            "--action",
+            "deploy",
+            "--context",
+            CONTEXT,
+            "--threshold",
+            "2",
+            "--group",
+            "sre=1",
+            "--reason",
+            which,
+            "--json",
+        ];
+        let asked = self.agent.types(tale, &request)?.done()?;
+        let id = field(&asked, "id")?;
+        tale.compare(&format!("{id} is pending"), field(&asked, "status")? == "pending");
+        Ok(id)
+    }
+
+    fn agent_tries_to_approve(&self, tale: &mut Tale, id: &str) -> Result<()> {
+        tale.title("It tries to approve itself, with a signature it made up.");
+        let made_up = format!("v2.ann.{}", "A".repeat(86));
+        let approve =
+            ["approve", id, "--approver", "agent:deployer", "--signature", &made_up, "--yes"];
+        let refused = self.agent.types(tale, &approve)?;
+        expect(tale, &refused, 3, "forbidden");
+        Ok(())
+    }
+
+    fn ann_approves(&self, tale: &mut Tale, ids: &[&str]) -> Result<()> {
+        tale.title(
+            "Ann looks and signs. Her own verifier works out every digest again from what she is shown.",
+        );
+        for id in ids {
+            let approved =
+                self.ann.types(tale, &["approve", id, "--yes", "--comment", "canary is green"])?;
+            expect(tale, &approved, 0, "pending");
+        }
+        Ok(())
+    }
+
+    fn ben_rotates_and_approves(&self, tale: &mut Tale, ids: &[&str]) -> Result<()> {
+        tale.title("Ben's laptop was lost: his key is revoked, and he makes another. No restart.");
+        let generate = ["key", "generate", "--approver", "ben@company.com", "--id", "ben-2"];
+        let entry = public_entry(&self.ben, tale, &generate)?;
+        self.operator.types(tale, &["key", "import", &entry])?.done()?;
+        self.operator.types(tale, &["key", "revoke", "ben", "--yes"])?.done()?;
+        let [first, ..] = ids else { return Ok(()) };
+        let refused = self.ben.types(tale, &["approve", first, "--key", "ben", "--yes"])?;
+        expect(tale, &refused, 3, "key-revoked");
+        for id in ids {
+            let approved = self.ben.types(tale, &["approve", id, "--key", "ben-2", "--yes"])?;
+            expect(tale, &approved, 0, "approved");
+        }
+        Ok(())
+    }
+
+    /// Writes another context's digest into the stored record: what v1 would not notice.
+    fn tampers(&self, tale: &mut Tale, id: &str) -> Result<()> {
+        const APPROVALS: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("approvals");
+        let digest = |context: &str| -> Result<String> {
+            std::fs::write(self.agent.path("context.json"), context)?;
+            self.agent.runs(&["hash", "context.json"])?.done()
+        };
+        let (approved, other) = (digest(CONTEXT)?, digest(OTHER_CONTEXT)?);
+        let database = Builder::new().open(self.operator.path("signoff.redb"))?;
+        let txn = database.begin_write()?;
+        {
+            let mut table = txn.open_table(APPROVALS)?;
+            let key = ApprovalId::parse(id).context("the id is none")?.to_u128();
+            let row = table.get(key)?.context("the approval is not stored")?.value().to_vec();
+            let at = row.windows(approved.len()).position(|bytes| bytes == approved.as_bytes());
+            let at = at.context("the record holds no digest")?;
+            let mut changed = row;
+            let place = changed.get_mut(at..at + other.len()).context("the record is too short")?;
+            place.copy_from_slice(other.as_bytes());
+            table.insert(key, changed.as_slice())?;
+        }
+        txn.commit()?;
+        tale.say(&format!("{id}: context_hash {approved}"));
+        tale.say(&format!("is now                                      {other}"));
+        Ok(())
+    }
+
+    fn claims(&self, tale: &mut Tale, first: &str, second: &str) -> Result<()> {
+        tale.title("The agent claims what it was never granted: the signatures say otherwise.");
+        let claim = |tale: &Tale, id: &str, context: &str| -> Result<Ran> {
+            let claim = [
+                "claim",
+                id,
+                "--agent",
+                "deployer",
+                "--action",
+                "deploy",
+                "--context",
+                context,
+                "--json",
+            ];
+            self.agent.types(tale, &claim)
+        };
+        let refused = claim(tale, first, OTHER_CONTEXT)?;
+        expect(tale, &refused, 3, "signature-invalid");
+        tale.title("It claims what was granted, and reports how it went.");
+        let claimed = claim(tale, second, CONTEXT)?.done()?;
+        let execution: Value = serde_json::from_str(&claimed)?;
+        let execution = execution.pointer("/execution/id").and_then(Value::as_str);
+        let execution = execution.context("the claim answered no execution")?;
+        let report = ["outcome", second, "--execution-id", execution, "--outcome", "succeeded"];
+        let settled = self.agent.types(tale, &report)?;
+        expect(tale, &settled, 0, "succeeded");
+        Ok(())
+    }
+
+    /// A second process, in an empty folder, with nothing but the file and the log's key.
+    fn proves(&self, tale: &mut Tale, id: &str) -> Result<()> {
+        tale.title(
+            "The auditor takes a receipt, and whoever gets it checks it without any server.",
+        );
+        let key = self.auditor.types(tale, &["audit", "key"])?.done()?;
+        let key = key.split_whitespace().last().context("the log has no key")?.to_owned();
+        self.auditor.types(tale, &["receipt", "export", id, "-o", "receipt.json"])?.done()?;
+        let folder = self.auditor.path("elsewhere");
+        std::fs::create_dir(&folder)?;
+        let stranger = Person::new(&folder, "stranger")?;
+        std::fs::copy(self.auditor.path("receipt.json"), stranger.path("receipt.json"))?;
+        let verified =
+            stranger.types(tale, &["receipt", "verify", "receipt.json", "--trust", &key])?;
+        for line in verified.out.lines() {
+            tale.say(&format!("  {line}"));
+        }
+        tale.compare("the receipt verifies on a machine that has no store", verified.code == 0);
+        let receipt = std::fs::read_to_string(stranger.path("receipt.json"))?;
+        ensure!(receipt.contains("canary is green"), "the receipt leaves out what Ann said");
+        let forged = receipt.replace("canary is green", "canary is great");
+        std::fs::write(stranger.path("receipt.json"), forged)?;
+        let refused =
+            stranger.types(tale, &["receipt", "verify", "receipt.json", "--trust", &key])?;
+        tale.say(refused.told());
+        tale.compare("one word of it changed, and it does not", refused.code == 1);
+        tale.title("And the whole log, to the last entry.");
+        self.auditor.types(tale, &["audit", "export", "-o", "audit.jsonl"])?.done()?;
+        let verified =
+            self.auditor.types(tale, &["audit", "verify", "audit.jsonl", "--trust", &key])?;
+        tale.say(verified.out.lines().next().unwrap_or_default());
+        tale.compare("the log verifies", verified.code == 0);
+        let audit = std::fs::read_to_string(self.auditor.path("audit.jsonl"))?;
+        for (event, count) in [
+            ("approval_requested", 2),
+            ("approval_decided", 4),
+            ("approval_claimed", 1),
+            ("execution_settled", 1),
+            ("token_created", 5),
+            ("request_refused", 3),
+        ] {
+            let found = audit.matches(&format!("\"event\":\"{event}\"")).count();
+            tale.compare(&format!("{event}: {count}"), found == count);
+        }
+        Ok(())
+    }
+}
+
+/// The public entry of a new key, one line of JSON.
+fn public_entry(person: &Person, tale: &Tale, generate: &[&str]) -> Result<String> {
+    let told = person.types(tale, generate)?.done()?;
+    let entry = told.lines().find(|line| line.starts_with('{'));
+    Ok(entry.context("the key has no public entry")?.to_owned())
+}
+
+fn expect(tale: &mut Tale, ran: &Ran, code: i32, says: &str) {
+    let told = format!("{}\n{}", ran.told(), ran.out);
+    tale.compare(&crate::cli::output::safe(ran.told()), ran.code == code && told.contains(says));
+}
+
+fn field(json: &str, name: &str) -> Result<String> {
+    let value: Value = serde_json::from_str(json)?;
+    let text = value.get(name).and_then(Value::as_str);
+    Ok(text.with_context(|| format!("an answer has no `{name}`"))?.to_owned())
+}

@@ -1,0 +1,116 @@
+//! `signoff doctor`: looks for what is wrong or weak, and says how to mend it. `keys` looks at keys and
+//! settings, `store` at the store and its tokens.
+
+mod keys;
+mod store;
+
+use serde_json::{Value, json};
+
+use super::transport::Target;
+use super::{Exit, Global, exit::Failure, output};
+use crate::engine::{Allocation, Cache, Verifier};
+
+/// How good it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Level {
+    /// As it should be.
+    Ok,
+    /// It works, and could be safer.
+    Weak,
+    /// It does not work, or lets others in.
+    Bad,
+}
+
+/// What was looked at, and what was found.
+struct Finding {
+    what: &'static str,
+    level: Level,
+    found: String,
+    /// What makes it better.
+    mend: Option<String>,
+}
+
+pub(super) fn run(global: &Global, target: &Target) -> Result<Exit, Failure> {
+    let Target::Store(path) = target else {
+        return Err(Failure::usage("doctor looks at this machine; it takes no --server"));
+    };
+    let config = global.config();
+    let mut findings = Vec::new();
+    findings.extend(keys::settings(&config, &global.config_path()));
+    let config = config.unwrap_or_default();
+    findings.extend(keys::look(&global.key_source(&config).load(), &config));
+    findings.push(verifier());
+    findings.extend(store::look(path)?);
+    let good = findings.iter().all(|finding| finding.level != Level::Bad);
+    if global.json {
+        let items: Vec<Value> = findings.iter().map(Finding::json).collect();
+        output::line(&json!({ "good": good, "items": items }).to_string());
+    } else {
+        for finding in &findings {
+            finding.print();
+        }
+    }
+    Ok(if good { Exit::Done } else { Exit::Failed })
+}
+
+impl Finding {
+    fn ok(what: &'static str, found: impl Into<String>) -> Self {
+        Self { what, level: Level::Ok, found: found.into(), mend: None }
+    }
+
+    fn weak(what: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { what, level: Level::Weak, found: found.into(), mend: Some(mend.into()) }
+    }
+
+    fn bad(what: &'static str, found: impl Into<String>) -> Self {
+        Self { what, level: Level::Bad, found: found.into(), mend: None }
+    }
+
+    fn mended_by(self, mend: impl Into<String>) -> Self {
+        Self { mend: Some(mend.into()), ..self }
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "what": self.what,
+            "good": self.level != Level::Bad,
+            "level": self.level.as_str(),
+            "found": self.found,
+            "mend": self.mend,
+        })
+    }
+
+    fn print(&self) {
+        let mark = match self.level {
+            Level::Ok => "ok  ",
+            Level::Weak => "weak",
+            Level::Bad => "BAD ",
+        };
+        output::line(&format!("{mark}  {:<10}{}", self.what, output::safe(&self.found)));
+        if let Some(mend) = &self.mend {
+            output::line(&format!("{:16}-> {}", "", output::safe(mend)));
+        }
+    }
+}
+
+impl Level {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Weak => "weak",
+            Self::Bad => "bad",
+        }
+    }
+}
+
+fn verifier() -> Finding {
+    let verifier = Verifier::embedded(Allocation::OnDemand, &Cache::of_user());
+    let answered = verifier.map_err(|e| format!("{e:#}")).and_then(|verifier| {
+        let described = verifier.call(|i| Ok(Ok(i.exports.call_describe(&mut i.store)?)));
+        described.map(|_| verifier.digest().to_owned()).map_err(|e| e.to_string())
+    });
+    match answered {
+        Ok(digest) => Finding::ok("verifier", digest),
+        Err(why) => Finding::bad("verifier", why),
+    }
+}

@@ -1,0 +1,521 @@
+//! `serve --witness`: a store that went back in time does not start.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::{
+    Client, Home, Ran, SERVE, Server, claim_body, home_and_server, id, request_body, text,
+};
+
+const ROUNDS_DEFAULT: u32 = 12;
+const WORKERS: usize = 3;
+
+/// A store with a log key, and a folder for its witness.
+struct Witnessed {
+    home: Home,
+}
+
+impl Witnessed {
+    fn new() -> Self {
+        let home = Home::new();
+        home.run(&["key", "generate", "--use", "log"]).ok();
+        fs::create_dir(home.path("elsewhere")).unwrap();
+        Self { home }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.home.path("elsewhere/witness.note")
+    }
+
+    fn command(&self, more: &[&str]) -> Command {
+        self.home.signoff(&[SERVE, &["--witness", "elsewhere/witness.note"], more].concat())
+    }
+
+    fn serve(&self) -> Server {
+        Server::start_with(self.command(&[]))
+    }
+
+    /// A start that does not come about, and what it says.
+    #[track_caller]
+    fn refused(&self) -> String {
+        let ran = Ran::of(&mut self.command(&[])).exits(1);
+        assert_eq!(ran.out, "", "no address is told");
+        assert!(ran.err.starts_with("signoff: ") && !ran.err.contains("panicked"), "{ran:?}");
+        ran.err
+    }
+
+    /// How many entries the witness has seen.
+    #[track_caller]
+    fn seen(&self) -> u64 {
+        size_of(&fs::read_to_string(self.file()).unwrap())
+    }
+
+    fn backup(&self) -> Vec<u8> {
+        fs::read(self.home.store()).unwrap()
+    }
+
+    fn restore(&self, backup: &[u8]) {
+        fs::write(self.home.store(), backup).unwrap();
+    }
+}
+
+/// The second line of a checkpoint.
+fn size_of(note: &str) -> u64 {
+    note.lines().nth(1).unwrap().parse().unwrap()
+}
+
+/// How many entries the audit has.
+fn entries(client: &Client) -> u64 {
+    let page = client.get("/api/v1/audit?limit=1000").ok();
+    assert!(page["next_after"].is_null());
+    page["items"].as_array().unwrap().len() as u64
+}
+
+#[test]
+fn the_witness_has_seen_what_an_answer_tells_of() {
+    let witnessed = Witnessed::new();
+    let server = witnessed.serve();
+    assert_eq!(witnessed.seen(), entries(&server));
+    let look = || assert_eq!(witnessed.seen(), entries(&server));
+    for _ in 0..5 {
+        let approval = server.request();
+        look();
+        server.decide(&approval, "approved", "user@company.com").ok();
+        look();
+        let claimed = server.claim(&approval).ok();
+        look();
+        let execution = &claimed["execution"]["id"];
+        let outcome = json!({ "execution_id": execution, "outcome": "succeeded" });
+        server.act(&approval, "outcome", &outcome).ok();
+        look();
+    }
+    let made = json!({ "subject": "root", "roles": ["admin", "auditor"] });
+    let made = server.post("/api/v1/tokens", &made).json(201);
+    let admin = server.with_token(text(&made, "token"));
+    assert_eq!(witnessed.seen(), entries(&admin));
+    // It is the log's own checkpoint.
+    let checkpoint = admin.get("/api/v1/audit/checkpoint").body;
+    assert_eq!(fs::read_to_string(witnessed.file()).unwrap(), checkpoint);
+    server.stop();
+    let server = witnessed.serve();
+    server.with_token(text(&made, "token")).get("/api/v1/audit").ok();
+    let left: Vec<_> = fs::read_dir(witnessed.home.path("elsewhere")).unwrap().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+}
+
+#[test]
+fn what_can_be_read_is_witnessed() {
+    let witnessed = Witnessed::new();
+    let server = witnessed.serve();
+    let approval = server.request();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    thread::scope(|scope| {
+        let done = &done;
+        scope.spawn(|| {
+            for _ in 0..150 {
+                server.request();
+            }
+            done.store(true, std::sync::atomic::Ordering::SeqCst);
+        });
+        while !done.load(std::sync::atomic::Ordering::SeqCst) {
+            let told = size_of(&server.get("/api/v1/audit/checkpoint").body);
+            let seen = witnessed.seen();
+            assert!(told <= seen, "a checkpoint of {told} was given out, the witness saw {seen}");
+        }
+    });
+    server.show(&approval);
+}
+
+#[test]
+fn an_older_copy_of_the_store_does_not_start() {
+    let witnessed = Witnessed::new();
+    let server = witnessed.serve();
+    server.approved();
+    server.stop();
+    let backup = witnessed.backup();
+    let server = witnessed.serve();
+    server.request();
+    let size = entries(&server);
+    server.stop();
+    witnessed.restore(&backup);
+    for _ in 0..2 {
+        let told = witnessed.refused();
+        let sizes = [format!("holds {} audit entries", size - 1), format!("saw {size}")];
+        assert!(sizes.iter().all(|size| told.contains(size)), "{told}");
+        assert!(told.contains("--accept-rollback") && told.contains("witness.note"), "{told}");
+    }
+    // Nothing was done to it, and without a witness nobody would know.
+    let doctor = witnessed.home.run(&["doctor"]).ok();
+    assert!(doctor.contains(&format!("{} audit entries", size - 1)), "{doctor}");
+    assert_eq!(witnessed.seen(), size);
+    // A new store in its place is none the witness knows either.
+    fs::remove_file(witnessed.home.store()).unwrap();
+    let told = witnessed.refused();
+    assert!(told.contains("does not extend its witness"), "{told}");
+}
+
+#[test]
+fn a_store_that_tells_another_story_does_not_start() {
+    let witnessed = Witnessed::new();
+    witnessed.serve().stop();
+    let backup = witnessed.backup();
+    let server = witnessed.serve();
+    server.request();
+    server.request();
+    let size = entries(&server);
+    server.stop();
+    witnessed.restore(&backup);
+    let server = witnessed.home.serve();
+    for _ in 0..3 {
+        server.request();
+        if entries(&server) == size {
+            server.get("/readyz").ok();
+            break;
+        }
+    }
+    assert_eq!(entries(&server), size, "as many entries, and others");
+    server.stop();
+    let told = witnessed.refused();
+    assert!(told.contains(&format!("its first {size} entries are others")), "{told}");
+    // Longer makes it no better.
+    let server = witnessed.home.serve();
+    server.request();
+    server.stop();
+    assert!(witnessed.refused().contains("are others"));
+}
+
+#[test]
+fn an_accepted_rollback_ends_what_was_unfinished() {
+    let witnessed = Witnessed::new();
+    let server = witnessed.serve();
+    let pending = server.request();
+    let approved = server.approved();
+    let rejected = server.request();
+    server.decide(&rejected, "rejected", "user@company.com").ok();
+    let claimed = server.approved();
+    server.claim(&claimed).ok();
+    let withdrawn = server.request();
+    server.act(&withdrawn, "withdraw", &json!({})).ok();
+    let size = entries(&server);
+    server.stop();
+    let backup = witnessed.backup();
+    let server = witnessed.serve();
+    // This is what a rollback is for: the approval once more.
+    server.claim(&approved).ok();
+    let seen = entries(&server);
+    server.stop();
+    witnessed.restore(&backup);
+    witnessed.refused();
+    let server = Server::start_with(witnessed.command(&["--accept-rollback"]));
+    for (approval, status, code) in [
+        (&pending, "expired", "expired"),
+        (&approved, "expired", "expired"),
+        (&rejected, "rejected", "not-approved"),
+        (&claimed, "executed", "already-executed"),
+        (&withdrawn, "withdrawn", "not-approved"),
+    ] {
+        assert_eq!(server.show(approval)["status"], status);
+        server.claim(approval).refused(code);
+    }
+    server.decide(&pending, "approved", "user@company.com").refused("expired");
+    let audit = server.audit();
+    let told: Vec<&Value> = audit.iter().filter(|e| e["event"] == "rollback_accepted").collect();
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0]["witnessed"]["size"], seen, "{told:?}");
+    assert_eq!(told[0]["actor"], "system");
+    let voided: Vec<&str> = audit
+        .iter()
+        .filter(|entry| entry["event"] == "approval_voided")
+        .map(|entry| text(entry, "approval_id"))
+        .collect();
+    assert_eq!(voided.len(), 2);
+    assert!(voided.contains(&id(&pending)) && voided.contains(&id(&approved)), "{voided:?}");
+    let printed = server.stop();
+    assert!(printed.contains("2 unfinished approvals expired"), "{printed}");
+    assert_eq!(witnessed.seen(), size + 3);
+    let server = witnessed.serve();
+    server.approved();
+    assert_eq!(server.audit().iter().filter(|e| e["event"] == "rollback_accepted").count(), 1);
+    server.stop();
+    // The flag does nothing to a store that extends its witness.
+    let server = Server::start_with(witnessed.command(&["--accept-rollback"]));
+    assert_eq!(server.audit().iter().filter(|e| e["event"] == "rollback_accepted").count(), 1);
+    let open = server.get("/api/v1/approvals?status=approved").ok();
+    assert_eq!(open["items"].as_array().unwrap().len(), 1);
+    server.stop();
+    witnessed.home.run(&["doctor"]).ok();
+}
+
+#[test]
+fn many_unfinished_approvals_end_too() {
+    let witnessed = Witnessed::new();
+    let server = witnessed.serve();
+    let asked = 300;
+    thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| (0..asked / 6).for_each(|_| drop(server.request())));
+        }
+    });
+    server.stop();
+    let backup = witnessed.backup();
+    let server = witnessed.serve();
+    server.request();
+    server.stop();
+    witnessed.restore(&backup);
+    let server = Server::start_with(witnessed.command(&["--accept-rollback"]));
+    for status in ["pending", "approved"] {
+        let left = server.get(&format!("/api/v1/approvals?status={status}")).ok();
+        assert_eq!(left["items"], json!([]), "{status}");
+    }
+    let voided = server.audit().iter().filter(|e| e["event"] == "approval_voided").count();
+    assert_eq!(voided, asked);
+}
+
+#[test]
+fn an_honest_crash_never_keeps_a_store_from_starting() {
+    let rounds = std::env::var("SIGNOFF_CRASH_ROUNDS")
+        .map_or(ROUNDS_DEFAULT, |rounds| rounds.parse().expect("a number of rounds"));
+    let witnessed = Witnessed::new();
+    let mut server = witnessed.serve();
+    let mut numbered = 0;
+    for round in 0..rounds {
+        let client: Client = server.clone();
+        let acknowledged: Vec<String> = thread::scope(|scope| {
+            let workers: Vec<_> = (0..WORKERS)
+                .map(|_| {
+                    let client = client.clone();
+                    scope.spawn(move || {
+                        let mut told = Vec::new();
+                        let body = request_body().to_string();
+                        while let Ok(answer) =
+                            client.try_post("/api/v1/approvals", &[], body.as_bytes())
+                        {
+                            told.push(id(&answer.json(201)).to_owned());
+                        }
+                        told
+                    })
+                })
+                .collect();
+            // From at once to late, in no order.
+            thread::sleep(Duration::from_millis(u64::from(round * 37 % 101) * 2));
+            server.kill();
+            workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+        });
+        let seen = witnessed.seen();
+        server = witnessed.serve();
+        numbered = check_acknowledged(&server, numbered, seen, &acknowledged);
+    }
+    server.stop();
+    let left: Vec<_> = fs::read_dir(witnessed.home.path("elsewhere")).unwrap().collect();
+    assert!(left.len() <= 2, "crashes leave no heap of files: {left:?}");
+}
+
+/// That each acknowledged request is in an entry that the witness had seen; answers the last number.
+fn check_acknowledged(client: &Client, after: u64, seen: u64, acknowledged: &[String]) -> u64 {
+    let mut number_of = std::collections::HashMap::new();
+    let mut last = after;
+    loop {
+        let page = client.get(&format!("/api/v1/audit?after={last}&limit=1000")).ok();
+        for item in page["items"].as_array().unwrap() {
+            last = item["number"].as_u64().unwrap();
+            if let Some(id) = item["entry"]["approval_id"].as_str() {
+                number_of.insert(id.to_owned(), last);
+            }
+        }
+        if page["next_after"].is_null() {
+            break;
+        }
+    }
+    for id in acknowledged {
+        let number = number_of.get(id).unwrap_or_else(|| panic!("{id} is lost"));
+        assert!(*number <= seen, "{id} is entry {number}, and the witness saw {seen}");
+    }
+    last
+}
+
+#[test]
+fn a_witness_on_a_full_disk_ends_writing() {
+    let witnessed = Witnessed::new();
+    let server = witnessed.serve();
+    let approved = server.approved();
+    let seen = witnessed.seen();
+    // Every byte that is written there finds no room.
+    let aside = witnessed.home.path("elsewhere/witness.new");
+    symlink("/dev/full", &aside).unwrap();
+    ends_writing(&server, &approved);
+    assert_eq!(witnessed.seen(), seen, "what was there is whole");
+    assert!(!aside.exists(), "and nothing else is left");
+    starts_again(&witnessed, server, &approved);
+}
+
+#[test]
+fn a_witness_whose_folder_went_away_ends_writing() {
+    let witnessed = Witnessed::new();
+    let server = witnessed.serve();
+    let approved = server.approved();
+    let (folder, away) = (witnessed.home.path("elsewhere"), witnessed.home.path("away"));
+    fs::rename(&folder, &away).unwrap();
+    ends_writing(&server, &approved);
+    fs::rename(&away, &folder).unwrap();
+    starts_again(&witnessed, server, &approved);
+}
+
+#[test]
+fn a_log_key_that_is_gone_ends_writing() {
+    let witnessed = Witnessed::new();
+    let server = witnessed.serve();
+    let approved = server.approved();
+    let keyring = witnessed.home.path("signoff.keys.json");
+    let keys: Value = serde_json::from_slice(&fs::read(&keyring).unwrap()).unwrap();
+    let log = text(&keys["keys"][0], "id");
+    witnessed.home.run(&["key", "retire", log]).ok();
+    ends_writing(&server, &approved);
+    witnessed.home.run(&["key", "promote", log]).ok();
+    starts_again(&witnessed, server, &approved);
+}
+
+#[track_caller]
+fn ends_writing(server: &Server, approved: &Value) {
+    server.assert_ready();
+    let before = entries(server);
+    server.claim(approved).refused("store-unavailable");
+    server.claim(approved).refused("store-unavailable");
+    server.post("/api/v1/approvals", &request_body()).refused("store-unavailable");
+    server.act(approved, "withdraw", &json!({})).refused("store-unavailable");
+    let made = json!({ "subject": "x", "roles": ["admin"] });
+    server.post("/api/v1/tokens", &made).refused("store-unavailable");
+    server.get("/readyz").refused("store-unavailable");
+    server.get("/healthz").ok();
+    assert_eq!(entries(server), before, "nobody reads what the witness has not seen");
+    assert_eq!(server.show(approved)["status"], "approved");
+}
+
+#[track_caller]
+fn starts_again(witnessed: &Witnessed, server: Server, approved: &Value) {
+    server.stop();
+    let server = witnessed.serve();
+    server.assert_ready();
+    // The first of the claims was kept, and nobody was told: who asks again hears that it is used.
+    let code = server.act(approved, "execute", &claim_body());
+    assert!(code.status == 200 || code.code() == "already-executed", "{code:?}");
+    server.approved();
+    assert_eq!(witnessed.seen(), entries(&server));
+    server.stop();
+    witnessed.home.run(&["doctor"]).ok();
+}
+
+#[test]
+fn without_a_log_key_there_is_no_witness() {
+    let home = Home::new();
+    let command = [SERVE, &["--witness", "witness.note"]].concat();
+    let ran = home.run(&command).exits(1);
+    assert!(ran.err.contains("signoff key generate --use log"), "{ran:?}");
+    assert!(!home.path("witness.note").exists());
+    home.run(&["key", "generate", "--use", "log", "--id", "one"]).ok();
+    home.run(&["key", "retire", "one"]).ok();
+    let ran = home.run(&command).exits(1);
+    assert!(ran.err.contains("no active log key"), "{ran:?}");
+}
+
+#[test]
+fn what_is_no_witness_is_refused() {
+    let witnessed = Witnessed::new();
+    witnessed.serve().stop();
+    let good = fs::read_to_string(witnessed.file()).unwrap();
+    let foreign = {
+        let other = Witnessed::new();
+        let server = other.serve();
+        server.request();
+        server.stop();
+        fs::read_to_string(other.file()).unwrap()
+    };
+    let size = size_of(&good);
+    let write = |text: &[u8]| fs::write(witnessed.file(), text).unwrap();
+    let signature = good.rfind('—').unwrap();
+    let unsigned = &good[..signature];
+    for (text, why) in [
+        ("", "an empty file"),
+        ("\n", "nothing"),
+        ("witness", "no note"),
+        (unsigned, "a note that nobody signed"),
+        (good.trim_end(), "a note cut short"),
+        (&good.replacen(&format!("\n{size}\n"), "\n0\n", 1), "another size"),
+        (
+            &good.replacen(&format!("\n{size}\n"), &format!("\n0{size}\n"), 1),
+            "a size like no other",
+        ),
+        (&good.replacen("signoff/default", "signoff/other", 1), "another log"),
+        (&foreign, "another key"),
+        (&format!("{unsigned}{}", &foreign[foreign.rfind('—').unwrap()..]), "another's signature"),
+        (&format!("{good}{}", " ".repeat(17 << 10)), "a huge file"),
+    ] {
+        write(text.as_bytes());
+        let told = witnessed.refused();
+        assert!(told.contains("witness.note"), "{why}: {told}");
+        assert!(!told.contains("--accept-rollback"), "{why}: {told}");
+        // Accepting a rollback is no way around it either.
+        Ran::of(&mut witnessed.command(&["--accept-rollback"])).exits(1);
+        assert_eq!(fs::read(witnessed.file()).unwrap(), text.as_bytes(), "{why}: it stays");
+    }
+    write(b"\xff\xfe");
+    witnessed.refused();
+    fs::remove_file(witnessed.file()).unwrap();
+    fs::create_dir(witnessed.file()).unwrap();
+    assert!(witnessed.refused().contains("it is no file"));
+    fs::remove_dir(witnessed.file()).unwrap();
+    assert!(Command::new("mkfifo").arg(witnessed.file()).status().unwrap().success());
+    assert!(witnessed.refused().contains("it is no file"));
+    fs::remove_file(witnessed.file()).unwrap();
+    fs::write(witnessed.file(), &good).unwrap();
+    witnessed.serve().assert_ready();
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_refused_at_the_start() {
+    let witnessed = Witnessed::new();
+    fs::remove_dir(witnessed.home.path("elsewhere")).unwrap();
+    assert!(witnessed.refused().contains("witness.note"));
+    assert!(!Path::new(&witnessed.file()).exists());
+}
+
+#[test]
+fn a_rollback_is_accepted_with_a_witness_only() {
+    let (home, server) = home_and_server();
+    server.stop();
+    let ran = home.run(&["serve", "--listen", "127.0.0.1:0", "--accept-rollback"]).exits(2);
+    assert!(ran.err.contains("--witness"), "{ran:?}");
+}
+
+#[test]
+fn log_keys_rotate_under_a_witness() {
+    let witnessed = Witnessed::new();
+    let server = witnessed.serve();
+    server.request();
+    witnessed
+        .home
+        .run(&["key", "generate", "--use", "log", "--id", "next", "--status", "verify-only"])
+        .ok();
+    witnessed.home.run(&["key", "promote", "next"]).ok();
+    server.request();
+    assert_eq!(witnessed.seen(), entries(&server));
+    server.stop();
+    witnessed.serve().stop();
+    witnessed
+        .home
+        .run(&["key", "generate", "--use", "log", "--id", "third", "--status", "verify-only"])
+        .ok();
+    witnessed.home.run(&["key", "promote", "third"]).ok();
+    // The witness is signed by one that is retired now.
+    let server = witnessed.serve();
+    server.request();
+    server.stop();
+    witnessed.home.run(&["key", "revoke", "third", "--yes"]).ok();
+    let told = witnessed.refused();
+    assert!(told.contains("witness.note"), "{told}");
+}
