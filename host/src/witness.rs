@@ -71,7 +71,9 @@ impl WitnessFile {
     /// What the system refuses.
     pub fn keep(&self, note: &str) -> io::Result<()> {
         // One name: the store has one writer, and what a crash leaves the next start writes over.
-        let aside = self.0.with_extension("new");
+        let mut aside = self.0.clone().into_os_string();
+        aside.push(".new");
+        let aside = PathBuf::from(aside);
         let written = write(&aside, note).and_then(|()| fs::rename(&aside, &self.0));
         if written.is_err() {
             let _ = fs::remove_file(&aside);

@@ -1,8 +1,11 @@
 //! Texts of others, shown on a terminal: they cannot act on it, nor change the order of what is read.
 
-use serde_json::json;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 
-use crate::support::{APPROVER, ballot, home_and_server, id, request_body};
+use serde_json::{Value, json};
+
+use crate::support::{APPROVER, Home, Ran, ballot, home_and_server, id, request_body};
 
 /// Characters that reorder, hide or join text.
 const ACTING: [char; 14] = [
@@ -62,4 +65,130 @@ fn nothing_is_coloured_in_a_pipe() {
     for command in [&["show", id(&approval)][..], &["list"], &["stats"], &["--help"]] {
         assert!(!home.run(command).ok().contains('\u{1b}'));
     }
+}
+
+/// What a server that is nobody's friend answers: to each command what it would read, every text of it
+/// hostile.
+fn hostile(path: &str, approval: &Value) -> String {
+    let acting = format!("\u{1b}[2J\u{9b}2J\r{}", ACTING.iter().collect::<String>());
+    let mut told = approval.clone();
+    for member in ["id", "status", "agent", "action", "reason", "signature", "expires_at"] {
+        told[member] = json!(acting);
+    }
+    told["execution"] = json!({
+        "id": acting, "claimed_by": acting, "claimed_at": acting, "lease_expires_at": acting,
+        "outcome": acting, "detail": acting, "settled_at": acting, "late": false,
+    });
+    let answer = match path {
+        p if p.contains("/approvals?") => json!({ "items": [told], "next_cursor": acting }),
+        p if p.contains("/tokens") => json!({
+            "items": [{ "id": acting, "subject": acting, "roles": ["admin"], "agents": acting,
+                "created_at": acting, "created_by": acting, "expires_at": acting }],
+            "next_cursor": null,
+        }),
+        p if p.contains("/payload") => json!({ "message": acting, "base64url": acting }),
+        p if p.contains("/verify") => {
+            json!({ "valid": false, "error": acting, "code": acting, "detail": acting })
+        }
+        p if p.contains("/audit") => json!({
+            "items": [{ "number": 1, "entry": { "event": acting, "at": acting, "actor": acting } }],
+            "next_after": null,
+        }),
+        _ => told,
+    };
+    answer.to_string()
+}
+
+/// Serves what `says` says of each path, for as long as the test runs; answers its address.
+fn serve(says: impl Fn(&str) -> String + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = BufReader::new(stream.unwrap());
+            let (mut head, mut length) = (String::new(), 0);
+            while stream.read_line(&mut head).unwrap() > 2 {
+                let last = head.lines().last().unwrap_or_default().to_ascii_lowercase();
+                if let Some(bytes) = last.strip_prefix("content-length: ") {
+                    length = bytes.parse().unwrap();
+                }
+            }
+            stream.by_ref().take(length).read_to_end(&mut Vec::new()).unwrap();
+            let path = head.split(' ').nth(1).unwrap_or_default();
+            let body = says(path);
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close";
+            let answer = format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+            stream.get_mut().write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    url
+}
+
+#[test]
+fn what_a_hostile_server_says_cannot_act_on_a_terminal() {
+    let (_home, server) = home_and_server();
+    let approval = server.request();
+    let id = id(&approval).to_owned();
+    let url = serve(move |path| hostile(path, &approval));
+    let execution = "exec_01k7s2f7n9r5t6v8w0x1y2z3a4";
+    let home = Home::new();
+    let commands: [&[&str]; 13] = [
+        &["show", &id],
+        &["list"],
+        &["audit", "tail"],
+        &["audit", "checkpoint"],
+        &["wait", &id],
+        &["verify", &id],
+        &["payload", &id, "--decision", "approved", "--approver", APPROVER],
+        &["approve", &id, "--yes", "--approver", APPROVER],
+        &["claim", &id, "--agent", "a", "--action", "b", "--context", "{}"],
+        &["outcome", &id, "--execution-id", execution, "--outcome", "failed"],
+        &["withdraw", &id],
+        &["extend", &id, "--expires-in", "1h"],
+        &["token", "list"],
+    ];
+    for command in commands {
+        let ran = home.run(&[command, &["--server", &url]].concat());
+        let text = format!("{}{}", ran.out, ran.err);
+        assert!(!text.is_empty() && !text.chars().any(acts), "{command:?}: {text:?}");
+    }
+}
+
+/// Runs a command on a terminal, says no to what it asks, and prints what the terminal got.
+const ON_A_TERMINAL: &str = r#"
+import os, pty, sys
+child, terminal = pty.fork()
+if child == 0:
+    os.execv(sys.argv[1], sys.argv[1:])
+os.write(terminal, b"n\n")
+got = b""
+while True:
+    try:
+        piece = os.read(terminal, 4096)
+    except OSError:
+        piece = b""
+    if not piece:
+        break
+    got += piece
+sys.stdout.buffer.write(got)
+"#;
+
+#[test]
+fn an_approver_reads_what_is_digested_however_a_server_spells_it() {
+    let (_home, server) = home_and_server();
+    let mut body = request_body();
+    body["context"] = json!({ "a": "rm -rf /" });
+    let approval = server.request_of(&body);
+    let shown = server.get(&format!("/api/v1/approvals/{}", id(&approval))).body;
+    let hidden = format!(r#"{{"a":{}"\u0072m -\u0072f /"}}"#, "\n".repeat(500));
+    let spelt = shown.replace(r#"{"a": "rm -rf /"}"#, &hidden);
+    assert_ne!(shown, spelt);
+    let url = serve(move |_| spelt.clone());
+    let home = Home::new();
+    let binary = env!("CARGO_BIN_EXE_signoff");
+    let mut command = home.program("python3");
+    command.args(["-c", ON_A_TERMINAL, binary, "approve", id(&approval)]);
+    let ran = Ran::of(command.args(["--approver", APPROVER, "--server", &url]));
+    let got = ran.ok();
+    assert!(got.contains(r#"{"a": "rm -rf /"}"#) && got.contains("nothing was decided"), "{got}");
 }

@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Write, stderr, stdin};
 
 use clap::Args;
 use serde_json::json;
+use serde_json::value::RawValue;
 
 use super::signer::{self, Signing};
 use super::transport::{Access, Transport, asked};
@@ -55,13 +56,19 @@ pub(super) fn run(
     };
     // The text itself: what the server sent is what this machine's verifier reads.
     let shown = transport.get(&format!("/api/v1/approvals/{id}"))?;
-    let approval: Approval = transport.parse(&shown)?;
+    let mut approval: Approval = transport.parse(&shown)?;
     if approval.id != id {
         let told = format!("`{id}` was asked for and `{}` is shown; sign nothing", approval.id);
         return Err(transport.refused(Code::NOT_FOUND, told));
     }
     let signing = signing(args, &approval, transport)?;
     let statement = review(decision, args, &shown, &approval, &signing, transport)?;
+    for text in [&mut approval.context, &mut approval.plan].into_iter().flatten() {
+        // As it is digested: a server could hide what it says behind escapes and empty lines.
+        if text.get() != "null" {
+            *text = RawValue::from_string(transport.canonical(text.get())?)?;
+        }
+    }
     if !args.yes && !confirm(decision, &approval, &signing)? {
         output::note("nothing was decided");
         return Ok(Exit::Failed);
@@ -82,7 +89,7 @@ pub(super) fn run(
         output::line(&answer);
     } else {
         let decided: Approval = transport.parse(&answer)?;
-        output::line(&format!("{} {}", decided.id, output::status(&decided.status)));
+        output::standing(&decided);
     }
     Ok(Exit::Done)
 }
@@ -114,15 +121,10 @@ fn choose(transport: &Transport) -> Result<String, Failure> {
         return Err(transport.refused(Code::NOT_FOUND, "nothing is pending"));
     }
     for (index, approval) in pending.items.iter().enumerate() {
-        let reason = output::safe(approval.reason.as_deref().unwrap_or_default());
-        let reason = reason.replace(['\n', '\t'], " ");
-        eprintln!(
-            "{:>3}  {}  {}/{}  {reason}",
-            index + 1,
-            approval.id,
-            approval.agent,
-            approval.action
-        );
+        let Approval { id, agent, action, reason, .. } = approval;
+        let reason = reason.as_deref().unwrap_or_default();
+        let offered = format!("{id}  {agent}/{action}  {reason}").replace(['\n', '\t'], " ");
+        eprintln!("{:>3}  {}", index + 1, output::safe(&offered));
     }
     let answer = ask("Which one? ")?;
     let chosen = answer.parse::<usize>().ok().and_then(|n| n.checked_sub(1));

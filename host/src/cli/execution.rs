@@ -83,7 +83,7 @@ pub(super) fn claim(args: &ClaimArgs, transport: &Transport) -> Result<Exit, Fai
     } else {
         let approval: Approval = transport.parse(&answer)?;
         let execution = approval.execution.map(|execution| execution.id).unwrap_or_default();
-        output::line(&execution);
+        output::plain(&execution);
     }
     Ok(Exit::Done)
 }
@@ -111,7 +111,7 @@ pub(super) fn outcome(args: &OutcomeArgs, transport: &Transport) -> Result<Exit,
     finish(transport, &answer, |approval| {
         let outcome =
             approval.execution.as_ref().map(|execution: &Execution| execution.outcome.as_str());
-        format!("{} {}", approval.id, outcome.unwrap_or_default())
+        output::plain(&format!("{} {}", approval.id, outcome.unwrap_or_default()));
     })
 }
 
@@ -131,9 +131,7 @@ pub(super) fn withdraw(args: &WithdrawArgs, transport: &Transport) -> Result<Exi
     let id = transport.resolve(&args.id)?;
     let path = format!("/api/v1/approvals/{id}/withdraw");
     let answer = transport.post(&path, "{}".to_owned(), Access::Write)?;
-    finish(transport, &answer, |approval| {
-        format!("{} {}", approval.id, output::status(&approval.status))
-    })
+    finish(transport, &answer, output::standing)
 }
 
 pub(super) fn extend(args: &ExtendArgs, transport: &Transport) -> Result<Exit, Failure> {
@@ -142,19 +140,15 @@ pub(super) fn extend(args: &ExtendArgs, transport: &Transport) -> Result<Exit, F
     let path = format!("/api/v1/approvals/{id}/extend");
     let answer = transport.post(&path, body.to_string(), Access::Write)?;
     finish(transport, &answer, |approval| {
-        format!("{} expires {}", approval.id, approval.expires_at)
+        output::plain(&format!("{} expires {}", approval.id, approval.expires_at));
     })
 }
 
-fn finish(
-    transport: &Transport,
-    answer: &str,
-    line: impl Fn(&Approval) -> String,
-) -> Result<Exit, Failure> {
+fn finish(transport: &Transport, answer: &str, tell: impl Fn(&Approval)) -> Result<Exit, Failure> {
     if transport.json {
         output::line(answer);
     } else {
-        output::line(&line(&transport.parse(answer)?));
+        tell(&transport.parse(answer)?);
     }
     Ok(Exit::Done)
 }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::output::{line, note, safe};
+use super::output::{line, note};
 use crate::api::Problem;
 
 /// The exit codes, one meaning each.
@@ -75,7 +75,7 @@ impl Failure {
             }
             Self::Refused { problem, json: false } => {
                 let Problem { title, detail, code, .. } = problem;
-                note(&format!("{title}: {} ({code})", safe(detail)));
+                note(&format!("{title}: {detail} ({code})"));
             }
             Self::Failed(error) => note(&format!("{error:#}")),
         }

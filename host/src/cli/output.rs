@@ -43,18 +43,29 @@ pub(super) fn told(text: &str) -> bool {
     writeln!(stdout(), "{text}").is_ok()
 }
 
+/// Prints a line that may hold what others wrote, a server among them.
+pub(super) fn plain(text: &str) {
+    line(&safe(text));
+}
+
 /// Prints a line to standard error. Nobody there to read it is no reason to stop: the outcome of a
 /// command is still to be reported, and a server goes on.
 pub(super) fn note(text: &str) {
-    let _ = writeln!(stderr(), "signoff: {text}");
+    let _ = writeln!(stderr(), "signoff: {}", safe(text));
+}
+
+/// Prints where an approval stands.
+pub(super) fn standing(approval: &Approval) {
+    line(&format!("{} {}", safe(&approval.id), status(&approval.status)));
 }
 
 /// A status in its colour.
-pub(super) fn status(status: &str) -> String {
+fn status(status: &str) -> String {
+    let status = safe(status);
     if !colours() {
-        return status.to_owned();
+        return status;
     }
-    let style = Style::new().bold().fg_color(Some(colour(status).into()));
+    let style = Style::new().bold().fg_color(Some(colour(&status).into()));
     format!("{style}{status}{style:#}")
 }
 

@@ -52,7 +52,7 @@ pub(super) fn run(args: &PayloadArgs, transport: &Transport) -> Result<Exit, Fai
         output::line(&answer);
     } else {
         let payload: Payload = transport.parse(&answer)?;
-        output::line(&payload.message.unwrap_or(payload.base64url));
+        output::plain(&payload.message.unwrap_or(payload.base64url));
     }
     Ok(Exit::Done)
 }

@@ -14,7 +14,7 @@ use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::execution::{Claim, report};
-use super::output::{note, safe};
+use super::output::note;
 use super::request::{New, RequirementArgs};
 use super::transport::Transport;
 use super::{Exit, context, exit::Failure, wait};
@@ -121,7 +121,7 @@ fn approved(args: &RunArgs, transport: &Transport, id: &str) -> Result<(), Failu
         note(&format!("{id} approved by {approver}"));
         return Ok(());
     }
-    let comment = approval.comment.map(|comment| format!(": {}", safe(&comment)));
+    let comment = approval.comment.map(|comment| format!(": {comment}"));
     Err(Failure::Failed(anyhow!("{id} is {}{}", approval.status, comment.unwrap_or_default())))
 }
 

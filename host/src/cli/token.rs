@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::list::escaped;
-use super::output::{line, note, safe};
+use super::output::{line, note, plain};
 use super::transport::{Access, Transport};
 use super::{Exit, context, exit::Failure};
 use crate::api::TokenShown;
@@ -91,8 +91,8 @@ fn create(args: &CreateArgs, transport: &Transport) -> Result<Exit, Failure> {
     }
     let made: TokenShown = transport.parse(&answer)?;
     // Alone on standard output, so that a shell can keep it.
-    line(made.token.as_deref().unwrap_or_default());
-    note(&format!("{} for {}: shown this once, kept nowhere", made.id, safe(&made.subject)));
+    plain(made.token.as_deref().unwrap_or_default());
+    note(&format!("{} for {}: shown this once, kept nowhere", made.id, made.subject));
     Ok(Exit::Done)
 }
 
@@ -110,13 +110,8 @@ fn list(transport: &Transport) -> Result<Exit, Failure> {
             (None, None) => "for good".to_owned(),
         };
         let agents = token.agents.as_deref().unwrap_or("-");
-        line(&format!(
-            "{}\t{}\t{}\t{}\t{state}",
-            token.id,
-            safe(&token.subject),
-            roles.join(","),
-            safe(agents)
-        ));
+        let (id, subject, roles) = (&token.id, &token.subject, roles.join(","));
+        plain(&format!("{id}\t{subject}\t{roles}\t{agents}\t{state}"));
     }
     Ok(Exit::Done)
 }
@@ -144,7 +139,7 @@ fn revoke(args: &RevokeArgs, transport: &Transport) -> Result<Exit, Failure> {
     } else {
         let revoked: TokenShown = transport.parse(&answer)?;
         let at = revoked.revoked_at.unwrap_or_default();
-        line(&format!("{} of {} revoked {at}", revoked.id, safe(&revoked.subject)));
+        plain(&format!("{} of {} revoked {at}", revoked.id, revoked.subject));
     }
     Ok(Exit::Done)
 }

@@ -236,13 +236,17 @@ impl Transport {
     /// A JSON text as a field of a body. This process's verifier reads it first, so that a wrong one
     /// is told by its own bytes.
     pub(super) fn field(&self, name: &str, text: &str) -> Result<String, Failure> {
-        let canonical = asked(self.json, || {
+        Ok(format!("\"{name}\":{}", self.canonical(text)?))
+    }
+
+    /// A context or plan as this process's verifier writes it.
+    pub(super) fn canonical(&self, text: &str) -> Result<String, Failure> {
+        asked(self.json, || {
             self.verifier.call(|i| {
                 let context = i.exports.signoff_approval_context();
                 context.call_canonicalize(&mut i.store, text)
             })
-        })?;
-        Ok(format!("\"{name}\":{canonical}"))
+        })
     }
 
     /// A refusal of the command's own, told as the server's are.

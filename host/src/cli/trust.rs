@@ -96,7 +96,7 @@ impl Verdict {
         if json {
             output::line(&json!({ "verdict": "wrong", "error": error.to_string() }).to_string());
         } else {
-            output::note(&format!("does not verify: {}", output::safe(&error.to_string())));
+            output::note(&format!("does not verify: {error}"));
         }
         Exit::Failed
     }

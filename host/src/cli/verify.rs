@@ -54,10 +54,10 @@ pub(super) fn run(args: &VerifyArgs, transport: &Transport) -> Result<Exit, Fail
     if transport.json {
         output::line(&answer);
     } else if verification.valid {
-        output::line(&format!("{} valid", approval.id));
+        output::plain(&format!("{} valid", approval.id));
     } else {
         let why = verification.error.as_deref().unwrap_or("invalid");
-        let detail = output::safe(verification.detail.as_deref().unwrap_or_default());
+        let detail = verification.detail.as_deref().unwrap_or_default();
         let code = verification.code.as_deref().unwrap_or_default();
         output::note(&format!("{why}: {detail} ({code})"));
     }

@@ -40,7 +40,7 @@ pub(super) fn until_decided(
     if transport.json {
         output::line(&answer);
     } else {
-        output::line(&format!("{} {}", approval.id, output::status(&approval.status)));
+        output::standing(&approval);
     }
     Ok(match approval.status.as_str() {
         "approved" | "executed" => Exit::Done,

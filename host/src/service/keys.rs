@@ -49,16 +49,10 @@ impl Service {
     /// `keyring-unavailable`, also where an id stands for another key than the audit has seen under
     /// it, or a revoked key has come back; those of every change.
     pub async fn recorded_keys(&self) -> Result<Keys, Refusal> {
-        let keys = self.keys()?;
         let mut recorded = self.recorded.lock().await;
-        let is_recorded = |keys: &Keys| recorded.as_ref().is_some_and(|recorded| recorded.is(keys));
-        if is_recorded(&keys) {
-            return Ok(keys);
-        }
-        // While this one waited, others may have read and recorded newer keys, which older ones must
-        // not follow.
+        // Not before its turn: keys of before must not be recorded after those of now.
         let keys = self.keys()?;
-        if is_recorded(&keys) {
+        if recorded.as_ref().is_some_and(|recorded| recorded.is(&keys)) {
             return Ok(keys);
         }
         for key in keys.described() {

@@ -25,7 +25,7 @@ pub(super) fn print(transport: &Transport) -> Result<Exit, Failure> {
                 .to_string(),
         );
     } else {
-        output::line(note.trim_end());
+        output::plain(note.trim_end());
     }
     Ok(Exit::Done)
 }
