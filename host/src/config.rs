@@ -13,8 +13,9 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -85,23 +86,29 @@ impl Config {
     /// # Errors
     ///
     /// A file that is given and is not there; one that is too large, no TOML, has unknown settings,
-    /// or accepts no profile or an unknown one.
+    /// or accepts no profile or an unknown one; one that names a command and that others can change.
     pub fn load(given: Option<&Path>, store: &Path) -> Result<Self, ConfigError> {
         let path = given.map_or_else(|| beside(store), Path::to_owned);
         let unreadable =
             |why: String| ConfigError::Unreadable { path: path.display().to_string(), why };
-        let text = match fs::metadata(&path) {
+        let meta = match fs::metadata(&path) {
             // Without a folder there is no store either, and that is told better by the store.
             Err(e) if is_absent(&e) && given.is_none() => {
                 return Ok(Self::default());
             }
             Err(e) => return Err(unreadable(e.to_string())),
-            Ok(meta) if meta.len() > FILE_BYTES_MAX => {
-                return Err(unreadable(format!("it is larger than {FILE_BYTES_MAX} bytes")));
-            }
-            Ok(_) => fs::read_to_string(&path).map_err(|e| unreadable(e.to_string()))?,
+            Ok(meta) => meta,
         };
-        Self::parse(&text).map_err(unreadable)
+        if meta.len() > FILE_BYTES_MAX {
+            return Err(unreadable(format!("it is larger than {FILE_BYTES_MAX} bytes")));
+        }
+        let (text, meta) = read(&path).map_err(|e| unreadable(e.to_string()))?;
+        let config = Self::parse(&text).map_err(unreadable)?;
+        if config.keys.command.is_some() && others_change(&meta) {
+            let why = "keys.command is run as you, so the file must be yours or root's, and others must not write it: chmod go-w";
+            return Err(unreadable(why.to_owned()));
+        }
+        Ok(config)
     }
 
     fn parse(text: &str) -> Result<Self, String> {
@@ -118,6 +125,21 @@ impl Config {
         }
         Ok(config)
     }
+}
+
+/// A file's text, and whose the very file is that was read.
+fn read(path: &Path) -> io::Result<(String, Metadata)> {
+    let file = File::open(path)?;
+    let meta = file.metadata()?;
+    let mut text = String::new();
+    file.take(FILE_BYTES_MAX).read_to_string(&mut text)?;
+    Ok((text, meta))
+}
+
+/// Whether somebody else can say what a file holds.
+fn others_change(meta: &Metadata) -> bool {
+    let trusted = [0, rustix::process::geteuid().as_raw()].contains(&meta.uid());
+    !trusted || meta.mode() & 0o022 != 0
 }
 
 fn is_absent(error: &io::Error) -> bool {
@@ -144,6 +166,28 @@ mod tests {
         assert_eq!(config.signatures.accept, ["v2"]);
         assert_eq!(config.requirement.threshold, Some(2));
         assert_eq!(config.requirement.groups.get("sre"), Some(&1));
+    }
+
+    #[test]
+    fn a_command_is_taken_only_from_a_file_that_nobody_else_writes() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("signoff.toml");
+        let loaded = |text: &str, mode| {
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            Config::load(Some(&path), Path::new("signoff.redb"))
+        };
+        let command = "[keys]\ncommand = [\"touch\", \"ran\"]";
+        for mode in [0o666, 0o620, 0o602] {
+            let refused = loaded(command, mode).unwrap_err().to_string();
+            assert!(refused.contains("keys.command") && refused.contains("chmod"), "{refused}");
+            assert!(loaded("[requirement]\nthreshold = 2", mode).is_ok());
+        }
+        for mode in [0o644, 0o600] {
+            assert!(loaded(command, mode).unwrap().keys.command.is_some());
+        }
     }
 
     #[test]

@@ -382,6 +382,7 @@ fn tokens_out_of_their_form_are_refused() {
     for (body, code) in [
         (json!({ "subject": "", "roles": ["admin"] }), "request-invalid"),
         (json!({ "subject": "a b", "roles": ["admin"] }), "request-invalid"),
+        (json!({ "subject": "system", "roles": ["admin"] }), "request-invalid"),
         (json!({ "subject": "agent:", "roles": ["requester"] }), "request-invalid"),
         (json!({ "subject": long, "roles": ["admin"] }), "limit-exceeded"),
         (json!({ "subject": "x", "roles": [] }), "request-invalid"),

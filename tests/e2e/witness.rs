@@ -346,7 +346,7 @@ fn a_witness_on_a_full_disk_ends_writing() {
     let approved = server.approved();
     let seen = witnessed.seen();
     // Every byte that is written there finds no room.
-    let aside = witnessed.home.path("elsewhere/witness.new");
+    let aside = witnessed.home.path("elsewhere/witness.note.new");
     symlink("/dev/full", &aside).unwrap();
     ends_writing(&server, &approved);
     assert_eq!(witnessed.seen(), seen, "what was there is whole");

@@ -81,7 +81,7 @@ pub(super) fn run(args: &ServeArgs, global: &Global, target: &Target) -> Result<
         let interruption = interruption()?;
         let running = Running::start(setup, listener).await?;
         on_hangup(Files { tls, service: Arc::clone(&running.service) })?;
-        running.announce(global.json, store);
+        running.announce(global.json, store).await;
         if !args.quiet {
             tokio::spawn(tell(Arc::clone(&running.service), global.json));
         }
@@ -194,7 +194,7 @@ impl Running {
         let _ = self.sweeper.await;
     }
 
-    fn announce(&self, json: bool, store: &Path) {
+    async fn announce(&self, json: bool, store: &Path) {
         let keys = self.service.keys().unwrap_or_default();
         let keys: Vec<&str> = keys.ids().collect();
         let verifier = self.service.verifier().digest();
@@ -218,8 +218,12 @@ impl Running {
             output::line(&format!("TLS       certificate {}", tls.fingerprint()));
             return;
         }
+        let token = match self.service.tokens_required().await {
+            Ok(true) => "-H \"Authorization: Bearer $SIGNOFF_TOKEN\" ",
+            _ => "",
+        };
         output::line(&format!(
-            "try       curl -s {}/api/v1/approvals -H 'Content-Type: application/json' -d '{{\"agent\":\"demo\",\"action\":\"deploy\",\"context\":{{\"version\":\"1.2.3\"}},\"reason\":\"try it\"}}'",
+            "try       curl -s {}/api/v1/approvals {token}-H 'Content-Type: application/json' -d '{{\"agent\":\"demo\",\"action\":\"deploy\",\"context\":{{\"version\":\"1.2.3\"}},\"reason\":\"try it\"}}'",
             self.url
         ));
     }
@@ -232,7 +236,7 @@ async fn attend(service: &Service, store: &RedbStore, witnessed: &Witnessed) -> 
         Err(WitnessError::RolledBack { .. }) if *accept_rollback => {
             let ended = service.accept_rollback(file).await?;
             output::note(&format!(
-                "the store went back in time, and that was accepted: {ended} unfinished approvals expired"
+                "the store went back in time, and that was accepted: {ended} unfinished approvals expired; tokens that were made since are gone, and those that were revoked since count again: look at `signoff token list`"
             ));
         }
         extends => extends?,

@@ -10,6 +10,9 @@ use crate::role::Role;
 /// What the subject of an agent begins with.
 pub const AGENT_PREFIX: &str = "agent:";
 
+/// Who acts where nobody asked: time, keys that changed. No token is anybody's of this name.
+pub(super) const SYSTEM: &str = "system";
+
 /// The agents of a token. Only `*` stands for others: `?` is a character of names, and nothing else
 /// here gives it a meaning. No name holds a NUL.
 type Agents = WildMatchPattern<'*', '\0'>;
@@ -46,7 +49,7 @@ impl Caller {
     pub fn system() -> Self {
         Self::holding(Holder {
             token_id: String::new(),
-            subject: "system".to_owned(),
+            subject: SYSTEM.to_owned(),
             roles: vec![Role::Admin],
             agents: None,
         })

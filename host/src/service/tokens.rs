@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Service;
-use super::caller::{AGENT_PREFIX, Caller, Holder};
+use super::caller::{AGENT_PREFIX, Caller, Holder, SYSTEM};
 use super::commit::{Idempotency, Reply};
 use super::note::{Note, rfc3339};
 use crate::code::Code;
@@ -254,6 +254,9 @@ impl NewToken {
                     format!("{field} is {} bytes, the limit is {NAME_BYTES_MAX}", name.len()),
                 ));
             }
+        }
+        if self.subject == SYSTEM {
+            return invalid(format!("`{SYSTEM}` is this server itself in the audit"));
         }
         let mut roles = self.roles;
         roles.sort_unstable();
