@@ -250,7 +250,7 @@ fn a_record_that_is_put_back_is_found_by_its_audit() {
     scene.home.run(&["doctor"]).ok();
     change_record(&scene.home, |record| *record = before.clone());
     let doctor = scene.home.run(&["doctor"]).exits(1);
-    assert!(doctor.out.contains("BAD  store"), "{doctor:?}");
+    assert!(doctor.out.contains("BAD   store"), "{doctor:?}");
     assert_eq!(scene.claims()[0], "claimed");
     let server = scene.home.serve();
     let events = server.events_of(&scene.approval);
@@ -278,7 +278,7 @@ fn an_edited_audit_is_found_by_doctor_and_by_who_exports_it() {
     for (name, edit) in edits {
         edit();
         let doctor = scene.home.run(&["doctor"]).exits(1);
-        assert!(doctor.out.contains("BAD  store"), "{name}: {doctor:?}");
+        assert!(doctor.out.contains("BAD   store"), "{name}: {doctor:?}");
         let ran = export("edited.log").exits(1);
         assert!(
             ran.err.contains("does not verify") || ran.err.contains("covers"),
