@@ -163,7 +163,7 @@ fn a_keyring_that_others_can_read_is_refused() {
         let ran = Ran::of(&mut without_secret(&home, SERVE)).exits(1);
         assert!(ran.err.contains("0600"), "{mode:o}: {ran:?}");
         let doctor = Ran::of(&mut without_secret(&home, &["doctor"])).exits(1);
-        assert!(doctor.out.contains("BAD  keys"), "{doctor:?}");
+        assert!(doctor.out.contains("BAD   keys"), "{doctor:?}");
     }
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     Server::start_with(without_secret(&home, SERVE)).assert_ready();

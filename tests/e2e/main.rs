@@ -44,6 +44,7 @@ mod several_approvers;
 mod shutdown;
 mod store_files;
 mod story;
+mod tampered;
 mod terminal;
 mod tls;
 mod vectors;

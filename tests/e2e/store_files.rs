@@ -115,7 +115,7 @@ fn a_store_with_flipped_bytes_is_found_out_by_doctor_and_serve() {
     let serve = home.run(&["serve", "--listen", "127.0.0.1:0"]).exits(1);
     assert!(serve.err.contains("damaged"), "{serve:?}");
     let doctor = home.run(&["doctor"]).exits(1);
-    assert!(doctor.out.contains("BAD  store"), "{doctor:?}");
+    assert!(doctor.out.contains("BAD   store"), "{doctor:?}");
     assert!(doctor.out.contains("damaged"), "{doctor:?}");
 }
 

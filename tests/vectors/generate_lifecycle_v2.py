@@ -189,6 +189,7 @@ def setup():
 
 def vectors():
     yield from openings()
+    yield from floors()
     yield from digests()
     yield from states()
     yield from one_approver()
@@ -221,6 +222,47 @@ def openings():
             {"ok": becomes("pending")} if ok else {"error": "request-invalid"})))
     yield vector("open: seventeen approvers", step(
         "lifecycle.open", open_args(accept=V2, requirement={"threshold": 17}), error="limit-exceeded"))
+
+
+def floors():
+    """The stricter of what is asked for and what the deployment asks at least, in each part."""
+    def opened(name, ok=None, error=None, **request):
+        expected = {"ok": becomes("pending", requirement=ok)} if ok else {"error": error}
+        return vector(f"floor: {name}", step("lifecycle.open", open_args(accept=V2, **request), **expected))
+
+    def needs(ttl_seconds=3600, threshold=1, groups=None):
+        return {"ttl_seconds": ttl_seconds, "threshold": threshold, "groups": groups or {}}
+
+    yield opened("nothing is asked on either side", needs(), requirement={}, floor={})
+    yield opened("two where nothing is asked for", needs(threshold=2), floor={"threshold": 2})
+    yield opened("two where one is asked for", needs(threshold=2), requirement={"threshold": 1}, floor={"threshold": 2})
+    yield opened("three are asked for", needs(threshold=3), requirement={"threshold": 3}, floor={"threshold": 2})
+    yield opened("a group is added", needs(groups={"legal": 1, "sre": 1}),
+                 requirement={"groups": {"legal": 1}}, floor={"groups": {"sre": 1}})
+    yield opened("more of a group than is asked for", needs(groups={"sre": 2}),
+                 requirement={"groups": {"sre": 1}}, floor={"groups": {"sre": 2}})
+    yield opened("fewer of a group than is asked for", needs(groups={"sre": 3}),
+                 requirement={"groups": {"sre": 3}}, floor={"groups": {"sre": 2}})
+    yield opened("a shorter life than is asked for", needs(ttl_seconds=300),
+                 requirement={"ttl_seconds": 600}, floor={"ttl_seconds": 300})
+    yield opened("a longer life than is asked for", needs(ttl_seconds=60),
+                 requirement={"ttl_seconds": 60}, floor={"ttl_seconds": 300})
+    yield opened("its life where none is asked for", needs(ttl_seconds=300), floor={"ttl_seconds": 300})
+    yield opened("the life beside the requirement", needs(ttl_seconds=300), ttl_seconds=600, floor={"ttl_seconds": 300})
+    yield opened("the life in both places", error="request-invalid", ttl_seconds=600, requirement={"ttl_seconds": 600})
+    # A settings' floor hides no requirement that is out of its form, and has a form of its own.
+    for name, asked, code in [
+        ("none", {"threshold": 0}, "request-invalid"),
+        ("seventeen", {"threshold": 17}, "limit-exceeded"),
+        ("none of a group", {"groups": {"sre": 0}}, "request-invalid"),
+        ("no life", {"ttl_seconds": 0}, "request-invalid"),
+        ("an unknown member", {"quorum": 2}, "request-invalid"),
+    ]:
+        yield opened(f"{name}, asked for under it", error=code, requirement=asked,
+                     floor={"threshold": 2, "groups": {"sre": 1}, "ttl_seconds": 300})
+        yield opened(f"{name}, as the floor", error=code, floor=asked)
+    yield opened("nine groups and nine others", error="limit-exceeded",
+                 requirement={"groups": {f"a{n}": 1 for n in range(9)}}, floor={"groups": {f"b{n}": 1 for n in range(9)}})
 
 
 def digests():

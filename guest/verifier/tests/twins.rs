@@ -1,7 +1,12 @@
 //! One secret under two names. HMAC fills a key up with zeros and hashes a long one, so texts that
 //! differ can be one key: nobody votes twice with it, and revoked under one name it counts under none.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by a panic"
+)]
 
 mod door;
 

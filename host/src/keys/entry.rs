@@ -32,7 +32,7 @@ pub(crate) struct EntryText {
 }
 
 /// An entry whose every field has been read. Its secrets are wiped when it is dropped.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) id: KeyId,
     pub(crate) material: Material,
@@ -43,7 +43,7 @@ pub(crate) struct Entry {
 }
 
 /// The algorithm, and what it works with.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Material {
     /// `hmac-sha256`: who verifies can sign.
     Hmac(Zeroizing<Vec<u8>>),

@@ -149,9 +149,9 @@ impl Keys {
         self.0.entries.iter().map(Entry::described).collect()
     }
 
-    /// Whether these are the keys of the same moment.
+    /// Whether these are the same keys, whenever they were read.
     pub fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        Arc::ptr_eq(&self.0, &other.0) || self.0.entries == other.0.entries
     }
 
     /// The ids of all keys, for people.
