@@ -20,7 +20,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::keys::Group;
+
 const FILE_BYTES_MAX: u64 = 64 << 10;
+/// Most approvers, of each group too, and most groups, as the verifier has it.
+const THRESHOLD_MAX: u32 = 16;
 
 /// What a deployment is set to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -120,10 +124,29 @@ impl Config {
         if let Some(unknown) = accept.iter().find(|name| !["v1", "v2"].contains(&name.as_str())) {
             return Err(format!("signatures.accept: unknown profile `{unknown}`"));
         }
+        config.requirement.can_be_asked()?;
         if config.keys.command.as_ref().is_some_and(Vec::is_empty) {
             return Err("keys.command names no program".to_owned());
         }
         Ok(config)
+    }
+}
+
+impl Floor {
+    /// Whether a request can ask for it: else each would be refused, as if that were its own fault.
+    fn can_be_asked(&self) -> Result<(), String> {
+        let minimums = self.groups.iter().map(|(group, minimum)| (group.as_str(), *minimum));
+        let threshold = self.threshold.map(|threshold| ("threshold", threshold));
+        if let Some((name, _)) =
+            minimums.chain(threshold).find(|(_, least)| !(1..=THRESHOLD_MAX).contains(least))
+        {
+            return Err(format!("requirement: `{name}` must be 1 to {THRESHOLD_MAX}"));
+        }
+        if self.groups.len() > THRESHOLD_MAX as usize {
+            return Err(format!("requirement: more than {THRESHOLD_MAX} groups"));
+        }
+        let wrong = self.groups.keys().find_map(|group| Group::parse(group).err());
+        wrong.map_or(Ok(()), |why| Err(format!("requirement: {why}")))
     }
 }
 
@@ -192,11 +215,19 @@ mod tests {
 
     #[test]
     fn a_setting_that_means_nothing_is_refused() {
+        let groups: Vec<String> = (0..17).map(|n| format!("g{n} = 1")).collect();
+        let seventeen = format!("[requirement]\ngroups = {{ {} }}", groups.join(", "));
         for (text, says) in [
             ("[signatures]\naccept = []", "no profile"),
             ("[signatures]\naccept = [\"v3\"]", "`v3`"),
             ("[signature]\naccept = [\"v2\"]", "signature"),
             ("[requirement]\nthreshold = -1", "threshold"),
+            ("[requirement]\nthreshold = 0", "`threshold` must be 1 to 16"),
+            ("[requirement]\nthreshold = 17", "`threshold` must be 1 to 16"),
+            ("[requirement]\ngroups = { sre = 0 }", "`sre` must be 1 to 16"),
+            ("[requirement]\ngroups = { \"s r e\" = 1 }", "group must be"),
+            ("[requirement]\ngroups = { \"\" = 1 }", "group must be"),
+            (seventeen.as_str(), "more than 16 groups"),
             ("[keys]\ncommand = []", "no program"),
             ("accept", "TOML"),
         ] {

@@ -1,6 +1,6 @@
 //! Files that hold secrets: read only if nobody else can read or write them.
 
-use std::fs::OpenOptions;
+use std::fs::{Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
@@ -25,7 +25,8 @@ impl From<io::Error> for PrivateFileError {
     }
 }
 
-/// The bytes of a plain file of mode 0600 or less that this user owns.
+/// The bytes of a plain file of mode 0600 or less that this user owns, and what the system says of the
+/// very file that was read.
 ///
 /// # Errors
 ///
@@ -33,7 +34,7 @@ impl From<io::Error> for PrivateFileError {
 pub fn read_private_file(
     path: &Path,
     bytes_max: u64,
-) -> Result<Zeroizing<Vec<u8>>, PrivateFileError> {
+) -> Result<(Zeroizing<Vec<u8>>, Metadata), PrivateFileError> {
     // A pipe in its place must not hold up the start.
     let without_waiting = OFlags::NONBLOCK.bits().cast_signed();
     let file = OpenOptions::new().read(true).custom_flags(without_waiting).open(path)?;
@@ -48,7 +49,7 @@ pub fn read_private_file(
     let mut bytes = Zeroizing::new(Vec::with_capacity(room));
     let read = file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
     if u64::try_from(read).is_ok_and(|read| read <= bytes_max) {
-        Ok(bytes)
+        Ok((bytes, meta))
     } else {
         Err(PrivateFileError::TooLarge)
     }

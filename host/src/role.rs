@@ -21,7 +21,8 @@ pub enum Role {
     Auditor,
     /// Ships policy modules.
     Policy,
-    /// Makes tokens, reads everything, takes back and extends; decides and executes nothing.
+    /// Makes tokens, reads everything, takes back and extends; decides and executes nothing. Never an
+    /// agent.
     Admin,
 }
 

@@ -269,8 +269,11 @@ fn what_a_caller_may_not_read_is_as_good_as_not_there() {
 #[test]
 fn an_agents_token_can_never_decide() {
     let cast = Cast::new();
-    let made = json!({ "subject": "agent:x", "roles": ["requester", "approver"] });
-    cast.admin.post("/api/v1/tokens", &made).refused("request-invalid");
+    // Nor make a token that can.
+    for role in ["approver", "admin"] {
+        let made = json!({ "subject": "agent:x", "roles": ["requester", role] });
+        cast.admin.post("/api/v1/tokens", &made).refused("request-invalid");
+    }
     let agent = cast.token("agent:inbox_triage", &["requester", "executor"], None);
     let approval = agent.post("/api/v1/approvals", &request(OWN)).json(201);
     assert_eq!(approval["requested_by"], "agent:inbox_triage");

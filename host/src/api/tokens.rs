@@ -26,7 +26,7 @@ const LIST_DEFAULT: u64 = 50;
 pub(super) struct TokenBody {
     /// Who will hold it: `[!-~]{1,128}`; `agent:NAME` for an agent.
     pub(super) subject: String,
-    /// What it is for, at least one; an agent is never `approver`.
+    /// What it is for, at least one; an agent is never `approver` nor `admin`.
     pub(super) roles: Vec<Role>,
     /// Which agents it asks and executes for, `*` for any run of characters. Left out: all of them,
     /// or for `agent:NAME` that one.

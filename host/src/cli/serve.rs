@@ -236,7 +236,7 @@ async fn attend(service: &Service, store: &RedbStore, witnessed: &Witnessed) -> 
         Err(WitnessError::RolledBack { .. }) if *accept_rollback => {
             let ended = service.accept_rollback(file).await?;
             output::note(&format!(
-                "the store went back in time, and that was accepted: {ended} unfinished approvals expired; tokens that were made since are gone, and those that were revoked since count again: look at `signoff token list`"
+                "the store went back in time, and that was accepted: {ended} unfinished approvals expired; tokens that were made since are gone, and what was revoked since counts again: look at `signoff token list`, and at `signoff key list` if the keyring went back too"
             ));
         }
         extends => extends?,

@@ -1,12 +1,11 @@
 //! The keyring file: JSON of `format: 1`, mode 0600, replaced as a whole and never written to.
 
 use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -16,6 +15,7 @@ use super::keyring::{Keyring, NewKey};
 use super::lock::locked;
 use super::set::check_together;
 use crate::bindings::Key;
+use crate::private_file::{PrivateFileError, read_private_file};
 
 /// Largest keyring.
 pub(crate) const KEYRING_BYTES_MAX: u64 = 2 << 20;
@@ -123,22 +123,17 @@ pub fn read_keyring(path: &Path) -> Result<Vec<Key>, KeyError> {
 /// limit; what is no keyring, of another format, or has an entry out of its form; keys that do not
 /// go together.
 pub(crate) fn read(path: &Path) -> Result<Option<KeyringFile>, KeyError> {
-    let fail = |e: io::Error| unreadable(path, e.to_string());
-    // A pipe in its place must not hold the process.
-    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0);
-    let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
-        Ok(file) => file,
-        Err(e) if is_absent(&e) => return Ok(None),
-        Err(e) => return Err(fail(e)),
+    let (text, meta) = match read_private_file(path, KEYRING_BYTES_MAX) {
+        Ok(read) => read,
+        Err(PrivateFileError::Io(e)) if is_absent(&e) => return Ok(None),
+        Err(PrivateFileError::Io(e)) => return Err(unreadable(path, e.to_string())),
+        Err(PrivateFileError::Exposed) => {
+            return Err(KeyError::Exposed { path: path.display().to_string() });
+        }
+        Err(PrivateFileError::TooLarge) => {
+            return Err(unreadable(path, format!("it is longer than {KEYRING_BYTES_MAX} bytes")));
+        }
     };
-    // The open file is asked, not the path: it cannot be exchanged in between.
-    let meta = file.metadata().map_err(fail)?;
-    let mine = meta.uid() == rustix::process::geteuid().as_raw();
-    if !meta.is_file() || !mine || meta.mode() & 0o177 != 0 {
-        return Err(KeyError::Exposed { path: path.display().to_string() });
-    }
-    let mut text = Zeroizing::new(Vec::new());
-    (&file).take(KEYRING_BYTES_MAX + 1).read_to_end(&mut text).map_err(fail)?;
     let entries = parse(&text).map_err(|e| match e {
         KeyError::Weak { .. } => e,
         e => unreadable(path, e.to_string()),

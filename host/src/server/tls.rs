@@ -179,7 +179,7 @@ pub fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
 
 fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     const ENCRYPTED: &[u8] = b"ENCRYPTED";
-    let pem = read_private_file(path, KEY_BYTES_MAX).map_err(|e| match e {
+    let (pem, _) = read_private_file(path, KEY_BYTES_MAX).map_err(|e| match e {
         PrivateFileError::Exposed => TlsError::Exposed { path: shown(path) },
         PrivateFileError::TooLarge => key_error(path, format!("larger than {KEY_BYTES_MAX} bytes")),
         PrivateFileError::Io(e) => key_error(path, e.to_string()),

@@ -265,8 +265,10 @@ impl NewToken {
             return invalid("roles names no role".to_owned());
         }
         let agent = self.subject.starts_with(AGENT_PREFIX);
-        if agent && roles.contains(&Role::Approver) {
-            return invalid(format!("`{}` is an agent and cannot decide", self.subject));
+        // An admin makes approvers.
+        if agent && roles.iter().any(|role| matches!(role, Role::Approver | Role::Admin)) {
+            let subject = self.subject;
+            return invalid(format!("`{subject}` is an agent and cannot decide, nor say who does"));
         }
         let expires_at = match self.expires_in_seconds.map(u64::try_from) {
             None => None,
