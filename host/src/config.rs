@@ -20,6 +20,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 const FILE_BYTES_MAX: u64 = 64 << 10;
+/// Most approvers, groups, and approvers of one group, as the verifier has it.
+const COUNT_MAX: u32 = 16;
+/// Longest name of a group, as the verifier has it.
+const NAME_BYTES_MAX: usize = 128;
 
 /// What a deployment is set to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -85,7 +89,7 @@ impl Config {
     /// # Errors
     ///
     /// A file that is given and is not there; one that is too large, no TOML, has unknown settings,
-    /// or accepts no profile or an unknown one.
+    /// accepts no profile or an unknown one, or asks for what no request can.
     pub fn load(given: Option<&Path>, store: &Path) -> Result<Self, ConfigError> {
         let path = given.map_or_else(|| beside(store), Path::to_owned);
         let unreadable =
@@ -96,6 +100,8 @@ impl Config {
                 return Ok(Self::default());
             }
             Err(e) => return Err(unreadable(e.to_string())),
+            // Reading a pipe would wait for its other end.
+            Ok(meta) if !meta.is_file() => return Err(unreadable("it is no file".to_owned())),
             Ok(meta) if meta.len() > FILE_BYTES_MAX => {
                 return Err(unreadable(format!("it is larger than {FILE_BYTES_MAX} bytes")));
             }
@@ -113,10 +119,53 @@ impl Config {
         if let Some(unknown) = accept.iter().find(|name| !["v1", "v2"].contains(&name.as_str())) {
             return Err(format!("signatures.accept: unknown profile `{unknown}`"));
         }
-        if config.keys.command.as_ref().is_some_and(Vec::is_empty) {
+        config.requirement.check()?;
+        if !accept.iter().any(|name| name == "v2") && config.requirement.takes_v2() {
+            return Err(
+                "signatures.accept names only v1, which cannot meet the requirement: it counts where one approver and no group is asked for"
+                    .to_owned(),
+            );
+        }
+        if config
+            .keys
+            .command
+            .as_ref()
+            .is_some_and(|argv| argv.first().is_none_or(String::is_empty))
+        {
             return Err("keys.command names no program".to_owned());
         }
         Ok(config)
+    }
+}
+
+impl Floor {
+    /// Whether a request may ask for as much; else nobody could ask for anything.
+    fn check(&self) -> Result<(), String> {
+        let count = |what: &str, n: u32| match n {
+            1..=COUNT_MAX => Ok(()),
+            _ => Err(format!("requirement.{what} is {n}, it must be 1 to {COUNT_MAX}")),
+        };
+        self.threshold.map_or(Ok(()), |threshold| count("threshold", threshold))?;
+        if self.groups.len() > COUNT_MAX as usize {
+            let many = self.groups.len();
+            return Err(format!("requirement.groups has {many} groups, the limit is {COUNT_MAX}"));
+        }
+        for (group, minimum) in &self.groups {
+            let named = (1..=NAME_BYTES_MAX).contains(&group.len());
+            if !named || !group.bytes().all(|byte| byte.is_ascii_graphic()) {
+                return Err(format!(
+                    "requirement.groups: `{}` must be 1 to {NAME_BYTES_MAX} printable ASCII characters without spaces",
+                    group.escape_debug()
+                ));
+            }
+            count(&format!("groups.{group}"), *minimum)?;
+        }
+        Ok(())
+    }
+
+    /// Whether only `v2` signatures can meet it.
+    fn takes_v2(&self) -> bool {
+        self.threshold.is_some_and(|threshold| threshold > 1) || !self.groups.is_empty()
     }
 }
 
@@ -153,7 +202,12 @@ mod tests {
             ("[signatures]\naccept = [\"v3\"]", "`v3`"),
             ("[signature]\naccept = [\"v2\"]", "signature"),
             ("[requirement]\nthreshold = -1", "threshold"),
+            ("[requirement]\nthreshold = 17", "1 to 16"),
+            ("[requirement]\ngroups = { sre = 0 }", "groups.sre is 0"),
+            ("[requirement]\ngroups = { \"s re\" = 1 }", "`s re`"),
+            ("[signatures]\naccept = [\"v1\"]\n[requirement]\nthreshold = 2", "only v1"),
             ("[keys]\ncommand = []", "no program"),
+            ("[keys]\ncommand = [\"\"]", "no program"),
             ("accept", "TOML"),
         ] {
             let refused = Config::parse(text).unwrap_err();

@@ -39,6 +39,8 @@ mod request_ids;
 mod roles;
 mod rotation;
 mod run_command;
+mod secrets;
+mod settings;
 mod several_approvers;
 mod shutdown;
 mod store_files;
