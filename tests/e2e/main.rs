@@ -19,6 +19,7 @@
 
 mod support;
 
+mod audit_log;
 mod bad_bodies;
 mod bad_requests;
 mod bad_wire;
