@@ -90,7 +90,8 @@ impl Config {
     /// # Errors
     ///
     /// A file that is given and is not there; one that is too large, no TOML, has unknown settings,
-    /// or accepts no profile or an unknown one; one that names a command and that others can change.
+    /// accepts no profile or an unknown one, or asks for what no request can; one that names a command
+    /// and that others can change.
     pub fn load(given: Option<&Path>, store: &Path) -> Result<Self, ConfigError> {
         let path = given.map_or_else(|| beside(store), Path::to_owned);
         let unreadable =
@@ -101,6 +102,8 @@ impl Config {
                 return Ok(Self::default());
             }
             Err(e) => return Err(unreadable(e.to_string())),
+            // Reading a pipe would wait for its other end.
+            Ok(meta) if !meta.is_file() => return Err(unreadable("it is no file".to_owned())),
             Ok(meta) => meta,
         };
         if meta.len() > FILE_BYTES_MAX {
@@ -125,7 +128,14 @@ impl Config {
             return Err(format!("signatures.accept: unknown profile `{unknown}`"));
         }
         config.requirement.can_be_asked()?;
-        if config.keys.command.as_ref().is_some_and(Vec::is_empty) {
+        if !accept.iter().any(|name| name == "v2") && config.requirement.takes_v2() {
+            return Err(
+                "signatures.accept names only v1, which cannot meet the requirement: it counts where one approver and no group is asked for"
+                    .to_owned(),
+            );
+        }
+        let no_program = |argv: &Vec<String>| argv.first().is_none_or(String::is_empty);
+        if config.keys.command.as_ref().is_some_and(no_program) {
             return Err("keys.command names no program".to_owned());
         }
         Ok(config)
@@ -135,18 +145,28 @@ impl Config {
 impl Floor {
     /// Whether a request can ask for it: else each would be refused, as if that were its own fault.
     fn can_be_asked(&self) -> Result<(), String> {
-        let minimums = self.groups.iter().map(|(group, minimum)| (group.as_str(), *minimum));
-        let threshold = self.threshold.map(|threshold| ("threshold", threshold));
-        if let Some((name, _)) =
-            minimums.chain(threshold).find(|(_, least)| !(1..=THRESHOLD_MAX).contains(least))
-        {
-            return Err(format!("requirement: `{name}` must be 1 to {THRESHOLD_MAX}"));
-        }
+        let count = |what: &str, n: u32| match n {
+            1..=THRESHOLD_MAX => Ok(()),
+            _ => Err(format!("requirement.{what} is {n}, it must be 1 to {THRESHOLD_MAX}")),
+        };
+        self.threshold.map_or(Ok(()), |threshold| count("threshold", threshold))?;
         if self.groups.len() > THRESHOLD_MAX as usize {
-            return Err(format!("requirement: more than {THRESHOLD_MAX} groups"));
+            let many = self.groups.len();
+            return Err(format!(
+                "requirement.groups has {many} groups, the limit is {THRESHOLD_MAX}"
+            ));
         }
-        let wrong = self.groups.keys().find_map(|group| Group::parse(group).err());
-        wrong.map_or(Ok(()), |why| Err(format!("requirement: {why}")))
+        for (group, minimum) in &self.groups {
+            Group::parse(group)
+                .map_err(|why| format!("requirement.groups: `{}`: {why}", group.escape_debug()))?;
+            count(&format!("groups.{group}"), *minimum)?;
+        }
+        Ok(())
+    }
+
+    /// Whether only `v2` signatures can meet it.
+    fn takes_v2(&self) -> bool {
+        self.threshold.is_some_and(|threshold| threshold > 1) || !self.groups.is_empty()
     }
 }
 
@@ -222,13 +242,15 @@ mod tests {
             ("[signatures]\naccept = [\"v3\"]", "`v3`"),
             ("[signature]\naccept = [\"v2\"]", "signature"),
             ("[requirement]\nthreshold = -1", "threshold"),
-            ("[requirement]\nthreshold = 0", "`threshold` must be 1 to 16"),
-            ("[requirement]\nthreshold = 17", "`threshold` must be 1 to 16"),
-            ("[requirement]\ngroups = { sre = 0 }", "`sre` must be 1 to 16"),
-            ("[requirement]\ngroups = { \"s r e\" = 1 }", "group must be"),
+            ("[requirement]\nthreshold = 0", "threshold is 0"),
             ("[requirement]\ngroups = { \"\" = 1 }", "group must be"),
-            (seventeen.as_str(), "more than 16 groups"),
+            (seventeen.as_str(), "17 groups"),
+            ("[requirement]\nthreshold = 17", "1 to 16"),
+            ("[requirement]\ngroups = { sre = 0 }", "groups.sre is 0"),
+            ("[requirement]\ngroups = { \"s re\" = 1 }", "`s re`"),
+            ("[signatures]\naccept = [\"v1\"]\n[requirement]\nthreshold = 2", "only v1"),
             ("[keys]\ncommand = []", "no program"),
+            ("[keys]\ncommand = [\"\"]", "no program"),
             ("accept", "TOML"),
         ] {
             let refused = Config::parse(text).unwrap_err();

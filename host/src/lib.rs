@@ -12,6 +12,7 @@ pub mod cli;
 pub mod clock;
 pub mod code;
 pub mod config;
+mod core_dump;
 pub mod engine;
 pub mod id;
 pub mod keys;

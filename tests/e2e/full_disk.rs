@@ -4,17 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::support::{Home, SERVE, Server, claim_body, id, until};
-
-/// A server whose files may not grow past a size, in KiB.
-fn serve_with_file_size(home: &Home, kib: u64) -> Server {
-    let mut command = home.program("sh");
-    // The signal's default would end the process where a full disk answers with an error. The
-    // unit of `ulimit -f` is 512 bytes.
-    let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$0\" \"$@\"", kib * 2);
-    command.args(["-c", &script, env!("CARGO_BIN_EXE_signoff")]).args(SERVE);
-    Server::start_with(command)
-}
+use crate::support::{Home, SERVE, claim_body, id, serve_with_file_size, until};
 
 fn large(n: usize) -> Value {
     json!({ "agent": "a", "action": "b", "context": { "n": n, "text": "x".repeat(500_000) } })

@@ -20,6 +20,7 @@
 mod support;
 
 mod audit_log;
+mod audit_proofs;
 mod bad_bodies;
 mod bad_requests;
 mod bad_wire;
@@ -40,6 +41,8 @@ mod request_ids;
 mod roles;
 mod rotation;
 mod run_command;
+mod secrets;
+mod settings;
 mod several_approvers;
 mod shutdown;
 mod store_files;

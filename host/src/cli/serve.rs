@@ -19,6 +19,7 @@ use super::{Exit, Global, exit::Failure, output};
 use crate::api::{self, App, Hosts, Metrics};
 use crate::clock::SystemClock;
 use crate::config::Config;
+use crate::core_dump;
 use crate::engine::{Allocation, Cache, Verifier};
 use crate::keys::KeySource;
 use crate::server::{self, Exposure, Tls};
@@ -149,6 +150,8 @@ impl Running {
         let mode = OpenMode::Create { audience: setup.audience.to_owned() };
         let store = Arc::new(RedbStore::open(setup.store, mode, CheckIntegrity::Yes)?);
         let verifier = Verifier::embedded(Allocation::Pooled, &Cache::of_user())?;
+        // Not before: the pool opens a file of `/proc/self` that only root can open after this.
+        core_dump::forbid().context("cannot keep this process from dumping core")?;
         let service = Service::new(
             Arc::clone(&store) as Arc<dyn Store>,
             verifier,

@@ -66,7 +66,7 @@ pub(crate) fn keys_within(argv: &[String], limit: Duration) -> Result<Vec<Entry>
     let deadline = Instant::now() + limit;
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    for variable in SECRET_VARIABLES {
+    for variable in SECRET_VARIABLES.into_iter().chain(["SIGNOFF_TOKEN"]) {
         command.env_remove(variable);
     }
     let child = command.process_group(0).spawn();

@@ -27,7 +27,7 @@ pub use office::Office;
 pub use problems::title_and_status;
 pub use raw::{Raw, allow_files, open, request_text};
 pub use rows::{change_entry, change_record, record, remove_entry};
-pub use server::{SERVE, Server};
+pub use server::{SERVE, Server, serve_with_file_size};
 pub use sign::{ballot, message, sign, sign_message};
 pub use sign_v2::{KeyV2, message_v2};
 

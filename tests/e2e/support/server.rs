@@ -105,6 +105,16 @@ impl Drop for Server {
     }
 }
 
+/// A server whose files may not grow past a size, in KiB.
+pub fn serve_with_file_size(home: &Home, kib: u64) -> Server {
+    let mut command = home.program("sh");
+    // The signal's default would end the process where a full disk answers with an error. The
+    // unit of `ulimit -f` is 512 bytes.
+    let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$0\" \"$@\"", kib * 2);
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_signoff")]).args(SERVE);
+    Server::start_with(command)
+}
+
 /// Reads on, so that the server never waits for a reader.
 fn keep(lines: impl BufRead + Send + 'static, printed: Arc<Mutex<String>>) {
     thread::spawn(move || {

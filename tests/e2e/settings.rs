@@ -1,0 +1,272 @@
+//! The settings file, and keys that a command prints.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::support::{APPROVER, Home, Ran, SECRET, SERVE, Server, message, sign_message, until};
+
+const OTHER: &str = "another-secret-of-thirty-two-bytes-or-more";
+
+/// A home whose only keys are those of a command.
+struct Commanded {
+    home: Home,
+}
+
+impl Commanded {
+    /// The command is a script of a shell, run in the home.
+    fn new(script: &str) -> Self {
+        let home = Home::new();
+        let path = home.file("keys.sh", script);
+        let command = json!(["sh", path]);
+        home.file("signoff.toml", &format!("[keys]\ncommand = {command}\n"));
+        Self { home }
+    }
+
+    fn signoff(&self, arguments: &[&str]) -> Command {
+        let mut command = self.home.signoff(arguments);
+        command.env_remove("SIGNOFF_HMAC_SECRET");
+        command
+    }
+
+    /// What the command prints, if it prints a file.
+    fn prints(&self, id: &str, secret: &str, status: &str) {
+        use base64ct::{Base64UrlUnpadded, Encoding};
+        let key = json!({
+            "id": id, "algorithm": "hmac-sha256", "status": status, "use": "approve",
+            "material": Base64UrlUnpadded::encode_string(secret.as_bytes()),
+        });
+        self.home.file("printed.json", &json!({ "format": 1, "keys": [key] }).to_string());
+    }
+
+    #[track_caller]
+    fn refused(&self) -> String {
+        let ran = Ran::of(&mut self.signoff(SERVE)).exits(1);
+        assert_eq!(ran.out, "");
+        assert!(ran.err.starts_with("signoff: ") && !ran.err.contains("panicked"), "{ran:?}");
+        assert!(!self.home.store().exists(), "nothing is made");
+        ran.err
+    }
+}
+
+#[test]
+fn settings_that_mean_nothing_keep_a_server_from_starting() {
+    let home = Home::new();
+    let groups: String = (0..17).map(|n| format!("g{n} = 1, ")).collect();
+    let groups = format!("[requirement]\ngroups = {{ {} }}", groups.trim_end_matches(", "));
+    let long = format!("[requirement]\ngroups = {{ {} = 1 }}", "x".repeat(129));
+    for (text, why) in [
+        ("accept = [\"v2\"]", "accept"),
+        ("[signature]\naccept = [\"v2\"]", "signature"),
+        ("[signatures]\naccepts = [\"v2\"]", "accepts"),
+        ("[signatures]\naccept = []", "names no profile"),
+        ("[signatures]\naccept = [\"v3\"]", "`v3`"),
+        ("[signatures]\naccept = \"v2\"", "accept"),
+        ("[signatures]\naccept = [\"v2\"]\naccept = [\"v1\"]", "accept"),
+        ("[requirement]\nthreshold = 0", "threshold"),
+        ("[requirement]\nthreshold = 17", "threshold"),
+        ("[requirement]\nthreshold = -1", "threshold"),
+        ("[requirement]\nthreshold = \"2\"", "threshold"),
+        ("[requirement]\ngroups = [\"sre\"]", "groups"),
+        ("[requirement]\ngroups = { sre = 0 }", "sre"),
+        ("[requirement]\ngroups = { sre = 17 }", "sre"),
+        ("[requirement]\ngroups = { \"s re\" = 1 }", "s re"),
+        (&groups, "groups"),
+        (&long, "group"),
+        ("[requirement]\nttl_seconds = 60", "ttl_seconds"),
+        ("[signatures]\naccept = [\"v1\"]\n[requirement]\nthreshold = 2", "v1"),
+        ("[keys]\ncommand = []", "names no program"),
+        ("[keys]\ncommand = [\"\"]", "names no program"),
+        ("[keys]\ncommand = \"vault\"", "command"),
+        ("[keys]\nsecret = \"x\"", "secret"),
+        ("[", "TOML"),
+    ] {
+        let path = home.file("signoff.toml", text);
+        for arguments in [SERVE, &["list"]] {
+            let ran = home.run(arguments).exits(1);
+            assert!(ran.err.starts_with("signoff: "), "{text}: {ran:?}");
+            assert!(ran.err.contains(why), "{text}: {ran:?}");
+            assert!(!ran.err.contains("panicked"), "{ran:?}");
+        }
+        assert!(!home.store().exists(), "{text}: nothing is made");
+        fs::remove_file(path).unwrap();
+    }
+    home.serve().assert_ready();
+}
+
+#[test]
+fn settings_that_cannot_be_read_are_told() {
+    let home = Home::new();
+    let refused = |why: &str| {
+        let ran = home.run(SERVE).exits(1);
+        assert!(ran.err.contains("settings `./signoff.toml`"), "{ran:?}");
+        assert!(ran.err.contains(why), "{ran:?}");
+        assert_eq!(ran.err.lines().count(), 1, "one sentence: {ran:?}");
+    };
+    let path = home.path("signoff.toml");
+    fs::create_dir(&path).unwrap();
+    refused("");
+    fs::remove_dir(&path).unwrap();
+    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    refused("no file");
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, b"\xff\xfe = 1").unwrap();
+    refused("UTF-8");
+    home.file("signoff.toml", &"# long\n".repeat(10_000));
+    refused("larger than 65536 bytes");
+    fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink("signoff.toml", &path).unwrap();
+    refused("");
+    fs::remove_file(&path).unwrap();
+    if !rustix::process::geteuid().is_root() {
+        home.file("signoff.toml", "");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
+        refused("ermission");
+        fs::remove_file(&path).unwrap();
+    }
+    // One that is named must be there; one that is not, need not.
+    for name in ["missing.toml", "signoff.redb/x.toml"] {
+        let ran = home.run(&[SERVE, &["--config", name]].concat()).exits(1);
+        assert!(ran.err.contains(name), "{ran:?}");
+        let mut by_variable = home.signoff(SERVE);
+        by_variable.env("SIGNOFF_CONFIG", name);
+        Ran::of(&mut by_variable).exits(1);
+    }
+    home.serve().assert_ready();
+}
+
+#[test]
+fn named_settings_count_instead_of_those_beside_the_store() {
+    let home = Home::new();
+    home.file("signoff.toml", "[requirement]\nthreshold = 3\n");
+    home.file("other.toml", "[requirement]\nthreshold = 2\n");
+    let server = Server::start_with(home.signoff(&[SERVE, &["--config", "other.toml"]].concat()));
+    assert_eq!(server.request()["requirement"]["threshold"], 2);
+    server.stop();
+    // A command on the store file is held to the same floor.
+    let request = ["--json", "request", "--agent", "a", "--action", "b", "--context", "{}"];
+    let asked = home.run(&request).exits(0).json();
+    assert_eq!(asked["requirement"]["threshold"], 3);
+}
+
+#[test]
+fn a_command_gives_keys() {
+    let commanded = Commanded::new("cat printed.json\n");
+    commanded.prints("vault-1", SECRET, "active");
+    let server = Server::start_with(commanded.signoff(SERVE));
+    let approved = server.approved();
+    assert_eq!(approved["ballots"][0]["key_id"], "vault-1");
+    // It is run again at a hangup, and not before.
+    commanded.prints("vault-1", SECRET, "revoked");
+    server.approved();
+    server.signal(Signal::HUP);
+    until("keys are read again", || server.printed().contains("keys read again").then_some(()));
+    server.claim(&approved).refused("key-revoked");
+    // What is revoked stays so. An id never means another key.
+    for (secret, status) in [(SECRET, "active"), (OTHER, "active")] {
+        commanded.prints("vault-1", secret, status);
+        let before = server.printed().len();
+        server.signal(Signal::HUP);
+        until("the refusal is told", || {
+            server.printed()[before..].contains("nothing is decided").then_some(())
+        });
+        server.claim(&approved).refused("keyring-unavailable");
+    }
+    assert!(!server.printed().contains(SECRET));
+}
+
+#[test]
+fn a_command_that_fails_leaves_no_keys_until_it_works_again() {
+    let commanded = Commanded::new("[ ! -e broken ] && cat printed.json\n");
+    commanded.prints("vault-1", SECRET, "active");
+    let server = Server::start_with(commanded.signoff(SERVE));
+    let approved = server.approved();
+    let pending = server.request();
+    let hangup = |told: &str| {
+        let before = server.printed().len();
+        server.signal(Signal::HUP);
+        until("the hangup is answered", || server.printed()[before..].contains(told).then_some(()));
+    };
+    commanded.home.file("broken", "");
+    hangup("nothing is decided until this is mended");
+    server.claim(&approved).refused("keyring-unavailable");
+    server.decide(&pending, "approved", APPROVER).refused("keyring-unavailable");
+    server.get("/readyz").refused("keyring-unavailable");
+    // To ask takes no key.
+    server.request();
+    fs::remove_file(commanded.home.path("broken")).unwrap();
+    hangup("keys read again");
+    server.assert_ready();
+    server.claim(&approved).ok();
+}
+
+#[test]
+fn a_command_that_gives_no_keyring_keeps_a_server_from_starting() {
+    for (script, why) in [
+        ("exit 3", "exit status: 3"),
+        ("kill -9 $$", "signal: 9"),
+        ("true", "no keyring"),
+        ("echo not-a-keyring-4711", "no keyring"),
+        ("echo '{\"format\":2,\"keys\":[]}'", "format 2"),
+        ("echo '{\"format\":1,\"keys\":[]}'", "no secret"),
+        ("echo '{\"format\":1,\"keys\":[{\"id\":\"not-a-keyring-4711\"}]}'", "no keyring"),
+        ("cat /dev/zero", "printed more than"),
+        ("cat printed.json; exit 1", "exit status: 1"),
+    ] {
+        let commanded = Commanded::new(script);
+        commanded.prints("vault-1", SECRET, "active");
+        let told = commanded.refused();
+        assert!(told.contains(why), "{script}: {told}");
+        assert!(!told.contains("not-a-keyring-4711"), "what it says is not repeated: {told}");
+    }
+    let home = Home::new();
+    home.file("signoff.toml", "[keys]\ncommand = [\"./no-such-program\", \"--token=4711\"]\n");
+    let ran = home.run(SERVE).exits(1);
+    assert!(ran.err.contains("`./no-such-program` cannot be started"), "{ran:?}");
+    assert!(!ran.err.contains("4711"), "its arguments may be secret: {ran:?}");
+}
+
+/// A command has 20 s: this waits for that once, with both of its cases at the same time.
+#[test]
+fn a_command_that_hangs_is_given_up() {
+    let hangs_first = Commanded::new("sleep 1000\n");
+    let starting = thread::spawn(move || hangs_first.refused());
+    let commanded = Commanded::new("[ -e hang ] && sleep 1000\ncat printed.json\n");
+    commanded.prints("vault-1", SECRET, "active");
+    let server = Server::start_with(commanded.signoff(SERVE));
+    let approved = server.approved();
+    commanded.home.file("hang", "");
+    server.signal(Signal::HUP);
+    // While the command is at it, the keys of before count, and nobody waits for it.
+    server.request();
+    server.approved();
+    until("it is given up", || server.printed().contains("took longer than").then_some(()));
+    server.claim(&approved).refused("keyring-unavailable");
+    assert!(starting.join().unwrap().contains("took longer than"));
+}
+
+#[test]
+fn a_command_gets_no_secret_of_the_server() {
+    let commanded = Commanded::new("env > environment; cat printed.json\n");
+    commanded.prints("vault-1", OTHER, "active");
+    let mut serve = commanded.signoff(SERVE);
+    serve.env("SIGNOFF_HMAC_SECRET", SECRET).env("SIGNOFF_TOKEN", "sgnt_secret-of-a-caller");
+    let server = Server::start_with(serve);
+    // Both keys count.
+    for secret in [SECRET, OTHER] {
+        let approval = server.request();
+        let signature = sign_message(&message(&approval, "approved", APPROVER), secret);
+        let body = json!({ "decision": "approved", "approver": APPROVER, "signature": signature });
+        server.act(&approval, "approve", &body).ok();
+    }
+    let environment = fs::read_to_string(commanded.home.path("environment")).unwrap();
+    assert!(environment.contains("PATH="));
+    assert!(!environment.contains(SECRET), "{environment}");
+    assert!(!environment.contains("sgnt_"), "{environment}");
+    assert!(!Path::new(&commanded.home.path("signoff.keys.json")).exists());
+}
