@@ -25,7 +25,8 @@ fn every_answer_names_its_request_whatever_it_is() {
     }
     let answer = server.post_text("/api/v1/approvals", "{");
     assert!(ids.insert(answer.header("x-request-id").unwrap().to_owned()));
-    let guarded = Raw::exchange(
+    // Held open: who hangs up while the answer is made gets none.
+    let guarded = Raw::hold(
         &server,
         b"GET /healthz HTTP/1.1\r\nhost: evil.example\r\nx-request-id: mine\r\nconnection: close\r\n\r\n",
     );

@@ -6,6 +6,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use super::error::KeyError;
+use crate::role::AGENT_PREFIX;
 
 /// Longest key id, as the verifier has it.
 const ID_BYTES_MAX: usize = 64;
@@ -48,7 +49,7 @@ impl Approver {
         if !is_name(text) {
             return Err("approver must be 1 to 128 printable ASCII characters without spaces");
         }
-        if text.starts_with("agent:") {
+        if text.starts_with(AGENT_PREFIX) {
             return Err("approver must be a person, and names of agents begin with `agent:`");
         }
         Ok(Self(text.to_owned()))

@@ -5,10 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 use wildmatch::WildMatchPattern;
 
-use crate::role::Role;
-
-/// What the subject of an agent begins with.
-pub const AGENT_PREFIX: &str = "agent:";
+use crate::role::{AGENT_PREFIX, Role};
 
 /// Who acts where nobody asked: time, keys that changed. No token is anybody's of this name.
 pub(super) const SYSTEM: &str = "system";

@@ -34,7 +34,7 @@ use crate::keys::{KeySource, Keys};
 use crate::refusal::Refusal;
 use crate::store::{Head, Store};
 
-pub use caller::{AGENT_PREFIX, Caller, Holder};
+pub use caller::{Caller, Holder};
 pub use commit::{Idempotency, Reply};
 pub use operation::{Attempt, Ballot, Claim, NewApproval, Outcome};
 pub use read::{Filter, Page, PayloadQuery};

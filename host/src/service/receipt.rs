@@ -1,7 +1,7 @@
 //! Gathers what proves one approval to somebody who has nothing but the log's key.
 
 use super::Service;
-use crate::audit::receipt::{Logged, assemble, choose, is_wanted, keys_named};
+use crate::audit::receipt::{Logged, assemble, choose, keys_named};
 use crate::code::Code;
 use crate::id::ApprovalId;
 use crate::refusal::Refusal;
@@ -9,8 +9,6 @@ use crate::store::{About, Entry, WithTexts};
 
 /// An approval and a key have a few entries each.
 const ENTRIES_MAX: usize = 1_000;
-/// Entries read at once.
-const PAGE: usize = 1_000;
 /// How often an approval may change while its receipt is gathered.
 const ATTEMPTS_MAX: usize = 20;
 
@@ -55,28 +53,16 @@ impl Service {
         Ok(choose(&of_approval, &of_keys))
     }
 
-    /// Entries about one thing, without those that a receipt has no use for: anybody who is refused
-    /// adds to them.
+    /// Entries about one thing. Refusals are about who was refused: nobody adds to these by asking.
     async fn about(&self, about: About) -> Result<Vec<Logged>, Refusal> {
-        let (mut wanted, mut after) = (Vec::new(), 0);
-        loop {
-            let page = self.store.entries_about(about, after, PAGE).await?;
-            let is_last = page.len() < PAGE;
-            after = page.last().map_or(after, |entry| entry.number);
-            wanted.extend(page.into_iter().filter(|entry| is_wanted(&entry.text)).map(logged));
-            if wanted.len() > ENTRIES_MAX {
-                return Err(Refusal::new(
-                    Code::LIMIT_EXCEEDED,
-                    format!("more than {ENTRIES_MAX} audit entries are of one thing"),
-                ));
-            }
-            if is_last {
-                return Ok(wanted);
-            }
+        let entries = self.store.entries_about(about, 0, ENTRIES_MAX + 1).await?;
+        if entries.len() > ENTRIES_MAX {
+            return Err(Refusal::new(
+                Code::LIMIT_EXCEEDED,
+                format!("more than {ENTRIES_MAX} audit entries are of one thing"),
+            ));
         }
+        let logged = |entry: Entry| Logged { number: entry.number, text: entry.text };
+        Ok(entries.into_iter().map(logged).collect())
     }
-}
-
-fn logged(entry: Entry) -> Logged {
-    Logged { number: entry.number, text: entry.text }
 }

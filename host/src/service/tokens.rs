@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Service;
-use super::caller::{AGENT_PREFIX, Caller, Holder, SYSTEM};
+use super::caller::{Caller, Holder, SYSTEM};
 use super::commit::{Idempotency, Reply};
 use super::note::{Note, rfc3339};
 use crate::code::Code;
 use crate::refusal::Refusal;
-use crate::role::Role;
+use crate::role::{AGENT_PREFIX, Role};
 use crate::store::{About, Fact, Store, StoreError};
 use crate::token::Token;
 

@@ -16,12 +16,6 @@ pub struct Logged {
     pub text: String,
 }
 
-/// Whether an entry can be in a receipt at all: a step of an approval, or a key. A refused request is
-/// about an approval and is neither.
-pub fn is_wanted(text: &str) -> bool {
-    event(text).is_some_and(|event| is_step(&event) || event == "key_recorded")
-}
-
 /// The keys that the ballots of an approval name, by its entries: the log's entries about these keys
 /// are what [`choose`] takes.
 pub fn keys_named(of_approval: &[Logged]) -> BTreeSet<String> {

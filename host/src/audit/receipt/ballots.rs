@@ -9,6 +9,7 @@ use super::story::{Step, Story};
 use super::verify::{BallotReport, Proof};
 use crate::bindings::{Key, Statement};
 use crate::engine::{Failure, Verifier};
+use crate::role::AGENT_PREFIX;
 
 /// The keys that a receipt's entries tell of, in the order of the log.
 pub(super) struct LoggedKeys(pub(super) Vec<(u64, Box<KeyEntry>)>);
@@ -90,7 +91,7 @@ pub(super) fn are_enough(shown: &Shown, story: &Story<'_>, keys: &LoggedKeys) ->
         let is_again = counted
             .iter()
             .any(|(by, with)| *by == ballot.approver || with.fingerprint == key.fingerprint);
-        if ballot.decision != "approved" || ballot.approver == shown.requested_by || is_again {
+        if ballot.decision != "approved" || never_counts(&ballot.approver, shown) || is_again {
             return false;
         }
         if may_vote(ballot, key).is_ok() {
@@ -103,6 +104,13 @@ pub(super) fn are_enough(shown: &Shown, story: &Story<'_>, keys: &LoggedKeys) ->
     threshold > 0
         && counted.len() >= threshold
         && groups.iter().all(|(group, least)| of_group(group) >= *least as usize)
+}
+
+/// Whether a name is an agent's, or the requester's, with or without `agent:` before it.
+fn never_counts(approver: &str, shown: &Shown) -> bool {
+    let requester = shown.requested_by.strip_prefix(AGENT_PREFIX);
+    let requester = requester.unwrap_or(&shown.requested_by);
+    approver.starts_with(AGENT_PREFIX) || [requester, &shown.agent].contains(&approver)
 }
 
 /// Whether a ballot is the one that its entry tells of; else what is not.

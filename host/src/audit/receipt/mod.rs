@@ -29,7 +29,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-pub use assemble::{Logged, assemble, choose, is_wanted, keys_named};
+pub use assemble::{Logged, assemble, choose, keys_named};
 pub use verify::{BallotReport, ExecutionReport, Proof, Report, verify};
 
 use super::checkpoint::CheckpointError;

@@ -242,6 +242,17 @@ fn entries_that_are_logged_and_tell_another_story_are_found() {
     }
 }
 
+#[test]
+fn whoever_asks_and_whoever_is_an_agent_does_not_count() {
+    check(&World::story().receipt()).unwrap();
+    for name in ["agent:deployer", "deployer", "agent:another"] {
+        let mut world = World::story();
+        world.rename(Who::Carol.name(), name);
+        let found = wrong(&world.receipt());
+        assert!(found.contains("its ballots are not what it takes"), "{name}: {found}");
+    }
+}
+
 impl World {
     /// Rewrites the entry of a key.
     fn rekey(&mut self, who: Who, changed: &Value) {

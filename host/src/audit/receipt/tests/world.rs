@@ -114,6 +114,13 @@ impl World {
         world
     }
 
+    /// The same log, in which somebody has another name.
+    pub(super) fn rename(&mut self, from: &str, to: &str) {
+        for text in self.entries.iter_mut().chain(self.record.as_mut()) {
+            *text = text.replace(from, to);
+        }
+    }
+
     /// An entry that the host words.
     pub(super) fn note(&mut self, event: &str, fields: &Value) {
         let mut entry =
