@@ -158,6 +158,15 @@ fn texts_of(page: &str) -> Vec<String> {
     page.items.into_iter().map(|item| item.entry.get().to_owned()).collect()
 }
 
+/// Ends the writers when it goes out of scope.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 #[test]
 fn the_log_is_proven_while_it_grows() {
     let home = Home::new();
@@ -166,6 +175,8 @@ fn the_log_is_proven_while_it_grows() {
     let client: &Client = &server;
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
+        // Also where this fails: then the writers end too.
+        let end = End(&done);
         let writers: Vec<_> = (0..3)
             .map(|_| {
                 scope.spawn(|| {
@@ -185,7 +196,7 @@ fn the_log_is_proven_while_it_grows() {
             follower.check_inclusion(size.min(before));
             sizes.push(size);
         }
-        done.store(true, Ordering::SeqCst);
+        drop(end);
         for writer in writers {
             writer.join().unwrap();
         }

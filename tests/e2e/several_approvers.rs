@@ -132,7 +132,7 @@ fn one_person_counts_once_with_whatever_key() {
         let code = bob.act(&approval, "approve", &ballot).code();
         assert!(["already-voted", "key-not-yours"].contains(&code.as_str()), "{code}");
     }
-    let mut stolen = ann.entry.clone();
+    let mut stolen = ann.entry;
     stolen["id"] = json!("bob");
     stolen["approver"] = json!(BOB);
     let ran = office.home.run(&["key", "import", &stolen.to_string()]).exits(1);
