@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::support::{Answer, Client, Home, KeyV2, claim_body, text};
+use crate::support::{Answer, Client, Home, KeyV2, claim_body, text, until};
 
 const DECISIONS_DEFAULT: usize = 300;
 const DECISIONS_MAX: usize = 10_000;
@@ -85,9 +85,9 @@ impl Rotation {
         let turns = (self.decisions / 30).clamp(24, 300);
         for n in RECENT..turns {
             let due = n * self.decisions / turns;
-            while self.decided.load(Ordering::SeqCst) < due {
-                thread::sleep(Duration::from_millis(1));
-            }
+            until("the decisions of a turn are made", || {
+                (self.decided.load(Ordering::SeqCst) >= due).then_some(())
+            });
             self.turn(n);
         }
     }
