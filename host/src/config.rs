@@ -8,7 +8,7 @@
 //! threshold = 2
 //! groups = { sre = 1 }
 //!
-//! [keys]
+//! [keys]                        # only in settings that --config names
 //! command = ["vault", "kv", "get", "-field=keyring", "secret/signoff"]
 //! ```
 
@@ -111,6 +111,10 @@ impl Config {
         }
         let (text, meta) = read(&path).map_err(|e| unreadable(e.to_string()))?;
         let config = Self::parse(&text).map_err(unreadable)?;
+        if config.keys.command.is_some() && given.is_none() {
+            let why = "keys.command is run as you, so it counts only in settings that you name: --config, or SIGNOFF_CONFIG";
+            return Err(unreadable(why.to_owned()));
+        }
         if config.keys.command.is_some() && others_change(&meta) {
             let why = "keys.command is run as you, so the file must be yours or root's, and others must not write it: chmod go-w";
             return Err(unreadable(why.to_owned()));
@@ -231,6 +235,9 @@ mod tests {
         for mode in [0o644, 0o600] {
             assert!(loaded(command, mode).unwrap().keys.command.is_some());
         }
+        // Settings that came with a folder, as in a clone, run nothing.
+        let found = Config::load(None, &folder.path().join("signoff.redb"));
+        assert!(found.unwrap_err().to_string().contains("--config"));
     }
 
     #[test]

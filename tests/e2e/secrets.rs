@@ -9,8 +9,8 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Answer, Authority, Client, Home, KeyV2, Ran, SECRET, SERVE, Server, ballot, claim_body, id,
-    private, request_body, sign_message, text,
+    Answer, Authority, Client, Home, KeyV2, NAMED_SETTINGS, Ran, SECRET, SERVE, Server, ballot,
+    claim_body, id, private, request_body, sign_message, text,
 };
 
 const ANN: &str = "ann@example.com";
@@ -97,7 +97,7 @@ impl Scene {
         seen.ran(&home, &["key", "import", &made.json()["entry"].to_string()]);
         private(&home, "printed.json", &printed_keyring());
         let command = json!(["cat", home.path("printed.json")]);
-        home.file("signoff.toml", &format!("[keys]\ncommand = {command}\n"));
+        home.file(NAMED_SETTINGS, &format!("[keys]\ncommand = {command}\n"));
         let authority = Authority::new("secrets");
         let issued = authority.issue("127.0.0.1");
         issued.install(&home);

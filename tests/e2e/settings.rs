@@ -9,7 +9,9 @@ use std::thread;
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::support::{APPROVER, Home, Ran, SECRET, SERVE, Server, message, sign_message, until};
+use crate::support::{
+    APPROVER, Home, NAMED_SETTINGS, Ran, SECRET, SERVE, Server, message, sign_message, until,
+};
 
 const OTHER: &str = "another-secret-of-thirty-two-bytes-or-more";
 
@@ -24,7 +26,7 @@ impl Commanded {
         let home = Home::new();
         let path = home.file("keys.sh", script);
         let command = json!(["sh", path]);
-        home.file("signoff.toml", &format!("[keys]\ncommand = {command}\n"));
+        home.file(NAMED_SETTINGS, &format!("[keys]\ncommand = {command}\n"));
         Self { home }
     }
 
@@ -225,7 +227,7 @@ fn a_command_that_gives_no_keyring_keeps_a_server_from_starting() {
         assert!(!told.contains("not-a-keyring-4711"), "what it says is not repeated: {told}");
     }
     let home = Home::new();
-    home.file("signoff.toml", "[keys]\ncommand = [\"./no-such-program\", \"--token=4711\"]\n");
+    home.file(NAMED_SETTINGS, "[keys]\ncommand = [\"./no-such-program\", \"--token=4711\"]\n");
     let ran = home.run(SERVE).exits(1);
     assert!(ran.err.contains("`./no-such-program` cannot be started"), "{ran:?}");
     assert!(!ran.err.contains("4711"), "its arguments may be secret: {ran:?}");

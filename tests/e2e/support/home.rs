@@ -14,6 +14,9 @@ use super::Server;
 /// The secret of the tests: long enough, and nobody's.
 pub const SECRET: &str = "e2e-7f1c52a9-correct-horse-battery-staple";
 
+/// Settings that every command of a home names, where the file is there.
+pub const NAMED_SETTINGS: &str = "named.toml";
+
 /// A directory of its own for a store. Commands run in it, so `./signoff.redb` is the store.
 pub struct Home {
     dir: TempDir,
@@ -66,6 +69,9 @@ impl Home {
             .env("SIGNOFF_CACHE_DIR", concat!(env!("CARGO_TARGET_TMPDIR"), "/e2e-cache"))
             .env("SIGNOFF_HMAC_SECRET", SECRET)
             .stdin(Stdio::null());
+        if self.path(NAMED_SETTINGS).exists() {
+            command.env("SIGNOFF_CONFIG", NAMED_SETTINGS);
+        }
         command
     }
 

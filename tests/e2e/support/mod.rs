@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 pub use answer::Answer;
 pub use authority::{Authority, Issued, private, serve_tls};
 pub use client::Client;
-pub use home::{Home, Ran, SECRET, home_and_server};
+pub use home::{Home, NAMED_SETTINGS, Ran, SECRET, home_and_server};
 pub use inside::Inside;
 pub use office::Office;
 pub use problems::title_and_status;
