@@ -95,6 +95,13 @@ fn a_truncated_store_is_damaged_or_whole_never_half() {
         let length = whole.len() * share / 100;
         fs::write(home.store(), &whole[..length]).unwrap();
         for ran in told(&home, "signoff.redb") {
+            // What was cut off may be all free: then a reader finds everything that was there.
+            if ran.code == 0
+                && ran.out.lines().filter(|line| line.starts_with("appr_")).count() == 20
+            {
+                assert!(share > 90, "{share} %: {ran:?}");
+                continue;
+            }
             assert_eq!(ran.code, 1, "{share} %: {ran:?}");
             assert!(ran.err.contains("store"), "{ran:?}");
             assert!(!ran.err.contains("panicked"), "{ran:?}");

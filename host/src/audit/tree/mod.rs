@@ -80,6 +80,24 @@ pub(crate) const fn stored_position(level: u32, index: u64) -> u64 {
     stored_count(last_leaf) + level as u64
 }
 
+/// Which complete subtree's hash is stored at a position: its level, and its index among the subtrees
+/// of that level.
+pub fn stored_subtree(position: u64) -> (u32, u64) {
+    // The last leaf whose own hash stands at the position or before it: what follows a leaf's hash are
+    // those of the subtrees that it completes.
+    let (mut first, mut last) = (position / 2, position);
+    while first < last {
+        let middle = last - (last - first) / 2;
+        if stored_count(middle) <= position {
+            first = middle;
+        } else {
+            last = middle - 1;
+        }
+    }
+    let level = u32::try_from(position - stored_count(first)).unwrap_or(u32::MAX);
+    (level, first.checked_shr(level).unwrap_or(0))
+}
+
 /// The hashes to store, in order, when the leaf with this index is added: the first goes to position
 /// [`stored_count`]`(index)`. [`Frontier`] does the same without reading.
 ///

@@ -56,6 +56,20 @@ fn concat(proof: &[Hash]) -> Vec<u8> {
 }
 
 #[test]
+fn a_position_tells_which_subtree_it_is_of() {
+    let mut position = 0;
+    for leaf in 0..5_000_u64 {
+        for level in 0..=leaf.trailing_ones() {
+            assert_eq!(stored_subtree(position), (level, leaf >> level), "position {position}");
+            assert_eq!(stored_position(level, leaf >> level), position);
+            position += 1;
+        }
+    }
+    let (level, index) = stored_subtree(stored_position(3, (SIZE_MAX >> 3) - 1));
+    assert_eq!((level, index), (3, (SIZE_MAX >> 3) - 1));
+}
+
+#[test]
 fn the_root_of_nothing_is_the_hash_of_nothing() {
     assert_eq!(EMPTY_ROOT, <Hash>::from(Sha256::digest(b"")));
     assert_eq!(Frontier::new().root(), EMPTY_ROOT);

@@ -7,7 +7,7 @@ use redb::{ReadableTable, Table, WriteTransaction};
 use super::failure::unreadable;
 use super::format::{
     self, ABOUTS, ANSWER_TIMES, ANSWERS, APPROVALS, AboutKey, AnswerTimeKey, DUE, DueKey, ENTRIES,
-    FACTS, HEAD_KEY, LISTS, ListKey, ListName, META, TEXTS, TREE,
+    FACTS, HEAD_KEY, LISTS, ListKey, ListName, META, TEXTS, TREE, TREE_LEVEL_MIN,
 };
 use super::rows::{self, ApprovalRow, HeadRow};
 use crate::audit::tree::{self, Frontier, Hash};
@@ -222,7 +222,8 @@ impl<'txn> Tables<'txn> {
         rows::encode_text(text, &mut self.row);
         self.entries.insert(number, self.row.as_slice())?;
         self.abouts.insert(&format::about_key(about, number), ())?;
-        for (position, hash) in self.frontier.push(tree::leaf(text.as_bytes())) {
+        let hashes = self.frontier.push(tree::leaf(text.as_bytes()));
+        for (position, hash) in hashes.skip(TREE_LEVEL_MIN as usize) {
             self.tree.insert(position, &hash)?;
         }
         Ok(())

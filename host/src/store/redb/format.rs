@@ -11,7 +11,7 @@
 //! | `due` | due_at, id (24 bytes) | nothing |
 //! | `entries` | number, redb's u64 | entry row; the first number is 1, none is left out |
 //! | `abouts` | what, number (24 bytes) | nothing |
-//! | `tree` | stored position, redb's u64 | a hash of the audit tree, 32 bytes |
+//! | `tree` | stored position, redb's u64 | a hash of the audit tree, 32 bytes; of 16 entries or more |
 //! | `facts` | name, UTF-8 | fact row |
 //! | `answers` | scope (32 bytes) | answer row |
 //! | `answer_times` | kept at, scope (40 bytes) | nothing |
@@ -59,6 +59,9 @@ pub(super) const LISTS: TableDefinition<'_, &ListKey, ()> = TableDefinition::new
 pub(super) const DUE: TableDefinition<'_, &DueKey, ()> = TableDefinition::new("due");
 pub(super) const ENTRIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("entries");
 pub(super) const ABOUTS: TableDefinition<'_, &AboutKey, ()> = TableDefinition::new("abouts");
+/// The lowest level of the audit tree that is stored: subtrees of 16 entries. What is below is worked
+/// out from the entries themselves, which saves two rows for each of them.
+pub(super) const TREE_LEVEL_MIN: u32 = 4;
 pub(super) const TREE: TableDefinition<'_, u64, &Hash> = TableDefinition::new("tree");
 pub(super) const FACTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("facts");
 pub(super) const ANSWERS: TableDefinition<'_, &Scope, &[u8]> = TableDefinition::new("answers");

@@ -8,11 +8,11 @@ use redb::{ReadOnlyTable, ReadTransaction};
 use super::failure::unreadable;
 use super::format::{
     self, ABOUTS, ANSWER_TIMES, ANSWERS, APPROVALS, AboutKey, AnswerTimeKey, DUE, DueKey, ENTRIES,
-    FACTS, HEAD_KEY, LISTS, ListKey, META, TEXTS, TREE,
+    FACTS, HEAD_KEY, LISTS, ListKey, META, TEXTS, TREE, TREE_LEVEL_MIN,
 };
 use super::list::Newest;
 use super::rows::{self, ApprovalRow, HeadRow};
-use crate::audit::tree::{Frontier, Hash, TreeError};
+use crate::audit::tree::{self, Frontier, Hash, TreeError};
 use crate::id::ApprovalId;
 use crate::store::{
     About, Answer, Entry, Query, Scope, StoreError, Stored, Summary, Texts, WithTexts,
@@ -150,9 +150,27 @@ impl Snapshot {
     }
 
     fn hash(&self, position: u64) -> Result<Hash, StoreError> {
+        let (level, index) = tree::stored_subtree(position);
+        if level < TREE_LEVEL_MIN {
+            return self.hash_of_entries(index << level, 1 << level);
+        }
         let row = self.tree.get(position)?;
         let row = row.ok_or_else(|| unreadable(format_args!("hash {position} of the tree")))?;
         Ok(*row.value())
+    }
+
+    /// The hash of a complete subtree over so many entries after a number.
+    fn hash_of_entries(&self, after: u64, count: u64) -> Result<Hash, StoreError> {
+        let mut subtree = Frontier::new();
+        for row in self.entries.range(after + 1..=after + count)? {
+            let (number, row) = row?;
+            let entry = entry(number.value(), row.value())?;
+            subtree.add(tree::leaf(entry.text.as_bytes()));
+        }
+        if subtree.size() != count {
+            return Err(unreadable(format_args!("audit entry {}", after + 1 + subtree.size())));
+        }
+        Ok(subtree.root())
     }
 
     /// The audit tree as this commit left it, if it has the root that the head says.

@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use super::super::format;
 use super::*;
 use crate::audit::tree::{self, Frontier, Hash};
 
@@ -29,8 +30,39 @@ async fn the_tree_is_that_of_the_entries_in_their_order() {
     let stored = hashes(&fixture.store, 20).await;
     let read = |position: u64| Ok::<_, ()>(stored[position as usize]);
     assert_eq!(tree::root(20, read), Ok(expected.root()));
-    assert!(fixture.store.hashes(&[tree::stored_count(20)]).await.is_err());
+    for past in [tree::stored_count(20), tree::stored_count(31) + 5, u64::MAX] {
+        assert!(fixture.store.hashes(&[past]).await.is_err(), "{past}");
+    }
     fixture.store.verify_consistency().unwrap();
+}
+
+#[tokio::test]
+async fn an_edited_entry_is_not_what_the_tree_holds() {
+    type Edit = fn(&redb::WriteTransaction);
+    let entry: Edit = |txn| {
+        let mut entries = txn.open_table(format::ENTRIES).unwrap();
+        entries.insert(5, [1, b'x'].as_slice()).unwrap();
+    };
+    let hash: Edit = |txn| {
+        let at = tree::stored_count(15) + 4;
+        txn.open_table(format::TREE).unwrap().insert(at, &[9; 32]).unwrap();
+    };
+    for edit in [entry, hash] {
+        let fixture = Fixture::new();
+        for number in 1..=40 {
+            fixture.store.commit(note(number, &[])).await.unwrap();
+        }
+        let path = fixture.folder.path().join("store.redb");
+        drop(fixture.store);
+        let database = redb::Builder::new().open(&path).unwrap();
+        let txn = database.begin_write().unwrap();
+        edit(&txn);
+        txn.commit().unwrap();
+        drop(database);
+        let found = open(&path, OpenMode::Read).unwrap().verify_consistency();
+        let Err(StoreError::Damaged(said)) = found else { panic!("{found:?}") };
+        assert_eq!(said, "an audit entry up to 16 is not the one that the audit tree holds");
+    }
 }
 
 #[tokio::test]
