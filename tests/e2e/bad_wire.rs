@@ -284,3 +284,21 @@ fn a_connection_serves_many_requests_also_after_a_refusal() {
     }
     assert_eq!((answers, server.audit().len()), (3, 2));
 }
+
+#[test]
+fn a_connection_goes_on_after_a_path_or_method_that_is_not_there() {
+    let (_home, server) = home_and_server();
+    for path in [APPROVALS, "/none", "/api/v1/none", "/healthz"] {
+        let mut stream = open(&server);
+        let head =
+            format!("PUT {path} HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        // The end of its body comes late.
+        sleep(Duration::from_millis(100));
+        let rest = "0\r\n\r\nGET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+        stream.write_all(rest.as_bytes()).unwrap();
+        let text = Raw::rest(stream);
+        assert_eq!(text.matches("HTTP/1.1 ").count(), 2, "{path}: {text}");
+        assert!(text.contains("HTTP/1.1 200 "), "{path}: {text}");
+    }
+}

@@ -2,6 +2,7 @@
 //! answers nobody.
 
 use axum::RequestExt;
+use axum::body::Body;
 use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
@@ -71,7 +72,7 @@ pub(super) async fn authorize(
 ) -> Response {
     let asked = Asked::of(&mut request).await;
     let Some(whom) = asked.whom() else {
-        return asked.no_such().await;
+        return asked.no_such(request.into_body()).await;
     };
     let token = bearer(request.headers()).map(|token| token.map(str::to_owned));
     let caller = match admitted(&app, &asked, whom, token).await {
@@ -129,10 +130,10 @@ impl Asked {
         row.map(|(_, _, whom)| *whom)
     }
 
-    async fn no_such(self) -> Response {
+    async fn no_such(self, body: Body) -> Response {
         match ROUTES.iter().any(|(_, path, _)| *path == self.route) {
-            true => problem::no_such_method(self.method, self.uri).await,
-            false => problem::no_such_route(self.method, self.uri).await,
+            true => problem::no_such_method(self.method, self.uri, body).await,
+            false => problem::no_such_route(self.method, self.uri, body).await,
         }
     }
 

@@ -58,12 +58,14 @@ impl IntoResponse for Refusal {
     }
 }
 
-pub(super) async fn no_such_route(method: Method, uri: Uri) -> Response {
+pub(super) async fn no_such_route(method: Method, uri: Uri, body: Body) -> Response {
+    super::body::discard(body).await;
     Refusal::new(Code::NOT_FOUND, format!("no such resource: {method} {}", uri.path()))
         .into_response()
 }
 
-pub(super) async fn no_such_method(method: Method, uri: Uri) -> Response {
+pub(super) async fn no_such_method(method: Method, uri: Uri, body: Body) -> Response {
+    super::body::discard(body).await;
     Refusal::new(Code::REQUEST_INVALID, format!("{} does not take {method}", uri.path()))
         .response_with(StatusCode::METHOD_NOT_ALLOWED)
 }
