@@ -72,6 +72,16 @@ fn an_approved_command_runs_and_its_exit_code_is_passed_on() {
 }
 
 #[test]
+fn the_command_gets_none_of_signoffs_own_secrets() {
+    let (home, server) = home_and_server();
+    let script = "env | grep ^SIGNOFF_ | cut -d= -f1 | sort | tr '\\n' ' '";
+    let run = Running::start(&home, &server, &[], &["sh", "-c", script]);
+    server.decide(&run.approval, "approved", APPROVER).ok();
+    let (exit, out, err) = run.end();
+    assert_eq!((exit, out.as_str()), (0, "SIGNOFF_CACHE_DIR "), "{err}");
+}
+
+#[test]
 fn without_an_approval_nothing_runs() {
     let (home, server) = home_and_server();
     let touch = ["touch", "it-ran"];

@@ -125,7 +125,7 @@ fn approved(args: &RunArgs, transport: &Transport, id: &str) -> Result<(), Failu
     Err(Failure::Failed(anyhow!("{id} is {}{}", approval.status, comment.unwrap_or_default())))
 }
 
-/// Runs the command. A terminal's Ctrl-C reaches it by itself; a SIGTERM to us is handed on, so that
+/// Runs the command, without the secrets that are signoff's own. A terminal's Ctrl-C reaches it by itself; a SIGTERM to us is handed on, so that
 /// its end is reported in any case.
 fn execute(command: &[OsString]) -> anyhow::Result<ExitStatus> {
     let (program, arguments) = command.split_first().context("no command is given")?;
@@ -135,6 +135,8 @@ fn execute(command: &[OsString]) -> anyhow::Result<ExitStatus> {
         let mut terminations = signal(SignalKind::terminate())?;
         let mut child = Command::new(program)
             .args(arguments)
+            .env_remove("SIGNOFF_TOKEN")
+            .env_remove("SIGNOFF_HMAC_SECRET")
             .spawn()
             .with_context(|| format!("cannot run `{}`", program.display()))?;
         loop {
