@@ -147,6 +147,11 @@ fn one_key_id_never_means_two_keys() {
     let pending = server.request();
     keyring(&home, &[key("team", "yet-another-secret-that-is-long-enough", "active")]);
     server.decide(&pending, "approved", APPROVER).refused("keyring-unavailable");
+    // Nor one key two people.
+    let mut bound = key("team", OTHER, "active");
+    bound["approver"] = json!(APPROVER);
+    keyring(&home, &[bound]);
+    server.decide(&pending, "approved", APPROVER).refused("keyring-unavailable");
     keyring(&home, &[key("team", OTHER, "active")]);
     server.decide(&pending, "approved", APPROVER).ok();
 }

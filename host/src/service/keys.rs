@@ -94,6 +94,8 @@ impl Service {
 fn follows(before: &KeyDescription, now: &KeyDescription) -> Result<(), Refusal> {
     let why = if before.fingerprint != now.fingerprint {
         "stands for another key than before; give the new key an id of its own"
+    } else if before.approver != now.approver || before.usage != now.usage {
+        "is of another person or for another use than before; give it to nobody else"
     } else if before.status == "revoked" && now.status != "revoked" {
         "was revoked, and a revoked key stays revoked"
     } else {
