@@ -9,10 +9,10 @@ use signoff::api::{For, ROUTES};
 use crate::support::{Answer, Client, Home, Raw, Server, ballot, home_and_server, id, open, text};
 
 /// Each route with what each role gets there: `all`, on whatever approval; `own`, and for somebody
-/// else's the answer of one that is not there; `own!`, and a refusal by name for another agent; `-`,
-/// a refusal for the role. Routes that are of no approval have `all` or `-`.
+/// else's the answer of one that is not there; `-`, a refusal for the role. Routes that are of no
+/// approval have `all` or `-`. Whom an agent's token asks for is under test below.
 const TABLE: &str = "
-POST /api/v1/approvals                 | own! | -   | -   | -   | - | -
+POST /api/v1/approvals                 | all  | -   | -   | -   | - | -
 GET  /api/v1/approvals                 | all  | all | all | all | - | all
 GET  /api/v1/approvals/{id}            | own  | all | own | all | - | all
 POST /api/v1/approvals/{id}/approve    | -    | all | -   | -   | - | -
@@ -197,7 +197,6 @@ fn every_role_gets_on_every_route_what_the_table_says() {
                     ("own", false) => "not-found",
                     _ => "2xx",
                 };
-                // A requester asks for any agent: what it asked for is its own.
                 let got = match answer.status {
                     200 | 201 => "2xx".to_owned(),
                     _ => answer.code(),
