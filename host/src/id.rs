@@ -20,6 +20,7 @@ pub struct IdMaker(Mutex<Ulid>);
 
 const APPROVAL_PREFIX: &str = "appr_";
 const EXECUTION_PREFIX: &str = "exec_";
+const TOKEN_PREFIX: &str = "tok_";
 
 impl IdMaker {
     /// The next approval's id.
@@ -34,7 +35,7 @@ impl IdMaker {
 
     /// The next token's id: `tok_` and a ULID.
     pub fn token(&self) -> String {
-        format!("tok_{}", self.next().to_string().to_ascii_lowercase())
+        token_id(self.next())
     }
 
     fn next(&self) -> Ulid {
@@ -56,6 +57,16 @@ pub(crate) fn fresh_ulid() -> Ulid {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
     let unix_ms = since_epoch.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX));
     Ulid::from_parts(unix_ms, rand::random())
+}
+
+/// Whether a text is a token's id as it is written.
+pub fn is_token_id(text: &str) -> bool {
+    let ulid = text.strip_prefix(TOKEN_PREFIX).and_then(|ulid| Ulid::from_string(ulid).ok());
+    ulid.is_some_and(|ulid| token_id(ulid) == text)
+}
+
+fn token_id(ulid: Ulid) -> String {
+    format!("{TOKEN_PREFIX}{}", ulid.to_string().to_ascii_lowercase())
 }
 
 impl ApprovalId {

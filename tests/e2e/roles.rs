@@ -390,6 +390,7 @@ fn tokens_out_of_their_form_are_refused() {
         (json!({ "subject": "x", "roles": [] }), "request-invalid"),
         (json!({ "subject": "x", "roles": ["root"] }), "request-invalid"),
         (json!({ "subject": "x", "roles": "admin" }), "request-invalid"),
+        (json!({ "subject": "x", "roles": ["admin", "admin"] }), "request-invalid"),
         (json!({ "subject": "x", "roles": ["admin"], "agents": "" }), "request-invalid"),
         (json!({ "subject": "x", "roles": ["admin"], "agents": long }), "limit-exceeded"),
         (json!({ "subject": "x", "roles": ["admin"], "expires_in_seconds": 0 }), "request-invalid"),
@@ -406,6 +407,12 @@ fn tokens_out_of_their_form_are_refused() {
         server.post("/api/v1/tokens", &body).refused(code);
     }
     server.get("/api/v1/approvals").ok();
+    for query in
+        ["cursor=", "cursor=zzz", "cursor=%00", "cursor=TOK_x", "limit=0", "limit=x", "x=1"]
+    {
+        server.get(&format!("/api/v1/tokens?{query}")).refused("request-invalid");
+    }
+    server.get("/api/v1/tokens?limit=201").refused("limit-exceeded");
     server.post("/api/v1/tokens/tok_x/revoke", &json!({})).refused("not-found");
 }
 

@@ -13,6 +13,7 @@ use super::body::Json;
 use super::params::Params;
 use super::problem::Problem;
 use crate::code::Code;
+use crate::id::is_token_id;
 use crate::refusal::Refusal;
 use crate::role::Role;
 use crate::service::{Caller, NewToken};
@@ -97,7 +98,12 @@ pub(super) async fn list(State(app): State<App>, params: Params) -> Result<Respo
         return Err(Refusal::new(Code::REQUEST_INVALID, "`limit` must be 1 to 200"));
     }
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let items = app.service.tokens(params.get("cursor").unwrap_or_default(), limit).await?;
+    let cursor = params.get("cursor");
+    if cursor.is_some_and(|cursor| !is_token_id(cursor)) {
+        let detail = "`cursor` is not from a list's `next_cursor`";
+        return Err(Refusal::new(Code::REQUEST_INVALID, detail));
+    }
+    let items = app.service.tokens(cursor.unwrap_or_default(), limit).await?;
     let last = items.last().and_then(|token| token.get("id")).filter(|_| items.len() == limit);
     Ok(json_answer(200, json!({ "items": items, "next_cursor": last }).to_string()))
 }

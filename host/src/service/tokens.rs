@@ -260,7 +260,12 @@ impl NewToken {
         }
         let mut roles = self.roles;
         roles.sort_unstable();
-        roles.dedup();
+        if let Some(twice) = roles.windows(2).find_map(|pair| match pair {
+            [a, b] if a == b => Some(*a),
+            _ => None,
+        }) {
+            return invalid(format!("roles names `{twice}` twice"));
+        }
         if roles.is_empty() {
             return invalid("roles names no role".to_owned());
         }
