@@ -19,7 +19,7 @@ use cel::common::ast::{IdedExpr, SourceInfo};
 use cel::common::types::CelBool;
 use cel::{Context, Env, ExecutionError, Value};
 
-pub use functions::functions;
+pub use functions::{Function, Type, functions};
 pub use operators::environment;
 pub use scope::{Scope, Tables};
 
