@@ -59,6 +59,10 @@ codes! {
     STORE_UNAVAILABLE = "store-unavailable", 503, "Store unavailable";
     KEYRING_UNAVAILABLE = "keyring-unavailable", 503, "Keyring unavailable";
     VERIFIER_TRAPPED = "verifier-trapped", 503, "Verifier failed";
+    POLICY_TRAPPED = "policy-trapped", 503, "Policy failed";
+    MODULE_INVALID = "module-invalid", 422, "Invalid module";
+    MANIFEST_INVALID = "manifest-invalid", 422, "Invalid manifest";
+    VERSION_NOT_NEWER = "version-not-newer", 409, "Module version is not newer";
     INTERNAL_ERROR = "internal-error", 500, "Internal error";
     CLOCK_BEHIND = "clock-behind", 503, "Clock is behind the store";
 }
