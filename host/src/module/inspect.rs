@@ -4,9 +4,9 @@
 
 use wasmparser::{ComponentExternalKind, Encoding, Parser, Payload, Validator, WasmFeatures};
 
-use super::limits::Limits;
 use super::name::Slot;
 use crate::code::Code;
+use crate::engine::Limits;
 use crate::refusal::Refusal;
 
 /// Largest module.
@@ -23,10 +23,11 @@ const FUNCTIONS_MAX: u64 = 100_000;
 const FUNCTION_BYTES_MAX: usize = 1 << 20;
 /// Core modules and components inside.
 const PARTS_MAX: u64 = 256;
-const MEMORIES_MAX: u64 = 16;
+/// As many as the server has room for in one module.
+const MEMORIES_MAX: u64 = 4;
 const TABLES_MAX: u64 = 64;
-/// Entries of a table at its start.
-const TABLE_ENTRIES_MAX: u64 = 100_000;
+/// Elements of a table at its start.
+const TABLE_ELEMENTS_MAX: u64 = 65_536;
 const GLOBALS_MAX: u64 = 100_000;
 /// Segments of data and of elements.
 const SEGMENTS_MAX: u64 = 100_000;
@@ -164,15 +165,15 @@ impl<'a> Walk<'a> {
                         "bytes of memory at its start",
                         &mut self.found.memory_bytes,
                         bytes,
-                        limits.memory_bytes(),
+                        limits.memory_bytes as u64,
                     )?;
                 }
             }
             Payload::TableSection(section) => {
                 add("tables", &mut self.tables, u64::from(section.count()), TABLES_MAX)?;
                 for table in section.clone() {
-                    let entries = table.map_err(|e| malformed(&e))?.ty.initial;
-                    at_most("entries in a table", entries, TABLE_ENTRIES_MAX)?;
+                    let elements = table.map_err(|e| malformed(&e))?.ty.initial;
+                    at_most("elements in a table", elements, TABLE_ELEMENTS_MAX)?;
                 }
             }
             Payload::GlobalSection(section) => {

@@ -6,10 +6,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::limits::Limits;
+use super::limits::{limits, limits_json};
 use super::name::{ModuleDigest, ModuleName, Slot, Version};
 use super::strict;
 use crate::code::Code;
+use crate::engine::Limits;
 use crate::refusal::Refusal;
 
 /// The one format of manifests.
@@ -77,7 +78,7 @@ impl Manifest {
     ///
     /// 1. `manifest-invalid`: no JSON object of these members, each once; a format that is not 1;
     ///    digest, slot, name, version, created out of their forms 2. `manifest-invalid`,
-    ///    `limit-exceeded`: as [`Limits::new`]
+    ///    `limit-exceeded`: as [`limits`]
     pub fn parse(text: &str) -> Result<Self, Refusal> {
         let invalid =
             |why: String| Refusal::new(Code::MANIFEST_INVALID, format!("manifest: {why}"));
@@ -104,9 +105,9 @@ impl Manifest {
         })?;
         let limits = match read.limits {
             None => Limits::default(),
-            Some(limits) => {
-                let read: LimitsText = strict::member("manifest: limits", limits)?;
-                Limits::new(read.fuel, read.memory_bytes)?
+            Some(text) => {
+                let read: LimitsText = strict::member("manifest: limits", text)?;
+                limits(read.fuel, read.memory_bytes)?
             }
         };
         Ok(Self { digest, slot, name, version, limits, created })
@@ -125,7 +126,7 @@ impl Manifest {
             "slot": self.slot.as_str(),
             "name": self.name.as_str(),
             "version": self.version.number(),
-            "limits": self.limits.to_json(),
+            "limits": limits_json(self.limits),
             "created": self.created(),
         })
     }

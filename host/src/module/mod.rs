@@ -17,6 +17,6 @@ mod tests;
 
 pub use envelope::{ENVELOPE_BYTES_MAX, Envelope, PAYLOAD_TYPE, Signed};
 pub use inspect::{Inspected, WASM_BYTES_MAX, inspect};
-pub use limits::{FUEL_DEFAULT, FUEL_MAX, Limits, MEMORY_BYTES_MAX, MEMORY_BYTES_MIN};
+pub use limits::{MEMORY_BYTES_MIN, limits, limits_json};
 pub use manifest::Manifest;
 pub use name::{ModuleDigest, ModuleName, Slot, Version};

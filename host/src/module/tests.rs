@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::code::Code;
+use crate::engine::Limits;
 use crate::keys::{Group, KeyId, Keyring, Keys, NewKey, Status, Usage};
 use crate::refusal::Refusal;
 
@@ -67,7 +68,7 @@ fn a_manifest_is_read_as_it_was_written() {
     let without = Manifest::parse(&with("limits", None)).unwrap();
     assert_eq!(without.limits, Limits::default());
     let half = Manifest::parse(&with("limits", Some(json!({ "fuel": 7 })))).unwrap();
-    assert_eq!((half.limits.fuel(), half.limits.memory_bytes()), (7, MEMORY_BYTES_MAX));
+    assert_eq!((half.limits.fuel, half.limits.memory_bytes), (7, Limits::default().memory_bytes));
 }
 
 #[test]
@@ -103,7 +104,9 @@ fn a_manifest_out_of_its_form_is_refused() {
     for name in ["format", "digest", "slot", "name", "version", "created"] {
         assert_eq!(code(Manifest::parse(&with(name, None))), Code::MANIFEST_INVALID, "{name}");
     }
-    for (name, value) in [("fuel", FUEL_MAX + 1), ("memory_bytes", MEMORY_BYTES_MAX + 1)] {
+    for (name, value) in
+        [("fuel", Limits::MAX.fuel + 1), ("memory_bytes", Limits::MAX.memory_bytes as u64 + 1)]
+    {
         let text = with("limits", Some(json!({ name: value })));
         assert_eq!(code(Manifest::parse(&text)), Code::LIMIT_EXCEEDED, "{text}");
     }
@@ -220,7 +223,7 @@ fn the_embedded_verifier_is_a_module_of_its_slot_alone() {
     let refused = inspect(verifier, Slot::Policy, Limits::default()).unwrap_err();
     assert_eq!(refused.code, Code::MODULE_INVALID);
     assert!(refused.detail.contains("it is one of world `verifier`"), "{refused}");
-    let little = Limits::new(None, Some(MEMORY_BYTES_MIN)).unwrap();
+    let little = limits(None, Some(MEMORY_BYTES_MIN)).unwrap();
     assert_eq!(code(inspect(verifier, Slot::Verifier, little)), Code::MODULE_INVALID);
     let core = crate::engine::verifier_core();
     let refused = inspect(core, Slot::Verifier, Limits::default()).unwrap_err();
