@@ -8,6 +8,7 @@
 
 mod cache;
 mod config;
+mod loader;
 mod module;
 mod policy;
 mod pool;
@@ -16,7 +17,11 @@ mod watchdog;
 
 pub use cache::Cache;
 pub use config::{Allocation, config, policy_config};
-pub use module::{VERIFIER, VERIFIER_DIGEST, digest, verifier_core};
+pub use loader::Loader;
+pub use module::{
+    POLICY_STACK_BYTES, POLICY_TEMPLATE, POLICY_TEMPLATE_DIGEST, VERIFIER, VERIFIER_DIGEST, digest,
+    verifier_core,
+};
 pub use policy::{Limits, Policies, Policy, PolicyFailure};
 pub use pool::{Failure, Instance, Verifier};
 pub use verdict::{Decision, MalformedVerdict, Requirement, Verdict};
