@@ -148,7 +148,7 @@ impl Service {
             let judged = match &asked.action {
                 None => None,
                 Some(action) => {
-                    Some(self.not_denied(caller, &verifier, action, Moment::Claim(id), now).await?)
+                    self.not_denied(caller, &verifier, action, Moment::Claim(id), now).await?
                 }
             };
             let by = Deciders { verifier: &verifier, judged: judged.as_ref() };
