@@ -1,8 +1,7 @@
 //! Instances of the verifier: pooled, reused, dropped after a trap or when they grew.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 
 use anyhow::Result;
 use wasmtime::component::{Component, Linker};
@@ -10,8 +9,9 @@ use wasmtime::{Engine, ResourceLimiter, Store};
 
 use super::cache::Cache;
 use super::config::{
-    Allocation, INSTANCES_MAX, MEMORY_BYTES_KEPT, MEMORY_BYTES_MAX, TICK, TICKS_MAX, config,
+    Allocation, INSTANCES_MAX, MEMORY_BYTES_KEPT, MEMORY_BYTES_MAX, TICKS_MAX, config,
 };
+use super::watchdog::Watchdog;
 use crate::bindings::{self, Rejection, VerifierPre};
 
 /// The verifier: one module, and instances of it. Cheap to clone.
@@ -49,7 +49,7 @@ struct Shared {
     linked: VerifierPre<Memory>,
     idle: Mutex<Vec<Instance>>,
     traps: AtomicU64,
-    watching: Arc<AtomicBool>,
+    _watchdog: Watchdog,
 }
 
 impl Verifier {
@@ -78,15 +78,13 @@ impl Verifier {
         let failed = |e: wasmtime::Error| anyhow::anyhow!("{e:#}");
         // An empty linker: a module that imports anything does not link.
         let linked = Linker::new(&engine).instantiate_pre(component).map_err(failed)?;
-        let watching = Arc::new(AtomicBool::new(true));
-        watch(&engine, &watching)?;
         Ok(Self(Arc::new(Shared {
             linked: VerifierPre::new(linked).map_err(failed)?,
+            _watchdog: Watchdog::start(&engine)?,
             engine,
             digest: digest.to_owned(),
             idle: Mutex::default(),
             traps: AtomicU64::new(0),
-            watching,
         })))
     }
 
@@ -181,25 +179,4 @@ impl ResourceLimiter for Memory {
     ) -> wasmtime::Result<bool> {
         Ok(desired <= 10_000)
     }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        self.watching.store(false, Ordering::Relaxed);
-    }
-}
-
-/// Starts the watchdog: it ticks the engine's epoch until the verifier is gone.
-fn watch(engine: &Engine, watching: &Arc<AtomicBool>) -> Result<()> {
-    let (engine, watching) = (engine.weak(), Arc::clone(watching));
-    thread::Builder::new().name("watchdog".to_owned()).spawn(move || {
-        while watching.load(Ordering::Relaxed) {
-            thread::sleep(TICK);
-            let Some(engine) = engine.upgrade() else {
-                return;
-            };
-            engine.increment_epoch();
-        }
-    })?;
-    Ok(())
 }

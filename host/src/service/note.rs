@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use chrono::{DateTime, SecondsFormat};
 use serde_json::{Map, Value, json};
 
-use super::commit::{Idempotency, Reply};
+use super::commit::{Deciders, Idempotency, Reply, stamped};
 use super::{Caller, Service};
 use crate::code::Code;
 use crate::refusal::Refusal;
@@ -49,10 +49,12 @@ impl Service {
         if let Value::Object(fields) = note.fields {
             entry.extend(fields);
         }
+        let verifier = self.verifier();
+        let by = Deciders { verifier: &verifier, judged: None };
         let change = Change {
             approval: None,
             facts: note.facts,
-            entry: self.stamped(&Value::Object(entry).to_string(), caller),
+            entry: stamped(by, &Value::Object(entry).to_string(), caller),
             about: note.about,
             answer: idempotency.map(|idempotency| idempotency.keep(&reply, now)),
             at: now,

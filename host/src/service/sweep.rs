@@ -54,6 +54,6 @@ impl Service {
             let lifecycle = i.exports.signoff_approval_lifecycle();
             lifecycle.call_expire(&mut i.store, record, now)
         });
-        self.change(&Caller::system(), Some(id), 0, None, question).await.map(drop)
+        self.change(&Caller::system(), Some(id), None, question).await.map(drop)
     }
 }

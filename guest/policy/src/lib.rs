@@ -1,0 +1,20 @@
+//! The rules engine of signoff's policies: a rules file in, verdicts out.
+//!
+//! The crate builds as an ordinary library for tests, and as a core module (the *template*) that a
+//! rules file is loaded into and that is then snapshotted: the shipped policy has every rule already
+//! parsed. Nothing here sees a clock, a file or a socket; time is an argument.
+
+#[cfg(target_arch = "wasm32")]
+mod component;
+#[cfg(target_arch = "wasm32")]
+#[path = "../../verifier/src/heap.rs"]
+mod heap;
+#[cfg(target_arch = "wasm32")]
+mod workbench_export;
+
+pub mod attempt;
+pub mod glob;
+pub mod policy;
+pub mod problem;
+pub mod verdict;
+pub mod workbench;
