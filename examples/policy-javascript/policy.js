@@ -3,8 +3,8 @@
 import { decide } from './rules.js';
 
 export const guardrails = {
-  evaluate({ agent, action, context }) {
-    const { decision, rule, reason, requirement } = decide(agent, action, JSON.parse(context));
+  evaluate({ action, context }) {
+    const { decision, rule, reason, requirement } = decide(action, JSON.parse(context));
     return { decision, rule, reason, requirement: requirement && JSON.stringify(requirement) };
   },
 };

@@ -12,14 +12,14 @@ const RISK_MIN = 70;
 
 const DEFAULT = { decision: 'require_approval', reason: 'no rule says otherwise' };
 
-/** The verdict on an attempt; `context` is the decoded JSON object. */
-export function decide(agent, action, context) {
-  const matched = RULES.map((rule) => rule(agent, action, context)).filter((verdict) => verdict !== undefined);
+/** The verdict on an action; `context` is the decoded JSON object. */
+export function decide(action, context) {
+  const matched = RULES.map((rule) => rule(action, context)).filter((verdict) => verdict !== undefined);
   const rank = ({ decision }) => STRICTEST_FIRST.indexOf(decision);
   return matched.sort((a, b) => rank(a) - rank(b))[0] ?? DEFAULT;
 }
 
-function noDeletesOfProduction(agent, action, context) {
+function noDeletesOfProduction(action, context) {
   if (action === 'delete' && inProduction(context)) {
     return {
       decision: 'deny',
@@ -29,9 +29,10 @@ function noDeletesOfProduction(agent, action, context) {
   }
 }
 
-function largeChangesOfProduction(agent, action, context) {
+function largeChangesOfProduction(action, context) {
+  if (action !== 'apply' || !inProduction(context)) return undefined;
   const changes = number(context, 'changes_count');
-  if (action === 'apply' && inProduction(context) && changes > CHANGES_MAX) {
+  if (changes > CHANGES_MAX) {
     return {
       decision: 'require_approval',
       rule: 'large-changes-of-production',
@@ -41,33 +42,34 @@ function largeChangesOfProduction(agent, action, context) {
   }
 }
 
-function riskyQuarantine(agent, action, context) {
+function quarantine(action, context) {
+  if (action !== 'quarantine') return undefined;
   const risk = number(context, 'risk_score');
-  if (action === 'quarantine' && risk >= RISK_MIN) {
-    return {
-      decision: 'require_approval',
-      rule: 'risky-quarantine',
-      reason: `risk score ${risk} is ${RISK_MIN} or more`,
-      requirement: { ttl_seconds: 1800 },
-    };
-  }
+  if (risk < RISK_MIN) return { decision: 'allow', rule: 'harmless-quarantine' };
+  return {
+    decision: 'require_approval',
+    rule: 'risky-quarantine',
+    reason: `risk score ${risk} is ${RISK_MIN} or more`,
+    requirement: { ttl_seconds: 1800 },
+  };
 }
 
-function harmlessQuarantine(agent, action, context) {
-  if (action === 'quarantine' && number(context, 'risk_score') < RISK_MIN) {
-    return { decision: 'allow', rule: 'harmless-quarantine' };
-  }
-}
-
-const RULES = [noDeletesOfProduction, largeChangesOfProduction, riskyQuarantine, harmlessQuarantine];
+const RULES = [noDeletesOfProduction, largeChangesOfProduction, quarantine];
 
 function inProduction(context) {
-  return context.environment === 'production' || String(context.file ?? '').includes('production');
+  return text(context, 'environment') === 'production' || text(context, 'file').includes('production');
 }
 
-/** What `context` has under `name`, 0 where it has nothing. */
+/** The text under `name`, empty where there is nothing. */
+function text(context, name) {
+  const value = Object.hasOwn(context, name) ? context[name] : '';
+  if (typeof value !== 'string') throw new TypeError(`\`${name}\` is not a text`);
+  return value;
+}
+
+/** The number under `name`, which must be there. */
 function number(context, name) {
-  const value = Object.hasOwn(context, name) ? context[name] : 0;
+  const value = Object.hasOwn(context, name) ? context[name] : undefined;
   if (typeof value !== 'number') throw new TypeError(`\`${name}\` is not a number`);
   return value;
 }

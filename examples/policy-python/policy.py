@@ -10,7 +10,7 @@ import rules
 
 class Guardrails(exports.Guardrails):
     def evaluate(self, attempt: guardrails.Attempt) -> guardrails.Verdict:
-        verdict = rules.decide(attempt.agent, attempt.action, json.loads(attempt.context))
+        verdict = rules.decide(attempt.action, json.loads(attempt.context))
         requirement = verdict.requirement
         return guardrails.Verdict(
             decision=verdict.decision,

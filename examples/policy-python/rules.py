@@ -25,48 +25,56 @@ class Verdict:
 DEFAULT = Verdict("require_approval", reason="no rule says otherwise")
 
 
-def decide(agent, action, context):
-    """The verdict on an attempt; `context` is the decoded JSON object."""
-    verdicts = [rule(agent, action, context) for rule in RULES]
+def decide(action, context):
+    """The verdict on an action; `context` is the decoded JSON object."""
+    verdicts = [rule(action, context) for rule in RULES]
     matched = [verdict for verdict in verdicts if verdict is not None]
     return min(matched, key=lambda verdict: STRICTEST_FIRST.index(verdict.decision), default=DEFAULT)
 
 
-def no_deletes_of_production(agent, action, context):
+def no_deletes_of_production(action, context):
     if action == "delete" and in_production(context):
         return Verdict("deny", "no-deletes-of-production", "nothing of production is deleted by an agent")
 
 
-def large_changes_of_production(agent, action, context):
+def large_changes_of_production(action, context):
+    if action != "apply" or not in_production(context):
+        return None
     changes = number(context, "changes_count")
-    if action == "apply" and in_production(context) and changes > CHANGES_MAX:
+    if changes > CHANGES_MAX:
         reason = f"{changes} changes of production are more than {CHANGES_MAX}"
         requirement = {"threshold": 2, "ttl_seconds": 3600}
         return Verdict("require_approval", "large-changes-of-production", reason, requirement)
 
 
-def risky_quarantine(agent, action, context):
+def quarantine(action, context):
+    if action != "quarantine":
+        return None
     risk = number(context, "risk_score")
-    if action == "quarantine" and risk >= RISK_MIN:
-        reason = f"risk score {risk} is {RISK_MIN} or more"
-        return Verdict("require_approval", "risky-quarantine", reason, {"ttl_seconds": 1800})
-
-
-def harmless_quarantine(agent, action, context):
-    if action == "quarantine" and number(context, "risk_score") < RISK_MIN:
+    if risk < RISK_MIN:
         return Verdict("allow", "harmless-quarantine")
+    reason = f"risk score {risk} is {RISK_MIN} or more"
+    return Verdict("require_approval", "risky-quarantine", reason, {"ttl_seconds": 1800})
 
 
-RULES = (no_deletes_of_production, large_changes_of_production, risky_quarantine, harmless_quarantine)
+RULES = (no_deletes_of_production, large_changes_of_production, quarantine)
 
 
 def in_production(context):
-    return context.get("environment") == "production" or "production" in str(context.get("file", ""))
+    return text(context, "environment") == "production" or "production" in text(context, "file")
+
+
+def text(context, name):
+    """The text under `name`, empty where there is nothing."""
+    value = context.get(name, "")
+    if not isinstance(value, str):
+        raise TypeError(f"`{name}` is not a text")
+    return value
 
 
 def number(context, name):
-    """What `context` has under `name`, 0 where it has nothing."""
-    value = context.get(name, 0)
+    """The number under `name`, which must be there."""
+    value = context[name]
     # In Python, True is a number.
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"`{name}` is not a number")
