@@ -27,7 +27,8 @@ fn run() -> Result<(), Box<dyn Error>> {
         println!("cargo::rerun-if-changed={}", root.join(input).display());
     }
     // <target>/<profile>/build/<package>/out
-    let target = out.ancestors().nth(4).ok_or("OUT_DIR is not in a target directory")?.join("guest");
+    let target =
+        out.ancestors().nth(4).ok_or("OUT_DIR is not in a target directory")?.join("guest");
     verifier(&root, &target, &out)?;
     policy_template(&root, &target, &out)
 }

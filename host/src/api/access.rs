@@ -53,6 +53,7 @@ pub const ROUTES: &[(&str, &str, For)] = &[
     ("GET", "/api/v1/audit/keys", ANYBODY_KNOWN),
     ("GET", "/api/v1/audit/proof", LOG),
     ("GET", "/api/v1/events", For::Roles(&[Approver, Auditor, Admin])),
+    ("POST", "/api/v1/guardrails/evaluate", For::Roles(&[Requester, Executor])),
     ("GET", "/api/v1/keys", For::Roles(&[Approver, Auditor, Admin])),
     ("POST", "/api/v1/tokens", ADMIN),
     ("GET", "/api/v1/tokens", ADMIN),

@@ -135,6 +135,24 @@ pub(super) struct ExecuteBody<'a> {
     pub(super) lease_seconds: Option<i64>,
 }
 
+/// `POST /guardrails/evaluate`
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EvaluateBody<'a> {
+    /// Who is about to act.
+    pub(super) agent: String,
+    /// What it is about to do.
+    pub(super) action: String,
+    /// What it is about, a JSON object.
+    #[serde(borrow)]
+    #[schema(value_type = Object)]
+    pub(super) context: Raw<'a>,
+    /// What exactly will run, a JSON object.
+    #[serde(borrow, default)]
+    #[schema(value_type = Option<Object>)]
+    pub(super) plan: Option<Raw<'a>>,
+}
+
 /// `POST /approvals/{id}/outcome`
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -7,6 +7,7 @@ mod approvals;
 mod body;
 mod events;
 mod guard;
+mod guardrails;
 mod health;
 mod log;
 mod metrics;
@@ -32,6 +33,7 @@ pub use access::{For, ROUTES};
 pub(crate) use guard::is_loopback_name;
 
 pub use approval::{Approval, Ballot, Execution, List, Requirement, Verification};
+pub use guardrails::{Details, Evaluation};
 pub use metrics::Metrics;
 pub use openapi::document;
 pub use problem::Problem;
@@ -82,6 +84,7 @@ pub fn router(app: App) -> Router {
         .route("/audit/checkpoint", get(log::checkpoint))
         .route("/audit/keys", get(log::keys))
         .route("/audit/proof", get(log::proof))
+        .route("/guardrails/evaluate", post(guardrails::evaluate))
         .route("/keys", get(log::all_keys))
         .route("/tokens", post(tokens::create).get(tokens::list))
         .route("/tokens/{id}/revoke", post(tokens::revoke))

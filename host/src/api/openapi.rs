@@ -3,7 +3,7 @@
 
 use utoipa::OpenApi;
 
-use super::{approvals, events, health, log, tokens};
+use super::{approvals, events, guardrails, health, log, tokens};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -25,6 +25,7 @@ use super::{approvals, events, health, log, tokens};
         approvals::extend,
         approvals::payload,
         approvals::receipt,
+        guardrails::evaluate,
         events::audit,
         log::checkpoint,
         log::keys,

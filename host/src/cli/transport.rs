@@ -20,7 +20,7 @@ use crate::api::{self, App, Approval, Hosts, Problem};
 use crate::clock::SystemClock;
 use crate::code::Code;
 use crate::config::Config;
-use crate::engine::{self, Allocation, Cache, Verifier};
+use crate::engine::{self, Allocation, Cache, Loader, Verifier};
 use crate::id::ApprovalId;
 use crate::keys::{KeyError, KeySource, Keys};
 use crate::refusal::Refusal;
@@ -177,14 +177,16 @@ impl Transport {
         let service = Service::new(
             Arc::new(store),
             self.verifier.clone(),
+            Loader::new(Allocation::OnDemand, Cache::of_user()),
             keys,
             Arc::new(SystemClock),
             self.config.clone(),
         )
         .await?;
         let (_stop, stopping) = watch::channel(false);
+        let service = Arc::new(service);
         let router = api::router(App {
-            service: Arc::new(service),
+            service: Arc::clone(&service),
             metrics: Arc::default(),
             stopping,
             hosts: Hosts::Any,
@@ -198,6 +200,7 @@ impl Transport {
         let response = router.oneshot(request).await?;
         let status = response.status().as_u16();
         let body = response.into_body().collect().await?.to_bytes();
+        service.shadow_once().await;
         Ok((status, String::from_utf8(body.into())?))
     }
 

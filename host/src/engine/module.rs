@@ -23,7 +23,8 @@ mod template {
 }
 
 /// The core module that `signoff policy build` loads rules into.
-pub static POLICY_TEMPLATE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/policy-template.wasm"));
+pub static POLICY_TEMPLATE: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/policy-template.wasm"));
 
 /// Its SHA-256.
 pub const POLICY_TEMPLATE_DIGEST: &str = template::DIGEST;

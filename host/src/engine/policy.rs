@@ -74,13 +74,13 @@ struct Bounds {
 
 impl Limits {
     /// Most that a manifest may ask for.
-    pub const MAX: Self = Self { fuel: 2_000_000_000, memory_bytes: POLICY_MEMORY_BYTES_MAX };
+    pub const MAX: Self = Self { fuel: 10_000_000_000, memory_bytes: POLICY_MEMORY_BYTES_MAX };
 }
 
 impl Default for Limits {
-    /// A hundred times what a thousand rules take.
+    /// Enough for an interpreter that parses a context and a plan of 1 MiB each.
     fn default() -> Self {
-        Self { fuel: 50_000_000, memory_bytes: 32 << 20 }
+        Self { fuel: 1_000_000_000, memory_bytes: 64 << 20 }
     }
 }
 

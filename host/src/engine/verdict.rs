@@ -16,7 +16,9 @@ const TTL_SECONDS_MAX: u64 = 604_800;
 const COUNT_MAX: u32 = 16;
 
 /// Whether an action may go ahead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize, ToSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize, ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Decision {
     /// It may.

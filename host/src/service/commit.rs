@@ -147,9 +147,9 @@ impl Service {
             };
             let judged = match &asked.action {
                 None => None,
-                Some(action) => Some(
-                    self.not_denied(caller, &verifier, action, Moment::Claim(id), now).await?,
-                ),
+                Some(action) => {
+                    self.not_denied(caller, &verifier, action, Moment::Claim(id), now).await?
+                }
             };
             let by = Deciders { verifier: &verifier, judged: judged.as_ref() };
             let base = Base::Revision(stored.revision);

@@ -387,7 +387,9 @@ impl Prepared {
             (Decision::Allow, _) => "the policy allows it",
             (Decision::Deny, _) => "the policy denies it",
             (Decision::RequireApproval, Some(_)) => "the policy requires approval",
-            (Decision::RequireApproval, None) => "no policy is active, and without one every action requires approval",
+            (Decision::RequireApproval, None) => {
+                "no policy is active, and without one every action requires approval"
+            }
         });
         let (violation_type, message) = match decision {
             Decision::Allow => (None, None),

@@ -75,7 +75,10 @@ impl Service {
         };
         let stored = stored.ok_or_else(not_found)?;
         if caller.reads_agent(&stored.summary.agent)
-            || self.view(&self.verifier(), Some(&stored)).await.is_ok_and(|view| requested(caller, &view.view))
+            || self
+                .view(&self.verifier(), Some(&stored))
+                .await
+                .is_ok_and(|view| requested(caller, &view.view))
         {
             return Ok(());
         }
@@ -239,11 +242,7 @@ impl Service {
         .to_string())
     }
 
-    async fn view(
-        &self,
-        verifier: &Verifier,
-        stored: Option<&Stored>,
-    ) -> Result<View, Refusal> {
+    async fn view(&self, verifier: &Verifier, stored: Option<&Stored>) -> Result<View, Refusal> {
         let Some(stored) = stored else {
             return Err(not_found());
         };

@@ -98,9 +98,10 @@ impl Service {
         loop {
             let mut batch = Vec::with_capacity(BATCH);
             tokio::select! {
-                _ = queue.recv_many(&mut batch, BATCH) => self.compare(batch).await,
+                _ = queue.recv_many(&mut batch, BATCH) => {}
                 _ = stopping.wait_for(|stopping| *stopping) => return,
             }
+            self.compare(batch).await;
         }
     }
 
