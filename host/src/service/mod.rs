@@ -12,6 +12,7 @@ mod commit;
 mod guardrails;
 mod keys;
 mod log;
+mod modules;
 mod note;
 mod operation;
 mod read;
@@ -42,6 +43,7 @@ use crate::store::{Head, Store};
 pub use caller::{Caller, Holder};
 pub use commit::{Idempotency, Reply};
 pub use guardrails::Action;
+pub use modules::NewModule;
 pub use operation::{Attempt, Ballot, Claim, NewApproval, Outcome};
 pub use read::{Filter, Page, PayloadQuery};
 pub use refused::Refused;
@@ -61,6 +63,7 @@ pub struct Service {
     slots: slots::Slots,
     shadow: shadow::Shadow,
     loader: Loader,
+    registry: modules::Registry,
     keys: Arc<KeySource>,
     /// The keys that the audit has told of last.
     recorded: tokio::sync::Mutex<Option<Keys>>,
@@ -80,7 +83,8 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// Where the store cannot be read.
+    /// Where the store cannot be read; `keyring-unavailable` where it names a verifier and the keys
+    /// that say whether its signer counts cannot be read.
     pub async fn new(
         store: Arc<dyn Store>,
         verifier: Verifier,
@@ -90,7 +94,7 @@ impl Service {
         config: Config,
     ) -> Result<Self, Refusal> {
         let head = store.head().await?;
-        Ok(Self {
+        let service = Self {
             watchers: Watchers::new(head.entries),
             last_commit_at: AtomicU64::new(head.last_commit_at),
             audience: head.audience,
@@ -98,6 +102,7 @@ impl Service {
             slots: slots::Slots::new(verifier),
             shadow: shadow::Shadow::default(),
             loader,
+            registry: modules::Registry::default(),
             keys,
             recorded: tokio::sync::Mutex::default(),
             clock,
@@ -106,7 +111,9 @@ impl Service {
             config,
             tokens_required: AtomicBool::new(false),
             refusals: refused::Rates::default(),
-        })
+        };
+        service.begin_with_stored_verifier().await?;
+        Ok(service)
     }
 
     /// What the store knows of itself.
