@@ -48,19 +48,32 @@ impl Cache {
     ///
     /// Where the component itself does not compile.
     pub fn load(&self, engine: &Engine, wasm: &[u8], digest: &str) -> Result<Component> {
+        let compile = || engine.precompile_component(wasm).map_err(|e| anyhow::anyhow!("{e:#}"));
+        self.load_by(engine, digest, compile)
+    }
+
+    /// As [`Self::load`], for who compiles elsewhere. What `compile` answers is run as it is: it must
+    /// be this program's own compiler.
+    pub(super) fn load_by(
+        &self,
+        engine: &Engine,
+        digest: &str,
+        compile: impl FnOnce() -> Result<Vec<u8>>,
+    ) -> Result<Component> {
         let file = self.0.as_ref().map(|dir| dir.join(file_name(engine, digest)));
         if let Some(component) = file.as_deref().and_then(|file| load_private(engine, file)) {
             return Ok(component);
         }
-        let code = engine.precompile_component(wasm).map_err(|e| anyhow::anyhow!("{e:#}"))?;
+        let code = compile()?;
         if let (Some(dir), Some(file)) = (&self.0, &file) {
             // A full disk or a read-only home must not stop a verification.
             let _ = keep(dir, file, &code);
         }
-        // SAFETY: these bytes were made by this engine, just above.
+        // SAFETY: these bytes were made just above, by this engine or by this same executable with the
+        // same settings; wasmtime refuses code of another version, setting or CPU.
         unsafe { Component::deserialize(engine, &code) }
             .map_err(|e| anyhow::anyhow!("{e:#}"))
-            .context("loading the compiled verifier")
+            .context("loading the compiled module")
     }
 }
 
