@@ -9,6 +9,7 @@ mod context;
 mod demo;
 mod destination;
 mod doctor;
+mod evaluate;
 mod execution;
 mod exit;
 mod explain;
@@ -60,7 +61,7 @@ struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done (verify, wait: valid, approved), 1 failed, 2 usage, \
-3 refused, 4 still pending; run passes on the command's own, and 125 is its own failure.\n\n\
+3 refused, 4 still pending (evaluate: allowed, denied, requires approval are 0, 3, 4); run passes on the command's own, and 125 is its own failure.\n\n\
 Environment: SIGNOFF_STORE, SIGNOFF_SERVER, SIGNOFF_TOKEN, SIGNOFF_CA, SIGNOFF_APPROVER, SIGNOFF_KEYRING, \
 SIGNOFF_CONFIG mirror flags; SIGNOFF_HMAC_SECRET or HMAC_SECRET holds the secret; SIGNOFF_CACHE_DIR holds precompiled \
 code; NO_COLOR turns colours off.";
@@ -116,6 +117,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Ask, wait, claim, run a command, report how it ended
     Run(run::RunArgs),
+    /// Ask the policy whether an action may run
+    Evaluate(evaluate::EvaluateArgs),
     /// Ask for an approval
     Request(request::RequestArgs),
     /// Show one approval
@@ -207,6 +210,7 @@ impl Cli {
             Command::Demo(args) => demo::run(&args),
             Command::Serve(args) => serve::run(&args, &global, &target),
             Command::Run(args) => run::run(&args, &open()?),
+            Command::Evaluate(args) => evaluate::run(&args, &open()?),
             Command::Request(args) => request::run(&args, &open()?),
             Command::Show(args) => show::run(&args, &open()?),
             Command::List(args) => list::run(&args, &open()?),

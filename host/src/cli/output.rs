@@ -165,7 +165,7 @@ pub(super) fn approval(approval: &Approval) {
 }
 
 /// What it takes to approve, in a sentence.
-fn needs(requirement: &Requirement) -> String {
+pub(super) fn needs(requirement: &Requirement) -> String {
     let Requirement { ttl_seconds, threshold, groups } = requirement;
     let people = if *threshold == 1 { "approver" } else { "approvers" };
     let groups: String =

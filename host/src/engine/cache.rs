@@ -49,7 +49,8 @@ impl Cache {
     ///
     /// Where the component itself does not compile.
     pub fn load(&self, engine: &Engine, wasm: &[u8], digest: &str) -> Result<Component> {
-        self.compiled(engine, wasm, digest)
+        let compile = || engine.precompile_component(wasm).map_err(|e| anyhow::anyhow!("{e:#}"));
+        self.load_by(engine, digest, compile)
     }
 
     /// Loads a core module, as [`Self::load`] does a component.
@@ -58,47 +59,49 @@ impl Cache {
     ///
     /// Where the module itself does not compile.
     pub fn load_core(&self, engine: &Engine, wasm: &[u8], digest: &str) -> Result<Module> {
-        self.compiled(engine, wasm, digest)
+        let compile = || engine.precompile_module(wasm).map_err(|e| anyhow::anyhow!("{e:#}"));
+        self.load_by(engine, digest, compile)
     }
 
-    fn compiled<T: Code>(&self, engine: &Engine, wasm: &[u8], digest: &str) -> Result<T> {
+    /// As [`Self::load`], for who compiles elsewhere. What `compile` answers is run as it is: it must
+    /// be this program's own compiler.
+    pub(super) fn load_by<T: Code>(
+        &self,
+        engine: &Engine,
+        digest: &str,
+        compile: impl FnOnce() -> Result<Vec<u8>>,
+    ) -> Result<T> {
         let file = self.0.as_ref().map(|dir| dir.join(file_name(engine, digest)));
-        if let Some(code) = file.as_deref().and_then(|file| load_private(engine, file)) {
-            return Ok(code);
+        if let Some(loaded) = file.as_deref().and_then(|file| load_private(engine, file)) {
+            return Ok(loaded);
         }
-        let code = T::compile(engine, wasm).map_err(|e| anyhow::anyhow!("{e:#}"))?;
+        let code = compile()?;
         if let (Some(dir), Some(file)) = (&self.0, &file) {
             // A full disk or a read-only home must not stop a verification.
             let _ = keep(dir, file, &code);
         }
-        // SAFETY: these bytes were made by this engine, just above.
+        // SAFETY: these bytes were made just above, by this engine or by this same executable with the
+        // same settings; wasmtime refuses code of another version, setting or CPU.
         unsafe { T::of_bytes(engine, &code) }
             .map_err(|e| anyhow::anyhow!("{e:#}"))
             .context("loading the compiled module")
     }
 }
 
-/// What wasmtime compiles.
-trait Code: Sized {
-    /// Compiles WebAssembly to what the other two load.
-    fn compile(engine: &Engine, wasm: &[u8]) -> wasmtime::Result<Vec<u8>>;
-
+/// What code is loaded as.
+pub(super) trait Code: Sized {
     /// # Safety
     ///
-    /// The bytes are what [`Self::compile`] answered.
+    /// The bytes are what wasmtime's compiler answered.
     unsafe fn of_bytes(engine: &Engine, code: &[u8]) -> wasmtime::Result<Self>;
 
     /// # Safety
     ///
-    /// The file holds what [`Self::compile`] answered, and nobody changes it.
+    /// The file holds what wasmtime's compiler answered, and nobody changes it.
     unsafe fn of_file(engine: &Engine, file: &Path) -> wasmtime::Result<Self>;
 }
 
 impl Code for Component {
-    fn compile(engine: &Engine, wasm: &[u8]) -> wasmtime::Result<Vec<u8>> {
-        engine.precompile_component(wasm)
-    }
-
     unsafe fn of_bytes(engine: &Engine, code: &[u8]) -> wasmtime::Result<Self> {
         // SAFETY: as the caller says.
         unsafe { Self::deserialize(engine, code) }
@@ -111,10 +114,6 @@ impl Code for Component {
 }
 
 impl Code for Module {
-    fn compile(engine: &Engine, wasm: &[u8]) -> wasmtime::Result<Vec<u8>> {
-        engine.precompile_module(wasm)
-    }
-
     unsafe fn of_bytes(engine: &Engine, code: &[u8]) -> wasmtime::Result<Self> {
         // SAFETY: as the caller says.
         unsafe { Self::deserialize(engine, code) }

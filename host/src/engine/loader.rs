@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
 
-use super::{Allocation, Cache, Limits, Policies, Policy, Verifier};
+use super::{Allocation, Cache, Compiler, Limits, Policies, Policy, Settings, Verifier};
 
 /// Loads modules for one process. Cheap to clone.
 #[derive(Clone)]
@@ -13,14 +13,20 @@ pub struct Loader(Arc<Ways>);
 struct Ways {
     allocation: Allocation,
     cache: Cache,
+    compiler: Compiler,
     /// Made at the first policy: a process without one needs no second engine.
     policies: Mutex<Option<Policies>>,
 }
 
 impl Loader {
-    /// A loader.
+    /// A loader that compiles in this process.
     pub fn new(allocation: Allocation, cache: Cache) -> Self {
-        Self(Arc::new(Ways { allocation, cache, policies: Mutex::default() }))
+        Self::with(allocation, cache, Compiler::Here)
+    }
+
+    /// A loader.
+    pub fn with(allocation: Allocation, cache: Cache, compiler: Compiler) -> Self {
+        Self(Arc::new(Ways { allocation, cache, compiler, policies: Mutex::default() }))
     }
 
     /// The verifier that is built in.
@@ -38,7 +44,10 @@ impl Loader {
     ///
     /// As [`Verifier::load`].
     pub fn verifier(&self, wasm: &[u8], digest: &str) -> Result<Verifier> {
-        Verifier::load(wasm, digest, self.0.allocation, &self.0.cache)
+        Verifier::load_by(digest, self.0.allocation, |engine| {
+            let compile = || Ok(self.0.compiler.compile(engine, Settings::Verifier, wasm)?);
+            self.0.cache.load_by(engine, digest, compile)
+        })
     }
 
     /// A policy, by its bytes and their digest.
@@ -47,7 +56,10 @@ impl Loader {
     ///
     /// As [`Policies::load`].
     pub fn policy(&self, wasm: &[u8], digest: &str, limits: Limits) -> Result<Policy> {
-        self.policies()?.load(wasm, digest, limits, &self.0.cache)
+        let policies = self.policies()?;
+        let engine = policies.engine();
+        let compile = || Ok(self.0.compiler.compile(engine, Settings::Policy, wasm)?);
+        policies.link(&self.0.cache.load_by(engine, digest, compile)?, digest, limits)
     }
 
     /// The engine that policies run in.

@@ -7,6 +7,7 @@
 //! anything through.
 
 mod cache;
+mod compile;
 mod config;
 mod loader;
 mod module;
@@ -16,6 +17,7 @@ mod verdict;
 mod watchdog;
 
 pub use cache::Cache;
+pub use compile::{COMPILE_COMMAND, CompileError, Compiler, Settings, compile_here};
 pub use config::{Allocation, config, policy_config};
 pub use loader::Loader;
 pub use module::{

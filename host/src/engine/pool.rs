@@ -46,10 +46,11 @@ pub struct Memory {
 struct Shared {
     engine: Engine,
     digest: String,
-    linked: VerifierPre<Memory>,
+    /// Or why not.
+    linked: Result<VerifierPre<Memory>, String>,
     idle: Mutex<Vec<Instance>>,
     traps: AtomicU64,
-    _watchdog: Watchdog,
+    _watchdog: Option<Watchdog>,
 }
 
 impl Verifier {
@@ -59,10 +60,32 @@ impl Verifier {
     ///
     /// Where the component does not compile, imports anything, or has not the world's exports.
     pub fn load(wasm: &[u8], digest: &str, allocation: Allocation, cache: &Cache) -> Result<Self> {
+        Self::load_by(digest, allocation, |engine| cache.load(engine, wasm, digest))
+    }
+
+    /// As [`Self::load`], for who finds the compiled component elsewhere.
+    pub(super) fn load_by(
+        digest: &str,
+        allocation: Allocation,
+        component: impl FnOnce(&Engine) -> Result<Component>,
+    ) -> Result<Self> {
         let failed = |e: wasmtime::Error| anyhow::anyhow!("{e:#}");
         let engine = Engine::new(&config(allocation)).map_err(failed)?;
-        let component = cache.load(&engine, wasm, digest)?;
+        let component = component(&engine)?;
         Self::link(engine, &component, digest)
+    }
+
+    /// One that answers nothing: it stands in a slot whose module cannot serve, so that every call
+    /// fails and says why.
+    pub fn broken(digest: &str, why: &str) -> Self {
+        Self(Arc::new(Shared {
+            linked: Err(why.to_owned()),
+            _watchdog: None,
+            engine: Engine::default(),
+            digest: digest.to_owned(),
+            idle: Mutex::default(),
+            traps: AtomicU64::new(0),
+        }))
     }
 
     /// Loads the embedded verifier.
@@ -79,8 +102,8 @@ impl Verifier {
         // An empty linker: a module that imports anything does not link.
         let linked = Linker::new(&engine).instantiate_pre(component).map_err(failed)?;
         Ok(Self(Arc::new(Shared {
-            linked: VerifierPre::new(linked).map_err(failed)?,
-            _watchdog: Watchdog::start(&engine)?,
+            linked: Ok(VerifierPre::new(linked).map_err(failed)?),
+            _watchdog: Some(Watchdog::start(&engine)?),
             engine,
             digest: digest.to_owned(),
             idle: Mutex::default(),
@@ -125,10 +148,11 @@ impl Verifier {
     ///
     /// Where there is no memory or no place left for one.
     pub fn fresh(&self) -> wasmtime::Result<Instance> {
+        let linked = self.0.linked.as_ref().map_err(|why| wasmtime::Error::msg(why.clone()))?;
         let mut store = Store::new(&self.0.engine, Memory::default());
         store.limiter(|memory| memory);
         store.set_epoch_deadline(TICKS_MAX);
-        let exports = self.0.linked.instantiate(&mut store)?;
+        let exports = linked.instantiate(&mut store)?;
         Ok(Instance { exports, store })
     }
 

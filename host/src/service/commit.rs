@@ -180,6 +180,7 @@ impl Service {
             entry: stamped(by, &transition.entry, caller),
             about: About::approval(id),
             facts: Vec::new(),
+            blob: None,
             approval: Some(Version { summary, record: transition.record, base }),
             answer: idempotency.map(|idempotency| idempotency.keep(&reply, now)),
             at: now,

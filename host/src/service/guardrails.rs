@@ -5,6 +5,7 @@
 //! policy and the rule are frozen in the record and in what approvers sign.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -66,6 +67,20 @@ pub(super) struct Read {
     pub(super) action: String,
     pub(super) context_hash: String,
     pub(super) plan_hash: Option<String>,
+}
+
+/// Verdicts since the start, by moment and decision.
+#[derive(Default)]
+pub(super) struct Verdicts([[AtomicU64; 3]; 3]);
+
+impl Verdicts {
+    fn count(&self, judged: &Judged) {
+        let place = self.0.get(judged.moment.place());
+        let place = place.and_then(|of| of.get(judged.verdict.decision as usize));
+        if let Some(count) = place {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 }
 
 /// An approval that is not kept yet.
@@ -205,6 +220,16 @@ impl Service {
         Ok(Refusal::new(Code::POLICY_DENIED, detail))
     }
 
+    /// Verdicts since the start: the moment, the decision, how many.
+    pub fn verdicts(&self) -> Vec<(&'static str, Decision, u64)> {
+        let decisions = [Decision::Allow, Decision::RequireApproval, Decision::Deny];
+        let moments = ["evaluate", "request", "claim"].into_iter().zip(&self.verdicts.0);
+        let counts = moments.flat_map(|(moment, counts)| {
+            decisions.into_iter().zip(counts).map(move |(decision, n)| (moment, decision, n))
+        });
+        counts.map(|(m, d, n)| (m, d, n.load(Ordering::Relaxed))).collect()
+    }
+
     /// Whether the policy that serves can be asked.
     ///
     /// Refusals: `policy-trapped`.
@@ -230,6 +255,7 @@ impl Service {
                 Judged { verdict, policy: Some(policy.digest().to_owned()), moment }
             }
         };
+        self.verdicts.count(&judged);
         if let Some(candidate) = slot.shadow {
             let action = action.clone();
             self.shadow.compare(Compared { candidate, attempt, judged: judged.clone(), action });
@@ -469,6 +495,14 @@ impl Moment {
             Self::Evaluate => "evaluate",
             Self::Request(_) => "request",
             Self::Claim(_) => "claim",
+        }
+    }
+
+    fn place(self) -> usize {
+        match self {
+            Self::Evaluate => 0,
+            Self::Request(_) => 1,
+            Self::Claim(_) => 2,
         }
     }
 

@@ -60,6 +60,7 @@ pub struct Service {
     store: Arc<dyn Store>,
     slots: slots::Slots,
     shadow: shadow::Shadow,
+    verdicts: guardrails::Verdicts,
     loader: Loader,
     keys: Arc<KeySource>,
     /// The keys that the audit has told of last.
@@ -97,6 +98,7 @@ impl Service {
             store,
             slots: slots::Slots::new(verifier),
             shadow: shadow::Shadow::default(),
+            verdicts: guardrails::Verdicts::default(),
             loader,
             keys,
             recorded: tokio::sync::Mutex::default(),

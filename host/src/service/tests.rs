@@ -343,6 +343,10 @@ impl Store for Double {
         self.inner.facts(prefix, after, limit).await
     }
 
+    async fn blob(&self, digest: &[u8; 32]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.inner.blob(digest).await
+    }
+
     async fn answer(&self, scope: &Scope) -> Result<Option<Answer>, StoreError> {
         self.inner.answer(scope).await
     }
