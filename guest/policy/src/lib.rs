@@ -13,8 +13,18 @@ mod heap;
 mod workbench_export;
 
 pub mod attempt;
+pub mod condition;
+pub mod evaluate;
+pub mod file;
 pub mod glob;
+pub mod index;
+pub mod json;
+pub mod limits;
+mod lint;
 pub mod policy;
 pub mod problem;
+pub mod reason;
+pub mod test_run;
+mod text;
 pub mod verdict;
 pub mod workbench;

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::limits::PROBLEMS_MAX;
+
 /// One thing to tell the author of a rules file. Lines and columns count from 1.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
@@ -29,20 +31,79 @@ pub enum Severity {
     Warning,
 }
 
-impl Problem {
-    /// An error at a byte offset of `text`.
+/// The problems of one text.
+#[derive(Debug)]
+pub struct Problems<'t> {
+    text: &'t str,
+    line_starts: Vec<usize>,
+    found: Vec<(usize, Problem)>,
+    errors: usize,
+    /// The rule that what follows is about.
+    pub(crate) rule: Option<String>,
+}
+
+impl<'t> Problems<'t> {
+    /// None yet.
     #[must_use]
-    pub fn error(text: &str, offset: usize, message: String) -> Self {
-        let before = text.get(..offset).unwrap_or(text);
-        let start = before.rfind('\n').map_or(0, |at| at + 1);
-        let line = text.get(start..).unwrap_or_default().lines().next().unwrap_or_default();
-        Self {
-            severity: Severity::Error,
-            rule: None,
-            line: before.matches('\n').count() + 1,
-            column: before.get(start..).unwrap_or_default().chars().count() + 1,
-            message,
-            source: line.to_owned(),
+    pub fn new(text: &'t str) -> Self {
+        let starts =
+            text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
+        let line_starts = std::iter::once(0).chain(starts).collect();
+        Self { text, line_starts, found: Vec::new(), errors: 0, rule: None }
+    }
+
+    /// Notes what keeps the file from being loaded, at a byte of the text.
+    pub fn error(&mut self, offset: usize, message: impl Into<String>) {
+        self.errors += 1;
+        self.note(Severity::Error, offset, message.into());
+    }
+
+    /// Notes what the author may not have meant.
+    pub fn warning(&mut self, offset: usize, message: impl Into<String>) {
+        self.note(Severity::Warning, offset, message.into());
+    }
+
+    /// The line a byte is in.
+    #[must_use]
+    pub fn line(&self, offset: usize) -> usize {
+        self.line_starts.partition_point(|start| *start <= offset)
+    }
+
+    /// Whether nothing keeps the file from being loaded.
+    #[must_use]
+    pub fn is_loadable(&self) -> bool {
+        self.errors == 0
+    }
+
+    /// The problems in the order of their places, errors before warnings where there are too many.
+    #[must_use]
+    pub fn into_sorted(mut self) -> Vec<Problem> {
+        self.found
+            .sort_by_key(|(offset, problem)| (problem.severity == Severity::Warning, *offset));
+        self.found.truncate(PROBLEMS_MAX);
+        self.found.sort_by_key(|(offset, _)| *offset);
+        self.found.into_iter().map(|(_, problem)| problem).collect()
+    }
+
+    fn note(&mut self, severity: Severity, offset: usize, message: String) {
+        let same = |(at, known): &(usize, Problem)| {
+            *at == offset && known.severity == severity && known.message == message
+        };
+        // Ten thousand rules with one mistake each are not told one by one.
+        if self.found.len() >= 20 * PROBLEMS_MAX || self.found.iter().rev().take(8).any(same) {
+            return;
         }
+        let line = self.line(offset);
+        let start = self.line_starts.get(line - 1).copied().unwrap_or_default();
+        let rest = self.text.get(start..).unwrap_or_default();
+        let source = rest.lines().next().unwrap_or_default();
+        let column =
+            self.text.get(start..offset).map_or(source.chars().count(), |s| s.chars().count()) + 1;
+        let rule = self.rule.clone();
+        let source = crate::text::cut(source, SOURCE_BYTES_MAX).to_owned();
+        self.found.push((offset, Problem { severity, rule, line, column, message, source }));
     }
 }
+
+/// A file may be one line of a mebibyte.
+const SOURCE_BYTES_MAX: usize = 512;

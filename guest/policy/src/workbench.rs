@@ -1,12 +1,26 @@
 //! The door of those who write policies: JSON in, JSON out.
+//!
+//! | request | answer |
+//! | --- | --- |
+//! | `{"op":"load","rules":"…"}` | `{"ok":{"name","rules","tests","problems"}}` or `{"error":{"problems"}}` |
+//! | `{"op":"evaluate","attempt":{…}}` | `{"ok":{"verdict","trace"}}` |
+//! | `{"op":"test","cases":"…"?}` | `{"ok":{"cases","fired","unfired","default_fired"}}` or `{"error":{"problems"}}` |
+//! | `{"op":"describe"}` | `{"ok":{…}}` |
+//!
+//! Anything else, and anything but `load` before something is loaded, gets `{"error":{"message"}}`. A
+//! `load` that fails leaves what was loaded before.
 
 use std::cell::RefCell;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::attempt::Attempt;
+use crate::evaluate::Trace;
+use crate::file;
+use crate::limits::{IDENTIFIER_BYTES_MAX, JSON_BYTES_MAX};
 use crate::policy::Policy;
+use crate::problem::Problems;
 use crate::verdict::Verdict;
 
 thread_local! {
@@ -16,9 +30,17 @@ thread_local! {
 #[derive(Deserialize)]
 #[serde(tag = "op", rename_all = "lowercase", deny_unknown_fields)]
 enum Request {
-    Load { rules: String },
-    Evaluate { attempt: Asked },
-    Describe,
+    Load {
+        rules: String,
+    },
+    Evaluate {
+        attempt: Asked,
+    },
+    Test {
+        #[serde(default)]
+        cases: Option<String>,
+    },
+    Describe {},
 }
 
 #[derive(Deserialize)]
@@ -32,24 +54,32 @@ struct Asked {
     now: u64,
 }
 
+#[derive(Serialize)]
+struct Explained {
+    verdict: Verdict,
+    trace: Vec<Trace>,
+}
+
 /// Answers one request.
 #[must_use]
 pub fn call(request: &str) -> String {
-    let answer = match serde_json::from_str(request) {
+    match serde_json::from_str(request) {
         Ok(Request::Load { rules }) => load(&rules),
         Ok(Request::Evaluate { attempt }) => with_loaded(|policy| evaluate(policy, &attempt)),
-        Ok(Request::Describe) => with_loaded(|policy| {
-            let text = policy.describe();
-            json!({"ok": serde_json::from_str::<Value>(&text).unwrap_or_default()})
-        }),
+        Ok(Request::Test { cases }) => with_loaded(|policy| test(policy, cases.as_deref())),
+        Ok(Request::Describe {}) => {
+            with_loaded(|policy| format!(r#"{{"ok":{}}}"#, policy.describe()))
+        }
         Err(error) => refused(&format!("not a request: {error}")),
-    };
-    answer.to_string()
+    }
 }
 
-/// The verdict of the loaded policy; none where nothing is loaded.
+/// The verdict of the loaded policy; none where nothing is loaded, or the question is malformed.
 #[must_use]
 pub fn verdict(attempt: &Attempt<'_>) -> Option<Verdict> {
+    if malformed(attempt).is_some() {
+        return None;
+    }
     LOADED.with_borrow(|policy| Some(policy.as_ref()?.evaluate(attempt)))
 }
 
@@ -59,34 +89,73 @@ pub fn describe() -> Option<String> {
     LOADED.with_borrow(|policy| Some(policy.as_ref()?.describe()))
 }
 
-fn load(rules: &str) -> Value {
+fn load(rules: &str) -> String {
     match Policy::load(rules) {
         Ok((policy, problems)) => {
-            let (name, rules, tests) = (policy.name().to_owned(), policy.rules(), policy.tests());
+            let told = json!({"ok": {
+                "name": policy.name(), "rules": policy.rules(), "tests": policy.tests(), "problems": problems,
+            }});
             LOADED.set(Some(policy));
-            json!({"ok": {"name": name, "rules": rules, "tests": tests, "problems": problems}})
+            told.to_string()
         }
-        Err(problems) => json!({"error": {"problems": problems}}),
+        Err(problems) => json!({"error": {"problems": problems}}).to_string(),
     }
 }
 
-fn evaluate(policy: &Policy, asked: &Asked) -> Value {
-    let (verdict, trace) = policy.explain(&Attempt {
+fn evaluate(policy: &Policy, asked: &Asked) -> String {
+    let attempt = Attempt {
         agent: &asked.agent,
         action: &asked.action,
         context: &asked.context,
         plan: asked.plan.as_deref(),
         now: asked.now,
-    });
-    json!({"ok": {"verdict": verdict, "trace": trace}})
+    };
+    if let Some(message) = malformed(&attempt) {
+        return refused(message);
+    }
+    ok(&Explained { verdict: policy.evaluate(&attempt), trace: policy.trace(&attempt) })
 }
 
-fn with_loaded(answer: impl FnOnce(&Policy) -> Value) -> Value {
-    LOADED.with_borrow(|policy| {
-        policy.as_ref().map_or_else(|| refused("no rules are loaded"), answer)
+fn test(policy: &Policy, cases: Option<&str>) -> String {
+    let text = cases.unwrap_or_default();
+    let mut problems = Problems::new(text);
+    let others = file::read_cases(text, &mut problems);
+    if problems.is_loadable() {
+        return ok(&policy.test(&others));
+    }
+    json!({"error": {"problems": problems.into_sorted()}}).to_string()
+}
+
+/// What no host asks.
+fn malformed(attempt: &Attempt<'_>) -> Option<&'static str> {
+    let is_identifier = |text: &str| {
+        (1..=IDENTIFIER_BYTES_MAX).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_graphic())
+    };
+    if !is_identifier(attempt.agent) || !is_identifier(attempt.action) {
+        return Some("agent and action are 1 to 128 visible ASCII characters each");
+    }
+    let lengths = [attempt.context.len(), attempt.plan.map_or(0, str::len)];
+    if lengths.iter().any(|length| *length > JSON_BYTES_MAX) {
+        return Some("context and plan have at most 1 MiB each");
+    }
+    None
+}
+
+fn ok(answer: &impl Serialize) -> String {
+    match serde_json::to_string(answer) {
+        Ok(answer) => format!(r#"{{"ok":{answer}}}"#),
+        Err(error) => refused(&error.to_string()),
+    }
+}
+
+fn with_loaded(answer: impl FnOnce(&Policy) -> String) -> String {
+    LOADED.with_borrow(|policy| match policy {
+        Some(policy) => answer(policy),
+        None => refused("no rules are loaded"),
     })
 }
 
-fn refused(message: &str) -> Value {
-    json!({"error": {"message": message}})
+fn refused(message: &str) -> String {
+    json!({"error": {"message": Value::from(message)}}).to_string()
 }

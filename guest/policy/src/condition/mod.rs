@@ -1,0 +1,183 @@
+//! Conditions: CEL text in, a bool or an error out.
+//!
+//! A text is bounded ([`nesting`]), parsed by the `cel` crate, checked ([`check`]) and rewritten
+//! ([`rewrite`]): comparisons become functions of our own ([`operators`]) that are exact and refuse
+//! what CEL cannot hold, paths into the context are looked up in one step, and regular expressions
+//! are compiled once. The `cel` crate interprets the result.
+
+mod check;
+mod fold;
+mod functions;
+mod nesting;
+mod operators;
+mod rewrite;
+mod scope;
+
+use std::sync::Arc;
+
+use cel::common::ast::{IdedExpr, SourceInfo};
+use cel::common::types::CelBool;
+use cel::{Context, Env, ExecutionError, Value};
+
+pub use functions::functions;
+pub use operators::environment;
+pub use scope::{Scope, Tables};
+
+pub(crate) use operators::{contains, equal};
+pub(crate) use scope::{Path, Step};
+
+use crate::json;
+use crate::limits::{WHEN_BYTES_MAX, WHEN_NESTING_MAX};
+
+/// One condition, ready to be worked out.
+#[derive(Debug)]
+pub struct Condition {
+    expression: IdedExpr,
+    /// What it gives whatever is asked, where that can be told.
+    pub constant: Option<Constant>,
+}
+
+/// What a condition gives whatever is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Constant {
+    /// A bool.
+    Bool(bool),
+    /// An error.
+    Error,
+}
+
+/// What is wrong with a condition, at a byte of its text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Where in the text.
+    pub offset: usize,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// How a condition came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It gave this.
+    Bool(bool),
+    /// It could not be worked out, or gave no bool.
+    Error,
+}
+
+impl Condition {
+    /// Compiles a text for an [`environment`].
+    ///
+    /// # Errors
+    ///
+    /// Too long, too deep, not CEL, an undeclared name or function, a call with the wrong number of
+    /// arguments, types that never fit, no bool at the end, a pattern that is no regular expression.
+    pub fn compile(text: &str, env: &Arc<Env>, tables: &mut Tables) -> Result<Self, Vec<Fault>> {
+        if text.len() > WHEN_BYTES_MAX {
+            let message =
+                format!("a condition of {} bytes, expected at most {WHEN_BYTES_MAX}", text.len());
+            return Err(vec![Fault { offset: 0, message }]);
+        }
+        nesting::bounded(text).map_err(|fault| vec![fault])?;
+        let depth = u16::try_from(WHEN_NESTING_MAX).unwrap_or(u16::MAX);
+        let parser = env.parser().max_recursion_depth(depth);
+        let (mut expression, positions) =
+            parser.parse_with_source_info(text).map_err(|errors| syntax(text, errors.errors))?;
+        let places = Places { text, positions };
+        let faults = check::check(&expression, &places);
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        rewrite::rewrite(&mut expression, tables, &places)?;
+        let constant = fold::fold(&expression, env);
+        Ok(Self { expression, constant })
+    }
+
+    /// Works the condition out.
+    #[must_use]
+    pub fn outcome(&self, context: &Context<'_, '_>) -> Outcome {
+        json::forget_big();
+        let value = Value::resolve_val(&self.expression, context);
+        let bool =
+            value.ok().and_then(|value| value.downcast_ref::<CelBool>().map(|bool| *bool.inner()));
+        match bool {
+            Some(bool) if !json::big_was_touched() => Outcome::Bool(bool),
+            _ => Outcome::Error,
+        }
+    }
+
+    /// Why the condition could not be worked out; none where it could.
+    #[must_use]
+    pub fn error(&self, context: &Context<'_, '_>, tables: &Tables) -> Option<String> {
+        json::forget_big();
+        let value = Value::resolve_val(&self.expression, context);
+        if json::big_was_touched() {
+            return Some("an integer beyond 64 bits cannot be used in a condition".to_owned());
+        }
+        match value {
+            Ok(value) if value.downcast_ref::<CelBool>().is_some() => None,
+            Ok(value) => Some(format!(
+                "the condition gave a value of type {}, expected a bool",
+                value.get_type().name()
+            )),
+            Err(error) => Some(told(&error, tables)),
+        }
+    }
+}
+
+/// Where the nodes of an expression are in its text.
+struct Places<'t> {
+    text: &'t str,
+    positions: SourceInfo,
+}
+
+impl Places<'_> {
+    /// The byte at which a node starts; none for a node that a macro made.
+    fn offset(&self, id: u64) -> Option<usize> {
+        let (chars, _) = self.positions.offset_for(id)?;
+        Some(byte_of(self.text, usize::try_from(chars).ok()?))
+    }
+}
+
+/// The parser counts characters.
+fn byte_of(text: &str, chars: usize) -> usize {
+    text.char_indices().nth(chars).map_or(text.len(), |(at, _)| at)
+}
+
+fn syntax(text: &str, errors: Vec<cel::ParseError>) -> Vec<Fault> {
+    let mut faults: Vec<Fault> = Vec::new();
+    for error in errors {
+        let line = usize::try_from(error.pos.0).unwrap_or(1).max(1);
+        let column = usize::try_from(error.pos.1).unwrap_or(1).max(1);
+        let start: usize = text.split_inclusive('\n').take(line - 1).map(str::len).sum();
+        let offset = start + byte_of(text.get(start..).unwrap_or_default(), column - 1);
+        let message = format!("not a CEL expression: {}", lowered(&error.msg));
+        // One mistake makes the parser stumble more than once at the same place.
+        if faults.iter().all(|fault| fault.offset != offset) {
+            faults.push(Fault { offset, message });
+        }
+    }
+    faults
+}
+
+fn lowered(message: &str) -> String {
+    let message =
+        message.trim_start_matches("Syntax error: ").trim_end_matches('.').replace('\n', "\\n");
+    let mut chars = message.chars();
+    chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
+}
+
+/// An error of the interpreter, with the names that the rewriting took away.
+fn told(error: &ExecutionError, tables: &Tables) -> String {
+    if let ExecutionError::UndeclaredReference(name) = error
+        && let Some(path) = tables.path(name)
+    {
+        return format!("`{path}` is not there");
+    }
+    match error {
+        ExecutionError::NoSuchKey(key) => format!("`{key}` is not there"),
+        ExecutionError::FunctionError { function, message } if function.starts_with('@') => {
+            message.clone()
+        }
+        other => lowered(&other.to_string()),
+    }
+}

@@ -1,0 +1,266 @@
+//! Comparisons as signoff wants them: integers and doubles compare exactly, whatever their size; lists
+//! and maps compare whether they come from a context or from the condition; and an integer beyond
+//! 64 bits compares with nothing.
+
+use std::cmp::Ordering;
+
+use cel::common::types::{
+    CelBool, CelDouble, CelInt, CelOptional, CelString, CelUInt, DYN_TYPE, Kind,
+};
+use cel::common::value::{CowVal, Val};
+use cel::{DeclarationError, Env, ExecutionError, extensions};
+
+use super::scope::Pattern;
+use crate::json::is_big;
+
+pub(super) const EQUAL: &str = "@eq";
+pub(super) const UNEQUAL: &str = "@ne";
+pub(super) const LESS: &str = "@lt";
+pub(super) const LESS_EQUAL: &str = "@le";
+pub(super) const GREATER: &str = "@gt";
+pub(super) const GREATER_EQUAL: &str = "@ge";
+pub(super) const WITHIN: &str = "@within";
+pub(super) const MATCHES: &str = "@matches";
+pub(super) const TYPE: &str = "@type";
+
+type Taken<'b, 'v> = Result<CowVal<'b, 'v>, ExecutionError>;
+
+/// The environment that conditions are compiled for and evaluated in: the standard library, the
+/// extensions for strings, lists and mathematics, and the comparisons.
+///
+/// # Errors
+///
+/// None that a caller can cause: two functions of one name.
+pub fn environment() -> Result<Env, DeclarationError> {
+    let mut env = Env::stdlib();
+    env.add_extension(extensions::strings)?;
+    env.add_extension(extensions::lists)?;
+    env.add_extension(extensions::math)?;
+    let two = || vec![DYN_TYPE, DYN_TYPE];
+    env.add_overload(EQUAL, EQUAL, two(), |args| with_two(&args, equal))?;
+    env.add_overload(UNEQUAL, UNEQUAL, two(), |args| with_two(&args, |a, b| Ok(!equal(a, b)?)))?;
+    env.add_overload(LESS, LESS, two(), |args| with_two(&args, |a, b| Ok(order(a, b)?.is_lt())))?;
+    env.add_overload(LESS_EQUAL, LESS_EQUAL, two(), |args| {
+        with_two(&args, |a, b| Ok(order(a, b)?.is_le()))
+    })?;
+    env.add_overload(GREATER, GREATER, two(), |args| {
+        with_two(&args, |a, b| Ok(order(a, b)?.is_gt()))
+    })?;
+    env.add_overload(GREATER_EQUAL, GREATER_EQUAL, two(), |args| {
+        with_two(&args, |a, b| Ok(order(a, b)?.is_ge()))
+    })?;
+    env.add_overload(WITHIN, WITHIN, two(), |args| with_two(&args, |a, b| contains(b, a)))?;
+    env.add_overload(MATCHES, MATCHES, two(), |args| with_two(&args, matches))?;
+    env.add_overload(TYPE, TYPE, vec![DYN_TYPE], type_of)?;
+    Ok(env)
+}
+
+fn with_two<'b, 'v>(
+    args: &[CowVal<'_, '_>],
+    answer: impl FnOnce(&dyn Val, &dyn Val) -> Result<bool, ExecutionError>,
+) -> Taken<'b, 'v> {
+    let [left, right] = args else { return Err(ExecutionError::missing_argument_or_target()) };
+    let answer = answer(left.as_ref(), right.as_ref())?;
+    Ok(CowVal::Borrowed(if answer { &CelBool::TRUE } else { &CelBool::FALSE }))
+}
+
+fn type_of<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Taken<'b, 'v> {
+    let [value] = args.as_slice() else { return Err(ExecutionError::missing_argument_or_target()) };
+    if is_big(value.as_ref()) {
+        return Err(refused("type()", value.as_ref(), value.as_ref()));
+    }
+    Ok(CowVal::owned(cel::common::types::CelType::from(value.get_type())))
+}
+
+/// Whether two values are the same.
+///
+/// # Errors
+///
+/// An integer beyond 64 bits in either.
+pub(crate) fn equal(left: &dyn Val, right: &dyn Val) -> Result<bool, ExecutionError> {
+    if is_big(left) || is_big(right) {
+        return Err(refused("==", left, right));
+    }
+    if let (Some(left), Some(right)) = (Number::of(left), Number::of(right)) {
+        return Ok(left.order(right) == Some(Ordering::Equal));
+    }
+    match (left.get_type().kind(), right.get_type().kind()) {
+        (Kind::List, Kind::List) => equal_lists(left, right),
+        (Kind::Map, Kind::Map) => equal_maps(left, right),
+        _ => {
+            match (left.downcast_ref::<CelOptional<'_>>(), right.downcast_ref::<CelOptional<'_>>())
+            {
+                (Some(left), Some(right)) => match (left.option(), right.option()) {
+                    (Some(left), Some(right)) => equal(left, right),
+                    (left, right) => Ok(left.is_none() && right.is_none()),
+                },
+                _ => Ok(left.equals(right)),
+            }
+        }
+    }
+}
+
+/// Looks at every item of both, so that an integer beyond 64 bits is found wherever it is.
+fn equal_lists(left: &dyn Val, right: &dyn Val) -> Result<bool, ExecutionError> {
+    let (Some(lefts), Some(rights)) = (left.as_iterable(), right.as_iterable()) else {
+        return Ok(false);
+    };
+    let (mut lefts, mut rights) = (lefts.iter(), rights.iter());
+    let mut same = true;
+    loop {
+        match (lefts.next(), rights.next()) {
+            (Some(left), Some(right)) => same &= equal(left, right)?,
+            (None, None) => return Ok(same),
+            (Some(one), None) | (None, Some(one)) => {
+                equal(one, one)?;
+                same = false;
+            }
+        }
+    }
+}
+
+fn equal_maps(left: &dyn Val, right: &dyn Val) -> Result<bool, ExecutionError> {
+    let same_size = left.as_sizer().map(|one| one.size()) == right.as_sizer().map(|one| one.size());
+    let mut same = same_size;
+    for (one, other) in [(left, right), (right, left)] {
+        let (Some(keys), Some(ones), Some(others)) =
+            (one.as_iterable(), one.as_indexer(), other.as_indexer())
+        else {
+            return Ok(false);
+        };
+        let mut keys = keys.iter();
+        while let Some(key) = keys.next() {
+            let value = ones.get(key)?;
+            match others.get(key) {
+                Ok(other) => same &= equal(value.as_ref(), other.as_ref())?,
+                Err(_) => {
+                    equal(value.as_ref(), value.as_ref())?;
+                    same = false;
+                }
+            }
+        }
+    }
+    Ok(same)
+}
+
+/// Whether a list has an item, or a map a key.
+///
+/// # Errors
+///
+/// Neither a list nor a map; no key of a map; an integer beyond 64 bits.
+pub(crate) fn contains(holder: &dyn Val, value: &dyn Val) -> Result<bool, ExecutionError> {
+    if is_big(value) || is_big(holder) {
+        return Err(refused("in", value, holder));
+    }
+    match holder.get_type().kind() {
+        Kind::List => {
+            let items = holder.as_iterable().ok_or_else(|| refused("in", value, holder))?;
+            let mut items = items.iter();
+            let mut found = false;
+            while let Some(item) = items.next() {
+                found |= equal(item, value)?;
+            }
+            Ok(found)
+        }
+        Kind::Map => {
+            let map = holder.as_container().ok_or_else(|| refused("in", value, holder))?;
+            map.contains(value)
+        }
+        _ => Err(refused("in", value, holder)),
+    }
+}
+
+/// How two values are ordered.
+///
+/// # Errors
+///
+/// Values of types that have no common order; not a number; an integer beyond 64 bits.
+fn order(left: &dyn Val, right: &dyn Val) -> Result<Ordering, ExecutionError> {
+    if let (Some(one), Some(other)) = (Number::of(left), Number::of(right)) {
+        return one.order(other).ok_or_else(|| refused("<", left, right));
+    }
+    if is_big(left) || is_big(right) {
+        return Err(refused("<", left, right));
+    }
+    let comparer = left.as_comparer().ok_or_else(|| refused("<", left, right))?;
+    comparer.compare(right).map_err(|_| refused("<", left, right))
+}
+
+fn matches(text: &dyn Val, pattern: &dyn Val) -> Result<bool, ExecutionError> {
+    let (Some(text), Some(Pattern(pattern))) =
+        (text.downcast_ref::<CelString<'_>>(), pattern.downcast_ref())
+    else {
+        return Err(refused("matches", text, pattern));
+    };
+    Ok(pattern.is_match(text.inner()))
+}
+
+fn refused(operator: &str, left: &dyn Val, right: &dyn Val) -> ExecutionError {
+    ExecutionError::FunctionError {
+        function: format!("@{operator}"),
+        message: format!(
+            "`{operator}` does not take a value of type {} and one of type {}",
+            left.get_type().name(),
+            right.get_type().name()
+        ),
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Number {
+    Int(i64),
+    Uint(u64),
+    Double(f64),
+}
+
+impl Number {
+    fn of(value: &dyn Val) -> Option<Self> {
+        match value.get_type().kind() {
+            Kind::Int => value.downcast_ref::<CelInt>().map(|int| Self::Int(*int.inner())),
+            Kind::UInt => value.downcast_ref::<CelUInt>().map(|uint| Self::Uint(*uint.inner())),
+            Kind::Double => {
+                value.downcast_ref::<CelDouble>().map(|double| Self::Double(*double.inner()))
+            }
+            _ => None,
+        }
+    }
+
+    /// On the number line; none for what is not on it.
+    fn order(self, other: Self) -> Option<Ordering> {
+        match (self, other) {
+            (Self::Double(left), Self::Double(right)) => left.partial_cmp(&right),
+            (Self::Double(left), right) => order_whole(right.whole(), left).map(Ordering::reverse),
+            (left, Self::Double(right)) => order_whole(left.whole(), right),
+            (left, right) => Some(left.whole().cmp(&right.whole())),
+        }
+    }
+
+    fn whole(self) -> i128 {
+        match self {
+            Self::Int(int) => i128::from(int),
+            Self::Uint(uint) => i128::from(uint),
+            Self::Double(_) => 0,
+        }
+    }
+}
+
+/// An integer against a double, without rounding either.
+fn order_whole(whole: i128, double: f64) -> Option<Ordering> {
+    if double.is_nan() {
+        return None;
+    }
+    // Every i64 and u64 is nearer to zero than 2^64.
+    if double >= 18_446_744_073_709_551_616.0 {
+        return Some(Ordering::Less);
+    }
+    if double <= -18_446_744_073_709_551_616.0 {
+        return Some(Ordering::Greater);
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "a double without a fraction, within 2^64")]
+    let floor = double.floor() as i128;
+    Some(whole.cmp(&floor).then(if double.fract() == 0.0 {
+        Ordering::Equal
+    } else {
+        Ordering::Less
+    }))
+}

@@ -1,0 +1,177 @@
+//! A checked expression made ready: comparisons call our own functions, paths into the context and
+//! the plan become one look-up, and the patterns of `matches` are compiled.
+
+use cel::common::ast::{
+    CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, operators as cel_operators,
+};
+
+use super::operators;
+use super::scope::{Path, Step, Tables};
+use super::{Fault, Places};
+
+/// Rewrites an expression in place.
+pub(super) fn rewrite(
+    expression: &mut IdedExpr,
+    tables: &mut Tables,
+    places: &Places<'_>,
+) -> Result<(), Vec<Fault>> {
+    let mut rewriter = Rewriter { tables, places, locals: Vec::new(), faults: Vec::new(), at: 0 };
+    rewriter.visit(expression);
+    if rewriter.faults.is_empty() { Ok(()) } else { Err(rewriter.faults) }
+}
+
+struct Rewriter<'t> {
+    tables: &'t mut Tables,
+    places: &'t Places<'t>,
+    /// Variables that macros declare: they may have the name of one of ours.
+    locals: Vec<String>,
+    faults: Vec<Fault>,
+    at: usize,
+}
+
+impl Rewriter<'_> {
+    fn visit(&mut self, expression: &mut IdedExpr) {
+        let outer = self.at;
+        self.at = self.places.offset(expression.id).unwrap_or(outer);
+        if let Some(path) = self.path(expression) {
+            expression.expr = Expr::Ident(self.tables.name_path(path));
+        } else {
+            self.inside(&mut expression.expr);
+        }
+        self.at = outer;
+    }
+
+    fn inside(&mut self, expression: &mut Expr) {
+        match expression {
+            Expr::Call(call) => self.call(call),
+            Expr::Select(select) => self.visit(&mut select.operand),
+            Expr::List(list) => list.elements.iter_mut().for_each(|element| self.visit(element)),
+            Expr::Map(map) => {
+                for entry in &mut map.entries {
+                    match &mut entry.expr {
+                        EntryExpr::StructField(field) => self.visit(&mut field.value),
+                        EntryExpr::MapEntry(entry) => {
+                            self.visit(&mut entry.key);
+                            self.visit(&mut entry.value);
+                        }
+                    }
+                }
+            }
+            Expr::Comprehension(it) => {
+                self.visit(&mut it.iter_range);
+                self.visit(&mut it.accu_init);
+                let outer = self.locals.len();
+                self.locals.extend([it.accu_var.clone(), it.iter_var.clone()]);
+                self.locals.extend(it.iter_var2.clone());
+                self.visit(&mut it.loop_cond);
+                self.visit(&mut it.loop_step);
+                self.visit(&mut it.result);
+                self.locals.truncate(outer);
+            }
+            Expr::Ident(_) | Expr::Literal(_) | Expr::Struct(_) | Expr::Unspecified => {}
+        }
+    }
+
+    fn call(&mut self, call: &mut CallExpr) {
+        if call.func_name == "matches" {
+            return self.matches(call);
+        }
+        if call.target.is_none() {
+            let ours = match call.func_name.as_str() {
+                cel_operators::EQUALS => Some(operators::EQUAL),
+                cel_operators::NOT_EQUALS => Some(operators::UNEQUAL),
+                cel_operators::LESS => Some(operators::LESS),
+                cel_operators::LESS_EQUALS => Some(operators::LESS_EQUAL),
+                cel_operators::GREATER => Some(operators::GREATER),
+                cel_operators::GREATER_EQUALS => Some(operators::GREATER_EQUAL),
+                cel_operators::IN => Some(operators::WITHIN),
+                "type" => Some(operators::TYPE),
+                _ => None,
+            };
+            if let Some(ours) = ours {
+                ours.clone_into(&mut call.func_name);
+            }
+        }
+        if let Some(target) = &mut call.target {
+            self.visit(target);
+        }
+        call.args.iter_mut().for_each(|arg| self.visit(arg));
+    }
+
+    /// `x.matches("…")` or `matches(x, "…")`: the pattern is the author's, never the agent's.
+    fn matches(&mut self, call: &mut CallExpr) {
+        let text = call.target.take().map(|target| *target);
+        let mut args: Vec<IdedExpr> =
+            text.into_iter().chain(std::mem::take(&mut call.args)).collect();
+        let Some(pattern) = args.get_mut(1) else { return };
+        self.at = self.places.offset(pattern.id).unwrap_or(self.at);
+        match &pattern.expr {
+            Expr::Literal(LiteralValue::String(text)) => {
+                match self.tables.name_pattern(text.inner()) {
+                    Ok(name) => pattern.expr = Expr::Ident(name),
+                    Err(error) => {
+                        let message = match error {
+                            regex::Error::CompiledTooBig(bytes) => {
+                                format!("a regular expression that takes more than {bytes} bytes")
+                            }
+                            other => {
+                                let told = other.to_string();
+                                let told = told.lines().last().unwrap_or_default();
+                                format!(
+                                    "not a regular expression: {}",
+                                    told.trim_start_matches("error: ")
+                                )
+                            }
+                        };
+                        self.faults.push(Fault { offset: self.at, message });
+                    }
+                }
+            }
+            _ => self.faults.push(Fault {
+                offset: self.at,
+                message: "the pattern of `matches` is a string in the condition, got an expression"
+                    .to_owned(),
+            }),
+        }
+        if let Some(text) = args.first_mut() {
+            self.visit(text);
+        }
+        operators::MATCHES.clone_into(&mut call.func_name);
+        call.args = args;
+    }
+
+    /// The path that an expression spells, of at least one step.
+    fn path(&self, expression: &IdedExpr) -> Option<Path> {
+        let path = self.walk(expression)?;
+        (!path.steps.is_empty()).then_some(path)
+    }
+
+    fn walk(&self, expression: &IdedExpr) -> Option<Path> {
+        match &expression.expr {
+            Expr::Ident(name) if !self.locals.contains(name) => match name.as_str() {
+                "context" => Some(Path { plan: false, steps: Vec::new() }),
+                "plan" => Some(Path { plan: true, steps: Vec::new() }),
+                _ => None,
+            },
+            Expr::Select(select) if !select.test => {
+                let mut path = self.walk(&select.operand)?;
+                path.steps.push(Step::Key(select.field.clone()));
+                Some(path)
+            }
+            Expr::Call(call) if call.func_name == cel_operators::INDEX => {
+                let [target, index] = call.args.as_slice() else { return None };
+                let step = match &index.expr {
+                    Expr::Literal(LiteralValue::String(key)) => Step::Key(key.inner().to_owned()),
+                    Expr::Literal(LiteralValue::Int(at)) => {
+                        Step::Item(usize::try_from(*at.inner()).ok()?)
+                    }
+                    _ => return None,
+                };
+                let mut path = self.walk(target)?;
+                path.steps.push(step);
+                Some(path)
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! What a condition sees, and what it found out at load: the variables of one attempt, paths into
+//! them, and regular expressions.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::OnceLock;
+
+use cel::common::types::{CelNull, CelString, CelTimestamp, Type};
+use cel::common::value::{CowVal, StaticVal, Val};
+use cel::context::VariableResolver;
+use chrono::DateTime;
+use regex::Regex;
+
+use crate::attempt::Attempt;
+use crate::json::{Node, parse};
+
+/// One step into a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// A member of an object.
+    Key(String),
+    /// An item of an array.
+    Item(usize),
+}
+
+/// A place in the context or the plan: `context.mail.to[0]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Path {
+    /// Whether it starts at the plan, not at the context.
+    pub(crate) plan: bool,
+    /// From there on.
+    pub(crate) steps: Vec<Step>,
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.plan { "plan" } else { "context" })?;
+        for step in &self.steps {
+            match step {
+                Step::Key(key) => write!(f, ".{key}")?,
+                Step::Item(at) => write!(f, "[{at}]")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A regular expression as the interpreter hands it to `matches`.
+#[derive(Clone, Debug)]
+pub(super) struct Pattern(pub(super) Regex);
+
+static PATTERN: Type = Type::new_unspecified_type("pattern");
+
+impl Val for Pattern {
+    fn get_type(&self) -> &Type {
+        &PATTERN
+    }
+
+    fn cel_type() -> &'static Type {
+        &PATTERN
+    }
+
+    fn clone_as_boxed<'v>(&self) -> Box<dyn Val + 'v> {
+        Box::new(self.clone())
+    }
+
+    fn as_any(&self) -> Option<&dyn Any> {
+        Some(self)
+    }
+}
+
+impl StaticVal for Pattern {}
+
+/// What the conditions of one policy share. A rewritten condition names paths `@0`, `@1`, … and
+/// patterns `@r0`, `@r1`, …: names that nobody can write.
+#[derive(Debug, Default)]
+pub struct Tables {
+    paths: Vec<Path>,
+    patterns: Vec<(String, Pattern)>,
+}
+
+impl Tables {
+    /// The name of a path.
+    pub(super) fn name_path(&mut self, path: Path) -> String {
+        let at = self.paths.iter().position(|known| *known == path).unwrap_or_else(|| {
+            self.paths.push(path);
+            self.paths.len() - 1
+        });
+        format!("@{at}")
+    }
+
+    /// The name of a regular expression; why it is none.
+    pub(super) fn name_pattern(&mut self, text: &str) -> Result<String, regex::Error> {
+        if let Some(at) = self.patterns.iter().position(|(known, _)| known == text) {
+            return Ok(format!("@r{at}"));
+        }
+        let regex = regex::RegexBuilder::new(text)
+            .size_limit(crate::limits::REGEX_BYTES_MAX)
+            .dfa_size_limit(crate::limits::REGEX_BYTES_MAX)
+            .build()?;
+        // The first search makes what later ones reuse, and what is made now is in the snapshot.
+        let _warm = regex.is_match("");
+        self.patterns.push((text.to_owned(), Pattern(regex)));
+        Ok(format!("@r{}", self.patterns.len() - 1))
+    }
+
+    /// The path of that name.
+    pub(super) fn path(&self, name: &str) -> Option<&Path> {
+        self.paths.get(name.strip_prefix('@')?.parse::<usize>().ok()?)
+    }
+}
+
+/// The variables of one attempt.
+#[derive(Debug)]
+pub struct Scope<'v> {
+    tables: &'v Tables,
+    agent: CelString<'v>,
+    action: CelString<'v>,
+    now: OnceLock<Option<CelTimestamp>>,
+    now_unix_seconds: u64,
+    context: Document<'v>,
+    plan: Option<Document<'v>>,
+}
+
+/// A context or plan that is parsed when it is first asked for.
+#[derive(Debug)]
+struct Document<'v> {
+    text: &'v str,
+    node: OnceLock<Option<Node<'v>>>,
+}
+
+impl<'v> Document<'v> {
+    fn new(text: &'v str) -> Self {
+        Self { text, node: OnceLock::new() }
+    }
+
+    /// None where the text is no JSON object: whoever asks for it errs.
+    fn node(&self) -> Option<&Node<'v>> {
+        self.node.get_or_init(|| parse(self.text).ok()).as_ref()
+    }
+}
+
+impl<'v> Scope<'v> {
+    /// The variables of an attempt.
+    #[must_use]
+    pub fn new(attempt: &Attempt<'v>, tables: &'v Tables) -> Self {
+        Self {
+            tables,
+            agent: CelString::from(attempt.agent),
+            action: CelString::from(attempt.action),
+            now: OnceLock::new(),
+            now_unix_seconds: attempt.now,
+            context: Document::new(attempt.context),
+            plan: attempt.plan.map(Document::new),
+        }
+    }
+
+    /// What is at a path; none where there is nothing.
+    pub(crate) fn at(&self, path: &Path) -> Option<&Node<'v>> {
+        let document = if path.plan { self.plan.as_ref()? } else { &self.context };
+        path.steps.iter().try_fold(document.node()?, |node, step| match step {
+            Step::Key(key) => node.member(key),
+            Step::Item(at) => node.item(*at),
+        })
+    }
+
+    fn now(&self) -> Option<&CelTimestamp> {
+        let made = self.now.get_or_init(|| {
+            let seconds = i64::try_from(self.now_unix_seconds).ok()?;
+            // CEL's timestamps end with the year 9999.
+            let now =
+                DateTime::from_timestamp(seconds, 0).filter(|_| seconds <= 253_402_300_799)?;
+            Some(CelTimestamp::from(now.fixed_offset()))
+        });
+        made.as_ref()
+    }
+
+    fn made_at_load(&self, name: &str) -> Option<&(dyn Val + 'v)> {
+        match name.strip_prefix('r') {
+            Some(pattern) => {
+                let (_, pattern) = self.tables.patterns.get(pattern.parse::<usize>().ok()?)?;
+                Some(pattern)
+            }
+            None => Some(self.at(self.tables.paths.get(name.parse::<usize>().ok()?)?)?.val()),
+        }
+    }
+}
+
+impl VariableResolver for Scope<'_> {
+    fn resolve<'b>(&'b self, name: &str) -> Option<CowVal<'b, 'b>> {
+        if let Some(name) = name.strip_prefix('@') {
+            return self.made_at_load(name).map(|value| CowVal::Borrowed(value as &(dyn Val + 'b)));
+        }
+        let value: &(dyn Val + 'b) = match name {
+            "agent" => &self.agent,
+            "action" => &self.action,
+            "context" => self.context.node()?.val(),
+            "plan" => match &self.plan {
+                Some(plan) => plan.node()?.val(),
+                None => &CelNull,
+            },
+            "now" => self.now()?,
+            _ => return None,
+        };
+        Some(CowVal::Borrowed(value))
+    }
+}

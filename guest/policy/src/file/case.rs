@@ -1,0 +1,164 @@
+//! One `[[test]]`.
+
+use chrono::{NaiveDate, TimeDelta};
+use serde::Serialize;
+use toml::value::Offset;
+
+use super::DeValue;
+use super::json;
+use super::member::Members;
+use super::requirement;
+use crate::limits::{REASON_BYTES_MAX, TTL_SECONDS_MAX};
+use crate::verdict::{Decision, Requirement};
+
+/// A test: an attempt, and what it should get.
+#[derive(Debug)]
+pub struct Case {
+    /// For people.
+    pub name: String,
+    /// Where it starts.
+    pub at: usize,
+    /// The line it starts in.
+    pub line: usize,
+    /// The attempt's agent.
+    pub agent: String,
+    /// The attempt's action.
+    pub action: String,
+    /// The attempt's context, a JSON text.
+    pub context: String,
+    /// The attempt's plan, a JSON text.
+    pub plan: Option<String>,
+    /// The attempt's time.
+    pub now: u64,
+    /// What is expected.
+    pub expected: Expected,
+    /// Where the expected rule is named.
+    pub rule_at: Option<usize>,
+}
+
+/// What a test expects. What is none is not looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Expected {
+    /// The verdict.
+    pub decision: Decision,
+    /// The rule that decides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// What an approval takes, the whole of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requirement: Option<Requirement>,
+    /// The reason, filled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// A test's time where it names none: a Friday morning, the runbook's.
+const NOW_UNIX_SECONDS: u64 = 1_760_697_000;
+
+impl Case {
+    /// None where something is wrong with it.
+    pub(super) fn read(mut members: Members<'_, '_, '_>) -> Option<Self> {
+        members.only(&[
+            "name",
+            "agent",
+            "action",
+            "context",
+            "plan",
+            "now",
+            "expect",
+            "rule",
+            "requirement",
+            "reason",
+        ]);
+        let at = members.at;
+        let missing = |members: &mut Members<'_, '_, '_>, name: &str| {
+            if !members.has(name) {
+                members.problems.error(at, format!("the test has no `{name}`"));
+            }
+        };
+        for name in ["name", "agent", "action", "expect"] {
+            missing(&mut members, name);
+        }
+        let name = members.string("name").filter(|name| {
+            let short = (1..=REASON_BYTES_MAX).contains(&name.text.len());
+            if !short {
+                members.problems.error(name.at.start, "the name of a test has 1 to 4096 bytes");
+            }
+            short
+        });
+        let agent = members.identifier("agent");
+        let action = members.identifier("action");
+        let context = json::object(&mut members, "context");
+        let plan = json::object(&mut members, "plan");
+        let now = now(&mut members);
+        let decision = members.decision("expect");
+        let rule = members.identifier("rule");
+        let requirement = members.has("requirement").then(|| expected_requirement(&mut members));
+        let reason = members.string("reason");
+        Some(Self {
+            name: name?.text.to_owned(),
+            at,
+            line: members.problems.line(at),
+            agent: agent?.text.to_owned(),
+            action: action?.text.to_owned(),
+            context: context.unwrap_or_else(|| "{}".to_owned()),
+            plan,
+            now: now?,
+            rule_at: rule.as_ref().map(|rule| rule.at.start),
+            expected: Expected {
+                decision: decision?.0,
+                rule: rule.map(|rule| rule.text.to_owned()),
+                requirement: requirement.flatten(),
+                reason: reason.map(|reason| reason.text.to_owned()),
+            },
+        })
+    }
+}
+
+fn now(members: &mut Members<'_, '_, '_>) -> Option<u64> {
+    let Some(value) = members.value("now") else { return Some(NOW_UNIX_SECONDS) };
+    let seconds = value.get_ref().as_datetime().and_then(unix_seconds);
+    if seconds.is_none() {
+        members.wrong(
+            value,
+            "now",
+            "a time with its offset, from 1970 on, like 2025-10-17T10:30:00Z",
+        );
+    }
+    seconds
+}
+
+fn unix_seconds(time: &toml::value::Datetime) -> Option<u64> {
+    let (date, clock) = (time.date?, time.time?);
+    let minutes = match time.offset? {
+        Offset::Z => 0,
+        Offset::Custom { minutes } => i64::from(minutes),
+    };
+    let day = NaiveDate::from_ymd_opt(date.year.into(), date.month.into(), date.day.into())?;
+    let second = clock.second.unwrap_or(0).into();
+    let local = day.and_hms_opt(clock.hour.into(), clock.minute.into(), second)?;
+    let utc = local.checked_sub_signed(TimeDelta::try_minutes(minutes)?)?;
+    u64::try_from(utc.and_utc().timestamp()).ok()
+}
+
+fn expected_requirement(members: &mut Members<'_, '_, '_>) -> Option<Requirement> {
+    let value = members.value("requirement")?;
+    let DeValue::Table(table) = value.get_ref() else {
+        members.wrong(value, "requirement", "a table");
+        return None;
+    };
+    let mut inner = Members::new(members.text, value.span().start, table, members.problems);
+    inner.only(&["ttl_seconds", "threshold", "groups"]);
+    let ttl = inner.integer("ttl_seconds").map(|(seconds, at)| {
+        let seconds =
+            u32::try_from(seconds).ok().filter(|seconds| (1..=TTL_SECONDS_MAX).contains(seconds));
+        if seconds.is_none() {
+            inner.problems.error(at, format!("`ttl_seconds` is 1 to {TTL_SECONDS_MAX}"));
+        }
+        seconds
+    });
+    let threshold = requirement::threshold(&mut inner);
+    let groups =
+        if inner.has("groups") { requirement::groups(&mut inner) } else { Default::default() };
+    Some(Requirement { ttl_seconds: ttl.flatten(), threshold, groups })
+}

@@ -1,0 +1,154 @@
+//! Rules files: TOML in, rules and tests out, with every problem at its place.
+
+mod case;
+mod json;
+mod member;
+mod requirement;
+mod rule;
+
+use toml::de::{DeTable, DeValue};
+
+pub use case::{Case, Expected};
+pub use rule::{Rule, Shape};
+
+use crate::limits::{FILE_BYTES_MAX, NAME_BYTES_MAX, RULES_MAX, TESTS_MAX};
+use crate::problem::Problems;
+use crate::verdict::Decision;
+use member::{Member, Members};
+use requirement::Classes;
+
+/// A rules file, read but not yet compiled.
+#[derive(Debug)]
+pub struct RulesFile {
+    /// Its name.
+    pub name: String,
+    /// What decides where no rule does.
+    pub default: Decision,
+    /// In file order.
+    pub rules: Vec<Rule>,
+    /// In file order.
+    pub cases: Vec<Case>,
+}
+
+/// Reads a rules file. What is wrong is noted; what is not wrong is read nevertheless.
+pub fn read<'t>(text: &'t str, problems: &mut Problems<'t>) -> RulesFile {
+    let mut file = RulesFile {
+        name: String::new(),
+        default: Decision::RequireApproval,
+        rules: Vec::new(),
+        cases: Vec::new(),
+    };
+    let Some(table) = parsed(text, problems) else { return file };
+    let mut members = Members::new(text, 0, &table, problems);
+    members.only(&["format", "name", "default", "ttl", "rule", "test"]);
+    format(&mut members, true);
+    match members.string("name") {
+        Some(name) if is_name(name.text) => name.text.clone_into(&mut file.name),
+        Some(name) => members.problems.error(
+            name.at.start,
+            format!(
+                "a name is [a-z0-9_-]{{1,{NAME_BYTES_MAX}}}, got `{}`",
+                name.text.escape_debug()
+            ),
+        ),
+        None if members.has("name") => {}
+        None => members.problems.error(0, "`name` is missing"),
+    }
+    if let Some((default, at)) = members.decision("default") {
+        file.default = default;
+        if default == Decision::Allow {
+            members.problems.warning(at, "the default is `allow`: what no rule names runs unasked");
+        }
+    }
+    let classes = Classes::read(&mut members);
+    for (at, table) in members.tables("rule", RULES_MAX) {
+        let members = Members::new(text, at, table, members.problems);
+        file.rules.push(Rule::read(members, &classes));
+    }
+    cases(&mut members, &mut file.cases);
+    let ids = file.rules.iter();
+    for (earlier, later) in twins(ids.map(|rule| rule.id.as_str())) {
+        let (Some(earlier), Some(later)) = (file.rules.get(earlier), file.rules.get(later)) else {
+            continue;
+        };
+        problems.rule = Some(later.id.clone());
+        let line = problems.line(earlier.at);
+        problems.error(
+            later.id_at,
+            format!("the id `{}` is taken by the rule in line {line}", later.id),
+        );
+    }
+    problems.rule = None;
+    file
+}
+
+/// Reads a file that has tests only.
+pub fn read_cases<'t>(text: &'t str, problems: &mut Problems<'t>) -> Vec<Case> {
+    let mut read = Vec::new();
+    let Some(table) = parsed(text, problems) else { return read };
+    let mut members = Members::new(text, 0, &table, problems);
+    members.only(&["format", "test"]);
+    format(&mut members, false);
+    cases(&mut members, &mut read);
+    read
+}
+
+fn parsed<'t>(text: &'t str, problems: &mut Problems<'_>) -> Option<DeTable<'t>> {
+    if text.len() > FILE_BYTES_MAX {
+        problems
+            .error(0, format!("a file of {} bytes, expected at most {FILE_BYTES_MAX}", text.len()));
+        return None;
+    }
+    let (table, errors) = DeTable::parse_recoverable(text);
+    for error in &errors {
+        let offset = error.span().map_or(0, |span| span.start);
+        problems.error(offset, format!("not TOML: {}", error.message().replace('\n', "; ")));
+    }
+    errors.is_empty().then(|| table.into_inner())
+}
+
+fn format(members: &mut Members<'_, '_, '_>, required: bool) {
+    match members.integer("format") {
+        Some((1, _)) => {}
+        Some((other, at)) => {
+            members.problems.error(at, format!("format {other} is not known, expected 1"));
+        }
+        None if required && !members.has("format") => {
+            members.problems.error(0, "`format` is missing, expected `format = 1`");
+        }
+        None => {}
+    }
+}
+
+fn cases(members: &mut Members<'_, '_, '_>, cases: &mut Vec<Case>) {
+    let text = members.text;
+    for (at, table) in members.tables("test", TESTS_MAX) {
+        let case = Case::read(Members::new(text, at, table, members.problems));
+        cases.extend(case);
+    }
+    for (earlier, later) in twins(cases.iter().map(|case| case.name.as_str())) {
+        let (Some(earlier), Some(later)) = (cases.get(earlier), cases.get(later)) else { continue };
+        let message = format!("the test in line {} has the same name", earlier.line);
+        members.problems.warning(later.at, message);
+    }
+}
+
+/// Places of texts that stand in an earlier place too, with that place.
+fn twins<'n>(names: impl Iterator<Item = &'n str>) -> Vec<(usize, usize)> {
+    let mut first = std::collections::HashMap::new();
+    let mut twins = Vec::new();
+    for (at, name) in names.enumerate().filter(|(_, name)| !name.is_empty()) {
+        match first.get(name) {
+            Some(earlier) => twins.push((*earlier, at)),
+            None => {
+                first.insert(name, at);
+            }
+        }
+    }
+    twins
+}
+
+fn is_name(text: &str) -> bool {
+    (1..=NAME_BYTES_MAX).contains(&text.len())
+        && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'))
+}

@@ -1,0 +1,181 @@
+//! One `[[rule]]`.
+
+use super::member::Members;
+use super::requirement::{self, Classes};
+use super::{DeValue, Member};
+use crate::glob::Glob;
+use crate::limits::GLOBS_MAX;
+use crate::reason::Reason;
+use crate::verdict::{Decision, Requirement};
+
+/// A rule as it is in the file.
+#[derive(Debug)]
+pub struct Rule {
+    /// Unique in the file; empty where it was wrong.
+    pub id: String,
+    /// Where the rule starts.
+    pub at: usize,
+    /// Where its id is.
+    pub id_at: usize,
+    /// The line it starts in.
+    pub line: usize,
+    /// Whom and what it is about.
+    pub shape: Shape,
+    /// The text of its condition.
+    pub when: Option<When>,
+    /// What it says.
+    pub verdict: Decision,
+    /// What an approval takes.
+    pub requirement: Requirement,
+    /// For people.
+    pub reason: Option<Reason>,
+}
+
+/// Whom and what a rule is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Any of these.
+    pub agent: Vec<Glob>,
+    /// Any of these.
+    pub action: Vec<Glob>,
+}
+
+impl Shape {
+    /// Whether an attempt is concerned.
+    #[must_use]
+    pub fn fits(&self, agent: &str, action: &str) -> bool {
+        let any = |globs: &[Glob], name: &str| globs.iter().any(|glob| glob.matches(name));
+        any(&self.action, action) && any(&self.agent, agent)
+    }
+
+    /// Whether every attempt that fits `other` fits this, where that can be told.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        let all = |ours: &[Glob], theirs: &[Glob]| {
+            theirs.iter().all(|theirs| ours.iter().any(|ours| ours.covers(theirs)))
+        };
+        all(&self.action, &other.action) && all(&self.agent, &other.agent)
+    }
+}
+
+/// A condition's text, and where it is in the file.
+#[derive(Clone, Debug)]
+pub struct When {
+    /// The text.
+    pub text: String,
+    at: std::ops::Range<usize>,
+}
+
+impl When {
+    /// Where a byte of the text is in the file.
+    #[must_use]
+    pub fn place(&self, file: &str, at: usize) -> usize {
+        Member { text: &self.text, at: self.at.clone() }.place(file, at)
+    }
+}
+
+impl Rule {
+    pub(super) fn read(mut members: Members<'_, '_, '_>, classes: &Classes) -> Self {
+        let id = members.value("id").and_then(|id| id.get_ref().as_str());
+        members.problems.rule = id.map(|id| crate::text::cut(id, 128).to_owned());
+        members.only(&[
+            "id",
+            "agent",
+            "action",
+            "when",
+            "verdict",
+            "ttl",
+            "threshold",
+            "groups",
+            "reason",
+        ]);
+        let id = members.identifier("id");
+        if !members.has("id") {
+            members.problems.error(members.at, "the rule has no `id`");
+        }
+        let verdict = members.decision("verdict").map(|(verdict, _)| verdict);
+        if !members.has("verdict") {
+            members.problems.error(
+                members.at,
+                "the rule has no `verdict`, expected allow, deny or require_approval",
+            );
+        }
+        if verdict.is_some_and(|verdict| verdict != Decision::RequireApproval) {
+            for name in ["ttl", "threshold", "groups"]
+                .into_iter()
+                .filter(|name| members.table.contains_key(*name))
+            {
+                let at = members.place(name);
+                members
+                    .problems
+                    .error(at, format!("`{name}` goes with the verdict require_approval only"));
+            }
+        }
+        let rule = Self {
+            id: id.as_ref().map(|id| id.text.to_owned()).unwrap_or_default(),
+            at: members.at,
+            id_at: members.place("id"),
+            line: members.problems.line(members.at),
+            shape: Shape {
+                agent: globs(&mut members, "agent"),
+                action: globs(&mut members, "action"),
+            },
+            when: members
+                .string("when")
+                .map(|when| When { text: when.text.to_owned(), at: when.at }),
+            verdict: verdict.unwrap_or(Decision::Deny),
+            requirement: requirement::read(&mut members, classes),
+            reason: reason(&mut members),
+        };
+        if verdict.is_some_and(|verdict| verdict != Decision::Allow) && !members.has("reason") {
+            members
+                .problems
+                .warning(members.at, "the rule has no `reason`: people will only see its id");
+        }
+        members.problems.rule = None;
+        rule
+    }
+}
+
+fn reason(members: &mut Members<'_, '_, '_>) -> Option<Reason> {
+    let member = members.string("reason")?;
+    match Reason::parse(member.text) {
+        Ok(reason) => Some(reason),
+        Err((at, message)) => {
+            members.problems.error(member.place(members.text, at), message);
+            None
+        }
+    }
+}
+
+fn globs(members: &mut Members<'_, '_, '_>, name: &str) -> Vec<Glob> {
+    let Some(value) = members.value(name) else { return Glob::new("*").into_iter().collect() };
+    let single = [value];
+    let values: Vec<_> = match value.get_ref() {
+        DeValue::Array(array) => array.iter().collect(),
+        _ => single.to_vec(),
+    };
+    if values.is_empty() || values.len() > GLOBS_MAX {
+        let message = format!("`{name}` has 1 to {GLOBS_MAX} globs, got {}", values.len());
+        members.problems.error(value.span().start, message);
+        return Vec::new();
+    }
+    let mut globs = Vec::new();
+    for value in values {
+        let Some(text) = value.get_ref().as_str() else {
+            members.wrong(value, name, "a glob or a list of globs");
+            continue;
+        };
+        match Glob::new(text) {
+            Ok(glob) => globs.push(glob),
+            Err(message) => members.problems.error(value.span().start, message),
+        }
+        if text.contains(['?', '[']) {
+            let message = format!(
+                "only `*` is special in a glob: `{text}` matches its other characters as they are"
+            );
+            members.problems.warning(value.span().start, message);
+        }
+    }
+    globs
+}

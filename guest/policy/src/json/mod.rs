@@ -1,0 +1,14 @@
+//! Contexts and plans as CEL values: parsed once, when a condition first asks for them, and
+//! borrowed from the text wherever that is possible.
+
+mod number;
+mod parse;
+mod show;
+mod value;
+
+pub use number::{big_was_touched, forget_big};
+pub use parse::{Malformed, parse};
+pub use show::show;
+pub use value::{List, Node, Object};
+
+pub(crate) use number::is_big;

@@ -1,0 +1,89 @@
+//! JSON values as people read them in a reason.
+
+use super::value::Node;
+
+/// Appends a value to `out`, a string without its quotes, until `out` holds `bytes_max` bytes or a little more.
+/// What could deceive a reader (control characters, characters that turn the direction of writing or
+/// that do not show) is escaped.
+pub fn show(node: &Node<'_>, out: &mut String, bytes_max: usize) {
+    match node {
+        Node::Text(text) => plain(text.inner(), out, bytes_max),
+        other => nested(other, out, bytes_max),
+    }
+}
+
+/// Appends a text, with what could deceive a reader escaped.
+pub(crate) fn plain(text: &str, out: &mut String, bytes_max: usize) {
+    for char in text.chars() {
+        if out.len() >= bytes_max {
+            return;
+        }
+        match char {
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            char if deceives(char) => out.extend(char.escape_unicode()),
+            char => out.push(char),
+        }
+    }
+}
+
+fn deceives(char: char) -> bool {
+    char.is_control()
+        || matches!(char,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+fn nested(node: &Node<'_>, out: &mut String, bytes_max: usize) {
+    if out.len() >= bytes_max {
+        return;
+    }
+    match node {
+        Node::Null(_) => out.push_str("null"),
+        Node::Bool(bool) => out.push_str(if *bool.inner() { "true" } else { "false" }),
+        Node::Int(int) => out.push_str(&int.inner().to_string()),
+        Node::Big(big) => out.push_str(&big.0),
+        Node::Double(double) => out.push_str(double.text),
+        Node::Text(text) => quoted(text.inner(), out, bytes_max),
+        Node::List(list) => {
+            out.push('[');
+            for (at, item) in list.0.iter().enumerate() {
+                if at > 0 {
+                    out.push_str(", ");
+                }
+                if out.len() >= bytes_max {
+                    return;
+                }
+                nested(item, out, bytes_max);
+            }
+            out.push(']');
+        }
+        Node::Object(object) => {
+            out.push('{');
+            for (at, (key, value)) in object.0.iter().enumerate() {
+                if at > 0 {
+                    out.push_str(", ");
+                }
+                if out.len() >= bytes_max {
+                    return;
+                }
+                quoted(key.inner(), out, bytes_max);
+                out.push_str(": ");
+                nested(value, out, bytes_max);
+            }
+            out.push('}');
+        }
+    }
+}
+
+fn quoted(text: &str, out: &mut String, bytes_max: usize) {
+    out.push('"');
+    for (at, piece) in text.split('"').enumerate() {
+        if at > 0 {
+            out.push_str("\\\"");
+        }
+        plain(piece, out, bytes_max);
+    }
+    out.push('"');
+}

@@ -1,0 +1,355 @@
+//! JSON values as the interpreter sees them. Lists and objects are shared, so that handing one to a
+//! loop variable copies nothing, and objects keep the order of their keys.
+
+use std::sync::Arc;
+
+use cel::ExecutionError;
+use cel::common::traits::{self, Adder, Container, Indexer, Iterable, Sizer, Zeroer};
+use cel::common::types::{
+    CelBool, CelDouble, CelInt, CelList, CelNull, CelString, CelUInt, LIST_TYPE, MAP_TYPE, Type,
+};
+use cel::common::value::{CowVal, Val};
+
+use super::number::{Big, Double};
+
+static LIST: Type = LIST_TYPE;
+static MAP: Type = MAP_TYPE;
+
+/// One JSON value.
+#[derive(Clone, Debug)]
+pub enum Node<'v> {
+    /// `null`.
+    Null(CelNull),
+    /// `true` or `false`.
+    Bool(CelBool),
+    /// An integer within i64.
+    Int(CelInt),
+    /// An integer beyond i64.
+    Big(Big),
+    /// Any other number.
+    Double(Double<'v>),
+    /// A string.
+    Text(CelString<'v>),
+    /// An array.
+    List(List<'v>),
+    /// An object.
+    Object(Object<'v>),
+}
+
+/// An array.
+#[derive(Clone, Debug)]
+pub struct List<'v>(pub(super) Arc<Vec<Node<'v>>>);
+
+/// An object, sorted by key.
+#[derive(Clone, Debug)]
+pub struct Object<'v>(pub(super) Arc<Vec<(CelString<'v>, Node<'v>)>>);
+
+impl<'v> Node<'v> {
+    /// The value as the interpreter takes it.
+    #[must_use]
+    pub fn val(&self) -> &(dyn Val + 'v) {
+        match self {
+            Self::Null(null) => null,
+            Self::Bool(bool) => bool,
+            Self::Int(int) => int,
+            Self::Big(big) => big,
+            Self::Double(double) => &double.value,
+            Self::Text(text) => text,
+            Self::List(list) => list,
+            Self::Object(object) => object,
+        }
+    }
+
+    /// The member of that name, where this is an object that has it.
+    #[must_use]
+    pub fn member(&self, key: &str) -> Option<&Self> {
+        match self {
+            Self::Object(object) => object.find(key),
+            _ => None,
+        }
+    }
+
+    /// The item at that place, where this is an array that is long enough.
+    #[must_use]
+    pub fn item(&self, at: usize) -> Option<&Self> {
+        match self {
+            Self::List(list) => list.0.get(at),
+            _ => None,
+        }
+    }
+}
+
+impl<'v> Object<'v> {
+    fn find(&self, key: &str) -> Option<&Node<'v>> {
+        let at = self.0.binary_search_by(|(name, _)| name.inner().cmp(key)).ok()?;
+        self.0.get(at).map(|(_, node)| node)
+    }
+}
+
+impl<'v> Val for List<'v> {
+    fn get_type(&self) -> &Type {
+        &LIST
+    }
+
+    fn cel_type() -> &'static Type {
+        &LIST
+    }
+
+    fn as_adder<'b, 'w>(&'b self) -> Option<&'b (dyn Adder + 'w)>
+    where
+        Self: 'w,
+    {
+        Some(self)
+    }
+
+    fn as_container(&self) -> Option<&dyn Container> {
+        Some(self)
+    }
+
+    fn as_indexer<'b, 'w>(&'b self) -> Option<&'b (dyn Indexer + 'w)>
+    where
+        Self: 'w,
+    {
+        Some(self)
+    }
+
+    fn as_iterable<'b, 'w>(&'b self) -> Option<&'b (dyn Iterable + 'w)>
+    where
+        Self: 'w,
+    {
+        Some(self)
+    }
+
+    fn as_sizer(&self) -> Option<&dyn Sizer> {
+        Some(self)
+    }
+
+    fn as_zeroer(&self) -> Option<&dyn Zeroer> {
+        Some(self)
+    }
+
+    fn equals(&self, other: &dyn Val) -> bool {
+        crate::condition::equal(self, other).unwrap_or(false)
+    }
+
+    fn clone_as_boxed<'w>(&self) -> Box<dyn Val + 'w>
+    where
+        Self: 'w,
+    {
+        Box::new(self.clone())
+    }
+}
+
+impl Adder for List<'_> {
+    fn add<'b, 'w>(&'b self, rhs: &(dyn Val + 'w)) -> Result<CowVal<'b, 'w>, ExecutionError>
+    where
+        Self: 'w,
+    {
+        let both = rhs.get_type().kind() == MAP.kind();
+        let rhs = rhs.as_iterable().filter(|_| !both).ok_or_else(|| unexpected(rhs, "list"))?;
+        let mut items: Vec<Box<dyn Val + 'w>> =
+            self.0.iter().map(|item| item.val().clone_as_boxed()).collect();
+        let mut rhs = rhs.iter();
+        while let Some(item) = rhs.next() {
+            items.push(item.clone_as_boxed());
+        }
+        Ok(CowVal::owned(CelList::from(items)))
+    }
+}
+
+impl Container for List<'_> {
+    fn contains(&self, value: &dyn Val) -> Result<bool, ExecutionError> {
+        crate::condition::contains(self, value)
+    }
+}
+
+impl<'v> Indexer for List<'v> {
+    fn get<'b, 'w>(&'b self, index: &dyn Val) -> Result<CowVal<'b, 'w>, ExecutionError>
+    where
+        Self: 'w,
+    {
+        let at = place(index)?;
+        let item = at.and_then(|at| self.0.get(at));
+        item.map(|item| CowVal::Borrowed(item.val())).ok_or_else(|| {
+            ExecutionError::IndexOutOfBounds(index.try_into().unwrap_or(cel::Value::Null))
+        })
+    }
+
+    fn steal<'w>(self: Box<Self>, index: &dyn Val) -> Result<Box<dyn Val + 'w>, ExecutionError>
+    where
+        Self: 'w,
+    {
+        self.get(index).map(CowVal::into_owned)
+    }
+}
+
+/// The place that an index names; none for one that no list has.
+fn place(index: &dyn Val) -> Result<Option<usize>, ExecutionError> {
+    if let Some(int) = index.downcast_ref::<CelInt>() {
+        return Ok(usize::try_from(*int.inner()).ok());
+    }
+    if let Some(uint) = index.downcast_ref::<CelUInt>() {
+        return Ok(usize::try_from(*uint.inner()).ok());
+    }
+    if let Some(double) = index.downcast_ref::<CelDouble>() {
+        let double = *double.inner();
+        // A list is far shorter than 2^32, up to which every double that is whole is exact.
+        if double.fract() == 0.0 {
+            let exact = (0.0..4_294_967_296.0).contains(&double);
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "in range"
+            )]
+            return Ok(exact.then_some(double as usize));
+        }
+    }
+    Err(unexpected(index, "int"))
+}
+
+impl Iterable for List<'_> {
+    fn iter<'b, 'w>(&'b self) -> Box<dyn traits::Iterator<'b, 'w> + 'b>
+    where
+        Self: 'w,
+    {
+        Box::new(Items(self.0.iter()))
+    }
+}
+
+struct Items<'b, 'v>(std::slice::Iter<'b, Node<'v>>);
+
+impl<'b, 'v: 'w, 'w> traits::Iterator<'b, 'w> for Items<'b, 'v> {
+    fn next(&mut self) -> Option<&'b (dyn Val + 'w)> {
+        self.0.next().map(|node| node.val() as &(dyn Val + 'w))
+    }
+}
+
+impl Sizer for List<'_> {
+    fn size(&self) -> CelInt {
+        CelInt::from(i64::try_from(self.0.len()).unwrap_or(i64::MAX))
+    }
+}
+
+impl Zeroer for List<'_> {
+    fn is_zero_value(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<'v> Val for Object<'v> {
+    fn get_type(&self) -> &Type {
+        &MAP
+    }
+
+    fn cel_type() -> &'static Type {
+        &MAP
+    }
+
+    fn as_container(&self) -> Option<&dyn Container> {
+        Some(self)
+    }
+
+    fn as_indexer<'b, 'w>(&'b self) -> Option<&'b (dyn Indexer + 'w)>
+    where
+        Self: 'w,
+    {
+        Some(self)
+    }
+
+    fn as_iterable<'b, 'w>(&'b self) -> Option<&'b (dyn Iterable + 'w)>
+    where
+        Self: 'w,
+    {
+        Some(self)
+    }
+
+    fn as_sizer(&self) -> Option<&dyn Sizer> {
+        Some(self)
+    }
+
+    fn as_zeroer(&self) -> Option<&dyn Zeroer> {
+        Some(self)
+    }
+
+    fn equals(&self, other: &dyn Val) -> bool {
+        crate::condition::equal(self, other).unwrap_or(false)
+    }
+
+    fn clone_as_boxed<'w>(&self) -> Box<dyn Val + 'w>
+    where
+        Self: 'w,
+    {
+        Box::new(self.clone())
+    }
+}
+
+impl Container for Object<'_> {
+    fn contains(&self, key: &dyn Val) -> Result<bool, ExecutionError> {
+        Ok(self.find(key_text(key)?.unwrap_or_default()).is_some() && key_text(key)?.is_some())
+    }
+}
+
+impl<'v> Indexer for Object<'v> {
+    fn get<'b, 'w>(&'b self, key: &dyn Val) -> Result<CowVal<'b, 'w>, ExecutionError>
+    where
+        Self: 'w,
+    {
+        let text = key_text(key)?;
+        let found = text.and_then(|text| self.find(text));
+        found
+            .map(|node| CowVal::Borrowed(node.val()))
+            .ok_or_else(|| ExecutionError::no_such_key(text.unwrap_or_default()))
+    }
+
+    fn steal<'w>(self: Box<Self>, key: &dyn Val) -> Result<Box<dyn Val + 'w>, ExecutionError>
+    where
+        Self: 'w,
+    {
+        self.get(key).map(CowVal::into_owned)
+    }
+}
+
+/// The text of a key; none for a key that a map may have and a JSON object has not.
+fn key_text(key: &dyn Val) -> Result<Option<&str>, ExecutionError> {
+    if let Some(text) = key.downcast_ref::<CelString<'_>>() {
+        return Ok(Some(text.inner()));
+    }
+    let other = key.downcast_ref::<CelInt>().is_some()
+        || key.downcast_ref::<CelUInt>().is_some()
+        || key.downcast_ref::<CelDouble>().is_some()
+        || key.downcast_ref::<CelBool>().is_some();
+    if other { Ok(None) } else { Err(unexpected(key, "map key")) }
+}
+
+impl Iterable for Object<'_> {
+    fn iter<'b, 'w>(&'b self) -> Box<dyn traits::Iterator<'b, 'w> + 'b>
+    where
+        Self: 'w,
+    {
+        Box::new(Keys(self.0.iter()))
+    }
+}
+
+struct Keys<'b, 'v>(std::slice::Iter<'b, (CelString<'v>, Node<'v>)>);
+
+impl<'b, 'v: 'w, 'w> traits::Iterator<'b, 'w> for Keys<'b, 'v> {
+    fn next(&mut self) -> Option<&'b (dyn Val + 'w)> {
+        self.0.next().map(|(key, _)| key as &(dyn Val + 'w))
+    }
+}
+
+impl Sizer for Object<'_> {
+    fn size(&self) -> CelInt {
+        CelInt::from(i64::try_from(self.0.len()).unwrap_or(i64::MAX))
+    }
+}
+
+impl Zeroer for Object<'_> {
+    fn is_zero_value(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+fn unexpected(got: &dyn Val, want: &str) -> ExecutionError {
+    ExecutionError::UnexpectedType { got: got.get_type().name().to_owned(), want: want.to_owned() }
+}

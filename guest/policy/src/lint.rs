@@ -1,0 +1,103 @@
+//! What a file says that its author may not have meant. Nothing here keeps a file from being loaded.
+
+use std::collections::HashSet;
+
+use crate::condition::Constant;
+use crate::policy::{Policy, Rule};
+use crate::problem::Problems;
+use crate::verdict::Decision;
+
+/// How many pairs of rules are looked at: enough for every pair of a thousand rules.
+const PAIRS_MAX: usize = 1_000_000;
+
+/// Notes what looks like a mistake.
+pub fn lint(policy: &Policy, problems: &mut Problems<'_>) {
+    let mut pairs = 0;
+    let broad: Vec<(usize, &Rule)> =
+        policy.rules.iter().enumerate().filter(|(_, rule)| policy.is_unconditional(rule)).collect();
+    for (at, rule) in policy.rules.iter().enumerate() {
+        problems.rule = Some(rule.id.clone());
+        constant(policy, rule, problems);
+        let winner = broad.iter().find(|(other_at, other)| {
+            pairs += 1;
+            pairs < PAIRS_MAX
+                && *other_at != at
+                && beats(*other_at, other, at, rule)
+                && other.shape.covers(&rule.shape)
+        });
+        if let Some((_, winner)) = winner {
+            problems.warning(rule.at, never(winner));
+        }
+    }
+    repeated(policy, problems);
+    cases(policy, problems);
+    problems.rule = None;
+}
+
+/// Whether a rule that always matches leaves another nothing to say.
+fn beats(other_at: usize, other: &Rule, at: usize, rule: &Rule) -> bool {
+    match other.verdict.cmp(&rule.verdict) {
+        std::cmp::Ordering::Greater => true,
+        std::cmp::Ordering::Less => false,
+        // A later rule that asks for an approval may still ask for a stricter one.
+        std::cmp::Ordering::Equal => {
+            let mut both = other.requirement.clone();
+            both.tighten(&rule.requirement);
+            other_at < at && both == other.requirement
+        }
+    }
+}
+
+fn never(winner: &Rule) -> String {
+    format!(
+        "the rule can never decide: `{}` (line {}) always matches what it matches, with {}",
+        winner.id,
+        winner.line,
+        winner.verdict.as_str()
+    )
+}
+
+fn constant(policy: &Policy, rule: &Rule, problems: &mut Problems<'_>) {
+    let constant = policy.condition(rule).and_then(|shared| shared.condition.constant);
+    let message = match (constant, rule.verdict) {
+        (None, _) => return,
+        (Some(Constant::Bool(true)), _) => "`when` is always true: leave it out",
+        (Some(Constant::Bool(false)), _) => "`when` is always false: the rule never matches",
+        (Some(Constant::Error), Decision::Allow) => "`when` always errs: the rule never matches",
+        (Some(Constant::Error), _) => "`when` always errs: the rule always matches",
+    };
+    problems.warning(rule.at, message);
+}
+
+/// Rules that repeat an earlier one.
+fn repeated(policy: &Policy, problems: &mut Problems<'_>) {
+    let key = |rule: &Rule| {
+        (
+            format!("{:?}", rule.shape),
+            rule.condition,
+            rule.verdict.as_str(),
+            format!("{:?}", rule.requirement),
+        )
+    };
+    let mut seen = std::collections::HashMap::new();
+    for rule in policy.rules.iter().filter(|rule| !policy.is_unconditional(rule)) {
+        if let Some(earlier) = seen.insert(key(rule), rule.line) {
+            problems.rule = Some(rule.id.clone());
+            problems
+                .warning(rule.at, format!("the rule says the same as the one in line {earlier}"));
+        }
+    }
+}
+
+fn cases(policy: &Policy, problems: &mut Problems<'_>) {
+    let ids: HashSet<&str> = policy.rules.iter().map(|rule| rule.id.as_str()).collect();
+    problems.rule = None;
+    for case in &policy.cases {
+        let Some(rule) = case.expected.rule.as_deref() else { continue };
+        if !ids.contains(rule) {
+            let at = case.rule_at.unwrap_or(case.at);
+            problems
+                .warning(at, format!("the test expects the rule `{rule}`, which does not exist"));
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Reasons: a text with `{path}` placeholders, filled from an attempt.
+
+use crate::condition::{Path, Scope, Step};
+use crate::json;
+use crate::limits::{PLACEHOLDERS_MAX, REASON_BYTES_MAX};
+use crate::text::cut;
+
+/// A parsed reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    pieces: Vec<Piece>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Piece {
+    Text(String),
+    Agent,
+    Action,
+    Path(Path),
+}
+
+impl Reason {
+    /// Parses a text; what is wrong with it, at a byte.
+    ///
+    /// # Errors
+    ///
+    /// Over 4 KiB, over 64 placeholders, a brace that neither opens nor closes a placeholder, a
+    /// placeholder that is no path from `agent`, `action`, `context` or `plan`.
+    pub fn parse(text: &str) -> Result<Self, (usize, String)> {
+        if text.len() > REASON_BYTES_MAX {
+            return Err((
+                0,
+                format!("a reason of {} bytes, expected at most {REASON_BYTES_MAX}", text.len()),
+            ));
+        }
+        let mut pieces = Vec::new();
+        let mut plain = String::new();
+        let mut at = 0;
+        while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
+            if let Some(brace) = ["{{", "}}"].iter().find(|brace| rest.starts_with(**brace)) {
+                plain.push_str(brace.get(1..).unwrap_or_default());
+                at += 2;
+            } else if let Some(inside) = rest.strip_prefix('{') {
+                let Some((name, _)) = inside.split_once('}') else {
+                    return Err((
+                        at,
+                        "a `{` without its `}`, expected `{{` for a brace".to_owned(),
+                    ));
+                };
+                pieces.push(Piece::Text(std::mem::take(&mut plain)));
+                pieces.push(placeholder(name).map_err(|message| (at, message))?);
+                at += name.len() + 2;
+            } else if rest.starts_with('}') {
+                return Err((at, "a `}` without its `{`, expected `}}` for a brace".to_owned()));
+            } else {
+                let end = rest.find(['{', '}']).unwrap_or(rest.len());
+                plain.push_str(rest.get(..end).unwrap_or_default());
+                at += end;
+            }
+        }
+        if pieces.len() > 2 * PLACEHOLDERS_MAX {
+            return Err((0, format!("a reason has at most {PLACEHOLDERS_MAX} placeholders")));
+        }
+        pieces.push(Piece::Text(plain));
+        Ok(Self { pieces })
+    }
+
+    /// The reason for one attempt, at most 4 KiB.
+    #[must_use]
+    pub fn fill(&self, agent: &str, action: &str, scope: &Scope<'_>) -> String {
+        let mut out = String::new();
+        for piece in &self.pieces {
+            match piece {
+                Piece::Text(text) => out.push_str(text),
+                Piece::Agent => out.push_str(agent),
+                Piece::Action => out.push_str(action),
+                Piece::Path(path) => match scope.at(path) {
+                    Some(node) => json::show(node, &mut out, REASON_BYTES_MAX),
+                    None => out.push('?'),
+                },
+            }
+        }
+        out.truncate(cut(&out, REASON_BYTES_MAX).len());
+        out
+    }
+}
+
+fn placeholder(name: &str) -> Result<Piece, String> {
+    let bad = || {
+        format!(
+            "`{{{name}}}` is no placeholder, expected `{{agent}}`, `{{action}}` or a path like `{{context.mail.to[0]}}`"
+        )
+    };
+    let end = name.find(['.', '[']).unwrap_or(name.len());
+    let (root, mut rest) = name.split_at(end);
+    let mut steps = Vec::new();
+    while !rest.is_empty() {
+        if let Some(after) = rest.strip_prefix('.') {
+            let end = after.find(['.', '[']).unwrap_or(after.len());
+            let (key, tail) = after.split_at(end);
+            if key.is_empty() || key.contains(char::is_whitespace) {
+                return Err(bad());
+            }
+            steps.push(Step::Key(key.to_owned()));
+            rest = tail;
+        } else {
+            let (index, tail) =
+                rest.strip_prefix('[').and_then(|i| i.split_once(']')).ok_or_else(bad)?;
+            if index.is_empty() || !index.bytes().all(|digit| digit.is_ascii_digit()) {
+                return Err(bad());
+            }
+            steps.push(Step::Item(index.parse().map_err(|_| bad())?));
+            rest = tail;
+        }
+    }
+    match (root, steps.is_empty()) {
+        ("agent", true) => Ok(Piece::Agent),
+        ("action", true) => Ok(Piece::Action),
+        ("context", _) => Ok(Piece::Path(Path { plan: false, steps })),
+        ("plan", _) => Ok(Piece::Path(Path { plan: true, steps })),
+        _ => Err(bad()),
+    }
+}

@@ -1,0 +1,60 @@
+//! Texts: where what is in a TOML string is in the file, and cutting at a character's border.
+
+/// The longest start of a text that has at most that many bytes.
+#[must_use]
+pub fn cut(text: &str, bytes_max: usize) -> &str {
+    text.get(..text.floor_char_boundary(bytes_max)).unwrap_or(text)
+}
+
+/// The byte of `file` that byte `at` of a TOML string's value was written at. `start..end` is the string
+/// with its quotes.
+#[must_use]
+pub fn place_in_string(file: &str, start: usize, end: usize, value: &str, at: usize) -> usize {
+    let Some(raw) = file.get(start..end) else { return start };
+    let multiline = raw.starts_with("\"\"\"") || raw.starts_with("'''");
+    let escapes = raw.starts_with('"');
+    let mut written = if multiline { 3 } else { 1 };
+    if multiline {
+        let rest = raw.get(written..).unwrap_or_default();
+        written +=
+            ["\r\n", "\n"].iter().find(|end| rest.starts_with(**end)).map_or(0, |end| end.len());
+    }
+    let mut read = 0;
+    loop {
+        let rest = raw.get(written..).unwrap_or_default();
+        if escapes
+            && multiline
+            && let Some(skipped) = folded(rest)
+        {
+            written += skipped;
+            continue;
+        }
+        let Some(char) = value.get(read..).and_then(|value| value.chars().next()) else { break };
+        if read >= at {
+            break;
+        }
+        read += char.len_utf8();
+        written += match rest.as_bytes() {
+            [b'\\', kind, ..] if escapes => match kind {
+                b'x' => 4,
+                b'u' => 6,
+                b'U' => 10,
+                _ => 2,
+            },
+            [b'\r', b'\n', ..] if char == '\n' => 2,
+            _ => char.len_utf8(),
+        };
+    }
+    (start + written).min(end)
+}
+
+/// How long a backslash at the end of a line, with the blanks that it takes away, is.
+fn folded(rest: &str) -> Option<usize> {
+    let after = rest.strip_prefix('\\')?;
+    let blanks = after.len() - after.trim_start_matches([' ', '\t']).len();
+    let line = after.get(blanks..)?;
+    if !line.starts_with('\n') && !line.starts_with("\r\n") {
+        return None;
+    }
+    Some(1 + after.len() - after.trim_start_matches([' ', '\t', '\r', '\n']).len())
+}
