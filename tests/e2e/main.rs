@@ -36,6 +36,7 @@ mod keyring;
 mod keys;
 mod listing;
 mod openapi;
+mod policy_tool_build;
 mod races;
 mod request_ids;
 mod roles;
