@@ -10,7 +10,6 @@
 //! is left out. `cost` says how much fuel, memory and time a component takes; `cases` holds it to a file
 //! of cases as `examples/cases.json`.
 
-mod build;
 mod cases;
 mod compare;
 mod cost;

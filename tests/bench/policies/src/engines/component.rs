@@ -14,7 +14,7 @@ pub struct Module(Policy);
 
 impl Module {
     pub fn new(toml: &str) -> Result<Self> {
-        let wasm = crate::build::policy(toml)?;
+        let wasm = signoff::policy::build(toml)?.wasm;
         let policies = Policies::new(Allocation::Pooled)?;
         let policy = policies.load(&wasm, &digest(&wasm), Limits::default(), &Cache::none())?;
         Ok(Self(policy))
