@@ -49,7 +49,8 @@ impl Cache {
     ///
     /// Where the component itself does not compile.
     pub fn load(&self, engine: &Engine, wasm: &[u8], digest: &str) -> Result<Component> {
-        self.load_by(engine, digest, || precompiled::<Component>(engine, wasm))
+        let compile = || engine.precompile_component(wasm).map_err(|e| anyhow::anyhow!("{e:#}"));
+        self.load_by(engine, digest, compile)
     }
 
     /// Loads a core module, as [`Self::load`] does a component.
@@ -58,7 +59,8 @@ impl Cache {
     ///
     /// Where the module itself does not compile.
     pub fn load_core(&self, engine: &Engine, wasm: &[u8], digest: &str) -> Result<Module> {
-        self.load_by(engine, digest, || precompiled::<Module>(engine, wasm))
+        let compile = || engine.precompile_module(wasm).map_err(|e| anyhow::anyhow!("{e:#}"));
+        self.load_by(engine, digest, compile)
     }
 
     /// As [`Self::load`], for who compiles elsewhere. What `compile` answers is run as it is: it must
@@ -70,8 +72,8 @@ impl Cache {
         compile: impl FnOnce() -> Result<Vec<u8>>,
     ) -> Result<T> {
         let file = self.0.as_ref().map(|dir| dir.join(file_name(engine, digest)));
-        if let Some(code) = file.as_deref().and_then(|file| load_private(engine, file)) {
-            return Ok(code);
+        if let Some(loaded) = file.as_deref().and_then(|file| load_private(engine, file)) {
+            return Ok(loaded);
         }
         let code = compile()?;
         if let (Some(dir), Some(file)) = (&self.0, &file) {
@@ -86,31 +88,20 @@ impl Cache {
     }
 }
 
-fn precompiled<T: Code>(engine: &Engine, wasm: &[u8]) -> Result<Vec<u8>> {
-    T::compile(engine, wasm).map_err(|e| anyhow::anyhow!("{e:#}"))
-}
-
-/// What wasmtime compiles.
+/// What code is loaded as.
 pub(super) trait Code: Sized {
-    /// Compiles WebAssembly to what the other two load.
-    fn compile(engine: &Engine, wasm: &[u8]) -> wasmtime::Result<Vec<u8>>;
-
     /// # Safety
     ///
-    /// The bytes are what [`Self::compile`] answered.
+    /// The bytes are what wasmtime's compiler answered.
     unsafe fn of_bytes(engine: &Engine, code: &[u8]) -> wasmtime::Result<Self>;
 
     /// # Safety
     ///
-    /// The file holds what [`Self::compile`] answered, and nobody changes it.
+    /// The file holds what wasmtime's compiler answered, and nobody changes it.
     unsafe fn of_file(engine: &Engine, file: &Path) -> wasmtime::Result<Self>;
 }
 
 impl Code for Component {
-    fn compile(engine: &Engine, wasm: &[u8]) -> wasmtime::Result<Vec<u8>> {
-        engine.precompile_component(wasm)
-    }
-
     unsafe fn of_bytes(engine: &Engine, code: &[u8]) -> wasmtime::Result<Self> {
         // SAFETY: as the caller says.
         unsafe { Self::deserialize(engine, code) }
@@ -123,10 +114,6 @@ impl Code for Component {
 }
 
 impl Code for Module {
-    fn compile(engine: &Engine, wasm: &[u8]) -> wasmtime::Result<Vec<u8>> {
-        engine.precompile_module(wasm)
-    }
-
     unsafe fn of_bytes(engine: &Engine, code: &[u8]) -> wasmtime::Result<Self> {
         // SAFETY: as the caller says.
         unsafe { Self::deserialize(engine, code) }

@@ -8,9 +8,9 @@ use anyhow::{Result, anyhow};
 use wit_component::ComponentEncoder;
 
 use super::answers::Loaded;
-use super::component::shape;
 use super::workbench::{BenchError, Template};
-use crate::engine::{Cache, digest};
+use crate::engine::{Cache, Limits, digest};
+use crate::module::{Slot, inspect};
 
 /// A policy that can ship.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +61,7 @@ fn componentize(core: &[u8]) -> Result<Vec<u8>> {
         .module(core)
         .and_then(|mut encoder| encoder.encode())
         .map_err(|e| anyhow!("the rules cannot be made a component: {e:#}"))?;
-    shape(&component)?.is_of_policy()?;
+    // What a server would refuse is not built.
+    inspect(&component, Slot::Policy, Limits::default())?;
     Ok(component)
 }

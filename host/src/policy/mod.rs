@@ -13,5 +13,5 @@ mod workbench;
 
 pub use answers::{Case, Loaded, Problem, Problems, Severity, Tested, Trace};
 pub use build::{Built, build, build_with};
-pub use component::{NotAPolicy, POLICY_EXPORTS, Shape, shape};
+pub use component::{Shape, shape};
 pub use workbench::{BenchError, Template, Workbench};
