@@ -66,6 +66,7 @@ pub const ROUTES: &[(&str, &str, For)] = &[
     ("POST", "/api/v1/modules/{digest}/activate", SHIPPERS),
     ("POST", "/api/v1/modules/{digest}/shadow", SHIPPERS),
     ("POST", "/api/v1/modules/{digest}/remove", SHIPPERS),
+    ("GET", "/api/v1/modules/{slot}/flips", MODULES),
     ("POST", "/api/v1/modules/{slot}/rollback", SHIPPERS),
     ("POST", "/api/v1/modules/{slot}/unshadow", SHIPPERS),
     ("POST", "/api/v1/tokens", ADMIN),

@@ -93,6 +93,7 @@ pub fn router(app: App) -> Router {
         .route("/modules/{digest}/activate", post(modules::activate))
         .route("/modules/{digest}/shadow", post(modules::shadow))
         .route("/modules/{digest}/remove", post(modules::remove))
+        .route("/modules/{slot}/flips", get(modules::flips))
         .route("/modules/{slot}/rollback", post(modules::rollback))
         .route("/modules/{slot}/unshadow", post(modules::unshadow))
         .route("/tokens", post(tokens::create).get(tokens::list))

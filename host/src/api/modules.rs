@@ -10,16 +10,21 @@ use axum::http::{HeaderMap, Uri, header};
 use axum::response::{IntoResponse, Response};
 use base64ct::{Base64, Encoding};
 use serde::Deserialize;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::App;
 use super::approvals::{answer, idempotency, json_answer};
 use super::body::{Json, LargeJson, Raw};
+use super::params::Params;
 use super::problem::Problem;
 use crate::code::Code;
 use crate::module::{ModuleDigest, Slot};
 use crate::refusal::Refusal;
 use crate::service::{Caller, Idempotency, NewModule, Reply, Service};
+
+const FLIPS_MAX: u64 = 200;
+const FLIPS_DEFAULT: u64 = 50;
 
 /// `POST /modules`
 #[derive(Deserialize, ToSchema)]
@@ -208,6 +213,55 @@ pub(super) async fn unshadow(
         service.unshadow_module(&caller, slot, key.as_ref()).await
     })
     .await
+}
+
+/// What the shadow would have answered otherwise, in order.
+#[utoipa::path(get, path = "/api/v1/modules/{slot}/flips", tag = "modules",
+    params(
+        ("slot" = String, Path, description = "`policy`"),
+        ("digest" = Option<String>, Query, description = "of which shadow; the one that is asked now if left out"),
+        ("after" = Option<u64>, Query, description = "only those with a higher audit number"),
+        ("limit" = Option<u16>, Query, description = "1 to 200, 50 if left out")),
+    responses((status = 200, description = "`{\"shadow\":…,\"counts\":{\"compared\":…,\"flips\":…,\"failures\":…,\"dropped\":…},\"items\":[{\"number\":…,\"entry\":{…}}]}`"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+pub(super) async fn flips(
+    State(app): State<App>,
+    Path(slot): Path<String>,
+    params: Params,
+) -> Result<Response, Refusal> {
+    params.known(&["digest", "after", "limit"])?;
+    if slot_named(&slot)? != Slot::Policy {
+        return Err(Refusal::new(Code::NOT_FOUND, "only slot `policy` has a shadow"));
+    }
+    let after = params.number("after", u64::MAX)?.unwrap_or(0);
+    let limit = params.number("limit", FLIPS_MAX)?.unwrap_or(FLIPS_DEFAULT);
+    if limit == 0 {
+        return Err(Refusal::new(Code::REQUEST_INVALID, "`limit` must be 1 to 200"));
+    }
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let shadow = match params.get("digest") {
+        Some(digest) => Some(parsed(digest)?.to_string()),
+        None => app.service.policy_slot().await?.shadow.map(|policy| policy.digest().to_owned()),
+    };
+    let flips = match &shadow {
+        Some(digest) => app.service.flips(digest, after, limit).await?,
+        None => Vec::new(),
+    };
+    let items: Vec<Value> = flips
+        .into_iter()
+        .map(|flip| {
+            let entry = serde_json::from_str::<Value>(&flip.entry).unwrap_or_default();
+            json!({ "number": flip.number, "entry": entry })
+        })
+        .collect();
+    let counts = app.service.shadow_counts();
+    let counts = json!({
+        "compared": counts.compared,
+        "flips": counts.flips,
+        "failures": counts.failures,
+        "dropped": counts.dropped,
+    });
+    let page = json!({ "shadow": shadow, "counts": counts, "items": items });
+    Ok(json_answer(200, page.to_string()))
 }
 
 /// The module that a path names, and the idempotency key of the request.

@@ -39,6 +39,7 @@ use super::{approvals, events, guardrails, health, log, modules, tokens};
         modules::activate,
         modules::shadow,
         modules::remove,
+        modules::flips,
         modules::rollback,
         modules::unshadow,
         tokens::create,
