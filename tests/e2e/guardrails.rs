@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::{
-    APPROVER, Client, activated, ballot, home_and_server, home_with_signer, id, pushed, sign_module,
+    APPROVER, Client, activated, ballot, home_and_server, home_with_signer, id, loops_for, pushed, sign_module,
     text,
 };
 
@@ -239,7 +239,7 @@ fn a_policy_that_fails_lets_nothing_through() {
     let path = format!("/api/v1/approvals/{}/approve", id(&asked));
     server.post(&path, &ballot(&asked, "approved", APPROVER)).ok();
     // It answers the probe before it is activated, and loops for one agent.
-    std::fs::write(home.path("loops.wasm"), crate::hostile_modules::loops_for("inbox_triage")).unwrap();
+    std::fs::write(home.path("loops.wasm"), loops_for("inbox_triage")).unwrap();
     sign_module(&home, "loops.wasm", "mail", 2);
     let looping = pushed(&home, &server, "loops.wasm");
     server.post(&format!("/api/v1/modules/{looping}/activate"), &json!({})).ok();

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::{
-    Client, Home, Server, activated, home_with_signer, id, pushed, sign_module, signed, text, until,
+    Client, Home, Server, activated, home_with_signer, id, loops_for, pushed, sign_module, signed, text, until,
 };
 
 const ACTIVE: &str = r#"
@@ -85,7 +85,7 @@ fn flips_are_counted_and_listed_and_the_active_policy_decides() {
 fn a_candidate_that_loops_touches_no_answer() {
     let (home, server) = home_with_signer();
     let active = activated(&home, &server, "p", 1, ACTIVE);
-    std::fs::write(home.path("loops.wasm"), crate::hostile_modules::loops_for("teller")).unwrap();
+    std::fs::write(home.path("loops.wasm"), loops_for("teller")).unwrap();
     sign_module(&home, "loops.wasm", "p", 2);
     let shadow = pushed(&home, &server, "loops.wasm");
     server.post(&format!("/api/v1/modules/{shadow}/shadow"), &json!({})).ok();
