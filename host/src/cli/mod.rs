@@ -4,6 +4,7 @@
 mod approve;
 mod audit;
 mod bench;
+mod compile_module;
 mod completions;
 mod context;
 mod demo;
@@ -160,7 +161,7 @@ enum Command {
     /// Policies: write rules, check and test them, build a module, look into one
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
-    /// The verifier: its digest, its description, its bytes
+    /// Modules: sign, ship, activate, shadow, roll back, and what serves
     #[command(subcommand)]
     Module(module::ModuleCommand),
     /// Who may call a server
@@ -176,6 +177,9 @@ enum Command {
     Bench(bench::BenchArgs),
     /// Look for what is wrong or weak, and say how to mend it
     Doctor,
+    /// Compile a module for another process of this program
+    #[command(hide = true)]
+    CompileModule(compile_module::CompileArgs),
     /// Print a completion script
     Completions(completions::CompletionsArgs),
 }
@@ -234,12 +238,13 @@ impl Cli {
             Command::Explain(args) => explain::run(&args, &global),
             Command::Key(command) => key::run(&command, &global),
             Command::Policy(command) => policy::run(&command, &global, open),
-            Command::Module(command) => module::run(&command, &global),
+            Command::Module(command) => module::run(&command, &global, open),
             Command::Token(command) => token::run(&command, &open()?),
             Command::Audit(command) => audit::run(&command, &global, open),
             Command::Receipt(command) => receipt::run(&command, &global, open),
             Command::Bench(args) => bench::run(&args, &global),
             Command::Doctor => doctor::run(&global, &target),
+            Command::CompileModule(args) => Ok(compile_module::run(&args)),
             Command::Completions(args) => completions::run(&args, &mut Self::command()),
         }
     }

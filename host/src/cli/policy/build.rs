@@ -22,7 +22,7 @@ use crate::policy::{Built, Template, build_with};
     after_help = "The same rules give the same bytes, so that anyone can build a module again and compare.\n\n\
 Exit codes: 0 built, 1 the rules have errors or a test fails; nothing is written then."
 )]
-pub(super) struct BuildArgs {
+pub(in crate::cli) struct BuildArgs {
     /// A rules file, or - for standard input
     #[arg(value_name = "FILE")]
     file: String,

@@ -12,7 +12,7 @@ use crate::policy::{BenchError, Problem, Severity, Template};
 
 #[derive(Args)]
 #[command(after_help = "Exit codes: 0 no file has an error, 1 one has, or cannot be read.")]
-pub(super) struct CheckArgs {
+pub(in crate::cli) struct CheckArgs {
     /// Rules files, or - for standard input
     #[arg(value_name = "FILE", required = true)]
     files: Vec<String>,

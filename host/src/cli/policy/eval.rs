@@ -22,7 +22,7 @@ use crate::policy::{Template, Trace};
 otherwise than the module, that is an error.\n\n\
 Exit codes: 0 the policy allows it, 4 it requires approval, 3 it denies it; 1 no verdict, 2 usage."
 )]
-pub(super) struct EvalArgs {
+pub(in crate::cli) struct EvalArgs {
     /// A rules file or a module, or - for standard input
     #[arg(value_name = "FILE|MODULE")]
     file: String,

@@ -15,7 +15,7 @@ use crate::cli::{Exit, output};
 const STARTER: &str = include_str!("starter.toml");
 
 #[derive(Args)]
-pub(super) struct InitArgs {
+pub(in crate::cli) struct InitArgs {
     /// Where to
     #[arg(value_name = "FILE", default_value = "policy.toml")]
     file: PathBuf,

@@ -18,7 +18,7 @@ use crate::policy::{BenchError, Shape, Template, build_with, shape};
     after_help = "A module that holds its rules is built again from them: `rebuilt` tells whether this signoff makes the very same \
 bytes.\n\nExit codes: 0 done, 1 failed, 3 the module would be refused by a server."
 )]
-pub(super) struct InspectArgs {
+pub(in crate::cli) struct InspectArgs {
     /// A module, or - for standard input
     #[arg(value_name = "MODULE")]
     module: String,

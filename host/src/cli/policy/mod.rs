@@ -23,7 +23,7 @@ use super::transport::Transport;
 use super::{Exit, Global};
 
 #[derive(Subcommand)]
-pub(super) enum PolicyCommand {
+pub(in crate::cli) enum PolicyCommand {
     /// Write a rules file to begin with
     Init(init::InitArgs),
     /// Tell what is wrong with rules files

@@ -16,7 +16,7 @@ use crate::policy::{Severity, Template};
     after_help = "A rule is fired by a test in which it matches, whether it decides or not.\n\n\
 Exit codes: 0 all tests pass, 1 one fails, the rules have errors, or with --require-coverage a rule is not fired."
 )]
-pub(super) struct TestArgs {
+pub(in crate::cli) struct TestArgs {
     /// A rules file, or - for standard input
     #[arg(value_name = "FILE")]
     file: String,

@@ -26,7 +26,7 @@ verdict is only counted.\n\n\
 With --json each flip is a line, and the last line sums up.\n\n\
 Exit codes: 0 compared; with --exit-code 1 where anything flips; 1 failed, 2 usage, 3 refused."
 )]
-pub(super) struct DiffArgs {
+pub(in crate::cli) struct DiffArgs {
     /// The rules file or module that is
     #[arg(value_name = "A")]
     before: String,
