@@ -11,6 +11,7 @@ mod guardrails;
 mod health;
 mod log;
 mod metrics;
+mod modules;
 mod openapi;
 mod params;
 mod problem;
@@ -86,6 +87,15 @@ pub fn router(app: App) -> Router {
         .route("/audit/proof", get(log::proof))
         .route("/guardrails/evaluate", post(guardrails::evaluate))
         .route("/keys", get(log::all_keys))
+        .route("/modules", post(modules::push).get(modules::list))
+        .route("/modules/{digest}", get(modules::inspect))
+        .route("/modules/{digest}/wasm", get(modules::wasm))
+        .route("/modules/{digest}/activate", post(modules::activate))
+        .route("/modules/{digest}/shadow", post(modules::shadow))
+        .route("/modules/{digest}/remove", post(modules::remove))
+        .route("/modules/{slot}/flips", get(modules::flips))
+        .route("/modules/{slot}/rollback", post(modules::rollback))
+        .route("/modules/{slot}/unshadow", post(modules::unshadow))
         .route("/tokens", post(tokens::create).get(tokens::list))
         .route("/tokens/{id}/revoke", post(tokens::revoke))
         .route("/events", get(events::stream));

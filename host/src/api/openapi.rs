@@ -3,7 +3,7 @@
 
 use utoipa::OpenApi;
 
-use super::{approvals, events, guardrails, health, log, tokens};
+use super::{approvals, events, guardrails, health, log, modules, tokens};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -32,6 +32,16 @@ use super::{approvals, events, guardrails, health, log, tokens};
         log::proof,
         events::stream,
         log::all_keys,
+        modules::list,
+        modules::push,
+        modules::inspect,
+        modules::wasm,
+        modules::activate,
+        modules::shadow,
+        modules::remove,
+        modules::flips,
+        modules::rollback,
+        modules::unshadow,
         tokens::create,
         tokens::list,
         tokens::revoke,

@@ -4,6 +4,7 @@
 mod approve;
 mod audit;
 mod bench;
+mod compile_module;
 mod completions;
 mod context;
 mod demo;
@@ -155,7 +156,7 @@ enum Command {
     /// The keyring: make, import, list, promote, retire and revoke keys
     #[command(subcommand)]
     Key(key::KeyCommand),
-    /// The verifier: its digest, its description, its bytes
+    /// Modules: sign, ship, activate, shadow, roll back, and what serves
     #[command(subcommand)]
     Module(module::ModuleCommand),
     /// Who may call a server
@@ -171,6 +172,9 @@ enum Command {
     Bench(bench::BenchArgs),
     /// Look for what is wrong or weak, and say how to mend it
     Doctor,
+    /// Compile a module for another process of this program
+    #[command(hide = true)]
+    CompileModule(compile_module::CompileArgs),
     /// Print a completion script
     Completions(completions::CompletionsArgs),
 }
@@ -228,12 +232,13 @@ impl Cli {
             Command::Hash(args) => hash::run(&args, &global),
             Command::Explain(args) => explain::run(&args, &global),
             Command::Key(command) => key::run(&command, &global),
-            Command::Module(command) => module::run(&command, &global),
+            Command::Module(command) => module::run(&command, &global, open),
             Command::Token(command) => token::run(&command, &open()?),
             Command::Audit(command) => audit::run(&command, &global, open),
             Command::Receipt(command) => receipt::run(&command, &global, open),
             Command::Bench(args) => bench::run(&args, &global),
             Command::Doctor => doctor::run(&global, &target),
+            Command::CompileModule(args) => Ok(compile_module::run(&args)),
             Command::Completions(args) => completions::run(&args, &mut Self::command()),
         }
     }

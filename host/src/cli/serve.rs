@@ -20,7 +20,7 @@ use crate::api::{self, App, Hosts, Metrics};
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::core_dump;
-use crate::engine::{Allocation, Cache, Loader};
+use crate::engine::{Allocation, Cache, Compiler, Loader};
 use crate::keys::KeySource;
 use crate::server::{self, Exposure, Tls};
 use crate::service::{self, Service};
@@ -150,7 +150,7 @@ impl Running {
     pub(super) async fn start(setup: Setup<'_>, listener: TcpListener) -> Result<Self> {
         let mode = OpenMode::Create { audience: setup.audience.to_owned() };
         let store = Arc::new(RedbStore::open(setup.store, mode, CheckIntegrity::Yes)?);
-        let loader = Loader::new(Allocation::Pooled, Cache::of_user());
+        let loader = Loader::with(Allocation::Pooled, Cache::of_user(), Compiler::Apart);
         let verifier = loader.embedded()?;
         loader.policies()?;
         // Not before: a pool opens a file of `/proc/self` that only root can open after this.

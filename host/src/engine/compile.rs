@@ -4,7 +4,7 @@
 //! that this process then trusts as its own; nothing else is ever accepted as such.
 
 use std::io::{self, Read, Write, stdin, stdout};
-use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -130,11 +130,7 @@ fn apart(settings: Settings, wasm: &[u8]) -> Result<Vec<u8>, CompileError> {
 }
 
 /// What a compilation that ended amounts to.
-fn judged(
-    status: Option<ExitStatus>,
-    code: Vec<u8>,
-    said: &str,
-) -> Result<Vec<u8>, CompileError> {
+fn judged(status: Option<ExitStatus>, code: Vec<u8>, said: &str) -> Result<Vec<u8>, CompileError> {
     let said = said.trim();
     match status.map(|status| status.code()) {
         Some(Some(0)) if (code.len() as u64) <= CODE_BYTES_MAX => Ok(code),
@@ -173,13 +169,14 @@ fn wait(child: &mut Child) -> io::Result<Option<ExitStatus>> {
 }
 
 /// What the process does that compiles: a module on standard input, code on standard output.
-pub fn compile_here(settings: Settings) -> ExitCode {
+/// The exit code: 0 for code, 3 for a module that does not compile.
+pub fn compile_here(settings: Settings) -> u8 {
     match bounded().map_err(|e| (1, e.to_string())).and_then(|()| compile_stdin(settings)) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err((exit, why)) => {
             let short: String = why.chars().take(1_000).collect();
             let _ = io::stderr().write_all(short.as_bytes());
-            ExitCode::from(exit)
+            exit
         }
     }
 }

@@ -116,6 +116,11 @@ impl Verifier {
         &self.0.digest
     }
 
+    /// Why it answers nothing, where it never does.
+    pub fn why_broken(&self) -> Option<&str> {
+        self.0.linked.as_ref().err().map(String::as_str)
+    }
+
     /// Calls that gave no answer since the start.
     pub fn traps(&self) -> u64 {
         self.0.traps.load(Ordering::Relaxed)

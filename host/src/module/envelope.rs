@@ -104,6 +104,16 @@ impl Envelope {
         Ok(Self { payload, key_id, signature })
     }
 
+    /// What it says, whoever signed it: for what is shown, never for what is decided.
+    ///
+    /// # Errors
+    ///
+    /// As [`Manifest::parse`].
+    pub fn claims(&self) -> Result<Manifest, Refusal> {
+        let text = std::str::from_utf8(&self.payload);
+        text.map_err(|_| invalid("the payload is not UTF-8")).and_then(Manifest::parse)
+    }
+
     /// The key that it names.
     pub fn key_id(&self) -> &KeyId {
         &self.key_id
@@ -127,9 +137,7 @@ impl Envelope {
             return Err(Refusal::new(Code::KEY_REVOKED, format!("key `{id}` is revoked")));
         }
         self.check(&key.public_key)?;
-        let manifest = std::str::from_utf8(&self.payload)
-            .map_err(|_| invalid("the payload is not UTF-8"))
-            .and_then(Manifest::parse)?;
+        let manifest = self.claims()?;
         signs_for(&key, manifest.slot)?;
         Ok(Signed { manifest, envelope: self })
     }

@@ -12,6 +12,7 @@ mod commit;
 mod guardrails;
 mod keys;
 mod log;
+mod modules;
 mod note;
 mod operation;
 mod read;
@@ -42,6 +43,7 @@ use crate::store::{Head, Store};
 pub use caller::{Caller, Holder};
 pub use commit::{Idempotency, Reply};
 pub use guardrails::Action;
+pub use modules::NewModule;
 pub use operation::{Attempt, Ballot, Claim, NewApproval, Outcome};
 pub use read::{Filter, Page, PayloadQuery};
 pub use refused::Refused;
@@ -62,6 +64,7 @@ pub struct Service {
     shadow: shadow::Shadow,
     verdicts: guardrails::Verdicts,
     loader: Loader,
+    registry: modules::Registry,
     keys: Arc<KeySource>,
     /// The keys that the audit has told of last.
     recorded: tokio::sync::Mutex<Option<Keys>>,
@@ -81,7 +84,8 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// Where the store cannot be read.
+    /// Where the store cannot be read; `keyring-unavailable` where it names a verifier and the keys
+    /// that say whether its signer counts cannot be read.
     pub async fn new(
         store: Arc<dyn Store>,
         verifier: Verifier,
@@ -91,7 +95,7 @@ impl Service {
         config: Config,
     ) -> Result<Self, Refusal> {
         let head = store.head().await?;
-        Ok(Self {
+        let service = Self {
             watchers: Watchers::new(head.entries),
             last_commit_at: AtomicU64::new(head.last_commit_at),
             audience: head.audience,
@@ -100,6 +104,7 @@ impl Service {
             shadow: shadow::Shadow::default(),
             verdicts: guardrails::Verdicts::default(),
             loader,
+            registry: modules::Registry::default(),
             keys,
             recorded: tokio::sync::Mutex::default(),
             clock,
@@ -108,7 +113,9 @@ impl Service {
             config,
             tokens_required: AtomicBool::new(false),
             refusals: refused::Rates::default(),
-        })
+        };
+        service.begin_with_stored_verifier().await?;
+        Ok(service)
     }
 
     /// What the store knows of itself.

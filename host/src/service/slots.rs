@@ -3,7 +3,7 @@
 
 use std::sync::{PoisonError, RwLock};
 
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::Semaphore;
 
 use super::Service;
 use crate::engine::{Loader, Policy, Verifier};
@@ -15,9 +15,9 @@ const PLACES: usize = 64;
 /// What serves in the slots.
 pub(super) struct Slots {
     verifier: RwLock<Verifier>,
+    /// What serves where the store names no other.
+    built_in: Verifier,
     policy: RwLock<PolicySlot>,
-    /// Whether what the store names serves already: it is looked up when a policy is first asked.
-    loaded: OnceCell<()>,
     /// Policies asked at once beside the async threads.
     places: Semaphore,
 }
@@ -52,9 +52,9 @@ impl Slots {
     /// The slots with a verifier and no policy.
     pub(super) fn new(verifier: Verifier) -> Self {
         Self {
+            built_in: verifier.clone(),
             verifier: RwLock::new(verifier),
             policy: RwLock::default(),
-            loaded: OnceCell::new(),
             places: Semaphore::new(PLACES),
         }
     }
@@ -75,10 +75,21 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// `store-unavailable` where it is not known yet and the store does not say.
+    /// `store-unavailable` where it is not known yet and the store does not say;
+    /// `keyring-unavailable` where a module serves and nobody can say whether its signer counts.
     pub async fn policy_slot(&self) -> Result<PolicySlot, Refusal> {
-        self.slots.loaded.get_or_try_init(|| self.load_policy_slot()).await?;
-        Ok(self.slots.policy.read().unwrap_or_else(PoisonError::into_inner).clone())
+        self.follow_keys().await?;
+        Ok(self.policy_now())
+    }
+
+    /// What serves in the slot `policy`, as it was last looked up.
+    pub(super) fn policy_now(&self) -> PolicySlot {
+        self.slots.policy.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The verifier that serves where the store names no other.
+    pub(super) fn built_in_verifier(&self) -> Verifier {
+        self.slots.built_in.clone()
     }
 
     /// Puts another verifier in its slot. What is under way ends on the one it began with.
@@ -89,10 +100,6 @@ impl Service {
     /// Changes the slot `policy`. What is under way ends on the module it began with.
     pub(super) fn swap_policy(&self, change: impl FnOnce(&mut PolicySlot)) {
         change(&mut self.slots.policy.write().unwrap_or_else(PoisonError::into_inner));
-    }
-
-    async fn load_policy_slot(&self) -> Result<(), Refusal> {
-        Ok(())
     }
 
     /// How modules are loaded.

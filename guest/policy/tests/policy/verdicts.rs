@@ -16,7 +16,9 @@ fn rules(letters: &str) -> String {
             'D' | 'R' | 'A' => "context.one == 2",
             _ => "context.absent == 1",
         };
-        format!("[[rule]]\nid = '{letter}{at}'\nverdict = '{verdict}'\nwhen = '{when}'\nreason = 'because {letter}{at}'\n")
+        format!(
+            "[[rule]]\nid = '{letter}{at}'\nverdict = '{verdict}'\nwhen = '{when}'\nreason = 'because {letter}{at}'\n"
+        )
     };
     letters.chars().enumerate().map(rule).collect()
 }
@@ -50,7 +52,10 @@ fn the_strictest_rule_that_matches_decides_and_the_first_of_its_verdict_is_named
     ";
     for line in table.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let [letters, default, decision, rule] =
-            line.split('|').map(str::trim).collect::<Vec<_>>()[..] else { panic!("{line}") };
+            line.split('|').map(str::trim).collect::<Vec<_>>()[..]
+        else {
+            panic!("{line}")
+        };
         let policy = load(&format!("default = '{default}'\n{}", rules(letters)));
         let verdict = ask(&policy, r#"{"one": 1}"#);
         assert_eq!(verdict.decision.as_str(), decision, "{line}");
@@ -59,7 +64,8 @@ fn the_strictest_rule_that_matches_decides_and_the_first_of_its_verdict_is_named
         assert_eq!(verdict.reason, reason, "{line}");
         let asks = decision == "require_approval" && rule != "-";
         assert_eq!(verdict.requirement.is_some(), asks, "{line}");
-        let matched = policy.trace(&attempt(r#"{"one": 1}"#, None)).into_iter().filter(|t| t.matched);
+        let matched =
+            policy.trace(&attempt(r#"{"one": 1}"#, None)).into_iter().filter(|t| t.matched);
         let counted = letters.chars().filter(|letter| "draxy".contains(*letter)).count();
         assert_eq!(matched.count(), counted, "{line}");
     }
@@ -117,9 +123,21 @@ fn the_requirement_is_the_strictest_in_each_part_of_all_rules_that_match() {
 #[test]
 fn a_ttl_is_a_class_or_a_time() {
     for (ttl, seconds) in [
-        ("'urgent'", 1_800), ("'standard'", 3_600), ("'non-urgent'", 86_400), ("'emergency'", 300),
-        ("'weekend'", 259_200), ("'short'", 7), ("'45m'", 2_700), ("'90s'", 90), ("'2h'", 7_200),
-        ("'7d'", 604_800), ("1", 1), ("604_800", 604_800), ("0x10", 16), ("'604800s'", 604_800), ("'007s'", 7),
+        ("'urgent'", 1_800),
+        ("'standard'", 3_600),
+        ("'non-urgent'", 86_400),
+        ("'emergency'", 300),
+        ("'weekend'", 259_200),
+        ("'short'", 7),
+        ("'45m'", 2_700),
+        ("'90s'", 90),
+        ("'2h'", 7_200),
+        ("'7d'", 604_800),
+        ("1", 1),
+        ("604_800", 604_800),
+        ("0x10", 16),
+        ("'604800s'", 604_800),
+        ("'007s'", 7),
     ] {
         let policy = load(&format!(
             "ttl.weekend = '72h'\nttl.short = 7\n[[rule]]\nid = 'a'\nverdict = 'require_approval'\nttl = {ttl}\n"
@@ -132,13 +150,33 @@ fn a_ttl_is_a_class_or_a_time() {
 #[test]
 fn globs_fit_whole_names() {
     let cases = [
-        ("*", "inbox", true), ("inbox", "inbox", true), ("inbox", "inbox2", false), ("inbox", "Inbox", false),
-        ("inbox*", "inbox", true), ("inbox_*", "inbox", false), ("*box", "inbox", true), ("*box", "boxer", false),
-        ("i*x", "inbox", true), ("i*x", "ix", true), ("i*x", "i", false), ("ab*ba", "aba", false),
-        ("ab*ba", "abba", true), ("*n*o*", "inbox", true), ("*o*n*", "inbox", false), ("**", "inbox", true),
-        ("a*b*c", "abbc", true), ("a*b*c", "acb", false), ("a*b*b", "ab", false), ("a*b*b", "abb", true),
-        ("in?ox", "inbox", false), ("in[a-z]ox", "inbox", false), ("in.ox", "inbox", false),
-        ("*aab", "aaaab", true), ("a*aab", "aaaab", true), ("a*", "b", false), ("***x", "x", true),
+        ("*", "inbox", true),
+        ("inbox", "inbox", true),
+        ("inbox", "inbox2", false),
+        ("inbox", "Inbox", false),
+        ("inbox*", "inbox", true),
+        ("inbox_*", "inbox", false),
+        ("*box", "inbox", true),
+        ("*box", "boxer", false),
+        ("i*x", "inbox", true),
+        ("i*x", "ix", true),
+        ("i*x", "i", false),
+        ("ab*ba", "aba", false),
+        ("ab*ba", "abba", true),
+        ("*n*o*", "inbox", true),
+        ("*o*n*", "inbox", false),
+        ("**", "inbox", true),
+        ("a*b*c", "abbc", true),
+        ("a*b*c", "acb", false),
+        ("a*b*b", "ab", false),
+        ("a*b*b", "abb", true),
+        ("in?ox", "inbox", false),
+        ("in[a-z]ox", "inbox", false),
+        ("in.ox", "inbox", false),
+        ("*aab", "aaaab", true),
+        ("a*aab", "aaaab", true),
+        ("a*", "b", false),
+        ("***x", "x", true),
     ];
     for (glob, name, fits) in cases {
         let made = signoff_policy::glob::Glob::new(glob).unwrap();
@@ -168,5 +206,9 @@ fn a_glob_that_covers_another_fits_all_that_it_fits() {
         }
     }
     let make = |glob| signoff_policy::glob::Glob::new(glob).unwrap();
-    assert!(make("*").covers(&make("a*b")) && make("a*").covers(&make("a*b")) && !make("a*b").covers(&make("a*")));
+    assert!(
+        make("*").covers(&make("a*b"))
+            && make("a*").covers(&make("a*b"))
+            && !make("a*b").covers(&make("a*"))
+    );
 }
