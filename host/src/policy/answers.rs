@@ -3,9 +3,8 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use crate::engine::Decision;
+use crate::engine::{Decision, Requirement};
 
 /// What is known of a rules file that loads.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -92,20 +91,76 @@ pub struct Case {
     pub name: String,
     /// Where it is in its file.
     pub line: usize,
-    /// Whether the verdict was the expected one.
+    /// Whether all that it expects came.
     pub passed: bool,
-    /// What the test expects.
-    pub expected: Value,
-    /// The verdict.
-    pub got: Value,
-    /// What differs, a sentence each.
-    pub why: Vec<String>,
+    /// What was asked.
+    pub attempt: Asked,
+    /// What it expects; none of a part is no expectation.
+    pub expected: Outcome,
+    /// What came.
+    pub got: Outcome,
+    /// How each rule that concerns it answered.
+    pub why: Vec<Trace>,
+}
+
+/// An attempt that a test makes. `context` and `plan` are JSON texts, not yet canonical.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+pub struct Asked {
+    /// Who would run it.
+    pub agent: String,
+    /// What would be run.
+    pub action: String,
+    /// About what.
+    pub context: String,
+    /// How exactly.
+    pub plan: Option<String>,
+    /// Seconds since 1970-01-01T00:00:00Z.
+    pub now: u64,
+}
+
+/// A verdict, or what is expected of one.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Outcome {
+    /// Whether it may run.
+    pub decision: Decision,
+    /// The rule that decided.
+    pub rule: Option<String>,
+    /// What an approval takes.
+    pub requirement: Option<Requirement>,
+    /// Why.
+    pub reason: Option<String>,
 }
 
 impl Tested {
     /// How many tests failed.
     pub fn failed(&self) -> usize {
         self.cases.iter().filter(|case| !case.passed).count()
+    }
+}
+
+impl Case {
+    /// What came otherwise than expected, a sentence each.
+    pub fn differs(&self) -> Vec<String> {
+        let Self { expected, got, .. } = self;
+        let mut differs = Vec::new();
+        let mut part = |name: &str, wanted: Option<String>, got: Option<String>| {
+            if let Some(wanted) = wanted.filter(|wanted| Some(wanted) != got.as_ref()) {
+                let got = got.map_or_else(|| "none".to_owned(), |got| format!("`{got}`"));
+                differs.push(format!("{name}: expected `{wanted}`, got {got}"));
+            }
+        };
+        let written = |requirement: &Requirement| {
+            serde_json::to_string(requirement).unwrap_or_default()
+        };
+        part("decision", Some(expected.decision.to_string()), Some(got.decision.to_string()));
+        part("rule", expected.rule.clone(), got.rule.clone());
+        part(
+            "requirement",
+            expected.requirement.as_ref().map(written),
+            got.requirement.as_ref().map(written),
+        );
+        part("reason", expected.reason.clone(), got.reason.clone());
+        differs
     }
 }
 

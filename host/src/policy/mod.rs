@@ -11,7 +11,9 @@ mod component;
 mod snapshot;
 mod workbench;
 
-pub use answers::{Case, Loaded, Problem, Problems, Severity, Tested, Trace};
+pub use answers::{
+    Asked, Case, Loaded, Outcome, Problem, Problems, Severity, Tested, Trace,
+};
 pub use build::{Built, build, build_with};
 pub use component::{Shape, shape};
 pub use workbench::{BenchError, Template, Workbench};

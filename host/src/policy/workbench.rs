@@ -128,7 +128,7 @@ impl Workbench {
         Ok((evaluated.verdict.read().map_err(BenchError::Failed)?, evaluated.trace))
     }
 
-    /// Runs the rules file's own tests, or with `cases` those of another text.
+    /// Runs the rules file's own tests, then those of another text, a TOML file of nothing but tests.
     ///
     /// # Errors
     ///
