@@ -1,5 +1,5 @@
-//! Compiles the verifier's core module. The same source gives the same bytes: paths are remapped,
-//! and nothing of the outer build (flags, wrappers, profile overrides) reaches the guest's.
+//! Compiles the guests' core modules. The same source gives the same bytes: paths are remapped, and
+//! nothing of the outer build (flags, wrappers, profile overrides) reaches a guest's.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -7,8 +7,20 @@ use std::process::Command;
 use std::{env, fs};
 
 const TARGET: &str = "wasm32-unknown-unknown";
-/// Enough for the deepest call, and small enough that a fresh instance touches few pages.
-const STACK_BYTES: u32 = 128 << 10;
+
+/// What is compiled: a package of the workspace, and how large its stack is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Guest {
+    /// Its name, and with `_` for `-` its file's.
+    pub(crate) package: &'static str,
+    /// Enough for the deepest call.
+    pub(crate) stack_bytes: u32,
+}
+
+/// Small enough a stack that a fresh instance touches few pages.
+pub(crate) const VERIFIER: Guest = Guest { package: "signoff-verifier", stack_bytes: 128 << 10 };
+/// The parser of conditions recurses.
+pub(crate) const POLICY: Guest = Guest { package: "signoff-policy", stack_bytes: 1 << 20 };
 
 /// Whether the module may hold paths of this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,13 +32,18 @@ pub(crate) enum Paths {
     Shown,
 }
 
-/// Compiles the guest of the repository at `root`; answers the path of its core module.
-pub(crate) fn build(root: &Path, target: &Path, paths: Paths) -> Result<PathBuf, Box<dyn Error>> {
+/// Compiles a guest of the repository at `root`; answers the path of its core module.
+pub(crate) fn build(
+    guest: Guest,
+    root: &Path,
+    target: &Path,
+    paths: Paths,
+) -> Result<PathBuf, Box<dyn Error>> {
     target_is_installed()?;
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
         .current_dir(root)
-        .args(["build", "--locked", "--package", "signoff-verifier", "--lib"])
+        .args(["build", "--locked", "--package", guest.package, "--lib"])
         .args(["--profile", "guest", "--target", TARGET, "--target-dir"])
         .arg(target);
     for (name, _) in env::vars_os() {
@@ -34,11 +51,12 @@ pub(crate) fn build(root: &Path, target: &Path, paths: Paths) -> Result<PathBuf,
             cargo.env_remove(name);
         }
     }
-    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags(root, paths).join("\u{1f}"));
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags(guest, root, paths).join("\u{1f}"));
     if !cargo.status()?.success() {
-        return Err("the verifier did not compile; its errors are above".into());
+        return Err(format!("{} did not compile; its errors are above", guest.package).into());
     }
-    Ok(target.join(TARGET).join("guest").join("signoff_verifier.wasm"))
+    let file = format!("{}.wasm", guest.package.replace('-', "_"));
+    Ok(target.join(TARGET).join("guest").join(file))
 }
 
 fn target_is_installed() -> Result<(), Box<dyn Error>> {
@@ -49,7 +67,7 @@ fn target_is_installed() -> Result<(), Box<dyn Error>> {
         return Ok(());
     }
     Err(format!(
-        "the target {TARGET}, which the verifier is built for, is not installed: run `rustup toolchain install` in the repository"
+        "the target {TARGET}, which the guests are built for, is not installed: run `rustup toolchain install` in the repository"
     )
     .into())
 }
@@ -67,9 +85,9 @@ fn is_of_outer_build(name: &str) -> bool {
     names.contains(&name) || prefixes.iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// The guest's compiler flags: the stack, and no path of this machine in the output.
-fn flags(root: &Path, paths: Paths) -> Vec<String> {
-    let mut flags = vec![format!("-Clink-arg=-zstack-size={STACK_BYTES}")];
+/// A guest's compiler flags: the stack, and no path of this machine in the output.
+fn flags(guest: Guest, root: &Path, paths: Paths) -> Vec<String> {
+    let mut flags = vec![format!("-Clink-arg=-zstack-size={}", guest.stack_bytes)];
     if paths == Paths::Shown {
         return flags;
     }

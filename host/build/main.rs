@@ -1,4 +1,5 @@
-//! Builds the verifier from source and componentizes it, so that the host embeds what is in `guest/`.
+//! Builds the guests from source, so that the host embeds what is in `guest/`: the verifier as a
+//! component, and the policy template as the core module that `signoff policy build` fills with rules.
 //!
 //! [`guest`] compiles; `tests/reproducible.rs` uses it too, to show that the same source gives the
 //! same bytes.
@@ -25,6 +26,14 @@ fn run() -> Result<(), Box<dyn Error>> {
     for input in ["wit", "guest", "Cargo.toml", "Cargo.lock"] {
         println!("cargo::rerun-if-changed={}", root.join(input).display());
     }
+    // <target>/<profile>/build/<package>/out
+    let target =
+        out.ancestors().nth(4).ok_or("OUT_DIR is not in a target directory")?.join("guest");
+    verifier(&root, &target, &out)?;
+    policy_template(&root, &target, &out)
+}
+
+fn verifier(root: &Path, target: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-env-changed=SIGNOFF_VERIFIER_WASM");
     let wasm = match env::var_os("SIGNOFF_VERIFIER_WASM") {
         Some(file) => {
@@ -32,11 +41,7 @@ fn run() -> Result<(), Box<dyn Error>> {
             fs::read(&file)
                 .map_err(|e| format!("SIGNOFF_VERIFIER_WASM={}: {e}", Path::new(&file).display()))?
         }
-        None => {
-            // <target>/<profile>/build/<package>/out
-            let target = out.ancestors().nth(4).ok_or("OUT_DIR is not in a target directory")?;
-            fs::read(guest::build(&root, &target.join("guest"), guest::Paths::Remapped)?)?
-        }
+        None => fs::read(guest::build(guest::VERIFIER, root, target, guest::Paths::Remapped)?)?,
     };
     let component = componentize(wasm)?;
     let core = core_module(&component)?;
@@ -47,6 +52,26 @@ fn run() -> Result<(), Box<dyn Error>> {
             "/// SHA-256 of the component.\npub(super) const DIGEST: &str = \"{}\";\n\
              /// Where the core module lies in it.\npub(super) const CORE: std::ops::Range<usize> = {core:?};\n",
             hex::encode(Sha256::digest(&component)),
+        ),
+    )?;
+    Ok(())
+}
+
+fn policy_template(root: &Path, target: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
+    let wasm = fs::read(guest::build(guest::POLICY, root, target, guest::Paths::Remapped)?)?;
+    for payload in wasmparser::Parser::new(0).parse_all(&wasm) {
+        if let wasmparser::Payload::ImportSection(_) = payload? {
+            return Err("the policy template imports something; it must import nothing".into());
+        }
+    }
+    fs::write(out.join("policy-template.wasm"), &wasm)?;
+    fs::write(
+        out.join("policy-template.rs"),
+        format!(
+            "/// SHA-256 of the core module.\npub(super) const DIGEST: &str = \"{}\";\n\
+             /// Bytes of its stack, which lies at the start of its memory.\npub(super) const STACK_BYTES: usize = {};\n",
+            hex::encode(Sha256::digest(&wasm)),
+            guest::POLICY.stack_bytes,
         ),
     )?;
     Ok(())

@@ -49,6 +49,9 @@ codes! {
     SELF_APPROVAL = "self-approval", 403, "Self-approval";
     APPROVER_NOT_ALLOWED = "approver-not-allowed", 403, "Approver not allowed";
     POLICY_DENIED = "policy-denied", 403, "Denied by policy";
+    MODULE_INVALID = "module-invalid", 422, "Invalid module";
+    MANIFEST_INVALID = "manifest-invalid", 422, "Invalid manifest";
+    VERSION_NOT_NEWER = "version-not-newer", 409, "Module version is not newer";
     AGENT_MISMATCH = "agent-mismatch", 403, "Agent/action doesn't match approval";
     ACTION_MISMATCH = "action-mismatch", 403, "Agent/action doesn't match approval";
     CONTEXT_MISMATCH = "context-mismatch", 403, "Execution context doesn't match approval";
@@ -59,6 +62,7 @@ codes! {
     STORE_UNAVAILABLE = "store-unavailable", 503, "Store unavailable";
     KEYRING_UNAVAILABLE = "keyring-unavailable", 503, "Keyring unavailable";
     VERIFIER_TRAPPED = "verifier-trapped", 503, "Verifier failed";
+    POLICY_TRAPPED = "policy-trapped", 503, "Policy failed";
     INTERNAL_ERROR = "internal-error", 500, "Internal error";
     CLOCK_BEHIND = "clock-behind", 503, "Clock is behind the store";
 }

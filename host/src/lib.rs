@@ -17,6 +17,8 @@ pub mod engine;
 pub mod id;
 pub mod keys;
 pub mod measure;
+pub mod module;
+pub mod policy;
 pub mod private_file;
 pub mod refusal;
 pub mod role;

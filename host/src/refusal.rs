@@ -1,7 +1,7 @@
 //! A refusal as the host hands it on: a code, its HTTP status and title, and a sentence.
 
 use crate::code::Code;
-use crate::engine::Failure;
+use crate::engine::{Failure, PolicyFailure};
 use crate::store::StoreError;
 
 /// Why something was not done. Nothing was kept.
@@ -48,6 +48,12 @@ impl From<Failure> for Refusal {
                 "the verifier gave no answer, so nothing was decided",
             ),
         }
+    }
+}
+
+impl From<PolicyFailure> for Refusal {
+    fn from(failure: PolicyFailure) -> Self {
+        Self::new(Code::POLICY_TRAPPED, format!("{failure}, so nothing is allowed"))
     }
 }
 

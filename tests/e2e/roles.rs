@@ -29,6 +29,7 @@ GET  /api/v1/audit/checkpoint          | all  | all | all | all | all | all
 GET  /api/v1/audit/keys                | all  | all | all | all | all | all
 GET  /api/v1/audit/proof               | -    | -   | -   | all | - | all
 GET  /api/v1/events                    | -    | all | -   | all | - | all
+POST /api/v1/guardrails/evaluate       | all  | -   | all | -   | - | -
 GET  /api/v1/keys                      | -    | all | -   | all | - | all
 POST /api/v1/tokens                    | -    | -   | -   | -   | - | all
 GET  /api/v1/tokens                    | -    | -   | -   | -   | - | all
@@ -117,6 +118,7 @@ impl Cast {
         }
         let body = match route.rsplit('/').next().unwrap() {
             "approvals" => request(agent),
+            "evaluate" => json!({ "agent": OWN, "action": "apply", "context": {} }),
             "approve" => ballot(approval, "approved", role_of),
             "reject" => ballot(approval, "rejected", role_of),
             "verify" => json!({ "signature": "0".repeat(64) }),

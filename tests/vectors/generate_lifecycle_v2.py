@@ -263,6 +263,31 @@ def floors():
         yield opened(f"{name}, as the floor", error=code, floor=asked)
     yield opened("nine groups and nine others", error="limit-exceeded",
                  requirement={"groups": {f"a{n}": 1 for n in range(9)}}, floor={"groups": {f"b{n}": 1 for n in range(9)}})
+    # What the policy asks is a second floor: the strictest of all three counts, in each part.
+    for name, expected, request in [
+        ("asks for nothing", needs(), {"policy_requirement": {}}),
+        ("asks for two", needs(threshold=2), {"policy_requirement": {"threshold": 2}}),
+        ("asks for less than the deployment", needs(threshold=3),
+         {"policy_requirement": {"threshold": 2}, "floor": {"threshold": 3}}),
+        ("asks for more than the deployment", needs(threshold=3),
+         {"policy_requirement": {"threshold": 3}, "floor": {"threshold": 2}}),
+        ("asks for less than the caller", needs(threshold=4, ttl_seconds=60),
+         {"policy_requirement": {"threshold": 3, "ttl_seconds": 300}, "ttl_seconds": 60, "requirement": {"threshold": 4}}),
+        ("asks for a shorter life", needs(ttl_seconds=300),
+         {"policy_requirement": {"ttl_seconds": 300}, "floor": {"ttl_seconds": 600}, "ttl_seconds": 900}),
+        ("gives a longer life than the default", needs(ttl_seconds=86400), {"policy_requirement": {"ttl_seconds": 86400}}),
+        ("asks for a group of its own", needs(groups={"legal": 1, "sre": 2, "security": 1}),
+         {"policy_requirement": {"groups": {"security": 1, "sre": 2}}, "floor": {"groups": {"sre": 1}},
+          "requirement": {"groups": {"legal": 1}}}),
+    ]:
+        yield opened(f"the policy {name}", expected, **request)
+    for name, asked, code in [
+        ("none", {"threshold": 0}, "request-invalid"),
+        ("seventeen", {"threshold": 17}, "limit-exceeded"),
+        ("an unknown member", {"quorum": 2}, "request-invalid"),
+        ("a list", [], "request-invalid"),
+    ]:
+        yield opened(f"{name}, as the policy's", error=code, policy_requirement=asked)
 
 
 def digests():

@@ -32,6 +32,10 @@ const READERS: For = For::Roles(&[Requester, Approver, Executor, Auditor, Admin]
 const LOG: For = For::Roles(&[Auditor, Admin]);
 /// Who may know how large the log is, and whose key signs it.
 const ANYBODY_KNOWN: For = For::Roles(&[Requester, Approver, Executor, Auditor, Policy, Admin]);
+/// Who may know what serves.
+const MODULES: For = For::Roles(&[Auditor, Policy, Admin]);
+/// Who ships modules: which slot is for whom, the service says.
+const SHIPPERS: For = For::Roles(&[Policy, Admin]);
 const ADMIN: For = For::Roles(&[Admin]);
 
 /// Every route: method, path, whom it is for.
@@ -53,7 +57,18 @@ pub const ROUTES: &[(&str, &str, For)] = &[
     ("GET", "/api/v1/audit/keys", ANYBODY_KNOWN),
     ("GET", "/api/v1/audit/proof", LOG),
     ("GET", "/api/v1/events", For::Roles(&[Approver, Auditor, Admin])),
+    ("POST", "/api/v1/guardrails/evaluate", For::Roles(&[Requester, Executor])),
     ("GET", "/api/v1/keys", For::Roles(&[Approver, Auditor, Admin])),
+    ("GET", "/api/v1/modules", MODULES),
+    ("POST", "/api/v1/modules", SHIPPERS),
+    ("GET", "/api/v1/modules/{digest}", MODULES),
+    ("GET", "/api/v1/modules/{digest}/wasm", MODULES),
+    ("POST", "/api/v1/modules/{digest}/activate", SHIPPERS),
+    ("POST", "/api/v1/modules/{digest}/shadow", SHIPPERS),
+    ("POST", "/api/v1/modules/{digest}/remove", SHIPPERS),
+    ("GET", "/api/v1/modules/{slot}/flips", MODULES),
+    ("POST", "/api/v1/modules/{slot}/rollback", SHIPPERS),
+    ("POST", "/api/v1/modules/{slot}/unshadow", SHIPPERS),
     ("POST", "/api/v1/tokens", ADMIN),
     ("GET", "/api/v1/tokens", ADMIN),
     ("POST", "/api/v1/tokens/{id}/revoke", ADMIN),
@@ -87,7 +102,10 @@ pub(super) async fn authorize(
     };
     request.extensions_mut().insert(caller.clone());
     let response = next.run(request).await;
-    if let Some(code) = response.extensions().get::<Code>() {
+    // The registry tells its own refusals, with the module.
+    if let Some(code) = response.extensions().get::<Code>()
+        && !asked.route.starts_with("/api/v1/modules")
+    {
         asked.keep_refusal(&app, &caller, *code).await;
     }
     response

@@ -10,20 +10,33 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use tokio::sync::OwnedSemaphorePermit;
 use utoipa::ToSchema;
 
-use super::BODY_BYTES_MAX;
+use super::{App, BODY_BYTES_MAX};
 use crate::code::Code;
 use crate::refusal::Refusal;
 
 /// Longest a body may take to arrive.
 const BODY_TIME_MAX: Duration = Duration::from_secs(20);
 
+/// A module of 64 MiB in base64, its manifest, and some air.
+pub(super) const LARGE_BODY_BYTES_MAX: usize = 90 << 20;
+
+/// Longest that may take to arrive: 1.5 MiB a second.
+const LARGE_BODY_TIME_MAX: Duration = Duration::from_secs(60);
+
 /// How much of a body that is too large is read, for the sake of the answer.
 const DISCARDED_BYTES_MAX: usize = 32 << 20;
 
 /// A JSON body, still as text.
 pub(super) struct Json(Bytes);
+
+/// A JSON body of a push: a module, as text. It is read only where there is a place for it.
+pub(super) struct LargeJson {
+    json: Json,
+    place: OwnedSemaphorePermit,
+}
 
 /// A JSON text inside a body, handed on as it came: the verifier reads it.
 pub(super) type Raw<'a> = &'a RawValue;
@@ -135,6 +148,24 @@ pub(super) struct ExecuteBody<'a> {
     pub(super) lease_seconds: Option<i64>,
 }
 
+/// `POST /guardrails/evaluate`
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EvaluateBody<'a> {
+    /// Who is about to act.
+    pub(super) agent: String,
+    /// What it is about to do.
+    pub(super) action: String,
+    /// What it is about, a JSON object.
+    #[serde(borrow)]
+    #[schema(value_type = Object)]
+    pub(super) context: Raw<'a>,
+    /// What exactly will run, a JSON object.
+    #[serde(borrow, default)]
+    #[schema(value_type = Option<Object>)]
+    pub(super) plan: Option<Raw<'a>>,
+}
+
 /// `POST /approvals/{id}/outcome`
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -215,16 +246,47 @@ impl<S: Send + Sync> FromRequest<S> for Json {
             )
             .into_response());
         }
-        read(request.into_body()).await.map(Self)
+        read(request.into_body(), BODY_BYTES_MAX, BODY_TIME_MAX).await.map(Self)
     }
 }
 
-async fn read(body: Body) -> Result<Bytes, Response> {
-    match tokio::time::timeout(BODY_TIME_MAX, whole(body)).await {
+impl LargeJson {
+    /// The body.
+    pub(super) fn json(&self) -> &Json {
+        &self.json
+    }
+
+    /// The place, to keep for as long as the module is in memory.
+    pub(super) fn into_place(self) -> OwnedSemaphorePermit {
+        self.place
+    }
+}
+
+impl FromRequest<App> for LargeJson {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Response> {
+        if !is_json(request.headers()) {
+            return Err(Json::from_request(request, app).await.err().unwrap_or_default());
+        }
+        let place = match app.service.upload_place() {
+            Ok(place) => place,
+            Err(refusal) => {
+                discard(request.into_body()).await;
+                return Err(refusal.into_response());
+            }
+        };
+        let json = read(request.into_body(), LARGE_BODY_BYTES_MAX, LARGE_BODY_TIME_MAX).await?;
+        Ok(Self { json: Json(json), place })
+    }
+}
+
+async fn read(body: Body, bytes_max: usize, time_max: Duration) -> Result<Bytes, Response> {
+    match tokio::time::timeout(time_max, whole(body, bytes_max)).await {
         Ok(Ok(Some(body))) => Ok(body),
         Ok(Ok(None)) => Err(Refusal::new(
             Code::LIMIT_EXCEEDED,
-            format!("the body is larger than {BODY_BYTES_MAX} bytes"),
+            format!("the body is larger than {bytes_max} bytes"),
         )
         .response_with(StatusCode::PAYLOAD_TOO_LARGE)),
         Ok(Err(_)) => {
@@ -233,7 +295,7 @@ async fn read(body: Body) -> Result<Bytes, Response> {
         }
         Err(_) => Err(Refusal::new(
             Code::LIMIT_EXCEEDED,
-            format!("the body did not arrive within {} s", BODY_TIME_MAX.as_secs()),
+            format!("the body did not arrive within {} s", time_max.as_secs()),
         )
         .into_response()),
     }
@@ -242,14 +304,15 @@ async fn read(body: Body) -> Result<Bytes, Response> {
 /// Reads a body that nobody wants: many clients write all of a request before they read the answer,
 /// and would find the connection closed.
 pub(super) async fn discard(body: Body) {
-    let _ = tokio::time::timeout(BODY_TIME_MAX, whole(body)).await;
+    let _ = tokio::time::timeout(BODY_TIME_MAX, whole(body, BODY_BYTES_MAX)).await;
 }
 
 /// The whole body; none where it is too large. What is too much is read and thrown away: many
 /// clients write all of a request before they read the answer, and a connection closed under them
 /// would be all the answer they get.
-async fn whole(mut body: Body) -> Result<Option<Bytes>, axum::Error> {
-    if body.size_hint().lower() > DISCARDED_BYTES_MAX as u64 {
+async fn whole(mut body: Body, bytes_max: usize) -> Result<Option<Bytes>, axum::Error> {
+    let discarded_max = DISCARDED_BYTES_MAX.max(bytes_max);
+    if body.size_hint().lower() > discarded_max as u64 {
         return Ok(None);
     }
     let mut kept = BytesMut::new();
@@ -257,16 +320,16 @@ async fn whole(mut body: Body) -> Result<Option<Bytes>, axum::Error> {
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame?.into_data() else { continue };
         bytes += data.len();
-        if bytes > DISCARDED_BYTES_MAX {
+        if bytes > discarded_max {
             break;
         }
-        if bytes <= BODY_BYTES_MAX {
+        if bytes <= bytes_max {
             kept.extend_from_slice(&data);
         } else {
             kept = BytesMut::new();
         }
     }
-    Ok((bytes <= BODY_BYTES_MAX).then(|| kept.freeze()))
+    Ok((bytes <= bytes_max).then(|| kept.freeze()))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

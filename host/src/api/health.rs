@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::{App, openapi};
 use crate::refusal::Refusal;
+use crate::service::Active;
 
 /// Whether the process answers.
 #[utoipa::path(get, path = "/healthz", tag = "operation", responses((status = 200, description = "`{\"status\":\"ok\"}`")))]
@@ -13,15 +14,22 @@ pub(super) async fn healthz() -> Response {
     json("{\"status\":\"ok\"}".to_owned())
 }
 
-/// Whether a decision can be made now: store, verifier and clock.
+/// Whether a decision can be made now: store, verifier, policy, keys and clock.
 #[utoipa::path(get, path = "/readyz", tag = "operation",
     responses((status = 200, description = "`{\"status\":\"ready\"}`"), (status = 503, body = super::Problem)))]
 pub(super) async fn readyz(State(app): State<App>) -> Result<Response, Refusal> {
     app.service.ready().await?;
-    Ok(json(format!(
-        "{{\"status\":\"ready\",\"verifier\":\"{}\"}}",
-        app.service.verifier().digest()
-    )))
+    let policy = match app.service.policy_slot().await?.active {
+        Active::Policy(policy) => Some(policy.digest().to_owned()),
+        Active::Empty | Active::Broken { .. } => None,
+    };
+    let verifier = app.service.verifier();
+    let ready = serde_json::json!({
+        "status": "ready",
+        "verifier": verifier.digest(),
+        "policy": policy,
+    });
+    Ok(json(ready.to_string()))
 }
 
 /// Counters in Prometheus' text format.

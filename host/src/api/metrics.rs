@@ -18,7 +18,7 @@ use prometheus_client::registry::Registry;
 use super::App;
 use crate::code::Code;
 use crate::refusal::Refusal;
-use crate::service::Service;
+use crate::service::{Active, Service};
 use crate::store::Status;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -38,6 +38,17 @@ struct StatusLabels {
     status: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct VerdictLabels {
+    moment: &'static str,
+    decision: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ShadowLabels {
+    result: &'static str,
+}
+
 /// Counters, gauges and histograms of one server.
 pub struct Metrics {
     registry: Mutex<Registry>,
@@ -49,6 +60,9 @@ pub struct Metrics {
     last_commit: Gauge,
     writable: Gauge,
     traps: Gauge<u64, AtomicU64>,
+    verdicts: Family<VerdictLabels, Gauge>,
+    policy_failures: Gauge,
+    shadow: Family<ShadowLabels, Gauge>,
     watched: Gauge,
     /// Open connections.
     pub connections: Gauge,
@@ -67,6 +81,9 @@ impl Default for Metrics {
             last_commit: Gauge::default(),
             writable: Gauge::default(),
             traps: Gauge::default(),
+            verdicts: Family::default(),
+            policy_failures: Gauge::default(),
+            shadow: Family::default(),
             watched: Gauge::default(),
             connections: Gauge::default(),
         };
@@ -103,6 +120,21 @@ impl Metrics {
             self.traps.clone(),
         );
         registry.register(
+            "policy_verdicts_total_now",
+            "Verdicts since the start, by when the policy was asked",
+            self.verdicts.clone(),
+        );
+        registry.register(
+            "policy_failures_total_now",
+            "Questions to the active policy that got no verdict",
+            self.policy_failures.clone(),
+        );
+        registry.register(
+            "shadow_total_now",
+            "What the candidate beside the active policy was asked since the start: compared, and of those flips and failures; dropped found no place in the queue",
+            self.shadow.clone(),
+        );
+        registry.register(
             "approvals_watched",
             "Approvals somebody waits for",
             self.watched.clone(),
@@ -126,6 +158,22 @@ impl Metrics {
         self.writable.set(i64::from(head.writable));
         self.traps.set(service.verifier().traps());
         self.watched.set(gauge(service.watchers().approvals_watched() as u64));
+        for (moment, decision, n) in service.verdicts() {
+            let labels = VerdictLabels { moment, decision: decision.as_str() };
+            self.verdicts.get_or_create(&labels).set(gauge(n));
+        }
+        if let Active::Policy(policy) = service.policy_slot().await?.active {
+            self.policy_failures.set(gauge(policy.failures()));
+        }
+        let shadow = service.shadow_counts();
+        for (result, n) in [
+            ("compared", shadow.compared),
+            ("flips", shadow.flips),
+            ("failures", shadow.failures),
+            ("dropped", shadow.dropped),
+        ] {
+            self.shadow.get_or_create(&ShadowLabels { result }).set(gauge(n));
+        }
         let mut text = String::new();
         let failed = |e: &str| Refusal::new(Code::INTERNAL_ERROR, e);
         let registry = self.registry.lock().map_err(|_| failed("the registry is poisoned"))?;

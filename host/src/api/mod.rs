@@ -7,9 +7,11 @@ mod approvals;
 mod body;
 mod events;
 mod guard;
+mod guardrails;
 mod health;
 mod log;
 mod metrics;
+mod modules;
 mod openapi;
 mod params;
 mod problem;
@@ -32,6 +34,7 @@ pub use access::{For, ROUTES};
 pub(crate) use guard::is_loopback_name;
 
 pub use approval::{Approval, Ballot, Execution, List, Requirement, Verification};
+pub use guardrails::{Details, Evaluation};
 pub use metrics::Metrics;
 pub use openapi::document;
 pub use problem::Problem;
@@ -82,7 +85,17 @@ pub fn router(app: App) -> Router {
         .route("/audit/checkpoint", get(log::checkpoint))
         .route("/audit/keys", get(log::keys))
         .route("/audit/proof", get(log::proof))
+        .route("/guardrails/evaluate", post(guardrails::evaluate))
         .route("/keys", get(log::all_keys))
+        .route("/modules", post(modules::push).get(modules::list))
+        .route("/modules/{digest}", get(modules::inspect))
+        .route("/modules/{digest}/wasm", get(modules::wasm))
+        .route("/modules/{digest}/activate", post(modules::activate))
+        .route("/modules/{digest}/shadow", post(modules::shadow))
+        .route("/modules/{digest}/remove", post(modules::remove))
+        .route("/modules/{slot}/flips", get(modules::flips))
+        .route("/modules/{slot}/rollback", post(modules::rollback))
+        .route("/modules/{slot}/unshadow", post(modules::unshadow))
         .route("/tokens", post(tokens::create).get(tokens::list))
         .route("/tokens/{id}/revoke", post(tokens::revoke))
         .route("/events", get(events::stream));

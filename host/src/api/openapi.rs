@@ -3,7 +3,7 @@
 
 use utoipa::OpenApi;
 
-use super::{approvals, events, health, log, tokens};
+use super::{approvals, events, guardrails, health, log, modules, tokens};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -25,12 +25,23 @@ use super::{approvals, events, health, log, tokens};
         approvals::extend,
         approvals::payload,
         approvals::receipt,
+        guardrails::evaluate,
         events::audit,
         log::checkpoint,
         log::keys,
         log::proof,
         events::stream,
         log::all_keys,
+        modules::list,
+        modules::push,
+        modules::inspect,
+        modules::wasm,
+        modules::activate,
+        modules::shadow,
+        modules::remove,
+        modules::flips,
+        modules::rollback,
+        modules::unshadow,
         tokens::create,
         tokens::list,
         tokens::revoke,

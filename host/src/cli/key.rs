@@ -48,6 +48,9 @@ pub(super) struct GenerateArgs {
     /// A group that person decides for; may be repeated
     #[arg(long = "group", value_name = "GROUP", value_parser = Group::parse)]
     groups: Vec<Group>,
+    /// A slot it signs modules for; may be repeated
+    #[arg(long = "slot", value_name = "SLOT", value_parser = ["policy", "verifier"])]
+    slots: Vec<String>,
     /// What it signs: ballots, audit checkpoints or modules
     #[arg(long = "use", value_name = "USE", default_value = "approve", value_parser = usage)]
     usage: Usage,
@@ -69,6 +72,9 @@ pub(super) struct ImportArgs {
     /// Its groups, whatever the entry says; may be repeated
     #[arg(long = "group", value_name = "GROUP", value_parser = Group::parse)]
     groups: Vec<Group>,
+    /// The slots it signs modules for, whatever the entry says; may be repeated
+    #[arg(long = "slot", value_name = "SLOT", value_parser = ["policy", "verifier"], conflicts_with = "groups")]
+    slots: Vec<String>,
     /// Take the private half too, to sign here
     #[arg(long)]
     with_private: bool,
@@ -107,6 +113,16 @@ pub(super) fn run(command: &KeyCommand, global: &Global) -> Result<Exit, Failure
 }
 
 fn generate(args: &GenerateArgs, path: &Path, json: bool) -> Result<Exit, Failure> {
+    let slots = slots(&args.slots)?;
+    match (args.usage, slots.as_slice(), args.groups.as_slice()) {
+        (Usage::Module, [], []) => {
+            return Err(Failure::usage("a key for modules needs --slot policy or --slot verifier"));
+        }
+        (Usage::Approve | Usage::Log, [_, ..], _) => {
+            return Err(Failure::usage("--slot goes with --use module"));
+        }
+        _ => {}
+    }
     let new = NewKey {
         id: args.id.clone(),
         algorithm: args.algorithm.as_deref().map(|algorithm| match algorithm {
@@ -116,7 +132,7 @@ fn generate(args: &GenerateArgs, path: &Path, json: bool) -> Result<Exit, Failur
         usage: Some(args.usage),
         status: Some(args.status),
         approver: args.approver.clone(),
-        groups: args.groups.clone(),
+        groups: [args.groups.clone(), slots].concat(),
     };
     let (key, entry) = keys::edit(path, |keyring| {
         let key = keyring.generate(new)?;
@@ -149,7 +165,13 @@ fn import(args: &ImportArgs, path: &Path, json: bool) -> Result<Exit, Failure> {
     let inline = args.source.trim_start().starts_with(['{', '[']);
     let text =
         if inline { Zeroizing::new(args.source.clone().into_bytes()) } else { read(&args.source)? };
-    let incoming = Incoming::parse(&text, args.approver.as_ref(), &args.groups, args.with_private)?;
+    let groups = [args.groups.clone(), slots(&args.slots)?].concat();
+    let incoming = Incoming::parse(&text, args.approver.as_ref(), &groups, args.with_private)?;
+    if !args.slots.is_empty()
+        && incoming.iter().any(|incoming| incoming.described().usage != "module")
+    {
+        return Err(Failure::usage("--slot goes with keys of use `module`"));
+    }
     if inline && incoming.iter().any(Incoming::is_secret) {
         return Err(Failure::usage(
             "an argument is seen by other processes: give a secret in a file, or as `-` on standard input",
@@ -335,6 +357,11 @@ impl Imported {
             Self::Already => "unchanged",
         }
     }
+}
+
+/// Slots as a keyring has them: groups of a key for modules.
+fn slots(names: &[String]) -> Result<Vec<Group>, Failure> {
+    names.iter().map(|name| Group::parse(name).map_err(Failure::usage)).collect()
 }
 
 fn key_id(text: &str) -> Result<KeyId, String> {

@@ -4,11 +4,13 @@
 mod approve;
 mod audit;
 mod bench;
+mod compile_module;
 mod completions;
 mod context;
 mod demo;
 mod destination;
 mod doctor;
+mod evaluate;
 mod execution;
 mod exit;
 mod explain;
@@ -19,6 +21,8 @@ mod list;
 mod module;
 mod output;
 mod payload;
+mod policy;
+mod progress;
 mod receipt;
 mod remote;
 mod request;
@@ -60,7 +64,7 @@ struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done (verify, wait: valid, approved), 1 failed, 2 usage, \
-3 refused, 4 still pending; run passes on the command's own, and 125 is its own failure.\n\n\
+3 refused, 4 still pending (evaluate: allowed, denied, requires approval are 0, 3, 4); run passes on the command's own, and 125 is its own failure.\n\n\
 Environment: SIGNOFF_STORE, SIGNOFF_SERVER, SIGNOFF_TOKEN, SIGNOFF_CA, SIGNOFF_APPROVER, SIGNOFF_KEYRING, \
 SIGNOFF_CONFIG mirror flags; SIGNOFF_HMAC_SECRET or HMAC_SECRET holds the secret; SIGNOFF_CACHE_DIR holds precompiled \
 code; NO_COLOR turns colours off.";
@@ -116,6 +120,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Ask, wait, claim, run a command, report how it ended
     Run(run::RunArgs),
+    /// Ask the policy whether an action may run
+    Evaluate(evaluate::EvaluateArgs),
     /// Ask for an approval
     Request(request::RequestArgs),
     /// Show one approval
@@ -152,7 +158,10 @@ enum Command {
     /// The keyring: make, import, list, promote, retire and revoke keys
     #[command(subcommand)]
     Key(key::KeyCommand),
-    /// The verifier: its digest, its description, its bytes
+    /// Policies: write rules, check and test them, build a module, look into one
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
+    /// Modules: sign, ship, activate, shadow, roll back, and what serves
     #[command(subcommand)]
     Module(module::ModuleCommand),
     /// Who may call a server
@@ -168,6 +177,9 @@ enum Command {
     Bench(bench::BenchArgs),
     /// Look for what is wrong or weak, and say how to mend it
     Doctor,
+    /// Compile a module for another process of this program
+    #[command(hide = true)]
+    CompileModule(compile_module::CompileArgs),
     /// Print a completion script
     Completions(completions::CompletionsArgs),
 }
@@ -207,6 +219,7 @@ impl Cli {
             Command::Demo(args) => demo::run(&args),
             Command::Serve(args) => serve::run(&args, &global, &target),
             Command::Run(args) => run::run(&args, &open()?),
+            Command::Evaluate(args) => evaluate::run(&args, &open()?),
             Command::Request(args) => request::run(&args, &open()?),
             Command::Show(args) => show::run(&args, &open()?),
             Command::List(args) => list::run(&args, &open()?),
@@ -224,12 +237,14 @@ impl Cli {
             Command::Hash(args) => hash::run(&args, &global),
             Command::Explain(args) => explain::run(&args, &global),
             Command::Key(command) => key::run(&command, &global),
-            Command::Module(command) => module::run(&command, &global),
+            Command::Policy(command) => policy::run(&command, &global, open),
+            Command::Module(command) => module::run(&command, &global, open),
             Command::Token(command) => token::run(&command, &open()?),
             Command::Audit(command) => audit::run(&command, &global, open),
             Command::Receipt(command) => receipt::run(&command, &global, open),
             Command::Bench(args) => bench::run(&args, &global),
             Command::Doctor => doctor::run(&global, &target),
+            Command::CompileModule(args) => Ok(compile_module::run(&args)),
             Command::Completions(args) => completions::run(&args, &mut Self::command()),
         }
     }

@@ -74,7 +74,7 @@ impl Remote {
         method: &Method,
         path: &str,
         body: Option<String>,
-    ) -> Result<(u16, String)> {
+    ) -> Result<(u16, Vec<u8>)> {
         let uri = format!("{}{path}", self.url);
         let mut request = Request::builder().method(method.clone()).uri(&uri);
         if let Some(token) = &self.token {
@@ -94,7 +94,7 @@ impl Remote {
             .body_mut()
             .with_config()
             .limit(ANSWER_BYTES_MAX)
-            .read_to_string()
+            .read_to_vec()
             .context("the server's answer broke off")?;
         Ok((status, body))
     }

@@ -1,5 +1,6 @@
 //! `signoff run`: one line in front of any command. Asks, waits, claims, runs it, reports how it
-//! ended. The plan that the approver signs for is the command itself.
+//! ended. The plan that the approver signs for is the command itself. With `--guardrails` the policy is
+//! asked first, and what it allows runs without an approval.
 
 use std::env;
 use std::ffi::OsString;
@@ -13,12 +14,15 @@ use serde_json::json;
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::evaluate::{Asked, told};
 use super::execution::{Claim, report};
 use super::output::note;
 use super::request::{New, RequirementArgs};
 use super::transport::Transport;
 use super::{Exit, context, exit::Failure, wait};
-use crate::api::Approval;
+use crate::api::{Approval, Evaluation};
+use crate::code::Code;
+use crate::engine::Decision;
 
 /// Tries to report an outcome: the command has run, and somebody should know.
 const REPORTS_MAX: u32 = 5;
@@ -48,6 +52,9 @@ pub(super) struct RunArgs {
     /// How long the command may take before its outcome counts as unknown
     #[arg(long, value_name = "TIME", value_parser = context::seconds, default_value = "1h")]
     lease: i64,
+    /// Ask the policy first: what it allows runs at once, without an approval
+    #[arg(long)]
+    guardrails: bool,
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<OsString>,
@@ -58,6 +65,9 @@ pub(super) fn run(args: &RunArgs, transport: &Transport) -> Result<Exit, Failure
     let context = context::text(&args.context)?;
     let directory = env::current_dir()?;
     let plan = json!({ "command": argv, "directory": directory.to_string_lossy() }).to_string();
+    if args.guardrails && allowed(args, transport, &context, &plan)? {
+        return ended(execute(&args.command)?);
+    }
     let id = request(args, transport, &argv, &context, &plan)?;
     approved(args, transport, &id)?;
     let claim = Claim {
@@ -76,9 +86,30 @@ pub(super) fn run(args: &RunArgs, transport: &Transport) -> Result<Exit, Failure
         Err(e) => ("failed", Some(format!("it did not start: {e:#}"))),
     };
     tell(transport, &id, &execution.id, outcome, detail.as_deref());
-    let status = ran?;
+    ended(ran?)
+}
+
+/// The command's own exit code; a signal is 128 and its number, as in a shell.
+fn ended(status: ExitStatus) -> Result<Exit, Failure> {
     let code = status.code().unwrap_or(128 + status.signal().unwrap_or(0));
     Ok(Exit::Run(u8::try_from(code).unwrap_or(u8::MAX)))
+}
+
+/// Whether the policy allows it. What it denies is told here; no approval could change it.
+fn allowed(
+    args: &RunArgs,
+    transport: &Transport,
+    context: &str,
+    plan: &str,
+) -> Result<bool, Failure> {
+    let asked = Asked { agent: &args.agent, action: &args.action, context, plan: Some(plan) };
+    let evaluation: Evaluation = transport.parse(&asked.send(transport)?)?;
+    note(&told(&evaluation));
+    match evaluation.decision {
+        Decision::Allow => Ok(true),
+        Decision::RequireApproval => Ok(false),
+        Decision::Deny => Err(transport.refused(Code::POLICY_DENIED, evaluation.reason)),
+    }
 }
 
 fn argv(command: &[OsString]) -> Result<Vec<&str>, Failure> {

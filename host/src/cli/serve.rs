@@ -20,7 +20,7 @@ use crate::api::{self, App, Hosts, Metrics};
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::core_dump;
-use crate::engine::{Allocation, Cache, Verifier};
+use crate::engine::{Allocation, Cache, Compiler, Loader};
 use crate::keys::KeySource;
 use crate::server::{self, Exposure, Tls};
 use crate::service::{self, Service};
@@ -135,7 +135,7 @@ impl ServeArgs {
     }
 }
 
-/// A server at work: the listener, the sweeper, and the way to stop them.
+/// A server at work: the listener, the sweeper, the shadow, and the way to stop them.
 pub(super) struct Running {
     pub(super) url: String,
     tls: Option<Tls>,
@@ -143,18 +143,22 @@ pub(super) struct Running {
     stop: watch::Sender<bool>,
     server: tokio::task::JoinHandle<()>,
     sweeper: tokio::task::JoinHandle<()>,
+    shadow: tokio::task::JoinHandle<()>,
 }
 
 impl Running {
     pub(super) async fn start(setup: Setup<'_>, listener: TcpListener) -> Result<Self> {
         let mode = OpenMode::Create { audience: setup.audience.to_owned() };
         let store = Arc::new(RedbStore::open(setup.store, mode, CheckIntegrity::Yes)?);
-        let verifier = Verifier::embedded(Allocation::Pooled, &Cache::of_user())?;
-        // Not before: the pool opens a file of `/proc/self` that only root can open after this.
+        let loader = Loader::with(Allocation::Pooled, Cache::of_user(), Compiler::Apart);
+        let verifier = loader.embedded()?;
+        loader.policies()?;
+        // Not before: a pool opens a file of `/proc/self` that only root can open after this.
         core_dump::forbid().context("cannot keep this process from dumping core")?;
         let service = Service::new(
             Arc::clone(&store) as Arc<dyn Store>,
             verifier,
+            loader,
             setup.keys,
             Arc::new(SystemClock),
             setup.config,
@@ -177,6 +181,10 @@ impl Running {
         Ok(Self {
             url: format!("{scheme}://{}", listener.local_addr()?),
             sweeper: tokio::spawn(sweep(Arc::clone(&service), stopping.clone())),
+            shadow: tokio::spawn({
+                let (service, stopping) = (Arc::clone(&service), stopping.clone());
+                async move { service.shadow(stopping).await }
+            }),
             server: tokio::spawn(server::serve(
                 listener,
                 setup.tls.clone(),
@@ -195,12 +203,14 @@ impl Running {
         self.stop.send_replace(true);
         let _ = self.server.await;
         let _ = self.sweeper.await;
+        let _ = self.shadow.await;
     }
 
     async fn announce(&self, json: bool, store: &Path) {
         let keys = self.service.keys().unwrap_or_default();
         let keys: Vec<&str> = keys.ids().collect();
-        let verifier = self.service.verifier().digest();
+        let verifier = self.service.verifier();
+        let verifier = verifier.digest();
         if json {
             let facts = json!({
                 "url": self.url,

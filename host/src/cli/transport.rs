@@ -20,7 +20,7 @@ use crate::api::{self, App, Approval, Hosts, Problem};
 use crate::clock::SystemClock;
 use crate::code::Code;
 use crate::config::Config;
-use crate::engine::{self, Allocation, Cache, Verifier};
+use crate::engine::{self, Allocation, Cache, Compiler, Loader, Verifier};
 use crate::id::ApprovalId;
 use crate::keys::{KeyError, KeySource, Keys};
 use crate::refusal::Refusal;
@@ -124,6 +124,19 @@ impl Transport {
         self.call(Method::GET, path, None, Access::Read)
     }
 
+    /// GET, as bytes.
+    pub(super) fn get_bytes(&self, path: &str) -> Result<Vec<u8>, Failure> {
+        self.call_bytes(Method::GET, path, None, Access::Read)
+    }
+
+    /// Whether there is no store file yet where one is looked for.
+    pub(super) fn has_no_store(&self) -> bool {
+        match &self.kind {
+            Kind::Local { store, .. } => !store.try_exists().unwrap_or(true),
+            Kind::Remote(_) => false,
+        }
+    }
+
     /// POST of a JSON body, as text.
     pub(super) fn post(&self, path: &str, body: String, access: Access) -> Result<String, Failure> {
         self.call(Method::POST, path, Some(body), access)
@@ -137,6 +150,17 @@ impl Transport {
         body: Option<String>,
         access: Access,
     ) -> Result<String, Failure> {
+        let answer = String::from_utf8(self.call_bytes(method, path, body, access)?)?;
+        Ok(answer.trim_end().to_owned())
+    }
+
+    fn call_bytes(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<String>,
+        access: Access,
+    ) -> Result<Vec<u8>, Failure> {
         let (status, answer) = match &self.kind {
             Kind::Local { store, runtime } => {
                 runtime.block_on(self.local(store, method, path, body, access))?
@@ -144,9 +168,9 @@ impl Transport {
             Kind::Remote(remote) => remote.call(&method, path, body)?,
         };
         if (200..300).contains(&status) {
-            return Ok(answer.trim_end().to_owned());
+            return Ok(answer);
         }
-        match serde_json::from_str::<Problem>(&answer) {
+        match serde_json::from_slice::<Problem>(&answer) {
             Ok(problem) => Err(Failure::Refused { problem, json: self.json }),
             Err(_) => {
                 Err(Failure::Failed(anyhow!("the server answered {status} without a reason")))
@@ -162,7 +186,7 @@ impl Transport {
         path: &str,
         body: Option<String>,
         access: Access,
-    ) -> Result<(u16, String)> {
+    ) -> Result<(u16, Vec<u8>)> {
         let mode = match access {
             Access::Read => OpenMode::Read,
             Access::Write => OpenMode::Write,
@@ -177,14 +201,16 @@ impl Transport {
         let service = Service::new(
             Arc::new(store),
             self.verifier.clone(),
+            Loader::with(Allocation::OnDemand, Cache::of_user(), Compiler::Apart),
             keys,
             Arc::new(SystemClock),
             self.config.clone(),
         )
         .await?;
         let (_stop, stopping) = watch::channel(false);
+        let service = Arc::new(service);
         let router = api::router(App {
-            service: Arc::new(service),
+            service: Arc::clone(&service),
             metrics: Arc::default(),
             stopping,
             hosts: Hosts::Any,
@@ -198,7 +224,8 @@ impl Transport {
         let response = router.oneshot(request).await?;
         let status = response.status().as_u16();
         let body = response.into_body().collect().await?.to_bytes();
-        Ok((status, String::from_utf8(body.into())?))
+        service.shadow_once().await;
+        Ok((status, body.into()))
     }
 
     /// One approval, by its id or a unique prefix of it.

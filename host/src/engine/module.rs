@@ -1,4 +1,5 @@
-//! The embedded verifier: the component that the build script made from `guest/`.
+//! What is embedded: the verifier, a component, and the policy template, a core module, both made from
+//! `guest/` by the build script.
 
 use sha2::{Digest, Sha256};
 
@@ -16,6 +17,20 @@ pub const VERIFIER_DIGEST: &str = built::DIGEST;
 pub fn verifier_core() -> &'static [u8] {
     VERIFIER.get(built::CORE).unwrap_or_default()
 }
+
+mod template {
+    include!(concat!(env!("OUT_DIR"), "/policy-template.rs"));
+}
+
+/// The core module that `signoff policy build` loads rules into.
+pub static POLICY_TEMPLATE: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/policy-template.wasm"));
+
+/// Its SHA-256.
+pub const POLICY_TEMPLATE_DIGEST: &str = template::DIGEST;
+
+/// Bytes of its stack, which lies at the start of its memory.
+pub const POLICY_STACK_BYTES: usize = template::STACK_BYTES;
 
 /// The name of a module: the SHA-256 of its bytes, 64 lower-case hex characters.
 pub fn digest(wasm: &[u8]) -> String {

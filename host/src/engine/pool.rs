@@ -1,8 +1,7 @@
 //! Instances of the verifier: pooled, reused, dropped after a trap or when they grew.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 
 use anyhow::Result;
 use wasmtime::component::{Component, Linker};
@@ -10,8 +9,9 @@ use wasmtime::{Engine, ResourceLimiter, Store};
 
 use super::cache::Cache;
 use super::config::{
-    Allocation, INSTANCES_MAX, MEMORY_BYTES_KEPT, MEMORY_BYTES_MAX, TICK, TICKS_MAX, config,
+    Allocation, INSTANCES_MAX, MEMORY_BYTES_KEPT, MEMORY_BYTES_MAX, TICKS_MAX, config,
 };
+use super::watchdog::Watchdog;
 use crate::bindings::{self, Rejection, VerifierPre};
 
 /// The verifier: one module, and instances of it. Cheap to clone.
@@ -46,10 +46,11 @@ pub struct Memory {
 struct Shared {
     engine: Engine,
     digest: String,
-    linked: VerifierPre<Memory>,
+    /// Or why not.
+    linked: Result<VerifierPre<Memory>, String>,
     idle: Mutex<Vec<Instance>>,
     traps: AtomicU64,
-    watching: Arc<AtomicBool>,
+    _watchdog: Option<Watchdog>,
 }
 
 impl Verifier {
@@ -59,10 +60,32 @@ impl Verifier {
     ///
     /// Where the component does not compile, imports anything, or has not the world's exports.
     pub fn load(wasm: &[u8], digest: &str, allocation: Allocation, cache: &Cache) -> Result<Self> {
+        Self::load_by(digest, allocation, |engine| cache.load(engine, wasm, digest))
+    }
+
+    /// As [`Self::load`], for who finds the compiled component elsewhere.
+    pub(super) fn load_by(
+        digest: &str,
+        allocation: Allocation,
+        component: impl FnOnce(&Engine) -> Result<Component>,
+    ) -> Result<Self> {
         let failed = |e: wasmtime::Error| anyhow::anyhow!("{e:#}");
         let engine = Engine::new(&config(allocation)).map_err(failed)?;
-        let component = cache.load(&engine, wasm, digest)?;
+        let component = component(&engine)?;
         Self::link(engine, &component, digest)
+    }
+
+    /// One that answers nothing: it stands in a slot whose module cannot serve, so that every call
+    /// fails and says why.
+    pub fn broken(digest: &str, why: &str) -> Self {
+        Self(Arc::new(Shared {
+            linked: Err(why.to_owned()),
+            _watchdog: None,
+            engine: Engine::default(),
+            digest: digest.to_owned(),
+            idle: Mutex::default(),
+            traps: AtomicU64::new(0),
+        }))
     }
 
     /// Loads the embedded verifier.
@@ -78,21 +101,24 @@ impl Verifier {
         let failed = |e: wasmtime::Error| anyhow::anyhow!("{e:#}");
         // An empty linker: a module that imports anything does not link.
         let linked = Linker::new(&engine).instantiate_pre(component).map_err(failed)?;
-        let watching = Arc::new(AtomicBool::new(true));
-        watch(&engine, &watching)?;
         Ok(Self(Arc::new(Shared {
-            linked: VerifierPre::new(linked).map_err(failed)?,
+            linked: Ok(VerifierPre::new(linked).map_err(failed)?),
+            _watchdog: Some(Watchdog::start(&engine)?),
             engine,
             digest: digest.to_owned(),
             idle: Mutex::default(),
             traps: AtomicU64::new(0),
-            watching,
         })))
     }
 
     /// The module's digest.
     pub fn digest(&self) -> &str {
         &self.0.digest
+    }
+
+    /// Why it answers nothing, where it never does.
+    pub fn why_broken(&self) -> Option<&str> {
+        self.0.linked.as_ref().err().map(String::as_str)
     }
 
     /// Calls that gave no answer since the start.
@@ -127,10 +153,11 @@ impl Verifier {
     ///
     /// Where there is no memory or no place left for one.
     pub fn fresh(&self) -> wasmtime::Result<Instance> {
+        let linked = self.0.linked.as_ref().map_err(|why| wasmtime::Error::msg(why.clone()))?;
         let mut store = Store::new(&self.0.engine, Memory::default());
         store.limiter(|memory| memory);
         store.set_epoch_deadline(TICKS_MAX);
-        let exports = self.0.linked.instantiate(&mut store)?;
+        let exports = linked.instantiate(&mut store)?;
         Ok(Instance { exports, store })
     }
 
@@ -181,25 +208,4 @@ impl ResourceLimiter for Memory {
     ) -> wasmtime::Result<bool> {
         Ok(desired <= 10_000)
     }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        self.watching.store(false, Ordering::Relaxed);
-    }
-}
-
-/// Starts the watchdog: it ticks the engine's epoch until the verifier is gone.
-fn watch(engine: &Engine, watching: &Arc<AtomicBool>) -> Result<()> {
-    let (engine, watching) = (engine.weak(), Arc::clone(watching));
-    thread::Builder::new().name("watchdog".to_owned()).spawn(move || {
-        while watching.load(Ordering::Relaxed) {
-            thread::sleep(TICK);
-            let Some(engine) = engine.upgrade() else {
-                return;
-            };
-            engine.increment_epoch();
-        }
-    })?;
-    Ok(())
 }

@@ -159,6 +159,10 @@ impl Keys {
         self.0.entries.iter().map(|entry| entry.id.as_str())
     }
 
+    pub(super) fn all(&self) -> &[Entry] {
+        &self.0.entries
+    }
+
     fn approving(&self) -> impl DoubleEndedIterator<Item = &Entry> {
         self.0.entries.iter().filter(|entry| entry.usage == Usage::Approve)
     }

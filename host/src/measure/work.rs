@@ -14,7 +14,7 @@ use crate::api::{Approval, TokenShown};
 use crate::bindings::{Key, Statement};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::engine::{Instance, Verifier};
+use crate::engine::{Allocation, Cache, Instance, Loader, Verifier};
 use crate::id::ApprovalId;
 use crate::keys::{KeySource, Keys};
 use crate::role::Role;
@@ -132,6 +132,7 @@ impl Decisions {
         let service = runtime.block_on(Service::new(
             Arc::new(store),
             verifier,
+            Loader::new(Allocation::OnDemand, Cache::none()),
             Arc::new(KeySource::fixed(keys)),
             clock,
             Config::default(),
@@ -234,7 +235,7 @@ async fn decide(service: &Service, by: &By) -> Result<()> {
         decision: statement.decision.clone(),
         approver: Some(statement.approver.clone()),
         comment: None,
-        signature: sign(service.verifier(), &statement, "v1", &by.key)?,
+        signature: sign(&service.verifier(), &statement, "v1", &by.key)?,
     };
     let approver = service.authenticate(Some(&by.approver)).await?;
     service.decide(&approver, ApprovalId::parse(&approval.id), &ballot, None).await?;

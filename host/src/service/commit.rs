@@ -8,9 +8,10 @@ use sha2::{Digest, Sha256};
 
 use super::Service;
 use super::caller::Caller;
+use super::guardrails::{Action, Judged, Moment};
 use crate::bindings::{self, Rejection, Transition};
 use crate::code::Code;
-use crate::engine::Instance;
+use crate::engine::{Instance, Verifier};
 use crate::id::ApprovalId;
 use crate::refusal::Refusal;
 use crate::store::{
@@ -42,6 +43,24 @@ pub struct Idempotency {
 pub(super) type Question = dyn Fn(&mut Instance, Option<&str>, u64) -> wasmtime::Result<Result<Option<Transition>, Rejection>>
     + Send
     + Sync;
+
+/// A change of one approval, worded for the verifier.
+pub(super) struct Asked {
+    /// About how large the arguments are.
+    pub(super) bytes: usize,
+    /// What the verifier is asked.
+    pub(super) question: Arc<Question>,
+    /// What is about to run, where the policy is asked too. Only its `deny` counts.
+    pub(super) action: Option<Action>,
+}
+
+/// Who answered for a change: the modules that its audit entry names.
+pub(super) struct Deciders<'a> {
+    /// The verifier.
+    pub(super) verifier: &'a Verifier,
+    /// The policy, where it was asked.
+    pub(super) judged: Option<&'a Judged>,
+}
 
 /// The verifier's answer: a change to keep or none, and the approval as it then is.
 struct Step {
@@ -93,11 +112,11 @@ impl Service {
         &self,
         caller: &Caller,
         id: Option<ApprovalId>,
-        bytes: usize,
         idempotency: Option<&Idempotency>,
         question: Arc<Question>,
     ) -> Result<Reply, Refusal> {
-        match self.transition(caller, id, bytes, idempotency, question).await {
+        let asked = Asked { bytes: 0, question, action: None };
+        match self.transition(caller, id, idempotency, &asked).await {
             // The same request may have been kept since this one looked; then this one is its
             // repeat, and what was refused is the repeat of a change that is done.
             Err(refusal) => self.kept(idempotency).await?.ok_or(refusal),
@@ -110,9 +129,8 @@ impl Service {
         &self,
         caller: &Caller,
         id: Option<ApprovalId>,
-        bytes: usize,
         idempotency: Option<&Idempotency>,
-        question: Arc<Question>,
+        asked: &Asked,
     ) -> Result<Reply, Refusal> {
         for _ in 0..ATTEMPTS_MAX {
             let now = self.now_to_write()?;
@@ -120,14 +138,23 @@ impl Service {
                 Some(id) => self.store.load(&id, WithTexts::No).await?,
                 None => None,
             };
-            let step = self.step(stored.as_ref(), bytes, now, Arc::clone(&question)).await?;
-            let body = self.shown(&step.view, &[]);
+            // One verifier for all of this change, whatever is activated meanwhile.
+            let verifier = self.verifier();
+            let step = self.step(&verifier, stored.as_ref(), asked, now).await?;
+            let body = shown(&verifier, &step.view, &[]);
             let (Some(transition), Some(stored)) = (step.transition, stored) else {
                 return Ok(Reply::new(200, body));
             };
+            let judged = match &asked.action {
+                None => None,
+                Some(action) => {
+                    self.not_denied(caller, &verifier, action, Moment::Claim(id), now).await?
+                }
+            };
+            let by = Deciders { verifier: &verifier, judged: judged.as_ref() };
             let base = Base::Revision(stored.revision);
             let reply = Reply::new(200, body);
-            let kept = self.keep(caller, transition, base, reply, idempotency, now).await?;
+            let kept = self.keep(caller, by, transition, base, reply, idempotency, now).await?;
             if let Some(reply) = kept {
                 return Ok(reply);
             }
@@ -136,9 +163,11 @@ impl Service {
     }
 
     /// Commits a change. None where another one came first.
+    #[expect(clippy::too_many_arguments, reason = "each is a part of the one change")]
     pub(super) async fn keep(
         &self,
         caller: &Caller,
+        by: Deciders<'_>,
         transition: Transition,
         base: Base,
         reply: Reply,
@@ -148,9 +177,10 @@ impl Service {
         let summary = summary(transition.summary)?;
         let id = summary.id;
         let change = Change {
-            entry: self.stamped(&transition.entry, caller),
+            entry: stamped(by, &transition.entry, caller),
             about: About::approval(id),
             facts: Vec::new(),
+            blob: None,
             approval: Some(Version { summary, record: transition.record, base }),
             answer: idempotency.map(|idempotency| idempotency.keep(&reply, now)),
             at: now,
@@ -171,13 +201,14 @@ impl Service {
 
     async fn step(
         &self,
+        verifier: &Verifier,
         stored: Option<&Stored>,
-        bytes: usize,
+        asked: &Asked,
         now: u64,
-        question: Arc<Question>,
     ) -> Result<Step, Refusal> {
         let record = stored.map(|stored| stored.record.clone());
-        self.ask(bytes, move |verifier| {
+        let question = Arc::clone(&asked.question);
+        self.ask(verifier, asked.bytes, move |verifier| {
             verifier.call(|i| {
                 let transition = match question(i, record.as_deref(), now)? {
                     Ok(transition) => transition,
@@ -190,25 +221,6 @@ impl Service {
             })
         })
         .await
-    }
-
-    /// The verifier's view with the host's fields: which verifier answers, and the raw texts.
-    pub(super) fn shown(&self, view: &str, fields: &[(&str, &str)]) -> String {
-        with_fields(&self.with_verifier(view), fields)
-    }
-
-    /// An audit entry with which verifier decided, and in which request.
-    pub(super) fn stamped(&self, entry: &str, caller: &Caller) -> String {
-        let entry = self.with_verifier(entry);
-        match caller.request_id() {
-            None => entry,
-            Some(id) => with_fields(&entry, &[("request_id", &json!(id).to_string())]),
-        }
-    }
-
-    fn with_verifier(&self, object: &str) -> String {
-        let digest = format!("\"{}\"", self.verifier.digest());
-        with_fields(object, &[("verifier", &digest)])
     }
 }
 
@@ -238,9 +250,31 @@ impl From<Answer> for Reply {
 }
 
 /// A new approval as a change to keep.
-pub(super) fn opened(opened: bindings::Opened) -> (Transition, Texts) {
+pub(super) fn opened_change(opened: bindings::Opened) -> (Transition, Texts) {
     let texts = Texts { context: opened.context, plan: opened.plan };
     (opened.transition, texts)
+}
+
+/// A verifier's view with the host's fields: which verifier answers, and the raw texts.
+pub(super) fn shown(verifier: &Verifier, view: &str, fields: &[(&str, &str)]) -> String {
+    with_fields(&with_verifier(verifier, view), fields)
+}
+
+/// An audit entry with which modules decided, and in which request.
+pub(super) fn stamped(by: Deciders<'_>, entry: &str, caller: &Caller) -> String {
+    let mut entry = with_verifier(by.verifier, entry);
+    if let Some(judged) = by.judged {
+        entry = with_fields(&entry, &[("guardrail", &judged.to_entry().to_string())]);
+    }
+    match caller.request_id() {
+        None => entry,
+        Some(id) => with_fields(&entry, &[("request_id", &json!(id).to_string())]),
+    }
+}
+
+fn with_verifier(verifier: &Verifier, object: &str) -> String {
+    let digest = format!("\"{}\"", verifier.digest());
+    with_fields(object, &[("verifier", &digest)])
 }
 
 /// Adds fields to a JSON object that the verifier wrote. Values are raw JSON.

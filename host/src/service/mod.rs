@@ -1,20 +1,26 @@
 //! The service: load, ask the verifier, commit. It holds no rule that decides trust.
 //!
-//! `operation` has what callers can do to approvals, `tokens` who they are, `keys` what decides,
-//! `commit` the loop that keeps a change or asks again, `note` changes of no approval, `refused` the
-//! refusals that are kept, `read` what changes nothing, `log` what proves the audit, `watch` who waits
-//! for a change, `sweep` what time does, and `rollback` what is done where time went back.
+//! `operation` has what callers can do to approvals, `guardrails` what the policy says of it, `slots`
+//! which modules serve, `shadow` the candidate beside them, `tokens` who callers are, `keys` what
+//! decides, `commit` the loop that keeps a change or asks again, `note` changes of no approval,
+//! `refused` the refusals that are kept, `read` what changes nothing, `log` what proves the audit,
+//! `watch` who waits for a change, `sweep` what time does, and `rollback` what is done where time went
+//! back.
 
 mod caller;
 mod commit;
+mod guardrails;
 mod keys;
 mod log;
+mod modules;
 mod note;
 mod operation;
 mod read;
 mod receipt;
 mod refused;
 mod rollback;
+mod shadow;
+mod slots;
 mod sweep;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
@@ -28,7 +34,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::clock::Clock;
 use crate::code::Code;
 use crate::config::Config;
-use crate::engine::{Failure, Verifier};
+use crate::engine::{Failure, Loader, Verifier};
 use crate::id::IdMaker;
 use crate::keys::{KeySource, Keys};
 use crate::refusal::Refusal;
@@ -36,9 +42,13 @@ use crate::store::{Head, Store};
 
 pub use caller::{Caller, Holder};
 pub use commit::{Idempotency, Reply};
+pub use guardrails::Action;
+pub use modules::NewModule;
 pub use operation::{Attempt, Ballot, Claim, NewApproval, Outcome};
 pub use read::{Filter, Page, PayloadQuery};
 pub use refused::Refused;
+pub use shadow::{Flip, ShadowCounts};
+pub use slots::{Active, PolicySlot};
 pub use tokens::{NewToken, TOKEN_SECONDS_MAX, TokenRow, token_rows, tokens_required};
 pub use watch::{Watch, Watchers};
 
@@ -50,7 +60,11 @@ const INLINE_BYTES_MAX: usize = 64 << 10;
 /// Approvals: every operation on them, for the HTTP API and the CLI.
 pub struct Service {
     store: Arc<dyn Store>,
-    verifier: Verifier,
+    slots: slots::Slots,
+    shadow: shadow::Shadow,
+    verdicts: guardrails::Verdicts,
+    loader: Loader,
+    registry: modules::Registry,
     keys: Arc<KeySource>,
     /// The keys that the audit has told of last.
     recorded: tokio::sync::Mutex<Option<Keys>>,
@@ -66,25 +80,31 @@ pub struct Service {
 }
 
 impl Service {
-    /// A service over an open store.
+    /// A service over an open store. `verifier` serves where the store names no other.
     ///
     /// # Errors
     ///
-    /// Where the store cannot be read.
+    /// Where the store cannot be read; `keyring-unavailable` where it names a verifier and the keys
+    /// that say whether its signer counts cannot be read.
     pub async fn new(
         store: Arc<dyn Store>,
         verifier: Verifier,
+        loader: Loader,
         keys: Arc<KeySource>,
         clock: Arc<dyn Clock>,
         config: Config,
     ) -> Result<Self, Refusal> {
         let head = store.head().await?;
-        Ok(Self {
+        let service = Self {
             watchers: Watchers::new(head.entries),
             last_commit_at: AtomicU64::new(head.last_commit_at),
             audience: head.audience,
             store,
-            verifier,
+            slots: slots::Slots::new(verifier),
+            shadow: shadow::Shadow::default(),
+            verdicts: guardrails::Verdicts::default(),
+            loader,
+            registry: modules::Registry::default(),
             keys,
             recorded: tokio::sync::Mutex::default(),
             clock,
@@ -93,7 +113,9 @@ impl Service {
             config,
             tokens_required: AtomicBool::new(false),
             refusals: refused::Rates::default(),
-        })
+        };
+        service.begin_with_stored_verifier().await?;
+        Ok(service)
     }
 
     /// What the store knows of itself.
@@ -110,11 +132,6 @@ impl Service {
         &self.watchers
     }
 
-    /// The verifier that decides.
-    pub fn verifier(&self) -> &Verifier {
-        &self.verifier
-    }
-
     /// The deployment's name.
     pub fn audience(&self) -> &str {
         &self.audience
@@ -129,13 +146,17 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// `store-unavailable`, `verifier-trapped`, `keyring-unavailable`, `clock-behind`.
+    /// `store-unavailable`, `verifier-trapped`, `policy-trapped`, `keyring-unavailable`,
+    /// `clock-behind`.
     pub async fn ready(&self) -> Result<(), Refusal> {
         if !self.store.head().await?.writable {
             return Err(Refusal::new(Code::STORE_UNAVAILABLE, "the store accepts no writes"));
         }
-        self.ask(0, |verifier| verifier.call(|i| Ok(Ok(i.exports.call_describe(&mut i.store)?))))
-            .await?;
+        let describe = |verifier: &Verifier| {
+            verifier.call(|i| Ok(Ok(i.exports.call_describe(&mut i.store)?)))
+        };
+        self.ask(&self.verifier(), 0, describe).await?;
+        self.policy_ready().await?;
         self.keys()?;
         self.now_to_write().map(drop)
     }
@@ -160,16 +181,17 @@ impl Service {
         Ok(clock.max(last))
     }
 
-    /// Asks the verifier; `bytes` is about how large the arguments are.
+    /// Asks a verifier; `bytes` is about how large the arguments are.
     async fn ask<T: Send + 'static>(
         &self,
+        verifier: &Verifier,
         bytes: usize,
         question: impl FnOnce(&Verifier) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Refusal> {
         if bytes <= INLINE_BYTES_MAX {
-            return Ok(question(&self.verifier)?);
+            return Ok(question(verifier)?);
         }
-        let verifier = self.verifier.clone();
+        let verifier = verifier.clone();
         let answer = tokio::task::spawn_blocking(move || question(&verifier)).await;
         answer.unwrap_or_else(|e| Err(Failure::Trapped(e.to_string()))).map_err(Refusal::from)
     }

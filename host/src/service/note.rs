@@ -6,11 +6,11 @@ use std::sync::atomic::Ordering;
 use chrono::{DateTime, SecondsFormat};
 use serde_json::{Map, Value, json};
 
-use super::commit::{Idempotency, Reply};
+use super::commit::{Deciders, Idempotency, Reply, stamped};
 use super::{Caller, Service};
 use crate::code::Code;
 use crate::refusal::Refusal;
-use crate::store::{About, Change, Commit, Fact};
+use crate::store::{About, Blob, Change, Commit, Fact};
 
 /// The format of an entry, the same as the verifier's.
 const FORMAT: u32 = 1;
@@ -40,6 +40,20 @@ impl Service {
         idempotency: Option<&Idempotency>,
         now: u64,
     ) -> Result<Reply, Refusal> {
+        self.keep_note_with(caller, note, None, idempotency, now).await
+    }
+
+    /// Keeps a note, and a module's bytes or that they are gone.
+    ///
+    /// Refusals: as [`Self::keep_note`].
+    pub(super) async fn keep_note_with(
+        &self,
+        caller: &Caller,
+        note: Note,
+        blob: Option<Blob>,
+        idempotency: Option<&Idempotency>,
+        now: u64,
+    ) -> Result<Reply, Refusal> {
         let reply = note.answer.unwrap_or_else(|| Reply::new(200, String::new()));
         let mut entry = Map::new();
         entry.insert("format".to_owned(), json!(FORMAT));
@@ -49,10 +63,13 @@ impl Service {
         if let Value::Object(fields) = note.fields {
             entry.extend(fields);
         }
+        let verifier = self.verifier();
+        let by = Deciders { verifier: &verifier, judged: None };
         let change = Change {
             approval: None,
             facts: note.facts,
-            entry: self.stamped(&Value::Object(entry).to_string(), caller),
+            blob,
+            entry: stamped(by, &Value::Object(entry).to_string(), caller),
             about: note.about,
             answer: idempotency.map(|idempotency| idempotency.keep(&reply, now)),
             at: now,

@@ -8,8 +8,12 @@ use serde_json::json;
 
 use super::Service;
 use super::caller::Caller;
-use super::commit::{Idempotency, Question, Reply, opened, with_fields};
+use super::commit::{
+    Asked, Deciders, Idempotency, Question, Reply, opened_change, shown, with_fields,
+};
+use super::guardrails::{Action, Moment, Prepared};
 use crate::code::Code;
+use crate::engine::Decision;
 use crate::id::ApprovalId;
 use crate::refusal::Refusal;
 use crate::store::{Base, WithTexts};
@@ -93,7 +97,8 @@ impl Service {
     /// # Errors
     ///
     /// 1. `forbidden` for an agent that the caller does not ask for 2. as `lifecycle.open` in `wit/`
-    /// 3. `idempotency-key-reused`, `clock-behind`, `store-unavailable`, `verifier-trapped`.
+    /// 3. `policy-trapped`, `policy-denied` 4. as `lifecycle.open` again, for what the policy asks
+    /// 5. `idempotency-key-reused`, `clock-behind`, `store-unavailable`, `verifier-trapped`.
     pub async fn request(
         &self,
         caller: &Caller,
@@ -107,49 +112,19 @@ impl Service {
         // The log tells of keys before it tells of what they may decide; to ask takes none.
         let _ = self.recorded_keys().await;
         let now = self.now_to_write()?;
-        let event = json!({
-            "id": self.ids.approval().to_string(),
-            "audience": self.audience,
-            "requested_by": caller.as_agent(&new.agent),
-            "agent": new.agent,
-            "action": new.action,
-            "reason": new.reason,
-            "ttl_seconds": new.expires_in_seconds,
-            "floor": self.config.requirement,
-        });
-        let requirement = new.requirement.as_deref().unwrap_or("{}");
-        let event = with_fields(&event.to_string(), &[("requirement", requirement)]);
-        let accept = Arc::clone(&self.accept);
-        let bytes = new.context.len() + new.plan.as_ref().map_or(0, String::len);
-        let (answer, view) = self
-            .ask(bytes, move |verifier| {
-                verifier.call(|i| {
-                    let lifecycle = i.exports.signoff_approval_lifecycle();
-                    let plan = new.plan.as_deref();
-                    let answer = lifecycle.call_open(
-                        &mut i.store,
-                        &event,
-                        &new.context,
-                        plan,
-                        &accept,
-                        now,
-                    )?;
-                    let answer = match answer {
-                        Ok(answer) => answer,
-                        Err(rejection) => return Ok(Err(rejection)),
-                    };
-                    let record = Some(answer.transition.record.as_str());
-                    let shown = lifecycle.call_show(&mut i.store, record, now)?;
-                    Ok(shown.map(|shown| (answer, shown.view)))
-                })
-            })
-            .await?;
-        let (transition, texts) = opened(answer);
+        let id = self.ids.approval();
+        let prepared = self.prepare(caller, &id, new, Moment::Request(id), now).await?;
+        if prepared.judged.verdict.decision == Decision::Deny {
+            return Err(self.denied(caller, &prepared.judged, &prepared.action, now).await?);
+        }
+        let Prepared { verifier, judged, opened, view, .. } = prepared;
+        let (transition, texts) = opened_change(opened);
         let plan = texts.plan.as_deref().unwrap_or("null");
-        let body = self.shown(&view, &[("context", &texts.context), ("plan", plan)]);
-        let kept = self
-            .keep(caller, transition, Base::New(texts), Reply::new(201, body), idempotency, now)
-            .await?;
+        let body = shown(&verifier, &view, &[("context", &texts.context), ("plan", plan)]);
+        let by = Deciders { verifier: &verifier, judged: judged.policy.as_ref().map(|_| &judged) };
+        let reply = Reply::new(201, body);
+        let kept =
+            self.keep(caller, by, transition, Base::New(texts), reply, idempotency, now).await?;
         kept.ok_or_else(|| Refusal::new(Code::STORE_UNAVAILABLE, "the id is taken; ask again"))
     }
 
@@ -190,7 +165,7 @@ impl Service {
             )?;
             Ok(answer.map(Some))
         });
-        self.change(caller, id, 0, idempotency, question).await
+        self.change(caller, id, idempotency, question).await
     }
 
     /// Consumes an approval for one execution. A repeat with the same idempotency key answers the
@@ -199,7 +174,8 @@ impl Service {
     /// # Errors
     ///
     /// 1. `not-found` for what the caller may not read 2. `forbidden` for an agent that the caller does
-    ///    not execute for 3. as `lifecycle.claim` in `wit/` 4. those of every change.
+    ///    not execute for 3. as `lifecycle.claim` in `wit/` 4. `policy-trapped`, `policy-denied` 5. those
+    ///    of every change.
     pub async fn claim(
         &self,
         caller: &Caller,
@@ -223,9 +199,16 @@ impl Service {
         })
         .to_string();
         let (keys, accept) = (self.recorded_keys().await?, Arc::clone(&self.accept));
-        let bytes = claim.context.len() + claim.plan.as_ref().map_or(0, String::len);
+        let action = Action {
+            agent: claim.agent,
+            action: claim.action,
+            context: claim.context.into(),
+            plan: claim.plan.map(Into::into),
+        };
+        let bytes = action.bytes();
+        let (context, plan) = (Arc::clone(&action.context), action.plan.clone());
         let question: Arc<Question> = Arc::new(move |i, record, now| {
-            let (context, plan) = (&claim.context, claim.plan.as_deref());
+            let (context, plan) = (&context, plan.as_deref());
             let lifecycle = i.exports.signoff_approval_lifecycle();
             let answer = lifecycle.call_claim(
                 &mut i.store,
@@ -239,7 +222,8 @@ impl Service {
             )?;
             Ok(answer.map(Some))
         });
-        match self.transition(caller, id, bytes, idempotency, question).await {
+        let asked = Asked { bytes, question, action: Some(action) };
+        match self.transition(caller, id, idempotency, &asked).await {
             Ok(reply) if !reply.replayed => Ok(reply),
             Ok(reply) => Ok(reply.mark_replayed()),
             // The same claim may have been kept since this one looked.
@@ -276,8 +260,9 @@ impl Service {
         let (keys, accept) = (self.keys()?, Arc::clone(&self.accept));
         let texts = [attempt.context, attempt.plan];
         let bytes = texts.iter().flatten().map(String::len).sum();
+        let verifier = self.verifier();
         let view = self
-            .ask(bytes, move |verifier| {
+            .ask(&verifier, bytes, move |verifier| {
                 verifier.call(|i| {
                     let record = stored.as_ref().map(|stored| stored.record.as_str());
                     let [context, plan] = texts.each_ref().map(Option::as_deref);
@@ -299,7 +284,7 @@ impl Service {
                 })
             })
             .await?;
-        Ok(self.shown(&view.view, &[]))
+        Ok(shown(&verifier, &view.view, &[]))
     }
 
     /// Whether a signature is that of a stored ballot and verifies, whatever the status.
@@ -317,7 +302,7 @@ impl Service {
             None => None,
         };
         let (keys, accept) = (self.keys()?, Arc::clone(&self.accept));
-        self.ask(0, move |verifier| {
+        self.ask(&self.verifier(), 0, move |verifier| {
             verifier.call(|i| {
                 let record = stored.as_ref().map(|stored| stored.record.as_str());
                 let lifecycle = i.exports.signoff_approval_lifecycle();
@@ -356,7 +341,7 @@ impl Service {
             let lifecycle = i.exports.signoff_approval_lifecycle();
             lifecycle.call_settle(&mut i.store, record, &event, now)
         });
-        self.change(caller, id, 0, idempotency, question).await
+        self.change(caller, id, idempotency, question).await
     }
 
     /// Takes an approval back.
@@ -381,7 +366,7 @@ impl Service {
             let answer = lifecycle.call_withdraw(&mut i.store, record, &event, now)?;
             Ok(answer.map(Some))
         });
-        self.change(caller, id, 0, idempotency, question).await
+        self.change(caller, id, idempotency, question).await
     }
 
     /// Gives an approval more time, counted from now.
@@ -411,7 +396,7 @@ impl Service {
             let answer = lifecycle.call_extend(&mut i.store, record, &event, now)?;
             Ok(answer.map(Some))
         });
-        self.change(caller, id, 0, idempotency, question).await
+        self.change(caller, id, idempotency, question).await
     }
 
     /// The approval as it is, marked as a replay, while its execution is still under way. After
@@ -440,7 +425,7 @@ impl Reply {
 }
 
 /// Refusals: `forbidden`.
-fn acts_for(caller: &Caller, agent: &str) -> Result<(), Refusal> {
+pub(super) fn acts_for(caller: &Caller, agent: &str) -> Result<(), Refusal> {
     if caller.acts_for(agent) {
         return Ok(());
     }

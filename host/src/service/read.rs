@@ -5,7 +5,10 @@ use serde_json::json;
 
 use super::Service;
 use super::caller::Caller;
+use super::commit::shown;
+use crate::bindings::View;
 use crate::code::Code;
+use crate::engine::Verifier;
 use crate::id::ApprovalId;
 use crate::refusal::Refusal;
 use crate::store::{Entry, Query, Status, Stored, WithTexts};
@@ -72,7 +75,10 @@ impl Service {
         };
         let stored = stored.ok_or_else(not_found)?;
         if caller.reads_agent(&stored.summary.agent)
-            || self.view(Some(&stored)).await.is_ok_and(|view| requested(caller, &view.view))
+            || self
+                .view(&self.verifier(), Some(&stored))
+                .await
+                .is_ok_and(|view| requested(caller, &view.view))
         {
             return Ok(());
         }
@@ -89,12 +95,13 @@ impl Service {
             Some(id) => self.store.load(&id, texts).await?,
             None => None,
         };
-        let view = self.view(stored.as_ref()).await?;
+        let verifier = self.verifier();
+        let view = self.view(&verifier, stored.as_ref()).await?;
         let Some(texts) = stored.and_then(|stored| stored.texts) else {
-            return Ok(self.shown(&view.view, &[]));
+            return Ok(shown(&verifier, &view.view, &[]));
         };
         let plan = texts.plan.as_deref().unwrap_or("null");
-        Ok(self.shown(&view.view, &[("context", &texts.context), ("plan", plan)]))
+        Ok(shown(&verifier, &view.view, &[("context", &texts.context), ("plan", plan)]))
     }
 
     /// The effective status of an approval, and in how many seconds it expires.
@@ -107,7 +114,7 @@ impl Service {
             Some(id) => self.store.load(&id, WithTexts::No).await?,
             None => None,
         };
-        let summary = self.view(stored.as_ref()).await?.summary;
+        let summary = self.view(&self.verifier(), stored.as_ref()).await?.summary;
         Ok((summary.status, summary.expires_at.saturating_sub(self.now())))
     }
 
@@ -125,6 +132,7 @@ impl Service {
             // So that the index by status agrees with the time, as far as this store can be written.
             self.sweep_before_reading().await;
         }
+        let verifier = self.verifier();
         let mut items = Vec::new();
         let mut before = filter.cursor;
         for _ in 0..LOOKS_MAX {
@@ -142,13 +150,13 @@ impl Service {
                     return Ok(Page { items, next_cursor: before });
                 }
                 before = Some(stored.summary.id);
-                let view = self.view(Some(stored)).await?;
+                let view = self.view(&verifier, Some(stored)).await?;
                 let wanted =
                     filter.status.is_none_or(|status| status.as_str() == view.summary.status);
                 let readable =
                     caller.reads_agent(&stored.summary.agent) || requested(caller, &view.view);
                 if wanted && readable {
-                    items.push(self.shown(&view.view, &[]));
+                    items.push(shown(&verifier, &view.view, &[]));
                 }
             }
             if exhausted {
@@ -202,7 +210,7 @@ impl Service {
             None => None,
         };
         let message = self
-            .ask(0, move |verifier| {
+            .ask(&self.verifier(), 0, move |verifier| {
                 verifier.call(|i| {
                     let PayloadQuery { decision, approver, profile, key, comment } = &query;
                     let record = stored.as_ref().map(|stored| stored.record.as_str());
@@ -234,12 +242,12 @@ impl Service {
         .to_string())
     }
 
-    async fn view(&self, stored: Option<&Stored>) -> Result<crate::bindings::View, Refusal> {
+    async fn view(&self, verifier: &Verifier, stored: Option<&Stored>) -> Result<View, Refusal> {
         let Some(stored) = stored else {
             return Err(not_found());
         };
         let (record, now) = (stored.record.clone(), self.now());
-        self.ask(0, move |verifier| {
+        self.ask(verifier, 0, move |verifier| {
             verifier.call(|i| {
                 let lifecycle = i.exports.signoff_approval_lifecycle();
                 lifecycle.call_show(&mut i.store, Some(&record), now)

@@ -74,7 +74,7 @@ impl Service {
 
 impl Rates {
     /// Takes one place; answers how many refusals found none since the last that did.
-    fn take(&self, subject: &str, now: u64) -> Option<u64> {
+    pub(super) fn take(&self, subject: &str, now: u64) -> Option<u64> {
         let mut rates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = Rate { left: BURST, at: now, dropped: 0 };
         let rate = rates.entry(subject.to_owned()).or_insert(fresh);

@@ -86,7 +86,7 @@ impl Service {
                         Ok(voided.map(Some))
                     });
                     let id = Some(stored.summary.id);
-                    self.change(&Caller::system(), id, 0, None, question).await?;
+                    self.change(&Caller::system(), id, None, question).await?;
                     ended += 1;
                 }
             }

@@ -24,6 +24,10 @@ impl Service {
     ///
     /// Those of every change; what was done stays done.
     pub async fn sweep(&self) -> Result<usize, Refusal> {
+        if self.registry.is_in_use() {
+            // A module whose signer was revoked ends to serve, also where nobody asks.
+            let _ = self.follow_keys().await;
+        }
         let mut swept = 0;
         for _ in 0..BATCHES_MAX {
             let due = self.store.due(self.now_to_write()?, BATCH).await?;
@@ -54,6 +58,6 @@ impl Service {
             let lifecycle = i.exports.signoff_approval_lifecycle();
             lifecycle.call_expire(&mut i.store, record, now)
         });
-        self.change(&Caller::system(), Some(id), 0, None, question).await.map(drop)
+        self.change(&Caller::system(), Some(id), None, question).await.map(drop)
     }
 }

@@ -13,7 +13,7 @@ use crate::bindings::Statement;
 use crate::clock::ManualClock;
 use crate::code::Code;
 use crate::config::Config;
-use crate::engine::{Allocation, Cache, Verifier};
+use crate::engine::{Allocation, Cache, Loader, Verifier};
 use crate::id::ApprovalId;
 use crate::keys::{KeySource, Keys, make_keyring};
 use crate::role::Role;
@@ -50,6 +50,7 @@ impl Bench {
         let service = Service::new(
             wrap(Arc::new(store)),
             verifier(),
+            loader(),
             Arc::new(KeySource::fixed(keys)),
             clock.clone(),
             Config::default(),
@@ -102,8 +103,12 @@ impl Bench {
 }
 
 fn verifier() -> Verifier {
+    loader().embedded().unwrap()
+}
+
+fn loader() -> Loader {
     let cache = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-cache");
-    Verifier::embedded(Allocation::OnDemand, &Cache::at(cache)).unwrap()
+    Loader::new(Allocation::OnDemand, Cache::at(cache))
 }
 
 fn new(ttl: i64) -> NewApproval {
@@ -261,7 +266,7 @@ async fn an_approval_of_any_context_has_a_receipt_that_verifies() {
         let reply = bench.service.request(&Caller::local(), request, None).await.unwrap();
         let id = reply.body.split('"').find_map(ApprovalId::parse);
         let receipt = bench.service.receipt(id).await.unwrap();
-        let verified = crate::audit::receipt::verify(&receipt, &[], bench.service.verifier());
+        let verified = crate::audit::receipt::verify(&receipt, &[], &bench.service.verifier());
         assert!(verified.is_ok(), "{number}: {verified:?}");
     }
 }
@@ -336,6 +341,10 @@ impl Store for Double {
         limit: usize,
     ) -> Result<Vec<(String, String)>, StoreError> {
         self.inner.facts(prefix, after, limit).await
+    }
+
+    async fn blob(&self, digest: &[u8; 32]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.inner.blob(digest).await
     }
 
     async fn answer(&self, scope: &Scope) -> Result<Option<Answer>, StoreError> {

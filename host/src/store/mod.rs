@@ -6,6 +6,8 @@
 
 pub mod redb;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 
@@ -55,6 +57,9 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<(String, String)>, StoreError>;
 
+    /// A module's bytes. Whether they still have that digest, who runs them checks.
+    async fn blob(&self, digest: &[u8; 32]) -> Result<Option<Vec<u8>>, StoreError>;
+
     /// The answer kept for an idempotency scope.
     async fn answer(&self, scope: &Scope) -> Result<Option<Answer>, StoreError>;
 
@@ -81,6 +86,8 @@ pub struct Change {
     pub approval: Option<Version>,
     /// What else the host keeps.
     pub facts: Vec<Fact>,
+    /// A module's bytes, to keep or to forget.
+    pub blob: Option<Blob>,
     /// The audit entry that tells of it: every change has exactly one.
     pub entry: String,
     /// What the entry is found by.
@@ -103,6 +110,15 @@ pub struct Fact {
     pub key: String,
     /// Its value, which replaces an earlier one.
     pub value: String,
+}
+
+/// A module's bytes, by their SHA-256.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Blob {
+    /// The digest.
+    pub digest: [u8; 32],
+    /// The bytes; none to forget them.
+    pub bytes: Option<Arc<[u8]>>,
 }
 
 /// A new version of an approval.
@@ -288,6 +304,16 @@ pub enum StoreError {
     /// The disk, or the library, failed.
     #[error("store failed: {0}")]
     Io(String),
+}
+
+impl std::fmt::Debug for Blob {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let bytes = self.bytes.as_ref().map(|bytes| bytes.len());
+        f.debug_struct("Blob")
+            .field("digest", &hex::encode(self.digest))
+            .field("bytes", &bytes)
+            .finish()
+    }
 }
 
 impl About {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use signoff::api::{self, App, Hosts, Metrics};
 use signoff::clock::Clock;
 use signoff::config::Config;
-use signoff::engine::{Allocation, Cache, Verifier, digest};
+use signoff::engine::{Allocation, Cache, Loader, Verifier, digest};
 use signoff::keys::{KeySource, Keys};
 use signoff::server::Exposure;
 use signoff::service::Service;
@@ -35,6 +35,7 @@ impl Inside {
             let service = Service::new(
                 Arc::new(store),
                 verifier,
+                Loader::new(Allocation::OnDemand, Cache::none()),
                 Arc::new(KeySource::fixed(keys)),
                 clock,
                 Config::default(),

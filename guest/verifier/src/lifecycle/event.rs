@@ -95,6 +95,8 @@ impl Request {
             ttl_seconds: Option<i64>,
             #[serde(default, deserialize_with = "object")]
             floor: RequirementFields,
+            #[serde(default, deserialize_with = "object")]
+            policy_requirement: RequirementFields,
             policy: Option<Cow<'a, str>>,
             rule: Option<Cow<'a, str>>,
         }
@@ -109,7 +111,10 @@ impl Request {
             action: Identifier::new("action", fields.action)?,
             reason: Text::optional("reason", fields.reason)?,
             requested_by: Identifier::subject("requested_by", &fields.requested_by)?,
-            requirement: fields.requirement.living(fields.ttl_seconds)?.above(fields.floor)?,
+            requirement: fields
+                .requirement
+                .living(fields.ttl_seconds)?
+                .above([fields.floor, fields.policy_requirement])?,
             policy: optional("policy", fields.policy)?,
             rule: optional("rule", fields.rule)?,
         })
@@ -135,11 +140,11 @@ impl RequirementFields {
         Ok(self)
     }
 
-    /// What is asked for, and no less than a floor. What is out of its form is refused as that, also
-    /// where the floor would hide it.
-    fn above(self, floor: Self) -> Result<Requirement, Rejection> {
+    /// What is asked for, and no less than each floor. What is out of its form is refused as that, also
+    /// where a floor would hide it.
+    fn above(self, floors: [Self; 2]) -> Result<Requirement, Rejection> {
         self.read()?;
-        self.no_less_than(floor).read()
+        floors.into_iter().fold(self, Self::no_less_than).read()
     }
 
     /// The stricter of two requirements, in each part: more approvers, more of each group, a shorter

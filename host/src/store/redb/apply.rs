@@ -6,17 +6,19 @@ use redb::{ReadableTable, Table, WriteTransaction};
 
 use super::failure::unreadable;
 use super::format::{
-    self, ABOUTS, ANSWER_TIMES, ANSWERS, APPROVALS, AboutKey, AnswerTimeKey, DUE, DueKey, ENTRIES,
-    FACTS, HEAD_KEY, LISTS, ListKey, ListName, META, TEXTS, TREE, TREE_LEVEL_MIN,
+    self, ABOUTS, ANSWER_TIMES, ANSWERS, APPROVALS, AboutKey, AnswerTimeKey, BLOBS, DUE, DueKey,
+    ENTRIES, FACTS, HEAD_KEY, LISTS, ListKey, ListName, META, TEXTS, TREE, TREE_LEVEL_MIN,
 };
 use super::rows::{self, ApprovalRow, HeadRow};
 use crate::audit::tree::{self, Frontier, Hash};
 use crate::store::{
-    About, Answer, Base, Change, Commit, Scope, Status, StoreError, Summary, Version,
+    About, Answer, Base, Blob, Change, Commit, Scope, Status, StoreError, Summary, Version,
 };
 
 /// Every table of a store, open for writing.
 pub(super) struct Tables<'txn> {
+    /// For the one table that few changes touch: it is opened when one does.
+    txn: &'txn WriteTransaction,
     meta: Table<'txn, &'static str, &'static [u8]>,
     approvals: Table<'txn, u128, &'static [u8]>,
     texts: Table<'txn, u128, &'static [u8]>,
@@ -51,6 +53,7 @@ impl<'txn> Tables<'txn> {
         frontier: &Frontier,
     ) -> Result<Self, StoreError> {
         Ok(Self {
+            txn,
             frontier: frontier.clone(),
             meta: txn.open_table(META)?,
             approvals: txn.open_table(APPROVALS)?,
@@ -90,6 +93,9 @@ impl<'txn> Tables<'txn> {
         for fact in &change.facts {
             rows::encode_text(&fact.value, &mut self.row);
             self.facts.insert(fact.key.as_str(), self.row.as_slice())?;
+        }
+        if let Some(blob) = &change.blob {
+            self.put_blob(blob)?;
         }
         head.others += u64::from(change.approval.is_none());
         head.entries += 1;
@@ -225,6 +231,20 @@ impl<'txn> Tables<'txn> {
         let hashes = self.frontier.push(tree::leaf(text.as_bytes()));
         for (position, hash) in hashes.skip(TREE_LEVEL_MIN as usize) {
             self.tree.insert(position, &hash)?;
+        }
+        Ok(())
+    }
+
+    fn put_blob(&mut self, blob: &Blob) -> Result<(), StoreError> {
+        let mut blobs = self.txn.open_table(BLOBS)?;
+        match &blob.bytes {
+            Some(bytes) => {
+                rows::encode_blob(bytes, &mut self.row);
+                blobs.insert(&blob.digest, self.row.as_slice())?;
+                // Nothing else comes near its size.
+                self.row = Vec::new();
+            }
+            None => drop(blobs.remove(&blob.digest)?),
         }
         Ok(())
     }

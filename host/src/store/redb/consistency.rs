@@ -2,6 +2,7 @@
 //! recount.
 
 use redb::ReadableTableMetadata;
+use sha2::{Digest, Sha256};
 
 use super::failure::unreadable;
 use super::format;
@@ -54,6 +55,7 @@ pub(super) fn verify(snapshot: &Snapshot) -> Result<Consistency, StoreError> {
             "the audit entries do not have the root of the audit tree".to_owned(),
         ));
     }
+    recount_blobs(snapshot)?;
     agree("times of answers", answers, snapshot.answer_times.len()?)?;
     for (counted, kept) in recount.head.counts.iter().zip(snapshot.head.counts) {
         agree("counted approvals of a status", *counted, kept)?;
@@ -119,6 +121,20 @@ fn recount_entries(snapshot: &Snapshot) -> Result<Frontier, StoreError> {
         }
     }
     Ok(tree)
+}
+
+/// Every module still has the digest that it is kept by.
+fn recount_blobs(snapshot: &Snapshot) -> Result<(), StoreError> {
+    let Some(blobs) = &snapshot.blobs else { return Ok(()) };
+    for row in blobs.range::<&[u8; 32]>(..)? {
+        let (digest, row) = row?;
+        let bytes = rows::decode_blob(row.value()).ok_or_else(|| unreadable("a module"))?;
+        if Sha256::digest(bytes).as_slice() != digest.value() {
+            let digest = hex::encode(digest.value());
+            return Err(StoreError::Damaged(format!("module {digest} has another digest")));
+        }
+    }
+    Ok(())
 }
 
 fn recount_answers(snapshot: &Snapshot) -> Result<u64, StoreError> {

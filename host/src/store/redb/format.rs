@@ -13,6 +13,7 @@
 //! | `abouts` | what, number (24 bytes) | nothing |
 //! | `tree` | stored position, redb's u64 | a hash of the audit tree, 32 bytes; of 16 entries or more |
 //! | `facts` | name, UTF-8 | fact row |
+//! | `blobs` | SHA-256 (32 bytes) | blob row: a module's bytes; the table is made with the first one |
 //! | `answers` | scope (32 bytes) | answer row |
 //! | `answer_times` | kept at, scope (40 bytes) | nothing |
 //!
@@ -64,6 +65,7 @@ pub(super) const ABOUTS: TableDefinition<'_, &AboutKey, ()> = TableDefinition::n
 pub(super) const TREE_LEVEL_MIN: u32 = 4;
 pub(super) const TREE: TableDefinition<'_, u64, &Hash> = TableDefinition::new("tree");
 pub(super) const FACTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("facts");
+pub(super) const BLOBS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("blobs");
 pub(super) const ANSWERS: TableDefinition<'_, &Scope, &[u8]> = TableDefinition::new("answers");
 pub(super) const ANSWER_TIMES: TableDefinition<'_, &AnswerTimeKey, ()> =
     TableDefinition::new("answer_times");

@@ -219,6 +219,10 @@ impl Store for RedbStore {
         self.read(|snapshot| snapshot.facts(prefix, after, limit))
     }
 
+    async fn blob(&self, digest: &[u8; 32]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read(|snapshot| snapshot.blob(digest))
+    }
+
     async fn answer(&self, scope: &Scope) -> Result<Option<Answer>, StoreError> {
         self.read(|snapshot| snapshot.answer(scope))
     }

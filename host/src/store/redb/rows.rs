@@ -143,6 +143,17 @@ pub(super) fn decode_text(row: &[u8]) -> Option<&str> {
     Unread::of(row)?.rest()
 }
 
+/// A module's bytes.
+pub(super) fn encode_blob(bytes: &[u8], row: &mut Vec<u8>) {
+    row.clear();
+    row.push(ROW_FORMAT);
+    row.extend(bytes);
+}
+
+pub(super) fn decode_blob(row: &[u8]) -> Option<&[u8]> {
+    Some(Unread::of(row)?.0)
+}
+
 pub(super) fn encode_answer(answer: &Answer, row: &mut Vec<u8>) {
     row.clear();
     row.push(ROW_FORMAT);

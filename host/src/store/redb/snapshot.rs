@@ -3,12 +3,12 @@
 //! Opening tables costs more than reading a row. The writer therefore opens them once after each
 //! commit, and every reader until the next commit shares them.
 
-use redb::{ReadOnlyTable, ReadTransaction};
+use redb::{ReadOnlyTable, ReadTransaction, TableError};
 
 use super::failure::unreadable;
 use super::format::{
-    self, ABOUTS, ANSWER_TIMES, ANSWERS, APPROVALS, AboutKey, AnswerTimeKey, DUE, DueKey, ENTRIES,
-    FACTS, HEAD_KEY, LISTS, ListKey, META, TEXTS, TREE, TREE_LEVEL_MIN,
+    self, ABOUTS, ANSWER_TIMES, ANSWERS, APPROVALS, AboutKey, AnswerTimeKey, BLOBS, DUE, DueKey,
+    ENTRIES, FACTS, HEAD_KEY, LISTS, ListKey, META, TEXTS, TREE, TREE_LEVEL_MIN,
 };
 use super::list::Newest;
 use super::rows::{self, ApprovalRow, HeadRow};
@@ -29,6 +29,8 @@ pub(super) struct Snapshot {
     pub(super) abouts: ReadOnlyTable<&'static AboutKey, ()>,
     pub(super) tree: ReadOnlyTable<u64, &'static Hash>,
     pub(super) facts: ReadOnlyTable<&'static str, &'static [u8]>,
+    /// None in a store that never had a module.
+    pub(super) blobs: Option<ReadOnlyTable<&'static [u8; 32], &'static [u8]>>,
     pub(super) answers: ReadOnlyTable<&'static Scope, &'static [u8]>,
     pub(super) answer_times: ReadOnlyTable<&'static AnswerTimeKey, ()>,
     /// Last, so that it ends after the tables.
@@ -49,6 +51,11 @@ impl Snapshot {
             abouts: txn.open_table(ABOUTS)?,
             tree: txn.open_table(TREE)?,
             facts: txn.open_table(FACTS)?,
+            blobs: match txn.open_table(BLOBS) {
+                Ok(table) => Some(table),
+                Err(TableError::TableDoesNotExist(_)) => None,
+                Err(error) => return Err(error.into()),
+            },
             answers: txn.open_table(ANSWERS)?,
             answer_times: txn.open_table(ANSWER_TIMES)?,
             _txn: txn,
@@ -210,6 +217,15 @@ impl Snapshot {
             }
         }
         Ok(facts)
+    }
+
+    pub(super) fn blob(&self, digest: &[u8; 32]) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some(row) = self.blobs.as_ref().map(|blobs| blobs.get(digest)).transpose()?.flatten()
+        else {
+            return Ok(None);
+        };
+        let bytes = rows::decode_blob(row.value());
+        bytes.map(|bytes| Some(bytes.to_vec())).ok_or_else(|| unreadable("a module"))
     }
 
     pub(super) fn answer(&self, scope: &Scope) -> Result<Option<Answer>, StoreError> {

@@ -28,6 +28,9 @@ const QUEUE_KIB_MAX: u32 = 32 * 1024;
 /// More than twice the largest change the host makes: context, plan and answer within their limits.
 const CHANGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// A module of the largest size. It takes all of the queue's room.
+const BLOB_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 /// The queue, and the thread that empties it.
 pub(super) struct Writer {
     room: Arc<Semaphore>,
@@ -76,12 +79,16 @@ impl Writer {
     }
 
     pub(super) async fn keep(&self, change: Change) -> Result<Commit, StoreError> {
-        let bytes = change_bytes(&change);
-        if bytes > CHANGE_BYTES_MAX {
-            let message =
-                format!("a change of {bytes} bytes is over the limit of {CHANGE_BYTES_MAX}");
-            return Err(StoreError::Io(message));
+        let (bytes, blob) = (change_bytes(&change), blob_bytes(&change));
+        for (what, bytes, most) in
+            [("change", bytes, CHANGE_BYTES_MAX), ("module", blob, BLOB_BYTES_MAX)]
+        {
+            if bytes > most {
+                let message = format!("a {what} of {bytes} bytes is over the limit of {most}");
+                return Err(StoreError::Io(message));
+            }
         }
+        let bytes = bytes + blob;
         let (reply, answer) = oneshot::channel();
         self.send(Work::Keep(Box::new(change), reply), bytes).await?;
         answer.await.map_err(|_| closed())?
@@ -252,6 +259,10 @@ fn change_bytes(change: &Change) -> usize {
     let facts: usize = change.facts.iter().map(|fact| fact.key.len() + fact.value.len()).sum();
     let answer = change.answer.as_ref().map_or(0, |(_, answer)| answer.body.len());
     approval + facts + change.entry.len() + answer
+}
+
+fn blob_bytes(change: &Change) -> usize {
+    change.blob.as_ref().and_then(|blob| blob.bytes.as_ref()).map_or(0, |bytes| bytes.len())
 }
 
 fn version_bytes(version: &Version) -> usize {

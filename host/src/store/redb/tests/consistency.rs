@@ -3,8 +3,8 @@
 use redb::{Builder, Database, ReadableTable};
 
 use super::super::format::{
-    self, ABOUTS, ANSWER_TIMES, ANSWERS, APPROVALS, DUE, ENTRIES, HEAD_KEY, LISTS, META, TEXTS,
-    TREE,
+    self, ABOUTS, ANSWER_TIMES, ANSWERS, APPROVALS, BLOBS, DUE, ENTRIES, HEAD_KEY, LISTS, META,
+    TEXTS, TREE,
 };
 use super::super::rows::HeadRow;
 use super::*;
@@ -12,7 +12,7 @@ use super::*;
 /// What somebody did to the file, and what is said about it.
 type Edit = (fn(&redb::WriteTransaction), &'static str);
 
-const EDITS: [Edit; 16] = [
+const EDITS: [Edit; 17] = [
     (
         |txn| {
             let name = &format::list_names("agent:deployer", "deploy.production")[3];
@@ -94,6 +94,10 @@ const EDITS: [Edit; 16] = [
             txn.open_table(ANSWER_TIMES).unwrap().remove(&key).unwrap();
         },
         "the time of an answer is missing",
+    ),
+    (
+        |txn| drop(txn.open_table(BLOBS).unwrap().insert(&[7; 32], [1, 7].as_slice()).unwrap()),
+        "module 0707070707070707070707070707070707070707070707070707070707070707 has another digest",
     ),
     (
         |txn| drop(txn.open_table(APPROVALS).unwrap().insert(7, [2].as_slice()).unwrap()),

@@ -34,6 +34,7 @@ const APPROVAL: &str = concat!(
 const TEXTS: &str = concat!("01", "01", "00000002", "7b7d", "5b5d");
 const TEXTS_WITHOUT_PLAN: &str = concat!("01", "00", "00000002", "7b7d");
 const ENTRY: &str = concat!("01", "7b7d");
+const BLOB: &str = concat!("01", "ff00");
 const ANSWER: &str = concat!(
     "01",
     "0707070707070707070707070707070707070707070707070707070707070707",
@@ -81,6 +82,8 @@ fn rows_are_written_byte_for_byte() {
     assert_eq!(hex::encode(&row), TEXTS_WITHOUT_PLAN);
     rows::encode_text("{}", &mut row);
     assert_eq!(hex::encode(&row), ENTRY);
+    rows::encode_blob(&[0xff, 0], &mut row);
+    assert_eq!(hex::encode(&row), BLOB);
     rows::encode_answer(&answer(5), &mut row);
     assert_eq!(hex::encode(&row), ANSWER);
     assert_eq!(hex::encode(head().encode()), HEAD);
@@ -97,6 +100,7 @@ fn rows_are_read_byte_for_byte() {
     let without_plan = Texts { plan: None, ..texts };
     assert_eq!(rows::decode_texts(&bytes(TEXTS_WITHOUT_PLAN)), Some(without_plan));
     assert_eq!(rows::decode_text(&bytes(ENTRY)), Some("{}"));
+    assert_eq!(rows::decode_blob(&bytes(BLOB)), Some(&[0xff, 0][..]));
     assert_eq!(rows::decode_answer(&bytes(ANSWER)), Some(answer(5)));
     assert_eq!(HeadRow::decode(&bytes(HEAD)), Some(head()));
 }

@@ -8,6 +8,7 @@
     reason = "a test that fails says so by a panic"
 )]
 
+mod blobs;
 mod changes;
 mod consistency;
 mod damage;
@@ -23,8 +24,8 @@ use std::path::Path;
 use super::{CheckIntegrity, OpenMode, RedbStore};
 use crate::id::ApprovalId;
 use crate::store::{
-    About, Answer, Base, Change, Commit, Fact, Query, Scope, Status, Store, StoreError, Stored,
-    Summary, Texts, Version, WithTexts,
+    About, Answer, Base, Blob, Change, Commit, Fact, Query, Scope, Status, Store, StoreError,
+    Stored, Summary, Texts, Version, WithTexts,
 };
 
 const AUDIENCE: &str = "payments-test";
@@ -95,7 +96,7 @@ fn change(summary: Summary, base: Base, revision: u64) -> Change {
     let at = summary.requested_at;
     let about = About::approval(id);
     let approval = Some(Version { summary, record, base });
-    Change { approval, facts: Vec::new(), entry, about, answer: None, at }
+    Change { approval, facts: Vec::new(), blob: None, entry, about, answer: None, at }
 }
 
 /// A change that is of no approval.
@@ -105,6 +106,7 @@ fn note(number: u64, facts: &[(&str, &str)]) -> Change {
     Change {
         approval: None,
         facts: facts.iter().map(fact).collect(),
+        blob: None,
         entry: format!("{{\"note\": {number}}}"),
         about: About::named("note", &number.to_string()),
         answer: None,

@@ -1,0 +1,84 @@
+//! `signoff evaluate`: what the policy says of an action, before anything is asked of a person.
+
+use clap::Args;
+use serde_json::json;
+
+use super::transport::{Access, Transport};
+use super::{Exit, context, exit::Failure, output};
+use crate::api::Evaluation;
+use crate::engine::Decision;
+
+#[derive(Args)]
+#[command(
+    after_help = "Exit codes: 0 the policy allows it, 4 it requires approval, 3 it denies it or refuses to answer."
+)]
+pub(super) struct EvaluateArgs {
+    /// Who is about to act
+    #[arg(long)]
+    agent: String,
+    /// What it is about to do
+    #[arg(long)]
+    action: String,
+    /// What it is about: JSON, @FILE, or - for standard input
+    #[arg(long, value_name = "JSON|@FILE|-")]
+    context: String,
+    /// What exactly will run: JSON, @FILE, or - for standard input
+    #[arg(long, value_name = "JSON|@FILE|-")]
+    plan: Option<String>,
+}
+
+/// An action on its way to the policy.
+pub(super) struct Asked<'a> {
+    pub(super) agent: &'a str,
+    pub(super) action: &'a str,
+    pub(super) context: &'a str,
+    pub(super) plan: Option<&'a str>,
+}
+
+pub(super) fn run(args: &EvaluateArgs, transport: &Transport) -> Result<Exit, Failure> {
+    let context = context::text(&args.context)?;
+    let plan = args.plan.as_deref().map(context::text).transpose()?;
+    let asked = Asked {
+        agent: &args.agent,
+        action: &args.action,
+        context: &context,
+        plan: plan.as_deref(),
+    };
+    let answer = asked.send(transport)?;
+    let evaluation: Evaluation = transport.parse(&answer)?;
+    if transport.json {
+        output::line(&answer);
+    } else {
+        output::plain(&told(&evaluation));
+    }
+    Ok(match evaluation.decision {
+        Decision::Allow => Exit::Done,
+        Decision::RequireApproval => Exit::Pending,
+        Decision::Deny => Exit::Refused,
+    })
+}
+
+/// A verdict in one line.
+pub(super) fn told(evaluation: &Evaluation) -> String {
+    let Evaluation { decision, reason, .. } = evaluation;
+    let by = evaluation.rule.as_ref().map_or_else(String::new, |rule| format!(" by rule `{rule}`"));
+    let needs = evaluation.requirement.as_ref().map(output::needs);
+    let needs = needs.map_or_else(String::new, |needs| format!(" ({needs})"));
+    format!("{decision}{by}: {reason}{needs}")
+}
+
+impl Asked<'_> {
+    /// Sends it; answers what the policy says, JSON.
+    pub(super) fn send(&self, transport: &Transport) -> Result<String, Failure> {
+        let mut fields = vec![
+            format!("\"agent\":{}", json!(self.agent)),
+            format!("\"action\":{}", json!(self.action)),
+            transport.field("context", self.context)?,
+        ];
+        if let Some(plan) = self.plan {
+            fields.push(transport.field("plan", plan)?);
+        }
+        let body = format!("{{{}}}", fields.join(","));
+        transport.post("/api/v1/guardrails/evaluate", body, Access::Create)
+    }
+}

@@ -1,0 +1,121 @@
+//! `signoff module`: signs modules, ships them to a server, and shows what serves. `sign` works on this
+//! machine alone; `ship` has what changes the registry, `show` what reads it.
+
+mod ship;
+mod show;
+mod sign;
+
+use std::io::{IsTerminal, stderr};
+
+use clap::Subcommand;
+use serde::Deserialize;
+
+use super::transport::Transport;
+use super::{Exit, Global, exit::Failure, output};
+use crate::code::Code;
+
+#[derive(Subcommand)]
+pub(super) enum ModuleCommand {
+    /// Sign a module's manifest with a key of this machine's keyring
+    Sign(sign::SignArgs),
+    /// Send a module and its signed manifest; it serves once it is activated
+    Push(ship::PushArgs),
+    /// List the slots, and the modules that are kept
+    List,
+    /// Show one module: what its manifest says, who signed it, when it served
+    Inspect(show::DigestArgs),
+    /// Have a module serve in its slot, from the next question on
+    Activate(ship::DigestArgs),
+    /// Have a policy asked beside the one that serves, without effect
+    Shadow(ship::DigestArgs),
+    /// Have no policy asked beside the one that serves
+    Unshadow(ship::SlotArgs),
+    /// Have a module serve again that did before
+    Rollback(ship::RollbackArgs),
+    /// What the shadow would have answered otherwise
+    Flips(show::FlipsArgs),
+    /// Forget a module that is not needed
+    Remove(ship::DigestArgs),
+    /// Write a module to a file, for other runtimes
+    Export(show::ExportArgs),
+}
+
+/// What a list says of a module.
+#[derive(Clone, Debug, Deserialize)]
+struct Listed {
+    slot: String,
+    digest: String,
+    name: String,
+    #[serde(default)]
+    version: Option<u64>,
+    #[serde(default)]
+    key_id: Option<String>,
+    /// `ok`, or the code that says why its signer does not count.
+    #[serde(default)]
+    signer: Option<String>,
+    bytes: u64,
+    state: String,
+}
+
+/// What a list says of a slot.
+#[derive(Clone, Debug, Deserialize)]
+struct SlotListed {
+    slot: String,
+    active: Option<String>,
+    shadow: Option<String>,
+    failing: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct List {
+    slots: Vec<SlotListed>,
+    items: Vec<Listed>,
+}
+
+pub(super) fn run(
+    command: &ModuleCommand,
+    global: &Global,
+    open: impl Fn() -> Result<Transport, Failure>,
+) -> Result<Exit, Failure> {
+    match command {
+        ModuleCommand::Sign(args) => sign::run(args, global),
+        ModuleCommand::Push(args) => ship::push(args, &open()?),
+        ModuleCommand::List => show::list(global, open),
+        ModuleCommand::Inspect(args) => show::inspect(args, &open()?),
+        ModuleCommand::Activate(args) => ship::activate(args, &open()?),
+        ModuleCommand::Shadow(args) => ship::shadow(args, &open()?),
+        ModuleCommand::Unshadow(args) => ship::unshadow(args, &open()?),
+        ModuleCommand::Rollback(args) => ship::rollback(args, &open()?),
+        ModuleCommand::Flips(args) => show::flips(args, &open()?),
+        ModuleCommand::Remove(args) => ship::remove(args, &open()?),
+        ModuleCommand::Export(args) => show::export(args, global, open),
+    }
+}
+
+fn listed(transport: &Transport) -> Result<List, Failure> {
+    transport.parse(&transport.get("/api/v1/modules")?)
+}
+
+/// The digest that a unique prefix means.
+fn resolved(transport: &Transport, prefix: &str) -> Result<String, Failure> {
+    if prefix.len() == 64 {
+        return Ok(prefix.to_owned());
+    }
+    let list = listed(transport)?;
+    let mut matching = list.items.iter().filter(|module| module.digest.starts_with(prefix));
+    match (matching.next(), matching.next()) {
+        (Some(one), None) if !prefix.is_empty() => Ok(one.digest.clone()),
+        (None, _) => {
+            let detail = format!("no module's digest begins with `{prefix}`");
+            Err(transport.refused(Code::NOT_FOUND, detail))
+        }
+        _ => Err(Failure::usage(format!("more than one module's digest begins with `{prefix}`"))),
+    }
+}
+
+/// Says what takes its time, to who looks at it.
+fn working(what: &str) {
+    if stderr().is_terminal() {
+        output::note(what);
+    }
+}

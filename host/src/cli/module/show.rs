@@ -1,0 +1,255 @@
+//! What is shown of the registry: list, inspect, flips, export.
+
+use std::io::{IsTerminal, Write, stdout};
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::super::exit::Failure;
+use super::super::transport::{Transport, asked};
+use super::super::{Exit, Global, output};
+use super::{listed, resolved};
+use crate::engine::{
+    Allocation, Cache, VERIFIER, VERIFIER_DIGEST, Verifier, digest, verifier_core,
+};
+
+#[derive(Args)]
+pub(in super::super) struct DigestArgs {
+    /// The module's digest, or a unique prefix of it
+    digest: String,
+}
+
+#[derive(Args)]
+pub(in super::super) struct FlipsArgs {
+    /// The shadow's digest, or a unique prefix of it; the one that is asked now if left out
+    digest: Option<String>,
+    /// Only those with a higher audit number
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    after: u64,
+    /// At most so many
+    #[arg(long, value_name = "COUNT", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=200))]
+    limit: u64,
+}
+
+#[derive(Args)]
+pub(in super::super) struct ExportArgs {
+    /// `verifier` for the one that is built in, `policy` for the one that serves, or a digest
+    what: String,
+    /// The core module, for runtimes without components
+    #[arg(long)]
+    core: bool,
+    /// Where to, or - for standard output
+    #[arg(long, short, value_name = "FILE")]
+    output: PathBuf,
+}
+
+pub(super) fn list(
+    global: &Global,
+    open: impl Fn() -> Result<Transport, Failure>,
+) -> Result<Exit, Failure> {
+    let transport = open()?;
+    if transport.has_no_store() {
+        return built_in(global);
+    }
+    let answer = transport.get("/api/v1/modules")?;
+    if global.json {
+        output::line(&with_description(&answer, global)?);
+        return Ok(Exit::Done);
+    }
+    let list: super::List = transport.parse(&answer)?;
+    let rows: Vec<[String; 7]> = list
+        .items
+        .into_iter()
+        .map(|module| {
+            let signer = match (module.key_id, module.signer.as_deref()) {
+                (Some(key), Some("ok")) => key,
+                (Some(key), Some(why)) => format!("{key} ({why})"),
+                _ => "built in".to_owned(),
+            };
+            let version = module.version.map_or_else(|| "-".to_owned(), |v| v.to_string());
+            let bytes = module.bytes.to_string();
+            [module.slot, module.state, module.name, version, signer, bytes, module.digest]
+        })
+        .collect();
+    output::table(["SLOT", "STATE", "NAME", "VERSION", "SIGNER", "BYTES", "DIGEST"], &rows);
+    for slot in &list.slots {
+        if let Some(why) = &slot.failing {
+            output::note(&format!("slot {} answers nothing: {why}", slot.slot));
+        }
+    }
+    let failing = list.slots.iter().any(|slot| slot.failing.is_some());
+    Ok(if failing { Exit::Failed } else { Exit::Done })
+}
+
+/// The one module that is there without a store.
+fn built_in(global: &Global) -> Result<Exit, Failure> {
+    let description = described(global)?;
+    if global.json {
+        let module = json!({ "slot": "verifier", "digest": VERIFIER_DIGEST, "name": "built-in", "bytes": VERIFIER.len(), "state": "active", "describe": description });
+        output::line(&json!({ "slots": [], "items": [module] }).to_string());
+    } else {
+        let version = description.get("version").and_then(Value::as_str).unwrap_or_default();
+        output::line(&format!("verifier\t{version}\t{VERIFIER_DIGEST}\tbuilt in"));
+    }
+    Ok(Exit::Done)
+}
+
+/// The list, with what the embedded verifier says of itself where it stands.
+fn with_description(answer: &str, global: &Global) -> Result<String, Failure> {
+    let mut list: Value = serde_json::from_str(answer)?;
+    let description = described(global)?;
+    let items = list.get_mut("items").and_then(Value::as_array_mut);
+    for item in items.into_iter().flatten() {
+        if item.get("digest").and_then(Value::as_str) == Some(VERIFIER_DIGEST)
+            && let Some(fields) = item.as_object_mut()
+        {
+            fields.insert("describe".to_owned(), description.clone());
+        }
+    }
+    Ok(list.to_string())
+}
+
+fn described(global: &Global) -> Result<Value, Failure> {
+    let verifier = Verifier::embedded(Allocation::OnDemand, &Cache::of_user())?;
+    let description =
+        asked(global.json, || verifier.call(|i| Ok(Ok(i.exports.call_describe(&mut i.store)?))))?;
+    Ok(serde_json::from_str(&description)?)
+}
+
+pub(super) fn inspect(args: &DigestArgs, transport: &Transport) -> Result<Exit, Failure> {
+    let digest = resolved(transport, &args.digest)?;
+    let answer = transport.get(&format!("/api/v1/modules/{digest}"))?;
+    if transport.json {
+        output::line(&answer);
+        return Ok(Exit::Done);
+    }
+    let module: Value = transport.parse(&answer)?;
+    let shown = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    for name in [
+        "digest",
+        "slot",
+        "state",
+        "name",
+        "version",
+        "created",
+        "limits",
+        "bytes",
+        "key_id",
+        "signer",
+        "envelope",
+        "pushed_at",
+        "pushed_by",
+    ] {
+        if let Some(value) = module.get(name) {
+            output::plain(&format!("{name:<11}{}", shown(value)));
+        }
+    }
+    for served in module.get("history").and_then(Value::as_array).into_iter().flatten() {
+        let field = |name: &str| served.get(name).map(shown).unwrap_or_default();
+        let reason = served.get("reason").and_then(Value::as_str);
+        let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+        let (at, how, by) = (field("at"), field("how"), field("by"));
+        output::plain(&format!("{:<11}{at} {how} by {by}{reason}", "served"));
+    }
+    if let Some(described) = module.get("describe").filter(|described| !described.is_null()) {
+        output::plain(&format!("{:<11}{described}", "describes"));
+    }
+    Ok(Exit::Done)
+}
+
+pub(super) fn flips(args: &FlipsArgs, transport: &Transport) -> Result<Exit, Failure> {
+    let digest = args.digest.as_deref().map(|digest| resolved(transport, digest)).transpose()?;
+    let of = digest.map(|digest| format!("&digest={digest}")).unwrap_or_default();
+    let path =
+        format!("/api/v1/modules/policy/flips?after={}&limit={}{of}", args.after, args.limit);
+    let answer = transport.get(&path)?;
+    if transport.json {
+        output::line(&answer);
+        return Ok(Exit::Done);
+    }
+    let page: Value = transport.parse(&answer)?;
+    let text = |value: &Value, path: &str| {
+        value.pointer(path).and_then(Value::as_str).unwrap_or("-").to_owned()
+    };
+    let items = page.get("items").and_then(Value::as_array);
+    let rows: Vec<[String; 7]> = items
+        .into_iter()
+        .flatten()
+        .map(|flip| {
+            let number = flip.get("number").map(ToString::to_string).unwrap_or_default();
+            let failure = text(flip, "/entry/shadow/failure");
+            let shadow = match failure.as_str() {
+                "-" => text(flip, "/entry/shadow/decision"),
+                _ => failure,
+            };
+            [
+                number,
+                text(flip, "/entry/moment"),
+                text(flip, "/entry/agent"),
+                text(flip, "/entry/action"),
+                text(flip, "/entry/active/decision"),
+                shadow,
+                text(flip, "/entry/shadow/rule"),
+            ]
+        })
+        .collect();
+    output::table(["NUMBER", "MOMENT", "AGENT", "ACTION", "ACTIVE", "SHADOW", "RULE"], &rows);
+    Ok(Exit::Done)
+}
+
+pub(super) fn export(
+    args: &ExportArgs,
+    global: &Global,
+    open: impl Fn() -> Result<Transport, Failure>,
+) -> Result<Exit, Failure> {
+    let bytes = match args.what.as_str() {
+        "verifier" if args.core => verifier_core().to_vec(),
+        "verifier" => VERIFIER.to_vec(),
+        _ if args.core => {
+            return Err(Failure::usage("--core goes with `verifier`, which is built in"));
+        }
+        what => shipped(what, &open()?)?,
+    };
+    if args.output.as_os_str() == "-" {
+        if stdout().is_terminal() {
+            return Err(Failure::usage("a module is no text; give a file, or a pipe"));
+        }
+        stdout().write_all(&bytes)?;
+        return Ok(Exit::Done);
+    }
+    std::fs::write(&args.output, &bytes)
+        .with_context(|| format!("cannot write `{}`", args.output.display()))?;
+    let digest = digest(&bytes);
+    if global.json {
+        output::line(&json!({ "slot": args.what, "core": args.core, "digest": digest, "bytes": bytes.len() }).to_string());
+    } else {
+        output::line(&digest);
+    }
+    Ok(Exit::Done)
+}
+
+/// The bytes of a module that was shipped, if they have its digest.
+fn shipped(what: &str, transport: &Transport) -> Result<Vec<u8>, Failure> {
+    let wanted = match what {
+        "policy" => {
+            let list = listed(transport)?;
+            let active = list.slots.into_iter().find(|slot| slot.slot == what);
+            active.and_then(|slot| slot.active).ok_or_else(|| {
+                transport.refused(crate::code::Code::NOT_FOUND, "no policy is active")
+            })?
+        }
+        prefix => resolved(transport, prefix)?,
+    };
+    let bytes = transport.get_bytes(&format!("/api/v1/modules/{wanted}/wasm"))?;
+    if digest(&bytes) != wanted {
+        return Err(Failure::Failed(anyhow::anyhow!(
+            "the server sent other bytes than those of module {wanted}"
+        )));
+    }
+    Ok(bytes)
+}

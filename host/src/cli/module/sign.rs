@@ -1,0 +1,126 @@
+//! `signoff module sign`: a module's manifest, signed with a key of this machine.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::Args;
+use serde_json::json;
+
+use super::super::destination::Destination;
+use super::super::{Exit, Global, exit::Failure, output};
+use crate::clock::{Clock, SystemClock};
+use crate::keys::Keys;
+use crate::module::{
+    Envelope, Manifest, ModuleDigest, ModuleName, Slot, Version, WASM_BYTES_MAX, inspect, limits,
+};
+use crate::refusal::Refusal;
+
+#[derive(Args)]
+pub(in super::super) struct SignArgs {
+    /// The component
+    file: PathBuf,
+    /// Where it will serve
+    #[arg(long, value_parser = ["policy", "verifier"])]
+    slot: String,
+    /// What it is called: `[a-z0-9_-]{1,64}`
+    #[arg(long, value_parser = name)]
+    name: ModuleName,
+    /// 1 or more, and higher than what served in the slot before
+    #[arg(long, value_parser = version)]
+    version: Version,
+    /// The key to sign with: of use `module`, for the slot
+    #[arg(long, value_name = "ID")]
+    key: String,
+    /// Fuel of one call, about an instruction each; the host's default if left out
+    #[arg(long, value_name = "UNITS")]
+    fuel: Option<u64>,
+    /// Memory of one instance; the host's default if left out
+    #[arg(long, value_name = "BYTES")]
+    memory_bytes: Option<u64>,
+    /// Where to write the manifest, FILE.dsse.json if left out
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &SignArgs, global: &Global) -> Result<Exit, Failure> {
+    let refused =
+        |refusal: Refusal| Failure::Refused { problem: refusal.problem(), json: global.json };
+    let wasm = read(&args.file)?;
+    let slot = args.slot.parse::<Slot>().map_err(Failure::usage)?;
+    let limits = limits(args.fuel, args.memory_bytes).map_err(refused)?;
+    // What no server takes needs no signature.
+    inspect(&wasm, slot, limits).map_err(refused)?;
+    let keys = Keys::load(&global.keyring())?;
+    let key = keys.module_key(&args.key).ok_or_else(|| cannot_sign(&keys, &args.key))?;
+    let digest = ModuleDigest::of(&wasm);
+    let now = SystemClock.now();
+    let manifest = Manifest::new(digest, slot, args.name.clone(), args.version, limits, now);
+    let envelope = Envelope::sign(&manifest, &key);
+    // As a server with this keyring takes it: the key may not sign for the slot.
+    envelope.clone().verify(&keys).map_err(refused)?;
+    let beside = beside(&args.file);
+    let output = args.output.as_ref().unwrap_or(&beside);
+    let destination: Destination = output.display().to_string().parse()?;
+    let mut draft = destination.create()?;
+    draft.write_all(envelope.to_text().as_bytes())?;
+    draft.keep()?;
+    if !destination.is_file() {
+        return Ok(Exit::Done);
+    }
+    if global.json {
+        let made = json!({
+            "digest": digest.to_string(),
+            "envelope": envelope.digest(),
+            "manifest": manifest.to_json(),
+            "key_id": args.key,
+            "file": output,
+        });
+        output::line(&made.to_string());
+    } else {
+        output::line(&digest.to_string());
+        output::note(&format!("signed with {} in {}", args.key, output.display()));
+    }
+    Ok(Exit::Done)
+}
+
+/// Where the manifest of a module lies.
+pub(super) fn beside(file: &Path) -> PathBuf {
+    let mut path = file.as_os_str().to_owned();
+    path.push(".dsse.json");
+    path.into()
+}
+
+/// A module's bytes, and no more of them than a module may have.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    let open = || format!("cannot read `{}`", path.display());
+    let size = fs::metadata(path).with_context(open)?.len();
+    let file = File::open(path).with_context(open)?;
+    let mut wasm = Vec::with_capacity(usize::try_from(size.min(WASM_BYTES_MAX as u64))?);
+    // One byte more is enough to see that it is too large.
+    file.take(WASM_BYTES_MAX as u64 + 1).read_to_end(&mut wasm).with_context(open)?;
+    Ok(wasm)
+}
+
+fn cannot_sign(keys: &Keys, id: &str) -> Failure {
+    let why = match keys.module_public(id) {
+        Some(key) => format!(
+            "key `{id}` cannot sign: it is {}, or its private half is not here",
+            key.status.as_str()
+        ),
+        None => format!(
+            "no key for modules has the id `{id}`; `signoff key generate --use module --slot SLOT` makes one"
+        ),
+    };
+    Failure::Failed(anyhow::anyhow!(why))
+}
+
+fn name(text: &str) -> Result<ModuleName, String> {
+    ModuleName::parse(text).ok_or_else(|| "expected `[a-z0-9_-]{1,64}`".to_owned())
+}
+
+fn version(text: &str) -> Result<Version, String> {
+    let number = text.parse().ok().and_then(Version::new);
+    number.ok_or_else(|| "expected a number, 1 or more".to_owned())
+}

@@ -1,0 +1,204 @@
+//! Compiling modules that came from elsewhere. A compiler is a large program, and what it is given here
+//! may be made to hurt it: so it runs in a process of its own, this same executable, which can use so
+//! much time and memory and holds no secret, no store and no connection. What it writes is machine code
+//! that this process then trusts as its own; nothing else is ever accepted as such.
+
+use std::io::{self, Read, Write, stdin, stdout};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Resource, Rlimit, setrlimit};
+use wasmtime::Engine;
+
+use super::config::{Allocation, config, policy_config};
+
+/// The subcommand that the executable runs itself with.
+pub const COMPILE_COMMAND: &str = "compile-module";
+
+/// Processor time of one compilation. The largest interpreters that are known take about a third.
+const SECONDS_MAX: u64 = 60;
+/// Time in all, also where the machine is busy.
+const WALL_TIME_MAX: Duration = Duration::from_secs(180);
+/// Address space of one compilation.
+const MEMORY_BYTES_MAX: u64 = 4 << 30;
+/// Machine code of one module.
+const CODE_BYTES_MAX: u64 = 512 << 20;
+/// What is read of a module, and of what the compiler says is wrong with it.
+const WASM_BYTES_MAX: u64 = 64 << 20;
+const SAID_BYTES_MAX: u64 = 4 << 10;
+/// How often the compilation is looked at.
+const PAUSE: Duration = Duration::from_millis(5);
+/// How the child says that the module is at fault, and not what it may use.
+const INVALID: u8 = 3;
+
+/// Which engine code is for: the settings are part of the code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settings {
+    /// [`config`]
+    Verifier,
+    /// [`policy_config`]
+    Policy,
+}
+
+/// Where a module is compiled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compiler {
+    /// In this process: for a program that uses this library, and knows its modules.
+    Here,
+    /// In a process of its own. Only where this executable is `signoff`.
+    Apart,
+}
+
+/// Why there is no machine code.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CompileError {
+    /// The module is at fault.
+    #[error("it does not compile: {0}")]
+    Invalid(String),
+    /// It takes more than a module may.
+    #[error("compiling it takes more than a module may: {0}")]
+    TooMuch(String),
+}
+
+impl Settings {
+    /// As an argument.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Verifier => "verifier",
+            Self::Policy => "policy",
+        }
+    }
+
+    fn engine(self) -> wasmtime::Result<Engine> {
+        Engine::new(&match self {
+            Self::Verifier => config(Allocation::OnDemand),
+            Self::Policy => policy_config(Allocation::OnDemand),
+        })
+    }
+}
+
+impl Compiler {
+    /// Compiles a module for an engine with these settings.
+    ///
+    /// # Errors
+    ///
+    /// [`CompileError`].
+    pub(super) fn compile(
+        self,
+        engine: &Engine,
+        settings: Settings,
+        wasm: &[u8],
+    ) -> Result<Vec<u8>, CompileError> {
+        match self {
+            Self::Here => engine.precompile_component(wasm).map_err(|e| invalid(&e)),
+            Self::Apart => apart(settings, wasm),
+        }
+    }
+}
+
+fn invalid(error: &wasmtime::Error) -> CompileError {
+    CompileError::Invalid(format!("{error:#}"))
+}
+
+/// Runs this executable as a compiler, and waits no longer than it may take.
+fn apart(settings: Settings, wasm: &[u8]) -> Result<Vec<u8>, CompileError> {
+    let failed = |e: io::Error| CompileError::TooMuch(format!("no compiler could be run: {e}"));
+    let mut child = Command::new("/proc/self/exe")
+        .args([COMPILE_COMMAND, settings.as_str()])
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(failed)?;
+    let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let (Some(mut input), Some(output), Some(said)) = pipes else {
+        return Err(CompileError::TooMuch("the compiler has no pipes".to_owned()));
+    };
+    thread::scope(|scope| {
+        // One that ends early reads no more, and says why elsewhere.
+        scope.spawn(move || drop(input.write_all(wasm)));
+        let code = scope.spawn(move || read(output, CODE_BYTES_MAX));
+        let said = scope.spawn(move || read(said, SAID_BYTES_MAX));
+        let ended = wait(&mut child);
+        let (code, said) = (code.join().unwrap_or_default(), said.join().unwrap_or_default());
+        let status = ended.map_err(failed)?;
+        judged(status, code, &String::from_utf8_lossy(&said))
+    })
+}
+
+/// What a compilation that ended amounts to.
+fn judged(status: Option<ExitStatus>, code: Vec<u8>, said: &str) -> Result<Vec<u8>, CompileError> {
+    let said = said.trim();
+    match status.map(|status| status.code()) {
+        Some(Some(0)) if (code.len() as u64) <= CODE_BYTES_MAX => Ok(code),
+        Some(Some(0)) => Err(CompileError::TooMuch(format!("over {CODE_BYTES_MAX} bytes of code"))),
+        Some(Some(exit)) if exit == i32::from(INVALID) => {
+            Err(CompileError::Invalid(said.to_owned()))
+        }
+        _ => Err(CompileError::TooMuch(format!(
+            "{SECONDS_MAX} s of processor time or {MEMORY_BYTES_MAX} bytes of memory"
+        ))),
+    }
+}
+
+/// All that comes, and one byte more than may.
+fn read(from: impl Read, most: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    // What broke off is not whole, and the exit code says so.
+    let _ = from.take(most + 1).read_to_end(&mut bytes);
+    bytes
+}
+
+/// How it ended; none where it was ended.
+fn wait(child: &mut Child) -> io::Result<Option<ExitStatus>> {
+    let begun = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if begun.elapsed() > WALL_TIME_MAX {
+            child.kill()?;
+            child.wait()?;
+            return Ok(None);
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
+/// What the process does that compiles: a module on standard input, code on standard output.
+/// The exit code: 0 for code, 3 for a module that does not compile.
+pub fn compile_here(settings: Settings) -> u8 {
+    match bounded().map_err(|e| (1, e.to_string())).and_then(|()| compile_stdin(settings)) {
+        Ok(()) => 0,
+        Err((exit, why)) => {
+            let short: String = why.chars().take(1_000).collect();
+            let _ = io::stderr().write_all(short.as_bytes());
+            exit
+        }
+    }
+}
+
+fn compile_stdin(settings: Settings) -> Result<(), (u8, String)> {
+    let failed = |e: io::Error| (1, e.to_string());
+    let wasm = read(stdin(), WASM_BYTES_MAX);
+    let engine = settings.engine().map_err(|e| (1, format!("{e:#}")))?;
+    let code = engine.precompile_component(&wasm).map_err(|e| (INVALID, format!("{e:#}")))?;
+    stdout().write_all(&code).and_then(|()| stdout().flush()).map_err(failed)
+}
+
+/// Takes from this process what a compiler does not need.
+fn bounded() -> io::Result<()> {
+    for (resource, most) in [
+        (Resource::Cpu, SECONDS_MAX),
+        (Resource::As, MEMORY_BYTES_MAX),
+        (Resource::Core, 0),
+        (Resource::Fsize, 0),
+        (Resource::Nofile, 32),
+    ] {
+        setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,89 @@
+//! Loads modules: knows how their instances get memory and where compiled code is kept.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Result;
+
+use super::{Allocation, Cache, Compiler, Limits, Policies, Policy, Settings, Verifier};
+
+/// Loads modules for one process. Cheap to clone.
+#[derive(Clone)]
+pub struct Loader(Arc<Ways>);
+
+struct Ways {
+    allocation: Allocation,
+    cache: Cache,
+    compiler: Compiler,
+    /// Made at the first policy: a process without one needs no second engine.
+    policies: Mutex<Option<Policies>>,
+}
+
+impl Loader {
+    /// A loader that compiles in this process.
+    pub fn new(allocation: Allocation, cache: Cache) -> Self {
+        Self::with(allocation, cache, Compiler::Here)
+    }
+
+    /// A loader.
+    pub fn with(allocation: Allocation, cache: Cache, compiler: Compiler) -> Self {
+        Self(Arc::new(Ways { allocation, cache, compiler, policies: Mutex::default() }))
+    }
+
+    /// The verifier that is built in.
+    ///
+    /// # Errors
+    ///
+    /// As [`Verifier::load`].
+    pub fn embedded(&self) -> Result<Verifier> {
+        Verifier::embedded(self.0.allocation, &self.0.cache)
+    }
+
+    /// A verifier, by its bytes and their digest.
+    ///
+    /// # Errors
+    ///
+    /// As [`Verifier::load`].
+    pub fn verifier(&self, wasm: &[u8], digest: &str) -> Result<Verifier> {
+        Verifier::load_by(digest, self.0.allocation, |engine| {
+            let compile = || Ok(self.0.compiler.compile(engine, Settings::Verifier, wasm)?);
+            self.0.cache.load_by(engine, digest, compile)
+        })
+    }
+
+    /// A policy, by its bytes and their digest.
+    ///
+    /// # Errors
+    ///
+    /// As [`Policies::load`].
+    pub fn policy(&self, wasm: &[u8], digest: &str, limits: Limits) -> Result<Policy> {
+        let policies = self.policies()?;
+        let engine = policies.engine();
+        let compile = || Ok(self.0.compiler.compile(engine, Settings::Policy, wasm)?);
+        policies.link(&self.0.cache.load_by(engine, digest, compile)?, digest, limits)
+    }
+
+    /// The engine that policies run in.
+    ///
+    /// # Errors
+    ///
+    /// As [`Policies::new`].
+    pub fn policies(&self) -> Result<Policies> {
+        let mut made = self.0.policies.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(policies) = &*made {
+            return Ok(policies.clone());
+        }
+        let policies = Policies::new(self.0.allocation)?;
+        *made = Some(policies.clone());
+        Ok(policies)
+    }
+
+    /// How instances get their memory.
+    pub fn allocation(&self) -> Allocation {
+        self.0.allocation
+    }
+
+    /// Where compiled code is kept.
+    pub fn cache(&self) -> &Cache {
+        &self.0.cache
+    }
+}

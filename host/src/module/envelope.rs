@@ -1,0 +1,213 @@
+//! Who signed a manifest: an envelope of DSSE v1 (Dead Simple Signing Envelope, secure-systems-lab)
+//! with exactly one Ed25519 signature.
+//!
+//! What is signed is the pre-authentication encoding `DSSEv1 SP len(type) SP type SP len(payload) SP
+//! payload`, lengths in decimal: so one type's payload is never taken for another's.
+
+use base64ct::{Base64, Encoding};
+use ed25519_dalek::{Signature, Signer, VerifyingKey};
+use serde::Deserialize;
+use serde_json::json;
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+
+use super::manifest::Manifest;
+use super::name::Slot;
+use super::strict;
+use crate::code::Code;
+use crate::keys::{KeyId, Keys, ModuleKey, ModulePublic, Status};
+use crate::refusal::Refusal;
+
+/// What the payload is.
+pub const PAYLOAD_TYPE: &str = "application/vnd.signoff.module+json";
+
+/// Longest envelope. A manifest is a few hundred bytes.
+pub const ENVELOPE_BYTES_MAX: usize = 16 << 10;
+
+/// An envelope that has been read, and whose signature has not been looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Envelope {
+    payload: Vec<u8>,
+    key_id: KeyId,
+    signature: [u8; 64],
+}
+
+/// A manifest whose signature verifies, by a key that signs for its slot. Only [`Envelope::verify`]
+/// makes one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signed {
+    manifest: Manifest,
+    envelope: Envelope,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Text<'a> {
+    #[serde(rename = "payloadType")]
+    payload_type: String,
+    payload: String,
+    #[serde(borrow)]
+    signatures: Vec<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SignatureText {
+    keyid: String,
+    sig: String,
+}
+
+impl Envelope {
+    /// Signs a manifest.
+    pub fn sign(manifest: &Manifest, key: &ModuleKey) -> Self {
+        let payload = manifest.to_json().to_string().into_bytes();
+        let signature = key.signing_key().sign(&to_sign(PAYLOAD_TYPE, &payload)).to_bytes();
+        Self { payload, key_id: key.id().clone(), signature }
+    }
+
+    /// Reads an envelope.
+    ///
+    /// # Errors
+    ///
+    /// 1. `limit-exceeded`: longer than 16 KiB 2. `manifest-invalid`: no JSON object of these members,
+    ///    each once; another payload type; a payload that is not base64 (padded, the one encoding);
+    ///    no signature, or more than one; a key id or a signature out of its form
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        if text.len() > ENVELOPE_BYTES_MAX {
+            return Err(Refusal::new(
+                Code::LIMIT_EXCEEDED,
+                format!(
+                    "the manifest's envelope is {} bytes, the limit is {ENVELOPE_BYTES_MAX}",
+                    text.len()
+                ),
+            ));
+        }
+        let read: Text<'_> = strict::object("envelope", text)?;
+        if read.payload_type != PAYLOAD_TYPE {
+            return Err(invalid(format!("payloadType is not `{PAYLOAD_TYPE}`")));
+        }
+        let payload = base64(&read.payload).ok_or_else(|| invalid("payload is not base64"))?;
+        let signature = match read.signatures.as_slice() {
+            [one] => strict::member::<SignatureText>("envelope: signatures", one)?,
+            [] => return Err(invalid("it has no signature, expected exactly one")),
+            many => {
+                return Err(invalid(format!(
+                    "it has {} signatures, expected exactly one",
+                    many.len()
+                )));
+            }
+        };
+        let key_id = KeyId::parse(&signature.keyid)
+            .ok_or_else(|| invalid("keyid must be `[a-z0-9_-]{1,64}`"))?;
+        let signature = base64(&signature.sig).and_then(|bytes| bytes.try_into().ok());
+        let signature = signature.ok_or_else(|| invalid("sig is not 64 bytes in base64"))?;
+        Ok(Self { payload, key_id, signature })
+    }
+
+    /// What it says, whoever signed it: for what is shown, never for what is decided.
+    ///
+    /// # Errors
+    ///
+    /// As [`Manifest::parse`].
+    pub fn claims(&self) -> Result<Manifest, Refusal> {
+        let text = std::str::from_utf8(&self.payload);
+        text.map_err(|_| invalid("the payload is not UTF-8")).and_then(Manifest::parse)
+    }
+
+    /// The key that it names.
+    pub fn key_id(&self) -> &KeyId {
+        &self.key_id
+    }
+
+    /// Checks the signature, and reads the manifest only if it holds.
+    ///
+    /// # Errors
+    ///
+    /// 1. `key-unknown`: no key of use `module` has the id 2. `key-revoked`: also where its material
+    ///    is revoked under another id 3. `signature-invalid` 4. as [`Manifest::parse`]
+    /// 5. `key-not-yours`: the key does not sign for the manifest's slot
+    pub fn verify(self, keys: &Keys) -> Result<Signed, Refusal> {
+        let id = self.key_id.as_str();
+        let Some(key) = keys.module_public(id) else {
+            let detail =
+                format!("no key for modules has the id `{id}`; `signoff key import` pins one");
+            return Err(Refusal::new(Code::KEY_UNKNOWN, detail));
+        };
+        if key.status == Status::Revoked {
+            return Err(Refusal::new(Code::KEY_REVOKED, format!("key `{id}` is revoked")));
+        }
+        self.check(&key.public_key)?;
+        let manifest = self.claims()?;
+        signs_for(&key, manifest.slot)?;
+        Ok(Signed { manifest, envelope: self })
+    }
+
+    fn check(&self, public: &[u8; 32]) -> Result<(), Refusal> {
+        let message = to_sign(PAYLOAD_TYPE, &self.payload);
+        let signature = Signature::from_bytes(&self.signature);
+        VerifyingKey::from_bytes(public)
+            .and_then(|key| key.verify_strict(&message, &signature))
+            .map_err(|_| {
+                let id = &self.key_id;
+                let detail = format!("the manifest's signature is not by key `{id}`");
+                Refusal::new(Code::SIGNATURE_INVALID, detail)
+            })
+    }
+
+    /// Its one text: compact, members in order.
+    pub fn to_text(&self) -> String {
+        // By hand, so that the order of members is not a map's.
+        format!(
+            "{{\"payloadType\":{},\"payload\":{},\"signatures\":[{{\"keyid\":{},\"sig\":{}}}]}}",
+            json!(PAYLOAD_TYPE),
+            json!(Base64::encode_string(&self.payload)),
+            json!(self.key_id.as_str()),
+            json!(Base64::encode_string(&self.signature)),
+        )
+    }
+
+    /// SHA-256 of its text, 64 lower-case hex characters.
+    pub fn digest(&self) -> String {
+        hex::encode(Sha256::digest(self.to_text()))
+    }
+}
+
+impl Signed {
+    /// What was signed.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The envelope it came in.
+    pub fn envelope(&self) -> &Envelope {
+        &self.envelope
+    }
+}
+
+/// The pre-authentication encoding: the exact bytes that are signed.
+pub(crate) fn to_sign(payload_type: &str, payload: &[u8]) -> Vec<u8> {
+    let head = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len());
+    [head.as_bytes(), payload].concat()
+}
+
+/// A key signs for the slots that its groups name.
+fn signs_for(key: &ModulePublic, slot: Slot) -> Result<(), Refusal> {
+    if key.groups.iter().any(|group| group.as_str() == slot.as_str()) {
+        return Ok(());
+    }
+    let detail = format!(
+        "key `{}` does not sign for slot `{slot}`; its entry must name the slot in `groups`",
+        key.id
+    );
+    Err(Refusal::new(Code::KEY_NOT_YOURS, detail))
+}
+
+/// Standard base64 with padding, in its one encoding.
+fn base64(text: &str) -> Option<Vec<u8>> {
+    let bytes = Base64::decode_vec(text).ok()?;
+    (Base64::encode_string(&bytes) == text).then_some(bytes)
+}
+
+fn invalid(why: impl std::fmt::Display) -> Refusal {
+    Refusal::new(Code::MANIFEST_INVALID, format!("envelope: {why}"))
+}

@@ -1,0 +1,47 @@
+//! How much a module may use for one call. A manifest may ask for less than the host gives, never for
+//! more.
+
+use serde_json::{Value, json};
+
+use crate::code::Code;
+use crate::engine::Limits;
+use crate::refusal::Refusal;
+
+/// Least memory: one page of WebAssembly.
+pub const MEMORY_BYTES_MIN: u64 = 64 << 10;
+
+/// Limits within the host's; what is none is the default.
+///
+/// # Errors
+///
+/// `manifest-invalid` for what is too little to run, then `limit-exceeded` for what is more than the
+/// host gives.
+pub fn limits(fuel: Option<u64>, memory_bytes: Option<u64>) -> Result<Limits, Refusal> {
+    let default = Limits::default();
+    let fuel = fuel.unwrap_or(default.fuel);
+    let memory_bytes = memory_bytes.unwrap_or(default.memory_bytes as u64);
+    for (name, value, least) in
+        [("fuel", fuel, 1), ("memory_bytes", memory_bytes, MEMORY_BYTES_MIN)]
+    {
+        if value < least {
+            let detail = format!("limits.{name} is {value}, expected at least {least}");
+            return Err(Refusal::new(Code::MANIFEST_INVALID, detail));
+        }
+    }
+    let most = Limits::MAX;
+    for (name, value, most) in
+        [("fuel", fuel, most.fuel), ("memory_bytes", memory_bytes, most.memory_bytes as u64)]
+    {
+        if value > most {
+            let detail = format!("limits.{name} is {value}, this host gives at most {most}");
+            return Err(Refusal::new(Code::LIMIT_EXCEEDED, detail));
+        }
+    }
+    let memory_bytes = usize::try_from(memory_bytes).unwrap_or(most.memory_bytes);
+    Ok(Limits { fuel, memory_bytes })
+}
+
+/// As manifests and answers have them.
+pub fn limits_json(limits: Limits) -> Value {
+    json!({ "fuel": limits.fuel, "memory_bytes": limits.memory_bytes })
+}

@@ -1,0 +1,154 @@
+//! What the makers of a module say of it: which bytes, for which slot, in which version, and how much
+//! it may use.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::limits::{limits, limits_json};
+use super::name::{ModuleDigest, ModuleName, Slot, Version};
+use super::strict;
+use crate::code::Code;
+use crate::engine::Limits;
+use crate::refusal::Refusal;
+
+/// The one format of manifests.
+const FORMAT: u64 = 1;
+
+/// A manifest whose every field has been read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Manifest {
+    /// The module's bytes.
+    pub digest: ModuleDigest,
+    /// Where it serves.
+    pub slot: Slot,
+    /// What its makers call it.
+    pub name: ModuleName,
+    /// Higher than what served before.
+    pub version: Version,
+    /// How much it may use.
+    pub limits: Limits,
+    /// When it was made, by its maker's clock: for people, nothing depends on it.
+    created: DateTime<Utc>,
+}
+
+/// As it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Text<'a> {
+    format: u64,
+    digest: String,
+    slot: String,
+    name: String,
+    version: u64,
+    #[serde(borrow, default)]
+    limits: Option<&'a RawValue>,
+    created: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LimitsText {
+    #[serde(default)]
+    fuel: Option<u64>,
+    #[serde(default)]
+    memory_bytes: Option<u64>,
+}
+
+impl Manifest {
+    /// A manifest of a module, made at a time.
+    pub fn new(
+        digest: ModuleDigest,
+        slot: Slot,
+        name: ModuleName,
+        version: Version,
+        limits: Limits,
+        created_at_unix_s: u64,
+    ) -> Self {
+        let created = i64::try_from(created_at_unix_s).ok();
+        let created = created.and_then(|s| DateTime::from_timestamp(s, 0)).unwrap_or_default();
+        Self { digest, slot, name, version, limits, created }
+    }
+
+    /// Reads `{"format":1,"digest":…,"slot":…,"name":…,"version":…,"limits"?:{"fuel"?,"memory_bytes"?},
+    /// "created":…}`.
+    ///
+    /// # Errors
+    ///
+    /// 1. `manifest-invalid`: no JSON object of these members, each once; a format that is not 1;
+    ///    digest, slot, name, version, created out of their forms 2. `manifest-invalid`,
+    ///    `limit-exceeded`: as [`limits`]
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        let invalid =
+            |why: String| Refusal::new(Code::MANIFEST_INVALID, format!("manifest: {why}"));
+        // A later format may have other members; what is told then is the format.
+        if let Some(format) = format_of(text).filter(|format| *format != FORMAT) {
+            return Err(invalid(format!("format is {format}, this signoff reads {FORMAT}")));
+        }
+        let read: Text<'_> = strict::object("manifest", text)?;
+        if read.format != FORMAT {
+            return Err(invalid(format!("format is {}, this signoff reads {FORMAT}", read.format)));
+        }
+        let digest = ModuleDigest::parse(&read.digest).ok_or_else(|| {
+            invalid("digest must be a SHA-256, 64 lower-case hex characters".to_owned())
+        })?;
+        let slot = Slot::parse(&read.slot).ok_or_else(|| {
+            invalid(format!("slot is `{}`, expected `policy` or `verifier`", shown(&read.slot)))
+        })?;
+        let name = ModuleName::parse(&read.name)
+            .ok_or_else(|| invalid("name must be `[a-z0-9_-]{1,64}`".to_owned()))?;
+        let version = Version::new(read.version)
+            .ok_or_else(|| invalid("version is 0, the first is 1".to_owned()))?;
+        let created = created(&read.created).ok_or_else(|| {
+            invalid("created must be a time like `2026-01-31T12:00:00Z`".to_owned())
+        })?;
+        let limits = match read.limits {
+            None => Limits::default(),
+            Some(text) => {
+                let read: LimitsText = strict::member("manifest: limits", text)?;
+                limits(read.fuel, read.memory_bytes)?
+            }
+        };
+        Ok(Self { digest, slot, name, version, limits, created })
+    }
+
+    /// When it was made, as its maker says: RFC 3339, UTC.
+    pub fn created(&self) -> String {
+        self.created.to_rfc3339_opts(SecondsFormat::Secs, true)
+    }
+
+    /// As [`Self::parse`] reads it.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "format": FORMAT,
+            "digest": self.digest.to_string(),
+            "slot": self.slot.as_str(),
+            "name": self.name.as_str(),
+            "version": self.version.number(),
+            "limits": limits_json(self.limits),
+            "created": self.created(),
+        })
+    }
+
+    /// Whether the other says the same of the same module; when each was made does not count.
+    pub fn says_the_same_as(&self, other: &Self) -> bool {
+        Self { created: other.created, ..self.clone() } == *other
+    }
+}
+
+fn format_of(text: &str) -> Option<u64> {
+    let value: Value = serde_json::from_str(text).ok()?;
+    value.get("format")?.as_u64()
+}
+
+/// A time, if it is written in its one form.
+fn created(text: &str) -> Option<DateTime<Utc>> {
+    let time = DateTime::parse_from_rfc3339(text).ok()?.to_utc();
+    (time.to_rfc3339_opts(SecondsFormat::Secs, true) == text).then_some(time)
+}
+
+/// The start of a text that came from elsewhere.
+fn shown(text: &str) -> String {
+    text.chars().take(64).flat_map(char::escape_default).collect()
+}

@@ -1,0 +1,160 @@
+//! The words of the registry: slots, names, versions, digests.
+
+use std::fmt;
+use std::str::FromStr;
+
+use sha2::{Digest, Sha256};
+
+/// Longest name of a module.
+const NAME_BYTES_MAX: usize = 64;
+
+/// A place that a module serves in. Which role ships to it, and which keys sign for it, differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Slot {
+    /// What decides whether an approval is real: the root of trust.
+    Verifier,
+    /// What decides whether an action needs one.
+    Policy,
+}
+
+/// What a module is called by its makers: `[a-z0-9_-]{1,64}`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ModuleName(String);
+
+/// A module's version: 1 and upwards. A slot takes a higher one each time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Version(u64);
+
+/// What a module is called everywhere: the SHA-256 of its bytes, 64 lower-case hex characters.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ModuleDigest([u8; 32]);
+
+impl Slot {
+    /// Every slot.
+    pub const ALL: [Self; 2] = [Self::Verifier, Self::Policy];
+
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Verifier => "verifier",
+            Self::Policy => "policy",
+        }
+    }
+
+    /// Reads a slot.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|slot| slot.as_str() == text)
+    }
+}
+
+impl ModuleName {
+    /// Reads a name.
+    pub fn parse(text: &str) -> Option<Self> {
+        let fits = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
+        ((1..=NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(fits))
+            .then(|| Self(text.to_owned()))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Version {
+    /// A version; none for 0.
+    pub fn new(number: u64) -> Option<Self> {
+        (number > 0).then_some(Self(number))
+    }
+
+    /// The number.
+    pub fn number(self) -> u64 {
+        self.0
+    }
+}
+
+impl ModuleDigest {
+    /// The digest of a module's bytes.
+    pub fn of(wasm: &[u8]) -> Self {
+        Self(Sha256::digest(wasm).into())
+    }
+
+    /// Reads 64 lower-case hex characters.
+    pub fn parse(text: &str) -> Option<Self> {
+        let lower = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+        if text.len() != 64 || !text.bytes().all(lower) {
+            return None;
+        }
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(text, &mut bytes).ok()?;
+        Some(Self(bytes))
+    }
+
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl FromStr for Slot {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::parse(text).ok_or("expected `policy` or `verifier`")
+    }
+}
+
+impl fmt::Display for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Display for ModuleName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for ModuleDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for ModuleDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_versions_and_digests_have_one_form() {
+        for name in ["a", "payments", "pay-2_x", &"a".repeat(64)] {
+            assert!(ModuleName::parse(name).is_some(), "{name}");
+        }
+        for name in ["", "A", "a b", "a.b", "é", &"a".repeat(65)] {
+            assert!(ModuleName::parse(name).is_none(), "{name}");
+        }
+        assert!(Version::new(0).is_none() && Version::new(u64::MAX).is_some());
+        let digest = ModuleDigest::of(b"");
+        assert_eq!(ModuleDigest::parse(&digest.to_string()), Some(digest));
+        for text in ["", &"0".repeat(63), &"0".repeat(65), &"A".repeat(64), &"g".repeat(64)] {
+            assert!(ModuleDigest::parse(text).is_none(), "{text}");
+        }
+        for slot in Slot::ALL {
+            assert_eq!(Slot::parse(slot.as_str()), Some(slot));
+        }
+        assert_eq!(Slot::parse("Policy"), None);
+    }
+}

@@ -1,0 +1,275 @@
+//! Having a module serve: a newer one, or again one that did.
+
+use serde_json::json;
+
+use super::super::note::Note;
+use super::super::slots::Active;
+use super::super::{Caller, Idempotency, Reply, Service};
+use super::may_change;
+use super::prepare::{Candidate, Kept};
+use super::row::{Served, SlotRow, built_in, digest_of, name_in};
+use super::told::Told;
+use crate::code::Code;
+use crate::keys::Keys;
+use crate::module::{ModuleDigest, Slot};
+use crate::refusal::Refusal;
+use crate::store::About;
+
+/// Longest reason of a rollback.
+const REASON_BYTES_MAX: usize = 4 << 10;
+
+/// A change of what serves, ready to be kept.
+pub(super) struct Change {
+    pub(super) event: &'static str,
+    pub(super) slot: Slot,
+    pub(super) row: SlotRow,
+    pub(super) told: Told,
+    pub(super) keys: Keys,
+}
+
+impl Service {
+    /// Has a module serve in its slot, from the next question on. What is under way ends on the one it
+    /// began with. Must be driven to its end.
+    ///
+    /// # Errors
+    ///
+    /// 1. `not-found` 2. `forbidden`: another role's slot 3. as `Envelope::verify`: the signer counts
+    ///    no more 4. `version-not-newer` 5. `module-invalid`, `limit-exceeded`: it cannot serve now
+    ///    6. those of every change.
+    pub async fn activate_module(
+        &self,
+        caller: &Caller,
+        digest: ModuleDigest,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<Reply, Refusal> {
+        let _turn = self.registry.turn.lock().await;
+        if let Some(reply) = self.kept(idempotency).await? {
+            return Ok(reply);
+        }
+        match self.activate(caller, digest, idempotency).await {
+            Ok(reply) => Ok(reply),
+            Err(refusal) => {
+                let told = self.told_of(digest).await;
+                Err(self.refused_module(caller, "activate", told, refusal).await)
+            }
+        }
+    }
+
+    async fn activate(
+        &self,
+        caller: &Caller,
+        digest: ModuleDigest,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<Reply, Refusal> {
+        let (keys, kept) = self.usable(caller, digest).await?;
+        let manifest = kept.signed.manifest();
+        let (slot, version) = (manifest.slot, manifest.version.number());
+        let mut row = self.slot_row(slot).await?;
+        let text = digest.to_string();
+        if row.active.as_deref() == Some(&text) {
+            // It may have been out of service: its signer counts again.
+            self.registry.look_again();
+            self.follow_keys().await?;
+            return Ok(Reply::new(200, self.shown_slot(slot, &row).to_string()));
+        }
+        if version <= row.highest_version {
+            let detail = format!(
+                "version {version} is not newer than {}, the highest that served in slot `{slot}`; `signoff module rollback {slot} --to` has an older one serve again",
+                row.highest_version
+            );
+            return Err(Refusal::new(Code::VERSION_NOT_NEWER, detail));
+        }
+        let candidate = self.prepare_module(manifest, &kept.wasm).await?;
+        let told = Told::of_manifest(manifest, kept.signed.envelope())
+            .with("previous", json!(row.serving(slot).map(digest_of)));
+        row.shadow = row.shadow.filter(|shadow| *shadow != text);
+        let served = self.served(caller, text, "activated", None)?;
+        row.serve(slot, served, Some(version));
+        let change = Change { event: "module_activated", slot, row, told, keys };
+        self.swap(caller, change, candidate, idempotency).await
+    }
+
+    /// Has a module serve again that did before: the one before the active one, or a named one. The
+    /// highest version stays what it was. Must be driven to its end.
+    ///
+    /// # Errors
+    ///
+    /// 1. `forbidden`: another role's slot 2. `request-invalid`, `limit-exceeded`: no reason, or a
+    ///    longer one than 4 KiB 3. `not-found`: nothing served before, or not that one
+    ///    4. as `Envelope::verify` 5. `module-invalid`, `limit-exceeded`: it cannot serve now
+    ///    6. those of every change.
+    pub async fn roll_back_module(
+        &self,
+        caller: &Caller,
+        slot: Slot,
+        reason: &str,
+        to: Option<ModuleDigest>,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<Reply, Refusal> {
+        let _turn = self.registry.turn.lock().await;
+        if let Some(reply) = self.kept(idempotency).await? {
+            return Ok(reply);
+        }
+        match self.roll_back(caller, slot, reason, to, idempotency).await {
+            Ok(reply) => Ok(reply),
+            Err(refusal) => {
+                let told = match to {
+                    Some(to) => Told::of_slot(slot).with("digest", json!(to.to_string())),
+                    None => Told::of_slot(slot),
+                };
+                Err(self.refused_module(caller, "rollback", told, refusal).await)
+            }
+        }
+    }
+
+    async fn roll_back(
+        &self,
+        caller: &Caller,
+        slot: Slot,
+        reason: &str,
+        to: Option<ModuleDigest>,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<Reply, Refusal> {
+        may_change(caller, slot)?;
+        has_a_reason(reason)?;
+        let mut row = self.slot_row(slot).await?;
+        let text = target(&row, slot, to)?;
+        let (keys, candidate, told) = if built_in(slot) == Some(&text) {
+            let (keys, built_in) = (self.recorded_keys().await?, self.built_in_verifier());
+            self.reads_what_is_stored(&built_in).await?;
+            (keys, Candidate::Verifier(built_in), Told::of_built_in(slot))
+        } else {
+            let to = ModuleDigest::parse(&text).ok_or_else(|| {
+                Refusal::new(Code::NOT_FOUND, format!("`{text}` is no module's digest"))
+            })?;
+            let (keys, kept) = self.usable(caller, to).await?;
+            let candidate = self.prepare_module(kept.signed.manifest(), &kept.wasm).await?;
+            let told = Told::of_manifest(kept.signed.manifest(), kept.signed.envelope());
+            (keys, candidate, told)
+        };
+        let told = told
+            .with("previous", json!(row.serving(slot).map(digest_of)))
+            .with("reason", json!(reason));
+        row.shadow = row.shadow.filter(|shadow| *shadow != text);
+        let served = self.served(caller, text, "rolled_back", Some(reason.to_owned()))?;
+        row.serve(slot, served, None);
+        let change = Change { event: "module_rolled_back", slot, row, told, keys };
+        self.swap(caller, change, candidate, idempotency).await
+    }
+
+    /// A module that the caller may have serve, signed by a key that counts now.
+    pub(super) async fn usable(
+        &self,
+        caller: &Caller,
+        digest: ModuleDigest,
+    ) -> Result<(Keys, Kept), Refusal> {
+        let (_, claimed) = self.module_row(digest).await?.claims()?;
+        may_change(caller, claimed.slot)?;
+        let keys = self.recorded_keys().await?;
+        let kept = self.kept_module(digest, &keys).await?;
+        Ok((keys, kept))
+    }
+
+    fn served(
+        &self,
+        caller: &Caller,
+        digest: String,
+        how: &str,
+        reason: Option<String>,
+    ) -> Result<Served, Refusal> {
+        let (at, by) = (self.now_to_write()?, caller.subject().to_owned());
+        Ok(Served { digest, at, by, how: how.to_owned(), reason })
+    }
+
+    /// Keeps what serves, then has it serve: nobody is answered by a module that the store does not
+    /// name.
+    async fn swap(
+        &self,
+        caller: &Caller,
+        change: Change,
+        candidate: Candidate,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<Reply, Refusal> {
+        let _swap = self.registry.swap.lock().await;
+        let keys = change.keys.clone();
+        let reply = self.keep_slot(caller, change, idempotency).await?;
+        if reply.replayed {
+            return Ok(reply);
+        }
+        match candidate {
+            Candidate::Verifier(verifier) => self.swap_verifier(verifier),
+            Candidate::Policy(policy) => self.swap_policy(|slot| {
+                let same = |shadow: &crate::engine::Policy| shadow.digest() == policy.digest();
+                slot.shadow = slot.shadow.take().filter(|shadow| !same(shadow));
+                slot.active = Active::Policy(policy);
+            }),
+        }
+        self.registry.hold_against(Some(keys));
+        Ok(reply)
+    }
+
+    /// Keeps a slot's row with its note. Until what serves has followed, the next question looks at
+    /// the store.
+    pub(super) async fn keep_slot(
+        &self,
+        caller: &Caller,
+        change: Change,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<Reply, Refusal> {
+        let Change { event, slot, row, told, keys: _ } = change;
+        // Before this the shadow of a slot that was never asked may not be there yet.
+        self.follow_keys_in_turn().await?;
+        let shown = self.shown_slot(slot, &row).to_string();
+        let note = Note {
+            event,
+            about: About::named("slot", slot.as_str()),
+            facts: vec![row.fact(slot)?],
+            fields: told.into_fields(),
+            answer: Some(Reply::new(200, shown)),
+        };
+        let now = self.now_to_write()?;
+        self.registry.look_again();
+        self.keep_note(caller, note, idempotency, now).await
+    }
+
+    /// What is known of a module, for a refusal.
+    pub(super) async fn told_of(&self, digest: ModuleDigest) -> Told {
+        let row = self.module_row(digest).await.and_then(|row| row.claims());
+        row.map_or_else(
+            |_| Told::of_digest(digest),
+            |(envelope, manifest)| Told::of_manifest(&manifest, &envelope),
+        )
+    }
+}
+
+fn has_a_reason(reason: &str) -> Result<(), Refusal> {
+    if reason.trim().is_empty() {
+        return Err(Refusal::new(Code::REQUEST_INVALID, "reason is empty; say why for the audit"));
+    }
+    if reason.len() > REASON_BYTES_MAX {
+        let bytes = reason.len();
+        let detail = format!("reason is {bytes} bytes, the limit is {REASON_BYTES_MAX}");
+        return Err(Refusal::new(Code::LIMIT_EXCEEDED, detail));
+    }
+    Ok(())
+}
+
+/// What to go back to, as rows name it.
+fn target(row: &SlotRow, slot: Slot, to: Option<ModuleDigest>) -> Result<String, Refusal> {
+    let refused = |why: String| Err(Refusal::new(Code::NOT_FOUND, why));
+    let Some(to) = to else {
+        return match row.previous(slot) {
+            Some(previous) => Ok(previous.to_owned()),
+            None => refused(format!("nothing served in slot `{slot}` before what serves now")),
+        };
+    };
+    let name = name_in(slot, to);
+    if row.serving(slot) == Some(&name) {
+        let detail = format!("module `{to}` serves in slot `{slot}` already");
+        return Err(Refusal::new(Code::REQUEST_INVALID, detail));
+    }
+    match row.has_served(slot, &name) {
+        true => Ok(name),
+        false => refused(format!("module `{to}` never served in slot `{slot}`; activate it")),
+    }
+}

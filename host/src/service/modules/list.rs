@@ -1,0 +1,191 @@
+//! What is shown of the registry.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::super::Service;
+use super::super::note::rfc3339;
+use super::super::slots::Active;
+use super::prepare::{Candidate, apart, loaded, signed};
+use super::row::{ModuleRow, SlotRow, digest_of, name_in};
+use crate::engine::{VERIFIER, VERIFIER_DIGEST};
+use crate::module::{ModuleDigest, Slot, limits_json};
+use crate::refusal::Refusal;
+
+/// What every slot says.
+pub(super) struct Standing([(Slot, SlotRow); 2]);
+
+impl Standing {
+    pub(super) async fn of_all(service: &Service) -> Result<Self, Refusal> {
+        let [verifier, policy] = Slot::ALL;
+        Ok(Self([
+            (verifier, service.slot_row(verifier).await?),
+            (policy, service.slot_row(policy).await?),
+        ]))
+    }
+
+    /// What a module is in its slot.
+    fn state(&self, slot: Slot, name: &str) -> &'static str {
+        let Some((_, row)) = self.0.iter().find(|(of, _)| *of == slot) else { return "kept" };
+        if row.serving(slot) == Some(name) {
+            "active"
+        } else if row.shadow.as_deref() == Some(name) {
+            "shadow"
+        } else if row.previous(slot) == Some(name) {
+            "previous"
+        } else {
+            "kept"
+        }
+    }
+}
+
+impl Service {
+    /// Every slot with what serves in it, and every module that is kept.
+    ///
+    /// # Errors
+    ///
+    /// `store-unavailable`.
+    pub async fn modules(&self) -> Result<Value, Refusal> {
+        // What cannot serve is shown as that.
+        let _ = self.follow_keys().await;
+        let standing = Standing::of_all(self).await?;
+        let mut items = vec![built_in_shown(&standing)];
+        for (digest, row) in ModuleRow::all(&*self.store).await? {
+            items.push(self.shown_module(digest, &row, &standing)?);
+        }
+        let slots = standing.0.iter().map(|(slot, row)| self.shown_slot(*slot, row));
+        Ok(json!({ "slots": slots.collect::<Vec<_>>(), "items": items }))
+    }
+
+    /// One module: what its manifest says, who signed it, when it served, and what it says of itself.
+    ///
+    /// # Errors
+    ///
+    /// `not-found`, `store-unavailable`.
+    pub async fn module(&self, digest: ModuleDigest) -> Result<Value, Refusal> {
+        let standing = Standing::of_all(self).await?;
+        let text = digest.to_string();
+        let (mut shown, description) = if text == VERIFIER_DIGEST {
+            let description = self.loader().embedded().ok().and_then(|verifier| {
+                verifier.call(|i| Ok(Ok(i.exports.call_describe(&mut i.store)?))).ok()
+            });
+            (built_in_shown(&standing), description)
+        } else {
+            let row = self.module_row(digest).await?;
+            let (envelope, manifest) = row.claims()?;
+            let wasm = self.module_bytes(digest).await?;
+            let mut shown = self.shown_module(digest, &row, &standing)?;
+            if let (Value::Object(fields), Ok(text)) =
+                (&mut shown, serde_json::from_str::<Value>(&envelope.to_text()))
+            {
+                fields.insert("manifest".to_owned(), text);
+            }
+            let loader = self.loader().clone();
+            let described = apart(move || {
+                Ok(match loaded(&loader, &manifest, &wasm)? {
+                    Candidate::Policy(policy) => policy.describe().ok(),
+                    Candidate::Verifier(verifier) => {
+                        verifier.call(|i| Ok(Ok(i.exports.call_describe(&mut i.store)?))).ok()
+                    }
+                })
+            });
+            (shown, described.await.ok().flatten())
+        };
+        let description = description.and_then(|text| serde_json::from_str::<Value>(&text).ok());
+        let served = standing.0.iter().flat_map(|(_, row)| &row.history);
+        let history: Vec<Value> = served
+            .filter(|served| digest_of(&served.digest) == text)
+            .map(|served| {
+                json!({
+                    "at": rfc3339(served.at),
+                    "by": served.by,
+                    "how": served.how,
+                    "reason": served.reason,
+                })
+            })
+            .collect();
+        if let Value::Object(fields) = &mut shown {
+            fields.insert("describe".to_owned(), json!(description));
+            fields.insert("history".to_owned(), json!(history));
+        }
+        Ok(shown)
+    }
+
+    /// A module's bytes.
+    ///
+    /// # Errors
+    ///
+    /// `not-found`, `store-unavailable`.
+    pub async fn module_wasm(&self, digest: ModuleDigest) -> Result<Arc<[u8]>, Refusal> {
+        if digest.to_string() == VERIFIER_DIGEST {
+            return Ok(VERIFIER.into());
+        }
+        self.module_row(digest).await?;
+        self.module_bytes(digest).await
+    }
+
+    /// A module, as its manifest says.
+    pub(super) fn shown_module(
+        &self,
+        digest: ModuleDigest,
+        row: &ModuleRow,
+        standing: &Standing,
+    ) -> Result<Value, Refusal> {
+        let (envelope, manifest) = row.claims()?;
+        // Whether its signer counts now, by the code that says why not.
+        let signer = match self.keys().and_then(|keys| signed(row, digest, &keys)) {
+            Ok(_) => "ok",
+            Err(refusal) => refusal.code.text,
+        };
+        Ok(json!({
+            "slot": manifest.slot.as_str(),
+            "digest": digest.to_string(),
+            "name": manifest.name.as_str(),
+            "version": manifest.version.number(),
+            "limits": limits_json(manifest.limits),
+            "created": manifest.created(),
+            "key_id": envelope.key_id().as_str(),
+            "signer": signer,
+            "envelope": envelope.digest(),
+            "bytes": row.bytes,
+            "pushed_at": rfc3339(row.pushed_at),
+            "pushed_by": row.pushed_by,
+            "state": standing.state(manifest.slot, &digest.to_string()),
+        }))
+    }
+
+    /// A slot, as its row says, and whether what it names answers.
+    pub(super) fn shown_slot(&self, slot: Slot, row: &SlotRow) -> Value {
+        json!({
+            "slot": slot.as_str(),
+            "active": row.serving(slot).map(digest_of),
+            "shadow": row.shadow,
+            "previous": row.previous(slot).map(digest_of),
+            "highest_version": row.highest_version,
+            "failing": self.failing(slot),
+        })
+    }
+
+    /// Why what serves in a slot answers nothing.
+    fn failing(&self, slot: Slot) -> Option<String> {
+        match slot {
+            Slot::Verifier => self.verifier().why_broken().map(str::to_owned),
+            Slot::Policy => match self.policy_now().active {
+                Active::Broken { why, .. } => Some(why),
+                Active::Empty | Active::Policy(_) => None,
+            },
+        }
+    }
+}
+
+fn built_in_shown(standing: &Standing) -> Value {
+    json!({
+        "slot": Slot::Verifier.as_str(),
+        "digest": VERIFIER_DIGEST,
+        "name": "built-in",
+        "bytes": VERIFIER.len(),
+        "state": ModuleDigest::parse(VERIFIER_DIGEST)
+            .map(|digest| standing.state(Slot::Verifier, &name_in(Slot::Verifier, digest))),
+    })
+}

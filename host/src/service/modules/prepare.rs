@@ -1,0 +1,135 @@
+//! From bytes to a module that may serve: looked at, compiled, linked to nothing, and tried.
+
+use std::sync::Arc;
+
+use super::super::Service;
+use super::row::ModuleRow;
+use super::{missing, trial_policy, trial_verifier};
+use crate::code::Code;
+use crate::engine::{CompileError, Loader, Policy, Verifier};
+use crate::keys::Keys;
+use crate::module::{Envelope, Manifest, ModuleDigest, Signed, Slot, inspect};
+use crate::refusal::Refusal;
+
+/// A module that may serve in its slot.
+#[derive(Clone)]
+pub(super) enum Candidate {
+    Verifier(Verifier),
+    Policy(Policy),
+}
+
+/// What a module is before it serves, and who says so.
+#[derive(Clone)]
+pub(super) struct Kept {
+    pub(super) signed: Signed,
+    pub(super) wasm: Arc<[u8]>,
+}
+
+impl Service {
+    /// A module that is kept, if its signer counts now and its bytes are those that were signed.
+    ///
+    /// Refusals: 1. `not-found` 2. as [`Envelope::verify`] 3. `store-unavailable`: a manifest of
+    /// another module, or other bytes, are in its place
+    pub(super) async fn kept_module(
+        &self,
+        digest: ModuleDigest,
+        keys: &Keys,
+    ) -> Result<Kept, Refusal> {
+        let row = self.module_row(digest).await?;
+        let signed = signed(&row, digest, keys)?;
+        let wasm = self.module_bytes(digest).await?;
+        Ok(Kept { signed, wasm })
+    }
+
+    /// The bytes of a module that is kept.
+    ///
+    /// Refusals: `not-found`, `store-unavailable`.
+    pub(super) async fn module_bytes(&self, digest: ModuleDigest) -> Result<Arc<[u8]>, Refusal> {
+        let wasm = self.store.blob(digest.bytes()).await?.ok_or_else(|| missing(digest))?;
+        if ModuleDigest::of(&wasm) != digest {
+            let detail = format!("the bytes of module `{digest}` are not those that were pushed");
+            return Err(Refusal::new(Code::STORE_UNAVAILABLE, detail));
+        }
+        Ok(wasm.into())
+    }
+
+    /// A module that may serve, from its bytes and its manifest.
+    ///
+    /// Refusals: 1. as [`inspect`] 2. `module-invalid`, `limit-exceeded`: what does not compile, or
+    /// not within bounds; exports of other types 3. `module-invalid`: what fails its trial
+    pub(super) async fn prepare_module(
+        &self,
+        manifest: &Manifest,
+        wasm: &Arc<[u8]>,
+    ) -> Result<Candidate, Refusal> {
+        let now = self.now();
+        let active = self.verifier();
+        let candidate = {
+            let (loader, manifest) = (self.loader().clone(), manifest.clone());
+            let wasm = Arc::clone(wasm);
+            apart(move || {
+                let candidate = loaded(&loader, &manifest, &wasm)?;
+                match &candidate {
+                    Candidate::Policy(policy) => trial_policy::try_out(policy, now)?,
+                    Candidate::Verifier(verifier) => trial_verifier::try_out(verifier, &active)?,
+                }
+                Ok(candidate)
+            })
+            .await?
+        };
+        if let Candidate::Verifier(verifier) = &candidate {
+            self.reads_what_is_stored(verifier).await?;
+        }
+        Ok(candidate)
+    }
+}
+
+/// What a row's envelope says, if its signer counts now.
+pub(super) fn signed(
+    row: &ModuleRow,
+    digest: ModuleDigest,
+    keys: &Keys,
+) -> Result<Signed, Refusal> {
+    let signed = Envelope::parse(&row.envelope)?.verify(keys)?;
+    if signed.manifest().digest != digest {
+        let detail = format!("the manifest of module `{digest}` is of another one");
+        return Err(Refusal::new(Code::STORE_UNAVAILABLE, detail));
+    }
+    Ok(signed)
+}
+
+/// Looks at a module, compiles it, and links it to nothing.
+pub(super) fn loaded(
+    loader: &Loader,
+    manifest: &Manifest,
+    wasm: &[u8],
+) -> Result<Candidate, Refusal> {
+    inspect(wasm, manifest.slot, manifest.limits)?;
+    let digest = manifest.digest.to_string();
+    Ok(match manifest.slot {
+        Slot::Policy => {
+            let policy = loader.policy(wasm, &digest, manifest.limits);
+            Candidate::Policy(policy.map_err(|e| unusable(&e))?)
+        }
+        Slot::Verifier => {
+            Candidate::Verifier(loader.verifier(wasm, &digest).map_err(|e| unusable(&e))?)
+        }
+    })
+}
+
+/// Does what takes its time beside the async threads.
+pub(super) async fn apart<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|e| Err(Refusal::new(Code::INTERNAL_ERROR, e.to_string())))
+}
+
+fn unusable(error: &anyhow::Error) -> Refusal {
+    let code = match error.downcast_ref::<CompileError>() {
+        Some(CompileError::TooMuch(_)) => Code::LIMIT_EXCEEDED,
+        Some(CompileError::Invalid(_)) | None => Code::MODULE_INVALID,
+    };
+    let why: String = format!("{error:#}").chars().take(1_000).collect();
+    Refusal::new(code, format!("the module cannot serve: {why}").replace(char::is_control, " "))
+}

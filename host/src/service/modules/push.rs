@@ -1,0 +1,172 @@
+//! Taking in a module with its manifest.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::super::note::Note;
+use super::super::{Caller, Idempotency, Reply, Service};
+use super::list::Standing;
+use super::row::ModuleRow;
+use super::told::Told;
+use super::{MODULE_BYTES_MAX, MODULES_MAX, may_change};
+use crate::code::Code;
+use crate::module::{Envelope, Manifest, ModuleDigest, Signed};
+use crate::refusal::Refusal;
+use crate::store::{About, Blob};
+
+/// A module that is pushed.
+#[derive(Clone, Debug)]
+pub struct NewModule {
+    /// The envelope of its manifest, JSON.
+    pub manifest: String,
+    /// Its bytes.
+    pub wasm: Arc<[u8]>,
+}
+
+impl Service {
+    /// Keeps a module, if it may serve: then it can be activated. A module that is here may be pushed
+    /// again with the same manifest, signed by another key. Must be driven to its end.
+    ///
+    /// # Errors
+    ///
+    /// 1. as [`Envelope::parse`] and [`Envelope::verify`] 2. `forbidden`: another role's slot
+    /// 3. `manifest-invalid`: of other bytes; or the module is here under another name, version or
+    ///    limits 4. `version-not-newer`: another module has this name and version 5. `limit-exceeded`:
+    ///    64 modules of the slot, or 1 GiB of all, are kept 6. `module-invalid`, `limit-exceeded`: it
+    ///    cannot serve 7. those of every change.
+    pub async fn push_module(
+        &self,
+        caller: &Caller,
+        new: NewModule,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<Reply, Refusal> {
+        let _turn = self.registry.turn.lock().await;
+        if let Some(reply) = self.kept(idempotency).await? {
+            return Ok(reply);
+        }
+        match self.push(caller, &new, idempotency).await {
+            Ok(reply) => Ok(reply),
+            Err(refusal) => {
+                let told = Told::of_push(&new.manifest, &new.wasm);
+                Err(self.refused_module(caller, "push", told, refusal).await)
+            }
+        }
+    }
+
+    async fn push(
+        &self,
+        caller: &Caller,
+        new: &NewModule,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<Reply, Refusal> {
+        let keys = self.recorded_keys().await?;
+        let signed = Envelope::parse(&new.manifest)?.verify(&keys)?;
+        let manifest = signed.manifest();
+        may_change(caller, manifest.slot)?;
+        let digest = ModuleDigest::of(&new.wasm);
+        if digest != manifest.digest {
+            let detail = format!(
+                "the manifest is of module `{}`, the bytes are `{digest}`",
+                manifest.digest
+            );
+            return Err(Refusal::new(Code::MANIFEST_INVALID, detail));
+        }
+        let now = self.now_to_write()?;
+        let mut row = ModuleRow::new(signed.envelope(), new.wasm.len(), now, caller.subject());
+        let rows = ModuleRow::all(&*self.store).await?;
+        let known = rows.iter().find(|(known, _)| *known == digest).map(|(_, row)| row);
+        if let Some(known) = known {
+            if known.envelope == row.envelope {
+                let shown = self.shown_module(digest, known, &Standing::of_all(self).await?)?;
+                return Ok(Reply::new(200, shown.to_string()));
+            }
+            signed_anew(manifest, known)?;
+            (row.pushed_at, row.pushed_by) = (known.pushed_at, known.pushed_by.clone());
+        } else {
+            has_room(&rows, manifest, new.wasm.len() as u64)?;
+        }
+        self.prepare_module(manifest, &new.wasm).await?;
+        let blob = Blob { digest: *digest.bytes(), bytes: Some(Arc::clone(&new.wasm)) };
+        let blob = Some(blob).filter(|_| known.is_none());
+        self.keep_module(caller, &signed, &row, blob, idempotency).await
+    }
+
+    async fn keep_module(
+        &self,
+        caller: &Caller,
+        signed: &Signed,
+        row: &ModuleRow,
+        blob: Option<Blob>,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<Reply, Refusal> {
+        let manifest = signed.manifest();
+        let now = self.now_to_write()?;
+        let shown = self.shown_module(manifest.digest, row, &Standing::of_all(self).await?)?;
+        let status = if blob.is_some() { 201 } else { 200 };
+        let note = Note {
+            event: "module_pushed",
+            about: About::named("module", &manifest.digest.to_string()),
+            facts: vec![row.fact(manifest.digest)?],
+            fields: Told::of_manifest(manifest, signed.envelope())
+                .with("bytes", json!(row.bytes))
+                .into_fields(),
+            answer: Some(Reply::new(status, shown.to_string())),
+        };
+        let reply = self.keep_note_with(caller, note, blob, idempotency, now).await?;
+        // It may be what serves, signed by a key that counts again.
+        self.registry.look_again();
+        Ok(reply)
+    }
+}
+
+/// A module that is here keeps what was said of it; only who says so may change.
+fn signed_anew(manifest: &Manifest, known: &ModuleRow) -> Result<(), Refusal> {
+    let (_, before) = known.claims()?;
+    if before.says_the_same_as(manifest) {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        Code::MANIFEST_INVALID,
+        format!(
+            "this module is here as `{}` version {} with its own limits; `signoff module rollback --to` has it serve again, and another version needs other bytes",
+            before.name, before.version
+        ),
+    ))
+}
+
+/// Refusals: `version-not-newer`, `limit-exceeded`.
+fn has_room(
+    rows: &[(ModuleDigest, ModuleRow)],
+    manifest: &Manifest,
+    bytes: u64,
+) -> Result<(), Refusal> {
+    let mut of_slot = 0;
+    let mut total = bytes;
+    for (digest, row) in rows {
+        let (_, other) = row.claims()?;
+        total = total.saturating_add(row.bytes);
+        if other.slot != manifest.slot {
+            continue;
+        }
+        of_slot += 1;
+        if other.name == manifest.name && other.version == manifest.version {
+            let detail = format!(
+                "`{}` version {} is here already as module `{digest}`",
+                other.name, other.version
+            );
+            return Err(Refusal::new(Code::VERSION_NOT_NEWER, detail));
+        }
+    }
+    let over = |what: String| {
+        let detail = format!("{what} are kept; `signoff module remove` makes room");
+        Err(Refusal::new(Code::LIMIT_EXCEEDED, detail))
+    };
+    if of_slot >= MODULES_MAX {
+        return over(format!("{of_slot} modules of slot `{}`", manifest.slot));
+    }
+    if total > MODULE_BYTES_MAX {
+        return over(format!("with this one more than {MODULE_BYTES_MAX} bytes of modules"));
+    }
+    Ok(())
+}

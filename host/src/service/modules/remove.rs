@@ -1,0 +1,71 @@
+//! Forgetting a module's bytes. That it was here, and who signed it, stays in the audit.
+
+use serde_json::json;
+
+use super::super::note::Note;
+use super::super::{Caller, Idempotency, Reply, Service};
+use super::may_change;
+use super::told::Told;
+use crate::code::Code;
+use crate::module::ModuleDigest;
+use crate::refusal::Refusal;
+use crate::store::{About, Blob};
+
+impl Service {
+    /// Forgets a module that neither serves nor is asked beside what serves, nor served just before.
+    /// It may be pushed again.
+    ///
+    /// # Errors
+    ///
+    /// 1. `not-found` 2. `forbidden`: another role's slot 3. `request-invalid`: it is needed 4. those of
+    ///    every change.
+    pub async fn remove_module(
+        &self,
+        caller: &Caller,
+        digest: ModuleDigest,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<Reply, Refusal> {
+        let _turn = self.registry.turn.lock().await;
+        if let Some(reply) = self.kept(idempotency).await? {
+            return Ok(reply);
+        }
+        match self.remove(caller, digest, idempotency).await {
+            Ok(reply) => Ok(reply),
+            Err(refusal) => {
+                let told = self.told_of(digest).await;
+                Err(self.refused_module(caller, "remove", told, refusal).await)
+            }
+        }
+    }
+
+    async fn remove(
+        &self,
+        caller: &Caller,
+        digest: ModuleDigest,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<Reply, Refusal> {
+        let mut row = self.module_row(digest).await?;
+        let (envelope, manifest) = row.claims()?;
+        may_change(caller, manifest.slot)?;
+        let slot = self.slot_row(manifest.slot).await?;
+        if slot.needed(manifest.slot).contains(digest.to_string().as_str()) {
+            let detail = format!(
+                "module `{digest}` serves in slot `{}`, is its shadow, or is what a rollback goes to",
+                manifest.slot
+            );
+            return Err(Refusal::new(Code::REQUEST_INVALID, detail));
+        }
+        let now = self.now_to_write()?;
+        row.removed_at = Some(now);
+        let answer = json!({ "digest": digest.to_string(), "slot": manifest.slot.as_str(), "state": "removed" });
+        let note = Note {
+            event: "module_removed",
+            about: About::named("module", &digest.to_string()),
+            facts: vec![row.fact(digest)?],
+            fields: Told::of_manifest(&manifest, &envelope).into_fields(),
+            answer: Some(Reply::new(200, answer.to_string())),
+        };
+        let blob = Some(Blob { digest: *digest.bytes(), bytes: None });
+        self.keep_note_with(caller, note, blob, idempotency, now).await
+    }
+}

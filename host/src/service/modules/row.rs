@@ -1,0 +1,248 @@
+//! What the store keeps of modules and slots, as facts. The signed envelope is kept as it came: nothing
+//! that decides is read from anywhere else.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::code::Code;
+use crate::engine::VERIFIER_DIGEST;
+use crate::module::{Envelope, Manifest, ModuleDigest, Slot};
+use crate::refusal::Refusal;
+use crate::store::{Fact, Store, StoreError};
+
+/// Modules, by digest.
+const MODULES: &str = "module/";
+/// Slots, by name.
+const SLOTS: &str = "slot/";
+const FORMAT: u32 = 1;
+/// The embedded verifier.
+const BUILT_IN: &str = "built-in";
+/// Activations kept of a slot, the newest; the audit has all of them.
+const HISTORY_MAX: usize = 200;
+
+/// A module as it is kept. Times are unix seconds.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ModuleRow {
+    format: u32,
+    /// The signed manifest.
+    pub(super) envelope: String,
+    pub(super) bytes: u64,
+    pub(super) pushed_at: u64,
+    pub(super) pushed_by: String,
+    /// When its bytes were forgotten.
+    pub(super) removed_at: Option<u64>,
+}
+
+/// A slot as it is kept.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SlotRow {
+    format: u32,
+    /// What serves; none is nothing, or the verifier that is built in.
+    pub(super) active: Option<String>,
+    /// What is asked beside it.
+    pub(super) shadow: Option<String>,
+    /// The highest version that ever served.
+    pub(super) highest_version: u64,
+    /// What served, the newest last.
+    pub(super) history: Vec<Served>,
+}
+
+/// That a module began to serve.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Served {
+    /// Its digest, or that it is built in.
+    pub(super) digest: String,
+    pub(super) at: u64,
+    pub(super) by: String,
+    /// `activated` or `rolled_back`.
+    pub(super) how: String,
+    pub(super) reason: Option<String>,
+}
+
+impl ModuleRow {
+    pub(super) fn new(envelope: &Envelope, bytes: usize, at: u64, by: &str) -> Self {
+        Self {
+            format: FORMAT,
+            envelope: envelope.to_text(),
+            bytes: bytes as u64,
+            pushed_at: at,
+            pushed_by: by.to_owned(),
+            removed_at: None,
+        }
+    }
+
+    pub(super) async fn load(
+        store: &dyn Store,
+        digest: ModuleDigest,
+    ) -> Result<Option<Self>, Refusal> {
+        let text = store.fact(&format!("{MODULES}{digest}")).await?;
+        text.map(|text| Self::read(&text)).transpose()
+    }
+
+    /// Every module that is kept.
+    pub(super) async fn all(store: &dyn Store) -> Result<Vec<(ModuleDigest, Self)>, Refusal> {
+        let mut rows = Vec::new();
+        for (key, text) in store.facts(MODULES, "", usize::MAX).await? {
+            let digest = key.strip_prefix(MODULES).and_then(ModuleDigest::parse);
+            let digest = digest.ok_or_else(|| damaged("a module's key"))?;
+            let row = Self::read(&text)?;
+            if row.removed_at.is_none() {
+                rows.push((digest, row));
+            }
+        }
+        Ok(rows)
+    }
+
+    fn read(text: &str) -> Result<Self, Refusal> {
+        let row = serde_json::from_str::<Self>(text).ok().filter(|row| row.format == FORMAT);
+        row.ok_or_else(|| damaged("a module's row"))
+    }
+
+    pub(super) fn fact(&self, digest: ModuleDigest) -> Result<Fact, Refusal> {
+        Ok(Fact { key: format!("{MODULES}{digest}"), value: text(self)? })
+    }
+
+    /// The envelope, and what it says, whoever signed it: for what is shown.
+    pub(super) fn claims(&self) -> Result<(Envelope, Manifest), Refusal> {
+        let envelope = Envelope::parse(&self.envelope).map_err(|_| damaged("an envelope"))?;
+        let manifest = envelope.claims().map_err(|_| damaged("a manifest"))?;
+        Ok((envelope, manifest))
+    }
+}
+
+impl SlotRow {
+    pub(super) async fn load(store: &dyn Store, slot: Slot) -> Result<Self, Refusal> {
+        let Some(text) = store.fact(&format!("{SLOTS}{slot}")).await? else {
+            return Ok(Self { format: FORMAT, ..Self::default() });
+        };
+        let row = serde_json::from_str::<Self>(&text).ok().filter(|row| row.format == FORMAT);
+        row.ok_or_else(|| damaged("a slot's row"))
+    }
+
+    pub(super) fn fact(&self, slot: Slot) -> Result<Fact, Refusal> {
+        Ok(Fact { key: format!("{SLOTS}{slot}"), value: text(self)? })
+    }
+
+    /// What serves, as rows name it.
+    pub(super) fn serving(&self, slot: Slot) -> Option<&str> {
+        self.active.as_deref().or(built_in(slot))
+    }
+
+    /// What served before the active module first did.
+    pub(super) fn previous(&self, slot: Slot) -> Option<&str> {
+        let active = self.serving(slot)?;
+        let first = self.history.iter().position(|served| served.digest == active);
+        let before = first.and_then(|first| self.history.get(..first)).unwrap_or_default();
+        let previous = before.last().map(|served| served.digest.as_str());
+        previous.or_else(|| built_in(slot)).filter(|previous| *previous != active)
+    }
+
+    /// Whether a module ever served here, as far as the history goes.
+    pub(super) fn has_served(&self, slot: Slot, digest: &str) -> bool {
+        built_in(slot) == Some(digest) || self.history.iter().any(|served| served.digest == digest)
+    }
+
+    /// What may not be forgotten.
+    pub(super) fn needed(&self, slot: Slot) -> BTreeSet<&str> {
+        [self.active.as_deref(), self.shadow.as_deref(), self.previous(slot)]
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+
+    /// Has a module serve.
+    pub(super) fn serve(&mut self, slot: Slot, served: Served, version: Option<u64>) {
+        self.active = Some(served.digest.clone()).filter(|digest| built_in(slot) != Some(digest));
+        self.highest_version = self.highest_version.max(version.unwrap_or_default());
+        self.history.push(served);
+        let excess = self.history.len().saturating_sub(HISTORY_MAX);
+        self.history.drain(..excess);
+    }
+}
+
+/// What serves in a slot that names no module, by the name that rows have for it: its digest is another
+/// one in each release.
+pub(super) fn built_in(slot: Slot) -> Option<&'static str> {
+    match slot {
+        Slot::Verifier => Some(BUILT_IN),
+        Slot::Policy => None,
+    }
+}
+
+/// The name of a module in rows.
+pub(super) fn name_in(slot: Slot, digest: ModuleDigest) -> String {
+    let digest = digest.to_string();
+    match built_in(slot) {
+        Some(built_in) if digest == VERIFIER_DIGEST => built_in.to_owned(),
+        _ => digest,
+    }
+}
+
+/// The digest of what rows name.
+pub(super) fn digest_of(name: &str) -> &str {
+    if name == BUILT_IN { VERIFIER_DIGEST } else { name }
+}
+
+fn text(row: &impl Serialize) -> Result<String, Refusal> {
+    serde_json::to_string(row).map_err(|e| Refusal::new(Code::INTERNAL_ERROR, e.to_string()))
+}
+
+fn damaged(what: &str) -> Refusal {
+    StoreError::Damaged(format!("{what} cannot be read")).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slot_after(digests: &[&str]) -> SlotRow {
+        let mut row = SlotRow::default();
+        for digest in digests {
+            let how = "activated".to_owned();
+            let (digest, by) = ((*digest).to_owned(), String::new());
+            row.serve(Slot::Policy, Served { digest, at: 0, by, how, reason: None }, None);
+        }
+        row
+    }
+
+    #[test]
+    fn a_rollback_goes_further_back_each_time() {
+        for (history, previous) in [
+            (&[][..], None),
+            (&["a"], None),
+            (&["a", "b"], Some("a")),
+            (&["a", "b", "c", "b"], Some("a")),
+            (&["a", "b", "c", "b", "a"], None),
+            (&["a", "b", "c", "b", "d"], Some("b")),
+        ] {
+            assert_eq!(slot_after(history).previous(Slot::Policy), previous, "{history:?}");
+        }
+    }
+
+    #[test]
+    fn the_verifier_that_is_built_in_is_before_all_others() {
+        let mut row = SlotRow::default();
+        assert_eq!(row.previous(Slot::Verifier), None);
+        for digest in ["a", BUILT_IN] {
+            let (digest, by, how) = (digest.to_owned(), String::new(), "activated".to_owned());
+            row.serve(Slot::Verifier, Served { digest, at: 0, by, how, reason: None }, None);
+            assert_eq!(row.active.is_some(), row.history.len() == 1);
+        }
+        row.active = Some("a".to_owned());
+        assert_eq!(row.previous(Slot::Verifier), Some(BUILT_IN));
+        assert!(row.has_served(Slot::Verifier, BUILT_IN));
+        assert!(!row.has_served(Slot::Policy, BUILT_IN));
+    }
+
+    #[test]
+    fn a_history_has_an_end() {
+        let digests: Vec<String> = (0..HISTORY_MAX + 5).map(|n| n.to_string()).collect();
+        let digests: Vec<&str> = digests.iter().map(String::as_str).collect();
+        let row = slot_after(&digests);
+        assert_eq!((row.history.len(), row.history[0].digest.as_str()), (HISTORY_MAX, "5"));
+    }
+}

@@ -1,0 +1,130 @@
+//! Having a policy asked beside the one that serves, without effect.
+
+use super::super::{Caller, Idempotency, Reply, Service};
+use super::activate::Change;
+use super::may_change;
+use super::prepare::Candidate;
+use super::told::Told;
+use crate::code::Code;
+use crate::module::{ModuleDigest, Slot};
+use crate::refusal::Refusal;
+
+impl Service {
+    /// Has a policy asked beside the one that serves; it takes the place of another shadow. Must be
+    /// driven to its end.
+    ///
+    /// # Errors
+    ///
+    /// 1. `not-found` 2. `forbidden`: another role's slot 3. as `Envelope::verify` 4. `request-invalid`:
+    ///    no policy, or the one that serves 5. `module-invalid`, `limit-exceeded`: it cannot serve now
+    ///    6. those of every change.
+    pub async fn shadow_module(
+        &self,
+        caller: &Caller,
+        digest: ModuleDigest,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<Reply, Refusal> {
+        let _turn = self.registry.turn.lock().await;
+        if let Some(reply) = self.kept(idempotency).await? {
+            return Ok(reply);
+        }
+        match self.begin_shadow(caller, digest, idempotency).await {
+            Ok(reply) => Ok(reply),
+            Err(refusal) => {
+                let told = self.told_of(digest).await;
+                Err(self.refused_module(caller, "shadow", told, refusal).await)
+            }
+        }
+    }
+
+    /// Has no policy asked beside the one that serves. Where there is none nothing changes.
+    ///
+    /// # Errors
+    ///
+    /// 1. `request-invalid`: no slot with a shadow 2. `forbidden`: another role's slot 3. those of every
+    ///    change.
+    pub async fn unshadow_module(
+        &self,
+        caller: &Caller,
+        slot: Slot,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<Reply, Refusal> {
+        let _turn = self.registry.turn.lock().await;
+        if let Some(reply) = self.kept(idempotency).await? {
+            return Ok(reply);
+        }
+        match self.end_shadow(caller, slot, idempotency).await {
+            Ok(reply) => Ok(reply),
+            Err(refusal) => {
+                Err(self.refused_module(caller, "unshadow", Told::of_slot(slot), refusal).await)
+            }
+        }
+    }
+
+    async fn begin_shadow(
+        &self,
+        caller: &Caller,
+        digest: ModuleDigest,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<Reply, Refusal> {
+        let (keys, kept) = self.usable(caller, digest).await?;
+        let manifest = kept.signed.manifest();
+        let slot = manifest.slot;
+        has_a_shadow(slot)?;
+        let mut row = self.slot_row(slot).await?;
+        let text = digest.to_string();
+        if row.active.as_deref() == Some(&text) {
+            let detail = format!("module `{digest}` serves in slot `{slot}`; shadow another one");
+            return Err(Refusal::new(Code::REQUEST_INVALID, detail));
+        }
+        if row.shadow.as_deref() == Some(&text) {
+            return Ok(Reply::new(200, self.shown_slot(slot, &row).to_string()));
+        }
+        let Candidate::Policy(policy) = self.prepare_module(manifest, &kept.wasm).await? else {
+            return Err(Refusal::new(Code::MODULE_INVALID, "the module is no policy"));
+        };
+        row.shadow = Some(text);
+        let told = Told::of_manifest(manifest, kept.signed.envelope());
+        let change = Change { event: "module_shadowed", slot, row, told, keys: keys.clone() };
+        let _swap = self.registry.swap.lock().await;
+        let reply = self.keep_slot(caller, change, idempotency).await?;
+        if !reply.replayed {
+            self.swap_policy(|slot| slot.shadow = Some(policy));
+            self.registry.hold_against(Some(keys));
+        }
+        Ok(reply)
+    }
+
+    async fn end_shadow(
+        &self,
+        caller: &Caller,
+        slot: Slot,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<Reply, Refusal> {
+        has_a_shadow(slot)?;
+        may_change(caller, slot)?;
+        let mut row = self.slot_row(slot).await?;
+        let Some(digest) = row.shadow.take() else {
+            return Ok(Reply::new(200, self.shown_slot(slot, &row).to_string()));
+        };
+        let told = Told::of_slot(slot).with("digest", digest.into());
+        let keys = self.recorded_keys().await?;
+        let change = Change { event: "module_unshadowed", slot, row, told, keys: keys.clone() };
+        let _swap = self.registry.swap.lock().await;
+        let reply = self.keep_slot(caller, change, idempotency).await?;
+        if !reply.replayed {
+            self.swap_policy(|slot| slot.shadow = None);
+            self.registry.hold_against(Some(keys));
+        }
+        Ok(reply)
+    }
+}
+
+fn has_a_shadow(slot: Slot) -> Result<(), Refusal> {
+    match slot {
+        Slot::Policy => Ok(()),
+        Slot::Verifier => {
+            Err(Refusal::new(Code::REQUEST_INVALID, "only slot `policy` has a shadow"))
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! What the audit is told of the registry: each change, and each refusal of one, with who signed what.
+
+use serde_json::{Map, Value, json};
+
+use super::super::note::Note;
+use super::super::{Caller, Service};
+use crate::code::Code;
+use crate::engine::VERIFIER_DIGEST;
+use crate::module::{Envelope, Manifest, ModuleDigest, Slot};
+use crate::refusal::Refusal;
+use crate::store::About;
+
+/// What is told of a module: as much as is known.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Told(Map<String, Value>);
+
+impl Told {
+    /// Of a slot alone.
+    pub(super) fn of_slot(slot: Slot) -> Self {
+        Self::default().with("slot", json!(slot.as_str()))
+    }
+
+    /// Of the verifier that is built in.
+    pub(super) fn of_built_in(slot: Slot) -> Self {
+        Self::of_slot(slot).with("digest", json!(VERIFIER_DIGEST)).with("built_in", json!(true))
+    }
+
+    /// Of a module by its digest.
+    pub(super) fn of_digest(digest: ModuleDigest) -> Self {
+        Self::default().with("digest", json!(digest.to_string()))
+    }
+
+    /// Of what an envelope says.
+    pub(super) fn of_manifest(manifest: &Manifest, envelope: &Envelope) -> Self {
+        Self::of_slot(manifest.slot)
+            .with("digest", json!(manifest.digest.to_string()))
+            .with("name", json!(manifest.name.as_str()))
+            .with("version", json!(manifest.version.number()))
+            .with("key_id", json!(envelope.key_id().as_str()))
+            .with("envelope", json!(envelope.digest()))
+    }
+
+    /// Of what came in a push, which may be anything.
+    pub(super) fn of_push(envelope: &str, wasm: &[u8]) -> Self {
+        let Ok(envelope) = Envelope::parse(envelope) else {
+            return Self::of_digest(ModuleDigest::of(wasm));
+        };
+        let told = match envelope.claims() {
+            Ok(manifest) => Self::of_manifest(&manifest, &envelope),
+            Err(_) => Self::default().with("key_id", json!(envelope.key_id().as_str())),
+        };
+        // The bytes that came, whatever the manifest says.
+        told.with("digest", json!(ModuleDigest::of(wasm).to_string()))
+    }
+
+    pub(super) fn with(mut self, name: &str, value: Value) -> Self {
+        self.0.insert(name.to_owned(), value);
+        self
+    }
+
+    pub(super) fn into_fields(self) -> Value {
+        Value::Object(self.0)
+    }
+}
+
+impl Service {
+    /// Keeps that a change of the registry was refused, within the caller's rate; answers the refusal.
+    pub(super) async fn refused_module(
+        &self,
+        caller: &Caller,
+        operation: &str,
+        told: Told,
+        refusal: Refusal,
+    ) -> Refusal {
+        if refusal.code.status >= 500 || refusal.code == Code::IDEMPOTENCY_KEY_REUSED {
+            return refusal;
+        }
+        let Ok(now) = self.now_to_write() else { return refusal };
+        let Some(dropped) = self.refusals.take(caller.subject(), now) else { return refusal };
+        let mut told =
+            told.with("operation", json!(operation)).with("code", json!(refusal.code.text));
+        if dropped > 0 {
+            told = told.with("dropped", json!(dropped));
+        }
+        let note = Note {
+            event: "module_refused",
+            // Not about the slot: what is read to know what serves must not grow by who is refused.
+            about: About::named("subject", caller.subject()),
+            facts: Vec::new(),
+            fields: told.into_fields(),
+            answer: None,
+        };
+        // The refusal stands whether or not it can be kept.
+        let _ = self.keep_note(caller, note, None, now).await;
+        refusal
+    }
+}

@@ -1,0 +1,52 @@
+//! The trial of a policy: it says who it is, and gives a verdict.
+
+use serde_json::Value;
+
+use crate::bindings::policy::Attempt;
+use crate::code::Code;
+use crate::engine::Policy;
+use crate::refusal::Refusal;
+
+/// What a description may take that holds no rules.
+const DESCRIPTION_BYTES_MAX: usize = 64 << 10;
+/// One that was built from a rules file holds its text.
+const DESCRIPTION_WITH_RULES_BYTES_MAX: usize = 2 << 20;
+
+/// Asks a policy what every policy answers.
+///
+/// Refusals: `module-invalid`.
+pub(super) fn try_out(policy: &Policy, now: u64) -> Result<(), Refusal> {
+    let text = policy.describe().map_err(|e| invalid(format!("asked to describe itself: {e}")))?;
+    described(&text)?;
+    let attempt = Attempt {
+        agent: "signoff".to_owned(),
+        action: "signoff.trial".to_owned(),
+        context: "{}".to_owned(),
+        plan: None,
+        now,
+    };
+    let verdict = policy.evaluate(&attempt);
+    verdict.map(drop).map_err(|e| invalid(format!("asked for a verdict on an empty context: {e}")))
+}
+
+/// A JSON object with a name, within its size.
+pub(super) fn described(text: &str) -> Result<Value, Refusal> {
+    let value: Value = serde_json::from_str(text)
+        .map_err(|e| invalid(format!("its description is not JSON: {e}")))?;
+    if value.get("name").and_then(Value::as_str).is_none() {
+        return Err(invalid("its description is no JSON object with a `name`".to_owned()));
+    }
+    let most = match value.get("rules") {
+        Some(_) => DESCRIPTION_WITH_RULES_BYTES_MAX,
+        None => DESCRIPTION_BYTES_MAX,
+    };
+    if text.len() > most {
+        let bytes = text.len();
+        return Err(invalid(format!("its description is {bytes} bytes, the limit is {most}")));
+    }
+    Ok(value)
+}
+
+fn invalid(why: String) -> Refusal {
+    Refusal::new(Code::MODULE_INVALID, format!("the policy does not serve: {why}"))
+}

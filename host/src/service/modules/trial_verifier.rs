@@ -1,0 +1,198 @@
+//! The trial of a verifier: it answers every vector as it must, reads the formats in use, and shows what
+//! is stored as the one that serves shows it.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::super::Service;
+use super::prepare::apart;
+use crate::code::Code;
+use crate::engine::{Failure, Verifier};
+use crate::refusal::Refusal;
+use crate::store::{Query, Status, Stored};
+
+#[path = "../../../../tests/vectors/runner.rs"]
+mod runner;
+
+/// What every verifier answers, whatever runs it.
+const VECTORS: [(&str, &str); 6] = [
+    ("context", include_str!("../../../../tests/vectors/context.json")),
+    ("signing", include_str!("../../../../tests/vectors/signing.json")),
+    ("signing_v2", include_str!("../../../../tests/vectors/signing_v2.json")),
+    ("lifecycle", include_str!("../../../../tests/vectors/lifecycle.json")),
+    ("lifecycle_v2", include_str!("../../../../tests/vectors/lifecycle_v2.json")),
+    ("wire", include_str!("../../../../tests/vectors/wire.json")),
+];
+/// Longest description.
+const DESCRIPTION_BYTES_MAX: usize = 64 << 10;
+/// Longest that all vectors may take: the verifier of this repository takes about a second.
+const VECTORS_TIME_MAX: Duration = Duration::from_secs(60);
+/// Approvals that are compared although they are finished: the newest.
+const NEWEST: usize = 1_000;
+/// Approvals compared at once.
+const BATCH: usize = 500;
+
+/// Asks a verifier what every verifier answers, and what the one that serves reads.
+///
+/// Refusals: `module-invalid`; `verifier-trapped` where the one that serves gives no answer.
+pub(super) fn try_out(candidate: &Verifier, active: &Verifier) -> Result<(), Refusal> {
+    let text =
+        described(candidate).map_err(|e| invalid(format!("asked to describe itself: {e}")))?;
+    let theirs = formats(&text)?;
+    // One that cannot serve reads nothing, and must be replaceable.
+    if let Ok(text) = described(active) {
+        for format in formats(&text)? {
+            if !theirs.contains(&format) {
+                return Err(invalid(format!("it does not read records of format {format}")));
+            }
+        }
+    }
+    answers_the_vectors(candidate)
+}
+
+fn described(verifier: &Verifier) -> Result<String, Failure> {
+    verifier.call(|i| Ok(Ok(i.exports.call_describe(&mut i.store)?)))
+}
+
+fn formats(text: &str) -> Result<Vec<u64>, Refusal> {
+    if text.len() > DESCRIPTION_BYTES_MAX {
+        return Err(invalid(format!("its description is {} bytes", text.len())));
+    }
+    let value: Value = serde_json::from_str(text)
+        .map_err(|e| invalid(format!("its description is not JSON: {e}")))?;
+    let formats = value.get("formats").and_then(Value::as_array);
+    let formats =
+        formats.ok_or_else(|| invalid("its description names no `formats`".to_owned()))?;
+    Ok(formats.iter().filter_map(Value::as_u64).collect())
+}
+
+fn answers_the_vectors(candidate: &Verifier) -> Result<(), Refusal> {
+    let begun = Instant::now();
+    // After a failure nothing more is asked: every vector is answered otherwise from there on.
+    let failed = RefCell::new(None);
+    let ask = |request: &str| {
+        let mut failed = failed.borrow_mut();
+        if failed.is_none() {
+            let answer = candidate.call(|i| {
+                Ok(Ok(i.exports.signoff_approval_wire().call_call(&mut i.store, request)?))
+            });
+            match answer {
+                Ok(answer) if begun.elapsed() <= VECTORS_TIME_MAX => return answer,
+                Ok(_) => *failed = Some("it takes too long for all of them".to_owned()),
+                Err(why) => *failed = Some(why.to_string()),
+            }
+        }
+        "null".to_owned()
+    };
+    let outcome = runner::run_texts(&VECTORS, ask);
+    if let Some(why) = failed.into_inner() {
+        return Err(invalid(format!("asked for a vector: {why}")));
+    }
+    let outcome = outcome.map_err(|why| invalid(format!("a vector: {why}")))?;
+    match outcome.failures.first() {
+        None => Ok(()),
+        Some(first) => Err(invalid(format!(
+            "{} vectors are answered otherwise, the first {first}",
+            outcome.failures.len()
+        ))),
+    }
+}
+
+impl Service {
+    /// Whether a verifier shows every unfinished approval and the newest of the others as the one that
+    /// serves shows them.
+    ///
+    /// Refusals: `module-invalid`, `store-unavailable`.
+    pub(super) async fn reads_what_is_stored(&self, candidate: &Verifier) -> Result<(), Refusal> {
+        let active = self.verifier();
+        if described(&active).is_err() {
+            // It shows nothing to compare with.
+            return Ok(());
+        }
+        for (status, most) in [
+            (Some(Status::Pending), usize::MAX),
+            (Some(Status::Approved), usize::MAX),
+            (None, NEWEST),
+        ] {
+            let mut query = Query { status, limit: BATCH, ..Query::default() };
+            let mut compared = 0;
+            while compared < most {
+                let page = self.store.list(&query).await?;
+                let Some(last) = page.last() else { break };
+                query.before = Some(last.summary.id);
+                compared += page.len();
+                let full = page.len() == BATCH;
+                self.shown_alike(candidate, &active, page).await?;
+                if !full {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn shown_alike(
+        &self,
+        candidate: &Verifier,
+        active: &Verifier,
+        page: Vec<Stored>,
+    ) -> Result<(), Refusal> {
+        let (candidate, active, now) = (candidate.clone(), active.clone(), self.now());
+        apart(move || page.iter().try_for_each(|stored| alike(&candidate, &active, stored, now)))
+            .await
+    }
+}
+
+fn alike(
+    candidate: &Verifier,
+    active: &Verifier,
+    stored: &Stored,
+    now: u64,
+) -> Result<(), Refusal> {
+    let show = |verifier: &Verifier| {
+        let record: Arc<str> = stored.record.as_str().into();
+        verifier.call(|i| {
+            let lifecycle = i.exports.signoff_approval_lifecycle();
+            lifecycle.call_show(&mut i.store, Some(&record), now)
+        })
+    };
+    let id = stored.summary.id;
+    // What the active one does not read either is nobody's to compare.
+    let Ok(expected) = show(active) else { return Ok(()) };
+    let found = show(candidate).map_err(|e| invalid(format!("it does not show {id}: {e}")))?;
+    let value = |view: &str| serde_json::from_str::<Value>(view).ok();
+    let same = match (value(&expected.view), value(&found.view)) {
+        (Some(expected), Some(found)) => covers(&found, &expected),
+        _ => false,
+    };
+    let (a, b) = (&expected.summary, &found.summary);
+    let summarised =
+        (&a.id, &a.status, &a.agent, &a.action, a.requested_at, a.expires_at, a.due_at)
+            == (&b.id, &b.status, &b.agent, &b.action, b.requested_at, b.expires_at, b.due_at);
+    if same && summarised {
+        return Ok(());
+    }
+    Err(invalid(format!("it shows {id} otherwise than the verifier that serves")))
+}
+
+/// Whether everything of one view is in another: a newer verifier may show more.
+fn covers(found: &Value, expected: &Value) -> bool {
+    match (found, expected) {
+        (Value::Object(found), Value::Object(expected)) => expected
+            .iter()
+            .all(|(key, item)| found.get(key).is_some_and(|found| covers(found, item))),
+        (Value::Array(found), Value::Array(expected)) => {
+            found.len() == expected.len()
+                && found.iter().zip(expected).all(|(found, expected)| covers(found, expected))
+        }
+        _ => found == expected,
+    }
+}
+
+fn invalid(why: String) -> Refusal {
+    let why: String = why.chars().take(1_000).collect();
+    Refusal::new(Code::MODULE_INVALID, format!("the verifier does not serve: {why}"))
+}

@@ -1,0 +1,229 @@
+//! The shadow: a candidate that is asked what the active policy was asked, without effect.
+//!
+//! The real answer never waits for it. Comparisons wait in a queue of their own, and one that finds no
+//! place is counted and dropped. What a candidate would have changed is a *flip*: counted, and kept as
+//! an audit entry of its own kind, so that it is never taken for a verdict that decided.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use tokio::sync::{Mutex, mpsc, watch};
+
+use super::guardrails::{Judged, Moment, Read};
+use super::note::Note;
+use super::{Caller, Service};
+use crate::bindings::policy::Attempt;
+use crate::engine::{Decision, Policy, PolicyFailure, Verdict};
+use crate::refusal::Refusal;
+use crate::store::About;
+
+/// Comparisons that wait at most.
+const WAITING_MAX: usize = 1_024;
+/// Comparisons made at once; their flips share a commit.
+const BATCH: usize = 64;
+/// Flips kept of one candidate since the start; more are only counted.
+const FLIPS_KEPT_MAX: u64 = 10_000;
+/// The event of a flip's audit entry.
+const EVENT: &str = "shadow_flipped";
+
+/// Comparisons that wait, and what became of those that were made.
+pub(super) struct Shadow {
+    waiting: mpsc::Sender<Compared>,
+    queue: Mutex<mpsc::Receiver<Compared>>,
+    compared: AtomicU64,
+    flips: AtomicU64,
+    failures: AtomicU64,
+    dropped: AtomicU64,
+}
+
+/// What the active policy answered, and whom else to ask.
+pub(super) struct Compared {
+    pub(super) candidate: Policy,
+    pub(super) attempt: Arc<Attempt>,
+    pub(super) judged: Judged,
+    pub(super) action: Read,
+}
+
+/// How the shadow fared since the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShadowCounts {
+    /// Attempts that both were asked about.
+    pub compared: u64,
+    /// Those that the candidate answers otherwise.
+    pub flips: u64,
+    /// Those that it gave no verdict on; each is a flip too.
+    pub failures: u64,
+    /// Those that found no place in the queue.
+    pub dropped: u64,
+}
+
+/// A flip as its audit entry tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flip {
+    /// The entry's number.
+    pub number: u64,
+    /// The entry, JSON.
+    pub entry: String,
+}
+
+impl Default for Shadow {
+    fn default() -> Self {
+        let (waiting, queue) = mpsc::channel(WAITING_MAX);
+        Self {
+            waiting,
+            queue: Mutex::new(queue),
+            compared: AtomicU64::new(0),
+            flips: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Shadow {
+    /// Puts a comparison in the queue, or drops it where there is no place.
+    pub(super) fn compare(&self, compared: Compared) {
+        if self.waiting.try_send(compared).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Service {
+    /// Makes comparisons as they come, until the server stops.
+    pub async fn shadow(&self, mut stopping: watch::Receiver<bool>) {
+        let mut queue = self.shadow.queue.lock().await;
+        loop {
+            let mut batch = Vec::with_capacity(BATCH);
+            tokio::select! {
+                _ = queue.recv_many(&mut batch, BATCH) => {}
+                _ = stopping.wait_for(|stopping| *stopping) => return,
+            }
+            self.compare(batch).await;
+        }
+    }
+
+    /// Makes the comparisons that wait: for a process that answers one request and ends.
+    pub async fn shadow_once(&self) {
+        let mut queue = self.shadow.queue.lock().await;
+        let mut batch = Vec::new();
+        while let Ok(compared) = queue.try_recv() {
+            batch.push(compared);
+        }
+        drop(queue);
+        self.compare(batch).await;
+    }
+
+    /// How the shadow fared since the start.
+    pub fn shadow_counts(&self) -> ShadowCounts {
+        let count = |n: &AtomicU64| n.load(Ordering::Relaxed);
+        ShadowCounts {
+            compared: count(&self.shadow.compared),
+            flips: count(&self.shadow.flips),
+            failures: count(&self.shadow.failures),
+            dropped: count(&self.shadow.dropped),
+        }
+    }
+
+    /// The flips of a candidate with a number above `after`, in order.
+    ///
+    /// # Errors
+    ///
+    /// `store-unavailable`.
+    pub async fn flips(
+        &self,
+        candidate: &str,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<Flip>, Refusal> {
+        let about = About::named("shadow", candidate);
+        let entries = self.store.entries_about(about, after, limit).await?;
+        let flips = entries.into_iter().filter(|entry| is_flip(&entry.text));
+        Ok(flips.map(|entry| Flip { number: entry.number, entry: entry.text }).collect())
+    }
+
+    async fn compare(&self, batch: Vec<Compared>) {
+        let asked = tokio::task::spawn_blocking(move || {
+            let ask = |compared: Compared| {
+                let answer = compared.candidate.evaluate(&compared.attempt);
+                (compared, answer)
+            };
+            batch.into_iter().map(ask).collect::<Vec<_>>()
+        });
+        let Ok(asked) = asked.await else { return };
+        self.shadow.compared.fetch_add(asked.len() as u64, Ordering::Relaxed);
+        let flipped = asked.iter().filter(|(compared, answer)| flips(&compared.judged, answer));
+        // A flip that cannot be kept is counted all the same, and nobody's request fails for it.
+        join_all(flipped.map(|(compared, answer)| self.keep_flip(compared, answer))).await;
+    }
+
+    async fn keep_flip(&self, compared: &Compared, answer: &Result<Verdict, PolicyFailure>) {
+        if answer.is_err() {
+            self.shadow.failures.fetch_add(1, Ordering::Relaxed);
+        }
+        if self.shadow.flips.fetch_add(1, Ordering::Relaxed) >= FLIPS_KEPT_MAX {
+            return;
+        }
+        let Ok(now) = self.now_to_write() else { return };
+        let note = Note {
+            event: EVENT,
+            about: About::named("shadow", compared.candidate.digest()),
+            facts: Vec::new(),
+            fields: told(compared, answer),
+            answer: None,
+        };
+        let _ = self.keep_note(&Caller::system(), note, None, now).await;
+    }
+}
+
+/// Whether a candidate's answer is another than the one that counted.
+fn flips(judged: &Judged, answer: &Result<Verdict, PolicyFailure>) -> bool {
+    let Ok(candidate) = answer else { return true };
+    let denies = |verdict: &Verdict| verdict.decision == Decision::Deny;
+    match judged.moment {
+        // At a claim nothing else of a verdict counts.
+        Moment::Claim(_) => denies(&judged.verdict) != denies(candidate),
+        Moment::Evaluate | Moment::Request(_) => {
+            judged.verdict.decision != candidate.decision
+                || judged.verdict.requirement.clone().unwrap_or_default()
+                    != candidate.requirement.clone().unwrap_or_default()
+        }
+    }
+}
+
+fn told(compared: &Compared, answer: &Result<Verdict, PolicyFailure>) -> Value {
+    let Compared { candidate, judged, action, .. } = compared;
+    let shadow = match answer {
+        Ok(verdict) => side(candidate.digest(), verdict),
+        Err(failure) => json!({ "policy": candidate.digest(), "failure": failure.to_string() }),
+    };
+    json!({
+        "moment": judged.moment.as_str(),
+        "approval_id": judged.moment.approval().map(|id| id.to_string()),
+        "agent": action.agent,
+        "action": action.action,
+        "context_hash": action.context_hash,
+        "plan_hash": action.plan_hash,
+        "active": judged.policy.as_deref().map(|policy| side(policy, &judged.verdict)),
+        "shadow": shadow,
+    })
+}
+
+fn side(policy: &str, verdict: &Verdict) -> Value {
+    json!({
+        "policy": policy,
+        "decision": verdict.decision,
+        "rule": verdict.rule,
+        "requirement": verdict.requirement,
+    })
+}
+
+fn is_flip(entry: &str) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Event<'a> {
+        event: &'a str,
+    }
+    serde_json::from_str::<Event<'_>>(entry).is_ok_and(|entry| entry.event == EVENT)
+}
