@@ -172,7 +172,7 @@ impl Shop {
     /// The signed manifest of whatever bytes, made without a look at them.
     #[track_caller]
     pub fn sealed(&self, wasm: &[u8], slot: Slot, version: u64, key: &str) -> Value {
-        let keys = Keys::load(&self.team.path("signoff.keyring.json")).unwrap();
+        let keys = Keys::load(&self.team.path("signoff.keys.json")).unwrap();
         let (name, version) = (ModuleName::parse("rules").unwrap(), Version::new(version).unwrap());
         let digest = ModuleDigest::of(wasm);
         let manifest = Manifest::new(digest, slot, name, version, Limits::default(), 1_700_000_000);
