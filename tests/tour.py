@@ -47,7 +47,31 @@ PRODUCTION = [
     "ok    store",
 ]
 
-CHAPTERS = {"Five-minute tour": (8, TOUR), "Going to production": (10, PRODUCTION)}
+POLICY = [
+    '"status":"ready"',
+    "4 passed",
+    "require_approval",
+    "risky-mail",
+    "mail",
+    "active",
+    "allow",
+    "quarantined",
+    "allow",
+    "pending",
+    "policy-denied",
+    '"requires_approval":true',
+    "quarantine",
+    "allow",
+    "require_approval",
+    "require_approval",
+    "allow",
+    "version-not-newer",
+    "module_activated",
+    "module_rolled_back",
+]
+
+CHAPTERS = {"Five-minute tour": (8, TOUR), "Going to production": (10, PRODUCTION),
+            "Shipping a policy": (7, POLICY)}
 
 
 def main():

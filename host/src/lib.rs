@@ -18,6 +18,7 @@ pub mod id;
 pub mod keys;
 pub mod measure;
 pub mod module;
+pub mod policy;
 pub mod private_file;
 pub mod refusal;
 pub mod role;

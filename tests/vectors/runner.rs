@@ -32,7 +32,8 @@ pub(crate) fn run(directory: &Path, door: impl Fn(&str) -> String) -> Result<Out
         Ok((*name, text))
     };
     let texts = FILES.iter().map(read).collect::<Result<Vec<_>, String>>()?;
-    let texts: Vec<(&str, &str)> = texts.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    let texts: Vec<(&str, &str)> =
+        texts.iter().map(|(name, text)| (*name, text.as_str())).collect();
     run_texts(&texts, door)
 }
 

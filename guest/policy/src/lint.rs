@@ -11,7 +11,7 @@ use crate::verdict::Decision;
 const PAIRS_MAX: usize = 1_000_000;
 
 /// Notes what looks like a mistake.
-pub fn lint(policy: &Policy, problems: &mut Problems<'_>) {
+pub(crate) fn lint(policy: &Policy, problems: &mut Problems<'_>) {
     let mut pairs = 0;
     let broad: Vec<(usize, &Rule)> =
         policy.rules.iter().enumerate().filter(|(_, rule)| policy.is_unconditional(rule)).collect();

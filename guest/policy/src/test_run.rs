@@ -31,12 +31,29 @@ pub struct Outcome {
     pub line: usize,
     /// Whether all that it expects came.
     pub passed: bool,
+    /// What was asked, for who asks another policy the same.
+    pub attempt: Asked,
     /// What it expects.
     pub expected: Expected,
     /// What came.
     pub got: Expected,
     /// How each rule that is concerned answered.
     pub why: Vec<Trace>,
+}
+
+/// An attempt that a test makes.
+#[derive(Debug, Serialize)]
+pub struct Asked {
+    /// Who would run it.
+    pub agent: String,
+    /// What would be run.
+    pub action: String,
+    /// A JSON object, as a text.
+    pub context: String,
+    /// A JSON object, as a text.
+    pub plan: Option<String>,
+    /// Seconds since 1970-01-01T00:00:00Z.
+    pub now: u64,
 }
 
 impl Policy {
@@ -82,6 +99,13 @@ impl Policy {
             name: case.name.clone(),
             line: case.line,
             passed: meets(&case.expected, &got),
+            attempt: Asked {
+                agent: case.agent.clone(),
+                action: case.action.clone(),
+                context: case.context.clone(),
+                plan: case.plan.clone(),
+                now: case.now,
+            },
             expected: case.expected.clone(),
             got,
             why: self.trace(&attempt),

@@ -2,14 +2,20 @@
 
 /// The longest start of a text that has at most that many bytes.
 #[must_use]
-pub fn cut(text: &str, bytes_max: usize) -> &str {
+pub(crate) fn cut(text: &str, bytes_max: usize) -> &str {
     text.get(..text.floor_char_boundary(bytes_max)).unwrap_or(text)
 }
 
 /// The byte of `file` that byte `at` of a TOML string's value was written at. `start..end` is the string
 /// with its quotes.
 #[must_use]
-pub fn place_in_string(file: &str, start: usize, end: usize, value: &str, at: usize) -> usize {
+pub(crate) fn place_in_string(
+    file: &str,
+    start: usize,
+    end: usize,
+    value: &str,
+    at: usize,
+) -> usize {
     let Some(raw) = file.get(start..end) else { return start };
     let multiline = raw.starts_with("\"\"\"") || raw.starts_with("'''");
     let escapes = raw.starts_with('"');

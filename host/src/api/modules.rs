@@ -280,7 +280,10 @@ fn asked(
 /// Refusals: `not-found`.
 fn parsed(digest: &str) -> Result<ModuleDigest, Refusal> {
     ModuleDigest::parse(digest).ok_or_else(|| {
-        Refusal::new(Code::NOT_FOUND, "no module has this digest: it is 64 lower-case hex characters")
+        Refusal::new(
+            Code::NOT_FOUND,
+            "no module has this digest: it is 64 lower-case hex characters",
+        )
     })
 }
 
@@ -291,10 +294,7 @@ fn slot_named(slot: &str) -> Result<Slot, Refusal> {
 }
 
 /// Drives a change to its end, whoever waits for it.
-async fn driven<F>(
-    app: &App,
-    change: impl FnOnce(Arc<Service>) -> F,
-) -> Result<Response, Refusal>
+async fn driven<F>(app: &App, change: impl FnOnce(Arc<Service>) -> F) -> Result<Response, Refusal>
 where
     F: Future<Output = Result<Reply, Refusal>> + Send + 'static,
 {

@@ -24,6 +24,10 @@ pub(super) enum Draft {
 pub(super) struct Temporary(PathBuf);
 
 impl Destination {
+    pub(super) fn to(path: PathBuf) -> Self {
+        Self(path)
+    }
+
     pub(super) fn is_file(&self) -> bool {
         self.0.as_os_str() != "-"
     }

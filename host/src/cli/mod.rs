@@ -21,6 +21,8 @@ mod list;
 mod module;
 mod output;
 mod payload;
+mod policy;
+mod progress;
 mod receipt;
 mod remote;
 mod request;
@@ -156,6 +158,9 @@ enum Command {
     /// The keyring: make, import, list, promote, retire and revoke keys
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Policies: write rules, check and test them, build a module, look into one
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
     /// Modules: sign, ship, activate, shadow, roll back, and what serves
     #[command(subcommand)]
     Module(module::ModuleCommand),
@@ -232,6 +237,7 @@ impl Cli {
             Command::Hash(args) => hash::run(&args, &global),
             Command::Explain(args) => explain::run(&args, &global),
             Command::Key(command) => key::run(&command, &global),
+            Command::Policy(command) => policy::run(&command, &global, open),
             Command::Module(command) => module::run(&command, &global, open),
             Command::Token(command) => token::run(&command, &open()?),
             Command::Audit(command) => audit::run(&command, &global, open),

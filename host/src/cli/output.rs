@@ -54,6 +54,12 @@ pub(super) fn note(text: &str) {
     let _ = writeln!(stderr(), "signoff: {}", safe(text));
 }
 
+/// A number of things: `1 rule`, `2 rules`.
+pub(super) fn count(number: usize, word: &str) -> String {
+    let more = if number == 1 { "" } else { "s" };
+    format!("{number} {word}{more}")
+}
+
 /// Prints where an approval stands.
 pub(super) fn standing(approval: &Approval) {
     line(&format!("{} {}", safe(&approval.id), status(&approval.status)));

@@ -2,7 +2,8 @@
 //!
 //! Machine code is trusted as it is, so it is only ever made here, and kept where nobody else can
 //! write: a directory of mode 0700 that this user owns. A file is named for everything the code
-//! depends on: the component's digest, and wasmtime's hash of its version, settings and CPU.
+//! depends on: the module's digest, and wasmtime's hash of its version, settings and CPU. Components
+//! and core modules are kept the same way; wasmtime refuses the one where the other is asked for.
 
 #![expect(unsafe_code, reason = "loading precompiled code is unsafe; this file says why it may")]
 
@@ -13,8 +14,8 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use wasmtime::Engine;
 use wasmtime::component::Component;
+use wasmtime::{Engine, Module};
 
 /// A directory of precompiled modules, or none: then everything is compiled at each start.
 #[derive(Clone, Debug)]
@@ -52,17 +53,27 @@ impl Cache {
         self.load_by(engine, digest, compile)
     }
 
+    /// Loads a core module, as [`Self::load`] does a component.
+    ///
+    /// # Errors
+    ///
+    /// Where the module itself does not compile.
+    pub fn load_core(&self, engine: &Engine, wasm: &[u8], digest: &str) -> Result<Module> {
+        let compile = || engine.precompile_module(wasm).map_err(|e| anyhow::anyhow!("{e:#}"));
+        self.load_by(engine, digest, compile)
+    }
+
     /// As [`Self::load`], for who compiles elsewhere. What `compile` answers is run as it is: it must
     /// be this program's own compiler.
-    pub(super) fn load_by(
+    pub(super) fn load_by<T: Code>(
         &self,
         engine: &Engine,
         digest: &str,
         compile: impl FnOnce() -> Result<Vec<u8>>,
-    ) -> Result<Component> {
+    ) -> Result<T> {
         let file = self.0.as_ref().map(|dir| dir.join(file_name(engine, digest)));
-        if let Some(component) = file.as_deref().and_then(|file| load_private(engine, file)) {
-            return Ok(component);
+        if let Some(loaded) = file.as_deref().and_then(|file| load_private(engine, file)) {
+            return Ok(loaded);
         }
         let code = compile()?;
         if let (Some(dir), Some(file)) = (&self.0, &file) {
@@ -71,9 +82,46 @@ impl Cache {
         }
         // SAFETY: these bytes were made just above, by this engine or by this same executable with the
         // same settings; wasmtime refuses code of another version, setting or CPU.
-        unsafe { Component::deserialize(engine, &code) }
+        unsafe { T::of_bytes(engine, &code) }
             .map_err(|e| anyhow::anyhow!("{e:#}"))
             .context("loading the compiled module")
+    }
+}
+
+/// What code is loaded as.
+pub(super) trait Code: Sized {
+    /// # Safety
+    ///
+    /// The bytes are what wasmtime's compiler answered.
+    unsafe fn of_bytes(engine: &Engine, code: &[u8]) -> wasmtime::Result<Self>;
+
+    /// # Safety
+    ///
+    /// The file holds what wasmtime's compiler answered, and nobody changes it.
+    unsafe fn of_file(engine: &Engine, file: &Path) -> wasmtime::Result<Self>;
+}
+
+impl Code for Component {
+    unsafe fn of_bytes(engine: &Engine, code: &[u8]) -> wasmtime::Result<Self> {
+        // SAFETY: as the caller says.
+        unsafe { Self::deserialize(engine, code) }
+    }
+
+    unsafe fn of_file(engine: &Engine, file: &Path) -> wasmtime::Result<Self> {
+        // SAFETY: as the caller says.
+        unsafe { Self::deserialize_file(engine, file) }
+    }
+}
+
+impl Code for Module {
+    unsafe fn of_bytes(engine: &Engine, code: &[u8]) -> wasmtime::Result<Self> {
+        // SAFETY: as the caller says.
+        unsafe { Self::deserialize(engine, code) }
+    }
+
+    unsafe fn of_file(engine: &Engine, file: &Path) -> wasmtime::Result<Self> {
+        // SAFETY: as the caller says.
+        unsafe { Self::deserialize_file(engine, file) }
     }
 }
 
@@ -84,7 +132,7 @@ fn file_name(engine: &Engine, digest: &str) -> String {
 }
 
 /// Loads a file only if nobody else can have written it.
-fn load_private(engine: &Engine, file: &Path) -> Option<Component> {
+fn load_private<T: Code>(engine: &Engine, file: &Path) -> Option<T> {
     let dir = file.parent()?.symlink_metadata().ok()?;
     let code = file.symlink_metadata().ok()?;
     let mine = |m: &fs::Metadata| m.uid() == rustix::process::geteuid().as_raw();
@@ -94,7 +142,7 @@ fn load_private(engine: &Engine, file: &Path) -> Option<Component> {
     }
     // SAFETY: the file lies in a directory that only this user can write, was put there whole (by
     // rename), and wasmtime refuses code of another version, setting or CPU.
-    unsafe { Component::deserialize_file(engine, file) }.ok()
+    unsafe { T::of_file(engine, file) }.ok()
 }
 
 /// Puts code in place whole: written aside, synced, renamed.

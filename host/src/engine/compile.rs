@@ -130,11 +130,7 @@ fn apart(settings: Settings, wasm: &[u8]) -> Result<Vec<u8>, CompileError> {
 }
 
 /// What a compilation that ended amounts to.
-fn judged(
-    status: Option<ExitStatus>,
-    code: Vec<u8>,
-    said: &str,
-) -> Result<Vec<u8>, CompileError> {
+fn judged(status: Option<ExitStatus>, code: Vec<u8>, said: &str) -> Result<Vec<u8>, CompileError> {
     let said = said.trim();
     match status.map(|status| status.code()) {
         Some(Some(0)) if (code.len() as u64) <= CODE_BYTES_MAX => Ok(code),

@@ -95,7 +95,7 @@ impl Verdict {
     /// # Errors
     ///
     /// What is out of its form, in the order of the fields.
-    pub(super) fn read(answer: bindings::Verdict) -> Result<Self, MalformedVerdict> {
+    pub(crate) fn read(answer: bindings::Verdict) -> Result<Self, MalformedVerdict> {
         let decision = Decision::parse(&answer.decision).ok_or_else(|| {
             malformed(format!(
                 "decision must be `allow`, `deny` or `require_approval`, it is `{}`",

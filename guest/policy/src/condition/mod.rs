@@ -19,7 +19,7 @@ use cel::common::ast::{IdedExpr, SourceInfo};
 use cel::common::types::CelBool;
 use cel::{Context, Env, ExecutionError, Value};
 
-pub use functions::functions;
+pub use functions::{Function, Type, functions};
 pub use operators::environment;
 pub use scope::{Scope, Tables};
 
@@ -133,12 +133,12 @@ struct Places<'t> {
 impl Places<'_> {
     /// The byte at which a node starts; none for a node that a macro made.
     fn offset(&self, id: u64) -> Option<usize> {
-        let (chars, _) = self.positions.offset_for(id)?;
-        Some(byte_of(self.text, usize::try_from(chars).ok()?))
+        let (start, _) = self.positions.offset_for(id)?;
+        Some(self.text.floor_char_boundary(usize::try_from(start).ok()?))
     }
 }
 
-/// The parser counts characters.
+/// Syntax errors have a line and a column in characters; nodes have bytes.
 fn byte_of(text: &str, chars: usize) -> usize {
     text.char_indices().nth(chars).map_or(text.len(), |(at, _)| at)
 }

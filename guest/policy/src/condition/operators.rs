@@ -87,6 +87,7 @@ pub(crate) fn equal(left: &dyn Val, right: &dyn Val) -> Result<bool, ExecutionEr
     match (left.get_type().kind(), right.get_type().kind()) {
         (Kind::List, Kind::List) => equal_lists(left, right),
         (Kind::Map, Kind::Map) => equal_maps(left, right),
+        (Kind::List | Kind::Map, _) | (_, Kind::List | Kind::Map) => Ok(false),
         _ => {
             match (left.downcast_ref::<CelOptional<'_>>(), right.downcast_ref::<CelOptional<'_>>())
             {

@@ -7,9 +7,9 @@ use clap::Args;
 use serde_json::json;
 
 use super::super::destination::Destination;
+use super::super::progress::Progress;
 use super::super::transport::Transport;
 use super::super::{Exit, exit::Failure, output, trust};
-use super::progress::Progress;
 use super::{PAGE, checkpoint, page};
 use crate::audit;
 use crate::audit::export::Writer;
@@ -42,7 +42,7 @@ pub(super) fn run(args: &ExportArgs, transport: &Transport) -> Result<Exit, Fail
 }
 
 fn copy(transport: &Transport, writer: &mut Writer<impl Write>, size: u64) -> Result<(), Failure> {
-    let mut progress = Progress::new("exported");
+    let mut progress = Progress::new("exported", "entries");
     while writer.written() < size {
         let page = page(transport, writer.written(), PAGE.min(size - writer.written()))?;
         if page.items.is_empty() {

@@ -2,7 +2,6 @@
 
 mod checkpoint;
 mod export;
-mod progress;
 mod tail;
 mod verify;
 

@@ -7,9 +7,9 @@ use anyhow::Context;
 use clap::Args;
 use serde_json::json;
 
+use super::super::progress::Progress;
 use super::super::trust::{TrustArgs, Verdict};
 use super::super::{Exit, Global, context, exit::Failure, output};
-use super::progress::Progress;
 use crate::audit::checkpoint::{self, Checkpoint};
 use crate::audit::export::{self, Expected, Report};
 
@@ -42,7 +42,7 @@ pub(super) fn run(args: &VerifyArgs, global: &Global) -> Result<Exit, Failure> {
         }
     };
     let expected = Expected { trusted, saved };
-    let mut progress = Progress::new("checked");
+    let mut progress = Progress::new("checked", "entries");
     let report = export::verify(file(args)?, &expected, |entries| progress.tell(entries));
     drop(progress);
     match report {

@@ -1,8 +1,10 @@
 //! `signoff demo`: the whole story in one command. `runbook` is the runbook's, over HTTP; `trust` is
 //! that of a deployment with tokens, keys of each approver's own and an audit that proves itself, by
-//! the commands that people type. Each ends by checking what it told.
+//! the commands that people type; `policy` is that of a policy that changes under a running agent. Each
+//! ends by checking what it told.
 
 mod person;
+mod policy;
 mod runbook;
 mod trust;
 
@@ -52,13 +54,16 @@ pub(super) fn run(args: &DemoArgs) -> Result<Exit, Failure> {
     let transport = Transport::to_server(&running.url)?;
     let key = keys.to_sign_v1().context("the demo has no key")?;
     let mut tale = Tale::default();
-    output::line("signoff demo: one approval, from request to proof.");
+    output::line(
+        "signoff demo: one approval, from request to proof; then a policy that changes under way.",
+    );
     output::line(&format!(
         "Every line below happens, over HTTP on {}, in a store that ends with it.",
         running.url
     ));
-    let told =
-        runbook::tell(&mut tale, &transport, key).and_then(|()| trust::tell(&mut tale, &folder.0));
+    let told = runbook::tell(&mut tale, &transport, key)
+        .and_then(|()| trust::tell(&mut tale, &folder.0))
+        .and_then(|()| policy::tell(&mut tale, &folder.0));
     let differences = tale.differences;
     if told.is_ok() {
         output::line(&format!("\n{}", tale.verdict()));

@@ -145,3 +145,23 @@ fn quoted(argument: &str) -> String {
         other => format!("'{other}'"),
     }
 }
+
+/// The public entry of a new key, one line of JSON.
+pub(super) fn public_entry(person: &Person, tale: &Tale, generate: &[&str]) -> Result<String> {
+    let told = person.types(tale, generate)?.done()?;
+    let entry = told.lines().find(|line| line.starts_with('{'));
+    Ok(entry.context("the key has no public entry")?.to_owned())
+}
+
+/// How a command must end, and what it must say.
+pub(super) fn expect(tale: &mut Tale, ran: &Ran, code: i32, says: &str) {
+    let told = format!("{}\n{}", ran.told(), ran.out);
+    tale.compare(&crate::cli::output::safe(ran.told()), ran.code == code && told.contains(says));
+}
+
+/// A member of an answer.
+pub(super) fn field(json: &str, name: &str) -> Result<String> {
+    let value: Value = serde_json::from_str(json)?;
+    let text = value.get(name).and_then(Value::as_str);
+    Ok(text.with_context(|| format!("an answer has no `{name}`"))?.to_owned())
+}

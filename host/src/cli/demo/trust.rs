@@ -8,7 +8,7 @@ use redb::{Builder, ReadableTable, TableDefinition};
 use serde_json::Value;
 
 use super::Tale;
-use super::person::{Person, Ran, Served};
+use super::person::{Person, Ran, Served, expect, field, public_entry};
 use crate::cli::exit::Failure;
 use crate::id::ApprovalId;
 
@@ -261,22 +261,4 @@ impl Cast {
         }
         Ok(())
     }
-}
-
-/// The public entry of a new key, one line of JSON.
-fn public_entry(person: &Person, tale: &Tale, generate: &[&str]) -> Result<String> {
-    let told = person.types(tale, generate)?.done()?;
-    let entry = told.lines().find(|line| line.starts_with('{'));
-    Ok(entry.context("the key has no public entry")?.to_owned())
-}
-
-fn expect(tale: &mut Tale, ran: &Ran, code: i32, says: &str) {
-    let told = format!("{}\n{}", ran.told(), ran.out);
-    tale.compare(&crate::cli::output::safe(ran.told()), ran.code == code && told.contains(says));
-}
-
-fn field(json: &str, name: &str) -> Result<String> {
-    let value: Value = serde_json::from_str(json)?;
-    let text = value.get(name).and_then(Value::as_str);
-    Ok(text.with_context(|| format!("an answer has no `{name}`"))?.to_owned())
 }

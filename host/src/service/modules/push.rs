@@ -66,8 +66,10 @@ impl Service {
         may_change(caller, manifest.slot)?;
         let digest = ModuleDigest::of(&new.wasm);
         if digest != manifest.digest {
-            let detail =
-                format!("the manifest is of module `{}`, the bytes are `{digest}`", manifest.digest);
+            let detail = format!(
+                "the manifest is of module `{}`, the bytes are `{digest}`",
+                manifest.digest
+            );
             return Err(Refusal::new(Code::MANIFEST_INVALID, detail));
         }
         let now = self.now_to_write()?;

@@ -98,7 +98,8 @@ impl Service {
                 Err(why) => Active::Broken { digest: "none".to_owned(), why },
             },
             Some(digest) => {
-                let same = matches!(&serving.active, Active::Policy(policy) if policy.digest() == digest);
+                let same =
+                    matches!(&serving.active, Active::Policy(policy) if policy.digest() == digest);
                 match self.restored(Slot::Policy, row, digest, keys, same).await? {
                     Ok(Some(Candidate::Policy(policy))) => Active::Policy(policy),
                     Ok(Some(Candidate::Verifier(_)) | None) => serving.active,
@@ -186,7 +187,8 @@ impl Service {
         let told = entries.iter().rev().find_map(|entry| {
             let event: Event = serde_json::from_str(&entry.text).ok()?;
             let serves = ["module_activated", "module_rolled_back"].contains(&event.event.as_str());
-            let named = if event.built_in { built_in(slot).map(str::to_owned) } else { event.digest };
+            let named =
+                if event.built_in { built_in(slot).map(str::to_owned) } else { event.digest };
             named.filter(|_| serves)
         });
         let told = told.as_deref().or(built_in(slot));

@@ -77,7 +77,8 @@ impl Service {
         }
         let Ok(now) = self.now_to_write() else { return refusal };
         let Some(dropped) = self.refusals.take(caller.subject(), now) else { return refusal };
-        let mut told = told.with("operation", json!(operation)).with("code", json!(refusal.code.text));
+        let mut told =
+            told.with("operation", json!(operation)).with("code", json!(refusal.code.text));
         if dropped > 0 {
             told = told.with("dropped", json!(dropped));
         }

@@ -39,7 +39,8 @@ const BATCH: usize = 500;
 ///
 /// Refusals: `module-invalid`; `verifier-trapped` where the one that serves gives no answer.
 pub(super) fn try_out(candidate: &Verifier, active: &Verifier) -> Result<(), Refusal> {
-    let text = described(candidate).map_err(|e| invalid(format!("asked to describe itself: {e}")))?;
+    let text =
+        described(candidate).map_err(|e| invalid(format!("asked to describe itself: {e}")))?;
     let theirs = formats(&text)?;
     // One that cannot serve reads nothing, and must be replaceable.
     if let Ok(text) = described(active) {
@@ -63,7 +64,8 @@ fn formats(text: &str) -> Result<Vec<u64>, Refusal> {
     let value: Value = serde_json::from_str(text)
         .map_err(|e| invalid(format!("its description is not JSON: {e}")))?;
     let formats = value.get("formats").and_then(Value::as_array);
-    let formats = formats.ok_or_else(|| invalid("its description names no `formats`".to_owned()))?;
+    let formats =
+        formats.ok_or_else(|| invalid("its description names no `formats`".to_owned()))?;
     Ok(formats.iter().filter_map(Value::as_u64).collect())
 }
 
@@ -110,9 +112,11 @@ impl Service {
             // It shows nothing to compare with.
             return Ok(());
         }
-        for (status, most) in
-            [(Some(Status::Pending), usize::MAX), (Some(Status::Approved), usize::MAX), (None, NEWEST)]
-        {
+        for (status, most) in [
+            (Some(Status::Pending), usize::MAX),
+            (Some(Status::Approved), usize::MAX),
+            (None, NEWEST),
+        ] {
             let mut query = Query { status, limit: BATCH, ..Query::default() };
             let mut compared = 0;
             while compared < most {
@@ -165,8 +169,9 @@ fn alike(
         _ => false,
     };
     let (a, b) = (&expected.summary, &found.summary);
-    let summarised = (&a.id, &a.status, &a.agent, &a.action, a.requested_at, a.expires_at, a.due_at)
-        == (&b.id, &b.status, &b.agent, &b.action, b.requested_at, b.expires_at, b.due_at);
+    let summarised =
+        (&a.id, &a.status, &a.agent, &a.action, a.requested_at, a.expires_at, a.due_at)
+            == (&b.id, &b.status, &b.agent, &b.action, b.requested_at, b.expires_at, b.due_at);
     if same && summarised {
         return Ok(());
     }

@@ -1,4 +1,4 @@
-//! How far a long check or export has come, for a person who watches.
+//! How far long work has come, for a person who watches.
 
 use std::io::{IsTerminal, Write, stderr};
 use std::time::{Duration, Instant};
@@ -9,21 +9,22 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// A line on a terminal that is written over; nothing elsewhere.
 pub(super) struct Progress {
     what: &'static str,
+    unit: &'static str,
     since: Instant,
     shows: bool,
     shown: bool,
 }
 
 impl Progress {
-    pub(super) fn new(what: &'static str) -> Self {
-        Self { what, since: Instant::now(), shows: stderr().is_terminal(), shown: false }
+    pub(super) fn new(what: &'static str, unit: &'static str) -> Self {
+        Self { what, unit, since: Instant::now(), shows: stderr().is_terminal(), shown: false }
     }
 
-    /// So many entries are done.
-    pub(super) fn tell(&mut self, entries: u64) {
+    /// So many are done.
+    pub(super) fn tell(&mut self, done: u64) {
         if self.shows && self.since.elapsed() > PATIENCE {
             self.shown = true;
-            let _ = write!(stderr(), "\r{} {entries} entries …", self.what);
+            let _ = write!(stderr(), "\r{} {done} {} …", self.what, self.unit);
         }
     }
 }

@@ -1,0 +1,180 @@
+//! The workbench: JSON in, JSON out.
+
+use serde_json::{Value, json};
+use signoff_policy::workbench;
+
+const RULES: &str = r#"
+format = 1
+name = "mail-guardrails"
+default = "require_approval"
+[ttl]
+weekend = "72h"
+[[rule]]
+id = "quarantine-high-risk"
+agent = "inbox_*"
+action = ["quarantine", "delete*"]
+when = "context.risk_score >= 80"
+verdict = "require_approval"
+ttl = "urgent"
+threshold = 2
+groups = { security = 1 }
+reason = "risk {context.risk_score}: mail {context.email_id}"
+[[rule]]
+id = "never-the-ceo"
+action = "delete*"
+when = "context.mailbox == 'ceo'"
+verdict = "deny"
+reason = "not that mailbox"
+[[rule]]
+id = "reports"
+action = "report"
+verdict = "allow"
+[[test]]
+name = "a risky mail waits for a person"
+agent = "inbox_triage"
+action = "quarantine"
+context = { risk_score = 92, email_id = "e1" }
+plan = '{"steps": [null]}'
+now = 2025-10-17T10:30:00Z
+expect = "require_approval"
+rule = "quarantine-high-risk"
+requirement = { ttl_seconds = 1800, threshold = 2, groups = { security = 1 } }
+reason = "risk 92: mail e1"
+[[test]]
+name = "reports run"
+agent = "anyone"
+action = "report"
+expect = "allow"
+[[test]]
+name = "this one is wrong"
+agent = "anyone"
+action = "unknown"
+expect = "allow"
+"#;
+
+fn call(request: &Value) -> Value {
+    serde_json::from_str(&workbench::call(&request.to_string())).unwrap()
+}
+
+#[test]
+fn nothing_is_answered_before_rules_are_loaded() {
+    for request in [
+        json!({"op": "describe"}),
+        json!({"op": "test"}),
+        json!({"op": "evaluate", "attempt": {"agent": "a", "action": "b", "context": "{}", "now": 0}}),
+    ] {
+        assert_eq!(call(&request), json!({"error": {"message": "no rules are loaded"}}));
+    }
+    let attempt = super::support::attempt("{}", None);
+    assert!(workbench::verdict(&attempt).is_none() && workbench::describe().is_none());
+}
+
+#[test]
+fn rules_are_loaded_described_and_asked() {
+    let loaded = call(&json!({"op": "load", "rules": RULES}));
+    assert_eq!(
+        loaded,
+        json!({"ok": {"name": "mail-guardrails", "rules": 3, "tests": 3, "problems": []}})
+    );
+    let described = &call(&json!({"op": "describe"}))["ok"];
+    assert_eq!(described["name"], "mail-guardrails");
+    assert_eq!(described["kind"], "rules");
+    assert_eq!(described["format"], 1);
+    assert_eq!(described["rules_count"], 3);
+    assert_eq!(described["default"], "require_approval");
+    assert_eq!(described["rules"], RULES);
+    let asked = json!({"op": "evaluate", "attempt": {
+        "agent": "inbox_triage", "action": "delete_mail",
+        "context": r#"{"email_id": "e\n1", "mailbox": "ceo"}"#, "plan": null, "now": 1_760_697_000,
+    }});
+    let answer = json!({"ok": {
+        "verdict": {"decision": "deny", "rule": "never-the-ceo", "reason": "not that mailbox", "requirement": null},
+        "trace": [
+            {"rule": "quarantine-high-risk", "verdict": "require_approval", "line": 7, "matched": true,
+             "when": "error", "error": "`context.risk_score` is not there"},
+            {"rule": "never-the-ceo", "verdict": "deny", "line": 17, "matched": true, "when": "true", "error": null},
+        ],
+    }});
+    assert_eq!(call(&asked), answer);
+    assert_eq!(call(&asked), answer);
+}
+
+#[test]
+fn tests_are_run_and_what_they_reach_is_told() {
+    call(&json!({"op": "load", "rules": RULES}));
+    let report = &call(&json!({"op": "test"}))["ok"];
+    let passed: Vec<bool> = report["cases"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| c["passed"].as_bool().unwrap())
+        .collect();
+    assert_eq!(passed, [true, true, false]);
+    assert_eq!(report["fired"], json!(["quarantine-high-risk", "reports"]));
+    assert_eq!(report["unfired"], json!(["never-the-ceo"]));
+    assert_eq!(report["default_fired"], true);
+    let wrong = &report["cases"][2];
+    assert_eq!(wrong["line"], 43);
+    assert_eq!(wrong["expected"], json!({"decision": "allow"}));
+    assert_eq!(wrong["got"], json!({"decision": "require_approval"}));
+    assert_eq!(report["cases"][0]["why"][0]["when"], "true");
+    let more = "[[test]]\nname = 'ceo'\nagent = 'a'\naction = 'delete'\ncontext = { mailbox = 'ceo' }\nexpect = 'deny'\nrule = 'never-the-ceo'\n";
+    let report = &call(&json!({"op": "test", "cases": more}))["ok"];
+    assert_eq!(report["cases"][3]["passed"], true);
+    assert_eq!(report["unfired"], json!([]));
+    let refused = call(&json!({"op": "test", "cases": "[[rule]]"}));
+    assert_eq!(refused["error"]["problems"][0]["severity"], "error");
+}
+
+#[test]
+fn a_test_looks_at_all_that_it_expects() {
+    let base = "[[test]]\nname = 'x'\nagent = 'inbox_a'\naction = 'quarantine'\ncontext = { risk_score = 92, email_id = 'e' }\nexpect = 'require_approval'\n";
+    call(&json!({"op": "load", "rules": RULES}));
+    for (more, passed) in [
+        ("", true),
+        ("rule = 'quarantine-high-risk'", true),
+        ("rule = 'reports'", false),
+        ("reason = 'risk 92: mail e'", true),
+        ("reason = 'risk 92'", false),
+        ("requirement = { ttl_seconds = 1800, threshold = 2, groups = { security = 1 } }", true),
+        ("requirement = { ttl_seconds = 1800, threshold = 2 }", false),
+        ("requirement = { ttl_seconds = 1800, threshold = 1, groups = { security = 1 } }", false),
+        ("requirement = {}", false),
+    ] {
+        let report = &call(&json!({"op": "test", "cases": format!("{base}{more}\n")}))["ok"];
+        assert_eq!(report["cases"][3]["passed"], passed, "{more}");
+    }
+}
+
+#[test]
+fn a_load_that_fails_leaves_what_was_loaded() {
+    call(&json!({"op": "load", "rules": RULES}));
+    let refused = call(&json!({"op": "load", "rules": "format = 2"}));
+    assert!(refused["error"]["problems"].as_array().unwrap().len() >= 2);
+    assert_eq!(call(&json!({"op": "describe"}))["ok"]["name"], "mail-guardrails");
+}
+
+#[test]
+fn other_requests_are_refused() {
+    call(&json!({"op": "load", "rules": RULES}));
+    let attempt = |agent: &str, context: &str| json!({"op": "evaluate", "attempt": {"agent": agent, "action": "b", "context": context, "now": 0}});
+    let long = "x".repeat((1 << 20) + 1);
+    for request in [
+        "".to_owned(),
+        "{".to_owned(),
+        "[]".to_owned(),
+        "null".to_owned(),
+        r#"{"op":"x"}"#.to_owned(),
+        r#"{"op":"describe","x":1}"#.to_owned(),
+        r#"{"op":"load"}"#.to_owned(),
+        r#"{"op":"load","rules":1}"#.to_owned(),
+        r#"{"op":"load","rules":"","rules":""}"#.to_owned(),
+        "[".repeat(100_000),
+        attempt("", "{}").to_string(),
+        attempt("a b", "{}").to_string(),
+        attempt("a", &long).to_string(),
+    ] {
+        let answer: Value = serde_json::from_str(&workbench::call(&request)).unwrap();
+        assert!(answer["error"]["message"].is_string(), "{answer}");
+    }
+}

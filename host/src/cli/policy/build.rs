@@ -1,0 +1,126 @@
+//! `signoff policy build`: a module of a rules file.
+
+use std::io::{IsTerminal, Write, stdout};
+use std::path::Path;
+
+use anyhow::bail;
+use clap::Args;
+use serde_json::json;
+
+use super::case;
+use super::problems::{To, print, told};
+use super::source;
+use super::stop::Stop;
+use crate::cli::destination::Destination;
+use crate::cli::exit::Failure;
+use crate::cli::{Exit, output};
+use crate::engine::{Allocation, Cache, Compiler, Limits, Loader};
+use crate::policy::{Built, Template, build_with};
+
+#[derive(Args)]
+#[command(
+    after_help = "The same rules give the same bytes, so that anyone can build a module again and compare.\n\n\
+Exit codes: 0 built, 1 the rules have errors or a test fails; nothing is written then."
+)]
+pub(in crate::cli) struct BuildArgs {
+    /// A rules file, or - for standard input
+    #[arg(value_name = "FILE")]
+    file: String,
+    /// Where to, or - for standard output; FILE with .wasm if left out
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<Destination>,
+    /// Do not run the rules' tests first
+    #[arg(long)]
+    no_test: bool,
+}
+
+pub(super) fn run(args: &BuildArgs, json: bool) -> Result<Exit, Stop> {
+    let destination = destination(args)?;
+    let rules = source::rules(&args.file)?;
+    let template = Template::new(&Cache::of_user())?;
+    let built = build_with(&template, &rules).map_err(|error| told(&args.file, error, json))?;
+    print(&args.file, &built.loaded.problems, To::Error);
+    if !args.no_test {
+        tests_pass(args, &template, &rules, json)?;
+    }
+    says_its_rules(&built, &rules)?;
+    let mut draft = destination.create()?;
+    draft.write_all(&built.wasm)?;
+    draft.keep()?;
+    tell(args, &destination, &built, json);
+    Ok(Exit::Done)
+}
+
+fn destination(args: &BuildArgs) -> Result<Destination, Failure> {
+    let destination = match &args.output {
+        Some(destination) => destination.clone(),
+        None if args.file == "-" => {
+            return Err(Failure::usage("rules from standard input need an --output"));
+        }
+        None => Destination::to(Path::new(&args.file).with_extension("wasm")),
+    };
+    if !destination.is_file() && stdout().is_terminal() {
+        return Err(Failure::usage("a module is no text; give a file, or a pipe"));
+    }
+    Ok(destination)
+}
+
+/// What the rules promise of themselves holds, or nothing is built.
+fn tests_pass(args: &BuildArgs, template: &Template, rules: &str, json: bool) -> Result<(), Stop> {
+    let mut bench = template.workbench()?;
+    let failed = |error| told(&args.file, error, json);
+    let loaded = bench.load(rules).map_err(failed)?;
+    let report = case::run(&mut bench, &args.file, &loaded, None, json)?;
+    if report.failed() == 0 {
+        return Ok(());
+    }
+    if json {
+        output::line(&report.as_json().to_string());
+    } else {
+        report.note_failed();
+        let failed = output::count(report.failed(), "test");
+        output::note(&format!("{failed} failed, so nothing is built"));
+    }
+    Err(Stop::Told(Exit::Failed))
+}
+
+/// Runs the very bytes that would ship: a module that does not start, or has other rules inside, is
+/// not handed out.
+fn says_its_rules(built: &Built, rules: &str) -> anyhow::Result<()> {
+    // Code of a build that may never run again is not worth keeping.
+    let loader = Loader::with(Allocation::OnDemand, Cache::none(), Compiler::Apart);
+    let policy = loader.policy(&built.wasm, &built.digest, Limits::default())?;
+    let said: serde_json::Value = serde_json::from_str(&policy.describe()?)?;
+    if said.get("rules").and_then(serde_json::Value::as_str) == Some(rules) {
+        return Ok(());
+    }
+    bail!("the module that was built does not hold the rules it was built of")
+}
+
+fn tell(args: &BuildArgs, destination: &Destination, built: &Built, json: bool) {
+    let Built { wasm, digest, loaded, memory_bytes } = built;
+    let facts = if json {
+        json!({
+            "file": args.file, "module": destination.to_string(), "digest": digest,
+            "bytes": wasm.len(), "name": loaded.name, "rules": loaded.rules,
+            "tests": loaded.tests, "tested": !args.no_test, "memory_bytes": memory_bytes,
+            "problems": loaded.problems,
+        })
+        .to_string()
+    } else {
+        let tests = output::count(loaded.tests, "test");
+        let tests = if args.no_test { format!("{tests} not run") } else { format!("{tests} passed") };
+        let rules = output::count(loaded.rules, "rule");
+        format!(
+            "built    {destination}\ndigest   {digest}\nbytes    {}\npolicy   {}, {rules}, {tests}",
+            wasm.len(),
+            loaded.name
+        )
+    };
+    if destination.is_file() {
+        output::plain(&facts);
+    } else {
+        // Standard output is the module.
+        output::note(&facts.replace('\n', "\nsignoff: "));
+    }
+}

@@ -1,0 +1,115 @@
+//! The tests of a rules file and of files with more of them.
+
+use serde_json::{Value, json};
+
+use super::problems::told;
+use super::stop::Stop;
+use crate::cli::output;
+use crate::policy::{Case, Loaded, Tested, Workbench};
+
+/// What tests showed, and where they stand.
+pub(super) struct Report {
+    tested: Tested,
+    /// The rules file, and how many of the tests are its own.
+    own: (String, usize),
+    /// Where the others are from.
+    others: Option<String>,
+}
+
+/// A file of nothing but tests.
+pub(super) struct Cases {
+    pub(super) file: String,
+    pub(super) text: String,
+}
+
+/// Runs the tests of the rules at the bench, then those of another file.
+pub(super) fn run(
+    bench: &mut Workbench,
+    file: &str,
+    loaded: &Loaded,
+    cases: Option<Cases>,
+    json: bool,
+) -> Result<Report, Stop> {
+    let text = cases.as_ref().map(|cases| cases.text.as_str());
+    let others = cases.as_ref().map(|cases| cases.file.clone());
+    let tested = bench
+        .test(text)
+        .map_err(|error| told(others.as_deref().unwrap_or(file), error, json))?;
+    Ok(Report { tested, own: (file.to_owned(), loaded.tests), others })
+}
+
+impl Report {
+    /// How many tests there are.
+    pub(super) fn cases(&self) -> usize {
+        self.tested.cases.len()
+    }
+
+    /// How many of them failed.
+    pub(super) fn failed(&self) -> usize {
+        self.tested.failed()
+    }
+
+    /// Rules that no test fires.
+    pub(super) fn unfired(&self) -> &[String] {
+        &self.tested.unfired
+    }
+
+    /// Prints each test, and what differs where one failed.
+    pub(super) fn print(&self) {
+        for (number, case) in self.tested.cases.iter().enumerate() {
+            self.told(number, case).into_iter().for_each(|line| output::plain(&line));
+        }
+    }
+
+    /// Prints those that failed to standard error: they are why there is no answer.
+    pub(super) fn note_failed(&self) {
+        for (number, case) in self.tested.cases.iter().enumerate().filter(|(_, c)| !c.passed) {
+            output::note(&self.told(number, case).join("\n"));
+        }
+    }
+
+    fn told(&self, number: usize, case: &Case) -> Vec<String> {
+        let name = case.name.replace('\n', " ");
+        if case.passed {
+            return vec![format!("ok    {name}")];
+        }
+        let mut lines = vec![format!("FAIL  {name} ({}:{})", self.file(number), case.line)];
+        lines.extend(case.differs().into_iter().map(|differs| format!("      {differs}")));
+        for trace in case.why.iter().filter(|trace| trace.matched) {
+            let of = trace.error.as_ref().map_or_else(String::new, |e| format!(": its condition errs: {e}"));
+            lines.push(format!("      rule `{}` matched ({}){of}", trace.rule, trace.verdict));
+        }
+        lines
+    }
+
+    /// The file that a test stands in: the rules' own come first.
+    fn file(&self, number: usize) -> &str {
+        let (file, own) = &self.own;
+        match &self.others {
+            Some(others) if number >= *own => others,
+            _ => file,
+        }
+    }
+
+    /// What the tests showed, for programs.
+    pub(super) fn as_json(&self) -> Value {
+        let cases: Vec<Value> = self
+            .tested
+            .cases
+            .iter()
+            .enumerate()
+            .map(|(number, case)| {
+                json!({
+                    "file": self.file(number), "line": case.line, "name": case.name,
+                    "passed": case.passed, "expected": case.expected, "got": case.got,
+                    "differs": case.differs(), "trace": case.why,
+                })
+            })
+            .collect();
+        let Tested { fired, unfired, default_fired, .. } = &self.tested;
+        json!({
+            "passed": self.cases() - self.failed(), "failed": self.failed(), "cases": cases,
+            "fired": fired, "unfired": unfired, "default_fired": default_fired,
+        })
+    }
+}

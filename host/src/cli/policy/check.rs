@@ -1,0 +1,108 @@
+//! `signoff policy check`: what is wrong with rules files.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::problems::{To, print};
+use super::source;
+use super::stop::Stop;
+use crate::cli::{Exit, output};
+use crate::engine::Cache;
+use crate::policy::{BenchError, Problem, Severity, Template};
+
+#[derive(Args)]
+#[command(after_help = "Exit codes: 0 no file has an error, 1 one has, or cannot be read.")]
+pub(in crate::cli) struct CheckArgs {
+    /// Rules files, or - for standard input
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<String>,
+    /// Take a warning for an error
+    #[arg(long)]
+    deny_warnings: bool,
+}
+
+/// What was found in one file.
+struct Found {
+    file: String,
+    /// What it holds, where it loads.
+    holds: Option<(String, usize, usize)>,
+    problems: Vec<Problem>,
+}
+
+pub(super) fn run(args: &CheckArgs, json: bool) -> Result<Exit, Stop> {
+    let template = Template::new(&Cache::of_user())?;
+    let mut items = Vec::new();
+    let mut failed = false;
+    for file in &args.files {
+        match found(&template, file) {
+            Ok(found) => {
+                failed |= found.fails(args.deny_warnings);
+                if json {
+                    items.push(found.as_json(args.deny_warnings));
+                } else {
+                    found.print();
+                }
+            }
+            // The others are looked at all the same.
+            Err(Stop::Failed(failure)) if args.files.len() > 1 => {
+                failed = true;
+                failure.print();
+            }
+            Err(stop) => return Err(stop),
+        }
+    }
+    if json {
+        output::line(&json!({ "items": items }).to_string());
+    }
+    Ok(if failed { Exit::Failed } else { Exit::Done })
+}
+
+fn found(template: &Template, file: &str) -> Result<Found, Stop> {
+    let text = source::rules(file)?;
+    let file = file.to_owned();
+    match template.workbench()?.load(&text) {
+        Ok(loaded) => {
+            let holds = Some((loaded.name, loaded.rules, loaded.tests));
+            Ok(Found { file, holds, problems: loaded.problems })
+        }
+        Err(BenchError::Problems(problems)) => {
+            Ok(Found { file, holds: None, problems: problems.problems })
+        }
+        Err(BenchError::Failed(error)) => Err(error.context(format!("`{file}`")).into()),
+    }
+}
+
+impl Found {
+    fn count(&self, severity: Severity) -> usize {
+        self.problems.iter().filter(|problem| problem.severity == severity).count()
+    }
+
+    fn fails(&self, deny_warnings: bool) -> bool {
+        self.holds.is_none() || (deny_warnings && !self.problems.is_empty())
+    }
+
+    fn print(&self) {
+        print(&self.file, &self.problems, To::Output);
+        let counted = [(Severity::Error, "error"), (Severity::Warning, "warning")]
+            .map(|(severity, word)| (self.count(severity), word));
+        let mut said: Vec<String> = Vec::new();
+        if let Some((name, rules, tests)) = &self.holds {
+            let (rules, tests) = (output::count(*rules, "rule"), output::count(*tests, "test"));
+            said.push(format!("`{name}` has {rules} and {tests}"));
+        }
+        let counted = counted.into_iter().filter(|(count, _)| *count > 0);
+        said.extend(counted.map(|(count, word)| output::count(count, word)));
+        output::plain(&format!("{}: {}", self.file, said.join(", ")));
+    }
+
+    fn as_json(&self, deny_warnings: bool) -> Value {
+        let (name, rules, tests) = match &self.holds {
+            Some((name, rules, tests)) => (Some(name), Some(rules), Some(tests)),
+            None => (None, None, None),
+        };
+        json!({
+            "file": self.file, "ok": !self.fails(deny_warnings), "name": name, "rules": rules,
+            "tests": tests, "problems": self.problems,
+        })
+    }
+}

@@ -1,0 +1,234 @@
+//! Two policies asked the same, and what came of it.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::super::judge::Judge;
+use super::super::verdict;
+use crate::bindings::policy::Attempt;
+use crate::cli::output;
+use crate::engine::Verdict;
+
+/// What became of a verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Flip {
+    /// What was denied now asks, or what asked now runs.
+    Weaker,
+    /// The other way.
+    Stricter,
+    /// An approval takes something else.
+    Requirement,
+    /// One of the two gave no verdict, or both for another reason.
+    Failure,
+}
+
+/// Who is asked, and what was counted so far.
+pub(super) struct Comparison {
+    before: Judge,
+    after: Judge,
+    json: bool,
+    compared: u64,
+    weaker: u64,
+    stricter: u64,
+    requirement: u64,
+    failure: u64,
+    /// The same verdict by another rule, or with another reason.
+    other_rule: u64,
+}
+
+/// What is asked, for people.
+pub(super) struct Question<'a> {
+    /// An approval's id, or a test's name.
+    pub(super) name: &'a str,
+    pub(super) attempt: &'a Attempt,
+}
+
+type Answer = Result<Verdict, String>;
+
+impl Comparison {
+    pub(super) fn new(before: Judge, after: Judge, json: bool) -> Self {
+        Self {
+            before,
+            after,
+            json,
+            compared: 0,
+            weaker: 0,
+            stricter: 0,
+            requirement: 0,
+            failure: 0,
+            other_rule: 0,
+        }
+    }
+
+    /// Both policies, for who needs their rules.
+    pub(super) fn judges(&mut self) -> [&mut Judge; 2] {
+        [&mut self.before, &mut self.after]
+    }
+
+    /// Whether answers are for programs.
+    pub(super) fn json(&self) -> bool {
+        self.json
+    }
+
+    /// How many attempts were compared.
+    pub(super) fn compared(&self) -> u64 {
+        self.compared
+    }
+
+    /// How many flipped.
+    pub(super) fn flips(&self) -> u64 {
+        self.weaker + self.stricter + self.requirement + self.failure
+    }
+
+    /// Asks both, and prints what flips.
+    pub(super) fn ask(&mut self, question: &Question<'_>) {
+        let answers = (self.before.ask(question.attempt), self.after.ask(question.attempt));
+        self.compared += 1;
+        let Some(flip) = flip(&answers.0, &answers.1) else {
+            self.other_rule += u64::from(answers.0 != answers.1);
+            return;
+        };
+        *match flip {
+            Flip::Weaker => &mut self.weaker,
+            Flip::Stricter => &mut self.stricter,
+            Flip::Requirement => &mut self.requirement,
+            Flip::Failure => &mut self.failure,
+        } += 1;
+        let Question { name, attempt } = question;
+        if self.json {
+            let told = json!({ "flip": {
+                "kind": flip, "name": name, "agent": attempt.agent, "action": attempt.action,
+                "before": as_json(&answers.0), "after": as_json(&answers.1),
+            }});
+            output::line(&told.to_string());
+        } else {
+            let (before, after) = (shown(&answers.0, flip), shown(&answers.1, flip));
+            let name = name.replace('\n', " ");
+            let Attempt { agent, action, .. } = attempt;
+            output::plain(&format!(
+                "{}: {name} ({agent}, {action}): {before} -> {after}",
+                flip.as_str()
+            ));
+        }
+    }
+
+    /// The counts in one line.
+    pub(super) fn summary(&self, of: &str) -> String {
+        let compared = usize::try_from(self.compared).unwrap_or(usize::MAX);
+        let mut parts = vec![format!("compared {}", output::count(compared, of))];
+        let counts = [
+            (self.weaker, "weaker"),
+            (self.stricter, "stricter"),
+            (self.requirement, "with another requirement"),
+            (self.failure, "without a verdict"),
+            (self.other_rule, "the same by another rule or reason"),
+        ];
+        let counted = counts.into_iter().filter(|(count, _)| *count > 0);
+        parts.extend(counted.map(|(count, what)| format!("{count} {what}")));
+        if self.flips() == 0 {
+            parts.push("nothing flips".to_owned());
+        }
+        parts.join(", ")
+    }
+
+    pub(super) fn as_json(&self) -> Value {
+        json!({
+            "compared": self.compared, "flips": self.flips(), "weaker": self.weaker,
+            "stricter": self.stricter, "requirement": self.requirement, "failure": self.failure,
+            "other_rule": self.other_rule,
+        })
+    }
+}
+
+impl Flip {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Weaker => "weaker",
+            Self::Stricter => "stricter",
+            Self::Requirement => "requirement",
+            Self::Failure => "failure",
+        }
+    }
+}
+
+/// Whether two answers are two for whoever is to act.
+fn flip(before: &Answer, after: &Answer) -> Option<Flip> {
+    let (before, after) = match (before, after) {
+        (Ok(before), Ok(after)) => (before, after),
+        (Err(before), Err(after)) if before == after => return None,
+        _ => return Some(Flip::Failure),
+    };
+    match after.decision.cmp(&before.decision) {
+        std::cmp::Ordering::Less => Some(Flip::Weaker),
+        std::cmp::Ordering::Greater => Some(Flip::Stricter),
+        std::cmp::Ordering::Equal => {
+            // None asked and nothing in particular asked are the same.
+            let asked = |verdict: &Verdict| verdict.requirement.clone().unwrap_or_default();
+            (asked(before) != asked(after)).then_some(Flip::Requirement)
+        }
+    }
+}
+
+fn shown(answer: &Answer, flip: Flip) -> String {
+    match answer {
+        Err(why) => why.clone(),
+        Ok(verdict) if flip == Flip::Requirement => {
+            let needs = verdict.requirement.as_ref().map(verdict::needs).unwrap_or_default();
+            let needs = if needs.is_empty() { "nothing in particular".to_owned() } else { needs };
+            format!("{} ({needs})", verdict::short(verdict))
+        }
+        Ok(verdict) => verdict::short(verdict),
+    }
+}
+
+fn as_json(answer: &Answer) -> Value {
+    match answer {
+        Ok(verdict) => json!(verdict),
+        Err(why) => json!({ "error": why }),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::engine::{Decision, Requirement};
+
+    fn verdict(text: &str) -> Answer {
+        let mut words = text.split(' ');
+        let Some(decision) = Decision::parse(words.next().unwrap()) else {
+            return Err(text.to_owned());
+        };
+        let ttl_seconds = words.next().map(|ttl| ttl.parse().unwrap());
+        let requirement = (decision == Decision::RequireApproval)
+            .then(|| Requirement { ttl_seconds, ..Requirement::default() });
+        Ok(Verdict { decision, rule: None, reason: None, requirement })
+    }
+
+    #[test]
+    fn each_pair_of_answers_is_a_flip_of_its_kind() {
+        let table = "
+            allow                | allow                | -
+            allow                | require_approval     | stricter
+            allow                | deny                 | stricter
+            require_approval     | deny                 | stricter
+            deny                 | require_approval     | weaker
+            deny                 | allow                | weaker
+            require_approval     | allow                | weaker
+            require_approval     | require_approval     | -
+            require_approval 60  | require_approval 60  | -
+            require_approval     | require_approval 60  | requirement
+            require_approval 60  | require_approval 30  | requirement
+            trapped              | allow                | failure
+            deny                 | trapped              | failure
+            trapped              | trapped              | -
+            trapped              | out of fuel          | failure";
+        for row in table.trim().lines() {
+            let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+            let [before, after, kind] = cells.as_slice() else { panic!("{row}") };
+            let flip = flip(&verdict(before), &verdict(after)).map_or("-", Flip::as_str);
+            assert_eq!(flip, *kind, "{row}");
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! `signoff policy diff`: what changes from one policy to another, over recorded approvals or over
+//! test cases.
+
+mod cases;
+mod flip;
+mod history;
+
+use clap::Args;
+use serde_json::json;
+
+use super::judge::Judge;
+use super::outline::{Changes, Outline};
+use super::stop::Stop;
+use crate::cli::exit::Failure;
+use crate::cli::transport::Transport;
+use crate::cli::{Exit, output};
+use crate::engine::Cache;
+use crate::policy::Template;
+use flip::Comparison;
+
+#[derive(Args)]
+#[command(
+    after_help = "Without --history the tests of both files are asked of both, whatever they expect. A flip is a verdict that \
+is weaker or stricter, an approval that takes something else, or no verdict from one of them; another rule with the same \
+verdict is only counted.\n\n\
+With --json each flip is a line, and the last line sums up.\n\n\
+Exit codes: 0 compared; with --exit-code 1 where anything flips; 1 failed, 2 usage, 3 refused."
+)]
+pub(in crate::cli) struct DiffArgs {
+    /// The rules file or module that is
+    #[arg(value_name = "A")]
+    before: String,
+    /// The one that may come
+    #[arg(value_name = "B")]
+    after: String,
+    /// Ask both about recorded approvals, newest first, each at the time it was requested
+    #[arg(long)]
+    history: bool,
+    /// At most so many approvals
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..), requires = "history")]
+    limit: u64,
+    /// More test cases: a TOML file of nothing but [[test]]
+    #[arg(long, value_name = "FILE", conflicts_with = "history")]
+    cases: Option<String>,
+    /// Exit with 1 where anything flips
+    #[arg(long)]
+    exit_code: bool,
+}
+
+pub(super) fn run(
+    args: &DiffArgs,
+    json: bool,
+    open: impl Fn() -> Result<Transport, Failure>,
+) -> Result<Exit, Stop> {
+    if args.before == "-" && args.after == "-" {
+        return Err(Failure::usage("standard input can be read only once").into());
+    }
+    let template = Template::new(&Cache::of_user())?;
+    let before = Judge::open(&args.before, &template, json)?;
+    let after = Judge::open(&args.after, &template, json)?;
+    let changes = match (before.rules(), after.rules()) {
+        (Some(one), Some(two)) => Some(Outline::of(one).changes(&Outline::of(two))),
+        _ => None,
+    };
+    if let Some(changes) = changes.as_ref().filter(|_| !json) {
+        changes.lines().iter().for_each(|line| output::plain(line));
+    }
+    let mut comparison = Comparison::new(before, after, json);
+    let more = if args.history {
+        history::replay(&mut comparison, &open()?, args.limit)?
+    } else {
+        cases::replay(&mut comparison, &template, args.cases.as_deref())?;
+        false
+    };
+    tell(&comparison, changes.as_ref(), more, args, json);
+    let flipped = args.exit_code && comparison.flips() > 0;
+    Ok(if flipped { Exit::Failed } else { Exit::Done })
+}
+
+fn tell(
+    comparison: &Comparison,
+    changes: Option<&Changes>,
+    more: bool,
+    args: &DiffArgs,
+    json: bool,
+) {
+    if json {
+        let mut summary = comparison.as_json();
+        if let Some(members) = summary.as_object_mut() {
+            members.insert("rules".to_owned(), changes.map_or(json!(null), Changes::as_json));
+            members.insert("more".to_owned(), json!(more));
+        }
+        output::line(&json!({ "summary": summary }).to_string());
+        return;
+    }
+    output::plain(&comparison.summary(if args.history { "approval" } else { "case" }));
+    if more {
+        output::note(&format!(
+            "there are older approvals; --limit {} takes more of them",
+            args.limit.saturating_mul(10)
+        ));
+    }
+}

@@ -1,0 +1,179 @@
+//! `signoff policy eval`: what a policy answers to one action, and why.
+
+use anyhow::anyhow;
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::judge::Judge;
+use super::outline::Outline;
+use super::stop::Stop;
+use super::verdict;
+use crate::bindings::policy::Attempt;
+use crate::cli::exit::Failure;
+use crate::cli::transport::asked;
+use crate::cli::{Exit, context, output};
+use crate::clock::{Clock, SystemClock};
+use crate::engine::{Allocation, Cache, Decision, Verdict, Verifier};
+use crate::policy::{Template, Trace};
+
+#[derive(Args)]
+#[command(
+    after_help = "A module is run itself. Where it holds the rules it was built of, they tell why it answers so; if they answer \
+otherwise than the module, that is an error.\n\n\
+Exit codes: 0 the policy allows it, 4 it requires approval, 3 it denies it; 1 no verdict, 2 usage."
+)]
+pub(in crate::cli) struct EvalArgs {
+    /// A rules file or a module, or - for standard input
+    #[arg(value_name = "FILE|MODULE")]
+    file: String,
+    /// Who is about to act
+    #[arg(long, value_parser = identifier)]
+    agent: String,
+    /// What it is about to do
+    #[arg(long, value_parser = identifier)]
+    action: String,
+    /// What it is about: JSON, @FILE, or - for standard input
+    #[arg(long, value_name = "JSON|@FILE|-")]
+    context: String,
+    /// What exactly will run: JSON, @FILE, or - for standard input
+    #[arg(long, value_name = "JSON|@FILE|-")]
+    plan: Option<String>,
+    /// When, as 2025-10-17T10:30:00Z; now if left out
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    now: Option<u64>,
+}
+
+pub(super) fn run(args: &EvalArgs, json: bool) -> Result<Exit, Stop> {
+    let attempt = attempt(args, json)?;
+    let template = Template::new(&Cache::of_user())?;
+    let mut judge = Judge::open(&args.file, &template, json)?;
+    let verdict = judge.ask(&attempt).map_err(|why| anyhow!("`{}`: {why}", args.file))?;
+    let trace = trace(&mut judge, &attempt, &verdict)?;
+    if json {
+        print_json(&judge, &attempt, &verdict, trace.as_deref());
+    } else {
+        output::plain(&verdict::told(&verdict));
+        match &trace {
+            Some(trace) => print(&judge, trace),
+            None => output::note("the module does not hold rules that tell why"),
+        }
+    }
+    Ok(match verdict.decision {
+        Decision::Allow => Exit::Done,
+        Decision::RequireApproval => Exit::Pending,
+        Decision::Deny => Exit::Refused,
+    })
+}
+
+/// The attempt as a server would hand it to the policy: the verifier reads context and plan first.
+fn attempt(args: &EvalArgs, json: bool) -> Result<Attempt, Failure> {
+    let inputs = [Some(args.file.as_str()), Some(&args.context), args.plan.as_deref()];
+    if inputs.into_iter().flatten().filter(|input| *input == "-").count() > 1 {
+        return Err(Failure::usage("standard input can be read only once"));
+    }
+    let verifier = Verifier::embedded(Allocation::OnDemand, &Cache::of_user())?;
+    let canonical = |argument: &str| canonical(&verifier, &context::text(argument)?, json);
+    Ok(Attempt {
+        agent: args.agent.clone(),
+        action: args.action.clone(),
+        context: canonical(&args.context)?,
+        plan: args.plan.as_deref().map(canonical).transpose()?,
+        now: args.now.unwrap_or_else(|| SystemClock.now()),
+    })
+}
+
+/// A context or plan as the verifier writes it.
+pub(super) fn canonical(verifier: &Verifier, text: &str, json: bool) -> Result<String, Failure> {
+    asked(json, || {
+        verifier.call(|i| {
+            let context = i.exports.signoff_approval_context();
+            context.call_canonicalize(&mut i.store, text)
+        })
+    })
+}
+
+/// How the rules answer; they must answer as the module does.
+fn trace(
+    judge: &mut Judge,
+    attempt: &Attempt,
+    verdict: &Verdict,
+) -> anyhow::Result<Option<Vec<Trace>>> {
+    let Some((by_rules, trace)) = judge.explain(attempt)? else { return Ok(None) };
+    if by_rules == *verdict {
+        return Ok(Some(trace));
+    }
+    Err(anyhow!(
+        "`{}` answers {}, but the rules that it says it was built of answer {}: do not trust what it says of itself",
+        judge.file,
+        verdict::told(verdict),
+        verdict::told(&by_rules)
+    ))
+}
+
+fn print(judge: &Judge, trace: &[Trace]) {
+    let outline = judge.rules().map(Outline::of).unwrap_or_default();
+    let rows: Vec<[String; 5]> = trace
+        .iter()
+        .map(|item| {
+            [
+                format!("line {}", item.line),
+                item.rule.clone(),
+                item.verdict.to_string(),
+                if item.matched { "matched" } else { "-" }.to_owned(),
+                why(item, outline.condition(&item.rule)),
+            ]
+        })
+        .collect();
+    if rows.is_empty() {
+        output::line("no rule names this agent and action");
+    } else {
+        output::table(["WHERE", "RULE", "VERDICT", "MATCHED", "WHY"], &rows);
+    }
+}
+
+/// A condition and what it gave.
+fn why(item: &Trace, condition: Option<&str>) -> String {
+    let condition = condition.map_or_else(|| "its condition".to_owned(), |text| format!("`{text}`"));
+    match (&item.error, item.when.as_str()) {
+        (_, "none") => "no condition".to_owned(),
+        (Some(error), _) => format!("{condition} errs: {error}"),
+        (None, gave) => format!("{condition} is {gave}"),
+    }
+}
+
+fn print_json(judge: &Judge, attempt: &Attempt, verdict: &Verdict, trace: Option<&[Trace]>) {
+    let outline = judge.rules().map(Outline::of).unwrap_or_default();
+    let trace = trace.map(|trace| {
+        let with_condition = trace.iter().map(|item| {
+            let mut told = json!(item);
+            if let Some(members) = told.as_object_mut() {
+                members.insert("condition".to_owned(), json!(outline.condition(&item.rule)));
+            }
+            told
+        });
+        with_condition.collect::<Vec<Value>>()
+    });
+    let Verdict { decision, rule, reason, requirement } = verdict;
+    let told = json!({
+        "decision": decision, "rule": rule, "reason": reason, "requirement": requirement,
+        "agent": attempt.agent, "action": attempt.action, "now": attempt.now,
+        "policy": judge.module.as_ref().map(|module| module.policy.digest()), "trace": trace,
+    });
+    output::line(&told.to_string());
+}
+
+fn identifier(text: &str) -> Result<String, String> {
+    if (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic()) {
+        return Ok(text.to_owned());
+    }
+    Err("expected 1 to 128 printable ASCII characters without spaces".to_owned())
+}
+
+/// Whole seconds since 1970 of an RFC 3339 time.
+fn seconds(text: &str) -> Result<u64, String> {
+    let time = chrono::DateTime::parse_from_rfc3339(text).ok();
+    let seconds = time.and_then(|time| u64::try_from(time.timestamp()).ok());
+    seconds.ok_or_else(|| {
+        "expected a time with its offset, from 1970 on, like 2025-10-17T10:30:00Z".to_owned()
+    })
+}

@@ -1,0 +1,44 @@
+//! `signoff policy init`: a rules file to begin with.
+
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write};
+use std::path::PathBuf;
+
+use anyhow::{Context, anyhow};
+use clap::Args;
+use serde_json::json;
+
+use super::stop::Stop;
+use crate::cli::{Exit, output};
+
+/// The runbook's thresholds and times, with tests that hold them.
+const STARTER: &str = include_str!("starter.toml");
+
+#[derive(Args)]
+pub(in crate::cli) struct InitArgs {
+    /// Where to
+    #[arg(value_name = "FILE", default_value = "policy.toml")]
+    file: PathBuf,
+}
+
+pub(super) fn run(args: &InitArgs, json: bool) -> Result<Exit, Stop> {
+    let file = args.file.display();
+    let made = OpenOptions::new().write(true).create_new(true).open(&args.file);
+    let mut out = made.map_err(|e| match e.kind() {
+        ErrorKind::AlreadyExists => anyhow!("`{file}` is there already"),
+        _ => anyhow!(e).context(format!("cannot write `{file}`")),
+    })?;
+    out.write_all(STARTER.as_bytes())
+        .and_then(|()| out.sync_all())
+        .with_context(|| format!("cannot write `{file}`"))?;
+    if json {
+        output::line(&json!({ "file": args.file }).to_string());
+        return Ok(Exit::Done);
+    }
+    output::plain(&format!("made {file}"));
+    output::line("next:");
+    for step in ["check", "test", "build"] {
+        output::plain(&format!("  signoff policy {step} {file}"));
+    }
+    Ok(Exit::Done)
+}

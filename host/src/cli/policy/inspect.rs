@@ -1,0 +1,117 @@
+//! `signoff policy inspect`: what a module is, and its rules.
+
+use std::io::{Write, stdout};
+
+use anyhow::anyhow;
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::judge::Module;
+use super::source;
+use super::stop::Stop;
+use crate::cli::{Exit, output};
+use crate::engine::{Cache, digest};
+use crate::policy::{BenchError, Shape, Template, build_with, shape};
+
+#[derive(Args)]
+#[command(
+    after_help = "A module that holds its rules is built again from them: `rebuilt` tells whether this signoff makes the very same \
+bytes.\n\nExit codes: 0 done, 1 failed, 3 the module would be refused by a server."
+)]
+pub(in crate::cli) struct InspectArgs {
+    /// A module, or - for standard input
+    #[arg(value_name = "MODULE")]
+    module: String,
+    /// Print the rules file that it was built of, and nothing else
+    #[arg(long)]
+    rules: bool,
+}
+
+/// Whether the rules inside give these bytes.
+enum Rebuilt {
+    /// It does not hold its rules.
+    NoRules,
+    Same,
+    /// This program makes another module of them, or none.
+    Other(Option<String>),
+}
+
+pub(super) fn run(args: &InspectArgs, json: bool) -> Result<Exit, Stop> {
+    let wasm = source::module(&args.module, json)?;
+    let module = Module::run(&wasm)?;
+    if args.rules {
+        let rules = module.rules();
+        let rules =
+            rules.ok_or_else(|| anyhow!("`{}` does not hold the rules of it", args.module))?;
+        // As they were: not a byte more, not one escaped.
+        if json {
+            output::line(&json!({ "rules": rules }).to_string());
+        } else {
+            stdout().write_all(rules.as_bytes())?;
+        }
+        return Ok(Exit::Done);
+    }
+    let rebuilt = rebuilt(&module, &wasm)?;
+    let shape = shape(&wasm);
+    if json {
+        print_json(&module, &wasm, &shape, &rebuilt);
+    } else {
+        print(&module, &wasm, &shape, &rebuilt);
+    }
+    Ok(Exit::Done)
+}
+
+fn rebuilt(module: &Module, wasm: &[u8]) -> Result<Rebuilt, Stop> {
+    let Some(rules) = module.rules() else { return Ok(Rebuilt::NoRules) };
+    match build_with(&Template::new(&Cache::of_user())?, rules) {
+        Ok(built) if built.wasm == wasm => Ok(Rebuilt::Same),
+        Ok(built) => Ok(Rebuilt::Other(Some(built.digest))),
+        Err(BenchError::Problems(_)) => Ok(Rebuilt::Other(None)),
+        Err(BenchError::Failed(error)) => Err(error.into()),
+    }
+}
+
+fn print(module: &Module, wasm: &[u8], shape: &Shape, rebuilt: &Rebuilt) {
+    let field = |name: &str, value: &str| output::plain(&format!("{name:<9}{value}"));
+    field("digest", &digest(wasm));
+    field("bytes", &wasm.len().to_string());
+    let listed = |names: &[String]| match names {
+        [] => "nothing".to_owned(),
+        names => names.join(", "),
+    };
+    field("imports", &listed(&shape.imports));
+    field("exports", &listed(&shape.exports));
+    match &module.description {
+        Value::Object(members) => {
+            for (name, value) in members.iter().filter(|(name, _)| *name != "rules") {
+                let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                output::plain(&format!("says     {name}: {}", value.replace('\n', " ")));
+            }
+        }
+        other => field("says", &other.to_string()),
+    }
+    match rebuilt {
+        Rebuilt::NoRules => {}
+        Rebuilt::Same => field("rebuilt", "the rules inside give these very bytes"),
+        Rebuilt::Other(Some(digest)) => {
+            field("rebuilt", &format!("no: this signoff makes {digest} of the rules inside"));
+        }
+        Rebuilt::Other(None) => {
+            field("rebuilt", "no: this signoff does not load the rules inside");
+        }
+    }
+}
+
+fn print_json(module: &Module, wasm: &[u8], shape: &Shape, rebuilt: &Rebuilt) {
+    let (same, other) = match rebuilt {
+        Rebuilt::NoRules => (None, None),
+        Rebuilt::Same => (Some(true), None),
+        Rebuilt::Other(digest) => (Some(false), digest.clone()),
+    };
+    let told = json!({
+        "slot": "policy", "digest": digest(wasm), "bytes": wasm.len(), "imports": shape.imports,
+        "exports": shape.exports, "describe": module.description, "rebuilt": same,
+        "rebuilt_digest": other,
+    });
+    output::line(&told.to_string());
+}

@@ -1,0 +1,113 @@
+//! A policy at hand, whatever it is made of: rules at the bench, or a module that runs.
+
+use serde_json::Value;
+
+use super::problems::told;
+use super::source::{self, Source};
+use super::stop::Stop;
+use crate::bindings::policy::Attempt;
+use crate::engine::{Allocation, Cache, Compiler, Limits, Loader, Policy, Verdict, digest};
+use crate::policy::{BenchError, Template, Trace, Workbench};
+
+/// A policy that answers.
+pub(super) struct Judge {
+    /// What it was given as.
+    pub(super) file: String,
+    /// Rules at the bench: of the file, or those that a module says it was built of.
+    pub(super) bench: Option<Bench>,
+    /// Only of a module.
+    pub(super) module: Option<Module>,
+}
+
+/// Rules that are loaded.
+pub(super) struct Bench {
+    pub(super) workbench: Workbench,
+    pub(super) rules: String,
+}
+
+/// A module that runs as a server runs it.
+pub(super) struct Module {
+    pub(super) policy: Policy,
+    /// What it says of itself.
+    pub(super) description: Value,
+}
+
+impl Judge {
+    /// Opens what a command was given.
+    pub(super) fn open(file: &str, template: &Template, json: bool) -> Result<Self, Stop> {
+        let file = file.to_owned();
+        match source::either(&file)? {
+            Source::Rules(rules) => {
+                let mut workbench = template.workbench()?;
+                workbench.load(&rules).map_err(|error| told(&file, error, json))?;
+                Ok(Self { file, bench: Some(Bench { workbench, rules }), module: None })
+            }
+            Source::Module(wasm) => {
+                source::looked_at(&file, &wasm, json)?;
+                let module = Module::run(&wasm)?;
+                let bench = module.rules().map(|rules| Bench::of(rules, template)).transpose()?;
+                Ok(Self { file, bench: bench.flatten(), module: Some(module) })
+            }
+        }
+    }
+
+    /// The verdict: a module's own, where there is one.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none, in words.
+    pub(super) fn ask(&mut self, attempt: &Attempt) -> Result<Verdict, String> {
+        match (&self.module, &mut self.bench) {
+            (Some(module), _) => module.policy.evaluate(attempt).map_err(|e| e.to_string()),
+            (None, Some(bench)) => match bench.workbench.evaluate(attempt) {
+                Ok((verdict, _)) => Ok(verdict),
+                Err(error) => Err(error.to_string()),
+            },
+            (None, None) => Err("there is no policy".to_owned()),
+        }
+    }
+
+    /// How the rules answer, where rules are at hand.
+    pub(super) fn explain(
+        &mut self,
+        attempt: &Attempt,
+    ) -> Result<Option<(Verdict, Vec<Trace>)>, BenchError> {
+        let Some(bench) = &mut self.bench else { return Ok(None) };
+        bench.workbench.evaluate(attempt).map(Some)
+    }
+
+    /// The text of the rules, where they are at hand.
+    pub(super) fn rules(&self) -> Option<&str> {
+        self.bench.as_ref().map(|bench| bench.rules.as_str())
+    }
+}
+
+impl Bench {
+    /// None where this program's engine does not load them: they are another version's.
+    fn of(rules: &str, template: &Template) -> Result<Option<Self>, Stop> {
+        let mut workbench = template.workbench()?;
+        match workbench.load(rules) {
+            Ok(_) => Ok(Some(Self { workbench, rules: rules.to_owned() })),
+            Err(BenchError::Problems(_)) => Ok(None),
+            Err(BenchError::Failed(error)) => Err(error.into()),
+        }
+    }
+}
+
+impl Module {
+    /// Runs a module that was looked at.
+    pub(super) fn run(wasm: &[u8]) -> anyhow::Result<Self> {
+        let loader = Loader::with(Allocation::OnDemand, Cache::of_user(), Compiler::Apart);
+        let policy = loader.policy(wasm, &digest(wasm), Limits::default())?;
+        let description = policy.describe()?;
+        // One in another language may say what it likes.
+        let description = serde_json::from_str(&description).unwrap_or(Value::String(description));
+        Ok(Self { policy, description })
+    }
+
+    /// The rules that it says it was built of.
+    pub(super) fn rules(&self) -> Option<&str> {
+        let is_of_rules = self.description.get("kind").and_then(Value::as_str) == Some("rules");
+        self.description.get("rules").and_then(Value::as_str).filter(|_| is_of_rules)
+    }
+}

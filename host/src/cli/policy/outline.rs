@@ -1,0 +1,147 @@
+//! A rules file as a list of its members, for people who compare two. What the members mean is the
+//! template's to say; here they are only found and compared.
+
+use std::collections::BTreeMap;
+
+use toml::{Table, Value};
+
+/// What a rules file says, by name.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Outline {
+    /// `default` and the ttl classes.
+    settings: BTreeMap<String, Value>,
+    rules: Vec<(String, Table)>,
+}
+
+/// What is different in the second of two.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Changes {
+    /// Settings: name, before, after.
+    pub(super) settings: Vec<(String, Option<String>, Option<String>)>,
+    /// Rules that only the second has.
+    pub(super) added: Vec<String>,
+    /// Rules that only the first has.
+    pub(super) removed: Vec<String>,
+    /// Rules that both have, and which of their members differ.
+    pub(super) changed: Vec<(String, Vec<String>)>,
+    /// Whether rules that both have stand in another order: that decides which one is named.
+    pub(super) moved: bool,
+}
+
+impl Outline {
+    /// Of a file that loads.
+    pub(super) fn of(rules: &str) -> Self {
+        let Ok(table) = rules.parse::<Table>() else { return Self::default() };
+        let mut settings = BTreeMap::new();
+        if let Some(default) = table.get("default") {
+            settings.insert("default".to_owned(), default.clone());
+        }
+        let classes = table.get("ttl").and_then(Value::as_table).into_iter().flatten();
+        settings.extend(classes.map(|(name, ttl)| (format!("ttl.{name}"), ttl.clone())));
+        let rules = table.get("rule").and_then(Value::as_array).into_iter().flatten();
+        let rules = rules.filter_map(|rule| {
+            let rule = rule.as_table()?;
+            Some((rule.get("id")?.as_str()?.to_owned(), rule.clone()))
+        });
+        Self { settings, rules: rules.collect() }
+    }
+
+    /// A rule's condition, as it is written.
+    pub(super) fn condition(&self, rule: &str) -> Option<&str> {
+        self.rule(rule)?.get("when")?.as_str()
+    }
+
+    /// What is different in another.
+    pub(super) fn changes(&self, other: &Self) -> Changes {
+        let names = |of: &Self, among: &Self| -> Vec<String> {
+            let ids = of.rules.iter().map(|(id, _)| id);
+            ids.filter(|id| among.rule(id).is_some()).cloned().collect()
+        };
+        let only = |of: &Self, among: &Self| -> Vec<String> {
+            let ids = of.rules.iter().map(|(id, _)| id);
+            ids.filter(|id| among.rule(id).is_none()).cloned().collect()
+        };
+        let changed = self.rules.iter().filter_map(|(id, rule)| {
+            let members = differing(rule, other.rule(id)?);
+            (!members.is_empty()).then(|| (id.clone(), members))
+        });
+        Changes {
+            settings: self.settings_changed(other),
+            added: only(other, self),
+            removed: only(self, other),
+            changed: changed.collect(),
+            moved: names(self, other) != names(other, self),
+        }
+    }
+
+    fn rule(&self, id: &str) -> Option<&Table> {
+        self.rules.iter().find(|(of, _)| of == id).map(|(_, rule)| rule)
+    }
+
+    fn settings_changed(&self, other: &Self) -> Vec<(String, Option<String>, Option<String>)> {
+        let mut names: Vec<&String> = self.settings.keys().chain(other.settings.keys()).collect();
+        names.sort_unstable();
+        names.dedup();
+        let told = |of: &Self, name: &str| of.settings.get(name).map(written);
+        names
+            .into_iter()
+            .map(|name| (name.clone(), told(self, name), told(other, name)))
+            .filter(|(_, before, after)| before != after)
+            .collect()
+    }
+}
+
+impl Changes {
+    /// For programs.
+    pub(super) fn as_json(&self) -> serde_json::Value {
+        let settings = self.settings.iter().map(|(name, before, after)| {
+            serde_json::json!({ "name": name, "before": before, "after": after })
+        });
+        let changed = self.changed.iter().map(|(rule, members)| {
+            serde_json::json!({ "rule": rule, "members": members })
+        });
+        serde_json::json!({
+            "settings": settings.collect::<Vec<_>>(), "added": self.added,
+            "removed": self.removed, "changed": changed.collect::<Vec<_>>(), "moved": self.moved,
+        })
+    }
+
+    /// A line each, as a diff has them.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let or_none = |value: &Option<String>| {
+            value.as_ref().map_or_else(|| "not set".to_owned(), |value| format!("`{value}`"))
+        };
+        let mut lines: Vec<String> = self
+            .settings
+            .iter()
+            .map(|(name, before, after)| {
+                format!("~ {name}: {} -> {}", or_none(before), or_none(after))
+            })
+            .collect();
+        lines.extend(self.removed.iter().map(|id| format!("- rule `{id}`")));
+        lines.extend(self.added.iter().map(|id| format!("+ rule `{id}`")));
+        let changed = self.changed.iter();
+        lines.extend(changed.map(|(id, members)| format!("~ rule `{id}`: {}", members.join(", "))));
+        if self.moved {
+            lines.push("~ the rules stand in another order".to_owned());
+        }
+        lines
+    }
+}
+
+/// Members that are in one only, or differ.
+fn differing(one: &Table, two: &Table) -> Vec<String> {
+    let mut names: Vec<&String> = one.keys().chain(two.keys()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names.into_iter().filter(|name| one.get(*name) != two.get(*name)).cloned().collect()
+}
+
+fn written(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Integer(number) => number.to_string(),
+        // Nothing else is loaded.
+        _ => String::new(),
+    }
+}

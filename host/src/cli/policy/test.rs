@@ -1,0 +1,65 @@
+//! `signoff policy test`: the tests of a rules file, and which rules none of them fires.
+
+use clap::Args;
+use serde_json::json;
+
+use super::case::{self, Cases, Report};
+use super::problems::told;
+use super::source;
+use super::stop::Stop;
+use crate::cli::{Exit, output};
+use crate::engine::Cache;
+use crate::policy::{Severity, Template};
+
+#[derive(Args)]
+#[command(
+    after_help = "A rule is fired by a test in which it matches, whether it decides or not.\n\n\
+Exit codes: 0 all tests pass, 1 one fails, the rules have errors, or with --require-coverage a rule is not fired."
+)]
+pub(in crate::cli) struct TestArgs {
+    /// A rules file, or - for standard input
+    #[arg(value_name = "FILE")]
+    file: String,
+    /// More tests: a TOML file of nothing but [[test]]
+    #[arg(long, value_name = "FILE")]
+    cases: Option<String>,
+    /// Fail where a rule is fired by no test
+    #[arg(long)]
+    require_coverage: bool,
+}
+
+pub(super) fn run(args: &TestArgs, json: bool) -> Result<Exit, Stop> {
+    let rules = source::rules(&args.file)?;
+    let cases = args.cases.as_ref().map(|file| {
+        source::rules(file).map(|text| Cases { file: file.clone(), text })
+    });
+    let cases = cases.transpose()?;
+    let mut bench = Template::new(&Cache::of_user())?.workbench()?;
+    let loaded = bench.load(&rules).map_err(|error| told(&args.file, error, json))?;
+    let report = case::run(&mut bench, &args.file, &loaded, cases, json)?;
+    let uncovered = args.require_coverage && !report.unfired().is_empty();
+    if json {
+        let mut answer = report.as_json();
+        if let Some(members) = answer.as_object_mut() {
+            let warnings = loaded.problems.iter().filter(|p| p.severity == Severity::Warning);
+            members.insert("ok".to_owned(), json!(report.failed() == 0 && !uncovered));
+            members.insert("warnings".to_owned(), json!(warnings.count()));
+        }
+        output::line(&answer.to_string());
+    } else {
+        print(&report, loaded.rules);
+    }
+    Ok(if report.failed() > 0 || uncovered { Exit::Failed } else { Exit::Done })
+}
+
+fn print(report: &Report, rules: usize) {
+    report.print();
+    let unfired = report.unfired();
+    let fired = rules.saturating_sub(unfired.len());
+    let named: Vec<String> = unfired.iter().map(|rule| format!("`{rule}`")).collect();
+    let but = if named.is_empty() { String::new() } else { format!(", not {}", named.join(", ")) };
+    output::plain(&format!("fired: {fired} of {}{but}", output::count(rules, "rule")));
+    let failed = report.failed();
+    let ends = if failed == 0 { String::new() } else { format!(", {failed} failed") };
+    output::plain(&format!("{} passed{ends}", output::count(report.cases() - failed, "test")));
+}

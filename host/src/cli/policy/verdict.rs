@@ -1,0 +1,32 @@
+//! Verdicts in words.
+
+use crate::engine::{Requirement, Verdict};
+
+/// A verdict in one line.
+pub(super) fn told(verdict: &Verdict) -> String {
+    let Verdict { reason, requirement, .. } = verdict;
+    let reason = reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
+    let needs = requirement.as_ref().map(needs).filter(|needs| !needs.is_empty());
+    let needs = needs.map_or_else(String::new, |needs| format!(" ({needs})"));
+    format!("{}{reason}{needs}", short(verdict)).replace('\n', " ")
+}
+
+/// Decision and rule.
+pub(super) fn short(verdict: &Verdict) -> String {
+    match &verdict.rule {
+        Some(rule) => format!("{} by rule `{rule}`", verdict.decision),
+        None => format!("{} by default", verdict.decision),
+    }
+}
+
+/// What an approval takes, as far as the policy says.
+pub(super) fn needs(requirement: &Requirement) -> String {
+    let Requirement { ttl_seconds, threshold, groups } = requirement;
+    let people = threshold.map(|threshold| {
+        let people = if threshold == 1 { "approver" } else { "approvers" };
+        format!("{threshold} {people}")
+    });
+    let groups = groups.iter().map(|(group, least)| format!("{least} of {group}"));
+    let within = ttl_seconds.map(|seconds| format!("within {seconds} s"));
+    people.into_iter().chain(groups).chain(within).collect::<Vec<_>>().join(", ")
+}

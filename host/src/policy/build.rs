@@ -1,0 +1,67 @@
+//! From a rules file to a module that ships: one component, every rule in it already parsed.
+//!
+//! The template loads the rules, its memory becomes the module's, and the module becomes a component
+//! of world `policy`. Nothing of this machine or of the hour goes in, so the same rules give the same
+//! bytes.
+
+use anyhow::{Result, anyhow};
+use wit_component::ComponentEncoder;
+
+use super::answers::Loaded;
+use super::workbench::{BenchError, Template};
+use crate::engine::{Cache, Limits, digest};
+use crate::module::{Slot, inspect};
+
+/// A policy that can ship.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Built {
+    /// The component.
+    pub wasm: Vec<u8>,
+    /// SHA-256 of its bytes: its name.
+    pub digest: String,
+    /// What was loaded, with warnings.
+    pub loaded: Loaded,
+    /// Bytes of memory that an instance of it begins with.
+    pub memory_bytes: usize,
+}
+
+/// Builds a policy from the text of a rules file. The template's code is kept in the user's cache.
+///
+/// # Errors
+///
+/// [`BenchError::Problems`] where the rules have errors, [`BenchError::Failed`] where the template
+/// fails.
+///
+/// ```no_run
+/// let rules = "format = 1\nname = \"careful\"\n";
+/// let built = signoff::policy::build(rules)?;
+/// assert_eq!(built.digest.len(), 64);
+/// # Ok::<(), signoff::policy::BenchError>(())
+/// ```
+pub fn build(rules: &str) -> Result<Built, BenchError> {
+    build_with(&Template::new(&Cache::of_user()).map_err(BenchError::Failed)?, rules)
+}
+
+/// As [`build`], with a template that is compiled already.
+///
+/// # Errors
+///
+/// As [`build`].
+pub fn build_with(template: &Template, rules: &str) -> Result<Built, BenchError> {
+    let mut bench = template.workbench().map_err(BenchError::Failed)?;
+    let loaded = bench.load(rules)?;
+    let memory_bytes = bench.memory_bytes();
+    let wasm = bench.snapshot().and_then(|core| componentize(&core)).map_err(BenchError::Failed)?;
+    Ok(Built { digest: digest(&wasm), wasm, loaded, memory_bytes })
+}
+
+fn componentize(core: &[u8]) -> Result<Vec<u8>> {
+    let component = ComponentEncoder::default()
+        .validate(true)
+        .module(core)
+        .and_then(|mut encoder| encoder.encode())
+        .map_err(|e| anyhow!("the rules cannot be made a component: {e:#}"))?;
+    // What a server would refuse is not built.
+    inspect(&component, Slot::Policy, Limits::default())?;
+    Ok(component)
+}

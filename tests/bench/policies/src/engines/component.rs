@@ -1,0 +1,65 @@
+//! A policy as it is shipped: the component, asked through the host, a fresh instance each time, with
+//! fuel, watchdog and memory limit.
+
+use std::fmt::Write;
+
+use anyhow::{Result, anyhow};
+use signoff::bindings::policy as bindings;
+use signoff::engine::{Allocation, Cache, Limits, Policies, Policy, digest};
+
+use super::{Engine, answer};
+use crate::rules::{AGENT, Answer, Attempt, Condition, Rule};
+
+pub struct Module(Policy);
+
+impl Module {
+    pub fn new(toml: &str) -> Result<Self> {
+        let wasm = signoff::policy::build(toml)?.wasm;
+        let policies = Policies::new(Allocation::Pooled)?;
+        let policy = policies.load(&wasm, &digest(&wasm), Limits::default(), &Cache::none())?;
+        Ok(Self(policy))
+    }
+}
+
+impl Engine for Module {
+    fn ask(&mut self, attempt: &Attempt) -> Result<Answer> {
+        let verdict = self.0.evaluate(&bindings::Attempt {
+            agent: AGENT.to_owned(),
+            action: attempt.action.clone(),
+            context: attempt.context.clone(),
+            plan: None,
+            now: 1_760_000_000,
+        });
+        let verdict = verdict.map_err(|e| anyhow!("{e}"))?;
+        answer(verdict.decision.as_str(), verdict.rule.as_deref())
+    }
+}
+
+/// The rules file.
+pub fn toml(rules: &[Rule]) -> String {
+    let mut text = "format = 1\nname = \"bench\"\ndefault = \"require_approval\"\n".to_owned();
+    for rule in rules {
+        let _ = write!(
+            text,
+            "\n[[rule]]\nid = \"r{}\"\naction = \"{}\"\nwhen = '{}'\nverdict = \"{}\"\n",
+            rule.number,
+            rule.action,
+            when(rule.condition),
+            rule.decision
+        );
+    }
+    text
+}
+
+/// A condition in CEL.
+pub fn when(condition: Condition) -> String {
+    match condition {
+        Condition::Risk(least) => format!("context.risk_score >= {least}"),
+        Condition::Changes(most) => {
+            format!("context.environment == \"production\" && context.changes_count > {most}")
+        }
+        Condition::Folder(folder) => format!("context.path.startsWith(\"{folder}\")"),
+        Condition::Reviewed(below) => format!("context.reviewed && context.risk_score < {below}"),
+        Condition::Recipients(most) => format!("context.recipients > {most}"),
+    }
+}

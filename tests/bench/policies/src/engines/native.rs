@@ -1,0 +1,35 @@
+//! The same rules engine compiled for this machine: what WebAssembly and the fresh instance cost.
+
+use anyhow::{Context, Result, bail};
+use signoff_policy::workbench;
+
+use super::{Engine, answer};
+use crate::rules::{AGENT, Answer, Attempt};
+
+/// The rules are the thread's.
+pub struct Native;
+
+impl Native {
+    pub fn new(toml: &str) -> Result<Self> {
+        let request = serde_json::json!({"op": "load", "rules": toml}).to_string();
+        let said = workbench::call(&request);
+        if !said.starts_with("{\"ok\"") {
+            bail!("the rules were refused: {said}");
+        }
+        Ok(Self)
+    }
+}
+
+impl Engine for Native {
+    fn ask(&mut self, attempt: &Attempt) -> Result<Answer> {
+        let verdict = workbench::verdict(&signoff_policy::attempt::Attempt {
+            agent: AGENT,
+            action: &attempt.action,
+            context: &attempt.context,
+            plan: None,
+            now: 1_760_000_000,
+        });
+        let verdict = verdict.context("no rules are loaded")?;
+        answer(verdict.decision.as_str(), verdict.rule.as_deref())
+    }
+}

@@ -1,0 +1,46 @@
+//! What a verdict costs, beside other policy engines, and what a component of world `policy` costs.
+//!
+//!     cargo run --release -- compare [--opa FILE] [--seconds N]
+//!     cargo run --release -- cost FILE…
+//!     cargo run --release -- cases CASES FILE…
+//!
+//! `compare` gives every engine the same rules, asks all of them the same questions, and measures
+//! nothing unless all give the same answers. `--opa` names OPA's binary, which compiles Rego to
+//! WebAssembly (`go install github.com/open-policy-agent/opa@v1.10.1` makes it); without it that column
+//! is left out. `cost` says how much fuel, memory and time a component takes; `cases` holds it to a file
+//! of cases as `examples/cases.json`.
+
+mod cases;
+mod compare;
+mod cost;
+mod engines;
+mod rules;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+fn main() -> Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    match arguments.next().as_deref() {
+        Some("compare") => {
+            let (mut opa, mut seconds) = (None, 1.0);
+            while let Some(argument) = arguments.next() {
+                let mut value = || arguments.next().with_context(|| format!("{argument} takes a value"));
+                match argument.as_str() {
+                    "--opa" => opa = Some(PathBuf::from(value()?)),
+                    "--seconds" => seconds = value()?.parse().context("--seconds takes a number")?,
+                    other => bail!("unknown argument `{other}`"),
+                }
+            }
+            compare::run(opa.as_deref(), Duration::try_from_secs_f64(seconds)?)
+        }
+        Some("cost") => cost::run(&arguments.map(PathBuf::from).collect::<Vec<_>>()),
+        Some("cases") => {
+            let cases = arguments.next().context("cases takes a file of cases")?;
+            cases::run(cases.as_ref(), &arguments.map(PathBuf::from).collect::<Vec<_>>())
+        }
+        _ => bail!("expected `compare`, `cost` or `cases`"),
+    }
+}

@@ -1,0 +1,105 @@
+"""A server, and policies shipped into it with the binary alone: what `tests/examples.py` and
+`tests/bench/rollout.py` have in common."""
+
+import http.client
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+KEY = "policy-team"
+
+
+class Server:
+    """`signoff serve` on a store of its own, which pins one signer of policies."""
+
+    def __init__(self, signoff, folder=None):
+        self.signoff = os.path.abspath(signoff)
+        self.folder = tempfile.TemporaryDirectory(prefix="shipping-", dir=folder)
+        self.home = pathlib.Path(self.folder.name)
+        # The signer's machine is another one: its seed never comes near the server.
+        self.team = self.home / "team"
+        (self.home / "server").mkdir()
+        self.team.mkdir()
+        # Compiled code stays in the user's cache, as usual.
+        self.environment = {name: value for name, value in os.environ.items() if not name.startswith("SIGNOFF_")}
+
+    def __enter__(self):
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def start(self):
+        self.run("init", "--audience", "examples", where="server")
+        made = self.run("key", "generate", "--id", KEY, "--use", "module", "--slot", "policy", where="team")
+        public = next(line for line in made.splitlines() if line.startswith("{"))
+        self.run("key", "import", "-", where="server", stdin=public)
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            self.port = listener.getsockname()[1]
+        serve = [self.signoff, "serve", "--quiet", "--listen", f"127.0.0.1:{self.port}"]
+        self.process = subprocess.Popen(serve, cwd=self.home / "server", env=self.environment, stdout=subprocess.DEVNULL)
+        self.environment["SIGNOFF_SERVER"] = f"http://127.0.0.1:{self.port}"
+        while True:
+            try:
+                if self.ask("GET", "/readyz")[0] == 200:
+                    return
+            except OSError:
+                if self.process.poll() is not None:
+                    raise RuntimeError(f"the server ended with {self.process.returncode}") from None
+            time.sleep(0.05)
+
+    def stop(self):
+        if hasattr(self, "process"):
+            self.process.terminate()
+            self.process.wait()
+        self.folder.cleanup()
+
+    def run(self, *arguments, where="team", stdin=None):
+        """What a command prints; one that fails ends the test."""
+        command = [self.signoff, *map(str, arguments)]
+        ran = subprocess.run(
+            command, cwd=self.home / where, env=self.environment, input=stdin, capture_output=True, text=True
+        )
+        if ran.returncode != 0:
+            raise RuntimeError(f"signoff {' '.join(command[1:])} ended with {ran.returncode}: {ran.stderr}")
+        return ran.stdout
+
+    def ask(self, method, path, body=None):
+        """Status and decoded answer."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port)
+        headers = {"Content-Type": "application/json"} if body is not None else {}
+        connection.request(method, path, None if body is None else json.dumps(body), headers)
+        answer = connection.getresponse()
+        text = answer.read()
+        connection.close()
+        return answer.status, json.loads(text) if text else None
+
+    def sign(self, wasm, name, version, *limits):
+        """Signs a module beside its file; answers its digest."""
+        signed = self.run(
+            "module", "sign", wasm, "--slot", "policy", "--name", name, "--version", version, "--key", KEY, *limits,
+            "--json",
+        )
+        return json.loads(signed)["digest"]
+
+    def ship(self, wasm, name, version, *limits):
+        """Signs, pushes and activates; answers the digest."""
+        digest = self.sign(wasm, name, version, *limits)
+        self.run("module", "push", wasm)
+        self.run("module", "activate", digest)
+        return digest
+
+    def evaluate(self, agent, action, context):
+        attempt = {"agent": agent, "action": action, "context": context}
+        return self.ask("POST", "/api/v1/guardrails/evaluate", attempt)
