@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::support::{
-    Client, Home, Server, activated, home_with_signer, id, loops_for, pushed, sign_module, signed, text, until,
+    Client, Home, Server, activated, home_with_signer, id, loops_for, pushed, sign_module, signed,
+    text, until,
 };
 
 const ACTIVE: &str = r#"
@@ -34,7 +35,8 @@ fn transfer(client: &Client, amount: u32) -> Value {
 }
 
 fn flips(client: &Client, least: usize) -> Vec<Value> {
-    let ask = || client.get("/api/v1/modules/policy/flips").ok()["items"].as_array().unwrap().clone();
+    let ask =
+        || client.get("/api/v1/modules/policy/flips").ok()["items"].as_array().unwrap().clone();
     until("the flips are told", || ask().len() >= least);
     ask()
 }
@@ -68,7 +70,10 @@ fn flips_are_counted_and_listed_and_the_active_policy_decides() {
     assert_eq!(entry(0)["shadow"]["decision"], "require_approval");
     assert_eq!(entry(0)["shadow"]["rule"], "not-small");
     assert_eq!(entry(0)["shadow"]["policy"], json!(shadow));
-    assert_eq!((text(&entry(1), "moment"), text(&entry(1), "approval_id")), ("request", id(&approval)));
+    assert_eq!(
+        (text(&entry(1), "moment"), text(&entry(1), "approval_id")),
+        ("request", id(&approval))
+    );
     // Nothing that decides says the candidate's name.
     let all = server.get("/api/v1/audit?limit=200").ok();
     for item in all["items"].as_array().unwrap() {
@@ -91,7 +96,10 @@ fn a_candidate_that_loops_touches_no_answer() {
     server.post(&format!("/api/v1/modules/{shadow}/shadow"), &json!({})).ok();
     for amount in 0..20 {
         let verdict = transfer(&server, amount);
-        assert_eq!((text(&verdict, "decision"), text(&verdict, "policy")), ("allow", active.as_str()));
+        assert_eq!(
+            (text(&verdict, "decision"), text(&verdict, "policy")),
+            ("allow", active.as_str())
+        );
     }
     let flips = flips(&server, 1);
     let entry = flips[0].get("entry").unwrap_or(&flips[0]).clone();

@@ -167,7 +167,9 @@ fn forget_oldest(dir: &Path) -> io::Result<()> {
         let path = entry?.path();
         if path.extension().is_some_and(|extension| extension == "cwasm") {
             // One that another process removed in between is gone already.
-            kept.extend(path.symlink_metadata().and_then(|meta| meta.modified()).map(|at| (at, path)));
+            kept.extend(
+                path.symlink_metadata().and_then(|meta| meta.modified()).map(|at| (at, path)),
+            );
         }
     }
     kept.sort_unstable();

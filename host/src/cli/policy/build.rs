@@ -106,7 +106,8 @@ fn tell(args: &BuildArgs, destination: &Destination, built: &Built, json: bool) 
         .to_string()
     } else {
         let tests = output::count(loaded.tests, "test");
-        let tests = if args.no_test { format!("{tests} not run") } else { format!("{tests} passed") };
+        let tests =
+            if args.no_test { format!("{tests} not run") } else { format!("{tests} passed") };
         let rules = output::count(loaded.rules, "rule");
         format!(
             "built    {destination}\ndigest   {digest}\nbytes    {}\npolicy   {}, {rules}, {tests}",

@@ -30,9 +30,10 @@ pub(in crate::cli) struct TestArgs {
 
 pub(super) fn run(args: &TestArgs, json: bool) -> Result<Exit, Stop> {
     let rules = source::rules(&args.file)?;
-    let cases = args.cases.as_ref().map(|file| {
-        source::rules(file).map(|text| Cases { file: file.clone(), text })
-    });
+    let cases = args
+        .cases
+        .as_ref()
+        .map(|file| source::rules(file).map(|text| Cases { file: file.clone(), text }));
     let cases = cases.transpose()?;
     let mut bench = Template::new(&Cache::of_user())?.workbench()?;
     let loaded = bench.load(&rules).map_err(|error| told(&args.file, error, json))?;
