@@ -37,7 +37,7 @@ fn transfer(client: &Client, amount: u32) -> Value {
 fn flips(client: &Client, least: usize) -> Vec<Value> {
     let ask =
         || client.get("/api/v1/modules/policy/flips").ok()["items"].as_array().unwrap().clone();
-    until("the flips are told", || ask().len() >= least);
+    until("the flips are told", || (ask().len() >= least).then_some(()));
     ask()
 }
 
@@ -59,7 +59,7 @@ fn flips_are_counted_and_listed_and_the_active_policy_decides() {
     let body = json!({ "agent": "teller", "action": "transfer", "context": { "amount": 60 } });
     let approval = server.post("/api/v1/approvals", &body).json(201);
     assert_eq!((&approval["policy"], &approval["rule"]), (&json!(active), &Value::Null));
-    until("all were compared", || counted(&server, "compared") == 4);
+    until("all were compared", || (counted(&server, "compared") == 4).then_some(()));
     assert_eq!((counted(&server, "flips"), counted(&server, "failures")), (2, 0));
     let flips = flips(&server, 2);
     assert_eq!(flips.len(), 2);
@@ -105,7 +105,7 @@ fn a_candidate_that_loops_touches_no_answer() {
     let entry = flips[0].get("entry").unwrap_or(&flips[0]).clone();
     assert!(text(&entry["shadow"], "failure").contains("fuel"), "{entry}");
     assert_eq!(entry["shadow"].get("decision"), None);
-    until("each failed", || counted(&server, "failures") == 20);
+    until("each failed", || (counted(&server, "failures") == 20).then_some(()));
 }
 
 #[test]

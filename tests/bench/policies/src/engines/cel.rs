@@ -1,31 +1,31 @@
-//! The `cel` crate alone: only the conditions that concern the action, found for nothing, each parsed
-//! once. What is left is to decode the context and to work out five conditions.
+//! The `cel` crate alone: each condition parsed once, and those that concern an action found by its
+//! name. What is left of a question is to decode the context and to work out the conditions.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
 use cel::{Context, Env, Program, Value};
 
 use super::{Engine, component};
-use crate::rules::{ACTION, AGENT, Answer, Attempt, Rule, strictest};
+use crate::rules::{AGENT, Answer, Attempt, Rule, strictest};
 
 pub struct Conditions {
     env: Arc<Env>,
-    programs: Vec<(usize, Program)>,
+    by_action: HashMap<String, Vec<(usize, Program)>>,
     rules: Vec<Rule>,
 }
 
 impl Conditions {
     pub fn new(rules: &[Rule]) -> Result<Self> {
         let env = Env::stdlib();
-        let concerning = rules.iter().filter(|rule| rule.action == ACTION);
-        let programs = concerning
-            .map(|rule| {
-                let program = env.compile(&component::when(rule.condition));
-                Ok((rule.number, program.map_err(|e| anyhow!("{e}"))?))
-            })
-            .collect::<Result<_>>()?;
-        Ok(Self { env: Arc::new(env), programs, rules: rules.to_vec() })
+        let mut by_action = HashMap::<_, Vec<_>>::new();
+        for rule in rules {
+            let program = env.compile(&component::when(rule.condition));
+            let program = program.map_err(|e| anyhow!("{e}"))?;
+            by_action.entry(rule.action.clone()).or_default().push((rule.number, program));
+        }
+        Ok(Self { env: Arc::new(env), by_action, rules: rules.to_vec() })
     }
 }
 
@@ -37,9 +37,8 @@ impl Engine for Conditions {
         context.add_variable_from_value("action", attempt.action.clone());
         let json = cel::to_value(json).map_err(|e| anyhow!("{e}"))?;
         context.add_variable_from_value("context", json);
-        let concerns = if attempt.action == ACTION { &*self.programs } else { &[] };
-        let matched = concerns
-            .iter()
+        let concerning = self.by_action.get(&attempt.action).into_iter().flatten();
+        let matched = concerning
             .filter(|(_, program)| matches!(program.execute(&context), Ok(Value::Bool(true))))
             .map(|(number, _)| *number);
         Ok(strictest(&self.rules, matched))
