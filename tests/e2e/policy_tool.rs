@@ -119,13 +119,13 @@ fn problems_are_told_at_their_place() {
     home.file("bad.toml", &RULES.replace("context.risk_score >= 80", "contxt.risk_score >= 80"));
     let ran = policy(&home, &["check", "bad.toml"]).exits(1);
     let lines: Vec<&str> = ran.out.lines().collect();
-    assert!(lines[0].starts_with("bad.toml:8:9: error: rule `risky`: "), "{ran:?}");
-    assert!(lines[0].contains("`contxt`"), "{ran:?}");
-    assert_eq!(lines[1], " 8 | when = \"contxt.risk_score >= 80\"");
-    assert_eq!(lines[2], "   |         ^");
-    // The file's warning is told too.
-    assert!(lines[3].starts_with("bad.toml:3:"), "{ran:?}");
-    assert_eq!(lines.last(), Some(&"bad.toml: 1 error, 1 warning"));
+    // All of them, in the order of the file.
+    assert!(lines[0].starts_with("bad.toml:3:11: warning: the default is `allow`"), "{ran:?}");
+    assert!(lines[3].starts_with("bad.toml:8:9: error: rule `risky`: "), "{ran:?}");
+    assert!(lines[3].contains("`contxt`"), "{ran:?}");
+    assert_eq!(lines[4], " 8 | when = \"contxt.risk_score >= 80\"");
+    assert_eq!(lines[5], "   |         ^");
+    assert_eq!(lines[6..], ["bad.toml: 1 error, 1 warning"]);
     assert_eq!(ran.err, "");
     // Whoever wanted something else of the file gets them beside it.
     for command in
@@ -138,8 +138,8 @@ fn problems_are_told_at_their_place() {
     assert!(!home.path("bad.wasm").exists());
     let told = policy(&home, &["test", "bad.toml", "--json"]).exits(1).json();
     assert_eq!(told["ok"], false);
-    assert_eq!(told["problems"][0]["line"], 8);
-    assert_eq!(told["problems"][0]["column"], 9);
+    assert_eq!(told["problems"][1]["line"], 8);
+    assert_eq!(told["problems"][1]["column"], 9);
 }
 
 #[test]

@@ -27,11 +27,11 @@ pub(super) fn run(
     bench: &mut Workbench,
     file: &str,
     loaded: &Loaded,
-    cases: Option<Cases>,
+    cases: Option<&Cases>,
     json: bool,
 ) -> Result<Report, Stop> {
-    let text = cases.as_ref().map(|cases| cases.text.as_str());
-    let others = cases.as_ref().map(|cases| cases.file.clone());
+    let text = cases.map(|cases| cases.text.as_str());
+    let others = cases.map(|cases| cases.file.clone());
     let tested =
         bench.test(text).map_err(|error| told(others.as_deref().unwrap_or(file), error, json))?;
     Ok(Report { tested, own: (file.to_owned(), loaded.tests), others })

@@ -37,7 +37,7 @@ pub(super) fn run(args: &TestArgs, json: bool) -> Result<Exit, Stop> {
     let cases = cases.transpose()?;
     let mut bench = Template::new(&Cache::of_user())?.workbench()?;
     let loaded = bench.load(&rules).map_err(|error| told(&args.file, error, json))?;
-    let report = case::run(&mut bench, &args.file, &loaded, cases, json)?;
+    let report = case::run(&mut bench, &args.file, &loaded, cases.as_ref(), json)?;
     let uncovered = args.require_coverage && !report.unfired().is_empty();
     if json {
         let mut answer = report.as_json();
