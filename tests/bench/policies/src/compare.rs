@@ -79,6 +79,7 @@ fn measure(engines: &mut [Column], attempt: &Attempt, each: Duration) -> Result<
         .collect();
     take_turns(&mut cases, ROUNDS, each / u32::try_from(ROUNDS)?)?;
     let (first, others) = cases.split_first().context("no engine")?;
-    let cell = |case: &Case<'_>| format!("{} ({:.2} ×)", duration(case.seconds()), first.times(case));
+    let cell =
+        |case: &Case<'_>| format!("{} ({:.2} ×)", duration(case.seconds()), first.times(case));
     Ok(std::iter::once(duration(first.seconds())).chain(others.iter().map(cell)).collect())
 }

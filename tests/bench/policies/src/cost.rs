@@ -44,7 +44,9 @@ fn cost(file: &Path) -> wasmtime::Result<()> {
     println!("| memory at first | {} KiB |", taken.memory_bytes >> 10);
     println!("| tables, elements | {}, {} |", taken.tables, taken.table_elements);
     println!("| fuel of the start | {} |", used(&store)?);
-    println!("\n| question | fresh instance | answer | fuel | memory |\n| --- | --- | --- | --- | --- |");
+    println!(
+        "\n| question | fresh instance | answer | fuel | memory |\n| --- | --- | --- | --- | --- |"
+    );
     for (name, attempt) in questions() {
         println!("| {name} | {} |", question(&engine, &policy, &attempt)?);
     }
@@ -53,7 +55,11 @@ fn cost(file: &Path) -> wasmtime::Result<()> {
 }
 
 /// The cells of one question.
-fn question(engine: &Engine, policy: &PolicyPre<Taken>, attempt: &Attempt) -> wasmtime::Result<String> {
+fn question(
+    engine: &Engine,
+    policy: &PolicyPre<Taken>,
+    attempt: &Attempt,
+) -> wasmtime::Result<String> {
     let (mut starts, mut answers) = (Vec::new(), Vec::new());
     let mut last = (0, 0);
     for _ in 0..TIMES {
@@ -70,7 +76,10 @@ fn question(engine: &Engine, policy: &PolicyPre<Taken>, attempt: &Attempt) -> wa
     Ok(format!("{start} | {answer} | {fuel} | {kib} KiB"))
 }
 
-fn instantiate(engine: &Engine, policy: &PolicyPre<Taken>) -> wasmtime::Result<(Store<Taken>, Policy)> {
+fn instantiate(
+    engine: &Engine,
+    policy: &PolicyPre<Taken>,
+) -> wasmtime::Result<(Store<Taken>, Policy)> {
     let mut store = Store::new(engine, Taken::default());
     store.limiter(|taken| taken);
     store.set_fuel(Limits::MAX.fuel)?;
@@ -98,7 +107,10 @@ fn questions() -> Vec<(&'static str, Attempt)> {
     vec![
         ("a quarantine", attempt("quarantine", filled("\"email_id\": \"email_123\", ".to_owned()))),
         ("no rule", attempt("publish", "{}".to_owned())),
-        ("a text of 900 KiB", attempt("quarantine", filled(format!("\"a\": \"{}\", ", "x".repeat(900 << 10))))),
+        (
+            "a text of 900 KiB",
+            attempt("quarantine", filled(format!("\"a\": \"{}\", ", "x".repeat(900 << 10)))),
+        ),
         ("50,000 members", attempt("quarantine", filled(members))),
     ]
 }

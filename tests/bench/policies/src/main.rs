@@ -1,13 +1,14 @@
 //! What a verdict costs, beside other policy engines, and what a component of world `policy` costs.
 //!
 //!     cargo run --release -- compare [--opa FILE] [--seconds N]
+//!     cargo run --release -- rules COUNT
 //!     cargo run --release -- cost FILE…
 //!     cargo run --release -- cases CASES FILE…
 //!
 //! `compare` gives every engine the same rules, asks all of them the same questions, and measures
 //! nothing unless all give the same answers. `--opa` names OPA's binary, which compiles Rego to
-//! WebAssembly (`go install github.com/open-policy-agent/opa@v1.10.1` makes it); without it that column
-//! is left out. `cost` says how much fuel, memory and time a component takes; `cases` holds it to a file
+//! WebAssembly (`go install github.com/open-policy-agent/opa@VERSION` makes it); without it that column
+//! is left out. `rules` prints the rules file that it compares with. `cost` says how much fuel, memory and time a component takes; `cases` holds it to a file
 //! of cases as `examples/cases.json`.
 
 mod cases;
@@ -27,20 +28,28 @@ fn main() -> Result<()> {
         Some("compare") => {
             let (mut opa, mut seconds) = (None, 1.0);
             while let Some(argument) = arguments.next() {
-                let mut value = || arguments.next().with_context(|| format!("{argument} takes a value"));
+                let mut value =
+                    || arguments.next().with_context(|| format!("{argument} takes a value"));
                 match argument.as_str() {
                     "--opa" => opa = Some(PathBuf::from(value()?)),
-                    "--seconds" => seconds = value()?.parse().context("--seconds takes a number")?,
+                    "--seconds" => {
+                        seconds = value()?.parse().context("--seconds takes a number")?
+                    }
                     other => bail!("unknown argument `{other}`"),
                 }
             }
             compare::run(opa.as_deref(), Duration::try_from_secs_f64(seconds)?)
+        }
+        Some("rules") => {
+            let count = arguments.next().context("rules takes a number")?.parse()?;
+            print!("{}", engines::toml(&rules::set(count)));
+            Ok(())
         }
         Some("cost") => cost::run(&arguments.map(PathBuf::from).collect::<Vec<_>>()),
         Some("cases") => {
             let cases = arguments.next().context("cases takes a file of cases")?;
             cases::run(cases.as_ref(), &arguments.map(PathBuf::from).collect::<Vec<_>>())
         }
-        _ => bail!("expected `compare`, `cost` or `cases`"),
+        _ => bail!("expected `compare`, `rules`, `cost` or `cases`"),
     }
 }

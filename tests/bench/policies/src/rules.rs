@@ -99,10 +99,7 @@ pub fn expected(rules: &[Rule], action: &str, facts: &Facts) -> Answer {
 pub fn strictest(rules: &[Rule], matched: impl Iterator<Item = usize>) -> Answer {
     let decision = |number: usize| rules.get(number).map(|rule| rule.decision);
     let first = matched.max_by_key(|number| (decision(*number), usize::MAX - number));
-    Answer {
-        decision: first.and_then(decision).unwrap_or(Decision::RequireApproval),
-        rule: first,
-    }
+    Answer { decision: first.and_then(decision).unwrap_or(Decision::RequireApproval), rule: first }
 }
 
 impl Condition {
@@ -135,7 +132,9 @@ impl Facts {
         // Knuth's MMIX multiplier: enough to mix six fields.
         let mut state = seed.wrapping_add(1);
         let mut below = |n: u64| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             i64::try_from((state >> 33) % n).unwrap_or_default()
         };
         Self {

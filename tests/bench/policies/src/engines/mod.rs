@@ -12,6 +12,8 @@ use std::path::Path;
 
 use anyhow::Result;
 
+pub use self::component::toml;
+
 use crate::rules::{Answer, Attempt, Decision, Rule};
 
 /// An engine with its rules loaded.
@@ -24,7 +26,7 @@ pub type Column = (&'static str, Box<dyn Engine>);
 
 /// All of them with the same rules; the first is what the others are compared with.
 pub fn all(rules: &[Rule], opa: Option<&Path>) -> Result<Vec<Column>> {
-    let toml = component::toml(rules);
+    let toml = toml(rules);
     let mut engines: Vec<Column> = vec![
         ("component", Box::new(component::Module::new(&toml)?)),
         ("the same, native", Box::new(native::Native::new(&toml)?)),

@@ -36,9 +36,13 @@ impl Module {
         let mut linker = Linker::new(&engine);
         let memory = Memory::new(&mut store, wasmtime::MemoryType::new(64, None))?;
         linker.define(&store, "env", "memory", memory)?;
-        linker.func_wrap("env", "opa_abort", |_: Caller<'_, ()>, _: i32| -> wasmtime::Result<()> {
-            Err(wasmtime::Error::msg("the policy aborted"))
-        })?;
+        linker.func_wrap(
+            "env",
+            "opa_abort",
+            |_: Caller<'_, ()>, _: i32| -> wasmtime::Result<()> {
+                Err(wasmtime::Error::msg("the policy aborted"))
+            },
+        )?;
         // The rules call no builtin that is not inside.
         linker.define_unknown_imports_as_traps(&module)?;
         let instance = linker.instantiate(&mut store, &module)?;
