@@ -60,7 +60,10 @@ pub(super) fn signers(keys: &Result<Keys, KeyError>) -> Vec<Finding> {
     if !both.is_empty() {
         findings.push(Finding::weak(
             "signers",
-            format!("{} signs policies and the verifier: who ships rules can replace the root of trust", ids(&both)),
+            format!(
+                "{} signs policies and the verifier: who ships rules can replace the root of trust",
+                ids(&both)
+            ),
             "a key of its own for slot `verifier`, kept offline",
         ));
     }
@@ -83,7 +86,8 @@ fn of_one_of(key: &ModulePublic, keys: &[&ModulePublic]) -> bool {
 
 /// What serves in each slot, and whether it answers.
 pub(super) fn serving(transport: &Transport) -> Vec<Finding> {
-    let listed = transport.get("/api/v1/modules").and_then(|answer| transport.parse::<List>(&answer));
+    let listed =
+        transport.get("/api/v1/modules").and_then(|answer| transport.parse::<List>(&answer));
     let Ok(List { slots, items }) = listed else {
         return vec![Finding::bad("modules", "what serves cannot be read from the store")];
     };
@@ -100,9 +104,10 @@ pub(super) fn serving(transport: &Transport) -> Vec<Finding> {
         .map(|slot| {
             let what = if slot.slot == Slot::Policy.as_str() { "policy" } else { "verifier" };
             match (&slot.failing, &slot.active) {
-                (Some(why), _) => Finding::bad(what, format!("it answers nothing: {why}")).mended_by(
-                    format!("signoff module activate, or signoff module rollback {what} --reason TEXT"),
-                ),
+                (Some(why), _) => Finding::bad(what, format!("it answers nothing: {why}"))
+                    .mended_by(format!(
+                        "signoff module activate, or signoff module rollback {what} --reason TEXT"
+                    )),
                 (None, Some(digest)) => Finding::ok(what, told(digest)),
                 (None, None) => Finding::ok(what, "none: every action requires approval"),
             }
