@@ -11,14 +11,14 @@ use wasmparser::{ExternalKind, Parser, Payload};
 use crate::support::{APPROVER, Client, Home, Inside};
 
 /// `unreachable`
-const TRAP: &[u8] = &[0x00];
+pub const TRAP: &[u8] = &[0x00];
 /// `(loop (br 0))`, and an end that is never reached.
 const SPIN: &[u8] = &[0x03, 0x40, 0x0c, 0x00, 0x0b, 0x00];
 /// `(loop (br_if 0 (i32.ne (memory.grow (i32.const 16)) (i32.const -1))))`, then a trap.
 const GROW: &[u8] = &[0x03, 0x40, 0x41, 0x10, 0x40, 0x00, 0x41, 0x7f, 0x47, 0x0d, 0x00, 0x0b, 0x00];
 
 /// The verifier with the body of one exported function exchanged.
-fn with_body(export: &str, code: &[u8]) -> Vec<u8> {
+pub fn with_body(export: &str, code: &[u8]) -> Vec<u8> {
     let core = verifier_core();
     let function = exported_function(core, export);
     let range = body_of(core, function);

@@ -2,7 +2,10 @@
 
 use redb::{Database, ReadableTable, TableDefinition};
 use serde_json::json;
+use signoff::engine::{VERIFIER, VERIFIER_DIGEST, digest};
+use signoff::module::Slot;
 
+use crate::fail_closed::{TRAP, with_body};
 use crate::support::modules::{Core, Shop, change, evaluated, push, roll_back};
 use crate::support::{Home, Office, Server, request_body, until};
 
@@ -74,7 +77,8 @@ fn a_signer_that_is_revoked_ends_what_it_signed_at_once_and_after_a_restart() {
 fn a_signer_that_lost_its_slot_signs_for_it_no_more() {
     let shop = Shop::new();
     shop.active("allow", "first", 1);
-    let entry = shop.team.run(&["--json", "key", "show", "team"]).exits(0).json()["entry"].to_string();
+    let entry =
+        shop.team.run(&["--json", "key", "show", "team"]).exits(0).json()["entry"].to_string();
     shop.office.home.run(&["key", "import", &entry, "--slot", "verifier"]).ok();
     nothing_goes(&shop.office);
     assert!(shop.slot("policy")["failing"].as_str().unwrap().contains("key-not-yours"));
@@ -111,7 +115,8 @@ fn rows_that_were_edited_have_nothing_serve() {
                 let txn = database.begin_write().unwrap();
                 {
                     let mut blobs = txn.open_table(BLOBS).unwrap();
-                    let key = |digest: &str| <[u8; 32]>::try_from(hex::decode(digest).unwrap()).unwrap();
+                    let key =
+                        |digest: &str| <[u8; 32]>::try_from(hex::decode(digest).unwrap()).unwrap();
                     let old = blobs.get(&key(&older)).unwrap().unwrap().value().to_vec();
                     blobs.insert(&key(&newer), old.as_slice()).unwrap();
                 }
@@ -151,4 +156,68 @@ fn a_policy_out_of_service_is_mended_by_the_next_one_or_the_one_before() {
     let why = json!({ "reason": "its key was stolen" });
     assert_eq!(roll_back(&shop.policy, "policy", &why).ok()["active"], first);
     until("it serves", || (shop.rule() == "first").then_some(()));
+}
+
+/// The verifier with a section that changes nothing but its digest.
+fn noted(verifier: &[u8]) -> Vec<u8> {
+    [verifier, &[0, 5, 4, b'n', b'o', b't', b'e']].concat()
+}
+
+#[test]
+fn a_verifier_that_answers_a_vector_otherwise_never_serves() {
+    let shop = Shop::new();
+    shop.pin("root", "verifier");
+    let admin = &shop.office.admin;
+    // `(i32.const 0)` as the address of an answer: there is none.
+    let nowhere = &[0x41, 0x00, 0x0f];
+    for (n, (export, body)) in [
+        ("signoff:approval/wire@0.1.0#call", TRAP),
+        ("signoff:approval/wire@0.1.0#call", nowhere),
+        ("describe", TRAP),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let wasm = with_body(export, body);
+        let manifest = shop.sealed(&wasm, Slot::Verifier, n as u64 + 1, "root");
+        push(admin, &manifest, &wasm).refused("module-invalid");
+        change(admin, &digest(&wasm), "activate").refused("not-found");
+    }
+    assert_eq!(shop.office.server.get("/readyz").ok()["verifier"], VERIFIER_DIGEST);
+}
+
+#[test]
+fn a_verifier_that_shows_what_is_stored_otherwise_never_serves() {
+    let shop = Shop::new();
+    shop.pin("root", "verifier");
+    shop.office.requester.request();
+    // It passes every vector through its one door, and traps at the typed one.
+    let wasm = with_body("signoff:approval/lifecycle@0.1.0#show", TRAP);
+    let manifest = shop.sealed(&wasm, Slot::Verifier, 1, "root");
+    let refused = push(&shop.office.admin, &manifest, &wasm).refused("module-invalid");
+    assert!(refused["detail"].as_str().unwrap().contains("it does not show appr_"), "{refused}");
+}
+
+#[test]
+fn a_verifier_whose_signer_is_revoked_decides_nothing_until_it_is_rolled_back() {
+    let shop = Shop::new();
+    shop.pin("root", "verifier");
+    let admin = &shop.office.admin;
+    let wasm = noted(VERIFIER);
+    let manifest = shop.sealed(&wasm, Slot::Verifier, 1, "root");
+    push(admin, &manifest, &wasm).json(201);
+    change(admin, &digest(&wasm), "activate").ok();
+    let approval = shop.office.requester.request();
+    shop.office.home.run(&["key", "revoke", "--yes", "root"]).ok();
+    let path = format!("/api/v1/approvals/{}", crate::support::id(&approval));
+    until("it answers nothing", || (shop.office.admin.get(&path).status == 503).then_some(()));
+    let Shop { office, .. } = shop;
+    let office = restarted(office);
+    office.admin.get(&path).refused("verifier-trapped");
+    office.requester.post("/api/v1/approvals", &request_body()).refused("verifier-trapped");
+    let slot = roll_back(&office.admin, "verifier", &json!({ "reason": "its key is gone" })).ok();
+    assert_eq!(slot["active"], VERIFIER_DIGEST);
+    assert_eq!(office.admin.get(&path).ok()["verifier"], VERIFIER_DIGEST);
+    let office = restarted(office);
+    office.admin.get(&path).ok();
 }

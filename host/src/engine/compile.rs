@@ -202,3 +202,38 @@ fn bounded() -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+
+    use super::*;
+
+    #[test]
+    fn only_code_of_a_compiler_that_ended_well_is_taken() {
+        let ended = |raw| judged(Some(ExitStatus::from_raw(raw)), vec![7], " why ");
+        assert_eq!(ended(0), Ok(vec![7]));
+        assert_eq!(ended(i32::from(INVALID) << 8), Err(CompileError::Invalid("why".to_owned())));
+        // Another exit code, a signal (SIGKILL, SIGXCPU, SIGABRT), and one that was ended.
+        for raw in [1 << 8, 101 << 8, 9, 24, 6] {
+            assert!(matches!(ended(raw), Err(CompileError::TooMuch(_))), "{raw}");
+        }
+        assert!(matches!(judged(None, vec![7], ""), Err(CompileError::TooMuch(_))));
+    }
+
+    #[test]
+    fn more_than_may_come_is_seen() {
+        assert_eq!(read(&[1, 2, 3][..], 3), [1, 2, 3]);
+        assert_eq!(read(&[1, 2, 3, 4, 5][..], 3), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn what_is_no_module_is_its_own_fault() {
+        for settings in [Settings::Verifier, Settings::Policy] {
+            let engine = settings.engine().unwrap();
+            let refused = Compiler::Here.compile(&engine, settings, b"\0asm");
+            assert!(matches!(refused, Err(CompileError::Invalid(_))), "{refused:?}");
+        }
+    }
+}

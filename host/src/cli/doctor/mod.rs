@@ -1,12 +1,13 @@
 //! `signoff doctor`: looks for what is wrong or weak, and says how to mend it. `keys` looks at keys and
-//! settings, `store` at the store and its tokens.
+//! settings, `modules` at what serves and who signs it, `store` at the store and its tokens.
 
 mod keys;
+mod modules;
 mod store;
 
 use serde_json::{Value, json};
 
-use super::transport::Target;
+use super::transport::{Target, Transport};
 use super::{Exit, Global, exit::Failure, output};
 use crate::engine::{Allocation, Cache, Verifier};
 
@@ -38,9 +39,18 @@ pub(super) fn run(global: &Global, target: &Target) -> Result<Exit, Failure> {
     let mut findings = Vec::new();
     findings.extend(keys::settings(&config, &global.config_path()));
     let config = config.unwrap_or_default();
-    findings.extend(keys::look(&global.key_source(&config).load(), &config));
+    let keys = global.key_source(&config).load();
+    findings.extend(keys::look(&keys, &config));
+    findings.extend(modules::signers(&keys));
     findings.push(verifier());
     findings.extend(store::look(path)?);
+    // A store that cannot be read was told of above.
+    if let Ok(transport) = Transport::new(target, global)
+        && !transport.has_no_store()
+        && keys.is_ok()
+    {
+        findings.extend(modules::serving(&transport));
+    }
     let good = findings.iter().all(|finding| finding.level != Level::Bad);
     if global.json {
         let items: Vec<Value> = findings.iter().map(Finding::json).collect();
@@ -110,7 +120,7 @@ fn verifier() -> Finding {
         described.map(|_| verifier.digest().to_owned()).map_err(|e| e.to_string())
     });
     match answered {
-        Ok(digest) => Finding::ok("verifier", digest),
-        Err(why) => Finding::bad("verifier", why),
+        Ok(digest) => Finding::ok("built in", digest),
+        Err(why) => Finding::bad("built in", why),
     }
 }

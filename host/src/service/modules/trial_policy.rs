@@ -47,6 +47,6 @@ pub(super) fn described(text: &str) -> Result<Value, Refusal> {
     Ok(value)
 }
 
-fn invalid(why: String) -> Refusal {
+fn invalid(why: impl std::fmt::Display) -> Refusal {
     Refusal::new(Code::MODULE_INVALID, format!("the policy does not serve: {why}"))
 }

@@ -192,7 +192,7 @@ fn covers(found: &Value, expected: &Value) -> bool {
     }
 }
 
-fn invalid(why: String) -> Refusal {
-    let why: String = why.chars().take(1_000).collect();
+fn invalid(why: impl std::fmt::Display) -> Refusal {
+    let why: String = why.to_string().chars().take(1_000).collect();
     Refusal::new(Code::MODULE_INVALID, format!("the verifier does not serve: {why}"))
 }

@@ -1,0 +1,116 @@
+//! Modules: what serves, who signed it, and whose keys may sign for which slot.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::super::transport::Transport;
+use super::Finding;
+use crate::keys::{KeyError, Keys, ModulePublic, Status};
+use crate::module::Slot;
+
+/// What is read of a list.
+#[derive(Deserialize)]
+struct List {
+    slots: Vec<SlotListed>,
+    items: Vec<Listed>,
+}
+
+#[derive(Deserialize)]
+struct SlotListed {
+    slot: String,
+    active: Option<String>,
+    failing: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Listed {
+    digest: String,
+    name: String,
+    version: Option<u64>,
+    key_id: Option<String>,
+}
+
+/// Who may sign modules, and what follows from how their keys are kept.
+pub(super) fn signers(keys: &Result<Keys, KeyError>) -> Vec<Finding> {
+    let Ok(keys) = keys else { return Vec::new() };
+    let signers: Vec<ModulePublic> =
+        keys.module_publics().into_iter().filter(|key| key.status != Status::Revoked).collect();
+    let of = |slot: Slot| -> Vec<&ModulePublic> {
+        let signs = |key: &&ModulePublic| key.groups.iter().any(|g| g.as_str() == slot.as_str());
+        signers.iter().filter(signs).collect()
+    };
+    let ids = |keys: &[&ModulePublic]| -> String {
+        keys.iter().map(|key| key.id.as_str()).collect::<Vec<_>>().join(", ")
+    };
+    let (policy, verifier) = (of(Slot::Policy), of(Slot::Verifier));
+    let mut findings = vec![match policy.is_empty() {
+        true => Finding::weak(
+            "signers",
+            "no key signs for slot `policy`: no policy can be shipped, and without one every action requires approval",
+            "the policy team's `signoff key generate --use module --slot policy`, then `signoff key import` here",
+        ),
+        false => Finding::ok("signers", format!("{} for slot policy", ids(&policy))),
+    }];
+    if !verifier.is_empty() {
+        findings.push(Finding::ok("signers", format!("{} for slot verifier", ids(&verifier))));
+    }
+    let both: Vec<&ModulePublic> =
+        policy.iter().copied().filter(|key| of_one_of(key, &verifier)).collect();
+    if !both.is_empty() {
+        findings.push(Finding::weak(
+            "signers",
+            format!(
+                "{} signs policies and the verifier: who ships rules can replace the root of trust",
+                ids(&both)
+            ),
+            "a key of its own for slot `verifier`, kept offline",
+        ));
+    }
+    let here: Vec<&ModulePublic> =
+        signers.iter().filter(|key| keys.module_key(key.id.as_str()).is_some()).collect();
+    if !here.is_empty() {
+        findings.push(Finding::weak(
+            "private",
+            format!("the private key of {} is on this machine", ids(&here)),
+            "fine where modules are signed; on a server import the public entry alone",
+        ));
+    }
+    findings
+}
+
+/// Whether a key, under whatever id, is one of some keys.
+fn of_one_of(key: &ModulePublic, keys: &[&ModulePublic]) -> bool {
+    keys.iter().any(|other| other.public_key == key.public_key)
+}
+
+/// What serves in each slot, and whether it answers.
+pub(super) fn serving(transport: &Transport) -> Vec<Finding> {
+    let listed =
+        transport.get("/api/v1/modules").and_then(|answer| transport.parse::<List>(&answer));
+    let Ok(List { slots, items }) = listed else {
+        return vec![Finding::bad("modules", "what serves cannot be read from the store")];
+    };
+    let named: BTreeMap<&str, &Listed> =
+        items.iter().map(|module| (module.digest.as_str(), module)).collect();
+    let told = |digest: &str| match named.get(digest) {
+        Some(Listed { name, version: Some(version), key_id: Some(key), .. }) => {
+            format!("{name} version {version}, {digest}, signed by {key}")
+        }
+        _ => format!("{digest}, built in"),
+    };
+    slots
+        .iter()
+        .map(|slot| {
+            let what = if slot.slot == Slot::Policy.as_str() { "policy" } else { "verifier" };
+            match (&slot.failing, &slot.active) {
+                (Some(why), _) => Finding::bad(what, format!("it answers nothing: {why}"))
+                    .mended_by(format!(
+                        "signoff module activate, or signoff module rollback {what} --reason TEXT"
+                    )),
+                (None, Some(digest)) => Finding::ok(what, told(digest)),
+                (None, None) => Finding::ok(what, "none: every action requires approval"),
+            }
+        })
+        .collect()
+}
