@@ -115,7 +115,10 @@ fn a_policy_of_another_make_answers_without_a_trace() {
     assert_eq!(ran.out, "allow by default\n");
     assert_eq!(ran.err, "signoff: the module does not hold rules that tell why\n");
     let facts = policy(&home, &["inspect", "other.wasm", "--json"]).exits(0).json();
-    assert_eq!((&facts["describe"], &facts["rebuilt"]), (&json!({}), &json!(null)));
+    assert_eq!(
+        (&facts["describe"], &facts["rebuilt"]),
+        (&json!({ "name": "loops" }), &json!(null))
+    );
     policy(&home, &["inspect", "other.wasm", "--rules"]).exits(1);
     let asked = ["--agent", "loop", "--action", "b", "--context", "{}"];
     let ran = policy(&home, &[&["eval", "other.wasm"], &asked[..]].concat()).exits(1);
