@@ -49,7 +49,7 @@ PRODUCTION = [
 
 POLICY = [
     '"status":"ready"',
-    "4 passed",
+    "4 tests passed",
     "require_approval",
     "risky-mail",
     "mail",
@@ -60,6 +60,7 @@ POLICY = [
     "pending",
     "policy-denied",
     '"requires_approval":true',
+    "1 with another requirement",
     "quarantine",
     "allow",
     "require_approval",

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::support::{
-    APPROVER, Client, activated, ballot, home_and_server, home_with_signer, id, loops_for, pushed, sign_module,
-    text,
+    APPROVER, Client, activated, ballot, home_and_server, home_with_signer, id, loops_for, pushed,
+    sign_module, text,
 };
 
 const RULES: &str = r#"
@@ -104,7 +104,10 @@ fn a_policy_allows_denies_and_requires_and_says_by_which_rule() {
     assert_eq!(denied["reason"], "nobody purges all");
     // An agent buys nothing by leaving out what a rule looks at.
     let bent = evaluate(&server, "quarantine", json!({}));
-    assert_eq!((&bent["decision"], &bent["rule"]), (&json!("require_approval"), &json!("risky-mail")));
+    assert_eq!(
+        (&bent["decision"], &bent["rule"]),
+        (&json!("require_approval"), &json!("risky-mail"))
+    );
     // Each verdict is in the audit, with whose it is and never with the context.
     let told = entries(&server, "guardrails_evaluated");
     assert_eq!(told.len(), 4);
@@ -283,7 +286,8 @@ fn the_command_line_asks_and_run_goes_ahead_with_what_is_allowed() {
     assert!(evaluate("purge", "{}").exits(3).out.starts_with("deny by rule `no-purge`"));
     let run = |action: &str| {
         let arguments = ["run", "--guardrails", "--agent", "inbox_triage", "--action", action];
-        let rest = ["--server", &server.url, "--timeout", "1", "--", "sh", "-c", "echo ran; exit 7"];
+        let rest =
+            ["--server", &server.url, "--timeout", "1", "--", "sh", "-c", "echo ran; exit 7"];
         home.run(&[&arguments[..], &rest].concat())
     };
     let allowed = run("list");

@@ -67,7 +67,10 @@ fn swaps_while_requests_flow_fail_none_and_mix_none() {
             let guardrail = &entry["guardrail"];
             if *guardrail != Value::Null {
                 let (rule, decision) = known[text(guardrail, "policy")];
-                assert_eq!((text(guardrail, "rule"), text(guardrail, "decision")), (rule, decision));
+                assert_eq!(
+                    (text(guardrail, "rule"), text(guardrail, "decision")),
+                    (rule, decision)
+                );
                 told += 1;
             }
         }

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::support::{
-    Client, Home, Server, activated, home_with_signer, id, loops_for, pushed, sign_module, signed, text, until,
+    Client, Home, Server, activated, home_with_signer, id, loops_for, pushed, sign_module, signed,
+    text, until,
 };
 
 const ACTIVE: &str = r#"
@@ -34,8 +35,9 @@ fn transfer(client: &Client, amount: u32) -> Value {
 }
 
 fn flips(client: &Client, least: usize) -> Vec<Value> {
-    let ask = || client.get("/api/v1/modules/policy/flips").ok()["items"].as_array().unwrap().clone();
-    until("the flips are told", || ask().len() >= least);
+    let ask =
+        || client.get("/api/v1/modules/policy/flips").ok()["items"].as_array().unwrap().clone();
+    until("the flips are told", || (ask().len() >= least).then_some(()));
     ask()
 }
 
@@ -57,7 +59,7 @@ fn flips_are_counted_and_listed_and_the_active_policy_decides() {
     let body = json!({ "agent": "teller", "action": "transfer", "context": { "amount": 60 } });
     let approval = server.post("/api/v1/approvals", &body).json(201);
     assert_eq!((&approval["policy"], &approval["rule"]), (&json!(active), &Value::Null));
-    until("all were compared", || counted(&server, "compared") == 4);
+    until("all were compared", || (counted(&server, "compared") == 4).then_some(()));
     assert_eq!((counted(&server, "flips"), counted(&server, "failures")), (2, 0));
     let flips = flips(&server, 2);
     assert_eq!(flips.len(), 2);
@@ -68,7 +70,10 @@ fn flips_are_counted_and_listed_and_the_active_policy_decides() {
     assert_eq!(entry(0)["shadow"]["decision"], "require_approval");
     assert_eq!(entry(0)["shadow"]["rule"], "not-small");
     assert_eq!(entry(0)["shadow"]["policy"], json!(shadow));
-    assert_eq!((text(&entry(1), "moment"), text(&entry(1), "approval_id")), ("request", id(&approval)));
+    assert_eq!(
+        (text(&entry(1), "moment"), text(&entry(1), "approval_id")),
+        ("request", id(&approval))
+    );
     // Nothing that decides says the candidate's name.
     let all = server.get("/api/v1/audit?limit=200").ok();
     for item in all["items"].as_array().unwrap() {
@@ -91,13 +96,16 @@ fn a_candidate_that_loops_touches_no_answer() {
     server.post(&format!("/api/v1/modules/{shadow}/shadow"), &json!({})).ok();
     for amount in 0..20 {
         let verdict = transfer(&server, amount);
-        assert_eq!((text(&verdict, "decision"), text(&verdict, "policy")), ("allow", active.as_str()));
+        assert_eq!(
+            (text(&verdict, "decision"), text(&verdict, "policy")),
+            ("allow", active.as_str())
+        );
     }
     let flips = flips(&server, 1);
     let entry = flips[0].get("entry").unwrap_or(&flips[0]).clone();
     assert!(text(&entry["shadow"], "failure").contains("fuel"), "{entry}");
     assert_eq!(entry["shadow"].get("decision"), None);
-    until("each failed", || counted(&server, "failures") == 20);
+    until("each failed", || (counted(&server, "failures") == 20).then_some(()));
 }
 
 #[test]

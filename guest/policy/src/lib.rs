@@ -7,7 +7,6 @@
 #[cfg(target_arch = "wasm32")]
 mod component;
 #[cfg(target_arch = "wasm32")]
-#[path = "../../verifier/src/heap.rs"]
 mod heap;
 #[cfg(target_arch = "wasm32")]
 mod workbench_export;

@@ -4,6 +4,7 @@
 
 use std::cell::UnsafeCell;
 
+use crate::heap;
 use crate::workbench;
 
 /// Pointer and length of the last answer, where the caller finds them.
@@ -26,6 +27,8 @@ static ANSWER: Answer = Answer(UnsafeCell::new(([0; 2], String::new())));
 pub unsafe extern "C" fn workbench(ptr: *mut u8, len: usize) -> *const u32 {
     // SAFETY: the caller gives the buffer away, as said above; an empty one is no allocation.
     let request = if len == 0 { Vec::new() } else { unsafe { Vec::from_raw_parts(ptr, len, len) } };
+    // Rules outlive the call; what is allocated after it serves one evaluation.
+    heap::allocate_for_evaluation(false);
     let answer = match String::from_utf8(request) {
         Ok(request) => workbench::call(&request),
         Err(_) => r#"{"error":{"message":"the request is not UTF-8"}}"#.to_owned(),
@@ -34,5 +37,6 @@ pub unsafe extern "C" fn workbench(ptr: *mut u8, len: usize) -> *const u32 {
     let held = unsafe { &mut *ANSWER.0.get() };
     held.1 = answer;
     held.0 = [held.1.as_ptr() as u32, u32::try_from(held.1.len()).unwrap_or_default()];
+    heap::allocate_for_evaluation(true);
     held.0.as_ptr()
 }

@@ -167,7 +167,8 @@ fn import(args: &ImportArgs, path: &Path, json: bool) -> Result<Exit, Failure> {
         if inline { Zeroizing::new(args.source.clone().into_bytes()) } else { read(&args.source)? };
     let groups = [args.groups.clone(), slots(&args.slots)?].concat();
     let incoming = Incoming::parse(&text, args.approver.as_ref(), &groups, args.with_private)?;
-    if !args.slots.is_empty() && incoming.iter().any(|incoming| incoming.described().usage != "module")
+    if !args.slots.is_empty()
+        && incoming.iter().any(|incoming| incoming.described().usage != "module")
     {
         return Err(Failure::usage("--slot goes with keys of use `module`"));
     }

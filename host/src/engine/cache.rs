@@ -17,6 +17,9 @@ use anyhow::{Context, Result};
 use wasmtime::component::Component;
 use wasmtime::{Engine, Module};
 
+/// Most files that are kept: each version of a policy that was ever built or pushed makes one.
+const FILES_MAX: usize = 64;
+
 /// A directory of precompiled modules, or none: then everything is compiled at each start.
 #[derive(Clone, Debug)]
 pub struct Cache(Option<PathBuf>);
@@ -153,7 +156,25 @@ fn keep(dir: &Path, file: &Path, code: &[u8]) -> io::Result<()> {
     if written.is_err() {
         let _ = fs::remove_file(&aside);
     }
-    written
+    written.and_then(|()| forget_oldest(dir))
+}
+
+/// Removes what was made longest ago, where there is too much. Who runs it goes on, and whoever needs
+/// it next makes it anew.
+fn forget_oldest(dir: &Path) -> io::Result<()> {
+    let mut kept = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "cwasm") {
+            // One that another process removed in between is gone already.
+            kept.extend(
+                path.symlink_metadata().and_then(|meta| meta.modified()).map(|at| (at, path)),
+            );
+        }
+    }
+    kept.sort_unstable();
+    let too_many = kept.len().saturating_sub(FILES_MAX);
+    kept.into_iter().take(too_many).try_for_each(|(_, path)| fs::remove_file(path))
 }
 
 fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -182,5 +203,44 @@ impl Hasher for Fnv {
         for byte in bytes {
             self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use std::time::{Duration, SystemTime};
+
+    #[test]
+    fn only_so_many_files_are_kept_and_the_newest_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |number: usize| dir.path().join(format!("{number}.cwasm"));
+        for number in 0..FILES_MAX + 3 {
+            let file = File::create(path(number)).unwrap();
+            let age = Duration::from_secs(1_000 - number as u64);
+            file.set_modified(SystemTime::now() - age).unwrap();
+        }
+        fs::write(dir.path().join("else"), "stays").unwrap();
+        keep(dir.path(), &path(999), b"code").unwrap();
+        let is_there = |number: usize| path(number).exists();
+        assert_eq!((0..FILES_MAX + 3).filter(|number| !is_there(*number)).count(), 4);
+        assert!(!is_there(3) && is_there(4) && is_there(999));
+        assert!(dir.path().join("else").exists());
+    }
+
+    #[test]
+    fn a_core_module_and_a_component_are_not_taken_for_each_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let private = dir.path().join("cache");
+        let cache = Cache::at(&private);
+        let engine = Engine::new(&wasmtime::Config::new()).unwrap();
+        let module = wat::parse_str("(module)").unwrap();
+        let component = wat::parse_str("(component)").unwrap();
+        cache.load_core(&engine, &module, "same").unwrap();
+        // Its file is no component, so the component is compiled and takes its place.
+        cache.load(&engine, &component, "same").unwrap();
+        cache.load_core(&engine, &module, "same").unwrap();
+        assert_eq!(fs::read_dir(&private).unwrap().count(), 1);
     }
 }

@@ -149,9 +149,8 @@ impl Case {
                 differs.push(format!("{name}: expected `{wanted}`, got {got}"));
             }
         };
-        let written = |requirement: &Requirement| {
-            serde_json::to_string(requirement).unwrap_or_default()
-        };
+        let written =
+            |requirement: &Requirement| serde_json::to_string(requirement).unwrap_or_default();
         part("decision", Some(expected.decision.to_string()), Some(got.decision.to_string()));
         part("rule", expected.rule.clone(), got.rule.clone());
         part(

@@ -11,9 +11,7 @@ mod component;
 mod snapshot;
 mod workbench;
 
-pub use answers::{
-    Asked, Case, Loaded, Outcome, Problem, Problems, Severity, Tested, Trace,
-};
+pub use answers::{Asked, Case, Loaded, Outcome, Problem, Problems, Severity, Tested, Trace};
 pub use build::{Built, build, build_with};
 pub use component::{Shape, shape};
 pub use workbench::{BenchError, Template, Workbench};

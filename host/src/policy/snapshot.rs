@@ -16,7 +16,7 @@ const MEMORY: &str = "memory";
 
 /// A module that can be snapshotted: it exports what it keeps, which the template itself does not.
 pub(super) fn instrumented(template: &[u8]) -> Result<Vec<u8>> {
-    let (_, instrumented) = wizer().instrument(template).map_err(plain)?;
+    let (_, instrumented) = wizer().instrument(template).map_err(|e| plain(&e))?;
     Ok(instrumented)
 }
 
@@ -26,14 +26,14 @@ pub(super) fn snapshot(
     store: impl AsContextMut,
     instance: Instance,
 ) -> Result<Vec<u8>> {
-    let (module, _) = wizer().instrument(template).map_err(plain)?;
+    let (module, _) = wizer().instrument(template).map_err(|e| plain(&e))?;
     let mut state = State { store, instance, missing: None };
     state.clear_stack()?;
     let shipped = wizer()
         .snapshot(&module, &mut state)
         .now_or_never()
         .ok_or_else(|| anyhow!("the snapshot waits for something"))?
-        .map_err(plain)?;
+        .map_err(|e| plain(&e))?;
     match state.missing {
         None => Ok(shipped),
         Some(name) => Err(anyhow!("the template does not export `{name}`")),
@@ -107,6 +107,6 @@ impl<S: AsContextMut> InstanceState for State<S> {
     }
 }
 
-fn plain(error: wasmtime::Error) -> anyhow::Error {
+fn plain(error: &wasmtime::Error) -> anyhow::Error {
     anyhow!("{error:#}")
 }

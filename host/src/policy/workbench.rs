@@ -86,14 +86,14 @@ impl Template {
         let mut store = Store::new(self.engine.engine(), limits);
         store.limiter(|limits| limits);
         refill(&mut store)?;
-        let instance = Instance::new(&mut store, &self.module, &[]).map_err(plain)?;
+        let instance = Instance::new(&mut store, &self.module, &[]).map_err(|e| plain(&e))?;
         let memory = instance.get_memory(&mut store, "memory");
         let memory = memory.context("the template exports no memory")?;
         if !snapshot::stack_is_empty(memory.data(&store)) {
             bail!("the template's stack does not lie at the start of its memory");
         }
-        let realloc = instance.get_typed_func(&mut store, "cabi_realloc").map_err(plain)?;
-        let call = instance.get_typed_func(&mut store, "workbench").map_err(plain)?;
+        let realloc = instance.get_typed_func(&mut store, "cabi_realloc").map_err(|e| plain(&e))?;
+        let call = instance.get_typed_func(&mut store, "workbench").map_err(|e| plain(&e))?;
         Ok(Workbench { store, instance, memory, realloc, call })
     }
 }
@@ -164,7 +164,7 @@ impl Workbench {
         let answer = self.exchange(&request.to_string()).map_err(BenchError::Failed)?;
         match serde_json::from_str(&answer) {
             Ok(Answer::Ok(answer)) => Ok(answer),
-            Ok(Answer::Error(error)) => Err(refusal(error)),
+            Ok(Answer::Error(error)) => Err(refusal(&error)),
             Err(e) => Err(BenchError::Failed(anyhow!("its answer is out of form: {e}"))),
         }
     }
@@ -173,9 +173,9 @@ impl Workbench {
     fn exchange(&mut self, request: &str) -> Result<String> {
         refill(&mut self.store)?;
         let length = u32::try_from(request.len()).context("the request is too long")?;
-        let at = self.realloc.call(&mut self.store, (0, 0, 1, length)).map_err(why)?;
+        let at = self.realloc.call(&mut self.store, (0, 0, 1, length)).map_err(|e| why(&e))?;
         self.memory.write(&mut self.store, at as usize, request.as_bytes())?;
-        let pair = self.call.call(&mut self.store, (at, length)).map_err(why)?;
+        let pair = self.call.call(&mut self.store, (at, length)).map_err(|e| why(&e))?;
         let mut words = [0; 8];
         self.memory.read(&self.store, pair as usize, &mut words)?;
         let [a, b, c, d, e, f, g, h] = words;
@@ -213,8 +213,8 @@ impl Answered {
 }
 
 /// Problems where it tells some, else its sentence.
-fn refusal(error: Value) -> BenchError {
-    if let Ok(problems) = Problems::deserialize(&error) {
+fn refusal(error: &Value) -> BenchError {
+    if let Ok(problems) = Problems::deserialize(error) {
         return BenchError::Problems(problems);
     }
     let message = error.get("message").and_then(Value::as_str).map(str::to_owned);
@@ -224,12 +224,11 @@ fn refusal(error: Value) -> BenchError {
 /// Each request gets the whole of what one may take.
 fn refill(store: &mut Store<StoreLimits>) -> Result<()> {
     store.set_epoch_deadline(TICKS_MAX);
-    store.set_fuel(FUEL).map_err(plain)
+    store.set_fuel(FUEL).map_err(|e| plain(&e))
 }
 
 /// Why a call ended, in one sentence.
-#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
-fn why(error: wasmtime::Error) -> anyhow::Error {
+fn why(error: &wasmtime::Error) -> anyhow::Error {
     match error.downcast_ref::<Trap>() {
         Some(Trap::OutOfFuel) => anyhow!("it used up its fuel of {FUEL} units"),
         Some(Trap::Interrupt) => anyhow!("it took too long"),
@@ -238,7 +237,6 @@ fn why(error: wasmtime::Error) -> anyhow::Error {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
-fn plain(error: wasmtime::Error) -> anyhow::Error {
+fn plain(error: &wasmtime::Error) -> anyhow::Error {
     anyhow!("{error:#}")
 }

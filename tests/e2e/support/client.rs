@@ -35,6 +35,11 @@ impl Client {
         Self { token: Some(token.into()), ..self.clone() }
     }
 
+    /// The token that it calls with.
+    pub fn token(&self) -> &str {
+        self.token.as_deref().expect("a token")
+    }
+
     /// The same caller at another address.
     pub fn at(&self, url: impl Into<String>) -> Self {
         Self { url: url.into(), ..self.clone() }

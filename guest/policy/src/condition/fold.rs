@@ -5,19 +5,23 @@ use cel::common::types::CelBool;
 use cel::{Context, Env, Value};
 use std::sync::Arc;
 
-use super::Constant;
+use super::{Constant, Scope, Tables};
+use crate::attempt::Attempt;
 
 /// What an expression gives whatever is asked; none where that depends on it.
-pub(super) fn fold(expression: &IdedExpr, env: &Arc<Env>) -> Option<Constant> {
+pub(super) fn fold(expression: &IdedExpr, env: &Arc<Env>, tables: &Tables) -> Option<Constant> {
     if closed(expression, &mut Vec::new()) {
-        let context = Context::with_env(Arc::clone(env));
+        let nothing = Attempt { agent: "", action: "", context: "", plan: None, now: 0 };
+        let scope = Scope::new(&nothing, tables);
+        let mut context = Context::with_env(Arc::clone(env));
+        context.set_variable_resolver(&scope);
         let value = Value::resolve_val(expression, &context).ok();
         let bool =
             value.and_then(|value| value.downcast_ref::<CelBool>().map(|bool| *bool.inner()));
         return Some(bool.map_or(Constant::Error, Constant::Bool));
     }
     let Expr::Call(CallExpr { func_name, args, .. }) = &expression.expr else { return None };
-    let mut sides = args.iter().map(|side| fold(side, env));
+    let mut sides = args.iter().map(|side| fold(side, env, tables));
     match func_name.as_str() {
         operators::LOGICAL_AND => {
             sides.any(|side| side == Some(Constant::Bool(false))).then_some(Constant::Bool(false))
@@ -33,7 +37,10 @@ pub(super) fn fold(expression: &IdedExpr, env: &Arc<Env>) -> Option<Constant> {
 fn closed<'e>(expression: &'e IdedExpr, locals: &mut Vec<&'e str>) -> bool {
     match &expression.expr {
         Expr::Literal(_) => true,
-        Expr::Ident(name) => locals.contains(&name.as_str()),
+        Expr::Ident(name) => {
+            let made_at_load = name.starts_with("@l") || name.starts_with("@r");
+            made_at_load || locals.contains(&name.as_str())
+        }
         Expr::Select(select) => closed(&select.operand, locals),
         Expr::Call(call) => {
             call.target.iter().all(|target| closed(target, locals))

@@ -88,7 +88,7 @@ impl Condition {
             return Err(faults);
         }
         rewrite::rewrite(&mut expression, tables, &places)?;
-        let constant = fold::fold(&expression, env);
+        let constant = fold::fold(&expression, env, tables);
         Ok(Self { expression, constant })
     }
 

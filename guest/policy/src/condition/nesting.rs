@@ -53,10 +53,8 @@ impl Scan<'_> {
                 self.link();
                 self.chains.push(0);
             }
-            b')' | b']' | b'}' => {
-                if self.chains.len() > 1 {
-                    self.chains.pop();
-                }
+            b')' | b']' | b'}' if self.chains.len() > 1 => {
+                self.chains.pop();
             }
             b',' => self.rest(),
             b'&' | b'|' if doubled => {
@@ -64,7 +62,7 @@ impl Scan<'_> {
                 self.at += 1;
             }
             b'.' | b'+' | b'-' | b'*' | b'/' | b'%' | b'<' | b'>' | b'=' | b'!' | b'?' => {
-                self.link()
+                self.link();
             }
             _ => {}
         }

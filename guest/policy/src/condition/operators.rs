@@ -51,7 +51,7 @@ pub fn environment() -> Result<Env, DeclarationError> {
     })?;
     env.add_overload(WITHIN, WITHIN, two(), |args| with_two(&args, |a, b| contains(b, a)))?;
     env.add_overload(MATCHES, MATCHES, two(), |args| with_two(&args, matches))?;
-    env.add_overload(TYPE, TYPE, vec![DYN_TYPE], type_of)?;
+    env.add_overload(TYPE, TYPE, vec![DYN_TYPE], |args| type_of(&args))?;
     Ok(env)
 }
 
@@ -64,8 +64,8 @@ fn with_two<'b, 'v>(
     Ok(CowVal::Borrowed(if answer { &CelBool::TRUE } else { &CelBool::FALSE }))
 }
 
-fn type_of<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Taken<'b, 'v> {
-    let [value] = args.as_slice() else { return Err(ExecutionError::missing_argument_or_target()) };
+fn type_of<'b, 'v>(args: &[CowVal<'b, 'v>]) -> Taken<'b, 'v> {
+    let [value] = args else { return Err(ExecutionError::missing_argument_or_target()) };
     if is_big(value.as_ref()) {
         return Err(refused("type()", value.as_ref(), value.as_ref()));
     }

@@ -1,13 +1,17 @@
 //! A checked expression made ready: comparisons call our own functions, paths into the context and
-//! the plan become one look-up, and the patterns of `matches` are compiled.
+//! the plan become one look-up, the patterns of `matches` are compiled, and lists of literals are made
+//! once.
 
 use cel::common::ast::{
-    CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, operators as cel_operators,
+    CallExpr, EntryExpr, Expr, IdedExpr, ListExpr, LiteralValue, operators as cel_operators,
 };
+
+use cel::common::types::{CelBool, CelNull};
 
 use super::operators;
 use super::scope::{Path, Step, Tables};
 use super::{Fault, Places};
+use crate::json::Node;
 
 /// Rewrites an expression in place.
 pub(super) fn rewrite(
@@ -45,7 +49,10 @@ impl Rewriter<'_> {
         match expression {
             Expr::Call(call) => self.call(call),
             Expr::Select(select) => self.visit(&mut select.operand),
-            Expr::List(list) => list.elements.iter_mut().for_each(|element| self.visit(element)),
+            Expr::List(list) => match literals(list) {
+                Some(items) => *expression = Expr::Ident(self.tables.name_list(items)),
+                None => list.elements.iter_mut().for_each(|element| self.visit(element)),
+            },
             Expr::Map(map) => {
                 for entry in &mut map.entries {
                     match &mut entry.expr {
@@ -75,6 +82,13 @@ impl Rewriter<'_> {
     fn call(&mut self, call: &mut CallExpr) {
         if call.func_name == "matches" {
             return self.matches(call);
+        }
+        if call.func_name == cel_operators::LOGICAL_NOT {
+            // The interpreter is quicker at this, and it is the same.
+            let literal =
+                |bool| IdedExpr { id: 0, expr: Expr::Literal(LiteralValue::Boolean(bool)) };
+            cel_operators::CONDITIONAL.clone_into(&mut call.func_name);
+            call.args.extend([literal(CelBool::FALSE), literal(CelBool::TRUE)]);
         }
         if call.target.is_none() {
             let ours = match call.func_name.as_str() {
@@ -174,4 +188,23 @@ impl Rewriter<'_> {
             _ => None,
         }
     }
+}
+
+/// The items of a list of two literals or more: `map` and `filter` know shorter ones by their shape.
+fn literals(list: &ListExpr) -> Option<Vec<Node<'static>>> {
+    if list.elements.len() < 2 || !list.optional_indices.is_empty() {
+        return None;
+    }
+    let item = |element: &IdedExpr| match &element.expr {
+        Expr::Literal(literal) => match literal {
+            LiteralValue::Boolean(bool) => Some(Node::Bool(*bool)),
+            LiteralValue::Double(double) => Some(Node::double(*double)),
+            LiteralValue::Int(int) => Some(Node::Int(*int)),
+            LiteralValue::Null => Some(Node::Null(CelNull)),
+            LiteralValue::String(text) => Some(Node::Text(text.clone())),
+            LiteralValue::Bytes(_) | LiteralValue::UInt(_) => None,
+        },
+        _ => None,
+    };
+    list.elements.iter().map(item).collect()
 }

@@ -72,11 +72,12 @@ impl Val for Pattern {
 impl StaticVal for Pattern {}
 
 /// What the conditions of one policy share. A rewritten condition names paths `@0`, `@1`, … and
-/// patterns `@r0`, `@r1`, …: names that nobody can write.
+/// patterns `@r0`, `@r1`, … and lists `@l0`, `@l1`, …: names that nobody can write.
 #[derive(Debug, Default)]
 pub struct Tables {
     paths: Vec<Path>,
     patterns: Vec<(String, Pattern)>,
+    lists: Vec<Node<'static>>,
 }
 
 impl Tables {
@@ -102,6 +103,12 @@ impl Tables {
         let _warm = regex.is_match("");
         self.patterns.push((text.to_owned(), Pattern(regex)));
         Ok(format!("@r{}", self.patterns.len() - 1))
+    }
+
+    /// The name of a list that is the same for every attempt.
+    pub(super) fn name_list(&mut self, items: Vec<Node<'static>>) -> String {
+        self.lists.push(Node::list(items));
+        format!("@l{}", self.lists.len() - 1)
     }
 
     /// The path of that name.
@@ -176,13 +183,14 @@ impl<'v> Scope<'v> {
     }
 
     fn made_at_load(&self, name: &str) -> Option<&(dyn Val + 'v)> {
-        match name.strip_prefix('r') {
-            Some(pattern) => {
-                let (_, pattern) = self.tables.patterns.get(pattern.parse::<usize>().ok()?)?;
-                Some(pattern)
-            }
-            None => Some(self.at(self.tables.paths.get(name.parse::<usize>().ok()?)?)?.val()),
+        if let Some(pattern) = name.strip_prefix('r') {
+            let (_, pattern) = self.tables.patterns.get(pattern.parse::<usize>().ok()?)?;
+            return Some(pattern);
         }
+        if let Some(list) = name.strip_prefix('l') {
+            return Some(self.tables.lists.get(list.parse::<usize>().ok()?)?.val());
+        }
+        Some(self.at(self.tables.paths.get(name.parse::<usize>().ok()?)?)?.val())
     }
 }
 

@@ -57,7 +57,7 @@ impl<'v> Parser<'v> {
 
     fn object(&mut self) -> Result<Node<'v>, Malformed> {
         self.enter()?;
-        let mut entries = Vec::new();
+        let mut entries = Vec::with_capacity(8);
         if !self.takes(b'}') {
             loop {
                 let key = self.string()?;
@@ -88,7 +88,7 @@ impl<'v> Parser<'v> {
 
     fn list(&mut self) -> Result<Node<'v>, Malformed> {
         self.enter()?;
-        let mut items = Vec::new();
+        let mut items = Vec::with_capacity(4);
         if !self.takes(b']') {
             loop {
                 items.push(self.value()?);
@@ -173,32 +173,30 @@ impl<'v> Parser<'v> {
 
     fn string(&mut self) -> Result<Cow<'v, str>, Malformed> {
         self.expect(b'"')?;
-        let start = self.at;
-        let mut copied: Option<String> = None;
-        let mut kept = start;
-        loop {
-            match self.peek().ok_or(Malformed)? {
-                b'"' => {
-                    let rest = self.text.get(kept..self.at).ok_or(Malformed)?;
-                    self.at += 1;
-                    return Ok(match copied {
-                        None => Cow::Borrowed(rest),
-                        Some(mut copied) => {
-                            copied.push_str(rest);
-                            Cow::Owned(copied)
-                        }
-                    });
-                }
-                b'\\' => {
-                    let copied = copied.get_or_insert_default();
-                    copied.push_str(self.text.get(kept..self.at).ok_or(Malformed)?);
-                    copied.push(self.escape()?);
-                    kept = self.at;
-                }
-                0..0x20 => return Err(Malformed),
-                _ => self.at += 1,
-            }
+        let plain = self.plain()?;
+        if self.takes(b'"') {
+            return Ok(Cow::Borrowed(plain));
         }
+        let mut copied = plain.to_owned();
+        loop {
+            match self.peek() {
+                Some(b'"') => break,
+                Some(b'\\') => copied.push(self.escape()?),
+                _ => return Err(Malformed),
+            }
+            copied.push_str(self.plain()?);
+        }
+        self.at += 1;
+        Ok(Cow::Owned(copied))
+    }
+
+    /// What stands as it is, up to a quote, a backslash or a control character.
+    fn plain(&mut self) -> Result<&'v str, Malformed> {
+        let start = self.at;
+        let rest = self.bytes.get(start..).unwrap_or_default();
+        let length = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
+        self.at += length.ok_or(Malformed)?;
+        self.text.get(start..self.at).ok_or(Malformed)
     }
 
     fn escape(&mut self) -> Result<char, Malformed> {

@@ -1,6 +1,7 @@
 //! JSON values as people read them in a reason.
 
 use super::value::Node;
+use crate::text::cut;
 
 /// Appends a value to `out`, a string without its quotes, until `out` holds `bytes_max` bytes or a little more.
 /// What could deceive a reader (control characters, characters that turn the direction of writing or
@@ -13,22 +14,28 @@ pub fn show(node: &Node<'_>, out: &mut String, bytes_max: usize) {
 }
 
 /// Appends a text, with what could deceive a reader escaped.
-pub(crate) fn plain(text: &str, out: &mut String, bytes_max: usize) {
-    for char in text.chars() {
-        if out.len() >= bytes_max {
-            return;
+fn plain(text: &str, out: &mut String, bytes_max: usize) {
+    let mut rest = text;
+    while out.len() < bytes_max {
+        let length = rest.find(deceives).unwrap_or(rest.len());
+        let (clear, odd) = rest.split_at(length);
+        out.push_str(cut(clear, bytes_max - out.len()));
+        let mut chars = odd.chars();
+        match chars.next() {
+            None => return,
+            Some('\n') => out.push_str("\\n"),
+            Some('\r') => out.push_str("\\r"),
+            Some('\t') => out.push_str("\\t"),
+            Some(char) => out.extend(char.escape_unicode()),
         }
-        match char {
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            char if deceives(char) => out.extend(char.escape_unicode()),
-            char => out.push(char),
-        }
+        rest = chars.as_str();
     }
 }
 
 fn deceives(char: char) -> bool {
+    if char.is_ascii() {
+        return char.is_ascii_control();
+    }
     char.is_control()
         || matches!(char,
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'

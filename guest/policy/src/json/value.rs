@@ -45,6 +45,16 @@ pub struct List<'v>(pub(super) Arc<Vec<Node<'v>>>);
 pub struct Object<'v>(pub(super) Arc<Vec<(CelString<'v>, Node<'v>)>>);
 
 impl<'v> Node<'v> {
+    /// An array of these.
+    pub(crate) fn list(items: Vec<Self>) -> Self {
+        Self::List(List(Arc::new(items)))
+    }
+
+    /// A double that was not written in JSON.
+    pub(crate) fn double(value: CelDouble) -> Self {
+        Self::Double(Double { value, text: "" })
+    }
+
     /// The value as the interpreter takes it.
     #[must_use]
     pub fn val(&self) -> &(dyn Val + 'v) {

@@ -23,25 +23,69 @@ fn a_score_that_is_not_plainly_low_needs_an_approval() {
         ",
     );
     let bent = [
-        r#"{"risk_score": 92}"#, r#"{"risk_score": 80}"#, r#"{"risk_score": 80.0}"#, r#"{"risk_score": 8e+01}"#,
-        "{}", r#"{"risk_score": null}"#, r#"{"risk_score": "12"}"#, r#"{"risk_score": ""}"#,
-        r#"{"risk_score": true}"#, r#"{"risk_score": false}"#, r#"{"risk_score": []}"#, r#"{"risk_score": [12]}"#,
-        r#"{"risk_score": {}}"#, r#"{"risk_score": {"value": 12}}"#,
-        r#"{"risk_score": -99999999999999999999}"#, r#"{"risk_score": 99999999999999999999}"#,
-        r#"{"risk_Score": 12}"#, r#"{"risk_score ": 12}"#, r#"{" risk_score": 12}"#, r#"{"RISK_SCORE": 12}"#,
-        "{\"risk_sc\u{43e}re\": 12}", r#"{"risk_sc\u043ere": 12}"#, r#"{"risk\u005fscore": 92}"#,
-        r#"{"risk_score\u0000": 12}"#, r#"{"risk_score\u200b": 12}"#, r#"{"context": {"risk_score": 12}}"#,
-        r#"{"context.risk_score": 12}"#, r#"{"": {"risk_score": 12}}"#, r#"{"@0": 12}"#, r#"{"r0": 12}"#,
+        r#"{"risk_score": 92}"#,
+        r#"{"risk_score": 80}"#,
+        r#"{"risk_score": 80.0}"#,
+        r#"{"risk_score": 8e+01}"#,
+        "{}",
+        r#"{"risk_score": null}"#,
+        r#"{"risk_score": "12"}"#,
+        r#"{"risk_score": ""}"#,
+        r#"{"risk_score": true}"#,
+        r#"{"risk_score": false}"#,
+        r#"{"risk_score": []}"#,
+        r#"{"risk_score": [12]}"#,
+        r#"{"risk_score": {}}"#,
+        r#"{"risk_score": {"value": 12}}"#,
+        r#"{"risk_score": -99999999999999999999}"#,
+        r#"{"risk_score": 99999999999999999999}"#,
+        r#"{"risk_Score": 12}"#,
+        r#"{"risk_score ": 12}"#,
+        r#"{" risk_score": 12}"#,
+        r#"{"RISK_SCORE": 12}"#,
+        "{\"risk_sc\u{43e}re\": 12}",
+        r#"{"risk_sc\u043ere": 12}"#,
+        r#"{"risk\u005fscore": 92}"#,
+        r#"{"risk_score\u0000": 12}"#,
+        r#"{"risk_score\u200b": 12}"#,
+        r#"{"context": {"risk_score": 12}}"#,
+        r#"{"context.risk_score": 12}"#,
+        r#"{"": {"risk_score": 12}}"#,
+        r#"{"@0": 12}"#,
+        r#"{"r0": 12}"#,
         // None of these is canonical, and none gets anywhere.
-        r#"{"risk_score": 12, "risk_score": 92}"#, r#"{"risk_score": 92, "risk_score": 12}"#,
-        r#"{"risk_score": 12, "risk\u005fscore": 92}"#, r#"{"risk_score": 012}"#, r#"{"risk_score": +12}"#,
-        r#"{"risk_score": 12.}"#, r#"{"risk_score": .5}"#, r#"{"risk_score": 1e}"#, r#"{"risk_score": 0x12}"#,
-        r#"{"risk_score": 1e999}"#, r#"{"risk_score": NaN}"#, r#"{"risk_score": -Infinity}"#, r#"{"risk_score": 12"#,
-        r#"{"risk_score": 12}}"#, r#"{"risk_score": 12} "x""#, r#"{risk_score: 12}"#, r#"[{"risk_score": 12}]"#,
-        "12", "null", "", " ", "\u{feff}{\"risk_score\": 12}", r#"{"risk_score": 12,}"#, r#"{,"risk_score": 12}"#,
-        r#"{"a": "\ud800", "risk_score": 12}"#, r#"{"a": "\udc00\ud800", "risk_score": 12}"#,
-        r#"{"a": "\x", "risk_score": 12}"#, "{\"a\": \"\n\", \"risk_score\": 12}", r#"{"a": "\u12", "risk_score": 12}"#,
-        r#"{"a": tru, "risk_score": 12}"#, r#"{"a": 'x', "risk_score": 12}"#, r#"{"a" 1, "risk_score": 12}"#,
+        r#"{"risk_score": 12, "risk_score": 92}"#,
+        r#"{"risk_score": 92, "risk_score": 12}"#,
+        r#"{"risk_score": 12, "risk\u005fscore": 92}"#,
+        r#"{"risk_score": 012}"#,
+        r#"{"risk_score": +12}"#,
+        r#"{"risk_score": 12.}"#,
+        r#"{"risk_score": .5}"#,
+        r#"{"risk_score": 1e}"#,
+        r#"{"risk_score": 0x12}"#,
+        r#"{"risk_score": 1e999}"#,
+        r#"{"risk_score": NaN}"#,
+        r#"{"risk_score": -Infinity}"#,
+        r#"{"risk_score": 12"#,
+        r#"{"risk_score": 12}}"#,
+        r#"{"risk_score": 12} "x""#,
+        r#"{risk_score: 12}"#,
+        r#"[{"risk_score": 12}]"#,
+        "12",
+        "null",
+        "",
+        " ",
+        "\u{feff}{\"risk_score\": 12}",
+        r#"{"risk_score": 12,}"#,
+        r#"{,"risk_score": 12}"#,
+        r#"{"a": "\ud800", "risk_score": 12}"#,
+        r#"{"a": "\udc00\ud800", "risk_score": 12}"#,
+        r#"{"a": "\x", "risk_score": 12}"#,
+        "{\"a\": \"\n\", \"risk_score\": 12}",
+        r#"{"a": "\u12", "risk_score": 12}"#,
+        r#"{"a": tru, "risk_score": 12}"#,
+        r#"{"a": 'x', "risk_score": 12}"#,
+        r#"{"a" 1, "risk_score": 12}"#,
     ];
     for context in bent {
         for policy in [&guarded, &permissive] {
@@ -52,15 +96,23 @@ fn a_score_that_is_not_plainly_low_needs_an_approval() {
     let deepest = format!(r#"{{"a": {}{}, "risk_score": 12}}"#, "[".repeat(63), "]".repeat(63));
     let abyss = format!(r#"{{"risk_score": 12, "a": {}"#, "[".repeat(1 << 20));
     let long = format!(r#"{{"a": "{}", "risk_score": 12}}"#, "x".repeat(1 << 20));
-    for (context, expected) in [(&deep, "require_approval"), (&deepest, "allow"), (&abyss, "require_approval"),
-        (&long, "require_approval")] {
+    for (context, expected) in [
+        (&deep, "require_approval"),
+        (&deepest, "allow"),
+        (&abyss, "require_approval"),
+        (&long, "require_approval"),
+    ] {
         for policy in [&guarded, &permissive] {
             assert_eq!(ask(policy, context).decision.as_str(), expected);
         }
     }
     for context in [
-        r#"{"risk_score": 12}"#, r#"{"risk_score": 79}"#, r#"{"risk_score": 79.99}"#, r#"{"risk_score": -1}"#,
-        r#"{"risk\u005fscore": 12}"#, r#"  {"risk_score" :12 } "#,
+        r#"{"risk_score": 12}"#,
+        r#"{"risk_score": 79}"#,
+        r#"{"risk_score": 79.99}"#,
+        r#"{"risk_score": -1}"#,
+        r#"{"risk\u005fscore": 12}"#,
+        r#"  {"risk_score" :12 } "#,
     ] {
         for policy in [&guarded, &permissive] {
             assert_eq!(ask(policy, context).decision.as_str(), "allow", "{context}");
@@ -72,22 +124,58 @@ fn a_score_that_is_not_plainly_low_needs_an_approval() {
 fn an_absent_member_is_an_error_and_never_false() {
     let context = r#"{"list": [1], "nil": null, "o": {}}"#;
     for when in [
-        "context.absent", "!context.absent", "context.absent == null", "context.absent != 1", "context.o.a.b == 1",
-        "context.nil.a == 1", "context.list[1] == 1", "context.list[-1] == 1", "context.list['0'] == 1",
-        "context.o['a'] == 1", "context['absent'] == 1", "context.list.a == 1", "context.list[0.5] == 1",
-        "has(context.absent.a)", "has(context.nil.a)", "has(context.list.a)", "context.absent in [1]",
-        "context.absent || context.absent", "context.o[0] == 1", "context.nil + 1 == 1",
-        "context[context.absent] == 1", "context.list[context.list[0]] == 1", "context.absent.exists(x, true)",
-        "context.nil.exists(x, true)", "context.nil > 0", "context.nil < 0", "context.list > 0", "context.o < 1",
-        "!context.nil", "!context.list", "context.nil ? true : true", "context.list && true",
+        "context.absent",
+        "!context.absent",
+        "context.absent == null",
+        "context.absent != 1",
+        "context.o.a.b == 1",
+        "context.nil.a == 1",
+        "context.list[1] == 1",
+        "context.list[-1] == 1",
+        "context.list['0'] == 1",
+        "context.o['a'] == 1",
+        "context['absent'] == 1",
+        "context.list.a == 1",
+        "context.list[0.5] == 1",
+        "has(context.absent.a)",
+        "has(context.nil.a)",
+        "has(context.list.a)",
+        "context.absent in [1]",
+        "context.absent || context.absent",
+        "context.o[0] == 1",
+        "context.nil + 1 == 1",
+        "context[context.absent] == 1",
+        "context.list[context.list[0]] == 1",
+        "context.absent.exists(x, true)",
+        "context.nil.exists(x, true)",
+        "context.nil > 0",
+        "context.nil < 0",
+        "context.list > 0",
+        "context.o < 1",
+        "!context.nil",
+        "!context.list",
+        "context.nil ? true : true",
+        "context.list && true",
     ] {
         assert_eq!(outcome(when, context), "error", "{when}");
     }
     for when in [
-        "!has(context.absent)", "!('absent' in context)", "context.nil == null", "context.?absent.orValue(7) == 7",
-        "!context.?absent.hasValue()", "!context.?o.?a.?b.hasValue()", "context.o == {}", "context.list == [1]",
-        "context[?'absent'].orValue(true)", "has(context.nil)", "context.list[0] == 1", "context.list[0.0] == 1",
-        "context['list'][0] == 1", "context.list[0u] == 1", "!(0 in context.o)", "!(1.5 in context.o)",
+        "!has(context.absent)",
+        "!('absent' in context)",
+        "context.nil == null",
+        "context.?absent.orValue(7) == 7",
+        "!context.?absent.hasValue()",
+        "!context.?o.?a.?b.hasValue()",
+        "context.o == {}",
+        "context.list == [1]",
+        "context[?'absent'].orValue(true)",
+        "has(context.nil)",
+        "context.list[0] == 1",
+        "context.list[0.0] == 1",
+        "context['list'][0] == 1",
+        "context.list[0u] == 1",
+        "!(0 in context.o)",
+        "!(1.5 in context.o)",
     ] {
         assert_eq!(outcome(when, context), "true", "{when}");
     }
@@ -117,7 +205,9 @@ fn cel_lets_one_side_decide_and_otherwise_errs() {
 
 #[test]
 fn a_condition_that_gives_no_bool_errs() {
-    for when in ["context.n", "context.s", "context.list", "context.o", "context.nil", "dyn(context.n)"] {
+    for when in
+        ["context.n", "context.s", "context.list", "context.o", "context.nil", "dyn(context.n)"]
+    {
         let context = r#"{"list": [true], "n": 1, "nil": null, "o": {}, "s": "true", "yes": true}"#;
         assert_eq!(outcome(when, context), "error", "{when}");
     }
@@ -132,7 +222,10 @@ fn a_plan_is_null_where_there_is_none() {
     assert_eq!(outcome("has(plan.steps)", "{}"), "error");
     let plan = Some(r#"{"steps": ["a", "b"]}"#);
     assert_eq!(outcome_with_plan("plan == null", "{}", plan), "false");
-    assert_eq!(outcome_with_plan("plan.steps.size() > 1 && plan.steps[1] == 'b'", "{}", plan), "true");
+    assert_eq!(
+        outcome_with_plan("plan.steps.size() > 1 && plan.steps[1] == 'b'", "{}", plan),
+        "true"
+    );
     for bad in ["", "null", "[]", "{", r#"{"steps": 1, "steps": 2}"#] {
         assert_eq!(outcome_with_plan("plan == null", "{}", Some(bad)), "error", "{bad}");
         assert_eq!(outcome_with_plan("plan.steps == 1", "{}", Some(bad)), "error", "{bad}");

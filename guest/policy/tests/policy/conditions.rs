@@ -69,8 +69,12 @@ fn a_function_is_not_called_with_an_argument_more() {
             Some(call) => format!("{call}, 1, 1, 1, 1)"),
             None => panic!("{call}"),
         };
-        let found = errors(&format!("[[rule]]\nid = 'r'\nverdict = 'deny'\nwhen = '''{more} == 1'''\n"));
-        assert!(found.iter().any(|problem| problem.message.contains("does not take")), "{more} {found:?}");
+        let found =
+            errors(&format!("[[rule]]\nid = 'r'\nverdict = 'deny'\nwhen = '''{more} == 1'''\n"));
+        assert!(
+            found.iter().any(|problem| problem.message.contains("does not take")),
+            "{more} {found:?}"
+        );
     }
 }
 
@@ -78,26 +82,46 @@ fn a_function_is_not_called_with_an_argument_more() {
 fn the_hour_is_told_where_the_business_is() {
     // 10:30 UTC is 12:30 in Berlin and 06:30 in New York; a Friday.
     for when in [
-        "now.getHours() == 10", "now.getHours('Europe/Berlin') == 12", "now.getHours('America/New_York') == 6",
-        "now.getHours('+05:30') == 16", "now.getMinutes() == 30", "now.getDayOfWeek() == 5",
-        "now.getDayOfWeek('Pacific/Auckland') == 5", "now.getFullYear() == 2025", "now.getMonth() == 9",
-        "now.getDate() == 17", "now.getDayOfMonth() == 16", "now.getSeconds() == 0",
-        "now == timestamp('2025-10-17T10:30:00Z')", "now == timestamp(1760697000)", "int(now) == 1760697000",
+        "now.getHours() == 10",
+        "now.getHours('Europe/Berlin') == 12",
+        "now.getHours('America/New_York') == 6",
+        "now.getHours('+05:30') == 16",
+        "now.getMinutes() == 30",
+        "now.getDayOfWeek() == 5",
+        "now.getDayOfWeek('Pacific/Auckland') == 5",
+        "now.getFullYear() == 2025",
+        "now.getMonth() == 9",
+        "now.getDate() == 17",
+        "now.getDayOfMonth() == 16",
+        "now.getSeconds() == 0",
+        "now == timestamp('2025-10-17T10:30:00Z')",
+        "now == timestamp(1760697000)",
+        "int(now) == 1760697000",
         "now - duration('30m') == timestamp('2025-10-17T10:00:00Z')",
-        "now - timestamp('2025-10-17T10:00:00Z') == duration('30m')", "now > timestamp(context.since)",
-        "now - timestamp(context.since) > duration('24h')", "string(now) == '2025-10-17T10:30:00Z'",
+        "now - timestamp('2025-10-17T10:00:00Z') == duration('30m')",
+        "now > timestamp(context.since)",
+        "now - timestamp(context.since) > duration('24h')",
+        "string(now) == '2025-10-17T10:30:00Z'",
     ] {
         assert_eq!(outcome(when, r#"{"since": "2025-10-01T00:00:00Z"}"#), "true", "{when}");
     }
-    for when in ["now.getHours('Nowhere/City') == 1", "now.getHours(context.zone) == 1", "timestamp(context.zone) < now"] {
+    for when in [
+        "now.getHours('Nowhere/City') == 1",
+        "now.getHours(context.zone) == 1",
+        "timestamp(context.zone) < now",
+    ] {
         assert_eq!(outcome(when, r#"{"zone": "x"}"#), "error", "{when}");
     }
 }
 
 #[test]
 fn a_time_that_cel_has_not_is_an_error() {
-    let policy = super::support::load("default = 'deny'\n[[rule]]\nid = 'r'\nverdict = 'allow'\nwhen = 'now > timestamp(0)'");
-    for (now, decision) in [(1, "allow"), (253_402_300_799, "allow"), (253_402_300_800, "deny"), (u64::MAX, "deny")] {
+    let policy = super::support::load(
+        "default = 'deny'\n[[rule]]\nid = 'r'\nverdict = 'allow'\nwhen = 'now > timestamp(0)'",
+    );
+    for (now, decision) in
+        [(1, "allow"), (253_402_300_799, "allow"), (253_402_300_800, "deny"), (u64::MAX, "deny")]
+    {
         let mut asked = super::support::attempt("{}", None);
         asked.now = now;
         assert_eq!(policy.evaluate(&asked).decision.as_str(), decision, "{now}");
@@ -152,7 +176,10 @@ fn strings_are_code_points_and_patterns_are_the_authors() {
         ("context.mail.matches('^[a-z]+@example[.]org$')", "true"),
         ("matches(context.mail, 'example')", "true"),
         ("context.mail.matches('^example')", "false"),
-        ("context.mail.endsWith('@example.org') && context.mail.lowerAscii() == context.mail", "true"),
+        (
+            "context.mail.endsWith('@example.org') && context.mail.lowerAscii() == context.mail",
+            "true",
+        ),
         ("context.absent.matches('a')", "error"),
     ] {
         assert_eq!(outcome(when, context), expected, "{when}");
@@ -247,7 +274,11 @@ fn sure_mistakes_are_told_at_load() {
 #[test]
 fn an_empty_condition_is_a_mistake() {
     for when in ["", " ", "\\n", "// nothing"] {
-        assert!(!errors(&format!("[[rule]]\nid = 'r'\nverdict = 'deny'\nwhen = \"{when}\"\n")).is_empty(), "{when}");
+        assert!(
+            !errors(&format!("[[rule]]\nid = 'r'\nverdict = 'deny'\nwhen = \"{when}\"\n"))
+                .is_empty(),
+            "{when}"
+        );
     }
 }
 

@@ -37,7 +37,9 @@ struct Plain {
 
 impl Plain {
     fn fits(&self, agent: &str, action: &str) -> bool {
-        let any = |globs: &[String], name: &str| globs.iter().any(|glob| slow_match(glob.as_bytes(), name.as_bytes()));
+        let any = |globs: &[String], name: &str| {
+            globs.iter().any(|glob| slow_match(glob.as_bytes(), name.as_bytes()))
+        };
         any(&self.agents, agent) && any(&self.actions, action)
     }
 }
@@ -83,13 +85,16 @@ fn the_index_gives_the_same_as_looking_at_every_rule() {
         let (policy, _) = Policy::load(&format!("format = 1\nname = 't'\n{text}")).unwrap();
         for _ in 0..50 {
             let (agent, action) = (dice.name(), dice.name());
-            let attempt = Attempt { agent: &agent, action: &action, context: "{}", plan: None, now: 0 };
+            let attempt =
+                Attempt { agent: &agent, action: &action, context: "{}", plan: None, now: 0 };
             let expected: Vec<(usize, &Plain)> =
                 plain.iter().enumerate().filter(|(_, rule)| rule.fits(&agent, &action)).collect();
-            let traced: Vec<String> = policy.trace(&attempt).into_iter().map(|trace| trace.rule).collect();
+            let traced: Vec<String> =
+                policy.trace(&attempt).into_iter().map(|trace| trace.rule).collect();
             let named: Vec<String> = expected.iter().map(|(at, _)| format!("r{at}")).collect();
             assert_eq!(traced, named, "{agent} {action}\n{text}");
-            let strictest = expected.iter().filter_map(|(_, rule)| Decision::of(rule.verdict)).max();
+            let strictest =
+                expected.iter().filter_map(|(_, rule)| Decision::of(rule.verdict)).max();
             let first = expected.iter().find(|(_, rule)| Decision::of(rule.verdict) == strictest);
             let verdict = policy.evaluate(&attempt);
             assert_eq!(verdict.decision, strictest.unwrap_or(Decision::RequireApproval));

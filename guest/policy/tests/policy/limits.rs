@@ -1,8 +1,8 @@
 //! Every bound holds, and passing it is an error that says so.
 
 use signoff_policy::limits::{
-    FILE_BYTES_MAX, GLOBS_MAX, RULES_MAX, TESTS_MAX, TTL_CLASSES_MAX, WHEN_BYTES_MAX, WHEN_DEPTH_MAX,
-    WHEN_NESTING_MAX,
+    FILE_BYTES_MAX, GLOBS_MAX, RULES_MAX, TESTS_MAX, TTL_CLASSES_MAX, WHEN_BYTES_MAX,
+    WHEN_DEPTH_MAX, WHEN_NESTING_MAX,
 };
 use signoff_policy::policy::Policy;
 
@@ -66,11 +66,16 @@ fn many_terms_of_and_and_or_are_not_deep() {
 #[test]
 fn a_file_is_bounded() {
     let rules = |count: usize| -> String {
-        (0..count).map(|n| format!("[[rule]]\nid='{n}'\nverdict='allow'\naction='a{n}'\n")).collect()
+        (0..count)
+            .map(|n| format!("[[rule]]\nid='{n}'\nverdict='allow'\naction='a{n}'\n"))
+            .collect()
     };
     assert!(errors(&rules(RULES_MAX)).is_empty());
     let found = errors(&rules(RULES_MAX + 1));
-    assert!(found.iter().any(|problem| problem.message.contains("expected at most 10000")), "{found:?}");
+    assert!(
+        found.iter().any(|problem| problem.message.contains("expected at most 10000")),
+        "{found:?}"
+    );
     let test = "[[test]]\nname='a'\nagent='a'\naction='a'\nexpect='deny'\n";
     assert!(!errors(&test.repeat(TESTS_MAX + 1)).is_empty());
     let globs = |count: usize| {
@@ -90,14 +95,23 @@ fn a_file_is_bounded() {
     let deep = format!("format = 1\nname = 'a'\nrule = {}", "[".repeat(100_000));
     assert!(Policy::load(&deep).is_err());
     let groups: String = (0..17).map(|n| format!("g{n} = 1, ")).collect();
-    assert!(!errors(&format!("[[rule]]\nid='a'\nverdict='require_approval'\ngroups={{ {groups} }}\n")).is_empty());
+    assert!(
+        !errors(&format!("[[rule]]\nid='a'\nverdict='require_approval'\ngroups={{ {groups} }}\n"))
+            .is_empty()
+    );
     for (bytes, fits) in [(4_096, true), (4_097, false)] {
         let reason = "x".repeat(bytes);
-        assert_eq!(errors(&format!("[[rule]]\nid='a'\nverdict='allow'\nreason='{reason}'\n")).is_empty(), fits);
+        assert_eq!(
+            errors(&format!("[[rule]]\nid='a'\nverdict='allow'\nreason='{reason}'\n")).is_empty(),
+            fits
+        );
     }
     for (count, fits) in [(64, true), (65, false)] {
         let reason = "{agent}".repeat(count);
-        assert_eq!(errors(&format!("[[rule]]\nid='a'\nverdict='allow'\nreason='{reason}'\n")).is_empty(), fits);
+        assert_eq!(
+            errors(&format!("[[rule]]\nid='a'\nverdict='allow'\nreason='{reason}'\n")).is_empty(),
+            fits
+        );
     }
     for (length, fits) in [(128, true), (129, false)] {
         let name = "x".repeat(length);

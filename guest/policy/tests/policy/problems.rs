@@ -89,28 +89,50 @@ fn mistakes_in_strings_of_many_lines_are_told_in_their_line() {
     ] {
         assert_error(&format!("{RULE}{text}"), line, column, "`contxt` is not declared");
     }
-    assert_error(&format!("{RULE}when = \"\"\"\ncontext.a == 1\n  && (context.b ==\n)\"\"\"\n"), 7, 1, "not a CEL");
-    assert_error(&format!("{RULE}reason = \"\"\"\nrisk\n  {{x}}\"\"\"\n"), 6, 3, "is no placeholder");
+    assert_error(
+        &format!("{RULE}when = \"\"\"\ncontext.a == 1\n  && (context.b ==\n)\"\"\"\n"),
+        7,
+        1,
+        "not a CEL",
+    );
+    assert_error(
+        &format!("{RULE}reason = \"\"\"\nrisk\n  {{x}}\"\"\"\n"),
+        6,
+        3,
+        "is no placeholder",
+    );
 }
 
 #[test]
 fn mistakes_of_a_whole_rule_are_told_at_its_start() {
-    for (rule, message) in [
-        ("verdict = 'deny'", "no `id`"),
-        ("id = 'a'", "no `verdict`"),
-    ] {
+    for (rule, message) in [("verdict = 'deny'", "no `id`"), ("id = 'a'", "no `verdict`")] {
         assert_error(&format!("[[rule]]\n{rule}\n"), 1, 1, message);
     }
     for (member, line, column, message) in [
         ("id = 'a b'\nverdict = 'deny'", 2, 6, "`id` is 1 to 128 visible ASCII characters"),
         ("id = ''\nverdict = 'deny'", 2, 6, "`id` is 1 to 128"),
         ("id = 1\nverdict = 'deny'", 2, 6, "`id` is a string"),
-        ("id = 'a'\nverdict = 'DENY'", 3, 11, "`verdict` is allow, deny or require_approval, got `DENY`"),
+        (
+            "id = 'a'\nverdict = 'DENY'",
+            3,
+            11,
+            "`verdict` is allow, deny or require_approval, got `DENY`",
+        ),
         ("id = 'a'\nverdict = ['deny']", 3, 11, "`verdict` is a string"),
-        ("id = 'a'\nverdict = 'deny'\nttl = 60", 4, 7, "`ttl` goes with the verdict require_approval only"),
+        (
+            "id = 'a'\nverdict = 'deny'\nttl = 60",
+            4,
+            7,
+            "`ttl` goes with the verdict require_approval only",
+        ),
         ("id = 'a'\nverdict = 'allow'\nthreshold = 2", 4, 13, "`threshold` goes with"),
         ("id = 'a'\nverdict = 'allow'\ngroups = { a = 1 }", 4, 10, "`groups` goes with"),
-        ("id = 'a'\nverdict = 'deny'\n[[rule]]\nid = 'a'\nverdict = 'deny'", 5, 6, "taken by the rule in line 3"),
+        (
+            "id = 'a'\nverdict = 'deny'\n[[rule]]\nid = 'a'\nverdict = 'deny'",
+            5,
+            6,
+            "taken by the rule in line 3",
+        ),
     ] {
         assert_error(&format!("[[rule]]\n{member}\n"), line, column, message);
     }
@@ -129,7 +151,12 @@ fn mistakes_of_a_file_are_told() {
         ("format = 1\nname = 'A'", 2, 8, "a name is [a-z0-9_-]{1,64}, got `A`"),
         ("format = 1\nname = ''", 2, 8, "a name is"),
         ("format = 1\nname = 1", 2, 8, "`name` is a string"),
-        ("format = 1\nname = 'a'\ndefault = 'no'", 3, 11, "`default` is allow, deny or require_approval"),
+        (
+            "format = 1\nname = 'a'\ndefault = 'no'",
+            3,
+            11,
+            "`default` is allow, deny or require_approval",
+        ),
         ("format = 1\nname = 'a'\nrules = []", 3, 1, "unknown member `rules`"),
         ("format = 1\nname = 'a'\nrule = 1", 3, 8, "`rule` is `[[rule]]`, got an integer"),
         ("format = 1\nname = 'a'\nrule = [1]", 3, 9, "`rule` is `[[rule]]`"),
@@ -183,21 +210,32 @@ fn mistakes_in_tests_are_told() {
         assert_error(&format!("{test}{member}\n"), 6, column, message);
     }
     for missing in ["name", "agent", "action", "expect"] {
-        let text: String = test.lines().filter(|line| !line.starts_with(missing)).map(|l| format!("{l}\n")).collect();
+        let text: String = test
+            .lines()
+            .filter(|line| !line.starts_with(missing))
+            .map(|l| format!("{l}\n"))
+            .collect();
         assert_error(&text, 1, 1, &format!("the test has no `{missing}`"));
     }
 }
 
 #[test]
 fn all_mistakes_are_told_at_once_and_not_more_than_a_hundred() {
-    let found = errors(&format!("{RULE}color = 1\nttl = 0\nthreshold = 0\nwhen = 'x'\n[[rule]]\nid = ''\nverdict = 'a'\n"));
+    let found = errors(&format!(
+        "{RULE}color = 1\nttl = 0\nthreshold = 0\nwhen = 'x'\n[[rule]]\nid = ''\nverdict = 'a'\n"
+    ));
     assert_eq!(found.len(), 6, "{found:#?}");
     assert!(found.is_sorted_by_key(|problem| problem.line));
-    let many: String = (0..500).map(|n| format!("[[rule]]\nid = 'r{n}'\nverdict = 'x'\n")).collect();
+    let many: String =
+        (0..500).map(|n| format!("[[rule]]\nid = 'r{n}'\nverdict = 'x'\n")).collect();
     assert_eq!(problems(&many).len(), 100);
-    let drowned: String = (0..200).map(|n| format!("[[rule]]\nid = 'r{n}'\nverdict = 'deny'\n")).collect();
+    let drowned: String =
+        (0..200).map(|n| format!("[[rule]]\nid = 'r{n}'\nverdict = 'deny'\n")).collect();
     let found = problems(&format!("{drowned}[[rule]]\nid = 'last'\nverdict = 'x'\n"));
-    assert!(found.iter().any(|problem| problem.severity == Severity::Error), "an error is not lost among warnings");
+    assert!(
+        found.iter().any(|problem| problem.severity == Severity::Error),
+        "an error is not lost among warnings"
+    );
 }
 
 #[test]
@@ -205,9 +243,15 @@ fn what_an_author_may_not_have_meant_is_a_warning() {
     let cases = [
         ("default = 'allow'", "the default is `allow`"),
         ("[[rule]]\nid = 'a'\nverdict = 'deny'", "no `reason`"),
-        ("[[rule]]\nid = 'a'\nverdict = 'require_approval'\nreason = 'x'\nttl = '25h'", "over 24 hours"),
+        (
+            "[[rule]]\nid = 'a'\nverdict = 'require_approval'\nreason = 'x'\nttl = '25h'",
+            "over 24 hours",
+        ),
         ("[[rule]]\nid = 'a'\nagent = 'a?'\nverdict = 'allow'", "only `*` is special"),
-        ("[[test]]\nname = 'a'\nagent = 'a'\naction = 'a'\nexpect = 'deny'\nrule = 'z'", "the rule `z`, which does not exist"),
+        (
+            "[[test]]\nname = 'a'\nagent = 'a'\naction = 'a'\nexpect = 'deny'\nrule = 'z'",
+            "the rule `z`, which does not exist",
+        ),
         (
             "[[test]]\nname = 'a'\nagent = 'a'\naction = 'a'\nexpect = 'deny'\n[[test]]\nname = 'a'\nagent = 'a'\naction = 'a'\nexpect = 'deny'",
             "the test in line 3 has the same name",
@@ -224,7 +268,9 @@ fn what_an_author_may_not_have_meant_is_a_warning() {
 #[test]
 fn rules_that_can_never_decide_are_warned_about() {
     let rule = |id: &str, agent: &str, verdict: &str, more: &str| {
-        format!("[[rule]]\nid = '{id}'\nagent = '{agent}'\nverdict = '{verdict}'\nreason = 'x'\n{more}\n")
+        format!(
+            "[[rule]]\nid = '{id}'\nagent = '{agent}'\nverdict = '{verdict}'\nreason = 'x'\n{more}\n"
+        )
     };
     // first rule, second rule, whether the first and the second are warned about
     let when = "when = 'context.a == 1'";
@@ -237,14 +283,19 @@ fn rules_that_can_never_decide_are_warned_about() {
         (("ab", "allow", when), ("a*", "allow", ""), [false, false]),
         (("*", "require_approval", ""), ("*", "deny", when), [false, false]),
         (("*", "require_approval", ""), ("*", "require_approval", "ttl = 60"), [false, false]),
-        (("*", "require_approval", "ttl = 30"), ("*", "require_approval", "ttl = 60"), [false, true]),
+        (
+            ("*", "require_approval", "ttl = 30"),
+            ("*", "require_approval", "ttl = 60"),
+            [false, true],
+        ),
         (("*", "deny", when), ("*", "deny", when), [false, true]),
         (("*", "deny", when), ("*", "deny", "when = 'context.a == 2'"), [false, false]),
         (("*", "deny", when), ("a", "deny", when), [false, false]),
         (("*", "deny", "when = 'true'"), ("a", "allow", when), [true, true]),
     ];
     for (first, second, warned) in cases {
-        let text = rule("one", first.0, first.1, first.2) + &rule("two", second.0, second.1, second.2);
+        let text =
+            rule("one", first.0, first.1, first.2) + &rule("two", second.0, second.1, second.2);
         let found = problems(&text);
         for (id, expected) in ["one", "two"].into_iter().zip(warned) {
             let got = found.iter().any(|problem| problem.rule.as_deref() == Some(id));

@@ -18,13 +18,19 @@ fn placeholders_show_what_is_at_a_path() {
         ("{context.big}, {context.d}, {context.f}", "123456789012345678901234567890, 1e+16, 1.50"),
         ("{context.e}", ""),
         ("{context.absent} {context.s.a} {context.s[0]} {context.l[9]} {context.l.k}", "? ? ? ? ?"),
-        ("{context.l} {context.l[0]} {context.l[1]} {context.l[2].k}", r#"[1, "a", {"k": "v"}] 1 a v"#),
+        (
+            "{context.l} {context.l[0]} {context.l[1]} {context.l[2].k}",
+            r#"[1, "a", {"k": "v"}] 1 a v"#,
+        ),
         ("{{context.s}} {{{context.s}}} }}", "{context.s} {x} }"),
         ("{plan} {plan.a}", "? ?"),
     ] {
         assert_eq!(filled(reason, context, None), expected, "{reason}");
     }
-    assert_eq!(filled("{plan.steps[1]} {plan}", "{}", Some(r#"{"steps": [1, "two"]}"#)), r#"two {"steps": [1, "two"]}"#);
+    assert_eq!(
+        filled("{plan.steps[1]} {plan}", "{}", Some(r#"{"steps": [1, "two"]}"#)),
+        r#"two {"steps": [1, "two"]}"#
+    );
     assert_eq!(filled("{context}", "not json", None), "?");
 }
 
@@ -48,7 +54,8 @@ fn what_could_deceive_a_reader_is_escaped() {
 fn a_reason_is_cut_at_a_character() {
     let long = "é".repeat(5_000);
     for (before, bytes) in [("", 4_096), ("x", 4_095)] {
-        let reason = filled(&format!("{before}{{context.s}} tail"), &format!("{{\"s\": \"{long}\"}}"), None);
+        let reason =
+            filled(&format!("{before}{{context.s}} tail"), &format!("{{\"s\": \"{long}\"}}"), None);
         assert_eq!(reason.len(), bytes);
     }
     let list = vec!["\"é\""; 100_000].join(", ");

@@ -72,7 +72,10 @@ fn nothing_is_answered_before_rules_are_loaded() {
 #[test]
 fn rules_are_loaded_described_and_asked() {
     let loaded = call(&json!({"op": "load", "rules": RULES}));
-    assert_eq!(loaded, json!({"ok": {"name": "mail-guardrails", "rules": 3, "tests": 3, "problems": []}}));
+    assert_eq!(
+        loaded,
+        json!({"ok": {"name": "mail-guardrails", "rules": 3, "tests": 3, "problems": []}})
+    );
     let described = &call(&json!({"op": "describe"}))["ok"];
     assert_eq!(described["name"], "mail-guardrails");
     assert_eq!(described["kind"], "rules");
@@ -100,7 +103,12 @@ fn rules_are_loaded_described_and_asked() {
 fn tests_are_run_and_what_they_reach_is_told() {
     call(&json!({"op": "load", "rules": RULES}));
     let report = &call(&json!({"op": "test"}))["ok"];
-    let passed: Vec<bool> = report["cases"].as_array().unwrap().iter().map(|c| c["passed"].as_bool().unwrap()).collect();
+    let passed: Vec<bool> = report["cases"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| c["passed"].as_bool().unwrap())
+        .collect();
     assert_eq!(passed, [true, true, false]);
     assert_eq!(report["fired"], json!(["quarantine-high-risk", "reports"]));
     assert_eq!(report["unfired"], json!(["never-the-ceo"]));
@@ -152,9 +160,19 @@ fn other_requests_are_refused() {
     let attempt = |agent: &str, context: &str| json!({"op": "evaluate", "attempt": {"agent": agent, "action": "b", "context": context, "now": 0}});
     let long = "x".repeat((1 << 20) + 1);
     for request in [
-        "".to_owned(), "{".to_owned(), "[]".to_owned(), "null".to_owned(), r#"{"op":"x"}"#.to_owned(), r#"{"op":"describe","x":1}"#.to_owned(),
-        r#"{"op":"load"}"#.to_owned(), r#"{"op":"load","rules":1}"#.to_owned(), r#"{"op":"load","rules":"","rules":""}"#.to_owned(),
-        "[".repeat(100_000), attempt("", "{}").to_string(), attempt("a b", "{}").to_string(), attempt("a", &long).to_string(),
+        "".to_owned(),
+        "{".to_owned(),
+        "[]".to_owned(),
+        "null".to_owned(),
+        r#"{"op":"x"}"#.to_owned(),
+        r#"{"op":"describe","x":1}"#.to_owned(),
+        r#"{"op":"load"}"#.to_owned(),
+        r#"{"op":"load","rules":1}"#.to_owned(),
+        r#"{"op":"load","rules":"","rules":""}"#.to_owned(),
+        "[".repeat(100_000),
+        attempt("", "{}").to_string(),
+        attempt("a b", "{}").to_string(),
+        attempt("a", &long).to_string(),
     ] {
         let answer: Value = serde_json::from_str(&workbench::call(&request)).unwrap();
         assert!(answer["error"]["message"].is_string(), "{answer}");

@@ -223,9 +223,13 @@ fn acts(url: &str, token: Option<&str>, over: &AtomicBool) -> Result<Told> {
         let (status, answer) = server
             .call(&Method::POST, path, Some(body.to_string()))
             .map_err(|_| anyhow!("the server does not answer"))?;
-        ensure!(status == 200, "the agent was answered {status}: {answer}");
+        ensure!(
+            status == 200,
+            "the agent was answered {status}: {}",
+            String::from_utf8_lossy(&answer)
+        );
         let verdict: Evaluation =
-            serde_json::from_str(&answer).context("an answer is no verdict")?;
+            serde_json::from_slice(&answer).context("an answer is no verdict")?;
         let policy = verdict.policy.context("no policy decided")?;
         *told.entry((policy, verdict.decision.to_string(), verdict.rule)).or_default() += 1;
     }

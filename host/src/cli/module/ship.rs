@@ -76,7 +76,10 @@ pub(super) fn push(args: &PushArgs, transport: &Transport) -> Result<Exit, Failu
     } else {
         output::plain(&module.digest);
         let version = module.version.unwrap_or_default();
-        output::note(&format!("{} version {version} for slot {} is kept", module.name, module.slot));
+        output::note(&format!(
+            "{} version {version} for slot {} is kept",
+            module.name, module.slot
+        ));
     }
     Ok(Exit::Done)
 }

@@ -131,8 +131,19 @@ pub(super) fn inspect(args: &DigestArgs, transport: &Transport) -> Result<Exit, 
         other => other.to_string(),
     };
     for name in [
-        "digest", "slot", "state", "name", "version", "created", "limits", "bytes", "key_id",
-        "signer", "envelope", "pushed_at", "pushed_by",
+        "digest",
+        "slot",
+        "state",
+        "name",
+        "version",
+        "created",
+        "limits",
+        "bytes",
+        "key_id",
+        "signer",
+        "envelope",
+        "pushed_at",
+        "pushed_by",
     ] {
         if let Some(value) = module.get(name) {
             output::plain(&format!("{name:<11}{}", shown(value)));

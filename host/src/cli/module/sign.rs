@@ -45,7 +45,8 @@ pub(in super::super) struct SignArgs {
 }
 
 pub(super) fn run(args: &SignArgs, global: &Global) -> Result<Exit, Failure> {
-    let refused = |refusal: Refusal| Failure::Refused { problem: refusal.problem(), json: global.json };
+    let refused =
+        |refusal: Refusal| Failure::Refused { problem: refusal.problem(), json: global.json };
     let wasm = read(&args.file)?;
     let slot = args.slot.parse::<Slot>().map_err(Failure::usage)?;
     let limits = limits(args.fuel, args.memory_bytes).map_err(refused)?;

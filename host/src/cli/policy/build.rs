@@ -8,13 +8,14 @@ use clap::Args;
 use serde_json::json;
 
 use super::case;
+use super::judge::Module;
 use super::problems::{To, print, told};
 use super::source;
 use super::stop::Stop;
 use crate::cli::destination::Destination;
 use crate::cli::exit::Failure;
 use crate::cli::{Exit, output};
-use crate::engine::{Allocation, Cache, Compiler, Limits, Loader};
+use crate::engine::Cache;
 use crate::policy::{Built, Template, build_with};
 
 #[derive(Args)]
@@ -87,11 +88,7 @@ fn tests_pass(args: &BuildArgs, template: &Template, rules: &str, json: bool) ->
 /// Runs the very bytes that would ship: a module that does not start, or has other rules inside, is
 /// not handed out.
 fn says_its_rules(built: &Built, rules: &str) -> anyhow::Result<()> {
-    // Code of a build that may never run again is not worth keeping.
-    let loader = Loader::with(Allocation::OnDemand, Cache::none(), Compiler::Apart);
-    let policy = loader.policy(&built.wasm, &built.digest, Limits::default())?;
-    let said: serde_json::Value = serde_json::from_str(&policy.describe()?)?;
-    if said.get("rules").and_then(serde_json::Value::as_str) == Some(rules) {
+    if Module::run(&built.wasm)?.rules() == Some(rules) {
         return Ok(());
     }
     bail!("the module that was built does not hold the rules it was built of")
@@ -109,7 +106,8 @@ fn tell(args: &BuildArgs, destination: &Destination, built: &Built, json: bool) 
         .to_string()
     } else {
         let tests = output::count(loaded.tests, "test");
-        let tests = if args.no_test { format!("{tests} not run") } else { format!("{tests} passed") };
+        let tests =
+            if args.no_test { format!("{tests} not run") } else { format!("{tests} passed") };
         let rules = output::count(loaded.rules, "rule");
         format!(
             "built    {destination}\ndigest   {digest}\nbytes    {}\npolicy   {}, {rules}, {tests}",

@@ -27,14 +27,13 @@ pub(super) fn run(
     bench: &mut Workbench,
     file: &str,
     loaded: &Loaded,
-    cases: Option<Cases>,
+    cases: Option<&Cases>,
     json: bool,
 ) -> Result<Report, Stop> {
-    let text = cases.as_ref().map(|cases| cases.text.as_str());
-    let others = cases.as_ref().map(|cases| cases.file.clone());
-    let tested = bench
-        .test(text)
-        .map_err(|error| told(others.as_deref().unwrap_or(file), error, json))?;
+    let text = cases.map(|cases| cases.text.as_str());
+    let others = cases.map(|cases| cases.file.clone());
+    let tested =
+        bench.test(text).map_err(|error| told(others.as_deref().unwrap_or(file), error, json))?;
     Ok(Report { tested, own: (file.to_owned(), loaded.tests), others })
 }
 
@@ -76,7 +75,10 @@ impl Report {
         let mut lines = vec![format!("FAIL  {name} ({}:{})", self.file(number), case.line)];
         lines.extend(case.differs().into_iter().map(|differs| format!("      {differs}")));
         for trace in case.why.iter().filter(|trace| trace.matched) {
-            let of = trace.error.as_ref().map_or_else(String::new, |e| format!(": its condition errs: {e}"));
+            let of = trace
+                .error
+                .as_ref()
+                .map_or_else(String::new, |e| format!(": its condition errs: {e}"));
             lines.push(format!("      rule `{}` matched ({}){of}", trace.rule, trace.verdict));
         }
         lines

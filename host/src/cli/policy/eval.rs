@@ -133,7 +133,8 @@ fn print(judge: &Judge, trace: &[Trace]) {
 
 /// A condition and what it gave.
 fn why(item: &Trace, condition: Option<&str>) -> String {
-    let condition = condition.map_or_else(|| "its condition".to_owned(), |text| format!("`{text}`"));
+    let condition =
+        condition.map_or_else(|| "its condition".to_owned(), |text| format!("`{text}`"));
     match (&item.error, item.when.as_str()) {
         (_, "none") => "no condition".to_owned(),
         (Some(error), _) => format!("{condition} errs: {error}"),

@@ -97,9 +97,10 @@ impl Changes {
         let settings = self.settings.iter().map(|(name, before, after)| {
             serde_json::json!({ "name": name, "before": before, "after": after })
         });
-        let changed = self.changed.iter().map(|(rule, members)| {
-            serde_json::json!({ "rule": rule, "members": members })
-        });
+        let changed = self
+            .changed
+            .iter()
+            .map(|(rule, members)| serde_json::json!({ "rule": rule, "members": members }));
         serde_json::json!({
             "settings": settings.collect::<Vec<_>>(), "added": self.added,
             "removed": self.removed, "changed": changed.collect::<Vec<_>>(), "moved": self.moved,

@@ -30,13 +30,14 @@ pub(in crate::cli) struct TestArgs {
 
 pub(super) fn run(args: &TestArgs, json: bool) -> Result<Exit, Stop> {
     let rules = source::rules(&args.file)?;
-    let cases = args.cases.as_ref().map(|file| {
-        source::rules(file).map(|text| Cases { file: file.clone(), text })
-    });
+    let cases = args
+        .cases
+        .as_ref()
+        .map(|file| source::rules(file).map(|text| Cases { file: file.clone(), text }));
     let cases = cases.transpose()?;
     let mut bench = Template::new(&Cache::of_user())?.workbench()?;
     let loaded = bench.load(&rules).map_err(|error| told(&args.file, error, json))?;
-    let report = case::run(&mut bench, &args.file, &loaded, cases, json)?;
+    let report = case::run(&mut bench, &args.file, &loaded, cases.as_ref(), json)?;
     let uncovered = args.require_coverage && !report.unfired().is_empty();
     if json {
         let mut answer = report.as_json();

@@ -1,0 +1,94 @@
+//! `signoff module` on the command line, over a store file and over a server.
+
+use std::fs;
+
+use serde_json::Value;
+use signoff::engine::{VERIFIER_DIGEST, digest};
+
+use crate::support::Home;
+use crate::support::modules::Core;
+
+/// A home with a key for policies, and a good module in `NAME.wasm`.
+fn home_with(modules: &[(&str, u64)]) -> Home {
+    let home = Home::new();
+    home.run(&["key", "generate", "--use", "module", "--slot", "policy", "--id", "team"]).ok();
+    for (name, version) in modules {
+        let wasm = Core::deciding("allow", name).component();
+        fs::write(home.path(&format!("{name}.wasm")), wasm).unwrap();
+        let (file, version) = (format!("{name}.wasm"), version.to_string());
+        let sign = [
+            "module", "sign", &file, "--slot", "policy", "--name", "rules", "--version", &version,
+            "--key", "team",
+        ];
+        home.run(&sign).ok();
+    }
+    home
+}
+
+#[test]
+fn a_team_signs_pushes_activates_and_rolls_back() {
+    let home = home_with(&[("first", 1), ("second", 2)]);
+    let first = home.run(&["module", "push", "first.wasm"]).ok();
+    assert_eq!(first, digest(&fs::read(home.path("first.wasm")).unwrap()));
+    assert_eq!(home.run(&["module", "activate", &first[..8]]).ok(), format!("policy\t{first}"));
+    let activated = home.run(&["module", "push", "second.wasm", "--activate", "--json"]).exits(0);
+    let second = activated.json()["active"].as_str().unwrap().to_owned();
+    let list = home.run(&["module", "list"]).ok();
+    for row in [
+        format!("verifier\tactive\tbuilt-in\t-\tbuilt in\t{}\t{VERIFIER_DIGEST}", signoff::engine::VERIFIER.len()),
+        "policy\tactive\trules\t2\tteam\t".to_owned(),
+        "policy\tprevious\trules\t1\tteam\t".to_owned(),
+    ] {
+        assert!(list.contains(&row), "{row}\n{list}");
+    }
+    let evaluated = ["evaluate", "--agent", "a", "--action", "b", "--context", "{}", "--json"];
+    assert_eq!(home.run(&evaluated).json()["rule"], "second");
+    home.run(&["module", "rollback", "policy"]).exits(2);
+    let rollback = ["module", "rollback", "policy", "--reason", "as it was"];
+    assert_eq!(home.run(&rollback).ok(), format!("policy\t{first}"));
+    assert_eq!(home.run(&evaluated).json()["rule"], "first");
+    let inspect = home.run(&["module", "inspect", &first]).ok();
+    assert!(inspect.contains("rolled_back by admin: as it was"), "{inspect}");
+    home.run(&["module", "remove", &first]).exits(3);
+    let back = ["module", "rollback", "policy", "--reason", "x", "--to", &second[..10]];
+    home.run(&back).ok();
+    home.run(&["module", "export", "policy", "-o", "out.wasm"]).ok();
+    assert_eq!(digest(&fs::read(home.path("out.wasm")).unwrap()), second);
+    home.run(&["module", "shadow", &first]).ok();
+    home.run(&["module", "flips"]).ok();
+    home.run(&["module", "unshadow"]).ok();
+}
+
+#[test]
+fn what_is_wrong_is_told_before_anything_is_signed() {
+    let home = home_with(&[]);
+    let wasm = Core::deciding("allow", "first").core();
+    fs::write(home.path("core.wasm"), wasm).unwrap();
+    let sign = |file: &str, more: &[&str]| {
+        let sign =
+            ["--json", "module", "sign", file, "--slot", "policy", "--name", "rules", "--version", "1"];
+        home.run(&[&sign, more].concat())
+    };
+    assert_eq!(sign("core.wasm", &["--key", "team"]).exits(3).json()["code"], "module-invalid");
+    assert!(!home.path("core.wasm.dsse.json").exists());
+    fs::write(home.path("good.wasm"), Core::deciding("allow", "good").component()).unwrap();
+    let missing = sign("good.wasm", &["--key", "nobody"]).exits(1);
+    assert!(missing.err.contains("signoff key generate --use module"), "{missing:?}");
+    sign("missing.wasm", &["--key", "team"]).exits(1);
+    let much = sign("good.wasm", &["--key", "team", "--fuel", "99999999999999"]).exits(3);
+    assert_eq!(much.json()["code"], "limit-exceeded");
+    home.run(&["key", "generate", "--use", "module"]).exits(2);
+    home.run(&["key", "generate", "--slot", "policy"]).exits(2);
+    home.run(&["key", "retire", "team"]).ok();
+    sign("good.wasm", &["--key", "team"]).exits(1);
+}
+
+#[test]
+fn without_a_store_the_list_is_what_is_built_in() {
+    let home = Home::new();
+    let list = home.run(&["--json", "module", "list"]).exits(0).json();
+    assert_eq!(list["items"][0]["digest"], VERIFIER_DIGEST);
+    assert_ne!(list["items"][0]["describe"], Value::Null);
+    assert!(home.run(&["module", "list"]).ok().contains("built in"));
+    home.run(&["module", "inspect", "0000"]).exits(1);
+}

@@ -1,0 +1,154 @@
+//! A module that no longer counts serves no more, and nothing serves in its place.
+
+use redb::{Database, ReadableTable, TableDefinition};
+use serde_json::json;
+
+use crate::support::modules::{Core, Shop, change, evaluated, push, roll_back};
+use crate::support::{Home, Office, Server, request_body, until};
+
+const FACTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("facts");
+const BLOBS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("blobs");
+
+/// Edits a fact of a store that nobody serves; an empty text removes it.
+fn edit_fact(home: &Home, key: &str, edit: impl FnOnce(String) -> String) {
+    let database = Database::open(home.store()).unwrap();
+    let txn = database.begin_write().unwrap();
+    {
+        let mut facts = txn.open_table(FACTS).unwrap();
+        let row = facts.get(key).unwrap().expect("a fact").value().to_vec();
+        let text = edit(String::from_utf8(row[1..].to_vec()).unwrap());
+        match text.is_empty() {
+            true => drop(facts.remove(key).unwrap()),
+            false => drop(facts.insert(key, [&[1], text.as_bytes()].concat().as_slice()).unwrap()),
+        }
+    }
+    txn.commit().unwrap();
+}
+
+/// The office again, over the store as it now is.
+fn restarted(office: Office) -> Office {
+    let Office { server, admin, requester, executor, home } = office;
+    drop(server);
+    let server = Server::start(&home);
+    let [admin, requester, executor] =
+        [admin, requester, executor].map(|client| client.at(&server.url));
+    Office { server, admin, requester, executor, home }
+}
+
+/// Nothing is allowed, requested or claimed.
+#[track_caller]
+fn nothing_goes(office: &Office) {
+    evaluated(&office.requester).refused("policy-trapped");
+    office.requester.post("/api/v1/approvals", &request_body()).refused("policy-trapped");
+    office.server.get("/readyz").refused("policy-trapped");
+}
+
+#[test]
+fn a_signer_that_is_revoked_ends_what_it_signed_at_once_and_after_a_restart() {
+    let shop = Shop::new();
+    shop.pin("second", "policy");
+    let wasm = Core::deciding("deny", "first").component();
+    let first = shop.active("deny", "first", 1);
+    shop.office.home.run(&["key", "revoke", "--yes", "team"]).ok();
+    nothing_goes(&shop.office);
+    let slot = shop.slot("policy");
+    assert_eq!(slot["active"], first);
+    assert!(slot["failing"].as_str().unwrap().contains("key-revoked"), "{slot}");
+    for what in ["activate", "shadow"] {
+        change(&shop.policy, &first, what).refused("key-revoked");
+    }
+    shop.push(&wasm, 1).refused("key-revoked");
+    let Shop { office, policy, team } = shop;
+    let office = restarted(office);
+    nothing_goes(&office);
+    let policy = policy.at(&office.server.url);
+    // The same module, signed by another key, serves again.
+    let shop = Shop { office, policy, team };
+    let manifest = shop.signed(&wasm, "policy", "rules", 1, "second");
+    push(&shop.policy, &manifest, &wasm).ok();
+    assert_eq!(shop.rule(), "first");
+    assert_eq!(shop.slot("policy")["failing"], serde_json::Value::Null);
+}
+
+#[test]
+fn a_signer_that_lost_its_slot_signs_for_it_no_more() {
+    let shop = Shop::new();
+    shop.active("allow", "first", 1);
+    let entry = shop.team.run(&["--json", "key", "show", "team"]).exits(0).json()["entry"].to_string();
+    shop.office.home.run(&["key", "import", &entry, "--slot", "verifier"]).ok();
+    nothing_goes(&shop.office);
+    assert!(shop.slot("policy")["failing"].as_str().unwrap().contains("key-not-yours"));
+    shop.office.home.run(&["key", "import", &entry, "--slot", "policy"]).ok();
+    assert_eq!(shop.rule(), "first");
+}
+
+#[test]
+fn rows_that_were_edited_have_nothing_serve() {
+    for (what, told) in [
+        ("an older module", "the audit"),
+        ("no module", "the audit"),
+        ("no row", "the audit"),
+        ("other bytes", "not those that were pushed"),
+        ("another manifest", "of another one"),
+    ] {
+        let shop = Shop::new();
+        let older = shop.active("allow", "older", 1);
+        let newer = shop.active("deny", "newer", 2);
+        let Shop { office, .. } = shop;
+        let Office { server, admin, requester, executor, home } = office;
+        server.stop();
+        let row = |digest: &str| format!("module/{digest}");
+        match what {
+            "an older module" => {
+                edit_fact(&home, "slot/policy", |row| row.replacen(&newer, &older, 1));
+            }
+            "no module" => edit_fact(&home, "slot/policy", |row| {
+                row.replacen(&format!("\"active\":\"{newer}\""), "\"active\":null", 1)
+            }),
+            "no row" => edit_fact(&home, "slot/policy", |_| String::new()),
+            "other bytes" => {
+                let database = Database::open(home.store()).unwrap();
+                let txn = database.begin_write().unwrap();
+                {
+                    let mut blobs = txn.open_table(BLOBS).unwrap();
+                    let key = |digest: &str| <[u8; 32]>::try_from(hex::decode(digest).unwrap()).unwrap();
+                    let old = blobs.get(&key(&older)).unwrap().unwrap().value().to_vec();
+                    blobs.insert(&key(&newer), old.as_slice()).unwrap();
+                }
+                txn.commit().unwrap();
+            }
+            _ => {
+                let mut other = String::new();
+                edit_fact(&home, &row(&older), |row| {
+                    other.clone_from(&row);
+                    row
+                });
+                edit_fact(&home, &row(&newer), |_| other);
+            }
+        }
+        let server = Server::start(&home);
+        let [admin, requester, executor] =
+            [admin, requester, executor].map(|client| client.at(&server.url));
+        let office = Office { server, admin, requester, executor, home };
+        nothing_goes(&office);
+        let refused = evaluated(&office.requester);
+        assert!(refused.body.contains(told), "{what}: {refused:?}");
+    }
+}
+
+#[test]
+fn a_policy_out_of_service_is_mended_by_the_next_one_or_the_one_before() {
+    let shop = Shop::new();
+    shop.pin("second", "policy");
+    let wasm = Core::deciding("allow", "first").component();
+    let manifest = shop.signed(&wasm, "policy", "rules", 1, "second");
+    push(&shop.policy, &manifest, &wasm).json(201);
+    let first = signoff::engine::digest(&wasm);
+    change(&shop.policy, &first, "activate").ok();
+    shop.active("deny", "second", 2);
+    shop.office.home.run(&["key", "revoke", "--yes", "team"]).ok();
+    nothing_goes(&shop.office);
+    let why = json!({ "reason": "its key was stolen" });
+    assert_eq!(roll_back(&shop.policy, "policy", &why).ok()["active"], first);
+    until("it serves", || (shop.rule() == "first").then_some(()));
+}

@@ -1,0 +1,209 @@
+//! `signoff policy` on modules: what is built, looked into, run, and not believed.
+
+use std::fs;
+use std::process::Stdio;
+
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use signoff::engine::{VERIFIER, verifier_core};
+
+use crate::support::{Home, Ran, loops_for};
+
+/// With what a rules file may hold besides rules: a comment, no line feed at the end, CRLF, text of
+/// every kind.
+const RULES: &str = "format = 1\r\nname = \"odd\"   # a comment, ümläut, \u{202e} \r\n\
+default = \"allow\"\n[[rule]]\nid = \"risky\"\naction = \"quarantine\"\n\
+when = \"context.risk_score >= 70\"\nverdict = \"require_approval\"\nreason = \"a\\tb \\\"c\\\"\"\n\n\
+[[test]]\nname = \"it waits\"\nagent = \"a\"\naction = \"quarantine\"\nexpect = \"require_approval\"";
+
+const ASKED: [&str; 6] =
+    ["--agent", "a", "--action", "quarantine", "--context", "{\"risk_score\":70}"];
+
+fn policy(home: &Home, arguments: &[&str]) -> Ran {
+    home.run(&[&["policy"], arguments].concat())
+}
+
+fn built() -> Home {
+    let home = Home::new();
+    home.file("rules.toml", RULES);
+    policy(&home, &["build", "rules.toml"]).ok();
+    home
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
+
+#[test]
+fn a_module_is_the_same_wherever_it_is_built_and_gives_its_rules_back() {
+    let home = built();
+    let wasm = fs::read(home.path("rules.wasm")).unwrap();
+    // Another directory, another name, another process, and through a pipe.
+    let other = Home::new();
+    other.file("b.toml", RULES);
+    let told = policy(&other, &["build", "b.toml", "-o", "x.bin", "--json"]).exits(0).json();
+    assert_eq!(told["digest"], sha256(&wasm));
+    assert_eq!(told["bytes"], wasm.len());
+    assert_eq!(
+        (&told["rules"], &told["tests"], &told["tested"]),
+        (&json!(1), &json!(1), &json!(true))
+    );
+    assert_eq!(fs::read(other.path("x.bin")).unwrap(), wasm);
+    let piped = home.signoff(&["policy", "build", "rules.toml", "-o", "-"]).output().unwrap();
+    assert!(piped.status.success());
+    assert_eq!(piped.stdout, wasm);
+    assert!(String::from_utf8(piped.stderr).unwrap().contains(&sha256(&wasm)));
+    // Exactly the text that went in.
+    let rules = home.signoff(&["policy", "inspect", "rules.wasm", "--rules"]).output().unwrap();
+    assert_eq!(rules.stdout, RULES.as_bytes());
+    let json = policy(&home, &["inspect", "rules.wasm", "--rules", "--json"]).json();
+    assert_eq!(json["rules"], RULES);
+    let facts = policy(&home, &["inspect", "rules.wasm", "--json"]).exits(0).json();
+    assert_eq!(facts["digest"], sha256(&wasm));
+    assert_eq!(facts["imports"], json!([]));
+    assert_eq!(facts["exports"], json!(["describe", "signoff:approval/guardrails@0.1.0"]));
+    assert_eq!(facts["describe"]["name"], "odd");
+    assert_eq!(facts["rebuilt"], true);
+    let shown = policy(&home, &["inspect", "rules.wasm"]).ok();
+    assert!(shown.starts_with(&format!(
+        "digest   {}\nbytes    {}\nimports  nothing\n",
+        sha256(&wasm),
+        wasm.len()
+    )));
+    assert!(shown.ends_with("\nrebuilt  the rules inside give these very bytes"), "{shown}");
+    assert!(!shown.contains("comment"), "{shown}");
+}
+
+#[test]
+fn a_module_answers_as_its_rules_do() {
+    let home = built();
+    let eval = |file: &str| {
+        policy(&home, &[&["eval", file, "--json"], &ASKED[..]].concat()).exits(4).json()
+    };
+    let (mut of_module, of_rules) = (eval("rules.wasm"), eval("rules.toml"));
+    assert_eq!(of_module["policy"], sha256(&fs::read(home.path("rules.wasm")).unwrap()));
+    of_module["policy"] = json!(null);
+    of_module["now"] = of_rules["now"].clone();
+    assert_eq!(of_module, of_rules);
+}
+
+#[test]
+fn a_module_that_says_it_was_built_of_other_rules_is_not_believed() {
+    let home = built();
+    // The parsed condition is elsewhere: only what the module says of itself is changed.
+    let wasm = fs::read(home.path("rules.wasm")).unwrap();
+    let forged = replaced(&wasm, b"risk_score >= 70", b"risk_score >= 71");
+    assert_ne!(forged, wasm);
+    fs::write(home.path("forged.wasm"), forged).unwrap();
+    let ran = policy(&home, &[&["eval", "forged.wasm"], &ASKED[..]].concat()).exits(1);
+    assert!(
+        ran.err.contains("answers require_approval by rule `risky`")
+            && ran.err.contains("answer allow by default"),
+        "{ran:?}"
+    );
+    assert_eq!(ran.out, "");
+    let facts = policy(&home, &["inspect", "forged.wasm", "--json"]).exits(0).json();
+    assert_eq!(facts["rebuilt"], false);
+    assert_ne!(facts["rebuilt_digest"], facts["digest"]);
+}
+
+#[test]
+fn a_policy_of_another_make_answers_without_a_trace() {
+    let home = Home::new();
+    fs::write(home.path("other.wasm"), loops_for("loop")).unwrap();
+    let ran = policy(&home, &[&["eval", "other.wasm"], &ASKED[..]].concat()).exits(0);
+    assert_eq!(ran.out, "allow by default\n");
+    assert_eq!(ran.err, "signoff: the module does not hold rules that tell why\n");
+    let facts = policy(&home, &["inspect", "other.wasm", "--json"]).exits(0).json();
+    assert_eq!((&facts["describe"], &facts["rebuilt"]), (&json!({}), &json!(null)));
+    policy(&home, &["inspect", "other.wasm", "--rules"]).exits(1);
+    let asked = ["--agent", "loop", "--action", "b", "--context", "{}"];
+    let ran = policy(&home, &[&["eval", "other.wasm"], &asked[..]].concat()).exits(1);
+    assert!(ran.err.starts_with("signoff: `other.wasm`: policy failed: it "), "{ran:?}");
+    // There are no cases to compare by, unless they are given.
+    home.file("rules.toml", "format = 1\nname = \"x\"\ndefault = \"deny\"\n");
+    let none = policy(&home, &["diff", "other.wasm", "rules.toml"]).exits(1);
+    assert!(none.err.contains("no test cases"), "{none:?}");
+    home.file("cases.toml", "[[test]]\nname = \"x\"\nagent = \"loop\"\naction = \"b\"\nexpect = \"deny\"\n[[test]]\nname = \"y\"\nagent = \"a\"\naction = \"b\"\nexpect = \"deny\"\n");
+    let flips = policy(
+        &home,
+        &["diff", "other.wasm", "rules.toml", "--cases", "cases.toml", "--exit-code"],
+    )
+    .exits(1);
+    let lines: Vec<&str> = flips.out.lines().collect();
+    assert!(lines[0].starts_with("failure: x (loop, b): policy failed: "), "{flips:?}");
+    assert_eq!(lines[1], "stricter: y (a, b): allow by default -> deny by default");
+    assert_eq!(lines[2], "compared 2 cases, 1 stricter, 1 without a verdict");
+}
+
+#[test]
+fn what_is_no_policy_is_refused() {
+    let home = Home::new();
+    fs::write(home.path("core.wasm"), verifier_core()).unwrap();
+    fs::write(home.path("verifier.wasm"), VERIFIER).unwrap();
+    fs::write(home.path("cut.wasm"), VERIFIER.get(..1_000).unwrap()).unwrap();
+    fs::write(home.path("head.wasm"), b"\0asm").unwrap();
+    for (file, said) in [
+        ("core.wasm", "this is a core module"),
+        ("verifier.wasm", "it is one of world `verifier`"),
+        ("cut.wasm", "not valid"),
+        ("head.wasm", "no WebAssembly component"),
+    ] {
+        for command in
+            [&["inspect", file][..], &[&["eval", file], &ASKED[..]].concat(), &["diff", file, file]]
+        {
+            let ran = policy(&home, command).exits(3);
+            assert!(ran.err.contains(&format!("`{file}`")) && ran.err.contains(said), "{ran:?}");
+            assert!(ran.err.ends_with("(module-invalid)\n"), "{ran:?}");
+        }
+        let json = policy(&home, &["inspect", file, "--json"]).exits(3).json();
+        assert_eq!(json["code"], "module-invalid");
+    }
+    home.file("rules.toml", RULES);
+    let text = policy(&home, &["inspect", "rules.toml"]).exits(1);
+    assert!(text.err.contains("is a text, expected a module"), "{text:?}");
+    policy(&home, &["inspect", "missing.wasm"]).exits(1);
+    policy(&home, &["inspect", "."]).exits(1);
+}
+
+#[test]
+fn nothing_is_built_of_rules_whose_tests_fail() {
+    let home = Home::new();
+    home.file("rules.toml", &RULES.replace("expect = \"require_approval\"", "expect = \"deny\""));
+    home.file("rules.wasm", "older");
+    let ran = policy(&home, &["build", "rules.toml"]).exits(1);
+    assert_eq!(ran.out, "");
+    assert!(ran.err.contains("FAIL  it waits (rules.toml:11)"), "{ran:?}");
+    assert!(ran.err.ends_with("signoff: 1 test failed, so nothing is built\n"), "{ran:?}");
+    assert_eq!(fs::read(home.path("rules.wasm")).unwrap(), b"older");
+    let json = policy(&home, &["build", "rules.toml", "--json"]).exits(1).json();
+    assert_eq!(json["failed"], 1);
+    let told = policy(&home, &["build", "rules.toml", "--no-test", "--json"]).exits(0).json();
+    assert_eq!(told["tested"], false);
+    assert_eq!(told["digest"], sha256(&fs::read(home.path("rules.wasm")).unwrap()));
+    // Nothing is left half written.
+    policy(&home, &["build", "rules.toml", "--no-test", "-o", "missing/x.wasm"]).exits(1);
+    let left: Vec<String> = fs::read_dir(home.path("."))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.contains(".part"))
+        .collect();
+    assert_eq!(left, Vec::<String>::new());
+    // From a pipe there is no name to go by.
+    let mut piped = home.signoff(&["policy", "build", "-"]);
+    piped.stdin(Stdio::from(fs::File::open(home.path("rules.toml")).unwrap()));
+    Ran::of(&mut piped).exits(2);
+}
+
+/// Bytes with each occurrence of some exchanged.
+fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    let mut at = 0;
+    while at + from.len() <= bytes.len() {
+        if bytes[at..].starts_with(from) {
+            bytes[at..at + to.len()].copy_from_slice(to);
+        }
+        at += 1;
+    }
+    bytes
+}
