@@ -77,13 +77,19 @@ fn that_run() -> Vec<(&'static str, Vec<u8>)> {
                 core.evaluate = GROW_TABLE.to_owned();
             }),
         ),
-        ("realloc answers an address outside", with(|core| core.realloc = "(i32.const -16)".to_owned())),
+        (
+            "realloc answers an address outside",
+            with(|core| core.realloc = "(i32.const -16)".to_owned()),
+        ),
         ("an answer outside", with(|core| core.evaluate = "(i32.const -8)".to_owned())),
         ("an answer that is not aligned", with(|core| core.evaluate = "(i32.const 65)".to_owned())),
         ("a decision outside", with_verdict([0xffff_fff0, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0])),
         ("a decision of 4 GiB", with_verdict([512, 0xffff_ffff, 0, 0, 0, 0, 0, 0, 0, 0, 0])),
         ("a decision that is not UTF-8", with_verdict([66, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0])),
-        ("a reason that is neither there nor not", with_verdict([512, 5, 0, 0, 0, 7, 0, 0, 0, 0, 0])),
+        (
+            "a reason that is neither there nor not",
+            with_verdict([512, 5, 0, 0, 0, 7, 0, 0, 0, 0, 0]),
+        ),
         ("a reason of 16 KiB", with_verdict([512, 5, 0, 0, 0, 1, 4096, 16384, 0, 0, 0])),
         ("a requirement with allow", with_verdict([512, 5, 0, 0, 0, 0, 0, 0, 1, 512, 5])),
         ("no decision", with(|core| core.decision = "maybe".to_owned())),
@@ -118,13 +124,17 @@ fn that_are_seen() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let engine = wasmtime::Engine::new(&policy_config(Allocation::OnDemand)).unwrap();
     let precompiled = engine.precompile_component(&good.component()).unwrap();
     let another_version = with(|core| {
-        let wit = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../wit/policy.wit"));
+        let wit =
+            std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../wit/policy.wit"));
         core.wit = Some(wit.unwrap().replace("signoff:approval@0.1.0", "signoff:approval@0.2.0"));
-        core.more = "(export \"signoff:approval/guardrails@0.2.0#evaluate\" (func $evaluate))".to_owned();
+        core.more =
+            "(export \"signoff:approval/guardrails@0.2.0#evaluate\" (func $evaluate))".to_owned();
     });
     let functions = format!("(component (core module {}))", "(func)".repeat(100_001));
-    let giant = format!("(component (core module (func {})))", "(drop (i32.const 70000))".repeat(250_000));
-    let globals = format!("(component (core module {}))", "(global i32 (i32.const 0))".repeat(100_001));
+    let giant =
+        format!("(component (core module (func {})))", "(drop (i32.const 70000))".repeat(250_000));
+    let globals =
+        format!("(component (core module {}))", "(global i32 (i32.const 0))".repeat(100_001));
     vec![
         ("a verifier", VERIFIER.to_vec(), "it is one of world `verifier`"),
         ("another version", another_version, "it has `signoff:approval/guardrails@0.2.0`"),
@@ -132,16 +142,28 @@ fn that_are_seen() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("precompiled code", precompiled, "precompiled"),
         ("text", b"(component)".to_vec(), "text"),
         ("nothing", Vec::new(), "empty"),
-        ("an import", text("(component (import \"wasi:cli/exit@0.2.0\" (instance)))"), "`wasi:cli/exit@0.2.0`"),
+        (
+            "an import",
+            text("(component (import \"wasi:cli/exit@0.2.0\" (instance)))"),
+            "`wasi:cli/exit@0.2.0`",
+        ),
         ("an imported function", text("(component (import \"log\" (func)))"), "`log`"),
         ("an imported module", text("(component (import \"m\" (core module)))"), "`m`"),
         ("components in each other", nested(20), "nested"),
         ("many functions", text(&functions), "functions"),
         ("a giant function", text(&giant), "bytes in one function"),
         ("many globals", text(&globals), "globals"),
-        ("a huge table", text("(component (core module (table 4000000000 funcref)))"), "elements in a table"),
+        (
+            "a huge table",
+            text("(component (core module (table 4000000000 funcref)))"),
+            "elements in a table",
+        ),
         ("a huge memory", text("(component (core module (memory 65536)))"), "bytes of memory"),
-        ("two halves of it", text("(component (core module (memory 700)) (core module (memory 700)))"), "bytes of memory"),
+        (
+            "two halves of it",
+            text("(component (core module (memory 700)) (core module (memory 700)))"),
+            "bytes of memory",
+        ),
         ("a shared memory", text("(component (core module (memory 1 1 shared)))"), "no interface"),
         ("no exports", text("(component)"), "no interface `signoff:approval/guardrails@0.1.0`"),
     ]
@@ -176,7 +198,10 @@ fn what_is_no_policy_is_seen_before_it_runs() {
     let policy = Core::deciding("allow", "good").component();
     let manifest = shop.sealed(&policy, Slot::Verifier, 1, "root");
     let refused = push(&shop.office.admin, &manifest, &policy).refused("module-invalid");
-    assert!(refused["detail"].as_str().unwrap().contains("it is one of world `policy`"), "{refused}");
+    assert!(
+        refused["detail"].as_str().unwrap().contains("it is one of world `policy`"),
+        "{refused}"
+    );
 }
 
 #[test]
@@ -243,7 +268,11 @@ fn a_manifest_that_is_not_whole_or_not_theirs_is_refused() {
     for (what, manifest, code) in [
         ("unsigned", edited(&|manifest| manifest["signatures"] = json!([])), "manifest-invalid"),
         ("signed twice", twice, "manifest-invalid"),
-        ("of another type", edited(&|m| m["payloadType"] = "text/plain".into()), "manifest-invalid"),
+        (
+            "of another type",
+            edited(&|m| m["payloadType"] = "text/plain".into()),
+            "manifest-invalid",
+        ),
         ("of a later format", payload("\"format\":1", "\"format\":2"), "signature-invalid"),
         ("of a higher version", payload("\"version\":1", "\"version\":9"), "signature-invalid"),
         ("for another slot", payload("policy", "verifier"), "signature-invalid"),

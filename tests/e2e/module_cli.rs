@@ -17,8 +17,17 @@ fn home_with(modules: &[(&str, u64)]) -> Home {
         fs::write(home.path(&format!("{name}.wasm")), wasm).unwrap();
         let (file, version) = (format!("{name}.wasm"), version.to_string());
         let sign = [
-            "module", "sign", &file, "--slot", "policy", "--name", "rules", "--version", &version,
-            "--key", "team",
+            "module",
+            "sign",
+            &file,
+            "--slot",
+            "policy",
+            "--name",
+            "rules",
+            "--version",
+            &version,
+            "--key",
+            "team",
         ];
         home.run(&sign).ok();
     }
@@ -35,7 +44,10 @@ fn a_team_signs_pushes_activates_and_rolls_back() {
     let second = activated.json()["active"].as_str().unwrap().to_owned();
     let list = home.run(&["module", "list"]).ok();
     for row in [
-        format!("verifier\tactive\tbuilt-in\t-\tbuilt in\t{}\t{VERIFIER_DIGEST}", signoff::engine::VERIFIER.len()),
+        format!(
+            "verifier\tactive\tbuilt-in\t-\tbuilt in\t{}\t{VERIFIER_DIGEST}",
+            signoff::engine::VERIFIER.len()
+        ),
         "policy\tactive\trules\t2\tteam\t".to_owned(),
         "policy\tprevious\trules\t1\tteam\t".to_owned(),
     ] {
@@ -65,8 +77,18 @@ fn what_is_wrong_is_told_before_anything_is_signed() {
     let wasm = Core::deciding("allow", "first").core();
     fs::write(home.path("core.wasm"), wasm).unwrap();
     let sign = |file: &str, more: &[&str]| {
-        let sign =
-            ["--json", "module", "sign", file, "--slot", "policy", "--name", "rules", "--version", "1"];
+        let sign = [
+            "--json",
+            "module",
+            "sign",
+            file,
+            "--slot",
+            "policy",
+            "--name",
+            "rules",
+            "--version",
+            "1",
+        ];
         home.run(&[&sign, more].concat())
     };
     assert_eq!(sign("core.wasm", &["--key", "team"]).exits(3).json()["code"], "module-invalid");

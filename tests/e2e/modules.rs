@@ -49,7 +49,12 @@ fn a_policy_serves_from_its_activation_on_and_the_audit_tells_who_signed_it() {
     .into();
     assert_eq!(told, expected);
     let page = shop.office.admin.get("/api/v1/audit?limit=200").ok().to_string();
-    for member in ["\"key_id\":\"team\"", "\"version\":2", "\"envelope\":\"", &format!("\"previous\":\"{first}\"")] {
+    for member in [
+        "\"key_id\":\"team\"",
+        "\"version\":2",
+        "\"envelope\":\"",
+        &format!("\"previous\":\"{first}\""),
+    ] {
         assert!(page.contains(member), "{member}: {page}");
     }
 }
@@ -158,8 +163,18 @@ fn a_verifier_serves_only_after_every_vector_and_by_its_own_signer() {
     wasm.extend([0, 5, 4, b'n', b'o', b't', b'e']);
     std::fs::write(shop.team.path("verifier.wasm"), &wasm).unwrap();
     let by_team = shop.team.run(&[
-        "module", "sign", "verifier.wasm", "--slot", "verifier", "--name", "newer", "--version",
-        "1", "--key", "team", "--json",
+        "module",
+        "sign",
+        "verifier.wasm",
+        "--slot",
+        "verifier",
+        "--name",
+        "newer",
+        "--version",
+        "1",
+        "--key",
+        "team",
+        "--json",
     ]);
     assert_eq!(by_team.exits(3).json()["code"], "key-not-yours");
     let manifest = shop.signed(&wasm, "verifier", "newer", 1, "root");
@@ -258,7 +273,11 @@ fn of_activations_at_once_the_store_and_what_serves_agree() {
     });
     assert!(answers.iter().all(|answer| [200, 409].contains(&answer.status)), "{answers:?}");
     let last = digests.last().unwrap();
-    assert_eq!(shop.slot("policy")["active"], *last, "the highest version is last, whoever was first");
+    assert_eq!(
+        shop.slot("policy")["active"],
+        *last,
+        "the highest version is last, whoever was first"
+    );
     assert_eq!(shop.rule(), "rule-6");
 }
 

@@ -74,7 +74,8 @@ fn a_signer_that_is_revoked_ends_what_it_signed_at_once_and_after_a_restart() {
 fn a_signer_that_lost_its_slot_signs_for_it_no_more() {
     let shop = Shop::new();
     shop.active("allow", "first", 1);
-    let entry = shop.team.run(&["--json", "key", "show", "team"]).exits(0).json()["entry"].to_string();
+    let entry =
+        shop.team.run(&["--json", "key", "show", "team"]).exits(0).json()["entry"].to_string();
     shop.office.home.run(&["key", "import", &entry, "--slot", "verifier"]).ok();
     nothing_goes(&shop.office);
     assert!(shop.slot("policy")["failing"].as_str().unwrap().contains("key-not-yours"));
@@ -111,7 +112,8 @@ fn rows_that_were_edited_have_nothing_serve() {
                 let txn = database.begin_write().unwrap();
                 {
                     let mut blobs = txn.open_table(BLOBS).unwrap();
-                    let key = |digest: &str| <[u8; 32]>::try_from(hex::decode(digest).unwrap()).unwrap();
+                    let key =
+                        |digest: &str| <[u8; 32]>::try_from(hex::decode(digest).unwrap()).unwrap();
                     let old = blobs.get(&key(&older)).unwrap().unwrap().value().to_vec();
                     blobs.insert(&key(&newer), old.as_slice()).unwrap();
                 }

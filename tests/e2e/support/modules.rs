@@ -148,9 +148,9 @@ impl Shop {
     /// Makes a key of the team for a slot, and has the server know it.
     #[track_caller]
     pub fn pin(&self, id: &str, slot: &str) {
-        let made = self.team.run(&[
-            "--json", "key", "generate", "--use", "module", "--slot", slot, "--id", id,
-        ]);
+        let made = self
+            .team
+            .run(&["--json", "key", "generate", "--use", "module", "--slot", slot, "--id", id]);
         let entry = made.exits(0).json()["entry"].to_string();
         self.office.home.run(&["key", "import", &entry]).ok();
     }
@@ -161,8 +161,17 @@ impl Shop {
         let (file, version) = (self.file(wasm), version.to_string());
         let file = file.display().to_string();
         let sign = [
-            "module", "sign", &file, "--slot", slot, "--name", name, "--version", &version,
-            "--key", key,
+            "module",
+            "sign",
+            &file,
+            "--slot",
+            slot,
+            "--name",
+            name,
+            "--version",
+            &version,
+            "--key",
+            key,
         ];
         self.team.run(&sign).ok();
         let text = std::fs::read_to_string(format!("{file}.dsse.json")).unwrap();

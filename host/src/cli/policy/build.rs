@@ -60,6 +60,12 @@ fn destination(args: &BuildArgs) -> Result<Destination, Failure> {
         }
         None => Destination::to(Path::new(&args.file).with_extension("wasm")),
     };
+    if destination.is_file() && destination.is_same_file(&args.file) {
+        return Err(Failure::usage(format!(
+            "the module would take the place of `{}`; give another --output",
+            args.file
+        )));
+    }
     if !destination.is_file() && stdout().is_terminal() {
         return Err(Failure::usage("a module is no text; give a file, or a pipe"));
     }
