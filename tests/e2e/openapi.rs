@@ -45,6 +45,7 @@ fn every_call_of_the_document_is_there() {
         let real = match path.as_str() {
             "/api/v1/tokens" => continue, // Its body is under test with the roles.
             "/api/v1/tokens/{id}/revoke" => continue,
+            path if path.starts_with("/api/v1/modules/") => continue, // So are modules.
             _ => path.replace("{id}", id(&server.request())),
         };
         for method in calls.as_object().unwrap().keys().filter(|key| *key != "parameters") {

@@ -1,11 +1,14 @@
 //! Who may do what: every role on every route, on what is its own and on what is somebody else's.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 
 use serde_json::{Value, json};
 use signoff::api::{For, ROUTES};
+use signoff::module::Slot;
 
+use crate::support::modules::{Core, change, push, sealed};
 use crate::support::{Answer, Client, Home, Raw, Server, ballot, home_and_server, id, open, text};
 
 /// Each route with what each role gets there: `all`, on whatever approval; `own`, and for somebody
@@ -31,6 +34,16 @@ GET  /api/v1/audit/proof               | -    | -   | -   | all | - | all
 GET  /api/v1/events                    | -    | all | -   | all | - | all
 POST /api/v1/guardrails/evaluate       | all  | -   | all | -   | - | -
 GET  /api/v1/keys                      | -    | all | -   | all | - | all
+GET  /api/v1/modules                   | -    | -   | -   | all | all | all
+POST /api/v1/modules                   | -    | -   | -   | -   | all | -
+GET  /api/v1/modules/{digest}          | -    | -   | -   | all | all | all
+GET  /api/v1/modules/{digest}/wasm     | -    | -   | -   | all | all | all
+POST /api/v1/modules/{digest}/activate | -    | -   | -   | -   | all | -
+POST /api/v1/modules/{digest}/shadow   | -    | -   | -   | -   | all | -
+POST /api/v1/modules/{digest}/remove   | -    | -   | -   | -   | all | -
+GET  /api/v1/modules/{slot}/flips      | -    | -   | -   | all | all | all
+POST /api/v1/modules/{slot}/rollback   | -    | -   | -   | -   | all | -
+POST /api/v1/modules/{slot}/unshadow   | -    | -   | -   | -   | all | -
 POST /api/v1/tokens                    | -    | -   | -   | -   | - | all
 GET  /api/v1/tokens                    | -    | -   | -   | -   | - | all
 POST /api/v1/tokens/{id}/revoke        | -    | -   | -   | -   | - | all
@@ -49,18 +62,21 @@ struct Cast {
     server: Server,
     admin: Client,
     home: Home,
+    /// Modules that were made so far: each has a higher version.
+    modules: Cell<u64>,
 }
 
 impl Cast {
     fn new() -> Self {
         let home = Home::new();
         home.run(&["key", "generate", "--use", "log"]).ok();
+        home.run(&["key", "generate", "--use", "module", "--slot", "policy", "--id", "team"]).ok();
         let server = home.serve();
         // As long as there is no token, whoever is on this machine makes the first one.
         let first = json!({ "subject": "root", "roles": ["admin"] });
         let first = server.post("/api/v1/tokens", &first).json(201);
         let admin = server.with_token(text(&first, "token"));
-        Self { server, admin, home }
+        Self { server, admin, home, modules: Cell::new(0) }
     }
 
     fn token(&self, subject: &str, roles: &[&str], agents: Option<&str>) -> Client {
@@ -100,7 +116,54 @@ impl Cast {
         claimant.act(&approved, "execute", &claim(agent)).ok()
     }
 
+    /// A module for slot `policy` that nobody pushed yet, and its manifest.
+    fn module(&self) -> (Value, Vec<u8>) {
+        let version = self.modules.get() + 1;
+        self.modules.set(version);
+        let wasm = Core::deciding("require_approval", &format!("rule-{version}")).component();
+        (sealed(&self.home, &wasm, Slot::Policy, version, "team"), wasm)
+    }
+
+    /// What a call of the registry needs, where the caller gets that far: a path.
+    fn module_path(&self, caller: &Client, route: &str) -> String {
+        let path = |digest: &str| route.replace("{digest}", digest).replace("{slot}", "policy");
+        if caller.get("/api/v1/modules").status != 200 {
+            return path(&"0".repeat(64));
+        }
+        let team = self.holder("policy");
+        let pushed = || {
+            let (manifest, wasm) = self.module();
+            let pushed = push(&team, &manifest, &wasm).json(201);
+            text(&pushed, "digest").to_owned()
+        };
+        if route.ends_with("/rollback") {
+            for _ in 0..2 {
+                change(&team, &pushed(), "activate").ok();
+            }
+            return path("");
+        }
+        if route.contains("{digest}") { path(&pushed()) } else { path("") }
+    }
+
+    fn call_registry(&self, caller: &Client, method: &str, route: &str) -> Answer {
+        if (method, route) == ("POST", "/api/v1/modules") {
+            let (manifest, wasm) = self.module();
+            return push(caller, &manifest, &wasm);
+        }
+        let path = self.module_path(caller, route);
+        match (method, route.rsplit('/').next().unwrap()) {
+            // Bytes are no text: the head is the answer.
+            ("GET", "wasm") => caller.head_of(&path),
+            ("GET", _) => caller.get(&path),
+            (_, "rollback") => caller.post(&path, &json!({ "reason": "x" })),
+            _ => caller.post(&path, &json!({})),
+        }
+    }
+
     fn call(&self, caller: &Client, method: &str, route: &str, approval: &Value) -> Answer {
+        if route.starts_with("/api/v1/modules") {
+            return self.call_registry(caller, method, route);
+        }
         let path = route.replace("{id}", id(approval));
         let agent = text(approval, "agent");
         let role_of = "approver@company.com";

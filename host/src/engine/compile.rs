@@ -16,10 +16,10 @@ use super::config::{Allocation, config, policy_config};
 /// The subcommand that the executable runs itself with.
 pub const COMPILE_COMMAND: &str = "compile-module";
 
-/// Processor time of one compilation. The largest interpreters that are known take about a third.
-const SECONDS_MAX: u64 = 60;
+/// Processor time of one compilation: enough for a whole interpreter as a module.
+const SECONDS_MAX: u64 = 120;
 /// Time in all, also where the machine is busy.
-const WALL_TIME_MAX: Duration = Duration::from_secs(180);
+const WALL_TIME_MAX: Duration = Duration::from_secs(300);
 /// Address space of one compilation.
 const MEMORY_BYTES_MAX: u64 = 4 << 30;
 /// Machine code of one module.

@@ -181,12 +181,7 @@ impl Shop {
     /// The signed manifest of whatever bytes, made without a look at them.
     #[track_caller]
     pub fn sealed(&self, wasm: &[u8], slot: Slot, version: u64, key: &str) -> Value {
-        let keys = Keys::load(&self.team.path("signoff.keys.json")).unwrap();
-        let (name, version) = (ModuleName::parse("rules").unwrap(), Version::new(version).unwrap());
-        let digest = ModuleDigest::of(wasm);
-        let manifest = Manifest::new(digest, slot, name, version, Limits::default(), 1_700_000_000);
-        let envelope = Envelope::sign(&manifest, &keys.module_key(key).unwrap());
-        serde_json::from_str(&envelope.to_text()).unwrap()
+        sealed(&self.team, wasm, slot, version, key)
     }
 
     fn file(&self, wasm: &[u8]) -> PathBuf {
@@ -255,4 +250,15 @@ pub fn change(client: &Client, digest: &str, what: &str) -> Answer {
 /// Rolls a slot back.
 pub fn roll_back(client: &Client, slot: &str, body: &Value) -> Answer {
     client.post(&format!("/api/v1/modules/{slot}/rollback"), body)
+}
+
+/// The manifest of whatever bytes, signed with a key of a home's keyring.
+#[track_caller]
+pub fn sealed(home: &Home, wasm: &[u8], slot: Slot, version: u64, key: &str) -> Value {
+    let keys = Keys::load(&home.path("signoff.keys.json")).unwrap();
+    let (name, version) = (ModuleName::parse("rules").unwrap(), Version::new(version).unwrap());
+    let digest = ModuleDigest::of(wasm);
+    let manifest = Manifest::new(digest, slot, name, version, Limits::default(), 1_700_000_000);
+    let envelope = Envelope::sign(&manifest, &keys.module_key(key).unwrap());
+    serde_json::from_str(&envelope.to_text()).unwrap()
 }
