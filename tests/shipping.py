@@ -49,7 +49,8 @@ class Server:
             listener.bind(("127.0.0.1", 0))
             self.port = listener.getsockname()[1]
         serve = [self.signoff, "serve", "--quiet", "--listen", f"127.0.0.1:{self.port}"]
-        self.process = subprocess.Popen(serve, cwd=self.home / "server", env=self.environment)
+        where = self.home / "server"
+        self.process = subprocess.Popen(serve, cwd=where, env=self.environment, stdout=subprocess.DEVNULL)
         self.environment |= {"SIGNOFF_SERVER": f"http://127.0.0.1:{self.port}", "SIGNOFF_TOKEN": self.admin}
         while True:
             try:
@@ -60,7 +61,8 @@ class Server:
                     raise RuntimeError(f"the server ended with {self.process.returncode}") from None
             time.sleep(0.05)
         self.runner = self.token("runner@company.com", "executor")
-        self.environment["SIGNOFF_TOKEN"] = self.token("policy@company.com", "policy")
+        self.shipper = self.token("policy@company.com", "policy")
+        self.environment["SIGNOFF_TOKEN"] = self.shipper
 
     def token(self, subject, role):
         made = self.run("token", "create", "--subject", subject, "--role", role, "--json")
@@ -83,16 +85,17 @@ class Server:
         return ran.stdout
 
     def ask(self, method, path, body=None):
-        """Status and decoded answer: an executor's where a policy is asked, else the admin's."""
+        """Status and decoded answer."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port)
-        connection.request(method, path, None if body is None else json.dumps(body), self.headers(path))
+        connection.request(method, path, None if body is None else json.dumps(body), self.headers(method, path))
         answer = connection.getresponse()
         text = answer.read()
         connection.close()
         return answer.status, json.loads(text) if text else None
 
-    def headers(self, path):
-        token = self.runner if path == EVALUATE else self.admin
+    def headers(self, method, path):
+        """Those of whoever may do that: no role may do everything."""
+        token = self.runner if path == EVALUATE else self.shipper if method == "POST" else self.admin
         return {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
 
     def sign(self, wasm, name, version, *limits):

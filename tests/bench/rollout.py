@@ -121,7 +121,7 @@ def latency(server, seconds):
     body, asked = json.dumps(QUESTION), 0
     begun = time.perf_counter()
     while time.perf_counter() - begun < seconds:
-        connection.request("POST", EVALUATE, body, server.headers(EVALUATE))
+        connection.request("POST", EVALUATE, body, server.headers("POST", EVALUATE))
         answer = connection.getresponse()
         answer.read()
         if answer.status != 200:
@@ -135,7 +135,7 @@ def wrk(server, seconds):
     script = server.home / "evaluate.lua"
     script.write_text(
         'wrk.method = "POST"\n'
-        + "".join(f'wrk.headers["{name}"] = "{value}"\n' for name, value in server.headers(EVALUATE).items())
+        + "".join(f'wrk.headers["{name}"] = "{value}"\n' for name, value in server.headers("POST", EVALUATE).items())
         + f"wrk.body = [==[{json.dumps(QUESTION)}]==]\n"
     )
     url = f"http://127.0.0.1:{server.port}{EVALUATE}"
