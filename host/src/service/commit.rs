@@ -55,6 +55,7 @@ pub(super) struct Asked {
 }
 
 /// Who answered for a change: the modules that its audit entry names.
+#[derive(Clone, Copy)]
 pub(super) struct Deciders<'a> {
     /// The verifier.
     pub(super) verifier: &'a Verifier,
