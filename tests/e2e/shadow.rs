@@ -124,3 +124,55 @@ fn a_shadow_survives_a_restart_and_ends_when_it_is_promoted() {
     transfer(&server, 50);
     assert_eq!(counted(&server, "compared"), before, "nothing is asked beside itself");
 }
+
+/// A candidate that loops over what a teller does, and many comparisons that wait for it.
+fn looping(home: &Home, server: &Server) -> String {
+    activated(home, server, "p", 1, ACTIVE);
+    std::fs::write(home.path("loops.wasm"), loops_for("teller")).unwrap();
+    sign_module(home, "loops.wasm", "p", 2);
+    let shadow = pushed(home, server, "loops.wasm");
+    server.post(&format!("/api/v1/modules/{shadow}/shadow"), &json!({})).ok();
+    for amount in 0..80 {
+        transfer(server, amount);
+    }
+    shadow
+}
+
+#[test]
+fn what_waits_for_a_candidate_ends_with_it() {
+    let (home, server) = home_with_signer();
+    looping(&home, &server);
+    let next = pushed(&home, &server, &signed(&home, "p", 3, &candidate()));
+    server.post(&format!("/api/v1/modules/{next}/shadow"), &json!({})).ok();
+    transfer(&server, 50);
+    transfer(&server, 5);
+    until("both were asked", || (counted(&server, "compared") == 2).then_some(()));
+    assert_eq!((counted(&server, "flips"), counted(&server, "failures")), (1, 0));
+    let flips = flips(&server, 1);
+    assert_eq!(flips[0]["entry"]["shadow"]["policy"], json!(next));
+}
+
+#[test]
+fn a_server_ends_without_all_that_waits_for_a_candidate() {
+    let (home, mut server) = home_with_signer();
+    let shadow = looping(&home, &server);
+    server.terminate();
+    assert!(server.ended().success());
+    let server = home.serve();
+    let told = server.get(&format!("/api/v1/modules/policy/flips?digest={shadow}&limit=200")).ok();
+    // A batch that was made before; the next is given up.
+    assert!(told["items"].as_array().unwrap().len() < 64, "{told}");
+}
+
+#[test]
+fn large_contexts_wait_within_bounds() {
+    let (home, server) = home_with_signer();
+    looping(&home, &server);
+    let context = json!({ "pad": "x".repeat(1_000_000) });
+    let body =
+        json!({ "agent": "teller", "action": "transfer", "context": context, "plan": context });
+    for _ in 0..40 {
+        server.post("/api/v1/guardrails/evaluate", &body).ok();
+    }
+    until("some found no place", || (counted(&server, "dropped") > 0).then_some(()));
+}

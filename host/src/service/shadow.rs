@@ -4,12 +4,12 @@
 //! place is counted and dropped. What a candidate would have changed is a *flip*: counted, and kept as
 //! an audit entry of its own kind, so that it is never taken for a verdict that decided.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use tokio::sync::{Mutex, mpsc, watch};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use super::guardrails::{Judged, Moment, Read};
 use super::note::Note;
@@ -21,21 +21,32 @@ use crate::store::About;
 
 /// Comparisons that wait at most.
 const WAITING_MAX: usize = 1_024;
+/// Their contexts and plans together, in KiB: each may be of 1 MiB, and a slow candidate has all wait.
+const WAITING_KIB_MAX: usize = 64 << 10;
 /// Comparisons made at once; their flips share a commit.
 const BATCH: usize = 64;
-/// Flips kept of one candidate since the start; more are only counted.
+/// Flips kept of one candidate since it became the shadow, or the start; more are only counted.
 const FLIPS_KEPT_MAX: u64 = 10_000;
 /// The event of a flip's audit entry.
 const EVENT: &str = "shadow_flipped";
 
 /// Comparisons that wait, and what became of those that were made.
 pub(super) struct Shadow {
-    waiting: mpsc::Sender<Compared>,
-    queue: Mutex<mpsc::Receiver<Compared>>,
+    waiting: mpsc::Sender<Waiting>,
+    queue: Mutex<mpsc::Receiver<Waiting>>,
+    room: Arc<Semaphore>,
+    /// The digest of the candidate that is asked now. What waits for another one is not asked any more.
+    asked: Arc<RwLock<Option<String>>>,
     compared: AtomicU64,
     flips: AtomicU64,
     failures: AtomicU64,
     dropped: AtomicU64,
+}
+
+/// A comparison, and the room that its texts take.
+struct Waiting {
+    compared: Compared,
+    _room: OwnedSemaphorePermit,
 }
 
 /// What the active policy answered, and whom else to ask.
@@ -46,7 +57,7 @@ pub(super) struct Compared {
     pub(super) action: Read,
 }
 
-/// How the shadow fared since the start.
+/// How the shadow fared since it became one, or the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShadowCounts {
     /// Attempts that both were asked about.
@@ -74,6 +85,8 @@ impl Default for Shadow {
         Self {
             waiting,
             queue: Mutex::new(queue),
+            room: Arc::new(Semaphore::new(WAITING_KIB_MAX)),
+            asked: Arc::default(),
             compared: AtomicU64::new(0),
             flips: AtomicU64::new(0),
             failures: AtomicU64::new(0),
@@ -85,9 +98,30 @@ impl Default for Shadow {
 impl Shadow {
     /// Puts a comparison in the queue, or drops it where there is no place.
     pub(super) fn compare(&self, compared: Compared) {
-        if self.waiting.try_send(compared).is_err() {
+        let kib = u32::try_from(compared.bytes() / 1_024 + 1).unwrap_or(u32::MAX);
+        let waits = match Arc::clone(&self.room).try_acquire_many_owned(kib) {
+            Ok(room) => self.waiting.try_send(Waiting { compared, _room: room }).is_ok(),
+            Err(_) => false,
+        };
+        if !waits {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Another candidate is asked from now on, and counted anew; or none, and the counts stay.
+    pub(super) fn ask(&self, candidate: Option<&str>) {
+        *self.asked.write().unwrap_or_else(PoisonError::into_inner) = candidate.map(str::to_owned);
+        if candidate.is_some() {
+            for count in [&self.compared, &self.flips, &self.failures, &self.dropped] {
+                count.store(0, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+impl Compared {
+    fn bytes(&self) -> usize {
+        self.attempt.context.len() + self.attempt.plan.as_ref().map_or(0, String::len)
     }
 }
 
@@ -101,7 +135,12 @@ impl Service {
                 _ = queue.recv_many(&mut batch, BATCH) => {}
                 _ = stopping.wait_for(|stopping| *stopping) => return,
             }
-            self.compare(batch).await;
+            tokio::select! {
+                () = self.compare(batch) => {}
+                // The process waits for the one that is being asked, which its fuel or its time ends,
+                // and not for all that wait behind it.
+                _ = stopping.wait_for(|stopping| *stopping) => return self.shadow.ask(None),
+            }
         }
     }
 
@@ -116,7 +155,7 @@ impl Service {
         self.compare(batch).await;
     }
 
-    /// How the shadow fared since the start.
+    /// How the shadow fared since it became one, or the start.
     pub fn shadow_counts(&self) -> ShadowCounts {
         let count = |n: &AtomicU64| n.load(Ordering::Relaxed);
         ShadowCounts {
@@ -144,13 +183,18 @@ impl Service {
         Ok(flips.map(|entry| Flip { number: entry.number, entry: entry.text }).collect())
     }
 
-    async fn compare(&self, batch: Vec<Compared>) {
-        let asked = tokio::task::spawn_blocking(move || {
-            let ask = |compared: Compared| {
-                let answer = compared.candidate.evaluate(&compared.attempt);
-                (compared, answer)
+    async fn compare(&self, batch: Vec<Waiting>) {
+        let now_asked = Arc::clone(&self.shadow.asked);
+        let asked = tokio::task::spawn_blocking(move || -> Vec<_> {
+            let ask = |Waiting { compared, _room }: Waiting| {
+                is_asked(&now_asked, &compared).then(|| {
+                    let answer = compared.candidate.evaluate(&compared.attempt);
+                    (compared, answer)
+                })
             };
-            batch.into_iter().map(ask).collect::<Vec<_>>()
+            let asked: Vec<_> = batch.into_iter().filter_map(ask).collect();
+            // What one said that is the shadow no more is not counted for the next.
+            asked.into_iter().filter(|(compared, _)| is_asked(&now_asked, compared)).collect()
         });
         let Ok(asked) = asked.await else { return };
         self.shadow.compared.fetch_add(asked.len() as u64, Ordering::Relaxed);
@@ -176,6 +220,11 @@ impl Service {
         };
         let _ = self.keep_note(&Caller::system(), note, None, now).await;
     }
+}
+
+fn is_asked(asked: &RwLock<Option<String>>, compared: &Compared) -> bool {
+    let asked = asked.read().unwrap_or_else(PoisonError::into_inner);
+    asked.as_deref() == Some(compared.candidate.digest())
 }
 
 /// Whether a candidate's answer is another than the one that counted.

@@ -99,7 +99,14 @@ impl Service {
 
     /// Changes the slot `policy`. What is under way ends on the module it began with.
     pub(super) fn swap_policy(&self, change: impl FnOnce(&mut PolicySlot)) {
-        change(&mut self.slots.policy.write().unwrap_or_else(PoisonError::into_inner));
+        let mut slot = self.slots.policy.write().unwrap_or_else(PoisonError::into_inner);
+        let shadow = |slot: &PolicySlot| slot.shadow.as_ref().map(|it| it.digest().to_owned());
+        let before = shadow(&slot);
+        change(&mut slot);
+        let after = shadow(&slot);
+        if after != before {
+            self.shadow.ask(after.as_deref());
+        }
     }
 
     /// How modules are loaded.
