@@ -118,6 +118,12 @@ fn that_run() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
+/// A function type with many values.
+fn typed(side: &str, values: usize) -> Vec<u8> {
+    let values = " i64".repeat(values);
+    text(&format!("(component (core module (type (func {side}{values})))))"))
+}
+
 /// What is seen before anything runs.
 fn that_are_seen() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let good = Core::deciding("allow", "good");
@@ -153,6 +159,8 @@ fn that_are_seen() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("many functions", text(&functions), "functions"),
         ("a giant function", text(&giant), "bytes in one function"),
         ("many globals", text(&globals), "globals"),
+        ("many results", typed("(result", 33), "results of one function"),
+        ("many parameters", typed("(param", 129), "parameters of one function"),
         (
             "a huge table",
             text("(component (core module (table 4000000000 funcref)))"),

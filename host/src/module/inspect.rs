@@ -2,7 +2,10 @@
 //! imports nothing, has the exports of its slot's world, and is small enough in every way that costs
 //! the compiler or an instance something. The types of the exports are the link's to check.
 
-use wasmparser::{ComponentExternalKind, Encoding, Parser, Payload, Validator, WasmFeatures};
+use wasmparser::{
+    ComponentExternalKind, CompositeInnerType, Encoding, Parser, Payload, TypeSectionReader,
+    Validator, WasmFeatures,
+};
 
 use super::name::Slot;
 use crate::code::Code;
@@ -21,6 +24,10 @@ const FUNCTIONS_MAX: u64 = 100_000;
 /// The compiler's time and memory grow faster than a function does. The largest of interpreters that
 /// are compiled as one function stay below.
 const FUNCTION_BYTES_MAX: usize = 1 << 20;
+/// Parameters of a function or a block, and results. Two bytes of code have the validator go through
+/// all of them, so with the 1,000 that it takes itself a module keeps it busy for minutes.
+const PARAMETERS_MAX: u64 = 128;
+const RESULTS_MAX: u64 = 32;
 /// Core modules and components inside.
 const PARTS_MAX: u64 = 256;
 /// As many as the server has room for in one module.
@@ -138,6 +145,7 @@ impl<'a> Walk<'a> {
                     "the component has a start function of its own, which no world has",
                 ));
             }
+            Payload::TypeSection(section) => few_values(section)?,
             Payload::CodeSectionStart { count, .. } => {
                 add("functions", &mut self.found.functions, u64::from(*count), FUNCTIONS_MAX)?;
             }
@@ -228,6 +236,20 @@ impl<'a> Walk<'a> {
         });
         near.map_or_else(String::new, |(name, _)| format!("; it has `{}`", shown(name)))
     }
+}
+
+/// Whether no function and no block takes or gives too many values.
+fn few_values(section: &TypeSectionReader<'_>) -> Result<(), Refusal> {
+    for group in section.clone() {
+        let group = group.map_err(|e| malformed(&e))?;
+        for one in group.types() {
+            let CompositeInnerType::Func(function) = &one.composite_type.inner else { continue };
+            let (parameters, results) = (function.params().len(), function.results().len());
+            at_most("parameters of one function", parameters as u64, PARAMETERS_MAX)?;
+            at_most("results of one function", results as u64, RESULTS_MAX)?;
+        }
+    }
+    Ok(())
 }
 
 /// What a world exports, as the files in `wit/` have it.
