@@ -1,10 +1,11 @@
 //! What the policy says of an action: when it is evaluated, requested and claimed.
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::{
     APPROVER, Client, activated, ballot, home_and_server, home_with_signer, id, loops_for, pushed,
-    sign_module, text,
+    sign_module, text, until,
 };
 
 const RULES: &str = r#"
@@ -300,4 +301,27 @@ fn the_command_line_asks_and_run_goes_ahead_with_what_is_allowed() {
     let waits = run("transfer");
     assert!(!waits.out.contains("ran"), "{waits:?}");
     assert_eq!(waits.code, 125);
+}
+
+#[test]
+fn a_kept_answer_ends_with_the_policy_that_gave_it() {
+    let (home, server) = home_with_signer();
+    let path = "/api/v1/guardrails/evaluate";
+    let body = json!({ "agent": "a", "action": "wipe", "context": {} });
+    let asked = || server.post_once(path, "k", &body);
+    let decisions =
+        |answer: Value| (text(&answer, "decision").to_owned(), answer["policy"].clone());
+    assert_eq!(decisions(asked().ok()), ("require_approval".to_owned(), Value::Null));
+    let allows =
+        activated(&home, &server, "p", 1, "format = 1\nname = \"p\"\ndefault = \"allow\"\n");
+    assert_eq!(decisions(asked().ok()), ("allow".to_owned(), json!(allows)));
+    assert_eq!(asked().header("idempotency-replayed"), Some("true"));
+    let denies =
+        activated(&home, &server, "p", 2, "format = 1\nname = \"p\"\ndefault = \"deny\"\n");
+    assert_eq!(decisions(asked().ok()), ("deny".to_owned(), json!(denies)));
+    assert_eq!(asked().header("idempotency-replayed"), Some("true"));
+    // Nor is one repeated where nothing can be asked.
+    home.run(&["key", "revoke", "signer", "--yes"]).ok();
+    server.signal(Signal::HUP);
+    until("the revocation is read", || (asked().status == 503).then_some(()));
 }

@@ -65,7 +65,7 @@ pub struct Details {
 
 /// Whether an action may run. The verdict is kept in the audit.
 #[utoipa::path(post, path = "/api/v1/guardrails/evaluate", tag = "guardrails", request_body = EvaluateBody<'_>,
-    params(("Idempotency-Key" = Option<String>, Header, description = "at most 255 bytes; a repeat within 24 h gets the same answer")),
+    params(("Idempotency-Key" = Option<String>, Header, description = "at most 255 bytes; a repeat within 24 h gets the same answer, as long as the same policy serves")),
     responses((status = 200, body = Evaluation), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn evaluate(
     State(app): State<App>,

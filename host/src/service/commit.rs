@@ -80,6 +80,14 @@ impl Idempotency {
         Self { scope: scope.finalize().into(), request_digest: Sha256::digest(body).into() }
     }
 
+    /// The same key, for the answers of one policy or of none.
+    pub(super) fn under(&self, policy: Option<&str>) -> Self {
+        let mut scope = Sha256::new();
+        scope.update(self.scope);
+        scope.update(policy.unwrap_or_default());
+        Self { scope: scope.finalize().into(), request_digest: self.request_digest }
+    }
+
     pub(super) fn matches(&self, answer: &Answer) -> Result<(), Refusal> {
         if answer.request_digest == self.request_digest {
             return Ok(());

@@ -94,20 +94,23 @@ pub(super) struct Prepared {
 
 impl Service {
     /// Whether an action may run. The answer is in the audit: what is allowed without a person is
-    /// told there, and by which policy.
+    /// told there, and by which policy. A kept answer is repeated while the policy serves whose it is:
+    /// nothing is allowed in the name of one that was replaced.
     ///
     /// # Errors
     ///
-    /// 1. `forbidden` for an agent that the caller does not act for 2. as `lifecycle.open` in `wit/`
-    /// 3. `policy-trapped` 4. as `lifecycle.open` again, for what the policy asks 5. those of every
-    ///    change.
+    /// 1. `policy-trapped` where what serves cannot be asked 2. `forbidden` for an agent that the
+    ///    caller does not act for 3. as `lifecycle.open` in `wit/` 4. `policy-trapped` 5. as
+    ///    `lifecycle.open` again, for what the policy asks 6. those of every change.
     pub async fn evaluate(
         &self,
         caller: &Caller,
         action: Action,
         idempotency: Option<&Idempotency>,
     ) -> Result<Reply, Refusal> {
-        if let Some(reply) = self.kept(idempotency).await? {
+        let key = |policy: Option<&str>| idempotency.map(|key| key.under(policy));
+        let serving = self.policy_that_answers().await?;
+        if let Some(reply) = self.kept(key(serving.as_deref()).as_ref()).await? {
             return Ok(reply);
         }
         acts_for(caller, &action.agent)?;
@@ -129,7 +132,9 @@ impl Service {
             answer: Some(Reply::new(200, answer)),
             ..prepared.judged.note(&prepared.action)
         };
-        self.keep_note(caller, note, idempotency, now).await
+        // Another one may have been asked than the one that served at first.
+        let key = key(prepared.judged.policy.as_deref());
+        self.keep_note(caller, note, key.as_ref(), now).await
     }
 
     /// Opens an approval with what the policy asks, without keeping it.
@@ -234,9 +239,17 @@ impl Service {
     ///
     /// Refusals: `policy-trapped`.
     pub(super) async fn policy_ready(&self) -> Result<(), Refusal> {
+        self.policy_that_answers().await.map(drop)
+    }
+
+    /// The digest of the policy that serves; none where the slot is empty.
+    ///
+    /// Refusals: `policy-trapped`.
+    async fn policy_that_answers(&self) -> Result<Option<String>, Refusal> {
         match self.policy_slot().await?.active {
             Active::Broken { digest, why } => Err(broken(&digest, &why)),
-            Active::Empty | Active::Policy(_) => Ok(()),
+            Active::Empty => Ok(None),
+            Active::Policy(policy) => Ok(Some(policy.digest().to_owned())),
         }
     }
 
