@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use signoff::engine::{VERIFIER, VERIFIER_DIGEST, digest};
 
 use crate::support::modules::{Core, Shop, change, evaluated, push, roll_back};
-use crate::support::{Answer, Client, Server, text};
+use crate::support::{Answer, Client, Server, text, until};
 
 /// Audit entries of the registry, in order: event, and the digest it names.
 fn told(admin: &Client) -> Vec<(String, String)> {
@@ -317,4 +317,27 @@ fn a_shadow_tells_what_it_would_have_answered_and_decides_nothing() {
     let slot = change(&shop.policy, &shadow, "activate").ok();
     assert_eq!((&slot["active"], &slot["shadow"]), (&json!(shadow), &Value::Null));
     change(&shop.policy, &shadow, "shadow").refused("request-invalid");
+}
+
+#[test]
+fn nobody_who_changes_a_slot_waits_for_a_push() {
+    let shop = Shop::new();
+    shop.active("allow", "first", 1);
+    let second = shop.pushed("deny", "second", 2);
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos();
+    let mut slow = Core::deciding("deny", &format!("slow-{now}"));
+    // Takes the compiler its time, and is in no cache.
+    slow.more =
+        "(func (param i32) (result i32) (i32.mul (local.get 0) (i32.const 3)))".repeat(50_000);
+    let slow = slow.component();
+    let manifest = shop.signed(&slow, "policy", "rules", 3, "team");
+    thread::scope(|scope| {
+        let pushing = scope.spawn(|| push(&shop.policy, &manifest, &slow).json(201));
+        until("it is compiled", || shop.office.server.compiles().then_some(()));
+        change(&shop.policy, &second, "shadow").ok();
+        pushing.join().unwrap();
+    });
+    let told = told(&shop.office.admin);
+    let shadowed = ("module_shadowed".to_owned(), second);
+    assert_eq!(told[told.len() - 2..], [shadowed, ("module_pushed".to_owned(), digest(&slow))]);
 }

@@ -65,6 +65,16 @@ impl Server {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
+    /// Whether it has a module compiled at this moment.
+    pub fn compiles(&self) -> bool {
+        let processes = std::fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+        let read = |path: std::path::PathBuf| std::fs::read_to_string(path).unwrap_or_default();
+        let parent = format!("PPid:\t{}\n", self.child.id());
+        let mut children =
+            processes.filter(|process| read(process.join("status")).contains(&parent));
+        children.any(|child| read(child.join("cmdline")).contains("compile-module"))
+    }
+
     /// Asks it to end and waits for that.
     #[track_caller]
     pub fn stop(mut self) -> String {

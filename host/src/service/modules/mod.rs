@@ -51,7 +51,11 @@ const UPLOADS_MAX: usize = 2;
 
 /// Turns of those who change the registry.
 pub(super) struct Registry {
-    /// One change at a time: a module is compiled and tried inside it.
+    /// One push at a time: a module is compiled and tried inside it, which may take minutes. Before
+    /// `turn`, never after it.
+    pushing: tokio::sync::Mutex<()>,
+    /// One change at a time. A module that is here is compiled already, so nobody who takes a bad one
+    /// out of service waits for one that is pushed.
     turn: tokio::sync::Mutex<()>,
     /// What the store says and what serves change together inside it. Short.
     swap: tokio::sync::Mutex<()>,
@@ -63,6 +67,7 @@ pub(super) struct Registry {
 impl Default for Registry {
     fn default() -> Self {
         Self {
+            pushing: tokio::sync::Mutex::default(),
             turn: tokio::sync::Mutex::default(),
             swap: tokio::sync::Mutex::default(),
             held_against: Mutex::default(),

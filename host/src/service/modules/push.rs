@@ -24,6 +24,14 @@ pub struct NewModule {
     pub wasm: Arc<[u8]>,
 }
 
+/// Where a module that is pushed has its place.
+enum Place {
+    /// It is here as it was pushed; this is the answer.
+    Here(Reply),
+    /// This row is to be kept, and the bytes where they are not here.
+    For(ModuleRow, Option<Blob>),
+}
+
 impl Service {
     /// Keeps a module, if it may serve: then it can be activated. A module that is here may be pushed
     /// again with the same manifest, signed by another key. Must be driven to its end.
@@ -41,7 +49,7 @@ impl Service {
         new: NewModule,
         idempotency: Option<&Idempotency>,
     ) -> Result<Reply, Refusal> {
-        let _turn = self.registry.turn.lock().await;
+        let _pushing = self.registry.pushing.lock().await;
         if let Some(reply) = self.kept(idempotency).await? {
             return Ok(reply);
         }
@@ -72,24 +80,45 @@ impl Service {
             );
             return Err(Refusal::new(Code::MANIFEST_INVALID, detail));
         }
-        let now = self.now_to_write()?;
-        let mut row = ModuleRow::new(signed.envelope(), new.wasm.len(), now, caller.subject());
-        let rows = ModuleRow::all(&*self.store).await?;
-        let known = rows.iter().find(|(known, _)| *known == digest).map(|(_, row)| row);
-        if let Some(known) = known {
-            if known.envelope == row.envelope {
-                let shown = self.shown_module(digest, known, &Standing::of_all(self).await?)?;
-                return Ok(Reply::new(200, shown.to_string()));
-            }
-            signed_anew(manifest, known)?;
-            (row.pushed_at, row.pushed_by) = (known.pushed_at, known.pushed_by.clone());
-        } else {
-            has_room(&rows, manifest, new.wasm.len() as u64)?;
+        // What may not be kept is not compiled.
+        if let Place::Here(reply) = self.place(caller, &signed, &new.wasm).await? {
+            return Ok(reply);
         }
         self.prepare_module(manifest, &new.wasm).await?;
-        let blob = Blob { digest: *digest.bytes(), bytes: Some(Arc::clone(&new.wasm)) };
-        let blob = Some(blob).filter(|_| known.is_none());
-        self.keep_module(caller, &signed, &row, blob, idempotency).await
+        let _turn = self.registry.turn.lock().await;
+        // That took its time: keys may have changed, and a module may have been removed.
+        let signed = Envelope::parse(&new.manifest)?.verify(&self.recorded_keys().await?)?;
+        match self.place(caller, &signed, &new.wasm).await? {
+            Place::Here(reply) => Ok(reply),
+            Place::For(row, blob) => {
+                self.keep_module(caller, &signed, &row, blob, idempotency).await
+            }
+        }
+    }
+
+    /// Where a module has its place: as it is here already, or what is to be kept of it.
+    async fn place(
+        &self,
+        caller: &Caller,
+        signed: &Signed,
+        wasm: &Arc<[u8]>,
+    ) -> Result<Place, Refusal> {
+        let (manifest, now) = (signed.manifest(), self.now_to_write()?);
+        let digest = manifest.digest;
+        let mut row = ModuleRow::new(signed.envelope(), wasm.len(), now, caller.subject());
+        let rows = ModuleRow::all(&*self.store).await?;
+        let Some((_, known)) = rows.iter().find(|(known, _)| *known == digest) else {
+            has_room(&rows, manifest, wasm.len() as u64)?;
+            let blob = Blob { digest: *digest.bytes(), bytes: Some(Arc::clone(wasm)) };
+            return Ok(Place::For(row, Some(blob)));
+        };
+        if known.envelope == row.envelope {
+            let shown = self.shown_module(digest, known, &Standing::of_all(self).await?)?;
+            return Ok(Place::Here(Reply::new(200, shown.to_string())));
+        }
+        signed_anew(manifest, known)?;
+        (row.pushed_at, row.pushed_by) = (known.pushed_at, known.pushed_by.clone());
+        Ok(Place::For(row, None))
     }
 
     async fn keep_module(
