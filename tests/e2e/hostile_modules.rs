@@ -378,3 +378,19 @@ fn no_mutation_of_a_good_module_and_its_manifest_serves() {
     assert_eq!(shop.slot("policy")["active"], Value::Null);
     shop.office.server.get("/readyz").ok();
 }
+
+#[test]
+fn texts_that_overlap_are_bounded_together() {
+    let shop = Shop::new();
+    let mut core = Core::deciding("allow", "hostile");
+    core.memory = "100".to_owned();
+    // A reason of 2 MiB and a requirement of 3, over the same bytes.
+    let words = [(84, 1), (88, 4096), (92, 2 << 20), (96, 1), (100, 4096), (104, 3 << 20)];
+    let stores = words.map(|(at, word)| format!("(i32.store (i32.const {at}) (i32.const {word}))"));
+    core.evaluate = format!("{} (i32.const 64)", stores.concat());
+    let wasm = core.component();
+    let manifest = shop.sealed(&wasm, Slot::Policy, 1, "team");
+    let refused = push(&shop.policy, &manifest, &wasm).refused("module-invalid");
+    // It ends in the runtime, before all of them are copied.
+    assert!(refused["detail"].as_str().unwrap().contains("hostcalls"), "{refused}");
+}

@@ -131,7 +131,7 @@ impl Metrics {
         );
         registry.register(
             "shadow_total_now",
-            "What the candidate beside the active policy was asked since the start: compared, and of those flips and failures; dropped found no place in the queue",
+            "What the candidate beside the active policy was asked since it became that, or the start: compared, and of those flips and failures; dropped found no place in the queue",
             self.shadow.clone(),
         );
         registry.register(

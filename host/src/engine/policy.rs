@@ -22,6 +22,9 @@ use crate::bindings::policy::{self as bindings, Attempt, PolicyPre};
 
 /// Most text that `describe` may answer: a rules file and what is said about it.
 const DESCRIPTION_BYTES_MAX: usize = 4 << 20;
+/// Most that one answer has the host allocate, of all its texts together: they may overlap in the
+/// policy's memory, so that its size is no bound. The longest description, and some air.
+const ANSWER_BYTES_MAX: usize = DESCRIPTION_BYTES_MAX + (64 << 10);
 
 /// The engine that policies run in. Cheap to clone.
 #[derive(Clone)]
@@ -195,6 +198,7 @@ impl Policy {
         let mut store = Store::new(self.0.engine.engine(), bounds);
         store.limiter(|bounds| bounds);
         store.set_epoch_deadline(POLICY_TICKS_MAX);
+        store.set_hostcall_fuel(ANSWER_BYTES_MAX);
         let answer = store
             .set_fuel(self.0.limits.fuel)
             .and_then(|()| self.0.linked.instantiate(&mut store))
