@@ -23,10 +23,8 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from shipping import Server
+from shipping import EVALUATE, Server
 
-EVALUATE = "/api/v1/guardrails/evaluate"
-JSON = {"Content-Type": "application/json"}
 CONDITIONS = [
     ("context.risk_score >= {}", 80, "require_approval"),
     ('context.environment == "production" && context.changes_count > {}', 1000, "require_approval"),
@@ -123,7 +121,7 @@ def latency(server, seconds):
     body, asked = json.dumps(QUESTION), 0
     begun = time.perf_counter()
     while time.perf_counter() - begun < seconds:
-        connection.request("POST", EVALUATE, body, JSON)
+        connection.request("POST", EVALUATE, body, server.headers("POST", EVALUATE))
         answer = connection.getresponse()
         answer.read()
         if answer.status != 200:
@@ -137,8 +135,8 @@ def wrk(server, seconds):
     script = server.home / "evaluate.lua"
     script.write_text(
         'wrk.method = "POST"\n'
-        'wrk.headers["Content-Type"] = "application/json"\n'
-        f"wrk.body = [==[{json.dumps(QUESTION)}]==]\n"
+        + "".join(f'wrk.headers["{name}"] = "{value}"\n' for name, value in server.headers("POST", EVALUATE).items())
+        + f"wrk.body = [==[{json.dumps(QUESTION)}]==]\n"
     )
     url = f"http://127.0.0.1:{server.port}{EVALUATE}"
     command = ["wrk", "-t", "1", "-c", "16", "-d", f"{seconds}s", "-s", script, url]

@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use signoff::bindings::policy::Attempt;
-use signoff::engine::{Cache, Decision, Limits, Policies, Policy};
+use signoff::engine::{Cache, Decision, Limits, POLICY_STACK_BYTES, Policies, Policy};
 use signoff::policy::{BenchError, Built, Shape, Template, build_with, shape};
 
 static TEMPLATE: LazyLock<Template> = LazyLock::new(|| Template::new(&cache()).unwrap());
@@ -133,6 +133,25 @@ fn a_built_policy_imports_nothing_and_exports_its_world_alone() {
         }
     }
     assert!(exports.contains(&"memory") && !exports.contains(&"workbench"), "{exports:?}");
+}
+
+#[test]
+fn what_returned_functions_left_behind_does_not_ship() {
+    let component = built(RULES).wasm;
+    let mut offsets = Vec::new();
+    for payload in wasmparser::Parser::new(0).parse_all(&component) {
+        if let wasmparser::Payload::DataSection(section) = payload.unwrap() {
+            for segment in section {
+                if let wasmparser::DataKind::Active { offset_expr, .. } = segment.unwrap().kind
+                    && let wasmparser::Operator::I32Const { value } =
+                        offset_expr.get_operators_reader().read().unwrap()
+                {
+                    offsets.push(usize::try_from(value).unwrap());
+                }
+            }
+        }
+    }
+    assert!(offsets.iter().min().unwrap() >= &POLICY_STACK_BYTES, "{offsets:?}");
 }
 
 #[test]

@@ -115,7 +115,10 @@ fn a_policy_of_another_make_answers_without_a_trace() {
     assert_eq!(ran.out, "allow by default\n");
     assert_eq!(ran.err, "signoff: the module does not hold rules that tell why\n");
     let facts = policy(&home, &["inspect", "other.wasm", "--json"]).exits(0).json();
-    assert_eq!((&facts["describe"], &facts["rebuilt"]), (&json!({}), &json!(null)));
+    assert_eq!(
+        (&facts["describe"], &facts["rebuilt"]),
+        (&json!({ "name": "loops" }), &json!(null))
+    );
     policy(&home, &["inspect", "other.wasm", "--rules"]).exits(1);
     let asked = ["--agent", "loop", "--action", "b", "--context", "{}"];
     let ran = policy(&home, &[&["eval", "other.wasm"], &asked[..]].concat()).exits(1);
@@ -189,6 +192,14 @@ fn nothing_is_built_of_rules_whose_tests_fail() {
         .filter(|name| name.contains(".part"))
         .collect();
     assert_eq!(left, Vec::<String>::new());
+    // The rules are not overwritten by what is made of them, whatever they are called.
+    home.file("rules.wasm", RULES);
+    std::os::unix::fs::symlink("rules.wasm", home.path("link")).unwrap();
+    for to in [&[][..], &["-o", "./rules.wasm"], &["-o", "link"]] {
+        let ran = policy(&home, &[&["build", "rules.wasm"], to].concat()).exits(2);
+        assert!(ran.err.contains("would take the place of `rules.wasm`"), "{ran:?}");
+    }
+    assert_eq!(fs::read_to_string(home.path("rules.wasm")).unwrap(), RULES);
     // From a pipe there is no name to go by.
     let mut piped = home.signoff(&["policy", "build", "-"]);
     piped.stdin(Stdio::from(fs::File::open(home.path("rules.toml")).unwrap()));

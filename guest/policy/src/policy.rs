@@ -118,6 +118,7 @@ impl Policy {
             });
         }
         problems.rule = None;
+        tables.close();
         Self {
             name: file.name,
             text: text.to_owned(),

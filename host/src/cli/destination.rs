@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, BufWriter, Stdout, Write, stdout};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -30,6 +31,12 @@ impl Destination {
 
     pub(super) fn is_file(&self) -> bool {
         self.0.as_os_str() != "-"
+    }
+
+    /// Whether this is a file that is there, by whatever name.
+    pub(super) fn is_same_file(&self, path: &str) -> bool {
+        let of = |path: &Path| path.metadata().map(|meta| (meta.dev(), meta.ino())).ok();
+        of(&self.0).is_some_and(|here| of(Path::new(path)) == Some(here))
     }
 
     pub(super) fn create(&self) -> Result<Draft> {

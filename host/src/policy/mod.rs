@@ -2,7 +2,7 @@
 //! rules file to a module.
 //!
 //! No rule is read here. The template, the core module that `guest/policy` compiles to, loads a rules
-//! file, answers, runs its tests and tells what is wrong with it (`workbench`); [`build`] keeps the
+//! file, answers, runs its tests and tells what is wrong with it ([`Workbench`]); [`build()`] keeps the
 //! memory of one that has loaded a file, so that a shipped policy has every rule already parsed.
 
 mod answers;

@@ -1,7 +1,7 @@
 //! Conditions: CEL text in, a bool or an error out.
 //!
-//! A text is bounded ([`nesting`]), parsed by the `cel` crate, checked ([`check`]) and rewritten
-//! ([`rewrite`]): comparisons become functions of our own ([`operators`]) that are exact and refuse
+//! A text is bounded (`nesting`), parsed by the `cel` crate, checked (`check`) and rewritten
+//! (`rewrite`): comparisons become functions of our own (`operators`) that are exact and refuse
 //! what CEL cannot hold, paths into the context are looked up in one step, and regular expressions
 //! are compiled once. The `cel` crate interprets the result.
 

@@ -2,6 +2,7 @@
 //! them, and regular expressions.
 
 use std::any::Any;
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::OnceLock;
 
@@ -15,7 +16,7 @@ use crate::attempt::Attempt;
 use crate::json::{Node, parse};
 
 /// One step into a value.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Step {
     /// A member of an object.
     Key(String),
@@ -24,7 +25,7 @@ pub(crate) enum Step {
 }
 
 /// A place in the context or the plan: `context.mail.to[0]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Path {
     /// Whether it starts at the plan, not at the context.
     pub(crate) plan: bool,
@@ -78,16 +79,23 @@ pub struct Tables {
     paths: Vec<Path>,
     patterns: Vec<(String, Pattern)>,
     lists: Vec<Node<'static>>,
+    /// Where each path is, while conditions are compiled.
+    places: HashMap<Path, usize>,
 }
 
 impl Tables {
     /// The name of a path.
     pub(super) fn name_path(&mut self, path: Path) -> String {
-        let at = self.paths.iter().position(|known| *known == path).unwrap_or_else(|| {
-            self.paths.push(path);
+        let at = *self.places.entry(path).or_insert_with_key(|path| {
+            self.paths.push(path.clone());
             self.paths.len() - 1
         });
         format!("@{at}")
+    }
+
+    /// Forgets what only the compilation needs.
+    pub fn close(&mut self) {
+        self.places = HashMap::new();
     }
 
     /// The name of a regular expression; why it is none.

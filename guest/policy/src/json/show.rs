@@ -19,7 +19,8 @@ fn plain(text: &str, out: &mut String, bytes_max: usize) {
     while out.len() < bytes_max {
         let length = rest.find(deceives).unwrap_or(rest.len());
         let (clear, odd) = rest.split_at(length);
-        out.push_str(cut(clear, bytes_max - out.len()));
+        // A character more than fits, so that whoever cuts sees that there is more.
+        out.push_str(cut(clear, bytes_max - out.len() + 4));
         let mut chars = odd.chars();
         match chars.next() {
             None => return,

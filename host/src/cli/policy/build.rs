@@ -38,6 +38,11 @@ pub(in crate::cli) struct BuildArgs {
 pub(super) fn run(args: &BuildArgs, json: bool) -> Result<Exit, Stop> {
     let destination = destination(args)?;
     let rules = source::rules(&args.file)?;
+    if destination.is_file() && destination.is_same_file(&args.file) {
+        let told =
+            format!("the module would take the place of `{}`; give another --output", args.file);
+        return Err(Failure::usage(told).into());
+    }
     let template = Template::new(&Cache::of_user())?;
     let built = build_with(&template, &rules).map_err(|error| told(&args.file, error, json))?;
     print(&args.file, &built.loaded.problems, To::Error);

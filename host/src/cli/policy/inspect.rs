@@ -2,7 +2,7 @@
 
 use std::io::{Write, stdout};
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -38,7 +38,7 @@ enum Rebuilt {
 
 pub(super) fn run(args: &InspectArgs, json: bool) -> Result<Exit, Stop> {
     let wasm = source::module(&args.module, json)?;
-    let module = Module::run(&wasm)?;
+    let module = Module::run(&wasm).with_context(|| format!("`{}`", args.module))?;
     if args.rules {
         let rules = module.rules();
         let rules =

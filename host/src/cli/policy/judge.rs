@@ -1,5 +1,6 @@
 //! A policy at hand, whatever it is made of: rules at the bench, or a module that runs.
 
+use anyhow::Context;
 use serde_json::Value;
 
 use super::problems::told;
@@ -44,7 +45,7 @@ impl Judge {
             }
             Source::Module(wasm) => {
                 source::looked_at(&file, &wasm, json)?;
-                let module = Module::run(&wasm)?;
+                let module = Module::run(&wasm).with_context(|| format!("`{file}`"))?;
                 let bench = module.rules().map(|rules| Bench::of(rules, template)).transpose()?;
                 Ok(Self { file, bench: bench.flatten(), module: Some(module) })
             }

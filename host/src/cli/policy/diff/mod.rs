@@ -37,7 +37,7 @@ pub(in crate::cli) struct DiffArgs {
     #[arg(long)]
     history: bool,
     /// At most so many approvals
-    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..), requires = "history")]
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..), requires = "history")]
     limit: u64,
     /// More test cases: a TOML file of nothing but [[test]]
     #[arg(long, value_name = "FILE", conflicts_with = "history")]
