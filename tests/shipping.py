@@ -26,7 +26,6 @@ class Server:
         self.team = self.home / "team"
         (self.home / "server").mkdir()
         self.team.mkdir()
-        # Compiled code stays in the user's cache, as usual.
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("SIGNOFF_")}
 
     def __enter__(self):
@@ -50,7 +49,9 @@ class Server:
             self.port = listener.getsockname()[1]
         serve = [self.signoff, "serve", "--quiet", "--listen", f"127.0.0.1:{self.port}"]
         where = self.home / "server"
-        self.process = subprocess.Popen(serve, cwd=where, env=self.environment, stdout=subprocess.DEVNULL)
+        # Another machine has not compiled what was built here.
+        environment = self.environment | {"SIGNOFF_CACHE_DIR": str(self.home / "cache")}
+        self.process = subprocess.Popen(serve, cwd=where, env=environment, stdout=subprocess.DEVNULL)
         self.environment |= {"SIGNOFF_SERVER": f"http://127.0.0.1:{self.port}", "SIGNOFF_TOKEN": self.admin}
         while True:
             try:

@@ -13,6 +13,8 @@ use crate::refusal::Refusal;
 
 /// Longest a request may take: a wait of 60 s and some air. Streams begin to answer at once.
 pub(super) const REQUEST_TIME_MAX: Duration = Duration::from_secs(75);
+/// Longest a change of modules may take: they are compiled, one after the other.
+pub(super) const MODULE_TIME_MAX: Duration = Duration::from_secs(420);
 
 pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
     let named_well = app.hosts == Hosts::Any || host_is_loopback(&request);

@@ -6,7 +6,6 @@ use axum::response::{IntoResponse, Response};
 
 use super::{App, openapi};
 use crate::refusal::Refusal;
-use crate::service::Active;
 
 /// Whether the process answers.
 #[utoipa::path(get, path = "/healthz", tag = "operation", responses((status = 200, description = "`{\"status\":\"ok\"}`")))]
@@ -19,15 +18,11 @@ pub(super) async fn healthz() -> Response {
     responses((status = 200, description = "`{\"status\":\"ready\"}`"), (status = 503, body = super::Problem)))]
 pub(super) async fn readyz(State(app): State<App>) -> Result<Response, Refusal> {
     app.service.ready().await?;
-    let policy = match app.service.policy_slot().await?.active {
-        Active::Policy(policy) => Some(policy.digest().to_owned()),
-        Active::Empty | Active::Broken { .. } => None,
-    };
-    let verifier = app.service.verifier();
+    let (verifier, policy) = (app.service.verifier(), app.service.policy_slot().await?.active);
     let ready = serde_json::json!({
         "status": "ready",
         "verifier": verifier.digest(),
-        "policy": policy,
+        "policy": policy.digest(),
     });
     Ok(json(ready.to_string()))
 }

@@ -19,6 +19,7 @@ mod request_id;
 mod tokens;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -69,6 +70,17 @@ pub enum Hosts {
 
 /// Every route, with its limits.
 pub fn router(app: App) -> Router {
+    let modules = Router::new()
+        .route("/modules", post(modules::push).get(modules::list))
+        .route("/modules/{digest}", get(modules::inspect))
+        .route("/modules/{digest}/wasm", get(modules::wasm))
+        .route("/modules/{digest}/activate", post(modules::activate))
+        .route("/modules/{digest}/shadow", post(modules::shadow))
+        .route("/modules/{digest}/remove", post(modules::remove))
+        .route("/modules/{slot}/flips", get(modules::flips))
+        .route("/modules/{slot}/rollback", post(modules::rollback))
+        .route("/modules/{slot}/unshadow", post(modules::unshadow))
+        .layer(no_longer_than(guard::MODULE_TIME_MAX));
     let api = Router::new()
         .route("/approvals", post(approvals::create).get(approvals::list))
         .route("/approvals/{id}", get(approvals::show))
@@ -87,18 +99,11 @@ pub fn router(app: App) -> Router {
         .route("/audit/proof", get(log::proof))
         .route("/guardrails/evaluate", post(guardrails::evaluate))
         .route("/keys", get(log::all_keys))
-        .route("/modules", post(modules::push).get(modules::list))
-        .route("/modules/{digest}", get(modules::inspect))
-        .route("/modules/{digest}/wasm", get(modules::wasm))
-        .route("/modules/{digest}/activate", post(modules::activate))
-        .route("/modules/{digest}/shadow", post(modules::shadow))
-        .route("/modules/{digest}/remove", post(modules::remove))
-        .route("/modules/{slot}/flips", get(modules::flips))
-        .route("/modules/{slot}/rollback", post(modules::rollback))
-        .route("/modules/{slot}/unshadow", post(modules::unshadow))
         .route("/tokens", post(tokens::create).get(tokens::list))
         .route("/tokens/{id}/revoke", post(tokens::revoke))
-        .route("/events", get(events::stream));
+        .route("/events", get(events::stream))
+        .layer(no_longer_than(guard::REQUEST_TIME_MAX))
+        .merge(modules);
     Router::new()
         .nest("/api/v1", api)
         .route("/healthz", get(health::healthz))
@@ -108,14 +113,14 @@ pub fn router(app: App) -> Router {
         .fallback(problem::no_such_route)
         .method_not_allowed_fallback(problem::no_such_method)
         .layer(CatchPanicLayer::custom(problem::panicked))
-        .layer(TimeoutLayer::with_status_code(
-            axum::http::StatusCode::SERVICE_UNAVAILABLE,
-            guard::REQUEST_TIME_MAX,
-        ))
         .layer(DefaultBodyLimit::disable())
         .route_layer(middleware::from_fn_with_state(app.clone(), access::authorize))
         .route_layer(middleware::from_fn_with_state(app.clone(), metrics::measure))
         .layer(middleware::from_fn_with_state(app.clone(), guard::guard))
         .layer(middleware::from_fn(request_id::identify))
         .with_state(app)
+}
+
+fn no_longer_than(time: Duration) -> TimeoutLayer {
+    TimeoutLayer::with_status_code(axum::http::StatusCode::SERVICE_UNAVAILABLE, time)
 }

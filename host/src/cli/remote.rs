@@ -18,6 +18,9 @@ use crate::server::read_chain;
 
 /// Longest that an answer may take: a wait of 60 s and some air.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(90);
+/// Longest for an answer about modules, which are compiled first.
+const MODULE_TIME_MAX: Duration = Duration::from_secs(450);
+const MODULES: &str = "/api/v1/modules";
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 /// A list of 200 approvals with large ballots stays far below.
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
@@ -36,6 +39,8 @@ pub(super) struct Remote {
     url: String,
     token: Option<HeaderValue>,
     agent: ureq::Agent,
+    /// For what takes long.
+    patient: ureq::Agent,
 }
 
 impl Remote {
@@ -55,17 +60,21 @@ impl Remote {
             .root_certs(RootCerts::Specific(Arc::new(roots)))
             .unversioned_rustls_crypto_provider(Arc::new(ring::default_provider()))
             .build();
-        let mut config = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .timeout_connect(Some(CONNECT_TIME_MAX))
-            .timeout_global(Some(ANSWER_TIME_MAX))
-            .max_redirects(0)
-            .tls_config(tls);
-        if address.loopback {
-            // A proxy of the environment has another loopback, and would see the token.
-            config = config.proxy(None);
-        }
-        Ok(Self { url: address.url, token, agent: config.build().into() })
+        let agent = |time| {
+            let mut config = ureq::Agent::config_builder()
+                .http_status_as_error(false)
+                .timeout_connect(Some(CONNECT_TIME_MAX))
+                .timeout_global(Some(time))
+                .max_redirects(0)
+                .tls_config(tls.clone());
+            if address.loopback {
+                // A proxy of the environment has another loopback, and would see the token.
+                config = config.proxy(None);
+            }
+            config.build().into()
+        };
+        let (agent, patient) = (agent(ANSWER_TIME_MAX), agent(MODULE_TIME_MAX));
+        Ok(Self { url: address.url, token, agent, patient })
     }
 
     /// Calls the server: status and body.
@@ -80,13 +89,14 @@ impl Remote {
         if let Some(token) = &self.token {
             request = request.header(header::AUTHORIZATION, token);
         }
+        let agent = if path.starts_with(MODULES) { &self.patient } else { &self.agent };
         let answer = match body {
             Some(body) => {
                 let request =
                     request.header(header::CONTENT_TYPE, "application/json").body(body)?;
-                self.agent.run(request)
+                agent.run(request)
             }
-            None => self.agent.run(request.body(())?),
+            None => agent.run(request.body(())?),
         };
         let mut answer = answer.map_err(|e| self.unreachable(e))?;
         let status = answer.status().as_u16();

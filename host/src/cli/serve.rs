@@ -23,7 +23,7 @@ use crate::core_dump;
 use crate::engine::{Allocation, Cache, Compiler, Loader};
 use crate::keys::KeySource;
 use crate::server::{self, Exposure, Tls};
-use crate::service::{self, Service};
+use crate::service::{self, Active, Service};
 use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
 use crate::store::{Store, StoreError};
 use crate::witness::{WitnessError, WitnessFile};
@@ -211,12 +211,14 @@ impl Running {
         let keys: Vec<&str> = keys.ids().collect();
         let verifier = self.service.verifier();
         let verifier = verifier.digest();
+        let policy = self.service.policy_slot().await.map(|slot| slot.active);
         if json {
             let facts = json!({
                 "url": self.url,
                 "store": store,
                 "keys": keys,
                 "verifier": verifier,
+                "policy": policy.as_ref().ok().and_then(Active::digest),
                 "certificate": self.tls.as_ref().map(Tls::fingerprint),
             });
             output::line(&facts.to_string());
@@ -226,6 +228,10 @@ impl Running {
         output::line(&format!("store     {}", store.display()));
         output::line(&format!("keys      {}", keys.join(", ")));
         output::line(&format!("verifier  {verifier}"));
+        output::line(&format!(
+            "policy    {}",
+            policy.as_ref().map_or_else(ToString::to_string, told)
+        ));
         if let Some(tls) = &self.tls {
             // What to try depends on who issued the certificate, and for which name.
             output::line(&format!("TLS       certificate {}", tls.fingerprint()));
@@ -239,6 +245,15 @@ impl Running {
             "try       curl -s {}/api/v1/approvals {token}-H 'Content-Type: application/json' -d '{{\"agent\":\"demo\",\"action\":\"deploy\",\"context\":{{\"version\":\"1.2.3\"}},\"reason\":\"try it\"}}'",
             self.url
         ));
+    }
+}
+
+/// What decides about actions, in one line.
+fn told(policy: &Active) -> String {
+    match policy {
+        Active::Empty => "none: every action requires approval".to_owned(),
+        Active::Policy(policy) => policy.digest().to_owned(),
+        Active::Broken { digest, why } => format!("{digest} answers nothing: {why}"),
     }
 }
 

@@ -20,6 +20,8 @@ pub const COMPILE_COMMAND: &str = "compile-module";
 const SECONDS_MAX: u64 = 120;
 /// Time in all, also where the machine is busy.
 const WALL_TIME_MAX: Duration = Duration::from_secs(300);
+/// Threads of one compilation.
+const THREADS_MAX: usize = 8;
 /// Address space of one compilation.
 const MEMORY_BYTES_MAX: u64 = 4 << 30;
 /// Machine code of one module.
@@ -107,6 +109,7 @@ fn apart(settings: Settings, wasm: &[u8]) -> Result<Vec<u8>, CompileError> {
     let mut child = Command::new("/proc/self/exe")
         .args([COMPILE_COMMAND, settings.as_str()])
         .env_clear()
+        .env("RAYON_NUM_THREADS", threads().to_string())
         .current_dir("/")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -127,6 +130,11 @@ fn apart(settings: Settings, wasm: &[u8]) -> Result<Vec<u8>, CompileError> {
         let status = ended.map_err(failed)?;
         judged(status, code, &String::from_utf8_lossy(&said))
     })
+}
+
+/// On how many threads it compiles. Each reserves address space, which is bounded.
+fn threads() -> usize {
+    thread::available_parallelism().map_or(1, |cores| cores.get().min(THREADS_MAX))
 }
 
 /// What a compilation that ended amounts to.

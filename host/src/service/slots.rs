@@ -48,6 +48,17 @@ pub enum Active {
     },
 }
 
+impl Active {
+    /// The digest of what decides, or should; none where nothing does.
+    pub fn digest(&self) -> Option<&str> {
+        match self {
+            Self::Empty => None,
+            Self::Policy(policy) => Some(policy.digest()),
+            Self::Broken { digest, .. } => Some(digest),
+        }
+    }
+}
+
 impl Slots {
     /// The slots with a verifier and no policy.
     pub(super) fn new(verifier: Verifier) -> Self {

@@ -235,7 +235,7 @@ mod tests {
         row.active = Some("a".to_owned());
         assert_eq!(row.previous(Slot::Verifier), Some(BUILT_IN));
         assert!(row.has_served(Slot::Verifier, BUILT_IN));
-        assert!(!row.has_served(Slot::Policy, BUILT_IN));
+        assert!(!SlotRow::default().has_served(Slot::Policy, BUILT_IN));
     }
 
     #[test]
