@@ -1,8 +1,10 @@
 //! The loop behind every change: load, ask, commit; on conflict load and ask again.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use serde::de::IgnoredAny;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
@@ -186,7 +188,7 @@ impl Service {
         let summary = summary(transition.summary)?;
         let id = summary.id;
         let change = Change {
-            entry: stamped(by, &transition.entry, caller),
+            entry: stamped(by, &transition.entry, caller)?,
             about: About::approval(id),
             facts: Vec::new(),
             blob: None,
@@ -270,15 +272,29 @@ pub(super) fn shown(verifier: &Verifier, view: &str, fields: &[(&str, &str)]) ->
 }
 
 /// An audit entry with which modules decided, and in which request.
-pub(super) fn stamped(by: Deciders<'_>, entry: &str, caller: &Caller) -> String {
+///
+/// Refusals: `verifier-trapped` for an entry in which a verifier says such a thing itself.
+pub(super) fn stamped(by: Deciders<'_>, entry: &str, caller: &Caller) -> Result<String, Refusal> {
+    says_nothing_of_the_hosts(entry)?;
     let mut entry = with_verifier(by.verifier, entry);
     if let Some(judged) = by.judged {
         entry = with_fields(&entry, &[("guardrail", &judged.to_entry().to_string())]);
     }
-    match caller.request_id() {
+    Ok(match caller.request_id() {
         None => entry,
         Some(id) => with_fields(&entry, &[("request_id", &json!(id).to_string())]),
-    }
+    })
+}
+
+/// Whether an entry leaves to the host what the host adds. A verifier may be another one than this
+/// host was built with, and must not speak in another's name.
+fn says_nothing_of_the_hosts(entry: &str) -> Result<(), Refusal> {
+    let wrong = || Refusal::new(Code::VERIFIER_TRAPPED, "the verifier's entry cannot be kept");
+    let members: BTreeMap<String, IgnoredAny> = serde_json::from_str(entry).map_err(|_| wrong())?;
+    let taken =
+        ["verifier", "guardrail", "request_id"].iter().any(|name| members.contains_key(*name));
+    // What the host adds goes before the brace that ends it.
+    if taken || !entry.ends_with('}') { Err(wrong()) } else { Ok(()) }
 }
 
 fn with_verifier(verifier: &Verifier, object: &str) -> String {
@@ -308,4 +324,27 @@ fn summary(summary: bindings::Summary) -> Result<Summary, Refusal> {
         expires_at: summary.expires_at,
         due_at: summary.due_at,
     })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on may stop")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verifier_does_not_speak_in_the_hosts_name() {
+        says_nothing_of_the_hosts(r#"{"format":1,"event":"approval_requested"}"#).unwrap();
+        for entry in [
+            r#"{"format":1,"verifier":"0000"}"#,
+            r#"{"format":1,"verifier":null}"#,
+            r#"{"guardrail":{"decision":"allow"}}"#,
+            r#"{"request_id":"req_1"}"#,
+            "{\"format\":1} ",
+            "[1,2,3]",
+            "",
+        ] {
+            let refused = says_nothing_of_the_hosts(entry).unwrap_err();
+            assert_eq!(refused.code, Code::VERIFIER_TRAPPED, "{entry}");
+        }
+    }
 }

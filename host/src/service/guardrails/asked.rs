@@ -1,0 +1,108 @@
+//! What the verifier is asked about an action: to open an approval for it, and its canonical texts.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::super::commit::with_fields;
+use super::super::operation::NewApproval;
+use super::super::{Caller, Service};
+use super::{Action, Judged};
+use crate::bindings;
+use crate::engine::Verifier;
+use crate::id::ApprovalId;
+use crate::refusal::Refusal;
+
+/// The canonical texts of an action, and their digests.
+pub(super) struct Texts {
+    pub(super) context: String,
+    pub(super) context_hash: String,
+    pub(super) plan: Option<String>,
+    pub(super) plan_hash: Option<String>,
+}
+
+impl Service {
+    /// A request, worded for the verifier.
+    pub(super) fn event(
+        &self,
+        caller: &Caller,
+        id: &ApprovalId,
+        new: &NewApproval,
+        judged: Option<&Judged>,
+    ) -> String {
+        let verdict = judged.map(|judged| &judged.verdict);
+        let said = verdict.and_then(|verdict| verdict.reason.as_deref());
+        let asked = verdict.and_then(|verdict| verdict.requirement.clone()).unwrap_or_default();
+        let event = json!({
+            "id": id.to_string(),
+            "audience": self.audience,
+            "requested_by": caller.as_agent(&new.agent),
+            "agent": new.agent,
+            "action": new.action,
+            "reason": new.reason.as_deref().or(said),
+            "ttl_seconds": new.expires_in_seconds,
+            "floor": self.config.requirement,
+            "policy_requirement": asked,
+            "policy": judged.and_then(|judged| judged.policy.as_deref()),
+            "rule": verdict.and_then(|verdict| verdict.rule.as_deref()),
+        });
+        let requirement = new.requirement.as_deref().unwrap_or("{}");
+        with_fields(&event.to_string(), &[("requirement", requirement)])
+    }
+
+    pub(super) async fn open(
+        &self,
+        verifier: &Verifier,
+        bytes: usize,
+        event: String,
+        context: String,
+        plan: Option<String>,
+        now: u64,
+    ) -> Result<(bindings::Opened, String), Refusal> {
+        let accept = Arc::clone(&self.accept);
+        self.ask(verifier, bytes, move |verifier| {
+            verifier.call(|i| {
+                let lifecycle = i.exports.signoff_approval_lifecycle();
+                let plan = plan.as_deref();
+                let opened =
+                    lifecycle.call_open(&mut i.store, &event, &context, plan, &accept, now)?;
+                let opened = match opened {
+                    Ok(opened) => opened,
+                    Err(rejection) => return Ok(Err(rejection)),
+                };
+                let record = Some(opened.transition.record.as_str());
+                let shown = lifecycle.call_show(&mut i.store, record, now)?;
+                Ok(shown.map(|shown| (opened, shown.view)))
+            })
+        })
+        .await
+    }
+
+    pub(super) async fn canonical(
+        &self,
+        verifier: &Verifier,
+        action: &Action,
+    ) -> Result<Texts, Refusal> {
+        let (context, plan) = (Arc::clone(&action.context), action.plan.clone());
+        self.ask(verifier, action.bytes(), move |verifier| {
+            verifier.call(|i| {
+                let read = i.exports.signoff_approval_context();
+                let mut one = |text: &str| -> wasmtime::Result<_> {
+                    let canonical = match read.call_canonicalize(&mut i.store, text)? {
+                        Ok(canonical) => canonical,
+                        Err(rejection) => return Ok(Err(rejection)),
+                    };
+                    let digest = read.call_digest(&mut i.store, &canonical)?;
+                    Ok(digest.map(|digest| (canonical, digest)))
+                };
+                let context = one(&context)?;
+                let plan = plan.as_deref().map(&mut one).transpose()?.transpose();
+                Ok(context.and_then(|(context, context_hash)| {
+                    let (plan, plan_hash) = plan?.unzip();
+                    Ok(Texts { context, context_hash, plan, plan_hash })
+                }))
+            })
+        })
+        .await
+    }
+}

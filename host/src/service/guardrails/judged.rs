@@ -1,0 +1,121 @@
+//! A verdict with whose it is and when it was asked for: what the audit keeps of it, and how often it came.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde_json::{Value, json};
+
+use super::super::Service;
+use super::super::note::Note;
+use super::Read;
+use crate::engine::{Decision, Verdict};
+use crate::id::ApprovalId;
+use crate::store::About;
+
+/// When the policy is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Moment {
+    /// Before anything: may this run at all?
+    Evaluate,
+    /// An approval is requested.
+    Request(ApprovalId),
+    /// An approval is claimed; only `deny` counts.
+    Claim(Option<ApprovalId>),
+}
+
+/// A verdict, and whose it is.
+#[derive(Clone, Debug)]
+pub(in super::super) struct Judged {
+    pub(in super::super) verdict: Verdict,
+    /// The policy's digest; none where the slot is empty.
+    pub(in super::super) policy: Option<String>,
+    pub(in super::super) moment: Moment,
+}
+
+/// Verdicts since the start, by moment and decision.
+#[derive(Default)]
+pub(in super::super) struct Verdicts([[AtomicU64; 3]; 3]);
+
+impl Verdicts {
+    pub(super) fn count(&self, judged: &Judged) {
+        let place = self.0.get(judged.moment.place());
+        let place = place.and_then(|of| of.get(judged.verdict.decision as usize));
+        if let Some(count) = place {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Service {
+    /// Verdicts since the start: the moment, the decision, how many.
+    pub fn verdicts(&self) -> Vec<(&'static str, Decision, u64)> {
+        let decisions = [Decision::Allow, Decision::RequireApproval, Decision::Deny];
+        let moments = ["evaluate", "request", "claim"].into_iter().zip(&self.verdicts.0);
+        let counts = moments.flat_map(|(moment, counts)| {
+            decisions.into_iter().zip(counts).map(move |(decision, n)| (moment, decision, n))
+        });
+        counts.map(|(m, d, n)| (m, d, n.load(Ordering::Relaxed))).collect()
+    }
+}
+
+impl Judged {
+    /// What the audit entry of a change says of the policy that was asked for it.
+    pub(in super::super) fn to_entry(&self) -> Value {
+        json!({
+            "decision": self.verdict.decision,
+            "rule": self.verdict.rule,
+            "policy": self.policy,
+        })
+    }
+
+    /// The audit entry of a verdict that changed no approval.
+    pub(super) fn note(&self, action: &Read) -> Note {
+        let mut fields = json!({
+            "moment": self.moment.as_str(),
+            "agent": action.agent,
+            "action": action.action,
+            "context_hash": action.context_hash,
+            "plan_hash": action.plan_hash,
+            "guardrail": self.to_entry(),
+        });
+        if let (Some(id), Value::Object(fields)) = (self.moment.approval(), &mut fields)
+            // A denied request made no approval.
+            && matches!(self.moment, Moment::Claim(_))
+        {
+            fields.insert("approval_id".to_owned(), json!(id.to_string()));
+        }
+        Note {
+            event: "guardrails_evaluated",
+            // Not about an approval: what is read to prove one must not grow by who is denied.
+            about: About::named("agent", &action.agent),
+            facts: Vec::new(),
+            fields,
+            answer: None,
+        }
+    }
+}
+
+impl Moment {
+    pub(in super::super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Evaluate => "evaluate",
+            Self::Request(_) => "request",
+            Self::Claim(_) => "claim",
+        }
+    }
+
+    fn place(self) -> usize {
+        match self {
+            Self::Evaluate => 0,
+            Self::Request(_) => 1,
+            Self::Claim(_) => 2,
+        }
+    }
+
+    pub(in super::super) fn approval(self) -> Option<ApprovalId> {
+        match self {
+            Self::Evaluate => None,
+            Self::Request(id) => Some(id),
+            Self::Claim(id) => id,
+        }
+    }
+}
