@@ -317,9 +317,9 @@ fn what_serve_prints_tells_how_to_go_on_and_each_change() {
     let mut child =
         home.signoff(&["serve", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let head: Vec<String> = lines.by_ref().take(5).collect();
+    let head: Vec<String> = lines.by_ref().take(6).collect();
     let url = head[0].strip_prefix("signoff serves ").unwrap();
-    for (line, word) in head[1..].iter().zip(["store", "keys", "verifier", "try"]) {
+    for (line, word) in head[1..].iter().zip(["store", "keys", "verifier", "policy", "try"]) {
         assert!(line.starts_with(word), "{line}");
     }
     let client = crate::support::Client::new(url);
