@@ -185,10 +185,11 @@ impl Service {
         idempotency: Option<&Idempotency>,
         now: u64,
     ) -> Result<Option<Reply>, Refusal> {
+        says_nothing_of_the_hosts(&transition.entry)?;
         let summary = summary(transition.summary)?;
         let id = summary.id;
         let change = Change {
-            entry: stamped(by, &transition.entry, caller)?,
+            entry: stamped(by, &transition.entry, caller),
             about: About::approval(id),
             facts: Vec::new(),
             blob: None,
@@ -280,14 +281,16 @@ pub(super) fn stamped(by: Deciders<'_>, entry: &str, caller: &Caller) -> Result<
     if let Some(judged) = by.judged {
         entry = with_fields(&entry, &[("guardrail", &judged.to_entry().to_string())]);
     }
-    Ok(match caller.request_id() {
+    match caller.request_id() {
         None => entry,
         Some(id) => with_fields(&entry, &[("request_id", &json!(id).to_string())]),
-    })
+    }
 }
 
-/// Whether an entry leaves to the host what the host adds. A verifier may be another one than this
-/// host was built with, and must not speak in another's name.
+/// Whether a verifier's entry leaves to the host what the host adds. A verifier may be another one than
+/// this host was built with, and must not speak in another's name.
+///
+/// Refusals: `verifier-trapped`.
 fn says_nothing_of_the_hosts(entry: &str) -> Result<(), Refusal> {
     let wrong = || Refusal::new(Code::VERIFIER_TRAPPED, "the verifier's entry cannot be kept");
     let members: BTreeMap<String, IgnoredAny> = serde_json::from_str(entry).map_err(|_| wrong())?;

@@ -69,7 +69,7 @@ impl Service {
             approval: None,
             facts: note.facts,
             blob,
-            entry: stamped(by, &Value::Object(entry).to_string(), caller)?,
+            entry: stamped(by, &Value::Object(entry).to_string(), caller),
             about: note.about,
             answer: idempotency.map(|idempotency| idempotency.keep(&reply, now)),
             at: now,
