@@ -3,7 +3,7 @@
 
 Prints `--count` cases made from `--seed`, a JSON object a line:
 `{"input", "canonical", "digest"}` or `{"input", "kind", "offset"}`. The same arguments give the same
-cases. Whatever implements the rules can be held against them; `guest/verifier/tests/context_cpython.rs`
+cases. Whatever implements the rules can be held against them; `guest/core/tests/context_cpython.rs`
 does it for the verifier.
 """
 

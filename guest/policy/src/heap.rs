@@ -8,28 +8,24 @@
 #![expect(unsafe_code, reason = "a global allocator is unsafe by its contract")]
 
 use core::alloc::{GlobalAlloc, Layout};
-use core::arch::wasm32;
 use core::cell::{Cell, UnsafeCell};
 
-use dlmalloc::{Allocator, Dlmalloc};
+use dlmalloc::Dlmalloc;
+use signoff_core::pages::Pages;
 
 /// Bytes for one evaluation: what a context of some ten KiB takes. What does not fit goes to dlmalloc.
 const SCRATCH_BYTES: usize = 512 << 10;
-const WASM_PAGE_BYTES: usize = 64 << 10;
 
 #[global_allocator]
 static HEAP: Heap = Heap {
-    rules: UnsafeCell::new(Dlmalloc::new_with_allocator(Pages)),
+    rules: UnsafeCell::new(Dlmalloc::new_with_allocator(Pages::ALONE)),
     scratch: Scratch { used: Cell::new(0), live: Cell::new(0), in_use: Cell::new(false) },
 };
 
 struct Heap {
-    rules: UnsafeCell<Dlmalloc<Pages>>,
+    rules: UnsafeCell<Dlmalloc<Pages<0>>>,
     scratch: Scratch,
 }
-
-/// Where dlmalloc gets its memory: whole pages.
-struct Pages;
 
 struct Scratch {
     used: Cell<usize>,
@@ -143,41 +139,5 @@ unsafe impl GlobalAlloc for Heap {
             }
         }
         moved
-    }
-}
-
-// SAFETY: `memory.grow` answers pages that did not exist before, and they are zero.
-unsafe impl Allocator for Pages {
-    fn alloc(&self, size: usize) -> (*mut u8, usize, u32) {
-        let pages = size.div_ceil(WASM_PAGE_BYTES);
-        let before = wasm32::memory_grow(0, pages);
-        if before == usize::MAX {
-            return (core::ptr::null_mut(), 0, 0);
-        }
-        ((before * WASM_PAGE_BYTES) as *mut u8, pages * WASM_PAGE_BYTES, 0)
-    }
-
-    fn remap(&self, _: *mut u8, _: usize, _: usize, _: bool) -> *mut u8 {
-        core::ptr::null_mut()
-    }
-
-    fn free_part(&self, _: *mut u8, _: usize, _: usize) -> bool {
-        false
-    }
-
-    fn free(&self, _: *mut u8, _: usize) -> bool {
-        false
-    }
-
-    fn can_release_part(&self, _: u32) -> bool {
-        false
-    }
-
-    fn allocates_zeros(&self) -> bool {
-        true
-    }
-
-    fn page_size(&self) -> usize {
-        WASM_PAGE_BYTES
     }
 }

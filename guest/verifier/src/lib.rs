@@ -8,21 +8,18 @@
 mod asked;
 #[cfg(target_arch = "wasm32")]
 mod component;
-pub mod context;
 pub mod describe;
 pub mod ed25519;
 #[cfg(target_arch = "wasm32")]
 mod heap;
 pub mod key;
 pub mod lifecycle;
-pub mod limits;
 pub mod mac;
-pub mod name;
-mod object;
 mod pae;
 pub mod record;
-pub mod rejection;
 pub mod signature;
 pub mod statement;
-pub mod time;
 pub mod wire;
+
+pub(crate) use signoff_core::object;
+pub use signoff_core::{context, limits, name, rejection, time};

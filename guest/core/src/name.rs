@@ -174,7 +174,7 @@ impl Text {
 }
 
 /// Refuses a text past its limit.
-pub(crate) fn check_length(field: &str, text: &str, bytes_max: usize) -> Result<(), Rejection> {
+pub fn check_length(field: &str, text: &str, bytes_max: usize) -> Result<(), Rejection> {
     if text.len() > bytes_max {
         return Err(Rejection::limit(format!(
             "{field} is {} bytes, the limit is {bytes_max}",

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
 
-use signoff_verifier::context::{
+use signoff_core::context::{
     BYTES_MAX, DEPTH_MAX, Reason, canonicalize, canonicalize_and_digest, digest,
 };
 

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use signoff_verifier::context::{canonicalize, canonicalize_and_digest, digest};
+use signoff_core::context::{canonicalize, canonicalize_and_digest, digest};
 
 #[test]
 fn every_vector_is_met() {

@@ -1,11 +1,11 @@
 //! How long the canonical form and its digest take, for each file named:
-//! `cargo run --release --example context_speed -- FILE…`.
+//! `cargo run --release -p signoff-core --example context_speed -- FILE…`.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 use std::{env, fs};
 
-use signoff_verifier::context::{canonicalize, digest};
+use signoff_core::context::{canonicalize, digest};
 
 fn main() -> std::io::Result<()> {
     for path in env::args().skip(1) {

@@ -33,7 +33,7 @@ pub const INT_DIGITS_MAX: usize = 4_300;
 /// `": "` between the pieces.
 ///
 /// ```
-/// use signoff_verifier::context::canonicalize;
+/// use signoff_core::context::canonicalize;
 ///
 /// assert_eq!(canonicalize(r#"{"b":1e5,"a":"é"}"#).unwrap(), r#"{"a": "\u00e9", "b": 100000.0}"#);
 /// assert_eq!(

@@ -16,7 +16,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
-use signoff_verifier::context::{Expected, Invalid, Reason, canonicalize, digest};
+use signoff_core::context::{Expected, Invalid, Reason, canonicalize, digest};
 
 const CASES: &str = "20000";
 const SEED: &str = "1";

@@ -11,12 +11,12 @@ use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor
 use crate::rejection::Rejection;
 
 /// A value that was written as a JSON object.
-pub(crate) struct Object<T>(pub(crate) T);
+pub struct Object<T>(pub T);
 
 /// Reads a text that is one JSON object; `what` is what the message calls it.
 ///
 /// Rejections: `request-invalid`.
-pub(crate) fn parse<'a, T: Deserialize<'a>>(what: &str, text: &'a str) -> Result<T, Rejection> {
+pub fn parse<'a, T: Deserialize<'a>>(what: &str, text: &'a str) -> Result<T, Rejection> {
     match serde_json::from_str(text) {
         Ok(Object(value)) => Ok(value),
         Err(e) => Err(Rejection::request(format!("{what}: {}", sentence(&e)))),
@@ -27,7 +27,7 @@ pub(crate) fn parse<'a, T: Deserialize<'a>>(what: &str, text: &'a str) -> Result
 /// over members would differ in which of them they take.
 ///
 /// Rejections: `request-invalid`.
-pub(crate) fn each_name_once(what: &str, text: &str) -> Result<(), Rejection> {
+pub fn each_name_once(what: &str, text: &str) -> Result<(), Rejection> {
     parse::<Names>(what, text).map(drop)
 }
 
@@ -61,7 +61,7 @@ impl<'de> Visitor<'de> for NamesVisitor {
 }
 
 /// Reads an object inside of another.
-pub(crate) fn object<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+pub fn object<'de, T, D>(deserializer: D) -> Result<T, D::Error>
 where
     T: Deserialize<'de>,
     D: Deserializer<'de>,
@@ -70,7 +70,7 @@ where
 }
 
 /// Reads a list of objects.
-pub(crate) fn objects<'de, T, D>(deserializer: D) -> Result<Vec<T>, D::Error>
+pub fn objects<'de, T, D>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     T: Deserialize<'de>,
     D: Deserializer<'de>,
@@ -80,7 +80,7 @@ where
 }
 
 /// Reads an object of names and numbers, each name once.
-pub(crate) fn counts<'de, D>(deserializer: D) -> Result<BTreeMap<String, u32>, D::Error>
+pub fn counts<'de, D>(deserializer: D) -> Result<BTreeMap<String, u32>, D::Error>
 where
     D: Deserializer<'de>,
 {
@@ -128,7 +128,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
 }
 
 /// What serde_json says, without the value it found: that may be a secret in the wrong place.
-pub(crate) fn sentence(e: &serde_json::Error) -> String {
+pub fn sentence(e: &serde_json::Error) -> String {
     let text = e.to_string();
     let found =
         ["invalid type: ", "invalid value: "].iter().find_map(|prefix| text.strip_prefix(prefix));
