@@ -1,14 +1,21 @@
 //! The component's exports. The only file that knows wit-bindgen: types are converted here.
+//!
+//! A core host can pass bytes that are not UTF-8, and the generated code makes a `String` of them
+//! unchecked. [`Lift`] therefore takes the bytes out of every string and checks them before
+//! anything reads them as text.
 
 #![allow(unsafe_code, missing_docs, unreachable_pub, reason = "generated bindings")]
 
+use std::borrow::Cow;
+
 use zeroize::Zeroize;
 
-use crate::context as rules;
+use crate::describe::Describe;
 use crate::key::KeyEntry;
 use crate::lifecycle;
+use crate::operation;
+use crate::record::to_json;
 use crate::rejection::Rejection;
-use crate::signature;
 use crate::statement::StatementText;
 use crate::wire;
 
@@ -23,15 +30,23 @@ use exports::signoff::approval::{context, lifecycle as life, signing, types};
 struct Component;
 export!(Component);
 
+/// Lifts the arguments of an operation, each under the name that it has in `wit/`, and runs it.
+macro_rules! run {
+    ($($operation:ident)::+ { $($argument:ident),* }) => {
+        $($operation)::+ { $($argument: $argument.lift(stringify!($argument))?),* }.run()?
+    };
+}
+
 impl Guest for Component {
     fn describe() -> String {
-        crate::describe::describe().unwrap_or_default()
+        Describe {}.run().and_then(|description| to_json(&description)).unwrap_or_default()
     }
 }
 
 impl exports::signoff::approval::wire::Guest for Component {
-    fn call(mut request: String) -> String {
-        let answer = wire::call(&request);
+    fn call(request: String) -> String {
+        let mut request = request.into_bytes();
+        let answer = wire::call_bytes(&request);
         // The request may hold key material, and this memory serves the next caller.
         request.zeroize();
         answer
@@ -40,11 +55,16 @@ impl exports::signoff::approval::wire::Guest for Component {
 
 impl context::Guest for Component {
     fn canonicalize(context: String) -> Result<String, types::Rejection> {
-        Ok(rules::canonicalize(&context).map_err(Rejection::from)?)
+        Ok(run!(operation::context::Canonicalize { context }).canonical)
     }
 
     fn digest(context: String) -> Result<String, types::Rejection> {
-        Ok(rules::digest(&context).map_err(Rejection::from)?)
+        Ok(run!(operation::context::Digest { context }).digest)
+    }
+
+    fn read(context: String) -> Result<context::CanonicalContext, types::Rejection> {
+        let read = run!(operation::context::Read { context });
+        Ok(context::CanonicalContext { canonical: read.canonical, digest: read.digest })
     }
 }
 
@@ -53,7 +73,7 @@ impl signing::Guest for Component {
         statement: types::Statement,
         profile: String,
     ) -> Result<signing::Message, types::Rejection> {
-        let message = wire::Message::of(&statement.into(), &profile)?;
+        let message = run!(operation::signing::Payload { statement, profile });
         Ok(signing::Message {
             profile: message.profile.to_owned(),
             base64url: message.base64url,
@@ -66,7 +86,7 @@ impl signing::Guest for Component {
         profile: String,
         key: types::Key,
     ) -> Result<String, types::Rejection> {
-        Ok(signature::sign(&statement.into(), &profile, &key.into())?)
+        Ok(run!(operation::signing::Sign { statement, profile, key }).signature)
     }
 
     fn verify(
@@ -75,8 +95,7 @@ impl signing::Guest for Component {
         keys: Vec<types::Key>,
         accept: Vec<String>,
     ) -> Result<String, types::Rejection> {
-        let proof = wire::verified(&statement.into(), &signature, &entries(keys), &accept)?;
-        Ok(proof.key_id().to_string())
+        Ok(run!(operation::signing::Verify { statement, signature, keys, accept }).key_id)
     }
 }
 
@@ -88,7 +107,7 @@ impl life::Guest for Component {
         accept: Vec<String>,
         now: u64,
     ) -> Result<life::Opened, types::Rejection> {
-        let opened = lifecycle::open(&request, &context, plan.as_deref(), &accept, now)?;
+        let opened = run!(lifecycle::Open { request, context, plan, accept, now });
         Ok(life::Opened {
             transition: opened.transition.into(),
             context: opened.context,
@@ -103,8 +122,7 @@ impl life::Guest for Component {
         accept: Vec<String>,
         now: u64,
     ) -> Result<life::Transition, types::Rejection> {
-        let keys = entries(keys);
-        Ok(lifecycle::decide(approval.as_deref(), &ballot, &keys, &accept, now)?.into())
+        Ok(run!(lifecycle::Decide { approval, ballot, keys, accept, now }).into())
     }
 
     fn check(
@@ -116,16 +134,9 @@ impl life::Guest for Component {
         accept: Vec<String>,
         now: u64,
     ) -> Result<life::Summary, types::Rejection> {
-        let summary = lifecycle::check(
-            approval.as_deref(),
-            &attempt,
-            context.as_deref(),
-            plan.as_deref(),
-            &entries(keys),
-            &accept,
-            now,
-        )?;
-        Ok(summary.into())
+        let checked =
+            run!(lifecycle::Check { approval, attempt, context, plan, keys, accept, now });
+        Ok(checked.summary.into())
     }
 
     fn recognize(
@@ -134,8 +145,7 @@ impl life::Guest for Component {
         keys: Vec<types::Key>,
         accept: Vec<String>,
     ) -> Result<String, types::Rejection> {
-        let keys = entries(keys);
-        Ok(lifecycle::recognize(approval.as_deref(), &signature, &keys, &accept)?)
+        Ok(run!(lifecycle::Recognize { approval, signature, keys, accept }).ballot)
     }
 
     fn claim(
@@ -147,16 +157,7 @@ impl life::Guest for Component {
         accept: Vec<String>,
         now: u64,
     ) -> Result<life::Transition, types::Rejection> {
-        let transition = lifecycle::claim(
-            approval.as_deref(),
-            &claim,
-            &context,
-            plan.as_deref(),
-            &entries(keys),
-            &accept,
-            now,
-        )?;
-        Ok(transition.into())
+        Ok(run!(lifecycle::Claim { approval, claim, context, plan, keys, accept, now }).into())
     }
 
     fn settle(
@@ -164,14 +165,14 @@ impl life::Guest for Component {
         outcome: String,
         now: u64,
     ) -> Result<Option<life::Transition>, types::Rejection> {
-        Ok(lifecycle::settle(approval.as_deref(), &outcome, now)?.map(Into::into))
+        Ok(run!(lifecycle::Settle { approval, outcome, now }).into())
     }
 
     fn expire(
         approval: Option<String>,
         now: u64,
     ) -> Result<Option<life::Transition>, types::Rejection> {
-        Ok(lifecycle::expire(approval.as_deref(), now)?.map(Into::into))
+        Ok(run!(lifecycle::Expire { approval, now }).into())
     }
 
     fn withdraw(
@@ -179,7 +180,7 @@ impl life::Guest for Component {
         withdrawal: String,
         now: u64,
     ) -> Result<life::Transition, types::Rejection> {
-        Ok(lifecycle::withdraw(approval.as_deref(), &withdrawal, now)?.into())
+        Ok(run!(lifecycle::Withdraw { approval, withdrawal, now }).into())
     }
 
     fn extend(
@@ -187,7 +188,7 @@ impl life::Guest for Component {
         extension: String,
         now: u64,
     ) -> Result<life::Transition, types::Rejection> {
-        Ok(lifecycle::extend(approval.as_deref(), &extension, now)?.into())
+        Ok(run!(lifecycle::Extend { approval, extension, now }).into())
     }
 
     fn void(
@@ -195,11 +196,11 @@ impl life::Guest for Component {
         actor: String,
         now: u64,
     ) -> Result<life::Transition, types::Rejection> {
-        Ok(lifecycle::void(approval.as_deref(), &actor, now)?.into())
+        Ok(run!(lifecycle::Void { approval, actor, now }).into())
     }
 
     fn show(approval: Option<String>, now: u64) -> Result<life::View, types::Rejection> {
-        let view = lifecycle::show(approval.as_deref(), now)?;
+        let view = run!(lifecycle::Show { approval, now });
         Ok(life::View { view: view.view, summary: view.summary.into() })
     }
 
@@ -210,8 +211,8 @@ impl life::Guest for Component {
         key_id: String,
         comment: String,
     ) -> Result<types::Statement, types::Rejection> {
-        let approval = approval.as_deref();
-        Ok(lifecycle::state(approval, &decision, &approver, &key_id, &comment)?.into())
+        let stated = run!(lifecycle::State { approval, decision, approver, key_id, comment });
+        Ok(stated.statement.into())
     }
 
     fn review(
@@ -223,10 +224,83 @@ impl life::Guest for Component {
         key_id: String,
         comment: String,
     ) -> Result<types::Statement, types::Rejection> {
-        let plan = plan.as_deref();
-        let statement =
-            lifecycle::review(&approval, &context, plan, &decision, &approver, &key_id, &comment)?;
-        Ok(statement.into())
+        let stated = run!(lifecycle::Review {
+            approval,
+            context,
+            plan,
+            decision,
+            approver,
+            key_id,
+            comment
+        });
+        Ok(stated.statement.into())
+    }
+}
+
+/// An argument as it crosses the border, checked and converted; `what` names it in a message.
+trait Lift<T> {
+    fn lift(self, what: &str) -> Result<T, Rejection>;
+}
+
+impl Lift<String> for String {
+    fn lift(self, what: &str) -> Result<String, Rejection> {
+        let bytes = self.into_bytes();
+        wire::utf8(what, &bytes)?;
+        String::from_utf8(bytes).map_err(|e| Rejection::request(e.to_string()))
+    }
+}
+
+impl<'a> Lift<Cow<'a, str>> for String {
+    fn lift(self, what: &str) -> Result<Cow<'a, str>, Rejection> {
+        self.lift(what).map(Cow::Owned)
+    }
+}
+
+impl<T, U: Lift<T>> Lift<Option<T>> for Option<U> {
+    fn lift(self, what: &str) -> Result<Option<T>, Rejection> {
+        self.map(|value| value.lift(what)).transpose()
+    }
+}
+
+impl<T, U: Lift<T>> Lift<Vec<T>> for Vec<U> {
+    fn lift(self, what: &str) -> Result<Vec<T>, Rejection> {
+        self.into_iter().map(|value| value.lift(what)).collect()
+    }
+}
+
+impl Lift<u64> for u64 {
+    fn lift(self, _what: &str) -> Result<u64, Rejection> {
+        Ok(self)
+    }
+}
+
+impl Lift<StatementText> for types::Statement {
+    fn lift(self, _what: &str) -> Result<StatementText, Rejection> {
+        Ok(StatementText {
+            audience: self.audience.lift("audience")?,
+            key_id: self.key_id.lift("key_id")?,
+            approval_id: self.approval_id.lift("approval_id")?,
+            request_digest: self.request_digest.lift("request_digest")?,
+            expires_at: self.expires_at,
+            decision: self.decision.lift("decision")?,
+            approver: self.approver.lift("approver")?,
+            comment: self.comment.lift("comment")?,
+        })
+    }
+}
+
+impl Lift<KeyEntry> for types::Key {
+    fn lift(self, _what: &str) -> Result<KeyEntry, Rejection> {
+        Ok(KeyEntry {
+            id: self.id.lift("id")?,
+            algorithm: self.algorithm.lift("algorithm")?,
+            status: self.status.lift("status")?,
+            usage: self.use_.lift("use")?,
+            approver: self.approver.lift("approver")?,
+            groups: self.groups.lift("groups")?,
+            // Last, so that no refused field drops it unwiped.
+            material: self.material.lift("material")?,
+        })
     }
 }
 
@@ -251,35 +325,6 @@ impl From<StatementText> for types::Statement {
     }
 }
 
-impl From<types::Statement> for StatementText {
-    fn from(statement: types::Statement) -> Self {
-        Self {
-            audience: statement.audience,
-            key_id: statement.key_id,
-            approval_id: statement.approval_id,
-            request_digest: statement.request_digest,
-            expires_at: statement.expires_at,
-            decision: statement.decision,
-            approver: statement.approver,
-            comment: statement.comment,
-        }
-    }
-}
-
-impl From<types::Key> for KeyEntry {
-    fn from(key: types::Key) -> Self {
-        Self {
-            id: key.id,
-            algorithm: key.algorithm,
-            material: key.material,
-            status: key.status,
-            usage: key.use_,
-            approver: key.approver,
-            groups: key.groups,
-        }
-    }
-}
-
 impl From<lifecycle::Transition> for life::Transition {
     fn from(transition: lifecycle::Transition) -> Self {
         Self {
@@ -287,6 +332,13 @@ impl From<lifecycle::Transition> for life::Transition {
             summary: transition.summary.into(),
             entry: transition.entry,
         }
+    }
+}
+
+impl From<lifecycle::Update> for Option<life::Transition> {
+    fn from(update: lifecycle::Update) -> Self {
+        let (record, summary, entry) = (update.record?, update.summary?, update.entry?);
+        Some(life::Transition { record, summary: summary.into(), entry })
     }
 }
 
@@ -302,8 +354,4 @@ impl From<lifecycle::Summary> for life::Summary {
             due_at: summary.due_at,
         }
     }
-}
-
-fn entries(keys: Vec<types::Key>) -> Vec<KeyEntry> {
-    keys.into_iter().map(Into::into).collect()
 }

@@ -1,51 +1,62 @@
 //! Who this verifier is: what `describe` answers.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::context::{BYTES_MAX, DEPTH_MAX, INT_DIGITS_MAX};
 use crate::limits;
-use crate::record::{self, to_json};
+use crate::operation::OPS;
+use crate::record;
 use crate::rejection::Rejection;
 use crate::statement::Profile;
-use crate::wire;
 
-/// The description as JSON: name, version, WIT package, record formats read, profiles, ops, limits.
-///
-/// Rejections: `store-unavailable` if it cannot be written, which nothing here can cause.
-pub fn describe() -> Result<String, Rejection> {
-    to_json(&Description {
-        name: "signoff-verifier",
-        version: env!("CARGO_PKG_VERSION"),
-        package: "signoff:approval@0.1.0",
-        formats: &[record::FORMAT],
-        profiles: Profile::ALL,
-        ops: wire::OPS,
-        limits: Limits {
-            context_bytes_max: BYTES_MAX,
-            context_depth_max: DEPTH_MAX,
-            context_int_digits_max: INT_DIGITS_MAX,
-            identifier_bytes_max: limits::IDENTIFIER_BYTES_MAX,
-            key_id_bytes_max: limits::KEY_ID_BYTES_MAX,
-            text_bytes_max: limits::TEXT_BYTES_MAX,
-            ttl_seconds_max: limits::TTL_SECONDS_MAX,
-            ttl_seconds_default: limits::TTL_SECONDS_DEFAULT,
-            lease_seconds_max: limits::LEASE_SECONDS_MAX,
-            lease_seconds_default: limits::LEASE_SECONDS_DEFAULT,
-            threshold_max: limits::THRESHOLD_MAX,
-            ballots_max: limits::BALLOTS_MAX,
-            hmac_key_bytes_min: limits::HMAC_KEY_BYTES_MIN,
-            hmac_key_bytes_max: limits::HMAC_KEY_BYTES_MAX,
-            keys_max: limits::KEYS_MAX,
-            event_bytes_max: limits::EVENT_BYTES_MAX,
-            record_bytes_max: limits::RECORD_BYTES_MAX,
-            view_bytes_max: limits::VIEW_BYTES_MAX,
-            wire_bytes_max: limits::WIRE_BYTES_MAX,
-        },
-    })
+/// The arguments of `describe`: none.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Describe {}
+
+impl Describe {
+    /// Returns the description: name, version, WIT package, record formats read, profiles, ops,
+    /// limits.
+    ///
+    /// Rejections: none.
+    pub fn run(&self) -> Result<Description, Rejection> {
+        Ok(DESCRIPTION)
+    }
 }
 
-#[derive(Serialize)]
-struct Description {
+const DESCRIPTION: Description = Description {
+    name: "signoff-verifier",
+    version: env!("CARGO_PKG_VERSION"),
+    package: "signoff:approval@0.1.0",
+    formats: &[record::FORMAT],
+    profiles: Profile::ALL,
+    ops: OPS,
+    limits: Limits {
+        context_bytes_max: BYTES_MAX,
+        context_depth_max: DEPTH_MAX,
+        context_int_digits_max: INT_DIGITS_MAX,
+        identifier_bytes_max: limits::IDENTIFIER_BYTES_MAX,
+        key_id_bytes_max: limits::KEY_ID_BYTES_MAX,
+        text_bytes_max: limits::TEXT_BYTES_MAX,
+        ttl_seconds_max: limits::TTL_SECONDS_MAX,
+        ttl_seconds_default: limits::TTL_SECONDS_DEFAULT,
+        lease_seconds_max: limits::LEASE_SECONDS_MAX,
+        lease_seconds_default: limits::LEASE_SECONDS_DEFAULT,
+        threshold_max: limits::THRESHOLD_MAX,
+        ballots_max: limits::BALLOTS_MAX,
+        hmac_key_bytes_min: limits::HMAC_KEY_BYTES_MIN,
+        hmac_key_bytes_max: limits::HMAC_KEY_BYTES_MAX,
+        keys_max: limits::KEYS_MAX,
+        event_bytes_max: limits::EVENT_BYTES_MAX,
+        record_bytes_max: limits::RECORD_BYTES_MAX,
+        view_bytes_max: limits::VIEW_BYTES_MAX,
+        wire_bytes_max: limits::WIRE_BYTES_MAX,
+    },
+};
+
+/// Who this verifier is.
+#[derive(Debug, Serialize)]
+pub struct Description {
     name: &'static str,
     version: &'static str,
     package: &'static str,
@@ -55,7 +66,7 @@ struct Description {
     limits: Limits,
 }
 
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 struct Limits {
     context_bytes_max: usize,
     context_depth_max: usize,

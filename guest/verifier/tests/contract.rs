@@ -8,6 +8,7 @@
 )]
 
 use serde_json::{Map, Value, json};
+use signoff_verifier::operation;
 use signoff_verifier::rejection::Code;
 use signoff_verifier::wire;
 
@@ -50,9 +51,9 @@ fn every_rejection_that_wit_names_is_a_code() {
 fn the_ops_are_the_functions_of_the_interfaces() {
     let mut ops = vec!["describe".to_owned()];
     ops.extend(functions().into_iter().map(|(op, _)| op));
-    assert_eq!(wire::OPS, ops);
+    assert_eq!(operation::OPS, ops);
     let described: Value = serde_json::from_str(&wire::call(r#"{"op":"describe"}"#)).unwrap();
-    assert_eq!(described["ok"]["ops"], json!(wire::OPS));
+    assert_eq!(described["ok"]["ops"], json!(operation::OPS));
 }
 
 #[test]

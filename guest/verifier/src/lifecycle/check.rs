@@ -1,5 +1,9 @@
 //! `check`: whether an executor may go ahead; and `recognize`, whether a signature is a ballot's.
 
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
 use super::Summary;
 use super::event::Attempt;
 use super::open::invalid;
@@ -7,53 +11,91 @@ use super::state::{Approved, Proven, verify_ballot};
 use crate::context;
 use crate::key::{KeyEntry, Keyring};
 use crate::name::Identifier;
+use crate::object::objects;
 use crate::record::{Record, to_json};
 use crate::rejection::{Code, Rejection};
 use crate::signature::{Accepted, check_form};
 use crate::time::UnixSeconds;
 
-/// Whether an executor may go ahead now; see `lifecycle.check` in `wit/` for shapes and rejections.
-pub fn check(
-    approval: Option<&str>,
-    attempt: &str,
-    context: Option<&str>,
-    plan: Option<&str>,
-    keys: &[KeyEntry],
-    accept: &[String],
-    now: u64,
-) -> Result<Summary, Rejection> {
-    let attempt = Attempt::read(attempt)?;
-    let keys = Keyring::read(keys)?;
-    let accepted = Accepted::read(accept)?;
-    let now = UnixSeconds::new(now)?;
-    let approved = Approved::to_use(Record::read(approval)?, now)?;
-    if let Some(signature) = &attempt.signature {
-        stored(&approved.0, signature, &accepted)?;
-    }
-    let proven = approved.prove(&keys, &accepted)?;
-    proven.matches_names(attempt.agent.as_ref(), attempt.action.as_ref())?;
-    if let Some(context) = context {
-        proven.matches_context(context)?;
-    }
-    if plan.is_some() {
-        proven.matches_plan(plan)?;
-    }
-    Ok(Summary::at(&proven.record, now))
+/// The arguments of `lifecycle.check`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "the parameters of the function in wit/lifecycle.wit")]
+pub struct Check<'a> {
+    #[serde(borrow, default)]
+    pub approval: Option<Cow<'a, str>>,
+    pub attempt: Cow<'a, str>,
+    #[serde(default)]
+    pub context: Option<Cow<'a, str>>,
+    #[serde(default)]
+    pub plan: Option<Cow<'a, str>>,
+    #[serde(deserialize_with = "objects")]
+    pub keys: Vec<KeyEntry>,
+    pub accept: Vec<String>,
+    pub now: u64,
 }
 
-/// Whether a signature is a stored ballot's and verifies; see `lifecycle.recognize` in `wit/`.
-pub fn recognize(
-    approval: Option<&str>,
-    signature: &str,
-    keys: &[KeyEntry],
-    accept: &[String],
-) -> Result<String, Rejection> {
-    let keys = Keyring::read(keys)?;
-    let accepted = Accepted::read(accept)?;
-    let record = Record::read(approval)?;
-    let index = stored(&record, signature, &accepted)?;
-    verify_ballot(&record, &record.request_digest()?, index, &keys, &accepted)?;
-    to_json(&record.ballots.get(index))
+/// The answer of `lifecycle.check`.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs, reason = "the name says it")]
+pub struct Checked {
+    pub summary: Summary,
+}
+
+impl Check<'_> {
+    /// Whether an executor may go ahead now; see `lifecycle.check` in `wit/` for shapes and
+    /// rejections.
+    pub fn run(&self) -> Result<Checked, Rejection> {
+        let attempt = Attempt::read(&self.attempt)?;
+        let keys = Keyring::read(&self.keys)?;
+        let accepted = Accepted::read(&self.accept)?;
+        let now = UnixSeconds::new(self.now)?;
+        let approved = Approved::to_use(Record::read(self.approval.as_deref())?, now)?;
+        if let Some(signature) = &attempt.signature {
+            stored(&approved.0, signature, &accepted)?;
+        }
+        let proven = approved.prove(&keys, &accepted)?;
+        proven.matches_names(attempt.agent.as_ref(), attempt.action.as_ref())?;
+        if let Some(context) = &self.context {
+            proven.matches_context(context)?;
+        }
+        if self.plan.is_some() {
+            proven.matches_plan(self.plan.as_deref())?;
+        }
+        Ok(Checked { summary: Summary::at(&proven.record, now) })
+    }
+}
+
+/// The arguments of `lifecycle.recognize`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "the parameters of the function in wit/lifecycle.wit")]
+pub struct Recognize<'a> {
+    #[serde(borrow, default)]
+    pub approval: Option<Cow<'a, str>>,
+    pub signature: Cow<'a, str>,
+    #[serde(deserialize_with = "objects")]
+    pub keys: Vec<KeyEntry>,
+    pub accept: Vec<String>,
+}
+
+/// The answer of `lifecycle.recognize`: the ballot as JSON.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs, reason = "the name says it")]
+pub struct Recognized {
+    pub ballot: String,
+}
+
+impl Recognize<'_> {
+    /// Whether a signature is a stored ballot's and verifies; see `lifecycle.recognize` in `wit/`.
+    pub fn run(&self) -> Result<Recognized, Rejection> {
+        let keys = Keyring::read(&self.keys)?;
+        let accepted = Accepted::read(&self.accept)?;
+        let record = Record::read(self.approval.as_deref())?;
+        let index = stored(&record, &self.signature, &accepted)?;
+        verify_ballot(&record, &record.request_digest()?, index, &keys, &accepted)?;
+        Ok(Recognized { ballot: to_json(&record.ballots.get(index))? })
+    }
 }
 
 impl Proven {

@@ -1,5 +1,8 @@
 //! `decide`: one approver's ballot; and `state`, what that ballot signs.
 
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::Transition;
@@ -10,57 +13,90 @@ use super::state::{Pending, is_requester};
 use crate::key::{Key, KeyEntry, Keyring};
 use crate::limits::BALLOTS_MAX;
 use crate::name::{AGENT_PREFIX, KeyId, Text};
+use crate::object::objects;
 use crate::record::{self, Record, Status};
 use crate::rejection::{Code, Rejection};
 use crate::signature::{Accepted, SignatureValid, form, verify};
 use crate::statement::{Decision, Profile, Statement, StatementText};
 use crate::time::UnixSeconds;
 
-/// Takes one ballot; see `lifecycle.decide` in `wit/` for shapes and rejections.
-pub fn decide(
-    approval: Option<&str>,
-    ballot: &str,
-    keys: &[KeyEntry],
-    accept: &[String],
-    now: u64,
-) -> Result<Transition, Rejection> {
-    let ballot = Ballot::read(ballot)?;
-    let keys = Keyring::read(keys)?;
-    let accepted = Accepted::read(accept)?;
-    let now = UnixSeconds::new(now)?;
-    let pending = Pending::to_decide(Record::read(approval)?, now)?;
-    let accepted = accepted.under(&pending.0.requirement);
-    let form = form(&ballot.signature, &accepted);
-    let named = form.as_ref().ok().and_then(|(profile, key_id)| {
-        keys.find(key_id.as_ref()?).filter(|key| key.serves(*profile))
-    });
-    pending.admit(&ballot, named, &keys)?;
-    let (profile, key_id) = form?;
-    let request_digest = pending.0.request_digest()?;
-    let text = pending.0.statement(
-        &request_digest,
-        ballot.decision.as_str(),
-        ballot.approver.as_str(),
-        key_id.as_ref().map_or("", KeyId::as_str),
-        ballot.comment.as_ref().map_or("", Text::as_str),
-    );
-    let statement = Statement::read(&text, profile)?;
-    let proof = verify(&statement, &ballot.signature, &keys, &accepted)?;
-    pending.count(&ballot, &proof, &keys, &request_digest, now)
+/// The arguments of `lifecycle.decide`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "the parameters of the function in wit/lifecycle.wit")]
+pub struct Decide<'a> {
+    #[serde(borrow, default)]
+    pub approval: Option<Cow<'a, str>>,
+    pub ballot: Cow<'a, str>,
+    #[serde(deserialize_with = "objects")]
+    pub keys: Vec<KeyEntry>,
+    pub accept: Vec<String>,
+    pub now: u64,
 }
 
-/// The statement that a decision signs; see `lifecycle.state` in `wit/`.
-pub fn state(
-    approval: Option<&str>,
-    decision: &str,
-    approver: &str,
-    key_id: &str,
-    comment: &str,
-) -> Result<StatementText, Rejection> {
-    let record = Record::read(approval)?;
-    let text = record.statement(&record.request_digest()?, decision, approver, key_id, comment);
-    check(&text)?;
-    Ok(text)
+impl Decide<'_> {
+    /// Takes one ballot; see `lifecycle.decide` in `wit/` for shapes and rejections.
+    pub fn run(&self) -> Result<Transition, Rejection> {
+        let ballot = Ballot::read(&self.ballot)?;
+        let keys = Keyring::read(&self.keys)?;
+        let accepted = Accepted::read(&self.accept)?;
+        let now = UnixSeconds::new(self.now)?;
+        let pending = Pending::to_decide(Record::read(self.approval.as_deref())?, now)?;
+        let accepted = accepted.under(&pending.0.requirement);
+        let form = form(&ballot.signature, &accepted);
+        let named = form.as_ref().ok().and_then(|(profile, key_id)| {
+            keys.find(key_id.as_ref()?).filter(|key| key.serves(*profile))
+        });
+        pending.admit(&ballot, named, &keys)?;
+        let (profile, key_id) = form?;
+        let request_digest = pending.0.request_digest()?;
+        let text = pending.0.statement(
+            &request_digest,
+            ballot.decision.as_str(),
+            ballot.approver.as_str(),
+            key_id.as_ref().map_or("", KeyId::as_str),
+            ballot.comment.as_ref().map_or("", Text::as_str),
+        );
+        let statement = Statement::read(&text, profile)?;
+        let proof = verify(&statement, &ballot.signature, &keys, &accepted)?;
+        pending.count(&ballot, &proof, &keys, &request_digest, now)
+    }
+}
+
+/// The arguments of `lifecycle.state`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "the parameters of the function in wit/lifecycle.wit")]
+pub struct State<'a> {
+    #[serde(borrow, default)]
+    pub approval: Option<Cow<'a, str>>,
+    pub decision: Cow<'a, str>,
+    pub approver: Cow<'a, str>,
+    pub key_id: Cow<'a, str>,
+    pub comment: Cow<'a, str>,
+}
+
+/// The answer of `lifecycle.state` and `lifecycle.review`.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs, reason = "the name says it")]
+pub struct Stated {
+    pub statement: StatementText,
+}
+
+impl State<'_> {
+    /// Returns the statement that a decision signs; see `lifecycle.state` in `wit/`.
+    pub fn run(&self) -> Result<Stated, Rejection> {
+        let record = Record::read(self.approval.as_deref())?;
+        let statement = record.statement(
+            &record.request_digest()?,
+            &self.decision,
+            &self.approver,
+            &self.key_id,
+            &self.comment,
+        );
+        check(&statement)?;
+        Ok(Stated { statement })
+    }
 }
 
 /// Holds every field of a statement to its form. A key id is left out under `v1`, which names none.

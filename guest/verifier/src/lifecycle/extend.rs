@@ -1,5 +1,9 @@
 //! `extend`: more time, while nobody has signed.
 
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
 use super::Transition;
 use super::entry::Entry;
 use super::event::Extension;
@@ -9,28 +13,41 @@ use crate::record::{Record, Status};
 use crate::rejection::{Code, Rejection};
 use crate::time::UnixSeconds;
 
-/// Moves the expiry later; see `lifecycle.extend` in `wit/` for shapes and rejections.
-pub fn extend(approval: Option<&str>, extension: &str, now: u64) -> Result<Transition, Rejection> {
-    let Extension { seconds, actor } = Extension::read(extension)?;
-    let now = UnixSeconds::new(now)?;
-    let record = Record::read(approval)?;
-    let requester = actor.subject.as_str() == record.requested_by;
-    if requester || !(actor.admin || actor.approver) {
-        return Err(Rejection::new(
-            Code::Forbidden,
-            "only an approver or an admin who is not the requester extends an approval",
-        ));
+/// The arguments of `lifecycle.extend`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "the parameters of the function in wit/lifecycle.wit")]
+pub struct Extend<'a> {
+    #[serde(borrow, default)]
+    pub approval: Option<Cow<'a, str>>,
+    pub extension: Cow<'a, str>,
+    pub now: u64,
+}
+
+impl Extend<'_> {
+    /// Moves the expiry later; see `lifecycle.extend` in `wit/` for shapes and rejections.
+    pub fn run(&self) -> Result<Transition, Rejection> {
+        let Extension { seconds, actor } = Extension::read(&self.extension)?;
+        let now = UnixSeconds::new(self.now)?;
+        let record = Record::read(self.approval.as_deref())?;
+        let requester = actor.subject.as_str() == record.requested_by;
+        if requester || !(actor.admin || actor.approver) {
+            return Err(Rejection::new(
+                Code::Forbidden,
+                "only an approver or an admin who is not the requester extends an approval",
+            ));
+        }
+        let mut record = Pending::to_extend(record, now)?.0;
+        record.expires_at = later(&record, now.plus(seconds)?)?;
+        let request_digest = record.request_digest()?;
+        let entry = Entry {
+            actor: Some(actor.subject.as_str()),
+            from: Some(Status::Pending),
+            expires_at: Some(record.expires_at),
+            ..Entry::new("approval_extended", &record, &request_digest, now)
+        };
+        Transition::new(&record, &entry)
     }
-    let mut record = Pending::to_extend(record, now)?.0;
-    record.expires_at = later(&record, now.plus(seconds)?)?;
-    let request_digest = record.request_digest()?;
-    let entry = Entry {
-        actor: Some(actor.subject.as_str()),
-        from: Some(Status::Pending),
-        expires_at: Some(record.expires_at),
-        ..Entry::new("approval_extended", &record, &request_digest, now)
-    };
-    Transition::new(&record, &entry)
 }
 
 /// Rejections: 1. `already-voted` 2. `request-invalid` 3. `limit-exceeded`

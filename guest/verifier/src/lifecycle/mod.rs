@@ -20,17 +20,17 @@ mod view;
 mod void;
 mod withdraw;
 
-pub use check::{check, recognize};
-pub use claim::claim;
-pub use decide::{decide, state};
-pub use expire::expire;
-pub use extend::extend;
-pub use open::open;
-pub use review::review;
-pub use settle::settle;
-pub use view::show;
-pub use void::void;
-pub use withdraw::withdraw;
+pub use check::{Check, Checked, Recognize, Recognized};
+pub use claim::Claim;
+pub use decide::{Decide, State, Stated};
+pub use expire::Expire;
+pub use extend::Extend;
+pub use open::Open;
+pub use review::Review;
+pub use settle::Settle;
+pub use view::Show;
+pub use void::Void;
+pub use withdraw::Withdraw;
 
 use serde::Serialize;
 
@@ -47,6 +47,15 @@ pub struct Transition {
     pub entry: String,
 }
 
+/// The answer of `settle` and `expire`. Every field is none where nothing changes.
+#[derive(Debug, Default, Serialize)]
+#[allow(missing_docs, reason = "the fields of `transition` in wit/lifecycle.wit")]
+pub struct Update {
+    pub record: Option<String>,
+    pub summary: Option<Summary>,
+    pub entry: Option<String>,
+}
+
 /// What a store indexes. Times are unix seconds.
 #[derive(Debug, Serialize)]
 #[allow(missing_docs, reason = "the fields of `summary` in wit/lifecycle.wit")]
@@ -61,9 +70,10 @@ pub struct Summary {
 }
 
 /// A new approval, with the canonical texts that its record holds the digests of.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 #[allow(missing_docs, reason = "the fields of `opened` in wit/lifecycle.wit")]
 pub struct Opened {
+    #[serde(flatten)]
     pub transition: Transition,
     pub context: String,
     pub plan: Option<String>,
@@ -80,6 +90,13 @@ pub struct View {
 impl Transition {
     fn new(record: &Record, entry: &entry::Entry<'_>) -> Result<Self, Rejection> {
         Ok(Self { record: record.write()?, summary: Summary::of(record), entry: entry.write()? })
+    }
+}
+
+impl From<Transition> for Update {
+    fn from(transition: Transition) -> Self {
+        let Transition { record, summary, entry } = transition;
+        Self { record: Some(record), summary: Some(summary), entry: Some(entry) }
     }
 }
 

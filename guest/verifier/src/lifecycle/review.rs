@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
+use super::Stated;
 use super::decide;
 use super::open::invalid;
 use crate::asked::Asked;
@@ -17,32 +18,42 @@ use crate::rejection::{Code, Rejection};
 use crate::statement::StatementText;
 use crate::time::UnixSeconds;
 
-/// The statement that a decision of the shown approval signs; see `lifecycle.review` in `wit/` for
-/// shapes and rejections.
-pub fn review(
-    approval: &str,
-    context: &str,
-    plan: Option<&str>,
-    decision: &str,
-    approver: &str,
-    key_id: &str,
-    comment: &str,
-) -> Result<StatementText, Rejection> {
-    let shown = Shown::read(approval)?;
-    let statement = StatementText {
-        audience: shown.audience.to_string(),
-        key_id: key_id.to_owned(),
-        approval_id: shown.id.to_string(),
-        request_digest: shown.request_digest()?,
-        expires_at: shown.expires_at.seconds(),
-        decision: decision.to_owned(),
-        approver: approver.to_owned(),
-        comment: comment.to_owned(),
-    };
-    decide::check(&statement)?;
-    shown.has_context(context)?;
-    shown.has_plan(plan)?;
-    Ok(statement)
+/// The arguments of `lifecycle.review`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "the parameters of the function in wit/lifecycle.wit")]
+pub struct Review<'a> {
+    #[serde(borrow)]
+    pub approval: Cow<'a, str>,
+    pub context: Cow<'a, str>,
+    #[serde(default)]
+    pub plan: Option<Cow<'a, str>>,
+    pub decision: Cow<'a, str>,
+    pub approver: Cow<'a, str>,
+    pub key_id: Cow<'a, str>,
+    pub comment: Cow<'a, str>,
+}
+
+impl Review<'_> {
+    /// Returns the statement that a decision of the shown approval signs; see `lifecycle.review`
+    /// in `wit/` for shapes and rejections.
+    pub fn run(&self) -> Result<Stated, Rejection> {
+        let shown = Shown::read(&self.approval)?;
+        let statement = StatementText {
+            audience: shown.audience.to_string(),
+            key_id: self.key_id.clone().into_owned(),
+            approval_id: shown.id.to_string(),
+            request_digest: shown.request_digest()?,
+            expires_at: shown.expires_at.seconds(),
+            decision: self.decision.clone().into_owned(),
+            approver: self.approver.clone().into_owned(),
+            comment: self.comment.clone().into_owned(),
+        };
+        decide::check(&statement)?;
+        shown.has_context(&self.context)?;
+        shown.has_plan(self.plan.as_deref())?;
+        Ok(Stated { statement })
+    }
 }
 
 /// What a server shows of an approval, as far as a signature covers it.

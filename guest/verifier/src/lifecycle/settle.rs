@@ -1,46 +1,59 @@
 //! `settle`: how a claimed execution ended.
 
-use super::Transition;
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
 use super::entry::Entry;
 use super::event::Report;
+use super::{Transition, Update};
 use crate::record::{Execution, Outcome, Record};
 use crate::rejection::{Code, Rejection};
 use crate::time::UnixSeconds;
 
-/// Records an outcome; see `lifecycle.settle` in `wit/` for shapes and rejections.
-pub fn settle(
-    approval: Option<&str>,
-    outcome: &str,
-    now: u64,
-) -> Result<Option<Transition>, Rejection> {
-    let report = Report::read(outcome)?;
-    let now = UnixSeconds::new(now)?;
-    let mut record = Record::read(approval)?;
-    let execution = of_report(&mut record, &report)?;
-    if execution.outcome == report.outcome {
-        return Ok(None);
+/// The arguments of `lifecycle.settle`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "the parameters of the function in wit/lifecycle.wit")]
+pub struct Settle<'a> {
+    #[serde(borrow, default)]
+    pub approval: Option<Cow<'a, str>>,
+    pub outcome: Cow<'a, str>,
+    pub now: u64,
+}
+
+impl Settle<'_> {
+    /// Records an outcome; see `lifecycle.settle` in `wit/` for shapes and rejections.
+    pub fn run(&self) -> Result<Update, Rejection> {
+        let report = Report::read(&self.outcome)?;
+        let now = UnixSeconds::new(self.now)?;
+        let mut record = Record::read(self.approval.as_deref())?;
+        let execution = of_report(&mut record, &report)?;
+        if execution.outcome == report.outcome {
+            return Ok(Update::default());
+        }
+        if !matches!(execution.outcome, Outcome::Claimed | Outcome::Unknown) {
+            return Err(Rejection::new(
+                Code::AlreadySettled,
+                format!("the outcome is already `{}`", execution.outcome.as_str()),
+            ));
+        }
+        execution.late = execution.outcome_at(now) == Outcome::Unknown;
+        execution.outcome = report.outcome;
+        execution.detail = report.detail.as_ref().map(ToString::to_string);
+        execution.settled_at = Some(now);
+        let late = execution.late;
+        let request_digest = record.request_digest()?;
+        let entry = Entry {
+            actor: Some(report.actor.subject.as_str()),
+            from: Some(record.status),
+            execution_id: Some(report.execution_id.as_str()),
+            outcome: Some(report.outcome),
+            late: Some(late),
+            ..Entry::new("execution_settled", &record, &request_digest, now)
+        };
+        Transition::new(&record, &entry).map(Into::into)
     }
-    if !matches!(execution.outcome, Outcome::Claimed | Outcome::Unknown) {
-        return Err(Rejection::new(
-            Code::AlreadySettled,
-            format!("the outcome is already `{}`", execution.outcome.as_str()),
-        ));
-    }
-    execution.late = execution.outcome_at(now) == Outcome::Unknown;
-    execution.outcome = report.outcome;
-    execution.detail = report.detail.as_ref().map(ToString::to_string);
-    execution.settled_at = Some(now);
-    let late = execution.late;
-    let request_digest = record.request_digest()?;
-    let entry = Entry {
-        actor: Some(report.actor.subject.as_str()),
-        from: Some(record.status),
-        execution_id: Some(report.execution_id.as_str()),
-        outcome: Some(report.outcome),
-        late: Some(late),
-        ..Entry::new("execution_settled", &record, &request_digest, now)
-    };
-    Transition::new(&record, &entry).map(Some)
 }
 
 /// The execution a report is about.

@@ -1,6 +1,8 @@
 //! `show`: what a person may see of an approval, in the runbook's words.
 
-use serde::Serialize;
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
 
 use super::{Summary, View};
 use crate::record::{Ballot, Execution, Record, Requirement, to_json};
@@ -8,17 +10,29 @@ use crate::rejection::Rejection;
 use crate::statement::Decision;
 use crate::time::UnixSeconds;
 
-/// What a person may see; see `lifecycle.show` in `wit/`.
-pub fn show(approval: Option<&str>, now: u64) -> Result<View, Rejection> {
-    let now = UnixSeconds::new(now)?;
-    let mut record = Record::read(approval)?;
-    // Before the outcome is shown as it is now: what is due is due until it is stored.
-    let summary = Summary::at(&record, now);
-    if let Some(execution) = &mut record.execution {
-        execution.outcome = execution.outcome_at(now);
+/// The arguments of `lifecycle.show`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "the parameters of the function in wit/lifecycle.wit")]
+pub struct Show<'a> {
+    #[serde(borrow, default)]
+    pub approval: Option<Cow<'a, str>>,
+    pub now: u64,
+}
+
+impl Show<'_> {
+    /// Returns what a person may see; see `lifecycle.show` in `wit/`.
+    pub fn run(&self) -> Result<View, Rejection> {
+        let now = UnixSeconds::new(self.now)?;
+        let mut record = Record::read(self.approval.as_deref())?;
+        // Before the outcome is shown as it is now: what is due is due until it is stored.
+        let summary = Summary::at(&record, now);
+        if let Some(execution) = &mut record.execution {
+            execution.outcome = execution.outcome_at(now);
+        }
+        let request_digest = record.request_digest()?;
+        Ok(View { view: to_json(&Fields::of(&record, &request_digest, now))?, summary })
     }
-    let request_digest = record.request_digest()?;
-    Ok(View { view: to_json(&Fields::of(&record, &request_digest, now))?, summary })
 }
 
 /// The fields of a view, in the order of the runbook's answers. What has not happened is null.
