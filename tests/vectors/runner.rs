@@ -122,15 +122,18 @@ fn steps_of(vector: &Value) -> Vec<Value> {
         input => input.clone(),
     };
     let step = |op, member: &str, expected: Value| json!({"op": op, "args": {"context": input}, member: expected});
-    let ops = ["context.canonicalize", "context.digest"];
+    let ops = ["context.canonicalize", "context.digest", "context.read"];
     if !vector["error"].is_null() {
         return ops.map(|op| step(op, "error", vector["error"].clone())).into();
     }
-    let canonical = match &vector["canonical"] {
-        Value::Null => json!({"$has": {}}),
-        canonical => json!({"canonical": canonical}),
+    let digest = &vector["digest"];
+    let (canonical, read) = match &vector["canonical"] {
+        Value::Null => (json!({"$has": {}}), json!({"$has": {"digest": digest}})),
+        canonical => {
+            (json!({"canonical": canonical}), json!({"canonical": canonical, "digest": digest}))
+        }
     };
-    let answers = [canonical, json!({"digest": vector["digest"]})];
+    let answers = [canonical, json!({"digest": digest}), read];
     ops.into_iter().zip(answers).map(|(op, ok)| step(op, "ok", ok)).collect()
 }
 

@@ -15,6 +15,7 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use door::signer::{Signer, statement};
 use door::{APPROVER, CONTEXT, EXECUTION, ID, REQUESTED, Random, SECRET};
 use serde_json::{Value, json};
+use signoff_verifier::operation;
 use signoff_verifier::rejection::Code;
 use signoff_verifier::wire;
 
@@ -262,6 +263,7 @@ fn requests() -> Vec<String> {
         ("describe", json!({})),
         ("context.canonicalize", json!({"context": CONTEXT})),
         ("context.digest", json!({"context": CONTEXT})),
+        ("context.read", json!({"context": CONTEXT})),
         ("signing.payload", json!({"statement": statement, "profile": "v1"})),
         ("signing.sign", json!({"statement": statement, "profile": "v1", "key": keys[0]})),
         (
@@ -317,7 +319,7 @@ fn requests() -> Vec<String> {
             json!({"approval": shown, "context": CONTEXT, "decision": "approved", "approver": APPROVER, "key_id": "k", "comment": ""}),
         ),
     ];
-    assert!(requests.iter().map(|(op, _)| *op).eq(wire::OPS.iter().copied()));
+    assert!(requests.iter().map(|(op, _)| *op).eq(operation::OPS.iter().copied()));
     let requests = requests.into_iter().chain(v2_requests());
     requests.map(|(op, args)| json!({"op": op, "args": args}).to_string()).collect()
 }

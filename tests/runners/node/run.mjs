@@ -34,9 +34,25 @@ function main([path, ...rest]) {
     counts.push(`${name} ${file.vectors.length}`);
     failures.push(...runFile(name, file, door));
   }
+  failures.push(...runBytes(verifier));
   for (const failure of failures) console.error(failure);
   console.log(`vectors: ${counts.join(", ")}; ${failures.length} failed; transcript ${transcript.digest("hex")}`);
   return failures.length === 0 ? 0 : 1;
+}
+
+// Bytes that are not UTF-8, which no vector can hold, in the place of a context's text.
+function* runBytes(verifier) {
+  const [before, after] = ['{"op":"context.digest","args":{"context":"{\\"a\\":\\"', '\\"}"}}'];
+  const encode = (text) => [...new TextEncoder().encode(text)];
+  const answer = (bytes) =>
+    JSON.parse(verifier.callBytes(Uint8Array.from([...encode(before), ...bytes, ...encode(after)])));
+  const digest = answer(encode("é")).ok?.digest;
+  if (typeof digest !== "string") yield "bytes: UTF-8 gets no digest";
+  for (const bytes of [[0xed, 0xa0, 0x80], [0xff], [0xc0, 0x80], [0xf4, 0x90, 0x80, 0x80], [0xe2, 0x82]]) {
+    const found = mismatch({ code: "request-invalid", message: `request is not UTF-8 at byte ${before.length}` },
+      answer(bytes).error ?? null, "error");
+    if (found !== null) yield `bytes ${bytes}: ${found}`;
+  }
 }
 
 function* runFile(name, file, door) {
@@ -53,10 +69,12 @@ function stepsOf(vector) {
   if (vector.steps !== undefined) return vector.steps;
   if (vector.op !== undefined || vector.request !== undefined) return [vector];
   const args = { context: vector.input ?? { $repeat: vector.input_parts } };
-  const canonical = vector.canonical === undefined ? { $has: {} } : { canonical: vector.canonical };
+  const { canonical, digest } = vector;
+  const known = canonical !== undefined;
   const steps = [
-    { op: "context.canonicalize", args, ok: canonical },
-    { op: "context.digest", args, ok: { digest: vector.digest } },
+    { op: "context.canonicalize", args, ok: known ? { canonical } : { $has: {} } },
+    { op: "context.digest", args, ok: { digest } },
+    { op: "context.read", args, ok: known ? { canonical, digest } : { $has: { digest } } },
   ];
   return vector.error === undefined ? steps : steps.map(({ op }) => ({ op, args, error: vector.error }));
 }

@@ -19,8 +19,12 @@ export class Verifier {
 
   // Answers a request; both are JSON texts.
   call(request) {
+    return this.callBytes(new TextEncoder().encode(request));
+  }
+
+  // As `call`, for the request's bytes, which need not be UTF-8.
+  callBytes(bytes) {
     const exports = this.#exports;
-    const bytes = new TextEncoder().encode(request);
     // Pointers are u32, which JavaScript shows as negative numbers past 2 GiB.
     const sent = exports.cabi_realloc(0, 0, 1, bytes.length) >>> 0;
     new Uint8Array(exports.memory.buffer, sent, bytes.length).set(bytes);

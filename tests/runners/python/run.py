@@ -59,11 +59,16 @@ def steps_of(vector):
     if "op" in vector or "request" in vector:
         return [vector]
     args = {"context": vector["input"] if "input" in vector else {"$repeat": vector["input_parts"]}}
-    ops = ("context.canonicalize", "context.digest")
+    ops = ("context.canonicalize", "context.digest", "context.read")
     if "error" in vector:
         return [{"op": op, "args": args, "error": vector["error"]} for op in ops]
-    canonical = {"canonical": vector["canonical"]} if "canonical" in vector else {"$has": {}}
-    answers = (canonical, {"digest": vector["digest"]})
+    digest = {"digest": vector["digest"]}
+    if "canonical" in vector:
+        canonical = {"canonical": vector["canonical"]}
+        read = canonical | digest
+    else:
+        canonical, read = {"$has": {}}, {"$has": digest}
+    answers = (canonical, digest, read)
     return [{"op": op, "args": args, "ok": ok} for op, ok in zip(ops, answers)]
 
 
