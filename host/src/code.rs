@@ -60,6 +60,7 @@ codes! {
     IDEMPOTENCY_KEY_REUSED = "idempotency-key-reused", 422, "Idempotency key reused with another body";
     RATE_LIMITED = "rate-limited", 429, "Too many requests";
     STORE_UNAVAILABLE = "store-unavailable", 503, "Store unavailable";
+    STORE_TAMPERED = "store-tampered", 500, "Stored row does not match the log";
     KEYRING_UNAVAILABLE = "keyring-unavailable", 503, "Keyring unavailable";
     VERIFIER_TRAPPED = "verifier-trapped", 503, "Verifier failed";
     POLICY_TRAPPED = "policy-trapped", 503, "Policy failed";

@@ -59,6 +59,11 @@ impl From<PolicyFailure> for Refusal {
 
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
-        Self::new(Code::STORE_UNAVAILABLE, error.to_string())
+        let code = match &error {
+            StoreError::Tampered(_) | StoreError::Untrusted(_) => Code::STORE_TAMPERED,
+            StoreError::Unsigned(_) => Code::KEYRING_UNAVAILABLE,
+            _ => Code::STORE_UNAVAILABLE,
+        };
+        Self::new(code, error.to_string())
     }
 }

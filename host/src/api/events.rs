@@ -109,10 +109,15 @@ fn events(app: App, caller: Caller, after: u64) -> impl Stream<Item = Result<Eve
 
 fn kind(entry: &str) -> String {
     #[derive(Deserialize)]
+    struct Entry<'a> {
+        #[serde(borrow)]
+        event: Kind<'a>,
+    }
+    #[derive(Deserialize)]
     struct Kind<'a> {
         #[serde(borrow)]
         event: &'a RawValue,
     }
-    let kind = serde_json::from_str::<Kind<'_>>(entry).map(|kind| kind.event.get());
+    let kind = serde_json::from_str::<Entry<'_>>(entry).map(|entry| entry.event.event.get());
     kind.unwrap_or("entry").trim_matches('"').to_owned()
 }

@@ -85,10 +85,15 @@ impl Checkpoint {
     ///
     /// [`CheckpointError::Note`], [`CheckpointError::Form`].
     pub fn unverified(note: &str) -> Result<Self, CheckpointError> {
-        Self::parse(Note::read(note)?.text)
+        Self::from_text(Note::read(note)?.text)
     }
 
-    fn parse(text: &str) -> Result<Self, CheckpointError> {
+    /// Reads the text of a checkpoint, without signatures.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointError::Form`].
+    pub fn from_text(text: &str) -> Result<Self, CheckpointError> {
         let wrong = CheckpointError::Form;
         let lines = text.strip_suffix('\n').ok_or(wrong("it does not end with a line"))?;
         let mut lines = lines.split('\n');
@@ -120,7 +125,7 @@ impl Checkpoint {
 pub fn open(note: &str, trusted: &[LogKey]) -> Result<Opened, CheckpointError> {
     let note = Note::read(note)?;
     let signers = note.signers(trusted)?;
-    let checkpoint = Checkpoint::parse(note.text)?;
+    let checkpoint = Checkpoint::from_text(note.text)?;
     match signers.into_iter().find(|key| key.name() == checkpoint.origin) {
         Some(signer) => Ok(Opened { signer: signer.clone(), checkpoint }),
         None => Err(CheckpointError::Untrusted(checkpoint.origin)),

@@ -92,6 +92,15 @@ impl LogKey {
         self.id
     }
 
+    /// The same key under another name: what it signs there is no checkpoint of its log.
+    ///
+    /// # Errors
+    ///
+    /// [`LogKeyError::Name`].
+    pub(crate) fn named(&self, name: &str) -> Result<Self, LogKeyError> {
+        Self::new(name, self.public.as_bytes())
+    }
+
     /// Whether this key made a signature over a text.
     pub(super) fn verifies(&self, text: &str, signature: &[u8]) -> bool {
         Signature::from_slice(signature)
@@ -154,6 +163,15 @@ impl LogSigner {
     /// The key to trust.
     pub fn key(&self) -> &LogKey {
         &self.key
+    }
+
+    /// The same key under another name.
+    ///
+    /// # Errors
+    ///
+    /// [`LogKeyError::Name`].
+    pub(crate) fn named(&self, name: &str) -> Result<Self, LogKeyError> {
+        Ok(Self { key: self.key.named(name)?, secret: self.secret.clone() })
     }
 
     /// The signature over a text.

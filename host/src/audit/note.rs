@@ -40,13 +40,20 @@ struct Signature<'a> {
 }
 
 /// A text as a note signed by one key. The text ends with a line feed.
-pub(super) fn sign(text: &str, signer: &LogSigner) -> String {
+pub(crate) fn sign(text: &str, signer: &LogSigner) -> String {
     let key = signer.key();
     let signature = [key.id().as_slice(), &signer.sign(text)].concat();
     let mut note = format!("{text}\n");
     // A String takes every write.
     let _ = writeln!(note, "{DASH}{} {}", key.name(), Base64::encode_string(&signature));
     note
+}
+
+/// The text of a note that a trusted key signed; `None` for any other.
+pub(crate) fn open<'a>(note: &'a str, trusted: &[LogKey]) -> Option<&'a str> {
+    let note = Note::read(note).ok()?;
+    let is_signed = note.signers(trusted).is_ok_and(|signers| !signers.is_empty());
+    is_signed.then_some(note.text)
 }
 
 impl<'a> Note<'a> {

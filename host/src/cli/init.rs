@@ -10,6 +10,8 @@ use super::transport::{AUDIENCE_DEFAULT, Target, Transport};
 use super::{Exit, Global, exit::Failure, output, token};
 use crate::api::TokenShown;
 use crate::keys::{KeyError, make_keyring};
+use crate::service::trust;
+use crate::store::Trust;
 use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
 
 /// Who holds the first token.
@@ -32,8 +34,15 @@ pub(super) fn run(args: &InitArgs, global: &Global, target: &Target) -> Result<E
     if keyring.exists() {
         return Err(KeyError::Exists(keyring.display().to_string()).into());
     }
-    let audience = open(store, args.audience.as_deref())?;
+    // A store whose log is signed belongs to another keyring.
+    let audience = match store.try_exists() {
+        Ok(false) => None,
+        _ => Some(open(store, args.audience.as_deref(), Trust::none())?),
+    };
     let made = make_keyring(&keyring)?;
+    // Its log key signs the store from now on.
+    let trust = trust(&global.key_source(&global.config()?)).accepting_unsigned();
+    let audience = open(store, audience.as_deref().or(args.audience.as_deref()), trust)?;
     let token = first_token(target, global)?;
     if global.json {
         let told = json!({
@@ -89,9 +98,9 @@ fn first_token(target: &Target, global: &Global) -> Result<Option<TokenShown>, F
 }
 
 /// Opens a store, or makes one; answers its audience.
-fn open(path: &Path, audience: Option<&str>) -> Result<String, Failure> {
+fn open(path: &Path, audience: Option<&str>, trust: Trust) -> Result<String, Failure> {
     let mode = OpenMode::Create { audience: audience.unwrap_or(AUDIENCE_DEFAULT).to_owned() };
-    let store = RedbStore::open(path, mode, CheckIntegrity::No)?;
+    let store = RedbStore::open(path, mode, CheckIntegrity::No, trust)?;
     match audience.filter(|audience| *audience != store.audience()) {
         None => Ok(store.audience().to_owned()),
         Some(other) => Err(Failure::Failed(anyhow!(

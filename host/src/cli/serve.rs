@@ -25,7 +25,7 @@ use crate::keys::KeySource;
 use crate::server::{self, Exposure, Tls};
 use crate::service::{self, Active, Service};
 use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, Trust};
 use crate::witness::{WitnessError, WitnessFile};
 
 /// How often time's changes are stored.
@@ -77,7 +77,7 @@ pub(super) fn run(args: &ServeArgs, global: &Global, target: &Target) -> Result<
     let setup = Setup { store, audience, keys, config, witness, tls: tls.clone() };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let listener = server::bind(args.listen, args.exposure(store).await?).await?;
+        let listener = server::bind(args.listen, args.exposure(store, service::trust(&keys)).await?).await?;
         // Before the address is told: whoever knows it may also end the server.
         let interruption = interruption()?;
         let running = Running::start(setup, listener).await?;
@@ -111,9 +111,9 @@ pub(super) struct Witnessed {
 impl ServeArgs {
     /// What makes it safe to listen elsewhere than on loopback. Whether tokens are required only
     /// the store knows.
-    async fn exposure(&self, store: &Path) -> Result<Exposure> {
+    async fn exposure(&self, store: &Path, trust: Trust) -> Result<Exposure> {
         let tokens = (self.behind_proxy || !self.listen.ip().is_loopback())
-            && match RedbStore::open(store, OpenMode::Read, CheckIntegrity::No) {
+            && match RedbStore::open(store, OpenMode::Read, CheckIntegrity::No, trust) {
                 Err(StoreError::Missing(_)) => false,
                 store => service::tokens_required(&store?).await?,
             };
@@ -149,7 +149,7 @@ pub(super) struct Running {
 impl Running {
     pub(super) async fn start(setup: Setup<'_>, listener: TcpListener) -> Result<Self> {
         let mode = OpenMode::Create { audience: setup.audience.to_owned() };
-        let store = Arc::new(RedbStore::open(setup.store, mode, CheckIntegrity::Yes)?);
+        let store = Arc::new(RedbStore::open(setup.store, mode, CheckIntegrity::Yes, service::trust(&setup.keys))?);
         let loader = Loader::with(Allocation::Pooled, Cache::of_user(), Compiler::Apart);
         let verifier = loader.embedded()?;
         loader.policies()?;
@@ -295,8 +295,13 @@ async fn sweep(service: Arc<Service>, mut stopping: watch::Receiver<bool>) {
 /// What a line tells of an audit entry.
 #[derive(Deserialize)]
 struct Told {
-    event: String,
     at: String,
+    event: ToldEvent,
+}
+
+#[derive(Deserialize)]
+struct ToldEvent {
+    event: String,
     approval_id: Option<String>,
     agent: Option<String>,
     action: Option<String>,
@@ -309,11 +314,12 @@ struct Told {
 
 impl Told {
     fn line(self) -> String {
-        let names = self.agent.zip(self.action).map(|(agent, action)| format!("{agent}/{action}"));
-        let parts = [self.approval_id, self.key_id, self.token_id, names, self.to, self.code];
+        let event = self.event;
+        let names = event.agent.zip(event.action).map(|(agent, action)| format!("{agent}/{action}"));
+        let parts = [event.approval_id, event.key_id, event.token_id, names, event.to, event.code];
         let told: Vec<String> = parts.into_iter().flatten().collect();
-        let by = self.actor.map(|actor| format!(" by {actor}")).unwrap_or_default();
-        format!("{} {} {}{by}", self.at, self.event, told.join(" "))
+        let by = event.actor.map(|actor| format!(" by {actor}")).unwrap_or_default();
+        format!("{} {} {}{by}", self.at, event.event, told.join(" "))
     }
 }
 

@@ -24,8 +24,8 @@ use crate::engine::{self, Allocation, Cache, Compiler, Loader, Verifier};
 use crate::id::ApprovalId;
 use crate::keys::{KeyError, KeySource, Keys};
 use crate::refusal::Refusal;
-use crate::service::Service;
-use crate::store::StoreError;
+use crate::service::{self, Service};
+use crate::store::{self, StoreError};
 use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
 
 /// The deployment's name where nobody gave one.
@@ -192,7 +192,7 @@ impl Transport {
             Access::Write => OpenMode::Write,
             Access::Create => OpenMode::Create { audience: AUDIENCE_DEFAULT.to_owned() },
         };
-        let store = open_patiently(store, &mode).await?;
+        let store = open_patiently(store, &mode, &service::trust(&self.keys)).await?;
         let keys = match self.keys() {
             // What needs no key works without one.
             Err(KeyError::None) => Arc::new(KeySource::fixed(Keys::default())),
@@ -296,12 +296,16 @@ pub(super) fn asked<T>(
 }
 
 /// Two commands on one file take turns; a server holds it for good.
-async fn open_patiently(path: &Path, mode: &OpenMode) -> Result<RedbStore, StoreError> {
+async fn open_patiently(
+    path: &Path,
+    mode: &OpenMode,
+    trust: &store::Trust,
+) -> Result<RedbStore, StoreError> {
     for _ in 0..20 {
-        match RedbStore::open(path, mode.clone(), CheckIntegrity::No) {
+        match RedbStore::open(path, mode.clone(), CheckIntegrity::No, trust.clone()) {
             Err(StoreError::Held) => tokio::time::sleep(Duration::from_millis(50)).await,
             opened => return opened,
         }
     }
-    RedbStore::open(path, mode.clone(), CheckIntegrity::No)
+    RedbStore::open(path, mode.clone(), CheckIntegrity::No, trust.clone())
 }

@@ -19,6 +19,7 @@ use crate::id::ApprovalId;
 use crate::keys::{KeySource, Keys};
 use crate::role::Role;
 use crate::service::{Ballot, Caller, NewApproval, NewToken, Service};
+use crate::store::Trust;
 use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
 
 /// More than a member of the JSON, and the filling after the last one.
@@ -125,7 +126,7 @@ impl Decisions {
     /// Where the store cannot be made.
     pub fn new(path: &Path, verifier: Verifier, clock: Arc<dyn Clock>) -> Result<Self> {
         let mode = OpenMode::Create { audience: "bench".to_owned() };
-        let store = RedbStore::open(path, mode, CheckIntegrity::No)?;
+        let store = RedbStore::open(path, mode, CheckIntegrity::No, Trust::none())?;
         let keys = Keys::of_secret(&secret())?;
         let key = keys.to_sign_v1().context("no key")?.clone();
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use serde::de::IgnoredAny;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::Service;
@@ -57,12 +57,11 @@ pub(super) struct Asked {
 }
 
 /// Who answered for a change: the modules that its audit entry names.
-#[derive(Clone, Copy)]
 pub(super) struct Deciders<'a> {
     /// The verifier.
     pub(super) verifier: &'a Verifier,
-    /// The policy, where it was asked.
-    pub(super) judged: Option<&'a Judged>,
+    /// The policy's verdict as the audit has it, where one was evaluated.
+    pub(super) guardrail: Option<Value>,
 }
 
 /// The verifier's answer: a change to keep or none, and the approval as it then is.
@@ -162,8 +161,9 @@ impl Service {
                     self.not_denied(caller, &verifier, action, Moment::Claim(id), now).await?
                 }
             };
-            let by = Deciders { verifier: &verifier, judged: judged.as_ref() };
-            let base = Base::Revision(stored.revision);
+            let guardrail = judged.as_ref().map(Judged::to_entry);
+            let by = Deciders { verifier: &verifier, guardrail };
+            let base = Base::Entry(stored.entry);
             let reply = Reply::new(200, body);
             let kept = self.keep(caller, by, transition, base, reply, idempotency, now).await?;
             if let Some(reply) = kept {
@@ -185,20 +185,21 @@ impl Service {
         idempotency: Option<&Idempotency>,
         now: u64,
     ) -> Result<Option<Reply>, Refusal> {
-        says_nothing_of_the_hosts(&transition.entry)?;
+        is_object(&transition.entry)?;
         let summary = summary(transition.summary)?;
         let id = summary.id;
         let change = Change {
-            entry: stamped(by, &transition.entry, caller),
+            event: transition.entry,
+            host: host_members(by, caller),
             about: About::approval(id),
-            facts: Vec::new(),
+            rows: Vec::new(),
             blob: None,
             approval: Some(Version { summary, record: transition.record, base }),
             answer: idempotency.map(|idempotency| idempotency.keep(&reply, now)),
             at: now,
         };
         match self.store.commit(change).await? {
-            Commit::Kept { entry, .. } => {
+            Commit::Kept { entry } => {
                 self.last_commit_at.fetch_max(now, Ordering::AcqRel);
                 self.watchers.changed(id, entry);
                 Ok(Some(reply))
@@ -272,29 +273,29 @@ pub(super) fn shown(verifier: &Verifier, view: &str, fields: &[(&str, &str)]) ->
     with_fields(&with_verifier(verifier, view), fields)
 }
 
-/// An audit entry with which modules decided, and in which request.
-pub(super) fn stamped(by: Deciders<'_>, entry: &str, caller: &Caller) -> String {
-    let mut entry = with_verifier(by.verifier, entry);
-    if let Some(judged) = by.judged {
-        entry = with_fields(&entry, &[("guardrail", &judged.to_entry().to_string())]);
+/// The host's members of an audit entry: which modules decided, and in which request.
+pub(super) fn host_members(by: Deciders<'_>, caller: &Caller) -> String {
+    let mut host = Map::new();
+    host.insert("verifier".to_owned(), json!(by.verifier.digest()));
+    if let Some(guardrail) = by.guardrail {
+        host.insert("guardrail".to_owned(), guardrail);
     }
-    match caller.request_id() {
-        None => entry,
-        Some(id) => with_fields(&entry, &[("request_id", &json!(id).to_string())]),
+    if let Some(id) = caller.request_id() {
+        host.insert("request_id".to_owned(), json!(id));
     }
+    Value::Object(host).to_string()
 }
 
-/// Whether a verifier's entry leaves to the host what the host adds. A verifier may be another one than
-/// this host was built with, and must not speak in another's name.
+/// Whether a verifier's event can go into an entry: one line, a JSON object. A verifier may be another
+/// one than this host was built with.
 ///
 /// Refusals: `verifier-trapped`.
-fn says_nothing_of_the_hosts(entry: &str) -> Result<(), Refusal> {
-    let wrong = || Refusal::new(Code::VERIFIER_TRAPPED, "the verifier's entry cannot be kept");
-    let members: BTreeMap<String, IgnoredAny> = serde_json::from_str(entry).map_err(|_| wrong())?;
-    let taken =
-        ["verifier", "guardrail", "request_id"].iter().any(|name| members.contains_key(*name));
-    // What the host adds goes before the brace that ends it.
-    if taken || !entry.ends_with('}') { Err(wrong()) } else { Ok(()) }
+fn is_object(event: &str) -> Result<(), Refusal> {
+    let members = serde_json::from_str::<BTreeMap<String, IgnoredAny>>(event);
+    if members.is_ok() && event.starts_with('{') && event.ends_with('}') && !event.contains('\n') {
+        return Ok(());
+    }
+    Err(Refusal::new(Code::VERIFIER_TRAPPED, "the verifier's event is not a JSON object"))
 }
 
 fn with_verifier(verifier: &Verifier, object: &str) -> String {
@@ -332,19 +333,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_verifier_does_not_speak_in_the_hosts_name() {
-        says_nothing_of_the_hosts(r#"{"format":1,"event":"approval_requested"}"#).unwrap();
-        for entry in [
-            r#"{"format":1,"verifier":"0000"}"#,
-            r#"{"format":1,"verifier":null}"#,
-            r#"{"guardrail":{"decision":"allow"}}"#,
-            r#"{"request_id":"req_1"}"#,
-            "{\"format\":1} ",
-            "[1,2,3]",
-            "",
-        ] {
-            let refused = says_nothing_of_the_hosts(entry).unwrap_err();
-            assert_eq!(refused.code, Code::VERIFIER_TRAPPED, "{entry}");
+    fn an_event_that_is_not_one_object_is_refused() {
+        is_object(r#"{"format":1,"event":"approval_requested"}"#).unwrap();
+        for event in ["{\"format\":1} ", " {}", "{}{}", "{\n}", "[1,2,3]", "null", "", "{\"a\":1"] {
+            let refused = is_object(event).unwrap_err();
+            assert_eq!(refused.code, Code::VERIFIER_TRAPPED, "{event}");
         }
     }
 }

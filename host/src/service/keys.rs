@@ -11,10 +11,7 @@ use super::note::Note;
 use crate::code::Code;
 use crate::keys::{KeyDescription, Keys};
 use crate::refusal::Refusal;
-use crate::store::{About, Fact};
-
-/// Keys as they were last recorded, by id.
-const RECORDED: &str = "key/";
+use crate::store::{Row, RowChange, RowKind};
 
 impl Service {
     /// The keys as they are now: a change of the keyring file counts from the next call.
@@ -63,10 +60,11 @@ impl Service {
     }
 
     async fn record(&self, key: &KeyDescription) -> Result<(), Refusal> {
-        let name = format!("{RECORDED}{}", key.id);
         let value = serde_json::to_string(key)
             .map_err(|e| Refusal::new(Code::INTERNAL_ERROR, e.to_string()))?;
-        if let Some(before) = self.store.fact(&name).await? {
+        let before = self.store.row(RowKind::Key, &key.id).await?;
+        let prev = before.as_ref().map_or(0, |row| row.entry);
+        if let Some(Row { value: before, .. }) = before {
             if before == value {
                 return Ok(());
             }
@@ -80,9 +78,14 @@ impl Service {
         }
         let note = Note {
             event: "key_recorded",
-            about: About::named("key", &key.id),
-            facts: vec![Fact { key: name, value }],
+            rows: vec![RowChange {
+                kind: RowKind::Key,
+                id: key.id.clone(),
+                value: Some(value),
+                prev,
+            }],
             fields: audited(key),
+            guardrail: None,
             answer: None,
         };
         let now = self.now_to_write()?;

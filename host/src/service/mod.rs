@@ -7,11 +7,13 @@
 //! `watch` who waits for a change, `sweep` what time does, and `rollback` what is done where time went
 //! back.
 
+mod about;
 mod caller;
 mod commit;
 mod guardrails;
 mod keys;
 mod log;
+mod log_keys;
 mod modules;
 mod note;
 mod operation;
@@ -40,9 +42,11 @@ use crate::keys::{KeySource, Keys};
 use crate::refusal::Refusal;
 use crate::store::{Head, Store};
 
+pub use about::of_entry as about_entry;
 pub use caller::{Caller, Holder};
 pub use commit::{Idempotency, Reply};
 pub use guardrails::Action;
+pub use log_keys::trust;
 pub use modules::NewModule;
 pub use operation::{Attempt, Ballot, Claim, NewApproval, Outcome};
 pub use read::{Filter, Page, PayloadQuery};
@@ -75,6 +79,7 @@ pub struct Service {
     audience: String,
     last_commit_at: AtomicU64,
     tokens_required: AtomicBool,
+    token_index: tokens::TokenIndex,
     refusals: refused::Rates,
     watchers: Watchers,
 }
@@ -112,6 +117,7 @@ impl Service {
             accept: config.signatures.accept.clone().into(),
             config,
             tokens_required: AtomicBool::new(false),
+            token_index: tokens::TokenIndex::default(),
             refusals: refused::Rates::default(),
         };
         service.begin_with_stored_verifier().await?;

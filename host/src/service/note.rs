@@ -1,30 +1,28 @@
-//! Notes: changes that are of no approval. Each is an audit entry that the host words, with facts and
-//! an answer kept beside it.
+//! Notes: changes that are of no approval. Each is an audit entry that the host words, with rows of the
+//! host's own and an answer kept beside it.
 
 use std::sync::atomic::Ordering;
 
 use chrono::{DateTime, SecondsFormat};
 use serde_json::{Map, Value, json};
 
-use super::commit::{Deciders, Idempotency, Reply, stamped};
+use super::about;
+use super::commit::{Deciders, Idempotency, Reply, host_members};
 use super::{Caller, Service};
 use crate::code::Code;
 use crate::refusal::Refusal;
-use crate::store::{About, Blob, Change, Commit, Fact};
-
-/// The format of an entry, the same as the verifier's.
-const FORMAT: u32 = 1;
+use crate::store::{Blob, Change, Commit, RowChange};
 
 /// What is noted.
 pub(super) struct Note {
     /// The entry's event.
     pub(super) event: &'static str,
-    /// What the entry is found by.
-    pub(super) about: About,
-    /// What is kept beside it.
-    pub(super) facts: Vec<Fact>,
-    /// The entry's own members, an object.
+    /// The rows that change with it.
+    pub(super) rows: Vec<RowChange>,
+    /// The event's own members, an object.
     pub(super) fields: Value,
+    /// What a policy said of it, where one was evaluated.
+    pub(super) guardrail: Option<Value>,
     /// What the caller is answered, kept for a repeat.
     pub(super) answer: Option<Reply>,
 }
@@ -32,7 +30,8 @@ pub(super) struct Note {
 impl Service {
     /// Keeps a note, or answers what an earlier one with the same idempotency key was answered.
     ///
-    /// Refusals: `idempotency-key-reused`, `store-unavailable`.
+    /// Refusals: `idempotency-key-reused`; `store-unavailable`, also where another change wrote one of the
+    /// rows first.
     pub(super) async fn keep_note(
         &self,
         caller: &Caller,
@@ -55,22 +54,25 @@ impl Service {
         now: u64,
     ) -> Result<Reply, Refusal> {
         let reply = note.answer.unwrap_or_else(|| Reply::new(200, String::new()));
-        let mut entry = Map::new();
-        entry.insert("format".to_owned(), json!(FORMAT));
-        entry.insert("event".to_owned(), json!(note.event));
-        entry.insert("at".to_owned(), json!(rfc3339(now)));
-        entry.insert("actor".to_owned(), json!(caller.subject()));
+        let mut event = Map::new();
+        event.insert("event".to_owned(), json!(note.event));
+        event.insert("actor".to_owned(), json!(caller.subject()));
         if let Value::Object(fields) = note.fields {
-            entry.extend(fields);
+            event.extend(fields);
         }
+        let event = Value::Object(event);
+        let about = about::of_event(&event).ok_or_else(|| {
+            Refusal::new(Code::INTERNAL_ERROR, "an audit event does not say what it is about")
+        })?;
         let verifier = self.verifier();
-        let by = Deciders { verifier: &verifier, judged: None };
+        let by = Deciders { verifier: &verifier, guardrail: note.guardrail };
         let change = Change {
             approval: None,
-            facts: note.facts,
+            rows: note.rows,
             blob,
-            entry: stamped(by, &Value::Object(entry).to_string(), caller),
-            about: note.about,
+            event: event.to_string(),
+            host: host_members(by, caller),
+            about,
             answer: idempotency.map(|idempotency| idempotency.keep(&reply, now)),
             at: now,
         };
@@ -84,9 +86,10 @@ impl Service {
                 Some(idempotency) => idempotency.matches(&answer).map(|()| answer.into()),
                 None => Ok(reply),
             },
-            Commit::Conflict => {
-                Err(Refusal::new(Code::STORE_UNAVAILABLE, "the store did not keep a note"))
-            }
+            Commit::Conflict => Err(Refusal::new(
+                Code::STORE_UNAVAILABLE,
+                "another change wrote the same row first; retry",
+            )),
         }
     }
 }

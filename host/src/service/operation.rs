@@ -121,7 +121,8 @@ impl Service {
         let (transition, texts) = opened_change(opened);
         let plan = texts.plan.as_deref().unwrap_or("null");
         let body = shown(&verifier, &view, &[("context", &texts.context), ("plan", plan)]);
-        let by = Deciders { verifier: &verifier, judged: judged.policy.as_ref().map(|_| &judged) };
+        let guardrail = judged.policy.as_ref().map(|_| judged.to_entry());
+        let by = Deciders { verifier: &verifier, guardrail };
         let reply = Reply::new(201, body);
         let kept =
             self.keep(caller, by, transition, Base::New(texts), reply, idempotency, now).await?;

@@ -12,7 +12,6 @@ use super::note::Note;
 use crate::code::Code;
 use crate::id::ApprovalId;
 use crate::refusal::Refusal;
-use crate::store::About;
 
 /// How many refusals of one subject are kept at once, and then one a second.
 const BURST: u64 = 20;
@@ -64,10 +63,13 @@ impl Service {
                 fields.insert("dropped".to_owned(), json!(dropped));
             }
         }
-        // Not about the approval: what is read to prove one must not grow by who is refused.
-        let about = About::named("subject", subject);
-        let note =
-            Note { event: "request_refused", about, facts: Vec::new(), fields, answer: None };
+        let note = Note {
+            event: "request_refused",
+            rows: Vec::new(),
+            fields,
+            guardrail: None,
+            answer: None,
+        };
         self.keep_note(caller, note, None, now).await.map(drop)
     }
 }

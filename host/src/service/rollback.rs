@@ -59,9 +59,9 @@ impl Service {
         let seen = seen.map(|seen| json!({ "size": seen.size, "root": hex::encode(seen.root) }));
         let note = Note {
             event: "rollback_accepted",
-            about: About::named("store", &self.audience),
-            facts: Vec::new(),
+            rows: Vec::new(),
             fields: json!({ "witnessed": seen }),
+            guardrail: None,
             answer: None,
         };
         self.keep_note(&Caller::system(), note, None, self.now_to_write()?).await?;

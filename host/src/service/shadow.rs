@@ -213,9 +213,9 @@ impl Service {
         let Ok(now) = self.now_to_write() else { return };
         let note = Note {
             event: EVENT,
-            about: About::named("shadow", compared.candidate.digest()),
-            facts: Vec::new(),
+            rows: Vec::new(),
             fields: told(compared, answer),
+            guardrail: None,
             answer: None,
         };
         let _ = self.keep_note(&Caller::system(), note, None, now).await;
@@ -271,8 +271,13 @@ fn side(policy: &str, verdict: &Verdict) -> Value {
 
 fn is_flip(entry: &str) -> bool {
     #[derive(serde::Deserialize)]
+    struct Entry<'a> {
+        #[serde(borrow)]
+        event: Event<'a>,
+    }
+    #[derive(serde::Deserialize)]
     struct Event<'a> {
         event: &'a str,
     }
-    serde_json::from_str::<Event<'_>>(entry).is_ok_and(|entry| entry.event == EVENT)
+    serde_json::from_str::<Entry<'_>>(entry).is_ok_and(|entry| entry.event.event == EVENT)
 }

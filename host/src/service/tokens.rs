@@ -1,6 +1,8 @@
 //! Tokens: making, listing and revoking them, and who holds one.
 
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
+use std::sync::{PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -12,15 +14,13 @@ use super::note::{Note, rfc3339};
 use crate::code::Code;
 use crate::refusal::Refusal;
 use crate::role::{AGENT_PREFIX, Role};
-use crate::store::{About, Fact, Store, StoreError};
+use crate::store::{Row, RowChange, RowKind, Store, StoreError};
 use crate::token::Token;
 
-/// A fact that is there once a token was ever made: from then on every caller needs one.
-const REQUIRED: &str = "tokens";
-/// Rows by the hash of the token.
-const BY_HASH: &str = "token/";
-/// Hashes by the token's id.
-const BY_ID: &str = "token-id/";
+/// Token rows that are read at once.
+const ROWS_AT_ONCE: usize = 256;
+/// Times that a revocation is tried again because another one came first.
+const REVOKE_TRIES: usize = 10;
 /// Longest life of a token: ten years.
 pub const TOKEN_SECONDS_MAX: u64 = 315_360_000;
 const NAME_BYTES_MAX: usize = 128;
@@ -45,6 +45,8 @@ pub struct NewToken {
 pub struct TokenRow {
     format: u32,
     pub id: String,
+    /// SHA-256 of the token, in hex.
+    hash: String,
     pub subject: String,
     pub roles: Vec<Role>,
     pub agents: Option<String>,
@@ -55,13 +57,18 @@ pub struct TokenRow {
     pub revoked_by: Option<String>,
 }
 
-/// Whether callers of a store need a token.
+/// The ids of tokens by the hash of the token. It finds a row and decides nothing: the row is compared
+/// with the log, and its hash with the token.
+#[derive(Default)]
+pub(super) struct TokenIndex(RwLock<Option<HashMap<String, String>>>);
+
+/// Whether callers of a store need a token: once a token was made, for good.
 ///
 /// # Errors
 ///
 /// Where the store cannot be read.
 pub async fn tokens_required(store: &dyn Store) -> Result<bool, StoreError> {
-    Ok(store.fact(REQUIRED).await?.is_some())
+    Ok(!store.row_ids(RowKind::Token, "", 1).await?.is_empty())
 }
 
 /// Every token of a store, for who looks after it.
@@ -70,8 +77,18 @@ pub async fn tokens_required(store: &dyn Store) -> Result<bool, StoreError> {
 ///
 /// Where the store, or a row, cannot be read.
 pub async fn token_rows(store: &dyn Store) -> Result<Vec<TokenRow>, StoreError> {
-    let rows = store.facts(BY_HASH, "", usize::MAX).await?;
-    rows.iter().map(|(_, text)| TokenRow::read(text)).collect()
+    let mut rows = Vec::new();
+    let mut after = String::new();
+    loop {
+        let ids = store.row_ids(RowKind::Token, &after, ROWS_AT_ONCE).await?;
+        let Some(last) = ids.last() else { return Ok(rows) };
+        after.clone_from(last);
+        for id in &ids {
+            if let Some(row) = store.row(RowKind::Token, id).await? {
+                rows.push(TokenRow::read(&row)?);
+            }
+        }
+    }
 }
 
 impl Service {
@@ -105,7 +122,12 @@ impl Service {
         let Some(token) = Token::parse(token) else {
             return refused("the token is no token of signoff, or has a typing error");
         };
-        let Some(row) = self.token_row(&token.hash()).await? else {
+        let hash = token.hash();
+        let row = match self.token_id(&hash).await? {
+            Some(id) => self.token_row(&id).await?,
+            None => None,
+        };
+        let Some(row) = row.filter(|row| row.hash == hash) else {
             return refused("the token is unknown here");
         };
         self.counts(&row)?;
@@ -123,8 +145,7 @@ impl Service {
         let Some(id) = caller.token_id() else {
             return self.authenticate(None).await.map(drop);
         };
-        let hash = self.store.fact(&format!("{BY_ID}{id}")).await?.ok_or_else(gone)?;
-        self.counts(&self.token_row(&hash).await?.ok_or_else(gone)?)
+        self.counts(&self.token_row(id).await?.ok_or_else(gone)?)
     }
 
     /// Refusals: `unauthenticated` for a token that is revoked or has expired.
@@ -155,19 +176,13 @@ impl Service {
         }
         let now = self.now_to_write()?;
         let token = Token::generate();
-        let row = new.row(self.ids.token(), caller.subject(), now)?;
-        let hash = token.hash();
-        let mut facts =
-            vec![row.fact(&hash)?, Fact { key: format!("{BY_ID}{}", row.id), value: hash }];
-        if !self.tokens_required().await? {
-            facts.push(Fact { key: REQUIRED.to_owned(), value: "required".to_owned() });
-        }
+        let row = new.row(self.ids.token(), token.hash(), caller.subject(), now)?;
         let mut shown = row.shown();
         let note = Note {
             event: "token_created",
-            about: About::named("token", &row.id),
-            facts,
+            rows: vec![row.change(0)?],
             fields: row.audited(),
+            guardrail: None,
             // A repeat gets everything but the token: that is kept nowhere.
             answer: Some(Reply::new(201, shown.to_string())),
         };
@@ -176,6 +191,7 @@ impl Service {
         if reply.replayed {
             return Ok(reply);
         }
+        self.token_index.add(&row);
         if let Value::Object(fields) = &mut shown {
             fields.insert("token".to_owned(), token.expose().into());
         }
@@ -196,23 +212,30 @@ impl Service {
         if let Some(reply) = self.kept(idempotency).await? {
             return Ok(reply);
         }
-        let now = self.now_to_write()?;
-        let missing = || Refusal::new(Code::NOT_FOUND, "no such token");
-        let hash = self.store.fact(&format!("{BY_ID}{id}")).await?.ok_or_else(missing)?;
-        let mut row = self.token_row(&hash).await?.ok_or_else(missing)?;
-        if row.revoked_at.is_some() {
-            return Ok(Reply::new(200, row.shown().to_string()));
+        for _ in 0..REVOKE_TRIES {
+            let now = self.now_to_write()?;
+            let row = self.store.row(RowKind::Token, id).await?;
+            let stored = row.ok_or_else(|| Refusal::new(Code::NOT_FOUND, "no such token"))?;
+            let mut row = TokenRow::read(&stored)?;
+            if row.revoked_at.is_some() {
+                return Ok(Reply::new(200, row.shown().to_string()));
+            }
+            row.revoked_at = Some(now);
+            row.revoked_by = Some(caller.subject().to_owned());
+            let note = Note {
+                event: "token_revoked",
+                rows: vec![row.change(stored.entry)?],
+                fields: row.audited(),
+                guardrail: None,
+                answer: Some(Reply::new(200, row.shown().to_string())),
+            };
+            let revoked = self.keep_note(caller, note, idempotency, now).await;
+            let after = self.store.row(RowKind::Token, id).await?;
+            if revoked.is_ok() || after.is_none_or(|after| after.entry == stored.entry) {
+                return revoked;
+            }
         }
-        row.revoked_at = Some(now);
-        row.revoked_by = Some(caller.subject().to_owned());
-        let note = Note {
-            event: "token_revoked",
-            about: About::named("token", &row.id),
-            facts: vec![row.fact(&hash)?],
-            fields: row.audited(),
-            answer: Some(Reply::new(200, row.shown().to_string())),
-        };
-        self.keep_note(caller, note, idempotency, now).await
+        Err(Refusal::new(Code::STORE_UNAVAILABLE, "too many changes to this token at once"))
     }
 
     /// Tokens in the order of their making, after one of them.
@@ -221,26 +244,75 @@ impl Service {
     ///
     /// `store-unavailable`.
     pub async fn tokens(&self, after: &str, limit: usize) -> Result<Vec<Value>, Refusal> {
-        let after = if after.is_empty() { String::new() } else { format!("{BY_ID}{after}") };
         let mut tokens = Vec::new();
-        for (_, hash) in self.store.facts(BY_ID, &after, limit).await? {
-            if let Some(row) = self.token_row(&hash).await? {
+        for id in self.store.row_ids(RowKind::Token, after, limit).await? {
+            if let Some(row) = self.token_row(&id).await? {
                 tokens.push(row.shown());
             }
         }
         Ok(tokens)
     }
 
-    async fn token_row(&self, hash: &str) -> Result<Option<TokenRow>, Refusal> {
-        let Some(text) = self.store.fact(&format!("{BY_HASH}{hash}")).await? else {
-            return Ok(None);
-        };
-        Ok(Some(TokenRow::read(&text)?))
+    async fn token_row(&self, id: &str) -> Result<Option<TokenRow>, Refusal> {
+        let row = self.store.row(RowKind::Token, id).await?;
+        Ok(row.as_ref().map(TokenRow::read).transpose()?)
+    }
+
+    /// The id of the token with this hash.
+    async fn token_id(&self, hash: &str) -> Result<Option<String>, Refusal> {
+        if let Some(found) = self.token_index.find(hash) {
+            return Ok(found);
+        }
+        let mut ids = HashMap::new();
+        let mut after = String::new();
+        loop {
+            let page = self.store.row_ids(RowKind::Token, &after, ROWS_AT_ONCE).await?;
+            let Some(last) = page.last() else { break };
+            after.clone_from(last);
+            for id in page {
+                // A row that was tampered with opens nothing, and closes nothing to other tokens.
+                match self.token_row(&id).await {
+                    Ok(row) => ids.extend(row.map(|row| (row.hash, id))),
+                    Err(refusal) if refusal.code == Code::STORE_TAMPERED => {}
+                    Err(refusal) => return Err(refusal),
+                }
+            }
+        }
+        self.token_index.fill(ids);
+        Ok(self.token_index.find(hash).flatten())
+    }
+}
+
+impl TokenIndex {
+    /// The id of a hash; the outer `None` where the index was not filled yet.
+    #[expect(clippy::option_option, reason = "unknown is not the same as absent")]
+    fn find(&self, hash: &str) -> Option<Option<String>> {
+        let ids = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        ids.as_ref().map(|ids| ids.get(hash).cloned())
+    }
+
+    /// Adds what the store has to what was made meanwhile.
+    fn fill(&self, stored: HashMap<String, String>) {
+        let mut ids = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        ids.get_or_insert_default().extend(stored);
+    }
+
+    fn add(&self, row: &TokenRow) {
+        let mut ids = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(ids) = ids.as_mut() {
+            ids.insert(row.hash.clone(), row.id.clone());
+        }
     }
 }
 
 impl NewToken {
-    fn row(self, id: String, created_by: &str, now: u64) -> Result<TokenRow, Refusal> {
+    fn row(
+        self,
+        id: String,
+        hash: String,
+        created_by: &str,
+        now: u64,
+    ) -> Result<TokenRow, Refusal> {
         let invalid = |why: String| Err(Refusal::new(Code::REQUEST_INVALID, why));
         let own = self.subject.strip_prefix(AGENT_PREFIX).unwrap_or(&self.subject);
         let names = [Some(("subject", own)), self.agents.as_deref().map(|p| ("agents", p))];
@@ -291,6 +363,7 @@ impl NewToken {
         Ok(TokenRow {
             format: ROW_FORMAT,
             id,
+            hash,
             subject: self.subject,
             roles,
             agents: self.agents,
@@ -304,15 +377,17 @@ impl NewToken {
 }
 
 impl TokenRow {
-    fn read(text: &str) -> Result<Self, StoreError> {
-        let row = serde_json::from_str::<Self>(text).ok().filter(|row| row.format == ROW_FORMAT);
-        row.ok_or_else(|| StoreError::Damaged("a token's row cannot be read".to_owned()))
+    fn read(row: &Row) -> Result<Self, StoreError> {
+        let read = serde_json::from_str::<Self>(&row.value).ok();
+        let read = read.filter(|read| read.format == ROW_FORMAT && read.id == row.id);
+        read.ok_or_else(|| StoreError::Damaged("a token's row cannot be read".to_owned()))
     }
 
-    fn fact(&self, hash: &str) -> Result<Fact, Refusal> {
+    /// The change that keeps this row in place of the version that an entry wrote; 0 for none.
+    fn change(&self, prev: u64) -> Result<RowChange, Refusal> {
         let value = serde_json::to_string(self)
             .map_err(|e| Refusal::new(Code::INTERNAL_ERROR, e.to_string()))?;
-        Ok(Fact { key: format!("{BY_HASH}{hash}"), value })
+        Ok(RowChange { kind: RowKind::Token, id: self.id.clone(), value: Some(value), prev })
     }
 
     /// What people see.

@@ -1,10 +1,19 @@
 //! Where approvals are kept: a trait small enough for a second implementation, and redb behind it.
 //!
-//! A store keeps what it is given and reads none of it: the record is the verifier's text. What it
-//! promises: a [`Change`] is kept whole or not at all, it is on disk before `commit` answers, and it
-//! is kept only if the approval still has the revision that the change was made from.
+//! A store keeps what it is given and reads none of it: the record is the verifier's text. It promises:
+//!
+//! - A [`Change`] is kept whole or not at all, and it is on disk before `commit` returns.
+//! - A change is kept only if every row it replaces was last written by the entry that the change names.
+//! - Every row that is returned is the one that the audit log says was written last; see [`log_state`].
+//!   Anything else is [`StoreError::Tampered`] for that row alone.
 
+pub mod log_state;
 pub mod redb;
+mod row_kind;
+mod trust;
+
+pub use row_kind::RowKind;
+pub use trust::{LogKeys, NoLogKeys, Trust};
 
 use std::sync::Arc;
 
@@ -14,7 +23,7 @@ use sha2::{Digest, Sha256};
 use crate::audit::tree::Hash;
 use crate::id::ApprovalId;
 
-/// Approvals, audit entries, facts and remembered answers.
+/// Approvals, audit entries, the host's own rows and kept answers.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// Keeps a change whole, or not at all. Answers only after it is on disk.
@@ -46,16 +55,24 @@ pub trait Store: Send + Sync + 'static {
     /// Hashes of the audit tree by their stored positions, in the order asked for.
     async fn hashes(&self, positions: &[u64]) -> Result<Vec<Hash>, StoreError>;
 
-    /// One fact.
-    async fn fact(&self, key: &str) -> Result<Option<String>, StoreError>;
-
-    /// Facts whose key begins with a prefix and comes after another one, in order of key.
-    async fn facts(
+    /// Ids of approvals above one of them, in order. The list is the log's: none is left out.
+    async fn approvals(
         &self,
-        prefix: &str,
+        after: Option<ApprovalId>,
+        limit: usize,
+    ) -> Result<Vec<ApprovalId>, StoreError>;
+
+    /// One of the host's own rows.
+    async fn row(&self, kind: RowKind, id: &str) -> Result<Option<Row>, StoreError>;
+
+    /// Ids of the host's own rows of a kind, after one of them, in order. The list is the log's: none is
+    /// left out.
+    async fn row_ids(
+        &self,
+        kind: RowKind,
         after: &str,
         limit: usize,
-    ) -> Result<Vec<(String, String)>, StoreError>;
+    ) -> Result<Vec<String>, StoreError>;
 
     /// A module's bytes. Whether they still have that digest, who runs them checks.
     async fn blob(&self, digest: &[u8; 32]) -> Result<Option<Vec<u8>>, StoreError>;
@@ -84,17 +101,20 @@ pub enum WithTexts {
 pub struct Change {
     /// The approval as it now is; none where it is about something else.
     pub approval: Option<Version>,
-    /// What else the host keeps.
-    pub facts: Vec<Fact>,
+    /// The host's own rows.
+    pub rows: Vec<RowChange>,
     /// A module's bytes, to keep or to forget.
     pub blob: Option<Blob>,
-    /// The audit entry that tells of it: every change has exactly one.
-    pub entry: String,
+    /// What happened: the verifier's or the host's own object, JSON. It goes into the change's audit
+    /// entry byte for byte, and every change has exactly one entry.
+    pub event: String,
+    /// The host's members of the entry: a JSON object.
+    pub host: String,
     /// What the entry is found by.
     pub about: About,
     /// The answer to repeat to a caller who sends the same idempotency key.
     pub answer: Option<(Scope, Answer)>,
-    /// When it happened. The store keeps the latest.
+    /// When it happened. The entry's time is never earlier than that of the entry before.
     pub at: u64,
 }
 
@@ -102,14 +122,29 @@ pub struct Change {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct About(pub u128);
 
-/// Something that the host keeps beside approvals, by a key: a token's row, a key as it was last
-/// recorded. The store reads none of it.
+/// A row that the host keeps beside approvals: a token, a key as it was last recorded. The store reads
+/// none of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fact {
-    /// Its key.
-    pub key: String,
-    /// Its value, which replaces an earlier one.
+pub struct Row {
+    /// Its id.
+    pub id: String,
+    /// Its value.
     pub value: String,
+    /// The number of the entry that wrote it.
+    pub entry: u64,
+}
+
+/// A new version of a [`Row`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowChange {
+    /// What it is.
+    pub kind: RowKind,
+    /// Its id.
+    pub id: String,
+    /// Its value; `None` removes it.
+    pub value: Option<String>,
+    /// The entry that wrote the version that this one replaces; 0 where there is none.
+    pub prev: u64,
 }
 
 /// A module's bytes, by their SHA-256.
@@ -137,8 +172,8 @@ pub struct Version {
 pub enum Base {
     /// Nothing: the approval is new, and these are its texts, never rewritten.
     New(Texts),
-    /// A revision that was loaded.
-    Revision(u64),
+    /// The version that this entry wrote.
+    Entry(u64),
 }
 
 /// The canonical texts of an approval.
@@ -185,14 +220,12 @@ pub enum Status {
 /// What became of a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Commit {
-    /// Kept, with this audit number and revision.
+    /// Kept, with an audit entry of this number.
     Kept {
-        /// The number of its audit entry.
+        /// The number.
         entry: u64,
-        /// The approval's new revision; 0 where the change has no approval.
-        revision: u64,
     },
-    /// Not kept: the approval has another revision by now, or its id is taken.
+    /// Not kept: another change wrote one of its rows meanwhile, or its approval's id is taken.
     Conflict,
     /// Not kept: this idempotency scope has its answer already.
     Answered(Answer),
@@ -205,8 +238,8 @@ pub struct Stored {
     pub summary: Summary,
     /// The verifier's text.
     pub record: String,
-    /// Goes up by one with each change; the first is 1.
-    pub revision: u64,
+    /// The number of the entry that wrote this version.
+    pub entry: u64,
     /// The texts, where asked for.
     pub texts: Option<Texts>,
 }
@@ -251,9 +284,9 @@ pub struct Answer {
     pub at: u64,
 }
 
-/// Is told the size and root of the audit tree after each commit and before anybody is answered.
-/// Where it fails, those who wait are refused and writing ends.
-pub type Witness = Box<dyn FnMut(u64, &Hash) -> Result<(), String> + Send>;
+/// Receives the signed head of the audit tree, a C2SP checkpoint, after each commit and before any
+/// caller is answered. If it fails, the waiting callers are refused and writing ends.
+pub type Witness = Box<dyn FnMut(&str) -> Result<(), String> + Send>;
 
 /// What a store knows of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -262,12 +295,14 @@ pub struct Head {
     pub audience: String,
     /// The number of the last audit entry; 0 if there is none.
     pub entries: u64,
-    /// The time of the latest change, in unix seconds; 0 if there is none.
+    /// The time of the last audit entry, in unix seconds; 0 if there is none.
     pub last_commit_at: u64,
     /// Approvals by stored status, in the order of [`Status`].
     pub counts: [u64; 6],
     /// The root of the audit tree over all entries (RFC 6962).
     pub root: Hash,
+    /// Whether a log key signed this head. Without a log key rows are not authenticated.
+    pub signed: bool,
     /// Whether an I/O error has ended writing until the next start.
     pub writable: bool,
 }
@@ -295,6 +330,15 @@ pub enum StoreError {
     /// The file is damaged.
     #[error("store is damaged: {0}")]
     Damaged(String),
+    /// The log and its signed head disagree, or no trusted log key signed the head.
+    #[error("store is not authentic: {0}")]
+    Untrusted(String),
+    /// A row is not the one that the log says was written last.
+    #[error("{0} does not match the audit log; `signoff doctor` names every row that differs")]
+    Tampered(String),
+    /// The head of the log cannot be signed now. Nothing was written.
+    #[error("the head of the audit log cannot be signed: {0}")]
+    Unsigned(String),
     /// The store was opened for reading.
     #[error("store is open for reading only")]
     ReadOnly,

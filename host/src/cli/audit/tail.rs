@@ -47,8 +47,10 @@ fn print(transport: &Transport, item: &Item) -> Result<(), Failure> {
         return Ok(());
     }
     let entry: Map<String, Value> = transport.parse(item.entry.get())?;
+    let event = entry.get("event").and_then(Value::as_object);
     let first = |names: &[&str]| {
-        let value = names.iter().filter_map(|name| entry.get(*name)).find(|value| !value.is_null());
+        let members = names.iter().filter_map(|name| event.and_then(|event| event.get(*name)));
+        let value = members.into_iter().find(|value| !value.is_null());
         match value {
             None => "-".to_owned(),
             Some(Value::String(text)) => shown(text),
@@ -60,7 +62,7 @@ fn print(transport: &Transport, item: &Item) -> Result<(), Failure> {
     output::line(&format!(
         "{}\t{}\t{}\t{about}\t{led_to}\t{}",
         item.number,
-        first(&["at"]),
+        entry.get("at").and_then(Value::as_str).map_or_else(|| "-".to_owned(), shown),
         first(&["event"]),
         first(&["actor"])
     ));

@@ -161,10 +161,14 @@ impl Story<'_> {
         }
         #[derive(Deserialize)]
         struct Entry {
+            event: Event,
+        }
+        #[derive(Deserialize)]
+        struct Event {
             event: String,
         }
         let audit: Audit = self.transport.parse(&self.get("/api/v1/audit")?)?;
-        let events: Vec<&str> = audit.items.iter().map(|item| item.entry.event.as_str()).collect();
+        let events: Vec<&str> = audit.items.iter().map(|item| item.entry.event.event.as_str()).collect();
         let expected = [
             "key_recorded",
             "approval_requested",

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::transport::{Target, Transport};
 use super::{Exit, Global, exit::Failure, output};
+use crate::service::trust;
 use crate::engine::{Allocation, Cache, Verifier};
 
 /// How good it is.
@@ -39,11 +40,12 @@ pub(super) fn run(global: &Global, target: &Target) -> Result<Exit, Failure> {
     let mut findings = Vec::new();
     findings.extend(keys::settings(&config, &global.config_path()));
     let config = config.unwrap_or_default();
-    let keys = global.key_source(&config).load();
+    let source = global.key_source(&config);
+    let keys = source.load();
     findings.extend(keys::look(&keys, &config));
     findings.extend(modules::signers(&keys));
     findings.push(verifier());
-    findings.extend(store::look(path)?);
+    findings.extend(store::look(path, &trust(&source))?);
     // A store that cannot be read was told of above.
     if let Ok(transport) = Transport::new(target, global)
         && !transport.has_no_store()

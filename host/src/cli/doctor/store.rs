@@ -7,19 +7,19 @@ use anyhow::Result;
 
 use super::Finding;
 use crate::role::Role;
-use crate::service::{TokenRow, token_rows};
-use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
-use crate::store::{Store, StoreError};
+use crate::service::{TokenRow, about_entry, token_rows};
+use crate::store::redb::{CheckIntegrity, Examined, OpenMode, RedbStore};
+use crate::store::{Store, StoreError, Trust};
 
-pub(super) fn look(path: &Path) -> Result<Vec<Finding>> {
+/// Differences that are printed; the count tells of more.
+const DIFFERENCES_SHOWN: usize = 20;
+
+pub(super) fn look(path: &Path, trust: &Trust) -> Result<Vec<Finding>> {
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     Ok(runtime.block_on(async {
         let mut findings = Vec::new();
-        match examined(path).await {
-            Ok((found, tokens)) => {
-                findings.push(Finding::ok("store", found));
-                findings.extend(of_tokens(&tokens));
-            }
+        match examined(path, trust).await {
+            Ok(examined) => findings.extend(examined),
             Err(e) => findings.push(Finding::bad("store", e.to_string())),
         }
         findings.push(mode(path));
@@ -27,23 +27,54 @@ pub(super) fn look(path: &Path) -> Result<Vec<Finding>> {
     }))
 }
 
-/// Verifies every page where nobody writes; beside a server, that all tables agree.
-async fn examined(path: &Path) -> Result<(String, Vec<TokenRow>), StoreError> {
-    let (store, note) = match RedbStore::open(path, OpenMode::Write, CheckIntegrity::Yes) {
+/// Verifies every page where nobody writes, replays the log, and compares every row with it.
+async fn examined(path: &Path, trust: &Trust) -> Result<Vec<Finding>, StoreError> {
+    let opened = RedbStore::open(path, OpenMode::Write, CheckIntegrity::Yes, trust.clone());
+    let (store, note) = match opened {
         Err(StoreError::Held) => {
-            let store = RedbStore::open(path, OpenMode::Read, CheckIntegrity::No)?;
+            let read = OpenMode::Read;
+            let store = RedbStore::open(path, read, CheckIntegrity::No, trust.clone())?;
             (store, ", while another process writes")
+        }
+        Err(why @ StoreError::Untrusted(_)) => {
+            let examined = RedbStore::examine_untrusted(path, trust, &about_entry)?;
+            let mut findings = vec![Finding::bad("store", why.to_string())];
+            findings.extend(differences(&examined));
+            return Ok(findings);
         }
         store => (store?, ""),
     };
-    store.verify_consistency()?;
+    let examined = store.examine(&about_entry)?;
+    if examined.differing > 0 {
+        return Ok(differences(&examined));
+    }
     let head = store.head().await?;
-    let approvals: u64 = head.counts.iter().sum();
     let found = format!(
-        "{approvals} approvals and {} audit entries agree (audience {}{note})",
-        head.entries, head.audience
+        "{} approvals and {} audit entries agree (audience {}{note})",
+        examined.approvals, examined.entries, head.audience
     );
-    Ok((found, token_rows(&store).await?))
+    let mut findings = vec![Finding::ok("store", found)];
+    if !head.signed {
+        findings.push(Finding::weak(
+            "log",
+            "no log key signs its head: rows are not authenticated, and an edit of the store is not found",
+            "signoff serve makes a log key; then keep the keyring where the store's writers cannot read it",
+        ));
+    }
+    findings.extend(of_tokens(&token_rows(&store).await?));
+    Ok(findings)
+}
+
+/// A finding for each row that differs from the log.
+fn differences(examined: &Examined) -> Vec<Finding> {
+    let shown = examined.differences.iter().take(DIFFERENCES_SHOWN);
+    let mut findings: Vec<Finding> =
+        shown.map(|difference| Finding::bad("row", difference.to_string())).collect();
+    let hidden = examined.differing.saturating_sub(DIFFERENCES_SHOWN as u64);
+    if hidden > 0 {
+        findings.push(Finding::bad("row", format!("{hidden} more rows differ from the log")));
+    }
+    findings
 }
 
 fn of_tokens(tokens: &[TokenRow]) -> Vec<Finding> {

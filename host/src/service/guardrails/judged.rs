@@ -75,7 +75,6 @@ impl Judged {
             "action": action.action,
             "context_hash": action.context_hash,
             "plan_hash": action.plan_hash,
-            "guardrail": self.to_entry(),
         });
         if let (Some(id), Value::Object(fields)) = (self.moment.approval(), &mut fields)
             // A denied request made no approval.
@@ -85,10 +84,9 @@ impl Judged {
         }
         Note {
             event: "guardrails_evaluated",
-            // Not about an approval: what is read to prove one must not grow by who is denied.
-            about: About::named("agent", &action.agent),
-            facts: Vec::new(),
+            rows: Vec::new(),
             fields,
+            guardrail: Some(self.to_entry()),
             answer: None,
         }
     }

@@ -222,9 +222,9 @@ impl Service {
         let shown = self.shown_slot(slot, &row).to_string();
         let note = Note {
             event,
-            about: About::named("slot", slot.as_str()),
-            facts: vec![row.fact(slot)?],
+            rows: vec![row.change(slot)?],
             fields: told.into_fields(),
+            guardrail: None,
             answer: Some(Reply::new(200, shown)),
         };
         let now = self.now_to_write()?;

@@ -118,6 +118,7 @@ impl Service {
         }
         signed_anew(manifest, known)?;
         (row.pushed_at, row.pushed_by) = (known.pushed_at, known.pushed_by.clone());
+        row.entry = known.entry;
         Ok(Place::For(row, None))
     }
 
@@ -135,8 +136,8 @@ impl Service {
         let status = if blob.is_some() { 201 } else { 200 };
         let note = Note {
             event: "module_pushed",
-            about: About::named("module", &manifest.digest.to_string()),
-            facts: vec![row.fact(manifest.digest)?],
+            rows: vec![row.change(manifest.digest)?],
+            guardrail: None,
             fields: Told::of_manifest(manifest, signed.envelope())
                 .with("bytes", json!(row.bytes))
                 .into_fields(),

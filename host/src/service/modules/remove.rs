@@ -60,9 +60,9 @@ impl Service {
         let answer = json!({ "digest": digest.to_string(), "slot": manifest.slot.as_str(), "state": "removed" });
         let note = Note {
             event: "module_removed",
-            about: About::named("module", &digest.to_string()),
-            facts: vec![row.fact(digest)?],
+            rows: vec![row.change(digest)?],
             fields: Told::of_manifest(&manifest, &envelope).into_fields(),
+            guardrail: None,
             answer: Some(Reply::new(200, answer.to_string())),
         };
         let blob = Some(Blob { digest: *digest.bytes(), bytes: None });

@@ -174,34 +174,6 @@ impl Service {
             Ok(Some(Candidate::Verifier(_))) | Err(_) => None,
         })
     }
-
-    /// Whether what a slot's row says serves is what the audit says was activated last. Rows can be
-    /// edited by who has the disk; the audit cannot, without that being found.
-    async fn agrees_with_audit(
-        &self,
-        slot: Slot,
-        row: &SlotRow,
-    ) -> Result<Result<(), String>, Refusal> {
-        let about = About::named("slot", slot.as_str());
-        let entries = self.store.entries_about(about, 0, usize::MAX).await?;
-        let told = entries.iter().rev().find_map(|entry| {
-            let event: Event = serde_json::from_str(&entry.text).ok()?;
-            let serves = ["module_activated", "module_rolled_back"].contains(&event.event.as_str());
-            let named =
-                if event.built_in { built_in(slot).map(str::to_owned) } else { event.digest };
-            named.filter(|_| serves)
-        });
-        let told = told.as_deref().or(built_in(slot));
-        let said = row.serving(slot);
-        if told == said {
-            return Ok(Ok(()));
-        }
-        Ok(Err(format!(
-            "the store says that {} serves, and the audit that it is {}",
-            said.unwrap_or("nothing"),
-            told.unwrap_or("nothing")
-        )))
-    }
 }
 
 /// Whether the store failed, rather than what is in it.

@@ -1,5 +1,5 @@
-//! What the store keeps of modules and slots, as facts. The signed envelope is kept as it came: nothing
-//! that decides is read from anywhere else.
+//! What the store keeps of modules and slots. The signed envelope is kept as it came: nothing that
+//! decides is read from anywhere else.
 
 use std::collections::BTreeSet;
 
@@ -9,12 +9,10 @@ use crate::code::Code;
 use crate::engine::VERIFIER_DIGEST;
 use crate::module::{Envelope, Manifest, ModuleDigest, Slot};
 use crate::refusal::Refusal;
-use crate::store::{Fact, Store, StoreError};
+use crate::store::{Row, RowChange, RowKind, Store, StoreError};
 
-/// Modules, by digest.
-const MODULES: &str = "module/";
-/// Slots, by name.
-const SLOTS: &str = "slot/";
+/// Module rows that are read at once.
+const ROWS_AT_ONCE: usize = 256;
 const FORMAT: u32 = 1;
 /// The embedded verifier.
 const BUILT_IN: &str = "built-in";
@@ -33,6 +31,9 @@ pub(super) struct ModuleRow {
     pub(super) pushed_by: String,
     /// When its bytes were forgotten.
     pub(super) removed_at: Option<u64>,
+    /// The entry that wrote this version; 0 for a row that is not kept yet.
+    #[serde(skip)]
+    pub(super) entry: u64,
 }
 
 /// A slot as it is kept.
@@ -48,6 +49,9 @@ pub(super) struct SlotRow {
     pub(super) highest_version: u64,
     /// What served, the newest last.
     pub(super) history: Vec<Served>,
+    /// The entry that wrote this version; 0 for a slot that was never used.
+    #[serde(skip)]
+    pub(super) entry: u64,
 }
 
 /// That a module began to serve.
@@ -72,6 +76,7 @@ impl ModuleRow {
             pushed_at: at,
             pushed_by: by.to_owned(),
             removed_at: None,
+            entry: 0,
         }
     }
 
@@ -79,31 +84,41 @@ impl ModuleRow {
         store: &dyn Store,
         digest: ModuleDigest,
     ) -> Result<Option<Self>, Refusal> {
-        let text = store.fact(&format!("{MODULES}{digest}")).await?;
-        text.map(|text| Self::read(&text)).transpose()
+        let row = store.row(RowKind::Module, &digest.to_string()).await?;
+        row.map(|row| Self::read(&row)).transpose()
     }
 
     /// Every module that is kept.
     pub(super) async fn all(store: &dyn Store) -> Result<Vec<(ModuleDigest, Self)>, Refusal> {
         let mut rows = Vec::new();
-        for (key, text) in store.facts(MODULES, "", usize::MAX).await? {
-            let digest = key.strip_prefix(MODULES).and_then(ModuleDigest::parse);
-            let digest = digest.ok_or_else(|| damaged("a module's key"))?;
-            let row = Self::read(&text)?;
-            if row.removed_at.is_none() {
-                rows.push((digest, row));
+        let mut after = String::new();
+        loop {
+            let ids = store.row_ids(RowKind::Module, &after, ROWS_AT_ONCE).await?;
+            let Some(last) = ids.last() else { return Ok(rows) };
+            after.clone_from(last);
+            for id in ids {
+                let digest = ModuleDigest::parse(&id).ok_or_else(|| damaged("a module's key"))?;
+                let row = Self::load(store, digest).await?;
+                rows.extend(row.filter(|row| row.removed_at.is_none()).map(|row| (digest, row)));
             }
         }
-        Ok(rows)
     }
 
-    fn read(text: &str) -> Result<Self, Refusal> {
-        let row = serde_json::from_str::<Self>(text).ok().filter(|row| row.format == FORMAT);
-        row.ok_or_else(|| damaged("a module's row"))
+    fn read(row: &Row) -> Result<Self, Refusal> {
+        let read = serde_json::from_str::<Self>(&row.value).ok();
+        let read = read.filter(|read| read.format == FORMAT);
+        let read = read.map(|read| Self { entry: row.entry, ..read });
+        read.ok_or_else(|| damaged("a module's row"))
     }
 
-    pub(super) fn fact(&self, digest: ModuleDigest) -> Result<Fact, Refusal> {
-        Ok(Fact { key: format!("{MODULES}{digest}"), value: text(self)? })
+    /// The change that keeps this row in place of the version that it was read as.
+    pub(super) fn change(&self, digest: ModuleDigest) -> Result<RowChange, Refusal> {
+        Ok(RowChange {
+            kind: RowKind::Module,
+            id: digest.to_string(),
+            value: Some(text(self)?),
+            prev: self.entry,
+        })
     }
 
     /// The envelope, and what it says, whoever signed it: for what is shown.
@@ -116,15 +131,23 @@ impl ModuleRow {
 
 impl SlotRow {
     pub(super) async fn load(store: &dyn Store, slot: Slot) -> Result<Self, Refusal> {
-        let Some(text) = store.fact(&format!("{SLOTS}{slot}")).await? else {
+        let Some(row) = store.row(RowKind::Slot, slot.as_str()).await? else {
             return Ok(Self { format: FORMAT, ..Self::default() });
         };
-        let row = serde_json::from_str::<Self>(&text).ok().filter(|row| row.format == FORMAT);
-        row.ok_or_else(|| damaged("a slot's row"))
+        let read = serde_json::from_str::<Self>(&row.value).ok();
+        let read = read.filter(|read| read.format == FORMAT);
+        let read = read.map(|read| Self { entry: row.entry, ..read });
+        read.ok_or_else(|| damaged("a slot's row"))
     }
 
-    pub(super) fn fact(&self, slot: Slot) -> Result<Fact, Refusal> {
-        Ok(Fact { key: format!("{SLOTS}{slot}"), value: text(self)? })
+    /// The change that keeps this row in place of the version that it was read as.
+    pub(super) fn change(&self, slot: Slot) -> Result<RowChange, Refusal> {
+        Ok(RowChange {
+            kind: RowKind::Slot,
+            id: slot.as_str().to_owned(),
+            value: Some(text(self)?),
+            prev: self.entry,
+        })
     }
 
     /// What serves, as rows name it.

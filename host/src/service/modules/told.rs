@@ -84,10 +84,9 @@ impl Service {
         }
         let note = Note {
             event: "module_refused",
-            // Not about the slot: what is read to know what serves must not grow by who is refused.
-            about: About::named("subject", caller.subject()),
-            facts: Vec::new(),
+            rows: Vec::new(),
             fields: told.into_fields(),
+            guardrail: None,
             answer: None,
         };
         // The refusal stands whether or not it can be kept.

@@ -1,18 +1,24 @@
 //! Applies one change to the open tables of a write transaction.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use redb::{ReadableTable, Table, WriteTransaction};
+use sha2::{Digest, Sha256};
 
+use super::authentic;
 use super::failure::unreadable;
 use super::format::{
     self, ABOUTS, ANSWER_TIMES, ANSWERS, APPROVALS, AboutKey, AnswerTimeKey, BLOBS, DUE, DueKey,
-    ENTRIES, FACTS, HEAD_KEY, LISTS, ListKey, ListName, META, TEXTS, TREE, TREE_LEVEL_MIN,
+    ENTRIES, HEAD_KEY, LISTS, ListKey, ListName, META, ROWS, TEXTS, TREE, TREE_LEVEL_MIN,
 };
-use super::rows::{self, ApprovalRow, HeadRow};
-use crate::audit::tree::{self, Frontier, Hash};
+use super::rows::{self, ApprovalRow};
+use crate::audit::tree::Hash;
+use crate::store::log_state::entry::{self, StateItem};
+use crate::store::log_state::{Delta, LogState, Pending, hash};
 use crate::store::{
-    About, Answer, Base, Blob, Change, Commit, Scope, Status, StoreError, Summary, Version,
+    About, Answer, Base, Blob, Change, Commit, RowChange, RowKind, Scope, Status, StoreError,
+    Summary, Version,
 };
 
 /// Every table of a store, open for writing.
@@ -27,11 +33,11 @@ pub(super) struct Tables<'txn> {
     entries: Table<'txn, u64, &'static [u8]>,
     abouts: Table<'txn, &'static AboutKey, ()>,
     tree: Table<'txn, u64, &'static Hash>,
-    facts: Table<'txn, &'static str, &'static [u8]>,
+    rows: Table<'txn, &'static str, &'static [u8]>,
     answers: Table<'txn, &'static Scope, &'static [u8]>,
     answer_times: Table<'txn, &'static AnswerTimeKey, ()>,
-    /// The audit tree as far as it has grown.
-    frontier: Frontier,
+    /// What the log says, with what this batch added to it.
+    pending: Pending<'txn>,
     /// Rows of `lists` to be there, or not, once the batch is applied. They lie all over the table;
     /// in order of key they are a quarter faster to write.
     moves: BTreeMap<ListKey, bool>,
@@ -39,22 +45,34 @@ pub(super) struct Tables<'txn> {
     row: Vec<u8>,
 }
 
+/// What became of one change. A change that is refused leaves no trace, and the others of its batch are
+/// kept.
+pub(super) type Applied = Result<Commit, StoreError>;
+
 /// What the index rows of a stored approval are made of.
 struct Standing {
-    revision: u64,
+    entry: u64,
     status: Status,
     due_at: Option<u64>,
+    texts: Hash,
     lists: [ListName; 4],
+}
+
+/// A new version of an approval as it is written.
+struct Encoded {
+    row: Vec<u8>,
+    /// The texts row, where the approval is new.
+    texts: Option<Vec<u8>>,
 }
 
 impl<'txn> Tables<'txn> {
     pub(super) fn open(
         txn: &'txn WriteTransaction,
-        frontier: &Frontier,
+        state: &'txn LogState,
     ) -> Result<Self, StoreError> {
         Ok(Self {
             txn,
-            frontier: frontier.clone(),
+            pending: Pending::after(state),
             meta: txn.open_table(META)?,
             approvals: txn.open_table(APPROVALS)?,
             texts: txn.open_table(TEXTS)?,
@@ -63,7 +81,7 @@ impl<'txn> Tables<'txn> {
             entries: txn.open_table(ENTRIES)?,
             abouts: txn.open_table(ABOUTS)?,
             tree: txn.open_table(TREE)?,
-            facts: txn.open_table(FACTS)?,
+            rows: txn.open_table(ROWS)?,
             answers: txn.open_table(ANSWERS)?,
             answer_times: txn.open_table(ANSWER_TIMES)?,
             moves: BTreeMap::new(),
@@ -73,38 +91,31 @@ impl<'txn> Tables<'txn> {
 
     /// Keeps a change, if nothing speaks against it. What does is found before the first write, so
     /// that a change which is not kept leaves no trace.
-    pub(super) fn apply(
-        &mut self,
-        change: &Change,
-        head: &mut HeadRow,
-    ) -> Result<Commit, StoreError> {
-        if let Some((scope, _)) = &change.answer
-            && let Some(kept) = self.answer(scope)?
-        {
-            return Ok(Commit::Answered(kept));
+    pub(super) fn apply(&mut self, change: &Change) -> Result<Applied, StoreError> {
+        if let Some((scope, _)) = &change.answer {
+            match self.answer(scope) {
+                Ok(None) => {}
+                Ok(Some(kept)) => return Ok(Ok(Commit::Answered(kept))),
+                Err(error) => return refused_alone(error),
+            }
         }
-        let revision = match &change.approval {
-            None => 0,
-            Some(version) => match self.put_version(version, head)? {
-                Some(revision) => revision,
-                None => return Ok(Commit::Conflict),
+        let standing = match &change.approval {
+            None => None,
+            Some(version) => match self.standing(&version.summary) {
+                Ok(standing) => standing,
+                Err(error) => return refused_alone(error),
             },
         };
-        for fact in &change.facts {
-            rows::encode_text(&fact.value, &mut self.row);
-            self.facts.insert(fact.key.as_str(), self.row.as_slice())?;
+        let from_last = change.approval.as_ref().is_none_or(|version| {
+            is_last(&version.base, standing.as_ref().map(|standing| standing.entry))
+        });
+        if !from_last || !change.rows.iter().all(|row| self.is_last(row)) {
+            return Ok(Ok(Commit::Conflict));
         }
-        if let Some(blob) = &change.blob {
-            self.put_blob(blob)?;
+        if let Some(row) = change.rows.iter().find(|row| !is_row_id(&row.id)) {
+            return Ok(Err(StoreError::Io(format!("`{}` cannot be a row's id", row.id))));
         }
-        head.others += u64::from(change.approval.is_none());
-        head.entries += 1;
-        head.last_commit_at = head.last_commit_at.max(change.at);
-        self.put_entry(head.entries, &change.entry, change.about)?;
-        if let Some((scope, answer)) = &change.answer {
-            self.put_answer(scope, answer)?;
-        }
-        Ok(Commit::Kept { entry: head.entries, revision })
+        self.put(change, standing.as_ref()).map(|entry| Ok(Commit::Kept { entry }))
     }
 
     /// Forgets answers kept before a time, the oldest first.
@@ -122,8 +133,11 @@ impl<'txn> Tables<'txn> {
         Ok(old.len())
     }
 
-    /// Writes what all changes of a batch share. Answers the tree as it then is.
-    pub(super) fn finish(mut self, head: &mut HeadRow) -> Result<Frontier, StoreError> {
+    /// Writes what all changes of a batch share; `head` makes the text of the head from the tree.
+    pub(super) fn finish(
+        mut self,
+        head: impl FnOnce(&crate::audit::tree::Frontier) -> Result<String, StoreError>,
+    ) -> Result<(Delta, String), StoreError> {
         for (key, stays) in &self.moves {
             if *stays {
                 self.lists.insert(key, ())?;
@@ -131,60 +145,108 @@ impl<'txn> Tables<'txn> {
                 self.lists.remove(key)?;
             }
         }
-        head.root = self.frontier.root();
-        self.meta.insert(HEAD_KEY, head.encode().as_slice())?;
-        Ok(self.frontier)
+        let head = head(self.pending.tree())?;
+        self.meta.insert(HEAD_KEY, head.as_bytes())?;
+        Ok((self.pending.finish(), head))
     }
 
-    /// Puts a version of an approval; its revision, or none where it was not made from what is
-    /// stored.
-    fn put_version(
-        &mut self,
-        version: &Version,
-        head: &mut HeadRow,
-    ) -> Result<Option<u64>, StoreError> {
-        let summary = &version.summary;
-        let standing = self.standing(summary)?;
-        let Some(revision) = next_revision(&version.base, standing.as_ref()) else {
-            return Ok(None);
+    /// Writes a change. Returns the number of its entry.
+    fn put(&mut self, change: &Change, standing: Option<&Standing>) -> Result<u64, StoreError> {
+        let number = self.pending.next_entry();
+        let at = self.pending.time(change.at);
+        let mut state = Vec::new();
+        let approval = match &change.approval {
+            None => None,
+            Some(version) => {
+                let encoded = Encoded::of(version, standing)?;
+                state.push(approval_item(&version.summary, &encoded.row, standing));
+                Some((version, encoded))
+            }
         };
-        let counted = head.count(standing.as_ref().map(|standing| standing.status), summary.status);
-        counted.ok_or_else(|| unreadable("its count of approvals"))?;
-        self.put_approval(version, revision)?;
-        self.put_index_rows(summary, standing.as_ref())?;
-        Ok(Some(revision))
+        state.extend(change.rows.iter().map(|row| self.row_item(row)));
+        let answer = change.answer.as_ref().map(|(scope, answer)| {
+            rows::encode_answer(answer, number, &mut self.row);
+            state.push(answer_item(scope, &self.row));
+            (scope, answer.at, std::mem::take(&mut self.row))
+        });
+        let text = entry::write(at, &change.event, &change.host, &state);
+        self.put_entry(number, at, &state, &text, change.about)?;
+        if let Some((version, encoded)) = approval {
+            self.put_approval(&version.summary, &encoded, standing)?;
+        }
+        for row in &change.rows {
+            self.put_row(row)?;
+        }
+        if let Some(blob) = &change.blob {
+            self.put_blob(blob)?;
+        }
+        if let Some((scope, at, row)) = answer {
+            self.answers.insert(scope, row.as_slice())?;
+            self.answer_times.insert(&format::answer_time_key(at, scope), ())?;
+        }
+        Ok(number)
     }
 
+    /// The answer kept for a scope, if its entry vouches for it.
     fn answer(&self, scope: &Scope) -> Result<Option<Answer>, StoreError> {
         let Some(row) = self.answers.get(scope)? else {
             return Ok(None);
         };
-        rows::decode_answer(row.value()).map(Some).ok_or_else(|| unreadable("a kept answer"))
+        let source = authentic::Source { entries: &self.entries, tree: &self.tree };
+        authentic::answer(scope, row.value(), &source, self.pending.tree()).map(Some)
     }
 
+    /// The stored approval that a version replaces, if it is the one that the log knows.
     fn standing(&self, summary: &Summary) -> Result<Option<Standing>, StoreError> {
-        let Some(row) = self.approvals.get(summary.id.to_u128())? else {
+        let id = summary.id;
+        let row = self.approvals.get(id.to_u128())?;
+        let row = row.as_ref().map(redb::AccessGuard::value);
+        let known = self.pending.approval(id.to_u128());
+        let Some((row, state)) = authentic::approval(id, row, known)? else {
             return Ok(None);
         };
-        let row = ApprovalRow::decode(row.value()).ok_or_else(|| unreadable(summary.id))?;
+        let row = ApprovalRow::decode(row).ok_or_else(|| unreadable(id))?;
         Ok(Some(Standing {
-            revision: row.revision,
+            entry: state.entry,
             status: row.status,
             due_at: row.due_at,
+            texts: row.texts,
             lists: format::list_names(row.agent, row.action),
         }))
     }
 
-    fn put_approval(&mut self, version: &Version, revision: u64) -> Result<(), StoreError> {
-        let id = version.summary.id.to_u128();
-        let row = ApprovalRow::new(&version.summary, revision, &version.record);
-        row.encode(&mut self.row).ok_or_else(too_long)?;
-        self.approvals.insert(id, self.row.as_slice())?;
-        if let Base::New(texts) = &version.base {
-            rows::encode_texts(texts, &mut self.row).ok_or_else(too_long)?;
-            self.texts.insert(id, self.row.as_slice())?;
+    /// Whether a row's last version is the one that its change replaces. A row that was removed is
+    /// replaced like one that never was.
+    fn is_last(&self, row: &RowChange) -> bool {
+        match self.pending.row(row.kind, &row.id) {
+            None => row.prev == 0,
+            Some(state) => state.entry == row.prev || (state.sha256.is_none() && row.prev == 0),
         }
-        Ok(())
+    }
+
+    fn row_item<'a>(&self, row: &'a RowChange) -> StateItem<'a> {
+        let value = row.value.as_ref();
+        StateItem {
+            kind: row.kind,
+            id: Cow::Borrowed(&row.id),
+            status: None,
+            sha256: value.map(|value| hash::of_row(row.kind, &row.id, value.as_bytes())),
+            prev: self.pending.row(row.kind, &row.id).map_or(0, |state| state.entry),
+        }
+    }
+
+    fn put_approval(
+        &mut self,
+        summary: &Summary,
+        encoded: &Encoded,
+        standing: Option<&Standing>,
+    ) -> Result<(), StoreError> {
+        let id = summary.id.to_u128();
+        self.approvals.insert(id, encoded.row.as_slice())?;
+        if let Some(texts) = &encoded.texts {
+            self.texts.insert(id, texts.as_slice())?;
+        }
+        self.put_index_rows(summary, standing)
     }
 
     fn put_index_rows(
@@ -224,13 +286,33 @@ impl<'txn> Tables<'txn> {
         Ok(())
     }
 
-    fn put_entry(&mut self, number: u64, text: &str, about: About) -> Result<(), StoreError> {
+    fn put_entry(
+        &mut self,
+        number: u64,
+        at: u64,
+        state: &[StateItem<'_>],
+        text: &str,
+        about: About,
+    ) -> Result<(), StoreError> {
+        let hashes = self.pending.append(at, state, text);
+        let hashes = hashes.map_err(|e| StoreError::Damaged(e.to_string()))?;
         rows::encode_text(text, &mut self.row);
         self.entries.insert(number, self.row.as_slice())?;
         self.abouts.insert(&format::about_key(about, number), ())?;
-        let hashes = self.frontier.push(tree::leaf(text.as_bytes()));
         for (position, hash) in hashes.skip(TREE_LEVEL_MIN as usize) {
             self.tree.insert(position, &hash)?;
+        }
+        Ok(())
+    }
+
+    fn put_row(&mut self, row: &RowChange) -> Result<(), StoreError> {
+        let key = format::row_key(row.kind, &row.id);
+        match &row.value {
+            Some(value) => {
+                rows::encode_text(value, &mut self.row);
+                self.rows.insert(key.as_str(), self.row.as_slice())?;
+            }
+            None => drop(self.rows.remove(key.as_str())?),
         }
         Ok(())
     }
@@ -248,23 +330,73 @@ impl<'txn> Tables<'txn> {
         }
         Ok(())
     }
+}
 
-    fn put_answer(&mut self, scope: &Scope, answer: &Answer) -> Result<(), StoreError> {
-        rows::encode_answer(answer, &mut self.row);
-        self.answers.insert(scope, self.row.as_slice())?;
-        self.answer_times.insert(&format::answer_time_key(answer.at, scope), ())?;
-        Ok(())
+impl Encoded {
+    fn of(version: &Version, standing: Option<&Standing>) -> Result<Self, StoreError> {
+        let texts = match &version.base {
+            Base::New(texts) => {
+                let mut row = Vec::new();
+                rows::encode_texts(texts, &mut row).ok_or_else(too_long)?;
+                Some(row)
+            }
+            Base::Entry(_) => None,
+        };
+        let sha256 = match (&texts, standing) {
+            (Some(texts), _) => Sha256::digest(texts).into(),
+            (None, standing) => standing.map(|standing| standing.texts).unwrap_or_default(),
+        };
+        let mut row = Vec::new();
+        ApprovalRow::new(&version.summary, sha256, &version.record)
+            .encode(&mut row)
+            .ok_or_else(too_long)?;
+        Ok(Self { row, texts })
     }
 }
 
-/// The revision a change makes, or none where it was not made from what is stored.
-fn next_revision(base: &Base, standing: Option<&Standing>) -> Option<u64> {
-    match (base, standing) {
-        (Base::New(_), None) => Some(1),
-        (Base::Revision(made_from), Some(standing)) if standing.revision == *made_from => {
-            made_from.checked_add(1)
-        }
-        _ => None,
+fn approval_item(summary: &Summary, row: &[u8], standing: Option<&Standing>) -> StateItem<'static> {
+    let id = summary.id.to_string();
+    StateItem {
+        kind: RowKind::Approval,
+        status: Some(summary.status),
+        sha256: Some(hash::of_row(RowKind::Approval, &id, row)),
+        id: Cow::Owned(id),
+        prev: standing.map_or(0, |standing| standing.entry),
+    }
+}
+
+fn answer_item(scope: &Scope, row: &[u8]) -> StateItem<'static> {
+    let id = hex::encode(scope);
+    StateItem {
+        kind: RowKind::Answer,
+        status: None,
+        sha256: Some(hash::of_row(RowKind::Answer, &id, rows::answer_value(row))),
+        id: Cow::Owned(id),
+        prev: 0,
+    }
+}
+
+/// Whether a version was made from what the log has as the last one.
+fn is_last(base: &Base, last: Option<u64>) -> bool {
+    match (base, last) {
+        (Base::New(_), None) => true,
+        (Base::Entry(made_from), Some(last)) => last == *made_from,
+        _ => false,
+    }
+}
+
+/// Whether a text can be the id of one of the host's own rows: 1 to 256 printable ASCII characters that
+/// JSON does not escape.
+fn is_row_id(id: &str) -> bool {
+    (1..=256).contains(&id.len())
+        && id.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'\\'))
+}
+
+/// An error that is of one change alone, where it is about the row that the change is of.
+fn refused_alone(error: StoreError) -> Result<Applied, StoreError> {
+    match error {
+        StoreError::Tampered(_) => Ok(Err(error)),
+        error => Err(error),
     }
 }
 

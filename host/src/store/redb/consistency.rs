@@ -1,158 +1,306 @@
-//! Whether all tables of a store agree: every approval against its index rows, every count against a
-//! recount.
+//! Compares every table with the log: each row and index entry that differs is named. Reads the whole
+//! file.
 
-use redb::ReadableTableMetadata;
+use std::collections::BTreeSet;
+
+use redb::{ReadOnlyTable, ReadableTable};
 use sha2::{Digest, Sha256};
 
+use super::authentic;
 use super::failure::unreadable;
-use super::format;
-use super::rows::{self, ApprovalRow, HeadRow};
+use super::format::{self, TREE_LEVEL_MIN};
+use super::log;
+use super::rows::{self, ApprovalRow};
 use super::snapshot::Snapshot;
 use crate::audit::tree::{self, Frontier};
 use crate::id::ApprovalId;
-use crate::store::StoreError;
+use crate::store::log_state::LogState;
+use crate::store::{About, RowKind, StoreError, Trust};
 
-/// How much a consistent store holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Consistency {
-    /// Approvals.
+/// Differences that are named; of more only how many there are.
+const NAMED_MAX: usize = 1_000;
+
+/// What an examination found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Examined {
+    /// Approvals that the log has.
     pub approvals: u64,
     /// Audit entries.
     pub entries: u64,
-    /// Answers kept for repeated requests.
+    /// Kept answers.
     pub answers: u64,
+    /// What differs from the log, in the order of tables; the first 1,000.
+    pub differences: Vec<Difference>,
+    /// How many differences there are.
+    pub differing: u64,
 }
 
-/// What the approvals say the other tables must hold.
-#[derive(Default)]
-struct Recount {
-    approvals: u64,
-    due: u64,
-    /// Every change adds one to a revision and one audit entry.
-    revisions: u64,
-    head: HeadRow,
+/// A row or an index entry that is not what the log says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The table.
+    pub table: &'static str,
+    /// The row: an id, a number or a key in hex.
+    pub row: String,
+    /// What is wrong with it.
+    pub why: String,
 }
 
-pub(super) fn verify(snapshot: &Snapshot) -> Result<Consistency, StoreError> {
-    let recount = recount_approvals(snapshot)?;
-    let tree = recount_entries(snapshot)?;
-    let entries = tree.size();
-    let answers = recount_answers(snapshot)?;
-    let lists = recount.approvals.saturating_mul(4);
-    agree("texts", recount.approvals, snapshot.texts.len()?)?;
-    agree("rows in lists", lists, snapshot.lists.len()?)?;
-    agree("due times", recount.due, snapshot.due.len()?)?;
-    agree("audit entries", recount.revisions.saturating_add(snapshot.head.others), entries)?;
-    agree("last audit number", entries, snapshot.head.entries)?;
-    agree("what entries are about", entries, snapshot.abouts.len()?)?;
-    agree(
-        "hashes of the audit tree",
-        tree::stored_count(entries >> format::TREE_LEVEL_MIN),
-        snapshot.tree.len()?,
-    )?;
-    if tree.root() != snapshot.head.root {
-        return Err(StoreError::Damaged(
-            "the audit entries do not have the root of the audit tree".to_owned(),
-        ));
+impl std::fmt::Display for Difference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}: {}", self.table, self.row, self.why)
     }
-    recount_blobs(snapshot)?;
-    agree("times of answers", answers, snapshot.answer_times.len()?)?;
-    for (counted, kept) in recount.head.counts.iter().zip(snapshot.head.counts) {
-        agree("counted approvals of a status", *counted, kept)?;
-    }
-    Ok(Consistency { approvals: recount.approvals, entries, answers })
 }
 
-fn recount_approvals(snapshot: &Snapshot) -> Result<Recount, StoreError> {
-    let mut recount = Recount::default();
-    for row in snapshot.approvals.range::<u128>(..)? {
-        let (key, row) = row?;
-        let id = key.value();
-        let named = ApprovalId::from_u128(id);
-        let row = ApprovalRow::decode(row.value()).ok_or_else(|| unreadable(named))?;
-        verify_index_rows(snapshot, id, &row)?;
-        recount.approvals += 1;
-        recount.due += u64::from(row.due_at.is_some());
-        recount.revisions = recount.revisions.saturating_add(row.revision);
-        recount.head.count(None, row.status).ok_or_else(|| unreadable(named))?;
-    }
-    Ok(recount)
-}
-
-fn verify_index_rows(
+/// Replays the log of a snapshot and compares every table with it. `about` says what an entry is about.
+pub(super) fn examine(
     snapshot: &Snapshot,
-    id: u128,
-    row: &ApprovalRow<'_>,
-) -> Result<(), StoreError> {
-    let missing = |what: &str| {
-        let id = ApprovalId::from_u128(id);
-        StoreError::Damaged(format!("{what} of {id} is missing"))
+    trust: &Trust,
+    audience: &str,
+    about: &dyn Fn(&str) -> Option<About>,
+) -> Result<Examined, StoreError> {
+    let (log, wrong) = log::replay(snapshot, trust, audience)?;
+    let mut found = Examined {
+        approvals: log.approval_count(),
+        entries: log.size(),
+        ..Examined::default()
     };
-    for name in &format::list_names(row.agent, row.action) {
-        let key = format::list_key(row.status, name, id);
-        snapshot.lists.get(&key)?.ok_or_else(|| missing("a row in lists"))?;
+    for why in wrong {
+        found.add("log", audience, why);
     }
-    if let Some(due_at) = row.due_at {
-        snapshot.due.get(&format::due_key(due_at, id))?.ok_or_else(|| missing("the due time"))?;
-    }
-    let texts = snapshot.texts.get(id)?.ok_or_else(|| missing("a text"))?;
-    rows::decode_texts(texts.value()).ok_or_else(|| missing("a readable text"))?;
-    Ok(())
+    let examiner = Examiner { snapshot, log: &log };
+    examiner.entries(about, &mut found)?;
+    examiner.approvals(&mut found)?;
+    examiner.index_rows(&mut found)?;
+    examiner.texts(&mut found)?;
+    examiner.rows(&mut found)?;
+    examiner.blobs(&mut found)?;
+    examiner.answers(&mut found)?;
+    Ok(found)
 }
 
-/// Builds the audit tree anew from the entries, and compares every hash of it.
-fn recount_entries(snapshot: &Snapshot) -> Result<Frontier, StoreError> {
-    let mut tree = Frontier::default();
-    let mut last = 0;
-    for row in snapshot.entries.range::<u64>(..)? {
-        let (number, row) = row?;
-        agree("audit number", last + 1, number.value())?;
-        last = number.value();
-        let text = rows::decode_text(row.value())
-            .ok_or_else(|| unreadable(format_args!("audit entry {last}")))?;
-        let hashes = tree.push(tree::leaf(text.as_bytes()));
-        for (position, hash) in hashes.skip(format::TREE_LEVEL_MIN as usize) {
-            let stored = snapshot.tree.get(position)?;
-            if stored.is_none_or(|stored| *stored.value() != hash) {
-                return Err(StoreError::Damaged(format!(
-                    "an audit entry up to {last} is not the one that the audit tree holds"
-                )));
+impl Examined {
+    fn add(&mut self, table: &'static str, row: impl ToString, why: impl ToString) {
+        self.differing += 1;
+        if self.differences.len() < NAMED_MAX {
+            let (row, why) = (row.to_string(), why.to_string());
+            self.differences.push(Difference { table, row, why });
+        }
+    }
+}
+
+struct Examiner<'a> {
+    snapshot: &'a Snapshot,
+    log: &'a LogState,
+}
+
+impl Examiner<'_> {
+    /// Builds the tree anew from the entries, compares each stored hash, and each row of `abouts`.
+    fn entries(
+        &self,
+        about: &dyn Fn(&str) -> Option<About>,
+        found: &mut Examined,
+    ) -> Result<(), StoreError> {
+        let mut tree = Frontier::new();
+        let mut abouts = BTreeSet::new();
+        for row in self.snapshot.entries.range::<u64>(..)? {
+            let (number, row) = row?;
+            let number = number.value();
+            let Some(text) = rows::decode_text(row.value()) else {
+                found.add("entries", number, "unreadable");
+                continue;
+            };
+            for (position, hash) in
+                tree.push(tree::leaf(text.as_bytes())).skip(TREE_LEVEL_MIN as usize)
+            {
+                if self.snapshot.tree.get(position)?.is_none_or(|stored| *stored.value() != hash) {
+                    found.add("tree", position, "not the hash of the entries below it");
+                }
+            }
+            if let Some(about) = about(text) {
+                let key = format::about_key(about, number);
+                if self.snapshot.abouts.get(&key)?.is_none() {
+                    found.add("abouts", hex::encode(key), format!("missing for entry {number}"));
+                }
+                abouts.insert(key);
             }
         }
-    }
-    Ok(tree)
-}
-
-/// Every module still has the digest that it is kept by.
-fn recount_blobs(snapshot: &Snapshot) -> Result<(), StoreError> {
-    let Some(blobs) = &snapshot.blobs else { return Ok(()) };
-    for row in blobs.range::<&[u8; 32]>(..)? {
-        let (digest, row) = row?;
-        let bytes = rows::decode_blob(row.value()).ok_or_else(|| unreadable("a module"))?;
-        if Sha256::digest(bytes).as_slice() != digest.value() {
-            let digest = hex::encode(digest.value());
-            return Err(StoreError::Damaged(format!("module {digest} has another digest")));
+        let stored = tree::stored_count(tree.size() >> TREE_LEVEL_MIN);
+        if stored != redb::ReadableTableMetadata::len(&self.snapshot.tree)? {
+            found.add("tree", "all", format!("expected {stored} hashes"));
         }
+        for row in self.snapshot.abouts.range::<&format::AboutKey>(..)? {
+            let key = *row?.0.value();
+            if !abouts.contains(&key) {
+                found.add("abouts", hex::encode(key), "no entry is about it");
+            }
+        }
+        Ok(())
     }
-    Ok(())
-}
 
-fn recount_answers(snapshot: &Snapshot) -> Result<u64, StoreError> {
-    let mut answers = 0;
-    for row in snapshot.answers.range::<&[u8; 32]>(..)? {
-        let (scope, row) = row?;
-        let answer = rows::decode_answer(row.value()).ok_or_else(|| unreadable("a kept answer"))?;
-        let key = format::answer_time_key(answer.at, scope.value());
-        let time = snapshot.answer_times.get(&key)?;
-        time.ok_or_else(|| StoreError::Damaged("the time of an answer is missing".to_owned()))?;
-        answers += 1;
+    fn approvals(&self, found: &mut Examined) -> Result<(), StoreError> {
+        for row in self.snapshot.approvals.range::<u128>(..)? {
+            let (id, row) = row?;
+            let id = ApprovalId::from_u128(id.value());
+            let known = self.log.approval(id.to_u128());
+            match authentic::approval(id, Some(row.value()), known) {
+                Ok(_) => {}
+                Err(_) if known.is_none() => found.add("approvals", id, "not in the log"),
+                Err(_) => found.add("approvals", id, "not the version that the log has"),
+            }
+        }
+        for id in self.log.approvals_after(None) {
+            if self.snapshot.approvals.get(id)?.is_none() {
+                found.add("approvals", ApprovalId::from_u128(id), "missing");
+            }
+        }
+        Ok(())
     }
-    Ok(answers)
-}
 
-fn agree(what: &str, expected: u64, found: u64) -> Result<(), StoreError> {
-    if expected == found {
-        return Ok(());
+    /// The rows that `lists` and `due` have of each approval, and those that they have besides.
+    fn index_rows(&self, found: &mut Examined) -> Result<(), StoreError> {
+        let (mut lists, mut due) = (0, 0);
+        for id in self.log.approvals_after(None) {
+            let Some(row) = self.snapshot.approvals.get(id)? else { continue };
+            let Some(row) = ApprovalRow::decode(row.value()) else { continue };
+            let shown = ApprovalId::from_u128(id);
+            for name in &format::list_names(row.agent, row.action) {
+                let key = format::list_key(row.status, name, id);
+                match self.snapshot.lists.get(&key)? {
+                    Some(_) => lists += 1,
+                    None => found.add("lists", hex::encode(key), format!("missing for {shown}")),
+                }
+            }
+            if let Some(due_at) = row.due_at {
+                let key = format::due_key(due_at, id);
+                match self.snapshot.due.get(&key)? {
+                    Some(_) => due += 1,
+                    None => found.add("due", hex::encode(key), format!("missing for {shown}")),
+                }
+            }
+        }
+        // Which row is one too many is worth a second walk only where there is one.
+        if lists != redb::ReadableTableMetadata::len(&self.snapshot.lists)? {
+            self.surplus("lists", &self.snapshot.lists, found, |key, row, id| {
+                let names = format::list_names(row.agent, row.action);
+                names.iter().any(|name| format::list_key(row.status, name, id) == *key)
+            })?;
+        }
+        if due != redb::ReadableTableMetadata::len(&self.snapshot.due)? {
+            self.surplus("due", &self.snapshot.due, found, |key, row, id| {
+                row.due_at.is_some_and(|due_at| format::due_key(due_at, id) == *key)
+            })?;
+        }
+        Ok(())
     }
-    Err(StoreError::Damaged(format!("{what}: expected {expected}, found {found}")))
+
+    fn surplus<const N: usize>(
+        &self,
+        table: &'static str,
+        index: &ReadOnlyTable<&'static [u8; N], ()>,
+        found: &mut Examined,
+        belongs: impl Fn(&[u8; N], &ApprovalRow<'_>, u128) -> bool,
+    ) -> Result<(), StoreError> {
+        for row in index.range::<&[u8; N]>(..)? {
+            let key = *row?.0.value();
+            let id = format::id_of(&key).ok_or_else(|| unreadable(table))?;
+            let row = self.snapshot.approvals.get(id)?;
+            let row = row.as_ref().and_then(|row| ApprovalRow::decode(row.value()));
+            if !row.is_some_and(|row| belongs(&key, &row, id)) {
+                found.add(table, hex::encode(key), "belongs to no approval");
+            }
+        }
+        Ok(())
+    }
+
+    fn texts(&self, found: &mut Examined) -> Result<(), StoreError> {
+        for row in self.snapshot.texts.range::<u128>(..)? {
+            let (id, texts) = row?;
+            let id = id.value();
+            let row = self.snapshot.approvals.get(id)?;
+            let row = row.as_ref().and_then(|row| ApprovalRow::decode(row.value()));
+            let sha256 = Sha256::digest(texts.value());
+            if row.is_none_or(|row| sha256.as_slice() != row.texts) {
+                found.add("texts", ApprovalId::from_u128(id), "not those of the approval");
+            }
+        }
+        for id in self.log.approvals_after(None) {
+            if self.snapshot.texts.get(id)?.is_none() {
+                found.add("texts", ApprovalId::from_u128(id), "missing");
+            }
+        }
+        Ok(())
+    }
+
+    fn rows(&self, found: &mut Examined) -> Result<(), StoreError> {
+        for row in self.snapshot.rows.range::<&str>(..)? {
+            let (key, row) = row?;
+            let key = key.value();
+            let named = key.split_once('/');
+            let named = named.and_then(|(kind, id)| RowKind::parse(kind).map(|kind| (kind, id)));
+            let Some((kind, id)) = named else {
+                found.add("rows", key, "of no kind that this version knows");
+                continue;
+            };
+            let known = self.log.row(kind, id);
+            match authentic::row(kind, id, Some(row.value()), known) {
+                Ok(_) => {}
+                Err(_) if known.is_none() => found.add("rows", key, "not in the log"),
+                Err(_) => found.add("rows", key, "not the version that the log has"),
+            }
+        }
+        for kind in RowKind::ALL {
+            for (id, _) in self.log.rows_after(kind, "") {
+                let key = format::row_key(kind, id);
+                if self.snapshot.rows.get(key.as_str())?.is_none() {
+                    found.add("rows", key, "missing");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn blobs(&self, found: &mut Examined) -> Result<(), StoreError> {
+        let Some(blobs) = &self.snapshot.blobs else { return Ok(()) };
+        for row in blobs.range::<&[u8; 32]>(..)? {
+            let (digest, row) = row?;
+            let named = hex::encode(digest.value());
+            let bytes = rows::decode_blob(row.value());
+            if bytes.is_none_or(|bytes| Sha256::digest(bytes).as_slice() != digest.value()) {
+                found.add("blobs", &named, "has another digest");
+            }
+            if self.log.row(RowKind::Module, &named).is_none() {
+                found.add("blobs", &named, "of no module that the log has");
+            }
+        }
+        Ok(())
+    }
+
+    fn answers(&self, found: &mut Examined) -> Result<(), StoreError> {
+        let source = self.snapshot.log_source();
+        for row in self.snapshot.answers.range::<&[u8; 32]>(..)? {
+            let (scope, row) = row?;
+            let named = hex::encode(scope.value());
+            found.answers += 1;
+            match authentic::answer(scope.value(), row.value(), &source, self.log.tree()) {
+                Err(_) => found.add("answers", named, "not the answer that the log has"),
+                Ok(answer) => {
+                    let key = format::answer_time_key(answer.at, scope.value());
+                    if self.snapshot.answer_times.get(&key)?.is_none() {
+                        found.add("answer_times", hex::encode(key), format!("missing for {named}"));
+                    }
+                }
+            }
+        }
+        for row in self.snapshot.answer_times.range::<&format::AnswerTimeKey>(..)? {
+            let key = *row?.0.value();
+            let scope = format::scope_of(&key).ok_or_else(|| unreadable("answer_times"))?;
+            let answer = self.snapshot.answers.get(&scope)?;
+            let answer = answer.as_ref().and_then(|row| rows::decode_answer(row.value()));
+            if answer.is_none_or(|(_, answer)| format::answer_time_key(answer.at, &scope) != key) {
+                found.add("answer_times", hex::encode(key), "belongs to no answer");
+            }
+        }
+        Ok(())
+    }
 }

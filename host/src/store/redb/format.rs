@@ -1,10 +1,11 @@
-//! The tables of a store and their keys. Store format 2.
+//! The tables of a store and their keys. Store format 3.
 //!
 //! | table | key | value |
 //! | --- | --- | --- |
 //! | `signoff` | `format` | the store format, u64 |
 //! | | `audience` | the deployment's name, UTF-8 |
-//! | | `head` | [head row](super::rows): what the store knows of itself |
+//! | | `head` | the head of the audit log: a C2SP checkpoint, signed where there is a log key |
+//! | | `state` | the signed note of the saved [state](crate::store::log_state), where one was saved |
 //! | `approvals` | id, redb's u128 | approval row |
 //! | `texts` | id, redb's u128 | texts row; written once |
 //! | `lists` | status, filter, names, id (26 bytes) | nothing |
@@ -12,7 +13,8 @@
 //! | `entries` | number, redb's u64 | entry row; the first number is 1, none is left out |
 //! | `abouts` | what, number (24 bytes) | nothing |
 //! | `tree` | stored position, redb's u64 | a hash of the audit tree, 32 bytes; of 16 entries or more |
-//! | `facts` | name, UTF-8 | fact row |
+//! | `rows` | kind, `/`, id, UTF-8 | the host's own row |
+//! | `state` | number of the chunk, redb's u64 | a piece of the saved state |
 //! | `blobs` | SHA-256 (32 bytes) | blob row: a module's bytes; the table is made with the first one |
 //! | `answers` | scope (32 bytes) | answer row |
 //! | `answer_times` | kept at, scope (40 bytes) | nothing |
@@ -41,18 +43,18 @@
 use redb::{TableDefinition, WriteTransaction};
 use sha2::{Digest, Sha256};
 
-use super::rows::HeadRow;
 use crate::audit::tree::Hash;
-use crate::store::{About, Scope, Status, StoreError};
+use crate::store::{About, RowKind, Scope, Status, StoreError};
 
 /// The store format that is written and read.
-pub(super) const STORE_FORMAT: u64 = 2;
+pub(super) const STORE_FORMAT: u64 = 3;
 
 /// Format, audience and head.
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("signoff");
 pub(super) const FORMAT_KEY: &str = "format";
 pub(super) const AUDIENCE_KEY: &str = "audience";
 pub(super) const HEAD_KEY: &str = "head";
+pub(super) const STATE_KEY: &str = "state";
 
 pub(super) const APPROVALS: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("approvals");
 pub(super) const TEXTS: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("texts");
@@ -64,7 +66,8 @@ pub(super) const ABOUTS: TableDefinition<'_, &AboutKey, ()> = TableDefinition::n
 /// out from the entries themselves, which saves two rows for each of them.
 pub(super) const TREE_LEVEL_MIN: u32 = 4;
 pub(super) const TREE: TableDefinition<'_, u64, &Hash> = TableDefinition::new("tree");
-pub(super) const FACTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("facts");
+pub(super) const ROWS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("rows");
+pub(super) const STATE: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("state");
 pub(super) const BLOBS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("blobs");
 pub(super) const ANSWERS: TableDefinition<'_, &Scope, &[u8]> = TableDefinition::new("answers");
 pub(super) const ANSWER_TIMES: TableDefinition<'_, &AnswerTimeKey, ()> =
@@ -145,6 +148,11 @@ pub(super) fn number_of(key: &AboutKey) -> Option<u64> {
     key.last_chunk().map(|bytes| u64::from_be_bytes(*bytes))
 }
 
+/// The key of one of the host's own rows.
+pub(super) fn row_key(kind: RowKind, id: &str) -> String {
+    format!("{kind}/{id}")
+}
+
 pub(super) fn answer_time_key(at: u64, scope: &Scope) -> AnswerTimeKey {
     join(&[&at.to_be_bytes(), scope])
 }
@@ -165,11 +173,15 @@ fn join<const N: usize>(parts: &[&[u8]]) -> [u8; N] {
 }
 
 /// Makes every table, empty, and the rows of a new store.
-pub(super) fn initialise(txn: &WriteTransaction, audience: &str) -> Result<(), StoreError> {
+pub(super) fn initialise(
+    txn: &WriteTransaction,
+    audience: &str,
+    head: &str,
+) -> Result<(), StoreError> {
     let mut meta = txn.open_table(META)?;
     meta.insert(FORMAT_KEY, STORE_FORMAT.to_be_bytes().as_slice())?;
     meta.insert(AUDIENCE_KEY, audience.as_bytes())?;
-    meta.insert(HEAD_KEY, HeadRow::default().encode().as_slice())?;
+    meta.insert(HEAD_KEY, head.as_bytes())?;
     txn.open_table(APPROVALS)?;
     txn.open_table(TEXTS)?;
     txn.open_table(LISTS)?;
@@ -177,7 +189,8 @@ pub(super) fn initialise(txn: &WriteTransaction, audience: &str) -> Result<(), S
     txn.open_table(ENTRIES)?;
     txn.open_table(ABOUTS)?;
     txn.open_table(TREE)?;
-    txn.open_table(FACTS)?;
+    txn.open_table(ROWS)?;
+    txn.open_table(STATE)?;
     txn.open_table(ANSWERS)?;
     txn.open_table(ANSWER_TIMES)?;
     Ok(())

@@ -5,20 +5,24 @@
 //! | `format` | tables and keys |
 //! | `rows` | values, byte by byte |
 //! | `open`, `held_back` | opening and making files, without a trace on those refused |
+//! | `log` | the audit log of a file, and the state that it leads to |
+//! | `authentic` | rows and entries beside that state |
 //! | `writer`, `apply` | the one thread that writes, and what it does with a change |
 //! | `published`, `snapshot`, `list` | what readers see |
-//! | `consistency` | whether all tables agree |
+//! | `consistency` | every row and index entry that differs from the log |
 //! | `failure` | redb's errors and panics as the store's |
 //!
 //! A change goes `commit` → queue → writer → one transaction with all others that wait → disk → the
 //! next snapshot → its answer. Reads never wait for the writer.
 
 mod apply;
+mod authentic;
 mod consistency;
 mod failure;
 mod format;
 mod held_back;
 mod list;
+mod log;
 mod open;
 mod published;
 mod rows;
@@ -33,22 +37,23 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use redb::{Database, ReadableDatabase};
 
-pub use self::consistency::Consistency;
+pub use self::consistency::{Difference, Examined};
 use self::failure::shielded;
+use self::log::Log;
 use self::open::Opened;
 use self::published::{Published, Source};
 use self::snapshot::Snapshot;
 use self::writer::Writer;
 use super::{
-    About, Answer, Change, Commit, Entry, Head, Query, Scope, Store, StoreError, Stored, WithTexts,
-    Witness,
+    About, Answer, Change, Commit, Entry, Head, Query, Row, RowKind, Scope, Store, StoreError,
+    Stored, Trust, WithTexts, Witness,
 };
+use super::log_state::LogState;
 use crate::audit::tree::Hash;
 use crate::id::ApprovalId;
 
 /// A store in a file. Dropping it finishes what was accepted and closes the file.
 pub struct RedbStore {
-    audience: String,
     published: Arc<Published>,
     /// None if the store is open for reading only.
     writer: Option<Writer>,
@@ -92,36 +97,49 @@ impl RedbStore {
     /// Opens a store.
     ///
     /// Errors, in this order: [`StoreError::Missing`], [`StoreError::Foreign`] (also a folder and an
-    /// empty file), [`StoreError::Held`], [`StoreError::Damaged`], [`StoreError::Format`]; and
-    /// [`StoreError::Io`] for what the system refuses. A file that is refused is not changed, but for one
-    /// that is damaged and was not checked: redb may find that out after it wrote its own state.
-    pub fn open(path: &Path, mode: OpenMode, check: CheckIntegrity) -> Result<Self, StoreError> {
+    /// empty file), [`StoreError::Held`], [`StoreError::Damaged`], [`StoreError::Format`],
+    /// [`StoreError::Unsigned`] where the log keys cannot be read, [`StoreError::Untrusted`] where the log
+    /// does not have the head that a log key signed; and [`StoreError::Io`] for what the system refuses.
+    /// A file that is refused is not changed, but for one that is damaged and was not checked: redb may
+    /// find that out after it wrote its own state.
+    pub fn open(
+        path: &Path,
+        mode: OpenMode,
+        check: CheckIntegrity,
+        trust: Trust,
+    ) -> Result<Self, StoreError> {
         if mode == OpenMode::Read {
-            return Self::reading(open::readable(path)?);
+            return Self::reading(open::readable(path, &trust)?, trust);
         }
         if let OpenMode::Create { audience } = mode
             && !path.try_exists().unwrap_or(true)
         {
-            open::create(path, &audience)?;
+            open::create(path, &audience, &trust)?;
         }
-        Self::writing(open::writable(path, check)?, Some(path))
+        Self::writing(open::writable(path, check, &trust)?, Some(path), trust)
     }
 
-    fn reading(opened: Opened<redb::ReadOnlyDatabase>) -> Result<Self, StoreError> {
-        let source = Source::File(Arc::new(opened.database));
-        let published = Arc::new(Published::new(source, None));
-        Ok(Self { audience: opened.audience, published, writer: None })
+    fn reading(opened: Opened<redb::ReadOnlyDatabase>, trust: Trust) -> Result<Self, StoreError> {
+        let Opened { database, audience, log } = opened;
+        let source = Source::File(database);
+        let published = Published::new(log, source, audience, trust, None);
+        Ok(Self { published: Arc::new(published), writer: None })
     }
 
-    fn writing(opened: Opened<Database>, path: Option<&Path>) -> Result<Self, StoreError> {
-        let Opened { database, audience } = opened;
+    fn writing(
+        opened: Opened<Database>,
+        path: Option<&Path>,
+        trust: Trust,
+    ) -> Result<Self, StoreError> {
+        let Opened { database, audience, log } = opened;
+        let mut log = log;
+        log.sign(&database, &trust, &audience)?;
         let snapshot = shielded(|| Snapshot::open(database.begin_read()?))?;
-        let head = snapshot.head;
-        let frontier = shielded(|| snapshot.frontier())?;
-        let source = Source::Latest(Arc::new(snapshot));
-        let published = Arc::new(Published::new(source, path.map(Path::to_owned)));
-        let writer = Some(Writer::start(database, head, frontier, Arc::clone(&published))?);
-        Ok(Self { audience, published, writer })
+        let source = Source::Latest(snapshot);
+        let path = path.map(Path::to_owned);
+        let published = Arc::new(Published::new(log, source, audience, trust, path));
+        let writer = Some(Writer::start(database, Arc::clone(&published))?);
+        Ok(Self { published, writer })
     }
 
     /// Finishes what was accepted and closes the file. Whoever asks after that is refused.
@@ -134,10 +152,10 @@ impl RedbStore {
 
     /// The deployment's name, fixed when the store was made.
     pub fn audience(&self) -> &str {
-        &self.audience
+        self.published.audience()
     }
 
-    /// Has every commit from now on told to a witness before it is answered.
+    /// Gives a witness the head of every later commit before it is answered.
     pub fn watch_with(&self, witness: Witness) {
         self.published.watch_with(witness);
     }
@@ -147,17 +165,48 @@ impl RedbStore {
         self.published.stats()
     }
 
-    /// Walks every table and compares them: [`StoreError::Damaged`] names the first that disagrees.
-    /// Reads the whole file.
-    pub fn verify_consistency(&self) -> Result<Consistency, StoreError> {
-        self.read(consistency::verify)
+    /// Replays the log, walks every table and compares them. Reads the whole file.
+    ///
+    /// `about` says what an entry is about, by its text.
+    ///
+    /// # Errors
+    ///
+    /// A file that cannot be read. What differs is in the answer.
+    pub fn examine(&self, about: &dyn Fn(&str) -> Option<About>) -> Result<Examined, StoreError> {
+        let (trust, audience) = (self.published.trust(), self.published.audience());
+        self.read_with(|snapshot, _| consistency::examine(snapshot, trust, audience, about))
+    }
+
+    /// As [`Self::examine`], of a file that cannot be opened because its log is not trusted. Nobody may
+    /// be writing it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`], without [`StoreError::Untrusted`].
+    pub fn examine_untrusted(
+        path: &Path,
+        trust: &Trust,
+        about: &dyn Fn(&str) -> Option<About>,
+    ) -> Result<Examined, StoreError> {
+        let (database, audience) = open::unverified(path)?;
+        shielded(|| {
+            let snapshot = Snapshot::open(database.begin_read()?)?;
+            consistency::examine(&snapshot, trust, &audience, about)
+        })
     }
 
     fn read<T>(
         &self,
-        work: impl FnOnce(&Snapshot) -> Result<T, StoreError>,
+        work: impl Fn(&Snapshot, &LogState) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        shielded(|| work(&*self.published.snapshot()?))
+        self.read_with(|snapshot, log| work(snapshot, &log.state))
+    }
+
+    fn read_with<T>(
+        &self,
+        work: impl Fn(&Snapshot, &Log) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        shielded(|| self.published.read(work))
     }
 
     fn writer(&self) -> Result<&Writer, StoreError> {
@@ -174,23 +223,23 @@ impl Store for RedbStore {
     }
 
     async fn load(&self, id: &ApprovalId, texts: WithTexts) -> Result<Option<Stored>, StoreError> {
-        self.read(|snapshot| snapshot.load(*id, texts))
+        self.read(|snapshot, log| snapshot.load(*id, texts, log))
     }
 
     async fn list(&self, query: &Query) -> Result<Vec<Stored>, StoreError> {
-        self.read(|snapshot| snapshot.list(query))
+        self.read(|snapshot, log| snapshot.list(query, log))
     }
 
     async fn due(&self, now: u64, limit: usize) -> Result<Vec<ApprovalId>, StoreError> {
-        self.read(|snapshot| snapshot.due(now, limit))
+        self.read(|snapshot, _| snapshot.due(now, limit))
     }
 
     async fn with_prefix(&self, prefix: &str, limit: usize) -> Result<Vec<ApprovalId>, StoreError> {
-        self.read(|snapshot| snapshot.with_prefix(prefix, limit))
+        self.read(|_, log| Ok(with_prefix(log, prefix, limit)))
     }
 
     async fn entries(&self, after: u64, limit: usize) -> Result<Vec<Entry>, StoreError> {
-        self.read(|snapshot| snapshot.entries(after, limit))
+        self.read(|snapshot, log| snapshot.entries(after, limit, log))
     }
 
     async fn entries_about(
@@ -199,32 +248,45 @@ impl Store for RedbStore {
         after: u64,
         limit: usize,
     ) -> Result<Vec<Entry>, StoreError> {
-        self.read(|snapshot| snapshot.entries_about(about, after, limit))
+        self.read(|snapshot, log| snapshot.entries_about(about, after, limit, log))
     }
 
     async fn hashes(&self, positions: &[u64]) -> Result<Vec<Hash>, StoreError> {
-        self.read(|snapshot| snapshot.hashes(positions))
+        self.read(|snapshot, _| snapshot.hashes(positions))
     }
 
-    async fn fact(&self, key: &str) -> Result<Option<String>, StoreError> {
-        self.read(|snapshot| snapshot.fact(key))
-    }
-
-    async fn facts(
+    async fn approvals(
         &self,
-        prefix: &str,
+        after: Option<ApprovalId>,
+        limit: usize,
+    ) -> Result<Vec<ApprovalId>, StoreError> {
+        self.read(|_, log| {
+            let ids = log.approvals_after(after.map(ApprovalId::to_u128)).take(limit);
+            Ok(ids.map(ApprovalId::from_u128).collect())
+        })
+    }
+
+    async fn row(&self, kind: RowKind, id: &str) -> Result<Option<Row>, StoreError> {
+        self.read(|snapshot, log| snapshot.row(kind, id, log))
+    }
+
+    async fn row_ids(
+        &self,
+        kind: RowKind,
         after: &str,
         limit: usize,
-    ) -> Result<Vec<(String, String)>, StoreError> {
-        self.read(|snapshot| snapshot.facts(prefix, after, limit))
+    ) -> Result<Vec<String>, StoreError> {
+        self.read(|_, log| {
+            Ok(log.rows_after(kind, after).take(limit).map(|(id, _)| id.to_owned()).collect())
+        })
     }
 
     async fn blob(&self, digest: &[u8; 32]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.read(|snapshot| snapshot.blob(digest))
+        self.read(|snapshot, _| snapshot.blob(digest))
     }
 
     async fn answer(&self, scope: &Scope) -> Result<Option<Answer>, StoreError> {
-        self.read(|snapshot| snapshot.answer(scope))
+        self.read(|snapshot, log| snapshot.answer(scope, log))
     }
 
     async fn forget_answers(&self, before: u64, limit: usize) -> Result<usize, StoreError> {
@@ -232,14 +294,28 @@ impl Store for RedbStore {
     }
 
     async fn head(&self) -> Result<Head, StoreError> {
-        let head = self.read(|snapshot| Ok(snapshot.head))?;
-        Ok(Head {
-            audience: self.audience.clone(),
-            entries: head.entries,
-            last_commit_at: head.last_commit_at,
-            counts: head.counts,
-            root: head.root,
-            writable: self.writer().is_ok(),
+        let writable = self.writer().is_ok();
+        self.read_with(|_, log| {
+            let tree = log.state.tree();
+            Ok(Head {
+                audience: self.audience().to_owned(),
+                entries: tree.size(),
+                last_commit_at: log.state.at(),
+                counts: log.state.counts(),
+                root: tree.root(),
+                signed: log.is_signed(),
+                writable,
+            })
         })
     }
+}
+
+/// Ids that begin with a prefix.
+fn with_prefix(log: &LogState, prefix: &str, limit: usize) -> Vec<ApprovalId> {
+    let Some((first, last)) = ApprovalId::prefix_range(prefix) else {
+        return Vec::new();
+    };
+    let (first, last) = (first.to_u128(), last.to_u128());
+    let ids = log.approvals_after(first.checked_sub(1));
+    ids.take_while(|id| *id <= last).take(limit).map(ApprovalId::from_u128).collect()
 }

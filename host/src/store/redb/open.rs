@@ -16,8 +16,12 @@ use super::CheckIntegrity;
 use super::failure::{shielded, unreadable};
 use super::format::{AUDIENCE_KEY, FORMAT_KEY, META, STORE_FORMAT, initialise};
 use super::held_back::HeldBack;
+use super::log::Log;
 use super::snapshot::Snapshot;
-use crate::store::StoreError;
+use crate::audit::checkpoint::Checkpoint;
+use crate::audit::log_key::origin;
+use crate::audit::tree::EMPTY_ROOT;
+use crate::store::{StoreError, Trust};
 
 /// DESIGN: pages of the file kept in memory, read or not yet written.
 const CACHE_BYTES: usize = 64 * 1024 * 1024;
@@ -30,12 +34,18 @@ const READ_PAUSE: Duration = Duration::from_millis(20);
 pub(super) struct Opened<D> {
     pub(super) database: D,
     pub(super) audience: String,
+    /// Its log, which has the head that the log keys vouch for.
+    pub(super) log: Log,
 }
 
 /// Opens an existing store for writing.
-pub(super) fn writable(path: &Path, check: CheckIntegrity) -> Result<Opened<Database>, StoreError> {
+pub(super) fn writable(
+    path: &Path,
+    check: CheckIntegrity,
+    trust: &Trust,
+) -> Result<Opened<Database>, StoreError> {
     let file = existing(path, OpenOptions::new().read(true).write(true))?;
-    from_backend(FileBackend::new(file)?, check, &shown(path))
+    from_backend(FileBackend::new(file)?, check, &shown(path), trust)
 }
 
 /// Opens a backend that holds a store, for writing. Of an empty one redb makes a database in what is
@@ -44,6 +54,7 @@ pub(super) fn from_backend(
     backend: impl StorageBackend,
     check: CheckIntegrity,
     name: &str,
+    trust: &Trust,
 ) -> Result<Opened<Database>, StoreError> {
     shielded(|| {
         let (backend, gate) = HeldBack::new(backend);
@@ -52,20 +63,23 @@ pub(super) fn from_backend(
             .create_with_backend(backend)
             .map_err(|error| refusal(error, name))?;
         let audience = identify(&database, name)?;
-        Snapshot::open(database.begin_read()?)?.frontier()?;
+        let log = Log::read(&Snapshot::open(database.begin_read()?)?, trust, &audience)?;
         gate.open().map_err(StorageError::from)?;
-        Ok(Opened { database, audience })
+        Ok(Opened { database, audience, log })
     })
 }
 
 /// Opens an existing store for reading, also beside its writer. A store that nobody holds and that
 /// was not closed cleanly is first opened and closed for writing, which repairs it.
-pub(super) fn readable(path: &Path) -> Result<Opened<ReadOnlyDatabase>, StoreError> {
+pub(super) fn readable(
+    path: &Path,
+    trust: &Trust,
+) -> Result<Opened<ReadOnlyDatabase>, StoreError> {
     for _ in 0..READ_TRIES {
-        if let Some(opened) = readable_unless_unclean(path)? {
+        if let Some(opened) = readable_unless_unclean(path, trust)? {
             return Ok(opened);
         }
-        match writable(path, CheckIntegrity::No) {
+        match writable(path, CheckIntegrity::No, trust) {
             Ok(repaired) => drop(repaired),
             Err(StoreError::Held) => thread::sleep(READ_PAUSE),
             Err(error) => return Err(error),
@@ -74,18 +88,34 @@ pub(super) fn readable(path: &Path) -> Result<Opened<ReadOnlyDatabase>, StoreErr
     Err(StoreError::Held)
 }
 
-/// Opens a store for reading that a writer of this process holds.
-pub(super) fn readable_beside_writer(path: &Path) -> Result<Opened<ReadOnlyDatabase>, StoreError> {
-    readable_unless_unclean(path)?.ok_or(StoreError::Held)
+/// Opens a store for reading, whatever its log says, and its audience.
+pub(super) fn unverified(path: &Path) -> Result<(ReadOnlyDatabase, String), StoreError> {
+    database_unless_unclean(path)?.ok_or(StoreError::Held)
 }
 
-fn readable_unless_unclean(path: &Path) -> Result<Option<Opened<ReadOnlyDatabase>>, StoreError> {
+/// Opens a store for reading that a writer of this process holds.
+pub(super) fn readable_beside_writer(path: &Path) -> Result<ReadOnlyDatabase, StoreError> {
+    Ok(database_unless_unclean(path)?.ok_or(StoreError::Held)?.0)
+}
+
+fn readable_unless_unclean(
+    path: &Path,
+    trust: &Trust,
+) -> Result<Option<Opened<ReadOnlyDatabase>>, StoreError> {
+    let Some((database, audience)) = database_unless_unclean(path)? else { return Ok(None) };
+    shielded(|| {
+        let log = Log::read(&Snapshot::open(database.begin_read()?)?, trust, &audience)?;
+        Ok(Some(Opened { database, audience, log }))
+    })
+}
+
+fn database_unless_unclean(path: &Path) -> Result<Option<(ReadOnlyDatabase, String)>, StoreError> {
     let file = existing(path, OpenOptions::new().read(true))?;
     let name = shown(path);
     shielded(|| match builder().open_read_only_with_backend(FileBackend::new(file)?) {
         Ok(database) => {
             let audience = identify(&database, &name)?;
-            Ok(Some(Opened { database, audience }))
+            Ok(Some((database, audience)))
         }
         Err(DatabaseError::RepairAborted) => Ok(None),
         Err(error) => Err(refusal(error, &name)),
@@ -94,28 +124,34 @@ fn readable_unless_unclean(path: &Path) -> Result<Option<Opened<ReadOnlyDatabase
 
 /// Makes a store where none is. It is made under another name and then linked to its own, so that a
 /// crash never leaves half a store, and two who make it at once end with the same one.
-pub(super) fn create(path: &Path, audience: &str) -> Result<(), StoreError> {
+pub(super) fn create(path: &Path, audience: &str, trust: &Trust) -> Result<(), StoreError> {
     let draft = draft_path(path);
-    let made = shielded(|| write_draft(&draft, audience)).and_then(|()| publish(&draft, path));
+    let made = shielded(|| write_draft(&draft, audience, trust)).and_then(|()| publish(&draft, path));
     // A draft that cannot be removed is in nobody's way.
     let _ = fs::remove_file(&draft);
     made
 }
 
-fn write_draft(draft: &Path, audience: &str) -> Result<(), StoreError> {
+fn write_draft(draft: &Path, audience: &str, trust: &Trust) -> Result<(), StoreError> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let file = options.open(draft).map_err(|error| cannot("make", draft, &error))?;
-    make(FileBackend::new(file)?, audience)
+    make(FileBackend::new(file)?, audience, trust)
 }
 
 /// Makes a store in an empty backend.
-pub(super) fn make(backend: impl StorageBackend, audience: &str) -> Result<(), StoreError> {
+pub(super) fn make(
+    backend: impl StorageBackend,
+    audience: &str,
+    trust: &Trust,
+) -> Result<(), StoreError> {
+    let head = Checkpoint { origin: origin(audience), size: 0, root: EMPTY_ROOT };
+    let head = trust.write_head(&head, audience)?;
     let database = builder().create_with_backend(backend)?;
     let txn = begin_durable(&database)?;
-    initialise(&txn, audience)?;
+    initialise(&txn, audience, &head)?;
     txn.commit()?;
     Ok(database.close()?)
 }

@@ -1,21 +1,29 @@
-//! What the writer shows to readers: the latest commit, and whether writing goes on.
+//! What the writer shows to readers: the latest commit with the state of its log, and whether writing
+//! goes on. Both change together, under one lock, so that a reader never compares a row of one commit
+//! with the log of another.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use redb::{ReadOnlyDatabase, ReadableDatabase};
 
 use super::failure::closed;
+use super::log::Log;
 use super::snapshot::Snapshot;
 use super::{Stats, open};
-use crate::audit::tree::Hash;
-use crate::store::{StoreError, Witness};
+use crate::store::log_state::Delta;
+use crate::store::{StoreError, Trust, Witness};
+
+/// How often a reader looks again at a file whose writer commits meanwhile.
+const FOLLOW_TRIES: u32 = 100;
 
 /// Shared by a store and its writer.
 pub(super) struct Published {
-    source: RwLock<Source>,
+    shown: RwLock<Shown>,
+    audience: String,
+    trust: Trust,
     stopped: OnceLock<String>,
     witness: Mutex<Option<Witness>>,
     /// Where the file is, if the store is in one.
@@ -25,21 +33,34 @@ pub(super) struct Published {
     commit_micros: AtomicU64,
 }
 
+/// What readers see.
+pub(super) struct Shown {
+    pub(super) log: Log,
+    source: Source,
+}
+
 /// Where reads come from.
-#[derive(Clone)]
 pub(super) enum Source {
     /// The latest commit of this store's own writer.
-    Latest(Arc<Snapshot>),
+    Latest(Snapshot),
     /// The file, anew for each read: the store is open for reading only, or its writer stopped.
-    File(Arc<ReadOnlyDatabase>),
+    File(ReadOnlyDatabase),
     /// Nowhere any more.
     Closed,
 }
 
 impl Published {
-    pub(super) fn new(source: Source, path: Option<PathBuf>) -> Self {
+    pub(super) fn new(
+        log: Log,
+        source: Source,
+        audience: String,
+        trust: Trust,
+        path: Option<PathBuf>,
+    ) -> Self {
         Self {
-            source: RwLock::new(source),
+            shown: RwLock::new(Shown { log, source }),
+            audience,
+            trust,
             stopped: OnceLock::new(),
             witness: Mutex::new(None),
             path,
@@ -49,30 +70,79 @@ impl Published {
         }
     }
 
-    /// The latest commit.
-    pub(super) fn snapshot(&self) -> Result<Arc<Snapshot>, StoreError> {
-        let source = self.source.read().unwrap_or_else(PoisonError::into_inner).clone();
-        match source {
-            Source::Latest(snapshot) => Ok(snapshot),
-            Source::File(database) => Ok(Arc::new(Snapshot::open(database.begin_read()?)?)),
-            Source::Closed => Err(closed()),
+    /// Reads from the latest commit, with the state of its log. The writer shows no other one meanwhile.
+    pub(super) fn read<T>(
+        &self,
+        work: impl Fn(&Snapshot, &Log) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        for _ in 0..FOLLOW_TRIES {
+            let shown = self.shown();
+            match &shown.source {
+                Source::Latest(snapshot) => return work(snapshot, &shown.log),
+                Source::Closed => return Err(closed()),
+                Source::File(database) => {
+                    let snapshot = Snapshot::open(database.begin_read()?)?;
+                    if snapshot.head == shown.log.head {
+                        return work(&snapshot, &shown.log);
+                    }
+                }
+            }
+            drop(shown);
+            self.follow()?;
         }
+        Err(StoreError::Io("its writer commits all the time".to_owned()))
     }
 
-    pub(super) fn show(&self, snapshot: Snapshot) {
-        self.replace(Source::Latest(Arc::new(snapshot)));
+    /// Reads what another process appended since.
+    fn follow(&self) -> Result<(), StoreError> {
+        let mut shown = self.shown.write().unwrap_or_else(PoisonError::into_inner);
+        let Shown { log, source } = &mut *shown;
+        let Source::File(database) = source else { return Ok(()) };
+        let snapshot = Snapshot::open(database.begin_read()?)?;
+        log.follow(&snapshot, &self.trust, &self.audience)
+    }
+
+    /// What readers see now. The writer waits for whoever holds it.
+    pub(super) fn shown(&self) -> RwLockReadGuard<'_, Shown> {
+        self.shown.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The deployment's name.
+    pub(super) fn audience(&self) -> &str {
+        &self.audience
+    }
+
+    /// The log keys.
+    pub(super) fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
+    /// Shows a commit.
+    pub(super) fn show(&self, snapshot: Snapshot, delta: Delta, head: String) {
+        let mut shown = self.shown.write().unwrap_or_else(PoisonError::into_inner);
+        shown.log.state.apply(delta);
+        shown.log.head = head;
+        let before = std::mem::replace(&mut shown.source, Source::Latest(snapshot));
+        // Readers need not wait while the old snapshot ends.
+        drop(shown);
+        drop(before);
+    }
+
+    /// Notes that the state of so many entries was saved.
+    pub(super) fn saved(&self, size: u64) {
+        self.shown.write().unwrap_or_else(PoisonError::into_inner).log.saved = size;
     }
 
     pub(super) fn watch_with(&self, witness: Witness) {
         *self.witness.lock().unwrap_or_else(PoisonError::into_inner) = Some(witness);
     }
 
-    /// Tells the witness of a commit, where there is one. Where that fails writing ends, and readers
-    /// keep what the witness saw last.
-    pub(super) fn tell_witness(&self, size: u64, root: &Hash) -> Result<(), StoreError> {
+    /// Gives the witness the head of a commit, where there is a witness. Where that fails writing ends, and
+    /// readers keep what the witness saw last.
+    pub(super) fn tell_witness(&self, head: &str) -> Result<(), StoreError> {
         let mut witness = self.witness.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(witness) = witness.as_mut() else { return Ok(()) };
-        witness(size, root).map_err(|e| {
+        witness(head).map_err(|e| {
             let error = StoreError::Io(format!("its witness: {e}"));
             self.stopped.get_or_init(|| error.to_string());
             error
@@ -84,10 +154,9 @@ impl Published {
     }
 
     fn replace(&self, source: Source) {
-        let mut held = self.source.write().unwrap_or_else(PoisonError::into_inner);
-        let before = std::mem::replace(&mut *held, source);
-        // Readers need not wait while the old snapshot ends.
-        drop(held);
+        let mut shown = self.shown.write().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut shown.source, source);
+        drop(shown);
         drop(before);
     }
 
@@ -101,9 +170,9 @@ impl Published {
         });
         if is_first
             && let Some(path) = &self.path
-            && let Ok(opened) = open::readable_beside_writer(path)
+            && let Ok(database) = open::readable_beside_writer(path)
         {
-            self.replace(Source::File(Arc::new(opened.database)));
+            self.replace(Source::File(database));
         }
         reason.clone()
     }
@@ -115,8 +184,7 @@ impl Published {
     /// Whether reads go to the file. A small store is all in redb's cache, so a test cannot tell.
     #[cfg(test)]
     pub(super) fn reads_the_file(&self) -> bool {
-        let source = self.source.read().unwrap_or_else(PoisonError::into_inner);
-        matches!(*source, Source::File(_))
+        matches!(self.shown().source, Source::File(_))
     }
 
     pub(super) fn count_batch(&self, changes: usize, took: Duration) {

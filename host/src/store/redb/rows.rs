@@ -5,13 +5,13 @@
 //! approval  0       format 1
 //!           1       status, 0 to 5
 //!           2       1 if due_at is there, else 0
-//!           3..11   revision
-//!          11..19   requested_at
-//!          19..27   expires_at
-//!          27..35   due_at, 0 where there is none
-//!          35..39   length of the agent
-//!          39..43   length of the action
-//!          43..     agent, action, record (to the end)
+//!           3..11   requested_at
+//!          11..19   expires_at
+//!          19..27   due_at, 0 where there is none
+//!          27..59   SHA-256 of the texts row
+//!          59..63   length of the agent
+//!          63..67   length of the action
+//!          67..     agent, action, record (to the end)
 //!
 //! texts     0       format 1
 //!           1       1 if there is a plan, else 0
@@ -21,53 +21,51 @@
 //! entry     0       format 1
 //!           1..     the audit entry (to the end)
 //!
-//! fact      0       format 1
+//! row       0       format 1
 //!           1..     its value (to the end)
 //!
 //! answer    0       format 1
-//!           1..33   SHA-256 of the request's body
-//!          33..35   HTTP status
-//!          35..43   kept at
-//!          43..     the answer's body (to the end)
-//!
-//! head      0       format 2
-//!           1..9    number of the last audit entry, 0 if none
-//!           9..17   time of the latest change, 0 if none
-//!          17..65   approvals by stored status, six counts
-//!          65..73   audit entries that changed no approval
-//!          73..105  root of the audit tree
+//!           1..9    the entry that kept it
+//!           9..41   SHA-256 of the request's body
+//!          41..43   HTTP status
+//!          43..51   kept at
+//!          51..     the answer's body (to the end)
 //! ```
+//!
+//! The audit log holds the hash of an approval's whole row, of the value of a host's own row, and of an
+//! answer from byte 9 on.
 
 use std::str::from_utf8;
 
-use crate::audit::tree::{EMPTY_ROOT, Hash};
+use crate::audit::tree::Hash;
 use crate::store::{Answer, Status, Summary, Texts};
 
 const ROW_FORMAT: u8 = 1;
-/// Format 1 had no audit tree.
-const HEAD_FORMAT: u8 = 2;
+/// Where the part of an answer's row begins that its entry has the hash of.
+const ANSWER_VALUE: usize = 9;
 
 /// An approval as stored, without its id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ApprovalRow<'a> {
     pub(super) status: Status,
-    pub(super) revision: u64,
     pub(super) requested_at: u64,
     pub(super) expires_at: u64,
     pub(super) due_at: Option<u64>,
+    /// SHA-256 of the texts row.
+    pub(super) texts: Hash,
     pub(super) agent: &'a str,
     pub(super) action: &'a str,
     pub(super) record: &'a str,
 }
 
 impl<'a> ApprovalRow<'a> {
-    pub(super) fn new(summary: &'a Summary, revision: u64, record: &'a str) -> Self {
+    pub(super) fn new(summary: &'a Summary, texts: Hash, record: &'a str) -> Self {
         Self {
             status: summary.status,
-            revision,
             requested_at: summary.requested_at,
             expires_at: summary.expires_at,
             due_at: summary.due_at,
+            texts,
             agent: &summary.agent,
             action: &summary.action,
             record,
@@ -78,10 +76,10 @@ impl<'a> ApprovalRow<'a> {
     pub(super) fn encode(&self, row: &mut Vec<u8>) -> Option<()> {
         row.clear();
         row.extend([ROW_FORMAT, self.status as u8, u8::from(self.due_at.is_some())]);
-        row.extend(self.revision.to_be_bytes());
         row.extend(self.requested_at.to_be_bytes());
         row.extend(self.expires_at.to_be_bytes());
         row.extend(self.due_at.unwrap_or_default().to_be_bytes());
+        row.extend(self.texts);
         row.extend(length(self.agent)?);
         row.extend(length(self.action)?);
         for text in [self.agent, self.action, self.record] {
@@ -94,18 +92,18 @@ impl<'a> ApprovalRow<'a> {
         let mut row = Unread::of(row)?;
         let status = status(row.byte()?)?;
         let has_due = row.flag()?;
-        let revision = row.u64()?;
         let requested_at = row.u64()?;
         let expires_at = row.u64()?;
         let due_at = row.u64()?;
+        let texts = row.array()?;
         let agent_bytes = row.length()?;
         let action_bytes = row.length()?;
         Some(Self {
             status,
-            revision,
             requested_at,
             expires_at,
             due_at: has_due.then_some(due_at),
+            texts,
             agent: row.text(agent_bytes)?,
             action: row.text(action_bytes)?,
             record: row.rest()?,
@@ -132,7 +130,7 @@ pub(super) fn decode_texts(row: &[u8]) -> Option<Texts> {
     Some(Texts { context, plan: has_plan.then(|| plan.to_owned()) })
 }
 
-/// An audit entry or a fact: a text.
+/// An audit entry or one of the host's own rows: a text.
 pub(super) fn encode_text(text: &str, row: &mut Vec<u8>) {
     row.clear();
     row.push(ROW_FORMAT);
@@ -154,69 +152,29 @@ pub(super) fn decode_blob(row: &[u8]) -> Option<&[u8]> {
     Some(Unread::of(row)?.0)
 }
 
-pub(super) fn encode_answer(answer: &Answer, row: &mut Vec<u8>) {
+pub(super) fn encode_answer(answer: &Answer, entry: u64, row: &mut Vec<u8>) {
     row.clear();
     row.push(ROW_FORMAT);
+    row.extend(entry.to_be_bytes());
     row.extend(answer.request_digest);
     row.extend(answer.status.to_be_bytes());
     row.extend(answer.at.to_be_bytes());
     row.extend(answer.body.as_bytes());
 }
 
-pub(super) fn decode_answer(row: &[u8]) -> Option<Answer> {
+/// An answer, and the entry that kept it.
+pub(super) fn decode_answer(row: &[u8]) -> Option<(u64, Answer)> {
     let mut row = Unread::of(row)?;
+    let entry = row.u64()?;
     let request_digest = row.array()?;
     let status = u16::from_be_bytes(row.array()?);
     let at = row.u64()?;
-    Some(Answer { request_digest, status, body: row.rest()?.to_owned(), at })
+    Some((entry, Answer { request_digest, status, body: row.rest()?.to_owned(), at }))
 }
 
-/// What a store knows of itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct HeadRow {
-    pub(super) entries: u64,
-    pub(super) last_commit_at: u64,
-    pub(super) counts: [u64; 6],
-    /// Entries that changed no approval: of keys, of tokens, of refusals.
-    pub(super) others: u64,
-    pub(super) root: Hash,
-}
-
-impl Default for HeadRow {
-    fn default() -> Self {
-        Self { entries: 0, last_commit_at: 0, counts: [0; 6], others: 0, root: EMPTY_ROOT }
-    }
-}
-
-impl HeadRow {
-    pub(super) fn encode(&self) -> Vec<u8> {
-        let numbers = [self.entries, self.last_commit_at].into_iter().chain(self.counts);
-        let numbers = numbers.chain([self.others]).flat_map(u64::to_be_bytes);
-        [HEAD_FORMAT].into_iter().chain(numbers).chain(self.root).collect()
-    }
-
-    pub(super) fn decode(row: &[u8]) -> Option<Self> {
-        let mut row = Unread::of_format(row, HEAD_FORMAT)?;
-        let mut head = Self { entries: row.u64()?, last_commit_at: row.u64()?, ..Self::default() };
-        for count in &mut head.counts {
-            *count = row.u64()?;
-        }
-        head.others = row.u64()?;
-        head.root = row.array()?;
-        row.0.is_empty().then_some(head)
-    }
-
-    /// Counts one approval that came to a status, and the one that left another. None where a count
-    /// would leave its range: then what was counted before was wrong.
-    pub(super) fn count(&mut self, from: Option<Status>, to: Status) -> Option<()> {
-        if let Some(from) = from {
-            let count = self.counts.get_mut(usize::from(from as u8))?;
-            *count = count.checked_sub(1)?;
-        }
-        let count = self.counts.get_mut(usize::from(to as u8))?;
-        *count = count.checked_add(1)?;
-        Some(())
-    }
+/// The part of an answer's row that its entry has the hash of.
+pub(super) fn answer_value(row: &[u8]) -> &[u8] {
+    row.get(ANSWER_VALUE..).unwrap_or_default()
 }
 
 fn status(byte: u8) -> Option<Status> {
@@ -233,12 +191,8 @@ struct Unread<'a>(&'a [u8]);
 impl<'a> Unread<'a> {
     /// A row of the format read here.
     fn of(row: &'a [u8]) -> Option<Self> {
-        Self::of_format(row, ROW_FORMAT)
-    }
-
-    fn of_format(row: &'a [u8], format: u8) -> Option<Self> {
         let mut row = Self(row);
-        (row.byte()? == format).then_some(row)
+        (row.byte()? == ROW_FORMAT).then_some(row)
     }
 
     fn array<const N: usize>(&mut self) -> Option<[u8; N]> {

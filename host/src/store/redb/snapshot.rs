@@ -1,26 +1,34 @@
 //! The store as one commit left it: every table open for reading, and all the reads there are.
 //!
 //! Opening tables costs more than reading a row. The writer therefore opens them once after each
-//! commit, and every reader until the next commit shares them.
+//! commit, and every reader until the next commit shares them. Every read compares what it found with
+//! the [`LogState`] of the same commit.
 
 use redb::{ReadOnlyTable, ReadTransaction, TableError};
+use sha2::{Digest, Sha256};
 
+use super::authentic::{self, Source};
 use super::failure::unreadable;
 use super::format::{
     self, ABOUTS, ANSWER_TIMES, ANSWERS, APPROVALS, AboutKey, AnswerTimeKey, BLOBS, DUE, DueKey,
-    ENTRIES, FACTS, HEAD_KEY, LISTS, ListKey, META, TEXTS, TREE, TREE_LEVEL_MIN,
+    ENTRIES, HEAD_KEY, LISTS, ListKey, META, ROWS, STATE, STATE_KEY, TEXTS, TREE,
 };
 use super::list::Newest;
-use super::rows::{self, ApprovalRow, HeadRow};
-use crate::audit::tree::{self, Frontier, Hash, TreeError};
+use super::rows::{self, ApprovalRow};
+use crate::audit::tree::Hash;
 use crate::id::ApprovalId;
+use crate::store::log_state::LogState;
 use crate::store::{
-    About, Answer, Entry, Query, Scope, StoreError, Stored, Summary, Texts, WithTexts,
+    About, Answer, Entry, Query, Row, RowKind, Scope, StoreError, Stored, Summary, Texts,
+    WithTexts,
 };
 
 /// What a commit left.
 pub(super) struct Snapshot {
-    pub(super) head: HeadRow,
+    /// The text of the head of the log. Nobody has verified it.
+    pub(super) head: String,
+    /// The signed note of the saved state, where there is one. Nobody has verified it.
+    pub(super) saved_note: Option<String>,
     pub(super) approvals: ReadOnlyTable<u128, &'static [u8]>,
     pub(super) texts: ReadOnlyTable<u128, &'static [u8]>,
     pub(super) lists: ReadOnlyTable<&'static ListKey, ()>,
@@ -28,7 +36,8 @@ pub(super) struct Snapshot {
     pub(super) entries: ReadOnlyTable<u64, &'static [u8]>,
     pub(super) abouts: ReadOnlyTable<&'static AboutKey, ()>,
     pub(super) tree: ReadOnlyTable<u64, &'static Hash>,
-    pub(super) facts: ReadOnlyTable<&'static str, &'static [u8]>,
+    pub(super) rows: ReadOnlyTable<&'static str, &'static [u8]>,
+    pub(super) state: ReadOnlyTable<u64, &'static [u8]>,
     /// None in a store that never had a module.
     pub(super) blobs: Option<ReadOnlyTable<&'static [u8; 32], &'static [u8]>>,
     pub(super) answers: ReadOnlyTable<&'static Scope, &'static [u8]>,
@@ -40,9 +49,11 @@ pub(super) struct Snapshot {
 impl Snapshot {
     pub(super) fn open(txn: ReadTransaction) -> Result<Self, StoreError> {
         let meta = txn.open_table(META)?;
-        let head = meta.get(HEAD_KEY)?.and_then(|row| HeadRow::decode(row.value()));
+        let text = |row: &[u8]| String::from_utf8(row.to_vec()).ok();
+        let head = meta.get(HEAD_KEY)?.and_then(|row| text(row.value()));
         Ok(Self {
             head: head.ok_or_else(|| unreadable("its head"))?,
+            saved_note: meta.get(STATE_KEY)?.and_then(|row| text(row.value())),
             approvals: txn.open_table(APPROVALS)?,
             texts: txn.open_table(TEXTS)?,
             lists: txn.open_table(LISTS)?,
@@ -50,7 +61,8 @@ impl Snapshot {
             entries: txn.open_table(ENTRIES)?,
             abouts: txn.open_table(ABOUTS)?,
             tree: txn.open_table(TREE)?,
-            facts: txn.open_table(FACTS)?,
+            rows: txn.open_table(ROWS)?,
+            state: txn.open_table(STATE)?,
             blobs: match txn.open_table(BLOBS) {
                 Ok(table) => Some(table),
                 Err(TableError::TableDoesNotExist(_)) => None,
@@ -66,32 +78,42 @@ impl Snapshot {
         &self,
         id: ApprovalId,
         texts: WithTexts,
+        log: &LogState,
     ) -> Result<Option<Stored>, StoreError> {
-        let Some(row) = self.approvals.get(id.to_u128())? else {
+        let row = self.approvals.get(id.to_u128())?;
+        let row = row.as_ref().map(redb::AccessGuard::value);
+        let Some((row, state)) = authentic::approval(id, row, log.approval(id.to_u128()))? else {
             return Ok(None);
         };
-        let mut stored = stored(id, row.value())?;
-        if texts == WithTexts::Yes {
-            stored.texts = Some(self.texts(id)?);
+        let row = ApprovalRow::decode(row).ok_or_else(|| unreadable(id))?;
+        let texts = match texts {
+            WithTexts::No => None,
+            WithTexts::Yes => Some(self.texts(id, &row.texts)?),
+        };
+        Ok(Some(stored(id, &row, state.entry, texts)))
+    }
+
+    /// The texts of an approval, if they are those that its row has the hash of.
+    fn texts(&self, id: ApprovalId, sha256: &Hash) -> Result<Texts, StoreError> {
+        let tampered = || StoreError::Tampered(format!("the texts of approval {id}"));
+        let row = self.texts.get(id.to_u128())?.ok_or_else(tampered)?;
+        if Sha256::digest(row.value()).as_slice() != sha256 {
+            return Err(tampered());
         }
-        Ok(Some(stored))
+        rows::decode_texts(row.value()).ok_or_else(|| unreadable(format_args!("the texts of {id}")))
     }
 
-    fn texts(&self, id: ApprovalId) -> Result<Texts, StoreError> {
-        let row = self.texts.get(id.to_u128())?;
-        row.and_then(|row| rows::decode_texts(row.value()))
-            .ok_or_else(|| unreadable(format_args!("the texts of {id}")))
-    }
-
-    pub(super) fn list(&self, query: &Query) -> Result<Vec<Stored>, StoreError> {
+    pub(super) fn list(&self, query: &Query, log: &LogState) -> Result<Vec<Stored>, StoreError> {
         let mut found = Vec::new();
         let mut newest = Newest::matching(self, query)?;
         while found.len() < query.limit
             && let Some(id) = newest.next_id()?
         {
+            // An index finds and never decides: what it names besides is passed over.
             let id = ApprovalId::from_u128(id);
-            let stored = self.load(id, WithTexts::No)?.ok_or_else(|| unreadable(id))?;
-            if matches(&stored.summary, query) {
+            if let Some(stored) = self.load(id, WithTexts::No, log)?
+                && matches(&stored.summary, query)
+            {
                 found.push(stored);
             }
         }
@@ -108,19 +130,12 @@ impl Snapshot {
         Ok(ids)
     }
 
-    pub(super) fn with_prefix(
+    pub(super) fn entries(
         &self,
-        prefix: &str,
+        after: u64,
         limit: usize,
-    ) -> Result<Vec<ApprovalId>, StoreError> {
-        let Some((first, last)) = ApprovalId::prefix_range(prefix) else {
-            return Ok(Vec::new());
-        };
-        let rows = self.approvals.range(first.to_u128()..=last.to_u128())?.take(limit);
-        rows.map(|row| Ok(ApprovalId::from_u128(row?.0.value()))).collect()
-    }
-
-    pub(super) fn entries(&self, after: u64, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        log: &LogState,
+    ) -> Result<Vec<Entry>, StoreError> {
         let Some(first) = after.checked_add(1) else {
             return Ok(Vec::new());
         };
@@ -129,6 +144,7 @@ impl Snapshot {
             let (number, row) = row?;
             entries.push(entry(number.value(), row.value())?);
         }
+        self.log_source().verify(&entries, log.tree())?;
         Ok(entries)
     }
 
@@ -137,6 +153,7 @@ impl Snapshot {
         about: About,
         after: u64,
         limit: usize,
+        log: &LogState,
     ) -> Result<Vec<Entry>, StoreError> {
         let Some(first) = after.checked_add(1) else {
             return Ok(Vec::new());
@@ -149,6 +166,7 @@ impl Snapshot {
             let text = text.ok_or_else(|| unreadable(format_args!("audit entry {number}")))?;
             entries.push(entry(number, text.value())?);
         }
+        self.log_source().verify(&entries, log.tree())?;
         Ok(entries)
     }
 
@@ -157,66 +175,26 @@ impl Snapshot {
     }
 
     fn hash(&self, position: u64) -> Result<Hash, StoreError> {
-        let (level, index) = tree::stored_subtree(position);
-        if level < TREE_LEVEL_MIN {
-            return self.hash_of_entries(index << level, 1 << level);
-        }
-        let row = self.tree.get(position)?;
-        let row = row.ok_or_else(|| unreadable(format_args!("hash {position} of the tree")))?;
-        Ok(*row.value())
+        self.log_source().hash(position)
     }
 
-    /// The hash of a complete subtree over so many entries after a number.
-    fn hash_of_entries(&self, after: u64, count: u64) -> Result<Hash, StoreError> {
-        let mut subtree = Frontier::new();
-        for row in self.entries.range(after + 1..=after + count)? {
-            let (number, row) = row?;
-            let entry = entry(number.value(), row.value())?;
-            subtree.add(tree::leaf(entry.text.as_bytes()));
-        }
-        if subtree.size() != count {
-            return Err(unreadable(format_args!("audit entry {}", after + 1 + subtree.size())));
-        }
-        Ok(subtree.root())
-    }
-
-    /// The audit tree as this commit left it, if it has the root that the head says.
-    pub(super) fn frontier(&self) -> Result<Frontier, StoreError> {
-        let loaded = Frontier::load(self.head.entries, |position| self.hash(position));
-        let frontier = loaded.map_err(|error| match error {
-            TreeError::Read(error) => error,
-            other => unreadable(other),
-        })?;
-        if frontier.root() != self.head.root {
-            return Err(StoreError::Damaged("the audit tree has another root".to_owned()));
-        }
-        Ok(frontier)
-    }
-
-    pub(super) fn fact(&self, key: &str) -> Result<Option<String>, StoreError> {
-        let row = self.facts.get(key)?;
-        row.map(|row| text_of_fact(key, row.value())).transpose()
-    }
-
-    pub(super) fn facts(
+    /// The tables that the tree is read from.
+    pub(super) fn log_source(
         &self,
-        prefix: &str,
-        after: &str,
-        limit: usize,
-    ) -> Result<Vec<(String, String)>, StoreError> {
-        let first = prefix.max(after);
-        let mut facts = Vec::new();
-        for row in self.facts.range(first..)? {
-            let (key, row) = row?;
-            let key = key.value();
-            if facts.len() == limit || !key.starts_with(prefix) {
-                break;
-            }
-            if key != after {
-                facts.push((key.to_owned(), text_of_fact(key, row.value())?));
-            }
-        }
-        Ok(facts)
+    ) -> Source<'_, ReadOnlyTable<u64, &'static [u8]>, ReadOnlyTable<u64, &'static Hash>> {
+        Source { entries: &self.entries, tree: &self.tree }
+    }
+
+    pub(super) fn row(
+        &self,
+        kind: RowKind,
+        id: &str,
+        log: &LogState,
+    ) -> Result<Option<Row>, StoreError> {
+        let row = self.rows.get(format::row_key(kind, id).as_str())?;
+        let row = row.as_ref().map(redb::AccessGuard::value);
+        let found = authentic::row(kind, id, row, log.row(kind, id))?;
+        Ok(found.map(|(value, entry)| Row { id: id.to_owned(), value, entry }))
     }
 
     pub(super) fn blob(&self, digest: &[u8; 32]) -> Result<Option<Vec<u8>>, StoreError> {
@@ -228,11 +206,15 @@ impl Snapshot {
         bytes.map(|bytes| Some(bytes.to_vec())).ok_or_else(|| unreadable("a module"))
     }
 
-    pub(super) fn answer(&self, scope: &Scope) -> Result<Option<Answer>, StoreError> {
+    pub(super) fn answer(
+        &self,
+        scope: &Scope,
+        log: &LogState,
+    ) -> Result<Option<Answer>, StoreError> {
         let Some(row) = self.answers.get(scope)? else {
             return Ok(None);
         };
-        rows::decode_answer(row.value()).map(Some).ok_or_else(|| unreadable("a kept answer"))
+        authentic::answer(scope, row.value(), &self.log_source(), log.tree()).map(Some)
     }
 }
 
@@ -242,20 +224,14 @@ fn entry(number: u64, row: &[u8]) -> Result<Entry, StoreError> {
     Ok(Entry { number, text: text.to_owned() })
 }
 
-fn text_of_fact(key: &str, row: &[u8]) -> Result<String, StoreError> {
-    let text = rows::decode_text(row).map(str::to_owned);
-    text.ok_or_else(|| unreadable(format_args!("fact `{key}`")))
-}
-
 fn matches(summary: &Summary, query: &Query) -> bool {
     let names = format::Filter::new(query.agent.as_deref(), query.action.as_deref());
     query.status.is_none_or(|status| status == summary.status)
         && names.passes(&summary.agent, &summary.action)
 }
 
-fn stored(id: ApprovalId, row: &[u8]) -> Result<Stored, StoreError> {
-    let row = ApprovalRow::decode(row).ok_or_else(|| unreadable(id))?;
-    Ok(Stored {
+fn stored(id: ApprovalId, row: &ApprovalRow<'_>, entry: u64, texts: Option<Texts>) -> Stored {
+    Stored {
         summary: Summary {
             id,
             status: row.status,
@@ -266,7 +242,7 @@ fn stored(id: ApprovalId, row: &[u8]) -> Result<Stored, StoreError> {
             due_at: row.due_at,
         },
         record: row.record.to_owned(),
-        revision: row.revision,
-        texts: None,
-    })
+        entry,
+        texts,
+    }
 }

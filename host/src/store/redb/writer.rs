@@ -9,14 +9,16 @@ use std::time::Instant;
 use redb::{Database, ReadableDatabase};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use super::apply::Tables;
+use super::apply::{Applied, Tables};
 use super::failure::{closed, shielded};
 use super::open::begin_durable;
 use super::published::Published;
-use super::rows::HeadRow;
+use super::log::{self, SAVE_AFTER, SAVE_EVERY};
 use super::snapshot::Snapshot;
-use crate::audit::tree::Frontier;
-use crate::store::{Base, Change, Commit, StoreError, Version};
+use crate::audit::checkpoint::Checkpoint;
+use crate::audit::log_key::origin;
+use crate::store::log_state::Delta;
+use crate::store::{Base, Change, Commit, RowChange, StoreError, Version};
 
 /// One batch: enough to share a sync among all who wait, little enough that none waits long.
 const BATCH_CHANGES_MAX: usize = 1024;
@@ -54,19 +56,17 @@ type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
 /// What became of a request, before it is on disk.
 enum Outcome {
-    Change(Commit),
+    Change(Applied),
     Forgotten(usize),
 }
 
 impl Writer {
     pub(super) fn start(
         database: Database,
-        head: HeadRow,
-        frontier: Frontier,
         published: Arc<Published>,
     ) -> Result<Self, StoreError> {
         let (sender, receiver) = mpsc::channel();
-        let batches = Batches { database, head, frontier, published };
+        let batches = Batches { database, published };
         let thread = thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || batches.run(&receiver))
@@ -126,22 +126,21 @@ impl Drop for Writer {
 
 struct Batches {
     database: Database,
-    head: HeadRow,
-    /// The audit tree, so that no hash that was just written is read again.
-    frontier: Frontier,
     published: Arc<Published>,
 }
 
 impl Batches {
-    fn run(mut self, queue: &Receiver<Request>) {
+    fn run(self, queue: &Receiver<Request>) {
         while let Some(batch) = next_batch(queue) {
             self.keep(batch);
+            self.save_after(SAVE_EVERY);
         }
+        self.save_after(SAVE_AFTER);
         self.published.close();
         let _ = shielded(|| Ok(self.database.close()?));
     }
 
-    fn keep(&mut self, batch: Vec<Request>) {
+    fn keep(&self, batch: Vec<Request>) {
         let outcomes = match self.published.refuse_if_stopped() {
             Ok(()) => shielded(|| self.write(&batch)),
             stopped => stopped.map(|()| Vec::new()),
@@ -152,49 +151,78 @@ impl Batches {
                     request.answer(outcome);
                 }
             }
+            // Nothing was written, and the next batch may find the key again.
+            Err(StoreError::Unsigned(why)) => {
+                for request in batch {
+                    request.refuse(StoreError::Unsigned(why.clone()));
+                }
+            }
             Err(error) => {
                 let reason = self.published.stop(&error);
                 for request in batch {
-                    request.refuse(&reason);
+                    request.refuse(StoreError::Stopped(reason.clone()));
                 }
             }
         }
     }
 
     /// Writes a batch whole, or fails whole.
-    fn write(&mut self, batch: &[Request]) -> Result<Vec<Outcome>, StoreError> {
+    fn write(&self, batch: &[Request]) -> Result<Vec<Outcome>, StoreError> {
         let started = Instant::now();
-        let mut head = self.head;
         let txn = begin_durable(&self.database)?;
-        let mut tables = Tables::open(&txn, &self.frontier)?;
+        let shown = self.published.shown();
+        let mut tables = Tables::open(&txn, &shown.log.state)?;
         let mut outcomes = Vec::with_capacity(batch.len());
         for request in batch {
-            outcomes.push(request.work.apply(&mut tables, &mut head)?);
+            outcomes.push(request.work.apply(&mut tables)?);
         }
         if !outcomes.iter().any(Outcome::wrote) {
             drop(tables);
             txn.abort()?;
             return Ok(outcomes);
         }
-        let frontier = tables.finish(&mut head)?;
+        let (delta, head) = tables.finish(|tree| {
+            let audience = self.published.audience();
+            let head =
+                Checkpoint { origin: origin(audience), size: tree.size(), root: tree.root() };
+            self.published.trust().write_head(&head, audience)
+        })?;
+        drop(shown);
         txn.commit()?;
-        (self.head, self.frontier) = (head, frontier);
         self.published.count_batch(batch.len(), started.elapsed());
         // First the witness: nobody reads what it has not seen.
-        self.published.tell_witness(head.entries, &head.root)?;
-        self.show();
+        self.published.tell_witness(&head)?;
+        self.show(delta, head);
         Ok(outcomes)
     }
 
     /// Shows readers the commit. It is on disk by now: if it cannot be shown, its callers still hear
     /// that it was kept, and the store stops.
-    fn show(&self) {
-        let shown = shielded(|| {
-            self.published.show(Snapshot::open(self.database.begin_read()?)?);
-            Ok(())
+    fn show(&self, delta: Delta, head: String) {
+        match shielded(|| Snapshot::open(self.database.begin_read()?)) {
+            Ok(snapshot) => self.published.show(snapshot, delta, head),
+            Err(error) => drop(self.published.stop(&error)),
+        }
+    }
+
+    /// Saves the state where so many entries came since it was saved last. What is not saved is read from
+    /// the log.
+    fn save_after(&self, entries: u64) {
+        let saved = shielded(|| {
+            let shown = self.published.shown();
+            let size = shown.log.state.size();
+            let audience = self.published.audience();
+            if size - shown.log.saved < entries || self.published.refuse_if_stopped().is_err() {
+                return Ok(None);
+            }
+            let Some(signer) = self.published.trust().signer(audience)? else { return Ok(None) };
+            log::save(&self.database, &shown.log.state, &signer, audience)?;
+            Ok(Some(size))
         });
-        if let Err(error) = shown {
-            self.published.stop(&error);
+        match saved {
+            Ok(size) => size.into_iter().for_each(|size| self.published.saved(size)),
+            Err(StoreError::Unsigned(_)) => {}
+            Err(error) => drop(self.published.stop(&error)),
         }
     }
 }
@@ -215,9 +243,9 @@ fn next_batch(queue: &Receiver<Request>) -> Option<Vec<Request>> {
 }
 
 impl Work {
-    fn apply(&self, tables: &mut Tables<'_>, head: &mut HeadRow) -> Result<Outcome, StoreError> {
+    fn apply(&self, tables: &mut Tables<'_>) -> Result<Outcome, StoreError> {
         match self {
-            Self::Keep(change, _) => tables.apply(change, head).map(Outcome::Change),
+            Self::Keep(change, _) => tables.apply(change).map(Outcome::Change),
             Self::Forget { before, limit, .. } => {
                 tables.forget(*before, *limit).map(Outcome::Forgotten)
             }
@@ -229,15 +257,14 @@ impl Request {
     /// Whoever asked may have gone; what was kept stays kept.
     fn answer(self, outcome: Outcome) {
         match (self.work, outcome) {
-            (Work::Keep(_, reply), Outcome::Change(commit)) => drop(reply.send(Ok(commit))),
+            (Work::Keep(_, reply), Outcome::Change(applied)) => drop(reply.send(applied)),
             (Work::Forget { reply, .. }, Outcome::Forgotten(count)) => drop(reply.send(Ok(count))),
             (Work::Keep(..), Outcome::Forgotten(_)) | (Work::Forget { .. }, Outcome::Change(_)) => {
             }
         }
     }
 
-    fn refuse(self, reason: &str) {
-        let error = StoreError::Stopped(reason.to_owned());
+    fn refuse(self, error: StoreError) {
         match self.work {
             Work::Keep(_, reply) => drop(reply.send(Err(error))),
             Work::Forget { reply, .. } => drop(reply.send(Err(error))),
@@ -248,7 +275,7 @@ impl Request {
 impl Outcome {
     fn wrote(&self) -> bool {
         match self {
-            Self::Change(commit) => matches!(commit, Commit::Kept { .. }),
+            Self::Change(applied) => matches!(applied, Ok(Commit::Kept { .. })),
             Self::Forgotten(count) => *count > 0,
         }
     }
@@ -256,9 +283,10 @@ impl Outcome {
 
 fn change_bytes(change: &Change) -> usize {
     let approval = change.approval.as_ref().map_or(0, version_bytes);
-    let facts: usize = change.facts.iter().map(|fact| fact.key.len() + fact.value.len()).sum();
+    let row = |row: &RowChange| row.id.len() + row.value.as_ref().map_or(0, String::len);
+    let rows: usize = change.rows.iter().map(row).sum();
     let answer = change.answer.as_ref().map_or(0, |(_, answer)| answer.body.len());
-    approval + facts + change.entry.len() + answer
+    approval + rows + change.event.len() + change.host.len() + answer
 }
 
 fn blob_bytes(change: &Change) -> usize {
@@ -268,7 +296,7 @@ fn blob_bytes(change: &Change) -> usize {
 fn version_bytes(version: &Version) -> usize {
     let texts = match &version.base {
         Base::New(texts) => texts.context.len() + texts.plan.as_ref().map_or(0, String::len),
-        Base::Revision(_) => 0,
+        Base::Entry(_) => 0,
     };
     texts + version.summary.agent.len() + version.summary.action.len() + version.record.len()
 }

@@ -21,11 +21,11 @@ mod log;
 
 use std::path::Path;
 
-use super::{CheckIntegrity, OpenMode, RedbStore};
+use super::{CheckIntegrity, Examined, OpenMode, RedbStore};
 use crate::id::ApprovalId;
 use crate::store::{
-    About, Answer, Base, Blob, Change, Commit, Fact, Query, Scope, Status, Store, StoreError,
-    Stored, Summary, Texts, Version, WithTexts,
+    About, Answer, Base, Blob, Change, Commit, Query, RowChange, RowKind, Scope, Status, Store,
+    StoreError, Stored, Summary, Texts, Trust, Version, WithTexts,
 };
 
 const AUDIENCE: &str = "payments-test";
@@ -79,51 +79,73 @@ fn texts(id: ApprovalId) -> Texts {
 /// A request for an approval.
 fn new(summary: Summary) -> Change {
     let base = Base::New(texts(summary.id));
-    change(summary, base, 1)
+    change(summary, base)
 }
 
 /// The next version of what is stored.
 fn next(stored: &Stored, edit: impl FnOnce(&mut Summary)) -> Change {
     let mut summary = stored.summary.clone();
     edit(&mut summary);
-    change(summary, Base::Revision(stored.revision), stored.revision + 1)
+    change(summary, Base::Entry(stored.entry))
 }
 
-fn change(summary: Summary, base: Base, revision: u64) -> Change {
+fn change(summary: Summary, base: Base) -> Change {
     let id = summary.id;
-    let record = record(id, revision);
-    let entry = format!("{{\"id\": \"{id}\", \"revision\": {revision}}}");
+    let record = record(id, summary.status);
+    let event = format!("{{\"id\": \"{id}\"}}");
     let at = summary.requested_at;
     let about = About::approval(id);
     let approval = Some(Version { summary, record, base });
-    Change { approval, facts: Vec::new(), blob: None, entry, about, answer: None, at }
+    let host = "{}".to_owned();
+    Change { approval, rows: Vec::new(), blob: None, event, host, about, answer: None, at }
 }
 
 /// A change that is of no approval.
-fn note(number: u64, facts: &[(&str, &str)]) -> Change {
-    let fact =
-        |(key, value): &(&str, &str)| Fact { key: (*key).to_owned(), value: (*value).to_owned() };
+fn note(number: u64, rows: &[RowChange]) -> Change {
     Change {
         approval: None,
-        facts: facts.iter().map(fact).collect(),
+        rows: rows.to_vec(),
         blob: None,
-        entry: format!("{{\"note\": {number}}}"),
+        event: format!("{{\"note\": {number}}}"),
+        host: "{}".to_owned(),
         about: About::named("note", &number.to_string()),
         answer: None,
         at: 1_000,
     }
 }
 
-fn record(id: ApprovalId, revision: u64) -> String {
-    format!("{{\"format\": 1, \"id\": \"{id}\", \"revision\": {revision}}}")
+/// A version of one of the host's own rows.
+fn row(kind: RowKind, id: &str, value: &str, prev: u64) -> RowChange {
+    RowChange { kind, id: id.to_owned(), value: Some(value.to_owned()), prev }
+}
+
+fn record(id: ApprovalId, status: Status) -> String {
+    format!("{{\"format\": 1, \"id\": \"{id}\", \"status\": \"{}\"}}", status.as_str())
+}
+
+/// What the entries of these tests are about, by their text.
+fn about(text: &str) -> Option<About> {
+    let entry: serde_json::Value = serde_json::from_str(text).unwrap();
+    let event = &entry["event"];
+    match event["id"].as_str() {
+        Some(id) => ApprovalId::parse(id).map(About::approval),
+        None => Some(About::named("note", &event["note"].to_string())),
+    }
+}
+
+/// Compares every table of a store with its log.
+fn agrees(store: &RedbStore) -> Examined {
+    let examined = store.examine(&about).unwrap();
+    assert_eq!(examined.differences, []);
+    examined
 }
 
 fn answer(at: u64) -> Answer {
     Answer { request_digest: [7; 32], status: 201, body: format!("{{\"at\": {at}}}"), at }
 }
 
-fn kept(entry: u64, revision: u64) -> Commit {
-    Commit::Kept { entry, revision }
+fn kept(entry: u64) -> Commit {
+    Commit::Kept { entry }
 }
 
 async fn load(store: &RedbStore, id: ApprovalId) -> Stored {
@@ -131,7 +153,7 @@ async fn load(store: &RedbStore, id: ApprovalId) -> Stored {
 }
 
 fn open(path: &Path, mode: OpenMode) -> Result<RedbStore, StoreError> {
-    RedbStore::open(path, mode, CheckIntegrity::No)
+    RedbStore::open(path, mode, CheckIntegrity::No, Trust::none())
 }
 
 fn create(path: &Path) -> RedbStore {

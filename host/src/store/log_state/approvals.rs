@@ -1,0 +1,165 @@
+//! Every approval in 42 bytes: sorted by id, in chunks, so that a million of them take 42 MB and no
+//! reallocation ever doubles that.
+
+use crate::audit::tree::Hash;
+use crate::store::Status;
+
+/// Approvals in a chunk.
+const CHUNK: usize = 4096;
+/// Bytes of a row's hash that are kept: SHA-256 cut to 160 bits, which leaves 80 bits against collisions.
+pub(crate) const FINGERPRINT_BYTES: usize = 20;
+/// Bytes of an entry's number: a log of 10^12 entries.
+const ENTRY_BYTES: usize = 5;
+/// The status byte of an approval that was removed.
+const REMOVED: u8 = u8::MAX;
+
+/// An approval as the log left it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ApprovalState {
+    /// Its stored status; none where it was removed.
+    pub(crate) status: Option<Status>,
+    /// The entry that wrote this version.
+    pub(crate) entry: u64,
+    fingerprint: [u8; FINGERPRINT_BYTES],
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Packed {
+    id: [u8; 16],
+    status: u8,
+    entry: [u8; ENTRY_BYTES],
+    fingerprint: [u8; FINGERPRINT_BYTES],
+}
+
+/// All of them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Approvals {
+    chunks: Vec<Vec<Packed>>,
+    len: u64,
+}
+
+impl ApprovalState {
+    /// The state after an entry wrote a row with this hash, or removed it.
+    pub(crate) fn new(status: Option<Status>, entry: u64, sha256: Option<&Hash>) -> Self {
+        let fingerprint = sha256.and_then(|sha256| sha256.first_chunk());
+        let fingerprint = *fingerprint.unwrap_or(&[0; FINGERPRINT_BYTES]);
+        Self { status: sha256.and(status), entry, fingerprint }
+    }
+
+    /// The state as a saved file has it.
+    pub(super) fn from_parts(
+        status: u8,
+        entry: u64,
+        fingerprint: [u8; FINGERPRINT_BYTES],
+    ) -> Option<Self> {
+        let status = match status {
+            REMOVED => None,
+            status => Some(*Status::ALL.get(usize::from(status))?),
+        };
+        Some(Self { status, entry, fingerprint })
+    }
+
+    /// The status as a byte, and the fingerprint: what a saved file keeps beside id and entry.
+    pub(super) fn parts(&self) -> (u8, &[u8; FINGERPRINT_BYTES]) {
+        (self.status.map_or(REMOVED, |status| status as u8), &self.fingerprint)
+    }
+
+    /// Whether a row with this hash is the one that was written last.
+    pub(crate) fn is(&self, sha256: &Hash) -> bool {
+        self.status.is_some() && sha256.starts_with(&self.fingerprint)
+    }
+}
+
+impl Packed {
+    fn new(id: u128, state: ApprovalState) -> Self {
+        let [_, _, _, entry @ ..] = state.entry.to_be_bytes();
+        let (status, fingerprint) = state.parts();
+        Self { id: id.to_be_bytes(), status, entry, fingerprint: *fingerprint }
+    }
+
+    fn state(&self) -> ApprovalState {
+        let [a, b, c, d, e] = self.entry;
+        let entry = u64::from_be_bytes([0, 0, 0, a, b, c, d, e]);
+        let status = Status::ALL.get(usize::from(self.status)).copied();
+        ApprovalState { status, entry, fingerprint: self.fingerprint }
+    }
+}
+
+impl Approvals {
+    /// What one approval takes in memory.
+    #[cfg(test)]
+    pub(super) const BYTES_EACH: usize = size_of::<Packed>();
+
+    pub(super) fn len(&self) -> u64 {
+        self.len
+    }
+
+    pub(super) fn get(&self, id: u128) -> Option<ApprovalState> {
+        let id = id.to_be_bytes();
+        let chunk = self.chunks.get(self.chunk_of(&id)?)?;
+        let at = chunk.binary_search_by(|packed| packed.id.cmp(&id)).ok()?;
+        chunk.get(at).map(Packed::state)
+    }
+
+    /// Adds an approval, or replaces its state.
+    pub(super) fn put(&mut self, id: u128, state: ApprovalState) {
+        let packed = Packed::new(id, state);
+        let Some(at) = self.chunk_of(&packed.id) else {
+            self.chunks.insert(0, chunk_with(packed));
+            self.len += 1;
+            return;
+        };
+        let Some(chunk) = self.chunks.get_mut(at) else { return };
+        match chunk.binary_search_by(|other| other.id.cmp(&packed.id)) {
+            Ok(place) => {
+                if let Some(old) = chunk.get_mut(place) {
+                    *old = packed;
+                }
+                return;
+            }
+            // New ids come last: a full chunk stays full.
+            Err(place) if place == chunk.len() && chunk.len() >= CHUNK => {
+                self.chunks.insert(at + 1, chunk_with(packed));
+            }
+            Err(place) if chunk.len() >= CHUNK => {
+                let mut upper = Vec::with_capacity(CHUNK);
+                upper.extend(chunk.drain(CHUNK / 2..));
+                let half = chunk.len();
+                match place.checked_sub(half) {
+                    Some(place) => upper.insert(place, packed),
+                    None => chunk.insert(place, packed),
+                }
+                self.chunks.insert(at + 1, upper);
+            }
+            Err(place) => chunk.insert(place, packed),
+        }
+        self.len += 1;
+    }
+
+    /// Ids above one of them, in order.
+    pub(super) fn ids_after(&self, after: Option<u128>) -> impl Iterator<Item = u128> + '_ {
+        let after = after.map(u128::to_be_bytes);
+        let first = after.and_then(|id| self.chunk_of(&id)).unwrap_or(0);
+        let rows = self.chunks.iter().skip(first).flatten();
+        rows.filter(move |packed| after.is_none_or(|after| packed.id > after))
+            .filter(|packed| packed.status != REMOVED)
+            .map(|packed| u128::from_be_bytes(packed.id))
+    }
+
+    /// Every approval with its id, in order, also those that were removed.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u128, ApprovalState)> + '_ {
+        self.chunks.iter().flatten().map(|p| (u128::from_be_bytes(p.id), p.state()))
+    }
+
+    /// The last chunk that begins at or before an id.
+    fn chunk_of(&self, id: &[u8; 16]) -> Option<usize> {
+        let begins = |chunk: &Vec<Packed>| chunk.first().is_some_and(|first| first.id <= *id);
+        self.chunks.partition_point(begins).checked_sub(1)
+    }
+}
+
+fn chunk_with(packed: Packed) -> Vec<Packed> {
+    let mut chunk = Vec::with_capacity(CHUNK);
+    chunk.push(packed);
+    chunk
+}

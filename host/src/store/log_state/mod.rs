@@ -1,0 +1,148 @@
+//! What the audit log says that the store holds: the state that authenticates every row.
+//!
+//! Each audit entry names the rows that its change wrote, with the hash of each and the entry that wrote
+//! the version before ([`entry`]). At start the log is read once and folded into a [`LogState`]: of each
+//! row its hash and the entry that wrote it last. The root of the log is compared with the signed head,
+//! so that who can write the store but has no log key can change neither. From then on this state, not a
+//! table, says what exists, what is revoked and what time it is at least; every row that is read is
+//! hashed and compared with it.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `entry` | the text of an entry, format 2 |
+//! | `hash` | the hash of a row |
+//! | `approvals` | id, status, entry and fingerprint of every approval, 42 bytes each |
+//! | `pending` | what the changes of one batch do to the state, before they are on disk |
+//! | `saved` | the state as a file writes it, so that a start reads only what came after |
+
+mod approvals;
+pub(crate) mod entry;
+pub(crate) mod hash;
+mod pending;
+pub(crate) mod saved;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+pub(crate) use self::approvals::ApprovalState;
+use self::approvals::Approvals;
+pub(crate) use self::pending::{Delta, Pending};
+use super::{RowKind, Status};
+use crate::audit::tree::{Frontier, Hash};
+
+/// The state that a log leads to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LogState {
+    tree: Frontier,
+    /// The time of the last entry, in unix seconds.
+    at: u64,
+    /// Approvals by status.
+    counts: [u64; 6],
+    approvals: Approvals,
+    /// The host's own rows, by kind and id.
+    rows: [BTreeMap<String, RowState>; RowKind::ALL.len()],
+}
+
+/// A row as the log left it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RowState {
+    /// The hash of the row; none where it was removed.
+    pub(crate) sha256: Option<Hash>,
+    /// The entry that wrote or removed it.
+    pub(crate) entry: u64,
+}
+
+/// Why an entry cannot follow the ones before it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("audit entry {number}: {why}")]
+pub(crate) struct FoldError {
+    /// The number of the entry.
+    pub(crate) number: u64,
+    /// What is wrong with it.
+    pub(crate) why: String,
+}
+
+impl LogState {
+    /// The number of the last entry.
+    pub(crate) fn size(&self) -> u64 {
+        self.tree.size()
+    }
+
+    /// The audit tree over the entries.
+    pub(crate) fn tree(&self) -> &Frontier {
+        &self.tree
+    }
+
+    /// The time of the last entry; 0 if there is none.
+    pub(crate) fn at(&self) -> u64 {
+        self.at
+    }
+
+    /// Approvals by status, in the order of [`Status`].
+    pub(crate) fn counts(&self) -> [u64; 6] {
+        self.counts
+    }
+
+    /// An approval; none where the log never had it.
+    pub(crate) fn approval(&self, id: u128) -> Option<ApprovalState> {
+        self.approvals.get(id)
+    }
+
+    /// Ids of approvals above one of them, in order.
+    pub(crate) fn approvals_after(&self, after: Option<u128>) -> impl Iterator<Item = u128> + '_ {
+        self.approvals.ids_after(after)
+    }
+
+    /// How many approvals there are.
+    pub(crate) fn approval_count(&self) -> u64 {
+        self.approvals.len()
+    }
+
+    /// One of the host's own rows; none where the log never had it.
+    pub(crate) fn row(&self, kind: RowKind, id: &str) -> Option<RowState> {
+        self.rows.get(kind as usize)?.get(id).copied()
+    }
+
+    /// The host's own rows of a kind that exist, by id, after one of them.
+    pub(crate) fn rows_after<'a>(
+        &'a self,
+        kind: RowKind,
+        after: &'a str,
+    ) -> impl Iterator<Item = (&'a str, RowState)> + 'a {
+        let rows = self.rows.get(kind as usize);
+        let after = (Bound::Excluded(after), Bound::Unbounded);
+        let rows = rows.into_iter().flat_map(move |rows| rows.range::<str, _>(after));
+        rows.filter(|(_, state)| state.sha256.is_some()).map(|(id, state)| (id.as_str(), *state))
+    }
+
+    /// Takes over what a batch did.
+    pub(crate) fn apply(&mut self, delta: Delta) {
+        self.tree = delta.tree;
+        self.at = delta.at;
+        self.counts = delta.counts;
+        for (id, state) in delta.approvals {
+            self.approvals.put(id, state);
+        }
+        for ((kind, id), state) in delta.rows {
+            if let Some(rows) = self.rows.get_mut(kind as usize) {
+                rows.insert(id, state);
+            }
+        }
+    }
+}
+
+/// Adds one approval to a status and takes it from the one that it left. `None` where a count would
+/// leave its range, which a log that this product wrote cannot cause.
+fn count(counts: &mut [u64; 6], from: Option<Status>, to: Option<Status>) -> Option<()> {
+    if let Some(from) = from {
+        let count = counts.get_mut(usize::from(from as u8))?;
+        *count = count.checked_sub(1)?;
+    }
+    if let Some(to) = to {
+        let count = counts.get_mut(usize::from(to as u8))?;
+        *count = count.checked_add(1)?;
+    }
+    Some(())
+}

@@ -1,0 +1,141 @@
+//! What the changes of one batch do to the state, before they are on disk. Where the batch fails, this
+//! is dropped, and the state is what it was.
+
+use std::collections::HashMap;
+
+use super::entry::{EntryParts, StateItem};
+use super::{ApprovalState, FoldError, LogState, RowState, count};
+use crate::audit::tree::{self, Frontier, Hash};
+use crate::id::ApprovalId;
+use crate::store::RowKind;
+
+/// A state, and the entries after it.
+pub(crate) struct Pending<'a> {
+    base: &'a LogState,
+    delta: Delta,
+}
+
+/// What entries changed.
+pub(crate) struct Delta {
+    pub(super) tree: Frontier,
+    pub(super) at: u64,
+    pub(super) counts: [u64; 6],
+    pub(super) approvals: HashMap<u128, ApprovalState>,
+    pub(super) rows: HashMap<(RowKind, String), RowState>,
+}
+
+impl<'a> Pending<'a> {
+    /// Nothing yet after a state.
+    pub(crate) fn after(base: &'a LogState) -> Self {
+        let delta = Delta {
+            tree: base.tree.clone(),
+            at: base.at,
+            counts: base.counts,
+            approvals: HashMap::new(),
+            rows: HashMap::new(),
+        };
+        Self { base, delta }
+    }
+
+    /// The number that the next entry gets.
+    pub(crate) fn next_entry(&self) -> u64 {
+        self.delta.tree.size() + 1
+    }
+
+    /// The time of an entry that comes now: never before the last one.
+    pub(crate) fn time(&self, at: u64) -> u64 {
+        self.delta.at.max(at)
+    }
+
+    /// The audit tree as it then is.
+    pub(crate) fn tree(&self) -> &Frontier {
+        &self.delta.tree
+    }
+
+    /// An approval as it then is.
+    pub(crate) fn approval(&self, id: u128) -> Option<ApprovalState> {
+        self.delta.approvals.get(&id).copied().or_else(|| self.base.approval(id))
+    }
+
+    /// One of the host's own rows as it then is.
+    pub(crate) fn row(&self, kind: RowKind, id: &str) -> Option<RowState> {
+        let changed = self.delta.rows.get(&(kind, id.to_owned())).copied();
+        changed.or_else(|| self.base.row(kind, id))
+    }
+
+    /// Appends an entry. Returns the hashes that the tree stores for it, with their positions.
+    ///
+    /// # Errors
+    ///
+    /// An entry that does not follow: a version that it replaces was not the last, two items of one row,
+    /// an approval with another id's form, a time before the last entry's.
+    pub(crate) fn append(
+        &mut self,
+        at: u64,
+        state: &[StateItem<'_>],
+        text: &str,
+    ) -> Result<impl Iterator<Item = (u64, Hash)> + use<>, FoldError> {
+        let number = self.next_entry();
+        let wrong = |why: String| FoldError { number, why };
+        if at < self.delta.at {
+            return Err(wrong("its time is before that of the entry before it".to_owned()));
+        }
+        for item in state {
+            self.write(item, number).map_err(wrong)?;
+        }
+        self.delta.at = at;
+        Ok(self.delta.tree.push(tree::leaf(text.as_bytes())))
+    }
+
+    /// Appends an entry as it is stored.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::append`], and a text that is not an entry of format 2.
+    pub(crate) fn fold(&mut self, text: &str) -> Result<(), FoldError> {
+        let number = self.next_entry();
+        let parts = EntryParts::read(text).map_err(|why| FoldError { number, why })?;
+        self.append(parts.at, &parts.state, text).map(drop)
+    }
+
+    /// What all of it changed.
+    pub(crate) fn finish(self) -> Delta {
+        self.delta
+    }
+
+    fn write(&mut self, item: &StateItem<'_>, number: u64) -> Result<(), String> {
+        let other = |last: u64| {
+            let (kind, id) = (item.kind, &item.id);
+            format!("it replaces entry {} of {kind} `{id}`, and entry {last} wrote it", item.prev)
+        };
+        match item.kind {
+            RowKind::Approval => {
+                let id = ApprovalId::parse(&item.id).ok_or("it names an id that is none")?;
+                let before = self.approval(id.to_u128());
+                let last = before.map_or(0, |state| state.entry);
+                if last != item.prev || number == last {
+                    return Err(other(last));
+                }
+                let state = ApprovalState::new(item.status, number, item.sha256.as_ref());
+                if state.status.is_none() && item.sha256.is_some() {
+                    return Err("it names an approval without a status".to_owned());
+                }
+                let from = before.and_then(|state| state.status);
+                count(&mut self.delta.counts, from, state.status)
+                    .ok_or("a count of approvals leaves its range")?;
+                self.delta.approvals.insert(id.to_u128(), state);
+            }
+            // An answer is found by its row, which names its entry; the state does not keep it.
+            RowKind::Answer => {}
+            kind => {
+                let last = self.row(kind, &item.id).map_or(0, |state| state.entry);
+                if last != item.prev || number == last {
+                    return Err(other(last));
+                }
+                let state = RowState { sha256: item.sha256, entry: number };
+                self.delta.rows.insert((kind, item.id.clone().into_owned()), state);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,229 @@
+//! Reads the audit log of a file: its head, its saved state, and the state that its entries lead to.
+
+use redb::{Database, ReadableTable};
+
+use super::failure::{shielded, unreadable};
+use super::format::{HEAD_KEY, META, STATE, STATE_KEY};
+use super::open::begin_durable;
+use super::rows;
+use super::snapshot::Snapshot;
+use crate::audit::checkpoint::Checkpoint;
+use crate::audit::log_key::{LogSigner, origin};
+use crate::audit::note;
+use crate::audit::tree::Frontier;
+use crate::store::log_state::{LogState, Pending, saved};
+use crate::store::{StoreError, Trust, trust};
+
+/// Entries that are folded before the state takes them over: what is pending is larger than the state.
+const FOLD_AT_ONCE: usize = 8192;
+/// Bytes in a piece of the saved state.
+const SAVED_CHUNK_BYTES: usize = 1 << 20;
+/// Entries after which a state is worth saving: a start reads so many in no time.
+pub(super) const SAVE_AFTER: u64 = 1_000;
+/// Entries after which a running writer saves the state.
+pub(super) const SAVE_EVERY: u64 = 1_000_000;
+
+/// The log as a file has it.
+pub(super) struct Log {
+    /// The state that its entries lead to, which has the root of its head.
+    pub(super) state: LogState,
+    /// The entries of the saved state; 0 where there is none.
+    pub(super) saved: u64,
+    /// The text of its head.
+    pub(super) head: String,
+}
+
+impl Log {
+    /// Whether a log key signed the head: only then are rows authenticated.
+    pub(super) fn is_signed(&self) -> bool {
+        trust::is_signed(&self.head)
+    }
+
+    /// Reads the head, the saved state where a log key signed one, and every entry after it.
+    ///
+    /// Errors, in this order: those of [`Trust::read_head`]; [`StoreError::Untrusted`] where entries are
+    /// missing, do not follow from each other, or do not have the root of the head.
+    pub(super) fn read(
+        snapshot: &Snapshot,
+        trust: &Trust,
+        audience: &str,
+    ) -> Result<Self, StoreError> {
+        let head = trust.read_head(&snapshot.head, audience)?;
+        let state = read_saved(snapshot, trust, audience, &head)?.unwrap_or_default();
+        let saved = state.size();
+        let mut log = Self { state, saved, head: snapshot.head.clone() };
+        log.fold(snapshot, &head)?;
+        Ok(log)
+    }
+
+    /// Signs a head that was accepted although nobody signed it, where there is a log key now.
+    pub(super) fn sign(
+        &mut self,
+        database: &Database,
+        trust: &Trust,
+        audience: &str,
+    ) -> Result<(), StoreError> {
+        if self.is_signed() {
+            return Ok(());
+        }
+        let Some(signer) = trust.signer(audience)? else { return Ok(()) };
+        let head = Checkpoint::of(self.state.tree(), &signer).sign(&signer);
+        shielded(|| {
+            let txn = begin_durable(database)?;
+            txn.open_table(META)?.insert(HEAD_KEY, head.as_bytes())?;
+            Ok(txn.commit()?)
+        })?;
+        self.head = head;
+        Ok(())
+    }
+
+    /// Reads the entries that another process appended, up to the head of a snapshot.
+    ///
+    /// Errors: as [`Self::read`]. The state is then what it was.
+    pub(super) fn follow(
+        &mut self,
+        snapshot: &Snapshot,
+        trust: &Trust,
+        audience: &str,
+    ) -> Result<(), StoreError> {
+        let head = trust.read_head(&snapshot.head, audience)?;
+        let mut pending = Pending::after(&self.state);
+        for row in snapshot.entries.range(pending.next_entry()..)? {
+            let (number, row) = row?;
+            fold(&mut pending, number.value(), row.value())?;
+        }
+        has_root(pending.tree(), &head)?;
+        let delta = pending.finish();
+        self.state.apply(delta);
+        self.head.clone_from(&snapshot.head);
+        Ok(())
+    }
+
+    fn fold(&mut self, snapshot: &Snapshot, head: &Checkpoint) -> Result<(), StoreError> {
+        self.fold_all(snapshot)?;
+        has_root(self.state.tree(), head)
+    }
+
+    fn fold_all(&mut self, snapshot: &Snapshot) -> Result<(), StoreError> {
+        let mut rows = snapshot.entries.range(self.state.size() + 1..)?;
+        loop {
+            let mut pending = Pending::after(&self.state);
+            let before = pending.next_entry();
+            for row in rows.by_ref().take(FOLD_AT_ONCE) {
+                let (number, row) = row?;
+                fold(&mut pending, number.value(), row.value())?;
+            }
+            let is_last = pending.next_entry() == before;
+            let delta = pending.finish();
+            self.state.apply(delta);
+            if is_last {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// The state that all entries lead to, as far as they do, and what is wrong with the log. Nothing that
+/// was saved is used.
+pub(super) fn replay(
+    snapshot: &Snapshot,
+    trust: &Trust,
+    audience: &str,
+) -> Result<(LogState, Vec<String>), StoreError> {
+    let mut wrong = Vec::new();
+    let head = trust.read_head(&snapshot.head, audience);
+    let head = head.map_err(|e| wrong.push(e.to_string())).ok();
+    let mut log = Log { state: LogState::default(), saved: 0, head: snapshot.head.clone() };
+    let read = match &head {
+        Some(head) => log.fold(snapshot, head),
+        None => log.fold_all(snapshot),
+    };
+    match read {
+        Ok(()) => {}
+        Err(e @ (StoreError::Untrusted(_) | StoreError::Damaged(_))) => wrong.push(e.to_string()),
+        Err(e) => return Err(e),
+    }
+    if let Some(head) = &head
+        && snapshot.saved_note.is_some()
+        && read_saved(snapshot, trust, audience, head)?.is_none()
+    {
+        wrong.push("its saved state is not one that a log key signed".to_owned());
+    }
+    Ok((log.state, wrong))
+}
+
+fn fold(pending: &mut Pending<'_>, number: u64, row: &[u8]) -> Result<(), StoreError> {
+    let expected = pending.next_entry();
+    if number != expected {
+        return Err(StoreError::Untrusted(format!("audit entry {expected} is missing")));
+    }
+    let text = rows::decode_text(row);
+    let text = text.ok_or_else(|| unreadable(format_args!("audit entry {number}")))?;
+    pending.fold(text).map_err(|e| StoreError::Untrusted(e.to_string()))
+}
+
+fn has_root(tree: &Frontier, head: &Checkpoint) -> Result<(), StoreError> {
+    if (tree.size(), tree.root()) == (head.size, head.root) {
+        return Ok(());
+    }
+    Err(StoreError::Untrusted(format!(
+        "its {} audit entries are not those of its head, which has {}",
+        tree.size(),
+        head.size
+    )))
+}
+
+/// The saved state, where there is one that a log key signed. One that cannot be used is no error: the
+/// log has all that it says.
+fn read_saved(
+    snapshot: &Snapshot,
+    trust: &Trust,
+    audience: &str,
+    head: &Checkpoint,
+) -> Result<Option<LogState>, StoreError> {
+    let Some(text) = snapshot.saved_note.as_deref() else { return Ok(None) };
+    let name = saved::name(&origin(audience));
+    let keys = trust.trusted(audience)?;
+    let Ok(keys) = keys.iter().map(|key| key.named(&name)).collect::<Result<Vec<_>, _>>() else {
+        return Ok(None);
+    };
+    let Some(signed) = note::open(text, &keys) else { return Ok(None) };
+    let size = signed.split('\n').nth(1).and_then(|size| size.parse::<u64>().ok());
+    let Some(size) = size.filter(|size| *size <= head.size) else { return Ok(None) };
+    let mut bytes = Vec::new();
+    for row in snapshot.state.range::<u64>(..)? {
+        bytes.extend_from_slice(row?.1.value());
+    }
+    let source = snapshot.log_source();
+    let Ok(tree) = Frontier::load(size, |position| source.hash(position)) else { return Ok(None) };
+    let sha256 = saved::sha256(std::iter::once(&bytes));
+    if saved::note_text(&name, size, &tree.root(), &sha256) != signed {
+        return Ok(None);
+    }
+    Ok(saved::read(&bytes, tree))
+}
+
+/// Saves a state, signed.
+pub(super) fn save(
+    database: &Database,
+    state: &LogState,
+    signer: &LogSigner,
+    audience: &str,
+) -> Result<(), StoreError> {
+    let name = saved::name(&origin(audience));
+    let bytes = saved::write(state);
+    let sha256 = saved::sha256(std::iter::once(&bytes));
+    let text = saved::note_text(&name, state.size(), &state.tree().root(), &sha256);
+    let signer = signer.named(&name).map_err(|e| StoreError::Unsigned(e.to_string()))?;
+    let note = note::sign(&text, &signer);
+    let txn = begin_durable(database)?;
+    {
+        let mut table = txn.open_table(STATE)?;
+        table.retain(|_, _| false)?;
+        for (number, chunk) in bytes.chunks(SAVED_CHUNK_BYTES).enumerate() {
+            table.insert(number as u64, chunk)?;
+        }
+        txn.open_table(META)?.insert(STATE_KEY, note.as_bytes())?;
+    }
+    Ok(txn.commit()?)
+}

@@ -1,0 +1,131 @@
+//! Whose signature makes the head of a log count, and who signs the next one.
+
+use std::sync::Arc;
+
+use crate::audit::checkpoint::{self, Checkpoint, CheckpointError};
+use crate::audit::log_key::{LogKey, LogSigner, origin};
+use crate::store::StoreError;
+
+/// The log keys of a deployment, as they are now.
+pub trait LogKeys: Send + Sync {
+    /// Every key whose signature of this audience's log counts. Empty where the keyring has no log key.
+    ///
+    /// # Errors
+    ///
+    /// The reason, where the keys cannot be read.
+    fn trusted(&self, audience: &str) -> Result<Vec<LogKey>, String>;
+
+    /// The active key that signs, where its private half is here.
+    ///
+    /// # Errors
+    ///
+    /// The reason, where the keys cannot be read.
+    fn signer(&self, audience: &str) -> Result<Option<Arc<LogSigner>>, String>;
+}
+
+/// No log key: heads are not signed, and rows are not authenticated.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoLogKeys;
+
+impl LogKeys for NoLogKeys {
+    fn trusted(&self, _: &str) -> Result<Vec<LogKey>, String> {
+        Ok(Vec::new())
+    }
+
+    fn signer(&self, _: &str) -> Result<Option<Arc<LogSigner>>, String> {
+        Ok(None)
+    }
+}
+
+/// What a store is opened with: the log keys, and what to do with a head that none of them signed.
+#[derive(Clone)]
+pub struct Trust {
+    keys: Arc<dyn LogKeys>,
+    accept_unsigned: bool,
+}
+
+impl Trust {
+    /// Accepts only a head that one of these keys signed; where there is no key, only an unsigned head.
+    pub fn new(keys: Arc<dyn LogKeys>) -> Self {
+        Self { keys, accept_unsigned: false }
+    }
+
+    /// Without log keys.
+    pub fn none() -> Self {
+        Self::new(Arc::new(NoLogKeys))
+    }
+
+    /// Also accepts a head that nobody signed. The operator vouches for the store's history.
+    pub fn accepting_unsigned(self) -> Self {
+        Self { accept_unsigned: true, ..self }
+    }
+
+    /// Reads the stored head of an audience's log.
+    ///
+    /// Errors, in this order: [`StoreError::Unsigned`] where the keys cannot be read;
+    /// [`StoreError::Untrusted`] for a text that is not a head, a head of another log, a signed head
+    /// without a trusted signature, and an unsigned head where there is a log key.
+    pub(crate) fn read_head(&self, head: &str, audience: &str) -> Result<Checkpoint, StoreError> {
+        let untrusted = |why: String| StoreError::Untrusted(why);
+        let trusted = self.keys.trusted(audience).map_err(StoreError::Unsigned)?;
+        let unreadable = |e: CheckpointError| untrusted(format!("its head: {e}"));
+        let checkpoint = match (is_signed(head), trusted.is_empty()) {
+            (true, false) => checkpoint::open(head, &trusted).map_err(unreadable)?.checkpoint,
+            (true, true) => {
+                Checkpoint::unverified(head).map_err(unreadable)?;
+                return Err(untrusted(
+                    "its head is signed, and the keyring has no log key to verify it with; use the keyring that belongs to this store".to_owned(),
+                ));
+            }
+            (false, false) if !self.accept_unsigned => {
+                return Err(untrusted(
+                    "its head is not signed, and the keyring has a log key; `signoff serve --accept-unsigned` signs a store that was written without one".to_owned(),
+                ));
+            }
+            (false, _) => Checkpoint::from_text(head).map_err(unreadable)?,
+        };
+        let expected = origin(audience);
+        if checkpoint.origin != expected {
+            return Err(untrusted(format!(
+                "its head is of the log `{}`, its audience makes `{expected}`",
+                checkpoint.origin
+            )));
+        }
+        Ok(checkpoint)
+    }
+
+    /// The text of a head: signed where there is a log key.
+    ///
+    /// [`StoreError::Unsigned`] where the keys cannot be read, or no key signs any more.
+    pub(crate) fn write_head(
+        &self,
+        checkpoint: &Checkpoint,
+        audience: &str,
+    ) -> Result<String, StoreError> {
+        match self.signer(audience)? {
+            Some(signer) => Ok(checkpoint.sign(&signer)),
+            None => Ok(checkpoint.text()),
+        }
+    }
+
+    /// The key that signs now; none where the keyring has no log key.
+    pub(crate) fn signer(&self, audience: &str) -> Result<Option<Arc<LogSigner>>, StoreError> {
+        let signer = self.keys.signer(audience).map_err(StoreError::Unsigned)?;
+        if signer.is_none() && !self.trusted(audience)?.is_empty() {
+            return Err(StoreError::Unsigned(
+                "no log key of the keyring is active; `signoff key generate --use log` makes one"
+                    .to_owned(),
+            ));
+        }
+        Ok(signer)
+    }
+
+    pub(crate) fn trusted(&self, audience: &str) -> Result<Vec<LogKey>, StoreError> {
+        self.keys.trusted(audience).map_err(StoreError::Unsigned)
+    }
+}
+
+/// Whether the text of a head is a signed note.
+pub(crate) fn is_signed(head: &str) -> bool {
+    head.contains("\n\n")
+}
