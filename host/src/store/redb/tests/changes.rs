@@ -128,7 +128,7 @@ async fn a_caller_who_goes_away_breaks_nothing() {
     let outcome = fixture.store.commit(new(summary(id(99)))).await.unwrap();
     assert!(matches!(outcome, Commit::Kept { .. }));
     let fixture = fixture.reopen();
-    let found = fixture.agrees(store);
+    let found = agrees(&fixture.store);
     assert_eq!(found.approvals, found.entries);
 }
 

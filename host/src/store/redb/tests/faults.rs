@@ -10,19 +10,21 @@ use super::*;
 /// What callers were told.
 #[derive(Default)]
 struct Told {
-    /// Approval, revision and entry number of what was kept.
-    kept: Vec<(ApprovalId, u64, u64)>,
+    /// Approval and entry number of what was kept.
+    kept: Vec<(ApprovalId, u64)>,
     refused: usize,
 }
 
 fn open_disk(disk: &Disk) -> Result<RedbStore, StoreError> {
-    RedbStore::writing(from_backend(disk.clone(), CheckIntegrity::No, "disk")?, None)
+    let trust = Trust::none();
+    let opened = from_backend(disk.clone(), CheckIntegrity::No, "disk", &trust)?;
+    RedbStore::writing(opened, None, trust)
 }
 
 /// A disk with a store that holds something.
 async fn sample() -> Vec<u8> {
     let disk = Disk::default();
-    make(disk.clone(), AUDIENCE).unwrap();
+    make(disk.clone(), AUDIENCE, &Trust::none()).unwrap();
     let store = open_disk(&disk).unwrap();
     for number in 0..20 {
         store.commit(new(summary(id(number)))).await.unwrap();
@@ -41,8 +43,7 @@ async fn work(store: &RedbStore) -> Told {
         large.answer = Some((scope(round as u8), answer(round)));
         let old = change(
             Summary { status: Status::Approved, ..summary(id(round)) },
-            Base::Revision(1),
-            2,
+            Base::Entry(round + 1),
         );
         told.hear(id(100 + round), store.commit(large).await);
         let both = tokio::join!(store.commit(old), store.commit(new(summary(id(200 + round)))));
@@ -57,9 +58,9 @@ async fn work(store: &RedbStore) -> Told {
 impl Told {
     fn hear(&mut self, id: ApprovalId, outcome: Result<Commit, StoreError>) {
         match outcome {
-            Ok(Commit::Kept { entry, revision }) => {
+            Ok(Commit::Kept { entry }) => {
                 assert_eq!(self.refused, 0, "a store that failed goes on");
-                self.kept.push((id, revision, entry));
+                self.kept.push((id, entry));
             }
             Ok(other) => panic!("{other:?}"),
             Err(StoreError::Stopped(_)) => self.refused += 1,
@@ -70,12 +71,13 @@ impl Told {
     /// Looks for what was kept in what is there now.
     async fn assert_kept(&self, disk: Vec<u8>, case: &str) {
         let store = open_disk(&Disk::with(disk)).unwrap_or_else(|error| panic!("{case}: {error}"));
-        store.verify_consistency().unwrap_or_else(|error| panic!("{case}: {error}"));
-        for (id, revision, entry) in &self.kept {
+        let examined = store.examine(&about).unwrap_or_else(|error| panic!("{case}: {error}"));
+        assert_eq!(examined.differences, [], "{case}");
+        for (id, entry) in &self.kept {
             let stored = store.load(id, WithTexts::Yes).await.unwrap();
             let stored = stored.unwrap_or_else(|| panic!("{case}: {id} is lost"));
-            assert_eq!(stored.revision, *revision, "{case}: {id}");
-            assert_eq!(stored.record, record(*id, *revision), "{case}");
+            assert_eq!(stored.entry, *entry, "{case}: {id}");
+            assert_eq!(stored.record, record(*id, stored.summary.status), "{case}");
             let entries = store.entries(*entry - 1, 1).await.unwrap();
             assert!(entries[0].text.contains(&id.to_string()), "{case}");
         }
@@ -160,9 +162,9 @@ async fn reads_go_on_after_writing_has_stopped() {
     drop(writer);
     let file = std::fs::File::options().read(true).write(true).open(&path).unwrap();
     let (broken, fault) = disk::breaking(FileBackend::new(file).unwrap());
-    let opened = from_backend(broken, CheckIntegrity::No, "disk").unwrap();
-    let store = RedbStore::writing(opened, Some(&path)).unwrap();
-    assert_eq!(store.commit(new(summary(id(300)))).await.unwrap(), kept(301, 1));
+    let opened = from_backend(broken, CheckIntegrity::No, "disk", &Trust::none()).unwrap();
+    let store = RedbStore::writing(opened, Some(&path), Trust::none()).unwrap();
+    assert_eq!(store.commit(new(summary(id(300)))).await.unwrap(), kept(301));
     fault.store(true, std::sync::atomic::Ordering::Relaxed);
     for _ in 0..3 {
         let refused = store.commit(new(summary(id(301)))).await;
@@ -172,11 +174,11 @@ async fn reads_go_on_after_writing_has_stopped() {
     let head = store.head().await.unwrap();
     assert_eq!((head.writable, head.entries), (false, 301));
     for number in 0..=300 {
-        assert_eq!(load(&store, id(number)).await.revision, 1);
+        assert_eq!(load(&store, id(number)).await.entry, number + 1);
     }
-    assert_eq!(store.verify_consistency().unwrap().approvals, 301);
+    assert_eq!(agrees(&store).approvals, 301);
     assert!(matches!(open(&path, OpenMode::Write), Err(StoreError::Held)));
     drop(store);
     let store = open(&path, OpenMode::Write).unwrap();
-    assert_eq!(store.commit(new(summary(id(301)))).await.unwrap(), kept(302, 1));
+    assert_eq!(store.commit(new(summary(id(301)))).await.unwrap(), kept(302));
 }
