@@ -74,10 +74,11 @@ pub(super) fn run(args: &ServeArgs, global: &Global, target: &Target) -> Result<
         accept_rollback: args.accept_rollback,
     });
     let audience = &args.audience;
+    let trust = service::trust(&keys);
     let setup = Setup { store, audience, keys, config, witness, tls: tls.clone() };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let listener = server::bind(args.listen, args.exposure(store, service::trust(&keys)).await?).await?;
+        let listener = server::bind(args.listen, args.exposure(store, trust).await?).await?;
         // Before the address is told: whoever knows it may also end the server.
         let interruption = interruption()?;
         let running = Running::start(setup, listener).await?;
@@ -149,7 +150,12 @@ pub(super) struct Running {
 impl Running {
     pub(super) async fn start(setup: Setup<'_>, listener: TcpListener) -> Result<Self> {
         let mode = OpenMode::Create { audience: setup.audience.to_owned() };
-        let store = Arc::new(RedbStore::open(setup.store, mode, CheckIntegrity::Yes, service::trust(&setup.keys))?);
+        let store = Arc::new(RedbStore::open(
+            setup.store,
+            mode,
+            CheckIntegrity::Yes,
+            service::trust(&setup.keys),
+        )?);
         let loader = Loader::with(Allocation::Pooled, Cache::of_user(), Compiler::Apart);
         let verifier = loader.embedded()?;
         loader.policies()?;
@@ -315,7 +321,8 @@ struct ToldEvent {
 impl Told {
     fn line(self) -> String {
         let event = self.event;
-        let names = event.agent.zip(event.action).map(|(agent, action)| format!("{agent}/{action}"));
+        let names =
+            event.agent.zip(event.action).map(|(agent, action)| format!("{agent}/{action}"));
         let parts = [event.approval_id, event.key_id, event.token_id, names, event.to, event.code];
         let told: Vec<String> = parts.into_iter().flatten().collect();
         let by = event.actor.map(|actor| format!(" by {actor}")).unwrap_or_default();

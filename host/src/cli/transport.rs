@@ -25,8 +25,8 @@ use crate::id::ApprovalId;
 use crate::keys::{KeyError, KeySource, Keys};
 use crate::refusal::Refusal;
 use crate::service::{self, Service};
-use crate::store::{self, StoreError};
 use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
+use crate::store::{self, StoreError};
 
 /// The deployment's name where nobody gave one.
 pub(super) const AUDIENCE_DEFAULT: &str = "default";

@@ -6,7 +6,7 @@ use crate::id::ApprovalId;
 use crate::store::About;
 
 /// What an event is about; `None` for an event that this host does not write.
-pub fn of_event(event: &Value) -> Option<About> {
+pub(super) fn of_event(event: &Value) -> Option<About> {
     let text = |name: &str| event.get(name).and_then(Value::as_str);
     let named = |kind: &str, name: &str| text(name).map(|name| About::named(kind, name));
     match text("event")? {

@@ -9,12 +9,11 @@ use super::Service;
 use super::caller::Caller;
 use super::commit::Question;
 use super::note::Note;
-use crate::audit::checkpoint::Checkpoint;
 use crate::audit::log_key::LogSigner;
 use crate::code::Code;
 use crate::keys::KeySource;
 use crate::refusal::Refusal;
-use crate::store::{About, Query, Status, Witness};
+use crate::store::{Query, Status, Witness};
 use crate::witness::{WitnessError, WitnessFile};
 
 /// Approvals ended at once: they share a commit.
@@ -101,15 +100,10 @@ impl Service {
     ///
     /// [`WitnessError::Unusable`].
     pub async fn witness(&self, file: &WitnessFile) -> Result<Witness, WitnessError> {
-        let (keys, audience, told) = (Arc::clone(&self.keys), self.audience.clone(), file.clone());
-        let mut witness: Witness = Box::new(move |size, root| {
-            let signer = signer(&keys, &audience)?;
-            let origin = signer.key().name().to_owned();
-            let note = Checkpoint { origin, size, root: *root }.sign(&signer);
-            told.keep(&note).map_err(|e| e.to_string())
-        });
-        let head = self.head().await.map_err(|e| file.unusable(e))?;
-        witness(head.entries, &head.root).map_err(|e| file.unusable(e))?;
+        let told = file.clone();
+        let mut witness: Witness = Box::new(move |head| told.keep(head).map_err(|e| e.to_string()));
+        let (_, head) = self.checkpoint().await.map_err(|e| file.unusable(e))?;
+        witness(&head).map_err(|e| file.unusable(e))?;
         Ok(witness)
     }
 }

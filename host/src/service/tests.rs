@@ -19,8 +19,8 @@ use crate::keys::{KeySource, Keys, make_keyring};
 use crate::role::Role;
 use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
 use crate::store::{
-    About, Answer, Base, Change, Commit, Entry, Head, Query, Scope, Status, Store, StoreError,
-    Stored, Version, WithTexts,
+    About, Answer, Base, Change, Commit, Entry, Head, Query, Row, RowKind, Scope, Status, Store,
+    StoreError, Stored, Version, WithTexts,
 };
 
 const NOW: u64 = 1_760_697_000;
@@ -41,17 +41,17 @@ impl Bench {
         let folder = tempfile::tempdir().unwrap();
         let mode = OpenMode::Create { audience: "tests".to_owned() };
         let path = folder.path().join("store.redb");
-        let store = RedbStore::open(&path, mode, CheckIntegrity::No).unwrap();
         let clock = Arc::new(ManualClock::at(NOW));
         // A secret, and a key that signs the log.
         let keyring = folder.path().join("keys.json");
         make_keyring(&keyring).unwrap();
-        let keys = Keys::load(&keyring).unwrap();
+        let keys = Arc::new(KeySource::fixed(Keys::load(&keyring).unwrap()));
+        let store = RedbStore::open(&path, mode, CheckIntegrity::No, super::trust(&keys)).unwrap();
         let service = Service::new(
             wrap(Arc::new(store)),
             verifier(),
             loader(),
-            Arc::new(KeySource::fixed(keys)),
+            keys,
             clock.clone(),
             Config::default(),
         );
@@ -287,7 +287,7 @@ enum Fault {
 #[async_trait]
 impl Store for Double {
     async fn commit(&self, change: Change) -> Result<Commit, StoreError> {
-        let new = !matches!(&change.approval, Some(Version { base: Base::Revision(_), .. }));
+        let new = !matches!(&change.approval, Some(Version { base: Base::Entry(_), .. }));
         match &self.fault {
             Fault::Stopped => Err(StoreError::Stopped("no space left on device".to_owned())),
             Fault::Conflicts(count) if !new && count.fetch_add(1, Ordering::SeqCst) % 2 == 0 => {
@@ -330,17 +330,25 @@ impl Store for Double {
         self.inner.hashes(positions).await
     }
 
-    async fn fact(&self, key: &str) -> Result<Option<String>, StoreError> {
-        self.inner.fact(key).await
+    async fn approvals(
+        &self,
+        after: Option<ApprovalId>,
+        limit: usize,
+    ) -> Result<Vec<ApprovalId>, StoreError> {
+        self.inner.approvals(after, limit).await
     }
 
-    async fn facts(
+    async fn row(&self, kind: RowKind, id: &str) -> Result<Option<Row>, StoreError> {
+        self.inner.row(kind, id).await
+    }
+
+    async fn row_ids(
         &self,
-        prefix: &str,
+        kind: RowKind,
         after: &str,
         limit: usize,
-    ) -> Result<Vec<(String, String)>, StoreError> {
-        self.inner.facts(prefix, after, limit).await
+    ) -> Result<Vec<String>, StoreError> {
+        self.inner.row_ids(kind, after, limit).await
     }
 
     async fn blob(&self, digest: &[u8; 32]) -> Result<Option<Vec<u8>>, StoreError> {

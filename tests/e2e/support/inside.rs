@@ -6,9 +6,9 @@ use signoff::api::{self, App, Hosts, Metrics};
 use signoff::clock::Clock;
 use signoff::config::Config;
 use signoff::engine::{Allocation, Cache, Loader, Verifier, digest};
-use signoff::keys::{KeySource, Keys};
+use signoff::keys::{KeySource, Keys, keyring_beside};
 use signoff::server::Exposure;
-use signoff::service::Service;
+use signoff::service::{self, Service};
 use signoff::store::redb::{CheckIntegrity, OpenMode, RedbStore};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -27,8 +27,10 @@ impl Inside {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         let name = digest(wasm);
         let verifier = Verifier::load(wasm, &name, Allocation::OnDemand, &Cache::none()).unwrap();
+        let keyring = KeySource::new(keyring_beside(&home.store()), None);
+        let trust = service::trust(&Arc::new(keyring));
         let mode = OpenMode::Create { audience: "default".to_owned() };
-        let store = RedbStore::open(&home.store(), mode, CheckIntegrity::No).unwrap();
+        let store = RedbStore::open(&home.store(), mode, CheckIntegrity::No, trust).unwrap();
         let keys = Keys::of_secret(SECRET).unwrap();
         let (stop, stopping) = watch::channel(false);
         let client = runtime.block_on(async {

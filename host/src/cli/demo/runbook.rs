@@ -168,7 +168,8 @@ impl Story<'_> {
             event: String,
         }
         let audit: Audit = self.transport.parse(&self.get("/api/v1/audit")?)?;
-        let events: Vec<&str> = audit.items.iter().map(|item| item.entry.event.event.as_str()).collect();
+        let events: Vec<&str> =
+            audit.items.iter().map(|item| item.entry.event.event.as_str()).collect();
         let expected = [
             "key_recorded",
             "approval_requested",

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::transport::{Target, Transport};
 use super::{Exit, Global, exit::Failure, output};
-use crate::service::trust;
 use crate::engine::{Allocation, Cache, Verifier};
+use crate::service::trust;
 
 /// How good it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,6 @@ use super::super::note::Note;
 use super::Read;
 use crate::engine::{Decision, Verdict};
 use crate::id::ApprovalId;
-use crate::store::About;
 
 /// When the policy is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

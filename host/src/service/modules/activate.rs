@@ -13,7 +13,6 @@ use crate::code::Code;
 use crate::keys::Keys;
 use crate::module::{ModuleDigest, Slot};
 use crate::refusal::Refusal;
-use crate::store::About;
 
 /// Longest reason of a rollback.
 const REASON_BYTES_MAX: usize = 4 << 10;

@@ -13,7 +13,7 @@ use super::{MODULE_BYTES_MAX, MODULES_MAX, may_change};
 use crate::code::Code;
 use crate::module::{Envelope, Manifest, ModuleDigest, Signed};
 use crate::refusal::Refusal;
-use crate::store::{About, Blob};
+use crate::store::Blob;
 
 /// A module that is pushed.
 #[derive(Clone, Debug)]

@@ -9,7 +9,7 @@ use super::told::Told;
 use crate::code::Code;
 use crate::module::ModuleDigest;
 use crate::refusal::Refusal;
-use crate::store::{About, Blob};
+use crate::store::Blob;
 
 impl Service {
     /// Forgets a module that neither serves nor is asked beside what serves, nor served just before.

@@ -1,31 +1,19 @@
 //! What serves, from what the store says: at start, after the keys have changed, and where a change of
 //! a slot was kept but not swapped in.
 //!
-//! A module whose signer no longer counts, whose bytes are not those that were signed, or that is not
-//! what the audit says was activated, does not serve; and nothing serves in its place. An empty slot is
-//! not the same as one that lost its policy: what was denied would be a matter of approval.
-
-use serde::Deserialize;
+//! A module whose signer no longer counts, whose bytes are not those that were signed, or whose row is
+//! not the one that the audit log has, is not active; and nothing is active in its place. An empty slot
+//! is not the same as one that lost its policy: what was denied would be a matter of approval.
 
 use super::super::Service;
 use super::super::slots::{Active, PolicySlot};
 use super::prepare::{Candidate, apart, loaded};
-use super::row::{SlotRow, built_in};
+use super::row::SlotRow;
 use crate::code::Code;
 use crate::engine::{Policy, Verifier};
 use crate::keys::Keys;
 use crate::module::{ModuleDigest, Slot};
 use crate::refusal::Refusal;
-use crate::store::About;
-
-/// What is read of an audit entry of a slot.
-#[derive(Deserialize)]
-struct Event {
-    event: String,
-    digest: Option<String>,
-    #[serde(default)]
-    built_in: bool,
-}
 
 impl Service {
     /// Has serve what the store says, if the keys have changed since that was looked at.
@@ -62,7 +50,14 @@ impl Service {
     ///
     /// Refusals: as [`Self::follow_keys`].
     pub(in super::super) async fn begin_with_stored_verifier(&self) -> Result<(), Refusal> {
-        let row = self.slot_row(Slot::Verifier).await?;
+        let row = match self.slot_row(Slot::Verifier).await {
+            Ok(row) => row,
+            Err(refusal) if refusal.code == Code::STORE_TAMPERED => {
+                self.swap_verifier(Verifier::broken("none", &refusal.to_string()));
+                return Ok(());
+            }
+            Err(refusal) => return Err(refusal),
+        };
         let keys = match row.active {
             Some(_) => self.keys()?,
             None => Keys::default(),
@@ -72,17 +67,12 @@ impl Service {
 
     async fn restore_verifier(&self, row: &SlotRow, keys: &Keys) -> Result<(), Refusal> {
         let Some(digest) = row.active.as_deref() else {
-            let agrees = self.agrees_with_audit(Slot::Verifier, row).await?;
-            if let Err(why) = agrees {
-                self.swap_verifier(Verifier::broken("none", &why));
-            } else {
-                self.swap_verifier(self.built_in_verifier());
-            }
+            self.swap_verifier(self.built_in_verifier());
             return Ok(());
         };
         let serving = self.verifier();
         let same = serving.digest() == digest && serving.why_broken().is_none();
-        match self.restored(Slot::Verifier, row, digest, keys, same).await? {
+        match self.loaded_again(Slot::Verifier, digest, keys, same).await? {
             Ok(Some(Candidate::Verifier(verifier))) => self.swap_verifier(verifier),
             Ok(Some(Candidate::Policy(_)) | None) => {}
             Err(why) => self.swap_verifier(Verifier::broken(digest, &why)),
@@ -93,14 +83,11 @@ impl Service {
     async fn restore_policy(&self, row: &SlotRow, keys: &Keys) -> Result<(), Refusal> {
         let serving = self.policy_now();
         let active = match row.active.as_deref() {
-            None => match self.agrees_with_audit(Slot::Policy, row).await? {
-                Ok(()) => Active::Empty,
-                Err(why) => Active::Broken { digest: "none".to_owned(), why },
-            },
+            None => Active::Empty,
             Some(digest) => {
                 let same =
                     matches!(&serving.active, Active::Policy(policy) if policy.digest() == digest);
-                match self.restored(Slot::Policy, row, digest, keys, same).await? {
+                match self.loaded_again(Slot::Policy, digest, keys, same).await? {
                     Ok(Some(Candidate::Policy(policy))) => Active::Policy(policy),
                     Ok(Some(Candidate::Verifier(_)) | None) => serving.active,
                     Err(why) => Active::Broken { digest: digest.to_owned(), why },
@@ -117,20 +104,6 @@ impl Service {
 
     /// What the slot's row names, if it may serve; none where it serves already. The inner error says
     /// why it may not.
-    async fn restored(
-        &self,
-        slot: Slot,
-        row: &SlotRow,
-        digest: &str,
-        keys: &Keys,
-        serves: bool,
-    ) -> Result<Result<Option<Candidate>, String>, Refusal> {
-        if let Err(why) = self.agrees_with_audit(slot, row).await? {
-            return Ok(Err(why));
-        }
-        self.loaded_again(slot, digest, keys, serves).await
-    }
-
     async fn loaded_again(
         &self,
         slot: Slot,
@@ -178,5 +151,5 @@ impl Service {
 
 /// Whether the store failed, rather than what is in it.
 fn is_io(refusal: &Refusal) -> bool {
-    refusal.code == Code::STORE_UNAVAILABLE && refusal.detail.starts_with("store ")
+    refusal.code == Code::STORE_UNAVAILABLE
 }

@@ -9,7 +9,7 @@ use crate::code::Code;
 use crate::engine::VERIFIER_DIGEST;
 use crate::module::{Envelope, Manifest, ModuleDigest, Slot};
 use crate::refusal::Refusal;
-use crate::store::{Row, RowChange, RowKind, Store, StoreError};
+use crate::store::{Row, RowChange, RowKind, Store};
 
 /// Module rows that are read at once.
 const ROWS_AT_ONCE: usize = 256;
@@ -215,7 +215,7 @@ fn text(row: &impl Serialize) -> Result<String, Refusal> {
 }
 
 fn damaged(what: &str) -> Refusal {
-    StoreError::Damaged(format!("{what} cannot be read")).into()
+    Refusal::new(Code::STORE_TAMPERED, format!("{what} cannot be read"))
 }
 
 #[cfg(test)]

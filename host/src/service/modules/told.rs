@@ -8,7 +8,6 @@ use crate::code::Code;
 use crate::engine::VERIFIER_DIGEST;
 use crate::module::{Envelope, Manifest, ModuleDigest, Slot};
 use crate::refusal::Refusal;
-use crate::store::About;
 
 /// What is told of a module: as much as is known.
 #[derive(Clone, Debug, Default)]

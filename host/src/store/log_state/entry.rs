@@ -50,7 +50,10 @@ pub(crate) fn write(at: u64, event: &str, host: &str, state: &[StateItem<'_>]) -
     let time = i64::try_from(at).ok().and_then(|at| DateTime::from_timestamp(at, 0));
     let time = time.unwrap_or_default().to_rfc3339_opts(SecondsFormat::Secs, true);
     // A String takes every write.
-    let _ = write!(text, r#"{{"format":{FORMAT},"at":"{time}","event":{event},"host":{host},"state":["#);
+    let _ = write!(
+        text,
+        r#"{{"format":{FORMAT},"at":"{time}","event":{event},"host":{host},"state":["#
+    );
     for (at, item) in state.iter().enumerate() {
         if at > 0 {
             text.push(',');
@@ -120,7 +123,9 @@ impl<'a> EntryParts<'a> {
             let status = item.status.map(|status| Status::parse(&status).ok_or("status"));
             let sha256 = item.sha256.map(|text| {
                 let mut hash = Hash::default();
-                hex::decode_to_slice(text.as_bytes(), &mut hash).map(|()| hash).map_err(|_| "sha256")
+                hex::decode_to_slice(text.as_bytes(), &mut hash)
+                    .map(|()| hash)
+                    .map_err(|_| "sha256")
             });
             Ok(StateItem {
                 kind: RowKind::parse(&item.kind).ok_or("kind")?,

@@ -51,10 +51,8 @@ fn folded(entries: &[String]) -> Result<LogState, FoldError> {
 
 #[test]
 fn an_entry_is_written_and_read_byte_for_byte() {
-    let items = [
-        approval(7, Status::Executed, [0xab; 32], 3),
-        row(RowKind::Token, "tok_1", None, 2),
-    ];
+    let items =
+        [approval(7, Status::Executed, [0xab; 32], 3), row(RowKind::Token, "tok_1", None, 2)];
     let written = write(1_764_379_253, r#"{"event":"x","a":1}"#, r#"{"verifier":"00"}"#, &items);
     assert_eq!(
         written,
@@ -132,17 +130,11 @@ fn an_entry_that_does_not_follow_is_refused() {
         // The same row twice in one entry.
         text(
             11,
-            &[
-                approval(1, Status::Approved, [3; 32], 1),
-                approval(1, Status::Executed, [4; 32], 1),
-            ],
+            &[approval(1, Status::Approved, [3; 32], 1), approval(1, Status::Executed, [4; 32], 1)],
         ),
         text(
             11,
-            &[
-                row(RowKind::Slot, "s", Some([3; 32]), 0),
-                row(RowKind::Slot, "s", Some([4; 32]), 3),
-            ],
+            &[row(RowKind::Slot, "s", Some([3; 32]), 0), row(RowKind::Slot, "s", Some([4; 32]), 3)],
         ),
         text(11, &[StateItem { status: None, ..approval(2, Status::Pending, [1; 32], 0) }]),
         text(11, &[StateItem { id: "appr_".into(), ..approval(2, Status::Pending, [1; 32], 0) }]),

@@ -60,11 +60,8 @@ pub(super) fn examine(
     about: &dyn Fn(&str) -> Option<About>,
 ) -> Result<Examined, StoreError> {
     let (log, wrong) = log::replay(snapshot, trust, audience)?;
-    let mut found = Examined {
-        approvals: log.approval_count(),
-        entries: log.size(),
-        ..Examined::default()
-    };
+    let mut found =
+        Examined { approvals: log.approval_count(), entries: log.size(), ..Examined::default() };
     for why in wrong {
         found.add("log", audience, why);
     }

@@ -44,11 +44,11 @@ use self::open::Opened;
 use self::published::{Published, Source};
 use self::snapshot::Snapshot;
 use self::writer::Writer;
+use super::log_state::LogState;
 use super::{
     About, Answer, Change, Commit, Entry, Head, Query, Row, RowKind, Scope, Store, StoreError,
     Stored, Trust, WithTexts, Witness,
 };
-use super::log_state::LogState;
 use crate::audit::tree::Hash;
 use crate::id::ApprovalId;
 

@@ -71,10 +71,7 @@ pub(super) fn from_backend(
 
 /// Opens an existing store for reading, also beside its writer. A store that nobody holds and that
 /// was not closed cleanly is first opened and closed for writing, which repairs it.
-pub(super) fn readable(
-    path: &Path,
-    trust: &Trust,
-) -> Result<Opened<ReadOnlyDatabase>, StoreError> {
+pub(super) fn readable(path: &Path, trust: &Trust) -> Result<Opened<ReadOnlyDatabase>, StoreError> {
     for _ in 0..READ_TRIES {
         if let Some(opened) = readable_unless_unclean(path, trust)? {
             return Ok(opened);
@@ -126,7 +123,8 @@ fn database_unless_unclean(path: &Path) -> Result<Option<(ReadOnlyDatabase, Stri
 /// crash never leaves half a store, and two who make it at once end with the same one.
 pub(super) fn create(path: &Path, audience: &str, trust: &Trust) -> Result<(), StoreError> {
     let draft = draft_path(path);
-    let made = shielded(|| write_draft(&draft, audience, trust)).and_then(|()| publish(&draft, path));
+    let made =
+        shielded(|| write_draft(&draft, audience, trust)).and_then(|()| publish(&draft, path));
     // A draft that cannot be removed is in nobody's way.
     let _ = fs::remove_file(&draft);
     made

