@@ -4,8 +4,8 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::{
-    APPROVER, Client, activated, ballot, home_and_server, home_with_signer, id, loops_for, pushed,
-    sign_module, text, until,
+    APPROVER, Client, activated, ballot, flat, home_and_server, home_with_signer, id, loops_for,
+    pushed, sign_module, text, until,
 };
 
 const RULES: &str = r#"
@@ -63,7 +63,7 @@ fn request(action: &str, context: Value, requirement: Value, ttl: Option<u32>) -
 fn entries(client: &Client, event: &str) -> Vec<Value> {
     let all = client.get("/api/v1/audit?limit=200").ok();
     let all = all["items"].as_array().unwrap().iter();
-    let told = all.map(|item| item.get("entry").unwrap_or(item).clone());
+    let told = all.map(|item| flat(&item["entry"]));
     told.filter(|entry| entry["event"] == event).collect()
 }
 

@@ -6,7 +6,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use crate::support::{activated, home_with_signer, text};
+use crate::support::{activated, flat, home_with_signer, text};
 
 /// A policy that answers with its own name, whatever it is asked.
 fn rules(name: &str, verdict: &str) -> String {
@@ -62,7 +62,7 @@ fn swaps_while_requests_flow_fail_none_and_mix_none() {
         let Some(last) = items.last() else { break };
         after = last["number"].as_u64().unwrap();
         for item in items {
-            let entry = item.get("entry").unwrap_or(item);
+            let entry = &flat(&item["entry"]);
             swapped += u64::from(entry["event"] == "module_rolled_back");
             let guardrail = &entry["guardrail"];
             if *guardrail != Value::Null {

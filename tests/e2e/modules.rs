@@ -310,8 +310,8 @@ fn a_shadow_tells_what_it_would_have_answered_and_decides_nothing() {
         (page["items"].as_array().unwrap().len() == 1).then_some(page)
     });
     assert_eq!(flips["shadow"], shadow);
-    assert_eq!(flips["items"][0]["entry"]["shadow"]["decision"], "deny");
-    assert_eq!(flips["items"][0]["entry"]["active"]["decision"], "allow");
+    assert_eq!(flips["items"][0]["entry"]["event"]["shadow"]["decision"], "deny");
+    assert_eq!(flips["items"][0]["entry"]["event"]["active"]["decision"], "allow");
     shop.policy.get("/api/v1/modules/verifier/flips").refused("not-found");
     shop.policy.get("/api/v1/modules/policy/flips?limit=0").refused("request-invalid");
     let slot = change(&shop.policy, &shadow, "activate").ok();

@@ -189,7 +189,7 @@ fn audit_tells_of_each_key_in_order(first: &Value, client: &Client) {
     let mut page = first.clone();
     loop {
         for item in page["items"].as_array().unwrap() {
-            let entry = &item["entry"];
+            let entry = &item["entry"]["event"];
             if entry["event"] == "key_recorded" {
                 let status = text(entry, "status").to_owned();
                 told.entry(text(entry, "key_id").to_owned()).or_default().push(status);

@@ -176,7 +176,7 @@ fn a_key_that_is_revoked_counts_no_more_at_once() {
     office.executor.claim(&untouched).ok();
     let keys = office.admin.get("/api/v1/audit?limit=1000").ok();
     let told = keys["items"].as_array().unwrap().iter().any(|item| {
-        let entry = &item["entry"];
+        let entry = &item["entry"]["event"];
         entry["event"] == "key_recorded" && entry["key_id"] == "bob" && entry["status"] == "revoked"
     });
     assert!(told, "the audit tells of the revocation: {keys}");

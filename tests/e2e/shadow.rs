@@ -149,7 +149,7 @@ fn what_waits_for_a_candidate_ends_with_it() {
     until("both were asked", || (counted(&server, "compared") == 2).then_some(()));
     assert_eq!((counted(&server, "flips"), counted(&server, "failures")), (1, 0));
     let flips = flips(&server, 1);
-    assert_eq!(flips[0]["entry"]["shadow"]["policy"], json!(next));
+    assert_eq!(flips[0]["entry"]["event"]["shadow"]["policy"], json!(next));
 }
 
 #[test]

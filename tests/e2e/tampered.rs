@@ -264,7 +264,7 @@ fn an_edited_audit_is_found_by_doctor_and_by_who_exports_it() {
     let entries = server.get("/api/v1/audit").ok();
     let decided = entries["items"].as_array().unwrap().iter();
     let mut decided = decided;
-    let decided = decided.find(|item| item["entry"]["event"] == "approval_decided");
+    let decided = decided.find(|item| item["entry"]["event"]["event"] == "approval_decided");
     let number = decided.unwrap()["number"].as_u64().unwrap();
     server.stop();
     let honest = fs::read(scene.home.store()).unwrap();

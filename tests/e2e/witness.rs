@@ -324,7 +324,7 @@ fn check_acknowledged(client: &Client, after: u64, seen: u64, acknowledged: &[St
         let page = client.get(&format!("/api/v1/audit?after={last}&limit=1000")).ok();
         for item in page["items"].as_array().unwrap() {
             last = item["number"].as_u64().unwrap();
-            if let Some(id) = item["entry"]["approval_id"].as_str() {
+            if let Some(id) = item["entry"]["event"]["approval_id"].as_str() {
                 number_of.insert(id.to_owned(), last);
             }
         }

@@ -177,7 +177,8 @@ impl Client {
         self.get(&format!("/api/v1/approvals/{}", id(approval))).ok()
     }
 
-    /// Every audit entry but those of keys, which are there from the start.
+    /// Every audit entry but those of keys, which are there from the start: the members of its event and
+    /// of the host, and its time.
     #[track_caller]
     pub fn audit(&self) -> Vec<Value> {
         self.audit_after(0)
@@ -193,8 +194,9 @@ impl Client {
             for item in page["items"].as_array().unwrap() {
                 last += 1;
                 assert_eq!(item["number"], last, "the audit has a gap");
-                if item["entry"]["event"] != "key_recorded" {
-                    entries.push(item["entry"].clone());
+                let entry = super::flat(&item["entry"]);
+                if entry["event"] != "key_recorded" {
+                    entries.push(entry);
                 }
             }
             if page["next_after"].is_null() {

@@ -88,3 +88,13 @@ pub fn text<'a>(value: &'a Value, field: &str) -> &'a str {
 pub fn id(approval: &Value) -> &str {
     text(approval, "id")
 }
+
+/// An audit entry in one object: the members of its event and of the host, and the log's time.
+#[track_caller]
+pub fn flat(entry: &Value) -> Value {
+    assert_eq!(entry["format"], 2, "{entry}");
+    let mut members = entry["event"].as_object().expect("an event").clone();
+    members.extend(entry["host"].as_object().expect("the host's members").clone());
+    members.insert("at".to_owned(), entry["at"].clone());
+    Value::Object(members)
+}

@@ -131,8 +131,12 @@ fn ed25519_key(logged: &Logged) -> Option<String> {
 
 fn event(text: &str) -> Option<String> {
     #[derive(serde::Deserialize)]
+    struct Envelope {
+        event: Kind,
+    }
+    #[derive(serde::Deserialize)]
     struct Kind {
         event: String,
     }
-    serde_json::from_str::<Kind>(text).ok().map(|kind| kind.event)
+    serde_json::from_str::<Envelope>(text).ok().map(|entry| entry.event.event)
 }

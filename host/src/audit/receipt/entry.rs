@@ -2,6 +2,7 @@
 //! holds every byte of an entry.
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::ReceiptError;
 
@@ -53,15 +54,22 @@ impl Entry {
     /// Reads an entry's text. Only a key or a step of an approval can be in a receipt.
     pub(super) fn read(number: u64, text: &str) -> Result<Self, ReceiptError> {
         #[derive(Deserialize)]
-        struct Kind {
+        struct Envelope<'a> {
             format: u32,
+            #[serde(borrow)]
+            event: &'a RawValue,
+        }
+        #[derive(Deserialize)]
+        struct Kind {
             event: String,
         }
         let unreadable = |e: serde_json::Error| ReceiptError::entry(number, e.to_string());
-        let kind: Kind = serde_json::from_str(text).map_err(unreadable)?;
-        if kind.format != 1 {
-            return Err(ReceiptError::entry(number, "it is not of format 1"));
+        let envelope: Envelope<'_> = serde_json::from_str(text).map_err(unreadable)?;
+        if envelope.format != 2 {
+            return Err(ReceiptError::entry(number, "it is not of format 2"));
         }
+        let text = envelope.event.get();
+        let kind: Kind = serde_json::from_str(text).map_err(unreadable)?;
         match kind.event.as_str() {
             "key_recorded" => serde_json::from_str(text).map(Self::Key).map_err(unreadable),
             event if is_step(event) => {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use redb::{ReadOnlyTable, ReadableTable};
+use redb::ReadOnlyTable;
 use sha2::{Digest, Sha256};
 
 use super::authentic;

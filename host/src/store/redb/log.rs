@@ -1,6 +1,6 @@
 //! Reads the audit log of a file: its head, its saved state, and the state that its entries lead to.
 
-use redb::{Database, ReadableTable};
+use redb::Database;
 
 use super::failure::{shielded, unreadable};
 use super::format::{HEAD_KEY, META, STATE, STATE_KEY};

@@ -263,7 +263,8 @@ impl World {
         };
         let before: Value = serde_json::from_str(&self.entries[at]).unwrap();
         let mut entry = before.as_object().unwrap().clone();
-        entry.extend(changed.as_object().unwrap().clone());
+        let event = entry.get_mut("event").unwrap().as_object_mut().unwrap();
+        event.extend(changed.as_object().unwrap().clone());
         self.entries[at] = Value::Object(entry).to_string();
     }
 }

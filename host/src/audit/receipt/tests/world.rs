@@ -123,10 +123,9 @@ impl World {
 
     /// An entry that the host words.
     pub(super) fn note(&mut self, event: &str, fields: &Value) {
-        let mut entry =
-            json!({ "format": 1, "event": event, "at": REQUESTED_AT, "actor": "system" });
+        let mut entry = json!({ "event": event, "actor": "system" });
         entry.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
-        self.entries.push(entry.to_string());
+        self.push(&entry.to_string());
     }
 
     /// The entry of a key, with some members changed.
@@ -231,10 +230,16 @@ impl World {
         }
         let changed = call(&format!("lifecycle.{op}"), &args);
         self.record = changed["record"].as_str().map(str::to_owned);
-        // As the host stamps it.
-        let entry = changed["entry"].as_str().unwrap().strip_suffix('}').unwrap();
-        self.entries.push(format!("{entry},\"verifier\":\"{}\"}}", "ab".repeat(32)));
+        self.push(changed["entry"].as_str().unwrap());
         changed
+    }
+
+    /// An entry as the store writes it around an event.
+    fn push(&mut self, event: &str) {
+        let host = format!(r#"{{"verifier":"{}"}}"#, "ab".repeat(32));
+        self.entries.push(format!(
+            r#"{{"format":2,"at":"{REQUESTED_AT}","event":{event},"host":{host},"state":[]}}"#
+        ));
     }
 
     /// The approval as the API answers it.

@@ -15,7 +15,8 @@ fn digest(bytes: &[u8]) -> [u8; 32] {
 /// A note with a module's bytes.
 fn kept_with(number: u64, bytes: &[u8]) -> Change {
     let blob = Some(Blob { digest: digest(bytes), bytes: Some(Arc::from(bytes)) });
-    Change { blob, ..note(number, &[]) }
+    let module = row(RowKind::Module, &hex::encode(digest(bytes)), "kept", 0);
+    Change { blob, ..note(number, &[module]) }
 }
 
 #[tokio::test]

@@ -73,7 +73,7 @@ async fn of_many_changes_from_one_version_one_is_kept() {
     let conflicts = outcomes.iter().filter(|outcome| **outcome == Commit::Conflict).count();
     assert_eq!(conflicts, 99);
     assert_eq!(store.head().await.unwrap().counts, [100, 0, 0, 1, 0, 0]);
-    assert_eq!(agrees(store).entries, 102);
+    assert_eq!(agrees(&store).entries, 102);
     let stats = store.stats();
     assert!(stats.batches < stats.changes / 2, "changes share commits: {stats:?}");
 }
@@ -155,7 +155,7 @@ async fn closing_finishes_what_was_accepted_and_refuses_the_rest() {
         assert_eq!(stored.is_some(), outcome.is_ok(), "{outcome:?}");
         kept += u64::from(outcome.is_ok());
     }
-    assert_eq!(agrees(store).approvals, kept);
+    assert_eq!(agrees(&store).approvals, kept);
 }
 
 #[tokio::test]

@@ -39,8 +39,8 @@ async fn everything(store: &RedbStore) -> Result<String, StoreError> {
 }
 
 fn refused_for_its_content(error: &StoreError) -> bool {
-    use StoreError::{Damaged, Foreign, Format, Io};
-    matches!(error, Damaged(_) | Foreign(_) | Format { .. } | Io(_))
+    use StoreError::{Damaged, Foreign, Format, Io, Tampered, Untrusted};
+    matches!(error, Damaged(_) | Foreign(_) | Format { .. } | Io(_) | Tampered(_) | Untrusted(_))
 }
 
 /// Every byte of the header, then bytes all over.

@@ -102,11 +102,11 @@ fn a_store_of_another_format_is_refused_and_left_as_it_was() {
     drop(create(&path));
     let database = Builder::new().open(&path).unwrap();
     let txn = database.begin_write().unwrap();
-    let three = 3_u64.to_be_bytes();
-    txn.open_table(META).unwrap().insert(FORMAT_KEY, three.as_slice()).unwrap();
+    let four = 4_u64.to_be_bytes();
+    txn.open_table(META).unwrap().insert(FORMAT_KEY, four.as_slice()).unwrap();
     txn.commit().unwrap();
     drop(database);
-    assert_refused(&path, |error| matches!(error, StoreError::Format { found: 3, expected: 2 }));
+    assert_refused(&path, |error| matches!(error, StoreError::Format { found: 4, expected: 3 }));
 }
 
 #[test]
