@@ -61,7 +61,6 @@ impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         let code = match &error {
             StoreError::Tampered(_) | StoreError::Untrusted(_) => Code::STORE_TAMPERED,
-            StoreError::Unsigned(_) => Code::KEYRING_UNAVAILABLE,
             _ => Code::STORE_UNAVAILABLE,
         };
         Self::new(code, error.to_string())

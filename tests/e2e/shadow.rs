@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::support::{
-    Client, Home, Server, activated, home_with_signer, id, loops_for, pushed, sign_module, signed,
-    text, until,
+    Client, Home, Server, activated, flat, home_with_signer, id, loops_for, pushed, sign_module,
+    signed, text, until,
 };
 
 const ACTIVE: &str = r#"
@@ -63,7 +63,7 @@ fn flips_are_counted_and_listed_and_the_active_policy_decides() {
     assert_eq!((counted(&server, "flips"), counted(&server, "failures")), (2, 0));
     let flips = flips(&server, 2);
     assert_eq!(flips.len(), 2);
-    let entry = |n: usize| flips[n].get("entry").unwrap_or(&flips[n]).clone();
+    let entry = |n: usize| flat(&flips[n]["entry"]);
     assert_eq!(entry(0)["moment"], "evaluate");
     assert_eq!(entry(0)["active"]["decision"], "allow");
     assert_eq!(entry(0)["active"]["policy"], json!(active));
@@ -102,7 +102,7 @@ fn a_candidate_that_loops_touches_no_answer() {
         );
     }
     let flips = flips(&server, 1);
-    let entry = flips[0].get("entry").unwrap_or(&flips[0]).clone();
+    let entry = flat(&flips[0]["entry"]);
     assert!(text(&entry["shadow"], "failure").contains("fuel"), "{entry}");
     assert_eq!(entry["shadow"].get("decision"), None);
     until("each failed", || (counted(&server, "failures") == 20).then_some(()));

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use signoff::clock::SystemClock;
 use signoff::engine::VERIFIER;
 
-use crate::support::{APPROVER, Home, Inside, Server, home_and_server, id, open, until};
+use crate::support::{APPROVER, Home, Inside, Server, flat, home_and_server, id, open, until};
 
 /// Server-sent events: number, kind, entry.
 struct Events(BufReader<TcpStream>);
@@ -190,7 +190,7 @@ fn a_stream_tells_every_change_as_the_audit_does() {
     assert_eq!(kinds, ["approval_requested", "approval_decided", "approval_claimed"]);
     let numbers: Vec<u64> = told.iter().map(|(number, ..)| *number).collect();
     assert_eq!(numbers, [3, 4, 5], "only what came after the stream began");
-    let entries: Vec<Value> = told.into_iter().map(|(.., entry)| entry).collect();
+    let entries: Vec<Value> = told.into_iter().map(|(.., entry)| flat(&entry)).collect();
     assert_eq!(entries, server.audit_after(2));
 }
 

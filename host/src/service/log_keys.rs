@@ -3,21 +3,30 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::audit::log_key::{LogKey, LogSigner, origin};
-use crate::keys::{KeyError, KeySource, Keys};
+use crate::keys::{KeyError, KeySource, Keys, LogPublic};
 use crate::store::{LogKeys, Trust};
 
 /// The log keys of the sources of keys, as they are now.
 struct KeyringLogKeys {
     keys: Arc<KeySource>,
-    /// The signer of these keys. It also signs while the keyring cannot be read: what is refused then is
-    /// still kept in the audit.
-    signer: Mutex<Option<(Keys, Option<Arc<LogSigner>>)>>,
+    /// Those that were read last. They also count while the keyring cannot be read: nothing is decided
+    /// then, and what is refused is still kept in the audit.
+    last: Mutex<Option<LogKeysRead>>,
+}
+
+/// The log keys of one moment.
+#[derive(Clone)]
+struct LogKeysRead {
+    keys: Keys,
+    audience: String,
+    trusted: Vec<LogKey>,
+    signer: Option<Arc<LogSigner>>,
 }
 
 /// What a store is opened with: the log keys of these sources.
 pub fn trust(keys: &Arc<KeySource>) -> Trust {
     let keys = Arc::clone(keys);
-    Trust::new(Arc::new(KeyringLogKeys { keys, signer: Mutex::new(None) }))
+    Trust::new(Arc::new(KeyringLogKeys { keys, last: Mutex::new(None) }))
 }
 
 impl KeyringLogKeys {
@@ -33,28 +42,29 @@ impl KeyringLogKeys {
             keys => keys.map_err(|e| e.to_string()),
         }
     }
+
+    fn read(&self, audience: &str) -> Result<LogKeysRead, String> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_audience = last.as_ref().filter(|read| read.audience == audience);
+        let keys = match (self.current(), of_audience) {
+            (Ok(keys), Some(read)) if read.keys.is(&keys) => return Ok(read.clone()),
+            (Err(_), Some(read)) => return Ok(read.clone()),
+            (keys, _) => keys?,
+        };
+        let read = LogKeysRead::of(keys, audience)?;
+        *last = Some(read.clone());
+        Ok(read)
+    }
 }
 
-impl LogKeys for KeyringLogKeys {
-    fn trusted(&self, audience: &str) -> Result<Vec<LogKey>, String> {
+impl LogKeysRead {
+    fn of(keys: Keys, audience: &str) -> Result<Self, String> {
         let name = origin(audience);
-        let key = |public: crate::keys::LogPublic| {
+        let key = |public: LogPublic| {
             let key = LogKey::new(&name, &public.public_key);
             key.map_err(|e| format!("key `{}`: {e}", public.id))
         };
-        self.current()?.log_public().into_iter().map(key).collect()
-    }
-
-    fn signer(&self, audience: &str) -> Result<Option<Arc<LogSigner>>, String> {
-        let mut kept = self.signer.lock().unwrap_or_else(PoisonError::into_inner);
-        let keys = match (self.current(), kept.as_ref()) {
-            (Ok(keys), _) => keys,
-            (Err(_), Some((_, signer @ Some(_)))) => return Ok(signer.clone()),
-            (Err(why), _) => return Err(why),
-        };
-        if let Some((_, signer)) = kept.as_ref().filter(|(of, _)| of.is(&keys)) {
-            return Ok(signer.clone());
-        }
+        let trusted = keys.log_public().into_iter().map(key).collect::<Result<_, _>>()?;
         let signer = match keys.log_key() {
             None => None,
             Some(key) => {
@@ -62,7 +72,16 @@ impl LogKeys for KeyringLogKeys {
                 Some(Arc::new(signer.map_err(|e| e.to_string())?))
             }
         };
-        *kept = Some((keys, signer.clone()));
-        Ok(signer)
+        Ok(Self { keys, audience: audience.to_owned(), trusted, signer })
+    }
+}
+
+impl LogKeys for KeyringLogKeys {
+    fn trusted(&self, audience: &str) -> Result<Vec<LogKey>, String> {
+        Ok(self.read(audience)?.trusted)
+    }
+
+    fn signer(&self, audience: &str) -> Result<Option<Arc<LogSigner>>, String> {
+        Ok(self.read(audience)?.signer)
     }
 }

@@ -55,7 +55,8 @@ impl Trust {
         Self::new(Arc::new(NoLogKeys))
     }
 
-    /// Also accepts a head that nobody signed. The operator vouches for the store's history.
+    /// Also accepts a head that nobody signed, or a key that is not trusted any more. The operator
+    /// vouches for the store's history.
     pub fn accepting_unsigned(self) -> Self {
         Self { accept_unsigned: true, ..self }
     }
@@ -70,6 +71,9 @@ impl Trust {
         let trusted = self.keys.trusted(audience).map_err(StoreError::Unsigned)?;
         let unreadable = |e: CheckpointError| untrusted(format!("its head: {e}"));
         let checkpoint = match (is_signed(head), trusted.is_empty()) {
+            (true, _) if self.accept_unsigned => {
+                Checkpoint::unverified(head).map_err(unreadable)?
+            }
             (true, false) => checkpoint::open(head, &trusted).map_err(unreadable)?.checkpoint,
             (true, true) => {
                 Checkpoint::unverified(head).map_err(unreadable)?;

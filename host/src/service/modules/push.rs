@@ -109,6 +109,9 @@ impl Service {
         let rows = ModuleRow::all(&*self.store).await?;
         let Some((_, known)) = rows.iter().find(|(known, _)| *known == digest) else {
             has_room(&rows, manifest, wasm.len() as u64)?;
+            // It may have been here and been removed.
+            let before = ModuleRow::load(&*self.store, digest).await?;
+            row.entry = before.map_or(0, |before| before.entry);
             let blob = Blob { digest: *digest.bytes(), bytes: Some(Arc::clone(wasm)) };
             return Ok(Place::For(row, Some(blob)));
         };

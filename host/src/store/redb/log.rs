@@ -166,11 +166,12 @@ fn has_root(tree: &Frontier, head: &Checkpoint) -> Result<(), StoreError> {
     if (tree.size(), tree.root()) == (head.size, head.root) {
         return Ok(());
     }
-    Err(StoreError::Untrusted(format!(
-        "its {} audit entries are not those of its head, which has {}",
-        tree.size(),
-        head.size
-    )))
+    let why = if tree.size() == head.size {
+        "its audit entries do not have the root of its head".to_owned()
+    } else {
+        format!("it holds {} audit entries, its head has {}", tree.size(), head.size)
+    };
+    Err(StoreError::Untrusted(why))
 }
 
 /// The saved state, where there is one that a log key signed. One that cannot be used is no error: the

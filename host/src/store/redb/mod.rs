@@ -294,7 +294,8 @@ impl Store for RedbStore {
     }
 
     async fn head(&self) -> Result<Head, StoreError> {
-        let writable = self.writer().is_ok();
+        let signs = self.published.trust().signer(self.audience()).is_ok();
+        let writable = signs && self.writer().is_ok();
         self.read_with(|_, log| {
             let tree = log.state.tree();
             Ok(Head {

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use ed25519_dalek::SigningKey;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use signoff_verifier::wire;
 
 use super::super::{Logged, assemble, choose, keys_named};
@@ -257,8 +257,8 @@ impl World {
             .map(|(number, text)| Logged { number, text: text.clone() })
             .collect();
         let member = |logged: &Logged, name: &str| -> Option<String> {
-            let entry: Map<String, Value> = serde_json::from_str(&logged.text).unwrap();
-            entry.get(name)?.as_str().map(str::to_owned)
+            let entry: Value = serde_json::from_str(&logged.text).unwrap();
+            entry["event"].get(name)?.as_str().map(str::to_owned)
         };
         let about = |name: &str, value: &str| -> Vec<Logged> {
             let is_about = |logged: &&Logged| member(logged, name).as_deref() == Some(value);

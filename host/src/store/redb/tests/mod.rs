@@ -133,6 +133,11 @@ fn about(text: &str) -> Option<About> {
     }
 }
 
+/// As [`about`], of texts that may be anything.
+fn about_any(text: &str) -> Option<About> {
+    serde_json::from_str::<serde_json::Value>(text).ok().and_then(|_| about(text))
+}
+
 /// Compares every table of a store with its log.
 fn agrees(store: &RedbStore) -> Examined {
     let examined = store.examine(&about).unwrap();
