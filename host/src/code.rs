@@ -52,6 +52,10 @@ codes! {
     MODULE_INVALID = "module-invalid", 422, "Invalid module";
     MANIFEST_INVALID = "manifest-invalid", 422, "Invalid manifest";
     VERSION_NOT_NEWER = "version-not-newer", 409, "Module version is not newer";
+    AUDIENCE_MISMATCH = "audience-mismatch", 403, "Audience doesn't match approval";
+    REQUIREMENT_TOO_WEAK = "requirement-too-weak", 403, "Requirement is too weak";
+    POLICY_MISMATCH = "policy-mismatch", 403, "Policy doesn't match approval";
+    REQUEST_TOO_OLD = "request-too-old", 403, "Request is too old";
     AGENT_MISMATCH = "agent-mismatch", 403, "Agent/action doesn't match approval";
     ACTION_MISMATCH = "action-mismatch", 403, "Agent/action doesn't match approval";
     CONTEXT_MISMATCH = "context-mismatch", 403, "Execution context doesn't match approval";

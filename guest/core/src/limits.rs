@@ -26,6 +26,10 @@ pub const ED25519_KEY_BYTES: usize = 32;
 pub const BALLOTS_MAX: usize = 32;
 /// Most keys in one call.
 pub const KEYS_MAX: usize = 4_096;
+/// Most policies that an executor can name.
+pub const POLICIES_MAX: usize = 64;
+/// How far the clocks of a requester's server and an executor may differ: five minutes.
+pub const CLOCK_SKEW_SECONDS: u64 = 300;
 /// Longest event (a request, a ballot, a claim, ...), in bytes of JSON.
 pub const EVENT_BYTES_MAX: usize = 64 << 10;
 /// Longest record, in bytes of JSON: 32 ballots with comments escaped to twice their size fit.

@@ -10,6 +10,7 @@ use std::borrow::Cow;
 
 use zeroize::Zeroize;
 
+use crate::approval;
 use crate::describe::Describe;
 use crate::key::KeyEntry;
 use crate::lifecycle;
@@ -25,7 +26,7 @@ wit_bindgen::generate!({
     generate_all,
 });
 
-use exports::signoff::approval::{context, lifecycle as life, signing, types};
+use exports::signoff::approval::{approval as shown, context, lifecycle as life, signing, types};
 
 struct Component;
 export!(Component);
@@ -96,6 +97,35 @@ impl signing::Guest for Component {
         accept: Vec<String>,
     ) -> Result<String, types::Rejection> {
         Ok(run!(operation::signing::Verify { statement, signature, keys, accept }).key_id)
+    }
+}
+
+impl shown::Guest for Component {
+    fn verify(
+        approval: String,
+        id: String,
+        audience: String,
+        attempt: String,
+        keys: Vec<types::Key>,
+        accept: Option<Vec<String>>,
+        now: u64,
+        requested_after: Option<u64>,
+        floor: Option<String>,
+        policies: Option<Vec<String>>,
+    ) -> Result<String, types::Rejection> {
+        let verified = run!(approval::Verify {
+            approval,
+            id,
+            audience,
+            attempt,
+            keys,
+            accept,
+            now,
+            requested_after,
+            floor,
+            policies
+        });
+        Ok(to_json(&verified)?)
     }
 }
 
@@ -253,6 +283,12 @@ impl Lift<String> for String {
 impl<'a> Lift<Cow<'a, str>> for String {
     fn lift(self, what: &str) -> Result<Cow<'a, str>, Rejection> {
         self.lift(what).map(Cow::Owned)
+    }
+}
+
+impl<'a> Lift<approval::JsonText<'a>> for String {
+    fn lift(self, what: &str) -> Result<approval::JsonText<'a>, Rejection> {
+        self.lift(what).map(approval::JsonText::new)
     }
 }
 

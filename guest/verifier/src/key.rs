@@ -85,11 +85,11 @@ impl Key {
     pub fn read(entry: &KeyEntry) -> Result<Self, Rejection> {
         let id = KeyId::new(entry.id.as_str())?;
         let fail = |message: &str| Rejection::request(format!("key `{id}`: {message}"));
-        let algorithm = match entry.algorithm.as_str() {
-            "hmac-sha256" => Algorithm::HmacSha256,
-            "ed25519" => Algorithm::Ed25519,
-            _ => return Err(fail("algorithm must be `hmac-sha256` or `ed25519`")),
-        };
+        let known = [Algorithm::HmacSha256, Algorithm::Ed25519];
+        let algorithm = known
+            .into_iter()
+            .find(|known| known.as_str() == entry.algorithm)
+            .ok_or_else(|| fail("algorithm must be `hmac-sha256` or `ed25519`"))?;
         let material = Base64UrlUnpadded::decode_vec(&entry.material)
             .map(Zeroizing::new)
             .map_err(|_| fail("material must be base64url without padding"))?;
@@ -147,6 +147,14 @@ impl Key {
 }
 
 impl Algorithm {
+    /// The algorithm as it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::HmacSha256 => "hmac-sha256",
+            Self::Ed25519 => "ed25519",
+        }
+    }
+
     /// The one way to write a key of several that sign alike. HMAC hashes a key that is longer than a
     /// block and fills a shorter one up with zeros (RFC 2104, section 2): what then is the same is one
     /// key, whatever it was written as.

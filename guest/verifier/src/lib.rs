@@ -5,6 +5,7 @@
 //! as the core module of the verifier component, where [`wire`] and the typed interfaces of `wit/`
 //! are its only doors.
 
+pub mod approval;
 mod asked;
 #[cfg(target_arch = "wasm32")]
 mod component;

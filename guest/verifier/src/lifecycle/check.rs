@@ -100,7 +100,7 @@ impl Recognize<'_> {
 
 impl Proven {
     /// Rejections: 1. `agent-mismatch` 2. `action-mismatch`
-    pub(super) fn matches_names(
+    pub(crate) fn matches_names(
         &self,
         agent: Option<&Identifier>,
         action: Option<&Identifier>,
@@ -120,9 +120,12 @@ impl Proven {
         Ok(())
     }
 
+    /// Compares a context, and returns its canonical form.
+    ///
     /// Rejections: 1. `context-invalid` 2. `context-mismatch`
-    pub(super) fn matches_context(&self, context: &str) -> Result<(), Rejection> {
-        let digest = context::digest(context).map_err(|e| invalid("context", &e))?;
+    pub(crate) fn matches_context(&self, context: &str) -> Result<String, Rejection> {
+        let (canonical, digest) =
+            context::canonicalize_and_digest(context).map_err(|e| invalid("context", &e))?;
         if digest != self.record.context_hash {
             return Err(Rejection::new(
                 Code::ContextMismatch,
@@ -132,13 +135,17 @@ impl Proven {
                 ),
             ));
         }
-        Ok(())
+        Ok(canonical)
     }
 
+    /// Compares a plan, or that there is none, and returns its canonical form.
+    ///
     /// Rejections: 1. `context-invalid` 2. `plan-mismatch`
-    pub(super) fn matches_plan(&self, plan: Option<&str>) -> Result<(), Rejection> {
-        let digest =
-            plan.map(|plan| context::digest(plan).map_err(|e| invalid("plan", &e))).transpose()?;
+    pub(crate) fn matches_plan(&self, plan: Option<&str>) -> Result<Option<String>, Rejection> {
+        let (canonical, digest) = plan
+            .map(|plan| context::canonicalize_and_digest(plan).map_err(|e| invalid("plan", &e)))
+            .transpose()?
+            .unzip();
         if digest != self.record.plan_hash {
             let name = |digest: &Option<String>| match digest {
                 Some(digest) => format!("plan digest {digest}"),
@@ -149,7 +156,7 @@ impl Proven {
                 format!("{} was not approved, {} was", name(&digest), name(&self.record.plan_hash)),
             ));
         }
-        Ok(())
+        Ok(canonical)
     }
 }
 

@@ -131,6 +131,17 @@ struct RequirementFields {
 }
 
 impl RequirementFields {
+    fn of(requirement: &Requirement) -> Result<Self, Rejection> {
+        let Requirement { ttl_seconds, threshold, groups } = requirement;
+        let ttl_seconds = i64::try_from(*ttl_seconds)
+            .map_err(|_| Rejection::limit(format!("ttl_seconds is {ttl_seconds}")))?;
+        Ok(Self {
+            ttl_seconds: Some(ttl_seconds),
+            threshold: Some(*threshold),
+            groups: groups.clone(),
+        })
+    }
+
     /// The time to live may stand beside the requirement instead of in it.
     fn living(mut self, ttl_seconds: Option<i64>) -> Result<Self, Rejection> {
         if self.ttl_seconds.is_some() && ttl_seconds.is_some() {
@@ -190,6 +201,48 @@ impl RequirementFields {
             threshold,
             groups: self.groups.clone(),
         })
+    }
+}
+
+/// Refuses a requirement that no request can have.
+///
+/// Rejections: `request-invalid`, `limit-exceeded`.
+pub(crate) fn within_bounds(requirement: &Requirement) -> Result<(), Rejection> {
+    RequirementFields::of(requirement)?.read().map(drop)
+}
+
+/// What somebody requires at least of a requirement.
+pub(crate) struct Floor(RequirementFields);
+
+impl Floor {
+    /// Reads `{threshold?, groups?, ttl_seconds?}`.
+    ///
+    /// Rejections: `request-invalid`, `limit-exceeded`.
+    pub(crate) fn read(text: &str) -> Result<Self, Rejection> {
+        let fields: RequirementFields = parse("floor", text)?;
+        fields.read()?;
+        Ok(Self(fields))
+    }
+
+    /// In what a requirement is below the floor; none where it is not.
+    pub(crate) fn above(&self, requirement: &Requirement) -> Option<String> {
+        let Requirement { ttl_seconds, threshold, groups } = requirement;
+        let floor = &self.0;
+        if let Some(least) = floor.threshold.filter(|least| threshold < least) {
+            return Some(format!("the threshold is {threshold}, expected at least {least}"));
+        }
+        for (group, least) in &floor.groups {
+            let minimum = groups.get(group).unwrap_or(&0);
+            if minimum < least {
+                return Some(format!(
+                    "{minimum} of the group `{group}`, expected at least {least}"
+                ));
+            }
+        }
+        let longest = floor.ttl_seconds.and_then(|longest| u64::try_from(longest).ok());
+        longest
+            .filter(|longest| ttl_seconds > longest)
+            .map(|longest| format!("ttl_seconds is {ttl_seconds}, expected at most {longest}"))
     }
 }
 

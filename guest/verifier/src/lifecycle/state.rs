@@ -3,8 +3,8 @@
 
 use super::quorum::Tally;
 use crate::key::Keyring;
-use crate::name::{AGENT_PREFIX, KeyId};
-use crate::record::{Record, Status};
+use crate::name::{AGENT_PREFIX, ExecutionId, KeyId};
+use crate::record::{Outcome, Record, Status};
 use crate::rejection::{Code, Rejection};
 use crate::signature::{Accepted, SignatureValid, verify_again};
 use crate::statement::{Profile, Statement};
@@ -14,12 +14,12 @@ use crate::time::UnixSeconds;
 pub(super) struct Pending(pub(super) Record);
 
 /// A record that was approved and is not yet consumed.
-pub(super) struct Approved(pub(super) Record);
+pub(crate) struct Approved(pub(super) Record);
 
 /// An approved record every ballot of which has just been verified again.
-pub(super) struct Proven {
-    pub(super) record: Record,
-    pub(super) request_digest: String,
+pub(crate) struct Proven {
+    pub(crate) record: Record,
+    pub(crate) request_digest: String,
 }
 
 /// A record that nobody has claimed yet.
@@ -60,11 +60,39 @@ impl Approved {
         }
     }
 
+    /// As [`Self::to_use`]; and who names its execution may also use an approval that it has claimed,
+    /// while the outcome is `claimed` and the lease runs.
+    ///
+    /// Rejections: as [`Self::to_use`]; of an executed approval `execution-mismatch` for another
+    /// execution, `expired` for a claim at or past the expiry, `already-executed` for one that has ended.
+    pub(crate) fn to_run(
+        record: Record,
+        execution_id: Option<&ExecutionId>,
+        now: UnixSeconds,
+    ) -> Result<Self, Rejection> {
+        let (Some(execution), Some(id)) = (&record.execution, execution_id) else {
+            return Self::to_use(record, now);
+        };
+        if execution.id != id.as_str() {
+            return Err(Rejection::new(
+                Code::ExecutionMismatch,
+                format!("`{id}` is not the execution of this approval"),
+            ));
+        }
+        if execution.claimed_at >= record.expires_at {
+            return Err(expired(&record));
+        }
+        match execution.outcome_at(now) {
+            Outcome::Claimed => Ok(Self(record)),
+            Outcome::Succeeded | Outcome::Failed | Outcome::Unknown => Err(already_executed()),
+        }
+    }
+
     /// Verifies every stored ballot again and counts them anew.
     ///
     /// Rejections: 1. as [`verify_again`] 2. `signature-invalid` where the ballots do not make an
     /// approval 3. `approver-not-allowed` for too few of a group, by the keys given now
-    pub(super) fn prove(self, keys: &Keyring, accepted: &Accepted) -> Result<Proven, Rejection> {
+    pub(crate) fn prove(self, keys: &Keyring, accepted: &Accepted) -> Result<Proven, Rejection> {
         let record = self.0;
         let request_digest = record.request_digest()?;
         for index in 0..record.ballots.len() {

@@ -10,6 +10,7 @@ pub mod signing;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::approval;
 use crate::describe::Describe;
 use crate::lifecycle;
 use crate::object;
@@ -56,6 +57,7 @@ operations! {
     "lifecycle.show" => lifecycle::Show<'_>,
     "lifecycle.state" => lifecycle::State<'_>,
     "lifecycle.review" => lifecycle::Review<'_>,
+    "approval.verify" => approval::Verify<'_>,
 }
 
 fn to_raw<T: Serialize>(answer: &T) -> Result<Box<RawValue>, Rejection> {
