@@ -88,7 +88,7 @@ fn an_approval_as_shown_is_verified_without_its_record() {
     assert_eq!(case.answer(), Ok(expected_answer()));
     // Also as the objects themselves, and the attempt as a text.
     let mut other = case.question.clone();
-    other["approval"] = case.view.clone();
+    other["approval"] = case.view;
     assert_eq!(verify(&other), Ok(expected_answer()));
     other["attempt"] = other["attempt"].to_string().into();
     assert_eq!(verify(&other), Ok(expected_answer()));

@@ -38,6 +38,39 @@ pub(crate) struct Shown<'a> {
     unread: Unread<'a>,
 }
 
+/// The members of a view that are read.
+#[derive(Deserialize)]
+struct Fields<'a> {
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    audience: Cow<'a, str>,
+    agent: Cow<'a, str>,
+    action: Cow<'a, str>,
+    context_hash: Cow<'a, str>,
+    plan_hash: Option<Cow<'a, str>>,
+    reason: Option<Cow<'a, str>>,
+    requested_by: Cow<'a, str>,
+    requested_at: UnixSeconds,
+    expires_at: UnixSeconds,
+    #[serde(deserialize_with = "object")]
+    requirement: Requirement,
+    policy: Option<Cow<'a, str>>,
+    rule: Option<Cow<'a, str>>,
+    request_digest: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    status: Option<&'a RawValue>,
+    #[serde(borrow)]
+    ballots: Option<&'a RawValue>,
+    #[serde(borrow)]
+    execution: Option<&'a RawValue>,
+    #[serde(borrow)]
+    erased_at: Option<&'a RawValue>,
+    #[serde(borrow)]
+    context: Option<&'a RawValue>,
+    #[serde(borrow)]
+    plan: Option<&'a RawValue>,
+}
+
 /// Members of a view that no signature covers.
 struct Unread<'a> {
     status: Option<&'a RawValue>,
@@ -54,37 +87,6 @@ impl<'a> Shown<'a> {
     ///
     /// Rejections: `limit-exceeded`, `request-invalid`.
     pub(crate) fn read(text: &'a str) -> Result<Self, Rejection> {
-        #[derive(Deserialize)]
-        struct Fields<'a> {
-            #[serde(borrow)]
-            id: Cow<'a, str>,
-            audience: Cow<'a, str>,
-            agent: Cow<'a, str>,
-            action: Cow<'a, str>,
-            context_hash: Cow<'a, str>,
-            plan_hash: Option<Cow<'a, str>>,
-            reason: Option<Cow<'a, str>>,
-            requested_by: Cow<'a, str>,
-            requested_at: UnixSeconds,
-            expires_at: UnixSeconds,
-            #[serde(deserialize_with = "object")]
-            requirement: Requirement,
-            policy: Option<Cow<'a, str>>,
-            rule: Option<Cow<'a, str>>,
-            request_digest: Option<Cow<'a, str>>,
-            #[serde(borrow)]
-            status: Option<&'a RawValue>,
-            #[serde(borrow)]
-            ballots: Option<&'a RawValue>,
-            #[serde(borrow)]
-            execution: Option<&'a RawValue>,
-            #[serde(borrow)]
-            erased_at: Option<&'a RawValue>,
-            #[serde(borrow)]
-            context: Option<&'a RawValue>,
-            #[serde(borrow)]
-            plan: Option<&'a RawValue>,
-        }
         check_length("approval", text, VIEW_BYTES_MAX)?;
         object::each_name_once("approval", text)?;
         let fields: Fields<'_> = object::parse("approval", text)?;
