@@ -259,6 +259,19 @@ fn requests() -> Vec<String> {
     let now = REQUESTED + 3;
     let shown = json!({"approval": pending, "now": now});
     let shown = door::call("lifecycle.show", &shown).unwrap()["view"].take();
+    let view = json!({"approval": approved, "now": now});
+    let question = json!({
+        "approval": door::call("lifecycle.show", &view).unwrap()["view"],
+        "id": ID,
+        "audience": "prod",
+        "attempt": json!({"agent": "deployer", "action": "deploy", "context": CONTEXT}).to_string(),
+        "keys": keys,
+        "accept": ["v1", "v2"],
+        "now": now,
+        "requested_after": REQUESTED,
+        "floor": json!({"threshold": 1, "ttl_seconds": 3600}).to_string(),
+        "policies": null,
+    });
     let requests = [
         ("describe", json!({})),
         ("context.canonicalize", json!({"context": CONTEXT})),
@@ -318,6 +331,7 @@ fn requests() -> Vec<String> {
             "lifecycle.review",
             json!({"approval": shown, "context": CONTEXT, "decision": "approved", "approver": APPROVER, "key_id": "k", "comment": ""}),
         ),
+        ("approval.verify", question),
     ];
     assert!(requests.iter().map(|(op, _)| *op).eq(operation::OPS.iter().copied()));
     let requests = requests.into_iter().chain(v2_requests());

@@ -262,6 +262,7 @@ fn exports_of(slot: Slot) -> &'static [(&'static str, ComponentExternalKind)] {
             ("signoff:approval/context@0.1.0", I),
             ("signoff:approval/signing@0.1.0", I),
             ("signoff:approval/lifecycle@0.1.0", I),
+            ("signoff:approval/approval@0.1.0", I),
             ("signoff:approval/wire@0.1.0", I),
             ("describe", F),
         ],
