@@ -288,7 +288,8 @@ impl<'a> Lift<Cow<'a, str>> for String {
 
 impl<'a> Lift<approval::JsonText<'a>> for String {
     fn lift(self, what: &str) -> Result<approval::JsonText<'a>, Rejection> {
-        self.lift(what).map(approval::JsonText::new)
+        let text: String = self.lift(what)?;
+        Ok(approval::JsonText::new(text))
     }
 }
 
