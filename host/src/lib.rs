@@ -2,12 +2,11 @@
 //! component.
 //!
 //! The host embeds the verifier and holds no rule that decides trust: it keeps time, keys and a
-//! store, and asks the verifier. `api` and `cli` call `service`; `service` calls `engine`, `store`
-//! and `keys`; nothing points back. `host/README.md` follows one approval through the code.
+//! store, and asks the verifier. `api` and `cli` call `service`; `service` calls `verifier`, `engine`,
+//! `store` and `keys`; nothing points back. `host/README.md` follows one approval through the code.
 
 pub mod api;
 pub mod audit;
-pub mod bindings;
 pub mod cli;
 pub mod clock;
 pub mod code;
@@ -26,4 +25,5 @@ pub mod server;
 pub mod service;
 pub mod store;
 pub mod token;
+pub mod verifier;
 pub mod witness;

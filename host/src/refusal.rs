@@ -1,8 +1,9 @@
 //! A refusal as the host hands it on: a code, its HTTP status and title, and a sentence.
 
 use crate::code::Code;
-use crate::engine::{Failure, PolicyFailure};
+use crate::engine::PolicyFailure;
 use crate::store::StoreError;
+use crate::verifier::Failure;
 
 /// Why something was not done. Nothing was kept.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use serde_json::json;
 use signoff::clock::{Clock, ManualClock, SystemClock};
-use signoff::engine::{Allocation, Cache, VERIFIER, Verifier, digest, verifier_core};
+use signoff::engine::{Allocation, Cache, VERIFIER, digest, verifier_core};
+use signoff::verifier::Verifier;
 use wasmparser::{ExternalKind, Parser, Payload};
 
 use crate::support::{APPROVER, Client, Home, Inside};

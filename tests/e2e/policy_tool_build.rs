@@ -3,8 +3,7 @@
 
 use std::sync::LazyLock;
 
-use signoff::bindings::policy::Attempt;
-use signoff::engine::{Cache, Decision, Limits, POLICY_STACK_BYTES, Policies, Policy};
+use signoff::engine::{Attempt, Cache, Decision, Limits, POLICY_STACK_BYTES, Policies, Policy};
 use signoff::policy::{BenchError, Built, Shape, Template, build_with, shape};
 
 static TEMPLATE: LazyLock<Template> = LazyLock::new(|| Template::new(&cache()).unwrap());

@@ -3,7 +3,8 @@
 
 use std::path::Path;
 
-use signoff::engine::{Allocation, Cache, Verifier};
+use signoff::engine::{Allocation, Cache};
+use signoff::verifier::Verifier;
 use signoff_verifier::wire;
 
 #[path = "../vectors/runner.rs"]
@@ -14,12 +15,7 @@ fn the_component_answers_what_the_library_answers() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors");
     let cache = Cache::at(Path::new(env!("CARGO_TARGET_TMPDIR")).join("vectors-cache"));
     let verifier = Verifier::embedded(Allocation::OnDemand, &cache).unwrap();
-    let component = runner::run(&directory, |request| {
-        let answered = verifier.call(|i| {
-            Ok(Ok(i.exports.signoff_approval_wire().call_call(&mut i.store, request)?))
-        });
-        answered.unwrap()
-    });
+    let component = runner::run(&directory, |request| verifier.wire(request).unwrap());
     let component = component.unwrap();
     let library = runner::run(&directory, wire::call).unwrap();
     println!("{}", component.summary);

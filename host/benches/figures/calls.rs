@@ -1,11 +1,12 @@
 //! Calls: an empty one, and a verification, by HMAC (`v1`) and by Ed25519 (`v2`), in the component, in
 //! a fresh instance, and natively.
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use serde_json::json;
-use signoff::engine::{Allocation, Cache, Verifier};
+use signoff::engine::{Allocation, Cache};
 use signoff::measure::Case;
 use signoff::measure::work::Signed;
+use signoff::verifier::Verifier;
 
 use crate::Plan;
 use crate::empty::Empty;
@@ -21,19 +22,15 @@ pub(crate) fn measure(plan: &Plan, figures: &mut Figures) -> Result<()> {
     let (native, soft) = (Peer::native(Sha::Fastest)?, Peer::native(Sha::Soft)?);
     let mut empty = Empty::new()?;
     let fresh = |verifier: &Verifier| {
-        let mut instance = verifier.fresh().map_err(|e| anyhow!("{e:#}"))?;
-        signed.verify(&mut instance)
+        verifier.forget_instances();
+        signed.verify(verifier)
     };
     let mut cases = [
         Case::repeated("empty component call", || empty.call()),
-        Case::repeated("verify v1 in the component", || {
-            pooled.call(|i| Ok(Ok(signed.verify(i)))).map_err(anyhow::Error::from)?
-        }),
+        Case::repeated("verify v1 in the component", || signed.verify(&pooled)),
         Case::timed("native with SHA instructions", |time| native.measure("verify", time, &text)),
         Case::timed("native without", |time| soft.measure("verify", time, &text)),
-        Case::repeated("verify Ed25519 in the component", || {
-            pooled.call(|i| Ok(Ok(ed25519.verify(i)))).map_err(anyhow::Error::from)?
-        }),
+        Case::repeated("verify Ed25519 in the component", || ed25519.verify(&pooled)),
         Case::timed("native Ed25519", |time| native.measure("verify", time, &ed25519_text)),
         Case::repeated("fresh pooled instance and verify", || fresh(&pooled)),
         Case::repeated("fresh instance without pool and verify", || fresh(&on_demand)),
@@ -67,7 +64,7 @@ fn as_json(signed: &Signed) -> String {
             "algorithm": key.algorithm,
             "material": key.material,
             "status": key.status,
-            "use": key.use_,
+            "use": key.usage,
             "approver": key.approver,
         },
     })

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use signoff::clock::SystemClock;
-use signoff::engine::{Allocation, Cache, Verifier};
+use signoff::engine::{Allocation, Cache};
 use signoff::measure::Case;
 use signoff::measure::work::Decisions;
+use signoff::verifier::Verifier;
 
 use crate::Plan;
 use crate::peer::scratch;

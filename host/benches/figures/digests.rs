@@ -1,9 +1,10 @@
 //! Digests of mixed JSON: in the component, natively, and by CPython.
 
-use anyhow::{Result, anyhow};
-use signoff::engine::{Allocation, Cache, Verifier};
+use anyhow::Result;
+use signoff::engine::{Allocation, Cache};
 use signoff::measure::Case;
 use signoff::measure::work::mixed_json;
+use signoff::verifier::Verifier;
 
 use crate::Plan;
 use crate::peer::{Peer, Sha, scratch};
@@ -36,9 +37,5 @@ pub(crate) fn measure(plan: &Plan, figures: &mut Figures) -> Result<()> {
 }
 
 fn digest(verifier: &Verifier, text: &str) -> Result<String> {
-    let answer = verifier.call(|i| {
-        let context = i.exports.signoff_approval_context();
-        context.call_digest(&mut i.store, text)
-    });
-    answer.map_err(|e| anyhow!("{e}"))
+    Ok(verifier.digest_of(text)?)
 }

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail, ensure};
 use signoff::clock::{Clock, ManualClock};
-use signoff::engine::{Allocation, Cache, Verifier};
+use signoff::engine::{Allocation, Cache};
 use signoff::measure::Case;
 use signoff::measure::work::Decisions;
 use signoff::service::{Caller, Filter};
+use signoff::verifier::Verifier;
 
 use crate::Plan;
 use crate::peer::{Peer, scratch};

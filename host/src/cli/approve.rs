@@ -10,8 +10,8 @@ use super::signer::{self, Signing};
 use super::transport::{Access, Transport, asked};
 use super::{Exit, exit::Failure, output};
 use crate::api::{Approval, List, Problem};
-use crate::bindings::Statement;
 use crate::code::Code;
+use crate::verifier::{DecisionArgs, Shown, Statement};
 
 #[derive(Args)]
 pub(super) struct DecideArgs {
@@ -167,21 +167,14 @@ fn review(
 ) -> Result<Statement, Failure> {
     let context = approval.context.as_ref().map_or("", |context| context.get());
     let plan = approval.plan.as_ref().map(|plan| plan.get()).filter(|plan| *plan != "null");
-    let reviewed = asked(transport.json, || {
-        transport.verifier().call(|i| {
-            let lifecycle = i.exports.signoff_approval_lifecycle();
-            lifecycle.call_review(
-                &mut i.store,
-                shown,
-                context,
-                plan,
-                decision.word(),
-                &signing.approver,
-                signing.key_id(),
-                args.comment.as_deref().unwrap_or_default(),
-            )
-        })
-    });
+    let shown = Shown { approval: shown, context, plan };
+    let by = DecisionArgs {
+        decision: decision.word(),
+        approver: &signing.approver,
+        key_id: signing.key_id(),
+        comment: args.comment.as_deref().unwrap_or_default(),
+    };
+    let reviewed = asked(transport.json, || transport.verifier().review(&shown, &by));
     reviewed.map_err(|failure| match failure {
         Failure::Refused { problem, json } => {
             let detail = format!("{}; sign nothing", problem.detail);

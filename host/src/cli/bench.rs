@@ -6,16 +6,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use clap::Args;
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
 use super::{Exit, Global, exit::Failure, output};
 use crate::clock::SystemClock;
-use crate::engine::{Allocation, Cache, Instance, Verifier};
+use crate::engine::{Allocation, Cache};
 use crate::measure::work::{Decisions, Signed, mixed_json};
 use crate::measure::{Case, duration, take_turns};
+use crate::verifier::Verifier;
 
 /// Rounds that each figure is the median of.
 const ROUNDS: usize = 10;
@@ -63,18 +64,18 @@ fn calls(length: Duration) -> Result<Vec<Figure>> {
     let on_demand = Verifier::embedded(Allocation::OnDemand, &cache)?;
     let signed = Signed::new(&pooled)?;
     let (small, large) = (mixed_json(1 << 10), mixed_json(64 << 10));
-    let kept = |work: &dyn Fn(&mut Instance) -> Result<String>| {
-        pooled.call(|i| Ok(Ok(work(i)))).map_err(anyhow::Error::from)?
+    let digest = |text: &str| Ok(pooled.digest_of(text)?);
+    let fresh = |verifier: &Verifier| {
+        verifier.forget_instances();
+        signed.verify(verifier)
     };
     let mut cases = [
-        Case::repeated("digest of {}", || kept(&|i| digest(i, "{}"))),
-        Case::repeated("digest of 1 KiB", || kept(&|i| digest(i, &small))),
-        Case::repeated("digest of 64 KiB", || kept(&|i| digest(i, &large))),
-        Case::repeated("verify v1", || kept(&|i| signed.verify(i))),
-        Case::repeated("verify v1, fresh instance", || signed.verify(&mut fresh(&pooled)?)),
-        Case::repeated("verify v1, fresh instance, no pool", || {
-            signed.verify(&mut fresh(&on_demand)?)
-        }),
+        Case::repeated("digest of {}", || digest("{}")),
+        Case::repeated("digest of 1 KiB", || digest(&small)),
+        Case::repeated("digest of 64 KiB", || digest(&large)),
+        Case::repeated("verify v1", || signed.verify(&pooled)),
+        Case::repeated("verify v1, fresh instance", || fresh(&pooled)),
+        Case::repeated("verify v1, fresh instance, no pool", || fresh(&on_demand)),
     ];
     take_turns(&mut cases, ROUNDS, length)?;
     let [smallest, _, _, verify, pooled, on_demand] = &cases;
@@ -102,16 +103,6 @@ fn decisions(scratch: &Scratch, length: Duration) -> Result<Vec<Figure>> {
     take_turns(&mut cases, ROUNDS, length)?;
     let [one, many] = &cases;
     Ok(vec![Figure::of(one), Figure::of(many).than(many.times(one), one)])
-}
-
-fn digest(instance: &mut Instance, text: &str) -> Result<String> {
-    let context = instance.exports.signoff_approval_context();
-    let digest = context.call_digest(&mut instance.store, text).map_err(|e| anyhow!("{e:#}"))?;
-    digest.map_err(|rejection| anyhow!("{}: {}", rejection.code, rejection.message))
-}
-
-fn fresh(verifier: &Verifier) -> Result<Instance> {
-    verifier.fresh().map_err(|e| anyhow!("{e:#}"))
 }
 
 fn tell(what: &str) {

@@ -5,7 +5,8 @@ use serde_json::json;
 
 use super::transport::asked;
 use super::{Exit, Global, context, exit::Failure, output};
-use crate::engine::{Allocation, Cache, Verifier};
+use crate::engine::{Allocation, Cache};
+use crate::verifier::Verifier;
 
 #[derive(Args)]
 pub(super) struct HashArgs {
@@ -21,14 +22,11 @@ pub(super) fn run(args: &HashArgs, global: &Global) -> Result<Exit, Failure> {
     let text = context::file(&args.file)?;
     let verifier = Verifier::embedded(Allocation::OnDemand, &Cache::of_user())?;
     let (name, answer) = asked(global.json, || {
-        verifier.call(|i| {
-            let context = i.exports.signoff_approval_context();
-            Ok(if args.canonical {
-                context.call_canonicalize(&mut i.store, &text)?.map(|answer| ("canonical", answer))
-            } else {
-                context.call_digest(&mut i.store, &text)?.map(|answer| ("digest", answer))
-            })
-        })
+        if args.canonical {
+            verifier.canonicalize(&text).map(|answer| ("canonical", answer))
+        } else {
+            verifier.digest_of(&text).map(|answer| ("digest", answer))
+        }
     })?;
     if global.json {
         output::line(&json!({ name: answer }).to_string());

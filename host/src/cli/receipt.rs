@@ -12,7 +12,8 @@ use super::transport::Transport;
 use super::trust::{self, TrustArgs, Verdict};
 use super::{Exit, Global, exit::Failure, output};
 use crate::audit::receipt::{self, BallotReport, Proof, RECEIPT_BYTES_MAX, Report};
-use crate::engine::{Allocation, Cache, Verifier};
+use crate::engine::{Allocation, Cache};
+use crate::verifier::Verifier;
 
 #[derive(Subcommand)]
 pub(super) enum ReceiptCommand {

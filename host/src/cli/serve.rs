@@ -26,6 +26,7 @@ use crate::server::{self, Exposure, Tls};
 use crate::service::{self, Active, Service};
 use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
 use crate::store::{Store, StoreError, Trust};
+use crate::verifier::Verifier;
 use crate::witness::{WitnessError, WitnessFile};
 
 /// How often time's changes are stored.
@@ -157,7 +158,7 @@ impl Running {
             service::trust(&setup.keys),
         )?);
         let loader = Loader::with(Allocation::Pooled, Cache::of_user(), Compiler::Apart);
-        let verifier = loader.embedded()?;
+        let verifier = Verifier::embedded(loader.allocation(), loader.cache())?;
         loader.policies()?;
         // Not before: a pool opens a file of `/proc/self` that only root can open after this.
         core_dump::forbid().context("cannot keep this process from dumping core")?;

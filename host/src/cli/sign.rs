@@ -5,9 +5,9 @@ use serde_json::json;
 
 use super::signer::Wish;
 use super::{Exit, Global, exit::Failure, output};
-use crate::bindings::Statement;
-use crate::engine::{Allocation, Cache, Verifier};
+use crate::engine::{Allocation, Cache};
 use crate::keys::Keys;
+use crate::verifier::{Statement, Verifier};
 
 #[derive(Args)]
 pub(super) struct SignArgs {

@@ -4,10 +4,10 @@ use std::fmt;
 
 use super::exit::Failure;
 use super::transport::{Transport, asked};
-use crate::bindings::{Key, Statement};
 use crate::code::Code;
 use crate::keys::{Keys, Signer};
 use crate::refusal::Refusal;
+use crate::verifier::{Key, Statement, Verifier};
 
 /// What the command line asks for; what is none is picked.
 pub(super) struct Wish<'a> {
@@ -132,17 +132,12 @@ impl Signing {
     pub(super) fn sign_by(
         &self,
         statement: &Statement,
-        verifier: &crate::engine::Verifier,
+        verifier: &Verifier,
         json: bool,
     ) -> Result<String, Failure> {
         let no_key = || No::Key("no key of this machine signs".to_owned()).failure(json);
         let key: &Key = self.key.as_ref().ok_or_else(no_key)?;
-        asked(json, || {
-            verifier.call(|i| {
-                let signing = i.exports.signoff_approval_signing();
-                signing.call_sign(&mut i.store, statement, self.profile, key)
-            })
-        })
+        asked(json, || verifier.sign(statement, self.profile, key))
     }
 }
 

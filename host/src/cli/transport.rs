@@ -20,13 +20,14 @@ use crate::api::{self, App, Approval, Hosts, Problem};
 use crate::clock::SystemClock;
 use crate::code::Code;
 use crate::config::Config;
-use crate::engine::{self, Allocation, Cache, Compiler, Loader, Verifier};
+use crate::engine::{Allocation, Cache, Compiler, Loader};
 use crate::id::ApprovalId;
 use crate::keys::{KeyError, KeySource, Keys};
 use crate::refusal::Refusal;
 use crate::service::{self, Service};
 use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
 use crate::store::{self, StoreError};
+use crate::verifier::{self, Verifier};
 
 /// The deployment's name where nobody gave one.
 pub(super) const AUDIENCE_DEFAULT: &str = "default";
@@ -268,12 +269,7 @@ impl Transport {
 
     /// A context or plan as this process's verifier writes it.
     pub(super) fn canonical(&self, text: &str) -> Result<String, Failure> {
-        asked(self.json, || {
-            self.verifier.call(|i| {
-                let context = i.exports.signoff_approval_context();
-                context.call_canonicalize(&mut i.store, text)
-            })
-        })
+        asked(self.json, || self.verifier.canonicalize(text))
     }
 
     /// A refusal of the command's own, told as the server's are.
@@ -285,13 +281,13 @@ impl Transport {
 /// Asks the verifier; a rejection is told as the API tells it.
 pub(super) fn asked<T>(
     json: bool,
-    ask: impl FnOnce() -> Result<T, engine::Failure>,
+    ask: impl FnOnce() -> Result<T, verifier::Failure>,
 ) -> Result<T, Failure> {
     ask().map_err(|failure| match failure {
-        engine::Failure::Rejected(_) => {
+        verifier::Failure::Rejected(_) => {
             Failure::Refused { problem: Refusal::from(failure).problem(), json }
         }
-        engine::Failure::Trapped(_) => Failure::Failed(failure.into()),
+        verifier::Failure::Trapped(_) => Failure::Failed(failure.into()),
     })
 }
 

@@ -3,8 +3,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
+use wasmtime::Engine;
+use wasmtime::component::Component;
 
-use super::{Allocation, Cache, Compiler, Limits, Policies, Policy, Settings, Verifier};
+use super::{Allocation, Cache, Compiler, Limits, Policies, Policy, Settings};
 
 /// Loads modules for one process. Cheap to clone.
 #[derive(Clone)]
@@ -29,25 +31,20 @@ impl Loader {
         Self(Arc::new(Ways { allocation, cache, compiler, policies: Mutex::default() }))
     }
 
-    /// The verifier that is built in.
+    /// A compiled component, by its bytes and their digest, for an engine with these settings.
     ///
     /// # Errors
     ///
-    /// As [`Verifier::load`].
-    pub fn embedded(&self) -> Result<Verifier> {
-        Verifier::embedded(self.0.allocation, &self.0.cache)
-    }
-
-    /// A verifier, by its bytes and their digest.
-    ///
-    /// # Errors
-    ///
-    /// As [`Verifier::load`].
-    pub fn verifier(&self, wasm: &[u8], digest: &str) -> Result<Verifier> {
-        Verifier::load_by(digest, self.0.allocation, |engine| {
-            let compile = || Ok(self.0.compiler.compile(engine, Settings::Verifier, wasm)?);
-            self.0.cache.load_by(engine, digest, compile)
-        })
+    /// [`CompileError`](super::CompileError).
+    pub(crate) fn component(
+        &self,
+        engine: &Engine,
+        settings: Settings,
+        wasm: &[u8],
+        digest: &str,
+    ) -> Result<Component> {
+        let compile = || Ok(self.0.compiler.compile(engine, settings, wasm)?);
+        self.0.cache.load_by(engine, digest, compile)
     }
 
     /// A policy, by its bytes and their digest.
@@ -57,9 +54,8 @@ impl Loader {
     /// As [`Policies::load`].
     pub fn policy(&self, wasm: &[u8], digest: &str, limits: Limits) -> Result<Policy> {
         let policies = self.policies()?;
-        let engine = policies.engine();
-        let compile = || Ok(self.0.compiler.compile(engine, Settings::Policy, wasm)?);
-        policies.link(&self.0.cache.load_by(engine, digest, compile)?, digest, limits)
+        let component = self.component(policies.engine(), Settings::Policy, wasm, digest)?;
+        policies.link(&component, digest, limits)
     }
 
     /// The engine that policies run in.

@@ -1,10 +1,8 @@
-//! The engines: load modules, keep instances of the verifier, make fresh ones of policies, and call
-//! them.
+//! The engines: settings, compilation, the cache of compiled code, pooled instances, and the watchdog.
 //!
-//! A refusal by the verifier and a failure of it are two things: the first is a
-//! [`Rejection`](crate::bindings::Rejection), the second drops the instance and is
-//! [`Failure::Trapped`]. A policy refuses nothing: it gives a [`Verdict`] or fails. No failure lets
-//! anything through.
+//! [`Pool`] keeps instances of one component, whatever its world; `crate::verifier` gives it the
+//! verifier's. A policy gets a fresh instance for each question, and gives a [`Verdict`] or fails. No
+//! failure lets anything through.
 
 mod cache;
 mod compile;
@@ -24,6 +22,7 @@ pub use module::{
     POLICY_STACK_BYTES, POLICY_TEMPLATE, POLICY_TEMPLATE_DIGEST, VERIFIER, VERIFIER_DIGEST, digest,
     verifier_core,
 };
-pub use policy::{Limits, Policies, Policy, PolicyFailure};
-pub use pool::{Failure, Instance, Verifier};
+pub use policy::{Attempt, Limits, Policies, Policy, PolicyFailure};
+pub use pool::{Memory, Pool, World};
+pub(crate) use verdict::RawVerdict;
 pub use verdict::{Decision, MalformedVerdict, Requirement, Verdict};

@@ -16,9 +16,20 @@ use super::cache::Cache;
 use super::config::{
     Allocation, POLICY_MEMORY_BYTES_MAX, POLICY_TABLE_ELEMENTS_MAX, POLICY_TICKS_MAX, policy_config,
 };
-use super::verdict::{MalformedVerdict, Verdict};
+use super::verdict::{MalformedVerdict, RawVerdict, Verdict};
 use super::watchdog::Watchdog;
-use crate::bindings::policy::{self as bindings, Attempt, PolicyPre};
+
+/// The bindings generated from `wit/` for world `policy`. Nothing outside this file names them.
+#[allow(missing_docs, unreachable_pub, reason = "generated from wit/, where the docs are")]
+mod bindings {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        world: "policy",
+        ownership: Borrowing { duplicate_if_necessary: true },
+    });
+
+    pub(super) use exports::signoff::approval::guardrails;
+}
 
 /// Most text that `describe` may answer: a rules file and what is said about it.
 const DESCRIPTION_BYTES_MAX: usize = 4 << 20;
@@ -44,6 +55,21 @@ pub struct Limits {
     pub memory_bytes: usize,
 }
 
+/// What an agent is about to do, as a policy sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// Who acts.
+    pub agent: String,
+    /// What it does.
+    pub action: String,
+    /// About what: canonical JSON.
+    pub context: String,
+    /// How exactly: canonical JSON.
+    pub plan: Option<String>,
+    /// When, in seconds since 1970.
+    pub now: u64,
+}
+
 /// A policy that can be asked. Cheap to clone.
 #[derive(Clone)]
 pub struct Policy(Arc<Loaded>);
@@ -52,7 +78,7 @@ struct Loaded {
     engine: Policies,
     digest: String,
     limits: Limits,
-    linked: PolicyPre<Bounds>,
+    linked: bindings::PolicyPre<Bounds>,
     failures: AtomicU64,
     /// How long an answer takes, in nanoseconds: an average that follows slowly.
     usual_nanos: AtomicU64,
@@ -121,7 +147,7 @@ impl Policies {
     pub fn link(&self, component: &Component, digest: &str, limits: Limits) -> Result<Policy> {
         let linked = Linker::new(self.engine()).instantiate_pre(component).map_err(plain)?;
         Ok(Policy(Arc::new(Loaded {
-            linked: PolicyPre::new(linked).map_err(plain)?,
+            linked: bindings::PolicyPre::new(linked).map_err(plain)?,
             engine: self.clone(),
             digest: digest.to_owned(),
             limits,
@@ -161,10 +187,10 @@ impl Policy {
     pub fn evaluate(&self, attempt: &Attempt) -> Result<Verdict, PolicyFailure> {
         let begun = Instant::now();
         let answer = self.call(|policy, store| {
-            policy.signoff_approval_guardrails().call_evaluate(store, attempt)
+            policy.signoff_approval_guardrails().call_evaluate(store, attempt.into())
         });
         self.took(begun.elapsed());
-        let verdict = answer.and_then(|answer| Ok(Verdict::read(answer)?));
+        let verdict = answer.and_then(|answer| Ok(Verdict::read(answer.into())?));
         if verdict.is_err() {
             self.0.failures.fetch_add(1, Ordering::Relaxed);
         }
@@ -224,6 +250,29 @@ impl Policy {
         // The first answer replaces the guess; a lost update of an average does no harm.
         let next = if usual == u64::from(u32::MAX) { nanos } else { usual - usual / 8 + nanos / 8 };
         self.0.usual_nanos.store(next, Ordering::Relaxed);
+    }
+}
+
+impl<'a> From<&'a Attempt> for bindings::guardrails::Attempt<'a> {
+    fn from(attempt: &'a Attempt) -> Self {
+        Self {
+            agent: &attempt.agent,
+            action: &attempt.action,
+            context: &attempt.context,
+            plan: attempt.plan.as_deref(),
+            now: attempt.now,
+        }
+    }
+}
+
+impl From<bindings::guardrails::Verdict> for RawVerdict {
+    fn from(verdict: bindings::guardrails::Verdict) -> Self {
+        Self {
+            decision: verdict.decision,
+            rule: verdict.rule,
+            reason: verdict.reason,
+            requirement: verdict.requirement,
+        }
     }
 }
 

@@ -1,41 +1,39 @@
-//! Instances of the verifier: pooled, reused, dropped after a trap or when they grew.
+//! Instances of one component: pooled, reused, dropped after a trap or when they grew.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Result;
-use wasmtime::component::{Component, Linker};
+use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Engine, ResourceLimiter, Store};
 
-use super::cache::Cache;
 use super::config::{
     Allocation, INSTANCES_MAX, MEMORY_BYTES_KEPT, MEMORY_BYTES_MAX, TICKS_MAX, config,
 };
 use super::watchdog::Watchdog;
-use crate::bindings::{self, Rejection, VerifierPre};
 
-/// The verifier: one module, and instances of it. Cheap to clone.
-#[derive(Clone)]
-pub struct Verifier(Arc<Shared>);
+/// The typed exports of a component, as bindings generate them.
+pub trait World: Sized + Send {
+    /// The component with its exports looked up, not yet instantiated.
+    type Linked: Send + Sync;
 
-/// One instance, with its typed exports and the store that they are called with.
-pub struct Instance {
-    /// The typed exports.
-    pub exports: bindings::Verifier,
-    /// The store to call them with.
-    pub store: Store<Memory>,
+    /// Looks the exports up.
+    ///
+    /// # Errors
+    ///
+    /// A component that lacks an export, or has one of another type.
+    fn link(component: InstancePre<Memory>) -> wasmtime::Result<Self::Linked>;
+
+    /// Makes an instance.
+    ///
+    /// # Errors
+    ///
+    /// No memory or no place left for one.
+    fn instantiate(linked: &Self::Linked, store: &mut Store<Memory>) -> wasmtime::Result<Self>;
 }
 
-/// Why a call gave no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum Failure {
-    /// The verifier refused.
-    #[error("{}: {}", .0.code, .0.message)]
-    Rejected(Rejection),
-    /// The verifier trapped, ran out of memory or took too long. Nothing was decided.
-    #[error("verifier failed: {0}")]
-    Trapped(String),
-}
+/// One component, and instances of it. Cheap to clone.
+pub struct Pool<W: World>(Arc<Shared<W>>);
 
 /// How much memory an instance has, and that it may have no more.
 #[derive(Default)]
@@ -43,28 +41,29 @@ pub struct Memory {
     bytes: usize,
 }
 
-struct Shared {
+/// One instance, with its typed exports and the store that they are called with.
+struct Instance<W> {
+    exports: W,
+    store: Store<Memory>,
+}
+
+struct Shared<W: World> {
     engine: Engine,
     digest: String,
     /// Or why not.
-    linked: Result<VerifierPre<Memory>, String>,
-    idle: Mutex<Vec<Instance>>,
+    linked: Result<W::Linked, String>,
+    idle: Mutex<Vec<Instance<W>>>,
     traps: AtomicU64,
     _watchdog: Option<Watchdog>,
 }
 
-impl Verifier {
-    /// Loads a component of world `verifier`, by its bytes and their digest.
+impl<W: World> Pool<W> {
+    /// Loads a component that `component` compiles or finds compiled.
     ///
     /// # Errors
     ///
-    /// Where the component does not compile, imports anything, or has not the world's exports.
-    pub fn load(wasm: &[u8], digest: &str, allocation: Allocation, cache: &Cache) -> Result<Self> {
-        Self::load_by(digest, allocation, |engine| cache.load(engine, wasm, digest))
-    }
-
-    /// As [`Self::load`], for who finds the compiled component elsewhere.
-    pub(super) fn load_by(
+    /// A component that does not compile, imports anything, or lacks an export of the world.
+    pub fn load(
         digest: &str,
         allocation: Allocation,
         component: impl FnOnce(&Engine) -> Result<Component>,
@@ -72,11 +71,19 @@ impl Verifier {
         let failed = |e: wasmtime::Error| anyhow::anyhow!("{e:#}");
         let engine = Engine::new(&config(allocation)).map_err(failed)?;
         let component = component(&engine)?;
-        Self::link(engine, &component, digest)
+        // An empty linker: a module that imports anything does not link.
+        let linked = Linker::new(&engine).instantiate_pre(&component).map_err(failed)?;
+        Ok(Self(Arc::new(Shared {
+            linked: Ok(W::link(linked).map_err(failed)?),
+            _watchdog: Some(Watchdog::start(&engine)?),
+            engine,
+            digest: digest.to_owned(),
+            idle: Mutex::default(),
+            traps: AtomicU64::new(0),
+        })))
     }
 
-    /// One that answers nothing: it stands in a slot whose module cannot serve, so that every call
-    /// fails and says why.
+    /// A pool whose every call fails and says why.
     pub fn broken(digest: &str, why: &str) -> Self {
         Self(Arc::new(Shared {
             linked: Err(why.to_owned()),
@@ -88,85 +95,61 @@ impl Verifier {
         }))
     }
 
-    /// Loads the embedded verifier.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::load`].
-    pub fn embedded(allocation: Allocation, cache: &Cache) -> Result<Self> {
-        Self::load(super::VERIFIER, super::VERIFIER_DIGEST, allocation, cache)
-    }
-
-    fn link(engine: Engine, component: &Component, digest: &str) -> Result<Self> {
-        let failed = |e: wasmtime::Error| anyhow::anyhow!("{e:#}");
-        // An empty linker: a module that imports anything does not link.
-        let linked = Linker::new(&engine).instantiate_pre(component).map_err(failed)?;
-        Ok(Self(Arc::new(Shared {
-            linked: Ok(VerifierPre::new(linked).map_err(failed)?),
-            _watchdog: Some(Watchdog::start(&engine)?),
-            engine,
-            digest: digest.to_owned(),
-            idle: Mutex::default(),
-            traps: AtomicU64::new(0),
-        })))
-    }
-
     /// The module's digest.
     pub fn digest(&self) -> &str {
         &self.0.digest
     }
 
-    /// Why it answers nothing, where it never does.
+    /// Why every call fails, if it does.
     pub fn why_broken(&self) -> Option<&str> {
         self.0.linked.as_ref().err().map(String::as_str)
     }
 
-    /// Calls that gave no answer since the start.
+    /// The number of calls that trapped since the start.
     pub fn traps(&self) -> u64 {
         self.0.traps.load(Ordering::Relaxed)
     }
 
-    /// Calls an instance. The outer error of `f` is a trap, the inner one a refusal.
+    /// Calls an instance. One that trapped is dropped.
     ///
     /// # Errors
     ///
-    /// [`Failure::Rejected`] as the function called says, [`Failure::Trapped`] where it gave no
-    /// answer; the instance is dropped then.
+    /// Why the call gave no answer.
     pub fn call<T>(
         &self,
-        f: impl FnOnce(&mut Instance) -> wasmtime::Result<Result<T, Rejection>>,
-    ) -> Result<T, Failure> {
+        f: impl FnOnce(&W, &mut Store<Memory>) -> wasmtime::Result<T>,
+    ) -> Result<T, String> {
         let mut instance = self.take().map_err(|e| self.trapped(&e))?;
         instance.store.set_epoch_deadline(TICKS_MAX);
-        match f(&mut instance) {
+        match f(&instance.exports, &mut instance.store) {
             Ok(answer) => {
                 self.give_back(instance);
-                answer.map_err(Failure::Rejected)
+                Ok(answer)
             }
             Err(trap) => Err(self.trapped(&trap)),
         }
     }
 
-    /// A new instance, never used before.
-    ///
-    /// # Errors
-    ///
-    /// Where there is no memory or no place left for one.
-    pub fn fresh(&self) -> wasmtime::Result<Instance> {
-        let linked = self.0.linked.as_ref().map_err(|why| wasmtime::Error::msg(why.clone()))?;
-        let mut store = Store::new(&self.0.engine, Memory::default());
-        store.limiter(|memory| memory);
-        store.set_epoch_deadline(TICKS_MAX);
-        let exports = linked.instantiate(&mut store)?;
-        Ok(Instance { exports, store })
+    /// Drops the instances that wait for a call.
+    pub fn forget_instances(&self) {
+        self.idle().clear();
     }
 
-    fn take(&self) -> wasmtime::Result<Instance> {
+    fn take(&self) -> wasmtime::Result<Instance<W>> {
         let idle = self.idle().pop();
         idle.map_or_else(|| self.fresh(), Ok)
     }
 
-    fn give_back(&self, instance: Instance) {
+    fn fresh(&self) -> wasmtime::Result<Instance<W>> {
+        let linked = self.0.linked.as_ref().map_err(|why| wasmtime::Error::msg(why.clone()))?;
+        let mut store = Store::new(&self.0.engine, Memory::default());
+        store.limiter(|memory| memory);
+        store.set_epoch_deadline(TICKS_MAX);
+        let exports = W::instantiate(linked, &mut store)?;
+        Ok(Instance { exports, store })
+    }
+
+    fn give_back(&self, instance: Instance<W>) {
         if instance.store.data().bytes <= MEMORY_BYTES_KEPT {
             let mut idle = self.idle();
             // Half of the pool, so that fresh instances always find a place.
@@ -176,13 +159,19 @@ impl Verifier {
         }
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Instance>> {
+    fn idle(&self) -> MutexGuard<'_, Vec<Instance<W>>> {
         self.0.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn trapped(&self, trap: &wasmtime::Error) -> Failure {
+    fn trapped(&self, trap: &wasmtime::Error) -> String {
         self.0.traps.fetch_add(1, Ordering::Relaxed);
-        Failure::Trapped(format!("{trap:#}"))
+        format!("{trap:#}")
+    }
+}
+
+impl<W: World> Clone for Pool<W> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
     }
 }
 

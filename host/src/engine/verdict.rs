@@ -6,8 +6,6 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::bindings::policy as bindings;
-
 const RULE_BYTES_MAX: usize = 128;
 const REASON_BYTES_MAX: usize = 4 << 10;
 const REQUIREMENT_BYTES_MAX: usize = 16 << 10;
@@ -40,6 +38,15 @@ pub struct Verdict {
     pub reason: Option<String>,
     /// What an approval takes; only with [`Decision::RequireApproval`].
     pub requirement: Option<Requirement>,
+}
+
+/// What a policy answered, not yet read.
+pub(crate) struct RawVerdict {
+    pub(crate) decision: String,
+    pub(crate) rule: Option<String>,
+    pub(crate) reason: Option<String>,
+    /// A JSON object.
+    pub(crate) requirement: Option<String>,
 }
 
 /// What an approval takes; what is left out is as the request has it.
@@ -95,7 +102,7 @@ impl Verdict {
     /// # Errors
     ///
     /// What is out of its form, in the order of the fields.
-    pub(crate) fn read(answer: bindings::Verdict) -> Result<Self, MalformedVerdict> {
+    pub(crate) fn read(answer: RawVerdict) -> Result<Self, MalformedVerdict> {
         let decision = Decision::parse(&answer.decision).ok_or_else(|| {
             malformed(format!(
                 "decision must be `allow`, `deny` or `require_approval`, it is `{}`",

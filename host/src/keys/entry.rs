@@ -8,7 +8,7 @@ use super::ed25519::{self, KEY_BYTES, Seed};
 use super::error::KeyError;
 use super::name::{Approver, Group, KeyId};
 use super::secret::check_secret;
-use crate::bindings::Key;
+use crate::verifier::Key;
 
 /// Most groups of one key.
 const GROUPS_MAX: usize = 64;
@@ -263,7 +263,7 @@ impl Entry {
             algorithm: self.material.algorithm().to_owned(),
             material: Base64UrlUnpadded::encode_string(material),
             status: self.status.as_str().to_owned(),
-            use_: self.usage.as_str().to_owned(),
+            usage: self.usage.as_str().to_owned(),
             approver: self.approver.as_ref().map(|approver| approver.as_str().to_owned()),
             groups: self.groups.iter().map(|group| group.as_str().to_owned()).collect(),
         }
@@ -271,14 +271,14 @@ impl Entry {
 
     /// As a keyring file has it.
     pub(crate) fn to_text(&self) -> EntryText {
-        let Key { id, algorithm, material, status, use_, approver, groups } = self.to_verify();
+        let Key { id, algorithm, material, status, usage, approver, groups } = self.to_verify();
         let private = match &self.material {
             Material::Ed25519 { seed: Some(seed), .. } => {
                 Some(Base64UrlUnpadded::encode_string(seed.as_slice()))
             }
             _ => None,
         };
-        EntryText { id, algorithm, material, private, status, usage: use_, approver, groups }
+        EntryText { id, algorithm, material, private, status, usage, approver, groups }
     }
 
     /// As others may have it: none of a secret.
@@ -303,7 +303,7 @@ impl Entry {
             id: key.id,
             algorithm: key.algorithm,
             status: key.status,
-            usage: key.use_,
+            usage: key.usage,
             approver: key.approver,
             groups: key.groups,
             // HMAC takes a key of any length, so there always is one.

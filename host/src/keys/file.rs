@@ -14,8 +14,8 @@ use super::error::KeyError;
 use super::keyring::{Keyring, NewKey};
 use super::lock::locked;
 use super::set::check_together;
-use crate::bindings::Key;
 use crate::private_file::{PrivateFileError, read_private_file};
+use crate::verifier::Key;
 
 /// Largest keyring.
 pub(crate) const KEYRING_BYTES_MAX: u64 = 2 << 20;

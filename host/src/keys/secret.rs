@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::entry::{Entry, Material, Status, Usage};
 use super::error::{KeyError, weak};
 use super::name::{KeyId, derived};
-use crate::bindings::Key;
+use crate::verifier::Key;
 
 /// The variables that can hold the secret, the first one set counts. The second is the runbook's.
 pub const SECRET_VARIABLES: [&str; 2] = ["SIGNOFF_HMAC_SECRET", "HMAC_SECRET"];
@@ -84,7 +84,7 @@ pub fn unchecked_key(secret: &str) -> Result<Key, KeyError> {
         algorithm: "hmac-sha256".to_owned(),
         material: Base64UrlUnpadded::encode_string(secret.as_bytes()),
         status: "active".to_owned(),
-        use_: "approve".to_owned(),
+        usage: "approve".to_owned(),
         approver: None,
         groups: Vec::new(),
     })

@@ -15,7 +15,7 @@ use super::error::KeyError;
 use super::name::fingerprint;
 use super::secret::entry_of_secret;
 use super::source::KeySource;
-use crate::bindings::Key;
+use crate::verifier::Key;
 
 /// Most keys, as the verifier has it.
 pub(crate) const KEYS_MAX: usize = 4096;

@@ -375,7 +375,7 @@ fn log_keys_rotate_and_the_old_one_still_verifies() {
     make_keyring(&ring.path()).unwrap();
     let keys = load(&ring.path()).unwrap();
     let old = keys.log_key().unwrap();
-    assert!(keys.entries().iter().all(|key| key.use_ == "approve"));
+    assert!(keys.entries().iter().all(|key| key.usage == "approve"));
     let new = |status| NewKey { usage: Some(Usage::Log), status, ..NewKey::default() };
     let refused = edit(&ring.path(), |keyring| keyring.generate(new(None))).unwrap_err();
     assert!(refused.to_string().contains("is the active log key"), "{refused}");

@@ -5,22 +5,22 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use futures_util::future::try_join_all;
 use tokio::runtime::Runtime;
 
 use crate::api::{Approval, TokenShown};
-use crate::bindings::{Key, Statement};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::engine::{Allocation, Cache, Instance, Loader, Verifier};
+use crate::engine::{Allocation, Cache, Loader};
 use crate::id::ApprovalId;
 use crate::keys::{KeySource, Keys};
 use crate::role::Role;
 use crate::service::{Ballot, Caller, NewApproval, NewToken, Service};
 use crate::store::Trust;
 use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
+use crate::verifier::{Accepted, Key, Statement, Verifier};
 
 /// More than a member of the JSON, and the filling after the last one.
 const MEMBER_BYTES_MAX: usize = 200;
@@ -90,7 +90,7 @@ impl Signed {
             algorithm: "ed25519".to_owned(),
             material: material.to_owned(),
             status: "active".to_owned(),
-            use_: "approve".to_owned(),
+            usage: "approve".to_owned(),
             approver: Some(statement.approver.clone()),
             groups: Vec::new(),
         });
@@ -104,17 +104,9 @@ impl Signed {
     /// # Errors
     ///
     /// Where it does not verify.
-    pub fn verify(&self, instance: &mut Instance) -> Result<String> {
-        let signing = instance.exports.signoff_approval_signing();
-        let verified = signing.call_verify(
-            &mut instance.store,
-            &self.statement,
-            &self.signature,
-            &self.keys,
-            &self.accept,
-        );
-        let verified = verified.map_err(|e| anyhow!("{e:#}"))?;
-        verified.map_err(|rejection| anyhow!("{}: {}", rejection.code, rejection.message))
+    pub fn verify(&self, verifier: &Verifier) -> Result<String> {
+        let accepted = Accepted { keys: &self.keys, profiles: &self.accept };
+        Ok(verifier.verify(&self.statement, &self.signature, accepted)?)
     }
 }
 
@@ -270,10 +262,7 @@ fn statement(id: &str, expires_at: u64) -> Statement {
 }
 
 fn sign(verifier: &Verifier, statement: &Statement, profile: &str, key: &Key) -> Result<String> {
-    Ok(verifier.call(|i| {
-        let signing = i.exports.signoff_approval_signing();
-        signing.call_sign(&mut i.store, statement, profile, key)
-    })?)
+    Ok(verifier.sign(statement, profile, key)?)
 }
 
 fn key() -> Result<Key> {

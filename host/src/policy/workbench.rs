@@ -12,8 +12,9 @@ use wasmtime::{Instance, Memory, Module, Store, StoreLimits, StoreLimitsBuilder,
 
 use super::answers::{Loaded, Problems, Tested, Trace};
 use super::snapshot;
-use crate::bindings::policy::{self as bindings, Attempt};
-use crate::engine::{Allocation, Cache, POLICY_TEMPLATE, Policies, Requirement, Verdict, digest};
+use crate::engine::{
+    Allocation, Attempt, Cache, POLICY_TEMPLATE, Policies, RawVerdict, Requirement, Verdict, digest,
+};
 
 /// Enough for ten thousand rules with their tests.
 const FUEL: u64 = 100_000_000_000;
@@ -203,7 +204,7 @@ impl Answered {
     /// Read as strictly as a shipped policy's.
     fn read(self) -> Result<Verdict> {
         let requirement = self.requirement.map(|requirement| serde_json::to_string(&requirement));
-        Ok(Verdict::read(bindings::Verdict {
+        Ok(Verdict::read(RawVerdict {
             decision: self.decision,
             rule: self.rule,
             reason: self.reason,

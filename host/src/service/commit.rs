@@ -11,14 +11,13 @@ use sha2::{Digest, Sha256};
 use super::Service;
 use super::caller::Caller;
 use super::guardrails::{Action, Judged, Moment};
-use crate::bindings::{self, Rejection, Transition};
 use crate::code::Code;
-use crate::engine::{Instance, Verifier};
 use crate::id::ApprovalId;
 use crate::refusal::Refusal;
 use crate::store::{
     About, Answer, Base, Change, Commit, Scope, Status, Stored, Summary, Texts, Version, WithTexts,
 };
+use crate::verifier::{self, Failure, Opened, Transition, Verifier};
 
 /// Conflicts after which a change gives up. Each one means that somebody else's change was kept.
 const ATTEMPTS_MAX: usize = 1_000;
@@ -42,9 +41,8 @@ pub struct Idempotency {
 }
 
 /// What the verifier is asked; the arguments are inside.
-pub(super) type Question = dyn Fn(&mut Instance, Option<&str>, u64) -> wasmtime::Result<Result<Option<Transition>, Rejection>>
-    + Send
-    + Sync;
+pub(super) type Question =
+    dyn Fn(&Verifier, Option<&str>, u64) -> Result<Option<Transition>, Failure> + Send + Sync;
 
 /// A change of one approval, worded for the verifier.
 pub(super) struct Asked {
@@ -222,16 +220,10 @@ impl Service {
         let record = stored.map(|stored| stored.record.clone());
         let question = Arc::clone(&asked.question);
         self.ask(verifier, asked.bytes, move |verifier| {
-            verifier.call(|i| {
-                let transition = match question(i, record.as_deref(), now)? {
-                    Ok(transition) => transition,
-                    Err(rejection) => return Ok(Err(rejection)),
-                };
-                let after = transition.as_ref().map(|t| t.record.as_str());
-                let lifecycle = i.exports.signoff_approval_lifecycle();
-                let shown = lifecycle.call_show(&mut i.store, after.or(record.as_deref()), now)?;
-                Ok(shown.map(|shown| Step { transition, view: shown.view }))
-            })
+            let transition = question(verifier, record.as_deref(), now)?;
+            let after = transition.as_ref().map(|t| t.record.as_str());
+            let shown = verifier.show(after.or(record.as_deref()), now)?;
+            Ok(Step { transition, view: shown.view })
         })
         .await
     }
@@ -263,7 +255,7 @@ impl From<Answer> for Reply {
 }
 
 /// A new approval as a change to keep.
-pub(super) fn opened_change(opened: bindings::Opened) -> (Transition, Texts) {
+pub(super) fn opened_change(opened: Opened) -> (Transition, Texts) {
     let texts = Texts { context: opened.context, plan: opened.plan };
     (opened.transition, texts)
 }
@@ -313,7 +305,7 @@ pub(super) fn with_fields(object: &str, fields: &[(&str, &str)]) -> String {
     text
 }
 
-fn summary(summary: bindings::Summary) -> Result<Summary, Refusal> {
+fn summary(summary: verifier::Summary) -> Result<Summary, Refusal> {
     let unreadable =
         || Refusal::new(Code::VERIFIER_TRAPPED, "the verifier's answer cannot be read");
     Ok(Summary {

@@ -36,11 +36,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::clock::Clock;
 use crate::code::Code;
 use crate::config::Config;
-use crate::engine::{Failure, Loader, Verifier};
+use crate::engine::Loader;
 use crate::id::IdMaker;
 use crate::keys::{KeySource, Keys};
 use crate::refusal::Refusal;
 use crate::store::{Head, Store};
+use crate::verifier::{Failure, Verifier};
 
 pub use about::of_entry as about_entry;
 pub use caller::{Caller, Holder};
@@ -158,10 +159,7 @@ impl Service {
         if !self.store.head().await?.writable {
             return Err(Refusal::new(Code::STORE_UNAVAILABLE, "the store accepts no writes"));
         }
-        let describe = |verifier: &Verifier| {
-            verifier.call(|i| Ok(Ok(i.exports.call_describe(&mut i.store)?)))
-        };
-        self.ask(&self.verifier(), 0, describe).await?;
+        self.ask(&self.verifier(), 0, Verifier::describe).await?;
         self.policy_ready().await?;
         self.keys()?;
         self.now_to_write().map(drop)

@@ -17,6 +17,7 @@ use crate::engine::Decision;
 use crate::id::ApprovalId;
 use crate::refusal::Refusal;
 use crate::store::{Base, WithTexts};
+use crate::verifier::{Accepted, CheckArgs, ClaimArgs};
 
 /// A request for an approval. Context and plan are JSON texts, handed on as they came.
 #[derive(Clone, Debug)]
@@ -154,17 +155,9 @@ impl Service {
         })
         .to_string();
         let (keys, accept) = (self.recorded_keys().await?, Arc::clone(&self.accept));
-        let question: Arc<Question> = Arc::new(move |i, record, now| {
-            let lifecycle = i.exports.signoff_approval_lifecycle();
-            let answer = lifecycle.call_decide(
-                &mut i.store,
-                record,
-                &event,
-                keys.entries(),
-                &accept,
-                now,
-            )?;
-            Ok(answer.map(Some))
+        let question: Arc<Question> = Arc::new(move |verifier, record, now| {
+            let accepted = Accepted { keys: keys.entries(), profiles: &accept };
+            verifier.decide(record, &event, accepted, now).map(Some)
         });
         self.change(caller, id, idempotency, question).await
     }
@@ -208,20 +201,10 @@ impl Service {
         };
         let bytes = action.bytes();
         let (context, plan) = (Arc::clone(&action.context), action.plan.clone());
-        let question: Arc<Question> = Arc::new(move |i, record, now| {
-            let (context, plan) = (&context, plan.as_deref());
-            let lifecycle = i.exports.signoff_approval_lifecycle();
-            let answer = lifecycle.call_claim(
-                &mut i.store,
-                record,
-                &event,
-                context,
-                plan,
-                keys.entries(),
-                &accept,
-                now,
-            )?;
-            Ok(answer.map(Some))
+        let question: Arc<Question> = Arc::new(move |verifier, record, now| {
+            let args = ClaimArgs { claim: &event, context: &context, plan: plan.as_deref() };
+            let accepted = Accepted { keys: keys.entries(), profiles: &accept };
+            verifier.claim(record, &args, accepted, now).map(Some)
         });
         let asked = Asked { bytes, question, action: Some(action) };
         match self.transition(caller, id, idempotency, &asked).await {
@@ -264,25 +247,12 @@ impl Service {
         let verifier = self.verifier();
         let view = self
             .ask(&verifier, bytes, move |verifier| {
-                verifier.call(|i| {
-                    let record = stored.as_ref().map(|stored| stored.record.as_str());
-                    let [context, plan] = texts.each_ref().map(Option::as_deref);
-                    let lifecycle = i.exports.signoff_approval_lifecycle();
-                    let checked = lifecycle.call_check(
-                        &mut i.store,
-                        record,
-                        &event,
-                        context,
-                        plan,
-                        keys.entries(),
-                        &accept,
-                        now,
-                    )?;
-                    if let Err(rejection) = checked {
-                        return Ok(Err(rejection));
-                    }
-                    lifecycle.call_show(&mut i.store, record, now)
-                })
+                let record = stored.as_ref().map(|stored| stored.record.as_str());
+                let [context, plan] = texts.each_ref().map(Option::as_deref);
+                let args = CheckArgs { attempt: &event, context, plan };
+                let accepted = Accepted { keys: keys.entries(), profiles: &accept };
+                verifier.check(record, &args, accepted, now)?;
+                verifier.show(record, now)
             })
             .await?;
         Ok(shown(&verifier, &view.view, &[]))
@@ -304,11 +274,9 @@ impl Service {
         };
         let (keys, accept) = (self.keys()?, Arc::clone(&self.accept));
         self.ask(&self.verifier(), 0, move |verifier| {
-            verifier.call(|i| {
-                let record = stored.as_ref().map(|stored| stored.record.as_str());
-                let lifecycle = i.exports.signoff_approval_lifecycle();
-                lifecycle.call_recognize(&mut i.store, record, &signature, keys.entries(), &accept)
-            })
+            let record = stored.as_ref().map(|stored| stored.record.as_str());
+            let accepted = Accepted { keys: keys.entries(), profiles: &accept };
+            verifier.verify_ballot(record, &signature, accepted)
         })
         .await
         .map(drop)
@@ -338,10 +306,8 @@ impl Service {
             "actor": caller.actor(),
         })
         .to_string();
-        let question: Arc<Question> = Arc::new(move |i, record, now| {
-            let lifecycle = i.exports.signoff_approval_lifecycle();
-            lifecycle.call_settle(&mut i.store, record, &event, now)
-        });
+        let question: Arc<Question> =
+            Arc::new(move |verifier, record, now| verifier.settle(record, &event, now));
         self.change(caller, id, idempotency, question).await
     }
 
@@ -362,11 +328,8 @@ impl Service {
             return Ok(reply);
         }
         let event = json!({ "actor": caller.actor() }).to_string();
-        let question: Arc<Question> = Arc::new(move |i, record, now| {
-            let lifecycle = i.exports.signoff_approval_lifecycle();
-            let answer = lifecycle.call_withdraw(&mut i.store, record, &event, now)?;
-            Ok(answer.map(Some))
-        });
+        let question: Arc<Question> =
+            Arc::new(move |verifier, record, now| verifier.withdraw(record, &event, now).map(Some));
         self.change(caller, id, idempotency, question).await
     }
 
@@ -392,11 +355,8 @@ impl Service {
             "actor": caller.actor(),
         })
         .to_string();
-        let question: Arc<Question> = Arc::new(move |i, record, now| {
-            let lifecycle = i.exports.signoff_approval_lifecycle();
-            let answer = lifecycle.call_extend(&mut i.store, record, &event, now)?;
-            Ok(answer.map(Some))
-        });
+        let question: Arc<Question> =
+            Arc::new(move |verifier, record, now| verifier.extend(record, &event, now).map(Some));
         self.change(caller, id, idempotency, question).await
     }
 

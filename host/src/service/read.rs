@@ -6,12 +6,11 @@ use serde_json::json;
 use super::Service;
 use super::caller::Caller;
 use super::commit::shown;
-use crate::bindings::View;
 use crate::code::Code;
-use crate::engine::Verifier;
 use crate::id::ApprovalId;
 use crate::refusal::Refusal;
 use crate::store::{Entry, Query, Status, Stored, WithTexts};
+use crate::verifier::{DecisionArgs, Verifier, View};
 
 /// How often a list looks further where what it found is not for the caller.
 const LOOKS_MAX: usize = 20;
@@ -211,27 +210,11 @@ impl Service {
         };
         let message = self
             .ask(&self.verifier(), 0, move |verifier| {
-                verifier.call(|i| {
-                    let PayloadQuery { decision, approver, profile, key, comment } = &query;
-                    let record = stored.as_ref().map(|stored| stored.record.as_str());
-                    let lifecycle = i.exports.signoff_approval_lifecycle();
-                    let statement = lifecycle.call_state(
-                        &mut i.store,
-                        record,
-                        decision,
-                        approver,
-                        key,
-                        comment,
-                    )?;
-                    match statement {
-                        Err(rejection) => Ok(Err(rejection)),
-                        Ok(statement) => i.exports.signoff_approval_signing().call_payload(
-                            &mut i.store,
-                            &statement,
-                            profile,
-                        ),
-                    }
-                })
+                let PayloadQuery { decision, approver, profile, key, comment } = &query;
+                let record = stored.as_ref().map(|stored| stored.record.as_str());
+                let args = DecisionArgs { decision, approver, key_id: key, comment };
+                let statement = verifier.statement(record, &args)?;
+                verifier.payload(&statement, profile)
             })
             .await?;
         Ok(json!({
@@ -247,13 +230,7 @@ impl Service {
             return Err(not_found());
         };
         let (record, now) = (stored.record.clone(), self.now());
-        self.ask(verifier, 0, move |verifier| {
-            verifier.call(|i| {
-                let lifecycle = i.exports.signoff_approval_lifecycle();
-                lifecycle.call_show(&mut i.store, Some(&record), now)
-            })
-        })
-        .await
+        self.ask(verifier, 0, move |verifier| verifier.show(Some(&record), now)).await
     }
 }
 

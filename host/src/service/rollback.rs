@@ -14,6 +14,7 @@ use crate::code::Code;
 use crate::keys::KeySource;
 use crate::refusal::Refusal;
 use crate::store::{Query, Status, Witness};
+use crate::verifier::Failure;
 use crate::witness::{WitnessError, WitnessFile};
 
 /// Approvals ended at once: they share a commit.
@@ -74,15 +75,13 @@ impl Service {
                 }
                 for stored in unfinished {
                     let actor = Caller::system().actor().to_string();
-                    let question: Arc<Question> = Arc::new(move |i, record, now| {
-                        let lifecycle = i.exports.signoff_approval_lifecycle();
-                        if let Some(expired) =
-                            lifecycle.call_expire(&mut i.store, record, now)?.ok().flatten()
-                        {
-                            return Ok(Ok(Some(expired)));
+                    let question: Arc<Question> = Arc::new(move |verifier, record, now| {
+                        match verifier.expire(record, now) {
+                            Ok(Some(expired)) => return Ok(Some(expired)),
+                            Err(trapped @ Failure::Trapped(_)) => return Err(trapped),
+                            Ok(None) | Err(Failure::Rejected(_)) => {}
                         }
-                        let voided = lifecycle.call_void(&mut i.store, record, &actor, now)?;
-                        Ok(voided.map(Some))
+                        verifier.void(record, &actor, now).map(Some)
                     });
                     let id = Some(stored.summary.id);
                     self.change(&Caller::system(), id, None, question).await?;

@@ -14,7 +14,7 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use super::guardrails::{Judged, Moment, Read};
 use super::note::Note;
 use super::{Caller, Service};
-use crate::bindings::policy::Attempt;
+use crate::engine::Attempt;
 use crate::engine::{Decision, Policy, PolicyFailure, Verdict};
 use crate::refusal::Refusal;
 use crate::store::About;

@@ -6,8 +6,9 @@ use std::sync::{PoisonError, RwLock};
 use tokio::sync::Semaphore;
 
 use super::Service;
-use crate::engine::{Loader, Policy, Verifier};
+use crate::engine::{Loader, Policy};
 use crate::refusal::Refusal;
+use crate::verifier::Verifier;
 
 /// Half of the instances that the pool has, so that a short question always finds one.
 const PLACES: usize = 64;

@@ -54,10 +54,8 @@ impl Service {
     }
 
     async fn expire(&self, id: ApprovalId) -> Result<(), Refusal> {
-        let question: Arc<Question> = Arc::new(|i, record, now| {
-            let lifecycle = i.exports.signoff_approval_lifecycle();
-            lifecycle.call_expire(&mut i.store, record, now)
-        });
+        let question: Arc<Question> =
+            Arc::new(|verifier, record, now| verifier.expire(record, now));
         self.change(&Caller::system(), Some(id), None, question).await.map(drop)
     }
 }

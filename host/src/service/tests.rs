@@ -9,11 +9,10 @@ use serde_json::Value;
 
 use super::{Ballot, Caller, Claim, Filter, Holder, NewApproval, Outcome, Refused, Service};
 use crate::audit::tree::Hash;
-use crate::bindings::Statement;
 use crate::clock::ManualClock;
 use crate::code::Code;
 use crate::config::Config;
-use crate::engine::{Allocation, Cache, Loader, Verifier};
+use crate::engine::{Allocation, Cache, Loader};
 use crate::id::ApprovalId;
 use crate::keys::{KeySource, Keys, make_keyring};
 use crate::role::Role;
@@ -22,6 +21,7 @@ use crate::store::{
     About, Answer, Base, Change, Commit, Entry, Head, Query, Row, RowKind, Scope, Status, Store,
     StoreError, Stored, Version, WithTexts,
 };
+use crate::verifier::{Statement, Verifier};
 
 const NOW: u64 = 1_760_697_000;
 
@@ -85,10 +85,7 @@ impl Bench {
             comment: String::new(),
         };
         let key = self.service.keys().unwrap().to_sign_v1().unwrap().clone();
-        let signed = self.service.verifier().call(|i| {
-            let signing = i.exports.signoff_approval_signing();
-            signing.call_sign(&mut i.store, &statement, "v1", &key)
-        });
+        let signed = self.service.verifier().sign(&statement, "v1", &key);
         Ballot {
             decision: statement.decision,
             approver: Some(statement.approver),
@@ -103,7 +100,8 @@ impl Bench {
 }
 
 fn verifier() -> Verifier {
-    loader().embedded().unwrap()
+    let loader = loader();
+    Verifier::embedded(loader.allocation(), loader.cache()).unwrap()
 }
 
 fn loader() -> Loader {

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use signoff::api::{self, App, Hosts, Metrics};
 use signoff::clock::Clock;
 use signoff::config::Config;
-use signoff::engine::{Allocation, Cache, Loader, Verifier, digest};
+use signoff::engine::{Allocation, Cache, Loader, digest};
 use signoff::keys::{KeySource, Keys, keyring_beside};
 use signoff::server::Exposure;
 use signoff::service::{self, Service};
 use signoff::store::redb::{CheckIntegrity, OpenMode, RedbStore};
+use signoff::verifier::Verifier;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 

@@ -7,9 +7,8 @@ use super::entry::KeyEntry;
 use super::shown::{Ballot, Shown};
 use super::story::{Step, Story};
 use super::verify::{BallotReport, Proof};
-use crate::bindings::{Key, Statement};
-use crate::engine::{Failure, Verifier};
 use crate::role::AGENT_PREFIX;
+use crate::verifier::{Accepted, Failure, Key, Statement, Verifier};
 
 /// The keys that a receipt's entries tell of, in the order of the log.
 pub(super) struct LoggedKeys(pub(super) Vec<(u64, Box<KeyEntry>)>);
@@ -163,16 +162,13 @@ fn verifies(
         algorithm: key.algorithm.clone(),
         material: material.ok_or_else(|| wrong("the log has no public key of it".to_owned()))?,
         status: key.status.clone(),
-        use_: key.usage.clone(),
+        usage: key.usage.clone(),
         approver: key.approver.clone(),
         groups: key.groups.clone(),
     }];
     let accept = [ballot.profile.clone()];
-    let made_by = verifier.call(|i| {
-        let signing = i.exports.signoff_approval_signing();
-        signing.call_verify(&mut i.store, statement, &ballot.signature, &keys, &accept)
-    });
-    match made_by {
+    let accepted = Accepted { keys: &keys, profiles: &accept };
+    match verifier.verify(statement, &ballot.signature, accepted) {
         Ok(id) if id == ballot.key_id => Ok(()),
         Ok(id) => Err(wrong(format!("the key `{id}` made it"))),
         Err(Failure::Rejected(rejection)) => Err(wrong(rejection.message)),

@@ -10,8 +10,7 @@ use super::{FORMAT, KIND, Line, RECEIPT_BYTES_MAX, Receipt, ReceiptError};
 use crate::audit::checkpoint::{self, Checkpoint};
 use crate::audit::log_key::{LogKey, origin};
 use crate::audit::tree::{Hash, PROOF_HASHES_MAX, check_inclusion, leaf};
-use crate::bindings::Statement;
-use crate::engine::{Failure, Verifier};
+use crate::verifier::{self, DecisionArgs, Failure, Statement, Verifier};
 
 /// What a receipt proves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -221,20 +220,11 @@ fn reviewed(
         return Err(ReceiptError::approval(why));
     }
     let (text, context) = (receipt.approval.get(), shown.context.get());
-    let reviewed = verifier.call(|i| {
-        let lifecycle = i.exports.signoff_approval_lifecycle();
-        // Any decision by anybody: the ballots put in their own.
-        lifecycle.call_review(
-            &mut i.store,
-            text,
-            context,
-            shown.plan(),
-            "approved",
-            "nobody",
-            "",
-            "",
-        )
-    });
+    let approval = verifier::Shown { approval: text, context, plan: shown.plan() };
+    // Any decision by anybody: the ballots put in their own.
+    let anybody =
+        DecisionArgs { decision: "approved", approver: "nobody", key_id: "", comment: "" };
+    let reviewed = verifier.review(&approval, &anybody);
     reviewed.map_err(|failure| match failure {
         Failure::Rejected(rejection) => ReceiptError::approval(rejection.message),
         Failure::Trapped(why) => ReceiptError::Verifier(why),

@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 
 use super::Tale;
 use crate::api::{Approval, List, Problem};
-use crate::bindings::{Key, Statement};
 use crate::cli::exit::Failure;
 use crate::cli::transport::{Access, Transport, asked};
+use crate::verifier::{Key, Statement};
 
 pub(super) const APPROVER: &str = "user@company.com";
 const CONTEXT: &str =
@@ -254,12 +254,7 @@ impl Story<'_> {
             approver: APPROVER.to_owned(),
             comment: String::new(),
         };
-        asked(false, || {
-            self.transport.verifier().call(|i| {
-                let signing = i.exports.signoff_approval_signing();
-                signing.call_sign(&mut i.store, &statement, "v1", self.key)
-            })
-        })
+        asked(false, || self.transport.verifier().sign(&statement, "v1", self.key))
     }
 }
 

@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 
 use super::transport::{Target, Transport};
 use super::{Exit, Global, exit::Failure, output};
-use crate::engine::{Allocation, Cache, Verifier};
+use crate::engine::{Allocation, Cache};
 use crate::service::trust;
+use crate::verifier::Verifier;
 
 /// How good it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,8 +119,7 @@ impl Level {
 fn verifier() -> Finding {
     let verifier = Verifier::embedded(Allocation::OnDemand, &Cache::of_user());
     let answered = verifier.map_err(|e| format!("{e:#}")).and_then(|verifier| {
-        let described = verifier.call(|i| Ok(Ok(i.exports.call_describe(&mut i.store)?)));
-        described.map(|_| verifier.digest().to_owned()).map_err(|e| e.to_string())
+        verifier.describe().map(|_| verifier.digest().to_owned()).map_err(|e| e.to_string())
     });
     match answered {
         Ok(digest) => Finding::ok("built in", digest),

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use chrono::{DateTime, FixedOffset, SecondsFormat, TimeDelta, Utc};
 
-use crate::bindings::Statement;
+use crate::verifier::Statement;
 
 /// A message as some signer may make it. As it begins it is the right one.
 #[derive(Clone)]

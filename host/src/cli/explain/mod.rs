@@ -22,8 +22,8 @@ use self::search::{Explanation, explain};
 use self::secret::Secrets;
 use super::sign::unix_seconds;
 use super::{Exit, Global, exit::Failure, output};
-use crate::bindings::{Rejection, Statement};
-use crate::engine::{self, Allocation, Cache, Verifier};
+use crate::engine::{Allocation, Cache};
+use crate::verifier::{self, Accepted, Rejection, Statement, Verifier};
 
 #[derive(Args)]
 pub(super) struct ExplainArgs {
@@ -116,30 +116,24 @@ impl Question {
         })
     }
 
-    fn message(&self, verifier: &Verifier) -> Result<String, engine::Failure> {
-        let message = verifier.call(|i| {
-            let signing = i.exports.signoff_approval_signing();
-            signing.call_payload(&mut i.store, &self.statement, "v1")
-        })?;
+    fn message(&self, verifier: &Verifier) -> Result<String, verifier::Failure> {
+        let message = verifier.payload(&self.statement, "v1")?;
         Ok(message.text.unwrap_or_default())
     }
 
-    fn verify(&self, verifier: &Verifier, secrets: &Secrets) -> Result<(), engine::Failure> {
+    fn verify(&self, verifier: &Verifier, secrets: &Secrets) -> Result<(), verifier::Failure> {
         let (keys, accept) = (secrets.keys_for_verifier(), ["v1".to_owned()]);
-        let verified = verifier.call(|i| {
-            let signing = i.exports.signoff_approval_signing();
-            signing.call_verify(&mut i.store, &self.statement, &self.signature, &keys, &accept)
-        });
-        verified.map(drop)
+        let accepted = Accepted { keys: &keys, profiles: &accept };
+        verifier.verify(&self.statement, &self.signature, accepted).map(drop)
     }
 }
 
 /// A rejection is part of the answer here; a trap is not.
-fn asked<T>(answer: Result<T, engine::Failure>) -> Result<Result<T, Rejection>, Failure> {
+fn asked<T>(answer: Result<T, verifier::Failure>) -> Result<Result<T, Rejection>, Failure> {
     match answer {
         Ok(answer) => Ok(Ok(answer)),
-        Err(engine::Failure::Rejected(rejection)) => Ok(Err(rejection)),
-        Err(trapped @ engine::Failure::Trapped(_)) => Err(Failure::Failed(trapped.into())),
+        Err(verifier::Failure::Rejected(rejection)) => Ok(Err(rejection)),
+        Err(trapped @ verifier::Failure::Trapped(_)) => Err(Failure::Failed(trapped.into())),
     }
 }
 

@@ -9,7 +9,7 @@ use super::message::Draft;
 use super::mistake;
 use super::secret::{Held, Secrets, Variant};
 use super::{Finding, Question};
-use crate::bindings::Rejection;
+use crate::verifier::Rejection;
 
 /// More than two mistakes at once fit nearly anything a person would believe.
 const MISTAKES_MAX: usize = 2;

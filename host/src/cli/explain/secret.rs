@@ -6,8 +6,8 @@ use base64ct::{Base64, Base64Unpadded, Base64Url, Base64UrlUnpadded, Encoding};
 use zeroize::Zeroizing;
 
 use super::Finding;
-use crate::bindings::Key;
 use crate::keys::{self, KeyError, SECRET_VARIABLES};
+use crate::verifier::Key;
 
 /// The verifier takes no shorter and no longer key.
 const KEY_BYTES: std::ops::RangeInclusive<usize> = 32..=4096;

@@ -11,8 +11,8 @@ use sha2::{Digest, Sha256};
 
 use super::secret::Secrets;
 use super::{Answer, Question};
-use crate::bindings::Statement;
-use crate::engine::{Allocation, Cache, Verifier};
+use crate::engine::{Allocation, Cache};
+use crate::verifier::{Statement, Verifier};
 
 const SECRET: &str = "kT4vQ9zX2mB7nR5wY8cJ1hL6pD3fG0sA";
 const OTHER_SECRET: &str = "Zq1Xw2Ce3Vr4Bt5Ny6Mu7Ki8Lo9Pa0Sd";

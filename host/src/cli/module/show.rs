@@ -11,9 +11,8 @@ use super::super::exit::Failure;
 use super::super::transport::{Transport, asked};
 use super::super::{Exit, Global, output};
 use super::{listed, resolved};
-use crate::engine::{
-    Allocation, Cache, VERIFIER, VERIFIER_DIGEST, Verifier, digest, verifier_core,
-};
+use crate::engine::{Allocation, Cache, VERIFIER, VERIFIER_DIGEST, digest, verifier_core};
+use crate::verifier::Verifier;
 
 #[derive(Args)]
 pub(in super::super) struct DigestArgs {
@@ -113,8 +112,7 @@ fn with_description(answer: &str, global: &Global) -> Result<String, Failure> {
 
 fn described(global: &Global) -> Result<Value, Failure> {
     let verifier = Verifier::embedded(Allocation::OnDemand, &Cache::of_user())?;
-    let description =
-        asked(global.json, || verifier.call(|i| Ok(Ok(i.exports.call_describe(&mut i.store)?))))?;
+    let description = asked(global.json, || verifier.describe())?;
     Ok(serde_json::from_str(&description)?)
 }
 

@@ -8,13 +8,14 @@ use super::judge::Judge;
 use super::outline::Outline;
 use super::stop::Stop;
 use super::verdict;
-use crate::bindings::policy::Attempt;
 use crate::cli::exit::Failure;
 use crate::cli::transport::asked;
 use crate::cli::{Exit, context, output};
 use crate::clock::{Clock, SystemClock};
-use crate::engine::{Allocation, Cache, Decision, Verdict, Verifier};
+use crate::engine::Attempt;
+use crate::engine::{Allocation, Cache, Decision, Verdict};
 use crate::policy::{Template, Trace};
+use crate::verifier::Verifier;
 
 #[derive(Args)]
 #[command(
@@ -84,12 +85,7 @@ fn attempt(args: &EvalArgs, json: bool) -> Result<Attempt, Failure> {
 
 /// A context or plan as the verifier writes it.
 pub(super) fn canonical(verifier: &Verifier, text: &str, json: bool) -> Result<String, Failure> {
-    asked(json, || {
-        verifier.call(|i| {
-            let context = i.exports.signoff_approval_context();
-            context.call_canonicalize(&mut i.store, text)
-        })
-    })
+    asked(json, || verifier.canonicalize(text))
 }
 
 /// How the rules answer; they must answer as the module does.

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::problems::told;
 use super::source::{self, Source};
 use super::stop::Stop;
-use crate::bindings::policy::Attempt;
+use crate::engine::Attempt;
 use crate::engine::{Allocation, Cache, Compiler, Limits, Loader, Policy, Verdict, digest};
 use crate::policy::{BenchError, Template, Trace, Workbench};
 

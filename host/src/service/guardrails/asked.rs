@@ -8,10 +8,9 @@ use super::super::commit::with_fields;
 use super::super::operation::NewApproval;
 use super::super::{Caller, Service};
 use super::{Action, Judged};
-use crate::bindings;
-use crate::engine::Verifier;
 use crate::id::ApprovalId;
 use crate::refusal::Refusal;
+use crate::verifier::{Failure, OpenArgs, Opened, Verifier};
 
 /// The canonical texts of an action, and their digests.
 pub(super) struct Texts {
@@ -58,22 +57,14 @@ impl Service {
         context: String,
         plan: Option<String>,
         now: u64,
-    ) -> Result<(bindings::Opened, String), Refusal> {
+    ) -> Result<(Opened, String), Refusal> {
         let accept = Arc::clone(&self.accept);
         self.ask(verifier, bytes, move |verifier| {
-            verifier.call(|i| {
-                let lifecycle = i.exports.signoff_approval_lifecycle();
-                let plan = plan.as_deref();
-                let opened =
-                    lifecycle.call_open(&mut i.store, &event, &context, plan, &accept, now)?;
-                let opened = match opened {
-                    Ok(opened) => opened,
-                    Err(rejection) => return Ok(Err(rejection)),
-                };
-                let record = Some(opened.transition.record.as_str());
-                let shown = lifecycle.call_show(&mut i.store, record, now)?;
-                Ok(shown.map(|shown| (opened, shown.view)))
-            })
+            let plan = plan.as_deref();
+            let args = OpenArgs { request: &event, context: &context, plan, accept: &accept, now };
+            let opened = verifier.open(&args)?;
+            let shown = verifier.show(Some(&opened.transition.record), now)?;
+            Ok((opened, shown.view))
         })
         .await
     }
@@ -85,23 +76,14 @@ impl Service {
     ) -> Result<Texts, Refusal> {
         let (context, plan) = (Arc::clone(&action.context), action.plan.clone());
         self.ask(verifier, action.bytes(), move |verifier| {
-            verifier.call(|i| {
-                let read = i.exports.signoff_approval_context();
-                let mut one = |text: &str| -> wasmtime::Result<_> {
-                    let canonical = match read.call_canonicalize(&mut i.store, text)? {
-                        Ok(canonical) => canonical,
-                        Err(rejection) => return Ok(Err(rejection)),
-                    };
-                    let digest = read.call_digest(&mut i.store, &canonical)?;
-                    Ok(digest.map(|digest| (canonical, digest)))
-                };
-                let context = one(&context)?;
-                let plan = plan.as_deref().map(&mut one).transpose()?.transpose();
-                Ok(context.and_then(|(context, context_hash)| {
-                    let (plan, plan_hash) = plan?.unzip();
-                    Ok(Texts { context, context_hash, plan, plan_hash })
-                }))
-            })
+            let read = |text: &str| {
+                let canonical = verifier.canonicalize(text)?;
+                let digest = verifier.digest_of(&canonical)?;
+                Ok::<_, Failure>((canonical, digest))
+            };
+            let (context, context_hash) = read(&context)?;
+            let (plan, plan_hash) = plan.as_deref().map(read).transpose()?.unzip();
+            Ok(Texts { context, context_hash, plan, plan_hash })
         })
         .await
     }

@@ -17,11 +17,11 @@ use super::operation::{NewApproval, acts_for};
 use super::shadow::Compared;
 use super::slots::Active;
 use super::{Caller, INLINE_BYTES_MAX, Service};
-use crate::bindings::{self, policy::Attempt};
 use crate::code::Code;
-use crate::engine::{Decision, Policy, PolicyFailure, Verdict, Verifier};
+use crate::engine::{Attempt, Decision, Policy, PolicyFailure, Verdict};
 use crate::id::ApprovalId;
 use crate::refusal::Refusal;
+use crate::verifier::{Opened, Verifier};
 
 pub(super) use judged::{Judged, Moment, Verdicts};
 
@@ -55,7 +55,7 @@ pub(super) struct Prepared {
     pub(super) verifier: Verifier,
     pub(super) judged: Judged,
     pub(super) action: Read,
-    pub(super) opened: bindings::Opened,
+    pub(super) opened: Opened,
     pub(super) view: String,
 }
 

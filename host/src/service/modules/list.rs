@@ -12,6 +12,7 @@ use super::row::{ModuleRow, SlotRow, digest_of, name_in};
 use crate::engine::{VERIFIER, VERIFIER_DIGEST};
 use crate::module::{ModuleDigest, Slot, limits_json};
 use crate::refusal::Refusal;
+use crate::verifier::Verifier;
 
 /// What every slot says.
 pub(super) struct Standing([(Slot, SlotRow); 2]);
@@ -67,9 +68,8 @@ impl Service {
         let standing = Standing::of_all(self).await?;
         let text = digest.to_string();
         let (mut shown, description) = if text == VERIFIER_DIGEST {
-            let description = self.loader().embedded().ok().and_then(|verifier| {
-                verifier.call(|i| Ok(Ok(i.exports.call_describe(&mut i.store)?))).ok()
-            });
+            let embedded = Verifier::embedded(self.loader().allocation(), self.loader().cache());
+            let description = embedded.ok().and_then(|verifier| verifier.describe().ok());
             (built_in_shown(&standing), description)
         } else {
             let row = self.module_row(digest).await?;
@@ -85,9 +85,7 @@ impl Service {
             let described = apart(move || {
                 Ok(match loaded(&loader, &manifest, &wasm)? {
                     Candidate::Policy(policy) => policy.describe().ok(),
-                    Candidate::Verifier(verifier) => {
-                        verifier.call(|i| Ok(Ok(i.exports.call_describe(&mut i.store)?))).ok()
-                    }
+                    Candidate::Verifier(verifier) => verifier.describe().ok(),
                 })
             });
             (shown, described.await.ok().flatten())

@@ -6,10 +6,11 @@ use super::super::Service;
 use super::row::ModuleRow;
 use super::{missing, trial_policy, trial_verifier};
 use crate::code::Code;
-use crate::engine::{CompileError, Loader, Policy, Verifier};
+use crate::engine::{CompileError, Loader, Policy};
 use crate::keys::Keys;
 use crate::module::{Envelope, Manifest, ModuleDigest, Signed, Slot, inspect};
 use crate::refusal::Refusal;
+use crate::verifier::Verifier;
 
 /// A module that may serve in its slot.
 #[derive(Clone)]
@@ -112,7 +113,7 @@ pub(super) fn loaded(
             Candidate::Policy(policy.map_err(|e| unusable(&e))?)
         }
         Slot::Verifier => {
-            Candidate::Verifier(loader.verifier(wasm, &digest).map_err(|e| unusable(&e))?)
+            Candidate::Verifier(Verifier::load_by(loader, wasm, &digest).map_err(|e| unusable(&e))?)
         }
     })
 }

@@ -10,10 +10,11 @@ use super::super::slots::{Active, PolicySlot};
 use super::prepare::{Candidate, apart, loaded};
 use super::row::SlotRow;
 use crate::code::Code;
-use crate::engine::{Policy, Verifier};
+use crate::engine::Policy;
 use crate::keys::Keys;
 use crate::module::{ModuleDigest, Slot};
 use crate::refusal::Refusal;
+use crate::verifier::Verifier;
 
 impl Service {
     /// Has serve what the store says, if the keys have changed since that was looked at.

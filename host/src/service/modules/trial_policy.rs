@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::bindings::policy::Attempt;
 use crate::code::Code;
+use crate::engine::Attempt;
 use crate::engine::Policy;
 use crate::refusal::Refusal;
 

@@ -2,7 +2,6 @@
 //! is stored as the one that serves shows it.
 
 use std::cell::RefCell;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -10,9 +9,9 @@ use serde_json::Value;
 use super::super::Service;
 use super::prepare::apart;
 use crate::code::Code;
-use crate::engine::{Failure, Verifier};
 use crate::refusal::Refusal;
 use crate::store::{Query, Status, Stored};
+use crate::verifier::Verifier;
 
 #[path = "../../../../tests/vectors/runner.rs"]
 mod runner;
@@ -40,10 +39,10 @@ const BATCH: usize = 500;
 /// Refusals: `module-invalid`; `verifier-trapped` where the one that serves gives no answer.
 pub(super) fn try_out(candidate: &Verifier, active: &Verifier) -> Result<(), Refusal> {
     let text =
-        described(candidate).map_err(|e| invalid(format!("asked to describe itself: {e}")))?;
+        candidate.describe().map_err(|e| invalid(format!("asked to describe itself: {e}")))?;
     let theirs = formats(&text)?;
     // One that cannot serve reads nothing, and must be replaceable.
-    if let Ok(text) = described(active) {
+    if let Ok(text) = active.describe() {
         for format in formats(&text)? {
             if !theirs.contains(&format) {
                 return Err(invalid(format!("it does not read records of format {format}")));
@@ -51,10 +50,6 @@ pub(super) fn try_out(candidate: &Verifier, active: &Verifier) -> Result<(), Ref
         }
     }
     answers_the_vectors(candidate)
-}
-
-fn described(verifier: &Verifier) -> Result<String, Failure> {
-    verifier.call(|i| Ok(Ok(i.exports.call_describe(&mut i.store)?)))
 }
 
 fn formats(text: &str) -> Result<Vec<u64>, Refusal> {
@@ -76,10 +71,7 @@ fn answers_the_vectors(candidate: &Verifier) -> Result<(), Refusal> {
     let ask = |request: &str| {
         let mut failed = failed.borrow_mut();
         if failed.is_none() {
-            let answer = candidate.call(|i| {
-                Ok(Ok(i.exports.signoff_approval_wire().call_call(&mut i.store, request)?))
-            });
-            match answer {
+            match candidate.wire(request) {
                 Ok(answer) if begun.elapsed() <= VECTORS_TIME_MAX => return answer,
                 Ok(_) => *failed = Some("it takes too long for all of them".to_owned()),
                 Err(why) => *failed = Some(why.to_string()),
@@ -108,7 +100,7 @@ impl Service {
     /// Refusals: `module-invalid`, `store-unavailable`.
     pub(super) async fn reads_what_is_stored(&self, candidate: &Verifier) -> Result<(), Refusal> {
         let active = self.verifier();
-        if described(&active).is_err() {
+        if active.describe().is_err() {
             // It shows nothing to compare with.
             return Ok(());
         }
@@ -152,13 +144,7 @@ fn alike(
     stored: &Stored,
     now: u64,
 ) -> Result<(), Refusal> {
-    let show = |verifier: &Verifier| {
-        let record: Arc<str> = stored.record.as_str().into();
-        verifier.call(|i| {
-            let lifecycle = i.exports.signoff_approval_lifecycle();
-            lifecycle.call_show(&mut i.store, Some(&record), now)
-        })
-    };
+    let show = |verifier: &Verifier| verifier.show(Some(&stored.record), now);
     let id = stored.summary.id;
     // What the active one does not read either is nobody's to compare.
     let Ok(expected) = show(active) else { return Ok(()) };
@@ -168,11 +154,7 @@ fn alike(
         (Some(expected), Some(found)) => covers(&found, &expected),
         _ => false,
     };
-    let (a, b) = (&expected.summary, &found.summary);
-    let summarised =
-        (&a.id, &a.status, &a.agent, &a.action, a.requested_at, a.expires_at, a.due_at)
-            == (&b.id, &b.status, &b.agent, &b.action, b.requested_at, b.expires_at, b.due_at);
-    if same && summarised {
+    if same && expected.summary == found.summary {
         return Ok(());
     }
     Err(invalid(format!("it shows {id} otherwise than the verifier that serves")))

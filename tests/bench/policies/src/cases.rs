@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::Deserialize;
 use serde_json::Value;
-use signoff::bindings::policy::Attempt;
-use signoff::engine::{Allocation, Cache, Limits, Loader, Policy, Verifier, digest};
+use signoff::engine::{Allocation, Attempt, Cache, Limits, Loader, Policy, digest};
+use signoff::verifier::Verifier;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -29,7 +29,7 @@ pub fn run(cases: &Path, files: &[PathBuf]) -> Result<()> {
     let cases: Vec<Case> = serde_json::from_str(&fs::read_to_string(cases)?)?;
     ensure!(!cases.is_empty() && !files.is_empty(), "no cases or no component");
     let loader = Loader::new(Allocation::OnDemand, Cache::of_user());
-    let verifier = loader.embedded()?;
+    let verifier = Verifier::embedded(loader.allocation(), loader.cache())?;
     for file in files {
         let wasm = fs::read(file).with_context(|| file.display().to_string())?;
         let policy = loader.policy(&wasm, &digest(&wasm), Limits::default())?;
@@ -43,9 +43,7 @@ pub fn run(cases: &Path, files: &[PathBuf]) -> Result<()> {
 
 fn hold(verifier: &Verifier, policy: &Policy, case: &Case) -> Result<()> {
     let text = case.context.to_string();
-    let context = verifier.call(|instance| {
-        instance.exports.signoff_approval_context().call_canonicalize(&mut instance.store, &text)
-    });
+    let context = verifier.canonicalize(&text);
     let answer = policy.evaluate(&Attempt {
         agent: case.agent.clone(),
         action: case.action.clone(),

@@ -5,12 +5,19 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Result, anyhow};
-use signoff::bindings::policy::{Attempt, Policy, PolicyPre};
 use signoff::engine::{Allocation, Limits, policy_config};
 use signoff::measure::duration;
 use wasmparser::{Parser, Payload};
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Engine, ResourceLimiter, Store};
+
+use bindings::{Attempt, Policy, PolicyPre};
+
+mod bindings {
+    wasmtime::component::bindgen!({ path: "../../../wit", world: "policy" });
+
+    pub(super) use exports::signoff::approval::guardrails::Attempt;
+}
 
 /// Times that each question is asked; the median counts.
 const TIMES: usize = 25;

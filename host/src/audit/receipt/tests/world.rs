@@ -12,7 +12,8 @@ use super::super::{Logged, assemble, choose, keys_named};
 use crate::audit::checkpoint::Checkpoint;
 use crate::audit::log_key::{LogKey, LogSigner};
 use crate::audit::tree::{Frontier, Hash, inclusion, leaf};
-use crate::engine::{Allocation, Cache, Verifier};
+use crate::engine::{Allocation, Cache};
+use crate::verifier::Verifier;
 
 pub(super) const ID: &str = "appr_01k7s2e3m8q4w6x9y0z1a2b3c4";
 const EXECUTION: &str = "exec_01k7s2f7n9r5t6v8w0x1y2z3a4";

@@ -9,9 +9,10 @@ use super::super::problems::told;
 use super::super::source;
 use super::super::stop::Stop;
 use super::flip::{Comparison, Question};
-use crate::bindings::policy::Attempt;
-use crate::engine::{Allocation, Cache, Verifier};
+use crate::engine::Attempt;
+use crate::engine::{Allocation, Cache};
 use crate::policy::{Case, Template};
+use crate::verifier::Verifier;
 
 /// Rules for who has none at hand: a bench reads test cases only beside rules.
 const NO_RULES: &str = "format = 1\nname = \"cases\"\ndefault = \"deny\"\n";

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::super::judge::Judge;
 use super::super::verdict;
-use crate::bindings::policy::Attempt;
 use crate::cli::output;
+use crate::engine::Attempt;
 use crate::engine::Verdict;
 
 /// What became of a verdict.

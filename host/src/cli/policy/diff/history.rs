@@ -3,9 +3,9 @@
 use super::super::stop::Stop;
 use super::flip::{Comparison, Question};
 use crate::api::{Approval, List};
-use crate::bindings::policy::Attempt;
 use crate::cli::progress::Progress;
 use crate::cli::transport::Transport;
+use crate::engine::Attempt;
 
 /// The largest page that the list gives.
 const PAGE: u64 = 200;

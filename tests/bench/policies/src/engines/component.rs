@@ -4,8 +4,7 @@
 use std::fmt::Write;
 
 use anyhow::{Result, anyhow};
-use signoff::bindings::policy as bindings;
-use signoff::engine::{Allocation, Cache, Limits, Policies, Policy, digest};
+use signoff::engine::{self, Allocation, Cache, Limits, Policies, Policy, digest};
 
 use super::{Engine, answer};
 use crate::rules::{AGENT, Answer, Attempt, Condition, Rule};
@@ -23,7 +22,7 @@ impl Module {
 
 impl Engine for Module {
     fn ask(&mut self, attempt: &Attempt) -> Result<Answer> {
-        let verdict = self.0.evaluate(&bindings::Attempt {
+        let verdict = self.0.evaluate(&engine::Attempt {
             agent: AGENT.to_owned(),
             action: attempt.action.clone(),
             context: attempt.context.clone(),

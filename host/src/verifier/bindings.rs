@@ -1,0 +1,138 @@
+//! The bindings generated from `wit/` for world `verifier`, and their conversion to the types of this
+//! module. Nothing outside this module names them.
+
+#![allow(missing_docs, unreachable_pub, reason = "generated from wit/, where the docs are")]
+
+use wasmtime::Store;
+use wasmtime::component::InstancePre;
+
+use super::types;
+use crate::engine::{Memory, World};
+
+wasmtime::component::bindgen!({
+    path: "../wit",
+    world: "verifier",
+    // Arguments are borrowed: a call copies nothing on this side, no secret either.
+    ownership: Borrowing { duplicate_if_necessary: true },
+});
+
+pub(super) use exports::signoff::approval::{lifecycle, signing, types as shared};
+
+impl World for Verifier {
+    type Linked = VerifierPre<Memory>;
+
+    fn link(component: InstancePre<Memory>) -> wasmtime::Result<Self::Linked> {
+        VerifierPre::new(component)
+    }
+
+    fn instantiate(linked: &Self::Linked, store: &mut Store<Memory>) -> wasmtime::Result<Self> {
+        linked.instantiate(store)
+    }
+}
+
+/// Calls `f` with keys as the verifier takes them.
+pub(super) fn with_keys<T>(keys: &[types::Key], f: impl FnOnce(&[shared::Key<'_>]) -> T) -> T {
+    let groups: Vec<Vec<&str>> = keys.iter().map(|key| texts(&key.groups)).collect();
+    let keys: Vec<_> =
+        keys.iter().zip(&groups).map(|(key, groups)| borrowed(key, groups)).collect();
+    f(&keys)
+}
+
+/// Calls `f` with one key as the verifier takes it.
+pub(super) fn with_key<T>(key: &types::Key, f: impl FnOnce(shared::Key<'_>) -> T) -> T {
+    f(borrowed(key, &texts(&key.groups)))
+}
+
+pub(super) fn texts(texts: &[String]) -> Vec<&str> {
+    texts.iter().map(String::as_str).collect()
+}
+
+fn borrowed<'a>(key: &'a types::Key, groups: &'a [&'a str]) -> shared::Key<'a> {
+    shared::Key {
+        id: &key.id,
+        algorithm: &key.algorithm,
+        material: &key.material,
+        status: &key.status,
+        use_: &key.usage,
+        approver: key.approver.as_deref(),
+        groups,
+    }
+}
+
+impl<'a> From<&'a types::Statement> for shared::StatementParam<'a> {
+    fn from(statement: &'a types::Statement) -> Self {
+        Self {
+            audience: &statement.audience,
+            key_id: &statement.key_id,
+            approval_id: &statement.approval_id,
+            request_digest: &statement.request_digest,
+            expires_at: statement.expires_at,
+            decision: &statement.decision,
+            approver: &statement.approver,
+            comment: &statement.comment,
+        }
+    }
+}
+
+impl From<shared::StatementResult> for types::Statement {
+    fn from(statement: shared::StatementResult) -> Self {
+        Self {
+            audience: statement.audience,
+            key_id: statement.key_id,
+            approval_id: statement.approval_id,
+            request_digest: statement.request_digest,
+            expires_at: statement.expires_at,
+            decision: statement.decision,
+            approver: statement.approver,
+            comment: statement.comment,
+        }
+    }
+}
+
+impl From<shared::Rejection> for types::Rejection {
+    fn from(rejection: shared::Rejection) -> Self {
+        Self { code: rejection.code, message: rejection.message }
+    }
+}
+
+impl From<signing::Message> for types::Message {
+    fn from(message: signing::Message) -> Self {
+        Self { profile: message.profile, base64url: message.base64url, text: message.text }
+    }
+}
+
+impl From<lifecycle::Summary> for types::Summary {
+    fn from(summary: lifecycle::Summary) -> Self {
+        Self {
+            id: summary.id,
+            status: summary.status,
+            agent: summary.agent,
+            action: summary.action,
+            requested_at: summary.requested_at,
+            expires_at: summary.expires_at,
+            due_at: summary.due_at,
+        }
+    }
+}
+
+impl From<lifecycle::View> for types::View {
+    fn from(view: lifecycle::View) -> Self {
+        Self { view: view.view, summary: view.summary.into() }
+    }
+}
+
+impl From<lifecycle::Transition> for types::Transition {
+    fn from(transition: lifecycle::Transition) -> Self {
+        Self {
+            record: transition.record,
+            summary: transition.summary.into(),
+            entry: transition.entry,
+        }
+    }
+}
+
+impl From<lifecycle::Opened> for types::Opened {
+    fn from(opened: lifecycle::Opened) -> Self {
+        Self { transition: opened.transition.into(), context: opened.context, plan: opened.plan }
+    }
+}

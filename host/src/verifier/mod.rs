@@ -1,0 +1,104 @@
+//! The verifier: one component that holds every rule that decides trust, with one method for each of
+//! its operations.
+//!
+//! A refusal by the verifier and a failure of it are two things: the first is
+//! [`Failure::Rejected`], the second drops the instance and is [`Failure::Trapped`]. What each
+//! operation does, and its rejections in the order they are checked, is documented in `wit/`.
+
+mod bindings;
+mod operations;
+mod types;
+
+use anyhow::Result;
+use wasmtime::Store;
+
+use crate::engine::{Allocation, Cache, Loader, Memory, Pool, Settings, VERIFIER, VERIFIER_DIGEST};
+
+pub use types::{
+    Accepted, CheckArgs, ClaimArgs, DecisionArgs, Failure, Key, Message, OpenArgs, Opened,
+    Rejection, Shown, Statement, Summary, Transition, View,
+};
+
+/// The verifier: one module, and instances of it. Cheap to clone.
+#[derive(Clone)]
+pub struct Verifier(Pool<bindings::Verifier>);
+
+impl Verifier {
+    /// Loads a component of world `verifier`, by its bytes and their digest.
+    ///
+    /// # Errors
+    ///
+    /// A component that does not compile, imports anything, or lacks an export of the world.
+    pub fn load(wasm: &[u8], digest: &str, allocation: Allocation, cache: &Cache) -> Result<Self> {
+        Pool::load(digest, allocation, |engine| cache.load(engine, wasm, digest)).map(Self)
+    }
+
+    /// Loads a component of world `verifier` as a loader compiles it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::load`].
+    pub fn load_by(loader: &Loader, wasm: &[u8], digest: &str) -> Result<Self> {
+        Pool::load(digest, loader.allocation(), |engine| {
+            loader.component(engine, Settings::Verifier, wasm, digest)
+        })
+        .map(Self)
+    }
+
+    /// Loads the embedded verifier.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::load`].
+    pub fn embedded(allocation: Allocation, cache: &Cache) -> Result<Self> {
+        Self::load(VERIFIER, VERIFIER_DIGEST, allocation, cache)
+    }
+
+    /// A verifier whose every call fails and says why: it takes the place of an active module that
+    /// cannot be loaded.
+    pub fn broken(digest: &str, why: &str) -> Self {
+        Self(Pool::broken(digest, why))
+    }
+
+    /// The module's digest.
+    pub fn digest(&self) -> &str {
+        self.0.digest()
+    }
+
+    /// Why every call fails, if it does.
+    pub fn why_broken(&self) -> Option<&str> {
+        self.0.why_broken()
+    }
+
+    /// The number of calls that trapped since the start.
+    pub fn traps(&self) -> u64 {
+        self.0.traps()
+    }
+
+    /// Drops the instances that wait for a call, so that the next call makes one.
+    pub fn forget_instances(&self) {
+        self.0.forget_instances();
+    }
+
+    /// Calls a function that cannot refuse.
+    fn answer<T>(
+        &self,
+        f: impl FnOnce(&bindings::Verifier, &mut Store<Memory>) -> wasmtime::Result<T>,
+    ) -> Result<T, Failure> {
+        self.0.call(f).map_err(Failure::Trapped)
+    }
+
+    /// Calls a function; its answer or rejection as this module's types.
+    fn ask<T, U: From<T>>(
+        &self,
+        f: impl FnOnce(
+            &bindings::Verifier,
+            &mut Store<Memory>,
+        ) -> wasmtime::Result<Result<T, bindings::shared::Rejection>>,
+    ) -> Result<U, Failure> {
+        match self.answer(f)? {
+            Ok(answer) => Ok(answer.into()),
+            Err(rejection) => Err(Failure::Rejected(rejection.into())),
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! The operations, in the order of `wit/`. A record is the stored JSON text of an approval, none where
+//! there is none; the verifier then answers `not-found` in its own order.
+
+use super::Verifier;
+use super::bindings::{lifecycle, texts, with_key, with_keys};
+use super::types::{
+    Accepted, CheckArgs, ClaimArgs, DecisionArgs, Failure, Key, Message, OpenArgs, Opened, Shown,
+    Statement, Summary, Transition, View,
+};
+
+/// Each operation fails with [`Failure::Rejected`] as its function in `wit/` says, and with
+/// [`Failure::Trapped`] if the verifier gives no answer.
+impl Verifier {
+    /// Returns what the module says of itself, JSON.
+    pub fn describe(&self) -> Result<String, Failure> {
+        self.answer(|verifier, store| verifier.call_describe(store))
+    }
+
+    /// Answers a request of the `wire` interface. Both are JSON.
+    pub fn wire(&self, request: &str) -> Result<String, Failure> {
+        self.answer(|verifier, store| verifier.signoff_approval_wire().call_call(store, request))
+    }
+
+    /// Returns the canonical form of a context or plan.
+    pub fn canonicalize(&self, text: &str) -> Result<String, Failure> {
+        self.ask(|verifier, store| {
+            verifier.signoff_approval_context().call_canonicalize(store, text)
+        })
+    }
+
+    /// Returns the digest of a context or plan, 64 lower-case hex characters.
+    pub fn digest_of(&self, text: &str) -> Result<String, Failure> {
+        self.ask(|verifier, store| verifier.signoff_approval_context().call_digest(store, text))
+    }
+
+    /// Returns the bytes that a profile signs for a statement.
+    pub fn payload(&self, statement: &Statement, profile: &str) -> Result<Message, Failure> {
+        self.ask(|verifier, store| {
+            verifier.signoff_approval_signing().call_payload(store, statement.into(), profile)
+        })
+    }
+
+    /// Signs a statement. The key's material is the secret, or the private seed.
+    pub fn sign(&self, statement: &Statement, profile: &str, key: &Key) -> Result<String, Failure> {
+        self.ask(|verifier, store| {
+            let signing = verifier.signoff_approval_signing();
+            with_key(key, |key| signing.call_sign(store, statement.into(), profile, key))
+        })
+    }
+
+    /// Verifies a signature. Returns the id of the key that made it.
+    pub fn verify(
+        &self,
+        statement: &Statement,
+        signature: &str,
+        accepted: Accepted<'_>,
+    ) -> Result<String, Failure> {
+        self.ask(|verifier, store| {
+            let signing = verifier.signoff_approval_signing();
+            let accept = texts(accepted.profiles);
+            with_keys(accepted.keys, |keys| {
+                signing.call_verify(store, statement.into(), signature, keys, &accept)
+            })
+        })
+    }
+
+    /// Makes a pending approval.
+    pub fn open(&self, args: &OpenArgs<'_>) -> Result<Opened, Failure> {
+        self.ask(|verifier, store| {
+            let OpenArgs { request, context, plan, accept, now } = *args;
+            let lifecycle = verifier.signoff_approval_lifecycle();
+            lifecycle.call_open(store, request, context, plan, &texts(accept), now)
+        })
+    }
+
+    /// Takes one ballot, JSON.
+    pub fn decide(
+        &self,
+        record: Option<&str>,
+        ballot: &str,
+        accepted: Accepted<'_>,
+        now: u64,
+    ) -> Result<Transition, Failure> {
+        self.ask(|verifier, store| {
+            let lifecycle = verifier.signoff_approval_lifecycle();
+            let accept = texts(accepted.profiles);
+            with_keys(accepted.keys, |keys| {
+                lifecycle.call_decide(store, record, ballot, keys, &accept, now)
+            })
+        })
+    }
+
+    /// Returns the summary of an approval that an executor may use now.
+    pub fn check(
+        &self,
+        record: Option<&str>,
+        args: &CheckArgs<'_>,
+        accepted: Accepted<'_>,
+        now: u64,
+    ) -> Result<Summary, Failure> {
+        self.ask(|verifier, store| {
+            let CheckArgs { attempt, context, plan } = *args;
+            let lifecycle = verifier.signoff_approval_lifecycle();
+            let accept = texts(accepted.profiles);
+            with_keys(accepted.keys, |keys| {
+                lifecycle.call_check(store, record, attempt, context, plan, keys, &accept, now)
+            })
+        })
+    }
+
+    /// Verifies that a signature is a stored ballot's, whatever the status. Returns the ballot, JSON.
+    pub fn verify_ballot(
+        &self,
+        record: Option<&str>,
+        signature: &str,
+        accepted: Accepted<'_>,
+    ) -> Result<String, Failure> {
+        self.ask(|verifier, store| {
+            let lifecycle = verifier.signoff_approval_lifecycle();
+            let accept = texts(accepted.profiles);
+            with_keys(accepted.keys, |keys| {
+                lifecycle.call_recognize(store, record, signature, keys, &accept)
+            })
+        })
+    }
+
+    /// Consumes an approval for one execution.
+    pub fn claim(
+        &self,
+        record: Option<&str>,
+        args: &ClaimArgs<'_>,
+        accepted: Accepted<'_>,
+        now: u64,
+    ) -> Result<Transition, Failure> {
+        self.ask(|verifier, store| {
+            let ClaimArgs { claim, context, plan } = *args;
+            let lifecycle = verifier.signoff_approval_lifecycle();
+            let accept = texts(accepted.profiles);
+            with_keys(accepted.keys, |keys| {
+                lifecycle.call_claim(store, record, claim, context, plan, keys, &accept, now)
+            })
+        })
+    }
+
+    /// Records an outcome, JSON. None if the same one is already recorded.
+    pub fn settle(
+        &self,
+        record: Option<&str>,
+        outcome: &str,
+        now: u64,
+    ) -> Result<Option<Transition>, Failure> {
+        self.ask_maybe(|lifecycle, store| lifecycle.call_settle(store, record, outcome, now))
+    }
+
+    /// Does what time alone does. None if nothing is due.
+    pub fn expire(&self, record: Option<&str>, now: u64) -> Result<Option<Transition>, Failure> {
+        self.ask_maybe(|lifecycle, store| lifecycle.call_expire(store, record, now))
+    }
+
+    /// Takes an approval back before it is claimed. The withdrawal is JSON.
+    pub fn withdraw(
+        &self,
+        record: Option<&str>,
+        withdrawal: &str,
+        now: u64,
+    ) -> Result<Transition, Failure> {
+        self.ask(|verifier, store| {
+            let lifecycle = verifier.signoff_approval_lifecycle();
+            lifecycle.call_withdraw(store, record, withdrawal, now)
+        })
+    }
+
+    /// Moves the expiry later. The extension is JSON.
+    pub fn extend(
+        &self,
+        record: Option<&str>,
+        extension: &str,
+        now: u64,
+    ) -> Result<Transition, Failure> {
+        self.ask(|verifier, store| {
+            let lifecycle = verifier.signoff_approval_lifecycle();
+            lifecycle.call_extend(store, record, extension, now)
+        })
+    }
+
+    /// Ends an unfinished approval as `expired`. The actor is JSON.
+    pub fn void(&self, record: Option<&str>, actor: &str, now: u64) -> Result<Transition, Failure> {
+        self.ask(|verifier, store| {
+            verifier.signoff_approval_lifecycle().call_void(store, record, actor, now)
+        })
+    }
+
+    /// Returns an approval as a person may see it.
+    pub fn show(&self, record: Option<&str>, now: u64) -> Result<View, Failure> {
+        self.ask(|verifier, store| {
+            verifier.signoff_approval_lifecycle().call_show(store, record, now)
+        })
+    }
+
+    /// Returns the statement that a decision of an approval signs.
+    pub fn statement(
+        &self,
+        record: Option<&str>,
+        args: &DecisionArgs<'_>,
+    ) -> Result<Statement, Failure> {
+        self.ask(|verifier, store| {
+            let DecisionArgs { decision, approver, key_id, comment } = *args;
+            let lifecycle = verifier.signoff_approval_lifecycle();
+            lifecycle.call_state(store, record, decision, approver, key_id, comment)
+        })
+    }
+
+    /// Returns the statement to sign for an approval as a server shows it, with the digests worked out
+    /// again.
+    pub fn review(&self, shown: &Shown<'_>, args: &DecisionArgs<'_>) -> Result<Statement, Failure> {
+        self.ask(|verifier, store| {
+            let Shown { approval, context, plan } = *shown;
+            let DecisionArgs { decision, approver, key_id, comment } = *args;
+            let lifecycle = verifier.signoff_approval_lifecycle();
+            lifecycle
+                .call_review(store, approval, context, plan, decision, approver, key_id, comment)
+        })
+    }
+
+    fn ask_maybe(
+        &self,
+        f: impl FnOnce(
+            &lifecycle::Guest,
+            &mut wasmtime::Store<crate::engine::Memory>,
+        ) -> wasmtime::Result<
+            Result<Option<lifecycle::Transition>, super::bindings::shared::Rejection>,
+        >,
+    ) -> Result<Option<Transition>, Failure> {
+        let answer =
+            self.answer(|verifier, store| f(verifier.signoff_approval_lifecycle(), store))?;
+        match answer {
+            Ok(transition) => Ok(transition.map(Transition::from)),
+            Err(rejection) => Err(Failure::Rejected(rejection.into())),
+        }
+    }
+}
