@@ -4,7 +4,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use crate::support::{APPROVER, ballot, claim_body, home_and_server, id, request_body};
+use crate::support::{APPROVER, ballot, claim_body, home_and_server, id, request_body, text};
 
 const PATH: &str = "/api/v1/approvals";
 
@@ -188,4 +188,23 @@ fn a_kept_answer_survives_a_restart() {
     server.stop();
     let server = home.serve();
     assert_eq!(server.post_once(PATH, "k", &request_body()).body, first.body);
+}
+
+/// Two tokens of one subject: a key of the first answers the second only what it may do itself.
+#[test]
+fn roles_and_agents_are_checked_before_a_kept_answer() {
+    let (_home, server) = home_and_server();
+    let admin = server.post("/api/v1/tokens", &json!({ "subject": "ops", "roles": ["admin"] }));
+    let admin = server.with_token(text(&admin.json(201), "token"));
+    let token = |roles: &[&str], agents: Option<&str>| {
+        let body = json!({ "subject": "ci", "roles": roles, "agents": agents });
+        server.with_token(text(&admin.post("/api/v1/tokens", &body).json(201), "token"))
+    };
+    let (any, web) = (token(&["requester"], None), token(&["requester"], Some("web-*")));
+    any.post_once(PATH, "k", &request_body()).json(201);
+    any.post_once(PATH, "k", &request_body()).json(201);
+    web.post_once(PATH, "k", &request_body()).refused("forbidden");
+    let question = json!({ "agent": "teller", "action": "pay", "context": {} });
+    any.post_once("/api/v1/guardrails/evaluate", "k", &question).ok();
+    web.post_once("/api/v1/guardrails/evaluate", "k", &question).refused("forbidden");
 }

@@ -106,10 +106,10 @@ impl Service {
         new: NewApproval,
         idempotency: Option<&Idempotency>,
     ) -> Result<Reply, Refusal> {
+        acts_for(caller, &new.agent)?;
         if let Some(reply) = self.kept(idempotency).await? {
             return Ok(reply);
         }
-        acts_for(caller, &new.agent)?;
         // The log tells of keys before it tells of what they may decide; to ask takes none.
         let _ = self.recorded_keys().await;
         let now = self.now_to_write()?;
@@ -144,12 +144,13 @@ impl Service {
         idempotency: Option<&Idempotency>,
     ) -> Result<Reply, Refusal> {
         self.readable(caller, id).await?;
+        let approver = approver(caller, ballot)?;
         if let Some(reply) = self.kept(idempotency).await? {
             return Ok(reply);
         }
         let event = json!({
             "decision": ballot.decision,
-            "approver": approver(caller, ballot)?,
+            "approver": approver,
             "comment": ballot.comment,
             "signature": ballot.signature,
         })
@@ -179,13 +180,14 @@ impl Service {
     ) -> Result<Reply, Refusal> {
         self.readable(caller, id).await?;
         acts_for(caller, &claim.agent)?;
-        if self.kept(idempotency).await?.is_some()
-            && let Some(reply) = self.claimed_before(id).await?
+        let claimed_by = caller.as_agent(&claim.agent);
+        if let Some(kept) = self.kept(idempotency).await?
+            && let Some(reply) = self.claimed_before(id, &kept, &claimed_by).await?
         {
             return Ok(reply);
         }
         let event = json!({
-            "claimed_by": caller.as_agent(&claim.agent),
+            "claimed_by": claimed_by,
             "agent": claim.agent,
             "action": claim.action,
             "execution_id": self.ids.execution().to_string(),
@@ -212,7 +214,7 @@ impl Service {
             Ok(reply) => Ok(reply.mark_replayed()),
             // The same claim may have been kept since this one looked.
             Err(refusal) => match self.kept(idempotency).await? {
-                Some(_) => self.claimed_before(id).await?.ok_or(refusal),
+                Some(kept) => self.claimed_before(id, &kept, &claimed_by).await?.ok_or(refusal),
                 None => Err(refusal),
             },
         }
@@ -360,22 +362,40 @@ impl Service {
         self.change(caller, id, idempotency, question).await
     }
 
-    /// The approval as it is, marked as a replay, while its execution is still under way. After
-    /// that the verifier refuses the claim as it does any second one.
-    async fn claimed_before(&self, id: Option<ApprovalId>) -> Result<Option<Reply>, Refusal> {
-        #[derive(Deserialize)]
-        struct Claimed {
-            execution: Option<Execution>,
-        }
-        #[derive(Deserialize)]
-        struct Execution {
-            outcome: String,
-        }
+    /// The approval as it is, marked as a replay, while the execution that the kept answer names is the
+    /// approval's, is this claimer's and has no outcome yet. Otherwise the verifier refuses the claim as
+    /// it does any second one.
+    async fn claimed_before(
+        &self,
+        id: Option<ApprovalId>,
+        kept: &Reply,
+        claimed_by: &str,
+    ) -> Result<Option<Reply>, Refusal> {
         let body = self.show(id, WithTexts::No).await?;
-        let claimed = serde_json::from_str::<Claimed>(&body).ok().and_then(|c| c.execution);
-        Ok(claimed
-            .filter(|execution| execution.outcome == "claimed")
-            .map(|_| Reply::new(200, body).mark_replayed()))
+        let (now, before) = (Claimed::of(&body), Claimed::of(&kept.body));
+        let is_same = now.zip(before).is_some_and(|(now, before)| {
+            now.id == before.id && now.claimed_by == claimed_by && now.outcome == "claimed"
+        });
+        Ok(is_same.then(|| Reply::new(200, body).mark_replayed()))
+    }
+}
+
+/// The execution of an approval as it is shown.
+#[derive(Deserialize)]
+struct Claimed {
+    id: String,
+    claimed_by: String,
+    outcome: String,
+}
+
+impl Claimed {
+    /// The execution of a view; `None` where it has none.
+    fn of(view: &str) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Executed {
+            execution: Option<Claimed>,
+        }
+        serde_json::from_str::<Executed>(view).ok()?.execution
     }
 }
 

@@ -9,9 +9,8 @@ use super::caller::Caller;
 use super::commit::Question;
 use crate::id::ApprovalId;
 use crate::refusal::Refusal;
+use crate::store::ANSWER_SECONDS;
 
-/// How long the answer of an idempotency key is kept.
-const ANSWER_SECONDS: u64 = 24 * 3_600;
 /// Changes in flight at once: they share a commit.
 const BATCH: usize = 256;
 /// Batches in one sweep, so that a sweep ends.

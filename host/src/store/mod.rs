@@ -271,6 +271,9 @@ pub struct Entry {
 /// Who used an idempotency key for what: a SHA-256 over subject, path and key.
 pub type Scope = [u8; 32];
 
+/// How long an answer is kept. An older one is treated as forgotten, also where its row is still there.
+pub const ANSWER_SECONDS: u64 = 24 * 3_600;
+
 /// An answer kept for a repeated request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {

@@ -77,10 +77,10 @@ impl Service {
     ) -> Result<Reply, Refusal> {
         let key = |policy: Option<&str>| idempotency.map(|key| key.under(policy));
         let serving = self.policy_that_answers().await?;
+        acts_for(caller, &action.agent)?;
         if let Some(reply) = self.kept(key(serving.as_deref()).as_ref()).await? {
             return Ok(reply);
         }
-        acts_for(caller, &action.agent)?;
         let now = self.now_to_write()?;
         let new = NewApproval {
             agent: action.agent,

@@ -42,9 +42,6 @@ impl Service {
         idempotency: Option<&Idempotency>,
     ) -> Result<Reply, Refusal> {
         let _turn = self.registry.turn.lock().await;
-        if let Some(reply) = self.kept(idempotency).await? {
-            return Ok(reply);
-        }
         match self.activate(caller, digest, idempotency).await {
             Ok(reply) => Ok(reply),
             Err(refusal) => {
@@ -60,6 +57,9 @@ impl Service {
         digest: ModuleDigest,
         idempotency: Option<&Idempotency>,
     ) -> Result<Reply, Refusal> {
+        if let Some(reply) = self.kept_of_module(caller, digest, idempotency).await? {
+            return Ok(reply);
+        }
         let (keys, kept) = self.usable(caller, digest).await?;
         let manifest = kept.signed.manifest();
         let (slot, version) = (manifest.slot, manifest.version.number());
@@ -106,9 +106,6 @@ impl Service {
         idempotency: Option<&Idempotency>,
     ) -> Result<Reply, Refusal> {
         let _turn = self.registry.turn.lock().await;
-        if let Some(reply) = self.kept(idempotency).await? {
-            return Ok(reply);
-        }
         match self.roll_back(caller, slot, reason, to, idempotency).await {
             Ok(reply) => Ok(reply),
             Err(refusal) => {
@@ -130,6 +127,9 @@ impl Service {
         idempotency: Option<&Idempotency>,
     ) -> Result<Reply, Refusal> {
         may_change(caller, slot)?;
+        if let Some(reply) = self.kept(idempotency).await? {
+            return Ok(reply);
+        }
         has_a_reason(reason)?;
         let mut row = self.slot_row(slot).await?;
         let text = target(&row, slot, to)?;

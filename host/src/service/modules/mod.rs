@@ -31,7 +31,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{Caller, Service};
+use super::{Caller, Idempotency, Reply, Service};
 use crate::code::Code;
 use crate::keys::Keys;
 use crate::module::{ModuleDigest, Slot};
@@ -112,6 +112,24 @@ impl Service {
     async fn module_row(&self, digest: ModuleDigest) -> Result<ModuleRow, Refusal> {
         let row = ModuleRow::load(&*self.store, digest).await?;
         row.filter(|row| row.removed_at.is_none()).ok_or_else(|| missing(digest))
+    }
+
+    /// The kept answer of a change of a module, also of one that was removed since.
+    ///
+    /// Refusals: `forbidden`: another role's slot; then as `kept`.
+    async fn kept_of_module(
+        &self,
+        caller: &Caller,
+        digest: ModuleDigest,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<Option<Reply>, Refusal> {
+        if idempotency.is_none() {
+            return Ok(None);
+        }
+        if let Some(row) = ModuleRow::load(&*self.store, digest).await? {
+            may_change(caller, row.claims()?.1.slot)?;
+        }
+        self.kept(idempotency).await
     }
 
     async fn slot_row(&self, slot: Slot) -> Result<SlotRow, Refusal> {

@@ -50,9 +50,6 @@ impl Service {
         idempotency: Option<&Idempotency>,
     ) -> Result<Reply, Refusal> {
         let _pushing = self.registry.pushing.lock().await;
-        if let Some(reply) = self.kept(idempotency).await? {
-            return Ok(reply);
-        }
         match self.push(caller, &new, idempotency).await {
             Ok(reply) => Ok(reply),
             Err(refusal) => {
@@ -72,6 +69,9 @@ impl Service {
         let signed = Envelope::parse(&new.manifest)?.verify(&keys)?;
         let manifest = signed.manifest();
         may_change(caller, manifest.slot)?;
+        if let Some(reply) = self.kept(idempotency).await? {
+            return Ok(reply);
+        }
         let digest = ModuleDigest::of(&new.wasm);
         if digest != manifest.digest {
             let detail = format!(

@@ -26,9 +26,6 @@ impl Service {
         idempotency: Option<&Idempotency>,
     ) -> Result<Reply, Refusal> {
         let _turn = self.registry.turn.lock().await;
-        if let Some(reply) = self.kept(idempotency).await? {
-            return Ok(reply);
-        }
         match self.remove(caller, digest, idempotency).await {
             Ok(reply) => Ok(reply),
             Err(refusal) => {
@@ -44,6 +41,9 @@ impl Service {
         digest: ModuleDigest,
         idempotency: Option<&Idempotency>,
     ) -> Result<Reply, Refusal> {
+        if let Some(reply) = self.kept_of_module(caller, digest, idempotency).await? {
+            return Ok(reply);
+        }
         let mut row = self.module_row(digest).await?;
         let (envelope, manifest) = row.claims()?;
         may_change(caller, manifest.slot)?;

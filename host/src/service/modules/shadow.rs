@@ -25,9 +25,6 @@ impl Service {
         idempotency: Option<&Idempotency>,
     ) -> Result<Reply, Refusal> {
         let _turn = self.registry.turn.lock().await;
-        if let Some(reply) = self.kept(idempotency).await? {
-            return Ok(reply);
-        }
         match self.begin_shadow(caller, digest, idempotency).await {
             Ok(reply) => Ok(reply),
             Err(refusal) => {
@@ -50,9 +47,6 @@ impl Service {
         idempotency: Option<&Idempotency>,
     ) -> Result<Reply, Refusal> {
         let _turn = self.registry.turn.lock().await;
-        if let Some(reply) = self.kept(idempotency).await? {
-            return Ok(reply);
-        }
         match self.end_shadow(caller, slot, idempotency).await {
             Ok(reply) => Ok(reply),
             Err(refusal) => {
@@ -67,6 +61,9 @@ impl Service {
         digest: ModuleDigest,
         idempotency: Option<&Idempotency>,
     ) -> Result<Reply, Refusal> {
+        if let Some(reply) = self.kept_of_module(caller, digest, idempotency).await? {
+            return Ok(reply);
+        }
         let (keys, kept) = self.usable(caller, digest).await?;
         let manifest = kept.signed.manifest();
         let slot = manifest.slot;
@@ -103,6 +100,9 @@ impl Service {
     ) -> Result<Reply, Refusal> {
         has_a_shadow(slot)?;
         may_change(caller, slot)?;
+        if let Some(reply) = self.kept(idempotency).await? {
+            return Ok(reply);
+        }
         let mut row = self.slot_row(slot).await?;
         let Some(digest) = row.shadow.take() else {
             return Ok(Reply::new(200, self.shown_slot(slot, &row).to_string()));

@@ -93,7 +93,7 @@ impl<'txn> Tables<'txn> {
     /// that a change which is not kept leaves no trace.
     pub(super) fn apply(&mut self, change: &Change) -> Result<Applied, StoreError> {
         if let Some((scope, _)) = &change.answer {
-            match self.answer(scope) {
+            match self.answer(scope, self.pending.time(change.at)) {
                 Ok(None) => {}
                 Ok(Some(kept)) => return Ok(Ok(Commit::Answered(kept))),
                 Err(error) => return refused_alone(error),
@@ -181,19 +181,23 @@ impl<'txn> Tables<'txn> {
             self.put_blob(blob)?;
         }
         if let Some((scope, at, row)) = answer {
-            self.answers.insert(scope, row.as_slice())?;
+            let old = self.answers.insert(scope, row.as_slice())?;
+            let old = old.and_then(|old| rows::decode_answer(old.value()));
+            if let Some((_, old)) = old {
+                self.answer_times.remove(&format::answer_time_key(old.at, scope))?;
+            }
             self.answer_times.insert(&format::answer_time_key(at, scope), ())?;
         }
         Ok(number)
     }
 
     /// The answer kept for a scope, if its entry vouches for it.
-    fn answer(&self, scope: &Scope) -> Result<Option<Answer>, StoreError> {
+    fn answer(&self, scope: &Scope, now: u64) -> Result<Option<Answer>, StoreError> {
         let Some(row) = self.answers.get(scope)? else {
             return Ok(None);
         };
         let source = authentic::Source { entries: &self.entries, tree: &self.tree };
-        authentic::answer(scope, row.value(), &source, self.pending.tree()).map(Some)
+        authentic::answer(scope, row.value(), &source, self.pending.tree(), now)
     }
 
     /// The stored approval that a version replaces, if it is the one that the log knows.

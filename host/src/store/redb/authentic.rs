@@ -9,7 +9,7 @@ use crate::audit::tree::{self, Frontier, Hash, TreeError};
 use crate::id::ApprovalId;
 use crate::store::log_state::entry::EntryParts;
 use crate::store::log_state::{ApprovalState, RowState, hash};
-use crate::store::{Answer, Entry, RowKind, Scope, StoreError};
+use crate::store::{ANSWER_SECONDS, Answer, Entry, RowKind, Scope, StoreError};
 
 /// Entries in the smallest subtree whose hash is stored.
 const BLOCK: u64 = 1 << TREE_LEVEL_MIN;
@@ -66,7 +66,8 @@ pub(super) fn row(
     }
 }
 
-/// A kept answer, if the entry that it names is in the log and has its hash.
+/// A kept answer, if the entry that it names is in the log and has its hash. `None` for one that is older
+/// than answers are kept at `now`.
 ///
 /// Errors: [`StoreError::Tampered`].
 pub(super) fn answer<E, T>(
@@ -74,7 +75,8 @@ pub(super) fn answer<E, T>(
     row: &[u8],
     source: &Source<'_, E, T>,
     log: &Frontier,
-) -> Result<Answer, StoreError>
+    now: u64,
+) -> Result<Option<Answer>, StoreError>
 where
     E: ReadableTable<u64, &'static [u8]>,
     T: ReadableTable<u64, &'static Hash>,
@@ -82,6 +84,9 @@ where
     let id = hex::encode(scope);
     let tampered = || StoreError::Tampered(format!("the kept answer {id}"));
     let (number, answer) = rows::decode_answer(row).ok_or_else(tampered)?;
+    if answer.at.saturating_add(ANSWER_SECONDS) <= now {
+        return Ok(None);
+    }
     let text = source.entry(number)?.ok_or_else(tampered)?;
     source.verify_one(number, &text, log).map_err(|error| match error {
         StoreError::Tampered(_) => tampered(),
@@ -89,7 +94,10 @@ where
     })?;
     let parts = EntryParts::read(&text).map_err(|_| tampered())?;
     let sha256 = hash::of_row(RowKind::Answer, &id, rows::answer_value(row));
-    if parts.hash_of(RowKind::Answer, &id) == Some(sha256) { Ok(answer) } else { Err(tampered()) }
+    if parts.hash_of(RowKind::Answer, &id) == Some(sha256) {
+        return Ok(Some(answer));
+    }
+    Err(tampered())
 }
 
 impl<E, T> Source<'_, E, T>

@@ -279,9 +279,10 @@ impl Examiner<'_> {
             let (scope, row) = row?;
             let named = hex::encode(scope.value());
             found.answers += 1;
-            match authentic::answer(scope.value(), row.value(), &source, self.log.tree()) {
+            match authentic::answer(scope.value(), row.value(), &source, self.log.tree(), 0) {
                 Err(_) => found.add("answers", named, "not the answer that the log has"),
-                Ok(answer) => {
+                Ok(None) => {}
+                Ok(Some(answer)) => {
                     let key = format::answer_time_key(answer.at, scope.value());
                     if self.snapshot.answer_times.get(&key)?.is_none() {
                         found.add("answer_times", hex::encode(key), format!("missing for {named}"));

@@ -213,7 +213,7 @@ impl Snapshot {
         let Some(row) = self.answers.get(scope)? else {
             return Ok(None);
         };
-        authentic::answer(scope, row.value(), &self.log_source(), log.tree()).map(Some)
+        authentic::answer(scope, row.value(), &self.log_source(), log.tree(), log.at())
     }
 }
 

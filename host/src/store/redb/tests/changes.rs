@@ -119,6 +119,24 @@ async fn answers_are_forgotten_oldest_first_up_to_a_time() {
 }
 
 #[tokio::test]
+async fn an_answer_that_is_too_old_is_no_answer_also_where_its_row_is_still_there() {
+    let fixture = Fixture::new();
+    let store = &fixture.store;
+    let with_key = |number, at| {
+        let answer = Some((scope(1), answer(at)));
+        Change { answer, at, ..new(summary(id(number))) }
+    };
+    assert_eq!(store.commit(with_key(1, 50)).await.unwrap(), kept(1));
+    let last = 50 + ANSWER_SECONDS - 1;
+    assert_eq!(store.commit(with_key(2, last)).await.unwrap(), Commit::Answered(answer(50)));
+    assert_eq!(store.commit(Change { at: last + 1, ..note(3, &[]) }).await.unwrap(), kept(2));
+    assert_eq!(store.answer(&scope(1)).await.unwrap(), None);
+    assert_eq!(store.commit(with_key(4, last + 2)).await.unwrap(), kept(3));
+    assert_eq!(store.answer(&scope(1)).await.unwrap(), Some(answer(last + 2)));
+    assert_eq!(agrees(store).answers, 1);
+}
+
+#[tokio::test]
 async fn a_caller_who_goes_away_breaks_nothing() {
     let fixture = Fixture::new();
     for number in 0..50 {

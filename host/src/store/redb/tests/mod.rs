@@ -24,7 +24,7 @@ use std::path::Path;
 use super::{CheckIntegrity, Examined, OpenMode, RedbStore};
 use crate::id::ApprovalId;
 use crate::store::{
-    About, Answer, Base, Blob, Change, Commit, Query, RowChange, RowKind, Scope, Status, Store,
+    ANSWER_SECONDS, About, Answer, Base, Blob, Change, Commit, Query, RowChange, RowKind, Scope, Status, Store,
     StoreError, Stored, Summary, Texts, Trust, Version, WithTexts,
 };
 
