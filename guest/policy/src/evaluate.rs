@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::attempt::Attempt;
 use crate::condition::{Outcome, Scope};
+use crate::limits::FAILED_MAX;
 use crate::policy::{Policy, Rule};
 use crate::verdict::{Decision, Requirement, Verdict};
 
@@ -35,22 +36,27 @@ impl Policy {
         let scope = Scope::new(attempt, &self.tables);
         let mut evaluation = Evaluation::new(self, &scope);
         let rules = self.concerned(attempt);
-        let of =
-            |verdict: Decision| rules.iter().copied().filter(move |rule| rule.verdict == verdict);
-        if let Some(rule) = of(Decision::Deny).find(|rule| evaluation.matches(rule)) {
-            return decided(rule, None, attempt, &scope);
+        let answers: Vec<(&Rule, Option<Outcome>)> =
+            rules.into_iter().map(|rule| (rule, evaluation.outcome(rule))).collect();
+        let failed = failed(&answers);
+        let decided = |rule: &Rule, requirement| decided(rule, requirement, attempt, &scope);
+        let of = |verdict: Decision| {
+            let matching = answers.iter().filter(|(rule, outcome)| matches(rule, *outcome));
+            matching.map(|(rule, _)| *rule).filter(move |rule| rule.verdict == verdict)
+        };
+        if let Some(rule) = of(Decision::Deny).next() {
+            return Verdict { failed, ..decided(rule, None) };
         }
-        let mut asking = of(Decision::RequireApproval).filter(|rule| evaluation.matches(rule));
+        let mut asking = of(Decision::RequireApproval);
         if let Some(first) = asking.next() {
             let mut requirement = first.requirement.clone();
             asking.for_each(|rule| requirement.tighten(&rule.requirement));
-            return decided(first, Some(requirement), attempt, &scope);
+            return Verdict { failed, ..decided(first, Some(requirement)) };
         }
-        drop(asking);
-        if let Some(rule) = of(Decision::Allow).find(|rule| evaluation.matches(rule)) {
-            return decided(rule, None, attempt, &scope);
+        if let Some(rule) = of(Decision::Allow).next() {
+            return Verdict { failed, ..decided(rule, None) };
         }
-        Verdict { decision: self.default, rule: None, reason: None, requirement: None }
+        Verdict { decision: self.default, rule: None, reason: None, requirement: None, failed }
     }
 
     /// How each rule that concerns the attempt answers, in file order.
@@ -85,7 +91,23 @@ fn decided(
             .as_ref()
             .map(|reason| reason.fill(attempt.agent, attempt.action, scope)),
         requirement,
+        failed: Vec::new(),
     }
+}
+
+/// Whether a rule counts. A condition that fails to evaluate counts where that is the strict side.
+fn matches(rule: &Rule, outcome: Option<Outcome>) -> bool {
+    match outcome {
+        None | Some(Outcome::Bool(true)) => true,
+        Some(Outcome::Bool(false)) => false,
+        Some(Outcome::Error) => rule.verdict != Decision::Allow,
+    }
+}
+
+/// The ids of the rules whose condition fails to evaluate, the first 16.
+fn failed(answers: &[(&Rule, Option<Outcome>)]) -> Vec<String> {
+    let failed = answers.iter().filter(|(_, outcome)| *outcome == Some(Outcome::Error));
+    failed.take(FAILED_MAX).map(|(rule, _)| rule.id.clone()).collect()
 }
 
 /// The conditions of one attempt; one that several rules have is worked out once.
@@ -100,15 +122,6 @@ impl<'e> Evaluation<'e> {
         let mut context = Context::with_env(Arc::clone(&policy.env));
         context.set_variable_resolver(scope);
         Self { policy, context, known: Vec::new() }
-    }
-
-    /// Whether a rule counts. A condition that errs counts where that is the strict side.
-    fn matches(&mut self, rule: &Rule) -> bool {
-        match self.outcome(rule) {
-            None | Some(Outcome::Bool(true)) => true,
-            Some(Outcome::Bool(false)) => false,
-            Some(Outcome::Error) => rule.verdict != Decision::Allow,
-        }
     }
 
     /// None where the rule has no condition.
@@ -127,7 +140,8 @@ impl<'e> Evaluation<'e> {
     }
 
     fn trace(&mut self, rule: &Rule) -> Trace {
-        let (when, error) = match self.outcome(rule) {
+        let outcome = self.outcome(rule);
+        let (when, error) = match outcome {
             None => ("none", None),
             Some(Outcome::Bool(true)) => ("true", None),
             Some(Outcome::Bool(false)) => ("false", None),
@@ -142,7 +156,7 @@ impl<'e> Evaluation<'e> {
             rule: rule.id.clone(),
             verdict: rule.verdict,
             line: rule.line,
-            matched: self.matches(rule),
+            matched: matches(rule, outcome),
             when,
             error,
         }

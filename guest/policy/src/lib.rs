@@ -14,6 +14,7 @@ mod workbench_export;
 pub mod attempt;
 pub mod condition;
 pub mod evaluate;
+pub mod facts;
 pub mod file;
 pub mod glob;
 pub mod index;

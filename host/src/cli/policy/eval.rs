@@ -14,7 +14,8 @@ use crate::cli::transport::asked;
 use crate::cli::{Exit, context, output};
 use crate::clock::{Clock, SystemClock};
 use crate::engine::{Allocation, Cache, Decision, Verdict, Verifier};
-use crate::policy::{Template, Trace};
+use crate::policy::{Facts, Template, Trace};
+use crate::role::AGENT_PREFIX;
 
 #[derive(Args)]
 #[command(
@@ -78,6 +79,7 @@ fn attempt(args: &EvalArgs, json: bool) -> Result<Attempt, Failure> {
         action: args.action.clone(),
         context: canonical(&args.context)?,
         plan: args.plan.as_deref().map(canonical).transpose()?,
+        facts: Facts::of_request(&format!("{AGENT_PREFIX}{}", args.agent)).to_text(),
         now: args.now.unwrap_or_else(|| SystemClock.now()),
     })
 }
@@ -154,10 +156,10 @@ fn print_json(judge: &Judge, attempt: &Attempt, verdict: &Verdict, trace: Option
         });
         with_condition.collect::<Vec<Value>>()
     });
-    let Verdict { decision, rule, reason, requirement } = verdict;
+    let Verdict { decision, rule, reason, requirement, failed } = verdict;
     let told = json!({
         "decision": decision, "rule": rule, "reason": reason, "requirement": requirement,
-        "agent": attempt.agent, "action": attempt.action, "now": attempt.now,
+        "failed": failed, "agent": attempt.agent, "action": attempt.action, "now": attempt.now,
         "policy": judge.module.as_ref().map(|module| module.policy.digest()), "trace": trace,
     });
     output::line(&told.to_string());

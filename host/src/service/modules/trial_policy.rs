@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::bindings::policy::Attempt;
 use crate::code::Code;
 use crate::engine::Policy;
+use crate::policy::Facts;
 use crate::refusal::Refusal;
 
 /// What a description may take that holds no rules.
@@ -23,6 +24,7 @@ pub(super) fn try_out(policy: &Policy, now: u64) -> Result<(), Refusal> {
         action: "signoff.trial".to_owned(),
         context: "{}".to_owned(),
         plan: None,
+        facts: Facts::of_request("signoff").to_text(),
         now,
     };
     let verdict = policy.evaluate(&attempt);

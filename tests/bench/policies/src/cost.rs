@@ -12,6 +12,8 @@ use wasmparser::{Parser, Payload};
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Engine, ResourceLimiter, Store};
 
+/// What a host tells of an agent's own attempt.
+const FACTS: &str = r#"{"requester": "agent:inbox_triage"}"#;
 /// Times that each question is asked; the median counts.
 const TIMES: usize = 25;
 
@@ -100,6 +102,7 @@ fn questions() -> Vec<(&'static str, Attempt)> {
         action: action.to_owned(),
         context,
         plan: None,
+        facts: FACTS.to_owned(),
         now: 1_760_000_000,
     };
     let filled = |fill: String| format!("{{{fill}\"risk_score\": 85}}");

@@ -8,7 +8,7 @@ use signoff::bindings::policy as bindings;
 use signoff::engine::{Allocation, Cache, Limits, Policies, Policy, digest};
 
 use super::{Engine, answer};
-use crate::rules::{AGENT, Answer, Attempt, Condition, Rule};
+use crate::rules::{AGENT, Answer, Attempt, Condition, FACTS, Rule};
 
 pub struct Module(Policy);
 
@@ -28,6 +28,7 @@ impl Engine for Module {
             action: attempt.action.clone(),
             context: attempt.context.clone(),
             plan: None,
+            facts: FACTS.to_owned(),
             now: 1_760_000_000,
         });
         let verdict = verdict.map_err(|e| anyhow!("{e}"))?;
