@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::bindings::policy::Attempt;
 use crate::code::Code;
 use crate::engine::Policy;
+use crate::module::{Manifest, all_listed};
 use crate::policy::Facts;
 use crate::refusal::Refusal;
 
@@ -15,10 +16,10 @@ const DESCRIPTION_WITH_RULES_BYTES_MAX: usize = 2 << 20;
 
 /// Asks a policy what every policy answers.
 ///
-/// Refusals: `module-invalid`.
-pub(super) fn try_out(policy: &Policy, now: u64) -> Result<(), Refusal> {
+/// Refusals: `module-invalid`; as [`all_listed`] for a description with other facts than the manifest.
+pub(super) fn try_out(policy: &Policy, manifest: &Manifest, now: u64) -> Result<(), Refusal> {
     let text = policy.describe().map_err(|e| invalid(format!("asked to describe itself: {e}")))?;
-    described(&text)?;
+    all_listed(manifest, &described(&text)?)?;
     let attempt = Attempt {
         agent: "signoff".to_owned(),
         action: "signoff.trial".to_owned(),
