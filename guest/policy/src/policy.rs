@@ -176,6 +176,12 @@ impl Policy {
         self.conditions.get(rule.condition? as usize)
     }
 
+    /// Whether the condition of a rule fails whatever the context is.
+    pub(crate) fn always_fails(&self, rule: &Rule) -> bool {
+        let constant = self.condition(rule).and_then(|shared| shared.condition.constant);
+        constant == Some(Constant::Error)
+    }
+
     /// Whether a rule matches whatever the context is.
     pub(crate) fn is_unconditional(&self, rule: &Rule) -> bool {
         match self.condition(rule).map(|shared| shared.condition.constant) {
