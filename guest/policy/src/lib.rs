@@ -14,7 +14,6 @@ mod workbench_export;
 pub mod attempt;
 pub mod condition;
 pub mod evaluate;
-pub mod facts;
 pub mod file;
 pub mod glob;
 pub mod index;

@@ -1,7 +1,8 @@
 //! Reasons: a text with `{path}` placeholders, filled from an attempt.
 
+use signoff_core::facts;
+
 use crate::condition::{Path, Root, Scope, Step};
-use crate::facts;
 use crate::json;
 use crate::limits::{PLACEHOLDERS_MAX, REASON_BYTES_MAX};
 use crate::text::cut;
@@ -70,7 +71,7 @@ impl Reason {
     pub(crate) fn facts(&self) -> impl Iterator<Item = &'static str> {
         self.pieces.iter().filter_map(|piece| match piece {
             Piece::Path(Path { root: Root::Facts, steps }) => match steps.as_slice() {
-                [Step::Key(name)] => facts::known(name).ok(),
+                [Step::Key(name)] => facts::named(name).ok(),
                 _ => None,
             },
             _ => None,
@@ -132,7 +133,7 @@ fn placeholder(name: &str) -> Result<Piece, String> {
         ("plan", _) => Ok(Piece::Path(Path { root: Root::Plan, steps })),
         ("facts", false) => match steps.as_slice() {
             [Step::Key(name)] => {
-                facts::known(name)?;
+                facts::named(name)?;
                 Ok(Piece::Path(Path { root: Root::Facts, steps }))
             }
             _ => Err(bad()),

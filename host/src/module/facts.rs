@@ -4,11 +4,11 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
+use signoff_core::facts::NAMES;
 
 use super::Manifest;
 use super::name::FactName;
 use crate::code::Code;
-use crate::policy::FACTS;
 use crate::refusal::Refusal;
 
 /// Most facts that a module reads.
@@ -59,9 +59,9 @@ pub fn facts_described(description: &Value) -> Result<BTreeSet<FactName>, Refusa
 ///
 /// `module-invalid`.
 pub fn all_given(manifest: &Manifest) -> Result<(), Refusal> {
-    let lacking = manifest.facts.iter().find(|fact| !FACTS.contains(&fact.as_str()));
+    let lacking = manifest.facts.iter().find(|fact| !NAMES.contains(&fact.as_str()));
     lacking.map_or(Ok(()), |fact| {
-        let given = FACTS.join(", ");
+        let given = NAMES.join(", ");
         let detail = format!(
             "the module reads the fact `{fact}`, which this host does not give; it gives {given}"
         );

@@ -8,12 +8,10 @@
 mod answers;
 mod build;
 mod component;
-mod facts;
 mod snapshot;
 mod workbench;
 
 pub use answers::{Asked, Case, Loaded, Outcome, Problem, Problems, Severity, Tested, Trace};
 pub use build::{Built, build, build_with};
 pub use component::{Shape, shape};
-pub use facts::{FACTS, Facts};
 pub use workbench::{BenchError, Template, Workbench};

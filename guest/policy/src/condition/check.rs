@@ -11,9 +11,10 @@ use cel::common::ast::{
     SelectExpr, operators,
 };
 
+use signoff_core::facts;
+
 use super::functions::{Function, Type, functions, is_namespace};
 use super::{Fault, Places};
-use crate::facts;
 use crate::limits::WHEN_DEPTH_MAX;
 
 /// Checks an expression. Returns the names of the facts that it reads.
@@ -135,7 +136,7 @@ impl Checker<'_> {
             "facts" => {
                 self.fault(format!(
                     "a fact is read by its name, as `facts.requester`; known are {}",
-                    facts::KNOWN.join(", ")
+                    facts::NAMES.join(", ")
                 ));
                 Type::Dyn
             }
@@ -187,7 +188,7 @@ impl Checker<'_> {
 
     /// Notes that a fact is read.
     fn fact(&mut self, name: &str) -> Type {
-        match facts::known(name) {
+        match facts::named(name) {
             Ok(fact) => {
                 self.facts.insert(fact);
                 Type::String

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use chrono::{NaiveDate, TimeDelta};
 use serde::Serialize;
+use signoff_core::facts::{self, Facts};
 use toml::value::Offset;
 
 use super::DeValue;
 use super::json;
 use super::member::Members;
 use super::requirement;
-use crate::facts;
 use crate::limits::{REASON_BYTES_MAX, TTL_SECONDS_MAX};
 use crate::verdict::{Decision, Requirement};
 
@@ -103,9 +103,13 @@ impl Case {
         let requirement = members.has("requirement").then(|| expected_requirement(&mut members));
         let reason = members.string("reason");
         let agent = agent?.text.to_owned();
-        let facts = facts.map(|mut facts| {
-            facts.entry("requester").or_insert_with(|| facts::requester(&agent));
-            facts::text(facts.iter().map(|(name, value)| (*name, value.as_str())))
+        let facts = facts.map(|given| {
+            let own = format!("agent:{agent}");
+            let requester = given.get("requester").unwrap_or(&own);
+            match given.get("claimed_by") {
+                None => Facts::of_request(requester),
+                Some(claimed_by) => Facts::of_claim(requester, claimed_by),
+            }
         });
         Some(Self {
             name: name?.text.to_owned(),
@@ -115,7 +119,7 @@ impl Case {
             action: action?.text.to_owned(),
             context: context.unwrap_or_else(|| "{}".to_owned()),
             plan,
-            facts: facts?,
+            facts: facts?.to_text(),
             now: now?,
             rule_at: rule.as_ref().map(|rule| rule.at.start),
             expected: Expected {
@@ -139,7 +143,7 @@ fn facts(members: &mut Members<'_, '_, '_>) -> Option<BTreeMap<&'static str, Str
     let mut inner = Members::new(members.text, value.span().start, table, members.problems);
     let mut sound = true;
     for key in table.keys() {
-        let known = facts::known(key.get_ref());
+        let known = facts::named(key.get_ref());
         let name = known.map_err(|message| inner.problems.error(key.span().start, message));
         let fact = name.ok().and_then(|name| Some((name, inner.identifier(name)?)));
         let Some((name, fact)) = fact else {

@@ -1,7 +1,6 @@
 //! What the host knows of an attempt, and the rules that could not be evaluated.
 
 use serde_json::{Value, json};
-use signoff_policy::facts;
 use signoff_policy::policy::Policy;
 use signoff_policy::workbench;
 
@@ -143,15 +142,6 @@ fn a_test_without_a_requester_is_an_agents_own_attempt() {
         let report: Value = serde_json::from_str(&report).unwrap();
         assert_eq!(report["ok"]["cases"][0]["got"]["reason"], expected, "{more}: {report}");
     }
-}
-
-#[test]
-fn facts_are_written_in_the_canonical_form() {
-    assert_eq!(facts::text([]), "{}");
-    assert_eq!(
-        facts::text([("claimed_by", "a\"\\"), ("requester", "b")]),
-        r#"{"claimed_by": "a\"\\", "requester": "b"}"#
-    );
 }
 
 #[test]

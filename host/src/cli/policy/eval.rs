@@ -3,6 +3,7 @@
 use anyhow::anyhow;
 use clap::Args;
 use serde_json::{Value, json};
+use signoff_core::facts::{self, Facts};
 
 use super::judge::Judge;
 use super::outline::Outline;
@@ -14,7 +15,7 @@ use crate::cli::transport::asked;
 use crate::cli::{Exit, context, output};
 use crate::clock::{Clock, SystemClock};
 use crate::engine::{Allocation, Cache, Decision, Verdict, Verifier};
-use crate::policy::{FACTS, Facts, Template, Trace};
+use crate::policy::{Template, Trace};
 use crate::role::AGENT_PREFIX;
 
 #[derive(Args)]
@@ -196,11 +197,7 @@ fn identifier(text: &str) -> Result<String, String> {
 /// The name of a fact, and its value.
 fn fact(text: &str) -> Result<(&'static str, String), String> {
     let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
-    let known = FACTS.into_iter().find(|known| *known == name);
-    let known = known.ok_or_else(|| {
-        format!("there is no fact `{}`, expected {}", name.escape_debug(), FACTS.join(" or "))
-    })?;
-    Ok((known, identifier(value)?))
+    Ok((facts::named(name)?, identifier(value)?))
 }
 
 /// Whole seconds since 1970 of an RFC 3339 time.

@@ -11,6 +11,8 @@ mod judged;
 use std::sync::Arc;
 use std::time::Duration;
 
+use signoff_core::facts::Facts;
+
 use super::commit::{Idempotency, Reply};
 use super::note::Note;
 use super::operation::{NewApproval, acts_for};
@@ -21,7 +23,6 @@ use crate::bindings::{self, policy::Attempt};
 use crate::code::Code;
 use crate::engine::{Decision, Policy, PolicyFailure, Verdict, Verifier};
 use crate::id::ApprovalId;
-use crate::policy::Facts;
 use crate::refusal::Refusal;
 
 pub(super) use judged::{Judged, Moment, Verdicts};

@@ -1,12 +1,12 @@
 //! The trial of a policy: it says who it is, and gives a verdict.
 
 use serde_json::Value;
+use signoff_core::facts::Facts;
 
 use crate::bindings::policy::Attempt;
 use crate::code::Code;
 use crate::engine::Policy;
 use crate::module::{Manifest, all_listed};
-use crate::policy::Facts;
 use crate::refusal::Refusal;
 
 /// What a description may take that holds no rules.

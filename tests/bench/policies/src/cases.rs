@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use signoff::bindings::policy::Attempt;
 use signoff::engine::{Allocation, Cache, Limits, Loader, Policy, Verifier, digest};
-use signoff::policy::Facts;
+use signoff_core::facts::Facts;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,12 +1,13 @@
 //! Recorded approvals, asked again: a page at a time, newest first.
 
+use signoff_core::facts::Facts;
+
 use super::super::stop::Stop;
 use super::flip::{Comparison, Question};
 use crate::api::{Approval, List};
 use crate::bindings::policy::Attempt;
 use crate::cli::progress::Progress;
 use crate::cli::transport::Transport;
-use crate::policy::Facts;
 
 /// The largest page that the list gives.
 const PAGE: u64 = 200;
