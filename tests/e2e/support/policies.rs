@@ -74,8 +74,8 @@ pub fn loops_for(agent: &str) -> Vec<u8> {
             (func (export "describe") (result i32) (i32.const 8))
             (data (i32.const 96) "{{\22name\22:\22loops\22}}")
             (data (i32.const 8) "\60\00\00\00\10\00\00\00")
-            (data (i32.const 16) "\40\00\00\00\05\00\00\00")
-            (data (i32.const 64) "allow"))"#
+            (data (i32.const 16) "\a0\00\00\00\05\00\00\00")
+            (data (i32.const 160) "allow"))"#
     );
     let mut core = wat::parse_str(text).unwrap();
     let mut resolve = Resolve::default();
