@@ -7,7 +7,7 @@ use signoff::keys::Keys;
 use signoff::module::{Envelope, Manifest, Slot};
 
 use crate::support::modules::{Core, Shop, change, push};
-use crate::support::{Client, Home, activated, claim_body, home_with_signer, request_body};
+use crate::support::{Client, Home, activated, claim_body, flat, home_with_signer, request_body};
 
 const RULES: &str = r#"
 format = 1
@@ -110,12 +110,12 @@ fn the_answer_and_the_audit_name_the_rules_that_failed() {
     assert_eq!(evaluated(&server, &whole)["failed"], json!([]));
     let all = server.get("/api/v1/audit?limit=200").ok();
     let all = all["items"].as_array().unwrap().iter();
-    let entries = all.map(|item| item.get("entry").unwrap_or(item));
-    let failed: Vec<&Value> = entries
+    let entries = all.map(|item| flat(&item["entry"]));
+    let failed: Vec<Value> = entries
         .filter(|entry| entry["event"] == "guardrails_evaluated")
-        .map(|entry| &entry["guardrail"]["failed"])
+        .map(|entry| entry["guardrail"]["failed"].clone())
         .collect();
-    assert_eq!(failed, [&json!(["one", "two"]), &json!(["one", "two"]), &json!([])]);
+    assert_eq!(failed, [json!(["one", "two"]), json!(["one", "two"]), json!([])]);
 }
 
 #[test]
