@@ -5,7 +5,9 @@ import { decide } from './rules.js';
 export const guardrails = {
   evaluate({ action, context }) {
     const { decision, rule, reason, requirement } = decide(action, JSON.parse(context));
-    return { decision, rule, reason, requirement: requirement && JSON.stringify(requirement) };
+    const text = requirement && JSON.stringify(requirement);
+    // No rule here fails alone: what cannot be read makes the policy trap.
+    return { decision, rule, reason, requirement: text, failed: [] };
   },
 };
 

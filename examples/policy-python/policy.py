@@ -17,6 +17,8 @@ class Guardrails(exports.Guardrails):
             rule=verdict.rule,
             reason=verdict.reason,
             requirement=None if requirement is None else json.dumps(requirement),
+            # No rule here fails alone: what cannot be read makes the policy trap.
+            failed=[],
         )
 
 

@@ -12,7 +12,8 @@ use crate::support::request_body;
 const LOOP: &str = "(loop $again (br $again)) (unreachable)";
 const GROW: &str = "(loop $again (br_if $again (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) (unreachable)";
 const RECURSE: &str = "(call $evaluate (local.get 0) (local.get 1) (local.get 2) (local.get 3)
-    (local.get 4) (local.get 5) (local.get 6) (local.get 7) (local.get 8) (local.get 9))";
+    (local.get 4) (local.get 5) (local.get 6) (local.get 7) (local.get 8) (local.get 9)
+    (local.get 10) (local.get 11))";
 /// Grows a table by whatever it gets.
 const GROW_TABLE: &str = "(loop $again (br_if $again
     (i32.ne (table.grow $t (ref.null func) (i32.const 10000)) (i32.const -1)))) (unreachable)";
@@ -25,13 +26,29 @@ fn with(edit: impl FnOnce(&mut Core)) -> Vec<u8> {
 }
 
 /// A verdict, byte by byte, where the good one is.
-fn with_verdict(words: [u32; 11]) -> Vec<u8> {
+fn with_verdict(words: [u32; 13]) -> Vec<u8> {
     let stores: Vec<String> = words
         .iter()
         .enumerate()
         .map(|(at, word)| format!("(i32.store (i32.const {}) (i32.const {word}))", 64 + at * 4))
         .collect();
     with(|core| core.evaluate = format!("{} (i32.const 64)", stores.join(" ")))
+}
+
+/// A verdict that names failed rules by their places in memory.
+fn with_failed(rules: impl IntoIterator<Item = (u32, u32)>) -> Vec<u8> {
+    let words: Vec<u32> = rules.into_iter().flat_map(|(at, length)| [at, length]).collect();
+    let stores = words.iter().enumerate();
+    let stores = stores.map(|(at, word)| store(8192 + at * 4, *word));
+    let verdict = [(64, 512), (68, 5), (72, 0), (84, 0), (96, 0), (108, 8192)];
+    let verdict = verdict.into_iter().map(|(at, word)| store(at, word));
+    let count = store(112, words.len() as u32 / 2);
+    let stores: Vec<String> = stores.chain(verdict).chain([count]).collect();
+    with(|core| core.evaluate = format!("{} (i32.const 64)", stores.join(" ")))
+}
+
+fn store(at: usize, word: u32) -> String {
+    format!("(i32.store (i32.const {at}) (i32.const {word}))")
 }
 
 /// A description at an address, of a length.
@@ -83,15 +100,23 @@ fn that_run() -> Vec<(&'static str, Vec<u8>)> {
         ),
         ("an answer outside", with(|core| core.evaluate = "(i32.const -8)".to_owned())),
         ("an answer that is not aligned", with(|core| core.evaluate = "(i32.const 65)".to_owned())),
-        ("a decision outside", with_verdict([0xffff_fff0, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0])),
-        ("a decision of 4 GiB", with_verdict([512, 0xffff_ffff, 0, 0, 0, 0, 0, 0, 0, 0, 0])),
-        ("a decision that is not UTF-8", with_verdict([66, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0])),
+        ("a decision outside", with_verdict([0xffff_fff0, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])),
+        ("a decision of 4 GiB", with_verdict([512, 0xffff_ffff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])),
+        ("a decision that is not UTF-8", with_verdict([66, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])),
         (
             "a reason that is neither there nor not",
-            with_verdict([512, 5, 0, 0, 0, 7, 0, 0, 0, 0, 0]),
+            with_verdict([512, 5, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0]),
         ),
-        ("a reason of 16 KiB", with_verdict([512, 5, 0, 0, 0, 1, 4096, 16384, 0, 0, 0])),
-        ("a requirement with allow", with_verdict([512, 5, 0, 0, 0, 0, 0, 0, 1, 512, 5])),
+        ("a reason of 16 KiB", with_verdict([512, 5, 0, 0, 0, 1, 4096, 16384, 0, 0, 0, 0, 0])),
+        ("a requirement with allow", with_verdict([512, 5, 0, 0, 0, 0, 0, 0, 1, 512, 5, 0, 0])),
+        ("failed outside", with_verdict([512, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xffff_fff0, 1])),
+        ("4 Gi failed rules", with_verdict([512, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 64, 0xffff_ffff])),
+        (
+            "a failed rule without a name",
+            with_verdict([512, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 8192, 1]),
+        ),
+        ("more failed rules than there may be", with_failed((0..17).map(|at| (512, at % 5 + 1)))),
+        ("a failed rule twice", with_failed([(512, 5), (512, 5)])),
         ("no decision", with(|core| core.decision = "maybe".to_owned())),
         ("an empty decision", with(|core| core.decision = String::new())),
         ("a rule of two words", with(|core| core.rule = "two words".to_owned())),

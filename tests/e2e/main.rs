@@ -28,6 +28,7 @@ mod cli;
 mod cli_material;
 mod crash;
 mod expiry;
+mod facts;
 mod fail_closed;
 mod flood;
 mod full_disk;

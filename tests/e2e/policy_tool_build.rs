@@ -75,6 +75,7 @@ fn attempts() -> Vec<Attempt> {
                     action: action.to_owned(),
                     context: context.to_owned(),
                     plan: (action.len() % 2 == 0).then(|| r#"{"steps": [1, 2]}"#.to_owned()),
+                    facts: r#"{"requester": "agent:x"}"#.to_owned(),
                     now: 1_760_697_000,
                 });
             }

@@ -33,6 +33,8 @@ impl guardrails::Guest for Policy {
             rule: verdict.rule.map(str::to_owned),
             reason: verdict.reason,
             requirement: verdict.requirement.and_then(|r| serde_json::to_string(&r).ok()),
+            // No rule here fails alone: what cannot be read makes the policy trap.
+            failed: Vec::new(),
         }
     }
 }

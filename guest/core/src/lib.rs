@@ -6,6 +6,7 @@
 
 pub mod context;
 pub mod ed25519;
+pub mod facts;
 pub mod limits;
 pub mod name;
 pub mod object;

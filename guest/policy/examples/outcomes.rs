@@ -22,7 +22,13 @@ fn outcome(line: &str) -> &'static str {
     let rules =
         format!("format = 1\nname = 'x'\n[[rule]]\nid = 'r'\nverdict = 'deny'\nwhen = {when}\n");
     let Ok((policy, _)) = Policy::load(&rules) else { return "refused" };
-    let attempt =
-        Attempt { agent: "inbox", action: "quarantine", context, plan: None, now: 1_760_697_000 };
+    let attempt = Attempt {
+        agent: "inbox",
+        action: "quarantine",
+        context,
+        plan: None,
+        facts: "{}",
+        now: 1_760_697_000,
+    };
     policy.trace(&attempt).first().map_or("refused", |trace| trace.when)
 }

@@ -34,6 +34,7 @@ fn main() {
             action: "quarantine",
             context: CONTEXT,
             plan: None,
+            facts: "{}",
             now: 1_760_697_000,
         };
         let best = measure(|| {

@@ -1,7 +1,7 @@
 //! What a policy is asked.
 
-/// What an agent is about to do. `context` and `plan` are canonical JSON texts, `now` whole unix
-/// seconds.
+/// What an agent is about to do. `context`, `plan` and `facts` are canonical JSON texts, `now` whole
+/// unix seconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Attempt<'a> {
     /// Who would run it.
@@ -12,6 +12,8 @@ pub struct Attempt<'a> {
     pub context: &'a str,
     /// A JSON object, where the executor has a plan.
     pub plan: Option<&'a str>,
+    /// A JSON object: what the host knows of the attempt.
+    pub facts: &'a str,
     /// Seconds since 1970-01-01T00:00:00Z.
     pub now: u64,
 }

@@ -29,6 +29,7 @@ impl guardrails::Guest for Component {
             action: &attempt.action,
             context: &attempt.context,
             plan: attempt.plan.as_deref(),
+            facts: &attempt.facts,
             now: attempt.now,
         });
         let verdict = verdict.unwrap_or_else(|| nothing_loaded());
@@ -39,6 +40,7 @@ impl guardrails::Guest for Component {
             requirement: verdict
                 .requirement
                 .map(|requirement| serde_json::to_string(&requirement).unwrap_or_default()),
+            failed: verdict.failed,
         }
     }
 }

@@ -1,5 +1,8 @@
-//! From an attempt to a verdict. The strictest rule that matches decides: deny, then
-//! require_approval, then allow; where none matches, the default.
+//! From an attempt to a verdict.
+//!
+//! Let M be the rules that concern the attempt and whose condition is true or absent, and F those
+//! whose condition fails to evaluate. The verdict is the strictest of those of M and F, and of the
+//! default where M is empty. So no value that a failed condition could have had gives a stricter one.
 
 use std::sync::Arc;
 
@@ -8,7 +11,10 @@ use serde::Serialize;
 
 use crate::attempt::Attempt;
 use crate::condition::{Outcome, Scope};
+use crate::json;
+use crate::limits::{FAILED_MAX, REASON_BYTES_MAX};
 use crate::policy::{Policy, Rule};
+use crate::text::cut;
 use crate::verdict::{Decision, Requirement, Verdict};
 
 /// How one rule that concerns an attempt answered.
@@ -34,23 +40,35 @@ impl Policy {
     pub fn evaluate(&self, attempt: &Attempt<'_>) -> Verdict {
         let scope = Scope::new(attempt, &self.tables);
         let mut evaluation = Evaluation::new(self, &scope);
-        let rules = self.concerned(attempt);
-        let of =
-            |verdict: Decision| rules.iter().copied().filter(move |rule| rule.verdict == verdict);
-        if let Some(rule) = of(Decision::Deny).find(|rule| evaluation.matches(rule)) {
-            return decided(rule, None, attempt, &scope);
+        let (mut met, mut failed) = (Vec::new(), Vec::new());
+        for rule in self.concerned(attempt) {
+            match evaluation.outcome(rule) {
+                None | Some(Outcome::Bool(true)) => met.push(rule),
+                Some(Outcome::Bool(false)) => {}
+                Some(Outcome::Error) => failed.push(rule),
+            }
         }
-        let mut asking = of(Decision::RequireApproval).filter(|rule| evaluation.matches(rule));
-        if let Some(first) = asking.next() {
-            let mut requirement = first.requirement.clone();
-            asking.for_each(|rule| requirement.tighten(&rule.requirement));
-            return decided(first, Some(requirement), attempt, &scope);
+        let both = || met.iter().chain(&failed).copied();
+        let default = met.is_empty().then_some(self.default);
+        let decision = both().map(|rule| rule.verdict).chain(default).max().unwrap_or(self.default);
+        let decides = |rule: &&&Rule| rule.verdict == decision;
+        let (rule, reason) = if let Some(rule) = met.iter().find(decides) {
+            let reason = rule.reason.as_ref();
+            (Some(*rule), reason.map(|it| it.fill(attempt.agent, attempt.action, &scope)))
+        } else if let Some(rule) = failed.iter().find(decides) {
+            (Some(*rule), Some(evaluation.why_failed(rule)))
+        } else {
+            (None, None)
+        };
+        Verdict {
+            decision,
+            rule: rule.map(|rule| rule.id.clone()),
+            reason,
+            requirement: (decision == Decision::RequireApproval)
+                .then(|| strictest(both().filter(|rule| rule.verdict == decision)))
+                .flatten(),
+            failed: failed.iter().take(FAILED_MAX).map(|rule| rule.id.clone()).collect(),
         }
-        drop(asking);
-        if let Some(rule) = of(Decision::Allow).find(|rule| evaluation.matches(rule)) {
-            return decided(rule, None, attempt, &scope);
-        }
-        Verdict { decision: self.default, rule: None, reason: None, requirement: None }
     }
 
     /// How each rule that concerns the attempt answers, in file order.
@@ -71,20 +89,20 @@ impl Policy {
     }
 }
 
-fn decided(
-    rule: &Rule,
-    requirement: Option<Requirement>,
-    attempt: &Attempt<'_>,
-    scope: &Scope<'_>,
-) -> Verdict {
-    Verdict {
-        decision: rule.verdict,
-        rule: Some(rule.id.clone()),
-        reason: rule
-            .reason
-            .as_ref()
-            .map(|reason| reason.fill(attempt.agent, attempt.action, scope)),
-        requirement,
+/// What all of these rules ask; none without rules.
+fn strictest<'r>(rules: impl Iterator<Item = &'r Rule>) -> Option<Requirement> {
+    rules.map(|rule| rule.requirement.clone()).reduce(|mut strictest, other| {
+        strictest.tighten(&other);
+        strictest
+    })
+}
+
+/// Whether a rule counts. A condition that fails to evaluate counts where that is the strict side.
+fn matches(rule: &Rule, outcome: Option<Outcome>) -> bool {
+    match outcome {
+        None | Some(Outcome::Bool(true)) => true,
+        Some(Outcome::Bool(false)) => false,
+        Some(Outcome::Error) => rule.verdict != Decision::Allow,
     }
 }
 
@@ -102,15 +120,6 @@ impl<'e> Evaluation<'e> {
         Self { policy, context, known: Vec::new() }
     }
 
-    /// Whether a rule counts. A condition that errs counts where that is the strict side.
-    fn matches(&mut self, rule: &Rule) -> bool {
-        match self.outcome(rule) {
-            None | Some(Outcome::Bool(true)) => true,
-            Some(Outcome::Bool(false)) => false,
-            Some(Outcome::Error) => rule.verdict != Decision::Allow,
-        }
-    }
-
     /// None where the rule has no condition.
     fn outcome(&mut self, rule: &Rule) -> Option<Outcome> {
         let at = rule.condition?;
@@ -126,23 +135,36 @@ impl<'e> Evaluation<'e> {
         Some(outcome)
     }
 
+    /// The reason of a verdict that a rule decides whose condition failed, at most 4 KiB. It is our own:
+    /// what the rule says holds only where its condition does.
+    fn why_failed(&self, rule: &Rule) -> String {
+        let mut reason = format!("the condition of rule `{}` could not be evaluated: ", rule.id);
+        if let Some(why) = self.error(rule) {
+            json::plain(&why, &mut reason, REASON_BYTES_MAX);
+        }
+        reason.truncate(cut(&reason, REASON_BYTES_MAX).len());
+        reason
+    }
+
+    /// Why the condition of a rule fails to evaluate.
+    fn error(&self, rule: &Rule) -> Option<String> {
+        let condition = &self.policy.condition(rule)?.condition;
+        condition.error(&self.context, &self.policy.tables)
+    }
+
     fn trace(&mut self, rule: &Rule) -> Trace {
-        let (when, error) = match self.outcome(rule) {
+        let outcome = self.outcome(rule);
+        let (when, error) = match outcome {
             None => ("none", None),
             Some(Outcome::Bool(true)) => ("true", None),
             Some(Outcome::Bool(false)) => ("false", None),
-            Some(Outcome::Error) => {
-                let shared = self.policy.condition(rule);
-                let told = shared
-                    .and_then(|shared| shared.condition.error(&self.context, &self.policy.tables));
-                ("error", told)
-            }
+            Some(Outcome::Error) => ("error", self.error(rule)),
         };
         Trace {
             rule: rule.id.clone(),
             verdict: rule.verdict,
             line: rule.line,
-            matched: self.matches(rule),
+            matched: matches(rule, outcome),
             when,
             error,
         }

@@ -40,5 +40,9 @@ pub const REASON_BYTES_MAX: usize = 4 << 10;
 pub const PLACEHOLDERS_MAX: usize = 64;
 /// How deep a context may nest, the top level being 1: the verifier's bound.
 pub const JSON_DEPTH_MAX: usize = 64;
+/// The facts of an attempt, in bytes: the bound of `wit/policy.wit`.
+pub const FACTS_BYTES_MAX: usize = 16 << 10;
+/// Failed rules that a verdict names: the bound of `wit/policy.wit`.
+pub const FAILED_MAX: usize = 16;
 /// A context or plan, in bytes: the verifier's bound.
 pub const JSON_BYTES_MAX: usize = 1 << 20;

@@ -22,7 +22,7 @@ pub(crate) fn lint(policy: &Policy, problems: &mut Problems<'_>) {
             pairs += 1;
             pairs < PAIRS_MAX
                 && *other_at != at
-                && beats(*other_at, other, at, rule)
+                && beats(policy, (*other_at, other), (at, rule))
                 && other.shape.covers(&rule.shape)
         });
         if let Some((_, winner)) = winner {
@@ -35,7 +35,7 @@ pub(crate) fn lint(policy: &Policy, problems: &mut Problems<'_>) {
 }
 
 /// Whether a rule that always matches leaves another nothing to say.
-fn beats(other_at: usize, other: &Rule, at: usize, rule: &Rule) -> bool {
+fn beats(policy: &Policy, (other_at, other): (usize, &Rule), (at, rule): (usize, &Rule)) -> bool {
     match other.verdict.cmp(&rule.verdict) {
         std::cmp::Ordering::Greater => true,
         std::cmp::Ordering::Less => false,
@@ -43,7 +43,8 @@ fn beats(other_at: usize, other: &Rule, at: usize, rule: &Rule) -> bool {
         std::cmp::Ordering::Equal => {
             let mut both = other.requirement.clone();
             both.tighten(&rule.requirement);
-            other_at < at && both == other.requirement
+            // A rule whose condition is true decides before one whose condition failed.
+            other_at < at && both == other.requirement && !policy.always_fails(other)
         }
     }
 }

@@ -105,6 +105,7 @@ impl Policy {
                 };
                 known.insert(when.text, condition);
             }
+            tables.facts.extend(rule.reason.iter().flat_map(Reason::facts));
             index.add(u32::try_from(at).unwrap_or(u32::MAX), &rule.shape.agent, &rule.shape.action);
             rules.push(Rule {
                 id: rule.id,
@@ -144,13 +145,18 @@ impl Policy {
         self.rules.len()
     }
 
+    /// The names of the facts that conditions and reasons read, in ascending order.
+    pub fn facts(&self) -> impl Iterator<Item = &'static str> {
+        self.tables.facts.iter().copied()
+    }
+
     /// How many tests the file has.
     #[must_use]
     pub fn tests(&self) -> usize {
         self.cases.len()
     }
 
-    /// Who this policy is, as JSON: `{name, kind, format, version, default, rules_count, rules}`.
+    /// Who this policy is, as JSON: `{name, kind, format, version, default, facts, rules_count, rules}`.
     #[must_use]
     pub fn describe(&self) -> String {
         serde_json::json!({
@@ -159,6 +165,7 @@ impl Policy {
             "format": 1,
             "version": env!("CARGO_PKG_VERSION"),
             "default": self.default,
+            "facts": self.tables.facts,
             "rules_count": self.rules.len(),
             "rules": self.text,
         })
@@ -167,6 +174,12 @@ impl Policy {
 
     pub(crate) fn condition(&self, rule: &Rule) -> Option<&Shared> {
         self.conditions.get(rule.condition? as usize)
+    }
+
+    /// Whether the condition of a rule fails whatever the context is.
+    pub(crate) fn always_fails(&self, rule: &Rule) -> bool {
+        let constant = self.condition(rule).and_then(|shared| shared.condition.constant);
+        constant == Some(Constant::Error)
     }
 
     /// Whether a rule matches whatever the context is.

@@ -1,6 +1,8 @@
 //! Reasons: a text with `{path}` placeholders, filled from an attempt.
 
-use crate::condition::{Path, Scope, Step};
+use signoff_core::facts;
+
+use crate::condition::{Path, Root, Scope, Step};
 use crate::json;
 use crate::limits::{PLACEHOLDERS_MAX, REASON_BYTES_MAX};
 use crate::text::cut;
@@ -25,7 +27,7 @@ impl Reason {
     /// # Errors
     ///
     /// Over 4 KiB, over 64 placeholders, a brace that neither opens nor closes a placeholder, a
-    /// placeholder that is no path from `agent`, `action`, `context` or `plan`.
+    /// placeholder that is no path from `agent`, `action`, `context` or `plan` and no known fact.
     pub fn parse(text: &str) -> Result<Self, (usize, String)> {
         if text.len() > REASON_BYTES_MAX {
             return Err((
@@ -63,6 +65,17 @@ impl Reason {
         }
         pieces.push(Piece::Text(plain));
         Ok(Self { pieces })
+    }
+
+    /// Returns the names of the facts that it shows.
+    pub(crate) fn facts(&self) -> impl Iterator<Item = &'static str> {
+        self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Path(Path { root: Root::Facts, steps }) => match steps.as_slice() {
+                [Step::Key(name)] => facts::named(name).ok(),
+                _ => None,
+            },
+            _ => None,
+        })
     }
 
     /// The reason for one attempt, at most 4 KiB.
@@ -116,8 +129,15 @@ fn placeholder(name: &str) -> Result<Piece, String> {
     match (root, steps.is_empty()) {
         ("agent", true) => Ok(Piece::Agent),
         ("action", true) => Ok(Piece::Action),
-        ("context", _) => Ok(Piece::Path(Path { plan: false, steps })),
-        ("plan", _) => Ok(Piece::Path(Path { plan: true, steps })),
+        ("context", _) => Ok(Piece::Path(Path { root: Root::Context, steps })),
+        ("plan", _) => Ok(Piece::Path(Path { root: Root::Plan, steps })),
+        ("facts", false) => match steps.as_slice() {
+            [Step::Key(name)] => {
+                facts::named(name)?;
+                Ok(Piece::Path(Path { root: Root::Facts, steps }))
+            }
+            _ => Err(bad()),
+        },
         _ => Err(bad()),
     }
 }

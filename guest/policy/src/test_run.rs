@@ -52,6 +52,8 @@ pub struct Asked {
     pub context: String,
     /// A JSON object, as a text.
     pub plan: Option<String>,
+    /// A JSON object, as a text.
+    pub facts: String,
     /// Seconds since 1970-01-01T00:00:00Z.
     pub now: u64,
 }
@@ -86,6 +88,7 @@ impl Policy {
             action: &case.action,
             context: &case.context,
             plan: case.plan.as_deref(),
+            facts: &case.facts,
             now: case.now,
         };
         let verdict = self.evaluate(&attempt);
@@ -104,6 +107,7 @@ impl Policy {
                 action: case.action.clone(),
                 context: case.context.clone(),
                 plan: case.plan.clone(),
+                facts: case.facts.clone(),
                 now: case.now,
             },
             expected: case.expected.clone(),

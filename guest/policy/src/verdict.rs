@@ -64,4 +64,7 @@ pub struct Verdict {
     pub reason: Option<String>,
     /// Only with [`Decision::RequireApproval`].
     pub requirement: Option<Requirement>,
+    /// The rules that concern the attempt and whose condition could not be evaluated: the first 16
+    /// ids, in file order.
+    pub failed: Vec<String>,
 }

@@ -2,7 +2,7 @@
 //!
 //! | request | answer |
 //! | --- | --- |
-//! | `{"op":"load","rules":"…"}` | `{"ok":{"name","rules","tests","problems"}}` or `{"error":{"problems"}}` |
+//! | `{"op":"load","rules":"…"}` | `{"ok":{"name","rules","tests","facts","problems"}}` or `{"error":{"problems"}}` |
 //! | `{"op":"evaluate","attempt":{…}}` | `{"ok":{"verdict","trace"}}` |
 //! | `{"op":"test","cases":"…"?}` | `{"ok":{"cases","fired","unfired","default_fired"}}` or `{"error":{"problems"}}` |
 //! | `{"op":"describe"}` | `{"ok":{…}}` |
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use crate::attempt::Attempt;
 use crate::evaluate::Trace;
 use crate::file;
-use crate::limits::{IDENTIFIER_BYTES_MAX, JSON_BYTES_MAX};
+use crate::limits::{FACTS_BYTES_MAX, IDENTIFIER_BYTES_MAX, JSON_BYTES_MAX};
 use crate::policy::Policy;
 use crate::problem::Problems;
 use crate::verdict::Verdict;
@@ -51,6 +51,7 @@ struct Asked {
     context: String,
     #[serde(default)]
     plan: Option<String>,
+    facts: String,
     now: u64,
 }
 
@@ -93,7 +94,8 @@ fn load(rules: &str) -> String {
     match Policy::load(rules) {
         Ok((policy, problems)) => {
             let told = json!({"ok": {
-                "name": policy.name(), "rules": policy.rules(), "tests": policy.tests(), "problems": problems,
+                "name": policy.name(), "rules": policy.rules(), "tests": policy.tests(),
+                "facts": policy.facts().collect::<Vec<_>>(), "problems": problems,
             }});
             LOADED.set(Some(policy));
             told.to_string()
@@ -108,6 +110,7 @@ fn evaluate(policy: &Policy, asked: &Asked) -> String {
         action: &asked.action,
         context: &asked.context,
         plan: asked.plan.as_deref(),
+        facts: &asked.facts,
         now: asked.now,
     };
     if let Some(message) = malformed(&attempt) {
@@ -138,6 +141,9 @@ fn malformed(attempt: &Attempt<'_>) -> Option<&'static str> {
     let lengths = [attempt.context.len(), attempt.plan.map_or(0, str::len)];
     if lengths.iter().any(|length| *length > JSON_BYTES_MAX) {
         return Some("context and plan have at most 1 MiB each");
+    }
+    if attempt.facts.len() > FACTS_BYTES_MAX {
+        return Some("facts have at most 16 KiB");
     }
     None
 }

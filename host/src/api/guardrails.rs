@@ -37,6 +37,8 @@ pub struct Evaluation {
     pub rule: Option<String>,
     /// Digest of the policy that decided; null where none is active.
     pub policy: Option<String>,
+    /// Rules that concern the action and whose condition could not be evaluated, at most 16 ids.
+    pub failed: Vec<String>,
     /// Who is about to act.
     pub agent: String,
     /// What it is about to do.

@@ -50,6 +50,10 @@ pub(super) fn run(args: &EvaluateArgs, transport: &Transport) -> Result<Exit, Fa
         output::line(&answer);
     } else {
         output::plain(&told(&evaluation));
+        if !evaluation.failed.is_empty() {
+            let rules = evaluation.failed.join(", ");
+            output::note(&format!("the conditions of these rules could not be evaluated: {rules}"));
+        }
     }
     Ok(match evaluation.decision {
         Decision::Allow => Exit::Done,

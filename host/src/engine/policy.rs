@@ -66,6 +66,8 @@ pub struct Attempt {
     pub context: String,
     /// How exactly: canonical JSON.
     pub plan: Option<String>,
+    /// What the host knows of it and no agent can word: canonical JSON.
+    pub facts: String,
     /// When, in seconds since 1970.
     pub now: u64,
 }
@@ -260,6 +262,7 @@ impl<'a> From<&'a Attempt> for bindings::guardrails::Attempt<'a> {
             action: &attempt.action,
             context: &attempt.context,
             plan: attempt.plan.as_deref(),
+            facts: &attempt.facts,
             now: attempt.now,
         }
     }
@@ -272,6 +275,7 @@ impl From<bindings::guardrails::Verdict> for RawVerdict {
             rule: verdict.rule,
             reason: verdict.reason,
             requirement: verdict.requirement,
+            failed: verdict.failed,
         }
     }
 }

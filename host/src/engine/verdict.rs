@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 const RULE_BYTES_MAX: usize = 128;
 const REASON_BYTES_MAX: usize = 4 << 10;
+const FAILED_MAX: usize = 16;
 const REQUIREMENT_BYTES_MAX: usize = 16 << 10;
 /// As the verifier has them.
 const TTL_SECONDS_MAX: u64 = 604_800;
@@ -38,6 +39,8 @@ pub struct Verdict {
     pub reason: Option<String>,
     /// What an approval takes; only with [`Decision::RequireApproval`].
     pub requirement: Option<Requirement>,
+    /// The rules that concern the attempt and whose condition could not be evaluated, at most 16.
+    pub failed: Vec<String>,
 }
 
 /// What a policy answered, not yet read.
@@ -47,6 +50,8 @@ pub(crate) struct RawVerdict {
     pub(crate) reason: Option<String>,
     /// A JSON object.
     pub(crate) requirement: Option<String>,
+    /// Rules whose condition failed.
+    pub(crate) failed: Vec<String>,
 }
 
 /// What an approval takes; what is left out is as the request has it.
@@ -94,7 +99,13 @@ impl fmt::Display for Decision {
 impl Verdict {
     /// The verdict where no policy is: a person must approve.
     pub fn of_no_policy() -> Self {
-        Self { decision: Decision::RequireApproval, rule: None, reason: None, requirement: None }
+        Self {
+            decision: Decision::RequireApproval,
+            rule: None,
+            reason: None,
+            requirement: None,
+            failed: Vec::new(),
+        }
     }
 
     /// Reads an answer.
@@ -129,7 +140,8 @@ impl Verdict {
         if requirement.is_some() && decision != Decision::RequireApproval {
             return Err(malformed(format!("a requirement stands beside `{decision}`")));
         }
-        Ok(Self { decision, rule: answer.rule, reason: answer.reason, requirement })
+        let failed = failed(answer.failed)?;
+        Ok(Self { decision, rule: answer.rule, reason: answer.reason, requirement, failed })
     }
 }
 
@@ -173,6 +185,28 @@ impl Requirement {
         }
         Ok(())
     }
+}
+
+/// Reads the ids of the rules that failed.
+fn failed(ids: Vec<String>) -> Result<Vec<String>, MalformedVerdict> {
+    if ids.len() > FAILED_MAX {
+        return Err(malformed(format!(
+            "failed names {} rules, the limit is {FAILED_MAX}",
+            ids.len()
+        )));
+    }
+    for (at, id) in ids.iter().enumerate() {
+        if !is_identifier(id) {
+            return Err(malformed(format!(
+                "failed must name rules of 1 to {RULE_BYTES_MAX} visible ASCII characters, it names `{}`",
+                shortened(id)
+            )));
+        }
+        if ids.iter().take(at).any(|earlier| earlier == id) {
+            return Err(malformed(format!("failed names `{}` twice", shortened(id))));
+        }
+    }
+    Ok(ids)
 }
 
 /// `[!-~]{1,128}`, as the verifier has its identifiers.

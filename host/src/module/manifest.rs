@@ -1,13 +1,16 @@
 //! What the makers of a module say of it: which bytes, for which slot, in which version, and how much
 //! it may use.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use super::facts;
 use super::limits::{limits, limits_json};
-use super::name::{ModuleDigest, ModuleName, Slot, Version};
+use super::name::{FactName, ModuleDigest, ModuleName, Slot, Version};
 use super::strict;
 use crate::code::Code;
 use crate::engine::Limits;
@@ -29,6 +32,8 @@ pub struct Manifest {
     pub version: Version,
     /// How much it may use.
     pub limits: Limits,
+    /// The facts that it reads; only of a policy.
+    pub facts: BTreeSet<FactName>,
     /// When it was made, by its maker's clock: for people, nothing depends on it.
     created: DateTime<Utc>,
 }
@@ -44,6 +49,8 @@ struct Text<'a> {
     version: u64,
     #[serde(borrow, default)]
     limits: Option<&'a RawValue>,
+    #[serde(default)]
+    facts: Vec<String>,
     created: String,
 }
 
@@ -68,17 +75,23 @@ impl Manifest {
     ) -> Self {
         let created = i64::try_from(created_at_unix_s).ok();
         let created = created.and_then(|s| DateTime::from_timestamp(s, 0)).unwrap_or_default();
-        Self { digest, slot, name, version, limits, created }
+        Self { digest, slot, name, version, limits, facts: BTreeSet::new(), created }
+    }
+
+    /// The same manifest for a module that reads some facts.
+    pub fn with_facts(self, facts: BTreeSet<FactName>) -> Self {
+        Self { facts, ..self }
     }
 
     /// Reads `{"format":1,"digest":…,"slot":…,"name":…,"version":…,"limits"?:{"fuel"?,"memory_bytes"?},
-    /// "created":…}`.
+    /// "facts"?:[…],"created":…}`.
     ///
     /// # Errors
     ///
     /// 1. `manifest-invalid`: no JSON object of these members, each once; a format that is not 1;
     ///    digest, slot, name, version, created out of their forms 2. `manifest-invalid`,
-    ///    `limit-exceeded`: as [`limits`]
+    ///    `limit-exceeded`: as [`limits`] 3. `limit-exceeded`: more than 16 facts 4. `manifest-invalid`:
+    ///    the name of a fact out of its form or twice; facts of a verifier
     pub fn parse(text: &str) -> Result<Self, Refusal> {
         let invalid =
             |why: String| Refusal::new(Code::MANIFEST_INVALID, format!("manifest: {why}"));
@@ -110,7 +123,11 @@ impl Manifest {
                 limits(read.fuel, read.memory_bytes)?
             }
         };
-        Ok(Self { digest, slot, name, version, limits, created })
+        let facts = facts::read(&read.facts)?;
+        if slot == Slot::Verifier && !facts.is_empty() {
+            return Err(invalid("a verifier reads no facts".to_owned()));
+        }
+        Ok(Self { digest, slot, name, version, limits, facts, created })
     }
 
     /// When it was made, as its maker says: RFC 3339, UTC.
@@ -127,6 +144,7 @@ impl Manifest {
             "name": self.name.as_str(),
             "version": self.version.number(),
             "limits": limits_json(self.limits),
+            "facts": self.facts.iter().map(FactName::as_str).collect::<Vec<_>>(),
             "created": self.created(),
         })
     }

@@ -2,10 +2,11 @@
 //! and what its bytes must be before anything of them is compiled or run. Pure: no store, no clock, no
 //! engine.
 //!
-//! `name` has the words, `limits` what a module may use, `manifest` what its maker says of it,
+//! `name` has the words, `limits` what a module may use, `facts` what it reads, `manifest` what its maker says of it,
 //! `envelope` who signed that, `strict` how both are read, and `inspect` what the bytes are.
 
 mod envelope;
+mod facts;
 mod inspect;
 mod limits;
 mod manifest;
@@ -16,7 +17,8 @@ mod strict;
 mod tests;
 
 pub use envelope::{ENVELOPE_BYTES_MAX, Envelope, PAYLOAD_TYPE, Signed};
+pub use facts::{FACTS_MAX, all_given, all_listed, facts_described};
 pub use inspect::{Inspected, WASM_BYTES_MAX, inspect};
 pub use limits::{MEMORY_BYTES_MIN, limits, limits_json};
 pub use manifest::Manifest;
-pub use name::{ModuleDigest, ModuleName, Slot, Version};
+pub use name::{FactName, ModuleDigest, ModuleName, Slot, Version};

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 
+/// Longest name of a fact.
+const FACT_BYTES_MAX: usize = 64;
 /// Longest name of a module.
 const NAME_BYTES_MAX: usize = 64;
 
@@ -20,6 +22,10 @@ pub enum Slot {
 /// What a module is called by its makers: `[a-z0-9_-]{1,64}`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ModuleName(String);
+
+/// The name of a fact: `[a-z][a-z0-9_]{0,63}`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FactName(String);
 
 /// A module's version: 1 and upwards. A slot takes a higher one each time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,6 +58,21 @@ impl ModuleName {
     pub fn parse(text: &str) -> Option<Self> {
         let fits = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
         ((1..=NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(fits))
+            .then(|| Self(text.to_owned()))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FactName {
+    /// Reads a name.
+    pub fn parse(text: &str) -> Option<Self> {
+        let fits = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_');
+        let begins = text.bytes().next().is_some_and(|first| first.is_ascii_lowercase());
+        (begins && text.len() <= FACT_BYTES_MAX && text.bytes().all(fits))
             .then(|| Self(text.to_owned()))
     }
 
@@ -116,6 +137,12 @@ impl fmt::Display for ModuleName {
     }
 }
 
+impl fmt::Display for FactName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -145,6 +172,12 @@ mod tests {
         }
         for name in ["", "A", "a b", "a.b", "é", &"a".repeat(65)] {
             assert!(ModuleName::parse(name).is_none(), "{name}");
+        }
+        for name in ["a", "requester", "a1_", &"a".repeat(64)] {
+            assert!(FactName::parse(name).is_some(), "{name}");
+        }
+        for name in ["", "1a", "_a", "A", "a-b", "a.b", "é", &"a".repeat(65)] {
+            assert!(FactName::parse(name).is_none(), "{name}");
         }
         assert!(Version::new(0).is_none() && Version::new(u64::MAX).is_some());
         let digest = ModuleDigest::of(b"");

@@ -96,6 +96,12 @@ fn a_manifest_out_of_its_form_is_refused() {
         ("limits", json!({ "fuel": 0 })),
         ("limits", json!({ "memory_bytes": 65535 })),
         ("limits", json!({ "time": 1 })),
+        ("facts", json!("requester")),
+        ("facts", json!({ "requester": true })),
+        ("facts", json!([1])),
+        ("facts", json!(["Requester"])),
+        ("facts", json!([""])),
+        ("facts", json!(["requester", "requester"])),
         ("more", json!(1)),
     ] {
         let text = with(name, Some(value));
@@ -104,6 +110,10 @@ fn a_manifest_out_of_its_form_is_refused() {
     for name in ["format", "digest", "slot", "name", "version", "created"] {
         assert_eq!(code(Manifest::parse(&with(name, None))), Code::MANIFEST_INVALID, "{name}");
     }
+    let many: Vec<String> = (0..17).map(|at| format!("f{at}")).collect();
+    let text = with("facts", Some(json!(many)));
+    assert_eq!(code(Manifest::parse(&text)), Code::LIMIT_EXCEEDED);
+    assert!(Manifest::parse(&with("facts", Some(json!(many[1..])))).is_ok());
     for (name, value) in
         [("fuel", Limits::MAX.fuel + 1), ("memory_bytes", Limits::MAX.memory_bytes as u64 + 1)]
     {
@@ -114,6 +124,41 @@ fn a_manifest_out_of_its_form_is_refused() {
     let twice = text.replacen('{', "{\"version\":9,", 1);
     for text in ["", "[]", "null", "1", "{}", &text[1..], &format!("{text} x"), &twice] {
         assert_eq!(code(Manifest::parse(text)), Code::MANIFEST_INVALID, "{text}");
+    }
+}
+
+#[test]
+fn a_manifest_lists_the_facts_that_its_module_reads() {
+    let facts = |names: &[&str]| with("facts", Some(json!(names)));
+    let read = Manifest::parse(&facts(&["requester", "claimed_by"])).unwrap();
+    assert_eq!(read.to_json()["facts"], json!(["claimed_by", "requester"]));
+    assert!(Manifest::parse(&with("facts", None)).unwrap().facts.is_empty());
+    assert!(!read.says_the_same_as(&manifest()));
+    all_given(&read).unwrap();
+    let later = Manifest::parse(&facts(&["requester", "risk"])).unwrap();
+    let refused = all_given(&later).unwrap_err();
+    assert_eq!(refused.code, Code::MODULE_INVALID);
+    assert!(refused.detail.contains("`risk`") && refused.detail.contains("claimed_by, requester"));
+    let verifier = facts(&["requester"]).replace("\"policy\"", "\"verifier\"");
+    assert_eq!(code(Manifest::parse(&verifier)), Code::MANIFEST_INVALID);
+}
+
+#[test]
+fn a_manifest_lists_each_fact_that_its_module_says_it_reads() {
+    let manifest = Manifest::parse(&with("facts", Some(json!(["requester"])))).unwrap();
+    for description in [json!({}), json!({ "facts": [] }), json!({ "facts": ["requester"] })] {
+        all_listed(&manifest, &description).unwrap();
+    }
+    for facts in [
+        json!(["claimed_by"]),
+        json!(["requester", "x"]),
+        json!(null),
+        json!("requester"),
+        json!([1]),
+        json!(["a b"]),
+    ] {
+        let description = json!({ "facts": facts });
+        assert_eq!(code(all_listed(&manifest, &description)), Code::MANIFEST_INVALID, "{facts}");
     }
 }
 

@@ -15,6 +15,9 @@ pub struct Loaded {
     pub rules: usize,
     /// How many tests it has.
     pub tests: usize,
+    /// The names of the facts that its rules read, in ascending order.
+    #[serde(default)]
+    pub facts: Vec<String>,
     /// Warnings.
     #[serde(default)]
     pub problems: Vec<Problem>,
@@ -114,6 +117,8 @@ pub struct Asked {
     pub context: String,
     /// How exactly.
     pub plan: Option<String>,
+    /// What the host knows of it, canonical.
+    pub facts: String,
     /// Seconds since 1970-01-01T00:00:00Z.
     pub now: u64,
 }

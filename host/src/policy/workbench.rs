@@ -121,9 +121,10 @@ impl Workbench {
             verdict: Answered,
             trace: Vec<Trace>,
         }
-        let Attempt { agent, action, context, plan, now } = attempt;
+        let Attempt { agent, action, context, plan, facts, now } = attempt;
         let attempt = json!({
-            "agent": agent, "action": action, "context": context, "plan": plan, "now": now
+            "agent": agent, "action": action, "context": context, "plan": plan, "facts": facts,
+            "now": now,
         });
         let evaluated: Evaluated = self.ask(&json!({ "op": "evaluate", "attempt": attempt }))?;
         Ok((evaluated.verdict.read().map_err(BenchError::Failed)?, evaluated.trace))
@@ -198,6 +199,7 @@ struct Answered {
     rule: Option<String>,
     reason: Option<String>,
     requirement: Option<Requirement>,
+    failed: Vec<String>,
 }
 
 impl Answered {
@@ -209,6 +211,7 @@ impl Answered {
             rule: self.rule,
             reason: self.reason,
             requirement: requirement.transpose()?,
+            failed: self.failed,
         })?)
     }
 }

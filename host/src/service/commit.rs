@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -156,7 +157,9 @@ impl Service {
             let judged = match &asked.action {
                 None => None,
                 Some(action) => {
-                    self.not_denied(caller, &verifier, action, Moment::Claim(id), now).await?
+                    let requested_by = requested_by(&step.view)?;
+                    let claim = Moment::Claim(id);
+                    self.not_denied(caller, &verifier, action, &requested_by, claim, now).await?
                 }
             };
             let guardrail = judged.as_ref().map(Judged::to_entry);
@@ -288,6 +291,18 @@ fn is_object(event: &str) -> Result<(), Refusal> {
         return Ok(());
     }
     Err(Refusal::new(Code::VERIFIER_TRAPPED, "the verifier's event is not a JSON object"))
+}
+
+/// Returns who requested the approval of a view.
+///
+/// Refusals: `verifier-trapped`.
+fn requested_by(view: &str) -> Result<String, Refusal> {
+    #[derive(Deserialize)]
+    struct Requested {
+        requested_by: String,
+    }
+    let read = serde_json::from_str::<Requested>(view).map(|view| view.requested_by);
+    read.map_err(|_| Refusal::new(Code::VERIFIER_TRAPPED, "the verifier's answer cannot be read"))
 }
 
 fn with_verifier(verifier: &Verifier, object: &str) -> String {

@@ -266,6 +266,7 @@ fn side(policy: &str, verdict: &Verdict) -> Value {
         "decision": verdict.decision,
         "rule": verdict.rule,
         "requirement": verdict.requirement,
+        "failed": verdict.failed,
     })
 }
 

@@ -57,13 +57,15 @@ impl Core {
         let pointers = |pieces: &[u32]| -> String {
             pieces.iter().flat_map(|n| n.to_le_bytes()).map(|b| format!("\\{b:02x}")).collect()
         };
-        // decision, rule (some), reason (none), requirement (none)
+        // decision, rule (some), reason (none), requirement (none), failed (empty)
         let verdict = pointers(&[
             512,
             self.decision.len() as u32,
             1,
             768,
             self.rule.len() as u32,
+            0,
+            0,
             0,
             0,
             0,
@@ -79,7 +81,7 @@ impl Core {
               {more}
               (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (local i32) {realloc})
               (func $evaluate (export "signoff:approval/guardrails@0.1.0#evaluate")
-                (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i64) (result i32) {evaluate})
+                (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i64) (result i32) {evaluate})
               (func (export "cabi_post_signoff:approval/guardrails@0.1.0#evaluate") (param i32) {post})
               (func (export "describe") (result i32) {describe})
               (data (i32.const 64) "{verdict}")

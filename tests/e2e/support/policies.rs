@@ -65,7 +65,7 @@ pub fn loops_for(agent: &str) -> Vec<u8> {
                 (global.set $next (i32.add (local.get $at) (local.get 3)))
                 (local.get $at))
             (func (export "signoff:approval/guardrails@0.1.0#evaluate")
-                (param $agent i32) (param $length i32) (param i32 i32 i32 i32 i32 i32 i32) (param i64) (result i32)
+                (param $agent i32) (param $length i32) (param i32 i32 i32 i32 i32 i32 i32 i32 i32) (param i64) (result i32)
                 (if (i32.and
                         (i32.eq (local.get $length) (i32.const {length}))
                         (i32.eq (i32.load8_u (local.get $agent)) (i32.const {first})))
@@ -74,8 +74,8 @@ pub fn loops_for(agent: &str) -> Vec<u8> {
             (func (export "describe") (result i32) (i32.const 8))
             (data (i32.const 96) "{{\22name\22:\22loops\22}}")
             (data (i32.const 8) "\60\00\00\00\10\00\00\00")
-            (data (i32.const 16) "\40\00\00\00\05\00\00\00")
-            (data (i32.const 64) "allow"))"#
+            (data (i32.const 16) "\a0\00\00\00\05\00\00\00")
+            (data (i32.const 160) "allow"))"#
     );
     let mut core = wat::parse_str(text).unwrap();
     let mut resolve = Resolve::default();

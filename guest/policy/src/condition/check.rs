@@ -4,18 +4,36 @@
 //! Of what is in a context nothing is known, so `context.x` may be anything: the check finds sure
 //! mistakes, it does not prove that a condition never errs.
 
+use std::collections::BTreeSet;
+
 use cel::common::ast::{
     CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedEntryExpr, IdedExpr, LiteralValue,
     SelectExpr, operators,
 };
 
+use signoff_core::facts;
+
 use super::functions::{Function, Type, functions, is_namespace};
 use super::{Fault, Places};
 use crate::limits::WHEN_DEPTH_MAX;
 
-/// The sure mistakes of an expression; none where it may give a bool.
-pub(super) fn check(expression: &IdedExpr, places: &Places<'_>) -> Vec<Fault> {
-    let mut checker = Checker { places, locals: Vec::new(), faults: Vec::new(), at: 0, depth: 0 };
+/// Checks an expression. Returns the names of the facts that it reads.
+///
+/// # Errors
+///
+/// The sure mistakes.
+pub(super) fn check(
+    expression: &IdedExpr,
+    places: &Places<'_>,
+) -> Result<BTreeSet<&'static str>, Vec<Fault>> {
+    let mut checker = Checker {
+        places,
+        locals: Vec::new(),
+        facts: BTreeSet::new(),
+        faults: Vec::new(),
+        at: 0,
+        depth: 0,
+    };
     let gives = checker.infer(expression);
     if checker.faults.is_empty() && !gives.may_be(Type::Bool) {
         checker.at = 0;
@@ -24,13 +42,14 @@ pub(super) fn check(expression: &IdedExpr, places: &Places<'_>) -> Vec<Fault> {
             gives.name()
         ));
     }
-    checker.faults
+    if checker.faults.is_empty() { Ok(checker.facts) } else { Err(checker.faults) }
 }
 
 struct Checker<'t> {
     places: &'t Places<'t>,
     /// Variables that macros declare, innermost last.
     locals: Vec<(String, Type)>,
+    facts: BTreeSet<&'static str>,
     faults: Vec<Fault>,
     /// Where the innermost node with a place is.
     at: usize,
@@ -114,11 +133,18 @@ impl Checker<'_> {
             "context" => Type::Map,
             "plan" => Type::Dyn,
             "now" => Type::Timestamp,
+            "facts" => {
+                self.fault(format!(
+                    "a fact is read by its name, as `facts.requester`; known are {}",
+                    facts::NAMES.join(", ")
+                ));
+                Type::Dyn
+            }
             "bool" | "bytes" | "double" | "int" | "list" | "map" | "null_type"
             | "optional_type" | "string" | "type" | "uint" => Type::Type,
             _ => {
                 self.fault(format!(
-                    "`{name}` is not declared, expected agent, action, context, plan or now (did you mean `context.{name}`?)"
+                    "`{name}` is not declared, expected agent, action, context, plan, facts or now (did you mean `context.{name}`?)"
                 ));
                 Type::Dyn
             }
@@ -136,6 +162,10 @@ impl Checker<'_> {
         if whole(&select.operand) && matches!(select.field.as_str(), "Timestamp" | "Duration") {
             return Type::Type;
         }
+        if self.is_facts(&select.operand) {
+            let gives = self.fact(&select.field);
+            return if select.test { Type::Bool } else { gives };
+        }
         let operand = self.infer(&select.operand);
         match operand {
             Type::Optional if !select.test => return Type::Optional,
@@ -149,6 +179,43 @@ impl Checker<'_> {
             }
         }
         if select.test { Type::Bool } else { Type::Dyn }
+    }
+
+    /// Whether an expression is the facts as a whole.
+    fn is_facts(&self, expression: &IdedExpr) -> bool {
+        matches!(&expression.expr, Expr::Ident(name) if name == "facts" && !self.is_local(name))
+    }
+
+    /// Notes that a fact is read.
+    fn fact(&mut self, name: &str) -> Type {
+        match facts::named(name) {
+            Ok(fact) => {
+                self.facts.insert(fact);
+                Type::String
+            }
+            Err(message) => {
+                self.fault(message);
+                Type::Dyn
+            }
+        }
+    }
+
+    /// What `facts["x"]`, `facts.?x` and `facts[?"x"]` give; none for other calls.
+    fn indexed_fact(&mut self, call: &CallExpr) -> Option<Type> {
+        let operator = call.func_name.as_str();
+        let [target, name] = call.args.as_slice() else { return None };
+        let Expr::Literal(LiteralValue::String(name)) = &name.expr else { return None };
+        if !self.is_facts(target) {
+            return None;
+        }
+        match operator {
+            operators::INDEX => Some(self.fact(name.inner())),
+            operators::OPT_INDEX | operators::OPT_SELECT => {
+                self.fact(name.inner());
+                Some(Type::Optional)
+            }
+            _ => None,
+        }
     }
 
     fn comprehension(&mut self, it: &ComprehensionExpr) -> Type {
@@ -175,6 +242,9 @@ impl Checker<'_> {
     }
 
     fn call(&mut self, call: &CallExpr) -> Type {
+        if let Some(gives) = self.indexed_fact(call) {
+            return gives;
+        }
         if let Some(namespace) = self.namespace(call) {
             let name = format!("{namespace}.{}", call.func_name);
             let takes: Vec<Type> = call.args.iter().map(|arg| self.infer(arg)).collect();

@@ -11,7 +11,8 @@ use crate::attempt::Attempt;
 /// What an expression gives whatever is asked; none where that depends on it.
 pub(super) fn fold(expression: &IdedExpr, env: &Arc<Env>, tables: &Tables) -> Option<Constant> {
     if closed(expression, &mut Vec::new()) {
-        let nothing = Attempt { agent: "", action: "", context: "", plan: None, now: 0 };
+        let nothing =
+            Attempt { agent: "", action: "", context: "", plan: None, facts: "{}", now: 0 };
         let scope = Scope::new(&nothing, tables);
         let mut context = Context::with_env(Arc::clone(env));
         context.set_variable_resolver(&scope);

@@ -24,7 +24,7 @@ pub use operators::environment;
 pub use scope::{Scope, Tables};
 
 pub(crate) use operators::{contains, equal};
-pub(crate) use scope::{Path, Step};
+pub(crate) use scope::{Path, Root, Step};
 
 use crate::json;
 use crate::limits::{WHEN_BYTES_MAX, WHEN_NESTING_MAX};
@@ -83,10 +83,8 @@ impl Condition {
         let (mut expression, positions) =
             parser.parse_with_source_info(text).map_err(|errors| syntax(text, errors.errors))?;
         let places = Places { text, positions };
-        let faults = check::check(&expression, &places);
-        if !faults.is_empty() {
-            return Err(faults);
-        }
+        let facts = check::check(&expression, &places)?;
+        tables.facts.extend(facts);
         rewrite::rewrite(&mut expression, tables, &places)?;
         let constant = fold::fold(&expression, env, tables);
         Ok(Self { expression, constant })

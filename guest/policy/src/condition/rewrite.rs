@@ -1,5 +1,5 @@
-//! A checked expression made ready: comparisons call our own functions, paths into the context and
-//! the plan become one look-up, the patterns of `matches` are compiled, and lists of literals are made
+//! A checked expression made ready: comparisons call our own functions, paths into the context,
+//! the plan and the facts become one look-up, the patterns of `matches` are compiled, and lists of literals are made
 //! once.
 
 use cel::common::ast::{
@@ -9,7 +9,7 @@ use cel::common::ast::{
 use cel::common::types::{CelBool, CelNull};
 
 use super::operators;
-use super::scope::{Path, Step, Tables};
+use super::scope::{Path, Root, Step, Tables};
 use super::{Fault, Places};
 use crate::json::Node;
 
@@ -163,8 +163,9 @@ impl Rewriter<'_> {
     fn walk(&self, expression: &IdedExpr) -> Option<Path> {
         match &expression.expr {
             Expr::Ident(name) if !self.locals.contains(name) => match name.as_str() {
-                "context" => Some(Path { plan: false, steps: Vec::new() }),
-                "plan" => Some(Path { plan: true, steps: Vec::new() }),
+                "context" => Some(Path { root: Root::Context, steps: Vec::new() }),
+                "plan" => Some(Path { root: Root::Plan, steps: Vec::new() }),
+                "facts" => Some(Path { root: Root::Facts, steps: Vec::new() }),
                 _ => None,
             },
             Expr::Select(select) if !select.test => {

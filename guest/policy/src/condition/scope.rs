@@ -2,7 +2,7 @@
 //! them, and regular expressions.
 
 use std::any::Any;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::OnceLock;
 
@@ -24,18 +24,33 @@ pub(crate) enum Step {
     Item(usize),
 }
 
-/// A place in the context or the plan: `context.mail.to[0]`.
+/// Where a path starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Root {
+    /// The context.
+    Context,
+    /// The plan.
+    Plan,
+    /// The facts.
+    Facts,
+}
+
+/// A place in the context, the plan or the facts: `context.mail.to[0]`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Path {
-    /// Whether it starts at the plan, not at the context.
-    pub(crate) plan: bool,
+    /// Where it starts.
+    pub(crate) root: Root,
     /// From there on.
     pub(crate) steps: Vec<Step>,
 }
 
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.plan { "plan" } else { "context" })?;
+        f.write_str(match self.root {
+            Root::Context => "context",
+            Root::Plan => "plan",
+            Root::Facts => "facts",
+        })?;
         for step in &self.steps {
             match step {
                 Step::Key(key) => write!(f, ".{key}")?,
@@ -79,6 +94,8 @@ pub struct Tables {
     paths: Vec<Path>,
     patterns: Vec<(String, Pattern)>,
     lists: Vec<Node<'static>>,
+    /// The facts that conditions and reasons read.
+    pub(crate) facts: BTreeSet<&'static str>,
     /// Where each path is, while conditions are compiled.
     places: HashMap<Path, usize>,
 }
@@ -135,9 +152,10 @@ pub struct Scope<'v> {
     now_unix_seconds: u64,
     context: Document<'v>,
     plan: Option<Document<'v>>,
+    facts: Document<'v>,
 }
 
-/// A context or plan that is parsed when it is first asked for.
+/// A JSON object that is parsed when it is first asked for.
 #[derive(Debug)]
 struct Document<'v> {
     text: &'v str,
@@ -167,12 +185,17 @@ impl<'v> Scope<'v> {
             now_unix_seconds: attempt.now,
             context: Document::new(attempt.context),
             plan: attempt.plan.map(Document::new),
+            facts: Document::new(attempt.facts),
         }
     }
 
     /// What is at a path; none where there is nothing.
     pub(crate) fn at(&self, path: &Path) -> Option<&Node<'v>> {
-        let document = if path.plan { self.plan.as_ref()? } else { &self.context };
+        let document = match path.root {
+            Root::Context => &self.context,
+            Root::Plan => self.plan.as_ref()?,
+            Root::Facts => &self.facts,
+        };
         path.steps.iter().try_fold(document.node()?, |node, step| match step {
             Step::Key(key) => node.member(key),
             Step::Item(at) => node.item(*at),
@@ -215,6 +238,7 @@ impl VariableResolver for Scope<'_> {
                 Some(plan) => plan.node()?.val(),
                 None => &CelNull,
             },
+            "facts" => self.facts.node()?.val(),
             "now" => self.now()?,
             _ => return None,
         };

@@ -1,7 +1,10 @@
 //! One `[[test]]`.
 
+use std::collections::BTreeMap;
+
 use chrono::{NaiveDate, TimeDelta};
 use serde::Serialize;
+use signoff_core::facts::{self, Facts};
 use toml::value::Offset;
 
 use super::DeValue;
@@ -28,6 +31,8 @@ pub struct Case {
     pub context: String,
     /// The attempt's plan, a JSON text.
     pub plan: Option<String>,
+    /// The attempt's facts, a JSON text.
+    pub facts: String,
     /// The attempt's time.
     pub now: u64,
     /// What is expected.
@@ -64,6 +69,7 @@ impl Case {
             "action",
             "context",
             "plan",
+            "facts",
             "now",
             "expect",
             "rule",
@@ -90,19 +96,30 @@ impl Case {
         let action = members.identifier("action");
         let context = json::object(&mut members, "context");
         let plan = json::object(&mut members, "plan");
+        let facts = facts(&mut members);
         let now = now(&mut members);
         let decision = members.decision("expect");
         let rule = members.identifier("rule");
         let requirement = members.has("requirement").then(|| expected_requirement(&mut members));
         let reason = members.string("reason");
+        let agent = agent?.text.to_owned();
+        let facts = facts.map(|given| {
+            let own = format!("agent:{agent}");
+            let requester = given.get("requester").unwrap_or(&own);
+            match given.get("claimed_by") {
+                None => Facts::of_request(requester),
+                Some(claimed_by) => Facts::of_claim(requester, claimed_by),
+            }
+        });
         Some(Self {
             name: name?.text.to_owned(),
             at,
             line: members.problems.line(at),
-            agent: agent?.text.to_owned(),
+            agent,
             action: action?.text.to_owned(),
             context: context.unwrap_or_else(|| "{}".to_owned()),
             plan,
+            facts: facts?.to_text(),
             now: now?,
             rule_at: rule.as_ref().map(|rule| rule.at.start),
             expected: Expected {
@@ -113,6 +130,35 @@ impl Case {
             },
         })
     }
+}
+
+/// The facts that a test names; none where one is wrong.
+fn facts(members: &mut Members<'_, '_, '_>) -> Option<BTreeMap<&'static str, String>> {
+    let mut facts = BTreeMap::new();
+    let Some(value) = members.value("facts") else { return Some(facts) };
+    let DeValue::Table(table) = value.get_ref() else {
+        members.wrong(value, "facts", "a table");
+        return None;
+    };
+    let mut inner = Members::new(members.text, value.span().start, table, members.problems);
+    let mut sound = true;
+    for key in table.keys() {
+        let known = facts::named(key.get_ref());
+        let name = known.map_err(|message| inner.problems.error(key.span().start, message));
+        let fact = name.ok().and_then(|name| Some((name, inner.identifier(name)?)));
+        let Some((name, fact)) = fact else {
+            sound = false;
+            continue;
+        };
+        if fact.text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            let lower = fact.text.to_ascii_lowercase();
+            let message = format!("a host gives facts in lower case, expected `{lower}`");
+            inner.problems.error(fact.at.start, message);
+            sound = false;
+        }
+        facts.insert(name, fact.text.to_owned());
+    }
+    sound.then_some(facts)
 }
 
 fn now(members: &mut Members<'_, '_, '_>) -> Option<u64> {

@@ -8,7 +8,7 @@ mod value;
 
 pub use number::{big_was_touched, forget_big};
 pub use parse::{Malformed, parse};
-pub use show::show;
+pub use show::{plain, show};
 pub use value::{List, Node, Object};
 
 pub(crate) use number::is_big;

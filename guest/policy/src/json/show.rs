@@ -13,8 +13,8 @@ pub fn show(node: &Node<'_>, out: &mut String, bytes_max: usize) {
     }
 }
 
-/// Appends a text, with what could deceive a reader escaped.
-fn plain(text: &str, out: &mut String, bytes_max: usize) {
+/// Appends a text until `out` holds `bytes_max` bytes or a little more, with what could deceive a reader escaped.
+pub fn plain(text: &str, out: &mut String, bytes_max: usize) {
     let mut rest = text;
     while out.len() < bytes_max {
         let length = rest.find(deceives).unwrap_or(rest.len());

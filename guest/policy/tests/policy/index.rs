@@ -85,8 +85,14 @@ fn the_index_gives_the_same_as_looking_at_every_rule() {
         let (policy, _) = Policy::load(&format!("format = 1\nname = 't'\n{text}")).unwrap();
         for _ in 0..50 {
             let (agent, action) = (dice.name(), dice.name());
-            let attempt =
-                Attempt { agent: &agent, action: &action, context: "{}", plan: None, now: 0 };
+            let attempt = Attempt {
+                agent: &agent,
+                action: &action,
+                context: "{}",
+                plan: None,
+                facts: "{}",
+                now: 0,
+            };
             let expected: Vec<(usize, &Plain)> =
                 plain.iter().enumerate().filter(|(_, rule)| rule.fits(&agent, &action)).collect();
             let traced: Vec<String> =

@@ -9,6 +9,7 @@
 
 mod bending;
 mod conditions;
+mod facts;
 mod index;
 mod limits;
 mod numbers;

@@ -8,6 +8,9 @@ use signoff_policy::verdict::Verdict;
 /// 2025-10-17T10:30:00Z, a Friday.
 pub(crate) const NOW: u64 = 1_760_697_000;
 
+/// What a host tells where it requires no tokens.
+pub(crate) const FACTS: &str = r#"{"requester": "agent:inbox"}"#;
+
 pub(crate) fn load(rules: &str) -> Policy {
     let text = format!("format = 1\nname = \"t\"\n{rules}");
     match Policy::load(&text) {
@@ -29,7 +32,7 @@ pub(crate) fn errors(rules: &str) -> Vec<Problem> {
 }
 
 pub(crate) fn attempt<'a>(context: &'a str, plan: Option<&'a str>) -> Attempt<'a> {
-    Attempt { agent: "inbox", action: "quarantine", context, plan, now: NOW }
+    Attempt { agent: "inbox", action: "quarantine", context, plan, facts: FACTS, now: NOW }
 }
 
 pub(crate) fn ask(policy: &Policy, context: &str) -> Verdict {

@@ -1,9 +1,11 @@
 //! Which rule decides, and what an approval takes.
 
+use signoff_policy::verdict::{Decision, Requirement, Verdict};
+
 use super::support::{ask, attempt, load};
 
 /// Rules by letter: `d`eny, `r`equire and `a`llow that match, `D`, `R`, `A` that do not, `x`, `y`, `z` of the same
-/// verdicts whose condition errs.
+/// verdicts whose condition fails.
 fn rules(letters: &str) -> String {
     let rule = |(at, letter): (usize, char)| {
         let verdict = match letter {
@@ -49,6 +51,17 @@ fn the_strictest_rule_that_matches_decides_and_the_first_of_its_verdict_is_named
         zA    | deny             | deny             | -
         za    | deny             | allow            | a1
         zzz   | require_approval | require_approval | -
+        xd    | allow            | deny             | d1
+        xxd   | allow            | deny             | d2
+        yr    | allow            | require_approval | r1
+        y     | deny             | deny             | -
+        x     | deny             | deny             | x0
+        ya    | deny             | require_approval | y0
+        Ay    | require_approval | require_approval | y1
+        z     | allow            | allow            | z0
+        zy    | allow            | require_approval | y1
+        zx    | allow            | deny             | x1
+        yx    | allow            | deny             | x1
     ";
     for line in table.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let [letters, default, decision, rule] =
@@ -60,7 +73,12 @@ fn the_strictest_rule_that_matches_decides_and_the_first_of_its_verdict_is_named
         let verdict = ask(&policy, r#"{"one": 1}"#);
         assert_eq!(verdict.decision.as_str(), decision, "{line}");
         assert_eq!(verdict.rule.as_deref().unwrap_or("-"), rule, "{line}");
-        let reason = verdict.rule.map(|rule| format!("because {rule}"));
+        let reason = verdict.rule.map(|rule| match rule.starts_with(['x', 'y', 'z']) {
+            true => format!(
+                "the condition of rule `{rule}` could not be evaluated: `context.absent` is not there"
+            ),
+            false => format!("because {rule}"),
+        });
         assert_eq!(verdict.reason, reason, "{line}");
         let asks = decision == "require_approval" && rule != "-";
         assert_eq!(verdict.requirement.is_some(), asks, "{line}");
@@ -68,6 +86,12 @@ fn the_strictest_rule_that_matches_decides_and_the_first_of_its_verdict_is_named
             policy.trace(&attempt(r#"{"one": 1}"#, None)).into_iter().filter(|t| t.matched);
         let counted = letters.chars().filter(|letter| "draxy".contains(*letter)).count();
         assert_eq!(matched.count(), counted, "{line}");
+        let failed: Vec<String> = letters
+            .char_indices()
+            .filter(|(_, l)| "xyz".contains(*l))
+            .map(|(at, l)| format!("{l}{at}"))
+            .collect();
+        assert_eq!(verdict.failed, failed, "{line}");
     }
 }
 
@@ -211,4 +235,114 @@ fn a_glob_that_covers_another_fits_all_that_it_fits() {
             && make("a*").covers(&make("a*b"))
             && !make("a*b").covers(&make("a*"))
     );
+}
+
+/// Whether one requirement asks at least what another does, in each part.
+fn asks_at_least(one: &Requirement, other: &Requirement) -> bool {
+    let ttl = match (one.ttl_seconds, other.ttl_seconds) {
+        (Some(one), Some(other)) => one <= other,
+        (None, Some(_)) => false,
+        (_, None) => true,
+    };
+    let groups = other
+        .groups
+        .iter()
+        .all(|(group, least)| one.groups.get(group).is_some_and(|ours| ours >= least));
+    ttl && groups && one.threshold >= other.threshold
+}
+
+fn at_least_as_strict(one: &Verdict, other: &Verdict) -> bool {
+    if one.decision != Decision::RequireApproval || one.decision != other.decision {
+        return one.decision >= other.decision;
+    }
+    let asked = |verdict: &Verdict| verdict.requirement.clone().unwrap_or_default();
+    asks_at_least(&asked(one), &asked(other))
+}
+
+/// Every way to give each of some rules one of the values.
+fn each(rules: usize, values: &[Option<bool>]) -> Vec<Vec<Option<bool>>> {
+    let mut all = vec![Vec::new()];
+    for _ in 0..rules {
+        let longer =
+            |given: Vec<_>| values.iter().map(move |value| [&given[..], &[*value]].concat());
+        all = all.into_iter().flat_map(longer).collect();
+    }
+    all
+}
+
+fn given(values: &[Option<bool>]) -> String {
+    let members = values.iter().enumerate().filter_map(|(at, value)| Some((at, (*value)?)));
+    let members: Vec<String> = members.map(|(at, value)| format!("\"r{at}\": {value}")).collect();
+    format!("{{{}}}", members.join(", "))
+}
+
+#[test]
+fn no_value_of_a_failed_condition_gives_a_stricter_verdict() {
+    const KINDS: [&str; 5] = [
+        "verdict = 'deny'",
+        "verdict = 'allow'",
+        "verdict = 'require_approval'\nttl = 60\nthreshold = 2",
+        "verdict = 'require_approval'\nttl = 90\ngroups = { a = 1, b = 3 }",
+        "verdict = 'require_approval'\nthreshold = 3\ngroups = { a = 2 }",
+    ];
+    let mut compared = 0;
+    for default in ["allow", "require_approval", "deny"] {
+        for number in 0..KINDS.len().pow(3) {
+            let kinds = [number % 5, number / 5 % 5, number / 25].map(|kind| KINDS[kind]);
+            let rule = |(at, kind): (usize, &&str)| {
+                format!("[[rule]]\nid = 'r{at}'\nwhen = 'context.r{at}'\n{kind}\n")
+            };
+            let rules: String = kinds.iter().enumerate().map(rule).collect();
+            let policy = load(&format!("default = '{default}'\n{rules}"));
+            let whole = each(3, &[Some(true), Some(false)]);
+            let answers: Vec<Verdict> =
+                whole.iter().map(|values| ask(&policy, &given(values))).collect();
+            for failing in each(3, &[Some(true), Some(false), None]) {
+                let verdict = ask(&policy, &given(&failing));
+                for (values, answer) in whole.iter().zip(&answers) {
+                    let fits = |(one, other): (&Option<bool>, &Option<bool>)| {
+                        one.is_none() || one == other
+                    };
+                    if !failing.iter().zip(values).all(fits) {
+                        continue;
+                    }
+                    compared += 1;
+                    assert!(
+                        at_least_as_strict(&verdict, answer),
+                        "{default} {rules} {failing:?} {verdict:?}, {values:?} {answer:?}"
+                    );
+                }
+            }
+        }
+    }
+    // Of each condition: true, false, and failed against both.
+    assert_eq!(compared, 3 * 125 * 4_usize.pow(3));
+}
+
+#[test]
+fn the_requirement_takes_in_rules_whose_condition_failed() {
+    let policy = load(
+        "[[rule]]\nid = 'm'\nverdict = 'require_approval'\nttl = 90\nreason = 'asked'\n[[rule]]\nid = 'f'\nverdict = 'require_approval'\nttl = 60\nthreshold = 2\nwhen = 'context.absent == 1'\n",
+    );
+    let verdict = ask(&policy, "{}");
+    assert_eq!((verdict.rule.as_deref(), verdict.reason.as_deref()), (Some("m"), Some("asked")));
+    let requirement = verdict.requirement.unwrap();
+    assert_eq!((requirement.ttl_seconds, requirement.threshold), (Some(60), Some(2)));
+}
+
+#[test]
+fn the_reason_of_a_failed_condition_is_our_own_bounded_and_escaped() {
+    let policy = load(
+        "[[rule]]\nid = 'x'\nverdict = 'deny'\nreason = 'theirs'\nwhen = 'context.map[context.key] == 1'\n",
+    );
+    let reason = |key: &str| {
+        let context = serde_json::json!({ "map": {}, "key": key }).to_string();
+        ask(&policy, &context).reason.unwrap()
+    };
+    let start = "the condition of rule `x` could not be evaluated: ";
+    assert_eq!(reason("k"), format!("{start}`k` is not there"));
+    let odd = reason("a\n\u{202e}b\u{7}");
+    assert!(odd.contains("a\\n\\u{202e}b\\u{7}"), "{odd}");
+    let long = reason(&"\u{e9}".repeat(10_000));
+    assert!(long.len() <= 4_096 && long.len() > 4_000, "{}", long.len());
 }

@@ -61,7 +61,7 @@ fn nothing_is_answered_before_rules_are_loaded() {
     for request in [
         json!({"op": "describe"}),
         json!({"op": "test"}),
-        json!({"op": "evaluate", "attempt": {"agent": "a", "action": "b", "context": "{}", "now": 0}}),
+        json!({"op": "evaluate", "attempt": {"agent": "a", "action": "b", "context": "{}", "facts": "{}", "now": 0}}),
     ] {
         assert_eq!(call(&request), json!({"error": {"message": "no rules are loaded"}}));
     }
@@ -74,7 +74,7 @@ fn rules_are_loaded_described_and_asked() {
     let loaded = call(&json!({"op": "load", "rules": RULES}));
     assert_eq!(
         loaded,
-        json!({"ok": {"name": "mail-guardrails", "rules": 3, "tests": 3, "problems": []}})
+        json!({"ok": {"name": "mail-guardrails", "rules": 3, "tests": 3, "facts": [], "problems": []}})
     );
     let described = &call(&json!({"op": "describe"}))["ok"];
     assert_eq!(described["name"], "mail-guardrails");
@@ -85,10 +85,11 @@ fn rules_are_loaded_described_and_asked() {
     assert_eq!(described["rules"], RULES);
     let asked = json!({"op": "evaluate", "attempt": {
         "agent": "inbox_triage", "action": "delete_mail",
-        "context": r#"{"email_id": "e\n1", "mailbox": "ceo"}"#, "plan": null, "now": 1_760_697_000,
+        "context": r#"{"email_id": "e\n1", "mailbox": "ceo"}"#, "plan": null, "facts": "{}", "now": 1_760_697_000,
     }});
     let answer = json!({"ok": {
-        "verdict": {"decision": "deny", "rule": "never-the-ceo", "reason": "not that mailbox", "requirement": null},
+        "verdict": {"decision": "deny", "rule": "never-the-ceo", "reason": "not that mailbox", "requirement": null,
+                    "failed": ["quarantine-high-risk"]},
         "trace": [
             {"rule": "quarantine-high-risk", "verdict": "require_approval", "line": 7, "matched": true,
              "when": "error", "error": "`context.risk_score` is not there"},
@@ -157,7 +158,7 @@ fn a_load_that_fails_leaves_what_was_loaded() {
 #[test]
 fn other_requests_are_refused() {
     call(&json!({"op": "load", "rules": RULES}));
-    let attempt = |agent: &str, context: &str| json!({"op": "evaluate", "attempt": {"agent": agent, "action": "b", "context": context, "now": 0}});
+    let attempt = |agent: &str, context: &str| json!({"op": "evaluate", "attempt": {"agent": agent, "action": "b", "context": context, "facts": "{}", "now": 0}});
     let long = "x".repeat((1 << 20) + 1);
     for request in [
         "".to_owned(),

@@ -1,19 +1,23 @@
 //! `signoff module sign`: a module's manifest, signed with a key of this machine.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::destination::Destination;
 use super::super::{Exit, Global, exit::Failure, output};
 use crate::clock::{Clock, SystemClock};
+use crate::code::Code;
+use crate::engine::{Allocation, Cache, Compiler, Limits, Loader, digest};
 use crate::keys::Keys;
 use crate::module::{
-    Envelope, Manifest, ModuleDigest, ModuleName, Slot, Version, WASM_BYTES_MAX, inspect, limits,
+    Envelope, FactName, Manifest, ModuleDigest, ModuleName, Slot, Version, WASM_BYTES_MAX,
+    facts_described, inspect, limits,
 };
 use crate::refusal::Refusal;
 
@@ -54,9 +58,14 @@ pub(super) fn run(args: &SignArgs, global: &Global) -> Result<Exit, Failure> {
     inspect(&wasm, slot, limits).map_err(refused)?;
     let keys = Keys::load(&global.keyring())?;
     let key = keys.module_key(&args.key).ok_or_else(|| cannot_sign(&keys, &args.key))?;
+    let facts = match slot {
+        Slot::Policy => facts(&wasm, limits, refused)?,
+        Slot::Verifier => BTreeSet::new(),
+    };
     let digest = ModuleDigest::of(&wasm);
     let now = SystemClock.now();
-    let manifest = Manifest::new(digest, slot, args.name.clone(), args.version, limits, now);
+    let manifest =
+        Manifest::new(digest, slot, args.name.clone(), args.version, limits, now).with_facts(facts);
     let envelope = Envelope::sign(&manifest, &key);
     // As a server with this keyring takes it: the key may not sign for the slot.
     envelope.clone().verify(&keys).map_err(refused)?;
@@ -83,6 +92,23 @@ pub(super) fn run(args: &SignArgs, global: &Global) -> Result<Exit, Failure> {
         output::note(&format!("signed with {} in {}", args.key, output.display()));
     }
     Ok(Exit::Done)
+}
+
+/// The facts that a policy reads, as it says itself.
+fn facts(
+    wasm: &[u8],
+    limits: Limits,
+    refused: impl Fn(Refusal) -> Failure,
+) -> Result<BTreeSet<FactName>, Failure> {
+    let loader = Loader::with(Allocation::OnDemand, Cache::of_user(), Compiler::Apart);
+    let invalid = |why: String| refused(Refusal::new(Code::MODULE_INVALID, why));
+    let policy = loader.policy(wasm, &digest(wasm), limits);
+    let policy = policy.map_err(|e| invalid(format!("the module cannot serve: {e:#}")))?;
+    let text = policy.describe();
+    let text = text.map_err(|e| invalid(format!("asked to describe itself: {e}")))?;
+    let description: Value = serde_json::from_str(&text)
+        .map_err(|e| invalid(format!("its description is not JSON: {e}")))?;
+    facts_described(&description).map_err(refused)
 }
 
 /// Where the manifest of a module lies.

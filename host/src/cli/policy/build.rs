@@ -105,7 +105,7 @@ fn tell(args: &BuildArgs, destination: &Destination, built: &Built, json: bool) 
         json!({
             "file": args.file, "module": destination.to_string(), "digest": digest,
             "bytes": wasm.len(), "name": loaded.name, "rules": loaded.rules,
-            "tests": loaded.tests, "tested": !args.no_test, "memory_bytes": memory_bytes,
+            "tests": loaded.tests, "facts": loaded.facts, "tested": !args.no_test, "memory_bytes": memory_bytes,
             "problems": loaded.problems,
         })
         .to_string()

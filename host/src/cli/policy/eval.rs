@@ -3,6 +3,7 @@
 use anyhow::anyhow;
 use clap::Args;
 use serde_json::{Value, json};
+use signoff_core::facts::{self, Facts};
 
 use super::judge::Judge;
 use super::outline::Outline;
@@ -15,6 +16,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::engine::Attempt;
 use crate::engine::{Allocation, Cache, Decision, Verdict};
 use crate::policy::{Template, Trace};
+use crate::role::AGENT_PREFIX;
 use crate::verifier::Verifier;
 
 #[derive(Args)]
@@ -39,6 +41,10 @@ pub(in crate::cli) struct EvalArgs {
     /// What exactly will run: JSON, @FILE, or - for standard input
     #[arg(long, value_name = "JSON|@FILE|-")]
     plan: Option<String>,
+    /// A fact that the host would tell, as requester=ci@company.com; may be repeated. The requester is
+    /// agent:AGENT if left out
+    #[arg(long = "fact", value_name = "NAME=VALUE", value_parser = fact)]
+    facts: Vec<(&'static str, String)>,
     /// When, as 2025-10-17T10:30:00Z; now if left out
     #[arg(long, value_name = "TIME", value_parser = seconds)]
     now: Option<u64>,
@@ -79,7 +85,25 @@ fn attempt(args: &EvalArgs, json: bool) -> Result<Attempt, Failure> {
         action: args.action.clone(),
         context: canonical(&args.context)?,
         plan: args.plan.as_deref().map(canonical).transpose()?,
+        facts: facts(args)?.to_text(),
         now: args.now.unwrap_or_else(|| SystemClock.now()),
+    })
+}
+
+/// The facts of an evaluation, or of a claim where the claimer is given.
+fn facts(args: &EvalArgs) -> Result<Facts, Failure> {
+    let given = |name: &str| {
+        let mut values = args.facts.iter().filter(|(given, _)| *given == name);
+        match (values.next(), values.next()) {
+            (_, Some(_)) => Err(Failure::usage(format!("the fact `{name}` is given twice"))),
+            (value, None) => Ok(value.map(|(_, value)| value.as_str())),
+        }
+    };
+    let own = format!("{AGENT_PREFIX}{}", args.agent);
+    let requester = given("requester")?.unwrap_or(&own);
+    Ok(match given("claimed_by")? {
+        None => Facts::of_request(requester),
+        Some(claimed_by) => Facts::of_claim(requester, claimed_by),
     })
 }
 
@@ -150,10 +174,10 @@ fn print_json(judge: &Judge, attempt: &Attempt, verdict: &Verdict, trace: Option
         });
         with_condition.collect::<Vec<Value>>()
     });
-    let Verdict { decision, rule, reason, requirement } = verdict;
+    let Verdict { decision, rule, reason, requirement, failed } = verdict;
     let told = json!({
         "decision": decision, "rule": rule, "reason": reason, "requirement": requirement,
-        "agent": attempt.agent, "action": attempt.action, "now": attempt.now,
+        "failed": failed, "agent": attempt.agent, "action": attempt.action, "facts": serde_json::from_str::<Value>(&attempt.facts).ok(), "now": attempt.now,
         "policy": judge.module.as_ref().map(|module| module.policy.digest()), "trace": trace,
     });
     output::line(&told.to_string());
@@ -164,6 +188,12 @@ fn identifier(text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     Err("expected 1 to 128 printable ASCII characters without spaces".to_owned())
+}
+
+/// The name of a fact, and its value.
+fn fact(text: &str) -> Result<(&'static str, String), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    Ok((facts::named(name)?, identifier(value)?))
 }
 
 /// Whole seconds since 1970 of an RFC 3339 time.

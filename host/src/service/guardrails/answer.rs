@@ -42,7 +42,7 @@ impl Prepared {
     /// The runbook's ExecutionGuardrails: decision, reason, whether an approval is needed, and what a
     /// caller raises who goes ahead without one.
     pub(super) fn answer(&self, now: u64) -> Result<String, Refusal> {
-        let Verdict { decision, rule, reason, .. } = &self.judged.verdict;
+        let Verdict { decision, rule, reason, failed, .. } = &self.judged.verdict;
         let requires_approval = *decision == Decision::RequireApproval;
         let reason = reason.as_deref().unwrap_or(match (decision, &self.judged.policy) {
             (Decision::Allow, _) => "the policy allows it",
@@ -76,6 +76,7 @@ impl Prepared {
             "requirement": requirement,
             "rule": rule,
             "policy": self.judged.policy,
+            "failed": failed,
             "agent": self.action.agent,
             "action": self.action.action,
             "context_hash": self.action.context_hash,

@@ -63,6 +63,7 @@ impl Judged {
             "decision": self.verdict.decision,
             "rule": self.verdict.rule,
             "policy": self.policy,
+            "failed": self.verdict.failed,
         })
     }
 

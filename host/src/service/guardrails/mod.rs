@@ -11,6 +11,8 @@ mod judged;
 use std::sync::Arc;
 use std::time::Duration;
 
+use signoff_core::facts::Facts;
+
 use super::commit::{Idempotency, Reply};
 use super::note::Note;
 use super::operation::{NewApproval, acts_for};
@@ -126,6 +128,7 @@ impl Service {
             action: new.action.clone(),
             context: opened.context.clone(),
             plan: opened.plan.clone(),
+            facts: Facts::of_request(&caller.as_agent(&new.agent)).to_text(),
             now,
         };
         let judged = self.judge(Arc::new(attempt), moment, &action).await?;
@@ -139,7 +142,8 @@ impl Service {
         Ok(Prepared { verifier, judged, action, opened, view })
     }
 
-    /// Asks the policy about a claim that the verifier accepts.
+    /// Asks the policy about a claim that the verifier accepts, of an approval that `requested_by`
+    /// requested.
     ///
     /// Refusals: `policy-trapped`, `policy-denied`.
     pub(super) async fn not_denied(
@@ -147,6 +151,7 @@ impl Service {
         caller: &Caller,
         verifier: &Verifier,
         action: &Action,
+        requested_by: &str,
         moment: Moment,
         now: u64,
     ) -> Result<Option<Judged>, Refusal> {
@@ -165,6 +170,7 @@ impl Service {
             action: action.action.clone(),
             context: texts.context,
             plan: texts.plan,
+            facts: Facts::of_claim(requested_by, &caller.as_agent(&action.agent)).to_text(),
             now,
         };
         let judged = self.judge(Arc::new(attempt), moment, &read).await?;

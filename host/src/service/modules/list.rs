@@ -10,7 +10,7 @@ use super::super::slots::Active;
 use super::prepare::{Candidate, apart, loaded, signed};
 use super::row::{ModuleRow, SlotRow, digest_of, name_in};
 use crate::engine::{VERIFIER, VERIFIER_DIGEST};
-use crate::module::{ModuleDigest, Slot, limits_json};
+use crate::module::{FactName, ModuleDigest, Slot, limits_json};
 use crate::refusal::Refusal;
 use crate::verifier::Verifier;
 
@@ -142,6 +142,7 @@ impl Service {
             "name": manifest.name.as_str(),
             "version": manifest.version.number(),
             "limits": limits_json(manifest.limits),
+            "facts": manifest.facts.iter().map(FactName::as_str).collect::<Vec<_>>(),
             "created": manifest.created(),
             "key_id": envelope.key_id().as_str(),
             "signer": signer,

@@ -8,7 +8,7 @@ use super::{missing, trial_policy, trial_verifier};
 use crate::code::Code;
 use crate::engine::{CompileError, Loader, Policy};
 use crate::keys::Keys;
-use crate::module::{Envelope, Manifest, ModuleDigest, Signed, Slot, inspect};
+use crate::module::{Envelope, Manifest, ModuleDigest, Signed, Slot, all_given, inspect};
 use crate::refusal::Refusal;
 use crate::verifier::Verifier;
 
@@ -56,8 +56,10 @@ impl Service {
 
     /// A module that may serve, from its bytes and its manifest.
     ///
-    /// Refusals: 1. as [`inspect`] 2. `module-invalid`, `limit-exceeded`: what does not compile, or
-    /// not within bounds; exports of other types 3. `module-invalid`: what fails its trial
+    /// Refusals: 1. `module-invalid`: it reads a fact that this host does not give 2. as [`inspect`]
+    /// 3. `module-invalid`, `limit-exceeded`: what does not compile, or not within bounds; exports of
+    /// other types 4. `module-invalid`: what fails its trial; `manifest-invalid`: it says that it reads a
+    /// fact that its manifest does not list
     pub(super) async fn prepare_module(
         &self,
         manifest: &Manifest,
@@ -71,7 +73,7 @@ impl Service {
             apart(move || {
                 let candidate = loaded(&loader, &manifest, &wasm)?;
                 match &candidate {
-                    Candidate::Policy(policy) => trial_policy::try_out(policy, now)?,
+                    Candidate::Policy(policy) => trial_policy::try_out(policy, &manifest, now)?,
                     Candidate::Verifier(verifier) => trial_verifier::try_out(verifier, &active)?,
                 }
                 Ok(candidate)
@@ -99,12 +101,14 @@ pub(super) fn signed(
     Ok(signed)
 }
 
-/// Looks at a module, compiles it, and links it to nothing.
+/// Looks at a module, compiles it, and links it to nothing. One that reads a fact which this host does
+/// not give is refused.
 pub(super) fn loaded(
     loader: &Loader,
     manifest: &Manifest,
     wasm: &[u8],
 ) -> Result<Candidate, Refusal> {
+    all_given(manifest)?;
     inspect(wasm, manifest.slot, manifest.limits)?;
     let digest = manifest.digest.to_string();
     Ok(match manifest.slot {

@@ -39,8 +39,8 @@ impl Service {
     /// # Errors
     ///
     /// 1. as [`Envelope::parse`] and [`Envelope::verify`] 2. `forbidden`: another role's slot
-    /// 3. `manifest-invalid`: of other bytes; or the module is here under another name, version or
-    ///    limits 4. `version-not-newer`: another module has this name and version 5. `limit-exceeded`:
+    /// 3. `manifest-invalid`: of other bytes; or the module is here under another name, version,
+    ///    limits or facts 4. `version-not-newer`: another module has this name and version 5. `limit-exceeded`:
     ///    64 modules of the slot, or 1 GiB of all, are kept 6. `module-invalid`, `limit-exceeded`: it
     ///    cannot serve 7. those of every change.
     pub async fn push_module(
@@ -162,7 +162,7 @@ fn signed_anew(manifest: &Manifest, known: &ModuleRow) -> Result<(), Refusal> {
     Err(Refusal::new(
         Code::MANIFEST_INVALID,
         format!(
-            "this module is here as `{}` version {} with its own limits; `signoff module rollback --to` has it serve again, and another version needs other bytes",
+            "this module is here as `{}` version {} with its own limits and facts; `signoff module rollback --to` has it serve again, and another version needs other bytes",
             before.name, before.version
         ),
     ))

@@ -1,10 +1,12 @@
 //! The trial of a policy: it says who it is, and gives a verdict.
 
 use serde_json::Value;
+use signoff_core::facts::Facts;
 
 use crate::code::Code;
 use crate::engine::Attempt;
 use crate::engine::Policy;
+use crate::module::{Manifest, all_listed};
 use crate::refusal::Refusal;
 
 /// What a description may take that holds no rules.
@@ -14,15 +16,16 @@ const DESCRIPTION_WITH_RULES_BYTES_MAX: usize = 2 << 20;
 
 /// Asks a policy what every policy answers.
 ///
-/// Refusals: `module-invalid`.
-pub(super) fn try_out(policy: &Policy, now: u64) -> Result<(), Refusal> {
+/// Refusals: `module-invalid`; as [`all_listed`] for a description with other facts than the manifest.
+pub(super) fn try_out(policy: &Policy, manifest: &Manifest, now: u64) -> Result<(), Refusal> {
     let text = policy.describe().map_err(|e| invalid(format!("asked to describe itself: {e}")))?;
-    described(&text)?;
+    all_listed(manifest, &described(&text)?)?;
     let attempt = Attempt {
         agent: "signoff".to_owned(),
         action: "signoff.trial".to_owned(),
         context: "{}".to_owned(),
         plan: None,
+        facts: Facts::of_request("signoff").to_text(),
         now,
     };
     let verdict = policy.evaluate(&attempt);

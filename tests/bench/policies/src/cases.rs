@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use signoff::engine::{Allocation, Attempt, Cache, Limits, Loader, Policy, digest};
 use signoff::verifier::Verifier;
+use signoff_core::facts::Facts;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -49,6 +50,7 @@ fn hold(verifier: &Verifier, policy: &Policy, case: &Case) -> Result<()> {
         action: case.action.clone(),
         context: context.map_err(|e| anyhow!("{e}"))?,
         plan: None,
+        facts: Facts::of_request(&format!("agent:{}", case.agent)).to_text(),
         now: 1_760_000_000,
     });
     match (answer, &case.verdict) {
@@ -56,7 +58,7 @@ fn hold(verifier: &Verifier, policy: &Policy, case: &Case) -> Result<()> {
         (Ok(verdict), Some(expected)) => {
             let mut said = serde_json::to_value(&verdict)?;
             if let Some(members) = said.as_object_mut() {
-                members.retain(|_, value| !value.is_null());
+                members.retain(|_, value| !value.is_null() && *value != Value::Array(Vec::new()));
             }
             ensure!(said == *expected, "it says {said}, expected {expected}");
             Ok(())

@@ -19,6 +19,8 @@ mod bindings {
     pub(super) use exports::signoff::approval::guardrails::Attempt;
 }
 
+/// What a host tells of an agent's own attempt.
+const FACTS: &str = r#"{"requester": "agent:inbox_triage"}"#;
 /// Times that each question is asked; the median counts.
 const TIMES: usize = 25;
 
@@ -107,6 +109,7 @@ fn questions() -> Vec<(&'static str, Attempt)> {
         action: action.to_owned(),
         context,
         plan: None,
+        facts: FACTS.to_owned(),
         now: 1_760_000_000,
     };
     let filled = |fill: String| format!("{{{fill}\"risk_score\": 85}}");

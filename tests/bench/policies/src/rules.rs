@@ -10,6 +10,8 @@ use std::fmt;
 pub const ACTION: &str = "quarantine";
 /// Who asks.
 pub const AGENT: &str = "inbox_triage";
+/// What a host that requires no tokens tells a policy.
+pub const FACTS: &str = r#"{"requester": "agent:inbox_triage"}"#;
 
 /// From the mildest to the strictest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

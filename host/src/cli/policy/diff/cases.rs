@@ -59,6 +59,7 @@ fn ask(comparison: &mut Comparison, cases: Vec<Case>) -> Result<(), Stop> {
         let attempt = Attempt {
             context: canonical(&attempt.context)?,
             plan: attempt.plan.as_deref().map(canonical).transpose()?,
+            facts: attempt.facts,
             agent: attempt.agent,
             action: attempt.action,
             now: attempt.now,

@@ -33,7 +33,7 @@ pub(super) struct Comparison {
     stricter: u64,
     requirement: u64,
     failure: u64,
-    /// The same verdict by another rule, or with another reason.
+    /// The same verdict by another rule, with another reason, or with other failed rules.
     other_rule: u64,
 }
 
@@ -203,7 +203,7 @@ mod tests {
         let ttl_seconds = words.next().map(|ttl| ttl.parse().unwrap());
         let requirement = (decision == Decision::RequireApproval)
             .then(|| Requirement { ttl_seconds, ..Requirement::default() });
-        Ok(Verdict { decision, rule: None, reason: None, requirement })
+        Ok(Verdict { decision, rule: None, reason: None, requirement, failed: Vec::new() })
     }
 
     #[test]

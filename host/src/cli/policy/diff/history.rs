@@ -1,5 +1,7 @@
 //! Recorded approvals, asked again: a page at a time, newest first.
 
+use signoff_core::facts::Facts;
+
 use super::super::stop::Stop;
 use super::flip::{Comparison, Question};
 use crate::api::{Approval, List};
@@ -45,7 +47,7 @@ fn page(transport: &Transport, wanted: u64, cursor: Option<&str>) -> Result<List
 /// What was about to happen when the approval was requested.
 fn attempt(transport: &Transport, id: &str) -> Result<Attempt, Stop> {
     let approval = transport.approval(id)?;
-    let Approval { agent, action, context, plan, requested_at, .. } = approval;
+    let Approval { agent, action, context, plan, requested_by, requested_at, .. } = approval;
     let context = context.map_or_else(|| "{}".to_owned(), |context| context.get().to_owned());
     let plan = plan.map(|plan| plan.get().to_owned()).filter(|plan| plan != "null");
     let time = chrono::DateTime::parse_from_rfc3339(&requested_at)?;
@@ -54,6 +56,7 @@ fn attempt(transport: &Transport, id: &str) -> Result<Attempt, Stop> {
         action,
         context: transport.canonical(&context)?,
         plan: plan.map(|plan| transport.canonical(&plan)).transpose()?,
+        facts: Facts::of_request(&requested_by).to_text(),
         now: u64::try_from(time.timestamp()).unwrap_or_default(),
     })
 }

@@ -7,7 +7,7 @@ use anyhow::{Result, anyhow};
 use signoff::engine::{self, Allocation, Cache, Limits, Policies, Policy, digest};
 
 use super::{Engine, answer};
-use crate::rules::{AGENT, Answer, Attempt, Condition, Rule};
+use crate::rules::{AGENT, Answer, Attempt, Condition, FACTS, Rule};
 
 pub struct Module(Policy);
 
@@ -27,6 +27,7 @@ impl Engine for Module {
             action: attempt.action.clone(),
             context: attempt.context.clone(),
             plan: None,
+            facts: FACTS.to_owned(),
             now: 1_760_000_000,
         });
         let verdict = verdict.map_err(|e| anyhow!("{e}"))?;

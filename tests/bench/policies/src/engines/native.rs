@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use signoff_policy::workbench;
 
 use super::{Engine, answer};
-use crate::rules::{AGENT, Answer, Attempt};
+use crate::rules::{AGENT, Answer, Attempt, FACTS};
 
 /// The rules are the thread's.
 pub struct Native;
@@ -27,6 +27,7 @@ impl Engine for Native {
             action: &attempt.action,
             context: &attempt.context,
             plan: None,
+            facts: FACTS,
             now: 1_760_000_000,
         });
         let verdict = verdict.context("no rules are loaded")?;

@@ -1,0 +1,84 @@
+//! The facts that a module reads: the names that its manifest lists, those that it says itself, and
+//! whether this host gives them.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use signoff_core::facts::NAMES;
+
+use super::Manifest;
+use super::name::FactName;
+use crate::code::Code;
+use crate::refusal::Refusal;
+
+/// Most facts that a module reads.
+pub const FACTS_MAX: usize = 16;
+
+/// Reads the names of facts.
+///
+/// # Errors
+///
+/// 1. `limit-exceeded`: more than 16 2. `manifest-invalid`: a name out of its form, or one twice
+pub(super) fn read(names: &[impl AsRef<str>]) -> Result<BTreeSet<FactName>, Refusal> {
+    if names.len() > FACTS_MAX {
+        let detail = format!("{} facts, the limit is {FACTS_MAX}", names.len());
+        return Err(Refusal::new(Code::LIMIT_EXCEEDED, detail));
+    }
+    let invalid = |why: &str| Err(Refusal::new(Code::MANIFEST_INVALID, format!("facts: {why}")));
+    let mut read = BTreeSet::new();
+    for name in names {
+        let Some(name) = FactName::parse(name.as_ref()) else {
+            return invalid("a name must be `[a-z][a-z0-9_]{0,63}`");
+        };
+        if read.contains(&name) {
+            return invalid(&format!("`{name}` is listed twice"));
+        }
+        read.insert(name);
+    }
+    Ok(read)
+}
+
+/// Returns the facts that a policy says it reads, in its description.
+///
+/// # Errors
+///
+/// As [`read`]; `manifest-invalid` for what is no list of texts.
+pub fn facts_described(description: &Value) -> Result<BTreeSet<FactName>, Refusal> {
+    let Some(facts) = description.get("facts") else { return Ok(BTreeSet::new()) };
+    let names = facts.as_array().map(|names| names.iter().map(Value::as_str));
+    let names: Option<Vec<&str>> = names.and_then(Iterator::collect);
+    let names = names.ok_or_else(|| {
+        Refusal::new(Code::MANIFEST_INVALID, "facts: the description must list texts")
+    })?;
+    read(&names)
+}
+
+/// Checks that this host gives each fact that a module reads.
+///
+/// # Errors
+///
+/// `module-invalid`.
+pub fn all_given(manifest: &Manifest) -> Result<(), Refusal> {
+    let lacking = manifest.facts.iter().find(|fact| !NAMES.contains(&fact.as_str()));
+    lacking.map_or(Ok(()), |fact| {
+        let given = NAMES.join(", ");
+        let detail = format!(
+            "the module reads the fact `{fact}`, which this host does not give; it gives {given}"
+        );
+        Err(Refusal::new(Code::MODULE_INVALID, detail))
+    })
+}
+
+/// Checks that a manifest lists each fact that its module says it reads.
+///
+/// # Errors
+///
+/// As [`facts_described`]; then `manifest-invalid` for one that is not listed.
+pub fn all_listed(manifest: &Manifest, description: &Value) -> Result<(), Refusal> {
+    let described = facts_described(description)?;
+    let Some(fact) = described.difference(&manifest.facts).next() else { return Ok(()) };
+    let detail = format!(
+        "the module says that it reads the fact `{fact}`, which its manifest does not list; `signoff module sign` lists it"
+    );
+    Err(Refusal::new(Code::MANIFEST_INVALID, detail))
+}
