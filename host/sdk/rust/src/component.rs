@@ -1,0 +1,91 @@
+//! The verifier as a component, in wasmtime.
+
+use std::fmt;
+use std::sync::Mutex;
+
+use sha2::{Digest, Sha256};
+use wasmtime::component::{Component as Compiled, InstancePre, Linker, TypedFunc};
+use wasmtime::{Engine, Store, StoreLimits, StoreLimitsBuilder};
+
+use crate::rejection::Rejection;
+
+const WIRE: &str = "signoff:approval/wire@0.1.0";
+/// Most memory of one instance: the largest request needs 24 MiB.
+const MEMORY_BYTES_MAX: usize = 128 << 20;
+
+/// A compiled component, and instances that wait for a call.
+pub(crate) struct Component {
+    engine: Engine,
+    instance: InstancePre<StoreLimits>,
+    idle: Mutex<Vec<Instance>>,
+    digest: String,
+}
+
+struct Instance {
+    store: Store<StoreLimits>,
+    call: TypedFunc<(String,), (String,)>,
+}
+
+impl Component {
+    /// Compiles a component. It is linked to nothing, so one that imports anything is refused.
+    pub(crate) fn new(bytes: &[u8]) -> Result<Self, Rejection> {
+        let engine = Engine::default();
+        let compiled = Compiled::from_binary(&engine, bytes).map_err(|e| failed(&e))?;
+        let linker = Linker::new(&engine);
+        let instance = linker.instantiate_pre(&compiled).map_err(|e| failed(&e))?;
+        let component = Self {
+            engine,
+            instance,
+            idle: Mutex::default(),
+            digest: hex::encode(Sha256::digest(bytes)),
+        };
+        let first = component.instantiate()?;
+        component.put_back(first);
+        Ok(component)
+    }
+
+    pub(crate) fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// Answers one request. An instance that trapped is not used again.
+    pub(crate) fn call(&self, request: &str) -> Result<String, Rejection> {
+        let mut instance = match self.idle.lock().ok().and_then(|mut idle| idle.pop()) {
+            Some(instance) => instance,
+            None => self.instantiate()?,
+        };
+        let Instance { store, call } = &mut instance;
+        let (answer,) = call.call(store, (request.to_owned(),)).map_err(|e| failed(&e))?;
+        self.put_back(instance);
+        Ok(answer)
+    }
+
+    fn instantiate(&self) -> Result<Instance, Rejection> {
+        let limits = StoreLimitsBuilder::new().memory_size(MEMORY_BYTES_MAX).build();
+        let mut store = Store::new(&self.engine, limits);
+        store.limiter(|limits| limits);
+        let instance = self.instance.instantiate(&mut store).map_err(|e| failed(&e))?;
+        let wire = instance.get_export_index(&mut store, None, WIRE);
+        let call = wire.and_then(|wire| instance.get_export_index(&mut store, Some(&wire), "call"));
+        let call =
+            call.ok_or_else(|| Rejection::failed(format!("the component exports no `{WIRE}`")))?;
+        let call = instance.get_typed_func(&mut store, &call).map_err(|e| failed(&e))?;
+        Ok(Instance { store, call })
+    }
+
+    fn put_back(&self, instance: Instance) {
+        if let Ok(mut idle) = self.idle.lock() {
+            idle.push(instance);
+        }
+    }
+}
+
+impl fmt::Debug for Component {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Component").field("digest", &self.digest).finish_non_exhaustive()
+    }
+}
+
+fn failed(error: &wasmtime::Error) -> Rejection {
+    Rejection::failed(format!("the component failed: {error}"))
+}

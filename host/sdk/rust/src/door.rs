@@ -1,0 +1,75 @@
+//! The way into the verifier: one request as JSON text, one answer. Both doors are the same function, in
+//! this process or in a component, so every operation is written once.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use zeroize::Zeroize;
+
+use crate::rejection::Rejection;
+
+/// Where the verifier runs.
+#[derive(Debug)]
+pub(crate) enum Door {
+    Native,
+    #[cfg(feature = "wasm")]
+    Component(crate::component::Component),
+}
+
+#[derive(Serialize)]
+struct Request<'a, A: ?Sized> {
+    op: &'a str,
+    args: &'a A,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Answer<'a> {
+    #[serde(borrow)]
+    Ok(&'a RawValue),
+    Error(Rejection),
+}
+
+impl Door {
+    /// Runs an operation, and reads its answer.
+    pub(crate) fn run<A, T>(&self, op: &str, args: &A) -> Result<T, Rejection>
+    where
+        A: Serialize + ?Sized,
+        T: DeserializeOwned,
+    {
+        let answer = self.answer(op, args)?;
+        serde_json::from_str(ok(&answer)?.get())
+            .map_err(|e| Rejection::failed(format!("the answer of `{op}` cannot be read: {e}")))
+    }
+
+    /// Runs an operation, and returns the JSON text of its answer.
+    pub(crate) fn text<A: Serialize + ?Sized>(
+        &self,
+        op: &str,
+        args: &A,
+    ) -> Result<String, Rejection> {
+        let answer = self.answer(op, args)?;
+        ok(&answer).map(|ok| ok.get().to_owned())
+    }
+
+    fn answer<A: Serialize + ?Sized>(&self, op: &str, args: &A) -> Result<String, Rejection> {
+        let mut request = serde_json::to_string(&Request { op, args })
+            .map_err(|e| Rejection::invalid(format!("the arguments of `{op}`: {e}")))?;
+        let answer = match self {
+            Self::Native => Ok(signoff_verifier::wire::call(&request)),
+            #[cfg(feature = "wasm")]
+            Self::Component(component) => component.call(&request),
+        };
+        // It may hold key material.
+        request.zeroize();
+        answer
+    }
+}
+
+fn ok(answer: &str) -> Result<&RawValue, Rejection> {
+    match serde_json::from_str(answer) {
+        Ok(Answer::Ok(ok)) => Ok(ok),
+        Ok(Answer::Error(rejection)) => Err(rejection),
+        Err(e) => Err(Rejection::failed(format!("the verifier's answer cannot be read: {e}"))),
+    }
+}

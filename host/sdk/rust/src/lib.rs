@@ -1,0 +1,86 @@
+//! Verifies approvals of signoff in Rust, offline.
+//!
+//! An *executor* requests an approval before it acts, and verifies it before it executes. This crate is the
+//! verifier of signoff as ordinary Rust: the same source that every server runs as a WebAssembly component,
+//! without a runtime, a clock, a random number, a file or a socket. What an executor needs besides is an
+//! HTTP client of its own; `examples/executor.rs` is a complete executor over `std::net`.
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let (keys, shown) = (include_str!("../tests/data/keyring.json"), include_str!("../tests/data/approval.json"));
+//! use std::time::SystemTime;
+//!
+//! use signoff_verify::{Attempt, Expectations, Floor, Keyring, Verifier};
+//!
+//! // From the executor's own settings: the approvers' public keys, as `signoff key generate` prints them.
+//! let keyring = Keyring::from_json(keys)?;
+//! // Two approvers at least, whatever the server says was required.
+//! let expectations = Expectations::default().floor(Floor::default().threshold(2));
+//! // What is about to run: the texts that were requested.
+//! let context = r#"{"file": "config/production.yaml", "changes_count": 1500, "risk_score": 85}"#;
+//! let attempt = Attempt::new("knowledge_update", "apply", context)
+//!     .with_plan(r#"{"steps": ["read", "write"]}"#);
+//!
+//! let now = SystemTime::now();
+//! # let now = 1_760_698_001_u64;
+//! let verified = Verifier::new().verify_approval(
+//!     shown, // what `GET /api/v1/approvals/{id}` answered, as it came
+//!     "appr_01k7s2e3m8q4w6x9y0z1a2b3c4", // what the executor requested
+//!     "prod",
+//!     &attempt,
+//!     &keyring,
+//!     &expectations,
+//!     now,
+//! )?;
+//! // Claim it at the server, then run the action on the canonical context.
+//! assert!(verified.context().starts_with(r#"{"changes_count": 1500"#));
+//! assert_eq!(verified.approvers().len(), 2);
+//!
+//! // Anything else is refused, with a stable code.
+//! let other = Attempt::new("knowledge_update", "apply", "{}");
+//! let refused = Verifier::new()
+//!     .verify_approval(shown, verified.approval_id(), "prod", &other, &keyring, &expectations, now)
+//!     .unwrap_err();
+//! assert_eq!(refused.code(), "context-mismatch");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What is proven
+//!
+//! That people with keys in `keyring`, as many and of the groups that the approval required and
+//! [`Expectations`] expect, signed for this approval, this agent, action, context and plan, in this
+//! deployment, before an expiry that has not passed. Nothing in the answer is the server's word.
+//!
+//! A server that lies can still withhold an approval, hide that one was withdrawn, that a key was revoked
+//! or that somebody else has claimed it, and let two executors claim it. An executor therefore takes id,
+//! audience, keys and expectations from its own memory and settings, sets
+//! [`Expectations::requested_after`] to its clock before the request less a minute, and remembers the ids
+//! that it has claimed until they expire.
+//!
+//! # Errors
+//!
+//! Every operation answers a [`Rejection`]. [`Rejection::kind`] groups the codes of `wit/codes.md`; a code
+//! that this version does not know is [`Kind::Refused`]. No function returns a bare `bool`.
+//!
+//! # Features
+//!
+//! `wasm` adds `Verifier::from_component`, which runs the same operations in a component that the caller
+//! has, for executors that must run the very bytes that the server shows as its `verifier`.
+
+mod approval;
+#[cfg(feature = "wasm")]
+mod component;
+mod door;
+mod key;
+mod rejection;
+mod statement;
+mod time;
+mod verifier;
+
+pub use approval::{Approver, Attempt, Expectations, Floor, Requirement, VerifiedApproval};
+pub use key::{Key, KeyStatus, KeyUse, Keyring, SigningKey};
+pub use rejection::{Kind, Rejection};
+pub use statement::{Decision, Profile, Statement};
+pub use time::UnixSeconds;
+pub use verifier::{Canonical, Payload, Verifier};

@@ -1,0 +1,23 @@
+//! Times, as the verifier has them.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+/// Whole seconds since 1970-01-01T00:00:00Z.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[serde(transparent)]
+pub struct UnixSeconds(pub u64);
+
+impl From<u64> for UnixSeconds {
+    fn from(seconds: u64) -> Self {
+        Self(seconds)
+    }
+}
+
+/// A clock before 1970 reads as 1970, when no approval had been requested: nothing verifies then.
+impl From<SystemTime> for UnixSeconds {
+    fn from(time: SystemTime) -> Self {
+        Self(time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs())
+    }
+}

@@ -1,0 +1,260 @@
+//! The verifier's operations.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::approval::{Attempt, Expectations, Proven, VerifiedApproval};
+use crate::door::Door;
+use crate::key::{Keyring, SigningKey};
+use crate::rejection::Rejection;
+use crate::statement::{Decision, Profile, Statement};
+use crate::time::UnixSeconds;
+
+/// Verifies, offline. Cheap to make, and shared between threads.
+#[derive(Debug)]
+pub struct Verifier {
+    door: Door,
+}
+
+/// The canonical form of a context, and its digest.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub struct Canonical {
+    /// What Python prints for `json.dumps(json.loads(text), sort_keys=True)`.
+    pub canonical: String,
+    /// SHA-256 of it, 64 lower-case hex characters.
+    pub digest: String,
+}
+
+/// The exact bytes that a statement signs.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub struct Payload {
+    /// How it was made.
+    pub profile: Profile,
+    /// The bytes, in base64url without padding.
+    pub base64url: String,
+    /// The bytes as text, under `v1`.
+    pub text: Option<String>,
+}
+
+impl Default for Verifier {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Verifier {
+    /// The verifier as ordinary Rust, in this process.
+    pub fn new() -> Self {
+        Self { door: Door::Native }
+    }
+
+    /// The verifier as the component `verifier.wasm`, which `signoff module export verifier` writes. Every
+    /// operation then runs in it.
+    ///
+    /// The bytes are the caller's, so that they are those that its deployment pins: compare
+    /// [`Self::component_digest`] with the digest that was reviewed, or with `verifier` in what a server
+    /// shows.
+    ///
+    /// # Errors
+    ///
+    /// `verifier-trapped` for bytes that are not the component, or one that imports anything.
+    #[cfg(feature = "wasm")]
+    pub fn from_component(bytes: &[u8]) -> Result<Self, Rejection> {
+        let component = crate::component::Component::new(bytes)?;
+        Ok(Self { door: Door::Component(component) })
+    }
+
+    /// SHA-256 of the component in which the operations run; none where they run as ordinary Rust.
+    #[cfg(feature = "wasm")]
+    pub fn component_digest(&self) -> Option<&str> {
+        match &self.door {
+            Door::Native => None,
+            Door::Component(component) => Some(component.digest()),
+        }
+    }
+
+    /// Verifies that an attempt was approved.
+    ///
+    /// `approval_json` is what `GET /api/v1/approvals/{id}` or a claim answers, as it came. `id` is the
+    /// approval that was requested, `audience` the deployment that the executor works for, and `keyring`
+    /// its approvers' keys: all three from the executor's own memory and settings, never from the server.
+    /// Run the action on [`VerifiedApproval::context`].
+    ///
+    /// # Errors
+    ///
+    /// In the order that `approval.verify` in `wit/approval.wit` gives: form, id, audience, status, each
+    /// ballot, quorum, `expectations`, agent, action, context, plan.
+    #[expect(clippy::too_many_arguments, reason = "each is a separate source of trust")]
+    pub fn verify_approval(
+        &self,
+        approval_json: &str,
+        id: &str,
+        audience: &str,
+        attempt: &Attempt,
+        keyring: &Keyring,
+        expectations: &Expectations,
+        now: impl Into<UnixSeconds>,
+    ) -> Result<VerifiedApproval, Rejection> {
+        #[derive(Serialize)]
+        struct Args<'a> {
+            approval: &'a str,
+            id: &'a str,
+            audience: &'a str,
+            attempt: &'a Attempt,
+            keys: &'a Keyring,
+            #[serde(flatten)]
+            expectations: &'a Expectations,
+            now: UnixSeconds,
+        }
+        let now = now.into();
+        let args = Args {
+            approval: approval_json,
+            id,
+            audience,
+            attempt,
+            keys: keyring,
+            expectations,
+            now,
+        };
+        self.door.run::<_, Proven>("approval.verify", &args).map(VerifiedApproval::new)
+    }
+
+    /// Returns the statement that a decision about a shown approval signs, with every digest computed
+    /// again. `context` and `plan` are the texts that the approver has read.
+    ///
+    /// # Errors
+    ///
+    /// As `lifecycle.review` in `wit/lifecycle.wit`.
+    #[expect(clippy::too_many_arguments, reason = "each is a part of what is signed")]
+    pub fn review(
+        &self,
+        approval_json: &str,
+        context: &str,
+        plan: Option<&str>,
+        decision: Decision,
+        approver: &str,
+        key_id: &str,
+        comment: &str,
+    ) -> Result<Statement, Rejection> {
+        #[derive(Serialize)]
+        struct Args<'a> {
+            approval: &'a str,
+            context: &'a str,
+            plan: Option<&'a str>,
+            decision: &'a str,
+            approver: &'a str,
+            key_id: &'a str,
+            comment: &'a str,
+        }
+        #[derive(Deserialize)]
+        struct Reviewed {
+            statement: Statement,
+        }
+        let decision = decision.as_str();
+        let args =
+            Args { approval: approval_json, context, plan, decision, approver, key_id, comment };
+        self.door.run("lifecycle.review", &args).map(|reviewed: Reviewed| reviewed.statement)
+    }
+
+    /// SHA-256 of a context's canonical form, 64 lower-case hex characters.
+    ///
+    /// # Errors
+    ///
+    /// `context-invalid`, with the byte offset.
+    pub fn digest(&self, context: &str) -> Result<String, Rejection> {
+        self.canonicalize(context).map(|read| read.digest)
+    }
+
+    /// The canonical form of a context, and its digest.
+    ///
+    /// # Errors
+    ///
+    /// `context-invalid`, with the byte offset.
+    pub fn canonicalize(&self, context: &str) -> Result<Canonical, Rejection> {
+        #[derive(Serialize)]
+        struct Args<'a> {
+            context: &'a str,
+        }
+        self.door.run("context.read", &Args { context })
+    }
+
+    /// The exact bytes that a statement signs.
+    ///
+    /// # Errors
+    ///
+    /// `request-invalid`, `limit-exceeded`; `statement-ambiguous` (`v1`).
+    pub fn payload(&self, statement: &Statement, profile: Profile) -> Result<Payload, Rejection> {
+        #[derive(Serialize)]
+        struct Args<'a> {
+            statement: &'a Statement,
+            profile: Profile,
+        }
+        self.door.run("signing.payload", &Args { statement, profile })
+    }
+
+    /// Signs a statement: 64 lower-case hex characters under `v1`, `v2.{key id}.{base64url}` under `v2`.
+    ///
+    /// # Errors
+    ///
+    /// As `signing.sign` in `wit/signing.wit`.
+    pub fn sign(
+        &self,
+        statement: &Statement,
+        profile: Profile,
+        key: &SigningKey,
+    ) -> Result<String, Rejection> {
+        #[derive(Serialize)]
+        struct Args<'a> {
+            statement: &'a Statement,
+            profile: Profile,
+            key: &'a SigningKey,
+        }
+        #[derive(Deserialize)]
+        struct Signed {
+            signature: String,
+        }
+        let args = Args { statement, profile, key };
+        self.door.run("signing.sign", &args).map(|signed: Signed| signed.signature)
+    }
+
+    /// Verifies one signature of a statement; returns the id of the key that made it. Whether an approval
+    /// is complete is [`Self::verify_approval`]'s to say.
+    ///
+    /// # Errors
+    ///
+    /// As `signing.verify` in `wit/signing.wit`.
+    pub fn verify(
+        &self,
+        statement: &Statement,
+        signature: &str,
+        keyring: &Keyring,
+        accept: &[Profile],
+    ) -> Result<String, Rejection> {
+        #[derive(Serialize)]
+        struct Args<'a> {
+            statement: &'a Statement,
+            signature: &'a str,
+            keys: &'a Keyring,
+            accept: &'a [Profile],
+        }
+        #[derive(Deserialize)]
+        struct Verified {
+            key_id: String,
+        }
+        let args = Args { statement, signature, keys: keyring, accept };
+        self.door.run("signing.verify", &args).map(|verified: Verified| verified.key_id)
+    }
+
+    /// Runs any operation by its name, with its arguments as a JSON object; returns the JSON of its answer.
+    ///
+    /// # Errors
+    ///
+    /// `request-invalid` for an unknown operation or arguments out of their form; then the operation's own.
+    pub fn call(&self, op: &str, args: &str) -> Result<String, Rejection> {
+        let args: &RawValue = serde_json::from_str(args)
+            .map_err(|e| Rejection::invalid(format!("the arguments of `{op}`: {e}")))?;
+        self.door.text(op, args)
+    }
+}
