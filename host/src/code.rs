@@ -42,6 +42,8 @@ codes! {
     EXPIRED = "expired", 409, "Approval has expired";
     ALREADY_EXECUTED = "already-executed", 409, "Approval already executed";
     ALREADY_SETTLED = "already-settled", 409, "Approval already settled";
+    ALREADY_ERASED = "already-erased", 409, "Approval already erased";
+    NOT_FINAL = "not-final", 409, "Approval not final";
     SIGNATURE_INVALID = "signature-invalid", 403, "Invalid signature";
     KEY_UNKNOWN = "key-unknown", 403, "Unknown key";
     KEY_REVOKED = "key-revoked", 403, "Revoked key";
@@ -63,6 +65,7 @@ codes! {
     EXECUTION_MISMATCH = "execution-mismatch", 403, "Execution id doesn't match approval";
     IDEMPOTENCY_KEY_REUSED = "idempotency-key-reused", 422, "Idempotency key reused with another body";
     RATE_LIMITED = "rate-limited", 429, "Too many requests";
+    RECORD_UNREADABLE = "record-unreadable", 500, "Approval record unreadable";
     STORE_UNAVAILABLE = "store-unavailable", 503, "Store unavailable";
     STORE_TAMPERED = "store-tampered", 500, "Stored row does not match the log";
     KEYRING_UNAVAILABLE = "keyring-unavailable", 503, "Keyring unavailable";

@@ -37,6 +37,7 @@ fn a_request_answers_201_with_the_fields_of_the_runbook() {
         "execution",
         "withdrawn_at",
         "withdrawn_by",
+        "erased_at",
         "policy",
         "rule",
         "plan",

@@ -132,7 +132,7 @@ fn assert_nothing_runs(name: &str, scene: &Scene) {
             "not-approved",
             "expired",
             "signature-malformed",
-            "store-unavailable",
+            "record-unreadable",
         ];
         assert!(refused.contains(&code.as_str()), "{name}: {code}");
     }

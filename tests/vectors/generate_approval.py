@@ -170,7 +170,7 @@ def what_passes():
         verify({**v1, "ballots": [{**by_v1, "approver": "other@company.com"}]}, attempt=no_plan, accept=BOTH,
                error="signature-invalid"))
     yield vector("verify: what show answers of a record", step(
-        "lifecycle.show", {"approval": text_of(approved()), "now": CLAIMED}, name="shown", ok=has()),
+        "lifecycle.show", {"id": ID, "approval": text_of(approved()), "now": CLAIMED}, name="shown", ok=has()),
         verify(ref("shown.view"), ok=answer()))
 
 

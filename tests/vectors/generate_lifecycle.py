@@ -31,6 +31,7 @@ from vector_file import (
 ID = "appr_01k7s2e3m8q4w6x9y0z1a2b3c4"
 EXECUTION = "exec_01k7s2f7n9r5t6v8w0x1y2z3a4"
 OTHER_EXECUTION = "exec_01k7s2f7n9r5t6v8w0x1y2z3a5"
+OTHER_ID = ID[:-1] + "5"
 assert re.fullmatch("appr_[0-7][0-9a-hjkmnp-tv-z]{25}", ID)
 assert re.fullmatch("exec_[0-7][0-9a-hjkmnp-tv-z]{25}", EXECUTION)
 
@@ -166,12 +167,12 @@ def setup():
     yield step("lifecycle.settle", settle_args(detail="1500 changes"), name="succeeded", ok=transition(
         {**executed, "execution": settled}, "execution_settled", CLAIMED + 60, due_at=None, actor=EXECUTOR,
         **{"from": "executed"}, execution_id=EXECUTION, outcome="succeeded", late=False))
-    yield step("lifecycle.expire", {"approval": record("executed"), "now": LEASE_ENDS}, name="unknown", ok=transition(
+    yield step("lifecycle.expire", {"id": ID, "approval": record("executed"), "now": LEASE_ENDS}, name="unknown", ok=transition(
         {**executed, "execution": {**claimed, "outcome": "unknown"}}, "execution_unknown", LEASE_ENDS, due_at=None,
         **{"from": "executed"}, execution_id=EXECUTION, outcome="unknown"))
-    yield step("lifecycle.expire", {"approval": record("pending"), "now": EXPIRES}, name="expired", ok=transition(
+    yield step("lifecycle.expire", {"id": ID, "approval": record("pending"), "now": EXPIRES}, name="expired", ok=transition(
         {**pending, "status": "expired"}, "approval_expired", EXPIRES, due_at=None, **{"from": "pending"}))
-    yield step("lifecycle.expire", {"approval": record("approved"), "now": EXPIRES + 7}, name="expired_approved",
+    yield step("lifecycle.expire", {"id": ID, "approval": record("approved"), "now": EXPIRES + 7}, name="expired_approved",
                ok=transition({**approved, "status": "expired"}, "approval_expired", EXPIRES + 7, due_at=None,
                              **{"from": "approved"}))
     yield step("lifecycle.withdraw", withdraw_args("pending"), name="withdrawn", ok=transition(
@@ -195,6 +196,7 @@ def ballot_of(decision):
 
 def transition(record, event, at, due_at, **fields):
     """The answer to a change, all of it."""
+    digest = digest_of(record)
     entry = {
         "format": 1,
         "event": event,
@@ -205,10 +207,30 @@ def transition(record, event, at, due_at, **fields):
         "to": record["status"],
         "context_hash": record["context_hash"],
         **({"plan_hash": record["plan_hash"]} if record["plan_hash"] else {}),
-        "request_digest": request_digest(record),
+        "request_digest": digest,
         **fields,
     }
-    return {"record": text_of(record), "summary": summary(record["status"], due_at), "entry": text_of(entry)}
+    return {"record": text_of(record), "summary": summary(record["status"], due_at), "entry": text_of(entry),
+            "view": text_of(view_of(record))}
+
+
+def digest_of(record):
+    """The request digest: of an erased approval, the one that it keeps."""
+    return record["erased"]["request_digest"] if "erased" in record else request_digest(record)
+
+
+def view_of(record):
+    """What a person may see of a record, where its status is the effective one."""
+    last = record["ballots"][-1] if record["decided_at"] else {}
+    decided = {"decision": last.get("decision"), "approver": last.get("approver"), "comment": last.get("comment"),
+               "signature": last.get("signature"), "decided_at": record["decided_at"],
+               "approved_at": record["decided_at"] if last.get("decision") == "approved" else None}
+    same = {name: record[name] for name in (
+        "id", "audience", "status", "requested_by", "requested_at", "expires_at", "agent", "action", "context_hash",
+        "plan_hash", "reason", "requirement", "ballots", "executed_at", "execution", "withdrawn_at", "withdrawn_by",
+        "policy", "rule")}
+    return {**same, **decided, "request_digest": digest_of(record),
+            "erased_at": record["erased"]["at"] if "erased" in record else None}
 
 
 def summary(status, due_at, expires_at=EXPIRES):
@@ -273,11 +295,15 @@ def extend_args(approval="pending", seconds=7200, actor=None, now=DECIDED, **cha
     return given(approval, {"extension": text_of(extension), "now": now})
 
 
+def erase_args(approval="rejected", actor=None, now=LEASE_ENDS):
+    return given(approval, {"actor": text_of(actor or ADMIN), "now": now})
+
+
 def given(approval, args):
     """With the record of an earlier step by its name, another text, or none at all."""
     if approval is None:
-        return args
-    return {"approval": record(approval) if isinstance(approval, str) else approval, **args}
+        return {"id": ID, **args}
+    return {"id": ID, "approval": record(approval) if isinstance(approval, str) else approval, **args}
 
 
 def the_keys(keys):
@@ -304,6 +330,7 @@ def vectors():
     yield from time_alone()
     yield from withdrawals()
     yield from extensions()
+    yield from erasures()
     yield from views()
     yield from statements()
     yield from recognitions()
@@ -324,6 +351,7 @@ TABLE = {
     "settle": ("execution-mismatch",) * 3 + (">executed",) + ("execution-mismatch",) * 2,
     "withdraw": (">withdrawn", ">withdrawn", "already-decided", "already-executed", "expired", "already-decided"),
     "extend": (">pending", "already-decided", "already-decided", "already-executed", "expired", "already-decided"),
+    "erase": ("not-final", "not-final", ">rejected", ">executed", ">expired", ">withdrawn"),
 }
 STATUSES = ("pending", "approved", "rejected", "executed", "expired", "withdrawn")
 
@@ -342,7 +370,7 @@ def the_table():
             swept = "" if now is None else ", past its expiry and not swept"
             name = f"table: {operation} of {approval}{swept}"
             if operation == "settle" and approval == "succeeded":
-                yield vector(name, step("lifecycle.settle", args, ok=nothing()))
+                yield vector(name, step("lifecycle.settle", args, ok=nothing("executed")))
             elif answer.startswith(">"):
                 ok = has(summary=has(status=answer[1:]))
                 yield vector(name, step(f"lifecycle.{operation}", args, ok=ok))
@@ -350,8 +378,9 @@ def the_table():
                 yield vector(name, step(f"lifecycle.{operation}", args, error=answer))
 
 
-def nothing():
-    return {"record": None, "summary": None, "entry": None}
+def nothing(status, due_at=None):
+    """The answer where nothing changes."""
+    return {"record": None, "summary": summary(status, due_at), "entry": None, "view": text_of(has(status=status))}
 
 
 def stories():
@@ -359,7 +388,7 @@ def stories():
     yield vector(
         "story: requested, approved, checked, claimed, succeeded",
         step("lifecycle.open", open_args(), name="a", ok=has(summary=summary("pending", EXPIRES))),
-        step("lifecycle.state", {"approval": record("a"), "decision": "approved", "approver": APPROVER,
+        step("signing.statement", {"id": ID, "approval": record("a"), "decision": "approved", "approver": APPROVER,
                                  "key_id": "", "comment": COMMENT}, name="s", ok=has()),
         step("signing.sign", {"statement": ref("s.statement"), "profile": "v1", "key": ref("key")},
              ok={"signature": signature()}),
@@ -403,17 +432,18 @@ def stories():
         step("lifecycle.withdraw", withdraw_args("approved", THE_REQUESTER), name="w", ok=has()),
         step("lifecycle.claim", claim_args("w"), error="not-approved"),
         step("lifecycle.withdraw", withdraw_args("w"), error="already-decided"),
-        step("lifecycle.expire", {"approval": record("w"), "now": EXPIRES}, ok=nothing()),
+        step("lifecycle.expire", {"id": ID, "approval": record("w"), "now": EXPIRES}, ok=nothing("withdrawn")),
     )
     yield vector(
         "story: the lease ran out, then a late outcome, once",
-        step("lifecycle.expire", {"approval": record("executed"), "now": LEASE_ENDS - 1}, ok=nothing()),
+        step("lifecycle.expire", {"id": ID, "approval": record("executed"), "now": LEASE_ENDS - 1},
+             ok=nothing("executed", LEASE_ENDS)),
         step("lifecycle.settle", settle_args("unknown", now=LEASE_ENDS + 9, outcome="failed"), name="l", ok=has(
             record=text_of(has(execution=has(outcome="failed", late=True, settled_at=rfc3339(LEASE_ENDS + 9)))),
             entry=text_of(has(event="execution_settled", outcome="failed", late=True, actor=EXECUTOR)))),
-        step("lifecycle.settle", settle_args("l", now=LEASE_ENDS + 10, outcome="failed"), ok=nothing()),
+        step("lifecycle.settle", settle_args("l", now=LEASE_ENDS + 10, outcome="failed"), ok=nothing("executed")),
         step("lifecycle.settle", settle_args("l", now=LEASE_ENDS + 10), error="already-settled"),
-        step("lifecycle.expire", {"approval": record("l"), "now": LAST_SECOND}, ok=nothing()),
+        step("lifecycle.expire", {"id": ID, "approval": record("l"), "now": LAST_SECOND}, ok=nothing("executed")),
     )
 
 
@@ -631,7 +661,7 @@ def ballots():
         "another decision": signature("rejected"),
         "another approver": signature(approver="other@company.com"),
         "another expiry": signature(expires_at=EXPIRES + 1),
-        "another approval": signature(approval_id=ID[:-1] + "5"),
+        "another approval": signature(approval_id=OTHER_ID),
         "another key": signature(secret=OTHER_SECRET),
         "nothing": "0" * 64,
     }.items():
@@ -802,9 +832,9 @@ def outcomes():
         "lifecycle.settle", settle_args(now=LEASE_ENDS), ok=has(
             record=text_of(has(execution=has(late=True))), entry=text_of(has(late=True)))))
     yield vector("settle: the same outcome again, also with another detail",
-                 step("lifecycle.settle", settle_args("succeeded"), ok=nothing()),
-                 step("lifecycle.settle", settle_args("succeeded", detail="another"), ok=nothing()),
-                 step("lifecycle.settle", settle_args("succeeded", now=LEASE_ENDS + 1), ok=nothing()))
+                 step("lifecycle.settle", settle_args("succeeded"), ok=nothing("executed")),
+                 step("lifecycle.settle", settle_args("succeeded", detail="another"), ok=nothing("executed")),
+                 step("lifecycle.settle", settle_args("succeeded", now=LEASE_ENDS + 1), ok=nothing("executed")))
     yield refused("another outcome", "already-settled", "succeeded", outcome="failed")
     yield refused("the same outcome again by a stranger", "forbidden", "succeeded", actor=STRANGER)
     yield refused("another execution", "execution-mismatch", execution_id=OTHER_EXECUTION)
@@ -819,24 +849,25 @@ def outcomes():
 
 def time_alone():
     def due(name, approval, now, status, due_at=None):
-        return vector(f"expire: {name}", step("lifecycle.expire", {"approval": record(approval), "now": now}, ok=has(
+        return vector(f"expire: {name}", step("lifecycle.expire", {"id": ID, "approval": record(approval), "now": now}, ok=has(
             summary=summary(status, due_at))))
 
-    def idle(name, approval, now):
+    def idle(name, approval, now, status, due_at=None):
         return vector(f"expire: {name}", step(
-            "lifecycle.expire", {"approval": record(approval), "now": now}, ok=nothing()))
+            "lifecycle.expire", {"id": ID, "approval": record(approval), "now": now}, ok=nothing(status, due_at)))
 
-    yield idle("pending, a second early", "pending", EXPIRES - 1)
+    yield idle("pending, a second early", "pending", EXPIRES - 1, "pending", EXPIRES)
     yield due("pending, in time", "pending", EXPIRES, "expired")
     yield due("pending, long after", "pending", LAST_SECOND, "expired")
-    yield idle("approved, a second early", "approved", EXPIRES - 1)
+    yield idle("approved, a second early", "approved", EXPIRES - 1, "approved", EXPIRES)
     yield due("approved, in time", "approved", EXPIRES, "expired")
-    yield idle("claimed, a second early", "executed", LEASE_ENDS - 1)
+    yield idle("claimed, a second early", "executed", LEASE_ENDS - 1, "executed", LEASE_ENDS)
     yield due("claimed, in time", "executed", LEASE_ENDS, "executed")
-    for approval in ("rejected", "expired", "expired_approved", "withdrawn", "withdrawn_approved", "succeeded",
-                     "unknown"):
-        yield idle(f"{approval} is done", approval, LAST_SECOND)
-    yield vector("expire: no approval", step("lifecycle.expire", {"now": 0}, error="not-found"))
+    for approval, status in [("rejected", "rejected"), ("expired", "expired"), ("expired_approved", "expired"),
+                             ("withdrawn", "withdrawn"), ("withdrawn_approved", "withdrawn"),
+                             ("succeeded", "executed"), ("unknown", "executed")]:
+        yield idle(f"{approval} is done", approval, LAST_SECOND, status)
+    yield vector("expire: no approval", step("lifecycle.expire", {"id": ID, "now": 0}, error="not-found"))
 
 
 def withdrawals():
@@ -892,6 +923,88 @@ def extensions():
     yield refused("with a ballot stored", "already-voted", edited(record("pending"), ballots=[ballot_of("approved")]))
 
 
+def erased(record, at=LEASE_ENDS, **changes):
+    """What is left of a record."""
+    changed = {**record, **changes}
+    execution = changed["execution"] and {**changed["execution"], "detail": None}
+    return {**changed, "reason": None, "execution": execution,
+            "ballots": [{**ballot, "comment": None} for ballot in record["ballots"]],
+            "erased": {"at": rfc3339(at), "request_digest": request_digest(record)}}
+
+
+def erasures():
+    approved = {**PENDING, "status": "approved", "ballots": [ballot_of("approved")], "decided_at": rfc3339(DECIDED)}
+    claimed = {"id": EXECUTION, "claimed_by": EXECUTOR, "claimed_at": rfc3339(CLAIMED),
+               "lease_expires_at": rfc3339(LEASE_ENDS), "outcome": "claimed", "detail": None, "settled_at": None,
+               "late": False}
+    settled = {**claimed, "outcome": "succeeded", "detail": "1500 changes", "settled_at": rfc3339(CLAIMED + 60)}
+    executed = {**approved, "status": "executed", "executed_at": rfc3339(CLAIMED)}
+    ended = {"execution_id": EXECUTION, "outcome": "succeeded"}
+    unknown = {"execution_id": EXECUTION, "outcome": "unknown"}
+    cases = [
+        ("rejected", "rejected", "rejected",
+         {**approved, "status": "rejected", "ballots": [ballot_of("rejected")]}, {}, {}, LEASE_ENDS),
+        ("succeeded", "succeeded", "executed", {**executed, "execution": settled}, {}, ended, LEASE_ENDS),
+        ("unknown", "unknown", "executed", {**executed, "execution": {**claimed, "outcome": "unknown"}}, {}, unknown,
+         LEASE_ENDS),
+        ("a lease that ran out, not swept", "executed", "executed", {**executed, "execution": claimed},
+         {"execution": {**claimed, "outcome": "unknown"}}, unknown, LEASE_ENDS),
+        ("expired", "expired", "expired", {**PENDING, "status": "expired"}, {}, {}, EXPIRES),
+        ("expired, not swept", "pending", "pending", PENDING, {"status": "expired"}, {}, EXPIRES),
+        ("approved and expired, not swept", "approved", "approved", approved, {"status": "expired"}, {}, EXPIRES),
+        ("withdrawn", "withdrawn", "withdrawn",
+         {**PENDING, "status": "withdrawn", "withdrawn_at": rfc3339(DECIDED), "withdrawn_by": APPROVER}, {}, {},
+         LEASE_ENDS),
+    ]
+    for name, approval, before, value, changes, fields, now in cases:
+        left = erased(value, now, **changes)
+        yield vector(
+            f"erase: {name}",
+            step("lifecycle.erase", erase_args(approval, now=now), name="e", ok=transition(
+                left, "approval_erased", now, due_at=None, actor="root", **{"from": before}, **fields)),
+            step("lifecycle.show", given("e", {"now": LAST_SECOND}), ok={
+                "view": text_of(view_of(left)), "summary": summary(left["status"], None)}),
+            step("lifecycle.expire", given("e", {"now": LAST_SECOND}), ok=nothing(left["status"])),
+            step("lifecycle.erase", erase_args("e", now=LAST_SECOND), error="already-erased"),
+        )
+    yield from after_erasure()
+    for name, approval, now in [("pending", "pending", EXPIRES - 1), ("approved", "approved", EXPIRES - 1),
+                                ("a lease that runs", "executed", LEASE_ENDS - 1)]:
+        yield vector(f"erase: {name}", step("lifecycle.erase", erase_args(approval, now=now), error="not-final"))
+    for name, actor in {"the requester": THE_REQUESTER, "an approver": AN_APPROVER, "the executor": THE_EXECUTOR,
+                        "every role but one": STRANGER, "no role": {"subject": "root", "roles": []}}.items():
+        yield vector(f"erase: by {name}", step("lifecycle.erase", erase_args(actor=actor), error="forbidden"))
+    yield vector("erase: no approval", step("lifecycle.erase", erase_args(None), error="not-found"))
+
+
+def after_erasure():
+    """An erased approval never changes, and nobody uses it."""
+    yield vector(
+        "erase: then nothing more",
+        step("lifecycle.erase", erase_args("unknown"), name="e", ok=has()),
+        step("lifecycle.settle", settle_args("e", now=LEASE_ENDS + 1), error="already-erased"),
+        step("lifecycle.settle", settle_args("e", now=LEASE_ENDS + 1, detail="late"), error="already-erased"),
+        step("lifecycle.settle", settle_args("e", actor=STRANGER), error="forbidden"),
+        step("lifecycle.claim", claim_args("e"), error="already-executed"),
+        step("lifecycle.check", check_args("e"), error="already-executed"),
+        step("lifecycle.decide", decide_args("e"), error="already-decided"),
+        step("lifecycle.withdraw", withdraw_args("e"), error="already-executed"),
+        step("lifecycle.extend", extend_args("e"), error="already-executed"),
+        step("signing.statement", given("e", {"decision": "approved", "approver": APPROVER, "key_id": "",
+                                              "comment": COMMENT}),
+             ok=has(statement=has(request_digest=request_digest(PENDING)))),
+        # v1 signs no comment, so that its ballots still verify.
+        step("lifecycle.verify_ballot", given("e", {"signature": signature(), "keys": [ref("key")], "accept": V1}),
+             ok={"ballot": text_of({**ballot_of("approved"), "comment": None})}),
+    )
+    yield vector(
+        "erase: an outcome that is reported again",
+        step("lifecycle.erase", erase_args("succeeded"), name="e", ok=has()),
+        step("lifecycle.settle", settle_args("e", now=LEASE_ENDS + 1), ok=nothing("executed")),
+        step("lifecycle.settle", settle_args("e", now=LEASE_ENDS + 1, outcome="failed"), error="already-erased"),
+    )
+
+
 def views():
     """`show` answers in the runbook's words, with the status that counts now."""
     view = {
@@ -919,6 +1032,7 @@ def views():
         "execution": None,
         "withdrawn_at": None,
         "withdrawn_by": None,
+        "erased_at": None,
         "policy": None,
         "rule": None,
     }
@@ -943,29 +1057,29 @@ def views():
         ("succeeded", LEASE_ENDS, "succeeded", None),
     ]:
         yield vector(f"show: {approval} at {rfc3339(now)}", step(
-            "lifecycle.show", {"approval": record(approval), "now": now}, ok={
+            "lifecycle.show", {"id": ID, "approval": record(approval), "now": now}, ok={
                 "view": text_of(has(status="executed", execution=has(outcome=outcome))),
                 "summary": summary("executed", due_at)}))
-    yield vector("show: no approval", step("lifecycle.show", {"now": 0}, error="not-found"))
+    yield vector("show: no approval", step("lifecycle.show", {"id": ID, "now": 0}, error="not-found"))
 
 
 def show(approval, now, view, due_at):
     return vector(f"show: {approval} at {rfc3339(now)}", step(
-        "lifecycle.show", {"approval": record(approval), "now": now},
+        "lifecycle.show", {"id": ID, "approval": record(approval), "now": now},
         ok={"view": text_of(view), "summary": summary(view["status"], due_at)}))
 
 
 def statements():
     def args(**changes):
-        return {"approval": record("pending"), "decision": "approved", "approver": APPROVER, "key_id": "",
+        return {"id": ID, "approval": record("pending"), "decision": "approved", "approver": APPROVER, "key_id": "",
                 "comment": "", **changes}
 
     statement = {"audience": "prod", "key_id": "", "approval_id": ID, "request_digest": request_digest(PENDING),
                  "expires_at": EXPIRES,
                  "decision": "approved", "approver": APPROVER, "comment": ""}
-    yield vector("state: a decision", step("lifecycle.state", args(), ok={"statement": statement}))
-    yield vector("state: the other decision, with key and comment", step(
-        "lifecycle.state", args(decision="rejected", key_id="k", comment="no"),
+    yield vector("statement: a decision", step("signing.statement", args(), ok={"statement": statement}))
+    yield vector("statement: the other decision, with key and comment", step(
+        "signing.statement", args(decision="rejected", key_id="k", comment="no"),
         ok={"statement": {**statement, "decision": "rejected", "key_id": "k", "comment": "no"}}))
     for name, changes, code in [
         ("no approval", {"approval": None}, "not-found"),
@@ -974,7 +1088,7 @@ def statements():
         ("an approver with a space", {"approver": "a b"}, "request-invalid"),
         ("an approver of 129 bytes", {"approver": "a" * 129}, "limit-exceeded"),
     ]:
-        yield vector(f"state: {name}", step("lifecycle.state", args(**changes), error=code))
+        yield vector(f"statement: {name}", step("signing.statement", args(**changes), error=code))
 
 
 def recognitions():
@@ -984,9 +1098,9 @@ def recognitions():
 
     ballot = {"ballot": text_of(ballot_of("approved"))}
     for approval in ("approved", "executed", "succeeded", "expired_approved", "withdrawn_approved"):
-        yield vector(f"recognize: the ballot of {approval}", step("lifecycle.recognize", args(approval), ok=ballot))
+        yield vector(f"verify_ballot: the ballot of {approval}", step("lifecycle.verify_ballot", args(approval), ok=ballot))
     yield vector("recognize: a rejection", step(
-        "lifecycle.recognize", args("rejected", signature("rejected")),
+        "lifecycle.verify_ballot", args("rejected", signature("rejected")),
         ok={"ballot": text_of(ballot_of("rejected"))}))
     for name, changes, code in [
         ("no approval", {"approval": None}, "not-found"),
@@ -1001,7 +1115,7 @@ def recognitions():
         ("accepted profiles, none", {"accept": []}, "request-invalid"),
         ("two keys of one id", {"keys": [ref("key"), ref("key")]}, "request-invalid"),
     ]:
-        yield vector(f"recognize: {name}", step("lifecycle.recognize", args(**changes), error=code))
+        yield vector(f"verify_ballot: {name}", step("lifecycle.verify_ballot", args(**changes), error=code))
 
 
 def tampered_records():
@@ -1015,11 +1129,11 @@ def tampered_records():
         ("a rejection made an approval", edited(record("rejected"), status="approved"), "signature-invalid"),
         ("a rejection and its ballot made an approval",
          edited(record("rejected"), status="approved", ballots__0__decision="approved"), "signature-invalid"),
-        ("an execution taken back", edited(record("executed"), status="approved"), "store-unavailable"),
-        ("executed without an execution", edited(approved, status="executed"), "store-unavailable"),
+        ("an execution taken back", edited(record("executed"), status="approved"), "record-unreadable"),
+        ("executed without an execution", edited(approved, status="executed"), "record-unreadable"),
         ("another approver", edited(approved, ballots__0__approver="other@company.com"), "signature-invalid"),
         ("a later expiry", edited(approved, expires_at=rfc3339(EXPIRES + 3600)), "signature-invalid"),
-        ("another id", edited(approved, id=ID[:-1] + "5"), "signature-invalid"),
+        ("another id", edited(approved, id=OTHER_ID), "record-unreadable"),
         ("a signature of zeros", edited(approved, ballots__0__signature="0" * 64), "signature-invalid"),
         ("a signature in upper case", edited(approved, ballots__0__signature=signature().upper()),
          "signature-malformed"),
@@ -1042,6 +1156,10 @@ def tampered_records():
         yield vector(f"tampered: {name}",
                      step("lifecycle.check", check_args(text), error=code),
                      step("lifecycle.claim", claim_args(text), error=code))
+    copied = {"id": OTHER_ID}
+    yield vector("tampered: copied to another approval, its id rewritten",
+                 step("lifecycle.check", {**check_args(edited(approved, **copied)), **copied}, error="signature-invalid"),
+                 step("lifecycle.claim", {**claim_args(edited(approved, **copied)), **copied}, error="signature-invalid"))
     yield vector("tampered: an expired approval made longer", step(
         "lifecycle.claim", claim_args(edited(record("expired_approved"), status="approved",
                                              expires_at=rfc3339(EXPIRES + 3600)), now=EXPIRES), error="signature-invalid"))
@@ -1095,9 +1213,10 @@ def unreadable_records():
     """Every operation on a record that the verifier did not write."""
     calls = {
         "decide": decide_args, "check": check_args, "claim": claim_args, "settle": settle_args,
-        "withdraw": withdraw_args, "extend": extend_args,
+        "withdraw": withdraw_args, "extend": extend_args, "erase": erase_args, "void": erase_args,
     }
     pending = record("pending")
+    gone = {"at": rfc3339(EXPIRES), "request_digest": request_digest(PENDING)}
     texts = {
         "empty": "",
         "not JSON": "{",
@@ -1123,20 +1242,35 @@ def unreadable_records():
         "an unknown field of a ballot": edited(record("approved"), ballots__0__weight=2),
         "an unknown outcome": edited(record("executed"), execution__outcome="done"),
         "a field twice": '{"format":1,"format":1}',
+        "a requirement as an array": edited(pending, requirement=[3600, 1, {}]),
+        "a ballot as an array": edited(record("approved"), ballots=[list(ballot_of("approved").values())]),
+        "an execution as an array": edited(record("executed"), execution=[
+            EXECUTION, EXECUTOR, rfc3339(CLAIMED), rfc3339(LEASE_ENDS), "claimed", None, None, False]),
+        "an erasure as an array": edited(record("expired"), reason=None, erased=list(gone.values())),
+        "of another approval": edited(pending, id=OTHER_ID),
+        "erased and pending": edited(pending, reason=None, erased=gone),
+        "erased and approved": edited(record("approved"), reason=None, ballots__0__comment=None, erased=gone),
+        "erased and claimed": edited(record("executed"), reason=None, ballots__0__comment=None, erased=gone),
+        "erased, with a reason": edited(record("expired"), erased=gone),
+        "erased, with a comment": edited(record("rejected"), reason=None, erased=gone),
+        "erased, with a detail": edited(record("succeeded"), reason=None, ballots__0__comment=None, erased=gone),
+        "erased, with another digest": edited(record("expired"), reason=None, erased={**gone, "request_digest": "x"}),
+        "erased, without a digest": edited(record("expired"), reason=None, erased={"at": gone["at"]}),
+        "erased, with more in it": edited(record("expired"), reason=None, erased={**gone, "by": "root"}),
         "over 1 MiB": repeated((" ", 1 << 20), ("{}", 1)),
         "a hundred thousand brackets": repeated(("[", 100_000)),
     }
     for name, text in texts.items():
         if isinstance(text, str):  # which `given` would take for the name of a step
             text = repeated((text, 1))
-        steps = [step(f"lifecycle.{operation}", args_of(text), error="store-unavailable")
+        steps = [step(f"lifecycle.{operation}", args_of(text), error="record-unreadable")
                  for operation, args_of in calls.items()]
         for operation in ("expire", "show"):
-            steps.append(step(f"lifecycle.{operation}", {"approval": text, "now": 0}, error="store-unavailable"))
-        steps.append(step("lifecycle.state", {"approval": text, "decision": "approved", "approver": APPROVER,
-                                              "key_id": "", "comment": ""}, error="store-unavailable"))
-        steps.append(step("lifecycle.recognize", {"approval": text, "signature": signature(), "keys": [ref("key")],
-                                                  "accept": V1}, error="store-unavailable"))
+            steps.append(step(f"lifecycle.{operation}", {"id": ID, "approval": text, "now": 0}, error="record-unreadable"))
+        steps.append(step("signing.statement", {"id": ID, "approval": text, "decision": "approved", "approver": APPROVER,
+                                              "key_id": "", "comment": ""}, error="record-unreadable"))
+        steps.append(step("lifecycle.verify_ballot", {"id": ID, "approval": text, "signature": signature(), "keys": [ref("key")],
+                                                  "accept": V1}, error="record-unreadable"))
         yield vector(f"unreadable: {name}", *steps)
 
 
@@ -1162,6 +1296,8 @@ def event_forms():
                      lambda text: {**withdraw_args(), "withdrawal": text}),
         "extend": ("extension", f'"expires_in_seconds":7200,{actor}',
                    '[7200,{"subject":"root","roles":["admin"]}]', lambda text: {**extend_args(), "extension": text}),
+        "erase": ("actor", '"subject":"root","roles":["admin"]', '["root",["admin"]]',
+                  lambda text: {**erase_args(), "actor": text}),
     }
     for operation, (name, members, as_list, args_of) in events.items():
         op = f"lifecycle.{operation}"
@@ -1203,7 +1339,7 @@ def event_forms():
         "a number for a subject": {"subject": 0, "roles": ["admin"]},
     }.items():
         changes = text_of({"actor": text})
-        yield vector(f"event: actor, {form}",
+        yield vector(f"event: an actor inside, {form}",
                      step("lifecycle.withdraw", given("pending", {"withdrawal": changes, "now": DECIDED}),
                           error="request-invalid"),
                      step("lifecycle.extend", given("pending", {"extension": text_of(
@@ -1227,9 +1363,9 @@ def times():
         "open": lambda now: open_args(now=now), "decide": lambda now: decide_args(now=now),
         "check": lambda now: check_args(now=now), "claim": lambda now: claim_args(now=now),
         "settle": lambda now: settle_args(now=now), "withdraw": lambda now: withdraw_args(now=now),
-        "extend": lambda now: extend_args(now=now),
-        "expire": lambda now: {"approval": record("pending"), "now": now},
-        "show": lambda now: {"approval": record("pending"), "now": now},
+        "extend": lambda now: extend_args(now=now), "erase": lambda now: erase_args(now=now),
+        "expire": lambda now: {"id": ID, "approval": record("pending"), "now": now},
+        "show": lambda now: {"id": ID, "approval": record("pending"), "now": now},
     }
     for operation, args_of in calls.items():
         yield vector(f"time: {operation} past the year 9999",
@@ -1324,6 +1460,16 @@ def precedence():
         step("lifecycle.withdraw", withdraw_args("pending", STRANGER, now=EXPIRES), error="forbidden"),
         step("lifecycle.withdraw", withdraw_args("pending", now=EXPIRES), error="expired"),
     )
+    yield vector(
+        "precedence of erase",
+        step("lifecycle.erase", erase_args("rejected"), name="e", ok=has()),
+        step("lifecycle.erase", erase_args(None, {"subject": ""}), error="request-invalid"),
+        step("lifecycle.erase", erase_args(None, STRANGER), error="not-found"),
+        step("lifecycle.erase", erase_args("e", STRANGER), error="forbidden"),
+        step("lifecycle.erase", erase_args("pending", STRANGER), error="forbidden"),
+        step("lifecycle.erase", erase_args("pending"), error="not-final"),
+        step("lifecycle.erase", erase_args("e"), error="already-erased"),
+    )
     voted = edited(record("pending"), ballots=[ballot_of("approved")])
     yield vector(
         "precedence of extend",
@@ -1338,12 +1484,12 @@ def precedence():
         step("lifecycle.extend", extend_args("pending", TTL_MAX), error="limit-exceeded"),
     )
     yield vector(
-        "precedence of recognize",
-        step("lifecycle.recognize", {"signature": "zz", "keys": [], "accept": []}, error="request-invalid"),
-        step("lifecycle.recognize", {"signature": "zz", "keys": [], "accept": V1}, error="not-found"),
-        step("lifecycle.recognize", {"approval": record("approved"), "signature": "zz", "keys": [], "accept": V1},
+        "precedence of verify_ballot",
+        step("lifecycle.verify_ballot", {"id": ID, "signature": "zz", "keys": [], "accept": []}, error="request-invalid"),
+        step("lifecycle.verify_ballot", {"id": ID, "signature": "zz", "keys": [], "accept": V1}, error="not-found"),
+        step("lifecycle.verify_ballot", {"id": ID, "approval": record("approved"), "signature": "zz", "keys": [], "accept": V1},
              error="signature-malformed"),
-        step("lifecycle.recognize", {"approval": record("approved"), "signature": signature(), "keys": [],
+        step("lifecycle.verify_ballot", {"id": ID, "approval": record("approved"), "signature": signature(), "keys": [],
                                      "accept": V1}, error="key-unknown"),
     )
     yield vector(

@@ -30,7 +30,9 @@ from generate_lifecycle import (
     THE_REQUESTER,
     check_args,
     claim_args,
+    erase_args,
     given,
+    nothing,
     open_args,
     record,
     signature as v1_signature,
@@ -202,6 +204,7 @@ def vectors():
     yield from tampered()
     yield from replays()
     yield from recognitions()
+    yield from erasures()
     yield from reviews()
     yield from voids()
     yield from precedence()
@@ -304,9 +307,9 @@ def digests():
         value = {**PENDING, **changes}
         digest = request_digest(value)
         yield vector(f"request digest: {name}", step(
-            "lifecycle.show", {"approval": stored(value), "now": REQUESTED},
+            "lifecycle.show", {"id": ID, "approval": stored(value), "now": REQUESTED},
             ok=has(view=text_of(has(request_digest=digest, audience="prod")))),
-            step("lifecycle.state", {"approval": stored(value), "decision": "approved", "approver": "a", "key_id": "k",
+            step("signing.statement", {"id": ID, "approval": stored(value), "decision": "approved", "approver": "a", "key_id": "k",
                                      "comment": ""}, ok=has(statement=has(request_digest=digest, audience="prod"))))
     unlike = [{**PENDING, **changes} for changes in (
         {}, {"agent": "x"}, {"action": "x"}, {"context_hash": "0" * 64}, {"plan_hash": "0" * 64}, {"reason": None},
@@ -322,12 +325,12 @@ def digests():
 
 
 def states():
-    """What `state` answers is what `payload` and `sign` take."""
+    """What `statement` answers is what `payload` and `sign` take."""
     for person in (ALICE, BOB):
-        args = {"approval": record("pending"), "decision": "approved", "approver": person.approver,
+        args = {"id": ID, "approval": record("pending"), "decision": "approved", "approver": person.approver,
                 "key_id": person.id, "comment": COMMENT}
-        yield vector(f"state: signed and cast by {person.id}",
-                     step("lifecycle.state", args, name="s", ok={"statement": statement(asked(), person)}),
+        yield vector(f"statement: signed and cast by {person.id}",
+                     step("signing.statement", args, name="s", ok={"statement": statement(asked(), person)}),
                      step("signing.sign", {"statement": ref("s.statement"), "profile": "v2", "key": person.private()},
                           name="signature", ok={"signature": signed(asked(), person)}),
                      step("lifecycle.decide", decide_args("pending", person, asked()), ok=becomes("approved")))
@@ -336,8 +339,8 @@ def states():
         ("a comment that is too long", {"comment": "c" * 4097}, "limit-exceeded"),
         ("a comment with a control character", {"comment": "\u001b"}, "request-invalid"),
     ]:
-        args = {"approval": record("pending"), "decision": "approved", "approver": "a", "key_id": "k", "comment": ""}
-        yield vector(f"state: {name}", step("lifecycle.state", {**args, **changes}, error=code))
+        args = {"id": ID, "approval": record("pending"), "decision": "approved", "approver": "a", "key_id": "k", "comment": ""}
+        yield vector(f"statement: {name}", step("signing.statement", {**args, **changes}, error=code))
 
 
 def one_approver():
@@ -570,13 +573,14 @@ def tampered():
             "key id, unknown": {"ballots__0__key_id": "nobody"},
         }.items():
             text = edited(record(approval), **changes)
-            code = {"signature of another ballot": "key-not-yours"}.get(what, "signature-invalid")
+            code = {"signature of another ballot": "key-not-yours", "id": "record-unreadable"}.get(
+                what, "signature-invalid")
             attempt = {key: changes[key] for key in ("agent", "action") if key in changes}
             yield vector(f"tampered: {what}, {name}", check(text, code), claim(text, code, **attempt))
         for what, changes, code in [
             ("approver", {"ballots__0__approver": "carol@company.com"}, "key-not-yours"),
             ("profile", {"ballots__0__profile": "v1"}, "signature-malformed"),
-            ("profile, unknown", {"ballots__0__profile": "v3"}, "store-unavailable"),
+            ("profile, unknown", {"ballots__0__profile": "v3"}, "record-unreadable"),
             ("signature cut", {"ballots__0__signature": "v2.alice."}, "signature-malformed"),
             ("key id out of form", {"ballots__0__key_id": "K"}, "request-invalid"),
         ]:
@@ -594,7 +598,7 @@ def tampered():
     lower = {**three, "requirement": {**three["requirement"], "threshold": 1}, "ballots": three["ballots"][:1]}
     yield vector("tampered: a threshold of three made one", check(stored(lower), "signature-invalid"))
     yield vector("tampered: a group's name twice", check(
-        repeated((json.dumps(approved).replace('"groups": {}', '"groups": {"sre": 1, "sre": 0}'), 1)), "store-unavailable"))
+        repeated((json.dumps(approved).replace('"groups": {}', '"groups": {"sre": 1, "sre": 0}'), 1)), "record-unreadable"))
 
 
 def replays():
@@ -609,9 +613,10 @@ def replays():
     }.items():
         there = {**here, **changes}
         for person in (ALICE, BOB):
+            args = {**decide_args(stored(there), person, here), "id": there["id"]}
             yield vector(f"replay: from {name}, {person.algorithm}",
                          decide(stored(here), person, here, signature=signed(there, person), error="signature-invalid"),
-                         decide(stored(there), person, here, error="signature-invalid"))
+                         step("lifecycle.decide", args, error="signature-invalid"))
     for person in (ALICE, BOB):
         yield vector(f"replay: an approval for a rejection, {person.algorithm}",
                      decide("pending", person, here, decision="rejected", signature=signed(here, person), error="signature-invalid"),
@@ -627,24 +632,36 @@ def replays():
 
 def recognitions():
     def recognize(approval, signature, keys=RING, accept=V2):
-        return {"approval": record(approval), "signature": signature, "keys": keys, "accept": accept}
+        return {"id": ID, "approval": record(approval), "signature": signature, "keys": keys, "accept": accept}
 
     for person, approval in [(ALICE, "approved"), (BOB, "approved_by_hmac")]:
         good = signed(asked(), person)
-        yield vector(f"recognize: {person.algorithm}",
-                     step("lifecycle.recognize", recognize(approval, good), ok={"ballot": text_of(ballot(asked(), person))}),
+        yield vector(f"verify_ballot: {person.algorithm}",
+                     step("lifecycle.verify_ballot", recognize(approval, good), ok={"ballot": text_of(ballot(asked(), person))}),
                      check(approval, attempt={"signature": good}))
-        yield vector(f"recognize: what is refused, {person.algorithm}",
-                     step("lifecycle.recognize", recognize(approval, "v2.zz"), error="signature-malformed"),
-                     step("lifecycle.recognize", recognize(approval, "0" * 64, accept=BOTH), error="signature-invalid"),
-                     step("lifecycle.recognize", recognize(approval, "0" * 64), error="signature-malformed"),
-                     step("lifecycle.recognize", recognize(approval, signed(asked(), CAROL)), error="signature-invalid"),
-                     step("lifecycle.recognize", recognize(approval, good, []), error="key-unknown"),
-                     step("lifecycle.recognize", recognize(approval, good, ring(**{person.id: {"status": "revoked"}})),
+        yield vector(f"verify_ballot: what is refused, {person.algorithm}",
+                     step("lifecycle.verify_ballot", recognize(approval, "v2.zz"), error="signature-malformed"),
+                     step("lifecycle.verify_ballot", recognize(approval, "0" * 64, accept=BOTH), error="signature-invalid"),
+                     step("lifecycle.verify_ballot", recognize(approval, "0" * 64), error="signature-malformed"),
+                     step("lifecycle.verify_ballot", recognize(approval, signed(asked(), CAROL)), error="signature-invalid"),
+                     step("lifecycle.verify_ballot", recognize(approval, good, []), error="key-unknown"),
+                     step("lifecycle.verify_ballot", recognize(approval, good, ring(**{person.id: {"status": "revoked"}})),
                           error="key-revoked"),
-                     step("lifecycle.recognize", recognize(approval, good, ring(**{person.id: {"approver": "x"}})),
+                     step("lifecycle.verify_ballot", recognize(approval, good, ring(**{person.id: {"approver": "x"}})),
                           error="key-not-yours"),
-                     step("lifecycle.recognize", recognize(approval, good, accept=["v1"]), error="signature-malformed"))
+                     step("lifecycle.verify_ballot", recognize(approval, good, accept=["v1"]), error="signature-malformed"))
+
+
+def erasures():
+    """v2 signs the comment: once that is erased, its ballot verifies no more, and another still does."""
+    for comment, answer in [(COMMENT, {"error": "signature-invalid"}),
+                            (None, {"ok": {"ballot": text_of(ballot(asked(), ALICE, comment=None))}})]:
+        approved = {**voted(asked(), status="approved"), "ballots": [ballot(asked(), ALICE, comment=comment)]}
+        args = {"signature": signed(asked(), ALICE, comment=comment), "keys": RING, "accept": V2}
+        yield vector(f"erase: a ballot with{'out' if comment is None else ''} a comment",
+                     step("lifecycle.verify_ballot", given(stored(approved), args), ok=has()),
+                     step("lifecycle.erase", erase_args(stored(approved), now=EXPIRES), name="e", ok=has()),
+                     step("lifecycle.verify_ballot", given("e", args), **answer))
 
 
 # ---------------------------------------------------------------- the approver's own verifier
@@ -671,7 +688,7 @@ def review(view=None, ok=None, error=None, name=None, **more):
 def reviews():
     expected = {"statement": statement(asked(), ALICE)}
     yield vector("review: what show answers",
-                 step("lifecycle.show", {"approval": record("pending"), "now": REQUESTED}, name="shown", ok=has()),
+                 step("lifecycle.show", {"id": ID, "approval": record("pending"), "now": REQUESTED}, name="shown", ok=has()),
                  review(ref("shown.view"), ok=expected, name="r"),
                  step("signing.sign", {"statement": ref("r.statement"), "profile": "v2", "key": ALICE.private()},
                       ok={"signature": signed(asked(), ALICE)}))
@@ -797,7 +814,7 @@ def voids():
         yield vector(f"void: {name}", step("lifecycle.void", void_args(name), name="a", ok=transition(
             {**before, "status": "expired"}, "approval_voided", DECIDED, due_at=None, actor="root", **{"from": name})),
             claim("a", "expired"), decide("a", BOB, pending, error="expired"),
-            step("lifecycle.expire", given("a", {"now": EXPIRES}), ok={"record": None, "summary": None, "entry": None}),
+            step("lifecycle.expire", given("a", {"now": EXPIRES}), ok=nothing("expired")),
             step("lifecycle.show", given("a", {"now": DECIDED}), ok=has(view=text_of(has(status="expired")))),
             step("lifecycle.void", void_args("a"), error="expired"))
     executed = stored({**approved, "status": "executed", "executed_at": rfc3339(CLAIMED), "execution": {
@@ -847,7 +864,7 @@ def precedence():
         revoked = [person.entry(status="revoked", groups=["legal"]), ref("alice")]
         yield vector(
             f"precedence of decide: {algorithm}",
-            step("lifecycle.decide", {"ballot": text_of({"decision": "no"}), "keys": [], "accept": V2, "now": EXPIRES},
+            step("lifecycle.decide", {"id": ID, "ballot": text_of({"decision": "no"}), "keys": [], "accept": V2, "now": EXPIRES},
                  error="request-invalid"),
             decide(None, person, needed, keys=[], signature="v2.zz", now=EXPIRES, error="not-found"),
             decide(stored(voted(needed, ALICE, status="approved")), person, needed, keys=[], signature="v2.zz", now=EXPIRES,

@@ -30,8 +30,8 @@ def answers():
         '{"op":"context.digest","args":{"context":"\\u007b\\n\\t\\u007d"}}', ok=digest))
     yield vector("arguments in any order", raw('{"args":{"context":"{}"},"op":"context.digest"}', ok=digest))
     yield vector("an option that is null is left out",
-                 raw('{"op":"lifecycle.show","args":{"now":0}}', error="not-found"),
-                 raw('{"op":"lifecycle.show","args":{"approval":null,"now":0}}', error="not-found"))
+                 raw('{"op":"lifecycle.show","args":{"id":"a","now":0}}', error="not-found"),
+                 raw('{"op":"lifecycle.show","args":{"id":"a","approval":null,"now":0}}', error="not-found"))
 
 
 def requests_of_another_form():
@@ -86,8 +86,8 @@ def arguments_of_another_form():
         "a lone surrogate": '{"op":"context.digest","args":{"context":"\\ud800"}}',
         "where there are none": '{"op":"describe","args":{"context":"{}"}}',
         "an array where there are none": '{"op":"describe","args":[]}',
-        "a record as a value": '{"op":"lifecycle.show","args":{"approval":{},"now":0}}',
-        "no time": '{"op":"lifecycle.show","args":{"approval":null}}',
+        "a record as a value": '{"op":"lifecycle.show","args":{"id":"a","approval":{},"now":0}}',
+        "no time": '{"op":"lifecycle.show","args":{"id":"a","approval":null}}',
         "keys of null": '{"op":"signing.verify","args":{"statement":%s,"signature":"","keys":null,"accept":["v1"]}}' % STATEMENT,
         "one key for keys": '{"op":"signing.verify","args":{"statement":%s,"signature":"","keys":%s,"accept":["v1"]}}'
                             % (STATEMENT, KEY),
@@ -114,12 +114,12 @@ def numbers():
                  "9" * 400, "253402300800", '"1"', "true", "null", "[]", "{}"]:
         shown = text if len(text) < 30 else "of 400 digits"
         yield vector(f"time: {shown}", raw(
-            '{"op":"lifecycle.show","args":{"approval":null,"now":%s}}' % text, error="request-invalid"))
+            '{"op":"lifecycle.show","args":{"id":"a","approval":null,"now":%s}}' % text, error="request-invalid"))
     for text in ["01", "+1", "0x1", "NaN", "Infinity", "1_000", ".5", "1."]:
         yield vector(f"time: {text}", raw(
-            '{"op":"lifecycle.show","args":{"approval":null,"now":%s}}' % text, error="request-invalid"))
+            '{"op":"lifecycle.show","args":{"id":"a","approval":null,"now":%s}}' % text, error="request-invalid"))
     yield vector("time: the last second", raw(
-        '{"op":"lifecycle.show","args":{"approval":null,"now":253402300799}}', error="not-found"))
+        '{"op":"lifecycle.show","args":{"id":"a","approval":null,"now":253402300799}}', error="not-found"))
 
 
 def depth():

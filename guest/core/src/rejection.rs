@@ -100,6 +100,8 @@ codes! {
     Expired = "expired",
     AlreadyExecuted = "already-executed",
     AlreadySettled = "already-settled",
+    AlreadyErased = "already-erased",
+    NotFinal = "not-final",
     SignatureInvalid = "signature-invalid",
     KeyUnknown = "key-unknown",
     KeyRevoked = "key-revoked",
@@ -115,5 +117,6 @@ codes! {
     ContextMismatch = "context-mismatch",
     PlanMismatch = "plan-mismatch",
     ExecutionMismatch = "execution-mismatch",
-    StoreUnavailable = "store-unavailable",
+    RecordUnreadable = "record-unreadable",
+    InternalError = "internal-error",
 }

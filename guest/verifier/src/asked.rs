@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::context;
 use crate::record::{Requirement, to_json};
-use crate::rejection::{Code, Rejection};
+use crate::rejection::Rejection;
 use crate::time::UnixSeconds;
 
 /// Everything about a request but its id, audience and expiry, which a statement names by
@@ -28,11 +28,10 @@ pub(crate) struct Asked<'a> {
 impl Asked<'_> {
     /// The context digest of the JSON object of these members.
     ///
-    /// Rejections: `store-unavailable` where it is longer than a context can be, as no request that
+    /// Rejections: `request-invalid` where it is longer than a context can be, as no request that
     /// was opened is.
     pub(crate) fn digest(&self) -> Result<String, Rejection> {
-        context::digest(&to_json(self)?).map_err(|e| {
-            Rejection::new(Code::StoreUnavailable, format!("the request has no digest: {e}"))
-        })
+        context::digest(&to_json(self)?)
+            .map_err(|e| Rejection::request(format!("the request has no digest: {e}")))
     }
 }

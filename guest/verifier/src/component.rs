@@ -98,6 +98,25 @@ impl signing::Guest for Component {
     ) -> Result<String, types::Rejection> {
         Ok(run!(operation::signing::Verify { statement, signature, keys, accept }).key_id)
     }
+
+    fn statement(
+        id: String,
+        approval: Option<String>,
+        decision: String,
+        approver: String,
+        key_id: String,
+        comment: String,
+    ) -> Result<types::Statement, types::Rejection> {
+        let stated = run!(operation::signing::StatementOf {
+            id,
+            approval,
+            decision,
+            approver,
+            key_id,
+            comment
+        });
+        Ok(stated.statement.into())
+    }
 }
 
 impl shown::Guest for Component {
@@ -138,24 +157,30 @@ impl life::Guest for Component {
         now: u64,
     ) -> Result<life::Opened, types::Rejection> {
         let opened = run!(lifecycle::Open { request, context, plan, accept, now });
+        let transition = life::Transition::from(opened.transition);
         Ok(life::Opened {
-            transition: opened.transition.into(),
+            record: transition.record,
+            summary: transition.summary,
+            entry: transition.entry,
+            view: transition.view,
             context: opened.context,
             plan: opened.plan,
         })
     }
 
     fn decide(
+        id: String,
         approval: Option<String>,
         ballot: String,
         keys: Vec<types::Key>,
         accept: Vec<String>,
         now: u64,
     ) -> Result<life::Transition, types::Rejection> {
-        Ok(run!(lifecycle::Decide { approval, ballot, keys, accept, now }).into())
+        Ok(run!(lifecycle::Decide { id, approval, ballot, keys, accept, now }).into())
     }
 
     fn check(
+        id: String,
         approval: Option<String>,
         attempt: String,
         context: Option<String>,
@@ -165,20 +190,22 @@ impl life::Guest for Component {
         now: u64,
     ) -> Result<life::Summary, types::Rejection> {
         let checked =
-            run!(lifecycle::Check { approval, attempt, context, plan, keys, accept, now });
+            run!(lifecycle::Check { id, approval, attempt, context, plan, keys, accept, now });
         Ok(checked.summary.into())
     }
 
-    fn recognize(
+    fn verify_ballot(
+        id: String,
         approval: Option<String>,
         signature: String,
         keys: Vec<types::Key>,
         accept: Vec<String>,
     ) -> Result<String, types::Rejection> {
-        Ok(run!(lifecycle::Recognize { approval, signature, keys, accept }).ballot)
+        Ok(run!(lifecycle::VerifyBallot { id, approval, signature, keys, accept }).ballot)
     }
 
     fn claim(
+        id: String,
         approval: Option<String>,
         claim: String,
         context: String,
@@ -187,62 +214,69 @@ impl life::Guest for Component {
         accept: Vec<String>,
         now: u64,
     ) -> Result<life::Transition, types::Rejection> {
-        Ok(run!(lifecycle::Claim { approval, claim, context, plan, keys, accept, now }).into())
+        Ok(run!(lifecycle::Claim { id, approval, claim, context, plan, keys, accept, now }).into())
     }
 
     fn settle(
+        id: String,
         approval: Option<String>,
         outcome: String,
         now: u64,
-    ) -> Result<Option<life::Transition>, types::Rejection> {
-        Ok(run!(lifecycle::Settle { approval, outcome, now }).into())
+    ) -> Result<life::Update, types::Rejection> {
+        Ok(run!(lifecycle::Settle { id, approval, outcome, now }).into())
     }
 
     fn expire(
+        id: String,
         approval: Option<String>,
         now: u64,
-    ) -> Result<Option<life::Transition>, types::Rejection> {
-        Ok(run!(lifecycle::Expire { approval, now }).into())
+    ) -> Result<life::Update, types::Rejection> {
+        Ok(run!(lifecycle::Expire { id, approval, now }).into())
     }
 
     fn withdraw(
+        id: String,
         approval: Option<String>,
         withdrawal: String,
         now: u64,
     ) -> Result<life::Transition, types::Rejection> {
-        Ok(run!(lifecycle::Withdraw { approval, withdrawal, now }).into())
+        Ok(run!(lifecycle::Withdraw { id, approval, withdrawal, now }).into())
     }
 
     fn extend(
+        id: String,
         approval: Option<String>,
         extension: String,
         now: u64,
     ) -> Result<life::Transition, types::Rejection> {
-        Ok(run!(lifecycle::Extend { approval, extension, now }).into())
+        Ok(run!(lifecycle::Extend { id, approval, extension, now }).into())
     }
 
     fn void(
+        id: String,
         approval: Option<String>,
         actor: String,
         now: u64,
     ) -> Result<life::Transition, types::Rejection> {
-        Ok(run!(lifecycle::Void { approval, actor, now }).into())
+        Ok(run!(lifecycle::Void { id, approval, actor, now }).into())
     }
 
-    fn show(approval: Option<String>, now: u64) -> Result<life::View, types::Rejection> {
-        let view = run!(lifecycle::Show { approval, now });
-        Ok(life::View { view: view.view, summary: view.summary.into() })
-    }
-
-    fn state(
+    fn erase(
+        id: String,
         approval: Option<String>,
-        decision: String,
-        approver: String,
-        key_id: String,
-        comment: String,
-    ) -> Result<types::Statement, types::Rejection> {
-        let stated = run!(lifecycle::State { approval, decision, approver, key_id, comment });
-        Ok(stated.statement.into())
+        actor: String,
+        now: u64,
+    ) -> Result<life::Transition, types::Rejection> {
+        Ok(run!(lifecycle::Erase { id, approval, actor, now }).into())
+    }
+
+    fn show(
+        id: String,
+        approval: Option<String>,
+        now: u64,
+    ) -> Result<life::View, types::Rejection> {
+        let view = run!(lifecycle::Show { id, approval, now });
+        Ok(life::View { view: view.view, summary: view.summary.into() })
     }
 
     fn review(
@@ -368,14 +402,19 @@ impl From<lifecycle::Transition> for life::Transition {
             record: transition.record,
             summary: transition.summary.into(),
             entry: transition.entry,
+            view: transition.view,
         }
     }
 }
 
-impl From<lifecycle::Update> for Option<life::Transition> {
+impl From<lifecycle::Update> for life::Update {
     fn from(update: lifecycle::Update) -> Self {
-        let (record, summary, entry) = (update.record?, update.summary?, update.entry?);
-        Some(life::Transition { record, summary: summary.into(), entry })
+        Self {
+            record: update.record,
+            summary: update.summary.into(),
+            entry: update.entry,
+            view: update.view,
+        }
     }
 }
 

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::asked::Asked;
 use crate::limits::RECORD_BYTES_MAX;
-use crate::object::{Object, counts, sentence};
+use crate::name::Digest;
+use crate::object::{Object, counts, object, object_or_null, objects, sentence};
 use crate::rejection::{Code, Rejection};
 use crate::statement::{Decision, Profile, StatementText};
 use crate::time::UnixSeconds;
@@ -32,15 +33,20 @@ pub struct Record {
     pub requested_by: String,
     pub requested_at: UnixSeconds,
     pub expires_at: UnixSeconds,
+    #[serde(deserialize_with = "object")]
     pub requirement: Requirement,
     pub policy: Option<String>,
     pub rule: Option<String>,
+    #[serde(deserialize_with = "objects")]
     pub ballots: Vec<Ballot>,
     pub decided_at: Option<UnixSeconds>,
     pub executed_at: Option<UnixSeconds>,
+    #[serde(default, deserialize_with = "object_or_null")]
     pub execution: Option<Execution>,
     pub withdrawn_at: Option<UnixSeconds>,
     pub withdrawn_by: Option<String>,
+    #[serde(default, deserialize_with = "object_or_null", skip_serializing_if = "Option::is_none")]
+    pub erased: Option<Erased>,
 }
 
 /// Where an approval stands.
@@ -96,6 +102,16 @@ pub struct Execution {
     pub late: bool,
 }
 
+/// That an approval was erased: its texts are gone, and with them the request digest could not be
+/// computed again.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct Erased {
+    pub at: UnixSeconds,
+    pub request_digest: String,
+}
+
 /// How the claimed execution ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -111,36 +127,71 @@ pub enum Outcome {
 }
 
 impl Record {
-    /// Reads a stored record; none is `not-found`.
+    /// Reads the stored record of the approval `id`; none is `not-found`.
     ///
-    /// Rejections: 1. `not-found` 2. `store-unavailable` for a text that this verifier did not write.
-    pub fn read(text: Option<&str>) -> Result<Self, Rejection> {
+    /// Rejections: 1. `not-found` 2. `record-unreadable` for a text that this verifier did not write
+    /// for this approval.
+    pub fn read(id: &str, text: Option<&str>) -> Result<Self, Rejection> {
         let text = text.ok_or_else(|| Rejection::new(Code::NotFound, "no such approval"))?;
-        let unreadable = |why: String| {
-            Rejection::new(Code::StoreUnavailable, format!("record cannot be read: {why}"))
-        };
         if text.len() > RECORD_BYTES_MAX {
-            return Err(unreadable(format!("it is {} bytes", text.len())));
+            return Err(unreadable(&format!("it is {} bytes", text.len())));
         }
         let Object(record): Object<Self> =
-            serde_json::from_str(text).map_err(|e| unreadable(sentence(&e)))?;
+            serde_json::from_str(text).map_err(|e| unreadable(&sentence(&e)))?;
         if record.format != FORMAT {
-            return Err(unreadable(format!(
+            return Err(unreadable(&format!(
                 "format {} where this verifier reads {FORMAT}",
                 record.format
             )));
         }
-        // Only a claim makes an execution, and only once: a record that says otherwise was tampered
-        // with, and must not be claimed again.
-        if (record.status == Status::Executed) != record.execution.is_some() {
-            return Err(unreadable("its status and its execution disagree".to_owned()));
+        if record.id != id {
+            return Err(unreadable(&format!("it is the record of `{}`, not of `{id}`", record.id)));
         }
+        record.is_consistent()?;
         Ok(record)
+    }
+
+    /// Refuses what no sequence of operations leads to: such a record was tampered with.
+    ///
+    /// Rejections: `record-unreadable`.
+    fn is_consistent(&self) -> Result<(), Rejection> {
+        // Only a claim makes an execution, and only once: what was claimed is not claimed again.
+        if (self.status == Status::Executed) != self.execution.is_some() {
+            return Err(unreadable("its status and its execution disagree"));
+        }
+        let Some(erased) = &self.erased else { return Ok(()) };
+        // The stored digest stands in for the computed one, so nothing may follow from it any more.
+        if !self.is_final() {
+            return Err(unreadable("it is erased and not final"));
+        }
+        let texts = [
+            self.reason.as_ref(),
+            self.execution.as_ref().and_then(|execution| execution.detail.as_ref()),
+        ];
+        let comments = self.ballots.iter().map(|ballot| ballot.comment.as_ref());
+        if texts.into_iter().chain(comments).any(|text| text.is_some()) {
+            return Err(unreadable("it is erased and holds a text"));
+        }
+        Digest::new("request_digest", erased.request_digest.as_str())
+            .map(drop)
+            .map_err(|e| unreadable(&e.message))
+    }
+
+    /// Whether nothing but [`erase`](crate::lifecycle::Erase) changes the stored status and outcome,
+    /// except that an outcome `unknown` may still be settled.
+    fn is_final(&self) -> bool {
+        match self.status {
+            Status::Pending | Status::Approved => false,
+            Status::Rejected | Status::Expired | Status::Withdrawn => true,
+            Status::Executed => {
+                self.execution.as_ref().is_some_and(|e| e.outcome != Outcome::Claimed)
+            }
+        }
     }
 
     /// The record as text.
     ///
-    /// Rejections: `store-unavailable` if it cannot be written, which no record here can cause.
+    /// Rejections: `internal-error` if it cannot be written, which no record here can cause.
     pub fn write(&self) -> Result<String, Rejection> {
         to_json(self)
     }
@@ -165,10 +216,14 @@ impl Record {
         }
     }
 
-    /// The digest of what is asked for, worked out again from the record's own fields.
+    /// The request digest, computed from the record's own fields; of an erased approval, the stored
+    /// one.
     ///
-    /// Rejections: `store-unavailable` for a record that has grown past what `open` lets in.
+    /// Rejections: `record-unreadable` for a record that has grown past what `open` lets in.
     pub fn request_digest(&self) -> Result<String, Rejection> {
+        if let Some(erased) = &self.erased {
+            return Ok(erased.request_digest.clone());
+        }
         let asked = Asked {
             format: self.format,
             agent: &self.agent,
@@ -182,7 +237,7 @@ impl Record {
             policy: self.policy.as_deref(),
             rule: self.rule.as_deref(),
         };
-        asked.digest()
+        asked.digest().map_err(|e| unreadable(&e.message))
     }
 
     /// The statement that a decision of this approval signs. The digest is an argument, because one
@@ -255,6 +310,10 @@ impl Outcome {
     }
 }
 
+fn unreadable(why: &str) -> Rejection {
+    Rejection::new(Code::RecordUnreadable, format!("record cannot be read: {why}"))
+}
+
 pub(crate) fn to_json<T: Serialize>(value: &T) -> Result<String, Rejection> {
-    serde_json::to_string(value).map_err(|e| Rejection::new(Code::StoreUnavailable, e.to_string()))
+    serde_json::to_string(value).map_err(|e| Rejection::new(Code::InternalError, e.to_string()))
 }

@@ -65,6 +65,18 @@ pub enum Profile {
     V2,
 }
 
+impl StatementText {
+    /// Checks the form of every field. The key id is empty under `v1`, which names none.
+    ///
+    /// Rejections: `request-invalid`, `limit-exceeded`.
+    pub(crate) fn check(&self) -> Result<(), Rejection> {
+        let profile = if self.key_id.is_empty() { Profile::V1 } else { Profile::V2 };
+        Statement::read(self, profile)?;
+        Text::new("comment", self.comment.as_str())?;
+        Ok(())
+    }
+}
+
 impl Statement {
     /// Reads what a profile covers of a statement.
     ///

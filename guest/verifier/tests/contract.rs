@@ -7,6 +7,9 @@
     reason = "a test fails by a panic"
 )]
 
+mod door;
+
+use door::requests::requests;
 use serde_json::{Map, Value, json};
 use signoff_verifier::operation;
 use signoff_verifier::rejection::Code;
@@ -51,7 +54,7 @@ fn every_rejection_that_wit_names_is_a_code() {
 #[test]
 fn the_ops_are_the_functions_of_the_interfaces() {
     let mut ops = vec!["describe".to_owned()];
-    ops.extend(functions().into_iter().map(|(op, _)| op));
+    ops.extend(functions().into_iter().map(|function| function.op));
     assert_eq!(operation::OPS, ops);
     let described: Value = serde_json::from_str(&wire::call(r#"{"op":"describe"}"#)).unwrap();
     assert_eq!(described["ok"]["ops"], json!(operation::OPS));
@@ -59,7 +62,7 @@ fn the_ops_are_the_functions_of_the_interfaces() {
 
 #[test]
 fn the_arguments_are_the_parameters() {
-    for (op, parameters) in functions() {
+    for Function { op, parameters, .. } in functions() {
         let args: Map<String, Value> =
             parameters.iter().map(|(name, of)| (name.clone(), sample(of))).collect();
         assert_eq!(complaint(&op, &args), None, "{op}");
@@ -90,10 +93,28 @@ fn the_arguments_are_the_parameters() {
 }
 
 #[test]
+fn an_answer_has_the_shape_that_wit_gives_it() {
+    let functions = functions();
+    let documented = |op: &str| functions.iter().find(|function| function.op == op);
+    for (op, args) in requests() {
+        let answer = door::call(op, &args).unwrap();
+        let mut members: Vec<&str> =
+            answer.as_object().unwrap().keys().map(String::as_str).collect();
+        members.sort_unstable();
+        // `describe` answers an object of its own.
+        let Some(mut expected) = documented(op).and_then(|function| function.answer.clone()) else {
+            continue;
+        };
+        expected.sort_unstable();
+        assert_eq!(members, expected, "{op}");
+    }
+}
+
+#[test]
 fn a_key_and_a_statement_have_the_fields_of_their_types() {
     for (record, op, required) in [("key", "signing.sign", 5), ("statement", "signing.payload", 0)]
     {
-        let fields = fields(record);
+        let fields = fields(TYPES, record);
         let mut known = 0;
         for (name, _) in &fields {
             let args = with(op, record, Map::from_iter([(name.clone(), Value::Bool(true))]));
@@ -120,9 +141,9 @@ fn complaint(op: &str, args: &Map<String, Value>) -> Option<String> {
 /// The arguments of an op, one of them given.
 fn with(op: &str, name: &str, value: Map<String, Value>) -> Map<String, Value> {
     let functions = functions();
-    let (_, parameters) = functions.iter().find(|(known, _)| known == op).unwrap();
+    let function = functions.iter().find(|function| function.op == op).unwrap();
     let mut args: Map<String, Value> =
-        parameters.iter().map(|(name, of)| (name.clone(), sample(of))).collect();
+        function.parameters.iter().map(|(name, of)| (name.clone(), sample(of))).collect();
     args.insert(name.to_owned(), value.into());
     args
 }
@@ -132,7 +153,8 @@ fn sample(of: &str) -> Value {
     match of {
         "string" => "".into(),
         "unix-seconds" => 0.into(),
-        "statement" | "key" => sample_record(of).into(),
+        "decision-statement" => sample_record("statement").into(),
+        "key" => sample_record(of).into(),
         _ if of.starts_with("option<") => Value::Null,
         _ if of.starts_with("list<") => json!([]),
         other => panic!("a parameter has a type `{other}` that this test does not know"),
@@ -140,30 +162,56 @@ fn sample(of: &str) -> Value {
 }
 
 fn sample_record(name: &str) -> Map<String, Value> {
-    fields(name).into_iter().map(|(name, of)| (name, sample(&of))).collect()
+    fields(TYPES, name).into_iter().map(|(name, of)| (name, sample(&of))).collect()
 }
 
-/// Every function of the interfaces: its op, and its parameters with their types.
-fn functions() -> Vec<(String, Vec<(String, String)>)> {
+/// A function of the interfaces.
+struct Function {
+    op: String,
+    /// Names and types.
+    parameters: Vec<(String, String)>,
+    /// The members of its answer: the fields of the record, or what its text names for one value;
+    /// none where the answer may grow.
+    answer: Option<Vec<String>>,
+}
+
+/// Every function of the interfaces.
+fn functions() -> Vec<Function> {
     let mut found = Vec::new();
     for (interface, text) in INTERFACES {
-        for line in text.lines().map(str::trim).filter(|line| !line.starts_with("//")) {
+        let mut named = None;
+        for line in text.lines().map(str::trim) {
+            if let Some(text) = line.strip_prefix("/// Wire: ") {
+                named = Some(text.trim_matches(['`', '.']));
+            }
+            if line.starts_with("//") {
+                continue;
+            }
             if let Some((name, rest)) = line.split_once(": func(") {
-                let parameters = rest.split_once(") -> ").unwrap().0;
-                let parameters = parameters.split(", ").map(field).collect();
-                found.push((format!("{interface}.{}", snake_case(name)), parameters));
+                let (parameters, answer) = rest.split_once(") -> result<").unwrap();
+                let record = answer.split_once(", rejection>;").unwrap().0;
+                let answer = match named.take() {
+                    Some("the object") => None,
+                    Some(member) => Some(vec![member.to_owned()]),
+                    None => Some(fields(text, record).into_iter().map(|(name, _)| name).collect()),
+                };
+                found.push(Function {
+                    op: format!("{interface}.{}", snake_case(name)),
+                    parameters: parameters.split(", ").map(field).collect(),
+                    answer,
+                });
             }
         }
     }
     found
 }
 
-/// The fields of a record in `types.wit`, with their types.
-fn fields(record: &str) -> Vec<(String, String)> {
-    let (_, body) = TYPES.split_once(&format!("record {record} {{")).unwrap();
+/// The fields of a record in a file of `wit/`, with their types.
+fn fields(file: &str, record: &str) -> Vec<(String, String)> {
+    let (_, body) = file.split_once(&format!("record {record} {{")).unwrap();
     let (body, _) = body.split_once('}').unwrap();
     let lines = body.lines().map(|line| line.trim().trim_end_matches(','));
-    lines.filter(|line| !line.is_empty()).map(field).collect()
+    lines.filter(|line| !line.is_empty() && !line.starts_with("//")).map(field).collect()
 }
 
 fn field(text: &str) -> (String, String) {

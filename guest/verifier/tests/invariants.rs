@@ -95,6 +95,11 @@ const EXPECTED_ANSWERS: &[&str] = &[
     "void expired",
     "void already-decided",
     "void already-executed",
+    "settle already-erased",
+    "erase ok",
+    "erase forbidden",
+    "erase not-final",
+    "erase already-erased",
     "extend ok",
     "extend forbidden",
     "extend expired",
@@ -120,6 +125,7 @@ struct Model {
     status: &'static str,
     expires_at: u64,
     execution: Option<Execution>,
+    erased: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -147,6 +153,7 @@ impl Life {
                 status: "pending",
                 expires_at: REQUESTED + ttl_seconds,
                 execution: None,
+                erased: false,
             },
             plan,
             claims: 0,
@@ -168,9 +175,10 @@ impl Life {
             (_, 2) => self.claim(),
             (_, 3) => self.settle(),
             (_, 4) => self.expire(),
-            (_, 5) => match self.random.below(4) {
+            (_, 5) => match self.random.below(6) {
                 0 | 1 => self.withdraw(),
                 2 => self.void(),
+                3 | 4 => self.erase(),
                 _ => ("show", json!({}), Ok(None)),
             },
             (_, 6) => self.extend(),
@@ -224,6 +232,7 @@ impl Life {
     }
 
     fn call(&mut self, op: &str, mut args: Value) -> Result<Value, String> {
+        args["id"] = ID.into();
         args["approval"] = self.record.clone();
         args["now"] = self.now.into();
         door::call(&format!("lifecycle.{op}"), &args)
@@ -238,6 +247,9 @@ impl Life {
         assert_eq!(entry["to"], after["status"]);
         assert_eq!(entry["at"], rfc3339(self.now));
         assert_eq!(answer["summary"]["status"], after["status"]);
+        let shown = json!({"id": ID, "approval": answer["record"], "now": self.now});
+        let shown = door::call("lifecycle.show", &shown).unwrap();
+        assert_eq!(answer["view"], shown["view"], "{op}");
 
         assert_eq!(after["status"], next.status, "{op}");
         assert_eq!(after["expires_at"], rfc3339(next.expires_at), "{op}");
@@ -256,7 +268,9 @@ impl Life {
                 assert_eq!(execution["late"], expected.late, "{op}");
             }
         }
-        if matches!(self.model.status, "rejected" | "executed" | "expired" | "withdrawn") {
+        if op == "erase" {
+            self.only_the_texts_went(before, &after);
+        } else if matches!(self.model.status, "rejected" | "executed" | "expired" | "withdrawn") {
             only_the_outcome_changed(before, after.clone());
         }
         if matches!(next.status, "approved" | "executed") {
@@ -426,6 +440,7 @@ impl Life {
                 Err("forbidden")
             }
             Some(execution) if execution.outcome == outcome => Ok(None),
+            Some(_) if self.model.erased => Err("already-erased"),
             Some(execution) if ["succeeded", "failed"].contains(&execution.outcome) => {
                 Err("already-settled")
             }
@@ -489,6 +504,46 @@ impl Life {
             _ => Err("already-decided"),
         };
         ("void", json!({"actor": actor.to_string()}), expected)
+    }
+
+    fn erase(&mut self) -> (&'static str, Value, Expected) {
+        let (actor, ..) = self.actor();
+        let admin = actor["roles"].as_array().unwrap().contains(&"admin".into());
+        let mut next = Model { status: self.effective(), erased: true, ..self.model.clone() };
+        let mut running = false;
+        if let Some(execution) = &mut next.execution
+            && execution.outcome == "claimed"
+        {
+            execution.outcome = "unknown";
+            running = self.now < execution.lease_expires_at;
+        }
+        let expected = match next.status {
+            _ if !admin => Err("forbidden"),
+            "pending" | "approved" => Err("not-final"),
+            _ if running => Err("not-final"),
+            _ if self.model.erased => Err("already-erased"),
+            _ => Ok(Some(next)),
+        };
+        ("erase", json!({"actor": actor.to_string()}), expected)
+    }
+
+    /// What an erasure leaves is what was there, without a text and as of now.
+    fn only_the_texts_went(&self, before: Value, after: &Value) {
+        let shown = json!({"id": ID, "approval": before.to_string(), "now": self.now});
+        let shown = door::parsed(&door::call("lifecycle.show", &shown).unwrap()["view"]);
+        let mut expected = before;
+        expected["status"] = shown["status"].clone();
+        expected["reason"] = Value::Null;
+        for ballot in expected["ballots"].as_array_mut().unwrap() {
+            ballot["comment"] = Value::Null;
+        }
+        if let Some(execution) = expected["execution"].as_object_mut() {
+            execution["detail"] = Value::Null;
+            execution["outcome"] = shown["execution"]["outcome"].clone();
+        }
+        expected["erased"] =
+            json!({"at": rfc3339(self.now), "request_digest": shown["request_digest"]});
+        assert_eq!(*after, expected);
     }
 
     fn extend(&mut self) -> (&'static str, Value, Expected) {

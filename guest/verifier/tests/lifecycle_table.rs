@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 const WIT: &str = include_str!("../../../wit/lifecycle.wit");
 const TTL_SECONDS: u64 = 3600;
 const EXPIRES: u64 = REQUESTED + TTL_SECONDS;
-const OPERATIONS: [&str; 7] = ["decide", "check", "claim", "settle", "withdraw", "extend", "void"];
+const OPERATIONS: [&str; 8] =
+    ["decide", "check", "claim", "settle", "withdraw", "extend", "void", "erase"];
 
 #[test]
 fn every_operation_in_every_status_answers_as_the_table_says() {
@@ -31,6 +32,10 @@ fn every_operation_in_every_status_answers_as_the_table_says() {
         for (status, expected) in cells {
             for (how, record, now) in records(status) {
                 let answer = attempt(operation, &record, now);
+                let expected = match (operation, how) {
+                    ("erase", "claimed") => "not-final", // the one cell with a condition
+                    _ => expected,
+                };
                 let found = answer.as_ref().map_or_else(String::as_str, |_| "ok");
                 assert_eq!(found, expected, "{operation} of {status} ({how})");
                 if let Ok(answer) = answer {
@@ -80,7 +85,7 @@ fn records(status: &str) -> Vec<(&'static str, Value, u64)> {
         attempt(operation, record, REQUESTED + 1).unwrap()["record"].take()
     };
     let swept = |record: &Value| {
-        let args = json!({"approval": record, "now": EXPIRES});
+        let args = json!({"id": ID, "approval": record, "now": EXPIRES});
         door::call("lifecycle.expire", &args).unwrap()["record"].take()
     };
     let approved = after("decide", &pending);
@@ -138,7 +143,7 @@ fn attempt(operation: &str, record: &Value, now: u64) -> Result<Value, String> {
             json!({"claim": claim.to_string(), "context": CONTEXT, "keys": keys, "accept": ["v1"]})
         }
         "settle" => json!({"outcome": outcome.to_string()}),
-        "void" => json!({"actor": admin.to_string()}),
+        "void" | "erase" => json!({"actor": admin.to_string()}),
         "withdraw" => json!({"withdrawal": json!({"actor": admin}).to_string()}),
         "extend" => {
             json!({"extension": json!({"expires_in_seconds": 7200, "actor": admin}).to_string()})
@@ -159,6 +164,7 @@ fn vote(decision: &str, record: &Value, now: u64) -> Result<Value, String> {
 }
 
 fn given(mut args: Value, record: &Value, now: u64) -> Value {
+    args["id"] = ID.into();
     args["approval"] = record.clone();
     args["now"] = now.into();
     args

@@ -11,11 +11,9 @@ mod door;
 
 use std::collections::BTreeMap;
 
-use base64ct::{Base64UrlUnpadded, Encoding};
-use door::signer::{Signer, statement};
-use door::{APPROVER, CONTEXT, EXECUTION, ID, REQUESTED, Random, SECRET};
+use door::requests::{approved, requests};
+use door::{APPROVER, ID, REQUESTED, Random, SECRET};
 use serde_json::{Value, json};
-use signoff_verifier::operation;
 use signoff_verifier::rejection::Code;
 use signoff_verifier::wire;
 
@@ -106,7 +104,7 @@ fn a_changed_record_is_refused_or_says_the_same_of_what_is_signed() {
     for _ in 0..10_000 {
         let changed = mutated(text, &mut random);
         let args = json!({
-            "approval": changed,
+            "id": ID, "approval": changed,
             "attempt": "{}",
             "keys": [door::key("k", SECRET, "active")],
             "accept": ["v1"],
@@ -138,7 +136,8 @@ fn a_changed_record_is_refused_or_says_the_same_of_what_is_signed() {
 
 #[test]
 fn whatever_comes_through_the_door_gets_a_clean_answer() {
-    let requests = requests();
+    let requests: Vec<String> =
+        requests().iter().map(|(op, args)| json!({"op": op, "args": args}).to_string()).collect();
     for request in &requests {
         assert!(answered(request).get("ok").is_some(), "{request}");
     }
@@ -214,187 +213,6 @@ fn answered(request: &str) -> Value {
     // The name of a type here says nothing to a caller.
     assert!(!message.contains("struct "), "{answer}");
     answer
-}
-
-/// A request of every op, each of which is answered.
-fn requests() -> Vec<String> {
-    let keys = json!([door::key("k", SECRET, "active")]);
-    let pending = door::open(3600, None)["record"].take();
-    let approved = approved();
-    let signature = door::sign(SECRET, ID, "approved", APPROVER, EXPIRES);
-    let statement = json!({"approval_id": ID, "decision": "approved", "approver": APPROVER, "expires_at": EXPIRES});
-    let actor = json!({"subject": "root", "roles": ["admin"]});
-    let request = json!({
-        "id": ID,
-        "audience": "prod",
-        "agent": "a",
-        "action": "b",
-        "requested_by": "c",
-        "reason": "d\n",
-        "requirement": {"ttl_seconds": 60, "threshold": 1, "groups": {}},
-    });
-    let ballot = json!({"decision": "approved", "approver": APPROVER, "comment": "é", "signature": signature});
-    let attempt = json!({"signature": signature, "agent": "deployer", "action": "deploy"});
-    let claim = json!({
-        "agent": "deployer",
-        "action": "deploy",
-        "claimed_by": "r",
-        "execution_id": EXECUTION,
-        "lease_seconds": 60,
-    });
-    let claim = json!({
-        "approval": approved,
-        "claim": claim.to_string(),
-        "context": CONTEXT,
-        "plan": null,
-        "keys": keys,
-        "accept": ["v1"],
-        "now": REQUESTED + 2,
-    });
-    let extension = json!({"expires_in_seconds": 7200, "actor": actor});
-    let withdrawal = json!({"actor": actor});
-    let claimed = door::call("lifecycle.claim", &claim).unwrap()["record"].take();
-    let outcome =
-        json!({"execution_id": EXECUTION, "outcome": "failed", "detail": "e", "actor": actor});
-    let now = REQUESTED + 3;
-    let shown = json!({"approval": pending, "now": now});
-    let shown = door::call("lifecycle.show", &shown).unwrap()["view"].take();
-    let view = json!({"approval": approved, "now": now});
-    let question = json!({
-        "approval": door::call("lifecycle.show", &view).unwrap()["view"],
-        "id": ID,
-        "audience": "prod",
-        "attempt": json!({"agent": "deployer", "action": "deploy", "context": CONTEXT}).to_string(),
-        "keys": keys,
-        "accept": ["v1", "v2"],
-        "now": now,
-        "requested_after": REQUESTED,
-        "floor": json!({"threshold": 1, "ttl_seconds": 3600}).to_string(),
-        "policies": null,
-    });
-    let requests = [
-        ("describe", json!({})),
-        ("context.canonicalize", json!({"context": CONTEXT})),
-        ("context.digest", json!({"context": CONTEXT})),
-        ("context.read", json!({"context": CONTEXT})),
-        ("signing.payload", json!({"statement": statement, "profile": "v1"})),
-        ("signing.sign", json!({"statement": statement, "profile": "v1", "key": keys[0]})),
-        (
-            "signing.verify",
-            json!({"statement": statement, "signature": signature, "keys": keys, "accept": ["v1"]}),
-        ),
-        (
-            "lifecycle.open",
-            json!({"request": request.to_string(), "context": CONTEXT, "plan": CONTEXT, "accept": ["v1"], "now": now}),
-        ),
-        (
-            "lifecycle.decide",
-            json!({"approval": pending, "ballot": ballot.to_string(), "keys": keys, "accept": ["v1"], "now": now}),
-        ),
-        (
-            "lifecycle.check",
-            json!({
-                "approval": approved,
-                "attempt": attempt.to_string(),
-                "context": CONTEXT,
-                "plan": null,
-                "keys": keys,
-                "accept": ["v1"],
-                "now": now,
-            }),
-        ),
-        (
-            "lifecycle.recognize",
-            json!({"approval": approved, "signature": signature, "keys": keys, "accept": ["v1"]}),
-        ),
-        ("lifecycle.claim", claim),
-        (
-            "lifecycle.settle",
-            json!({"approval": claimed, "outcome": outcome.to_string(), "now": now}),
-        ),
-        ("lifecycle.expire", json!({"approval": approved, "now": EXPIRES})),
-        (
-            "lifecycle.withdraw",
-            json!({"approval": approved, "withdrawal": withdrawal.to_string(), "now": now}),
-        ),
-        (
-            "lifecycle.extend",
-            json!({"approval": pending, "extension": extension.to_string(), "now": now}),
-        ),
-        ("lifecycle.void", json!({"approval": pending, "actor": actor.to_string(), "now": now})),
-        ("lifecycle.show", json!({"approval": claimed, "now": now})),
-        (
-            "lifecycle.state",
-            json!({"approval": pending, "decision": "approved", "approver": APPROVER, "key_id": "k", "comment": ""}),
-        ),
-        (
-            "lifecycle.review",
-            json!({"approval": shown, "context": CONTEXT, "decision": "approved", "approver": APPROVER, "key_id": "k", "comment": ""}),
-        ),
-        ("approval.verify", question),
-    ];
-    assert!(requests.iter().map(|(op, _)| *op).eq(operation::OPS.iter().copied()));
-    let requests = requests.into_iter().chain(v2_requests());
-    requests.map(|(op, args)| json!({"op": op, "args": args}).to_string()).collect()
-}
-
-/// What of them is another matter under v2: one approver of two has voted, the other is to.
-fn v2_requests() -> Vec<(&'static str, Value)> {
-    let accept = json!(["v1", "v2"]);
-    let ed = Signer::new("ed", "ed25519", 7, APPROVER);
-    let mac = Signer::new("mac", "hmac-sha256", 8, "bob");
-    let keys = json!([ed.entry("active"), mac.entry("verify-only")]);
-    let request = json!({
-        "id": ID,
-        "audience": "prod",
-        "agent": "a",
-        "action": "b",
-        "requested_by": "c",
-        "requirement": {"threshold": 2},
-    });
-    let open = json!({"request": request.to_string(), "context": CONTEXT, "accept": accept, "now": REQUESTED});
-    let mut record = door::call("lifecycle.open", &open).unwrap()["record"].take();
-    let mut requests = vec![("lifecycle.open", open)];
-    for signer in [&ed, &mac] {
-        let statement = statement(&door::parsed(&record), signer, "approved", "fine");
-        let signature = signer.sign(&statement);
-        let private = json!({
-            "id": signer.id,
-            "algorithm": signer.algorithm,
-            "material": Base64UrlUnpadded::encode_string(&signer.secret),
-            "status": "active",
-            "use": "approve",
-            "approver": signer.approver,
-        });
-        let ballot = json!({"decision": "approved", "approver": signer.approver, "comment": "fine", "signature": signature});
-        let decide = json!({"approval": record, "ballot": ballot.to_string(), "keys": keys, "accept": accept, "now": REQUESTED});
-        record = door::call("lifecycle.decide", &decide).unwrap()["record"].take();
-        requests.extend([
-            ("signing.payload", json!({"statement": statement, "profile": "v2"})),
-            ("signing.sign", json!({"statement": statement, "profile": "v2", "key": private})),
-            (
-                "signing.verify",
-                json!({"statement": statement, "signature": signature, "keys": keys, "accept": accept}),
-            ),
-            ("lifecycle.decide", decide),
-        ]);
-    }
-    let check = json!({"approval": record, "attempt": "{}", "keys": keys, "accept": accept, "now": REQUESTED});
-    requests.push(("lifecycle.check", check));
-    requests
-}
-
-fn approved() -> Value {
-    let signature = door::sign(SECRET, ID, "approved", APPROVER, EXPIRES);
-    let ballot = json!({"decision": "approved", "approver": APPROVER, "signature": signature});
-    let args = json!({
-        "approval": door::open(3600, None)["record"],
-        "ballot": ballot.to_string(),
-        "keys": [door::key("k", SECRET, "active")],
-        "accept": ["v1"],
-        "now": REQUESTED + 1,
-    });
-    door::call("lifecycle.decide", &args).unwrap()["record"].take()
 }
 
 /// A text with one change: a piece put in, taken out, doubled, moved or replaced.

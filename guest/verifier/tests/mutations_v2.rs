@@ -317,6 +317,7 @@ fn used(record: &Value, keys: &Value) -> [(&'static str, Result<Value, String>);
         "execution_id": EXECUTION,
     });
     let mut args = json!({
+        "id": record["id"],
         "approval": record.to_string(),
         "context": CONTEXT,
         "keys": keys,
@@ -357,6 +358,7 @@ fn approved(algorithm: &'static str) -> Value {
     let signature = signer.sign(&statement(&door::parsed(&record), &signer, "approved", COMMENT));
     let ballot = json!({"decision": "approved", "approver": APPROVER, "comment": COMMENT, "signature": signature});
     let args = json!({
+        "id": ID,
         "approval": record,
         "ballot": ballot.to_string(),
         "keys": [signer.entry("active")],

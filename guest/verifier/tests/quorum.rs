@@ -215,7 +215,7 @@ impl Life {
         let ballot =
             json!({"decision": decision, "approver": signer.approver, "signature": signature});
         let args = json!({
-            "approval": self.record,
+            "id": ID, "approval": self.record,
             "ballot": ballot.to_string(),
             "keys": self.keys(),
             "accept": ["v1", "v2"],
@@ -290,7 +290,7 @@ impl Life {
     fn use_it(&mut self, op: &str) -> String {
         let expected = self.use_verdict();
         let mut args = json!({
-            "approval": self.record,
+            "id": ID, "approval": self.record,
             "context": CONTEXT,
             "keys": self.keys(),
             "accept": ["v1", "v2"],

@@ -58,7 +58,7 @@ impl Pair {
         let ballot =
             json!({"decision": "approved", "approver": person.approver, "signature": signature});
         let args = json!({
-            "approval": record,
+            "id": ID, "approval": record,
             "ballot": ballot.to_string(),
             "keys": self.keys(statuses),
             "accept": ["v2"],

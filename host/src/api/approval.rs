@@ -57,6 +57,8 @@ pub struct Approval {
     pub withdrawn_at: Option<String>,
     /// Who took it back.
     pub withdrawn_by: Option<String>,
+    /// When its context, plan, reason and comments were erased.
+    pub erased_at: Option<String>,
     /// Digest of the policy that set the requirement.
     pub policy: Option<String>,
     /// The policy's rule.

@@ -18,7 +18,7 @@ use crate::refusal::Refusal;
 use crate::store::{
     About, Answer, Base, Change, Commit, Scope, Status, Stored, Summary, Texts, Version, WithTexts,
 };
-use crate::verifier::{self, Failure, Opened, Transition, Verifier};
+use crate::verifier::{self, Approval, Failure, Opened, Step, Transition, Verifier};
 
 /// Conflicts after which a change gives up. Each one means that somebody else's change was kept.
 const ATTEMPTS_MAX: usize = 1_000;
@@ -43,7 +43,7 @@ pub struct Idempotency {
 
 /// What the verifier is asked; the arguments are inside.
 pub(super) type Question =
-    dyn Fn(&Verifier, Option<&str>, u64) -> Result<Option<Transition>, Failure> + Send + Sync;
+    dyn Fn(&Verifier, Approval<'_>, u64) -> Result<Step, Failure> + Send + Sync;
 
 /// A change of one approval, worded for the verifier.
 pub(super) struct Asked {
@@ -61,12 +61,6 @@ pub(super) struct Deciders<'a> {
     pub(super) verifier: &'a Verifier,
     /// The policy's verdict as the audit has it, where one was evaluated.
     pub(super) guardrail: Option<Value>,
-}
-
-/// The verifier's answer: a change to keep or none, and the approval as it then is.
-struct Step {
-    transition: Option<Transition>,
-    view: String,
 }
 
 impl Idempotency {
@@ -149,7 +143,7 @@ impl Service {
             };
             // One verifier for all of this change, whatever is activated meanwhile.
             let verifier = self.verifier();
-            let step = self.step(&verifier, stored.as_ref(), asked, now).await?;
+            let step = self.step(&verifier, id, stored.as_ref(), asked, now).await?;
             let body = shown(&verifier, &step.view, &[]);
             let (Some(transition), Some(stored)) = (step.transition, stored) else {
                 return Ok(Reply::new(200, body));
@@ -216,17 +210,16 @@ impl Service {
     async fn step(
         &self,
         verifier: &Verifier,
+        id: Option<ApprovalId>,
         stored: Option<&Stored>,
         asked: &Asked,
         now: u64,
     ) -> Result<Step, Refusal> {
+        let id = text_of(id);
         let record = stored.map(|stored| stored.record.clone());
         let question = Arc::clone(&asked.question);
         self.ask(verifier, asked.bytes, move |verifier| {
-            let transition = question(verifier, record.as_deref(), now)?;
-            let after = transition.as_ref().map(|t| t.record.as_str());
-            let shown = verifier.show(after.or(record.as_deref()), now)?;
-            Ok(Step { transition, view: shown.view })
+            question(verifier, Approval { id: &id, record: record.as_deref() }, now)
         })
         .await
     }
@@ -257,10 +250,15 @@ impl From<Answer> for Reply {
     }
 }
 
-/// A new approval as a change to keep.
-pub(super) fn opened_change(opened: Opened) -> (Transition, Texts) {
+/// An id as the verifier takes it. A malformed one is of no approval, and so is no text.
+pub(super) fn text_of(id: Option<ApprovalId>) -> String {
+    id.map(|id| id.to_string()).unwrap_or_default()
+}
+
+/// A new approval as a change to keep, its view, and its texts.
+pub(super) fn opened_change(opened: Opened) -> (Transition, String, Texts) {
     let texts = Texts { context: opened.context, plan: opened.plan };
-    (opened.transition, texts)
+    (opened.transition, opened.view, texts)
 }
 
 /// A verifier's view with the host's fields: which verifier answers, and the raw texts.

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::Service;
 use super::caller::Caller;
 use super::commit::{
-    Asked, Deciders, Idempotency, Question, Reply, opened_change, shown, with_fields,
+    Asked, Deciders, Idempotency, Question, Reply, opened_change, shown, text_of, with_fields,
 };
 use super::guardrails::{Action, Moment, Prepared};
 use crate::code::Code;
@@ -17,7 +17,7 @@ use crate::engine::Decision;
 use crate::id::ApprovalId;
 use crate::refusal::Refusal;
 use crate::store::{Base, WithTexts};
-use crate::verifier::{Accepted, CheckArgs, ClaimArgs};
+use crate::verifier::{Accepted, Approval, CheckArgs, ClaimArgs};
 
 /// A request for an approval. Context and plan are JSON texts, handed on as they came.
 #[derive(Clone, Debug)]
@@ -118,8 +118,8 @@ impl Service {
         if prepared.judged.verdict.decision == Decision::Deny {
             return Err(self.denied(caller, &prepared.judged, &prepared.action, now).await?);
         }
-        let Prepared { verifier, judged, opened, view, .. } = prepared;
-        let (transition, texts) = opened_change(opened);
+        let Prepared { verifier, judged, opened, .. } = prepared;
+        let (transition, view, texts) = opened_change(opened);
         let plan = texts.plan.as_deref().unwrap_or("null");
         let body = shown(&verifier, &view, &[("context", &texts.context), ("plan", plan)]);
         let guardrail = judged.policy.as_ref().map(|_| judged.to_entry());
@@ -156,9 +156,9 @@ impl Service {
         })
         .to_string();
         let (keys, accept) = (self.recorded_keys().await?, Arc::clone(&self.accept));
-        let question: Arc<Question> = Arc::new(move |verifier, record, now| {
+        let question: Arc<Question> = Arc::new(move |verifier, approval, now| {
             let accepted = Accepted { keys: keys.entries(), profiles: &accept };
-            verifier.decide(record, &event, accepted, now).map(Some)
+            verifier.decide(approval, &event, accepted, now)
         });
         self.change(caller, id, idempotency, question).await
     }
@@ -203,10 +203,10 @@ impl Service {
         };
         let bytes = action.bytes();
         let (context, plan) = (Arc::clone(&action.context), action.plan.clone());
-        let question: Arc<Question> = Arc::new(move |verifier, record, now| {
+        let question: Arc<Question> = Arc::new(move |verifier, approval, now| {
             let args = ClaimArgs { claim: &event, context: &context, plan: plan.as_deref() };
             let accepted = Accepted { keys: keys.entries(), profiles: &accept };
-            verifier.claim(record, &args, accepted, now).map(Some)
+            verifier.claim(approval, &args, accepted, now)
         });
         let asked = Asked { bytes, question, action: Some(action) };
         match self.transition(caller, id, idempotency, &asked).await {
@@ -246,15 +246,16 @@ impl Service {
         let (keys, accept) = (self.keys()?, Arc::clone(&self.accept));
         let texts = [attempt.context, attempt.plan];
         let bytes = texts.iter().flatten().map(String::len).sum();
-        let verifier = self.verifier();
+        let (verifier, id) = (self.verifier(), text_of(id));
         let view = self
             .ask(&verifier, bytes, move |verifier| {
                 let record = stored.as_ref().map(|stored| stored.record.as_str());
+                let approval = Approval { id: &id, record };
                 let [context, plan] = texts.each_ref().map(Option::as_deref);
                 let args = CheckArgs { attempt: &event, context, plan };
                 let accepted = Accepted { keys: keys.entries(), profiles: &accept };
-                verifier.check(record, &args, accepted, now)?;
-                verifier.show(record, now)
+                verifier.check(approval, &args, accepted, now)?;
+                verifier.show(approval, now)
             })
             .await?;
         Ok(shown(&verifier, &view.view, &[]))
@@ -264,7 +265,7 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// As `lifecycle.recognize` in `wit/`; then `store-unavailable`, `verifier-trapped`.
+    /// As `lifecycle.verify_ballot` in `wit/`; then `store-unavailable`, `verifier-trapped`.
     pub async fn recognize(
         &self,
         id: Option<ApprovalId>,
@@ -274,11 +275,11 @@ impl Service {
             Some(id) => self.store.load(&id, WithTexts::No).await?,
             None => None,
         };
-        let (keys, accept) = (self.keys()?, Arc::clone(&self.accept));
+        let (keys, accept, id) = (self.keys()?, Arc::clone(&self.accept), text_of(id));
         self.ask(&self.verifier(), 0, move |verifier| {
             let record = stored.as_ref().map(|stored| stored.record.as_str());
             let accepted = Accepted { keys: keys.entries(), profiles: &accept };
-            verifier.verify_ballot(record, &signature, accepted)
+            verifier.verify_ballot(Approval { id: &id, record }, &signature, accepted)
         })
         .await
         .map(drop)
@@ -309,7 +310,7 @@ impl Service {
         })
         .to_string();
         let question: Arc<Question> =
-            Arc::new(move |verifier, record, now| verifier.settle(record, &event, now));
+            Arc::new(move |verifier, approval, now| verifier.settle(approval, &event, now));
         self.change(caller, id, idempotency, question).await
     }
 
@@ -331,7 +332,7 @@ impl Service {
         }
         let event = json!({ "actor": caller.actor() }).to_string();
         let question: Arc<Question> =
-            Arc::new(move |verifier, record, now| verifier.withdraw(record, &event, now).map(Some));
+            Arc::new(move |verifier, approval, now| verifier.withdraw(approval, &event, now));
         self.change(caller, id, idempotency, question).await
     }
 
@@ -358,7 +359,7 @@ impl Service {
         })
         .to_string();
         let question: Arc<Question> =
-            Arc::new(move |verifier, record, now| verifier.extend(record, &event, now).map(Some));
+            Arc::new(move |verifier, approval, now| verifier.extend(approval, &event, now));
         self.change(caller, id, idempotency, question).await
     }
 

@@ -5,12 +5,12 @@ use serde_json::json;
 
 use super::Service;
 use super::caller::Caller;
-use super::commit::shown;
+use super::commit::{shown, text_of};
 use crate::code::Code;
 use crate::id::ApprovalId;
 use crate::refusal::Refusal;
 use crate::store::{Entry, Query, Status, Stored, WithTexts};
-use crate::verifier::{DecisionArgs, Verifier, View};
+use crate::verifier::{Approval, DecisionArgs, Verifier, View};
 
 /// How often a list looks further where what it found is not for the caller.
 const LOOKS_MAX: usize = 20;
@@ -208,12 +208,13 @@ impl Service {
             Some(id) => self.store.load(&id, WithTexts::No).await?,
             None => None,
         };
+        let id = text_of(id);
         let message = self
             .ask(&self.verifier(), 0, move |verifier| {
                 let PayloadQuery { decision, approver, profile, key, comment } = &query;
                 let record = stored.as_ref().map(|stored| stored.record.as_str());
                 let args = DecisionArgs { decision, approver, key_id: key, comment };
-                let statement = verifier.statement(record, &args)?;
+                let statement = verifier.statement(Approval { id: &id, record }, &args)?;
                 verifier.payload(&statement, profile)
             })
             .await?;
@@ -229,8 +230,12 @@ impl Service {
         let Some(stored) = stored else {
             return Err(not_found());
         };
-        let (record, now) = (stored.record.clone(), self.now());
-        self.ask(verifier, 0, move |verifier| verifier.show(Some(&record), now)).await
+        let (id, record) = (stored.summary.id.to_string(), stored.record.clone());
+        let now = self.now();
+        self.ask(verifier, 0, move |verifier| {
+            verifier.show(Approval { id: &id, record: Some(&record) }, now)
+        })
+        .await
     }
 }
 

@@ -75,13 +75,13 @@ impl Service {
                 }
                 for stored in unfinished {
                     let actor = Caller::system().actor().to_string();
-                    let question: Arc<Question> = Arc::new(move |verifier, record, now| {
-                        match verifier.expire(record, now) {
-                            Ok(Some(expired)) => return Ok(Some(expired)),
+                    let question: Arc<Question> = Arc::new(move |verifier, approval, now| {
+                        match verifier.expire(approval, now) {
+                            Ok(step) if step.transition.is_some() => return Ok(step),
                             Err(trapped @ Failure::Trapped(_)) => return Err(trapped),
-                            Ok(None) | Err(Failure::Rejected(_)) => {}
+                            Ok(_) | Err(Failure::Rejected(_)) => {}
                         }
-                        verifier.void(record, &actor, now).map(Some)
+                        verifier.void(approval, &actor, now)
                     });
                     let id = Some(stored.summary.id);
                     self.change(&Caller::system(), id, None, question).await?;

@@ -54,7 +54,7 @@ impl Service {
 
     async fn expire(&self, id: ApprovalId) -> Result<(), Refusal> {
         let question: Arc<Question> =
-            Arc::new(|verifier, record, now| verifier.expire(record, now));
+            Arc::new(|verifier, approval, now| verifier.expire(approval, now));
         self.change(&Caller::system(), Some(id), None, question).await.map(drop)
     }
 }

@@ -16,7 +16,7 @@ wasmtime::component::bindgen!({
     ownership: Borrowing { duplicate_if_necessary: true },
 });
 
-pub(super) use exports::signoff::approval::{lifecycle, signing, types as shared};
+pub(super) use exports::signoff::approval::{context, lifecycle, signing, types as shared};
 
 impl World for Verifier {
     type Linked = VerifierPre<Memory>;
@@ -121,18 +121,44 @@ impl From<lifecycle::View> for types::View {
     }
 }
 
-impl From<lifecycle::Transition> for types::Transition {
+impl From<context::CanonicalContext> for types::CanonicalContext {
+    fn from(read: context::CanonicalContext) -> Self {
+        Self { canonical: read.canonical, digest: read.digest }
+    }
+}
+
+impl From<lifecycle::Transition> for types::Step {
     fn from(transition: lifecycle::Transition) -> Self {
-        Self {
-            record: transition.record,
-            summary: transition.summary.into(),
-            entry: transition.entry,
-        }
+        let lifecycle::Transition { record, summary, entry, view } = transition;
+        let transition = types::Transition { record, summary: summary.into(), entry };
+        Self { transition: Some(transition), view }
+    }
+}
+
+impl TryFrom<lifecycle::Update> for types::Step {
+    type Error = types::Failure;
+
+    /// Fails for a change without its record or its entry.
+    fn try_from(update: lifecycle::Update) -> Result<Self, Self::Error> {
+        let lifecycle::Update { record, summary, entry, view } = update;
+        let transition = match (record, entry) {
+            (None, None) => None,
+            (Some(record), Some(entry)) => {
+                Some(types::Transition { record, summary: summary.into(), entry })
+            }
+            _ => {
+                let why = "it answered half a change".to_owned();
+                return Err(types::Failure::Trapped(why));
+            }
+        };
+        Ok(Self { transition, view })
     }
 }
 
 impl From<lifecycle::Opened> for types::Opened {
     fn from(opened: lifecycle::Opened) -> Self {
-        Self { transition: opened.transition.into(), context: opened.context, plan: opened.plan }
+        let lifecycle::Opened { record, summary, entry, view, context, plan } = opened;
+        let transition = types::Transition { record, summary: summary.into(), entry };
+        Self { transition, view, context, plan }
     }
 }

@@ -15,8 +15,8 @@ use wasmtime::Store;
 use crate::engine::{Allocation, Cache, Loader, Memory, Pool, Settings, VERIFIER, VERIFIER_DIGEST};
 
 pub use types::{
-    Accepted, CheckArgs, ClaimArgs, DecisionArgs, Failure, Key, Message, OpenArgs, Opened,
-    Rejection, Shown, Statement, Summary, Transition, View,
+    Accepted, Approval, CanonicalContext, CheckArgs, ClaimArgs, DecisionArgs, Failure, Key,
+    Message, OpenArgs, Opened, Rejection, Shown, Statement, Step, Summary, Transition, View,
 };
 
 /// The verifier: one module, and instances of it. Cheap to clone.

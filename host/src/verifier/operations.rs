@@ -1,12 +1,13 @@
-//! The operations, in the order of `wit/`. A record is the stored JSON text of an approval, none where
+//! The operations, in the order of `wit/`. An approval is its id and its stored record, none where
 //! there is none; the verifier then answers `not-found` in its own order.
 
 use super::Verifier;
-use super::bindings::{lifecycle, texts, with_key, with_keys};
+use super::bindings::{lifecycle, shared, texts, with_key, with_keys};
 use super::types::{
-    Accepted, CheckArgs, ClaimArgs, DecisionArgs, Failure, Key, Message, OpenArgs, Opened, Shown,
-    Statement, Summary, Transition, View,
+    Accepted, Approval, CanonicalContext, CheckArgs, ClaimArgs, DecisionArgs, Failure, Key,
+    Message, OpenArgs, Opened, Shown, Statement, Step, Summary, View,
 };
+use crate::engine::Memory;
 
 /// Each operation fails with [`Failure::Rejected`] as its function in `wit/` says, and with
 /// [`Failure::Trapped`] if the verifier gives no answer.
@@ -31,6 +32,11 @@ impl Verifier {
     /// Returns the digest of a context or plan, 64 lower-case hex characters.
     pub fn digest_of(&self, text: &str) -> Result<String, Failure> {
         self.ask(|verifier, store| verifier.signoff_approval_context().call_digest(store, text))
+    }
+
+    /// Returns the canonical form of a context or plan and its digest, from one pass.
+    pub fn read_context(&self, text: &str) -> Result<CanonicalContext, Failure> {
+        self.ask(|verifier, store| verifier.signoff_approval_context().call_read(store, text))
     }
 
     /// Returns the bytes that a profile signs for a statement.
@@ -76,16 +82,16 @@ impl Verifier {
     /// Takes one ballot, JSON.
     pub fn decide(
         &self,
-        record: Option<&str>,
+        Approval { id, record }: Approval<'_>,
         ballot: &str,
         accepted: Accepted<'_>,
         now: u64,
-    ) -> Result<Transition, Failure> {
+    ) -> Result<Step, Failure> {
         self.ask(|verifier, store| {
             let lifecycle = verifier.signoff_approval_lifecycle();
             let accept = texts(accepted.profiles);
             with_keys(accepted.keys, |keys| {
-                lifecycle.call_decide(store, record, ballot, keys, &accept, now)
+                lifecycle.call_decide(store, id, record, ballot, keys, &accept, now)
             })
         })
     }
@@ -93,7 +99,7 @@ impl Verifier {
     /// Returns the summary of an approval that an executor may use now.
     pub fn check(
         &self,
-        record: Option<&str>,
+        Approval { id, record }: Approval<'_>,
         args: &CheckArgs<'_>,
         accepted: Accepted<'_>,
         now: u64,
@@ -103,7 +109,7 @@ impl Verifier {
             let lifecycle = verifier.signoff_approval_lifecycle();
             let accept = texts(accepted.profiles);
             with_keys(accepted.keys, |keys| {
-                lifecycle.call_check(store, record, attempt, context, plan, keys, &accept, now)
+                lifecycle.call_check(store, id, record, attempt, context, plan, keys, &accept, now)
             })
         })
     }
@@ -111,7 +117,7 @@ impl Verifier {
     /// Verifies that a signature is a stored ballot's, whatever the status. Returns the ballot, JSON.
     pub fn verify_ballot(
         &self,
-        record: Option<&str>,
+        Approval { id, record }: Approval<'_>,
         signature: &str,
         accepted: Accepted<'_>,
     ) -> Result<String, Failure> {
@@ -119,7 +125,7 @@ impl Verifier {
             let lifecycle = verifier.signoff_approval_lifecycle();
             let accept = texts(accepted.profiles);
             with_keys(accepted.keys, |keys| {
-                lifecycle.call_recognize(store, record, signature, keys, &accept)
+                lifecycle.call_verify_ballot(store, id, record, signature, keys, &accept)
             })
         })
     }
@@ -127,86 +133,104 @@ impl Verifier {
     /// Consumes an approval for one execution.
     pub fn claim(
         &self,
-        record: Option<&str>,
+        Approval { id, record }: Approval<'_>,
         args: &ClaimArgs<'_>,
         accepted: Accepted<'_>,
         now: u64,
-    ) -> Result<Transition, Failure> {
+    ) -> Result<Step, Failure> {
         self.ask(|verifier, store| {
             let ClaimArgs { claim, context, plan } = *args;
             let lifecycle = verifier.signoff_approval_lifecycle();
             let accept = texts(accepted.profiles);
             with_keys(accepted.keys, |keys| {
-                lifecycle.call_claim(store, record, claim, context, plan, keys, &accept, now)
+                lifecycle.call_claim(store, id, record, claim, context, plan, keys, &accept, now)
             })
         })
     }
 
-    /// Records an outcome, JSON. None if the same one is already recorded.
+    /// Records an outcome, JSON. Nothing changes if the same one is already recorded.
     pub fn settle(
         &self,
-        record: Option<&str>,
+        Approval { id, record }: Approval<'_>,
         outcome: &str,
         now: u64,
-    ) -> Result<Option<Transition>, Failure> {
-        self.ask_maybe(|lifecycle, store| lifecycle.call_settle(store, record, outcome, now))
+    ) -> Result<Step, Failure> {
+        self.ask_update(|lifecycle, store| lifecycle.call_settle(store, id, record, outcome, now))
     }
 
-    /// Does what time alone does. None if nothing is due.
-    pub fn expire(&self, record: Option<&str>, now: u64) -> Result<Option<Transition>, Failure> {
-        self.ask_maybe(|lifecycle, store| lifecycle.call_expire(store, record, now))
+    /// Does what time alone does. Nothing changes if nothing is due.
+    pub fn expire(&self, Approval { id, record }: Approval<'_>, now: u64) -> Result<Step, Failure> {
+        self.ask_update(|lifecycle, store| lifecycle.call_expire(store, id, record, now))
     }
 
     /// Takes an approval back before it is claimed. The withdrawal is JSON.
     pub fn withdraw(
         &self,
-        record: Option<&str>,
+        Approval { id, record }: Approval<'_>,
         withdrawal: &str,
         now: u64,
-    ) -> Result<Transition, Failure> {
+    ) -> Result<Step, Failure> {
         self.ask(|verifier, store| {
             let lifecycle = verifier.signoff_approval_lifecycle();
-            lifecycle.call_withdraw(store, record, withdrawal, now)
+            lifecycle.call_withdraw(store, id, record, withdrawal, now)
         })
     }
 
     /// Moves the expiry later. The extension is JSON.
     pub fn extend(
         &self,
-        record: Option<&str>,
+        Approval { id, record }: Approval<'_>,
         extension: &str,
         now: u64,
-    ) -> Result<Transition, Failure> {
+    ) -> Result<Step, Failure> {
         self.ask(|verifier, store| {
             let lifecycle = verifier.signoff_approval_lifecycle();
-            lifecycle.call_extend(store, record, extension, now)
+            lifecycle.call_extend(store, id, record, extension, now)
         })
     }
 
     /// Ends an unfinished approval as `expired`. The actor is JSON.
-    pub fn void(&self, record: Option<&str>, actor: &str, now: u64) -> Result<Transition, Failure> {
+    pub fn void(
+        &self,
+        Approval { id, record }: Approval<'_>,
+        actor: &str,
+        now: u64,
+    ) -> Result<Step, Failure> {
         self.ask(|verifier, store| {
-            verifier.signoff_approval_lifecycle().call_void(store, record, actor, now)
+            verifier.signoff_approval_lifecycle().call_void(store, id, record, actor, now)
+        })
+    }
+
+    /// Removes the texts of a final approval. The actor is JSON.
+    pub fn erase(
+        &self,
+        Approval { id, record }: Approval<'_>,
+        actor: &str,
+        now: u64,
+    ) -> Result<Step, Failure> {
+        self.ask(|verifier, store| {
+            let lifecycle = verifier.signoff_approval_lifecycle();
+            lifecycle.call_erase(store, id, record, actor, now)
         })
     }
 
     /// Returns an approval as a person may see it.
-    pub fn show(&self, record: Option<&str>, now: u64) -> Result<View, Failure> {
+    pub fn show(&self, Approval { id, record }: Approval<'_>, now: u64) -> Result<View, Failure> {
         self.ask(|verifier, store| {
-            verifier.signoff_approval_lifecycle().call_show(store, record, now)
+            verifier.signoff_approval_lifecycle().call_show(store, id, record, now)
         })
     }
 
     /// Returns the statement that a decision of an approval signs.
     pub fn statement(
         &self,
-        record: Option<&str>,
+        Approval { id, record }: Approval<'_>,
         args: &DecisionArgs<'_>,
     ) -> Result<Statement, Failure> {
         self.ask(|verifier, store| {
             let DecisionArgs { decision, approver, key_id, comment } = *args;
-            let lifecycle = verifier.signoff_approval_lifecycle();
-            lifecycle.call_state(store, record, decision, approver, key_id, comment)
+            let signing = verifier.signoff_approval_signing();
+            signing.call_statement(store, id, record, decision, approver, key_id, comment)
         })
     }
 
@@ -222,19 +246,18 @@ impl Verifier {
         })
     }
 
-    fn ask_maybe(
+    /// Calls an operation that may have nothing to change.
+    fn ask_update(
         &self,
         f: impl FnOnce(
             &lifecycle::Guest,
-            &mut wasmtime::Store<crate::engine::Memory>,
-        ) -> wasmtime::Result<
-            Result<Option<lifecycle::Transition>, super::bindings::shared::Rejection>,
-        >,
-    ) -> Result<Option<Transition>, Failure> {
+            &mut wasmtime::Store<Memory>,
+        ) -> wasmtime::Result<Result<lifecycle::Update, shared::Rejection>>,
+    ) -> Result<Step, Failure> {
         let answer =
             self.answer(|verifier, store| f(verifier.signoff_approval_lifecycle(), store))?;
         match answer {
-            Ok(transition) => Ok(transition.map(Transition::from)),
+            Ok(update) => update.try_into(),
             Err(rejection) => Err(Failure::Rejected(rejection.into())),
         }
     }

@@ -102,6 +102,33 @@ pub struct Summary {
     pub due_at: Option<u64>,
 }
 
+/// A stored approval, as the operations take it.
+#[derive(Clone, Copy, Debug)]
+pub struct Approval<'a> {
+    /// The id under which it is stored; the verifier refuses the record of another.
+    pub id: &'a str,
+    /// The record, the verifier's own JSON; none where there is no such approval.
+    pub record: Option<&'a str>,
+}
+
+/// The canonical form of a context or plan, and its digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CanonicalContext {
+    /// The canonical form.
+    pub canonical: String,
+    /// 64 lower-case hex characters.
+    pub digest: String,
+}
+
+/// What an operation makes of an approval.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The change to keep; none where nothing changes.
+    pub transition: Option<Transition>,
+    /// The approval as it then is, as [`show`](super::Verifier::show) shows it.
+    pub view: String,
+}
+
 /// A change to keep.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transition {
@@ -118,6 +145,8 @@ pub struct Transition {
 pub struct Opened {
     /// The change to keep.
     pub transition: Transition,
+    /// The approval as it then is, as [`show`](super::Verifier::show) shows it.
+    pub view: String,
     /// The canonical context.
     pub context: String,
     /// The canonical plan.

@@ -206,6 +206,7 @@ impl Evidence {
             execution: self.execution,
             withdrawn_at: None,
             withdrawn_by: None,
+            erased: None,
         }
     }
 

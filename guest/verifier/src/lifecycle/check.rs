@@ -1,4 +1,4 @@
-//! `check`: whether an executor may go ahead; and `recognize`, whether a signature is a ballot's.
+//! `check`: whether an executor may go ahead; and `verify_ballot`, whether a signature is a ballot's.
 
 use std::borrow::Cow;
 
@@ -22,7 +22,9 @@ use crate::time::UnixSeconds;
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "the parameters of the function in wit/lifecycle.wit")]
 pub struct Check<'a> {
-    #[serde(borrow, default)]
+    #[serde(borrow)]
+    pub id: Cow<'a, str>,
+    #[serde(default)]
     pub approval: Option<Cow<'a, str>>,
     pub attempt: Cow<'a, str>,
     #[serde(default)]
@@ -50,7 +52,7 @@ impl Check<'_> {
         let keys = Keyring::read(&self.keys)?;
         let accepted = Accepted::read(&self.accept)?;
         let now = UnixSeconds::new(self.now)?;
-        let approved = Approved::to_use(Record::read(self.approval.as_deref())?, now)?;
+        let approved = Approved::to_use(Record::read(&self.id, self.approval.as_deref())?, now)?;
         if let Some(signature) = &attempt.signature {
             stored(&approved.0, signature, &accepted)?;
         }
@@ -66,12 +68,14 @@ impl Check<'_> {
     }
 }
 
-/// The arguments of `lifecycle.recognize`.
+/// The arguments of `lifecycle.verify_ballot`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "the parameters of the function in wit/lifecycle.wit")]
-pub struct Recognize<'a> {
-    #[serde(borrow, default)]
+pub struct VerifyBallot<'a> {
+    #[serde(borrow)]
+    pub id: Cow<'a, str>,
+    #[serde(default)]
     pub approval: Option<Cow<'a, str>>,
     pub signature: Cow<'a, str>,
     #[serde(deserialize_with = "objects")]
@@ -79,22 +83,22 @@ pub struct Recognize<'a> {
     pub accept: Vec<String>,
 }
 
-/// The answer of `lifecycle.recognize`: the ballot as JSON.
+/// The answer of `lifecycle.verify_ballot`: the ballot as JSON.
 #[derive(Debug, Serialize)]
 #[allow(missing_docs, reason = "the name says it")]
-pub struct Recognized {
+pub struct BallotVerified {
     pub ballot: String,
 }
 
-impl Recognize<'_> {
-    /// Whether a signature is a stored ballot's and verifies; see `lifecycle.recognize` in `wit/`.
-    pub fn run(&self) -> Result<Recognized, Rejection> {
+impl VerifyBallot<'_> {
+    /// Whether a signature is a stored ballot's and verifies; see `lifecycle.verify_ballot` in `wit/`.
+    pub fn run(&self) -> Result<BallotVerified, Rejection> {
         let keys = Keyring::read(&self.keys)?;
         let accepted = Accepted::read(&self.accept)?;
-        let record = Record::read(self.approval.as_deref())?;
+        let record = Record::read(&self.id, self.approval.as_deref())?;
         let index = stored(&record, &self.signature, &accepted)?;
         verify_ballot(&record, &record.request_digest()?, index, &keys, &accepted)?;
-        Ok(Recognized { ballot: to_json(&record.ballots.get(index))? })
+        Ok(BallotVerified { ballot: to_json(&record.ballots.get(index))? })
     }
 }
 

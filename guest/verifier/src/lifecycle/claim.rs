@@ -20,7 +20,9 @@ use crate::time::UnixSeconds;
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "the parameters of the function in wit/lifecycle.wit")]
 pub struct Claim<'a> {
-    #[serde(borrow, default)]
+    #[serde(borrow)]
+    pub id: Cow<'a, str>,
+    #[serde(default)]
     pub approval: Option<Cow<'a, str>>,
     pub claim: Cow<'a, str>,
     pub context: Cow<'a, str>,
@@ -40,7 +42,7 @@ impl Claim<'_> {
         let keys = Keyring::read(&self.keys)?;
         let accepted = Accepted::read(&self.accept)?;
         let now = UnixSeconds::new(self.now)?;
-        let record = Record::read(self.approval.as_deref())?;
+        let record = Record::read(&self.id, self.approval.as_deref())?;
         let proven = Approved::to_use(record, now)?.prove(&keys, &accepted)?;
         proven.matches_names(Some(&claim.agent), Some(&claim.action))?;
         proven.matches_context(&self.context)?;

@@ -1,8 +1,8 @@
-//! `decide`: one approver's ballot; and `state`, what that ballot signs.
+//! `decide`: one approver's ballot.
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::Transition;
@@ -17,7 +17,7 @@ use crate::object::objects;
 use crate::record::{self, Record, Status};
 use crate::rejection::{Code, Rejection};
 use crate::signature::{Accepted, SignatureValid, form, verify};
-use crate::statement::{Decision, Profile, Statement, StatementText};
+use crate::statement::{Decision, Statement};
 use crate::time::UnixSeconds;
 
 /// The arguments of `lifecycle.decide`.
@@ -25,7 +25,9 @@ use crate::time::UnixSeconds;
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "the parameters of the function in wit/lifecycle.wit")]
 pub struct Decide<'a> {
-    #[serde(borrow, default)]
+    #[serde(borrow)]
+    pub id: Cow<'a, str>,
+    #[serde(default)]
     pub approval: Option<Cow<'a, str>>,
     pub ballot: Cow<'a, str>,
     #[serde(deserialize_with = "objects")]
@@ -41,7 +43,7 @@ impl Decide<'_> {
         let keys = Keyring::read(&self.keys)?;
         let accepted = Accepted::read(&self.accept)?;
         let now = UnixSeconds::new(self.now)?;
-        let pending = Pending::to_decide(Record::read(self.approval.as_deref())?, now)?;
+        let pending = Pending::to_decide(Record::read(&self.id, self.approval.as_deref())?, now)?;
         let accepted = accepted.under(&pending.0.requirement);
         let form = form(&ballot.signature, &accepted);
         let named = form.as_ref().ok().and_then(|(profile, key_id)| {
@@ -61,52 +63,6 @@ impl Decide<'_> {
         let proof = verify(&statement, &ballot.signature, &keys, &accepted)?;
         pending.count(&ballot, &proof, &keys, &request_digest, now)
     }
-}
-
-/// The arguments of `lifecycle.state`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-#[allow(missing_docs, reason = "the parameters of the function in wit/lifecycle.wit")]
-pub struct State<'a> {
-    #[serde(borrow, default)]
-    pub approval: Option<Cow<'a, str>>,
-    pub decision: Cow<'a, str>,
-    pub approver: Cow<'a, str>,
-    pub key_id: Cow<'a, str>,
-    pub comment: Cow<'a, str>,
-}
-
-/// The answer of `lifecycle.state` and `lifecycle.review`.
-#[derive(Debug, Serialize)]
-#[allow(missing_docs, reason = "the name says it")]
-pub struct Stated {
-    pub statement: StatementText,
-}
-
-impl State<'_> {
-    /// Returns the statement that a decision signs; see `lifecycle.state` in `wit/`.
-    pub fn run(&self) -> Result<Stated, Rejection> {
-        let record = Record::read(self.approval.as_deref())?;
-        let statement = record.statement(
-            &record.request_digest()?,
-            &self.decision,
-            &self.approver,
-            &self.key_id,
-            &self.comment,
-        );
-        check(&statement)?;
-        Ok(Stated { statement })
-    }
-}
-
-/// Holds every field of a statement to its form. A key id is left out under `v1`, which names none.
-///
-/// Rejections: `request-invalid`, `limit-exceeded`.
-pub(super) fn check(text: &StatementText) -> Result<(), Rejection> {
-    let profile = if text.key_id.is_empty() { Profile::V1 } else { Profile::V2 };
-    Statement::read(text, profile)?;
-    Text::new("comment", text.comment.as_str())?;
-    Ok(())
 }
 
 impl Pending {

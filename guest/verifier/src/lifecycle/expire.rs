@@ -15,7 +15,9 @@ use crate::time::UnixSeconds;
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "the parameters of the function in wit/lifecycle.wit")]
 pub struct Expire<'a> {
-    #[serde(borrow, default)]
+    #[serde(borrow)]
+    pub id: Cow<'a, str>,
+    #[serde(default)]
     pub approval: Option<Cow<'a, str>>,
     pub now: u64,
 }
@@ -24,9 +26,9 @@ impl Expire<'_> {
     /// Does what is due; see `lifecycle.expire` in `wit/`.
     pub fn run(&self) -> Result<Update, Rejection> {
         let now = UnixSeconds::new(self.now)?;
-        let mut record = Record::read(self.approval.as_deref())?;
+        let mut record = Record::read(&self.id, self.approval.as_deref())?;
         if record.due_at().is_none_or(|due_at| now < due_at) {
-            return Ok(Update::default());
+            return Update::none(&record, now);
         }
         let from = record.status;
         match &mut record.execution {

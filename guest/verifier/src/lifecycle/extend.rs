@@ -18,7 +18,9 @@ use crate::time::UnixSeconds;
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "the parameters of the function in wit/lifecycle.wit")]
 pub struct Extend<'a> {
-    #[serde(borrow, default)]
+    #[serde(borrow)]
+    pub id: Cow<'a, str>,
+    #[serde(default)]
     pub approval: Option<Cow<'a, str>>,
     pub extension: Cow<'a, str>,
     pub now: u64,
@@ -29,7 +31,7 @@ impl Extend<'_> {
     pub fn run(&self) -> Result<Transition, Rejection> {
         let Extension { seconds, actor } = Extension::read(&self.extension)?;
         let now = UnixSeconds::new(self.now)?;
-        let record = Record::read(self.approval.as_deref())?;
+        let record = Record::read(&self.id, self.approval.as_deref())?;
         let requester = actor.subject.as_str() == record.requested_by;
         if requester || !(actor.admin || actor.approver) {
             return Err(Rejection::new(

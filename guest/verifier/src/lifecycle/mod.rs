@@ -8,6 +8,7 @@ mod check;
 mod claim;
 mod decide;
 mod entry;
+mod erase;
 mod event;
 mod expire;
 mod extend;
@@ -20,9 +21,10 @@ mod view;
 mod void;
 mod withdraw;
 
-pub use check::{Check, Checked, Recognize, Recognized};
+pub use check::{BallotVerified, Check, Checked, VerifyBallot};
 pub use claim::Claim;
-pub use decide::{Decide, State, Stated};
+pub use decide::Decide;
+pub use erase::Erase;
 pub(crate) use event::{Floor, within_bounds};
 pub use expire::Expire;
 pub use extend::Extend;
@@ -34,28 +36,32 @@ pub use view::Show;
 pub use void::Void;
 pub use withdraw::Withdraw;
 
+use entry::Entry;
 use serde::Serialize;
 
 use crate::record::Record;
 use crate::rejection::Rejection;
 use crate::time::UnixSeconds;
 
-/// A change to keep: the new record, its summary, and the audit entry that tells of it.
+/// A change to keep: the new record and its summary, the audit entry that reports it, and the view
+/// of the new record.
 #[derive(Debug, Serialize)]
 #[allow(missing_docs, reason = "the fields of `transition` in wit/lifecycle.wit")]
 pub struct Transition {
     pub record: String,
     pub summary: Summary,
     pub entry: String,
+    pub view: String,
 }
 
-/// The answer of `settle` and `expire`. Every field is none where nothing changes.
-#[derive(Debug, Default, Serialize)]
-#[allow(missing_docs, reason = "the fields of `transition` in wit/lifecycle.wit")]
+/// The answer of `settle` and `expire`. `record` and `entry` are none where nothing changes.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs, reason = "the fields of `update` in wit/lifecycle.wit")]
 pub struct Update {
     pub record: Option<String>,
-    pub summary: Option<Summary>,
+    pub summary: Summary,
     pub entry: Option<String>,
+    pub view: String,
 }
 
 /// What a store indexes. Times are unix seconds.
@@ -90,15 +96,33 @@ pub struct View {
 }
 
 impl Transition {
-    fn new(record: &Record, entry: &entry::Entry<'_>) -> Result<Self, Rejection> {
-        Ok(Self { record: record.write()?, summary: Summary::of(record), entry: entry.write()? })
+    /// The change that made `record` and that `entry` reports.
+    fn new(record: &Record, entry: &Entry<'_>) -> Result<Self, Rejection> {
+        Ok(Self {
+            record: record.write()?,
+            summary: Summary::of(record),
+            entry: entry.write()?,
+            view: view::write(record, entry.request_digest, entry.at)?,
+        })
+    }
+}
+
+impl Update {
+    /// The answer where nothing changes.
+    fn none(record: &Record, now: UnixSeconds) -> Result<Self, Rejection> {
+        Ok(Self {
+            record: None,
+            summary: Summary::of(record),
+            entry: None,
+            view: view::write(record, &record.request_digest()?, now)?,
+        })
     }
 }
 
 impl From<Transition> for Update {
     fn from(transition: Transition) -> Self {
-        let Transition { record, summary, entry } = transition;
-        Self { record: Some(record), summary: Some(summary), entry: Some(entry) }
+        let Transition { record, summary, entry, view } = transition;
+        Self { record: Some(record), summary, entry: Some(entry), view }
     }
 }
 

@@ -59,6 +59,7 @@ impl Open<'_> {
             execution: None,
             withdrawn_at: None,
             withdrawn_by: None,
+            erased: None,
         };
         let request_digest = record.request_digest()?;
         let entry = Entry {

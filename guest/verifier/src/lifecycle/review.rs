@@ -5,11 +5,10 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::Stated;
-use super::decide;
 use super::open::invalid;
 use crate::approval::Shown;
 use crate::context;
+use crate::operation::signing::Stated;
 use crate::rejection::{Code, Rejection};
 use crate::statement::StatementText;
 
@@ -44,7 +43,7 @@ impl Review<'_> {
             approver: self.approver.clone().into_owned(),
             comment: self.comment.clone().into_owned(),
         };
-        decide::check(&statement)?;
+        statement.check()?;
         shown.has_context(&self.context)?;
         shown.has_plan(self.plan.as_deref())?;
         Ok(Stated { statement })

@@ -16,7 +16,9 @@ use crate::time::UnixSeconds;
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "the parameters of the function in wit/lifecycle.wit")]
 pub struct Settle<'a> {
-    #[serde(borrow, default)]
+    #[serde(borrow)]
+    pub id: Cow<'a, str>,
+    #[serde(default)]
     pub approval: Option<Cow<'a, str>>,
     pub outcome: Cow<'a, str>,
     pub now: u64,
@@ -27,10 +29,17 @@ impl Settle<'_> {
     pub fn run(&self) -> Result<Update, Rejection> {
         let report = Report::read(&self.outcome)?;
         let now = UnixSeconds::new(self.now)?;
-        let mut record = Record::read(self.approval.as_deref())?;
+        let mut record = Record::read(&self.id, self.approval.as_deref())?;
+        let erased = record.erased.is_some();
         let execution = of_report(&mut record, &report)?;
         if execution.outcome == report.outcome {
-            return Ok(Update::default());
+            return Update::none(&record, now);
+        }
+        if erased {
+            return Err(Rejection::new(
+                Code::AlreadyErased,
+                "the approval was erased, and its outcome changes no more",
+            ));
         }
         if !matches!(execution.outcome, Outcome::Claimed | Outcome::Unknown) {
             return Err(Rejection::new(

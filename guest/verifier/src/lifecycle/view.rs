@@ -15,7 +15,9 @@ use crate::time::UnixSeconds;
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "the parameters of the function in wit/lifecycle.wit")]
 pub struct Show<'a> {
-    #[serde(borrow, default)]
+    #[serde(borrow)]
+    pub id: Cow<'a, str>,
+    #[serde(default)]
     pub approval: Option<Cow<'a, str>>,
     pub now: u64,
 }
@@ -24,15 +26,25 @@ impl Show<'_> {
     /// Returns what a person may see; see `lifecycle.show` in `wit/`.
     pub fn run(&self) -> Result<View, Rejection> {
         let now = UnixSeconds::new(self.now)?;
-        let mut record = Record::read(self.approval.as_deref())?;
-        // Before the outcome is shown as it is now: what is due is due until it is stored.
-        let summary = Summary::at(&record, now);
-        if let Some(execution) = &mut record.execution {
-            execution.outcome = execution.outcome_at(now);
-        }
-        let request_digest = record.request_digest()?;
-        Ok(View { view: to_json(&Fields::of(&record, &request_digest, now))?, summary })
+        let record = Record::read(&self.id, self.approval.as_deref())?;
+        let view = write(&record, &record.request_digest()?, now)?;
+        Ok(View { view, summary: Summary::at(&record, now) })
     }
+}
+
+/// The view of a record as JSON, with the status and the outcome that hold at `now`.
+///
+/// Rejections: `internal-error` if it cannot be written, which no record can cause.
+pub(super) fn write(
+    record: &Record,
+    request_digest: &str,
+    now: UnixSeconds,
+) -> Result<String, Rejection> {
+    let execution = record
+        .execution
+        .as_ref()
+        .map(|execution| Execution { outcome: execution.outcome_at(now), ..execution.clone() });
+    to_json(&Fields::of(record, request_digest, execution.as_ref(), now))
 }
 
 /// The fields of a view, in the order of the runbook's answers. What has not happened is null.
@@ -62,12 +74,18 @@ struct Fields<'a> {
     execution: Option<&'a Execution>,
     withdrawn_at: Option<UnixSeconds>,
     withdrawn_by: Option<&'a str>,
+    erased_at: Option<UnixSeconds>,
     policy: Option<&'a str>,
     rule: Option<&'a str>,
 }
 
 impl<'a> Fields<'a> {
-    fn of(record: &'a Record, request_digest: &'a str, now: UnixSeconds) -> Self {
+    fn of(
+        record: &'a Record,
+        request_digest: &'a str,
+        execution: Option<&'a Execution>,
+        now: UnixSeconds,
+    ) -> Self {
         // The last ballot is the one that decided.
         let last = record.decided_at.and_then(|_| record.ballots.last());
         let approved = last.is_some_and(|ballot| ballot.decision == Decision::Approved);
@@ -93,9 +111,10 @@ impl<'a> Fields<'a> {
             signature: last.map(|ballot| ballot.signature.as_str()),
             ballots: &record.ballots,
             executed_at: record.executed_at,
-            execution: record.execution.as_ref(),
+            execution,
             withdrawn_at: record.withdrawn_at,
             withdrawn_by: record.withdrawn_by.as_deref(),
+            erased_at: record.erased.as_ref().map(|erased| erased.at),
             policy: record.policy.as_deref(),
             rule: record.rule.as_deref(),
         }

@@ -18,7 +18,9 @@ use crate::time::UnixSeconds;
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "the parameters of the function in wit/lifecycle.wit")]
 pub struct Void<'a> {
-    #[serde(borrow, default)]
+    #[serde(borrow)]
+    pub id: Cow<'a, str>,
+    #[serde(default)]
     pub approval: Option<Cow<'a, str>>,
     pub actor: Cow<'a, str>,
     pub now: u64,
@@ -30,7 +32,7 @@ impl Void<'_> {
     pub fn run(&self) -> Result<Transition, Rejection> {
         let actor = Actor::read(&self.actor)?;
         let now = UnixSeconds::new(self.now)?;
-        let record = Record::read(self.approval.as_deref())?;
+        let record = Record::read(&self.id, self.approval.as_deref())?;
         if !actor.admin {
             return Err(Rejection::new(Code::Forbidden, "only an admin voids an approval"));
         }

@@ -17,7 +17,9 @@ use crate::time::UnixSeconds;
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "the parameters of the function in wit/lifecycle.wit")]
 pub struct Withdraw<'a> {
-    #[serde(borrow, default)]
+    #[serde(borrow)]
+    pub id: Cow<'a, str>,
+    #[serde(default)]
     pub approval: Option<Cow<'a, str>>,
     pub withdrawal: Cow<'a, str>,
     pub now: u64,
@@ -28,7 +30,7 @@ impl Withdraw<'_> {
     pub fn run(&self) -> Result<Transition, Rejection> {
         let Withdrawal { actor } = Withdrawal::read(&self.withdrawal)?;
         let now = UnixSeconds::new(self.now)?;
-        let record = Record::read(self.approval.as_deref())?;
+        let record = Record::read(&self.id, self.approval.as_deref())?;
         if !actor.admin && !actor.approver && actor.subject.as_str() != record.requested_by {
             return Err(Rejection::new(
                 Code::Forbidden,

@@ -44,23 +44,24 @@ operations! {
     "signing.payload" => signing::Payload<'_>,
     "signing.sign" => signing::Sign<'_>,
     "signing.verify" => signing::Verify<'_>,
+    "signing.statement" => signing::StatementOf<'_>,
     "lifecycle.open" => lifecycle::Open<'_>,
     "lifecycle.decide" => lifecycle::Decide<'_>,
     "lifecycle.check" => lifecycle::Check<'_>,
-    "lifecycle.recognize" => lifecycle::Recognize<'_>,
+    "lifecycle.verify_ballot" => lifecycle::VerifyBallot<'_>,
     "lifecycle.claim" => lifecycle::Claim<'_>,
     "lifecycle.settle" => lifecycle::Settle<'_>,
     "lifecycle.expire" => lifecycle::Expire<'_>,
     "lifecycle.withdraw" => lifecycle::Withdraw<'_>,
     "lifecycle.extend" => lifecycle::Extend<'_>,
     "lifecycle.void" => lifecycle::Void<'_>,
+    "lifecycle.erase" => lifecycle::Erase<'_>,
     "lifecycle.show" => lifecycle::Show<'_>,
-    "lifecycle.state" => lifecycle::State<'_>,
     "lifecycle.review" => lifecycle::Review<'_>,
     "approval.verify" => approval::Verify<'_>,
 }
 
 fn to_raw<T: Serialize>(answer: &T) -> Result<Box<RawValue>, Rejection> {
     serde_json::value::to_raw_value(answer)
-        .map_err(|e| Rejection::new(Code::StoreUnavailable, e.to_string()))
+        .map_err(|e| Rejection::new(Code::InternalError, e.to_string()))
 }

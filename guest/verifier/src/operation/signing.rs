@@ -1,4 +1,5 @@
-//! Interface `signing`: the message of a statement, its signature, and whether one is valid.
+//! Interface `signing`: the statement of a decision, its message, its signature, and whether one is
+//! valid.
 
 use std::borrow::Cow;
 
@@ -7,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::key::{KeyEntry, Keyring};
 use crate::object::{object, objects};
+use crate::record::Record;
 use crate::rejection::Rejection;
 use crate::signature::{self, Accepted};
 use crate::statement::{Profile, Statement, StatementText};
@@ -110,5 +112,45 @@ impl Verify<'_> {
         let statement = Statement::read(&self.statement, accepted.profile_of(&self.signature))?;
         let proof = signature::verify(&statement, &self.signature, &keys, &accepted)?;
         Ok(Verified { key_id: proof.key_id().to_string() })
+    }
+}
+
+/// The arguments of `signing.statement`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "the parameters of the function in wit/signing.wit")]
+pub struct StatementOf<'a> {
+    #[serde(borrow)]
+    pub id: Cow<'a, str>,
+    #[serde(default)]
+    pub approval: Option<Cow<'a, str>>,
+    pub decision: Cow<'a, str>,
+    pub approver: Cow<'a, str>,
+    pub key_id: Cow<'a, str>,
+    pub comment: Cow<'a, str>,
+}
+
+/// The answer of `signing.statement` and `lifecycle.review`.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs, reason = "the name says it")]
+pub struct Stated {
+    pub statement: StatementText,
+}
+
+impl StatementOf<'_> {
+    /// Returns the statement that a decision of the approval signs.
+    ///
+    /// Rejections: as `signing.statement` in `wit/`.
+    pub fn run(&self) -> Result<Stated, Rejection> {
+        let record = Record::read(&self.id, self.approval.as_deref())?;
+        let statement = record.statement(
+            &record.request_digest()?,
+            &self.decision,
+            &self.approver,
+            &self.key_id,
+            &self.comment,
+        );
+        statement.check()?;
+        Ok(Stated { statement })
     }
 }

@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each test uses its part")]
 
+pub(crate) mod requests;
 pub(crate) mod shown;
 pub(crate) mod signer;
 

@@ -40,7 +40,7 @@ pub(crate) fn approved(approvers: &[Signer]) -> Value {
         let comment = if index == 0 { "looks safe" } else { "" };
         let signature = signer.sign(&statement(&parsed(&record), signer, "approved", comment));
         let ballot = json!({"decision": "approved", "approver": signer.approver, "comment": comment, "signature": signature});
-        let args = json!({"approval": record, "ballot": ballot.to_string(), "keys": keys, "accept": ["v2"], "now": REQUESTED + 1});
+        let args = json!({"id": ID, "approval": record, "ballot": ballot.to_string(), "keys": keys, "accept": ["v2"], "now": REQUESTED + 1});
         record = call("lifecycle.decide", &args).unwrap()["record"].take();
     }
     record
@@ -49,13 +49,13 @@ pub(crate) fn approved(approvers: &[Signer]) -> Value {
 /// A record after its claim.
 pub(crate) fn executed(approved: &Value, keys: &Value) -> Value {
     let claim = json!({"agent": "deployer", "action": "deploy", "claimed_by": "runner", "execution_id": EXECUTION});
-    let args = json!({"approval": approved, "claim": claim.to_string(), "context": CONTEXT, "plan": PLAN, "keys": keys, "accept": ["v2"], "now": REQUESTED + 2});
+    let args = json!({"id": ID, "approval": approved, "claim": claim.to_string(), "context": CONTEXT, "plan": PLAN, "keys": keys, "accept": ["v2"], "now": REQUESTED + 2});
     call("lifecycle.claim", &args).unwrap()["record"].take()
 }
 
 /// What a server shows of a record, with what the host adds.
 pub(crate) fn view(record: &Value) -> Value {
-    let args = json!({"approval": record, "now": NOW});
+    let args = json!({"id": ID, "approval": record, "now": NOW});
     let mut view = parsed(&call("lifecycle.show", &args).unwrap()["view"]);
     view["verifier"] = "0".repeat(64).into();
     view["context"] = serde_json::from_str(CONTEXT).unwrap();

@@ -63,7 +63,7 @@ impl Prepared {
             json!({ "agent": self.action.agent, "action": self.action.action, "reason": reason })
         });
         let requirement = match requires_approval {
-            true => Some(Viewed::of(&self.view)?.requirement),
+            true => Some(Viewed::of(&self.opened.view)?.requirement),
             false => None,
         };
         let answer = json!({

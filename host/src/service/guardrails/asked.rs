@@ -57,14 +57,12 @@ impl Service {
         context: String,
         plan: Option<String>,
         now: u64,
-    ) -> Result<(Opened, String), Refusal> {
+    ) -> Result<Opened, Refusal> {
         let accept = Arc::clone(&self.accept);
         self.ask(verifier, bytes, move |verifier| {
             let plan = plan.as_deref();
             let args = OpenArgs { request: &event, context: &context, plan, accept: &accept, now };
-            let opened = verifier.open(&args)?;
-            let shown = verifier.show(Some(&opened.transition.record), now)?;
-            Ok((opened, shown.view))
+            verifier.open(&args)
         })
         .await
     }
@@ -77,9 +75,8 @@ impl Service {
         let (context, plan) = (Arc::clone(&action.context), action.plan.clone());
         self.ask(verifier, action.bytes(), move |verifier| {
             let read = |text: &str| {
-                let canonical = verifier.canonicalize(text)?;
-                let digest = verifier.digest_of(&canonical)?;
-                Ok::<_, Failure>((canonical, digest))
+                let read = verifier.read_context(text)?;
+                Ok::<_, Failure>((read.canonical, read.digest))
             };
             let (context, context_hash) = read(&context)?;
             let (plan, plan_hash) = plan.as_deref().map(read).transpose()?.unzip();

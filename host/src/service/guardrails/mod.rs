@@ -58,7 +58,6 @@ pub(super) struct Prepared {
     pub(super) judged: Judged,
     pub(super) action: Read,
     pub(super) opened: Opened,
-    pub(super) view: String,
 }
 
 impl Service {
@@ -121,8 +120,8 @@ impl Service {
         let bytes = new.context.len() + new.plan.as_ref().map_or(0, String::len);
         let event = self.event(caller, id, &new, None);
         let read = self.open(&verifier, bytes, event, new.context.clone(), new.plan.clone(), now);
-        let (opened, view) = read.await?;
-        let action = Read::of(&new, &view)?;
+        let opened = read.await?;
+        let action = Read::of(&new, &opened.view)?;
         let attempt = Attempt {
             agent: new.agent.clone(),
             action: new.action.clone(),
@@ -132,14 +131,13 @@ impl Service {
             now,
         };
         let judged = self.judge(Arc::new(attempt), moment, &action).await?;
-        let (opened, view) = if judged.policy.is_none() || judged.verdict.decision == Decision::Deny
-        {
-            (opened, view)
+        let opened = if judged.policy.is_none() || judged.verdict.decision == Decision::Deny {
+            opened
         } else {
             let event = self.event(caller, id, &new, Some(&judged));
             self.open(&verifier, bytes, event, opened.context, opened.plan, now).await?
         };
-        Ok(Prepared { verifier, judged, action, opened, view })
+        Ok(Prepared { verifier, judged, action, opened })
     }
 
     /// Asks the policy about a claim that the verifier accepts, of an approval that `requested_by`

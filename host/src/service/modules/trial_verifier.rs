@@ -11,7 +11,7 @@ use super::prepare::apart;
 use crate::code::Code;
 use crate::refusal::Refusal;
 use crate::store::{Query, Status, Stored};
-use crate::verifier::Verifier;
+use crate::verifier::{Approval, Verifier};
 
 #[path = "../../../../tests/vectors/runner.rs"]
 mod runner;
@@ -144,8 +144,10 @@ fn alike(
     stored: &Stored,
     now: u64,
 ) -> Result<(), Refusal> {
-    let show = |verifier: &Verifier| verifier.show(Some(&stored.record), now);
     let id = stored.summary.id;
+    let text = id.to_string();
+    let approval = Approval { id: &text, record: Some(&stored.record) };
+    let show = |verifier: &Verifier| verifier.show(approval, now);
     // What the active one does not read either is nobody's to compare.
     let Ok(expected) = show(active) else { return Ok(()) };
     let found = show(candidate).map_err(|e| invalid(format!("it does not show {id}: {e}")))?;

@@ -161,9 +161,9 @@ impl World {
         let (profile, key_id) =
             if matches!(who, Who::Shared) { ("v1", "") } else { ("v2", who.id()) };
         let statement = call(
-            "lifecycle.state",
+            "signing.statement",
             &json!({
-                "approval": self.record, "decision": decision, "approver": who.name(),
+                "id": ID, "approval": self.record, "decision": decision, "approver": who.name(),
                 "key_id": key_id, "comment": comment.unwrap_or_default(),
             }),
         );
@@ -227,6 +227,7 @@ impl World {
         self.now += 10;
         args["now"] = json!(self.now);
         if op != "open" {
+            args["id"] = json!(ID);
             args["approval"] = json!(self.record);
         }
         let changed = call(&format!("lifecycle.{op}"), &args);
@@ -245,7 +246,8 @@ impl World {
 
     /// The approval as the API answers it.
     pub(super) fn approval(&self) -> String {
-        let shown = call("lifecycle.show", &json!({ "approval": self.record, "now": self.now }));
+        let shown =
+            call("lifecycle.show", &json!({ "id": ID, "approval": self.record, "now": self.now }));
         let view = shown["view"].as_str().unwrap().strip_suffix('}').unwrap();
         let plan = self.plan.as_deref().unwrap_or("null");
         format!("{view},\"verifier\":\"x\",\"context\":{},\"plan\":{plan}}}", self.context)
