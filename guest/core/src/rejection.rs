@@ -115,5 +115,7 @@ codes! {
     ContextMismatch = "context-mismatch",
     PlanMismatch = "plan-mismatch",
     ExecutionMismatch = "execution-mismatch",
+    ReceiptInvalid = "receipt-invalid",
+    ReceiptUntrusted = "receipt-untrusted",
     StoreUnavailable = "store-unavailable",
 }

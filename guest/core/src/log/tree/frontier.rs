@@ -1,0 +1,85 @@
+//! The right edge of a growing tree: all that is needed to add leaves and to know the root.
+
+use super::{EMPTY_ROOT, Hash, SIZE_MAX, TreeError, node, stored_count, stored_position};
+
+/// The complete subtrees that a tree consists of, at most one a level. The one writer of a store
+/// keeps it in memory, so that adding a leaf reads nothing; a clone is kept until what was
+/// added is on disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Frontier {
+    size: u64,
+    /// Largest, that is leftmost, first: one for each set bit of the size.
+    peaks: Vec<Hash>,
+}
+
+impl Frontier {
+    /// The frontier of a tree without leaves.
+    pub const fn new() -> Self {
+        Self { size: 0, peaks: Vec::new() }
+    }
+
+    /// The frontier of the first `size` leaves; reads one hash for each set bit of the size.
+    ///
+    /// # Errors
+    ///
+    /// [`TreeError::TooLarge`], then whatever `read` fails with.
+    pub fn load<E>(
+        size: u64,
+        mut read: impl FnMut(u64) -> Result<Hash, E>,
+    ) -> Result<Self, TreeError<E>> {
+        if size > SIZE_MAX {
+            return Err(TreeError::TooLarge(size));
+        }
+        let peaks = peaks(0, size).map(|(level, index)| read(stored_position(level, index)));
+        Ok(Self { size, peaks: peaks.collect::<Result<_, _>>()? })
+    }
+
+    /// Adds a leaf. Answers what is to be stored: positions, one after the other, and their hashes.
+    pub fn push(&mut self, leaf: Hash) -> impl ExactSizeIterator<Item = (u64, Hash)> + use<> {
+        let first = stored_count(self.size);
+        let mut stored = Vec::new();
+        self.grow(leaf, |hash| stored.push(hash));
+        stored.into_iter().enumerate().map(move |(at, hash)| (first + at as u64, hash))
+    }
+
+    /// Adds a leaf where nothing is stored.
+    pub fn add(&mut self, leaf: Hash) {
+        self.grow(leaf, |_| {});
+    }
+
+    fn grow(&mut self, leaf: Hash, mut made: impl FnMut(Hash)) {
+        let mut hash = leaf;
+        made(hash);
+        for _ in 0..self.size.trailing_ones() {
+            let Some(left) = self.peaks.pop() else { break };
+            hash = node(&left, &hash);
+            made(hash);
+        }
+        self.peaks.push(hash);
+        self.size += 1;
+    }
+
+    /// The root.
+    pub fn root(&self) -> Hash {
+        fold(self.peaks.iter().copied()).unwrap_or(EMPTY_ROOT)
+    }
+
+    /// How many leaves there are.
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+}
+
+/// The complete subtrees of `size` leaves that begin at leaf `start`, largest first, as level and
+/// index. `start` is a multiple of every subtree's size.
+pub(super) fn peaks(start: u64, size: u64) -> impl Iterator<Item = (u32, u64)> {
+    (0..u64::BITS).rev().filter(move |level| size >> level & 1 == 1).map(move |level| {
+        let larger = (size >> level) - 1;
+        (level, (start >> level) + larger)
+    })
+}
+
+/// The root over peaks, largest first; none has no root.
+pub(super) fn fold(peaks: impl DoubleEndedIterator<Item = Hash>) -> Option<Hash> {
+    peaks.rev().reduce(|right, left| node(&left, &right))
+}
