@@ -32,7 +32,7 @@ impl Settle<'_> {
         if execution.outcome == report.outcome {
             return Ok(Update::default());
         }
-        if !matches!(execution.outcome, Outcome::Claimed | Outcome::Unknown) {
+        if !execution.outcome.is_open() {
             return Err(Rejection::new(
                 Code::AlreadySettled,
                 format!("the outcome is already `{}`", execution.outcome.as_str()),
