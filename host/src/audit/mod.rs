@@ -5,13 +5,13 @@
 //! stored and exported, is a leaf of the tree; entry number N is leaf N - 1. Who has a checkpoint
 //! and trusts its key finds every edit, removal and reordering of what it covers.
 //!
-//! [`tree`] has the hashes, roots and proofs; [`note`], [`log_key`] and [`checkpoint`] what is signed;
+//! The formats are those of [`signoff_core::log`]: [`tree`] has the hashes, roots and proofs, [`note`]
+//! and [`checkpoint`] what is signed. [`log_key`] adds the private key that signs;
 //! [`export`] the whole log as a file, [`receipt`] one approval as a file. A receipt asks the verifier
 //! what its ballots are worth.
 
-pub mod checkpoint;
 pub mod export;
 pub mod log_key;
-pub mod note;
 pub mod receipt;
-pub mod tree;
+
+pub use signoff_core::log::{checkpoint, note, tree};

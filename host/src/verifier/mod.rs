@@ -16,7 +16,7 @@ use crate::engine::{Allocation, Cache, Loader, Memory, Pool, Settings, VERIFIER,
 
 pub use types::{
     Accepted, CheckArgs, ClaimArgs, DecisionArgs, Failure, Key, Message, OpenArgs, Opened,
-    Rejection, Shown, Statement, Summary, Transition, View,
+    ReceiptArgs, Rejection, Shown, Statement, Summary, Transition, View,
 };
 
 /// The verifier: one module, and instances of it. Cheap to clone.
