@@ -41,7 +41,10 @@ impl Service {
             }
             return assemble(&approval, &proven, &checkpoint).map_err(unreadable);
         }
-        Err(Refusal::new(Code::STORE_UNAVAILABLE, "the approval changed during every attempt; retry"))
+        Err(Refusal::new(
+            Code::STORE_UNAVAILABLE,
+            "the approval changed during every attempt; retry",
+        ))
     }
 
     /// The entries that a receipt needs.

@@ -4,8 +4,8 @@
 use super::Verifier;
 use super::bindings::{lifecycle, texts, with_key, with_keys};
 use super::types::{
-    Accepted, CheckArgs, ClaimArgs, DecisionArgs, Failure, Key, Message, OpenArgs, Opened, ReceiptArgs, Shown,
-    Statement, Summary, Transition, View,
+    Accepted, CheckArgs, ClaimArgs, DecisionArgs, Failure, Key, Message, OpenArgs, Opened,
+    ReceiptArgs, Shown, Statement, Summary, Transition, View,
 };
 
 /// Each operation fails with [`Failure::Rejected`] as its function in `wit/` says, and with

@@ -315,6 +315,7 @@ fn sign_anew(lines: &mut [Vec<u8>], signer: &LogSigner) {
     let mut tree = Frontier::new();
     let last = lines.len() - 1;
     lines[1..last].iter().for_each(|entry| tree.add(leaf(&entry[..entry.len() - 1])));
-    let footer = Footer { checkpoint: Some(signer.sign(&Checkpoint::of(&tree, signer.key().name()))) };
+    let footer =
+        Footer { checkpoint: Some(signer.sign(&Checkpoint::of(&tree, signer.key().name()))) };
     lines[last] = format!("{}\n", line(&footer).unwrap()).into();
 }

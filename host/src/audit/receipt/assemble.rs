@@ -80,10 +80,8 @@ pub fn assemble(
     checkpoint: &str,
 ) -> Result<String, ReceiptError> {
     let mut shown = Shown::read(approval)?;
-    let read = entries
-        .iter()
-        .map(|(logged, _)| Entry::read(logged))
-        .collect::<Result<Vec<_>, _>>()?;
+    let read =
+        entries.iter().map(|(logged, _)| Entry::read(logged)).collect::<Result<Vec<_>, _>>()?;
     as_logged(&mut shown, &read);
     let is_ed25519 = |key_id: &str| {
         let is_it = |entry: &&Entry<'_>| entry.key() == Some(key_id);

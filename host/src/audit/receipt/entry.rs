@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::assemble::Logged;
 use super::ReceiptError;
+use super::assemble::Logged;
 
 /// An entry of format 2. Its other members are for whoever verifies the receipt.
 #[derive(Deserialize)]

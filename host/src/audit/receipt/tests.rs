@@ -40,9 +40,10 @@ fn story() -> Vec<Logged> {
 #[test]
 fn a_receipt_has_the_steps_and_the_keys_until_the_claim() {
     assert_eq!(keys_named(&story()).unwrap().into_iter().collect::<Vec<_>>(), ["ann", "bob"]);
-    let of_keys: Vec<Logged> = [(1, "ann"), (2, "bob"), (3, "ann"), (9, "bob"), (12, "ann"), (16, "bob")]
-        .map(|(number, id)| key(number, id, "ed25519"))
-        .into();
+    let of_keys: Vec<Logged> =
+        [(1, "ann"), (2, "bob"), (3, "ann"), (9, "bob"), (12, "ann"), (16, "bob")]
+            .map(|(number, id)| key(number, id, "ed25519"))
+            .into();
     let chosen = choose(&story(), &of_keys).unwrap();
     // As they were at the first ballot (2, 3) and every change until the claim (9, 12).
     assert_eq!(numbers(&chosen), [2, 3, 5, 7, 9, 10, 12, 14]);
@@ -98,7 +99,10 @@ fn what_time_did_and_nobody_logged_is_not_in_a_receipt() {
     let executed = shown(&approval("executed", Some("unknown")), &story);
     assert_eq!(executed["execution"]["outcome"], "claimed");
     let late = [&story[..], &[step(15, "execution_unknown", "executed", None)]].concat();
-    assert_eq!(shown(&approval("executed", Some("unknown")), &late)["execution"]["outcome"], "unknown");
+    assert_eq!(
+        shown(&approval("executed", Some("unknown")), &late)["execution"]["outcome"],
+        "unknown"
+    );
     assert_eq!(shown(&approval("expired", None), &story[..4])["status"], "approved");
     let ended = [&story[..1], &[step(6, "approval_expired", "expired", None)]].concat();
     assert_eq!(shown(&approval("expired", None), &ended)["status"], "expired");
