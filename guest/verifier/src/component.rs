@@ -274,10 +274,10 @@ impl exports::signoff::approval::receipt::Guest for Component {
         log_keys: Vec<String>,
         id: Option<String>,
         audience: Option<String>,
-        keys: Vec<types::Key>,
+        keys: Option<Vec<types::Key>>,
         accept: Vec<String>,
         checkpoint: Option<String>,
-        consistency: Vec<String>,
+        consistency: Option<Vec<String>>,
     ) -> Result<String, types::Rejection> {
         let report = run!(receipt::Verify {
             receipt,

@@ -236,10 +236,10 @@ impl Verifier {
                     &log_keys,
                     id,
                     audience,
-                    keys,
+                    Some(keys),
                     &profiles,
                     checkpoint,
-                    &consistency,
+                    Some(&consistency),
                 )
             })
         })

@@ -35,7 +35,7 @@ pub use report::{BallotReport, ExecutionReport, Proof, Report};
 
 use crate::key::{KeyEntry, Keyring};
 use crate::lifecycle::{LoggedEvent, Replay};
-use crate::object::objects;
+use crate::object::optional_objects;
 use crate::rejection::{Code, Rejection};
 use crate::signature::Accepted;
 use approval::Approval;
@@ -59,13 +59,13 @@ pub struct Verify<'a> {
     pub id: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     pub audience: Option<Cow<'a, str>>,
-    #[serde(default, deserialize_with = "objects")]
-    pub keys: Vec<KeyEntry>,
+    #[serde(default, deserialize_with = "optional_objects")]
+    pub keys: Option<Vec<KeyEntry>>,
     pub accept: Vec<String>,
     #[serde(borrow, default)]
     pub checkpoint: Option<Cow<'a, str>>,
     #[serde(default)]
-    pub consistency: Vec<String>,
+    pub consistency: Option<Vec<String>>,
 }
 
 impl Verify<'_> {
@@ -74,7 +74,8 @@ impl Verify<'_> {
     /// Rejections: as `receipt.verify` in `wit/`, in its order.
     pub fn run(&self) -> Result<Report, Rejection> {
         let trust = Trust::read(self)?;
-        let pinned = Keyring::read(&self.keys)?;
+        let keys = self.keys.as_deref().unwrap_or_default();
+        let pinned = Keyring::read(keys)?;
         let accepted = Accepted::read(&self.accept)?;
         let file = File::read(&self.receipt)?;
         let approval = Approval::read(file.approval.get())?;
@@ -85,13 +86,13 @@ impl Verify<'_> {
         trust.expects(&approval.id, &file.audience)?;
         let (checkpoint, signer) = trust.vouches(&file.checkpoint, &file.audience)?;
         file.is_in(&checkpoint)?;
-        let Entries { steps, keys } = Entries::read(&file.entries, &approval.id)?;
-        let keys = LoggedKeys::new(keys, &approval.ballots)?;
-        let replay = replay(&approval, &steps, &keys)?;
+        let entries = Entries::read(&file.entries, &approval.id)?;
+        let (steps, logged) = (entries.steps, LoggedKeys::new(entries.keys, &approval.ballots)?);
+        let replay = replay(&approval, &steps, &logged)?;
         approval.is(&replay)?;
-        let judge = Judge { replay: &replay, steps: &steps, keys: &keys, accepted: &accepted };
+        let judge = Judge { replay: &replay, steps: &steps, keys: &logged, accepted: &accepted };
         let ballots = judge.ballots(&pinned)?;
-        let requirement_met = judge.requirement_met(&self.keys)?;
+        let requirement_met = judge.requirement_met(keys)?;
         let entries = file.entries.len();
         let verified = Verified { replay, ballots, requirement_met, entries, checkpoint, signer };
         Ok(Report::new(approval, verified))

@@ -50,7 +50,7 @@ impl Trust {
     }
 
     fn pinned(&self, args: &Verify<'_>) -> Result<Option<Pinned>, Rejection> {
-        let consistency = hashes(&args.consistency)
+        let consistency = hashes(args.consistency.as_deref().unwrap_or_default())
             .map_err(|why| Rejection::request(format!("the consistency proof {why}")))?;
         let Some(note) = &args.checkpoint else {
             if consistency.is_empty() {

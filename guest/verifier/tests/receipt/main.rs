@@ -32,10 +32,10 @@ fn arguments(receipt: &str) -> Verify<'_> {
         log_keys: vec![log_key().to_string().into()],
         id: None,
         audience: None,
-        keys: Vec::new(),
+        keys: None,
         accept: vec!["v1".to_owned(), "v2".to_owned()],
         checkpoint: None,
-        consistency: Vec::new(),
+        consistency: None,
     }
 }
 
