@@ -63,6 +63,8 @@ codes! {
     CONTEXT_MISMATCH = "context-mismatch", 403, "Execution context doesn't match approval";
     PLAN_MISMATCH = "plan-mismatch", 403, "Execution plan doesn't match approval";
     EXECUTION_MISMATCH = "execution-mismatch", 403, "Execution id doesn't match approval";
+    RECEIPT_INVALID = "receipt-invalid", 422, "Invalid receipt";
+    RECEIPT_UNTRUSTED = "receipt-untrusted", 403, "Receipt not vouched for";
     IDEMPOTENCY_KEY_REUSED = "idempotency-key-reused", 422, "Idempotency key reused with another body";
     RATE_LIMITED = "rate-limited", 429, "Too many requests";
     RECORD_UNREADABLE = "record-unreadable", 500, "Approval record unreadable";

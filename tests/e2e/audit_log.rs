@@ -319,10 +319,19 @@ fn a_receipt_is_checked_with_nothing_but_the_logs_key() {
     assert!(told.contains("1 approver: met") && told.contains("looked at it"), "{told}");
     let told = verify_receipt(&receipt, &["--trust", &key, "--json"]).exits(0).json();
     assert_eq!((text(&told, "verdict"), text(&told, "status")), ("verified", "executed"));
-    assert_eq!(text(&told["ballots"][0], "proof"), "verified");
+    assert_eq!(text(&told["ballots"][0], "proof"), "logged");
     let unknown = verify_receipt(&receipt, &[]).exits(3);
     assert!(unknown.out.starts_with("consistent, signer unknown: "), "{unknown:?}");
     assert!(unknown.out.contains("signature fits the key in the receipt"), "{unknown:?}");
+
+    // With the approvers' keys that are known here, and for what is expected.
+    let keyring = home.path("signoff.keys.json");
+    let pinned = ["--trust", &key, "--keys", keyring.to_str().unwrap(), "--id", &id];
+    let told = verify_receipt(&receipt, &[&pinned[..], &["--audience", "prod"]].concat()).ok();
+    assert!(told.contains("signature verified with the key given"), "{told}");
+    let other = verify_receipt(&receipt, &["--trust", &key, "--audience", "dev"]).exits(1);
+    assert!(other.err.contains("not of `dev`"), "{other:?}");
+    verify_receipt(&receipt, &["--trust", &key, "--id", "appr_1"]).exits(2);
 
     // Over HTTP, the same bytes.
     let bytes = fs::read_to_string(&receipt).unwrap();
@@ -336,11 +345,20 @@ fn a_receipt_is_checked_with_nothing_but_the_logs_key() {
         ("executed", "approved", ""),
         (ANN, "bob@example.com", ""),
         ("\"prod\"", "\"dev\"", "the receipt is of `signoff/dev`"),
+        ("", " ", ""),
     ] {
-        let edited = home.file("edited.json", &bytes.replace(was, is));
+        let text = if was.is_empty() { bytes.clone() + is } else { bytes.replace(was, is) };
+        let edited = home.file("edited.json", &text);
         let ran = verify_receipt(&edited, &["--trust", &key]).exits(1);
         assert!(ran.err.contains("does not verify: ") && ran.err.contains(why), "{was}: {ran:?}");
     }
+
+    // A key that is revoked since made its ballot all the same, but not for who knows better.
+    home.run(&["key", "revoke", "ann", "--yes"]).ok();
+    let told = verify_receipt(&receipt, &["--trust", &key]).ok();
+    assert!(told.contains("signature verified with the key in the log"), "{told}");
+    let revoked = verify_receipt(&receipt, &pinned).exits(1);
+    assert!(revoked.err.contains("key `ann` is revoked"), "{revoked:?}");
 }
 
 #[test]

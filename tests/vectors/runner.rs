@@ -10,8 +10,16 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-const FILES: [&str; 7] =
-    ["context", "signing", "signing_v2", "lifecycle", "lifecycle_v2", "approval", "wire"];
+const FILES: [&str; 8] = [
+    "context",
+    "signing",
+    "signing_v2",
+    "lifecycle",
+    "lifecycle_v2",
+    "approval",
+    "receipt",
+    "wire",
+];
 
 /// What came of a run.
 #[derive(Debug)]

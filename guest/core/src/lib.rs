@@ -1,5 +1,6 @@
 //! What the guests and the host share, each thing once: names, times, limits, rejections and their
-//! codes, strict JSON, and the canonical form of a context. Nothing here does I/O or reads a clock.
+//! codes, strict JSON, the canonical form of a context, and the formats of the audit log. Nothing here
+//! does I/O or reads a clock.
 //!
 //! The verifier and the policy decide with these types. The host parses and prints them; it decides
 //! nothing with them.
@@ -7,7 +8,9 @@
 pub mod context;
 pub mod ed25519;
 pub mod facts;
+pub mod fingerprint;
 pub mod limits;
+pub mod log;
 pub mod name;
 pub mod object;
 #[cfg(target_arch = "wasm32")]

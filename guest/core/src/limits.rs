@@ -39,3 +39,12 @@ pub const RECORD_BYTES_MAX: usize = 1 << 20;
 pub const VIEW_BYTES_MAX: usize = 4 << 20;
 /// Longest request on the wire, in bytes: a context and a plan of 1 MiB each, escaped as strings.
 pub const WIRE_BYTES_MAX: usize = 16 << 20;
+/// Longest receipt, in bytes: an approval as it is shown has at most 4 MiB, the rest is entries with
+/// their proofs.
+pub const RECEIPT_BYTES_MAX: usize = 16 << 20;
+/// Most entries of one receipt: the changes of an approval and of its ballots' keys.
+pub const RECEIPT_ENTRIES_MAX: usize = 4_096;
+/// Most log keys in one call.
+pub const LOG_KEYS_MAX: usize = 64;
+/// Longest log key as text, in bytes: a name of 512 bytes, its hash and the key.
+pub const LOG_KEY_BYTES_MAX: usize = 1 << 10;

@@ -89,6 +89,16 @@ where
     Ok(objects.into_iter().map(|Object(value)| value).collect())
 }
 
+/// Reads a list of objects that may be null.
+pub fn optional_objects<'de, T, D>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    let objects = Option::<Vec<Object<T>>>::deserialize(deserializer)?;
+    Ok(objects.map(|objects| objects.into_iter().map(|Object(value)| value).collect()))
+}
+
 /// Reads an object of names and numbers, each name once.
 pub fn counts<'de, D>(deserializer: D) -> Result<BTreeMap<String, u32>, D::Error>
 where

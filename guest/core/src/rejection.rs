@@ -117,6 +117,8 @@ codes! {
     ContextMismatch = "context-mismatch",
     PlanMismatch = "plan-mismatch",
     ExecutionMismatch = "execution-mismatch",
+    ReceiptInvalid = "receipt-invalid",
+    ReceiptUntrusted = "receipt-untrusted",
     RecordUnreadable = "record-unreadable",
     InternalError = "internal-error",
 }

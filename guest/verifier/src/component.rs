@@ -15,6 +15,7 @@ use crate::describe::Describe;
 use crate::key::KeyEntry;
 use crate::lifecycle;
 use crate::operation;
+use crate::receipt;
 use crate::record::to_json;
 use crate::rejection::Rejection;
 use crate::statement::StatementText;
@@ -298,6 +299,31 @@ impl life::Guest for Component {
             comment
         });
         Ok(stated.statement.into())
+    }
+}
+
+impl exports::signoff::approval::receipt::Guest for Component {
+    fn verify(
+        receipt: String,
+        log_keys: Vec<String>,
+        id: Option<String>,
+        audience: Option<String>,
+        keys: Option<Vec<types::Key>>,
+        accept: Vec<String>,
+        checkpoint: Option<String>,
+        consistency: Option<Vec<String>>,
+    ) -> Result<String, types::Rejection> {
+        let report = run!(receipt::Verify {
+            receipt,
+            log_keys,
+            id,
+            audience,
+            keys,
+            accept,
+            checkpoint,
+            consistency
+        });
+        Ok(to_json(&report)?)
     }
 }
 

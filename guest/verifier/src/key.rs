@@ -3,6 +3,7 @@
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
+use signoff_core::fingerprint::fingerprint;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::limits::{ED25519_KEY_BYTES, HMAC_KEY_BYTES_MAX, HMAC_KEY_BYTES_MIN, KEYS_MAX};
@@ -40,11 +41,34 @@ impl Drop for KeyEntry {
 pub struct Key {
     pub(crate) id: KeyId,
     pub(crate) algorithm: Algorithm,
-    pub(crate) material: Zeroizing<Vec<u8>>,
+    material: Material,
     pub(crate) status: KeyStatus,
     pub(crate) usage: KeyUse,
     pub(crate) approver: Option<Identifier>,
     pub(crate) groups: Vec<Identifier>,
+}
+
+/// What a caller knows of a key.
+enum Material {
+    /// The secret of an HMAC key, or an Ed25519 key's public key or seed.
+    Bytes(Zeroizing<Vec<u8>>),
+    /// The fingerprint of an HMAC key whose secret is elsewhere: nothing verifies with it.
+    Fingerprint(String),
+}
+
+/// A key as the audit log describes it. Only an Ed25519 key can verify anything.
+#[derive(Deserialize)]
+#[allow(missing_docs, reason = "the members of a `key_recorded` entry")]
+pub(crate) struct LoggedKey {
+    key_id: String,
+    algorithm: String,
+    status: String,
+    #[serde(rename = "use")]
+    usage: String,
+    approver: Option<String>,
+    groups: Vec<String>,
+    fingerprint: String,
+    public_key: Option<String>,
 }
 
 /// How a key signs. It is the key's, and no signature can choose another.
@@ -83,6 +107,11 @@ impl Key {
     ///
     /// Rejections: `request-invalid` for a field out of its form or material of the wrong length.
     pub fn read(entry: &KeyEntry) -> Result<Self, Rejection> {
+        Self::described(entry, None)
+    }
+
+    /// Reads an entry; a fingerprint stands for the material where there is one.
+    fn described(entry: &KeyEntry, fingerprint: Option<&str>) -> Result<Self, Rejection> {
         let id = KeyId::new(entry.id.as_str())?;
         let fail = |message: &str| Rejection::request(format!("key `{id}`: {message}"));
         let known = [Algorithm::HmacSha256, Algorithm::Ed25519];
@@ -90,13 +119,10 @@ impl Key {
             .into_iter()
             .find(|known| known.as_str() == entry.algorithm)
             .ok_or_else(|| fail("algorithm must be `hmac-sha256` or `ed25519`"))?;
-        let material = Base64UrlUnpadded::decode_vec(&entry.material)
-            .map(Zeroizing::new)
-            .map_err(|_| fail("material must be base64url without padding"))?;
-        if let Some(expected) = algorithm.misfit(material.len()) {
-            return Err(fail(&format!("material must be {expected}")));
-        }
-        let material = algorithm.plainest(material);
+        let material = match fingerprint {
+            Some(fingerprint) => Material::Fingerprint(fingerprint.to_owned()),
+            None => algorithm.material(&entry.material).map_err(|why| fail(&why))?,
+        };
         let status = match entry.status.as_str() {
             "active" => KeyStatus::Active,
             "verify-only" => KeyStatus::VerifyOnly,
@@ -142,7 +168,57 @@ impl Key {
 
     /// Whether two keys are one, whatever their ids say.
     pub(crate) fn is_twin_of(&self, other: &Self) -> bool {
-        self.algorithm == other.algorithm && self.material == other.material
+        let is_same = match (&self.material, &other.material) {
+            (Material::Bytes(one), Material::Bytes(other)) => one == other,
+            (one, other) => one.fingerprint() == other.fingerprint(),
+        };
+        self.algorithm == other.algorithm && is_same
+    }
+
+    /// What verifies with the key, or signs; none where the secret is elsewhere.
+    pub(crate) fn bytes(&self) -> Option<&[u8]> {
+        match &self.material {
+            Material::Bytes(bytes) => Some(bytes),
+            Material::Fingerprint(_) => None,
+        }
+    }
+}
+
+impl Material {
+    fn fingerprint(&self) -> Option<String> {
+        match self {
+            Self::Bytes(bytes) => fingerprint(bytes),
+            Self::Fingerprint(fingerprint) => Some(fingerprint.clone()),
+        }
+    }
+}
+
+impl LoggedKey {
+    /// The key's id, not yet read.
+    pub(crate) fn id(&self) -> &str {
+        &self.key_id
+    }
+
+    /// Reads the description: by its public key, or by its fingerprint where only a secret verifies.
+    ///
+    /// Rejections: `request-invalid` as [`Key::read`], for an Ed25519 key without its public key, or
+    /// for another key's fingerprint.
+    pub(crate) fn read(&self) -> Result<Key, Rejection> {
+        let entry = KeyEntry {
+            id: self.key_id.clone(),
+            algorithm: self.algorithm.clone(),
+            material: self.public_key.clone().unwrap_or_default(),
+            status: self.status.clone(),
+            usage: self.usage.clone(),
+            approver: self.approver.clone(),
+            groups: self.groups.clone(),
+        };
+        let secret = self.algorithm == Algorithm::HmacSha256.as_str();
+        let key = Key::described(&entry, secret.then_some(self.fingerprint.as_str()))?;
+        if key.material.fingerprint().as_ref() == Some(&self.fingerprint) {
+            return Ok(key);
+        }
+        Err(Rejection::request(format!("key `{}`: the fingerprint is of another key", key.id)))
     }
 }
 
@@ -152,6 +228,21 @@ impl Algorithm {
         match self {
             Self::HmacSha256 => "hmac-sha256",
             Self::Ed25519 => "ed25519",
+        }
+    }
+
+    /// Reads the material of a key.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    fn material(self, encoded: &str) -> Result<Material, String> {
+        let bytes = Base64UrlUnpadded::decode_vec(encoded)
+            .map(Zeroizing::new)
+            .map_err(|_| "material must be base64url without padding".to_owned())?;
+        match self.misfit(bytes.len()) {
+            Some(expected) => Err(format!("material must be {expected}")),
+            None => Ok(Material::Bytes(self.plainest(bytes))),
         }
     }
 
@@ -183,6 +274,7 @@ impl Algorithm {
 }
 
 /// The keys of one call: no two share an id.
+#[derive(Default)]
 pub struct Keyring(Vec<Key>);
 
 impl Keyring {
@@ -204,6 +296,17 @@ impl Keyring {
             Some([id, ..]) => Err(Rejection::request(format!("two keys have the id `{id}`"))),
             _ => Ok(Self(keys)),
         }
+    }
+
+    /// The keys of a log, of which the last of each id counts, and those of this keyring, which count
+    /// before them.
+    pub(crate) fn beside(mut self, logged: impl DoubleEndedIterator<Item = Key>) -> Self {
+        for key in logged.rev() {
+            if self.find(&key.id).is_none() {
+                self.0.push(key);
+            }
+        }
+        self
     }
 
     /// The key of an id.

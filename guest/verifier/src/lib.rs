@@ -18,6 +18,7 @@ pub mod lifecycle;
 pub mod mac;
 pub mod operation;
 mod pae;
+pub mod receipt;
 pub mod record;
 pub mod signature;
 pub mod statement;

@@ -299,6 +299,11 @@ impl Status {
 }
 
 impl Outcome {
+    /// Whether a report of how it ended is still to come.
+    pub fn is_open(self) -> bool {
+        matches!(self, Self::Claimed | Self::Unknown)
+    }
+
     /// The outcome as it is written.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -4,7 +4,7 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 
 use crate::key::{Algorithm, Key, KeyEntry, KeyStatus, KeyUse, Keyring};
 use crate::name::KeyId;
-use crate::record::Requirement;
+use crate::record::{Ballot, Requirement};
 use crate::rejection::{Code, Rejection};
 use crate::statement::{Profile, Scope, Statement, StatementText};
 use crate::{ed25519, mac};
@@ -117,6 +117,34 @@ pub fn verify_again(
     Err(mismatch(Profile::V1))
 }
 
+/// The key that could have made a stored signature, which is not verified: for a key whose secret is
+/// elsewhere.
+///
+/// Rejections: 1. `signature-malformed` 2. `signature-invalid` for the form of another profile or key
+/// 3. `key-unknown` 4. `key-revoked` 5. `key-not-yours` (`v2`)
+pub(crate) fn attribute<'k>(
+    ballot: &Ballot,
+    keys: &'k Keyring,
+    accepted: &Accepted,
+) -> Result<&'k Key, Rejection> {
+    if !accepted.has(ballot.profile) {
+        let profile = ballot.profile.as_str();
+        return Err(malformed(format!("{profile} signatures do not count here")));
+    }
+    check_form(&ballot.signature, accepted)?;
+    let (profile, named) = form(&ballot.signature, accepted)?;
+    let key_id = KeyId::new(ballot.key_id.as_str())?;
+    if profile != ballot.profile || named.is_some_and(|named| named != key_id) {
+        return Err(mismatch(ballot.profile));
+    }
+    let key = find(keys, &key_id, profile)?;
+    accept(key, keys, profile)?;
+    if profile == Profile::V2 {
+        is_yours(key, &ballot.approver)?;
+    }
+    Ok(key)
+}
+
 fn verify_v2(
     statement: &Statement,
     scope: &Scope,
@@ -196,7 +224,7 @@ impl V1 {
     }
 
     fn is_by(&self, key: &Key, message: &[u8]) -> bool {
-        mac::verify(&key.material, message, &self.0)
+        key.bytes().is_some_and(|secret| mac::verify(secret, message, &self.0))
     }
 }
 
@@ -229,10 +257,13 @@ impl V2 {
 
     /// A length that the key's algorithm does not have is a signature by no such key.
     fn is_by(&self, key: &Key, message: &[u8]) -> bool {
+        let Some(material) = key.bytes() else {
+            return false;
+        };
         match key.algorithm {
-            Algorithm::HmacSha256 => mac::verify(&key.material, message, &self.bytes),
+            Algorithm::HmacSha256 => mac::verify(material, message, &self.bytes),
             Algorithm::Ed25519 => {
-                let public_key = key.material.as_slice().try_into();
+                let public_key = material.try_into();
                 let signature = self.bytes.as_slice().try_into();
                 matches!((public_key, signature), (Ok(public_key), Ok(signature))
                     if ed25519::verify(public_key, message, signature))
@@ -251,6 +282,11 @@ impl Accepted {
         }
         let profiles = names.iter().map(|name| Profile::read(name.as_ref()));
         profiles.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Every profile.
+    pub(crate) fn all() -> Self {
+        Self(Profile::ALL.to_vec())
     }
 
     /// Those that count towards a requirement: `v1` names no key and covers no action, so only
@@ -294,13 +330,13 @@ fn nibble(character: u8) -> Option<u8> {
 }
 
 fn signed(key: &Key, message: &[u8]) -> Result<Vec<u8>, Rejection> {
-    let bytes = match key.algorithm {
-        Algorithm::HmacSha256 => mac::sign(&key.material, message).map(Vec::from),
+    let bytes = key.bytes().and_then(|material| match key.algorithm {
+        Algorithm::HmacSha256 => mac::sign(material, message).map(Vec::from),
         // The material is read where it lies, which is wiped: no copy of a seed is made here.
-        Algorithm::Ed25519 => <&[u8; 32]>::try_from(key.material.as_slice())
-            .ok()
-            .map(|seed| ed25519::sign(seed, message).to_vec()),
-    };
+        Algorithm::Ed25519 => {
+            <&[u8; 32]>::try_from(material).ok().map(|seed| ed25519::sign(seed, message).to_vec())
+        }
+    });
     bytes.ok_or_else(|| Rejection::request(format!("key `{}` has no usable material", key.id)))
 }
 

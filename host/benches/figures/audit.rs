@@ -18,7 +18,7 @@ pub(crate) fn measure(plan: &Plan, figures: &mut Figures) -> Result<()> {
     let entries: Vec<String> = (1..=ENTRIES).map(entry).collect();
     let mut tree = Frontier::new();
     entries.iter().for_each(|entry| tree.add(leaf(entry.as_bytes())));
-    let file = exported(&entries, &Checkpoint::of(&tree, &signer).sign(&signer))?;
+    let file = exported(&entries, &signer.sign(&Checkpoint::of(&tree, signer.key().name())))?;
     let expected = Expected { trusted: vec![signer.key().clone()], saved: None };
     let mut grown = tree;
     let mut cases = [

@@ -1,147 +1,30 @@
-//! The keys of a log: the one that signs its checkpoints, and the text by which others trust it.
+//! The private key of a log, which signs its checkpoints. The public key and its text are those of
+//! [`signoff_core::log::key`].
 
 use std::fmt;
-use std::str::FromStr;
 
-use base64ct::{Base64, Encoding};
-use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
-use sha2::{Digest, Sha256};
+use ed25519_dalek::{Signer, SigningKey};
+pub use signoff_core::log::key::{LogKey, LogKeyError, audience, origin};
 use zeroize::Zeroizing;
 
-/// C2SP signed notes: the byte that says Ed25519.
-const ED25519: u8 = 1;
-/// A deployment's name has at most 128 bytes; three times that when each is escaped.
-const NAME_BYTES_MAX: usize = 512;
-
-/// What a log is called in its checkpoints: `signoff/` and the deployment's name. A key's name in a
-/// signed note cannot hold `+`, so `+` is written `%2B`, and `%` itself `%25`.
-pub fn origin(audience: &str) -> String {
-    format!("signoff/{}", audience.replace('%', "%25").replace('+', "%2B"))
-}
-
-/// The deployment's name in a log's name: what [`origin`] was made of.
-pub fn audience(name: &str) -> Option<String> {
-    let escaped = name.strip_prefix("signoff/")?;
-    let audience = escaped.replace("%2B", "+").replace("%25", "%");
-    (origin(&audience) == name).then_some(audience)
-}
-
-/// The public key of a log, as it is passed on: the verifier key of C2SP signed notes,
-/// `name+hash8+base64`.
-///
-/// ```
-/// use signoff::audit::log_key::{LogKey, LogSigner};
-///
-/// let signer = LogSigner::new("prod", &[7; 32])?;
-/// let text = signer.key().to_string();
-/// assert!(text.starts_with("signoff/prod+"));
-/// assert_eq!(text.parse::<LogKey>()?, *signer.key());
-/// # Ok::<(), signoff::audit::log_key::LogKeyError>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogKey {
-    name: String,
-    id: [u8; 4],
-    public: VerifyingKey,
-}
-
-/// Why a text or a seed is no log key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum LogKeyError {
-    /// Not of the form `name+hash8+base64`.
-    #[error("a log key is written `name+hash+key`, as `signoff audit key` prints it")]
-    Form,
-    /// The name is empty, too long, or has characters that a note's key name cannot have.
-    #[error("a log key's name is 1 to 512 bytes without spaces, control characters and `+`")]
-    Name,
-    /// The key's type is not Ed25519, or its length is another.
-    #[error("the log key is no Ed25519 key")]
-    Algorithm,
-    /// The hash is not this key's: a typing mistake, or two keys mixed up.
-    #[error("the log key's hash is not that of its name and key")]
-    Hash,
-    /// Not a point of the curve, or one under which anybody can sign.
-    #[error("the log key is no sound Ed25519 key")]
-    Unsound,
-}
-
-impl LogKey {
-    /// A log's key by the log's name ([`origin`]) and 32 bytes.
-    ///
-    /// # Errors
-    ///
-    /// [`LogKeyError::Name`], [`LogKeyError::Unsound`].
-    pub fn new(name: &str, public: &[u8; 32]) -> Result<Self, LogKeyError> {
-        if !is_name(name) {
-            return Err(LogKeyError::Name);
-        }
-        let public = VerifyingKey::from_bytes(public).map_err(|_| LogKeyError::Unsound)?;
-        if public.is_weak() {
-            return Err(LogKeyError::Unsound);
-        }
-        Ok(Self { name: name.to_owned(), id: id(name, &public), public })
-    }
-
-    /// The log's name.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Four bytes that, with the name, tell which key signed.
-    pub fn id(&self) -> [u8; 4] {
-        self.id
-    }
-
-    /// The same key under another name: what it signs there is no checkpoint of its log.
-    ///
-    /// # Errors
-    ///
-    /// [`LogKeyError::Name`].
-    pub(crate) fn named(&self, name: &str) -> Result<Self, LogKeyError> {
-        Self::new(name, self.public.as_bytes())
-    }
-
-    /// Whether this key made a signature over a text.
-    pub(super) fn verifies(&self, text: &str, signature: &[u8]) -> bool {
-        Signature::from_slice(signature)
-            .is_ok_and(|signature| self.public.verify_strict(text.as_bytes(), &signature).is_ok())
-    }
-}
-
-impl fmt::Display for LogKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let key = [&[ED25519], self.public.as_bytes().as_slice()].concat();
-        write!(f, "{}+{}+{}", self.name, hex::encode(self.id), Base64::encode_string(&key))
-    }
-}
-
-impl FromStr for LogKey {
-    type Err = LogKeyError;
-
-    /// Reads the text form.
-    ///
-    /// # Errors
-    ///
-    /// [`LogKeyError`], in the order of its variants.
-    fn from_str(text: &str) -> Result<Self, LogKeyError> {
-        let mut parts = text.splitn(3, '+');
-        let (Some(name), Some(hash), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(LogKeyError::Form);
-        };
-        let key = base64(key).ok_or(LogKeyError::Form)?;
-        if !is_name(name) {
-            return Err(LogKeyError::Name);
-        }
-        let Some((&ED25519, Ok(public))) = key.split_first().map(|(t, k)| (t, k.try_into())) else {
-            return Err(LogKeyError::Algorithm);
-        };
-        let key = Self::new(name, public)?;
-        // As a text, so that upper case, a sign or a missing zero is not read as the same.
-        if hex::encode(key.id) == hash { Ok(key) } else { Err(LogKeyError::Hash) }
-    }
-}
+use super::checkpoint::Checkpoint;
+use super::note;
 
 /// What signs a log's checkpoints.
+///
+/// ```
+/// use signoff::audit::checkpoint::{Checkpoint, open};
+/// use signoff::audit::log_key::LogSigner;
+/// use signoff::audit::tree::{Frontier, leaf};
+///
+/// let mut tree = Frontier::new();
+/// tree.add(leaf(b"{}"));
+/// let signer = LogSigner::new("default", &[7; 32])?;
+/// let checkpoint = Checkpoint::of(&tree, signer.key().name());
+/// let note = signer.sign(&checkpoint);
+/// assert_eq!(open(&note, &[signer.key().clone()])?.checkpoint, checkpoint);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct LogSigner {
     key: LogKey,
     secret: SigningKey,
@@ -174,9 +57,14 @@ impl LogSigner {
         Ok(Self { key: self.key.named(name)?, secret: self.secret.clone() })
     }
 
-    /// The signature over a text.
-    pub(super) fn sign(&self, text: &str) -> [u8; 64] {
-        self.secret.sign(text.as_bytes()).to_bytes()
+    /// Returns a checkpoint as a note that this key signed.
+    pub fn sign(&self, checkpoint: &Checkpoint) -> String {
+        self.note(&checkpoint.text())
+    }
+
+    /// Returns a text, which ends with a line feed, as a note that this key signed.
+    pub(crate) fn note(&self, text: &str) -> String {
+        note::signed(text, &self.key, &self.secret.sign(text.as_bytes()).to_bytes())
     }
 }
 
@@ -187,94 +75,14 @@ impl fmt::Debug for LogSigner {
     }
 }
 
-/// Whether a text can name a key in a signed note.
-pub(super) fn is_name(text: &str) -> bool {
-    (1..=NAME_BYTES_MAX).contains(&text.len())
-        && !text.contains(|c: char| c == '+' || c.is_whitespace() || c.is_control())
-}
-
-/// Padded base64, in the one way to write it: the library takes no other, which a test holds.
-pub(super) fn base64(text: &str) -> Option<Vec<u8>> {
-    Base64::decode_vec(text).ok()
-}
-
-fn id(name: &str, public: &VerifyingKey) -> [u8; 4] {
-    let hash = Sha256::new()
-        .chain_update(name)
-        .chain_update([b'\n', ED25519])
-        .chain_update(public.as_bytes())
-        .finalize();
-    let [a, b, c, d, ..]: [u8; 32] = hash.into();
-    [a, b, c, d]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// The key of the example in the documentation of Go's note package.
-    const PUBLISHED: &str = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
-
     #[test]
-    fn a_published_key_is_read_and_written_back() {
-        let key: LogKey = PUBLISHED.parse().unwrap();
-        assert_eq!(key.name(), "PeterNeumann");
-        assert_eq!(key.id(), [0xc7, 0x4f, 0x20, 0xa3]);
-        assert_eq!(key.to_string(), PUBLISHED);
-    }
-
-    #[test]
-    fn every_changed_character_of_a_key_is_refused() {
-        for (at, was) in PUBLISHED.char_indices() {
-            for other in
-                ['A', 'b', '0', '9', '+', '/', '=', ' ', '\n'].iter().filter(|c| **c != was)
-            {
-                let mut text = PUBLISHED.to_owned();
-                text.replace_range(at..=at, &other.to_string());
-                assert!(text.parse::<LogKey>().is_err(), "{text}");
-            }
-        }
-        for cut in 0..PUBLISHED.len() {
-            PUBLISHED[..cut].parse::<LogKey>().unwrap_err();
-            PUBLISHED[cut + 1..].parse::<LogKey>().unwrap_err();
-        }
-    }
-
-    #[test]
-    fn base64_is_read_in_one_spelling() {
-        assert_eq!(base64("AA==").as_deref(), Some(&[0][..]));
-        for other in ["AB==", "AA", "AA=", "AA==\n", " AA==", "A===", "AA==AA=="] {
-            assert_eq!(base64(other), None, "{other:?}");
-        }
-    }
-
-    #[test]
-    fn a_key_under_which_anybody_can_sign_is_refused() {
-        let mut neutral = [0; 32];
-        neutral[0] = 1;
-        for weak in [[0; 32], neutral] {
-            assert_eq!(LogKey::new("log", &weak), Err(LogKeyError::Unsound));
-        }
-        let no_point = [2; 32];
-        assert_eq!(LogKey::new("log", &no_point), Err(LogKeyError::Unsound));
-    }
-
-    #[test]
-    fn every_audience_has_a_name_of_its_own_that_a_note_can_hold() {
-        assert_eq!(origin("default"), "signoff/default");
-        assert_eq!(origin("a+b"), "signoff/a%2Bb");
-        assert_ne!(origin("a%2Bb"), origin("a+b"));
-        let all: String = ('!'..='~').collect();
-        for name in ["default", "a+b", "a%2Bb", "%252B", "%+%25", &all] {
-            assert_eq!(audience(&origin(name)).as_deref(), Some(name));
-        }
-        for foreign in ["signoff", "other/default", "signoff/a+b", "signoff/%2b", "signoff/100%"] {
-            assert_eq!(audience(foreign), None);
-        }
-        assert!(is_name(&origin(&all)));
+    fn a_name_that_no_note_can_hold_has_no_signer() {
         for hopeless in ["two words", "two\nlines", "\u{a0}", "\u{7f}"] {
-            assert!(!is_name(&origin(hopeless)), "{hopeless:?}");
-            assert!(LogSigner::new(hopeless, &[1; 32]).is_err());
+            assert!(LogSigner::new(hopeless, &[1; 32]).is_err(), "{hopeless:?}");
         }
     }
 

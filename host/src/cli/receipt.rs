@@ -1,7 +1,8 @@
 //! `signoff receipt`: all that proves one approval, in a file, and checking it without the server.
 
 use std::fs::File;
-use std::io::{Read, Write, stdin};
+use std::io::{IsTerminal, Read, Write, stdin, stdout};
+use std::path::PathBuf;
 
 use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand};
@@ -11,9 +12,11 @@ use super::destination::Destination;
 use super::transport::Transport;
 use super::trust::{self, TrustArgs, Verdict};
 use super::{Exit, Global, exit::Failure, output};
-use crate::audit::receipt::{self, BallotReport, Proof, RECEIPT_BYTES_MAX, Report};
+use crate::audit::log_key::LogKey;
+use crate::audit::receipt::{BallotReport, Proof, RECEIPT_BYTES_MAX, Report};
 use crate::engine::{Allocation, Cache};
-use crate::verifier::Verifier;
+use crate::keys::Keys;
+use crate::verifier::{self, Accepted, Key, ReceiptArgs, Verifier};
 
 #[derive(Subcommand)]
 pub(super) enum ReceiptCommand {
@@ -38,7 +41,20 @@ pub(super) struct VerifyArgs {
     file: String,
     #[command(flatten)]
     trust: TrustArgs,
+    /// A keyring with keys of approvers: where a ballot's key is in it, it must be the log's key, and its
+    /// approver, groups and status count instead of the log's
+    #[arg(long, value_name = "KEYRING")]
+    keys: Option<PathBuf>,
+    /// The approval that the receipt must be of
+    #[arg(long, value_name = "ID")]
+    id: Option<String>,
+    /// The audience that the receipt must be of
+    #[arg(long, value_name = "NAME")]
+    audience: Option<String>,
 }
+
+/// The profiles that ballots of a receipt may have. What each proves is told of each.
+const PROFILES: [&str; 2] = ["v1", "v2"];
 
 pub(super) fn run(
     command: &ReceiptCommand,
@@ -59,10 +75,16 @@ fn export(args: &ExportArgs, transport: &Transport) -> Result<Exit, Failure> {
     if keys.is_empty() {
         Err(anyhow!("no key signs this log; `signoff key generate --use log` makes one"))?;
     }
-    receipt::verify(&receipt, &keys, transport.verifier())
-        .context("the server's receipt does not verify")?;
+    let expected = Expected { log_keys: &keys, id: Some(&id), audience: None, keys: &[] };
+    expected
+        .report(&receipt, transport.verifier())
+        .map_err(|e| anyhow!("the server's receipt does not verify: {}", told(&e)))?;
     let mut out = args.output.create()?;
-    writeln!(out, "{receipt}")?;
+    // Nothing follows a receipt in its file: what is verified is the file as it is.
+    write!(out, "{receipt}")?;
+    if !args.output.is_file() && stdout().is_terminal() {
+        writeln!(out)?;
+    }
     out.keep()?;
     if args.output.is_file() {
         if transport.json {
@@ -77,11 +99,53 @@ fn export(args: &ExportArgs, transport: &Transport) -> Result<Exit, Failure> {
 
 fn verify(args: &VerifyArgs, global: &Global) -> Result<Exit, Failure> {
     let trusted = args.trust.keys()?;
+    let keyring = args.keys.as_deref().map(Keys::load).transpose()?;
     let receipt = read(&args.file)?;
     let verifier = Verifier::embedded(Allocation::OnDemand, &Cache::of_user())?;
-    match receipt::verify(&receipt, &trusted, &verifier) {
-        Err(error) => Ok(Verdict::wrong(&error, global.json)),
+    let expected = Expected {
+        log_keys: &trusted,
+        id: args.id.as_deref(),
+        audience: args.audience.as_deref(),
+        keys: keyring.as_ref().map(Keys::entries).unwrap_or_default(),
+    };
+    match expected.report(&receipt, &verifier) {
+        Err(verifier::Failure::Rejected(r)) if r.code == "request-invalid" => {
+            Err(Failure::usage(r.message))
+        }
+        Err(error) => Ok(Verdict::wrong(&told(&error), global.json)),
         Ok(report) => Ok(tell(&report, global.json)),
+    }
+}
+
+/// What a receipt must be of, and whose keys count.
+struct Expected<'a> {
+    log_keys: &'a [LogKey],
+    id: Option<&'a str>,
+    audience: Option<&'a str>,
+    keys: &'a [Key],
+}
+
+impl Expected<'_> {
+    fn report(&self, receipt: &str, verifier: &Verifier) -> Result<Report, verifier::Failure> {
+        let log_keys: Vec<String> = self.log_keys.iter().map(ToString::to_string).collect();
+        let args = ReceiptArgs {
+            receipt,
+            log_keys: &log_keys,
+            id: self.id,
+            audience: self.audience,
+            accepted: Accepted { keys: self.keys, profiles: &PROFILES.map(str::to_owned) },
+            checkpoint: None,
+            consistency: &[],
+        };
+        Report::of(verifier, &args)
+    }
+}
+
+/// Why a receipt does not verify, in one sentence.
+fn told(failure: &verifier::Failure) -> String {
+    match failure {
+        verifier::Failure::Rejected(rejection) => rejection.message.clone(),
+        verifier::Failure::Trapped(_) => failure.to_string(),
     }
 }
 
@@ -99,7 +163,7 @@ fn read(path: &str) -> Result<String, Failure> {
 }
 
 fn tell(report: &Report, json: bool) -> Exit {
-    let verdict = Verdict::of(report.signer.as_ref());
+    let verdict = Verdict::of(report.signer.is_some());
     if json {
         let mut told = json!(report);
         if let Value::Object(told) = &mut told {
@@ -133,16 +197,17 @@ fn tell(report: &Report, json: bool) -> Exit {
     }
     field("log", &format!("{} of {} entries", report.entries, report.checkpoint_size));
     if let Some(signer) = &report.signer {
-        field("signer", &signer.to_string());
+        field("signer", signer);
     }
     verdict.exit()
 }
 
 fn ballot_line(ballot: &BallotReport, verdict: Verdict) -> String {
     let proof = match (ballot.proof, verdict) {
-        (Proof::Verified, Verdict::Verified) => "signature verified",
+        (Proof::Pinned, _) => "signature verified with the key given",
+        (Proof::Logged, Verdict::Verified) => "signature verified with the key in the log",
         // Whose key that is only the log says, and nobody vouches for the log.
-        (Proof::Verified, Verdict::Consistent) => "signature fits the key in the receipt",
+        (Proof::Logged, Verdict::Consistent) => "signature fits the key in the receipt",
         (Proof::Attested, _) => "attested by the log",
     };
     let BallotReport { decision, approver, at, key_id, algorithm, .. } = ballot;

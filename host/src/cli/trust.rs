@@ -66,8 +66,8 @@ pub(super) enum Verdict {
 }
 
 impl Verdict {
-    pub(super) fn of(signer: Option<&LogKey>) -> Self {
-        if signer.is_some() { Self::Verified } else { Self::Consistent }
+    pub(super) fn of(is_signed: bool) -> Self {
+        if is_signed { Self::Verified } else { Self::Consistent }
     }
 
     pub(super) fn as_str(self) -> &'static str {

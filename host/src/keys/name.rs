@@ -99,12 +99,15 @@ pub(crate) fn derived(prefix: &str, material: &[u8]) -> Result<KeyId, KeyError> 
 
 /// By which people tell two keys apart: 32 hex characters that say nothing of the material.
 pub(crate) fn fingerprint(material: &[u8]) -> Result<String, KeyError> {
-    Ok(keyed_digest(material, b"signoff/key-fingerprint")?.chars().take(32).collect())
+    signoff_core::fingerprint::fingerprint(material).ok_or_else(unusable)
 }
 
 fn keyed_digest(material: &[u8], label: &[u8]) -> Result<String, KeyError> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(material)
-        .map_err(|_| KeyError::Conflict("a key's material is not usable".to_owned()))?;
+    let mut mac = Hmac::<Sha256>::new_from_slice(material).map_err(|_| unusable())?;
     mac.update(label);
     Ok(hex::encode(mac.finalize().into_bytes()))
+}
+
+fn unusable() -> KeyError {
+    KeyError::Conflict("a key's material is not usable".to_owned())
 }

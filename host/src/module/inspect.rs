@@ -263,6 +263,7 @@ fn exports_of(slot: Slot) -> &'static [(&'static str, ComponentExternalKind)] {
             ("signoff:approval/signing@0.1.0", I),
             ("signoff:approval/lifecycle@0.1.0", I),
             ("signoff:approval/approval@0.1.0", I),
+            ("signoff:approval/receipt@0.1.0", I),
             ("signoff:approval/wire@0.1.0", I),
             ("describe", F),
         ],

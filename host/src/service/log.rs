@@ -35,7 +35,7 @@ impl Service {
         let head = self.store.head().await?;
         let origin = signer.key().name().to_owned();
         let checkpoint = Checkpoint { origin, size: head.entries, root: head.root };
-        Ok((head.entries, checkpoint.sign(&signer)))
+        Ok((head.entries, signer.sign(&checkpoint)))
     }
 
     /// The keys that sign, or signed, this log's checkpoints, by their ids.

@@ -1,14 +1,19 @@
 //! Gathers what proves one approval to somebody who has nothing but the log's key.
 
+use std::collections::BTreeSet;
+
 use super::Service;
-use crate::audit::receipt::{Logged, assemble, choose, keys_named};
+use crate::audit::receipt::{Logged, ReceiptError, assemble, choose, keys_named};
 use crate::code::Code;
 use crate::id::ApprovalId;
+use crate::keys::KeyDescription;
 use crate::refusal::Refusal;
-use crate::store::{About, Entry, WithTexts};
+use crate::store::{About, Entry, RowKind, WithTexts};
 
 /// An approval and a key have a few entries each.
 const ENTRIES_MAX: usize = 1_000;
+/// How many ids of keys are read at once.
+const KEYS_AT_ONCE: usize = 1_000;
 /// How often an approval may change while its receipt is gathered.
 const ATTEMPTS_MAX: usize = 20;
 
@@ -34,10 +39,12 @@ impl Service {
                 let proof = self.inclusion(logged.number, Some(size)).await?;
                 proven.push((logged, proof.hashes));
             }
-            return assemble(&approval, &proven, &checkpoint)
-                .map_err(|e| Refusal::new(Code::STORE_UNAVAILABLE, e.to_string()));
+            return assemble(&approval, &proven, &checkpoint).map_err(unreadable);
         }
-        Err(Refusal::new(Code::STORE_UNAVAILABLE, "the approval changes all the time; ask again"))
+        Err(Refusal::new(
+            Code::STORE_UNAVAILABLE,
+            "the approval changed during every attempt; retry",
+        ))
     }
 
     /// The entries that a receipt needs.
@@ -46,11 +53,50 @@ impl Service {
             return Err(Refusal::new(Code::NOT_FOUND, "no such approval"));
         };
         let of_approval = self.about(About::approval(id)).await?;
+        let named = keys_named(&of_approval).map_err(unreadable)?;
         let mut of_keys = Vec::new();
-        for key in keys_named(&of_approval) {
+        for key in self.of_one_material(named).await? {
             of_keys.extend(self.about(About::named("key", &key)).await?);
         }
-        Ok(choose(&of_approval, &of_keys))
+        choose(&of_approval, &of_keys).map_err(unreadable)
+    }
+
+    /// The ids of these keys and of every other key of the same material: one that is revoked under
+    /// any id counts under none.
+    async fn of_one_material(
+        &self,
+        mut named: BTreeSet<String>,
+    ) -> Result<BTreeSet<String>, Refusal> {
+        let mut keys = Vec::new();
+        for id in self.recorded_ids().await? {
+            if let Some(row) = self.store.row(RowKind::Key, &id).await? {
+                let key: KeyDescription = serde_json::from_str(&row.value).map_err(|e| {
+                    Refusal::new(Code::STORE_UNAVAILABLE, format!("the record of key `{id}`: {e}"))
+                })?;
+                keys.push((id, key.fingerprint));
+            }
+        }
+        let theirs: BTreeSet<String> = keys
+            .iter()
+            .filter(|(id, _)| named.contains(id))
+            .map(|(_, fingerprint)| fingerprint.clone())
+            .collect();
+        let twins = keys.into_iter().filter(|(_, fingerprint)| theirs.contains(fingerprint));
+        named.extend(twins.map(|(id, _)| id));
+        Ok(named)
+    }
+
+    /// The ids of all keys that were ever recorded.
+    async fn recorded_ids(&self) -> Result<Vec<String>, Refusal> {
+        let mut ids: Vec<String> = Vec::new();
+        loop {
+            let after = ids.last().cloned().unwrap_or_default();
+            let more = self.store.row_ids(RowKind::Key, &after, KEYS_AT_ONCE).await?;
+            if more.is_empty() {
+                return Ok(ids);
+            }
+            ids.extend(more);
+        }
     }
 
     /// Entries about one thing. Refusals are about who was refused: nobody adds to these by asking.
@@ -65,4 +111,8 @@ impl Service {
         let logged = |entry: Entry| Logged { number: entry.number, text: entry.text };
         Ok(entries.into_iter().map(logged).collect())
     }
+}
+
+fn unreadable(e: ReceiptError) -> Refusal {
+    Refusal::new(Code::STORE_UNAVAILABLE, e.to_string())
 }

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::{Ballot, Caller, Claim, Filter, Holder, NewApproval, Outcome, Refused, Service};
+use crate::audit::receipt::Report;
 use crate::audit::tree::Hash;
 use crate::clock::ManualClock;
 use crate::code::Code;
@@ -21,7 +22,7 @@ use crate::store::{
     About, Answer, Base, Change, Commit, Entry, Head, Query, Row, RowKind, Scope, Status, Store,
     StoreError, Stored, Version, WithTexts,
 };
-use crate::verifier::{Statement, Verifier};
+use crate::verifier::{Accepted, ReceiptArgs, Statement, Verifier};
 
 const NOW: u64 = 1_760_697_000;
 
@@ -264,7 +265,17 @@ async fn an_approval_of_any_context_has_a_receipt_that_verifies() {
         let reply = bench.service.request(&Caller::local(), request, None).await.unwrap();
         let id = reply.body.split('"').find_map(ApprovalId::parse);
         let receipt = bench.service.receipt(id).await.unwrap();
-        let verified = crate::audit::receipt::verify(&receipt, &[], &bench.service.verifier());
+        let profiles = ["v1", "v2"].map(str::to_owned);
+        let args = ReceiptArgs {
+            receipt: &receipt,
+            log_keys: &[],
+            id: None,
+            audience: None,
+            accepted: Accepted { keys: &[], profiles: &profiles },
+            checkpoint: None,
+            consistency: &[],
+        };
+        let verified = Report::of(&bench.service.verifier(), &args);
         assert!(verified.is_ok(), "{number}: {verified:?}");
     }
 }

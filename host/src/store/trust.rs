@@ -107,7 +107,7 @@ impl Trust {
         audience: &str,
     ) -> Result<String, StoreError> {
         match self.signer(audience)? {
-            Some(signer) => Ok(checkpoint.sign(&signer)),
+            Some(signer) => Ok(signer.sign(checkpoint)),
             None => Ok(checkpoint.text()),
         }
     }

@@ -16,7 +16,8 @@ use crate::engine::{Allocation, Cache, Loader, Memory, Pool, Settings, VERIFIER,
 
 pub use types::{
     Accepted, Approval, CanonicalContext, CheckArgs, ClaimArgs, DecisionArgs, Failure, Key,
-    Message, OpenArgs, Opened, Rejection, Shown, Statement, Step, Summary, Transition, View,
+    Message, OpenArgs, Opened, ReceiptArgs, Rejection, Shown, Statement, Step, Summary, Transition,
+    View,
 };
 
 /// The verifier: one module, and instances of it. Cheap to clone.

@@ -5,7 +5,7 @@ use super::Verifier;
 use super::bindings::{lifecycle, shared, texts, with_key, with_keys};
 use super::types::{
     Accepted, Approval, CanonicalContext, CheckArgs, ClaimArgs, DecisionArgs, Failure, Key,
-    Message, OpenArgs, Opened, Shown, Statement, Step, Summary, View,
+    Message, OpenArgs, Opened, ReceiptArgs, Shown, Statement, Step, Summary, View,
 };
 use crate::engine::Memory;
 
@@ -243,6 +243,29 @@ impl Verifier {
             let lifecycle = verifier.signoff_approval_lifecycle();
             lifecycle
                 .call_review(store, approval, context, plan, decision, approver, key_id, comment)
+        })
+    }
+
+    /// Verifies a receipt. Returns the report, JSON.
+    pub fn verify_receipt(&self, args: &ReceiptArgs<'_>) -> Result<String, Failure> {
+        self.ask(|verifier, store| {
+            let ReceiptArgs { receipt, id, audience, checkpoint, .. } = *args;
+            let (log_keys, consistency) = (texts(args.log_keys), texts(args.consistency));
+            let profiles = texts(args.accepted.profiles);
+            let interface = verifier.signoff_approval_receipt();
+            with_keys(args.accepted.keys, |keys| {
+                interface.call_verify(
+                    store,
+                    receipt,
+                    &log_keys,
+                    id,
+                    audience,
+                    Some(keys),
+                    &profiles,
+                    checkpoint,
+                    Some(&consistency),
+                )
+            })
         })
     }
 

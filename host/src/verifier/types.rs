@@ -162,6 +162,25 @@ pub struct View {
     pub summary: Summary,
 }
 
+/// The arguments of [`verify_receipt`](super::Verifier::verify_receipt).
+#[derive(Clone, Copy, Debug)]
+pub struct ReceiptArgs<'a> {
+    /// The receipt.
+    pub receipt: &'a str,
+    /// The log keys that may have signed its checkpoint; with none nobody vouches for it.
+    pub log_keys: &'a [String],
+    /// The approval that it must be of.
+    pub id: Option<&'a str>,
+    /// The audience that it must be of.
+    pub audience: Option<&'a str>,
+    /// Keys of approvers that count instead of the log's, and the profiles that count.
+    pub accepted: Accepted<'a>,
+    /// A checkpoint of the log that the caller holds.
+    pub checkpoint: Option<&'a str>,
+    /// The proof between it and the receipt's, hex.
+    pub consistency: &'a [String],
+}
+
 /// The arguments of [`open`](super::Verifier::open).
 #[derive(Clone, Copy, Debug)]
 pub struct OpenArgs<'a> {

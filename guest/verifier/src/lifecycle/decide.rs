@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::Transition;
 use super::entry::Entry;
 use super::event::Ballot;
-use super::quorum::Tally;
+use super::quorum::{self, Tally};
 use super::state::{Pending, is_requester};
 use crate::key::{Key, KeyEntry, Keyring};
 use crate::limits::BALLOTS_MAX;
@@ -49,7 +49,7 @@ impl Decide<'_> {
         let named = form.as_ref().ok().and_then(|(profile, key_id)| {
             keys.find(key_id.as_ref()?).filter(|key| key.serves(*profile))
         });
-        pending.admit(&ballot, named, &keys)?;
+        pending.admit(ballot.decision, ballot.approver.as_str(), named, &keys)?;
         let (profile, key_id) = form?;
         let request_digest = pending.0.request_digest()?;
         let text = pending.0.statement(
@@ -69,13 +69,13 @@ impl Pending {
     /// Who may vote; `named` is the key that the signature names, not yet verified.
     ///
     /// Rejections: 1. `self-approval` 2. `approver-not-allowed` 3. `already-voted` 4. `limit-exceeded`
-    fn admit(
+    pub(super) fn admit(
         &self,
-        ballot: &Ballot<'_>,
+        decision: Decision,
+        approver: &str,
         named: Option<&Key>,
         keys: &Keyring,
     ) -> Result<(), Rejection> {
-        let approver = ballot.approver.as_str();
         if is_requester(&self.0, approver) {
             return Err(Rejection::new(
                 Code::SelfApproval,
@@ -89,7 +89,7 @@ impl Pending {
             ));
         }
         let tally = Tally::of(&self.0, keys);
-        if ballot.decision == Decision::Approved
+        if decision == Decision::Approved
             && let Some(key) = named.filter(|key| key.is_of(approver))
         {
             helps(&tally, approver, key)?;
@@ -134,11 +134,7 @@ impl Pending {
             key_id: proof.key_id().to_string(),
             cast_at: now,
         });
-        record.status = match ballot.decision {
-            Decision::Rejected => Status::Rejected,
-            Decision::Approved if Tally::of(&record, keys).is_complete() => Status::Approved,
-            Decision::Approved => Status::Pending,
-        };
+        record.status = quorum::status(&record, keys);
         if record.status != Status::Pending {
             record.decided_at = Some(now);
         }

@@ -53,7 +53,7 @@ impl Extend<'_> {
 }
 
 /// Rejections: 1. `already-voted` 2. `request-invalid` 3. `limit-exceeded`
-fn later(record: &Record, expires_at: UnixSeconds) -> Result<UnixSeconds, Rejection> {
+pub(super) fn later(record: &Record, expires_at: UnixSeconds) -> Result<UnixSeconds, Rejection> {
     if !record.ballots.is_empty() {
         return Err(Rejection::new(
             Code::AlreadyVoted,

@@ -4,7 +4,8 @@
 use super::state::is_requester;
 use crate::key::{Key, Keyring};
 use crate::name::{AGENT_PREFIX, KeyId};
-use crate::record::{Ballot, Record, Requirement};
+use crate::record::{Ballot, Record, Requirement, Status};
+use crate::rejection::{Code, Rejection};
 use crate::statement::{Decision, Profile};
 
 /// The approvals of a record, each with its key where the keyring still has it.
@@ -78,6 +79,42 @@ impl<'a> Tally<'a> {
     /// Whether everything is there that the requirement asks for.
     pub(super) fn is_complete(&self) -> bool {
         self.reaches_threshold() && self.missing_groups().next().is_none()
+    }
+}
+
+/// The status that the last ballot of a record leads to.
+pub(super) fn status(record: &Record, keys: &Keyring) -> Status {
+    match record.ballots.last().map(|ballot| ballot.decision) {
+        Some(Decision::Rejected) => Status::Rejected,
+        Some(Decision::Approved) if Tally::of(record, keys).is_complete() => Status::Approved,
+        _ => Status::Pending,
+    }
+}
+
+/// Whether the ballots of a record, each of them, make an approval by the keys given now. It does not
+/// verify their signatures.
+///
+/// Rejections: 1. `signature-invalid` for too few, or for a ballot that does not count
+/// 2. `approver-not-allowed` for too few of a group
+pub(crate) fn suffice(record: &Record, keys: &Keyring) -> Result<(), Rejection> {
+    let tally = Tally::of(record, keys);
+    if tally.len() != record.ballots.len() || !tally.reaches_threshold() {
+        return Err(Rejection::new(
+            Code::SignatureInvalid,
+            format!(
+                "{} of {} approvals hold in {} stored ballots",
+                tally.len(),
+                record.requirement.threshold,
+                record.ballots.len()
+            ),
+        ));
+    }
+    match tally.missing_groups().next() {
+        None => Ok(()),
+        Some((group, minimum, have)) => Err(Rejection::new(
+            Code::ApproverNotAllowed,
+            format!("{have} of {minimum} approvals are by keys of the group `{group}` now"),
+        )),
     }
 }
 

@@ -52,7 +52,7 @@ impl Review<'_> {
 
 impl Shown<'_> {
     /// Rejections: 1. `context-invalid` 2. `context-mismatch`
-    fn has_context(&self, context: &str) -> Result<(), Rejection> {
+    pub(crate) fn has_context(&self, context: &str) -> Result<(), Rejection> {
         let digest = context::digest(context).map_err(|e| invalid("context", &e))?;
         if digest == self.context_hash.as_str() {
             return Ok(());
@@ -64,7 +64,7 @@ impl Shown<'_> {
     }
 
     /// Rejections: 1. `context-invalid` 2. `plan-mismatch`
-    fn has_plan(&self, plan: Option<&str>) -> Result<(), Rejection> {
+    pub(crate) fn has_plan(&self, plan: Option<&str>) -> Result<(), Rejection> {
         let digest = plan.map(context::digest).transpose().map_err(|e| invalid("plan", &e))?;
         let why = match (&digest, &self.plan_hash) {
             (None, None) => return Ok(()),

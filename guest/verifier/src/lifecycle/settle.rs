@@ -41,7 +41,7 @@ impl Settle<'_> {
                 "the approval was erased, and its outcome changes no more",
             ));
         }
-        if !matches!(execution.outcome, Outcome::Claimed | Outcome::Unknown) {
+        if !execution.outcome.is_open() {
             return Err(Rejection::new(
                 Code::AlreadySettled,
                 format!("the outcome is already `{}`", execution.outcome.as_str()),

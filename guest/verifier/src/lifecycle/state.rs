@@ -1,7 +1,7 @@
 //! The states an operation can start from. Each is made from a record only where the table in
 //! `wit/lifecycle.wit` says `ok`, so an operation cannot be written for the wrong one.
 
-use super::quorum::Tally;
+use super::quorum::suffice;
 use crate::key::Keyring;
 use crate::name::{AGENT_PREFIX, ExecutionId, KeyId};
 use crate::record::{Outcome, Record, Status};
@@ -98,24 +98,7 @@ impl Approved {
         for index in 0..record.ballots.len() {
             verify_ballot(&record, &request_digest, index, keys, accepted)?;
         }
-        let tally = Tally::of(&record, keys);
-        if tally.len() != record.ballots.len() || !tally.reaches_threshold() {
-            return Err(Rejection::new(
-                Code::SignatureInvalid,
-                format!(
-                    "{} of {} approvals hold in {} stored ballots",
-                    tally.len(),
-                    record.requirement.threshold,
-                    record.ballots.len()
-                ),
-            ));
-        }
-        if let Some((group, minimum, have)) = tally.missing_groups().next() {
-            return Err(Rejection::new(
-                Code::ApproverNotAllowed,
-                format!("{have} of {minimum} approvals are by keys of the group `{group}` now"),
-            ));
-        }
+        suffice(&record, keys)?;
         Ok(Proven { record, request_digest })
     }
 }

@@ -14,6 +14,7 @@ use crate::approval;
 use crate::describe::Describe;
 use crate::lifecycle;
 use crate::object;
+use crate::receipt;
 use crate::rejection::{Code, Rejection};
 
 macro_rules! operations {
@@ -59,6 +60,7 @@ operations! {
     "lifecycle.show" => lifecycle::Show<'_>,
     "lifecycle.review" => lifecycle::Review<'_>,
     "approval.verify" => approval::Verify<'_>,
+    "receipt.verify" => receipt::Verify<'_>,
 }
 
 fn to_raw<T: Serialize>(answer: &T) -> Result<Box<RawValue>, Rejection> {

@@ -133,9 +133,27 @@ pub(crate) fn requests() -> Vec<(&'static str, Value)> {
             json!({"approval": shown, "context": CONTEXT, "decision": "approved", "approver": APPROVER, "key_id": "k", "comment": ""}),
         ),
         ("approval.verify", question),
+        ("receipt.verify", receipt()),
     ];
     assert!(requests.iter().map(|(op, _)| *op).eq(operation::OPS.iter().copied()));
     requests.into_iter().chain(v2_requests()).collect()
+}
+
+/// A receipt of the vectors, and what is given beside it.
+fn receipt() -> Value {
+    let file = include_str!("../../../../tests/vectors/receipt.json");
+    let define = door::parsed(&file.into())["define"].take();
+    let receipt = door::parsed(&define["single"]);
+    json!({
+        "receipt": define["single"],
+        "log_keys": [define["log_key"]],
+        "id": receipt["approval"]["id"],
+        "audience": receipt["audience"],
+        "keys": [define["carol"]],
+        "accept": ["v1", "v2"],
+        "checkpoint": receipt["checkpoint"],
+        "consistency": [],
+    })
 }
 
 /// What of them is another matter under v2: one approver of two has voted, the other is to.

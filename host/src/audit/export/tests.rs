@@ -25,11 +25,11 @@ fn entry(number: u64) -> String {
 fn checkpoint(size: u64) -> Checkpoint {
     let mut tree = Frontier::new();
     (1..=size).for_each(|number| tree.add(leaf(entry(number).as_bytes())));
-    Checkpoint::of(&tree, &signer())
+    Checkpoint::of(&tree, signer().key().name())
 }
 
 fn export(size: u64) -> Vec<u8> {
-    export_with(size, Some(&checkpoint(size).sign(&signer()))).unwrap()
+    export_with(size, Some(&signer().sign(&checkpoint(size)))).unwrap()
 }
 
 fn export_with(size: u64, note: Option<&str>) -> Result<Vec<u8>, ExportError> {
@@ -118,7 +118,7 @@ fn the_first_thing_wrong_is_named() {
 }
 
 fn footer_of(size: u64) -> Footer {
-    Footer { checkpoint: Some(checkpoint(size).sign(&signer())) }
+    Footer { checkpoint: Some(signer().sign(&checkpoint(size))) }
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn a_rewritten_log_that_is_signed_anew_is_found_by_a_saved_checkpoint() {
         writer.entry(&entry(number)).unwrap();
         tree.add(leaf(entry(number).as_bytes()));
     }
-    let note = Checkpoint::of(&tree, &signer()).sign(&signer());
+    let note = signer().sign(&Checkpoint::of(&tree, signer().key().name()));
     let file = writer.finish(Some(&note)).unwrap();
     check(&file, &trusting()).unwrap();
     check(&file, &Expected { saved: Some(checkpoint(1)), ..trusting() }).unwrap();
@@ -165,7 +165,7 @@ fn a_rewritten_log_that_is_signed_anew_is_found_by_a_saved_checkpoint() {
 #[test]
 fn a_file_that_would_not_verify_is_not_finished() {
     let unfinished = |size, checkpoint: &Checkpoint| {
-        export_with(size, Some(&checkpoint.sign(&signer()))).unwrap_err().to_string()
+        export_with(size, Some(&signer().sign(&checkpoint))).unwrap_err().to_string()
     };
     assert!(unfinished(3, &checkpoint(2)).contains("3 entries, its checkpoint covers 2"));
     let other = Checkpoint { root: leaf(b"other"), ..checkpoint(3) };
@@ -315,6 +315,7 @@ fn sign_anew(lines: &mut [Vec<u8>], signer: &LogSigner) {
     let mut tree = Frontier::new();
     let last = lines.len() - 1;
     lines[1..last].iter().for_each(|entry| tree.add(leaf(&entry[..entry.len() - 1])));
-    let footer = Footer { checkpoint: Some(Checkpoint::of(&tree, signer).sign(signer)) };
+    let footer =
+        Footer { checkpoint: Some(signer.sign(&Checkpoint::of(&tree, signer.key().name()))) };
     lines[last] = format!("{}\n", line(&footer).unwrap()).into();
 }

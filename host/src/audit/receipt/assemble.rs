@@ -1,8 +1,8 @@
 //! Making a receipt from what a store has.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::entry::{Entry, is_step};
+use super::entry::Entry;
 use super::shown::Shown;
 use super::{FORMAT, KIND, Line, Receipt, ReceiptError};
 use crate::audit::tree::Hash;
@@ -16,54 +16,80 @@ pub struct Logged {
     pub text: String,
 }
 
-/// The keys that the ballots of an approval name, by its entries: the log's entries about these keys
-/// are what [`choose`] takes.
-pub fn keys_named(of_approval: &[Logged]) -> BTreeSet<String> {
-    ballots(of_approval).map(|(_, key_id)| key_id).collect()
-}
-
-/// The entries that a receipt needs, in order, of all about the approval and all about its ballots'
-/// keys: each step of the approval, and each key as it was when the ballot was cast and until the
-/// approval was decided.
-pub fn choose(of_approval: &[Logged], of_keys: &[Logged]) -> Vec<Logged> {
-    let last = ballots(of_approval).map(|(number, _)| number).max().unwrap_or(0);
-    let mut chosen: Vec<&Logged> = of_approval
-        .iter()
-        .filter(|logged| event(&logged.text).is_some_and(|e| is_step(&e)))
-        .collect();
-    for (cast, key_id) in ballots(of_approval) {
-        let of_key = of_keys.iter().filter(|logged| is_about_key(logged, &key_id));
-        let when_cast =
-            of_key.clone().filter(|logged| logged.number < cast).max_by_key(|l| l.number);
-        chosen.extend(when_cast);
-        chosen.extend(of_key.filter(|logged| (cast..last).contains(&logged.number)));
-    }
-    chosen.sort_by_key(|logged| logged.number);
-    chosen.dedup_by_key(|logged| logged.number);
-    chosen.into_iter().cloned().collect()
-}
-
-/// A receipt, from the API's answer for one approval (with context and plan), the entries that
-/// [`choose`] chose with their inclusion proofs, and the checkpoint that the proofs lead to.
+/// Returns the ids of the keys that the ballots of an approval name, by its entries.
 ///
 /// # Errors
 ///
-/// [`ReceiptError::Approval`], [`ReceiptError::Entry`] for what cannot be read. That the parts belong
-/// together is for [`super::verify`] to say.
+/// [`ReceiptError::Entry`].
+pub fn keys_named(of_approval: &[Logged]) -> Result<BTreeSet<String>, ReceiptError> {
+    let mut named = BTreeSet::new();
+    for logged in of_approval {
+        named.extend(Entry::read(logged)?.ballot().map(str::to_owned));
+    }
+    Ok(named)
+}
+
+/// Returns the entries that a receipt needs, in order, of all about the approval and all about keys:
+/// each change of the approval, and each of the keys as it was at the first ballot and every change of
+/// it until the last ballot or the claim.
+///
+/// # Errors
+///
+/// [`ReceiptError::Entry`].
+pub fn choose(of_approval: &[Logged], of_keys: &[Logged]) -> Result<Vec<Logged>, ReceiptError> {
+    let mut chosen = BTreeMap::new();
+    let (mut first, mut last) = (u64::MAX, 0);
+    for logged in of_approval {
+        let entry = Entry::read(logged)?;
+        if entry.is_step() {
+            chosen.insert(logged.number, logged);
+        }
+        if entry.needs_keys() {
+            first = first.min(logged.number);
+            last = last.max(logged.number);
+        }
+    }
+    let mut before: BTreeMap<String, &Logged> = BTreeMap::new();
+    for logged in of_keys {
+        let Some(key) = Entry::read(logged)?.key().map(str::to_owned) else { continue };
+        if logged.number < first {
+            let older = before.get(&key).map_or(0, |older| older.number);
+            if logged.number > older {
+                before.insert(key, logged);
+            }
+        } else if logged.number < last {
+            chosen.insert(logged.number, logged);
+        }
+    }
+    if last > 0 {
+        chosen.extend(before.into_values().map(|logged| (logged.number, logged)));
+    }
+    Ok(chosen.into_values().cloned().collect())
+}
+
+/// Returns a receipt, from the API's answer for one approval (with context and plan), the entries that
+/// [`choose`] chose with their inclusion proofs, and the checkpoint that the proofs lead to. That the
+/// parts belong together is for the verifier to say.
+///
+/// # Errors
+///
+/// [`ReceiptError::Approval`], [`ReceiptError::Entry`].
 pub fn assemble(
     approval: &str,
     entries: &[(Logged, Vec<Hash>)],
     checkpoint: &str,
 ) -> Result<String, ReceiptError> {
-    let mut shown = Shown::of_api(approval)?;
-    for (logged, _) in entries {
-        Entry::read(logged.number, &logged.text)?;
-    }
-    let logged = || entries.iter().map(|(logged, _)| logged);
-    as_logged(&mut shown, logged());
-    let ed25519: BTreeSet<String> = logged().filter_map(ed25519_key).collect();
+    let mut shown = Shown::read(approval)?;
+    let read =
+        entries.iter().map(|(logged, _)| Entry::read(logged)).collect::<Result<Vec<_>, _>>()?;
+    as_logged(&mut shown, &read);
+    let is_ed25519 = |key_id: &str| {
+        let is_it = |entry: &&Entry<'_>| entry.key() == Some(key_id);
+        let found = read.iter().find(is_it).and_then(|entry| entry.event.algorithm.as_deref());
+        found == Some("ed25519")
+    };
     for ballot in &mut shown.ballots {
-        if !(ballot.profile == "v2" && ed25519.contains(&ballot.key_id)) {
+        if ballot.profile != "v2" || !is_ed25519(&ballot.key_id) {
             ballot.comment = None;
         }
     }
@@ -72,7 +98,7 @@ pub fn assemble(
         entry: logged.text.clone(),
         proof: proof.iter().map(hex::encode).collect(),
     };
-    let unwritable = |e: serde_json::Error| ReceiptError::approval(e.to_string());
+    let unwritable = |e: serde_json::Error| ReceiptError::Approval(e.to_string());
     let receipt = Receipt {
         format: FORMAT,
         kind: KIND.to_owned(),
@@ -85,20 +111,14 @@ pub fn assemble(
 }
 
 /// Takes back what time alone did and nobody has logged yet.
-fn as_logged<'a>(shown: &mut Shown, entries: impl Iterator<Item = &'a Logged>) {
-    let mut unknown_is_logged = false;
-    let mut status = None;
-    for logged in entries {
-        if let Ok(Entry::Approval(entry)) = Entry::read(logged.number, &logged.text) {
-            unknown_is_logged |= entry.event == "execution_unknown";
-            status = Some(entry.to);
-        }
-    }
+fn as_logged(shown: &mut Shown, entries: &[Entry<'_>]) {
+    let mut steps = entries.iter().filter(|entry| entry.is_step());
+    let unknown_is_logged = steps.clone().any(|entry| entry.event.event == "execution_unknown");
+    let status = steps.next_back().and_then(|entry| entry.event.to.as_deref());
     if shown.status == "expired"
-        && let Some(status) =
-            status.filter(|status| matches!(status.as_str(), "pending" | "approved"))
+        && let Some(status @ ("pending" | "approved")) = status
     {
-        shown.status = status;
+        status.clone_into(&mut shown.status);
     }
     if let Some(execution) = &mut shown.execution
         && execution.outcome == "unknown"
@@ -106,37 +126,4 @@ fn as_logged<'a>(shown: &mut Shown, entries: impl Iterator<Item = &'a Logged>) {
     {
         "claimed".clone_into(&mut execution.outcome);
     }
-}
-
-/// Ballots by the entries of an approval: the entry's number and the key's id.
-fn ballots(of_approval: &[Logged]) -> impl Iterator<Item = (u64, String)> {
-    of_approval.iter().filter_map(|logged| match Entry::read(logged.number, &logged.text) {
-        Ok(Entry::Approval(entry)) if entry.event == "approval_decided" => {
-            Some((logged.number, entry.key_id?))
-        }
-        _ => None,
-    })
-}
-
-fn is_about_key(logged: &Logged, key_id: &str) -> bool {
-    matches!(Entry::read(logged.number, &logged.text), Ok(Entry::Key(key)) if key.key_id == key_id)
-}
-
-fn ed25519_key(logged: &Logged) -> Option<String> {
-    match Entry::read(logged.number, &logged.text) {
-        Ok(Entry::Key(key)) if key.algorithm == "ed25519" => Some(key.key_id),
-        _ => None,
-    }
-}
-
-fn event(text: &str) -> Option<String> {
-    #[derive(serde::Deserialize)]
-    struct Envelope {
-        event: Kind,
-    }
-    #[derive(serde::Deserialize)]
-    struct Kind {
-        event: String,
-    }
-    serde_json::from_str::<Envelope>(text).ok().map(|entry| entry.event.event)
 }

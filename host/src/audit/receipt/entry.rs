@@ -1,88 +1,67 @@
-//! Audit entries as a receipt reads them. Members that it has no use for are passed over: the tree
-//! holds every byte of an entry.
+//! Audit entries as far as a receipt is gathered by them.
+
+use std::borrow::Cow;
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use super::ReceiptError;
+use super::assemble::Logged;
 
-/// What an entry is about.
-pub(super) enum Entry {
-    Approval(Box<ApprovalEntry>),
-    Key(Box<KeyEntry>),
-}
-
-/// A step of an approval.
+/// An entry of format 2. Its other members are for whoever verifies the receipt.
 #[derive(Deserialize)]
-pub(super) struct ApprovalEntry {
-    pub(super) event: String,
-    pub(super) at: String,
-    pub(super) approval_id: String,
-    pub(super) agent: String,
-    pub(super) action: String,
-    pub(super) actor: Option<String>,
-    pub(super) from: Option<String>,
-    pub(super) to: String,
-    pub(super) context_hash: String,
-    pub(super) plan_hash: Option<String>,
-    pub(super) request_digest: String,
-    pub(super) decision: Option<String>,
-    pub(super) profile: Option<String>,
-    pub(super) key_id: Option<String>,
-    pub(super) signature_hash: Option<String>,
-    pub(super) expires_at: Option<String>,
-    pub(super) execution_id: Option<String>,
-    pub(super) outcome: Option<String>,
-    pub(super) late: Option<bool>,
+pub(super) struct Entry<'a> {
+    #[serde(borrow)]
+    pub(super) event: Event<'a>,
+    #[serde(borrow)]
+    state: Vec<Row<'a>>,
 }
 
-/// A key as the host saw it.
+/// What happened, by the verifier's or the host's words.
 #[derive(Deserialize)]
-pub(super) struct KeyEntry {
-    pub(super) key_id: String,
-    pub(super) algorithm: String,
-    pub(super) status: String,
-    #[serde(rename = "use")]
-    pub(super) usage: String,
-    pub(super) approver: Option<String>,
-    pub(super) groups: Vec<String>,
-    pub(super) fingerprint: String,
-    pub(super) public_key: Option<String>,
+pub(super) struct Event<'a> {
+    #[serde(borrow)]
+    pub(super) event: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(super) to: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub(super) key_id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub(super) algorithm: Option<Cow<'a, str>>,
 }
 
-impl Entry {
-    /// Reads an entry's text. Only a key or a step of an approval can be in a receipt.
-    pub(super) fn read(number: u64, text: &str) -> Result<Self, ReceiptError> {
-        #[derive(Deserialize)]
-        struct Envelope<'a> {
-            format: u32,
-            #[serde(borrow)]
-            event: &'a RawValue,
-        }
-        #[derive(Deserialize)]
-        struct Kind {
-            event: String,
-        }
-        let unreadable = |e: serde_json::Error| ReceiptError::entry(number, e.to_string());
-        let envelope: Envelope<'_> = serde_json::from_str(text).map_err(unreadable)?;
-        if envelope.format != 2 {
-            return Err(ReceiptError::entry(number, "it is not of format 2"));
-        }
-        let text = envelope.event.get();
-        let kind: Kind = serde_json::from_str(text).map_err(unreadable)?;
-        match kind.event.as_str() {
-            "key_recorded" => serde_json::from_str(text).map(Self::Key).map_err(unreadable),
-            event if is_step(event) => {
-                serde_json::from_str(text).map(Self::Approval).map_err(unreadable)
-            }
-            event => {
-                Err(ReceiptError::entry(number, format!("`{event}` is no step of an approval")))
-            }
-        }
+#[derive(Deserialize)]
+struct Row<'a> {
+    #[serde(borrow)]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+}
+
+impl<'a> Entry<'a> {
+    pub(super) fn read(logged: &'a Logged) -> Result<Self, ReceiptError> {
+        serde_json::from_str(&logged.text)
+            .map_err(|e| ReceiptError::Entry { number: logged.number, why: e.to_string() })
     }
-}
 
-/// Whether an event is a step of an approval; a refused request is about one, and is none.
-pub(super) fn is_step(event: &str) -> bool {
-    event.starts_with("approval_") || event.starts_with("execution_")
+    /// The key of a ballot.
+    pub(super) fn ballot(&self) -> Option<&str> {
+        let is_ballot = self.event.event == "approval_decided";
+        self.event.key_id.as_deref().filter(|_| is_ballot)
+    }
+
+    /// Whether keys are looked at: whoever decides or claims does it by the keys of that moment.
+    pub(super) fn needs_keys(&self) -> bool {
+        matches!(self.event.event.as_ref(), "approval_decided" | "approval_claimed")
+    }
+
+    /// Whether it changed the approval.
+    pub(super) fn is_step(&self) -> bool {
+        self.state.iter().any(|row| row.kind == "approval")
+    }
+
+    /// The key that it records.
+    pub(super) fn key(&self) -> Option<&str> {
+        let is_key = |row: &&Row<'_>| row.kind == "key";
+        self.state.iter().find(is_key).map(|row| row.id.as_ref())
+    }
 }

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::ReceiptError;
@@ -65,40 +64,7 @@ pub(super) struct Execution {
 
 impl Shown {
     /// Reads an approval as the API answers it; what nothing holds is left behind.
-    pub(super) fn of_api(text: &str) -> Result<Self, ReceiptError> {
-        serde_json::from_str(text).map_err(|e| ReceiptError::approval(e.to_string()))
+    pub(super) fn read(text: &str) -> Result<Self, ReceiptError> {
+        serde_json::from_str(text).map_err(|e| ReceiptError::Approval(e.to_string()))
     }
-
-    /// Reads the approval of a receipt: exactly these members, as nobody vouches for others. That
-    /// none stands twice is for the verifier to say.
-    pub(super) fn of_receipt(text: &str) -> Result<Self, ReceiptError> {
-        let unreadable = |e: serde_json::Error| ReceiptError::approval(e.to_string());
-        let shown = Self::of_api(text)?;
-        let written = serde_json::to_string(&shown).map_err(unreadable)?;
-        let (ours, all) = (members(&written)?, members(text)?);
-        let pairs = ours.values().zip(all.values());
-        let is_ours = ours.keys().eq(all.keys())
-            && pairs.zip(ours.keys()).all(|((ours, given), name)| {
-                // The verifier digests these two, whose numbers nothing else here can hold.
-                ["context", "plan"].contains(&name.as_str()) || same(ours, given)
-            });
-        if is_ours {
-            return Ok(shown);
-        }
-        Err(ReceiptError::approval("it has members that a receipt has not, or lacks some"))
-    }
-
-    /// The plan's text, where there is one.
-    pub(super) fn plan(&self) -> Option<&str> {
-        self.plan.as_ref().map(|plan| plan.get()).filter(|plan| *plan != "null")
-    }
-}
-
-fn members(text: &str) -> Result<BTreeMap<String, &RawValue>, ReceiptError> {
-    serde_json::from_str(text).map_err(|e| ReceiptError::approval(e.to_string()))
-}
-
-fn same(one: &RawValue, other: &RawValue) -> bool {
-    let value = |raw: &RawValue| serde_json::from_str::<Value>(raw.get()).ok();
-    value(one).is_some_and(|one| Some(one) == value(other))
 }

@@ -62,7 +62,7 @@ fn file(args: &VerifyArgs) -> Result<BufReader<Box<dyn Read>>, Failure> {
 }
 
 fn tell(report: &Report, expected: &Expected, json: bool) -> Exit {
-    let verdict = Verdict::of(report.signer.as_ref());
+    let verdict = Verdict::of(report.signer.is_some());
     let saved = expected.saved.as_ref().map(|saved| saved.size);
     let signer = report.signer.as_ref().map(ToString::to_string);
     if json {

@@ -67,7 +67,7 @@ impl Log {
             return Ok(());
         }
         let Some(signer) = trust.signer(audience)? else { return Ok(()) };
-        let head = Checkpoint::of(self.state.tree(), &signer).sign(&signer);
+        let head = signer.sign(&Checkpoint::of(self.state.tree(), signer.key().name()));
         shielded(|| {
             let txn = begin_durable(database)?;
             txn.open_table(META)?.insert(HEAD_KEY, head.as_bytes())?;
@@ -216,7 +216,7 @@ pub(super) fn save(
     let sha256 = saved::sha256(std::iter::once(&bytes));
     let text = saved::note_text(&name, state.size(), &state.tree().root(), &sha256);
     let signer = signer.named(&name).map_err(|e| StoreError::Unsigned(e.to_string()))?;
-    let note = note::sign(&text, &signer);
+    let note = signer.note(&text);
     let txn = begin_durable(database)?;
     {
         let mut table = txn.open_table(STATE)?;

@@ -12,6 +12,9 @@ mod proof;
 #[cfg(test)]
 mod tests;
 
+use std::error::Error;
+use std::fmt;
+
 use sha2::{Digest, Sha256};
 
 pub use frontier::Frontier;
@@ -37,13 +40,11 @@ const LEAF: [u8; 1] = [0];
 const NODE: [u8; 1] = [1];
 
 /// Why a root or a proof cannot be computed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TreeError<E> {
     /// The tree would be larger than [`SIZE_MAX`].
-    #[error("a tree of {0} leaves is too large")]
     TooLarge(u64),
     /// The leaf, or the older tree, is not in the tree.
-    #[error("{asked} is not within a tree of {size} leaves")]
     Outside {
         /// The leaf's index, or the older tree's size.
         asked: u64,
@@ -51,8 +52,40 @@ pub enum TreeError<E> {
         size: u64,
     },
     /// A stored hash could not be read.
-    #[error(transparent)]
-    Read(#[from] E),
+    Read(E),
+}
+
+impl<E> From<E> for TreeError<E> {
+    fn from(source: E) -> Self {
+        Self::Read(source)
+    }
+}
+
+impl<E: fmt::Display> fmt::Display for TreeError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLarge(size) => write!(f, "a tree of {size} leaves is too large"),
+            Self::Outside { asked, size } => {
+                write!(f, "{asked} is not within a tree of {size} leaves")
+            }
+            Self::Read(source) => source.fmt(f),
+        }
+    }
+}
+
+impl<E: Error> Error for TreeError<E> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Read(read) => read.source(),
+            Self::TooLarge(_) | Self::Outside { .. } => None,
+        }
+    }
+}
+
+/// Reads a hash as it is written: 64 lower-case hex characters.
+pub fn read_hash(text: &str) -> Option<Hash> {
+    let hash: Hash = hex::decode(text).ok()?.try_into().ok()?;
+    (hex::encode(hash) == text).then_some(hash)
 }
 
 /// The hash of a leaf.
@@ -61,7 +94,7 @@ pub fn leaf(entry: &[u8]) -> Hash {
 }
 
 /// The hash of a node over its two children.
-pub(crate) fn node(left: &Hash, right: &Hash) -> Hash {
+pub fn node(left: &Hash, right: &Hash) -> Hash {
     Sha256::new().chain_update(NODE).chain_update(left).chain_update(right).finalize().into()
 }
 
@@ -74,7 +107,7 @@ pub const fn stored_count(size: u64) -> u64 {
 
 /// Where the hash of a complete subtree of `2^level` leaves is stored; `index` counts the subtrees
 /// of that level from the left.
-pub(crate) const fn stored_position(level: u32, index: u64) -> u64 {
+pub const fn stored_position(level: u32, index: u64) -> u64 {
     // It is written when its last leaf is, after that leaf's hash and `level - 1` smaller subtrees.
     let last_leaf = (index + 1).saturating_mul(1 << level) - 1;
     stored_count(last_leaf) + level as u64

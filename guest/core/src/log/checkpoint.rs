@@ -9,30 +9,28 @@
 //! — signoff/default {four bytes of the key's id and the signature, base64}
 //! ```
 
+use std::fmt;
+
 use base64ct::{Base64, Encoding};
 
-use super::log_key::{LogKey, LogSigner, base64};
-use super::note::{self, Note, NoteError};
-use super::tree::{EMPTY_ROOT, Hash, SIZE_MAX};
+use super::key::{LogKey, base64};
+use super::note::{Note, NoteError};
+use super::tree::{EMPTY_ROOT, Frontier, Hash, SIZE_MAX};
 
 /// What a log says of itself at one size.
 ///
 /// ```
-/// use signoff::audit::checkpoint::{Checkpoint, open};
-/// use signoff::audit::log_key::LogSigner;
-/// use signoff::audit::tree::{Frontier, leaf};
+/// use signoff_core::log::checkpoint::Checkpoint;
+/// use signoff_core::log::tree::{Frontier, leaf};
 ///
 /// let mut tree = Frontier::new();
 /// tree.add(leaf(b"{}"));
-/// let signer = LogSigner::new("default", &[7; 32])?;
-/// let checkpoint = Checkpoint::of(&tree, &signer);
-/// let note = checkpoint.sign(&signer);
-/// assert_eq!(open(&note, &[signer.key().clone()])?.checkpoint, checkpoint);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// let text = Checkpoint::of(&tree, "signoff/default").text();
+/// assert_eq!(text.lines().take(2).collect::<Vec<_>>(), ["signoff/default", "1"]);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// The log's name: [`super::log_key::origin`] of the deployment's.
+    /// The log's name: [`super::key::origin`] of the deployment's.
     pub origin: String,
     /// How many entries the root covers.
     pub size: u64,
@@ -49,34 +47,44 @@ pub struct Opened {
     pub signer: LogKey,
 }
 
-/// Why a checkpoint counts for nothing.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+/// Why a checkpoint is not accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CheckpointError {
-    /// The signed note is none, or a signature is wrong.
-    #[error(transparent)]
-    Note(#[from] NoteError),
+    /// It is no signed note, or a signature is wrong.
+    Note(NoteError),
     /// The note's text is no checkpoint.
-    #[error("its text is no checkpoint: {0}")]
     Form(&'static str),
     /// No trusted key of the log signed it.
-    #[error("no trusted key of `{0}` signed it")]
     Untrusted(String),
 }
 
+impl fmt::Display for CheckpointError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Note(why) => why.fmt(f),
+            Self::Form(why) => write!(f, "its text is no checkpoint: {why}"),
+            Self::Untrusted(log) => write!(f, "no trusted key of `{log}` signed it"),
+        }
+    }
+}
+
+impl std::error::Error for CheckpointError {}
+
+impl From<NoteError> for CheckpointError {
+    fn from(why: NoteError) -> Self {
+        Self::Note(why)
+    }
+}
+
 impl Checkpoint {
-    /// What a signer's log says of a tree.
-    pub fn of(tree: &super::tree::Frontier, signer: &LogSigner) -> Self {
-        Self { origin: signer.key().name().to_owned(), size: tree.size(), root: tree.root() }
+    /// What the log of a name says of its tree.
+    pub fn of(tree: &Frontier, origin: &str) -> Self {
+        Self { origin: origin.to_owned(), size: tree.size(), root: tree.root() }
     }
 
     /// The text that is signed: three lines.
     pub fn text(&self) -> String {
         format!("{}\n{}\n{}\n", self.origin, self.size, Base64::encode_string(&self.root))
-    }
-
-    /// The signed note.
-    pub fn sign(&self, signer: &LogSigner) -> String {
-        note::sign(&self.text(), signer)
     }
 
     /// Reads a checkpoint, whoever signed it.
@@ -140,18 +148,39 @@ fn number(text: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::log_key::origin;
-    use super::super::tree::{Frontier, leaf};
+    use ed25519_dalek::{Signer, SigningKey};
+
+    use super::super::key::origin;
+    use super::super::note::{NOTE_BYTES_MAX, signed};
+    use super::super::tree::leaf;
     use super::*;
 
+    struct LogSigner(LogKey, SigningKey);
+
+    impl LogSigner {
+        fn new(audience: &str, seed: u8) -> Self {
+            let secret = SigningKey::from_bytes(&[seed; 32]);
+            let public = secret.verifying_key().to_bytes();
+            Self(LogKey::new(&origin(audience), &public).unwrap(), secret)
+        }
+
+        fn key(&self) -> &LogKey {
+            &self.0
+        }
+
+        fn note(&self, text: &str) -> String {
+            signed(text, &self.0, &self.1.sign(text.as_bytes()).to_bytes())
+        }
+    }
+
     fn signer() -> LogSigner {
-        LogSigner::new("default", &[7; 32]).unwrap()
+        LogSigner::new("default", 7)
     }
 
     fn checkpoint() -> Checkpoint {
         let mut tree = Frontier::new();
         (0..20_u8).for_each(|n| tree.add(leaf(&[n])));
-        Checkpoint::of(&tree, &signer())
+        Checkpoint::of(&tree, &origin("default"))
     }
 
     fn trusted() -> Vec<LogKey> {
@@ -160,7 +189,7 @@ mod tests {
 
     #[test]
     fn what_was_signed_is_what_is_opened() {
-        let note = checkpoint().sign(&signer());
+        let note = signer().note(&checkpoint().text());
         let opened = open(&note, &trusted()).unwrap();
         assert_eq!(opened, Opened { checkpoint: checkpoint(), signer: signer().key().clone() });
         assert_eq!(Checkpoint::unverified(&note), Ok(checkpoint()));
@@ -187,7 +216,7 @@ mod tests {
 
     #[test]
     fn every_changed_character_is_found() {
-        let note = checkpoint().sign(&signer());
+        let note = signer().note(&checkpoint().text());
         for (at, was) in note.char_indices() {
             for other in ["", "A", "1", " ", "\n", "=", "\u{2014}", "\r", "+"] {
                 let mut changed = note.clone();
@@ -202,7 +231,7 @@ mod tests {
 
     #[test]
     fn every_flipped_bit_of_the_signature_is_found() {
-        let signed = checkpoint().sign(&signer());
+        let signed = signer().note(&checkpoint().text());
         let (head, encoded) = signed.trim_end().rsplit_once(' ').unwrap();
         let bytes = base64(encoded).unwrap();
         for bit in 0..bytes.len() * 8 {
@@ -215,9 +244,9 @@ mod tests {
 
     #[test]
     fn unknown_signatures_are_passed_over_and_wrong_ones_of_known_keys_are_not() {
-        let note = checkpoint().sign(&signer());
-        let stranger = LogSigner::new("default", &[8; 32]).unwrap();
-        let by_stranger = checkpoint().sign(&stranger);
+        let note = signer().note(&checkpoint().text());
+        let stranger = LogSigner::new("default", 8);
+        let by_stranger = stranger.note(&checkpoint().text());
         let line = by_stranger.rsplit_once("\n\n").unwrap().1;
         let both = format!("{note}{line}");
         assert_eq!(open(&both, &trusted()).unwrap().signer, *signer().key());
@@ -236,8 +265,8 @@ mod tests {
 
     #[test]
     fn another_logs_key_does_not_count() {
-        let other = LogSigner::new("staging", &[9; 32]).unwrap();
-        let note = checkpoint().sign(&other);
+        let other = LogSigner::new("staging", 9);
+        let note = other.note(&checkpoint().text());
         let untrusted = CheckpointError::Untrusted("signoff/default".to_owned());
         assert_eq!(open(&note, &[other.key().clone()]), Err(untrusted));
     }
@@ -262,19 +291,19 @@ mod tests {
             (lines("20", &format!("{root} ")), "no root"),
             (lines("0", &root), "another root"),
         ] {
-            let error = open(&note::sign(&odd, &signer()), &trusted()).unwrap_err();
+            let error = open(&signer().note(&odd), &trusted()).unwrap_err();
             assert!(error.to_string().contains(why), "{odd:?}: {error}");
         }
-        open(&note::sign(&lines("0", &empty), &signer()), &trusted()).unwrap();
+        open(&signer().note(&lines("0", &empty)), &trusted()).unwrap();
         // Extension lines are signed and ignored.
         let extended = format!("{}more\n", lines("20", &root));
-        let opened = open(&note::sign(&extended, &signer()), &trusted()).unwrap();
+        let opened = open(&signer().note(&extended), &trusted()).unwrap();
         assert_eq!(opened.checkpoint, checkpoint());
     }
 
     #[test]
     fn a_huge_note_is_refused_unread() {
-        let huge = "x\n".repeat(note::NOTE_BYTES_MAX / 2 + 1);
+        let huge = "x\n".repeat(NOTE_BYTES_MAX / 2 + 1);
         let too_long = CheckpointError::Note(NoteError::TooLong);
         assert_eq!(Checkpoint::unverified(&huge), Err(too_long));
     }

@@ -1,6 +1,7 @@
 //! Inclusion and consistency proofs (RFC 6962, section 2.1): making them from stored hashes, and
 //! checking them with nothing but themselves.
 
+use std::fmt;
 use std::ops::Range;
 
 use super::frontier::{fold, peaks};
@@ -10,10 +11,9 @@ use super::{EMPTY_ROOT, Hash, SIZE_MAX, TreeError, node, split, stored_position}
 pub const PROOF_HASHES_MAX: usize = 62;
 
 /// Why a proof proves nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProofError {
     /// The leaf is not within the tree, or the older tree is larger than the newer.
-    #[error("the proof is of {asked} in a tree of {size} leaves, which cannot be")]
     Outside {
         /// The leaf's index, or the older tree's size.
         asked: u64,
@@ -21,7 +21,6 @@ pub enum ProofError {
         size: u64,
     },
     /// A proof of these sizes has another number of hashes.
-    #[error("the proof has {found} hashes, not the number that a tree of {size} leaves asks for")]
     Length {
         /// The number of hashes in the proof.
         found: usize,
@@ -29,12 +28,32 @@ pub enum ProofError {
         size: u64,
     },
     /// The proof leads to another root than the older checkpoint's.
-    #[error("the proof does not lead to the root of the older tree of {0} leaves")]
     OlderRoot(u64),
     /// The proof leads to another root.
-    #[error("the proof does not lead to the root of the tree of {0} leaves")]
     Root(u64),
 }
+
+impl fmt::Display for ProofError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Outside { asked, size } => {
+                write!(f, "the proof is of {asked} in a tree of {size} leaves, which cannot be")
+            }
+            Self::Length { found, size } => write!(
+                f,
+                "the proof has {found} hashes, which is not the number for a tree of {size} leaves"
+            ),
+            Self::OlderRoot(size) => {
+                write!(f, "the proof does not lead to the root of the older tree of {size} leaves")
+            }
+            Self::Root(size) => {
+                write!(f, "the proof does not lead to the root of the tree of {size} leaves")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ProofError {}
 
 /// The proof that the leaf with this index is in the tree of `size` leaves, lowest hash first.
 ///

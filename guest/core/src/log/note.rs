@@ -1,10 +1,10 @@
 //! Signed notes (C2SP `signed-note`): a text, an empty line, and lines of signatures.
 
-use std::fmt::Write as _;
+use std::fmt;
 
 use base64ct::{Base64, Encoding};
 
-use super::log_key::{LogKey, LogSigner, base64, is_name};
+use super::key::{LogKey, base64, is_name};
 
 /// The longest note that is read: a checkpoint and sixteen signatures, of which the largest kind has
 /// 5 kB.
@@ -12,24 +12,35 @@ pub const NOTE_BYTES_MAX: usize = 128 << 10;
 /// What a line with a signature begins with.
 const DASH: &str = "\u{2014} ";
 
-/// Why a note counts for nothing.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+/// Why a note is not accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoteError {
     /// It is longer than [`NOTE_BYTES_MAX`].
-    #[error("it is longer than 128 KiB")]
     TooLong,
     /// It is not of a signed note's form.
-    #[error("it is no signed note: {0}")]
     Form(&'static str),
     /// A signature that names a trusted key is not that key's.
-    #[error("the signature of `{0}` is not by the trusted key of that name")]
     BadSignature(String),
 }
 
+impl fmt::Display for NoteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong => f.write_str("it is longer than 128 KiB"),
+            Self::Form(why) => write!(f, "it is no signed note: {why}"),
+            Self::BadSignature(name) => {
+                write!(f, "the signature of `{name}` is not by the trusted key of that name")
+            }
+        }
+    }
+}
+
+impl std::error::Error for NoteError {}
+
 /// A note that was read; nothing of it is verified yet.
-pub(super) struct Note<'a> {
+pub struct Note<'a> {
     /// The signed text, its last line feed included.
-    pub(super) text: &'a str,
+    pub text: &'a str,
     signatures: Vec<Signature<'a>>,
 }
 
@@ -39,18 +50,15 @@ struct Signature<'a> {
     bytes: Vec<u8>,
 }
 
-/// A text as a note signed by one key. The text ends with a line feed.
-pub(crate) fn sign(text: &str, signer: &LogSigner) -> String {
-    let key = signer.key();
-    let signature = [key.id().as_slice(), &signer.sign(text)].concat();
-    let mut note = format!("{text}\n");
-    // A String takes every write.
-    let _ = writeln!(note, "{DASH}{} {}", key.name(), Base64::encode_string(&signature));
-    note
+/// Returns a text with the signature that a key made over it, as a note. The text ends with a line
+/// feed.
+pub fn signed(text: &str, key: &LogKey, signature: &[u8; 64]) -> String {
+    let line = [key.id().as_slice(), signature].concat();
+    format!("{text}\n{DASH}{} {}\n", key.name(), Base64::encode_string(&line))
 }
 
 /// The text of a note that a trusted key signed; `None` for any other.
-pub(crate) fn open<'a>(note: &'a str, trusted: &[LogKey]) -> Option<&'a str> {
+pub fn open<'a>(note: &'a str, trusted: &[LogKey]) -> Option<&'a str> {
     let note = Note::read(note).ok()?;
     let is_signed = note.signers(trusted).is_ok_and(|signers| !signers.is_empty());
     is_signed.then_some(note.text)
@@ -58,7 +66,7 @@ pub(crate) fn open<'a>(note: &'a str, trusted: &[LogKey]) -> Option<&'a str> {
 
 impl<'a> Note<'a> {
     /// Takes a note apart.
-    pub(super) fn read(note: &'a str) -> Result<Self, NoteError> {
+    pub fn read(note: &'a str) -> Result<Self, NoteError> {
         if note.len() > NOTE_BYTES_MAX {
             return Err(NoteError::TooLong);
         }
@@ -75,7 +83,7 @@ impl<'a> Note<'a> {
     }
 
     /// The trusted keys that signed it. Signatures of other keys are passed over.
-    pub(super) fn signers<'k>(&self, trusted: &'k [LogKey]) -> Result<Vec<&'k LogKey>, NoteError> {
+    pub fn signers<'k>(&self, trusted: &'k [LogKey]) -> Result<Vec<&'k LogKey>, NoteError> {
         let mut signers = Vec::new();
         for signature in &self.signatures {
             let is_named = |key: &&LogKey| key.name() == signature.name && key.id() == signature.id;

@@ -1,0 +1,333 @@
+//! What a log says of an approval, carried out again by the rules of the operations: each step must
+//! start from the state that its operation needs, and lead to the status that the log names.
+
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use super::event::within_bounds;
+use super::extend::later;
+use super::quorum::{self, suffice};
+use super::state::{Approved, Pending, Unclaimed, verify_ballot};
+use crate::key::{Algorithm, Keyring};
+use crate::name::{ExecutionId, Identifier, KeyId};
+use crate::record::{Ballot, Outcome, Record, Status};
+use crate::rejection::{Code, Rejection};
+use crate::signature::{Accepted, attribute};
+use crate::statement::{Decision, Profile};
+use crate::time::UnixSeconds;
+
+/// An entry of the verifier, read back. A log may have more members.
+#[derive(Deserialize)]
+pub(crate) struct LoggedEvent {
+    format: u32,
+    event: String,
+    at: UnixSeconds,
+    approval_id: String,
+    agent: String,
+    action: String,
+    actor: Option<String>,
+    from: Option<Status>,
+    to: Status,
+    context_hash: String,
+    plan_hash: Option<String>,
+    request_digest: String,
+    decision: Option<Decision>,
+    profile: Option<Profile>,
+    key_id: Option<String>,
+    signature_hash: Option<String>,
+    expires_at: Option<UnixSeconds>,
+    execution_id: Option<String>,
+    outcome: Option<Outcome>,
+    late: Option<bool>,
+}
+
+/// An approval as the steps so far have left it.
+pub(crate) struct Replay {
+    /// Its `execution` stays none: the log does not have all of it.
+    record: Record,
+    request_digest: String,
+    at: UnixSeconds,
+    run: Option<Run>,
+}
+
+/// The execution, as far as the log has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    pub(crate) id: String,
+    pub(crate) claimed_by: String,
+    pub(crate) claimed_at: UnixSeconds,
+    pub(crate) outcome: Outcome,
+    pub(crate) settled_at: Option<UnixSeconds>,
+    pub(crate) late: bool,
+}
+
+/// How far a ballot is proven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Held {
+    /// Its signature was verified.
+    Verified,
+    /// Only the log says that it was verified: nobody here has the secret.
+    Attested,
+}
+
+impl LoggedEvent {
+    /// Whether it is a ballot.
+    pub(crate) fn is_ballot(&self) -> bool {
+        self.event == "approval_decided"
+    }
+
+    /// Whether keys are looked at: whoever decides or claims does it by the keys of that moment.
+    pub(crate) fn needs_keys(&self) -> bool {
+        self.is_ballot() || self.event == "approval_claimed"
+    }
+}
+
+impl Replay {
+    /// Begins with the request; of `record` only what was requested counts.
+    ///
+    /// Rejections: `request-invalid` for an entry of anything else.
+    pub(crate) fn begin(mut record: Record, event: &LoggedEvent) -> Result<Self, Rejection> {
+        if event.event != "approval_requested" {
+            return Err(Rejection::request("the first change is not the request"));
+        }
+        within_bounds(&record.requirement)?;
+        record.status = Status::Pending;
+        record.ballots.clear();
+        record.expires_at = record.requested_at.plus(record.requirement.ttl_seconds)?;
+        same("actor", event.actor.as_ref() == Some(&record.requested_by))?;
+        same("at", event.at == record.requested_at)?;
+        same("expires_at", event.expires_at == Some(record.expires_at))?;
+        let request_digest = record.request_digest()?;
+        let replay = Self { record, request_digest, at: event.at, run: None };
+        replay.concerns(event, None)?;
+        Ok(replay)
+    }
+
+    /// Carries out the next step, with the keys of its moment; `ballot` is the one that it casts.
+    ///
+    /// Rejections: those of the operation; `request-invalid` for an entry that says otherwise.
+    pub(crate) fn step(
+        mut self,
+        event: &LoggedEvent,
+        ballot: Option<&Ballot>,
+        keys: &Keyring,
+    ) -> Result<Self, Rejection> {
+        if event.at < self.at {
+            return Err(Rejection::request("it is earlier than the change before it"));
+        }
+        self.at = event.at;
+        let from = self.record.status;
+        let next = match event.event.as_str() {
+            "approval_decided" => self.decided(event, ballot, keys)?,
+            "approval_extended" => self.extended(event)?,
+            "approval_claimed" => self.claimed(event, keys)?,
+            "approval_expired" => self.expired()?,
+            "approval_voided" => self.ended(Status::Expired)?,
+            "approval_withdrawn" => self.withdrawn(event)?,
+            "execution_settled" => self.settled(event)?,
+            "execution_unknown" => self.forgotten(event)?,
+            _ => return Err(Rejection::request("it is no step of an approval")),
+        };
+        next.concerns(event, Some(from))?;
+        Ok(next)
+    }
+
+    /// The approval as it is now. It has no execution.
+    pub(crate) fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// The digest of what was requested.
+    pub(crate) fn request_digest(&self) -> &str {
+        &self.request_digest
+    }
+
+    /// The execution, where there is one.
+    pub(crate) fn run(&self) -> Option<&Run> {
+        self.run.as_ref()
+    }
+
+    /// Whether an entry is of this approval, and of the change that led to the present status.
+    fn concerns(&self, event: &LoggedEvent, from: Option<Status>) -> Result<(), Rejection> {
+        let record = &self.record;
+        same("format", event.format == 1)?;
+        same("approval_id", event.approval_id == record.id)?;
+        same("agent", event.agent == record.agent)?;
+        same("action", event.action == record.action)?;
+        same("context_hash", event.context_hash == record.context_hash)?;
+        same("plan_hash", event.plan_hash == record.plan_hash)?;
+        same("request_digest", event.request_digest == self.request_digest)?;
+        same("from", event.from == from)?;
+        if event.to == record.status {
+            return Ok(());
+        }
+        Err(Rejection::request(format!(
+            "the log says that it makes the approval `{}`, the rules say `{}`",
+            event.to.as_str(),
+            record.status.as_str()
+        )))
+    }
+
+    fn decided(
+        mut self,
+        event: &LoggedEvent,
+        ballot: Option<&Ballot>,
+        keys: &Keyring,
+    ) -> Result<Self, Rejection> {
+        let ballot = ballot.ok_or_else(|| Rejection::request("its ballot is missing"))?;
+        same("actor", event.actor.as_ref() == Some(&ballot.approver))?;
+        same("decision", event.decision == Some(ballot.decision))?;
+        same("profile", event.profile == Some(ballot.profile))?;
+        same("key_id", event.key_id.as_ref() == Some(&ballot.key_id))?;
+        same("at", event.at == ballot.cast_at)?;
+        let hash = hex::encode(Sha256::digest(ballot.signature.as_bytes()));
+        same("signature_hash", event.signature_hash.as_ref() == Some(&hash))?;
+        let pending = Pending::to_decide(self.record, event.at)?;
+        let named = keys.find(&KeyId::new(ballot.key_id.as_str())?);
+        let named = named.filter(|key| key.serves(ballot.profile));
+        pending.admit(ballot.decision, &ballot.approver, named, keys)?;
+        self.record = pending.0;
+        self.record.ballots.push(ballot.clone());
+        let last = self.record.ballots.len().saturating_sub(1);
+        hold(&self.record, &self.request_digest, last, keys, &Accepted::all())?;
+        self.record.status = quorum::status(&self.record, keys);
+        Ok(self)
+    }
+
+    fn extended(mut self, event: &LoggedEvent) -> Result<Self, Rejection> {
+        actor(event)?;
+        let mut record = Pending::to_extend(self.record, event.at)?.0;
+        let expires_at = event.expires_at.ok_or_else(|| differs("expires_at"))?;
+        record.expires_at = later(&record, expires_at)?;
+        self.record = record;
+        Ok(self)
+    }
+
+    fn claimed(mut self, event: &LoggedEvent, keys: &Keyring) -> Result<Self, Rejection> {
+        self.record = Approved::to_use(self.record, event.at)?.0;
+        for index in 0..self.record.ballots.len() {
+            hold(&self.record, &self.request_digest, index, keys, &Accepted::all())?;
+        }
+        suffice(&self.record, keys)?;
+        same("outcome", event.outcome == Some(Outcome::Claimed))?;
+        let id = event.execution_id.as_deref().ok_or_else(|| differs("execution_id"))?;
+        self.run = Some(Run {
+            id: ExecutionId::new(id)?.to_string(),
+            claimed_by: actor(event)?,
+            claimed_at: event.at,
+            outcome: Outcome::Claimed,
+            settled_at: None,
+            late: false,
+        });
+        self.record.status = Status::Executed;
+        Ok(self)
+    }
+
+    fn expired(mut self) -> Result<Self, Rejection> {
+        if self.record.due_at().is_none_or(|due_at| self.at < due_at) {
+            return Err(Rejection::request("the approval has not expired at that time"));
+        }
+        self.record.status = Status::Expired;
+        Ok(self)
+    }
+
+    fn ended(mut self, status: Status) -> Result<Self, Rejection> {
+        self.record = Unclaimed::to_end(self.record, self.at)?.0;
+        self.record.status = status;
+        Ok(self)
+    }
+
+    fn withdrawn(self, event: &LoggedEvent) -> Result<Self, Rejection> {
+        let by = actor(event)?;
+        let mut next = self.ended(Status::Withdrawn)?;
+        next.record.withdrawn_at = Some(next.at);
+        next.record.withdrawn_by = Some(by);
+        Ok(next)
+    }
+
+    fn settled(mut self, event: &LoggedEvent) -> Result<Self, Rejection> {
+        actor(event)?;
+        let (outcome, late) = event.outcome.zip(event.late).ok_or_else(|| differs("outcome"))?;
+        same("outcome", !outcome.is_open())?;
+        let at = self.at;
+        let run = self.open_run(event)?;
+        // The end of the lease is not in the log, but that it ran out may be.
+        same("late", late || run.outcome == Outcome::Claimed)?;
+        (run.outcome, run.settled_at, run.late) = (outcome, Some(at), late);
+        Ok(self)
+    }
+
+    fn forgotten(mut self, event: &LoggedEvent) -> Result<Self, Rejection> {
+        same("outcome", event.outcome == Some(Outcome::Unknown))?;
+        let run = self.open_run(event)?;
+        if run.outcome != Outcome::Claimed {
+            return Err(Rejection::request("the lease has run out already"));
+        }
+        run.outcome = Outcome::Unknown;
+        Ok(self)
+    }
+
+    /// The execution that an entry is about.
+    ///
+    /// Rejections: 1. `execution-mismatch` 2. `already-settled`
+    fn open_run(&mut self, event: &LoggedEvent) -> Result<&mut Run, Rejection> {
+        let run = self.run.as_mut().filter(|run| Some(&run.id) == event.execution_id.as_ref());
+        let run = run.ok_or_else(|| {
+            Rejection::new(Code::ExecutionMismatch, "it is not about the approval's execution")
+        })?;
+        if run.outcome.is_open() {
+            return Ok(run);
+        }
+        Err(Rejection::new(
+            Code::AlreadySettled,
+            format!("the outcome is already `{}`", run.outcome.as_str()),
+        ))
+    }
+}
+
+/// Verifies one ballot of a record with the key that it names, or finds that nobody here can: only a
+/// secret verifies an HMAC, and whoever has it could have made it.
+///
+/// Rejections: those of [`attribute`], then `signature-invalid`.
+pub(crate) fn hold(
+    record: &Record,
+    request_digest: &str,
+    index: usize,
+    keys: &Keyring,
+    accepted: &Accepted,
+) -> Result<Held, Rejection> {
+    let ballot = record
+        .ballots
+        .get(index)
+        .ok_or_else(|| Rejection::new(Code::SignatureInvalid, "no such ballot is stored"))?;
+    Identifier::new("approver", ballot.approver.as_str())?;
+    let key = attribute(ballot, keys, &accepted.under(&record.requirement))?;
+    match key.algorithm {
+        Algorithm::Ed25519 => {
+            verify_ballot(record, request_digest, index, keys, accepted)?;
+            Ok(Held::Verified)
+        }
+        Algorithm::HmacSha256 if ballot.comment.is_some() => Err(Rejection::new(
+            Code::SignatureInvalid,
+            "it has a comment, and only a secret could verify that its signature covers it",
+        )),
+        Algorithm::HmacSha256 => Ok(Held::Attested),
+    }
+}
+
+/// Who acted.
+///
+/// Rejections: `request-invalid`, `limit-exceeded`.
+fn actor(event: &LoggedEvent) -> Result<String, Rejection> {
+    let actor = event.actor.as_deref().ok_or_else(|| differs("actor"))?;
+    Identifier::subject("actor", actor).map(|actor| actor.to_string())
+}
+
+/// Rejections: `request-invalid`.
+fn same(member: &str, is_same: bool) -> Result<(), Rejection> {
+    if is_same { Ok(()) } else { Err(differs(member)) }
+}
+
+fn differs(member: &str) -> Rejection {
+    Rejection::request(format!("its {member} is not what this step of the approval has"))
+}

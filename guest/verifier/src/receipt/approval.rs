@@ -1,0 +1,164 @@
+//! The approval in a receipt: those members of the API's approval that a signature, a digest or the
+//! log holds, and no other.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use super::invalid;
+use crate::approval::Shown;
+use crate::lifecycle::Replay;
+use crate::limits::BALLOTS_MAX;
+use crate::object::{self, Object, object, objects};
+use crate::record::{Ballot, FORMAT, Outcome, Record, Requirement, Status};
+use crate::rejection::Rejection;
+use crate::time::UnixSeconds;
+
+/// An approval, with its context and plan. What has not happened is null.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Approval<'a> {
+    #[serde(borrow)]
+    pub(super) id: Cow<'a, str>,
+    pub(super) audience: Cow<'a, str>,
+    status: Status,
+    pub(super) agent: Cow<'a, str>,
+    pub(super) action: Cow<'a, str>,
+    context: &'a RawValue,
+    pub(super) context_hash: Cow<'a, str>,
+    #[serde(deserialize_with = "nullable")]
+    plan: Option<&'a RawValue>,
+    #[serde(deserialize_with = "nullable")]
+    pub(super) plan_hash: Option<String>,
+    #[serde(deserialize_with = "nullable")]
+    pub(super) reason: Option<String>,
+    pub(super) requested_by: Cow<'a, str>,
+    pub(super) requested_at: UnixSeconds,
+    pub(super) expires_at: UnixSeconds,
+    #[serde(deserialize_with = "object")]
+    pub(super) requirement: Requirement,
+    #[serde(deserialize_with = "nullable")]
+    policy: Option<String>,
+    #[serde(deserialize_with = "nullable")]
+    rule: Option<String>,
+    pub(super) request_digest: Cow<'a, str>,
+    #[serde(deserialize_with = "objects")]
+    pub(super) ballots: Vec<Ballot>,
+    #[serde(deserialize_with = "nullable")]
+    execution: Option<Object<Execution>>,
+    #[serde(deserialize_with = "nullable")]
+    withdrawn_at: Option<UnixSeconds>,
+    #[serde(deserialize_with = "nullable")]
+    withdrawn_by: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Execution {
+    id: String,
+    claimed_by: String,
+    claimed_at: UnixSeconds,
+    outcome: Outcome,
+    #[serde(deserialize_with = "nullable")]
+    settled_at: Option<UnixSeconds>,
+    late: bool,
+}
+
+impl<'a> Approval<'a> {
+    /// Reads the approval of a receipt and computes its digests again: of the context, the plan and
+    /// the request.
+    ///
+    /// Rejections: `receipt-invalid`.
+    pub(super) fn read(text: &'a str) -> Result<Self, Rejection> {
+        let wrong = |e: Rejection| of_approval(&e.message);
+        let approval: Self = object::parse("approval", text).map_err(|e| invalid(e.message))?;
+        if approval.ballots.len() > BALLOTS_MAX {
+            let found = approval.ballots.len();
+            return Err(of_approval(&format!(
+                "it has {found} ballots, the limit is {BALLOTS_MAX}"
+            )));
+        }
+        let shown = Shown::read(text).map_err(wrong)?;
+        shown.request_digest().map_err(wrong)?;
+        shown.has_context(approval.context.get()).map_err(wrong)?;
+        let plan = approval.plan.map(RawValue::get);
+        shown.has_plan(plan).map_err(wrong)?;
+        Ok(approval)
+    }
+
+    /// The record of what was requested, as it was before anything else happened.
+    pub(super) fn requested(&self) -> Record {
+        Record {
+            format: FORMAT,
+            id: self.id.to_string(),
+            audience: self.audience.to_string(),
+            status: Status::Pending,
+            agent: self.agent.to_string(),
+            action: self.action.to_string(),
+            context_hash: self.context_hash.to_string(),
+            plan_hash: self.plan_hash.clone(),
+            reason: self.reason.clone(),
+            requested_by: self.requested_by.to_string(),
+            requested_at: self.requested_at,
+            expires_at: self.expires_at,
+            requirement: self.requirement.clone(),
+            policy: self.policy.clone(),
+            rule: self.rule.clone(),
+            ballots: Vec::new(),
+            decided_at: None,
+            executed_at: None,
+            execution: None,
+            withdrawn_at: None,
+            withdrawn_by: None,
+            erased: None,
+        }
+    }
+
+    /// Whether the approval is what its steps in the log come to.
+    ///
+    /// Rejections: `receipt-invalid`.
+    pub(super) fn is(&self, replay: &Replay) -> Result<(), Rejection> {
+        let record = replay.record();
+        if self.ballots.len() != record.ballots.len() {
+            let (shown, logged) = (self.ballots.len(), record.ballots.len());
+            return Err(of_approval(&format!("it has {shown} ballots, the log has {logged}")));
+        }
+        let (shown, run) = (self.execution.as_ref().map(|Object(shown)| shown), replay.run());
+        let same = [
+            ("status", self.status == record.status),
+            ("expires_at", self.expires_at == record.expires_at),
+            ("withdrawn_at", self.withdrawn_at == record.withdrawn_at),
+            ("withdrawn_by", self.withdrawn_by == record.withdrawn_by),
+            ("execution", shown.is_some() == run.is_some()),
+        ];
+        let of_run = shown.zip(run).into_iter().flat_map(|(shown, run)| {
+            [
+                ("execution.id", shown.id == run.id),
+                ("execution.claimed_by", shown.claimed_by == run.claimed_by),
+                ("execution.claimed_at", shown.claimed_at == run.claimed_at),
+                ("execution.outcome", shown.outcome == run.outcome),
+                ("execution.settled_at", shown.settled_at == run.settled_at),
+                ("execution.late", shown.late == run.late),
+            ]
+        });
+        match same.into_iter().chain(of_run).find(|(_, is_same)| !is_same) {
+            None => Ok(()),
+            Some((name, _)) => Err(of_approval(&format!("its {name} is not the log's"))),
+        }
+    }
+}
+
+/// Rejection `receipt-invalid`, of the approval.
+fn of_approval(why: &str) -> Rejection {
+    invalid(format!("the approval: {why}"))
+}
+
+/// A member that may be null, but not left out.
+fn nullable<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    Option::deserialize(deserializer)
+}

@@ -1,0 +1,128 @@
+//! Receipts of random stories, each carried out by the verifier's own operations, and receipts made a
+//! little wrong.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by a panic"
+)]
+
+#[path = "../door/mod.rs"]
+mod door;
+mod mutations;
+mod world;
+
+use std::collections::BTreeMap;
+
+use door::{EXECUTION, Random};
+use serde_json::{Value, json};
+use signoff_verifier::receipt::Verify;
+use signoff_verifier::rejection::{Code, Rejection};
+use world::{World, log_key, people};
+
+/// What a receipt proves to somebody who trusts the log's key, as JSON text.
+fn verified(receipt: &str) -> Result<String, Rejection> {
+    arguments(receipt).run().map(|report| serde_json::to_string(&report).unwrap())
+}
+
+fn arguments(receipt: &str) -> Verify<'_> {
+    Verify {
+        receipt: receipt.into(),
+        log_keys: vec![log_key().to_string().into()],
+        id: None,
+        audience: None,
+        keys: None,
+        accept: vec!["v1".to_owned(), "v2".to_owned()],
+        checkpoint: None,
+        consistency: None,
+    }
+}
+
+/// One random step; whatever the verifier refuses leaves no trace.
+fn step(world: &mut World, random: &mut Random) -> Result<(), String> {
+    world.now += [1, 20, 400, 3_000][random.below(4)] * u64::from(!random.once_in(3));
+    let event = json!({"expires_in_seconds": 3_600 + random.below(9_000)});
+    match random.below(12) {
+        0..5 => {
+            let decision = if random.once_in(6) { "rejected" } else { "approved" };
+            world.decide(random.below(4), decision)
+        }
+        5 | 6 => world.claim(),
+        7 => {
+            let outcome = *random.pick(&["succeeded", "failed"]);
+            world.admin("settle", json!({"execution_id": EXECUTION, "outcome": outcome}))
+        }
+        8 => world.admin("extend", event),
+        9 => world.run("expire", json!({})),
+        10 => {
+            let mut person = random.pick(&world.people).clone();
+            if random.once_in(2) {
+                person.groups = if random.once_in(2) { vec![] } else { vec!["sre"] };
+            }
+            let at = world.people.iter().position(|other| other.id == person.id).unwrap();
+            let revoked = world.status[&person.id] == "revoked" || random.once_in(4);
+            world.record_key(&person, if revoked { "revoked" } else { "verify-only" });
+            world.people[at] = person;
+            Ok(())
+        }
+        _ if random.once_in(4) => world.admin("void", json!({})),
+        _ if random.once_in(3) => world.admin("withdraw", json!({})),
+        _ => Ok(()),
+    }
+}
+
+#[test]
+fn whatever_the_operations_let_through_has_a_receipt() {
+    let mut random = Random(9);
+    let (mut statuses, mut met) = (BTreeMap::<String, u32>::new(), 0);
+    for story in 0..150 {
+        let groups = if random.once_in(3) { json!({"sre": 1}) } else { json!({}) };
+        let threshold = 1 + random.below(3);
+        let mut world = World::new(people(), &json!({"threshold": threshold, "groups": groups}));
+        for _ in 0..16 {
+            let _ = step(&mut world, &mut random);
+        }
+        let report = verified(&world.receipt())
+            .unwrap_or_else(|e| panic!("story {story}: {e}\n{}", world.receipt()));
+        let (report, record) = (parsed(&report), door::parsed(&world.record));
+        assert_eq!(report["status"], record["status"]);
+        assert_eq!(report["expires_at"], record["expires_at"]);
+        assert_eq!(report["execution"]["outcome"], record["execution"]["outcome"]);
+        assert_eq!(list(&report["ballots"]).len(), list(&record["ballots"]).len());
+        for ballot in list(&report["ballots"]) {
+            let proof = if ballot["algorithm"] == "ed25519" { "logged" } else { "attested" };
+            assert_eq!(ballot["proof"], proof);
+        }
+        met += u32::from(report["requirement_met"] == true);
+        *statuses.entry(record["status"].as_str().unwrap().to_owned()).or_default() += 1;
+    }
+    // A walk that never comes anywhere would prove nothing.
+    assert_eq!(statuses.len(), 6, "{statuses:?}");
+    assert!(statuses["executed"] > 10 && met > 20, "{statuses:?}, {met}");
+}
+
+#[test]
+fn a_receipt_past_its_limit_is_refused_unread() {
+    let text = "{".repeat((16 << 20) + 1);
+    assert_eq!(verified(&text).unwrap_err().code, Code::LimitExceeded);
+}
+
+#[test]
+fn white_space_around_a_receipt_is_refused() {
+    let receipt = World::new(people(), &json!({})).receipt();
+    verified(&receipt).unwrap();
+    for space in [" ", "\n", "\r\n", "\t", "\u{a0}", "\u{feff}", "\0"] {
+        for text in [format!("{receipt}{space}"), format!("{space}{receipt}")] {
+            assert_eq!(verified(&text).unwrap_err().code, Code::ReceiptInvalid, "{space:?}");
+        }
+    }
+}
+
+fn parsed(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().unwrap()
+}
