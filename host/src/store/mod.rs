@@ -9,9 +9,11 @@
 
 pub mod log_state;
 pub mod redb;
+mod meaning;
 mod row_kind;
 mod trust;
 
+pub use meaning::Meaning;
 pub use row_kind::RowKind;
 pub use trust::{LogKeys, NoLogKeys, Trust};
 

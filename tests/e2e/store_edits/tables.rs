@@ -106,6 +106,11 @@ impl Contents {
         self.rows(table).get(key).unwrap_or_else(|| panic!("no {table:?} {}", hex::encode(key)))
     }
 
+    /// No rows in some tables.
+    pub fn default_of(tables: &[Table]) -> Self {
+        Self(tables.iter().map(|table| (*table, Rows::new())).collect())
+    }
+
     /// What makes these rows out of those of another store, table by table.
     pub fn writes_from(&self, other: &Self, tables: &[Table]) -> Vec<Write> {
         let mut writes = Vec::new();
