@@ -15,7 +15,8 @@ use signoff::store::{
 };
 use signoff::token::Token;
 
-use super::scene::{Scene, trust};
+use super::edits::number;
+use super::scene::Scene;
 use super::tables::{Contents, Table, Write, write};
 use crate::support::{Home, id};
 
@@ -171,9 +172,19 @@ pub fn signed_by_a_stranger(scene: &Scene, stranger: &Stranger) -> Write {
     head(Checkpoint::from_text(&text).unwrap().sign(&stranger.0).as_bytes())
 }
 
-/// The name of the log of an audience, to see that a head of another deployment is none of this one's.
+/// The last entry of the log in another year.
+pub fn last_entry_in(scene: &Scene, year: &str) -> Write {
+    let entries = scene.rows.rows(Table::Entries);
+    let (key, row) = entries.iter().max_by_key(|(key, _)| number(key)).unwrap();
+    let text = std::str::from_utf8(&row[1..]).unwrap();
+    let (before, after) = text.split_once(r#""at":""#).unwrap();
+    let changed = format!(r#"{before}"at":"{year}{}"#, &after[4..]);
+    (Table::Entries, key.clone(), Some([&[1], changed.as_bytes()].concat()))
+}
+
+/// A store of another deployment with the same keyring, under the name of this one.
 pub fn other_deployment(home: &Home, path: &Path, audience: &str) {
-    empty(path, "other", trust(home)).unwrap();
+    empty(path, "other", home.trust()).unwrap();
     let rows = Contents::of(path);
     let text = String::from_utf8(heads(&rows).0).unwrap();
     assert!(text.starts_with(&origin("other")));

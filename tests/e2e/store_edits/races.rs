@@ -8,7 +8,6 @@ use signoff::id::ApprovalId;
 use signoff::store::redb::{CheckIntegrity, OpenMode, RedbStore};
 use signoff::store::{Query, RowKind, Store, StoreError, WithTexts};
 
-use super::scene::trust;
 use crate::support::{Answer, Home, Office, Ran, SERVE, claim_body, id, request_body};
 
 const READERS: usize = 64;
@@ -82,7 +81,7 @@ fn sound(answer: &Answer) {
 /// Reads the file through a handle of its own, in another process than the server's.
 fn read_the_file(home: &Home, done: &AtomicBool, reads: &AtomicU64) {
     let mode = OpenMode::Read;
-    let store = RedbStore::open(&home.store(), mode, CheckIntegrity::No, trust(home)).unwrap();
+    let store = RedbStore::open(&home.store(), mode, CheckIntegrity::No, home.trust()).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     while !done.load(Ordering::Acquire) {
         let read = runtime.block_on(read_all(&store));

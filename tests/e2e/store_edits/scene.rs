@@ -3,12 +3,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use serde_json::{Value, json};
-use signoff::keys::{KeySource, keyring_beside};
 use signoff::module::Slot;
-use signoff::service;
 use signoff::store::redb::{CheckIntegrity, OpenMode, RedbStore};
 use signoff::store::{About, Change, Store, Trust};
 
@@ -152,7 +149,7 @@ impl Scene {
 
     /// What the store is opened with: the keyring of the home.
     pub fn trust(&self) -> Trust {
-        trust(&self.home)
+        self.home.trust()
     }
 
     /// Opens a copy of the store as the product does.
@@ -228,11 +225,6 @@ impl Tokens {
     }
 }
 
-/// What the store of a home is opened with.
-pub fn trust(home: &Home) -> Trust {
-    service::trust(&Arc::new(KeySource::new(keyring_beside(&home.store()), None)))
-}
-
 /// What happens to an approval before the older copy.
 fn first_part(office: &Office, tokens: &Tokens, name: &str) -> Value {
     let asked = office.requester.post_once("/api/v1/approvals", name, &request(name)).json(201);
@@ -274,7 +266,7 @@ fn fill(home: &Home, entries: u64) {
         return;
     }
     let mode = OpenMode::Write;
-    let store = RedbStore::open(&home.store(), mode, CheckIntegrity::No, trust(home)).unwrap();
+    let store = RedbStore::open(&home.store(), mode, CheckIntegrity::No, home.trust()).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
         let commits = (0..entries).map(|number| {
