@@ -8,8 +8,8 @@
 //!   Anything else is [`StoreError::Tampered`] for that row alone.
 
 pub mod log_state;
-pub mod redb;
 mod meaning;
+pub mod redb;
 mod row_kind;
 mod trust;
 

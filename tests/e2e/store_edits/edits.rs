@@ -60,7 +60,9 @@ impl Edit {
         let keys = self.writes.iter().map(|(_, key, _)| key);
         match self.table {
             Table::Meta | Table::Entries | Table::Tree | Table::State => BTreeSet::new(),
-            table => keys.map(|key| format!("{} {}", table.name(), shown_key(table, key))).collect(),
+            table => {
+                keys.map(|key| format!("{} {}", table.name(), shown_key(table, key))).collect()
+            }
         }
     }
 }

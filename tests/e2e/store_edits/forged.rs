@@ -96,15 +96,15 @@ async fn approved_again(store: &RedbStore, scene: &Scene, name: &str) {
     let before = older.load(&id, WithTexts::No).await.unwrap().unwrap();
     assert_eq!(before.summary.status, Status::Approved);
     let now = store.load(&id, WithTexts::No).await.unwrap().unwrap();
-    let version = Version {
-        summary: before.summary,
-        record: before.record,
-        base: Base::Entry(now.entry),
-    };
+    let version =
+        Version { summary: before.summary, record: before.record, base: Base::Entry(now.entry) };
     let event = json!({ "format": 1, "event": "approval_decided", "approval_id": id.to_string() });
     let about = About::approval(id);
-    keep(store, Change { approval: Some(version), about, event: event.to_string(), ..note(vec![]) })
-        .await;
+    keep(
+        store,
+        Change { approval: Some(version), about, event: event.to_string(), ..note(vec![]) },
+    )
+    .await;
 }
 
 /// Rows of the host that let somebody in.

@@ -114,7 +114,8 @@ fn inserted(scene: &Scene) -> Group {
     }
     let (key, row) = approval_row(scene, "approved");
     let copy = ApprovalId::from_u128(approval_id(&key).to_u128() + 1);
-    let text = String::from_utf8_lossy(&row[67..]).replace(&approval_id(&key).to_string(), &copy.to_string());
+    let text = String::from_utf8_lossy(&row[67..])
+        .replace(&approval_id(&key).to_string(), &copy.to_string());
     let copied = [&row[..67], text.as_bytes()].concat();
     let copied_key = copy.to_u128().to_le_bytes().to_vec();
     writes.push((Table::Approvals, copied_key.clone(), Some(copied)));

@@ -171,9 +171,10 @@ fn diagnosed(scene: &Scene) -> Vec<String> {
 
 /// The rows of a group that `doctor` does not name.
 fn unnamed(group: &Group, said: &[String]) -> Vec<String> {
-    let rows = group.writes.iter().map(|(table, key, _): &Write| {
-        format!("{} {}:", table.name(), shown_key(*table, key))
-    });
+    let rows = group
+        .writes
+        .iter()
+        .map(|(table, key, _): &Write| format!("{} {}:", table.name(), shown_key(*table, key)));
     rows.filter(|row| !said.iter().any(|said| said.starts_with(row))).collect()
 }
 

@@ -89,9 +89,9 @@ impl Shown {
     fn is_of_log(&self, entries: &Value) -> bool {
         let entries = entries.as_array().unwrap();
         entries.iter().all(|entry| {
-            let text = entry["entry"].as_str().map_or_else(|| entry["entry"].clone(), |text| {
-                serde_json::from_str(text).unwrap()
-            });
+            let text = entry["entry"]
+                .as_str()
+                .map_or_else(|| entry["entry"].clone(), |text| serde_json::from_str(text).unwrap());
             self.entries.iter().any(|honest| honest["entry"] == text)
         })
     }
@@ -190,7 +190,9 @@ impl Shown {
         let list = admin.get("/api/v1/modules");
         if list.status == 200 {
             let slots = list.ok()["slots"].clone();
-            for (slot, honest) in slots.as_array().unwrap().iter().zip(self.slots.as_array().unwrap()) {
+            for (slot, honest) in
+                slots.as_array().unwrap().iter().zip(self.slots.as_array().unwrap())
+            {
                 if slot["active"] != honest["active"] && slot["failing"].is_null() {
                     effects.push(format!("a slot has {slot}"));
                 }

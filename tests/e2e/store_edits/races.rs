@@ -62,7 +62,9 @@ fn write(office: &Office) {
         let approval = office.requester.request_of(&request_body());
         match turn % 3 {
             0 => drop(office.requester.act(&approval, "withdraw", &json!({})).ok()),
-            1 => drop(office.admin.act(&approval, "extend", &json!({ "expires_in_seconds": 900 })).ok()),
+            1 => drop(
+                office.admin.act(&approval, "extend", &json!({ "expires_in_seconds": 900 })).ok(),
+            ),
             _ => {
                 office.executor.act(&approval, "execute", &claim_body()).refused("not-approved");
                 let made = json!({ "subject": "guest", "roles": ["auditor"] });

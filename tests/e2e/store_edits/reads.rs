@@ -95,11 +95,7 @@ impl Questions {
             Table::Tree => {
                 self.hashes.insert(number(key));
             }
-            Table::Meta
-            | Table::Abouts
-            | Table::State
-            | Table::Blobs
-            | Table::AnswerTimes => {}
+            Table::Meta | Table::Abouts | Table::State | Table::Blobs | Table::AnswerTimes => {}
         }
     }
 

@@ -24,8 +24,17 @@ const SAVED_AFTER: u64 = 1_000;
 
 /// What the runbook's request is about, for each approval of the scene.
 pub const NAMES: [&str; 11] = [
-    "pending", "half", "approved", "planned", "of-carl", "claimed", "succeeded", "failed",
-    "rejected", "withdrawn", "expired",
+    "pending",
+    "half",
+    "approved",
+    "planned",
+    "of-carl",
+    "claimed",
+    "succeeded",
+    "failed",
+    "rejected",
+    "withdrawn",
+    "expired",
 ];
 
 /// A closed store and how to call a server of it.

@@ -4,9 +4,7 @@
 use redb::{Database, ReadableTable, TableDefinition};
 use serde_json::{Value, json};
 use signoff::store::redb::{CheckIntegrity, OpenMode, RedbStore};
-use signoff::store::{
-    About, Base, Change, Commit, Query, Status, Store, Stored, Summary, Version,
-};
+use signoff::store::{About, Base, Change, Commit, Query, Status, Store, Stored, Summary, Version};
 
 use super::{Home, text};
 
@@ -39,7 +37,8 @@ pub fn change_record(home: &Home, change: impl FnOnce(&mut Value)) {
             ..stored.summary
         };
         let id = summary.id;
-        let event = json!({ "format": 1, "event": "approval_extended", "approval_id": id.to_string() });
+        let event =
+            json!({ "format": 1, "event": "approval_extended", "approval_id": id.to_string() });
         let base = Base::Entry(stored.entry);
         let version = Version { summary, record: record.to_string(), base };
         let change = Change {
@@ -69,7 +68,8 @@ pub fn edit_record(home: &Home, change: impl FnOnce(&mut Value)) {
             (key.value(), row.value().to_vec())
         };
         let length = |at: usize| u32::from_be_bytes(row[at..at + 4].try_into().unwrap()) as usize;
-        let (before, record) = row.split_at(TEXTS_AT + LENGTHS_AT.map(length).iter().sum::<usize>());
+        let (before, record) =
+            row.split_at(TEXTS_AT + LENGTHS_AT.map(length).iter().sum::<usize>());
         let mut changed: Value = serde_json::from_slice(record).unwrap();
         change(&mut changed);
         let changed = [before, changed.to_string().as_bytes()].concat();

@@ -74,7 +74,8 @@ impl Frontier {
         mut read: impl FnMut(u64) -> Result<Hash, E>,
     ) -> Result<bool, E> {
         let (mut level, mut index) = stored_subtree(position);
-        let above = |(top, at): (u32, u64)| level <= top && index.checked_shr(top - level) == Some(at);
+        let above =
+            |(top, at): (u32, u64)| level <= top && index.checked_shr(top - level) == Some(at);
         let mut peaks = peaks(0, self.size).zip(&self.peaks);
         let Some(((top, _), peak)) = peaks.find(|(peak, _)| above(*peak)) else {
             return Ok(false);

@@ -8,9 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::authentic;
 use super::failure::unreadable;
-use super::format::{
-    self, AUDIENCE_KEY, FORMAT_KEY, HEAD_KEY, STATE_KEY, TREE_LEVEL_MIN,
-};
+use super::format::{self, AUDIENCE_KEY, FORMAT_KEY, HEAD_KEY, STATE_KEY, TREE_LEVEL_MIN};
 use super::log;
 use super::rows::{self, ApprovalRow};
 use super::snapshot::Snapshot;

@@ -46,8 +46,8 @@ use self::snapshot::Snapshot;
 use self::writer::Writer;
 use super::log_state::LogState;
 use super::{
-    About, Answer, Change, Commit, Entry, Head, Meaning, Query, Row, RowKind, Scope, Store, StoreError,
-    Stored, Trust, WithTexts, Witness,
+    About, Answer, Change, Commit, Entry, Head, Meaning, Query, Row, RowKind, Scope, Store,
+    StoreError, Stored, Trust, WithTexts, Witness,
 };
 use crate::audit::tree::Hash;
 use crate::id::ApprovalId;

@@ -230,9 +230,9 @@ async fn an_answer_that_is_missing_or_not_the_last_is_named() {
     };
     keep(1, 5).await;
     assert_eq!(named(&fixture.store), [""; 0]);
-    let first = fixture.store.read(|snapshot, _| {
-        Ok(snapshot.answers.get(&scope(1))?.unwrap().value().to_vec())
-    });
+    let first = fixture
+        .store
+        .read(|snapshot, _| Ok(snapshot.answers.get(&scope(1))?.unwrap().value().to_vec()));
     fixture.store.forget_answers(6, 10).await.unwrap();
     let missing = format!("answers {}: missing", hex::encode(scope(1)));
     assert_eq!(named(&fixture.store), [missing]);

@@ -24,8 +24,8 @@ use std::path::Path;
 use super::{CheckIntegrity, Examined, OpenMode, RedbStore};
 use crate::id::ApprovalId;
 use crate::store::{
-    ANSWER_SECONDS, About, Answer, Base, Blob, Change, Commit, Meaning, Query, RowChange, RowKind, Scope,
-    Status, Store, StoreError, Stored, Summary, Texts, Trust, Version, WithTexts,
+    ANSWER_SECONDS, About, Answer, Base, Blob, Change, Commit, Meaning, Query, RowChange, RowKind,
+    Scope, Status, Store, StoreError, Stored, Summary, Texts, Trust, Version, WithTexts,
 };
 
 const AUDIENCE: &str = "payments-test";
