@@ -7,7 +7,7 @@ use signoff::id::ApprovalId;
 use super::tables::{Contents, Rows, Table, Write};
 
 /// Rows of a large table that are edited; of a smaller one all are.
-const ROWS_MAX: usize = 14;
+const ROWS_MAX: usize = 8;
 
 /// Where the columns of an approval's row begin, and the column's name.
 const COLUMNS: [(usize, &str); 8] = [

@@ -32,7 +32,7 @@ use signoff::store::{StoreError, Trust};
 use self::edits::{Edit, shown_key};
 use self::groups::Group;
 use self::probes::Shown;
-use self::reads::{Asked, Questions, unsound};
+use self::reads::{HonestAnswers, Questions};
 use self::scene::{Scene, with_server};
 use self::tables::{Table, Write};
 use crate::support::{SERVE, Server};
@@ -42,9 +42,11 @@ fn texts() -> StoredTexts {
     StoredTexts { now: SystemClock.now() }
 }
 
-/// What the store answers without an edit, and the questions.
+/// The questions, and what the store answers without an edit.
 struct Honest {
     questions: Questions,
+    answers: HonestAnswers,
+    store: RedbStore,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -52,11 +54,19 @@ impl Honest {
     fn new(scene: &Scene) -> Self {
         let questions = Questions::about(&[&scene.rows, &scene.old_rows]);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        Self { questions, runtime }
+        let store = scene.open(&scene.copy("honest.redb")).unwrap();
+        assert_eq!(store.examine(&texts()).unwrap().differences, []);
+        let mut answers = HonestAnswers::default();
+        answers.add(runtime.block_on(questions.ask(&store)));
+        Self { questions, answers, store, runtime }
     }
 
-    fn ask(&self, questions: &Questions, store: &RedbStore) -> Vec<Asked> {
-        self.runtime.block_on(questions.ask(store))
+    /// What an edited store answers, and the honest one does not.
+    fn unsound(&mut self, edited: &RedbStore, edit: &Edit) -> Vec<String> {
+        let besides = Questions::default().and(&edit.writes);
+        self.answers.add(self.runtime.block_on(besides.ask(&self.store)));
+        let questions = self.questions.and(&edit.writes);
+        self.answers.unsound(&self.runtime.block_on(questions.ask(edited)))
     }
 }
 
@@ -70,14 +80,13 @@ struct Outcome {
 }
 
 /// Edits a copy of a store, asks it everything, and has it examined as `doctor` does.
-fn outcome(scene: &Scene, honest: &Honest, store: &RedbStore, edit: &Edit) -> Outcome {
+fn outcome(scene: &Scene, honest: &mut Honest, edit: &Edit) -> Outcome {
     let path = scene.copy("edited.redb");
     tables::write(&path, &edit.writes);
-    let questions = honest.questions.and(&edit.writes);
     let mut effects = Vec::new();
     let examined = match scene.open(&path) {
         Ok(edited) => {
-            effects = unsound(&honest.ask(&questions, &edited), &honest.ask(&questions, store));
+            effects = honest.unsound(&edited, edit);
             edited.examine(&texts())
         }
         Err(StoreError::Untrusted(_) | StoreError::Damaged(_)) => {
@@ -101,14 +110,11 @@ fn outcome(scene: &Scene, honest: &Honest, store: &RedbStore, edit: &Edit) -> Ou
 
 /// Makes every edit of a store, each in a copy of its own.
 fn no_edit_is_effective(scene: &Scene) {
-    let honest = Honest::new(scene);
-    let store = scene.open(&scene.copy("honest.redb")).unwrap();
-    let examined = store.examine(&texts()).unwrap();
-    assert_eq!(examined.differences, []);
+    let mut honest = Honest::new(scene);
     let edits = edits::all(&scene.rows, &scene.old_rows);
     let (mut effective, mut missed) = (Vec::new(), Vec::new());
     for edit in &edits {
-        let outcome = outcome(scene, &honest, &store, edit);
+        let outcome = outcome(scene, &mut honest, edit);
         if !outcome.effects.is_empty() {
             effective.push(format!("{}: {}", edit.what, outcome.effects.join("; ")));
         }

@@ -1,6 +1,6 @@
 //! Everything that a store can be asked, and whether an answer is one that the honest store gives.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use signoff::id::ApprovalId;
 use signoff::store::redb::RedbStore;
@@ -10,7 +10,7 @@ use super::edits::{approval_id, number};
 use super::tables::{Contents, Table, Write};
 
 /// Entries and hashes that are asked for one by one, spread over all.
-const SPREAD: u64 = 150;
+const SPREAD: u64 = 60;
 
 /// What is asked: every id and key of the honest store, of its older copy, and of an edit. A module's
 /// bytes are left out: whoever runs them compares them with their digest.
@@ -58,8 +58,8 @@ impl Questions {
                 contents.rows(table).keys().for_each(|key| questions.add(table, key));
             }
         }
-        questions.agents = ["knowledge_update", "inbox_triage", "x"].map(str::to_owned).into();
-        questions.actions = ["apply", "deploy", "x"].map(str::to_owned).into();
+        questions.agents = ["knowledge_update", "inbox_triage"].map(str::to_owned).into();
+        questions.actions = ["apply"].map(str::to_owned).into();
         let last = questions.entries.last().copied().unwrap_or_default();
         let stride = usize::try_from(last / SPREAD + 1).unwrap();
         questions.entries = (0..=last).step_by(stride).chain([last]).collect();
@@ -67,7 +67,7 @@ impl Questions {
         questions
     }
 
-    /// About what an edit writes, too.
+    /// About what an edit writes, besides.
     pub fn and(&self, writes: &[Write]) -> Self {
         let mut questions = self.clone();
         writes.iter().for_each(|(table, key, _)| questions.add(*table, key));
@@ -198,15 +198,22 @@ impl Asked {
     }
 }
 
-/// The answers that the honest store does not give to the same questions.
-pub fn unsound(asked: &[Asked], honest: &[Asked]) -> Vec<String> {
-    assert_eq!(asked.len(), honest.len());
-    let pairs = asked.iter().zip(honest);
-    let unsound = pairs.filter(|(asked, honest)| {
-        assert_eq!(asked.question, honest.question);
-        !asked.is_sound(&honest.answer)
-    });
-    unsound.map(|(asked, honest)| format!("{asked:?}, and it was {:?}", honest.answer)).collect()
+/// What the honest store answers, by question.
+#[derive(Default)]
+pub struct HonestAnswers(HashMap<String, Answer>);
+
+impl HonestAnswers {
+    pub fn add(&mut self, asked: Vec<Asked>) {
+        self.0.extend(asked.into_iter().map(|asked| (asked.question, asked.answer)));
+    }
+
+    /// The answers that the honest store does not give to the same questions.
+    #[track_caller]
+    pub fn unsound(&self, asked: &[Asked]) -> Vec<String> {
+        let honest = |asked: &Asked| self.0.get(&asked.question).expect("the same question");
+        let unsound = asked.iter().filter(|asked| !asked.is_sound(honest(asked)));
+        unsound.map(|asked| format!("{asked:?}, and it was {:?}", honest(asked))).collect()
+    }
 }
 
 /// Whether items are some of all, in the same order.
