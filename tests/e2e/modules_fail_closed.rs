@@ -9,20 +9,20 @@ use crate::fail_closed::{TRAP, with_body};
 use crate::support::modules::{Core, Shop, change, evaluated, push, roll_back};
 use crate::support::{Home, Office, Server, request_body, until};
 
-const FACTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("facts");
+const ROWS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("rows");
 const BLOBS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("blobs");
 
-/// Edits a fact of a store that nobody serves; an empty text removes it.
-fn edit_fact(home: &Home, key: &str, edit: impl FnOnce(String) -> String) {
+/// Edits one of the host's own rows of a store that nobody serves; an empty text removes it.
+fn edit_row(home: &Home, key: &str, edit: impl FnOnce(String) -> String) {
     let database = Database::open(home.store()).unwrap();
     let txn = database.begin_write().unwrap();
     {
-        let mut facts = txn.open_table(FACTS).unwrap();
-        let row = facts.get(key).unwrap().expect("a fact").value().to_vec();
+        let mut rows = txn.open_table(ROWS).unwrap();
+        let row = rows.get(key).unwrap().expect("a row").value().to_vec();
         let text = edit(String::from_utf8(row[1..].to_vec()).unwrap());
         match text.is_empty() {
-            true => drop(facts.remove(key).unwrap()),
-            false => drop(facts.insert(key, [&[1], text.as_bytes()].concat().as_slice()).unwrap()),
+            true => drop(rows.remove(key).unwrap()),
+            false => drop(rows.insert(key, [&[1], text.as_bytes()].concat().as_slice()).unwrap()),
         }
     }
     txn.commit().unwrap();
@@ -41,9 +41,15 @@ fn restarted(office: Office) -> Office {
 /// Nothing is allowed, requested or claimed.
 #[track_caller]
 fn nothing_goes(office: &Office) {
-    evaluated(&office.requester).refused("policy-trapped");
-    office.requester.post("/api/v1/approvals", &request_body()).refused("policy-trapped");
-    office.server.get("/readyz").refused("policy-trapped");
+    nothing_goes_for(office, "policy-trapped");
+}
+
+/// As [`nothing_goes`], for another reason.
+#[track_caller]
+fn nothing_goes_for(office: &Office, code: &str) {
+    evaluated(&office.requester).refused(code);
+    office.requester.post("/api/v1/approvals", &request_body()).refused(code);
+    office.server.get("/readyz").refused(code);
 }
 
 #[test]
@@ -88,12 +94,12 @@ fn a_signer_that_lost_its_slot_signs_for_it_no_more() {
 
 #[test]
 fn rows_that_were_edited_have_nothing_serve() {
-    for (what, told) in [
-        ("an older module", "the audit"),
-        ("no module", "the audit"),
-        ("no row", "the audit"),
-        ("other bytes", "not those that were pushed"),
-        ("another manifest", "of another one"),
+    for (what, code, told) in [
+        ("an older module", "store-tampered", "slot/policy"),
+        ("no module", "store-tampered", "slot/policy"),
+        ("no row", "store-tampered", "slot/policy"),
+        ("other bytes", "policy-trapped", "not those that were pushed"),
+        ("another manifest", "policy-trapped", "module/"),
     ] {
         let shop = Shop::new();
         let older = shop.active("allow", "older", 1);
@@ -104,12 +110,12 @@ fn rows_that_were_edited_have_nothing_serve() {
         let row = |digest: &str| format!("module/{digest}");
         match what {
             "an older module" => {
-                edit_fact(&home, "slot/policy", |row| row.replacen(&newer, &older, 1));
+                edit_row(&home, "slot/policy", |row| row.replacen(&newer, &older, 1));
             }
-            "no module" => edit_fact(&home, "slot/policy", |row| {
+            "no module" => edit_row(&home, "slot/policy", |row| {
                 row.replacen(&format!("\"active\":\"{newer}\""), "\"active\":null", 1)
             }),
-            "no row" => edit_fact(&home, "slot/policy", |_| String::new()),
+            "no row" => edit_row(&home, "slot/policy", |_| String::new()),
             "other bytes" => {
                 let database = Database::open(home.store()).unwrap();
                 let txn = database.begin_write().unwrap();
@@ -124,18 +130,18 @@ fn rows_that_were_edited_have_nothing_serve() {
             }
             _ => {
                 let mut other = String::new();
-                edit_fact(&home, &row(&older), |row| {
+                edit_row(&home, &row(&older), |row| {
                     other.clone_from(&row);
                     row
                 });
-                edit_fact(&home, &row(&newer), |_| other);
+                edit_row(&home, &row(&newer), |_| other);
             }
         }
         let server = Server::start(&home);
         let [admin, requester, executor] =
             [admin, requester, executor].map(|client| client.at(&server.url));
         let office = Office { server, admin, requester, executor, home };
-        nothing_goes(&office);
+        nothing_goes_for(&office, code);
         let refused = evaluated(&office.requester);
         assert!(refused.body.contains(told), "{what}: {refused:?}");
     }

@@ -2,8 +2,12 @@
 
 use serde_json::Value;
 
+use super::modules::keeps_bytes;
 use crate::id::ApprovalId;
-use crate::store::About;
+use crate::store::{ANSWER_SECONDS, About, Meaning};
+
+/// A server's clock may be so much ahead of this one: answers that are nearly old enough may be gone.
+const ANSWER_MARGIN_SECONDS: u64 = 3_600;
 
 /// What an event is about; `None` for an event that this host does not write.
 pub(super) fn of_event(event: &Value) -> Option<About> {
@@ -29,10 +33,26 @@ pub(super) fn of_event(event: &Value) -> Option<About> {
     }
 }
 
-/// What an entry of the log is about, by its text.
-pub fn of_entry(text: &str) -> Option<About> {
-    let entry: Value = serde_json::from_str(text).ok()?;
-    of_event(entry.get("event")?)
+/// What this host knows of the texts in its store.
+#[derive(Clone, Copy, Debug)]
+pub struct StoredTexts {
+    /// The time now, in unix seconds.
+    pub now: u64,
+}
+
+impl Meaning for StoredTexts {
+    fn about(&self, entry: &str) -> Option<About> {
+        let entry: Value = serde_json::from_str(entry).ok()?;
+        of_event(entry.get("event")?)
+    }
+
+    fn keeps_bytes(&self, module: &str) -> bool {
+        keeps_bytes(module)
+    }
+
+    fn answers_since(&self) -> u64 {
+        self.now.saturating_sub(ANSWER_SECONDS - ANSWER_MARGIN_SECONDS)
+    }
 }
 
 /// What an event of the verifier is about: its approval.

@@ -43,7 +43,7 @@ use crate::refusal::Refusal;
 use crate::store::{Head, Store};
 use crate::verifier::{Failure, Verifier};
 
-pub use about::of_entry as about_entry;
+pub use about::StoredTexts;
 pub use caller::{Caller, Holder};
 pub use commit::{Idempotency, Reply};
 pub use guardrails::Action;

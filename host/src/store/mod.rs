@@ -8,10 +8,12 @@
 //!   Anything else is [`StoreError::Tampered`] for that row alone.
 
 pub mod log_state;
+mod meaning;
 pub mod redb;
 mod row_kind;
 mod trust;
 
+pub use meaning::Meaning;
 pub use row_kind::RowKind;
 pub use trust::{LogKeys, NoLogKeys, Trust};
 

@@ -4,9 +4,12 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::Once;
+use std::sync::{Arc, Once};
 
 use serde_json::Value;
+use signoff::keys::{KeySource, keyring_beside};
+use signoff::service;
+use signoff::store::Trust;
 use tempfile::TempDir;
 
 use super::Server;
@@ -47,6 +50,11 @@ impl Home {
 
     pub fn store(&self) -> PathBuf {
         self.path("signoff.redb")
+    }
+
+    /// What the store is opened with: the log keys of the keyring beside it.
+    pub fn trust(&self) -> Trust {
+        service::trust(&Arc::new(KeySource::new(keyring_beside(&self.store()), None)))
     }
 
     /// A file with a text.

@@ -1,43 +1,80 @@
-//! The rows of a store, changed behind the server's back, as its file format is documented.
+//! The rows of a store, changed behind the server's back: as the format of its file is documented, or by
+//! somebody who has the log key too.
 
 use redb::{Database, ReadableTable, TableDefinition};
-use serde_json::Value;
+use serde_json::{Value, json};
+use signoff::store::redb::{CheckIntegrity, OpenMode, RedbStore};
+use signoff::store::{About, Base, Change, Commit, Query, Status, Store, Stored, Summary, Version};
 
 use super::{Home, text};
 
 const APPROVALS: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("approvals");
 const ENTRIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("entries");
-/// Where the texts of an approval's row begin.
-const TEXTS_AT: usize = 43;
-
-/// The stores' statuses, in the order of their numbers.
-const STATUSES: [&str; 6] = ["pending", "approved", "rejected", "executed", "expired", "withdrawn"];
+/// Where the texts of an approval's row begin, after the lengths of the first two of them.
+const TEXTS_AT: usize = 67;
+/// Where those lengths are.
+const LENGTHS_AT: [usize; 2] = [59, 63];
 
 /// The record of the only approval in a store that nobody serves.
 #[track_caller]
 pub fn record(home: &Home) -> Value {
-    let database = Database::open(home.store()).unwrap();
-    let txn = database.begin_write().unwrap();
-    let table = txn.open_table(APPROVALS).unwrap();
-    let (_, row) = table.first().unwrap().expect("an approval");
-    Row::read(row.value()).record
+    with_only(home, async |_, stored| serde_json::from_str(&stored.record).unwrap())
 }
 
-/// Changes the record of the only approval, and what its row repeats of it.
+/// Changes the record of the only approval, as somebody does who has the log key: the log has the new
+/// version, and only what the approvers signed tells that it is none of the product's.
 #[track_caller]
 pub fn change_record(home: &Home, change: impl FnOnce(&mut Value)) {
+    with_only(home, async |store, stored| {
+        let mut record: Value = serde_json::from_str(&stored.record).unwrap();
+        let before = record.clone();
+        change(&mut record);
+        assert_ne!(record, before, "nothing was changed");
+        let summary = Summary {
+            status: Status::parse(text(&record, "status")).expect("a status"),
+            agent: text(&record, "agent").to_owned(),
+            action: text(&record, "action").to_owned(),
+            ..stored.summary
+        };
+        let id = summary.id;
+        let event =
+            json!({ "format": 1, "event": "approval_extended", "approval_id": id.to_string() });
+        let base = Base::Entry(stored.entry);
+        let version = Version { summary, record: record.to_string(), base };
+        let change = Change {
+            approval: Some(version),
+            rows: Vec::new(),
+            blob: None,
+            event: event.to_string(),
+            host: "{}".to_owned(),
+            about: About::approval(id),
+            answer: None,
+            at: 0,
+        };
+        let kept = store.commit(change).await.unwrap();
+        assert!(matches!(kept, Commit::Kept { .. }), "{kept:?}");
+    });
+}
+
+/// Changes the record in the row of the only approval, and nothing else.
+#[track_caller]
+pub fn edit_record(home: &Home, change: impl FnOnce(&mut Value)) {
     let database = Database::open(home.store()).unwrap();
     let txn = database.begin_write().unwrap();
     {
         let mut table = txn.open_table(APPROVALS).unwrap();
-        let (key, mut row) = {
+        let (key, row) = {
             let (key, row) = table.first().unwrap().expect("an approval");
-            (key.value(), Row::read(row.value()))
+            (key.value(), row.value().to_vec())
         };
-        let before = row.record.clone();
-        change(&mut row.record);
-        assert_ne!(row.record, before, "nothing was changed");
-        table.insert(key, row.write().as_slice()).unwrap();
+        let length = |at: usize| u32::from_be_bytes(row[at..at + 4].try_into().unwrap()) as usize;
+        let (before, record) =
+            row.split_at(TEXTS_AT + LENGTHS_AT.map(length).iter().sum::<usize>());
+        let mut changed: Value = serde_json::from_slice(record).unwrap();
+        change(&mut changed);
+        let changed = [before, changed.to_string().as_bytes()].concat();
+        assert_ne!(changed, row, "nothing was changed");
+        table.insert(key, changed.as_slice()).unwrap();
     }
     txn.commit().unwrap();
 }
@@ -67,29 +104,16 @@ pub fn remove_entry(home: &Home, number: u64) {
     txn.commit().unwrap();
 }
 
-/// An approval's row: numbers, then agent, action and record.
-struct Row {
-    head: Vec<u8>,
-    record: Value,
-}
-
-impl Row {
-    fn read(row: &[u8]) -> Self {
-        let length = |at: usize| u32::from_be_bytes(row[at..at + 4].try_into().unwrap()) as usize;
-        let record = &row[TEXTS_AT + length(35) + length(39)..];
-        Self { head: row[..35].to_vec(), record: serde_json::from_slice(record).unwrap() }
-    }
-
-    fn write(&self) -> Vec<u8> {
-        let (agent, action) = (text(&self.record, "agent"), text(&self.record, "action"));
-        let mut row = self.head.clone();
-        let status = STATUSES.iter().position(|status| self.record["status"] == *status);
-        row[1] = status.expect("a status") as u8;
-        row.extend((agent.len() as u32).to_be_bytes());
-        row.extend((action.len() as u32).to_be_bytes());
-        for text in [agent, action, &self.record.to_string()] {
-            row.extend(text.as_bytes());
-        }
-        row
-    }
+/// Does something with the only approval of a store that nobody serves.
+#[track_caller]
+fn with_only<T>(home: &Home, work: impl AsyncFnOnce(&RedbStore, Stored) -> T) -> T {
+    let mode = OpenMode::Write;
+    let store = RedbStore::open(&home.store(), mode, CheckIntegrity::No, home.trust()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let done = runtime.block_on(async {
+        let mut all = store.list(&Query { limit: 1, ..Query::default() }).await.unwrap();
+        work(&store, all.pop().expect("an approval")).await
+    });
+    store.close();
+    done
 }

@@ -29,22 +29,29 @@ impl Server {
 
     /// A server by a command that ends in `signoff serve --json`.
     #[track_caller]
-    pub fn start_with(mut command: Command) -> Self {
+    pub fn start_with(command: Command) -> Self {
+        Self::try_start_with(command)
+            .unwrap_or_else(|printed| panic!("the server did not start: {printed}"))
+    }
+
+    /// As [`Self::start_with`]. The error is how it ended, and what it printed.
+    pub fn try_start_with(mut command: Command) -> Result<Self, String> {
         let mut child =
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
         let printed = Arc::new(Mutex::new(String::new()));
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut first = String::new();
         out.read_line(&mut first).unwrap();
+        let Ok(facts) = serde_json::from_str::<Value>(&first) else {
+            let ended = child.wait_with_output().unwrap();
+            let printed = String::from_utf8_lossy(&ended.stderr);
+            return Err(format!("{}: {first}{printed}", ended.status));
+        };
         keep(out, Arc::clone(&printed));
         keep(BufReader::new(child.stderr.take().unwrap()), Arc::clone(&printed));
-        let facts: Value = serde_json::from_str(&first).unwrap_or_else(|_| {
-            let status = child.wait();
-            panic!("the server did not start ({status:?}): {first}{}", printed.lock().unwrap())
-        });
         let client = Client::new(facts["url"].as_str().unwrap());
         printed.lock().unwrap().push_str(&first);
-        Self { child, client, printed }
+        Ok(Self { child, client, printed })
     }
 
     pub fn address(&self) -> SocketAddr {

@@ -6,13 +6,11 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::Finding;
+use crate::clock::{Clock, SystemClock};
 use crate::role::Role;
-use crate::service::{TokenRow, about_entry, token_rows};
+use crate::service::{StoredTexts, TokenRow, token_rows};
 use crate::store::redb::{CheckIntegrity, Examined, OpenMode, RedbStore};
 use crate::store::{Store, StoreError, Trust};
-
-/// Differences that are printed; the count tells of more.
-const DIFFERENCES_SHOWN: usize = 20;
 
 pub(super) fn look(path: &Path, trust: &Trust) -> Result<Vec<Finding>> {
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
@@ -29,6 +27,7 @@ pub(super) fn look(path: &Path, trust: &Trust) -> Result<Vec<Finding>> {
 
 /// Verifies every page where nobody writes, replays the log, and compares every row with it.
 async fn examined(path: &Path, trust: &Trust) -> Result<Vec<Finding>, StoreError> {
+    let texts = StoredTexts { now: SystemClock.now() };
     let opened = RedbStore::open(path, OpenMode::Write, CheckIntegrity::Yes, trust.clone());
     let (store, note) = match opened {
         Err(StoreError::Held) => {
@@ -37,14 +36,14 @@ async fn examined(path: &Path, trust: &Trust) -> Result<Vec<Finding>, StoreError
             (store, ", while another process writes")
         }
         Err(why @ StoreError::Untrusted(_)) => {
-            let examined = RedbStore::examine_untrusted(path, trust, &about_entry)?;
+            let examined = RedbStore::examine_untrusted(path, trust, &texts)?;
             let mut findings = vec![Finding::bad("store", why.to_string())];
             findings.extend(differences(&examined));
             return Ok(findings);
         }
         store => (store?, ""),
     };
-    let examined = store.examine(&about_entry)?;
+    let examined = store.examine(&texts)?;
     if examined.differing > 0 {
         return Ok(differences(&examined));
     }
@@ -67,10 +66,10 @@ async fn examined(path: &Path, trust: &Trust) -> Result<Vec<Finding>, StoreError
 
 /// A finding for each row that differs from the log.
 fn differences(examined: &Examined) -> Vec<Finding> {
-    let shown = examined.differences.iter().take(DIFFERENCES_SHOWN);
+    let named = examined.differences.iter();
     let mut findings: Vec<Finding> =
-        shown.map(|difference| Finding::bad("row", difference.to_string())).collect();
-    let hidden = examined.differing.saturating_sub(DIFFERENCES_SHOWN as u64);
+        named.map(|difference| Finding::bad("row", difference.to_string())).collect();
+    let hidden = examined.differing.saturating_sub(findings.len() as u64);
     if hidden > 0 {
         findings.push(Finding::bad("row", format!("{hidden} more rows differ from the log")));
     }

@@ -40,6 +40,7 @@ use crate::role::Role;
 
 pub use push::NewModule;
 
+pub(super) use row::keeps_bytes;
 use row::{ModuleRow, SlotRow};
 
 /// Modules kept for one slot.

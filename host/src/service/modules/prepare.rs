@@ -29,7 +29,7 @@ pub(super) struct Kept {
 impl Service {
     /// A module that is kept, if its signer counts now and its bytes are those that were signed.
     ///
-    /// Refusals: 1. `not-found` 2. as [`Envelope::verify`] 3. `store-unavailable`: a manifest of
+    /// Refusals: 1. `not-found` 2. as [`Envelope::verify`] 3. `store-tampered`: a manifest of
     /// another module, or other bytes, are in its place
     pub(super) async fn kept_module(
         &self,
@@ -49,7 +49,7 @@ impl Service {
         let wasm = self.store.blob(digest.bytes()).await?.ok_or_else(|| missing(digest))?;
         if ModuleDigest::of(&wasm) != digest {
             let detail = format!("the bytes of module `{digest}` are not those that were pushed");
-            return Err(Refusal::new(Code::STORE_UNAVAILABLE, detail));
+            return Err(Refusal::new(Code::STORE_TAMPERED, detail));
         }
         Ok(wasm.into())
     }
@@ -96,7 +96,7 @@ pub(super) fn signed(
     let signed = Envelope::parse(&row.envelope)?.verify(keys)?;
     if signed.manifest().digest != digest {
         let detail = format!("the manifest of module `{digest}` is of another one");
-        return Err(Refusal::new(Code::STORE_UNAVAILABLE, detail));
+        return Err(Refusal::new(Code::STORE_TAMPERED, detail));
     }
     Ok(signed)
 }

@@ -187,6 +187,11 @@ impl SlotRow {
     }
 }
 
+/// Whether a module's bytes are kept, by its row.
+pub(in super::super) fn keeps_bytes(row: &str) -> bool {
+    serde_json::from_str::<ModuleRow>(row).is_ok_and(|row| row.removed_at.is_none())
+}
+
 /// What serves in a slot that names no module, by the name that rows have for it: its digest is another
 /// one in each release.
 pub(super) fn built_in(slot: Slot) -> Option<&'static str> {

@@ -197,7 +197,8 @@ impl<'txn> Tables<'txn> {
             return Ok(None);
         };
         let source = authentic::Source { entries: &self.entries, tree: &self.tree };
-        authentic::answer(scope, row.value(), &source, self.pending.tree(), now)
+        let answer = authentic::answer(scope, row.value(), &source, self.pending.tree(), now)?;
+        Ok(answer.map(|(_, answer)| answer))
     }
 
     /// The stored approval that a version replaces, if it is the one that the log knows.

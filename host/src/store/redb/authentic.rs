@@ -66,8 +66,8 @@ pub(super) fn row(
     }
 }
 
-/// A kept answer, if the entry that it names is in the log and has its hash. `None` for one that is older
-/// than answers are kept at `now`.
+/// A kept answer and its entry, if that is in the log and has the answer's hash. `None` for one that is
+/// older than answers are kept at `now`.
 ///
 /// Errors: [`StoreError::Tampered`].
 pub(super) fn answer<E, T>(
@@ -76,7 +76,7 @@ pub(super) fn answer<E, T>(
     source: &Source<'_, E, T>,
     log: &Frontier,
     now: u64,
-) -> Result<Option<Answer>, StoreError>
+) -> Result<Option<(u64, Answer)>, StoreError>
 where
     E: ReadableTable<u64, &'static [u8]>,
     T: ReadableTable<u64, &'static Hash>,
@@ -95,7 +95,7 @@ where
     let parts = EntryParts::read(&text).map_err(|_| tampered())?;
     let sha256 = hash::of_row(RowKind::Answer, &id, rows::answer_value(row));
     if parts.hash_of(RowKind::Answer, &id) == Some(sha256) {
-        return Ok(Some(answer));
+        return Ok(Some((number, answer)));
     }
     Err(tampered())
 }
@@ -155,6 +155,17 @@ where
             other => unreadable(other),
         })?;
         tree::check_inclusion(leaf, index, log.size(), &log.root(), &path).map_err(|_| tampered())
+    }
+
+    /// The hash of a complete subtree by its stored position, if it is part of the log's tree.
+    ///
+    /// Errors: [`StoreError::Tampered`].
+    pub(super) fn verified_hash(&self, position: u64, log: &Frontier) -> Result<Hash, StoreError> {
+        let hash = self.hash(position)?;
+        if log.contains(position, &hash, |position| self.hash(position))? {
+            return Ok(hash);
+        }
+        Err(StoreError::Tampered(format!("hash {position} of the audit tree")))
     }
 
     /// The hash of a complete subtree by its stored position.

@@ -1,21 +1,22 @@
 //! Compares every table with the log: each row and index entry that differs is named. Reads the whole
 //! file.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use redb::ReadOnlyTable;
 use sha2::{Digest, Sha256};
 
 use super::authentic;
 use super::failure::unreadable;
-use super::format::{self, TREE_LEVEL_MIN};
+use super::format::{self, AUDIENCE_KEY, FORMAT_KEY, HEAD_KEY, STATE_KEY, TREE_LEVEL_MIN};
 use super::log;
 use super::rows::{self, ApprovalRow};
 use super::snapshot::Snapshot;
 use crate::audit::tree::{self, Frontier};
 use crate::id::ApprovalId;
 use crate::store::log_state::LogState;
-use crate::store::{About, RowKind, StoreError, Trust};
+use crate::store::log_state::entry::EntryParts;
+use crate::store::{Meaning, RowKind, Scope, StoreError, Trust};
 
 /// Differences that are named; of more only how many there are.
 const NAMED_MAX: usize = 1_000;
@@ -52,12 +53,12 @@ impl std::fmt::Display for Difference {
     }
 }
 
-/// Replays the log of a snapshot and compares every table with it. `about` says what an entry is about.
+/// Replays the log of a snapshot and compares every table with it.
 pub(super) fn examine(
     snapshot: &Snapshot,
     trust: &Trust,
     audience: &str,
-    about: &dyn Fn(&str) -> Option<About>,
+    meaning: &dyn Meaning,
 ) -> Result<Examined, StoreError> {
     let (log, wrong) = log::replay(snapshot, trust, audience)?;
     let mut found =
@@ -65,14 +66,15 @@ pub(super) fn examine(
     for why in wrong {
         found.add("log", audience, why);
     }
-    let examiner = Examiner { snapshot, log: &log };
-    examiner.entries(about, &mut found)?;
+    let examiner = Examiner { snapshot, log: &log, meaning };
+    examiner.meta(&mut found)?;
+    let answers = examiner.entries(&mut found)?;
     examiner.approvals(&mut found)?;
     examiner.index_rows(&mut found)?;
     examiner.texts(&mut found)?;
     examiner.rows(&mut found)?;
     examiner.blobs(&mut found)?;
-    examiner.answers(&mut found)?;
+    examiner.answers(&answers, &mut found)?;
     Ok(found)
 }
 
@@ -89,15 +91,32 @@ impl Examined {
 struct Examiner<'a> {
     snapshot: &'a Snapshot,
     log: &'a LogState,
+    meaning: &'a dyn Meaning,
 }
 
+/// The last entry of each scope whose answer must still be kept.
+type Answers = BTreeMap<Scope, u64>;
+
 impl Examiner<'_> {
-    /// Builds the tree anew from the entries, compares each stored hash, and each row of `abouts`.
-    fn entries(
-        &self,
-        about: &dyn Fn(&str) -> Option<About>,
-        found: &mut Examined,
-    ) -> Result<(), StoreError> {
+    /// What the store says of itself: nothing that no version reads, and a saved state only with its note.
+    fn meta(&self, found: &mut Examined) -> Result<(), StoreError> {
+        for row in self.snapshot.meta.range::<&str>(..)? {
+            let key = row?.0.value().to_owned();
+            if ![FORMAT_KEY, AUDIENCE_KEY, HEAD_KEY, STATE_KEY].contains(&key.as_str()) {
+                found.add("signoff", key, "of no kind that this version knows");
+            }
+        }
+        let saved = redb::ReadableTableMetadata::len(&self.snapshot.state)?;
+        if saved > 0 && self.snapshot.saved_note.is_none() {
+            found.add("state", "all", "no note signs it");
+        }
+        Ok(())
+    }
+
+    /// Builds the tree anew from the entries, compares each stored hash, and each row of `abouts`. Returns
+    /// the answers that must be there.
+    fn entries(&self, found: &mut Examined) -> Result<Answers, StoreError> {
+        let mut answers = Answers::new();
         let mut tree = Frontier::new();
         let mut abouts = BTreeSet::new();
         for row in self.snapshot.entries.range::<u64>(..)? {
@@ -114,7 +133,8 @@ impl Examiner<'_> {
                     found.add("tree", position, "not the hash of the entries below it");
                 }
             }
-            if let Some(about) = about(text) {
+            self.expect_answers(number, text, &mut answers);
+            if let Some(about) = self.meaning.about(text) {
                 let key = format::about_key(about, number);
                 if self.snapshot.abouts.get(&key)?.is_none() {
                     found.add("abouts", hex::encode(key), format!("missing for entry {number}"));
@@ -132,7 +152,21 @@ impl Examiner<'_> {
                 found.add("abouts", hex::encode(key), "no entry is about it");
             }
         }
-        Ok(())
+        Ok(answers)
+    }
+
+    /// Adds the answers that an entry kept and that are not forgotten yet.
+    fn expect_answers(&self, number: u64, text: &str, answers: &mut Answers) {
+        let Ok(parts) = EntryParts::read(text) else { return };
+        if parts.at < self.meaning.answers_since() {
+            return;
+        }
+        for item in parts.state.iter().filter(|item| item.kind == RowKind::Answer) {
+            let mut scope = Scope::default();
+            if hex::decode_to_slice(item.id.as_bytes(), &mut scope).is_ok() {
+                answers.insert(scope, number);
+            }
+        }
     }
 
     fn approvals(&self, found: &mut Examined) -> Result<(), StoreError> {
@@ -258,6 +292,13 @@ impl Examiner<'_> {
     }
 
     fn blobs(&self, found: &mut Examined) -> Result<(), StoreError> {
+        for (digest, _) in self.log.rows_after(RowKind::Module, "") {
+            let mut key = [0; 32];
+            let named = hex::decode_to_slice(digest, &mut key).is_ok();
+            if named && self.keeps_bytes(digest) && !self.has_blob(&key)? {
+                found.add("blobs", digest, "missing");
+            }
+        }
         let Some(blobs) = &self.snapshot.blobs else { return Ok(()) };
         for row in blobs.range::<&[u8; 32]>(..)? {
             let (digest, row) = row?;
@@ -266,15 +307,33 @@ impl Examiner<'_> {
             if bytes.is_none_or(|bytes| Sha256::digest(bytes).as_slice() != digest.value()) {
                 found.add("blobs", &named, "has another digest");
             }
-            if self.log.row(RowKind::Module, &named).is_none() {
+            if !self.keeps_bytes(&named) {
                 found.add("blobs", &named, "of no module that the log has");
             }
         }
         Ok(())
     }
 
-    fn answers(&self, found: &mut Examined) -> Result<(), StoreError> {
+    /// Whether a module's row says that its bytes are kept. A row that differs is named elsewhere.
+    fn keeps_bytes(&self, digest: &str) -> bool {
+        match self.snapshot.row(RowKind::Module, digest, self.log) {
+            Ok(row) => row.is_some_and(|row| self.meaning.keeps_bytes(&row.value)),
+            Err(_) => true,
+        }
+    }
+
+    fn has_blob(&self, digest: &[u8; 32]) -> Result<bool, StoreError> {
+        let Some(blobs) = &self.snapshot.blobs else { return Ok(false) };
+        Ok(blobs.get(digest)?.is_some())
+    }
+
+    fn answers(&self, expected: &Answers, found: &mut Examined) -> Result<(), StoreError> {
         let source = self.snapshot.log_source();
+        for scope in expected.keys() {
+            if self.snapshot.answers.get(scope)?.is_none() {
+                found.add("answers", hex::encode(scope), "missing");
+            }
+        }
         for row in self.snapshot.answers.range::<&[u8; 32]>(..)? {
             let (scope, row) = row?;
             let named = hex::encode(scope.value());
@@ -282,7 +341,12 @@ impl Examiner<'_> {
             match authentic::answer(scope.value(), row.value(), &source, self.log.tree(), 0) {
                 Err(_) => found.add("answers", named, "not the answer that the log has"),
                 Ok(None) => {}
-                Ok(Some(answer)) => {
+                Ok(Some((entry, _)))
+                    if expected.get(scope.value()).is_some_and(|last| *last != entry) =>
+                {
+                    found.add("answers", named, "not the last answer that the log has");
+                }
+                Ok(Some((_, answer))) => {
                     let key = format::answer_time_key(answer.at, scope.value());
                     if self.snapshot.answer_times.get(&key)?.is_none() {
                         found.add("answer_times", hex::encode(key), format!("missing for {named}"));

@@ -46,8 +46,8 @@ use self::snapshot::Snapshot;
 use self::writer::Writer;
 use super::log_state::LogState;
 use super::{
-    About, Answer, Change, Commit, Entry, Head, Query, Row, RowKind, Scope, Store, StoreError,
-    Stored, Trust, WithTexts, Witness,
+    About, Answer, Change, Commit, Entry, Head, Meaning, Query, Row, RowKind, Scope, Store,
+    StoreError, Stored, Trust, WithTexts, Witness,
 };
 use crate::audit::tree::Hash;
 use crate::id::ApprovalId;
@@ -167,14 +167,12 @@ impl RedbStore {
 
     /// Replays the log, walks every table and compares them. Reads the whole file.
     ///
-    /// `about` says what an entry is about, by its text.
-    ///
     /// # Errors
     ///
     /// A file that cannot be read. What differs is in the answer.
-    pub fn examine(&self, about: &dyn Fn(&str) -> Option<About>) -> Result<Examined, StoreError> {
+    pub fn examine(&self, meaning: &dyn Meaning) -> Result<Examined, StoreError> {
         let (trust, audience) = (self.published.trust(), self.published.audience());
-        self.read_with(|snapshot, _| consistency::examine(snapshot, trust, audience, about))
+        self.read_with(|snapshot, _| consistency::examine(snapshot, trust, audience, meaning))
     }
 
     /// As [`Self::examine`], of a file that cannot be opened because its log is not trusted. Nobody may
@@ -186,12 +184,12 @@ impl RedbStore {
     pub fn examine_untrusted(
         path: &Path,
         trust: &Trust,
-        about: &dyn Fn(&str) -> Option<About>,
+        meaning: &dyn Meaning,
     ) -> Result<Examined, StoreError> {
         let (database, audience) = open::unverified(path)?;
         shielded(|| {
             let snapshot = Snapshot::open(database.begin_read()?)?;
-            consistency::examine(&snapshot, trust, &audience, about)
+            consistency::examine(&snapshot, trust, &audience, meaning)
         })
     }
 
@@ -231,7 +229,7 @@ impl Store for RedbStore {
     }
 
     async fn due(&self, now: u64, limit: usize) -> Result<Vec<ApprovalId>, StoreError> {
-        self.read(|snapshot, _| snapshot.due(now, limit))
+        self.read(|snapshot, log| snapshot.due(now, limit, log))
     }
 
     async fn with_prefix(&self, prefix: &str, limit: usize) -> Result<Vec<ApprovalId>, StoreError> {
@@ -252,7 +250,7 @@ impl Store for RedbStore {
     }
 
     async fn hashes(&self, positions: &[u64]) -> Result<Vec<Hash>, StoreError> {
-        self.read(|snapshot, _| snapshot.hashes(positions))
+        self.read(|snapshot, log| snapshot.hashes(positions, log))
     }
 
     async fn approvals(

@@ -28,6 +28,7 @@ pub(super) struct Snapshot {
     pub(super) head: String,
     /// The signed note of the saved state, where there is one. Nobody has verified it.
     pub(super) saved_note: Option<String>,
+    pub(super) meta: ReadOnlyTable<&'static str, &'static [u8]>,
     pub(super) approvals: ReadOnlyTable<u128, &'static [u8]>,
     pub(super) texts: ReadOnlyTable<u128, &'static [u8]>,
     pub(super) lists: ReadOnlyTable<&'static ListKey, ()>,
@@ -53,6 +54,7 @@ impl Snapshot {
         Ok(Self {
             head: head.ok_or_else(|| unreadable("its head"))?,
             saved_note: meta.get(STATE_KEY)?.and_then(|row| text(row.value())),
+            meta,
             approvals: txn.open_table(APPROVALS)?,
             texts: txn.open_table(TEXTS)?,
             lists: txn.open_table(LISTS)?,
@@ -119,14 +121,40 @@ impl Snapshot {
         Ok(found)
     }
 
-    pub(super) fn due(&self, now: u64, limit: usize) -> Result<Vec<ApprovalId>, StoreError> {
+    pub(super) fn due(
+        &self,
+        now: u64,
+        limit: usize,
+        log: &LogState,
+    ) -> Result<Vec<ApprovalId>, StoreError> {
         let last = format::due_key(now, u128::MAX);
         let mut ids = Vec::new();
-        for row in self.due.range::<&DueKey>(..=&last)?.take(limit) {
-            let id = format::id_of(row?.0.value()).ok_or_else(|| unreadable("a due time"))?;
-            ids.push(ApprovalId::from_u128(id));
+        for row in self.due.range::<&DueKey>(..=&last)? {
+            if ids.len() == limit {
+                break;
+            }
+            let key = *row?.0.value();
+            let id = format::id_of(&key).ok_or_else(|| unreadable("a due time"))?;
+            let id = ApprovalId::from_u128(id);
+            if self.is_due(id, &key, log)? {
+                ids.push(id);
+            }
         }
         Ok(ids)
+    }
+
+    /// Whether a row of `due` is the one that its approval has. An index finds and never decides: what it
+    /// names besides, and what differs from the log, is passed over, so that it keeps nothing else
+    /// waiting.
+    fn is_due(&self, id: ApprovalId, key: &DueKey, log: &LogState) -> Result<bool, StoreError> {
+        let row = self.approvals.get(id.to_u128())?;
+        let row = row.as_ref().map(redb::AccessGuard::value);
+        let found = match authentic::approval(id, row, log.approval(id.to_u128())) {
+            Err(StoreError::Tampered(_)) => None,
+            found => found?,
+        };
+        let due_at = found.and_then(|(row, _)| ApprovalRow::decode(row)?.due_at);
+        Ok(due_at.is_some_and(|due_at| format::due_key(due_at, id.to_u128()) == *key))
     }
 
     pub(super) fn entries(
@@ -135,13 +163,14 @@ impl Snapshot {
         limit: usize,
         log: &LogState,
     ) -> Result<Vec<Entry>, StoreError> {
-        let Some(first) = after.checked_add(1) else {
-            return Ok(Vec::new());
-        };
+        let limit = u64::try_from(limit).unwrap_or(u64::MAX);
+        let last = log.size().min(after.saturating_add(limit));
         let mut entries = Vec::new();
-        for row in self.entries.range(first..)?.take(limit) {
-            let (number, row) = row?;
-            entries.push(entry(number.value(), row.value())?);
+        // One by one: an entry that is missing must not look as if it had never been.
+        for number in after.saturating_add(1)..=last {
+            let row = self.entries.get(number)?;
+            let missing = || StoreError::Tampered(format!("audit entry {number}"));
+            entries.push(entry(number, row.ok_or_else(missing)?.value())?);
         }
         self.log_source().verify(&entries, log.tree())?;
         Ok(entries)
@@ -169,12 +198,13 @@ impl Snapshot {
         Ok(entries)
     }
 
-    pub(super) fn hashes(&self, positions: &[u64]) -> Result<Vec<Hash>, StoreError> {
-        positions.iter().map(|position| self.hash(*position)).collect()
-    }
-
-    fn hash(&self, position: u64) -> Result<Hash, StoreError> {
-        self.log_source().hash(position)
+    pub(super) fn hashes(
+        &self,
+        positions: &[u64],
+        log: &LogState,
+    ) -> Result<Vec<Hash>, StoreError> {
+        let source = self.log_source();
+        positions.iter().map(|position| source.verified_hash(*position, log.tree())).collect()
     }
 
     /// The tables that the tree is read from.
@@ -213,7 +243,9 @@ impl Snapshot {
         let Some(row) = self.answers.get(scope)? else {
             return Ok(None);
         };
-        authentic::answer(scope, row.value(), &self.log_source(), log.tree(), log.at())
+        let source = self.log_source();
+        let answer = authentic::answer(scope, row.value(), &source, log.tree(), log.at())?;
+        Ok(answer.map(|(_, answer)| answer))
     }
 }
 

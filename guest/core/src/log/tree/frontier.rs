@@ -1,6 +1,8 @@
 //! The right edge of a growing tree: all that is needed to add leaves and to know the root.
 
-use super::{EMPTY_ROOT, Hash, SIZE_MAX, TreeError, node, stored_count, stored_position};
+use super::{
+    EMPTY_ROOT, Hash, SIZE_MAX, TreeError, node, stored_count, stored_position, stored_subtree,
+};
 
 /// The complete subtrees that a tree consists of, at most one a level. The one writer of a store
 /// keeps it in memory, so that adding a leaf reads nothing; a clone is kept until what was
@@ -57,6 +59,34 @@ impl Frontier {
         }
         self.peaks.push(hash);
         self.size += 1;
+    }
+
+    /// Whether the complete subtree that is stored at a position has this hash; reads the hashes beside it
+    /// on the way to the largest complete subtree that it is in.
+    ///
+    /// # Errors
+    ///
+    /// Whatever `read` fails with.
+    pub fn contains<E>(
+        &self,
+        position: u64,
+        hash: &Hash,
+        mut read: impl FnMut(u64) -> Result<Hash, E>,
+    ) -> Result<bool, E> {
+        let (mut level, mut index) = stored_subtree(position);
+        let above =
+            |(top, at): (u32, u64)| level <= top && index.checked_shr(top - level) == Some(at);
+        let mut peaks = peaks(0, self.size).zip(&self.peaks);
+        let Some(((top, _), peak)) = peaks.find(|(peak, _)| above(*peak)) else {
+            return Ok(false);
+        };
+        let mut hash = *hash;
+        while level < top {
+            let beside = read(stored_position(level, index ^ 1))?;
+            hash = if index & 1 == 0 { node(&hash, &beside) } else { node(&beside, &hash) };
+            (level, index) = (level + 1, index >> 1);
+        }
+        Ok(hash == *peak)
     }
 
     /// The root.

@@ -30,7 +30,8 @@ async fn bytes_are_kept_read_again_and_forgotten() {
     assert_eq!(fixture.store.blob(&digest(&module)).await.unwrap(), Some(module.clone()));
     agrees(&fixture.store);
     let blob = Some(Blob { digest: digest(&module), bytes: None });
-    fixture.store.commit(Change { blob, ..note(3, &[]) }).await.unwrap();
+    let gone = row(RowKind::Module, &hex::encode(digest(&module)), "gone", 1);
+    fixture.store.commit(Change { blob, ..note(3, &[gone]) }).await.unwrap();
     assert_eq!(fixture.store.blob(&digest(&module)).await.unwrap(), None);
     assert_eq!(fixture.store.blob(&digest(b"another")).await.unwrap(), Some(b"another".to_vec()));
     agrees(&fixture.store);

@@ -137,7 +137,7 @@ async fn every_difference_is_named() {
         let path = folder.path().join("store.redb");
         sample(&path).await;
         edit(&path, change);
-        let examined = RedbStore::examine_untrusted(&path, &Trust::none(), &about_any).unwrap();
+        let examined = RedbStore::examine_untrusted(&path, &Trust::none(), &Known).unwrap();
         let found: Vec<_> = examined.differences.iter().map(ToString::to_string).collect();
         assert!(found.iter().any(|found| found.contains(said)), "{found:?} do not say `{said}`");
     }
@@ -196,6 +196,75 @@ async fn nothing_is_added_to_an_audit_whose_end_was_edited() {
             );
         }
         // Who examines it may: it is evidence.
-        RedbStore::examine_untrusted(&path, &Trust::none(), &about_any).unwrap();
+        RedbStore::examine_untrusted(&path, &Trust::none(), &Known).unwrap();
     }
+}
+
+/// As [`Known`], where no answer has been forgotten.
+struct NothingForgotten;
+
+impl Meaning for NothingForgotten {
+    fn about(&self, entry: &str) -> Option<About> {
+        Known.about(entry)
+    }
+
+    fn keeps_bytes(&self, module: &str) -> bool {
+        Known.keeps_bytes(module)
+    }
+
+    fn answers_since(&self) -> u64 {
+        0
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_missing_or_not_the_last_is_named() {
+    let fixture = Fixture::new();
+    let keep = async |number, body| {
+        let change = Change { answer: Some((scope(1), answer(body))), ..note(number, &[]) };
+        fixture.store.commit(change).await.unwrap();
+    };
+    let named = |store: &RedbStore| {
+        let examined = store.examine(&NothingForgotten).unwrap();
+        examined.differences.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    keep(1, 5).await;
+    assert_eq!(named(&fixture.store), [""; 0]);
+    let first = fixture
+        .store
+        .read(|snapshot, _| Ok(snapshot.answers.get(&scope(1))?.unwrap().value().to_vec()));
+    fixture.store.forget_answers(6, 10).await.unwrap();
+    let missing = format!("answers {}: missing", hex::encode(scope(1)));
+    assert_eq!(named(&fixture.store), [missing]);
+    agrees(&fixture.store);
+    keep(2, 7).await;
+    assert_eq!(named(&fixture.store), [""; 0]);
+    let path = fixture.folder.path().join("store.redb");
+    drop(fixture.store);
+    let database: Database = Builder::new().open(&path).unwrap();
+    let txn = database.begin_write().unwrap();
+    let row = first.unwrap();
+    txn.open_table(ANSWERS).unwrap().insert(&scope(1), row.as_slice()).unwrap();
+    txn.commit().unwrap();
+    drop(database);
+    let said = named(&open(&path, OpenMode::Read).unwrap());
+    assert!(said[0].contains("not the last answer that the log has"), "{said:?}");
+}
+
+#[tokio::test]
+async fn what_due_names_besides_is_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.redb");
+    sample(&path).await;
+    edit(&path, |txn| {
+        let mut due = txn.open_table(DUE).unwrap();
+        for (due_at, id) in [(1, id(1)), (1, id(7)), (4_599, id(2))] {
+            due.insert(&format::due_key(due_at, id.to_u128()), ()).unwrap();
+        }
+        let bad = [9].as_slice();
+        txn.open_table(APPROVALS).unwrap().insert(id(2).to_u128(), bad).unwrap();
+    });
+    let store = open(&path, OpenMode::Write).unwrap();
+    assert_eq!(store.due(u64::MAX, 10).await.unwrap(), [id(1)]);
+    assert_eq!(store.due(4_599, 10).await.unwrap(), []);
 }

@@ -61,10 +61,35 @@ async fn an_edited_entry_is_not_what_the_tree_holds() {
         edit(&txn);
         txn.commit().unwrap();
         drop(database);
-        let examined = RedbStore::examine_untrusted(&path, &Trust::none(), &|_| None).unwrap();
+        let examined = RedbStore::examine_untrusted(&path, &Trust::none(), &Known).unwrap();
         let said = examined.differences.iter().map(ToString::to_string).collect::<Vec<_>>();
         assert!(said.iter().any(|said| said.contains("tree ")), "{said:?}");
     }
+}
+
+#[tokio::test]
+async fn a_hash_that_was_edited_is_in_no_proof() {
+    let fixture = Fixture::new();
+    for number in 1..=40 {
+        fixture.store.commit(note(number, &[])).await.unwrap();
+    }
+    let honest = hashes(&fixture.store, 40).await;
+    let path = fixture.folder.path().join("store.redb");
+    drop(fixture.store);
+    let edited = tree::stored_count(15) + 4;
+    let database = redb::Builder::new().open(&path).unwrap();
+    let txn = database.begin_write().unwrap();
+    txn.open_table(format::TREE).unwrap().insert(edited, &[9; 32]).unwrap();
+    txn.commit().unwrap();
+    drop(database);
+    let store = open(&path, OpenMode::Write).unwrap();
+    for (position, honest) in (0..).zip(honest) {
+        match store.hashes(&[position]).await {
+            Ok(hashes) => assert_eq!(hashes, [honest], "{position}"),
+            Err(error) => assert!(matches!(error, StoreError::Tampered(_)), "{error}"),
+        }
+    }
+    assert!(matches!(store.hashes(&[edited]).await, Err(StoreError::Tampered(_))));
 }
 
 #[tokio::test]

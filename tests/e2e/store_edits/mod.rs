@@ -1,0 +1,301 @@
+//! Somebody who can write the file of a stopped store, and not the keyring beside it, edits it: no edit
+//! decides anything, and `doctor` names each one.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `scene` | a store with every kind of row, made by a real server, and an older copy of it |
+//! | `tables` | the tables of a file as bytes |
+//! | `edits` | every kind of edit of every table |
+//! | `reads` | everything that a store can be asked |
+//! | `groups` | edits that somebody would make together who wants one thing |
+//! | `probes` | whether they get it, over HTTP |
+//! | `forged` | a log that goes on without the log key |
+//! | `races` | readers beside a writer |
+
+mod edits;
+mod forged;
+mod groups;
+mod probes;
+mod races;
+mod reads;
+mod scene;
+mod tables;
+
+use std::fs;
+use std::sync::Arc;
+
+use signoff::clock::{Clock, SystemClock};
+use signoff::service::StoredTexts;
+use signoff::store::redb::{Examined, RedbStore};
+use signoff::store::{StoreError, Trust};
+
+use self::edits::{Edit, shown_key};
+use self::groups::Group;
+use self::probes::Shown;
+use self::reads::{HonestAnswers, Questions};
+use self::scene::{Scene, with_server};
+use self::tables::{Table, Write};
+use crate::support::{SERVE, Server};
+
+/// What `doctor` knows of the texts in a store.
+fn texts() -> StoredTexts {
+    StoredTexts { now: SystemClock.now() }
+}
+
+/// The questions, and what the store answers without an edit.
+struct Honest {
+    questions: Questions,
+    answers: HonestAnswers,
+    store: RedbStore,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Honest {
+    fn new(scene: &Scene) -> Self {
+        let questions = Questions::about(&[&scene.rows, &scene.old_rows]);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let store = scene.open(&scene.copy("honest.redb")).unwrap();
+        assert_eq!(store.examine(&texts()).unwrap().differences, []);
+        let mut answers = HonestAnswers::default();
+        answers.add(runtime.block_on(questions.ask(&store)));
+        Self { questions, answers, store, runtime }
+    }
+
+    /// What an edited store answers, and the honest one does not.
+    fn unsound(&mut self, edited: &RedbStore, edit: &Edit) -> Vec<String> {
+        let besides = Questions::default().and(&edit.writes);
+        self.answers.add(self.runtime.block_on(besides.ask(&self.store)));
+        let questions = self.questions.and(&edit.writes);
+        self.answers.unsound(&self.runtime.block_on(questions.ask(edited)))
+    }
+}
+
+/// What an edit led to.
+struct Outcome {
+    /// Answers that an honest store does not give.
+    effects: Vec<String>,
+    /// Whether `doctor` names what was edited.
+    found: bool,
+    said: String,
+}
+
+/// Edits a copy of a store, asks it everything, and has it examined as `doctor` does.
+fn outcome(scene: &Scene, honest: &mut Honest, edit: &Edit) -> Outcome {
+    let path = scene.copy("edited.redb");
+    tables::write(&path, &edit.writes);
+    let mut effects = Vec::new();
+    let examined = match scene.open(&path) {
+        Ok(edited) => {
+            effects = honest.unsound(&edited, edit);
+            edited.examine(&texts())
+        }
+        Err(StoreError::Untrusted(_) | StoreError::Damaged(_)) => {
+            RedbStore::examine_untrusted(&path, &scene.trust(), &texts())
+        }
+        Err(refused) => Err(refused),
+    };
+    fs::remove_file(path).unwrap();
+    let named = edit.named();
+    let (found, said) = match examined {
+        // No file is read that is of no format, or damaged: `doctor` says so.
+        Err(refused) => (true, refused.to_string()),
+        Ok(Examined { differences, .. }) => {
+            let said: Vec<String> = differences.iter().map(ToString::to_string).collect();
+            let names = |row: &String| said.iter().any(|said| said.starts_with(&format!("{row}:")));
+            (!said.is_empty() && named.iter().all(names), said.join("; "))
+        }
+    };
+    Outcome { effects, found, said }
+}
+
+/// Makes every edit of a store, each in a copy of its own.
+fn no_edit_is_effective(scene: &Scene) {
+    let mut honest = Honest::new(scene);
+    let edits = edits::all(&scene.rows, &scene.old_rows);
+    let (mut effective, mut missed) = (Vec::new(), Vec::new());
+    for edit in &edits {
+        let outcome = outcome(scene, &mut honest, edit);
+        if !outcome.effects.is_empty() {
+            effective.push(format!("{}: {}", edit.what, outcome.effects.join("; ")));
+        }
+        if !outcome.found {
+            missed.push(format!("{}: {}", edit.what, outcome.said));
+        }
+    }
+    println!(
+        "{} edits, {} effective, {} found by doctor",
+        edits.len(),
+        effective.len(),
+        edits.len() - missed.len()
+    );
+    assert!(effective.is_empty(), "effective:\n{}", effective.join("\n"));
+    assert!(missed.is_empty(), "not found by doctor:\n{}", missed.join("\n"));
+}
+
+#[test]
+fn no_edit_of_a_store_is_effective() {
+    no_edit_is_effective(&Scene::new());
+}
+
+#[test]
+fn no_edit_of_a_store_with_a_saved_state_is_effective() {
+    no_edit_is_effective(&Scene::saved());
+}
+
+/// Starts a server of the store as it is now, and asks it for what it must not give; nothing where it
+/// refuses to start.
+fn effects(scene: &Scene, shown: &Shown, intruders: &[String]) -> Vec<String> {
+    match Server::try_start_with(scene.home.signoff(SERVE)) {
+        Ok(server) => {
+            let effects = shown.effects(&server, scene, intruders);
+            server.stop();
+            effects
+        }
+        Err(refused) => {
+            assert!(refused.contains("signoff: ") && !refused.contains("panicked"), "{refused}");
+            Vec::new()
+        }
+    }
+}
+
+/// What the server of the unedited store shows.
+fn honestly_shown(scene: &Scene) -> Shown {
+    with_server(&scene.home, |server| {
+        let shown = Shown::by(server, scene);
+        assert_eq!(shown.effects(server, scene, &[]), [""; 0]);
+        shown
+    })
+}
+
+/// What `signoff doctor` finds bad in the store.
+fn diagnosed(scene: &Scene) -> Vec<String> {
+    let doctor = scene.home.run(&["--json", "doctor"]).exits(1).json();
+    let items = doctor["items"].as_array().unwrap().iter();
+    let bad = items.filter(|item| item["level"] == "bad");
+    bad.map(|item| item["found"].as_str().unwrap().to_owned()).collect()
+}
+
+/// The rows of a group that `doctor` does not name.
+fn unnamed(group: &Group, said: &[String]) -> Vec<String> {
+    let rows = group
+        .writes
+        .iter()
+        .map(|(table, key, _): &Write| format!("{} {}:", table.name(), shown_key(*table, key)));
+    rows.filter(|row| !said.iter().any(|said| said.starts_with(row))).collect()
+}
+
+#[test]
+fn no_edit_gets_its_server_to_decide() {
+    let scene = Scene::new();
+    scene.home.run(&["doctor"]).ok();
+    let shown = honestly_shown(&scene);
+    let keyring = fs::read(scene.home.path("signoff.keys.json")).unwrap();
+    let (mut edits, mut effective, mut missed) = (0, Vec::new(), Vec::new());
+    for group in groups::all(&scene) {
+        scene.restore();
+        tables::write(&scene.home.store(), &group.writes);
+        if group.with_old_keyring {
+            fs::write(scene.home.path("signoff.keys.json"), &scene.old_keyring).unwrap();
+        }
+        edits += group.writes.len();
+        let unnamed = unnamed(&group, &diagnosed(&scene));
+        missed.extend(unnamed.iter().map(|row| format!("{}: {row}", group.name)));
+        let effects = effects(&scene, &shown, &group.intruders);
+        effective.extend(effects.iter().map(|effect| format!("{}: {effect}", group.name)));
+        fs::write(scene.home.path("signoff.keys.json"), &keyring).unwrap();
+    }
+    let found = edits - missed.len();
+    println!("{edits} edits, {} effective, {found} found by doctor", effective.len());
+    assert!(effective.is_empty(), "effective:\n{}", effective.join("\n"));
+    assert!(missed.is_empty(), "not found by doctor:\n{}", missed.join("\n"));
+}
+
+/// A store that no server starts with, and that `doctor` finds bad.
+#[track_caller]
+fn assert_refused(scene: &Scene, name: &str) {
+    match Server::try_start_with(scene.home.signoff(SERVE)) {
+        Ok(_) => panic!("a server starts with {name}"),
+        Err(refused) => assert!(refused.contains("store is not authentic"), "{name}: {refused}"),
+    }
+    assert!(!diagnosed(scene).is_empty(), "{name}");
+}
+
+#[test]
+fn a_log_that_goes_on_without_the_log_key_is_refused() {
+    let scene = Scene::new();
+    let path = scene.home.store();
+    forged::unsign(&path);
+    assert_refused(&scene, "a head without a signature");
+    forged::go_on(&path, Trust::none(), &scene);
+    assert_refused(&scene, "forged entries under an unsigned head");
+    forged::with_old_head(&path, &scene);
+    assert_refused(&scene, "forged entries under the old head");
+    scene.restore();
+    let stranger = Arc::new(forged::Stranger::new("default"));
+    let signed = forged::signed_by_a_stranger(&scene, &stranger);
+    tables::write(&path, &[signed]);
+    assert_refused(&scene, "a head that a stranger signed");
+    forged::go_on(&path, Trust::new(stranger), &scene);
+    assert_refused(&scene, "forged entries under a head that a stranger signed");
+    for years in ["1970", "2999"] {
+        scene.restore();
+        tables::write(&path, &[forged::last_entry_in(&scene, years)]);
+        assert_refused(&scene, "a last entry at another time");
+    }
+}
+
+/// The same edits, by somebody who has the log key too: here every probe has to see something.
+#[test]
+fn who_has_the_log_key_decides() {
+    let scene = Scene::new();
+    let shown = honestly_shown(&scene);
+    scene.restore();
+    let intruder = forged::go_on(&scene.home.store(), scene.trust(), &scene);
+    let effects = effects(&scene, &shown, &[intruder]);
+    for expected in [
+        "claimed is shown as",
+        "executor 0 claims it of succeeded",
+        "executor 1 claims it of failed",
+        "a revoked token gets 200",
+        "a token that nobody made gets 200",
+        "a token is listed",
+        "the log has other entries",
+    ] {
+        assert!(effects.iter().any(|effect| effect.contains(expected)), "{expected}: {effects:#?}");
+    }
+}
+
+#[test]
+fn another_store_in_the_place_of_the_old_one_is_refused() {
+    let scene = Scene::new();
+    let path = scene.home.store();
+    let stranger = || Trust::new(Arc::new(forged::Stranger::new("default")));
+    for trust in [Trust::none(), stranger()] {
+        fs::remove_file(&path).unwrap();
+        forged::empty(&path, "default", trust).unwrap();
+        assert_refused(&scene, "an empty store");
+    }
+    fs::remove_file(&path).unwrap();
+    forged::other_deployment(&scene.home, &path, "default");
+    assert_refused(&scene, "a store of another deployment");
+}
+
+/// A log that was cut back to an older head is one that the log key signed: only a witness knows that it
+/// went on. The rows that were written after it are refused.
+#[test]
+fn rows_after_the_end_of_a_log_that_was_cut_back_are_refused() {
+    let scene = Scene::new();
+    let shown = honestly_shown(&scene);
+    scene.restore();
+    let cut_back = forged::cut_back(&scene);
+    tables::write(&scene.home.store(), &cut_back);
+    let said = diagnosed(&scene);
+    for table in [Table::Approvals, Table::Rows, Table::Answers] {
+        for (_, key, _) in scene.rows.writes_from(&scene.old_rows, &[table]) {
+            let row = format!("{} {}:", table.name(), shown_key(table, &key));
+            assert!(said.iter().any(|said| said.starts_with(&row)), "{row} {said:#?}");
+        }
+    }
+    let effects = effects(&scene, &shown, &[]);
+    assert_eq!(effects, ["the log has other entries"]);
+}

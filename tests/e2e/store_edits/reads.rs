@@ -1,0 +1,231 @@
+//! Everything that a store can be asked, and whether an answer is one that the honest store gives.
+
+use std::collections::{BTreeSet, HashMap};
+
+use signoff::id::ApprovalId;
+use signoff::store::redb::RedbStore;
+use signoff::store::{About, Query, RowKind, Scope, Status, Store, StoreError, WithTexts};
+
+use super::edits::{approval_id, number};
+use super::tables::{Contents, Table, Write};
+
+/// Entries and hashes that are asked for one by one, spread over all.
+const SPREAD: u64 = 60;
+
+/// What is asked: every id and key of the honest store, of its older copy, and of an edit. A module's
+/// bytes are left out: whoever runs them compares them with their digest.
+#[derive(Clone, Debug, Default)]
+pub struct Questions {
+    approvals: BTreeSet<u128>,
+    rows: BTreeSet<(RowKind, String)>,
+    scopes: BTreeSet<Scope>,
+    agents: BTreeSet<String>,
+    actions: BTreeSet<String>,
+    /// Numbers before those of entries.
+    entries: BTreeSet<u64>,
+    /// Positions of the tree.
+    hashes: BTreeSet<u64>,
+}
+
+/// The answer to one question: what a caller gets, item by item; none where the store refuses.
+pub type Answer = Option<Vec<String>>;
+
+/// How an answer may differ from the honest one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum May {
+    /// It is the honest one, or refused.
+    Refuse,
+    /// Items may be missing, and none is in another place.
+    Miss,
+    /// There may be none.
+    BeNone,
+}
+
+/// A question, its answer, and how that may differ.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    question: String,
+    answer: Answer,
+    may: May,
+}
+
+impl Questions {
+    /// About everything that these stores hold.
+    pub fn about(contents: &[&Contents]) -> Self {
+        let mut questions = Self::default();
+        for contents in contents {
+            for table in Table::ALL {
+                contents.rows(table).keys().for_each(|key| questions.add(table, key));
+            }
+        }
+        questions.agents = ["knowledge_update", "inbox_triage"].map(str::to_owned).into();
+        questions.actions = ["apply"].map(str::to_owned).into();
+        let last = questions.entries.last().copied().unwrap_or_default();
+        let stride = usize::try_from(last / SPREAD + 1).unwrap();
+        questions.entries = (0..=last).step_by(stride).chain([last]).collect();
+        questions.hashes = (0..2 * last).step_by(stride).collect();
+        questions
+    }
+
+    /// About what an edit writes, besides.
+    pub fn and(&self, writes: &[Write]) -> Self {
+        let mut questions = self.clone();
+        writes.iter().for_each(|(table, key, _)| questions.add(*table, key));
+        questions
+    }
+
+    fn add(&mut self, table: Table, key: &[u8]) {
+        match table {
+            Table::Approvals | Table::Texts => {
+                self.approvals.insert(approval_id(key).to_u128());
+            }
+            Table::Lists | Table::Due => {
+                let id = key.last_chunk().map(|bytes| u128::from_be_bytes(*bytes));
+                self.approvals.extend(id);
+            }
+            Table::Rows => {
+                let key = String::from_utf8(key.to_vec()).unwrap();
+                let (kind, id) = key.split_once('/').unwrap();
+                self.rows.extend(RowKind::parse(kind).map(|kind| (kind, id.to_owned())));
+            }
+            Table::Answers => {
+                self.scopes.insert(key.try_into().unwrap());
+            }
+            Table::Entries => self.entries.extend([number(key), number(key) - 1]),
+            Table::Tree => {
+                self.hashes.insert(number(key));
+            }
+            Table::Meta | Table::Abouts | Table::State | Table::Blobs | Table::AnswerTimes => {}
+        }
+    }
+
+    /// Asks all of it.
+    pub async fn ask(&self, store: &RedbStore) -> Vec<Asked> {
+        let mut asked = Vec::new();
+        self.ask_of_approvals(store, &mut asked).await;
+        self.ask_of_lists(store, &mut asked).await;
+        self.ask_of_rows(store, &mut asked).await;
+        self.ask_of_log(store, &mut asked).await;
+        asked
+    }
+
+    async fn ask_of_approvals(&self, store: &RedbStore, asked: &mut Vec<Asked>) {
+        for id in &self.approvals {
+            let id = ApprovalId::from_u128(*id);
+            for texts in [WithTexts::Yes, WithTexts::No] {
+                let answer = one(store.load(&id, texts).await);
+                asked.push(Asked::new(format!("load {id} {texts:?}"), answer, May::Refuse));
+            }
+            let about = store.entries_about(About::approval(id), 0, 1_000).await;
+            asked.push(Asked::new(format!("entries about {id}"), many(about), May::Miss));
+            let shown = id.to_string();
+            let found = store.with_prefix(&shown[..12], 1_000).await;
+            asked.push(Asked::new(format!("prefix of {id}"), many(found), May::Refuse));
+        }
+        let all = many(store.approvals(None, 1_000).await);
+        asked.push(Asked::new("every id", all, May::Refuse));
+    }
+
+    async fn ask_of_lists(&self, store: &RedbStore, asked: &mut Vec<Asked>) {
+        let some = |names: &BTreeSet<String>| {
+            let named = names.iter().cloned().map(Some);
+            named.chain([None]).collect::<Vec<_>>()
+        };
+        for status in Status::ALL.map(Some).into_iter().chain([None]) {
+            for agent in some(&self.agents) {
+                for action in some(&self.actions) {
+                    let agent = agent.clone();
+                    let query = Query { status, agent, action, before: None, limit: 1_000 };
+                    let found = many(store.list(&query).await);
+                    asked.push(Asked::new(format!("{query:?}"), found, May::Miss));
+                }
+            }
+        }
+        for now in [0, 1_700_000_000, u64::MAX] {
+            let due = many(store.due(now, 1_000).await);
+            asked.push(Asked::new(format!("due at {now}"), due, May::Miss));
+        }
+    }
+
+    async fn ask_of_rows(&self, store: &RedbStore, asked: &mut Vec<Asked>) {
+        for (kind, id) in &self.rows {
+            let row = one(store.row(*kind, id).await);
+            asked.push(Asked::new(format!("row {kind}/{id}"), row, May::Refuse));
+        }
+        for kind in RowKind::ALL {
+            let ids = many(store.row_ids(kind, "", 1_000).await);
+            asked.push(Asked::new(format!("ids of {kind}"), ids, May::Refuse));
+        }
+        for scope in &self.scopes {
+            let answer = one(store.answer(scope).await);
+            asked.push(Asked::new(format!("answer {}", hex::encode(scope)), answer, May::BeNone));
+        }
+    }
+
+    async fn ask_of_log(&self, store: &RedbStore, asked: &mut Vec<Asked>) {
+        let head = store.head().await.map(Some);
+        asked.push(Asked::new("head", one(head), May::Refuse));
+        let whole = many(store.entries(0, usize::MAX).await);
+        asked.push(Asked::new("every entry", whole, May::Refuse));
+        // One after the other, so that one that is refused hides no other.
+        for after in &self.entries {
+            let next = many(store.entries(*after, 1).await);
+            asked.push(Asked::new(format!("entry after {after}"), next, May::Refuse));
+        }
+        for position in &self.hashes {
+            let hash = many(store.hashes(&[*position]).await);
+            asked.push(Asked::new(format!("hash {position}"), hash, May::Refuse));
+        }
+    }
+}
+
+impl Asked {
+    fn new(question: impl Into<String>, answer: Answer, may: May) -> Self {
+        Self { question: question.into(), answer, may }
+    }
+
+    /// Whether an honest store could have given this answer. `honest` is what it gave, or nothing where
+    /// it holds nothing of the kind.
+    fn is_sound(&self, honest: &Answer) -> bool {
+        let (Some(answer), Some(honest)) = (&self.answer, honest) else {
+            return self.answer.is_none();
+        };
+        match self.may {
+            May::Refuse => answer == honest,
+            May::Miss => is_part(answer, honest),
+            May::BeNone => answer == honest || answer.is_empty(),
+        }
+    }
+}
+
+/// What the honest store answers, by question.
+#[derive(Default)]
+pub struct HonestAnswers(HashMap<String, Answer>);
+
+impl HonestAnswers {
+    pub fn add(&mut self, asked: Vec<Asked>) {
+        self.0.extend(asked.into_iter().map(|asked| (asked.question, asked.answer)));
+    }
+
+    /// The answers that the honest store does not give to the same questions.
+    #[track_caller]
+    pub fn unsound(&self, asked: &[Asked]) -> Vec<String> {
+        let honest = |asked: &Asked| self.0.get(&asked.question).expect("the same question");
+        let unsound = asked.iter().filter(|asked| !asked.is_sound(honest(asked)));
+        unsound.map(|asked| format!("{asked:?}, and it was {:?}", honest(asked))).collect()
+    }
+}
+
+/// Whether items are some of all, in the same order.
+fn is_part(some: &[String], all: &[String]) -> bool {
+    let mut all = all.iter();
+    some.iter().all(|item| all.any(|other| other == item))
+}
+
+fn one<T: std::fmt::Debug>(found: Result<Option<T>, StoreError>) -> Answer {
+    found.ok().map(|found| found.iter().map(|found| format!("{found:?}")).collect())
+}
+
+fn many<T: std::fmt::Debug>(found: Result<Vec<T>, StoreError>) -> Answer {
+    found.ok().map(|found| found.iter().map(|found| format!("{found:?}")).collect())
+}
