@@ -169,7 +169,7 @@ pub fn cut_back(scene: &Scene) -> Vec<Write> {
 pub fn signed_by_a_stranger(scene: &Scene, stranger: &Stranger) -> Write {
     let (_, unsigned) = heads(&scene.rows);
     let text = String::from_utf8(unsigned).unwrap();
-    head(Checkpoint::from_text(&text).unwrap().sign(&stranger.0).as_bytes())
+    head(stranger.0.sign(&Checkpoint::from_text(&text).unwrap()).as_bytes())
 }
 
 /// The last entry of the log in another year.
