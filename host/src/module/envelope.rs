@@ -34,10 +34,12 @@ pub struct Envelope {
 
 /// A manifest whose signature verifies, by a key that signs for its slot. Only [`Envelope::verify`]
 /// makes one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Signed {
     manifest: Manifest,
     envelope: Envelope,
+    /// The keys that it was verified with.
+    keys: Keys,
 }
 
 #[derive(Deserialize)]
@@ -139,7 +141,7 @@ impl Envelope {
         self.check(&key.public_key)?;
         let manifest = self.claims()?;
         signs_for(&key, manifest.slot)?;
-        Ok(Signed { manifest, envelope: self })
+        Ok(Signed { manifest, envelope: self, keys: keys.clone() })
     }
 
     fn check(&self, public: &[u8; 32]) -> Result<(), Refusal> {
@@ -181,6 +183,15 @@ impl Signed {
     /// The envelope it came in.
     pub fn envelope(&self) -> &Envelope {
         &self.envelope
+    }
+
+    /// The proof under the keys of a later moment. Verifies the signature again only if they are others.
+    ///
+    /// # Errors
+    ///
+    /// As [`Envelope::verify`].
+    pub fn under(self, keys: &Keys) -> Result<Self, Refusal> {
+        if self.keys.is(keys) { Ok(self) } else { self.envelope.verify(keys) }
     }
 }
 

@@ -192,7 +192,9 @@ fn a_revoked_key_verifies_nothing_and_a_retired_one_what_it_signed() {
     let envelope = signed(&keys_of(&keyring), "a");
     keyring.retire("a").unwrap();
     assert!(keys_of(&keyring).module_key("a").is_none(), "it signs nothing more");
-    assert!(envelope.clone().verify(&keys_of(&keyring)).is_ok());
+    let retired = keys_of(&keyring);
+    let proof = envelope.clone().verify(&retired).unwrap();
+    assert_eq!(proof.clone().under(&keys_of(&keyring)).unwrap().envelope(), &envelope);
     // The same material under another id.
     let mut entries = keyring.entries().to_vec();
     let mut other = entries[0].clone();
@@ -201,6 +203,8 @@ fn a_revoked_key_verifies_nothing_and_a_retired_one_what_it_signed() {
     entries.push(other);
     let both = Keys::of_entries(entries).unwrap();
     assert_eq!(code(envelope.clone().verify(&both)), Code::KEY_REVOKED);
+    assert_eq!(code(proof.clone().under(&both)), Code::KEY_REVOKED, "a proof is of its keys");
+    assert_eq!(code(proof.under(&Keys::default())), Code::KEY_UNKNOWN);
     keyring.revoke("a").unwrap();
     assert_eq!(code(envelope.verify(&keys_of(&keyring))), Code::KEY_REVOKED);
 }

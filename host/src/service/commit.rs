@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::Service;
 use super::caller::Caller;
-use super::guardrails::{Action, Judged, Moment};
+use super::guardrails::Judged;
 use crate::code::Code;
 use crate::id::ApprovalId;
 use crate::refusal::Refusal;
@@ -51,8 +50,8 @@ pub(super) struct Asked {
     pub(super) bytes: usize,
     /// What the verifier is asked.
     pub(super) question: Arc<Question>,
-    /// What is about to run, where the policy is asked too. Only its `deny` counts.
-    pub(super) action: Option<Action>,
+    /// Whether the policy is evaluated too. Only its `deny` counts.
+    pub(super) is_claim: bool,
 }
 
 /// Who answered for a change: the modules that its audit entry names.
@@ -118,7 +117,7 @@ impl Service {
         idempotency: Option<&Idempotency>,
         question: Arc<Question>,
     ) -> Result<Reply, Refusal> {
-        let asked = Asked { bytes: 0, question, action: None };
+        let asked = Asked { bytes: 0, question, is_claim: false };
         match self.transition(caller, id, idempotency, &asked).await {
             // The same request may have been kept since this one looked; then this one is its
             // repeat, and what was refused is the repeat of a change that is done.
@@ -148,13 +147,10 @@ impl Service {
             let (Some(transition), Some(stored)) = (step.transition, stored) else {
                 return Ok(Reply::new(200, body));
             };
-            let judged = match &asked.action {
-                None => None,
-                Some(action) => {
-                    let requested_by = requested_by(&step.view)?;
-                    let claim = Moment::Claim(id);
-                    self.not_denied(caller, &verifier, action, &requested_by, claim, now).await?
-                }
+            let judged = if asked.is_claim {
+                self.not_denied(caller, &stored.summary.id, &step.view, now).await?
+            } else {
+                None
             };
             let guardrail = judged.as_ref().map(Judged::to_entry);
             let by = Deciders { verifier: &verifier, guardrail };
@@ -289,18 +285,6 @@ fn is_object(event: &str) -> Result<(), Refusal> {
         return Ok(());
     }
     Err(Refusal::new(Code::VERIFIER_TRAPPED, "the verifier's event is not a JSON object"))
-}
-
-/// Returns who requested the approval of a view.
-///
-/// Refusals: `verifier-trapped`.
-fn requested_by(view: &str) -> Result<String, Refusal> {
-    #[derive(Deserialize)]
-    struct Requested {
-        requested_by: String,
-    }
-    let read = serde_json::from_str::<Requested>(view).map(|view| view.requested_by);
-    read.map_err(|_| Refusal::new(Code::VERIFIER_TRAPPED, "the verifier's answer cannot be read"))
 }
 
 fn with_verifier(verifier: &Verifier, object: &str) -> String {

@@ -11,9 +11,8 @@ use super::caller::Caller;
 use super::commit::{
     Asked, Deciders, Idempotency, Question, Reply, opened_change, shown, text_of, with_fields,
 };
-use super::guardrails::{Action, Moment, Prepared};
+use super::guardrails::Prepared;
 use crate::code::Code;
-use crate::engine::Decision;
 use crate::id::ApprovalId;
 use crate::refusal::Refusal;
 use crate::store::{Base, WithTexts};
@@ -97,9 +96,9 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// 1. `forbidden` for an agent that the caller does not ask for 2. as `lifecycle.open` in `wit/`
-    /// 3. `policy-trapped`, `policy-denied` 4. as `lifecycle.open` again, for what the policy asks
-    /// 5. `idempotency-key-reused`, `clock-behind`, `store-unavailable`, `verifier-trapped`.
+    /// 1. `forbidden` for an agent that the caller does not ask for 2. under a policy `request-invalid`,
+    ///    `limit-exceeded` for an agent or action out of its form, `context-invalid`, `policy-trapped`,
+    ///    `policy-denied` 3. as `lifecycle.open` in `wit/` 4. `idempotency-key-reused`, `clock-behind`, `store-unavailable`, `verifier-trapped`.
     pub async fn request(
         &self,
         caller: &Caller,
@@ -114,11 +113,8 @@ impl Service {
         let _ = self.recorded_keys().await;
         let now = self.now_to_write()?;
         let id = self.ids.approval();
-        let prepared = self.prepare(caller, &id, new, Moment::Request(id), now).await?;
-        if prepared.judged.verdict.decision == Decision::Deny {
-            return Err(self.denied(caller, &prepared.judged, &prepared.action, now).await?);
-        }
-        let Prepared { verifier, judged, opened, .. } = prepared;
+        let prepared = self.prepare(caller, &id, new, now).await?;
+        let Prepared { verifier, judged, opened } = prepared;
         let (transition, view, texts) = opened_change(opened);
         let plan = texts.plan.as_deref().unwrap_or("null");
         let body = shown(&verifier, &view, &[("context", &texts.context), ("plan", plan)]);
@@ -195,20 +191,14 @@ impl Service {
         })
         .to_string();
         let (keys, accept) = (self.recorded_keys().await?, Arc::clone(&self.accept));
-        let action = Action {
-            agent: claim.agent,
-            action: claim.action,
-            context: claim.context.into(),
-            plan: claim.plan.map(Into::into),
-        };
-        let bytes = action.bytes();
-        let (context, plan) = (Arc::clone(&action.context), action.plan.clone());
+        let (context, plan) = (claim.context, claim.plan);
+        let bytes = context.len() + plan.as_ref().map_or(0, String::len);
         let question: Arc<Question> = Arc::new(move |verifier, approval, now| {
             let args = ClaimArgs { claim: &event, context: &context, plan: plan.as_deref() };
             let accepted = Accepted { keys: keys.entries(), profiles: &accept };
             verifier.claim(approval, &args, accepted, now)
         });
-        let asked = Asked { bytes, question, action: Some(action) };
+        let asked = Asked { bytes, question, is_claim: true };
         match self.transition(caller, id, idempotency, &asked).await {
             Ok(reply) if !reply.replayed => Ok(reply),
             Ok(reply) => Ok(reply.mark_replayed()),

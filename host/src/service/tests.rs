@@ -1,5 +1,7 @@
 //! The service under a clock that is moved and stores that fail.
 
+mod calls;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -9,6 +9,9 @@ mod bindings;
 mod operations;
 mod types;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use anyhow::Result;
 use wasmtime::Store;
 
@@ -22,7 +25,25 @@ pub use types::{
 
 /// The verifier: one module, and instances of it. Cheap to clone.
 #[derive(Clone)]
-pub struct Verifier(Pool<bindings::Verifier>);
+pub struct Verifier {
+    pool: Pool<bindings::Verifier>,
+    work: Arc<Counters>,
+}
+
+/// How much a verifier was asked since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Calls of an instance.
+    pub calls: u64,
+    /// Contexts and plans that were read: each is one pass of the canonicalizer.
+    pub texts: u64,
+}
+
+#[derive(Default)]
+struct Counters {
+    calls: AtomicU64,
+    texts: AtomicU64,
+}
 
 impl Verifier {
     /// Loads a component of world `verifier`, by its bytes and their digest.
@@ -31,7 +52,7 @@ impl Verifier {
     ///
     /// A component that does not compile, imports anything, or lacks an export of the world.
     pub fn load(wasm: &[u8], digest: &str, allocation: Allocation, cache: &Cache) -> Result<Self> {
-        Pool::load(digest, allocation, |engine| cache.load(engine, wasm, digest)).map(Self)
+        Ok(Self::of(Pool::load(digest, allocation, |engine| cache.load(engine, wasm, digest))?))
     }
 
     /// Loads a component of world `verifier` as a loader compiles it.
@@ -40,10 +61,10 @@ impl Verifier {
     ///
     /// As [`Self::load`].
     pub fn load_by(loader: &Loader, wasm: &[u8], digest: &str) -> Result<Self> {
-        Pool::load(digest, loader.allocation(), |engine| {
+        let pool = Pool::load(digest, loader.allocation(), |engine| {
             loader.component(engine, Settings::Verifier, wasm, digest)
-        })
-        .map(Self)
+        })?;
+        Ok(Self::of(pool))
     }
 
     /// Loads the embedded verifier.
@@ -58,27 +79,45 @@ impl Verifier {
     /// A verifier whose every call fails and says why: it takes the place of an active module that
     /// cannot be loaded.
     pub fn broken(digest: &str, why: &str) -> Self {
-        Self(Pool::broken(digest, why))
+        Self::of(Pool::broken(digest, why))
+    }
+
+    fn of(pool: Pool<bindings::Verifier>) -> Self {
+        Self { pool, work: Arc::default() }
     }
 
     /// The module's digest.
     pub fn digest(&self) -> &str {
-        self.0.digest()
+        self.pool.digest()
     }
 
     /// Why every call fails, if it does.
     pub fn why_broken(&self) -> Option<&str> {
-        self.0.why_broken()
+        self.pool.why_broken()
     }
 
     /// The number of calls that trapped since the start.
     pub fn traps(&self) -> u64 {
-        self.0.traps()
+        self.pool.traps()
     }
 
     /// Drops the instances that wait for a call, so that the next call makes one.
     pub fn forget_instances(&self) {
-        self.0.forget_instances();
+        self.pool.forget_instances();
+    }
+
+    /// How much it was asked since the start, over all clones.
+    pub fn work(&self) -> Work {
+        Work {
+            calls: self.work.calls.load(Ordering::Relaxed),
+            texts: self.work.texts.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Counts the contexts and plans that the next call reads.
+    fn reads(&self, texts: [Option<&str>; 2]) {
+        let texts = texts.into_iter().flatten().count() as u64;
+        self.work.texts.fetch_add(texts, Ordering::Relaxed);
     }
 
     /// Calls a function that cannot refuse.
@@ -86,7 +125,8 @@ impl Verifier {
         &self,
         f: impl FnOnce(&bindings::Verifier, &mut Store<Memory>) -> wasmtime::Result<T>,
     ) -> Result<T, Failure> {
-        self.0.call(f).map_err(Failure::Trapped)
+        self.work.calls.fetch_add(1, Ordering::Relaxed);
+        self.pool.call(f).map_err(Failure::Trapped)
     }
 
     /// Calls a function; its answer or rejection as this module's types.

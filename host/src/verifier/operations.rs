@@ -24,6 +24,7 @@ impl Verifier {
 
     /// Returns the canonical form of a context or plan.
     pub fn canonicalize(&self, text: &str) -> Result<String, Failure> {
+        self.reads([Some(text), None]);
         self.ask(|verifier, store| {
             verifier.signoff_approval_context().call_canonicalize(store, text)
         })
@@ -31,11 +32,13 @@ impl Verifier {
 
     /// Returns the digest of a context or plan, 64 lower-case hex characters.
     pub fn digest_of(&self, text: &str) -> Result<String, Failure> {
+        self.reads([Some(text), None]);
         self.ask(|verifier, store| verifier.signoff_approval_context().call_digest(store, text))
     }
 
     /// Returns the canonical form of a context or plan and its digest, from one pass.
     pub fn read_context(&self, text: &str) -> Result<CanonicalContext, Failure> {
+        self.reads([Some(text), None]);
         self.ask(|verifier, store| verifier.signoff_approval_context().call_read(store, text))
     }
 
@@ -72,6 +75,7 @@ impl Verifier {
 
     /// Makes a pending approval.
     pub fn open(&self, args: &OpenArgs<'_>) -> Result<Opened, Failure> {
+        self.reads([Some(args.context), args.plan]);
         self.ask(|verifier, store| {
             let OpenArgs { request, context, plan, accept, now } = *args;
             let lifecycle = verifier.signoff_approval_lifecycle();
@@ -104,6 +108,7 @@ impl Verifier {
         accepted: Accepted<'_>,
         now: u64,
     ) -> Result<Summary, Failure> {
+        self.reads([args.context, args.plan]);
         self.ask(|verifier, store| {
             let CheckArgs { attempt, context, plan } = *args;
             let lifecycle = verifier.signoff_approval_lifecycle();
@@ -138,6 +143,7 @@ impl Verifier {
         accepted: Accepted<'_>,
         now: u64,
     ) -> Result<Step, Failure> {
+        self.reads([Some(args.context), args.plan]);
         self.ask(|verifier, store| {
             let ClaimArgs { claim, context, plan } = *args;
             let lifecycle = verifier.signoff_approval_lifecycle();
@@ -237,6 +243,7 @@ impl Verifier {
     /// Returns the statement to sign for an approval as a server shows it, with the digests worked out
     /// again.
     pub fn review(&self, shown: &Shown<'_>, args: &DecisionArgs<'_>) -> Result<Statement, Failure> {
+        self.reads([Some(shown.context), shown.plan]);
         self.ask(|verifier, store| {
             let Shown { approval, context, plan } = *shown;
             let DecisionArgs { decision, approver, key_id, comment } = *args;

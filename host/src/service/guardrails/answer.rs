@@ -1,89 +1,63 @@
 //! What an evaluation answers: the runbook's ExecutionGuardrails.
 
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::super::note::rfc3339;
-use super::super::operation::NewApproval;
-use super::{Prepared, Read};
+use super::required::Required;
+use super::{Judged, Read};
 use crate::code::Code;
 use crate::engine::{Decision, Verdict};
-use crate::refusal::Refusal;
 
-/// What is read of a verifier's view.
-#[derive(Deserialize)]
-struct Viewed {
-    context_hash: String,
-    plan_hash: Option<String>,
-    requirement: Value,
-}
-
-impl Viewed {
-    fn of(view: &str) -> Result<Self, Refusal> {
-        serde_json::from_str(view).map_err(|_| {
-            Refusal::new(Code::VERIFIER_TRAPPED, "the verifier's answer cannot be read")
-        })
+/// Why an action may go ahead, must not, or waits for a person, in the words of no rule.
+fn reason(decision: Decision, policy: Option<&str>) -> &'static str {
+    match (decision, policy) {
+        (Decision::Allow, _) => "the policy allows it",
+        (Decision::Deny, _) => "the policy denies it",
+        (Decision::RequireApproval, Some(_)) => "the policy requires approval",
+        (Decision::RequireApproval, None) => {
+            "no policy is active, and without one every action requires approval"
+        }
     }
 }
 
-impl Read {
-    pub(super) fn of(new: &NewApproval, view: &str) -> Result<Self, Refusal> {
-        let viewed = Viewed::of(view)?;
-        Ok(Self {
-            agent: new.agent.clone(),
-            action: new.action.clone(),
-            context_hash: viewed.context_hash,
-            plan_hash: viewed.plan_hash,
-        })
-    }
-}
-
-impl Prepared {
-    /// The runbook's ExecutionGuardrails: decision, reason, whether an approval is needed, and what a
-    /// caller raises who goes ahead without one.
-    pub(super) fn answer(&self, now: u64) -> Result<String, Refusal> {
-        let Verdict { decision, rule, reason, failed, .. } = &self.judged.verdict;
-        let requires_approval = *decision == Decision::RequireApproval;
-        let reason = reason.as_deref().unwrap_or(match (decision, &self.judged.policy) {
-            (Decision::Allow, _) => "the policy allows it",
-            (Decision::Deny, _) => "the policy denies it",
-            (Decision::RequireApproval, Some(_)) => "the policy requires approval",
-            (Decision::RequireApproval, None) => {
-                "no policy is active, and without one every action requires approval"
-            }
-        });
-        let (violation_type, message) = match decision {
-            Decision::Allow => (None, None),
-            Decision::RequireApproval => {
-                (Some("approval_required"), Some("Action requires human approval"))
-            }
-            Decision::Deny => (Some("policy_denied"), Some(Code::POLICY_DENIED.title)),
-        };
-        let details = violation_type.map(|_| {
-            json!({ "agent": self.action.agent, "action": self.action.action, "reason": reason })
-        });
-        let requirement = match requires_approval {
-            true => Some(Viewed::of(&self.opened.view)?.requirement),
-            false => None,
-        };
-        let answer = json!({
-            "decision": decision,
-            "reason": reason,
-            "requires_approval": requires_approval,
-            "violation_type": violation_type,
-            "message": message,
-            "details": details,
-            "requirement": requirement,
-            "rule": rule,
-            "policy": self.judged.policy,
-            "failed": failed,
-            "agent": self.action.agent,
-            "action": self.action.action,
-            "context_hash": self.action.context_hash,
-            "plan_hash": self.action.plan_hash,
-            "evaluated_at": rfc3339(now),
-            "verifier": self.verifier.digest(),
-        });
-        Ok(answer.to_string())
-    }
+/// The runbook's ExecutionGuardrails, JSON: decision, reason, whether an approval is needed and what it
+/// takes, and what a caller raises who goes ahead without one. `verifier` is the digest of the module
+/// that read the action.
+pub(super) fn answer(
+    judged: &Judged,
+    read: &Read,
+    requirement: Option<&Required>,
+    verifier: &str,
+    now: u64,
+) -> String {
+    let Verdict { decision, rule, reason: said, failed, .. } = &judged.verdict;
+    let (violation_type, message) = match decision {
+        Decision::Allow => (None, None),
+        Decision::RequireApproval => {
+            (Some("approval_required"), Some("Action requires human approval"))
+        }
+        Decision::Deny => (Some("policy_denied"), Some(Code::POLICY_DENIED.title)),
+    };
+    let reason = said.as_deref().unwrap_or_else(|| reason(*decision, judged.policy.as_deref()));
+    let details = violation_type
+        .map(|_| json!({ "agent": read.agent, "action": read.action, "reason": reason }));
+    json!({
+        "decision": decision,
+        "reason": reason,
+        "requires_approval": *decision == Decision::RequireApproval,
+        "violation_type": violation_type,
+        "message": message,
+        "details": details,
+        "requirement": requirement,
+        "rule": rule,
+        "policy": judged.policy,
+        "failed": failed,
+        "agent": read.agent,
+        "action": read.action,
+        "context_hash": read.context_hash,
+        "plan_hash": read.plan_hash,
+        "evaluated_at": rfc3339(now),
+        "verifier": verifier,
+    })
+    .to_string()
 }

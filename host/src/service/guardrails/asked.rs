@@ -1,26 +1,122 @@
-//! What the verifier is asked about an action: to open an approval for it, and its canonical texts.
+//! What the verifier is asked about an action: its canonical texts, and to open an approval for it.
 
+use std::mem;
 use std::sync::Arc;
 
+use serde::Deserialize;
 use serde_json::json;
+use signoff_core::name::Identifier;
 
 use super::super::commit::with_fields;
 use super::super::operation::NewApproval;
 use super::super::{Caller, Service};
 use super::{Action, Judged};
+use crate::code::Code;
 use crate::id::ApprovalId;
 use crate::refusal::Refusal;
-use crate::verifier::{Failure, OpenArgs, Opened, Verifier};
+use crate::store::{Texts, WithTexts};
+use crate::verifier::{Failure, OpenArgs, Opened, Rejection, Verifier};
 
-/// The canonical texts of an action, and their digests.
-pub(super) struct Texts {
-    pub(super) context: String,
-    pub(super) context_hash: String,
-    pub(super) plan: Option<String>,
-    pub(super) plan_hash: Option<String>,
+/// An action as the verifier read it.
+#[derive(Clone, Debug)]
+pub(in super::super) struct Read {
+    pub(in super::super) agent: String,
+    pub(in super::super) action: String,
+    pub(in super::super) context_hash: String,
+    pub(in super::super) plan_hash: Option<String>,
+}
+
+/// What is read of a verifier's view.
+#[derive(Deserialize)]
+struct Viewed {
+    agent: String,
+    action: String,
+    context_hash: String,
+    plan_hash: Option<String>,
+    requested_by: String,
+}
+
+impl Read {
+    /// The action of an approval that was opened, and its canonical texts.
+    ///
+    /// Refusals: `verifier-trapped`.
+    pub(super) fn of(opened: &Opened) -> Result<(Self, Texts), Refusal> {
+        let texts = Texts { context: opened.context.clone(), plan: opened.plan.clone() };
+        Ok((viewed(&opened.view)?.read(), texts))
+    }
+}
+
+impl Viewed {
+    fn read(self) -> Read {
+        let Self { agent, action, context_hash, plan_hash, .. } = self;
+        Read { agent, action, context_hash, plan_hash }
+    }
 }
 
 impl Service {
+    /// Has the verifier read an action: its canonical texts, and their digests.
+    ///
+    /// Refusals: 1. `request-invalid`, `limit-exceeded`: the agent or the action out of its form
+    /// 2. `context-invalid`: of the context, then of the plan 3. `verifier-trapped`
+    pub(super) async fn read(
+        &self,
+        verifier: &Verifier,
+        action: Action,
+    ) -> Result<(Read, Texts), Refusal> {
+        for (field, name) in [("agent", &action.agent), ("action", &action.action)] {
+            Identifier::new(field, name.as_str()).map_err(rejected)?;
+        }
+        let bytes = action.bytes();
+        let Action { agent, action, context, plan } = action;
+        let read = move |verifier: &Verifier| {
+            let context = verifier.read_context(&context).map_err(|e| of("context", e))?;
+            let plan = plan.map(|plan| verifier.read_context(&plan).map_err(|e| of("plan", e)));
+            Ok((context, plan.transpose()?))
+        };
+        let (context, plan) = self.ask(verifier, bytes, read).await?;
+        let (plan, plan_hash) = plan.map(|plan| (plan.canonical, plan.digest)).unzip();
+        let read = Read { agent, action, context_hash: context.digest, plan_hash };
+        Ok((read, Texts { context: context.canonical, plan }))
+    }
+
+    /// The action that an approval is for, as its view shows it, and who requested it. The texts are the
+    /// stored ones, which have these digests: a claim that was accepted had the same.
+    ///
+    /// Refusals: `verifier-trapped`, `store-unavailable`, `store-tampered`.
+    pub(super) async fn approved(
+        &self,
+        id: &ApprovalId,
+        view: &str,
+    ) -> Result<(Read, Texts, String), Refusal> {
+        let mut viewed = viewed(view)?;
+        let requested_by = mem::take(&mut viewed.requested_by);
+        let stored = self.store.load(id, WithTexts::Yes).await?;
+        let texts = stored.and_then(|stored| stored.texts).ok_or_else(|| {
+            Refusal::new(Code::STORE_TAMPERED, format!("the texts of approval {id} are missing"))
+        })?;
+        Ok((viewed.read(), texts, requested_by))
+    }
+
+    /// Opens an approval, without keeping it.
+    ///
+    /// Refusals: as `lifecycle.open` in `wit/`; `verifier-trapped`.
+    pub(super) async fn open(
+        &self,
+        verifier: &Verifier,
+        request: String,
+        texts: Texts,
+        now: u64,
+    ) -> Result<Opened, Refusal> {
+        let accept = Arc::clone(&self.accept);
+        let bytes = texts.context.len() + texts.plan.as_ref().map_or(0, String::len);
+        self.ask(verifier, bytes, move |verifier| {
+            let Texts { context, plan } = &texts;
+            let plan = plan.as_deref();
+            verifier.open(&OpenArgs { request: &request, context, plan, accept: &accept, now })
+        })
+        .await
+    }
+
     /// A request, worded for the verifier.
     pub(super) fn event(
         &self,
@@ -48,40 +144,27 @@ impl Service {
         let requirement = new.requirement.as_deref().unwrap_or("{}");
         with_fields(&event.to_string(), &[("requirement", requirement)])
     }
+}
 
-    pub(super) async fn open(
-        &self,
-        verifier: &Verifier,
-        bytes: usize,
-        event: String,
-        context: String,
-        plan: Option<String>,
-        now: u64,
-    ) -> Result<Opened, Refusal> {
-        let accept = Arc::clone(&self.accept);
-        self.ask(verifier, bytes, move |verifier| {
-            let plan = plan.as_deref();
-            let args = OpenArgs { request: &event, context: &context, plan, accept: &accept, now };
-            verifier.open(&args)
-        })
-        .await
-    }
+fn viewed(view: &str) -> Result<Viewed, Refusal> {
+    serde_json::from_str(view)
+        .map_err(|_| Refusal::new(Code::VERIFIER_TRAPPED, "the verifier's answer cannot be read"))
+}
 
-    pub(super) async fn canonical(
-        &self,
-        verifier: &Verifier,
-        action: &Action,
-    ) -> Result<Texts, Refusal> {
-        let (context, plan) = (Arc::clone(&action.context), action.plan.clone());
-        self.ask(verifier, action.bytes(), move |verifier| {
-            let read = |text: &str| {
-                let read = verifier.read_context(text)?;
-                Ok::<_, Failure>((read.canonical, read.digest))
-            };
-            let (context, context_hash) = read(&context)?;
-            let (plan, plan_hash) = plan.as_deref().map(read).transpose()?.unzip();
-            Ok(Texts { context, context_hash, plan, plan_hash })
-        })
-        .await
+/// A rejection with the text that it is about.
+fn of(text: &str, failure: Failure) -> Failure {
+    match failure {
+        Failure::Rejected(Rejection { code, message }) => {
+            Failure::Rejected(Rejection { code, message: format!("{text}: {message}") })
+        }
+        trapped @ Failure::Trapped(_) => trapped,
     }
+}
+
+fn rejected(rejection: signoff_core::rejection::Rejection) -> Refusal {
+    Failure::Rejected(Rejection {
+        code: rejection.code.as_str().to_owned(),
+        message: rejection.message,
+    })
+    .into()
 }

@@ -18,7 +18,7 @@ pub(in super::super) enum Moment {
     /// An approval is requested.
     Request(ApprovalId),
     /// An approval is claimed; only `deny` counts.
-    Claim(Option<ApprovalId>),
+    Claim(ApprovalId),
 }
 
 /// A verdict, and whose it is.
@@ -57,6 +57,11 @@ impl Service {
 }
 
 impl Judged {
+    /// The verdict where the slot is empty: a person must approve.
+    pub(super) fn without_policy(moment: Moment) -> Self {
+        Self { verdict: Verdict::of_no_policy(), policy: None, moment }
+    }
+
     /// What the audit entry of a change says of the policy that was asked for it.
     pub(in super::super) fn to_entry(&self) -> Value {
         json!({
@@ -112,8 +117,7 @@ impl Moment {
     pub(in super::super) fn approval(self) -> Option<ApprovalId> {
         match self {
             Self::Evaluate => None,
-            Self::Request(id) => Some(id),
-            Self::Claim(id) => id,
+            Self::Request(id) | Self::Claim(id) => Some(id),
         }
     }
 }

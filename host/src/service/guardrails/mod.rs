@@ -1,13 +1,16 @@
 //! Guardrails: what the policy says of an action, when it is evaluated, requested and claimed.
 //!
-//! The verifier reads an action first, as it reads a request; the policy sees the canonical texts. Then
-//! the verifier opens the approval again with what the policy asks, so that the requirement, the
-//! policy and the rule are frozen in the record and in what approvers sign.
+//! The verifier reads an action first, and the policy sees the canonical texts. Then the verifier opens
+//! the approval with what the policy requires, so that the requirement, the policy and the rule are
+//! frozen in the record and in what approvers sign. At a claim the verifier has compared the texts
+//! already, and the policy sees the stored ones.
 
 mod answer;
 mod asked;
 mod judged;
+mod required;
 
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,14 +20,18 @@ use super::commit::{Idempotency, Reply};
 use super::note::Note;
 use super::operation::{NewApproval, acts_for};
 use super::shadow::Compared;
-use super::slots::Active;
+use super::slots::{Active, PolicySlot};
 use super::{Caller, INLINE_BYTES_MAX, Service};
 use crate::code::Code;
 use crate::engine::{Attempt, Decision, Policy, PolicyFailure, Verdict};
 use crate::id::ApprovalId;
 use crate::refusal::Refusal;
+use crate::store::Texts;
 use crate::verifier::{Opened, Verifier};
 
+use answer::answer;
+
+pub(super) use asked::Read;
 pub(super) use judged::{Judged, Moment, Verdicts};
 
 /// A policy that usually takes longer than this leaves the async threads.
@@ -43,20 +50,10 @@ pub struct Action {
     pub plan: Option<Arc<str>>,
 }
 
-/// An action as the verifier read it.
-#[derive(Clone, Debug)]
-pub(super) struct Read {
-    pub(super) agent: String,
-    pub(super) action: String,
-    pub(super) context_hash: String,
-    pub(super) plan_hash: Option<String>,
-}
-
 /// An approval that is not kept yet.
 pub(super) struct Prepared {
     pub(super) verifier: Verifier,
     pub(super) judged: Judged,
-    pub(super) action: Read,
     pub(super) opened: Opened,
 }
 
@@ -67,111 +64,101 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// 1. `policy-trapped` where what serves cannot be asked 2. `forbidden` for an agent that the
-    ///    caller does not act for 3. as `lifecycle.open` in `wit/` 4. `policy-trapped` 5. as
-    ///    `lifecycle.open` again, for what the policy asks 6. those of every change.
+    /// 1. `policy-trapped` where the active policy cannot be evaluated 2. `forbidden` for an agent that the
+    ///    caller does not act for 3. `request-invalid`, `limit-exceeded`: the agent or the action out of its
+    ///    form 4. `context-invalid`: of the context, then of the plan 5. `policy-trapped`
+    ///    6. `request-invalid`: no accepted profile can meet what the policy requires 7. those of every
+    ///    change.
     pub async fn evaluate(
         &self,
         caller: &Caller,
         action: Action,
         idempotency: Option<&Idempotency>,
     ) -> Result<Reply, Refusal> {
-        let key = |policy: Option<&str>| idempotency.map(|key| key.under(policy));
-        let serving = self.policy_that_answers().await?;
+        let slot = self.policy_that_answers().await?;
         acts_for(caller, &action.agent)?;
-        if let Some(reply) = self.kept(key(serving.as_deref()).as_ref()).await? {
+        let key = idempotency.map(|key| key.under(slot.active.digest()));
+        if let Some(reply) = self.kept(key.as_ref()).await? {
             return Ok(reply);
         }
         let now = self.now_to_write()?;
-        let new = NewApproval {
-            agent: action.agent,
-            action: action.action,
-            context: action.context.as_ref().to_owned(),
-            plan: action.plan.as_deref().map(str::to_owned),
-            reason: None,
-            expires_in_seconds: None,
-            requirement: None,
+        let verifier = self.verifier();
+        let (read, texts) = self.read(&verifier, action).await?;
+        let facts = Facts::of_request(&caller.as_agent(&read.agent));
+        let attempt = attempt(&read, texts, &facts, now);
+        let judged = self.judge(slot, attempt, Moment::Evaluate, &read).await?;
+        let requirement = match judged.verdict.decision {
+            Decision::RequireApproval => Some(self.required(&judged.verdict)?),
+            Decision::Allow | Decision::Deny => None,
         };
-        // The verifier reads an action as it reads a request; this one is not kept.
-        let id = self.ids.approval();
-        let prepared = self.prepare(caller, &id, new, Moment::Evaluate, now).await?;
-        let answer = prepared.answer(now)?;
-        let note = Note {
-            answer: Some(Reply::new(200, answer)),
-            ..prepared.judged.note(&prepared.action)
-        };
-        // Another one may have been asked than the one that served at first.
-        let key = key(prepared.judged.policy.as_deref());
+        let answer = answer(&judged, &read, requirement.as_ref(), verifier.digest(), now);
+        let note = Note { answer: Some(Reply::new(200, answer)), ..judged.note(&read) };
         self.keep_note(caller, note, key.as_ref(), now).await
     }
 
-    /// Opens an approval with what the policy asks, without keeping it.
+    /// Opens an approval with what the policy requires, without keeping it.
     ///
-    /// Refusals: 1. as `lifecycle.open` 2. `policy-trapped` 3. as `lifecycle.open`.
+    /// Refusals: under a policy 1. `request-invalid`, `limit-exceeded`: the agent or the action out of its
+    /// form 2. `context-invalid`: of the context, then of the plan 3. `policy-trapped`, `policy-denied`;
+    /// then as `lifecycle.open`.
     pub(super) async fn prepare(
         &self,
         caller: &Caller,
         id: &ApprovalId,
-        new: NewApproval,
-        moment: Moment,
+        mut new: NewApproval,
         now: u64,
     ) -> Result<Prepared, Refusal> {
         let verifier = self.verifier();
-        let bytes = new.context.len() + new.plan.as_ref().map_or(0, String::len);
-        let event = self.event(caller, id, &new, None);
-        let read = self.open(&verifier, bytes, event, new.context.clone(), new.plan.clone(), now);
-        let opened = read.await?;
-        let action = Read::of(&new, &opened.view)?;
-        let attempt = Attempt {
+        let slot = self.policy_slot().await?;
+        let (context, plan) = (mem::take(&mut new.context), new.plan.take());
+        let facts = Facts::of_request(&caller.as_agent(&new.agent));
+        let moment = Moment::Request(*id);
+        if matches!(slot.active, Active::Empty) {
+            let request = self.event(caller, id, &new, None);
+            let opened = self.open(&verifier, request, Texts { context, plan }, now).await?;
+            let judged = if slot.shadow.is_some() {
+                let (read, texts) = Read::of(&opened)?;
+                self.judge(slot, attempt(&read, texts, &facts, now), moment, &read).await?
+            } else {
+                self.counted(Judged::without_policy(moment))
+            };
+            return Ok(Prepared { verifier, judged, opened });
+        }
+        let action = Action {
             agent: new.agent.clone(),
             action: new.action.clone(),
-            context: opened.context.clone(),
-            plan: opened.plan.clone(),
-            facts: Facts::of_request(&caller.as_agent(&new.agent)).to_text(),
-            now,
+            context: context.into(),
+            plan: plan.map(Into::into),
         };
-        let judged = self.judge(Arc::new(attempt), moment, &action).await?;
-        let opened = if judged.policy.is_none() || judged.verdict.decision == Decision::Deny {
-            opened
-        } else {
-            let event = self.event(caller, id, &new, Some(&judged));
-            self.open(&verifier, bytes, event, opened.context, opened.plan, now).await?
-        };
-        Ok(Prepared { verifier, judged, action, opened })
+        let (read, texts) = self.read(&verifier, action).await?;
+        let attempt = attempt(&read, texts.clone(), &facts, now);
+        let judged = self.judge(slot, attempt, moment, &read).await?;
+        if judged.verdict.decision == Decision::Deny {
+            return Err(self.denied(caller, &judged, &read, now).await?);
+        }
+        let request = self.event(caller, id, &new, Some(&judged));
+        let opened = self.open(&verifier, request, texts, now).await?;
+        Ok(Prepared { verifier, judged, opened })
     }
 
-    /// Asks the policy about a claim that the verifier accepts, of an approval that `requested_by`
-    /// requested.
+    /// Evaluates the policy for a claim that the verifier accepts. `view` is the approval's.
     ///
-    /// Refusals: `policy-trapped`, `policy-denied`.
+    /// Refusals: `policy-trapped`, `policy-denied`; those of reading the store.
     pub(super) async fn not_denied(
         &self,
         caller: &Caller,
-        verifier: &Verifier,
-        action: &Action,
-        requested_by: &str,
-        moment: Moment,
+        id: &ApprovalId,
+        view: &str,
         now: u64,
     ) -> Result<Option<Judged>, Refusal> {
-        if matches!(self.policy_slot().await?.active, Active::Empty) {
+        let slot = self.policy_slot().await?;
+        if matches!(slot.active, Active::Empty) {
             return Ok(None);
         }
-        let texts = self.canonical(verifier, action).await?;
-        let read = Read {
-            agent: action.agent.clone(),
-            action: action.action.clone(),
-            context_hash: texts.context_hash,
-            plan_hash: texts.plan_hash,
-        };
-        let attempt = Attempt {
-            agent: action.agent.clone(),
-            action: action.action.clone(),
-            context: texts.context,
-            plan: texts.plan,
-            facts: Facts::of_claim(requested_by, &caller.as_agent(&action.agent)).to_text(),
-            now,
-        };
-        let judged = self.judge(Arc::new(attempt), moment, &read).await?;
+        let (read, texts, requested_by) = self.approved(id, view).await?;
+        let facts = Facts::of_claim(&requested_by, &caller.as_agent(&read.agent));
+        let attempt = attempt(&read, texts, &facts, now);
+        let judged = self.judge(slot, attempt, Moment::Claim(*id), &read).await?;
         if judged.verdict.decision == Decision::Deny {
             return Err(self.denied(caller, &judged, &read, now).await?);
         }
@@ -203,38 +190,45 @@ impl Service {
         self.policy_that_answers().await.map(drop)
     }
 
-    /// The digest of the policy that serves; none where the slot is empty.
+    /// The slot of the policy, unless its active policy cannot be evaluated.
     ///
     /// Refusals: `policy-trapped`.
-    async fn policy_that_answers(&self) -> Result<Option<String>, Refusal> {
-        match self.policy_slot().await?.active {
-            Active::Broken { digest, why } => Err(broken(&digest, &why)),
-            Active::Empty => Ok(None),
-            Active::Policy(policy) => Ok(Some(policy.digest().to_owned())),
+    async fn policy_that_answers(&self) -> Result<PolicySlot, Refusal> {
+        let slot = self.policy_slot().await?;
+        match &slot.active {
+            Active::Broken { digest, why } => Err(broken(digest, why)),
+            Active::Empty | Active::Policy(_) => Ok(slot),
         }
     }
 
+    /// Evaluates the active policy, and has the shadow compared with its verdict.
     async fn judge(
         &self,
-        attempt: Arc<Attempt>,
+        slot: PolicySlot,
+        attempt: Attempt,
         moment: Moment,
-        action: &Read,
+        read: &Read,
     ) -> Result<Judged, Refusal> {
-        let slot = self.policy_slot().await?;
+        let attempt = Arc::new(attempt);
         let judged = match slot.active {
-            Active::Empty => Judged { verdict: Verdict::of_no_policy(), policy: None, moment },
+            Active::Empty => Judged::without_policy(moment),
             Active::Broken { digest, why } => return Err(broken(&digest, &why)),
             Active::Policy(policy) => {
                 let verdict = self.ask_policy(&policy, &attempt).await?;
                 Judged { verdict, policy: Some(policy.digest().to_owned()), moment }
             }
         };
-        self.verdicts.count(&judged);
+        let judged = self.counted(judged);
         if let Some(candidate) = slot.shadow {
-            let action = action.clone();
+            let action = read.clone();
             self.shadow.compare(Compared { candidate, attempt, judged: judged.clone(), action });
         }
         Ok(judged)
+    }
+
+    fn counted(&self, judged: Judged) -> Judged {
+        self.verdicts.count(&judged);
+        judged
     }
 
     async fn ask_policy(
@@ -258,6 +252,18 @@ impl Action {
     /// About how large it is.
     pub(super) fn bytes(&self) -> usize {
         self.context.len() + self.plan.as_ref().map_or(0, |plan| plan.len())
+    }
+}
+
+/// An action as the policy sees it.
+fn attempt(read: &Read, texts: Texts, facts: &Facts, now: u64) -> Attempt {
+    Attempt {
+        agent: read.agent.clone(),
+        action: read.action.clone(),
+        context: texts.context,
+        plan: texts.plan,
+        facts: facts.to_text(),
+        now,
     }
 }
 

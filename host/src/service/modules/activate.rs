@@ -78,7 +78,7 @@ impl Service {
             );
             return Err(Refusal::new(Code::VERSION_NOT_NEWER, detail));
         }
-        let candidate = self.prepare_module(manifest, &kept.wasm).await?;
+        let candidate = self.prepare_module(&kept.signed, &kept.wasm).await?;
         let told = Told::of_manifest(manifest, kept.signed.envelope())
             .with("previous", json!(row.serving(slot).map(digest_of)));
         row.shadow = row.shadow.filter(|shadow| *shadow != text);
@@ -142,7 +142,7 @@ impl Service {
                 Refusal::new(Code::NOT_FOUND, format!("`{text}` is no module's digest"))
             })?;
             let (keys, kept) = self.usable(caller, to).await?;
-            let candidate = self.prepare_module(kept.signed.manifest(), &kept.wasm).await?;
+            let candidate = self.prepare_module(&kept.signed, &kept.wasm).await?;
             let told = Told::of_manifest(kept.signed.manifest(), kept.signed.envelope());
             (keys, candidate, told)
         };

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::super::Service;
 use super::super::note::rfc3339;
 use super::super::slots::Active;
-use super::prepare::{Candidate, apart, loaded, signed};
+use super::prepare::{Candidate, apart, loaded};
 use super::row::{ModuleRow, SlotRow, digest_of, name_in};
 use crate::engine::{VERIFIER, VERIFIER_DIGEST};
 use crate::module::{FactName, ModuleDigest, Slot, limits_json};
@@ -132,7 +132,7 @@ impl Service {
     ) -> Result<Value, Refusal> {
         let (envelope, manifest) = row.claims()?;
         // Whether its signer counts now, by the code that says why not.
-        let signer = match self.keys().and_then(|keys| signed(row, digest, &keys)) {
+        let signer = match self.keys().and_then(|keys| self.signed(row, digest, &keys)) {
             Ok(_) => "ok",
             Err(refusal) => refusal.code.text,
         };

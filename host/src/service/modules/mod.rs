@@ -34,7 +34,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::{Caller, Idempotency, Reply, Service};
 use crate::code::Code;
 use crate::keys::Keys;
-use crate::module::{ModuleDigest, Slot};
+use crate::module::{ModuleDigest, Signed, Slot};
 use crate::refusal::Refusal;
 use crate::role::Role;
 
@@ -62,6 +62,8 @@ pub(super) struct Registry {
     swap: tokio::sync::Mutex<()>,
     /// The keys that what serves was last held against; none before it was first looked up.
     held_against: Mutex<Option<Keys>>,
+    /// The proof of the last push, for its activation.
+    proof: Mutex<Option<Signed>>,
     uploads: Arc<Semaphore>,
 }
 
@@ -72,6 +74,7 @@ impl Default for Registry {
             turn: tokio::sync::Mutex::default(),
             swap: tokio::sync::Mutex::default(),
             held_against: Mutex::default(),
+            proof: Mutex::default(),
             uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
         }
     }
@@ -81,6 +84,16 @@ impl Registry {
     fn was_held_against(&self, keys: &Keys) -> bool {
         let held = self.held_against.lock().unwrap_or_else(PoisonError::into_inner);
         held.as_ref().is_some_and(|held| held.is(keys))
+    }
+
+    /// The proof of an envelope, if it was pushed last.
+    fn proof(&self, envelope: &str) -> Option<Signed> {
+        let proof = self.proof.lock().unwrap_or_else(PoisonError::into_inner);
+        proof.as_ref().filter(|proof| proof.envelope().to_text() == envelope).cloned()
+    }
+
+    fn prove(&self, signed: Signed) {
+        *self.proof.lock().unwrap_or_else(PoisonError::into_inner) = Some(signed);
     }
 
     /// Has the next question look at the store.

@@ -37,7 +37,7 @@ impl Service {
         keys: &Keys,
     ) -> Result<Kept, Refusal> {
         let row = self.module_row(digest).await?;
-        let signed = signed(&row, digest, keys)?;
+        let signed = self.signed(&row, digest, keys)?;
         let wasm = self.module_bytes(digest).await?;
         Ok(Kept { signed, wasm })
     }
@@ -54,7 +54,26 @@ impl Service {
         Ok(wasm.into())
     }
 
-    /// A module that may serve, from its bytes and its manifest.
+    /// What a row's envelope says, if its signer counts now. An envelope that was just pushed carries its
+    /// proof with it.
+    pub(super) fn signed(
+        &self,
+        row: &ModuleRow,
+        digest: ModuleDigest,
+        keys: &Keys,
+    ) -> Result<Signed, Refusal> {
+        let signed = match self.registry.proof(&row.envelope) {
+            Some(proof) => proof.under(keys)?,
+            None => Envelope::parse(&row.envelope)?.verify(keys)?,
+        };
+        if signed.manifest().digest != digest {
+            let detail = format!("the manifest of module `{digest}` is of another one");
+            return Err(Refusal::new(Code::STORE_UNAVAILABLE, detail));
+        }
+        Ok(signed)
+    }
+
+    /// A module that may serve, from its bytes and its signed manifest.
     ///
     /// Refusals: 1. `module-invalid`: it reads a fact that this host does not give 2. as [`inspect`]
     /// 3. `module-invalid`, `limit-exceeded`: what does not compile, or not within bounds; exports of
@@ -62,13 +81,13 @@ impl Service {
     /// fact that its manifest does not list
     pub(super) async fn prepare_module(
         &self,
-        manifest: &Manifest,
+        signed: &Signed,
         wasm: &Arc<[u8]>,
     ) -> Result<Candidate, Refusal> {
         let now = self.now();
         let active = self.verifier();
         let candidate = {
-            let (loader, manifest) = (self.loader().clone(), manifest.clone());
+            let (loader, manifest) = (self.loader().clone(), signed.manifest().clone());
             let wasm = Arc::clone(wasm);
             apart(move || {
                 let candidate = loaded(&loader, &manifest, &wasm)?;
@@ -85,20 +104,6 @@ impl Service {
         }
         Ok(candidate)
     }
-}
-
-/// What a row's envelope says, if its signer counts now.
-pub(super) fn signed(
-    row: &ModuleRow,
-    digest: ModuleDigest,
-    keys: &Keys,
-) -> Result<Signed, Refusal> {
-    let signed = Envelope::parse(&row.envelope)?.verify(keys)?;
-    if signed.manifest().digest != digest {
-        let detail = format!("the manifest of module `{digest}` is of another one");
-        return Err(Refusal::new(Code::STORE_TAMPERED, detail));
-    }
-    Ok(signed)
 }
 
 /// Looks at a module, compiles it, and links it to nothing. One that reads a fact which this host does

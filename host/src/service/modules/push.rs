@@ -84,10 +84,10 @@ impl Service {
         if let Place::Here(reply) = self.place(caller, &signed, &new.wasm).await? {
             return Ok(reply);
         }
-        self.prepare_module(manifest, &new.wasm).await?;
+        self.prepare_module(&signed, &new.wasm).await?;
         let _turn = self.registry.turn.lock().await;
         // That took its time: keys may have changed, and a module may have been removed.
-        let signed = Envelope::parse(&new.manifest)?.verify(&self.recorded_keys().await?)?;
+        let signed = signed.under(&self.recorded_keys().await?)?;
         match self.place(caller, &signed, &new.wasm).await? {
             Place::Here(reply) => Ok(reply),
             Place::For(row, blob) => {
@@ -147,6 +147,7 @@ impl Service {
             answer: Some(Reply::new(status, shown.to_string())),
         };
         let reply = self.keep_note_with(caller, note, blob, idempotency, now).await?;
+        self.registry.prove(signed.clone());
         // It may be what serves, signed by a key that counts again.
         self.registry.look_again();
         Ok(reply)

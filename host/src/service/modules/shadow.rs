@@ -77,7 +77,7 @@ impl Service {
         if row.shadow.as_deref() == Some(&text) {
             return Ok(Reply::new(200, self.shown_slot(slot, &row).to_string()));
         }
-        let Candidate::Policy(policy) = self.prepare_module(manifest, &kept.wasm).await? else {
+        let Candidate::Policy(policy) = self.prepare_module(&kept.signed, &kept.wasm).await? else {
             return Err(Refusal::new(Code::MODULE_INVALID, "the module is no policy"));
         };
         row.shadow = Some(text);

@@ -1,0 +1,89 @@
+//! How often a request asks the verifier, and how often it has a text read.
+
+use super::*;
+use crate::engine::Limits;
+use crate::policy::{Template, build_with};
+use crate::service::slots::PolicySlot;
+use crate::service::{Action, Active};
+use crate::verifier::Work;
+
+/// Denies what is named `forbidden` and requires approval for the rest.
+const RULES: &str = r#"
+format = 1
+name = "careful"
+default = "require_approval"
+
+[[rule]]
+id = "no"
+action = "forbidden"
+verdict = "deny"
+"#;
+
+impl Bench {
+    async fn under_a_policy() -> Self {
+        let bench = Self::new().await;
+        // The slot is looked up once before it is changed by hand.
+        bench.service.policy_slot().await.unwrap();
+        let built = {
+            let template = Template::new(loader().cache()).unwrap();
+            build_with(&template, RULES).unwrap()
+        };
+        let policy = loader().policy(&built.wasm, &built.digest, Limits::default()).unwrap();
+        let active = Active::Policy(policy);
+        bench.service.swap_policy(|slot| *slot = PolicySlot { active, shadow: None });
+        bench
+    }
+
+    /// The calls and texts that `work` takes.
+    async fn taken(&self, work: impl Future<Output = ()>) -> (u64, u64) {
+        let before = self.service.verifier().work();
+        work.await;
+        let Work { calls, texts } = self.service.verifier().work();
+        (calls - before.calls, texts - before.texts)
+    }
+
+    async fn requested(&self, plan: Option<&str>) {
+        let request = NewApproval { plan: plan.map(str::to_owned), ..new(600) };
+        self.service.request(&Caller::local(), request, None).await.unwrap();
+    }
+
+    async fn evaluated(&self, action: &str) {
+        let action = Action {
+            agent: "inbox_triage".to_owned(),
+            action: action.to_owned(),
+            context: new(1).context.into(),
+            plan: None,
+        };
+        self.service.evaluate(&Caller::local(), action, None).await.unwrap();
+    }
+
+    async fn claimed(&self, id: Option<ApprovalId>) {
+        self.service.claim(&Caller::local(), id, claim(30), None).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn without_a_policy_each_request_asks_the_verifier_once() {
+    let bench = Bench::new().await;
+    assert_eq!(bench.taken(bench.requested(None)).await, (1, 1));
+    assert_eq!(bench.taken(bench.requested(Some("{}"))).await, (1, 2));
+    assert_eq!(bench.taken(bench.evaluated("quarantine")).await, (1, 1));
+    let (id, approval) = bench.request(600).await;
+    let ballot = bench.ballot(&approval);
+    let decided = async {
+        bench.service.decide(&Caller::local(), id, &ballot, None).await.unwrap();
+    };
+    assert_eq!(bench.taken(decided).await, (1, 0));
+    assert_eq!(bench.taken(bench.claimed(id)).await, (1, 1));
+}
+
+#[tokio::test]
+async fn under_a_policy_an_action_is_read_once_and_opened_once() {
+    let bench = Bench::under_a_policy().await;
+    assert_eq!(bench.taken(bench.requested(None)).await, (2, 2));
+    assert_eq!(bench.taken(bench.requested(Some("{}"))).await, (3, 4));
+    assert_eq!(bench.taken(bench.evaluated("quarantine")).await, (1, 1));
+    assert_eq!(bench.taken(bench.evaluated("forbidden")).await, (1, 1));
+    let id = bench.approved(600).await;
+    assert_eq!(bench.taken(bench.claimed(id)).await, (1, 1));
+}
