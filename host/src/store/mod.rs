@@ -13,6 +13,7 @@ mod row_kind;
 mod trust;
 
 pub use row_kind::RowKind;
+pub(crate) use trust::is_signed;
 pub use trust::{LogKeys, NoLogKeys, Trust};
 
 use std::sync::Arc;

@@ -1,6 +1,5 @@
 //! A server at work: what it is made of, how it starts and how it stops.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::Opened;
 use crate::api::{self, App, Hosts, Metrics};
 use crate::cli::output;
 use crate::clock::SystemClock;
@@ -17,28 +17,29 @@ use crate::core_dump;
 use crate::engine::{Allocation, Cache, Compiler, Loader};
 use crate::keys::KeySource;
 use crate::server::{self, Tls};
-use crate::service::{self, Service};
+use crate::service::{Accepted, Service, Start, Started};
+use crate::settings::Listener;
 use crate::store::Store;
-use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
-use crate::witness::{WitnessError, WitnessFile};
+use crate::witness::WitnessFile;
 
 /// How often time's changes are stored.
 const SWEEP: Duration = Duration::from_secs(1);
 
 /// What a server is made of.
 pub(in crate::cli) struct Setup<'a> {
-    pub(in crate::cli) store: &'a Path,
-    pub(in crate::cli) audience: &'a str,
+    pub(in crate::cli) opened: Opened,
     pub(in crate::cli) keys: Arc<KeySource>,
     pub(in crate::cli) config: Config,
-    pub(in crate::cli) witness: Option<Witnessed>,
+    pub(in crate::cli) start: StartArgs<'a>,
     pub(in crate::cli) tls: Option<Tls>,
 }
 
-/// A witness, and what to do with a store that does not extend it.
-pub(in crate::cli) struct Witnessed {
-    pub(super) file: WitnessFile,
-    pub(super) accept_rollback: bool,
+/// How it starts.
+pub(in crate::cli) struct StartArgs<'a> {
+    pub(in crate::cli) listener: Listener,
+    pub(in crate::cli) witness: Option<&'a WitnessFile>,
+    pub(in crate::cli) new_witness: bool,
+    pub(in crate::cli) accept: Accepted,
 }
 
 /// A server at work: the listener, the sweeper, the shadow, and the way to stop them.
@@ -46,6 +47,8 @@ pub(in crate::cli) struct Running {
     pub(in crate::cli) url: String,
     pub(super) tls: Option<Tls>,
     pub(super) service: Arc<Service>,
+    /// Why rows are not authenticated, where they are not.
+    pub(super) unauthenticated: Option<String>,
     stop: watch::Sender<bool>,
     server: tokio::task::JoinHandle<()>,
     sweeper: tokio::task::JoinHandle<()>,
@@ -54,13 +57,7 @@ pub(in crate::cli) struct Running {
 
 impl Running {
     pub(in crate::cli) async fn start(setup: Setup<'_>, listener: TcpListener) -> Result<Self> {
-        let mode = OpenMode::Create { audience: setup.audience.to_owned() };
-        let store = Arc::new(RedbStore::open(
-            setup.store,
-            mode,
-            CheckIntegrity::Yes,
-            service::trust(&setup.keys),
-        )?);
+        let Opened { store, trust, unauthenticated } = setup.opened;
         let loader = Loader::with(Allocation::Pooled, Cache::of_user(), Compiler::Apart);
         let verifier = loader.embedded()?;
         loader.policies()?;
@@ -75,10 +72,13 @@ impl Running {
             setup.config,
         )
         .await?;
-        if let Some(witnessed) = &setup.witness {
-            attend(&service, &store, witnessed).await?;
+        let StartArgs { listener: listens, witness, new_witness, accept } = setup.start;
+        let start = Start { listener: listens, witness, new_witness, accept, trust: &trust };
+        let started = service.start(start).await?;
+        tell_started(&started);
+        if let Some(witness) = started.witness {
+            store.watch_with(witness);
         }
-        service.recorded_keys().await?;
         let service = Arc::new(service);
         let (stop, stopping) = watch::channel(false);
         let metrics = Arc::<Metrics>::default();
@@ -104,6 +104,7 @@ impl Running {
                 stopping,
             )),
             tls: setup.tls,
+            unauthenticated,
             service,
             stop,
         })
@@ -118,20 +119,21 @@ impl Running {
     }
 }
 
-/// Refuses a store that went back in time, and has every commit witnessed from now on.
-async fn attend(service: &Service, store: &RedbStore, witnessed: &Witnessed) -> Result<()> {
-    let Witnessed { file, accept_rollback } = witnessed;
-    match service.extends(file).await {
-        Err(WitnessError::RolledBack { .. }) if *accept_rollback => {
-            let ended = service.accept_rollback(file).await?;
-            output::note(&format!(
-                "the store went back in time, and that was accepted: {ended} unfinished approvals expired; tokens that were made since are gone, and what was revoked since counts again: look at `signoff token list`, and at `signoff key list` if the keyring went back too"
-            ));
-        }
-        extends => extends?,
+/// Says what a start did that its operator should know.
+fn tell_started(started: &Started) {
+    if let Some(ended) = started.ended_by_rollback {
+        output::note(&format!(
+            "the store went back in time, and that was accepted: {ended} unfinished approvals expired; tokens that were made since are gone, and what was revoked since counts again: look at `signoff token list`, and at `signoff key list` if the keyring went back too"
+        ));
     }
-    store.watch_with(service.witness(file).await?);
-    Ok(())
+    if let Some(ended) = started.ended_unsigned {
+        output::note(&format!(
+            "no log key had signed the store, and that was accepted: {ended} unfinished approvals expired; look at `signoff token list`"
+        ));
+    }
+    if let Some(why) = &started.clock_behind {
+        output::note(why);
+    }
 }
 
 /// Stores what time does, once a second.
