@@ -1,18 +1,23 @@
 //! The host's clock: whole unix seconds, floored. The verifier has none; it is told the time.
 
+use std::fs;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use rustix::time::{ClockId, clock_gettime};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Where the time comes from.
 pub trait Clock: Send + Sync + 'static {
     /// Whole seconds since 1970-01-01T00:00:00Z. Whoever administers the machine can set it.
     fn now(&self) -> u64;
 
-    /// Whole seconds since some moment before, by a clock that nobody can set. It also counts while the
+    /// Whole seconds since some moment before, by a clock that nobody can set. It may stand while the
     /// machine sleeps.
     fn elapsed(&self) -> u64;
+
+    /// As [`Self::elapsed`], with the time that the machine sleeps, where it can be had. Costs a file.
+    fn uptime(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// The system's clock.
@@ -26,19 +31,20 @@ pub struct ManualClock {
     elapsed: AtomicU64,
 }
 
-/// Linux leaves the time that a machine sleeps out of its monotonic clock.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-const ELAPSED: ClockId = ClockId::Boottime;
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-const ELAPSED: ClockId = ClockId::Monotonic;
-
 impl Clock for SystemClock {
     fn now(&self) -> u64 {
         SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
     }
 
     fn elapsed(&self) -> u64 {
-        u64::try_from(clock_gettime(ELAPSED).tv_sec).unwrap_or_default()
+        static FIRST: OnceLock<Instant> = OnceLock::new();
+        FIRST.get_or_init(Instant::now).elapsed().as_secs()
+    }
+
+    /// Linux: the first number of `/proc/uptime`, `12345.67 …`.
+    fn uptime(&self) -> Option<u64> {
+        let text = fs::read_to_string("/proc/uptime").ok()?;
+        text.split('.').next()?.parse().ok()
     }
 }
 

@@ -31,8 +31,9 @@ pub(super) struct Time {
     clock: Arc<dyn Clock>,
     /// The clock at the start.
     began: u64,
-    /// The clock that nobody can set, at the start.
+    /// The clocks that nobody can set, at the start.
     began_elapsed: u64,
+    began_uptime: Option<u64>,
     /// The time of the last entry; 0 if there is none.
     last: AtomicU64,
 }
@@ -40,8 +41,8 @@ pub(super) struct Time {
 impl Time {
     /// Begins now, with the time of the last entry.
     pub(super) fn new(clock: Arc<dyn Clock>, last: u64) -> Self {
-        let (began, began_elapsed) = (clock.now(), clock.elapsed());
-        Self { clock, began, began_elapsed, last: AtomicU64::new(last) }
+        let (began, began_elapsed, began_uptime) = (clock.now(), clock.elapsed(), clock.uptime());
+        Self { clock, began, began_elapsed, began_uptime, last: AtomicU64::new(last) }
     }
 
     /// The time to read at. It never goes back behind an entry: an approval that was seen to expire
@@ -66,9 +67,8 @@ impl Time {
             let why = format!("the clock is {behind} s behind the last commit");
             return Err(Refusal::new(Code::CLOCK_BEHIND, why));
         }
-        let passed = self.clock.elapsed().saturating_sub(self.began_elapsed);
         let clock = self.clock.now();
-        let gained = clock.saturating_sub(self.began).saturating_sub(passed);
+        let gained = self.gained(clock);
         if gained > GAIN_SECONDS_MAX {
             let why = format!(
                 "the clock gained {gained} s on the time that passed since the start; set it right, or restart signoff if it is right now"
@@ -76,6 +76,20 @@ impl Time {
             return Err(Refusal::new(Code::CLOCK_AHEAD, why));
         }
         Ok(clock.max(self.last()))
+    }
+
+    /// How much the clock gained on the time that passed.
+    fn gained(&self, clock: u64) -> u64 {
+        let since = clock.saturating_sub(self.began);
+        let awake = self.clock.elapsed().saturating_sub(self.began_elapsed);
+        let gained = since.saturating_sub(awake);
+        if gained <= GAIN_SECONDS_MAX {
+            return gained;
+        }
+        // The machine may have slept; to look costs more.
+        let uptime = self.clock.uptime().zip(self.began_uptime);
+        let passed = uptime.map_or(awake, |(now, began)| now.saturating_sub(began));
+        since.saturating_sub(passed.max(awake))
     }
 
     /// How far the clock is behind the last entry, where that is too far to write.
