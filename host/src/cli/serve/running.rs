@@ -20,6 +20,7 @@ use crate::server::{self, Tls};
 use crate::service::{Accepted, Service, Start, Started};
 use crate::settings::Listener;
 use crate::store::Store;
+use crate::verifier::Verifier;
 use crate::witness::WitnessFile;
 
 /// How often time's changes are stored.
@@ -59,7 +60,7 @@ impl Running {
     pub(in crate::cli) async fn start(setup: Setup<'_>, listener: TcpListener) -> Result<Self> {
         let Opened { store, trust, unauthenticated } = setup.opened;
         let loader = Loader::with(Allocation::Pooled, Cache::of_user(), Compiler::Apart);
-        let verifier = loader.embedded()?;
+        let verifier = Verifier::embedded(loader.allocation(), loader.cache())?;
         loader.policies()?;
         // Not before: a pool opens a file of `/proc/self` that only root can open after this.
         core_dump::forbid().context("cannot keep this process from dumping core")?;

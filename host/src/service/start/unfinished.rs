@@ -13,6 +13,7 @@ use crate::audit::checkpoint::Checkpoint;
 use crate::id::ApprovalId;
 use crate::refusal::Refusal;
 use crate::store::{Status, WithTexts};
+use crate::verifier::Failure;
 
 /// Approvals looked at at once; those that end share a commit.
 const BATCH: usize = 256;
@@ -59,13 +60,13 @@ impl Service {
     /// Ends one: expired where its time is over, else voided.
     async fn end(&self, id: ApprovalId) -> Result<(), Refusal> {
         let actor = Caller::system().actor().to_string();
-        let question: Arc<Question> = Arc::new(move |i, record, now| {
-            let lifecycle = i.exports.signoff_approval_lifecycle();
-            if let Some(expired) = lifecycle.call_expire(&mut i.store, record, now)?.ok().flatten() {
-                return Ok(Ok(Some(expired)));
+        let question: Arc<Question> = Arc::new(move |verifier, approval, now| {
+            match verifier.expire(approval, now) {
+                Ok(step) if step.transition.is_some() => return Ok(step),
+                Err(trapped @ Failure::Trapped(_)) => return Err(trapped),
+                Ok(_) | Err(Failure::Rejected(_)) => {}
             }
-            let voided = lifecycle.call_void(&mut i.store, record, &actor, now)?;
-            Ok(voided.map(Some))
+            verifier.void(approval, &actor, now)
         });
         self.change(&Caller::system(), Some(id), None, question).await.map(drop)
     }
