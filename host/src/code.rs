@@ -75,6 +75,8 @@ codes! {
     POLICY_TRAPPED = "policy-trapped", 503, "Policy failed";
     INTERNAL_ERROR = "internal-error", 500, "Internal error";
     CLOCK_BEHIND = "clock-behind", 503, "Clock is behind the store";
+    CLOCK_AHEAD = "clock-ahead", 503, "Clock is ahead";
+    SETTINGS_WEAKER = "settings-weaker", 503, "Settings are weaker than recorded";
 }
 
 impl Code {

@@ -23,6 +23,7 @@ pub mod refusal;
 pub mod role;
 pub mod server;
 pub mod service;
+pub mod settings;
 pub mod store;
 pub mod token;
 pub mod verifier;

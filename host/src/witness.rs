@@ -27,6 +27,28 @@ pub enum WitnessError {
         /// What is wrong with it.
         why: String,
     },
+    /// There is no checkpoint yet, or no more.
+    #[error(
+        "witness `{path}` is missing or empty: a disk that is not mounted? `--new-witness` makes the first one of a store"
+    )]
+    Missing {
+        /// The file.
+        path: String,
+    },
+    /// A new witness is asked for where one is.
+    #[error("witness `{path}` is there already; start without `--new-witness`")]
+    Exists {
+        /// The file.
+        path: String,
+    },
+    /// The log knows a witness, and its file has nothing.
+    #[error(
+        "witness `{path}` is missing or empty, and the audit log knows a witness: without it nobody can tell whether this store is an old copy; `--new-witness --accept-rollback` goes on, and expires every unfinished approval"
+    )]
+    Lost {
+        /// The file.
+        path: String,
+    },
     /// The store holds less than the witness saw, or something else.
     #[error(
         "the store does not extend its witness `{path}`: {why}; an old backup or a rolled-back disk? `--accept-rollback` goes on, and expires every unfinished approval"
@@ -45,7 +67,18 @@ impl WitnessFile {
         Self(path.into())
     }
 
-    /// The checkpoint that is kept; none where there is no file yet.
+    /// The path, so that it is the same from every folder.
+    ///
+    /// # Errors
+    ///
+    /// [`WitnessError::Unusable`] for a path that is not UTF-8: the log keeps it.
+    pub fn absolute(&self) -> Result<String, WitnessError> {
+        let path = std::path::absolute(&self.0).map_err(|e| self.unusable(e))?;
+        let path = path.to_str().ok_or_else(|| self.unusable("its path is not UTF-8"))?;
+        Ok(path.to_owned())
+    }
+
+    /// The checkpoint that is kept; none where the file is missing or empty.
     ///
     /// # Errors
     ///
@@ -55,6 +88,7 @@ impl WitnessFile {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(self.unusable(e)),
             Ok(meta) if !meta.is_file() => return Err(self.unusable("it is no file")),
+            Ok(meta) if meta.len() == 0 => return Ok(None),
             Ok(meta) if meta.len() > FILE_BYTES_MAX => {
                 return Err(self.unusable("it is too large for a checkpoint"));
             }
@@ -81,6 +115,21 @@ impl WitnessFile {
         written?;
         let folder = self.0.parent().filter(|folder| !folder.as_os_str().is_empty());
         File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    }
+
+    /// That nothing is kept here.
+    pub fn missing(&self) -> WitnessError {
+        WitnessError::Missing { path: self.0.display().to_string() }
+    }
+
+    /// That a checkpoint is kept here already.
+    pub fn exists(&self) -> WitnessError {
+        WitnessError::Exists { path: self.0.display().to_string() }
+    }
+
+    /// That nothing is kept here of a log that was witnessed.
+    pub fn lost(&self) -> WitnessError {
+        WitnessError::Lost { path: self.0.display().to_string() }
     }
 
     /// That the store is behind, or tells another story.

@@ -57,6 +57,7 @@ mod settings;
 mod several_approvers;
 mod shadow;
 mod shutdown;
+mod start;
 mod store_edits;
 mod store_files;
 mod story;

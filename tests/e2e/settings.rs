@@ -272,3 +272,118 @@ fn a_command_gets_no_secret_of_the_server() {
     assert!(!environment.contains("sgnt_"), "{environment}");
     assert!(!Path::new(&commanded.home.path("signoff.keys.json")).exists());
 }
+
+/// What the refusal of weaker settings prints to be given back.
+#[track_caller]
+fn digest_in(told: &str) -> String {
+    let after = told.split("--accept-weaker-settings ").nth(1).expect(told);
+    let digest: String = after.chars().take_while(char::is_ascii_hexdigit).collect();
+    assert_eq!(digest.len(), 64, "{told}");
+    digest
+}
+
+/// The entries of the settings that were recorded.
+#[track_caller]
+fn recorded(server: &Server) -> Vec<serde_json::Value> {
+    let page = server.get("/api/v1/audit?limit=1000").ok();
+    let events = page["items"].as_array().unwrap().iter().map(|item| &item["entry"]["event"]);
+    events.filter(|event| event["event"] == "settings_recorded").cloned().collect()
+}
+
+const STRICT: &str =
+    "[signatures]\naccept = [\"v2\"]\n[requirement]\nthreshold = 2\ngroups = { sre = 1 }\n";
+
+#[test]
+fn settings_are_recorded_where_they_change() {
+    let home = Home::new();
+    let server = home.serve();
+    let first = recorded(&server);
+    assert_eq!(first.len(), 1);
+    assert_eq!(first[0]["settings"]["signatures.accept"], json!(["v1", "v2"]));
+    assert_eq!(first[0]["settings"]["requirement.threshold"], 1);
+    let listener = json!({ "address": "loopback", "tls": false, "behind_proxy": false });
+    assert_eq!(first[0]["settings"]["listener"], listener);
+    server.stop();
+    let server = home.serve();
+    assert_eq!(recorded(&server), first, "the same, so nothing new");
+    server.stop();
+    home.file("signoff.toml", STRICT);
+    let server = home.serve();
+    let both = recorded(&server);
+    assert_eq!(both.len(), 2);
+    assert!(both[1]["accepted_weaker"].is_null(), "{both:?}");
+    assert_eq!(both[1]["settings"]["requirement.groups"], json!({ "sre": 1 }));
+}
+
+/// A renamed file, another --store, a typing error in a name: the settings are gone, and so weaker.
+#[test]
+fn weaker_settings_are_refused_until_their_digest_is_given() {
+    let home = Home::new();
+    home.file("signoff.toml", STRICT);
+    home.serve().stop();
+    fs::rename(home.path("signoff.toml"), home.path("away.toml")).unwrap();
+    let told = home.run(SERVE).exits(1).err;
+    for part in ["signatures.accept", "requirement.threshold was 2 and is 1", "requirement.groups"]
+    {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    let digest = digest_in(&told);
+    // A command on the file decides nothing under them either; to look is free.
+    let request = ["request", "--agent", "a", "--action", "b", "--context", "{}"];
+    let ran = home.run(&request);
+    assert!(ran.code != 0 && ran.err.contains("settings-weaker"), "{ran:?}");
+    home.run(&["list"]).ok();
+    home.run(&["doctor"]);
+    let other = "0".repeat(64);
+    let ran = home.run(&[SERVE, &["--accept-weaker-settings", &other]].concat()).exits(1);
+    assert!(ran.err.contains(&digest) && ran.err.contains("is of others"), "{ran:?}");
+    let accepted = [SERVE, &["--accept-weaker-settings", &digest]].concat();
+    let server = Server::start_with(home.signoff(&accepted));
+    let entries = recorded(&server);
+    assert_eq!(entries.len(), 2);
+    assert_eq!(entries[1]["digest"], digest);
+    assert_eq!(entries[1]["accepted_weaker"].as_array().unwrap().len(), 3, "{entries:?}");
+    assert_eq!(server.request()["requirement"]["threshold"], 1);
+    server.stop();
+    home.run(&request).ok();
+    // The digest is of these settings: it accepts no others.
+    fs::rename(home.path("away.toml"), home.path("signoff.toml")).unwrap();
+    home.serve().stop();
+    home.file("signoff.toml", "[requirement]\nthreshold = 2\n");
+    home.run(&accepted).exits(1);
+}
+
+#[test]
+fn each_weaker_setting_is_refused_alone() {
+    let home = Home::new();
+    home.file("signoff.toml", STRICT);
+    home.serve().stop();
+    for (weaker, named) in [
+        (STRICT.replace("[\"v2\"]", "[\"v1\", \"v2\"]"), "signatures.accept"),
+        (STRICT.replace("threshold = 2", "threshold = 1"), "requirement.threshold"),
+        (STRICT.replace("sre = 1", "ops = 1"), "requirement.groups"),
+    ] {
+        home.file("signoff.toml", &weaker);
+        let told = home.run(SERVE).exits(1).err;
+        assert!(told.contains(named), "{told}");
+        assert_eq!(told.matches(" was ").count(), 1, "{told}");
+    }
+    home.file("signoff.toml", &STRICT.replace("threshold = 2", "threshold = 3"));
+    home.serve().assert_ready();
+}
+
+#[test]
+fn another_listener_has_to_be_accepted() {
+    let home = Home::new();
+    home.run(&["token", "create", "--subject", "root", "--role", "admin"]).ok();
+    home.serve().stop();
+    let proxied = [SERVE, &["--behind-proxy"]].concat();
+    let told = home.run(&proxied).exits(1).err;
+    assert!(told.contains("listener was"), "{told}");
+    let digest = digest_in(&told);
+    let accepted = [&proxied[..], &["--accept-weaker-settings", &digest]].concat();
+    Server::start_with(home.signoff(&accepted)).stop();
+    Server::start_with(home.signoff(&proxied)).stop();
+    let told = home.run(SERVE).exits(1).err;
+    assert!(told.contains("listener was"), "{told}");
+}

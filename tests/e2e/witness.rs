@@ -10,11 +10,15 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Client, Home, Ran, SERVE, Server, claim_body, home_and_server, id, request_body, text,
+    Client, Home, Ran, SERVE, Server, claim_body, empty_lists, home_and_server, id, request_body,
+    text,
 };
 
 const ROUNDS_DEFAULT: u32 = 12;
 const WORKERS: usize = 3;
+
+/// The first start of a store with a witness.
+const FIRST: &[&str] = &["--create-store", "--new-witness"];
 
 /// A store with a log key, and a folder for its witness.
 struct Witnessed {
@@ -22,7 +26,14 @@ struct Witnessed {
 }
 
 impl Witnessed {
+    /// One that was started once.
     fn new() -> Self {
+        let witnessed = Self::unstarted();
+        Server::start_with(witnessed.command(FIRST)).stop();
+        witnessed
+    }
+
+    fn unstarted() -> Self {
         let home = Home::new();
         home.run(&["key", "generate", "--use", "log"]).ok();
         fs::create_dir(home.path("elsewhere")).unwrap();
@@ -44,7 +55,12 @@ impl Witnessed {
     /// A start that does not come about, and what it says.
     #[track_caller]
     fn refused(&self) -> String {
-        let ran = Ran::of(&mut self.command(&[])).exits(1);
+        self.refused_with(&[])
+    }
+
+    #[track_caller]
+    fn refused_with(&self, more: &[&str]) -> String {
+        let ran = Ran::of(&mut self.command(more)).exits(1);
         assert_eq!(ran.out, "", "no address is told");
         assert!(ran.err.starts_with("signoff: ") && !ran.err.contains("panicked"), "{ran:?}");
         ran.err
@@ -156,23 +172,25 @@ fn an_older_copy_of_the_store_does_not_start() {
     assert_eq!(witnessed.seen(), size);
     // A new store in its place is none the witness knows either.
     fs::remove_file(witnessed.home.store()).unwrap();
-    let told = witnessed.refused();
+    assert!(witnessed.refused().contains("--create-store"));
+    let told = witnessed.refused_with(&["--create-store"]);
     assert!(told.contains("does not extend its witness"), "{told}");
 }
 
 #[test]
 fn a_store_that_tells_another_story_does_not_start() {
-    let witnessed = Witnessed::new();
-    witnessed.serve().stop();
+    // From before there was a witness: nobody misses one there.
+    let witnessed = Witnessed::unstarted();
+    witnessed.home.serve().stop();
     let backup = witnessed.backup();
-    let server = witnessed.serve();
+    let server = Server::start_with(witnessed.command(&["--new-witness"]));
     server.request();
     server.request();
     let size = entries(&server);
     server.stop();
     witnessed.restore(&backup);
     let server = witnessed.home.serve();
-    for _ in 0..3 {
+    for _ in 0..4 {
         server.request();
         if entries(&server) == size {
             server.get("/readyz").ok();
@@ -478,9 +496,9 @@ fn what_is_no_witness_is_refused() {
 
 #[test]
 fn a_folder_that_is_not_there_is_refused_at_the_start() {
-    let witnessed = Witnessed::new();
+    let witnessed = Witnessed::unstarted();
     fs::remove_dir(witnessed.home.path("elsewhere")).unwrap();
-    assert!(witnessed.refused().contains("witness.note"));
+    assert!(witnessed.refused_with(FIRST).contains("witness.note"));
     assert!(!Path::new(&witnessed.file()).exists());
 }
 
@@ -516,6 +534,129 @@ fn log_keys_rotate_under_a_witness() {
     server.request();
     server.stop();
     witnessed.home.run(&["key", "revoke", "third", "--yes"]).ok();
+    // Nor is the store itself, which it signed last.
     let told = witnessed.refused();
     assert!(told.contains("no trusted key of `signoff/default` signed it"), "{told}");
+}
+
+#[test]
+fn a_missing_or_empty_witness_does_not_start_and_a_new_one_is_recorded() {
+    let witnessed = Witnessed::unstarted();
+    let told = witnessed.refused_with(&["--create-store"]);
+    assert!(told.contains("is missing or empty") && told.contains("--new-witness"), "{told}");
+    fs::write(witnessed.file(), "").unwrap();
+    let told = witnessed.refused();
+    assert!(told.contains("is missing or empty") && told.contains("--new-witness"), "{told}");
+    let server = Server::start_with(witnessed.command(&["--new-witness"]));
+    assert_eq!(recorded(&server, "witness_recorded"), 1);
+    assert_eq!(witnessed.seen(), entries(&server));
+    server.stop();
+    // It is for the first start alone.
+    let told = witnessed.refused_with(&["--new-witness"]);
+    assert!(told.contains("is there already"), "{told}");
+    let server = witnessed.serve();
+    assert_eq!(recorded(&server, "witness_recorded"), 1);
+    server.stop();
+    let ran = witnessed.home.run(&[SERVE, &["--new-witness"]].concat()).exits(2);
+    assert!(ran.err.contains("--witness"), "{ran:?}");
+}
+
+/// The attack that a witness is for: its disk is not mounted, and the store is an old copy.
+#[test]
+fn a_store_that_knows_a_witness_does_not_start_without_it() {
+    let witnessed = Witnessed::new();
+    let server = witnessed.serve();
+    let approved = server.approved();
+    server.stop();
+    let backup = witnessed.backup();
+    let server = witnessed.serve();
+    server.claim(&approved).ok();
+    server.stop();
+    witnessed.restore(&backup);
+    let ran = witnessed.home.run(SERVE).exits(1);
+    assert!(ran.err.contains("knows a witness") && ran.err.contains("--witness"), "{ran:?}");
+    fs::rename(witnessed.file(), witnessed.home.path("away.note")).unwrap();
+    assert!(witnessed.refused().contains("is missing or empty"));
+    let told = witnessed.refused_with(&["--new-witness"]);
+    assert!(told.contains("--accept-rollback"), "{told}");
+    let other = ["--witness", "other.note", "--new-witness"];
+    assert!(witnessed.home.run(&[SERVE, &other].concat()).exits(1).err.contains("other.note"));
+    let accepted = ["--new-witness", "--accept-rollback"];
+    let server = Server::start_with(witnessed.command(&accepted));
+    assert_eq!(server.show(&approved)["status"], "expired");
+    server.claim(&approved).refused("expired");
+    assert_eq!(recorded(&server, "rollback_accepted"), 1);
+    assert_eq!(witnessed.seen(), entries(&server));
+    server.stop();
+    witnessed.serve().assert_ready();
+}
+
+#[test]
+fn a_witness_that_moved_is_recorded_again() {
+    let witnessed = Witnessed::new();
+    fs::rename(witnessed.file(), witnessed.home.path("moved.note")).unwrap();
+    let moved = [SERVE, &["--witness", "moved.note"]].concat();
+    let server = Server::start_with(witnessed.home.signoff(&moved));
+    assert_eq!(recorded(&server, "witness_recorded"), 2);
+    server.stop();
+    let server = Server::start_with(witnessed.home.signoff(&moved));
+    assert_eq!(recorded(&server, "witness_recorded"), 2);
+}
+
+#[test]
+fn a_command_on_the_file_tells_the_witness_and_is_held_to_it() {
+    let witnessed = Witnessed::new();
+    let home = &witnessed.home;
+    let request = ["--json", "request", "--agent", "a", "--action", "b", "--context", "{}"];
+    let approval = home.run(&request).exits(0).json();
+    let approval = id(&approval).to_owned();
+    home.run(&["approve", &approval, "--approver", "user@company.com", "--yes"]).ok();
+    let backup = witnessed.backup();
+    let before = witnessed.seen();
+    let attempt = ["--agent", "a", "--action", "b", "--context", "{}"];
+    let claim = [&["claim", &approval][..], &attempt].concat();
+    let verify = [&["verify", &approval][..], &attempt].concat();
+    home.run(&verify).ok();
+    home.run(&claim).ok();
+    assert_eq!(witnessed.seen(), before + 1);
+    witnessed.restore(&backup);
+    for arguments in [&claim, &verify, &request.to_vec()] {
+        let ran = home.run(arguments).exits(1);
+        assert!(ran.err.contains("does not extend its witness"), "{ran:?}");
+    }
+    fs::rename(witnessed.file(), home.path("away.note")).unwrap();
+    for arguments in [&claim, &verify, &request.to_vec()] {
+        let ran = home.run(arguments).exits(1);
+        assert!(ran.err.contains("is missing or empty"), "{ran:?}");
+    }
+    // To look takes no witness.
+    home.run(&["show", &approval]).ok();
+    home.run(&["list"]).ok();
+}
+
+/// Lists find and never decide: whoever empties them hides nothing from an accepted rollback.
+#[test]
+fn an_accepted_rollback_ends_what_no_list_shows() {
+    let witnessed = Witnessed::new();
+    let server = witnessed.serve();
+    let approvals = [server.approved(), server.request()];
+    server.stop();
+    let backup = witnessed.backup();
+    let server = witnessed.serve();
+    server.claim(&approvals[0]).ok();
+    server.stop();
+    witnessed.restore(&backup);
+    empty_lists(&witnessed.home);
+    let server = Server::start_with(witnessed.command(&["--accept-rollback"]));
+    for approval in &approvals {
+        assert_eq!(server.show(approval)["status"], "expired");
+        server.claim(approval).refused("expired");
+    }
+}
+
+/// How many entries of an event there are.
+fn recorded(server: &Client, event: &str) -> usize {
+    let page = server.get("/api/v1/audit?limit=1000").ok();
+    let items = page["items"].as_array().unwrap().iter();
+    items.filter(|item| item["entry"]["event"]["event"] == event).count()
 }

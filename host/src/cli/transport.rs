@@ -26,7 +26,7 @@ use crate::keys::{KeyError, KeySource, Keys};
 use crate::refusal::Refusal;
 use crate::service::{self, Service};
 use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
-use crate::store::{self, StoreError};
+use crate::store::{self, Store, StoreError};
 use crate::verifier::{self, Verifier};
 
 /// The deployment's name where nobody gave one.
@@ -193,14 +193,14 @@ impl Transport {
             Access::Write => OpenMode::Write,
             Access::Create => OpenMode::Create { audience: AUDIENCE_DEFAULT.to_owned() },
         };
-        let store = open_patiently(store, &mode, &service::trust(&self.keys)).await?;
+        let store = Arc::new(open_patiently(store, &mode, &service::trust(&self.keys)).await?);
         let keys = match self.keys() {
             // What needs no key works without one.
             Err(KeyError::None) => Arc::new(KeySource::fixed(Keys::default())),
             keys => keys.map(|_| Arc::clone(&self.keys))?,
         };
         let service = Service::new(
-            Arc::new(store),
+            Arc::clone(&store) as Arc<dyn Store>,
             self.verifier.clone(),
             Loader::with(Allocation::OnDemand, Cache::of_user(), Compiler::Apart),
             keys,
@@ -208,6 +208,17 @@ impl Transport {
             self.config.clone(),
         )
         .await?;
+        // What only shows needs no witness.
+        if method != Method::GET {
+            match access {
+                Access::Read => service.check_recorded_witness().await?,
+                Access::Write | Access::Create => {
+                    if let Some(witness) = service.attend_recorded_witness().await? {
+                        store.watch_with(witness);
+                    }
+                }
+            }
+        }
         let (_stop, stopping) = watch::channel(false);
         let service = Arc::new(service);
         let router = api::router(App {

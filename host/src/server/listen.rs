@@ -15,6 +15,8 @@ pub struct Exposure {
     /// Something in front of the server speaks TLS and reaches it over a network of its own, or over
     /// loopback: then who connects from this machine is anybody.
     pub behind_proxy: bool,
+    /// No log key authenticates the rows of the store.
+    pub unauthenticated: bool,
 }
 
 impl Exposure {
@@ -26,8 +28,10 @@ impl Exposure {
         const BOTH: &str = "without tokens everybody who reaches the server is admin, and without \
             TLS tokens and contexts travel in the clear: give --tls-cert and --tls-key, or \
             --behind-proxy if a reverse proxy terminates TLS in front";
+        const UNAUTHENTICATED: &str = "without a log key rows of the store are not authenticated: \
+            `signoff key generate --use log` makes one";
         match (self.tokens, self.tls || self.behind_proxy) {
-            (true, true) => None,
+            (true, true) => self.unauthenticated.then_some(UNAUTHENTICATED),
             (false, true) => Some(TOKENS),
             (true, false) => Some(TLS),
             (false, false) => Some(BOTH),
@@ -35,24 +39,36 @@ impl Exposure {
     }
 }
 
+impl Exposure {
+    /// Whether a server may listen on an address.
+    ///
+    /// # Errors
+    ///
+    /// An address that is not loopback, or a proxy in front, unless callers need tokens, the way to the
+    /// server is encrypted, and a log key authenticates the store.
+    pub fn allows(self, address: SocketAddr) -> Result<()> {
+        let reached_by_others = !address.ip().is_loopback() || self.behind_proxy;
+        let missing = self.missing().filter(|_| reached_by_others);
+        let why_others = match address.ip().is_loopback() {
+            true => "which a proxy opens to others",
+            false => "which is not loopback",
+        };
+        ensure!(
+            missing.is_none(),
+            "refusing to listen on `{address}`, {why_others}: {}",
+            missing.unwrap_or_default()
+        );
+        Ok(())
+    }
+}
+
 /// Opens the address to serve on.
 ///
 /// # Errors
 ///
-/// 1. an address that is not loopback, or a proxy in front, unless callers need tokens and the way to
-///    the server is encrypted 2. an address that is taken, or not of this machine
+/// 1. as [`Exposure::allows`] 2. an address that is taken, or not of this machine
 pub async fn bind(address: SocketAddr, exposure: Exposure) -> Result<TcpListener> {
-    let reached_by_others = !address.ip().is_loopback() || exposure.behind_proxy;
-    let missing = exposure.missing().filter(|_| reached_by_others);
-    let why_others = match address.ip().is_loopback() {
-        true => "which a proxy opens to others",
-        false => "which is not loopback",
-    };
-    ensure!(
-        missing.is_none(),
-        "refusing to listen on `{address}`, {why_others}: {}",
-        missing.unwrap_or_default()
-    );
+    exposure.allows(address)?;
     TcpListener::bind(address).await.with_context(|| format!("cannot listen on `{address}`"))
 }
 
@@ -75,7 +91,7 @@ mod tests {
     #[tokio::test]
     async fn other_addresses_than_loopback_need_tokens_and_an_encrypted_way() {
         for (tokens, tls, behind_proxy, named) in TABLE {
-            let exposure = Exposure { tokens, tls, behind_proxy };
+            let exposure = Exposure { tokens, tls, behind_proxy, unauthenticated: false };
             for address in ["0.0.0.0:0", "[::]:0", "[::ffff:127.0.0.1]:0", "[::ffff:0.0.0.0]:0"] {
                 let bound = bind(address.parse().unwrap(), exposure).await;
                 if named.is_empty() {
@@ -96,5 +112,19 @@ mod tests {
                 assert_eq!(bound.is_ok(), tokens || !behind_proxy, "{exposure:?} {address}");
             }
         }
+    }
+
+    /// A store that nobody authenticates stays on this machine.
+    #[tokio::test]
+    async fn other_addresses_than_loopback_need_a_log_key() {
+        let exposed =
+            Exposure { tokens: true, tls: true, behind_proxy: false, unauthenticated: true };
+        let proxied = Exposure { behind_proxy: true, ..exposed };
+        for (address, exposure) in [("0.0.0.0:0", exposed), ("127.0.0.1:0", proxied)] {
+            let bound = bind(address.parse().unwrap(), exposure).await;
+            let why = format!("{:#}", bound.expect_err("it was let out"));
+            assert!(why.contains("without a log key") && why.contains(address), "{why}");
+        }
+        assert!(bind("127.0.0.1:0".parse().unwrap(), exposed).await.is_ok());
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
@@ -191,7 +190,7 @@ impl Service {
         };
         match self.store.commit(change).await? {
             Commit::Kept { entry } => {
-                self.last_commit_at.fetch_max(now, Ordering::AcqRel);
+                self.time.kept(now);
                 self.watchers.changed(id, entry);
                 Ok(Some(reply))
             }

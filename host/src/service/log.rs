@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 
 use super::Service;
-use super::rollback::signer;
+use super::start::signer;
 use crate::audit::checkpoint::Checkpoint;
 use crate::audit::log_key::{LogKey, LogKeyError, origin};
 use crate::audit::tree::{self, EMPTY_ROOT, Hash, TreeError};

@@ -4,12 +4,13 @@
 //! which modules serve, `shadow` the candidate beside them, `tokens` who callers are, `keys` what
 //! decides, `commit` the loop that keeps a change or asks again, `note` changes of no approval,
 //! `refused` the refusals that are kept, `read` what changes nothing, `log` what proves the audit,
-//! `watch` who waits for a change, `sweep` what time does, and `rollback` what is done where time went
-//! back.
+//! `watch` who waits for a change, `sweep` what time does, `time` what time it is, `start` the rules of a
+//! start, and `gate` what keeps a service from writing before they are settled.
 
 mod about;
 mod caller;
 mod commit;
+mod gate;
 mod guardrails;
 mod keys;
 mod log;
@@ -20,18 +21,19 @@ mod operation;
 mod read;
 mod receipt;
 mod refused;
-mod rollback;
 mod shadow;
 mod slots;
+mod start;
 mod sweep;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod tests;
+mod time;
 mod tokens;
 mod watch;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use crate::clock::Clock;
 use crate::code::Code;
@@ -54,11 +56,10 @@ pub use read::{Filter, Page, PayloadQuery};
 pub use refused::Refused;
 pub use shadow::{Flip, ShadowCounts};
 pub use slots::{Active, PolicySlot};
+pub use start::{Accepted, Start, StartError, Started, WITNESS_SETTING};
 pub use tokens::{NewToken, TOKEN_SECONDS_MAX, TokenRow, token_rows, tokens_required};
 pub use watch::{Watch, Watchers};
 
-/// How far the clock may be behind the last commit before writes stop.
-const CLOCK_BEHIND_SECONDS_MAX: u64 = 60;
 /// Arguments above this size leave the async threads: they take longer than a context switch.
 const INLINE_BYTES_MAX: usize = 64 << 10;
 
@@ -73,12 +74,12 @@ pub struct Service {
     keys: Arc<KeySource>,
     /// The keys that the audit has told of last.
     recorded: tokio::sync::Mutex<Option<Keys>>,
-    clock: Arc<dyn Clock>,
+    time: time::Time,
+    gate: gate::Gate,
     ids: IdMaker,
     accept: Arc<[String]>,
     config: Config,
     audience: String,
-    last_commit_at: AtomicU64,
     tokens_required: AtomicBool,
     token_index: tokens::TokenIndex,
     refusals: refused::Rates,
@@ -86,7 +87,9 @@ pub struct Service {
 }
 
 impl Service {
-    /// A service over an open store. `verifier` serves where the store names no other.
+    /// A service over an open store. `verifier` serves where the store names no other. It writes at once
+    /// where these settings are as strong as those that the log has, and the log knows no witness; else
+    /// only after [`Service::start`].
     ///
     /// # Errors
     ///
@@ -103,7 +106,8 @@ impl Service {
         let head = store.head().await?;
         let service = Self {
             watchers: Watchers::new(head.entries),
-            last_commit_at: AtomicU64::new(head.last_commit_at),
+            time: time::Time::new(clock, head.last_commit_at),
+            gate: gate::Gate::default(),
             audience: head.audience,
             store,
             slots: slots::Slots::new(verifier),
@@ -113,7 +117,6 @@ impl Service {
             registry: modules::Registry::default(),
             keys,
             recorded: tokio::sync::Mutex::default(),
-            clock,
             ids: IdMaker::default(),
             accept: config.signatures.accept.clone().into(),
             config,
@@ -121,6 +124,7 @@ impl Service {
             token_index: tokens::TokenIndex::default(),
             refusals: refused::Rates::default(),
         };
+        service.close_until_started().await;
         service.begin_with_stored_verifier().await?;
         Ok(service)
     }
@@ -154,7 +158,7 @@ impl Service {
     /// # Errors
     ///
     /// `store-unavailable`, `verifier-trapped`, `policy-trapped`, `keyring-unavailable`,
-    /// `clock-behind`.
+    /// `settings-weaker`, `clock-behind`, `clock-ahead`.
     pub async fn ready(&self) -> Result<(), Refusal> {
         if !self.store.head().await?.writable {
             return Err(Refusal::new(Code::STORE_UNAVAILABLE, "the store accepts no writes"));
@@ -165,24 +169,18 @@ impl Service {
         self.now_to_write().map(drop)
     }
 
-    /// The time to read at. It never goes back behind a commit: an approval that was seen to expire
-    /// stays expired.
+    /// The time to read at. It never goes back behind a commit.
     fn now(&self) -> u64 {
-        self.clock.now().max(self.last_commit_at.load(Ordering::Acquire))
+        self.time.now()
     }
 
-    /// The time to write at.
+    /// The time to write at. Every write takes it, and first whether anything may be written.
     ///
-    /// Refusals: `clock-behind`.
+    /// Refusals: `settings-weaker`, `store-unavailable`, `store-tampered` where a start has yet to settle
+    /// something; `clock-behind`, `clock-ahead`.
     fn now_to_write(&self) -> Result<u64, Refusal> {
-        let (clock, last) = (self.clock.now(), self.last_commit_at.load(Ordering::Acquire));
-        if clock.saturating_add(CLOCK_BEHIND_SECONDS_MAX) < last {
-            return Err(Refusal::new(
-                Code::CLOCK_BEHIND,
-                format!("the clock is {} s behind the last commit", last - clock),
-            ));
-        }
-        Ok(clock.max(last))
+        self.gate.check()?;
+        self.time.to_write()
     }
 
     /// Asks a verifier; `bytes` is about how large the arguments are.

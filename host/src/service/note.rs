@@ -1,8 +1,6 @@
 //! Notes: changes that are of no approval. Each is an audit entry that the host words, with rows of the
 //! host's own and an answer kept beside it.
 
-use std::sync::atomic::Ordering;
-
 use chrono::{DateTime, SecondsFormat};
 use serde_json::{Map, Value, json};
 
@@ -78,7 +76,7 @@ impl Service {
         };
         match self.store.commit(change).await? {
             Commit::Kept { entry, .. } => {
-                self.last_commit_at.fetch_max(now, Ordering::AcqRel);
+                self.time.kept(now);
                 self.watchers.noted(entry);
                 Ok(reply)
             }

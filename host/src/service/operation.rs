@@ -214,13 +214,15 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// As `lifecycle.check` in `wit/`; then `store-unavailable`, `verifier-trapped`.
+    /// `settings-weaker`, `store-unavailable` where a start has yet to settle something; as
+    /// `lifecycle.check` in `wit/`; then `store-unavailable`, `verifier-trapped`.
     pub async fn check(
         &self,
         caller: &Caller,
         id: Option<ApprovalId>,
         attempt: Attempt,
     ) -> Result<String, Refusal> {
+        self.gate.check()?;
         self.readable(caller, id).await?;
         let now = self.now();
         let stored = match id {

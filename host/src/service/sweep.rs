@@ -17,7 +17,7 @@ const BATCH: usize = 256;
 const BATCHES_MAX: usize = 64;
 
 impl Service {
-    /// Does what is due, and forgets old answers. How many approvals changed.
+    /// Does what is due, records the time once a day, and forgets old answers. How many approvals changed.
     ///
     /// # Errors
     ///
@@ -39,6 +39,7 @@ impl Service {
                 break;
             }
         }
+        self.record_clock().await?;
         let before = self.now().saturating_sub(ANSWER_SECONDS);
         self.store.forget_answers(before, BATCH).await?;
         Ok(swept)

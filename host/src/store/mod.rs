@@ -15,6 +15,7 @@ mod trust;
 
 pub use meaning::Meaning;
 pub use row_kind::RowKind;
+pub(crate) use trust::is_signed;
 pub use trust::{LogKeys, NoLogKeys, Trust};
 
 use std::sync::Arc;

@@ -1,6 +1,7 @@
 //! Whose signature makes the head of a log count, and who signs the next one.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::audit::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::audit::log_key::{LogKey, LogSigner, origin};
@@ -42,12 +43,14 @@ impl LogKeys for NoLogKeys {
 pub struct Trust {
     keys: Arc<dyn LogKeys>,
     accept_unsigned: bool,
+    /// Whether heads stay unsigned although there is a key.
+    holds_back: Arc<AtomicBool>,
 }
 
 impl Trust {
     /// Accepts only a head that one of these keys signed; where there is no key, only an unsigned head.
     pub fn new(keys: Arc<dyn LogKeys>) -> Self {
-        Self { keys, accept_unsigned: false }
+        Self { keys, accept_unsigned: false, holds_back: Arc::default() }
     }
 
     /// Without log keys.
@@ -59,6 +62,22 @@ impl Trust {
     /// vouches for the store's history.
     pub fn accepting_unsigned(self) -> Self {
         Self { accept_unsigned: true, ..self }
+    }
+
+    /// As [`Self::accepting_unsigned`], and signs no head before [`Self::sign_from_now_on`]: what has to be
+    /// done to such a store first is then done, or has to be accepted again.
+    pub fn accepting_unsigned_for_now(self) -> Self {
+        Self { accept_unsigned: true, holds_back: Arc::new(AtomicBool::new(true)), ..self }
+    }
+
+    /// Signs every later head.
+    pub fn sign_from_now_on(&self) {
+        self.holds_back.store(false, Ordering::Release);
+    }
+
+    /// Whether heads stay unsigned for now.
+    pub fn is_holding_back(&self) -> bool {
+        self.holds_back.load(Ordering::Acquire)
     }
 
     /// Reads the stored head of an audience's log.
@@ -114,6 +133,9 @@ impl Trust {
 
     /// The key that signs now; none where the keyring has no log key.
     pub(crate) fn signer(&self, audience: &str) -> Result<Option<Arc<LogSigner>>, StoreError> {
+        if self.is_holding_back() {
+            return Ok(None);
+        }
         let signer = self.keys.signer(audience).map_err(StoreError::Unsigned)?;
         if signer.is_none() && !self.trusted(audience)?.is_empty() {
             return Err(StoreError::Unsigned(

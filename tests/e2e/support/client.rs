@@ -15,6 +15,9 @@ pub struct Client {
     token: Option<String>,
 }
 
+/// What a start writes where it is new.
+const AT_THE_START: [&str; 3] = ["key_recorded", "settings_recorded", "witness_recorded"];
+
 impl Client {
     pub fn new(url: impl Into<String>) -> Self {
         let agent = ureq::Agent::config_builder()
@@ -177,7 +180,7 @@ impl Client {
         self.get(&format!("/api/v1/approvals/{}", id(approval))).ok()
     }
 
-    /// Every audit entry but those of keys, which are there from the start: the members of its event and
+    /// Every audit entry but those that a start writes, of keys, settings and the witness: the members of its event and
     /// of the host, and its time.
     #[track_caller]
     pub fn audit(&self) -> Vec<Value> {
@@ -195,7 +198,7 @@ impl Client {
                 last += 1;
                 assert_eq!(item["number"], last, "the audit has a gap");
                 let entry = super::flat(&item["entry"]);
-                if entry["event"] != "key_recorded" {
+                if !AT_THE_START.iter().any(|event| entry["event"] == *event) {
                     entries.push(entry);
                 }
             }

@@ -10,6 +10,8 @@ use super::{Home, text};
 
 const APPROVALS: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("approvals");
 const ENTRIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("entries");
+const LISTS: TableDefinition<'_, &[u8; 26], ()> = TableDefinition::new("lists");
+const DUE: TableDefinition<'_, &[u8; 24], ()> = TableDefinition::new("due");
 /// Where the texts of an approval's row begin, after the lengths of the first two of them.
 const TEXTS_AT: usize = 67;
 /// Where those lengths are.
@@ -116,4 +118,15 @@ fn with_only<T>(home: &Home, work: impl AsyncFnOnce(&RedbStore, Stored) -> T) ->
     });
     store.close();
     done
+}
+
+/// Takes every row out of the lists and the due times, which find approvals.
+#[track_caller]
+pub fn empty_lists(home: &Home) {
+    let database = Database::open(home.store()).unwrap();
+    let txn = database.begin_write().unwrap();
+    let rows = txn.open_table(LISTS).unwrap().extract_if(|_, ()| true).unwrap().count();
+    assert!(rows > 0, "nothing was changed");
+    txn.open_table(DUE).unwrap().retain(|_, ()| false).unwrap();
+    txn.commit().unwrap();
 }

@@ -23,8 +23,13 @@ pub struct Server {
 }
 
 impl Server {
+    /// A server of a home. Its store is made if there is none, whatever keys there are.
     pub fn start(home: &Home) -> Self {
-        Self::start_with(home.signoff(SERVE))
+        let mut command = home.signoff(SERVE);
+        if !home.store().exists() {
+            command.arg("--create-store");
+        }
+        Self::start_with(command)
     }
 
     /// A server by a command that ends in `signoff serve --json`.

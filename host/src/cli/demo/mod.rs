@@ -16,12 +16,15 @@ use anyhow::{Context, Result};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use clap::Args;
 
-use super::serve::{Running, Setup, interruption};
+use super::serve::{Opened, Running, Setup, StartArgs, interruption};
 use super::transport::Transport;
 use super::{Exit, exit::Failure, output};
 use crate::config::Config;
 use crate::keys::{KeySource, Keys};
 use crate::server::{self, Exposure};
+use crate::service::{self, Accepted};
+use crate::settings::Listener;
+use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
 
 #[derive(Args)]
 pub(super) struct DemoArgs {
@@ -41,14 +44,20 @@ pub(super) fn run(args: &DemoArgs) -> Result<Exit, Failure> {
     let running = runtime.block_on(async {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, args.port));
         let listener = server::bind(address, Exposure::default()).await?;
-        let setup = Setup {
-            store: &folder.0.join("signoff.redb"),
-            audience: "demo",
-            keys: Arc::new(KeySource::fixed(keys.clone())),
-            config: Config::default(),
+        let keys = Arc::new(KeySource::fixed(keys.clone()));
+        let trust = service::trust(&keys);
+        let mode = OpenMode::Create { audience: "demo".to_owned() };
+        let path = folder.0.join("signoff.redb");
+        let store = RedbStore::open(&path, mode, CheckIntegrity::No, trust.clone())?;
+        let opened = Opened { store: Arc::new(store), trust, unauthenticated: None };
+        let listener_is = Listener { loopback: true, tls: false, behind_proxy: false };
+        let start = StartArgs {
+            listener: listener_is,
             witness: None,
-            tls: None,
+            new_witness: false,
+            accept: Accepted::default(),
         };
+        let setup = Setup { opened, keys, config: Config::default(), start, tls: None };
         Running::start(setup, listener).await
     })?;
     let transport = Transport::to_server(&running.url)?;

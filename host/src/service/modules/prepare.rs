@@ -68,7 +68,7 @@ impl Service {
         };
         if signed.manifest().digest != digest {
             let detail = format!("the manifest of module `{digest}` is of another one");
-            return Err(Refusal::new(Code::STORE_UNAVAILABLE, detail));
+            return Err(Refusal::new(Code::STORE_TAMPERED, detail));
         }
         Ok(signed)
     }

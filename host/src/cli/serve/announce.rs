@@ -1,0 +1,74 @@
+//! What a server prints once it can be called.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::Running;
+use crate::cli::output;
+use crate::server::Tls;
+use crate::service::Active;
+
+impl Running {
+    pub(super) async fn announce(&self, json: bool, store: &Path) {
+        let keys_now = self.service.keys().unwrap_or_default();
+        let keys: Vec<&str> = keys_now.ids().collect();
+        let verifier = self.service.verifier();
+        let verifier = verifier.digest();
+        let log_key = keys_now.log_key().map(|key| key.id().to_owned());
+        let policy = self.service.policy_slot().await.map(|slot| slot.active);
+        if json {
+            let facts = json!({
+                "url": self.url,
+                "store": store,
+                "keys": keys,
+                "log_key": log_key,
+                "verifier": verifier,
+                "policy": policy.as_ref().ok().and_then(Active::digest),
+                "certificate": self.tls.as_ref().map(Tls::fingerprint),
+            });
+            output::line(&facts.to_string());
+            return;
+        }
+        output::line(&format!("signoff serves {}", self.url));
+        output::line(&format!("store     {}", store.display()));
+        output::line(&format!("keys      {}", keys.join(", ")));
+        output::line(&format!("log       {}", self.authenticated(log_key.as_deref())));
+        output::line(&format!("verifier  {verifier}"));
+        output::line(&format!(
+            "policy    {}",
+            policy.as_ref().map_or_else(ToString::to_string, told)
+        ));
+        if let Some(tls) = &self.tls {
+            // What to try depends on who issued the certificate, and for which name.
+            output::line(&format!("TLS       certificate {}", tls.fingerprint()));
+            return;
+        }
+        let token = match self.service.tokens_required().await {
+            Ok(true) => "-H \"Authorization: Bearer $SIGNOFF_TOKEN\" ",
+            _ => "",
+        };
+        output::line(&format!(
+            "try       curl -s {}/api/v1/approvals {token}-H 'Content-Type: application/json' -d '{{\"agent\":\"demo\",\"action\":\"deploy\",\"context\":{{\"version\":\"1.2.3\"}},\"reason\":\"try it\"}}'",
+            self.url
+        ));
+    }
+
+    /// Who authenticates the rows of the store, in one line.
+    fn authenticated(&self, log_key: Option<&str>) -> String {
+        match (&self.unauthenticated, log_key) {
+            (Some(why), _) => format!("rows are not authenticated: {why}"),
+            (None, Some(id)) => format!("rows are authenticated, key {id} signs"),
+            (None, None) => "rows are authenticated, and no key signs now".to_owned(),
+        }
+    }
+}
+
+/// What decides about actions, in one line.
+fn told(policy: &Active) -> String {
+    match policy {
+        Active::Empty => "none: every action requires approval".to_owned(),
+        Active::Policy(policy) => policy.digest().to_owned(),
+        Active::Broken { digest, why } => format!("{digest} answers nothing: {why}"),
+    }
+}

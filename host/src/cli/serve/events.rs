@@ -1,0 +1,65 @@
+//! A printed line for each audit entry.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use crate::cli::output;
+use crate::service::Service;
+
+/// What a line tells of an audit entry.
+#[derive(Deserialize)]
+struct Told {
+    at: String,
+    event: ToldEvent,
+}
+
+#[derive(Deserialize)]
+struct ToldEvent {
+    event: String,
+    approval_id: Option<String>,
+    agent: Option<String>,
+    action: Option<String>,
+    to: Option<String>,
+    key_id: Option<String>,
+    token_id: Option<String>,
+    code: Option<String>,
+    actor: Option<String>,
+}
+
+impl Told {
+    fn line(self) -> String {
+        let event = self.event;
+        let names =
+            event.agent.zip(event.action).map(|(agent, action)| format!("{agent}/{action}"));
+        let parts = [event.approval_id, event.key_id, event.token_id, names, event.to, event.code];
+        let told: Vec<String> = parts.into_iter().flatten().collect();
+        let by = event.actor.map(|actor| format!(" by {actor}")).unwrap_or_default();
+        format!("{} {} {}{by}", self.at, event.event, told.join(" "))
+    }
+}
+
+/// Prints a line an audit entry, as long as somebody reads.
+pub(super) async fn tell(service: Arc<Service>, json: bool) {
+    let mut newest = service.watchers().of_entries();
+    let mut after = *newest.borrow_and_update();
+    while newest.changed().await.is_ok() {
+        newest.borrow_and_update();
+        while let Ok(entries) = service.entries(after, 256).await {
+            let Some(last) = entries.last() else { break };
+            after = last.number;
+            for entry in &entries {
+                let line = if json {
+                    format!("{{\"number\":{},\"entry\":{}}}", entry.number, entry.text)
+                } else if let Ok(told) = serde_json::from_str::<Told>(&entry.text) {
+                    told.line()
+                } else {
+                    continue;
+                };
+                if !output::told(&line) {
+                    return;
+                }
+            }
+        }
+    }
+}

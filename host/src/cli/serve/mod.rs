@@ -1,0 +1,165 @@
+//! `signoff serve`: the HTTP API over a store file.
+
+mod announce;
+mod events;
+mod opening;
+mod running;
+mod signals;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Result;
+use clap::Args;
+
+use self::opening::KeyringFile;
+use self::signals::Files;
+use super::transport::{AUDIENCE_DEFAULT, Target};
+use super::{Exit, Global, exit::Failure};
+use crate::server::{self, Exposure, Tls};
+use crate::service::{self, Accepted};
+use crate::settings::Listener;
+use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
+use crate::store::{StoreError, Trust};
+use crate::witness::WitnessFile;
+
+pub(super) use self::opening::Opened;
+pub(super) use self::running::{Running, Setup, StartArgs};
+pub(super) use self::signals::interruption;
+
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct ServeArgs {
+    /// The address to listen on; another than loopback needs tokens, an encrypted way and a log key
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8787")]
+    listen: SocketAddr,
+    /// The certificate to speak TLS with, PEM, its issuers after it; SIGHUP reads it again
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's private key, PEM, mode 0600
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+    /// A reverse proxy terminates TLS in front of this server; needs tokens, also on loopback
+    #[arg(long)]
+    behind_proxy: bool,
+    /// The deployment's name, if the store is made now
+    #[arg(long, default_value = AUDIENCE_DEFAULT)]
+    audience: String,
+    /// Make the store where it is missing although the keyring has a log key
+    #[arg(long)]
+    create_store: bool,
+    /// Keep the last checkpoint of the audit in this file, outside the store: a store that does not
+    /// extend it does not start. Once used, it is needed at every start
+    #[arg(long, value_name = "FILE")]
+    witness: Option<PathBuf>,
+    /// Make the first witness of this store
+    #[arg(long, requires = "witness")]
+    new_witness: bool,
+    /// Start with a store that does not extend its witness, and expire every unfinished approval
+    #[arg(long, requires = "witness")]
+    accept_rollback: bool,
+    /// Start with a store whose head no log key signed although the keyring has one, and expire every
+    /// unfinished approval
+    #[arg(long)]
+    accept_unsigned: bool,
+    /// Start with settings that are weaker than the recorded ones; the refusal prints their digest
+    #[arg(long, value_name = "DIGEST")]
+    accept_weaker_settings: Option<String>,
+    /// Start more than 30 days after the last audit entry: this machine's clock is right
+    #[arg(long)]
+    accept_clock: bool,
+    /// Print no line an event
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+const EXAMPLES: &str = "Examples:
+  signoff serve
+  signoff serve --listen 0.0.0.0:8443 --tls-cert tls.pem --tls-key tls.key
+  signoff serve --witness /mnt/other/checkpoint --new-witness   # the first start with a witness
+  signoff serve --witness /mnt/other/checkpoint                 # every later one
+  signoff serve --witness /mnt/other/checkpoint --accept-rollback   # after a restore from a backup
+
+What is accepted at a start (--new-witness, --accept-…) is kept in the audit log.";
+
+pub(super) fn run(args: &ServeArgs, global: &Global, target: &Target) -> Result<Exit, Failure> {
+    let Target::Store(store) = target else {
+        return Err(Failure::usage("serve works on a store file; it takes no --server"));
+    };
+    let config = global.config()?;
+    let keys = global.key_source(&config);
+    // Before anything is made: a server without keys is none.
+    keys.load()?;
+    let tls = args.tls()?;
+    let witness = args.witness.as_ref().map(WitnessFile::at);
+    let keyring = global.keyring();
+    let keyring = KeyringFile { path: &keyring, has_command: config.keys.command.is_some() };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let trust = args.trust(&keys)?;
+        let mut exposure = args.exposure(store, trust.clone()).await?;
+        exposure.allows(args.listen)?;
+        let opened = args.open(store, &keys, &keyring, trust).await?;
+        exposure.unauthenticated = opened.unauthenticated.is_some();
+        let listener = server::bind(args.listen, exposure).await?;
+        // Before the address is told: whoever knows it may also end the server.
+        let interruption = interruption()?;
+        let start = args.started(exposure, witness.as_ref());
+        let setup = Setup { opened, keys, config, start, tls: tls.clone() };
+        let running = Running::start(setup, listener).await?;
+        signals::on_hangup(Files { tls, service: Arc::clone(&running.service) })?;
+        running.announce(global.json, store).await;
+        if !args.quiet {
+            tokio::spawn(events::tell(Arc::clone(&running.service), global.json));
+        }
+        interruption.await;
+        running.stop().await;
+        Ok(Exit::Done)
+    })
+}
+
+impl ServeArgs {
+    /// What makes it safe to listen elsewhere than on loopback. Whether tokens are required only
+    /// the store knows.
+    async fn exposure(&self, store: &Path, trust: Trust) -> Result<Exposure> {
+        let tokens = (self.behind_proxy || !self.listen.ip().is_loopback())
+            && match RedbStore::open(store, OpenMode::Read, CheckIntegrity::No, trust) {
+                Err(StoreError::Missing(_)) => false,
+                store => service::tokens_required(&store?).await?,
+            };
+        let tls = self.tls_cert.is_some();
+        Ok(Exposure { tokens, tls, behind_proxy: self.behind_proxy, unauthenticated: false })
+    }
+
+    /// How the server starts.
+    fn started<'a>(&self, exposure: Exposure, witness: Option<&'a WitnessFile>) -> StartArgs<'a> {
+        StartArgs {
+            listener: Listener {
+                loopback: self.listen.ip().is_loopback(),
+                tls: exposure.tls,
+                behind_proxy: exposure.behind_proxy,
+            },
+            witness,
+            new_witness: self.new_witness,
+            accept: Accepted {
+                rollback: self.accept_rollback,
+                clock: self.accept_clock,
+                weaker_settings: self.accept_weaker_settings.clone(),
+            },
+        }
+    }
+
+    fn tls(&self) -> Result<Option<Tls>, Failure> {
+        match (&self.tls_cert, &self.tls_key) {
+            (None, None) => Ok(None),
+            (Some(certificate), Some(key)) => Ok(Some(Tls::load(certificate, key)?)),
+            (Some(_), None) => Err(Failure::usage(
+                "--tls-cert needs --tls-key: give the file of the certificate's private key",
+            )),
+            (None, Some(_)) => Err(Failure::usage(
+                "--tls-key needs --tls-cert: give the file of the key's certificate",
+            )),
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Opens the store of a server, and makes the log key where the keyring has none.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+
+use super::ServeArgs;
+use crate::cli::output;
+use crate::keys::{self, KeyError, KeySource, Keys, NewKey, Usage};
+use crate::service;
+use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
+use crate::store::{Store, Trust};
+
+/// Where a log key can be made.
+pub(super) struct KeyringFile<'a> {
+    pub(super) path: &'a Path,
+    /// Whether a command gives the keys: then a key in a file is not the operator's way.
+    pub(super) has_command: bool,
+}
+
+/// A store for a server, and who authenticates its rows.
+pub(in crate::cli) struct Opened {
+    pub(in crate::cli) store: Arc<RedbStore>,
+    pub(in crate::cli) trust: Trust,
+    /// Why rows are not authenticated, where they are not.
+    pub(in crate::cli) unauthenticated: Option<String>,
+}
+
+impl ServeArgs {
+    /// What the store is opened with.
+    pub(super) fn trust(&self, keys: &Arc<KeySource>) -> Result<Trust> {
+        let trust = service::trust(keys);
+        // Without a log key an unsigned head is what there is.
+        if self.accept_unsigned && has_log_key(&keys.current()?) {
+            return Ok(trust.accepting_unsigned_for_now());
+        }
+        Ok(trust)
+    }
+
+    /// Opens the store, or makes it, and makes a log key where there is none. The store comes first: a
+    /// key beside a store that cannot be opened would only keep that one from starting later.
+    pub(super) async fn open(
+        &self,
+        store: &Path,
+        keys: &Arc<KeySource>,
+        keyring: &KeyringFile<'_>,
+        trust: Trust,
+    ) -> Result<Opened> {
+        let had_log_key = has_log_key(&keys.current()?);
+        if had_log_key && !self.create_store && !store.try_exists().unwrap_or(true) {
+            bail!(
+                "no store at `{}`, and the keyring has a log key, so there was one; look for it, or make a new one with `--create-store`",
+                store.display()
+            );
+        }
+        let mode = OpenMode::Create { audience: self.audience.clone() };
+        let opened = RedbStore::open(store, mode, CheckIntegrity::Yes, trust.clone())?;
+        if opened.head().await?.signed {
+            trust.sign_from_now_on();
+        }
+        let unauthenticated = match had_log_key {
+            true => None,
+            false => make_log_key(keyring).err(),
+        };
+        Ok(Opened { store: Arc::new(opened), trust, unauthenticated })
+    }
+}
+
+/// Whether there is a key whose signature of the log counts.
+fn has_log_key(keys: &Keys) -> bool {
+    !keys.log_public().is_empty()
+}
+
+/// Makes a log key in the keyring file and says so.
+///
+/// Errors: why there is none.
+fn make_log_key(keyring: &KeyringFile<'_>) -> Result<(), String> {
+    let KeyringFile { path, has_command } = keyring;
+    if *has_command && !path.exists() {
+        return Err(
+            "a command gives the keys, and it gives no log key; `signoff key generate --use log` makes one to put there"
+                .to_owned(),
+        );
+    }
+    let new = NewKey { usage: Some(Usage::Log), ..NewKey::default() };
+    let made = keys::edit(path, |keyring| {
+        let log_keys = keyring.described().filter(|(key, _)| key.usage == Usage::Log.as_str());
+        if log_keys.count() > 0 {
+            let why = "every log key of the keyring is revoked; `signoff key generate --use log` makes a new one";
+            return Err(KeyError::Entry(why.to_owned()));
+        }
+        keyring.generate(new)
+    });
+    let made = made.map_err(|e| e.to_string())?;
+    output::note(&format!(
+        "made log key `{}` in `{}`: it signs the audit log, which authenticates the store; keep the keyring where those who can write the store cannot read it",
+        made.id,
+        path.display()
+    ));
+    Ok(())
+}

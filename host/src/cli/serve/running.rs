@@ -1,0 +1,157 @@
+//! A server at work: what it is made of, how it starts and how it stops.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::Opened;
+use crate::api::{self, App, Hosts, Metrics};
+use crate::cli::output;
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::core_dump;
+use crate::engine::{Allocation, Cache, Compiler, Loader};
+use crate::keys::KeySource;
+use crate::server::{self, Tls};
+use crate::service::{Accepted, Service, Start, Started};
+use crate::settings::Listener;
+use crate::store::Store;
+use crate::verifier::Verifier;
+use crate::witness::WitnessFile;
+
+/// How often time's changes are stored.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// What a server is made of.
+pub(in crate::cli) struct Setup<'a> {
+    pub(in crate::cli) opened: Opened,
+    pub(in crate::cli) keys: Arc<KeySource>,
+    pub(in crate::cli) config: Config,
+    pub(in crate::cli) start: StartArgs<'a>,
+    pub(in crate::cli) tls: Option<Tls>,
+}
+
+/// How it starts.
+pub(in crate::cli) struct StartArgs<'a> {
+    pub(in crate::cli) listener: Listener,
+    pub(in crate::cli) witness: Option<&'a WitnessFile>,
+    pub(in crate::cli) new_witness: bool,
+    pub(in crate::cli) accept: Accepted,
+}
+
+/// A server at work: the listener, the sweeper, the shadow, and the way to stop them.
+pub(in crate::cli) struct Running {
+    pub(in crate::cli) url: String,
+    pub(super) tls: Option<Tls>,
+    pub(super) service: Arc<Service>,
+    /// Why rows are not authenticated, where they are not.
+    pub(super) unauthenticated: Option<String>,
+    stop: watch::Sender<bool>,
+    server: tokio::task::JoinHandle<()>,
+    sweeper: tokio::task::JoinHandle<()>,
+    shadow: tokio::task::JoinHandle<()>,
+}
+
+impl Running {
+    pub(in crate::cli) async fn start(setup: Setup<'_>, listener: TcpListener) -> Result<Self> {
+        let Opened { store, trust, unauthenticated } = setup.opened;
+        let loader = Loader::with(Allocation::Pooled, Cache::of_user(), Compiler::Apart);
+        let verifier = Verifier::embedded(loader.allocation(), loader.cache())?;
+        loader.policies()?;
+        // Not before: a pool opens a file of `/proc/self` that only root can open after this.
+        core_dump::forbid().context("cannot keep this process from dumping core")?;
+        let service = Service::new(
+            Arc::clone(&store) as Arc<dyn Store>,
+            verifier,
+            loader,
+            setup.keys,
+            Arc::new(SystemClock),
+            setup.config,
+        )
+        .await?;
+        let StartArgs { listener: listens, witness, new_witness, accept } = setup.start;
+        let start = Start { listener: listens, witness, new_witness, accept, trust: &trust };
+        let started = service.start(start).await?;
+        tell_started(&started);
+        if let Some(witness) = started.witness {
+            store.watch_with(witness);
+        }
+        let service = Arc::new(service);
+        let (stop, stopping) = watch::channel(false);
+        let metrics = Arc::<Metrics>::default();
+        let router = api::router(App {
+            service: Arc::clone(&service),
+            metrics: Arc::clone(&metrics),
+            stopping: stopping.clone(),
+            hosts: Hosts::Loopback,
+        });
+        let scheme = if setup.tls.is_some() { "https" } else { "http" };
+        Ok(Self {
+            url: format!("{scheme}://{}", listener.local_addr()?),
+            sweeper: tokio::spawn(sweep(Arc::clone(&service), stopping.clone())),
+            shadow: tokio::spawn({
+                let (service, stopping) = (Arc::clone(&service), stopping.clone());
+                async move { service.shadow(stopping).await }
+            }),
+            server: tokio::spawn(server::serve(
+                listener,
+                setup.tls.clone(),
+                router,
+                metrics,
+                stopping,
+            )),
+            tls: setup.tls,
+            unauthenticated,
+            service,
+            stop,
+        })
+    }
+
+    /// Ends waits and streams, lets what was accepted finish, and closes the store.
+    pub(in crate::cli) async fn stop(self) {
+        self.stop.send_replace(true);
+        let _ = self.server.await;
+        let _ = self.sweeper.await;
+        let _ = self.shadow.await;
+    }
+}
+
+/// Says what a start did that its operator should know.
+fn tell_started(started: &Started) {
+    if let Some(ended) = started.ended_by_rollback {
+        output::note(&format!(
+            "the store went back in time, and that was accepted: {ended} unfinished approvals expired; tokens that were made since are gone, and what was revoked since counts again: look at `signoff token list`, and at `signoff key list` if the keyring went back too"
+        ));
+    }
+    if let Some(ended) = started.ended_unsigned {
+        output::note(&format!(
+            "no log key had signed the store, and that was accepted: {ended} unfinished approvals expired; look at `signoff token list`"
+        ));
+    }
+    if let Some(why) = &started.clock_behind {
+        output::note(why);
+    }
+}
+
+/// Stores what time does, once a second.
+async fn sweep(service: Arc<Service>, mut stopping: watch::Receiver<bool>) {
+    let mut ticks = interval(SWEEP);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut told = None;
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            _ = stopping.wait_for(|stopping| *stopping) => return,
+        }
+        let failed = service.sweep().await.err();
+        if failed.is_some() && failed != told {
+            let why = failed.as_ref().map(ToString::to_string).unwrap_or_default();
+            output::note(&format!("sweeping: {why}"));
+        }
+        told = failed;
+    }
+}

@@ -1,0 +1,112 @@
+//! The settings that decide trust: recorded at each start, and compared with those of the one before.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use super::super::gate::Reason;
+use super::{Service, Start, StartError, WITNESS_SETTING};
+use crate::code::Code;
+use crate::refusal::Refusal;
+use crate::settings::Settings;
+use crate::store::{RowChange, RowKind};
+
+/// More settings than any version has.
+const SETTINGS_MAX: usize = 256;
+
+/// The settings as the log has them.
+struct Recorded {
+    settings: Settings,
+    /// The entry that recorded each.
+    entries: BTreeMap<String, u64>,
+}
+
+/// What a start records of its settings.
+pub(super) struct ToRecord {
+    settings: Settings,
+    rows: Vec<RowChange>,
+    /// Those that are weaker, and accepted.
+    weaker: Vec<String>,
+}
+
+impl Service {
+    /// The settings of this process, but where it listens.
+    fn settings(&self) -> Settings {
+        Settings::of(&self.config)
+    }
+
+    async fn recorded_settings(&self) -> Result<Recorded, Refusal> {
+        let (mut values, mut entries) = (BTreeMap::new(), BTreeMap::new());
+        for name in self.store.row_ids(RowKind::Setting, "", SETTINGS_MAX).await? {
+            if name == WITNESS_SETTING {
+                continue;
+            }
+            let Some(row) = self.store.row(RowKind::Setting, &name).await? else { continue };
+            let value = serde_json::from_str(&row.value).map_err(|_| {
+                let why = format!("the record of setting `{name}` cannot be read");
+                Refusal::new(Code::STORE_UNAVAILABLE, why)
+            })?;
+            entries.insert(name.clone(), row.entry);
+            values.insert(name, value);
+        }
+        Ok(Recorded { settings: Settings::from_values(values), entries })
+    }
+
+    /// Refuses to write under settings that are weaker than recorded. Where this process will listen
+    /// only a start knows.
+    pub(super) async fn close_for_weaker_settings(&self) {
+        let refusal = match self.recorded_settings().await {
+            Err(refusal) => refusal,
+            Ok(recorded) => {
+                let weaker = self.settings().weaker(&recorded.settings.without_listener());
+                if weaker.is_empty() {
+                    return;
+                }
+                let why = format!(
+                    "the settings are weaker than those that the audit log has: {}; use the settings of the server, or `signoff serve` to accept these",
+                    weaker.join("; ")
+                );
+                Refusal::new(Code::SETTINGS_WEAKER, why)
+            }
+        };
+        self.gate.close(Reason::Settings, refusal);
+    }
+
+    /// The settings that differ from the recorded ones.
+    ///
+    /// Errors: [`StartError::WeakerSettings`] where one is weaker, and their digest was not given.
+    pub(super) async fn settings_to_record(
+        &self,
+        start: &Start<'_>,
+    ) -> Result<ToRecord, StartError> {
+        let settings = self.settings().listening(start.listener);
+        let recorded = self.recorded_settings().await?;
+        let (weaker, digest) = (settings.weaker(&recorded.settings), settings.digest());
+        let given = start.accept.weaker_settings.as_deref();
+        if !weaker.is_empty() && given != Some(digest.as_str()) {
+            return Err(StartError::WeakerSettings { weaker, digest, other: given.is_some() });
+        }
+        let row = |name: &str| RowChange {
+            kind: RowKind::Setting,
+            id: name.to_owned(),
+            value: settings.get(name).map(ToString::to_string),
+            prev: recorded.entries.get(name).copied().unwrap_or_default(),
+        };
+        let rows = settings.changed(&recorded.settings).map(row).collect();
+        Ok(ToRecord { settings, rows, weaker })
+    }
+
+    /// Records settings that changed. From then on they are those to write under.
+    pub(super) async fn record_settings(&self, to_record: ToRecord) -> Result<(), Refusal> {
+        let ToRecord { settings, rows, weaker } = to_record;
+        self.gate.open(Reason::Settings);
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let mut fields = json!({ "digest": settings.digest(), "settings": settings.to_json() });
+        if !weaker.is_empty() {
+            fields["accepted_weaker"] = json!(weaker);
+        }
+        self.record_start("settings_recorded", rows, fields).await
+    }
+}

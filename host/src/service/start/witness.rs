@@ -1,0 +1,190 @@
+//! The witness of a store: whether the log extends it, and what tells it of each later commit.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::super::gate::Reason;
+use super::{Service, Start, StartError};
+use crate::audit::checkpoint::Checkpoint;
+use crate::audit::log_key::LogSigner;
+use crate::audit::tree;
+use crate::code::Code;
+use crate::keys::KeySource;
+use crate::refusal::Refusal;
+use crate::store::{Row, RowChange, RowKind, Witness, is_signed};
+use crate::witness::{WitnessError, WitnessFile};
+
+/// The row by which the log knows that there is a witness. It has the path of its file.
+pub const WITNESS_SETTING: &str = "witness";
+
+/// A witness that a start attends.
+pub(super) struct ToAttend {
+    file: WitnessFile,
+    /// Whether the file is to be made.
+    is_new: bool,
+    /// Where the store went back in time, and that was accepted: what the witness saw, if that is known.
+    pub(super) rolled_back: Option<Option<Checkpoint>>,
+}
+
+impl Service {
+    /// Refuses to write where the log knows a witness, until one is attended.
+    pub(super) async fn close_for_a_witness(&self) {
+        let refusal = match self.recorded_witness().await {
+            Ok(None) => return,
+            Ok(Some(_)) => Refusal::new(
+                Code::STORE_UNAVAILABLE,
+                "the audit log of this store knows a witness, and nobody tells it of a change",
+            ),
+            Err(refusal) => refusal,
+        };
+        self.gate.close(Reason::Witness, refusal);
+    }
+
+    /// Checks that the log extends the witness that it knows, for a command that decides from the store
+    /// without a server.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::Witness`], also where its file is missing; a store that cannot be read is no
+    /// extension either.
+    pub async fn check_recorded_witness(&self) -> Result<(), StartError> {
+        self.recorded_witness_file().await?;
+        self.gate.open(Reason::Witness);
+        Ok(())
+    }
+
+    /// Attends the witness that the log knows, for a command that changes the store without a server.
+    /// Returns what tells it of each later commit, `None` where the log knows none.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::check_recorded_witness`].
+    pub async fn attend_recorded_witness(&self) -> Result<Option<Witness>, StartError> {
+        let Some(file) = self.recorded_witness_file().await? else { return Ok(None) };
+        self.attend(ToAttend { file, is_new: false, rolled_back: None }).await.map(Some)
+    }
+
+    /// The file of the witness that the log knows, which the log extends.
+    async fn recorded_witness_file(&self) -> Result<Option<WitnessFile>, StartError> {
+        let Some(row) = self.recorded_witness().await? else { return Ok(None) };
+        let file = WitnessFile::at(path_of(&row)?);
+        if self.seen_by(&file)?.is_none() {
+            return Err(file.missing().into());
+        }
+        self.extends(&file).await?;
+        Ok(Some(file))
+    }
+
+    /// The witness of a start, after what the log knows of one.
+    ///
+    /// Errors: [`StartError::NoWitness`], then [`StartError::Witness`].
+    pub(super) async fn witness_to_attend(
+        &self,
+        start: &Start<'_>,
+    ) -> Result<Option<ToAttend>, StartError> {
+        let known = self.recorded_witness().await?.is_some();
+        let Some(file) = start.witness else {
+            return if known { Err(StartError::NoWitness) } else { Ok(None) };
+        };
+        let seen = self.seen_by(file)?;
+        let rolled_back = match (&seen, start.new_witness) {
+            (None, false) => return Err(file.missing().into()),
+            (Some(_), true) => return Err(file.exists().into()),
+            // A lost witness cannot tell whether the store went back.
+            (None, true) if known && !start.accept.rollback => return Err(file.lost().into()),
+            (None, true) => known.then_some(None),
+            (Some(_), false) => match self.extends(file).await {
+                Err(WitnessError::RolledBack { .. }) if start.accept.rollback => Some(seen.clone()),
+                extends => {
+                    extends?;
+                    None
+                }
+            },
+        };
+        Ok(Some(ToAttend { file: file.clone(), is_new: seen.is_none(), rolled_back }))
+    }
+
+    /// Records a witness that the log does not know under this path, and tells it of the log as it is.
+    /// Returns what tells it of each later commit.
+    pub(super) async fn attend(&self, to_attend: ToAttend) -> Result<Witness, StartError> {
+        let ToAttend { file, is_new, .. } = to_attend;
+        // Before the log knows it: a start that is cut short between the two finds the file, and goes on.
+        if is_new {
+            drop(self.witness(&file).await?);
+        }
+        let known = self.recorded_witness().await?;
+        let path = file.absolute()?;
+        let value = json!({ "path": path }).to_string();
+        self.gate.open(Reason::Witness);
+        if known.as_ref().is_none_or(|row| row.value != value) {
+            let prev = known.map_or(0, |row| row.entry);
+            let id = WITNESS_SETTING.to_owned();
+            let row = RowChange { kind: RowKind::Setting, id, value: Some(value), prev };
+            self.record_start("witness_recorded", vec![row], json!({})).await?;
+        }
+        Ok(self.witness(&file).await?)
+    }
+
+    async fn recorded_witness(&self) -> Result<Option<Row>, Refusal> {
+        Ok(self.store.row(RowKind::Setting, WITNESS_SETTING).await?)
+    }
+
+    /// The checkpoint that a witness keeps; none where its file is missing or empty.
+    fn seen_by(&self, file: &WitnessFile) -> Result<Option<Checkpoint>, WitnessError> {
+        let trusted = self.log_keys().map_err(|e| file.unusable(e))?;
+        let trusted: Vec<_> = trusted.into_iter().map(|(_, key)| key).collect();
+        file.last(&trusted)
+    }
+
+    /// Whether the audit extends what a witness saw last. The proof is verified against the root that the
+    /// log's entries have, so that no edited row of the tree makes it hold.
+    ///
+    /// Errors: [`WitnessError`]; a store that cannot be read is no extension either.
+    async fn extends(&self, file: &WitnessFile) -> Result<(), WitnessError> {
+        let Some(seen) = self.seen_by(file)? else { return Ok(()) };
+        let head = self.head().await.map_err(|e| file.unusable(e))?;
+        if head.entries < seen.size {
+            return Err(file.rolled_back(format!(
+                "it holds {} audit entries, the witness saw {}",
+                head.entries, seen.size
+            )));
+        }
+        let proof = self.consistency(seen.size, Some(head.entries)).await;
+        let proof = proof.map_err(|e| file.unusable(e))?;
+        tree::check_consistency(seen.size, &seen.root, head.entries, &head.root, &proof.hashes)
+            .map_err(|_| file.rolled_back(format!("its first {} entries are others", seen.size)))
+    }
+
+    /// Keeps a checkpoint of the audit as it is, and returns what keeps that of each later commit.
+    async fn witness(&self, file: &WitnessFile) -> Result<Witness, WitnessError> {
+        let told = file.clone();
+        let mut witness: Witness = Box::new(move |head| {
+            if !is_signed(head) {
+                return Err("no log key signs the head of the log".to_owned());
+            }
+            told.keep(head).map_err(|e| e.to_string())
+        });
+        let (_, head) = self.checkpoint().await.map_err(|e| file.unusable(e))?;
+        witness(&head).map_err(|e| file.unusable(e))?;
+        Ok(witness)
+    }
+}
+
+/// What signs checkpoints now.
+pub(in super::super) fn signer(keys: &Arc<KeySource>, audience: &str) -> Result<LogSigner, String> {
+    let keys = keys.current().map_err(|e| e.to_string())?;
+    let key = keys
+        .log_key()
+        .ok_or("no active log key signs checkpoints; `signoff key generate --use log` makes one")?;
+    LogSigner::new(audience, &key.signing_key().to_bytes()).map_err(|e| e.to_string())
+}
+
+fn path_of(row: &Row) -> Result<PathBuf, Refusal> {
+    let value: Option<serde_json::Value> = serde_json::from_str(&row.value).ok();
+    let path = value.as_ref().and_then(|value| value.get("path")?.as_str());
+    path.map(PathBuf::from).ok_or_else(|| {
+        Refusal::new(Code::STORE_UNAVAILABLE, "the record of the witness cannot be read")
+    })
+}

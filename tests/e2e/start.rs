@@ -1,0 +1,231 @@
+//! What `serve` is held to before it answers anybody: a log key, a store to begin with, the clock.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use signoff::clock::{Clock, ManualClock, SystemClock};
+use signoff::engine::VERIFIER;
+
+use crate::support::{
+    APPROVER, Authority, Home, Inside, Ran, SERVE, Server, home_and_server, id, text,
+};
+
+const DAY: u64 = 86_400;
+
+/// A start that does not come about, and what it says.
+#[track_caller]
+fn refused(home: &Home, more: &[&str]) -> String {
+    let ran = home.run(&[SERVE, more].concat()).exits(1);
+    assert_eq!(ran.out, "", "no address is told");
+    assert!(ran.err.starts_with("signoff: ") && !ran.err.contains("panicked"), "{ran:?}");
+    ran.err
+}
+
+#[track_caller]
+fn started(home: &Home, more: &[&str]) -> Server {
+    Server::start_with(home.signoff(&[SERVE, more].concat()))
+}
+
+/// The audit entries of an event, of all that were written.
+#[track_caller]
+fn events(server: &Server, event: &str) -> Vec<Value> {
+    let page = server.get("/api/v1/audit?limit=1000").ok();
+    let entries = page["items"].as_array().unwrap().iter();
+    entries.map(|item| item["entry"]["event"].clone()).filter(|e| e["event"] == event).collect()
+}
+
+/// What the server printed first.
+fn facts(server: &Server) -> Value {
+    let printed = server.printed();
+    let first = printed.lines().find(|line| line.starts_with("{\"") && line.contains("\"url\""));
+    serde_json::from_str(first.unwrap()).unwrap()
+}
+
+#[test]
+fn serve_makes_a_log_key_where_the_keyring_has_none() {
+    let home = Home::new();
+    let keyring = home.path("signoff.keys.json");
+    // A store from before: rows that nobody authenticates.
+    let request = ["--json", "request", "--agent", "a", "--action", "b", "--context", "{}"];
+    let before = home.run(&request).exits(0).json();
+    assert!(home.run(&["doctor"]).out.contains("rows are not authenticated"));
+    assert!(!keyring.exists());
+    let server = home.serve();
+    assert_eq!(fs::metadata(&keyring).unwrap().permissions().mode() & 0o777, 0o600);
+    let made = facts(&server);
+    let log_key = text(&made, "log_key").to_owned();
+    assert!(server.printed().contains(&format!("made log key `{log_key}`")), "{made}");
+    let recorded = events(&server, "key_recorded");
+    assert!(recorded.iter().any(|key| key["key_id"] == log_key && key["use"] == "log"));
+    assert_eq!(server.show(&before)["status"], "pending");
+    server.get("/api/v1/audit/checkpoint");
+    server.stop();
+    let doctor = home.run(&["doctor"]).ok();
+    assert!(!doctor.contains("rows are not authenticated"), "{doctor}");
+    // Once: the next start has it.
+    let server = home.serve();
+    assert_eq!(facts(&server)["log_key"], log_key);
+    assert!(!server.stop().contains("made log key"));
+}
+
+#[test]
+fn a_key_that_is_made_joins_those_of_the_keyring() {
+    let home = Home::new();
+    home.run(&["key", "generate", "--id", "ann", "--approver", APPROVER]).ok();
+    let server = home.serve();
+    let keys = facts(&server)["keys"].as_array().unwrap().len();
+    assert_eq!(keys, 3, "the secret, ann's, and the log's");
+    assert_eq!(events(&server, "key_recorded").len(), 3);
+}
+
+/// `serve` where no keyring can be written.
+fn without_keyring(home: &Home, more: &[&str]) -> Command {
+    let mut command = home.signoff(&[SERVE, more].concat());
+    command.env("SIGNOFF_KEYRING", "no-such-folder/keys.json");
+    command
+}
+
+#[test]
+fn a_server_without_a_log_key_stays_on_loopback_and_says_so() {
+    let home = Home::new();
+    home.run(&["token", "create", "--subject", "root", "--role", "admin"]).ok();
+    let server = Server::start_with(without_keyring(&home, &[]));
+    assert_eq!(facts(&server)["log_key"], Value::Null);
+    assert!(server.stop().contains("rows of the store are not authenticated: "));
+    Authority::new("an authority of a test").issue("127.0.0.1").install(&home);
+    let tls = ["--tls-cert", "cert.pem", "--tls-key", "key.pem"];
+    for more in [
+        &["--listen", "0.0.0.0:0", "--behind-proxy"][..],
+        &["--listen", "127.0.0.1:0", "--behind-proxy"],
+        &[&["--listen", "0.0.0.0:0"][..], &tls].concat(),
+    ] {
+        let more = [&["serve"], more].concat();
+        let mut command = home.signoff(&more);
+        command.env("SIGNOFF_KEYRING", "no-such-folder/keys.json");
+        let ran = Ran::of(&mut command).exits(1);
+        assert!(ran.err.contains("refusing to listen on"), "{ran:?}");
+        assert!(ran.err.contains("without a log key"), "{ran:?}");
+        assert!(ran.err.contains("signoff key generate --use log"), "{ran:?}");
+    }
+}
+
+#[test]
+fn a_store_that_nobody_signed_is_accepted_once_and_ends_what_is_unfinished() {
+    let home = Home::new();
+    let request = ["--json", "request", "--agent", "a", "--action", "b", "--context", "{}"];
+    let pending = home.run(&request).exits(0).json();
+    let approved = home.run(&request).exits(0).json();
+    home.run(&["approve", id(&approved), "--approver", APPROVER, "--yes"]).ok();
+    home.run(&["key", "generate", "--use", "log"]).ok();
+    let stored = fs::read(home.store()).unwrap();
+    let told = refused(&home, &[]);
+    assert!(told.contains("not signed") && told.contains("--accept-unsigned"), "{told}");
+    assert!(home.run(&["list"]).exits(1).err.contains("--accept-unsigned"));
+    let server = started(&home, &["--accept-unsigned"]);
+    for approval in [&pending, &approved] {
+        assert_eq!(server.show(approval)["status"], "expired");
+    }
+    let accepted = events(&server, "unsigned_accepted");
+    assert_eq!((accepted.len(), &accepted[0]["ended"]), (1, &json!(2)));
+    let open = server.request();
+    assert!(server.stop().contains("2 unfinished approvals expired"));
+    // It is signed now: no flag is needed, and the flag ends nothing more.
+    home.serve().stop();
+    let server = started(&home, &["--accept-unsigned"]);
+    assert_eq!(events(&server, "unsigned_accepted").len(), 1);
+    assert_eq!(server.show(&open)["status"], "pending");
+    server.stop();
+    // The old file in its place is what it was.
+    fs::write(home.store(), stored).unwrap();
+    refused(&home, &[]);
+    home.run(&["doctor"]).exits(1);
+}
+
+#[test]
+fn a_missing_store_beside_a_log_key_is_not_made() {
+    let home = Home::new();
+    home.run(&["key", "generate", "--use", "log"]).ok();
+    let told = refused(&home, &[]);
+    assert!(told.contains("signoff.redb") && told.contains("--create-store"), "{told}");
+    assert!(!home.store().exists());
+    started(&home, &["--create-store"]).stop();
+    home.run(&["doctor"]).ok();
+    let server = home.serve();
+    server.approved();
+    server.stop();
+    fs::rename(home.store(), home.path("away.redb")).unwrap();
+    refused(&home, &[]);
+    assert!(!home.store().exists());
+    fs::rename(home.path("away.redb"), home.store()).unwrap();
+    home.serve().assert_ready();
+    // Where there is neither, both are made; `init` makes both too.
+    let (other, server) = home_and_server();
+    server.stop();
+    assert!(other.store().exists() && other.path("signoff.keys.json").exists());
+    let third = Home::new();
+    third.run(&["init"]).ok();
+    third.serve().assert_ready();
+}
+
+/// A home whose last entry is of another time.
+fn last_entry_at(seconds: u64) -> Home {
+    let home = Home::new();
+    let clock = Arc::new(ManualClock::at(seconds));
+    let inside = Inside::start(&home, VERIFIER, Arc::clone(&clock) as Arc<dyn Clock>);
+    inside.client.request();
+    inside.stop();
+    home
+}
+
+#[test]
+fn a_start_long_after_the_last_entry_needs_the_clock_to_be_accepted() {
+    let home = last_entry_at(SystemClock.now() - 31 * DAY);
+    let told = refused(&home, &[]);
+    assert!(told.contains("31 days after the last audit entry"), "{told}");
+    assert!(told.contains("--accept-clock"), "{told}");
+    // A command on the file is no way around it.
+    let request = ["request", "--agent", "a", "--action", "b", "--context", "{}"];
+    let ran = home.run(&request);
+    assert!(ran.code != 0 && ran.err.contains("clock-ahead"), "{ran:?}");
+    home.run(&["list"]).ok();
+    let server = started(&home, &["--accept-clock"]);
+    let accepted = events(&server, "clock_accepted");
+    assert_eq!(accepted.len(), 1);
+    assert!(text(&accepted[0], "last") < text(&accepted[0], "now"), "{accepted:?}");
+    server.approved();
+    server.stop();
+    // From then on it is needed no more, and says nothing.
+    home.run(&request).ok();
+    let server = started(&home, &["--accept-clock"]);
+    assert_eq!(events(&server, "clock_accepted").len(), 1);
+    server.stop();
+    let recent = last_entry_at(SystemClock.now() - 29 * DAY);
+    recent.serve().assert_ready();
+}
+
+#[test]
+fn a_last_entry_of_the_future_is_named_and_what_to_do() {
+    // The first start has something to record, and cannot.
+    let home = last_entry_at(SystemClock.now() + 400 * DAY);
+    let told = refused(&home, &[]);
+    for part in
+        ["the last audit entry is of 20", "after this machine's clock", "backup", "new store"]
+    {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    // One that has all of it serves, for who reads.
+    let home = Home::new();
+    home.serve().stop();
+    let clock = Arc::new(ManualClock::at(SystemClock.now() + 20 * DAY));
+    let inside = Inside::start(&home, VERIFIER, clock as Arc<dyn Clock>);
+    let approval = inside.client.request();
+    inside.stop();
+    let server = home.serve();
+    assert!(server.printed().contains("the last audit entry is of 20"), "{}", server.printed());
+    server.get("/readyz").refused("clock-behind");
+    assert_eq!(server.show(&approval)["id"], approval["id"]);
+    server.stop();
+}
