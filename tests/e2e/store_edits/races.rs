@@ -8,7 +8,7 @@ use signoff::id::ApprovalId;
 use signoff::store::redb::{CheckIntegrity, OpenMode, RedbStore};
 use signoff::store::{Query, RowKind, Store, StoreError, WithTexts};
 
-use crate::support::{Answer, Home, Office, Ran, SERVE, claim_body, id, request_body};
+use crate::support::{Answer, Home, Office, Ran, claim_body, id, request_body};
 
 const READERS: usize = 64;
 /// Changes that the writer makes.
@@ -18,7 +18,7 @@ const CHANGES: usize = 120;
 fn readers_beside_a_writer_give_no_false_alarm() {
     let home = Home::new();
     home.run(&["key", "generate", "--use", "log"]).ok();
-    let office = Office::in_home(home, |home| home.signoff(SERVE));
+    let office = Office::of(home);
     let first = office.requester.request();
     let done = AtomicBool::new(false);
     let reads = AtomicU64::new(0);

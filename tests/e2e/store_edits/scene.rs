@@ -11,7 +11,7 @@ use signoff::store::{About, Change, Store, Trust};
 
 use super::tables::Contents;
 use crate::support::modules::{Core, change, push, sealed};
-use crate::support::{Client, Home, KeyV2, Office, SERVE, Server, id, text, until};
+use crate::support::{Client, Home, KeyV2, Office, Server, id, text, until};
 
 pub const ANN: &str = "ann@example.com";
 pub const BOB: &str = "bob@example.com";
@@ -119,7 +119,7 @@ impl Scene {
         for (id, approver) in [("ann", ANN), ("bob", BOB), ("carl", CARL)] {
             home.run(&["key", "generate", "--id", id, "--approver", approver]).ok();
         }
-        let office = Office::in_home(home, |home| home.signoff(SERVE));
+        let office = Office::of(home);
         let tokens = Tokens::new(&office);
         let approvals: Vec<Value> = NAMES.map(|name| first_part(&office, &tokens, name)).into();
         let policies = [("allow", "first", 1), ("require_approval", "second", 2)];

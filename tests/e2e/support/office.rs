@@ -37,6 +37,15 @@ impl Office {
         Self::in_home(home, |home| home.signoff(SERVE))
     }
 
+    /// An office over the store of a home, which is made whatever keys there are.
+    pub fn of(home: Home) -> Self {
+        Self::in_home(home, |home| {
+            let mut command = home.signoff(SERVE);
+            command.arg("--create-store");
+            command
+        })
+    }
+
     /// An office over the new store of a home, by a command that ends in `signoff serve --json`.
     pub fn in_home(home: Home, command: impl FnOnce(&Home) -> Command) -> Self {
         let server = Server::start_with(command(&home));
