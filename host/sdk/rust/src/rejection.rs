@@ -52,8 +52,10 @@ impl Rejection {
             | "limit-exceeded" => Kind::Invalid,
             "not-found" => Kind::NotFound,
             "already-decided" | "already-voted" | "not-approved" | "expired"
-            | "already-executed" | "already-settled" => Kind::State,
-            "store-unavailable" | "record-unreadable" | "verifier-trapped" => Kind::Failed,
+            | "already-executed" | "already-settled" | "already-erased" | "not-final" => {
+                Kind::State
+            }
+            "record-unreadable" | "internal-error" | "verifier-trapped" => Kind::Failed,
             _ => Kind::Refused,
         }
     }
