@@ -37,7 +37,6 @@ pub enum Kind {
 /// An edit of one table.
 #[derive(Clone, Debug)]
 pub struct Edit {
-    pub kind: Kind,
     pub table: Table,
     /// Which row, and how it was edited.
     pub what: String,
@@ -51,7 +50,7 @@ impl Edit {
             (table, key.to_vec(), value.map(<[u8]>::to_vec))
         };
         let writes = writes.iter().map(write).collect();
-        Self { kind, table, what: format!("{} {key}: {kind:?} {what}", table.name()), writes }
+        Self { table, what: format!("{} {key}: {kind:?} {what}", table.name()), writes }
     }
 
     /// The rows that `doctor` must name, as it names rows; empty where it names the log, the head or the

@@ -58,7 +58,6 @@ pub struct Scene {
 /// The tokens of the scene, by what they are for.
 pub struct Tokens {
     pub admin: String,
-    pub auditor: String,
     pub requester: String,
     pub executor: String,
     /// Another executor of the same agents.
@@ -223,7 +222,6 @@ impl Tokens {
             admin: office.admin.token().to_owned(),
             requester: office.requester.token().to_owned(),
             executor: office.executor.token().to_owned(),
-            auditor: of("auditor@example.com", &["auditor"]),
             second: of("second@example.com", &["executor"]),
             ann: of(ANN, &["approver"]),
             bob: of(BOB, &["approver"]),
