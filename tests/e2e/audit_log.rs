@@ -102,6 +102,8 @@ fn without_parts(home: &Home) {
 #[test]
 fn an_export_is_checked_by_whoever_trusts_the_logs_key() {
     let (home, key, token) = home_with_token();
+    // The first start of a server records its settings.
+    home.serve().stop();
     home.run(&["audit", "checkpoint"]).ok();
     executed(&home);
     let log = home.path("log.jsonl");

@@ -325,7 +325,9 @@ fn each_state_has_its_entries(server: &Client) {
 #[test]
 fn without_a_log_key_there_are_entries_and_no_checkpoint() {
     let home = Home::new();
-    let server = Server::start_with(home.signoff(SERVE));
+    let mut command = home.signoff(SERVE);
+    command.env("SIGNOFF_KEYRING", "no-such-folder/keys.json");
+    let server = Server::start_with(command);
     server.approved();
     server.get("/api/v1/audit/checkpoint").refused("not-found");
     assert_eq!(server.get("/api/v1/audit/keys").ok()["items"], json!([]));

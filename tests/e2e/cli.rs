@@ -133,6 +133,8 @@ fn story(home: &Home, target: &[&str], json: bool) -> Vec<(String, i32, String, 
 fn a_store_file_and_a_server_answer_alike() {
     for json in [false, true] {
         let home = Home::new();
+        // The first start of a server makes a log key and records its settings.
+        home.serve().stop();
         let over_file = story(&home, &["--store", "signoff.redb"], json);
         let (home, server) = home_and_server();
         let over_http = story(&home, &["--server", &server.url], json);
@@ -317,9 +319,9 @@ fn what_serve_prints_tells_how_to_go_on_and_each_change() {
     let mut child =
         home.signoff(&["serve", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let head: Vec<String> = lines.by_ref().take(6).collect();
+    let head: Vec<String> = lines.by_ref().take(7).collect();
     let url = head[0].strip_prefix("signoff serves ").unwrap();
-    for (line, word) in head[1..].iter().zip(["store", "keys", "verifier", "policy", "try"]) {
+    for (line, word) in head[1..].iter().zip(["store", "keys", "log", "verifier", "policy", "try"]) {
         assert!(line.starts_with(word), "{line}");
     }
     let client = crate::support::Client::new(url);

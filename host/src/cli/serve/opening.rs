@@ -61,7 +61,14 @@ impl ServeArgs {
         }
         let unauthenticated = match had_log_key {
             true => None,
-            false => make_log_key(keyring).err(),
+            false => match make_log_key(keyring) {
+                Ok(()) => {
+                    // At once: beside a key, a store that nobody signed does not open.
+                    opened.sign_head().await?;
+                    None
+                }
+                Err(why) => Some(why),
+            },
         };
         Ok(Opened { store: Arc::new(opened), trust, unauthenticated })
     }

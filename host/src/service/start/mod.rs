@@ -18,8 +18,10 @@ use self::witness::ToAttend;
 pub use self::witness::WITNESS_SETTING;
 pub(super) use self::witness::signer;
 use super::Service;
+use super::gate::Reason;
 use super::caller::Caller;
 use super::note::Note;
+use crate::code::Code;
 use crate::refusal::Refusal;
 use crate::settings::Listener;
 use crate::store::{RowChange, Trust, Witness};
@@ -110,11 +112,25 @@ impl Service {
     ///
     /// [`StartError`], in the order of its variants.
     pub async fn start(&self, start: Start<'_>) -> Result<Started, StartError> {
+        match self.start_checked(start).await {
+            Err(StartError::Refused(refusal)) if refusal.code == Code::CLOCK_BEHIND => {
+                let why = self.told_clock_behind();
+                Err(why.map_or(StartError::Refused(refusal), StartError::Clock))
+            }
+            started => started,
+        }
+    }
+
+    async fn start_checked(&self, start: Start<'_>) -> Result<Started, StartError> {
         let gap = self.gap_to_accept(start.accept.clock)?;
         let settings = self.settings_to_record(&start).await?;
         let witness = self.witness_to_attend(&start).await?;
         let signed = self.store.head().await.map_err(Refusal::from)?.signed;
 
+        if witness.is_some() {
+            // It is told of all that a start records once that is done.
+            self.gate.open(Reason::Witness);
+        }
         if let Some(gap) = gap {
             self.record_accepted_clock(gap).await?;
         }

@@ -150,6 +150,16 @@ impl RedbStore {
         }
     }
 
+    /// Signs the head as it is by the log key there is now: a key that was just made vouches for the store
+    /// from then on, also where nothing more is written.
+    ///
+    /// # Errors
+    ///
+    /// Those of every change.
+    pub async fn sign_head(&self) -> Result<(), StoreError> {
+        self.writer()?.sign().await
+    }
+
     /// The deployment's name, fixed when the store was made.
     pub fn audience(&self) -> &str {
         self.published.audience()

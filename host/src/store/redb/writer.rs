@@ -50,6 +50,8 @@ struct Request {
 enum Work {
     Keep(Box<Change>, Reply<Commit>),
     Forget { before: u64, limit: usize, reply: Reply<usize> },
+    /// Writes the head again, signed by the key there is now.
+    Sign(Reply<()>),
 }
 
 type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
@@ -58,6 +60,7 @@ type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 enum Outcome {
     Change(Applied),
     Forgotten(usize),
+    Signed,
 }
 
 impl Writer {
@@ -94,6 +97,12 @@ impl Writer {
     pub(super) async fn forget(&self, before: u64, limit: usize) -> Result<usize, StoreError> {
         let (reply, answer) = oneshot::channel();
         self.send(Work::Forget { before, limit, reply }, 0).await?;
+        answer.await.map_err(|_| closed())?
+    }
+
+    pub(super) async fn sign(&self) -> Result<(), StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Work::Sign(reply), 0).await?;
         answer.await.map_err(|_| closed())?
     }
 
@@ -246,6 +255,7 @@ impl Work {
             Self::Forget { before, limit, .. } => {
                 tables.forget(*before, *limit).map(Outcome::Forgotten)
             }
+            Self::Sign(_) => Ok(Outcome::Signed),
         }
     }
 }
@@ -256,8 +266,8 @@ impl Request {
         match (self.work, outcome) {
             (Work::Keep(_, reply), Outcome::Change(applied)) => drop(reply.send(applied)),
             (Work::Forget { reply, .. }, Outcome::Forgotten(count)) => drop(reply.send(Ok(count))),
-            (Work::Keep(..), Outcome::Forgotten(_)) | (Work::Forget { .. }, Outcome::Change(_)) => {
-            }
+            (Work::Sign(reply), Outcome::Signed) => drop(reply.send(Ok(()))),
+            (Work::Keep(..) | Work::Forget { .. } | Work::Sign(_), _) => {}
         }
     }
 
@@ -265,6 +275,7 @@ impl Request {
         match self.work {
             Work::Keep(_, reply) => drop(reply.send(Err(error))),
             Work::Forget { reply, .. } => drop(reply.send(Err(error))),
+            Work::Sign(reply) => drop(reply.send(Err(error))),
         }
     }
 }
@@ -274,6 +285,7 @@ impl Outcome {
         match self {
             Self::Change(applied) => matches!(applied, Ok(Commit::Kept { .. })),
             Self::Forgotten(count) => *count > 0,
+            Self::Signed => true,
         }
     }
 }
