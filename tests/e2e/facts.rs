@@ -203,5 +203,8 @@ fn eval_and_tests_take_facts() {
     home.run(&["policy", "test", "tested.toml"]).ok();
     home.file("unknown.toml", &RULES.replace("facts.requester.ends", "facts.role.ends"));
     let ran = home.run(&["policy", "check", "unknown.toml"]).exits(1);
-    assert!(ran.out.contains("unknown.toml:8:14: error: there is no fact `role`"), "{ran:?}");
+    assert!(
+        ran.out.contains("unknown.toml:8:14: error: rule `staff`: there is no fact `role`"),
+        "{ran:?}"
+    );
 }
