@@ -112,7 +112,7 @@ async fn read_all(store: &RedbStore) -> Result<u64, StoreError> {
 /// The commands that read a store beside its server.
 fn run_commands(home: &Home, id: &str, done: &AtomicBool) {
     while !done.load(Ordering::Acquire) {
-        for arguments in [&["show", id][..], &["list"], &["audit", "tail"], &["doctor"]] {
+        for arguments in [&["show", id][..], &["list"], &["stats"], &["doctor"]] {
             let Ran { code, out, err } = home.run(arguments);
             assert!(!out.contains("BAD ") && code == 0, "{arguments:?}: {out}{err}");
         }
