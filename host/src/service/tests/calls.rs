@@ -47,6 +47,12 @@ impl Bench {
         self.service.request(&Caller::local(), request, None).await.unwrap();
     }
 
+    async fn denied(&self) {
+        let request = NewApproval { action: "forbidden".to_owned(), ..new(600) };
+        let refused = self.service.request(&Caller::local(), request, None).await;
+        assert_eq!(refused.unwrap_err().code, Code::POLICY_DENIED);
+    }
+
     async fn evaluated(&self, action: &str) {
         let action = Action {
             agent: "inbox_triage".to_owned(),
@@ -84,6 +90,7 @@ async fn under_a_policy_an_action_is_read_once_and_opened_once() {
     assert_eq!(bench.taken(bench.requested(Some("{}"))).await, (3, 4));
     assert_eq!(bench.taken(bench.evaluated("quarantine")).await, (1, 1));
     assert_eq!(bench.taken(bench.evaluated("forbidden")).await, (1, 1));
+    assert_eq!(bench.taken(bench.denied()).await, (1, 1));
     let id = bench.approved(600).await;
     assert_eq!(bench.taken(bench.claimed(id)).await, (1, 1));
 }
