@@ -312,6 +312,8 @@ fn tail_has_a_line_for_every_kind_of_entry() {
 #[test]
 fn a_receipt_is_checked_with_nothing_but_the_logs_key() {
     let (home, key, token) = home_with_token();
+    // The first start of a server records its settings.
+    home.serve().stop();
     let id = executed(&home);
     home.run(&["receipt", "export", &id[..20], "-o", "receipt.json"]).ok();
     let receipt = home.path("receipt.json");

@@ -321,7 +321,8 @@ fn what_serve_prints_tells_how_to_go_on_and_each_change() {
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
     let head: Vec<String> = lines.by_ref().take(7).collect();
     let url = head[0].strip_prefix("signoff serves ").unwrap();
-    for (line, word) in head[1..].iter().zip(["store", "keys", "log", "verifier", "policy", "try"]) {
+    for (line, word) in head[1..].iter().zip(["store", "keys", "log", "verifier", "policy", "try"])
+    {
         assert!(line.starts_with(word), "{line}");
     }
     let client = crate::support::Client::new(url);

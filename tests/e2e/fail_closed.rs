@@ -9,7 +9,7 @@ use signoff::engine::{Allocation, Cache, VERIFIER, digest, verifier_core};
 use signoff::verifier::Verifier;
 use wasmparser::{ExternalKind, Parser, Payload};
 
-use crate::support::{APPROVER, Client, Home, Inside};
+use crate::support::{APPROVER, Client, Home, Inside, id};
 
 /// `unreachable`
 pub const TRAP: &[u8] = &[0x00];

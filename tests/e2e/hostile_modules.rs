@@ -136,7 +136,7 @@ fn that_run() -> Vec<(&'static str, Vec<u8>)> {
             "another type under the right name",
             with(|core| {
                 core.wit = wit("package signoff:approval@0.1.0;
-                    interface guardrails { evaluate: func(a: u32, b: u32, c: u32, d: u32, e: u32, f: u32, g: u32, h: u32, i: u32, j: u64) -> string; }
+                    interface guardrails { evaluate: func(a: u32, b: u32, c: u32, d: u32, e: u32, f: u32, g: u32, h: u32, i: u32, j: u32, k: u32, l: u64) -> string; }
                     world policy { export guardrails; export describe: func() -> string; }");
             }),
         ),

@@ -28,6 +28,13 @@ fn serve_with(home: &Home, secret: &str) -> Server {
 
 /// A keyring beside the store, with keys of the environment's form.
 fn keyring(home: &Home, keys: &[Value]) {
+    let mut keys = keys.to_vec();
+    // The log key that a server made stays: the store belongs to it.
+    if let Ok(before) = fs::read(home.path("signoff.keys.json")) {
+        let before: Value = serde_json::from_slice(&before).unwrap();
+        let before = before["keys"].as_array().unwrap().iter();
+        keys.extend(before.filter(|key| key["use"] == "log").cloned());
+    }
     let path = home.file("signoff.keys.json", &json!({ "format": 1, "keys": keys }).to_string());
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
 }

@@ -151,11 +151,11 @@ fn the_audit_pages_by_number() {
         let numbers: Vec<u64> = items.iter().map(|item| item["number"].as_u64().unwrap()).collect();
         (numbers, page["next_after"].as_u64())
     };
-    // The first entry is of the key.
-    assert_eq!(numbers(""), (vec![1, 2, 3, 4, 5], None));
+    // The first entries are of the settings and of two keys.
+    assert_eq!(numbers(""), (vec![1, 2, 3, 4, 5, 6, 7], None));
     assert_eq!(numbers("limit=2"), (vec![1, 2], Some(2)));
     assert_eq!(numbers("limit=2&after=2"), (vec![3, 4], Some(4)));
-    assert_eq!(numbers("limit=2&after=4"), (vec![5], None));
+    assert_eq!(numbers("limit=2&after=6"), (vec![7], None));
     assert_eq!(numbers("after=18446744073709551615"), (vec![], None));
 }
 
@@ -181,7 +181,7 @@ fn metrics_count_approvals_requests_and_refusals_by_route_and_code() {
     let has = |line: &str| assert!(answer.body.lines().any(|l| l == line), "{line}\n{answer:?}");
     has("signoff_approvals{status=\"pending\"} 1");
     has("signoff_approvals{status=\"approved\"} 1");
-    has("signoff_audit_entries 4");
+    has("signoff_audit_entries 6");
     has("signoff_store_writable 1");
     has("signoff_refusals_total{code=\"already-decided\"} 1");
     assert!(answer.body.contains("route=\"/api/v1/approvals/{id}/approve\""));

@@ -106,6 +106,7 @@ impl Scene {
         // Tokens are made over TLS; the client of this process speaks plain HTTP.
         let mut tls = home.signoff(SERVE);
         tls.args(["--tls-cert", "cert.pem", "--tls-key", "key.pem"]);
+        tls.arg("--create-store");
         let server = Server::start_with(tls);
         let create = ["--json", "token", "create", "--server", &server.url, "--ca", "ca.pem"];
         let root = home.run(&[&create[..], &["--subject", "root", "--role", "admin"]].concat());

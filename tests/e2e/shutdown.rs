@@ -92,5 +92,5 @@ fn a_store_that_was_closed_in_order_opens_without_repair() {
     }
     server.stop();
     let doctor = home.run(&["doctor"]).ok();
-    assert!(doctor.contains("10 approvals and 21 audit entries agree"), "{doctor}");
+    assert!(doctor.contains("10 approvals and 23 audit entries agree"), "{doctor}");
 }

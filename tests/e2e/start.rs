@@ -10,7 +10,7 @@ use signoff::clock::{Clock, ManualClock, SystemClock};
 use signoff::engine::VERIFIER;
 
 use crate::support::{
-    APPROVER, Authority, Home, Inside, Ran, SERVE, Server, home_and_server, id, text,
+    APPROVER, Authority, Home, Inside, Ran, SERVE, Server, home_and_server, id, text, until,
 };
 
 const DAY: u64 = 86_400;
@@ -57,7 +57,8 @@ fn serve_makes_a_log_key_where_the_keyring_has_none() {
     assert_eq!(fs::metadata(&keyring).unwrap().permissions().mode() & 0o777, 0o600);
     let made = facts(&server);
     let log_key = text(&made, "log_key").to_owned();
-    assert!(server.printed().contains(&format!("made log key `{log_key}`")), "{made}");
+    let told = format!("made log key `{log_key}`");
+    until("the key is told", || server.printed().contains(&told).then_some(()));
     let recorded = events(&server, "key_recorded");
     assert!(recorded.iter().any(|key| key["key_id"] == log_key && key["use"] == "log"));
     assert_eq!(server.show(&before)["status"], "pending");

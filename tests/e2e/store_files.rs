@@ -162,7 +162,6 @@ fn beside_a_server_commands_read_the_file_and_are_told_how_to_write() {
         &["withdraw", id],
         &["extend", id, "--expires-in", "2h"],
         &["serve", "--listen", "127.0.0.1:0"],
-        &["init"],
     ] {
         let ran = home.run(command).exits(1);
         assert_eq!(ran.err.trim_end(), format!("signoff: {held}"), "{command:?}");
@@ -185,7 +184,7 @@ fn what_a_server_wrote_is_seen_by_readers_of_the_file_at_once() {
 #[test]
 fn init_beside_a_store_takes_no_other_audience() {
     let home = Home::new();
-    home.serve().stop();
+    home.run(&["request", "--agent", "a", "--action", "b", "--context", "{}"]).ok();
     let ran = home.run(&["init", "--audience", "payments"]).exits(1);
     assert!(ran.err.contains("`default`") && ran.err.contains("`payments`"), "{ran:?}");
     assert!(!home.path("signoff.keys.json").exists());

@@ -215,6 +215,8 @@ fn http_and_https_do_not_meet() {
 #[test]
 fn plain_http_to_the_tls_port_is_closed_quietly() {
     let (home, server, _) = secured();
+    // What is told of the start comes on two streams.
+    until("all is told", || server.printed().contains("made log key").then_some(()));
     let before = server.printed();
     for bytes in [
         b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n".to_vec(),
@@ -315,7 +317,8 @@ fn hangup_swaps_the_certificate_and_open_connections_live_on() {
 
 #[test]
 fn hangup_does_not_end_a_server_without_tls() {
-    let server = Home::new().serve();
+    let home = Home::new();
+    let server = home.serve();
     server.signal(Signal::HUP);
     server.assert_ready();
     server.stop();
@@ -482,7 +485,8 @@ impl Drop for Held {
 fn what_is_told_names_the_certificate_and_not_the_key() {
     let (home, server, issued) = secured();
     let printed = server.stop();
-    let facts: Value = serde_json::from_str(printed.lines().last().unwrap()).unwrap();
+    let facts = printed.lines().find(|line| line.contains("\"url\"")).unwrap();
+    let facts: Value = serde_json::from_str(facts).unwrap();
     let fingerprint = ["x509", "-in", "cert.pem", "-noout", "-fingerprint", "-sha256"];
     let openssl = Ran::of(home.program("openssl").args(fingerprint)).ok();
     let expected = openssl.split_once('=').unwrap().1.replace(':', "").to_lowercase();

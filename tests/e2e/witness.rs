@@ -379,6 +379,7 @@ fn a_witness_whose_folder_went_away_ends_writing() {
     let approved = server.approved();
     let (folder, away) = (witnessed.home.path("elsewhere"), witnessed.home.path("away"));
     fs::rename(&folder, &away).unwrap();
+    server.assert_ready();
     ends_writing(&server, &approved);
     fs::rename(&away, &folder).unwrap();
     starts_again(&witnessed, server, &approved);
@@ -400,7 +401,6 @@ fn a_log_key_that_is_gone_ends_writing() {
 
 #[track_caller]
 fn ends_writing(server: &Server, approved: &Value) {
-    server.assert_ready();
     let before = entries(server);
     server.claim(approved).refused("store-unavailable");
     server.claim(approved).refused("store-unavailable");
@@ -431,8 +431,10 @@ fn starts_again(witnessed: &Witnessed, server: Server, approved: &Value) {
 #[test]
 fn without_a_log_key_there_is_no_witness() {
     let home = Home::new();
-    let command = [SERVE, &["--witness", "witness.note"]].concat();
-    let ran = home.run(&command).exits(1);
+    let command = [SERVE, &["--witness", "witness.note", "--new-witness"]].concat();
+    let mut without = home.signoff(&command);
+    without.env("SIGNOFF_KEYRING", "no-such-folder/keys.json");
+    let ran = Ran::of(&mut without).exits(1);
     assert!(ran.err.contains("signoff key generate --use log"), "{ran:?}");
     assert!(!home.path("witness.note").exists());
     home.run(&["key", "generate", "--use", "log", "--id", "one"]).ok();

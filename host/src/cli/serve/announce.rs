@@ -28,6 +28,9 @@ impl Running {
                 "certificate": self.tls.as_ref().map(Tls::fingerprint),
             });
             output::line(&facts.to_string());
+            if let Some(why) = &self.unauthenticated {
+                output::note(&format!("rows of the store are not authenticated: {why}"));
+            }
             return;
         }
         output::line(&format!("signoff serves {}", self.url));

@@ -49,7 +49,11 @@ struct Request {
 
 enum Work {
     Keep(Box<Change>, Reply<Commit>),
-    Forget { before: u64, limit: usize, reply: Reply<usize> },
+    Forget {
+        before: u64,
+        limit: usize,
+        reply: Reply<usize>,
+    },
     /// Writes the head again, signed by the key there is now.
     Sign(Reply<()>),
 }
