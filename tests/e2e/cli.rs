@@ -25,6 +25,8 @@ fn normal(text: &str) -> String {
     let known = |word: &str| match word.len() {
         64 if word.bytes().all(|b| b.is_ascii_hexdigit()) => Some("HEX"),
         30 if word.starts_with("req_") => Some("ID"),
+        16 if word.starts_with("log-") => Some("ID"),
+        43 => Some("BASE64URL"),
         31 if word.starts_with("appr_") || word.starts_with("exec_") => Some("ID"),
         20 if word.ends_with('Z') && word.contains('T') => Some("TIME"),
         25 if word.ends_with("+00:00") && word.contains('T') => Some("TIME"),

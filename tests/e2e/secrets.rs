@@ -115,7 +115,13 @@ impl Scene {
         by_root.args(["--subject", ANN, "--role", "approver"]).env("SIGNOFF_TOKEN", &root);
         let of_ann = text(&Ran::of(&mut by_root).exits(0).json(), "token").to_owned();
         seen.see("serve", server.stop());
-        let server = Server::start_with(home.signoff(SERVE));
+        // Without TLS the settings are weaker, which has to be accepted.
+        let refused = home.run(SERVE).exits(1);
+        let digest = refused.err.split_once("--accept-weaker-settings ").unwrap().1;
+        let mut plain = home.signoff(SERVE);
+        plain.args(["--accept-weaker-settings", &digest[..64]]);
+        seen.see("refused", refused.err);
+        let server = Server::start_with(plain);
         let admin = server.with_token(root.clone());
         Self { home, ann, server, admin, tokens: vec![root, of_ann], tls_key: issued.key, seen }
     }

@@ -225,7 +225,9 @@ fn a_last_entry_of_the_future_is_named_and_what_to_do() {
     let approval = inside.client.request();
     inside.stop();
     let server = home.serve();
-    assert!(server.printed().contains("the last audit entry is of 20"), "{}", server.printed());
+    until("the future is told", || {
+        server.printed().contains("the last audit entry is of 20").then_some(())
+    });
     server.get("/readyz").refused("clock-behind");
     assert_eq!(server.show(&approval)["id"], approval["id"]);
     server.stop();

@@ -270,7 +270,7 @@ fn who_has_the_log_key_decides() {
         "a revoked token gets 200",
         "a token that nobody made gets 200",
         "a token is listed",
-        "the log has other entries",
+        "a receipt of claimed with other entries",
     ] {
         assert!(effects.iter().any(|effect| effect.contains(expected)), "{expected}: {effects:#?}");
     }
@@ -307,6 +307,8 @@ fn rows_after_the_end_of_a_log_that_was_cut_back_are_refused() {
             assert!(said.iter().any(|said| said.starts_with(&row)), "{row} {said:#?}");
         }
     }
+    // A key was recorded anew after that end, so the server does not start; if it did, an older log is
+    // all that it could show.
     let effects = effects(&scene, &shown, &[]);
-    assert_eq!(effects, ["the log has other entries"]);
+    assert!(effects.iter().all(|effect| effect == "the log has other entries"), "{effects:#?}");
 }
