@@ -23,7 +23,7 @@ fn normal(text: &str) -> String {
     let mut normal = String::new();
     let mut word = String::new();
     let known = |word: &str| match word.len() {
-        64 if word.bytes().all(|b| b.is_ascii_hexdigit()) => Some("HEX"),
+        32 | 64 if word.bytes().all(|b| b.is_ascii_hexdigit()) => Some("HEX"),
         30 if word.starts_with("req_") => Some("ID"),
         16 if word.starts_with("log-") => Some("ID"),
         43 => Some("BASE64URL"),

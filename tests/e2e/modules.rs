@@ -5,6 +5,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 use signoff::engine::{VERIFIER, VERIFIER_DIGEST, digest};
+use signoff::module::Slot;
 
 use crate::support::modules::{Core, Shop, change, evaluated, push, roll_back};
 use crate::support::{Answer, Client, Server, text, until};
@@ -330,7 +331,8 @@ fn nobody_who_changes_a_slot_waits_for_a_push() {
     slow.more =
         "(func (param i32) (result i32) (i32.mul (local.get 0) (i32.const 3)))".repeat(50_000);
     let slow = slow.component();
-    let manifest = shop.signed(&slow, "policy", "rules", 3, "team");
+    // The command that signs would compile it, and leave it in the cache.
+    let manifest = shop.sealed(&slow, Slot::Policy, 3, "team");
     thread::scope(|scope| {
         let pushing = scope.spawn(|| push(&shop.policy, &manifest, &slow).json(201));
         until("it is compiled", || shop.office.server.compiles().then_some(()));

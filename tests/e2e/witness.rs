@@ -437,10 +437,11 @@ fn without_a_log_key_there_is_no_witness() {
     let ran = Ran::of(&mut without).exits(1);
     assert!(ran.err.contains("signoff key generate --use log"), "{ran:?}");
     assert!(!home.path("witness.note").exists());
+    let home = Home::new();
     home.run(&["key", "generate", "--use", "log", "--id", "one"]).ok();
     home.run(&["key", "retire", "one"]).ok();
-    let ran = home.run(&command).exits(1);
-    assert!(ran.err.contains("no active log key"), "{ran:?}");
+    let ran = home.run(&[&command[..], &["--create-store"]].concat()).exits(1);
+    assert!(ran.err.contains("no log key of the keyring is active"), "{ran:?}");
 }
 
 #[test]

@@ -39,7 +39,7 @@ impl Service {
                 let proof = self.inclusion(logged.number, Some(size)).await?;
                 proven.push((logged, proof.hashes));
             }
-            return assemble(&approval, &proven, &checkpoint).map_err(unreadable);
+            return assemble(&approval, &proven, &checkpoint).map_err(|e| unreadable(&e));
         }
         Err(Refusal::new(
             Code::STORE_UNAVAILABLE,
@@ -53,12 +53,12 @@ impl Service {
             return Err(Refusal::new(Code::NOT_FOUND, "no such approval"));
         };
         let of_approval = self.about(About::approval(id)).await?;
-        let named = keys_named(&of_approval).map_err(unreadable)?;
+        let named = keys_named(&of_approval).map_err(|e| unreadable(&e))?;
         let mut of_keys = Vec::new();
         for key in self.of_one_material(named).await? {
             of_keys.extend(self.about(About::named("key", &key)).await?);
         }
-        choose(&of_approval, &of_keys).map_err(unreadable)
+        choose(&of_approval, &of_keys).map_err(|e| unreadable(&e))
     }
 
     /// The ids of these keys and of every other key of the same material: one that is revoked under
@@ -113,6 +113,6 @@ impl Service {
     }
 }
 
-fn unreadable(e: ReceiptError) -> Refusal {
+fn unreadable(e: &ReceiptError) -> Refusal {
     Refusal::new(Code::STORE_UNAVAILABLE, e.to_string())
 }

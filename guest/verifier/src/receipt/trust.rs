@@ -96,7 +96,7 @@ impl Trust {
         note: &str,
         audience: &str,
     ) -> Result<(Checkpoint, Option<LogKey>), Rejection> {
-        let checkpoint = Checkpoint::unverified(note).map_err(of_checkpoint)?;
+        let checkpoint = Checkpoint::unverified(note).map_err(|e| of_checkpoint(&e))?;
         let log = origin(audience);
         if checkpoint.origin != log {
             let found = &checkpoint.origin;
@@ -137,6 +137,6 @@ fn log_key(text: &str) -> Result<LogKey, Rejection> {
     text.parse().map_err(|e| Rejection::request(format!("log key: {e}")))
 }
 
-fn of_checkpoint(e: signoff_core::log::checkpoint::CheckpointError) -> Rejection {
+fn of_checkpoint(e: &signoff_core::log::checkpoint::CheckpointError) -> Rejection {
     invalid(format!("the checkpoint: {e}"))
 }

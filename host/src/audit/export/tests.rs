@@ -165,7 +165,7 @@ fn a_rewritten_log_that_is_signed_anew_is_found_by_a_saved_checkpoint() {
 #[test]
 fn a_file_that_would_not_verify_is_not_finished() {
     let unfinished = |size, checkpoint: &Checkpoint| {
-        export_with(size, Some(&signer().sign(&checkpoint))).unwrap_err().to_string()
+        export_with(size, Some(&signer().sign(checkpoint))).unwrap_err().to_string()
     };
     assert!(unfinished(3, &checkpoint(2)).contains("3 entries, its checkpoint covers 2"));
     let other = Checkpoint { root: leaf(b"other"), ..checkpoint(3) };

@@ -104,8 +104,8 @@ impl Service {
             return Ok(());
         }
         let mut fields = json!({ "digest": settings.digest(), "settings": settings.to_json() });
-        if !weaker.is_empty() {
-            fields["accepted_weaker"] = json!(weaker);
+        if let (false, Some(fields)) = (weaker.is_empty(), fields.as_object_mut()) {
+            fields.insert("accepted_weaker".to_owned(), json!(weaker));
         }
         self.record_start("settings_recorded", rows, fields).await
     }

@@ -24,11 +24,11 @@ pub(super) struct Source<'a, E, T> {
 /// An approval's row with its state; `None` where neither the table nor the log has it.
 ///
 /// Errors: [`StoreError::Tampered`] where only one of them has it, or another version.
-pub(super) fn approval<'a>(
+pub(super) fn approval(
     id: ApprovalId,
-    row: Option<&'a [u8]>,
+    row: Option<&[u8]>,
     known: Option<ApprovalState>,
-) -> Result<Option<(&'a [u8], ApprovalState)>, StoreError> {
+) -> Result<Option<(&[u8], ApprovalState)>, StoreError> {
     let known = known.filter(|state| state.status.is_some());
     match (row, known) {
         (None, None) => Ok(None),
@@ -51,7 +51,7 @@ pub(super) fn row(
     row: Option<&[u8]>,
     known: Option<RowState>,
 ) -> Result<Option<(String, u64)>, StoreError> {
-    let tampered = || StoreError::Tampered(format!("{}", row_key(kind, id)));
+    let tampered = || StoreError::Tampered(row_key(kind, id));
     let known = known.and_then(|state| state.sha256.map(|sha256| (sha256, state.entry)));
     match (row, known) {
         (None, None) => Ok(None),

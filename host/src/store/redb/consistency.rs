@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use std::fmt::Display;
+
 use redb::ReadOnlyTable;
 use sha2::{Digest, Sha256};
 
@@ -47,7 +49,7 @@ pub struct Difference {
     pub why: String,
 }
 
-impl std::fmt::Display for Difference {
+impl Display for Difference {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} {}: {}", self.table, self.row, self.why)
     }
@@ -64,7 +66,7 @@ pub(super) fn examine(
     let mut found =
         Examined { approvals: log.approval_count(), entries: log.size(), ..Examined::default() };
     for why in wrong {
-        found.add("log", audience, why);
+        found.add("log", &audience, &why);
     }
     let examiner = Examiner { snapshot, log: &log, meaning };
     examiner.meta(&mut found)?;
@@ -79,7 +81,7 @@ pub(super) fn examine(
 }
 
 impl Examined {
-    fn add(&mut self, table: &'static str, row: impl ToString, why: impl ToString) {
+    fn add(&mut self, table: &'static str, row: &dyn Display, why: &dyn Display) {
         self.differing += 1;
         if self.differences.len() < NAMED_MAX {
             let (row, why) = (row.to_string(), why.to_string());
@@ -103,12 +105,12 @@ impl Examiner<'_> {
         for row in self.snapshot.meta.range::<&str>(..)? {
             let key = row?.0.value().to_owned();
             if ![FORMAT_KEY, AUDIENCE_KEY, HEAD_KEY, STATE_KEY].contains(&key.as_str()) {
-                found.add("signoff", key, "of no kind that this version knows");
+                found.add("signoff", &key, &"of no kind that this version knows");
             }
         }
         let saved = redb::ReadableTableMetadata::len(&self.snapshot.state)?;
         if saved > 0 && self.snapshot.saved_note.is_none() {
-            found.add("state", "all", "no note signs it");
+            found.add("state", &"all", &"no note signs it");
         }
         Ok(())
     }
@@ -123,33 +125,33 @@ impl Examiner<'_> {
             let (number, row) = row?;
             let number = number.value();
             let Some(text) = rows::decode_text(row.value()) else {
-                found.add("entries", number, "unreadable");
+                found.add("entries", &number, &"unreadable");
                 continue;
             };
             for (position, hash) in
                 tree.push(tree::leaf(text.as_bytes())).skip(TREE_LEVEL_MIN as usize)
             {
                 if self.snapshot.tree.get(position)?.is_none_or(|stored| *stored.value() != hash) {
-                    found.add("tree", position, "not the hash of the entries below it");
+                    found.add("tree", &position, &"not the hash of the entries below it");
                 }
             }
             self.expect_answers(number, text, &mut answers);
             if let Some(about) = self.meaning.about(text) {
                 let key = format::about_key(about, number);
                 if self.snapshot.abouts.get(&key)?.is_none() {
-                    found.add("abouts", hex::encode(key), format!("missing for entry {number}"));
+                    found.add("abouts", &hex::encode(key), &format!("missing for entry {number}"));
                 }
                 abouts.insert(key);
             }
         }
         let stored = tree::stored_count(tree.size() >> TREE_LEVEL_MIN);
         if stored != redb::ReadableTableMetadata::len(&self.snapshot.tree)? {
-            found.add("tree", "all", format!("expected {stored} hashes"));
+            found.add("tree", &"all", &format!("expected {stored} hashes"));
         }
         for row in self.snapshot.abouts.range::<&format::AboutKey>(..)? {
             let key = *row?.0.value();
             if !abouts.contains(&key) {
-                found.add("abouts", hex::encode(key), "no entry is about it");
+                found.add("abouts", &hex::encode(key), &"no entry is about it");
             }
         }
         Ok(answers)
@@ -176,13 +178,13 @@ impl Examiner<'_> {
             let known = self.log.approval(id.to_u128());
             match authentic::approval(id, Some(row.value()), known) {
                 Ok(_) => {}
-                Err(_) if known.is_none() => found.add("approvals", id, "not in the log"),
-                Err(_) => found.add("approvals", id, "not the version that the log has"),
+                Err(_) if known.is_none() => found.add("approvals", &id, &"not in the log"),
+                Err(_) => found.add("approvals", &id, &"not the version that the log has"),
             }
         }
         for id in self.log.approvals_after(None) {
             if self.snapshot.approvals.get(id)?.is_none() {
-                found.add("approvals", ApprovalId::from_u128(id), "missing");
+                found.add("approvals", &ApprovalId::from_u128(id), &"missing");
             }
         }
         Ok(())
@@ -199,14 +201,14 @@ impl Examiner<'_> {
                 let key = format::list_key(row.status, name, id);
                 match self.snapshot.lists.get(&key)? {
                     Some(_) => lists += 1,
-                    None => found.add("lists", hex::encode(key), format!("missing for {shown}")),
+                    None => found.add("lists", &hex::encode(key), &format!("missing for {shown}")),
                 }
             }
             if let Some(due_at) = row.due_at {
                 let key = format::due_key(due_at, id);
                 match self.snapshot.due.get(&key)? {
                     Some(_) => due += 1,
-                    None => found.add("due", hex::encode(key), format!("missing for {shown}")),
+                    None => found.add("due", &hex::encode(key), &format!("missing for {shown}")),
                 }
             }
         }
@@ -238,7 +240,7 @@ impl Examiner<'_> {
             let row = self.snapshot.approvals.get(id)?;
             let row = row.as_ref().and_then(|row| ApprovalRow::decode(row.value()));
             if !row.is_some_and(|row| belongs(&key, &row, id)) {
-                found.add(table, hex::encode(key), "belongs to no approval");
+                found.add(table, &hex::encode(key), &"belongs to no approval");
             }
         }
         Ok(())
@@ -252,12 +254,12 @@ impl Examiner<'_> {
             let row = row.as_ref().and_then(|row| ApprovalRow::decode(row.value()));
             let sha256 = Sha256::digest(texts.value());
             if row.is_none_or(|row| sha256.as_slice() != row.texts) {
-                found.add("texts", ApprovalId::from_u128(id), "not those of the approval");
+                found.add("texts", &ApprovalId::from_u128(id), &"not those of the approval");
             }
         }
         for id in self.log.approvals_after(None) {
             if self.snapshot.texts.get(id)?.is_none() {
-                found.add("texts", ApprovalId::from_u128(id), "missing");
+                found.add("texts", &ApprovalId::from_u128(id), &"missing");
             }
         }
         Ok(())
@@ -270,21 +272,21 @@ impl Examiner<'_> {
             let named = key.split_once('/');
             let named = named.and_then(|(kind, id)| RowKind::parse(kind).map(|kind| (kind, id)));
             let Some((kind, id)) = named else {
-                found.add("rows", key, "of no kind that this version knows");
+                found.add("rows", &key, &"of no kind that this version knows");
                 continue;
             };
             let known = self.log.row(kind, id);
             match authentic::row(kind, id, Some(row.value()), known) {
                 Ok(_) => {}
-                Err(_) if known.is_none() => found.add("rows", key, "not in the log"),
-                Err(_) => found.add("rows", key, "not the version that the log has"),
+                Err(_) if known.is_none() => found.add("rows", &key, &"not in the log"),
+                Err(_) => found.add("rows", &key, &"not the version that the log has"),
             }
         }
         for kind in RowKind::ALL {
             for (id, _) in self.log.rows_after(kind, "") {
                 let key = format::row_key(kind, id);
                 if self.snapshot.rows.get(key.as_str())?.is_none() {
-                    found.add("rows", key, "missing");
+                    found.add("rows", &key, &"missing");
                 }
             }
         }
@@ -296,7 +298,7 @@ impl Examiner<'_> {
             let mut key = [0; 32];
             let named = hex::decode_to_slice(digest, &mut key).is_ok();
             if named && self.keeps_bytes(digest) && !self.has_blob(&key)? {
-                found.add("blobs", digest, "missing");
+                found.add("blobs", &digest, &"missing");
             }
         }
         let Some(blobs) = &self.snapshot.blobs else { return Ok(()) };
@@ -305,10 +307,10 @@ impl Examiner<'_> {
             let named = hex::encode(digest.value());
             let bytes = rows::decode_blob(row.value());
             if bytes.is_none_or(|bytes| Sha256::digest(bytes).as_slice() != digest.value()) {
-                found.add("blobs", &named, "has another digest");
+                found.add("blobs", &named, &"has another digest");
             }
             if !self.keeps_bytes(&named) {
-                found.add("blobs", &named, "of no module that the log has");
+                found.add("blobs", &named, &"of no module that the log has");
             }
         }
         Ok(())
@@ -331,7 +333,7 @@ impl Examiner<'_> {
         let source = self.snapshot.log_source();
         for scope in expected.keys() {
             if self.snapshot.answers.get(scope)?.is_none() {
-                found.add("answers", hex::encode(scope), "missing");
+                found.add("answers", &hex::encode(scope), &"missing");
             }
         }
         for row in self.snapshot.answers.range::<&[u8; 32]>(..)? {
@@ -339,17 +341,21 @@ impl Examiner<'_> {
             let named = hex::encode(scope.value());
             found.answers += 1;
             match authentic::answer(scope.value(), row.value(), &source, self.log.tree(), 0) {
-                Err(_) => found.add("answers", named, "not the answer that the log has"),
+                Err(_) => found.add("answers", &named, &"not the answer that the log has"),
                 Ok(None) => {}
                 Ok(Some((entry, _)))
                     if expected.get(scope.value()).is_some_and(|last| *last != entry) =>
                 {
-                    found.add("answers", named, "not the last answer that the log has");
+                    found.add("answers", &named, &"not the last answer that the log has");
                 }
                 Ok(Some((_, answer))) => {
                     let key = format::answer_time_key(answer.at, scope.value());
                     if self.snapshot.answer_times.get(&key)?.is_none() {
-                        found.add("answer_times", hex::encode(key), format!("missing for {named}"));
+                        found.add(
+                            "answer_times",
+                            &hex::encode(key),
+                            &format!("missing for {named}"),
+                        );
                     }
                 }
             }
@@ -360,7 +366,7 @@ impl Examiner<'_> {
             let answer = self.snapshot.answers.get(&scope)?;
             let answer = answer.as_ref().and_then(|row| rows::decode_answer(row.value()));
             if answer.is_none_or(|(_, answer)| format::answer_time_key(answer.at, &scope) != key) {
-                found.add("answer_times", hex::encode(key), "belongs to no answer");
+                found.add("answer_times", &hex::encode(key), &"belongs to no answer");
             }
         }
         Ok(())

@@ -135,7 +135,7 @@ impl RedbStore {
         let mut log = log;
         log.sign(&database, &trust, &audience)?;
         let snapshot = shielded(|| Snapshot::open(database.begin_read()?))?;
-        let source = Source::Latest(snapshot);
+        let source = Source::Latest(Box::new(snapshot));
         let path = path.map(Path::to_owned);
         let published = Arc::new(Published::new(log, source, audience, trust, path));
         let writer = Some(Writer::start(database, Arc::clone(&published))?);

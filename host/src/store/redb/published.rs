@@ -42,7 +42,7 @@ pub(super) struct Shown {
 /// Where reads come from.
 pub(super) enum Source {
     /// The latest commit of this store's own writer.
-    Latest(Snapshot),
+    Latest(Box<Snapshot>),
     /// The file, anew for each read: the store is open for reading only, or its writer stopped.
     File(ReadOnlyDatabase),
     /// Nowhere any more.
@@ -122,7 +122,7 @@ impl Published {
         let mut shown = self.shown.write().unwrap_or_else(PoisonError::into_inner);
         shown.log.state.apply(delta);
         shown.log.head = head;
-        let before = std::mem::replace(&mut shown.source, Source::Latest(snapshot));
+        let before = std::mem::replace(&mut shown.source, Source::Latest(Box::new(snapshot)));
         // Readers need not wait while the old snapshot ends.
         drop(shown);
         drop(before);
