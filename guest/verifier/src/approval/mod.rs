@@ -2,7 +2,7 @@
 //! server shows it. Nothing in the view is trusted that can be computed, and neither a record nor a
 //! server is needed.
 //!
-//! `view.rs` reads what a server shows, for approvers ([`crate::lifecycle::review`]) and executors;
+//! `view.rs` reads what a server shows, for approvers ([`crate::lifecycle::Review`]) and executors;
 //! `attempt.rs` what is about to run; `expectations.rs` what the executor requires beyond the
 //! approval's own requirement. The rules of status, ballots, quorum and comparison are those of
 //! [`crate::lifecycle`].

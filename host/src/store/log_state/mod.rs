@@ -1,7 +1,7 @@
 //! What the audit log says that the store holds: the state that authenticates every row.
 //!
 //! Each audit entry names the rows that its change wrote, with the hash of each and the entry that wrote
-//! the version before ([`entry`]). At start the log is read once and folded into a [`LogState`]: of each
+//! the version before (`entry`). At start the log is read once and folded into a `LogState`: of each
 //! row its hash and the entry that wrote it last. The root of the log is compared with the signed head,
 //! so that who can write the store but has no log key can change neither. From then on this state, not a
 //! table, says what exists, what is revoked and what time it is at least; every row that is read is

@@ -76,7 +76,7 @@ pub enum OpenMode {
 /// Whether opening verifies every page's checksum. That reads the whole file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CheckIntegrity {
-    /// Verify. A store opened for reading is not verified: use [`RedbStore::verify_consistency`].
+    /// Verify. A store opened for reading is not verified: use [`RedbStore::examine`].
     Yes,
     /// Trust the file.
     No,
