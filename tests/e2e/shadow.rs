@@ -103,7 +103,9 @@ fn a_candidate_that_loops_touches_no_answer() {
     }
     let flips = flips(&server, 1);
     let entry = flat(&flips[0]["entry"]);
-    assert!(text(&entry["shadow"], "failure").contains("fuel"), "{entry}");
+    // Fuel or time, whichever this machine runs out of first.
+    let failure = text(&entry["shadow"], "failure");
+    assert!(failure.contains("fuel") || failure.contains("too long"), "{entry}");
     assert_eq!(entry["shadow"].get("decision"), None);
     until("each failed", || (counted(&server, "failures") == 20).then_some(()));
 }

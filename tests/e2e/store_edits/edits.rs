@@ -169,7 +169,8 @@ fn changed_values(table: Table, value: &[u8]) -> Vec<(String, Vec<u8>)> {
         (name, changed)
     });
     let mut changed: Vec<_> = changed.collect();
-    if !value.is_empty() {
+    // The hashes of the tree are of one length in redb's own format.
+    if !value.is_empty() && table != Table::Tree {
         changed.push(("cut short".to_owned(), value[..value.len() / 2].to_vec()));
         changed.push(("made longer".to_owned(), [value, b" "].concat()));
     }
