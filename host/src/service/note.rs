@@ -4,9 +4,9 @@
 use chrono::{DateTime, SecondsFormat};
 use serde_json::{Map, Value, json};
 
-use super::about;
 use super::commit::{Deciders, Idempotency, Reply, host_members};
 use super::{Caller, Service};
+use crate::audit::about;
 use crate::code::Code;
 use crate::refusal::Refusal;
 use crate::store::{Blob, Change, Commit, RowChange};

@@ -18,6 +18,7 @@ pub(super) enum Newest {
 
 /// One list, read from its newest id.
 pub(super) struct Stream {
+    status: Status,
     rows: Range<'static, &'static ListKey, ()>,
     /// The newest id not yet given out.
     head: Option<u128>,
@@ -38,25 +39,29 @@ impl Newest {
         let streams = statuses.iter().map(|status| {
             let first = format::list_key(*status, &name, 0);
             let end = format::list_key(*status, &name, before);
-            Stream::new(snapshot.lists.range::<&ListKey>(&first..&end)?)
+            Stream::new(*status, snapshot.lists.range::<&ListKey>(&first..&end)?)
         });
         Ok(Self::Merged(streams.collect::<Result<_, _>>()?))
     }
 
-    pub(super) fn next_id(&mut self) -> Result<Option<u128>, StoreError> {
+    /// The next id, and the status whose list names it; none where no list was asked.
+    pub(super) fn next_id(&mut self) -> Result<Option<(u128, Option<Status>)>, StoreError> {
         match self {
-            Self::All(rows) => Ok(rows.next_back().transpose()?.map(|(id, _)| id.value())),
+            Self::All(rows) => Ok(rows.next_back().transpose()?.map(|(id, _)| (id.value(), None))),
             Self::Merged(streams) => {
-                let newest = streams.iter_mut().max_by_key(|stream| stream.head);
-                newest.map_or(Ok(None), Stream::next_id)
+                let Some(newest) = streams.iter_mut().max_by_key(|stream| stream.head) else {
+                    return Ok(None);
+                };
+                let status = Some(newest.status);
+                Ok(newest.next_id()?.map(|id| (id, status)))
             }
         }
     }
 }
 
 impl Stream {
-    fn new(rows: Range<'static, &'static ListKey, ()>) -> Result<Self, StoreError> {
-        let mut stream = Self { rows, head: None };
+    fn new(status: Status, rows: Range<'static, &'static ListKey, ()>) -> Result<Self, StoreError> {
+        let mut stream = Self { status, rows, head: None };
         stream.next_id()?;
         Ok(stream)
     }

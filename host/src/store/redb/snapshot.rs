@@ -15,6 +15,7 @@ use super::format::{
 };
 use super::list::Newest;
 use super::rows::{self, ApprovalRow};
+use crate::audit::about;
 use crate::audit::tree::Hash;
 use crate::id::ApprovalId;
 use crate::store::log_state::LogState;
@@ -108,12 +109,13 @@ impl Snapshot {
         let mut found = Vec::new();
         let mut newest = Newest::matching(self, query)?;
         while found.len() < query.limit
-            && let Some(id) = newest.next_id()?
+            && let Some((id, listed)) = newest.next_id()?
         {
             // An index finds and never decides: what it names besides is passed over.
             let id = ApprovalId::from_u128(id);
             if let Some(stored) = self.load(id, WithTexts::No, log)?
                 && matches(&stored.summary, query)
+                && listed.is_none_or(|status| status == stored.summary.status)
             {
                 found.push(stored);
             }
@@ -188,11 +190,18 @@ impl Snapshot {
         };
         let range = format::about_key(about, first)..=format::about_key(about, u64::MAX);
         let mut entries = Vec::new();
-        for row in self.abouts.range::<&AboutKey>(range.start()..=range.end())?.take(limit) {
+        for row in self.abouts.range::<&AboutKey>(range.start()..=range.end())? {
+            if entries.len() == limit {
+                break;
+            }
             let number = format::number_of(row?.0.value()).unwrap_or_default();
             let text = self.entries.get(number)?;
             let text = text.ok_or_else(|| unreadable(format_args!("audit entry {number}")))?;
-            entries.push(entry(number, text.value())?);
+            let entry = entry(number, text.value())?;
+            // An index finds and never decides: an entry about something else is passed over.
+            if about::of_entry(&entry.text).is_none_or(|is_about| is_about == about) {
+                entries.push(entry);
+            }
         }
         self.log_source().verify(&entries, log.tree())?;
         Ok(entries)
