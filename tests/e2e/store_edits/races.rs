@@ -12,7 +12,7 @@ use crate::support::{Answer, Home, Office, Ran, claim_body, id, request_body};
 
 const READERS: usize = 64;
 /// Changes that the writer makes.
-const CHANGES: usize = 24;
+const CHANGES: usize = 60;
 
 #[test]
 fn readers_beside_a_writer_give_no_false_alarm() {
@@ -25,8 +25,8 @@ fn readers_beside_a_writer_give_no_false_alarm() {
     thread::scope(|scope| {
         let (done, reads, office, first) = (&done, &reads, &office, &first);
         scope.spawn(move || {
+            let _done = Done(done);
             write(office);
-            done.store(true, Ordering::Release);
         });
         for reader in 0..READERS {
             scope.spawn(move || {
@@ -56,6 +56,15 @@ fn readers_beside_a_writer_give_no_false_alarm() {
     office.server.stop();
 }
 
+/// Ends the readers, also where the writer panics.
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
 /// Requests, revisions of one approval after the other, and tokens that come and go.
 fn write(office: &Office) {
     for turn in 0..CHANGES {
@@ -63,7 +72,7 @@ fn write(office: &Office) {
         match turn % 3 {
             0 => drop(office.requester.act(&approval, "withdraw", &json!({})).ok()),
             1 => drop(
-                office.admin.act(&approval, "extend", &json!({ "expires_in_seconds": 900 })).ok(),
+                office.admin.act(&approval, "extend", &json!({ "expires_in_seconds": 7_200 })).ok(),
             ),
             _ => {
                 office.executor.act(&approval, "execute", &claim_body()).refused("not-approved");

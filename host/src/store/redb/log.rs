@@ -192,8 +192,12 @@ fn read_saved(
     let size = signed.split('\n').nth(1).and_then(|size| size.parse::<u64>().ok());
     let Some(size) = size.filter(|size| *size <= head.size) else { return Ok(None) };
     let mut bytes = Vec::new();
-    for row in snapshot.state.range::<u64>(..)? {
-        bytes.extend_from_slice(row?.1.value());
+    for (number, row) in (0..).zip(snapshot.state.range::<u64>(..)?) {
+        let (key, chunk) = row?;
+        if key.value() != number {
+            return Ok(None);
+        }
+        bytes.extend_from_slice(chunk.value());
     }
     let source = snapshot.log_source();
     let Ok(tree) = Frontier::load(size, |position| source.hash(position)) else { return Ok(None) };
