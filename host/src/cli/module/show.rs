@@ -181,19 +181,19 @@ pub(super) fn flips(args: &FlipsArgs, transport: &Transport) -> Result<Exit, Fai
         .flatten()
         .map(|flip| {
             let number = flip.get("number").map(ToString::to_string).unwrap_or_default();
-            let failure = text(flip, "/entry/shadow/failure");
+            let failure = text(flip, "/entry/event/shadow/failure");
             let shadow = match failure.as_str() {
-                "-" => text(flip, "/entry/shadow/decision"),
+                "-" => text(flip, "/entry/event/shadow/decision"),
                 _ => failure,
             };
             [
                 number,
-                text(flip, "/entry/moment"),
-                text(flip, "/entry/agent"),
-                text(flip, "/entry/action"),
-                text(flip, "/entry/active/decision"),
+                text(flip, "/entry/event/moment"),
+                text(flip, "/entry/event/agent"),
+                text(flip, "/entry/event/action"),
+                text(flip, "/entry/event/active/decision"),
                 shadow,
-                text(flip, "/entry/shadow/rule"),
+                text(flip, "/entry/event/shadow/rule"),
             ]
         })
         .collect();
