@@ -187,7 +187,7 @@ impl Cast {
     }
 
     fn claims(&self, tale: &mut Tale, first: &str, second: &str) -> Result<()> {
-        tale.title("The agent claims what it was never granted: the signatures say otherwise.");
+        tale.title("The agent claims what it was never granted: the log says otherwise.");
         let claim = |tale: &Tale, id: &str, context: &str| -> Result<Ran> {
             let claim = [
                 "claim",
@@ -203,7 +203,7 @@ impl Cast {
             self.agent.types(tale, &claim)
         };
         let refused = claim(tale, first, OTHER_CONTEXT)?;
-        expect(tale, &refused, 3, "signature-invalid");
+        expect(tale, &refused, 1, "store-tampered");
         tale.title("It claims what was granted, and reports how it went.");
         let claimed = claim(tale, second, CONTEXT)?.done()?;
         let execution: Value = serde_json::from_str(&claimed)?;
@@ -254,7 +254,7 @@ impl Cast {
             ("approval_claimed", 1),
             ("execution_settled", 1),
             ("token_created", 5),
-            ("request_refused", 3),
+            ("request_refused", 2),
         ] {
             let found = audit.matches(&format!("\"event\":\"{event}\"")).count();
             tale.compare(&format!("{event}: {count}"), found == count);
