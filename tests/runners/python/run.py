@@ -111,12 +111,18 @@ def resolve(value, scope):
 def edited(value, scope):
     document = json.loads(resolve(value["$edit"], scope))
     for path, item in value["set"].items():
-        *parents, last = path.split(".")
-        at(document, parents)[last] = resolve(item, scope)
+        parent, last = place(document, path)
+        parent[last] = resolve(item, scope)
     for path in value.get("remove", []):
-        *parents, last = path.split(".")
-        del at(document, parents)[last]
+        parent, last = place(document, path)
+        del parent[last]
     return text(document)
+
+
+def place(document, path):
+    *parents, last = path.split(".")
+    parent = at(document, parents)
+    return parent, int(last) if isinstance(parent, list) else last
 
 
 def at(value, path):
