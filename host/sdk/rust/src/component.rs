@@ -69,7 +69,7 @@ impl Component {
         let call = wire.and_then(|wire| instance.get_export_index(&mut store, Some(&wire), "call"));
         let call =
             call.ok_or_else(|| Rejection::failed(format!("the component exports no `{WIRE}`")))?;
-        let call = instance.get_typed_func(&mut store, &call).map_err(|e| failed(&e))?;
+        let call = instance.get_typed_func(&mut store, call).map_err(|e| failed(&e))?;
         Ok(Instance { store, call })
     }
 
