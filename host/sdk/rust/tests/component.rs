@@ -3,7 +3,7 @@
 //! `SIGNOFF_VERIFIER_WASM` names the file that `signoff module export verifier` wrote.
 
 #![cfg(feature = "wasm")]
-#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
 
 use std::cell::Cell;
 use std::path::Path;
