@@ -49,7 +49,8 @@ impl Rejection {
             | "context-invalid"
             | "signature-malformed"
             | "statement-ambiguous"
-            | "limit-exceeded" => Kind::Invalid,
+            | "limit-exceeded"
+            | "receipt-invalid" => Kind::Invalid,
             "not-found" => Kind::NotFound,
             "already-decided" | "already-voted" | "not-approved" | "expired"
             | "already-executed" | "already-settled" | "already-erased" | "not-final" => {
