@@ -170,6 +170,7 @@ impl World {
     pub(crate) fn run(&mut self, op: &str, mut args: Value) -> Result<(), String> {
         args["now"] = self.now.into();
         if op != "open" {
+            args["id"] = ID.into();
             args["approval"] = self.record.clone();
         }
         let changed = door::call(&format!("lifecycle.{op}"), &args)?;
