@@ -9,7 +9,6 @@
 //! and [`checkpoint`] what is signed. [`log_key`] adds the private key that signs; [`export`] is the
 //! whole log as a file, [`receipt`] one approval as a file, which the verifier verifies.
 
-pub(crate) mod about;
 pub mod export;
 pub mod log_key;
 pub mod receipt;

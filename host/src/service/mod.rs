@@ -7,7 +7,6 @@
 //! `watch` who waits for a change, `sweep` what time does, `time` what time it is, `start` the rules of a
 //! start, and `gate` what keeps a service from writing before they are settled.
 
-mod about;
 mod caller;
 mod commit;
 mod gate;
@@ -24,6 +23,7 @@ mod refused;
 mod shadow;
 mod slots;
 mod start;
+mod stored_texts;
 mod sweep;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
@@ -45,7 +45,6 @@ use crate::refusal::Refusal;
 use crate::store::{Head, Store};
 use crate::verifier::{Failure, Verifier};
 
-pub use about::StoredTexts;
 pub use caller::{Caller, Holder};
 pub use commit::{Idempotency, Reply};
 pub use guardrails::Action;
@@ -57,6 +56,7 @@ pub use refused::Refused;
 pub use shadow::{Flip, ShadowCounts};
 pub use slots::{Active, PolicySlot};
 pub use start::{Accepted, Start, StartError, Started, WITNESS_SETTING};
+pub use stored_texts::StoredTexts;
 pub use tokens::{NewToken, TOKEN_SECONDS_MAX, TokenRow, token_rows, tokens_required};
 pub use watch::{Watch, Watchers};
 

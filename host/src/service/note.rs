@@ -6,10 +6,9 @@ use serde_json::{Map, Value, json};
 
 use super::commit::{Deciders, Idempotency, Reply, host_members};
 use super::{Caller, Service};
-use crate::audit::about;
 use crate::code::Code;
 use crate::refusal::Refusal;
-use crate::store::{Blob, Change, Commit, RowChange};
+use crate::store::{Blob, Change, Commit, RowChange, about};
 
 /// What is noted.
 pub(super) struct Note {

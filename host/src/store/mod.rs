@@ -7,6 +7,7 @@
 //! - Every row that is returned is the one that the audit log says was written last; see [`log_state`].
 //!   Anything else is [`StoreError::Tampered`] for that row alone.
 
+pub(crate) mod about;
 pub mod log_state;
 mod meaning;
 pub mod redb;

@@ -1,8 +1,7 @@
 //! What this host knows of the texts in its store, for whoever examines one.
 
 use super::modules::keeps_bytes;
-use crate::audit::about;
-use crate::store::{ANSWER_SECONDS, About, Meaning};
+use crate::store::{ANSWER_SECONDS, About, Meaning, about};
 
 /// A server's clock may be so much ahead of this one: answers that are nearly old enough may be gone.
 const ANSWER_MARGIN_SECONDS: u64 = 3_600;

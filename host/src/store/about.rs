@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
+use super::About;
 use crate::id::ApprovalId;
-use crate::store::About;
 
 /// What an entry is about; `None` for one that this host does not write.
 pub(crate) fn of_entry(text: &str) -> Option<About> {
