@@ -15,9 +15,9 @@ use super::format::{
 };
 use super::list::Newest;
 use super::rows::{self, ApprovalRow};
-use crate::audit::about;
 use crate::audit::tree::Hash;
 use crate::id::ApprovalId;
+use crate::store::about;
 use crate::store::log_state::LogState;
 use crate::store::{
     About, Answer, Entry, Query, Row, RowKind, Scope, StoreError, Stored, Summary, Texts, WithTexts,
@@ -189,21 +189,23 @@ impl Snapshot {
             return Ok(Vec::new());
         };
         let range = format::about_key(about, first)..=format::about_key(about, u64::MAX);
-        let mut entries = Vec::new();
+        // An index finds and never decides: an entry about something else is passed over, once it is
+        // known to be the log's.
+        let is_about = |entry: &Entry| about::of_entry(&entry.text).is_none_or(|of| of == about);
+        let (mut entries, mut count) = (Vec::new(), 0);
         for row in self.abouts.range::<&AboutKey>(range.start()..=range.end())? {
-            if entries.len() == limit {
+            if count == limit {
                 break;
             }
             let number = format::number_of(row?.0.value()).unwrap_or_default();
             let text = self.entries.get(number)?;
             let text = text.ok_or_else(|| unreadable(format_args!("audit entry {number}")))?;
             let entry = entry(number, text.value())?;
-            // An index finds and never decides: an entry about something else is passed over.
-            if about::of_entry(&entry.text).is_none_or(|is_about| is_about == about) {
-                entries.push(entry);
-            }
+            count += usize::from(is_about(&entry));
+            entries.push(entry);
         }
         self.log_source().verify(&entries, log.tree())?;
+        entries.retain(is_about);
         Ok(entries)
     }
 
