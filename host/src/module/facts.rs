@@ -42,7 +42,7 @@ pub(super) fn read(names: &[impl AsRef<str>]) -> Result<BTreeSet<FactName>, Refu
 ///
 /// # Errors
 ///
-/// As `read`; `manifest-invalid` for what is no list of texts.
+/// `manifest-invalid` where `facts` is not a list of names of facts.
 pub fn facts_described(description: &Value) -> Result<BTreeSet<FactName>, Refusal> {
     let Some(facts) = description.get("facts") else { return Ok(BTreeSet::new()) };
     let names = facts.as_array().map(|names| names.iter().map(Value::as_str));

@@ -181,19 +181,20 @@ pub(super) fn flips(args: &FlipsArgs, transport: &Transport) -> Result<Exit, Fai
         .flatten()
         .map(|flip| {
             let number = flip.get("number").map(ToString::to_string).unwrap_or_default();
-            let failure = text(flip, "/entry/event/shadow/failure");
+            let event = flip.pointer("/entry/event").unwrap_or(&Value::Null);
+            let failure = text(event, "/shadow/failure");
             let shadow = match failure.as_str() {
-                "-" => text(flip, "/entry/event/shadow/decision"),
+                "-" => text(event, "/shadow/decision"),
                 _ => failure,
             };
             [
                 number,
-                text(flip, "/entry/event/moment"),
-                text(flip, "/entry/event/agent"),
-                text(flip, "/entry/event/action"),
-                text(flip, "/entry/event/active/decision"),
+                text(event, "/moment"),
+                text(event, "/agent"),
+                text(event, "/action"),
+                text(event, "/active/decision"),
                 shadow,
-                text(flip, "/entry/event/shadow/rule"),
+                text(event, "/shadow/rule"),
             ]
         })
         .collect();
