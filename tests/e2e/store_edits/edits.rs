@@ -169,7 +169,7 @@ fn changed_values(table: Table, value: &[u8]) -> Vec<(String, Vec<u8>)> {
         (name, changed)
     });
     let mut changed: Vec<_> = changed.collect();
-    // The hashes of the tree are of one length in redb's own format.
+    // The hashes of the tree have one length in redb's own format: no transaction can store another.
     if !value.is_empty() && table != Table::Tree {
         changed.push(("cut short".to_owned(), value[..value.len() / 2].to_vec()));
         changed.push(("made longer".to_owned(), [value, b" "].concat()));
