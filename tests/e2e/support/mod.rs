@@ -26,7 +26,10 @@ pub use client::Client;
 pub use home::{Home, NAMED_SETTINGS, Ran, SECRET, home_and_server};
 pub use inside::Inside;
 pub use office::Office;
-pub use policies::{activated, home_with_signer, loops_for, pushed, sign_module, signed};
+pub use policies::{
+    LITTLE_FUEL, MUCH_FUEL, activated, home_with_signer, loops_for, pushed, sign_module, sign_with,
+    signed,
+};
 pub use problems::title_and_status;
 pub use raw::{Raw, allow_files, open, request_text};
 pub use rows::{change_entry, change_record, edit_record, empty_lists, record, remove_entry};

@@ -31,9 +31,16 @@ pub fn signed(home: &Home, name: &str, version: u32, rules: &str) -> String {
 /// Signs a module's file.
 #[track_caller]
 pub fn sign_module(home: &Home, file: &str, name: &str, version: u32) {
+    sign_with(home, file, name, version, &[]);
+}
+
+/// Signs a module's file with more options of `module sign`.
+#[track_caller]
+pub fn sign_with(home: &Home, file: &str, name: &str, version: u32, options: &[&str]) {
     let version = version.to_string();
     let sign = ["module", "sign", file, "--slot", "policy", "--name", name];
-    home.run(&[&sign[..], &["--version", &version, "--key", SIGNER]].concat()).ok();
+    let sign = [&sign[..], &["--version", &version, "--key", SIGNER], options].concat();
+    home.run(&sign).ok();
 }
 
 /// Pushes a signed module; answers its digest.
@@ -51,6 +58,11 @@ pub fn activated(home: &Home, server: &Server, name: &str, version: u32, rules: 
     server.post(&format!("/api/v1/modules/{digest}/activate"), &serde_json::json!({})).ok();
     digest
 }
+
+/// Fuel of which a loop uses up all long before its time is over, on a slow machine too.
+pub const LITTLE_FUEL: &str = "10000000";
+/// Fuel of which a loop uses up all only long after its time is over.
+pub const MUCH_FUEL: &str = "10000000000";
 
 /// A policy that allows what it is asked, and loops where the agent is this one.
 pub fn loops_for(agent: &str) -> Vec<u8> {
