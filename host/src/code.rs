@@ -1,6 +1,8 @@
 //! The stable codes, with the HTTP status and title of each. `wit/codes.md` is the same table for
 //! people; a test holds the two together.
 
+use signoff_core::codes;
+
 /// One code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Code {
@@ -13,11 +15,15 @@ pub struct Code {
 }
 
 macro_rules! codes {
-    ($($name:ident = $text:literal, $status:literal, $title:literal;)*) => {
+    ($($name:ident = $code:ident, $status:literal, $title:literal;)*) => {
         impl Code {
             $(
                 #[doc = $title]
-                pub const $name: Self = Self { text: $text, status: $status, title: $title };
+                pub const $name: Self = Self {
+                    text: codes::Code::$code.as_str(),
+                    status: $status,
+                    title: $title,
+                };
             )*
 
             /// Every code, in the order of `wit/codes.md`.
@@ -27,56 +33,56 @@ macro_rules! codes {
 }
 
 codes! {
-    REQUEST_INVALID = "request-invalid", 422, "Invalid request";
-    CONTEXT_INVALID = "context-invalid", 422, "Invalid context";
-    SIGNATURE_MALFORMED = "signature-malformed", 422, "Invalid signature format";
-    STATEMENT_AMBIGUOUS = "statement-ambiguous", 422, "Ambiguous statement";
-    LIMIT_EXCEEDED = "limit-exceeded", 422, "Limit exceeded";
-    UNSUPPORTED_MEDIA_TYPE = "unsupported-media-type", 415, "Expected application/json";
-    UNAUTHENTICATED = "unauthenticated", 401, "Authentication required";
-    FORBIDDEN = "forbidden", 403, "Not allowed";
-    NOT_FOUND = "not-found", 404, "Approval not found";
-    ALREADY_DECIDED = "already-decided", 409, "Approval already decided";
-    ALREADY_VOTED = "already-voted", 409, "Already voted";
-    NOT_APPROVED = "not-approved", 409, "Approval not in approved state";
-    EXPIRED = "expired", 409, "Approval has expired";
-    ALREADY_EXECUTED = "already-executed", 409, "Approval already executed";
-    ALREADY_SETTLED = "already-settled", 409, "Approval already settled";
-    ALREADY_ERASED = "already-erased", 409, "Approval already erased";
-    NOT_FINAL = "not-final", 409, "Approval not final";
-    SIGNATURE_INVALID = "signature-invalid", 403, "Invalid signature";
-    KEY_UNKNOWN = "key-unknown", 403, "Unknown key";
-    KEY_REVOKED = "key-revoked", 403, "Revoked key";
-    KEY_NOT_YOURS = "key-not-yours", 403, "Key belongs to another approver";
-    SELF_APPROVAL = "self-approval", 403, "Self-approval";
-    APPROVER_NOT_ALLOWED = "approver-not-allowed", 403, "Approver not allowed";
-    POLICY_DENIED = "policy-denied", 403, "Denied by policy";
-    MODULE_INVALID = "module-invalid", 422, "Invalid module";
-    MANIFEST_INVALID = "manifest-invalid", 422, "Invalid manifest";
-    VERSION_NOT_NEWER = "version-not-newer", 409, "Module version is not newer";
-    AUDIENCE_MISMATCH = "audience-mismatch", 403, "Audience doesn't match approval";
-    REQUIREMENT_TOO_WEAK = "requirement-too-weak", 403, "Requirement is too weak";
-    POLICY_MISMATCH = "policy-mismatch", 403, "Policy doesn't match approval";
-    REQUEST_TOO_OLD = "request-too-old", 403, "Request is too old";
-    AGENT_MISMATCH = "agent-mismatch", 403, "Agent/action doesn't match approval";
-    ACTION_MISMATCH = "action-mismatch", 403, "Agent/action doesn't match approval";
-    CONTEXT_MISMATCH = "context-mismatch", 403, "Execution context doesn't match approval";
-    PLAN_MISMATCH = "plan-mismatch", 403, "Execution plan doesn't match approval";
-    EXECUTION_MISMATCH = "execution-mismatch", 403, "Execution id doesn't match approval";
-    RECEIPT_INVALID = "receipt-invalid", 422, "Invalid receipt";
-    RECEIPT_UNTRUSTED = "receipt-untrusted", 403, "Receipt not vouched for";
-    IDEMPOTENCY_KEY_REUSED = "idempotency-key-reused", 422, "Idempotency key reused with another body";
-    RATE_LIMITED = "rate-limited", 429, "Too many requests";
-    RECORD_UNREADABLE = "record-unreadable", 500, "Approval record unreadable";
-    STORE_UNAVAILABLE = "store-unavailable", 503, "Store unavailable";
-    STORE_TAMPERED = "store-tampered", 500, "Stored row does not match the log";
-    KEYRING_UNAVAILABLE = "keyring-unavailable", 503, "Keyring unavailable";
-    VERIFIER_TRAPPED = "verifier-trapped", 503, "Verifier failed";
-    POLICY_TRAPPED = "policy-trapped", 503, "Policy failed";
-    INTERNAL_ERROR = "internal-error", 500, "Internal error";
-    CLOCK_BEHIND = "clock-behind", 503, "Clock is behind the store";
-    CLOCK_AHEAD = "clock-ahead", 503, "Clock is ahead";
-    SETTINGS_WEAKER = "settings-weaker", 503, "Settings are weaker than recorded";
+    REQUEST_INVALID = RequestInvalid, 422, "Invalid request";
+    CONTEXT_INVALID = ContextInvalid, 422, "Invalid context";
+    SIGNATURE_MALFORMED = SignatureMalformed, 422, "Invalid signature format";
+    STATEMENT_AMBIGUOUS = StatementAmbiguous, 422, "Ambiguous statement";
+    LIMIT_EXCEEDED = LimitExceeded, 422, "Limit exceeded";
+    UNSUPPORTED_MEDIA_TYPE = UnsupportedMediaType, 415, "Expected application/json";
+    UNAUTHENTICATED = Unauthenticated, 401, "Authentication required";
+    FORBIDDEN = Forbidden, 403, "Not allowed";
+    NOT_FOUND = NotFound, 404, "Approval not found";
+    ALREADY_DECIDED = AlreadyDecided, 409, "Approval already decided";
+    ALREADY_VOTED = AlreadyVoted, 409, "Already voted";
+    NOT_APPROVED = NotApproved, 409, "Approval not in approved state";
+    EXPIRED = Expired, 409, "Approval has expired";
+    ALREADY_EXECUTED = AlreadyExecuted, 409, "Approval already executed";
+    ALREADY_SETTLED = AlreadySettled, 409, "Approval already settled";
+    ALREADY_ERASED = AlreadyErased, 409, "Approval already erased";
+    NOT_FINAL = NotFinal, 409, "Approval not final";
+    SIGNATURE_INVALID = SignatureInvalid, 403, "Invalid signature";
+    KEY_UNKNOWN = KeyUnknown, 403, "Unknown key";
+    KEY_REVOKED = KeyRevoked, 403, "Revoked key";
+    KEY_NOT_YOURS = KeyNotYours, 403, "Key belongs to another approver";
+    SELF_APPROVAL = SelfApproval, 403, "Self-approval";
+    APPROVER_NOT_ALLOWED = ApproverNotAllowed, 403, "Approver not allowed";
+    POLICY_DENIED = PolicyDenied, 403, "Denied by policy";
+    MODULE_INVALID = ModuleInvalid, 422, "Invalid module";
+    MANIFEST_INVALID = ManifestInvalid, 422, "Invalid manifest";
+    VERSION_NOT_NEWER = VersionNotNewer, 409, "Module version is not newer";
+    AUDIENCE_MISMATCH = AudienceMismatch, 403, "Audience doesn't match approval";
+    REQUIREMENT_TOO_WEAK = RequirementTooWeak, 403, "Requirement is too weak";
+    POLICY_MISMATCH = PolicyMismatch, 403, "Policy doesn't match approval";
+    REQUEST_TOO_OLD = RequestTooOld, 403, "Request is too old";
+    AGENT_MISMATCH = AgentMismatch, 403, "Agent/action doesn't match approval";
+    ACTION_MISMATCH = ActionMismatch, 403, "Agent/action doesn't match approval";
+    CONTEXT_MISMATCH = ContextMismatch, 403, "Execution context doesn't match approval";
+    PLAN_MISMATCH = PlanMismatch, 403, "Execution plan doesn't match approval";
+    EXECUTION_MISMATCH = ExecutionMismatch, 403, "Execution id doesn't match approval";
+    RECEIPT_INVALID = ReceiptInvalid, 422, "Invalid receipt";
+    RECEIPT_UNTRUSTED = ReceiptUntrusted, 403, "Receipt not vouched for";
+    IDEMPOTENCY_KEY_REUSED = IdempotencyKeyReused, 422, "Idempotency key reused with another body";
+    RATE_LIMITED = RateLimited, 429, "Too many requests";
+    RECORD_UNREADABLE = RecordUnreadable, 500, "Approval record unreadable";
+    STORE_UNAVAILABLE = StoreUnavailable, 503, "Store unavailable";
+    STORE_TAMPERED = StoreTampered, 500, "Stored row does not match the log";
+    KEYRING_UNAVAILABLE = KeyringUnavailable, 503, "Keyring unavailable";
+    VERIFIER_TRAPPED = VerifierTrapped, 503, "Verifier failed";
+    POLICY_TRAPPED = PolicyTrapped, 503, "Policy failed";
+    INTERNAL_ERROR = InternalError, 500, "Internal error";
+    CLOCK_BEHIND = ClockBehind, 503, "Clock is behind the store";
+    CLOCK_AHEAD = ClockAhead, 503, "Clock is ahead";
+    SETTINGS_WEAKER = SettingsWeaker, 503, "Settings are weaker than recorded";
 }
 
 impl Code {

@@ -19,12 +19,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-
-use crate::keys::Group;
+use signoff_core::requirement::PartialRequirement;
 
 const FILE_BYTES_MAX: u64 = 64 << 10;
-/// Most approvers, of each group too, and most groups, as the verifier has it.
-const THRESHOLD_MAX: u32 = 16;
 
 /// What a deployment is set to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -131,8 +128,10 @@ impl Config {
         if let Some(unknown) = accept.iter().find(|name| !["v1", "v2"].contains(&name.as_str())) {
             return Err(format!("signatures.accept: unknown profile `{unknown}`"));
         }
-        config.requirement.can_be_asked()?;
-        if !accept.iter().any(|name| name == "v2") && config.requirement.takes_v2() {
+        let floor = config.requirement.requirement();
+        // Else each request would be refused, as if that were its own fault.
+        floor.check().map_err(|e| format!("requirement: {}", e.message))?;
+        if !accept.iter().any(|name| name == "v2") && !floor.takes_v1() {
             return Err(
                 "signatures.accept names only v1, which cannot meet the requirement: it counts where one approver and no group is asked for"
                     .to_owned(),
@@ -147,30 +146,10 @@ impl Config {
 }
 
 impl Floor {
-    /// Whether a request can ask for it: else each would be refused, as if that were its own fault.
-    fn can_be_asked(&self) -> Result<(), String> {
-        let count = |what: &str, n: u32| match n {
-            1..=THRESHOLD_MAX => Ok(()),
-            _ => Err(format!("requirement.{what} is {n}, it must be 1 to {THRESHOLD_MAX}")),
-        };
-        self.threshold.map_or(Ok(()), |threshold| count("threshold", threshold))?;
-        if self.groups.len() > THRESHOLD_MAX as usize {
-            let many = self.groups.len();
-            return Err(format!(
-                "requirement.groups has {many} groups, the limit is {THRESHOLD_MAX}"
-            ));
-        }
-        for (group, minimum) in &self.groups {
-            Group::parse(group)
-                .map_err(|why| format!("requirement.groups: `{}`: {why}", group.escape_debug()))?;
-            count(&format!("groups.{group}"), *minimum)?;
-        }
-        Ok(())
-    }
-
-    /// Whether only `v2` signatures can meet it.
-    fn takes_v2(&self) -> bool {
-        self.threshold.is_some_and(|threshold| threshold > 1) || !self.groups.is_empty()
+    /// The floor as a requirement, which has the bounds of one.
+    pub(crate) fn requirement(&self) -> PartialRequirement {
+        let Self { threshold, groups } = self.clone();
+        PartialRequirement { ttl_seconds: None, threshold, groups }
     }
 }
 
@@ -250,7 +229,7 @@ mod tests {
             ("[signature]\naccept = [\"v2\"]", "signature"),
             ("[requirement]\nthreshold = -1", "threshold"),
             ("[requirement]\nthreshold = 0", "threshold is 0"),
-            ("[requirement]\ngroups = { \"\" = 1 }", "group must be"),
+            ("[requirement]\ngroups = { \"\" = 1 }", "group is empty"),
             (seventeen.as_str(), "17 groups"),
             ("[requirement]\nthreshold = 17", "1 to 16"),
             ("[requirement]\ngroups = { sre = 0 }", "groups.sre is 0"),

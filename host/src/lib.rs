@@ -20,7 +20,6 @@ pub mod module;
 pub mod policy;
 pub mod private_file;
 pub mod refusal;
-pub mod role;
 pub mod server;
 pub mod service;
 pub mod settings;
@@ -28,3 +27,5 @@ pub mod store;
 pub mod token;
 pub mod verifier;
 pub mod witness;
+
+pub use signoff_core::role;

@@ -1,5 +1,7 @@
 //! A refusal as the host hands it on: a code, its HTTP status and title, and a sentence.
 
+use signoff_core::rejection::Rejection;
+
 use crate::code::Code;
 use crate::engine::PolicyFailure;
 use crate::store::StoreError;
@@ -20,6 +22,15 @@ impl Refusal {
         Self { code, detail: detail.into() }
     }
 
+    /// A refusal by the text of its code.
+    fn of(code: &str, detail: String) -> Self {
+        match Code::of(code) {
+            Some(code) => Self::new(code, detail),
+            // A verifier newer than this host: still a refusal.
+            None => Self::new(Code::FORBIDDEN, format!("{code}: {detail}")),
+        }
+    }
+
     /// Seconds after which it is worth trying again, where it is.
     pub fn retry_after_seconds(&self) -> Option<u32> {
         matches!(self.code.status, 429 | 503).then_some(1)
@@ -34,16 +45,16 @@ impl std::fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
+impl From<Rejection> for Refusal {
+    fn from(rejection: Rejection) -> Self {
+        Self::of(rejection.code.as_str(), rejection.message)
+    }
+}
+
 impl From<Failure> for Refusal {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Rejected(rejection) => match Code::of(&rejection.code) {
-                Some(code) => Self::new(code, rejection.message),
-                // A verifier newer than this host: still a refusal.
-                None => {
-                    Self::new(Code::FORBIDDEN, format!("{}: {}", rejection.code, rejection.message))
-                }
-            },
+            Failure::Rejected(rejection) => Self::of(&rejection.code, rejection.message),
             Failure::Trapped(_) => Self::new(
                 Code::VERIFIER_TRAPPED,
                 "the verifier gave no answer, so nothing was decided",

@@ -692,7 +692,9 @@ def who_may_decide():
         ("another agent", "agent:other", "approver-not-allowed"),
         ("an agent without a name", "agent:", "approver-not-allowed"),
         ("a name with a colon", "ldap:user", "statement-ambiguous"),
-        ("an agent in upper case, which is a name with a colon", "AGENT:other", "statement-ambiguous"),
+        ("an agent in upper case", "AGENT:other", "approver-not-allowed"),
+        ("the requester in upper case", REQUESTER.upper(), "self-approval"),
+        ("the agent it asks for, in upper case", "KNOWLEDGE_UPDATE", "self-approval"),
     ]:
         yield vector(f"decide: by {name}",
                      step("lifecycle.decide", decide_args(approver=approver), error=code),

@@ -241,10 +241,16 @@ def keys_that_sign_nothing():
             ("that is verify-only", {"status": "verify-only"}, "key-revoked"),
             ("that is revoked", {"status": "revoked"}, "key-revoked"),
             ("of another approver", {"approver": OTHER}, "key-not-yours"),
-            ("of the approver in upper case", {"approver": APPROVER.upper()}, "key-not-yours"),
             ("that is bound to nobody", {"approver": None}, "key-not-yours"),
         ]:
             yield vector(f"sign: {algorithm}, a key {name}", refused_sign(statement, signer.private(**changes), code))
+        # One person in another spelling. What is signed keeps the statement's.
+        yield vector(
+            f"sign: {algorithm}, a key of the approver in upper case",
+            step("signing.sign", {"statement": statement, "profile": "v2",
+                                  "key": signer.private(approver=APPROVER.upper())},
+                 ok={"signature": signer.sign(statement)}),
+            verify(signer, statement, [signer.entry(approver=APPROVER.upper())]))
         # A bound key, and any Ed25519 key, signs no v1.
         for name, changes in {"bound": {}, "bound to nobody": {"approver": None}}.items():
             if algorithm == "ed25519" or not changes:

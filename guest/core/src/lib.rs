@@ -5,15 +5,24 @@
 //! The verifier and the policy decide with these types. The host parses and prints them; it decides
 //! nothing with them.
 
+pub mod base64;
+pub mod codes;
 pub mod context;
+pub mod deceptive;
+pub mod decision;
 pub mod ed25519;
 pub mod facts;
 pub mod fingerprint;
+pub mod glob;
 pub mod limits;
 pub mod log;
 pub mod name;
 pub mod object;
 #[cfg(target_arch = "wasm32")]
 pub mod pages;
+pub mod person;
 pub mod rejection;
+pub mod requirement;
+pub mod role;
 pub mod time;
+pub mod verdict;

@@ -1,9 +1,9 @@
-//! The sizes, counts and durations that the verifier holds its callers to.
+//! The sizes, counts and durations that callers are held to.
 
 /// Longest agent, action, approver or subject, in bytes.
 pub const IDENTIFIER_BYTES_MAX: usize = 128;
-/// Longest key id, in bytes.
-pub const KEY_ID_BYTES_MAX: usize = 64;
+/// Longest name of a key, a module or a rules file, in bytes.
+pub const NAME_BYTES_MAX: usize = 64;
 /// Longest reason, comment or detail, in bytes.
 pub const TEXT_BYTES_MAX: usize = 4 << 10;
 /// Longest time to live: a week.
@@ -16,6 +16,8 @@ pub const LEASE_SECONDS_MAX: u64 = 86_400;
 pub const LEASE_SECONDS_DEFAULT: u64 = 300;
 /// Most approvers that a requirement can ask for.
 pub const THRESHOLD_MAX: u32 = 16;
+/// Most groups that a requirement can name.
+pub const GROUPS_MAX: usize = 16;
 /// Shortest HMAC key: the output length of SHA-256 (RFC 2104, section 3).
 pub const HMAC_KEY_BYTES_MIN: usize = 32;
 /// Longest HMAC key, far above any that helps.

@@ -5,11 +5,9 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use crate::limits::{IDENTIFIER_BYTES_MAX, KEY_ID_BYTES_MAX, TEXT_BYTES_MAX};
+use crate::limits::{IDENTIFIER_BYTES_MAX, NAME_BYTES_MAX, TEXT_BYTES_MAX};
+use crate::person::agent_of;
 use crate::rejection::Rejection;
-
-/// What the subject of an agent begins with.
-pub const AGENT_PREFIX: &str = "agent:";
 
 /// An agent, action, approver or subject: `[!-~]{1,128}`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,12 +32,18 @@ impl Identifier {
         }
     }
 
-    /// Checks a subject: a name, or an agent's name after `agent:`, which does not count for the
-    /// length, so that every agent can be named as one.
+    /// Whether a text is an identifier, for callers with a message of their own.
+    pub fn fits(text: &str) -> bool {
+        (1..=IDENTIFIER_BYTES_MAX).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_graphic())
+    }
+
+    /// Checks a subject: a name, or an agent's name after `agent:` in any case, which does not count
+    /// for the length, so that every agent can be named as one.
     ///
     /// Rejections: as [`Self::new`].
     pub fn subject(field: &str, text: &str) -> Result<Self, Rejection> {
-        match text.strip_prefix(AGENT_PREFIX) {
+        match agent_of(text) {
             Some(agent) => Self::new(field, agent).map(|_| Self(text.to_owned())),
             None => Self::new(field, text),
         }
@@ -97,13 +101,12 @@ impl KeyId {
     /// Rejections: `request-invalid`.
     pub fn new(text: impl Into<String>) -> Result<Self, Rejection> {
         let text = text.into();
-        let fits = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
-        if text.is_empty() || text.len() > KEY_ID_BYTES_MAX || !text.bytes().all(fits) {
-            return Err(Rejection::request(format!(
-                "key id must be 1 to {KEY_ID_BYTES_MAX} of a-z, 0-9, `_` and `-`"
-            )));
+        if is_name(&text) {
+            return Ok(Self(text));
         }
-        Ok(Self(text))
+        Err(Rejection::request(format!(
+            "key id must be 1 to {NAME_BYTES_MAX} of a-z, 0-9, `_` and `-`"
+        )))
     }
 
     /// The id.
@@ -173,6 +176,12 @@ impl Text {
     }
 }
 
+/// Whether a text names a key, a module or a rules file: `[a-z0-9_-]{1,64}`.
+pub fn is_name(text: &str) -> bool {
+    let fits = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
+    (1..=NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(fits)
+}
+
 /// Refuses a text past its limit.
 pub fn check_length(field: &str, text: &str, bytes_max: usize) -> Result<(), Rejection> {
     if text.len() > bytes_max {
@@ -217,14 +226,41 @@ text_like!(Identifier, ApprovalId, ExecutionId, KeyId, Digest, Text);
 
 #[cfg(test)]
 mod tests {
-    use super::Identifier;
+    use super::{Identifier, KeyId, is_name};
 
     #[test]
     fn every_agent_can_be_named_as_a_subject() {
-        let longest = format!("agent:{}", "a".repeat(128));
-        assert!(Identifier::subject("requested_by", &longest).is_ok());
-        for refused in [format!("{longest}a"), "agent:".to_owned(), "b".repeat(129)] {
-            assert!(Identifier::subject("requested_by", &refused).is_err(), "{refused}");
+        for prefix in ["agent:", "Agent:"] {
+            let longest = format!("{prefix}{}", "a".repeat(128));
+            assert!(Identifier::subject("requested_by", &longest).is_ok());
+            for refused in [format!("{longest}a"), prefix.to_owned(), "b".repeat(129)] {
+                assert!(Identifier::subject("requested_by", &refused).is_err(), "{refused}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_fits_is_what_is_read() {
+        for text in ["a", "~!", "", " ", "a b", "\u{7f}", "é", "\0"]
+            .map(str::to_owned)
+            .into_iter()
+            .chain([128, 129].map(|length| "a".repeat(length)))
+        {
+            assert_eq!(
+                Identifier::fits(&text),
+                Identifier::new("x", text.as_str()).is_ok(),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_name_is_short_lower_case_and_without_dots() {
+        for name in ["a", "0", "payments", "pay-2_x", &"a".repeat(64)] {
+            assert!(is_name(name) && KeyId::new(name).is_ok(), "{name}");
+        }
+        for name in ["", "A", "a b", "a.b", "é", &"a".repeat(65)] {
+            assert!(!is_name(name) && KeyId::new(name).is_err(), "{name}");
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
+pub use crate::codes::Code;
 use crate::context::Invalid;
+use crate::deceptive::is_deceptive;
 
 /// Longest sentence of a refusal, in characters.
 const MESSAGE_CHARS_MAX: usize = 512;
@@ -17,11 +19,11 @@ pub struct Rejection {
 }
 
 impl Rejection {
-    /// A refusal with its sentence. What a terminal would act on is written as an escape, and what
-    /// is too long is cut: a sentence may quote a caller, or a record that somebody wrote to.
+    /// A refusal with its sentence. Characters that could deceive a reader are escaped, and a long
+    /// sentence is cut: it may quote a caller, or a record that somebody wrote to.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         let message = message.into();
-        let plain = message.len() <= MESSAGE_CHARS_MAX && !message.contains(char::is_control);
+        let plain = message.len() <= MESSAGE_CHARS_MAX && !message.contains(is_deceptive);
         let message = if plain { message } else { escaped(&message) };
         Self { code, message }
     }
@@ -50,7 +52,7 @@ fn escaped(message: &str) -> String {
             escaped.push('…');
             break;
         }
-        if c.is_control() {
+        if is_deceptive(c) {
             escaped.extend(c.escape_default());
         } else {
             escaped.push(c);
@@ -66,59 +68,3 @@ impl fmt::Display for Rejection {
 }
 
 impl std::error::Error for Rejection {}
-
-macro_rules! codes {
-    ($($(#[$doc:meta])* $variant:ident = $text:literal,)*) => {
-        /// The stable codes that the verifier raises; `wit/codes.md` lists them with the host's.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        #[allow(missing_docs, reason = "each is its code, explained in wit/codes.md")]
-        pub enum Code { $($(#[$doc])* $variant,)* }
-
-        impl Code {
-            /// Every code, in the order of `wit/codes.md`.
-            pub const ALL: &[Self] = &[$(Self::$variant,)*];
-
-            /// The code as it crosses the border.
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $text,)* }
-            }
-        }
-    };
-}
-
-codes! {
-    RequestInvalid = "request-invalid",
-    ContextInvalid = "context-invalid",
-    SignatureMalformed = "signature-malformed",
-    StatementAmbiguous = "statement-ambiguous",
-    LimitExceeded = "limit-exceeded",
-    Forbidden = "forbidden",
-    NotFound = "not-found",
-    AlreadyDecided = "already-decided",
-    AlreadyVoted = "already-voted",
-    NotApproved = "not-approved",
-    Expired = "expired",
-    AlreadyExecuted = "already-executed",
-    AlreadySettled = "already-settled",
-    AlreadyErased = "already-erased",
-    NotFinal = "not-final",
-    SignatureInvalid = "signature-invalid",
-    KeyUnknown = "key-unknown",
-    KeyRevoked = "key-revoked",
-    KeyNotYours = "key-not-yours",
-    SelfApproval = "self-approval",
-    ApproverNotAllowed = "approver-not-allowed",
-    AudienceMismatch = "audience-mismatch",
-    RequirementTooWeak = "requirement-too-weak",
-    PolicyMismatch = "policy-mismatch",
-    RequestTooOld = "request-too-old",
-    AgentMismatch = "agent-mismatch",
-    ActionMismatch = "action-mismatch",
-    ContextMismatch = "context-mismatch",
-    PlanMismatch = "plan-mismatch",
-    ExecutionMismatch = "execution-mismatch",
-    ReceiptInvalid = "receipt-invalid",
-    ReceiptUntrusted = "receipt-untrusted",
-    RecordUnreadable = "record-unreadable",
-    InternalError = "internal-error",
-}

@@ -91,10 +91,7 @@ impl Policy {
 
 /// What all of these rules ask; none without rules.
 fn strictest<'r>(rules: impl Iterator<Item = &'r Rule>) -> Option<Requirement> {
-    rules.map(|rule| rule.requirement.clone()).reduce(|mut strictest, other| {
-        strictest.tighten(&other);
-        strictest
-    })
+    rules.map(|rule| rule.requirement.clone()).reduce(|strictest, other| strictest.stricter(&other))
 }
 
 /// Whether a rule counts. A condition that fails to evaluate counts where that is the strict side.
@@ -167,21 +164,6 @@ impl<'e> Evaluation<'e> {
             matched: matches(rule, outcome),
             when,
             error,
-        }
-    }
-}
-
-impl Requirement {
-    /// Takes over what the other asks for more strictly.
-    pub fn tighten(&mut self, other: &Self) {
-        self.ttl_seconds = match (self.ttl_seconds, other.ttl_seconds) {
-            (Some(one), Some(two)) => Some(one.min(two)),
-            (one, two) => one.or(two),
-        };
-        self.threshold = self.threshold.max(other.threshold);
-        for (group, minimum) in &other.groups {
-            let ours = self.groups.entry(group.clone()).or_default();
-            *ours = (*ours).max(*minimum);
         }
     }
 }

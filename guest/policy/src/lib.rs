@@ -15,7 +15,6 @@ pub mod attempt;
 pub mod condition;
 pub mod evaluate;
 pub mod file;
-pub mod glob;
 pub mod index;
 pub mod json;
 pub mod limits;
@@ -27,3 +26,5 @@ pub mod test_run;
 mod text;
 pub mod verdict;
 pub mod workbench;
+
+pub use signoff_core::glob;

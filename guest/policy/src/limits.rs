@@ -1,5 +1,11 @@
 //! Every bound of a rules file and of an evaluation. Passing one is an error with a position.
 
+pub use signoff_core::context::{BYTES_MAX as JSON_BYTES_MAX, DEPTH_MAX as JSON_DEPTH_MAX};
+pub use signoff_core::limits::{
+    GROUPS_MAX, IDENTIFIER_BYTES_MAX, NAME_BYTES_MAX, TEXT_BYTES_MAX as REASON_BYTES_MAX,
+    THRESHOLD_MAX, TTL_SECONDS_MAX,
+};
+
 /// A rules file, in bytes.
 pub const FILE_BYTES_MAX: usize = 1 << 20;
 /// Rules in a file.
@@ -10,20 +16,10 @@ pub const TESTS_MAX: usize = 10_000;
 pub const PROBLEMS_MAX: usize = 100;
 /// Globs of one `agent` or `action`.
 pub const GLOBS_MAX: usize = 64;
-/// Identifiers, as everywhere in signoff: `[!-~]{1,128}`.
-pub const IDENTIFIER_BYTES_MAX: usize = 128;
-/// The name of a rules file, `[a-z0-9_-]{1,64}`, and of a ttl class.
-pub const NAME_BYTES_MAX: usize = 64;
 /// Named ttl classes of a file.
 pub const TTL_CLASSES_MAX: usize = 64;
-/// How long an approval may live: the verifier's bound.
-pub const TTL_SECONDS_MAX: u32 = 604_800;
 /// A ttl over this is warned about: a day is the longest class of the runbook.
-pub const TTL_SECONDS_USUAL: u32 = 86_400;
-/// Approvers that a rule may ask for: the verifier's bound.
-pub const THRESHOLD_MAX: u32 = 16;
-/// Groups that a rule may name: the verifier's bound.
-pub const GROUPS_MAX: usize = 16;
+pub const TTL_SECONDS_USUAL: i64 = 86_400;
 /// A condition, in bytes.
 pub const WHEN_BYTES_MAX: usize = 4 << 10;
 /// How deep brackets, calls and signs of a condition may nest: the parser recurses, and this many levels fit
@@ -34,15 +30,9 @@ pub const WHEN_NESTING_MAX: usize = 32;
 pub const WHEN_DEPTH_MAX: usize = 96;
 /// How much memory a compiled regular expression may take.
 pub const REGEX_BYTES_MAX: usize = 256 << 10;
-/// A reason's template, and the reason that is made of it, in bytes: the verifier's bound.
-pub const REASON_BYTES_MAX: usize = 4 << 10;
 /// Placeholders of one reason.
 pub const PLACEHOLDERS_MAX: usize = 64;
-/// How deep a context may nest, the top level being 1: the verifier's bound.
-pub const JSON_DEPTH_MAX: usize = 64;
 /// The facts of an attempt, in bytes: the bound of `wit/policy.wit`.
 pub const FACTS_BYTES_MAX: usize = 16 << 10;
 /// Failed rules that a verdict names: the bound of `wit/policy.wit`.
 pub const FAILED_MAX: usize = 16;
-/// A context or plan, in bytes: the verifier's bound.
-pub const JSON_BYTES_MAX: usize = 1 << 20;

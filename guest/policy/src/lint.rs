@@ -41,8 +41,7 @@ fn beats(policy: &Policy, (other_at, other): (usize, &Rule), (at, rule): (usize,
         std::cmp::Ordering::Less => false,
         // A later rule that asks for an approval may still ask for a stricter one.
         std::cmp::Ordering::Equal => {
-            let mut both = other.requirement.clone();
-            both.tighten(&rule.requirement);
+            let both = other.requirement.clone().stricter(&rule.requirement);
             // A rule whose condition is true decides before one whose condition failed.
             other_at < at && both == other.requirement && !policy.always_fails(other)
         }

@@ -14,11 +14,12 @@ use std::cell::RefCell;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use signoff_core::name::Identifier;
 
 use crate::attempt::Attempt;
 use crate::evaluate::Trace;
 use crate::file;
-use crate::limits::{FACTS_BYTES_MAX, IDENTIFIER_BYTES_MAX, JSON_BYTES_MAX};
+use crate::limits::{FACTS_BYTES_MAX, JSON_BYTES_MAX};
 use crate::policy::Policy;
 use crate::problem::Problems;
 use crate::verdict::Verdict;
@@ -131,11 +132,7 @@ fn test(policy: &Policy, cases: Option<&str>) -> String {
 
 /// What no host asks.
 fn malformed(attempt: &Attempt<'_>) -> Option<&'static str> {
-    let is_identifier = |text: &str| {
-        (1..=IDENTIFIER_BYTES_MAX).contains(&text.len())
-            && text.bytes().all(|byte| byte.is_ascii_graphic())
-    };
-    if !is_identifier(attempt.agent) || !is_identifier(attempt.action) {
+    if !Identifier::fits(attempt.agent) || !Identifier::fits(attempt.action) {
         return Some("agent and action are 1 to 128 visible ASCII characters each");
     }
     let lengths = [attempt.context.len(), attempt.plan.map_or(0, str::len)];

@@ -36,7 +36,7 @@ const DESCRIPTION: Description = Description {
         context_depth_max: DEPTH_MAX,
         context_int_digits_max: INT_DIGITS_MAX,
         identifier_bytes_max: limits::IDENTIFIER_BYTES_MAX,
-        key_id_bytes_max: limits::KEY_ID_BYTES_MAX,
+        key_id_bytes_max: limits::NAME_BYTES_MAX,
         text_bytes_max: limits::TEXT_BYTES_MAX,
         ttl_seconds_max: limits::TTL_SECONDS_MAX,
         ttl_seconds_default: limits::TTL_SECONDS_DEFAULT,

@@ -1,13 +1,14 @@
 //! Keys: id, algorithm, material, status, use, and whose they are.
 
-use base64ct::{Base64UrlUnpadded, Encoding};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
+use signoff_core::base64;
 use signoff_core::fingerprint::fingerprint;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::limits::{ED25519_KEY_BYTES, HMAC_KEY_BYTES_MAX, HMAC_KEY_BYTES_MIN, KEYS_MAX};
 use crate::name::{Identifier, KeyId};
+use crate::person::same_person;
 use crate::rejection::Rejection;
 use crate::statement::Profile;
 
@@ -156,9 +157,9 @@ impl Key {
             }
     }
 
-    /// Whether the key is that person's.
+    /// Whether the key is that person's, whatever the case of the name.
     pub(crate) fn is_of(&self, approver: &str) -> bool {
-        self.approver.as_ref().is_some_and(|bound| bound.as_str() == approver)
+        self.approver.as_ref().is_some_and(|bound| same_person(bound.as_str(), approver))
     }
 
     /// Whether its keyring entry has a group.
@@ -237,9 +238,9 @@ impl Algorithm {
     ///
     /// What is wrong with it.
     fn material(self, encoded: &str) -> Result<Material, String> {
-        let bytes = Base64UrlUnpadded::decode_vec(encoded)
+        let bytes = base64::decode_url(encoded)
             .map(Zeroizing::new)
-            .map_err(|_| "material must be base64url without padding".to_owned())?;
+            .ok_or_else(|| "material must be base64url without padding".to_owned())?;
         match self.misfit(bytes.len()) {
             Some(expected) => Err(format!("material must be {expected}")),
             None => Ok(Material::Bytes(self.plainest(bytes))),

@@ -25,4 +25,4 @@ pub mod statement;
 pub mod wire;
 
 pub(crate) use signoff_core::object;
-pub use signoff_core::{context, limits, name, rejection, time};
+pub use signoff_core::{context, limits, name, person, rejection, time};

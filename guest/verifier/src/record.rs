@@ -1,13 +1,12 @@
 //! The record: an approval as it is stored. The verifier writes and reads it; hosts keep it unread.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
+pub use signoff_core::requirement::Requirement;
 
 use crate::asked::Asked;
 use crate::limits::RECORD_BYTES_MAX;
 use crate::name::Digest;
-use crate::object::{Object, counts, object, object_or_null, objects, sentence};
+use crate::object::{Object, object, object_or_null, objects, sentence};
 use crate::rejection::{Code, Rejection};
 use crate::statement::{Decision, Profile, StatementText};
 use crate::time::UnixSeconds;
@@ -60,17 +59,6 @@ pub enum Status {
     Executed,
     Expired,
     Withdrawn,
-}
-
-/// What it takes to approve: frozen when the approval is made.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-#[allow(missing_docs, reason = "the names say it")]
-pub struct Requirement {
-    pub ttl_seconds: u64,
-    pub threshold: u32,
-    #[serde(deserialize_with = "counts")]
-    pub groups: BTreeMap<String, u32>,
 }
 
 /// One approver's signed decision.

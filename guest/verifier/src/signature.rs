@@ -1,6 +1,6 @@
 //! Signatures: made here, verified here, and nowhere else.
 
-use base64ct::{Base64UrlUnpadded, Encoding};
+use signoff_core::base64;
 
 use crate::key::{Algorithm, Key, KeyEntry, KeyStatus, KeyUse, Keyring};
 use crate::name::KeyId;
@@ -65,7 +65,7 @@ pub fn sign(statement: &StatementText, profile: &str, key: &KeyEntry) -> Result<
     Ok(match profile {
         Profile::V1 => hex::encode(bytes),
         Profile::V2 => {
-            format!("{V2_PREFIX}{}.{}", key.id, Base64UrlUnpadded::encode_string(&bytes))
+            format!("{V2_PREFIX}{}.{}", key.id, base64::encode_url(&bytes))
         }
     })
 }
@@ -244,12 +244,10 @@ impl V2 {
             .map_err(|e| malformed(format!("in `v2.{{key id}}.…`: {}", e.message)))?;
         // 32 bytes are 43 characters and 64 are 86: a longer text is never decoded.
         let bytes = match encoded.len() {
-            43 | 86 => Base64UrlUnpadded::decode_vec(encoded).ok(),
+            43 | 86 => base64::decode_url(encoded),
             _ => None,
         };
-        // The last character has spare bits: only the encoder's own choice of them is accepted.
-        let canonical = |bytes: &Vec<u8>| Base64UrlUnpadded::encode_string(bytes) == encoded;
-        let bytes = bytes.filter(canonical).ok_or_else(|| {
+        let bytes = bytes.ok_or_else(|| {
             malformed("expected 32 or 64 bytes in base64url without padding after the key id")
         })?;
         Ok(Self { key_id, bytes })
@@ -289,12 +287,10 @@ impl Accepted {
         Self(Profile::ALL.to_vec())
     }
 
-    /// Those that count towards a requirement: `v1` names no key and covers no action, so only
-    /// where one approver is asked for and no group.
+    /// Those that count towards a requirement.
     pub fn under(&self, requirement: &Requirement) -> Self {
-        let single = requirement.threshold == 1 && requirement.groups.is_empty();
         let counts = |profile: &Profile| match profile {
-            Profile::V1 => single,
+            Profile::V1 => requirement.takes_v1(),
             Profile::V2 => true,
         };
         Self(self.0.iter().copied().filter(counts).collect())

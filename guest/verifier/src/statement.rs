@@ -1,8 +1,7 @@
 //! Statements: what an approver signs, and the message of each profile.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
+pub use signoff_core::decision::Decision;
 
 use crate::name::{Digest, Identifier, KeyId, Text};
 use crate::pae;
@@ -43,16 +42,6 @@ pub(crate) struct Scope {
     pub(crate) key_id: KeyId,
     pub(crate) request_digest: Digest,
     pub(crate) comment: Text,
-}
-
-/// What an approver says of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Decision {
-    /// It may run.
-    Approved,
-    /// It must not run.
-    Rejected,
 }
 
 /// A way to turn a statement into the bytes to sign.
@@ -147,33 +136,6 @@ impl Scope {
             request_digest: Digest::new("request_digest", text.request_digest.as_str())?,
             comment: Text::new("comment", text.comment.as_str())?,
         })
-    }
-}
-
-impl Decision {
-    /// Reads a decision.
-    ///
-    /// Rejections: `request-invalid`.
-    pub fn read(text: &str) -> Result<Self, Rejection> {
-        match text {
-            "approved" => Ok(Self::Approved),
-            "rejected" => Ok(Self::Rejected),
-            _ => Err(Rejection::request("decision must be `approved` or `rejected`")),
-        }
-    }
-
-    /// The decision as it is written.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Approved => "approved",
-            Self::Rejected => "rejected",
-        }
-    }
-}
-
-impl fmt::Display for Decision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use signoff_core::requirement::takes_v1;
 use utoipa::ToSchema;
 
 /// An approval, as every call answers it. What has not happened is null.
@@ -87,6 +88,13 @@ pub struct Requirement {
     pub threshold: u32,
     /// How many of each group.
     pub groups: BTreeMap<String, u32>,
+}
+
+impl Requirement {
+    /// Whether a `v1` signature can count, as the verifier has it.
+    pub fn takes_v1(&self) -> bool {
+        takes_v1(self.threshold, &self.groups)
+    }
 }
 
 /// One approver's signed decision.

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Uri, header};
 use axum::response::{IntoResponse, Response};
-use base64ct::{Base64, Encoding};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use signoff_core::base64;
 use utoipa::ToSchema;
 
 use super::App;
@@ -76,8 +76,8 @@ pub(super) async fn push(
     let idempotency = idempotency(&caller, &uri, &headers, body.json())?;
     let PushBody { manifest, wasm } = body.json().parse()?;
     let manifest = manifest.get().to_owned();
-    let wasm: Arc<[u8]> = Base64::decode_vec(&wasm)
-        .map_err(|_| {
+    let wasm: Arc<[u8]> = base64::decode(&wasm)
+        .ok_or_else(|| {
             Refusal::new(Code::REQUEST_INVALID, "body: wasm: not standard base64 with padding")
         })?
         .into();

@@ -150,7 +150,7 @@ fn signing(
         approver: args.approver.as_deref(),
         profile: args.profile.as_deref(),
         key: args.key.as_deref(),
-        v1_counts: approval.requirement.threshold == 1 && approval.requirement.groups.is_empty(),
+        v1_counts: approval.requirement.takes_v1(),
     };
     wish.granted(&keys).map_err(|no| no.failure(transport.json))
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::anyhow;
 use clap::Args;
 use serde_json::json;
+use signoff_core::name::Identifier;
 
 use super::transport::{AUDIENCE_DEFAULT, Target, Transport};
 use super::{Exit, Global, exit::Failure, output, token};
@@ -112,7 +113,7 @@ fn open(path: &Path, audience: Option<&str>, trust: Trust) -> Result<String, Fai
 }
 
 fn audience(text: &str) -> Result<String, String> {
-    if (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic()) {
+    if Identifier::fits(text) {
         return Ok(text.to_owned());
     }
     Err("expected 1 to 128 printable ASCII characters without spaces".to_owned())

@@ -365,7 +365,7 @@ fn slots(names: &[String]) -> Result<Vec<Group>, Failure> {
 }
 
 fn key_id(text: &str) -> Result<KeyId, String> {
-    KeyId::parse(text).ok_or_else(|| "expected `[a-z0-9_-]{1,64}`".to_owned())
+    KeyId::new(text).map_err(|_| "expected `[a-z0-9_-]{1,64}`".to_owned())
 }
 
 fn usage(text: &str) -> Result<Usage, String> {

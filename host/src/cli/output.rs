@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Write, stderr, stdout};
 
 use anstyle::{AnsiColor, Style};
 use comfy_table::{Cell, Color, ColumnConstraint, ContentArrangement, Table, presets};
+use signoff_core::deceptive::is_plain_in_lines;
 
 use crate::api::{Approval, Requirement};
 
@@ -12,20 +13,14 @@ pub(super) fn colours() -> bool {
     stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// A text that cannot act on a terminal: control characters and those that reorder text are
-/// escaped, line feed and tab aside.
+/// A text that cannot act on a terminal: deceptive characters are escaped, line feed and tab aside.
 pub(super) fn safe(text: &str) -> String {
-    let acts = |c: char| {
-        (c.is_control() && !matches!(c, '\n' | '\t'))
-            || matches!(c, '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
-    };
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
-        if acts(c) {
-            shown.extend(c.escape_unicode());
-        } else {
+        if is_plain_in_lines(c) {
             shown.push(c);
+        } else {
+            shown.extend(c.escape_unicode());
         }
     }
     shown

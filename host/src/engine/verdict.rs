@@ -1,33 +1,14 @@
 //! A verdict, read strictly: what a policy answers is another program's output.
 
-use std::collections::BTreeMap;
-use std::fmt;
+use serde::Serialize;
+use signoff_core::limits::{IDENTIFIER_BYTES_MAX, TEXT_BYTES_MAX};
+use signoff_core::name::Identifier;
+use signoff_core::object;
+pub use signoff_core::requirement::PartialRequirement as Requirement;
+pub use signoff_core::verdict::Decision;
 
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
-
-const RULE_BYTES_MAX: usize = 128;
-const REASON_BYTES_MAX: usize = 4 << 10;
 const FAILED_MAX: usize = 16;
 const REQUIREMENT_BYTES_MAX: usize = 16 << 10;
-/// As the verifier has them.
-const TTL_SECONDS_MAX: u64 = 604_800;
-const COUNT_MAX: u32 = 16;
-
-/// Whether an action may go ahead.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize, ToSchema,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum Decision {
-    /// It may.
-    Allow,
-    /// A person must approve it first.
-    RequireApproval,
-    /// It must not.
-    Deny,
-}
-
 /// A policy's answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Verdict {
@@ -54,47 +35,10 @@ pub(crate) struct RawVerdict {
     pub(crate) failed: Vec<String>,
 }
 
-/// What an approval takes; what is left out is as the request has it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Requirement {
-    /// How long it lives at most, 1 to 604800.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ttl_seconds: Option<u64>,
-    /// How many approvers, 1 to 16.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub threshold: Option<u32>,
-    /// How many of each group, 1 to 16; at most 16 groups.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub groups: BTreeMap<String, u32>,
-}
-
 /// What is wrong with an answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct MalformedVerdict(String);
-
-impl Decision {
-    /// The decision as it is written.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Allow => "allow",
-            Self::RequireApproval => "require_approval",
-            Self::Deny => "deny",
-        }
-    }
-
-    /// Reads a decision.
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Allow, Self::RequireApproval, Self::Deny].into_iter().find(|d| d.as_str() == text)
-    }
-}
-
-impl fmt::Display for Decision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
 
 impl Verdict {
     /// The verdict where no policy is: a person must approve.
@@ -121,22 +65,22 @@ impl Verdict {
             ))
         })?;
         if let Some(rule) = &answer.rule
-            && !is_identifier(rule)
+            && !Identifier::fits(rule)
         {
             return Err(malformed(format!(
-                "rule must be 1 to {RULE_BYTES_MAX} visible ASCII characters, it is `{}`",
+                "rule must be 1 to {IDENTIFIER_BYTES_MAX} visible ASCII characters, it is `{}`",
                 shortened(rule)
             )));
         }
         if let Some(reason) = &answer.reason
-            && reason.len() > REASON_BYTES_MAX
+            && reason.len() > TEXT_BYTES_MAX
         {
             return Err(malformed(format!(
-                "reason is {} bytes, the limit is {REASON_BYTES_MAX}",
+                "reason is {} bytes, the limit is {TEXT_BYTES_MAX}",
                 reason.len()
             )));
         }
-        let requirement = answer.requirement.as_deref().map(Requirement::read).transpose()?;
+        let requirement = answer.requirement.as_deref().map(requirement).transpose()?;
         if requirement.is_some() && decision != Decision::RequireApproval {
             return Err(malformed(format!("a requirement stands beside `{decision}`")));
         }
@@ -145,46 +89,18 @@ impl Verdict {
     }
 }
 
-impl Requirement {
-    fn read(text: &str) -> Result<Self, MalformedVerdict> {
-        if text.len() > REQUIREMENT_BYTES_MAX {
-            return Err(malformed(format!(
-                "requirement is {} bytes, the limit is {REQUIREMENT_BYTES_MAX}",
-                text.len()
-            )));
-        }
-        let requirement: Self =
-            serde_json::from_str(text).map_err(|e| malformed(format!("requirement: {e}")))?;
-        requirement.within_limits().map_err(malformed)?;
-        Ok(requirement)
+/// Reads a requirement, and holds it to its bounds.
+fn requirement(text: &str) -> Result<Requirement, MalformedVerdict> {
+    if text.len() > REQUIREMENT_BYTES_MAX {
+        return Err(malformed(format!(
+            "requirement is {} bytes, the limit is {REQUIREMENT_BYTES_MAX}",
+            text.len()
+        )));
     }
-
-    fn within_limits(&self) -> Result<(), String> {
-        let ttl = self.ttl_seconds.unwrap_or(1);
-        if !(1..=TTL_SECONDS_MAX).contains(&ttl) {
-            return Err(format!(
-                "requirement.ttl_seconds is {ttl}, it must be 1 to {TTL_SECONDS_MAX}"
-            ));
-        }
-        let count = |what: &str, n: u32| match n {
-            1..=COUNT_MAX => Ok(()),
-            _ => Err(format!("requirement.{what} is {n}, it must be 1 to {COUNT_MAX}")),
-        };
-        count("threshold", self.threshold.unwrap_or(1))?;
-        if self.groups.len() > COUNT_MAX as usize {
-            return Err(format!(
-                "requirement.groups has {} groups, the limit is {COUNT_MAX}",
-                self.groups.len()
-            ));
-        }
-        for (group, minimum) in &self.groups {
-            if !is_identifier(group) {
-                return Err(format!("requirement.groups names `{}`", shortened(group)));
-            }
-            count("groups", *minimum)?;
-        }
-        Ok(())
-    }
+    let requirement: Requirement =
+        object::parse("requirement", text).map_err(|e| malformed(e.message))?;
+    requirement.check().map_err(|e| malformed(format!("requirement: {}", e.message)))?;
+    Ok(requirement)
 }
 
 /// Reads the ids of the rules that failed.
@@ -196,9 +112,9 @@ fn failed(ids: Vec<String>) -> Result<Vec<String>, MalformedVerdict> {
         )));
     }
     for (at, id) in ids.iter().enumerate() {
-        if !is_identifier(id) {
+        if !Identifier::fits(id) {
             return Err(malformed(format!(
-                "failed must name rules of 1 to {RULE_BYTES_MAX} visible ASCII characters, it names `{}`",
+                "failed must name rules of 1 to {IDENTIFIER_BYTES_MAX} visible ASCII characters, it names `{}`",
                 shortened(id)
             )));
         }
@@ -207,11 +123,6 @@ fn failed(ids: Vec<String>) -> Result<Vec<String>, MalformedVerdict> {
         }
     }
     Ok(ids)
-}
-
-/// `[!-~]{1,128}`, as the verifier has its identifiers.
-fn is_identifier(text: &str) -> bool {
-    (1..=RULE_BYTES_MAX).contains(&text.len()) && text.bytes().all(|b| (b'!'..=b'~').contains(&b))
 }
 
 /// The start of a text that may be of any length and hold anything.

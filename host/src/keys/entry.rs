@@ -1,7 +1,7 @@
 //! One entry of a keyring: as it is written, and as it is after every field has been read.
 
-use base64ct::{Base64UrlUnpadded, Encoding};
 use serde::{Deserialize, Serialize};
+use signoff_core::base64;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::ed25519::{self, KEY_BYTES, Seed};
@@ -134,9 +134,8 @@ impl EntryText {
     /// In this order: id, algorithm, material, private, status, use, approver, groups; then a use
     /// that does not go with the algorithm, or an approver that does not go with the use.
     pub(crate) fn read(&self) -> Result<Entry, KeyError> {
-        let id = KeyId::parse(&self.id).ok_or_else(|| {
-            KeyError::Entry("an entry's id must be `[a-z0-9_-]{1,64}`".to_owned())
-        })?;
+        let id = KeyId::new(self.id.as_str())
+            .map_err(|_| KeyError::Entry("an entry's id must be `[a-z0-9_-]{1,64}`".to_owned()))?;
         let fail = |why: &str| KeyError::Entry(format!("key `{id}`: {why}"));
         let material = self.material(&id)?;
         let status = match self.status.as_str() {
@@ -169,9 +168,9 @@ impl EntryText {
         let name = format!("key `{id}`");
         let fail = |why: &str| KeyError::Entry(format!("{name}: {why}"));
         let decoded = |text: &str, what: &str| {
-            Base64UrlUnpadded::decode_vec(text)
+            base64::decode_url(text)
                 .map(Zeroizing::new)
-                .map_err(|_| fail(&format!("{what} is not base64url without padding")))
+                .ok_or_else(|| fail(&format!("{what} is not base64url without padding")))
         };
         let bytes_of_key = |text: &str, what: &str| {
             let bytes = decoded(text, what)?;
@@ -190,7 +189,7 @@ impl EntryText {
             }
             "ed25519" => {
                 let public = *bytes_of_key(&self.material, "its material")?;
-                ed25519::check_public(&public).map_err(fail)?;
+                ed25519::check_public(&public).map_err(|why| fail(&why))?;
                 let private = self.private.as_deref();
                 let seed = private.map(|text| bytes_of_key(text, "its private")).transpose()?;
                 if seed.as_ref().is_some_and(|seed| ed25519::public_of(seed) != public) {
@@ -261,7 +260,7 @@ impl Entry {
         Key {
             id: self.id.to_string(),
             algorithm: self.material.algorithm().to_owned(),
-            material: Base64UrlUnpadded::encode_string(material),
+            material: base64::encode_url(material),
             status: self.status.as_str().to_owned(),
             usage: self.usage.as_str().to_owned(),
             approver: self.approver.as_ref().map(|approver| approver.as_str().to_owned()),
@@ -273,9 +272,7 @@ impl Entry {
     pub(crate) fn to_text(&self) -> EntryText {
         let Key { id, algorithm, material, status, usage, approver, groups } = self.to_verify();
         let private = match &self.material {
-            Material::Ed25519 { seed: Some(seed), .. } => {
-                Some(Base64UrlUnpadded::encode_string(seed.as_slice()))
-            }
+            Material::Ed25519 { seed: Some(seed), .. } => Some(base64::encode_url(seed.as_slice())),
             _ => None,
         };
         EntryText { id, algorithm, material, private, status, usage, approver, groups }

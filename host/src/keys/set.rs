@@ -1,12 +1,13 @@
 //! The keys of one moment: what the verifier is given, and what signs on this machine.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 
 use ed25519_dalek::SigningKey;
+use signoff_core::person::same_person;
 use zeroize::Zeroize;
 
 use super::ed25519::KEY_BYTES;
@@ -101,7 +102,9 @@ impl Keys {
     /// here the newest, which is the last one in the keyring.
     pub fn to_sign_v2(&self, approver: &str) -> Option<Signer> {
         let mut theirs = self.approving().rev().filter(|entry| entry.signs());
-        theirs.find(|entry| bound_to(entry) == Some(approver)).and_then(Signer::of)
+        theirs
+            .find(|entry| bound_to(entry).is_some_and(|bound| same_person(bound, approver)))
+            .and_then(Signer::of)
     }
 
     /// The key of an id to sign with, whatever its status: the verifier says what is wrong with it.
@@ -113,8 +116,8 @@ impl Keys {
     pub fn approvers(&self) -> Vec<&str> {
         let signing = self.approving().filter(|entry| entry.signs());
         let mut approvers: Vec<&str> = signing.filter_map(bound_to).collect();
-        approvers.sort_unstable();
-        approvers.dedup();
+        approvers.sort_unstable_by_key(|name| name.to_ascii_lowercase());
+        approvers.dedup_by(|a, b| same_person(a, b));
         approvers
     }
 
@@ -244,12 +247,12 @@ pub(crate) fn check_together(entries: &[Entry]) -> Result<(), String> {
     if entries.len() > KEYS_MAX {
         return Err(format!("{} keys, the limit is {KEYS_MAX}", entries.len()));
     }
-    let mut of_id = HashMap::new();
+    let mut of_id = BTreeSet::new();
     // By fingerprint: HMAC fills a secret up with zeros and hashes a long one, so texts that differ
     // can be one key.
     let mut of_material: HashMap<String, &Entry> = HashMap::new();
     for entry in entries {
-        if of_id.insert(&entry.id, ()).is_some() {
+        if !of_id.insert(&entry.id) {
             return Err(format!("two keys have the id `{}`", entry.id));
         }
     }

@@ -136,7 +136,7 @@ fn an_entry_out_of_its_form_is_refused_with_a_sentence() {
         (key("material", json!(one)), "small order"),
         (key("material", json!(order8)), "small order"),
         (key("material", json!(unreduced)), "not the canonical encoding"),
-        (key("material", json!(no_point)), "no ed25519 public key"),
+        (key("material", json!(no_point)), "not an ed25519 public key"),
         (key("private", json!(hex_as_base64(PUBLIC))), "does not belong"),
         (key("private", json!("AAAA")), "its private must be 32 bytes"),
         (key("approver", json!("")), "approver must be"),

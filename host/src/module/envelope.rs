@@ -4,12 +4,13 @@
 //! What is signed is the pre-authentication encoding `DSSEv1 SP len(type) SP type SP len(payload) SP
 //! payload`, lengths in decimal: so one type's payload is never taken for another's.
 
-use base64ct::{Base64, Encoding};
-use ed25519_dalek::{Signature, Signer, VerifyingKey};
+use ed25519_dalek::Signer;
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
+use signoff_core::base64;
+use signoff_core::ed25519::PublicKey;
 
 use super::manifest::Manifest;
 use super::name::Slot;
@@ -88,7 +89,8 @@ impl Envelope {
         if read.payload_type != PAYLOAD_TYPE {
             return Err(invalid(format!("payloadType is not `{PAYLOAD_TYPE}`")));
         }
-        let payload = base64(&read.payload).ok_or_else(|| invalid("payload is not base64"))?;
+        let payload =
+            base64::decode(&read.payload).ok_or_else(|| invalid("payload is not base64"))?;
         let signature = match read.signatures.as_slice() {
             [one] => strict::member::<SignatureText>("envelope: signatures", one)?,
             [] => return Err(invalid("it has no signature, expected exactly one")),
@@ -99,9 +101,9 @@ impl Envelope {
                 )));
             }
         };
-        let key_id = KeyId::parse(&signature.keyid)
-            .ok_or_else(|| invalid("keyid must be `[a-z0-9_-]{1,64}`"))?;
-        let signature = base64(&signature.sig).and_then(|bytes| bytes.try_into().ok());
+        let key_id =
+            KeyId::new(signature.keyid).map_err(|_| invalid("keyid must be `[a-z0-9_-]{1,64}`"))?;
+        let signature = base64::decode(&signature.sig).and_then(|bytes| bytes.try_into().ok());
         let signature = signature.ok_or_else(|| invalid("sig is not 64 bytes in base64"))?;
         Ok(Self { payload, key_id, signature })
     }
@@ -146,14 +148,11 @@ impl Envelope {
 
     fn check(&self, public: &[u8; 32]) -> Result<(), Refusal> {
         let message = to_sign(PAYLOAD_TYPE, &self.payload);
-        let signature = Signature::from_bytes(&self.signature);
-        VerifyingKey::from_bytes(public)
-            .and_then(|key| key.verify_strict(&message, &signature))
-            .map_err(|_| {
-                let id = &self.key_id;
-                let detail = format!("the manifest's signature is not by key `{id}`");
-                Refusal::new(Code::SIGNATURE_INVALID, detail)
-            })
+        if PublicKey::decode(public).is_ok_and(|key| key.verifies(&message, &self.signature)) {
+            return Ok(());
+        }
+        let detail = format!("the manifest's signature is not by key `{}`", self.key_id);
+        Err(Refusal::new(Code::SIGNATURE_INVALID, detail))
     }
 
     /// Its one text: compact, members in order.
@@ -162,9 +161,9 @@ impl Envelope {
         format!(
             "{{\"payloadType\":{},\"payload\":{},\"signatures\":[{{\"keyid\":{},\"sig\":{}}}]}}",
             json!(PAYLOAD_TYPE),
-            json!(Base64::encode_string(&self.payload)),
+            json!(base64::encode(&self.payload)),
             json!(self.key_id.as_str()),
-            json!(Base64::encode_string(&self.signature)),
+            json!(base64::encode(&self.signature)),
         )
     }
 
@@ -211,12 +210,6 @@ fn signs_for(key: &ModulePublic, slot: Slot) -> Result<(), Refusal> {
         key.id
     );
     Err(Refusal::new(Code::KEY_NOT_YOURS, detail))
-}
-
-/// Standard base64 with padding, in its one encoding.
-fn base64(text: &str) -> Option<Vec<u8>> {
-    let bytes = Base64::decode_vec(text).ok()?;
-    (Base64::encode_string(&bytes) == text).then_some(bytes)
 }
 
 fn invalid(why: impl std::fmt::Display) -> Refusal {

@@ -4,11 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
+use signoff_core::name::is_name;
 
 /// Longest name of a fact.
 const FACT_BYTES_MAX: usize = 64;
-/// Longest name of a module.
-const NAME_BYTES_MAX: usize = 64;
 
 /// A place that a module serves in. Which role ships to it, and which keys sign for it, differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,9 +55,7 @@ impl Slot {
 impl ModuleName {
     /// Reads a name.
     pub fn parse(text: &str) -> Option<Self> {
-        let fits = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
-        ((1..=NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(fits))
-            .then(|| Self(text.to_owned()))
+        is_name(text).then(|| Self(text.to_owned()))
     }
 
     /// The name.

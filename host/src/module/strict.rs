@@ -1,8 +1,8 @@
-//! Reads a JSON object into a type: unknown and duplicate members are refused, and so is an array,
-//! which serde would take for the members in their order.
+//! The members of a manifest and its envelope, read as [`signoff_core::object`] reads objects.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use signoff_core::object;
 
 use crate::code::Code;
 use crate::refusal::Refusal;
@@ -11,14 +11,7 @@ use crate::refusal::Refusal;
 ///
 /// Refusals: `manifest-invalid`, with what was read.
 pub(super) fn object<'a, T: Deserialize<'a>>(what: &str, text: &'a str) -> Result<T, Refusal> {
-    let invalid = |why: String| Refusal::new(Code::MANIFEST_INVALID, format!("{what}: {why}"));
-    if !text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{') {
-        return Err(invalid("expected a JSON object".to_owned()));
-    }
-    let mut parser = serde_json::Deserializer::from_str(text);
-    let value = T::deserialize(&mut parser).map_err(|e| invalid(e.to_string()))?;
-    parser.end().map_err(|e| invalid(e.to_string()))?;
-    Ok(value)
+    object::parse(what, text).map_err(|e| Refusal::new(Code::MANIFEST_INVALID, e.message))
 }
 
 /// Reads an object inside another one.

@@ -14,13 +14,17 @@ fn keys() -> Keys {
     let mut keyring = Keyring::default();
     for (id, groups) in [("policy", &["policy"][..]), ("verifier", &["verifier"]), ("none", &[])] {
         let groups = groups.iter().map(|group| Group::parse(group).unwrap()).collect();
-        let id = KeyId::parse(id);
+        let id = KeyId::new(id).ok();
         keyring
             .generate(NewKey { id, usage: Some(Usage::Module), groups, ..NewKey::default() })
             .unwrap();
     }
     keyring
-        .generate(NewKey { id: KeyId::parse("log"), usage: Some(Usage::Log), ..NewKey::default() })
+        .generate(NewKey {
+            id: KeyId::new("log").ok(),
+            usage: Some(Usage::Log),
+            ..NewKey::default()
+        })
         .unwrap();
     keys_of(&keyring)
 }
@@ -185,7 +189,7 @@ fn an_envelope_verifies_by_a_key_of_its_slot_alone() {
 fn a_revoked_key_verifies_nothing_and_a_retired_one_what_it_signed() {
     let mut keyring = Keyring::default();
     let groups = vec![Group::parse("policy").unwrap()];
-    let id = KeyId::parse("a");
+    let id = KeyId::new("a").ok();
     keyring
         .generate(NewKey { id, usage: Some(Usage::Module), groups, ..NewKey::default() })
         .unwrap();
@@ -198,7 +202,7 @@ fn a_revoked_key_verifies_nothing_and_a_retired_one_what_it_signed() {
     // The same material under another id.
     let mut entries = keyring.entries().to_vec();
     let mut other = entries[0].clone();
-    other.id = KeyId::parse("b").unwrap();
+    other.id = KeyId::new("b").unwrap();
     other.status = Status::Revoked;
     entries.push(other);
     let both = Keys::of_entries(entries).unwrap();

@@ -3,16 +3,13 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use wildmatch::WildMatchPattern;
+use signoff_core::glob::Glob;
+use signoff_core::person::{AGENT_PREFIX, agent_of, same_person};
 
-use crate::role::{AGENT_PREFIX, Role};
+use crate::role::Role;
 
 /// Who acts where nobody asked: time, keys that changed. No token is anybody's of this name.
 pub(super) const SYSTEM: &str = "system";
-
-/// The agents of a token. Only `*` stands for others: `?` is a character of names, and nothing else
-/// here gives it a meaning. No name holds a NUL.
-type Agents = WildMatchPattern<'*', '\0'>;
 
 /// Who calls. Without tokens the caller acts as admin, and agents and approvers are who the request
 /// says.
@@ -100,8 +97,8 @@ impl Caller {
     /// Whether the caller asks and executes for an agent.
     pub fn acts_for(&self, agent: &str) -> bool {
         let Some(holder) = &self.holder else { return true };
-        match (&holder.agents, holder.subject.strip_prefix(AGENT_PREFIX)) {
-            (Some(pattern), _) => Agents::new(pattern).matches(agent),
+        match (&holder.agents, agent_of(&holder.subject)) {
+            (Some(pattern), _) => Glob::new(pattern).is_ok_and(|glob| glob.matches(agent)),
             (None, Some(own)) => own == agent,
             (None, None) => true,
         }
@@ -110,9 +107,10 @@ impl Caller {
     /// Whether the caller may read an approval of an agent, as far as that tells; else it depends on
     /// who requested it, see [`Self::requested`].
     pub(super) fn reads_agent(&self, agent: &str) -> bool {
-        let named = self.holder.as_ref().is_some_and(|holder| {
-            holder.agents.is_some() || holder.subject.starts_with(AGENT_PREFIX)
-        });
+        let named = self
+            .holder
+            .as_ref()
+            .is_some_and(|holder| holder.agents.is_some() || agent_of(&holder.subject).is_some());
         self.reads_all()
             || (self.has(Role::Executor) && self.acts_for(agent))
             || (self.has(Role::Requester) && named && self.acts_for(agent))
@@ -120,7 +118,7 @@ impl Caller {
 
     /// Whether the caller is the requester.
     pub(super) fn requested(&self, requested_by: &str) -> bool {
-        self.has(Role::Requester) && self.subject() == requested_by
+        self.has(Role::Requester) && same_person(self.subject(), requested_by)
     }
 
     /// The subject of a request or claim by an agent.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::json;
+use signoff_core::person::same_person;
 
 use super::Service;
 use super::caller::Caller;
@@ -414,12 +415,13 @@ pub(super) fn acts_for(caller: &Caller, agent: &str) -> Result<(), Refusal> {
 /// Refusals: 1. `approver-not-allowed` 2. `request-invalid`
 fn approver<'a>(caller: &'a Caller, ballot: &'a Ballot) -> Result<&'a str, Refusal> {
     match (caller.proven_subject(), ballot.approver.as_deref()) {
-        (Some(subject), Some(named)) if named != subject => Err(Refusal::new(
+        (Some(subject), Some(named)) if !same_person(named, subject) => Err(Refusal::new(
             Code::APPROVER_NOT_ALLOWED,
             format!("this token decides as `{subject}`, not as `{}`", named.escape_debug()),
         )),
-        (Some(subject), _) => Ok(subject),
-        (None, Some(named)) => Ok(named),
+        // As the ballot spells it, which is what was signed.
+        (_, Some(named)) => Ok(named),
+        (Some(subject), None) => Ok(subject),
         (None, None) => Err(Refusal::new(
             Code::REQUEST_INVALID,
             "`approver` is required where there are no tokens",

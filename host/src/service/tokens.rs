@@ -6,6 +6,8 @@ use std::sync::{PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use signoff_core::name::Identifier;
+use signoff_core::person::{agent_of, same_person};
 
 use super::Service;
 use super::caller::{Caller, Holder, SYSTEM};
@@ -13,7 +15,7 @@ use super::commit::{Idempotency, Reply};
 use super::note::{Note, rfc3339};
 use crate::code::Code;
 use crate::refusal::Refusal;
-use crate::role::{AGENT_PREFIX, Role};
+use crate::role::Role;
 use crate::store::{Row, RowChange, RowKind, Store, StoreError};
 use crate::token::Token;
 
@@ -23,7 +25,6 @@ const ROWS_AT_ONCE: usize = 256;
 const REVOKE_TRIES: usize = 10;
 /// Longest life of a token: ten years.
 pub const TOKEN_SECONDS_MAX: u64 = 315_360_000;
-const NAME_BYTES_MAX: usize = 128;
 const ROW_FORMAT: u32 = 1;
 
 /// A token to make.
@@ -314,20 +315,9 @@ impl NewToken {
         now: u64,
     ) -> Result<TokenRow, Refusal> {
         let invalid = |why: String| Err(Refusal::new(Code::REQUEST_INVALID, why));
-        let own = self.subject.strip_prefix(AGENT_PREFIX).unwrap_or(&self.subject);
-        let names = [Some(("subject", own)), self.agents.as_deref().map(|p| ("agents", p))];
-        for (field, name) in names.into_iter().flatten() {
-            if name.is_empty() || !name.bytes().all(|b| b.is_ascii_graphic()) {
-                return invalid(format!("{field} must be printable ASCII without spaces"));
-            }
-            if name.len() > NAME_BYTES_MAX {
-                return Err(Refusal::new(
-                    Code::LIMIT_EXCEEDED,
-                    format!("{field} is {} bytes, the limit is {NAME_BYTES_MAX}", name.len()),
-                ));
-            }
-        }
-        if self.subject == SYSTEM {
+        Identifier::subject("subject", &self.subject)?;
+        self.agents.as_deref().map(|agents| Identifier::new("agents", agents)).transpose()?;
+        if same_person(&self.subject, SYSTEM) {
             return invalid(format!("`{SYSTEM}` is this server itself in the audit"));
         }
         let mut roles = self.roles;
@@ -341,7 +331,7 @@ impl NewToken {
         if roles.is_empty() {
             return invalid("roles names no role".to_owned());
         }
-        let agent = self.subject.starts_with(AGENT_PREFIX);
+        let agent = agent_of(&self.subject).is_some();
         // An admin makes approvers.
         if agent && roles.iter().any(|role| matches!(role, Role::Approver | Role::Admin)) {
             let subject = self.subject;

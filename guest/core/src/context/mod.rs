@@ -6,7 +6,7 @@
 //!
 //! One pass reads the text and writes the canonical form at once; no tree is built. `parser` holds
 //! the grammar, `string` and `number` the scalars, `float` the digits of a float, `members` the
-//! order of keys, and `invalid` what is refused.
+//! order of keys, and `invalid` what is refused. `token` gives the same pieces to other readers.
 
 mod float;
 mod input;
@@ -16,10 +16,12 @@ mod number;
 mod parser;
 mod string;
 mod swar;
+mod token;
 
 use sha2::{Digest, Sha256};
 
 pub use invalid::{Expected, Invalid, Reason};
+pub use token::{Number, Tokens};
 
 /// Deepest nesting of objects and arrays; the top level is depth 1. It keeps the work of ordering
 /// keys, and the stack, a fixed multiple of the input.

@@ -11,11 +11,10 @@
 
 use std::fmt;
 
-use base64ct::{Base64, Encoding};
-
-use super::key::{LogKey, base64};
+use super::key::LogKey;
 use super::note::{Note, NoteError};
 use super::tree::{EMPTY_ROOT, Frontier, Hash, SIZE_MAX};
+use crate::base64;
 
 /// What a log says of itself at one size.
 ///
@@ -84,7 +83,7 @@ impl Checkpoint {
 
     /// The text that is signed: three lines.
     pub fn text(&self) -> String {
-        format!("{}\n{}\n{}\n", self.origin, self.size, Base64::encode_string(&self.root))
+        format!("{}\n{}\n{}\n", self.origin, self.size, base64::encode(&self.root))
     }
 
     /// Reads a checkpoint, whoever signed it.
@@ -114,7 +113,7 @@ impl Checkpoint {
             return Err(wrong("it has an empty line"));
         }
         let size = number(size).ok_or(wrong("its second line is no size"))?;
-        let root = base64(root).and_then(|root| Hash::try_from(root).ok());
+        let root = base64::decode(root).and_then(|root| Hash::try_from(root).ok());
         let root = root.ok_or(wrong("its third line is no root"))?;
         if size == 0 && root != EMPTY_ROOT {
             return Err(wrong("a log without entries has another root"));
@@ -233,11 +232,11 @@ mod tests {
     fn every_flipped_bit_of_the_signature_is_found() {
         let signed = signer().note(&checkpoint().text());
         let (head, encoded) = signed.trim_end().rsplit_once(' ').unwrap();
-        let bytes = base64(encoded).unwrap();
+        let bytes = base64::decode(encoded).unwrap();
         for bit in 0..bytes.len() * 8 {
             let mut other = bytes.clone();
             other[bit / 8] ^= 1 << (bit % 8);
-            let note = format!("{head} {}\n", Base64::encode_string(&other));
+            let note = format!("{head} {}\n", base64::encode(&other));
             assert!(open(&note, &trusted()).is_err(), "bit {bit}");
         }
     }
@@ -256,9 +255,9 @@ mod tests {
         assert_eq!(open(&by_stranger, &[]), Err(untrusted));
 
         // The stranger's signature under the trusted key's name and id.
-        let signature = base64(line.trim_end().rsplit_once(' ').unwrap().1).unwrap();
+        let signature = base64::decode(line.trim_end().rsplit_once(' ').unwrap().1).unwrap();
         let posing = [signer().key().id().as_slice(), &signature[4..]].concat();
-        let posing = format!("— signoff/default {}\n", Base64::encode_string(&posing));
+        let posing = format!("— signoff/default {}\n", base64::encode(&posing));
         let bad = CheckpointError::Note(NoteError::BadSignature("signoff/default".to_owned()));
         assert_eq!(open(&format!("{note}{posing}"), &trusted()), Err(bad));
     }
@@ -273,8 +272,8 @@ mod tests {
 
     #[test]
     fn odd_texts_are_refused_even_when_signed() {
-        let root = Base64::encode_string(&checkpoint().root);
-        let empty = Base64::encode_string(&EMPTY_ROOT);
+        let root = base64::encode(&checkpoint().root);
+        let empty = base64::encode(&EMPTY_ROOT);
         let origin = origin("default");
         let lines = |size: &str, root: &str| format!("{origin}\n{size}\n{root}\n");
         for (odd, why) in [
@@ -287,7 +286,7 @@ mod tests {
             (lines("18446744073709551616", &root), "no size"),
             (lines("9223372036854775807", &root), "no size"),
             (lines("20", root.trim_end_matches('=')), "no root"),
-            (lines("20", &Base64::encode_string(&[1; 31])), "no root"),
+            (lines("20", &base64::encode(&[1; 31])), "no root"),
             (lines("20", &format!("{root} ")), "no root"),
             (lines("0", &root), "another root"),
         ] {

@@ -2,9 +2,8 @@
 
 use std::fmt;
 
-use base64ct::{Base64, Encoding};
-
-use super::key::{LogKey, base64, is_name};
+use super::key::{LogKey, is_name};
+use crate::base64;
 
 /// The longest note that is read: a checkpoint and sixteen signatures, of which the largest kind has
 /// 5 kB.
@@ -54,7 +53,7 @@ struct Signature<'a> {
 /// feed.
 pub fn signed(text: &str, key: &LogKey, signature: &[u8; 64]) -> String {
     let line = [key.id().as_slice(), signature].concat();
-    format!("{text}\n{DASH}{} {}\n", key.name(), Base64::encode_string(&line))
+    format!("{text}\n{DASH}{} {}\n", key.name(), base64::encode(&line))
 }
 
 /// The text of a note that a trusted key signed; `None` for any other.
@@ -103,7 +102,7 @@ impl<'a> Note<'a> {
 /// A line of a signature: em dash, name, base64 of the key's id and the signature.
 fn signature(line: &str) -> Option<Signature<'_>> {
     let (name, encoded) = line.strip_prefix(DASH)?.split_once(' ')?;
-    let decoded = base64(encoded)?;
+    let decoded = base64::decode(encoded)?;
     let (id, bytes) = decoded.split_first_chunk::<4>()?;
     let is_sound = is_name(name) && !bytes.is_empty();
     is_sound.then(|| Signature { name, id: *id, bytes: bytes.to_vec() })

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{NaiveDate, TimeDelta};
 use serde::Serialize;
 use signoff_core::facts::{self, Facts};
+use signoff_core::requirement::ttl_seconds;
 use toml::value::Offset;
 
 use super::DeValue;
@@ -196,8 +197,7 @@ fn expected_requirement(members: &mut Members<'_, '_, '_>) -> Option<Requirement
     let mut inner = Members::new(members.text, value.span().start, table, members.problems);
     inner.only(&["ttl_seconds", "threshold", "groups"]);
     let ttl = inner.integer("ttl_seconds").map(|(seconds, at)| {
-        let seconds =
-            u32::try_from(seconds).ok().filter(|seconds| (1..=TTL_SECONDS_MAX).contains(seconds));
+        let seconds = ttl_seconds(seconds);
         if seconds.is_none() {
             inner.problems.error(at, format!("`ttl_seconds` is 1 to {TTL_SECONDS_MAX}"));
         }

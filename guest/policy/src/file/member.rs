@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use signoff_core::name::Identifier;
+
 use super::{DeTable, DeValue};
 use crate::limits::IDENTIFIER_BYTES_MAX;
 use crate::problem::Problems;
@@ -94,7 +96,7 @@ impl<'a, 't, 'p> Members<'a, 't, 'p> {
     /// `[!-~]{1,128}`
     pub(super) fn identifier(&mut self, name: &str) -> Option<Member<'a>> {
         let member = self.string(name)?;
-        if is_identifier(member.text) {
+        if Identifier::fits(member.text) {
             return Some(member);
         }
         self.problems.error(
@@ -109,7 +111,7 @@ impl<'a, 't, 'p> Members<'a, 't, 'p> {
 
     pub(super) fn decision(&mut self, name: &str) -> Option<(Decision, usize)> {
         let member = self.string(name)?;
-        let decision = Decision::of(member.text);
+        let decision = Decision::parse(member.text);
         if decision.is_none() {
             self.problems.error(
                 member.at.start,
@@ -161,9 +163,4 @@ fn article(got: &str) -> String {
 pub(super) fn integer(value: &DeValue<'_>) -> Option<i64> {
     let integer = value.as_integer()?;
     i64::from_str_radix(integer.as_str(), integer.radix()).ok()
-}
-
-pub(super) fn is_identifier(text: &str) -> bool {
-    (1..=IDENTIFIER_BYTES_MAX).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_graphic())
 }

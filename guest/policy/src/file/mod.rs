@@ -6,6 +6,7 @@ mod member;
 mod requirement;
 mod rule;
 
+use signoff_core::name::is_name;
 use toml::de::{DeTable, DeValue};
 
 pub use case::{Case, Expected};
@@ -146,9 +147,4 @@ fn twins<'n>(names: impl Iterator<Item = &'n str>) -> Vec<(usize, usize)> {
         }
     }
     twins
-}
-
-fn is_name(text: &str) -> bool {
-    (1..=NAME_BYTES_MAX).contains(&text.len())
-        && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'))
 }

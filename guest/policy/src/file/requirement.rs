@@ -2,24 +2,27 @@
 
 use std::collections::BTreeMap;
 
-use super::member::{Members, Value, integer, is_identifier};
-use super::{DeValue, is_name};
+use signoff_core::name::{Identifier, is_name};
+use signoff_core::requirement::{count, ttl_seconds};
+
+use super::DeValue;
+use super::member::{Members, Value, integer};
 use crate::limits::{
     GROUPS_MAX, THRESHOLD_MAX, TTL_CLASSES_MAX, TTL_SECONDS_MAX, TTL_SECONDS_USUAL,
 };
 use crate::verdict::Requirement;
 
 /// The runbook's "Expiration Times".
-const BUILT_IN: [(&str, u32); 4] =
+const BUILT_IN: [(&str, i64); 4] =
     [("emergency", 300), ("urgent", 1_800), ("standard", 3_600), ("non-urgent", 86_400)];
 
 /// Named ttls.
-pub(super) struct Classes(BTreeMap<String, u32>);
+pub(super) struct Classes(BTreeMap<String, i64>);
 
 impl Classes {
     /// The built-in classes and those of `[ttl]`.
     pub(super) fn read(members: &mut Members<'_, '_, '_>) -> Self {
-        let mut classes: BTreeMap<String, u32> =
+        let mut classes: BTreeMap<String, i64> =
             BUILT_IN.iter().map(|(name, seconds)| ((*name).to_owned(), *seconds)).collect();
         let Some(value) = members.value("ttl") else { return Self(classes) };
         let Some(table) = value.get_ref().as_table() else {
@@ -70,7 +73,7 @@ pub(super) fn read(members: &mut Members<'_, '_, '_>, classes: &Classes) -> Requ
 /// 1 to 16.
 pub(super) fn threshold(members: &mut Members<'_, '_, '_>) -> Option<u32> {
     let (number, at) = members.integer("threshold")?;
-    let counted = counted(number);
+    let counted = count(number);
     if counted.is_none() {
         let message = format!("`threshold` is 1 to {THRESHOLD_MAX}, got {number}");
         members.problems.error(at, message);
@@ -91,14 +94,14 @@ pub(super) fn groups(members: &mut Members<'_, '_, '_>) -> BTreeMap<String, u32>
     }
     for (key, value) in table {
         let name = key.get_ref().as_ref();
-        if !is_identifier(name) {
+        if !Identifier::fits(name) {
             let name = name.escape_debug();
             let message = format!("a group is 1 to 128 visible ASCII characters, got `{name}`");
             members.problems.error(key.span().start, message);
         }
         match integer(value.get_ref()) {
             None => members.wrong(value, name, "an integer"),
-            Some(number) => match counted(number) {
+            Some(number) => match count(number) {
                 Some(minimum) => {
                     groups.insert(name.to_owned(), minimum);
                 }
@@ -112,17 +115,13 @@ pub(super) fn groups(members: &mut Members<'_, '_, '_>) -> BTreeMap<String, u32>
     groups
 }
 
-fn counted(number: i64) -> Option<u32> {
-    u32::try_from(number).ok().filter(|number| (1..=THRESHOLD_MAX).contains(number))
-}
-
 /// Whole seconds, or a number with its unit, or (with `classes`) the name of a class.
 fn seconds(
     members: &mut Members<'_, '_, '_>,
     name: &str,
     value: &Value<'_>,
     classes: Option<&Classes>,
-) -> Option<u32> {
+) -> Option<i64> {
     let at = value.span().start;
     let number = match value.get_ref() {
         DeValue::Integer(_) => integer(value.get_ref()),
@@ -150,9 +149,7 @@ fn seconds(
             return None;
         }
     };
-    let bounded = number
-        .and_then(|number| u32::try_from(number).ok())
-        .filter(|seconds| (1..=TTL_SECONDS_MAX).contains(seconds));
+    let bounded = number.and_then(ttl_seconds);
     if bounded.is_none() {
         members.problems.error(at, format!("`{name}` is 1 to {TTL_SECONDS_MAX} seconds (7 days)"));
     }

@@ -1,5 +1,7 @@
 //! JSON values as people read them in a reason.
 
+use signoff_core::deceptive::is_deceptive;
+
 use super::value::Node;
 use crate::text::cut;
 
@@ -17,7 +19,7 @@ pub fn show(node: &Node<'_>, out: &mut String, bytes_max: usize) {
 pub fn plain(text: &str, out: &mut String, bytes_max: usize) {
     let mut rest = text;
     while out.len() < bytes_max {
-        let length = rest.find(deceives).unwrap_or(rest.len());
+        let length = rest.find(is_deceptive).unwrap_or(rest.len());
         let (clear, odd) = rest.split_at(length);
         // A character more than fits, so that whoever cuts sees that there is more.
         out.push_str(cut(clear, bytes_max - out.len() + 4));
@@ -31,16 +33,6 @@ pub fn plain(text: &str, out: &mut String, bytes_max: usize) {
         }
         rest = chars.as_str();
     }
-}
-
-fn deceives(char: char) -> bool {
-    if char.is_ascii() {
-        return char.is_ascii_control();
-    }
-    char.is_control()
-        || matches!(char,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 fn nested(node: &Node<'_>, out: &mut String, bytes_max: usize) {

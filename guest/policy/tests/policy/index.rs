@@ -100,8 +100,9 @@ fn the_index_gives_the_same_as_looking_at_every_rule() {
             let named: Vec<String> = expected.iter().map(|(at, _)| format!("r{at}")).collect();
             assert_eq!(traced, named, "{agent} {action}\n{text}");
             let strictest =
-                expected.iter().filter_map(|(_, rule)| Decision::of(rule.verdict)).max();
-            let first = expected.iter().find(|(_, rule)| Decision::of(rule.verdict) == strictest);
+                expected.iter().filter_map(|(_, rule)| Decision::parse(rule.verdict)).max();
+            let first =
+                expected.iter().find(|(_, rule)| Decision::parse(rule.verdict) == strictest);
             let verdict = policy.evaluate(&attempt);
             assert_eq!(verdict.decision, strictest.unwrap_or(Decision::RequireApproval));
             assert_eq!(verdict.rule, first.map(|(at, _)| format!("r{at}")));

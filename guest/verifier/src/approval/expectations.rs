@@ -1,16 +1,18 @@
 //! What an executor requires of an approval beyond the approval's own requirement.
 
 use super::Verify;
-use crate::lifecycle::Floor;
-use crate::limits::{CLOCK_SKEW_SECONDS, POLICIES_MAX, TTL_SECONDS_MAX};
-use crate::name::Identifier;
+use signoff_core::requirement::PartialRequirement;
+
+use crate::limits::{CLOCK_SKEW_SECONDS, EVENT_BYTES_MAX, POLICIES_MAX, TTL_SECONDS_MAX};
+use crate::name::{Identifier, check_length};
+use crate::object;
 use crate::record::Record;
 use crate::rejection::{Code, Rejection};
 use crate::time::UnixSeconds;
 
 /// The expectations of one call. What is unset is not required.
 pub(super) struct Expectations {
-    floor: Option<Floor>,
+    floor: Option<PartialRequirement>,
     policies: Option<Vec<Identifier>>,
     requested_after: Option<UnixSeconds>,
 }
@@ -20,7 +22,7 @@ impl Expectations {
     pub(super) fn read(args: &Verify<'_>) -> Result<Self, Rejection> {
         Ok(Self {
             requested_after: args.requested_after.map(UnixSeconds::new).transpose()?,
-            floor: args.floor.as_ref().map(|floor| Floor::read(floor.as_str())).transpose()?,
+            floor: args.floor.as_ref().map(|text| floor(text.as_str())).transpose()?,
             policies: args.policies.as_deref().map(policies).transpose()?,
         })
     }
@@ -34,7 +36,8 @@ impl Expectations {
 
     fn strong_enough(&self, record: &Record) -> Result<(), Rejection> {
         let weak = |why: String| Err(Rejection::new(Code::RequirementTooWeak, why));
-        if let Some(why) = self.floor.as_ref().and_then(|floor| floor.above(&record.requirement)) {
+        if let Some(why) = self.floor.as_ref().and_then(|floor| record.requirement.shortfall(floor))
+        {
             return weak(why);
         }
         let lives = record.expires_at.seconds().saturating_sub(record.requested_at.seconds());
@@ -83,6 +86,13 @@ impl Expectations {
         }
         Ok(())
     }
+}
+
+fn floor(text: &str) -> Result<PartialRequirement, Rejection> {
+    check_length("floor", text, EVENT_BYTES_MAX)?;
+    let floor: PartialRequirement = object::parse("floor", text)?;
+    floor.check()?;
+    Ok(floor)
 }
 
 fn policies(policies: &[String]) -> Result<Vec<Identifier>, Rejection> {

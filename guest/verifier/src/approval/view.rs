@@ -9,7 +9,6 @@ use serde_json::value::RawValue;
 
 use crate::asked::Asked;
 use crate::context;
-use crate::lifecycle::within_bounds;
 use crate::limits::{BALLOTS_MAX, LEASE_SECONDS_MAX, TEXT_BYTES_MAX, VIEW_BYTES_MAX};
 use crate::name::{ApprovalId, Digest, ExecutionId, Identifier, KeyId, Text, check_length};
 use crate::object::{self, Object, object, sentence};
@@ -162,7 +161,7 @@ impl Evidence {
     /// Rejections: `limit-exceeded`, `request-invalid`.
     pub(super) fn read(shown: &Shown<'_>) -> Result<Self, Rejection> {
         let unread = &shown.unread;
-        within_bounds(&shown.requirement)?;
+        shown.requirement.check()?;
         let ballots: Vec<Object<Ballot>> = required("ballots", unread.ballots)?;
         let execution: Option<Object<Execution>> = optional("execution", unread.execution)?;
         let evidence = Self {

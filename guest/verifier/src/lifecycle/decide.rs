@@ -12,8 +12,9 @@ use super::quorum::{self, Tally};
 use super::state::{Pending, is_requester};
 use crate::key::{Key, KeyEntry, Keyring};
 use crate::limits::BALLOTS_MAX;
-use crate::name::{AGENT_PREFIX, KeyId, Text};
+use crate::name::{KeyId, Text};
 use crate::object::objects;
+use crate::person::{agent_of, same_person};
 use crate::record::{self, Record, Status};
 use crate::rejection::{Code, Rejection};
 use crate::signature::{Accepted, SignatureValid, form, verify};
@@ -82,7 +83,7 @@ impl Pending {
                 format!("`{approver}` requested this approval and cannot decide it"),
             ));
         }
-        if approver.starts_with(AGENT_PREFIX) {
+        if agent_of(approver).is_some() {
             return Err(Rejection::new(
                 Code::ApproverNotAllowed,
                 format!("`{approver}` is an agent and cannot decide"),
@@ -94,7 +95,7 @@ impl Pending {
         {
             helps(&tally, approver, key)?;
         }
-        if self.0.ballots.iter().any(|cast| cast.approver == approver) {
+        if self.0.ballots.iter().any(|cast| same_person(&cast.approver, approver)) {
             return Err(Rejection::new(
                 Code::AlreadyVoted,
                 format!("`{approver}` has already voted"),

@@ -1,16 +1,16 @@
 //! What callers send: JSON objects, read strictly.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use signoff_core::requirement::{PartialRequirement, duration};
+use signoff_core::role::Role;
 
 use crate::limits::{
-    EVENT_BYTES_MAX, LEASE_SECONDS_DEFAULT, LEASE_SECONDS_MAX, TEXT_BYTES_MAX, THRESHOLD_MAX,
-    TTL_SECONDS_DEFAULT, TTL_SECONDS_MAX,
+    EVENT_BYTES_MAX, LEASE_SECONDS_DEFAULT, LEASE_SECONDS_MAX, TEXT_BYTES_MAX, TTL_SECONDS_MAX,
 };
 use crate::name::{ApprovalId, ExecutionId, Identifier, Text, check_length};
-use crate::object::{self, counts, object};
+use crate::object::{self, object};
 use crate::record::{Outcome, Requirement};
 use crate::rejection::Rejection;
 use crate::statement::Decision;
@@ -91,12 +91,12 @@ impl Request {
             reason: Option<Cow<'a, str>>,
             requested_by: Cow<'a, str>,
             #[serde(default, deserialize_with = "object")]
-            requirement: RequirementFields,
+            requirement: PartialRequirement,
             ttl_seconds: Option<i64>,
             #[serde(default, deserialize_with = "object")]
-            floor: RequirementFields,
+            floor: PartialRequirement,
             #[serde(default, deserialize_with = "object")]
-            policy_requirement: RequirementFields,
+            policy_requirement: PartialRequirement,
             policy: Option<Cow<'a, str>>,
             rule: Option<Cow<'a, str>>,
         }
@@ -111,139 +111,30 @@ impl Request {
             action: Identifier::new("action", fields.action)?,
             reason: Text::optional("reason", fields.reason)?,
             requested_by: Identifier::subject("requested_by", &fields.requested_by)?,
-            requirement: fields
-                .requirement
-                .living(fields.ttl_seconds)?
-                .above([fields.floor, fields.policy_requirement])?,
+            requirement: required(
+                fields.requirement,
+                fields.ttl_seconds,
+                &[fields.floor, fields.policy_requirement],
+            )?,
             policy: optional("policy", fields.policy)?,
             rule: optional("rule", fields.rule)?,
         })
     }
 }
 
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct RequirementFields {
+/// The requirement of a request, no less strict than each floor. The time to live may stand beside the
+/// requirement instead of in it. What is out of its bounds is refused, also where a floor would hide it.
+fn required(
+    mut asked: PartialRequirement,
     ttl_seconds: Option<i64>,
-    threshold: Option<u32>,
-    #[serde(deserialize_with = "counts")]
-    groups: BTreeMap<String, u32>,
-}
-
-impl RequirementFields {
-    fn of(requirement: &Requirement) -> Result<Self, Rejection> {
-        let Requirement { ttl_seconds, threshold, groups } = requirement;
-        let ttl_seconds = i64::try_from(*ttl_seconds)
-            .map_err(|_| Rejection::limit(format!("ttl_seconds is {ttl_seconds}")))?;
-        Ok(Self {
-            ttl_seconds: Some(ttl_seconds),
-            threshold: Some(*threshold),
-            groups: groups.clone(),
-        })
+    floors: &[PartialRequirement; 2],
+) -> Result<Requirement, Rejection> {
+    if asked.ttl_seconds.is_some() && ttl_seconds.is_some() {
+        return Err(Rejection::request("the time to live is given twice"));
     }
-
-    /// The time to live may stand beside the requirement instead of in it.
-    fn living(mut self, ttl_seconds: Option<i64>) -> Result<Self, Rejection> {
-        if self.ttl_seconds.is_some() && ttl_seconds.is_some() {
-            return Err(Rejection::request("the time to live is given twice"));
-        }
-        self.ttl_seconds = self.ttl_seconds.or(ttl_seconds);
-        Ok(self)
-    }
-
-    /// What is asked for, and no less than each floor. What is out of its form is refused as that, also
-    /// where a floor would hide it.
-    fn above(self, floors: [Self; 2]) -> Result<Requirement, Rejection> {
-        self.read()?;
-        floors.into_iter().fold(self, Self::no_less_than).read()
-    }
-
-    /// The stricter of two requirements, in each part: more approvers, more of each group, a shorter
-    /// life. Whoever asks can only ask for more than the floor.
-    fn no_less_than(mut self, floor: Self) -> Self {
-        self.threshold = self.threshold.max(floor.threshold);
-        self.ttl_seconds = match (self.ttl_seconds, floor.ttl_seconds) {
-            (Some(asked), Some(longest)) => Some(asked.min(longest)),
-            (asked, longest) => asked.or(longest),
-        };
-        for (group, minimum) in floor.groups {
-            let asked = self.groups.entry(group).or_insert(minimum);
-            *asked = minimum.max(*asked);
-        }
-        self
-    }
-
-    fn read(&self) -> Result<Requirement, Rejection> {
-        let threshold = self.threshold.unwrap_or(1);
-        let count = |field: &str, n: u32| match n {
-            0 => Err(Rejection::request(format!("{field} must be at least 1"))),
-            1..=THRESHOLD_MAX => Ok(()),
-            _ => Err(Rejection::limit(format!("{field} is {n}, the limit is {THRESHOLD_MAX}"))),
-        };
-        count("threshold", threshold)?;
-        if self.groups.len() > THRESHOLD_MAX as usize {
-            return Err(Rejection::limit(format!(
-                "{} groups, the limit is {THRESHOLD_MAX}",
-                self.groups.len()
-            )));
-        }
-        for (group, minimum) in &self.groups {
-            Identifier::new("group", group.as_str())?;
-            count("a group's minimum", *minimum)?;
-        }
-        Ok(Requirement {
-            ttl_seconds: duration(
-                "expires_in_seconds",
-                self.ttl_seconds,
-                TTL_SECONDS_DEFAULT,
-                TTL_SECONDS_MAX,
-            )?,
-            threshold,
-            groups: self.groups.clone(),
-        })
-    }
-}
-
-/// Refuses a requirement that no request can have.
-///
-/// Rejections: `request-invalid`, `limit-exceeded`.
-pub(crate) fn within_bounds(requirement: &Requirement) -> Result<(), Rejection> {
-    RequirementFields::of(requirement)?.read().map(drop)
-}
-
-/// What somebody requires at least of a requirement.
-pub(crate) struct Floor(RequirementFields);
-
-impl Floor {
-    /// Reads `{threshold?, groups?, ttl_seconds?}`.
-    ///
-    /// Rejections: `request-invalid`, `limit-exceeded`.
-    pub(crate) fn read(text: &str) -> Result<Self, Rejection> {
-        let fields: RequirementFields = parse("floor", text)?;
-        fields.read()?;
-        Ok(Self(fields))
-    }
-
-    /// In what a requirement is below the floor; none where it is not.
-    pub(crate) fn above(&self, requirement: &Requirement) -> Option<String> {
-        let Requirement { ttl_seconds, threshold, groups } = requirement;
-        let floor = &self.0;
-        if let Some(least) = floor.threshold.filter(|least| threshold < least) {
-            return Some(format!("the threshold is {threshold}, expected at least {least}"));
-        }
-        for (group, least) in &floor.groups {
-            let minimum = groups.get(group).unwrap_or(&0);
-            if minimum < least {
-                return Some(format!(
-                    "{minimum} of the group `{group}`, expected at least {least}"
-                ));
-            }
-        }
-        let longest = floor.ttl_seconds.and_then(|longest| u64::try_from(longest).ok());
-        longest
-            .filter(|longest| ttl_seconds > longest)
-            .map(|longest| format!("ttl_seconds is {ttl_seconds}, expected at most {longest}"))
-    }
+    asked.ttl_seconds = asked.ttl_seconds.or(ttl_seconds);
+    asked.check()?;
+    floors.iter().fold(asked, PartialRequirement::stricter).complete()
 }
 
 impl Ballot<'_> {
@@ -320,12 +211,10 @@ impl Claim {
             action: Identifier::new("action", fields.action)?,
             claimed_by: Identifier::subject("claimed_by", &fields.claimed_by)?,
             execution_id: ExecutionId::new(fields.execution_id)?,
-            lease_seconds: duration(
-                "lease_seconds",
-                fields.lease_seconds,
-                LEASE_SECONDS_DEFAULT,
-                LEASE_SECONDS_MAX,
-            )?,
+            lease_seconds: match fields.lease_seconds {
+                Some(seconds) => duration("lease_seconds", seconds, LEASE_SECONDS_MAX)?,
+                None => LEASE_SECONDS_DEFAULT,
+            },
         })
     }
 }
@@ -382,12 +271,7 @@ impl Extension {
         }
         let fields: Fields<'_> = parse("extension", text)?;
         Ok(Self {
-            seconds: duration(
-                "expires_in_seconds",
-                Some(fields.expires_in_seconds),
-                TTL_SECONDS_DEFAULT,
-                TTL_SECONDS_MAX,
-            )?,
+            seconds: duration("expires_in_seconds", fields.expires_in_seconds, TTL_SECONDS_MAX)?,
             actor: fields.actor.read()?,
         })
     }
@@ -410,15 +294,15 @@ struct ActorFields<'a> {
 
 impl ActorFields<'_> {
     fn read(self) -> Result<Actor, Rejection> {
-        const ROLES: [&str; 6] =
-            ["requester", "approver", "executor", "auditor", "policy", "admin"];
-        if let Some(unknown) = self.roles.iter().find(|role| !ROLES.contains(&role.as_ref())) {
-            return Err(Rejection::request(format!("unknown role `{}`", unknown.escape_debug())));
-        }
-        let has = |role: &str| self.roles.iter().any(|held| held == role);
+        let read = |role: &Cow<'_, str>| {
+            Role::parse(role).ok_or_else(|| {
+                Rejection::request(format!("unknown role `{}`", role.escape_debug()))
+            })
+        };
+        let roles = self.roles.iter().map(read).collect::<Result<Vec<_>, _>>()?;
         Ok(Actor {
-            admin: has("admin"),
-            approver: has("approver"),
+            admin: roles.contains(&Role::Admin),
+            approver: roles.contains(&Role::Approver),
             subject: Identifier::subject("subject", &self.subject)?,
         })
     }
@@ -427,19 +311,4 @@ impl ActorFields<'_> {
 fn parse<'a, T: Deserialize<'a>>(what: &str, text: &'a str) -> Result<T, Rejection> {
     check_length(what, text, EVENT_BYTES_MAX)?;
     object::parse(what, text)
-}
-
-fn duration(field: &str, seconds: Option<i64>, default: u64, max: u64) -> Result<u64, Rejection> {
-    let Some(seconds) = seconds else {
-        return Ok(default);
-    };
-    match u64::try_from(seconds) {
-        Err(_) | Ok(0) => {
-            Err(Rejection::request(format!("{field} is {seconds}, must be 1 to {max}")))
-        }
-        Ok(seconds) if seconds > max => {
-            Err(Rejection::limit(format!("{field} is {seconds}, the limit is {max}")))
-        }
-        Ok(seconds) => Ok(seconds),
-    }
 }

@@ -9,6 +9,7 @@ use super::entry::Entry;
 use super::event::Extension;
 use super::state::Pending;
 use crate::limits::TTL_SECONDS_MAX;
+use crate::person::same_person;
 use crate::record::{Record, Status};
 use crate::rejection::{Code, Rejection};
 use crate::time::UnixSeconds;
@@ -32,7 +33,7 @@ impl Extend<'_> {
         let Extension { seconds, actor } = Extension::read(&self.extension)?;
         let now = UnixSeconds::new(self.now)?;
         let record = Record::read(&self.id, self.approval.as_deref())?;
-        let requester = actor.subject.as_str() == record.requested_by;
+        let requester = same_person(actor.subject.as_str(), &record.requested_by);
         if requester || !(actor.admin || actor.approver) {
             return Err(Rejection::new(
                 Code::Forbidden,

@@ -26,7 +26,6 @@ pub use check::{BallotVerified, Check, Checked, VerifyBallot};
 pub use claim::Claim;
 pub use decide::Decide;
 pub use erase::Erase;
-pub(crate) use event::{Floor, within_bounds};
 pub use expire::Expire;
 pub use extend::Extend;
 pub use open::Open;

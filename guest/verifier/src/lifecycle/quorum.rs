@@ -3,7 +3,8 @@
 
 use super::state::is_requester;
 use crate::key::{Key, Keyring};
-use crate::name::{AGENT_PREFIX, KeyId};
+use crate::name::KeyId;
+use crate::person::{agent_of, same_person};
 use crate::record::{Ballot, Record, Requirement, Status};
 use crate::rejection::{Code, Rejection};
 use crate::statement::{Decision, Profile};
@@ -55,7 +56,7 @@ impl<'a> Tally<'a> {
     /// Whether an approver, or a key by its id or its material, has approved already.
     pub(super) fn has(&self, approver: &str, key_id: &str, key: Option<&Key>) -> bool {
         self.approvals.iter().any(|approval| {
-            approval.approver == approver
+            same_person(approval.approver, approver)
                 || approval.key_id == key_id
                 || matches!((approval.key, key), (Some(a), Some(b)) if a.is_twin_of(b))
         })
@@ -120,7 +121,7 @@ pub(crate) fn suffice(record: &Record, keys: &Keyring) -> Result<(), Rejection> 
 
 /// Whether a name can be among the approvers: not the requester's, and no agent's.
 pub(super) fn may_count(record: &Record, approver: &str) -> bool {
-    !is_requester(record, approver) && !approver.starts_with(AGENT_PREFIX)
+    !is_requester(record, approver) && agent_of(approver).is_none()
 }
 
 /// Whether a key may still make a ballot of that profile for that approver.

@@ -4,7 +4,6 @@
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::event::within_bounds;
 use super::extend::later;
 use super::quorum::{self, suffice};
 use super::state::{Approved, Pending, Unclaimed, verify_ballot};
@@ -90,7 +89,7 @@ impl Replay {
         if event.event != "approval_requested" {
             return Err(Rejection::request("the first change is not the request"));
         }
-        within_bounds(&record.requirement)?;
+        record.requirement.check()?;
         record.status = Status::Pending;
         record.ballots.clear();
         record.expires_at = record.requested_at.plus(record.requirement.ttl_seconds)?;

@@ -3,7 +3,8 @@
 
 use super::quorum::suffice;
 use crate::key::Keyring;
-use crate::name::{AGENT_PREFIX, ExecutionId, KeyId};
+use crate::name::{ExecutionId, KeyId};
+use crate::person::{bare, same_person};
 use crate::record::{Outcome, Record, Status};
 use crate::rejection::{Code, Rejection};
 use crate::signature::{Accepted, SignatureValid, verify_again};
@@ -146,13 +147,11 @@ pub(super) fn verify_ballot(
     verify_again(&statement, &ballot.signature, &key_id, keys, &accepted)
 }
 
-/// Whether a name is the requester's, or that of the agent it asks for, each with or without `agent:`
-/// before it: none of them ever counts.
+/// Whether a name is the requester's, or that of the agent it asks for, each in any case and with or
+/// without `agent:` before it: none of them ever counts.
 pub(super) fn is_requester(record: &Record, approver: &str) -> bool {
-    fn bare(name: &str) -> &str {
-        name.strip_prefix(AGENT_PREFIX).unwrap_or(name)
-    }
-    [bare(&record.requested_by), &record.agent].contains(&bare(approver))
+    let approver = bare(approver);
+    [bare(&record.requested_by), &record.agent].iter().any(|name| same_person(name, approver))
 }
 
 fn expired(record: &Record) -> Rejection {

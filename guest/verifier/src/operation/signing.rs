@@ -3,8 +3,8 @@
 
 use std::borrow::Cow;
 
-use base64ct::{Base64UrlUnpadded, Encoding};
 use serde::{Deserialize, Serialize};
+use signoff_core::base64;
 
 use crate::key::{KeyEntry, Keyring};
 use crate::object::{object, objects};
@@ -42,7 +42,7 @@ impl Payload<'_> {
         let message = Statement::read(&self.statement, profile)?.message()?;
         Ok(Message {
             profile: profile.as_str(),
-            base64url: Base64UrlUnpadded::encode_string(&message),
+            base64url: base64::encode_url(&message),
             text: match profile {
                 Profile::V1 => String::from_utf8(message).ok(),
                 Profile::V2 => None,

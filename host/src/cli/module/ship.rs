@@ -4,9 +4,9 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use base64ct::{Base64, Encoding};
 use clap::Args;
 use serde_json::json;
+use signoff_core::base64;
 
 use super::super::exit::Failure;
 use super::super::transport::{Access, Transport};
@@ -63,7 +63,7 @@ pub(super) fn push(args: &PushArgs, transport: &Transport) -> Result<Exit, Failu
     // In its one form: what a body holds is no file.
     let envelope = Envelope::parse(&manifest)
         .map_err(|refusal| transport.refused(refusal.code, refusal.detail))?;
-    let wasm = Base64::encode_string(&wasm);
+    let wasm = base64::encode(&wasm);
     let body = format!("{{\"manifest\":{},\"wasm\":\"{wasm}\"}}", envelope.to_text());
     working("the module is sent, compiled and tried");
     let answer = transport.post("/api/v1/modules", body, Access::Create)?;

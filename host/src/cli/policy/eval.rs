@@ -4,6 +4,8 @@ use anyhow::anyhow;
 use clap::Args;
 use serde_json::{Value, json};
 use signoff_core::facts::{self, Facts};
+use signoff_core::name::Identifier;
+use signoff_core::person::AGENT_PREFIX;
 
 use super::judge::Judge;
 use super::outline::Outline;
@@ -16,7 +18,6 @@ use crate::clock::{Clock, SystemClock};
 use crate::engine::Attempt;
 use crate::engine::{Allocation, Cache, Decision, Verdict};
 use crate::policy::{Template, Trace};
-use crate::role::AGENT_PREFIX;
 use crate::verifier::Verifier;
 
 #[derive(Args)]
@@ -184,7 +185,7 @@ fn print_json(judge: &Judge, attempt: &Attempt, verdict: &Verdict, trace: Option
 }
 
 fn identifier(text: &str) -> Result<String, String> {
-    if (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic()) {
+    if Identifier::fits(text) {
         return Ok(text.to_owned());
     }
     Err("expected 1 to 128 printable ASCII characters without spaces".to_owned())

@@ -1,9 +1,9 @@
 //! What an evaluation answers: the runbook's ExecutionGuardrails.
 
 use serde_json::json;
+use signoff_core::requirement::Requirement;
 
 use super::super::note::rfc3339;
-use super::required::Required;
 use super::{Judged, Read};
 use crate::code::Code;
 use crate::engine::{Decision, Verdict};
@@ -26,7 +26,7 @@ fn reason(decision: Decision, policy: Option<&str>) -> &'static str {
 pub(super) fn answer(
     judged: &Judged,
     read: &Read,
-    requirement: Option<&Required>,
+    requirement: Option<&Requirement>,
     verifier: &str,
     now: u64,
 ) -> String {

@@ -3,18 +3,13 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
-
-/// What the subject of an agent begins with.
-pub const AGENT_PREFIX: &str = "agent:";
 
 /// What a caller may do; a token has one or more.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize, ToSchema,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Asks for approvals, and reads its own.
+    /// Requests approvals, and reads its own.
     Requester,
     /// Reads every approval and decides it. Never an agent.
     Approver,
@@ -24,7 +19,7 @@ pub enum Role {
     Auditor,
     /// Ships policy modules.
     Policy,
-    /// Makes tokens, reads everything, takes back and extends; decides and executes nothing. Never an
+    /// Makes tokens, reads everything, withdraws and extends; decides and executes nothing. Never an
     /// agent.
     Admin,
 }

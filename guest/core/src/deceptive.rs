@@ -1,0 +1,36 @@
+//! Characters that could deceive a reader of a terminal, a page or a report.
+
+/// Whether a character acts on what is shown or does not show: a control character, one that changes
+/// the direction of writing or breaks a line, a soft hyphen, an annotation, a tag, or one of no width.
+pub fn is_deceptive(char: char) -> bool {
+    if char.is_ascii() {
+        return char.is_ascii_control();
+    }
+    char.is_control()
+        || matches!(char,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// Whether a text of several lines may show a character as it is: line feed and tab too.
+pub fn is_plain_in_lines(char: char) -> bool {
+    matches!(char, '\n' | '\t') || !is_deceptive(char)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_acts_or_does_not_show_is_deceptive_and_letters_are_not() {
+        for char in
+            "\0\u{1b}\r\n\t\u{7f}\u{9b}\u{ad}\u{200e}\u{202e}\u{2066}\u{feff}\u{e0041}".chars()
+        {
+            assert!(is_deceptive(char), "{char:?}");
+            assert_eq!(is_plain_in_lines(char), matches!(char, '\n' | '\t'), "{char:?}");
+        }
+        for char in " ~aéß中🦀\u{a0}\u{ac}\u{ae}\u{2010}\u{2029f}".chars() {
+            assert!(!is_deceptive(char) && is_plain_in_lines(char), "{char:?}");
+        }
+    }
+}
