@@ -963,7 +963,8 @@ def erasures():
         yield vector(
             f"erase: {name}",
             step("lifecycle.erase", erase_args(approval, now=now), name="e", ok=transition(
-                left, "approval_erased", now, due_at=None, actor="root", **{"from": before}, **fields)),
+                left, "approval_erased", now, due_at=None, actor="root", **{"from": before}, **fields,
+                requirement=left["requirement"])),
             step("lifecycle.show", given("e", {"now": LAST_SECOND}), ok={
                 "view": text_of(view_of(left)), "summary": summary(left["status"], None)}),
             step("lifecycle.expire", given("e", {"now": LAST_SECOND}), ok=nothing(left["status"])),

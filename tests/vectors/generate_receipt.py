@@ -198,6 +198,7 @@ def report(story, people=(), proofs=(), met=True, **changes):
     ballots = [reported(*item) for item in zip(approval["ballots"], people, proofs)]
     assert len(ballots) == len(approval["ballots"])
     run = approval["execution"]
+    changes = {"erased_at": approval["erased_at"], **changes}
     return {**{name: approval[name] for name in names}, "approval_id": approval["id"],
             "request_digest": story.digest, "threshold": approval["requirement"]["threshold"],
             "groups": approval["requirement"]["groups"], "requirement_met": met, "ballots": ballots,
@@ -261,6 +262,69 @@ def every_state():
     alone = Story(Log(REQUESTED), SINGLE, (CONTEXT, None))
     alone.request(REQUESTED)
     yield vector("a log of one entry", verify(alone.receipt(KEY), report(alone, met=False)))
+
+
+def erased(**changes):
+    """Alice's ballot had a comment, Carol's had none."""
+    story = begun(ASKED, ALICE, CAROL)
+    story.vote(cast(ASKED, ALICE, comment=COMMENT), DECIDED, "pending")
+    story.vote(cast(ASKED, CAROL, at=DECIDED + 1), DECIDED + 1, "approved")
+    story.claim(EXECUTION, EXECUTOR, CLAIMED)
+    story.settle("succeeded", EXECUTOR, SETTLED)
+    story.erase("root", SETTLED + 60, **changes)
+    return story
+
+
+def erasures():
+    story = erased()
+    yield vector("erased: a ballot that had a comment is attested, one that had none is verified", verify(
+        story.receipt(KEY), report(story, [ALICE, CAROL], ["attested", "logged"])))
+    yield vector("erased: a pinned key verifies what it can", verify(
+        story.receipt(KEY), report(story, [ALICE, CAROL], ["attested", "pinned"]), keys=[ref("alice"), ref("carol")]))
+    ended = begun(SINGLE)
+    ended.erase("root", EXPIRES, "expired")
+    yield vector("erased: one that had expired", verify(ended.receipt(KEY), report(ended, met=False)))
+    ran = single()
+    ran.claim(EXECUTION, EXECUTOR, CLAIMED)
+    ran.approval["execution"]["outcome"] = "unknown"
+    ran.erase("root", CLAIMED + 300)
+    yield vector("erased: one whose lease had run out", verify(ran.receipt(KEY), report(ran, [CAROL], ["logged"])))
+    text = story.receipt(KEY)
+    for name, changes in [
+        ("that shows a context", {"context": json.loads(CONTEXT)}),
+        ("that shows a plan", {"plan": json.loads(PLAN)}),
+        ("that shows a reason", {"reason": ASKED["reason"]}),
+        ("that shows a comment", {"ballots__0__comment": COMMENT}),
+        ("with another threshold", {"requirement__threshold": 1}),
+        ("with other groups", {"requirement__groups": {}}),
+        ("with another policy", {"policy": "lax"}),
+        ("with another rule", {"rule": None}),
+        ("with another request digest", {"request_digest": "00" * 32}),
+        ("at another time", {"erased_at": rfc3339(SETTLED)}),
+        ("that is not said to be", {"erased_at": None}),
+        ("with another signature", {"ballots__0__signature": signature_text("alice", bytes(64))}),
+    ]:
+        paths = {f"approval__{path}": value for path, value in changes.items()}
+        yield refused(f"erased: one {name}", edited(text, **paths))
+    yield refused("erased: one that nobody erased", edited(ref("single"), **{
+        "approval__erased_at": rfc3339(SETTLED), "approval__context": None, "approval__reason": None}))
+    again = erased()
+    again.erase("root", SETTLED + 90)
+    pending, claimed = begun(SINGLE), single()
+    pending.erase("root", DECIDED)
+    claimed.claim(EXECUTION, EXECUTOR, CLAIMED)
+    claimed.erase("root", CLAIMED + 300)
+    for name, wrong in [
+        ("twice", again),
+        ("while pending", pending),
+        ("while the lease runs", claimed),
+        ("by nobody", erased(changes={"actor": None})),
+        ("with another requirement in the log", erased(changes={"requirement": SINGLE["requirement"]})),
+        ("without the requirement in the log", erased(changes={"requirement": None})),
+        ("with another outcome", erased(changes={"outcome": "failed"})),
+        ("of another execution", erased(changes={"execution_id": OTHER_EXECUTION})),
+    ]:
+        yield refused_story(f"erased: {name}", wrong)
 
 
 def unread_members():
@@ -732,7 +796,7 @@ def pins():
 
 
 def vectors():
-    groups = (proven, arguments, forms, trust, places, chain, shown, steps, votes, keys, pins)
+    groups = (proven, arguments, forms, trust, places, chain, shown, steps, votes, keys, pins, erasures)
     return [item for group in groups for item in group()]
 
 

@@ -138,7 +138,7 @@ class Story:
     """One approval, whose every step is logged. What is asked for is `approval`, as a record."""
 
     def __init__(self, log, approval, texts):
-        self.log, self.approval, self.texts = log, {**approval, "ballots": []}, texts
+        self.log, self.approval, self.texts = log, {"erased_at": None, **approval, "ballots": []}, texts
         self.digest = request_digest(approval)
         self.numbers, self.keys = [], []
 
@@ -196,11 +196,22 @@ class Story:
         self.approval.update(withdrawn_at=rfc3339(at), withdrawn_by=actor)
         self.step("approval_withdrawn", at, "withdrawn", actor=actor, **changes)
 
+    def erase(self, actor, at, to=None, **changes):
+        """The texts go, and with the reason what the request digest is made of."""
+        self.texts = (None, None)
+        self.approval.update(reason=None, erased_at=rfc3339(at))
+        for ballot in self.approval["ballots"]:
+            ballot["comment"] = None
+        run = self.approval["execution"] or {}
+        asked = {name: self.approval[name] for name in ("requirement", "policy", "rule") if self.approval[name]}
+        self.step("approval_erased", at, to, actor=actor,
+                  **({"execution_id": run["id"], "outcome": run["outcome"]} if run else {}), **asked, **changes)
+
     def shown(self):
         """The approval as a receipt shows it."""
         names = ("id", "audience", "status", "agent", "action", "context", "context_hash", "plan", "plan_hash",
                  "reason", "requested_by", "requested_at", "expires_at", "requirement", "policy", "rule",
-                 "request_digest", "ballots", "execution", "withdrawn_at", "withdrawn_by")
+                 "request_digest", "ballots", "execution", "withdrawn_at", "withdrawn_by", "erased_at")
         context, plan = (json.loads(text) if text else None for text in self.texts)
         known = {**self.approval, "context": context, "plan": plan, "request_digest": self.digest}
         return {name: known[name] for name in names}

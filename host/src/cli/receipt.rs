@@ -195,6 +195,9 @@ fn tell(report: &Report, json: bool) -> Exit {
         let (id, by, at) = (&execution.id, &execution.claimed_by, &execution.claimed_at);
         field("execution", &format!("{id} {} by {by} at {at}", execution.outcome));
     }
+    if let Some(at) = &report.erased_at {
+        field("erased", at);
+    }
     field("log", &format!("{} of {} entries", report.entries, report.checkpoint_size));
     if let Some(signer) = &report.signer {
         field("signer", signer);

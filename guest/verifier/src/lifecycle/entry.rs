@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::record::{Outcome, Record, Status, to_json};
+use crate::record::{Outcome, Record, Requirement, Status, to_json};
 use crate::rejection::Rejection;
 use crate::statement::{Decision, Profile};
 use crate::time::UnixSeconds;
@@ -41,6 +41,12 @@ pub(super) struct Entry<'a> {
     pub(super) outcome: Option<Outcome>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) late: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) requirement: Option<&'a Requirement>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) policy: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) rule: Option<&'a str>,
 }
 
 impl<'a> Entry<'a> {
@@ -72,6 +78,9 @@ impl<'a> Entry<'a> {
             execution_id: None,
             outcome: None,
             late: None,
+            requirement: None,
+            policy: None,
+            rule: None,
         }
     }
 

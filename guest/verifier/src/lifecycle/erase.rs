@@ -57,6 +57,10 @@ impl Erase<'_> {
             from: Some(from),
             execution_id: execution.map(|execution| execution.id.as_str()),
             outcome: execution.map(|execution| execution.outcome),
+            // Without the reason the request digest no longer vouches for these.
+            requirement: Some(&record.requirement),
+            policy: record.policy.as_deref(),
+            rule: record.rule.as_deref(),
             ..Entry::new("approval_erased", &record, &request_digest, now)
         };
         Transition::new(&record, &entry)
@@ -67,7 +71,7 @@ impl Erase<'_> {
 /// gone, no later change may need them.
 ///
 /// Rejections: `not-final`.
-fn end(record: &mut Record, now: UnixSeconds) -> Result<(), Rejection> {
+pub(super) fn end(record: &mut Record, now: UnixSeconds) -> Result<(), Rejection> {
     record.status = record.status_at(now);
     if let Some(execution) = &mut record.execution {
         execution.outcome = execution.outcome_at(now);

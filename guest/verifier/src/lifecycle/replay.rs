@@ -4,12 +4,14 @@
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use super::erase::end;
 use super::extend::later;
 use super::quorum::{self, suffice};
 use super::state::{Approved, Pending, Unclaimed, verify_ballot};
 use crate::key::{Algorithm, Keyring};
 use crate::name::{ExecutionId, Identifier, KeyId};
-use crate::record::{Ballot, Outcome, Record, Status};
+use crate::object::object_or_null;
+use crate::record::{Ballot, Outcome, Record, Requirement, Status};
 use crate::rejection::{Code, Rejection};
 use crate::signature::{Accepted, attribute};
 use crate::statement::{Decision, Profile};
@@ -38,6 +40,10 @@ pub(crate) struct LoggedEvent {
     execution_id: Option<String>,
     outcome: Option<Outcome>,
     late: Option<bool>,
+    #[serde(default, deserialize_with = "object_or_null")]
+    requirement: Option<Requirement>,
+    policy: Option<String>,
+    rule: Option<String>,
 }
 
 /// An approval as the steps so far have left it.
@@ -47,6 +53,7 @@ pub(crate) struct Replay {
     request_digest: String,
     at: UnixSeconds,
     run: Option<Run>,
+    erased_at: Option<UnixSeconds>,
 }
 
 /// The execution, as far as the log has it.
@@ -65,7 +72,7 @@ pub(crate) struct Run {
 pub(crate) enum Held {
     /// Its signature was verified.
     Verified,
-    /// Only the log says that it was verified: nobody here has the secret.
+    /// Only the log says that it was verified: nobody here has the secret, or the comment.
     Attested,
 }
 
@@ -97,7 +104,7 @@ impl Replay {
         same("at", event.at == record.requested_at)?;
         same("expires_at", event.expires_at == Some(record.expires_at))?;
         let request_digest = record.request_digest()?;
-        let replay = Self { record, request_digest, at: event.at, run: None };
+        let replay = Self { record, request_digest, at: event.at, run: None, erased_at: None };
         replay.concerns(event, None)?;
         Ok(replay)
     }
@@ -114,6 +121,9 @@ impl Replay {
         if event.at < self.at {
             return Err(Rejection::request("it is earlier than the change before it"));
         }
+        if self.erased_at.is_some() {
+            return Err(Rejection::new(Code::AlreadyErased, "the approval was erased before"));
+        }
         self.at = event.at;
         let from = self.record.status;
         let next = match event.event.as_str() {
@@ -125,6 +135,7 @@ impl Replay {
             "approval_withdrawn" => self.withdrawn(event)?,
             "execution_settled" => self.settled(event)?,
             "execution_unknown" => self.forgotten(event)?,
+            "approval_erased" => self.erased(event)?,
             _ => return Err(Rejection::request("it is no step of an approval")),
         };
         next.concerns(event, Some(from))?;
@@ -134,6 +145,11 @@ impl Replay {
     /// The approval as it is now. It has no execution.
     pub(crate) fn record(&self) -> &Record {
         &self.record
+    }
+
+    /// When it was erased.
+    pub(crate) fn erased_at(&self) -> Option<UnixSeconds> {
+        self.erased_at
     }
 
     /// The digest of what was requested.
@@ -266,6 +282,26 @@ impl Replay {
         Ok(self)
     }
 
+    /// The texts are gone, and with them the request digest cannot be computed again: from here on the
+    /// log itself vouches for what only that digest covered.
+    fn erased(mut self, event: &LoggedEvent) -> Result<Self, Rejection> {
+        actor(event)?;
+        end(&mut self.record, self.at)?;
+        if let Some(run) = &mut self.run {
+            if run.outcome == Outcome::Claimed {
+                // Nothing else is final: the lease, whose end the log does not have, ran out.
+                run.outcome = Outcome::Unknown;
+            }
+            same("execution_id", event.execution_id.as_ref() == Some(&run.id))?;
+            same("outcome", event.outcome == Some(run.outcome))?;
+        }
+        same("requirement", event.requirement.as_ref() == Some(&self.record.requirement))?;
+        same("policy", event.policy == self.record.policy)?;
+        same("rule", event.rule == self.record.rule)?;
+        self.erased_at = Some(self.at);
+        Ok(self)
+    }
+
     /// The execution that an entry is about.
     ///
     /// Rejections: 1. `execution-mismatch` 2. `already-settled`
@@ -303,8 +339,14 @@ pub(crate) fn hold(
     let key = attribute(ballot, keys, &accepted.under(&record.requirement))?;
     match key.algorithm {
         Algorithm::Ed25519 => {
-            verify_ballot(record, request_digest, index, keys, accepted)?;
-            Ok(Held::Verified)
+            match verify_ballot(record, request_digest, index, keys, accepted) {
+                Ok(_) => Ok(Held::Verified),
+                // The comment that it covers is gone.
+                Err(e) if record.erased.is_some() && e.code == Code::SignatureInvalid => {
+                    Ok(Held::Attested)
+                }
+                Err(e) => Err(e),
+            }
         }
         Algorithm::HmacSha256 if ballot.comment.is_some() => Err(Rejection::new(
             Code::SignatureInvalid,

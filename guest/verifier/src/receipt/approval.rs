@@ -10,8 +10,9 @@ use super::invalid;
 use crate::approval::Shown;
 use crate::lifecycle::Replay;
 use crate::limits::BALLOTS_MAX;
-use crate::object::{self, Object, object, objects};
-use crate::record::{Ballot, FORMAT, Outcome, Record, Requirement, Status};
+use crate::name::Digest;
+use crate::object::{self, object, object_or_null, objects};
+use crate::record::{Ballot, Erased, FORMAT, Outcome, Record, Requirement, Status};
 use crate::rejection::Rejection;
 use crate::time::UnixSeconds;
 
@@ -25,7 +26,8 @@ pub(super) struct Approval<'a> {
     status: Status,
     pub(super) agent: Cow<'a, str>,
     pub(super) action: Cow<'a, str>,
-    context: &'a RawValue,
+    #[serde(deserialize_with = "nullable")]
+    context: Option<&'a RawValue>,
     pub(super) context_hash: Cow<'a, str>,
     #[serde(deserialize_with = "nullable")]
     plan: Option<&'a RawValue>,
@@ -45,12 +47,14 @@ pub(super) struct Approval<'a> {
     pub(super) request_digest: Cow<'a, str>,
     #[serde(deserialize_with = "objects")]
     pub(super) ballots: Vec<Ballot>,
-    #[serde(deserialize_with = "nullable")]
-    execution: Option<Object<Execution>>,
+    #[serde(deserialize_with = "object_or_null")]
+    execution: Option<Execution>,
     #[serde(deserialize_with = "nullable")]
     withdrawn_at: Option<UnixSeconds>,
     #[serde(deserialize_with = "nullable")]
     withdrawn_by: Option<String>,
+    #[serde(deserialize_with = "nullable")]
+    pub(super) erased_at: Option<UnixSeconds>,
 }
 
 #[derive(Deserialize)]
@@ -80,11 +84,29 @@ impl<'a> Approval<'a> {
             )));
         }
         let shown = Shown::read(text).map_err(wrong)?;
+        if approval.erased_at.is_some() {
+            Digest::new("request_digest", approval.request_digest.as_ref()).map_err(wrong)?;
+            return match approval.text_of_erased() {
+                None => Ok(approval),
+                Some(text) => Err(of_approval(&format!("it was erased, and has a {text}"))),
+            };
+        }
         shown.request_digest().map_err(wrong)?;
-        shown.has_context(approval.context.get()).map_err(wrong)?;
-        let plan = approval.plan.map(RawValue::get);
-        shown.has_plan(plan).map_err(wrong)?;
+        let context = approval.context.map_or("null", RawValue::get);
+        shown.has_context(context).map_err(wrong)?;
+        shown.has_plan(approval.plan.map(RawValue::get)).map_err(wrong)?;
         Ok(approval)
+    }
+
+    /// A text that an erased approval has not.
+    fn text_of_erased(&self) -> Option<&'static str> {
+        let texts = [
+            ("context", self.context.is_some()),
+            ("plan", self.plan.is_some()),
+            ("reason", self.reason.is_some()),
+            ("comment", self.ballots.iter().any(|ballot| ballot.comment.is_some())),
+        ];
+        texts.into_iter().find(|(_, is_there)| *is_there).map(|(text, _)| text)
     }
 
     /// The record of what was requested, as it was before anything else happened.
@@ -111,7 +133,9 @@ impl<'a> Approval<'a> {
             execution: None,
             withdrawn_at: None,
             withdrawn_by: None,
-            erased: None,
+            erased: self
+                .erased_at
+                .map(|at| Erased { at, request_digest: self.request_digest.to_string() }),
         }
     }
 
@@ -124,12 +148,13 @@ impl<'a> Approval<'a> {
             let (shown, logged) = (self.ballots.len(), record.ballots.len());
             return Err(of_approval(&format!("it has {shown} ballots, the log has {logged}")));
         }
-        let (shown, run) = (self.execution.as_ref().map(|Object(shown)| shown), replay.run());
+        let (shown, run) = (self.execution.as_ref(), replay.run());
         let same = [
             ("status", self.status == record.status),
             ("expires_at", self.expires_at == record.expires_at),
             ("withdrawn_at", self.withdrawn_at == record.withdrawn_at),
             ("withdrawn_by", self.withdrawn_by == record.withdrawn_by),
+            ("erased_at", self.erased_at == replay.erased_at()),
             ("execution", shown.is_some() == run.is_some()),
         ];
         let of_run = shown.zip(run).into_iter().flat_map(|(shown, run)| {

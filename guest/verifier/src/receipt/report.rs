@@ -33,6 +33,7 @@ pub struct Report {
     pub requirement_met: bool,
     pub ballots: Vec<BallotReport>,
     pub execution: Option<ExecutionReport>,
+    pub erased_at: Option<UnixSeconds>,
     pub entries: usize,
     pub checkpoint_size: u64,
     pub signer: Option<String>,
@@ -61,7 +62,7 @@ pub enum Proof {
     Pinned,
     /// Its signature was verified with a key that only the log names.
     Logged,
-    /// The log says that it was verified: nobody here has the secret.
+    /// The log says that it was verified: nobody here has the secret, or the comment that it covers.
     Attested,
 }
 
@@ -113,6 +114,7 @@ impl Report {
                 outcome: run.outcome,
                 settled_at: run.settled_at,
             }),
+            erased_at: approval.erased_at,
             entries: verified.entries,
             checkpoint_size: verified.checkpoint.size,
             signer: verified.signer.map(|key| key.to_string()),

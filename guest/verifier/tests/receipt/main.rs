@@ -67,6 +67,7 @@ fn step(world: &mut World, random: &mut Random) -> Result<(), String> {
             Ok(())
         }
         _ if random.once_in(4) => world.admin("void", json!({})),
+        _ if random.once_in(3) => world.admin("erase", json!({})),
         _ if random.once_in(3) => world.admin("withdraw", json!({})),
         _ => Ok(()),
     }
@@ -75,7 +76,7 @@ fn step(world: &mut World, random: &mut Random) -> Result<(), String> {
 #[test]
 fn whatever_the_operations_let_through_has_a_receipt() {
     let mut random = Random(9);
-    let (mut statuses, mut met) = (BTreeMap::<String, u32>::new(), 0);
+    let (mut statuses, mut met, mut erased) = (BTreeMap::<String, u32>::new(), 0, 0);
     for story in 0..150 {
         let groups = if random.once_in(3) { json!({"sre": 1}) } else { json!({}) };
         let threshold = 1 + random.below(3);
@@ -91,15 +92,18 @@ fn whatever_the_operations_let_through_has_a_receipt() {
         assert_eq!(report["execution"]["outcome"], record["execution"]["outcome"]);
         assert_eq!(list(&report["ballots"]).len(), list(&record["ballots"]).len());
         for ballot in list(&report["ballots"]) {
-            let proof = if ballot["algorithm"] == "ed25519" { "logged" } else { "attested" };
+            // Every comment there was is gone.
+            let is_logged = ballot["algorithm"] == "ed25519" && report["erased_at"].is_null();
+            let proof = if is_logged { "logged" } else { "attested" };
             assert_eq!(ballot["proof"], proof);
         }
         met += u32::from(report["requirement_met"] == true);
+        erased += u32::from(!report["erased_at"].is_null());
         *statuses.entry(record["status"].as_str().unwrap().to_owned()).or_default() += 1;
     }
     // A walk that never comes anywhere would prove nothing.
     assert_eq!(statuses.len(), 6, "{statuses:?}");
-    assert!(statuses["executed"] > 10 && met > 20, "{statuses:?}, {met}");
+    assert!(statuses["executed"] > 10 && met > 20 && erased > 5, "{statuses:?}, {met}, {erased}");
 }
 
 #[test]

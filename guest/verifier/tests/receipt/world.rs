@@ -148,7 +148,7 @@ impl World {
     pub(crate) fn admin(&mut self, op: &str, mut event: Value) -> Result<(), String> {
         let actor = json!({"subject": "erin@example.com", "roles": ["admin"]});
         let (name, event) = match op {
-            "void" => ("actor", actor),
+            "void" | "erase" => ("actor", actor),
             _ => {
                 event["actor"] = actor;
                 (
@@ -200,10 +200,17 @@ impl World {
         let record = door::parsed(&self.record);
         let mut approval: serde_json::Map<String, Value> =
             SHOWN.iter().map(|name| ((*name).to_owned(), record[*name].clone())).collect();
-        let context: Value = serde_json::from_str(CONTEXT).unwrap();
+        let erased_at = record["erased"]["at"].clone();
+        let context = if erased_at.is_null() { CONTEXT } else { "null" };
+        let context: Value = serde_json::from_str(context).unwrap();
         approval.insert("context".to_owned(), context);
+        approval.insert("erased_at".to_owned(), erased_at);
         approval.insert("plan".to_owned(), Value::Null);
-        approval.insert("request_digest".to_owned(), signer::request_digest(&record).into());
+        let digest = match record["erased"]["request_digest"].as_str() {
+            Some(digest) => digest.to_owned(),
+            None => signer::request_digest(&record),
+        };
+        approval.insert("request_digest".to_owned(), digest.into());
         let mut named = Vec::new();
         for ballot in approval["ballots"].as_array_mut().unwrap() {
             let key_id = ballot["key_id"].as_str().unwrap().to_owned();

@@ -43,6 +43,8 @@ pub struct Report {
     pub ballots: Vec<BallotReport>,
     /// Who claimed it, and how that ended.
     pub execution: Option<ExecutionReport>,
+    /// When its texts were erased.
+    pub erased_at: Option<String>,
     /// How many entries of the log were verified.
     pub entries: usize,
     /// The size of the log at the checkpoint.
@@ -82,7 +84,8 @@ pub enum Proof {
     Pinned,
     /// Its signature was verified with a key that only the log names.
     Logged,
-    /// The log says that it was verified: whoever could verify an HMAC here could have made it.
+    /// Only the log says that it was verified: whoever could verify an HMAC here could have made it,
+    /// and a comment that was erased is missing from what was signed.
     Attested,
 }
 

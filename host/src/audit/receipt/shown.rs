@@ -32,6 +32,7 @@ pub(super) struct Shown {
     pub(super) execution: Option<Execution>,
     pub(super) withdrawn_at: Option<String>,
     pub(super) withdrawn_by: Option<String>,
+    pub(super) erased_at: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -70,7 +70,7 @@ fn approval(status: &str, outcome: Option<&str>) -> String {
         "requested_by": "x", "requested_at": "t", "expires_at": "t", "policy": null, "rule": null,
         "requirement": { "ttl_seconds": 1, "threshold": 1, "groups": {} }, "request_digest": "d",
         "ballots": [ballot("v2", "ann"), ballot("v2", "bob"), ballot("v1", "shared")],
-        "execution": execution, "withdrawn_at": null, "withdrawn_by": null, "verifier": "more",
+        "execution": execution, "withdrawn_at": null, "withdrawn_by": null, "erased_at": null, "verifier": "more",
     })
     .to_string()
 }
