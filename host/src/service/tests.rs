@@ -349,6 +349,14 @@ impl Store for Double {
         self.inner.approvals(after, limit).await
     }
 
+    async fn unfinished(
+        &self,
+        after: Option<ApprovalId>,
+        limit: usize,
+    ) -> Result<Vec<ApprovalId>, StoreError> {
+        self.inner.unfinished(after, limit).await
+    }
+
     async fn row(&self, kind: RowKind, id: &str) -> Result<Option<Row>, StoreError> {
         self.inner.row(kind, id).await
     }

@@ -66,6 +66,14 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<ApprovalId>, StoreError>;
 
+    /// Ids of approvals that are pending or approved, above one of them, in order. The list is the log's:
+    /// none is left out.
+    async fn unfinished(
+        &self,
+        after: Option<ApprovalId>,
+        limit: usize,
+    ) -> Result<Vec<ApprovalId>, StoreError>;
+
     /// One of the host's own rows.
     async fn row(&self, kind: RowKind, id: &str) -> Result<Option<Row>, StoreError>;
 

@@ -124,6 +124,8 @@ impl Questions {
         }
         let all = many(store.approvals(None, 1_000).await);
         asked.push(Asked::new("every id", all, May::Refuse));
+        let unfinished = many(store.unfinished(None, 1_000).await);
+        asked.push(Asked::new("unfinished", unfinished, May::Refuse));
     }
 
     async fn ask_of_lists(&self, store: &RedbStore, asked: &mut Vec<Asked>) {

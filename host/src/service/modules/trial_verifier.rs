@@ -10,7 +10,7 @@ use super::super::Service;
 use super::prepare::apart;
 use crate::code::Code;
 use crate::refusal::Refusal;
-use crate::store::{Query, Status, Stored};
+use crate::store::{Query, Stored, WithTexts};
 use crate::verifier::{Approval, Verifier};
 
 #[path = "../../../../tests/vectors/runner.rs"]
@@ -104,26 +104,21 @@ impl Service {
             // It shows nothing to compare with.
             return Ok(());
         }
-        for (status, most) in [
-            (Some(Status::Pending), usize::MAX),
-            (Some(Status::Approved), usize::MAX),
-            (None, NEWEST),
-        ] {
-            let mut query = Query { status, limit: BATCH, ..Query::default() };
-            let mut compared = 0;
-            while compared < most {
-                let page = self.store.list(&query).await?;
-                let Some(last) = page.last() else { break };
-                query.before = Some(last.summary.id);
-                compared += page.len();
-                let full = page.len() == BATCH;
-                self.shown_alike(candidate, &active, page).await?;
-                if !full {
-                    break;
-                }
+        let mut after = None;
+        loop {
+            // By the log and not by an index, which could hide one.
+            let ids = self.store.unfinished(after, BATCH).await?;
+            let Some(last) = ids.last() else { break };
+            after = Some(*last);
+            let mut page = Vec::with_capacity(ids.len());
+            for id in ids {
+                page.extend(self.store.load(&id, WithTexts::No).await?);
             }
+            self.shown_alike(candidate, &active, page).await?;
         }
-        Ok(())
+        let newest = Query { limit: NEWEST, ..Query::default() };
+        let newest = self.store.list(&newest).await?;
+        self.shown_alike(candidate, &active, newest).await
     }
 
     async fn shown_alike(

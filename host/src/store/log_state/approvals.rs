@@ -136,14 +136,17 @@ impl Approvals {
         self.len += 1;
     }
 
-    /// Ids above one of them, in order.
-    pub(super) fn ids_after(&self, after: Option<u128>) -> impl Iterator<Item = u128> + '_ {
+    /// Those above one of them that exist, in order.
+    pub(super) fn after(
+        &self,
+        after: Option<u128>,
+    ) -> impl Iterator<Item = (u128, ApprovalState)> + '_ {
         let after = after.map(u128::to_be_bytes);
         let first = after.and_then(|id| self.chunk_of(&id)).unwrap_or(0);
         let rows = self.chunks.iter().skip(first).flatten();
         rows.filter(move |packed| after.is_none_or(|after| packed.id > after))
             .filter(|packed| packed.status != REMOVED)
-            .map(|packed| u128::from_be_bytes(packed.id))
+            .map(|packed| (u128::from_be_bytes(packed.id), packed.state()))
     }
 
     /// Every approval with its id, in order, also those that were removed.

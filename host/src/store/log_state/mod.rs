@@ -92,7 +92,14 @@ impl LogState {
 
     /// Ids of approvals above one of them, in order.
     pub(crate) fn approvals_after(&self, after: Option<u128>) -> impl Iterator<Item = u128> + '_ {
-        self.approvals.ids_after(after)
+        self.approvals.after(after).map(|(id, _)| id)
+    }
+
+    /// Ids of approvals above one of them that are pending or approved, in order.
+    pub(crate) fn unfinished_after(&self, after: Option<u128>) -> impl Iterator<Item = u128> + '_ {
+        let open = |status| matches!(status, Some(Status::Pending | Status::Approved));
+        let approvals = self.approvals.after(after);
+        approvals.filter(move |(_, state)| open(state.status)).map(|(id, _)| id)
     }
 
     /// How many approvals there are.

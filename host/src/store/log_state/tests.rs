@@ -114,6 +114,16 @@ fn a_log_leads_to_what_it_wrote_last() {
     let keys: Vec<_> = state.rows_after(RowKind::Key, "").collect();
     assert_eq!(keys, [("k", RowState { sha256: Some([4; 32]), entry: 5 })]);
     assert_eq!(state.row(RowKind::Key, "t"), None);
+    assert!(state.unfinished_after(None).eq([1]) && state.unfinished_after(Some(1)).eq([]));
+}
+
+#[test]
+fn what_is_finished_is_not_among_the_unfinished() {
+    let entries =
+        Status::ALL.map(|status| text(10, &[approval(status as u128 + 1, status, [1; 32], 0)]));
+    let state = folded(&entries).unwrap();
+    assert!(state.approvals_after(None).eq(1..=6));
+    assert!(state.unfinished_after(None).eq([1, 2]));
 }
 
 #[test]
@@ -197,8 +207,9 @@ fn approvals_are_found_whatever_the_order_they_came_in() {
         assert_eq!(approvals.get(id ^ (1 << 127)), model.get(&(id ^ (1 << 127))).copied());
     }
     let middle = *model.keys().nth(12_345).unwrap();
-    assert!(approvals.ids_after(Some(middle)).eq(model.range(middle + 1..).map(|(id, _)| *id)));
-    assert!(approvals.ids_after(None).eq(model.keys().copied()));
+    let after = approvals.after(Some(middle));
+    assert!(after.eq(model.range(middle + 1..).map(|(id, state)| (*id, *state))));
+    assert!(approvals.after(None).eq(model.iter().map(|(id, state)| (*id, *state))));
 }
 
 #[test]

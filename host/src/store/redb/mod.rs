@@ -274,6 +274,17 @@ impl Store for RedbStore {
         })
     }
 
+    async fn unfinished(
+        &self,
+        after: Option<ApprovalId>,
+        limit: usize,
+    ) -> Result<Vec<ApprovalId>, StoreError> {
+        self.read(|_, log| {
+            let ids = log.unfinished_after(after.map(ApprovalId::to_u128)).take(limit);
+            Ok(ids.map(ApprovalId::from_u128).collect())
+        })
+    }
+
     async fn row(&self, kind: RowKind, id: &str) -> Result<Option<Row>, StoreError> {
         self.read(|snapshot, log| snapshot.row(kind, id, log))
     }
