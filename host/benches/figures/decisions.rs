@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use signoff::clock::SystemClock;
 use signoff::engine::{Allocation, Cache};
+use signoff::keys::keyring_beside;
 use signoff::measure::Case;
 use signoff::measure::work::Decisions;
 use signoff::verifier::Verifier;
@@ -17,6 +18,7 @@ use crate::table::{Figures, Target};
 pub(crate) fn measure(plan: &Plan, figures: &mut Figures) -> Result<()> {
     let path = scratch("decisions.redb");
     let _ = fs::remove_file(&path);
+    let _ = fs::remove_file(keyring_beside(&path));
     let verifier = Verifier::embedded(Allocation::Pooled, &Cache::none())?;
     let decisions = Decisions::new(&path, verifier, Arc::new(SystemClock))?;
     let mut cases = [
@@ -26,6 +28,7 @@ pub(crate) fn measure(plan: &Plan, figures: &mut Figures) -> Result<()> {
     plan.take_turns(&mut cases)?;
     let [many, one] = &cases;
     figures.faster(many, one, Target::AtLeast(5.0));
+    fs::remove_file(keyring_beside(&path))?;
     fs::remove_file(path)?;
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! A store of a million approvals beside one of a thousand: a page of the list, a sweep, memory.
+//! A store of a million approvals beside one of a thousand: its start, a page of the list, a sweep,
+//! memory.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,11 +8,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail, ensure};
+use redb::{Database, TableDefinition};
 use signoff::clock::{Clock, ManualClock};
 use signoff::engine::{Allocation, Cache};
+use signoff::keys::{KeySource, keyring_beside};
 use signoff::measure::Case;
 use signoff::measure::work::Decisions;
-use signoff::service::{Caller, Filter};
+use signoff::service::{self, Caller, Filter};
+use signoff::store::redb::{CheckIntegrity, OpenMode, RedbStore};
 use signoff::verifier::Verifier;
 
 use crate::Plan;
@@ -27,12 +31,29 @@ const PAGE: usize = 50;
 /// Approvals that a measured sweep lets expire.
 const SWEPT: usize = 64;
 const RESIDENT_BYTES_MAX: f64 = 150e6;
+/// What the state that the log leads to may add.
+const FOLD_BYTES_MAX: f64 = 50e6;
+const START_SECONDS_MAX: f64 = 5.0;
+const SAVED_START_SECONDS_MAX: f64 = 1.0;
+/// Starts that a figure is the median of.
+const STARTS: usize = 5;
+/// Where a store keeps its saved state.
+const SAVED: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("state");
 /// Longer than the bench takes.
 const TTL_SECONDS: i64 = 604_800;
 
 pub(crate) fn measure(plan: &Plan, figures: &mut Figures) -> Result<()> {
     let (small, large) = (filled("small.redb", SMALL)?, filled("large.redb", LARGE)?);
+    starts(&large, figures)?;
     let [small_peer, large_peer] = [peer(&small)?, peer(&large)?];
+    let [at_small, at_large]: [f64; 2] =
+        [small_peer.ask("resident")?.parse()?, large_peer.ask("resident")?.parse()?];
+    figures.other(
+        "memory that 1,000,000 approvals add at a start",
+        format!("{:.0} MB", (at_large - at_small) / 1e6),
+        format!("≤ {:.0} MB", FOLD_BYTES_MAX / 1e6),
+        at_large - at_small <= FOLD_BYTES_MAX,
+    );
     let ask = |peer: &Peer, what: &str, time| peer.measure(what, time, "");
     let mut cases = [
         Case::timed("a page of 1,000,000 approvals", |time| ask(&large_peer, "list", time)),
@@ -51,9 +72,60 @@ pub(crate) fn measure(plan: &Plan, figures: &mut Figures) -> Result<()> {
         format!("≤ {:.0} MB", RESIDENT_BYTES_MAX / 1e6),
         resident <= RESIDENT_BYTES_MAX,
     );
-    fs::remove_file(small)?;
-    fs::remove_file(large)?;
+    for store in [small, large] {
+        fs::remove_file(keyring_beside(&store))?;
+        fs::remove_file(store)?;
+    }
     Ok(())
+}
+
+/// How long a store takes to open, with the state that was saved and without it. The file is in the
+/// system's cache; the check of every page, which `serve` adds, is told apart.
+fn starts(store: &Path, figures: &mut Figures) -> Result<()> {
+    let saved = median(|| opened(store, CheckIntegrity::No))?;
+    let checked = median(|| opened(store, CheckIntegrity::Yes))?;
+    let whole = median(|| {
+        without_saved_state(store)?;
+        opened(store, CheckIntegrity::No)
+    })?;
+    for (name, seconds, most) in [
+        ("a start at 1,000,000 approvals", whole, Some(START_SECONDS_MAX)),
+        ("with a saved state", saved, Some(SAVED_START_SECONDS_MAX)),
+        ("with a saved state, and every page checked", checked, None),
+    ] {
+        figures.other(
+            name,
+            format!("{seconds:.2} s"),
+            most.map_or_else(String::new, |most| format!("≤ {most} s")),
+            most.is_none_or(|most| seconds <= most),
+        );
+    }
+    Ok(())
+}
+
+/// Seconds that an opening takes, not the closing after it.
+fn opened(store: &Path, check: CheckIntegrity) -> Result<f64> {
+    let keys = Arc::new(KeySource::new(keyring_beside(store), None));
+    keys.load()?;
+    let start = Instant::now();
+    let opened = RedbStore::open(store, OpenMode::Write, check, service::trust(&keys))?;
+    let took = start.elapsed();
+    drop(opened);
+    Ok(took.as_secs_f64())
+}
+
+/// A state that is not there is read from the log.
+fn without_saved_state(store: &Path) -> Result<()> {
+    let database = Database::open(store)?;
+    let txn = database.begin_write()?;
+    txn.delete_table(SAVED)?;
+    Ok(txn.commit()?)
+}
+
+fn median(mut seconds: impl FnMut() -> Result<f64>) -> Result<f64> {
+    let mut starts = (0..STARTS).map(|_| seconds()).collect::<Result<Vec<_>>>()?;
+    starts.sort_by(f64::total_cmp);
+    starts.get(STARTS / 2).copied().context("no start was measured")
 }
 
 /// Answers for a store until standard input ends: `list MILLISECONDS`, `sweep MILLISECONDS`,
@@ -81,6 +153,7 @@ pub(crate) fn answer(store: &str) -> Result<()> {
 fn filled(name: &str, approvals: usize) -> Result<PathBuf> {
     let path = scratch(name);
     let _ = fs::remove_file(&path);
+    let _ = fs::remove_file(keyring_beside(&path));
     eprintln!("filling {name} with {approvals} approvals …");
     let verifier = Verifier::embedded(Allocation::Pooled, &Cache::none())?;
     let decisions = Decisions::new(&path, verifier, Arc::new(ManualClock::at(now())))?;

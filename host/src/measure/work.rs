@@ -15,10 +15,9 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::engine::{Allocation, Cache, Loader};
 use crate::id::ApprovalId;
-use crate::keys::{KeySource, Keys};
+use crate::keys::{KeySource, Keys, keyring_beside, make_keyring};
 use crate::role::Role;
-use crate::service::{Ballot, Caller, NewApproval, NewToken, Service};
-use crate::store::Trust;
+use crate::service::{self, Ballot, Caller, NewApproval, NewToken, Service};
 use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
 use crate::verifier::{Accepted, Key, Statement, Verifier};
 
@@ -111,22 +110,26 @@ impl Signed {
 }
 
 impl Decisions {
-    /// A service on a new store at a path.
+    /// A service on the store at a path, which is made where there is none, with a keyring beside it.
     ///
     /// # Errors
     ///
-    /// Where the store cannot be made.
+    /// Where the store or the keyring cannot be read or made.
     pub fn new(path: &Path, verifier: Verifier, clock: Arc<dyn Clock>) -> Result<Self> {
+        let keyring = keyring_beside(path);
+        if !keyring.try_exists()? {
+            make_keyring(&keyring)?;
+        }
+        let keys = Arc::new(KeySource::new(keyring, None));
+        let key = keys.load()?.to_sign_v1().context("no key")?.clone();
         let mode = OpenMode::Create { audience: "bench".to_owned() };
-        let store = RedbStore::open(path, mode, CheckIntegrity::No, Trust::none())?;
-        let keys = Keys::of_secret(&secret())?;
-        let key = keys.to_sign_v1().context("no key")?.clone();
+        let store = RedbStore::open(path, mode, CheckIntegrity::No, service::trust(&keys))?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let service = runtime.block_on(Service::new(
             Arc::new(store),
             verifier,
             Loader::new(Allocation::OnDemand, Cache::none()),
-            Arc::new(KeySource::fixed(keys)),
+            keys,
             clock,
             Config::default(),
         ))?;
