@@ -130,8 +130,8 @@ def latency(server, seconds):
     return (time.perf_counter() - begun) / asked
 
 
-def wrk(server, seconds):
-    """Seconds a question at 16 connections: the rate, turned over."""
+def wrk(server, seconds, connections=16):
+    """Seconds a question at so many connections: the rate, turned over."""
     script = server.home / "evaluate.lua"
     script.write_text(
         'wrk.method = "POST"\n'
@@ -139,7 +139,7 @@ def wrk(server, seconds):
         + f"wrk.body = [==[{json.dumps(QUESTION)}]==]\n"
     )
     url = f"http://127.0.0.1:{server.port}{EVALUATE}"
-    command = ["wrk", "-t", "1", "-c", "16", "-d", f"{seconds}s", "-s", script, url]
+    command = ["wrk", "-t", "1", "-c", str(connections), "-d", f"{seconds}s", "-s", script, url]
     ran = subprocess.run(command, capture_output=True, text=True, check=True)
     if "Non-2xx" in ran.stdout or "Socket errors" in ran.stdout:
         sys.exit(f"not every question was answered\n{ran.stdout}")
