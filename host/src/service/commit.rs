@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::Serialize;
 use serde::de::IgnoredAny;
-use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::Service;
 use super::caller::Caller;
-use super::guardrails::Judged;
+use super::guardrails::{Guardrail, Judged};
 use crate::code::Code;
 use crate::id::ApprovalId;
 use crate::refusal::Refusal;
@@ -58,7 +58,7 @@ pub(super) struct Deciders<'a> {
     /// The verifier.
     pub(super) verifier: &'a Verifier,
     /// The policy's verdict as the audit has it, where one was evaluated.
-    pub(super) guardrail: Option<Value>,
+    pub(super) guardrail: Option<Guardrail<'a>>,
 }
 
 impl Idempotency {
@@ -151,7 +151,7 @@ impl Service {
             } else {
                 None
             };
-            let guardrail = judged.as_ref().map(Judged::to_entry);
+            let guardrail = judged.as_ref().map(Judged::guardrail);
             let by = Deciders { verifier: &verifier, guardrail };
             let base = Base::Entry(stored.entry);
             let reply = Reply::new(200, body);
@@ -263,15 +263,29 @@ pub(super) fn shown(verifier: &Verifier, view: &str, fields: &[(&str, &str)]) ->
 
 /// The host's members of an audit entry: which modules decided, and in which request.
 pub(super) fn host_members(by: Deciders<'_>, caller: &Caller) -> String {
-    let mut host = Map::new();
-    host.insert("verifier".to_owned(), json!(by.verifier.digest()));
-    if let Some(guardrail) = by.guardrail {
-        host.insert("guardrail".to_owned(), guardrail);
+    #[derive(Serialize)]
+    struct Members<'a> {
+        verifier: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        guardrail: Option<Guardrail<'a>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        request_id: Option<&'a str>,
     }
-    if let Some(id) = caller.request_id() {
-        host.insert("request_id".to_owned(), json!(id));
-    }
-    Value::Object(host).to_string()
+    json_text(&Members {
+        verifier: by.verifier.digest(),
+        guardrail: by.guardrail,
+        request_id: caller.request_id(),
+    })
+}
+
+/// A value as JSON. Only for values of names, numbers and texts, which always have one.
+pub(super) fn json_text(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_else(|_| "null".to_owned())
+}
+
+/// A text as a JSON string.
+pub(super) fn quoted(text: &str) -> String {
+    json_text(&text)
 }
 
 /// Whether a verifier's event can go into an entry: one line, a JSON object. A verifier may be another

@@ -84,7 +84,7 @@ impl Service {
                 value: Some(value),
                 prev,
             }],
-            fields: audited(key),
+            fields: audited(key).to_string(),
             guardrail: None,
             answer: None,
         };

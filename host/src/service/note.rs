@@ -1,25 +1,24 @@
 //! Notes: changes that are of no approval. Each is an audit entry that the host words, with rows of the
 //! host's own and an answer kept beside it.
 
-use chrono::{DateTime, SecondsFormat};
-use serde_json::{Map, Value, json};
-
-use super::commit::{Deciders, Idempotency, Reply, host_members};
+use super::commit::{Deciders, Idempotency, Reply, host_members, quoted};
+use super::guardrails::Guardrail;
 use super::{Caller, Service};
 use crate::code::Code;
 use crate::refusal::Refusal;
 use crate::store::{Blob, Change, Commit, RowChange, about};
+use chrono::{DateTime, SecondsFormat};
 
 /// What is noted.
-pub(super) struct Note {
+pub(super) struct Note<'a> {
     /// The entry's event.
     pub(super) event: &'static str,
     /// The rows that change with it.
     pub(super) rows: Vec<RowChange>,
-    /// The event's own members, an object.
-    pub(super) fields: Value,
+    /// The event's own members, a JSON object.
+    pub(super) fields: String,
     /// What a policy said of it, where one was evaluated.
-    pub(super) guardrail: Option<Value>,
+    pub(super) guardrail: Option<Guardrail<'a>>,
     /// What the caller is answered, kept for a repeat.
     pub(super) answer: Option<Reply>,
 }
@@ -32,7 +31,7 @@ impl Service {
     pub(super) async fn keep_note(
         &self,
         caller: &Caller,
-        note: Note,
+        note: Note<'_>,
         idempotency: Option<&Idempotency>,
         now: u64,
     ) -> Result<Reply, Refusal> {
@@ -45,19 +44,13 @@ impl Service {
     pub(super) async fn keep_note_with(
         &self,
         caller: &Caller,
-        note: Note,
+        note: Note<'_>,
         blob: Option<Blob>,
         idempotency: Option<&Idempotency>,
         now: u64,
     ) -> Result<Reply, Refusal> {
         let reply = note.answer.unwrap_or_else(|| Reply::new(200, String::new()));
-        let mut event = Map::new();
-        event.insert("event".to_owned(), json!(note.event));
-        event.insert("actor".to_owned(), json!(caller.subject()));
-        if let Value::Object(fields) = note.fields {
-            event.extend(fields);
-        }
-        let event = Value::Object(event);
+        let event = event(note.event, caller.subject(), &note.fields);
         let about = about::of_event(&event).ok_or_else(|| {
             Refusal::new(Code::INTERNAL_ERROR, "an audit event does not say what it is about")
         })?;
@@ -67,7 +60,7 @@ impl Service {
             approval: None,
             rows: note.rows,
             blob,
-            event: event.to_string(),
+            event,
             host: host_members(by, caller),
             about,
             answer: idempotency.map(|idempotency| idempotency.keep(&reply, now)),
@@ -88,6 +81,15 @@ impl Service {
                 "another change wrote the same row first; retry",
             )),
         }
+    }
+}
+
+/// An event: its name, who caused it, and its own members, a JSON object.
+fn event(name: &str, actor: &str, fields: &str) -> String {
+    let head = format!(r#"{{"event":{},"actor":{}"#, quoted(name), quoted(actor));
+    match fields.strip_prefix('{') {
+        Some(rest) if rest != "}" => format!("{head},{rest}"),
+        _ => format!("{head}}}"),
     }
 }
 

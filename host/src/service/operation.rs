@@ -119,7 +119,7 @@ impl Service {
         let (transition, view, texts) = opened_change(opened);
         let plan = texts.plan.as_deref().unwrap_or("null");
         let body = shown(&verifier, &view, &[("context", &texts.context), ("plan", plan)]);
-        let guardrail = judged.policy.as_ref().map(|_| judged.to_entry());
+        let guardrail = judged.policy.as_ref().map(|_| judged.guardrail());
         let by = Deciders { verifier: &verifier, guardrail };
         let reply = Reply::new(201, body);
         let kept =

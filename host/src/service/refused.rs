@@ -66,7 +66,7 @@ impl Service {
         let note = Note {
             event: "request_refused",
             rows: Vec::new(),
-            fields,
+            fields: fields.to_string(),
             guardrail: None,
             answer: None,
         };

@@ -214,7 +214,7 @@ impl Service {
         let note = Note {
             event: EVENT,
             rows: Vec::new(),
-            fields: told(compared, answer),
+            fields: told(compared, answer).to_string(),
             guardrail: None,
             answer: None,
         };

@@ -182,7 +182,7 @@ impl Service {
         let note = Note {
             event: "token_created",
             rows: vec![row.change(0)?],
-            fields: row.audited(),
+            fields: row.audited().to_string(),
             guardrail: None,
             // A repeat gets everything but the token: that is kept nowhere.
             answer: Some(Reply::new(201, shown.to_string())),
@@ -226,7 +226,7 @@ impl Service {
             let note = Note {
                 event: "token_revoked",
                 rows: vec![row.change(stored.entry)?],
-                fields: row.audited(),
+                fields: row.audited().to_string(),
                 guardrail: None,
                 answer: Some(Reply::new(200, row.shown().to_string())),
             };

@@ -1,42 +1,80 @@
 //! What an audit entry is about: the one thing that the index of entries finds it by.
 
-use serde_json::Value;
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::About;
 use crate::id::ApprovalId;
 
+/// The members of an event that say what it is about.
+#[derive(Deserialize)]
+struct Event<'a> {
+    #[serde(borrow)]
+    event: Cow<'a, str>,
+    #[serde(borrow)]
+    actor: Option<&'a RawValue>,
+    #[serde(borrow)]
+    agent: Option<&'a RawValue>,
+    #[serde(borrow)]
+    approval_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    digest: Option<&'a RawValue>,
+    #[serde(borrow)]
+    key_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    shadow: Option<&'a RawValue>,
+    #[serde(borrow)]
+    slot: Option<&'a RawValue>,
+    #[serde(borrow)]
+    token_id: Option<&'a RawValue>,
+}
+
 /// What an entry is about; `None` for one that this host does not write.
 pub(crate) fn of_entry(text: &str) -> Option<About> {
-    let entry: Value = serde_json::from_str(text).ok()?;
-    of_event(entry.get("event")?)
+    #[derive(Deserialize)]
+    struct Entry<'a> {
+        #[serde(borrow)]
+        event: &'a RawValue,
+    }
+    let entry: Entry<'_> = serde_json::from_str(text).ok()?;
+    of_event(entry.event.get())
 }
 
 /// What an event is about; `None` for an event that this host does not write.
-pub(crate) fn of_event(event: &Value) -> Option<About> {
-    let text = |name: &str| event.get(name).and_then(Value::as_str);
-    let named = |kind: &str, name: &str| text(name).map(|name| About::named(kind, name));
-    match text("event")? {
-        "key_recorded" => named("key", "key_id"),
-        "token_created" | "token_revoked" => named("token", "token_id"),
-        "module_pushed" | "module_removed" => named("module", "digest"),
+pub(crate) fn of_event(text: &str) -> Option<About> {
+    let event: Event<'_> = serde_json::from_str(text).ok()?;
+    let named = |kind: &str, name| Some(About::named(kind, &string(name)?));
+    match &*event.event {
+        "key_recorded" => named("key", event.key_id),
+        "token_created" | "token_revoked" => named("token", event.token_id),
+        "module_pushed" | "module_removed" => named("module", event.digest),
         "module_activated" | "module_rolled_back" | "module_shadowed" | "module_unshadowed" => {
-            named("slot", "slot")
+            named("slot", event.slot)
         }
         // Not about the approval or slot: what is read of those must not grow by who is refused.
-        "request_refused" | "module_refused" => named("subject", "actor"),
-        "guardrails_evaluated" => named("agent", "agent"),
-        "shadow_flipped" => {
-            let candidate = event.get("shadow")?.get("policy")?.as_str()?;
-            Some(About::named("shadow", candidate))
-        }
+        "request_refused" | "module_refused" => named("subject", event.actor),
+        "guardrails_evaluated" => named("agent", event.agent),
+        "shadow_flipped" => named("shadow", Some(policy_of(event.shadow?)?)),
         "rollback_accepted" | "settings_recorded" | "clock_recorded" | "clock_accepted"
         | "witness_recorded" | "unsigned_accepted" => Some(About::named("store", "store")),
-        _ => approval(event),
+        // An event of the verifier: its approval.
+        _ => ApprovalId::parse(&string(event.approval_id)?).map(About::approval),
     }
 }
 
-/// What an event of the verifier is about: its approval.
-fn approval(event: &Value) -> Option<About> {
-    let id = event.get("approval_id")?.as_str()?;
-    ApprovalId::parse(id).map(About::approval)
+/// The digest of the candidate of a flip.
+fn policy_of(shadow: &RawValue) -> Option<&RawValue> {
+    #[derive(Deserialize)]
+    struct Shadow<'a> {
+        #[serde(borrow)]
+        policy: &'a RawValue,
+    }
+    let shadow: Shadow<'_> = serde_json::from_str(shadow.get()).ok()?;
+    Some(shadow.policy)
+}
+
+fn string(value: Option<&RawValue>) -> Option<Cow<'_, str>> {
+    serde_json::from_str(value?.get()).ok()
 }

@@ -1,12 +1,40 @@
 //! What an evaluation answers: the runbook's ExecutionGuardrails.
 
-use serde_json::json;
+use serde::Serialize;
 use signoff_core::requirement::Requirement;
 
+use super::super::commit::json_text;
 use super::super::note::rfc3339;
 use super::{Judged, Read};
 use crate::code::Code;
 use crate::engine::{Decision, Verdict};
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    decision: Decision,
+    reason: &'a str,
+    requires_approval: bool,
+    violation_type: Option<&'a str>,
+    message: Option<&'a str>,
+    details: Option<Details<'a>>,
+    requirement: Option<&'a Requirement>,
+    rule: Option<&'a str>,
+    policy: Option<&'a str>,
+    failed: &'a [String],
+    agent: &'a str,
+    action: &'a str,
+    context_hash: &'a str,
+    plan_hash: Option<&'a str>,
+    evaluated_at: String,
+    verifier: &'a str,
+}
+
+#[derive(Serialize)]
+struct Details<'a> {
+    agent: &'a str,
+    action: &'a str,
+    reason: &'a str,
+}
 
 /// Why an action may go ahead, must not, or waits for a person, in the words of no rule.
 fn reason(decision: Decision, policy: Option<&str>) -> &'static str {
@@ -38,26 +66,24 @@ pub(super) fn answer(
         }
         Decision::Deny => (Some("policy_denied"), Some(Code::POLICY_DENIED.title)),
     };
+    let Read { agent, action, context_hash, plan_hash } = read;
     let reason = said.as_deref().unwrap_or_else(|| reason(*decision, judged.policy.as_deref()));
-    let details = violation_type
-        .map(|_| json!({ "agent": read.agent, "action": read.action, "reason": reason }));
-    json!({
-        "decision": decision,
-        "reason": reason,
-        "requires_approval": *decision == Decision::RequireApproval,
-        "violation_type": violation_type,
-        "message": message,
-        "details": details,
-        "requirement": requirement,
-        "rule": rule,
-        "policy": judged.policy,
-        "failed": failed,
-        "agent": read.agent,
-        "action": read.action,
-        "context_hash": read.context_hash,
-        "plan_hash": read.plan_hash,
-        "evaluated_at": rfc3339(now),
-        "verifier": verifier,
+    json_text(&Answer {
+        decision: *decision,
+        reason,
+        requires_approval: *decision == Decision::RequireApproval,
+        violation_type,
+        message,
+        details: violation_type.map(|_| Details { agent, action, reason }),
+        requirement,
+        rule: rule.as_deref(),
+        policy: judged.policy.as_deref(),
+        failed,
+        agent,
+        action,
+        context_hash,
+        plan_hash: plan_hash.as_deref(),
+        evaluated_at: rfc3339(now),
+        verifier,
     })
-    .to_string()
 }

@@ -2,9 +2,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::super::Service;
+use super::super::commit::json_text;
 use super::super::note::Note;
 use super::Read;
 use crate::engine::{Decision, Verdict};
@@ -28,6 +29,15 @@ pub(in super::super) struct Judged {
     /// The policy's digest; none where the slot is empty.
     pub(in super::super) policy: Option<String>,
     pub(in super::super) moment: Moment,
+}
+
+/// What an audit entry says of the policy that was asked.
+#[derive(Serialize)]
+pub(in super::super) struct Guardrail<'a> {
+    decision: Decision,
+    rule: Option<&'a str>,
+    policy: Option<&'a str>,
+    failed: &'a [String],
 }
 
 /// Verdicts since the start, by moment and decision.
@@ -63,35 +73,44 @@ impl Judged {
     }
 
     /// What the audit entry of a change says of the policy that was asked for it.
-    pub(in super::super) fn to_entry(&self) -> Value {
-        json!({
-            "decision": self.verdict.decision,
-            "rule": self.verdict.rule,
-            "policy": self.policy,
-            "failed": self.verdict.failed,
-        })
+    pub(in super::super) fn guardrail(&self) -> Guardrail<'_> {
+        Guardrail {
+            decision: self.verdict.decision,
+            rule: self.verdict.rule.as_deref(),
+            policy: self.policy.as_deref(),
+            failed: &self.verdict.failed,
+        }
     }
 
     /// The audit entry of a verdict that changed no approval.
-    pub(super) fn note(&self, action: &Read) -> Note {
-        let mut fields = json!({
-            "moment": self.moment.as_str(),
-            "agent": action.agent,
-            "action": action.action,
-            "context_hash": action.context_hash,
-            "plan_hash": action.plan_hash,
-        });
-        if let (Some(id), Value::Object(fields)) = (self.moment.approval(), &mut fields)
-            // A denied request made no approval.
-            && matches!(self.moment, Moment::Claim(_))
-        {
-            fields.insert("approval_id".to_owned(), json!(id.to_string()));
+    pub(super) fn note(&self, action: &Read) -> Note<'_> {
+        #[derive(Serialize)]
+        struct Fields<'a> {
+            moment: &'a str,
+            agent: &'a str,
+            action: &'a str,
+            context_hash: &'a str,
+            plan_hash: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            approval_id: Option<String>,
         }
+        let fields = Fields {
+            moment: self.moment.as_str(),
+            agent: &action.agent,
+            action: &action.action,
+            context_hash: &action.context_hash,
+            plan_hash: action.plan_hash.as_deref(),
+            // A denied request made no approval.
+            approval_id: match self.moment {
+                Moment::Claim(id) => Some(id.to_string()),
+                Moment::Evaluate | Moment::Request(_) => None,
+            },
+        };
         Note {
             event: "guardrails_evaluated",
             rows: Vec::new(),
-            fields,
-            guardrail: Some(self.to_entry()),
+            fields: json_text(&fields),
+            guardrail: Some(self.guardrail()),
             answer: None,
         }
     }

@@ -32,7 +32,7 @@ use crate::verifier::{Opened, Verifier};
 use answer::answer;
 
 pub(super) use asked::Read;
-pub(super) use judged::{Judged, Moment, Verdicts};
+pub(super) use judged::{Guardrail, Judged, Moment, Verdicts};
 
 /// A policy that usually takes longer than this leaves the async threads.
 const INLINE_TIME_MAX: Duration = Duration::from_micros(500);

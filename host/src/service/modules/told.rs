@@ -57,8 +57,8 @@ impl Told {
         self
     }
 
-    pub(super) fn into_fields(self) -> Value {
-        Value::Object(self.0)
+    pub(super) fn into_fields(self) -> String {
+        Value::Object(self.0).to_string()
     }
 }
 

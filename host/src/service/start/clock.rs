@@ -30,7 +30,7 @@ impl Service {
         let note = Note {
             event: "clock_accepted",
             rows: Vec::new(),
-            fields: json!({ "last": rfc3339(gap.last), "now": rfc3339(now) }),
+            fields: json!({ "last": rfc3339(gap.last), "now": rfc3339(now) }).to_string(),
             guardrail: None,
             answer: None,
         };

@@ -166,6 +166,7 @@ impl Service {
         rows: Vec<RowChange>,
         fields: serde_json::Value,
     ) -> Result<(), Refusal> {
+        let fields = fields.to_string();
         let note = Note { event, rows, fields, guardrail: None, answer: None };
         self.keep_note(&Caller::system(), note, None, self.now_to_write()?).await.map(drop)
     }
