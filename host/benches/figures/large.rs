@@ -118,7 +118,7 @@ fn opened(store: &Path, check: CheckIntegrity) -> Result<f64> {
 fn without_saved_state(store: &Path) -> Result<()> {
     let database = Database::open(store)?;
     let txn = database.begin_write()?;
-    txn.delete_table(SAVED)?;
+    txn.open_table(SAVED)?.retain(|_, _| false)?;
     Ok(txn.commit()?)
 }
 
