@@ -127,6 +127,21 @@ fn the_requester_and_its_agent_decide_in_no_spelling() {
 }
 
 #[test]
+fn the_requester_withdraws_in_any_spelling() {
+    let withdraw = |subject: &str| {
+        let withdrawal = json!({"actor": {"subject": subject, "roles": ["requester"]}}).to_string();
+        let record = requested_by("rita@company.com");
+        let args =
+            json!({"id": ID, "approval": record, "withdrawal": withdrawal, "now": REQUESTED});
+        door::call("lifecycle.withdraw", &args)
+    };
+    for subject in ["rita@company.com", "Rita@company.com", "RITA@COMPANY.COM"] {
+        assert!(withdraw(subject).is_ok(), "{subject}");
+    }
+    assert_eq!(withdraw("ritas@company.com").unwrap_err(), "forbidden");
+}
+
+#[test]
 fn the_requester_extends_in_no_spelling() {
     let extend = |subject: &str| {
         let actor = json!({"subject": subject, "roles": ["admin"]});

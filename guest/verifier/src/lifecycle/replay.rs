@@ -11,6 +11,7 @@ use super::state::{Approved, Pending, Unclaimed, verify_ballot};
 use crate::key::{Algorithm, Keyring};
 use crate::name::{ExecutionId, Identifier, KeyId};
 use crate::object::object_or_null;
+use crate::person::same_person;
 use crate::record::{Ballot, Outcome, Record, Requirement, Status};
 use crate::rejection::{Code, Rejection};
 use crate::signature::{Accepted, attribute};
@@ -210,7 +211,10 @@ impl Replay {
     }
 
     fn extended(mut self, event: &LoggedEvent) -> Result<Self, Rejection> {
-        actor(event)?;
+        let actor = actor(event)?;
+        if same_person(&actor, &self.record.requested_by) {
+            return Err(Rejection::new(Code::Forbidden, "the requester extends no approval"));
+        }
         let mut record = Pending::to_extend(self.record, event.at)?.0;
         let expires_at = event.expires_at.ok_or_else(|| differs("expires_at"))?;
         record.expires_at = later(&record, expires_at)?;
@@ -287,14 +291,15 @@ impl Replay {
     fn erased(mut self, event: &LoggedEvent) -> Result<Self, Rejection> {
         actor(event)?;
         end(&mut self.record, self.at)?;
-        if let Some(run) = &mut self.run {
-            if run.outcome == Outcome::Claimed {
-                // Nothing else is final: the lease, whose end the log does not have, ran out.
-                run.outcome = Outcome::Unknown;
-            }
-            same("execution_id", event.execution_id.as_ref() == Some(&run.id))?;
-            same("outcome", event.outcome == Some(run.outcome))?;
+        if let Some(run) = &mut self.run
+            && run.outcome == Outcome::Claimed
+        {
+            // Nothing else is final: the lease, whose end the log does not have, ran out.
+            run.outcome = Outcome::Unknown;
         }
+        let run = self.run.as_ref();
+        same("execution_id", event.execution_id.as_ref() == run.map(|run| &run.id))?;
+        same("outcome", event.outcome == run.map(|run| run.outcome))?;
         same("requirement", event.requirement.as_ref() == Some(&self.record.requirement))?;
         same("policy", event.policy == self.record.policy)?;
         same("rule", event.rule == self.record.rule)?;

@@ -8,6 +8,7 @@ use super::Transition;
 use super::entry::Entry;
 use super::event::Withdrawal;
 use super::state::Unclaimed;
+use crate::person::same_person;
 use crate::record::{Record, Status};
 use crate::rejection::{Code, Rejection};
 use crate::time::UnixSeconds;
@@ -31,7 +32,8 @@ impl Withdraw<'_> {
         let Withdrawal { actor } = Withdrawal::read(&self.withdrawal)?;
         let now = UnixSeconds::new(self.now)?;
         let record = Record::read(&self.id, self.approval.as_deref())?;
-        if !actor.admin && !actor.approver && actor.subject.as_str() != record.requested_by {
+        let requester = same_person(actor.subject.as_str(), &record.requested_by);
+        if !actor.admin && !actor.approver && !requester {
             return Err(Rejection::new(
                 Code::Forbidden,
                 "only the requester, an approver or an admin withdraws an approval",
