@@ -113,7 +113,10 @@ pub fn assemble(
 /// Takes back what time alone did and nobody has logged yet.
 fn as_logged(shown: &mut Shown, entries: &[Entry<'_>]) {
     let mut steps = entries.iter().filter(|entry| entry.is_step());
-    let unknown_is_logged = steps.clone().any(|entry| entry.event.event == "execution_unknown");
+    // An erasure ends an execution whose lease ran out, and logs that with itself.
+    let unknown_is_logged = steps
+        .clone()
+        .any(|entry| matches!(&*entry.event.event, "execution_unknown" | "approval_erased"));
     let status = steps.next_back().and_then(|entry| entry.event.to.as_deref());
     if shown.status == "expired"
         && let Some(status @ ("pending" | "approved")) = status
