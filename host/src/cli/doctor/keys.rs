@@ -1,8 +1,10 @@
 //! Keys and settings: which signatures count, who can make them, and whether anybody can.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+
+use signoff_core::person::same_person;
 
 use super::Finding;
 use crate::config::{Config, ConfigError};
@@ -85,7 +87,7 @@ fn private_halves(keys: &Keys, described: &[KeyDescription]) -> Option<Finding> 
         .iter()
         .filter(|key| decides(key) && key.algorithm == "ed25519")
         .filter_map(|key| key.approver.as_deref())
-        .filter(|approver| here.contains(approver))
+        .filter(|approver| here.iter().any(|here| same_person(here, approver)))
         .collect();
     (!of_ed25519.is_empty()).then(|| {
         Finding::weak(
@@ -112,8 +114,8 @@ fn log_key(keys: &Keys) -> Finding {
 
 /// A requirement that the keys here can never meet.
 fn cannot_be_met(keys: &[KeyDescription], config: &Config) -> Vec<Finding> {
-    let mut approvers = BTreeSet::new();
-    let mut groups: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    let mut approvers = Persons::default();
+    let mut groups: BTreeMap<&str, Persons<'_>> = BTreeMap::new();
     for key in keys.iter().filter(|key| decides(key)) {
         let Some(approver) = key.approver.as_deref() else { continue };
         approvers.insert(approver);
@@ -124,15 +126,15 @@ fn cannot_be_met(keys: &[KeyDescription], config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
     let floor = &config.requirement;
     if let Some(threshold) = floor.threshold.filter(|threshold| *threshold > 1)
-        && (approvers.len() as u64) < u64::from(threshold)
+        && (approvers.0.len() as u64) < u64::from(threshold)
     {
         findings.push(Finding::bad(
             "approvers",
-            format!("every approval takes {threshold}, and {} have keys", approvers.len()),
+            format!("every approval takes {threshold}, and {} have keys", approvers.0.len()),
         ));
     }
     for (group, minimum) in &floor.groups {
-        let members = groups.get(group.as_str()).map_or(0, BTreeSet::len);
+        let members = groups.get(group.as_str()).map_or(0, |members| members.0.len());
         if (members as u64) < u64::from(*minimum) {
             findings.push(Finding::bad(
                 "approvers",
@@ -141,6 +143,18 @@ fn cannot_be_met(keys: &[KeyDescription], config: &Config) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// Persons, each once in whatever spelling.
+#[derive(Default)]
+struct Persons<'a>(Vec<&'a str>);
+
+impl<'a> Persons<'a> {
+    fn insert(&mut self, person: &'a str) {
+        if !self.0.iter().any(|known| same_person(known, person)) {
+            self.0.push(person);
+        }
+    }
 }
 
 fn decides(key: &KeyDescription) -> bool {
