@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
+use signoff_core::limits::{HMAC_KEY_BYTES_MAX, HMAC_KEY_BYTES_MIN};
 use zeroize::Zeroizing;
 
 use super::entry::{Entry, Material, Status, Usage};
@@ -12,10 +13,6 @@ use crate::verifier::Key;
 
 /// The variables that can hold the secret, the first one set counts. The second is the runbook's.
 pub const SECRET_VARIABLES: [&str; 2] = ["SIGNOFF_HMAC_SECRET", "HMAC_SECRET"];
-/// Shortest secret: the output length of SHA-256 (RFC 2104, section 3). The verifier asks the same.
-const SECRET_BYTES_MIN: usize = 32;
-/// Longest secret, as the verifier has it.
-const SECRET_BYTES_MAX: usize = 4 << 10;
 /// Fewer distinct bytes than this is a repetition, not a secret.
 const DISTINCT_BYTES_MIN: usize = 8;
 /// Parts of secrets that people copy from documentation.
@@ -100,7 +97,7 @@ pub fn check_secret(name: &str, secret: &[u8]) -> Result<(), KeyError> {
     if secret.is_empty() {
         return Err(weak(name, "it is empty"));
     }
-    if secret.len() > SECRET_BYTES_MAX {
+    if secret.len() > HMAC_KEY_BYTES_MAX {
         return Err(weak(name, "it is longer than 4096 bytes"));
     }
     let lower = Zeroizing::new(secret.to_ascii_lowercase());
@@ -108,7 +105,7 @@ pub fn check_secret(name: &str, secret: &[u8]) -> Result<(), KeyError> {
     if WELL_KNOWN.iter().any(holds) {
         return Err(weak(name, "it holds a well-known placeholder"));
     }
-    if secret.len() < SECRET_BYTES_MIN {
+    if secret.len() < HMAC_KEY_BYTES_MIN {
         return Err(weak(name, "it is shorter than 32 bytes"));
     }
     if secret.iter().collect::<HashSet<_>>().len() < DISTINCT_BYTES_MIN {

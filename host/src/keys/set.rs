@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ed25519_dalek::SigningKey;
+use signoff_core::limits::KEYS_MAX;
 use signoff_core::person::same_person;
 use zeroize::Zeroize;
 
@@ -17,9 +18,6 @@ use super::name::fingerprint;
 use super::secret::entry_of_secret;
 use super::source::KeySource;
 use crate::verifier::Key;
-
-/// Most keys, as the verifier has it.
-pub(crate) const KEYS_MAX: usize = 4096;
 
 /// The keys of one moment. Clones share them; the last one wipes them.
 #[derive(Clone, Default)]

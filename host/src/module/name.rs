@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
-use signoff_core::name::is_name;
+use signoff_core::name::{self, is_name};
 
 /// Longest name of a fact.
 const FACT_BYTES_MAX: usize = 64;
@@ -99,10 +99,7 @@ impl ModuleDigest {
 
     /// Reads 64 lower-case hex characters.
     pub fn parse(text: &str) -> Option<Self> {
-        let lower = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
-        if text.len() != 64 || !text.bytes().all(lower) {
-            return None;
-        }
+        name::Digest::new("digest", text).ok()?;
         let mut bytes = [0; 32];
         hex::decode_to_slice(text, &mut bytes).ok()?;
         Some(Self(bytes))

@@ -11,6 +11,7 @@ use cel::common::value::{CowVal, StaticVal, Val};
 use cel::context::VariableResolver;
 use chrono::DateTime;
 use regex::Regex;
+use signoff_core::time::UnixSeconds;
 
 use crate::attempt::Attempt;
 use crate::json::{Node, parse};
@@ -204,10 +205,9 @@ impl<'v> Scope<'v> {
 
     fn now(&self) -> Option<&CelTimestamp> {
         let made = self.now.get_or_init(|| {
-            let seconds = i64::try_from(self.now_unix_seconds).ok()?;
-            // CEL's timestamps end with the year 9999.
-            let now =
-                DateTime::from_timestamp(seconds, 0).filter(|_| seconds <= 253_402_300_799)?;
+            // CEL's timestamps end with the year 9999, as ours do.
+            let seconds = UnixSeconds::new(self.now_unix_seconds).ok()?.seconds();
+            let now = DateTime::from_timestamp(i64::try_from(seconds).ok()?, 0)?;
             Some(CelTimestamp::from(now.fixed_offset()))
         });
         made.as_ref()
