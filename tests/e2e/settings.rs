@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use crate::support::{
-    APPROVER, Home, NAMED_SETTINGS, Ran, SECRET, SERVE, Server, message, sign_message, until,
+    APPROVER, Home, NAMED_SETTINGS, Ran, SECRET, SERVE, Server, id, message, sign_message, until,
 };
 
 const OTHER: &str = "another-secret-of-thirty-two-bytes-or-more";
@@ -320,7 +320,9 @@ fn settings_are_recorded_where_they_change() {
 fn weaker_settings_are_refused_until_their_digest_is_given() {
     let home = Home::new();
     home.file("signoff.toml", STRICT);
-    home.serve().stop();
+    let server = home.serve();
+    let approval = server.request();
+    server.stop();
     fs::rename(home.path("signoff.toml"), home.path("away.toml")).unwrap();
     let told = home.run(SERVE).exits(1).err;
     for part in ["signatures.accept", "requirement.threshold was 2 and is 1", "requirement.groups"]
@@ -331,6 +333,8 @@ fn weaker_settings_are_refused_until_their_digest_is_given() {
     // A command on the file decides nothing under them either; to look is free.
     let request = ["request", "--agent", "a", "--action", "b", "--context", "{}"];
     let ran = home.run(&request);
+    assert!(ran.code != 0 && ran.err.contains("settings-weaker"), "{ran:?}");
+    let ran = home.run(&["wait", id(&approval), "--timeout", "1"]);
     assert!(ran.code != 0 && ran.err.contains("settings-weaker"), "{ran:?}");
     home.run(&["list"]).ok();
     home.run(&["doctor"]);

@@ -160,6 +160,16 @@ fn a_missing_store_beside_a_log_key_is_not_made() {
     fs::rename(home.store(), home.path("away.redb")).unwrap();
     refused(&home, &[]);
     assert!(!home.store().exists());
+    // Nor by a command: an empty store would know no token and no setting.
+    for command in [
+        vec!["request", "--agent", "a", "--action", "b", "--context", "{}"],
+        vec!["evaluate", "--agent", "a", "--action", "b", "--context", "{}"],
+        vec!["token", "create", "--subject", "root", "--role", "admin"],
+    ] {
+        let ran = home.run(&command).exits(1);
+        assert!(ran.err.contains("--create-store"), "{ran:?}");
+        assert!(!home.store().exists(), "{command:?}");
+    }
     fs::rename(home.path("away.redb"), home.store()).unwrap();
     home.serve().assert_ready();
     // Where there is neither, both are made; `init` makes both too.
@@ -205,6 +215,17 @@ fn a_start_long_after_the_last_entry_needs_the_clock_to_be_accepted() {
     server.stop();
     let recent = last_entry_at(SystemClock.now() - 29 * DAY);
     recent.serve().assert_ready();
+}
+
+#[test]
+fn a_time_past_the_year_9999_is_never_written() {
+    let home = Home::new();
+    let clock = Arc::new(ManualClock::at(253_402_300_800));
+    let inside = Inside::start(&home, VERIFIER, clock as Arc<dyn Clock>);
+    let request = json!({ "agent": "a", "action": "b", "context": {} });
+    inside.client.post("/api/v1/approvals", &request).refused("clock-ahead");
+    inside.stop();
+    home.run(&["doctor"]).ok();
 }
 
 #[test]

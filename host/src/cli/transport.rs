@@ -16,6 +16,7 @@ use tower::ServiceExt;
 use super::Global;
 use super::exit::Failure;
 use super::remote::{Remote, Trust};
+use super::serve::not_lost;
 use crate::api::{self, App, Approval, Hosts, Problem};
 use crate::clock::SystemClock;
 use crate::code::Code;
@@ -61,6 +62,9 @@ enum Kind {
 pub(super) enum Access {
     /// Reading: works while a server holds the file.
     Read,
+    /// Reading what somebody acts on: as [`Self::Read`], of a store that its witness and the settings
+    /// vouch for.
+    Act,
     /// Writing.
     Write,
     /// Writing, and making the file if it is not there.
@@ -123,6 +127,11 @@ impl Transport {
     /// GET, as text.
     pub(super) fn get(&self, path: &str) -> Result<String, Failure> {
         self.call(Method::GET, path, None, Access::Read)
+    }
+
+    /// GET of what somebody acts on, as text.
+    pub(super) fn get_to_act(&self, path: &str) -> Result<String, Failure> {
+        self.call(Method::GET, path, None, Access::Act)
     }
 
     /// GET, as bytes.
@@ -189,10 +198,17 @@ impl Transport {
         access: Access,
     ) -> Result<(u16, Vec<u8>)> {
         let mode = match access {
-            Access::Read => OpenMode::Read,
+            Access::Read | Access::Act => OpenMode::Read,
             Access::Write => OpenMode::Write,
             Access::Create => OpenMode::Create { audience: AUDIENCE_DEFAULT.to_owned() },
         };
+        if access == Access::Create {
+            let keys = match self.keys() {
+                Err(KeyError::None) => Keys::default(),
+                keys => keys?,
+            };
+            not_lost(store, &keys)?;
+        }
         let store = Arc::new(open_patiently(store, &mode, &service::trust(&self.keys)).await?);
         let keys = match self.keys() {
             // What needs no key works without one.
@@ -209,9 +225,15 @@ impl Transport {
         )
         .await?;
         // What only shows needs no witness.
-        if method != Method::GET {
+        if method != Method::GET || access == Access::Act {
             match access {
-                Access::Read => service.check_recorded_witness().await?,
+                Access::Read | Access::Act => {
+                    service.check_recorded_witness().await?;
+                    if let Err(refusal) = service.may_decide() {
+                        let status = refusal.code.status;
+                        return Ok((status, serde_json::to_vec(&refusal.problem())?));
+                    }
+                }
                 Access::Write | Access::Create => {
                     if let Some(witness) = service.attend_recorded_witness().await? {
                         store.watch_with(witness);

@@ -61,7 +61,7 @@ pub(super) fn no_longer(
         let left = timeout.map_or(HELD, |timeout| timeout.saturating_sub(start.elapsed()));
         let held = if transport.is_local() { 0 } else { left.min(HELD).as_secs() };
         let answer =
-            transport.get(&format!("/api/v1/approvals/{id}?wait={held}&while={status}"))?;
+            transport.get_to_act(&format!("/api/v1/approvals/{id}?wait={held}&while={status}"))?;
         let approval: Approval = transport.parse(&answer)?;
         if approval.status != status || left.is_zero() {
             return Ok(answer);

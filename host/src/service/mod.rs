@@ -174,6 +174,15 @@ impl Service {
         self.time.now()
     }
 
+    /// Whether what this service answers may be acted on, once its witness was compared.
+    ///
+    /// # Errors
+    ///
+    /// `settings-weaker`, `store-unavailable`, `store-tampered` where a start has yet to settle something.
+    pub fn may_decide(&self) -> Result<(), Refusal> {
+        self.gate.check()
+    }
+
     /// The time to write at. Every write takes it, and first whether anything may be written.
     ///
     /// Refusals: `settings-weaker`, `store-unavailable`, `store-tampered` where a start has yet to settle

@@ -12,6 +12,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use signoff_core::time::UnixSeconds;
+
 use super::note::rfc3339;
 use crate::clock::Clock;
 use crate::code::Code;
@@ -68,6 +70,10 @@ impl Time {
             return Err(Refusal::new(Code::CLOCK_BEHIND, why));
         }
         let clock = self.clock.now();
+        // No entry could be read again.
+        if let Err(e) = UnixSeconds::new(clock) {
+            return Err(Refusal::new(Code::CLOCK_AHEAD, format!("the clock: {}", e.message)));
+        }
         let gained = self.gained(clock);
         if gained > GAIN_SECONDS_MAX {
             let why = format!(

@@ -24,7 +24,7 @@ use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
 use crate::store::{StoreError, Trust};
 use crate::witness::WitnessFile;
 
-pub(super) use self::opening::Opened;
+pub(super) use self::opening::{Opened, not_lost};
 pub(super) use self::running::{Running, Setup, StartArgs};
 pub(super) use self::signals::interruption;
 

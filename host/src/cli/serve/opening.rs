@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, ensure};
 
 use super::ServeArgs;
 use crate::cli::output;
@@ -47,12 +47,10 @@ impl ServeArgs {
         keyring: &KeyringFile<'_>,
         trust: Trust,
     ) -> Result<Opened> {
-        let had_log_key = has_log_key(&keys.current()?);
-        if had_log_key && !self.create_store && !store.try_exists().unwrap_or(true) {
-            bail!(
-                "no store at `{}`, and the keyring has a log key, so there was one; look for it, or make a new one with `--create-store`",
-                store.display()
-            );
+        let current = keys.current()?;
+        let had_log_key = has_log_key(&current);
+        if !self.create_store {
+            not_lost(store, &current)?;
         }
         let mode = OpenMode::Create { audience: self.audience.clone() };
         let opened = RedbStore::open(store, mode, CheckIntegrity::Yes, trust.clone())?;
@@ -72,6 +70,17 @@ impl ServeArgs {
         };
         Ok(Opened { store: Arc::new(opened), trust, unauthenticated })
     }
+}
+
+/// Refuses to make a store where there was one: beside a keyring that has a log key. An empty store
+/// would have no token, no recorded setting and no witness.
+pub(in crate::cli) fn not_lost(store: &Path, keys: &Keys) -> Result<()> {
+    ensure!(
+        !has_log_key(keys) || store.try_exists().unwrap_or(true),
+        "no store at `{}`, and the keyring has a log key, so there was one; look for it, or make a new one with `signoff serve --create-store`",
+        store.display()
+    );
+    Ok(())
 }
 
 /// Whether there is a key whose signature of the log counts.
