@@ -218,6 +218,21 @@ fn a_start_long_after_the_last_entry_needs_the_clock_to_be_accepted() {
 }
 
 #[test]
+fn a_start_that_its_witness_refuses_leaves_no_new_store() {
+    let home = Home::new();
+    home.run(&["init"]).ok();
+    let witness = home.path("witness").display().to_string();
+    started(&home, &["--witness", &witness, "--new-witness"]).stop();
+    fs::rename(home.store(), home.path("away.redb")).unwrap();
+    let told = refused(&home, &["--witness", &witness, "--create-store"]);
+    assert!(told.contains("saw one"), "{told}");
+    assert!(!home.store().exists());
+    refused(&home, &[]);
+    fs::rename(home.path("away.redb"), home.store()).unwrap();
+    started(&home, &["--witness", &witness]).assert_ready();
+}
+
+#[test]
 fn a_time_past_the_year_9999_is_never_written() {
     let home = Home::new();
     let clock = Arc::new(ManualClock::at(253_402_300_800));

@@ -1,5 +1,6 @@
 //! Opens the store of a server, and makes the log key where the keyring has none.
 
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -51,6 +52,17 @@ impl ServeArgs {
         let had_log_key = has_log_key(&current);
         if !self.create_store {
             not_lost(store, &current)?;
+        }
+        // A refused start writes nothing, and an empty store extends no witness.
+        if let Some(witness) = &self.witness {
+            ensure!(
+                self.accept_rollback
+                    || store.try_exists().unwrap_or(true)
+                    || fs::metadata(witness).map_or(0, |file| file.len()) == 0,
+                "no store at `{}`, and the witness `{}` saw one; look for it, or give a new store a witness of its own",
+                store.display(),
+                witness.display()
+            );
         }
         let mode = OpenMode::Create { audience: self.audience.clone() };
         let opened = RedbStore::open(store, mode, CheckIntegrity::Yes, trust.clone())?;
