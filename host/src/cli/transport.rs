@@ -197,19 +197,7 @@ impl Transport {
         body: Option<String>,
         access: Access,
     ) -> Result<(u16, Vec<u8>)> {
-        let mode = match access {
-            Access::Read | Access::Act => OpenMode::Read,
-            Access::Write => OpenMode::Write,
-            Access::Create => OpenMode::Create { audience: AUDIENCE_DEFAULT.to_owned() },
-        };
-        if access == Access::Create {
-            let keys = match self.keys() {
-                Err(KeyError::None) => Keys::default(),
-                keys => keys?,
-            };
-            not_lost(store, &keys)?;
-        }
-        let store = Arc::new(open_patiently(store, &mode, &service::trust(&self.keys)).await?);
+        let store = Arc::new(self.opened(store, access).await?);
         let keys = match self.keys() {
             // What needs no key works without one.
             Err(KeyError::None) => Arc::new(KeySource::fixed(Keys::default())),
@@ -260,6 +248,23 @@ impl Transport {
         let body = response.into_body().collect().await?.to_bytes();
         service.shadow_once().await;
         Ok((status, body.into()))
+    }
+
+    /// The store file. It is made only where there is none, and none was lost.
+    async fn opened(&self, store: &Path, access: Access) -> Result<RedbStore> {
+        let mode = match access {
+            Access::Read | Access::Act => OpenMode::Read,
+            Access::Write => OpenMode::Write,
+            Access::Create => {
+                let keys = match self.keys() {
+                    Err(KeyError::None) => Keys::default(),
+                    keys => keys?,
+                };
+                not_lost(store, &keys)?;
+                OpenMode::Create { audience: AUDIENCE_DEFAULT.to_owned() }
+            }
+        };
+        Ok(open_patiently(store, &mode, &service::trust(&self.keys)).await?)
     }
 
     /// One approval, by its id or a unique prefix of it.
