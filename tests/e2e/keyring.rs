@@ -274,6 +274,23 @@ fn init_makes_a_secret_and_a_key_for_the_log() {
     assert!(doctor.contains(&format!("{} signs", text(&made, "log_key_id"))), "{doctor}");
 }
 
+#[test]
+fn doctor_counts_one_person_once_in_whatever_spelling() {
+    let home = Home::new();
+    home.file("signoff.toml", "[requirement]\nthreshold = 2\ngroups = { sre = 2 }\n");
+    for (id, approver) in [("one", ANN), ("two", "Ann@Example.COM")] {
+        run(&home, &["key", "generate", "--id", id, "--approver", approver, "--group", "sre"]).ok();
+    }
+    let told = run(&home, &["doctor"]).exits(1).out;
+    assert!(told.contains("takes 2, and 1 have keys"), "{told}");
+    assert!(told.contains("takes 2 of `sre`, and 1 have keys"), "{told}");
+    let other =
+        ["key", "generate", "--id", "three", "--approver", "ben@example.com", "--group", "sre"];
+    run(&home, &other).ok();
+    let told = run(&home, &["doctor"]).out;
+    assert!(!told.contains("have keys"), "{told}");
+}
+
 /// What Ann signs where she approves.
 fn message(approval: &Value, key_id: &str, comment: &str) -> Vec<u8> {
     message_v2(approval, key_id, "approved", ANN, comment)

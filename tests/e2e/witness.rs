@@ -152,7 +152,7 @@ fn what_can_be_read_is_witnessed() {
 fn an_older_copy_of_the_store_does_not_start() {
     let witnessed = Witnessed::new();
     let server = witnessed.serve();
-    server.approved();
+    let approval = server.approved();
     server.stop();
     let backup = witnessed.backup();
     let server = witnessed.serve();
@@ -165,6 +165,11 @@ fn an_older_copy_of_the_store_does_not_start() {
         let sizes = [format!("holds {} audit entries", size - 1), format!("saw {size}")];
         assert!(sizes.iter().all(|size| told.contains(size)), "{told}");
         assert!(told.contains("--accept-rollback") && told.contains("witness.note"), "{told}");
+    }
+    // Nor does a command say of an approval in it that somebody may act on it.
+    for command in ["wait", "verify"] {
+        let ran = witnessed.home.run(&[command, text(&approval, "id")]).exits(1);
+        assert!(ran.err.contains("does not extend its witness"), "{ran:?}");
     }
     // Nothing was done to it, and without a witness nobody would know.
     let doctor = witnessed.home.run(&["doctor"]).ok();
