@@ -80,7 +80,7 @@ pub(crate) fn measure(plan: &Plan, figures: &mut Figures) -> Result<()> {
 }
 
 /// How long a store takes to open, with the state that was saved and without it. The file is in the
-/// system's cache; the check of every page, which `serve` adds, is told apart.
+/// system's cache; the check of every page, which `serve` makes too, has a figure of its own.
 fn starts(store: &Path, figures: &mut Figures) -> Result<()> {
     let saved = median(|| opened(store, CheckIntegrity::No))?;
     let checked = median(|| opened(store, CheckIntegrity::Yes))?;

@@ -67,8 +67,8 @@ impl Service {
     /// 1. `policy-trapped` where the active policy cannot be evaluated 2. `forbidden` for an agent that the
     ///    caller does not act for 3. `request-invalid`, `limit-exceeded`: the agent or the action out of its
     ///    form 4. `context-invalid`: of the context, then of the plan 5. `policy-trapped`
-    ///    6. `request-invalid`: no accepted profile can meet what the policy requires 7. those of every
-    ///    change.
+    ///    6. `limit-exceeded`: policy and settings require more than 16 groups together 7. `request-invalid`:
+    ///    no accepted profile can meet what the policy requires 8. those of every change.
     pub async fn evaluate(
         &self,
         caller: &Caller,

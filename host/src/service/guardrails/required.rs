@@ -11,7 +11,8 @@ impl Service {
     /// The strictest of the settings and the verdict, in each part, and the defaults for the rest. The
     /// verifier works it out again for each request.
     ///
-    /// Refusals: `request-invalid`: no accepted profile can meet it.
+    /// Refusals: 1. `limit-exceeded`: the groups of both are more than 16 2. `request-invalid`: no accepted
+    /// profile can meet it.
     pub(super) fn required(&self, verdict: &Verdict) -> Result<Requirement, Refusal> {
         let asked = verdict.requirement.clone().unwrap_or_default();
         let required = asked.stricter(&self.config.requirement.requirement()).complete()?;
