@@ -1,7 +1,9 @@
 //! What commands read and write besides answers: contexts, signatures, modules.
 
 use std::fs;
+use std::os::unix::fs::FileTypeExt;
 use std::process::Stdio;
+use std::thread;
 
 use sha2::{Digest, Sha256};
 
@@ -56,6 +58,21 @@ fn the_exported_verifier_has_the_digest_that_the_server_names() {
     assert_eq!(hex::encode(Sha256::digest(fs::read(home.path("core.wasm")).unwrap())), core);
     assert_ne!(core, digest);
     home.run(&["module", "export", "verifier", "-o", "missing/verifier.wasm"]).exits(1);
+}
+
+#[test]
+fn an_output_that_is_a_pipe_is_written_to_and_stays_one() {
+    let home = Home::new();
+    home.run(&["policy", "init", "rules.toml"]).ok();
+    home.run(&["policy", "build", "rules.toml", "-o", "policy.wasm"]).ok();
+    assert!(home.program("mkfifo").arg("pipe").status().unwrap().success());
+    let pipe = home.path("pipe");
+    let reader = thread::spawn(move || fs::read(pipe).unwrap());
+    home.run(&["policy", "build", "rules.toml", "-o", "pipe"]).ok();
+    assert!(fs::metadata(home.path("pipe")).unwrap().file_type().is_fifo());
+    assert_eq!(reader.join().unwrap(), fs::read(home.path("policy.wasm")).unwrap());
+    fs::create_dir(home.path("folder")).unwrap();
+    home.run(&["policy", "build", "rules.toml", "-o", "folder"]).exits(1);
 }
 
 #[test]

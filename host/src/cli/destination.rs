@@ -1,10 +1,10 @@
-//! Where a command writes what it makes: standard output, or a file that is there only when it is
-//! whole.
+//! Where a command writes what it makes: standard output, a device or pipe, or a file that is there only
+//! when it is whole.
 
 use std::convert::Infallible;
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufWriter, Stdout, Write, stdout};
+use std::io::{self, BufWriter, Write, stdout};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -17,7 +17,7 @@ pub(super) struct Destination(PathBuf);
 
 /// What is being written. A file has another name until it is kept, and goes away if it is not.
 pub(super) enum Draft {
-    Output(BufWriter<Stdout>),
+    Output(BufWriter<Box<dyn Write>>),
     File { out: BufWriter<File>, draft: Temporary, path: PathBuf },
 }
 
@@ -41,7 +41,13 @@ impl Destination {
 
     pub(super) fn create(&self) -> Result<Draft> {
         if !self.is_file() {
-            return Ok(Draft::Output(BufWriter::new(stdout())));
+            return Ok(Draft::Output(BufWriter::new(Box::new(stdout()))));
+        }
+        // A device or a pipe is written to. To rename a file over it would take it away from everybody.
+        if self.0.metadata().is_ok_and(|meta| !meta.is_file()) {
+            let opened = File::options().write(true).open(&self.0);
+            let opened = opened.with_context(|| unwritable(&self.0))?;
+            return Ok(Draft::Output(BufWriter::new(Box::new(opened))));
         }
         let mut draft = self.0.clone().into_os_string();
         draft.push(format!(".{}.part", std::process::id()));
