@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-use guest::{Guest, Paths};
+use guest::Paths;
 
 /// A folder whose name no source has.
 const FOLDER: &str = "another-place/with/a-longer-name";
