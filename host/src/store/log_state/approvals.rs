@@ -6,6 +6,9 @@ use crate::store::Status;
 
 /// Approvals in a chunk.
 const CHUNK: usize = 4096;
+/// What a full last chunk gives to the next one: ids come almost in order, so that later ones belong
+/// there, and the full chunk stays nearly full.
+const TAIL: usize = 128;
 /// Bytes of a row's hash that are kept: SHA-256 cut to 160 bits, which leaves 80 bits against collisions.
 pub(crate) const FINGERPRINT_BYTES: usize = 20;
 /// Bytes of an entry's number: a log of 10^12 entries.
@@ -90,6 +93,12 @@ impl Approvals {
     #[cfg(test)]
     pub(super) const BYTES_EACH: usize = size_of::<Packed>();
 
+    /// What all of them take in memory.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.chunks.iter().map(|chunk| chunk.capacity() * Self::BYTES_EACH).sum()
+    }
+
     pub(super) fn len(&self) -> u64 {
         self.len
     }
@@ -104,11 +113,12 @@ impl Approvals {
     /// Adds an approval, or replaces its state.
     pub(super) fn put(&mut self, id: u128, state: ApprovalState) {
         let packed = Packed::new(id, state);
-        let Some(at) = self.chunk_of(&packed.id) else {
-            self.chunks.insert(0, chunk_with(packed));
-            self.len += 1;
-            return;
-        };
+        if self.chunks.is_empty() {
+            self.chunks.push(Vec::with_capacity(CHUNK));
+        }
+        // One before all others belongs to the first chunk.
+        let at = self.chunk_of(&packed.id).unwrap_or(0);
+        let is_last = at + 1 == self.chunks.len();
         let Some(chunk) = self.chunks.get_mut(at) else { return };
         match chunk.binary_search_by(|other| other.id.cmp(&packed.id)) {
             Ok(place) => {
@@ -117,15 +127,12 @@ impl Approvals {
                 }
                 return;
             }
-            // New ids come last: a full chunk stays full.
-            Err(place) if place == chunk.len() && chunk.len() >= CHUNK => {
-                self.chunks.insert(at + 1, chunk_with(packed));
-            }
             Err(place) if chunk.len() >= CHUNK => {
+                let is_in_tail = is_last && place >= CHUNK - TAIL;
+                let lower = if is_in_tail { CHUNK - TAIL } else { CHUNK / 2 };
                 let mut upper = Vec::with_capacity(CHUNK);
-                upper.extend(chunk.drain(CHUNK / 2..));
-                let half = chunk.len();
-                match place.checked_sub(half) {
+                upper.extend(chunk.drain(lower..));
+                match place.checked_sub(lower) {
                     Some(place) => upper.insert(place, packed),
                     None => chunk.insert(place, packed),
                 }
@@ -159,10 +166,4 @@ impl Approvals {
         let begins = |chunk: &Vec<Packed>| chunk.first().is_some_and(|first| first.id <= *id);
         self.chunks.partition_point(begins).checked_sub(1)
     }
-}
-
-fn chunk_with(packed: Packed) -> Vec<Packed> {
-    let mut chunk = Vec::with_capacity(CHUNK);
-    chunk.push(packed);
-    chunk
 }

@@ -215,4 +215,21 @@ fn approvals_are_found_whatever_the_order_they_came_in() {
 #[test]
 fn an_approval_takes_42_bytes() {
     assert_eq!(Approvals::BYTES_EACH, 42);
+    // Servers make ids of the time, and what they write at once comes in any order.
+    for run in [1, 2, 16, 64] {
+        let mut approvals = Approvals::default();
+        let count = 40_960_u64;
+        for turn in 0..count {
+            let number = turn - turn % run + (run - 1 - turn % run);
+            approvals.put(number.into(), ApprovalState::new(None, turn, None));
+        }
+        let least = 42 * usize::try_from(count).unwrap();
+        assert!(approvals.bytes() * 100 <= least * 115, "{run}: {} of {least}", approvals.bytes());
+    }
+    // Nor does the opposite order cost more than twice that.
+    let mut approvals = Approvals::default();
+    for turn in (0..40_960_u64).rev() {
+        approvals.put(turn.into(), ApprovalState::new(None, turn, None));
+    }
+    assert!(approvals.bytes() <= 42 * 2 * 45_056, "{}", approvals.bytes());
 }
