@@ -126,6 +126,23 @@ fn a_store_with_flipped_bytes_is_found_out_by_doctor_and_serve() {
     assert!(doctor.out.contains("damaged"), "{doctor:?}");
 }
 
+/// The database library panics on some damage. What a person reads is one sentence.
+#[test]
+fn damage_of_every_page_is_told_without_a_panic() {
+    let home = Home::new();
+    let whole = store_with_approvals(&home);
+    let mut given_up = 0;
+    for page in (0..whole.len()).step_by(4096) {
+        let mut damaged = whole.clone();
+        damaged[page..page + 2].fill(0xff);
+        fs::write(home.store(), &damaged).unwrap();
+        let list = home.run(&["list"]);
+        assert!(!list.err.contains("panicked"), "page at {page}: {list:?}");
+        given_up += usize::from(list.err.contains("the database library gave up"));
+    }
+    assert!(given_up > 0, "no page led to a panic: this shows nothing");
+}
+
 #[test]
 fn a_store_that_may_not_be_read_or_written_is_a_clear_error() {
     use std::os::unix::fs::PermissionsExt;

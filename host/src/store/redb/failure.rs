@@ -1,15 +1,34 @@
 //! Turns what redb reports, and what it panics with, into the store's own errors.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 
 use crate::store::StoreError;
+
+thread_local! {
+    /// How many of this thread's calls are in [`shielded`].
+    static SHIELDED: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Prints nothing of a panic that [`shielded`] answers as an error: for a program, before it opens a store.
+pub fn tell_shielded_panics_once() {
+    let told = take_hook();
+    set_hook(Box::new(move |panic| {
+        if SHIELDED.get() == 0 {
+            told(panic);
+        }
+    }));
+}
 
 /// Runs what enters redb. A damaged file can make redb panic; that is an error here, not the end of
 /// a thread.
 pub(super) fn shielded<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
+    SHIELDED.set(SHIELDED.get() + 1);
+    let done = catch_unwind(AssertUnwindSafe(work));
+    SHIELDED.set(SHIELDED.get() - 1);
+    done.unwrap_or_else(|payload| {
         let said = panic_text(payload.as_ref());
         Err(StoreError::Damaged(format!("the database library gave up: {said}")))
     })

@@ -39,6 +39,7 @@ use redb::{Database, ReadableDatabase};
 
 pub use self::consistency::{Difference, Examined};
 use self::failure::shielded;
+pub use self::failure::tell_shielded_panics_once;
 use self::log::Log;
 use self::open::Opened;
 use self::published::{Published, Source};
