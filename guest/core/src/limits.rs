@@ -32,6 +32,8 @@ pub const KEYS_MAX: usize = 4_096;
 pub const POLICIES_MAX: usize = 64;
 /// How far the clocks of a requester's server and an executor may differ: five minutes.
 pub const CLOCK_SKEW_SECONDS: u64 = 300;
+/// Most failed rules that a verdict names.
+pub const FAILED_MAX: usize = 16;
 /// Longest event (a request, a ballot, a claim, ...), in bytes of JSON.
 pub const EVENT_BYTES_MAX: usize = 64 << 10;
 /// Longest record, in bytes of JSON: 32 ballots with comments escaped to twice their size fit.

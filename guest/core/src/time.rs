@@ -14,7 +14,7 @@ use crate::rejection::Rejection;
 const SECONDS_MAX: u64 = 253_402_300_799;
 
 /// A moment in whole seconds since 1970-01-01T00:00:00Z. JSON shows it as RFC 3339 with `Z`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UnixSeconds(DateTime<Utc>);
 
 impl UnixSeconds {

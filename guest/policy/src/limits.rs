@@ -2,8 +2,8 @@
 
 pub use signoff_core::context::{BYTES_MAX as JSON_BYTES_MAX, DEPTH_MAX as JSON_DEPTH_MAX};
 pub use signoff_core::limits::{
-    GROUPS_MAX, IDENTIFIER_BYTES_MAX, NAME_BYTES_MAX, TEXT_BYTES_MAX as REASON_BYTES_MAX,
-    THRESHOLD_MAX, TTL_SECONDS_MAX,
+    FAILED_MAX, GROUPS_MAX, IDENTIFIER_BYTES_MAX, NAME_BYTES_MAX,
+    TEXT_BYTES_MAX as REASON_BYTES_MAX, THRESHOLD_MAX, TTL_SECONDS_MAX,
 };
 
 /// A rules file, in bytes.
@@ -34,5 +34,3 @@ pub const REGEX_BYTES_MAX: usize = 256 << 10;
 pub const PLACEHOLDERS_MAX: usize = 64;
 /// The facts of an attempt, in bytes: the bound of `wit/policy.wit`.
 pub const FACTS_BYTES_MAX: usize = 16 << 10;
-/// Failed rules that a verdict names: the bound of `wit/policy.wit`.
-pub const FAILED_MAX: usize = 16;

@@ -26,8 +26,9 @@ const THREADS_MAX: usize = 8;
 const MEMORY_BYTES_MAX: u64 = 4 << 30;
 /// Machine code of one module.
 const CODE_BYTES_MAX: u64 = 512 << 20;
-/// What is read of a module, and of what the compiler says is wrong with it.
-const WASM_BYTES_MAX: u64 = 64 << 20;
+/// Largest module.
+pub const WASM_BYTES_MAX: usize = 64 << 20;
+/// What is read of what the compiler says is wrong with a module.
 const SAID_BYTES_MAX: u64 = 4 << 10;
 /// How often the compilation is looked at.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -191,7 +192,7 @@ pub fn compile_here(settings: Settings) -> u8 {
 
 fn compile_stdin(settings: Settings) -> Result<(), (u8, String)> {
     let failed = |e: io::Error| (1, e.to_string());
-    let wasm = read(stdin(), WASM_BYTES_MAX);
+    let wasm = read(stdin(), WASM_BYTES_MAX as u64);
     let engine = settings.engine().map_err(|e| (1, format!("{e:#}")))?;
     let code = engine.precompile_component(&wasm).map_err(|e| (INVALID, format!("{e:#}")))?;
     stdout().write_all(&code).and_then(|()| stdout().flush()).map_err(failed)

@@ -15,7 +15,9 @@ mod verdict;
 mod watchdog;
 
 pub use cache::Cache;
-pub use compile::{COMPILE_COMMAND, CompileError, Compiler, Settings, compile_here};
+pub use compile::{
+    COMPILE_COMMAND, CompileError, Compiler, Settings, WASM_BYTES_MAX, compile_here,
+};
 pub use config::{Allocation, config, policy_config};
 pub use loader::Loader;
 pub use module::{

@@ -1,13 +1,12 @@
 //! A verdict, read strictly: what a policy answers is another program's output.
 
 use serde::Serialize;
-use signoff_core::limits::{IDENTIFIER_BYTES_MAX, TEXT_BYTES_MAX};
+use signoff_core::limits::{FAILED_MAX, IDENTIFIER_BYTES_MAX, TEXT_BYTES_MAX};
 use signoff_core::name::Identifier;
 use signoff_core::object;
 pub use signoff_core::requirement::PartialRequirement as Requirement;
 pub use signoff_core::verdict::Decision;
 
-const FAILED_MAX: usize = 16;
 const REQUIREMENT_BYTES_MAX: usize = 16 << 10;
 /// A policy's answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

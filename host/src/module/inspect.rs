@@ -9,11 +9,8 @@ use wasmparser::{
 
 use super::name::Slot;
 use crate::code::Code;
-use crate::engine::Limits;
+use crate::engine::{Limits, WASM_BYTES_MAX};
 use crate::refusal::Refusal;
-
-/// Largest module.
-pub const WASM_BYTES_MAX: usize = 64 << 20;
 
 /// Bytes of a page of WebAssembly.
 const PAGE_BYTES: u64 = 64 << 10;

@@ -16,9 +16,10 @@ mod strict;
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod tests;
 
+pub use crate::engine::WASM_BYTES_MAX;
 pub use envelope::{ENVELOPE_BYTES_MAX, Envelope, PAYLOAD_TYPE, Signed};
 pub use facts::{FACTS_MAX, all_given, all_listed, facts_described};
-pub use inspect::{Inspected, WASM_BYTES_MAX, inspect};
+pub use inspect::{Inspected, inspect};
 pub use limits::{MEMORY_BYTES_MIN, limits, limits_json};
 pub use manifest::Manifest;
 pub use name::{FactName, ModuleDigest, ModuleName, Slot, Version};

@@ -1,13 +1,14 @@
 //! Notes: changes that are of no approval. Each is an audit entry that the host words, with rows of the
 //! host's own and an answer kept beside it.
 
+use signoff_core::time::UnixSeconds;
+
 use super::commit::{Deciders, Idempotency, Reply, host_members, quoted};
 use super::guardrails::Guardrail;
 use super::{Caller, Service};
 use crate::code::Code;
 use crate::refusal::Refusal;
 use crate::store::{Blob, Change, Commit, RowChange, about};
-use chrono::{DateTime, SecondsFormat};
 
 /// What is noted.
 pub(super) struct Note<'a> {
@@ -95,6 +96,5 @@ fn event(name: &str, actor: &str, fields: &str) -> String {
 
 /// A time as the verifier writes it.
 pub(super) fn rfc3339(seconds: u64) -> String {
-    let time = i64::try_from(seconds).ok().and_then(|s| DateTime::from_timestamp(s, 0));
-    time.unwrap_or_default().to_rfc3339_opts(SecondsFormat::Secs, true)
+    UnixSeconds::new(seconds).unwrap_or_default().rfc3339()
 }

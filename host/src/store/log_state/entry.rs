@@ -13,9 +13,9 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use chrono::{DateTime, SecondsFormat};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use signoff_core::time::UnixSeconds;
 
 use crate::audit::tree::Hash;
 use crate::store::{RowKind, Status};
@@ -47,8 +47,7 @@ pub(crate) struct EntryParts<'a> {
 /// The text of an entry. `event` and `host` are JSON objects.
 pub(crate) fn write(at: u64, event: &str, host: &str, state: &[StateItem<'_>]) -> String {
     let mut text = String::with_capacity(event.len() + host.len() + 80 + state.len() * 160);
-    let time = i64::try_from(at).ok().and_then(|at| DateTime::from_timestamp(at, 0));
-    let time = time.unwrap_or_default().to_rfc3339_opts(SecondsFormat::Secs, true);
+    let time = UnixSeconds::new(at).unwrap_or_default().rfc3339();
     // A String takes every write.
     let _ = write!(
         text,
@@ -117,8 +116,8 @@ impl<'a> EntryParts<'a> {
         if fields.format != FORMAT {
             return Err(format!("format {}, expected {FORMAT}", fields.format));
         }
-        let at = DateTime::parse_from_rfc3339(&fields.at).map_err(|e| format!("at: {e}"))?;
-        let at = u64::try_from(at.timestamp()).map_err(|_| "at: before 1970".to_owned())?;
+        let at =
+            UnixSeconds::parse(&fields.at).ok_or("at: not a time as an entry has it")?.seconds();
         let item = |item: Item<'a>| {
             let status = item.status.map(|status| Status::parse(&status).ok_or("status"));
             let sha256 = item.sha256.map(|text| {
