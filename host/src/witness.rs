@@ -43,7 +43,7 @@ pub enum WitnessError {
     },
     /// The log knows a witness, and its file has nothing.
     #[error(
-        "witness `{path}` is missing or empty, and the audit log knows a witness: without it nobody can tell whether this store is an old copy; `--new-witness --accept-rollback` goes on, and expires every unfinished approval"
+        "witness `{path}` is missing or empty: a disk that is not mounted? Without it nobody can tell whether this store is an old copy; where it is lost, `--new-witness --accept-rollback` goes on, and expires every unfinished approval"
     )]
     Lost {
         /// The file.
@@ -65,6 +65,11 @@ impl WitnessFile {
     /// A file, whether or not it is there yet.
     pub fn at(path: impl Into<PathBuf>) -> Self {
         Self(path.into())
+    }
+
+    /// Its path, as it was given.
+    pub fn path(&self) -> &Path {
+        &self.0
     }
 
     /// The path, so that it is the same from every folder.

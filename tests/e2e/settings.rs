@@ -337,7 +337,7 @@ fn weaker_settings_are_refused_until_their_digest_is_given() {
     let ran = home.run(&["wait", id(&approval), "--timeout", "1"]);
     assert!(ran.code != 0 && ran.err.contains("settings-weaker"), "{ran:?}");
     home.run(&["list"]).ok();
-    home.run(&["doctor"]);
+    assert!(home.run(&["doctor"]).exits(1).out.contains("BAD   settings"));
     let other = "0".repeat(64);
     let ran = home.run(&[SERVE, &["--accept-weaker-settings", &other]].concat()).exits(1);
     assert!(ran.err.contains(&digest) && ran.err.contains("is of others"), "{ran:?}");

@@ -192,11 +192,28 @@ fn last_entry_at(seconds: u64) -> Home {
 }
 
 #[test]
+fn a_log_key_without_its_private_half_does_not_start() {
+    let home = Home::new();
+    home.serve().stop();
+    let keyring = home.path("signoff.keys.json");
+    let whole = fs::read_to_string(&keyring).unwrap();
+    let mut keys: Value = serde_json::from_str(&whole).unwrap();
+    keys["keys"][0].as_object_mut().unwrap().remove("private").unwrap();
+    fs::write(&keyring, keys.to_string()).unwrap();
+    assert!(refused(&home, &[]).contains("private half"));
+    assert!(home.run(&["doctor"]).exits(1).out.contains("BAD   log key"));
+    home.run(&["list"]).ok();
+    fs::write(&keyring, whole).unwrap();
+    home.serve().assert_ready();
+}
+
+#[test]
 fn a_start_long_after_the_last_entry_needs_the_clock_to_be_accepted() {
     let home = last_entry_at(SystemClock.now() - 31 * DAY);
     let told = refused(&home, &[]);
     assert!(told.contains("31 days after the last audit entry"), "{told}");
     assert!(told.contains("--accept-clock"), "{told}");
+    assert!(home.run(&["doctor"]).exits(1).out.contains("BAD   clock"));
     // A command on the file is no way around it.
     let request = ["request", "--agent", "a", "--action", "b", "--context", "{}"];
     let ran = home.run(&request);

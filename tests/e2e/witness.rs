@@ -172,8 +172,9 @@ fn an_older_copy_of_the_store_does_not_start() {
         assert!(ran.err.contains("does not extend its witness"), "{ran:?}");
     }
     // Nothing was done to it, and without a witness nobody would know.
-    let doctor = witnessed.home.run(&["doctor"]).ok();
-    assert!(doctor.contains(&format!("{} audit entries", size - 1)), "{doctor}");
+    let doctor = witnessed.home.run(&["doctor"]).exits(1).out;
+    assert!(doctor.contains(&format!("{} audit entries agree", size - 1)), "{doctor}");
+    assert!(doctor.contains("BAD   witness"), "{doctor}");
     assert_eq!(witnessed.seen(), size);
     // A new store in its place is none the witness knows either.
     fs::remove_file(witnessed.home.store()).unwrap();
@@ -401,6 +402,7 @@ fn a_log_key_that_is_gone_ends_writing() {
     let log = text(&keys["keys"][0], "id");
     witnessed.home.run(&["key", "retire", log]).ok();
     ends_writing(&server, &approved);
+    assert!(witnessed.home.run(&["doctor"]).exits(1).out.contains("BAD   log key"));
     witnessed.home.run(&["key", "promote", log]).ok();
     starts_again(&witnessed, server, &approved);
 }
@@ -485,7 +487,7 @@ fn what_is_no_witness_is_refused() {
         write(text.as_bytes());
         let told = witnessed.refused();
         assert!(told.contains("witness.note"), "{why}: {told}");
-        assert!(!told.contains("--accept-rollback"), "{why}: {told}");
+        assert_eq!(told.contains("--accept-rollback"), text.is_empty(), "{why}: {told}");
         // Accepting a rollback is no way around it either.
         Ran::of(&mut witnessed.command(&["--accept-rollback"])).exits(1);
         assert_eq!(fs::read(witnessed.file()).unwrap(), text.as_bytes(), "{why}: it stays");
@@ -585,7 +587,7 @@ fn a_store_that_knows_a_witness_does_not_start_without_it() {
     let ran = witnessed.home.run(SERVE).exits(1);
     assert!(ran.err.contains("knows a witness") && ran.err.contains("--witness"), "{ran:?}");
     fs::rename(witnessed.file(), witnessed.home.path("away.note")).unwrap();
-    assert!(witnessed.refused().contains("is missing or empty"));
+    assert!(witnessed.refused().contains("--accept-rollback"));
     let told = witnessed.refused_with(&["--new-witness"]);
     assert!(told.contains("--accept-rollback"), "{told}");
     let other = ["--witness", "other.note", "--new-witness"];

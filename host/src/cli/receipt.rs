@@ -224,7 +224,12 @@ fn requirement(report: &Report) -> String {
     };
     let groups: String =
         report.groups.iter().map(|(group, least)| format!(", {least} of {group}")).collect();
-    let met = if report.requirement_met { "met" } else { "not met" };
+    let by_word = report.ballots.iter().filter(|ballot| ballot.proof == Proof::Attested).count();
+    let met = match (report.requirement_met, by_word) {
+        (false, _) => "not met".to_owned(),
+        (true, 0) => "met".to_owned(),
+        (true, _) => format!("met, by the log's word alone for {by_word}"),
+    };
     format!("{approvers}{groups}: {met}")
 }
 

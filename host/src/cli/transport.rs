@@ -25,7 +25,7 @@ use crate::engine::{Allocation, Cache, Compiler, Loader};
 use crate::id::ApprovalId;
 use crate::keys::{KeyError, KeySource, Keys};
 use crate::refusal::Refusal;
-use crate::service::{self, Service};
+use crate::service::{self, Service, Standing};
 use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
 use crate::store::{self, Store, StoreError};
 use crate::verifier::{self, Verifier};
@@ -198,20 +198,7 @@ impl Transport {
         access: Access,
     ) -> Result<(u16, Vec<u8>)> {
         let store = Arc::new(self.opened(store, access).await?);
-        let keys = match self.keys() {
-            // What needs no key works without one.
-            Err(KeyError::None) => Arc::new(KeySource::fixed(Keys::default())),
-            keys => keys.map(|_| Arc::clone(&self.keys))?,
-        };
-        let service = Service::new(
-            Arc::clone(&store) as Arc<dyn Store>,
-            self.verifier.clone(),
-            Loader::with(Allocation::OnDemand, Cache::of_user(), Compiler::Apart),
-            keys,
-            Arc::new(SystemClock),
-            self.config.clone(),
-        )
-        .await?;
+        let service = self.service(&store).await?;
         // What only shows needs no witness.
         if method != Method::GET || access == Access::Act {
             match access {
@@ -248,6 +235,33 @@ impl Transport {
         let body = response.into_body().collect().await?.to_bytes();
         service.shadow_once().await;
         Ok((status, body.into()))
+    }
+
+    /// A service over an open store file.
+    async fn service(&self, store: &Arc<RedbStore>) -> Result<Service> {
+        let keys = match self.keys() {
+            // What needs no key works without one.
+            Err(KeyError::None) => Arc::new(KeySource::fixed(Keys::default())),
+            keys => keys.map(|_| Arc::clone(&self.keys))?,
+        };
+        let service = Service::new(
+            Arc::clone(store) as Arc<dyn Store>,
+            self.verifier.clone(),
+            Loader::with(Allocation::OnDemand, Cache::of_user(), Compiler::Apart),
+            keys,
+            Arc::new(SystemClock),
+            self.config.clone(),
+        );
+        Ok(service.await?)
+    }
+
+    /// How the store file stands to what a server's start is held to; `None` for a server's.
+    pub(super) fn standing(&self) -> Result<Option<Standing>> {
+        let Kind::Local { store, runtime } = &self.kind else { return Ok(None) };
+        runtime.block_on(async {
+            let store = Arc::new(self.opened(store, Access::Read).await?);
+            Ok(Some(self.service(&store).await?.standing().await))
+        })
     }
 
     /// The store file. It is made only where there is none, and none was lost.

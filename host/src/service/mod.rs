@@ -55,7 +55,7 @@ pub use read::{Filter, Page, PayloadQuery};
 pub use refused::Refused;
 pub use shadow::{Flip, ShadowCounts};
 pub use slots::{Active, PolicySlot};
-pub use start::{Accepted, Start, StartError, Started, WITNESS_SETTING};
+pub use start::{Accepted, Standing, Start, StartError, Started, WITNESS_SETTING};
 pub use stored_texts::StoredTexts;
 pub use tokens::{NewToken, TOKEN_SECONDS_MAX, TokenRow, token_rows, tokens_required};
 pub use watch::{Watch, Watchers};

@@ -326,7 +326,7 @@ pub struct Head {
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// No file is there, and this command does not make one.
-    #[error("no store at `{0}`; `signoff init` or `signoff serve` makes one")]
+    #[error("no store at `{0}`; where none was lost, `signoff init` or `signoff serve` makes one")]
     Missing(String),
     /// Another process has it open for writing.
     #[error("store is held by another process; use --server URL")]

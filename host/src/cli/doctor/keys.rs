@@ -104,6 +104,13 @@ fn log_key(keys: &Keys) -> Finding {
         Some(key) => {
             Finding::ok("log key", format!("{} signs the audit log's checkpoints", key.id()))
         }
+        None if !keys.log_public().is_empty() => Finding::bad(
+            "log key",
+            "its private half is not here: nothing can be written to the store",
+        )
+        .mended_by(
+            "run where the server's keyring is, or `signoff key generate --use log` for a new one",
+        ),
         None => Finding::weak(
             "log key",
             "none signs the audit log's checkpoints: no receipts, no proofs to others, no witness",

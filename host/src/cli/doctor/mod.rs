@@ -52,6 +52,7 @@ pub(super) fn run(global: &Global, target: &Target) -> Result<Exit, Failure> {
         && !transport.has_no_store()
         && keys.is_ok()
     {
+        findings.extend(store::standing(&transport));
         findings.extend(modules::serving(&transport));
     }
     let good = findings.iter().all(|finding| finding.level != Level::Bad);

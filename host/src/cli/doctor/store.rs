@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::Finding;
+use crate::cli::transport::Transport;
 use crate::clock::{Clock, SystemClock};
 use crate::role::Role;
 use crate::service::{StoredTexts, TokenRow, token_rows};
@@ -62,6 +63,33 @@ async fn examined(path: &Path, trust: &Trust) -> Result<Vec<Finding>, StoreError
     }
     findings.extend(of_tokens(&token_rows(&store).await?));
     Ok(findings)
+}
+
+/// What a start would say of the store: its witness, the settings, the clock.
+pub(super) fn standing(transport: &Transport) -> Vec<Finding> {
+    let standing = match transport.standing() {
+        // A store that cannot be opened was told of.
+        Err(_) | Ok(None) => return Vec::new(),
+        Ok(Some(standing)) => standing,
+    };
+    let witness = match standing.witness {
+        Err(why) => Finding::bad("witness", why.to_string()),
+        Ok(Some(path)) => Finding::ok("witness", format!("{} saw no later log", path.display())),
+        Ok(None) => Finding::weak(
+            "witness",
+            "none: an old copy of the whole store in its place is not found",
+            "signoff serve --witness FILE --new-witness, where the store's writers cannot write",
+        ),
+    };
+    let settings = match standing.settings {
+        Err(why) => Finding::bad("settings", why.detail),
+        Ok(()) => Finding::ok("settings", "none weaker than those that the audit log has"),
+    };
+    let clock = match standing.clock {
+        Err(why) => Finding::bad("clock", why),
+        Ok(()) => Finding::ok("clock", "not behind the audit log, and not long after it"),
+    };
+    vec![witness, settings, clock]
 }
 
 /// A finding for each row that differs from the log.

@@ -66,6 +66,10 @@ impl ServeArgs {
         }
         let mode = OpenMode::Create { audience: self.audience.clone() };
         let opened = RedbStore::open(store, mode, CheckIntegrity::Yes, trust.clone())?;
+        ensure!(
+            !had_log_key || current.log_key().is_some(),
+            "no log key of the keyring is active with its private half, so nothing could be written; bring that entry back, or make a new key with `signoff key generate --use log`"
+        );
         if opened.head().await?.signed {
             trust.sign_from_now_on();
         }

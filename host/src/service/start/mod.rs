@@ -12,6 +12,8 @@ mod tests;
 mod unfinished;
 mod witness;
 
+use std::path::PathBuf;
+
 use serde_json::json;
 
 use self::witness::ToAttend;
@@ -64,6 +66,16 @@ pub struct Started {
     pub clock_behind: Option<String>,
     /// What is told of each later commit.
     pub witness: Option<Witness>,
+}
+
+/// How a store stands to what a start is held to, for who looks at it without starting.
+pub struct Standing {
+    /// The file of the witness that the log knows, where the log extends it.
+    pub witness: Result<Option<PathBuf>, StartError>,
+    /// Whether no setting is weaker than recorded.
+    pub settings: Result<(), Refusal>,
+    /// Whether the clock is neither behind the log nor long after it.
+    pub clock: Result<(), String>,
 }
 
 /// Why a server does not start.
@@ -148,6 +160,17 @@ impl Service {
         }
         started.clock_behind = self.told_clock_behind();
         Ok(started)
+    }
+
+    /// How the store stands to what a start is held to. Writes nothing.
+    pub async fn standing(&self) -> Standing {
+        let witness = self.recorded_witness_file().await;
+        let wrong = self.told_clock_behind().or_else(|| self.time.gap());
+        Standing {
+            witness: witness.map(|file| file.map(|file| file.path().to_owned())),
+            settings: self.settings_suffice().await,
+            clock: wrong.map_or(Ok(()), Err),
+        }
     }
 
     /// Ends what is unfinished in a store whose head nobody signed, signs from then on, and records it:

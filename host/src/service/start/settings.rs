@@ -52,24 +52,25 @@ impl Service {
         Ok(Recorded { settings: Settings::from_values(values), entries })
     }
 
-    /// Refuses to write under settings that are weaker than recorded. Where this process will listen
-    /// only a start knows.
+    /// Refuses to write under settings that are weaker than recorded.
     pub(super) async fn close_for_weaker_settings(&self) {
-        let refusal = match self.recorded_settings().await {
-            Err(refusal) => refusal,
-            Ok(recorded) => {
-                let weaker = self.settings().weaker(&recorded.settings.without_listener());
-                if weaker.is_empty() {
-                    return;
-                }
-                let why = format!(
-                    "the settings are weaker than those that the audit log has: {}; use the settings of the server, or `signoff serve` to accept these",
-                    weaker.join("; ")
-                );
-                Refusal::new(Code::SETTINGS_WEAKER, why)
-            }
-        };
-        self.gate.close(Reason::Settings, refusal);
+        if let Err(refusal) = self.settings_suffice().await {
+            self.gate.close(Reason::Settings, refusal);
+        }
+    }
+
+    /// Whether no setting is weaker than recorded. Where this process will listen only a start knows.
+    pub(super) async fn settings_suffice(&self) -> Result<(), Refusal> {
+        let recorded = self.recorded_settings().await?;
+        let weaker = self.settings().weaker(&recorded.settings.without_listener());
+        if weaker.is_empty() {
+            return Ok(());
+        }
+        let why = format!(
+            "the settings are weaker than those that the audit log has: {}; use the settings of the server, or `signoff serve` to accept these",
+            weaker.join("; ")
+        );
+        Err(Refusal::new(Code::SETTINGS_WEAKER, why))
     }
 
     /// The settings that differ from the recorded ones.

@@ -67,11 +67,11 @@ impl Service {
     }
 
     /// The file of the witness that the log knows, which the log extends.
-    async fn recorded_witness_file(&self) -> Result<Option<WitnessFile>, StartError> {
+    pub(super) async fn recorded_witness_file(&self) -> Result<Option<WitnessFile>, StartError> {
         let Some(row) = self.recorded_witness().await? else { return Ok(None) };
         let file = WitnessFile::at(path_of(&row)?);
         if self.seen_by(&file)?.is_none() {
-            return Err(file.missing().into());
+            return Err(file.lost().into());
         }
         self.extends(&file).await?;
         Ok(Some(file))
@@ -90,10 +90,11 @@ impl Service {
         };
         let seen = self.seen_by(file)?;
         let rolled_back = match (&seen, start.new_witness) {
-            (None, false) => return Err(file.missing().into()),
             (Some(_), true) => return Err(file.exists().into()),
             // A lost witness cannot tell whether the store went back.
+            (None, false) if known => return Err(file.lost().into()),
             (None, true) if known && !start.accept.rollback => return Err(file.lost().into()),
+            (None, false) => return Err(file.missing().into()),
             (None, true) => known.then_some(None),
             (Some(_), false) => match self.extends(file).await {
                 Err(WitnessError::RolledBack { .. }) if start.accept.rollback => Some(seen.clone()),
