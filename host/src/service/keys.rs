@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use futures_util::{StreamExt, stream};
 use serde_json::json;
 
 use super::Service;
@@ -12,6 +13,9 @@ use crate::code::Code;
 use crate::keys::{KeyDescription, Keys};
 use crate::refusal::Refusal;
 use crate::store::{Row, RowChange, RowKind};
+
+/// Keys that are recorded at once.
+const RECORDED_AT_ONCE: usize = 64;
 
 impl Service {
     /// The keys as they are now: a change of the keyring file counts from the next call.
@@ -52,15 +56,18 @@ impl Service {
         if recorded.as_ref().is_some_and(|recorded| recorded.is(&keys)) {
             return Ok(keys);
         }
-        for key in keys.described() {
-            self.record(&key).await?;
+        // Several at once: the writer commits them together.
+        let recording = keys.described().into_iter().map(|key| self.record(key));
+        let mut recording = stream::iter(recording).buffered(RECORDED_AT_ONCE);
+        while let Some(recorded) = recording.next().await {
+            recorded?;
         }
         *recorded = Some(keys.clone());
         Ok(keys)
     }
 
-    async fn record(&self, key: &KeyDescription) -> Result<(), Refusal> {
-        let value = serde_json::to_string(key)
+    async fn record(&self, key: KeyDescription) -> Result<(), Refusal> {
+        let value = serde_json::to_string(&key)
             .map_err(|e| Refusal::new(Code::INTERNAL_ERROR, e.to_string()))?;
         let before = self.store.row(RowKind::Key, &key.id).await?;
         let prev = before.as_ref().map_or(0, |row| row.entry);
@@ -74,7 +81,7 @@ impl Service {
                     format!("the record of key `{}` cannot be read", key.id),
                 )
             })?;
-            follows(&before, key)?;
+            follows(&before, &key)?;
         }
         let note = Note {
             event: "key_recorded",
@@ -84,7 +91,7 @@ impl Service {
                 value: Some(value),
                 prev,
             }],
-            fields: audited(key).to_string(),
+            fields: audited(&key).to_string(),
             guardrail: None,
             answer: None,
         };
