@@ -18,6 +18,7 @@ use crate::id::ApprovalId;
 use crate::keys::{KeySource, Keys, keyring_beside, make_keyring};
 use crate::role::Role;
 use crate::service::{self, Ballot, Caller, NewApproval, NewToken, Service};
+use crate::store::Store;
 use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
 use crate::verifier::{Accepted, Key, Statement, Verifier};
 
@@ -45,6 +46,8 @@ pub struct Signed {
 pub struct Decisions {
     /// The service.
     pub service: Arc<Service>,
+    /// Its store.
+    pub store: Arc<RedbStore>,
     by: Arc<By>,
     runtime: Runtime,
 }
@@ -124,9 +127,10 @@ impl Decisions {
         let key = keys.load()?.to_sign_v1().context("no key")?.clone();
         let mode = OpenMode::Create { audience: "bench".to_owned() };
         let store = RedbStore::open(path, mode, CheckIntegrity::No, service::trust(&keys))?;
+        let store = Arc::new(store);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let service = runtime.block_on(Service::new(
-            Arc::new(store),
+            Arc::clone(&store) as Arc<dyn Store>,
             verifier,
             Loader::new(Allocation::OnDemand, Cache::none()),
             keys,
@@ -136,7 +140,7 @@ impl Decisions {
         let requester = runtime.block_on(token(&service, "agent:deploy-bot", Role::Requester))?;
         let approver = runtime.block_on(token(&service, APPROVER, Role::Approver))?;
         let by = Arc::new(By { key, requester, approver });
-        Ok(Self { service: Arc::new(service), by, runtime })
+        Ok(Self { service: Arc::new(service), store, by, runtime })
     }
 
     /// So many callers ask and approve, for about the given time; seconds a decision, over all.

@@ -15,6 +15,12 @@ pub(crate) struct Pending<'a> {
     delta: Delta,
 }
 
+/// An entry as it is stored, read and hashed: what folding it takes that needs nothing of the state.
+pub(crate) struct ReadEntry<'a> {
+    parts: Result<EntryParts<'a>, String>,
+    leaf: Hash,
+}
+
 /// What entries changed.
 pub(crate) struct Delta {
     pub(super) tree: Frontier,
@@ -22,6 +28,13 @@ pub(crate) struct Delta {
     pub(super) counts: [u64; 6],
     pub(super) approvals: HashMap<u128, ApprovalState>,
     pub(super) rows: HashMap<(RowKind, String), RowState>,
+}
+
+impl<'a> ReadEntry<'a> {
+    /// Reads and hashes a text.
+    pub(crate) fn of(text: &'a str) -> Self {
+        Self { parts: EntryParts::read(text), leaf: tree::leaf(text.as_bytes()) }
+    }
 }
 
 impl<'a> Pending<'a> {
@@ -75,6 +88,32 @@ impl<'a> Pending<'a> {
         state: &[StateItem<'_>],
         text: &str,
     ) -> Result<impl Iterator<Item = (u64, Hash)> + use<>, FoldError> {
+        self.push(at, state, tree::leaf(text.as_bytes()))
+    }
+
+    /// Appends an entry as it is stored.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::append`], and a text that is not an entry of format 2.
+    pub(crate) fn fold(&mut self, entry: &ReadEntry<'_>) -> Result<(), FoldError> {
+        let parts = entry.parts.as_ref();
+        let parts =
+            parts.map_err(|why| FoldError { number: self.next_entry(), why: why.clone() })?;
+        self.push(parts.at, &parts.state, entry.leaf).map(drop)
+    }
+
+    /// What all of it changed.
+    pub(crate) fn finish(self) -> Delta {
+        self.delta
+    }
+
+    fn push(
+        &mut self,
+        at: u64,
+        state: &[StateItem<'_>],
+        leaf: Hash,
+    ) -> Result<impl Iterator<Item = (u64, Hash)> + use<>, FoldError> {
         let number = self.next_entry();
         let wrong = |why: String| FoldError { number, why };
         if at < self.delta.at {
@@ -84,23 +123,7 @@ impl<'a> Pending<'a> {
             self.write(item, number).map_err(wrong)?;
         }
         self.delta.at = at;
-        Ok(self.delta.tree.push(tree::leaf(text.as_bytes())))
-    }
-
-    /// Appends an entry as it is stored.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::append`], and a text that is not an entry of format 2.
-    pub(crate) fn fold(&mut self, text: &str) -> Result<(), FoldError> {
-        let number = self.next_entry();
-        let parts = EntryParts::read(text).map_err(|why| FoldError { number, why })?;
-        self.append(parts.at, &parts.state, text).map(drop)
-    }
-
-    /// What all of it changed.
-    pub(crate) fn finish(self) -> Delta {
-        self.delta
+        Ok(self.delta.tree.push(leaf))
     }
 
     fn write(&mut self, item: &StateItem<'_>, number: u64) -> Result<(), String> {

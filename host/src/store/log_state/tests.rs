@@ -42,7 +42,7 @@ fn folded(entries: &[String]) -> Result<LogState, FoldError> {
     let mut state = LogState::default();
     for entry in entries {
         let mut pending = Pending::after(&state);
-        pending.fold(entry)?;
+        pending.fold(&ReadEntry::of(entry))?;
         let delta = pending.finish();
         state.apply(delta);
     }

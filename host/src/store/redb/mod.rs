@@ -171,6 +171,12 @@ impl RedbStore {
         self.published.watch_with(witness);
     }
 
+    /// A copy of the state that the log leads to: it takes the memory that the state takes.
+    #[doc(hidden)]
+    pub fn copied_state(&self) -> impl Sized + 'static {
+        self.published.shown().log.state.clone()
+    }
+
     /// What the writer has done.
     pub fn stats(&self) -> Stats {
         self.published.stats()
