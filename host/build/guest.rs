@@ -43,15 +43,17 @@ pub(crate) fn build(
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
         .current_dir(root)
-        .args(["build", "--locked", "--package", guest.package, "--lib"])
+        .args(["rustc", "--locked", "--package", guest.package, "--lib"])
         .args(["--profile", "guest", "--target", TARGET, "--target-dir"])
-        .arg(target);
+        .arg(target)
+        // For the module alone: what the guests share is then compiled once for both.
+        .args(["--", &format!("-Clink-arg=-zstack-size={}", guest.stack_bytes)]);
     for (name, _) in env::vars_os() {
         if is_of_outer_build(&name.to_string_lossy()) {
             cargo.env_remove(name);
         }
     }
-    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags(guest, root, paths).join("\u{1f}"));
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags(root, paths).join("\u{1f}"));
     if !cargo.status()?.success() {
         return Err(format!("{} did not compile; its errors are above", guest.package).into());
     }
@@ -85,9 +87,9 @@ fn is_of_outer_build(name: &str) -> bool {
     names.contains(&name) || prefixes.iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// A guest's compiler flags: the stack, and no path of this machine in the output.
-fn flags(guest: Guest, root: &Path, paths: Paths) -> Vec<String> {
-    let mut flags = vec![format!("-Clink-arg=-zstack-size={}", guest.stack_bytes)];
+/// The compiler flags of both guests: no path of this machine in the output.
+fn flags(root: &Path, paths: Paths) -> Vec<String> {
+    let mut flags = Vec::new();
     if paths == Paths::Shown {
         return flags;
     }
