@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::entry::{Entry, EntryText, Material, Usage};
@@ -40,11 +41,31 @@ pub(crate) struct Stamp {
     changed: (i64, i64),
 }
 
-/// What a keyring file held.
+/// A keyring file that was read, not parsed yet.
 pub(crate) struct KeyringFile {
-    pub(crate) entries: Vec<Entry>,
-    /// None where the file changed so lately that it may change again unseen.
+    path: PathBuf,
+    text: Zeroizing<Vec<u8>>,
+    /// `None` if the file changed so recently that a later change could look the same.
     pub(crate) stamp: Option<Stamp>,
+}
+
+impl KeyringFile {
+    /// Parses the file.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::Weak`], [`KeyError::Unreadable`]: as [`parse`].
+    pub(crate) fn entries(&self) -> Result<Vec<Entry>, KeyError> {
+        parse(&self.text).map_err(|e| match e {
+            KeyError::Weak { .. } => e,
+            e => unreadable(&self.path, e.to_string()),
+        })
+    }
+
+    /// SHA-256 of the file: two files with the same digest hold the same keys.
+    pub(crate) fn sha256(&self) -> [u8; 32] {
+        Sha256::digest(&self.text).into()
+    }
 }
 
 impl Stamp {
@@ -106,22 +127,20 @@ pub fn make_keyring(path: &Path) -> Result<MadeKeyring, KeyError> {
 ///
 /// A file that others can read, that cannot be read, or that holds a weak secret.
 pub fn read_keyring(path: &Path) -> Result<Vec<Key>, KeyError> {
-    let Some(keyring) = read(path)? else {
+    let Some(file) = read(path)? else {
         return Err(unreadable(path, "there is no such file".to_owned()));
     };
     let hmac = |entry: &&Entry| {
         entry.usage == Usage::Approve && matches!(entry.material, Material::Hmac(_))
     };
-    Ok(keyring.entries.iter().filter(hmac).map(Entry::to_verify).collect())
+    Ok(file.entries()?.iter().filter(hmac).map(Entry::to_verify).collect())
 }
 
-/// Reads a keyring, none where no file is.
+/// Reads a keyring file; `None` if there is no file.
 ///
 /// # Errors
 ///
-/// In this order: a file that cannot be opened; one that is not the caller's alone; one past its
-/// limit; what is no keyring, of another format, or has an entry out of its form; keys that do not
-/// go together.
+/// In this order: a file that cannot be opened; one that others can read; one past its limit.
 pub(crate) fn read(path: &Path) -> Result<Option<KeyringFile>, KeyError> {
     let (text, meta) = match read_private_file(path, KEYRING_BYTES_MAX) {
         Ok(read) => read,
@@ -134,19 +153,17 @@ pub(crate) fn read(path: &Path) -> Result<Option<KeyringFile>, KeyError> {
             return Err(unreadable(path, format!("it is longer than {KEYRING_BYTES_MAX} bytes")));
         }
     };
-    let entries = parse(&text).map_err(|e| match e {
-        KeyError::Weak { .. } => e,
-        e => unreadable(path, e.to_string()),
-    })?;
     let stamp = Stamp::of(&meta);
-    Ok(Some(KeyringFile { entries, stamp: stamp.is_settled().then_some(stamp) }))
+    let stamp = stamp.is_settled().then_some(stamp);
+    Ok(Some(KeyringFile { path: path.to_owned(), text, stamp }))
 }
 
-/// Reads a keyring's bytes.
+/// Parses a keyring.
 ///
 /// # Errors
 ///
-/// As [`read`], after the file's own.
+/// In this order: bytes past the limit; what is no keyring, of another format, or has an entry out of
+/// its form; keys that do not go together.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Vec<Entry>, KeyError> {
     if u64::try_from(bytes.len()).is_ok_and(|bytes| bytes > KEYRING_BYTES_MAX) {
         return Err(KeyError::Entry(format!("it is longer than {KEYRING_BYTES_MAX} bytes")));

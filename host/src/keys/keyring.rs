@@ -66,7 +66,8 @@ impl Keyring {
     ///
     /// As [`super::KeySource::load`] has them of a file.
     pub fn read(path: &Path) -> Result<Option<Self>, KeyError> {
-        Ok(file::read(path)?.map(|read| Self { entries: read.entries, changed: false }))
+        let Some(file) = file::read(path)? else { return Ok(None) };
+        Ok(Some(Self { entries: file.entries()?, changed: false }))
     }
 
     /// Makes a key.

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use super::command::keys_of;
 use super::entry::Entry;
 use super::error::KeyError;
-use super::file::{self, Stamp, unreadable};
+use super::file::{self, KeyringFile, Stamp, unreadable};
 use super::secret::{entry_of_secret, secret_of_environment};
 use super::set::Keys;
 
@@ -38,9 +38,12 @@ struct State {
     kept: Option<Kept>,
 }
 
-/// Keys that hold as long as the file looks the same.
+/// Keys that hold as long as the file is the same.
 struct Kept {
+    /// `None` if there was no file, or if it changed too recently for its stamp to tell.
     stamp: Option<Stamp>,
+    /// SHA-256 of the file.
+    sha256: Option<[u8; 32]>,
     keys: Keys,
 }
 
@@ -92,7 +95,8 @@ impl KeySource {
         self.load()
     }
 
-    /// The keys that count now. Costs a `stat` where the file is as it was, else reads it again.
+    /// The keys that count now. Costs a `stat` if the file is unchanged. A file that changed less than
+    /// 3 s ago is read again, and parsed only if its bytes differ.
     ///
     /// # Errors
     ///
@@ -126,20 +130,27 @@ impl Sources {
         if let Some(kept) = state.kept.as_ref().filter(|kept| kept.holds(stamp, state.file_seen)) {
             return Ok(kept.keys.clone());
         }
-        state.kept = None;
+        let kept = state.kept.take();
         let others = state.others.clone()?;
-        let read = file::read(&self.file)?;
-        if read.is_none() && state.file_seen {
+        let file = file::read(&self.file)?;
+        if file.is_none() && state.file_seen {
             return Err(unreadable(&self.file, "it was there and is gone".to_owned()));
         }
-        state.file_seen |= read.is_some();
-        let (of_file, stamp) = read.map_or((Vec::new(), None), |read| (read.entries, read.stamp));
-        let entries = joined(others, of_file);
-        if entries.is_empty() {
-            return Err(KeyError::None);
-        }
-        let keys = Keys::of_entries(entries)?;
-        state.kept = Some(Kept { stamp, keys: keys.clone() });
+        let sha256 = file.as_ref().map(KeyringFile::sha256);
+        let keys = match kept.filter(|kept| sha256.is_some() && kept.sha256 == sha256) {
+            Some(kept) => kept.keys,
+            None => {
+                let of_file = file.as_ref().map_or(Ok(Vec::new()), KeyringFile::entries)?;
+                state.file_seen |= file.is_some();
+                let entries = joined(others, of_file);
+                if entries.is_empty() {
+                    return Err(KeyError::None);
+                }
+                Keys::of_entries(entries)?
+            }
+        };
+        let stamp = file.and_then(|file| file.stamp);
+        state.kept = Some(Kept { stamp, sha256, keys: keys.clone() });
         Ok(keys)
     }
 }

@@ -258,6 +258,25 @@ fn a_settled_file_is_not_read_again() {
     assert_eq!(stamp(&path), file::Stamp::at(&path).unwrap());
 }
 
+/// Comparing by identity, as the store's log keys and the audit's record of keys do, stays cheap then.
+#[test]
+fn a_recently_changed_file_is_parsed_again_only_if_its_bytes_differ() {
+    let ring = Ring::new();
+    let path = ring.holds(&[hmac("shared", SECRET)]);
+    let source = KeySource::new(path.clone(), None);
+    let first = source.load().unwrap();
+    assert_eq!(file::read(&path).unwrap().unwrap().stamp, None);
+    assert!(source.current().unwrap().is(&first));
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("shared", "sharec")).unwrap();
+    let second = source.current().unwrap();
+    assert_eq!(second.ids().collect::<Vec<_>>(), ["sharec"]);
+    fs::write(&path, &text[1..]).unwrap();
+    source.current().unwrap_err();
+    fs::write(&path, &text).unwrap();
+    assert_eq!(source.current().unwrap().ids().collect::<Vec<_>>(), ["shared"]);
+}
+
 fn until_settled(path: &Path) {
     while file::read(path).unwrap().unwrap().stamp.is_none() {
         std::thread::sleep(Duration::from_millis(50));
