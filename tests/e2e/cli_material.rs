@@ -1,7 +1,7 @@
 //! What commands read and write besides answers: contexts, signatures, modules.
 
 use std::fs;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, symlink};
 use std::process::Stdio;
 use std::thread;
 
@@ -61,7 +61,7 @@ fn the_exported_verifier_has_the_digest_that_the_server_names() {
 }
 
 #[test]
-fn an_output_that_is_a_pipe_is_written_to_and_stays_one() {
+fn an_output_that_is_a_pipe_or_a_link_stays_one() {
     let home = Home::new();
     home.run(&["policy", "init", "rules.toml"]).ok();
     home.run(&["policy", "build", "rules.toml", "-o", "policy.wasm"]).ok();
@@ -71,6 +71,25 @@ fn an_output_that_is_a_pipe_is_written_to_and_stays_one() {
     home.run(&["policy", "build", "rules.toml", "-o", "pipe"]).ok();
     assert!(fs::metadata(home.path("pipe")).unwrap().file_type().is_fifo());
     assert_eq!(reader.join().unwrap(), fs::read(home.path("policy.wasm")).unwrap());
+    // What goes to standard output by another name is all that goes there.
+    let export = ["policy", "build", "rules.toml", "-o", "/dev/stdout"];
+    let printed = home.signoff(&export).stderr(Stdio::null()).stdout(Stdio::piped()).output();
+    assert_eq!(printed.unwrap().stdout, fs::read(home.path("policy.wasm")).unwrap());
+    let redirected = fs::File::create(home.path("redirected.wasm")).unwrap();
+    assert!(home.signoff(&export).stdout(redirected).status().unwrap().success());
+    assert_eq!(
+        fs::read(home.path("redirected.wasm")).unwrap(),
+        fs::read(home.path("policy.wasm")).unwrap()
+    );
+    // A link is followed.
+    fs::write(home.path("behind.wasm"), "old").unwrap();
+    symlink("behind.wasm", home.path("link.wasm")).unwrap();
+    home.run(&["policy", "build", "rules.toml", "-o", "link.wasm"]).ok();
+    assert!(fs::symlink_metadata(home.path("link.wasm")).unwrap().is_symlink());
+    assert_eq!(
+        fs::read(home.path("behind.wasm")).unwrap(),
+        fs::read(home.path("policy.wasm")).unwrap()
+    );
     fs::create_dir(home.path("folder")).unwrap();
     home.run(&["policy", "build", "rules.toml", "-o", "folder"]).exits(1);
 }

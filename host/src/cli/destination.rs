@@ -29,32 +29,34 @@ impl Destination {
         Self(path)
     }
 
+    /// Whether it is something else than standard output, which has other names too: `/dev/stdout`.
     pub(super) fn is_file(&self) -> bool {
-        self.0.as_os_str() != "-"
+        let output = rustix::fs::fstat(stdout()).map(|stat| (stat.st_dev, stat.st_ino)).ok();
+        self.0.as_os_str() != "-" && (output.is_none() || node(&self.0) != output)
     }
 
     /// Whether this is a file that is there, by whatever name.
     pub(super) fn is_same_file(&self, path: &str) -> bool {
-        let of = |path: &Path| path.metadata().map(|meta| (meta.dev(), meta.ino())).ok();
-        of(&self.0).is_some_and(|here| of(Path::new(path)) == Some(here))
+        node(&self.0).is_some_and(|here| node(Path::new(path)) == Some(here))
     }
 
     pub(super) fn create(&self) -> Result<Draft> {
         if !self.is_file() {
             return Ok(Draft::Output(BufWriter::new(Box::new(stdout()))));
         }
+        // A link stays, and what it names is replaced.
+        let path = self.0.canonicalize().unwrap_or_else(|_| self.0.clone());
         // A device or a pipe is written to. To rename a file over it would take it away from everybody.
-        if self.0.metadata().is_ok_and(|meta| !meta.is_file()) {
-            let opened = File::options().write(true).open(&self.0);
-            let opened = opened.with_context(|| unwritable(&self.0))?;
+        if path.metadata().is_ok_and(|meta| !meta.is_file()) {
+            let opened = File::options().write(true).open(&path);
+            let opened = opened.with_context(|| unwritable(&path))?;
             return Ok(Draft::Output(BufWriter::new(Box::new(opened))));
         }
-        let mut draft = self.0.clone().into_os_string();
+        let mut draft = path.clone().into_os_string();
         draft.push(format!(".{}.part", std::process::id()));
         let draft = PathBuf::from(draft);
         let file = File::create_new(&draft).with_context(|| unwritable(&draft))?;
-        let (out, path) = (BufWriter::new(file), self.0.clone());
-        Ok(Draft::File { out, draft: Temporary(draft), path })
+        Ok(Draft::File { out: BufWriter::new(file), draft: Temporary(draft), path })
     }
 }
 
@@ -107,6 +109,11 @@ impl Drop for Temporary {
         // Renamed by now, or nobody's.
         let _ = std::fs::remove_file(&self.0);
     }
+}
+
+/// Device and inode of what a path names.
+fn node(path: &Path) -> Option<(u64, u64)> {
+    path.metadata().map(|meta| (meta.dev(), meta.ino())).ok()
 }
 
 fn unwritable(path: &Path) -> String {
