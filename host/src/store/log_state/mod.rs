@@ -28,7 +28,7 @@ use std::ops::Bound;
 
 pub(crate) use self::approvals::ApprovalState;
 use self::approvals::Approvals;
-pub(crate) use self::pending::{Delta, Pending, ReadEntry};
+pub(crate) use self::pending::{Delta, Pending, ReadEntry, read_entries};
 use super::{RowKind, Status};
 use crate::audit::tree::{Frontier, Hash};
 

@@ -164,6 +164,31 @@ fn the_tree_is_that_of_the_texts() {
     assert_eq!(*state.tree(), expected);
 }
 
+/// Below and above the number that is read on two threads, and around its half.
+#[test]
+fn entries_are_read_in_order_and_a_wrong_one_is_named_on_either_thread() {
+    let count = u64::try_from(pending::ONE_THREAD_MAX).unwrap() + 101;
+    let approval = |n: u64| approval(n.into(), Status::Pending, [n as u8; 32], 0);
+    let entries: Vec<_> = (1..=count).map(|n| text(n, &[approval(n)])).collect();
+    let at_once = |entries: &[String]| {
+        let base = LogState::default();
+        let mut pending = Pending::after(&base);
+        for entry in read_entries(entries) {
+            pending.fold(&entry)?;
+        }
+        Ok::<_, FoldError>(pending.tree().root())
+    };
+    for len in [0, 1, pending::ONE_THREAD_MAX - 1, pending::ONE_THREAD_MAX, entries.len()] {
+        let one_by_one = folded(&entries[..len]).unwrap().tree().root();
+        assert_eq!(at_once(&entries[..len]).unwrap(), one_by_one, "{len} entries");
+    }
+    for wrong in [1, count / 2, count / 2 + 1, count] {
+        let mut entries = entries.clone();
+        entries[usize::try_from(wrong).unwrap() - 1].push('x');
+        assert_eq!(at_once(&entries).unwrap_err().number, wrong);
+    }
+}
+
 #[test]
 fn a_saved_state_is_read_as_it_was_and_nothing_else_is_read() {
     let mut entries: Vec<_> = (1..=5_000_u32)

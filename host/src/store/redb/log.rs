@@ -1,8 +1,5 @@
 //! Reads the audit log of a file: its head, its saved state, and the state that its entries lead to.
 
-use std::panic::resume_unwind;
-use std::thread;
-
 use redb::Database;
 
 use super::failure::{shielded, unreadable};
@@ -14,13 +11,13 @@ use crate::audit::checkpoint::Checkpoint;
 use crate::audit::log_key::{LogSigner, origin};
 use crate::audit::note;
 use crate::audit::tree::Frontier;
-use crate::store::log_state::{LogState, Pending, ReadEntry, saved};
+use crate::store::log_state::{LogState, Pending, ReadEntry, read_entries, saved};
 use crate::store::{StoreError, Trust, trust};
 
 /// Entries that are folded before the state takes them over: what is pending is larger than the state.
 const FOLD_AT_ONCE: usize = 8192;
-/// Entries that are not worth a second thread.
-const ONE_THREAD_MAX: usize = 512;
+/// Bytes of entries that are read before they are folded.
+const FOLD_BYTES_AT_ONCE: usize = 8 << 20;
 /// Bytes in a piece of the saved state.
 const SAVED_CHUNK_BYTES: usize = 1 << 20;
 /// Entries after which a state is worth saving: a start reads so many in no time.
@@ -114,15 +111,18 @@ impl Log {
         let mut rows = snapshot.entries.range(self.state.size() + 1..)?;
         loop {
             let mut pending = Pending::after(&self.state);
-            let rows = rows.by_ref().take(FOLD_AT_ONCE).collect::<Result<Vec<_>, _>>()?;
-            let is_last = rows.is_empty();
-            let numbered = rows.iter().map(|(number, row)| {
-                let number = number.value();
-                Ok((number, text_of(row.value(), number)?))
-            });
-            let texts = numbered.collect::<Result<Vec<_>, StoreError>>()?;
-            for ((number, _), entry) in texts.iter().zip(read_all(&texts)) {
-                fold(&mut pending, *number, &entry)?;
+            let (mut numbers, mut texts, mut bytes) = (Vec::new(), Vec::new(), 0);
+            while numbers.len() < FOLD_AT_ONCE && bytes < FOLD_BYTES_AT_ONCE {
+                let Some(row) = rows.next() else { break };
+                let (number, row) = row?;
+                let text = text_of(row.value(), number.value())?.to_owned();
+                bytes += text.len();
+                numbers.push(number.value());
+                texts.push(text);
+            }
+            let is_last = texts.is_empty();
+            for (number, entry) in numbers.into_iter().zip(read_entries(&texts)) {
+                fold(&mut pending, number, &entry)?;
             }
             let delta = pending.finish();
             self.state.apply(delta);
@@ -172,23 +172,6 @@ fn fold(pending: &mut Pending<'_>, number: u64, entry: &ReadEntry<'_>) -> Result
 
 fn text_of(row: &[u8], number: u64) -> Result<&str, StoreError> {
     rows::decode_text(row).ok_or_else(|| unreadable(format_args!("audit entry {number}")))
-}
-
-/// Reads entries on two threads: it is most of the work of a start without a saved state.
-fn read_all<'a>(texts: &[(u64, &'a str)]) -> Vec<ReadEntry<'a>> {
-    let read = |texts: &[(u64, &'a str)]| -> Vec<ReadEntry<'a>> {
-        texts.iter().map(|(_, text)| ReadEntry::of(text)).collect()
-    };
-    if texts.len() < ONE_THREAD_MAX {
-        return read(texts);
-    }
-    let (first, second) = texts.split_at(texts.len() / 2);
-    thread::scope(|scope| {
-        let second = scope.spawn(|| read(second));
-        let mut entries = read(first);
-        entries.extend(second.join().unwrap_or_else(|panic| resume_unwind(panic)));
-        entries
-    })
 }
 
 fn has_root(tree: &Frontier, head: &Checkpoint) -> Result<(), StoreError> {
