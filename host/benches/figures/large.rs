@@ -48,7 +48,7 @@ pub(crate) fn measure(plan: &Plan, figures: &mut Figures) -> Result<()> {
     let [small_peer, large_peer] = [peer(&small)?, peer(&large)?];
     let state: f64 = large_peer.ask("state")?.parse()?;
     figures.other(
-        "the state of the log at 1,000,000 approvals",
+        "a copy of the log's state at 1,000,000 approvals",
         format!("{:.0} MB", state / 1e6),
         format!("≤ {:.0} MB", STATE_BYTES_MAX / 1e6),
         state <= STATE_BYTES_MAX,

@@ -47,7 +47,7 @@ use clap::{
 
 use crate::config::{Config, ConfigError};
 use crate::keys::KeySource;
-use crate::store::redb::tell_shielded_panics_once;
+use crate::store::redb::quiet_shielded_panics;
 
 pub use exit::Exit;
 use exit::Failure;
@@ -187,7 +187,7 @@ enum Command {
 
 /// Runs the command line.
 pub fn main() -> Exit {
-    tell_shielded_panics_once();
+    quiet_shielded_panics();
     let matches = match Cli::command().try_get_matches() {
         Ok(matches) => matches,
         Err(e) => {

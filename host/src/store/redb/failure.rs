@@ -1,7 +1,7 @@
 //! Turns what redb reports, and what it panics with, into the store's own errors.
 
 use std::any::Any;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 
@@ -10,14 +10,25 @@ use crate::store::StoreError;
 thread_local! {
     /// How many of this thread's calls are in [`shielded`].
     static SHIELDED: Cell<u32> = const { Cell::new(0) };
+    /// Where the last panic in one of them was.
+    static PANICKED_AT: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// Prints nothing of a panic that [`shielded`] answers as an error: for a program, before it opens a store.
-pub fn tell_shielded_panics_once() {
-    let told = take_hook();
+/// Installs a panic hook that prints nothing for a panic that [`shielded`] returns as an error, unless
+/// `RUST_BACKTRACE` is set. The error has the place of the panic.
+pub fn quiet_shielded_panics() {
+    let default = take_hook();
+    let with_backtrace = std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0");
     set_hook(Box::new(move |panic| {
-        if SHIELDED.get() == 0 {
-            told(panic);
+        if SHIELDED.get() > 0 {
+            let at = panic.location().map(|at| {
+                let file = at.file().rsplit('/').next().unwrap_or_default();
+                format!(" ({file}:{})", at.line())
+            });
+            PANICKED_AT.set(at.unwrap_or_default());
+        }
+        if SHIELDED.get() == 0 || with_backtrace {
+            default(panic);
         }
     }));
 }
@@ -30,7 +41,8 @@ pub(super) fn shielded<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Resul
     SHIELDED.set(SHIELDED.get() - 1);
     done.unwrap_or_else(|payload| {
         let said = panic_text(payload.as_ref());
-        Err(StoreError::Damaged(format!("the database library gave up: {said}")))
+        let at = PANICKED_AT.take();
+        Err(StoreError::Damaged(format!("reading it panicked: {said}{at}")))
     })
 }
 

@@ -38,8 +38,8 @@ use async_trait::async_trait;
 use redb::{Database, ReadableDatabase};
 
 pub use self::consistency::{Difference, Examined};
+pub use self::failure::quiet_shielded_panics;
 use self::failure::shielded;
-pub use self::failure::tell_shielded_panics_once;
 use self::log::Log;
 use self::open::Opened;
 use self::published::{Published, Source};
@@ -171,7 +171,8 @@ impl RedbStore {
         self.published.watch_with(witness);
     }
 
-    /// A copy of the state that the log leads to: it takes the memory that the state takes.
+    /// A copy of the state that the log leads to, for measuring its memory: without the air at the end of
+    /// the chunks of approvals, which the tests of the state bound.
     #[doc(hidden)]
     pub fn copied_state(&self) -> impl Sized + 'static {
         self.published.shown().log.state.clone()
