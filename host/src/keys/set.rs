@@ -155,6 +155,12 @@ impl Keys {
         Arc::ptr_eq(&self.0, &other.0) || self.0.entries == other.0.entries
     }
 
+    /// Whether both came from one reading.
+    #[cfg(test)]
+    pub(crate) fn is_identical(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// The ids of all keys, for people.
     pub fn ids(&self) -> impl Iterator<Item = &str> {
         self.0.entries.iter().map(|entry| entry.id.as_str())

@@ -95,8 +95,8 @@ impl KeySource {
         self.load()
     }
 
-    /// The keys that count now. Costs a `stat` if the file is unchanged. A file that changed less than
-    /// 3 s ago is read again, and parsed only if its bytes differ.
+    /// The keys that count now. Costs a `stat` if the file is unchanged. A file that changed within
+    /// the last seconds is read again, and parsed only if its bytes differ.
     ///
     /// # Errors
     ///

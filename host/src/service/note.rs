@@ -96,5 +96,6 @@ fn event(name: &str, actor: &str, fields: &str) -> String {
 
 /// A time as the verifier writes it.
 pub(super) fn rfc3339(seconds: u64) -> String {
-    UnixSeconds::new(seconds).unwrap_or_default().rfc3339()
+    UnixSeconds::new(seconds)
+        .map_or_else(|_| format!("{seconds} s after 1970"), UnixSeconds::rfc3339)
 }
