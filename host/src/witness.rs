@@ -43,7 +43,7 @@ pub enum WitnessError {
     },
     /// The log knows a witness, and its file has nothing.
     #[error(
-        "witness `{path}` is missing or empty: a disk that is not mounted? Without it nobody can tell whether this store is an old copy; where it is lost, `--new-witness --accept-rollback` goes on, and expires every unfinished approval"
+        "witness `{path}` is missing or empty: a disk that is not mounted? Without it nobody can tell whether this store is an old copy; where it is lost, `signoff serve --witness FILE --new-witness --accept-rollback` goes on, and expires every unfinished approval"
     )]
     Lost {
         /// The file.
@@ -51,7 +51,7 @@ pub enum WitnessError {
     },
     /// The store holds less than the witness saw, or something else.
     #[error(
-        "the store does not extend its witness `{path}`: {why}; an old backup or a rolled-back disk? `--accept-rollback` goes on, and expires every unfinished approval"
+        "the store does not extend its witness `{path}`: {why}; an old backup or a rolled-back disk? `signoff serve --witness FILE --accept-rollback` goes on, and expires every unfinished approval"
     )]
     RolledBack {
         /// The file.

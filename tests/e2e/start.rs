@@ -152,7 +152,13 @@ fn a_missing_store_beside_a_log_key_is_not_made() {
     let told = refused(&home, &[]);
     assert!(told.contains("signoff.redb") && told.contains("--create-store"), "{told}");
     assert!(!home.store().exists());
-    started(&home, &["--create-store"]).stop();
+    // Nor is a missing one said to be made by `init` or `serve`.
+    for command in [&["list"][..], &["stats"], &["verify", "appr_0", "--agent", "a"]] {
+        let ran = home.run(command);
+        assert!(ran.code != 0 && !ran.err.contains("signoff init"), "{ran:?}");
+    }
+    let told = started(&home, &["--create-store"]).stop();
+    assert!(told.contains("made a new, empty store for audience `default`"), "{told}");
     home.run(&["doctor"]).ok();
     let server = home.serve();
     server.approved();
@@ -200,7 +206,9 @@ fn a_log_key_without_its_private_half_does_not_start() {
     let mut keys: Value = serde_json::from_str(&whole).unwrap();
     keys["keys"][0].as_object_mut().unwrap().remove("private").unwrap();
     fs::write(&keyring, keys.to_string()).unwrap();
+    let store = fs::read(home.store()).unwrap();
     assert!(refused(&home, &[]).contains("private half"));
+    assert_eq!(fs::read(home.store()).unwrap(), store, "a refused start writes nothing");
     assert!(home.run(&["doctor"]).exits(1).out.contains("BAD   log key"));
     home.run(&["list"]).ok();
     fs::write(&keyring, whole).unwrap();

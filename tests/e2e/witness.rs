@@ -488,6 +488,7 @@ fn what_is_no_witness_is_refused() {
         let told = witnessed.refused();
         assert!(told.contains("witness.note"), "{why}: {told}");
         assert_eq!(told.contains("--accept-rollback"), text.is_empty(), "{why}: {told}");
+        assert_eq!(told.contains("is missing or empty"), text.is_empty(), "{why}: {told}");
         // Accepting a rollback is no way around it either.
         Ran::of(&mut witnessed.command(&["--accept-rollback"])).exits(1);
         assert_eq!(fs::read(witnessed.file()).unwrap(), text.as_bytes(), "{why}: it stays");
@@ -544,6 +545,7 @@ fn log_keys_rotate_under_a_witness() {
     let server = witnessed.serve();
     server.request();
     server.stop();
+    witnessed.home.run(&["key", "promote", "next"]).ok();
     witnessed.home.run(&["key", "revoke", "third", "--yes"]).ok();
     // Nor is the store itself, which it signed last.
     let told = witnessed.refused();
@@ -587,7 +589,8 @@ fn a_store_that_knows_a_witness_does_not_start_without_it() {
     let ran = witnessed.home.run(SERVE).exits(1);
     assert!(ran.err.contains("knows a witness") && ran.err.contains("--witness"), "{ran:?}");
     fs::rename(witnessed.file(), witnessed.home.path("away.note")).unwrap();
-    assert!(witnessed.refused().contains("--accept-rollback"));
+    let told = witnessed.refused();
+    assert!(told.contains("is missing or empty") && told.contains("--accept-rollback"), "{told}");
     let told = witnessed.refused_with(&["--new-witness"]);
     assert!(told.contains("--accept-rollback"), "{told}");
     let other = ["--witness", "other.note", "--new-witness"];

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use signoff_core::decision::Decision;
 
 use super::destination::Destination;
 use super::transport::Transport;
@@ -224,11 +225,15 @@ fn requirement(report: &Report) -> String {
     };
     let groups: String =
         report.groups.iter().map(|(group, least)| format!(", {least} of {group}")).collect();
-    let by_word = report.ballots.iter().filter(|ballot| ballot.proof == Proof::Attested).count();
-    let met = match (report.requirement_met, by_word) {
+    let is_attested = |ballot: &&BallotReport| {
+        ballot.decision == Decision::Approved.as_str() && ballot.proof == Proof::Attested
+    };
+    let attested = report.ballots.iter().filter(is_attested).count();
+    let met = match (report.requirement_met, attested) {
         (false, _) => "not met".to_owned(),
         (true, 0) => "met".to_owned(),
-        (true, _) => format!("met, by the log's word alone for {by_word}"),
+        (true, 1) => "met; 1 approval is attested by the log alone".to_owned(),
+        (true, _) => format!("met; {attested} approvals are attested by the log alone"),
     };
     format!("{approvers}{groups}: {met}")
 }

@@ -106,10 +106,10 @@ fn log_key(keys: &Keys) -> Finding {
         }
         None if !keys.log_public().is_empty() => Finding::bad(
             "log key",
-            "its private half is not here: nothing can be written to the store",
+            "none is active with its private half here: nothing can be written to the store",
         )
         .mended_by(
-            "run where the server's keyring is, or `signoff key generate --use log` for a new one",
+            "bring its entry back, or `signoff key promote` another one (`signoff key generate --use log --status verify-only` makes it)",
         ),
         None => Finding::weak(
             "log key",

@@ -53,6 +53,10 @@ impl ServeArgs {
         if !self.create_store {
             not_lost(store, &current)?;
         }
+        ensure!(
+            !had_log_key || current.log_key().is_some(),
+            "no log key of the keyring is active with its private half, so nothing could be written; bring its entry back, or `signoff key promote` another one (`signoff key generate --use log --status verify-only` makes it)"
+        );
         // A refused start writes nothing, and an empty store extends no witness.
         if let Some(witness) = &self.witness {
             ensure!(
@@ -64,12 +68,15 @@ impl ServeArgs {
                 witness.display()
             );
         }
+        let made = self.create_store && !store.try_exists().unwrap_or(true);
         let mode = OpenMode::Create { audience: self.audience.clone() };
         let opened = RedbStore::open(store, mode, CheckIntegrity::Yes, trust.clone())?;
-        ensure!(
-            !had_log_key || current.log_key().is_some(),
-            "no log key of the keyring is active with its private half, so nothing could be written; bring that entry back, or make a new key with `signoff key generate --use log`"
-        );
+        if made {
+            output::note(&format!(
+                "made a new, empty store for audience `{}`: until `signoff token create` makes a token, everybody on this machine is admin",
+                opened.audience()
+            ));
+        }
         if opened.head().await?.signed {
             trust.sign_from_now_on();
         }

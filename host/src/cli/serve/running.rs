@@ -148,10 +148,11 @@ async fn sweep(service: Arc<Service>, mut stopping: watch::Receiver<bool>) {
             _ = stopping.wait_for(|stopping| *stopping) => return,
         }
         let failed = service.sweep().await.err();
-        if failed.is_some() && failed != told {
-            let why = failed.as_ref().map(ToString::to_string).unwrap_or_default();
-            output::note(&format!("sweeping: {why}"));
+        let code = failed.as_ref().map(|refusal| refusal.code);
+        // Once for each cause: its sentence may count seconds.
+        if let Some(refusal) = failed.filter(|_| code != told) {
+            output::note(&format!("sweeping: {refusal}"));
         }
-        told = failed;
+        told = code;
     }
 }
