@@ -15,6 +15,7 @@ use signoff::keys::KeySource;
 
 use crate::support::{
     Home, Ran, SERVE, Server, claim_body, home_and_server, id, message_v2, request_body, text,
+    until,
 };
 
 const ANN: &str = "ann@example.com";
@@ -272,6 +273,56 @@ fn init_makes_a_secret_and_a_key_for_the_log() {
     assert_eq!(use_of(&made["log_key_id"]), "log");
     let doctor = run(&home, &["doctor"]).ok();
     assert!(doctor.contains(&format!("{} signs", text(&made, "log_key_id"))), "{doctor}");
+}
+
+/// An older copy of the keyring is put back, with the server running and with it stopped.
+#[test]
+fn a_revocation_that_the_log_saw_is_not_undone_by_an_older_keyring() {
+    let home = Home::new();
+    run(&home, &["key", "generate", "--id", "ann", "--approver", ANN]).ok();
+    let server = home.serve();
+    let approval = server.request();
+    server.stop();
+    let approve = ["approve", id(&approval), "--approver", ANN, "--profile", "v2", "--yes"];
+    run(&home, &approve).ok();
+    let server = home.serve();
+    let body = json!({ "signature": server.show(&approval)["signature"] });
+    server.act(&approval, "verify", &body).ok();
+    let keyring = home.path("signoff.keys.json");
+    let older = fs::read(&keyring).unwrap();
+    run(&home, &["key", "revoke", "ann", "--yes"]).ok();
+    // Recorded without any call that needs the key.
+    until("the revocation is in the log", || {
+        let page = server.get("/api/v1/audit?limit=1000").ok();
+        let entries = page["items"].as_array().unwrap().clone();
+        let event = |item: &Value| item["entry"]["event"].clone();
+        let revoked = |e: Value| e["key_id"] == "ann" && e["status"] == "revoked";
+        entries.iter().map(event).any(revoked).then_some(())
+    });
+    fs::write(&keyring, older).unwrap();
+    server.act(&approval, "verify", &body).refused("keyring-unavailable");
+    server.claim(&approval).refused("keyring-unavailable");
+    assert_ne!(server.get("/readyz").status, 200);
+    server.stop();
+    assert!(home.run(SERVE).exits(1).err.contains("stays revoked"));
+    let verify = ["verify", id(&approval), "--agent", "incident_bot", "--action", "x"];
+    for command in [&[&verify[..], &["--context", "{}"]].concat()[..], &["wait", id(&approval)]] {
+        let ran = home.run(command);
+        assert!(ran.code != 0 && ran.err.contains("stays revoked"), "{ran:?}");
+    }
+    assert!(home.run(&["doctor"]).exits(1).out.contains("stays revoked"));
+}
+
+#[test]
+fn the_active_log_key_is_not_revoked_before_another_one_is() {
+    let home = Home::new();
+    let made = run(&home, &["--json", "key", "generate", "--use", "log"]).json();
+    let log = text(&made["key"], "id").to_owned();
+    assert!(run(&home, &["key", "revoke", &log, "--yes"]).exits(1).err.contains("promote another"));
+    let next = ["key", "generate", "--use", "log", "--id", "next", "--status", "verify-only"];
+    run(&home, &next).ok();
+    run(&home, &["key", "promote", "next"]).ok();
+    run(&home, &["key", "revoke", &log, "--yes"]).ok();
 }
 
 #[test]

@@ -204,7 +204,7 @@ impl Transport {
             match access {
                 Access::Read | Access::Act => {
                     service.check_recorded_witness().await?;
-                    if let Err(refusal) = service.may_decide() {
+                    if let Err(refusal) = service.may_decide().await {
                         let status = refusal.code.status;
                         return Ok((status, serde_json::to_vec(&refusal.problem())?));
                     }
@@ -269,15 +269,13 @@ impl Transport {
         let mode = match access {
             Access::Read | Access::Act => OpenMode::Read,
             Access::Write => OpenMode::Write,
-            Access::Create => {
-                let keys = match self.keys() {
-                    Err(KeyError::None) => Keys::default(),
-                    keys => keys?,
-                };
-                not_lost(store, &keys)?;
-                OpenMode::Create { audience: AUDIENCE_DEFAULT.to_owned() }
-            }
+            Access::Create => OpenMode::Create { audience: AUDIENCE_DEFAULT.to_owned() },
         };
+        let keys = match self.keys() {
+            Err(KeyError::None) => Keys::default(),
+            keys => keys?,
+        };
+        not_lost(store, &keys)?;
         Ok(open_patiently(store, &mode, &service::trust(&self.keys)).await?)
     }
 

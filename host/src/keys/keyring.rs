@@ -216,11 +216,18 @@ impl Keyring {
     ///
     /// # Errors
     ///
-    /// No such key.
+    /// No such key; the active log key.
     pub fn revoke(&mut self, id: &str) -> Result<Changed, KeyError> {
         let entry = self.known(id)?;
         if entry.status == Status::Revoked {
             return Ok(Changed::Already);
+        }
+        // Without one nothing is written any more, and the head that it signed is not believed.
+        if entry.usage == Usage::Log && entry.status == Status::Active {
+            return Err(change(
+                entry,
+                "is the active log key; promote another one, let the server write an entry under it, then revoke this one",
+            ));
         }
         entry.status = Status::Revoked;
         self.checked()?;

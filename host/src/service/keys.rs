@@ -14,6 +14,15 @@ use crate::keys::{KeyDescription, Keys};
 use crate::refusal::Refusal;
 use crate::store::{Row, RowChange, RowKind};
 
+/// A key that is new to the audit, or has changed.
+struct ToRecord {
+    key: KeyDescription,
+    /// Its row.
+    value: String,
+    /// The entry that wrote the row before.
+    prev: u64,
+}
+
 /// Keys that are recorded at once.
 const RECORDED_AT_ONCE: usize = 64;
 
@@ -56,8 +65,10 @@ impl Service {
         if recorded.as_ref().is_some_and(|recorded| recorded.is(&keys)) {
             return Ok(keys);
         }
+        // All are checked before the first is recorded.
+        let to_record = self.to_record(&keys).await?;
         // Several at once: the writer commits them together.
-        let recording = keys.described().into_iter().map(|key| self.record(key));
+        let recording = to_record.into_iter().map(|key| self.record(key));
         let mut recording = stream::iter(recording).buffered(RECORDED_AT_ONCE);
         while let Some(recorded) = recording.next().await {
             recorded?;
@@ -66,14 +77,54 @@ impl Service {
         Ok(keys)
     }
 
-    async fn record(&self, key: KeyDescription) -> Result<(), Refusal> {
+    /// The keys as they are now, each compared with what the audit has seen of it; recorded if the store
+    /// can be written. For what is decided without a change of the store.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::recorded_keys`], without those of a change.
+    pub(super) async fn keys_to_verify(&self) -> Result<Keys, Refusal> {
+        match self.recorded_keys().await {
+            Err(refusal) if refusal.code != Code::KEYRING_UNAVAILABLE => self.checked_keys().await,
+            keys => keys,
+        }
+    }
+
+    /// The keys as they are now, each compared with what the audit has seen of it: a key that it saw
+    /// revoked does not come back. Writes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::keys_to_verify`].
+    pub(super) async fn checked_keys(&self) -> Result<Keys, Refusal> {
+        let recorded = self.recorded.lock().await;
+        let keys = self.keys()?;
+        if !recorded.as_ref().is_some_and(|recorded| recorded.is(&keys)) {
+            self.to_record(&keys).await?;
+        }
+        Ok(keys)
+    }
+
+    /// Every key that the audit does not have as it is.
+    ///
+    /// Refusals: `keyring-unavailable` for a key that may not become what it is now; `store-unavailable`,
+    /// `store-tampered`.
+    async fn to_record(&self, keys: &Keys) -> Result<Vec<ToRecord>, Refusal> {
+        let mut to_record = Vec::new();
+        for key in keys.described() {
+            to_record.extend(self.changed(key).await?);
+        }
+        Ok(to_record)
+    }
+
+    async fn changed(&self, key: KeyDescription) -> Result<Option<ToRecord>, Refusal> {
         let value = serde_json::to_string(&key)
             .map_err(|e| Refusal::new(Code::INTERNAL_ERROR, e.to_string()))?;
         let before = self.store.row(RowKind::Key, &key.id).await?;
         let prev = before.as_ref().map_or(0, |row| row.entry);
         if let Some(Row { value: before, .. }) = before {
             if before == value {
-                return Ok(());
+                return Ok(None);
             }
             let before: KeyDescription = serde_json::from_str(&before).map_err(|_| {
                 Refusal::new(
@@ -83,6 +134,11 @@ impl Service {
             })?;
             follows(&before, &key)?;
         }
+        Ok(Some(ToRecord { key, value, prev }))
+    }
+
+    async fn record(&self, to_record: ToRecord) -> Result<(), Refusal> {
+        let ToRecord { key, value, prev } = to_record;
         let note = Note {
             event: "key_recorded",
             rows: vec![RowChange {

@@ -165,7 +165,7 @@ impl Service {
         }
         self.ask(&self.verifier(), 0, Verifier::describe).await?;
         self.policy_ready().await?;
-        self.keys()?;
+        self.checked_keys().await?;
         self.now_to_write().map(drop)
     }
 
@@ -178,9 +178,11 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// `settings-weaker`, `store-unavailable`, `store-tampered` where a start has yet to settle something.
-    pub fn may_decide(&self) -> Result<(), Refusal> {
-        self.gate.check()
+    /// `settings-weaker`, `store-unavailable`, `store-tampered` where a start has yet to settle something;
+    /// `keyring-unavailable` where keys are not what the audit has seen of them.
+    pub async fn may_decide(&self) -> Result<(), Refusal> {
+        self.gate.check()?;
+        self.checked_keys().await.map(drop)
     }
 
     /// The time to write at. Every write takes it, and first whether anything may be written.

@@ -236,7 +236,7 @@ impl Service {
             "action": attempt.action,
         })
         .to_string();
-        let (keys, accept) = (self.keys()?, Arc::clone(&self.accept));
+        let (keys, accept) = (self.keys_to_verify().await?, Arc::clone(&self.accept));
         let texts = [attempt.context, attempt.plan];
         let bytes = texts.iter().flatten().map(String::len).sum();
         let (verifier, id) = (self.verifier(), text_of(id));
@@ -268,7 +268,8 @@ impl Service {
             Some(id) => self.store.load(&id, WithTexts::No).await?,
             None => None,
         };
-        let (keys, accept, id) = (self.keys()?, Arc::clone(&self.accept), text_of(id));
+        let keys = self.keys_to_verify().await?;
+        let (accept, id) = (Arc::clone(&self.accept), text_of(id));
         self.ask(&self.verifier(), 0, move |verifier| {
             let record = stored.as_ref().map(|stored| stored.record.as_str());
             let accepted = Accepted { keys: keys.entries(), profiles: &accept };

@@ -27,6 +27,9 @@ impl Service {
             // A module whose signer was revoked ends to serve, also where nobody asks.
             let _ = self.follow_keys().await;
         }
+        // A revocation is recorded before anybody puts an older keyring back. What cannot be recorded
+        // refuses what needs it.
+        let _ = self.recorded_keys().await;
         let mut swept = 0;
         for _ in 0..BATCHES_MAX {
             let due = self.store.due(self.now_to_write()?, BATCH).await?;

@@ -89,7 +89,8 @@ pub(super) fn standing(transport: &Transport) -> Vec<Finding> {
         Err(why) => Finding::bad("clock", why),
         Ok(()) => Finding::ok("clock", "not behind the audit log, and not long after it"),
     };
-    vec![witness, settings, clock]
+    let keys = standing.keys.err().map(|why| Finding::bad("keys", why.detail));
+    keys.into_iter().chain([witness, settings, clock]).collect()
 }
 
 /// A finding for each row that differs from the log.

@@ -33,7 +33,8 @@ impl Service {
         let rows = [self.slot_row(Slot::Verifier).await?, self.slot_row(Slot::Policy).await?];
         let keys = match self.keys() {
             Ok(keys) if self.registry.was_held_against(&keys) => return Ok(()),
-            Ok(keys) => keys,
+            // A key that the log saw revoked signs for no slot.
+            Ok(_) => self.checked_keys().await?,
             // What is built in needs no key.
             Err(_) if rows.iter().all(|row| row.history.is_empty() && row.shadow.is_none()) => {
                 return Ok(());
@@ -60,7 +61,7 @@ impl Service {
             Err(refusal) => return Err(refusal),
         };
         let keys = match row.active {
-            Some(_) => self.keys()?,
+            Some(_) => self.checked_keys().await?,
             None => Keys::default(),
         };
         self.restore_verifier(&row, &keys).await

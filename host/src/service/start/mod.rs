@@ -72,6 +72,8 @@ pub struct Started {
 pub struct Standing {
     /// The file of the witness that the log knows, where the log extends it.
     pub witness: Result<Option<PathBuf>, StartError>,
+    /// Whether every key is what the audit has seen of it, or new.
+    pub keys: Result<(), Refusal>,
     /// Whether no setting is weaker than recorded.
     pub settings: Result<(), Refusal>,
     /// Whether the clock is neither behind the log nor long after it.
@@ -168,6 +170,7 @@ impl Service {
         let wrong = self.told_clock_behind().or_else(|| self.time.gap());
         Standing {
             witness: witness.map(|file| file.map(|file| file.path().to_owned())),
+            keys: self.checked_keys().await.map(drop),
             settings: self.settings_suffice().await,
             clock: wrong.map_or(Ok(()), Err),
         }
