@@ -14,7 +14,7 @@ thread_local! {
     static PANICKED_AT: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// Installs a panic hook that prints nothing for a panic that [`shielded`] returns as an error, unless
+/// Installs a panic hook that prints nothing for a panic that a store returns as an error, unless
 /// `RUST_BACKTRACE` is set. The error has the place of the panic.
 pub fn quiet_shielded_panics() {
     let default = take_hook();
