@@ -6,13 +6,17 @@ use serde_json::json;
 
 use super::Running;
 use crate::cli::output;
+use crate::keys::KeyDescription;
 use crate::server::Tls;
 use crate::service::Active;
 
 impl Running {
     pub(super) async fn announce(&self, json: bool, store: &Path) {
         let keys_now = self.service.keys().unwrap_or_default();
-        let keys: Vec<&str> = keys_now.ids().collect();
+        // A revoked key stays in the keyring and counts for nothing.
+        let counts = |key: &KeyDescription| key.status != "revoked";
+        let keys = keys_now.described().into_iter().filter(counts).map(|key| key.id);
+        let keys: Vec<String> = keys.collect();
         let verifier = self.service.verifier();
         let verifier = verifier.digest();
         let log_key = keys_now.log_key().map(|key| key.id().to_owned());

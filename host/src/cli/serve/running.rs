@@ -132,6 +132,12 @@ fn tell_started(started: &Started) {
             "no log key had signed the store, and that was accepted: {ended} unfinished approvals expired; look at `signoff token list`"
         ));
     }
+    if !started.weaker_settings.is_empty() {
+        output::note(&format!(
+            "weaker settings were accepted, and the audit says so: {}",
+            started.weaker_settings.join("; ")
+        ));
+    }
     if let Some(why) = &started.clock_behind {
         output::note(why);
     }

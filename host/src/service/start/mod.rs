@@ -62,6 +62,8 @@ pub struct Started {
     pub ended_by_rollback: Option<usize>,
     /// Approvals that ended because a store without a signed head was accepted.
     pub ended_unsigned: Option<usize>,
+    /// Phrases for the settings that are weaker than those of before, which was accepted.
+    pub weaker_settings: Vec<String>,
     /// What to tell of a clock that is behind the last entry: nothing is written until it is past that.
     pub clock_behind: Option<String>,
     /// What is told of each later commit.
@@ -148,8 +150,8 @@ impl Service {
         if let Some(gap) = gap {
             self.record_accepted_clock(gap).await?;
         }
-        self.record_settings(settings).await?;
-        let mut started = Started::default();
+        let weaker_settings = self.record_settings(settings).await?;
+        let mut started = Started { weaker_settings, ..Started::default() };
         if let Some(ToAttend { rolled_back: Some(seen), .. }) = &witness {
             started.ended_by_rollback = Some(self.accept_rollback(seen.as_ref()).await?);
         }

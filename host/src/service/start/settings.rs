@@ -97,17 +97,22 @@ impl Service {
         Ok(ToRecord { settings, rows, weaker })
     }
 
-    /// Records settings that changed. From then on they are those to write under.
-    pub(super) async fn record_settings(&self, to_record: ToRecord) -> Result<(), Refusal> {
+    /// Records settings that changed. From then on they are those to write under. Returns a phrase for each
+    /// that is weaker, and accepted.
+    pub(super) async fn record_settings(
+        &self,
+        to_record: ToRecord,
+    ) -> Result<Vec<String>, Refusal> {
         let ToRecord { settings, rows, weaker } = to_record;
         self.gate.open(Reason::Settings);
         if rows.is_empty() {
-            return Ok(());
+            return Ok(weaker);
         }
         let mut fields = json!({ "digest": settings.digest(), "settings": settings.to_json() });
         if let (false, Some(fields)) = (weaker.is_empty(), fields.as_object_mut()) {
             fields.insert("accepted_weaker".to_owned(), json!(weaker));
         }
-        self.record_start("settings_recorded", rows, fields).await
+        self.record_start("settings_recorded", rows, fields).await?;
+        Ok(weaker)
     }
 }
