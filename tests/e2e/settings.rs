@@ -348,7 +348,7 @@ fn weaker_settings_are_refused_until_their_digest_is_given() {
     assert_eq!(entries[1]["digest"], digest);
     assert_eq!(entries[1]["accepted_weaker"].as_array().unwrap().len(), 3, "{entries:?}");
     assert_eq!(server.request()["requirement"]["threshold"], 1);
-    until("the start tells of it", || {
+    until("the start reports it", || {
         let told = "weaker settings were accepted, and the audit says so: ";
         server.printed().contains(told).then_some(())
     });

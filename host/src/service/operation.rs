@@ -200,7 +200,14 @@ impl Service {
             verifier.claim(approval, &args, accepted, now)
         });
         let asked = Asked { bytes, question, is_claim: true };
-        match self.transition(caller, id, idempotency, &asked).await {
+        let mut claimed = self.transition(caller, id, idempotency, &asked).await;
+        if let (Some(id), Err(Refusal { code: Code::EXPIRED, .. })) = (id, &claimed) {
+            // A claim of the second before may still be on its way to the disk. Storing the expiry orders
+            // the two: where that claim comes first, this one finds the approval executed.
+            let _ = self.expire(id).await;
+            claimed = self.transition(caller, Some(id), idempotency, &asked).await;
+        }
+        match claimed {
             Ok(reply) if !reply.replayed => Ok(reply),
             Ok(reply) => Ok(reply.mark_replayed()),
             // The same claim may have been kept since this one looked.

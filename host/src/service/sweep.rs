@@ -56,7 +56,8 @@ impl Service {
         }
     }
 
-    async fn expire(&self, id: ApprovalId) -> Result<(), Refusal> {
+    /// Stores that an approval has expired.
+    pub(super) async fn expire(&self, id: ApprovalId) -> Result<(), Refusal> {
         let question: Arc<Question> =
             Arc::new(|verifier, approval, now| verifier.expire(approval, now));
         self.change(&Caller::system(), Some(id), None, question).await.map(drop)

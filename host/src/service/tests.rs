@@ -143,6 +143,20 @@ async fn an_approval_ends_in_the_second_of_its_expiry_and_not_before() {
     assert_eq!(bench.service.sweep().await.unwrap(), 0);
 }
 
+/// A claim that read the clock a second earlier then conflicts with the stored expiry, so that no caller is
+/// answered `expired` beside one that executes.
+#[tokio::test]
+async fn a_claim_that_is_too_late_stores_the_expiry() {
+    let bench = Bench::new().await;
+    let (id, approval) = bench.request(60).await;
+    bench.service.decide(&Caller::local(), id, &bench.ballot(&approval), None).await.unwrap();
+    bench.clock.set(NOW + 60);
+    let refused = bench.service.claim(&Caller::local(), id, claim(60), None).await;
+    assert_eq!(refused.unwrap_err().code, Code::EXPIRED);
+    assert_eq!(bench.service.sweep().await.unwrap(), 0, "it is stored already");
+    assert_eq!(bench.status(id).await, "expired");
+}
+
 #[tokio::test]
 async fn a_list_by_status_agrees_with_the_time() {
     let bench = Bench::new().await;

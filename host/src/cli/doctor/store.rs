@@ -68,7 +68,7 @@ async fn examined(path: &Path, trust: &Trust) -> Result<Vec<Finding>, StoreError
 /// What a start would say of the store: its witness, the settings, the clock.
 pub(super) fn standing(transport: &Transport) -> Vec<Finding> {
     let standing = match transport.standing() {
-        // A store that cannot be opened was told of.
+        // `examined` reports a store that cannot be opened.
         Err(_) | Ok(None) => return Vec::new(),
         Ok(Some(standing)) => standing,
     };
