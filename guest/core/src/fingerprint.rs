@@ -3,6 +3,8 @@
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
+use crate::hex;
+
 /// Characters of a fingerprint: 128 bits.
 const CHARACTERS: usize = 32;
 
@@ -12,7 +14,7 @@ const CHARACTERS: usize = 32;
 pub fn fingerprint(material: &[u8]) -> Option<String> {
     let mut mac = Hmac::<Sha256>::new_from_slice(material).ok()?;
     mac.update(b"signoff/key-fingerprint");
-    let mut text = hex::encode(mac.finalize().into_bytes());
+    let mut text = hex::encode(&mac.finalize().into_bytes());
     text.truncate(CHARACTERS);
     Some(text)
 }

@@ -14,6 +14,7 @@ pub mod ed25519;
 pub mod facts;
 pub mod fingerprint;
 pub mod glob;
+pub mod hex;
 pub mod limits;
 pub mod log;
 pub mod name;

@@ -1,6 +1,6 @@
 //! Signatures: made here, verified here, and nowhere else.
 
-use signoff_core::base64;
+use signoff_core::{base64, hex};
 
 use crate::key::{Algorithm, Key, KeyEntry, KeyStatus, KeyUse, Keyring};
 use crate::name::KeyId;
@@ -63,7 +63,7 @@ pub fn sign(statement: &StatementText, profile: &str, key: &KeyEntry) -> Result<
     }
     let bytes = signed(&key, &message)?;
     Ok(match profile {
-        Profile::V1 => hex::encode(bytes),
+        Profile::V1 => hex::encode(&bytes),
         Profile::V2 => {
             format!("{V2_PREFIX}{}.{}", key.id, base64::encode_url(&bytes))
         }
@@ -412,7 +412,7 @@ mod tests {
         let accepted = Accepted::read(&["v1"]).unwrap();
         let right = "00ff10a9".repeat(8);
         let read = V1::read(&right, &accepted).unwrap();
-        assert_eq!(read.0.as_slice(), hex::decode(&right).unwrap());
+        assert_eq!(read.0.as_slice(), ::hex::decode(&right).unwrap());
         for place in 0..64 {
             for wrong in ["A", "F", "g", "/", ":", "`", " ", "\0"] {
                 let mut text = right.clone();

@@ -18,7 +18,7 @@ mod string;
 mod swar;
 mod token;
 
-use sha2::{Digest, Sha256};
+use crate::hex::sha256;
 
 pub use invalid::{Expected, Invalid, Reason};
 pub use token::{Number, Tokens};
@@ -70,10 +70,6 @@ pub fn canonicalize_and_digest(text: &str) -> Result<(String, String), Invalid> 
     let canonical = parser::canonical(text)?;
     let digest = sha256(&canonical);
     Ok((into_text(canonical), digest))
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    hex::encode(Sha256::digest(bytes))
 }
 
 fn into_text(canonical: Vec<u8>) -> String {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
+use signoff_core::hex;
 
 use super::Transition;
 use super::entry::Entry;
@@ -139,7 +139,7 @@ impl Pending {
         if record.status != Status::Pending {
             record.decided_at = Some(now);
         }
-        let signature_hash = hex::encode(Sha256::digest(ballot.signature.as_bytes()));
+        let signature_hash = hex::sha256(ballot.signature.as_bytes());
         let entry = Entry {
             actor: Some(ballot.approver.as_str()),
             from: Some(Status::Pending),

@@ -2,7 +2,7 @@
 //! start from the state that its operation needs, and lead to the status that the log names.
 
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
+use signoff_core::hex;
 
 use super::erase::end;
 use super::extend::later;
@@ -196,7 +196,7 @@ impl Replay {
         same("profile", event.profile == Some(ballot.profile))?;
         same("key_id", event.key_id.as_ref() == Some(&ballot.key_id))?;
         same("at", event.at == ballot.cast_at)?;
-        let hash = hex::encode(Sha256::digest(ballot.signature.as_bytes()));
+        let hash = hex::sha256(ballot.signature.as_bytes());
         same("signature_hash", event.signature_hash.as_ref() == Some(&hash))?;
         let pending = Pending::to_decide(self.record, event.at)?;
         let named = keys.find(&KeyId::new(ballot.key_id.as_str())?);
