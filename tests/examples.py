@@ -1,9 +1,9 @@
 """The example policies in the slot: each is built, signed, shipped into a running server, and asked
-every case of `examples/cases.json` over HTTP.
+every case of `guest/examples/cases.json` over HTTP.
 
 python3 tests/examples.py SIGNOFF [EXAMPLE…]
 
-Without names all examples in `examples/` are built. Needs what their READMEs need, and a network for
+Without names all examples in `guest/examples/` are built. Needs what their READMEs need, and a network for
 what they install.
 """
 
@@ -14,7 +14,7 @@ import sys
 
 from shipping import ROOT, Server
 
-EXAMPLES = ROOT / "examples"
+EXAMPLES = ROOT / "guest" / "examples"
 BUILDS = {
     "policy-javascript": ["npm ci --silent", "node --test", "npm run --silent build -- {out}"],
     "policy-python": ["python3 test_rules.py", "./build.sh {out}"],

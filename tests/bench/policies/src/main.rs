@@ -9,7 +9,7 @@
 //! nothing unless all give the same answers. `--opa` names OPA's binary, which compiles Rego to
 //! WebAssembly (`go install github.com/open-policy-agent/opa@VERSION` makes it); without it that column
 //! is left out. `rules` prints the rules file that it compares with. `cost` says how much fuel, memory and time a component takes; `cases` holds it to a file
-//! of cases as `examples/cases.json`.
+//! of cases as `guest/examples/cases.json`.
 
 mod cases;
 mod compare;

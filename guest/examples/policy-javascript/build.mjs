@@ -10,7 +10,7 @@ const here = (name) => fileURLToPath(new URL(name, import.meta.url));
 
 const { component } = await componentize({
   sourcePath: here('policy.js'),
-  witPath: here('../../wit'),
+  witPath: here('../../../wit'),
   worldName: 'policy',
   // All there are. Without them the engine has no clock, no random numbers and no output, so that the
   // component imports nothing.

@@ -8,4 +8,4 @@ cd "$(dirname "$0")"
   venv/bin/pip install --quiet --requirement requirements.txt
 }
 # Without --stub-wasi the component would ask for files, clocks and random numbers.
-venv/bin/componentize-py --quiet --wit-path ../../wit --world policy componentize --stub-wasi policy --output "$out"
+venv/bin/componentize-py --quiet --wit-path ../../../wit --world policy componentize --stub-wasi policy --output "$out"

@@ -4,7 +4,7 @@
 
 use crate::rules;
 
-wit_bindgen::generate!({ path: "../../wit", world: "policy", generate_all });
+wit_bindgen::generate!({ path: "../../../wit", world: "policy", generate_all });
 
 use exports::signoff::approval::guardrails;
 
