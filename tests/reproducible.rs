@@ -5,7 +5,7 @@
 //! `rustc --edition 2024 tests/reproducible.rs -o FILE && FILE`, from the root of the repository. What is
 //! built here already is not built again.
 
-#[path = "../host/build/guest.rs"]
+#[path = "../guest/build/compile.rs"]
 mod guest;
 
 use std::error::Error;

@@ -7,17 +7,14 @@ use signoff::engine::{Allocation, Cache};
 use signoff::verifier::Verifier;
 use signoff_verifier::wire;
 
-#[path = "../vectors/runner.rs"]
-mod runner;
-
 #[test]
 fn the_component_answers_what_the_library_answers() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors");
     let cache = Cache::at(Path::new(env!("CARGO_TARGET_TMPDIR")).join("vectors-cache"));
     let verifier = Verifier::embedded(Allocation::OnDemand, &cache).unwrap();
-    let component = runner::run(&directory, |request| verifier.wire(request).unwrap());
+    let component =
+        signoff_vectors::run(&signoff_vectors::ALL, |request| verifier.wire(request).unwrap());
     let component = component.unwrap();
-    let library = runner::run(&directory, wire::call).unwrap();
+    let library = signoff_vectors::run(&signoff_vectors::ALL, wire::call).unwrap();
     println!("{}", component.summary);
     assert!(component.failures.is_empty(), "{}", component.failures.join("\n"));
     assert_eq!(component.summary, library.summary);

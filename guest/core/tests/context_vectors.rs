@@ -2,9 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
 
-use std::fs;
-use std::path::Path;
-
 use serde_json::{Value, json};
 use signoff_core::context::{canonicalize, canonicalize_and_digest, digest};
 
@@ -39,8 +36,7 @@ fn the_three_functions_agree() {
 }
 
 fn vectors() -> Vec<Value> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors/context.json");
-    let file: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+    let file: Value = serde_json::from_str(signoff_vectors::CONTEXT.1).unwrap();
     assert_eq!(file["format"], 1);
     file["vectors"].as_array().unwrap().clone()
 }

@@ -141,8 +141,7 @@ pub(crate) fn requests() -> Vec<(&'static str, Value)> {
 
 /// A receipt of the vectors, and what is given beside it.
 fn receipt() -> Value {
-    let file = include_str!("../../../../tests/vectors/receipt.json");
-    let define = door::parsed(&file.into())["define"].take();
+    let define = door::parsed(&signoff_vectors::RECEIPT.1.into())["define"].take();
     let receipt = door::parsed(&define["single"]);
     json!({
         "receipt": define["single"],

@@ -6,16 +6,12 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
 
 use std::cell::Cell;
-use std::path::Path;
 use std::{env, fs, thread};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use signoff_verify::{Kind, Verifier};
-
-#[path = "../../../../tests/vectors/runner.rs"]
-mod runner;
 
 fn bytes() -> Vec<u8> {
     let path = env::var("SIGNOFF_VERIFIER_WASM").unwrap_or_else(|_| {
@@ -36,8 +32,7 @@ struct Request<'a> {
 fn the_component_answers_what_ordinary_rust_answers() {
     let (native, component) = (Verifier::new(), Verifier::from_component(&bytes()).unwrap());
     let compared = Cell::new(0);
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../tests/vectors");
-    let outcome = runner::run(&directory, |request| {
+    let outcome = signoff_vectors::run(&signoff_vectors::ALL, |request| {
         if let Ok(Request { op, args }) = serde_json::from_str(request) {
             let answers = [&native, &component].map(|verifier| verifier.call(&op, args.get()));
             let [native, component] = answers;

@@ -13,18 +13,6 @@ use crate::refusal::Refusal;
 use crate::store::{Query, Stored, WithTexts};
 use crate::verifier::{Approval, Verifier};
 
-#[path = "../../../../tests/vectors/runner.rs"]
-mod runner;
-
-/// What every verifier answers, whatever runs it.
-const VECTORS: [(&str, &str); 6] = [
-    ("context", include_str!("../../../../tests/vectors/context.json")),
-    ("signing", include_str!("../../../../tests/vectors/signing.json")),
-    ("signing_v2", include_str!("../../../../tests/vectors/signing_v2.json")),
-    ("lifecycle", include_str!("../../../../tests/vectors/lifecycle.json")),
-    ("lifecycle_v2", include_str!("../../../../tests/vectors/lifecycle_v2.json")),
-    ("wire", include_str!("../../../../tests/vectors/wire.json")),
-];
 /// Longest description.
 const DESCRIPTION_BYTES_MAX: usize = 64 << 10;
 /// Longest that all vectors may take: the verifier of this repository takes about a second.
@@ -79,7 +67,7 @@ fn answers_the_vectors(candidate: &Verifier) -> Result<(), Refusal> {
         }
         "null".to_owned()
     };
-    let outcome = runner::run_texts(&VECTORS, ask);
+    let outcome = signoff_vectors::run(&signoff_vectors::ALL, ask);
     if let Some(why) = failed.into_inner() {
         return Err(invalid(format!("asked for a vector: {why}")));
     }

@@ -1,59 +1,56 @@
-//! Runs the vectors of this folder against a verifier. README.md beside this file says what a vector
-//! is. The guest's and the host's tests include this file, each with its own door.
+//! The vectors of this folder, and the runner that puts them to a verifier. README.md in this folder
+//! defines the format. Every Rust test of a verifier uses this crate, each with its own `door`, and so does
+//! the host's trial of a new verifier.
 
-#![allow(clippy::indexing_slicing, reason = "what a `Value` does not have is null")]
+#![allow(clippy::indexing_slicing, reason = "indexing a `Value` by a missing member gives null")]
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-const FILES: [&str; 8] = [
-    "context",
-    "signing",
-    "signing_v2",
-    "lifecycle",
-    "lifecycle_v2",
-    "approval",
-    "receipt",
-    "wire",
-];
+/// A vector file: its name without `.json`, and its text.
+pub type File = (&'static str, &'static str);
 
-/// What came of a run.
+/// Canonical forms and digests of contexts.
+pub const CONTEXT: File = ("context", include_str!("../context.json"));
+/// Signatures of profile v1, and keys.
+pub const SIGNING: File = ("signing", include_str!("../signing.json"));
+/// Signatures of profile v2.
+pub const SIGNING_V2: File = ("signing_v2", include_str!("../signing_v2.json"));
+/// Transitions of approvals under v1.
+pub const LIFECYCLE: File = ("lifecycle", include_str!("../lifecycle.json"));
+/// Transitions of approvals under v2.
+pub const LIFECYCLE_V2: File = ("lifecycle_v2", include_str!("../lifecycle_v2.json"));
+/// Verification of approvals as the API shows them.
+pub const APPROVAL: File = ("approval", include_str!("../approval.json"));
+/// Verification of receipts.
+pub const RECEIPT: File = ("receipt", include_str!("../receipt.json"));
+/// Malformed requests on the wire.
+pub const WIRE: File = ("wire", include_str!("../wire.json"));
+
+/// All vector files, in the order in which every runner runs them.
+pub const ALL: [File; 8] =
+    [CONTEXT, SIGNING, SIGNING_V2, LIFECYCLE, LIFECYCLE_V2, APPROVAL, RECEIPT, WIRE];
+
+/// The result of a run.
 #[derive(Debug)]
-pub(crate) struct Outcome {
-    /// One line: what was run, how much of it failed, and the digest of all requests and answers.
-    #[allow(dead_code, reason = "who serves asks for failures alone")]
-    pub(crate) summary: String,
-    /// What was answered otherwise than expected.
-    pub(crate) failures: Vec<String>,
+pub struct Outcome {
+    /// One line: the vectors that ran, the number that failed, and the digest of all requests and answers.
+    pub summary: String,
+    /// Each vector whose answer differs from the expected one.
+    pub failures: Vec<String>,
 }
 
-/// Runs every vector in `directory` through `door`, which answers a request on the wire. Errors if a
-/// file is missing, empty or broken.
-#[allow(dead_code, reason = "who has the texts built in has no directory")]
-pub(crate) fn run(directory: &Path, door: impl Fn(&str) -> String) -> Result<Outcome, String> {
-    let read = |name: &&'static str| {
-        let path = directory.join(format!("{name}.json"));
-        let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-        Ok((*name, text))
-    };
-    let texts = FILES.iter().map(read).collect::<Result<Vec<_>, String>>()?;
-    let texts: Vec<(&str, &str)> =
-        texts.iter().map(|(name, text)| (*name, text.as_str())).collect();
-    run_texts(&texts, door)
-}
-
-/// As [`run`], for files by their names and texts.
-pub(crate) fn run_texts(
-    texts: &[(&str, &str)],
-    door: impl Fn(&str) -> String,
-) -> Result<Outcome, String> {
+/// Runs every vector of `files` through `door`, which answers a request on the wire.
+///
+/// # Errors
+///
+/// A file that holds no vectors of format 1, or a step that cannot be built; an answer that is not JSON.
+pub fn run(files: &[File], door: impl Fn(&str) -> String) -> Result<Outcome, String> {
     let mut runner = Runner { door, transcript: Sha256::new(), failures: Vec::new() };
     let mut counts = Vec::new();
-    for (name, text) in texts {
+    for (name, text) in files {
         let count = runner.file(name, &parsed(text)?)?;
         counts.push(format!("{name} {count}"));
     }

@@ -1,10 +1,5 @@
-//! Builds the guests from source, so that the host embeds what is in `guest/`: the verifier as a
-//! component, and the policy template as the core module that `signoff policy build` fills with rules.
-//!
-//! [`guest`] compiles; `tests/reproducible.rs` uses it too, to show that the same source gives the
-//! same bytes.
-
-mod guest;
+//! Prepares the guests for embedding: the verifier as a component, and the policy template as the core
+//! module that `signoff policy build` fills with rules. The crate `signoff-guests` compiles both.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -21,19 +16,12 @@ fn main() {
 }
 
 fn run() -> Result<(), Box<dyn Error>> {
-    let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("..").canonicalize()?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
-    for input in ["wit", "guest", "Cargo.toml", "Cargo.lock"] {
-        println!("cargo::rerun-if-changed={}", root.join(input).display());
-    }
-    // <target>/<profile>/build/<package>/out
-    let target =
-        out.ancestors().nth(4).ok_or("OUT_DIR is not in a target directory")?.join("guest");
-    verifier(&root, &target, &out)?;
-    policy_template(&root, &target, &out)
+    verifier(&out)?;
+    policy_template(&out)
 }
 
-fn verifier(root: &Path, target: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
+fn verifier(out: &Path) -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-env-changed=SIGNOFF_VERIFIER_WASM");
     let wasm = match env::var_os("SIGNOFF_VERIFIER_WASM") {
         Some(file) => {
@@ -41,7 +29,7 @@ fn verifier(root: &Path, target: &Path, out: &Path) -> Result<(), Box<dyn Error>
             fs::read(&file)
                 .map_err(|e| format!("SIGNOFF_VERIFIER_WASM={}: {e}", Path::new(&file).display()))?
         }
-        None => fs::read(guest::build(guest::VERIFIER, root, target, guest::Paths::Remapped)?)?,
+        None => compiled("VERIFIER")?,
     };
     let component = componentize(wasm)?;
     let core = core_module(&component)?;
@@ -57,8 +45,8 @@ fn verifier(root: &Path, target: &Path, out: &Path) -> Result<(), Box<dyn Error>
     Ok(())
 }
 
-fn policy_template(root: &Path, target: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
-    let wasm = fs::read(guest::build(guest::POLICY, root, target, guest::Paths::Remapped)?)?;
+fn policy_template(out: &Path) -> Result<(), Box<dyn Error>> {
+    let wasm = compiled("POLICY")?;
     for payload in wasmparser::Parser::new(0).parse_all(&wasm) {
         if let wasmparser::Payload::ImportSection(_) = payload? {
             return Err("the policy template imports something; it must import nothing".into());
@@ -71,10 +59,23 @@ fn policy_template(root: &Path, target: &Path, out: &Path) -> Result<(), Box<dyn
             "/// SHA-256 of the core module.\npub(super) const DIGEST: &str = \"{}\";\n\
              /// Bytes of its stack, which lies at the start of its memory.\npub(super) const STACK_BYTES: usize = {};\n",
             hex::encode(Sha256::digest(&wasm)),
-            guest::POLICY.stack_bytes,
+            from_guests("POLICY_STACK_BYTES")?,
         ),
     )?;
     Ok(())
+}
+
+/// The core module of a guest.
+fn compiled(guest: &str) -> Result<Vec<u8>, Box<dyn Error>> {
+    let file = from_guests(guest)?;
+    println!("cargo::rerun-if-changed={file}");
+    Ok(fs::read(file)?)
+}
+
+/// What the build script of `signoff-guests` says under a name.
+fn from_guests(name: &str) -> Result<String, Box<dyn Error>> {
+    let variable = format!("DEP_SIGNOFF_GUESTS_{name}");
+    env::var(&variable).map_err(|e| format!("{variable}: {e}").into())
 }
 
 /// A component as it is, or one made of a core module.
