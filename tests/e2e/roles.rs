@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::io::{Read, Write};
 
 use serde_json::{Value, json};
-use signoff::api::{For, ROUTES};
+use signoff::api::{Access, ROUTES};
 use signoff::module::Slot;
 
 use crate::support::modules::{Core, change, push, sealed};
@@ -225,13 +225,13 @@ fn rows() -> Vec<(&'static str, &'static str, Vec<&'static str>)> {
 fn the_table_has_every_route_and_every_role() {
     let listed: BTreeSet<_> = rows().iter().map(|(m, r, _)| (*m, *r)).collect();
     let open: BTreeSet<_> = OPEN.iter().map(|route| ("GET", *route)).collect();
-    let served: BTreeSet<_> = ROUTES.iter().map(|(m, r, _)| (*m, *r)).collect();
+    let served: BTreeSet<_> = ROUTES.iter().map(|route| (route.method, route.path)).collect();
     assert_eq!(listed.union(&open).copied().collect::<BTreeSet<_>>(), served);
     for (method, route, cells) in rows() {
         assert_eq!(cells.len(), ROLES.len(), "{method} {route}");
     }
-    for (_, route, whom) in ROUTES {
-        assert_eq!(*whom == For::Everybody, OPEN.contains(route), "{route}");
+    for route in ROUTES {
+        assert_eq!(route.access == Access::Everyone, OPEN.contains(&route.path), "{}", route.path);
     }
     // What the OpenAPI document tells of is what is served.
     let document: Value = serde_json::from_str(&signoff::api::document()).unwrap();

@@ -1,5 +1,5 @@
-//! Who may call what: every route with the roles that it is for. A route that is not in the table
-//! answers nobody.
+//! Authentication and access: each request needs a role that the route table names. A route that is not
+//! in the table is answered with 404.
 
 use axum::RequestExt;
 use axum::body::Body;
@@ -10,73 +10,12 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::params::Id;
-use super::{App, Hosts, RequestId, body, problem};
+use super::routes::{Access, ROUTES, Route};
+use super::{App, Origin, RequestId, body, problem};
 use crate::code::Code;
 use crate::id::ApprovalId;
 use crate::refusal::Refusal;
-use crate::role::Role::{self, Admin, Approver, Auditor, Executor, Policy, Requester};
 use crate::service::{Caller, Refused};
-
-/// Whom a route is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum For {
-    /// Everybody, without a token.
-    Everybody,
-    /// Holders of one of these roles.
-    Roles(&'static [Role]),
-}
-
-/// Who reads approvals: all of them, or their own.
-const READERS: For = For::Roles(&[Requester, Approver, Executor, Auditor, Admin]);
-/// Who checks the log.
-const LOG: For = For::Roles(&[Auditor, Admin]);
-/// Who may know how large the log is, and whose key signs it.
-const ANYBODY_KNOWN: For = For::Roles(&[Requester, Approver, Executor, Auditor, Policy, Admin]);
-/// Who may know what serves.
-const MODULES: For = For::Roles(&[Auditor, Policy, Admin]);
-/// Who ships modules: which slot is for whom, the service says.
-const SHIPPERS: For = For::Roles(&[Policy, Admin]);
-const ADMIN: For = For::Roles(&[Admin]);
-
-/// Every route: method, path, whom it is for.
-pub const ROUTES: &[(&str, &str, For)] = &[
-    ("POST", "/api/v1/approvals", For::Roles(&[Requester])),
-    ("GET", "/api/v1/approvals", READERS),
-    ("GET", "/api/v1/approvals/{id}", READERS),
-    ("POST", "/api/v1/approvals/{id}/approve", For::Roles(&[Approver])),
-    ("POST", "/api/v1/approvals/{id}/reject", For::Roles(&[Approver])),
-    ("POST", "/api/v1/approvals/{id}/verify", READERS),
-    ("POST", "/api/v1/approvals/{id}/execute", For::Roles(&[Executor])),
-    ("POST", "/api/v1/approvals/{id}/outcome", For::Roles(&[Executor, Admin])),
-    ("POST", "/api/v1/approvals/{id}/withdraw", For::Roles(&[Requester, Approver, Admin])),
-    ("POST", "/api/v1/approvals/{id}/extend", For::Roles(&[Approver, Admin])),
-    ("GET", "/api/v1/approvals/{id}/payload", READERS),
-    ("GET", "/api/v1/approvals/{id}/receipt", READERS),
-    ("GET", "/api/v1/audit", LOG),
-    ("GET", "/api/v1/audit/checkpoint", ANYBODY_KNOWN),
-    ("GET", "/api/v1/audit/keys", ANYBODY_KNOWN),
-    ("GET", "/api/v1/audit/proof", LOG),
-    ("GET", "/api/v1/events", For::Roles(&[Approver, Auditor, Admin])),
-    ("POST", "/api/v1/guardrails/evaluate", For::Roles(&[Requester, Executor])),
-    ("GET", "/api/v1/keys", For::Roles(&[Approver, Auditor, Admin])),
-    ("GET", "/api/v1/modules", MODULES),
-    ("POST", "/api/v1/modules", SHIPPERS),
-    ("GET", "/api/v1/modules/{digest}", MODULES),
-    ("GET", "/api/v1/modules/{digest}/wasm", MODULES),
-    ("POST", "/api/v1/modules/{digest}/activate", SHIPPERS),
-    ("POST", "/api/v1/modules/{digest}/shadow", SHIPPERS),
-    ("POST", "/api/v1/modules/{digest}/remove", SHIPPERS),
-    ("GET", "/api/v1/modules/{slot}/flips", MODULES),
-    ("POST", "/api/v1/modules/{slot}/rollback", SHIPPERS),
-    ("POST", "/api/v1/modules/{slot}/unshadow", SHIPPERS),
-    ("POST", "/api/v1/tokens", ADMIN),
-    ("GET", "/api/v1/tokens", ADMIN),
-    ("POST", "/api/v1/tokens/{id}/revoke", ADMIN),
-    ("GET", "/healthz", For::Everybody),
-    ("GET", "/readyz", For::Everybody),
-    ("GET", "/metrics", LOG),
-    ("GET", "/openapi.json", For::Everybody),
-];
 
 /// Lets a request through to its handler, with its caller, if the table has it so. A refusal of a
 /// known caller who tried to change something is kept in the audit.
@@ -85,16 +24,16 @@ pub(super) async fn authorize(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let asked = Asked::of(&mut request).await;
-    let Some(whom) = asked.whom() else {
-        return asked.no_such(request.into_body()).await;
+    let requested = Requested::of(&mut request).await;
+    let Some(access) = requested.access() else {
+        return requested.no_such(request.into_body()).await;
     };
     let token = bearer(request.headers()).map(|token| token.map(str::to_owned));
-    let caller = match admitted(&app, &asked, whom, token).await {
+    let caller = match admitted(&app, &requested, access, token).await {
         Ok(caller) => caller,
         Err((caller, refusal)) => {
             if let Some(caller) = caller {
-                asked.keep_refusal(&app, &caller, refusal.code).await;
+                requested.keep_refusal(&app, &caller, refusal.code).await;
             }
             body::discard(request.into_body()).await;
             return challenged(refusal);
@@ -104,15 +43,15 @@ pub(super) async fn authorize(
     let response = next.run(request).await;
     // The registry tells its own refusals, with the module.
     if let Some(code) = response.extensions().get::<Code>()
-        && !asked.route.starts_with("/api/v1/modules")
+        && !requested.route.starts_with("/api/v1/modules")
     {
-        asked.keep_refusal(&app, &caller, *code).await;
+        requested.keep_refusal(&app, &caller, *code).await;
     }
     response
 }
 
-/// What is asked for, apart from the body.
-struct Asked {
+/// The request, apart from its body.
+struct Requested {
     method: Method,
     uri: Uri,
     route: String,
@@ -120,7 +59,7 @@ struct Asked {
     request_id: Option<String>,
 }
 
-impl Asked {
+impl Requested {
     async fn of(request: &mut Request) -> Self {
         // As the handler reads it: the path itself may write its characters as `%XX`.
         let approval = match request.extract_parts::<Id>().await {
@@ -143,13 +82,13 @@ impl Asked {
         if self.method == Method::HEAD { "GET" } else { self.method.as_str() }
     }
 
-    fn whom(&self) -> Option<For> {
-        let row = ROUTES.iter().find(|(m, path, _)| *m == self.verb() && *path == self.route);
-        row.map(|(_, _, whom)| *whom)
+    fn access(&self) -> Option<Access> {
+        let is_this = |route: &&Route| route.method == self.verb() && route.path == self.route;
+        ROUTES.iter().find(is_this).map(|route| route.access)
     }
 
     async fn no_such(self, body: Body) -> Response {
-        match ROUTES.iter().any(|(_, path, _)| *path == self.route) {
+        match ROUTES.iter().any(|route| route.path == self.route) {
             true => problem::no_such_method(self.method, self.uri, body).await,
             false => problem::no_such_route(self.method, self.uri, body).await,
         }
@@ -174,17 +113,17 @@ impl Asked {
 /// Refusals: 1. `unauthenticated` 2. `forbidden` for another role
 async fn admitted(
     app: &App,
-    asked: &Asked,
-    whom: For,
+    requested: &Requested,
+    access: Access,
     token: Result<Option<String>, Refusal>,
 ) -> Result<Caller, (Option<Caller>, Refusal)> {
     let unknown = |refusal| (None, refusal);
-    let identified = |caller: Caller| match &asked.request_id {
+    let identified = |caller: Caller| match &requested.request_id {
         Some(id) => caller.in_request(id),
         None => caller,
     };
-    let roles = match whom {
-        For::Roles(roles) if app.hosts != Hosts::Any => roles,
+    let roles = match access {
+        Access::Roles(roles) if app.origin == Origin::Network => roles,
         _ => return Ok(identified(Caller::local())),
     };
     let token = token.map_err(unknown)?;
@@ -204,9 +143,9 @@ impl App {
     ///
     /// Refusals: `unauthenticated`, `store-unavailable`.
     pub(super) async fn admits_still(&self, caller: &Caller) -> Result<(), Refusal> {
-        match self.hosts {
-            Hosts::Any => Ok(()),
-            Hosts::Loopback => self.service.authenticate_again(caller).await,
+        match self.origin {
+            Origin::InProcess => Ok(()),
+            Origin::Network => self.service.authenticate_again(caller).await,
         }
     }
 }
@@ -241,7 +180,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
-        let missing = || Refusal::new(Code::UNAUTHENTICATED, "nobody is known to call");
+        let missing = || Refusal::new(Code::UNAUTHENTICATED, "authentication required");
         parts.extensions.get::<Self>().cloned().ok_or_else(missing)
     }
 }

@@ -2,11 +2,8 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::Response;
-use serde::Deserialize;
 use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 
@@ -16,20 +13,21 @@ use super::body::{
     ApproveBody, CreateBody, ExecuteBody, ExtendBody, Json, OutcomeBody, RejectBody, VerifyBody,
     WithdrawBody,
 };
+use super::command::Command;
 use super::params::{Id, Params};
 use super::problem::Problem;
+use super::reply::{answer, json_answer};
 use crate::code::Code;
 use crate::id::ApprovalId;
 use crate::refusal::Refusal;
 use crate::service::{
-    Attempt, Ballot, Caller, Claim, Filter, Idempotency, NewApproval, Outcome, PayloadQuery, Reply,
+    Attempt, Ballot, Caller, Claim, Filter, NewApproval, Outcome, PayloadQuery,
 };
 use crate::store::{Status, WithTexts};
 
 const WAIT_SECONDS_MAX: u64 = 60;
 const LIST_MAX: usize = 200;
 const LIST_DEFAULT: usize = 50;
-const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
 
 type Answer = Result<Response, Refusal>;
 
@@ -39,12 +37,8 @@ type Answer = Result<Response, Refusal>;
     responses((status = 201, body = Approval), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn create(
     State(app): State<App>,
-    caller: Caller,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Json,
+    Command { caller, idempotency, body }: Command,
 ) -> Answer {
-    let idempotency = idempotency(&caller, &uri, &headers, &body)?;
     let fields: CreateBody<'_> = body.parse()?;
     let new = NewApproval {
         agent: fields.agent,
@@ -131,13 +125,9 @@ pub(super) async fn show(
     responses((status = 200, body = Approval), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn approve(
     State(app): State<App>,
-    caller: Caller,
     Id(id): Id,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Json,
+    Command { caller, idempotency, body }: Command,
 ) -> Answer {
-    let idempotency = idempotency(&caller, &uri, &headers, &body)?;
     let fields: ApproveBody = body.parse()?;
     let ballot = Ballot {
         decision: fields.decision,
@@ -154,13 +144,9 @@ pub(super) async fn approve(
     responses((status = 200, body = Approval), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn reject(
     State(app): State<App>,
-    caller: Caller,
     Id(id): Id,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Json,
+    Command { caller, idempotency, body }: Command,
 ) -> Answer {
-    let idempotency = idempotency(&caller, &uri, &headers, &body)?;
     let fields: RejectBody = body.parse()?;
     if fields.decision.as_deref().is_some_and(|decision| decision != "rejected") {
         return Err(Refusal::new(
@@ -219,13 +205,9 @@ pub(super) async fn verify(
     responses((status = 200, body = Approval), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn execute(
     State(app): State<App>,
-    caller: Caller,
     Id(id): Id,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Json,
+    Command { caller, idempotency, body }: Command,
 ) -> Answer {
-    let idempotency = idempotency(&caller, &uri, &headers, &body)?;
     let fields: ExecuteBody<'_> = body.parse()?;
     let claim = Claim {
         agent: fields.agent,
@@ -244,13 +226,9 @@ pub(super) async fn execute(
     responses((status = 200, body = Approval), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn outcome(
     State(app): State<App>,
-    caller: Caller,
     Id(id): Id,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Json,
+    Command { caller, idempotency, body }: Command,
 ) -> Answer {
-    let idempotency = idempotency(&caller, &uri, &headers, &body)?;
     let fields: OutcomeBody = body.parse()?;
     let outcome = Outcome {
         execution_id: fields.execution_id,
@@ -267,13 +245,9 @@ pub(super) async fn outcome(
     responses((status = 200, body = Approval), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn withdraw(
     State(app): State<App>,
-    caller: Caller,
     Id(id): Id,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Json,
+    Command { caller, idempotency, body }: Command,
 ) -> Answer {
-    let idempotency = idempotency(&caller, &uri, &headers, &body)?;
     body.parse::<WithdrawBody>()?;
     let reply = app.service.withdraw(&caller, id, idempotency.as_ref()).await?;
     Ok(answer(reply))
@@ -285,13 +259,9 @@ pub(super) async fn withdraw(
     responses((status = 200, body = Approval), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn extend(
     State(app): State<App>,
-    caller: Caller,
     Id(id): Id,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Json,
+    Command { caller, idempotency, body }: Command,
 ) -> Answer {
-    let idempotency = idempotency(&caller, &uri, &headers, &body)?;
     let fields: ExtendBody = body.parse()?;
     let seconds = fields.expires_in_seconds;
     let reply = app.service.extend(&caller, id, seconds, idempotency.as_ref()).await?;
@@ -382,63 +352,4 @@ fn invalid(refusal: &Refusal, signature_valid: bool) -> String {
         "signature_valid": signature_valid,
     })
     .to_string()
-}
-
-pub(super) fn answer(reply: Reply) -> Response {
-    #[derive(Deserialize)]
-    struct Made {
-        id: String,
-    }
-    let made = (reply.status == 201).then(|| serde_json::from_str::<Made>(&reply.body).ok());
-    let location = made
-        .flatten()
-        .filter(|made| ApprovalId::parse(&made.id).is_some())
-        .and_then(|made| HeaderValue::try_from(format!("/api/v1/approvals/{}", made.id)).ok());
-    let mut response = json_answer(reply.status, reply.body);
-    if let Some(location) = location {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    if reply.replayed {
-        response.headers_mut().insert("idempotency-replayed", HeaderValue::from_static("true"));
-    }
-    response
-}
-
-/// A JSON answer; it ends in a line feed, for people at a terminal.
-pub(super) fn json_answer(status: u16, mut body: String) -> Response {
-    body.push('\n');
-    let mut response = Response::new(Body::from(body));
-    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
-}
-
-pub(super) fn idempotency(
-    caller: &Caller,
-    uri: &Uri,
-    headers: &HeaderMap,
-    body: &Json,
-) -> Result<Option<Idempotency>, Refusal> {
-    let mut keys = headers.get_all("idempotency-key").iter();
-    let Some(key) = keys.next() else {
-        return Ok(None);
-    };
-    if keys.next().is_some() {
-        return Err(Refusal::new(Code::REQUEST_INVALID, "`Idempotency-Key` is given twice"));
-    }
-    if key.len() > IDEMPOTENCY_KEY_BYTES_MAX {
-        return Err(Refusal::new(
-            Code::LIMIT_EXCEEDED,
-            format!(
-                "`Idempotency-Key` is {} bytes, the limit is {IDEMPOTENCY_KEY_BYTES_MAX}",
-                key.len()
-            ),
-        ));
-    }
-    let key = key.to_str().ok().filter(|key| !key.is_empty()).ok_or_else(|| {
-        Refusal::new(Code::REQUEST_INVALID, "`Idempotency-Key` must be visible ASCII")
-    })?;
-    Ok(Some(Idempotency::new(caller, uri.path(), key, body.bytes())))
 }

@@ -7,7 +7,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::{App, Hosts};
+use super::{App, Origin};
 use crate::code::Code;
 use crate::refusal::Refusal;
 
@@ -17,7 +17,7 @@ pub(super) const REQUEST_TIME_MAX: Duration = Duration::from_secs(75);
 pub(super) const MODULE_TIME_MAX: Duration = Duration::from_secs(420);
 
 pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
-    let named_well = app.hosts == Hosts::Any || host_is_loopback(&request);
+    let named_well = app.origin == Origin::InProcess || host_is_loopback(&request);
     let mut response = match named_well || app.service.tokens_required().await.unwrap_or(false) {
         true => next.run(request).await,
         false => Refusal::new(

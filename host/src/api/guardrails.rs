@@ -1,19 +1,19 @@
 //! The handler of `POST /guardrails/evaluate`.
 
 use axum::extract::State;
-use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::App;
 use super::approval::Requirement;
-use super::approvals::{answer, idempotency};
-use super::body::{EvaluateBody, Json};
+use super::body::EvaluateBody;
+use super::command::Command;
 use super::problem::Problem;
+use super::reply::answer;
 use crate::engine::Decision;
 use crate::refusal::Refusal;
-use crate::service::{Action, Caller};
+use crate::service::Action;
 
 /// What the policy says of an action: the runbook's ExecutionGuardrails.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
@@ -71,12 +71,8 @@ pub struct Details {
     responses((status = 200, body = Evaluation), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn evaluate(
     State(app): State<App>,
-    caller: Caller,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Json,
+    Command { caller, idempotency, body }: Command,
 ) -> Result<Response, Refusal> {
-    let idempotency = idempotency(&caller, &uri, &headers, &body)?;
     let fields: EvaluateBody<'_> = body.parse()?;
     let action = Action {
         agent: fields.agent,

@@ -4,13 +4,14 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
-use super::{App, openapi};
+use super::reply::json_answer;
+use super::{App, routes};
 use crate::refusal::Refusal;
 
 /// Whether the process answers.
 #[utoipa::path(get, path = "/healthz", tag = "operation", responses((status = 200, description = "`{\"status\":\"ok\"}`")))]
 pub(super) async fn healthz() -> Response {
-    json("{\"status\":\"ok\"}".to_owned())
+    json_answer(200, "{\"status\":\"ok\"}".to_owned())
 }
 
 /// Whether a decision can be made now: store, verifier, policy, keys and clock.
@@ -24,7 +25,7 @@ pub(super) async fn readyz(State(app): State<App>) -> Result<Response, Refusal> 
         "verifier": verifier.digest(),
         "policy": policy.digest(),
     });
-    Ok(json(ready.to_string()))
+    Ok(json_answer(200, ready.to_string()))
 }
 
 /// Counters in Prometheus' text format.
@@ -39,10 +40,5 @@ pub(super) async fn metrics(State(app): State<App>) -> Result<Response, Refusal>
 /// This document.
 #[utoipa::path(get, path = "/openapi.json", tag = "operation", responses((status = 200, description = "OpenAPI 3.1")))]
 pub(super) async fn openapi() -> Response {
-    json(openapi::document())
-}
-
-fn json(body: String) -> Response {
-    let body = body + "\n";
-    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+    json_answer(200, routes::document())
 }

@@ -6,9 +6,9 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::App;
-use super::approvals::json_answer;
 use super::params::Params;
 use super::problem::Problem;
+use super::reply::json_answer;
 use crate::code::Code;
 use crate::refusal::Refusal;
 

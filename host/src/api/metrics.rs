@@ -15,7 +15,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
-use super::App;
+use super::problem::FailureReason;
+use super::{App, RequestId};
 use crate::code::Code;
 use crate::refusal::Refusal;
 use crate::service::{Active, Service};
@@ -175,7 +176,7 @@ impl Metrics {
             self.shadow.get_or_create(&ShadowLabels { result }).set(gauge(n));
         }
         let mut text = String::new();
-        let failed = |e: &str| Refusal::new(Code::INTERNAL_ERROR, e);
+        let failed = |what: &str| Refusal::internal(what);
         let registry = self.registry.lock().map_err(|_| failed("the registry is poisoned"))?;
         encode(&mut text, &registry).map_err(|_| failed("the registry cannot be written"))?;
         Ok(text)
@@ -187,13 +188,32 @@ pub(super) async fn measure(State(app): State<App>, request: Request, next: Next
     let method = request.method().to_string();
     let matched = request.extensions().get::<MatchedPath>();
     let route = matched.map_or("none", MatchedPath::as_str).to_owned();
+    let request_id = request.extensions().get::<RequestId>().cloned();
     let start = Instant::now();
     let response = next.run(request).await;
     app.metrics.seconds.observe(start.elapsed().as_secs_f64());
+    if response.status().is_server_error() {
+        log_failure(&response, &method, &route, request_id.as_ref());
+    }
     let labels = RouteLabels { method, route, status: response.status().as_u16() };
     app.metrics.requests.get_or_create(&labels).inc();
     if let Some(code) = response.extensions().get::<Code>() {
         app.metrics.refusals.get_or_create(&CodeLabels { code: code.text }).inc();
     }
     response
+}
+
+/// Logs one line with the cause, which the caller is not shown. `?` escapes what others worded.
+fn log_failure(response: &Response, method: &str, route: &str, request_id: Option<&RequestId>) {
+    let code = response.extensions().get::<Code>().map_or("none", |code| code.text);
+    let cause = response.extensions().get::<FailureReason>().map(|FailureReason(cause)| cause);
+    tracing::error!(
+        request_id = request_id.map(RequestId::as_str).unwrap_or_default(),
+        method,
+        route,
+        status = response.status().as_u16(),
+        code,
+        cause = cause.map(tracing::field::debug),
+        "request failed"
+    );
 }

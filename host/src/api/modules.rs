@@ -6,7 +6,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, Uri, header};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -14,14 +14,15 @@ use signoff_core::base64;
 use utoipa::ToSchema;
 
 use super::App;
-use super::approvals::{answer, idempotency, json_answer};
-use super::body::{Json, LargeJson, Raw};
+use super::body::{LargeJson, Raw};
+use super::command::Command;
 use super::params::Params;
 use super::problem::Problem;
+use super::reply::{answer, json_answer};
 use crate::code::Code;
 use crate::module::{ModuleDigest, Slot};
 use crate::refusal::Refusal;
-use crate::service::{Caller, Idempotency, NewModule, Reply, Service};
+use crate::service::{NewModule, Reply, Service};
 
 const FLIPS_MAX: u64 = 200;
 const FLIPS_DEFAULT: u64 = 50;
@@ -68,12 +69,8 @@ pub(super) async fn list(State(app): State<App>) -> Result<Response, Refusal> {
     responses((status = 201, description = "the module, as in the list"), (status = 200, description = "it was here"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn push(
     State(app): State<App>,
-    caller: Caller,
-    uri: Uri,
-    headers: HeaderMap,
-    body: LargeJson,
+    Command { caller, idempotency, body }: Command<LargeJson>,
 ) -> Result<Response, Refusal> {
-    let idempotency = idempotency(&caller, &uri, &headers, body.json())?;
     let PushBody { manifest, wasm } = body.json().parse()?;
     let manifest = manifest.get().to_owned();
     let wasm: Arc<[u8]> = base64::decode(&wasm)
@@ -121,15 +118,13 @@ pub(super) async fn wasm(
     responses((status = 200, description = "the slot, as in the list"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn activate(
     State(app): State<App>,
-    caller: Caller,
     Path(digest): Path<String>,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Json,
+    Command { caller, idempotency, body }: Command,
 ) -> Result<Response, Refusal> {
-    let (digest, key) = asked(&caller, &digest, &uri, &headers, &body)?;
+    body.parse::<ModuleBody>()?;
+    let digest = parsed(&digest)?;
     driven(&app, move |service| async move {
-        service.activate_module(&caller, digest, key.as_ref()).await
+        service.activate_module(&caller, digest, idempotency.as_ref()).await
     })
     .await
 }
@@ -140,15 +135,13 @@ pub(super) async fn activate(
     responses((status = 200, description = "the slot, as in the list"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn shadow(
     State(app): State<App>,
-    caller: Caller,
     Path(digest): Path<String>,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Json,
+    Command { caller, idempotency, body }: Command,
 ) -> Result<Response, Refusal> {
-    let (digest, key) = asked(&caller, &digest, &uri, &headers, &body)?;
+    body.parse::<ModuleBody>()?;
+    let digest = parsed(&digest)?;
     driven(&app, move |service| async move {
-        service.shadow_module(&caller, digest, key.as_ref()).await
+        service.shadow_module(&caller, digest, idempotency.as_ref()).await
     })
     .await
 }
@@ -159,15 +152,13 @@ pub(super) async fn shadow(
     responses((status = 200, description = "`{\"digest\":…,\"slot\":…,\"state\":\"removed\"}`"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn remove(
     State(app): State<App>,
-    caller: Caller,
     Path(digest): Path<String>,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Json,
+    Command { caller, idempotency, body }: Command,
 ) -> Result<Response, Refusal> {
-    let (digest, key) = asked(&caller, &digest, &uri, &headers, &body)?;
+    body.parse::<ModuleBody>()?;
+    let digest = parsed(&digest)?;
     driven(&app, move |service| async move {
-        service.remove_module(&caller, digest, key.as_ref()).await
+        service.remove_module(&caller, digest, idempotency.as_ref()).await
     })
     .await
 }
@@ -178,18 +169,14 @@ pub(super) async fn remove(
     responses((status = 200, description = "the slot, as in the list"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn rollback(
     State(app): State<App>,
-    caller: Caller,
     Path(slot): Path<String>,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Json,
+    Command { caller, idempotency, body }: Command,
 ) -> Result<Response, Refusal> {
-    let key = idempotency(&caller, &uri, &headers, &body)?;
     let RollbackBody { reason, to } = body.parse()?;
     let slot = slot_named(&slot)?;
     let to = to.as_deref().map(parsed).transpose()?;
     driven(&app, move |service| async move {
-        service.roll_back_module(&caller, slot, &reason, to, key.as_ref()).await
+        service.roll_back_module(&caller, slot, &reason, to, idempotency.as_ref()).await
     })
     .await
 }
@@ -200,17 +187,13 @@ pub(super) async fn rollback(
     responses((status = 200, description = "the slot, as in the list"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn unshadow(
     State(app): State<App>,
-    caller: Caller,
     Path(slot): Path<String>,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Json,
+    Command { caller, idempotency, body }: Command,
 ) -> Result<Response, Refusal> {
-    let key = idempotency(&caller, &uri, &headers, &body)?;
     body.parse::<ModuleBody>()?;
     let slot = slot_named(&slot)?;
     driven(&app, move |service| async move {
-        service.unshadow_module(&caller, slot, key.as_ref()).await
+        service.unshadow_module(&caller, slot, idempotency.as_ref()).await
     })
     .await
 }
@@ -264,19 +247,6 @@ pub(super) async fn flips(
     Ok(json_answer(200, page.to_string()))
 }
 
-/// The module that a path names, and the idempotency key of the request.
-fn asked(
-    caller: &Caller,
-    digest: &str,
-    uri: &Uri,
-    headers: &HeaderMap,
-    body: &Json,
-) -> Result<(ModuleDigest, Option<Idempotency>), Refusal> {
-    let key = idempotency(caller, uri, headers, body)?;
-    body.parse::<ModuleBody>()?;
-    Ok((parsed(digest)?, key))
-}
-
 /// Refusals: `not-found`.
 fn parsed(digest: &str) -> Result<ModuleDigest, Refusal> {
     ModuleDigest::parse(digest).ok_or_else(|| {
@@ -299,5 +269,5 @@ where
     F: Future<Output = Result<Reply, Refusal>> + Send + 'static,
 {
     let done = tokio::spawn(change(Arc::clone(&app.service))).await;
-    done.unwrap_or_else(|e| Err(Refusal::new(Code::INTERNAL_ERROR, e.to_string()))).map(answer)
+    done.unwrap_or_else(|e| Err(Refusal::internal(e))).map(answer)
 }

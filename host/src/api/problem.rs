@@ -24,6 +24,10 @@ pub struct Problem {
     pub code: String,
 }
 
+/// The whole reason of a 5xx, for the log: in the extensions of its response.
+#[derive(Clone, Debug)]
+pub struct FailureReason(pub String);
+
 impl Refusal {
     /// The refusal as RFC 9457 has it.
     pub fn problem(&self) -> Problem {
@@ -47,6 +51,9 @@ impl Refusal {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response.extensions_mut().insert(self.code);
+        if status.is_server_error() {
+            response.extensions_mut().insert(FailureReason(self.reason()));
+        }
         response
     }
 }
@@ -70,8 +77,9 @@ pub(super) async fn no_such_method(method: Method, uri: Uri, body: Body) -> Resp
         .response_with(StatusCode::METHOD_NOT_ALLOWED)
 }
 
-/// A panic is our mistake: told once to the log, opaque outside.
-pub(super) fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
-    Refusal::new(Code::INTERNAL_ERROR, "this request met a bug and nothing of it was kept")
-        .into_response()
+/// Answers for a handler that panicked. A change may have been kept before it did.
+pub(super) fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    Refusal::internal(format!("panic: {}", text.unwrap_or_default())).into_response()
 }

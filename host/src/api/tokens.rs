@@ -1,22 +1,21 @@
 //! Handlers of tokens.
 
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
 use super::App;
-use super::approvals::{answer, idempotency, json_answer};
-use super::body::Json;
+use super::command::Command;
 use super::params::Params;
 use super::problem::Problem;
+use super::reply::{answer, json_answer};
 use crate::code::Code;
 use crate::id::is_token_id;
 use crate::refusal::Refusal;
 use crate::role::Role;
-use crate::service::{Caller, NewToken};
+use crate::service::NewToken;
 
 const LIST_MAX: u64 = 200;
 const LIST_DEFAULT: u64 = 50;
@@ -74,12 +73,8 @@ pub struct TokenShown {
     responses((status = 201, body = TokenShown), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn create(
     State(app): State<App>,
-    caller: Caller,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Json,
+    Command { caller, idempotency, body }: Command,
 ) -> Result<Response, Refusal> {
-    let idempotency = idempotency(&caller, &uri, &headers, &body)?;
     let TokenBody { subject, roles, agents, expires_in_seconds } = body.parse()?;
     let new = NewToken { subject, roles, agents, expires_in_seconds };
     Ok(answer(app.service.create_token(&caller, new, idempotency.as_ref()).await?))
@@ -114,13 +109,9 @@ pub(super) async fn list(State(app): State<App>, params: Params) -> Result<Respo
     responses((status = 200, body = TokenShown), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn revoke(
     State(app): State<App>,
-    caller: Caller,
     Path(id): Path<String>,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Json,
+    Command { caller, idempotency, body }: Command,
 ) -> Result<Response, Refusal> {
-    let idempotency = idempotency(&caller, &uri, &headers, &body)?;
     body.parse::<RevokeBody>()?;
     Ok(answer(app.service.revoke_token(&caller, &id, idempotency.as_ref()).await?))
 }

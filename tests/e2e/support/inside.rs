@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use signoff::api::{self, App, Hosts, Metrics};
+use signoff::api::{self, App, Metrics, Origin};
 use signoff::clock::Clock;
 use signoff::config::Config;
 use signoff::engine::{Allocation, Cache, Loader, digest};
@@ -50,7 +50,7 @@ impl Inside {
                 service: Arc::new(service),
                 metrics: Arc::clone(&metrics),
                 stopping: stopping.clone(),
-                hosts: Hosts::Loopback,
+                origin: Origin::Network,
             });
             let address = "127.0.0.1:0".parse().unwrap();
             let listener = signoff::server::bind(address, Exposure::default()).await.unwrap();

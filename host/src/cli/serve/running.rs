@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Opened;
-use crate::api::{self, App, Hosts, Metrics};
+use crate::api::{self, App, Metrics, Origin};
 use crate::cli::output;
 use crate::clock::SystemClock;
 use crate::config::Config;
@@ -87,7 +87,7 @@ impl Running {
             service: Arc::clone(&service),
             metrics: Arc::clone(&metrics),
             stopping: stopping.clone(),
-            hosts: Hosts::Loopback,
+            origin: Origin::Network,
         });
         let scheme = if setup.tls.is_some() { "https" } else { "http" };
         Ok(Self {
