@@ -1,5 +1,7 @@
 //! A refusal as the host hands it on: a code, its HTTP status and title, and a sentence.
 
+use std::sync::Arc;
+
 use signoff_core::rejection::Rejection;
 
 use crate::code::Code;
@@ -14,12 +16,40 @@ pub struct Refusal {
     pub code: Code,
     /// One sentence for a person: lower case, no full stop.
     pub detail: String,
+    /// The cause of a failure of ours, for the log alone: it may name files and libraries.
+    cause: Option<Arc<str>>,
 }
 
 impl Refusal {
     /// A refusal with its sentence.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into() }
+        Self { code, detail: detail.into(), cause: None }
+    }
+
+    /// A failure of ours. Callers see its code and where to look.
+    pub fn internal(cause: impl std::fmt::Display) -> Self {
+        let detail = "signoff failed; the server's log has the cause under this request id";
+        Self::new(Code::INTERNAL_ERROR, detail).because(cause)
+    }
+
+    /// Adds the cause, for the log.
+    #[must_use]
+    pub fn because(mut self, cause: impl std::fmt::Display) -> Self {
+        self.cause = Some(cause.to_string().into());
+        self
+    }
+
+    fn of_store(detail: &str, cause: &str) -> Self {
+        Self::new(Code::STORE_UNAVAILABLE, detail).because(cause)
+    }
+
+    /// The whole reason, for the log and for a person at this machine.
+    pub fn reason(&self) -> String {
+        match &self.cause {
+            None => self.detail.clone(),
+            Some(cause) if self.code == Code::INTERNAL_ERROR => cause.to_string(),
+            Some(cause) => format!("{}: {cause}", self.detail),
+        }
     }
 
     /// A refusal by the text of its code.
@@ -39,7 +69,7 @@ impl Refusal {
 
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.code.text, self.detail)
+        write!(f, "{}: {}", self.code.text, self.reason())
     }
 }
 
@@ -55,10 +85,11 @@ impl From<Failure> for Refusal {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Rejected(rejection) => Self::of(&rejection.code, rejection.message),
-            Failure::Trapped(_) => Self::new(
+            Failure::Trapped(cause) => Self::new(
                 Code::VERIFIER_TRAPPED,
                 "the verifier gave no answer, so nothing was decided",
-            ),
+            )
+            .because(cause),
         }
     }
 }
@@ -72,8 +103,22 @@ impl From<PolicyFailure> for Refusal {
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         let code = match &error {
-            StoreError::Tampered(_) | StoreError::Untrusted(_) => Code::STORE_TAMPERED,
-            _ => Code::STORE_UNAVAILABLE,
+            StoreError::Tampered(_) | StoreError::Untrusted(_) => {
+                Code::STORE_TAMPERED
+            }
+            StoreError::Io(cause) => return Self::of_store("the store failed", cause),
+            StoreError::Stopped(cause) => {
+                return Self::of_store("the store accepts no writes until a restart", cause);
+            }
+            StoreError::Damaged(cause) => return Self::of_store("the store is damaged", cause),
+            StoreError::Unsigned(cause) => {
+                return Self::of_store("the head of the audit log cannot be signed", cause);
+            }
+            StoreError::Missing(_)
+            | StoreError::Held
+            | StoreError::Foreign(_)
+            | StoreError::Format { .. }
+            | StoreError::ReadOnly => Code::STORE_UNAVAILABLE,
         };
         Self::new(code, error.to_string())
     }

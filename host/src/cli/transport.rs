@@ -17,7 +17,7 @@ use super::Global;
 use super::exit::Failure;
 use super::remote::{Remote, Trust};
 use super::serve::not_lost;
-use crate::api::{self, App, Approval, Hosts, Problem};
+use crate::api::{self, App, Approval, FailureReason, Origin, Problem};
 use crate::clock::SystemClock;
 use crate::code::Code;
 use crate::config::Config;
@@ -222,7 +222,7 @@ impl Transport {
             service: Arc::clone(&service),
             metrics: Arc::default(),
             stopping,
-            hosts: Hosts::Any,
+            origin: Origin::InProcess,
         });
         let request = Request::builder()
             .method(method)
@@ -232,9 +232,15 @@ impl Transport {
             .context("the path is no path")?;
         let response = router.oneshot(request).await?;
         let status = response.status().as_u16();
-        let body = response.into_body().collect().await?.to_bytes();
+        let failed = response.extensions().get::<FailureReason>().cloned();
+        let mut body: Vec<u8> = response.into_body().collect().await?.to_bytes().into();
         service.shadow_once().await;
-        Ok((status, body.into()))
+        if let Some(FailureReason(reason)) = failed {
+            // This process has no log, and whoever reads its output may read the store.
+            let problem = Problem { detail: reason, ..serde_json::from_slice(&body)? };
+            body = serde_json::to_vec(&problem)?;
+        }
+        Ok((status, body))
     }
 
     /// A service over an open store file.

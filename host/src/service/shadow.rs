@@ -210,6 +210,10 @@ impl Service {
         if self.shadow.flips.fetch_add(1, Ordering::Relaxed) >= FLIPS_KEPT_MAX {
             return;
         }
+        if let Err(failure) = answer {
+            let policy = compared.candidate.digest();
+            tracing::warn!(policy, cause = ?failure.to_string(), "shadow policy failed");
+        }
         let Ok(now) = self.now_to_write() else { return };
         let note = Note {
             event: EVENT,

@@ -87,6 +87,7 @@ pub(super) fn run(args: &ServeArgs, global: &Global, target: &Target) -> Result<
     let Target::Store(store) = target else {
         return Err(Failure::usage("serve works on a store file; it takes no --server"));
     };
+    log_to_stderr(global.json);
     let config = global.config()?;
     let keys = global.key_source(&config);
     // Before anything is made: a server without keys is none.
@@ -117,6 +118,16 @@ pub(super) fn run(args: &ServeArgs, global: &Global, target: &Target) -> Result<
         running.stop().await;
         Ok(Exit::Done)
     })
+}
+
+/// Writes one line for each failure of the server to stderr; JSON with `--json`.
+fn log_to_stderr(json: bool) {
+    let lines = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::WARN)
+        .with_writer(std::io::stderr)
+        .with_ansi(false);
+    // A second server of one process, as in a test, has the first one's.
+    let _ = if json { lines.json().flatten_event(true).try_init() } else { lines.try_init() };
 }
 
 impl ServeArgs {

@@ -132,7 +132,7 @@ pub(super) async fn apart<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, Refusal> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|e| Err(Refusal::new(Code::INTERNAL_ERROR, e.to_string())))
+    done.unwrap_or_else(|e| Err(Refusal::internal(e)))
 }
 
 fn unusable(error: &anyhow::Error) -> Refusal {

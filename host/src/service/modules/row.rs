@@ -216,7 +216,7 @@ pub(super) fn digest_of(name: &str) -> &str {
 }
 
 fn text(row: &impl Serialize) -> Result<String, Refusal> {
-    serde_json::to_string(row).map_err(|e| Refusal::new(Code::INTERNAL_ERROR, e.to_string()))
+    serde_json::to_string(row).map_err(Refusal::internal)
 }
 
 fn damaged(what: &str) -> Refusal {
