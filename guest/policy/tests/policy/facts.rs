@@ -29,16 +29,16 @@ fn conditions_read_facts_by_name() {
         ("facts.requester == 'agent:inbox'", claim, "false"),
         ("facts['requester'].endsWith('@company.com')", claim, "true"),
         ("facts.claimed_by == facts.requester", claim, "false"),
-        ("facts.claimed_by == facts.requester", FACTS, "`facts.claimed_by` is not there"),
+        ("facts.claimed_by == facts.requester", FACTS, "`facts.claimed_by` is missing"),
         ("!has(facts.claimed_by) || facts.claimed_by == facts.requester", FACTS, "true"),
         ("has(facts.claimed_by)", claim, "true"),
         ("facts.?claimed_by.orValue('none') == 'none'", FACTS, "true"),
         ("facts[?'claimed_by'].hasValue()", claim, "true"),
         ("facts.requester == 'agent:' + agent", FACTS, "true"),
         ("['x'].exists(facts, facts == 'x')", FACTS, "true"),
-        ("facts.requester == 'x'", "{}", "`facts.requester` is not there"),
-        ("facts.requester == 'x'", "[]", "`facts.requester` is not there"),
-        ("facts.requester == 'x'", "", "`facts.requester` is not there"),
+        ("facts.requester == 'x'", "{}", "`facts.requester` is missing"),
+        ("facts.requester == 'x'", "[]", "`facts.requester` is missing"),
+        ("facts.requester == 'x'", "", "`facts.requester` is missing"),
     ] {
         assert_eq!(outcome(when, facts), expected, "{when} {facts}");
     }
@@ -85,9 +85,9 @@ fn an_unknown_fact_is_refused_at_its_place_with_the_known_ones() {
     }
     for (reason, message) in [
         ("{facts.role}", unknown),
-        ("{facts}", "`{facts}` is no placeholder"),
-        ("{facts.requester.name}", "is no placeholder"),
-        ("{facts[0]}", "is no placeholder"),
+        ("{facts}", "`{facts}` is not a placeholder"),
+        ("{facts.requester.name}", "is not a placeholder"),
+        ("{facts[0]}", "is not a placeholder"),
     ] {
         let found =
             errors(&format!("[[rule]]\nid = 'r'\nverdict = 'deny'\nreason = 'by {reason}'\n"));

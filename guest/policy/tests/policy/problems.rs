@@ -62,15 +62,15 @@ fn mistakes_in_members_are_told_where_they_are() {
         ("reason = 1", 10, "`reason` is a string"),
         ("reason = 'risk {context.a'", 16, "a `{` without its `}`"),
         ("reason = 'risk }'", 16, "a `}` without its `{`"),
-        ("reason = 'risk {}'", 16, "`{}` is no placeholder"),
-        ("reason = 'risk {contxt.a}'", 16, "`{contxt.a}` is no placeholder"),
-        ("reason = 'risk {context.}'", 16, "is no placeholder"),
-        ("reason = 'risk {context[a]}'", 16, "is no placeholder"),
-        ("reason = 'risk {context[-1]}'", 16, "is no placeholder"),
-        ("reason = 'risk {context[0}'", 16, "is no placeholder"),
-        ("reason = 'risk {agent.a}'", 16, "is no placeholder"),
-        ("reason = 'risk {context .a}'", 16, "is no placeholder"),
-        ("reason = \"\\u00e9 {x}\"", 18, "is no placeholder"),
+        ("reason = 'risk {}'", 16, "`{}` is not a placeholder"),
+        ("reason = 'risk {contxt.a}'", 16, "`{contxt.a}` is not a placeholder"),
+        ("reason = 'risk {context.}'", 16, "is not a placeholder"),
+        ("reason = 'risk {context[a]}'", 16, "is not a placeholder"),
+        ("reason = 'risk {context[-1]}'", 16, "is not a placeholder"),
+        ("reason = 'risk {context[0}'", 16, "is not a placeholder"),
+        ("reason = 'risk {agent.a}'", 16, "is not a placeholder"),
+        ("reason = 'risk {context .a}'", 16, "is not a placeholder"),
+        ("reason = \"\\u00e9 {x}\"", 18, "is not a placeholder"),
     ];
     for (member, column, message) in line_four {
         assert_error(&format!("{RULE}{member}\n"), 4, column, message);
@@ -99,7 +99,7 @@ fn mistakes_in_strings_of_many_lines_are_told_in_their_line() {
         &format!("{RULE}reason = \"\"\"\nrisk\n  {{x}}\"\"\"\n"),
         6,
         3,
-        "is no placeholder",
+        "is not a placeholder",
     );
 }
 
@@ -123,7 +123,7 @@ fn mistakes_of_a_whole_rule_are_told_at_its_start() {
             "id = 'a'\nverdict = 'deny'\nttl = 60",
             4,
             7,
-            "`ttl` goes with the verdict require_approval only",
+            "`ttl` is only allowed with the verdict require_approval",
         ),
         ("id = 'a'\nverdict = 'allow'\nthreshold = 2", 4, 13, "`threshold` goes with"),
         ("id = 'a'\nverdict = 'allow'\ngroups = { a = 1 }", 4, 10, "`groups` goes with"),
@@ -191,11 +191,11 @@ fn mistakes_in_tests_are_told() {
     for (member, column, message) in [
         ("color = 1", 1, "unknown member `color`"),
         ("context = 1", 11, "`context` is a table, or a JSON object as a string"),
-        ("context = '[]'", 11, "no JSON object"),
-        ("context = '{\"a\": 1, \"a\": 2}'", 11, "no JSON object"),
+        ("context = '[]'", 11, "not a JSON object"),
+        ("context = '{\"a\": 1, \"a\": 2}'", 11, "not a JSON object"),
         ("context = { a = 1979-05-27 }", 17, "JSON has no times"),
         ("context = { a = nan }", 17, "JSON has no such number"),
-        ("plan = 'x'", 8, "`plan` is no JSON object"),
+        ("plan = 'x'", 8, "`plan` is not a JSON object"),
         ("facts = 1", 9, "`facts` is a table, got an integer"),
         ("facts = '{}'", 9, "`facts` is a table, got a string"),
         ("facts = { role = 'x' }", 11, "there is no fact `role`, expected claimed_by or requester"),

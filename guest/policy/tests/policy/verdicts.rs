@@ -75,7 +75,7 @@ fn the_strictest_rule_that_matches_decides_and_the_first_of_its_verdict_is_named
         assert_eq!(verdict.rule.as_deref().unwrap_or("-"), rule, "{line}");
         let reason = verdict.rule.map(|rule| match rule.starts_with(['x', 'y', 'z']) {
             true => format!(
-                "the condition of rule `{rule}` could not be evaluated: `context.absent` is not there"
+                "the condition of rule `{rule}` could not be evaluated: `context.absent` is missing"
             ),
             false => format!("because {rule}"),
         });
@@ -340,7 +340,7 @@ fn the_reason_of_a_failed_condition_is_our_own_bounded_and_escaped() {
         ask(&policy, &context).reason.unwrap()
     };
     let start = "the condition of rule `x` could not be evaluated: ";
-    assert_eq!(reason("k"), format!("{start}`k` is not there"));
+    assert_eq!(reason("k"), format!("{start}`k` is missing"));
     let odd = reason("a\n\u{202e}b\u{7}");
     assert!(odd.contains("a\\n\\u{202e}b\\u{7}"), "{odd}");
     let long = reason(&"\u{e9}".repeat(10_000));

@@ -92,7 +92,7 @@ fn rules_are_loaded_described_and_asked() {
                     "failed": ["quarantine-high-risk"]},
         "trace": [
             {"rule": "quarantine-high-risk", "verdict": "require_approval", "line": 7, "matched": true,
-             "when": "error", "error": "`context.risk_score` is not there"},
+             "when": "error", "error": "`context.risk_score` is missing"},
             {"rule": "never-the-ceo", "verdict": "deny", "line": 17, "matched": true, "when": "true", "error": null},
         ],
     }});
