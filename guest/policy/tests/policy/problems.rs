@@ -1,11 +1,12 @@
-//! Every mistake is told, at its place.
+//! Every mistake is reported at its position.
 
 use signoff_policy::policy::Policy;
 use signoff_policy::problem::Severity;
 
 use super::support::{errors, problems};
 
-/// Line, column, a piece of the message; the line counts from the one after `name`.
+/// Checks the line, the column and a piece of the message of an error; lines count from the one
+/// after `name`.
 fn assert_error(rules: &str, line: usize, column: usize, message: &str) {
     let found = errors(rules);
     assert!(
@@ -19,7 +20,7 @@ fn assert_error(rules: &str, line: usize, column: usize, message: &str) {
 const RULE: &str = "[[rule]]\nid = 'r'\nverdict = 'require_approval'\n";
 
 #[test]
-fn mistakes_in_members_are_told_where_they_are() {
+fn mistakes_in_members_are_reported_at_their_position() {
     let line_four = [
         ("color = 1", 1, "unknown member `color`"),
         ("\"co\\u0000lor\" = 1", 1, "unknown member `co\\0lor`"),
@@ -78,7 +79,7 @@ fn mistakes_in_members_are_told_where_they_are() {
 }
 
 #[test]
-fn mistakes_in_strings_of_many_lines_are_told_in_their_line() {
+fn mistakes_in_multiline_strings_are_reported_in_their_line() {
     for (text, line, column) in [
         ("when = \"\"\"\ncontext.a == 1 &&\n  contxt.b == 2\n\"\"\"\n", 6, 3),
         ("when = \"\"\"context.a == 1 &&\n  contxt.b == 2\"\"\"\n", 5, 3),
@@ -104,7 +105,7 @@ fn mistakes_in_strings_of_many_lines_are_told_in_their_line() {
 }
 
 #[test]
-fn mistakes_of_a_whole_rule_are_told_at_its_start() {
+fn mistakes_of_a_whole_rule_are_reported_at_its_start() {
     for (rule, message) in [("verdict = 'deny'", "no `id`"), ("id = 'a'", "no `verdict`")] {
         assert_error(&format!("[[rule]]\n{rule}\n"), 1, 1, message);
     }
@@ -142,7 +143,7 @@ fn mistakes_of_a_whole_rule_are_told_at_its_start() {
 }
 
 #[test]
-fn mistakes_of_a_file_are_told() {
+fn mistakes_of_a_file_are_reported() {
     for (text, line, column, message) in [
         ("", 1, 1, "`format` is missing"),
         ("", 1, 1, "`name` is missing"),
@@ -186,7 +187,7 @@ fn mistakes_of_a_file_are_told() {
 }
 
 #[test]
-fn mistakes_in_tests_are_told() {
+fn mistakes_in_tests_are_reported() {
     let test = "[[test]]\nname = 'a'\nagent = 'a'\naction = 'b'\nexpect = 'deny'\n";
     for (member, column, message) in [
         ("color = 1", 1, "unknown member `color`"),
@@ -226,7 +227,7 @@ fn mistakes_in_tests_are_told() {
 }
 
 #[test]
-fn all_mistakes_are_told_at_once_and_not_more_than_a_hundred() {
+fn all_mistakes_are_reported_at_once_up_to_a_hundred() {
     let found = errors(&format!(
         "{RULE}color = 1\nttl = 0\nthreshold = 0\nwhen = 'x'\n[[rule]]\nid = ''\nverdict = 'a'\n"
     ));
@@ -245,7 +246,7 @@ fn all_mistakes_are_told_at_once_and_not_more_than_a_hundred() {
 }
 
 #[test]
-fn what_an_author_may_not_have_meant_is_a_warning() {
+fn likely_mistakes_are_warnings() {
     let cases = [
         ("default = 'allow'", "the default is `allow`"),
         ("[[rule]]\nid = 'a'\nverdict = 'deny'", "no `reason`"),
