@@ -28,7 +28,7 @@ impl fmt::Display for NoteError {
             Self::TooLong => f.write_str("it is longer than 128 KiB"),
             Self::Form(why) => write!(f, "it is not a signed note: {why}"),
             Self::BadSignature(name) => {
-                write!(f, "the signature of `{name}` was not made by the trusted key of that name")
+                write!(f, "the signature of `{name}` is not by the trusted key of that name")
             }
         }
     }

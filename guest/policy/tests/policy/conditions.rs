@@ -232,8 +232,8 @@ fn certain_mistakes_are_reported_at_load() {
         agent[0] == 'a'                     => cannot be indexed
         context[null] == 1                  => cannot be indexed
         [1]['a'] == 1                       => cannot be indexed
-        {null: 1} == {}                     => no key of a map
-        agent.exists(x, true)               => goes through a list or a map
+        {null: 1} == {}                     => cannot be a map key
+        agent.exists(x, true)               => iterates over a list or a map
         1                                   => gives a value of type int, expected a bool
         'true'                              => gives a value of type string
         agent                               => gives a value of type string
@@ -244,8 +244,8 @@ fn certain_mistakes_are_reported_at_load() {
         size(agent)                         => gives a value of type int
         context.?a                          => gives a value of type optional
         context.list.map(x, x)              => gives a value of type list
-        Foo{a: 1} == 1                      => no type that a condition can make
-        google.protobuf.Int64Value{} == 1   => no type that a condition can make
+        Foo{a: 1} == 1                      => not a type that a condition can create
+        google.protobuf.Int64Value{} == 1   => not a type that a condition can create
         agent.matches('(')                  => not a regular expression
         agent.matches('a{9999999}')         => regular expression
         agent.matches(context.pattern)      => the pattern of `matches` is a string

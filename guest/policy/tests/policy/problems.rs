@@ -126,8 +126,8 @@ fn mistakes_of_a_whole_rule_are_reported_at_its_start() {
             7,
             "`ttl` is only allowed with the verdict require_approval",
         ),
-        ("id = 'a'\nverdict = 'allow'\nthreshold = 2", 4, 13, "`threshold` goes with"),
-        ("id = 'a'\nverdict = 'allow'\ngroups = { a = 1 }", 4, 10, "`groups` goes with"),
+        ("id = 'a'\nverdict = 'allow'\nthreshold = 2", 4, 13, "`threshold` is only allowed with"),
+        ("id = 'a'\nverdict = 'allow'\ngroups = { a = 1 }", 4, 10, "`groups` is only allowed with"),
         (
             "id = 'a'\nverdict = 'deny'\n[[rule]]\nid = 'a'\nverdict = 'deny'",
             5,
