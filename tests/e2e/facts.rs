@@ -102,7 +102,7 @@ fn the_answer_and_the_audit_name_the_rules_that_failed() {
     assert_eq!((&answer["decision"], &answer["rule"]), (&json!("deny"), &json!("two")));
     assert_eq!(
         answer["reason"],
-        "the condition of rule `two` could not be evaluated: `context.absent` is not there"
+        "the condition of rule `two` could not be evaluated: `context.absent` is missing"
     );
     server.post("/api/v1/approvals", &request_body()).refused("policy-denied");
     let mut whole = claim_body();

@@ -1,5 +1,5 @@
-//! How long the canonical form and its digest take, for each file named:
-//! `cargo run --release -p signoff-core --example context_speed -- FILE…`.
+//! Measures the canonical form and its digest for each file named: `cargo run --release -p
+//! signoff-core --example context_speed -- FILE…`.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ fn main() -> std::io::Result<()> {
     Ok(())
 }
 
-/// The best mean of ten rounds: what the machine does when nothing else interrupts it.
+/// Returns the best mean of ten rounds, the one with the fewest interruptions.
 fn microseconds(mut run: impl FnMut() -> bool) -> f64 {
     let mut best = f64::INFINITY;
     for _ in 0..10 {

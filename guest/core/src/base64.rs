@@ -1,6 +1,6 @@
-//! Base64 (RFC 4648), strictly: each sequence of bytes has one text. Padding must be there in the
-//! standard alphabet and must not in the URL alphabet, and the bits that the last character has to
-//! spare must be zero.
+//! Strict Base64 (RFC 4648): each byte sequence has exactly one text. Padding is required in the
+//! standard alphabet and refused in the URL alphabet, and the unused bits of the last character
+//! must be zero.
 
 use base64ct::{Base64, Base64UrlUnpadded, Encoding};
 
@@ -28,7 +28,8 @@ pub fn decode_url(text: &str) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
 
-    /// RFC 4648, section 10, and two bytes whose characters differ between the alphabets.
+    /// The test vectors of RFC 4648, section 10, and two bytes whose characters differ between the
+    /// alphabets.
     const PAIRS: [(&[u8], &str); 8] = [
         (b"", ""),
         (b"f", "Zg=="),
@@ -52,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn every_text_that_is_decoded_is_the_one_that_is_encoded() {
+    fn every_decodable_text_is_the_encoding_of_its_bytes() {
         let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_= \n.";
         let (mut decoded, mut refused) = (0, 0);
         for last in alphabet.chars() {

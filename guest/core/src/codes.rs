@@ -1,8 +1,8 @@
-//! The stable codes of `wit/codes.md`. Their HTTP status and title are the host's.
+//! The stable codes of `wit/codes.md`. The host assigns their HTTP statuses and titles.
 
 macro_rules! codes {
     ($($variant:ident = $text:literal $by:ident,)*) => {
-        /// A stable code: which rule refused.
+        /// A stable code that names the rule behind a refusal.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[expect(missing_docs, reason = "each is its code, explained in wit/codes.md")]
         pub enum Code { $($variant,)* }
@@ -11,12 +11,12 @@ macro_rules! codes {
             /// Every code, in the order of `wit/codes.md`.
             pub const ALL: &[Self] = &[$(Self::$variant,)*];
 
-            /// The code as it crosses the border.
+            /// Returns the code as text.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text,)* }
             }
 
-            /// Whether the verifier raises it; the host raises every one.
+            /// Returns whether the verifier raises this code; the host raises every code.
             pub const fn is_raised_by_verifier(self) -> bool {
                 match self { $(Self::$variant => codes!(@$by),)* }
             }
@@ -80,7 +80,7 @@ codes! {
 }
 
 impl Code {
-    /// Reads a code.
+    /// Parses a code.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.iter().find(|code| code.as_str() == text).copied()
     }

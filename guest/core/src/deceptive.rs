@@ -1,7 +1,8 @@
-//! Characters that could deceive a reader of a terminal, a page or a report.
+//! Characters that could deceive the reader of a terminal, a page or a report.
 
-/// Whether a character acts on what is shown or does not show: a control character, one that changes
-/// the direction of writing or breaks a line, a soft hyphen, an annotation, a tag, or one of no width.
+/// Returns whether a character is invisible or changes how other characters are shown: a control
+/// character, one that changes the writing direction or breaks a line, a soft hyphen, an
+/// annotation, a tag, or one of zero width.
 pub fn is_deceptive(char: char) -> bool {
     if char.is_ascii() {
         return char.is_ascii_control();
@@ -12,7 +13,7 @@ pub fn is_deceptive(char: char) -> bool {
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// Whether a text of several lines may show a character as it is: line feed and tab too.
+/// Returns whether a multi-line text may show a character unescaped: also line feed and tab.
 pub fn is_plain_in_lines(char: char) -> bool {
     matches!(char, '\n' | '\t') || !is_deceptive(char)
 }
@@ -22,7 +23,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_acts_or_does_not_show_is_deceptive_and_letters_are_not() {
+    fn control_and_invisible_characters_are_deceptive_and_letters_are_not() {
         for char in
             "\0\u{1b}\r\n\t\u{7f}\u{9b}\u{ad}\u{200e}\u{202e}\u{2066}\u{feff}\u{e0041}".chars()
         {

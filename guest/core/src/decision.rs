@@ -1,4 +1,4 @@
-//! What an approver decides.
+//! An approver's decision.
 
 use std::fmt;
 
@@ -6,18 +6,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::rejection::Rejection;
 
-/// What an approver says of a request.
+/// An approver's decision on a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Decision {
-    /// It may run.
+    /// The action may run.
     Approved,
-    /// It must not run.
+    /// The action must not run.
     Rejected,
 }
 
 impl Decision {
-    /// Reads a decision.
+    /// Parses a decision.
     ///
     /// Rejections: `request-invalid`.
     pub fn read(text: &str) -> Result<Self, Rejection> {
@@ -28,7 +28,7 @@ impl Decision {
         }
     }
 
-    /// The decision as it is written.
+    /// Returns the decision as written in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Approved => "approved",

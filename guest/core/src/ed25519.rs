@@ -1,5 +1,5 @@
-//! Ed25519 public keys (RFC 8032), decoded strictly: one message, key and signature have one answer
-//! in every runtime, and nobody can turn a valid signature into another.
+//! Ed25519 public keys (RFC 8032), decoded strictly: every runtime gives the same answer for a
+//! message, key and signature, and a valid signature cannot be turned into another.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ pub const KEY_BYTES: usize = 32;
 /// Bytes of a signature (RFC 8032, section 5.1.6).
 pub const SIGNATURE_BYTES: usize = 64;
 
-/// A public key in its one encoding, of a point that is not of small order.
+/// A canonically encoded public key that is not a point of small order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PublicKey(VerifyingKey);
 
@@ -19,9 +19,9 @@ pub struct PublicKey(VerifyingKey);
 pub enum PublicKeyError {
     /// No point of the curve has this encoding.
     NotAPoint,
-    /// The encoding is of a point, and not the canonical one.
+    /// The encoding is a point's, but not the canonical one.
     NotCanonical,
-    /// The point has small order: anybody can make signatures that verify under it.
+    /// The point has small order: anyone can make signatures that verify under it.
     SmallOrder,
 }
 
@@ -42,18 +42,18 @@ impl PublicKey {
         Ok(Self(key))
     }
 
-    /// The key's encoding.
+    /// Returns the key's encoding.
     pub fn as_bytes(&self) -> &[u8; KEY_BYTES] {
         self.0.as_bytes()
     }
 
-    /// Whether a signature is that of the message by this key.
+    /// Returns whether this key made the signature over the message.
     ///
-    /// Beyond RFC 8032, section 5.1.7: the first half of the signature must be encoded in the one
-    /// canonical way and must not be of small order, the second half must be below the group order,
-    /// and the equation is the one without the cofactor.
+    /// Stricter than RFC 8032, section 5.1.7: the first half of the signature must be canonically
+    /// encoded and not of small order, the second half must be below the group order, and the
+    /// equation is the one without the cofactor.
     pub fn verifies(&self, message: &[u8], signature: &[u8; SIGNATURE_BYTES]) -> bool {
-        // `verify_strict` compares the first half with what it computes, which is canonical, and
+        // `verify_strict` compares the first half with the canonical encoding it computes, and
         // refuses small orders and a second half that is too large.
         self.0.verify_strict(message, &Signature::from_bytes(signature)).is_ok()
     }
@@ -64,17 +64,15 @@ impl fmt::Display for PublicKeyError {
         f.write_str(match self {
             Self::NotAPoint => "not an ed25519 public key",
             Self::NotCanonical => "not the canonical encoding of an ed25519 public key",
-            Self::SmallOrder => {
-                "an ed25519 public key of small order, under which anybody can sign"
-            }
+            Self::SmallOrder => "an ed25519 public key of small order, under which anyone can sign",
         })
     }
 }
 
 impl std::error::Error for PublicKeyError {}
 
-/// Whether the y of an encoded point is below the field's prime, 2^255 - 19. The other coordinate has
-/// two encodings only where it is 0, and those two points are of small order.
+/// Returns whether the y of an encoded point is below the field's prime, 2^255 - 19. The other
+/// coordinate has two encodings only if it is 0, and those two points are of small order.
 fn is_canonical(point: &[u8; KEY_BYTES]) -> bool {
     let [first, middle @ .., last] = point;
     let y_is_prime_or_more =
@@ -89,7 +87,7 @@ mod tests {
 
     #[test]
     fn an_encoding_of_the_prime_or_more_is_refused() {
-        // No signature tells: nobody knows a secret of the points that can be written so.
+        // Signatures cannot test this: the secrets of points with such an encoding are unknown.
         let mut points = 0;
         for more in 0..=18 {
             for sign in [0, 0x80] {

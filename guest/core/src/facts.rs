@@ -1,8 +1,9 @@
-//! Facts: what a host knows of an attempt and tells a policy, and no agent can word.
+//! Facts: what the host knows about an attempt and passes to a policy. Agents do not control their
+//! values.
 
 use serde_json::Value;
 
-/// The names of the facts, in ascending order. Each is a text.
+/// The names of the facts, in ascending order. Every fact is a string.
 pub const NAMES: [&str; 2] = ["claimed_by", "requester"];
 
 /// The facts of one attempt.
@@ -12,13 +13,13 @@ pub struct Facts {
     requester: String,
 }
 
-/// Returns the fact of that name.
+/// Returns the known fact with this name.
 ///
 /// # Errors
 ///
-/// A sentence with the names of all facts.
+/// A message that lists the names of all facts.
 pub fn named(name: &str) -> Result<&'static str, String> {
-    /// What is shown of a name that may be of any length.
+    /// Maximum length of a quoted name, which may itself be of any length.
     const CHARS_MAX: usize = 64;
     NAMES.into_iter().find(|known| *known == name).ok_or_else(|| {
         let name: String = name.chars().take(CHARS_MAX).flat_map(char::escape_debug).collect();
@@ -27,7 +28,8 @@ pub fn named(name: &str) -> Result<&'static str, String> {
 }
 
 impl Facts {
-    /// Returns the facts of an evaluation or a request. `requester` is what `requested_by` gets.
+    /// Returns the facts of an evaluation or a request. `requester` is the `requested_by` of the
+    /// request.
     #[must_use]
     pub fn of_request(requester: &str) -> Self {
         Self { claimed_by: None, requester: requester.to_ascii_lowercase() }
@@ -40,7 +42,7 @@ impl Facts {
         Self { claimed_by: Some(claimed_by.to_ascii_lowercase()), ..Self::of_request(requester) }
     }
 
-    /// Returns the JSON object that a policy gets, in the canonical form for visible ASCII.
+    /// Returns the JSON object that a policy receives, in the canonical form for visible ASCII.
     #[must_use]
     pub fn to_text(&self) -> String {
         let mut text = "{".to_owned();

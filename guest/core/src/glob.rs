@@ -1,9 +1,9 @@
-//! Globs over agent and action names: `*` matches any run of characters, also none; nothing else is
-//! special.
+//! Globs over agent and action names. `*` matches any run of characters, including none; no other
+//! character is special.
 
 use crate::limits::IDENTIFIER_BYTES_MAX;
 
-/// One pattern.
+/// A glob pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Glob {
     text: String,
@@ -11,11 +11,12 @@ pub struct Glob {
 }
 
 impl Glob {
-    /// Takes a pattern.
+    /// Validates a pattern.
     ///
     /// # Errors
     ///
-    /// Empty, over 128 bytes, or with a character that no name has.
+    /// A message for a pattern that is empty, over 128 bytes, or contains a character that no name
+    /// has.
     pub fn new(text: &str) -> Result<Self, String> {
         if text.is_empty() || text.len() > IDENTIFIER_BYTES_MAX {
             return Err(format!(
@@ -32,13 +33,13 @@ impl Glob {
         Ok(Self { text: text.to_owned(), first_star: text.find('*') })
     }
 
-    /// The pattern.
+    /// Returns the pattern.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// What every name that fits starts with, and whether that is the whole name.
+    /// Returns the prefix of every matching name, and whether it is the whole name.
     #[must_use]
     pub fn prefix(&self) -> (&str, bool) {
         match self.first_star {
@@ -47,7 +48,7 @@ impl Glob {
         }
     }
 
-    /// Whether the whole of `name` fits.
+    /// Returns whether the pattern matches the whole of `name`.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
         let (prefix, literal) = self.prefix();
@@ -58,17 +59,18 @@ impl Glob {
         let after = self.text.get(prefix.len() + 1..).unwrap_or_default();
         let Some((middle, last)) = after.rsplit_once('*') else { return rest.ends_with(after) };
         for piece in middle.split('*') {
-            // The leftmost place leaves the most for what follows.
+            // The leftmost match leaves the most for the remaining pieces.
             let Some(at) = rest.find(piece) else { return false };
             rest = rest.get(at + piece.len()..).unwrap_or_default();
         }
         rest.ends_with(last)
     }
 
-    /// Whether every name that fits `other` fits this too, where that can be told.
+    /// Returns whether every name that matches `other` also matches this pattern. `false` if
+    /// unknown.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
-        // A star of the other can only be taken up by a star of this.
+        // A star in `other` can only be matched by a star in this pattern.
         self.matches(&other.text)
     }
 }

@@ -1,9 +1,9 @@
-//! Lower-case hex of the values that are written at every call.
+//! Lower-case hex for the values written in every call.
 
 use sha2::{Digest, Sha256};
 
-/// Two lower-case characters a byte. `hex::encode` collects the same text a character at a time,
-/// which in WebAssembly takes longer than a block of SHA-256.
+/// Encodes bytes as two lower-case characters each. `hex::encode` collects the same text one
+/// character at a time, which in WebAssembly takes longer than a block of SHA-256.
 ///
 /// ```
 /// assert_eq!(signoff_core::hex::encode(&[0x00, 0x9f, 0xff]), "009fff");
@@ -17,7 +17,7 @@ pub fn encode(bytes: &[u8]) -> String {
     }
 }
 
-/// SHA-256 of `bytes`, as 64 lower-case hex characters.
+/// Returns the SHA-256 of `bytes` as 64 lower-case hex characters.
 ///
 /// ```
 /// assert_eq!(

@@ -1,9 +1,9 @@
-//! What the guests and the host share, each thing once: names, times, limits, rejections and their
-//! codes, strict JSON, the canonical form of a context, and the formats of the audit log. Nothing here
-//! does I/O or reads a clock.
+//! Code shared by the guests and the host: names, times, limits, rejections and their codes, strict
+//! JSON, the canonical form of a context, and the formats of the audit log. Nothing here does I/O
+//! or reads a clock.
 //!
-//! The verifier and the policy decide with these types. The host parses and prints them; it decides
-//! nothing with them.
+//! The verifier and the policy base their decisions on these types. The host only parses and prints
+//! them.
 
 pub mod base64;
 pub mod codes;

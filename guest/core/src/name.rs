@@ -1,4 +1,4 @@
-//! Names: identifiers, ids and free texts, checked once at the edge.
+//! Names: identifiers, ids and free texts, validated once at the edge.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,7 +14,7 @@ use crate::rejection::Rejection;
 pub struct Identifier(String);
 
 impl Identifier {
-    /// Checks a name; `field` is what the message calls it.
+    /// Validates a name; `field` names it in messages.
     ///
     /// Rejections: `request-invalid` if empty or with other characters, `limit-exceeded` if too long.
     pub fn new(field: &str, text: impl Into<String>) -> Result<Self, Rejection> {
@@ -32,14 +32,14 @@ impl Identifier {
         }
     }
 
-    /// Whether a text is an identifier, for callers with a message of their own.
+    /// Returns whether a text is an identifier, for callers with their own message.
     pub fn fits(text: &str) -> bool {
         (1..=IDENTIFIER_BYTES_MAX).contains(&text.len())
             && text.bytes().all(|b| b.is_ascii_graphic())
     }
 
-    /// Checks a subject: a name, or an agent's name after `agent:` in any case, which does not count
-    /// for the length, so that every agent can be named as one.
+    /// Validates a subject: a name, or `agent:` (ignoring ASCII case) and an agent's name. The
+    /// prefix does not count towards the length, so that every agent has a valid subject.
     ///
     /// Rejections: as [`Self::new`].
     pub fn subject(field: &str, text: &str) -> Result<Self, Rejection> {
@@ -49,7 +49,7 @@ impl Identifier {
         }
     }
 
-    /// The name.
+    /// Returns the name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -60,14 +60,14 @@ impl Identifier {
 pub struct ApprovalId(String);
 
 impl ApprovalId {
-    /// Checks an approval's id.
+    /// Validates an approval's id.
     ///
     /// Rejections: `request-invalid`.
     pub fn new(text: impl Into<String>) -> Result<Self, Rejection> {
         prefixed_ulid("id", "appr_", text.into()).map(Self)
     }
 
-    /// The id.
+    /// Returns the id.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -78,14 +78,14 @@ impl ApprovalId {
 pub struct ExecutionId(String);
 
 impl ExecutionId {
-    /// Checks an execution's id.
+    /// Validates an execution's id.
     ///
     /// Rejections: `request-invalid`.
     pub fn new(text: impl Into<String>) -> Result<Self, Rejection> {
         prefixed_ulid("execution_id", "exec_", text.into()).map(Self)
     }
 
-    /// The id.
+    /// Returns the id.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -96,7 +96,7 @@ impl ExecutionId {
 pub struct KeyId(String);
 
 impl KeyId {
-    /// Checks a key's id.
+    /// Validates a key's id.
     ///
     /// Rejections: `request-invalid`.
     pub fn new(text: impl Into<String>) -> Result<Self, Rejection> {
@@ -109,18 +109,18 @@ impl KeyId {
         )))
     }
 
-    /// The id.
+    /// Returns the id.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// A SHA-256 digest as it is written: 64 lower-case hex characters.
+/// A SHA-256 digest as 64 lower-case hex characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Digest(String);
 
 impl Digest {
-    /// Checks a digest; `field` is what the message calls it.
+    /// Validates a digest; `field` names it in messages.
     ///
     /// Rejections: `request-invalid`.
     pub fn new(field: &str, text: impl Into<String>) -> Result<Self, Rejection> {
@@ -135,18 +135,18 @@ impl Digest {
         Ok(Self(text))
     }
 
-    /// The digest.
+    /// Returns the digest.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// A reason, comment or detail: at most 4 KiB, without control characters but line feed and tab.
+/// A reason, comment or detail: at most 4 KiB, without control characters except line feed and tab.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Text(String);
 
 impl Text {
-    /// Checks a free text; `field` is what the message calls it.
+    /// Validates a free text; `field` names it in messages.
     ///
     /// Rejections: `limit-exceeded` if too long, `request-invalid` for a control character, which
     /// could rewrite what a terminal shows.
@@ -157,32 +157,32 @@ impl Text {
         match text.chars().find(bad) {
             None => Ok(Self(text)),
             Some(found) => Err(Rejection::request(format!(
-                "{field} holds the control character `{}`",
+                "{field} contains the control character `{}`",
                 found.escape_unicode()
             ))),
         }
     }
 
-    /// Checks a text that may be left out.
+    /// Validates an optional text.
     ///
     /// Rejections: as [`Self::new`].
     pub fn optional(field: &str, text: Option<Cow<'_, str>>) -> Result<Option<Self>, Rejection> {
         text.map(|text| Self::new(field, text)).transpose()
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Whether a text names a key, a module or a rules file: `[a-z0-9_-]{1,64}`.
+/// Returns whether a text can name a key, a module or a rules file: `[a-z0-9_-]{1,64}`.
 pub fn is_name(text: &str) -> bool {
     let fits = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
     (1..=NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(fits)
 }
 
-/// Refuses a text past its limit.
+/// Refuses a text longer than its limit.
 pub fn check_length(field: &str, text: &str, bytes_max: usize) -> Result<(), Rejection> {
     if text.len() > bytes_max {
         return Err(Rejection::limit(format!(
@@ -195,8 +195,8 @@ pub fn check_length(field: &str, text: &str, bytes_max: usize) -> Result<(), Rej
 
 fn prefixed_ulid(field: &str, prefix: &str, text: String) -> Result<String, Rejection> {
     let ulid = text.strip_prefix(prefix).unwrap_or_default().as_bytes();
-    // Crockford's base 32 leaves out i, l, o and u; 26 characters hold 130 bits, so the first is
-    // at most 7.
+    // Crockford's base 32 omits i, l, o and u. 26 characters hold 130 bits, so the first is at most
+    // 7.
     let fits = |b: &u8| matches!(b, b'0'..=b'9' | b'a'..=b'z') && !b"ilou".contains(b);
     let first_fits = ulid.first().is_some_and(|b| (b'0'..=b'7').contains(b));
     if ulid.len() == 26 && first_fits && ulid.iter().all(fits) {
@@ -229,7 +229,7 @@ mod tests {
     use super::{Identifier, KeyId, is_name};
 
     #[test]
-    fn every_agent_can_be_named_as_a_subject() {
+    fn every_agent_has_a_valid_subject() {
         for prefix in ["agent:", "Agent:"] {
             let longest = format!("{prefix}{}", "a".repeat(128));
             assert!(Identifier::subject("requested_by", &longest).is_ok());
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_is_what_is_read() {
+    fn fits_agrees_with_new() {
         for text in ["a", "~!", "", " ", "a b", "\u{7f}", "é", "\0"]
             .map(str::to_owned)
             .into_iter()

@@ -1,5 +1,5 @@
-//! JSON objects, read strictly. Serde's derived readers would also take an array for an object, its
-//! items for the fields in their order; nothing that crosses the border may be written that way.
+//! Strict parsing of JSON objects. Serde's derived deserializers also accept an array in place of
+//! an object, with its items as the fields in order; no input may be written that way.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,10 +10,10 @@ use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor
 
 use crate::rejection::Rejection;
 
-/// A value that was written as a JSON object.
+/// A value deserialized from a JSON object, and from nothing else.
 pub struct Object<T>(pub T);
 
-/// Reads a text that is one JSON object; `what` is what the message calls it.
+/// Parses a text that is one JSON object; `what` names it in messages.
 ///
 /// Rejections: `request-invalid`.
 pub fn parse<'a, T: Deserialize<'a>>(what: &str, text: &'a str) -> Result<T, Rejection> {
@@ -23,8 +23,8 @@ pub fn parse<'a, T: Deserialize<'a>>(what: &str, text: &'a str) -> Result<T, Rej
     }
 }
 
-/// Refuses a text that is not one JSON object, or in which a member stands twice: readers that pass
-/// over members would differ in which of them they take.
+/// Refuses a text that is not one JSON object, or that has a duplicate member: readers that ignore
+/// members would differ in which of the two they take.
 ///
 /// Rejections: `request-invalid`.
 pub fn each_name_once(what: &str, text: &str) -> Result<(), Rejection> {
@@ -53,14 +53,14 @@ impl<'de> Visitor<'de> for NamesVisitor {
         while let Some(name) = map.next_key::<String>()? {
             map.next_value::<IgnoredAny>()?;
             if !seen.insert(name) {
-                return Err(A::Error::custom("a member stands twice"));
+                return Err(A::Error::custom("duplicate member"));
             }
         }
         Ok(Names)
     }
 }
 
-/// Reads an object inside of another.
+/// Deserializes a nested object.
 pub fn object<'de, T, D>(deserializer: D) -> Result<T, D::Error>
 where
     T: Deserialize<'de>,
@@ -69,7 +69,7 @@ where
     Object::deserialize(deserializer).map(|Object(value)| value)
 }
 
-/// Reads an object inside of another, or null.
+/// Deserializes a nested object, or null.
 pub fn object_or_null<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     T: Deserialize<'de>,
@@ -79,7 +79,7 @@ where
     Ok(object.map(|Object(value)| value))
 }
 
-/// Reads a list of objects.
+/// Deserializes a list of objects.
 pub fn objects<'de, T, D>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     T: Deserialize<'de>,
@@ -89,7 +89,7 @@ where
     Ok(objects.into_iter().map(|Object(value)| value).collect())
 }
 
-/// Reads a list of objects that may be null.
+/// Deserializes a list of objects, or null.
 pub fn optional_objects<'de, T, D>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
 where
     T: Deserialize<'de>,
@@ -99,7 +99,7 @@ where
     Ok(objects.map(|objects| objects.into_iter().map(|Object(value)| value).collect()))
 }
 
-/// Reads an object of names and numbers, each name once.
+/// Deserializes an object whose values are numbers, refusing duplicate names.
 pub fn counts<'de, D>(deserializer: D) -> Result<BTreeMap<String, u32>, D::Error>
 where
     D: Deserializer<'de>,
@@ -120,7 +120,7 @@ impl<'de> Visitor<'de> for Counts {
         let mut counts = BTreeMap::new();
         while let Some((name, count)) = map.next_entry::<String, u32>()? {
             if counts.insert(name, count).is_some() {
-                return Err(A::Error::custom("a name stands twice in an object of numbers"));
+                return Err(A::Error::custom("duplicate name in an object of numbers"));
             }
         }
         Ok(counts)
@@ -147,7 +147,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
     }
 }
 
-/// What serde_json says, without the value it found: that may be a secret in the wrong place.
+/// Returns serde_json's message without the value it found, which may be a misplaced secret.
 pub fn sentence(e: &serde_json::Error) -> String {
     let text = e.to_string();
     let found =
@@ -169,10 +169,10 @@ mod tests {
     }
 
     #[test]
-    fn a_name_counts_once() {
+    fn duplicate_names_are_refused() {
         assert!(parse::<Asked>("x", r#"{"groups":{"sre":1,"legal":2}}"#).is_ok());
         let twice =
             parse::<Asked>("x", r#"{"groups":{"sre":2,"sre":1}}"#).map(|asked| asked.groups);
-        assert!(twice.is_err_and(|e| e.message.contains("twice")));
+        assert!(twice.is_err_and(|e| e.message.contains("duplicate")));
     }
 }

@@ -1,5 +1,4 @@
-//! Where the guests' dlmalloc gets its memory: a static first heap where there is one, then whole
-//! pages.
+//! Memory source of the guests' dlmalloc: a static first heap if there is one, then whole pages.
 
 #![expect(unsafe_code, reason = "dlmalloc's source of memory is unsafe by its contract")]
 
@@ -10,7 +9,7 @@ use dlmalloc::Allocator;
 
 const WASM_PAGE_BYTES: usize = 64 << 10;
 
-/// Memory that is there before the first page is asked for, so that a fresh instance serves a usual
+/// Memory available before the first page is requested, so that a fresh instance handles a typical
 /// call without growing.
 #[repr(align(16))]
 pub struct FirstHeap<const BYTES: usize> {
@@ -18,7 +17,7 @@ pub struct FirstHeap<const BYTES: usize> {
     given: Cell<bool>,
 }
 
-/// Whole pages of a core module's memory, after the first heap.
+/// Allocates whole pages of a core module's memory, after the first heap.
 pub struct Pages<const FIRST_BYTES: usize> {
     first: Option<&'static FirstHeap<FIRST_BYTES>>,
 }
@@ -27,20 +26,20 @@ pub struct Pages<const FIRST_BYTES: usize> {
 unsafe impl<const BYTES: usize> Sync for FirstHeap<BYTES> {}
 
 impl<const BYTES: usize> FirstHeap<BYTES> {
-    /// A heap that nobody has been given yet.
+    /// Creates a heap that has not been handed out yet.
     #[expect(clippy::new_without_default, reason = "it is only for statics")]
     pub const fn new() -> Self {
         Self { bytes: UnsafeCell::new([0; BYTES]), given: Cell::new(false) }
     }
 
-    /// The heap, once.
+    /// Hands out the heap; `None` after the first call.
     fn take(&self) -> Option<*mut u8> {
         (!self.given.replace(true)).then(|| self.bytes.get().cast())
     }
 }
 
 impl Pages<0> {
-    /// Pages alone.
+    /// Pages without a first heap.
     pub const ALONE: Self = Self { first: None };
 }
 
@@ -51,8 +50,8 @@ impl<const FIRST_BYTES: usize> Pages<FIRST_BYTES> {
     }
 }
 
-// SAFETY: every region handed out is owned by nobody else: the first heap is given once, and
-// `memory.grow` answers pages that did not exist before. Both are zero, as `allocates_zeros` says.
+// SAFETY: every region handed out has one owner: the first heap is handed out once, and
+// `memory.grow` returns new pages. Both are zeroed, as `allocates_zeros` promises.
 unsafe impl<const FIRST_BYTES: usize> Allocator for Pages<FIRST_BYTES> {
     fn alloc(&self, size: usize) -> (*mut u8, usize, u32) {
         let first = self.first.filter(|_| size <= FIRST_BYTES);

@@ -1,21 +1,23 @@
-//! Persons: who counts as the same one. What is signed and shown keeps its spelling; comparisons go
-//! through [`same_person`].
+//! Comparison of person names. Signed and shown names keep their spelling; comparisons use
+//! [`same_person`].
 
-/// What the subject of an agent begins with, in any case.
+/// Prefix of an agent's subject, matched ignoring ASCII case.
 pub const AGENT_PREFIX: &str = "agent:";
 
-/// Whether two subjects or approvers are one: their names fold to the same ASCII case.
+/// Returns whether two subjects or approvers are the same person: their names are equal ignoring
+/// ASCII case.
 pub fn same_person(a: &str, b: &str) -> bool {
     a.eq_ignore_ascii_case(b)
 }
 
-/// The agent's name in a subject that begins with [`AGENT_PREFIX`], in any case; `None` for a person.
+/// Returns the agent's name in a subject with [`AGENT_PREFIX`] (ignoring ASCII case); `None` for a
+/// person.
 pub fn agent_of(subject: &str) -> Option<&str> {
     let (prefix, agent) = subject.split_at_checked(AGENT_PREFIX.len())?;
     same_person(prefix, AGENT_PREFIX).then_some(agent)
 }
 
-/// A subject without [`AGENT_PREFIX`].
+/// Returns a subject without [`AGENT_PREFIX`].
 pub fn bare(subject: &str) -> &str {
     agent_of(subject).unwrap_or(subject)
 }
@@ -25,15 +27,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ascii_case_does_not_make_two_persons_of_one() {
+    fn persons_are_compared_ignoring_ascii_case() {
         assert!(same_person("CEO@example.com", "ceo@Example.com"));
         assert!(!same_person("ceo@example.com", "ceo@example.co"));
-        // Only ASCII folds: names are ASCII.
+        // Only ASCII letters fold, because names are ASCII.
         assert!(!same_person("É", "é"));
     }
 
     #[test]
-    fn an_agent_is_one_in_any_case() {
+    fn the_agent_prefix_is_matched_ignoring_case() {
         for subject in ["agent:deployer", "Agent:deployer", "AGENT:deployer"] {
             assert_eq!(agent_of(subject), Some("deployer"));
             assert_eq!(bare(subject), "deployer");

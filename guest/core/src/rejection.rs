@@ -1,4 +1,4 @@
-//! Refusals: a stable code and a sentence.
+//! Rejections: a stable code and a message.
 
 use std::fmt;
 
@@ -6,21 +6,21 @@ pub use crate::codes::Code;
 use crate::context::Invalid;
 use crate::deceptive::is_deceptive;
 
-/// Longest sentence of a refusal, in characters.
+/// Maximum length of a rejection's message, in characters.
 const MESSAGE_CHARS_MAX: usize = 512;
 
-/// A refusal. The verifier answers this or what was asked for, never a bool.
+/// A refusal. The verifier returns either the result or a rejection, never a bool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
-    /// Which rule refused.
+    /// The rule that refused.
     pub code: Code,
     /// One sentence for a person: lower case, no full stop, no secrets.
     pub message: String,
 }
 
 impl Rejection {
-    /// A refusal with its sentence. Characters that could deceive a reader are escaped, and a long
-    /// sentence is cut: it may quote a caller, or a record that somebody wrote to.
+    /// Creates a rejection. Characters that could deceive a reader are escaped and a long message
+    /// is cut, because it may quote a caller or a modified record.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         let message = message.into();
         let plain = message.len() <= MESSAGE_CHARS_MAX && !message.contains(is_deceptive);
@@ -28,12 +28,12 @@ impl Rejection {
         Self { code, message }
     }
 
-    /// The caller's mistake in the form of an argument.
+    /// Creates a `request-invalid` rejection: the caller passed a malformed argument.
     pub fn request(message: impl Into<String>) -> Self {
         Self::new(Code::RequestInvalid, message)
     }
 
-    /// The caller passed a limit.
+    /// Creates a `limit-exceeded` rejection: the caller exceeded a limit.
     pub fn limit(message: impl Into<String>) -> Self {
         Self::new(Code::LimitExceeded, message)
     }

@@ -1,4 +1,4 @@
-//! What it takes to approve: a requirement, its bounds, and the stricter of two.
+//! What an approval requires: a requirement, its bounds, and the stricter of two.
 
 use std::collections::BTreeMap;
 
@@ -9,48 +9,48 @@ use crate::name::Identifier;
 use crate::object::counts;
 use crate::rejection::{Code, Rejection};
 
-/// What messages call it: callers give it as `expires_in_seconds` or `ttl_seconds`.
+/// Name of the time to live in messages: callers give it as `expires_in_seconds` or `ttl_seconds`.
 const TTL: &str = "the time to live in seconds";
 
-/// How much of a group's name a message quotes.
+/// Maximum number of characters of a group name that a message quotes.
 const GROUP_CHARS_SHOWN: usize = 40;
 
-/// What it takes to approve, frozen when the approval is made.
+/// What an approval requires. Fixed when the approval is created.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Requirement {
-    /// How long the approval lives, in seconds.
+    /// Lifetime of the approval, in seconds.
     pub ttl_seconds: u64,
-    /// How many approvers.
+    /// Number of approvers.
     pub threshold: u32,
-    /// How many approvers of each group.
+    /// Number of approvers of each group.
     #[serde(deserialize_with = "counts")]
     pub groups: BTreeMap<String, u32>,
 }
 
-/// A requirement of which any part may be unset: what a request, a policy or the settings ask for.
-/// The numbers are as they were written until [`Self::check`] has held them to their bounds.
+/// A requirement with optional parts, as given by a request, a policy or the settings. Its numbers
+/// are unchecked until [`Self::check`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PartialRequirement {
-    /// How long the approval lives at most, in seconds: 1 to 604,800.
+    /// Maximum lifetime of the approval, in seconds: 1 to 604,800.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ttl_seconds: Option<i64>,
-    /// How many approvers: 1 to 16.
+    /// Number of approvers: 1 to 16.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threshold: Option<u32>,
-    /// How many approvers of each group: 1 to 16, of at most 16 groups.
+    /// Number of approvers of each group: 1 to 16, of at most 16 groups.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "counts")]
     pub groups: BTreeMap<String, u32>,
 }
 
 impl Requirement {
-    /// Whether a `v1` signature can count.
+    /// Returns whether a `v1` signature can count.
     pub fn takes_v1(&self) -> bool {
         takes_v1(self.threshold, &self.groups)
     }
 
-    /// Holds each part to its bounds.
+    /// Checks that each part is within its bounds.
     ///
     /// Rejections: as [`PartialRequirement::check`].
     pub fn check(&self) -> Result<(), Rejection> {
@@ -63,7 +63,8 @@ impl Requirement {
         .check()
     }
 
-    /// Where this is less strict than a floor, a sentence that says in what; `None` where it is not.
+    /// Compares this requirement with a floor: a sentence that names the first part that is weaker,
+    /// or `None`.
     pub fn shortfall(&self, floor: &PartialRequirement) -> Option<String> {
         let Self { ttl_seconds, threshold, groups } = self;
         if let Some(least) = floor.threshold.filter(|least| threshold < least) {
@@ -85,16 +86,16 @@ impl Requirement {
 }
 
 impl PartialRequirement {
-    /// Whether a `v1` signature can count, the unset parts being at their defaults.
+    /// Returns whether a `v1` signature can count, with unset parts at their defaults.
     pub fn takes_v1(&self) -> bool {
         takes_v1(self.threshold.unwrap_or(1), &self.groups)
     }
 
-    /// Holds each part that is set to its bounds.
+    /// Checks that each part that is set is within its bounds.
     ///
-    /// Rejections: `request-invalid` for a number below 1, or a group that is no identifier;
-    /// `limit-exceeded` for what is above its bound. Threshold, number of groups, each group, time to
-    /// live, in this order.
+    /// Rejections: `request-invalid` for a number below 1, or a group that is not an identifier;
+    /// `limit-exceeded` for a value above its bound. Checked in this order: threshold, number of
+    /// groups, each group, time to live.
     pub fn check(&self) -> Result<(), Rejection> {
         check_count("threshold", self.threshold.unwrap_or(1))?;
         if self.groups.len() > GROUPS_MAX {
@@ -112,7 +113,8 @@ impl PartialRequirement {
         self.ttl_seconds.map_or(Ok(()), |seconds| duration(TTL, seconds, TTL_SECONDS_MAX).map(drop))
     }
 
-    /// The requirement, with unset parts at their defaults: one approver, no group, an hour.
+    /// Returns the requirement with unset parts at their defaults: one approver, no group, one
+    /// hour.
     ///
     /// Rejections: as [`Self::check`].
     pub fn complete(self) -> Result<Requirement, Rejection> {
@@ -124,8 +126,8 @@ impl PartialRequirement {
         Ok(Requirement { ttl_seconds, threshold: self.threshold.unwrap_or(1), groups: self.groups })
     }
 
-    /// The stricter of two requirements, in each part: more approvers, more of each group, a shorter
-    /// life. An unset part leaves the other's.
+    /// Returns the stricter of two requirements, part by part: more approvers, more of each group,
+    /// a shorter lifetime. An unset part takes the other's value.
     #[must_use]
     pub fn stricter(mut self, other: &Self) -> Self {
         self.threshold = self.threshold.max(other.threshold);
@@ -141,17 +143,17 @@ impl PartialRequirement {
     }
 }
 
-/// A number of approvers: 1 to [`THRESHOLD_MAX`]; `None` for any other.
+/// Converts a number of approvers: 1 to [`THRESHOLD_MAX`]; `None` for any other number.
 pub fn count(number: i64) -> Option<u32> {
     u32::try_from(number).ok().filter(|number| (1..=THRESHOLD_MAX).contains(number))
 }
 
-/// A time to live in seconds: 1 to [`TTL_SECONDS_MAX`]; `None` for any other.
+/// Checks a time to live in seconds: 1 to [`TTL_SECONDS_MAX`]; `None` for any other number.
 pub fn ttl_seconds(number: i64) -> Option<i64> {
     duration(TTL, number, TTL_SECONDS_MAX).ok().map(|_| number)
 }
 
-/// Whole seconds from 1 to a limit; `field` is what the message calls them.
+/// Checks a duration of whole seconds, from 1 to a limit; `field` names it in the message.
 ///
 /// Rejections: `request-invalid` below 1, `limit-exceeded` above the limit.
 pub fn duration(field: &str, seconds: i64, max: u64) -> Result<u64, Rejection> {
@@ -174,8 +176,8 @@ fn check_count(what: &str, number: u32) -> Result<(), Rejection> {
     Err(Rejection::new(code, format!("{what} is {number}, must be 1 to {THRESHOLD_MAX}")))
 }
 
-/// Whether a `v1` signature can count: it names no key and covers no action, so only where one approver
-/// and no group is required.
+/// Returns whether a `v1` signature can count. It names no key and covers no action, so it counts
+/// only if one approver and no group is required.
 pub fn takes_v1(threshold: u32, groups: &BTreeMap<String, u32>) -> bool {
     threshold == 1 && groups.is_empty()
 }

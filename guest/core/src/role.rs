@@ -1,26 +1,26 @@
-//! Roles: what a token is for.
+//! Roles: what a token authorizes.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// What a caller may do; a token has one or more.
+/// What a caller may do. A token has one or more roles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Requests approvals, and reads its own.
+    /// Requests approvals and reads its own.
     Requester,
-    /// Reads every approval and decides it. Never an agent.
+    /// Reads and decides every approval. Never an agent.
     Approver,
-    /// Verifies and claims the approvals of its agents, and reports how they ended.
+    /// Verifies and claims the approvals of its agents, and reports their outcomes.
     Executor,
     /// Reads everything, changes nothing.
     Auditor,
     /// Ships policy modules.
     Policy,
-    /// Makes tokens, reads everything, withdraws and extends; decides and executes nothing. Never an
-    /// agent.
+    /// Creates tokens, reads everything, withdraws and extends approvals; decides and executes
+    /// nothing. Never an agent.
     Admin,
 }
 
@@ -29,7 +29,7 @@ impl Role {
     pub const ALL: [Self; 6] =
         [Self::Requester, Self::Approver, Self::Executor, Self::Auditor, Self::Policy, Self::Admin];
 
-    /// The role as it is written.
+    /// Returns the role as written in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Requester => "requester",
@@ -41,7 +41,7 @@ impl Role {
         }
     }
 
-    /// Reads a role.
+    /// Parses a role.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|role| role.as_str() == text)
     }

@@ -1,6 +1,6 @@
-//! Whole unix seconds, and the two ways they are written. Both have one length and one form for
-//! each moment, so they are written and read digit by digit: records hold several, and each is read
-//! in every call.
+//! Whole Unix seconds and their two text forms. Each moment has one text of fixed length in each
+//! form. Both are written and parsed digit by digit, because records contain several times and are
+//! read in every call.
 
 use std::fmt;
 
@@ -13,12 +13,12 @@ use crate::rejection::Rejection;
 /// 9999-12-31T23:59:59Z: later years have no RFC 3339 form.
 const SECONDS_MAX: u64 = 253_402_300_799;
 
-/// A moment in whole seconds since 1970-01-01T00:00:00Z. JSON shows it as RFC 3339 with `Z`.
+/// A moment in whole seconds since 1970-01-01T00:00:00Z. Serialized as RFC 3339 with `Z`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UnixSeconds(DateTime<Utc>);
 
 impl UnixSeconds {
-    /// The moment at a number of seconds.
+    /// Creates the moment at a number of seconds.
     ///
     /// Rejections: `request-invalid` past the year 9999.
     pub fn new(seconds: u64) -> Result<Self, Rejection> {
@@ -30,29 +30,30 @@ impl UnixSeconds {
             .ok_or_else(|| Rejection::request(format!("time `{seconds}` is past the year 9999")))
     }
 
-    /// The number of seconds.
+    /// Returns the number of seconds.
     pub fn seconds(self) -> u64 {
         self.0.timestamp().unsigned_abs()
     }
 
-    /// The moment `seconds` later.
+    /// Returns the moment `seconds` later.
     ///
     /// Rejections: `request-invalid` past the year 9999.
     pub fn plus(self, seconds: u64) -> Result<Self, Rejection> {
         Self::new(self.seconds().saturating_add(seconds))
     }
 
-    /// `2025-10-17T11:30:00Z`.
+    /// Formats the moment as `2025-10-17T11:30:00Z`.
     pub fn rfc3339(self) -> String {
         self.written("Z")
     }
 
-    /// `2025-10-17T11:30:00+00:00`, as Python's `isoformat()` prints an aware UTC datetime.
+    /// Formats the moment as `2025-10-17T11:30:00+00:00`, like Python's `isoformat()` for an aware
+    /// UTC datetime.
     pub fn isoformat(self) -> String {
         self.written("+00:00")
     }
 
-    /// Reads what [`Self::rfc3339`] writes, and nothing else.
+    /// Parses the format of [`Self::rfc3339`] and no other.
     pub fn parse(text: &str) -> Option<Self> {
         let mut rest = text.as_bytes();
         let year = number(&mut rest, 4, b'-')?;
@@ -110,12 +111,12 @@ impl Visitor<'_> for Rfc3339 {
     }
 }
 
-/// The last two decimal digits.
+/// Returns the last two decimal digits.
 fn two_digits(number: u32) -> [u8; 2] {
     [number / 10, number].map(|digit| b'0' + u8::try_from(digit % 10).unwrap_or_default())
 }
 
-/// Takes so many decimal digits and what must follow them.
+/// Parses `digits` decimal digits and the byte that must follow them.
 fn number(rest: &mut &[u8], digits: usize, after: u8) -> Option<u32> {
     let (number, left) = rest.split_at_checked(digits)?;
     let (found, left) = left.split_first()?;
@@ -133,7 +134,7 @@ mod tests {
 
     #[test]
     fn times_are_written_as_chrono_writes_them_and_read_back() {
-        // A prime step, so that all times of day and days of a year come about.
+        // A prime step, so that all times of day and days of a year occur.
         for seconds in (0..=SECONDS_MAX).step_by(7_918_769).chain([SECONDS_MAX]) {
             let time = UnixSeconds::new(seconds).unwrap();
             let moment = DateTime::from_timestamp(i64::try_from(seconds).unwrap(), 0).unwrap();
@@ -144,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_form_that_is_written_is_read() {
+    fn only_the_written_form_is_parsed() {
         for text in [
             "",
             "2025-10-17",

@@ -1,20 +1,20 @@
-//! What a policy decides.
+//! A policy's decision.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Whether an action may go ahead.
-// From the mildest to the strictest: the order decides between rules.
+/// Whether an action may proceed.
+// Ordered from the mildest to the strictest: the order decides between rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Decision {
-    /// It may.
+    /// The action may run.
     Allow,
     /// A person must approve it first.
     RequireApproval,
-    /// It must not.
+    /// The action must not run.
     Deny,
 }
 
@@ -22,7 +22,7 @@ impl Decision {
     /// Every decision, from the mildest to the strictest.
     pub const ALL: [Self; 3] = [Self::Allow, Self::RequireApproval, Self::Deny];
 
-    /// The decision as it is written.
+    /// Returns the decision as written in JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -32,7 +32,7 @@ impl Decision {
         }
     }
 
-    /// Reads a decision.
+    /// Parses a decision.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|decision| decision.as_str() == text)

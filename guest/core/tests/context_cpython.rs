@@ -1,7 +1,8 @@
-//! The canonicalizer against CPython, on random contexts that `tests/differential/context.py` makes.
+//! Compares the canonicalizer with CPython, on random contexts from
+//! `tests/differential/context.py`.
 //!
-//! `SIGNOFF_CONTEXT_CASES` and `SIGNOFF_CONTEXT_SEED` ask for more, or for others; `SIGNOFF_PYTHON`
-//! names another interpreter.
+//! `SIGNOFF_CONTEXT_CASES` and `SIGNOFF_CONTEXT_SEED` set the number of cases and the seed;
+//! `SIGNOFF_PYTHON` names another interpreter.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! What holds for every context, whatever CPython does.
+//! Properties of every context, independent of CPython.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
 
@@ -10,7 +10,7 @@ const DOCUMENT: &str = r#"{ "b" : [ 1, -2.50, 1e-7, true, null ], "a\u00e9" : { 
     "ä" : [ [ ], { } ] , "key that is long" : "a string of more than eight bytes", "z" : false }"#;
 
 #[test]
-fn a_canonical_form_is_its_own() {
+fn canonicalization_is_idempotent() {
     for text in [DOCUMENT, "{}", r#"{"b":1e22,"a":[1.0,-0.0,-0]}"#] {
         let canonical = canonicalize(text).unwrap();
         assert_eq!(canonicalize(&canonical).unwrap(), canonical);
@@ -19,7 +19,7 @@ fn a_canonical_form_is_its_own() {
 }
 
 #[test]
-fn order_and_white_space_make_no_difference() {
+fn order_and_white_space_do_not_matter() {
     let mut random = Random(1);
     for _ in 0..300 {
         let members = random_members(&mut random);
@@ -47,7 +47,7 @@ fn every_member_counts() {
 }
 
 #[test]
-fn no_part_of_a_document_passes_for_one() {
+fn no_prefix_of_a_document_is_accepted() {
     for (end, _) in DOCUMENT.char_indices() {
         let invalid = canonicalize(&DOCUMENT[..end]).unwrap_err();
         assert!(invalid.offset <= end, "{invalid}");
@@ -89,7 +89,7 @@ fn long_keys_that_differ_late_are_ordered() {
 }
 
 #[test]
-fn disorder_on_every_level_costs_a_bounded_amount() {
+fn sorting_cost_is_bounded_by_depth() {
     // Each level moves nearly a mebibyte; quadratic work would not end.
     let filler = "x".repeat(BYTES_MAX - 1024);
     let text =

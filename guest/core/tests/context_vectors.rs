@@ -1,4 +1,4 @@
-//! The canonicalizer against `tests/vectors/context.json`.
+//! Checks the canonicalizer against `tests/vectors/context.json`.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
 

@@ -1,5 +1,6 @@
-//! What conditions give, a line each: `{"when": …, "context": {…}}` in; `true`, `false`, `error` or `refused`
-//! out. `tests/differential/conditions.py` compares the lines with another implementation's.
+//! Evaluates one condition per line: `{"when": …, "context": {…}}` in; `true`, `false`, `error` or
+//! `refused` out. `tests/differential/conditions.py` compares the output with another
+//! implementation's.
 
 #![expect(clippy::print_stdout, reason = "it is a filter")]
 

@@ -1,4 +1,4 @@
-//! How long a verdict takes, and how long the `cel` crate takes for the same conditions alone:
+//! Measures the time of a verdict, and that of the `cel` crate for the same conditions alone:
 //! `cargo run --profile guest -p signoff-policy --example speed`
 
 #![expect(clippy::print_stdout, reason = "it is a measurement")]
@@ -22,7 +22,7 @@ const CONDITIONS: [&str; 5] = [
     "has(context.sender) && context.risk_score * 2 > 300",
 ];
 
-/// Rounds; the best counts.
+/// Number of rounds; the best counts.
 const ROUNDS: u32 = 30;
 const TIMES: u32 = 2_000;
 
@@ -71,7 +71,8 @@ fn rules(others: usize) -> String {
     text
 }
 
-/// Parsed JSON in, five bools out: what a program that uses the crate would do for each attempt.
+/// Evaluates the conditions as a program that uses the crate would for each attempt: parsed JSON
+/// in, five bools out.
 fn plain_cel() -> u128 {
     let env = Arc::new(Env::stdlib());
     let programs: Vec<Program> =

@@ -1,18 +1,18 @@
-//! What a policy is asked.
+//! The input of an evaluation.
 
-/// What an agent is about to do. `context`, `plan` and `facts` are canonical JSON texts, `now` whole
-/// unix seconds.
+/// An action that an agent is about to take. `context`, `plan` and `facts` are canonical JSON
+/// texts, `now` is whole Unix seconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Attempt<'a> {
-    /// Who would run it.
+    /// The agent.
     pub agent: &'a str,
-    /// What would be run.
+    /// The action.
     pub action: &'a str,
     /// A JSON object.
     pub context: &'a str,
-    /// A JSON object, where the executor has a plan.
+    /// A JSON object, if the executor has a plan.
     pub plan: Option<&'a str>,
-    /// A JSON object: what the host knows of the attempt.
+    /// A JSON object: what the host knows about the attempt.
     pub facts: &'a str,
     /// Seconds since 1970-01-01T00:00:00Z.
     pub now: u64,

@@ -1,4 +1,4 @@
-//! The component's exports. The only file that knows wit-bindgen: types are converted here.
+//! The component's exports. Only this file uses wit-bindgen; its types are converted here.
 
 #![allow(unsafe_code, missing_docs, unreachable_pub, reason = "generated bindings")]
 
@@ -45,7 +45,7 @@ impl guardrails::Guest for Component {
     }
 }
 
-/// A template without rules decides nothing: it traps, and the host refuses.
+/// Traps: a template without rules has no verdict, so the host refuses the action.
 fn nothing_loaded() -> ! {
     core::arch::wasm32::unreachable()
 }

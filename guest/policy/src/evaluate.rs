@@ -1,8 +1,8 @@
-//! From an attempt to a verdict.
+//! Evaluates an attempt to a verdict.
 //!
 //! Let M be the rules that concern the attempt and whose condition is true or absent, and F those
 //! whose condition fails to evaluate. The verdict is the strictest of those of M and F, and of the
-//! default where M is empty. So no value that a failed condition could have had gives a stricter one.
+//! default if M is empty. So no value of a failed condition could lead to a stricter verdict.
 
 use std::sync::Arc;
 
@@ -17,25 +17,25 @@ use crate::policy::{Policy, Rule};
 use crate::text::cut;
 use crate::verdict::{Decision, Requirement, Verdict};
 
-/// How one rule that concerns an attempt answered.
+/// The result of one rule that concerns an attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Trace {
     /// The rule's id.
     pub rule: String,
     /// The rule's verdict.
     pub verdict: Decision,
-    /// Where it is in the rules file.
+    /// The rule's line in the rules file.
     pub line: usize,
-    /// Whether it counted.
+    /// Whether the rule counted.
     pub matched: bool,
-    /// What the condition gave: `true`, `false`, `error`, or `none` where there is none.
+    /// The condition's result: `true`, `false`, `error`, or `none` without a condition.
     pub when: &'static str,
-    /// Why the condition could not be worked out.
+    /// Why the condition could not be evaluated.
     pub error: Option<String>,
 }
 
 impl Policy {
-    /// The verdict on an attempt.
+    /// Returns the verdict on an attempt.
     #[must_use]
     pub fn evaluate(&self, attempt: &Attempt<'_>) -> Verdict {
         let scope = Scope::new(attempt, &self.tables);
@@ -71,7 +71,7 @@ impl Policy {
         }
     }
 
-    /// How each rule that concerns the attempt answers, in file order.
+    /// Returns the result of each rule that concerns the attempt, in file order.
     #[must_use]
     pub fn trace(&self, attempt: &Attempt<'_>) -> Vec<Trace> {
         let scope = Scope::new(attempt, &self.tables);
@@ -79,7 +79,7 @@ impl Policy {
         self.concerned(attempt).into_iter().map(|rule| evaluation.trace(rule)).collect()
     }
 
-    /// The rules whose globs fit, in file order.
+    /// Returns the rules whose globs match, in file order.
     fn concerned(&self, attempt: &Attempt<'_>) -> Vec<&Rule> {
         let candidates = self.index.candidates(attempt.agent, attempt.action).into_iter();
         candidates
@@ -89,12 +89,13 @@ impl Policy {
     }
 }
 
-/// What all of these rules ask; none without rules.
+/// Returns the strictest of the rules' requirements; `None` without rules.
 fn strictest<'r>(rules: impl Iterator<Item = &'r Rule>) -> Option<Requirement> {
     rules.map(|rule| rule.requirement.clone()).reduce(|strictest, other| strictest.stricter(&other))
 }
 
-/// Whether a rule counts. A condition that fails to evaluate counts where that is the strict side.
+/// Returns whether a rule counts. A rule whose condition fails counts if its verdict restricts the
+/// action.
 fn matches(rule: &Rule, outcome: Option<Outcome>) -> bool {
     match outcome {
         None | Some(Outcome::Bool(true)) => true,
@@ -103,7 +104,7 @@ fn matches(rule: &Rule, outcome: Option<Outcome>) -> bool {
     }
 }
 
-/// The conditions of one attempt; one that several rules have is worked out once.
+/// The conditions of one attempt. A condition shared by several rules is evaluated once.
 struct Evaluation<'e> {
     policy: &'e Policy,
     context: Context<'e, 'e>,
@@ -117,7 +118,7 @@ impl<'e> Evaluation<'e> {
         Self { policy, context, known: Vec::new() }
     }
 
-    /// None where the rule has no condition.
+    /// Returns the outcome of a rule's condition; `None` if the rule has no condition.
     fn outcome(&mut self, rule: &Rule) -> Option<Outcome> {
         let at = rule.condition?;
         let Some(shared) = self.policy.condition(rule) else { return Some(Outcome::Error) };
@@ -132,8 +133,8 @@ impl<'e> Evaluation<'e> {
         Some(outcome)
     }
 
-    /// The reason of a verdict that a rule decides whose condition failed, at most 4 KiB. It is our own:
-    /// what the rule says holds only where its condition does.
+    /// Returns the reason of a verdict decided by a rule whose condition failed, at most 4 KiB. It
+    /// is not the rule's own reason, which is only valid if the condition is true.
     fn why_failed(&self, rule: &Rule) -> String {
         let mut reason = format!("the condition of rule `{}` could not be evaluated: ", rule.id);
         if let Some(why) = self.error(rule) {
@@ -143,7 +144,7 @@ impl<'e> Evaluation<'e> {
         reason
     }
 
-    /// Why the condition of a rule fails to evaluate.
+    /// Returns why the condition of a rule fails to evaluate.
     fn error(&self, rule: &Rule) -> Option<String> {
         let condition = &self.policy.condition(rule)?.condition;
         condition.error(&self.context, &self.policy.tables)

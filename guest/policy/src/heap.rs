@@ -1,9 +1,9 @@
-//! The allocator of the core module: dlmalloc while rules are loaded, and one piece of memory in
-//! which allocations follow one another while an attempt is evaluated.
+//! The allocator of the core module: dlmalloc while rules are loaded, and a bump allocator over one
+//! region while an attempt is evaluated.
 //!
-//! A policy answers one question in a fresh instance, whose pages are copies made when they are first
-//! written to. What an evaluation allocates is therefore kept together, away from the rules, and
-//! freeing writes nothing.
+//! A policy runs one evaluation in a fresh instance, whose pages are copied when first written to.
+//! Allocations of an evaluation are therefore kept together, away from the rules, and freeing
+//! writes nothing.
 
 #![expect(unsafe_code, reason = "a global allocator is unsafe by its contract")]
 
@@ -13,7 +13,8 @@ use core::cell::{Cell, UnsafeCell};
 use dlmalloc::Dlmalloc;
 use signoff_core::pages::Pages;
 
-/// Bytes for one evaluation: what a context of some ten KiB takes. What does not fit goes to dlmalloc.
+/// Size of the region: enough for an evaluation with a context of about ten KiB. Larger ones spill
+/// to dlmalloc.
 const SCRATCH_BYTES: usize = 512 << 10;
 
 #[global_allocator]
@@ -43,7 +44,7 @@ unsafe impl Sync for Heap {}
 // SAFETY: as above.
 unsafe impl Sync for ScratchBytes {}
 
-/// Whether what is allocated from now on is for one evaluation only.
+/// Sets whether later allocations are for one evaluation only.
 pub(crate) fn allocate_for_evaluation(one_only: bool) {
     HEAP.scratch.in_use.set(one_only);
 }
@@ -57,7 +58,7 @@ impl Scratch {
         (ptr as usize).wrapping_sub(Self::start()) < SCRATCH_BYTES
     }
 
-    /// None where it is full.
+    /// Allocates from the region; `None` if it is full.
     fn alloc(&self, layout: Layout) -> Option<*mut u8> {
         let from = (self.used.get() + layout.align() - 1) & !(layout.align() - 1);
         let to = from.checked_add(layout.size()).filter(|to| *to <= SCRATCH_BYTES)?;
@@ -79,7 +80,7 @@ impl Scratch {
         }
     }
 
-    /// Whether the last allocation could be made larger or smaller where it is.
+    /// Resizes the last allocation in place; `false` if that is impossible.
     fn resize(&self, ptr: *mut u8, layout: Layout, size: usize) -> bool {
         let from = ptr as usize - Self::start();
         let to = from.saturating_add(size);
@@ -91,8 +92,8 @@ impl Scratch {
     }
 }
 
-// SAFETY: dlmalloc keeps GlobalAlloc's contract, the scratch gives out each byte once until it is given
-// back, and with one thread no two calls overlap.
+// SAFETY: dlmalloc keeps GlobalAlloc's contract, the region gives out each byte once until it is
+// freed, and with one thread no two calls overlap.
 unsafe impl GlobalAlloc for Heap {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {

@@ -1,23 +1,23 @@
-//! Which rules may concern an attempt: found by the agent's and the action's name, so that rules
-//! about something else cost nothing.
+//! Finds the rules that may concern an attempt by the names of its agent and action, so that other
+//! rules cost nothing.
 //!
-//! A rule is filed under what each of its action globs starts with, and there under what each of its
-//! agent globs starts with. What is found may still not fit, for only the starts were looked at; what
-//! is not found does not fit.
+//! A rule is filed under the literal prefix of each of its action globs, and there under that of
+//! each of its agent globs. Only prefixes are compared: a rule that is found may not match, but a
+//! rule that is not found never matches.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::glob::Glob;
 
-/// Rules by the names they are about.
+/// Rules by the names that they concern.
 #[derive(Debug, Default)]
 pub struct Index {
     by_action: Names<Names<Vec<u32>>>,
 }
 
 impl Index {
-    /// Files a rule.
+    /// Adds a rule.
     pub fn add(&mut self, rule: u32, agents: &[Glob], actions: &[Glob]) {
         for action in actions {
             let by_agent = self.by_action.entry(action);
@@ -30,7 +30,7 @@ impl Index {
         }
     }
 
-    /// The rules that may concern an attempt, in file order.
+    /// Returns the rules that may concern an attempt, in file order.
     #[must_use]
     pub fn candidates(&self, agent: &str, action: &str) -> Vec<u32> {
         let mut found = Vec::new();
@@ -43,12 +43,12 @@ impl Index {
     }
 }
 
-/// Something filed under globs, by what the globs start with.
+/// Values filed under globs, by the globs' literal prefixes.
 #[derive(Debug)]
 struct Names<T> {
     whole: HashMap<Box<str>, T, Hashing>,
     starts: HashMap<Box<str>, T, Hashing>,
-    /// How long the starts are, ascending.
+    /// Lengths of the prefixes, ascending.
     lengths: Vec<usize>,
     any: Option<T>,
 }
@@ -97,8 +97,8 @@ impl<T: Default> Names<T> {
 
 type Hashing = BuildHasherDefault<Fnv>;
 
-/// FNV-1a: the keys are the policy's author's, so nobody can aim at collisions, and it has no seed:
-/// the same rules give the same snapshot.
+/// FNV-1a. The keys come from the policy's author, so collisions cannot be forced by an attacker,
+/// and it has no seed, so the same rules give the same snapshot.
 #[derive(Debug)]
 struct Fnv(u64);
 

@@ -1,8 +1,9 @@
-//! The rules engine of signoff's policies: a rules file in, verdicts out.
+//! The rules engine of signoff's policies: turns a rules file into verdicts.
 //!
-//! The crate builds as an ordinary library for tests, and as a core module (the *template*) that a
-//! rules file is loaded into and that is then snapshotted: the shipped policy has every rule already
-//! parsed. Nothing here sees a clock, a file or a socket; time is an argument.
+//! The crate builds as an ordinary library for tests, and as a core module (the *template*).
+//! `signoff policy build` loads a rules file into the template and takes a snapshot, so the shipped
+//! policy has every rule already parsed. Nothing here sees a clock, a file or a socket; time is an
+//! argument.
 
 #[cfg(target_arch = "wasm32")]
 mod component;

@@ -1,4 +1,4 @@
-//! Every bound of a rules file and of an evaluation. Passing one is an error with a position.
+//! Limits of rules files and evaluations. Exceeding one in a file is an error with a position.
 
 pub use signoff_core::context::{BYTES_MAX as JSON_BYTES_MAX, DEPTH_MAX as JSON_DEPTH_MAX};
 pub use signoff_core::limits::{
@@ -6,31 +6,31 @@ pub use signoff_core::limits::{
     TEXT_BYTES_MAX as REASON_BYTES_MAX, THRESHOLD_MAX, TTL_SECONDS_MAX,
 };
 
-/// A rules file, in bytes.
+/// Maximum size of a rules file, in bytes.
 pub const FILE_BYTES_MAX: usize = 1 << 20;
-/// Rules in a file.
+/// Maximum number of rules in a file.
 pub const RULES_MAX: usize = 10_000;
-/// Tests in a file, or in a file of tests.
+/// Maximum number of tests in a rules file or a test file.
 pub const TESTS_MAX: usize = 10_000;
-/// Problems that one load reports; the rest would be noise.
+/// Maximum number of problems that one load reports; more would be noise.
 pub const PROBLEMS_MAX: usize = 100;
-/// Globs of one `agent` or `action`.
+/// Maximum number of globs of one `agent` or `action`.
 pub const GLOBS_MAX: usize = 64;
-/// Named ttl classes of a file.
+/// Maximum number of named ttl classes in a file.
 pub const TTL_CLASSES_MAX: usize = 64;
-/// A ttl over this is warned about: a day is the longest class of the runbook.
+/// Longest ttl without a warning: a day, the longest class of the runbook.
 pub const TTL_SECONDS_USUAL: i64 = 86_400;
-/// A condition, in bytes.
+/// Maximum size of a condition, in bytes.
 pub const WHEN_BYTES_MAX: usize = 4 << 10;
-/// How deep brackets, calls and signs of a condition may nest: the parser recurses, and this many levels fit
-/// a third of the stack that the build gives the policy.
+/// Maximum nesting of brackets, calls and signs in a condition. The parser recurses, and this many
+/// levels use a third of the stack that the build gives the policy.
 pub const WHEN_NESTING_MAX: usize = 32;
-/// How deep a parsed condition may be: chains of operators nest too. The interpreter recurses, and
-/// this many levels fit a third of the stack.
+/// Maximum depth of a parsed condition; chains of operators nest too. The interpreter recurses, and
+/// this many levels use a third of the stack.
 pub const WHEN_DEPTH_MAX: usize = 96;
-/// How much memory a compiled regular expression may take.
+/// Maximum memory of a compiled regular expression, in bytes.
 pub const REGEX_BYTES_MAX: usize = 256 << 10;
-/// Placeholders of one reason.
+/// Maximum number of placeholders in a reason.
 pub const PLACEHOLDERS_MAX: usize = 64;
-/// The facts of an attempt, in bytes: the bound of `wit/policy.wit`.
+/// Maximum size of an attempt's facts, in bytes, as in `wit/policy.wit`.
 pub const FACTS_BYTES_MAX: usize = 16 << 10;

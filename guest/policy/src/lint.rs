@@ -1,4 +1,4 @@
-//! What a file says that its author may not have meant. Nothing here keeps a file from being loaded.
+//! Warnings about rules that their author may not have meant. They never prevent loading.
 
 use std::collections::HashSet;
 
@@ -7,10 +7,10 @@ use crate::policy::{Policy, Rule};
 use crate::problem::Problems;
 use crate::verdict::Decision;
 
-/// How many pairs of rules are looked at: enough for every pair of a thousand rules.
+/// Maximum number of rule pairs compared: enough for every pair of a thousand rules.
 const PAIRS_MAX: usize = 1_000_000;
 
-/// Notes what looks like a mistake.
+/// Records what looks like a mistake.
 pub(crate) fn lint(policy: &Policy, problems: &mut Problems<'_>) {
     let mut pairs = 0;
     let broad: Vec<(usize, &Rule)> =
@@ -34,12 +34,12 @@ pub(crate) fn lint(policy: &Policy, problems: &mut Problems<'_>) {
     problems.rule = None;
 }
 
-/// Whether a rule that always matches leaves another nothing to say.
+/// Returns whether a rule that always matches makes another one irrelevant.
 fn beats(policy: &Policy, (other_at, other): (usize, &Rule), (at, rule): (usize, &Rule)) -> bool {
     match other.verdict.cmp(&rule.verdict) {
         std::cmp::Ordering::Greater => true,
         std::cmp::Ordering::Less => false,
-        // A later rule that asks for an approval may still ask for a stricter one.
+        // A later rule that requires an approval may still require a stricter one.
         std::cmp::Ordering::Equal => {
             let both = other.requirement.clone().stricter(&rule.requirement);
             // A rule whose condition is true decides before one whose condition failed.
@@ -63,13 +63,13 @@ fn constant(policy: &Policy, rule: &Rule, problems: &mut Problems<'_>) {
         (None, _) => return,
         (Some(Constant::Bool(true)), _) => "`when` is always true: leave it out",
         (Some(Constant::Bool(false)), _) => "`when` is always false: the rule never matches",
-        (Some(Constant::Error), Decision::Allow) => "`when` always errs: the rule never matches",
-        (Some(Constant::Error), _) => "`when` always errs: the rule always matches",
+        (Some(Constant::Error), Decision::Allow) => "`when` always fails: the rule never matches",
+        (Some(Constant::Error), _) => "`when` always fails: the rule always matches",
     };
     problems.warning(rule.at, message);
 }
 
-/// Rules that repeat an earlier one.
+/// Warns about rules that repeat an earlier one.
 fn repeated(policy: &Policy, problems: &mut Problems<'_>) {
     let key = |rule: &Rule| {
         (
@@ -83,8 +83,7 @@ fn repeated(policy: &Policy, problems: &mut Problems<'_>) {
     for rule in policy.rules.iter().filter(|rule| !policy.is_unconditional(rule)) {
         if let Some(earlier) = seen.insert(key(rule), rule.line) {
             problems.rule = Some(rule.id.clone());
-            problems
-                .warning(rule.at, format!("the rule says the same as the one in line {earlier}"));
+            problems.warning(rule.at, format!("the rule repeats the one in line {earlier}"));
         }
     }
 }

@@ -26,21 +26,21 @@ pub struct Policy {
     pub(crate) index: Index,
 }
 
-/// A rule, ready to answer.
+/// A rule, ready for evaluation.
 #[derive(Debug)]
 pub(crate) struct Rule {
     pub(crate) id: String,
     pub(crate) at: usize,
     pub(crate) line: usize,
     pub(crate) shape: Shape,
-    /// Its place among the policy's conditions.
+    /// Index into the policy's conditions.
     pub(crate) condition: Option<u32>,
     pub(crate) verdict: Decision,
     pub(crate) requirement: Requirement,
     pub(crate) reason: Option<Reason>,
 }
 
-/// A condition, and whether several rules have it.
+/// A condition, and whether several rules share it.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) condition: Condition,
@@ -48,19 +48,18 @@ pub(crate) struct Shared {
 }
 
 impl Policy {
-    /// Loads a rules file, with what its author should know of it.
+    /// Loads a rules file. Also returns the warnings.
     ///
     /// # Errors
     ///
-    /// All that keeps the file from being loaded, and the warnings, in the order of their places;
-    /// at most 100.
+    /// All errors and warnings, in order of position; at most 100.
     pub fn load(text: &str) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
         let mut problems = Problems::new(text);
         let file = file::read(text, &mut problems);
         let env = match environment() {
             Ok(env) => Arc::new(env),
             Err(error) => {
-                problems.error(0, format!("the environment cannot be made: {error}"));
+                problems.error(0, format!("the environment cannot be created: {error}"));
                 return Err(problems.into_sorted());
             }
         };
@@ -133,30 +132,31 @@ impl Policy {
         }
     }
 
-    /// The file's name.
+    /// Returns the file's name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// How many rules there are.
+    /// Returns the number of rules.
     #[must_use]
     pub fn rules(&self) -> usize {
         self.rules.len()
     }
 
-    /// The names of the facts that conditions and reasons read, in ascending order.
+    /// Returns the names of the facts that conditions and reasons read, in ascending order.
     pub fn facts(&self) -> impl Iterator<Item = &'static str> {
         self.tables.facts.iter().copied()
     }
 
-    /// How many tests the file has.
+    /// Returns the number of tests in the file.
     #[must_use]
     pub fn tests(&self) -> usize {
         self.cases.len()
     }
 
-    /// Who this policy is, as JSON: `{name, kind, format, version, default, facts, rules_count, rules}`.
+    /// Returns the policy's description as JSON: `{name, kind, format, version, default, facts,
+    /// rules_count, rules}`.
     #[must_use]
     pub fn describe(&self) -> String {
         serde_json::json!({
@@ -176,13 +176,13 @@ impl Policy {
         self.conditions.get(rule.condition? as usize)
     }
 
-    /// Whether the condition of a rule fails whatever the context is.
+    /// Returns whether the condition of a rule fails for every attempt.
     pub(crate) fn always_fails(&self, rule: &Rule) -> bool {
         let constant = self.condition(rule).and_then(|shared| shared.condition.constant);
         constant == Some(Constant::Error)
     }
 
-    /// Whether a rule matches whatever the context is.
+    /// Returns whether a rule matches every attempt that it concerns.
     pub(crate) fn is_unconditional(&self, rule: &Rule) -> bool {
         match self.condition(rule).map(|shared| shared.condition.constant) {
             None => rule.condition.is_none(),

@@ -1,15 +1,15 @@
-//! What is wrong with a rules file, and where.
+//! Problems in a rules file, with their positions.
 
 use serde::Serialize;
 
 use crate::limits::PROBLEMS_MAX;
 
-/// One thing to tell the author of a rules file. Lines and columns count from 1.
+/// One problem to report to the author of a rules file. Lines and columns count from 1.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
-    /// Whether the file can be loaded in spite of it.
+    /// Whether the file can be loaded despite the problem.
     pub severity: Severity,
-    /// The rule it is about.
+    /// The rule that it concerns.
     pub rule: Option<String>,
     /// Line in the rules file.
     pub line: usize,
@@ -21,7 +21,7 @@ pub struct Problem {
     pub source: String,
 }
 
-/// How much a problem matters.
+/// Severity of a problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
@@ -38,12 +38,12 @@ pub struct Problems<'t> {
     line_starts: Vec<usize>,
     found: Vec<(usize, Problem)>,
     errors: usize,
-    /// The rule that what follows is about.
+    /// The rule that later problems concern.
     pub(crate) rule: Option<String>,
 }
 
 impl<'t> Problems<'t> {
-    /// None yet.
+    /// Creates an empty list.
     #[must_use]
     pub fn new(text: &'t str) -> Self {
         let starts =
@@ -52,30 +52,31 @@ impl<'t> Problems<'t> {
         Self { text, line_starts, found: Vec::new(), errors: 0, rule: None }
     }
 
-    /// Notes what keeps the file from being loaded, at a byte of the text.
+    /// Records an error, which prevents the file from being loaded, at a byte of the text.
     pub fn error(&mut self, offset: usize, message: impl Into<String>) {
         self.errors += 1;
         self.note(Severity::Error, offset, message.into());
     }
 
-    /// Notes what the author may not have meant.
+    /// Records a warning about something that the author may not have meant.
     pub fn warning(&mut self, offset: usize, message: impl Into<String>) {
         self.note(Severity::Warning, offset, message.into());
     }
 
-    /// The line a byte is in.
+    /// Returns the line of a byte.
     #[must_use]
     pub fn line(&self, offset: usize) -> usize {
         self.line_starts.partition_point(|start| *start <= offset)
     }
 
-    /// Whether nothing keeps the file from being loaded.
+    /// Returns whether there is no error.
     #[must_use]
     pub fn is_loadable(&self) -> bool {
         self.errors == 0
     }
 
-    /// The problems in the order of their places, errors before warnings where there are too many.
+    /// Returns the problems in order of position. If there are too many, errors are kept before
+    /// warnings.
     #[must_use]
     pub fn into_sorted(mut self) -> Vec<Problem> {
         self.found
@@ -89,7 +90,7 @@ impl<'t> Problems<'t> {
         let same = |(at, known): &(usize, Problem)| {
             *at == offset && known.severity == severity && known.message == message
         };
-        // Ten thousand rules with one mistake each are not told one by one.
+        // Ten thousand rules with one mistake each are not all reported.
         if self.found.len() >= 20 * PROBLEMS_MAX || self.found.iter().rev().take(8).any(same) {
             return;
         }
@@ -105,5 +106,5 @@ impl<'t> Problems<'t> {
     }
 }
 
-/// A file may be one line of a mebibyte.
+/// A file may be a single line of a mebibyte.
 const SOURCE_BYTES_MAX: usize = 512;

@@ -22,12 +22,13 @@ enum Piece {
 }
 
 impl Reason {
-    /// Parses a text; what is wrong with it, at a byte.
+    /// Parses a reason.
     ///
     /// # Errors
     ///
-    /// Over 4 KiB, over 64 placeholders, a brace that neither opens nor closes a placeholder, a
-    /// placeholder that is no path from `agent`, `action`, `context` or `plan` and no known fact.
+    /// The offset and message of the first mistake: over 4 KiB, over 64 placeholders, a brace that
+    /// neither opens nor closes a placeholder, a placeholder that is not a path from `agent`,
+    /// `action`, `context` or `plan` nor a known fact.
     pub fn parse(text: &str) -> Result<Self, (usize, String)> {
         if text.len() > REASON_BYTES_MAX {
             return Err((
@@ -67,7 +68,7 @@ impl Reason {
         Ok(Self { pieces })
     }
 
-    /// Returns the names of the facts that it shows.
+    /// Returns the names of the facts that the reason shows.
     pub(crate) fn facts(&self) -> impl Iterator<Item = &'static str> {
         self.pieces.iter().filter_map(|piece| match piece {
             Piece::Path(Path { root: Root::Facts, steps }) => match steps.as_slice() {
@@ -78,7 +79,7 @@ impl Reason {
         })
     }
 
-    /// The reason for one attempt, at most 4 KiB.
+    /// Returns the reason for one attempt, at most 4 KiB.
     #[must_use]
     pub fn fill(&self, agent: &str, action: &str, scope: &Scope<'_>) -> String {
         let mut out = String::new();
@@ -101,7 +102,7 @@ impl Reason {
 fn placeholder(name: &str) -> Result<Piece, String> {
     let bad = || {
         format!(
-            "`{{{name}}}` is no placeholder, expected `{{agent}}`, `{{action}}` or a path like `{{context.mail.to[0]}}`"
+            "`{{{name}}}` is not a placeholder, expected `{{agent}}`, `{{action}}` or a path like `{{context.mail.to[0]}}`"
         )
     };
     let end = name.find(['.', '[']).unwrap_or(name.len());

@@ -1,4 +1,4 @@
-//! Tests of a policy: what each got, why, and which rules they made decide.
+//! Runs the tests of a policy: the verdict of each, why, and which rules matched.
 
 use std::collections::BTreeSet;
 
@@ -9,44 +9,44 @@ use crate::evaluate::Trace;
 use crate::file::{Case, Expected};
 use crate::policy::Policy;
 
-/// What the tests of a policy showed.
+/// The results of a policy's tests.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// One a test, in order.
+    /// One result per test, in order.
     pub cases: Vec<Outcome>,
     /// Rules that matched in a test, in file order.
     pub fired: Vec<String>,
-    /// Rules that matched in none.
+    /// Rules that matched in no test.
     pub unfired: Vec<String>,
     /// Whether the default decided a test.
     pub default_fired: bool,
 }
 
-/// What one test showed.
+/// The result of one test.
 #[derive(Debug, Serialize)]
 pub struct Outcome {
     /// The test's name.
     pub name: String,
-    /// Where it is in its file.
+    /// Its line in its file.
     pub line: usize,
-    /// Whether all that it expects came.
+    /// Whether every expectation was met.
     pub passed: bool,
-    /// What was asked, for who asks another policy the same.
+    /// The attempt, so that callers can evaluate it with another policy.
     pub attempt: Asked,
-    /// What it expects.
+    /// The expected values.
     pub expected: Expected,
-    /// What came.
+    /// The actual values.
     pub got: Expected,
-    /// How each rule that is concerned answered.
+    /// The result of each rule that concerns the attempt.
     pub why: Vec<Trace>,
 }
 
-/// An attempt that a test makes.
+/// The attempt of a test.
 #[derive(Debug, Serialize)]
 pub struct Asked {
-    /// Who would run it.
+    /// The agent.
     pub agent: String,
-    /// What would be run.
+    /// The action.
     pub action: String,
     /// A JSON object, as a text.
     pub context: String,
@@ -59,7 +59,7 @@ pub struct Asked {
 }
 
 impl Policy {
-    /// Runs the file's own tests, and then the others.
+    /// Runs the file's own tests, then `others`.
     #[must_use]
     pub fn test(&self, others: &[Case]) -> Report {
         let mut fired = BTreeSet::new();

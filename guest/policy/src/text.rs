@@ -1,13 +1,13 @@
-//! Texts: where what is in a TOML string is in the file, and cutting at a character's border.
+//! Maps positions in a TOML string's value to the file, and cuts texts at character boundaries.
 
-/// The longest start of a text that has at most that many bytes.
+/// Returns the longest prefix of a text that has at most `bytes_max` bytes.
 #[must_use]
 pub(crate) fn cut(text: &str, bytes_max: usize) -> &str {
     text.get(..text.floor_char_boundary(bytes_max)).unwrap_or(text)
 }
 
-/// The byte of `file` that byte `at` of a TOML string's value was written at. `start..end` is the string
-/// with its quotes.
+/// Returns the file offset at which byte `at` of a TOML string's value is written. `start..end` is
+/// the range of the string with its quotes.
 #[must_use]
 pub(crate) fn place_in_string(
     file: &str,
@@ -54,7 +54,7 @@ pub(crate) fn place_in_string(
     (start + written).min(end)
 }
 
-/// How long a backslash at the end of a line, with the blanks that it takes away, is.
+/// Returns the length of a backslash at the end of a line with the white space that it removes.
 fn folded(rest: &str) -> Option<usize> {
     let after = rest.strip_prefix('\\')?;
     let blanks = after.len() - after.trim_start_matches([' ', '\t']).len();

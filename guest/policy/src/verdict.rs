@@ -1,17 +1,17 @@
-//! What a policy answers.
+//! The output of an evaluation.
 
 use serde::Serialize;
 pub use signoff_core::requirement::PartialRequirement as Requirement;
 pub use signoff_core::verdict::Decision;
 
-/// The answer to one attempt.
+/// The verdict on one attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Verdict {
-    /// Whether it may run.
+    /// Whether the action may run.
     pub decision: Decision,
-    /// The rule that decided; none where the default did.
+    /// The rule that decided; `None` if the default did.
     pub rule: Option<String>,
-    /// For people.
+    /// The reason, for people.
     pub reason: Option<String>,
     /// Only with [`Decision::RequireApproval`].
     pub requirement: Option<Requirement>,

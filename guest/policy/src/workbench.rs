@@ -1,4 +1,4 @@
-//! The door of those who write policies: JSON in, JSON out.
+//! The interface for policy authors: JSON in, JSON out.
 //!
 //! | request | answer |
 //! | --- | --- |
@@ -7,8 +7,8 @@
 //! | `{"op":"test","cases":"…"?}` | `{"ok":{"cases","fired","unfired","default_fired"}}` or `{"error":{"problems"}}` |
 //! | `{"op":"describe"}` | `{"ok":{…}}` |
 //!
-//! Anything else, and anything but `load` before something is loaded, gets `{"error":{"message"}}`. A
-//! `load` that fails leaves what was loaded before.
+//! Any other request, and any request but `load` before rules are loaded, returns
+//! `{"error":{"message"}}`. If `load` fails, the previously loaded rules remain.
 
 use std::cell::RefCell;
 
@@ -76,7 +76,8 @@ pub fn call(request: &str) -> String {
     }
 }
 
-/// The verdict of the loaded policy; none where nothing is loaded, or the question is malformed.
+/// Returns the verdict of the loaded policy; `None` if nothing is loaded or the attempt is
+/// malformed.
 #[must_use]
 pub fn verdict(attempt: &Attempt<'_>) -> Option<Verdict> {
     if malformed(attempt).is_some() {
@@ -85,7 +86,7 @@ pub fn verdict(attempt: &Attempt<'_>) -> Option<Verdict> {
     LOADED.with_borrow(|policy| Some(policy.as_ref()?.evaluate(attempt)))
 }
 
-/// What the loaded policy says of itself; none where nothing is loaded.
+/// Returns the description of the loaded policy; `None` if nothing is loaded.
 #[must_use]
 pub fn describe() -> Option<String> {
     LOADED.with_borrow(|policy| Some(policy.as_ref()?.describe()))
@@ -130,7 +131,7 @@ fn test(policy: &Policy, cases: Option<&str>) -> String {
     json!({"error": {"problems": problems.into_sorted()}}).to_string()
 }
 
-/// What no host asks.
+/// Returns why an attempt is out of bounds, if it is. No host sends such an attempt.
 fn malformed(attempt: &Attempt<'_>) -> Option<&'static str> {
     if !Identifier::fits(attempt.agent) || !Identifier::fits(attempt.action) {
         return Some("agent and action are 1 to 128 visible ASCII characters each");

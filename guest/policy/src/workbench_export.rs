@@ -1,13 +1,14 @@
-//! The core export `workbench`, beside the component's own: it is gone from a shipped policy.
+//! The core export `workbench`, in addition to the component's exports. Shipped policies do not
+//! have it.
 
-#![allow(unsafe_code, reason = "pointers cross the border")]
+#![allow(unsafe_code, reason = "pointers cross the module boundary")]
 
 use std::cell::UnsafeCell;
 
 use crate::heap;
 use crate::workbench;
 
-/// Pointer and length of the last answer, where the caller finds them.
+/// Pointer and length of the last answer, at an address that the caller reads.
 struct Answer(UnsafeCell<([u32; 2], String)>);
 
 // SAFETY: the module has one thread; it imports nothing that could start another.
@@ -15,19 +16,20 @@ unsafe impl Sync for Answer {}
 
 static ANSWER: Answer = Answer(UnsafeCell::new(([0; 2], String::new())));
 
-/// Answers the JSON request at `ptr`, which the caller got from `cabi_realloc(0, 0, 1, len)` and gives
-/// away. The answer is where the two little-endian u32 (pointer, length) behind the returned pointer
-/// say, until the next call.
+/// Answers the JSON request at `ptr`, a buffer that the caller got from
+/// `cabi_realloc(0, 0, 1, len)` and hands over. Returns a pointer to two little-endian u32, the
+/// pointer and length of the answer, which are valid until the next call.
 ///
 /// # Safety
 ///
-/// `ptr` is such a buffer of `len` bytes.
+/// `ptr` must be such a buffer of `len` bytes.
 #[unsafe(no_mangle)]
 #[expect(unreachable_pub, reason = "an export of the core module")]
 pub unsafe extern "C" fn workbench(ptr: *mut u8, len: usize) -> *const u32 {
-    // SAFETY: the caller gives the buffer away, as said above; an empty one is no allocation.
+    // SAFETY: the caller hands over the buffer, as required above; an empty one is not an
+    // allocation.
     let request = if len == 0 { Vec::new() } else { unsafe { Vec::from_raw_parts(ptr, len, len) } };
-    // Rules outlive the call; what is allocated after it serves one evaluation.
+    // Rules outlive the call; anything allocated after it is for one evaluation.
     heap::allocate_for_evaluation(false);
     let answer = match String::from_utf8(request) {
         Ok(request) => workbench::call(&request),

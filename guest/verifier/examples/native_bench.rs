@@ -1,6 +1,6 @@
-//! The verifier as an ordinary library, measured on request: the host's `cargo bench` runs it beside
-//! the component. Each line of standard input is answered with seconds an operation, as measured for
-//! so many milliseconds:
+//! Benchmarks the verifier as an ordinary library; the host's `cargo bench` runs it next to the
+//! component. For each line of standard input it prints seconds per operation, measured for the
+//! given number of milliseconds:
 //!
 //! - `verify MILLISECONDS JSON`, with `{statement, signature, key}`
 //! - `digest MILLISECONDS FILE`
@@ -50,7 +50,7 @@ fn main() -> io::Result<()> {
 }
 
 impl Signed {
-    /// What the component does in a call: every string is its own, and is read anew.
+    /// Does the same work as a call of the component: copies every string and parses it anew.
     fn verify(&self) -> Result<String, Rejection> {
         let key = KeyEntry {
             id: self.key.id.clone(),
@@ -73,7 +73,7 @@ impl Signed {
     }
 }
 
-/// Seconds an operation, in batches so that looking at the clock costs nothing.
+/// Measures seconds per operation, in batches so that the cost of reading the clock is negligible.
 fn seconds<T>(
     time: Duration,
     mut operation: impl FnMut() -> Result<T, String>,

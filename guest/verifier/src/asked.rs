@@ -1,5 +1,4 @@
-//! What an approval asks for, and the request digest: the one value by which a signature covers all
-//! of it.
+//! The content of a request and its digest: the one value by which a signature covers all of it.
 
 use serde::Serialize;
 
@@ -8,8 +7,8 @@ use crate::record::{Requirement, to_json};
 use crate::rejection::Rejection;
 use crate::time::UnixSeconds;
 
-/// Everything about a request but its id, audience and expiry, which a statement names by
-/// themselves. What is absent is null.
+/// Every field of a request except its id, audience and expiry, which a statement names itself.
+/// Absent fields are null.
 #[derive(Serialize)]
 pub(crate) struct Asked<'a> {
     pub(crate) format: u32,
@@ -26,10 +25,10 @@ pub(crate) struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// The context digest of the JSON object of these members.
+    /// Returns the context digest of the JSON object of these members.
     ///
-    /// Rejections: `request-invalid` where it is longer than a context can be, as no request that
-    /// was opened is.
+    /// Rejections: `request-invalid` if the object is longer than a context may be, which no opened
+    /// request is.
     pub(crate) fn digest(&self) -> Result<String, Rejection> {
         context::digest(&to_json(self)?)
             .map_err(|e| Rejection::request(format!("the request has no digest: {e}")))

@@ -1,4 +1,4 @@
-//! The component's exports. The only file that knows wit-bindgen: types are converted here.
+//! The component's exports. Only this file uses wit-bindgen; its types are converted here.
 //!
 //! A core host can pass bytes that are not UTF-8, and the generated code makes a `String` of them
 //! unchecked. [`Lift`] therefore takes the bytes out of every string and checks them before
@@ -32,7 +32,7 @@ use exports::signoff::approval::{approval as shown, context, lifecycle as life, 
 struct Component;
 export!(Component);
 
-/// Lifts the arguments of an operation, each under the name that it has in `wit/`, and runs it.
+/// Lifts the arguments of an operation, each named as in `wit/`, and runs it.
 macro_rules! run {
     ($($operation:ident)::+ { $($argument:ident),* }) => {
         $($operation)::+ { $($argument: $argument.lift(stringify!($argument))?),* }.run()?
@@ -49,7 +49,7 @@ impl exports::signoff::approval::wire::Guest for Component {
     fn call(request: String) -> String {
         let mut request = request.into_bytes();
         let answer = wire::call_bytes(&request);
-        // The request may hold key material, and this memory serves the next caller.
+        // The request may hold key material, and later calls reuse this memory.
         request.zeroize();
         answer
     }
@@ -327,7 +327,7 @@ impl exports::signoff::approval::receipt::Guest for Component {
     }
 }
 
-/// An argument as it crosses the border, checked and converted; `what` names it in a message.
+/// An argument as the bindings pass it, to be checked and converted; `what` names it in a message.
 trait Lift<T> {
     fn lift(self, what: &str) -> Result<T, Rejection>;
 }
@@ -395,7 +395,7 @@ impl Lift<KeyEntry> for types::Key {
             usage: self.use_.lift("use")?,
             approver: self.approver.lift("approver")?,
             groups: self.groups.lift("groups")?,
-            // Last, so that no refused field drops it unwiped.
+            // Last, so that an earlier rejected field cannot drop it without wiping it.
             material: self.material.lift("material")?,
         })
     }

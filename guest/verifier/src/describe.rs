@@ -1,4 +1,4 @@
-//! Who this verifier is: what `describe` answers.
+//! The verifier's self-description, returned by `describe`.
 
 use serde::{Deserialize, Serialize};
 
@@ -55,7 +55,7 @@ const DESCRIPTION: Description = Description {
     },
 };
 
-/// Who this verifier is.
+/// The verifier's self-description.
 #[derive(Debug, Serialize)]
 pub struct Description {
     name: &'static str,

@@ -1,5 +1,5 @@
 //! The allocator of the core module: dlmalloc over a static first heap, so that a fresh instance
-//! serves a usual call without growing its memory.
+//! handles a typical call without growing its memory.
 
 #![expect(unsafe_code, reason = "a global allocator is unsafe by its contract")]
 
@@ -9,7 +9,7 @@ use core::cell::UnsafeCell;
 use dlmalloc::Dlmalloc;
 use signoff_core::pages::{FirstHeap, Pages};
 
-/// Bytes of the first heap: what a decision over a few KiB of context takes, with room to spare.
+/// Size of the first heap: enough for a decision over a few KiB of context, plus headroom.
 const FIRST_HEAP_BYTES: usize = 64 << 10;
 
 static FIRST_HEAP: FirstHeap<FIRST_HEAP_BYTES> = FirstHeap::new();

@@ -1,4 +1,4 @@
-//! Keys: id, algorithm, material, status, use, and whose they are.
+//! Keys: id, algorithm, material, status, use, owner and groups.
 
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -12,10 +12,10 @@ use crate::person::same_person;
 use crate::rejection::Rejection;
 use crate::statement::Profile;
 
-/// How much HMAC-SHA256 takes of a key as it is.
+/// Block size of SHA-256: HMAC hashes longer keys first.
 const HMAC_BLOCK_BYTES: usize = 64;
 
-/// A keyring entry as it crosses the border, unread.
+/// A keyring entry as passed by the host, not yet validated.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "the fields of `key` in wit/types.wit")]
@@ -38,7 +38,7 @@ impl Drop for KeyEntry {
     }
 }
 
-/// A key whose every field has been read. Its material is wiped when it is dropped.
+/// A validated key. Its material is wiped on drop.
 pub struct Key {
     pub(crate) id: KeyId,
     pub(crate) algorithm: Algorithm,
@@ -49,11 +49,11 @@ pub struct Key {
     pub(crate) groups: Vec<Identifier>,
 }
 
-/// What a caller knows of a key.
+/// What the caller has of a key.
 enum Material {
-    /// The secret of an HMAC key, or an Ed25519 key's public key or seed.
+    /// The secret of an HMAC key, or the public key or seed of an Ed25519 key.
     Bytes(Zeroizing<Vec<u8>>),
-    /// The fingerprint of an HMAC key whose secret is elsewhere: nothing verifies with it.
+    /// The fingerprint of an HMAC key whose secret is unavailable: it cannot verify anything.
     Fingerprint(String),
 }
 
@@ -72,7 +72,7 @@ pub(crate) struct LoggedKey {
     public_key: Option<String>,
 }
 
-/// How a key signs. It is the key's, and no signature can choose another.
+/// Signature algorithm. It belongs to the key, so no signature can choose another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {
     /// HMAC with SHA-256 (RFC 2104): signer and verifier hold one secret.
@@ -81,18 +81,18 @@ pub enum Algorithm {
     Ed25519,
 }
 
-/// What a key may still do.
+/// Lifecycle status of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyStatus {
     /// Signs and verifies.
     Active,
-    /// Verifies, also new ballots, but signs nothing.
+    /// Verifies, including new ballots, but does not sign.
     VerifyOnly,
-    /// Refuses always, also ballots cast before.
+    /// Always refused, also for ballots cast before the revocation.
     Revoked,
 }
 
-/// What a key is for; a key has one use.
+/// Purpose of a key. Each key has exactly one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyUse {
     /// Approvers' ballots.
@@ -104,14 +104,14 @@ pub enum KeyUse {
 }
 
 impl Key {
-    /// Reads a keyring entry.
+    /// Validates a keyring entry.
     ///
-    /// Rejections: `request-invalid` for a field out of its form or material of the wrong length.
+    /// Rejections: `request-invalid` for a malformed field or material of the wrong length.
     pub fn read(entry: &KeyEntry) -> Result<Self, Rejection> {
         Self::described(entry, None)
     }
 
-    /// Reads an entry; a fingerprint stands for the material where there is one.
+    /// Validates an entry, using `fingerprint` in place of the material if given.
     fn described(entry: &KeyEntry, fingerprint: Option<&str>) -> Result<Self, Rejection> {
         let id = KeyId::new(entry.id.as_str())?;
         let fail = |message: &str| Rejection::request(format!("key `{id}`: {message}"));
@@ -146,9 +146,9 @@ impl Key {
         Ok(Self { id, algorithm, material, status, usage, approver, groups })
     }
 
-    /// Whether the key can make signatures of a profile. A `v1` signature names no key and no
-    /// algorithm: only an HMAC key that is bound to nobody makes one. A `v2` key makes them for
-    /// whom it is bound to.
+    /// Returns whether the key can make signatures of a profile. A `v1` signature names neither key
+    /// nor algorithm, so only an HMAC key without an approver can make one. A `v2` key signs for
+    /// the approver it is bound to.
     pub(crate) fn serves(&self, profile: Profile) -> bool {
         self.usage == KeyUse::Approve
             && match profile {
@@ -157,17 +157,17 @@ impl Key {
             }
     }
 
-    /// Whether the key is that person's, whatever the case of the name.
+    /// Returns whether the key is bound to this approver, ignoring ASCII case.
     pub(crate) fn is_of(&self, approver: &str) -> bool {
         self.approver.as_ref().is_some_and(|bound| same_person(bound.as_str(), approver))
     }
 
-    /// Whether its keyring entry has a group.
+    /// Returns whether the key's keyring entry lists the group.
     pub(crate) fn has_group(&self, group: &str) -> bool {
         self.groups.iter().any(|held| held.as_str() == group)
     }
 
-    /// Whether two keys are one, whatever their ids say.
+    /// Returns whether two keys have the same algorithm and material, whatever their ids.
     pub(crate) fn is_twin_of(&self, other: &Self) -> bool {
         let is_same = match (&self.material, &other.material) {
             (Material::Bytes(one), Material::Bytes(other)) => one == other,
@@ -176,7 +176,7 @@ impl Key {
         self.algorithm == other.algorithm && is_same
     }
 
-    /// What verifies with the key, or signs; none where the secret is elsewhere.
+    /// Returns the bytes to verify or sign with; `None` if the secret is unavailable.
     pub(crate) fn bytes(&self) -> Option<&[u8]> {
         match &self.material {
             Material::Bytes(bytes) => Some(bytes),
@@ -195,15 +195,16 @@ impl Material {
 }
 
 impl LoggedKey {
-    /// The key's id, not yet read.
+    /// The key's id, not yet validated.
     pub(crate) fn id(&self) -> &str {
         &self.key_id
     }
 
-    /// Reads the description: by its public key, or by its fingerprint where only a secret verifies.
+    /// Validates the description: by its public key, or by its fingerprint if the key is an HMAC
+    /// key.
     ///
-    /// Rejections: `request-invalid` as [`Key::read`], for an Ed25519 key without its public key, or
-    /// for another key's fingerprint.
+    /// Rejections: `request-invalid` as [`Key::read`], for an Ed25519 key without its public key,
+    /// or for the fingerprint of another key.
     pub(crate) fn read(&self) -> Result<Key, Rejection> {
         let entry = KeyEntry {
             id: self.key_id.clone(),
@@ -224,7 +225,7 @@ impl LoggedKey {
 }
 
 impl Algorithm {
-    /// The algorithm as it is written.
+    /// Returns the algorithm's name in a keyring entry.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::HmacSha256 => "hmac-sha256",
@@ -232,11 +233,11 @@ impl Algorithm {
         }
     }
 
-    /// Reads the material of a key.
+    /// Decodes the material of a key.
     ///
     /// # Errors
     ///
-    /// What is wrong with it.
+    /// A message that says what is wrong with it.
     fn material(self, encoded: &str) -> Result<Material, String> {
         let bytes = base64::decode_url(encoded)
             .map(Zeroizing::new)
@@ -247,9 +248,9 @@ impl Algorithm {
         }
     }
 
-    /// The one way to write a key of several that sign alike. HMAC hashes a key that is longer than a
-    /// block and fills a shorter one up with zeros (RFC 2104, section 2): what then is the same is one
-    /// key, whatever it was written as.
+    /// Returns the canonical form of key material. HMAC hashes a key longer than one block and pads
+    /// a shorter one with zeros (RFC 2104, section 2), so keys that are equal afterwards sign alike
+    /// and are treated as one key.
     fn plainest(self, mut material: Zeroizing<Vec<u8>>) -> Zeroizing<Vec<u8>> {
         if self == Self::Ed25519 {
             return material;
@@ -262,7 +263,7 @@ impl Algorithm {
         material
     }
 
-    /// What the material's length should have been, where it is another.
+    /// Returns the expected length if the material has another.
     fn misfit(self, bytes: usize) -> Option<String> {
         match self {
             Self::HmacSha256 => (!(HMAC_KEY_BYTES_MIN..=HMAC_KEY_BYTES_MAX).contains(&bytes))
@@ -274,15 +275,15 @@ impl Algorithm {
     }
 }
 
-/// The keys of one call: no two share an id.
+/// The keys of one call, with distinct ids.
 #[derive(Default)]
 pub struct Keyring(Vec<Key>);
 
 impl Keyring {
-    /// Reads all entries.
+    /// Validates all entries.
     ///
     /// Rejections: `limit-exceeded` for more than 4096 keys; `request-invalid` as [`Key::read`], or
-    /// for two keys of one id.
+    /// for a duplicate id.
     pub fn read(entries: &[KeyEntry]) -> Result<Self, Rejection> {
         if entries.len() > KEYS_MAX {
             return Err(Rejection::limit(format!(
@@ -299,8 +300,8 @@ impl Keyring {
         }
     }
 
-    /// The keys of a log, of which the last of each id counts, and those of this keyring, which count
-    /// before them.
+    /// Adds the keys of a log. The last logged key of an id counts; a key already in this keyring
+    /// takes precedence over a logged key with its id.
     pub(crate) fn beside(mut self, logged: impl DoubleEndedIterator<Item = Key>) -> Self {
         for key in logged.rev() {
             if self.find(&key.id).is_none() {
@@ -310,18 +311,18 @@ impl Keyring {
         self
     }
 
-    /// The key of an id.
+    /// Returns the key with an id.
     pub(crate) fn find(&self, id: &KeyId) -> Option<&Key> {
         self.0.iter().find(|key| key.id == *id)
     }
 
-    /// Every key, in the order given.
+    /// Iterates over the keys in the order given.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Key> {
         self.0.iter()
     }
 
-    /// A revoked key of the same material, itself or one under another id and for another use: what
-    /// is no longer trusted under one name is trusted under none.
+    /// Returns a revoked key of the same material: the key itself, or one under another id and for
+    /// another use. Material revoked under one id is trusted under none.
     pub(crate) fn revoked(&self, key: &Key) -> Option<&Key> {
         let revoked = |other: &&Key| other.status == KeyStatus::Revoked && other.is_twin_of(key);
         self.iter().find(revoked)

@@ -1,9 +1,9 @@
 //! The rules of signoff: context hashing, signatures, state transitions.
 //!
-//! Everything that decides trust is here, and nothing here sees a clock, a random number, a file or
-//! a socket: time and names are arguments. The crate builds as an ordinary library for tests, and
-//! as the core module of the verifier component, where [`wire`] and the typed interfaces of `wit/`
-//! are its only doors.
+//! All code that decides trust is in this crate, and none of it sees a clock, a random number, a
+//! file or a socket: time and names are arguments. The crate builds as an ordinary library for
+//! tests, and as the core module of the verifier component, where [`wire`] and the typed interfaces
+//! of `wit/` are the only entry points.
 
 pub mod approval;
 mod asked;

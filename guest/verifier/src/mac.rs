@@ -1,16 +1,16 @@
-//! HMAC-SHA256 (RFC 2104, FIPS 180-4), whole and compared in constant time.
+//! HMAC-SHA256 (RFC 2104, FIPS 180-4): full-length tags, compared in constant time.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-/// The code of a message under a key; none for a key that cannot be used, which HMAC has none of.
+/// Returns the tag of a message. `None` cannot occur: HMAC takes keys of any length.
 pub fn sign(key: &[u8], message: &[u8]) -> Option<[u8; 32]> {
     Some(started(key, message)?.finalize().into_bytes().into())
 }
 
-/// Whether a code is that of the message under the key. A shortened one never is.
+/// Returns whether `code` is the tag of the message under the key. A truncated tag never is.
 pub fn verify(key: &[u8], message: &[u8], code: &[u8]) -> bool {
-    // `verify_slice` compares in constant time, and refuses every other length.
+    // `verify_slice` compares in constant time and refuses every other length.
     started(key, message).is_some_and(|mac| mac.verify_slice(code).is_ok())
 }
 

@@ -1,7 +1,8 @@
-//! Pre-authentication encoding, as PASETO has it: pieces in, one byte string out, and no two lists of
-//! pieces share one.
+//! Pre-authentication encoding, as PASETO defines it: an injective encoding of a list of byte
+//! strings into one byte string.
 
-/// The count of the pieces, then each piece's length and bytes. Numbers are 64 bits, little-endian.
+/// Encodes the number of pieces, then each piece's length and bytes. Numbers are 64-bit
+/// little-endian.
 pub(crate) fn encode(pieces: &[&[u8]]) -> Vec<u8> {
     let bytes = pieces.iter().map(|piece| 8 + piece.len()).sum::<usize>();
     let mut encoded = Vec::with_capacity(8 + bytes);
@@ -13,7 +14,7 @@ pub(crate) fn encode(pieces: &[&[u8]]) -> Vec<u8> {
     encoded
 }
 
-/// PASETO clears the top bit, for languages without unsigned numbers; no length here comes near it.
+/// PASETO clears the top bit for languages without unsigned integers; no length here comes near it.
 fn number(n: usize) -> [u8; 8] {
     let n = u64::try_from(n).unwrap_or(u64::MAX);
     (n & (u64::MAX >> 1)).to_le_bytes()
@@ -25,7 +26,7 @@ mod tests {
 
     #[test]
     fn the_encoding_is_that_of_the_paseto_specification() {
-        // The examples of its section "PAE Definition".
+        // The examples from the section "PAE Definition".
         assert_eq!(encode(&[]), [0; 8]);
         assert_eq!(encode(&[b""]), [[1, 0, 0, 0, 0, 0, 0, 0], [0; 8]].concat());
         let test = [&[1, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0], b"test".as_slice()].concat();

@@ -1,4 +1,5 @@
-//! The record: an approval as it is stored. The verifier writes and reads it; hosts keep it unread.
+//! The record: an approval as it is stored. Only the verifier writes and reads it; to hosts it is
+//! opaque.
 
 use serde::{Deserialize, Serialize};
 pub use signoff_core::requirement::Requirement;
@@ -11,11 +12,10 @@ use crate::rejection::{Code, Rejection};
 use crate::statement::{Decision, Profile, StatementText};
 use crate::time::UnixSeconds;
 
-/// The record format this verifier writes, and the only one it reads.
+/// The record format that this verifier writes, and the only one it reads.
 pub const FORMAT: u32 = 1;
 
-/// An approval, with everything that happened to it. The context and plan are not here, only their
-/// digests.
+/// An approval and everything that happened to it. Holds only the digests of context and plan.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "the names say it, and DESIGN's words explain them")]
@@ -48,7 +48,7 @@ pub struct Record {
     pub erased: Option<Erased>,
 }
 
-/// Where an approval stands.
+/// Status of an approval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs, reason = "the runbook's words")]
@@ -90,8 +90,8 @@ pub struct Execution {
     pub late: bool,
 }
 
-/// That an approval was erased: its texts are gone, and with them the request digest could not be
-/// computed again.
+/// Marks an approval as erased. Its texts are removed, so the request digest cannot be recomputed
+/// and is stored here.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "the names say it")]
@@ -104,21 +104,21 @@ pub struct Erased {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
-    /// Claimed, and nothing reported yet.
+    /// Claimed; no outcome reported yet.
     Claimed,
-    /// It ran.
+    /// The action ran.
     Succeeded,
-    /// It did not.
+    /// The action failed.
     Failed,
-    /// The lease ran out before anything was reported.
+    /// The lease ran out before an outcome was reported.
     Unknown,
 }
 
 impl Record {
-    /// Reads the stored record of the approval `id`; none is `not-found`.
+    /// Reads the stored record of the approval `id`; `None` means that there is no such approval.
     ///
-    /// Rejections: 1. `not-found` 2. `record-unreadable` for a text that this verifier did not write
-    /// for this approval.
+    /// Rejections: 1. `not-found` 2. `record-unreadable` for a text that this verifier did not
+    /// write for this approval.
     pub fn read(id: &str, text: Option<&str>) -> Result<Self, Rejection> {
         let text = text.ok_or_else(|| Rejection::new(Code::NotFound, "no such approval"))?;
         if text.len() > RECORD_BYTES_MAX {
@@ -139,16 +139,16 @@ impl Record {
         Ok(record)
     }
 
-    /// Refuses what no sequence of operations leads to: such a record was tampered with.
+    /// Refuses a record that no sequence of operations produces: such a record was tampered with.
     ///
     /// Rejections: `record-unreadable`.
     fn is_consistent(&self) -> Result<(), Rejection> {
-        // Only a claim makes an execution, and only once: what was claimed is not claimed again.
+        // Only a claim creates an execution, and an approval can be claimed only once.
         if (self.status == Status::Executed) != self.execution.is_some() {
             return Err(unreadable("its status and its execution disagree"));
         }
         let Some(erased) = &self.erased else { return Ok(()) };
-        // The stored digest stands in for the computed one, so nothing may follow from it any more.
+        // The stored digest replaces the computed one, so no further change may depend on it.
         if !self.is_final() {
             return Err(unreadable("it is erased and not final"));
         }
@@ -165,8 +165,8 @@ impl Record {
             .map_err(|e| unreadable(&e.message))
     }
 
-    /// Whether nothing but [`erase`](crate::lifecycle::Erase) changes the stored status and outcome,
-    /// except that an outcome `unknown` may still be settled.
+    /// Returns whether only [`erase`](crate::lifecycle::Erase) can still change the stored status
+    /// and outcome, except that an `unknown` outcome may still be settled.
     fn is_final(&self) -> bool {
         match self.status {
             Status::Pending | Status::Approved => false,
@@ -177,15 +177,15 @@ impl Record {
         }
     }
 
-    /// The record as text.
+    /// Serializes the record.
     ///
-    /// Rejections: `internal-error` if it cannot be written, which no record here can cause.
+    /// Rejections: `internal-error` if serialization fails, which no record can cause.
     pub fn write(&self) -> Result<String, Rejection> {
         to_json(self)
     }
 
-    /// The status at `now`: `pending` or `approved` at or past the expiry is `expired`, whether or
-    /// not anybody has stored that.
+    /// Returns the status at `now`: `pending` or `approved` at or past the expiry is `expired`,
+    /// whether or not that has been stored.
     pub fn status_at(&self, now: UnixSeconds) -> Status {
         match self.status {
             Status::Pending | Status::Approved if now >= self.expires_at => Status::Expired,
@@ -193,7 +193,7 @@ impl Record {
         }
     }
 
-    /// When time alone will next change the record.
+    /// Returns when time alone will next change the record.
     pub fn due_at(&self) -> Option<UnixSeconds> {
         match (self.status, &self.execution) {
             (Status::Pending | Status::Approved, _) => Some(self.expires_at),
@@ -204,10 +204,10 @@ impl Record {
         }
     }
 
-    /// The request digest, computed from the record's own fields; of an erased approval, the stored
-    /// one.
+    /// Returns the request digest, computed from the record's own fields; for an erased approval,
+    /// the stored one.
     ///
-    /// Rejections: `record-unreadable` for a record that has grown past what `open` lets in.
+    /// Rejections: `record-unreadable` for a record that has grown past what `open` accepts.
     pub fn request_digest(&self) -> Result<String, Rejection> {
         if let Some(erased) = &self.erased {
             return Ok(erased.request_digest.clone());
@@ -228,8 +228,8 @@ impl Record {
         asked.digest().map_err(|e| unreadable(&e.message))
     }
 
-    /// The statement that a decision of this approval signs. The digest is an argument, because one
-    /// call may need several statements.
+    /// Returns the statement that a decision of this approval signs. The digest is an argument
+    /// because one call may need several statements.
     pub fn statement(
         &self,
         request_digest: &str,
@@ -252,8 +252,8 @@ impl Record {
 }
 
 impl Execution {
-    /// The outcome at `now`: `claimed` at or past the end of its lease is `unknown`, whether or not
-    /// anybody has stored that.
+    /// Returns the outcome at `now`: `claimed` at or past the end of the lease is `unknown`,
+    /// whether or not that has been stored.
     pub fn outcome_at(&self, now: UnixSeconds) -> Outcome {
         match self.outcome {
             Outcome::Claimed if now >= self.lease_expires_at => Outcome::Unknown,
@@ -273,7 +273,7 @@ impl Status {
         Self::Withdrawn,
     ];
 
-    /// The status as it is written.
+    /// Returns the status as written in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -287,12 +287,12 @@ impl Status {
 }
 
 impl Outcome {
-    /// Whether a report of how it ended is still to come.
+    /// Returns whether the outcome can still be settled.
     pub fn is_open(self) -> bool {
         matches!(self, Self::Claimed | Self::Unknown)
     }
 
-    /// The outcome as it is written.
+    /// Returns the outcome as written in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Claimed => "claimed",

@@ -1,4 +1,4 @@
-//! Signatures: made here, verified here, and nowhere else.
+//! Signatures: the only code that makes or verifies them.
 
 use signoff_core::{base64, hex};
 
@@ -9,21 +9,21 @@ use crate::rejection::{Code, Rejection};
 use crate::statement::{Profile, Scope, Statement, StatementText};
 use crate::{ed25519, mac};
 
-/// What the text of a `v2` signature begins with.
+/// Prefix of a `v2` signature's text.
 const V2_PREFIX: &str = "v2.";
 
-/// The proof that a signature was verified. Only this file can make one.
+/// Proof that a signature was verified. Only this file can construct one.
 #[derive(Debug)]
 pub struct SignatureValid {
     key_id: KeyId,
     profile: Profile,
 }
 
-/// A `v1` signature whose form has been read: 32 bytes of HMAC-SHA256.
+/// A well-formed `v1` signature: 32 bytes of HMAC-SHA256.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct V1([u8; 32]);
 
-/// A `v2` signature whose form has been read: the key it names, and 32 or 64 bytes.
+/// A well-formed `v2` signature: the key it names, and 32 or 64 bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct V2 {
     key_id: KeyId,
@@ -38,8 +38,8 @@ pub struct Accepted(Vec<Profile>);
 /// The material of an Ed25519 key is its private seed here.
 ///
 /// Rejections: 1. `request-invalid` or `limit-exceeded` for the profile or a field of the statement
-/// 2. `statement-ambiguous` 3. `request-invalid` for a key out of its form, one that does not serve
-/// the profile, or (`v2`) another than the statement names 4. `key-revoked` for a key that is not
+/// 2. `statement-ambiguous` 3. `request-invalid` for a malformed key, one that cannot sign the
+/// profile, or (`v2`) one that the statement does not name 4. `key-revoked` for a key that is not
 /// active 5. `key-not-yours` for a key that is not bound to the statement's approver (`v2`).
 pub fn sign(statement: &StatementText, profile: &str, key: &KeyEntry) -> Result<String, Rejection> {
     let profile = Profile::read(profile)?;
@@ -51,12 +51,12 @@ pub fn sign(statement: &StatementText, profile: &str, key: &KeyEntry) -> Result<
     }
     if let Some(scope) = statement.scope.as_ref().filter(|scope| scope.key_id != key.id) {
         return Err(Rejection::request(format!(
-            "the statement names the key `{}`, and `{}` was given to sign it",
+            "the statement names the key `{}`, but `{}` was given to sign it",
             scope.key_id, key.id
         )));
     }
     if key.status != KeyStatus::Active {
-        return Err(revoked(&key.id, "is not active and signs nothing"));
+        return Err(revoked(&key.id, "is not active and cannot sign"));
     }
     if profile == Profile::V2 {
         is_yours(&key, statement.approver.as_str())?;
@@ -70,12 +70,12 @@ pub fn sign(statement: &StatementText, profile: &str, key: &KeyEntry) -> Result<
     })
 }
 
-/// Verifies a signature: under `v1` against every key that could have made it, under `v2` against the
-/// one that it names.
+/// Verifies a signature: under `v1` against every key that could have made it, under `v2` against
+/// the key that it names.
 ///
 /// Rejections: 1. `statement-ambiguous` 2. `signature-malformed` 3. `key-unknown` 4. `key-revoked`
-/// 5. `key-not-yours` (`v2`) 6. `signature-invalid`; under `v1`, which names no key, `key-revoked`
-/// only where the revoked key made it.
+/// 5. `key-not-yours` (`v2`) 6. `signature-invalid`. Under `v1`, which names no key, `key-revoked`
+/// is returned only if the revoked key made the signature.
 pub fn verify(
     statement: &Statement,
     signature: &str,
@@ -117,11 +117,11 @@ pub fn verify_again(
     Err(mismatch(Profile::V1))
 }
 
-/// The key that could have made a stored signature, which is not verified: for a key whose secret is
-/// elsewhere.
+/// Returns the key that could have made a stored signature, without verifying it: for keys whose
+/// secret is unavailable.
 ///
-/// Rejections: 1. `signature-malformed` 2. `signature-invalid` for the form of another profile or key
-/// 3. `key-unknown` 4. `key-revoked` 5. `key-not-yours` (`v2`)
+/// Rejections: 1. `signature-malformed` 2. `signature-invalid` if the form is that of another
+/// profile or key 3. `key-unknown` 4. `key-revoked` 5. `key-not-yours` (`v2`)
 pub(crate) fn attribute<'k>(
     ballot: &Ballot,
     keys: &'k Keyring,
@@ -163,10 +163,11 @@ fn verify_v2(
     Err(mismatch(Profile::V2))
 }
 
-/// The profile that a signature's text has the form of, among those that count, and the key it names.
+/// Returns the profile whose form a signature's text has, among those that count, and the key it
+/// names.
 ///
-/// Rejections: `signature-malformed` for a `v2` text out of its form; a `v1` text, which names no key,
-/// is not read yet.
+/// Rejections: `signature-malformed` for a malformed `v2` text. A `v1` text names no key and is not
+/// parsed here.
 pub fn form(text: &str, accepted: &Accepted) -> Result<(Profile, Option<KeyId>), Rejection> {
     match accepted.profile_of(text) {
         Profile::V1 => Ok((Profile::V1, None)),
@@ -174,7 +175,7 @@ pub fn form(text: &str, accepted: &Accepted) -> Result<(Profile, Option<KeyId>),
     }
 }
 
-/// Whether a text has the form of a signature of some profile that counts.
+/// Checks that a text has the form of a signature of a profile that counts.
 ///
 /// Rejections: `signature-malformed`.
 pub fn check_form(text: &str, accepted: &Accepted) -> Result<(), Rejection> {
@@ -190,16 +191,16 @@ impl SignatureValid {
         &self.key_id
     }
 
-    /// The profile it was made under.
+    /// The profile under which it was made.
     pub fn profile(&self) -> Profile {
         self.profile
     }
 }
 
 impl V1 {
-    /// Reads a signature's text.
+    /// Parses a signature's text.
     ///
-    /// Rejections: `signature-malformed` for any other length, case or alphabet, or where `v1` does
+    /// Rejections: `signature-malformed` for any other length, case or alphabet, or if `v1` does
     /// not count.
     fn read(text: &str, accepted: &Accepted) -> Result<Self, Rejection> {
         if !accepted.has(Profile::V1) {
@@ -217,7 +218,7 @@ impl V1 {
                 [high, low] if let (Some(high), Some(low)) = (nibble(*high), nibble(*low)) => {
                     *byte = high << 4 | low;
                 }
-                _ => return Err(malformed("expected 64 lower-case hex characters, found others")),
+                _ => return Err(malformed("expected 64 lower-case hex characters")),
             }
         }
         Ok(Self(bytes))
@@ -229,10 +230,10 @@ impl V1 {
 }
 
 impl V2 {
-    /// Reads a signature's text.
+    /// Parses a signature's text.
     ///
-    /// Rejections: `signature-malformed` for anything but `v2.`, a key id, a dot and the base64url of
-    /// 32 or 64 bytes in its one canonical form, or where `v2` does not count.
+    /// Rejections: `signature-malformed` for anything but `v2.`, a key id, a dot and the canonical
+    /// base64url of 32 or 64 bytes, or if `v2` does not count.
     fn read(text: &str, accepted: &Accepted) -> Result<Self, Rejection> {
         if !accepted.has(Profile::V2) {
             return Err(malformed("v2 signatures do not count here"));
@@ -242,7 +243,7 @@ impl V2 {
             parts.ok_or_else(|| malformed("expected `v2.{key id}.{base64url}`"))?;
         let key_id = KeyId::new(key_id)
             .map_err(|e| malformed(format!("in `v2.{{key id}}.…`: {}", e.message)))?;
-        // 32 bytes are 43 characters and 64 are 86: a longer text is never decoded.
+        // 32 bytes are 43 characters and 64 bytes are 86, so a longer text is never decoded.
         let bytes = match encoded.len() {
             43 | 86 => base64::decode_url(encoded),
             _ => None,
@@ -253,7 +254,7 @@ impl V2 {
         Ok(Self { key_id, bytes })
     }
 
-    /// A length that the key's algorithm does not have is a signature by no such key.
+    /// Returns `false` for a length that the key's algorithm does not have.
     fn is_by(&self, key: &Key, message: &[u8]) -> bool {
         let Some(material) = key.bytes() else {
             return false;
@@ -271,9 +272,9 @@ impl V2 {
 }
 
 impl Accepted {
-    /// Reads the names of the profiles that count.
+    /// Parses the names of the profiles that count.
     ///
-    /// Rejections: `request-invalid` for an unknown one, or for none at all.
+    /// Rejections: `request-invalid` for an unknown name, or for an empty list.
     pub fn read<S: AsRef<str>>(names: &[S]) -> Result<Self, Rejection> {
         if names.is_empty() {
             return Err(Rejection::request("accept names no profile"));
@@ -287,7 +288,7 @@ impl Accepted {
         Self(Profile::ALL.to_vec())
     }
 
-    /// Those that count towards a requirement.
+    /// Returns the profiles that count towards a requirement.
     pub fn under(&self, requirement: &Requirement) -> Self {
         let counts = |profile: &Profile| match profile {
             Profile::V1 => requirement.takes_v1(),
@@ -296,7 +297,7 @@ impl Accepted {
         Self(self.0.iter().copied().filter(counts).collect())
     }
 
-    /// The profile whose form a text has, or would have to have: the forms share no text.
+    /// Returns the profile whose form a text has or should have. No text has both forms.
     pub fn profile_of(&self, text: &str) -> Profile {
         match (self.has(Profile::V1), self.has(Profile::V2)) {
             (true, true) if text.starts_with(V2_PREFIX) => Profile::V2,
@@ -305,18 +306,18 @@ impl Accepted {
         }
     }
 
-    /// Whether a profile counts.
+    /// Returns whether a profile counts.
     pub fn has(&self, profile: Profile) -> bool {
         self.0.contains(&profile)
     }
 
-    /// Whether no signature at all can count.
+    /// Returns whether no profile counts.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-/// The value of a lower-case hex character.
+/// Returns the value of a lower-case hex character.
 fn nibble(character: u8) -> Option<u8> {
     match character {
         b'0'..=b'9' => Some(character - b'0'),
@@ -328,7 +329,7 @@ fn nibble(character: u8) -> Option<u8> {
 fn signed(key: &Key, message: &[u8]) -> Result<Vec<u8>, Rejection> {
     let bytes = key.bytes().and_then(|material| match key.algorithm {
         Algorithm::HmacSha256 => mac::sign(material, message).map(Vec::from),
-        // The material is read where it lies, which is wiped: no copy of a seed is made here.
+        // The seed is borrowed from the material, which is wiped on drop; no copy is made here.
         Algorithm::Ed25519 => {
             <&[u8; 32]>::try_from(material).ok().map(|seed| ed25519::sign(seed, message).to_vec())
         }
@@ -336,7 +337,7 @@ fn signed(key: &Key, message: &[u8]) -> Result<Vec<u8>, Rejection> {
     bytes.ok_or_else(|| Rejection::request(format!("key `{}` has no usable material", key.id)))
 }
 
-/// The key of an id, if it serves the profile.
+/// Returns the key with an id if it can make signatures of the profile.
 ///
 /// Rejections: `key-unknown`.
 fn find<'k>(keys: &'k Keyring, id: &KeyId, profile: Profile) -> Result<&'k Key, Rejection> {
@@ -351,12 +352,12 @@ fn find<'k>(keys: &'k Keyring, id: &KeyId, profile: Profile) -> Result<&'k Key, 
     })
 }
 
-/// Whether nothing stands against a key itself.
+/// Accepts a key whose material is not revoked.
 ///
 /// Rejections: `key-revoked`, also where the same material is revoked under another id.
 fn accept(key: &Key, keys: &Keyring, profile: Profile) -> Result<SignatureValid, Rejection> {
     if let Some(twin) = keys.revoked(key) {
-        return Err(revoked(&twin.id, "is revoked, and the signature is by its material"));
+        return Err(revoked(&twin.id, "is revoked, and its material made the signature"));
     }
     Ok(SignatureValid { key_id: key.id.clone(), profile })
 }
@@ -368,7 +369,7 @@ fn is_yours(key: &Key, approver: &str) -> Result<(), Rejection> {
     }
     let whose = match &key.approver {
         Some(bound) => format!("is bound to `{bound}`"),
-        None => "is bound to nobody".to_owned(),
+        None => "is bound to no approver".to_owned(),
     };
     Err(Rejection::new(
         Code::KeyNotYours,

@@ -8,8 +8,8 @@ use crate::pae;
 use crate::rejection::{Code, Rejection};
 use crate::time::UnixSeconds;
 
-/// A statement as it crosses the border, unread. Profile `v1` leaves `audience`, `key_id`,
-/// `request_digest` and `comment` uncovered.
+/// A statement as passed by the host, not yet validated. Profile `v1` does not cover `audience`,
+/// `key_id`, `request_digest` and `comment`.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 #[allow(missing_docs, reason = "the fields of `statement` in wit/types.wit")]
@@ -24,18 +24,18 @@ pub struct StatementText {
     pub comment: String,
 }
 
-/// A statement whose fields have been read, as far as its profile covers them.
+/// A statement whose fields are validated, as far as its profile covers them.
 #[derive(Debug)]
 pub struct Statement {
     pub(crate) approval_id: Identifier,
     pub(crate) decision: Decision,
     pub(crate) approver: Identifier,
     pub(crate) expires_at: UnixSeconds,
-    /// What only `v2` covers.
+    /// The fields that only `v2` covers.
     pub(crate) scope: Option<Scope>,
 }
 
-/// Where a statement holds, and of what exactly: the fields that `v2` added.
+/// The fields that `v2` added: they bind a statement to one deployment, key and request.
 #[derive(Debug)]
 pub(crate) struct Scope {
     pub(crate) audience: Identifier,
@@ -50,12 +50,12 @@ pub(crate) struct Scope {
 pub enum Profile {
     /// The runbook's: `{id}:{decision}:{approver}:{expires_at}` under HMAC-SHA256.
     V1,
-    /// Every field, each with its length before it, under HMAC-SHA256 or Ed25519.
+    /// Every field, each length-prefixed, under HMAC-SHA256 or Ed25519.
     V2,
 }
 
 impl StatementText {
-    /// Checks the form of every field. The key id is empty under `v1`, which names none.
+    /// Checks the form of every field. The key id is empty under `v1`, which names no key.
     ///
     /// Rejections: `request-invalid`, `limit-exceeded`.
     pub(crate) fn check(&self) -> Result<(), Rejection> {
@@ -67,9 +67,9 @@ impl StatementText {
 }
 
 impl Statement {
-    /// Reads what a profile covers of a statement.
+    /// Validates the fields of a statement that a profile covers.
     ///
-    /// Rejections: `request-invalid` or `limit-exceeded` for a field out of its form.
+    /// Rejections: `request-invalid` or `limit-exceeded` for a malformed field.
     pub fn read(text: &StatementText, profile: Profile) -> Result<Self, Rejection> {
         Ok(Self {
             approval_id: Identifier::new("approval_id", text.approval_id.as_str())?,
@@ -83,10 +83,10 @@ impl Statement {
         })
     }
 
-    /// The exact bytes to sign.
+    /// Returns the exact bytes to sign.
     ///
-    /// Rejections: `statement-ambiguous` for a `:` in the approval id or the approver (`v1`): two
-    /// different statements would share one message.
+    /// Rejections: `statement-ambiguous` for a `:` in the approval id or the approver (`v1`), with
+    /// which two different statements would share one message.
     pub fn message(&self) -> Result<Vec<u8>, Rejection> {
         match &self.scope {
             None => self.v1_message().map(String::into_bytes),
@@ -101,7 +101,7 @@ impl Statement {
                 return Err(Rejection::new(
                     Code::StatementAmbiguous,
                     format!(
-                        "{field} `{text}` holds a `:`, which separates the fields of a v1 message"
+                        "{field} `{text}` contains `:`, which separates the fields of a v1 message"
                     ),
                 ));
             }
@@ -140,10 +140,10 @@ impl Scope {
 }
 
 impl Profile {
-    /// Every profile this verifier knows.
+    /// Every profile that this verifier knows.
     pub const ALL: &[Self] = &[Self::V1, Self::V2];
 
-    /// Reads a profile's name.
+    /// Parses a profile's name.
     ///
     /// Rejections: `request-invalid`.
     pub fn read(text: &str) -> Result<Self, Rejection> {
@@ -155,7 +155,7 @@ impl Profile {
         })
     }
 
-    /// The profile's name.
+    /// Returns the profile's name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::V1 => "v1",

@@ -1,5 +1,5 @@
-//! One door for runtimes without typed bindings: a JSON request in, a JSON answer out. It runs the
-//! operations of [`operation`] and adds no rule.
+//! JSON entry point for runtimes without typed bindings: one request in, one answer out. It runs
+//! the operations of [`operation`] and adds no rule.
 
 use std::borrow::Cow;
 
@@ -12,16 +12,16 @@ use crate::operation;
 use crate::record::to_json;
 use crate::rejection::Rejection;
 
-/// Answers one request: `{"op": …, "args": {…}}` gets `{"ok": {…}}` or
-/// `{"error": {"code": …, "message": …}}`.
+/// Answers one request: `{"op": …, "args": {…}}` returns `{"ok": {…}}` or `{"error": {"code": …,
+/// "message": …}}`.
 ///
 /// Rejections: 1. `limit-exceeded` for a request over 16 MiB 2. `request-invalid` for anything but
-/// an object with a known op and its arguments 3. those of the op, in its order.
+/// an object with a known op and its arguments 3. the op's rejections, in its order.
 pub fn call(request: &str) -> String {
     write(answer(request))
 }
 
-/// As [`call`], for bytes of which nothing is known: a core host can send any.
+/// Answers one request given as bytes that may not be UTF-8, since a core host can send any bytes.
 ///
 /// Rejections: 1. `request-invalid` for bytes that are not UTF-8 2. as [`call`].
 pub fn call_bytes(request: &[u8]) -> String {
@@ -66,7 +66,7 @@ fn answer(request: &str) -> Result<Box<RawValue>, Rejection> {
 fn write(answer: Result<Box<RawValue>, Rejection>) -> String {
     answer.and_then(|ok| to_json(&Answer::Ok(&ok))).unwrap_or_else(|rejection| {
         let error = Answer::Error { code: rejection.code.as_str(), message: &rejection.message };
-        // Two strings always serialize; an answer that is not JSON would be refused by any caller.
+        // Two strings always serialize. If they did not, callers would refuse the empty answer.
         to_json(&error).unwrap_or_default()
     })
 }

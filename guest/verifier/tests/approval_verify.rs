@@ -20,7 +20,7 @@ fn verify(question: &Value) -> Result<Value, String> {
     door::call("approval.verify", question)
 }
 
-/// The question about an approval, with the view as a value to change.
+/// A request about an approval, with the view as a value that tests change.
 struct Case {
     view: Value,
     question: Value,
@@ -49,7 +49,7 @@ impl Case {
         verify(&question)
     }
 
-    /// Signs the view anew after a change, as honest approvers would have signed it.
+    /// Signs the view again after a change, as honest approvers would have signed it.
     fn sign_anew(&mut self) {
         let mut record = self.view.clone();
         record["format"] = 1.into();
@@ -86,7 +86,7 @@ fn expected_answer() -> Value {
 fn an_approval_as_shown_is_verified_without_its_record() {
     let case = Case::new();
     assert_eq!(case.answer(), Ok(expected_answer()));
-    // Also as the objects themselves, and the attempt as a text.
+    // Also with the objects themselves, and with the attempt as a text.
     let mut other = case.question.clone();
     other["approval"] = case.view;
     assert_eq!(verify(&other), Ok(expected_answer()));
@@ -95,7 +95,7 @@ fn an_approval_as_shown_is_verified_without_its_record() {
 }
 
 #[test]
-fn what_no_signature_covers_and_the_order_of_ballots_change_nothing() {
+fn unsigned_members_and_the_order_of_ballots_do_not_matter() {
     let mut case = Case::new();
     case.view["ballots"].as_array_mut().unwrap().reverse();
     case.view["ballots"][0]["cast_at"] = "2020-01-01T00:00:00Z".into();
@@ -109,7 +109,7 @@ fn what_no_signature_covers_and_the_order_of_ballots_change_nothing() {
 }
 
 #[test]
-fn an_execution_passes_while_it_is_claimed_and_its_lease_runs() {
+fn an_execution_passes_while_claimed_and_within_its_lease() {
     let case = Case::executed();
     assert_eq!(case.answer(), Ok(expected_answer()));
     let lease_ends = REQUESTED + 2 + 300;
@@ -162,7 +162,7 @@ fn an_execution_passes_while_it_is_claimed_and_its_lease_runs() {
 
 type Break = (&'static str, &'static str, fn(&mut Case));
 
-/// One way to be refused for each rejection, in the order of the rejections.
+/// One way to cause each rejection, in the order of the rejections.
 const IN_ORDER: &[Break] = &[
     ("a digest of other things", "request-invalid", |case| {
         case.view["request_digest"] = "0".repeat(64).into();
@@ -224,7 +224,7 @@ fn rejections_come_in_the_documented_order() {
 }
 
 #[test]
-fn each_status_answers_as_the_table_says() {
+fn each_status_is_refused_as_in_the_table() {
     for (status, code) in [
         ("pending", "not-approved"),
         ("rejected", "not-approved"),
@@ -330,7 +330,7 @@ fn ballots_count_as_they_do_for_the_server() {
     }
 }
 
-/// Somebody's valid ballot about what a case shows.
+/// Returns a person's valid ballot for what a case shows.
 fn ballot(case: &Case, signer: &Signer, decision: &str) -> Value {
     let mut record = case.view.clone();
     record["format"] = 1.into();
@@ -345,7 +345,8 @@ fn ballot(case: &Case, signer: &Signer, decision: &str) -> Value {
     })
 }
 
-/// The second ballot is that of a name that may not vote, with a key of its own.
+/// Replaces the second ballot by one under a name that may not vote, signed with that name's own
+/// key.
 fn replace_bob(case: &mut Case, approver: &str) {
     let other = Signer::new("other", "ed25519", 11, approver);
     let other = Signer { groups: vec!["security"], ..other };
@@ -422,7 +423,7 @@ fn an_approval_cannot_live_longer_than_a_week() {
 }
 
 #[test]
-fn context_and_plan_are_required_as_they_were_approved() {
+fn context_and_plan_must_be_those_that_were_approved() {
     let attempt = |changes: Value| {
         let mut case = Case::new();
         for (member, value) in changes.as_object().unwrap() {
@@ -446,7 +447,7 @@ fn context_and_plan_are_required_as_they_were_approved() {
     }
     // The same value in another spelling is the same context.
     assert_eq!(attempt(json!({"context": r#"{"target":"pr\u006fd","replicas":3}"#})), None);
-    // A plan where none was approved.
+    // A plan although none was approved.
     let mut case = Case::new();
     case.view["plan_hash"] = Value::Null;
     case.view["plan"] = Value::Null;
@@ -457,7 +458,7 @@ fn context_and_plan_are_required_as_they_were_approved() {
 }
 
 #[test]
-fn a_view_out_of_its_form_is_refused_first() {
+fn a_malformed_view_is_refused_first() {
     let cases: &[Break] = &[
         ("no ballots", "request-invalid", |case| case.view["ballots"] = Value::Null),
         ("ballots of another form", "request-invalid", |case| case.view["ballots"] = json!({})),
@@ -526,7 +527,7 @@ fn a_view_out_of_its_form_is_refused_first() {
 }
 
 #[test]
-fn the_other_arguments_have_a_form() {
+fn malformed_arguments_are_refused_before_the_approval_is_checked() {
     for (argument, value, code) in [
         ("id", json!("appr_1"), "request-invalid"),
         ("audience", json!(""), "request-invalid"),
@@ -540,7 +541,7 @@ fn the_other_arguments_have_a_form() {
     ] {
         let mut case = Case::new();
         case.question[argument] = value.clone();
-        // Before anything that is said of the approval.
+        // Checked before anything else about the approval.
         case.view["status"] = "pending".into();
         assert_eq!(case.answer(), Err(code.to_owned()), "{argument} = {value}");
     }

@@ -1,11 +1,12 @@
-//! Requests that are not text. A core host can pass any bytes; no other function sees them.
+//! Requests that are not UTF-8. A core host can pass any bytes to `wire.call`; no other function
+//! gets raw bytes.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
 
 use serde_json::Value;
 use signoff_verifier::wire;
 
-/// A request for the digest of a context that holds `bytes`, and where they begin.
+/// Returns a request for the digest of a context that contains `bytes`, and their offset.
 fn request(bytes: &[u8]) -> (Vec<u8>, usize) {
     let (before, after) =
         (r#"{"op":"context.digest","args":{"context":"{\"a\":\""#.as_bytes(), br#"\"}"}}"#);
@@ -14,7 +15,8 @@ fn request(bytes: &[u8]) -> (Vec<u8>, usize) {
 
 #[test]
 fn a_request_that_is_not_utf8_is_invalid() {
-    // A surrogate, no byte of UTF-8, an overlong NUL, past U+10FFFF, and a character cut short.
+    // A surrogate, a byte that UTF-8 never has, an overlong NUL, past U+10FFFF, and a truncated
+    // character.
     let cases: [&[u8]; 5] =
         [b"\xed\xa0\x80", b"\xff", b"\xc0\x80", b"\xf4\x90\x80\x80", b"\xe2\x82"];
     for bytes in cases {

@@ -1,4 +1,4 @@
-//! What `wit/` says of codes, ops and arguments, against what the guest does.
+//! Checks the codes, ops and arguments documented in `wit/` against what the guest does.
 
 #![allow(
     clippy::unwrap_used,
@@ -26,7 +26,7 @@ const INTERFACES: [(&str, &str); 5] = [
 ];
 
 #[test]
-fn the_codes_are_those_marked_in_the_table_in_its_order() {
+fn raised_codes_equal_the_marked_ones_in_order() {
     let marked = CODES.lines().filter_map(|line| {
         let cells: Vec<&str> = line.split('|').map(str::trim).collect();
         (cells.len() == 6 && cells[4] == "v").then(|| cells[1].trim_matches('`'))
@@ -49,7 +49,7 @@ fn every_rejection_that_wit_names_is_a_code() {
             rejections.flat_map(|line| line.split('`').skip(1).step_by(2)).collect();
         let codes =
             quoted.iter().filter(|word| word.contains('-') && !word.contains([' ', '>', '_', '.']));
-        // A parameter may be named too.
+        // Parameters may also be named.
         let is_parameter = |word: &str| {
             text.contains(&format!(" {word}: ")) || text.contains(&format!("({word}: "))
         };
@@ -111,7 +111,7 @@ fn an_answer_has_the_shape_that_wit_gives_it() {
         let mut members: Vec<&str> =
             answer.as_object().unwrap().keys().map(String::as_str).collect();
         members.sort_unstable();
-        // `describe` answers an object of its own.
+        // `describe` returns its own object.
         let Some(mut expected) = documented(op).and_then(|function| function.answer.clone()) else {
             continue;
         };
@@ -140,7 +140,7 @@ fn a_key_and_a_statement_have_the_fields_of_their_types() {
     }
 }
 
-/// What the door says of the form of the arguments, if it is that which it refuses.
+/// Returns the message about malformed arguments, if the call is refused with one.
 fn complaint(op: &str, args: &Map<String, Value>) -> Option<String> {
     let answer: Value =
         serde_json::from_str(&wire::call(&json!({"op": op, "args": args}).to_string())).unwrap();
@@ -148,7 +148,7 @@ fn complaint(op: &str, args: &Map<String, Value>) -> Option<String> {
     message.starts_with("args: ").then(|| message.to_owned())
 }
 
-/// The arguments of an op, one of them given.
+/// Returns the arguments of an op, with one of them replaced.
 fn with(op: &str, name: &str, value: Map<String, Value>) -> Map<String, Value> {
     let functions = functions();
     let function = functions.iter().find(|function| function.op == op).unwrap();
@@ -158,7 +158,7 @@ fn with(op: &str, name: &str, value: Map<String, Value>) -> Map<String, Value> {
     args
 }
 
-/// A value of a WIT type.
+/// Returns a value of a WIT type.
 fn sample(of: &str) -> Value {
     match of {
         "string" => "".into(),
@@ -180,12 +180,12 @@ struct Function {
     op: String,
     /// Names and types.
     parameters: Vec<(String, String)>,
-    /// The members of its answer: the fields of the record, or what its text names for one value;
-    /// none where the answer may grow.
+    /// The members of its answer: the fields of the record, or the one value's name in the docs;
+    /// `None` if the answer may grow.
     answer: Option<Vec<String>>,
 }
 
-/// Every function of the interfaces.
+/// Returns every function of the interfaces.
 fn functions() -> Vec<Function> {
     let mut found = Vec::new();
     for (interface, text) in INTERFACES {
@@ -216,7 +216,7 @@ fn functions() -> Vec<Function> {
     found
 }
 
-/// The fields of a record in a file of `wit/`, with their types.
+/// Returns the fields of a record in a file of `wit/`, with their types.
 fn fields(file: &str, record: &str) -> Vec<(String, String)> {
     let (_, body) = file.split_once(&format!("record {record} {{")).unwrap();
     let (body, _) = body.split_once('}').unwrap();

@@ -1,8 +1,9 @@
-//! Random lives of approvals, held against a small model that is written without the verifier's code.
+//! Random histories of approvals, compared with a small model that is written without the
+//! verifier's code.
 //!
-//! What must hold whatever happens: an approval is claimed at most once; none is approved or executed
-//! without a valid signature of somebody who may decide; what is over never changes but for the
-//! outcome of the execution; every change has exactly one audit entry, and a refusal has none.
+//! The invariants: an approval is claimed at most once; none is approved or executed without a
+//! valid signature of an approver who may decide; a finished approval never changes except for the
+//! outcome of its execution; every change has exactly one audit entry, and a refusal has none.
 
 #![allow(
     clippy::unwrap_used,
@@ -27,7 +28,7 @@ const PLAN: &str = r#"{"steps": ["build", "deploy"]}"#;
 const TTL_MAX: u64 = 604_800;
 
 #[test]
-fn random_lives_keep_the_invariants() {
+fn random_histories_keep_the_invariants() {
     let mut seen = BTreeMap::<String, u32>::new();
     for seed in 0..LIVES {
         let mut life = Life::new(seed);
@@ -37,14 +38,14 @@ fn random_lives_keep_the_invariants() {
         }
         assert!(life.claims <= 1);
     }
-    // Lives in which little happens would prove little.
+    // Histories in which little happens would prove little.
     for answer in EXPECTED_ANSWERS {
         assert!(seen.get(*answer).is_some_and(|times| *times > 20), "{answer} in {seen:?}");
     }
     assert_eq!(seen.len(), EXPECTED_ANSWERS.len(), "{seen:?}");
 }
 
-/// Every way in which a step of a life can end.
+/// Every possible result of a step.
 const EXPECTED_ANSWERS: &[&str] = &[
     "decide ok",
     "decide expired",
@@ -110,7 +111,7 @@ const EXPECTED_ANSWERS: &[&str] = &[
     "show ok",
 ];
 
-/// An approval, as stored and as the model has it.
+/// An approval as stored and as the model expects it.
 struct Life {
     random: Random,
     now: u64,
@@ -137,7 +138,7 @@ struct Execution {
     late: bool,
 }
 
-/// What the model expects of a step: a change, no change, or a refusal.
+/// The model's expectation of a step: a change, no change, or a refusal.
 type Expected = Result<Option<Model>, &'static str>;
 
 impl Life {
@@ -160,10 +161,10 @@ impl Life {
         }
     }
 
-    /// Does something, holds the answer against the model, and says how it ended.
+    /// Takes a step, compares the answer with the model, and returns the result.
     fn step(&mut self) -> String {
         self.let_time_pass();
-        // Half of the time what an approval in this status is there for.
+        // Half of the time, pick the operation meant for this status.
         let useful = self.random.once_in(2);
         let (op, args, expected) = match (self.effective(), self.random.below(8)) {
             ("pending", 0..6) if useful => self.decide(),
@@ -208,7 +209,7 @@ impl Life {
         }
     }
 
-    /// Mostly a little, sometimes to a boundary, now and then backwards.
+    /// Advances mostly a little, sometimes to a boundary, and occasionally backwards.
     fn let_time_pass(&mut self) {
         let lease =
             self.model.execution.as_ref().map_or(self.model.expires_at, |e| e.lease_expires_at);
@@ -238,7 +239,7 @@ impl Life {
         door::call(&format!("lifecycle.{op}"), &args)
     }
 
-    /// Keeps a change, and holds it against everything that must be true of any.
+    /// Stores a change after checking everything that must hold for every change.
     fn change(&mut self, op: &str, answer: &Value, next: Model) {
         let (before, after) = (door::parsed(&self.record), door::parsed(&answer["record"]));
         let entry = door::parsed(&answer["entry"]);
@@ -281,7 +282,7 @@ impl Life {
         self.model = next;
     }
 
-    /// One ballot, of somebody who may decide, that the secret signed.
+    /// Checks for one ballot, signed with the secret, of an approver who may decide.
     fn is_signed(&self, record: &Value) {
         let ballots = record["ballots"].as_array().unwrap();
         assert_eq!(ballots.len(), 1);
@@ -327,7 +328,7 @@ impl Life {
         ("decide", json!({"ballot": ballot.to_string(), "keys": keys, "accept": ["v1"]}), expected)
     }
 
-    /// A keyring, and what stands in the way of a right signature.
+    /// Returns a keyring, and the code that it causes for a valid signature.
     fn keys(&mut self) -> (Value, Option<&'static str>) {
         match self.random.below(12) {
             0 => (json!([]), Some("key-unknown")),
@@ -376,7 +377,7 @@ impl Life {
         ("claim", args, refusal.map_or(Ok(Some(next)), Err))
     }
 
-    /// What an executor is about to run, and what of it was not approved.
+    /// Returns an attempt, and the code of its first mismatch with what was approved.
     fn attempt(&mut self) -> (Value, &'static str, Option<&'static str>, Option<&'static str>) {
         let right = json!({"agent": "deployer", "action": "deploy"});
         let (plan, other_plan) = match self.plan {
@@ -408,7 +409,7 @@ impl Life {
         }
     }
 
-    /// The code that the status alone refuses a use with.
+    /// Returns the code that the status alone refuses a use with.
     fn use_refusal(&self) -> Option<&'static str> {
         match self.effective() {
             "approved" => None,
@@ -468,7 +469,7 @@ impl Life {
         ("expire", json!({}), Ok(changed))
     }
 
-    /// Somebody, and whether it is the requester or holds a role that counts.
+    /// Returns an actor, and whether it is the requester or has a role that counts.
     fn actor(&mut self) -> (Value, bool, bool) {
         let (subject, roles, requester, trusted): (&str, &[&str], _, _) = match self.random.below(6)
         {
@@ -527,7 +528,7 @@ impl Life {
         ("erase", json!({"actor": actor.to_string()}), expected)
     }
 
-    /// What an erasure leaves is what was there, without a text and as of now.
+    /// Checks that an erasure changes nothing but the texts, and stores the effective state.
     fn only_the_texts_went(&self, before: Value, after: &Value) {
         let shown = json!({"id": ID, "approval": before.to_string(), "now": self.now});
         let shown = door::parsed(&door::call("lifecycle.show", &shown).unwrap()["view"]);

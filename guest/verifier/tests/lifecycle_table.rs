@@ -46,7 +46,7 @@ fn every_operation_in_every_status_answers_as_the_table_says() {
     }
 }
 
-/// The states of DESIGN's table: where each may go.
+/// Checks that a transition leads to a status that the table allows.
 fn leads_where_it_may(operation: &str, from: &str, answer: &Value) {
     let to = answer["summary"]["status"].as_str().unwrap();
     let next: &[&str] = match from {
@@ -57,7 +57,7 @@ fn leads_where_it_may(operation: &str, from: &str, answer: &Value) {
     assert!(next.contains(&to), "{operation} leads from {from} to {to}");
 }
 
-/// Each operation of the table with its cells: status and what is said of it.
+/// Returns each operation of the table with its cells: status and expected result.
 fn rows() -> Vec<(&'static str, Vec<(&'static str, &'static str)>)> {
     let cells = |line: &'static str| -> Vec<&'static str> {
         line.trim_matches('|').split('|').map(str::trim).collect()
@@ -78,7 +78,8 @@ fn rows() -> Vec<(&'static str, Vec<(&'static str, &'static str)>)> {
         .collect()
 }
 
-/// Records of an effective status, each with how it came about and a time at which it has it.
+/// Returns records with an effective status, each with its history and a time at which it has the
+/// status.
 fn records(status: &str) -> Vec<(&'static str, Value, u64)> {
     let pending = door::open(TTL_SECONDS, None)["record"].take();
     let after = |operation, record: &Value| {
@@ -130,7 +131,7 @@ fn records(status: &str) -> Vec<(&'static str, Value, u64)> {
     }
 }
 
-/// An operation in which nothing but the status can be wrong.
+/// Runs an operation with arguments that are valid except for the status.
 fn attempt(operation: &str, record: &Value, now: u64) -> Result<Value, String> {
     let admin = json!({"subject": "root", "roles": ["admin"]});
     let claim = json!({"agent": "deployer", "action": "deploy", "claimed_by": "runner", "execution_id": EXECUTION});

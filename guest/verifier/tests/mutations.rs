@@ -1,4 +1,4 @@
-//! Right things made a little wrong: signatures, records and requests.
+//! Slightly corrupted signatures, records and requests.
 
 #![allow(
     clippy::unwrap_used,
@@ -45,7 +45,7 @@ fn ten_thousand_changed_signatures_and_statements_are_refused() {
         }
         refused += 1;
     }
-    // Changes that never come as far as the signature would prove nothing.
+    // Changes that never reach the signature would prove nothing.
     assert!(codes["signature-invalid"] > 4_000, "{codes:?}");
     assert!(codes["signature-malformed"] > 500, "{codes:?}");
     assert!(codes["statement-ambiguous"] > 50, "{codes:?}");
@@ -65,7 +65,7 @@ fn change_statement(args: &mut Value, random: &mut Random) {
                 if random.once_in(2) { EXPIRES + by } else { EXPIRES.saturating_sub(by) }.into();
         }
         6 => {
-            // The same letters, divided between the fields in another way.
+            // The same characters, divided differently between the fields.
             let all = format!("{ID}{APPROVER}");
             let (id, approver) = all.split_at(1 + random.below(all.len() - 1));
             args["statement"]["approval_id"] = id.into();
@@ -95,7 +95,7 @@ fn edit(text: &mut Value, random: &mut Random, alphabet: &[u8]) {
 }
 
 #[test]
-fn a_changed_record_is_refused_or_says_the_same_of_what_is_signed() {
+fn a_changed_record_is_refused_or_keeps_its_signed_members() {
     let record = approved();
     let before = door::parsed(&record);
     let text = record.as_str().unwrap();
@@ -135,7 +135,7 @@ fn a_changed_record_is_refused_or_says_the_same_of_what_is_signed() {
 }
 
 #[test]
-fn whatever_comes_through_the_door_gets_a_clean_answer() {
+fn every_mutated_request_gets_a_clean_answer() {
     let requests: Vec<String> =
         requests().iter().map(|(op, args)| json!({"op": op, "args": args}).to_string()).collect();
     for request in &requests {
@@ -168,7 +168,7 @@ fn noise_gets_a_clean_answer() {
 
 #[test]
 fn a_refusal_never_repeats_a_secret() {
-    // Where a caller might put a secret by mistake.
+    // Places where a caller might put a secret by mistake.
     let key = door::key("k", SECRET, "active");
     let material = &key["material"];
     let statement =
@@ -195,7 +195,7 @@ fn a_refusal_never_repeats_a_secret() {
     }
 }
 
-/// The answer to a request, held against what every answer is.
+/// Returns the answer to a request, after checking the form that every answer must have.
 fn answered(request: &str) -> Value {
     let answer = wire::call(request);
     let answer: Value = serde_json::from_str(&answer).unwrap_or_else(|e| panic!("{e}: {answer}"));
@@ -210,12 +210,12 @@ fn answered(request: &str) -> Value {
     let message = answer["error"]["message"].as_str().unwrap();
     assert!(!message.is_empty() && message.len() < 2_000, "{answer}");
     assert!(!message.contains(char::is_control), "{answer}");
-    // The name of a type here says nothing to a caller.
+    // Names of Rust types mean nothing to a caller.
     assert!(!message.contains("struct "), "{answer}");
     answer
 }
 
-/// A text with one change: a piece put in, taken out, doubled, moved or replaced.
+/// Returns a text with one change: a piece inserted, removed, doubled, moved or replaced.
 fn mutated(text: &str, random: &mut Random) -> String {
     let mut characters: Vec<char> = text.chars().collect();
     if characters.is_empty() {
@@ -234,7 +234,7 @@ fn mutated(text: &str, random: &mut Random) -> String {
         4 if random.once_in(4) => characters.truncate(start),
         5 => characters.swap(start, end - 1),
         _ => {
-            // A digit or a letter for another keeps most texts well-formed.
+            // Replacing a digit or letter by another keeps most texts well-formed.
             let digits = "0123456789abcdef";
             if characters[start].is_ascii_alphanumeric() {
                 characters[start] = char::from(*random.pick(digits.as_bytes()));
@@ -244,7 +244,7 @@ fn mutated(text: &str, random: &mut Random) -> String {
     characters.into_iter().collect()
 }
 
-/// What a text is broken with.
+/// Pieces to insert into a text.
 const PIECES: &[&str] = &[
     "{",
     "}",

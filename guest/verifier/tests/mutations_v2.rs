@@ -1,5 +1,5 @@
-//! Right signatures, statements and records of profile v2 made a little wrong, for both algorithms:
-//! none is accepted, and most come as far as the signature.
+//! Slightly corrupted signatures, statements and records of profile v2, for both algorithms: none
+//! is accepted, and most reach the signature check.
 
 #![allow(
     clippy::unwrap_used,
@@ -25,7 +25,7 @@ fn alice(algorithm: &'static str) -> Signer {
     Signer::new("alice", algorithm, 7, APPROVER)
 }
 
-/// Somebody else with a key, in the same keyring.
+/// Returns another person with a key in the same keyring.
 fn bob(algorithm: &'static str) -> Signer {
     Signer::new("bob", algorithm, 8, "bob@company.com")
 }
@@ -50,7 +50,7 @@ fn ten_thousand_changed_signatures_and_statements_of_each_algorithm_are_refused(
             }
             *kinds.entry(KINDS[kind].0).or_insert(0) += 1;
         }
-        // Changes that never come as far as the signature would prove nothing.
+        // Changes that never reach the signature would prove nothing.
         assert!(codes["signature-invalid"] > MUTATIONS / 2, "{codes:?}");
         assert!(codes["signature-malformed"] > MUTATIONS / 20, "{codes:?}");
         for code in ["key-unknown", "key-not-yours", "key-revoked", "request-invalid"] {
@@ -60,7 +60,7 @@ fn ten_thousand_changed_signatures_and_statements_of_each_algorithm_are_refused(
     }
 }
 
-/// What `signing.verify` accepts.
+/// Returns a request that `signing.verify` accepts.
 fn signed(algorithm: &'static str) -> Value {
     let signer = alice(algorithm);
     let statement = json!({
@@ -83,7 +83,7 @@ fn signed(algorithm: &'static str) -> Value {
 
 type Change = fn(&mut Value, &mut Random, &'static str);
 
-/// Ways to be wrong.
+/// The kinds of changes.
 const KINDS: &[(&str, Change)] = &[
     ("a bit flipped", |args, random, _| {
         let mut raw = raw_of(args);
@@ -134,7 +134,7 @@ const KINDS: &[(&str, Change)] = &[
     ("another approver", |args, random, _| {
         edit(&mut args["statement"]["approver"], random, b"user@company.com:!");
         if random.once_in(2) {
-            // Even where the key has become theirs.
+            // Even if the key is bound to the new name.
             args["keys"][0]["approver"] = args["statement"]["approver"].clone();
         }
     }),
@@ -166,7 +166,7 @@ const KINDS: &[(&str, Change)] = &[
         edit(&mut args["statement"]["comment"], random, b"abc");
     }),
     ("pieces that shift", |args, random, _| {
-        // The same letters in the same order, divided between the pieces in another way.
+        // The same characters in the same order, divided differently between the pieces.
         let names = ["audience", "key_id", "approval_id"];
         let all: String = names.map(|n| args["statement"][n].as_str().unwrap()).concat();
         let (one, two) = (1 + random.below(all.len() - 2), 1 + random.below(all.len() - 2));
@@ -203,9 +203,9 @@ const KINDS: &[(&str, Change)] = &[
     ("of another algorithm", |args, random, algorithm| {
         let other = if algorithm == "ed25519" { "hmac-sha256" } else { "ed25519" };
         match random.below(3) {
-            // The same material, now for the other algorithm, with the signature as it was.
+            // The same material for the other algorithm, with the signature unchanged.
             0 => args["keys"][0]["algorithm"] = other.into(),
-            // The right secret by the other algorithm, whose key it is not.
+            // The right secret under the other algorithm, which is not the key's.
             1 => args["signature"] = alice(other).sign(&args["statement"]).into(),
             _ => {
                 let secret = key_of(args);
@@ -236,7 +236,7 @@ fn raw_of(args: &Value) -> Vec<u8> {
     Base64UrlUnpadded::decode_vec(encoded).unwrap()
 }
 
-/// The first key's material.
+/// Returns the first key's material.
 fn key_of(args: &Value) -> Vec<u8> {
     Base64UrlUnpadded::decode_vec(args["keys"][0]["material"].as_str().unwrap()).unwrap()
 }
@@ -273,7 +273,8 @@ fn edit(text: &mut Value, random: &mut Random, alphabet: &[u8]) {
     *text = String::from_utf8(bytes).unwrap().into();
 }
 
-/// What of a record no ballot signs: when things happened since, which the audit log tells.
+/// The members of a record that no ballot signs: the times of later events, which are in the audit
+/// log.
 const UNCOVERED: [&str; 5] =
     ["/decided_at", "/ballots/0/cast_at", "/executed_at", "/withdrawn_at", "/withdrawn_by"];
 
@@ -308,7 +309,7 @@ fn ten_thousand_changed_records_of_each_algorithm_are_refused_at_check_and_claim
     }
 }
 
-/// What check and claim say of a record.
+/// Returns the results of check and claim for a record.
 fn used(record: &Value, keys: &Value) -> [(&'static str, Result<Value, String>); 2] {
     let claim = json!({
         "agent": record["agent"],
@@ -368,7 +369,7 @@ fn approved(algorithm: &'static str) -> Value {
     door::parsed(&door::call("lifecycle.decide", &args).unwrap()["record"])
 }
 
-/// Changes one member to something well-formed.
+/// Changes one member to another well-formed value.
 fn change_record(record: &mut Value, random: &mut Random, algorithm: &'static str) {
     let time = |random: &mut Random| {
         let seconds = REQUESTED + u64::try_from(random.below(100_000)).unwrap();
@@ -440,21 +441,21 @@ fn change_record(record: &mut Value, random: &mut Random, algorithm: &'static st
     }
 }
 
-/// Changes what is at a path, if it is still there.
+/// Replaces the value at a path, if it still exists.
 fn set(record: &mut Value, path: &str, value: Value) {
     if let Some(place) = record.pointer_mut(path) {
         *place = value;
     }
 }
 
-/// Another ballot beside or in the place of the right one.
+/// Adds another ballot, or replaces the right one by it.
 fn change_ballots(record: &mut Value, random: &mut Random, algorithm: &'static str) {
     let Some(first) = record["ballots"].get(0).cloned() else { return };
     let bob = bob(algorithm);
     let mut theirs = first.clone();
     theirs["key_id"] = "bob".into();
     theirs["approver"] = bob.approver.clone().into();
-    // Bob's own signature, but of another record, so that it stands for nothing here.
+    // Bob's own signature over another record, so it is worthless here.
     let mut other = record.clone();
     other["reason"] = "something else".into();
     theirs["signature"] = bob.sign(&statement(&other, &bob, "approved", COMMENT)).into();

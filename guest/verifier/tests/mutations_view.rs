@@ -1,5 +1,5 @@
-//! Approvals as a server shows them, changed in every way: each is refused, or answered byte for byte as
-//! the original.
+//! Approvals as a server shows them, corrupted in every way: each is refused, or answered byte for
+//! byte like the original.
 
 #![allow(
     clippy::unwrap_used,
@@ -22,7 +22,7 @@ use signoff_verifier::wire;
 const MUTATIONS: u32 = 12_000;
 const OTHER_ID: &str = "appr_01k7s2e3m8q4w6x9y0z1a2b3c9";
 
-/// An approval as it is shown, the question about it, and what that is answered.
+/// An approval as it is shown, the request about it, and the answer.
 struct Original {
     view: Value,
     question: Value,
@@ -39,7 +39,7 @@ impl Original {
     }
 }
 
-/// What is shown before the claim, and after it.
+/// Returns the approval as shown before and after the claim.
 fn originals() -> [Original; 2] {
     let keys: Vec<Value> = approvers().iter().map(|signer| signer.entry("active")).collect();
     let approved = approved(&approvers());
@@ -47,7 +47,7 @@ fn originals() -> [Original; 2] {
     [Original::new(view(&approved), None), Original::new(view(&executed), Some(EXECUTION))]
 }
 
-/// Another approval by the same people: what a server could take pieces from.
+/// Returns another approval by the same people, from which a server could take pieces.
 fn another() -> Value {
     let mut other = view(&approved(&approvers()));
     other["id"] = OTHER_ID.into();
@@ -96,7 +96,7 @@ fn a_changed_view_is_refused_or_answered_as_the_original() {
         let code = code.unwrap_or_else(|| panic!("{text}\nis answered {answer}"));
         *codes.entry(code.to_owned()).or_default() += 1;
     }
-    // Changes that never come as far as the ballots would prove little.
+    // Changes that never reach the ballots would prove little.
     println!("{same} as the original; {codes:?}; {kinds:?}");
     assert!(same > MUTATIONS / 20, "{same} as the original");
     assert!(codes["signature-invalid"] > MUTATIONS / 10, "{codes:?}");
@@ -119,7 +119,7 @@ fn a_changed_view_is_refused_or_answered_as_the_original() {
 
 type Change = fn(&mut Value, &mut Random, &Value);
 
-/// Ways to change what is shown.
+/// The kinds of changes.
 const KINDS: &[(&str, Change)] = &[
     ("a member removed", |view, random, _| {
         let (path, name) = member(view, random);
@@ -312,7 +312,7 @@ const KINDS: &[(&str, Change)] = &[
     }),
 ];
 
-/// The path of every value in a view but the view itself.
+/// Returns the path of every value in a view except the view itself.
 fn places(view: &Value) -> Vec<String> {
     fn walk(value: &Value, path: &str, found: &mut Vec<String>) {
         let children: Vec<(String, &Value)> = match value {
@@ -333,13 +333,13 @@ fn places(view: &Value) -> Vec<String> {
     found
 }
 
-/// A value anywhere in a view.
+/// Returns a random value in a view.
 fn at<'a>(view: &'a mut Value, random: &mut Random) -> &'a mut Value {
     let path = random.pick(&places(view)).clone();
     view.pointer_mut(&path).unwrap()
 }
 
-/// The path of an object in a view, and the name of one of its members.
+/// Returns the path of an object in a view, and the name of one of its members.
 fn member(view: &Value, random: &mut Random) -> (String, String) {
     let members: Vec<(String, String)> = places(view)
         .into_iter()
@@ -349,7 +349,7 @@ fn member(view: &Value, random: &mut Random) -> (String, String) {
     random.pick(&members).clone()
 }
 
-/// Changes the ballots, where there still are some.
+/// Changes the ballots, if there are any left.
 fn ballots(view: &mut Value, change: impl FnOnce(&mut Vec<Value>)) {
     if let Some(ballots) = view["ballots"].as_array_mut()
         && !ballots.is_empty()
@@ -374,7 +374,7 @@ fn edit(value: &mut Value, random: &mut Random) {
     *value = letters.into_iter().collect::<String>().into();
 }
 
-/// A text with a few of its letters changed, cut, or a member twice.
+/// Returns a text with a few letters changed, cut, or with a duplicate member.
 fn damaged(text: &str, random: &mut Random) -> String {
     let mut letters: Vec<char> = text.chars().collect();
     match random.below(5) {
@@ -410,7 +410,7 @@ fn damaged(text: &str, random: &mut Random) -> String {
     letters.into_iter().collect()
 }
 
-/// The request digest of what a view shows now, as a server that lies would show it.
+/// Returns the request digest of what a view shows now, as a lying server would show it.
 fn digest_of(view: &Value) -> Value {
     let mut record = view.clone();
     record["format"] = 1.into();

@@ -1,4 +1,4 @@
-//! One person in several spellings: whatever the ASCII case, and whatever the case of `agent:`, nobody
+//! One person in several spellings: whatever the ASCII case of the name and of `agent:`, no one
 //! votes twice, approves their own request or decides as an agent.
 
 #![allow(
@@ -14,7 +14,7 @@ use door::signer::{Signer, statement};
 use door::{CONTEXT, ID, REQUESTED};
 use serde_json::{Value, json};
 
-/// A record that asks for two approvers.
+/// Returns a record that requires two approvers.
 fn requested_by(requester: &str) -> Value {
     let request = json!({
         "id": ID,
@@ -28,7 +28,7 @@ fn requested_by(requester: &str) -> Value {
     door::call("lifecycle.open", &args).unwrap()["record"].take()
 }
 
-/// Somebody's ballot, with a keyring in which each of some people has a key.
+/// Casts a person's ballot, with a keyring that has a key for each person in it.
 fn decide(record: &Value, person: &Signer, keyring: &[&Signer]) -> Result<Value, String> {
     let args = json!({
         "id": ID,
@@ -67,7 +67,7 @@ fn one_person_votes_once_in_any_case() {
 }
 
 #[test]
-fn two_spellings_in_a_record_are_one_approval() {
+fn two_spellings_in_a_record_count_as_one_approval() {
     let (upper, lower) = (signer("one", 1, "CEO@x"), signer("two", 2, "ceo@x"));
     let other = signer("two", 2, "cfo@x");
     for (second, checked) in [(&other, Ok(())), (&lower, Err("signature-invalid".to_owned()))] {
@@ -94,7 +94,7 @@ fn two_spellings_in_a_record_are_one_approval() {
 }
 
 #[test]
-fn a_key_is_its_persons_in_any_case() {
+fn the_owner_of_a_key_is_compared_ignoring_case() {
     let bound = signer("one", 1, "CEO@x");
     let signing = signer("one", 1, "ceo@X");
     let voted = decide(&requested_by("rita@company.com"), &signing, &[&bound]).unwrap();
@@ -105,7 +105,7 @@ fn a_key_is_its_persons_in_any_case() {
 }
 
 #[test]
-fn the_requester_and_its_agent_decide_in_no_spelling() {
+fn the_requester_and_its_agent_cannot_decide_in_any_spelling() {
     for (requester, approver, code) in [
         ("rita@company.com", "Rita@Company.COM", "self-approval"),
         ("RITA@company.com", "rita@company.com", "self-approval"),
@@ -127,7 +127,7 @@ fn the_requester_and_its_agent_decide_in_no_spelling() {
 }
 
 #[test]
-fn the_requester_withdraws_in_any_spelling() {
+fn the_requester_can_withdraw_in_any_spelling() {
     let withdraw = |subject: &str| {
         let withdrawal = json!({"actor": {"subject": subject, "roles": ["requester"]}}).to_string();
         let record = requested_by("rita@company.com");
@@ -142,7 +142,7 @@ fn the_requester_withdraws_in_any_spelling() {
 }
 
 #[test]
-fn the_requester_extends_in_no_spelling() {
+fn the_requester_cannot_extend_in_any_spelling() {
     let extend = |subject: &str| {
         let actor = json!({"subject": subject, "roles": ["admin"]});
         let extension = json!({"expires_in_seconds": 7_200, "actor": actor}).to_string();

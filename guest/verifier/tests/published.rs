@@ -1,5 +1,5 @@
-//! Vectors that others published, against the two functions under every signature here: RFC 4231 and
-//! RFC 8032, and Project Wycheproof's collections of what implementations got wrong.
+//! Published vectors against the two functions under every signature: RFC 4231, RFC 8032, and
+//! Project Wycheproof's collections of implementation errors.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,7 +11,7 @@
 use signoff_verifier::{ed25519, mac};
 use wycheproof::{TestResult, eddsa, mac as macs};
 
-/// RFC 4231, section 4: key, data, HMAC-SHA-256. Case 5 is of a shortened code.
+/// RFC 4231, section 4: key, data, HMAC-SHA-256. Case 5 has a truncated tag.
 fn rfc4231() -> Vec<(Vec<u8>, Vec<u8>, &'static str)> {
     let text = |text: &str| text.as_bytes().to_vec();
     let counted: Vec<u8> = (1..=25).collect();
@@ -125,7 +125,7 @@ fn wycheproof_of_hmac_sha256() {
     for group in set.test_groups {
         for test in group.tests {
             let holds = mac::verify(&test.key, &test.msg, &test.tag);
-            // Codes of 128 bits are HMAC too, and none is a signature here.
+            // Tags of 128 bits are valid HMAC, but not valid signatures here.
             let whole = group.tag_size == 256;
             shortened += u32::from(!whole);
             match test.result {
@@ -147,7 +147,7 @@ fn wycheproof_of_ed25519() {
     for group in set.test_groups {
         let public_key: [u8; 32] = group.key.pk.as_slice().try_into().unwrap();
         for test in group.tests {
-            // Another length is refused before there is anything to verify.
+            // Another length is refused before verification.
             let signature: Result<[u8; 64], _> = test.sig.as_slice().try_into();
             let holds = signature.is_ok_and(|sig| ed25519::verify(&public_key, &test.msg, &sig));
             match test.result {

@@ -1,9 +1,9 @@
-//! Random lives of approvals that ask for several approvers, in a keyring that changes all the time,
-//! held against a model that is written without the verifier's code.
+//! Random histories of approvals that require several approvers, with a keyring that keeps
+//! changing, compared with a model that is written without the verifier's code.
 //!
-//! What must hold whatever happens: nothing is approved with fewer distinct people and keys than are
-//! asked for, or fewer of a group; nothing is claimed on a ballot whose key does not stand at that
-//! moment; every refusal has the code that the order in `wit/lifecycle.wit` gives it.
+//! The invariants: nothing is approved with fewer distinct people and keys than required, or fewer
+//! of a group; nothing is claimed with a ballot whose key is not valid at that moment; every
+//! refusal has the code that the order in `wit/lifecycle.wit` gives it.
 
 #![allow(
     clippy::unwrap_used,
@@ -24,12 +24,12 @@ use serde_json::{Value, json};
 const LIVES: u64 = 2_000;
 const STEPS: usize = 14;
 const TTL_SECONDS: u64 = 600;
-/// What may be asked of groups.
+/// Possible group requirements.
 const GROUPS: &[&[(&str, usize)]] =
     &[&[], &[("sre", 1)], &[("sre", 2)], &[("sre", 1), ("security", 1)], &[("security", 2)]];
 const REQUESTER: &str = "rita@company.com";
 
-/// Every way in which a step of a life can end.
+/// Every possible result of a step.
 const EXPECTED_ANSWERS: &[&str] = &[
     "decide approved",
     "decide pending",
@@ -65,7 +65,7 @@ const EXPECTED_ANSWERS: &[&str] = &[
 ];
 
 #[test]
-fn random_lives_of_several_approvers_keep_the_invariants() {
+fn random_histories_with_several_approvers_keep_the_invariants() {
     let mut seen = BTreeMap::<String, u32>::new();
     for seed in 0..LIVES {
         let mut life = Life::new(seed);
@@ -73,24 +73,24 @@ fn random_lives_of_several_approvers_keep_the_invariants() {
             *seen.entry(life.step()).or_default() += 1;
         }
     }
-    // Lives in which little happens would prove little.
+    // Histories in which little happens would prove little.
     for answer in EXPECTED_ANSWERS {
         assert!(seen.get(*answer).is_some_and(|times| *times > 5), "{answer} in {seen:?}");
     }
     assert_eq!(seen.len(), EXPECTED_ANSWERS.len(), "{seen:?}");
 }
 
-/// A person, and how the person's key stands now.
+/// A person, and the current state of the person's key.
 #[derive(Clone)]
 struct Person {
     signer: Signer,
     in_ring: bool,
     revoked: bool,
-    /// Whom the key is bound to, where it is not the person.
+    /// The name that the key is bound to, if it is not the person's.
     bound_to: Option<&'static str>,
 }
 
-/// Everybody, with keys that stand.
+/// All people, with valid keys.
 static PEOPLE: LazyLock<Vec<Person>> = LazyLock::new(people);
 
 fn people() -> Vec<Person> {
@@ -106,7 +106,7 @@ fn people() -> Vec<Person> {
         person("carol", "ed25519", 3, &["sre", "security"]),
         person("dave", "hmac-sha256", 4, &[]),
         person("erin", "ed25519", 5, &["sre"]),
-        // The same material as Alice's, and as Bob's.
+        // The same material as Alice's and Bob's.
         person("alia", "ed25519", 1, &["security"]),
         person("rob", "hmac-sha256", 2, &["sre"]),
         person("rita", "ed25519", 6, &["sre", "security"]),
@@ -124,7 +124,7 @@ struct Life {
     threshold: usize,
     groups: BTreeMap<&'static str, usize>,
     people: Vec<Person>,
-    /// Who has approved, in order.
+    /// Indices of the people who have approved, in order.
     voted: Vec<usize>,
 }
 
@@ -168,7 +168,7 @@ impl Life {
         }
     }
 
-    /// Half of the time it is put right again.
+    /// Changes the keyring at random; restores it half of the time.
     fn change_keyring(&mut self) {
         if self.random.once_in(2) {
             self.people = PEOPLE.clone();
@@ -245,7 +245,7 @@ impl Life {
         }
     }
 
-    /// The code that a ballot is refused with.
+    /// Returns the code that a ballot is refused with.
     fn verdict(
         &self,
         index: usize,
@@ -315,7 +315,7 @@ impl Life {
         format!("{op} ok")
     }
 
-    /// The code that a use is refused with.
+    /// Returns the code that a use is refused with.
     fn use_verdict(&self) -> Option<&'static str> {
         match self.effective() {
             "approved" => {}
@@ -335,7 +335,7 @@ impl Life {
                 return Some("key-not-yours");
             }
         }
-        // Twins got in while the first one's key was gone, and are seen now.
+        // Twins were admitted while the first one's key was missing, and are detected now.
         if self.counting().count() != self.voted.len() {
             return Some("signature-invalid");
         }
@@ -353,7 +353,8 @@ impl Life {
         self.people.iter().any(|other| other.in_ring && other.revoked && twins(other, person))
     }
 
-    /// Who has approved with a key that stands now, nobody twice under two names.
+    /// Returns the people who have approved with a key that is valid now, none of them twice under
+    /// two names.
     fn counting(&self) -> impl Iterator<Item = &Person> {
         let distinct = |at: &usize| {
             let person = &self.people[self.voted[*at]];

@@ -1,5 +1,6 @@
-//! One secret under two names. HMAC fills a key up with zeros and hashes a long one, so texts that
-//! differ can be one key: nobody votes twice with it, and revoked under one name it counts under none.
+//! One secret under two names. HMAC pads a short key with zeros and hashes a long one, so different
+//! texts can be the same key: it must not vote twice, and if it is revoked under one name it counts
+//! under none.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,14 +17,14 @@ use door::{CONTEXT, ID, REQUESTED};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-/// Two people, and the two ways to write their secret.
+/// Two people, and the two encodings of their shared secret.
 struct Pair {
     people: [Signer; 2],
     materials: [Vec<u8>; 2],
 }
 
 impl Pair {
-    /// The secret as it is, and filled up with zeros; and a long one, and its digest.
+    /// A secret as it is and padded with zeros, and a long secret and its digest.
     fn all() -> [Self; 2] {
         let short: Vec<u8> = (1..=32).collect();
         let long: Vec<u8> = (1..=100).collect();
@@ -82,7 +83,7 @@ fn of_two() -> Value {
 }
 
 #[test]
-fn one_secret_votes_once_however_it_is_written() {
+fn one_secret_votes_once_in_either_encoding() {
     for pair in Pair::all() {
         for (first, second) in [(0, 1), (1, 0)] {
             let voted = pair.decide(&of_two(), first, ["active"; 2]).unwrap();
@@ -94,7 +95,7 @@ fn one_secret_votes_once_however_it_is_written() {
 }
 
 #[test]
-fn one_secret_revoked_is_revoked_however_it_is_written() {
+fn a_revoked_secret_is_revoked_in_either_encoding() {
     for pair in Pair::all() {
         for (by, statuses) in [(0, ["active", "revoked"]), (1, ["revoked", "active"])] {
             assert_eq!(pair.decide(&of_two(), by, statuses).unwrap_err(), "key-revoked");

@@ -1,21 +1,23 @@
-//! Floats as CPython's `repr` writes them: the fewest digits that read back as the same number.
+//! Floats as CPython's `repr` writes them: the shortest digits that parse to the same number.
 
-/// Most digits before and after the point for which [`is_canonical`] looks at the text alone.
+/// Maximum number of digits, before and after the point together, for which [`is_canonical`]
+/// inspects the text alone.
 const DIGITS_MAX: usize = f64::DIGITS as usize;
 
-/// Longest literal that goes to the standard library as it is. That library stops reading an
-/// exponent once it passes 65,535; a longer literal can have zeros that take such a one back.
+/// Maximum length of a literal that is passed to the standard library unchanged. The library stops
+/// reading an exponent beyond 65,535, and a longer literal can have enough zeros to compensate for
+/// such an exponent.
 const LITERAL_BYTES_MAX: usize = 1_024;
 
-/// Significant digits that settle to which float a literal rounds: a float has at most 767, the
-/// point halfway between two has one more, and what follows only matters as zero or not.
+/// Number of significant digits that determine to which float a literal rounds: a float has at most
+/// 767, the midpoint between two has one more, and the rest matters only as zero or nonzero.
 const SIGNIFICANT_DIGITS_MAX: usize = 768;
 
-/// Whether a float's literal, which has no exponent, is what `repr` would print for it, as far as
-/// the text alone tells; false is no answer.
+/// Returns whether a float's literal without an exponent is certainly what `repr` would print for
+/// it. `false` means unknown.
 ///
-/// No two decimals of 15 digits or fewer are the same float, so of one that needs none dropped,
-/// nothing shorter reads back the same.
+/// No two decimals of 15 digits or fewer are the same float, so if no digit can be dropped, no
+/// shorter text parses to the same float.
 #[inline]
 pub(super) fn is_canonical(literal: &str) -> bool {
     let magnitude = literal.strip_prefix('-').unwrap_or(literal);
@@ -25,7 +27,7 @@ pub(super) fn is_canonical(literal: &str) -> bool {
     exact && !trailing_zero && !below_fixed
 }
 
-/// The float nearest to a literal of JSON's grammar, ties to even. `None` if it is infinite.
+/// Returns the float nearest to a JSON literal, ties to even; `None` if it is infinite.
 pub(super) fn parse(literal: &str) -> Option<f64> {
     let value: f64 = if literal.len() > LITERAL_BYTES_MAX {
         shortened(literal).parse().ok()?
@@ -35,7 +37,7 @@ pub(super) fn parse(literal: &str) -> Option<f64> {
     value.is_finite().then_some(value)
 }
 
-/// A literal of fewer digits for the same float.
+/// Returns a literal with fewer digits for the same float.
 fn shortened(literal: &str) -> String {
     let (mantissa, exponent) = literal.split_once(['e', 'E']).unwrap_or((literal, "0"));
     let (sign, magnitude) = match mantissa.strip_prefix('-') {
@@ -51,7 +53,7 @@ fn shortened(literal: &str) -> String {
     if digits().skip(zeros + SIGNIFICANT_DIGITS_MAX).any(|digit| digit != b'0') {
         significant.push('1');
     }
-    // An exponent beyond 64 bits is out of reach of any literal's digits, whatever it is.
+    // No literal has enough digits to compensate for an exponent beyond 64 bits.
     let beyond = if exponent.starts_with('-') { i64::MIN } else { i64::MAX };
     let exponent = exponent.parse().unwrap_or(beyond);
     let point = signed(whole.len()) - signed(zeros);
@@ -66,7 +68,7 @@ pub(super) fn write(value: f64, out: &mut Vec<u8>) {
     }
     let mut buffer = zmij::Buffer::new();
     let shortest = buffer.format_finite(value.abs());
-    // The digits are the same; the notations of two kinds of small numbers differ.
+    // The digits are the same; two kinds of small numbers differ in notation.
     if let Some(digits) = shortest.strip_prefix("0.0000") {
         write_below_fixed(digits, out);
     } else if let Some((mantissa, digit)) = one_digit_exponent(shortest) {
@@ -78,7 +80,7 @@ pub(super) fn write(value: f64, out: &mut Vec<u8>) {
     }
 }
 
-/// `0.0000123`, the only power of ten that the two put in different forms, as `1.23e-05`.
+/// Writes `0.0000123` as `1.23e-05`: the only power of ten for which the two use different forms.
 fn write_below_fixed(digits: &str, out: &mut Vec<u8>) {
     let mut digits = digits.bytes();
     out.extend(digits.next());
@@ -89,7 +91,7 @@ fn write_below_fixed(digits: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(b"e-05");
 }
 
-/// `1.23e-6` in its two parts; `None` if the exponent has two digits or is not negative.
+/// Splits `1.23e-6` into its two parts; `None` if the exponent has two digits or is not negative.
 fn one_digit_exponent(shortest: &str) -> Option<(&str, &str)> {
     shortest.split_once("e-").filter(|(_, exponent)| exponent.len() == 1)
 }
@@ -104,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_literal_taken_as_it_is_is_what_conversion_writes() {
+    fn a_literal_kept_unchanged_equals_its_conversion() {
         let fractions = ["0", "1", "5", "05", "001", "0001", "00001", "10", "123456789", "99999"];
         let wholes = ["0", "1", "9", "10", "123", "99999", "1234567890", "99999999999999"];
         let more = ["", "9", "12345", "000000001", "0000000009", "123456789012345"];
@@ -134,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn exponents_of_any_length_are_read() {
+    fn exponents_of_any_length_are_parsed() {
         let zeros = "0".repeat(700_000);
         assert_eq!(parse(&format!("0.{zeros}1e700001")), Some(1.0));
         assert_eq!(parse(&format!("1{zeros}e-700000")), Some(1.0));

@@ -1,4 +1,4 @@
-//! The text and how far it has been read.
+//! The input text and the read position.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use super::swar;
 
 pub(super) struct Input<'a> {
     text: &'a str,
-    /// Bytes read so far.
+    /// Number of bytes consumed.
     pub(super) at: usize,
 }
 
@@ -16,13 +16,13 @@ impl<'a> Input<'a> {
         Self { text, at: 0 }
     }
 
-    /// The next byte, unread.
+    /// Returns the next byte without consuming it.
     #[inline]
     pub(super) fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    /// Reads the next byte if it is `byte`.
+    /// Consumes the next byte if it is `byte`.
     #[inline]
     pub(super) fn eat(&mut self, byte: u8) -> bool {
         let found = self.peek() == Some(byte);
@@ -30,31 +30,31 @@ impl<'a> Input<'a> {
         found
     }
 
-    /// The next character, unread. `None` at the end of the text.
+    /// Returns the next character without consuming it; `None` at the end of the text.
     pub(super) fn peek_char(&self) -> Option<char> {
         self.text.get(self.at..)?.chars().next()
     }
 
-    /// What is not read yet.
+    /// Returns the bytes not yet consumed.
     #[inline]
     pub(super) fn rest(&self) -> &'a [u8] {
         self.text.as_bytes().get(self.at..).unwrap_or_default()
     }
 
-    /// Eight bytes of the text from `at`, zeros past its end.
+    /// Returns eight bytes of the text from `at`, zero-padded at its end.
     #[inline]
     pub(super) fn word(&self, at: usize) -> [u8; 8] {
         let bytes = self.text.as_bytes().get(at..).unwrap_or_default();
         bytes.first_chunk().copied().unwrap_or_else(|| padded(bytes))
     }
 
-    /// A piece of the text; empty if an end is inside a character.
+    /// Returns a slice of the text; empty if an end is inside a character.
     #[inline]
     pub(super) fn text(&self, range: Range<usize>) -> &'a str {
         self.text.get(range).unwrap_or_default()
     }
 
-    /// Reads the four characters of JSON's white space.
+    /// Consumes JSON's four white space characters.
     #[inline]
     pub(super) fn skip_whitespace(&mut self) {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
@@ -62,12 +62,13 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// Copies bytes to `out` until the first that `stops` marks or the last seven of the text;
-    /// the caller looks at the next byte itself. `stops` is one of [`swar`]'s masks.
+    /// Copies bytes to `out` until the first one that `stops` marks or the last seven of the text;
+    /// the caller handles the next byte. `stops` is one of [`swar`]'s masks.
     #[inline]
     pub(super) fn copy_until(&mut self, out: &mut Vec<u8>, stops: impl Fn(u64) -> u64) {
         for chunk in self.rest().as_chunks::<8>().0 {
-            // Eight bytes are stored whatever they are: cheaper than copying the right number.
+            // All eight bytes are stored and truncated later: cheaper than copying the right
+            // number.
             out.extend_from_slice(chunk);
             let plain = swar::first(stops(u64::from_le_bytes(*chunk)));
             self.at += plain;
@@ -78,7 +79,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// The refusal of what comes next, where the grammar asks for something else.
+    /// Creates the error for the next character where the grammar expects something else.
     #[cold]
     pub(super) fn unexpected(&self, expected: Expected) -> Fault {
         let found = self.peek_char();
@@ -86,10 +87,10 @@ impl<'a> Input<'a> {
     }
 }
 
-/// A refusal on its way out, of one word: values that succeed are then cheap to return.
+/// A boxed error: one word, so that successful results are cheap to return.
 pub(super) type Fault = Box<Invalid>;
 
-/// A refusal at an offset.
+/// Creates an error at an offset.
 #[cold]
 pub(super) fn invalid(offset: usize, reason: Reason) -> Fault {
     Box::new(Invalid { offset, reason })

@@ -1,4 +1,4 @@
-//! What is refused, and where.
+//! Why and where a text is refused.
 
 use std::fmt;
 
@@ -7,9 +7,9 @@ use super::{BYTES_MAX, DEPTH_MAX, INT_DIGITS_MAX};
 /// A text that has no canonical form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invalid {
-    /// Where, in bytes from the start of the input; each [`Reason`] says which byte it is.
+    /// Offset in bytes from the start of the input; each [`Reason`] says which byte it is.
     pub offset: usize,
-    /// Why.
+    /// Why it is refused.
     pub reason: Reason,
 }
 
@@ -20,40 +20,40 @@ pub enum Reason {
     InputTooLong,
     /// The text breaks the grammar. Offset: the byte found there, or the length of the text.
     Unexpected {
-        /// What the grammar asks for.
+        /// What the grammar expects.
         expected: Expected,
-        /// What is there; `None` at the end of the text.
+        /// The character found; `None` at the end of the text.
         found: Option<char>,
     },
     /// Objects and arrays are nested deeper than [`DEPTH_MAX`]. Offset: the opening bracket.
     TooDeep,
-    /// A string holds a character below U+0020 unescaped. Offset: that character.
+    /// A string contains an unescaped character below U+0020. Offset: that character.
     ControlCharacter,
-    /// A backslash starts none of JSON's escapes. Offset: the backslash.
+    /// A backslash does not start a JSON escape. Offset: the backslash.
     EscapeInvalid,
-    /// An escaped surrogate has no partner. Offset: its backslash.
+    /// An escaped surrogate is not part of a pair. Offset: its backslash.
     LoneSurrogate,
     /// `NaN`, `Infinity` or `-Infinity`. Offset: its first byte.
     NotFinite,
     /// The number is too large for a float. Offset: its first byte, which may be the sign.
     FloatTooLarge,
-    /// A number's integer part starts with a zero and goes on. Offset: the zero.
+    /// A number's integer part has a leading zero and more digits. Offset: the zero.
     LeadingZero,
     /// The integer has more than [`INT_DIGITS_MAX`] digits. Offset: its first byte, which may be
     /// the sign.
     IntegerTooLong,
-    /// An object has two members of one name. Offset: the opening quote of the second; of several,
-    /// the first in the text. Escapes count as what they stand for.
+    /// An object has two members with the same name. Offset: the opening quote of the second; of
+    /// several, the first in the text. Names are compared after decoding escapes.
     DuplicateKey(
-        /// The key as the canonical form writes it, cut short where it is long.
+        /// The key as the canonical form writes it, truncated if long.
         String,
     ),
     /// The canonical form is longer than [`BYTES_MAX`]. Offset: the first byte of the key, scalar
-    /// or closing bracket that makes it so.
+    /// or closing bracket that exceeds the limit.
     CanonicalTooLong,
 }
 
-/// What the grammar asks for.
+/// What the grammar expects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is what its text says")]
 pub enum Expected {
@@ -98,7 +98,7 @@ impl fmt::Display for Reason {
 fn unexpected(f: &mut fmt::Formatter<'_>, expected: Expected, found: Option<char>) -> fmt::Result {
     match found {
         Some(found @ ' '..='~') => write!(f, "expected {expected}, found `{found}`"),
-        // A terminal or a log might act on anything else.
+        // A terminal or a log might interpret any other character.
         Some(found) => write!(f, "expected {expected}, found `{}`", found.escape_unicode()),
         None => write!(f, "expected {expected}, found the end of the text"),
     }

@@ -6,35 +6,36 @@ use super::input::{Fault, invalid};
 use super::invalid::Reason;
 use super::string;
 
-/// Most characters of a key that a refusal shows.
+/// Maximum number of characters of a key in an error.
 const KEY_SHOWN_MAX: usize = 64;
 
-/// A member that has been read and written.
+/// A member that has been parsed and written.
 pub(super) struct Member<'a> {
     pub(super) key: Key<'a>,
-    /// Where its opening quote is in the input.
+    /// Offset of its opening quote in the input.
     pub(super) key_at: usize,
-    /// Where the member starts in the output.
+    /// Offset of the member's start in the output.
     pub(super) start: usize,
-    /// Where it ends there.
+    /// Offset of its end in the output.
     pub(super) end: usize,
 }
 
-/// A member's name as the input spells it, compared as what it stands for: by code points, whose
-/// order UTF-8 keeps.
+/// A member's name as the input spells it. Names are compared after decoding, by code points, whose
+/// order UTF-8 preserves.
 #[derive(Clone, Copy)]
 pub(super) struct Key<'a> {
-    /// The first eight bytes of what it stands for, as a number; they settle most comparisons.
+    /// The first eight decoded bytes as a number; they settle most comparisons.
     prefix: u64,
-    /// What is between the quotes.
+    /// The text between the quotes.
     spelled: &'a str,
-    /// Whether that has escapes.
+    /// Whether that text has escapes.
     escaped: bool,
 }
 
 impl<'a> Key<'a> {
-    /// The name between the quotes of a string that [`string::copy`] has accepted; the eight bytes
-    /// after its opening quote are `word`, whatever they are.
+    /// Creates the key from the text between the quotes of a string that [`string::copy`] has
+    /// accepted. `word` holds the eight bytes after its opening quote, including any after the
+    /// key's end.
     #[inline]
     pub(super) fn new(spelled: &'a str, escaped: bool, word: [u8; 8]) -> Self {
         let prefix = if escaped { decoded_prefix(spelled) } else { prefix(word, spelled.len()) };
@@ -54,7 +55,7 @@ impl<'a> Key<'a> {
         }
     }
 
-    /// The name as a refusal shows it.
+    /// Returns the name as an error shows it.
     fn shown(&self) -> String {
         let mut characters = string::characters(self.spelled);
         let mut shown = string::escaped(characters.by_ref().take(KEY_SHOWN_MAX));
@@ -65,7 +66,7 @@ impl<'a> Key<'a> {
     }
 }
 
-/// The first `len` of eight bytes as a number, zeros after them.
+/// Returns the first `len` of eight bytes as a number, zero-padded.
 #[inline]
 fn prefix(word: [u8; 8], len: usize) -> u64 {
     let beyond = match len {
@@ -89,7 +90,7 @@ fn decoded_prefix(spelled: &str) -> u64 {
     u64::from_be_bytes(word)
 }
 
-/// The members so far of all objects that are still open, innermost last.
+/// The members parsed so far of all open objects, innermost last.
 #[derive(Default)]
 pub(super) struct Members<'a> {
     stack: Vec<Member<'a>>,
@@ -107,13 +108,14 @@ impl<'a> Members<'a> {
         self.stack.push(member);
     }
 
-    /// Forgets the members of the object whose first is at `first`.
+    /// Removes the members of the object whose first member is at `first`.
     #[inline]
     pub(super) fn truncate(&mut self, first: usize) {
         self.stack.truncate(first);
     }
 
-    /// Whether `key` comes after the last of the object whose first member is at `first`.
+    /// Returns whether `key` comes after the last key of the object whose first member is at
+    /// `first`.
     #[inline]
     pub(super) fn in_order(&self, first: usize, key: &Key<'a>) -> bool {
         match self.stack.last() {
@@ -122,9 +124,9 @@ impl<'a> Members<'a> {
         }
     }
 
-    /// Orders the members of the object that `out` ends with and whose first is at `first`.
+    /// Sorts the members of the object at the end of `out` whose first member is at `first`.
     ///
-    /// Each byte moves twice for each object that it is in, so the depth bounds the work.
+    /// Each byte moves twice per enclosing object, so the depth limit bounds the work.
     pub(super) fn sort(&mut self, first: usize, out: &mut Vec<u8>) -> Result<(), Fault> {
         let members = self.stack.get_mut(first..).unwrap_or_default();
         let start = members.first().map_or(out.len(), |member| member.start);

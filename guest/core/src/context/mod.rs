@@ -1,12 +1,12 @@
 //! The canonical form of a context or plan, and its digest.
 //!
-//! Two contexts are the same if their digests are, so the form has one rule: it is byte for byte
-//! what CPython 3.9 and later prints for `json.dumps(json.loads(text), sort_keys=True)`. Whatever
-//! that formula would blur, drop or read two ways is refused.
+//! Two contexts are the same if their digests are equal, so the form has one rule: it is byte for
+//! byte what CPython 3.9 and later prints for `json.dumps(json.loads(text), sort_keys=True)`.
+//! Whatever that expression would merge, drop or read ambiguously is refused.
 //!
-//! One pass reads the text and writes the canonical form at once; no tree is built. `parser` holds
-//! the grammar, `string` and `number` the scalars, `float` the digits of a float, `members` the
-//! order of keys, and `invalid` what is refused. `token` gives the same pieces to other readers.
+//! One pass parses the text and writes the canonical form; no tree is built. `parser` holds the
+//! grammar, `string` and `number` the scalars, `float` the digits of a float, `members` the order
+//! of keys, and `invalid` the errors. `token` provides the same parsing to other readers.
 
 mod float;
 mod input;
@@ -23,16 +23,16 @@ use crate::hex::sha256;
 pub use invalid::{Expected, Invalid, Reason};
 pub use token::{Number, Tokens};
 
-/// Deepest nesting of objects and arrays; the top level is depth 1. It keeps the work of ordering
-/// keys, and the stack, a fixed multiple of the input.
+/// Maximum nesting of objects and arrays; the top level is depth 1. It bounds the work of ordering
+/// keys, and the stack, by a fixed multiple of the input.
 pub const DEPTH_MAX: usize = 64;
 /// Longest input and longest canonical form, in bytes.
 pub const BYTES_MAX: usize = 1 << 20;
 /// Longest integer, in digits: CPython's default `sys.get_int_max_str_digits()`.
 pub const INT_DIGITS_MAX: usize = 4_300;
 
-/// The canonical form of a JSON object: ASCII, keys in the order of their code points, `", "` and
-/// `": "` between the pieces.
+/// Returns the canonical form of a JSON object: ASCII, keys in code point order, `", "` and `": "`
+/// as separators.
 ///
 /// ```
 /// use signoff_core::context::canonicalize;
@@ -46,13 +46,13 @@ pub const INT_DIGITS_MAX: usize = 4_300;
 ///
 /// # Errors
 ///
-/// [`Invalid`], with the first [`Reason`] in the order of the text. Two come out of order: an input
-/// over [`BYTES_MAX`] is refused unread, and a duplicate key where its object ends.
+/// [`Invalid`], with the first [`Reason`] in text order. Two are out of order: an input over
+/// [`BYTES_MAX`] is refused before it is parsed, and a duplicate key at the end of its object.
 pub fn canonicalize(text: &str) -> Result<String, Invalid> {
     parser::canonical(text).map(into_text)
 }
 
-/// SHA-256 of the canonical form, as 64 lower-case hex characters.
+/// Returns the SHA-256 of the canonical form, as 64 lower-case hex characters.
 ///
 /// # Errors
 ///
@@ -61,7 +61,7 @@ pub fn digest(text: &str) -> Result<String, Invalid> {
     parser::canonical(text).map(|canonical| sha256(&canonical))
 }
 
-/// The canonical form and its digest, for the work of one.
+/// Returns the canonical form and its digest from one pass.
 ///
 /// # Errors
 ///

@@ -26,15 +26,15 @@ pub(super) fn copy(input: &mut Input<'_>, out: &mut Vec<u8>) -> Result<(), Fault
         return Err(invalid(start, Reason::IntegerTooLong));
     }
     if first == Some(b'0') {
-        // An integer has no negative zero; a float has.
+        // Integers have no negative zero; floats do.
         out.truncate(written);
         out.push(b'0');
     }
     Ok(())
 }
 
-/// Copies the rest of a float whose integer part is read and written. The number starts at `start`
-/// of the input and at `written` of the output.
+/// Copies the rest of a float whose integer part is already copied. The number starts at `start` in
+/// the input and at `written` in the output.
 fn copy_float(
     input: &mut Input<'_>,
     start: usize,
@@ -60,7 +60,7 @@ fn copy_float(
     Ok(())
 }
 
-/// Copies digits, at least one.
+/// Copies one or more digits.
 #[inline]
 fn copy_digits(input: &mut Input<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
     let start = input.at;

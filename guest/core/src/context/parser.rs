@@ -1,11 +1,11 @@
-//! JSON's grammar (RFC 8259), read and written in one pass.
+//! JSON's grammar (RFC 8259), parsed and written in one pass.
 
 use super::input::{Fault, Input, invalid};
 use super::invalid::{Expected, Invalid, Reason};
 use super::members::{Key, Member, Members};
 use super::{BYTES_MAX, DEPTH_MAX, number, string};
 
-/// The canonical form of a text, in ASCII.
+/// Returns the canonical form of a text, in ASCII.
 pub(super) fn canonical(text: &str) -> Result<Vec<u8>, Invalid> {
     if text.len() > BYTES_MAX {
         return Err(*invalid(BYTES_MAX, Reason::InputTooLong));
@@ -27,7 +27,7 @@ impl<'a> Parser<'a> {
     fn new(text: &'a str) -> Self {
         Self {
             input: Input::new(text),
-            // A text without white space grows by a space for each comma and colon.
+            // A text without white space grows by one space per comma and colon.
             out: Vec::with_capacity(text.len() + text.len() / 4 + 8),
             members: Members::default(),
         }
@@ -46,7 +46,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// The value that starts at the next byte, inside `depth` brackets.
+    /// Parses the value that starts at the next byte, inside `depth` brackets.
     fn value(&mut self, depth: usize) -> Result<(), Fault> {
         let start = self.input.at;
         match self.input.peek() {
@@ -77,7 +77,8 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    /// One member or more and the closing brace. Returns whether the keys are in order and distinct.
+    /// Parses one or more members and the closing brace. Returns whether the keys are in order and
+    /// distinct.
     fn object_members(&mut self, first: usize, depth: usize) -> Result<bool, Fault> {
         let mut sorted = true;
         loop {
@@ -111,7 +112,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// An opening bracket and the white space after it.
+    /// Parses an opening bracket and the white space after it.
     fn open(&mut self, bracket: u8, depth: usize) -> Result<(), Fault> {
         if depth > DEPTH_MAX {
             return Err(invalid(self.input.at, Reason::TooDeep));
@@ -122,7 +123,7 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    /// A closing bracket, if it comes next.
+    /// Parses a closing bracket if it comes next.
     #[inline]
     fn close(&mut self, bracket: u8) -> Result<bool, Fault> {
         let at = self.input.at;
@@ -134,7 +135,7 @@ impl<'a> Parser<'a> {
         Ok(true)
     }
 
-    /// A comma and the white space after it.
+    /// Parses a comma and the white space after it.
     #[inline]
     fn comma(&mut self, expected: Expected) -> Result<(), Fault> {
         if !self.input.eat(b',') {
@@ -145,7 +146,7 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    /// A colon and the white space around it.
+    /// Parses a colon and the white space around it.
     #[inline]
     fn colon(&mut self) -> Result<(), Fault> {
         self.input.skip_whitespace();
@@ -157,7 +158,7 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    /// A member's name, decoded.
+    /// Parses a member's name.
     #[inline]
     fn key(&mut self) -> Result<Key<'a>, Fault> {
         let start = self.input.at;
@@ -180,7 +181,8 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    /// The refusal of what starts no value. Two words that CPython reads get their own reason.
+    /// Creates the error for a byte that starts no value. Two words that CPython accepts have their
+    /// own reason.
     #[cold]
     fn no_value(&self) -> Fault {
         let rest = self.input.rest();
@@ -190,7 +192,7 @@ impl<'a> Parser<'a> {
         self.input.unexpected(Expected::Value)
     }
 
-    /// Holds the canonical form to its limit after the piece of text that starts at `at`.
+    /// Checks the length of the canonical form after the piece of text that starts at `at`.
     #[inline]
     fn check_length(&self, at: usize) -> Result<(), Fault> {
         if self.out.len() > BYTES_MAX {

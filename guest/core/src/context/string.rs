@@ -1,4 +1,4 @@
-//! Strings: what is between the quotes.
+//! Strings: the text between the quotes.
 
 use std::iter;
 
@@ -6,7 +6,7 @@ use super::input::{Fault, Input, invalid};
 use super::invalid::{Expected, Reason};
 use super::{BYTES_MAX, swar};
 
-/// Copies the string whose opening quote comes next, and escapes whatever is not printable ASCII.
+/// Copies the string whose opening quote comes next, escaping everything but printable ASCII.
 /// Returns whether the input had escapes.
 pub(super) fn copy(input: &mut Input<'_>, out: &mut Vec<u8>) -> Result<bool, Fault> {
     let start = input.at;
@@ -30,27 +30,28 @@ pub(super) fn copy(input: &mut Input<'_>, out: &mut Vec<u8>) -> Result<bool, Fau
                 write_escaped(character(input)?, out);
             }
         }
-        // A byte can become six; without this a short text could make a long buffer.
+        // A byte can become six; without this check a short text could make a long buffer.
         if out.len() > BYTES_MAX {
             return Err(invalid(start, Reason::CanonicalTooLong));
         }
     }
 }
 
-/// What a string stands for. `spelled` is between the quotes of one that [`copy`] has accepted.
+/// Decodes a string. `spelled` is the text between the quotes of a string that [`copy`] has
+/// accepted.
 pub(super) fn characters(spelled: &str) -> impl Iterator<Item = char> {
     let mut input = Input::new(spelled);
     iter::from_fn(move || character(&mut input).ok())
 }
 
-/// The canonical form of a string, without its quotes.
+/// Returns the canonical form of a string, without its quotes.
 pub(super) fn escaped(characters: impl Iterator<Item = char>) -> String {
     let mut out = Vec::new();
     characters.for_each(|c| write_escaped(c, &mut out));
     super::into_text(out)
 }
 
-/// Reads one character, be it an escape or itself.
+/// Reads one character, escaped or not.
 fn character(input: &mut Input<'_>) -> Result<char, Fault> {
     match input.peek_char() {
         None => Err(input.unexpected(Expected::ClosingQuote)),
@@ -79,7 +80,7 @@ fn escape(input: &mut Input<'_>) -> Result<char, Fault> {
     Ok(c)
 }
 
-/// Reads `\uXXXX`, or the two of a surrogate pair.
+/// Reads `\uXXXX`, or both halves of a surrogate pair.
 fn unicode_escape(input: &mut Input<'_>) -> Result<char, Fault> {
     let start = input.at;
     let high = code_unit(input).ok_or_else(|| invalid(start, Reason::EscapeInvalid))?;

@@ -1,14 +1,14 @@
-//! Eight bytes at a time in one word, for a target without vector instructions.
+//! Processes eight bytes at a time in one word, for a target without vector instructions.
 //!
-//! A mask has the top bit set in each byte that is looked for. A carry or borrow may spill into the
-//! byte after a match, so only the first match of a mask is exact, and only [`first`] reads masks.
-//! The first byte of the text is the lowest of the word.
+//! A mask has the top bit set in each matching byte. A carry or borrow may spill into the byte
+//! after a match, so only the first match of a mask is exact, and only [`first`] reads masks. The
+//! first byte of the text is the lowest of the word.
 
 const ONES: u64 = u64::MAX / 0xff;
 const TOPS: u64 = ONES * 0x80;
 
-/// Marks bytes that a canonical string does not hold as they are: `"`, `\`, controls, DEL and
-/// everything beyond ASCII.
+/// Marks bytes that a canonical string does not contain unescaped: `"`, `\`, controls, DEL and
+/// non-ASCII.
 #[inline]
 pub(super) fn not_plain(word: u64) -> u64 {
     let control = word.wrapping_sub(ONES * 0x20);
@@ -21,12 +21,12 @@ pub(super) fn not_plain(word: u64) -> u64 {
 /// Marks bytes that are not digits.
 #[inline]
 pub(super) fn not_digit(word: u64) -> u64 {
-    // A digit's low six bits become 0 to 9 and anything else in ASCII more, whatever its top bits.
+    // A digit's low six bits become 0 to 9 and those of other ASCII more, whatever the top bits.
     let value = word ^ (ONES * 0x30);
     (value.wrapping_add(ONES * 0x76) | value) & TOPS
 }
 
-/// How many bytes come before the first that a mask marks: 0 to 8.
+/// Returns how many bytes precede the first one that a mask marks: 0 to 8.
 #[inline]
 pub(super) fn first(mask: u64) -> usize {
     mask.trailing_zeros() as usize / 8
@@ -42,7 +42,7 @@ mod tests {
         for filler in [b'0', b'9', b'a', b' ', b'~', b'!', b'#', b'[', b']'] {
             for place in 0..8 {
                 for byte in 0..=255u8 {
-                    // What follows a match must not matter.
+                    // The bytes after a match must not matter.
                     for after in [filler, b'"', 0, 0x7f, 0xff, b'\\'] {
                         let mut bytes = [filler; 8];
                         bytes[place] = byte;

@@ -1,5 +1,5 @@
-//! The pieces of a JSON text, for readers that build values of their own. Strings and numbers are held
-//! to the grammar of the canonical form by the code that writes it.
+//! A tokenizer for readers that build their own values. Strings and numbers are validated by the
+//! code that writes the canonical form.
 
 use std::borrow::Cow;
 
@@ -7,29 +7,29 @@ use super::input::{Fault, Input, invalid};
 use super::invalid::{Expected, Invalid, Reason};
 use super::{BYTES_MAX, DEPTH_MAX, float, number, string};
 
-/// What most strings and numbers take, so that reading them allocates once.
+/// Large enough for most strings and numbers, so that reading them allocates once.
 const SCRATCH_BYTES: usize = 256;
 
-/// A JSON text and how far it has been read. What is refused is refused as
-/// [`canonicalize`](super::canonicalize) refuses it.
+/// A JSON text and the read position. Refuses the same texts as
+/// [`canonicalize`](super::canonicalize).
 pub struct Tokens<'a> {
     input: Input<'a>,
     depth: usize,
-    /// The canonical form of one piece, which no reader needs.
+    /// The canonical form of one piece; unused by readers.
     scratch: Vec<u8>,
 }
 
-/// A number as it is written.
+/// A number literal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Number<'a> {
-    /// Its literal.
+    /// The text of the literal.
     pub text: &'a str,
     /// Whether it has neither a fraction nor an exponent.
     pub is_integer: bool,
 }
 
 impl<'a> Tokens<'a> {
-    /// Starts to read a text, at its first byte that is not white space.
+    /// Starts reading a text at its first byte that is not white space.
     ///
     /// # Errors
     ///
@@ -44,13 +44,14 @@ impl<'a> Tokens<'a> {
         Ok(tokens)
     }
 
-    /// The next byte, unread.
+    /// Returns the next byte without consuming it.
     #[inline]
     pub fn peek(&self) -> Option<u8> {
         self.input.peek()
     }
 
-    /// Reads an opening bracket and the white space after it. The caller has seen the bracket.
+    /// Reads the opening bracket that comes next and the white space after it. The caller has
+    /// checked the bracket.
     ///
     /// # Errors
     ///
@@ -65,7 +66,7 @@ impl<'a> Tokens<'a> {
         Ok(())
     }
 
-    /// Reads a closing bracket, if it comes next.
+    /// Reads a closing bracket if it comes next.
     #[inline]
     pub fn close(&mut self, bracket: u8) -> bool {
         let closes = self.input.eat(bracket);
@@ -93,7 +94,7 @@ impl<'a> Tokens<'a> {
     ///
     /// # Errors
     ///
-    /// As [`Self::string`]; [`Reason::Unexpected`] for another thing than a name or a colon.
+    /// As [`Self::string`]; [`Reason::Unexpected`] for anything but a name and a colon.
     #[inline]
     pub fn key(&mut self) -> Result<Cow<'a, str>, Invalid> {
         if self.peek() != Some(b'"') {
@@ -105,7 +106,7 @@ impl<'a> Tokens<'a> {
         Ok(key)
     }
 
-    /// Reads the string whose opening quote comes next. It is copied only where it has escapes.
+    /// Reads the string whose opening quote comes next. Copies it only if it has escapes.
     ///
     /// # Errors
     ///
@@ -151,7 +152,7 @@ impl<'a> Tokens<'a> {
         Ok(word)
     }
 
-    /// Holds the text to end here, but for white space.
+    /// Checks that only white space remains.
     ///
     /// # Errors
     ///
@@ -175,7 +176,8 @@ impl<'a> Tokens<'a> {
 }
 
 impl Number<'_> {
-    /// The nearest float, ties to even. [`Tokens::number`] has refused a number that none is near.
+    /// Returns the nearest float, ties to even. [`Tokens::number`] has refused numbers that are too
+    /// large.
     pub fn to_f64(self) -> Option<f64> {
         float::parse(self.text)
     }

@@ -1,5 +1,5 @@
-//! Checkpoints (C2SP `tlog-checkpoint`): which log, how many entries, and the root over them, as a
-//! signed note.
+//! Checkpoints (C2SP `tlog-checkpoint`): a log's name, its number of entries and the root over
+//! them, as a signed note.
 //!
 //! ```text
 //! signoff/default
@@ -16,7 +16,7 @@ use super::note::{Note, NoteError};
 use super::tree::{EMPTY_ROOT, Frontier, Hash, SIZE_MAX};
 use crate::base64;
 
-/// What a log says of itself at one size.
+/// A log's name, size and root.
 ///
 /// ```
 /// use signoff_core::log::checkpoint::Checkpoint;
@@ -29,29 +29,29 @@ use crate::base64;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// The log's name: [`super::key::origin`] of the deployment's.
+    /// The log's name: [`super::key::origin`] of the audience.
     pub origin: String,
-    /// How many entries the root covers.
+    /// Number of entries that the root covers.
     pub size: u64,
-    /// The root of the tree over them.
+    /// The root of the tree over these entries.
     pub root: Hash,
 }
 
 /// A checkpoint that a trusted key signed, and that key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opened {
-    /// What was signed.
+    /// The signed checkpoint.
     pub checkpoint: Checkpoint,
-    /// By which key.
+    /// The key that signed it.
     pub signer: LogKey,
 }
 
-/// Why a checkpoint is not accepted.
+/// Why a checkpoint is rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CheckpointError {
-    /// It is no signed note, or a signature is wrong.
+    /// It is not a signed note, or a signature is wrong.
     Note(NoteError),
-    /// The note's text is no checkpoint.
+    /// The note's text is not a checkpoint.
     Form(&'static str),
     /// No trusted key of the log signed it.
     Untrusted(String),
@@ -61,7 +61,7 @@ impl fmt::Display for CheckpointError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Note(why) => why.fmt(f),
-            Self::Form(why) => write!(f, "its text is no checkpoint: {why}"),
+            Self::Form(why) => write!(f, "its text is not a checkpoint: {why}"),
             Self::Untrusted(log) => write!(f, "no trusted key of `{log}` signed it"),
         }
     }
@@ -76,17 +76,17 @@ impl From<NoteError> for CheckpointError {
 }
 
 impl Checkpoint {
-    /// What the log of a name says of its tree.
+    /// Creates the checkpoint of a tree under the log's name.
     pub fn of(tree: &Frontier, origin: &str) -> Self {
         Self { origin: origin.to_owned(), size: tree.size(), root: tree.root() }
     }
 
-    /// The text that is signed: three lines.
+    /// Returns the text to sign: three lines.
     pub fn text(&self) -> String {
         format!("{}\n{}\n{}\n", self.origin, self.size, base64::encode(&self.root))
     }
 
-    /// Reads a checkpoint, whoever signed it.
+    /// Parses a checkpoint without verifying its signatures.
     ///
     /// # Errors
     ///
@@ -95,36 +95,36 @@ impl Checkpoint {
         Self::from_text(Note::read(note)?.text)
     }
 
-    /// Reads the text of a checkpoint, without signatures.
+    /// Parses the text of a checkpoint, without signatures.
     ///
     /// # Errors
     ///
     /// [`CheckpointError::Form`].
     pub fn from_text(text: &str) -> Result<Self, CheckpointError> {
         let wrong = CheckpointError::Form;
-        let lines = text.strip_suffix('\n').ok_or(wrong("it does not end with a line"))?;
+        let lines = text.strip_suffix('\n').ok_or(wrong("it lacks a final line feed"))?;
         let mut lines = lines.split('\n');
         let (Some(origin), Some(size), Some(root)) = (lines.next(), lines.next(), lines.next())
         else {
             return Err(wrong("it has fewer than three lines"));
         };
-        // Lines beyond the third are the log's own business, but an empty one is nobody's.
+        // Lines after the third are extensions of the log, but no line may be empty.
         if origin.is_empty() || lines.any(str::is_empty) {
             return Err(wrong("it has an empty line"));
         }
-        let size = number(size).ok_or(wrong("its second line is no size"))?;
+        let size = number(size).ok_or(wrong("its second line is not a size"))?;
         let root = base64::decode(root).and_then(|root| Hash::try_from(root).ok());
-        let root = root.ok_or(wrong("its third line is no root"))?;
+        let root = root.ok_or(wrong("its third line is not a root"))?;
         if size == 0 && root != EMPTY_ROOT {
-            return Err(wrong("a log without entries has another root"));
+            return Err(wrong("the root is not that of an empty log"));
         }
         Ok(Self { origin: origin.to_owned(), size, root })
     }
 }
 
 /// Opens a signed checkpoint. At least one trusted key of the log itself (its name is the origin)
-/// must have signed it; signatures of unknown keys are passed over, and a wrong one of a trusted
-/// key spoils all.
+/// must have signed it. Signatures by unknown keys are ignored; a wrong signature of a trusted key
+/// is an error.
 ///
 /// # Errors
 ///
@@ -139,7 +139,7 @@ pub fn open(note: &str, trusted: &[LogKey]) -> Result<Opened, CheckpointError> {
     }
 }
 
-/// A decimal number in the one way to write it.
+/// Parses a canonical decimal number.
 fn number(text: &str) -> Option<u64> {
     let number: u64 = text.parse().ok()?;
     (number.to_string() == text && number <= SIZE_MAX).then_some(number)
@@ -187,14 +187,15 @@ mod tests {
     }
 
     #[test]
-    fn what_was_signed_is_what_is_opened() {
+    fn opening_returns_the_signed_checkpoint_and_its_signer() {
         let note = signer().note(&checkpoint().text());
         let opened = open(&note, &trusted()).unwrap();
         assert_eq!(opened, Opened { checkpoint: checkpoint(), signer: signer().key().clone() });
         assert_eq!(Checkpoint::unverified(&note), Ok(checkpoint()));
     }
 
-    /// The examples of the C2SP specifications; their keys are not told, so form is all there is.
+    /// The examples of the C2SP specifications. Their keys are not published, so only the form is
+    /// tested.
     #[test]
     fn published_examples_are_read() {
         let note = "example.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n\n— example.com/behind-the-sofa Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=\n";
@@ -214,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn every_changed_character_is_found() {
+    fn every_changed_character_is_refused() {
         let note = signer().note(&checkpoint().text());
         for (at, was) in note.char_indices() {
             for other in ["", "A", "1", " ", "\n", "=", "\u{2014}", "\r", "+"] {
@@ -229,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn every_flipped_bit_of_the_signature_is_found() {
+    fn every_flipped_bit_of_the_signature_is_refused() {
         let signed = signer().note(&checkpoint().text());
         let (head, encoded) = signed.trim_end().rsplit_once(' ').unwrap();
         let bytes = base64::decode(encoded).unwrap();
@@ -242,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_signatures_are_passed_over_and_wrong_ones_of_known_keys_are_not() {
+    fn unknown_keys_are_ignored_and_wrong_signatures_of_trusted_keys_are_errors() {
         let note = signer().note(&checkpoint().text());
         let stranger = LogSigner::new("default", 8);
         let by_stranger = stranger.note(&checkpoint().text());
@@ -280,15 +281,15 @@ mod tests {
             (format!("{origin}\n20\n"), "fewer than three lines"),
             (format!("\n20\n{root}\n"), "empty line"),
             (format!("{origin}\n20\n{root}\n\nmore\n"), "empty line"),
-            (lines("020", &root), "no size"),
-            (lines("+20", &root), "no size"),
-            (lines("", &root), "no size"),
-            (lines("18446744073709551616", &root), "no size"),
-            (lines("9223372036854775807", &root), "no size"),
-            (lines("20", root.trim_end_matches('=')), "no root"),
-            (lines("20", &base64::encode(&[1; 31])), "no root"),
-            (lines("20", &format!("{root} ")), "no root"),
-            (lines("0", &root), "another root"),
+            (lines("020", &root), "not a size"),
+            (lines("+20", &root), "not a size"),
+            (lines("", &root), "not a size"),
+            (lines("18446744073709551616", &root), "not a size"),
+            (lines("9223372036854775807", &root), "not a size"),
+            (lines("20", root.trim_end_matches('=')), "not a root"),
+            (lines("20", &base64::encode(&[1; 31])), "not a root"),
+            (lines("20", &format!("{root} ")), "not a root"),
+            (lines("0", &root), "not that of an empty log"),
         ] {
             let error = open(&signer().note(&odd), &trusted()).unwrap_err();
             assert!(error.to_string().contains(why), "{odd:?}: {error}");
@@ -301,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_huge_note_is_refused_unread() {
+    fn an_oversized_note_is_refused() {
         let huge = "x\n".repeat(NOTE_BYTES_MAX / 2 + 1);
         let too_long = CheckpointError::Note(NoteError::TooLong);
         assert_eq!(Checkpoint::unverified(&huge), Err(too_long));

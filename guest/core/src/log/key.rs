@@ -1,4 +1,4 @@
-//! The public key of a log, which verifies its checkpoints, and the text by which others trust it.
+//! The public key of a log, which verifies its checkpoints, and its text form.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,25 +8,25 @@ use sha2::{Digest, Sha256};
 use crate::base64;
 use crate::ed25519::{KEY_BYTES, PublicKey};
 
-/// C2SP signed notes: the byte that says Ed25519.
+/// C2SP signed notes: signature type byte of Ed25519.
 const ED25519: u8 = 1;
-/// A deployment's name has at most 128 bytes; three times that when each is escaped.
+/// An audience has at most 128 bytes, and up to three times that when each byte is escaped.
 const NAME_BYTES_MAX: usize = 512;
 
-/// What a log is called in its checkpoints: `signoff/` and the deployment's name. A key's name in a
-/// signed note cannot hold `+`, so `+` is written `%2B`, and `%` itself `%25`.
+/// Returns a log's name in its checkpoints: `signoff/` and the audience. A key name in a signed
+/// note cannot contain `+`, so `+` is escaped as `%2B`, and `%` as `%25`.
 pub fn origin(audience: &str) -> String {
     format!("signoff/{}", audience.replace('%', "%25").replace('+', "%2B"))
 }
 
-/// The deployment's name in a log's name: what [`origin`] was made of.
+/// Returns the audience of a log's name; the inverse of [`origin`].
 pub fn audience(name: &str) -> Option<String> {
     let escaped = name.strip_prefix("signoff/")?;
     let audience = escaped.replace("%2B", "+").replace("%25", "%");
     (origin(&audience) == name).then_some(audience)
 }
 
-/// The public key of a log, as it is passed on: the verifier key of C2SP signed notes,
+/// The public key of a log. Its text form is the verifier key of C2SP signed notes,
 /// `name+hash8+base64`.
 ///
 /// ```
@@ -44,18 +44,18 @@ pub struct LogKey {
     public: PublicKey,
 }
 
-/// Why a text or a seed is no log key.
+/// Why a text or key bytes are not a log key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogKeyError {
     /// Not of the form `name+hash8+base64`.
     Form,
-    /// The name is empty, too long, or has characters that a note's key name cannot have.
+    /// The name is empty, too long, or has characters that a key name in a note cannot have.
     Name,
-    /// The key's type is not Ed25519, or its length is another.
+    /// The key's type is not Ed25519, or its length is wrong.
     Algorithm,
-    /// The hash is not this key's: a typing mistake, or two keys mixed up.
+    /// The hash does not match the key: a typing error, or two keys mixed up.
     Hash,
-    /// Not a point of the curve in its one encoding, or one under which anybody can sign.
+    /// Not the canonical encoding of a curve point, or a key under which anyone can sign.
     Unsound,
 }
 
@@ -66,9 +66,9 @@ impl fmt::Display for LogKeyError {
             Self::Name => {
                 "a log key's name is 1 to 512 bytes without spaces, control characters and `+`"
             }
-            Self::Algorithm => "the log key is no Ed25519 key",
+            Self::Algorithm => "the log key is not an Ed25519 key",
             Self::Hash => "the log key's hash is not that of its name and key",
-            Self::Unsound => "the log key is no sound Ed25519 key",
+            Self::Unsound => "the log key is not a sound Ed25519 key",
         })
     }
 }
@@ -76,7 +76,7 @@ impl fmt::Display for LogKeyError {
 impl std::error::Error for LogKeyError {}
 
 impl LogKey {
-    /// A log's key by the log's name ([`origin`]) and 32 bytes.
+    /// Creates the key of the log with this name ([`origin`]) from its 32 bytes.
     ///
     /// # Errors
     ///
@@ -94,12 +94,13 @@ impl LogKey {
         &self.name
     }
 
-    /// Four bytes that, with the name, tell which key signed.
+    /// The key id: four bytes that, with the name, identify the key that signed.
     pub fn id(&self) -> [u8; 4] {
         self.id
     }
 
-    /// The same key under another name: what it signs there is no checkpoint of its log.
+    /// Returns the same key under another name. What it signs under that name is not a checkpoint
+    /// of its log.
     ///
     /// # Errors
     ///
@@ -108,7 +109,7 @@ impl LogKey {
         Self::new(name, self.public.as_bytes())
     }
 
-    /// Whether this key made a signature over a text.
+    /// Returns whether this key made a signature over a text.
     pub(super) fn verifies(&self, text: &str, signature: &[u8]) -> bool {
         let signature = signature.try_into();
         signature.is_ok_and(|signature| self.public.verifies(text.as_bytes(), signature))
@@ -125,7 +126,7 @@ impl fmt::Display for LogKey {
 impl FromStr for LogKey {
     type Err = LogKeyError;
 
-    /// Reads the text form.
+    /// Parses the text form.
     ///
     /// # Errors
     ///
@@ -143,12 +144,12 @@ impl FromStr for LogKey {
             return Err(LogKeyError::Algorithm);
         };
         let key = Self::new(name, public)?;
-        // As a text, so that upper case, a sign or a missing zero is not read as the same.
+        // Compared as text, so that upper case, a sign or a missing zero is refused.
         if hex::encode(key.id) == hash { Ok(key) } else { Err(LogKeyError::Hash) }
     }
 }
 
-/// Whether a text can name a key in a signed note.
+/// Returns whether a text can be a key name in a signed note.
 pub fn is_name(text: &str) -> bool {
     (1..=NAME_BYTES_MAX).contains(&text.len())
         && !text.contains(|c: char| c == '+' || c.is_whitespace() || c.is_control())

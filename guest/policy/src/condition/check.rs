@@ -1,8 +1,8 @@
-//! What can be told of a condition before anything is evaluated: names and functions that do not
-//! exist, calls with too few or too many arguments, types that never fit.
+//! Static checks of a condition: undeclared names and functions, calls with the wrong number of
+//! arguments, types that never fit.
 //!
-//! Of what is in a context nothing is known, so `context.x` may be anything: the check finds sure
-//! mistakes, it does not prove that a condition never errs.
+//! The content of a context is unknown, so `context.x` may have any type. The check finds certain
+//! mistakes; it does not prove that a condition never fails.
 
 use std::collections::BTreeSet;
 
@@ -21,7 +21,7 @@ use crate::limits::WHEN_DEPTH_MAX;
 ///
 /// # Errors
 ///
-/// The sure mistakes.
+/// All certain mistakes.
 pub(super) fn check(
     expression: &IdedExpr,
     places: &Places<'_>,
@@ -51,7 +51,7 @@ struct Checker<'t> {
     locals: Vec<(String, Type)>,
     facts: BTreeSet<&'static str>,
     faults: Vec<Fault>,
-    /// Where the innermost node with a place is.
+    /// Offset of the innermost node that has a position.
     at: usize,
     depth: usize,
 }
@@ -62,7 +62,7 @@ impl Checker<'_> {
     }
 
     fn infer(&mut self, expression: &IdedExpr) -> Type {
-        // A macro makes a few levels of one call.
+        // A macro expands one call to a few levels.
         if self.depth > 4 * WHEN_DEPTH_MAX {
             if self.faults.is_empty() {
                 self.fault("the expression is too deep".to_owned());
@@ -96,7 +96,10 @@ impl Checker<'_> {
             }
             Expr::Comprehension(comprehension) => self.comprehension(comprehension),
             Expr::Struct(message) => {
-                self.fault(format!("`{}` is no type that a condition can make", message.type_name));
+                self.fault(format!(
+                    "`{}` is not a type that a condition can create",
+                    message.type_name
+                ));
                 Type::Dyn
             }
             Expr::Unspecified => {
@@ -116,7 +119,7 @@ impl Checker<'_> {
                     let key = self.infer(&entry.key);
                     let keys = [Type::Dyn, Type::Bool, Type::Int, Type::Uint, Type::String];
                     if !keys.contains(&key) {
-                        self.fault(format!("a value of type {} is no key of a map", key.name()));
+                        self.fault(format!("a value of type {} cannot be a map key", key.name()));
                     }
                     self.infer(&entry.value);
                 }
@@ -135,7 +138,7 @@ impl Checker<'_> {
             "now" => Type::Timestamp,
             "facts" => {
                 self.fault(format!(
-                    "a fact is read by its name, as `facts.requester`; known are {}",
+                    "a fact is read by its name, as `facts.requester`; the known facts are {}",
                     facts::NAMES.join(", ")
                 ));
                 Type::Dyn
@@ -181,12 +184,12 @@ impl Checker<'_> {
         if select.test { Type::Bool } else { Type::Dyn }
     }
 
-    /// Whether an expression is the facts as a whole.
+    /// Returns whether an expression is the facts as a whole.
     fn is_facts(&self, expression: &IdedExpr) -> bool {
         matches!(&expression.expr, Expr::Ident(name) if name == "facts" && !self.is_local(name))
     }
 
-    /// Notes that a fact is read.
+    /// Records that a fact is read.
     fn fact(&mut self, name: &str) -> Type {
         match facts::named(name) {
             Ok(fact) => {
@@ -200,7 +203,7 @@ impl Checker<'_> {
         }
     }
 
-    /// What `facts["x"]`, `facts.?x` and `facts[?"x"]` give; none for other calls.
+    /// Returns the type of `facts["x"]`, `facts.?x` and `facts[?"x"]`; `None` for other calls.
     fn indexed_fact(&mut self, call: &CallExpr) -> Option<Type> {
         let operator = call.func_name.as_str();
         let [target, name] = call.args.as_slice() else { return None };
@@ -222,7 +225,7 @@ impl Checker<'_> {
         let range = self.infer(&it.iter_range);
         if ![Type::Dyn, Type::List, Type::Map].contains(&range) {
             self.fault(format!(
-                "a macro goes through a list or a map, got a value of type {}",
+                "a macro iterates over a list or a map, got a value of type {}",
                 range.name()
             ));
         }
@@ -260,7 +263,7 @@ impl Checker<'_> {
         self.function(&call.func_name, method, &takes)
     }
 
-    /// The namespace of a call like `math.abs(x)`.
+    /// Returns the namespace of a call like `math.abs(x)`.
     fn namespace<'e>(&self, call: &'e CallExpr) -> Option<&'e str> {
         match &call.target.as_ref()?.expr {
             Expr::Ident(name) if is_namespace(name) && !self.is_local(name) => Some(name),
@@ -368,7 +371,7 @@ impl Checker<'_> {
     }
 
     fn function(&mut self, name: &str, method: bool, takes: &[Type]) -> Type {
-        // Macros call functions that nobody can write.
+        // Macros call functions whose names are not valid in a text.
         if name.contains('@') {
             return Type::Dyn;
         }
@@ -407,7 +410,7 @@ fn arguments(count: usize) -> String {
     }
 }
 
-/// Whether arithmetic takes two types, and what it gives.
+/// Returns whether arithmetic accepts two types, and its result type.
 fn arithmetic(sign: &str, left: Type, right: Type) -> (bool, Type) {
     let known = if left == Type::Dyn { right } else { left };
     let loose = left == Type::Dyn || right == Type::Dyn;

@@ -1,4 +1,4 @@
-//! Conditions that give the same whatever is asked.
+//! Constant folding: finds conditions with the same result for every attempt.
 
 use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, operators};
 use cel::common::types::CelBool;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::{Constant, Scope, Tables};
 use crate::attempt::Attempt;
 
-/// What an expression gives whatever is asked; none where that depends on it.
+/// Returns the constant result of an expression; `None` if it depends on the attempt.
 pub(super) fn fold(expression: &IdedExpr, env: &Arc<Env>, tables: &Tables) -> Option<Constant> {
     if closed(expression, &mut Vec::new()) {
         let nothing =
@@ -34,7 +34,7 @@ pub(super) fn fold(expression: &IdedExpr, env: &Arc<Env>, tables: &Tables) -> Op
     }
 }
 
-/// Whether an expression uses no variable but those that its own macros declare.
+/// Returns whether an expression uses only variables that its own macros declare.
 fn closed<'e>(expression: &'e IdedExpr, locals: &mut Vec<&'e str>) -> bool {
     match &expression.expr {
         Expr::Literal(_) => true,

@@ -1,10 +1,10 @@
-//! The functions a condition may call. One table for the checks, the language reference and the
-//! tests; the implementations are the `cel` crate's.
+//! The functions that a condition may call: one table for the checks, the language reference and
+//! the tests. The `cel` crate implements them.
 
-/// What is known of a value before anything is evaluated.
+/// The static type of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Type {
-    /// Anything: only the evaluation can tell.
+    /// Unknown before evaluation.
     Dyn,
     /// `bool`
     Bool,
@@ -35,7 +35,7 @@ pub enum Type {
 }
 
 impl Type {
-    /// As it is written in messages.
+    /// Returns the type's name as shown in messages.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -60,22 +60,22 @@ impl Type {
         matches!(self, Self::Int | Self::Uint | Self::Double)
     }
 
-    /// Whether a value of this type may be one of that type.
+    /// Returns whether a value of this type may be one of the other type.
     pub(super) fn may_be(self, other: Self) -> bool {
         self == other || self == Self::Dyn || other == Self::Dyn
     }
 }
 
-/// One way to call a function. The first argument of a method is what it is called on.
+/// One overload of a function. The first argument of a method is the value that it is called on.
 #[derive(Clone, Copy, Debug)]
 pub struct Function {
-    /// As it is called: `size`, `math.abs`.
+    /// The name in a call: `size`, `math.abs`.
     pub name: &'static str,
     /// Whether it is called on a value: `x.size()`.
     pub method: bool,
-    /// What it takes.
+    /// The argument types.
     pub takes: &'static [Type],
-    /// What it gives.
+    /// The result type.
     pub gives: Type,
 }
 
@@ -231,14 +231,14 @@ static FUNCTIONS: &[Function] = functions! {
     "getSeconds" method (Timestamp, String) -> Int;
 };
 
-/// Every function, beside the macros `has`, `all`, `exists`, `exists_one`, `map`, `filter`, `optMap`,
-/// `optFlatMap`, `sortBy`, `math.greatest` and `math.least`.
+/// Returns every function. Macros are not included: `has`, `all`, `exists`, `exists_one`, `map`,
+/// `filter`, `optMap`, `optFlatMap`, `sortBy`, `math.greatest` and `math.least`.
 #[must_use]
 pub fn functions() -> &'static [Function] {
     FUNCTIONS
 }
 
-/// Whether functions of a namespace of that name exist: `math` in `math.abs`.
+/// Returns whether a name is a namespace of functions, like `math` in `math.abs`.
 pub(super) fn is_namespace(name: &str) -> bool {
     matches!(name, "lists" | "math" | "optional" | "strings")
 }

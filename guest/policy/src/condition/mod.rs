@@ -1,9 +1,9 @@
 //! Conditions: CEL text in, a bool or an error out.
 //!
-//! A text is bounded (`nesting`), parsed by the `cel` crate, checked (`check`) and rewritten
-//! (`rewrite`): comparisons become functions of our own (`operators`) that are exact and refuse
-//! what CEL cannot hold, paths into the context are looked up in one step, and regular expressions
-//! are compiled once. The `cel` crate interprets the result.
+//! A text is checked for depth (`nesting`), parsed by the `cel` crate, checked (`check`) and
+//! rewritten (`rewrite`): comparisons become signoff's own functions (`operators`), which are exact
+//! and refuse values that CEL cannot hold, paths into the context are looked up in one step, and
+//! regular expressions are compiled once. The `cel` crate interprets the result.
 
 mod check;
 mod fold;
@@ -29,15 +29,15 @@ pub(crate) use scope::{Path, Root, Step};
 use crate::json;
 use crate::limits::{WHEN_BYTES_MAX, WHEN_NESTING_MAX};
 
-/// One condition, ready to be worked out.
+/// A compiled condition.
 #[derive(Debug)]
 pub struct Condition {
     expression: IdedExpr,
-    /// What it gives whatever is asked, where that can be told.
+    /// The result, if it is the same for every attempt.
     pub constant: Option<Constant>,
 }
 
-/// What a condition gives whatever is asked.
+/// A result that is the same for every attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Constant {
     /// A bool.
@@ -46,21 +46,21 @@ pub enum Constant {
     Error,
 }
 
-/// What is wrong with a condition, at a byte of its text.
+/// A mistake in a condition, at a byte of its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Where in the text.
+    /// Offset in the text.
     pub offset: usize,
-    /// What is wrong.
+    /// The message.
     pub message: String,
 }
 
-/// How a condition came out.
+/// The result of evaluating a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It gave this.
+    /// A bool.
     Bool(bool),
-    /// It could not be worked out, or gave no bool.
+    /// The evaluation failed or returned another type.
     Error,
 }
 
@@ -70,7 +70,7 @@ impl Condition {
     /// # Errors
     ///
     /// Too long, too deep, not CEL, an undeclared name or function, a call with the wrong number of
-    /// arguments, types that never fit, no bool at the end, a pattern that is no regular expression.
+    /// arguments, types that never fit, a result that is not a bool, an invalid regular expression.
     pub fn compile(text: &str, env: &Arc<Env>, tables: &mut Tables) -> Result<Self, Vec<Fault>> {
         if text.len() > WHEN_BYTES_MAX {
             let message =
@@ -90,7 +90,7 @@ impl Condition {
         Ok(Self { expression, constant })
     }
 
-    /// Works the condition out.
+    /// Evaluates the condition.
     #[must_use]
     pub fn outcome(&self, context: &Context<'_, '_>) -> Outcome {
         json::forget_big();
@@ -103,7 +103,7 @@ impl Condition {
         }
     }
 
-    /// Why the condition could not be worked out; none where it could.
+    /// Returns why the condition cannot be evaluated; `None` if it can.
     #[must_use]
     pub fn error(&self, context: &Context<'_, '_>, tables: &Tables) -> Option<String> {
         json::forget_big();
@@ -122,21 +122,21 @@ impl Condition {
     }
 }
 
-/// Where the nodes of an expression are in its text.
+/// Maps the nodes of an expression to positions in its text.
 struct Places<'t> {
     text: &'t str,
     positions: SourceInfo,
 }
 
 impl Places<'_> {
-    /// The byte at which a node starts; none for a node that a macro made.
+    /// Returns the byte at which a node starts; `None` for a node created by a macro.
     fn offset(&self, id: u64) -> Option<usize> {
         let (start, _) = self.positions.offset_for(id)?;
         Some(self.text.floor_char_boundary(usize::try_from(start).ok()?))
     }
 }
 
-/// Syntax errors have a line and a column in characters; nodes have bytes.
+/// Converts a column in characters, used by syntax errors, to a byte offset, used by nodes.
 fn byte_of(text: &str, chars: usize) -> usize {
     text.char_indices().nth(chars).map_or(text.len(), |(at, _)| at)
 }
@@ -149,7 +149,7 @@ fn syntax(text: &str, errors: Vec<cel::ParseError>) -> Vec<Fault> {
         let start: usize = text.split_inclusive('\n').take(line - 1).map(str::len).sum();
         let offset = start + byte_of(text.get(start..).unwrap_or_default(), column - 1);
         let message = format!("not a CEL expression: {}", lowered(&error.msg));
-        // One mistake makes the parser stumble more than once at the same place.
+        // The parser may report one mistake several times at the same position.
         if faults.iter().all(|fault| fault.offset != offset) {
             faults.push(Fault { offset, message });
         }
@@ -164,15 +164,15 @@ fn lowered(message: &str) -> String {
     chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
 }
 
-/// An error of the interpreter, with the names that the rewriting took away.
+/// Formats an error of the interpreter, restoring the names that rewriting replaced.
 fn told(error: &ExecutionError, tables: &Tables) -> String {
     if let ExecutionError::UndeclaredReference(name) = error
         && let Some(path) = tables.path(name)
     {
-        return format!("`{path}` is not there");
+        return format!("`{path}` is missing");
     }
     match error {
-        ExecutionError::NoSuchKey(key) => format!("`{key}` is not there"),
+        ExecutionError::NoSuchKey(key) => format!("`{key}` is missing"),
         ExecutionError::FunctionError { function, message } if function.starts_with('@') => {
             message.clone()
         }

@@ -1,11 +1,11 @@
-//! How deep a condition nests, told from its text before a recursive parser sees it.
+//! Determines how deep a condition nests before a recursive parser sees its text.
 
 use super::Fault;
 use crate::limits::{WHEN_DEPTH_MAX, WHEN_NESTING_MAX};
 
-/// Refuses a text that nests deeper than the stack of a policy holds. Every level of brackets counts,
-/// and every sign of a chain (`a.b.c`, `1 + 2 + 3`, `!!x`), which the parser makes a tower of too; `&&`
-/// and `||` do not, for the parser balances them.
+/// Refuses a text that nests deeper than a policy's stack allows. Counts every level of brackets,
+/// and every sign in a chain (`a.b.c`, `1 + 2 + 3`, `!!x`), which the parser also nests. Does not
+/// count `&&` and `||`, which the parser balances.
 pub(super) fn bounded(text: &str) -> Result<(), Fault> {
     let mut scan = Scan { text, at: 0, chains: vec![0], deepest: 0 };
     while let Some(byte) = scan.peek(0) {
@@ -36,7 +36,7 @@ pub(super) fn bounded(text: &str) -> Result<(), Fault> {
 struct Scan<'t> {
     text: &'t str,
     at: usize,
-    /// Signs of the chain that is being read, for each level of brackets.
+    /// Number of signs in the current chain, for each level of brackets.
     chains: Vec<usize>,
     deepest: usize,
 }
@@ -82,7 +82,7 @@ impl Scan<'_> {
         }
     }
 
-    /// A name or a number, with its fraction.
+    /// Skips a name or a number.
     fn word(&mut self) {
         let start = self.at;
         while let Some(b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_') = self.peek(0) {

@@ -1,6 +1,6 @@
-//! Comparisons as signoff wants them: integers and doubles compare exactly, whatever their size; lists
-//! and maps compare whether they come from a context or from the condition; and an integer beyond
-//! 64 bits compares with nothing.
+//! Comparisons with signoff's semantics: integers and doubles compare exactly, whatever their size;
+//! lists and maps compare equally from a context and from a condition; and an integer beyond 64
+//! bits cannot be compared.
 
 use std::cmp::Ordering;
 
@@ -25,12 +25,12 @@ pub(super) const TYPE: &str = "@type";
 
 type Taken<'b, 'v> = Result<CowVal<'b, 'v>, ExecutionError>;
 
-/// The environment that conditions are compiled for and evaluated in: the standard library, the
-/// extensions for strings, lists and mathematics, and the comparisons.
+/// Creates the environment in which conditions are compiled and evaluated: the standard library,
+/// the extensions for strings, lists and mathematics, and the comparisons.
 ///
 /// # Errors
 ///
-/// None that a caller can cause: two functions of one name.
+/// Only for a duplicate function, which callers cannot cause.
 pub fn environment() -> Result<Env, DeclarationError> {
     let mut env = Env::stdlib();
     env.add_extension(extensions::strings)?;
@@ -72,7 +72,7 @@ fn type_of<'b, 'v>(args: &[CowVal<'b, 'v>]) -> Taken<'b, 'v> {
     Ok(CowVal::owned(cel::common::types::CelType::from(value.get_type())))
 }
 
-/// Whether two values are the same.
+/// Returns whether two values are equal.
 ///
 /// # Errors
 ///
@@ -101,7 +101,7 @@ pub(crate) fn equal(left: &dyn Val, right: &dyn Val) -> Result<bool, ExecutionEr
     }
 }
 
-/// Looks at every item of both, so that an integer beyond 64 bits is found wherever it is.
+/// Compares every item of both lists, so that an integer beyond 64 bits is found wherever it is.
 fn equal_lists(left: &dyn Val, right: &dyn Val) -> Result<bool, ExecutionError> {
     let (Some(lefts), Some(rights)) = (left.as_iterable(), right.as_iterable()) else {
         return Ok(false);
@@ -144,11 +144,12 @@ fn equal_maps(left: &dyn Val, right: &dyn Val) -> Result<bool, ExecutionError> {
     Ok(same)
 }
 
-/// Whether a list has an item, or a map a key.
+/// Returns whether a list contains an item, or a map a key.
 ///
 /// # Errors
 ///
-/// Neither a list nor a map; no key of a map; an integer beyond 64 bits.
+/// The container is neither a list nor a map; the value cannot be a map key; an integer beyond 64
+/// bits.
 pub(crate) fn contains(holder: &dyn Val, value: &dyn Val) -> Result<bool, ExecutionError> {
     if is_big(value) || is_big(holder) {
         return Err(refused("in", value, holder));
@@ -171,11 +172,11 @@ pub(crate) fn contains(holder: &dyn Val, value: &dyn Val) -> Result<bool, Execut
     }
 }
 
-/// How two values are ordered.
+/// Returns the order of two values.
 ///
 /// # Errors
 ///
-/// Values of types that have no common order; not a number; an integer beyond 64 bits.
+/// Values of types without a common order; NaN; an integer beyond 64 bits.
 fn order(left: &dyn Val, right: &dyn Val) -> Result<Ordering, ExecutionError> {
     if let (Some(one), Some(other)) = (Number::of(left), Number::of(right)) {
         return one.order(other).ok_or_else(|| refused("<", left, right));
@@ -226,7 +227,7 @@ impl Number {
         }
     }
 
-    /// On the number line; none for what is not on it.
+    /// Returns the order on the number line; `None` for NaN.
     fn order(self, other: Self) -> Option<Ordering> {
         match (self, other) {
             (Self::Double(left), Self::Double(right)) => left.partial_cmp(&right),
@@ -245,7 +246,7 @@ impl Number {
     }
 }
 
-/// An integer against a double, without rounding either.
+/// Compares an integer with a double without rounding either.
 fn order_whole(whole: i128, double: f64) -> Option<Ordering> {
     if double.is_nan() {
         return None;

@@ -1,6 +1,6 @@
-//! A checked expression made ready: comparisons call our own functions, paths into the context,
-//! the plan and the facts become one look-up, the patterns of `matches` are compiled, and lists of literals are made
-//! once.
+//! Prepares a checked expression for evaluation: comparisons call signoff's own functions, paths
+//! into the context, the plan and the facts become single look-ups, the patterns of `matches` are
+//! compiled, and lists of literals are built once.
 
 use cel::common::ast::{
     CallExpr, EntryExpr, Expr, IdedExpr, ListExpr, LiteralValue, operators as cel_operators,
@@ -27,7 +27,7 @@ pub(super) fn rewrite(
 struct Rewriter<'t> {
     tables: &'t mut Tables,
     places: &'t Places<'t>,
-    /// Variables that macros declare: they may have the name of one of ours.
+    /// Variables that macros declare. They may shadow signoff's own.
     locals: Vec<String>,
     faults: Vec<Fault>,
     at: usize,
@@ -84,7 +84,7 @@ impl Rewriter<'_> {
             return self.matches(call);
         }
         if call.func_name == cel_operators::LOGICAL_NOT {
-            // The interpreter is quicker at this, and it is the same.
+            // The interpreter evaluates this equivalent form faster.
             let literal =
                 |bool| IdedExpr { id: 0, expr: Expr::Literal(LiteralValue::Boolean(bool)) };
             cel_operators::CONDITIONAL.clone_into(&mut call.func_name);
@@ -112,7 +112,8 @@ impl Rewriter<'_> {
         call.args.iter_mut().for_each(|arg| self.visit(arg));
     }
 
-    /// `x.matches("…")` or `matches(x, "…")`: the pattern is the author's, never the agent's.
+    /// Rewrites `x.matches("…")` and `matches(x, "…")`. The pattern comes from the author, never
+    /// from the agent.
     fn matches(&mut self, call: &mut CallExpr) {
         let text = call.target.take().map(|target| *target);
         let mut args: Vec<IdedExpr> =
@@ -126,7 +127,7 @@ impl Rewriter<'_> {
                     Err(error) => {
                         let message = match error {
                             regex::Error::CompiledTooBig(bytes) => {
-                                format!("a regular expression that takes more than {bytes} bytes")
+                                format!("the compiled regular expression exceeds {bytes} bytes")
                             }
                             other => {
                                 let told = other.to_string();
@@ -154,7 +155,7 @@ impl Rewriter<'_> {
         call.args = args;
     }
 
-    /// The path that an expression spells, of at least one step.
+    /// Returns the path that an expression denotes, with at least one step.
     fn path(&self, expression: &IdedExpr) -> Option<Path> {
         let path = self.walk(expression)?;
         (!path.steps.is_empty()).then_some(path)
@@ -191,7 +192,8 @@ impl Rewriter<'_> {
     }
 }
 
-/// The items of a list of two literals or more: `map` and `filter` know shorter ones by their shape.
+/// Returns the items of a list of two or more literals. The interpreter's `map` and `filter`
+/// recognize shorter lists by their shape.
 fn literals(list: &ListExpr) -> Option<Vec<Node<'static>>> {
     if list.elements.len() < 2 || !list.optional_indices.is_empty() {
         return None;

@@ -1,5 +1,5 @@
-//! What a condition sees, and what it found out at load: the variables of one attempt, paths into
-//! them, and regular expressions.
+//! The variables of one attempt, and the values prepared at load: paths into the variables, and
+//! regular expressions.
 
 use std::any::Any;
 use std::collections::{BTreeSet, HashMap};
@@ -25,7 +25,7 @@ pub(crate) enum Step {
     Item(usize),
 }
 
-/// Where a path starts.
+/// The root of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Root {
     /// The context.
@@ -39,9 +39,9 @@ pub(crate) enum Root {
 /// A place in the context, the plan or the facts: `context.mail.to[0]`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Path {
-    /// Where it starts.
+    /// The root.
     pub(crate) root: Root,
-    /// From there on.
+    /// Steps below the root.
     pub(crate) steps: Vec<Step>,
 }
 
@@ -62,7 +62,7 @@ impl fmt::Display for Path {
     }
 }
 
-/// A regular expression as the interpreter hands it to `matches`.
+/// A compiled regular expression as the interpreter passes it to `matches`.
 #[derive(Clone, Debug)]
 pub(super) struct Pattern(pub(super) Regex);
 
@@ -88,8 +88,8 @@ impl Val for Pattern {
 
 impl StaticVal for Pattern {}
 
-/// What the conditions of one policy share. A rewritten condition names paths `@0`, `@1`, … and
-/// patterns `@r0`, `@r1`, … and lists `@l0`, `@l1`, …: names that nobody can write.
+/// Values shared by the conditions of one policy. A rewritten condition names paths `@0`, `@1`, …,
+/// patterns `@r0`, `@r1`, … and lists `@l0`, `@l1`, …: names that are not valid in a text.
 #[derive(Debug, Default)]
 pub struct Tables {
     paths: Vec<Path>,
@@ -97,12 +97,12 @@ pub struct Tables {
     lists: Vec<Node<'static>>,
     /// The facts that conditions and reasons read.
     pub(crate) facts: BTreeSet<&'static str>,
-    /// Where each path is, while conditions are compiled.
+    /// The index of each path; only used while conditions are compiled.
     places: HashMap<Path, usize>,
 }
 
 impl Tables {
-    /// The name of a path.
+    /// Returns the name of a path.
     pub(super) fn name_path(&mut self, path: Path) -> String {
         let at = *self.places.entry(path).or_insert_with_key(|path| {
             self.paths.push(path.clone());
@@ -111,12 +111,12 @@ impl Tables {
         format!("@{at}")
     }
 
-    /// Forgets what only the compilation needs.
+    /// Drops what only compilation needs.
     pub fn close(&mut self) {
         self.places = HashMap::new();
     }
 
-    /// The name of a regular expression; why it is none.
+    /// Returns the name of a regular expression, or why it is invalid.
     pub(super) fn name_pattern(&mut self, text: &str) -> Result<String, regex::Error> {
         if let Some(at) = self.patterns.iter().position(|(known, _)| known == text) {
             return Ok(format!("@r{at}"));
@@ -125,19 +125,19 @@ impl Tables {
             .size_limit(crate::limits::REGEX_BYTES_MAX)
             .dfa_size_limit(crate::limits::REGEX_BYTES_MAX)
             .build()?;
-        // The first search makes what later ones reuse, and what is made now is in the snapshot.
+        // The first search builds what later ones reuse, and the snapshot then contains it.
         let _warm = regex.is_match("");
         self.patterns.push((text.to_owned(), Pattern(regex)));
         Ok(format!("@r{}", self.patterns.len() - 1))
     }
 
-    /// The name of a list that is the same for every attempt.
+    /// Returns the name of a list that is the same for every attempt.
     pub(super) fn name_list(&mut self, items: Vec<Node<'static>>) -> String {
         self.lists.push(Node::list(items));
         format!("@l{}", self.lists.len() - 1)
     }
 
-    /// The path of that name.
+    /// Returns the path with this name.
     pub(super) fn path(&self, name: &str) -> Option<&Path> {
         self.paths.get(name.strip_prefix('@')?.parse::<usize>().ok()?)
     }
@@ -156,7 +156,7 @@ pub struct Scope<'v> {
     facts: Document<'v>,
 }
 
-/// A JSON object that is parsed when it is first asked for.
+/// A JSON object that is parsed on first use.
 #[derive(Debug)]
 struct Document<'v> {
     text: &'v str,
@@ -168,14 +168,15 @@ impl<'v> Document<'v> {
         Self { text, node: OnceLock::new() }
     }
 
-    /// None where the text is no JSON object: whoever asks for it errs.
+    /// Returns the object; `None` if the text is not a JSON object, and conditions that use it
+    /// fail.
     fn node(&self) -> Option<&Node<'v>> {
         self.node.get_or_init(|| parse(self.text).ok()).as_ref()
     }
 }
 
 impl<'v> Scope<'v> {
-    /// The variables of an attempt.
+    /// Creates the variables of an attempt.
     #[must_use]
     pub fn new(attempt: &Attempt<'v>, tables: &'v Tables) -> Self {
         Self {
@@ -190,7 +191,7 @@ impl<'v> Scope<'v> {
         }
     }
 
-    /// What is at a path; none where there is nothing.
+    /// Returns the value at a path, if there is one.
     pub(crate) fn at(&self, path: &Path) -> Option<&Node<'v>> {
         let document = match path.root {
             Root::Context => &self.context,
@@ -205,7 +206,7 @@ impl<'v> Scope<'v> {
 
     fn now(&self) -> Option<&CelTimestamp> {
         let made = self.now.get_or_init(|| {
-            // CEL's timestamps end with the year 9999, as ours do.
+            // CEL's timestamps end with the year 9999, as signoff's do.
             let seconds = UnixSeconds::new(self.now_unix_seconds).ok()?.seconds();
             let now = DateTime::from_timestamp(i64::try_from(seconds).ok()?, 0)?;
             Some(CelTimestamp::from(now.fixed_offset()))

@@ -15,14 +15,14 @@ use super::requirement;
 use crate::limits::{REASON_BYTES_MAX, TTL_SECONDS_MAX};
 use crate::verdict::{Decision, Requirement};
 
-/// A test: an attempt, and what it should get.
+/// A test: an attempt and its expected verdict.
 #[derive(Debug)]
 pub struct Case {
-    /// For people.
+    /// The name, for people.
     pub name: String,
-    /// Where it starts.
+    /// Offset of the test in the file.
     pub at: usize,
-    /// The line it starts in.
+    /// The line in which the test starts.
     pub line: usize,
     /// The attempt's agent.
     pub agent: String,
@@ -38,11 +38,11 @@ pub struct Case {
     pub now: u64,
     /// What is expected.
     pub expected: Expected,
-    /// Where the expected rule is named.
+    /// Offset of the expected rule's id.
     pub rule_at: Option<usize>,
 }
 
-/// What a test expects. What is none is not looked at.
+/// What a test expects. Fields that are `None` are not compared.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Expected {
     /// The verdict.
@@ -50,19 +50,19 @@ pub struct Expected {
     /// The rule that decides.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<String>,
-    /// What an approval takes, the whole of it.
+    /// What an approval requires, compared as a whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requirement: Option<Requirement>,
-    /// The reason, filled.
+    /// The reason, with its placeholders filled.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// A test's time where it names none: a Friday morning, the runbook's.
+/// Default time of a test: the Friday morning of the runbook's examples.
 const NOW_UNIX_SECONDS: u64 = 1_760_697_000;
 
 impl Case {
-    /// None where something is wrong with it.
+    /// Reads a test; `None` if anything in it is wrong.
     pub(super) fn read(mut members: Members<'_, '_, '_>) -> Option<Self> {
         members.only(&[
             "name",
@@ -133,7 +133,7 @@ impl Case {
     }
 }
 
-/// The facts that a test names; none where one is wrong.
+/// Reads the facts of a test; `None` if one is wrong.
 fn facts(members: &mut Members<'_, '_, '_>) -> Option<BTreeMap<&'static str, String>> {
     let mut facts = BTreeMap::new();
     let Some(value) = members.value("facts") else { return Some(facts) };

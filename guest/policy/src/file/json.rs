@@ -1,4 +1,5 @@
-//! `context` and `plan` of a test: a TOML table, or a JSON text for what TOML cannot write, as `null`.
+//! `context` and `plan` of a test: a TOML table, or a JSON text for values that TOML lacks, such as
+//! `null`.
 
 use std::fmt::Write as _;
 
@@ -6,7 +7,7 @@ use super::DeValue;
 use super::member::{Members, Value};
 use crate::json::parse;
 
-/// The JSON text of a member; none where there is none or it is wrong.
+/// Returns the JSON text of a member; `None` if it is absent or wrong.
 pub(super) fn object(members: &mut Members<'_, '_, '_>, name: &str) -> Option<String> {
     let value = members.value(name)?;
     let mut text = String::new();
@@ -20,7 +21,7 @@ pub(super) fn object(members: &mut Members<'_, '_, '_>, name: &str) -> Option<St
     }
     if parse(&text).is_err() {
         let message = format!(
-            "`{name}` is no JSON object that signoff takes (1 MiB, 64 levels, no duplicate keys)"
+            "`{name}` is not a JSON object that signoff accepts (1 MiB, 64 levels, no duplicate keys)"
         );
         members.problems.error(value.span().start, message);
         return None;
@@ -36,7 +37,7 @@ fn write(members: &mut Members<'_, '_, '_>, value: &Value<'_>, out: &mut String)
         }
         DeValue::Integer(integer) => {
             let Ok(number) = i128::from_str_radix(integer.as_str(), integer.radix()) else {
-                members.problems.error(value.span().start, "an integer that is too long");
+                members.problems.error(value.span().start, "the integer is too long");
                 return None;
             };
             let _infallible = write!(out, "{number}");
@@ -82,7 +83,8 @@ fn string(text: &str, out: &mut String) {
     out.push_str(&serde_json::Value::from(text).to_string());
 }
 
-/// As the verifier writes it: the shortest digits, and exponents of two digits with their sign.
+/// Writes a float like the verifier: the shortest digits, and exponents of two digits with their
+/// sign.
 fn canonical(number: f64) -> String {
     let text = format!("{number:?}");
     match text.split_once('e') {

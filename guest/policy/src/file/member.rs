@@ -1,4 +1,4 @@
-//! Members of a TOML table, read with the place of each and with the mistakes noted.
+//! Members of a TOML table, read with their positions; mistakes are recorded.
 
 use std::ops::Range;
 
@@ -10,20 +10,20 @@ use crate::problem::Problems;
 use crate::text::place_in_string;
 use crate::verdict::Decision;
 
-/// A value with its place.
+/// A value with its position.
 pub(super) type Value<'t> = toml::Spanned<DeValue<'t>>;
 
-/// A string with its place.
+/// A string with its position.
 #[derive(Clone, Debug)]
 pub(super) struct Member<'a> {
     /// The value.
     pub(super) text: &'a str,
-    /// Where it is in the file, with its quotes.
+    /// Its range in the file, with its quotes.
     pub(super) at: Range<usize>,
 }
 
 impl Member<'_> {
-    /// Where a byte of the value is in the file.
+    /// Returns the file offset of a byte of the value.
     pub(super) fn place(&self, file: &str, at: usize) -> usize {
         place_in_string(file, self.at.start, self.at.end, self.text, at)
     }
@@ -31,9 +31,9 @@ impl Member<'_> {
 
 /// One table.
 pub(super) struct Members<'a, 't, 'p> {
-    /// The file.
+    /// The text of the file.
     pub(super) text: &'p str,
-    /// Where the table starts.
+    /// Offset of the table in the file.
     pub(super) at: usize,
     pub(super) table: &'a DeTable<'t>,
     pub(super) problems: &'a mut Problems<'p>,
@@ -49,7 +49,7 @@ impl<'a, 't, 'p> Members<'a, 't, 'p> {
         Self { text, at, table, problems }
     }
 
-    /// Notes members of other names.
+    /// Records an error for each member whose name is not listed.
     pub(super) fn only(&mut self, names: &[&str]) {
         for key in self.table.keys() {
             if !names.contains(&key.get_ref().as_ref()) {
@@ -70,7 +70,7 @@ impl<'a, 't, 'p> Members<'a, 't, 'p> {
         self.table.get(name)
     }
 
-    /// Where a member is; the table where there is none.
+    /// Returns the offset of a member, or that of the table if the member is absent.
     pub(super) fn place(&self, name: &str) -> usize {
         self.value(name).map_or(self.at, |value| value.span().start)
     }
@@ -93,7 +93,7 @@ impl<'a, 't, 'p> Members<'a, 't, 'p> {
         Some((integer?, value.span().start))
     }
 
-    /// `[!-~]{1,128}`
+    /// Reads an identifier: `[!-~]{1,128}`.
     pub(super) fn identifier(&mut self, name: &str) -> Option<Member<'a>> {
         let member = self.string(name)?;
         if Identifier::fits(member.text) {
@@ -124,7 +124,7 @@ impl<'a, 't, 'p> Members<'a, 't, 'p> {
         Some((decision?, member.at.start))
     }
 
-    /// The tables of an array of tables.
+    /// Reads an array of tables.
     pub(super) fn tables(&mut self, name: &str, max: usize) -> Vec<(usize, &'a DeTable<'t>)> {
         let Some(value) = self.value(name) else { return Vec::new() };
         let Some(array) = value.get_ref().as_array() else {
@@ -147,7 +147,7 @@ impl<'a, 't, 'p> Members<'a, 't, 'p> {
         tables
     }
 
-    /// Notes a value of a wrong type.
+    /// Records an error for a value of the wrong type.
     pub(super) fn wrong(&mut self, value: &Value<'t>, name: &str, expected: &str) {
         let got = value.get_ref().type_str();
         self.problems

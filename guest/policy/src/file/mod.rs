@@ -1,4 +1,4 @@
-//! Rules files: TOML in, rules and tests out, with every problem at its place.
+//! Parses rules files: TOML in, rules and tests out, with every problem at its position.
 
 mod case;
 mod json;
@@ -18,12 +18,12 @@ use crate::verdict::Decision;
 use member::{Member, Members};
 use requirement::Classes;
 
-/// A rules file, read but not yet compiled.
+/// A parsed rules file, not yet compiled.
 #[derive(Debug)]
 pub struct RulesFile {
     /// Its name.
     pub name: String,
-    /// What decides where no rule does.
+    /// The verdict if no rule decides.
     pub default: Decision,
     /// In file order.
     pub rules: Vec<Rule>,
@@ -31,7 +31,7 @@ pub struct RulesFile {
     pub cases: Vec<Case>,
 }
 
-/// Reads a rules file. What is wrong is noted; what is not wrong is read nevertheless.
+/// Reads a rules file. Problems are recorded; everything else is read nevertheless.
 pub fn read<'t>(text: &'t str, problems: &mut Problems<'t>) -> RulesFile {
     let mut file = RulesFile {
         name: String::new(),
@@ -58,7 +58,10 @@ pub fn read<'t>(text: &'t str, problems: &mut Problems<'t>) -> RulesFile {
     if let Some((default, at)) = members.decision("default") {
         file.default = default;
         if default == Decision::Allow {
-            members.problems.warning(at, "the default is `allow`: what no rule names runs unasked");
+            members.problems.warning(
+                at,
+                "the default is `allow`: actions that match no rule run without approval",
+            );
         }
     }
     let classes = Classes::read(&mut members);
@@ -76,14 +79,14 @@ pub fn read<'t>(text: &'t str, problems: &mut Problems<'t>) -> RulesFile {
         let line = problems.line(earlier.at);
         problems.error(
             later.id_at,
-            format!("the id `{}` is taken by the rule in line {line}", later.id),
+            format!("the id `{}` is already taken by the rule in line {line}", later.id),
         );
     }
     problems.rule = None;
     file
 }
 
-/// Reads a file that has tests only.
+/// Reads a file that contains only tests.
 pub fn read_cases<'t>(text: &'t str, problems: &mut Problems<'t>) -> Vec<Case> {
     let mut read = Vec::new();
     let Some(table) = parsed(text, problems) else { return read };
@@ -134,7 +137,7 @@ fn cases(members: &mut Members<'_, '_, '_>, cases: &mut Vec<Case>) {
     }
 }
 
-/// Places of texts that stand in an earlier place too, with that place.
+/// Returns the positions of repeated texts, each with its first position.
 fn twins<'n>(names: impl Iterator<Item = &'n str>) -> Vec<(usize, usize)> {
     let mut first = std::collections::HashMap::new();
     let mut twins = Vec::new();

@@ -1,4 +1,4 @@
-//! `ttl`, `threshold` and `groups`: what an approval takes.
+//! `ttl`, `threshold` and `groups`: what an approval requires.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ const BUILT_IN: [(&str, i64); 4] =
 pub(super) struct Classes(BTreeMap<String, i64>);
 
 impl Classes {
-    /// The built-in classes and those of `[ttl]`.
+    /// Reads the built-in classes and those of `[ttl]`.
     pub(super) fn read(members: &mut Members<'_, '_, '_>) -> Self {
         let mut classes: BTreeMap<String, i64> =
             BUILT_IN.iter().map(|(name, seconds)| ((*name).to_owned(), *seconds)).collect();
@@ -58,7 +58,7 @@ impl Classes {
     }
 }
 
-/// The three members of a rule or of a test's `requirement`.
+/// Reads the three members of a rule or of a test's `requirement`.
 pub(super) fn read(members: &mut Members<'_, '_, '_>, classes: &Classes) -> Requirement {
     let ttl = members.value("ttl").and_then(|value| seconds(members, "ttl", value, Some(classes)));
     if ttl.is_some_and(|seconds| seconds > TTL_SECONDS_USUAL) {
@@ -70,7 +70,7 @@ pub(super) fn read(members: &mut Members<'_, '_, '_>, classes: &Classes) -> Requ
     Requirement { ttl_seconds: ttl, threshold: threshold(members), groups: groups(members) }
 }
 
-/// 1 to 16.
+/// Reads a threshold: 1 to 16.
 pub(super) fn threshold(members: &mut Members<'_, '_, '_>) -> Option<u32> {
     let (number, at) = members.integer("threshold")?;
     let counted = count(number);
@@ -115,7 +115,7 @@ pub(super) fn groups(members: &mut Members<'_, '_, '_>) -> BTreeMap<String, u32>
     groups
 }
 
-/// Whole seconds, or a number with its unit, or (with `classes`) the name of a class.
+/// Reads whole seconds, a number with its unit, or (with `classes`) the name of a class.
 fn seconds(
     members: &mut Members<'_, '_, '_>,
     name: &str,
@@ -156,7 +156,7 @@ fn seconds(
     bounded
 }
 
-/// A number and its unit, in seconds; saturated.
+/// Parses a number and its unit, in seconds; saturates.
 fn with_unit(text: &str) -> Option<i64> {
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let unit = match unit {

@@ -8,47 +8,48 @@ use crate::limits::GLOBS_MAX;
 use crate::reason::Reason;
 use crate::verdict::{Decision, Requirement};
 
-/// A rule as it is in the file.
+/// A rule as it is written in the file.
 #[derive(Debug)]
 pub struct Rule {
-    /// Unique in the file; empty where it was wrong.
+    /// Unique in the file; empty if malformed.
     pub id: String,
-    /// Where the rule starts.
+    /// Offset of the rule in the file.
     pub at: usize,
-    /// Where its id is.
+    /// Offset of its id.
     pub id_at: usize,
-    /// The line it starts in.
+    /// The line in which the rule starts.
     pub line: usize,
-    /// Whom and what it is about.
+    /// The agents and actions that it concerns.
     pub shape: Shape,
     /// The text of its condition.
     pub when: Option<When>,
-    /// What it says.
+    /// Its verdict.
     pub verdict: Decision,
-    /// What an approval takes.
+    /// What an approval requires.
     pub requirement: Requirement,
-    /// For people.
+    /// The reason, for people.
     pub reason: Option<Reason>,
 }
 
-/// Whom and what a rule is about.
+/// The agents and actions that a rule concerns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// Any of these.
+    /// Globs, any of which must match the agent.
     pub agent: Vec<Glob>,
-    /// Any of these.
+    /// Globs, any of which must match the action.
     pub action: Vec<Glob>,
 }
 
 impl Shape {
-    /// Whether an attempt is concerned.
+    /// Returns whether the rule concerns an attempt.
     #[must_use]
     pub fn fits(&self, agent: &str, action: &str) -> bool {
         let any = |globs: &[Glob], name: &str| globs.iter().any(|glob| glob.matches(name));
         any(&self.action, action) && any(&self.agent, agent)
     }
 
-    /// Whether every attempt that fits `other` fits this, where that can be told.
+    /// Returns whether every attempt that matches `other` also matches this shape. `false` if
+    /// unknown.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
         let all = |ours: &[Glob], theirs: &[Glob]| {
@@ -58,7 +59,7 @@ impl Shape {
     }
 }
 
-/// A condition's text, and where it is in the file.
+/// A condition's text and its position in the file.
 #[derive(Clone, Debug)]
 pub struct When {
     /// The text.
@@ -67,7 +68,7 @@ pub struct When {
 }
 
 impl When {
-    /// Where a byte of the text is in the file.
+    /// Returns the file offset of a byte of the text.
     #[must_use]
     pub fn place(&self, file: &str, at: usize) -> usize {
         Member { text: &self.text, at: self.at.clone() }.place(file, at)
@@ -106,9 +107,10 @@ impl Rule {
                 .filter(|name| members.table.contains_key(*name))
             {
                 let at = members.place(name);
-                members
-                    .problems
-                    .error(at, format!("`{name}` goes with the verdict require_approval only"));
+                members.problems.error(
+                    at,
+                    format!("`{name}` is only allowed with the verdict require_approval"),
+                );
             }
         }
         let rule = Self {
@@ -172,7 +174,7 @@ fn globs(members: &mut Members<'_, '_, '_>, name: &str) -> Vec<Glob> {
         }
         if text.contains(['?', '[']) {
             let message = format!(
-                "only `*` is special in a glob: `{text}` matches its other characters as they are"
+                "only `*` is special in a glob: `{text}` matches its other characters literally"
             );
             members.problems.warning(value.span().start, message);
         }

@@ -1,5 +1,5 @@
-//! Contexts and plans as CEL values: parsed once, when a condition first asks for them, and
-//! borrowed from the text wherever that is possible.
+//! Contexts and plans as CEL values: parsed once, when a condition first uses them, and borrowed
+//! from the text wherever possible.
 
 mod number;
 mod parse;

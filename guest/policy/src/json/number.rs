@@ -1,5 +1,5 @@
-//! JSON numbers. An integer within i64 is a CEL int, anything with a fraction or an exponent a CEL
-//! double. An integer beyond i64 is held as text, and no expression may look at it.
+//! JSON numbers. An integer within i64 is a CEL int, a number with a fraction or an exponent a CEL
+//! double. An integer beyond i64 is kept as text and cannot be used in an expression.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -17,31 +17,31 @@ thread_local! {
     static TOUCHED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// An integer that CEL cannot hold. Whatever looks at it sets a mark, and a condition under which the
-/// mark was set is an error: so no operator, function or comparison can take it for something else.
-/// Only handing it on, and the presence test of the field it is in, leave the mark alone.
+/// An integer outside i64. Reading it sets a mark that turns the condition into an error, so that
+/// no operator, function or comparison can take it for another value. Only passing it on, and the
+/// presence test of its field, leave the mark unset.
 #[derive(Clone, Debug)]
 pub struct Big(pub(super) Box<str>);
 
-/// A double, and how it was written.
+/// A double and its literal.
 #[derive(Clone, Debug)]
 pub struct Double<'v> {
     pub(super) value: CelDouble,
     pub(super) text: &'v str,
 }
 
-/// Forgets that a condition looked at an integer beyond 64 bits.
+/// Clears the mark that a condition read an integer beyond 64 bits.
 pub fn forget_big() {
     TOUCHED.set(false);
 }
 
-/// Whether anything looked at an integer beyond 64 bits since [`forget_big`].
+/// Returns whether an integer beyond 64 bits was read since [`forget_big`].
 #[must_use]
 pub fn big_was_touched() -> bool {
     TOUCHED.get()
 }
 
-/// Whether a value is an integer beyond 64 bits; asking counts as looking.
+/// Returns whether a value is an integer beyond 64 bits; if so, this counts as reading it.
 pub(crate) fn is_big(value: &dyn Val) -> bool {
     let big = std::ptr::eq(value.get_type(), &raw const BIG_TYPE);
     if big {

@@ -1,5 +1,5 @@
-//! Reads texts that are already canonical as CEL values: what the verifier refuses is refused, and
-//! only strings that hold an escape are copied.
+//! Parses canonical texts to CEL values. Refuses what the verifier refuses, and copies only strings
+//! that contain an escape.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use signoff_core::context::{Expected, Invalid, Tokens};
 use super::number::{Big, Double};
 use super::value::{List, Node, Object};
 
-/// The text is not what the verifier lets through.
+/// The text is not one that the verifier accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
 
@@ -19,11 +19,11 @@ impl From<Invalid> for Malformed {
     }
 }
 
-/// Reads a JSON object.
+/// Parses a JSON object.
 ///
 /// # Errors
 ///
-/// Not JSON, not an object, a duplicate key, a number that no double holds, a lone surrogate, too
+/// Not JSON, not an object, a duplicate key, a number too large for a double, a lone surrogate, too
 /// long or too deep.
 pub fn parse(text: &str) -> Result<Node<'_>, Malformed> {
     let mut tokens = Tokens::new(text)?;
@@ -61,7 +61,7 @@ fn object<'v>(tokens: &mut Tokens<'v>) -> Result<Node<'v>, Malformed> {
             }
         }
     }
-    // Canonical texts are sorted already.
+    // The members of canonical texts are already sorted.
     let ordered = |pair: &[(CelString<'v>, Node<'v>)]| match pair {
         [one, two] => one.0.inner() < two.0.inner(),
         _ => true,
@@ -89,7 +89,7 @@ fn list<'v>(tokens: &mut Tokens<'v>) -> Result<Node<'v>, Malformed> {
     Ok(Node::List(List(Arc::new(items))))
 }
 
-/// An integer within i64 is a CEL int; a larger one is held as text.
+/// Parses a number: an integer within i64 is a CEL int; a larger one is kept as text.
 fn number<'v>(tokens: &mut Tokens<'v>) -> Result<Node<'v>, Malformed> {
     let number = tokens.number()?;
     if number.is_integer {

@@ -1,13 +1,13 @@
-//! JSON values as people read them in a reason.
+//! Formats JSON values for people to read in a reason.
 
 use signoff_core::deceptive::is_deceptive;
 
 use super::value::Node;
 use crate::text::cut;
 
-/// Appends a value to `out`, a string without its quotes, until `out` holds `bytes_max` bytes or a little more.
-/// What could deceive a reader (control characters, characters that turn the direction of writing or
-/// that do not show) is escaped.
+/// Appends a value to `out`, a string without its quotes, until `out` holds `bytes_max` bytes or
+/// slightly more. Characters that could deceive a reader (control characters, invisible ones, and
+/// ones that change the writing direction) are escaped.
 pub fn show(node: &Node<'_>, out: &mut String, bytes_max: usize) {
     match node {
         Node::Text(text) => plain(text.inner(), out, bytes_max),
@@ -15,13 +15,14 @@ pub fn show(node: &Node<'_>, out: &mut String, bytes_max: usize) {
     }
 }
 
-/// Appends a text until `out` holds `bytes_max` bytes or a little more, with what could deceive a reader escaped.
+/// Appends a text until `out` holds `bytes_max` bytes or slightly more, escaping characters that
+/// could deceive a reader.
 pub fn plain(text: &str, out: &mut String, bytes_max: usize) {
     let mut rest = text;
     while out.len() < bytes_max {
         let length = rest.find(is_deceptive).unwrap_or(rest.len());
         let (clear, odd) = rest.split_at(length);
-        // A character more than fits, so that whoever cuts sees that there is more.
+        // One character more than fits, so that the caller that cuts sees that there is more.
         out.push_str(cut(clear, bytes_max - out.len() + 4));
         let mut chars = odd.chars();
         match chars.next() {

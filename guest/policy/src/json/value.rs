@@ -1,5 +1,5 @@
-//! JSON values as the interpreter sees them. Lists and objects are shared, so that handing one to a
-//! loop variable copies nothing, and objects keep the order of their keys.
+//! JSON values as the interpreter sees them. Lists and objects are shared, so that passing one to a
+//! loop variable copies nothing, and objects are sorted by key.
 
 use std::sync::Arc;
 
@@ -45,17 +45,17 @@ pub struct List<'v>(pub(super) Arc<Vec<Node<'v>>>);
 pub struct Object<'v>(pub(super) Arc<Vec<(CelString<'v>, Node<'v>)>>);
 
 impl<'v> Node<'v> {
-    /// An array of these.
+    /// Creates an array.
     pub(crate) fn list(items: Vec<Self>) -> Self {
         Self::List(List(Arc::new(items)))
     }
 
-    /// A double that was not written in JSON.
+    /// Creates a double that was not parsed from JSON.
     pub(crate) fn double(value: CelDouble) -> Self {
         Self::Double(Double { value, text: "" })
     }
 
-    /// The value as the interpreter takes it.
+    /// Returns the value as the interpreter's type.
     #[must_use]
     pub fn val(&self) -> &(dyn Val + 'v) {
         match self {
@@ -70,7 +70,7 @@ impl<'v> Node<'v> {
         }
     }
 
-    /// The member of that name, where this is an object that has it.
+    /// Returns the member with this name if this is an object that has it.
     #[must_use]
     pub fn member(&self, key: &str) -> Option<&Self> {
         match self {
@@ -79,7 +79,7 @@ impl<'v> Node<'v> {
         }
     }
 
-    /// The item at that place, where this is an array that is long enough.
+    /// Returns the item at this index if this is an array that is long enough.
     #[must_use]
     pub fn item(&self, at: usize) -> Option<&Self> {
         match self {
@@ -193,7 +193,7 @@ impl<'v> Indexer for List<'v> {
     }
 }
 
-/// The place that an index names; none for one that no list has.
+/// Returns the position that an index names; `None` if no list can have it.
 fn place(index: &dyn Val) -> Result<Option<usize>, ExecutionError> {
     if let Some(int) = index.downcast_ref::<CelInt>() {
         return Ok(usize::try_from(*int.inner()).ok());
@@ -203,7 +203,7 @@ fn place(index: &dyn Val) -> Result<Option<usize>, ExecutionError> {
     }
     if let Some(double) = index.downcast_ref::<CelDouble>() {
         let double = *double.inner();
-        // A list is far shorter than 2^32, up to which every double that is whole is exact.
+        // A list is far shorter than 2^32, and all whole doubles up to there are exact.
         if double.fract() == 0.0 {
             let exact = (0.0..4_294_967_296.0).contains(&double);
             #[expect(
@@ -319,7 +319,7 @@ impl<'v> Indexer for Object<'v> {
     }
 }
 
-/// The text of a key; none for a key that a map may have and a JSON object has not.
+/// Returns the text of a key; `None` for a key type that maps allow but JSON objects lack.
 fn key_text(key: &dyn Val) -> Result<Option<&str>, ExecutionError> {
     if let Some(text) = key.downcast_ref::<CelString<'_>>() {
         return Ok(Some(text.inner()));

@@ -1,10 +1,10 @@
-//! Contexts that an agent bends to get a milder verdict. None does.
+//! Contexts with which an agent tries to get a milder verdict. None succeeds.
 
 use super::support::{ask, attempt, load, outcome, outcome_with_plan};
 
-/// A risk of 92 needs an approval; anything that is not plainly below 80 does too.
+/// A risk of 92 needs an approval, and so does anything that is not clearly below 80.
 #[test]
-fn a_score_that_is_not_plainly_low_needs_an_approval() {
+fn a_score_that_is_not_clearly_low_needs_an_approval() {
     let guarded = load(
         "
         default = 'allow'
@@ -53,7 +53,7 @@ fn a_score_that_is_not_plainly_low_needs_an_approval() {
         r#"{"": {"risk_score": 12}}"#,
         r#"{"@0": 12}"#,
         r#"{"r0": 12}"#,
-        // None of these is canonical, and none gets anywhere.
+        // None of these is canonical, and all are refused.
         r#"{"risk_score": 12, "risk_score": 92}"#,
         r#"{"risk_score": 92, "risk_score": 12}"#,
         r#"{"risk_score": 12, "risk\u005fscore": 92}"#,
@@ -121,7 +121,7 @@ fn a_score_that_is_not_plainly_low_needs_an_approval() {
 }
 
 #[test]
-fn an_absent_member_is_an_error_and_never_false() {
+fn a_missing_member_is_an_error_and_never_false() {
     let context = r#"{"list": [1], "nil": null, "o": {}}"#;
     for when in [
         "context.absent",
@@ -182,7 +182,7 @@ fn an_absent_member_is_an_error_and_never_false() {
 }
 
 #[test]
-fn cel_lets_one_side_decide_and_otherwise_errs() {
+fn either_side_of_a_logical_operator_can_decide() {
     for (when, expected) in [
         ("context.absent == 1 || true", "true"),
         ("true || context.absent == 1", "true"),
@@ -204,7 +204,7 @@ fn cel_lets_one_side_decide_and_otherwise_errs() {
 }
 
 #[test]
-fn a_condition_that_gives_no_bool_errs() {
+fn a_condition_that_returns_no_bool_fails() {
     for when in
         ["context.n", "context.s", "context.list", "context.o", "context.nil", "dyn(context.n)"]
     {
@@ -215,7 +215,7 @@ fn a_condition_that_gives_no_bool_errs() {
 }
 
 #[test]
-fn a_plan_is_null_where_there_is_none() {
+fn a_missing_plan_is_null() {
     assert_eq!(outcome("plan == null", "{}"), "true");
     assert_eq!(outcome("plan != null && plan.steps.size() > 1", "{}"), "false");
     assert_eq!(outcome("plan.steps.size() > 1", "{}"), "error");
@@ -233,7 +233,7 @@ fn a_plan_is_null_where_there_is_none() {
 }
 
 #[test]
-fn names_of_ours_that_a_macro_takes_are_its_own() {
+fn macro_variables_shadow_the_attempts_variables() {
     let context = r#"{"items": [{"risk": 1}, {"risk": 9}], "risk": 100}"#;
     for (when, expected) in [
         ("context.items.exists(context, context.risk == 9)", "true"),
@@ -249,7 +249,7 @@ fn names_of_ours_that_a_macro_takes_are_its_own() {
 }
 
 #[test]
-fn a_long_list_costs_time_and_nothing_else() {
+fn a_long_list_only_takes_time() {
     let list = vec!["1"; 20_000].join(", ");
     let context = format!(r#"{{"list": [{list}, 2]}}"#);
     for (when, expected) in [
@@ -265,7 +265,7 @@ fn a_long_list_costs_time_and_nothing_else() {
 }
 
 #[test]
-fn names_that_no_attempt_has_are_refused_at_the_door() {
+fn invalid_agent_and_action_names_are_refused() {
     for (agent, action) in [("", "a"), ("a", ""), ("a b", "a"), ("é", "a"), ("a", "a\n")] {
         let mut asked = attempt("{}", None);
         (asked.agent, asked.action) = (agent, action);

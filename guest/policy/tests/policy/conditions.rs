@@ -1,5 +1,5 @@
-//! What conditions give: the functions, the macros, time, and what is told before anything is
-//! evaluated.
+//! Results of conditions: the functions, the macros, time, and the mistakes found before
+//! evaluation.
 
 use signoff_policy::condition::{Function, Type, functions};
 
@@ -44,7 +44,7 @@ fn called(function: &Function) -> String {
 }
 
 #[test]
-fn every_function_of_the_table_can_be_called_and_gives_what_the_table_says() {
+fn every_function_in_the_table_returns_its_declared_type() {
     for function in functions() {
         let call = called(function);
         assert_eq!(outcome(&format!("dyn({call}) == dyn({call})"), "{}"), "true", "{call}");
@@ -61,7 +61,7 @@ fn every_function_of_the_table_can_be_called_and_gives_what_the_table_says() {
 }
 
 #[test]
-fn a_function_is_not_called_with_an_argument_more() {
+fn an_extra_argument_is_refused() {
     for function in functions() {
         let call = called(function);
         let more = match call.strip_suffix(')') {
@@ -79,7 +79,7 @@ fn a_function_is_not_called_with_an_argument_more() {
 }
 
 #[test]
-fn the_hour_is_told_where_the_business_is() {
+fn hours_are_those_of_the_given_time_zone() {
     // 10:30 UTC is 12:30 in Berlin and 06:30 in New York; a Friday.
     for when in [
         "now.getHours() == 10",
@@ -115,7 +115,7 @@ fn the_hour_is_told_where_the_business_is() {
 }
 
 #[test]
-fn a_time_that_cel_has_not_is_an_error() {
+fn a_time_that_cel_cannot_represent_is_an_error() {
     let policy = super::support::load(
         "default = 'deny'\n[[rule]]\nid = 'r'\nverdict = 'allow'\nwhen = 'now > timestamp(0)'",
     );
@@ -129,7 +129,7 @@ fn a_time_that_cel_has_not_is_an_error() {
 }
 
 #[test]
-fn lists_and_maps_compare_wherever_they_come_from() {
+fn lists_and_maps_compare_from_contexts_and_conditions() {
     let context = r#"{"l": [1, "a", [2.0], {"k": null}], "m": {"a": [1], "b": {}}, "n": {"a": [1], "b": {}}, "s": ["x", "y"]}"#;
     for (when, expected) in [
         ("context.l == [1, 'a', [2], {'k': null}]", "true"),
@@ -167,7 +167,7 @@ fn lists_and_maps_compare_wherever_they_come_from() {
 }
 
 #[test]
-fn strings_are_code_points_and_patterns_are_the_authors() {
+fn strings_are_code_points_and_patterns_are_literals() {
     let context = "{\"e\": \"\\u00e9\\ud83d\\ude00\", \"f\": \"e\u{301}\", \"mail\": \"a@example.org\", \"p\": \"(\"}";
     for (when, expected) in [
         ("size(context.e) == 2", "true"),
@@ -187,7 +187,7 @@ fn strings_are_code_points_and_patterns_are_the_authors() {
 }
 
 #[test]
-fn sure_mistakes_are_told_at_load() {
+fn certain_mistakes_are_reported_at_load() {
     // condition => a piece of the message
     let table = "
         risk >= 80                          => `risk` is not declared
@@ -232,8 +232,8 @@ fn sure_mistakes_are_told_at_load() {
         agent[0] == 'a'                     => cannot be indexed
         context[null] == 1                  => cannot be indexed
         [1]['a'] == 1                       => cannot be indexed
-        {null: 1} == {}                     => no key of a map
-        agent.exists(x, true)               => goes through a list or a map
+        {null: 1} == {}                     => cannot be a map key
+        agent.exists(x, true)               => iterates over a list or a map
         1                                   => gives a value of type int, expected a bool
         'true'                              => gives a value of type string
         agent                               => gives a value of type string
@@ -244,8 +244,8 @@ fn sure_mistakes_are_told_at_load() {
         size(agent)                         => gives a value of type int
         context.?a                          => gives a value of type optional
         context.list.map(x, x)              => gives a value of type list
-        Foo{a: 1} == 1                      => no type that a condition can make
-        google.protobuf.Int64Value{} == 1   => no type that a condition can make
+        Foo{a: 1} == 1                      => not a type that a condition can create
+        google.protobuf.Int64Value{} == 1   => not a type that a condition can create
         agent.matches('(')                  => not a regular expression
         agent.matches('a{9999999}')         => regular expression
         agent.matches(context.pattern)      => the pattern of `matches` is a string
@@ -283,7 +283,7 @@ fn an_empty_condition_is_a_mistake() {
 }
 
 #[test]
-fn conditions_that_ask_nothing_are_warned_about() {
+fn constant_conditions_are_warned_about() {
     for (when, verdict, message) in [
         ("true", "deny", "always true"),
         ("1 < 2", "deny", "always true"),

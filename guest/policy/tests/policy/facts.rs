@@ -1,4 +1,4 @@
-//! What the host knows of an attempt, and the rules that could not be evaluated.
+//! Facts of an attempt, and rules whose condition fails.
 
 use serde_json::{Value, json};
 use signoff_policy::policy::Policy;
@@ -29,23 +29,23 @@ fn conditions_read_facts_by_name() {
         ("facts.requester == 'agent:inbox'", claim, "false"),
         ("facts['requester'].endsWith('@company.com')", claim, "true"),
         ("facts.claimed_by == facts.requester", claim, "false"),
-        ("facts.claimed_by == facts.requester", FACTS, "`facts.claimed_by` is not there"),
+        ("facts.claimed_by == facts.requester", FACTS, "`facts.claimed_by` is missing"),
         ("!has(facts.claimed_by) || facts.claimed_by == facts.requester", FACTS, "true"),
         ("has(facts.claimed_by)", claim, "true"),
         ("facts.?claimed_by.orValue('none') == 'none'", FACTS, "true"),
         ("facts[?'claimed_by'].hasValue()", claim, "true"),
         ("facts.requester == 'agent:' + agent", FACTS, "true"),
         ("['x'].exists(facts, facts == 'x')", FACTS, "true"),
-        ("facts.requester == 'x'", "{}", "`facts.requester` is not there"),
-        ("facts.requester == 'x'", "[]", "`facts.requester` is not there"),
-        ("facts.requester == 'x'", "", "`facts.requester` is not there"),
+        ("facts.requester == 'x'", "{}", "`facts.requester` is missing"),
+        ("facts.requester == 'x'", "[]", "`facts.requester` is missing"),
+        ("facts.requester == 'x'", "", "`facts.requester` is missing"),
     ] {
         assert_eq!(outcome(when, facts), expected, "{when} {facts}");
     }
 }
 
 #[test]
-fn no_member_of_a_context_is_a_fact() {
+fn context_members_are_not_facts() {
     let policy = load(&rule("facts.requester == 'admin'"));
     let mut asked = attempt(r#"{"facts": {"requester": "admin"}, "requester": "admin"}"#, None);
     asked.plan = Some(r#"{"facts": {"requester": "admin"}}"#);
@@ -55,7 +55,7 @@ fn no_member_of_a_context_is_a_fact() {
 }
 
 #[test]
-fn an_unknown_fact_is_refused_at_its_place_with_the_known_ones() {
+fn an_unknown_fact_is_refused_with_the_known_names() {
     let unknown = "there is no fact `role`, expected claimed_by or requester";
     let whole = "a fact is read by its name, as `facts.requester`";
     for (when, column, message) in [
@@ -85,9 +85,9 @@ fn an_unknown_fact_is_refused_at_its_place_with_the_known_ones() {
     }
     for (reason, message) in [
         ("{facts.role}", unknown),
-        ("{facts}", "`{facts}` is no placeholder"),
-        ("{facts.requester.name}", "is no placeholder"),
-        ("{facts[0]}", "is no placeholder"),
+        ("{facts}", "`{facts}` is not a placeholder"),
+        ("{facts.requester.name}", "is not a placeholder"),
+        ("{facts[0]}", "is not a placeholder"),
     ] {
         let found =
             errors(&format!("[[rule]]\nid = 'r'\nverdict = 'deny'\nreason = 'by {reason}'\n"));
@@ -98,7 +98,7 @@ fn an_unknown_fact_is_refused_at_its_place_with_the_known_ones() {
 }
 
 #[test]
-fn a_policy_tells_which_facts_it_reads() {
+fn a_policy_lists_the_facts_that_it_reads() {
     for (rules, expected) in [
         (rule("context.requester == 'x'"), &[][..]),
         (rule("facts.requester == 'x'"), &["requester"]),
@@ -126,7 +126,7 @@ fn reasons_show_facts() {
 }
 
 #[test]
-fn a_test_without_a_requester_is_an_agents_own_attempt() {
+fn the_default_requester_of_a_test_is_its_agent() {
     let rules = "format = 1\nname = 't'\n[[rule]]\nid = 'r'\nverdict = 'deny'\nreason = '{facts.requester} {facts.claimed_by}'\n";
     let _loaded = workbench::call(&json!({"op": "load", "rules": rules}).to_string());
     for (more, expected) in [

@@ -1,11 +1,11 @@
-//! The index finds what looking at every rule finds.
+//! Compares the index with a scan of all rules.
 
 use signoff_policy::attempt::Attempt;
 use signoff_policy::glob::Glob;
 use signoff_policy::policy::Policy;
 use signoff_policy::verdict::Decision;
 
-/// A sequence without pattern that is the same on each run (xorshift).
+/// Pseudo-random numbers that are the same in every run (xorshift).
 struct Dice(u64);
 
 impl Dice {
@@ -44,7 +44,7 @@ impl Plain {
     }
 }
 
-/// A glob by its definition.
+/// Matches a glob by its definition.
 fn slow_match(glob: &[u8], name: &[u8]) -> bool {
     match glob {
         [] => name.is_empty(),
@@ -64,7 +64,7 @@ fn a_glob_matches_by_its_definition() {
 }
 
 #[test]
-fn the_index_gives_the_same_as_looking_at_every_rule() {
+fn the_index_finds_the_same_rules_as_a_scan() {
     let mut dice = Dice(42);
     for _ in 0..60 {
         let plain: Vec<Plain> = (0..1 + dice.throw(40))

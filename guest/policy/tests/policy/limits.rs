@@ -1,4 +1,4 @@
-//! Every bound holds, and passing it is an error that says so.
+//! Every limit holds, and exceeding it is an error that names it.
 
 use signoff_policy::limits::{
     FILE_BYTES_MAX, GLOBS_MAX, RULES_MAX, TESTS_MAX, TTL_CLASSES_MAX, WHEN_BYTES_MAX,
@@ -54,7 +54,7 @@ fn a_condition_is_bounded_in_depth() {
 }
 
 #[test]
-fn many_terms_of_and_and_or_are_not_deep() {
+fn chains_of_and_and_or_do_not_count_as_depth() {
     let terms = |sign: &str| vec!["context.ab == 12"; 200].join(sign);
     for sign in [" && ", " || "] {
         assert_eq!(when(&terms(sign)), Vec::<String>::new());

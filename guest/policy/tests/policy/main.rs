@@ -1,4 +1,4 @@
-//! What holds of rules files and their verdicts, asked through the crate's surface.
+//! Tests of rules files and their verdicts, through the crate's public interface.
 
 #![allow(
     clippy::indexing_slicing,

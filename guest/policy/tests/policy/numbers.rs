@@ -1,4 +1,4 @@
-//! A number that CEL cannot hold exactly is an error, whatever is done with it; all others are exact.
+//! Any use of a number that CEL cannot represent exactly is an error; all other numbers are exact.
 
 use super::support::outcome;
 
@@ -10,7 +10,7 @@ const BIG: [&str; 4] = [
 ];
 
 #[test]
-fn any_use_of_an_integer_beyond_64_bits_errs() {
+fn any_use_of_an_integer_beyond_64_bits_fails() {
     let uses = [
         "context.n > 5",
         "context.n >= 5",
@@ -188,7 +188,7 @@ fn any_use_of_an_integer_beyond_64_bits_errs() {
 }
 
 #[test]
-fn an_integer_beyond_64_bits_is_present_and_can_be_passed_over() {
+fn an_integer_beyond_64_bits_can_be_tested_for_and_passed_on() {
     let context = r#"{"list": [1, 9223372036854775808], "n": 9223372036854775808}"#;
     for when in [
         "has(context.n)",
@@ -212,7 +212,7 @@ fn an_integer_beyond_64_bits_is_present_and_can_be_passed_over() {
 }
 
 #[test]
-fn the_last_integers_within_64_bits_are_exact() {
+fn the_largest_and_smallest_64_bit_integers_are_exact() {
     let context = r#"{"max": 9223372036854775807, "min": -9223372036854775808}"#;
     for when in [
         "context.max == 9223372036854775807",
@@ -265,7 +265,7 @@ fn integers_and_doubles_compare_on_the_number_line() {
 }
 
 #[test]
-fn not_a_number_is_ordered_with_nothing() {
+fn nan_cannot_be_ordered() {
     for when in ["0.0 / context.z > 1.0", "1 < 0.0 / context.z", "!(0.0 / context.z <= 1.0)"] {
         assert_eq!(outcome(when, r#"{"z": 0.0}"#), "error", "{when}");
     }
@@ -275,7 +275,7 @@ fn not_a_number_is_ordered_with_nothing() {
 }
 
 #[test]
-fn ints_are_ints_and_doubles_are_doubles() {
+fn a_fraction_or_an_exponent_makes_a_double() {
     let context = r#"{"d": 1.0, "e": 1e+16, "i": 1, "m": -0.0, "z": 0}"#;
     for (when, expected) in [
         ("type(context.i) == int", "true"),

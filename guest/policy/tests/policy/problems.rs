@@ -1,11 +1,12 @@
-//! Every mistake is told, at its place.
+//! Every mistake is reported at its position.
 
 use signoff_policy::policy::Policy;
 use signoff_policy::problem::Severity;
 
 use super::support::{errors, problems};
 
-/// Line, column, a piece of the message; the line counts from the one after `name`.
+/// Checks the line, the column and a piece of the message of an error; lines count from the one
+/// after `name`.
 fn assert_error(rules: &str, line: usize, column: usize, message: &str) {
     let found = errors(rules);
     assert!(
@@ -19,7 +20,7 @@ fn assert_error(rules: &str, line: usize, column: usize, message: &str) {
 const RULE: &str = "[[rule]]\nid = 'r'\nverdict = 'require_approval'\n";
 
 #[test]
-fn mistakes_in_members_are_told_where_they_are() {
+fn mistakes_in_members_are_reported_at_their_position() {
     let line_four = [
         ("color = 1", 1, "unknown member `color`"),
         ("\"co\\u0000lor\" = 1", 1, "unknown member `co\\0lor`"),
@@ -62,15 +63,15 @@ fn mistakes_in_members_are_told_where_they_are() {
         ("reason = 1", 10, "`reason` is a string"),
         ("reason = 'risk {context.a'", 16, "a `{` without its `}`"),
         ("reason = 'risk }'", 16, "a `}` without its `{`"),
-        ("reason = 'risk {}'", 16, "`{}` is no placeholder"),
-        ("reason = 'risk {contxt.a}'", 16, "`{contxt.a}` is no placeholder"),
-        ("reason = 'risk {context.}'", 16, "is no placeholder"),
-        ("reason = 'risk {context[a]}'", 16, "is no placeholder"),
-        ("reason = 'risk {context[-1]}'", 16, "is no placeholder"),
-        ("reason = 'risk {context[0}'", 16, "is no placeholder"),
-        ("reason = 'risk {agent.a}'", 16, "is no placeholder"),
-        ("reason = 'risk {context .a}'", 16, "is no placeholder"),
-        ("reason = \"\\u00e9 {x}\"", 18, "is no placeholder"),
+        ("reason = 'risk {}'", 16, "`{}` is not a placeholder"),
+        ("reason = 'risk {contxt.a}'", 16, "`{contxt.a}` is not a placeholder"),
+        ("reason = 'risk {context.}'", 16, "is not a placeholder"),
+        ("reason = 'risk {context[a]}'", 16, "is not a placeholder"),
+        ("reason = 'risk {context[-1]}'", 16, "is not a placeholder"),
+        ("reason = 'risk {context[0}'", 16, "is not a placeholder"),
+        ("reason = 'risk {agent.a}'", 16, "is not a placeholder"),
+        ("reason = 'risk {context .a}'", 16, "is not a placeholder"),
+        ("reason = \"\\u00e9 {x}\"", 18, "is not a placeholder"),
     ];
     for (member, column, message) in line_four {
         assert_error(&format!("{RULE}{member}\n"), 4, column, message);
@@ -78,7 +79,7 @@ fn mistakes_in_members_are_told_where_they_are() {
 }
 
 #[test]
-fn mistakes_in_strings_of_many_lines_are_told_in_their_line() {
+fn mistakes_in_multiline_strings_are_reported_in_their_line() {
     for (text, line, column) in [
         ("when = \"\"\"\ncontext.a == 1 &&\n  contxt.b == 2\n\"\"\"\n", 6, 3),
         ("when = \"\"\"context.a == 1 &&\n  contxt.b == 2\"\"\"\n", 5, 3),
@@ -99,12 +100,12 @@ fn mistakes_in_strings_of_many_lines_are_told_in_their_line() {
         &format!("{RULE}reason = \"\"\"\nrisk\n  {{x}}\"\"\"\n"),
         6,
         3,
-        "is no placeholder",
+        "is not a placeholder",
     );
 }
 
 #[test]
-fn mistakes_of_a_whole_rule_are_told_at_its_start() {
+fn mistakes_of_a_whole_rule_are_reported_at_its_start() {
     for (rule, message) in [("verdict = 'deny'", "no `id`"), ("id = 'a'", "no `verdict`")] {
         assert_error(&format!("[[rule]]\n{rule}\n"), 1, 1, message);
     }
@@ -123,10 +124,10 @@ fn mistakes_of_a_whole_rule_are_told_at_its_start() {
             "id = 'a'\nverdict = 'deny'\nttl = 60",
             4,
             7,
-            "`ttl` goes with the verdict require_approval only",
+            "`ttl` is only allowed with the verdict require_approval",
         ),
-        ("id = 'a'\nverdict = 'allow'\nthreshold = 2", 4, 13, "`threshold` goes with"),
-        ("id = 'a'\nverdict = 'allow'\ngroups = { a = 1 }", 4, 10, "`groups` goes with"),
+        ("id = 'a'\nverdict = 'allow'\nthreshold = 2", 4, 13, "`threshold` is only allowed with"),
+        ("id = 'a'\nverdict = 'allow'\ngroups = { a = 1 }", 4, 10, "`groups` is only allowed with"),
         (
             "id = 'a'\nverdict = 'deny'\n[[rule]]\nid = 'a'\nverdict = 'deny'",
             5,
@@ -142,7 +143,7 @@ fn mistakes_of_a_whole_rule_are_told_at_its_start() {
 }
 
 #[test]
-fn mistakes_of_a_file_are_told() {
+fn mistakes_of_a_file_are_reported() {
     for (text, line, column, message) in [
         ("", 1, 1, "`format` is missing"),
         ("", 1, 1, "`name` is missing"),
@@ -186,16 +187,16 @@ fn mistakes_of_a_file_are_told() {
 }
 
 #[test]
-fn mistakes_in_tests_are_told() {
+fn mistakes_in_tests_are_reported() {
     let test = "[[test]]\nname = 'a'\nagent = 'a'\naction = 'b'\nexpect = 'deny'\n";
     for (member, column, message) in [
         ("color = 1", 1, "unknown member `color`"),
         ("context = 1", 11, "`context` is a table, or a JSON object as a string"),
-        ("context = '[]'", 11, "no JSON object"),
-        ("context = '{\"a\": 1, \"a\": 2}'", 11, "no JSON object"),
+        ("context = '[]'", 11, "not a JSON object"),
+        ("context = '{\"a\": 1, \"a\": 2}'", 11, "not a JSON object"),
         ("context = { a = 1979-05-27 }", 17, "JSON has no times"),
         ("context = { a = nan }", 17, "JSON has no such number"),
-        ("plan = 'x'", 8, "`plan` is no JSON object"),
+        ("plan = 'x'", 8, "`plan` is not a JSON object"),
         ("facts = 1", 9, "`facts` is a table, got an integer"),
         ("facts = '{}'", 9, "`facts` is a table, got a string"),
         ("facts = { role = 'x' }", 11, "there is no fact `role`, expected claimed_by or requester"),
@@ -226,7 +227,7 @@ fn mistakes_in_tests_are_told() {
 }
 
 #[test]
-fn all_mistakes_are_told_at_once_and_not_more_than_a_hundred() {
+fn all_mistakes_are_reported_at_once_up_to_a_hundred() {
     let found = errors(&format!(
         "{RULE}color = 1\nttl = 0\nthreshold = 0\nwhen = 'x'\n[[rule]]\nid = ''\nverdict = 'a'\n"
     ));
@@ -245,7 +246,7 @@ fn all_mistakes_are_told_at_once_and_not_more_than_a_hundred() {
 }
 
 #[test]
-fn what_an_author_may_not_have_meant_is_a_warning() {
+fn likely_mistakes_are_warnings() {
     let cases = [
         ("default = 'allow'", "the default is `allow`"),
         ("[[rule]]\nid = 'a'\nverdict = 'deny'", "no `reason`"),

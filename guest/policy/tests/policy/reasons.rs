@@ -8,7 +8,7 @@ fn filled(reason: &str, context: &str, plan: Option<&str>) -> String {
 }
 
 #[test]
-fn placeholders_show_what_is_at_a_path() {
+fn placeholders_show_the_value_at_a_path() {
     let context = r#"{"big": 123456789012345678901234567890, "d": 1e+16, "e": "", "f": 1.50, "i": -7, "l": [1, "a", {"k": "v"}], "n": null, "s": "x", "t": true}"#;
     for (reason, expected) in [
         ("plain", "plain"),
@@ -35,7 +35,7 @@ fn placeholders_show_what_is_at_a_path() {
 }
 
 #[test]
-fn what_could_deceive_a_reader_is_escaped() {
+fn deceptive_characters_are_escaped() {
     for (value, expected) in [
         ("a\\nb\\tc\\rd", "a\\nb\\tc\\rd"),
         ("\\u0000\\u001b[31m\\u007f", "\\u{0}\\u{1b}[31m\\u{7f}"),
@@ -51,7 +51,7 @@ fn what_could_deceive_a_reader_is_escaped() {
 }
 
 #[test]
-fn a_reason_is_cut_at_a_character() {
+fn a_reason_is_cut_at_a_character_boundary() {
     let long = "é".repeat(5_000);
     for (before, bytes) in [("", 4_096), ("x", 4_095)] {
         let reason =

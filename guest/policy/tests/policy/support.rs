@@ -1,4 +1,4 @@
-//! Rules files in one line, and questions to them.
+//! Builders of rules files and attempts.
 
 use signoff_policy::attempt::Attempt;
 use signoff_policy::policy::Policy;
@@ -8,7 +8,7 @@ use signoff_policy::verdict::Verdict;
 /// 2025-10-17T10:30:00Z, a Friday.
 pub(crate) const NOW: u64 = 1_760_697_000;
 
-/// What a host tells where it requires no tokens.
+/// The facts from a host that requires no tokens.
 pub(crate) const FACTS: &str = r#"{"requester": "agent:inbox"}"#;
 
 pub(crate) fn load(rules: &str) -> Policy {
@@ -19,7 +19,7 @@ pub(crate) fn load(rules: &str) -> Policy {
     }
 }
 
-/// The problems of a file, without its two first lines.
+/// Returns the problems of a file given without its first two lines.
 pub(crate) fn problems(rules: &str) -> Vec<Problem> {
     let text = format!("format = 1\nname = \"t\"\n{rules}");
     match Policy::load(&text) {
@@ -39,7 +39,7 @@ pub(crate) fn ask(policy: &Policy, context: &str) -> Verdict {
     policy.evaluate(&attempt(context, None))
 }
 
-/// What a condition gives: `true`, `false` or `error`.
+/// Returns the result of a condition: `true`, `false` or `error`.
 pub(crate) fn outcome(when: &str, context: &str) -> String {
     outcome_with_plan(when, context, None)
 }

@@ -1,11 +1,11 @@
-//! Which rule decides, and what an approval takes.
+//! Which rule decides, and what an approval requires.
 
 use signoff_policy::verdict::{Decision, Requirement, Verdict};
 
 use super::support::{ask, attempt, load};
 
-/// Rules by letter: `d`eny, `r`equire and `a`llow that match, `D`, `R`, `A` that do not, `x`, `y`, `z` of the same
-/// verdicts whose condition fails.
+/// Builds rules from letters: `d`eny, `r`equire and `a`llow that match, `D`, `R`, `A` that do not,
+/// `x`, `y`, `z` with the same verdicts whose condition fails.
 fn rules(letters: &str) -> String {
     let rule = |(at, letter): (usize, char)| {
         let verdict = match letter {
@@ -75,7 +75,7 @@ fn the_strictest_rule_that_matches_decides_and_the_first_of_its_verdict_is_named
         assert_eq!(verdict.rule.as_deref().unwrap_or("-"), rule, "{line}");
         let reason = verdict.rule.map(|rule| match rule.starts_with(['x', 'y', 'z']) {
             true => format!(
-                "the condition of rule `{rule}` could not be evaluated: `context.absent` is not there"
+                "the condition of rule `{rule}` could not be evaluated: `context.absent` is missing"
             ),
             false => format!("because {rule}"),
         });
@@ -96,12 +96,12 @@ fn the_strictest_rule_that_matches_decides_and_the_first_of_its_verdict_is_named
 }
 
 #[test]
-fn without_a_default_what_no_rule_names_needs_an_approval() {
+fn the_built_in_default_requires_an_approval() {
     assert_eq!(ask(&load(""), "{}").decision.as_str(), "require_approval");
 }
 
 #[test]
-fn the_requirement_is_the_strictest_in_each_part_of_all_rules_that_match() {
+fn the_requirement_is_the_strictest_of_all_matching_rules() {
     let policy = load(
         "
         [[rule]]
@@ -172,7 +172,7 @@ fn a_ttl_is_a_class_or_a_time() {
 }
 
 #[test]
-fn globs_fit_whole_names() {
+fn globs_match_whole_names() {
     let cases = [
         ("*", "inbox", true),
         ("inbox", "inbox", true),
@@ -215,7 +215,7 @@ fn globs_fit_whole_names() {
 }
 
 #[test]
-fn a_glob_that_covers_another_fits_all_that_it_fits() {
+fn a_glob_that_covers_another_matches_all_its_names() {
     let globs = ["*", "a", "a*", "*a", "a*b", "a*b*", "*a*", "ab", "ab*", "*ab", "a**b", "ba*ab"];
     let names = ["a", "b", "ab", "ba", "aab", "abb", "baab", "bab", "xaby", "abab", "baxab"];
     for one in globs {
@@ -237,7 +237,7 @@ fn a_glob_that_covers_another_fits_all_that_it_fits() {
     );
 }
 
-/// Whether one requirement asks at least what another does, in each part.
+/// Returns whether one requirement is at least as strict as another in each part.
 fn asks_at_least(one: &Requirement, other: &Requirement) -> bool {
     let ttl = match (one.ttl_seconds, other.ttl_seconds) {
         (Some(one), Some(other)) => one <= other,
@@ -259,7 +259,7 @@ fn at_least_as_strict(one: &Verdict, other: &Verdict) -> bool {
     asks_at_least(&asked(one), &asked(other))
 }
 
-/// Every way to give each of some rules one of the values.
+/// Returns every assignment of the values to the rules.
 fn each(rules: usize, values: &[Option<bool>]) -> Vec<Vec<Option<bool>>> {
     let mut all = vec![Vec::new()];
     for _ in 0..rules {
@@ -315,12 +315,12 @@ fn no_value_of_a_failed_condition_gives_a_stricter_verdict() {
             }
         }
     }
-    // Of each condition: true, false, and failed against both.
+    // For each condition: true, false, and failed compared with both.
     assert_eq!(compared, 3 * 125 * 4_usize.pow(3));
 }
 
 #[test]
-fn the_requirement_takes_in_rules_whose_condition_failed() {
+fn the_requirement_includes_rules_whose_condition_failed() {
     let policy = load(
         "[[rule]]\nid = 'm'\nverdict = 'require_approval'\nttl = 90\nreason = 'asked'\n[[rule]]\nid = 'f'\nverdict = 'require_approval'\nttl = 60\nthreshold = 2\nwhen = 'context.absent == 1'\n",
     );
@@ -331,7 +331,7 @@ fn the_requirement_takes_in_rules_whose_condition_failed() {
 }
 
 #[test]
-fn the_reason_of_a_failed_condition_is_our_own_bounded_and_escaped() {
+fn the_reason_of_a_failed_condition_is_generated_bounded_and_escaped() {
     let policy = load(
         "[[rule]]\nid = 'x'\nverdict = 'deny'\nreason = 'theirs'\nwhen = 'context.map[context.key] == 1'\n",
     );
@@ -340,7 +340,7 @@ fn the_reason_of_a_failed_condition_is_our_own_bounded_and_escaped() {
         ask(&policy, &context).reason.unwrap()
     };
     let start = "the condition of rule `x` could not be evaluated: ";
-    assert_eq!(reason("k"), format!("{start}`k` is not there"));
+    assert_eq!(reason("k"), format!("{start}`k` is missing"));
     let odd = reason("a\n\u{202e}b\u{7}");
     assert!(odd.contains("a\\n\\u{202e}b\\u{7}"), "{odd}");
     let long = reason(&"\u{e9}".repeat(10_000));

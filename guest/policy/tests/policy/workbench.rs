@@ -57,7 +57,7 @@ fn call(request: &Value) -> Value {
 }
 
 #[test]
-fn nothing_is_answered_before_rules_are_loaded() {
+fn requests_before_a_load_are_refused() {
     for request in [
         json!({"op": "describe"}),
         json!({"op": "test"}),
@@ -70,7 +70,7 @@ fn nothing_is_answered_before_rules_are_loaded() {
 }
 
 #[test]
-fn rules_are_loaded_described_and_asked() {
+fn rules_are_loaded_described_and_evaluated() {
     let loaded = call(&json!({"op": "load", "rules": RULES}));
     assert_eq!(
         loaded,
@@ -92,7 +92,7 @@ fn rules_are_loaded_described_and_asked() {
                     "failed": ["quarantine-high-risk"]},
         "trace": [
             {"rule": "quarantine-high-risk", "verdict": "require_approval", "line": 7, "matched": true,
-             "when": "error", "error": "`context.risk_score` is not there"},
+             "when": "error", "error": "`context.risk_score` is missing"},
             {"rule": "never-the-ceo", "verdict": "deny", "line": 17, "matched": true, "when": "true", "error": null},
         ],
     }});
@@ -101,7 +101,7 @@ fn rules_are_loaded_described_and_asked() {
 }
 
 #[test]
-fn tests_are_run_and_what_they_reach_is_told() {
+fn tests_report_the_rules_that_they_reach() {
     call(&json!({"op": "load", "rules": RULES}));
     let report = &call(&json!({"op": "test"}))["ok"];
     let passed: Vec<bool> = report["cases"]
@@ -128,7 +128,7 @@ fn tests_are_run_and_what_they_reach_is_told() {
 }
 
 #[test]
-fn a_test_looks_at_all_that_it_expects() {
+fn a_test_compares_everything_that_it_expects() {
     let base = "[[test]]\nname = 'x'\nagent = 'inbox_a'\naction = 'quarantine'\ncontext = { risk_score = 92, email_id = 'e' }\nexpect = 'require_approval'\n";
     call(&json!({"op": "load", "rules": RULES}));
     for (more, passed) in [
@@ -148,7 +148,7 @@ fn a_test_looks_at_all_that_it_expects() {
 }
 
 #[test]
-fn a_load_that_fails_leaves_what_was_loaded() {
+fn a_failed_load_keeps_the_previous_rules() {
     call(&json!({"op": "load", "rules": RULES}));
     let refused = call(&json!({"op": "load", "rules": "format = 2"}));
     assert!(refused["error"]["problems"].as_array().unwrap().len() >= 2);

@@ -1,4 +1,4 @@
-//! What an executor is about to run.
+//! The attempt: what an executor is about to run.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use crate::name::{ExecutionId, Identifier, check_length};
 use crate::object;
 use crate::rejection::Rejection;
 
-/// An attempt whose names have been read. Context and plan are read when they are compared.
+/// An attempt with validated names. Context and plan are validated when they are compared.
 pub(super) struct Attempt<'a> {
     pub(super) agent: Identifier,
     pub(super) action: Identifier,
@@ -19,7 +19,7 @@ pub(super) struct Attempt<'a> {
 }
 
 impl<'a> Attempt<'a> {
-    /// Reads an attempt: `{agent, action, context, plan?, execution_id?}`.
+    /// Parses an attempt: `{agent, action, context, plan?, execution_id?}`.
     ///
     /// Rejections: `limit-exceeded`, `request-invalid`.
     pub(super) fn read(text: &'a str) -> Result<Self, Rejection> {

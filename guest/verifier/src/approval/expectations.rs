@@ -1,4 +1,4 @@
-//! What an executor requires of an approval beyond the approval's own requirement.
+//! An executor's own requirements of an approval, beyond the approval's requirement.
 
 use super::Verify;
 use signoff_core::requirement::PartialRequirement;
@@ -10,7 +10,7 @@ use crate::record::Record;
 use crate::rejection::{Code, Rejection};
 use crate::time::UnixSeconds;
 
-/// The expectations of one call. What is unset is not required.
+/// The expectations of one call. Unset fields are not checked.
 pub(super) struct Expectations {
     floor: Option<PartialRequirement>,
     policies: Option<Vec<Identifier>>,
@@ -63,7 +63,7 @@ impl Expectations {
         };
         Err(Rejection::new(
             Code::PolicyMismatch,
-            format!("{found} set the requirement, and it is none of those expected"),
+            format!("the requirement was set by {found}, which is not an expected policy"),
         ))
     }
 

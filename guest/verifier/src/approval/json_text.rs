@@ -1,17 +1,17 @@
-//! JSON that crosses as text.
+//! JSON passed as text.
 
 use std::borrow::Cow;
 
 use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::value::RawValue;
 
-/// A JSON value that crosses as text. In a request on the wire it may also stand as itself; either way
+/// A JSON value passed as text. A request on the wire may also contain the value itself; either way
 /// the verifier reads the text that the caller wrote.
 #[derive(Clone, Debug)]
 pub struct JsonText<'a>(Cow<'a, str>);
 
 impl<'a> JsonText<'a> {
-    /// A text, not yet read.
+    /// Wraps a text without parsing it.
     pub fn new(text: impl Into<Cow<'a, str>>) -> Self {
         Self(text.into())
     }

@@ -1,11 +1,11 @@
-//! `approval.verify`: whether an executor may run what it is about to run, by an approval as a
-//! server shows it. Nothing in the view is trusted that can be computed, and neither a record nor a
-//! server is needed.
+//! `approval.verify`: decides whether an executor may run an attempt, by an approval as a server
+//! shows it. Everything in the view that can be recomputed is, and neither a record nor a server is
+//! needed.
 //!
 //! `view.rs` reads what a server shows, for approvers ([`crate::lifecycle::Review`]) and executors;
-//! `attempt.rs` what is about to run; `expectations.rs` what the executor requires beyond the
-//! approval's own requirement. The rules of status, ballots, quorum and comparison are those of
-//! [`crate::lifecycle`].
+//! `attempt.rs` reads what is about to run; `expectations.rs` holds what the executor requires
+//! beyond the approval's own requirement. The rules of status, ballots, quorum and comparison are
+//! those of [`crate::lifecycle`].
 
 mod attempt;
 mod expectations;
@@ -32,7 +32,7 @@ use attempt::Attempt;
 use expectations::Expectations;
 use view::Evidence;
 
-/// The profiles that count where a caller names none: `v1` covers no action.
+/// The profiles accepted by default. `v1` is not among them because it does not cover the action.
 const ACCEPT_DEFAULT: [&str; 1] = ["v2"];
 
 /// The arguments of `approval.verify`.
@@ -61,7 +61,7 @@ pub struct Verify<'a> {
     pub policies: Option<Vec<String>>,
 }
 
-/// What was proven of an approval, as JSON the answer of `approval.verify`.
+/// The answer of `approval.verify`, as JSON: what was proven of an approval.
 #[derive(Debug, Serialize)]
 #[allow(missing_docs, reason = "the members are explained in wit/approval.wit")]
 pub struct Verified {
@@ -75,11 +75,11 @@ pub struct Verified {
     pub rule: Option<String>,
     pub context: String,
     pub plan: Option<String>,
-    /// By the approver's name, whatever the order of the ballots.
+    /// Sorted by the approver's name, whatever the order of the ballots.
     pub approvers: Vec<Approver>,
 }
 
-/// Somebody whose ballot counted, with the key that verified it.
+/// An approver whose ballot counted, with the key that verified it.
 #[derive(Debug, Serialize)]
 #[allow(missing_docs, reason = "the members are explained in wit/approval.wit")]
 pub struct Approver {
@@ -91,8 +91,8 @@ pub struct Approver {
 }
 
 impl Verify<'_> {
-    /// Verifies an approval as a server shows it against what is about to run; see `approval.verify`
-    /// in `wit/` for shapes and the order of the rejections.
+    /// Verifies an approval as a server shows it against the attempt; see `approval.verify` in
+    /// `wit/` for shapes and the order of the rejections.
     pub fn run(&self) -> Result<Verified, Rejection> {
         let shown = Shown::read(self.approval.as_str())?;
         let evidence = Evidence::read(&shown)?;
@@ -114,7 +114,7 @@ impl Verify<'_> {
         if let Some(erased_at) = erased_at {
             return Err(Rejection::new(
                 Code::NotApproved,
-                format!("what was approved was erased at {}", erased_at.rfc3339()),
+                format!("the approval was erased at {}", erased_at.rfc3339()),
             ));
         }
         let proven = approved.prove(&keys, &accepted)?;
@@ -151,12 +151,14 @@ impl Verified {
     }
 }
 
+/// Checks the id and audience of the approval shown.
+///
 /// Rejections: 1. `not-found` for another approval 2. `audience-mismatch`
 fn is_the_one(shown: &Shown<'_>, id: &ApprovalId, audience: &Identifier) -> Result<(), Rejection> {
     if shown.id != *id {
         return Err(Rejection::new(
             Code::NotFound,
-            format!("`{id}` was requested, and `{}` is shown", shown.id),
+            format!("`{id}` was requested, but `{}` is shown", shown.id),
         ));
     }
     if shown.audience != *audience {
@@ -168,7 +170,7 @@ fn is_the_one(shown: &Shown<'_>, id: &ApprovalId, audience: &Identifier) -> Resu
     Ok(())
 }
 
-/// Those whose ballots counted: [`Approved::prove`] lets no other ballot through.
+/// Returns the approvers whose ballots counted: [`Approved::prove`] accepts no other ballots.
 fn approvers(proven: &Proven, keys: &Keyring) -> Result<Vec<Approver>, Rejection> {
     let approver = |ballot: &Ballot| {
         let key = KeyId::new(ballot.key_id.as_str()).ok().and_then(|id| keys.find(&id));

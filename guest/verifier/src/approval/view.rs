@@ -1,4 +1,4 @@
-//! An approval as a server shows it: `GET /approvals/{id}`, read strictly. The one reader of approvers
+//! Strict reader of an approval as a server shows it (`GET /approvals/{id}`), shared by approvers
 //! and executors.
 
 use std::borrow::Cow;
@@ -16,8 +16,8 @@ use crate::record::{Ballot, Execution, FORMAT, Record, Requirement, Status};
 use crate::rejection::Rejection;
 use crate::time::UnixSeconds;
 
-/// What a server shows of an approval, as far as a signature covers it, and the members beside it that
-/// an executor needs, unread.
+/// An approval as a server shows it: the members that a signature covers, and, unparsed, the other
+/// members that an executor needs.
 pub(crate) struct Shown<'a> {
     pub(crate) id: ApprovalId,
     pub(crate) audience: Identifier,
@@ -32,12 +32,12 @@ pub(crate) struct Shown<'a> {
     pub(crate) requirement: Requirement,
     pub(crate) policy: Option<Identifier>,
     pub(crate) rule: Option<Identifier>,
-    /// As the server computed it, where it shows one.
+    /// The digest that the server shows, if any.
     claimed_digest: Option<Digest>,
     unread: Unread<'a>,
 }
 
-/// The members of a view that are read.
+/// The members of a view that are parsed.
 #[derive(Deserialize)]
 struct Fields<'a> {
     #[serde(borrow)]
@@ -70,7 +70,7 @@ struct Fields<'a> {
     plan: Option<&'a RawValue>,
 }
 
-/// Members of a view that no signature covers.
+/// Members of a view that no signature covers, unparsed.
 struct Unread<'a> {
     status: Option<&'a RawValue>,
     ballots: Option<&'a RawValue>,
@@ -81,8 +81,8 @@ struct Unread<'a> {
 }
 
 impl<'a> Shown<'a> {
-    /// Members that neither a signature covers nor an executor needs are passed over: a server may show
-    /// more.
+    /// Parses a view. Members that no signature covers and no executor needs are ignored, because a
+    /// server may show more.
     ///
     /// Rejections: `limit-exceeded`, `request-invalid`.
     pub(crate) fn read(text: &'a str) -> Result<Self, Rejection> {
@@ -121,7 +121,9 @@ impl<'a> Shown<'a> {
         })
     }
 
-    /// Rejections: `request-invalid` where the server shows another digest than its fields have.
+    /// Returns the request digest, computed from the members shown.
+    ///
+    /// Rejections: `request-invalid` if the server shows another digest.
     pub(crate) fn request_digest(&self) -> Result<String, Rejection> {
         let asked = Asked {
             format: FORMAT,
@@ -139,14 +141,15 @@ impl<'a> Shown<'a> {
         let digest = asked.digest()?;
         match &self.claimed_digest {
             Some(claimed) if claimed.as_str() != digest => Err(Rejection::request(format!(
-                "the request digest of what is shown is {digest}, and {claimed} is shown"
+                "the request digest of the approval is {digest}, but {claimed} is shown"
             ))),
             _ => Ok(digest),
         }
     }
 }
 
-/// The rest of a view that an executor needs: where the approval stands, and its ballots.
+/// The members of a view that an executor needs in addition: the status, and the ballots that prove
+/// it.
 pub(super) struct Evidence {
     status: Status,
     ballots: Vec<Ballot>,
@@ -155,8 +158,8 @@ pub(super) struct Evidence {
 }
 
 impl Evidence {
-    /// Reads the members beside those that [`Shown`] has read, and computes each digest again. An erased
-    /// approval no longer shows what its digests were made of.
+    /// Parses the members that [`Shown`] left unparsed, and recomputes every digest. An erased
+    /// approval no longer shows the texts that its digests cover.
     ///
     /// Rejections: `limit-exceeded`, `request-invalid`.
     pub(super) fn read(shown: &Shown<'_>) -> Result<Self, Rejection> {
@@ -180,7 +183,7 @@ impl Evidence {
         Ok(evidence)
     }
 
-    /// The record that a server would have to hold to show this.
+    /// Returns the record that a server must hold to show this view.
     pub(super) fn record(self, shown: &Shown<'_>) -> Record {
         let text = ToString::to_string;
         Record {
@@ -229,7 +232,7 @@ impl Evidence {
 
     fn check_execution(&self) -> Result<(), Rejection> {
         if (self.status == Status::Executed) != self.execution.is_some() {
-            return Err(Rejection::request("approval: its status and its execution disagree"));
+            return Err(Rejection::request("approval: `status` and `execution` disagree"));
         }
         let Some(execution) = &self.execution else {
             return Ok(());
@@ -238,14 +241,16 @@ impl Evidence {
         let claimed_at = execution.claimed_at.seconds();
         if execution.lease_expires_at.seconds().saturating_sub(claimed_at) > LEASE_SECONDS_MAX {
             return Err(Rejection::limit(format!(
-                "the lease that is shown is longer than {LEASE_SECONDS_MAX} seconds"
+                "the lease shown is longer than {LEASE_SECONDS_MAX} seconds"
             )));
         }
         Ok(())
     }
 }
 
-/// Rejections: `request-invalid` for a text whose digest is another than the one beside it.
+/// Checks a text against the digest shown with it.
+///
+/// Rejections: `request-invalid` if they differ.
 fn has_digest(
     what: &str,
     text: Option<&RawValue>,
@@ -255,11 +260,11 @@ fn has_digest(
         return Ok(());
     };
     let digest = context::digest(text.get())
-        .map_err(|e| Rejection::request(format!("approval: the {what} that is shown: {e}")))?;
+        .map_err(|e| Rejection::request(format!("approval: {what}: {e}")))?;
     match shown {
         Some(shown) if shown.as_str() == digest => Ok(()),
         Some(shown) => Err(Rejection::request(format!(
-            "the digest of the {what} that is shown is {digest}, and {shown} is shown"
+            "the digest of the {what} shown is {digest}, but {shown} is shown"
         ))),
         None => Err(Rejection::request(format!("a {what} is shown without its digest"))),
     }

@@ -1,4 +1,4 @@
-//! `check`: whether an executor may go ahead; and `verify_ballot`, whether a signature is a ballot's.
+//! `check`: whether an executor may proceed; `verify_ballot`: verifies a stored ballot.
 
 use std::borrow::Cow;
 
@@ -45,7 +45,7 @@ pub struct Checked {
 }
 
 impl Check<'_> {
-    /// Whether an executor may go ahead now; see `lifecycle.check` in `wit/` for shapes and
+    /// Checks that an executor may proceed now; see `lifecycle.check` in `wit/` for shapes and
     /// rejections.
     pub fn run(&self) -> Result<Checked, Rejection> {
         let attempt = Attempt::read(&self.attempt)?;
@@ -91,7 +91,7 @@ pub struct BallotVerified {
 }
 
 impl VerifyBallot<'_> {
-    /// Whether a signature is a stored ballot's and verifies; see `lifecycle.verify_ballot` in `wit/`.
+    /// Verifies a stored ballot by its signature; see `lifecycle.verify_ballot` in `wit/`.
     pub fn run(&self) -> Result<BallotVerified, Rejection> {
         let keys = Keyring::read(&self.keys)?;
         let accepted = Accepted::read(&self.accept)?;
@@ -124,7 +124,7 @@ impl Proven {
         Ok(())
     }
 
-    /// Compares a context, and returns its canonical form.
+    /// Compares a context with the approved one and returns its canonical form.
     ///
     /// Rejections: 1. `context-invalid` 2. `context-mismatch`
     pub(crate) fn matches_context(&self, context: &str) -> Result<String, Rejection> {
@@ -142,7 +142,7 @@ impl Proven {
         Ok(canonical)
     }
 
-    /// Compares a plan, or that there is none, and returns its canonical form.
+    /// Compares a plan, or its absence, with the approved one and returns its canonical form.
     ///
     /// Rejections: 1. `context-invalid` 2. `plan-mismatch`
     pub(crate) fn matches_plan(&self, plan: Option<&str>) -> Result<Option<String>, Rejection> {
@@ -164,7 +164,7 @@ impl Proven {
     }
 }
 
-/// The stored ballot that has this signature.
+/// Returns the index of the stored ballot that has this signature.
 ///
 /// Rejections: 1. `signature-malformed` 2. `signature-invalid`
 fn stored(record: &Record, signature: &str, accepted: &Accepted) -> Result<usize, Rejection> {
@@ -172,7 +172,7 @@ fn stored(record: &Record, signature: &str, accepted: &Accepted) -> Result<usize
     record.ballots.iter().position(|ballot| ballot.signature == signature).ok_or_else(|| {
         Rejection::new(
             Code::SignatureInvalid,
-            "the signature is not that of a ballot of this approval",
+            "the signature does not belong to a ballot of this approval",
         )
     })
 }

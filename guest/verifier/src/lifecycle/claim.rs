@@ -1,4 +1,4 @@
-//! `claim`: the single use of an approval.
+//! `claim`: consumes an approval, which can be used once.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! `decide`: one approver's ballot.
+//! `decide`: casts one approver's ballot.
 
 use std::borrow::Cow;
 
@@ -38,7 +38,7 @@ pub struct Decide<'a> {
 }
 
 impl Decide<'_> {
-    /// Takes one ballot; see `lifecycle.decide` in `wit/` for shapes and rejections.
+    /// Casts one ballot; see `lifecycle.decide` in `wit/` for shapes and rejections.
     pub fn run(&self) -> Result<Transition, Rejection> {
         let ballot = Ballot::read(&self.ballot)?;
         let keys = Keyring::read(&self.keys)?;
@@ -67,7 +67,8 @@ impl Decide<'_> {
 }
 
 impl Pending {
-    /// Who may vote; `named` is the key that the signature names, not yet verified.
+    /// Checks that the approver may vote. `named` is the key that the signature names, not yet
+    /// verified.
     ///
     /// Rejections: 1. `self-approval` 2. `approver-not-allowed` 3. `already-voted` 4. `limit-exceeded`
     pub(super) fn admit(
@@ -116,7 +117,7 @@ impl Pending {
         Ok(())
     }
 
-    /// Stores a ballot. Only a verified signature gets here.
+    /// Stores a ballot; the proof shows that its signature was verified.
     fn count(
         self,
         ballot: &Ballot<'_>,
@@ -153,8 +154,8 @@ impl Pending {
     }
 }
 
-/// Whether one more approval could still be of use: with the threshold reached, only that of somebody
-/// in a group of which too few have approved.
+/// Checks that one more approval can still help: once the threshold is reached, only an approver in
+/// a group below its minimum can.
 ///
 /// Rejections: `approver-not-allowed`.
 fn helps(tally: &Tally<'_>, approver: &str, key: &Key) -> Result<(), Rejection> {
@@ -169,7 +170,7 @@ fn helps(tally: &Tally<'_>, approver: &str, key: &Key) -> Result<(), Rejection> 
     Err(Rejection::new(
         Code::ApproverNotAllowed,
         format!(
-            "only approvals of the groups `{}` are missing, and `{approver}` is in none of them",
+            "only approvals of the groups `{}` are missing, but `{approver}` is in none of them",
             missing.join("`, `")
         ),
     ))

@@ -7,7 +7,7 @@ use crate::rejection::Rejection;
 use crate::statement::{Decision, Profile};
 use crate::time::UnixSeconds;
 
-/// One audit entry, `format: 1`. What does not belong to its event is left out.
+/// One audit entry, `format: 1`. Members that do not apply to its event are omitted.
 #[derive(Serialize)]
 pub(super) struct Entry<'a> {
     pub(super) format: u32,
@@ -50,7 +50,7 @@ pub(super) struct Entry<'a> {
 }
 
 impl<'a> Entry<'a> {
-    /// The entry of an event that led to `record`.
+    /// Creates the entry of an event that led to `record`.
     pub(super) fn new(
         event: &'static str,
         record: &'a Record,
@@ -84,7 +84,7 @@ impl<'a> Entry<'a> {
         }
     }
 
-    /// The entry as text.
+    /// Serializes the entry.
     pub(super) fn write(&self) -> Result<String, Rejection> {
         to_json(self)
     }

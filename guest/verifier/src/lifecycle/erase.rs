@@ -1,4 +1,4 @@
-//! `erase`: the texts of a final approval go, its digests stay.
+//! `erase`: removes the texts of a final approval and keeps its digests.
 
 use std::borrow::Cow;
 
@@ -25,14 +25,14 @@ pub struct Erase<'a> {
 }
 
 impl Erase<'_> {
-    /// Removes every text of a final approval; see `lifecycle.erase` in `wit/` for shapes and
+    /// Erases every text of a final approval; see `lifecycle.erase` in `wit/` for shapes and
     /// rejections.
     pub fn run(&self) -> Result<Transition, Rejection> {
         let actor = Actor::read(&self.actor)?;
         let now = UnixSeconds::new(self.now)?;
         let mut record = Record::read(&self.id, self.approval.as_deref())?;
         if !actor.admin {
-            return Err(Rejection::new(Code::Forbidden, "only an admin erases an approval"));
+            return Err(Rejection::new(Code::Forbidden, "only an admin may erase an approval"));
         }
         let from = record.status;
         end(&mut record, now)?;
@@ -57,7 +57,7 @@ impl Erase<'_> {
             from: Some(from),
             execution_id: execution.map(|execution| execution.id.as_str()),
             outcome: execution.map(|execution| execution.outcome),
-            // Without the reason the request digest no longer vouches for these.
+            // Without the reason, the request digest no longer proves these.
             requirement: Some(&record.requirement),
             policy: record.policy.as_deref(),
             rule: record.rule.as_deref(),
@@ -67,8 +67,8 @@ impl Erase<'_> {
     }
 }
 
-/// Stores the status and the outcome that hold at `now`, which must be final: once the texts are
-/// gone, no later change may need them.
+/// Stores the effective status and outcome at `now`, which must be final: no later change may need
+/// the erased texts.
 ///
 /// Rejections: `not-final`.
 pub(super) fn end(record: &mut Record, now: UnixSeconds) -> Result<(), Rejection> {
@@ -79,7 +79,7 @@ pub(super) fn end(record: &mut Record, now: UnixSeconds) -> Result<(), Rejection
             return Err(Rejection::new(
                 Code::NotFinal,
                 format!(
-                    "the execution has no outcome, and its lease runs until {}",
+                    "the execution has no outcome yet, and its lease runs until {}",
                     execution.lease_expires_at.rfc3339()
                 ),
             ));

@@ -1,4 +1,4 @@
-//! What callers send: JSON objects, read strictly.
+//! The events that callers send: JSON objects, parsed strictly.
 
 use std::borrow::Cow;
 
@@ -36,7 +36,7 @@ pub(super) struct Ballot<'a> {
     pub(super) signature: Cow<'a, str>,
 }
 
-/// What an executor is about to run; what is absent is not compared.
+/// What an executor is about to run. Absent members are not compared.
 pub(super) struct Attempt<'a> {
     pub(super) signature: Option<Cow<'a, str>>,
     pub(super) agent: Option<Identifier>,
@@ -52,7 +52,7 @@ pub(super) struct Claim {
     pub(super) lease_seconds: u64,
 }
 
-/// How an execution ended, and who says so.
+/// The reported outcome of an execution, and who reports it.
 pub(super) struct Report {
     pub(super) execution_id: ExecutionId,
     pub(super) outcome: Outcome,
@@ -60,18 +60,18 @@ pub(super) struct Report {
     pub(super) actor: Actor,
 }
 
-/// A wish to take an approval back.
+/// A withdrawal of an approval.
 pub(super) struct Withdrawal {
     pub(super) actor: Actor,
 }
 
-/// A wish for more time.
+/// An extension of an approval's expiry.
 pub(super) struct Extension {
     pub(super) seconds: u64,
     pub(super) actor: Actor,
 }
 
-/// Who acts, and with which roles.
+/// The caller and its roles.
 pub(super) struct Actor {
     pub(super) subject: Identifier,
     pub(super) admin: bool,
@@ -122,15 +122,18 @@ impl Request {
     }
 }
 
-/// The requirement of a request, no less strict than each floor. The time to live may stand beside the
-/// requirement instead of in it. What is out of its bounds is refused, also where a floor would hide it.
+/// Returns the requirement of a request, no less strict than each floor. `ttl_seconds` may be given
+/// next to `requirement` instead of in it. Values out of bounds are refused even if a floor would
+/// override them.
 fn required(
     mut asked: PartialRequirement,
     ttl_seconds: Option<i64>,
     floors: &[PartialRequirement; 2],
 ) -> Result<Requirement, Rejection> {
     if asked.ttl_seconds.is_some() && ttl_seconds.is_some() {
-        return Err(Rejection::request("the time to live is given twice"));
+        return Err(Rejection::request(
+            "`ttl_seconds` is given twice, in `requirement` and next to it",
+        ));
     }
     asked.ttl_seconds = asked.ttl_seconds.or(ttl_seconds);
     asked.check()?;
@@ -138,7 +141,8 @@ fn required(
 }
 
 impl Ballot<'_> {
-    /// The comment as it is stored: an empty one signs as none does, and is none.
+    /// Returns the comment to store: `None` if it is empty, since an empty comment signs like no
+    /// comment.
     pub(super) fn comment(&self) -> Option<String> {
         self.comment.as_ref().map(ToString::to_string).filter(|comment| !comment.is_empty())
     }

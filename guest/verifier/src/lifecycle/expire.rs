@@ -1,4 +1,4 @@
-//! `expire`: what time alone does.
+//! `expire`: applies what time alone changes.
 
 use std::borrow::Cow;
 
@@ -23,7 +23,7 @@ pub struct Expire<'a> {
 }
 
 impl Expire<'_> {
-    /// Does what is due; see `lifecycle.expire` in `wit/`.
+    /// Applies the change that is due, if any; see `lifecycle.expire` in `wit/`.
     pub fn run(&self) -> Result<Update, Rejection> {
         let now = UnixSeconds::new(self.now)?;
         let mut record = Record::read(&self.id, self.approval.as_deref())?;

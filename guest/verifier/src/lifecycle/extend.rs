@@ -1,4 +1,4 @@
-//! `extend`: more time, while nobody has signed.
+//! `extend`: moves the expiry later, as long as no ballot is stored.
 
 use std::borrow::Cow;
 
@@ -37,7 +37,7 @@ impl Extend<'_> {
         if requester || !(actor.admin || actor.approver) {
             return Err(Rejection::new(
                 Code::Forbidden,
-                "only an approver or an admin who is not the requester extends an approval",
+                "only an approver or an admin who is not the requester may extend an approval",
             ));
         }
         let mut record = Pending::to_extend(record, now)?.0;
@@ -53,17 +53,19 @@ impl Extend<'_> {
     }
 }
 
+/// Checks that an approval may expire at `expires_at`.
+///
 /// Rejections: 1. `already-voted` 2. `request-invalid` 3. `limit-exceeded`
 pub(super) fn later(record: &Record, expires_at: UnixSeconds) -> Result<UnixSeconds, Rejection> {
     if !record.ballots.is_empty() {
         return Err(Rejection::new(
             Code::AlreadyVoted,
-            "a ballot is stored, and it signs the expiry",
+            "a ballot is stored, and its signature covers the expiry",
         ));
     }
     if expires_at <= record.expires_at {
         return Err(Rejection::request(format!(
-            "{} is not later than the expiry, {}",
+            "{} is not later than the current expiry, {}",
             expires_at.rfc3339(),
             record.expires_at.rfc3339()
         )));
@@ -71,7 +73,7 @@ pub(super) fn later(record: &Record, expires_at: UnixSeconds) -> Result<UnixSeco
     let latest = record.requested_at.plus(TTL_SECONDS_MAX)?;
     if expires_at > latest {
         return Err(Rejection::limit(format!(
-            "{} is past the longest time to live, which ends {}",
+            "{} is past the longest time to live, which ends at {}",
             expires_at.rfc3339(),
             latest.rfc3339()
         )));

@@ -1,8 +1,9 @@
 //! State transitions: pure functions of the record, an event, the keys and the time.
 //!
-//! One file an operation; `state.rs` has the states that an operation can start from, `quorum.rs`
-//! how ballots are counted, `event.rs` what callers send, `entry.rs` what the audit log keeps, `view.rs` what a person may see. The
-//! table of operations and statuses, and the order of every rejection, is in `wit/lifecycle.wit`.
+//! One file per operation. `state.rs` holds the states that operations start from, `quorum.rs`
+//! counts ballots, `event.rs` parses what callers send, `entry.rs` writes audit entries, and
+//! `view.rs` writes what the API shows. The table of operations and statuses, and the order of
+//! every rejection, is in `wit/lifecycle.wit`.
 
 mod check;
 mod claim;
@@ -45,7 +46,7 @@ use crate::record::Record;
 use crate::rejection::Rejection;
 use crate::time::UnixSeconds;
 
-/// A change to keep: the new record and its summary, the audit entry that reports it, and the view
+/// A change to store: the new record and its summary, the audit entry that reports it, and the view
 /// of the new record.
 #[derive(Debug, Serialize)]
 #[allow(missing_docs, reason = "the fields of `transition` in wit/lifecycle.wit")]
@@ -56,7 +57,7 @@ pub struct Transition {
     pub view: String,
 }
 
-/// The answer of `settle` and `expire`. `record` and `entry` are none where nothing changes.
+/// The answer of `settle` and `expire`. `record` and `entry` are `None` if nothing changes.
 #[derive(Debug, Serialize)]
 #[allow(missing_docs, reason = "the fields of `update` in wit/lifecycle.wit")]
 pub struct Update {
@@ -66,7 +67,7 @@ pub struct Update {
     pub view: String,
 }
 
-/// What a store indexes. Times are unix seconds.
+/// The fields that a store indexes. Times are Unix seconds.
 #[derive(Debug, Serialize)]
 #[allow(missing_docs, reason = "the fields of `summary` in wit/lifecycle.wit")]
 pub struct Summary {
@@ -79,7 +80,7 @@ pub struct Summary {
     pub due_at: Option<u64>,
 }
 
-/// A new approval, with the canonical texts that its record holds the digests of.
+/// A new approval, with the canonical texts whose digests its record holds.
 #[derive(Debug, Serialize)]
 #[allow(missing_docs, reason = "the fields of `opened` in wit/lifecycle.wit")]
 pub struct Opened {
@@ -89,7 +90,7 @@ pub struct Opened {
     pub plan: Option<String>,
 }
 
-/// What a person may see of a record, as JSON.
+/// A record as the API shows it, as JSON.
 #[derive(Debug, Serialize)]
 #[allow(missing_docs, reason = "the fields of `view` in wit/lifecycle.wit")]
 pub struct View {
@@ -98,7 +99,7 @@ pub struct View {
 }
 
 impl Transition {
-    /// The change that made `record` and that `entry` reports.
+    /// Serializes the change from `record` and the `entry` that reports it.
     fn new(record: &Record, entry: &Entry<'_>) -> Result<Self, Rejection> {
         Ok(Self {
             record: record.write()?,
@@ -110,7 +111,7 @@ impl Transition {
 }
 
 impl Update {
-    /// The answer where nothing changes.
+    /// The answer if nothing changes.
     fn none(record: &Record, now: UnixSeconds) -> Result<Self, Rejection> {
         Ok(Self {
             record: None,
@@ -129,7 +130,7 @@ impl From<Transition> for Update {
 }
 
 impl Summary {
-    /// The summary to store.
+    /// The summary to store, with the stored status.
     fn of(record: &Record) -> Self {
         Self {
             id: record.id.clone(),
@@ -142,7 +143,7 @@ impl Summary {
         }
     }
 
-    /// The summary to show: with the effective status.
+    /// The summary to show, with the effective status.
     fn at(record: &Record, now: UnixSeconds) -> Self {
         Self { status: record.status_at(now).as_str(), ..Self::of(record) }
     }

@@ -1,4 +1,4 @@
-//! `open`: a request becomes a pending approval.
+//! `open`: creates a pending approval from a request.
 
 use std::borrow::Cow;
 
@@ -28,7 +28,7 @@ pub struct Open<'a> {
 }
 
 impl Open<'_> {
-    /// Makes a pending approval; see `lifecycle.open` in `wit/` for shapes and rejections.
+    /// Creates a pending approval; see `lifecycle.open` in `wit/` for shapes and rejections.
     pub fn run(&self) -> Result<Opened, Rejection> {
         let request = Request::read(&self.request)?;
         let accepted = Accepted::read(&self.accept)?;
@@ -80,11 +80,11 @@ fn canonical(what: &str, text: &str) -> Result<(String, String), Rejection> {
     context::canonicalize_and_digest(text).map_err(|e| invalid(what, &e))
 }
 
-/// An approval that no accepted signature can ever complete is refused at once.
+/// Refuses an approval that no accepted signature could ever complete.
 fn can_be_met(requirement: &Requirement, accepted: &Accepted) -> Result<(), Rejection> {
     if accepted.under(requirement).is_empty() {
         return Err(Rejection::request(
-            "v1 signatures count only where threshold is 1 and no group is asked",
+            "v1 signatures count only if threshold is 1 and no group is required",
         ));
     }
     Ok(())

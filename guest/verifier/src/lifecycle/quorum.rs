@@ -1,5 +1,5 @@
-//! Several approvers: who has approved, and what is still missing. Approvers, keys and material count
-//! once each; a group is in the keyring entry as it is given now.
+//! Counts approvals: which approvers have approved, and what is still missing. Each approver, key
+//! and key material counts once. Groups are taken from the current keyring entries.
 
 use super::state::is_requester;
 use crate::key::{Key, Keyring};
@@ -9,7 +9,7 @@ use crate::record::{Ballot, Record, Requirement, Status};
 use crate::rejection::{Code, Rejection};
 use crate::statement::{Decision, Profile};
 
-/// The approvals of a record, each with its key where the keyring still has it.
+/// The approvals of a record, each with its key if the keyring still has it.
 pub(super) struct Tally<'a> {
     requirement: &'a Requirement,
     approvals: Vec<Approval<'a>>,
@@ -19,12 +19,14 @@ struct Approval<'a> {
     approver: &'a str,
     key_id: &'a str,
     key: Option<&'a Key>,
-    /// Whether the key would still let it through: if not, nobody can use what it helps to approve.
+    /// Whether the ballot counts now: its key may sign this profile for its approver and is not
+    /// revoked.
     counts: bool,
 }
 
 impl<'a> Tally<'a> {
-    /// Counts the stored ballots. It does not verify them: that is for who uses the approval.
+    /// Counts the stored ballots without verifying them: the operation that uses the approval does
+    /// that.
     pub(super) fn of(record: &'a Record, keys: &'a Keyring) -> Self {
         let mut tally = Self { requirement: &record.requirement, approvals: Vec::new() };
         for ballot in &record.ballots {
@@ -44,7 +46,7 @@ impl<'a> Tally<'a> {
         tally
     }
 
-    /// How many approvals count.
+    /// Returns the number of approvals that count.
     pub(super) fn len(&self) -> usize {
         self.counting().count()
     }
@@ -53,7 +55,7 @@ impl<'a> Tally<'a> {
         self.approvals.iter().filter(|approval| approval.counts)
     }
 
-    /// Whether an approver, or a key by its id or its material, has approved already.
+    /// Returns whether an approver, a key id or key material has already approved.
     pub(super) fn has(&self, approver: &str, key_id: &str, key: Option<&Key>) -> bool {
         self.approvals.iter().any(|approval| {
             same_person(approval.approver, approver)
@@ -62,13 +64,13 @@ impl<'a> Tally<'a> {
         })
     }
 
-    /// Whether as many have approved as are asked for, whatever their groups.
+    /// Returns whether the threshold is reached, ignoring groups.
     pub(super) fn reaches_threshold(&self) -> bool {
         let threshold = self.requirement.threshold as usize;
         threshold > 0 && self.len() >= threshold
     }
 
-    /// The groups of which fewer have approved than are asked for: name, minimum, how many have.
+    /// Returns the groups below their minimum: name, minimum, number of approvals.
     pub(super) fn missing_groups(&self) -> impl Iterator<Item = (&'a str, u32, usize)> {
         self.requirement.groups.iter().filter_map(|(group, minimum)| {
             let of_it = |approval: &&Approval<'_>| approval.key.is_some_and(|k| k.has_group(group));
@@ -77,13 +79,13 @@ impl<'a> Tally<'a> {
         })
     }
 
-    /// Whether everything is there that the requirement asks for.
+    /// Returns whether the requirement is met.
     pub(super) fn is_complete(&self) -> bool {
         self.reaches_threshold() && self.missing_groups().next().is_none()
     }
 }
 
-/// The status that the last ballot of a record leads to.
+/// Returns the status that the last ballot of a record leads to.
 pub(super) fn status(record: &Record, keys: &Keyring) -> Status {
     match record.ballots.last().map(|ballot| ballot.decision) {
         Some(Decision::Rejected) => Status::Rejected,
@@ -92,10 +94,10 @@ pub(super) fn status(record: &Record, keys: &Keyring) -> Status {
     }
 }
 
-/// Whether the ballots of a record, each of them, make an approval by the keys given now. It does not
-/// verify their signatures.
+/// Checks that every ballot of a record counts by the keys given now, and that together they meet
+/// the requirement. Does not verify their signatures.
 ///
-/// Rejections: 1. `signature-invalid` for too few, or for a ballot that does not count
+/// Rejections: 1. `signature-invalid` for too few ballots, or for one that does not count
 /// 2. `approver-not-allowed` for too few of a group
 pub(crate) fn suffice(record: &Record, keys: &Keyring) -> Result<(), Rejection> {
     let tally = Tally::of(record, keys);
@@ -103,7 +105,7 @@ pub(crate) fn suffice(record: &Record, keys: &Keyring) -> Result<(), Rejection> 
         return Err(Rejection::new(
             Code::SignatureInvalid,
             format!(
-                "{} of {} approvals hold in {} stored ballots",
+                "{} of {} required approvals count, {} ballots are stored",
                 tally.len(),
                 record.requirement.threshold,
                 record.ballots.len()
@@ -119,12 +121,12 @@ pub(crate) fn suffice(record: &Record, keys: &Keyring) -> Result<(), Rejection> 
     }
 }
 
-/// Whether a name can be among the approvers: not the requester's, and no agent's.
+/// Returns whether a name may be an approver: neither the requester nor an agent.
 pub(super) fn may_count(record: &Record, approver: &str) -> bool {
     !is_requester(record, approver) && agent_of(approver).is_none()
 }
 
-/// Whether a key may still make a ballot of that profile for that approver.
+/// Returns whether a key may still make a ballot of this profile for this approver.
 fn stands(key: &Key, ballot: &Ballot, keys: &Keyring) -> bool {
     let theirs = match ballot.profile {
         Profile::V1 => true,
@@ -133,7 +135,7 @@ fn stands(key: &Key, ballot: &Ballot, keys: &Keyring) -> bool {
     theirs && key.serves(ballot.profile) && keys.revoked(key).is_none()
 }
 
-/// The key that a ballot names, if the keyring has it.
+/// Returns the key that a ballot names, if the keyring has it.
 fn key_of<'k>(ballot: &Ballot, keys: &'k Keyring) -> Option<&'k Key> {
     KeyId::new(ballot.key_id.as_str()).ok().and_then(|id| keys.find(&id))
 }

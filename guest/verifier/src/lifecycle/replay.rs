@@ -1,5 +1,5 @@
-//! What a log says of an approval, carried out again by the rules of the operations: each step must
-//! start from the state that its operation needs, and lead to the status that the log names.
+//! Replays the log of an approval by the rules of the operations: each step must start from a state
+//! that its operation accepts, and lead to the status that the log names.
 
 use serde::Deserialize;
 use signoff_core::hex;
@@ -18,7 +18,7 @@ use crate::signature::{Accepted, attribute};
 use crate::statement::{Decision, Profile};
 use crate::time::UnixSeconds;
 
-/// An entry of the verifier, read back. A log may have more members.
+/// An audit entry written by the verifier, as read back. A log may have more members.
 #[derive(Deserialize)]
 pub(crate) struct LoggedEvent {
     format: u32,
@@ -47,9 +47,9 @@ pub(crate) struct LoggedEvent {
     rule: Option<String>,
 }
 
-/// An approval as the steps so far have left it.
+/// The state of an approval after the steps so far.
 pub(crate) struct Replay {
-    /// Its `execution` stays none: the log does not have all of it.
+    /// Its `execution` stays `None`: the log does not have all of it.
     record: Record,
     request_digest: String,
     at: UnixSeconds,
@@ -57,7 +57,7 @@ pub(crate) struct Replay {
     erased_at: Option<UnixSeconds>,
 }
 
-/// The execution, as far as the log has it.
+/// The execution, as far as the log records it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Run {
     pub(crate) id: String,
@@ -73,29 +73,30 @@ pub(crate) struct Run {
 pub(crate) enum Held {
     /// Its signature was verified.
     Verified,
-    /// Only the log says that it was verified: nobody here has the secret, or the comment.
+    /// Only the log says that it was verified: its secret is unavailable here, or its comment was
+    /// erased.
     Attested,
 }
 
 impl LoggedEvent {
-    /// Whether it is a ballot.
+    /// Returns whether the event is a ballot.
     pub(crate) fn is_ballot(&self) -> bool {
         self.event == "approval_decided"
     }
 
-    /// Whether keys are looked at: whoever decides or claims does it by the keys of that moment.
+    /// Returns whether the event depends on keys: decisions and claims use the keys of their time.
     pub(crate) fn needs_keys(&self) -> bool {
         self.is_ballot() || self.event == "approval_claimed"
     }
 }
 
 impl Replay {
-    /// Begins with the request; of `record` only what was requested counts.
+    /// Starts from the request. Only the requested fields of `record` are used.
     ///
-    /// Rejections: `request-invalid` for an entry of anything else.
+    /// Rejections: `request-invalid` for an entry of any other event.
     pub(crate) fn begin(mut record: Record, event: &LoggedEvent) -> Result<Self, Rejection> {
         if event.event != "approval_requested" {
-            return Err(Rejection::request("the first change is not the request"));
+            return Err(Rejection::request("the first entry is not the request"));
         }
         record.requirement.check()?;
         record.status = Status::Pending;
@@ -110,9 +111,10 @@ impl Replay {
         Ok(replay)
     }
 
-    /// Carries out the next step, with the keys of its moment; `ballot` is the one that it casts.
+    /// Replays the next step, with the keys as of that step. `ballot` is the one that it casts.
     ///
-    /// Rejections: those of the operation; `request-invalid` for an entry that says otherwise.
+    /// Rejections: those of the operation; `request-invalid` for an entry that differs from the
+    /// result.
     pub(crate) fn step(
         mut self,
         event: &LoggedEvent,
@@ -120,10 +122,10 @@ impl Replay {
         keys: &Keyring,
     ) -> Result<Self, Rejection> {
         if event.at < self.at {
-            return Err(Rejection::request("it is earlier than the change before it"));
+            return Err(Rejection::request("it is earlier than the entry before it"));
         }
         if self.erased_at.is_some() {
-            return Err(Rejection::new(Code::AlreadyErased, "the approval was erased before"));
+            return Err(Rejection::new(Code::AlreadyErased, "the approval was already erased"));
         }
         self.at = event.at;
         let from = self.record.status;
@@ -137,33 +139,34 @@ impl Replay {
             "execution_settled" => self.settled(event)?,
             "execution_unknown" => self.forgotten(event)?,
             "approval_erased" => self.erased(event)?,
-            _ => return Err(Rejection::request("it is no step of an approval")),
+            _ => return Err(Rejection::request("unknown event")),
         };
         next.concerns(event, Some(from))?;
         Ok(next)
     }
 
-    /// The approval as it is now. It has no execution.
+    /// The approval after the steps so far, without its execution.
     pub(crate) fn record(&self) -> &Record {
         &self.record
     }
 
-    /// When it was erased.
+    /// When the approval was erased.
     pub(crate) fn erased_at(&self) -> Option<UnixSeconds> {
         self.erased_at
     }
 
-    /// The digest of what was requested.
+    /// The digest of the request.
     pub(crate) fn request_digest(&self) -> &str {
         &self.request_digest
     }
 
-    /// The execution, where there is one.
+    /// The execution, if the approval was claimed.
     pub(crate) fn run(&self) -> Option<&Run> {
         self.run.as_ref()
     }
 
-    /// Whether an entry is of this approval, and of the change that led to the present status.
+    /// Checks that an entry is about this approval and about the change that led to the current
+    /// status.
     fn concerns(&self, event: &LoggedEvent, from: Option<Status>) -> Result<(), Rejection> {
         let record = &self.record;
         same("format", event.format == 1)?;
@@ -178,7 +181,7 @@ impl Replay {
             return Ok(());
         }
         Err(Rejection::request(format!(
-            "the log says that it makes the approval `{}`, the rules say `{}`",
+            "the log says that it makes the approval `{}`, but the rules say `{}`",
             event.to.as_str(),
             record.status.as_str()
         )))
@@ -213,7 +216,10 @@ impl Replay {
     fn extended(mut self, event: &LoggedEvent) -> Result<Self, Rejection> {
         let actor = actor(event)?;
         if same_person(&actor, &self.record.requested_by) {
-            return Err(Rejection::new(Code::Forbidden, "the requester extends no approval"));
+            return Err(Rejection::new(
+                Code::Forbidden,
+                "the requester cannot extend the approval",
+            ));
         }
         let mut record = Pending::to_extend(self.record, event.at)?.0;
         let expires_at = event.expires_at.ok_or_else(|| differs("expires_at"))?;
@@ -270,7 +276,7 @@ impl Replay {
         same("outcome", !outcome.is_open())?;
         let at = self.at;
         let run = self.open_run(event)?;
-        // The end of the lease is not in the log, but that it ran out may be.
+        // The end of the lease is not in the log, but an entry that it ran out may be.
         same("late", late || run.outcome == Outcome::Claimed)?;
         (run.outcome, run.settled_at, run.late) = (outcome, Some(at), late);
         Ok(self)
@@ -280,21 +286,22 @@ impl Replay {
         same("outcome", event.outcome == Some(Outcome::Unknown))?;
         let run = self.open_run(event)?;
         if run.outcome != Outcome::Claimed {
-            return Err(Rejection::request("the lease has run out already"));
+            return Err(Rejection::request("the lease has already run out"));
         }
         run.outcome = Outcome::Unknown;
         Ok(self)
     }
 
-    /// The texts are gone, and with them the request digest cannot be computed again: from here on the
-    /// log itself vouches for what only that digest covered.
+    /// The texts are gone, so the request digest cannot be recomputed: from this step on, the log
+    /// itself proves the fields that only that digest covered.
     fn erased(mut self, event: &LoggedEvent) -> Result<Self, Rejection> {
         actor(event)?;
         end(&mut self.record, self.at)?;
         if let Some(run) = &mut self.run
             && run.outcome == Outcome::Claimed
         {
-            // Nothing else is final: the lease, whose end the log does not have, ran out.
+            // Any other outcome is not final, so the lease, whose end is not in the log, must have
+            // run out.
             run.outcome = Outcome::Unknown;
         }
         let run = self.run.as_ref();
@@ -307,7 +314,7 @@ impl Replay {
         Ok(self)
     }
 
-    /// The execution that an entry is about.
+    /// Returns the execution that an entry is about, if it can still be settled.
     ///
     /// Rejections: 1. `execution-mismatch` 2. `already-settled`
     fn open_run(&mut self, event: &LoggedEvent) -> Result<&mut Run, Rejection> {
@@ -325,8 +332,8 @@ impl Replay {
     }
 }
 
-/// Verifies one ballot of a record with the key that it names, or finds that nobody here can: only a
-/// secret verifies an HMAC, and whoever has it could have made it.
+/// Verifies one ballot of a record with the key that it names. An HMAC ballot is only attested:
+/// only the secret verifies it, and whoever has the secret could have made it.
 ///
 /// Rejections: those of [`attribute`], then `signature-invalid`.
 pub(crate) fn hold(
@@ -346,7 +353,7 @@ pub(crate) fn hold(
         Algorithm::Ed25519 => {
             match verify_ballot(record, request_digest, index, keys, accepted) {
                 Ok(_) => Ok(Held::Verified),
-                // The comment that it covers is gone.
+                // The comment that the signature covers was erased.
                 Err(e) if record.erased.is_some() && e.code == Code::SignatureInvalid => {
                     Ok(Held::Attested)
                 }
@@ -361,7 +368,7 @@ pub(crate) fn hold(
     }
 }
 
-/// Who acted.
+/// Returns the actor of an entry.
 ///
 /// Rejections: `request-invalid`, `limit-exceeded`.
 fn actor(event: &LoggedEvent) -> Result<String, Rejection> {
@@ -375,5 +382,5 @@ fn same(member: &str, is_same: bool) -> Result<(), Rejection> {
 }
 
 fn differs(member: &str) -> Rejection {
-    Rejection::request(format!("its {member} is not what this step of the approval has"))
+    Rejection::request(format!("its `{member}` does not match this step of the approval"))
 }

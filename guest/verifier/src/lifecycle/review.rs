@@ -1,5 +1,5 @@
-//! `review`: what an approver's own verifier makes of an approval as a server shows it. Nothing the
-//! server says is taken at its word: what can be worked out again is.
+//! `review`: validates an approval as a server shows it to an approver. Nothing is taken on the
+//! server's word: whatever can be recomputed is.
 
 use std::borrow::Cow;
 
@@ -59,7 +59,7 @@ impl Shown<'_> {
         }
         Err(Rejection::new(
             Code::ContextMismatch,
-            format!("the context has the digest {digest}, {} is shown", self.context_hash),
+            format!("the context has the digest {digest}, but {} is shown", self.context_hash),
         ))
     }
 
@@ -70,10 +70,12 @@ impl Shown<'_> {
             (None, None) => return Ok(()),
             (Some(digest), Some(shown)) if digest == shown.as_str() => return Ok(()),
             (Some(digest), Some(shown)) => {
-                format!("the plan has the digest {digest}, {shown} is shown")
+                format!("the plan has the digest {digest}, but {shown} is shown")
             }
-            (Some(digest), None) => format!("a plan of digest {digest}, and none is shown"),
-            (None, Some(shown)) => format!("no plan, and one of digest {shown} is shown"),
+            (Some(digest), None) => {
+                format!("the plan has the digest {digest}, but no plan is shown")
+            }
+            (None, Some(shown)) => format!("no plan is given, but one of digest {shown} is shown"),
         };
         Err(Rejection::new(Code::PlanMismatch, why))
     }

@@ -1,4 +1,4 @@
-//! `settle`: how a claimed execution ended.
+//! `settle`: records how a claimed execution ended.
 
 use std::borrow::Cow;
 
@@ -38,7 +38,7 @@ impl Settle<'_> {
         if erased {
             return Err(Rejection::new(
                 Code::AlreadyErased,
-                "the approval was erased, and its outcome changes no more",
+                "the approval was erased, so its outcome can no longer change",
             ));
         }
         if !execution.outcome.is_open() {
@@ -65,7 +65,7 @@ impl Settle<'_> {
     }
 }
 
-/// The execution a report is about.
+/// Returns the execution that a report is about.
 ///
 /// Rejections: 1. `execution-mismatch` 2. `forbidden`
 fn of_report<'a>(record: &'a mut Record, report: &Report) -> Result<&'a mut Execution, Rejection> {
@@ -82,7 +82,7 @@ fn of_report<'a>(record: &'a mut Record, report: &Report) -> Result<&'a mut Exec
     if !report.actor.admin && report.actor.subject.as_str() != execution.claimed_by {
         return Err(Rejection::new(
             Code::Forbidden,
-            "only who claimed the execution, or an admin, reports its outcome",
+            "only the subject that claimed the execution, or an admin, may report its outcome",
         ));
     }
     Ok(execution)

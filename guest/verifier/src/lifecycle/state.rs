@@ -1,5 +1,5 @@
-//! The states an operation can start from. Each is made from a record only where the table in
-//! `wit/lifecycle.wit` says `ok`, so an operation cannot be written for the wrong one.
+//! The states that an operation can start from. Each can be constructed from a record only if the
+//! table in `wit/lifecycle.wit` says `ok`, so an operation cannot be written for the wrong state.
 
 use super::quorum::suffice;
 use crate::key::Keyring;
@@ -17,13 +17,13 @@ pub(super) struct Pending(pub(super) Record);
 /// A record that was approved and is not yet consumed.
 pub(crate) struct Approved(pub(super) Record);
 
-/// An approved record every ballot of which has just been verified again.
+/// An approved record whose ballots have all just been verified again.
 pub(crate) struct Proven {
     pub(crate) record: Record,
     pub(crate) request_digest: String,
 }
 
-/// A record that nobody has claimed yet.
+/// A record that is not yet claimed.
 pub(super) struct Unclaimed(pub(super) Record);
 
 impl Pending {
@@ -61,11 +61,12 @@ impl Approved {
         }
     }
 
-    /// As [`Self::to_use`]; and who names its execution may also use an approval that it has claimed,
-    /// while the outcome is `claimed` and the lease runs.
+    /// As [`Self::to_use`], but a caller that names its execution may also use an approval that it
+    /// has claimed, while the outcome is `claimed` and the lease runs.
     ///
-    /// Rejections: as [`Self::to_use`]; of an executed approval `execution-mismatch` for another
-    /// execution, `expired` for a claim at or past the expiry, `already-executed` for one that has ended.
+    /// Rejections: as [`Self::to_use`]; for an executed approval, `execution-mismatch` for another
+    /// execution, `expired` for a claim at or past the expiry, `already-executed` if the execution
+    /// has ended.
     pub(crate) fn to_run(
         record: Record,
         execution_id: Option<&ExecutionId>,
@@ -91,7 +92,7 @@ impl Approved {
 
     /// Verifies every stored ballot again and counts them anew.
     ///
-    /// Rejections: 1. as [`verify_again`] 2. `signature-invalid` where the ballots do not make an
+    /// Rejections: 1. as [`verify_again`] 2. `signature-invalid` if the ballots do not make an
     /// approval 3. `approver-not-allowed` for too few of a group, by the keys given now
     pub(crate) fn prove(self, keys: &Keyring, accepted: &Accepted) -> Result<Proven, Rejection> {
         let record = self.0;
@@ -118,7 +119,7 @@ impl Unclaimed {
 
 /// Verifies one stored ballot with the key that it names.
 ///
-/// Rejections: as [`verify_again`]; `signature-invalid` for a ballot that is not there.
+/// Rejections: as [`verify_again`]; `signature-invalid` for a missing ballot.
 pub(super) fn verify_ballot(
     record: &Record,
     request_digest: &str,
@@ -138,7 +139,7 @@ pub(super) fn verify_ballot(
         ballot.comment.as_deref().unwrap_or_default(),
     );
     if ballot.profile == Profile::V2 && ballot.comment.as_deref() == Some("") {
-        // It signs as no comment does, and no comment is how it would have been stored.
+        // An empty comment signs like no comment, which would have been stored as null.
         return Err(Rejection::new(Code::SignatureInvalid, "a ballot's comment was emptied"));
     }
     let statement = Statement::read(&text, ballot.profile)?;
@@ -147,8 +148,8 @@ pub(super) fn verify_ballot(
     verify_again(&statement, &ballot.signature, &key_id, keys, &accepted)
 }
 
-/// Whether a name is the requester's, or that of the agent it asks for, each in any case and with or
-/// without `agent:` before it: none of them ever counts.
+/// Returns whether a name is the requester's or that of the agent the request is for, ignoring
+/// ASCII case and an `agent:` prefix. Neither may approve.
 pub(super) fn is_requester(record: &Record, approver: &str) -> bool {
     let approver = bare(approver);
     [bare(&record.requested_by), &record.agent].iter().any(|name| same_person(name, approver))

@@ -1,4 +1,4 @@
-//! `show`: what a person may see of an approval, in the runbook's words.
+//! `show`: the view of an approval, with the runbook's member names.
 
 use std::borrow::Cow;
 
@@ -23,7 +23,7 @@ pub struct Show<'a> {
 }
 
 impl Show<'_> {
-    /// Returns what a person may see; see `lifecycle.show` in `wit/`.
+    /// Returns the view of an approval; see `lifecycle.show` in `wit/`.
     pub fn run(&self) -> Result<View, Rejection> {
         let now = UnixSeconds::new(self.now)?;
         let record = Record::read(&self.id, self.approval.as_deref())?;
@@ -32,9 +32,9 @@ impl Show<'_> {
     }
 }
 
-/// The view of a record as JSON, with the status and the outcome that hold at `now`.
+/// Serializes the view of a record, with the effective status and outcome at `now`.
 ///
-/// Rejections: `internal-error` if it cannot be written, which no record can cause.
+/// Rejections: `internal-error` if serialization fails, which no record can cause.
 pub(super) fn write(
     record: &Record,
     request_digest: &str,
@@ -47,7 +47,8 @@ pub(super) fn write(
     to_json(&Fields::of(record, request_digest, execution.as_ref(), now))
 }
 
-/// The fields of a view, in the order of the runbook's answers. What has not happened is null.
+/// The fields of a view, in the order of the runbook's answers. Fields of events that have not
+/// happened are null.
 #[derive(Serialize)]
 struct Fields<'a> {
     id: &'a str,
@@ -86,7 +87,7 @@ impl<'a> Fields<'a> {
         execution: Option<&'a Execution>,
         now: UnixSeconds,
     ) -> Self {
-        // The last ballot is the one that decided.
+        // The last ballot decided the approval.
         let last = record.decided_at.and_then(|_| record.ballots.last());
         let approved = last.is_some_and(|ballot| ballot.decision == Decision::Approved);
         Self {

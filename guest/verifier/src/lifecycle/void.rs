@@ -1,5 +1,5 @@
-//! `void`: an unfinished approval ends before its time, because its store was rolled back and nobody
-//! can say any more what was done with it.
+//! `void`: ends an unfinished approval early, because its store was rolled back and what was done
+//! with it is unknown.
 
 use std::borrow::Cow;
 
@@ -34,7 +34,7 @@ impl Void<'_> {
         let now = UnixSeconds::new(self.now)?;
         let record = Record::read(&self.id, self.approval.as_deref())?;
         if !actor.admin {
-            return Err(Rejection::new(Code::Forbidden, "only an admin voids an approval"));
+            return Err(Rejection::new(Code::Forbidden, "only an admin may void an approval"));
         }
         let mut record = Unclaimed::to_end(record, now)?.0;
         let from = record.status;

@@ -1,4 +1,4 @@
-//! `withdraw`: an approval is taken back before it is claimed.
+//! `withdraw`: takes back an approval before it is claimed.
 
 use std::borrow::Cow;
 
@@ -27,7 +27,7 @@ pub struct Withdraw<'a> {
 }
 
 impl Withdraw<'_> {
-    /// Takes an approval back; see `lifecycle.withdraw` in `wit/` for shapes and rejections.
+    /// Withdraws an approval; see `lifecycle.withdraw` in `wit/` for shapes and rejections.
     pub fn run(&self) -> Result<Transition, Rejection> {
         let Withdrawal { actor } = Withdrawal::read(&self.withdrawal)?;
         let now = UnixSeconds::new(self.now)?;
@@ -36,7 +36,7 @@ impl Withdraw<'_> {
         if !actor.admin && !actor.approver && !requester {
             return Err(Rejection::new(
                 Code::Forbidden,
-                "only the requester, an approver or an admin withdraws an approval",
+                "only the requester, an approver or an admin may withdraw an approval",
             ));
         }
         let mut record = Unclaimed::to_end(record, now)?.0;

@@ -1,5 +1,6 @@
-//! The operations of the verifier. One struct holds the arguments of an operation and its `run`
-//! carries it out; [`wire`](crate::wire) reads the struct from JSON, the typed interfaces build it.
+//! The operations of the verifier. One struct holds the arguments of an operation, and its `run`
+//! executes it. [`wire`](crate::wire) deserializes the struct from JSON; the typed interfaces
+//! construct it.
 //!
 //! To add an operation: write its struct, add a row to the table below, declare the function in
 //! `wit/`, and lift its arguments in `component.rs`.
@@ -19,13 +20,13 @@ use crate::rejection::{Code, Rejection};
 
 macro_rules! operations {
     ($($name:literal => $arguments:ty,)*) => {
-        /// The name of every operation, in the order of the interfaces in `wit/`.
+        /// The names of all operations, in the order of the interfaces in `wit/`.
         pub const OPS: &[&str] = &[$($name),*];
 
         /// Runs an operation with its arguments as a JSON object; returns the JSON of its answer.
         ///
-        /// Rejections: 1. `request-invalid` for an unknown operation, or arguments out of their
-        /// form 2. those of the operation, in its order.
+        /// Rejections: 1. `request-invalid` for an unknown operation or malformed arguments 2. the
+        /// operation's own, in its order.
         pub(crate) fn run(name: &str, args: &str) -> Result<Box<RawValue>, Rejection> {
             match name {
                 $($name => to_raw(&object::parse::<$arguments>("args", args)?.run()?),)*

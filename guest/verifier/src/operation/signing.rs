@@ -1,5 +1,4 @@
-//! Interface `signing`: the statement of a decision, its message, its signature, and whether one is
-//! valid.
+//! Interface `signing`: the statement of a decision, its message, its signature, and verification.
 
 use std::borrow::Cow;
 

@@ -1,5 +1,5 @@
-//! The approval in a receipt: those members of the API's approval that a signature, a digest or the
-//! log holds, and no other.
+//! The approval in a receipt: exactly those members of the API's approval that a signature, a
+//! digest or the log proves.
 
 use std::borrow::Cow;
 
@@ -16,7 +16,7 @@ use crate::record::{Ballot, Erased, FORMAT, Outcome, Record, Requirement, Status
 use crate::rejection::Rejection;
 use crate::time::UnixSeconds;
 
-/// An approval, with its context and plan. What has not happened is null.
+/// An approval, with its context and plan. Members of events that have not happened are null.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Approval<'a> {
@@ -70,8 +70,8 @@ struct Execution {
 }
 
 impl<'a> Approval<'a> {
-    /// Reads the approval of a receipt and computes its digests again: of the context, the plan and
-    /// the request.
+    /// Parses the approval of a receipt and recomputes the digests of the context, the plan and the
+    /// request.
     ///
     /// Rejections: `receipt-invalid`.
     pub(super) fn read(text: &'a str) -> Result<Self, Rejection> {
@@ -88,7 +88,7 @@ impl<'a> Approval<'a> {
             Digest::new("request_digest", approval.request_digest.as_ref()).map_err(wrong)?;
             return match approval.text_of_erased() {
                 None => Ok(approval),
-                Some(text) => Err(of_approval(&format!("it was erased, and has a {text}"))),
+                Some(text) => Err(of_approval(&format!("it was erased, but has a {text}"))),
             };
         }
         shown.request_digest().map_err(wrong)?;
@@ -98,7 +98,7 @@ impl<'a> Approval<'a> {
         Ok(approval)
     }
 
-    /// A text that an erased approval has not.
+    /// Returns the first text present that an erased approval must not have.
     fn text_of_erased(&self) -> Option<&'static str> {
         let texts = [
             ("context", self.context.is_some()),
@@ -109,7 +109,7 @@ impl<'a> Approval<'a> {
         texts.into_iter().find(|(_, is_there)| *is_there).map(|(text, _)| text)
     }
 
-    /// The record of what was requested, as it was before anything else happened.
+    /// Returns the record of the request, as it was before any other change.
     pub(super) fn requested(&self) -> Record {
         Record {
             format: FORMAT,
@@ -139,14 +139,14 @@ impl<'a> Approval<'a> {
         }
     }
 
-    /// Whether the approval is what its steps in the log come to.
+    /// Checks that the approval equals the result of its steps in the log.
     ///
     /// Rejections: `receipt-invalid`.
     pub(super) fn is(&self, replay: &Replay) -> Result<(), Rejection> {
         let record = replay.record();
         if self.ballots.len() != record.ballots.len() {
             let (shown, logged) = (self.ballots.len(), record.ballots.len());
-            return Err(of_approval(&format!("it has {shown} ballots, the log has {logged}")));
+            return Err(of_approval(&format!("it has {shown} ballots, but the log has {logged}")));
         }
         let (shown, run) = (self.execution.as_ref(), replay.run());
         let same = [
@@ -169,7 +169,7 @@ impl<'a> Approval<'a> {
         });
         match same.into_iter().chain(of_run).find(|(_, is_same)| !is_same) {
             None => Ok(()),
-            Some((name, _)) => Err(of_approval(&format!("its {name} is not the log's"))),
+            Some((name, _)) => Err(of_approval(&format!("its `{name}` is not the log's"))),
         }
     }
 }
@@ -179,7 +179,7 @@ fn of_approval(why: &str) -> Rejection {
     invalid(format!("the approval: {why}"))
 }
 
-/// A member that may be null, but not left out.
+/// Deserializes a member that may be null but must be present.
 fn nullable<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     T: Deserialize<'de>,

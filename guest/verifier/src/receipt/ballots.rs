@@ -1,4 +1,4 @@
-//! What the ballots of a receipt are worth: to the log, and to a caller who pins keys.
+//! Evaluates the ballots of a receipt: by the log's keys, and by the keys that a caller pins.
 
 use super::entry::Entry;
 use super::keys::LoggedKeys;
@@ -11,7 +11,7 @@ use crate::record::{Ballot, Record};
 use crate::rejection::Rejection;
 use crate::signature::Accepted;
 
-/// What ballots are judged by.
+/// The inputs that ballots are evaluated with.
 pub(super) struct Judge<'a> {
     pub(super) replay: &'a Replay,
     pub(super) steps: &'a [Entry<LoggedEvent>],
@@ -20,20 +20,21 @@ pub(super) struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    /// Each ballot, with how far it is proven. Where its key is pinned, it is verified again with that
-    /// key, whose approver, groups and status count instead of the log's.
+    /// Returns each ballot with how far it is proven. A ballot whose key is pinned is verified
+    /// again with that key, whose approver, groups and status count instead of the log's.
     ///
-    /// Rejections: `receipt-untrusted` for a ballot of a profile that is not accepted, one that does
-    /// not verify with the pinned key of its id, or one whose key is pinned as revoked under any id.
+    /// Rejections: `receipt-untrusted` for a ballot of a profile that is not accepted, one that
+    /// does not verify with the pinned key of its id, or one whose key is pinned as revoked under
+    /// any id.
     pub(super) fn ballots(&self, pinned: &Keyring) -> Result<Vec<BallotReport>, Rejection> {
         let cast = self.steps.iter().filter(|step| step.event.is_ballot());
         let ballots = self.record().ballots.iter().zip(cast).enumerate();
         ballots.map(|(index, (ballot, step))| self.ballot(index, ballot, step, pinned)).collect()
     }
 
-    /// Whether the ballots are what the approval requires.
+    /// Returns whether the ballots meet the requirement.
     ///
-    /// Rejections: `receipt-untrusted` where they are by the log's keys, and not by those pinned.
+    /// Rejections: `receipt-untrusted` if they do by the log's keys, but not by the pinned keys.
     pub(super) fn requirement_met(&self, pinned: &[KeyEntry]) -> Result<bool, Rejection> {
         let last = self.steps.iter().rev().find(|step| step.event.needs_keys());
         let Some(last) = last else { return Ok(false) };
@@ -62,14 +63,14 @@ impl Judge<'_> {
         let id = KeyId::new(ballot.key_id.as_str()).map_err(|e| invalid(e.message))?;
         let then = self.keys.before(step.number, Keyring::default())?;
         let logged = then.find(&id).ok_or_else(|| {
-            ballot_invalid(&ballot.approver, "no entry records its key before it")
+            ballot_invalid(&ballot.approver, "no entry before it records its key")
         })?;
         let digest = self.replay.request_digest();
         let held = hold(self.record(), digest, index, &then, self.accepted)
             .map_err(|e| wrong(&e.message))?;
         let key = match pinned.find(&id) {
             Some(key) if !key.is_twin_of(logged) => {
-                return Err(wrong(&format!("the key `{id}` is another than the one given")));
+                return Err(wrong(&format!("its key `{id}` is not the given key of that id")));
             }
             Some(key) => {
                 hold(self.record(), digest, index, pinned, self.accepted)

@@ -1,5 +1,5 @@
-//! Entries of the log, as far as a receipt reads them: format 2. A log may have members that are not
-//! listed here; the tree covers every byte of an entry.
+//! Log entries as a receipt reads them: format 2. Members not listed here are ignored; the tree
+//! covers every byte of an entry.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -15,19 +15,19 @@ use crate::time::UnixSeconds;
 const FORMAT: u32 = 2;
 /// The host's own event that records a key.
 const KEY_RECORDED: &str = "key_recorded";
-/// The kinds of rows that a receipt follows.
+/// The kinds of rows that a receipt tracks.
 const APPROVAL: &str = "approval";
 const KEY: &str = "key";
 
-/// An entry that changed what it is about.
+/// An entry that changed a row.
 pub(super) struct Entry<T> {
     pub(super) number: u64,
-    /// The number of the entry that changed it before; 0 for none.
+    /// The number of the entry that previously changed the row; 0 if there is none.
     pub(super) prev: u64,
     pub(super) event: T,
 }
 
-/// The entries of a receipt, each in the order of the log.
+/// The entries of a receipt, each list in the order of the log.
 pub(super) struct Entries {
     /// The steps of the approval.
     pub(super) steps: Vec<Entry<LoggedEvent>>,
@@ -48,11 +48,11 @@ struct Fields<'a> {
     state: Vec<Row>,
 }
 
-/// The host's own members, which no receipt needs.
+/// The host's own members, which a receipt does not need.
 #[derive(Deserialize)]
 struct Host {}
 
-/// A row of the store that the entry's change wrote.
+/// A row of the store that the entry changed.
 #[derive(Deserialize)]
 struct Row {
     kind: String,
@@ -62,11 +62,11 @@ struct Row {
 }
 
 impl Entries {
-    /// Reads the entries about one approval and about keys, and verifies that each continues from the
-    /// one before it that changed the same row.
+    /// Parses the entries about one approval and about keys, and verifies that each one continues
+    /// from the previous entry that changed the same row.
     ///
-    /// Rejections: `receipt-invalid`, of the first entry that is of another form, about something
-    /// else, earlier in time than the one before it, or that leaves out a change.
+    /// Rejections: `receipt-invalid`, for the first entry that is malformed, is about something
+    /// else, is earlier than the one before it, or leaves out a change.
     pub(super) fn read(lines: &[Line], approval_id: &str) -> Result<Self, Rejection> {
         let mut entries = Self { steps: Vec::new(), keys: Vec::new() };
         let mut at = None;
@@ -108,8 +108,8 @@ impl Entries {
         Ok(())
     }
 
-    /// The first step is the approval's first, and no step is left out between two. Of a key the
-    /// entries begin with the last before its ballot.
+    /// Checks that the first step is the approval's first change and that no step is missing in
+    /// between. The entries of a key may begin with the last one before its ballot.
     fn are_unbroken(&self) -> Result<(), Rejection> {
         let mut before = 0;
         for step in &self.steps {
@@ -132,14 +132,15 @@ fn follows<T>(entry: &Entry<T>, before: u64) -> Result<(), Rejection> {
         return Ok(());
     }
     let why = match (entry.prev, before) {
-        (0, _) => "it is the first change, and one before it is in the receipt".to_owned(),
-        (prev, _) => format!("the change before it is entry {prev}, which is not in its place"),
+        (0, _) => "it claims to be the first change, but the receipt has an earlier one".to_owned(),
+        (prev, _) => format!("the previous change is entry {prev}, which is not in its place"),
     };
     Err(entry_invalid(entry.number, &why))
 }
 
 impl Fields<'_> {
-    /// The entry that changed a row before. This one changes it once, and does not remove it.
+    /// Returns the number of the entry that previously changed the row. This entry must change the
+    /// row exactly once, and must not remove it.
     ///
     /// Rejections: `receipt-invalid`.
     fn changes(&self, number: u64, kind: &str, id: &str) -> Result<u64, Rejection> {
@@ -151,7 +152,7 @@ impl Fields<'_> {
     }
 }
 
-/// Reads an object of which some members are listed.
+/// Parses an object, ignoring members that are not listed.
 fn parse<'a, T: Deserialize<'a>>(number: u64, text: &'a str) -> Result<T, Rejection> {
     match serde_json::from_str(text) {
         Ok(Object(value)) => Ok(value),

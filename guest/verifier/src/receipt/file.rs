@@ -1,4 +1,5 @@
-//! The file: its form, its limits, and whether every entry is in the tree of its checkpoint.
+//! The receipt file: its form and limits, and whether its entries are in the tree of its
+//! checkpoint.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -10,11 +11,11 @@ use crate::limits::{RECEIPT_BYTES_MAX, RECEIPT_ENTRIES_MAX};
 use crate::object::{self, objects};
 use crate::rejection::Rejection;
 
-/// The format that is read, and the only one.
+/// The only format that is read.
 const FORMAT: u32 = 2;
 const KIND: &str = "signoff-receipt";
 
-/// A receipt whose form has been read; nothing in it is verified yet.
+/// A receipt whose form is validated. Nothing in it is verified yet.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct File<'a> {
@@ -32,7 +33,7 @@ pub(super) struct File<'a> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Line {
-    /// The number of the entry: the first of a log has 1.
+    /// The number of the entry. The first entry of a log has number 1.
     pub(super) number: u64,
     /// Its text, byte for byte.
     pub(super) entry: String,
@@ -41,7 +42,7 @@ pub(super) struct Line {
 }
 
 impl<'a> File<'a> {
-    /// Reads a receipt: one JSON object, without white space before or after it.
+    /// Parses a receipt: one JSON object, without white space before or after it.
     ///
     /// Rejections: 1. `limit-exceeded` for more than 16 MiB 2. `receipt-invalid` 3. `limit-exceeded`
     /// for more than 4096 entries.
@@ -83,7 +84,7 @@ impl<'a> File<'a> {
             }
             before = line.number;
             let leaf = leaf(line.entry.as_bytes());
-            // No number is 0: it is above the one before it.
+            // A number is above the previous one, so it cannot be 0.
             let index = line.number.saturating_sub(1);
             check_inclusion(&leaf, index, checkpoint.size, &checkpoint.root, &line.proof()?)
                 .map_err(|e| wrong(&e.to_string()))?;
@@ -98,11 +99,11 @@ impl Line {
     }
 }
 
-/// Reads the hashes of a proof.
+/// Parses the hashes of a proof.
 ///
 /// # Errors
 ///
-/// What is wrong, as the end of a sentence.
+/// A message that says what is wrong, as the end of a sentence.
 pub(super) fn hashes(texts: &[String]) -> Result<Vec<Hash>, String> {
     if texts.len() > PROOF_HASHES_MAX {
         return Err(format!("has {} hashes, the limit is {PROOF_HASHES_MAX}", texts.len()));

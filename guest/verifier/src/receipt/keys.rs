@@ -1,4 +1,4 @@
-//! The keys of the ballots, as the log describes them.
+//! The keys of the ballots as the log records them.
 
 use super::entry::Entry;
 use super::{entry_invalid, invalid};
@@ -10,10 +10,9 @@ use crate::rejection::Rejection;
 pub(super) struct LoggedKeys(Vec<Entry<LoggedKey>>);
 
 impl LoggedKeys {
-    /// Takes the keys of a receipt: those that its ballots name, and others of the same material.
+    /// Creates the keys of a receipt: those that its ballots name, and others of the same material.
     ///
-    /// Rejections: `receipt-invalid` for a key out of its form, or one that nothing in the receipt
-    /// needs.
+    /// Rejections: `receipt-invalid` for a malformed key, or one that nothing in the receipt needs.
     pub(super) fn new(
         entries: Vec<Entry<LoggedKey>>,
         ballots: &[Ballot],
@@ -30,12 +29,12 @@ impl LoggedKeys {
         match keys.iter().find(|(_, key)| !is_needed(key)) {
             None => Ok(Self(entries)),
             Some((number, key)) => {
-                Err(entry_invalid(*number, &format!("no ballot is by the key `{}`", key.id)))
+                Err(entry_invalid(*number, &format!("no ballot names the key `{}`", key.id)))
             }
         }
     }
 
-    /// The keys before an entry, beside others that count before them.
+    /// Returns the keys recorded before an entry, together with pinned keys, which take precedence.
     ///
     /// Rejections: `receipt-invalid`.
     pub(super) fn before(&self, number: u64, pinned: Keyring) -> Result<Keyring, Rejection> {

@@ -1,5 +1,5 @@
-//! `receipt.verify`: everything that proves one approval, in one text, verified with nothing but this
-//! module.
+//! `receipt.verify`: verifies a receipt, one text with everything that proves one approval, using
+//! nothing but this module.
 //!
 //! ```text
 //! {"format":2,"kind":"signoff-receipt","audience":"default",
@@ -8,16 +8,16 @@
 //!  "checkpoint":"signoff/default\n20852\n…"}
 //! ```
 //!
-//! The entries are all changes of the approval in the log, and the records of the keys that made its
-//! ballots. They are carried out again by the rules of [`crate::lifecycle`], and must lead to the
-//! approval that is shown.
+//! The entries are all changes of the approval in the log, and the records of the keys that made
+//! its ballots. They are replayed by the rules of [`crate::lifecycle`], and must lead to the
+//! approval shown.
 //!
 //! A receipt proves that what it contains happened before its checkpoint. It never proves that nothing
 //! else happened: a later withdrawal, or a key that was revoked, is found only in the whole log.
 //!
-//! `file.rs` reads the text, `entry.rs` the entries, `approval.rs` the approval, `keys.rs` the keys;
-//! `trust.rs` has what the caller trusts, `ballots.rs` what the ballots are worth by it, `report.rs`
-//! the answer.
+//! `file.rs` reads the file, `entry.rs` the entries, `approval.rs` the approval, `keys.rs` the
+//! keys; `trust.rs` holds what the caller trusts, `ballots.rs` evaluates the ballots by it, and
+//! `report.rs` builds the answer.
 
 mod approval;
 mod ballots;
@@ -99,7 +99,7 @@ impl Verify<'_> {
     }
 }
 
-/// Carries out the steps of the log, each with the keys as they were recorded before it.
+/// Replays the steps of the log, each with the keys recorded before it.
 ///
 /// Rejections: `receipt-invalid`.
 fn replay(
@@ -140,8 +140,8 @@ fn ballot_invalid(approver: &str, why: &str) -> Rejection {
     invalid(format!("the ballot of `{approver}`: {why}"))
 }
 
-/// Rejection `receipt-untrusted`: nothing in the receipt contradicts it, but what the caller trusts
-/// does not vouch for it.
+/// Rejection `receipt-untrusted`: the receipt is consistent, but nothing that the caller trusts
+/// vouches for it.
 fn untrusted(why: impl Into<String>) -> Rejection {
     Rejection::new(Code::ReceiptUntrusted, why)
 }

@@ -1,4 +1,4 @@
-//! What a receipt proves.
+//! The report: what a receipt proves.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::record::{Outcome, Status};
 use crate::statement::{Decision, Profile};
 use crate::time::UnixSeconds;
 
-/// What a receipt proves, as JSON the answer of `receipt.verify`.
+/// The answer of `receipt.verify`, as JSON: what a receipt proves.
 #[derive(Debug, Serialize)]
 #[allow(missing_docs, reason = "the members are explained in wit/receipt.wit")]
 pub struct Report {
@@ -39,7 +39,7 @@ pub struct Report {
     pub signer: Option<String>,
 }
 
-/// A decision.
+/// One ballot.
 #[derive(Debug, Serialize)]
 #[allow(missing_docs, reason = "the members are explained in wit/receipt.wit")]
 pub struct BallotReport {
@@ -62,7 +62,8 @@ pub enum Proof {
     Pinned,
     /// Its signature was verified with a key that only the log names.
     Logged,
-    /// The log says that it was verified: nobody here has the secret, or the comment that it covers.
+    /// Only the log says that it was verified: its secret is unavailable here, or its comment was
+    /// erased.
     Attested,
 }
 
@@ -77,7 +78,7 @@ pub struct ExecutionReport {
     pub settled_at: Option<UnixSeconds>,
 }
 
-/// What the whole receipt was verified to say.
+/// The verified content of a receipt.
 pub(super) struct Verified {
     pub(super) replay: Replay,
     pub(super) ballots: Vec<BallotReport>,

@@ -1,4 +1,4 @@
-//! What the caller trusts: keys of logs, a checkpoint of its own, and keys of approvers.
+//! What the caller trusts: log keys, its own checkpoint, and approvers' keys.
 
 use signoff_core::log::checkpoint::{Checkpoint, open};
 use signoff_core::log::key::{LogKey, origin};
@@ -10,7 +10,7 @@ use crate::limits::{LOG_KEY_BYTES_MAX, LOG_KEYS_MAX};
 use crate::name::{ApprovalId, Identifier, check_length};
 use crate::rejection::{Code, Rejection};
 
-/// The arguments beside the receipt, read.
+/// The validated arguments other than the receipt.
 pub(super) struct Trust {
     log_keys: Vec<LogKey>,
     id: Option<ApprovalId>,
@@ -18,15 +18,17 @@ pub(super) struct Trust {
     pinned: Option<Pinned>,
 }
 
-/// A checkpoint that the caller holds, and the proof between it and the receipt's.
+/// A checkpoint that the caller holds, and the consistency proof between it and the receipt's.
 struct Pinned {
     checkpoint: Checkpoint,
     consistency: Vec<Hash>,
 }
 
 impl Trust {
-    /// Rejections: `request-invalid`, `limit-exceeded`; `receipt-untrusted` for a checkpoint of the
-    /// caller's that none of its log keys signed.
+    /// Validates the arguments.
+    ///
+    /// Rejections: `request-invalid`, `limit-exceeded`; `receipt-untrusted` if none of the log keys
+    /// signed the caller's checkpoint.
     pub(super) fn read(args: &Verify<'_>) -> Result<Self, Rejection> {
         if args.log_keys.len() > LOG_KEYS_MAX {
             return Err(Rejection::limit(format!(
@@ -66,7 +68,7 @@ impl Trust {
         Ok(Some(Pinned { checkpoint, consistency }))
     }
 
-    /// Whether a receipt is of the approval and the audience that the caller expects.
+    /// Checks that a receipt is of the approval and the audience that the caller expects.
     ///
     /// Rejections: 1. `not-found` for another approval 2. `audience-mismatch`
     pub(super) fn expects(&self, id: &str, audience: &str) -> Result<(), Rejection> {
@@ -85,11 +87,11 @@ impl Trust {
         }
     }
 
-    /// The checkpoint of a receipt of this audience, and the trusted key that signed it; none where
-    /// no key is trusted.
+    /// Returns the checkpoint of a receipt of this audience, and the trusted key that signed it;
+    /// `None` if the caller trusts no key.
     ///
     /// Rejections: 1. `receipt-invalid` for anything but a checkpoint of the audience's log
-    /// 2. `receipt-untrusted` where no trusted key signed it 3. `receipt-untrusted` where it is not
+    /// 2. `receipt-untrusted` if no trusted key signed it 3. `receipt-untrusted` if it is not
     /// connected to the caller's checkpoint.
     pub(super) fn vouches(
         &self,
@@ -100,7 +102,7 @@ impl Trust {
         let log = origin(audience);
         if checkpoint.origin != log {
             let found = &checkpoint.origin;
-            let why = format!("the receipt is of `{log}`, its checkpoint of `{found}`");
+            let why = format!("the receipt is of `{log}`, but its checkpoint is of `{found}`");
             return Err(invalid(why));
         }
         let signer = if self.log_keys.is_empty() {
@@ -122,7 +124,7 @@ impl Pinned {
         let pinned = &self.checkpoint;
         if pinned.origin != receipt.origin {
             let (theirs, ours) = (&receipt.origin, &pinned.origin);
-            return Err(untrusted(format!("the checkpoint is of `{ours}`, not of `{theirs}`")));
+            return Err(untrusted(format!("the given checkpoint is of `{ours}`, not `{theirs}`")));
         }
         let (older, newer) =
             if pinned.size <= receipt.size { (pinned, receipt) } else { (receipt, pinned) };

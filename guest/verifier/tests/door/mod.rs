@@ -1,5 +1,5 @@
-//! The verifier through its one door, and what the tests here put through it: keys, signatures made
-//! without the verifier's own code, and random numbers that are the same in every run.
+//! Test access to the verifier through `wire.call`, with keys, signatures made without the
+//! verifier's own code, and random numbers that are the same in every run.
 
 #![allow(dead_code, reason = "each test uses its part")]
 
@@ -20,10 +20,10 @@ pub(crate) const SECRET: &str = "a secret that is for examples only";
 pub(crate) const REQUESTER: &str = "agent:deployer";
 pub(crate) const APPROVER: &str = "user@company.com";
 pub(crate) const CONTEXT: &str = r#"{"target": "prod", "replicas": 3}"#;
-/// When approvals are requested here: 2025-10-17T10:30:00Z.
+/// When test approvals are requested: 2025-10-17T10:30:00Z.
 pub(crate) const REQUESTED: u64 = 1_760_697_000;
 
-/// What an op answers, or the code it refuses with.
+/// Calls an op; returns its answer, or the code of its rejection.
 pub(crate) fn call(op: &str, args: &Value) -> Result<Value, String> {
     let request = json!({"op": op, "args": args}).to_string();
     let mut answer: Value = serde_json::from_str(&wire::call(&request)).unwrap();
@@ -33,7 +33,7 @@ pub(crate) fn call(op: &str, args: &Value) -> Result<Value, String> {
     }
 }
 
-/// An HMAC key for ballots.
+/// Returns an HMAC key for ballots.
 pub(crate) fn key(id: &str, secret: &str, status: &str) -> Value {
     json!({
         "id": id,
@@ -44,7 +44,7 @@ pub(crate) fn key(id: &str, secret: &str, status: &str) -> Value {
     })
 }
 
-/// A v1 signature by the runbook's formula.
+/// Makes a v1 signature by the runbook's formula.
 pub(crate) fn sign(
     secret: &str,
     id: &str,
@@ -59,7 +59,7 @@ pub(crate) fn sign(
     hex::encode(mac.finalize().into_bytes())
 }
 
-/// A pending approval, as `open` answers it.
+/// Opens a pending approval.
 pub(crate) fn open(ttl_seconds: u64, plan: Option<&str>) -> Value {
     let request = json!({
         "id": ID,
@@ -73,7 +73,7 @@ pub(crate) fn open(ttl_seconds: u64, plan: Option<&str>) -> Value {
     call("lifecycle.open", &args).unwrap()
 }
 
-/// A record as a value.
+/// Parses a JSON text.
 pub(crate) fn parsed(text: &Value) -> Value {
     serde_json::from_str(text.as_str().unwrap()).unwrap()
 }
@@ -98,7 +98,7 @@ impl Random {
         &items[self.below(items.len())]
     }
 
-    /// True once in `times`.
+    /// Returns true once in `times` calls on average.
     pub(crate) fn once_in(&mut self, times: usize) -> bool {
         self.below(times) == 0
     }

@@ -1,4 +1,4 @@
-//! A request of every operation, each of which is answered.
+//! One successful request of every operation.
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use crate::door;
 
 const EXPIRES: u64 = REQUESTED + 3600;
 
-/// A request of every operation under v1, and those that are another matter under v2.
+/// Returns a request of every operation under v1, and v2 requests where they differ.
 pub(crate) fn requests() -> Vec<(&'static str, Value)> {
     let keys = json!([door::key("k", SECRET, "active")]);
     let pending = door::open(3600, None)["record"].take();
@@ -139,7 +139,7 @@ pub(crate) fn requests() -> Vec<(&'static str, Value)> {
     requests.into_iter().chain(v2_requests()).collect()
 }
 
-/// A receipt of the vectors, and what is given beside it.
+/// Returns a receipt of the vectors, with the other arguments of its request.
 fn receipt() -> Value {
     let define = door::parsed(&signoff_vectors::RECEIPT.1.into())["define"].take();
     let receipt = door::parsed(&define["single"]);
@@ -155,7 +155,7 @@ fn receipt() -> Value {
     })
 }
 
-/// What of them is another matter under v2: one approver of two has voted, the other is to.
+/// Returns the requests that differ under v2: one of two approvers has voted, the other has yet to.
 fn v2_requests() -> Vec<(&'static str, Value)> {
     let accept = json!(["v1", "v2"]);
     let ed = Signer::new("ed", "ed25519", 7, APPROVER);
@@ -201,7 +201,7 @@ fn v2_requests() -> Vec<(&'static str, Value)> {
     requests
 }
 
-/// An approved approval's record.
+/// Returns the record of an approved approval.
 pub(crate) fn approved() -> Value {
     let signature = door::sign(SECRET, ID, "approved", APPROVER, EXPIRES);
     let ballot = json!({"decision": "approved", "approver": APPROVER, "signature": signature});

@@ -1,4 +1,4 @@
-//! Approvals as a server shows them, and what `approval.verify` is asked of them.
+//! Approvals as a server shows them, and requests of `approval.verify` for them.
 
 use serde_json::{Value, json};
 
@@ -7,10 +7,10 @@ use super::{CONTEXT, EXECUTION, ID, REQUESTED, call, parsed};
 
 pub(crate) const PLAN: &str = r#"{"steps": [1, 2]}"#;
 pub(crate) const POLICY: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0";
-/// When an approval is verified here: after its claim, within the lease.
+/// When test approvals are verified: after the claim, within the lease.
 pub(crate) const NOW: u64 = REQUESTED + 10;
 
-/// Who approves, each with a key.
+/// Returns the approvers, each with a key.
 pub(crate) fn approvers() -> Vec<Signer> {
     let alice = Signer::new("alice", "ed25519", 7, "alice@company.com");
     let bob = Signer::new("bob", "hmac-sha256", 8, "bob@company.com");
@@ -20,7 +20,7 @@ pub(crate) fn approvers() -> Vec<Signer> {
     ]
 }
 
-/// A record that two approvers have approved.
+/// Returns a record that two approvers have approved.
 pub(crate) fn approved(approvers: &[Signer]) -> Value {
     let request = json!({
         "id": ID,
@@ -46,14 +46,14 @@ pub(crate) fn approved(approvers: &[Signer]) -> Value {
     record
 }
 
-/// A record after its claim.
+/// Returns a record after its claim.
 pub(crate) fn executed(approved: &Value, keys: &Value) -> Value {
     let claim = json!({"agent": "deployer", "action": "deploy", "claimed_by": "runner", "execution_id": EXECUTION});
     let args = json!({"id": ID, "approval": approved, "claim": claim.to_string(), "context": CONTEXT, "plan": PLAN, "keys": keys, "accept": ["v2"], "now": REQUESTED + 2});
     call("lifecycle.claim", &args).unwrap()["record"].take()
 }
 
-/// What a server shows of a record, with what the host adds.
+/// Returns the view of a record, with the members that the host adds.
 pub(crate) fn view(record: &Value) -> Value {
     let args = json!({"id": ID, "approval": record, "now": NOW});
     let mut view = parsed(&call("lifecycle.show", &args).unwrap()["view"]);
@@ -63,7 +63,7 @@ pub(crate) fn view(record: &Value) -> Value {
     view
 }
 
-/// What an executor asks that is about to run what was approved.
+/// Returns the request of an executor that is about to run what was approved.
 pub(crate) fn question(view: &Value) -> Value {
     let keys: Vec<Value> = approvers().iter().map(|signer| signer.entry("active")).collect();
     json!({

@@ -1,4 +1,4 @@
-//! People with keys of their own, who sign `v2` without the verifier's code.
+//! People with keys who sign `v2` without the verifier's code.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 pub(crate) const ALGORITHMS: [&str; 2] = ["hmac-sha256", "ed25519"];
 
-/// Somebody with a key; a secret is 32 bytes in either algorithm.
+/// A person with a key. The secret is 32 bytes for either algorithm.
 #[derive(Clone, Debug)]
 pub(crate) struct Signer {
     pub(crate) id: String,
@@ -43,7 +43,7 @@ impl Signer {
         Self { secret, material, ..self }
     }
 
-    /// The keyring entry to verify with.
+    /// Returns the keyring entry that verifies the person's signatures.
     pub(crate) fn entry(&self, status: &str) -> Value {
         json!({
             "id": self.id,
@@ -56,7 +56,7 @@ impl Signer {
         })
     }
 
-    /// The bytes of a signature of anything.
+    /// Signs any message; returns the signature's bytes.
     pub(crate) fn raw(&self, message: &[u8]) -> Vec<u8> {
         match self.algorithm {
             "ed25519" => SigningKey::from_bytes(&self.secret).sign(message).to_bytes().to_vec(),
@@ -68,7 +68,7 @@ impl Signer {
         }
     }
 
-    /// The signature's text of a statement, as it crosses the border, whoever it names.
+    /// Signs a statement, whichever person and key it names; returns the signature's text.
     pub(crate) fn sign(&self, statement: &Value) -> String {
         text(&self.id, &self.raw(&message(statement)))
     }
@@ -78,7 +78,7 @@ pub(crate) fn text(key_id: &str, signature: &[u8]) -> String {
     format!("v2.{key_id}.{}", Base64UrlUnpadded::encode_string(signature))
 }
 
-/// PASETO's encoding of the nine pieces.
+/// Returns the PASETO encoding of the nine pieces.
 pub(crate) fn message(statement: &Value) -> Vec<u8> {
     let field = |name: &str| statement[name].as_str().unwrap().to_owned();
     let expires_at = statement["expires_at"].as_i64().unwrap();
@@ -102,7 +102,7 @@ pub(crate) fn message(statement: &Value) -> Vec<u8> {
     encoded
 }
 
-/// The statement that somebody signs of a record.
+/// Returns the statement that a person signs for a record.
 pub(crate) fn statement(record: &Value, signer: &Signer, decision: &str, comment: &str) -> Value {
     let expires_at = record["expires_at"].as_str().unwrap();
     json!({
@@ -117,7 +117,8 @@ pub(crate) fn statement(record: &Value, signer: &Signer, decision: &str, comment
     })
 }
 
-/// What a record asks for, as Python would print it. Nothing here needs an escape.
+/// Returns the digest of a record's request, printed as Python would. No character here needs an
+/// escape.
 pub(crate) fn request_digest(record: &Value) -> String {
     let asked: BTreeMap<&str, &Value> = [
         "format",

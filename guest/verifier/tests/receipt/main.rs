@@ -1,5 +1,5 @@
-//! Receipts of random stories, each carried out by the verifier's own operations, and receipts made a
-//! little wrong.
+//! Receipts of random stories, each built with the verifier's own operations, and of corrupted
+//! receipts.
 
 #![allow(
     clippy::unwrap_used,
@@ -21,7 +21,7 @@ use signoff_verifier::receipt::Verify;
 use signoff_verifier::rejection::{Code, Rejection};
 use world::{World, log_key, people};
 
-/// What a receipt proves to somebody who trusts the log's key, as JSON text.
+/// Returns what a receipt proves to a caller that trusts the log's key, as JSON text.
 fn verified(receipt: &str) -> Result<String, Rejection> {
     arguments(receipt).run().map(|report| serde_json::to_string(&report).unwrap())
 }
@@ -39,7 +39,7 @@ fn arguments(receipt: &str) -> Verify<'_> {
     }
 }
 
-/// One random step; whatever the verifier refuses leaves no trace.
+/// Takes one random step; a step that the verifier refuses changes nothing.
 fn step(world: &mut World, random: &mut Random) -> Result<(), String> {
     world.now += [1, 20, 400, 3_000][random.below(4)] * u64::from(!random.once_in(3));
     let event = json!({"expires_in_seconds": 3_600 + random.below(9_000)});
@@ -74,7 +74,7 @@ fn step(world: &mut World, random: &mut Random) -> Result<(), String> {
 }
 
 #[test]
-fn whatever_the_operations_let_through_has_a_receipt() {
+fn every_history_of_allowed_operations_has_a_valid_receipt() {
     let mut random = Random(9);
     let (mut statuses, mut met, mut erased) = (BTreeMap::<String, u32>::new(), 0, 0);
     for story in 0..150 {
@@ -92,7 +92,7 @@ fn whatever_the_operations_let_through_has_a_receipt() {
         assert_eq!(report["execution"]["outcome"], record["execution"]["outcome"]);
         assert_eq!(list(&report["ballots"]).len(), list(&record["ballots"]).len());
         for ballot in list(&report["ballots"]) {
-            // Every comment there was is gone.
+            // Erasure removed every comment.
             let is_logged = ballot["algorithm"] == "ed25519" && report["erased_at"].is_null();
             let proof = if is_logged { "logged" } else { "attested" };
             assert_eq!(ballot["proof"], proof);
@@ -101,13 +101,13 @@ fn whatever_the_operations_let_through_has_a_receipt() {
         erased += u32::from(!report["erased_at"].is_null());
         *statuses.entry(record["status"].as_str().unwrap().to_owned()).or_default() += 1;
     }
-    // A walk that never comes anywhere would prove nothing.
+    // Stories that reach no other status would prove nothing.
     assert_eq!(statuses.len(), 6, "{statuses:?}");
     assert!(statuses["executed"] > 10 && met > 20 && erased > 5, "{statuses:?}, {met}, {erased}");
 }
 
 #[test]
-fn a_receipt_past_its_limit_is_refused_unread() {
+fn an_oversized_receipt_is_refused_before_it_is_parsed() {
     let text = "{".repeat((16 << 20) + 1);
     assert_eq!(verified(&text).unwrap_err().code, Code::LimitExceeded);
 }

@@ -1,4 +1,4 @@
-//! Whatever is changed in a receipt, the answer is a rejection or the answer for the original.
+//! Whatever is changed in a receipt, the answer is a rejection or the same as for the original.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,8 @@ use crate::door::Random;
 use crate::world::{World, people};
 use crate::{arguments, parsed, verified};
 
-/// An approval that three people grant and that is used, and one that is extended and withdrawn.
+/// Receipts of two approvals: one that three people grant and that is used, and one that is
+/// extended and withdrawn.
 fn originals() -> [String; 2] {
     let mut used = World::new(people(), &json!({"threshold": 3, "groups": {"sre": 1}}));
     for person in [0, 1, 2] {
@@ -27,7 +28,7 @@ fn originals() -> [String; 2] {
 }
 
 #[test]
-fn ten_thousand_changed_characters_change_no_answer() {
+fn ten_thousand_changed_characters_do_not_change_the_answer() {
     let mut random = Random(4);
     let mut codes = BTreeMap::<String, u32>::new();
     for original in originals() {
@@ -49,12 +50,12 @@ fn ten_thousand_changed_characters_change_no_answer() {
             }
         }
     }
-    // Changes that never come as far as the tree or the signature would prove nothing.
+    // Changes that never reach the tree or the signature would prove nothing.
     assert!(codes["receipt-invalid"] > 5_000 && codes["receipt-untrusted"] > 100, "{codes:?}");
     println!("{codes:?}");
 }
 
-/// One byte for another, twice, left out, or a piece of JSON put in.
+/// Replaces, doubles or removes one byte, or inserts a piece of JSON.
 fn change(bytes: &mut Vec<u8>, random: &mut Random) {
     const PIECES: [&str; 14] =
         [" ", "\n", "0", "1", "\"", "\\", ",", "{", "}", "null", "true", "-", "e1", "\u{e9}"];
@@ -72,7 +73,7 @@ fn change(bytes: &mut Vec<u8>, random: &mut Random) {
 }
 
 #[test]
-fn every_changed_value_is_found() {
+fn every_changed_value_is_refused() {
     let mut count = 0;
     for original in originals() {
         let (answer, original) = (verified(&original).unwrap(), parsed(&original));
@@ -84,7 +85,7 @@ fn every_changed_value_is_found() {
                 let mut mutated = original.clone();
                 *mutated.pointer_mut(&place).unwrap() = mutation.clone();
                 let verified = verified(&mutated.to_string());
-                // The comment of a ballot may be left out where it is null.
+                // The comment of a ballot may be omitted if it is null.
                 let is_same = verified.as_ref().is_ok_and(|other| *other == answer);
                 let is_comment = place.contains("/ballots/") && mutation.get("comment").is_none();
                 assert!(
@@ -99,7 +100,7 @@ fn every_changed_value_is_found() {
 }
 
 #[test]
-fn a_receipt_of_another_log_is_found_without_a_log_key_too() {
+fn a_receipt_of_another_log_is_refused_even_without_a_log_key() {
     let [original, _] = originals();
     let mut args = arguments(&original);
     args.log_keys.clear();
@@ -112,7 +113,7 @@ fn a_receipt_of_another_log_is_found_without_a_log_key_too() {
     args.run().unwrap_err();
 }
 
-/// Each way to change one value.
+/// Returns every way to change one value.
 fn mutations(value: &Value) -> Vec<Value> {
     match value {
         Value::Null => vec![json!("x"), json!({}), json!(0)],
@@ -162,7 +163,7 @@ fn mutations(value: &Value) -> Vec<Value> {
     }
 }
 
-/// The pointers of a value and of everything in it.
+/// Collects the pointers of a value and of everything in it.
 fn places(value: &Value, at: &str, places: &mut Vec<String>) {
     places.push(at.to_owned());
     match value {

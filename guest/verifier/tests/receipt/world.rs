@@ -1,4 +1,4 @@
-//! A log in which an approval happens: the verifier's own transitions, and a tree over their entries.
+//! A log that contains an approval: the verifier's own transitions, and a tree over their entries.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::door::signer::{self, Signer};
 use crate::door::{self, CONTEXT, EXECUTION, ID, REQUESTED, SECRET};
 
 pub(crate) const AUDIENCE: &str = "prod";
-/// What a receipt shows of an approval.
+/// The members of an approval that a receipt has.
 const SHOWN: [&str; 18] = [
     "id",
     "audience",
@@ -37,7 +37,7 @@ const SHOWN: [&str; 18] = [
     "withdrawn_by",
 ];
 
-/// Entries, and the number of the entry that last wrote each row.
+/// The log's entries, and the number of the entry that last wrote each row.
 #[derive(Clone, Default)]
 struct Log {
     texts: Vec<String>,
@@ -47,7 +47,7 @@ struct Log {
 #[derive(Clone)]
 pub(crate) struct World {
     log: Log,
-    /// Numbers of the approval's steps, and of keys.
+    /// Numbers of the approval's steps and of the keys' entries.
     steps: Vec<u64>,
     keys: Vec<(String, u64)>,
     pub(crate) people: Vec<Signer>,
@@ -70,7 +70,7 @@ impl Log {
 }
 
 impl World {
-    /// A log with the keys of all people, and with an approval that asks for so much.
+    /// Creates a log with the keys of all people and a pending approval with this requirement.
     pub(crate) fn new(people: Vec<Signer>, requirement: &Value) -> Self {
         let mut world = Self {
             log: Log::default(),
@@ -95,7 +95,7 @@ impl World {
         world
     }
 
-    /// Records a person's key, as it is from now on.
+    /// Records a person's key with a new status.
     pub(crate) fn record_key(&mut self, person: &Signer, status: &str) {
         self.status.insert(person.id.clone(), status.to_owned());
         let mut event = json!({
@@ -144,7 +144,7 @@ impl World {
         self.run("claim", args)
     }
 
-    /// An operation by an admin, whose event is this.
+    /// Runs an operation of an admin with this event.
     pub(crate) fn admin(&mut self, op: &str, mut event: Value) -> Result<(), String> {
         let actor = json!({"subject": "erin@example.com", "roles": ["admin"]});
         let (name, event) = match op {
@@ -166,7 +166,7 @@ impl World {
         self.run(op, json!({ name: event.to_string() }))
     }
 
-    /// Carries out an operation, and logs what it changed.
+    /// Runs an operation and logs what it changed.
     pub(crate) fn run(&mut self, op: &str, mut args: Value) -> Result<(), String> {
         args["now"] = self.now.into();
         if op != "open" {
@@ -195,7 +195,7 @@ impl World {
         self.people.iter().map(entry).collect()
     }
 
-    /// The receipt, as a host makes it.
+    /// Returns the receipt as a host builds it.
     pub(crate) fn receipt(&self) -> String {
         let record = door::parsed(&self.record);
         let mut approval: serde_json::Map<String, Value> =
@@ -265,7 +265,7 @@ pub(crate) fn people() -> Vec<Signer> {
     alice.groups = vec!["sre"];
     let bob = Signer::new("bob", "hmac-sha256", 2, "bob@example.com");
     let carol = Signer::new("carol", "ed25519", 3, "carol@example.com");
-    // Nobody's: the secret of v1.
+    // The shared secret of v1, bound to no approver.
     let shared = Signer::new("shared", "hmac-sha256", 4, "dave@example.com");
     vec![alice, bob, carol, shared]
 }

@@ -1,30 +1,30 @@
-//! The right edge of a growing tree: all that is needed to add leaves and to know the root.
+//! The right edge of a growing tree: everything needed to add leaves and compute the root.
 
 use super::{
     EMPTY_ROOT, Hash, SIZE_MAX, TreeError, node, stored_count, stored_position, stored_subtree,
 };
 
-/// The complete subtrees that a tree consists of, at most one a level. The one writer of a store
-/// keeps it in memory, so that adding a leaf reads nothing; a clone is kept until what was
-/// added is on disk.
+/// The complete subtrees that a tree consists of, at most one per level. The only writer of a store
+/// keeps it in memory, so that adding a leaf reads nothing, and keeps a clone until the added
+/// leaves are on disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Frontier {
     size: u64,
-    /// Largest, that is leftmost, first: one for each set bit of the size.
+    /// Largest (leftmost) first: one for each set bit of the size.
     peaks: Vec<Hash>,
 }
 
 impl Frontier {
-    /// The frontier of a tree without leaves.
+    /// Creates the frontier of a tree without leaves.
     pub const fn new() -> Self {
         Self { size: 0, peaks: Vec::new() }
     }
 
-    /// The frontier of the first `size` leaves; reads one hash for each set bit of the size.
+    /// Loads the frontier of the first `size` leaves. Reads one hash for each set bit of the size.
     ///
     /// # Errors
     ///
-    /// [`TreeError::TooLarge`], then whatever `read` fails with.
+    /// [`TreeError::TooLarge`], then any error of `read`.
     pub fn load<E>(
         size: u64,
         mut read: impl FnMut(u64) -> Result<Hash, E>,
@@ -36,7 +36,7 @@ impl Frontier {
         Ok(Self { size, peaks: peaks.collect::<Result<_, _>>()? })
     }
 
-    /// Adds a leaf. Answers what is to be stored: positions, one after the other, and their hashes.
+    /// Adds a leaf. Returns the hashes to store, with their consecutive positions.
     pub fn push(&mut self, leaf: Hash) -> impl ExactSizeIterator<Item = (u64, Hash)> + use<> {
         let first = stored_count(self.size);
         let mut stored = Vec::new();
@@ -44,7 +44,7 @@ impl Frontier {
         stored.into_iter().enumerate().map(move |(at, hash)| (first + at as u64, hash))
     }
 
-    /// Adds a leaf where nothing is stored.
+    /// Adds a leaf without returning the hashes to store.
     pub fn add(&mut self, leaf: Hash) {
         self.grow(leaf, |_| {});
     }
@@ -61,12 +61,12 @@ impl Frontier {
         self.size += 1;
     }
 
-    /// Whether the complete subtree that is stored at a position has this hash; reads the hashes beside it
-    /// on the way to the largest complete subtree that it is in.
+    /// Returns whether the complete subtree stored at a position has this hash. Reads the sibling
+    /// hashes on the path to the largest complete subtree that contains it.
     ///
     /// # Errors
     ///
-    /// Whatever `read` fails with.
+    /// Any error of `read`.
     pub fn contains<E>(
         &self,
         position: u64,
@@ -89,19 +89,19 @@ impl Frontier {
         Ok(hash == *peak)
     }
 
-    /// The root.
+    /// Returns the root.
     pub fn root(&self) -> Hash {
         fold(self.peaks.iter().copied()).unwrap_or(EMPTY_ROOT)
     }
 
-    /// How many leaves there are.
+    /// Returns the number of leaves.
     pub const fn size(&self) -> u64 {
         self.size
     }
 }
 
-/// The complete subtrees of `size` leaves that begin at leaf `start`, largest first, as level and
-/// index. `start` is a multiple of every subtree's size.
+/// Returns the complete subtrees of `size` leaves from leaf `start`, largest first, as level and
+/// index. `start` must be a multiple of every subtree's size.
 pub(super) fn peaks(start: u64, size: u64) -> impl Iterator<Item = (u32, u64)> {
     (0..u64::BITS).rev().filter(move |level| size >> level & 1 == 1).map(move |level| {
         let larger = (size >> level) - 1;
@@ -109,7 +109,7 @@ pub(super) fn peaks(start: u64, size: u64) -> impl Iterator<Item = (u32, u64)> {
     })
 }
 
-/// The root over peaks, largest first; none has no root.
+/// Returns the root over peaks, largest first; `None` without peaks.
 pub(super) fn fold(peaks: impl DoubleEndedIterator<Item = Hash>) -> Option<Hash> {
     peaks.rev().reduce(|right, left| node(&left, &right))
 }

@@ -1,11 +1,11 @@
-//! The RFC 6962 tree: hashes of leaves and nodes, where they are stored, roots and proofs.
+//! The RFC 6962 tree: hashes of leaves and nodes, their storage positions, roots and proofs.
 //!
 //! A stored hash is never rewritten. Adding a leaf stores the leaf's hash and then the hash of each
 //! subtree that it completes, smallest first, so leaf `n` begins at position [`stored_count`]`(n)`.
 //! Go's `golang.org/x/mod/sumdb/tlog` numbers them the same way.
 //!
-//! Functions that need stored hashes take a reader, `read(position)`, and hand its error on.
-//! Sizes and indices count leaves; the first leaf has index 0.
+//! Functions that need stored hashes take a reader, `read(position)`, and pass its errors on. Sizes
+//! and indices count leaves; the first leaf has index 0.
 
 mod frontier;
 mod proof;
@@ -25,17 +25,17 @@ pub use proof::{
 /// A SHA-256 hash of a leaf or a node.
 pub type Hash = [u8; 32];
 
-/// The root of a tree without leaves: the SHA-256 of nothing.
+/// The root of a tree without leaves: the SHA-256 of the empty string.
 pub const EMPTY_ROOT: Hash = [
     0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24,
     0x27, 0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
 ];
 
-/// The largest tree: positions of its hashes fit into 63 bits.
+/// The largest tree whose hash positions fit into 63 bits.
 pub const SIZE_MAX: u64 = 1 << 61;
 
-/// RFC 6962, section 2.1: what is hashed before a leaf and before a node, so that neither can be
-/// taken for the other.
+/// Prefixes of leaf and node hashes (RFC 6962, section 2.1), so that neither can be taken for the
+/// other.
 const LEAF: [u8; 1] = [0];
 const NODE: [u8; 1] = [1];
 
@@ -66,7 +66,7 @@ impl<E: fmt::Display> fmt::Display for TreeError<E> {
         match self {
             Self::TooLarge(size) => write!(f, "a tree of {size} leaves is too large"),
             Self::Outside { asked, size } => {
-                write!(f, "{asked} is not within a tree of {size} leaves")
+                write!(f, "{asked} is outside a tree of {size} leaves")
             }
             Self::Read(source) => source.fmt(f),
         }
@@ -82,42 +82,43 @@ impl<E: Error> Error for TreeError<E> {
     }
 }
 
-/// Reads a hash as it is written: 64 lower-case hex characters.
+/// Parses a hash: 64 lower-case hex characters.
 pub fn read_hash(text: &str) -> Option<Hash> {
     let hash: Hash = hex::decode(text).ok()?.try_into().ok()?;
     (hex::encode(hash) == text).then_some(hash)
 }
 
-/// The hash of a leaf.
+/// Returns the hash of a leaf.
 pub fn leaf(entry: &[u8]) -> Hash {
     Sha256::new().chain_update(LEAF).chain_update(entry).finalize().into()
 }
 
-/// The hash of a node over its two children.
+/// Returns the hash of a node over its two children.
 pub fn node(left: &Hash, right: &Hash) -> Hash {
     Sha256::new().chain_update(NODE).chain_update(left).chain_update(right).finalize().into()
 }
 
-/// How many hashes are stored for a tree of `size` leaves: one a leaf, and one for every complete
-/// subtree of two leaves or more.
+/// Returns the number of hashes stored for a tree of `size` leaves: one per leaf, and one for every
+/// complete subtree of two leaves or more.
 pub const fn stored_count(size: u64) -> u64 {
-    // Each set bit of the size is one complete subtree that has no sibling yet, and so no parent.
+    // Each set bit of the size is one complete subtree without a sibling, and thus without a
+    // parent.
     size.saturating_mul(2).saturating_sub(size.count_ones() as u64)
 }
 
-/// Where the hash of a complete subtree of `2^level` leaves is stored; `index` counts the subtrees
-/// of that level from the left.
+/// Returns the storage position of the hash of a complete subtree of `2^level` leaves; `index`
+/// counts the subtrees of that level from the left.
 pub const fn stored_position(level: u32, index: u64) -> u64 {
-    // It is written when its last leaf is, after that leaf's hash and `level - 1` smaller subtrees.
+    // It is written with its last leaf, after that leaf's hash and `level - 1` smaller subtrees.
     let last_leaf = (index + 1).saturating_mul(1 << level) - 1;
     stored_count(last_leaf) + level as u64
 }
 
-/// Which complete subtree's hash is stored at a position: its level, and its index among the subtrees
-/// of that level.
+/// Returns the complete subtree whose hash is stored at a position: its level, and its index among
+/// the subtrees of that level.
 pub fn stored_subtree(position: u64) -> (u32, u64) {
-    // The last leaf whose own hash stands at the position or before it: what follows a leaf's hash are
-    // those of the subtrees that it completes.
+    // Find the last leaf whose own hash is stored at or before the position: a leaf's hash is
+    // followed by those of the subtrees that it completes.
     let (mut first, mut last) = (position / 2, position);
     while first < last {
         let middle = last - (last - first) / 2;
@@ -131,12 +132,12 @@ pub fn stored_subtree(position: u64) -> (u32, u64) {
     (level, first.checked_shr(level).unwrap_or(0))
 }
 
-/// The hashes to store, in order, when the leaf with this index is added: the first goes to position
-/// [`stored_count`]`(index)`. [`Frontier`] does the same without reading.
+/// Returns the hashes to store, in order, when the leaf with this index is added: the first one at
+/// position [`stored_count`]`(index)`. [`Frontier`] does the same without reading.
 ///
 /// # Errors
 ///
-/// [`TreeError::TooLarge`], then whatever `read` fails with.
+/// [`TreeError::TooLarge`], then any error of `read`.
 pub fn appended<E>(
     index: u64,
     leaf: Hash,
@@ -155,16 +156,16 @@ pub fn appended<E>(
     Ok(hashes)
 }
 
-/// The root of the tree of the first `size` leaves.
+/// Returns the root of the tree of the first `size` leaves.
 ///
 /// # Errors
 ///
-/// [`TreeError::TooLarge`], then whatever `read` fails with.
+/// [`TreeError::TooLarge`], then any error of `read`.
 pub fn root<E>(size: u64, read: impl FnMut(u64) -> Result<Hash, E>) -> Result<Hash, TreeError<E>> {
     Ok(Frontier::load(size, read)?.root())
 }
 
-/// The greatest power of two below a number above one: where RFC 6962 splits a tree.
+/// Returns the greatest power of two below a number above one: where RFC 6962 splits a tree.
 const fn split(size: u64) -> u64 {
     1 << (size - 1).ilog2()
 }

@@ -1,5 +1,5 @@
-//! Inclusion and consistency proofs (RFC 6962, section 2.1): making them from stored hashes, and
-//! checking them with nothing but themselves.
+//! Inclusion and consistency proofs (RFC 6962, section 2.1): creating them from stored hashes, and
+//! checking them without any.
 
 use std::fmt;
 use std::ops::Range;
@@ -7,29 +7,29 @@ use std::ops::Range;
 use super::frontier::{fold, peaks};
 use super::{EMPTY_ROOT, Hash, SIZE_MAX, TreeError, node, split, stored_position};
 
-/// The most hashes that a proof can have: one a level, and one more in a consistency proof.
+/// Maximum number of hashes in a proof: one per level, and one more in a consistency proof.
 pub const PROOF_HASHES_MAX: usize = 62;
 
-/// Why a proof proves nothing.
+/// Why a proof is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProofError {
-    /// The leaf is not within the tree, or the older tree is larger than the newer.
+    /// The leaf is outside the tree, or the older tree is larger than the newer.
     Outside {
         /// The leaf's index, or the older tree's size.
         asked: u64,
         /// The tree's size.
         size: u64,
     },
-    /// A proof of these sizes has another number of hashes.
+    /// The proof has the wrong number of hashes for these sizes.
     Length {
         /// The number of hashes in the proof.
         found: usize,
         /// The tree's size.
         size: u64,
     },
-    /// The proof leads to another root than the older checkpoint's.
+    /// The proof does not lead to the older tree's root.
     OlderRoot(u64),
-    /// The proof leads to another root.
+    /// The proof does not lead to the tree's root.
     Root(u64),
 }
 
@@ -37,11 +37,11 @@ impl fmt::Display for ProofError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Outside { asked, size } => {
-                write!(f, "the proof is of {asked} in a tree of {size} leaves, which cannot be")
+                write!(f, "the proof is for {asked}, which is outside a tree of {size} leaves")
             }
             Self::Length { found, size } => write!(
                 f,
-                "the proof has {found} hashes, which is not the number for a tree of {size} leaves"
+                "the proof has {found} hashes, the wrong number for a tree of {size} leaves"
             ),
             Self::OlderRoot(size) => {
                 write!(f, "the proof does not lead to the root of the older tree of {size} leaves")
@@ -55,11 +55,12 @@ impl fmt::Display for ProofError {
 
 impl std::error::Error for ProofError {}
 
-/// The proof that the leaf with this index is in the tree of `size` leaves, lowest hash first.
+/// Returns the proof that the leaf with this index is in the tree of `size` leaves, lowest hash
+/// first.
 ///
 /// # Errors
 ///
-/// [`TreeError::TooLarge`], [`TreeError::Outside`], then whatever `read` fails with.
+/// [`TreeError::TooLarge`], [`TreeError::Outside`], then any error of `read`.
 pub fn inclusion<E>(
     index: u64,
     size: u64,
@@ -82,12 +83,12 @@ pub fn inclusion<E>(
     Ok(proof)
 }
 
-/// The proof that the tree of `to` leaves begins with the tree of `from` leaves, lowest hash first.
-/// It is empty where one of the two has no leaves or both are the same.
+/// Returns the proof that the tree of `to` leaves extends the tree of `from` leaves, lowest hash
+/// first. The proof is empty if `from` is 0 or equal to `to`.
 ///
 /// # Errors
 ///
-/// [`TreeError::TooLarge`], [`TreeError::Outside`], then whatever `read` fails with.
+/// [`TreeError::TooLarge`], [`TreeError::Outside`], then any error of `read`.
 pub fn consistency<E>(
     from: u64,
     to: u64,
@@ -106,8 +107,8 @@ pub fn consistency<E>(
         proof.push(subtree(beside, &mut read)?);
         tree = towards;
     }
-    // What is left ends with the older tree. Where it begins with it too, it is the older root,
-    // which whoever checks has already.
+    // The remaining range ends with the older tree. If it also begins with it, its hash is the
+    // older root, which the checker already has.
     if tree.start != 0 {
         proof.push(subtree(tree, &mut read)?);
     }
@@ -115,7 +116,7 @@ pub fn consistency<E>(
     Ok(proof)
 }
 
-/// Checks that a leaf (by its hash) is in the tree with this root.
+/// Checks that a leaf, given by its hash, is in the tree with this root.
 ///
 /// # Errors
 ///
@@ -145,7 +146,7 @@ pub fn check_inclusion(
     if hash == *root { Ok(()) } else { Err(ProofError::Root(size)) }
 }
 
-/// Checks that the tree of `to` leaves begins with the tree of `from` leaves, by their roots.
+/// Checks that the tree of `to` leaves extends the tree of `from` leaves, by their roots.
 ///
 /// # Errors
 ///
@@ -169,7 +170,7 @@ pub fn check_consistency(
             _ => Err(length),
         };
     }
-    // Start at the largest complete subtree that ends the older tree.
+    // Start at the largest complete subtree at the end of the older tree.
     let level = from.trailing_zeros();
     let mut climb = Climb { at: (from - 1) >> level, last: (to - 1) >> level };
     let (start, rest) = if from.is_power_of_two() {
@@ -197,21 +198,21 @@ pub fn check_consistency(
     if newer == *root_to { Ok(()) } else { Err(ProofError::Root(to)) }
 }
 
-/// The way from a node up to the root: its index on a level, and the index of that level's last
-/// node.
+/// The path from a node to the root: the node's index on its level, and the index of the last node
+/// on that level.
 struct Climb {
     at: u64,
     last: u64,
 }
 
-/// On which side the next hash of a proof stands.
+/// The side of the next hash of a proof.
 enum Side {
     Left,
     Right,
 }
 
 impl Climb {
-    /// One level up, past the levels on which a node at the right edge has no sibling.
+    /// Moves one level up, skipping levels on which a node at the right edge has no sibling.
     fn step(&mut self) -> Option<Side> {
         if self.last == 0 {
             return None;
@@ -228,7 +229,7 @@ impl Climb {
     }
 }
 
-/// The root over a range of leaves that RFC 6962 calls a subtree.
+/// Returns the root over a range of leaves that is a subtree in RFC 6962's sense.
 fn subtree<E>(
     leaves: Range<u64>,
     mut read: impl FnMut(u64) -> Result<Hash, E>,

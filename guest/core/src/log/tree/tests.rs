@@ -1,4 +1,4 @@
-//! The tree beside `ct-merkle`, an implementation that is not ours.
+//! Compares the tree with `ct-merkle`, an independent implementation.
 
 use std::convert::Infallible;
 
@@ -10,7 +10,7 @@ use super::*;
 
 type Theirs = MemoryBackedTree<Sha256, Vec<u8>>;
 
-/// A tree as a store has it, and theirs over the same leaves.
+/// A tree as a store holds it, and `ct-merkle`'s over the same leaves.
 struct Both {
     stored: Vec<Hash>,
     frontier: Frontier,
@@ -56,7 +56,7 @@ fn concat(proof: &[Hash]) -> Vec<u8> {
 }
 
 #[test]
-fn a_position_tells_which_subtree_it_is_of() {
+fn positions_and_subtrees_are_inverse() {
     let mut position = 0;
     for leaf in 0..5_000_u64 {
         for level in 0..=leaf.trailing_ones() {
@@ -70,13 +70,13 @@ fn a_position_tells_which_subtree_it_is_of() {
 }
 
 #[test]
-fn the_root_of_nothing_is_the_hash_of_nothing() {
+fn the_empty_root_is_the_hash_of_the_empty_string() {
     assert_eq!(EMPTY_ROOT, <Hash>::from(Sha256::digest(b"")));
     assert_eq!(Frontier::new().root(), EMPTY_ROOT);
     assert_eq!(Both::of(0).root(0), EMPTY_ROOT);
 }
 
-/// The vectors that came with the first implementation of RFC 6962, of eight leaves.
+/// The vectors of eight leaves from the first implementation of RFC 6962.
 #[test]
 fn roots_are_the_published_ones() {
     let leaves = [
@@ -107,7 +107,7 @@ fn roots_are_the_published_ones() {
 }
 
 #[test]
-fn every_small_tree_has_their_root_and_what_is_stored_is_all_it_takes() {
+fn small_trees_have_the_roots_of_ct_merkle_and_reload_from_storage() {
     let mut both = Both::of(0);
     for size in 1..=300 {
         let added = appended(size - 1, leaf(&entry(size - 1)), both.read()).unwrap();
@@ -122,7 +122,7 @@ fn every_small_tree_has_their_root_and_what_is_stored_is_all_it_takes() {
 }
 
 #[test]
-fn inclusion_proofs_are_theirs_and_each_accepts_the_others() {
+fn inclusion_proofs_equal_those_of_ct_merkle() {
     for size in (1..=40).chain([63, 64, 65, 127, 128, 129, 255, 256, 257, 300]) {
         let both = Both::of(size);
         let root = both.root(size);
@@ -138,7 +138,7 @@ fn inclusion_proofs_are_theirs_and_each_accepts_the_others() {
 }
 
 #[test]
-fn consistency_proofs_are_theirs_and_each_accepts_the_others() {
+fn consistency_proofs_equal_those_of_ct_merkle() {
     for size in (1..=40).chain([64, 65, 127, 128, 200, 257]) {
         let both = Both::of(size);
         let root = both.root(size);
@@ -155,7 +155,7 @@ fn consistency_proofs_are_theirs_and_each_accepts_the_others() {
 }
 
 #[test]
-fn a_large_tree_has_their_root_and_proofs() {
+fn a_large_tree_has_the_root_and_proofs_of_ct_merkle() {
     let mut rng = rand::rng();
     let size = rng.random_range(20_000..40_000);
     let both = Both::of(size);
@@ -176,7 +176,7 @@ fn a_large_tree_has_their_root_and_proofs() {
     }
 }
 
-/// Each way to spoil a proof: another hash, one fewer, one more, two in the other order.
+/// Every corruption of a proof: a changed hash, a missing one, an extra one, two swapped.
 fn spoilt(proof: &[Hash]) -> Vec<Vec<Hash>> {
     let mut spoilt = vec![[proof, &[EMPTY_ROOT]].concat(), [&[EMPTY_ROOT], proof].concat()];
     for at in 0..proof.len() {
@@ -241,7 +241,7 @@ fn no_spoilt_consistency_proof_is_accepted() {
 }
 
 #[test]
-fn what_cannot_be_is_refused_without_reading() {
+fn out_of_range_requests_are_refused_without_reading() {
     let never = |_| -> Result<Hash, ()> { panic!("nothing is read") };
     for huge in [SIZE_MAX + 1, u64::MAX] {
         assert_eq!(root(huge, never), Err(TreeError::TooLarge(huge)));
@@ -258,7 +258,7 @@ fn what_cannot_be_is_refused_without_reading() {
 }
 
 #[test]
-fn the_largest_tree_has_positions_and_proofs_of_at_most_the_stated_length() {
+fn the_largest_tree_stays_within_its_position_and_proof_limits() {
     let read = |position: u64| {
         assert!(position < stored_count(SIZE_MAX));
         Ok::<_, Infallible>(leaf(&position.to_be_bytes()))
@@ -272,7 +272,7 @@ fn the_largest_tree_has_positions_and_proofs_of_at_most_the_stated_length() {
 }
 
 #[test]
-fn a_failing_read_is_handed_on() {
+fn read_errors_are_passed_on() {
     let broken = |position| if position > 2 { Err("broken disk") } else { Ok(EMPTY_ROOT) };
     assert_eq!(root(4, broken), Err(TreeError::Read("broken disk")));
     assert_eq!(inclusion(0, 4, broken), Err(TreeError::Read("broken disk")));
