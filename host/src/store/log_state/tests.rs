@@ -1,4 +1,4 @@
-//! The state beside a simple model, and entries that must be refused.
+//! Compares the state with a simple model, and checks the entries that must be refused.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -37,7 +37,7 @@ fn text(at: u64, state: &[StateItem<'_>]) -> String {
     write(at, r#"{"event":"x"}"#, "{}", state)
 }
 
-/// Folds entries one after the other, each taken over at once.
+/// Folds entries one by one, and applies each immediately.
 fn folded(entries: &[String]) -> Result<LogState, FoldError> {
     let mut state = LogState::default();
     for entry in entries {
@@ -164,7 +164,7 @@ fn the_tree_is_that_of_the_texts() {
     assert_eq!(*state.tree(), expected);
 }
 
-/// Below and above the number that is read on two threads, and around its half.
+/// Below and above the number of entries read on two threads, and around its half.
 #[test]
 fn entries_are_read_in_order_and_a_wrong_one_is_named_on_either_thread() {
     let count = u64::try_from(pending::ONE_THREAD_MAX).unwrap() + 101;
@@ -240,7 +240,7 @@ fn approvals_are_found_whatever_the_order_they_came_in() {
 #[test]
 fn an_approval_takes_42_bytes() {
     assert_eq!(Approvals::BYTES_EACH, 42);
-    // Servers make ids of the time, and what they write at once comes in any order.
+    // Ids begin with the time, and concurrent writes arrive in any order.
     for run in [1, 2, 16, 64] {
         let mut approvals = Approvals::default();
         let count = 40_960_u64;
@@ -251,7 +251,7 @@ fn an_approval_takes_42_bytes() {
         let least = 42 * usize::try_from(count).unwrap();
         assert!(approvals.bytes() * 100 <= least * 115, "{run}: {} of {least}", approvals.bytes());
     }
-    // Nor does the opposite order cost more than twice that.
+    // The reverse order costs at most twice that.
     let mut approvals = Approvals::default();
     for turn in (0..40_960_u64).rev() {
         approvals.put(turn.into(), ApprovalState::new(None, turn, None));

@@ -1,4 +1,4 @@
-//! What becomes of changes: compare-and-set, batches, idempotency.
+//! Commits: compare-and-set, batches, idempotency.
 
 use std::sync::Arc;
 
@@ -66,7 +66,7 @@ async fn of_many_changes_from_one_version_one_is_kept() {
         let claim = next(&stored, |summary| summary.status = Status::Executed);
         let (first, second) = (Arc::clone(&store), Arc::clone(&store));
         racing.spawn(async move { first.commit(claim).await.unwrap() });
-        // Others in the same batch are kept.
+        // Others in the same batch are committed.
         racing.spawn(async move { second.commit(new(summary(id(number)))).await.unwrap() });
     }
     let outcomes = racing.join_all().await;
@@ -90,7 +90,7 @@ async fn a_scope_is_answered_once_and_then_repeats() {
         tokio::join!(store.commit(with_key(1, 50)), store.commit(with_key(2, 60)));
     assert_eq!(first.unwrap(), kept(1));
     assert_eq!(second.unwrap(), Commit::Answered(answer(50)));
-    // The answer goes before the conflict: a repeated request is no conflict with itself.
+    // The answer takes precedence: a repeated request does not conflict with itself.
     assert_eq!(store.commit(with_key(1, 70)).await.unwrap(), Commit::Answered(answer(50)));
     assert_eq!(store.answer(&scope(1)).await.unwrap(), Some(answer(50)));
     assert_eq!(store.answer(&scope(2)).await.unwrap(), None);

@@ -1,4 +1,4 @@
-//! Which files are opened, made and refused, and that the refused are left as they were.
+//! Which files are opened, created and refused; refused files are unchanged.
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
@@ -12,7 +12,7 @@ fn modes() -> [OpenMode; 3] {
     [OpenMode::Create { audience: "other".to_owned() }, OpenMode::Write, OpenMode::Read]
 }
 
-/// Opens in every way, and checks that nothing changed.
+/// Opens the file in every mode, and checks that it is refused and unchanged.
 fn assert_refused(path: &Path, expected: fn(&StoreError) -> bool) {
     let before = fs::read(path).unwrap();
     for mode in modes() {
@@ -133,7 +133,7 @@ async fn one_writes_and_others_read_beside_it() {
     for mode in [OpenMode::Write, OpenMode::Create { audience: AUDIENCE.to_owned() }] {
         assert!(matches!(open(&path, mode), Err(StoreError::Held)));
     }
-    // A reader follows the writer, and never gets in its way.
+    // A reader follows the writer and never blocks it.
     for number in 2..30 {
         writer.commit(new(summary(id(number)))).await.unwrap();
         assert_eq!(load(&reader, id(number)).await.entry, number);

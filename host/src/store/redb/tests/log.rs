@@ -1,5 +1,5 @@
-//! The audit in the store: its tree, what entries are about, changes of no approval, the host's own rows,
-//! and the witness.
+//! The audit log in the store: its tree, subjects of entries, changes without an approval, the
+//! host's own rows, and the witness.
 
 use std::sync::{Arc, Mutex};
 
@@ -173,7 +173,7 @@ async fn a_witness_sees_each_commit_before_it_is_answered() {
     let published = Arc::clone(&fixture.store.published);
     fixture.store.watch_with(Box::new(move |head| {
         let head = Checkpoint::from_text(head).unwrap();
-        // Nor does any reader, whom a checkpoint may be signed for: it could outlive the disk.
+        // No reader sees it earlier: a checkpoint signed for a reader could outlive the disk.
         let shown = published.shown().log.state.size();
         assert!(shown < head.size, "shown before it was witnessed");
         told.lock().unwrap().push((head.size, head.root));
