@@ -36,7 +36,7 @@ pub enum WitnessError {
         path: String,
     },
     /// A new witness is asked for where one is.
-    #[error("witness `{path}` is there already; start without `--new-witness`")]
+    #[error("witness `{path}` already exists; start without `--new-witness`")]
     Exists {
         /// The file.
         path: String,

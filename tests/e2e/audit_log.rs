@@ -141,7 +141,7 @@ fn an_edited_log_does_not_verify_and_the_first_thing_wrong_is_told() {
         (log.replace("\"prod\"", "\"other\""), "the log is called `signoff/other`"),
         (log.replace("{\"checkpoint\":\"", "{\"checkpoint\":\"x"), "the checkpoint: "),
         (log[..log.len() - 1].to_owned(), "is cut off"),
-        (String::new(), "line 1 is no header"),
+        (String::new(), "line 1 is not the header"),
     ] {
         let file = home.file("edited.jsonl", &edited);
         let ran = verify(&file, &["--trust", &key]).exits(1);

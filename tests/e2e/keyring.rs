@@ -97,7 +97,7 @@ fn what_does_not_go_together_is_told_and_nothing_is_made() {
         (&["list"], 1, "no keyring at"),
         (&["promote", "x"], 1, "no keyring at"),
         (&["revoke", "x", "--yes"], 1, "no keyring at"),
-        (&["import", "{}"], 1, "no keyring entry"),
+        (&["import", "{}"], 1, "not a keyring entry"),
         (&["import", "[]"], 1, "no entry to import"),
         (&["import", "no-such-file"], 1, "no-such-file"),
     ] {
@@ -107,7 +107,7 @@ fn what_does_not_go_together_is_told_and_nothing_is_made() {
     }
     run(&home, &["key", "generate", "--id", "one"]).ok();
     let again = run(&home, &["key", "generate", "--id", "one"]).exits(1);
-    assert!(again.err.contains("is there already"), "{again:?}");
+    assert!(again.err.contains("already exists"), "{again:?}");
     let unknown = run(&home, &["key", "retire", "two"]).exits(1);
     assert!(unknown.err.contains("no key of this keyring has the id `two`"), "{unknown:?}");
 }
@@ -129,8 +129,8 @@ fn a_status_goes_the_ways_it_may_and_repeats_are_no_mistake() {
     change(&["revoke", "--yes"], 0, "is revoked now");
     change(&["revoke", "--yes"], 0, "is revoked already");
     change(&["revoke"], 0, "is revoked already");
-    change(&["promote"], 1, "is revoked, and that is final");
-    change(&["retire"], 1, "is revoked, and that is final");
+    change(&["promote"], 1, "is revoked, which is final");
+    change(&["retire"], 1, "is revoked, which is final");
     assert_eq!(statuses(&home), [("a".to_owned(), "revoked".to_owned())]);
 }
 

@@ -75,7 +75,7 @@ fn the_starter_is_clean_and_covered_and_is_written_once() {
     // A file that is there is somebody's work, also where it is only a name.
     home.file("policy.toml", "mine");
     let again = policy(&home, &["init"]).exits(1);
-    assert_eq!(again.err, "signoff: `policy.toml` is there already\n");
+    assert_eq!(again.err, "signoff: `policy.toml` already exists\n");
     assert_eq!(fs::read_to_string(home.path("policy.toml")).unwrap(), "mine");
     symlink("nowhere", home.path("link.toml")).unwrap();
     policy(&home, &["init", "link.toml"]).exits(1);

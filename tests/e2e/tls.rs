@@ -190,10 +190,10 @@ fn an_authority_that_cannot_be_read_is_a_failure_before_anything_is_sent() {
     home.file("half.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n");
     for (file, why) in [
         ("missing.pem", "No such file"),
-        ("empty.pem", "no certificate in it"),
-        ("key.pem", "no certificate in it"),
-        ("broken.pem", "certificate 1 in it is no X.509 certificate"),
-        ("half.pem", "broken PEM"),
+        ("empty.pem", "contains no certificate"),
+        ("key.pem", "contains no certificate"),
+        ("broken.pem", "certificate 1 is not an X.509 certificate"),
+        ("half.pem", "malformed PEM"),
         (".", "directory"),
     ] {
         let ran = home.run(&["--server", &server.url, "--ca", file, "list"]).exits(1);
@@ -298,7 +298,7 @@ fn hangup_swaps_the_certificate_and_open_connections_live_on() {
         assert_eq!(Held::open(&home, &server).ask(), "200");
     };
     home.file("cert.pem", "nothing");
-    told("no certificate in it");
+    told("contains no certificate");
     home.file("cert.pem", &first.certificate);
     told("does not fit");
     std::fs::remove_file(home.path("key.pem")).unwrap();
@@ -348,16 +348,16 @@ fn a_certificate_and_key_that_cannot_be_served_say_why_in_order() {
     Ran::of(home.program("sh").args(["-c", script])).ok();
     for (certificate, key, why) in [
         ("missing.pem", "missing-key.pem", "TLS certificate `missing.pem`: No such file"),
-        ("empty.pem", "missing-key.pem", "TLS certificate `empty.pem`: no certificate in it"),
-        ("key.pem", "cert.pem", "TLS certificate `key.pem`: no certificate in it"),
-        ("half.pem", "key.pem", "TLS certificate `half.pem`: broken PEM"),
+        ("empty.pem", "missing-key.pem", "TLS certificate `empty.pem`: contains no certificate"),
+        ("key.pem", "cert.pem", "TLS certificate `key.pem`: contains no certificate"),
+        ("half.pem", "key.pem", "TLS certificate `half.pem`: malformed PEM"),
         ("cert.pem", "missing-key.pem", "TLS key `missing-key.pem`: No such file"),
         ("cert.pem", "open.pem", "TLS key `open.pem` must be a file of mode 0600 that you own"),
         ("cert.pem", ".", "must be a file of mode 0600"),
         ("cert.pem", "pipe", "must be a file of mode 0600"),
-        ("cert.pem", "none.pem", "TLS key `none.pem`: no private key in it"),
-        ("cert.pem", "two.pem", "TLS key `two.pem`: several private keys in it"),
-        ("cert.pem", "half-key.pem", "TLS key `half-key.pem`: broken PEM"),
+        ("cert.pem", "none.pem", "TLS key `none.pem`: contains no private key"),
+        ("cert.pem", "two.pem", "TLS key `two.pem`: contains several private keys"),
+        ("cert.pem", "half-key.pem", "TLS key `half-key.pem`: malformed PEM"),
         ("cert.pem", "junk.pem", "TLS key `junk.pem`: not an RSA key"),
         ("cert.pem", "p521.pem", "TLS key `p521.pem`: not an RSA key"),
         ("cert.pem", "large.pem", "TLS key `large.pem`: larger than 65536 bytes"),

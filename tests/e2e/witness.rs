@@ -566,7 +566,7 @@ fn a_missing_or_empty_witness_does_not_start_and_a_new_one_is_recorded() {
     server.stop();
     // It is for the first start alone.
     let told = witnessed.refused_with(&["--new-witness"]);
-    assert!(told.contains("is there already"), "{told}");
+    assert!(told.contains("already exists"), "{told}");
     let server = witnessed.serve();
     assert_eq!(recorded(&server, "witness_recorded"), 1);
     server.stop();

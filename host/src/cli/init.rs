@@ -105,7 +105,7 @@ fn open(path: &Path, audience: Option<&str>, trust: Trust) -> Result<String, Fai
     match audience.filter(|audience| *audience != store.audience()) {
         None => Ok(store.audience().to_owned()),
         Some(other) => Err(Failure::Failed(anyhow!(
-            "`{}` is there already, and its audience is `{}`, not `{other}`",
+            "`{}` already exists, and its audience is `{}`, not `{other}`",
             path.display(),
             store.audience()
         ))),

@@ -99,7 +99,7 @@ impl Signing {
         Self { approver, profile, key: Some(key), key_id: String::new() }
     }
 
-    /// A signature that is there already. Only its form tells of which key it is.
+    /// A signature that already exists. Only its form tells of which key it is.
     pub(super) fn elsewhere(approver: String, signature: &str) -> Self {
         let rest = signature.strip_prefix("v2.");
         let key_id = rest.and_then(|rest| rest.split('.').next()).unwrap_or_default().to_owned();

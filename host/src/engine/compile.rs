@@ -106,7 +106,7 @@ fn invalid(error: &wasmtime::Error) -> CompileError {
 
 /// Runs this executable as a compiler, and waits no longer than it may take.
 fn apart(settings: Settings, wasm: &[u8]) -> Result<Vec<u8>, CompileError> {
-    let failed = |e: io::Error| CompileError::TooMuch(format!("no compiler could be run: {e}"));
+    let failed = |e: io::Error| CompileError::TooMuch(format!("the compiler cannot be started: {e}"));
     let mut child = Command::new("/proc/self/exe")
         .args([COMPILE_COMMAND, settings.as_str()])
         .env_clear()

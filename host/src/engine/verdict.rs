@@ -81,7 +81,7 @@ impl Verdict {
         }
         let requirement = answer.requirement.as_deref().map(requirement).transpose()?;
         if requirement.is_some() && decision != Decision::RequireApproval {
-            return Err(malformed(format!("a requirement stands beside `{decision}`")));
+            return Err(malformed(format!("requirement is not allowed with decision `{decision}`")));
         }
         let failed = failed(answer.failed)?;
         Ok(Self { decision, rule: answer.rule, reason: answer.reason, requirement, failed })

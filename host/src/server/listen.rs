@@ -22,14 +22,14 @@ pub struct Exposure {
 impl Exposure {
     /// What is missing before anybody but this machine may connect, as a sentence goes on.
     fn missing(self) -> Option<&'static str> {
-        const TOKENS: &str = "without tokens everybody who reaches the server is admin";
+        const TOKENS: &str = "without tokens every caller is admin";
         const TLS: &str = "without TLS tokens and contexts travel in the clear: give --tls-cert and \
             --tls-key, or --behind-proxy if a reverse proxy terminates TLS in front";
-        const BOTH: &str = "without tokens everybody who reaches the server is admin, and without \
+        const BOTH: &str = "without tokens every caller is admin, and without \
             TLS tokens and contexts travel in the clear: give --tls-cert and --tls-key, or \
             --behind-proxy if a reverse proxy terminates TLS in front";
         const UNAUTHENTICATED: &str = "without a log key rows of the store are not authenticated: \
-            `signoff key generate --use log` makes one";
+            create one with `signoff key generate --use log`";
         match (self.tokens, self.tls || self.behind_proxy) {
             (true, true) => self.unauthenticated.then_some(UNAUTHENTICATED),
             (false, true) => Some(TOKENS),
@@ -78,10 +78,10 @@ mod tests {
 
     /// Every combination: tokens, TLS, a proxy, and what the refusal names.
     const TABLE: [(bool, bool, bool, &[&str]); 8] = [
-        (false, false, false, &["everybody who reaches the server is admin", "--tls-cert"]),
-        (false, false, true, &["everybody who reaches the server is admin"]),
-        (false, true, false, &["everybody who reaches the server is admin"]),
-        (false, true, true, &["everybody who reaches the server is admin"]),
+        (false, false, false, &["every caller is admin", "--tls-cert"]),
+        (false, false, true, &["every caller is admin"]),
+        (false, true, false, &["every caller is admin"]),
+        (false, true, true, &["every caller is admin"]),
         (true, false, false, &["in the clear", "--tls-cert", "--behind-proxy"]),
         (true, false, true, &[]),
         (true, true, false, &[]),

@@ -52,7 +52,7 @@ pub enum TlsError {
     },
     /// A key that others can read or write.
     #[error(
-        "TLS key `{path}` must be a file of mode 0600 that you own; `chmod 600` mends the mode"
+        "TLS key `{path}` must be a file of mode 0600 that you own; fix the mode with `chmod 600`"
     )]
     Exposed {
         /// The file.
@@ -166,13 +166,13 @@ pub fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
         return Err(format!("larger than {CERTIFICATE_BYTES_MAX} bytes"));
     }
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    let chain = chain.map_err(|_| "broken PEM".to_owned())?;
+    let chain = chain.map_err(|_| "malformed PEM".to_owned())?;
     if chain.is_empty() {
-        return Err("no certificate in it: PEM with `BEGIN CERTIFICATE` is expected".to_owned());
+        return Err("contains no certificate: expected PEM with `BEGIN CERTIFICATE`".to_owned());
     }
     for (place, certificate) in (1..).zip(&chain) {
         ParsedCertificate::try_from(certificate)
-            .map_err(|_| format!("certificate {place} in it is no X.509 certificate"))?;
+            .map_err(|_| format!("certificate {place} is not an X.509 certificate"))?;
     }
     Ok(chain)
 }
@@ -185,7 +185,7 @@ fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
         PrivateFileError::Io(e) => key_error(path, e.to_string()),
     })?;
     // The parser's message could quote the file.
-    let broken = |_| key_error(path, "broken PEM");
+    let broken = |_| key_error(path, "malformed PEM");
     let mut keys = Vec::new();
     for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(&pem) {
         let (kind, der) = section.map_err(broken)?;
@@ -195,15 +195,15 @@ fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     match (keys.pop(), keys.is_empty()) {
         _ if encrypted => Err(key_error(
             path,
-            "encrypted, and nobody is there to ask: `openssl pkey` takes the passphrase off",
+            "encrypted, and the server cannot prompt for a passphrase: remove it with `openssl pkey`",
         )),
         (Some(key), true) => Ok(key),
         (Some(_), false) => {
-            Err(key_error(path, "several private keys in it where one is expected"))
+            Err(key_error(path, "contains several private keys, expected one"))
         }
         (None, _) => Err(key_error(
             path,
-            "no private key in it: PEM with `BEGIN PRIVATE KEY`, `BEGIN EC PRIVATE KEY` or `BEGIN RSA PRIVATE KEY` is expected",
+            "contains no private key: expected PEM with `BEGIN PRIVATE KEY`, `BEGIN EC PRIVATE KEY` or `BEGIN RSA PRIVATE KEY`",
         )),
     }
 }

@@ -147,7 +147,7 @@ impl TryFrom<lifecycle::Update> for types::Step {
                 Some(types::Transition { record, summary: summary.into(), entry })
             }
             _ => {
-                let why = "it answered half a change".to_owned();
+                let why = "it returned a change without its record or its entry".to_owned();
                 return Err(types::Failure::Trapped(why));
             }
         };

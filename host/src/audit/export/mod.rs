@@ -56,7 +56,7 @@ pub enum ExportError {
     #[error(transparent)]
     File(#[from] std::io::Error),
     /// The first line is not a header as this version writes it.
-    #[error("line 1 is no header of an exported audit log of format 1")]
+    #[error("line 1 is not the header of an exported audit log of format 1")]
     Header,
     /// A line is none of an export's.
     #[error("line {line} {why}")]
@@ -67,7 +67,7 @@ pub enum ExportError {
         why: &'static str,
     },
     /// There are fewer entries than the header says.
-    #[error("the log ends after {found} of the {entries} entries that its header tells of")]
+    #[error("the log ends after {found} of the {entries} entries in its header")]
     Ended {
         /// How many are there.
         found: u64,
@@ -78,7 +78,7 @@ pub enum ExportError {
     #[error("the checkpoint: {0}")]
     Checkpoint(#[from] CheckpointError),
     /// Keys are trusted, and nothing is signed.
-    #[error("the log has no checkpoint, so no trusted key vouches for it")]
+    #[error("the log has no checkpoint, so no trusted key authenticates it")]
     Unsigned,
     /// The checkpoint is another log's.
     #[error("the log is called `{log}`, its checkpoint `{checkpoint}`")]
@@ -116,7 +116,7 @@ pub enum ExportError {
         saved: u64,
     },
     /// The log does not begin with the entries of the saved checkpoint.
-    #[error("the log does not extend the saved checkpoint: its first {0} entries are others")]
+    #[error("the log does not extend the saved checkpoint: its first {0} entries differ")]
     Rewritten(u64),
 }
 
@@ -138,7 +138,7 @@ fn entry_flaw(text: &[u8]) -> Option<&'static str> {
     if text.len() > LINE_BYTES_MAX {
         Some("is longer than 256 KiB")
     } else if !is_object || text.contains(&b'\n') {
-        Some("is no entry: a JSON object on one line")
+        Some("is not an entry: expected a JSON object on one line")
     } else if std::str::from_utf8(text).is_err() {
         Some("is not UTF-8")
     } else {

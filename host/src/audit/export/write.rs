@@ -56,7 +56,7 @@ impl<W: Write> Writer<W> {
     pub fn entry(&mut self, text: &str) -> Result<(), ExportError> {
         let line = self.written() + 2;
         if self.written() == self.entries {
-            return Err(ExportError::Line { line, why: "is an entry more than the header says" });
+            return Err(ExportError::Line { line, why: "is one entry more than the header says" });
         }
         if let Some(why) = entry_flaw(text.as_bytes()) {
             return Err(ExportError::Line { line, why });

@@ -25,7 +25,7 @@ pub(super) fn run(args: &InitArgs, json: bool) -> Result<Exit, Stop> {
     let file = args.file.display();
     let made = OpenOptions::new().write(true).create_new(true).open(&args.file);
     let mut out = made.map_err(|e| match e.kind() {
-        ErrorKind::AlreadyExists => anyhow!("`{file}` is there already"),
+        ErrorKind::AlreadyExists => anyhow!("`{file}` already exists"),
         _ => anyhow!(e).context(format!("cannot write `{file}`")),
     })?;
     out.write_all(STARTER.as_bytes())
