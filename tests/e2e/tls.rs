@@ -362,8 +362,8 @@ fn a_certificate_and_key_that_cannot_be_served_say_why_in_order() {
         ("cert.pem", "p521.pem", "TLS key `p521.pem`: not an RSA key"),
         ("cert.pem", "large.pem", "TLS key `large.pem`: larger than 65536 bytes"),
         ("cert.pem", "locked.pem", "TLS key `locked.pem`: encrypted"),
-        ("cert.pem", "other.pem", "TLS key `other.pem` does not fit the first certificate"),
-        ("ca-first.pem", "key.pem", "does not fit the first certificate of `ca-first.pem`"),
+        ("cert.pem", "other.pem", "TLS key `other.pem` does not match the first certificate"),
+        ("ca-first.pem", "key.pem", "does not match the first certificate of `ca-first.pem`"),
     ] {
         let arguments =
             ["serve", "--listen", "127.0.0.1:0", "--tls-cert", certificate, "--tls-key", key];

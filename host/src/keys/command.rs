@@ -77,7 +77,9 @@ pub(crate) fn keys_within(argv: &[String], limit: Duration) -> Result<Vec<Entry>
     let too_long = || fail(format!("took longer than {} s", limit.as_secs()));
     let left = deadline.saturating_duration_since(Instant::now());
     let output = match output.map(|output| output.recv_timeout(left)) {
-        Some(Ok(output)) => output.map_err(|e| fail(format!("failed while its output was read: {e}")))?,
+        Some(Ok(output)) => {
+            output.map_err(|e| fail(format!("failed while its output was read: {e}")))?
+        }
         _ => return Err(too_long()),
     };
     if u64::try_from(output.len()).is_ok_and(|bytes| bytes > KEYRING_BYTES_MAX) {

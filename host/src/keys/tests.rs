@@ -348,7 +348,8 @@ fn a_command_that_does_not_end_is_ended_with_all_it_started() {
         // Long enough for the shell to start its children.
         let told = keys_within(&sh(&script), Duration::from_millis(1500)).err().expect("refused");
         assert!(
-            told.to_string().contains("took longer") || told.to_string().contains("not print a keyring")
+            told.to_string().contains("took longer")
+                || told.to_string().contains("not print a keyring")
         );
         let pid: i32 = fs::read_to_string(&pid).unwrap().trim().parse().unwrap();
         while is_running(pid) {

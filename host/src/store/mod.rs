@@ -333,7 +333,9 @@ pub struct Head {
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The file does not exist, and this command does not create one.
-    #[error("no store at `{0}`; if none was lost, create one with `signoff init` or `signoff serve`")]
+    #[error(
+        "no store at `{0}`; if none was lost, create one with `signoff init` or `signoff serve`"
+    )]
     Missing(String),
     /// Another process has the store open for writing.
     #[error("store is held by another process; use --server URL")]

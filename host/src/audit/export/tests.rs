@@ -1,4 +1,4 @@
-//! Every edit of an exported log is found.
+//! Every edit of an exported log is detected.
 
 use std::io::{BufReader, Cursor};
 
@@ -50,7 +50,7 @@ fn trusting() -> Expected {
     Expected { trusted: trusted(), saved: None }
 }
 
-/// The message of the first thing wrong.
+/// The message of the first problem.
 #[track_caller]
 fn wrong(file: &[u8], expected: &Expected) -> String {
     check(file, expected).expect_err("it is wrong").to_string()
@@ -94,7 +94,9 @@ fn the_first_thing_wrong_is_named() {
     assert!(with(0, &lines[0].replace(":1,", ":2,")).contains("line 1 is not the header"));
     assert!(with(0, &lines[0].replace("-audit", "-receipt")).contains("line 1 is not the header"));
     assert!(with(0, &lines[0].replace("{\"", "{ \"")).contains("line 1 is not the header"));
-    assert!(with(0, &lines[0].replace(":5", ":5,\"entries\":5")).contains("line 1 is not the header"));
+    assert!(
+        with(0, &lines[0].replace(":5", ":5,\"entries\":5")).contains("line 1 is not the header")
+    );
     assert!(with(0, "").contains("line 1 is not the header"));
     assert!(with(0, &lines[0].replace(":5", ":6")).contains("ends after 5 of the 6"));
     assert!(with(0, &lines[0].replace(":5", ":4")).contains("line 6 is not the line of the"));
@@ -190,7 +192,7 @@ fn a_disk_that_fails_is_told() {
     assert!(matches!(writer.entry(&entry(1)), Err(ExportError::File(_))));
 }
 
-/// `SIGNOFF_AUDIT_MUTATIONS` edits of an exported log of 10,000 entries; 300 if it is not set.
+/// Makes `SIGNOFF_AUDIT_MUTATIONS` (default 300) edits of an exported log of 10,000 entries.
 #[test]
 fn every_random_edit_is_found() {
     const ENTRIES: u64 = 10_000;
@@ -204,7 +206,7 @@ fn every_random_edit_is_found() {
     for n in 0..count {
         let kind = n % EDITS.len();
         let (name, edit) = EDITS[kind];
-        // One that changes nothing, as a byte put where it was, is drawn again.
+        // An edit that changes nothing, such as replacing a byte with itself, is drawn again.
         let edited = std::iter::repeat_with(|| edit(&original, &mut rng))
             .find(|edited| *edited != original)
             .unwrap();

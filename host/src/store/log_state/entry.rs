@@ -117,8 +117,7 @@ impl<'a> EntryParts<'a> {
         if fields.format != FORMAT {
             return Err(format!("format {}, expected {FORMAT}", fields.format));
         }
-        let at =
-            UnixSeconds::parse(&fields.at).ok_or("at: not an RFC 3339 time in UTC")?.seconds();
+        let at = UnixSeconds::parse(&fields.at).ok_or("at: not an RFC 3339 time in UTC")?.seconds();
         let item = |item: Item<'a>| {
             let status = item.status.map(|status| Status::parse(&status).ok_or("status"));
             let sha256 = item.sha256.map(|text| {
