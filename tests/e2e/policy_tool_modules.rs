@@ -150,7 +150,7 @@ fn what_is_no_policy_is_refused() {
         ("core.wasm", "this is a core module"),
         ("verifier.wasm", "it is one of world `verifier`"),
         ("cut.wasm", "not valid"),
-        ("head.wasm", "no WebAssembly component"),
+        ("head.wasm", "not a WebAssembly component"),
     ] {
         for command in
             [&["inspect", file][..], &[&["eval", file], &ASKED[..]].concat(), &["diff", file, file]]

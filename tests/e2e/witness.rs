@@ -497,10 +497,10 @@ fn what_is_no_witness_is_refused() {
     witnessed.refused();
     fs::remove_file(witnessed.file()).unwrap();
     fs::create_dir(witnessed.file()).unwrap();
-    assert!(witnessed.refused().contains("it is no file"));
+    assert!(witnessed.refused().contains("it is not a file"));
     fs::remove_dir(witnessed.file()).unwrap();
     assert!(Command::new("mkfifo").arg(witnessed.file()).status().unwrap().success());
-    assert!(witnessed.refused().contains("it is no file"));
+    assert!(witnessed.refused().contains("it is not a file"));
     fs::remove_file(witnessed.file()).unwrap();
     fs::write(witnessed.file(), &good).unwrap();
     witnessed.serve().assert_ready();

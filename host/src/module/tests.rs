@@ -1,4 +1,4 @@
-//! What is read, and what is refused, of manifests, envelopes and bytes.
+//! Accepted and refused manifests, envelopes and modules.
 
 use base64ct::{Base64, Encoding};
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use crate::engine::Limits;
 use crate::keys::{Group, KeyId, Keyring, Keys, NewKey, Status, Usage};
 use crate::refusal::Refusal;
 
-/// Keys for modules: `policy` and `verifier` sign for their slots, `none` for no slot.
+/// Module keys: `policy` and `verifier` sign for their slots, `none` for no slot.
 fn keys() -> Keys {
     let mut keyring = Keyring::default();
     for (id, groups) in [("policy", &["policy"][..]), ("verifier", &["verifier"]), ("none", &[])] {
@@ -53,7 +53,7 @@ fn code<T: std::fmt::Debug>(answer: Result<T, Refusal>) -> Code {
     answer.unwrap_err().code
 }
 
-/// A manifest with a member changed, or left out.
+/// A manifest with a member changed or removed.
 fn with(name: &str, value: Option<Value>) -> String {
     let mut text = manifest().to_json();
     match value {
@@ -261,7 +261,7 @@ fn an_envelope_out_of_its_form_is_refused() {
     assert_eq!(code(Envelope::parse(&text).unwrap().verify(&keys)), Code::SIGNATURE_INVALID);
 }
 
-/// The example of the specification.
+/// The example in the specification.
 #[test]
 fn what_is_signed_is_the_specifications_encoding() {
     let message = envelope::to_sign("http://example.com/HelloWorld", b"hello world");
@@ -300,7 +300,7 @@ fn what_is_no_module_is_told_what_it_is() {
         (&b""[..], "empty"),
         (b"(component)", "WebAssembly text"),
         (b"\x7fELF\x02\x01", "precompiled"),
-        (b"MZ", "no WebAssembly component"),
+        (b"MZ", "not a WebAssembly component"),
         (b"\0asm\x0d\0\x01\0", "no interface `signoff:approval/guardrails@0.1.0`"),
         (b"\0asm\x01\0\0\0", "core module"),
     ] {

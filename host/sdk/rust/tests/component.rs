@@ -1,6 +1,6 @@
-//! The component answers what ordinary Rust answers, for every vector.
+//! The component returns the same results as ordinary Rust, for every vector.
 //!
-//! `SIGNOFF_VERIFIER_WASM` names the file that `signoff module export verifier` wrote.
+//! `SIGNOFF_VERIFIER_WASM` is the path of a file written by `signoff module export verifier`.
 
 #![cfg(feature = "wasm")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]

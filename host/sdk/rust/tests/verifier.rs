@@ -1,4 +1,4 @@
-//! The crate through its public surface.
+//! Tests of the public API.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
@@ -145,7 +145,7 @@ fn a_keyring_has_one_of_three_forms_and_no_private_half() {
     }
 }
 
-/// The kind of a code is that of its HTTP status.
+/// The kind of each code matches its HTTP status.
 #[test]
 fn every_code_of_the_verifier_has_its_kind() {
     let mut known = 0;

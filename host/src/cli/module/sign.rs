@@ -136,7 +136,7 @@ fn cannot_sign(keys: &Keys, id: &str) -> Failure {
             key.status.as_str()
         ),
         None => format!(
-            "no key for modules has the id `{id}`; `signoff key generate --use module --slot SLOT` makes one"
+            "no module key has the id `{id}`; create one with `signoff key generate --use module --slot SLOT`"
         ),
     };
     Failure::Failed(anyhow::anyhow!(why))
