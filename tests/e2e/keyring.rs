@@ -120,15 +120,15 @@ fn a_status_goes_the_ways_it_may_and_repeats_are_no_mistake() {
         let ran = run(&home, &[&["key"], arguments, &["a"]].concat()).exits(code);
         assert!(ran.out.contains(told) || ran.err.contains(told), "{arguments:?}: {ran:?}");
     };
-    change(&["promote"], 0, "is active now");
-    change(&["promote"], 0, "is active already");
-    change(&["retire"], 0, "is verify-only now");
-    change(&["retire"], 0, "is verify-only already");
-    change(&["revoke"], 2, "--yes is needed");
+    change(&["promote"], 0, "is now active");
+    change(&["promote"], 0, "is already active");
+    change(&["retire"], 0, "is now verify-only");
+    change(&["retire"], 0, "is already verify-only");
+    change(&["revoke"], 2, "--yes is required");
     assert_eq!(statuses(&home), [("a".to_owned(), "verify-only".to_owned())]);
-    change(&["revoke", "--yes"], 0, "is revoked now");
-    change(&["revoke", "--yes"], 0, "is revoked already");
-    change(&["revoke"], 0, "is revoked already");
+    change(&["revoke", "--yes"], 0, "is now revoked");
+    change(&["revoke", "--yes"], 0, "is already revoked");
+    change(&["revoke"], 0, "is already revoked");
     change(&["promote"], 1, "is revoked, which is final");
     change(&["retire"], 1, "is revoked, which is final");
     assert_eq!(statuses(&home), [("a".to_owned(), "revoked".to_owned())]);
@@ -333,8 +333,8 @@ fn doctor_counts_one_person_once_in_whatever_spelling() {
         run(&home, &["key", "generate", "--id", id, "--approver", approver, "--group", "sre"]).ok();
     }
     let told = run(&home, &["doctor"]).exits(1).out;
-    assert!(told.contains("takes 2, and 1 have keys"), "{told}");
-    assert!(told.contains("takes 2 of `sre`, and 1 have keys"), "{told}");
+    assert!(told.contains("requires 2 approvers, but 1 have keys"), "{told}");
+    assert!(told.contains("requires 2 approvers of `sre`, but 1 have keys"), "{told}");
     let other =
         ["key", "generate", "--id", "three", "--approver", "ben@example.com", "--group", "sre"];
     run(&home, &other).ok();
@@ -449,7 +449,7 @@ fn the_profile_is_what_the_keys_and_the_command_say() {
             _ => ran.err,
         }
     };
-    assert!(profile_of(&[]).contains("--approver is needed"));
+    assert!(profile_of(&[]).contains("--approver is required"));
     assert_eq!(profile_of(&["--approver", ANN]), "v1");
     assert_eq!(profile_of(&["--approver", ANN, "--profile", "v2"]), "key-unknown");
     assert_eq!(profile_of(&["--approver", ANN, "--key", "none"]), "key-unknown");

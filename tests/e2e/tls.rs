@@ -163,7 +163,7 @@ fn the_command_line_believes_no_other_certificate() {
     let namesake = Authority::new("an authority of a test");
     let good = authority.issue("127.0.0.1");
     let table = [
-        (&other, good.clone(), "nobody known on this machine has issued it"),
+        (&other, good.clone(), "its issuer is not trusted on this machine"),
         (&namesake, good, "another key than the authority's"),
         (&authority, authority.issue("signoff.example"), "it is for another name"),
         (&authority, authority.issue_until("127.0.0.1", (2021, 1, 1)), "it has expired"),
@@ -216,7 +216,7 @@ fn http_and_https_do_not_meet() {
 fn plain_http_to_the_tls_port_is_closed_quietly() {
     let (home, server, _) = secured();
     // What is told of the start comes on two streams.
-    until("all is told", || server.printed().contains("made log key").then_some(()));
+    until("all is told", || server.printed().contains("created log key").then_some(()));
     let before = server.printed();
     for bytes in [
         b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n".to_vec(),
@@ -286,7 +286,7 @@ fn hangup_swaps_the_certificate_and_open_connections_live_on() {
     until("the second certificate is served", || {
         (served(&home, &server) == second.certificate).then_some(())
     });
-    assert!(server.printed().contains("TLS certificate read again: "));
+    assert!(server.printed().contains("TLS certificate reloaded: "));
     // The connection from before is the same, and answers.
     assert_eq!(held.ask(), "200");
     // What is broken changes nothing, and is told.

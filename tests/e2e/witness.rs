@@ -180,7 +180,7 @@ fn an_older_copy_of_the_store_does_not_start() {
     fs::remove_file(witnessed.home.store()).unwrap();
     assert!(witnessed.refused().contains("--create-store"));
     let told = witnessed.refused_with(&["--create-store"]);
-    assert!(told.contains("saw one"), "{told}");
+    assert!(told.contains("has seen one"), "{told}");
     assert!(!witnessed.home.store().exists());
 }
 

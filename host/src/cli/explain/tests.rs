@@ -1,4 +1,4 @@
-//! Each mistake, made by hand, is told by its name.
+//! Each mistake is detected and named.
 
 #![allow(
     clippy::unwrap_used,
@@ -256,7 +256,7 @@ fn neither_the_secret_nor_the_right_signature_is_ever_printed() {
         hmac_hex(OTHER_SECRET.as_bytes(), RIGHT),
         "no signature".to_owned(),
     ] {
-        // Somebody pastes the secret into the wrong flag.
+        // A user pastes the secret into the wrong flag.
         for (ours, approver) in [
             (SECRET, "user@company.com"),
             (&line, "user@company.com"),
@@ -287,8 +287,8 @@ fn people_see_what_was_signed_and_what_must_be() {
          wrong     the message had a line feed after it: `echo` adds one, `printf %s` does not\n\
          signed    \"appr_01k7rbxhm0abcdefghjkmnpqrs:approved:user@company.com:2025-10-17T11:30:00\\n\"\n\
          must be   \"appr_01k7rbxhm0abcdefghjkmnpqrs:approved:user@company.com:2025-10-17T11:30:00+00:00\"\n\
-         mend      expires_at.astimezone(timezone.utc).replace(microsecond=0).isoformat()\n\
-         mend      message = f\"{approval_id}:{decision}:{approver}:{expires_at}\""
+         fix       expires_at.astimezone(timezone.utc).replace(microsecond=0).isoformat()\n\
+         fix       message = f\"{approval_id}:{decision}:{approver}:{expires_at}\""
     );
 }
 
