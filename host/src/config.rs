@@ -43,7 +43,7 @@ pub struct Signatures {
     pub accept: Vec<String>,
 }
 
-/// The minimum requirement of every approval; a request may ask for more.
+/// The minimum requirement of every approval; a request may require more.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Floor {
@@ -70,7 +70,7 @@ pub enum ConfigError {
     Unreadable {
         /// The file.
         path: String,
-        /// What is wrong with it.
+        /// The reason.
         why: String,
     },
 }
@@ -185,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_left_out_is_the_default() {
+    fn unset_settings_take_their_defaults() {
         assert_eq!(Config::parse("").unwrap(), Config::default());
         let config = Config::parse(
             "[signatures]\naccept = [\"v2\"]\n[requirement]\nthreshold = 2\ngroups = { sre = 1 }",
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_is_taken_only_from_a_file_that_nobody_else_writes() {
+    fn a_command_requires_a_file_that_only_its_owner_can_write() {
         use std::os::unix::fs::PermissionsExt;
 
         let folder = tempfile::tempdir().unwrap();

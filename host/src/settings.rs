@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_this_version_does_not_know_is_weaker_where_it_is_not_the_same() {
+    fn a_changed_unknown_setting_is_weaker() {
         let recorded = |value: &str| {
             let mut values = Settings::of(&Config::default()).0;
             values.insert("origins".to_owned(), json!(value));

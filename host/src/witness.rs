@@ -24,7 +24,7 @@ pub enum WitnessError {
     Unusable {
         /// The file.
         path: String,
-        /// What is wrong with it.
+        /// The reason.
         why: String,
     },
     /// There is no checkpoint, or it is gone.
@@ -56,7 +56,7 @@ pub enum WitnessError {
     RolledBack {
         /// The file.
         path: String,
-        /// What differs.
+        /// The difference.
         why: String,
     },
 }

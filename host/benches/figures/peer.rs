@@ -81,7 +81,7 @@ impl Peer {
         writeln!(stdin, "{line}").with_context(|| format!("{} ended", self.name))?;
         let mut answer = String::new();
         stdout.read_line(&mut answer)?;
-        ensure!(!answer.is_empty(), "{} gave no answer to `{line}`", self.name);
+        ensure!(!answer.is_empty(), "{} did not reply to `{line}`", self.name);
         Ok(answer.trim().to_owned())
     }
 }

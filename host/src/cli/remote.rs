@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_a_mistake_of_usage() {
+    fn a_malformed_address_is_a_usage_error() {
         for given in [
             "",
             "/",

@@ -6,7 +6,10 @@
 //! settings and CPU. Components and core modules are stored alike; wasmtime refuses to load one as
 //! the other.
 
-#![expect(unsafe_code, reason = "loading precompiled code is unsafe; this file says why it may")]
+#![expect(
+    unsafe_code,
+    reason = "loading precompiled code is unsafe; this file explains why it is sound"
+)]
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::hash::{Hash, Hasher};

@@ -60,7 +60,7 @@ pub enum CompileError {
     #[error("it does not compile: {0}")]
     Invalid(String),
     /// Compilation exceeds its limits.
-    #[error("compiling it takes more than a module may: {0}")]
+    #[error("compiling it exceeds the limits of a module: {0}")]
     TooMuch(String),
 }
 
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_module_is_its_own_fault() {
+    fn an_invalid_module_is_a_compile_error() {
         for settings in [Settings::Verifier, Settings::Policy] {
             let engine = settings.engine().unwrap();
             let refused = Compiler::Here.compile(&engine, settings, b"\0asm");

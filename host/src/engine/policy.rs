@@ -94,7 +94,7 @@ pub enum PolicyFailure {
     #[error("policy failed: {0}")]
     Trapped(String),
     /// Its verdict is malformed.
-    #[error("policy gave no verdict: {0}")]
+    #[error("policy returned a malformed verdict: {0}")]
     Malformed(#[from] MalformedVerdict),
 }
 
@@ -241,7 +241,7 @@ impl Policy {
             Some(wasmtime::Trap::OutOfFuel) => {
                 format!("it used up its fuel of {} units", self.0.limits.fuel)
             }
-            Some(wasmtime::Trap::Interrupt) => "it took too long".to_owned(),
+            Some(wasmtime::Trap::Interrupt) => "it exceeded its time limit".to_owned(),
             Some(trap) => trap.to_string(),
             None => format!("{error:#}"),
         }

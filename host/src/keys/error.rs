@@ -13,7 +13,7 @@ pub enum KeyError {
     Weak {
         /// The variable or key.
         source_name: String,
-        /// What is wrong with it.
+        /// The reason.
         why: &'static str,
     },
     /// A keyring that other users can read or write.
@@ -29,7 +29,7 @@ pub enum KeyError {
     Unreadable {
         /// The file.
         path: String,
-        /// What is wrong with it.
+        /// The reason.
         why: String,
     },
     /// A keyring already exists.
@@ -40,7 +40,7 @@ pub enum KeyError {
     Command {
         /// The program, without its arguments: they may be secret.
         program: String,
-        /// What went wrong.
+        /// The reason.
         why: String,
     },
     /// A malformed entry.

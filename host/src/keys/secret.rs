@@ -105,7 +105,7 @@ pub fn check_secret(name: &str, secret: &[u8]) -> Result<(), KeyError> {
     let lower = Zeroizing::new(secret.to_ascii_lowercase());
     let holds = |part: &&str| lower.windows(part.len()).any(|window| window == part.as_bytes());
     if WELL_KNOWN.iter().any(holds) {
-        return Err(weak(name, "it holds a well-known placeholder"));
+        return Err(weak(name, "it contains a well-known placeholder"));
     }
     if secret.len() < HMAC_KEY_BYTES_MIN {
         return Err(weak(name, "it is shorter than 32 bytes"));

@@ -76,7 +76,7 @@ fn load(path: &Path) -> Result<Keys, KeyError> {
 }
 
 #[test]
-fn what_verifies_is_public_and_what_signs_is_asked_for() {
+fn verifying_keys_are_public_and_signing_keys_are_selected() {
     let ring = Ring::new();
     let keys = load(&ring.holds(&[hmac("shared", SECRET), ed25519("ann")])).unwrap();
     let shown = format!("{keys:?}{:?}", keys.described());
@@ -113,7 +113,7 @@ fn a_fingerprint_is_an_hmac_that_cpython_agrees_with() {
 }
 
 #[test]
-fn an_entry_out_of_its_form_is_refused_with_a_sentence() {
+fn a_malformed_entry_is_refused_with_a_message() {
     let ring = Ring::new();
     let zero = hex_as_base64(&"00".repeat(32));
     let one = hex_as_base64(&format!("01{}", "00".repeat(31)));
@@ -195,7 +195,7 @@ fn keys_that_do_not_go_together_are_refused() {
 }
 
 #[test]
-fn a_change_of_the_file_counts_from_the_next_call() {
+fn a_changed_file_is_used_from_the_next_call_on() {
     let ring = Ring::new();
     let path = ring.holds(&[hmac("shared", SECRET)]);
     let source = KeySource::new(path.clone(), None);
@@ -214,7 +214,7 @@ fn a_change_of_the_file_counts_from_the_next_call() {
 }
 
 #[test]
-fn a_file_that_breaks_or_goes_away_leaves_no_keys() {
+fn a_malformed_or_removed_file_leaves_no_keys() {
     let ring = Ring::new();
     let path = ring.holds(&[hmac("shared", SECRET)]);
     let source = KeySource::new(path.clone(), None);
@@ -289,7 +289,7 @@ fn until_settled(path: &Path) {
 }
 
 #[test]
-fn what_is_no_file_is_refused_and_holds_nobody() {
+fn a_keyring_that_is_not_a_regular_file_is_refused_without_blocking() {
     let ring = Ring::new();
     fs::create_dir(ring.path()).unwrap();
     assert!(matches!(load(&ring.path()), Err(KeyError::Exposed { .. })));
@@ -382,7 +382,7 @@ fn a_reload_runs_the_command_again_and_a_failure_leaves_no_keys() {
 }
 
 #[test]
-fn what_a_keyring_says_of_a_commands_key_counts() {
+fn the_keyrings_status_of_a_commands_key_takes_precedence() {
     let ring = Ring::new();
     let given = hmac("shared", SECRET);
     let path = ring.holds(&[with(given.clone(), "status", "revoked")]);
@@ -417,7 +417,7 @@ fn log_keys_rotate_and_the_old_one_still_verifies() {
 }
 
 #[test]
-fn what_openssl_makes_is_a_key_here() {
+fn an_openssl_key_is_accepted() {
     let dir = tempfile::tempdir().unwrap();
     let pem = dir.path().join("key.pem");
     let openssl = |arguments: &[&str]| {

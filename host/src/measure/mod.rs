@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_median_ignores_what_stands_out() {
+    fn the_median_ignores_outliers() {
         assert_eq!(median(vec![1.0, 900.0, 2.0]), 2.0);
         assert_eq!(median(vec![1.0, 2.0, 4.0, 900.0]), 3.0);
         assert!(median(Vec::new()).is_nan());

@@ -223,7 +223,7 @@ async fn token(service: &Service, subject: &str, role: Role) -> Result<String> {
     };
     let made = service.create_token(&Caller::local(), new, None).await?;
     let made: TokenShown = serde_json::from_str(&made.body)?;
-    made.token.context("the token is not told")
+    made.token.context("the response has no token")
 }
 
 /// Makes one request and its approval, each authenticated, audited and durable before the reply.
@@ -290,7 +290,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mixed_json_is_an_object_of_the_size_asked_for() {
+    fn mixed_json_is_an_object_of_the_requested_size() {
         for bytes in [1 << 10, 64 << 10] {
             let text = mixed_json(bytes);
             assert_eq!(text.len(), bytes);

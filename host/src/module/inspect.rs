@@ -274,7 +274,7 @@ fn imported(name: &str, slot: Slot) -> Refusal {
         true => "; build it without WASI or with stubs, such as `componentize-py --stub-wasi`",
         false => "",
     };
-    invalid(format!("the module imports `{name}`, and a {slot} imports nothing{mend}"))
+    invalid(format!("the module imports `{name}`, but a {slot} must not import anything{mend}"))
 }
 
 fn add(what: &str, count: &mut u64, more: u64, most: u64) -> Result<(), Refusal> {

@@ -235,7 +235,7 @@ fn refill(store: &mut Store<StoreLimits>) -> Result<()> {
 fn why(error: &wasmtime::Error) -> anyhow::Error {
     match error.downcast_ref::<Trap>() {
         Some(Trap::OutOfFuel) => anyhow!("it used up its fuel of {FUEL} units"),
-        Some(Trap::Interrupt) => anyhow!("it took too long"),
+        Some(Trap::Interrupt) => anyhow!("it exceeded its time limit"),
         Some(trap) => anyhow!("{trap}"),
         None => anyhow!("{error:#}"),
     }

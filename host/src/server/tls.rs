@@ -47,7 +47,7 @@ pub enum TlsError {
     Certificate {
         /// The file.
         path: String,
-        /// What is wrong with it.
+        /// The reason.
         why: String,
     },
     /// A key that other users can read or write.
@@ -63,7 +63,7 @@ pub enum TlsError {
     Key {
         /// The file.
         path: String,
-        /// What is wrong with it.
+        /// The reason.
         why: String,
     },
     /// A key and a certificate that do not match.

@@ -51,7 +51,7 @@ pub struct Accepted<'a> {
     pub profiles: &'a [String],
 }
 
-/// What an approver signs.
+/// The statement that an approver signs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statement {
     /// The deployment's name.

@@ -64,7 +64,7 @@ fn execute() -> Result<(), Box<dyn Error>> {
     let claim = json!({"agent": agent, "action": action, "context": context});
     let claimed = server.post(&format!("/api/v1/approvals/{id}/execute"), &claim.to_string())?;
     let execution = serde_json::from_str::<Approval>(&claimed)?.execution;
-    let execution = execution.ok_or("the claim made no execution")?;
+    let execution = execution.ok_or("the response to the claim has no execution")?;
     attempt = attempt.in_execution(&execution.id);
     let approved = verify(&claimed, &attempt)?;
 

@@ -77,7 +77,7 @@ fn each_argument_is_held_against_the_approval() {
 }
 
 #[test]
-fn a_revoked_key_counts_under_no_id() {
+fn a_revoked_key_is_refused_under_any_id() {
     let mut keyring = Keyring::from_json(KEYS).unwrap();
     let seed = [b'a'; 32];
     let public = ed25519_dalek::SigningKey::from_bytes(&seed).verifying_key().to_bytes();

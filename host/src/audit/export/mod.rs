@@ -64,7 +64,7 @@ pub enum ExportError {
     Line {
         /// Its number in the file; the first is 1.
         line: u64,
-        /// What is wrong with it.
+        /// The reason.
         why: &'static str,
     },
     /// There are fewer entries than the header says.

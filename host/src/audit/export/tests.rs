@@ -57,7 +57,7 @@ fn wrong(file: &[u8], expected: &Expected) -> String {
 }
 
 #[test]
-fn what_is_written_verifies_at_every_small_size() {
+fn an_export_verifies_at_every_small_size() {
     for size in 0..40 {
         let file = export(size);
         for saved in 0..=size {
@@ -71,7 +71,7 @@ fn what_is_written_verifies_at_every_small_size() {
 }
 
 #[test]
-fn without_a_trusted_key_nobody_vouches() {
+fn without_a_trusted_key_there_is_no_signer() {
     assert_eq!(check(&export(3), &Expected::default()).unwrap().signer, None);
     let unsigned = export_with(3, None).unwrap();
     let report = check(&unsigned, &Expected::default()).unwrap();
@@ -186,7 +186,7 @@ fn a_file_that_would_not_verify_is_not_finished() {
 }
 
 #[test]
-fn a_disk_that_fails_is_told() {
+fn a_write_error_is_returned() {
     let mut small = [0_u8; 100];
     let mut writer = Writer::new(Cursor::new(&mut small[..]), "default", 1).unwrap();
     assert!(matches!(writer.entry(&entry(1)), Err(ExportError::File(_))));

@@ -66,7 +66,7 @@ pub enum ReceiptError {
     Entry {
         /// Its number.
         number: u64,
-        /// What is wrong with it.
+        /// The reason.
         why: String,
     },
 }

@@ -94,7 +94,7 @@ fn only_a_comment_that_a_public_key_covers_is_in_a_receipt() {
 }
 
 #[test]
-fn what_time_did_and_nobody_logged_is_not_in_a_receipt() {
+fn unlogged_expiry_is_not_in_a_receipt() {
     let story = story();
     let executed = shown(&approval("executed", Some("unknown")), &story);
     assert_eq!(executed["execution"]["outcome"], "claimed");

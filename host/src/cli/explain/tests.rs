@@ -199,7 +199,7 @@ fn a_mistake_of_each_kind_is_named_together_with_another() {
 }
 
 #[test]
-fn what_cannot_be_explained_is_said_so() {
+fn an_unknown_mistake_is_reported_as_unexplained() {
     for signature in
         [hmac_hex(OTHER_SECRET.as_bytes(), RIGHT), hmac_hex(SECRET.as_bytes(), "something else")]
     {
@@ -211,7 +211,7 @@ fn what_cannot_be_explained_is_said_so() {
 }
 
 #[test]
-fn a_weak_secret_is_told_and_a_short_one_verifies_nothing() {
+fn a_weak_secret_is_reported_and_a_short_one_verifies_nothing() {
     let short = "prod-secret-abc123";
     let secrets = Secrets::of_text(short, None).unwrap();
     let of_short = answer(&secrets, &hmac_hex(short.as_bytes(), RIGHT));
@@ -224,7 +224,7 @@ fn a_weak_secret_is_told_and_a_short_one_verifies_nothing() {
 }
 
 #[test]
-fn a_statement_that_nobody_can_sign_is_told_so() {
+fn an_unsignable_statement_is_reported() {
     let secrets = Secrets::of_text(SECRET, None).unwrap();
     for (code, decision, approver) in [
         ("request-invalid", "approve", "user@company.com"),

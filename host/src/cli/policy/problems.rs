@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn the_caret_stands_under_the_column() {
+    fn the_caret_is_under_the_column() {
         assert_eq!(
             shown("rules.toml", &problem(12, 9, "when = \"contxt.a\""), false),
             "rules.toml:12:9: error: rule `x`: no such name here\n 12 | when = \"contxt.a\"\n    |         ^"

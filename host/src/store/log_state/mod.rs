@@ -60,7 +60,7 @@ pub(crate) struct RowState {
 pub(crate) struct FoldError {
     /// The number of the entry.
     pub(crate) number: u64,
-    /// What is wrong with it.
+    /// The reason.
     pub(crate) why: String,
 }
 

@@ -71,7 +71,7 @@ fn an_entry_is_written_and_read_byte_for_byte() {
 }
 
 #[test]
-fn what_is_not_an_entry_of_format_2_is_refused() {
+fn a_malformed_entry_is_refused() {
     let sound = text(5, &[approval(1, Status::Pending, [1; 32], 0)]);
     EntryParts::read(&sound).unwrap();
     let sha256 = "01".repeat(32);
@@ -118,7 +118,7 @@ fn a_log_leads_to_what_it_wrote_last() {
 }
 
 #[test]
-fn what_is_finished_is_not_among_the_unfinished() {
+fn finished_approvals_are_not_listed_as_unfinished() {
     let entries =
         Status::ALL.map(|status| text(10, &[approval(status as u128 + 1, status, [1; 32], 0)]));
     let state = folded(&entries).unwrap();

@@ -81,7 +81,7 @@ where
     T: ReadableTable<u64, &'static Hash>,
 {
     let id = hex::encode(scope);
-    let tampered = || StoreError::Tampered(format!("the kept answer {id}"));
+    let tampered = || StoreError::Tampered(format!("the stored answer {id}"));
     let (number, answer) = rows::decode_answer(row).ok_or_else(tampered)?;
     if answer.at.saturating_add(ANSWER_SECONDS) <= now {
         return Ok(None);

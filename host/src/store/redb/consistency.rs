@@ -45,7 +45,7 @@ pub struct Difference {
     pub table: &'static str,
     /// The row: an id, a number or a key in hex.
     pub row: String,
-    /// What is wrong with it.
+    /// The reason.
     pub why: String,
 }
 

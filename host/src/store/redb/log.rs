@@ -181,9 +181,9 @@ fn has_root(tree: &Frontier, head: &Checkpoint) -> Result<(), StoreError> {
         return Ok(());
     }
     let why = if tree.size() == head.size {
-        "its audit entries do not have the root of its head".to_owned()
+        "its audit entries do not match the root of its head".to_owned()
     } else {
-        format!("it holds {} audit entries, its head has {}", tree.size(), head.size)
+        format!("it has {} audit entries, but its head has {}", tree.size(), head.size)
     };
     Err(StoreError::Untrusted(why))
 }

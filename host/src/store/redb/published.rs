@@ -144,7 +144,7 @@ impl Published {
         let mut witness = self.witness.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(witness) = witness.as_mut() else { return Ok(()) };
         witness(head).map_err(|e| {
-            let error = StoreError::Io(format!("its witness: {e}"));
+            let error = StoreError::Io(format!("witness failed: {e}"));
             self.stopped.get_or_init(|| error.to_string());
             error
         })

@@ -49,7 +49,7 @@ async fn a_repeat_keeps_no_bytes() {
 }
 
 #[tokio::test]
-async fn a_module_over_the_limit_is_refused_and_writing_goes_on() {
+async fn an_oversized_module_is_refused_and_writing_continues() {
     let fixture = Fixture::new();
     let large = vec![1; (64 << 20) + 1];
     assert!(matches!(fixture.store.commit(kept_with(1, &large)).await, Err(StoreError::Io(_))));

@@ -119,7 +119,7 @@ async fn answers_are_forgotten_oldest_first_up_to_a_time() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_too_old_is_no_answer_also_where_its_row_is_still_there() {
+async fn an_expired_answer_is_ignored_even_if_its_row_exists() {
     let fixture = Fixture::new();
     let store = &fixture.store;
     let with_key = |number, at| {
@@ -137,7 +137,7 @@ async fn an_answer_that_is_too_old_is_no_answer_also_where_its_row_is_still_ther
 }
 
 #[tokio::test]
-async fn a_caller_who_goes_away_breaks_nothing() {
+async fn a_cancelled_commit_does_no_harm() {
     let fixture = Fixture::new();
     for number in 0..50 {
         let commit = fixture.store.commit(new(summary(id(number))));
@@ -177,7 +177,7 @@ async fn closing_finishes_what_was_accepted_and_refuses_the_rest() {
 }
 
 #[tokio::test]
-async fn a_change_over_the_limit_is_refused_and_the_store_goes_on() {
+async fn an_oversized_change_is_refused_and_writing_continues() {
     let fixture = Fixture::new();
     let mut large = new(summary(id(1)));
     large.approval.as_mut().unwrap().record = "x".repeat(17 * 1024 * 1024);

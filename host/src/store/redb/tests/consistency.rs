@@ -81,7 +81,7 @@ const EDITS: [Edit; 21] = [
             let head = String::from_utf8(head).unwrap().replace("\n3\n", "\n2\n");
             meta.insert(HEAD_KEY, head.as_bytes()).unwrap();
         },
-        "it holds 3 audit entries, its head has 2",
+        "it has 3 audit entries, but its head has 2",
     ),
     (
         |txn| {
@@ -144,7 +144,7 @@ async fn every_difference_is_named() {
 }
 
 #[tokio::test]
-async fn a_row_that_differs_is_refused_alone() {
+async fn a_tampered_row_does_not_affect_other_rows() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.redb");
     sample(&path).await;
@@ -252,7 +252,7 @@ async fn an_answer_that_is_missing_or_not_the_last_is_named() {
 }
 
 #[tokio::test]
-async fn what_due_names_besides_is_passed_over() {
+async fn surplus_rows_of_due_are_skipped() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.redb");
     sample(&path).await;

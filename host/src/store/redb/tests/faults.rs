@@ -152,7 +152,7 @@ async fn opening_fails_at_any_operation_without_harm() {
 }
 
 #[tokio::test]
-async fn reads_go_on_after_writing_has_stopped() {
+async fn reads_continue_after_writing_has_stopped() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.redb");
     let writer = create(&path);

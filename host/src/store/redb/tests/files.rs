@@ -31,7 +31,7 @@ fn foreign(error: &StoreError) -> bool {
 }
 
 #[tokio::test]
-async fn a_new_store_is_its_owners_alone_and_keeps_its_audience() {
+async fn a_new_store_is_private_and_keeps_its_audience() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.redb");
     drop(create(&path));
@@ -42,7 +42,7 @@ async fn a_new_store_is_its_owners_alone_and_keeps_its_audience() {
 }
 
 #[test]
-fn a_missing_file_is_made_only_where_asked() {
+fn a_missing_file_is_created_only_in_create_mode() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.redb");
     for mode in [OpenMode::Write, OpenMode::Read] {
@@ -58,7 +58,7 @@ fn a_missing_file_is_made_only_where_asked() {
 }
 
 #[test]
-fn what_is_not_a_store_is_refused_and_left_as_it_was() {
+fn other_files_are_refused_and_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file");
     let mut dice = Dice(4);
@@ -123,7 +123,7 @@ fn a_folder_and_a_pipe_are_refused() {
 }
 
 #[tokio::test]
-async fn one_writes_and_others_read_beside_it() {
+async fn readers_work_while_one_process_writes() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.redb");
     let writer = create(&path);

@@ -93,7 +93,7 @@ async fn a_hash_that_was_edited_is_in_no_proof() {
 }
 
 #[tokio::test]
-async fn what_is_not_kept_is_no_leaf() {
+async fn a_conflicting_change_adds_no_leaf() {
     let fixture = Fixture::new();
     fixture.store.commit(new(summary(id(1)))).await.unwrap();
     let before = fixture.store.head().await.unwrap();
@@ -187,7 +187,7 @@ async fn a_witness_sees_each_commit_before_it_is_answered() {
 }
 
 #[tokio::test]
-async fn a_witness_that_fails_ends_writing_and_nobody_is_answered() {
+async fn a_failing_witness_stops_writing_and_fails_its_commit() {
     let fixture = Fixture::new();
     fixture.store.watch_with(Box::new(|head| {
         if Checkpoint::from_text(head).unwrap().size < 2 {
