@@ -149,9 +149,9 @@ fn an_import_keeps_what_is_there_and_never_brings_a_key_back() {
     import(&[&entry, "--group", "security"], 0, "unchanged key ann");
     import(&[&entry, "--group", "ops"], 0, "updated key ann");
     assert_eq!(shown()["groups"], json!(["ops"]));
-    import(&[&entry, "--approver", "bob@example.com"], 1, "for another approver");
+    import(&[&entry, "--approver", "bob@example.com"], 1, "with another approver");
     let other = key_of(&Home::new(), ANN, &["--id", "ann"])["entry"].to_string();
-    import(&[&other], 1, "it is another key");
+    import(&[&other], 1, "other key material");
     let mut renamed = made["entry"].clone();
     renamed["id"] = json!("bob");
     import(&[&renamed.to_string(), "--approver", "bob@example.com"], 1, "are one key");
@@ -176,7 +176,7 @@ fn a_secret_is_not_taken_from_an_argument_but_from_standard_input() {
     let keyring = fs::read_to_string(home.path("signoff.keys.json")).unwrap();
     let there = Home::new();
     let ran = run(&there, &["key", "import", &keyring]).exits(2);
-    assert!(ran.err.contains("seen by other processes"), "{ran:?}");
+    assert!(ran.err.contains("visible to other processes"), "{ran:?}");
     assert!(!there.path("signoff.keys.json").exists());
     let mut child = there
         .signoff(&["key", "import", "-"])

@@ -175,7 +175,7 @@ fn a_command_gives_keys() {
         let before = server.printed().len();
         server.signal(Signal::HUP);
         until("the refusal is told", || {
-            server.printed()[before..].contains("nothing is decided").then_some(())
+            server.printed()[before..].contains("every decision is refused").then_some(())
         });
         server.claim(&approved).refused("keyring-unavailable");
     }

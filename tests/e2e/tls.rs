@@ -164,8 +164,8 @@ fn the_command_line_believes_no_other_certificate() {
     let good = authority.issue("127.0.0.1");
     let table = [
         (&other, good.clone(), "its issuer is not trusted on this machine"),
-        (&namesake, good, "another key than the authority's"),
-        (&authority, authority.issue("signoff.example"), "it is for another name"),
+        (&namesake, good, "its signature does not match"),
+        (&authority, authority.issue("signoff.example"), "it is not valid for the name"),
         (&authority, authority.issue_until("127.0.0.1", (2021, 1, 1)), "it has expired"),
     ];
     for (believed, issued, why) in table {
@@ -293,14 +293,14 @@ fn hangup_swaps_the_certificate_and_open_connections_live_on() {
     let told = |what: &str| {
         server.signal(Signal::HUP);
         until(what, || server.printed().contains(what).then_some(()));
-        assert!(server.printed().contains("stays"), "{}", server.printed());
+        assert!(server.printed().contains("still using"), "{}", server.printed());
         assert_eq!(served(&home, &server), second.certificate, "{what}");
         assert_eq!(Held::open(&home, &server).ask(), "200");
     };
     home.file("cert.pem", "nothing");
     told("contains no certificate");
     home.file("cert.pem", &first.certificate);
-    told("does not fit");
+    told("does not match");
     std::fs::remove_file(home.path("key.pem")).unwrap();
     home.file("key.pem", &first.key);
     told("mode 0600");

@@ -13,14 +13,14 @@ pub trait LogKeys: Send + Sync {
     ///
     /// # Errors
     ///
-    /// The reason, where the keys cannot be read.
+    /// The reason, if the keys cannot be read.
     fn trusted(&self, audience: &str) -> Result<Vec<LogKey>, String>;
 
     /// Returns the active key that signs, if its private half is available.
     ///
     /// # Errors
     ///
-    /// The reason, where the keys cannot be read.
+    /// The reason, if the keys cannot be read.
     fn signer(&self, audience: &str) -> Result<Option<Arc<LogSigner>>, String>;
 }
 

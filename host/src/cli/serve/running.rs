@@ -48,7 +48,7 @@ pub(in crate::cli) struct Running {
     pub(in crate::cli) url: String,
     pub(super) tls: Option<Tls>,
     pub(super) service: Arc<Service>,
-    /// Why rows are not authenticated, where they are not.
+    /// Why rows are not authenticated, if they are not.
     pub(super) unauthenticated: Option<String>,
     stop: watch::Sender<bool>,
     server: tokio::task::JoinHandle<()>,

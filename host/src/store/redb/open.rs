@@ -136,7 +136,7 @@ fn write_draft(draft: &Path, audience: &str, trust: &Trust) -> Result<(), StoreE
     options.read(true).write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.open(draft).map_err(|error| cannot("make", draft, &error))?;
+    let file = options.open(draft).map_err(|error| cannot("create", draft, &error))?;
     make(FileBackend::new(file)?, audience, trust)
 }
 
@@ -157,9 +157,9 @@ pub(super) fn make(
 
 fn publish(draft: &Path, path: &Path) -> Result<(), StoreError> {
     match fs::hard_link(draft, path) {
-        Ok(()) => sync_folder(path).map_err(|error| cannot("make", path, &error)),
+        Ok(()) => sync_folder(path).map_err(|error| cannot("create", path, &error)),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(cannot("make", path, &error)),
+        Err(error) => Err(cannot("create", path, &error)),
     }
 }
 

@@ -54,7 +54,7 @@ fn a_missing_file_is_created_only_in_create_mode() {
     let nowhere = folder.path().join("none/store.redb");
     let create = OpenMode::Create { audience: AUDIENCE.to_owned() };
     let Err(error) = open(&nowhere, create) else { panic!("made in no folder") };
-    assert!(error.to_string().starts_with("store failed: cannot make `"), "{error}");
+    assert!(error.to_string().starts_with("store failed: cannot create `"), "{error}");
 }
 
 #[test]
