@@ -1,20 +1,22 @@
-//! The host's clock: whole unix seconds, floored. The verifier has none; it is told the time.
+//! The host's clock: whole unix seconds, rounded down. The verifier has no clock; the time is an
+//! argument.
 
 use std::fs;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// Where the time comes from.
+/// A source of time.
 pub trait Clock: Send + Sync + 'static {
-    /// Whole seconds since 1970-01-01T00:00:00Z. Whoever administers the machine can set it.
+    /// Returns whole seconds since 1970-01-01T00:00:00Z. An administrator can set this clock.
     fn now(&self) -> u64;
 
-    /// Whole seconds since some moment before, by a clock that nobody can set. It may stand while the
-    /// machine sleeps.
+    /// Returns whole seconds since a fixed earlier moment, by a clock that cannot be set. It may
+    /// pause while the machine sleeps.
     fn elapsed(&self) -> u64;
 
-    /// As [`Self::elapsed`], with the time that the machine sleeps, where it can be had. Costs a file.
+    /// As [`Self::elapsed`], including the time that the machine sleeps, if available. Reads a
+    /// file.
     fn uptime(&self) -> Option<u64> {
         None
     }
@@ -24,7 +26,7 @@ pub trait Clock: Send + Sync + 'static {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
-/// A clock that stands until it is moved, for tests.
+/// A clock that only moves when set, for tests.
 #[derive(Debug)]
 pub struct ManualClock {
     now: AtomicU64,
@@ -49,18 +51,18 @@ impl Clock for SystemClock {
 }
 
 impl ManualClock {
-    /// A clock that stands at a time.
+    /// A clock that shows a given time.
     pub fn at(seconds: u64) -> Self {
         Self { now: AtomicU64::new(seconds), elapsed: AtomicU64::new(0) }
     }
 
-    /// Lets time pass until then. A time before the last one is a clock that was set back.
+    /// Lets time pass until then. An earlier time sets the clock back.
     pub fn set(&self, seconds: u64) {
         let before = self.now.swap(seconds, Ordering::SeqCst);
         self.elapsed.fetch_add(seconds.saturating_sub(before), Ordering::SeqCst);
     }
 
-    /// Sets it, as somebody sets a clock: no time passes.
+    /// Sets the clock without letting time pass.
     pub fn jump(&self, seconds: u64) {
         self.now.store(seconds, Ordering::SeqCst);
     }

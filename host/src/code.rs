@@ -1,5 +1,5 @@
 //! The stable codes, with the HTTP status and title of each. `wit/codes.md` is the same table for
-//! people; a test holds the two together.
+//! people; a test compares the two.
 
 use signoff_core::codes;
 
@@ -86,8 +86,8 @@ codes! {
 }
 
 impl Code {
-    /// The code of a text. A verifier newer than this host may have others; what is not known is
-    /// still a refusal, and answered with 403.
+    /// Returns the code with a text. A verifier newer than this host may have other codes; an
+    /// unknown code is still a refusal, with status 403.
     pub fn of(text: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|code| code.text == text)
     }

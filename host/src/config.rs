@@ -1,14 +1,14 @@
-//! The settings of a deployment: a TOML file beside the store, where there is one.
+//! The settings of a deployment: an optional TOML file next to the store.
 //!
 //! ```toml
 //! [signatures]
-//! accept = ["v2"]               # which profiles count; both if left out
+//! accept = ["v2"]               # accepted profiles; both by default
 //!
-//! [requirement]                 # no request asks for less
+//! [requirement]                 # the minimum for every request
 //! threshold = 2
 //! groups = { sre = 1 }
 //!
-//! [keys]                        # only in settings that --config names
+//! [keys]                        # only in a file named by --config
 //! command = ["vault", "kv", "get", "-field=keyring", "secret/signoff"]
 //! ```
 
@@ -23,19 +23,19 @@ use signoff_core::requirement::PartialRequirement;
 
 const FILE_BYTES_MAX: u64 = 64 << 10;
 
-/// What a deployment is set to.
+/// The settings of a deployment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Which signatures count.
+    /// The accepted signatures.
     pub signatures: Signatures,
-    /// What every approval takes at least.
+    /// The minimum requirement of every approval.
     pub requirement: Floor,
-    /// Where keys come from beside the environment and the keyring file.
+    /// Sources of keys in addition to the environment and the keyring file.
     pub keys: KeyConfig,
 }
 
-/// Which signatures count.
+/// The accepted signatures.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Signatures {
@@ -43,18 +43,18 @@ pub struct Signatures {
     pub accept: Vec<String>,
 }
 
-/// What every approval takes at least; a request may ask for more.
+/// The minimum requirement of every approval; a request may require more.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Floor {
-    /// How many approvers.
+    /// The number of approvers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threshold: Option<u32>,
-    /// How many of each group.
+    /// The number of approvers per group.
     pub groups: BTreeMap<String, u32>,
 }
 
-/// Where keys come from.
+/// Sources of keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct KeyConfig {
@@ -62,7 +62,7 @@ pub struct KeyConfig {
     pub command: Option<Vec<String>>,
 }
 
-/// Why settings cannot be had.
+/// Why settings cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
@@ -70,7 +70,7 @@ pub enum ConfigError {
     Unreadable {
         /// The file.
         path: String,
-        /// What is wrong with it.
+        /// The reason.
         why: String,
     },
 }
@@ -82,25 +82,27 @@ impl Default for Signatures {
 }
 
 impl Config {
-    /// The settings of a file; those of [`Default`] where none is given and none is beside the store.
+    /// Loads the settings of a file. Returns [`Default`] if no file is given and none is next to
+    /// the store.
     ///
     /// # Errors
     ///
-    /// A file that is given and is not there; one that is too large, no TOML, has unknown settings,
-    /// accepts no profile or an unknown one, or asks for what no request can; one that names a command
-    /// and that others can change.
+    /// A given file that does not exist; a file that is too large, is not TOML, has unknown
+    /// settings, accepts no profile or an unknown one, or has a requirement that no request may
+    /// have; a file with a command that was not given explicitly or that other users can change.
     pub fn load(given: Option<&Path>, store: &Path) -> Result<Self, ConfigError> {
         let path = given.map_or_else(|| beside(store), Path::to_owned);
         let unreadable =
             |why: String| ConfigError::Unreadable { path: path.display().to_string(), why };
         let meta = match fs::metadata(&path) {
-            // Without a folder there is no store either, and that is told better by the store.
+            // A missing folder also means a missing store, for which the store has a better
+            // message.
             Err(e) if is_absent(&e) && given.is_none() => {
                 return Ok(Self::default());
             }
             Err(e) => return Err(unreadable(e.to_string())),
-            // Reading a pipe would wait for its other end.
-            Ok(meta) if !meta.is_file() => return Err(unreadable("it is no file".to_owned())),
+            // Reading a pipe would block until it is written to.
+            Ok(meta) if !meta.is_file() => return Err(unreadable("it is not a file".to_owned())),
             Ok(meta) => meta,
         };
         if meta.len() > FILE_BYTES_MAX {
@@ -109,11 +111,11 @@ impl Config {
         let (text, meta) = read(&path).map_err(|e| unreadable(e.to_string()))?;
         let config = Self::parse(&text).map_err(unreadable)?;
         if config.keys.command.is_some() && given.is_none() {
-            let why = "keys.command is run as you, so it counts only in settings that you name: --config, or SIGNOFF_CONFIG";
+            let why = "keys.command runs with your privileges, so it is only accepted in a file named by --config or SIGNOFF_CONFIG";
             return Err(unreadable(why.to_owned()));
         }
         if config.keys.command.is_some() && others_change(&meta) {
-            let why = "keys.command is run as you, so the file must be yours or root's, and others must not write it: chmod go-w";
+            let why = "keys.command runs with your privileges, so the file must be owned by you or root and not writable by others: chmod go-w";
             return Err(unreadable(why.to_owned()));
         }
         Ok(config)
@@ -129,11 +131,11 @@ impl Config {
             return Err(format!("signatures.accept: unknown profile `{unknown}`"));
         }
         let floor = config.requirement.requirement();
-        // Else each request would be refused, as if that were its own fault.
+        // Otherwise every request would be refused, as if it were at fault.
         floor.check().map_err(|e| format!("requirement: {}", e.message))?;
         if !accept.iter().any(|name| name == "v2") && !floor.takes_v1() {
             return Err(
-                "signatures.accept names only v1, which cannot meet the requirement: it counts where one approver and no group is asked for"
+                "signatures.accept names only v1, which cannot meet the requirement: v1 supports only a threshold of 1 without groups"
                     .to_owned(),
             );
         }
@@ -146,14 +148,14 @@ impl Config {
 }
 
 impl Floor {
-    /// The floor as a requirement, which has the bounds of one.
+    /// Returns the floor as a requirement, which has the same limits.
     pub(crate) fn requirement(&self) -> PartialRequirement {
         let Self { threshold, groups } = self.clone();
         PartialRequirement { ttl_seconds: None, threshold, groups }
     }
 }
 
-/// A file's text, and whose the very file is that was read.
+/// Returns a file's text, and the metadata of the opened file.
 fn read(path: &Path) -> io::Result<(String, Metadata)> {
     let file = File::open(path)?;
     let meta = file.metadata()?;
@@ -162,7 +164,7 @@ fn read(path: &Path) -> io::Result<(String, Metadata)> {
     Ok((text, meta))
 }
 
-/// Whether somebody else can say what a file holds.
+/// Returns whether other users can change a file.
 fn others_change(meta: &Metadata) -> bool {
     let trusted = [0, rustix::process::geteuid().as_raw()].contains(&meta.uid());
     !trusted || meta.mode() & 0o022 != 0
@@ -172,7 +174,7 @@ fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-/// Where the settings of a store are, if nothing else is said.
+/// Returns the default path of a store's settings: next to the store.
 pub fn beside(store: &Path) -> PathBuf {
     store.with_extension("toml")
 }
@@ -183,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_left_out_is_the_default() {
+    fn unset_settings_take_their_defaults() {
         assert_eq!(Config::parse("").unwrap(), Config::default());
         let config = Config::parse(
             "[signatures]\naccept = [\"v2\"]\n[requirement]\nthreshold = 2\ngroups = { sre = 1 }",
@@ -195,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_is_taken_only_from_a_file_that_nobody_else_writes() {
+    fn a_command_requires_a_file_that_only_its_owner_can_write() {
         use std::os::unix::fs::PermissionsExt;
 
         let folder = tempfile::tempdir().unwrap();
@@ -214,7 +216,7 @@ mod tests {
         for mode in [0o644, 0o600] {
             assert!(loaded(command, mode).unwrap().keys.command.is_some());
         }
-        // Settings that came with a folder, as in a clone, run nothing.
+        // Settings found in a folder, such as a cloned repository, never run a command.
         let found = Config::load(None, &folder.path().join("signoff.redb"));
         assert!(found.unwrap_err().to_string().contains("--config"));
     }

@@ -1,13 +1,13 @@
-//! Core dumps: the memory of a process that holds keys goes into no file.
+//! Disables core dumps: the memory of a process that holds keys must not be written to a file.
 
 use std::io;
 
-/// Lets the system write no core of this process, whatever ends it; another process of the same user
-/// cannot read its memory either. What it starts is as before.
+/// Prevents core dumps of this process; other processes of the same user cannot read its memory
+/// either. Child processes are not affected.
 ///
 /// # Errors
 ///
-/// What the system refuses.
+/// A system error.
 #[cfg(target_os = "linux")]
 pub(crate) fn forbid() -> io::Result<()> {
     use rustix::process::{DumpableBehavior, set_dumpable_behavior};
@@ -15,7 +15,7 @@ pub(crate) fn forbid() -> io::Result<()> {
     Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }
 
-/// Only Linux has a switch of its own for that; elsewhere the limit of the shell counts.
+/// Only Linux supports this per process; on other systems the limit of the shell applies.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn forbid() -> io::Result<()> {
     Ok(())

@@ -1,4 +1,4 @@
-//! Ids: a prefix and the 26 lower-case characters of a ULID, made in order of time.
+//! Ids: a prefix and the 26 lower-case characters of a ULID, in chronological order.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -14,7 +14,7 @@ pub struct ApprovalId(Ulid);
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ExecutionId(Ulid);
 
-/// Makes ULIDs that only go up, also within a millisecond and when the clock steps back.
+/// Makes strictly increasing ULIDs, even within a millisecond and when the clock is set back.
 #[derive(Default)]
 pub struct IdMaker(Mutex<Ulid>);
 
@@ -23,17 +23,17 @@ const EXECUTION_PREFIX: &str = "exec_";
 const TOKEN_PREFIX: &str = "tok_";
 
 impl IdMaker {
-    /// The next approval's id.
+    /// Returns the next approval's id.
     pub fn approval(&self) -> ApprovalId {
         ApprovalId(self.next())
     }
 
-    /// The next execution's id.
+    /// Returns the next execution's id.
     pub fn execution(&self) -> ExecutionId {
         ExecutionId(self.next())
     }
 
-    /// The next token's id: `tok_` and a ULID.
+    /// Returns the next token's id: `tok_` and a ULID.
     pub fn token(&self) -> String {
         token_id(self.next())
     }
@@ -44,22 +44,22 @@ impl IdMaker {
         *last = if fresh.timestamp_ms() > last.timestamp_ms() {
             fresh
         } else {
-            // 80 random bits do not overflow within a millisecond but by a chance of 2^-60 or so;
-            // then the fresh one is as good.
+            // 80 random bits overflow within a millisecond with a probability of about 2^-60; then
+            // the fresh one is used.
             last.increment().unwrap_or(fresh)
         };
         *last
     }
 }
 
-/// A ULID of now, in no order with others of the same millisecond.
+/// Returns a ULID of the current time, unordered within a millisecond.
 pub(crate) fn fresh_ulid() -> Ulid {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
     let unix_ms = since_epoch.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX));
     Ulid::from_parts(unix_ms, rand::random())
 }
 
-/// Whether a text is a token's id as it is written.
+/// Returns whether a text is a token id in its canonical form.
 pub fn is_token_id(text: &str) -> bool {
     let ulid = text.strip_prefix(TOKEN_PREFIX).and_then(|ulid| Ulid::from_string(ulid).ok());
     ulid.is_some_and(|ulid| token_id(ulid) == text)
@@ -70,23 +70,23 @@ fn token_id(ulid: Ulid) -> String {
 }
 
 impl ApprovalId {
-    /// Reads an id as it is written: lower case, nothing else.
+    /// Parses an id in its canonical form, which is lower case.
     pub fn parse(text: &str) -> Option<Self> {
         let id = Self(Ulid::from_string(text.strip_prefix(APPROVAL_PREFIX)?).ok()?);
         (id.to_string() == text).then_some(id)
     }
 
-    /// The 128 bits, in order of time.
+    /// Returns the 128 bits, which are in chronological order.
     pub fn to_u128(self) -> u128 {
         self.0.into()
     }
 
-    /// The id of 128 bits.
+    /// Makes an id from 128 bits.
     pub fn from_u128(bits: u128) -> Self {
         Self(Ulid::from(bits))
     }
 
-    /// The lowest and highest id that begin with a prefix, or none where no id can.
+    /// Returns the lowest and highest id that begin with a prefix; `None` if no id can.
     pub fn prefix_range(prefix: &str) -> Option<(Self, Self)> {
         let digits = prefix.strip_prefix(APPROVAL_PREFIX).unwrap_or(prefix);
         if digits.len() > 26 || !digits.is_ascii() {

@@ -1,9 +1,10 @@
 //! signoff: human approval for high-risk agent actions, checked by one verified WebAssembly
 //! component.
 //!
-//! The host embeds the verifier and holds no rule that decides trust: it keeps time, keys and a
-//! store, and asks the verifier. `api` and `cli` call `service`; `service` calls `verifier`, `engine`,
-//! `store` and `keys`; nothing points back. `host/README.md` follows one approval through the code.
+//! The host embeds the verifier and makes no trust decision itself: it provides time, keys and a
+//! store, and calls the verifier. `api` and `cli` call `service`; `service` calls `verifier`,
+//! `engine`, `store` and `keys`; dependencies never point back. `host/README.md` follows one
+//! approval through the code.
 
 pub mod api;
 pub mod audit;

@@ -1,4 +1,4 @@
-//! A refusal as the host hands it on: a code, its HTTP status and title, and a sentence.
+//! A refusal with its code, HTTP status, title and detail.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::engine::PolicyFailure;
 use crate::store::StoreError;
 use crate::verifier::Failure;
 
-/// Why something was not done. Nothing was kept.
+/// Why an operation was refused. Nothing was stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The code, its HTTP status and its title.
@@ -21,7 +21,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// A refusal with its sentence.
+    /// Makes a refusal with its detail.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
         Self { code, detail: detail.into(), cause: None }
     }
@@ -52,16 +52,16 @@ impl Refusal {
         }
     }
 
-    /// A refusal by the text of its code.
+    /// Makes a refusal from the text of its code.
     fn of(code: &str, detail: String) -> Self {
         match Code::of(code) {
             Some(code) => Self::new(code, detail),
-            // A verifier newer than this host: still a refusal.
+            // A code of a verifier newer than this host: still a refusal.
             None => Self::new(Code::FORBIDDEN, format!("{code}: {detail}")),
         }
     }
 
-    /// Seconds after which it is worth trying again, where it is.
+    /// Returns the seconds after which a retry may succeed; `None` if it cannot.
     pub fn retry_after_seconds(&self) -> Option<u32> {
         matches!(self.code.status, 429 | 503).then_some(1)
     }
@@ -87,7 +87,7 @@ impl From<Failure> for Refusal {
             Failure::Rejected(rejection) => Self::of(&rejection.code, rejection.message),
             Failure::Trapped(cause) => Self::new(
                 Code::VERIFIER_TRAPPED,
-                "the verifier gave no answer, so nothing was decided",
+                "the verifier returned no result, so nothing was decided",
             )
             .because(cause),
         }

@@ -1,16 +1,16 @@
-//! The settings that decide trust, as the audit log records them at each start, and which are weaker.
+//! The settings that affect trust, recorded in the audit log at each start, and their comparison.
 //!
-//! Each setting is a value of JSON under a name of its own:
+//! Each setting is a named JSON value:
 //!
 //! | name | value | weaker is |
 //! | --- | --- | --- |
-//! | `signatures.accept` | names of profiles | one that is weaker than all of before |
-//! | `requirement.threshold` | how many approvers | fewer |
-//! | `requirement.groups` | how many of each group | fewer of a group, or a group less |
+//! | `signatures.accept` | names of profiles | a profile that is weaker than all previous ones |
+//! | `requirement.threshold` | number of approvers | fewer |
+//! | `requirement.groups` | number of approvers per group | fewer of a group, or a missing group |
 //! | `listener` | class of address, TLS, a proxy in front | any change |
 //!
-//! A setting that was recorded and is not set any more is weaker, and so is a change of one that this
-//! version does not know.
+//! A recorded setting that is now unset is weaker, and so is any change of a setting unknown to
+//! this version.
 
 use std::collections::BTreeMap;
 
@@ -24,26 +24,26 @@ const THRESHOLD: &str = "requirement.threshold";
 const GROUPS: &str = "requirement.groups";
 const LISTENER: &str = "listener";
 
-/// Profiles, the weakest first.
+/// Profiles, from weakest to strongest.
 const PROFILES: [&str; 2] = ["v1", "v2"];
 
-/// The settings that decide trust.
+/// The settings that affect trust.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings(BTreeMap<String, Value>);
 
-/// Where a server listens, as far as it decides trust.
+/// The properties of a server's listener that affect trust.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listener {
     /// Whether only this machine can connect.
     pub loopback: bool,
-    /// Whether the server speaks TLS.
+    /// Whether the server terminates TLS.
     pub tls: bool,
     /// Whether a proxy terminates TLS in front of the server.
     pub behind_proxy: bool,
 }
 
 impl Settings {
-    /// Those of a settings file.
+    /// Extracts the settings from a settings file.
     pub fn of(config: &Config) -> Self {
         let mut accept = config.signatures.accept.clone();
         accept.sort_unstable();
@@ -57,7 +57,7 @@ impl Settings {
         Self(set.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
     }
 
-    /// With where the server listens.
+    /// Adds the listener.
     pub fn listening(mut self, listener: Listener) -> Self {
         let Listener { loopback, tls, behind_proxy } = listener;
         let address = if loopback { "loopback" } else { "other" };
@@ -66,8 +66,7 @@ impl Settings {
         self
     }
 
-    /// As they are recorded, without where a server listened: what a process that does not listen is
-    /// held to.
+    /// Removes the listener, for comparison with a process that does not listen.
     pub(crate) fn without_listener(mut self) -> Self {
         self.0.remove(LISTENER);
         self
@@ -77,12 +76,12 @@ impl Settings {
         Self(values)
     }
 
-    /// Every setting with its name, in order of the names.
+    /// Returns every setting with its name, in order of the names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value))
     }
 
-    /// Those that differ from the recorded ones.
+    /// Returns the names of the settings that differ from the recorded ones.
     pub(crate) fn changed<'a>(&'a self, recorded: &'a Self) -> impl Iterator<Item = &'a str> {
         let names =
             self.0.keys().chain(recorded.0.keys().filter(|name| !self.0.contains_key(*name)));
@@ -93,17 +92,17 @@ impl Settings {
         self.0.get(name)
     }
 
-    /// All of them as one JSON object.
+    /// Returns all settings as one JSON object.
     pub fn to_json(&self) -> Value {
         json!(self.0)
     }
 
-    /// SHA-256 over them, lower-case hex: by it an operator says which ones are meant.
+    /// Returns the SHA-256 of the settings, lower-case hex, with which an operator refers to them.
     pub fn digest(&self) -> String {
         hex::encode(Sha256::digest(self.to_json().to_string()))
     }
 
-    /// The settings that are weaker than recorded, a phrase for each.
+    /// Returns a message for each setting that is weaker than recorded.
     pub fn weaker(&self, recorded: &Self) -> Vec<String> {
         let weaker = |(name, old): (&String, &Value)| {
             let new = self.0.get(name);
@@ -117,7 +116,8 @@ impl Settings {
     }
 }
 
-/// Whether a changed setting is weaker than before. What cannot be compared is.
+/// Returns whether a changed setting is weaker than before. Values that cannot be compared count as
+/// weaker.
 fn is_weaker(name: &str, old: &Value, new: &Value) -> bool {
     match name {
         ACCEPT => weakest(new).zip(weakest(old)).is_none_or(|(new, old)| new < old),
@@ -132,7 +132,7 @@ fn is_weaker(name: &str, old: &Value, new: &Value) -> bool {
     }
 }
 
-/// The place of the weakest profile; none where one is unknown.
+/// Returns the rank of the weakest profile; `None` if one is unknown.
 fn weakest(accept: &Value) -> Option<usize> {
     let place = |name: &Value| {
         let name = name.as_str()?;
@@ -156,7 +156,7 @@ mod tests {
         Settings::of(&config)
     }
 
-    /// What is recorded, what is set, and the settings that are weaker.
+    /// The recorded settings, the current ones, and the names of those that are weaker.
     #[test]
     fn each_setting_has_an_order() {
         let both: &[&str] = &["v1", "v2"];
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_this_version_does_not_know_is_weaker_where_it_is_not_the_same() {
+    fn a_changed_unknown_setting_is_weaker() {
         let recorded = |value: &str| {
             let mut values = Settings::of(&Config::default()).0;
             values.insert("origins".to_owned(), json!(value));

@@ -1,25 +1,25 @@
 //! Tokens: `sgnt_`, 64 hex characters of randomness, 8 of a checksum.
 //!
-//! The prefix and the checksum let a scanner tell a leaked token from any other text, without asking
-//! anybody: `sgnt_[0-9a-f]{72}`, where the last 8 characters begin the SHA-256 of what is before
-//! them. Only the SHA-256 of a token is ever stored.
+//! The prefix and the checksum let a scanner recognize a leaked token offline: `sgnt_[0-9a-f]{72}`,
+//! where the last 8 characters are the start of the SHA-256 of the preceding ones. Only the SHA-256
+//! of a token is ever stored.
 
 use std::fmt;
 
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-/// What every token begins with.
+/// The prefix of every token.
 pub const PREFIX: &str = "sgnt_";
 const RANDOM_BYTES: usize = 32;
 const CHECKSUM_CHARS: usize = 8;
 
-/// A token. It is wiped when it is dropped, and `Debug` does not show it.
+/// A token. It is wiped on drop, and `Debug` does not show it.
 #[derive(Clone)]
 pub struct Token(Zeroizing<String>);
 
 impl Token {
-    /// A new token, of 256 random bits.
+    /// Generates a token of 256 random bits.
     pub fn generate() -> Self {
         let random = Zeroizing::new(rand::random::<[u8; RANDOM_BYTES]>());
         let mut text = Zeroizing::new(format!("{PREFIX}{}", hex::encode(*random)));
@@ -28,7 +28,7 @@ impl Token {
         Self(text)
     }
 
-    /// Reads a token; none for any other text, and for one with a wrong checksum.
+    /// Parses a token; `None` for malformed text or a wrong checksum.
     pub fn parse(text: &str) -> Option<Self> {
         let fits = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
         let digits = text.strip_prefix(PREFIX)?;
@@ -39,12 +39,12 @@ impl Token {
         (checksum(before) == sum).then(|| Self(Zeroizing::new(text.to_owned())))
     }
 
-    /// The token, to hand to whom it is for.
+    /// Returns the token's text, for its owner.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Its SHA-256 in hex: all that is kept.
+    /// Returns its SHA-256 in hex, the only part that is stored.
     pub fn hash(&self) -> String {
         hex::encode(Sha256::digest(self.0.as_bytes()))
     }

@@ -1,5 +1,5 @@
-//! A witness: the last checkpoint of the audit, kept in a file outside the store and written before
-//! each answer. A store that does not extend it, such as an old backup, does not start.
+//! A witness: the last checkpoint of the audit log, kept in a file outside the store and written
+//! before each reply. A store that does not extend it, such as an old backup, does not start.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use crate::audit::checkpoint::{self, Checkpoint};
 use crate::audit::log_key::LogKey;
 
-/// A checkpoint is a few hundred bytes; more is no checkpoint.
+/// A checkpoint is a few hundred bytes; anything larger is not a checkpoint.
 const FILE_BYTES_MAX: u64 = 16 << 10;
 
-/// A file that keeps a checkpoint.
+/// A file that holds a checkpoint.
 #[derive(Clone, Debug)]
 pub struct WitnessFile(PathBuf);
 
@@ -24,75 +24,76 @@ pub enum WitnessError {
     Unusable {
         /// The file.
         path: String,
-        /// What is wrong with it.
+        /// The reason.
         why: String,
     },
-    /// There is no checkpoint yet, or no more.
+    /// There is no checkpoint, or it is gone.
     #[error(
-        "witness `{path}` is missing or empty: a disk that is not mounted? `--new-witness` makes the first one of a store"
+        "witness `{path}` is missing or empty: is its disk mounted? create the first witness of a store with `--new-witness`"
     )]
     Missing {
         /// The file.
         path: String,
     },
-    /// A new witness is asked for where one is.
-    #[error("witness `{path}` is there already; start without `--new-witness`")]
+    /// A new witness was requested, but one already exists.
+    #[error("witness `{path}` already exists; start without `--new-witness`")]
     Exists {
         /// The file.
         path: String,
     },
-    /// The log knows a witness, and its file has nothing.
+    /// The log had a witness, and its file is missing or empty.
     #[error(
-        "witness `{path}` is missing or empty: a disk that is not mounted? Without it nobody can tell whether this store is an old copy; where it is lost, `signoff serve --witness FILE --new-witness --accept-rollback` goes on, and expires every unfinished approval"
+        "witness `{path}` is missing or empty: is its disk mounted? Without it an old copy of the store cannot be detected; if it is lost, `signoff serve --witness FILE --new-witness --accept-rollback` starts anyway and expires every unfinished approval"
     )]
     Lost {
         /// The file.
         path: String,
     },
-    /// The store holds less than the witness saw, or something else.
+    /// The store is shorter than, or differs from, what the witness saw.
     #[error(
-        "the store does not extend its witness `{path}`: {why}; an old backup or a rolled-back disk? `signoff serve --witness FILE --accept-rollback` goes on, and expires every unfinished approval"
+        "the store does not extend its witness `{path}`: {why}; is it an old backup or a rolled-back disk? `signoff serve --witness FILE --accept-rollback` starts anyway and expires every unfinished approval"
     )]
     RolledBack {
         /// The file.
         path: String,
-        /// In which way.
+        /// The difference.
         why: String,
     },
 }
 
 impl WitnessFile {
-    /// A file, whether or not it is there yet.
+    /// A witness file, which need not exist yet.
     pub fn at(path: impl Into<PathBuf>) -> Self {
         Self(path.into())
     }
 
-    /// Its path, as it was given.
+    /// Returns its path, as given.
     pub fn path(&self) -> &Path {
         &self.0
     }
 
-    /// The path, so that it is the same from every folder.
+    /// Returns its absolute path.
     ///
     /// # Errors
     ///
-    /// [`WitnessError::Unusable`] for a path that is not UTF-8: the log keeps it.
+    /// [`WitnessError::Unusable`] for a path that is not UTF-8: the log records it.
     pub fn absolute(&self) -> Result<String, WitnessError> {
         let path = std::path::absolute(&self.0).map_err(|e| self.unusable(e))?;
         let path = path.to_str().ok_or_else(|| self.unusable("its path is not UTF-8"))?;
         Ok(path.to_owned())
     }
 
-    /// The checkpoint that is kept; none where the file is missing or empty.
+    /// Returns the stored checkpoint; `None` if the file is missing or empty.
     ///
     /// # Errors
     ///
-    /// [`WitnessError::Unusable`]: a file that cannot be read, or that none of the log's keys signed.
+    /// [`WitnessError::Unusable`]: a file that cannot be read, or a checkpoint that none of the
+    /// log's keys signed.
     pub fn last(&self, trusted: &[LogKey]) -> Result<Option<Checkpoint>, WitnessError> {
         let note = match fs::metadata(&self.0) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(self.unusable(e)),
-            Ok(meta) if !meta.is_file() => return Err(self.unusable("it is no file")),
+            Ok(meta) if !meta.is_file() => return Err(self.unusable("it is not a file")),
             Ok(meta) if meta.len() == 0 => return Ok(None),
             Ok(meta) if meta.len() > FILE_BYTES_MAX => {
                 return Err(self.unusable("it is too large for a checkpoint"));
@@ -103,13 +104,13 @@ impl WitnessFile {
         Ok(Some(opened.checkpoint))
     }
 
-    /// Keeps a signed checkpoint: it is on disk, and whole, when this returns.
+    /// Stores a signed checkpoint atomically and durably.
     ///
     /// # Errors
     ///
-    /// What the system refuses.
+    /// A system error.
     pub fn keep(&self, note: &str) -> io::Result<()> {
-        // One name: the store has one writer, and what a crash leaves the next start writes over.
+        // A fixed name: the store has one writer, and the next start overwrites what a crash left.
         let mut aside = self.0.clone().into_os_string();
         aside.push(".new");
         let aside = PathBuf::from(aside);
@@ -122,27 +123,27 @@ impl WitnessFile {
         File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
     }
 
-    /// That nothing is kept here.
+    /// The error for a missing checkpoint.
     pub fn missing(&self) -> WitnessError {
         WitnessError::Missing { path: self.0.display().to_string() }
     }
 
-    /// That a checkpoint is kept here already.
+    /// The error for a checkpoint that already exists.
     pub fn exists(&self) -> WitnessError {
         WitnessError::Exists { path: self.0.display().to_string() }
     }
 
-    /// That nothing is kept here of a log that was witnessed.
+    /// The error for a missing checkpoint of a log that had a witness.
     pub fn lost(&self) -> WitnessError {
         WitnessError::Lost { path: self.0.display().to_string() }
     }
 
-    /// That the store is behind, or tells another story.
+    /// The error for a store that is shorter than, or differs from, what the witness saw.
     pub fn rolled_back(&self, why: impl std::fmt::Display) -> WitnessError {
         WitnessError::RolledBack { path: self.0.display().to_string(), why: why.to_string() }
     }
 
-    /// That the file is of no use.
+    /// The error for a file that cannot be used.
     pub fn unusable(&self, why: impl std::fmt::Display) -> WitnessError {
         WitnessError::Unusable { path: self.0.display().to_string(), why: why.to_string() }
     }

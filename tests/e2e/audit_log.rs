@@ -141,7 +141,7 @@ fn an_edited_log_does_not_verify_and_the_first_thing_wrong_is_told() {
         (log.replace("\"prod\"", "\"other\""), "the log is called `signoff/other`"),
         (log.replace("{\"checkpoint\":\"", "{\"checkpoint\":\"x"), "the checkpoint: "),
         (log[..log.len() - 1].to_owned(), "is cut off"),
-        (String::new(), "line 1 is no header"),
+        (String::new(), "line 1 is not the header"),
     ] {
         let file = home.file("edited.jsonl", &edited);
         let ran = verify(&file, &["--trust", &key]).exits(1);
@@ -193,8 +193,8 @@ fn what_is_no_key_to_trust_is_refused_before_anything_is_read() {
     let empty = format!("@{}", empty.display());
     let short = key.strip_suffix('=').unwrap_or(&key[..key.len() - 2]);
     for (trust, why) in [
-        ("", "holds no key"),
-        (empty.as_str(), "holds no key"),
+        ("", "contains no key"),
+        (empty.as_str(), "contains no key"),
         ("signoff/prod", "a log key is written"),
         (short, "a log key is written"),
         (&key.replacen("prod", "staging", 1), "hash is not that of its name and key"),
@@ -239,7 +239,7 @@ fn a_file_that_does_not_verify_is_not_left() {
     };
     for (page, why) in [
         (page(|items| items[1]["entry"]["at"] = "2020-01-01T00:00:00Z".into()), "does not verify"),
-        (page(|items| drop(items.remove(1))), "the server sent entry 3 where 2 was due"),
+        (page(|items| drop(items.remove(1))), "the server sent entry 3, expected 2"),
         (page(|items| items.clear()), "its checkpoint covers"),
         (page(|items| items.push(serde_json::json!({"number": 99, "entry": {}}))), "99"),
     ] {

@@ -193,7 +193,7 @@ fn eval_and_tests_take_facts() {
         (&["requester"], "expected NAME=VALUE"),
         (&["requester="], "expected 1 to 128 printable ASCII characters"),
         (&["requester=a b"], "expected 1 to 128 printable ASCII characters"),
-        (&["requester=a", "requester=b"], "the fact `requester` is given twice"),
+        (&["requester=a", "requester=b"], "duplicate fact `requester`"),
     ] {
         let ran = eval(facts).exits(2);
         assert!(ran.err.contains(told), "{ran:?}");

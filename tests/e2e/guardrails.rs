@@ -270,7 +270,7 @@ fn a_policy_that_takes_too_long_lets_nothing_through() {
     server.post(&format!("/api/v1/modules/{looping}/activate"), &json!({})).ok();
     let evaluate = json!({ "agent": "inbox_triage", "action": "x", "context": {} });
     let refused = server.post("/api/v1/guardrails/evaluate", &evaluate).refused("policy-trapped");
-    assert!(text(&refused, "detail").contains("too long"), "{refused}");
+    assert!(text(&refused, "detail").contains("time limit"), "{refused}");
 }
 
 #[test]

@@ -97,7 +97,7 @@ fn what_does_not_go_together_is_told_and_nothing_is_made() {
         (&["list"], 1, "no keyring at"),
         (&["promote", "x"], 1, "no keyring at"),
         (&["revoke", "x", "--yes"], 1, "no keyring at"),
-        (&["import", "{}"], 1, "no keyring entry"),
+        (&["import", "{}"], 1, "not a keyring entry"),
         (&["import", "[]"], 1, "no entry to import"),
         (&["import", "no-such-file"], 1, "no-such-file"),
     ] {
@@ -107,7 +107,7 @@ fn what_does_not_go_together_is_told_and_nothing_is_made() {
     }
     run(&home, &["key", "generate", "--id", "one"]).ok();
     let again = run(&home, &["key", "generate", "--id", "one"]).exits(1);
-    assert!(again.err.contains("is there already"), "{again:?}");
+    assert!(again.err.contains("already exists"), "{again:?}");
     let unknown = run(&home, &["key", "retire", "two"]).exits(1);
     assert!(unknown.err.contains("no key of this keyring has the id `two`"), "{unknown:?}");
 }
@@ -120,17 +120,17 @@ fn a_status_goes_the_ways_it_may_and_repeats_are_no_mistake() {
         let ran = run(&home, &[&["key"], arguments, &["a"]].concat()).exits(code);
         assert!(ran.out.contains(told) || ran.err.contains(told), "{arguments:?}: {ran:?}");
     };
-    change(&["promote"], 0, "is active now");
-    change(&["promote"], 0, "is active already");
-    change(&["retire"], 0, "is verify-only now");
-    change(&["retire"], 0, "is verify-only already");
-    change(&["revoke"], 2, "--yes is needed");
+    change(&["promote"], 0, "is now active");
+    change(&["promote"], 0, "is already active");
+    change(&["retire"], 0, "is now verify-only");
+    change(&["retire"], 0, "is already verify-only");
+    change(&["revoke"], 2, "--yes is required");
     assert_eq!(statuses(&home), [("a".to_owned(), "verify-only".to_owned())]);
-    change(&["revoke", "--yes"], 0, "is revoked now");
-    change(&["revoke", "--yes"], 0, "is revoked already");
-    change(&["revoke"], 0, "is revoked already");
-    change(&["promote"], 1, "is revoked, and that is final");
-    change(&["retire"], 1, "is revoked, and that is final");
+    change(&["revoke", "--yes"], 0, "is now revoked");
+    change(&["revoke", "--yes"], 0, "is already revoked");
+    change(&["revoke"], 0, "is already revoked");
+    change(&["promote"], 1, "is revoked, which is final");
+    change(&["retire"], 1, "is revoked, which is final");
     assert_eq!(statuses(&home), [("a".to_owned(), "revoked".to_owned())]);
 }
 
@@ -149,9 +149,9 @@ fn an_import_keeps_what_is_there_and_never_brings_a_key_back() {
     import(&[&entry, "--group", "security"], 0, "unchanged key ann");
     import(&[&entry, "--group", "ops"], 0, "updated key ann");
     assert_eq!(shown()["groups"], json!(["ops"]));
-    import(&[&entry, "--approver", "bob@example.com"], 1, "for another approver");
+    import(&[&entry, "--approver", "bob@example.com"], 1, "with another approver");
     let other = key_of(&Home::new(), ANN, &["--id", "ann"])["entry"].to_string();
-    import(&[&other], 1, "it is another key");
+    import(&[&other], 1, "other key material");
     let mut renamed = made["entry"].clone();
     renamed["id"] = json!("bob");
     import(&[&renamed.to_string(), "--approver", "bob@example.com"], 1, "are one key");
@@ -176,7 +176,7 @@ fn a_secret_is_not_taken_from_an_argument_but_from_standard_input() {
     let keyring = fs::read_to_string(home.path("signoff.keys.json")).unwrap();
     let there = Home::new();
     let ran = run(&there, &["key", "import", &keyring]).exits(2);
-    assert!(ran.err.contains("seen by other processes"), "{ran:?}");
+    assert!(ran.err.contains("visible to other processes"), "{ran:?}");
     assert!(!there.path("signoff.keys.json").exists());
     let mut child = there
         .signoff(&["key", "import", "-"])
@@ -333,8 +333,8 @@ fn doctor_counts_one_person_once_in_whatever_spelling() {
         run(&home, &["key", "generate", "--id", id, "--approver", approver, "--group", "sre"]).ok();
     }
     let told = run(&home, &["doctor"]).exits(1).out;
-    assert!(told.contains("takes 2, and 1 have keys"), "{told}");
-    assert!(told.contains("takes 2 of `sre`, and 1 have keys"), "{told}");
+    assert!(told.contains("requires 2 approvers, but 1 have keys"), "{told}");
+    assert!(told.contains("requires 2 approvers of `sre`, but 1 have keys"), "{told}");
     let other =
         ["key", "generate", "--id", "three", "--approver", "ben@example.com", "--group", "sre"];
     run(&home, &other).ok();
@@ -449,7 +449,7 @@ fn the_profile_is_what_the_keys_and_the_command_say() {
             _ => ran.err,
         }
     };
-    assert!(profile_of(&[]).contains("--approver is needed"));
+    assert!(profile_of(&[]).contains("--approver is required"));
     assert_eq!(profile_of(&["--approver", ANN]), "v1");
     assert_eq!(profile_of(&["--approver", ANN, "--profile", "v2"]), "key-unknown");
     assert_eq!(profile_of(&["--approver", ANN, "--key", "none"]), "key-unknown");

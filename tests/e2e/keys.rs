@@ -211,7 +211,7 @@ fn init_never_overwrites_a_keyring_and_leaves_nothing_half_made() {
     Ran::of(&mut without_secret(&home, &["init"])).ok();
     let before = fs::read(home.path("signoff.keys.json")).unwrap();
     let again = Ran::of(&mut without_secret(&home, &["init"])).exits(1);
-    assert!(again.err.contains("exists already"), "{again:?}");
+    assert!(again.err.contains("already exists"), "{again:?}");
     assert_eq!(fs::read(home.path("signoff.keys.json")).unwrap(), before);
     let other = Home::new();
     other.file("signoff.redb", "this is no store");

@@ -75,7 +75,7 @@ fn the_starter_is_clean_and_covered_and_is_written_once() {
     // A file that is there is somebody's work, also where it is only a name.
     home.file("policy.toml", "mine");
     let again = policy(&home, &["init"]).exits(1);
-    assert_eq!(again.err, "signoff: `policy.toml` is there already\n");
+    assert_eq!(again.err, "signoff: `policy.toml` already exists\n");
     assert_eq!(fs::read_to_string(home.path("policy.toml")).unwrap(), "mine");
     symlink("nowhere", home.path("link.toml")).unwrap();
     policy(&home, &["init", "link.toml"]).exits(1);
@@ -248,9 +248,9 @@ fn eval_tells_the_verdict_and_why() {
          line 5\trisky\trequire_approval\tmatched\t`context.risk_score >= 80` is true\n"
     );
     let errs = eval(&home, "rules.toml", "quarantine", "{}", &[]).exits(4);
-    assert!(errs.out.contains("matched\t`context.risk_score >= 80` errs: "), "{errs:?}");
+    assert!(errs.out.contains("matched\t`context.risk_score >= 80` fails: "), "{errs:?}");
     let allows = eval(&home, "rules.toml", "read", "{}", &[]).exits(0);
-    assert_eq!(allows.out, "allow by default\nno rule names this agent and action\n");
+    assert_eq!(allows.out, "allow by default\nno rule applies to this agent and action\n");
     eval(&home, "rules.toml", "purge", "{}", &[]).exits(3);
     // A plan, and the time.
     let planned =

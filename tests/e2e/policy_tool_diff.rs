@@ -101,7 +101,7 @@ fn rules_in_another_order_are_told() {
     let moved = format!("{}[[rule]]{last}[[rule]]{}[[test]]{tests}", blocks[0], blocks[1]);
     home.file("moved.toml", &moved);
     let ran = diff(&home, &["a.toml", "moved.toml", "--exit-code"]).exits(0);
-    assert_eq!(ran.out, "~ the rules stand in another order\ncompared 2 cases, nothing flips\n");
+    assert_eq!(ran.out, "~ the rules are in another order\ncompared 2 cases, nothing flips\n");
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn recorded_approvals_are_asked_again() {
     // Newest first, so many and no more.
     let one = diff(&home, &["a.toml", "b.toml", "--history", "--limit", "1"]).exits(0);
     assert!(one.out.ends_with("compared 1 approval, 1 weaker\n"), "{one:?}");
-    assert_eq!(one.err, "signoff: there are older approvals; --limit 10 takes more of them\n");
+    assert_eq!(one.err, "signoff: there are older approvals; include more with --limit 10\n");
     diff(&home, &["a.toml", "b.toml", "--history", "--limit", "0"]).exits(2);
     diff(&home, &["a.toml", "b.toml", "--limit", "5"]).exits(2);
     diff(&home, &["-", "-"]).exits(2);

@@ -70,7 +70,7 @@ fn a_module_is_the_same_wherever_it_is_built_and_gives_its_rules_back() {
         sha256(&wasm),
         wasm.len()
     )));
-    assert!(shown.ends_with("\nrebuilt  the rules inside give these very bytes"), "{shown}");
+    assert!(shown.ends_with("\nrebuilt  the embedded rules build exactly these bytes"), "{shown}");
     assert!(!shown.contains("comment"), "{shown}");
 }
 
@@ -113,7 +113,7 @@ fn a_policy_of_another_make_answers_without_a_trace() {
     fs::write(home.path("other.wasm"), loops_for("loop")).unwrap();
     let ran = policy(&home, &[&["eval", "other.wasm"], &ASKED[..]].concat()).exits(0);
     assert_eq!(ran.out, "allow by default\n");
-    assert_eq!(ran.err, "signoff: the module does not hold rules that tell why\n");
+    assert_eq!(ran.err, "signoff: the module does not contain rules that explain the verdict\n");
     let facts = policy(&home, &["inspect", "other.wasm", "--json"]).exits(0).json();
     assert_eq!(
         (&facts["describe"], &facts["rebuilt"]),
@@ -150,7 +150,7 @@ fn what_is_no_policy_is_refused() {
         ("core.wasm", "this is a core module"),
         ("verifier.wasm", "it is one of world `verifier`"),
         ("cut.wasm", "not valid"),
-        ("head.wasm", "no WebAssembly component"),
+        ("head.wasm", "not a WebAssembly component"),
     ] {
         for command in
             [&["inspect", file][..], &[&["eval", file], &ASKED[..]].concat(), &["diff", file, file]]
@@ -177,7 +177,7 @@ fn nothing_is_built_of_rules_whose_tests_fail() {
     let ran = policy(&home, &["build", "rules.toml"]).exits(1);
     assert_eq!(ran.out, "");
     assert!(ran.err.contains("FAIL  it waits (rules.toml:11)"), "{ran:?}");
-    assert!(ran.err.ends_with("signoff: 1 test failed, so nothing is built\n"), "{ran:?}");
+    assert!(ran.err.ends_with("signoff: 1 test failed, so nothing was built\n"), "{ran:?}");
     assert_eq!(fs::read(home.path("rules.wasm")).unwrap(), b"older");
     let json = policy(&home, &["build", "rules.toml", "--json"]).exits(1).json();
     assert_eq!(json["failed"], 1);
@@ -197,7 +197,7 @@ fn nothing_is_built_of_rules_whose_tests_fail() {
     std::os::unix::fs::symlink("rules.wasm", home.path("link")).unwrap();
     for to in [&[][..], &["-o", "./rules.wasm"], &["-o", "link"]] {
         let ran = policy(&home, &[&["build", "rules.wasm"], to].concat()).exits(2);
-        assert!(ran.err.contains("would take the place of `rules.wasm`"), "{ran:?}");
+        assert!(ran.err.contains("would overwrite `rules.wasm`"), "{ran:?}");
     }
     assert_eq!(fs::read_to_string(home.path("rules.wasm")).unwrap(), RULES);
     // From a pipe there is no name to go by.

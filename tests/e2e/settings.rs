@@ -167,7 +167,7 @@ fn a_command_gives_keys() {
     commanded.prints("vault-1", SECRET, "revoked");
     server.approved();
     server.signal(Signal::HUP);
-    until("keys are read again", || server.printed().contains("keys read again").then_some(()));
+    until("keys are read again", || server.printed().contains("keys reloaded").then_some(()));
     server.claim(&approved).refused("key-revoked");
     // What is revoked stays so. An id never means another key.
     for (secret, status) in [(SECRET, "active"), (OTHER, "active")] {
@@ -175,7 +175,7 @@ fn a_command_gives_keys() {
         let before = server.printed().len();
         server.signal(Signal::HUP);
         until("the refusal is told", || {
-            server.printed()[before..].contains("nothing is decided").then_some(())
+            server.printed()[before..].contains("every decision is refused").then_some(())
         });
         server.claim(&approved).refused("keyring-unavailable");
     }
@@ -195,14 +195,14 @@ fn a_command_that_fails_leaves_no_keys_until_it_works_again() {
         until("the hangup is answered", || server.printed()[before..].contains(told).then_some(()));
     };
     commanded.home.file("broken", "");
-    hangup("nothing is decided until this is mended");
+    hangup("every decision is refused until this is fixed");
     server.claim(&approved).refused("keyring-unavailable");
     server.decide(&pending, "approved", APPROVER).refused("keyring-unavailable");
     server.get("/readyz").refused("keyring-unavailable");
     // To ask takes no key.
     server.request();
     fs::remove_file(commanded.home.path("broken")).unwrap();
-    hangup("keys read again");
+    hangup("keys reloaded");
     server.assert_ready();
     server.claim(&approved).ok();
 }
@@ -349,7 +349,7 @@ fn weaker_settings_are_refused_until_their_digest_is_given() {
     assert_eq!(entries[1]["accepted_weaker"].as_array().unwrap().len(), 3, "{entries:?}");
     assert_eq!(server.request()["requirement"]["threshold"], 1);
     until("the start reports it", || {
-        let told = "weaker settings were accepted, and the audit says so: ";
+        let told = "weaker settings were accepted and recorded in the audit log: ";
         server.printed().contains(told).then_some(())
     });
     server.stop();

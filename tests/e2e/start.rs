@@ -57,7 +57,7 @@ fn serve_makes_a_log_key_where_the_keyring_has_none() {
     assert_eq!(fs::metadata(&keyring).unwrap().permissions().mode() & 0o777, 0o600);
     let made = facts(&server);
     let log_key = text(&made, "log_key").to_owned();
-    let told = format!("made log key `{log_key}`");
+    let told = format!("created log key `{log_key}`");
     until("the key is told", || server.printed().contains(&told).then_some(()));
     let recorded = events(&server, "key_recorded");
     assert!(recorded.iter().any(|key| key["key_id"] == log_key && key["use"] == "log"));
@@ -69,7 +69,7 @@ fn serve_makes_a_log_key_where_the_keyring_has_none() {
     // Once: the next start has it.
     let server = home.serve();
     assert_eq!(facts(&server)["log_key"], log_key);
-    assert!(!server.stop().contains("made log key"));
+    assert!(!server.stop().contains("created log key"));
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn a_missing_store_beside_a_log_key_is_not_made() {
         assert!(ran.code != 0 && !ran.err.contains("signoff init"), "{ran:?}");
     }
     let told = started(&home, &["--create-store"]).stop();
-    assert!(told.contains("made a new, empty store for audience `default`"), "{told}");
+    assert!(told.contains("created a new, empty store for audience `default`"), "{told}");
     home.run(&["doctor"]).ok();
     let server = home.serve();
     server.approved();
@@ -250,7 +250,7 @@ fn a_start_that_its_witness_refuses_leaves_no_new_store() {
     started(&home, &["--witness", &witness, "--new-witness"]).stop();
     fs::rename(home.store(), home.path("away.redb")).unwrap();
     let told = refused(&home, &["--witness", &witness, "--create-store"]);
-    assert!(told.contains("saw one"), "{told}");
+    assert!(told.contains("has seen one"), "{told}");
     assert!(!home.store().exists());
     refused(&home, &[]);
     fs::rename(home.path("away.redb"), home.store()).unwrap();

@@ -163,9 +163,9 @@ fn the_command_line_believes_no_other_certificate() {
     let namesake = Authority::new("an authority of a test");
     let good = authority.issue("127.0.0.1");
     let table = [
-        (&other, good.clone(), "nobody known on this machine has issued it"),
-        (&namesake, good, "another key than the authority's"),
-        (&authority, authority.issue("signoff.example"), "it is for another name"),
+        (&other, good.clone(), "its issuer is not trusted on this machine"),
+        (&namesake, good, "its signature does not match"),
+        (&authority, authority.issue("signoff.example"), "it is not valid for the name"),
         (&authority, authority.issue_until("127.0.0.1", (2021, 1, 1)), "it has expired"),
     ];
     for (believed, issued, why) in table {
@@ -190,10 +190,10 @@ fn an_authority_that_cannot_be_read_is_a_failure_before_anything_is_sent() {
     home.file("half.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n");
     for (file, why) in [
         ("missing.pem", "No such file"),
-        ("empty.pem", "no certificate in it"),
-        ("key.pem", "no certificate in it"),
-        ("broken.pem", "certificate 1 in it is no X.509 certificate"),
-        ("half.pem", "broken PEM"),
+        ("empty.pem", "contains no certificate"),
+        ("key.pem", "contains no certificate"),
+        ("broken.pem", "certificate 1 is not an X.509 certificate"),
+        ("half.pem", "malformed PEM"),
         (".", "directory"),
     ] {
         let ran = home.run(&["--server", &server.url, "--ca", file, "list"]).exits(1);
@@ -216,7 +216,7 @@ fn http_and_https_do_not_meet() {
 fn plain_http_to_the_tls_port_is_closed_quietly() {
     let (home, server, _) = secured();
     // What is told of the start comes on two streams.
-    until("all is told", || server.printed().contains("made log key").then_some(()));
+    until("all is told", || server.printed().contains("created log key").then_some(()));
     let before = server.printed();
     for bytes in [
         b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n".to_vec(),
@@ -286,21 +286,21 @@ fn hangup_swaps_the_certificate_and_open_connections_live_on() {
     until("the second certificate is served", || {
         (served(&home, &server) == second.certificate).then_some(())
     });
-    assert!(server.printed().contains("TLS certificate read again: "));
+    assert!(server.printed().contains("TLS certificate reloaded: "));
     // The connection from before is the same, and answers.
     assert_eq!(held.ask(), "200");
     // What is broken changes nothing, and is told.
     let told = |what: &str| {
         server.signal(Signal::HUP);
         until(what, || server.printed().contains(what).then_some(()));
-        assert!(server.printed().contains("stays"), "{}", server.printed());
+        assert!(server.printed().contains("still using"), "{}", server.printed());
         assert_eq!(served(&home, &server), second.certificate, "{what}");
         assert_eq!(Held::open(&home, &server).ask(), "200");
     };
     home.file("cert.pem", "nothing");
-    told("no certificate in it");
+    told("contains no certificate");
     home.file("cert.pem", &first.certificate);
-    told("does not fit");
+    told("does not match");
     std::fs::remove_file(home.path("key.pem")).unwrap();
     home.file("key.pem", &first.key);
     told("mode 0600");
@@ -348,22 +348,22 @@ fn a_certificate_and_key_that_cannot_be_served_say_why_in_order() {
     Ran::of(home.program("sh").args(["-c", script])).ok();
     for (certificate, key, why) in [
         ("missing.pem", "missing-key.pem", "TLS certificate `missing.pem`: No such file"),
-        ("empty.pem", "missing-key.pem", "TLS certificate `empty.pem`: no certificate in it"),
-        ("key.pem", "cert.pem", "TLS certificate `key.pem`: no certificate in it"),
-        ("half.pem", "key.pem", "TLS certificate `half.pem`: broken PEM"),
+        ("empty.pem", "missing-key.pem", "TLS certificate `empty.pem`: contains no certificate"),
+        ("key.pem", "cert.pem", "TLS certificate `key.pem`: contains no certificate"),
+        ("half.pem", "key.pem", "TLS certificate `half.pem`: malformed PEM"),
         ("cert.pem", "missing-key.pem", "TLS key `missing-key.pem`: No such file"),
         ("cert.pem", "open.pem", "TLS key `open.pem` must be a file of mode 0600 that you own"),
         ("cert.pem", ".", "must be a file of mode 0600"),
         ("cert.pem", "pipe", "must be a file of mode 0600"),
-        ("cert.pem", "none.pem", "TLS key `none.pem`: no private key in it"),
-        ("cert.pem", "two.pem", "TLS key `two.pem`: several private keys in it"),
-        ("cert.pem", "half-key.pem", "TLS key `half-key.pem`: broken PEM"),
+        ("cert.pem", "none.pem", "TLS key `none.pem`: contains no private key"),
+        ("cert.pem", "two.pem", "TLS key `two.pem`: contains several private keys"),
+        ("cert.pem", "half-key.pem", "TLS key `half-key.pem`: malformed PEM"),
         ("cert.pem", "junk.pem", "TLS key `junk.pem`: not an RSA key"),
         ("cert.pem", "p521.pem", "TLS key `p521.pem`: not an RSA key"),
         ("cert.pem", "large.pem", "TLS key `large.pem`: larger than 65536 bytes"),
         ("cert.pem", "locked.pem", "TLS key `locked.pem`: encrypted"),
-        ("cert.pem", "other.pem", "TLS key `other.pem` does not fit the first certificate"),
-        ("ca-first.pem", "key.pem", "does not fit the first certificate of `ca-first.pem`"),
+        ("cert.pem", "other.pem", "TLS key `other.pem` does not match the first certificate"),
+        ("ca-first.pem", "key.pem", "does not match the first certificate of `ca-first.pem`"),
     ] {
         let arguments =
             ["serve", "--listen", "127.0.0.1:0", "--tls-cert", certificate, "--tls-key", key];

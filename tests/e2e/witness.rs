@@ -180,7 +180,7 @@ fn an_older_copy_of_the_store_does_not_start() {
     fs::remove_file(witnessed.home.store()).unwrap();
     assert!(witnessed.refused().contains("--create-store"));
     let told = witnessed.refused_with(&["--create-store"]);
-    assert!(told.contains("saw one"), "{told}");
+    assert!(told.contains("has seen one"), "{told}");
     assert!(!witnessed.home.store().exists());
 }
 
@@ -497,10 +497,10 @@ fn what_is_no_witness_is_refused() {
     witnessed.refused();
     fs::remove_file(witnessed.file()).unwrap();
     fs::create_dir(witnessed.file()).unwrap();
-    assert!(witnessed.refused().contains("it is no file"));
+    assert!(witnessed.refused().contains("it is not a file"));
     fs::remove_dir(witnessed.file()).unwrap();
     assert!(Command::new("mkfifo").arg(witnessed.file()).status().unwrap().success());
-    assert!(witnessed.refused().contains("it is no file"));
+    assert!(witnessed.refused().contains("it is not a file"));
     fs::remove_file(witnessed.file()).unwrap();
     fs::write(witnessed.file(), &good).unwrap();
     witnessed.serve().assert_ready();
@@ -566,7 +566,7 @@ fn a_missing_or_empty_witness_does_not_start_and_a_new_one_is_recorded() {
     server.stop();
     // It is for the first start alone.
     let told = witnessed.refused_with(&["--new-witness"]);
-    assert!(told.contains("is there already"), "{told}");
+    assert!(told.contains("already exists"), "{told}");
     let server = witnessed.serve();
     assert_eq!(recorded(&server, "witness_recorded"), 1);
     server.stop();

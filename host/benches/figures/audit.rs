@@ -1,4 +1,5 @@
-//! The audit log: checking an exported one, beside SHA-256 over the same bytes; and adding to one.
+//! The audit log: verifying an exported one, compared with SHA-256 over the same bytes; and
+//! appending.
 
 use anyhow::Result;
 use sha2::{Digest, Sha256};

@@ -1,4 +1,4 @@
-//! Commands: what starting a process and loading precompiled code takes.
+//! Commands: the time to start a process and load precompiled code.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Durable decisions: a request and its approval, each on disk before it is answered.
+//! Durable decisions: a request and its approval, each on disk before the reply.
 
 use std::fs;
 use std::sync::Arc;

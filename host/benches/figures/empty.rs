@@ -1,5 +1,5 @@
-//! The smallest component: one function without arguments, result or work. What a call of it takes
-//! is what crossing the border takes.
+//! The smallest component: one function without arguments, result or work. A call measures the
+//! overhead of crossing into WebAssembly.
 
 use anyhow::Result;
 use signoff::engine::{Allocation, config};
@@ -20,7 +20,7 @@ const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0\
     \x08\x06\x01\0\0\0\0\0\
     \x0b\x09\x01\0\x03run\x01\0\0";
 
-/// An instance of it, under the settings that the verifier has.
+/// An instance of it, with the verifier's engine settings.
 pub(crate) struct Empty {
     store: Store<()>,
     run: TypedFunc<(), ()>,

@@ -1,5 +1,5 @@
-//! A store of a million approvals beside one of a thousand: its start, a page of the list, a sweep,
-//! memory.
+//! A store of a million approvals compared with one of a thousand: start, a page of the list, a
+//! sweep, memory.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,24 +22,24 @@ use crate::Plan;
 use crate::peer::{Peer, scratch};
 use crate::table::{Figures, Target};
 
-/// The first argument of a process that answers for one store, so that its memory is that store's.
+/// The first argument of a process that serves one store, so that its memory is that store's.
 pub(crate) const AS_PEER: &str = "answer-for-a-store";
 
 const SMALL: usize = 1_000;
 const LARGE: usize = 1_000_000;
 const PAGE: usize = 50;
-/// Approvals that a measured sweep lets expire.
+/// Approvals that expire in a measured sweep.
 const SWEPT: usize = 64;
 const RESIDENT_BYTES_MAX: f64 = 150e6;
-/// What the state that the log leads to may take.
+/// Maximum size of the log state.
 const STATE_BYTES_MAX: f64 = 50e6;
 const START_SECONDS_MAX: f64 = 5.0;
 const SAVED_START_SECONDS_MAX: f64 = 1.0;
-/// Starts that a figure is the median of.
+/// Starts per median.
 const STARTS: usize = 5;
-/// Where a store keeps its saved state.
+/// The table with a store's saved state.
 const SAVED: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("state");
-/// Longer than the bench takes.
+/// Longer than the benchmark runs.
 const TTL_SECONDS: i64 = 604_800;
 
 pub(crate) fn measure(plan: &Plan, figures: &mut Figures) -> Result<()> {
@@ -78,8 +78,8 @@ pub(crate) fn measure(plan: &Plan, figures: &mut Figures) -> Result<()> {
     Ok(())
 }
 
-/// How long a store takes to open, with the state that was saved and without it. The file is in the
-/// system's cache; the check of every page, which `serve` makes too, has a figure of its own.
+/// Measures opening a store with and without its saved state. The file is in the system's cache;
+/// the check of every page, which `serve` also makes, is measured separately.
 fn starts(store: &Path, figures: &mut Figures) -> Result<()> {
     let saved = median(|| opened(store, CheckIntegrity::No))?;
     let checked = median(|| opened(store, CheckIntegrity::Yes))?;
@@ -102,7 +102,7 @@ fn starts(store: &Path, figures: &mut Figures) -> Result<()> {
     Ok(())
 }
 
-/// Seconds that an opening takes, not the closing after it.
+/// Seconds to open the store, without closing it.
 fn opened(store: &Path, check: CheckIntegrity) -> Result<f64> {
     let keys = Arc::new(KeySource::new(keyring_beside(store), None));
     keys.load()?;
@@ -113,7 +113,7 @@ fn opened(store: &Path, check: CheckIntegrity) -> Result<f64> {
     Ok(took.as_secs_f64())
 }
 
-/// A state that is not there is read from the log.
+/// Removes the saved state, so that the state is read from the log.
 fn without_saved_state(store: &Path) -> Result<()> {
     let database = Database::open(store)?;
     let txn = database.begin_write()?;
@@ -127,7 +127,7 @@ fn median(mut seconds: impl FnMut() -> Result<f64>) -> Result<f64> {
     starts.get(STARTS / 2).copied().context("no start was measured")
 }
 
-/// Answers for a store until standard input ends: `list MILLISECONDS`, `sweep MILLISECONDS`, `state`,
+/// Serves a store until standard input ends: `list MILLISECONDS`, `sweep MILLISECONDS`, `state`,
 /// `resident`.
 pub(crate) fn answer(store: &str) -> Result<()> {
     let clock = Arc::new(ManualClock::at(now()));
@@ -176,7 +176,7 @@ fn list(decisions: &Decisions) -> Result<Duration> {
     Ok(took)
 }
 
-/// Only the sweep is measured, not making what is swept.
+/// Measures only the sweep, not creating the approvals.
 fn sweep(decisions: &Decisions, clock: &ManualClock) -> Result<Duration> {
     decisions.fill(SWEPT, 1)?;
     clock.set(clock.now() + 1);
@@ -197,7 +197,7 @@ fn repeated(time: Duration, mut operation: impl FnMut() -> Result<Duration>) -> 
     Ok(took.as_secs_f64() / f64::from(done))
 }
 
-/// What a copy of the log's state adds to the memory of this process.
+/// Memory that a copy of the log state adds to this process.
 fn state_bytes(decisions: &Decisions) -> Result<f64> {
     let before = resident_bytes()?;
     let copy = decisions.store.copied_state();

@@ -1,9 +1,9 @@
-//! The figures of `host/README.md`, and the targets they are held to: `cargo bench -p signoff`.
+//! The figures of `host/README.md` and their targets: `cargo bench -p signoff`.
 //!
-//! Everything that is compared runs in one process tree and takes turns, so that the machine's other
-//! work falls on both sides alike: [`calls`] and [`digests`] have the verifier beside its native
-//! build and CPython, [`decisions`] the store, [`commands`] the command line, [`audit`] the exported
-//! log, [`large`] a store of a million approvals. Words after `--` pick some of them; `--large` adds
+//! Compared cases run alternately in one process tree, so that the machine's other load affects
+//! both alike: [`calls`] and [`digests`] compare the verifier with its native build and CPython,
+//! [`decisions`] measures the store, [`commands`] the command line, [`audit`] the exported log,
+//! [`large`] a store of a million approvals. Words after `--` select some of them; `--large` adds
 //! the last, which takes some minutes and gigabytes; `--seconds N` is the time for each case.
 
 mod audit;
@@ -24,10 +24,10 @@ use signoff::measure::{Case, take_turns};
 
 use table::Figures;
 
-/// Rounds that each figure is the median of.
+/// Rounds per median.
 const ROUNDS: usize = 20;
 
-/// What to measure.
+/// The benchmarks to run.
 struct Plan {
     names: Vec<String>,
     large: bool,
@@ -54,7 +54,7 @@ fn main() -> Result<()> {
             measure(&plan, &mut figures).context(name)?;
         }
     }
-    // A reader who went away has seen enough.
+    // Ignore a closed output pipe.
     let _ = write!(std::io::stdout(), "{}\n\n{figures}", machine());
     Ok(())
 }
@@ -65,7 +65,7 @@ impl Plan {
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
-                // Cargo says so.
+                // Passed by cargo.
                 "--bench" => {}
                 "--large" => plan.large = true,
                 "--seconds" => {
@@ -90,7 +90,7 @@ impl Plan {
     }
 }
 
-/// What the figures are of.
+/// Describes the machine and the build.
 fn machine() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let field = |name: &str| {

@@ -1,4 +1,4 @@
-"""CPython's side of the comparison: answers each line `digest MILLISECONDS FILE` with seconds an operation."""
+"""CPython's side of the comparison: replies to each line `digest MILLISECONDS FILE` with seconds per operation."""
 
 import hashlib
 import json

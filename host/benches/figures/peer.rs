@@ -1,5 +1,5 @@
-//! Another process that measures on request: a line with what and how long, a line with seconds an
-//! operation.
+//! Another process that measures on request: a line with operation and time in, a line with seconds
+//! per operation out.
 
 use std::cell::RefCell;
 use std::ffi::OsStr;
@@ -10,19 +10,19 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-/// A process, asked one thing at a time; it ends when this is dropped.
+/// A measuring process with one request at a time; killed on drop.
 pub(crate) struct Peer {
     name: String,
     child: Child,
     pipes: RefCell<(ChildStdin, BufReader<ChildStdout>)>,
 }
 
-/// What the verifier's native peer computes SHA-256 with.
+/// The SHA-256 implementation of the native verifier.
 #[derive(Clone, Copy)]
 pub(crate) enum Sha {
-    /// What the CPU has.
+    /// The CPU's SHA instructions.
     Fastest,
-    /// What every CPU can do, as WebAssembly must.
+    /// Portable code, as in WebAssembly.
     Soft,
 }
 
@@ -36,7 +36,7 @@ impl Peer {
         Ok(Self { name, child, pipes: RefCell::new(pipes) })
     }
 
-    /// CPython on `peer.py`.
+    /// Starts CPython with `peer.py`.
     pub(crate) fn python() -> Result<Self> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/figures/peer.py");
         let mut python = Command::new("python3");
@@ -44,7 +44,7 @@ impl Peer {
         Self::start(python)
     }
 
-    /// The verifier compiled for this machine, with the settings of the guest's profile.
+    /// Starts the verifier compiled for this machine, with the settings of the guest's profile.
     pub(crate) fn native(sha: Sha) -> Result<Self> {
         let (name, flags) = match sha {
             Sha::Fastest => ("native", ""),
@@ -63,7 +63,7 @@ impl Peer {
         Self::start(Command::new(target.join("guest/examples/native_bench")))
     }
 
-    /// Seconds an operation.
+    /// Measures an operation. Returns seconds per operation.
     pub(crate) fn measure(
         &self,
         work: &str,
@@ -75,13 +75,13 @@ impl Peer {
         answer.parse().with_context(|| format!("{} answered `{answer}`", self.name))
     }
 
-    /// A line for a line.
+    /// Sends a line and returns the reply.
     pub(crate) fn ask(&self, line: &str) -> Result<String> {
         let (stdin, stdout) = &mut *self.pipes.borrow_mut();
         writeln!(stdin, "{line}").with_context(|| format!("{} ended", self.name))?;
         let mut answer = String::new();
         stdout.read_line(&mut answer)?;
-        ensure!(!answer.is_empty(), "{} gave no answer to `{line}`", self.name);
+        ensure!(!answer.is_empty(), "{} did not reply to `{line}`", self.name);
         Ok(answer.trim().to_owned())
     }
 }
@@ -93,7 +93,7 @@ impl Drop for Peer {
     }
 }
 
-/// A path in the build's folder for scratch files, which is on a disk.
+/// Returns a path in the build's folder for scratch files, which is on a disk.
 pub(crate) fn scratch(name: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
 }

@@ -1,4 +1,4 @@
-//! The table of figures, as `host/README.md` has it.
+//! The table of figures in `host/README.md`.
 
 use std::fmt;
 
@@ -16,17 +16,17 @@ struct Figure {
     met: bool,
 }
 
-/// How far a figure may go.
+/// The target of a figure.
 #[derive(Clone, Copy)]
 pub(crate) enum Target {
     AtMost(f64),
     AtLeast(f64),
-    /// Anywhere: it is told for comparison.
+    /// No target: for comparison only.
     None,
 }
 
 impl Figures {
-    /// How long a case takes, in seconds at most.
+    /// Adds the time of a case, with a maximum in seconds.
     pub(crate) fn time(&mut self, case: &Case<'_>, at_most: f64) {
         self.0.push(Figure {
             name: case.name.clone(),
@@ -37,17 +37,17 @@ impl Figures {
         });
     }
 
-    /// How many times as long as another case a case takes.
+    /// Adds the ratio of a case's time to another's.
     pub(crate) fn slower(&mut self, case: &Case<'_>, than: &Case<'_>, target: Target) {
         self.ratio(case, than, case.times(than), "as long as", target);
     }
 
-    /// How many times as much as another case a case does in a second.
+    /// Adds the ratio of a case's throughput to another's.
     pub(crate) fn faster(&mut self, case: &Case<'_>, than: &Case<'_>, target: Target) {
         self.ratio(case, than, than.times(case), "as much as", target);
     }
 
-    /// Any other figure.
+    /// Adds any other figure.
     pub(crate) fn other(&mut self, name: &str, measured: String, target: String, met: bool) {
         self.0.push(Figure {
             name: name.to_owned(),

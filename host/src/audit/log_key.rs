@@ -1,4 +1,4 @@
-//! The private key of a log, which signs its checkpoints. The public key and its text are those of
+//! The private key of a log, which signs its checkpoints. The public key and its text format are in
 //! [`signoff_core::log::key`].
 
 use std::fmt;
@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::checkpoint::Checkpoint;
 use super::note;
 
-/// What signs a log's checkpoints.
+/// Signs a log's checkpoints.
 ///
 /// ```
 /// use signoff::audit::checkpoint::{Checkpoint, open};
@@ -31,11 +31,11 @@ pub struct LogSigner {
 }
 
 impl LogSigner {
-    /// The signer of a deployment's log, by the 32-byte seed of its Ed25519 key.
+    /// Makes the signer of a deployment's log from the 32-byte seed of its Ed25519 key.
     ///
     /// # Errors
     ///
-    /// [`LogKeyError::Name`] if the deployment's name cannot be a log's.
+    /// [`LogKeyError::Name`] if the deployment's name cannot be part of a log's name.
     pub fn new(audience: &str, seed: &[u8; 32]) -> Result<Self, LogKeyError> {
         let seed = Zeroizing::new(*seed);
         let secret = SigningKey::from_bytes(&seed);
@@ -43,12 +43,12 @@ impl LogSigner {
         Ok(Self { key, secret })
     }
 
-    /// The key to trust.
+    /// Returns the public key.
     pub fn key(&self) -> &LogKey {
         &self.key
     }
 
-    /// The same key under another name.
+    /// Returns the same key under another name.
     ///
     /// # Errors
     ///
@@ -68,7 +68,7 @@ impl LogSigner {
     }
 }
 
-/// The seed stays out of logs.
+/// Omits the seed.
 impl fmt::Debug for LogSigner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LogSigner").field("key", &self.key).finish_non_exhaustive()

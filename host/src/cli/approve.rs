@@ -1,4 +1,5 @@
-//! `signoff approve` and `signoff reject`: shows the request, asks, signs on this machine.
+//! `signoff approve` and `signoff reject`: shows the request, asks for confirmation, and signs on
+//! this machine.
 
 use std::io::{IsTerminal, Write, stderr, stdin};
 
@@ -15,30 +16,31 @@ use crate::verifier::{DecisionArgs, Shown, Statement};
 
 #[derive(Args)]
 pub(super) struct DecideArgs {
-    /// The approval's id, or a unique prefix of it; on a terminal it may be left out
+    /// The approval's id, or a unique prefix of it; optional on a terminal, which offers pending
+    /// approvals
     id: Option<String>,
-    /// Who decides; whom the key is bound to, if left out
+    /// The approver [default: the approver the key is bound to]
     #[arg(long, env = "SIGNOFF_APPROVER")]
     approver: Option<String>,
-    /// Why
+    /// A comment on the decision
     #[arg(long)]
     comment: Option<String>,
-    /// v2, which covers the whole request, where a key of this machine is bound to the approver;
-    /// else v1
+    /// The signature profile [default: v2 if a key of this machine is bound to the approver, else
+    /// v1]; v2 covers the whole request
     #[arg(long, value_parser = ["v1", "v2"])]
     profile: Option<String>,
-    /// The key of this machine that signs
+    /// The key of this machine to sign with
     #[arg(long, value_name = "ID", conflicts_with = "signature")]
     key: Option<String>,
-    /// A signature made elsewhere; without it a key of this machine signs
+    /// Use a signature made elsewhere instead of signing with a key of this machine
     #[arg(long)]
     signature: Option<String>,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long, short)]
     yes: bool,
 }
 
-/// What is decided.
+/// The decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Decision {
     Approved,
@@ -54,17 +56,18 @@ pub(super) fn run(
         Some(id) => transport.resolve(id)?,
         None => choose(transport)?,
     };
-    // The text itself: what the server sent is what this machine's verifier reads.
+    // The unmodified text: this machine's verifier reads exactly what the server sent.
     let shown = transport.get(&format!("/api/v1/approvals/{id}"))?;
     let mut approval: Approval = transport.parse(&shown)?;
     if approval.id != id {
-        let told = format!("`{id}` was asked for and `{}` is shown; sign nothing", approval.id);
+        let told =
+            format!("requested `{id}`, but the server returned `{}`; sign nothing", approval.id);
         return Err(transport.refused(Code::NOT_FOUND, told));
     }
     let signing = signing(args, &approval, transport)?;
     let statement = review(decision, args, &shown, &approval, &signing, transport)?;
     for text in [&mut approval.context, &mut approval.plan].into_iter().flatten() {
-        // As it is digested: a server could hide what it says behind escapes and empty lines.
+        // In canonical form: a server could hide content behind escapes and empty lines.
         if text.get() != "null" {
             *text = RawValue::from_string(transport.canonical(text.get())?)?;
         }
@@ -110,10 +113,10 @@ impl Decision {
     }
 }
 
-/// Offers the pending approvals.
+/// Lets the user choose a pending approval.
 fn choose(transport: &Transport) -> Result<String, Failure> {
     if !stdin().is_terminal() {
-        return Err(Failure::usage("without a terminal an approval's id is needed"));
+        return Err(Failure::usage("an approval's id is required without a terminal"));
     }
     let pending: List =
         transport.parse(&transport.get("/api/v1/approvals?status=pending&limit=20")?)?;
@@ -134,7 +137,7 @@ fn choose(transport: &Transport) -> Result<String, Failure> {
         .ok_or_else(|| Failure::usage("expected one of the numbers shown"))
 }
 
-/// Who decides, and with what.
+/// Returns the approver and the key or signature.
 fn signing(
     args: &DecideArgs,
     approval: &Approval,
@@ -155,8 +158,8 @@ fn signing(
     wish.granted(&keys).map_err(|no| no.failure(transport.json))
 }
 
-/// An approver signs for what they see: this machine's verifier works out the digests again, and
-/// makes the statement.
+/// Makes the statement to sign with this machine's verifier, which recomputes the digests:
+/// approvers sign what they see.
 fn review(
     decision: Decision,
     args: &DecideArgs,
@@ -186,7 +189,7 @@ fn review(
 
 fn confirm(decision: Decision, approval: &Approval, signing: &Signing) -> Result<bool, Failure> {
     if !stdin().is_terminal() {
-        return Err(Failure::usage("without a terminal --yes is needed"));
+        return Err(Failure::usage("--yes is required without a terminal"));
     }
     output::approval(approval);
     let answer = ask(&format!("{} {signing}? [y/N] ", decision.question()))?;

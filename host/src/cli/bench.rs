@@ -1,4 +1,4 @@
-//! `signoff bench`: what this machine does in a second.
+//! `signoff bench`: measures this machine's throughput.
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
@@ -18,26 +18,26 @@ use crate::measure::work::{Decisions, Signed, mixed_json};
 use crate::measure::{Case, duration, take_turns};
 use crate::verifier::Verifier;
 
-/// Rounds that each figure is the median of.
+/// Rounds per median.
 const ROUNDS: usize = 10;
 
 #[derive(Args)]
 pub(super) struct BenchArgs {
-    /// Seconds for each figure
+    /// Seconds per figure
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
-    /// Where to make a store for a while, beside the store if left out: the disk counts
+    /// Where to create a temporary store [default: next to the store]; the disk affects the figures
     #[arg(long, value_name = "PATH")]
     dir: Option<PathBuf>,
 }
 
-/// One line of the answer.
+/// One line of the result.
 #[derive(Serialize)]
 struct Figure {
     name: String,
     seconds: f64,
     per_second: f64,
-    /// How many times as long as the figure named takes.
+    /// The ratio to another figure's time, and that figure's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     times: Option<(f64, String)>,
 }
@@ -56,7 +56,7 @@ pub(super) fn run(args: &BenchArgs, global: &Global) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Calls of the verifier: on a kept instance, and on a fresh one.
+/// Measures calls of the verifier, on a reused and on a fresh instance.
 fn calls(length: Duration) -> Result<Vec<Figure>> {
     tell("the verifier: calls, signatures, digests");
     let cache = Cache::of_user();
@@ -91,7 +91,7 @@ fn calls(length: Duration) -> Result<Vec<Figure>> {
         .collect())
 }
 
-/// Requests and their approvals, each on disk before it is answered.
+/// Measures requests and their approvals, each on disk before the reply.
 fn decisions(scratch: &Scratch, length: Duration) -> Result<Vec<Figure>> {
     tell("durable decisions: 1 caller, 64 callers");
     let verifier = Verifier::embedded(Allocation::Pooled, &Cache::of_user())?;
@@ -140,21 +140,21 @@ impl Figure {
     }
 }
 
-/// A folder of this process, gone when it ends.
+/// A temporary folder, removed on drop.
 struct Scratch(PathBuf);
 
 impl Scratch {
     fn new(within: &Path) -> Result<Self> {
         let path = within.join(format!("signoff-bench-{:016x}", rand::random::<u64>()));
         let made = DirBuilder::new().mode(0o700).create(&path);
-        made.with_context(|| format!("cannot make `{}`", path.display()))?;
+        made.with_context(|| format!("cannot create `{}`", path.display()))?;
         Ok(Self(path))
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // What is left over is in the user's sight, and small.
+        // A leftover folder is small and visible to the user.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }

@@ -1,5 +1,6 @@
-//! `signoff compile-module`: what this executable runs itself as, to compile a module apart. Nobody
-//! else's command: it takes a module on standard input and answers machine code.
+//! `signoff compile-module`: the subcommand with which this executable runs itself to compile a
+//! module in a separate process. For internal use only: reads a module from standard input and
+//! writes machine code.
 
 use clap::Args;
 
@@ -8,7 +9,7 @@ use crate::engine::{Settings, compile_here};
 
 #[derive(Args)]
 pub(super) struct CompileArgs {
-    /// For which engine
+    /// The engine to compile for
     #[arg(value_parser = ["policy", "verifier"])]
     settings: String,
 }

@@ -1,4 +1,4 @@
-//! `signoff completions`: a completion script.
+//! `signoff completions`: prints a shell completion script.
 
 use clap::Args;
 use clap_complete::Shell;
@@ -11,7 +11,7 @@ pub(super) struct CompletionsArgs {
     shell: Shell,
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "every command answers the same")]
+#[expect(clippy::unnecessary_wraps, reason = "every command has this signature")]
 pub(super) fn run(args: &CompletionsArgs, command: &mut clap::Command) -> Result<Exit, Failure> {
     clap_complete::generate(args.shell, command, "signoff", &mut std::io::stdout());
     Ok(Exit::Done)

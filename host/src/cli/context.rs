@@ -1,4 +1,4 @@
-//! Contexts and durations as the command line takes them.
+//! Parses contexts and durations from the command line.
 
 use std::fs::File;
 use std::io::{Read, stdin};
@@ -8,10 +8,10 @@ use anyhow::Context;
 
 use super::exit::Failure;
 
-/// Read at most this much: a context is at most 1 MiB, and a little more tells that it is too long.
+/// Maximum bytes to read: a context is at most 1 MiB, and one more byte shows that it is too long.
 const TEXT_BYTES_MAX: u64 = (1 << 20) + 1;
 
-/// A JSON text from the command line: `@FILE`, `-` for standard input, or the text itself.
+/// Returns a JSON text from the command line: `@FILE`, `-` for standard input, or the text itself.
 pub(super) fn text(argument: &str) -> Result<String, Failure> {
     match argument.strip_prefix('@') {
         Some(path) => file(path),
@@ -20,7 +20,7 @@ pub(super) fn text(argument: &str) -> Result<String, Failure> {
     }
 }
 
-/// A text from a file, or from standard input for `-`.
+/// Reads a text from a file, or from standard input for `-`.
 pub(super) fn file(path: &str) -> Result<String, Failure> {
     if path == "-" {
         return standard_input();
@@ -29,7 +29,7 @@ pub(super) fn file(path: &str) -> Result<String, Failure> {
     read(file, path)
 }
 
-/// Seconds: `90`, `90s`, `30m`, `2h`, `7d`.
+/// Parses a duration in seconds: `90`, `90s`, `30m`, `2h`, `7d`.
 pub(super) fn seconds(text: &str) -> Result<i64, String> {
     let (digits, unit) = match text.find(|c: char| c.is_ascii_alphabetic()) {
         Some(at) => text.split_at(at),

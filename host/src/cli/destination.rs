@@ -1,5 +1,5 @@
-//! Where a command writes what it makes: standard output, a device or pipe, or a file that is there only
-//! when it is whole.
+//! The output of a command: standard output, a device or pipe, or a file that is created
+//! atomically.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -15,13 +15,14 @@ use anyhow::{Context, Result};
 #[derive(Clone, Debug)]
 pub(super) struct Destination(PathBuf);
 
-/// What is being written. A file has another name until it is kept, and goes away if it is not.
+/// An output being written. A file has a temporary name until [`Self::keep`], and is removed
+/// without it.
 pub(super) enum Draft {
     Output(BufWriter<Box<dyn Write>>),
     File { out: BufWriter<File>, draft: Temporary, path: PathBuf },
 }
 
-/// A file that is removed unless it was renamed.
+/// A file that is removed on drop unless it was renamed.
 pub(super) struct Temporary(PathBuf);
 
 impl Destination {
@@ -29,13 +30,14 @@ impl Destination {
         Self(path)
     }
 
-    /// Whether it is something else than standard output, which has other names too: `/dev/stdout`.
+    /// Returns whether it is something other than standard output, which has other names too, such
+    /// as `/dev/stdout`.
     pub(super) fn is_file(&self) -> bool {
         let output = rustix::fs::fstat(stdout()).map(|stat| (stat.st_dev, stat.st_ino)).ok();
         self.0.as_os_str() != "-" && (output.is_none() || node(&self.0) != output)
     }
 
-    /// Whether this is a file that is there, by whatever name.
+    /// Returns whether both paths name the same existing file.
     pub(super) fn is_same_file(&self, path: &str) -> bool {
         node(&self.0).is_some_and(|here| node(Path::new(path)) == Some(here))
     }
@@ -44,9 +46,9 @@ impl Destination {
         if !self.is_file() {
             return Ok(Draft::Output(BufWriter::new(Box::new(stdout()))));
         }
-        // A link stays, and what it names is replaced.
+        // A link is kept, and its target is replaced.
         let path = self.0.canonicalize().unwrap_or_else(|_| self.0.clone());
-        // A device or a pipe is written to. To rename a file over it would take it away from everybody.
+        // Write to a device or a pipe: renaming a file over it would remove it for everyone.
         if path.metadata().is_ok_and(|meta| !meta.is_file()) {
             let opened = File::options().write(true).open(&path);
             let opened = opened.with_context(|| unwritable(&path))?;
@@ -75,7 +77,7 @@ impl fmt::Display for Destination {
 }
 
 impl Draft {
-    /// Puts a file in its place, over an older one.
+    /// Moves a file into place, replacing an older one.
     pub(super) fn keep(self) -> Result<()> {
         match self {
             Self::Output(mut out) => Ok(out.flush()?),
@@ -106,12 +108,12 @@ impl Write for Draft {
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        // Renamed by now, or nobody's.
+        // Fails harmlessly if the file was renamed.
         let _ = std::fs::remove_file(&self.0);
     }
 }
 
-/// Device and inode of what a path names.
+/// Returns device and inode of a path.
 fn node(path: &Path) -> Option<(u64, u64)> {
     path.metadata().map(|meta| (meta.dev(), meta.ino())).ok()
 }

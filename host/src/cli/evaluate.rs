@@ -1,4 +1,4 @@
-//! `signoff evaluate`: what the policy says of an action, before anything is asked of a person.
+//! `signoff evaluate`: evaluates the policy for an action, without requesting an approval.
 
 use clap::Args;
 use serde_json::json;
@@ -10,24 +10,24 @@ use crate::engine::Decision;
 
 #[derive(Args)]
 #[command(
-    after_help = "Exit codes: 0 the policy allows it, 4 it requires approval, 3 it denies it or refuses to answer."
+    after_help = "Exit codes: 0 the policy allows it, 4 it requires approval, 3 it denies it or the call is refused."
 )]
 pub(super) struct EvaluateArgs {
-    /// Who is about to act
+    /// The agent
     #[arg(long)]
     agent: String,
-    /// What it is about to do
+    /// The action
     #[arg(long)]
     action: String,
-    /// What it is about: JSON, @FILE, or - for standard input
+    /// The context: JSON, @FILE, or - for standard input
     #[arg(long, value_name = "JSON|@FILE|-")]
     context: String,
-    /// What exactly will run: JSON, @FILE, or - for standard input
+    /// The plan, which is exactly what will run: JSON, @FILE, or - for standard input
     #[arg(long, value_name = "JSON|@FILE|-")]
     plan: Option<String>,
 }
 
-/// An action on its way to the policy.
+/// An action to evaluate.
 pub(super) struct Asked<'a> {
     pub(super) agent: &'a str,
     pub(super) action: &'a str,
@@ -52,7 +52,7 @@ pub(super) fn run(args: &EvaluateArgs, transport: &Transport) -> Result<Exit, Fa
         output::plain(&told(&evaluation));
         if !evaluation.failed.is_empty() {
             let rules = evaluation.failed.join(", ");
-            output::note(&format!("the conditions of these rules could not be evaluated: {rules}"));
+            output::note(&format!("the conditions of these rules failed to evaluate: {rules}"));
         }
     }
     Ok(match evaluation.decision {
@@ -62,7 +62,7 @@ pub(super) fn run(args: &EvaluateArgs, transport: &Transport) -> Result<Exit, Fa
     })
 }
 
-/// A verdict in one line.
+/// Formats a verdict in one line.
 pub(super) fn told(evaluation: &Evaluation) -> String {
     let Evaluation { decision, reason, .. } = evaluation;
     let by = evaluation.rule.as_ref().map_or_else(String::new, |rule| format!(" by rule `{rule}`"));
@@ -72,7 +72,7 @@ pub(super) fn told(evaluation: &Evaluation) -> String {
 }
 
 impl Asked<'_> {
-    /// Sends it; answers what the policy says, JSON.
+    /// Sends it. Returns the evaluation, JSON.
     pub(super) fn send(&self, transport: &Transport) -> Result<String, Failure> {
         let mut fields = vec![
             format!("\"agent\":{}", json!(self.agent)),

@@ -1,4 +1,4 @@
-//! `signoff claim`, `outcome`, `withdraw`, `extend`: what happens to an approval after it is made.
+//! `signoff claim`, `outcome`, `withdraw`, `extend`: operations on an existing approval.
 
 use clap::Args;
 use serde_json::json;
@@ -11,19 +11,19 @@ use crate::api::{Approval, Execution};
 pub(super) struct ClaimArgs {
     /// The approval's id, or a unique prefix of it
     id: String,
-    /// Who runs it
+    /// The agent that executes
     #[arg(long)]
     agent: String,
-    /// What it runs
+    /// The action to execute
     #[arg(long)]
     action: String,
-    /// About what: JSON, @FILE, or - for standard input
+    /// The context: JSON, @FILE, or - for standard input
     #[arg(long, value_name = "JSON|@FILE|-")]
     context: String,
-    /// How exactly: JSON, @FILE, or - for standard input
+    /// The plan: JSON, @FILE, or - for standard input
     #[arg(long, value_name = "JSON|@FILE|-")]
     plan: Option<String>,
-    /// Until the outcome counts as unknown: 300, 10m, at most 1d
+    /// Time until the outcome becomes unknown: 300, 10m, at most 1d
     #[arg(long, value_name = "TIME", value_parser = context::seconds)]
     lease: Option<i64>,
 }
@@ -32,13 +32,13 @@ pub(super) struct ClaimArgs {
 pub(super) struct OutcomeArgs {
     /// The approval's id, or a unique prefix of it
     id: String,
-    /// The execution that the claim answered
+    /// The execution id returned by the claim
     #[arg(long)]
     execution_id: String,
-    /// How it ended
+    /// The outcome
     #[arg(long, value_parser = ["succeeded", "failed"])]
     outcome: String,
-    /// More, for people
+    /// Details, for people
     #[arg(long)]
     detail: Option<String>,
 }
@@ -53,12 +53,12 @@ pub(super) struct WithdrawArgs {
 pub(super) struct ExtendArgs {
     /// The approval's id, or a unique prefix of it
     id: String,
-    /// From now: 3600, 30m, 1h; at most 7d after the request
+    /// Time to live from now: 3600, 30m, 1h; at most 7d after the request
     #[arg(long, visible_alias = "expires-in-seconds", value_name = "TIME", value_parser = context::seconds)]
     expires_in: i64,
 }
 
-/// A claim on its way.
+/// A claim to send.
 pub(super) struct Claim<'a> {
     pub(super) agent: &'a str,
     pub(super) action: &'a str,
@@ -89,7 +89,7 @@ pub(super) fn claim(args: &ClaimArgs, transport: &Transport) -> Result<Exit, Fai
 }
 
 impl Claim<'_> {
-    /// Sends it; answers the approval, JSON.
+    /// Sends it. Returns the approval, JSON.
     pub(super) fn send(&self, transport: &Transport, id: &str) -> Result<String, Failure> {
         let mut fields = vec![
             format!("\"agent\":{}", json!(self.agent)),
@@ -115,7 +115,7 @@ pub(super) fn outcome(args: &OutcomeArgs, transport: &Transport) -> Result<Exit,
     })
 }
 
-/// Reports an outcome; answers the approval, JSON.
+/// Reports an outcome. Returns the approval, JSON.
 pub(super) fn report(
     transport: &Transport,
     id: &str,

@@ -1,14 +1,14 @@
-//! How a command ends: exit codes, and what is printed where it fails.
+//! Exit codes of commands, and printing of failures.
 
 use std::process::ExitCode;
 
 use super::output::{line, note};
 use crate::api::Problem;
 
-/// The exit codes, one meaning each.
+/// The exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// Done; `verify` and `wait`: valid, approved.
+    /// Success; for `verify` and `wait`: valid, approved.
     Done,
     /// Failed: the store, the server, the verifier, a file.
     Failed,
@@ -22,7 +22,7 @@ pub enum Exit {
     Run(u8),
 }
 
-/// Why a command did not do its work.
+/// Why a command failed.
 #[derive(Debug)]
 pub(super) enum Failure {
     /// The command line is wrong.
@@ -65,8 +65,8 @@ impl Failure {
         }
     }
 
-    /// Prints what a person needs to know, to standard error; a refusal under `--json` is an answer
-    /// and goes to standard output.
+    /// Prints the failure to standard error; a refusal under `--json` is a result and goes to
+    /// standard output.
     pub(super) fn print(&self) {
         match self {
             Self::Usage(message) => note(&format!("{message}\n\nFor more, try '--help'.")),

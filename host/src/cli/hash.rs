@@ -1,4 +1,4 @@
-//! `signoff hash`: the digest of a context.
+//! `signoff hash`: prints the digest of a context.
 
 use clap::Args;
 use serde_json::json;

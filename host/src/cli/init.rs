@@ -1,4 +1,4 @@
-//! `signoff init`: a keyring and a store.
+//! `signoff init`: creates a keyring and a store.
 
 use std::path::Path;
 
@@ -15,23 +15,24 @@ use crate::service::trust;
 use crate::store::Trust;
 use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
 
-/// Who holds the first token.
+/// The subject of the first token.
 const ADMIN: &str = "admin";
 
 #[derive(Args)]
 pub(super) struct InitArgs {
-    /// The deployment's name, fixed for this store: signatures made for one are worth nothing in
-    /// another; `default` if left out
+    /// The deployment's name, fixed for this store; signatures for one deployment are invalid in
+    /// another [default: default]
     #[arg(long, value_parser = audience)]
     audience: Option<String>,
 }
 
 pub(super) fn run(args: &InitArgs, global: &Global, target: &Target) -> Result<Exit, Failure> {
     let Target::Store(store) = target else {
-        return Err(Failure::usage("init makes a store file; it takes no --server"));
+        return Err(Failure::usage("init creates a store file; it does not accept --server"));
     };
     let keyring = global.keyring();
-    // Before the store, so that nothing is half made; again when it is made, so that nothing is lost.
+    // Checked before the store is created, so that nothing is created partially; checked again on
+    // creation, so that nothing is overwritten.
     if keyring.exists() {
         return Err(KeyError::Exists(keyring.display().to_string()).into());
     }
@@ -62,16 +63,16 @@ pub(super) fn run(args: &InitArgs, global: &Global, target: &Target) -> Result<E
     } else {
         format!(" --store {}", store.display())
     };
-    output::line(&format!("made {} (audience {audience})", store.display()));
+    output::line(&format!("created {} (audience {audience})", store.display()));
     output::line(&format!(
-        "made {} (keys {} and {}, mode 0600: keep it out of git)",
+        "created {} (keys {} and {}, mode 0600: keep it out of git)",
         keyring.display(),
         made.secret,
         made.log
     ));
     if let Some(made) = &token {
         output::line(&format!(
-            "made {} (admin, for {}): a server of this store asks for tokens. This one is shown only now:",
+            "created {} (admin, for {}): a server of this store requires tokens. This one is shown only once:",
             made.id, made.subject
         ));
         output::line(&format!(
@@ -88,7 +89,7 @@ pub(super) fn run(args: &InitArgs, global: &Global, target: &Target) -> Result<E
     Ok(Exit::Done)
 }
 
-/// The token that makes all others, where the store has none yet.
+/// Creates the first token, which can create others, if the store has none yet.
 fn first_token(target: &Target, global: &Global) -> Result<Option<TokenShown>, Failure> {
     let transport = Transport::new(target, global)?;
     if token::any(&transport)? {
@@ -98,14 +99,14 @@ fn first_token(target: &Target, global: &Global) -> Result<Option<TokenShown>, F
     transport.parse(&made).map(Some)
 }
 
-/// Opens a store, or makes one; answers its audience.
+/// Opens or creates a store. Returns its audience.
 fn open(path: &Path, audience: Option<&str>, trust: Trust) -> Result<String, Failure> {
     let mode = OpenMode::Create { audience: audience.unwrap_or(AUDIENCE_DEFAULT).to_owned() };
     let store = RedbStore::open(path, mode, CheckIntegrity::No, trust)?;
     match audience.filter(|audience| *audience != store.audience()) {
         None => Ok(store.audience().to_owned()),
         Some(other) => Err(Failure::Failed(anyhow!(
-            "`{}` is there already, and its audience is `{}`, not `{other}`",
+            "`{}` already exists, and its audience is `{}`, not `{other}`",
             path.display(),
             store.audience()
         ))),

@@ -1,4 +1,4 @@
-//! `signoff key`: the keyring file of this machine, a server's or an approver's.
+//! `signoff key`: manages the keyring file of this machine, a server's or an approver's.
 
 use std::fs::File;
 use std::io::{IsTerminal, Read, stdin};
@@ -16,66 +16,66 @@ use crate::keys::{
     NewKey, Status, Usage,
 };
 
-/// Longest text to import: a whole keyring.
+/// Maximum size of a text to import: a whole keyring.
 const IMPORT_BYTES_MAX: u64 = 2 << 20;
 
 #[derive(Subcommand)]
 pub(super) enum KeyCommand {
-    /// Make a key; prints the entry for the server's operator
+    /// Generate a key, and print its public entry for the server's operator
     Generate(GenerateArgs),
-    /// Take in entries that were made elsewhere
+    /// Import entries from another machine
     Import(ImportArgs),
     /// List the keys, without secrets
     List,
     /// Show one key, without its secret
     Show(IdArgs),
-    /// Let a `verify-only` key sign: it becomes `active`
+    /// Change a key from `verify-only` to `active`, so that it can sign
     Promote(IdArgs),
-    /// Let a key sign nothing more: it becomes `verify-only`, and what it signed counts
+    /// Change a key from `active` to `verify-only`: its signatures stay valid, but it signs no more
     Retire(IdArgs),
-    /// Let a key count no more, also for what it signed, for good
+    /// Revoke a key permanently; its earlier signatures become invalid too
     Revoke(RevokeArgs),
 }
 
 #[derive(Args)]
 pub(super) struct GenerateArgs {
-    /// The key's id, `[a-z0-9_-]{1,64}`; made from the key if left out
+    /// The key's id, `[a-z0-9_-]{1,64}` [default: derived from the key]
     #[arg(long, value_parser = key_id)]
     id: Option<KeyId>,
-    /// The one person whose decisions it signs
+    /// The approver whose decisions it signs
     #[arg(long, value_name = "NAME", value_parser = Approver::parse)]
     approver: Option<Approver>,
-    /// A group that person decides for; may be repeated
+    /// A group that the approver decides for; may be repeated
     #[arg(long = "group", value_name = "GROUP", value_parser = Group::parse)]
     groups: Vec<Group>,
-    /// A slot it signs modules for; may be repeated
+    /// A slot that it signs modules for; may be repeated
     #[arg(long = "slot", value_name = "SLOT", value_parser = ["policy", "verifier"])]
     slots: Vec<String>,
-    /// What it signs: ballots, audit checkpoints or modules
+    /// What it signs: ballots (approve), audit checkpoints (log) or modules (module)
     #[arg(long = "use", value_name = "USE", default_value = "approve", value_parser = usage)]
     usage: Usage,
-    /// ed25519, or hmac-sha256 for a key for ballots that is bound to nobody, if left out
+    /// The algorithm [default: hmac-sha256 for a ballot key without an approver, else ed25519]
     #[arg(long, value_parser = ["ed25519", "hmac-sha256"])]
     algorithm: Option<String>,
-    /// `verify-only` until everybody who verifies has it, then `signoff key promote`
+    /// Start as `verify-only` until every verifier has the key, then run `signoff key promote`
     #[arg(long, default_value = "active", value_parser = new_status)]
     status: Status,
 }
 
 #[derive(Args)]
 pub(super) struct ImportArgs {
-    /// A file, `-` for standard input, or the JSON text: an entry, a list of them, or a keyring
+    /// A file, `-` for standard input, or JSON text: an entry, a list of entries, or a keyring
     source: String,
-    /// Bind it to this person, whatever the entry says
+    /// Bind it to this approver, overriding the entry
     #[arg(long, value_name = "NAME", value_parser = Approver::parse)]
     approver: Option<Approver>,
-    /// Its groups, whatever the entry says; may be repeated
+    /// Its groups, overriding the entry; may be repeated
     #[arg(long = "group", value_name = "GROUP", value_parser = Group::parse)]
     groups: Vec<Group>,
-    /// The slots it signs modules for, whatever the entry says; may be repeated
+    /// The slots that it signs modules for, overriding the entry; may be repeated
     #[arg(long = "slot", value_name = "SLOT", value_parser = ["policy", "verifier"], conflicts_with = "groups")]
     slots: Vec<String>,
-    /// Take the private half too, to sign here
+    /// Import the private half too, to sign on this machine
     #[arg(long)]
     with_private: bool,
 }
@@ -90,7 +90,7 @@ pub(super) struct IdArgs {
 pub(super) struct RevokeArgs {
     /// The key's id
     id: String,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long, short)]
     yes: bool,
 }
@@ -116,7 +116,7 @@ fn generate(args: &GenerateArgs, path: &Path, json: bool) -> Result<Exit, Failur
     let slots = slots(&args.slots)?;
     match (args.usage, slots.as_slice(), args.groups.as_slice()) {
         (Usage::Module, [], []) => {
-            return Err(Failure::usage("a key for modules needs --slot policy or --slot verifier"));
+            return Err(Failure::usage("a module key needs --slot policy or --slot verifier"));
         }
         (Usage::Approve | Usage::Log, [_, ..], _) => {
             return Err(Failure::usage("--slot goes with --use module"));
@@ -146,16 +146,16 @@ fn generate(args: &GenerateArgs, path: &Path, json: bool) -> Result<Exit, Failur
         output::line(&made.to_string());
         return Ok(Exit::Done);
     }
-    output::line(&format!("made {} in {}", summary(&key), path.display()));
+    output::line(&format!("created {} in {}", summary(&key), path.display()));
     match (entry, import) {
         (Some(entry), Some(import)) => {
-            output::line("its public entry holds no secret:");
+            output::line("its public entry, which contains no secret:");
             output::line(&entry);
-            output::line("where the server's keyring is:");
+            output::line("import it on the server's machine:");
             output::line(&format!("  {import}"));
         }
         _ => output::line(
-            "it is one secret on both sides: who verifies needs this keyring's entry, by a private way",
+            "signer and verifier share this secret: transfer the keyring's entry to the verifier over a private channel",
         ),
     }
     Ok(Exit::Done)
@@ -174,7 +174,7 @@ fn import(args: &ImportArgs, path: &Path, json: bool) -> Result<Exit, Failure> {
     }
     if inline && incoming.iter().any(Incoming::is_secret) {
         return Err(Failure::usage(
-            "an argument is seen by other processes: give a secret in a file, or as `-` on standard input",
+            "arguments are visible to other processes: pass a secret in a file, or as `-` on standard input",
         ));
     }
     let done = keys::edit(path, |keyring| {
@@ -198,7 +198,7 @@ fn import(args: &ImportArgs, path: &Path, json: bool) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// A file, or standard input.
+/// Reads a file, or standard input.
 fn read(source: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let input: Box<dyn Read> = if source == "-" {
         Box::new(stdin())
@@ -276,10 +276,10 @@ fn revoke(args: &RevokeArgs, path: &Path, json: bool) -> Result<Exit, Failure> {
     let (key, _) = known(&existing(path)?, &args.id)?;
     if !args.yes && key.status != Status::Revoked.as_str() {
         if !stdin().is_terminal() {
-            return Err(Failure::usage("without a terminal --yes is needed"));
+            return Err(Failure::usage("--yes is required without a terminal"));
         }
         let question = format!(
-            "Revoke {}? What it signed counts no more, and nothing undoes this. [y/N] ",
+            "Revoke {}? Its signatures become invalid, and this cannot be undone. [y/N] ",
             summary(&key)
         );
         if !matches!(ask(&question)?.to_ascii_lowercase().as_str(), "y" | "yes") {
@@ -290,7 +290,7 @@ fn revoke(args: &RevokeArgs, path: &Path, json: bool) -> Result<Exit, Failure> {
     change(&args.id, path, json, "revoked", Keyring::revoke)
 }
 
-/// Changes the status of one key and says so.
+/// Changes the status of one key and prints the result.
 fn change(
     id: &str,
     path: &Path,
@@ -306,8 +306,8 @@ fn change(
         return Ok(Exit::Done);
     }
     output::line(&match changed {
-        Changed::Done => format!("key {id} is {status} now"),
-        Changed::Already => format!("key {id} is {status} already"),
+        Changed::Done => format!("key {id} is now {status}"),
+        Changed::Already => format!("key {id} is already {status}"),
     });
     Ok(Exit::Done)
 }
@@ -315,7 +315,7 @@ fn change(
 fn existing(path: &Path) -> Result<Keyring, Failure> {
     let keyring = Keyring::read(path)?;
     keyring.ok_or_else(|| {
-        anyhow!("no keyring at `{}`; `signoff key generate` makes one", path.display()).into()
+        anyhow!("no keyring at `{}`; create one with `signoff key generate`", path.display()).into()
     })
 }
 
@@ -332,7 +332,7 @@ fn with_signs(key: &KeyDescription, signs: bool) -> Value {
     value
 }
 
-/// A key in one line.
+/// Formats a key in one line.
 fn summary(key: &KeyDescription) -> String {
     let KeyDescription { id, algorithm, status, usage, fingerprint, .. } = key;
     let bound = key.approver.as_ref().map(|approver| format!(", approver {approver}"));
@@ -344,7 +344,7 @@ fn summary(key: &KeyDescription) -> String {
     )
 }
 
-/// A text as one word of a shell.
+/// Quotes a text as one shell word.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
@@ -359,7 +359,7 @@ impl Imported {
     }
 }
 
-/// Slots as a keyring has them: groups of a key for modules.
+/// Converts slots to the groups of a module key.
 fn slots(names: &[String]) -> Result<Vec<Group>, Failure> {
     names.iter().map(|name| Group::parse(name).map_err(Failure::usage)).collect()
 }

@@ -1,4 +1,4 @@
-//! `signoff list`: approvals, newest first.
+//! `signoff list`: lists approvals, newest first.
 
 use clap::Args;
 
@@ -8,22 +8,22 @@ use crate::api::List;
 
 #[derive(Args)]
 pub(super) struct ListArgs {
-    /// Only those with this status
+    /// Only approvals with this status
     #[arg(long, value_parser = ["pending", "approved", "rejected", "executed", "expired", "withdrawn"])]
     status: Option<String>,
-    /// Only those of this agent
+    /// Only approvals of this agent
     #[arg(long)]
     agent: Option<String>,
-    /// Only those for this action
+    /// Only approvals for this action
     #[arg(long)]
     action: Option<String>,
-    /// At most so many, 1 to 200
+    /// The maximum number of approvals, 1 to 200
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=200))]
     limit: u16,
-    /// The next page: `next_cursor` of the one before
+    /// Continue after a page: its `next_cursor`
     #[arg(long)]
     cursor: Option<String>,
-    /// All pages
+    /// Print all pages
     #[arg(long, conflicts_with = "cursor")]
     all: bool,
 }
@@ -44,7 +44,7 @@ pub(super) fn run(args: &ListArgs, transport: &Transport) -> Result<Exit, Failur
             (Some(cursor), false) => {
                 if !transport.json {
                     output::note(&format!(
-                        "there are more; --cursor {cursor} shows them, --all all"
+                        "there are more; show them with --cursor {cursor}, or all with --all"
                     ));
                 }
                 return Ok(Exit::Done);
@@ -70,7 +70,7 @@ fn path(args: &ListArgs, cursor: Option<&str>) -> String {
     path
 }
 
-/// A value in a query: everything but letters and digits as `%XX`.
+/// Percent-encodes a query value.
 pub(super) fn escaped(value: &str) -> String {
     let mut text = String::new();
     for byte in value.bytes() {

@@ -1,5 +1,5 @@
-//! The command line: one file a subcommand. A command speaks the HTTP API, to a server or to the
-//! same router in this process over a store file, so both answer alike.
+//! The command line: one file per subcommand. Commands use the HTTP API, of a server or of the same
+//! router in this process over a store file, so both behave alike.
 
 mod approve;
 mod audit;
@@ -64,8 +64,8 @@ struct Cli {
     command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done (verify, wait: valid, approved), 1 failed, 2 usage, \
-3 refused, 4 still pending (evaluate: allowed, denied, requires approval are 0, 3, 4); run passes on the command's own, and 125 is its own failure.\n\n\
+const EXIT_CODES: &str = "Exit codes: 0 success (verify, wait: valid, approved), 1 failure, 2 usage error, \
+3 refused, 4 still pending (evaluate: 0 allowed, 3 denied, 4 requires approval); run exits with the code of its command, or 125 if run itself fails.\n\n\
 Environment: SIGNOFF_STORE, SIGNOFF_SERVER, SIGNOFF_TOKEN, SIGNOFF_CA, SIGNOFF_APPROVER, SIGNOFF_KEYRING, \
 SIGNOFF_CONFIG mirror flags; SIGNOFF_HMAC_SECRET or HMAC_SECRET holds the secret; SIGNOFF_CACHE_DIR holds precompiled \
 code; NO_COLOR turns colours off.";
@@ -82,7 +82,7 @@ struct Global {
         default_value = "./signoff.redb"
     )]
     store: PathBuf,
-    /// A running server, instead of a store file
+    /// The URL of a running server, instead of a store file
     #[arg(long, global = true, value_name = "URL", env = "SIGNOFF_SERVER")]
     server: Option<String>,
     /// The token to send to the server
@@ -94,16 +94,16 @@ struct Global {
         hide_env_values = true
     )]
     token: Option<String>,
-    /// Certificate authorities to believe besides this machine's, PEM
+    /// Certificate authorities to trust in addition to this machine's, PEM
     #[arg(long, global = true, value_name = "FILE", env = "SIGNOFF_CA")]
     ca: Option<PathBuf>,
-    /// Send the token over plain HTTP to another machine: something else encrypts the way
+    /// Send the token over plain HTTP to another machine, if the connection is encrypted otherwise
     #[arg(long, global = true)]
     insecure_http: bool,
-    /// The keyring file, beside the store if left out
+    /// The keyring file [default: next to the store]
     #[arg(long, global = true, value_name = "PATH", env = "SIGNOFF_KEYRING")]
     keyring: Option<PathBuf>,
-    /// The settings file, beside the store if left out
+    /// The settings file [default: next to the store]
     #[arg(long, global = true, value_name = "PATH", env = "SIGNOFF_CONFIG")]
     config: Option<PathBuf>,
     /// Print JSON
@@ -113,75 +113,75 @@ struct Global {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Make a keyring and a store
+    /// Create a keyring and a store
     Init(init::InitArgs),
-    /// Tell the whole story once, over real HTTP, and check it
+    /// Run a complete demonstration over real HTTP, and check it
     Demo(demo::DemoArgs),
     /// Serve the HTTP API
     Serve(serve::ServeArgs),
-    /// Ask, wait, claim, run a command, report how it ended
+    /// Request an approval, wait for it, claim it, run a command, and report the outcome
     Run(run::RunArgs),
-    /// Ask the policy whether an action may run
+    /// Evaluate the policy for an action
     Evaluate(evaluate::EvaluateArgs),
-    /// Ask for an approval
+    /// Request an approval
     Request(request::RequestArgs),
     /// Show one approval
     Show(show::ShowArgs),
     /// List approvals, newest first
     List(list::ListArgs),
-    /// Approve a request, after looking at it
+    /// Review and approve a request
     Approve(approve::DecideArgs),
-    /// Reject a request, after looking at it
+    /// Review and reject a request
     Reject(approve::DecideArgs),
-    /// Check whether an executor may go ahead now
+    /// Check whether an executor may execute now
     Verify(verify::VerifyArgs),
     /// Consume an approval for one execution
     #[command(alias = "execute")]
     Claim(execution::ClaimArgs),
-    /// Report how an execution ended
+    /// Report the outcome of an execution
     Outcome(execution::OutcomeArgs),
-    /// Take an approval back before it is claimed
+    /// Withdraw an approval before it is claimed
     Withdraw(execution::WithdrawArgs),
-    /// Give an approval more time while nobody has signed
+    /// Extend an approval that has no ballots yet
     Extend(execution::ExtendArgs),
     /// Wait until an approval is decided
     Wait(wait::WaitArgs),
-    /// Count approvals by status, and how many are approved
+    /// Count approvals by status, and show the approval rate
     Stats,
     /// Print the signature of a decision
     Sign(sign::SignArgs),
-    /// Print the exact message that a decision signs
+    /// Print the exact message to sign for a decision
     Payload(payload::PayloadArgs),
     /// Print the digest of a context
     Hash(hash::HashArgs),
-    /// Tell what is wrong with a v1 signature that does not verify
+    /// Explain why a v1 signature does not verify
     Explain(explain::ExplainArgs),
-    /// The keyring: make, import, list, promote, retire and revoke keys
+    /// Manage the keyring: generate, import, list, promote, retire and revoke keys
     #[command(subcommand)]
     Key(key::KeyCommand),
-    /// Policies: write rules, check and test them, build a module, look into one
+    /// Work with policies: write, check and test rules, build and inspect modules
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
-    /// Modules: sign, ship, activate, shadow, roll back, and what serves
+    /// Manage modules: sign, push, list, activate, shadow and roll back
     #[command(subcommand)]
     Module(module::ModuleCommand),
-    /// Who may call a server
+    /// Manage tokens of callers
     #[command(subcommand)]
     Token(token::TokenCommand),
-    /// The audit log
+    /// Print, export and verify the audit log
     #[command(subcommand)]
     Audit(audit::AuditCommand),
-    /// Receipts: what proves one approval, as a file
+    /// Export and verify receipts, the proof of one approval
     #[command(subcommand)]
     Receipt(receipt::ReceiptCommand),
-    /// Measure this machine: verify, digest, durable decisions
+    /// Benchmark this machine: verification, digests, durable decisions
     Bench(bench::BenchArgs),
-    /// Look for what is wrong or weak, and say how to mend it
+    /// Report errors and weaknesses of this deployment, with fixes
     Doctor,
     /// Compile a module for another process of this program
     #[command(hide = true)]
     CompileModule(compile_module::CompileArgs),
-    /// Print a completion script
+    /// Print a shell completion script
     Completions(completions::CompletionsArgs),
 }
 
@@ -253,7 +253,7 @@ impl Cli {
 }
 
 impl Global {
-    /// The server or the store file: what a flag says before what a variable says.
+    /// Returns the server or the store file; flags take precedence over variables.
     fn target(&self, matches: &ArgMatches) -> Result<Target, Failure> {
         let rank = |name| match source(matches, name) {
             Some(ValueSource::CommandLine) => 2,
@@ -263,41 +263,41 @@ impl Global {
         let (store, server) = (rank("store"), rank("server"));
         match &self.server {
             Some(_) if store == server => Err(Failure::usage(
-                "a store and a server are both given; use one of --store and --server",
+                "both a store and a server are given; use only one of --store and --server",
             )),
             Some(url) if server > store => Ok(Target::Server(url.clone())),
             _ => Ok(Target::Store(self.store.clone())),
         }
     }
 
-    /// The deployment's settings.
+    /// Loads the deployment's settings.
     fn config(&self) -> Result<Config, ConfigError> {
         Config::load(self.config.as_deref(), &self.store)
     }
 
-    /// Where the settings are.
+    /// Returns the path of the settings.
     fn config_path(&self) -> PathBuf {
         self.config.clone().unwrap_or_else(|| crate::config::beside(&self.store))
     }
 
-    /// Where keys come from.
+    /// Returns the key source.
     fn key_source(&self, config: &Config) -> Arc<KeySource> {
         Arc::new(KeySource::new(self.keyring(), config.keys.command.clone()))
     }
 
-    /// What is believed of a server.
+    /// Returns the trust settings for a server.
     fn trust(&self) -> Trust {
         Trust { ca: self.ca.clone(), insecure_http: self.insecure_http }
     }
 
-    /// Where the keyring is.
+    /// Returns the path of the keyring.
     fn keyring(&self) -> PathBuf {
         let beside = || crate::keys::keyring_beside(&self.store);
         self.keyring.clone().unwrap_or_else(beside)
     }
 }
 
-/// Where a global argument's value is from; it may stand after the subcommand.
+/// Returns the source of a global argument's value; it may follow the subcommand.
 fn source(matches: &ArgMatches, name: &str) -> Option<ValueSource> {
     let here = matches.try_contains_id(name).ok().and_then(|_| matches.value_source(name));
     let deeper = matches.subcommand().and_then(|(_, deeper)| source(deeper, name));

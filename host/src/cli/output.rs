@@ -1,4 +1,4 @@
-//! What commands print: tables and fields, in colour on a terminal, plain in a pipe.
+//! Output of commands: tables and fields, coloured on a terminal, plain in a pipe.
 
 use std::io::{IsTerminal, Write, stderr, stdout};
 
@@ -8,12 +8,13 @@ use signoff_core::deceptive::is_plain_in_lines;
 
 use crate::api::{Approval, Requirement};
 
-/// Whether standard output is a terminal that wants colours.
+/// Returns whether standard output is a terminal with colours enabled.
 pub(super) fn colours() -> bool {
     stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// A text that cannot act on a terminal: deceptive characters are escaped, line feed and tab aside.
+/// Escapes control and deceptive characters except line feed and tab, so that a text cannot
+/// manipulate the terminal.
 pub(super) fn safe(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
@@ -26,41 +27,41 @@ pub(super) fn safe(text: &str) -> String {
     shown
 }
 
-/// Prints a line; a reader who went away ends the command quietly.
+/// Prints a line; a closed pipe ends the command silently.
 pub(super) fn line(text: &str) {
     if !told(text) {
         std::process::exit(0);
     }
 }
 
-/// Prints a line, for what goes on without a reader; whether anybody reads.
+/// Prints a line. Returns whether the output is still open, for callers that continue without it.
 pub(super) fn told(text: &str) -> bool {
     writeln!(stdout(), "{text}").is_ok()
 }
 
-/// Prints a line that may hold what others wrote, a server among them.
+/// Prints a line with untrusted content, such as a server's response.
 pub(super) fn plain(text: &str) {
     line(&safe(text));
 }
 
-/// Prints a line to standard error. Nobody there to read it is no reason to stop: the outcome of a
-/// command is still to be reported, and a server goes on.
+/// Prints a line to standard error. Ignores errors: the outcome of a command must still be
+/// reported, and a server must keep running.
 pub(super) fn note(text: &str) {
     let _ = writeln!(stderr(), "signoff: {}", safe(text));
 }
 
-/// A number of things: `1 rule`, `2 rules`.
+/// Formats a count: `1 rule`, `2 rules`.
 pub(super) fn count(number: usize, word: &str) -> String {
     let more = if number == 1 { "" } else { "s" };
     format!("{number} {word}{more}")
 }
 
-/// Prints where an approval stands.
+/// Prints the status of an approval.
 pub(super) fn standing(approval: &Approval) {
     line(&format!("{} {}", safe(&approval.id), status(&approval.status)));
 }
 
-/// A status in its colour.
+/// Returns a status in its colour.
 fn status(status: &str) -> String {
     let status = safe(status);
     if !colours() {
@@ -70,9 +71,9 @@ fn status(status: &str) -> String {
     format!("{style}{status}{style:#}")
 }
 
-/// Approvals as a table on a terminal, as tab-separated lines in a pipe.
+/// Prints approvals as a table on a terminal, as tab-separated lines in a pipe.
 pub(super) fn approvals(approvals: &[Approval]) {
-    /// Below this, wrapping leaves nothing to read.
+    /// Below this width, wrapped text is unreadable.
     const COLUMNS_MIN: u16 = 100;
     const HEAD: [&str; 6] = ["ID", "STATUS", "AGENT", "ACTION", "REQUESTED", "REASON"];
     let row = |approval: &Approval| {
@@ -89,7 +90,7 @@ pub(super) fn approvals(approvals: &[Approval]) {
     }
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(HEAD);
-    // Only the reason wraps: ids are for copying. A terminal that tells no width gets no wrapping.
+    // Only the reason wraps, so that ids can be copied. No wrapping on a terminal of unknown width.
     if table.width().is_some_and(|columns| columns >= COLUMNS_MIN) {
         let whole = [ColumnConstraint::ContentWidth; HEAD.len() - 1];
         table.set_content_arrangement(ContentArrangement::Dynamic).set_constraints(whole);
@@ -106,7 +107,7 @@ pub(super) fn approvals(approvals: &[Approval]) {
     line(&table.to_string());
 }
 
-/// Rows as a table on a terminal, as tab-separated lines in a pipe.
+/// Prints rows as a table on a terminal, as tab-separated lines in a pipe.
 pub(super) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) {
     let shown = |text: &String| safe(text).replace(['\n', '\t'], " ");
     if !stdout().is_terminal() {
@@ -121,7 +122,7 @@ pub(super) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) {
     line(&table.to_string());
 }
 
-/// One approval, field by field, as a reviewer reads it.
+/// Prints one approval, field by field, for a reviewer.
 pub(super) fn approval(approval: &Approval) {
     let field = |name: &str, value: Option<&str>| {
         if let Some(value) = value {
@@ -165,7 +166,7 @@ pub(super) fn approval(approval: &Approval) {
     field("verifier", Some(&approval.verifier));
 }
 
-/// What it takes to approve, in a sentence.
+/// Formats a requirement.
 pub(super) fn needs(requirement: &Requirement) -> String {
     let Requirement { ttl_seconds, threshold, groups } = requirement;
     let people = if *threshold == 1 { "approver" } else { "approvers" };

@@ -1,5 +1,5 @@
-//! `signoff payload`: the exact message that a decision signs, as text under v1 and base64url under
-//! v2.
+//! `signoff payload`: prints the exact message to sign for a decision, as text under v1 and
+//! base64url under v2.
 
 use clap::Args;
 use serde::Deserialize;
@@ -15,16 +15,16 @@ pub(super) struct PayloadArgs {
     /// `approved` or `rejected`
     #[arg(long, default_value = "approved")]
     decision: String,
-    /// Who decides
+    /// The approver
     #[arg(long, env = "SIGNOFF_APPROVER")]
     approver: String,
-    /// How the statement becomes bytes
+    /// The signature profile
     #[arg(long, default_value = "v1")]
     profile: String,
     /// The key that will sign (v2)
     #[arg(long, value_name = "ID", required_if_eq("profile", "v2"))]
     key: Option<String>,
-    /// What the approver says, exactly as it will be sent (v2)
+    /// The approver's comment, exactly as it will be sent (v2)
     #[arg(long)]
     comment: Option<String>,
 }

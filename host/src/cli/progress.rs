@@ -1,12 +1,12 @@
-//! How far long work has come, for a person who watches.
+//! Progress of long operations, for a terminal.
 
 use std::io::{IsTerminal, Write, stderr};
 use std::time::{Duration, Instant};
 
-/// Work that is done before this needs no progress.
+/// Shorter operations show no progress.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// A line on a terminal that is written over; nothing elsewhere.
+/// A line on a terminal that is overwritten; prints nothing elsewhere.
 pub(super) struct Progress {
     what: &'static str,
     unit: &'static str,
@@ -20,7 +20,7 @@ impl Progress {
         Self { what, unit, since: Instant::now(), shows: stderr().is_terminal(), shown: false }
     }
 
-    /// So many are done.
+    /// Reports the number of items done.
     pub(super) fn tell(&mut self, done: u64) {
         if self.shows && self.since.elapsed() > PATIENCE {
             self.shown = true;
@@ -29,7 +29,7 @@ impl Progress {
     }
 }
 
-/// The line is wiped: what comes next is the answer.
+/// Clears the line before the result is printed.
 impl Drop for Progress {
     fn drop(&mut self) {
         if self.shown {

@@ -1,4 +1,4 @@
-//! `signoff receipt`: all that proves one approval, in a file, and checking it without the server.
+//! `signoff receipt`: exports the proof of one approval to a file, and verifies it offline.
 
 use std::fs::File;
 use std::io::{IsTerminal, Read, Write, stdin, stdout};
@@ -21,9 +21,9 @@ use crate::verifier::{self, Accepted, Key, ReceiptArgs, Verifier};
 
 #[derive(Subcommand)]
 pub(super) enum ReceiptCommand {
-    /// Write an approval's receipt: who asked, who signed, who claimed, with proofs from the log
+    /// Write an approval's receipt: request, ballots and claim, with proofs from the log
     Export(ExportArgs),
-    /// Check a receipt, without any server
+    /// Verify a receipt, without a server
     Verify(VerifyArgs),
 }
 
@@ -31,7 +31,7 @@ pub(super) enum ReceiptCommand {
 pub(super) struct ExportArgs {
     /// The approval's id, or a unique prefix of it
     id: String,
-    /// Where to; standard output if left out
+    /// The output file, or - for standard output
     #[arg(long, short, value_name = "FILE", default_value = "-")]
     output: Destination,
 }
@@ -42,19 +42,19 @@ pub(super) struct VerifyArgs {
     file: String,
     #[command(flatten)]
     trust: TrustArgs,
-    /// A keyring with keys of approvers: where a ballot's key is in it, it must be the log's key, and its
-    /// approver, groups and status count instead of the log's
+    /// A keyring with approvers' keys: a ballot's key in it must be the key in the log, and its
+    /// approver, groups and status are used instead of the log's
     #[arg(long, value_name = "KEYRING")]
     keys: Option<PathBuf>,
-    /// The approval that the receipt must be of
+    /// The id of the approval that the receipt must prove
     #[arg(long, value_name = "ID")]
     id: Option<String>,
-    /// The audience that the receipt must be of
+    /// The audience that the receipt must have
     #[arg(long, value_name = "NAME")]
     audience: Option<String>,
 }
 
-/// The profiles that ballots of a receipt may have. What each proves is told of each.
+/// The accepted profiles of ballots in a receipt. The report says what each ballot proves.
 const PROFILES: [&str; 2] = ["v1", "v2"];
 
 pub(super) fn run(
@@ -68,20 +68,20 @@ pub(super) fn run(
     }
 }
 
-/// A receipt that does not verify is not written.
+/// Writes a receipt only if it verifies.
 fn export(args: &ExportArgs, transport: &Transport) -> Result<Exit, Failure> {
     let id = transport.resolve(&args.id)?;
     let receipt = transport.get(&format!("/api/v1/approvals/{id}/receipt"))?;
     let keys = trust::named(transport)?;
     if keys.is_empty() {
-        Err(anyhow!("no key signs this log; `signoff key generate --use log` makes one"))?;
+        Err(anyhow!("no key signs this log; create one with `signoff key generate --use log`"))?;
     }
     let expected = Expected { log_keys: &keys, id: Some(&id), audience: None, keys: &[] };
     expected
         .report(&receipt, transport.verifier())
         .map_err(|e| anyhow!("the server's receipt does not verify: {}", told(&e)))?;
     let mut out = args.output.create()?;
-    // Nothing follows a receipt in its file: what is verified is the file as it is.
+    // No trailing line feed in a file: the exact file is verified.
     write!(out, "{receipt}")?;
     if !args.output.is_file() && stdout().is_terminal() {
         writeln!(out)?;
@@ -118,7 +118,7 @@ fn verify(args: &VerifyArgs, global: &Global) -> Result<Exit, Failure> {
     }
 }
 
-/// What a receipt must be of, and whose keys count.
+/// The expectations of a receipt, and the trusted keys.
 struct Expected<'a> {
     log_keys: &'a [LogKey],
     id: Option<&'a str>,
@@ -142,7 +142,7 @@ impl Expected<'_> {
     }
 }
 
-/// Why a receipt does not verify, in one sentence.
+/// Returns why a receipt does not verify.
 fn told(failure: &verifier::Failure) -> String {
     match failure {
         verifier::Failure::Rejected(rejection) => rejection.message.clone(),
@@ -150,7 +150,7 @@ fn told(failure: &verifier::Failure) -> String {
     }
 }
 
-/// The file, and a little more than the longest receipt of one that is longer.
+/// Reads a file, at most one byte more than the longest receipt.
 fn read(path: &str) -> Result<String, Failure> {
     let source: Box<dyn Read> = if path == "-" {
         Box::new(stdin().lock())
@@ -210,7 +210,7 @@ fn ballot_line(ballot: &BallotReport, verdict: Verdict) -> String {
     let proof = match (ballot.proof, verdict) {
         (Proof::Pinned, _) => "signature verified with the key given",
         (Proof::Logged, Verdict::Verified) => "signature verified with the key in the log",
-        // Whose key that is only the log says, and nobody vouches for the log.
+        // Only the log says whose key that is, and the log is not authenticated.
         (Proof::Logged, Verdict::Consistent) => "signature fits the key in the receipt",
         (Proof::Attested, _) => "attested by the log",
     };

@@ -1,5 +1,5 @@
-//! A server over HTTP or HTTPS: which addresses are called, whom their certificates are believed of,
-//! and what is never sent in the clear.
+//! A server over HTTP or HTTPS: its address, trusted certificates, and protection of tokens against
+//! plain text.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,41 +16,41 @@ use super::exit::Failure;
 use crate::api::is_loopback_name;
 use crate::server::read_chain;
 
-/// Longest that an answer may take: a wait of 60 s and some air.
+/// Timeout of a response: a wait of 60 s plus headroom.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(90);
-/// Longest for an answer about modules, which are compiled first.
+/// Timeout of a response about modules, which are compiled first.
 const MODULE_TIME_MAX: Duration = Duration::from_secs(450);
 const MODULES: &str = "/api/v1/modules";
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
-/// A list of 200 approvals with large ballots stays far below.
+/// A list of 200 approvals with large ballots is far below this limit.
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
 
-/// What a caller believes of a server.
+/// The trust settings for a server.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Trust {
-    /// Authorities besides those of this machine.
+    /// Authorities in addition to this machine's.
     pub(super) ca: Option<PathBuf>,
-    /// Something else encrypts the way, as a VPN does.
+    /// Allows plain HTTP: the connection is encrypted otherwise, for example by a VPN.
     pub(super) insecure_http: bool,
 }
 
-/// A server and a way to call it.
+/// A client of one server.
 pub(super) struct Remote {
     url: String,
     token: Option<HeaderValue>,
     agent: ureq::Agent,
-    /// For what takes long.
+    /// The agent for slow requests.
     patient: ureq::Agent,
 }
 
 impl Remote {
-    /// A server by its address. Errors, in this order: no address of a server, a token that would go
-    /// in the clear, a token that is none, authorities that cannot be read.
+    /// Makes a client. Errors, in this order: a malformed address, a token that would be sent in
+    /// plain text, a malformed token, authorities that cannot be read.
     pub(super) fn new(url: &str, token: Option<&str>, trust: &Trust) -> Result<Self, Failure> {
         let address = Address::parse(url)?;
         if token.is_some() && !address.tls && !address.loopback && !trust.insecure_http {
             return Err(Failure::usage(format!(
-                "refusing to send a token to `{}` in the clear: use https://, or --insecure-http if something else encrypts the way, as a VPN does",
+                "refusing to send a token to `{}` in the clear: use https://, or --insecure-http if the connection is encrypted otherwise, for example by a VPN",
                 address.url
             )));
         }
@@ -68,7 +68,7 @@ impl Remote {
                 .max_redirects(0)
                 .tls_config(tls.clone());
             if address.loopback {
-                // A proxy of the environment has another loopback, and would see the token.
+                // A proxy from the environment has another loopback, and would see the token.
                 config = config.proxy(None);
             }
             config.build().into()
@@ -77,7 +77,7 @@ impl Remote {
         Ok(Self { url: address.url, token, agent, patient })
     }
 
-    /// Calls the server: status and body.
+    /// Calls the server. Returns status and body.
     pub(super) fn call(
         &self,
         method: &Method,
@@ -105,7 +105,7 @@ impl Remote {
             .with_config()
             .limit(ANSWER_BYTES_MAX)
             .read_to_vec()
-            .context("the server's answer broke off")?;
+            .context("the server's response is incomplete")?;
         Ok((status, body))
     }
 
@@ -116,14 +116,14 @@ impl Remote {
                 anyhow!("the certificate of the server at {url} is refused: {}", refused(bad))
             }
             Some(rustls::Error::InvalidMessage(_)) => {
-                anyhow!("what answers at {url} does not speak TLS")
+                anyhow!("the server at {url} does not speak TLS")
             }
             _ => anyhow::Error::new(error).context(format!("cannot reach the server at {url}")),
         }
     }
 }
 
-/// The address of a server, taken apart.
+/// The parsed address of a server.
 struct Address {
     url: String,
     tls: bool,
@@ -133,19 +133,19 @@ struct Address {
 impl Address {
     fn parse(given: &str) -> Result<Self, Failure> {
         if given.contains('@') {
-            // Not repeated: what stands before the `@` may be a password.
+            // Not quoted: the part before the `@` may be a password.
             return Err(Failure::usage(
-                "a server's address holds no `@`: give a token with SIGNOFF_TOKEN or --token",
+                "a server's address must not contain `@`: give a token with SIGNOFF_TOKEN or --token",
             ));
         }
-        let wrong = || Failure::usage(format!("`{given}` is no http:// or https:// address"));
+        let wrong = || Failure::usage(format!("`{given}` is not an http:// or https:// address"));
         let trimmed = given.trim_end_matches('/');
         let url = if given.contains("://") {
             trimmed.to_owned()
         } else {
             let plain = format!("http://{trimmed}");
             let uri: Uri = plain.parse().map_err(|_| wrong())?;
-            // Only to this machine is plain HTTP what one means by saying nothing.
+            // Without a scheme, plain HTTP is the default for this machine only.
             let loopback = uri.host().is_some_and(is_loopback_name);
             if loopback { plain } else { format!("https://{trimmed}") }
         };
@@ -166,33 +166,31 @@ impl Address {
 
 fn bearer(token: &str) -> Result<HeaderValue, Failure> {
     let mut value = HeaderValue::try_from(format!("Bearer {token}"))
-        .map_err(|_| Failure::usage("the token holds characters that no token has"))?;
+        .map_err(|_| Failure::usage("malformed token: it contains invalid characters"))?;
     value.set_sensitive(true);
     Ok(value)
 }
 
-/// The authorities of this machine, and those of a file. This machine's store is where a company's
-/// own authority is installed, and it is kept up to date without building this program anew.
+/// Returns this machine's authorities and those of a file. The machine's store contains a company's
+/// own authorities, and is updated independently of this program.
 fn roots(ca: Option<&Path>) -> Result<Vec<Certificate<'static>>> {
     let mut roots = rustls_native_certs::load_native_certs().certs;
     if let Some(path) = ca {
         let wrong = |why: String| anyhow!("certificate authority `{}`: {why}", path.display());
         for certificate in read_chain(path).map_err(wrong)? {
-            RootCertStore::empty()
-                .add(certificate.clone())
-                .map_err(|_| wrong("a certificate in it cannot be an authority".to_owned()))?;
+            RootCertStore::empty().add(certificate.clone()).map_err(|_| {
+                wrong("it contains a certificate that is not an authority".to_owned())
+            })?;
             roots.push(certificate);
         }
     }
     if roots.is_empty() {
-        bail!(
-            "no certificate authority is known on this machine: install its certificates, or give --ca FILE"
-        );
+        bail!("this machine has no certificate authorities: install them, or give --ca FILE");
     }
     Ok(roots.iter().map(|der| Certificate::from_der(der).to_owned()).collect())
 }
 
-/// What TLS says of an error, where it is TLS that failed.
+/// Returns the TLS error in an error, if there is one.
 fn of_tls(error: &ureq::Error) -> Option<&rustls::Error> {
     match error {
         ureq::Error::Rustls(e) => Some(e),
@@ -201,7 +199,7 @@ fn of_tls(error: &ureq::Error) -> Option<&rustls::Error> {
     }
 }
 
-/// Why a certificate is refused, and what mends it.
+/// Returns why a certificate is refused, and how to fix it.
 fn refused(bad: &Bad) -> String {
     match bad {
         Bad::Expired | Bad::ExpiredContext { .. } => "it has expired".to_owned(),
@@ -209,16 +207,16 @@ fn refused(bad: &Bad) -> String {
             "it is not valid yet; is this machine's clock right?".to_owned()
         }
         Bad::NotValidForName | Bad::NotValidForNameContext { .. } => {
-            "it is for another name than the address has".to_owned()
+            "it is not valid for the name in the address".to_owned()
         }
         Bad::UnknownIssuer => {
-            "nobody known on this machine has issued it; --ca FILE adds an authority".to_owned()
+            "its issuer is not trusted on this machine; add an authority with --ca FILE".to_owned()
         }
         Bad::BadSignature => {
-            "it is signed with another key than the authority's of that name".to_owned()
+            "its signature does not match the key of the authority it names".to_owned()
         }
         other if format!("{other:?}").contains("CaUsedAsEndEntity") => {
-            "it is an authority's own; a server needs one that the authority issued to it"
+            "it is an authority's own certificate; a server needs one issued by the authority"
                 .to_owned()
         }
         other => format!("{other:?}"),
@@ -253,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_a_mistake_of_usage() {
+    fn a_malformed_address_is_a_usage_error() {
         for given in [
             "",
             "/",

@@ -1,4 +1,4 @@
-//! `signoff request`: asks for an approval.
+//! `signoff request`: requests an approval.
 
 use std::collections::BTreeMap;
 
@@ -11,22 +11,22 @@ use crate::api::Approval;
 
 #[derive(Args)]
 pub(super) struct RequestArgs {
-    /// Who asks
+    /// The agent
     #[arg(long)]
     agent: String,
-    /// What it wants to do
+    /// The action
     #[arg(long)]
     action: String,
-    /// What it is about: JSON, @FILE, or - for standard input
+    /// The context: JSON, @FILE, or - for standard input
     #[arg(long, value_name = "JSON|@FILE|-")]
     context: String,
-    /// What exactly will run: JSON, @FILE, or - for standard input
+    /// The plan, which is exactly what will run: JSON, @FILE, or - for standard input
     #[arg(long, value_name = "JSON|@FILE|-")]
     plan: Option<String>,
-    /// Why, for the reviewer
+    /// The reason, for the reviewer
     #[arg(long)]
     reason: Option<String>,
-    /// How long the approval lives: 3600, 30m, 1h, at most 7d
+    /// Time to live of the approval: 3600, 30m, 1h, at most 7d
     #[arg(long, visible_alias = "expires-in-seconds", value_name = "TIME", value_parser = context::seconds, allow_hyphen_values = true)]
     expires_in: Option<i64>,
     #[command(flatten)]
@@ -60,19 +60,19 @@ pub(super) fn run(args: &RequestArgs, transport: &Transport) -> Result<Exit, Fai
     Ok(Exit::Done)
 }
 
-/// What it takes to approve, where one approver is not enough.
+/// The requirement, if more than one approver is needed.
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct RequirementArgs {
-    /// How many approvers; one if left out
+    /// The number of approvers [default: 1]
     #[arg(long, value_name = "N")]
     threshold: Option<u32>,
-    /// How many of a group; may be repeated
+    /// The number of approvers from a group; may be repeated
     #[arg(long = "group", value_name = "NAME=N", value_parser = group)]
     groups: Vec<(String, u32)>,
 }
 
 impl RequirementArgs {
-    /// As the API takes it; none where nothing was asked for.
+    /// Returns the requirement as a field of the request; `None` if nothing was given.
     fn field(&self) -> Option<String> {
         if self.threshold.is_none() && self.groups.is_empty() {
             return None;
@@ -93,7 +93,7 @@ fn group(text: &str) -> Result<(String, u32), String> {
     if name.is_empty() { Err(wrong()) } else { Ok((name.to_owned(), minimum)) }
 }
 
-/// A request on its way.
+/// A request to send.
 pub(super) struct New<'a> {
     pub(super) agent: &'a str,
     pub(super) action: &'a str,
@@ -105,7 +105,7 @@ pub(super) struct New<'a> {
 }
 
 impl New<'_> {
-    /// Sends it; answers the approval, JSON.
+    /// Sends it. Returns the approval, JSON.
     pub(super) fn send(&self, transport: &Transport) -> Result<String, Failure> {
         let mut fields = vec![
             format!("\"agent\":{}", json!(self.agent)),

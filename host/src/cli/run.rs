@@ -1,6 +1,6 @@
-//! `signoff run`: one line in front of any command. Asks, waits, claims, runs it, reports how it
-//! ended. The plan that the approver signs for is the command itself. With `--guardrails` the policy is
-//! asked first, and what it allows runs without an approval.
+//! `signoff run`: a prefix for any command. Requests an approval, waits, claims it, runs the
+//! command and reports the outcome. The approver signs the command itself as the plan. With
+//! `--guardrails` the policy is evaluated first, and an allowed command runs without an approval.
 
 use std::env;
 use std::ffi::OsString;
@@ -24,35 +24,35 @@ use crate::api::{Approval, Evaluation};
 use crate::code::Code;
 use crate::engine::Decision;
 
-/// Tries to report an outcome: the command has run, and somebody should know.
+/// Attempts to report an outcome: the command has run, so its outcome should be recorded.
 const REPORTS_MAX: u32 = 5;
 
 #[derive(Args)]
 pub(super) struct RunArgs {
-    /// Who asks
+    /// The agent
     #[arg(long)]
     agent: String,
-    /// What it wants to do
+    /// The action
     #[arg(long)]
     action: String,
-    /// What it is about: JSON, @FILE, or - for standard input
+    /// The context: JSON, @FILE, or - for standard input
     #[arg(long, value_name = "JSON|@FILE|-", default_value = "{}")]
     context: String,
-    /// Why, for the reviewer; the command line if left out
+    /// The reason, for the reviewer [default: the command line]
     #[arg(long)]
     reason: Option<String>,
-    /// How long the approval lives: 3600, 30m, 1h, at most 7d
+    /// Time to live of the approval: 3600, 30m, 1h, at most 7d
     #[arg(long, visible_alias = "expires-in-seconds", value_name = "TIME", value_parser = context::seconds)]
     expires_in: Option<i64>,
     #[command(flatten)]
     requirement: RequirementArgs,
-    /// Give up waiting after: 90, 30m, 1h; it waits until the approval expires if left out
+    /// Stop waiting after this time: 90, 30m, 1h [default: when the approval expires]
     #[arg(long, value_name = "TIME", value_parser = context::seconds)]
     timeout: Option<i64>,
-    /// How long the command may take before its outcome counts as unknown
+    /// Time after which the outcome of the command becomes unknown
     #[arg(long, value_name = "TIME", value_parser = context::seconds, default_value = "1h")]
     lease: i64,
-    /// Ask the policy first: what it allows runs at once, without an approval
+    /// Evaluate the policy first: an allowed command runs immediately, without an approval
     #[arg(long)]
     guardrails: bool,
     /// The command and its arguments
@@ -78,7 +78,7 @@ pub(super) fn run(args: &RunArgs, transport: &Transport) -> Result<Exit, Failure
         lease_seconds: Some(args.lease),
     };
     let claimed: Approval = transport.parse(&claim.send(transport, &id)?)?;
-    let execution = claimed.execution.context("the claim answered no execution")?;
+    let execution = claimed.execution.context("the response to the claim has no execution")?;
     let ran = execute(&args.command);
     let (outcome, detail) = match &ran {
         Ok(status) if status.success() => ("succeeded", None),
@@ -89,13 +89,14 @@ pub(super) fn run(args: &RunArgs, transport: &Transport) -> Result<Exit, Failure
     ended(ran?)
 }
 
-/// The command's own exit code; a signal is 128 and its number, as in a shell.
+/// Returns the command's exit code; for a signal 128 plus its number, as in a shell.
 fn ended(status: ExitStatus) -> Result<Exit, Failure> {
     let code = status.code().unwrap_or(128 + status.signal().unwrap_or(0));
     Ok(Exit::Run(u8::try_from(code).unwrap_or(u8::MAX)))
 }
 
-/// Whether the policy allows it. What it denies is told here; no approval could change it.
+/// Returns whether the policy allows the command. A denial is a failure, which no approval could
+/// change.
 fn allowed(
     args: &RunArgs,
     transport: &Transport,
@@ -142,7 +143,7 @@ fn request(
     Ok(approval.id)
 }
 
-/// Waits for the approval; anything else ends the run.
+/// Waits for the approval; any other status is a failure.
 fn approved(args: &RunArgs, transport: &Transport, id: &str) -> Result<(), Failure> {
     let timeout = args.timeout.map(|seconds| Duration::from_secs(seconds.unsigned_abs()));
     let answer = wait::no_longer(transport, id, "pending", timeout)?;
@@ -156,8 +157,8 @@ fn approved(args: &RunArgs, transport: &Transport, id: &str) -> Result<(), Failu
     Err(Failure::Failed(anyhow!("{id} is {}{}", approval.status, comment.unwrap_or_default())))
 }
 
-/// Runs the command, without the secrets that are signoff's own. A terminal's Ctrl-C reaches it by itself; a SIGTERM to us is handed on, so that
-/// its end is reported in any case.
+/// Runs the command, without signoff's own secrets in its environment. A terminal's Ctrl-C reaches
+/// it directly; SIGTERM is forwarded to it, so that its outcome is always reported.
 fn execute(command: &[OsString]) -> anyhow::Result<ExitStatus> {
     let (program, arguments) = command.split_first().context("no command is given")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -185,14 +186,15 @@ fn execute(command: &[OsString]) -> anyhow::Result<ExitStatus> {
     })
 }
 
-/// Reports the outcome. If that fails for good, it becomes `unknown` when the lease runs out.
+/// Reports the outcome, with retries. If all fail, the outcome becomes `unknown` when the lease
+/// expires.
 fn tell(transport: &Transport, id: &str, execution_id: &str, outcome: &str, detail: Option<&str>) {
     let mut pause = Duration::from_millis(100);
     for attempt in 1..=REPORTS_MAX {
         match report(transport, id, execution_id, outcome, detail) {
             Ok(_) => return,
             Err(failure) if attempt == REPORTS_MAX => {
-                note(&format!("the outcome of {id}, {outcome}, could not be reported:"));
+                note(&format!("the outcome `{outcome}` of {id} could not be reported:"));
                 failure.print();
             }
             Err(_) => std::thread::sleep(pause),

@@ -1,4 +1,4 @@
-//! `signoff show`: one approval.
+//! `signoff show`: shows one approval.
 
 use clap::Args;
 

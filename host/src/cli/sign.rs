@@ -1,4 +1,4 @@
-//! `signoff sign`: the signature of a decision, made on this machine by the verifier.
+//! `signoff sign`: signs a decision on this machine with the verifier.
 
 use clap::Args;
 use serde_json::json;
@@ -11,7 +11,7 @@ use crate::verifier::{Statement, Verifier};
 
 #[derive(Args)]
 pub(super) struct SignArgs {
-    /// How the statement becomes bytes
+    /// The signature profile
     #[arg(long, default_value = "v1", value_parser = ["v1", "v2"])]
     profile: String,
     /// The approval's id
@@ -20,13 +20,14 @@ pub(super) struct SignArgs {
     /// `approved` or `rejected`
     #[arg(long)]
     decision: String,
-    /// Who decides; whom the key is bound to, if left out
+    /// The approver [default: the approver the key is bound to]
     #[arg(long, env = "SIGNOFF_APPROVER")]
     approver: Option<String>,
     /// The approval's expiry: 2025-10-17T11:30:00Z or 2025-10-17T11:30:00+00:00
     #[arg(long, value_name = "TIME")]
     expires_at: String,
-    /// The key of this machine that signs; one bound to the approver (v2), if left out
+    /// The key of this machine to sign with [default: a suitable key, bound to the approver under
+    /// v2]
     #[arg(long, value_name = "ID")]
     key: Option<String>,
     /// The deployment's name (v2)
@@ -35,7 +36,7 @@ pub(super) struct SignArgs {
     /// The approval's request digest (v2)
     #[arg(long, value_name = "DIGEST", required_if_eq("profile", "v2"))]
     request_digest: Option<String>,
-    /// What the approver says, exactly as it will be sent (v2)
+    /// The approver's comment, exactly as it will be sent (v2)
     #[arg(long)]
     comment: Option<String>,
 }
@@ -82,14 +83,14 @@ pub(super) fn run(args: &SignArgs, global: &Global) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Unix seconds of an RFC 3339 time in whole seconds.
+/// Parses an RFC 3339 time in whole seconds to unix seconds.
 pub(super) fn unix_seconds(text: &str) -> Result<u64, Failure> {
     let time = chrono::DateTime::parse_from_rfc3339(text).map_err(|e| {
-        Failure::usage(format!("`{text}` is no time like 2025-10-17T11:30:00Z: {e}"))
+        Failure::usage(format!("`{text}` is not a time like 2025-10-17T11:30:00Z: {e}"))
     })?;
     if time.timestamp_subsec_nanos() != 0 {
         return Err(Failure::usage(format!(
-            "`{text}` has parts of a second; an expiry is in whole seconds"
+            "`{text}` has fractions of a second; an expiry is in whole seconds"
         )));
     }
     u64::try_from(time.timestamp()).map_err(|_| Failure::usage(format!("`{text}` is before 1970")))

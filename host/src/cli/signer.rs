@@ -1,4 +1,4 @@
-//! Which key of this machine signs a decision, under which profile, and for whom.
+//! Selects the key, profile and approver for signing a decision on this machine.
 
 use std::fmt;
 
@@ -9,38 +9,39 @@ use crate::keys::{Keys, Signer};
 use crate::refusal::Refusal;
 use crate::verifier::{Key, Statement, Verifier};
 
-/// What the command line asks for; what is none is picked.
+/// The options of the command line. Unset fields are chosen from the keyring.
 pub(super) struct Wish<'a> {
     pub(super) approver: Option<&'a str>,
     pub(super) profile: Option<&'a str>,
     pub(super) key: Option<&'a str>,
-    /// Whether a `v1` signature counts for the approval: one approver, of no group.
+    /// Whether the approval accepts a `v1` signature: one approver and no groups.
     pub(super) v1_counts: bool,
 }
 
-/// Who signs, and with what.
+/// The approver, and the key or signature.
 pub(super) struct Signing {
     pub(super) approver: String,
     pub(super) profile: &'static str,
     key: Option<Signer>,
-    /// Of a signature that was made elsewhere.
+    /// The key id in a signature made elsewhere.
     key_id: String,
 }
 
-/// Why nobody signs.
+/// Why signing is not possible.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum No {
-    /// The command line says too little.
+    /// The command line is incomplete.
     Usage(String),
-    /// This machine has no key for it.
+    /// This machine has no suitable key.
     Key(String),
 }
 
 impl Wish<'_> {
-    /// The key for a wish.
+    /// Selects the key for these options.
     pub(super) fn granted(&self, keys: &Keys) -> Result<Signing, No> {
         let picked = self.key.map(|id| {
-            let none = || No::Key(format!("no key `{id}` of this machine can sign decisions"));
+            let none =
+                || No::Key(format!("this machine has no key `{id}` that can sign decisions"));
             keys.signer(id).ok_or_else(none)
         });
         let picked = picked.transpose()?;
@@ -72,10 +73,10 @@ impl Wish<'_> {
         match key {
             Some(key) => Ok(Signing::here(approver, profile, key)),
             None if profile == "v1" => {
-                Err(No::Key("no active key of this machine signs v1".to_owned()))
+                Err(No::Key("this machine has no active key that signs v1".to_owned()))
             }
             None => Err(No::Key(format!(
-                "no active key of this machine is bound to `{approver}`, as v2 needs; `signoff key generate --approver {approver}` makes one"
+                "this machine has no active key bound to `{approver}`, which v2 requires; create one with `signoff key generate --approver {approver}`"
             ))),
         }
     }
@@ -85,10 +86,10 @@ fn the_only_approver(keys: &Keys) -> Result<String, No> {
     match keys.approvers().as_slice() {
         [one] => Ok((*one).to_owned()),
         [] => Err(No::Usage(
-            "--approver is needed: no key of this machine is bound to anybody".to_owned(),
+            "--approver is required: no key of this machine is bound to an approver".to_owned(),
         )),
         many => Err(No::Usage(format!(
-            "--approver is needed: keys of this machine are bound to {}",
+            "--approver is required: keys of this machine are bound to {}",
             many.join(", ")
         ))),
     }
@@ -99,7 +100,7 @@ impl Signing {
         Self { approver, profile, key: Some(key), key_id: String::new() }
     }
 
-    /// A signature that is there already. Only its form tells of which key it is.
+    /// A signature that already exists. Its key id is known only from its format.
     pub(super) fn elsewhere(approver: String, signature: &str) -> Self {
         let rest = signature.strip_prefix("v2.");
         let key_id = rest.and_then(|rest| rest.split('.').next()).unwrap_or_default().to_owned();
@@ -107,7 +108,7 @@ impl Signing {
         Self { approver, profile, key: None, key_id }
     }
 
-    /// The key as the statement names it: `v1` names none.
+    /// Returns the key id in the statement, which is empty under `v1`.
     pub(super) fn key_id(&self) -> &str {
         match (&self.key, self.profile) {
             (Some(key), "v2") => &key.id,
@@ -115,12 +116,12 @@ impl Signing {
         }
     }
 
-    /// The key's id, whether or not the statement names it.
+    /// Returns the key's id, even if the statement does not contain it.
     pub(super) fn id_of_key(&self) -> &str {
         self.key.as_ref().map_or(self.key_id.as_str(), |key| &key.id)
     }
 
-    /// Signs with this process's verifier.
+    /// Signs with the verifier of this process.
     pub(super) fn sign(
         &self,
         statement: &Statement,
@@ -135,7 +136,7 @@ impl Signing {
         verifier: &Verifier,
         json: bool,
     ) -> Result<String, Failure> {
-        let no_key = || No::Key("no key of this machine signs".to_owned()).failure(json);
+        let no_key = || No::Key("this machine has no key to sign with".to_owned()).failure(json);
         let key: &Key = self.key.as_ref().ok_or_else(no_key)?;
         asked(json, || verifier.sign(statement, self.profile, key))
     }

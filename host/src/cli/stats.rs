@@ -1,5 +1,5 @@
-//! `signoff stats`: approvals by status, and how many are approved. Too many rejections, or none,
-//! is a process that wants a look.
+//! `signoff stats`: counts approvals by status, and shows the approval rate. Too many rejections,
+//! or none, indicate a problem in the process.
 
 use std::collections::HashMap;
 
@@ -31,7 +31,7 @@ pub(super) fn run(transport: &Transport) -> Result<Exit, Failure> {
     }
     output::line(&format!("{:<12}{total}", "total"));
     if let Some(rate) = rate {
-        output::line(&format!("{rate}% of those decided were approved"));
+        output::line(&format!("{rate}% of decided approvals were approved"));
     }
     Ok(Exit::Done)
 }

@@ -1,4 +1,4 @@
-//! `signoff token`: makes, lists and revokes tokens.
+//! `signoff token`: creates, lists and revokes tokens.
 
 use clap::{Args, Subcommand};
 use serde::Deserialize;
@@ -13,28 +13,28 @@ use crate::code::Code;
 
 #[derive(Subcommand)]
 pub(super) enum TokenCommand {
-    /// Make a token, and print it this once
+    /// Create a token, and print it once
     Create(CreateArgs),
-    /// List tokens, in the order of their making
+    /// List tokens, in order of creation
     List,
-    /// Revoke a token, from the next request on
+    /// Revoke a token; later requests with it are refused
     Revoke(RevokeArgs),
 }
 
 #[derive(Args)]
 pub(super) struct CreateArgs {
-    /// Who will hold it; agent:NAME for an agent
+    /// The token's subject; agent:NAME for an agent
     #[arg(long)]
     subject: String,
-    /// What it is for; may be given several times
+    /// The token's roles; may be repeated
     #[arg(long = "role", required = true, value_name = "ROLE", value_delimiter = ',',
         value_parser = ["requester", "approver", "executor", "auditor", "policy", "admin"])]
     roles: Vec<String>,
-    /// Which agents it asks and executes for, * for any run of characters; all of them if left out,
-    /// or for agent:NAME that one
+    /// The agents it may request and execute for, with * as a wildcard [default: all, or for
+    /// agent:NAME that agent]
     #[arg(long = "agent", value_name = "PATTERN")]
     agents: Option<String>,
-    /// How long it lives: 3600, 8h, 90d; for good if left out
+    /// Time to live: 3600, 8h, 90d [default: unlimited]
     #[arg(long, visible_alias = "expires-in-seconds", value_name = "TIME", value_parser = context::seconds)]
     expires_in: Option<i64>,
 }
@@ -59,7 +59,7 @@ pub(super) fn run(command: &TokenCommand, transport: &Transport) -> Result<Exit,
     }
 }
 
-/// Makes a token: the answer of the API.
+/// Creates a token. Returns the response of the API.
 pub(super) fn make(
     transport: &Transport,
     subject: &str,
@@ -76,7 +76,7 @@ pub(super) fn make(
     transport.post("/api/v1/tokens", body.to_string(), Access::Create)
 }
 
-/// Whether a token was ever made.
+/// Returns whether a token was ever created.
 pub(super) fn any(transport: &Transport) -> Result<bool, Failure> {
     let page: Page = transport.parse(&transport.get("/api/v1/tokens?limit=1")?)?;
     Ok(!page.items.is_empty())
@@ -90,9 +90,9 @@ fn create(args: &CreateArgs, transport: &Transport) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     }
     let made: TokenShown = transport.parse(&answer)?;
-    // Alone on standard output, so that a shell can keep it.
+    // Alone on standard output, so that a shell can capture it.
     plain(made.token.as_deref().unwrap_or_default());
-    note(&format!("{} for {}: shown this once, kept nowhere", made.id, made.subject));
+    note(&format!("{} for {}: shown only once and not stored", made.id, made.subject));
     Ok(Exit::Done)
 }
 

@@ -1,4 +1,4 @@
-//! How a command reaches the API: over HTTP, or in this process over a store file.
+//! How a command calls the API: over HTTP, or in this process over a store file.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,10 +30,10 @@ use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
 use crate::store::{self, Store, StoreError};
 use crate::verifier::{self, Verifier};
 
-/// The deployment's name where nobody gave one.
+/// The default name of a deployment.
 pub(super) const AUDIENCE_DEFAULT: &str = "default";
 
-/// Where the approvals are.
+/// The location of the approvals.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Target {
     /// In a store file.
@@ -42,7 +42,7 @@ pub(super) enum Target {
     Server(String),
 }
 
-/// A way to the API.
+/// A connection to the API.
 pub(super) struct Transport {
     kind: Kind,
     verifier: Verifier,
@@ -57,22 +57,22 @@ enum Kind {
     Remote(Box<Remote>),
 }
 
-/// What a store file is opened for.
+/// How a store file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
     /// Reading: works while a server holds the file.
     Read,
-    /// Reading what somebody acts on: as [`Self::Read`], of a store that its witness and the settings
-    /// vouch for.
+    /// Reading data that an action depends on: as [`Self::Read`], after checking the store's
+    /// witness and settings.
     Act,
     /// Writing.
     Write,
-    /// Writing, and making the file if it is not there.
+    /// Writing; creates the file if it is missing.
     Create,
 }
 
 impl Transport {
-    /// A way to a target.
+    /// Makes a connection to a target.
     pub(super) fn new(target: &Target, global: &Global) -> Result<Self, Failure> {
         let kind = match target {
             Target::Store(store) => Kind::Local {
@@ -86,7 +86,7 @@ impl Transport {
         };
         let config = match target {
             Target::Store(_) => global.config()?,
-            // The server has settings of its own.
+            // The server has its own settings.
             Target::Server(_) => Config::default(),
         };
         Ok(Self {
@@ -98,7 +98,7 @@ impl Transport {
         })
     }
 
-    /// A way to a server of this process.
+    /// Makes a connection to a server in this process.
     pub(super) fn to_server(url: &str) -> Result<Self, Failure> {
         Ok(Self {
             kind: Kind::Remote(Box::new(Remote::new(url, None, &Trust::default())?)),
@@ -109,37 +109,37 @@ impl Transport {
         })
     }
 
-    /// The verifier of this process: an approver checks with it what a server shows.
+    /// Returns the verifier of this process, with which an approver checks what a server shows.
     pub(super) fn verifier(&self) -> &Verifier {
         &self.verifier
     }
 
-    /// The keys of this machine.
+    /// Loads the keys of this machine.
     pub(super) fn keys(&self) -> Result<Keys, KeyError> {
         self.keys.load()
     }
 
-    /// Whether the approvals are in a file of this machine.
+    /// Returns whether the approvals are in a file on this machine.
     pub(super) fn is_local(&self) -> bool {
         matches!(self.kind, Kind::Local { .. })
     }
 
-    /// GET, as text.
+    /// Sends a GET request. Returns the response as text.
     pub(super) fn get(&self, path: &str) -> Result<String, Failure> {
         self.call(Method::GET, path, None, Access::Read)
     }
 
-    /// GET of what somebody acts on, as text.
+    /// Sends a GET request with [`Access::Act`]. Returns the response as text.
     pub(super) fn get_to_act(&self, path: &str) -> Result<String, Failure> {
         self.call(Method::GET, path, None, Access::Act)
     }
 
-    /// GET, as bytes.
+    /// Sends a GET request. Returns the response as bytes.
     pub(super) fn get_bytes(&self, path: &str) -> Result<Vec<u8>, Failure> {
         self.call_bytes(Method::GET, path, None, Access::Read)
     }
 
-    /// Whether there is no store file yet where one is looked for.
+    /// Returns whether the target is a store file that does not exist.
     pub(super) fn has_no_store(&self) -> bool {
         match &self.kind {
             Kind::Local { store, .. } => !store.try_exists().unwrap_or(true),
@@ -147,7 +147,7 @@ impl Transport {
         }
     }
 
-    /// POST of a JSON body, as text.
+    /// Sends a POST request with a JSON body. Returns the response as text.
     pub(super) fn post(&self, path: &str, body: String, access: Access) -> Result<String, Failure> {
         self.call(Method::POST, path, Some(body), access)
     }
@@ -182,13 +182,14 @@ impl Transport {
         }
         match serde_json::from_slice::<Problem>(&answer) {
             Ok(problem) => Err(Failure::Refused { problem, json: self.json }),
-            Err(_) => {
-                Err(Failure::Failed(anyhow!("the server answered {status} without a reason")))
-            }
+            Err(_) => Err(Failure::Failed(anyhow!(
+                "the server returned status {status} without a reason"
+            ))),
         }
     }
 
-    /// Opens the file, asks, closes it: between two calls another process may have it.
+    /// Opens the file, makes one call, and closes it, so that another process can use it between
+    /// calls.
     async fn local(
         &self,
         store: &Path,
@@ -199,7 +200,7 @@ impl Transport {
     ) -> Result<(u16, Vec<u8>)> {
         let store = Arc::new(self.opened(store, access).await?);
         let service = self.service(&store).await?;
-        // What only shows needs no witness.
+        // Read-only display does not need the witness.
         if method != Method::GET || access == Access::Act {
             match access {
                 Access::Read | Access::Act => {
@@ -229,7 +230,7 @@ impl Transport {
             .uri(path)
             .header(header::CONTENT_TYPE, "application/json")
             .body(body.map_or_else(Body::empty, Body::from))
-            .context("the path is no path")?;
+            .context("malformed request path")?;
         let response = router.oneshot(request).await?;
         let status = response.status().as_u16();
         let failed = response.extensions().get::<FailureReason>().cloned();
@@ -243,10 +244,10 @@ impl Transport {
         Ok((status, body))
     }
 
-    /// A service over an open store file.
+    /// Makes a service over an open store file.
     async fn service(&self, store: &Arc<RedbStore>) -> Result<Service> {
         let keys = match self.keys() {
-            // What needs no key works without one.
+            // Commands that need no key work without one.
             Err(KeyError::None) => Arc::new(KeySource::fixed(Keys::default())),
             keys => keys.map(|_| Arc::clone(&self.keys))?,
         };
@@ -261,7 +262,8 @@ impl Transport {
         Ok(service.await?)
     }
 
-    /// How the store file stands to what a server's start is held to; `None` for a server's.
+    /// Returns the checks that a server's start makes of the store file; `None` for a remote
+    /// server.
     pub(super) fn standing(&self) -> Result<Option<Standing>> {
         let Kind::Local { store, runtime } = &self.kind else { return Ok(None) };
         runtime.block_on(async {
@@ -270,7 +272,7 @@ impl Transport {
         })
     }
 
-    /// The store file. It is made only where there is none, and none was lost.
+    /// Opens the store file. It is created only if none exists and none was lost.
     async fn opened(&self, store: &Path, access: Access) -> Result<RedbStore> {
         let mode = match access {
             Access::Read | Access::Act => OpenMode::Read,
@@ -285,19 +287,19 @@ impl Transport {
         Ok(open_patiently(store, &mode, &service::trust(&self.keys)).await?)
     }
 
-    /// One approval, by its id or a unique prefix of it.
+    /// Returns one approval, by its id or a unique prefix of it.
     pub(super) fn approval(&self, id: &str) -> Result<Approval, Failure> {
         let id = self.resolve(id)?;
         self.parse(&self.get(&format!("/api/v1/approvals/{id}"))?)
     }
 
-    /// The id that a unique prefix means.
+    /// Resolves a unique prefix of an id.
     pub(super) fn resolve(&self, id: &str) -> Result<String, Failure> {
         if ApprovalId::parse(id).is_some() {
             return Ok(id.to_owned());
         }
         if ApprovalId::prefix_range(id).is_none() {
-            return Err(self.refused(Code::NOT_FOUND, format!("`{id}` is no approval id")));
+            return Err(self.refused(Code::NOT_FOUND, format!("`{id}` is not an approval id")));
         }
         let found: api::List =
             self.parse(&self.get(&format!("/api/v1/approvals?prefix={id}&limit=2"))?)?;
@@ -310,31 +312,31 @@ impl Transport {
         }
     }
 
-    /// An answer as a type.
+    /// Deserializes a response.
     pub(super) fn parse<T: DeserializeOwned>(&self, answer: &str) -> Result<T, Failure> {
         serde_json::from_str(answer)
-            .context("the server's answer is not of this version's form")
+            .context("the server's response is not in the format of this version")
             .map_err(Failure::Failed)
     }
 
-    /// A JSON text as a field of a body. This process's verifier reads it first, so that a wrong one
-    /// is told by its own bytes.
+    /// Returns a JSON text as a field of a body. The verifier of this process canonicalizes it
+    /// first, so that errors refer to the original bytes.
     pub(super) fn field(&self, name: &str, text: &str) -> Result<String, Failure> {
         Ok(format!("\"{name}\":{}", self.canonical(text)?))
     }
 
-    /// A context or plan as this process's verifier writes it.
+    /// Returns the canonical form of a context or plan.
     pub(super) fn canonical(&self, text: &str) -> Result<String, Failure> {
         asked(self.json, || self.verifier.canonicalize(text))
     }
 
-    /// A refusal of the command's own, told as the server's are.
+    /// Makes a refusal by the command itself, printed like a server's.
     pub(super) fn refused(&self, code: Code, detail: impl Into<String>) -> Failure {
         Failure::Refused { problem: Refusal::new(code, detail).problem(), json: self.json }
     }
 }
 
-/// Asks the verifier; a rejection is told as the API tells it.
+/// Calls the verifier; a rejection is reported like a refusal of the API.
 pub(super) fn asked<T>(
     json: bool,
     ask: impl FnOnce() -> Result<T, verifier::Failure>,
@@ -347,7 +349,7 @@ pub(super) fn asked<T>(
     })
 }
 
-/// Two commands on one file take turns; a server holds it for good.
+/// Opens a store file, with retries: another command releases it soon, a server does not.
 async fn open_patiently(
     path: &Path,
     mode: &OpenMode,

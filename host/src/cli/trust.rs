@@ -1,4 +1,4 @@
-//! Which log keys a check trusts, and how it ends.
+//! The trusted log keys of a verification, and its verdict.
 
 use std::fmt::Display;
 
@@ -13,8 +13,8 @@ use crate::audit::log_key::LogKey;
 
 #[derive(Args)]
 pub(super) struct TrustArgs {
-    /// A key of the log, as `signoff audit key` prints it, or @FILE with one a line; without any, the
-    /// file is only held against itself
+    /// A trusted log key, as printed by `signoff audit key`, or @FILE with one per line; without
+    /// any, only the file's own consistency is verified
     #[arg(long, value_name = "LOGKEY")]
     trust: Vec<String>,
 }
@@ -32,16 +32,16 @@ impl TrustArgs {
                 let key = line.parse().with_context(|| format!("--trust `{line}`"));
                 keys.push(key.map_err(|e| Failure::usage(format!("{e:#}")))?);
             }
-            // An empty file must not turn a check into one that trusts nobody.
+            // An empty file must not disable authentication.
             if keys.len() == before {
-                return Err(Failure::usage(format!("--trust `{argument}` holds no key")));
+                return Err(Failure::usage(format!("--trust `{argument}` contains no key")));
             }
         }
         Ok(keys)
     }
 }
 
-/// The keys that the server names as the log's.
+/// Returns the log keys according to the server.
 pub(super) fn named(transport: &Transport) -> Result<Vec<LogKey>, Failure> {
     #[derive(Deserialize)]
     struct Keys {
@@ -56,12 +56,12 @@ pub(super) fn named(transport: &Transport) -> Result<Vec<LogKey>, Failure> {
     Ok(keys.context("a key of the log")?)
 }
 
-/// What a check came to.
+/// The verdict of a verification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It verifies, and a trusted key vouches for it.
+    /// It is valid, and signed by a trusted key.
     Verified,
-    /// It agrees with itself, and nobody vouches for it.
+    /// It is consistent, but not signed by a trusted key.
     Consistent,
 }
 
@@ -91,7 +91,7 @@ impl Verdict {
         }
     }
 
-    /// Tells what is wrong; under `--json` that is the answer.
+    /// Reports a problem; under `--json` as the result.
     pub(super) fn wrong(error: &impl Display, json: bool) -> Exit {
         if json {
             output::line(&json!({ "verdict": "wrong", "error": error.to_string() }).to_string());

@@ -1,4 +1,4 @@
-//! `signoff verify`: whether an executor may go ahead now.
+//! `signoff verify`: checks whether an executor may execute now.
 
 use clap::Args;
 use serde_json::json;
@@ -12,7 +12,7 @@ use crate::code::Code;
 pub(super) struct VerifyArgs {
     /// The approval's id, or a unique prefix of it
     id: String,
-    /// The signature to look for; the stored one if left out
+    /// The signature to verify [default: the stored one]
     #[arg(long)]
     signature: Option<String>,
     /// Compare the agent

@@ -1,4 +1,4 @@
-//! `signoff wait`: until an approval is decided.
+//! `signoff wait`: waits until an approval is decided.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -9,16 +9,16 @@ use super::transport::Transport;
 use super::{Exit, context, exit::Failure, output};
 use crate::api::Approval;
 
-/// How often a store file is looked at: other processes change it and tell nobody.
+/// Polling interval of a store file, which other processes change without notification.
 const LOOK: Duration = Duration::from_millis(300);
-/// Longest that a server holds one wait.
+/// Maximum duration of one wait on a server.
 const HELD: Duration = Duration::from_secs(60);
 
 #[derive(Args)]
 pub(super) struct WaitArgs {
     /// The approval's id, or a unique prefix of it
     id: String,
-    /// Give up after: 90, 30m, 1h; it waits until the approval expires if left out
+    /// Stop waiting after this time: 90, 30m, 1h [default: when the approval expires]
     #[arg(long, value_name = "TIME", value_parser = context::seconds)]
     timeout: Option<i64>,
 }
@@ -29,7 +29,7 @@ pub(super) fn run(args: &WaitArgs, transport: &Transport) -> Result<Exit, Failur
     until_decided(transport, &id, timeout)
 }
 
-/// Waits and prints the approval; the exit code tells what became of it.
+/// Waits and prints the approval. The exit code reflects its status.
 pub(super) fn until_decided(
     transport: &Transport,
     id: &str,
@@ -49,7 +49,7 @@ pub(super) fn until_decided(
     })
 }
 
-/// Waits while an approval has a status; answers it, JSON, as it is then or when time is up.
+/// Waits while an approval has a status, or until the timeout. Returns the approval, JSON.
 pub(super) fn no_longer(
     transport: &Transport,
     id: &str,

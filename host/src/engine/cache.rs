@@ -1,11 +1,15 @@
-//! Precompiled code on disk, so that a command starts fast.
+//! A cache of precompiled code on disk, for fast starts.
 //!
-//! Machine code is trusted as it is, so it is only ever made here, and kept where nobody else can
-//! write: a directory of mode 0700 that this user owns. A file is named for everything the code
-//! depends on: the module's digest, and wasmtime's hash of its version, settings and CPU. Components
-//! and core modules are kept the same way; wasmtime refuses the one where the other is asked for.
+//! Machine code is trusted without checks, so it is only ever produced here, and stored where no
+//! other user can write: a directory of mode 0700 owned by this user. A file name contains
+//! everything the code depends on: the module's digest, and wasmtime's hash of its version,
+//! settings and CPU. Components and core modules are stored alike; wasmtime refuses to load one as
+//! the other.
 
-#![expect(unsafe_code, reason = "loading precompiled code is unsafe; this file says why it may")]
+#![expect(
+    unsafe_code,
+    reason = "loading precompiled code is unsafe; this file explains why it is sound"
+)]
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::hash::{Hash, Hasher};
@@ -17,16 +21,16 @@ use anyhow::{Context, Result};
 use wasmtime::component::Component;
 use wasmtime::{Engine, Module};
 
-/// Most files that are kept: each version of a policy that was ever built or pushed makes one.
+/// Maximum number of files: each version of a policy that was built or pushed adds one.
 const FILES_MAX: usize = 64;
 
-/// A directory of precompiled modules, or none: then everything is compiled at each start.
+/// A directory of precompiled modules. Without one, everything is compiled at each start.
 #[derive(Clone, Debug)]
 pub struct Cache(Option<PathBuf>);
 
 impl Cache {
-    /// The user's cache: `$SIGNOFF_CACHE_DIR`, or `signoff` in `$XDG_CACHE_HOME` or `~/.cache`.
-    /// Where none of them is set there is none.
+    /// The user's cache: `$SIGNOFF_CACHE_DIR`, or `signoff` in `$XDG_CACHE_HOME` or `~/.cache`. No
+    /// cache if none of the variables is set.
     pub fn of_user() -> Self {
         let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
         let own = set("SIGNOFF_CACHE_DIR").map(PathBuf::from);
@@ -35,7 +39,7 @@ impl Cache {
         Self(own.or_else(xdg).or_else(home))
     }
 
-    /// A given directory.
+    /// A cache in a given directory.
     pub fn at(dir: impl Into<PathBuf>) -> Self {
         Self(Some(dir.into()))
     }
@@ -45,29 +49,29 @@ impl Cache {
         Self(None)
     }
 
-    /// Loads a component, compiling it only where no usable precompiled code is kept. A cache that
-    /// cannot be used costs time, never the call.
+    /// Loads a component, and compiles it only if there is no usable precompiled code. An unusable
+    /// cache costs time but is not an error.
     ///
     /// # Errors
     ///
-    /// Where the component itself does not compile.
+    /// The component does not compile.
     pub fn load(&self, engine: &Engine, wasm: &[u8], digest: &str) -> Result<Component> {
         let compile = || engine.precompile_component(wasm).map_err(|e| anyhow::anyhow!("{e:#}"));
         self.load_by(engine, digest, compile)
     }
 
-    /// Loads a core module, as [`Self::load`] does a component.
+    /// Loads a core module, as [`Self::load`] loads a component.
     ///
     /// # Errors
     ///
-    /// Where the module itself does not compile.
+    /// The module does not compile.
     pub fn load_core(&self, engine: &Engine, wasm: &[u8], digest: &str) -> Result<Module> {
         let compile = || engine.precompile_module(wasm).map_err(|e| anyhow::anyhow!("{e:#}"));
         self.load_by(engine, digest, compile)
     }
 
-    /// As [`Self::load`], for who compiles elsewhere. What `compile` answers is run as it is: it must
-    /// be this program's own compiler.
+    /// As [`Self::load`], with a given compiler. The output of `compile` is executed without
+    /// checks: it must come from this program's own compiler.
     pub(super) fn load_by<T: Code>(
         &self,
         engine: &Engine,
@@ -91,39 +95,39 @@ impl Cache {
     }
 }
 
-/// What code is loaded as.
+/// A type that precompiled code is loaded as.
 pub(super) trait Code: Sized {
     /// # Safety
     ///
-    /// The bytes are what wasmtime's compiler answered.
+    /// The bytes must be unmodified output of wasmtime's compiler.
     unsafe fn of_bytes(engine: &Engine, code: &[u8]) -> wasmtime::Result<Self>;
 
     /// # Safety
     ///
-    /// The file holds what wasmtime's compiler answered, and nobody changes it.
+    /// The file must be unmodified output of wasmtime's compiler, and must not change.
     unsafe fn of_file(engine: &Engine, file: &Path) -> wasmtime::Result<Self>;
 }
 
 impl Code for Component {
     unsafe fn of_bytes(engine: &Engine, code: &[u8]) -> wasmtime::Result<Self> {
-        // SAFETY: as the caller says.
+        // SAFETY: guaranteed by the caller.
         unsafe { Self::deserialize(engine, code) }
     }
 
     unsafe fn of_file(engine: &Engine, file: &Path) -> wasmtime::Result<Self> {
-        // SAFETY: as the caller says.
+        // SAFETY: guaranteed by the caller.
         unsafe { Self::deserialize_file(engine, file) }
     }
 }
 
 impl Code for Module {
     unsafe fn of_bytes(engine: &Engine, code: &[u8]) -> wasmtime::Result<Self> {
-        // SAFETY: as the caller says.
+        // SAFETY: guaranteed by the caller.
         unsafe { Self::deserialize(engine, code) }
     }
 
     unsafe fn of_file(engine: &Engine, file: &Path) -> wasmtime::Result<Self> {
-        // SAFETY: as the caller says.
+        // SAFETY: guaranteed by the caller.
         unsafe { Self::deserialize_file(engine, file) }
     }
 }
@@ -134,7 +138,7 @@ fn file_name(engine: &Engine, digest: &str) -> String {
     format!("{digest}-{:016x}.cwasm", hasher.finish())
 }
 
-/// Loads a file only if nobody else can have written it.
+/// Loads a file only if no other user can have written it.
 fn load_private<T: Code>(engine: &Engine, file: &Path) -> Option<T> {
     let dir = file.parent()?.symlink_metadata().ok()?;
     let code = file.symlink_metadata().ok()?;
@@ -148,7 +152,7 @@ fn load_private<T: Code>(engine: &Engine, file: &Path) -> Option<T> {
     unsafe { T::of_file(engine, file) }.ok()
 }
 
-/// Puts code in place whole: written aside, synced, renamed.
+/// Writes a file atomically: to a temporary file, synced, then renamed.
 fn keep(dir: &Path, file: &Path, code: &[u8]) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
     let aside = file.with_extension(format!("{}.tmp", std::process::id()));
@@ -159,14 +163,14 @@ fn keep(dir: &Path, file: &Path, code: &[u8]) -> io::Result<()> {
     written.and_then(|()| forget_oldest(dir))
 }
 
-/// Removes what was made longest ago, where there is too much. Who runs it goes on, and whoever needs
-/// it next makes it anew.
+/// Removes the oldest files if there are too many. Processes that use them are not affected, and a
+/// later load compiles again.
 fn forget_oldest(dir: &Path) -> io::Result<()> {
     let mut kept = Vec::new();
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
         if path.extension().is_some_and(|extension| extension == "cwasm") {
-            // One that another process removed in between is gone already.
+            // Skips files that another process removed meanwhile.
             kept.extend(
                 path.symlink_metadata().and_then(|meta| meta.modified()).map(|at| (at, path)),
             );
@@ -184,7 +188,7 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// FNV-1a: the standard library's hasher may differ between builds, a file name must not.
+/// FNV-1a: the standard library's hasher may differ between builds, but file names must not.
 #[derive(Clone, Copy)]
 struct Fnv(u64);
 
@@ -238,7 +242,7 @@ mod tests {
         let module = wat::parse_str("(module)").unwrap();
         let component = wat::parse_str("(component)").unwrap();
         cache.load_core(&engine, &module, "same").unwrap();
-        // Its file is no component, so the component is compiled and takes its place.
+        // The file is not a component, so the component is compiled and replaces it.
         cache.load(&engine, &component, "same").unwrap();
         cache.load_core(&engine, &module, "same").unwrap();
         assert_eq!(fs::read_dir(&private).unwrap().count(), 1);

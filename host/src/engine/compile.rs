@@ -1,7 +1,7 @@
-//! Compiling modules that came from elsewhere. A compiler is a large program, and what it is given here
-//! may be made to hurt it: so it runs in a process of its own, this same executable, which can use so
-//! much time and memory and holds no secret, no store and no connection. What it writes is machine code
-//! that this process then trusts as its own; nothing else is ever accepted as such.
+//! Compilation of untrusted modules. A compiler is a large program, and its input may be crafted to
+//! attack it. It therefore runs in a separate process of this same executable, with limited time
+//! and memory and without any secret, store or connection. Its output is machine code that this
+//! process then trusts; nothing else is ever accepted as machine code.
 
 use std::io::{self, Read, Write, stdin, stdout};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -13,29 +13,29 @@ use wasmtime::Engine;
 
 use super::config::{Allocation, config, policy_config};
 
-/// The subcommand that the executable runs itself with.
+/// The subcommand with which the executable runs itself.
 pub const COMPILE_COMMAND: &str = "compile-module";
 
 /// Processor time of one compilation: enough for a whole interpreter as a module.
 const SECONDS_MAX: u64 = 120;
-/// Time in all, also where the machine is busy.
+/// Wall-clock time of one compilation, for a busy machine.
 const WALL_TIME_MAX: Duration = Duration::from_secs(300);
 /// Threads of one compilation.
 const THREADS_MAX: usize = 8;
 /// Address space of one compilation.
 const MEMORY_BYTES_MAX: u64 = 4 << 30;
-/// Machine code of one module.
+/// Maximum size of the machine code of one module.
 const CODE_BYTES_MAX: u64 = 512 << 20;
-/// Largest module.
+/// Maximum size of a module.
 pub const WASM_BYTES_MAX: usize = 64 << 20;
-/// What is read of what the compiler says is wrong with a module.
+/// Maximum length of the compiler's error message.
 const SAID_BYTES_MAX: u64 = 4 << 10;
-/// How often the compilation is looked at.
+/// Interval between checks whether the compiler has exited.
 const PAUSE: Duration = Duration::from_millis(5);
-/// How the child says that the module is at fault, and not what it may use.
+/// The child's exit code for an invalid module, as opposed to exceeded limits.
 const INVALID: u8 = 3;
 
-/// Which engine code is for: the settings are part of the code.
+/// The engine for which code is compiled: its settings are part of the code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settings {
     /// [`config`]
@@ -47,25 +47,25 @@ pub enum Settings {
 /// Where a module is compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compiler {
-    /// In this process: for a program that uses this library, and knows its modules.
+    /// In this process: for a program that uses this library and trusts its modules.
     Here,
-    /// In a process of its own. Only where this executable is `signoff`.
+    /// In a separate process. Requires that this executable is `signoff`.
     Apart,
 }
 
-/// Why there is no machine code.
+/// An error of compilation.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CompileError {
-    /// The module is at fault.
+    /// The module is invalid.
     #[error("it does not compile: {0}")]
     Invalid(String),
-    /// It takes more than a module may.
-    #[error("compiling it takes more than a module may: {0}")]
+    /// Compilation exceeds its limits.
+    #[error("compiling it exceeds the limits of a module: {0}")]
     TooMuch(String),
 }
 
 impl Settings {
-    /// As an argument.
+    /// Returns the name used as a command-line argument.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Verifier => "verifier",
@@ -104,9 +104,10 @@ fn invalid(error: &wasmtime::Error) -> CompileError {
     CompileError::Invalid(format!("{error:#}"))
 }
 
-/// Runs this executable as a compiler, and waits no longer than it may take.
+/// Runs this executable as a compiler, with a time limit.
 fn apart(settings: Settings, wasm: &[u8]) -> Result<Vec<u8>, CompileError> {
-    let failed = |e: io::Error| CompileError::TooMuch(format!("no compiler could be run: {e}"));
+    let failed =
+        |e: io::Error| CompileError::TooMuch(format!("the compiler cannot be started: {e}"));
     let mut child = Command::new("/proc/self/exe")
         .args([COMPILE_COMMAND, settings.as_str()])
         .env_clear()
@@ -122,7 +123,7 @@ fn apart(settings: Settings, wasm: &[u8]) -> Result<Vec<u8>, CompileError> {
         return Err(CompileError::TooMuch("the compiler has no pipes".to_owned()));
     };
     thread::scope(|scope| {
-        // One that ends early reads no more, and says why elsewhere.
+        // A compiler that exits early stops reading; its exit code says why.
         scope.spawn(move || drop(input.write_all(wasm)));
         let code = scope.spawn(move || read(output, CODE_BYTES_MAX));
         let said = scope.spawn(move || read(said, SAID_BYTES_MAX));
@@ -133,12 +134,12 @@ fn apart(settings: Settings, wasm: &[u8]) -> Result<Vec<u8>, CompileError> {
     })
 }
 
-/// On how many threads it compiles. Each reserves address space, which is bounded.
+/// Returns the number of compiler threads. Each reserves address space, which is limited.
 fn threads() -> usize {
     thread::available_parallelism().map_or(1, |cores| cores.get().min(THREADS_MAX))
 }
 
-/// What a compilation that ended amounts to.
+/// Converts the exit status and output of a compiler to a result.
 fn judged(status: Option<ExitStatus>, code: Vec<u8>, said: &str) -> Result<Vec<u8>, CompileError> {
     let said = said.trim();
     match status.map(|status| status.code()) {
@@ -153,15 +154,15 @@ fn judged(status: Option<ExitStatus>, code: Vec<u8>, said: &str) -> Result<Vec<u
     }
 }
 
-/// All that comes, and one byte more than may.
+/// Reads at most `most + 1` bytes, so that excess is detected.
 fn read(from: impl Read, most: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
-    // What broke off is not whole, and the exit code says so.
+    // Incomplete output goes with a failing exit code.
     let _ = from.take(most + 1).read_to_end(&mut bytes);
     bytes
 }
 
-/// How it ended; none where it was ended.
+/// Waits for the child. Returns `None` if it was killed at the time limit.
 fn wait(child: &mut Child) -> io::Result<Option<ExitStatus>> {
     let begun = Instant::now();
     loop {
@@ -177,8 +178,9 @@ fn wait(child: &mut Child) -> io::Result<Option<ExitStatus>> {
     }
 }
 
-/// What the process does that compiles: a module on standard input, code on standard output.
-/// The exit code: 0 for code, 3 for a module that does not compile.
+/// Runs the compiler process: reads a module from standard input and writes code to standard
+/// output. Returns the exit code: 0 for success, 3 for a module that does not compile, 1 for any
+/// other failure.
 pub fn compile_here(settings: Settings) -> u8 {
     match bounded().map_err(|e| (1, e.to_string())).and_then(|()| compile_stdin(settings)) {
         Ok(()) => 0,
@@ -198,7 +200,7 @@ fn compile_stdin(settings: Settings) -> Result<(), (u8, String)> {
     stdout().write_all(&code).and_then(|()| stdout().flush()).map_err(failed)
 }
 
-/// Takes from this process what a compiler does not need.
+/// Limits this process to the resources that a compiler needs.
 fn bounded() -> io::Result<()> {
     for (resource, most) in [
         (Resource::Cpu, SECONDS_MAX),
@@ -224,7 +226,7 @@ mod tests {
         let ended = |raw| judged(Some(ExitStatus::from_raw(raw)), vec![7], " why ");
         assert_eq!(ended(0), Ok(vec![7]));
         assert_eq!(ended(i32::from(INVALID) << 8), Err(CompileError::Invalid("why".to_owned())));
-        // Another exit code, a signal (SIGKILL, SIGXCPU, SIGABRT), and one that was ended.
+        // Another exit code, a signal (SIGKILL, SIGXCPU, SIGABRT), and a killed compiler.
         for raw in [1 << 8, 101 << 8, 9, 24, 6] {
             assert!(matches!(ended(raw), Err(CompileError::TooMuch(_))), "{raw}");
         }
@@ -238,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_module_is_its_own_fault() {
+    fn an_invalid_module_is_a_compile_error() {
         for settings in [Settings::Verifier, Settings::Policy] {
             let engine = settings.engine().unwrap();
             let refused = Compiler::Here.compile(&engine, settings, b"\0asm");

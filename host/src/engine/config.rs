@@ -1,38 +1,40 @@
-//! How the engines are set up: deterministic, bounded, and without a door to the outside.
+//! The settings of the engines: deterministic, with resource limits, and without access to the
+//! outside.
 
 use std::time::Duration;
 
 use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-/// Most memory an instance of the verifier may have. The largest call, a claim over a context and a
-/// plan of 1 MiB each, takes about 12 MiB.
+/// Maximum memory of a verifier instance. The largest call, a claim over a context and a plan of 1
+/// MiB each, takes about 12 MiB.
 pub(super) const MEMORY_BYTES_MAX: usize = 64 << 20;
-/// An instance that grew above this is dropped after the call, so that one large context does not
-/// hold memory for good.
+/// An instance that grew above this size is dropped after the call, so that one large context does
+/// not occupy memory permanently.
 pub(super) const MEMORY_BYTES_KEPT: usize = 4 << 20;
-/// How often the watchdog looks.
+/// The watchdog's tick interval.
 pub(super) const TICK: Duration = Duration::from_millis(100);
 /// Ticks after which a call is stopped. The largest call takes a small part of it; input is bounded.
 pub(super) const TICKS_MAX: u64 = 50;
-/// Most instances alive at once under the pooling allocator.
+/// Maximum number of concurrent instances in the pooling allocator.
 pub(super) const INSTANCES_MAX: u32 = 128;
-/// Most memory that a policy may be given: an interpreter of another language fits.
+/// Maximum memory of a policy: enough for an interpreter of another language.
 pub(super) const POLICY_MEMORY_BYTES_MAX: usize = 128 << 20;
-/// Most elements of a policy's tables; an interpreter has several thousand functions in one.
+/// Maximum number of elements in a policy's tables; an interpreter has several thousand functions
+/// in one.
 pub(super) const POLICY_TABLE_ELEMENTS_MAX: usize = 65_536;
-/// Ticks after which a policy is stopped, whatever fuel it has left.
+/// Ticks after which a policy is stopped, regardless of its remaining fuel.
 pub(super) const POLICY_TICKS_MAX: u64 = 20;
 
-/// How instances get their memory.
+/// How the memory of instances is allocated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Allocation {
-    /// As needed: for a command that makes a few calls.
+    /// On demand: for a command that makes a few calls.
     OnDemand,
-    /// From a pool made at start: for a server.
+    /// From a pool allocated at start: for a server.
     Pooled,
 }
 
-/// The settings of the verifier's engine. Both allocations load the same precompiled code.
+/// Returns the settings of the verifier's engine. Both allocations load the same precompiled code.
 pub fn config(allocation: Allocation) -> Config {
     let mut config = bounded();
     if allocation == Allocation::Pooled {
@@ -43,7 +45,7 @@ pub fn config(allocation: Allocation) -> Config {
             .total_tables(INSTANCES_MAX)
             .max_memory_size(MEMORY_BYTES_MAX)
             .linear_memory_keep_resident(256 << 10)
-            // The table of functions is filled anew by each instance, on its one page.
+            // Each instance initializes the function table, which fits in these pages.
             .table_keep_resident(64 << 10)
             .pagemap_scan(wasmtime::Enabled::Auto);
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
@@ -51,15 +53,15 @@ pub fn config(allocation: Allocation) -> Config {
     config
 }
 
-/// The settings of the policies' engine: the verifier's, and fuel, so that how far a policy gets does
-/// not depend on the machine it runs on.
+/// Returns the settings of the policies' engine: those of the verifier, and fuel, so that a
+/// policy's budget does not depend on the machine.
 pub fn policy_config(allocation: Allocation) -> Config {
     let mut config = bounded();
     config.consume_fuel(true);
     if allocation == Allocation::Pooled {
         let mut pool = PoolingAllocationConfig::default();
         pool.total_component_instances(INSTANCES_MAX)
-            // A component made from Python is 38 core modules; a place for one costs nothing.
+            // A component compiled from Python consists of 38 core modules; a slot costs nothing.
             .total_core_instances(INSTANCES_MAX * 64)
             .total_memories(INSTANCES_MAX)
             .total_tables(INSTANCES_MAX * 4)
@@ -82,7 +84,7 @@ fn bounded() -> Config {
     let mut config = Config::new();
     config
         .wasm_component_model(true)
-        // On by default, and it makes each call four times slower.
+        // Enabled by default; it makes each call four times slower.
         .concurrency_support(false)
         .cranelift_nan_canonicalization(true)
         .wasm_relaxed_simd(false)

@@ -1,4 +1,4 @@
-//! Loads modules: knows how their instances get memory and where compiled code is kept.
+//! Loads modules with one choice of allocation, compiler and code cache.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,7 +16,7 @@ struct Ways {
     allocation: Allocation,
     cache: Cache,
     compiler: Compiler,
-    /// Made at the first policy: a process without one needs no second engine.
+    /// Created with the first policy: a process without one needs no second engine.
     policies: Mutex<Option<Policies>>,
 }
 
@@ -26,12 +26,13 @@ impl Loader {
         Self::with(allocation, cache, Compiler::Here)
     }
 
-    /// A loader.
+    /// A loader with a given compiler.
     pub fn with(allocation: Allocation, cache: Cache, compiler: Compiler) -> Self {
         Self(Arc::new(Ways { allocation, cache, compiler, policies: Mutex::default() }))
     }
 
-    /// A compiled component, by its bytes and their digest, for an engine with these settings.
+    /// Returns a compiled component, given its bytes and their digest, for an engine with these
+    /// settings.
     ///
     /// # Errors
     ///
@@ -47,7 +48,7 @@ impl Loader {
         self.0.cache.load_by(engine, digest, compile)
     }
 
-    /// A policy, by its bytes and their digest.
+    /// Loads a policy, given its bytes and their digest.
     ///
     /// # Errors
     ///
@@ -58,7 +59,7 @@ impl Loader {
         policies.link(&component, digest, limits)
     }
 
-    /// The engine that policies run in.
+    /// Returns the engine for policies, and creates it on first use.
     ///
     /// # Errors
     ///
@@ -73,12 +74,12 @@ impl Loader {
         Ok(policies)
     }
 
-    /// How instances get their memory.
+    /// Returns how the memory of instances is allocated.
     pub fn allocation(&self) -> Allocation {
         self.0.allocation
     }
 
-    /// Where compiled code is kept.
+    /// Returns the cache of compiled code.
     pub fn cache(&self) -> &Cache {
         &self.0.cache
     }

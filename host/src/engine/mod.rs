@@ -1,8 +1,8 @@
 //! The engines: settings, compilation, the cache of compiled code, pooled instances, and the watchdog.
 //!
-//! [`Pool`] keeps instances of one component, whatever its world; `crate::verifier` gives it the
-//! verifier's. A policy gets a fresh instance for each question, and gives a [`Verdict`] or fails. No
-//! failure lets anything through.
+//! [`Pool`] manages instances of one component of any world; `crate::verifier` uses it for the
+//! verifier. A policy runs in a fresh instance for each evaluation, and returns a [`Verdict`] or
+//! fails. No failure allows an action.
 
 mod cache;
 mod compile;

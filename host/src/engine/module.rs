@@ -1,5 +1,5 @@
-//! What is embedded: the verifier, a component, and the policy template, a core module, both made from
-//! `guest/` by the build script.
+//! The embedded modules: the verifier (a component) and the policy template (a core module), both
+//! built from `guest/` by the build script.
 
 use sha2::{Digest, Sha256};
 
@@ -7,13 +7,13 @@ mod built {
     include!(concat!(env!("OUT_DIR"), "/verifier.rs"));
 }
 
-/// The component.
+/// The verifier component.
 pub static VERIFIER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/verifier.wasm"));
 
-/// Its SHA-256, 64 lower-case hex characters: the module's name everywhere.
+/// Its SHA-256, 64 lower-case hex characters: the module's digest everywhere.
 pub const VERIFIER_DIGEST: &str = built::DIGEST;
 
-/// The core module inside it, for runtimes without components.
+/// Returns the core module inside it, for runtimes without component support.
 pub fn verifier_core() -> &'static [u8] {
     VERIFIER.get(built::CORE).unwrap_or_default()
 }
@@ -22,17 +22,17 @@ mod template {
     include!(concat!(env!("OUT_DIR"), "/policy-template.rs"));
 }
 
-/// The core module that `signoff policy build` loads rules into.
+/// The core module into which `signoff policy build` writes rules.
 pub static POLICY_TEMPLATE: &[u8] =
     include_bytes!(concat!(env!("OUT_DIR"), "/policy-template.wasm"));
 
 /// Its SHA-256.
 pub const POLICY_TEMPLATE_DIGEST: &str = template::DIGEST;
 
-/// Bytes of its stack, which lies at the start of its memory.
+/// Size of its stack in bytes, which is at the start of its memory.
 pub const POLICY_STACK_BYTES: usize = template::STACK_BYTES;
 
-/// The name of a module: the SHA-256 of its bytes, 64 lower-case hex characters.
+/// Returns the digest of a module: the SHA-256 of its bytes, 64 lower-case hex characters.
 pub fn digest(wasm: &[u8]) -> String {
     hex::encode(Sha256::digest(wasm))
 }

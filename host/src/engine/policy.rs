@@ -1,8 +1,9 @@
-//! Policies: components of world `policy`, each question in a fresh instance under bounds of its own.
+//! Policies: components of world `policy`. Each evaluation runs in a fresh instance with its own
+//! limits.
 //!
-//! Fuel bounds how far a policy gets, the same on every machine; the watchdog bounds how long it
-//! takes, whatever it does; the limiter bounds its memory. What a policy answers is read strictly: one
-//! that traps and one that answers nonsense are the same [`PolicyFailure`], and neither allows anything.
+//! Fuel limits the number of instructions, equally on every machine; the watchdog limits the time;
+//! the limiter limits memory. A policy's result is validated strictly: a trap and a malformed
+//! verdict are both a [`PolicyFailure`], and neither allows an action.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,10 +32,10 @@ mod bindings {
     pub(super) use exports::signoff::approval::guardrails;
 }
 
-/// Most text that `describe` may answer: a rules file and what is said about it.
+/// Maximum length of the text of `describe`: a rules file and its description.
 const DESCRIPTION_BYTES_MAX: usize = 4 << 20;
-/// Most that one answer has the host allocate, of all its texts together: they may overlap in the
-/// policy's memory, so that its size is no bound. The longest description, and some air.
+/// Maximum bytes that the host allocates for all texts of one result. They may overlap in the
+/// policy's memory, so the size of that is not a limit. The longest description, plus headroom.
 const ANSWER_BYTES_MAX: usize = DESCRIPTION_BYTES_MAX + (64 << 10);
 
 /// The engine that policies run in. Cheap to clone.
@@ -46,33 +47,33 @@ struct Running {
     _watchdog: Watchdog,
 }
 
-/// What one question may cost a policy.
+/// Resource limits of one evaluation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Units of fuel; an instruction of WebAssembly takes about one.
     pub fuel: u64,
-    /// Bytes of memory, of all its memories together.
+    /// Bytes of memory, over all memories of the instance.
     pub memory_bytes: usize,
 }
 
-/// What an agent is about to do, as a policy sees it.
+/// The action that an agent is about to take, as a policy sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
-    /// Who acts.
+    /// The agent.
     pub agent: String,
-    /// What it does.
+    /// The action.
     pub action: String,
-    /// About what: canonical JSON.
+    /// The context: canonical JSON.
     pub context: String,
-    /// How exactly: canonical JSON.
+    /// The plan: canonical JSON.
     pub plan: Option<String>,
-    /// What the host knows of it and no agent can word: canonical JSON.
+    /// Facts from the host that no agent can influence: canonical JSON.
     pub facts: String,
-    /// When, in seconds since 1970.
+    /// The time, in seconds since 1970.
     pub now: u64,
 }
 
-/// A policy that can be asked. Cheap to clone.
+/// A loaded policy. Cheap to clone.
 #[derive(Clone)]
 pub struct Policy(Arc<Loaded>);
 
@@ -82,7 +83,7 @@ struct Loaded {
     limits: Limits,
     linked: bindings::PolicyPre<Bounds>,
     failures: AtomicU64,
-    /// How long an answer takes, in nanoseconds: an average that follows slowly.
+    /// Duration of an evaluation in nanoseconds: a moving average.
     usual_nanos: AtomicU64,
 }
 
@@ -92,19 +93,19 @@ pub enum PolicyFailure {
     /// It trapped, or ran out of fuel, time or memory.
     #[error("policy failed: {0}")]
     Trapped(String),
-    /// It answered what is no verdict.
-    #[error("policy gave no verdict: {0}")]
+    /// Its verdict is malformed.
+    #[error("policy returned a malformed verdict: {0}")]
     Malformed(#[from] MalformedVerdict),
 }
 
-/// What an instance has, and that it may have no more.
+/// Resource limiter of one instance.
 struct Bounds {
     memory_bytes_left: usize,
     table_elements_left: usize,
 }
 
 impl Limits {
-    /// Most that a manifest may ask for.
+    /// The largest limits that a manifest may request.
     pub const MAX: Self = Self { fuel: 10_000_000_000, memory_bytes: POLICY_MEMORY_BYTES_MAX };
 }
 
@@ -116,36 +117,36 @@ impl Default for Limits {
 }
 
 impl Policies {
-    /// An engine for policies.
+    /// Creates an engine for policies.
     ///
     /// # Errors
     ///
-    /// Where there is no memory for its pool, or no thread.
+    /// No memory for its pool, or no thread can be started.
     pub fn new(allocation: Allocation) -> Result<Self> {
         let engine = Engine::new(&policy_config(allocation)).map_err(plain)?;
         let watchdog = Watchdog::start(&engine)?;
         Ok(Self(Arc::new(Running { engine, _watchdog: watchdog })))
     }
 
-    /// The engine itself, to compile for it.
+    /// Returns the engine, for compiling.
     pub fn engine(&self) -> &Engine {
         &self.0.engine
     }
 
-    /// Loads a component of world `policy`, by its bytes and their digest.
+    /// Loads a component of world `policy`, given its bytes and their digest.
     ///
     /// # Errors
     ///
-    /// Where it does not compile, imports anything, or has not the world's exports.
+    /// The component does not compile, imports anything, or lacks an export of the world.
     pub fn load(&self, wasm: &[u8], digest: &str, limits: Limits, cache: &Cache) -> Result<Policy> {
         self.link(&cache.load(self.engine(), wasm, digest)?, digest, limits)
     }
 
-    /// Links a compiled component to nothing.
+    /// Links a compiled component without any imports.
     ///
     /// # Errors
     ///
-    /// Where it imports anything, or has not the world's exports.
+    /// The component imports anything, or lacks an export of the world.
     pub fn link(&self, component: &Component, digest: &str, limits: Limits) -> Result<Policy> {
         let linked = Linker::new(self.engine()).instantiate_pre(component).map_err(plain)?;
         Ok(Policy(Arc::new(Loaded {
@@ -154,38 +155,38 @@ impl Policies {
             digest: digest.to_owned(),
             limits,
             failures: AtomicU64::new(0),
-            // Until the first answer a policy counts as slow.
+            // Until its first evaluation a policy counts as slow.
             usual_nanos: AtomicU64::new(u64::from(u32::MAX)),
         })))
     }
 }
 
 impl Policy {
-    /// The module's digest.
+    /// Returns the module's digest.
     pub fn digest(&self) -> &str {
         &self.0.digest
     }
 
-    /// What one question may cost.
+    /// Returns the resource limits of one evaluation.
     pub fn limits(&self) -> Limits {
         self.0.limits
     }
 
-    /// Questions that got no verdict since it was loaded.
+    /// Returns the number of evaluations without a verdict since it was loaded.
     pub fn failures(&self) -> u64 {
         self.0.failures.load(Ordering::Relaxed)
     }
 
-    /// How long an answer usually takes.
+    /// Returns the usual duration of an evaluation.
     pub fn usual(&self) -> Duration {
         Duration::from_nanos(self.0.usual_nanos.load(Ordering::Relaxed))
     }
 
-    /// The verdict on an attempt, from a fresh instance.
+    /// Evaluates an attempt in a fresh instance.
     ///
     /// # Errors
     ///
-    /// [`PolicyFailure`]: no verdict, so nothing is allowed.
+    /// [`PolicyFailure`]: there is no verdict, so the action is not allowed.
     pub fn evaluate(&self, attempt: &Attempt) -> Result<Verdict, PolicyFailure> {
         let begun = Instant::now();
         let answer = self.call(|policy, store| {
@@ -199,11 +200,11 @@ impl Policy {
         verdict
     }
 
-    /// What the policy says of itself, JSON.
+    /// Returns the policy's description of itself, JSON.
     ///
     /// # Errors
     ///
-    /// [`PolicyFailure`]; also where it says more than 4 MiB.
+    /// [`PolicyFailure`], also for a description over 4 MiB.
     pub fn describe(&self) -> Result<String, PolicyFailure> {
         let text = self.call(|policy, store| policy.call_describe(store))?;
         if text.len() > DESCRIPTION_BYTES_MAX {
@@ -234,13 +235,13 @@ impl Policy {
         answer.map_err(|e| PolicyFailure::Trapped(self.why(&e)))
     }
 
-    /// Why a call ended, in one sentence.
+    /// Returns why a call failed, as one clause.
     fn why(&self, error: &wasmtime::Error) -> String {
         match error.downcast_ref::<wasmtime::Trap>() {
             Some(wasmtime::Trap::OutOfFuel) => {
                 format!("it used up its fuel of {} units", self.0.limits.fuel)
             }
-            Some(wasmtime::Trap::Interrupt) => "it took too long".to_owned(),
+            Some(wasmtime::Trap::Interrupt) => "it exceeded its time limit".to_owned(),
             Some(trap) => trap.to_string(),
             None => format!("{error:#}"),
         }
@@ -249,7 +250,8 @@ impl Policy {
     fn took(&self, time: Duration) {
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let usual = self.0.usual_nanos.load(Ordering::Relaxed);
-        // The first answer replaces the guess; a lost update of an average does no harm.
+        // The first measurement replaces the initial value; a lost update of an average does no
+        // harm.
         let next = if usual == u64::from(u32::MAX) { nanos } else { usual - usual / 8 + nanos / 8 };
         self.0.usual_nanos.store(next, Ordering::Relaxed);
     }
@@ -310,7 +312,7 @@ fn take(left: &mut usize, more: usize) -> bool {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "as `map_err` hands it over")]
+#[expect(clippy::needless_pass_by_value, reason = "the signature that `map_err` requires")]
 fn plain(error: wasmtime::Error) -> anyhow::Error {
     anyhow::anyhow!("{error:#}")
 }

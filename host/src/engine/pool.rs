@@ -1,4 +1,5 @@
-//! Instances of one component: pooled, reused, dropped after a trap or when they grew.
+//! A pool of instances of one component. Instances are reused, and dropped after a trap or when
+//! they grew too large.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,12 +13,12 @@ use super::config::{
 };
 use super::watchdog::Watchdog;
 
-/// The typed exports of a component, as bindings generate them.
+/// The typed exports of a component, implemented by generated bindings.
 pub trait World: Sized + Send {
-    /// The component with its exports looked up, not yet instantiated.
+    /// The component with its exports resolved, not yet instantiated.
     type Linked: Send + Sync;
 
-    /// Looks the exports up.
+    /// Resolves the exports.
     ///
     /// # Errors
     ///
@@ -28,20 +29,20 @@ pub trait World: Sized + Send {
     ///
     /// # Errors
     ///
-    /// No memory or no place left for one.
+    /// No memory or no free slot for an instance.
     fn instantiate(linked: &Self::Linked, store: &mut Store<Memory>) -> wasmtime::Result<Self>;
 }
 
-/// One component, and instances of it. Cheap to clone.
+/// One component and its instances. Cheap to clone.
 pub struct Pool<W: World>(Arc<Shared<W>>);
 
-/// How much memory an instance has, and that it may have no more.
+/// Memory limiter of one instance.
 #[derive(Default)]
 pub struct Memory {
     bytes: usize,
 }
 
-/// One instance, with its typed exports and the store that they are called with.
+/// One instance: its typed exports and its store.
 struct Instance<W> {
     exports: W,
     store: Store<Memory>,
@@ -50,7 +51,7 @@ struct Instance<W> {
 struct Shared<W: World> {
     engine: Engine,
     digest: String,
-    /// Or why not.
+    /// The linked component, or why it cannot be called.
     linked: Result<W::Linked, String>,
     idle: Mutex<Vec<Instance<W>>>,
     traps: AtomicU64,
@@ -58,7 +59,7 @@ struct Shared<W: World> {
 }
 
 impl<W: World> Pool<W> {
-    /// Loads a component that `component` compiles or finds compiled.
+    /// Loads a component, which `component` compiles or loads from a cache.
     ///
     /// # Errors
     ///
@@ -83,7 +84,7 @@ impl<W: World> Pool<W> {
         })))
     }
 
-    /// A pool whose every call fails and says why.
+    /// Creates a pool whose every call fails with `why`.
     pub fn broken(digest: &str, why: &str) -> Self {
         Self(Arc::new(Shared {
             linked: Err(why.to_owned()),
@@ -95,26 +96,26 @@ impl<W: World> Pool<W> {
         }))
     }
 
-    /// The module's digest.
+    /// Returns the module's digest.
     pub fn digest(&self) -> &str {
         &self.0.digest
     }
 
-    /// Why every call fails, if it does.
+    /// Returns why every call fails, if the pool is broken.
     pub fn why_broken(&self) -> Option<&str> {
         self.0.linked.as_ref().err().map(String::as_str)
     }
 
-    /// The number of calls that trapped since the start.
+    /// Returns the number of calls that trapped since the start.
     pub fn traps(&self) -> u64 {
         self.0.traps.load(Ordering::Relaxed)
     }
 
-    /// Calls an instance. One that trapped is dropped.
+    /// Calls a function of an idle or fresh instance. An instance that trapped is dropped.
     ///
     /// # Errors
     ///
-    /// Why the call gave no answer.
+    /// Why the call returned no result.
     pub fn call<T>(
         &self,
         f: impl FnOnce(&W, &mut Store<Memory>) -> wasmtime::Result<T>,
@@ -130,7 +131,7 @@ impl<W: World> Pool<W> {
         }
     }
 
-    /// Drops the instances that wait for a call.
+    /// Drops all idle instances.
     pub fn forget_instances(&self) {
         self.idle().clear();
     }
@@ -152,7 +153,7 @@ impl<W: World> Pool<W> {
     fn give_back(&self, instance: Instance<W>) {
         if instance.store.data().bytes <= MEMORY_BYTES_KEPT {
             let mut idle = self.idle();
-            // Half of the pool, so that fresh instances always find a place.
+            // Half of the pool, so that fresh instances always find a slot.
             if idle.len() < INSTANCES_MAX as usize / 2 {
                 idle.push(instance);
             }

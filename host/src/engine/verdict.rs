@@ -1,4 +1,4 @@
-//! A verdict, read strictly: what a policy answers is another program's output.
+//! Strict validation of verdicts: a policy's result is untrusted input.
 
 use serde::Serialize;
 use signoff_core::limits::{FAILED_MAX, IDENTIFIER_BYTES_MAX, TEXT_BYTES_MAX};
@@ -8,22 +8,22 @@ pub use signoff_core::requirement::PartialRequirement as Requirement;
 pub use signoff_core::verdict::Decision;
 
 const REQUIREMENT_BYTES_MAX: usize = 16 << 10;
-/// A policy's answer.
+/// A policy's verdict.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Verdict {
-    /// Whether the action may go ahead.
+    /// The decision about the action.
     pub decision: Decision,
-    /// The rule that decided; none where no rule did.
+    /// The rule that decided; `None` if no rule did.
     pub rule: Option<String>,
-    /// Why, for people.
+    /// The reason, for people.
     pub reason: Option<String>,
-    /// What an approval takes; only with [`Decision::RequireApproval`].
+    /// The requirement of an approval; only with [`Decision::RequireApproval`].
     pub requirement: Option<Requirement>,
-    /// The rules that concern the attempt and whose condition could not be evaluated, at most 16.
+    /// The applicable rules whose condition failed to evaluate, at most 16.
     pub failed: Vec<String>,
 }
 
-/// What a policy answered, not yet read.
+/// A policy's result, not yet validated.
 pub(crate) struct RawVerdict {
     pub(crate) decision: String,
     pub(crate) rule: Option<String>,
@@ -34,13 +34,13 @@ pub(crate) struct RawVerdict {
     pub(crate) failed: Vec<String>,
 }
 
-/// What is wrong with an answer.
+/// Why a verdict is malformed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct MalformedVerdict(String);
 
 impl Verdict {
-    /// The verdict where no policy is: a person must approve.
+    /// Returns the verdict without a policy: approval is required.
     pub fn of_no_policy() -> Self {
         Self {
             decision: Decision::RequireApproval,
@@ -51,11 +51,11 @@ impl Verdict {
         }
     }
 
-    /// Reads an answer.
+    /// Validates a result.
     ///
     /// # Errors
     ///
-    /// What is out of its form, in the order of the fields.
+    /// The first malformed field, in the order of the fields.
     pub(crate) fn read(answer: RawVerdict) -> Result<Self, MalformedVerdict> {
         let decision = Decision::parse(&answer.decision).ok_or_else(|| {
             malformed(format!(
@@ -81,14 +81,16 @@ impl Verdict {
         }
         let requirement = answer.requirement.as_deref().map(requirement).transpose()?;
         if requirement.is_some() && decision != Decision::RequireApproval {
-            return Err(malformed(format!("a requirement stands beside `{decision}`")));
+            return Err(malformed(format!(
+                "requirement is not allowed with decision `{decision}`"
+            )));
         }
         let failed = failed(answer.failed)?;
         Ok(Self { decision, rule: answer.rule, reason: answer.reason, requirement, failed })
     }
 }
 
-/// Reads a requirement, and holds it to its bounds.
+/// Parses a requirement and checks its limits.
 fn requirement(text: &str) -> Result<Requirement, MalformedVerdict> {
     if text.len() > REQUIREMENT_BYTES_MAX {
         return Err(malformed(format!(
@@ -102,7 +104,7 @@ fn requirement(text: &str) -> Result<Requirement, MalformedVerdict> {
     Ok(requirement)
 }
 
-/// Reads the ids of the rules that failed.
+/// Validates the ids of the rules that failed.
 fn failed(ids: Vec<String>) -> Result<Vec<String>, MalformedVerdict> {
     if ids.len() > FAILED_MAX {
         return Err(malformed(format!(
@@ -124,7 +126,7 @@ fn failed(ids: Vec<String>) -> Result<Vec<String>, MalformedVerdict> {
     Ok(ids)
 }
 
-/// The start of a text that may be of any length and hold anything.
+/// Returns the escaped start of an arbitrary text.
 fn shortened(text: &str) -> String {
     text.chars().take(40).flat_map(char::escape_debug).collect()
 }

@@ -1,4 +1,4 @@
-//! The watchdog: ticks an engine's epoch, so that a call that runs too long is stopped.
+//! The watchdog: increments an engine's epoch, so that a call that runs too long is stopped.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,15 +9,15 @@ use wasmtime::Engine;
 
 use super::config::TICK;
 
-/// Ticks until it is dropped.
+/// Increments the epoch until it is dropped.
 pub(super) struct Watchdog(Arc<AtomicBool>);
 
 impl Watchdog {
-    /// Starts one for an engine.
+    /// Starts a watchdog for an engine.
     ///
     /// # Errors
     ///
-    /// Where no thread can be had.
+    /// No thread can be started.
     pub(super) fn start(engine: &Engine) -> Result<Self> {
         let watching = Arc::new(AtomicBool::new(true));
         let (engine, goes_on) = (engine.weak(), Arc::clone(&watching));

@@ -1,4 +1,5 @@
-//! A command whose output is a keyring. Bounded in time and size; nothing it says is repeated.
+//! Runs a command whose output is a keyring. Its time and output are limited, and its output is
+//! never quoted.
 
 use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
@@ -15,12 +16,12 @@ use super::error::KeyError;
 use super::file::{KEYRING_BYTES_MAX, parse};
 use super::secret::SECRET_VARIABLES;
 
-/// Longest that a command may take.
+/// Maximum run time of a command.
 const COMMAND_TIME_MAX: Duration = Duration::from_secs(20);
-/// How often it is looked whether the command has ended.
+/// Interval between checks whether the command has exited.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// A child and all that it started, ended with this where it has not ended by itself.
+/// A child process and its process group, killed on drop unless the child has exited.
 struct Group {
     child: Child,
     ended: bool,
@@ -36,7 +37,7 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // The number of one that was waited for may be another's already.
+        // The process id of a reaped child may already belong to another process.
         if self.ended {
             return;
         }
@@ -47,12 +48,12 @@ impl Drop for Group {
     }
 }
 
-/// Runs a command and reads the keyring that it prints.
+/// Runs a command and parses the keyring that it prints.
 ///
 /// # Errors
 ///
-/// In this order: no program; one that cannot be started; output past its limit; too long; an exit
-/// code that is not 0; what is no keyring.
+/// In this order: an empty command; a program that cannot be started; output over the limit; a
+/// timeout; an exit code that is not 0; output that is not a keyring.
 pub(crate) fn keys_of(argv: &[String]) -> Result<Vec<Entry>, KeyError> {
     keys_within(argv, COMMAND_TIME_MAX)
 }
@@ -76,7 +77,9 @@ pub(crate) fn keys_within(argv: &[String], limit: Duration) -> Result<Vec<Entry>
     let too_long = || fail(format!("took longer than {} s", limit.as_secs()));
     let left = deadline.saturating_duration_since(Instant::now());
     let output = match output.map(|output| output.recv_timeout(left)) {
-        Some(Ok(output)) => output.map_err(|e| fail(format!("broke off: {e}")))?,
+        Some(Ok(output)) => {
+            output.map_err(|e| fail(format!("failed while its output was read: {e}")))?
+        }
         _ => return Err(too_long()),
     };
     if u64::try_from(output.len()).is_ok_and(|bytes| bytes > KEYRING_BYTES_MAX) {
@@ -93,7 +96,7 @@ pub(crate) fn keys_within(argv: &[String], limit: Duration) -> Result<Vec<Entry>
     if !status.success() {
         return Err(fail(format!("failed ({status})")));
     }
-    parse(&output).map_err(|e| fail(format!("gave no keyring: {e}")))
+    parse(&output).map_err(|e| fail(format!("did not print a keyring: {e}")))
 }
 
 fn read_in_background(stdout: ChildStdout) -> mpsc::Receiver<io::Result<Zeroizing<Vec<u8>>>> {
@@ -101,7 +104,7 @@ fn read_in_background(stdout: ChildStdout) -> mpsc::Receiver<io::Result<Zeroizin
     thread::spawn(move || {
         let mut output = Zeroizing::new(Vec::new());
         let read = stdout.take(KEYRING_BYTES_MAX + 1).read_to_end(&mut output);
-        // Nobody listens any more where it took too long.
+        // The receiver is gone after a timeout.
         let _ = sender.send(read.map(|_| output));
     });
     receiver

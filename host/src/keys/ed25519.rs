@@ -5,24 +5,24 @@ pub(crate) use signoff_core::ed25519::KEY_BYTES;
 use signoff_core::ed25519::PublicKey;
 use zeroize::Zeroizing;
 
-/// A private seed, wiped when it is dropped.
+/// A private seed, wiped on drop.
 pub(crate) type Seed = Zeroizing<[u8; KEY_BYTES]>;
 
-/// A new random seed.
+/// Returns a new random seed.
 pub(crate) fn new_seed() -> Seed {
     Zeroizing::new(rand::random())
 }
 
-/// The public key of a seed.
+/// Returns the public key of a seed.
 pub(crate) fn public_of(seed: &Seed) -> [u8; KEY_BYTES] {
     SigningKey::from_bytes(seed).verifying_key().to_bytes()
 }
 
-/// Refuses material that is not a public key, in the words of a keyring's error.
+/// Validates a public key.
 ///
 /// # Errors
 ///
-/// As [`PublicKey::decode`], with a sentence.
+/// As [`PublicKey::decode`], as a message about the material of a keyring entry.
 pub(crate) fn check_public(public: &[u8; KEY_BYTES]) -> Result<(), String> {
     PublicKey::decode(public).map(drop).map_err(|why| format!("material is {why}"))
 }

@@ -1,4 +1,4 @@
-//! One entry of a keyring: as it is written, and as it is after every field has been read.
+//! One entry of a keyring, in its serialized and in its parsed form.
 
 use serde::{Deserialize, Serialize};
 use signoff_core::base64;
@@ -10,10 +10,10 @@ use super::name::{Approver, Group, KeyId};
 use super::secret::check_secret;
 use crate::verifier::Key;
 
-/// Most groups of one key.
+/// Maximum number of groups per key.
 const GROUPS_MAX: usize = 64;
 
-/// An entry as files and commands have it, unread.
+/// A serialized entry, not yet validated.
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct EntryText {
@@ -31,7 +31,7 @@ pub(crate) struct EntryText {
     pub(crate) groups: Vec<String>,
 }
 
-/// An entry whose every field has been read. Its secrets are wiped when it is dropped.
+/// A validated entry. Its secrets are wiped on drop.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) id: KeyId,
@@ -42,27 +42,27 @@ pub(crate) struct Entry {
     pub(crate) groups: Vec<Group>,
 }
 
-/// The algorithm, and what it works with.
+/// The algorithm and its key material.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Material {
-    /// `hmac-sha256`: who verifies can sign.
+    /// `hmac-sha256`: a verifier can also sign.
     Hmac(Zeroizing<Vec<u8>>),
-    /// `ed25519`: the seed is only where signing is done.
+    /// `ed25519`: the seed is present only where signatures are made.
     Ed25519 { public: [u8; KEY_BYTES], seed: Option<Seed> },
 }
 
-/// What a key may still do.
+/// The status of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     /// Signs and verifies.
     Active,
-    /// Verifies, also new ballots, but signs nothing.
+    /// Verifies, including new ballots, but does not sign.
     VerifyOnly,
-    /// Refuses always, also ballots cast before.
+    /// Refuses everything, including ballots cast before.
     Revoked,
 }
 
-/// What a key is for; a key has one use.
+/// The use of a key; each key has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Usage {
     /// Approvers' ballots.
@@ -73,7 +73,7 @@ pub enum Usage {
     Module,
 }
 
-/// A key by what may be told of it: no secret.
+/// The public description of a key, without its secret.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct KeyDescription {
     /// `[a-z0-9_-]{1,64}`.
@@ -85,19 +85,19 @@ pub struct KeyDescription {
     /// `approve`, `log` or `module`.
     #[serde(rename = "use")]
     pub usage: String,
-    /// Whom it is bound to.
+    /// The approver it is bound to.
     pub approver: Option<String>,
     /// The groups it decides for.
     pub groups: Vec<String>,
     /// The first 32 hex characters of HMAC-SHA256(material, `signoff/key-fingerprint`).
     pub fingerprint: String,
-    /// The public key, base64url without padding; none of an HMAC key.
+    /// The public key, base64url without padding; `None` for an HMAC key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub public_key: Option<String>,
 }
 
 impl Status {
-    /// As entries have it.
+    /// Returns the name used in keyring entries.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",
@@ -108,7 +108,7 @@ impl Status {
 }
 
 impl Usage {
-    /// As entries have it.
+    /// Returns the name used in keyring entries.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Approve => "approve",
@@ -126,13 +126,13 @@ impl Drop for EntryText {
 }
 
 impl EntryText {
-    /// Reads every field. What is out of its form is not quoted: it may be a secret in the wrong
-    /// place.
+    /// Validates every field. Malformed values are not quoted: they may be secrets in the wrong
+    /// field.
     ///
     /// # Errors
     ///
     /// In this order: id, algorithm, material, private, status, use, approver, groups; then a use
-    /// that does not go with the algorithm, or an approver that does not go with the use.
+    /// that the algorithm does not support, or an approver that the use does not support.
     pub(crate) fn read(&self) -> Result<Entry, KeyError> {
         let id = KeyId::new(self.id.as_str())
             .map_err(|_| KeyError::Entry("an entry's id must be `[a-z0-9_-]{1,64}`".to_owned()))?;
@@ -203,7 +203,7 @@ impl EntryText {
 }
 
 impl Material {
-    /// As entries have it.
+    /// Returns the name used in keyring entries.
     pub(crate) fn algorithm(&self) -> &'static str {
         match self {
             Self::Hmac(_) => "hmac-sha256",
@@ -211,7 +211,7 @@ impl Material {
         }
     }
 
-    /// What verifies: a secret of HMAC, a public key of Ed25519.
+    /// Returns the verifying material: an HMAC secret or an Ed25519 public key.
     pub(crate) fn verifying(&self) -> &[u8] {
         match self {
             Self::Hmac(secret) => secret,
@@ -219,7 +219,7 @@ impl Material {
         }
     }
 
-    /// What signs, where it is known here.
+    /// Returns the signing material, if this machine has it.
     pub(crate) fn signing(&self) -> Option<&[u8]> {
         match self {
             Self::Hmac(secret) => Some(secret),
@@ -241,17 +241,17 @@ impl Entry {
         }
     }
 
-    /// Whether the key signs here and now.
+    /// Returns whether the key is active and its signing material is available.
     pub(crate) fn signs(&self) -> bool {
         self.status == Status::Active && self.material.signing().is_some()
     }
 
-    /// For the verifier, to verify with.
+    /// Returns the key with its verifying material, for the verifier.
     pub(crate) fn to_verify(&self) -> Key {
         self.key(self.material.verifying())
     }
 
-    /// For the verifier, to sign with.
+    /// Returns the key with its signing material, for the verifier.
     pub(crate) fn to_sign(&self) -> Option<Key> {
         Some(self.key(self.material.signing()?))
     }
@@ -268,7 +268,7 @@ impl Entry {
         }
     }
 
-    /// As a keyring file has it.
+    /// Returns the serialized entry, with its private half.
     pub(crate) fn to_text(&self) -> EntryText {
         let Key { id, algorithm, material, status, usage, approver, groups } = self.to_verify();
         let private = match &self.material {
@@ -278,7 +278,8 @@ impl Entry {
         EntryText { id, algorithm, material, private, status, usage, approver, groups }
     }
 
-    /// As others may have it: none of a secret.
+    /// Returns the serialized entry without its private half; `None` for an HMAC key, which is a
+    /// secret.
     pub(crate) fn to_public_text(&self) -> Option<EntryText> {
         match self.material {
             Material::Hmac(_) => None,
@@ -291,7 +292,7 @@ impl Entry {
         }
     }
 
-    /// What may be told of it.
+    /// Returns the public description.
     pub(crate) fn described(&self) -> KeyDescription {
         let mut key = self.to_verify();
         let material = Zeroizing::new(std::mem::take(&mut key.material));
@@ -303,7 +304,7 @@ impl Entry {
             usage: key.usage,
             approver: key.approver,
             groups: key.groups,
-            // HMAC takes a key of any length, so there always is one.
+            // HMAC accepts keys of any length, so this never falls back.
             fingerprint: super::name::fingerprint(self.material.verifying()).unwrap_or_default(),
             public_key: public.then(|| material.to_string()),
         }

@@ -1,24 +1,24 @@
-//! Why keys cannot be had, or a keyring not be changed. No message holds material.
+//! Errors of loading keys and of changing a keyring. No message contains key material.
 
-/// Why keys cannot be had.
+/// An error of loading keys or of changing a keyring.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// No source has one.
+    /// No source has a key.
     #[error(
-        "no secret: set SIGNOFF_HMAC_SECRET (or HMAC_SECRET), or run `signoff init` to make a keyring"
+        "no secret: set SIGNOFF_HMAC_SECRET (or HMAC_SECRET), or run `signoff init` to create a keyring"
     )]
     None,
-    /// A secret that anybody could guess.
-    #[error("{source_name} is refused: {why}; `openssl rand -base64 33` makes a good one")]
+    /// A secret that is weak or malformed.
+    #[error("{source_name} is refused: {why}; generate one with `openssl rand -base64 33`")]
     Weak {
         /// The variable or key.
         source_name: String,
-        /// What is wrong with it.
+        /// The reason.
         why: &'static str,
     },
-    /// A keyring that others can read or write.
+    /// A keyring that other users can read or write.
     #[error(
-        "keyring `{path}` must be a file of mode 0600 that you own; `chmod 600` mends the mode"
+        "keyring `{path}` must be a file of mode 0600 that you own; fix the mode with `chmod 600`"
     )]
     Exposed {
         /// The file.
@@ -29,32 +29,32 @@ pub enum KeyError {
     Unreadable {
         /// The file.
         path: String,
-        /// What is wrong with it.
+        /// The reason.
         why: String,
     },
-    /// A keyring is there already.
-    #[error("keyring `{0}` exists already and is left as it is")]
+    /// A keyring already exists.
+    #[error("keyring `{0}` already exists and was not changed")]
     Exists(String),
-    /// A command that gives no keys.
-    #[error("the keys' command `{program}` {why}")]
+    /// A key command that failed.
+    #[error("the key command `{program}` {why}")]
     Command {
         /// The program, without its arguments: they may be secret.
         program: String,
-        /// What went wrong.
+        /// The reason.
         why: String,
     },
-    /// An entry out of its form.
+    /// A malformed entry.
     #[error("{0}")]
     Entry(String),
-    /// Keys that do not go together.
+    /// Keys that conflict with each other.
     #[error("{0}")]
     Conflict(String),
-    /// A change that a key's status does not let through.
+    /// A change that the key's current state does not permit.
     #[error("key `{id}` {why}")]
     Change {
         /// The key.
         id: String,
-        /// What stands against it.
+        /// Why it is not permitted.
         why: String,
     },
 }

@@ -1,4 +1,5 @@
-//! The keyring file: JSON of `format: 1`, mode 0600, replaced as a whole and never written to.
+//! The keyring file: JSON of `format: 1`, mode 0600. It is replaced atomically, never modified in
+//! place.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Write};
@@ -18,11 +19,12 @@ use super::set::check_together;
 use crate::private_file::{PrivateFileError, read_private_file};
 use crate::verifier::Key;
 
-/// Largest keyring.
+/// Maximum size of a keyring in bytes.
 pub(crate) const KEYRING_BYTES_MAX: u64 = 2 << 20;
 const KEYRING_FORMAT: u32 = 1;
-/// A file changed twice within a tick of its clock may look the same after the second time. One
-/// that changed less than this before it was read is read again.
+/// A file changed twice within one tick of the file system's clock may have the same stamp both
+/// times. A file that changed less than this many seconds before it was read is therefore read
+/// again.
 const SETTLED_SECONDS: i64 = 3;
 
 #[derive(Deserialize, Serialize)]
@@ -32,7 +34,7 @@ struct KeyringText {
     keys: Vec<EntryText>,
 }
 
-/// By which a changed file is known.
+/// File metadata that changes when the file changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stamp {
     file: (u64, u64),
@@ -41,11 +43,11 @@ pub(crate) struct Stamp {
     changed: (i64, i64),
 }
 
-/// A keyring file that was read, not parsed yet.
+/// A keyring file that was read but not yet parsed.
 pub(crate) struct KeyringFile {
     path: PathBuf,
     text: Zeroizing<Vec<u8>>,
-    /// `None` if the file changed so recently that a later change could look the same.
+    /// `None` if the file changed so recently that a later change could have the same stamp.
     pub(crate) stamp: Option<Stamp>,
 }
 
@@ -62,7 +64,7 @@ impl KeyringFile {
         })
     }
 
-    /// SHA-256 of the file: two files with the same digest hold the same keys.
+    /// Returns the SHA-256 of the file: files with the same digest have the same keys.
     pub(crate) fn sha256(&self) -> [u8; 32] {
         Sha256::digest(&self.text).into()
     }
@@ -78,7 +80,7 @@ impl Stamp {
         }
     }
 
-    /// The stamp of a path, none where nothing is there.
+    /// Returns the stamp of a path; `None` if there is no file.
     pub(crate) fn at(path: &Path) -> Result<Option<Self>, KeyError> {
         match fs::metadata(path) {
             Ok(meta) => Ok(Some(Self::of(&meta))),
@@ -94,7 +96,7 @@ impl Stamp {
     }
 }
 
-/// Where the keyring of a store is, if nothing else is said: beside it.
+/// Returns the default path of a store's keyring: next to the store.
 pub fn keyring_beside(store: &Path) -> PathBuf {
     store.with_extension("keys.json")
 }
@@ -102,17 +104,17 @@ pub fn keyring_beside(store: &Path) -> PathBuf {
 /// The ids of a new keyring's keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MadeKeyring {
-    /// Of the secret for `v1` signatures.
+    /// The id of the secret for `v1` signatures.
     pub secret: String,
-    /// Of the key that signs the audit log's checkpoints.
+    /// The id of the key that signs the audit log's checkpoints.
     pub log: String,
 }
 
-/// Makes a keyring with one new secret and one new `log` key, mode 0600. Never overwrites.
+/// Creates a keyring with one new secret and one new `log` key, mode 0600. Never overwrites a file.
 ///
 /// # Errors
 ///
-/// A file that is there already, or cannot be written.
+/// A file that already exists, or cannot be written.
 pub fn make_keyring(path: &Path) -> Result<MadeKeyring, KeyError> {
     let mut keyring = Keyring::default();
     let secret = keyring.generate(NewKey::default())?.id;
@@ -121,11 +123,12 @@ pub fn make_keyring(path: &Path) -> Result<MadeKeyring, KeyError> {
     Ok(MadeKeyring { secret, log })
 }
 
-/// The HMAC keys for approvals of a keyring file.
+/// Reads the HMAC keys for approvals of a keyring file.
 ///
 /// # Errors
 ///
-/// A file that others can read, that cannot be read, or that holds a weak secret.
+/// A file that is missing, that other users can read, that cannot be read, or that contains a weak
+/// secret.
 pub fn read_keyring(path: &Path) -> Result<Vec<Key>, KeyError> {
     let Some(file) = read(path)? else {
         return Err(unreadable(path, "there is no such file".to_owned()));
@@ -140,7 +143,8 @@ pub fn read_keyring(path: &Path) -> Result<Vec<Key>, KeyError> {
 ///
 /// # Errors
 ///
-/// In this order: a file that cannot be opened; one that others can read; one past its limit.
+/// In this order: a file that cannot be opened; one that other users can read; one over the size
+/// limit.
 pub(crate) fn read(path: &Path) -> Result<Option<KeyringFile>, KeyError> {
     let (text, meta) = match read_private_file(path, KEYRING_BYTES_MAX) {
         Ok(read) => read,
@@ -162,19 +166,19 @@ pub(crate) fn read(path: &Path) -> Result<Option<KeyringFile>, KeyError> {
 ///
 /// # Errors
 ///
-/// In this order: bytes past the limit; what is no keyring, of another format, or has an entry out of
-/// its form; keys that do not go together.
+/// In this order: input over the size limit; input that is not a keyring, has another format, or
+/// has a malformed entry; conflicting keys.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Vec<Entry>, KeyError> {
     if u64::try_from(bytes.len()).is_ok_and(|bytes| bytes > KEYRING_BYTES_MAX) {
         return Err(KeyError::Entry(format!("it is longer than {KEYRING_BYTES_MAX} bytes")));
     }
-    // The parser's message could quote the text, and the text holds secrets: only the place is told.
+    // The parser's message could quote the text, which contains secrets: report only the position.
     let keyring: KeyringText = serde_json::from_slice(bytes).map_err(|e| {
         KeyError::Entry(format!("not a keyring (line {}, column {})", e.line(), e.column()))
     })?;
     if keyring.format != KEYRING_FORMAT {
         return Err(KeyError::Entry(format!(
-            "format {} where this signoff reads {KEYRING_FORMAT}",
+            "format {}, expected {KEYRING_FORMAT}",
             keyring.format
         )));
     }
@@ -183,34 +187,34 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Vec<Entry>, KeyError> {
     Ok(entries)
 }
 
-/// The entries of a keyring's bytes, unread; none where it is no keyring of this format.
+/// Parses a keyring without validating its entries; `None` if it is not a keyring of this format.
 pub(crate) fn parse_texts(bytes: &[u8]) -> Option<Vec<EntryText>> {
     let keyring: KeyringText = serde_json::from_slice(bytes).ok()?;
     (keyring.format == KEYRING_FORMAT).then_some(keyring.keys)
 }
 
-/// Whether there is no file: any other error must not pass for that.
+/// Returns whether an error means that there is no file.
 fn is_absent(e: &io::Error) -> bool {
     matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-/// Replaces a keyring as a whole: a reader finds the old one or the new one, also after a crash.
+/// Replaces a keyring atomically: a reader finds the old or the new one, even after a crash.
 pub(crate) fn replace(path: &Path, entries: &[Entry]) -> Result<(), KeyError> {
     written(path, entries, |temporary| fs::rename(temporary, path))
 }
 
-/// Makes a keyring where none is.
+/// Creates a keyring if none exists.
 fn write_new(path: &Path, entries: &[Entry]) -> Result<(), KeyError> {
     let there = || KeyError::Exists(path.display().to_string());
     if Stamp::at(path)?.is_some() {
         return Err(there());
     }
-    // A link to what is there already fails; a rename would take its place.
+    // A hard link fails if the target exists; a rename would replace it.
     written(path, entries, |temporary| fs::hard_link(temporary, path))
         .map_err(|e| if matches!(Stamp::at(path), Ok(Some(_))) { there() } else { e })
 }
 
-/// Writes entries to a temporary file beside the keyring and puts it in place.
+/// Writes entries to a temporary file next to the keyring and moves it into place.
 fn written(
     path: &Path,
     entries: &[Entry],
@@ -238,7 +242,7 @@ fn written(
         place(&temporary)?;
         File::open(directory)?.sync_all()
     })();
-    // Where it was renamed nothing is left to remove.
+    // After a rename there is nothing to remove.
     let _ = fs::remove_file(&temporary);
     done.map_err(|e| unreadable(path, e.to_string()))
 }

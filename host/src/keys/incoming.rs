@@ -1,4 +1,4 @@
-//! Entries that were made elsewhere, to take into a keyring.
+//! Entries to import into a keyring.
 
 use super::entry::{Entry, EntryText, KeyDescription, Material};
 use super::error::KeyError;
@@ -6,17 +6,17 @@ use super::file;
 use super::keyring::bound_if_it_must_be;
 use super::name::{Approver, Group};
 
-/// An entry to take in from elsewhere.
+/// An entry to import.
 pub struct Incoming(Entry);
 
 impl Incoming {
-    /// Reads entries from a JSON text: one, a list, or a whole keyring. `approver` and `groups`
-    /// stand in for those of the entries; private halves are left out unless `with_private`.
+    /// Parses entries from a JSON text: one, a list, or a whole keyring. `approver` and `groups`
+    /// replace those of the entries; private halves are dropped unless `with_private`.
     ///
     /// # Errors
     ///
-    /// In this order: no JSON of this form, none at all; an entry out of its form; one for
-    /// approvals that is Ed25519 and bound to nobody.
+    /// In this order: malformed JSON or no entries; a malformed entry; an Ed25519 entry for
+    /// approvals without an approver.
     pub fn parse(
         text: &[u8],
         approver: Option<&Approver>,
@@ -44,12 +44,12 @@ impl Incoming {
         texts.into_iter().map(read).collect()
     }
 
-    /// What may be told of it.
+    /// Returns its public description.
     pub fn described(&self) -> KeyDescription {
         self.0.described()
     }
 
-    /// Whether it holds a secret.
+    /// Returns whether it contains a secret.
     pub fn is_secret(&self) -> bool {
         self.0.material.signing().is_some()
     }
@@ -73,10 +73,10 @@ fn entry_texts(text: &[u8]) -> Result<Vec<EntryText>, KeyError> {
     }
 }
 
-/// Only the place is told: what stands there may be a secret.
+/// Reports only the position: the text there may be a secret.
 fn no_entry(e: &serde_json::Error) -> KeyError {
     KeyError::Entry(format!(
-        "no keyring entry (line {}, column {}): expected `id`, `algorithm`, `material`, `status`, `use`",
+        "not a keyring entry (line {}, column {}): expected `id`, `algorithm`, `material`, `status`, `use`",
         e.line(),
         e.column()
     ))

@@ -1,4 +1,4 @@
-//! Changes of a keyring file: one at a time, each written as a whole.
+//! Changes to a keyring file: one at a time, each written atomically.
 
 use std::path::Path;
 
@@ -14,68 +14,68 @@ use super::name::{Approver, Group, KeyId, derived};
 use super::secret::new_secret;
 use super::set::check_together;
 
-/// The entries of a keyring file, to change.
+/// The entries of a keyring file, for changing them.
 #[derive(Default)]
 pub struct Keyring {
     entries: Vec<Entry>,
     changed: bool,
 }
 
-/// A key to make. What is none is picked to fit.
+/// A key to generate. Unset fields take their defaults.
 #[derive(Clone, Debug, Default)]
 pub struct NewKey {
-    /// Made from the key itself if none.
+    /// Derived from the key itself by default.
     pub id: Option<KeyId>,
-    /// `hmac-sha256` or `ed25519`; HMAC only for a key for approvals that is bound to nobody, if
-    /// none.
+    /// `hmac-sha256` or `ed25519`. Defaults to HMAC for a key for approvals without an approver,
+    /// and to Ed25519 otherwise.
     pub algorithm: Option<&'static str>,
-    /// [`Usage::Approve`] if none.
+    /// Defaults to [`Usage::Approve`].
     pub usage: Option<Usage>,
-    /// [`Status::Active`] if none.
+    /// Defaults to [`Status::Active`].
     pub status: Option<Status>,
-    /// Whom it is bound to.
+    /// The approver it is bound to.
     pub approver: Option<Approver>,
     /// The groups it decides for.
     pub groups: Vec<Group>,
 }
 
-/// What a change did.
+/// The result of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Changed {
-    /// It changed the key.
+    /// The key was changed.
     Done,
-    /// The key was so already.
+    /// The key already had that status.
     Already,
 }
 
-/// What taking in an entry did.
+/// The result of an import.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Imported {
-    /// A new key is there.
+    /// The key was added.
     Added,
-    /// The key was there, and its groups, its private half or its status are new.
+    /// The key existed, and its groups, its private half or its status were updated.
     Updated,
-    /// The key was there as it is.
+    /// The key existed and was not changed.
     Already,
 }
 
 impl Keyring {
-    /// Reads a keyring file, none where no file is.
+    /// Reads a keyring file; `None` if there is no file.
     ///
     /// # Errors
     ///
-    /// As [`super::KeySource::load`] has them of a file.
+    /// As [`super::KeySource::load`] for a file.
     pub fn read(path: &Path) -> Result<Option<Self>, KeyError> {
         let Some(file) = file::read(path)? else { return Ok(None) };
         Ok(Some(Self { entries: file.entries()?, changed: false }))
     }
 
-    /// Makes a key.
+    /// Generates a key.
     ///
     /// # Errors
     ///
-    /// In this order: an algorithm, use and approver that do not go together; an id that is taken;
-    /// an active `log` key where another one is active.
+    /// In this order: an unsupported combination of algorithm, use and approver; an id that is
+    /// taken; a second active `log` key.
     pub fn generate(&mut self, new: NewKey) -> Result<KeyDescription, KeyError> {
         let usage = new.usage.unwrap_or(Usage::Approve);
         let hmac = match new.algorithm {
@@ -103,10 +103,10 @@ impl Keyring {
         let status = new.status.unwrap_or(Status::Active);
         let entry = Entry { id, material, status, usage, approver: new.approver, groups };
         bound_if_it_must_be(&entry)?;
-        // What is written must be readable again.
+        // A written entry must be readable again.
         let entry = entry.to_text().read()?;
         if self.find(entry.id.as_str()).is_some() {
-            return Err(change(&entry, "is there already; choose another --id"));
+            return Err(change(&entry, "already exists; choose another --id"));
         }
         let active_log =
             |entry: &Entry| entry.usage == Usage::Log && entry.status == Status::Active;
@@ -115,7 +115,7 @@ impl Keyring {
         {
             return Err(change(
                 other,
-                "is the active log key; make the new one with --status verify-only, and promote it once everybody who verifies has it",
+                "is the active log key; create the new one with --status verify-only, and promote it after every verifier has it",
             ));
         }
         let made = entry.described();
@@ -124,12 +124,13 @@ impl Keyring {
         Ok(made)
     }
 
-    /// Takes in an entry from elsewhere. Of one that is there already the groups are taken, and the
-    /// private half, and that it is revoked; nothing makes a revoked key count again.
+    /// Imports an entry. If the key exists, its groups, private half and revocation are updated
+    /// from the entry; a revoked key never becomes valid again.
     ///
     /// # Errors
     ///
-    /// The id of another key, or a key of another approver or use; keys that do not go together.
+    /// In this order: an id that is taken by another key; a key with another approver or use;
+    /// conflicting keys.
     pub fn import(&mut self, incoming: Incoming) -> Result<Imported, KeyError> {
         let new = incoming.into_entry();
         let Some(old) = self.entries.iter_mut().find(|old| old.id == new.id) else {
@@ -140,12 +141,12 @@ impl Keyring {
         if old.material.verifying() != new.material.verifying()
             || old.material.algorithm() != new.material.algorithm()
         {
-            return Err(change(&new, "is there already, and it is another key"));
+            return Err(change(&new, "already exists with other key material"));
         }
         if old.approver != new.approver || old.usage != new.usage {
             return Err(change(
                 &new,
-                "is there already for another approver or use; that of a key never changes, so a new key is needed",
+                "already exists with another approver or use, which never change; generate a new key",
             ));
         }
         let mut updated = false;
@@ -168,16 +169,17 @@ impl Keyring {
         Ok(Imported::Updated)
     }
 
-    /// `verify-only` becomes `active`. Of `log` keys one is active: the one that was retires.
+    /// Changes `verify-only` to `active`. Only one `log` key is active: the previous one is
+    /// retired.
     ///
     /// # Errors
     ///
-    /// No such key; a revoked one; one whose private half is not here.
+    /// In this order: an unknown key; a revoked key; a `log` key without its private half.
     pub fn promote(&mut self, id: &str) -> Result<Changed, KeyError> {
         let entry = self.known(id)?;
         match entry.status {
             Status::Active => return Ok(Changed::Already),
-            Status::Revoked => return Err(change(entry, "is revoked, and that is final")),
+            Status::Revoked => return Err(change(entry, "is revoked, which is final")),
             Status::VerifyOnly => {}
         }
         let is_log = entry.usage == Usage::Log;
@@ -195,34 +197,35 @@ impl Keyring {
         Ok(Changed::Done)
     }
 
-    /// `active` becomes `verify-only`: what it signed counts, and it signs nothing more.
+    /// Changes `active` to `verify-only`: its signatures stay valid, and it signs no more.
     ///
     /// # Errors
     ///
-    /// No such key; a revoked one.
+    /// In this order: an unknown key; a revoked key.
     pub fn retire(&mut self, id: &str) -> Result<Changed, KeyError> {
         let entry = self.known(id)?;
         match entry.status {
             Status::VerifyOnly => return Ok(Changed::Already),
-            Status::Revoked => return Err(change(entry, "is revoked, and that is final")),
+            Status::Revoked => return Err(change(entry, "is revoked, which is final")),
             Status::Active => entry.status = Status::VerifyOnly,
         }
         self.checked()?;
         Ok(Changed::Done)
     }
 
-    /// Any status becomes `revoked`, for good. The entry stays, so that what it signed is refused
-    /// as that.
+    /// Changes any status to `revoked`, permanently. The entry stays, so that its signatures are
+    /// refused as revoked.
     ///
     /// # Errors
     ///
-    /// No such key; the active log key.
+    /// In this order: an unknown key; the active log key.
     pub fn revoke(&mut self, id: &str) -> Result<Changed, KeyError> {
         let entry = self.known(id)?;
         if entry.status == Status::Revoked {
             return Ok(Changed::Already);
         }
-        // Without one nothing is written any more, and the head that it signed is not believed.
+        // Without an active log key nothing can be written, and the head signed by a revoked one is
+        // not trusted.
         if entry.usage == Usage::Log && entry.status == Status::Active {
             return Err(change(
                 entry,
@@ -234,13 +237,13 @@ impl Keyring {
         Ok(Changed::Done)
     }
 
-    /// What may be told of every key, and whether it can sign here.
+    /// Returns the description of every key, and whether its signing material is available.
     pub fn described(&self) -> impl Iterator<Item = (KeyDescription, bool)> {
         self.entries.iter().map(|entry| (entry.described(), entry.material.signing().is_some()))
     }
 
-    /// A key's entry as another keyring may import it: one line of JSON without a secret, none of
-    /// an HMAC key, which is one.
+    /// Returns a key's entry for import into another keyring: one line of JSON without a secret;
+    /// `None` for an HMAC key, which is a secret.
     pub fn public_entry(&self, id: &str) -> Option<String> {
         serde_json::to_string(&self.find(id)?.to_public_text()?).ok()
     }
@@ -258,20 +261,20 @@ impl Keyring {
         found.ok_or_else(|| KeyError::Entry(format!("no key of this keyring has the id `{id}`")))
     }
 
-    /// After a change.
+    /// Validates the keyring after a change.
     fn checked(&mut self) -> Result<(), KeyError> {
         self.changed = true;
         check_together(&self.entries).map_err(KeyError::Conflict)
     }
 }
 
-/// Changes a keyring file, alone: two changes at once take turns, and neither is lost. The file is
-/// made where it is not there, unless the change fails; it is written only if it changed.
+/// Changes a keyring file under a lock: concurrent changes are serialized, and none is lost. The
+/// file is created if it is missing, unless the change fails; it is written only if it changed.
 ///
 /// # Errors
 ///
-/// In this order: another change that does not end; a keyring that cannot be read; the change's
-/// own; a file that cannot be written.
+/// In this order: a lock that is not released in time; a keyring that cannot be read; an error of
+/// the change; a file that cannot be written.
 pub fn edit<T>(
     path: &Path,
     change: impl FnOnce(&mut Keyring) -> Result<T, KeyError>,
@@ -286,7 +289,8 @@ pub fn edit<T>(
     })
 }
 
-/// A signature of an Ed25519 key counts for the one approver whom it is bound to.
+/// Requires an approver for an Ed25519 key for approvals: its signatures count for that approver
+/// only.
 pub(crate) fn bound_if_it_must_be(entry: &Entry) -> Result<(), KeyError> {
     entry.fits_together().map_err(|why| change(entry, &format!("does not fit: {why}")))?;
     match (&entry.material, entry.usage, &entry.approver) {

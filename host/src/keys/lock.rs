@@ -1,4 +1,4 @@
-//! One change of a keyring at a time.
+//! The lock that serializes changes to a keyring.
 
 use std::fs::{OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
@@ -11,10 +11,11 @@ use rustix::fs::OFlags;
 use super::error::KeyError;
 use super::file::unreadable;
 
-/// Longest wait for another command that changes the same keyring.
+/// Maximum wait for another command that changes the same keyring.
 const LOCK_WAIT_MAX: Duration = Duration::from_secs(30);
 
-/// Holds a file beside the keyring while it is changed: the keyring itself is replaced each time.
+/// Runs `work` while holding a lock file next to the keyring. The keyring itself cannot be locked:
+/// it is replaced by each change.
 pub(crate) fn locked<T>(
     path: &Path,
     work: impl FnOnce(&Path) -> Result<T, KeyError>,
@@ -48,7 +49,7 @@ pub(crate) fn locked<T>(
     work(&path)
 }
 
-/// Where a link leads: the file is replaced, not the link.
+/// Resolves symbolic links: the file is replaced, not the link.
 fn followed(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }

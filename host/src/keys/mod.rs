@@ -1,8 +1,8 @@
-//! Keys: where they come from, and what is refused as one. Material never reaches a log, an error
-//! or `Debug`.
+//! Keys: their sources and validation. Key material never appears in logs, errors or `Debug`
+//! output.
 //!
-//! [`KeySource`] reads them (`secret`: the environment; `file`: a keyring; `command`: a command's
-//! output), [`Keys`] is what it read, `entry` what one entry must be, and [`Keyring`] changes a
+//! [`KeySource`] reads keys (`secret`: the environment; `file`: a keyring; `command`: a command's
+//! output), [`Keys`] is the loaded set, `entry` validates one entry, and [`Keyring`] changes a
 //! keyring file.
 
 mod command;

@@ -1,4 +1,4 @@
-//! Keys of use `module`: who may sign a module's manifest, and for which slots.
+//! Keys of use `module`, which sign module manifests for given slots.
 
 use std::fmt;
 
@@ -9,12 +9,12 @@ use super::entry::{Material, Status, Usage};
 use super::name::{Group, KeyId};
 use super::set::Keys;
 
-/// A key that manifests are verified with.
+/// A key that verifies manifests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModulePublic {
     /// Its id.
     pub id: KeyId,
-    /// `revoked` also where its material is revoked under another id.
+    /// Its status; `revoked` also if the same material is revoked under another id.
     pub status: Status,
     /// The slots it signs for.
     pub groups: Vec<Group>,
@@ -22,19 +22,19 @@ pub struct ModulePublic {
     pub public_key: [u8; KEY_BYTES],
 }
 
-/// A key that signs manifests on this machine. Wiped when it is dropped.
+/// A key that signs manifests on this machine. Wiped on drop.
 pub struct ModuleKey {
     id: KeyId,
     key: SigningKey,
 }
 
 impl Keys {
-    /// The key for modules with an id, whatever its status.
+    /// Returns the module key with an id, regardless of its status.
     pub fn module_public(&self, id: &str) -> Option<ModulePublic> {
         self.module_publics().into_iter().find(|key| key.id.as_str() == id)
     }
 
-    /// Every key for modules.
+    /// Returns every module key.
     pub fn module_publics(&self) -> Vec<ModulePublic> {
         let all = || self.all().iter().filter(|entry| entry.usage == Usage::Module);
         let revoked = |public: &[u8]| {
@@ -55,7 +55,8 @@ impl Keys {
             .collect()
     }
 
-    /// The key for modules with an id, to sign with: active, and its seed is here.
+    /// Returns the module key with an id for signing; `None` unless it is active and its seed is
+    /// available.
     pub fn module_key(&self, id: &str) -> Option<ModuleKey> {
         let mut own = self.all().iter().filter(|entry| entry.usage == Usage::Module);
         let entry = own.find(|entry| entry.id.as_str() == id && entry.signs())?;

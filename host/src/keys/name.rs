@@ -8,20 +8,20 @@ use signoff_core::person::agent_of;
 
 use super::error::KeyError;
 
-/// The one person a key is bound to: `[!-~]{1,128}`, and no agent.
+/// The person a key is bound to: `[!-~]{1,128}`, not an agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Approver(String);
 
-/// A group that a key's holder decides for: `[!-~]{1,128}`.
+/// A group that a key's owner decides for: `[!-~]{1,128}`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Group(String);
 
 impl Approver {
-    /// Reads a name. An agent's credentials can never decide, so none of its keys is bound.
+    /// Parses a name. Refuses agents: their credentials can never decide.
     ///
     /// # Errors
     ///
-    /// A sentence.
+    /// The expected form, as a message.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         if !Identifier::fits(text) {
             return Err("approver must be 1 to 128 printable ASCII characters without spaces");
@@ -39,11 +39,11 @@ impl Approver {
 }
 
 impl Group {
-    /// Reads a name.
+    /// Parses a name.
     ///
     /// # Errors
     ///
-    /// A sentence.
+    /// The expected form, as a message.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         if Identifier::fits(text) {
             return Ok(Self(text.to_owned()));
@@ -57,14 +57,15 @@ impl Group {
     }
 }
 
-/// An id made from the material itself.
+/// Derives a key id from its material.
 pub(crate) fn derived(prefix: &str, material: &[u8]) -> Result<KeyId, KeyError> {
     let digest = keyed_digest(material, b"signoff/key-id")?;
     let short: String = digest.chars().take(12).collect();
     KeyId::new(format!("{prefix}-{short}")).map_err(|e| KeyError::Conflict(e.message))
 }
 
-/// By which people tell two keys apart: 32 hex characters that say nothing of the material.
+/// Returns a fingerprint for people to compare keys: 32 hex characters that reveal nothing about
+/// the material.
 pub(crate) fn fingerprint(material: &[u8]) -> Result<String, KeyError> {
     signoff_core::fingerprint::fingerprint(material).ok_or_else(unusable)
 }

@@ -1,4 +1,4 @@
-//! HMAC secrets: the one of the environment, and what is refused as one.
+//! HMAC secrets: reading one from the environment, and checks for weak ones.
 
 use std::collections::HashSet;
 
@@ -11,11 +11,12 @@ use super::error::{KeyError, weak};
 use super::name::{KeyId, derived};
 use crate::verifier::Key;
 
-/// The variables that can hold the secret, the first one set counts. The second is the runbook's.
+/// The variables that may hold the secret; the first one that is set wins. The second is the
+/// runbook's.
 pub const SECRET_VARIABLES: [&str; 2] = ["SIGNOFF_HMAC_SECRET", "HMAC_SECRET"];
-/// Fewer distinct bytes than this is a repetition, not a secret.
+/// Minimum number of distinct bytes in a secret.
 const DISTINCT_BYTES_MIN: usize = 8;
-/// Parts of secrets that people copy from documentation.
+/// Parts of placeholder secrets that are copied from documentation.
 const WELL_KNOWN: [&str; 8] = [
     "your-hmac-secret",
     "your-secret",
@@ -27,7 +28,7 @@ const WELL_KNOWN: [&str; 8] = [
     "a-string-secret-at-least-256-bits-long",
 ];
 
-/// The secret of the environment, as it is: untrimmed.
+/// Returns the secret in the environment, untrimmed, and its variable.
 ///
 /// # Errors
 ///
@@ -45,8 +46,8 @@ pub fn secret_of_environment() -> Result<Option<(&'static str, Zeroizing<String>
     Ok(None)
 }
 
-/// The entry of one secret, an active `v1` key. Its id is made from it, so one id never means two
-/// secrets.
+/// Returns the entry of a secret, an active `v1` key. Its id is derived from it, so that one id
+/// never names two secrets.
 ///
 /// # Errors
 ///
@@ -63,17 +64,18 @@ pub(crate) fn entry_of_secret(name: &str, secret: &str) -> Result<Entry, KeyErro
     })
 }
 
-/// A new secret, as text of the form that a variable can hold.
+/// Returns a new random secret as text that fits in an environment variable.
 pub(crate) fn new_secret() -> Zeroizing<String> {
     let random: Zeroizing<[u8; 32]> = Zeroizing::new(rand::random());
     Zeroizing::new(Base64UrlUnpadded::encode_string(&*random))
 }
 
-/// The key of any secret: to say what is wrong with it, never to decide with.
+/// Returns the key of any secret without checks, for explaining a failed signature only, never for
+/// a decision.
 ///
 /// # Errors
 ///
-/// None that a secret can cause.
+/// None in practice.
 pub fn unchecked_key(secret: &str) -> Result<Key, KeyError> {
     let id: KeyId = derived("hmac", secret.as_bytes())?;
     Ok(Key {
@@ -87,8 +89,8 @@ pub fn unchecked_key(secret: &str) -> Result<Key, KeyError> {
     })
 }
 
-/// Refuses a secret that is too short or too long, or that somebody could guess; `name` is what
-/// the message calls it.
+/// Refuses a secret that is too short, too long or easy to guess; `name` is its name in the
+/// message.
 ///
 /// # Errors
 ///
@@ -103,7 +105,7 @@ pub fn check_secret(name: &str, secret: &[u8]) -> Result<(), KeyError> {
     let lower = Zeroizing::new(secret.to_ascii_lowercase());
     let holds = |part: &&str| lower.windows(part.len()).any(|window| window == part.as_bytes());
     if WELL_KNOWN.iter().any(holds) {
-        return Err(weak(name, "it holds a well-known placeholder"));
+        return Err(weak(name, "it contains a well-known placeholder"));
     }
     if secret.len() < HMAC_KEY_BYTES_MIN {
         return Err(weak(name, "it is shorter than 32 bytes"));

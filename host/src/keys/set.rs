@@ -1,4 +1,4 @@
-//! The keys of one moment: what the verifier is given, and what signs on this machine.
+//! A loaded set of keys: those passed to the verifier, and those that sign on this machine.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -19,7 +19,7 @@ use super::secret::entry_of_secret;
 use super::source::KeySource;
 use crate::verifier::Key;
 
-/// The keys of one moment. Clones share them; the last one wipes them.
+/// An immutable set of keys. Clones share it; dropping the last one wipes it.
 #[derive(Clone, Default)]
 pub struct Keys(Arc<Set>);
 
@@ -29,8 +29,8 @@ struct Set {
     verifying: Vec<Key>,
 }
 
-/// A key to sign with, for the verifier's `signing.sign`: its material is the secret or the seed.
-/// Wiped when it is dropped.
+/// A signing key for the verifier's `signing.sign`: its material is the secret or the seed. Wiped
+/// on drop.
 pub struct Signer(Key);
 
 /// The key that signs the audit log's checkpoints.
@@ -39,7 +39,7 @@ pub struct LogKey {
     key: SigningKey,
 }
 
-/// A key that checkpoints are verified with.
+/// A key that verifies checkpoints.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogPublic {
     /// Its id.
@@ -51,17 +51,17 @@ pub struct LogPublic {
 }
 
 impl Keys {
-    /// The keys of the environment and of a keyring file, where there is one: as
+    /// Loads the keys of the environment and of a keyring file, if there is one: as
     /// [`KeySource::load`] without a command.
     ///
     /// # Errors
     ///
-    /// As there.
+    /// As [`KeySource::load`].
     pub fn load(keyring: &Path) -> Result<Self, KeyError> {
         KeySource::new(keyring.to_owned(), None).load()
     }
 
-    /// The key of one secret.
+    /// Makes the key of one secret.
     ///
     /// # Errors
     ///
@@ -70,7 +70,7 @@ impl Keys {
         Self::of_entries(vec![entry_of_secret("the secret", secret)?])
     }
 
-    /// Keys that go together.
+    /// Makes a set of entries that do not conflict.
     ///
     /// # Errors
     ///
@@ -82,22 +82,22 @@ impl Keys {
         Ok(Self(Arc::new(Set { entries, verifying })))
     }
 
-    /// The keys that can have signed ballots, for the verifier to verify with: of an Ed25519 key
-    /// the public half.
+    /// Returns the keys that can have signed ballots, with their verifying material: for an Ed25519
+    /// key the public half.
     pub fn entries(&self) -> &[Key] {
         &self.0.verifying
     }
 
-    /// The key to sign a `v1` statement with: the first active one for approvals that is HMAC and
-    /// bound to nobody. The verifier checks it again.
+    /// Returns the key that signs `v1` statements: the first active HMAC key for approvals without
+    /// an approver. The verifier checks it again.
     pub fn to_sign_v1(&self) -> Option<&Key> {
         self.0.verifying.iter().find(|key| {
             key.algorithm == "hmac-sha256" && key.status == "active" && key.approver.is_none()
         })
     }
 
-    /// The key to sign a `v2` statement of an approver with: of their active keys that can sign
-    /// here the newest, which is the last one in the keyring.
+    /// Returns the key that signs an approver's `v2` statements: the newest of their active keys
+    /// whose signing material is available, which is the last one in the keyring.
     pub fn to_sign_v2(&self, approver: &str) -> Option<Signer> {
         let mut theirs = self.approving().rev().filter(|entry| entry.signs());
         theirs
@@ -105,12 +105,12 @@ impl Keys {
             .and_then(Signer::of)
     }
 
-    /// The key of an id to sign with, whatever its status: the verifier says what is wrong with it.
+    /// Returns the signing key with an id, regardless of its status, which the verifier checks.
     pub fn signer(&self, id: &str) -> Option<Signer> {
         self.approving().find(|entry| entry.id.as_str() == id).and_then(Signer::of)
     }
 
-    /// The approvers that this machine can sign for, each once.
+    /// Returns the approvers for whom this machine can sign, without duplicates.
     pub fn approvers(&self) -> Vec<&str> {
         let signing = self.approving().filter(|entry| entry.signs());
         let mut approvers: Vec<&str> = signing.filter_map(bound_to).collect();
@@ -119,7 +119,7 @@ impl Keys {
         approvers
     }
 
-    /// The one active `log` key, where its seed is here.
+    /// Returns the active `log` key, if its seed is available.
     pub fn log_key(&self) -> Option<LogKey> {
         let mut log = self.0.entries.iter().filter(|entry| entry.usage == Usage::Log);
         log.find_map(|entry| match (&entry.material, entry.status) {
@@ -130,7 +130,7 @@ impl Keys {
         })
     }
 
-    /// The keys that checkpoints are verified with: every `log` key that is not revoked.
+    /// Returns the keys that verify checkpoints: every `log` key that is not revoked.
     pub fn log_public(&self) -> Vec<LogPublic> {
         let log = self.0.entries.iter().filter(|entry| entry.usage == Usage::Log);
         log.filter(|entry| entry.status != Status::Revoked)
@@ -145,23 +145,23 @@ impl Keys {
             .collect()
     }
 
-    /// What may be told of every key, for lists and the audit.
+    /// Returns the public description of every key, for lists and the audit log.
     pub fn described(&self) -> Vec<KeyDescription> {
         self.0.entries.iter().map(Entry::described).collect()
     }
 
-    /// Whether these are the same keys, whenever they were read.
+    /// Returns whether both sets have the same keys.
     pub fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0) || self.0.entries == other.0.entries
     }
 
-    /// Whether both came from one reading.
+    /// Returns whether both are clones of one set.
     #[cfg(test)]
     pub(crate) fn is_identical(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// The ids of all keys, for people.
+    /// Returns the ids of all keys.
     pub fn ids(&self) -> impl Iterator<Item = &str> {
         self.0.entries.iter().map(|entry| entry.id.as_str())
     }
@@ -180,7 +180,7 @@ impl Signer {
         entry.to_sign().map(Self)
     }
 
-    /// The key, for the verifier.
+    /// Returns the key, for the verifier.
     pub fn key(&self) -> &Key {
         &self.0
     }
@@ -241,19 +241,19 @@ fn bound_to(entry: &Entry) -> Option<&str> {
     entry.approver.as_ref().map(|approver| approver.as_str())
 }
 
-/// Whether keys go together.
+/// Checks that keys do not conflict.
 ///
 /// # Errors
 ///
-/// In this order: too many; two of one id; one material that serves two approvers, uses or
+/// In this order: too many keys; a duplicate id; one material with two approvers, uses or
 /// algorithms; two active `log` keys.
 pub(crate) fn check_together(entries: &[Entry]) -> Result<(), String> {
     if entries.len() > KEYS_MAX {
         return Err(format!("{} keys, the limit is {KEYS_MAX}", entries.len()));
     }
     let mut of_id = BTreeSet::new();
-    // By fingerprint: HMAC fills a secret up with zeros and hashes a long one, so texts that differ
-    // can be one key.
+    // Compared by fingerprint: HMAC pads a short secret with zeros and hashes a long one, so
+    // different texts can be the same key.
     let mut of_material: HashMap<String, &Entry> = HashMap::new();
     for entry in entries {
         if !of_id.insert(&entry.id) {
@@ -266,7 +266,7 @@ pub(crate) fn check_together(entries: &[Entry]) -> Result<(), String> {
         let serves = |entry: &Entry| (entry.usage, entry.material.algorithm());
         if other.approver != entry.approver || serves(other) != serves(entry) {
             return Err(format!(
-                "keys `{}` and `{}` are one key; it can serve one approver and one use only",
+                "keys `{}` and `{}` are one key; a key has one approver and one use",
                 other.id, entry.id
             ));
         }

@@ -1,4 +1,4 @@
-//! Where keys come from, and when they are read again.
+//! The sources of keys, and when they are reloaded.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -10,11 +10,11 @@ use super::file::{self, KeyringFile, Stamp, unreadable};
 use super::secret::{entry_of_secret, secret_of_environment};
 use super::set::Keys;
 
-/// Where keys come from: the environment, a keyring file, a command's output.
+/// The sources of keys: the environment, a keyring file, a command's output.
 ///
-/// The file is looked at for every call, so that a key that was revoked counts no more from the
-/// next call on. The environment and the command are read by [`KeySource::load`] and
-/// [`KeySource::reload`]. What cannot be read is an error; keys of before never stand in for it.
+/// The file is checked on every call, so that a revocation takes effect with the next call. The
+/// environment and the command are read by [`KeySource::load`] and [`KeySource::reload`]. A source
+/// that cannot be read is an error; earlier keys are never used instead.
 pub struct KeySource(Kind);
 
 enum Kind {
@@ -25,22 +25,22 @@ enum Kind {
 struct Sources {
     file: PathBuf,
     command: Option<Vec<String>>,
-    /// One command at a time.
+    /// Serializes runs of the command.
     loading: Mutex<()>,
     state: Mutex<State>,
 }
 
 struct State {
-    /// Of the environment and the command.
+    /// The entries of the environment and the command.
     others: Result<Vec<Entry>, KeyError>,
-    /// Whether the file was there: then it must not go away.
+    /// Whether the file has existed: then its removal is an error.
     file_seen: bool,
     kept: Option<Kept>,
 }
 
-/// Keys that hold as long as the file is the same.
+/// Keys that are valid while the file is unchanged.
 struct Kept {
-    /// `None` if there was no file, or if it changed too recently for its stamp to tell.
+    /// `None` if there was no file, or if it changed too recently for its stamp to be reliable.
     stamp: Option<Stamp>,
     /// SHA-256 of the file.
     sha256: Option<[u8; 32]>,
@@ -48,7 +48,7 @@ struct Kept {
 }
 
 impl KeySource {
-    /// The environment, a keyring file, and a command where one is given. Nothing is read yet.
+    /// Combines the environment, a keyring file, and an optional command. Reads nothing yet.
     pub fn new(file: PathBuf, command: Option<Vec<String>>) -> Self {
         let state = State { others: Err(KeyError::None), file_seen: false, kept: None };
         Self(Kind::Sources(Box::new(Sources {
@@ -59,18 +59,18 @@ impl KeySource {
         })))
     }
 
-    /// Keys that never change, for tests and `signoff demo`.
+    /// A source of fixed keys, for tests and `signoff demo`.
     pub fn fixed(keys: Keys) -> Self {
         Self(Kind::Fixed(keys))
     }
 
-    /// Reads every source. A command may take 20 s: not for a thread that others wait for.
+    /// Reads every source. Blocks for up to 20 s if there is a command.
     ///
     /// # Errors
     ///
-    /// 1. a weak secret in the environment 2. a command that fails or gives no keyring 3. a keyring
-    ///    file that is gone, that others can read, or that cannot be read 4. keys that do not go
-    ///    together 5. no key at all
+    /// 1. a weak secret in the environment 2. a command that fails or does not print a keyring 3. a
+    ///    keyring file that was removed, that other users can read, or that cannot be read 4.
+    ///    conflicting keys 5. no key at all
     pub fn load(&self) -> Result<Keys, KeyError> {
         match &self.0 {
             Kind::Fixed(keys) => Ok(keys.clone()),
@@ -85,22 +85,22 @@ impl KeySource {
         }
     }
 
-    /// Reads every source again, as [`KeySource::load`]. Where that fails there are no keys until a
-    /// later one succeeds: who asks for it may have revoked one.
+    /// Reads every source again, as [`KeySource::load`]. If that fails there are no keys until a
+    /// later reload succeeds: the caller may have revoked one.
     ///
     /// # Errors
     ///
-    /// As there.
+    /// As [`KeySource::load`].
     pub fn reload(&self) -> Result<Keys, KeyError> {
         self.load()
     }
 
-    /// The keys that count now. Costs a `stat` if the file is unchanged. A file that changed within
-    /// the last seconds is read again, and parsed only if its bytes differ.
+    /// Returns the current keys. Costs a `stat` if the file is unchanged. A file that changed
+    /// within the last seconds is read again, and parsed only if its bytes differ.
     ///
     /// # Errors
     ///
-    /// As [`KeySource::load`]; [`KeyError::None`] where it was never called.
+    /// As [`KeySource::load`]; [`KeyError::None`] if that was never called.
     pub fn current(&self) -> Result<Keys, KeyError> {
         match &self.0 {
             Kind::Fixed(keys) => Ok(keys.clone()),
@@ -134,7 +134,7 @@ impl Sources {
         let others = state.others.clone()?;
         let file = file::read(&self.file)?;
         if file.is_none() && state.file_seen {
-            return Err(unreadable(&self.file, "it was there and is gone".to_owned()));
+            return Err(unreadable(&self.file, "the file was removed".to_owned()));
         }
         let sha256 = file.as_ref().map(KeyringFile::sha256);
         let keys = match kept.filter(|kept| sha256.is_some() && kept.sha256 == sha256) {
@@ -156,7 +156,7 @@ impl Sources {
 }
 
 impl Kept {
-    /// Whether nothing has changed: the same file, or none still.
+    /// Returns whether the file is unchanged or still missing.
     fn holds(&self, stamp: Option<Stamp>, file_seen: bool) -> bool {
         match stamp {
             Some(stamp) => self.stamp == Some(stamp),
@@ -165,8 +165,8 @@ impl Kept {
     }
 }
 
-/// The secret of the environment may stand in a keyring too. There it is the same key by id and
-/// material, and what the keyring says of it counts: it may be revoked.
+/// Merges entries; an entry of `second` replaces one of `first` with the same id and material. The
+/// environment's secret may also be in a keyring, whose status takes precedence: it may be revoked.
 fn joined(first: Vec<Entry>, mut second: Vec<Entry>) -> Vec<Entry> {
     let same =
         |a: &Entry, b: &Entry| a.id == b.id && a.material.verifying() == b.material.verifying();

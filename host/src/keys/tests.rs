@@ -1,4 +1,4 @@
-//! What a keyring must be, what its changes do, and that keys are read again when they change.
+//! Validation of keyrings, changes to them, and reloading.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -76,7 +76,7 @@ fn load(path: &Path) -> Result<Keys, KeyError> {
 }
 
 #[test]
-fn what_verifies_is_public_and_what_signs_is_asked_for() {
+fn verifying_keys_are_public_and_signing_keys_are_selected() {
     let ring = Ring::new();
     let keys = load(&ring.holds(&[hmac("shared", SECRET), ed25519("ann")])).unwrap();
     let shown = format!("{keys:?}{:?}", keys.described());
@@ -113,12 +113,12 @@ fn a_fingerprint_is_an_hmac_that_cpython_agrees_with() {
 }
 
 #[test]
-fn an_entry_out_of_its_form_is_refused_with_a_sentence() {
+fn a_malformed_entry_is_refused_with_a_message() {
     let ring = Ring::new();
     let zero = hex_as_base64(&"00".repeat(32));
     let one = hex_as_base64(&format!("01{}", "00".repeat(31)));
     let order8 = hex_as_base64("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05");
-    // y = p + 1 is the point of y = 1 once more.
+    // y = p + 1 encodes the same point as y = 1.
     let unreduced = hex_as_base64(&format!("ee{}7f", "ff".repeat(30)));
     let no_point = hex_as_base64(&format!("02{}", "00".repeat(31)));
     let key = |field: &str, value: Value| with(ed25519("ann"), field, value);
@@ -176,7 +176,7 @@ fn keys_that_do_not_go_together_are_refused() {
         (vec![ed25519("a"), ed25519("a")], "two keys have the id `a`"),
         (vec![ed25519("a"), with(ed25519("b"), "approver", "bob@example.com")], "are one key"),
         (vec![hmac("a", SECRET), with(hmac("b", SECRET), "approver", "bob")], "are one key"),
-        // HMAC fills a short key up with zeros, and hashes a long one.
+        // HMAC pads a short key with zeros and hashes a long one.
         (vec![hmac("a", SECRET), with(hmac("b", &padded), "approver", "bob")], "are one key"),
         (vec![hmac("a", &long), with(hashed, "approver", "bob")], "are one key"),
         (vec![ed25519("a"), log("b")], "are one key"),
@@ -195,14 +195,14 @@ fn keys_that_do_not_go_together_are_refused() {
 }
 
 #[test]
-fn a_change_of_the_file_counts_from_the_next_call() {
+fn a_changed_file_is_used_from_the_next_call_on() {
     let ring = Ring::new();
     let path = ring.holds(&[hmac("shared", SECRET)]);
     let source = KeySource::new(path.clone(), None);
     assert_eq!(source.current().unwrap_err(), KeyError::None, "nothing is read yet");
     source.load().unwrap();
     for _ in 0..50 {
-        // Same size, and within a tick of the file's clock.
+        // Same size, and within one tick of the file system's clock.
         for id in ["shared", "sharee", "sharef"] {
             ring.holds(&[hmac(id, SECRET)]);
             assert_eq!(source.current().unwrap().ids().collect::<Vec<_>>(), [id]);
@@ -214,7 +214,7 @@ fn a_change_of_the_file_counts_from_the_next_call() {
 }
 
 #[test]
-fn a_file_that_breaks_or_goes_away_leaves_no_keys() {
+fn a_malformed_or_removed_file_leaves_no_keys() {
     let ring = Ring::new();
     let path = ring.holds(&[hmac("shared", SECRET)]);
     let source = KeySource::new(path.clone(), None);
@@ -229,8 +229,8 @@ fn a_file_that_breaks_or_goes_away_leaves_no_keys() {
     assert!(matches!(source.current(), Err(KeyError::Exposed { .. })));
     fs::remove_file(&path).unwrap();
     for _ in 0..2 {
-        assert!(source.current().unwrap_err().to_string().contains("it was there and is gone"));
-        assert!(source.reload().unwrap_err().to_string().contains("it was there and is gone"));
+        assert!(source.current().unwrap_err().to_string().contains("the file was removed"));
+        assert!(source.reload().unwrap_err().to_string().contains("the file was removed"));
     }
     ring.holds(&[hmac("shared", SECRET)]);
     source.current().unwrap();
@@ -268,7 +268,7 @@ fn a_recently_changed_file_is_parsed_again_only_if_its_bytes_differ() {
     let first = source.load().unwrap();
     assert_eq!(file::read(&path).unwrap().unwrap().stamp, None);
     assert!(source.current().unwrap().is_identical(&first));
-    // The bytes of the file say nothing of what the command gives.
+    // An unchanged file says nothing about the command's output.
     printed("of-command-again");
     assert!(source.current().unwrap().is_identical(&first));
     assert_eq!(ids(source.reload().unwrap()), ["of-command-again", "shared"]);
@@ -289,7 +289,7 @@ fn until_settled(path: &Path) {
 }
 
 #[test]
-fn what_is_no_file_is_refused_and_holds_nobody() {
+fn a_keyring_that_is_not_a_regular_file_is_refused_without_blocking() {
     let ring = Ring::new();
     fs::create_dir(ring.path()).unwrap();
     assert!(matches!(load(&ring.path()), Err(KeyError::Exposed { .. })));
@@ -322,13 +322,13 @@ fn a_command_that_gives_no_keyring_is_an_error_that_repeats_nothing() {
         (vec![], "is empty"),
         (vec![String::new()], "is empty"),
         (vec!["./no-such-program".to_owned()], "cannot be started"),
-        (sh(&noisy), "gave no keyring"),
+        (sh(&noisy), "did not print a keyring"),
         (sh(&format!("{noisy}; exit 3")), "exit status: 3"),
         (sh("kill -9 $$"), "signal: 9"),
-        (sh("printf '\\377\\376'"), "gave no keyring"),
-        (sh("true"), "gave no keyring"),
+        (sh("printf '\\377\\376'"), "did not print a keyring"),
+        (sh("true"), "did not print a keyring"),
         (sh("cat /dev/zero"), "printed more than"),
-        (sh("cat"), "gave no keyring"),
+        (sh("cat"), "did not print a keyring"),
     ] {
         let told = keys_of(&argv).err().expect("refused").to_string();
         assert!(told.contains(why) && !told.contains(SECRET), "{argv:?}: {told}");
@@ -345,10 +345,11 @@ fn a_command_that_does_not_end_is_ended_with_all_it_started() {
         format!("sleep 1000 & echo $! > {0}", pid.display()),
     ];
     for script in scripts {
-        // Long enough for the shell to have started what it starts.
+        // Long enough for the shell to start its children.
         let told = keys_within(&sh(&script), Duration::from_millis(1500)).err().expect("refused");
         assert!(
-            told.to_string().contains("took longer") || told.to_string().contains("no keyring")
+            told.to_string().contains("took longer")
+                || told.to_string().contains("not print a keyring")
         );
         let pid: i32 = fs::read_to_string(&pid).unwrap().trim().parse().unwrap();
         while is_running(pid) {
@@ -357,7 +358,7 @@ fn a_command_that_does_not_end_is_ended_with_all_it_started() {
     }
 }
 
-/// Whether a process is there and no corpse that waits to be collected.
+/// Returns whether a process is running and not a zombie.
 fn is_running(pid: i32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     !stat.is_empty() && !stat.contains(") Z ")
@@ -381,7 +382,7 @@ fn a_reload_runs_the_command_again_and_a_failure_leaves_no_keys() {
 }
 
 #[test]
-fn what_a_keyring_says_of_a_commands_key_counts() {
+fn the_keyrings_status_of_a_commands_key_takes_precedence() {
     let ring = Ring::new();
     let given = hmac("shared", SECRET);
     let path = ring.holds(&[with(given.clone(), "status", "revoked")]);
@@ -416,7 +417,7 @@ fn log_keys_rotate_and_the_old_one_still_verifies() {
 }
 
 #[test]
-fn what_openssl_makes_is_a_key_here() {
+fn an_openssl_key_is_accepted() {
     let dir = tempfile::tempdir().unwrap();
     let pem = dir.path().join("key.pem");
     let openssl = |arguments: &[&str]| {

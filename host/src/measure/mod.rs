@@ -1,7 +1,8 @@
-//! Measuring on a machine that does other work too, for `signoff bench` and `cargo bench`.
+//! Benchmarks on a machine with other load, for `signoff bench` and `cargo bench`.
 //!
-//! Cases take turns in short rounds, so that all have the same weather, and the median of the rounds
-//! counts. A ratio is the median of the rounds' own ratios. [`work`] has what is measured.
+//! Cases alternate in short rounds, so that all run under the same conditions, and the result is
+//! the median of the rounds. A ratio is the median of the ratios per round. [`work`] has the
+//! measured operations.
 
 pub mod work;
 
@@ -9,20 +10,20 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-/// Something measured.
+/// A benchmark case.
 pub struct Case<'a> {
-    /// What it is called.
+    /// Its name.
     pub name: String,
     round: Round<'a>,
-    /// Seconds an operation, one of each round.
+    /// Seconds per operation, one value per round.
     seconds: Vec<f64>,
 }
 
-/// Works for about the given time; answers the seconds that one operation took.
+/// Runs for about the given time; returns the seconds per operation.
 type Round<'a> = Box<dyn FnMut(Duration) -> Result<f64> + 'a>;
 
 impl<'a> Case<'a> {
-    /// A case that measures itself: it works for about the given time and answers seconds an
+    /// A case that measures itself: it runs for about the given time and returns the seconds per
     /// operation.
     pub fn timed(name: impl Into<String>, round: impl FnMut(Duration) -> Result<f64> + 'a) -> Self {
         Self { name: name.into(), round: Box::new(round), seconds: Vec::new() }
@@ -36,23 +37,24 @@ impl<'a> Case<'a> {
         Self::timed(name, move |time| repeat(time, &mut operation))
     }
 
-    /// Seconds an operation: the median of all rounds.
+    /// Returns the seconds per operation: the median of all rounds.
     pub fn seconds(&self) -> f64 {
         median(self.seconds.clone())
     }
 
-    /// How many times as long an operation takes as one of another case that took the same turns.
+    /// Returns the ratio of the duration of an operation to that of another case in the same
+    /// rounds.
     pub fn times(&self, other: &Self) -> f64 {
         median(self.seconds.iter().zip(&other.seconds).map(|(a, b)| a / b).collect())
     }
 }
 
-/// Lets cases take turns: one round to warm up, then `rounds` that count, each about as long as
-/// given.
+/// Runs cases alternately: one warm-up round, then `rounds` measured rounds, each of about
+/// `length`.
 ///
 /// # Errors
 ///
-/// The first that a case fails with.
+/// The first error of a case.
 pub fn take_turns(cases: &mut [Case<'_>], rounds: usize, length: Duration) -> Result<()> {
     for round in 0..=rounds {
         for case in &mut *cases {
@@ -65,7 +67,7 @@ pub fn take_turns(cases: &mut [Case<'_>], rounds: usize, length: Duration) -> Re
     Ok(())
 }
 
-/// A length of time for people: `1.23 µs`.
+/// Formats a duration for people: `1.23 µs`.
 pub fn duration(seconds: f64) -> String {
     let (number, unit) = match seconds {
         s if s < 1e-6 => (s * 1e9, "ns"),
@@ -77,8 +79,8 @@ pub fn duration(seconds: f64) -> String {
     format!("{number:.digits$} {unit}")
 }
 
-/// Repeats an operation for about the given time: in batches that double, so that looking at the
-/// clock costs nothing. Answers seconds an operation.
+/// Repeats an operation for about the given time, in batches that double, so that reading the clock
+/// costs nothing. Returns the seconds per operation.
 fn repeat<T>(time: Duration, operation: &mut impl FnMut() -> Result<T>) -> Result<f64> {
     let start = Instant::now();
     let (mut done, mut batch) = (0.0, 1_u32);
@@ -87,7 +89,7 @@ fn repeat<T>(time: Duration, operation: &mut impl FnMut() -> Result<T>) -> Resul
             std::hint::black_box(operation()?);
         }
         done += f64::from(batch);
-        // A batch that would overrun is not begun.
+        // Do not start a batch that would exceed the time.
         let elapsed = start.elapsed().as_secs_f64();
         let fit = (time.as_secs_f64() - elapsed).max(0.0) / (elapsed / done);
         batch = batch.saturating_mul(2);
@@ -116,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_median_ignores_what_stands_out() {
+    fn the_median_ignores_outliers() {
         assert_eq!(median(vec![1.0, 900.0, 2.0]), 2.0);
         assert_eq!(median(vec![1.0, 2.0, 4.0, 900.0]), 3.0);
         assert!(median(Vec::new()).is_nan());

@@ -1,4 +1,4 @@
-//! What is measured: a signature to verify, a text to digest, decisions to keep.
+//! The measured operations: verifying a signature, digesting a text, committing decisions.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -22,7 +22,7 @@ use crate::store::Store;
 use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
 use crate::verifier::{Accepted, Key, Statement, Verifier};
 
-/// More than a member of the JSON, and the filling after the last one.
+/// More than the length of one member of the JSON plus the padding after the last one.
 const MEMBER_BYTES_MAX: usize = 200;
 
 /// Seed and public key of RFC 8032, section 7.1, test 1.
@@ -32,7 +32,7 @@ const ED25519: [&str; 2] =
 /// A statement with its signature and key.
 #[derive(Clone, Debug)]
 pub struct Signed {
-    /// What is signed.
+    /// The signed statement.
     pub statement: Statement,
     /// Its signature.
     pub signature: String,
@@ -42,7 +42,7 @@ pub struct Signed {
     accept: Vec<String>,
 }
 
-/// A service on a store of its own, and somebody who approves.
+/// A service with its own store, and an approver.
 pub struct Decisions {
     /// The service.
     pub service: Arc<Service>,
@@ -52,7 +52,7 @@ pub struct Decisions {
     runtime: Runtime,
 }
 
-/// Who asks and who decides, by their tokens, and what signs.
+/// The tokens of requester and approver, and the approver's key.
 struct By {
     key: Key,
     requester: String,
@@ -62,11 +62,11 @@ struct By {
 const APPROVER: &str = "user@company.com";
 
 impl Signed {
-    /// A statement as long as usual ones, signed under `v1`.
+    /// Signs a statement of typical length under `v1`.
     ///
     /// # Errors
     ///
-    /// Where the verifier gives no signature.
+    /// The verifier returns no signature.
     pub fn new(verifier: &Verifier) -> Result<Self> {
         let statement = statement("appr_01k7rbxhm0abcdefghjkmnpqrs", 1_760_700_600);
         let key = key()?;
@@ -75,11 +75,11 @@ impl Signed {
         Ok(Self { statement, signature, key, keys, accept })
     }
 
-    /// The same under `v2`, by an Ed25519 key.
+    /// Signs the same statement under `v2` with an Ed25519 key.
     ///
     /// # Errors
     ///
-    /// Where the verifier gives no signature.
+    /// The verifier returns no signature.
     pub fn ed25519(verifier: &Verifier) -> Result<Self> {
         let statement = Statement {
             audience: "bench".to_owned(),
@@ -101,11 +101,11 @@ impl Signed {
         Ok(Self { statement, signature, key: public, keys, accept })
     }
 
-    /// Verifies it.
+    /// Verifies the signature.
     ///
     /// # Errors
     ///
-    /// Where it does not verify.
+    /// The signature does not verify.
     pub fn verify(&self, verifier: &Verifier) -> Result<String> {
         let accepted = Accepted { keys: &self.keys, profiles: &self.accept };
         Ok(verifier.verify(&self.statement, &self.signature, accepted)?)
@@ -113,11 +113,12 @@ impl Signed {
 }
 
 impl Decisions {
-    /// A service on the store at a path, which is made where there is none, with a keyring beside it.
+    /// Opens a service on the store at a path, with a keyring next to it. Creates both if they are
+    /// missing.
     ///
     /// # Errors
     ///
-    /// Where the store or the keyring cannot be read or made.
+    /// The store or the keyring cannot be read or created.
     pub fn new(path: &Path, verifier: Verifier, clock: Arc<dyn Clock>) -> Result<Self> {
         let keyring = keyring_beside(path);
         if !keyring.try_exists()? {
@@ -143,11 +144,12 @@ impl Decisions {
         Ok(Self { service: Arc::new(service), store, by, runtime })
     }
 
-    /// So many callers ask and approve, for about the given time; seconds a decision, over all.
+    /// Runs callers that request and approve, for about the given time. Returns the seconds per
+    /// decision, over all callers.
     ///
     /// # Errors
     ///
-    /// The first that a caller is refused with.
+    /// The first error of a caller.
     pub fn keep(&self, callers: usize, time: Duration) -> Result<f64> {
         let start = Instant::now();
         let one = || {
@@ -167,7 +169,7 @@ impl Decisions {
         Ok(start.elapsed().as_secs_f64() / f64::from(done))
     }
 
-    /// Makes pending approvals, many at a time.
+    /// Creates pending approvals, many at a time.
     ///
     /// # Errors
     ///
@@ -183,14 +185,14 @@ impl Decisions {
         Ok(())
     }
 
-    /// Waits for an answer of the service.
+    /// Runs a future of the service to completion.
     pub fn wait<T>(&self, answer: impl Future<Output = T>) -> T {
         self.runtime.block_on(answer)
     }
 }
 
-/// A JSON object of about so many bytes: names out of order, numbers of all kinds, text that needs
-/// escapes, nesting. The same each time.
+/// Returns a JSON object of about this many bytes, always the same: unsorted names, numbers of all
+/// kinds, text that needs escapes, nesting.
 pub fn mixed_json(bytes: usize) -> String {
     let mut text = String::from("{");
     let mut member = 0_u64;
@@ -211,7 +213,7 @@ pub fn mixed_json(bytes: usize) -> String {
     text
 }
 
-/// A token for one role.
+/// Creates a token for one role.
 async fn token(service: &Service, subject: &str, role: Role) -> Result<String> {
     let new = NewToken {
         subject: subject.to_owned(),
@@ -221,10 +223,10 @@ async fn token(service: &Service, subject: &str, role: Role) -> Result<String> {
     };
     let made = service.create_token(&Caller::local(), new, None).await?;
     let made: TokenShown = serde_json::from_str(&made.body)?;
-    made.token.context("the token is not told")
+    made.token.context("the response has no token")
 }
 
-/// One request and its approval, each authenticated, audited and on disk before it is answered.
+/// Makes one request and its approval, each authenticated, audited and durable before the reply.
 async fn decide(service: &Service, by: &By) -> Result<()> {
     let requester = service.authenticate(Some(&by.requester)).await?;
     let asked = service.request(&requester, request(3_600), None).await?;
@@ -277,7 +279,7 @@ fn key() -> Result<Key> {
     keys.to_sign_v1().cloned().context("no key")
 }
 
-/// A secret for one run; it signs nothing else.
+/// Returns a secret that is used for one run only.
 fn secret() -> String {
     Base64UrlUnpadded::encode_string(&rand::random::<[u8; 32]>())
 }
@@ -288,7 +290,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mixed_json_is_an_object_of_the_size_asked_for() {
+    fn mixed_json_is_an_object_of_the_requested_size() {
         for bytes in [1 << 10, 64 << 10] {
             let text = mixed_json(bytes);
             assert_eq!(text.len(), bytes);

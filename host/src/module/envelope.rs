@@ -1,8 +1,9 @@
-//! Who signed a manifest: an envelope of DSSE v1 (Dead Simple Signing Envelope, secure-systems-lab)
-//! with exactly one Ed25519 signature.
+//! The signature of a manifest: a DSSE v1 envelope (Dead Simple Signing Envelope,
+//! secure-systems-lab) with exactly one Ed25519 signature.
 //!
-//! What is signed is the pre-authentication encoding `DSSEv1 SP len(type) SP type SP len(payload) SP
-//! payload`, lengths in decimal: so one type's payload is never taken for another's.
+//! The signed message is the pre-authentication encoding `DSSEv1 SP len(type) SP type SP
+//! len(payload) SP payload`, with decimal lengths, so that a payload of one type is never mistaken
+//! for another's.
 
 use ed25519_dalek::Signer;
 use serde::Deserialize;
@@ -19,13 +20,13 @@ use crate::code::Code;
 use crate::keys::{KeyId, Keys, ModuleKey, ModulePublic, Status};
 use crate::refusal::Refusal;
 
-/// What the payload is.
+/// The payload type.
 pub const PAYLOAD_TYPE: &str = "application/vnd.signoff.module+json";
 
-/// Longest envelope. A manifest is a few hundred bytes.
+/// Maximum size of an envelope. A manifest is a few hundred bytes.
 pub const ENVELOPE_BYTES_MAX: usize = 16 << 10;
 
-/// An envelope that has been read, and whose signature has not been looked at.
+/// A parsed envelope whose signature is not verified yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Envelope {
     payload: Vec<u8>,
@@ -33,13 +34,13 @@ pub struct Envelope {
     signature: [u8; 64],
 }
 
-/// A manifest whose signature verifies, by a key that signs for its slot. Only [`Envelope::verify`]
-/// makes one.
+/// A manifest whose signature was verified with a key that signs for its slot. Only
+/// [`Envelope::verify`] makes one.
 #[derive(Clone, Debug)]
 pub struct Signed {
     manifest: Manifest,
     envelope: Envelope,
-    /// The keys that it was verified with.
+    /// The keys it was verified with.
     keys: Keys,
 }
 
@@ -68,13 +69,13 @@ impl Envelope {
         Self { payload, key_id: key.id().clone(), signature }
     }
 
-    /// Reads an envelope.
+    /// Parses an envelope.
     ///
     /// # Errors
     ///
-    /// 1. `limit-exceeded`: longer than 16 KiB 2. `manifest-invalid`: no JSON object of these members,
-    ///    each once; another payload type; a payload that is not base64 (padded, the one encoding);
-    ///    no signature, or more than one; a key id or a signature out of its form
+    /// 1. `limit-exceeded`: longer than 16 KiB 2. `manifest-invalid`: not a JSON object of these
+    ///    members, each once; another payload type; a payload that is not base64 (padded, the one
+    ///    encoding); no signature, or more than one; a malformed key id or signature
     pub fn parse(text: &str) -> Result<Self, Refusal> {
         if text.len() > ENVELOPE_BYTES_MAX {
             return Err(Refusal::new(
@@ -108,7 +109,8 @@ impl Envelope {
         Ok(Self { payload, key_id, signature })
     }
 
-    /// What it says, whoever signed it: for what is shown, never for what is decided.
+    /// Returns the manifest without verifying its signature: for display only, never for a
+    /// decision.
     ///
     /// # Errors
     ///
@@ -118,23 +120,23 @@ impl Envelope {
         text.map_err(|_| invalid("the payload is not UTF-8")).and_then(Manifest::parse)
     }
 
-    /// The key that it names.
+    /// Returns the id of the signing key.
     pub fn key_id(&self) -> &KeyId {
         &self.key_id
     }
 
-    /// Checks the signature, and reads the manifest only if it holds.
+    /// Verifies the signature, and parses the manifest only if it is valid.
     ///
     /// # Errors
     ///
-    /// 1. `key-unknown`: no key of use `module` has the id 2. `key-revoked`: also where its material
+    /// 1. `key-unknown`: no key of use `module` has the id 2. `key-revoked`: also if its material
     ///    is revoked under another id 3. `signature-invalid` 4. as [`Manifest::parse`]
     /// 5. `key-not-yours`: the key does not sign for the manifest's slot
     pub fn verify(self, keys: &Keys) -> Result<Signed, Refusal> {
         let id = self.key_id.as_str();
         let Some(key) = keys.module_public(id) else {
             let detail =
-                format!("no key for modules has the id `{id}`; `signoff key import` pins one");
+                format!("no module key has the id `{id}`; import it with `signoff key import`");
             return Err(Refusal::new(Code::KEY_UNKNOWN, detail));
         };
         if key.status == Status::Revoked {
@@ -155,9 +157,9 @@ impl Envelope {
         Err(Refusal::new(Code::SIGNATURE_INVALID, detail))
     }
 
-    /// Its one text: compact, members in order.
+    /// Returns its canonical text: compact, with members in order.
     pub fn to_text(&self) -> String {
-        // By hand, so that the order of members is not a map's.
+        // Written by hand, so that the order of members does not depend on a map.
         format!(
             "{{\"payloadType\":{},\"payload\":{},\"signatures\":[{{\"keyid\":{},\"sig\":{}}}]}}",
             json!(PAYLOAD_TYPE),
@@ -167,24 +169,24 @@ impl Envelope {
         )
     }
 
-    /// SHA-256 of its text, 64 lower-case hex characters.
+    /// Returns the SHA-256 of its text, 64 lower-case hex characters.
     pub fn digest(&self) -> String {
         hex::encode(Sha256::digest(self.to_text()))
     }
 }
 
 impl Signed {
-    /// What was signed.
+    /// Returns the signed manifest.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// The envelope it came in.
+    /// Returns its envelope.
     pub fn envelope(&self) -> &Envelope {
         &self.envelope
     }
 
-    /// The proof under the keys of a later moment. Verifies the signature again only if they are others.
+    /// Renews the proof under current keys. Verifies the signature again only if the keys changed.
     ///
     /// # Errors
     ///
@@ -194,13 +196,13 @@ impl Signed {
     }
 }
 
-/// The pre-authentication encoding: the exact bytes that are signed.
+/// Returns the pre-authentication encoding: the exact bytes that are signed.
 pub(crate) fn to_sign(payload_type: &str, payload: &[u8]) -> Vec<u8> {
     let head = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len());
     [head.as_bytes(), payload].concat()
 }
 
-/// A key signs for the slots that its groups name.
+/// Checks that a key signs for a slot: its groups must contain the slot's name.
 fn signs_for(key: &ModulePublic, slot: Slot) -> Result<(), Refusal> {
     if key.groups.iter().any(|group| group.as_str() == slot.as_str()) {
         return Ok(());

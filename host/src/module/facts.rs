@@ -1,5 +1,5 @@
-//! The facts that a module reads: the names that its manifest lists, those that it says itself, and
-//! whether this host gives them.
+//! The facts that a module reads: the names listed in its manifest and in its description, and
+//! whether this host provides them.
 
 use std::collections::BTreeSet;
 
@@ -11,14 +11,14 @@ use super::name::FactName;
 use crate::code::Code;
 use crate::refusal::Refusal;
 
-/// Most facts that a module reads.
+/// Maximum number of facts that a module reads.
 pub const FACTS_MAX: usize = 16;
 
-/// Reads the names of facts.
+/// Parses the names of facts.
 ///
 /// # Errors
 ///
-/// 1. `limit-exceeded`: more than 16 2. `manifest-invalid`: a name out of its form, or one twice
+/// 1. `limit-exceeded`: more than 16 2. `manifest-invalid`: a malformed or duplicate name
 pub(super) fn read(names: &[impl AsRef<str>]) -> Result<BTreeSet<FactName>, Refusal> {
     if names.len() > FACTS_MAX {
         let detail = format!("{} facts, the limit is {FACTS_MAX}", names.len());
@@ -38,22 +38,22 @@ pub(super) fn read(names: &[impl AsRef<str>]) -> Result<BTreeSet<FactName>, Refu
     Ok(read)
 }
 
-/// Returns the facts that a policy says it reads, in its description.
+/// Returns the facts that a policy reads, according to its description.
 ///
 /// # Errors
 ///
-/// `manifest-invalid` where `facts` is not a list of names of facts.
+/// `manifest-invalid` if `facts` is not a list of fact names.
 pub fn facts_described(description: &Value) -> Result<BTreeSet<FactName>, Refusal> {
     let Some(facts) = description.get("facts") else { return Ok(BTreeSet::new()) };
     let names = facts.as_array().map(|names| names.iter().map(Value::as_str));
     let names: Option<Vec<&str>> = names.and_then(Iterator::collect);
     let names = names.ok_or_else(|| {
-        Refusal::new(Code::MANIFEST_INVALID, "facts: the description must list texts")
+        Refusal::new(Code::MANIFEST_INVALID, "facts: the description must be a list of strings")
     })?;
     read(&names)
 }
 
-/// Checks that this host gives each fact that a module reads.
+/// Checks that this host provides each fact that a module reads.
 ///
 /// # Errors
 ///
@@ -63,22 +63,22 @@ pub fn all_given(manifest: &Manifest) -> Result<(), Refusal> {
     lacking.map_or(Ok(()), |fact| {
         let given = NAMES.join(", ");
         let detail = format!(
-            "the module reads the fact `{fact}`, which this host does not give; it gives {given}"
+            "the module reads the fact `{fact}`, which this host does not provide; it provides {given}"
         );
         Err(Refusal::new(Code::MODULE_INVALID, detail))
     })
 }
 
-/// Checks that a manifest lists each fact that its module says it reads.
+/// Checks that a manifest lists each fact in its module's description.
 ///
 /// # Errors
 ///
-/// As [`facts_described`]; then `manifest-invalid` for one that is not listed.
+/// As [`facts_described`]; then `manifest-invalid` for a fact that is not listed.
 pub fn all_listed(manifest: &Manifest, description: &Value) -> Result<(), Refusal> {
     let described = facts_described(description)?;
     let Some(fact) = described.difference(&manifest.facts).next() else { return Ok(()) };
     let detail = format!(
-        "the module says that it reads the fact `{fact}`, which its manifest does not list; `signoff module sign` lists it"
+        "the module reads the fact `{fact}`, which its manifest does not list; sign it again with `signoff module sign`"
     );
     Err(Refusal::new(Code::MANIFEST_INVALID, detail))
 }

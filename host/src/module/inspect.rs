@@ -1,6 +1,6 @@
-//! What a module's bytes are, looked at before anything of them is compiled or run: a component that
-//! imports nothing, has the exports of its slot's world, and is small enough in every way that costs
-//! the compiler or an instance something. The types of the exports are the link's to check.
+//! Inspection of a module's bytes before anything is compiled or run: it must be a component that
+//! imports nothing, has the exports of its slot's world, and is within all limits on what costs the
+//! compiler or an instance resources. The types of the exports are checked when it is linked.
 
 use wasmparser::{
     ComponentExternalKind, CompositeInnerType, Encoding, Parser, Payload, TypeSectionReader,
@@ -12,49 +12,50 @@ use crate::code::Code;
 use crate::engine::{Limits, WASM_BYTES_MAX};
 use crate::refusal::Refusal;
 
-/// Bytes of a page of WebAssembly.
+/// Size of a WebAssembly page in bytes.
 const PAGE_BYTES: u64 = 64 << 10;
-/// A component of components of core modules, and some air.
+/// A component of components of core modules, plus headroom.
 const DEPTH_MAX: usize = 8;
-/// A whole interpreter of JavaScript or Python as a component has about 20,000.
+/// A whole JavaScript or Python interpreter as a component has about 20,000.
 const FUNCTIONS_MAX: u64 = 100_000;
-/// The compiler's time and memory grow faster than a function does. The largest of interpreters that
-/// are compiled as one function stay below.
+/// The compiler's time and memory grow faster than the size of a function. Interpreters compiled to
+/// a single function stay below this limit.
 const FUNCTION_BYTES_MAX: usize = 1 << 20;
-/// Parameters of a function or a block, and results. Two bytes of code have the validator go through
-/// all of them, so with the 1,000 that it takes itself a module keeps it busy for minutes.
+/// Maximum parameters and results of a function or block. Two bytes of code make the validator
+/// iterate over all of them, so with its own limit of 1,000 a module could keep it busy for
+/// minutes.
 const PARAMETERS_MAX: u64 = 128;
 const RESULTS_MAX: u64 = 32;
 /// Core modules and components inside.
 const PARTS_MAX: u64 = 256;
-/// As many as the server has room for in one module.
+/// The limits of the server's pool for one module.
 const MEMORIES_MAX: u64 = 4;
 const TABLES_MAX: u64 = 64;
-/// Elements of a table at its start.
+/// Initial elements of a table.
 const TABLE_ELEMENTS_MAX: u64 = 65_536;
 const GLOBALS_MAX: u64 = 100_000;
-/// Segments of data and of elements.
+/// Data and element segments.
 const SEGMENTS_MAX: u64 = 100_000;
 
-/// What the compiler's settings know, without what a module for one call needs not: threads, garbage
-/// collection, 64-bit memories.
+/// The features enabled in the compiler, without those that a module for single calls does not
+/// need: threads, garbage collection, 64-bit memories.
 const FEATURES: WasmFeatures = WasmFeatures::WASM2
     .union(WasmFeatures::COMPONENT_MODEL)
     .union(WasmFeatures::EXTENDED_CONST)
     .union(WasmFeatures::TAIL_CALL);
 
-/// What was found in a module that passed.
+/// Statistics of an accepted module.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Inspected {
     /// Functions with a body.
     pub functions: u64,
     /// Core modules and components inside.
     pub parts: u64,
-    /// Memory at the start, of all memories together.
+    /// Initial memory, over all memories.
     pub memory_bytes: u64,
 }
 
-/// What is counted on the way.
+/// The state of an inspection.
 #[derive(Default)]
 struct Walk<'a> {
     depth: usize,
@@ -66,14 +67,14 @@ struct Walk<'a> {
     exports: Vec<(&'a str, ComponentExternalKind)>,
 }
 
-/// Looks at a module for a slot.
+/// Inspects a module for a slot.
 ///
 /// # Errors
 ///
-/// All of them `module-invalid`, the first of a size `limit-exceeded`. 1. larger than 64 MiB 2. empty,
-/// text, a core module, precompiled code, or no WebAssembly 3. bytes that end early or are out of
-/// form; an import; too much of anything, each in the order of the bytes 4. exports that are not the
-/// world's 5. what does not validate
+/// All are `module-invalid`, except the first, which is `limit-exceeded`. 1. larger than 64 MiB 2.
+/// empty, text, a core module, precompiled code, or not WebAssembly 3. truncated or malformed
+/// bytes; an import; an exceeded limit; in the order of the bytes 4. exports that do not match the
+/// world 5. validation failures
 pub fn inspect(wasm: &[u8], slot: Slot, limits: Limits) -> Result<Inspected, Refusal> {
     if wasm.len() > WASM_BYTES_MAX {
         return Err(Refusal::new(
@@ -91,7 +92,7 @@ pub fn inspect(wasm: &[u8], slot: Slot, limits: Limits) -> Result<Inspected, Ref
     Ok(walk.found)
 }
 
-/// Whether the bytes begin as a component does; what else they may be is told.
+/// Checks that the bytes begin like a component. The error says what else they may be.
 fn is_component(wasm: &[u8], slot: Slot) -> Result<(), Refusal> {
     if Parser::is_component(wasm) {
         return Ok(());
@@ -101,14 +102,16 @@ fn is_component(wasm: &[u8], slot: Slot) -> Result<(), Refusal> {
         "the module is empty".to_owned()
     } else if Parser::is_core_wasm(wasm) {
         format!(
-            "this is a core module; make a component of world `{slot}` of it, as `wasm-tools component new` does"
+            "this is a core module; convert it to a component of world `{slot}`, for example with `wasm-tools component new`"
         )
     } else if wasm.starts_with(b"\x7fELF") {
-        "this is precompiled code, which is only ever made here; send the component that it was made of".to_owned()
+        "this is precompiled code, which is never accepted; send the component it was compiled from"
+            .to_owned()
     } else if text.is_ok_and(|text| text.trim_start().starts_with(['(', ';'])) {
-        "this is WebAssembly text; send the binary, as `wasm-tools parse` makes it".to_owned()
+        "this is WebAssembly text; convert it to binary, for example with `wasm-tools parse`"
+            .to_owned()
     } else {
-        "this is no WebAssembly component".to_owned()
+        "this is not a WebAssembly component".to_owned()
     }))
 }
 
@@ -117,7 +120,7 @@ impl<'a> Walk<'a> {
         match payload {
             Payload::Version { encoding, .. } => {
                 if self.depth == 0 && *encoding != Encoding::Component {
-                    return Err(invalid("this is no WebAssembly component"));
+                    return Err(invalid("this is not a WebAssembly component"));
                 }
             }
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => {
@@ -138,9 +141,7 @@ impl<'a> Walk<'a> {
                 }
             }
             Payload::ComponentStartSection { .. } => {
-                return Err(invalid(
-                    "the component has a start function of its own, which no world has",
-                ));
+                return Err(invalid("the component has a start function, which no world allows"));
             }
             Payload::TypeSection(section) => few_values(section)?,
             Payload::CodeSectionStart { count, .. } => {
@@ -158,7 +159,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// What an instance has from its start.
+    /// Counts the initial resources of an instance.
     fn state(&mut self, payload: &Payload<'a>, limits: Limits) -> Result<(), Refusal> {
         match payload {
             Payload::MemorySection(section) => {
@@ -202,11 +203,11 @@ impl<'a> Walk<'a> {
             match found {
                 Some((_, found)) if found == kind => {}
                 Some(_) => {
-                    return Err(invalid(format!("the export `{name}` is no {word}")));
+                    return Err(invalid(format!("the export `{name}` is not a {word}")));
                 }
                 None => {
                     return Err(invalid(format!(
-                        "the module has no {word} `{name}`, so it is no component of world `{slot}`{}",
+                        "the module has no {word} `{name}`, so it is not a component of world `{slot}`{}",
                         self.of_another_kind(slot)
                     )));
                 }
@@ -215,7 +216,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// What else it may be, for who mixed two up.
+    /// Returns what else the module may be, for a more helpful message.
     fn of_another_kind(&self, slot: Slot) -> String {
         let has = |name: &str| self.exports.iter().any(|(exported, _)| *exported == name);
         let other = Slot::ALL.into_iter().filter(|other| *other != slot);
@@ -235,7 +236,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Whether no function and no block takes or gives too many values.
+/// Checks the number of parameters and results of functions and blocks.
 fn few_values(section: &TypeSectionReader<'_>) -> Result<(), Refusal> {
     for group in section.clone() {
         let group = group.map_err(|e| malformed(&e))?;
@@ -249,7 +250,7 @@ fn few_values(section: &TypeSectionReader<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// What a world exports, as the files in `wit/` have it.
+/// Returns the exports of a world, as defined in `wit/`.
 fn exports_of(slot: Slot) -> &'static [(&'static str, ComponentExternalKind)] {
     const I: ComponentExternalKind = ComponentExternalKind::Instance;
     const F: ComponentExternalKind = ComponentExternalKind::Func;
@@ -270,12 +271,10 @@ fn exports_of(slot: Slot) -> &'static [(&'static str, ComponentExternalKind)] {
 fn imported(name: &str, slot: Slot) -> Refusal {
     let name = shown(name);
     let mend = match name.starts_with("wasi:") {
-        true => {
-            "; build it without WASI, or with what stands in for it: `componentize-py` has `--stub-wasi`"
-        }
+        true => "; build it without WASI or with stubs, such as `componentize-py --stub-wasi`",
         false => "",
     };
-    invalid(format!("the module imports `{name}`, and a {slot} imports nothing{mend}"))
+    invalid(format!("the module imports `{name}`, but a {slot} must not import anything{mend}"))
 }
 
 fn add(what: &str, count: &mut u64, more: u64, most: u64) -> Result<(), Refusal> {
@@ -290,7 +289,7 @@ fn at_most(what: &str, count: u64, most: u64) -> Result<(), Refusal> {
     Err(invalid(format!("the module has {count} {what}, the limit is {most}")))
 }
 
-/// wasmparser's sentence, with the place.
+/// wasmparser's message, with the position.
 fn malformed(error: &wasmparser::Error) -> Refusal {
     invalid(format!("not valid at byte {}: {}", error.offset(), shown(error.message())))
 }
@@ -299,7 +298,7 @@ fn invalid(why: impl Into<String>) -> Refusal {
     Refusal::new(Code::MODULE_INVALID, why)
 }
 
-/// What came from the module, short enough to show.
+/// Returns text from the module, shortened for display.
 fn shown(text: &str) -> String {
     const CHARS_MAX: usize = 200;
     let mut shown: String = text.chars().take(CHARS_MAX).collect();

@@ -1,5 +1,5 @@
-//! How much a module may use for one call. A manifest may ask for less than the host gives, never for
-//! more.
+//! Resource limits of one call of a module. A manifest may request less than the host's maximum,
+//! never more.
 
 use serde_json::{Value, json};
 
@@ -7,15 +7,15 @@ use crate::code::Code;
 use crate::engine::Limits;
 use crate::refusal::Refusal;
 
-/// Least memory: one page of WebAssembly.
+/// Minimum memory: one WebAssembly page.
 pub const MEMORY_BYTES_MIN: u64 = 64 << 10;
 
-/// Limits within the host's; what is none is the default.
+/// Returns limits within the host's maximum. Unset values take their defaults.
 ///
 /// # Errors
 ///
-/// `manifest-invalid` for what is too little to run, then `limit-exceeded` for what is more than the
-/// host gives.
+/// `manifest-invalid` for a value that is too small to run, then `limit-exceeded` for one over the
+/// host's maximum.
 pub fn limits(fuel: Option<u64>, memory_bytes: Option<u64>) -> Result<Limits, Refusal> {
     let default = Limits::default();
     let fuel = fuel.unwrap_or(default.fuel);
@@ -33,7 +33,7 @@ pub fn limits(fuel: Option<u64>, memory_bytes: Option<u64>) -> Result<Limits, Re
         [("fuel", fuel, most.fuel), ("memory_bytes", memory_bytes, most.memory_bytes as u64)]
     {
         if value > most {
-            let detail = format!("limits.{name} is {value}, this host gives at most {most}");
+            let detail = format!("limits.{name} is {value}, the limit is {most}");
             return Err(Refusal::new(Code::LIMIT_EXCEEDED, detail));
         }
     }
@@ -41,7 +41,7 @@ pub fn limits(fuel: Option<u64>, memory_bytes: Option<u64>) -> Result<Limits, Re
     Ok(Limits { fuel, memory_bytes })
 }
 
-/// As manifests and answers have them.
+/// Returns limits as JSON, as in manifests and responses.
 pub fn limits_json(limits: Limits) -> Value {
     json!({ "fuel": limits.fuel, "memory_bytes": limits.memory_bytes })
 }

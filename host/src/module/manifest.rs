@@ -1,5 +1,4 @@
-//! What the makers of a module say of it: which bytes, for which slot, in which version, and how much
-//! it may use.
+//! The manifest of a module: its digest, slot, version and resource limits.
 
 use std::collections::BTreeSet;
 
@@ -16,29 +15,29 @@ use crate::code::Code;
 use crate::engine::Limits;
 use crate::refusal::Refusal;
 
-/// The one format of manifests.
+/// The only format of manifests.
 const FORMAT: u64 = 1;
 
-/// A manifest whose every field has been read.
+/// A validated manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
-    /// The module's bytes.
+    /// The digest of the module's bytes.
     pub digest: ModuleDigest,
-    /// Where it serves.
+    /// The slot it is for.
     pub slot: Slot,
-    /// What its makers call it.
+    /// Its name, chosen by its author.
     pub name: ModuleName,
-    /// Higher than what served before.
+    /// Its version, higher than that of the previously active module.
     pub version: Version,
-    /// How much it may use.
+    /// Its resource limits.
     pub limits: Limits,
-    /// The facts that it reads; only of a policy.
+    /// The facts that it reads; empty for a verifier.
     pub facts: BTreeSet<FactName>,
-    /// When it was made, by its maker's clock: for people, nothing depends on it.
+    /// When it was created, by its author's clock. Informational only.
     created: DateTime<Utc>,
 }
 
-/// As it is written.
+/// The serialized manifest.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Text<'a> {
@@ -64,7 +63,7 @@ struct LimitsText {
 }
 
 impl Manifest {
-    /// A manifest of a module, made at a time.
+    /// Makes a manifest without facts.
     pub fn new(
         digest: ModuleDigest,
         slot: Slot,
@@ -78,30 +77,31 @@ impl Manifest {
         Self { digest, slot, name, version, limits, facts: BTreeSet::new(), created }
     }
 
-    /// The same manifest for a module that reads some facts.
+    /// Sets the facts that the module reads.
     pub fn with_facts(self, facts: BTreeSet<FactName>) -> Self {
         Self { facts, ..self }
     }
 
-    /// Reads `{"format":1,"digest":…,"slot":…,"name":…,"version":…,"limits"?:{"fuel"?,"memory_bytes"?},
+    /// Parses
+    /// `{"format":1,"digest":…,"slot":…,"name":…,"version":…,"limits"?:{"fuel"?,"memory_bytes"?},
     /// "facts"?:[…],"created":…}`.
     ///
     /// # Errors
     ///
-    /// 1. `manifest-invalid`: no JSON object of these members, each once; a format that is not 1;
-    ///    digest, slot, name, version, created out of their forms 2. `manifest-invalid`,
-    ///    `limit-exceeded`: as [`limits`] 3. `limit-exceeded`: more than 16 facts 4. `manifest-invalid`:
-    ///    the name of a fact out of its form or twice; facts of a verifier
+    /// 1. `manifest-invalid`: not a JSON object of these members, each once; a format that is not
+    ///    1; a malformed digest, slot, name, version or creation time 2. `manifest-invalid`,
+    ///    `limit-exceeded`: as [`limits`] 3. `limit-exceeded`: more than 16 facts 4.
+    ///    `manifest-invalid`: a malformed or duplicate fact name; facts in a verifier's manifest
     pub fn parse(text: &str) -> Result<Self, Refusal> {
         let invalid =
             |why: String| Refusal::new(Code::MANIFEST_INVALID, format!("manifest: {why}"));
-        // A later format may have other members; what is told then is the format.
+        // A later format may have other members; report the format in that case.
         if let Some(format) = format_of(text).filter(|format| *format != FORMAT) {
-            return Err(invalid(format!("format is {format}, this signoff reads {FORMAT}")));
+            return Err(invalid(format!("format is {format}, expected {FORMAT}")));
         }
         let read: Text<'_> = strict::object("manifest", text)?;
         if read.format != FORMAT {
-            return Err(invalid(format!("format is {}, this signoff reads {FORMAT}", read.format)));
+            return Err(invalid(format!("format is {}, expected {FORMAT}", read.format)));
         }
         let digest = ModuleDigest::parse(&read.digest).ok_or_else(|| {
             invalid("digest must be a SHA-256, 64 lower-case hex characters".to_owned())
@@ -112,7 +112,7 @@ impl Manifest {
         let name = ModuleName::parse(&read.name)
             .ok_or_else(|| invalid("name must be `[a-z0-9_-]{1,64}`".to_owned()))?;
         let version = Version::new(read.version)
-            .ok_or_else(|| invalid("version is 0, the first is 1".to_owned()))?;
+            .ok_or_else(|| invalid("version is 0, expected at least 1".to_owned()))?;
         let created = created(&read.created).ok_or_else(|| {
             invalid("created must be a time like `2026-01-31T12:00:00Z`".to_owned())
         })?;
@@ -125,17 +125,17 @@ impl Manifest {
         };
         let facts = facts::read(&read.facts)?;
         if slot == Slot::Verifier && !facts.is_empty() {
-            return Err(invalid("a verifier reads no facts".to_owned()));
+            return Err(invalid("a verifier cannot read facts".to_owned()));
         }
         Ok(Self { digest, slot, name, version, limits, facts, created })
     }
 
-    /// When it was made, as its maker says: RFC 3339, UTC.
+    /// Returns its creation time: RFC 3339, UTC.
     pub fn created(&self) -> String {
         self.created.to_rfc3339_opts(SecondsFormat::Secs, true)
     }
 
-    /// As [`Self::parse`] reads it.
+    /// Returns it as JSON, as parsed by [`Self::parse`].
     pub fn to_json(&self) -> Value {
         json!({
             "format": FORMAT,
@@ -149,7 +149,7 @@ impl Manifest {
         })
     }
 
-    /// Whether the other says the same of the same module; when each was made does not count.
+    /// Returns whether two manifests are equal apart from their creation times.
     pub fn says_the_same_as(&self, other: &Self) -> bool {
         Self { created: other.created, ..self.clone() } == *other
     }
@@ -160,13 +160,13 @@ fn format_of(text: &str) -> Option<u64> {
     value.get("format")?.as_u64()
 }
 
-/// A time, if it is written in its one form.
+/// Parses a time in its canonical form.
 fn created(text: &str) -> Option<DateTime<Utc>> {
     let time = DateTime::parse_from_rfc3339(text).ok()?.to_utc();
     (time.to_rfc3339_opts(SecondsFormat::Secs, true) == text).then_some(time)
 }
 
-/// The start of a text that came from elsewhere.
+/// Returns the escaped start of an untrusted text.
 fn shown(text: &str) -> String {
     text.chars().take(64).flat_map(char::escape_default).collect()
 }

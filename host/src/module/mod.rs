@@ -1,9 +1,9 @@
-//! Modules that ship into a running host: what one is called, the signed manifest that comes with it,
-//! and what its bytes must be before anything of them is compiled or run. Pure: no store, no clock, no
-//! engine.
+//! Modules that are shipped to a running host: their names, their signed manifests, and checks of
+//! their bytes before anything is compiled or run. Pure: no store, no clock, no engine.
 //!
-//! `name` has the words, `limits` what a module may use, `facts` what it reads, `manifest` what its maker says of it,
-//! `envelope` who signed that, `strict` how both are read, and `inspect` what the bytes are.
+//! `name` defines slots, names, versions and digests, `limits` resource limits, `facts` the facts a
+//! module reads, `manifest` its manifest, `envelope` the manifest's signature, `strict` the parsing
+//! of both, and `inspect` the checks of the bytes.
 
 mod envelope;
 mod facts;

@@ -1,4 +1,4 @@
-//! The words of the registry: slots, names, versions, digests.
+//! Slots, names, versions and digests of modules.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,19 +6,20 @@ use std::str::FromStr;
 use sha2::{Digest, Sha256};
 use signoff_core::name::{self, is_name};
 
-/// Longest name of a fact.
+/// Maximum length of a fact's name.
 const FACT_BYTES_MAX: usize = 64;
 
-/// A place that a module serves in. Which role ships to it, and which keys sign for it, differ.
+/// The role in which a module is active. Each slot has its own role of users and its own signing
+/// keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Slot {
-    /// What decides whether an approval is real: the root of trust.
+    /// Decides whether an approval is valid: the root of trust.
     Verifier,
-    /// What decides whether an action needs one.
+    /// Decides whether an action needs an approval.
     Policy,
 }
 
-/// What a module is called by its makers: `[a-z0-9_-]{1,64}`.
+/// A module's name, chosen by its author: `[a-z0-9_-]{1,64}`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ModuleName(String);
 
@@ -26,11 +27,11 @@ pub struct ModuleName(String);
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FactName(String);
 
-/// A module's version: 1 and upwards. A slot takes a higher one each time.
+/// A module's version, at least 1. A slot accepts only a higher one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version(u64);
 
-/// What a module is called everywhere: the SHA-256 of its bytes, 64 lower-case hex characters.
+/// A module's digest, which identifies it: the SHA-256 of its bytes, 64 lower-case hex characters.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ModuleDigest([u8; 32]);
 
@@ -38,7 +39,7 @@ impl Slot {
     /// Every slot.
     pub const ALL: [Self; 2] = [Self::Verifier, Self::Policy];
 
-    /// As it is written.
+    /// Returns the slot's name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Verifier => "verifier",
@@ -46,26 +47,26 @@ impl Slot {
         }
     }
 
-    /// Reads a slot.
+    /// Parses a slot.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|slot| slot.as_str() == text)
     }
 }
 
 impl ModuleName {
-    /// Reads a name.
+    /// Parses a name.
     pub fn parse(text: &str) -> Option<Self> {
         is_name(text).then(|| Self(text.to_owned()))
     }
 
-    /// The name.
+    /// Returns the name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
 impl FactName {
-    /// Reads a name.
+    /// Parses a name.
     pub fn parse(text: &str) -> Option<Self> {
         let fits = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_');
         let begins = text.bytes().next().is_some_and(|first| first.is_ascii_lowercase());
@@ -73,31 +74,31 @@ impl FactName {
             .then(|| Self(text.to_owned()))
     }
 
-    /// The name.
+    /// Returns the name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
 impl Version {
-    /// A version; none for 0.
+    /// Makes a version; `None` for 0.
     pub fn new(number: u64) -> Option<Self> {
         (number > 0).then_some(Self(number))
     }
 
-    /// The number.
+    /// Returns the number.
     pub fn number(self) -> u64 {
         self.0
     }
 }
 
 impl ModuleDigest {
-    /// The digest of a module's bytes.
+    /// Computes the digest of a module's bytes.
     pub fn of(wasm: &[u8]) -> Self {
         Self(Sha256::digest(wasm).into())
     }
 
-    /// Reads 64 lower-case hex characters.
+    /// Parses 64 lower-case hex characters.
     pub fn parse(text: &str) -> Option<Self> {
         name::Digest::new("digest", text).ok()?;
         let mut bytes = [0; 32];
@@ -105,7 +106,7 @@ impl ModuleDigest {
         Some(Self(bytes))
     }
 
-    /// The bytes.
+    /// Returns the bytes.
     pub fn bytes(&self) -> &[u8; 32] {
         &self.0
     }

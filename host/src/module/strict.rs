@@ -1,4 +1,4 @@
-//! The members of a manifest and its envelope, read as [`signoff_core::object`] reads objects.
+//! Strict parsing of manifests and envelopes, with [`signoff_core::object`].
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -7,14 +7,14 @@ use signoff_core::object;
 use crate::code::Code;
 use crate::refusal::Refusal;
 
-/// Reads an object. Members that are objects themselves are taken as [`RawValue`] and read again.
+/// Parses an object. Nested objects are taken as [`RawValue`] and parsed with [`member`].
 ///
-/// Refusals: `manifest-invalid`, with what was read.
+/// Errors: `manifest-invalid`, prefixed with `what`.
 pub(super) fn object<'a, T: Deserialize<'a>>(what: &str, text: &'a str) -> Result<T, Refusal> {
     object::parse(what, text).map_err(|e| Refusal::new(Code::MANIFEST_INVALID, e.message))
 }
 
-/// Reads an object inside another one.
+/// Parses a nested object.
 pub(super) fn member<'a, T: Deserialize<'a>>(
     what: &str,
     value: &'a RawValue,

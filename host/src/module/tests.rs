@@ -1,4 +1,4 @@
-//! What is read, and what is refused, of manifests, envelopes and bytes.
+//! Accepted and refused manifests, envelopes and modules.
 
 use base64ct::{Base64, Encoding};
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use crate::engine::Limits;
 use crate::keys::{Group, KeyId, Keyring, Keys, NewKey, Status, Usage};
 use crate::refusal::Refusal;
 
-/// Keys for modules: `policy` and `verifier` sign for their slots, `none` for no slot.
+/// Module keys: `policy` and `verifier` sign for their slots, `none` for no slot.
 fn keys() -> Keys {
     let mut keyring = Keyring::default();
     for (id, groups) in [("policy", &["policy"][..]), ("verifier", &["verifier"]), ("none", &[])] {
@@ -53,7 +53,7 @@ fn code<T: std::fmt::Debug>(answer: Result<T, Refusal>) -> Code {
     answer.unwrap_err().code
 }
 
-/// A manifest with a member changed, or left out.
+/// A manifest with a member changed or removed.
 fn with(name: &str, value: Option<Value>) -> String {
     let mut text = manifest().to_json();
     match value {
@@ -76,7 +76,7 @@ fn a_manifest_is_read_as_it_was_written() {
 }
 
 #[test]
-fn a_manifest_out_of_its_form_is_refused() {
+fn a_malformed_manifest_is_refused() {
     let digest = manifest().digest.to_string();
     for (name, value) in [
         ("format", json!(2)),
@@ -167,7 +167,7 @@ fn a_manifest_lists_each_fact_that_its_module_says_it_reads() {
 }
 
 #[test]
-fn an_envelope_verifies_by_a_key_of_its_slot_alone() {
+fn an_envelope_verifies_only_with_a_key_of_its_slot() {
     let keys = keys();
     let envelope = Envelope::parse(&signed(&keys, "policy").to_text()).unwrap();
     assert_eq!(*envelope.clone().verify(&keys).unwrap().manifest(), manifest());
@@ -214,7 +214,7 @@ fn a_revoked_key_verifies_nothing_and_a_retired_one_what_it_signed() {
 }
 
 #[test]
-fn an_envelope_out_of_its_form_is_refused() {
+fn a_malformed_envelope_is_refused() {
     let keys = keys();
     let good: Value = serde_json::from_str(&signed(&keys, "policy").to_text()).unwrap();
     let one = good["signatures"][0].clone();
@@ -261,15 +261,15 @@ fn an_envelope_out_of_its_form_is_refused() {
     assert_eq!(code(Envelope::parse(&text).unwrap().verify(&keys)), Code::SIGNATURE_INVALID);
 }
 
-/// The example of the specification.
+/// The example in the specification.
 #[test]
-fn what_is_signed_is_the_specifications_encoding() {
+fn the_signed_bytes_match_the_specifications_example() {
     let message = envelope::to_sign("http://example.com/HelloWorld", b"hello world");
     assert_eq!(message, b"DSSEv1 29 http://example.com/HelloWorld 11 hello world");
 }
 
 #[test]
-fn the_embedded_verifier_is_a_module_of_its_slot_alone() {
+fn the_embedded_verifier_is_only_accepted_for_its_slot() {
     let verifier = crate::engine::VERIFIER;
     let found = inspect(verifier, Slot::Verifier, Limits::default()).unwrap();
     assert!(found.functions > 100 && found.parts >= 1, "{found:?}");
@@ -294,13 +294,13 @@ fn a_module_cut_short_anywhere_is_refused() {
 }
 
 #[test]
-fn what_is_no_module_is_told_what_it_is() {
+fn the_error_for_other_bytes_says_what_they_are() {
     let inspected = |bytes: &[u8]| inspect(bytes, Slot::Policy, Limits::default()).unwrap_err();
     for (bytes, told) in [
         (&b""[..], "empty"),
         (b"(component)", "WebAssembly text"),
         (b"\x7fELF\x02\x01", "precompiled"),
-        (b"MZ", "no WebAssembly component"),
+        (b"MZ", "not a WebAssembly component"),
         (b"\0asm\x0d\0\x01\0", "no interface `signoff:approval/guardrails@0.1.0`"),
         (b"\0asm\x01\0\0\0", "core module"),
     ] {

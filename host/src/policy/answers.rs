@@ -1,4 +1,4 @@
-//! What the template answers at the bench, as types.
+//! The template's responses to the workbench.
 
 use std::fmt;
 
@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::{Decision, Requirement};
 
-/// What is known of a rules file that loads.
+/// A summary of a loaded rules file.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Loaded {
     /// The policy's name.
     pub name: String,
-    /// How many rules it has.
+    /// The number of rules.
     pub rules: usize,
-    /// How many tests it has.
+    /// The number of tests.
     pub tests: usize,
     /// The names of the facts that its rules read, in ascending order.
     #[serde(default)]
@@ -23,24 +23,25 @@ pub struct Loaded {
     pub problems: Vec<Problem>,
 }
 
-/// One thing to tell the author of a rules file. Lines and columns count from 1, columns in characters.
+/// One diagnostic for the author of a rules file. Lines and columns count from 1, columns in
+/// characters.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Problem {
-    /// Whether the file can be loaded in spite of it.
+    /// Whether it prevents loading the file.
     pub severity: Severity,
-    /// The rule it is about.
+    /// The rule it concerns.
     pub rule: Option<String>,
     /// Line in the rules file.
     pub line: usize,
     /// Column in the line.
     pub column: usize,
-    /// What is wrong.
+    /// The message.
     pub message: String,
     /// The line's text.
     pub source: String,
 }
 
-/// How much a problem matters.
+/// The severity of a problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
@@ -50,101 +51,101 @@ pub enum Severity {
     Warning,
 }
 
-/// What keeps a rules file from being loaded; at least one is an error.
+/// The problems of a rules file that cannot be loaded; at least one is an error.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Problems {
-    /// In the order they stand in the file.
+    /// The problems, in the order of the file.
     pub problems: Vec<Problem>,
 }
 
-/// How one rule that concerns an attempt answered.
+/// The evaluation of one rule that applies to an attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Trace {
     /// The rule's id.
     pub rule: String,
     /// The rule's verdict.
     pub verdict: Decision,
-    /// Where it is in the rules file.
+    /// Its line in the rules file.
     pub line: usize,
-    /// Whether it counted.
+    /// Whether it matched.
     pub matched: bool,
-    /// What the condition gave: `true`, `false`, `error`, or `none` where there is none.
+    /// The result of its condition: `true`, `false`, `error`, or `none` if it has none.
     pub when: String,
-    /// Why the condition could not be worked out.
+    /// Why the condition failed to evaluate.
     pub error: Option<String>,
 }
 
-/// What the tests of a rules file showed.
+/// The results of a rules file's tests.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct Tested {
     /// Each test, in the order of the file.
     pub cases: Vec<Case>,
-    /// Rules that a test fired.
+    /// Rules that decided in at least one test.
     pub fired: Vec<String>,
-    /// Rules that none did.
+    /// Rules that decided in no test.
     pub unfired: Vec<String>,
-    /// Whether the default decided in one.
+    /// Whether the default decided in at least one test.
     pub default_fired: bool,
 }
 
-/// One test.
+/// The result of one test.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct Case {
     /// The test's name.
     pub name: String,
-    /// Where it is in its file.
+    /// Its line in its file.
     pub line: usize,
-    /// Whether all that it expects came.
+    /// Whether all its expectations were met.
     pub passed: bool,
-    /// What was asked.
+    /// The evaluated attempt.
     pub attempt: Asked,
-    /// What it expects; none of a part is no expectation.
+    /// The expected verdict; unset parts are not compared.
     pub expected: Outcome,
-    /// What came.
+    /// The actual verdict.
     pub got: Outcome,
-    /// How each rule that concerns it answered.
+    /// The evaluation of each rule that applies.
     pub why: Vec<Trace>,
 }
 
-/// An attempt that a test makes. `context` and `plan` are JSON texts, not yet canonical.
+/// The attempt of a test. `context` and `plan` are JSON texts, not yet canonical.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 pub struct Asked {
-    /// Who would run it.
+    /// The agent.
     pub agent: String,
-    /// What would be run.
+    /// The action.
     pub action: String,
-    /// About what.
+    /// The context.
     pub context: String,
-    /// How exactly.
+    /// The plan.
     pub plan: Option<String>,
-    /// What the host knows of it, canonical.
+    /// The host's facts, canonical.
     pub facts: String,
-    /// Seconds since 1970-01-01T00:00:00Z.
+    /// The time, in seconds since 1970-01-01T00:00:00Z.
     pub now: u64,
 }
 
-/// A verdict, or what is expected of one.
+/// A verdict, or an expectation of one.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Outcome {
-    /// Whether it may run.
+    /// The decision.
     pub decision: Decision,
     /// The rule that decided.
     pub rule: Option<String>,
-    /// What an approval takes.
+    /// The requirement of an approval.
     pub requirement: Option<Requirement>,
-    /// Why.
+    /// The reason.
     pub reason: Option<String>,
 }
 
 impl Tested {
-    /// How many tests failed.
+    /// Returns the number of failed tests.
     pub fn failed(&self) -> usize {
         self.cases.iter().filter(|case| !case.passed).count()
     }
 }
 
 impl Case {
-    /// What came otherwise than expected, a sentence each.
+    /// Returns a message for each unmet expectation.
     pub fn differs(&self) -> Vec<String> {
         let Self { expected, got, .. } = self;
         let mut differs = Vec::new();

@@ -1,8 +1,8 @@
-//! From a rules file to a module that ships: one component, every rule in it already parsed.
+//! Builds a shippable module from a rules file: one component with all rules already parsed.
 //!
-//! The template loads the rules, its memory becomes the module's, and the module becomes a component
-//! of world `policy`. Nothing of this machine or of the hour goes in, so the same rules give the same
-//! bytes.
+//! The template loads the rules, its memory becomes the module's initial memory, and the module
+//! becomes a component of world `policy`. The output does not depend on the machine or the time:
+//! the same rules give the same bytes.
 
 use anyhow::{Result, anyhow};
 use wit_component::ComponentEncoder;
@@ -12,25 +12,25 @@ use super::workbench::{BenchError, Template};
 use crate::engine::{Cache, Limits, digest};
 use crate::module::{Slot, inspect};
 
-/// A policy that can ship.
+/// A built policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Built {
     /// The component.
     pub wasm: Vec<u8>,
-    /// SHA-256 of its bytes: its name.
+    /// SHA-256 of its bytes.
     pub digest: String,
-    /// What was loaded, with warnings.
+    /// The loaded rules, with warnings.
     pub loaded: Loaded,
-    /// Bytes of memory that an instance of it begins with.
+    /// Initial memory of an instance in bytes.
     pub memory_bytes: usize,
 }
 
-/// Builds a policy from the text of a rules file. The template's code is kept in the user's cache.
+/// Builds a policy from the text of a rules file. The template's compiled code is stored in the
+/// user's cache.
 ///
 /// # Errors
 ///
-/// [`BenchError::Problems`] where the rules have errors, [`BenchError::Failed`] where the template
-/// fails.
+/// [`BenchError::Problems`] if the rules have errors, [`BenchError::Failed`] if the template fails.
 ///
 /// ```no_run
 /// let rules = "format = 1\nname = \"careful\"\n";
@@ -42,7 +42,7 @@ pub fn build(rules: &str) -> Result<Built, BenchError> {
     build_with(&Template::new(&Cache::of_user()).map_err(BenchError::Failed)?, rules)
 }
 
-/// As [`build`], with a template that is compiled already.
+/// As [`build`], with an already compiled template.
 ///
 /// # Errors
 ///
@@ -60,8 +60,8 @@ fn componentize(core: &[u8]) -> Result<Vec<u8>> {
         .validate(true)
         .module(core)
         .and_then(|mut encoder| encoder.encode())
-        .map_err(|e| anyhow!("the rules cannot be made a component: {e:#}"))?;
-    // What a server would refuse is not built.
+        .map_err(|e| anyhow!("the rules cannot be converted to a component: {e:#}"))?;
+    // Do not build a module that a server would refuse.
     inspect(&component, Slot::Policy, Limits::default())?;
     Ok(component)
 }

@@ -1,5 +1,5 @@
-//! What a component asks for and what it offers, for people to read. Whether it may serve is for
-//! [`inspect`](crate::module::inspect) to say.
+//! The imports and exports of a component, for display. [`inspect`](crate::module::inspect) checks
+//! whether it may be active.
 
 use serde::Serialize;
 use wasmparser::{ComponentExternalKind, Parser, Payload};
@@ -13,7 +13,7 @@ pub struct Shape {
     pub exports: Vec<String>,
 }
 
-/// Reads a component's imports and exports, as far as its bytes can be read.
+/// Returns a component's imports and exports, up to the first malformed byte.
 pub fn shape(wasm: &[u8]) -> Shape {
     let mut shape = Shape::default();
     let mut depth = 0_u32;

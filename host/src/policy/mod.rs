@@ -1,9 +1,10 @@
-//! What policy teams work with before anything ships: the rules engine at a bench, and the way from a
-//! rules file to a module.
+//! Tools for policy authors: an authoring runtime for rules, and the build of a module from a rules
+//! file.
 //!
-//! No rule is read here. The template, the core module that `guest/policy` compiles to, loads a rules
-//! file, answers, runs its tests and tells what is wrong with it ([`Workbench`]); [`build()`] keeps the
-//! memory of one that has loaded a file, so that a shipped policy has every rule already parsed.
+//! The host does not parse rules. The template, the core module compiled from `guest/policy`, loads
+//! a rules file, evaluates attempts, runs its tests and reports its problems ([`Workbench`]);
+//! [`build()`] saves the memory of an instance that has loaded a file, so that a shipped policy has
+//! every rule already parsed.
 
 mod answers;
 mod build;

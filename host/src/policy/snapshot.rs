@@ -1,4 +1,4 @@
-//! The memory of an instance, as a module that starts with it.
+//! Snapshots an instance: makes a module that starts with its memory.
 
 use std::future::{Future, ready};
 
@@ -9,18 +9,19 @@ use wasmtime_wizer::{InstanceState, SnapshotVal, ValType, Wizer};
 
 use crate::engine::POLICY_STACK_BYTES;
 
-/// The export that is for the bench alone; a shipped module has it no more.
+/// The export for the workbench only; a shipped module does not have it.
 const BENCH_EXPORT: &str = "workbench";
-/// The template's one memory, as the instrumented module names it.
+/// The name of the template's only memory in the instrumented module.
 const MEMORY: &str = "memory";
 
-/// A module that can be snapshotted: it exports what it keeps, which the template itself does not.
+/// Instruments the template for snapshots: the result exports its state, which the template does
+/// not.
 pub(super) fn instrumented(template: &[u8]) -> Result<Vec<u8>> {
     let (_, instrumented) = wizer().instrument(template).map_err(|e| plain(&e))?;
     Ok(instrumented)
 }
 
-/// The template with the memory and globals of an instance of its instrumented self.
+/// Returns the template with the memory and globals of an instance of the instrumented module.
 pub(super) fn snapshot(
     template: &[u8],
     store: impl AsContextMut,
@@ -32,7 +33,7 @@ pub(super) fn snapshot(
     let shipped = wizer()
         .snapshot(&module, &mut state)
         .now_or_never()
-        .ok_or_else(|| anyhow!("the snapshot waits for something"))?
+        .ok_or_else(|| anyhow!("the snapshot did not complete"))?
         .map_err(|e| plain(&e))?;
     match state.missing {
         None => Ok(shipped),
@@ -40,7 +41,8 @@ pub(super) fn snapshot(
     }
 }
 
-/// Whether the stack lies where [`State::clear_stack`] clears it: a fresh instance has nothing there.
+/// Returns whether the stack is where [`State::clear_stack`] clears it: all zeros in a fresh
+/// instance.
 pub(super) fn stack_is_empty(memory: &[u8]) -> bool {
     memory.get(..POLICY_STACK_BYTES).is_some_and(|stack| stack.iter().all(|byte| *byte == 0))
 }
@@ -54,15 +56,15 @@ fn wizer() -> Wizer {
 struct State<S> {
     store: S,
     instance: Instance,
-    /// An export that should be there and is not; what was answered for it means nothing.
+    /// A missing export; the value returned for it is meaningless.
     missing: Option<String>,
 }
 
 impl<S: AsContextMut> State<S> {
-    /// What returned functions left on the stack is nobody's, and ships with no module.
+    /// Zeroes the unused stack, so that remains of returned functions are not shipped.
     fn clear_stack(&mut self) -> Result<()> {
         let Some(memory) = self.instance.get_memory(&mut self.store, MEMORY) else {
-            bail!("the template exports no memory");
+            bail!("the template does not export its memory");
         };
         let memory = memory.data_mut(&mut self.store);
         let stack = memory.get_mut(..POLICY_STACK_BYTES);

@@ -1,8 +1,8 @@
-//! The rules engine at a bench: an instance of the template that loads a rules file, answers, and
-//! tells why.
+//! The authoring runtime for rules: an instance of the template that loads a rules file, evaluates
+//! attempts, and explains the verdicts.
 //!
-//! A rules file comes from a person and may be anything, so the bench has bounds: fuel, time and
-//! memory. They are wider than a shipped policy's, since loading parses every rule.
+//! A rules file is untrusted input, so fuel, time and memory are limited. The limits are wider than
+//! a shipped policy's, since loading parses every rule.
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde::Deserialize;
@@ -21,7 +21,7 @@ const FUEL: u64 = 100_000_000_000;
 /// Ticks of the engine's watchdog, ten a second.
 const TICKS_MAX: u64 = 1_200;
 const MEMORY_BYTES_MAX: usize = 256 << 20;
-/// A trace names each rule that concerns the attempt, at most all of them.
+/// A trace names each rule that applies to the attempt, at most all of them.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 
 /// The compiled template. Cheap to clone.
@@ -31,7 +31,7 @@ pub struct Template {
     module: Module,
 }
 
-/// An instance of the template. It keeps the rules that it loaded last.
+/// An instance of the template. It holds the rules that were loaded last.
 pub struct Workbench {
     store: Store<StoreLimits>,
     instance: Instance,
@@ -40,18 +40,18 @@ pub struct Workbench {
     call: TypedFunc<(u32, u32), u32>,
 }
 
-/// Why the bench gave no answer.
+/// An error of the workbench.
 #[derive(Debug, thiserror::Error)]
 pub enum BenchError {
-    /// The rules, or the test cases, are wrong.
+    /// The rules or the test cases have errors.
     #[error(transparent)]
     Problems(#[from] Problems),
-    /// The template failed, or used up what it may.
+    /// The template failed or exceeded a limit.
     #[error("the rules engine failed: {0:#}")]
     Failed(anyhow::Error),
 }
 
-/// An answer, or what the template has against the request.
+/// A response: a result, or the template's error.
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Answer<T> {
@@ -60,11 +60,11 @@ enum Answer<T> {
 }
 
 impl Template {
-    /// Compiles the template, or loads it as it was compiled before.
+    /// Compiles the template, or loads it from the cache.
     ///
     /// # Errors
     ///
-    /// Where it does not compile, or no engine can be had.
+    /// The template does not compile, or no engine can be created.
     pub fn new(cache: &Cache) -> Result<Self> {
         let engine = Policies::new(Allocation::OnDemand)?;
         let instrumented = snapshot::instrumented(POLICY_TEMPLATE)?;
@@ -72,16 +72,16 @@ impl Template {
         Ok(Self { engine, module })
     }
 
-    /// The engine that it runs in, and that what is built from it can be run in.
+    /// Returns its engine, in which built policies can run too.
     pub fn policies(&self) -> &Policies {
         &self.engine
     }
 
-    /// An empty bench.
+    /// Creates a workbench without rules.
     ///
     /// # Errors
     ///
-    /// Where there is no memory for it.
+    /// No memory for an instance.
     pub fn workbench(&self) -> Result<Workbench> {
         let limits = StoreLimitsBuilder::new().memory_size(MEMORY_BYTES_MAX).build();
         let mut store = Store::new(self.engine.engine(), limits);
@@ -89,9 +89,9 @@ impl Template {
         refill(&mut store)?;
         let instance = Instance::new(&mut store, &self.module, &[]).map_err(|e| plain(&e))?;
         let memory = instance.get_memory(&mut store, "memory");
-        let memory = memory.context("the template exports no memory")?;
+        let memory = memory.context("the template does not export its memory")?;
         if !snapshot::stack_is_empty(memory.data(&store)) {
-            bail!("the template's stack does not lie at the start of its memory");
+            bail!("the template's stack is not at the start of its memory");
         }
         let realloc = instance.get_typed_func(&mut store, "cabi_realloc").map_err(|e| plain(&e))?;
         let call = instance.get_typed_func(&mut store, "workbench").map_err(|e| plain(&e))?;
@@ -100,21 +100,21 @@ impl Template {
 }
 
 impl Workbench {
-    /// Loads a rules file in the place of the one before.
+    /// Loads a rules file, replacing the previous one.
     ///
     /// # Errors
     ///
-    /// What keeps it from being loaded.
+    /// The problems that prevent loading it.
     pub fn load(&mut self, rules: &str) -> Result<Loaded, BenchError> {
         self.ask(&json!({ "op": "load", "rules": rules }))
     }
 
-    /// The verdict on an attempt, and how each rule that concerns it answered. `context` and `plan` are
-    /// canonical, as the verifier writes them.
+    /// Evaluates an attempt. Returns the verdict and the trace of each rule that applies. `context`
+    /// and `plan` must be canonical, as written by the verifier.
     ///
     /// # Errors
     ///
-    /// Where nothing is loaded, or the engine fails.
+    /// No rules are loaded, or the engine fails.
     pub fn evaluate(&mut self, attempt: &Attempt) -> Result<(Verdict, Vec<Trace>), BenchError> {
         #[derive(Deserialize)]
         struct Evaluated {
@@ -130,11 +130,11 @@ impl Workbench {
         Ok((evaluated.verdict.read().map_err(BenchError::Failed)?, evaluated.trace))
     }
 
-    /// Runs the rules file's own tests, then those of another text, a TOML file of nothing but tests.
+    /// Runs the tests in the rules file, then those in `cases`, a TOML text with only tests.
     ///
     /// # Errors
     ///
-    /// What is wrong with the cases; where nothing is loaded.
+    /// Errors in the cases; no rules are loaded.
     pub fn test(&mut self, cases: Option<&str>) -> Result<Tested, BenchError> {
         let mut request = json!({ "op": "test" });
         if let (Some(cases), Some(members)) = (cases, request.as_object_mut()) {
@@ -143,21 +143,21 @@ impl Workbench {
         self.ask(&request)
     }
 
-    /// What the policy says of itself.
+    /// Returns the policy's description of itself.
     ///
     /// # Errors
     ///
-    /// Where nothing is loaded, or the engine fails.
+    /// No rules are loaded, or the engine fails.
     pub fn describe(&mut self) -> Result<Value, BenchError> {
         self.ask(&json!({ "op": "describe" }))
     }
 
-    /// Bytes of its memory.
+    /// Returns the size of its memory in bytes.
     pub(super) fn memory_bytes(&self) -> usize {
         self.memory.data_size(&self.store)
     }
 
-    /// The template with what this instance has loaded.
+    /// Returns the template with the rules of this instance.
     pub(super) fn snapshot(mut self) -> Result<Vec<u8>> {
         snapshot::snapshot(POLICY_TEMPLATE, &mut self.store, self.instance)
     }
@@ -167,11 +167,11 @@ impl Workbench {
         match serde_json::from_str(&answer) {
             Ok(Answer::Ok(answer)) => Ok(answer),
             Ok(Answer::Error(error)) => Err(refusal(&error)),
-            Err(e) => Err(BenchError::Failed(anyhow!("its answer is out of form: {e}"))),
+            Err(e) => Err(BenchError::Failed(anyhow!("its answer is malformed: {e}"))),
         }
     }
 
-    /// A request in, an answer out, as the template's `workbench` export has them.
+    /// Sends a request to the template's `workbench` export and returns its response.
     fn exchange(&mut self, request: &str) -> Result<String> {
         refill(&mut self.store)?;
         let length = u32::try_from(request.len()).context("the request is too long")?;
@@ -187,12 +187,12 @@ impl Workbench {
             bail!("its answer is {length} bytes, the limit is {ANSWER_BYTES_MAX}");
         }
         let answer = self.memory.data(&self.store).get(start..start.saturating_add(length));
-        let answer = answer.context("its answer lies outside its memory")?;
+        let answer = answer.context("its answer is outside its memory")?;
         Ok(std::str::from_utf8(answer).context("its answer is not UTF-8")?.to_owned())
     }
 }
 
-/// A verdict as the bench tells it: the requirement is a JSON object, not yet a text.
+/// A verdict in the workbench's format: the requirement is a JSON object, not a text.
 #[derive(Deserialize)]
 struct Answered {
     decision: String,
@@ -203,7 +203,7 @@ struct Answered {
 }
 
 impl Answered {
-    /// Read as strictly as a shipped policy's.
+    /// Validated as strictly as a shipped policy's verdict.
     fn read(self) -> Result<Verdict> {
         let requirement = self.requirement.map(|requirement| serde_json::to_string(&requirement));
         Ok(Verdict::read(RawVerdict {
@@ -216,7 +216,7 @@ impl Answered {
     }
 }
 
-/// Problems where it tells some, else its sentence.
+/// Converts an error of the template: its problems if it has any, else its message.
 fn refusal(error: &Value) -> BenchError {
     if let Ok(problems) = Problems::deserialize(error) {
         return BenchError::Problems(problems);
@@ -225,17 +225,17 @@ fn refusal(error: &Value) -> BenchError {
     BenchError::Failed(anyhow!(message.unwrap_or_else(|| error.to_string())))
 }
 
-/// Each request gets the whole of what one may take.
+/// Resets the limits: each request gets the full budget.
 fn refill(store: &mut Store<StoreLimits>) -> Result<()> {
     store.set_epoch_deadline(TICKS_MAX);
     store.set_fuel(FUEL).map_err(|e| plain(&e))
 }
 
-/// Why a call ended, in one sentence.
+/// Returns why a call failed.
 fn why(error: &wasmtime::Error) -> anyhow::Error {
     match error.downcast_ref::<Trap>() {
         Some(Trap::OutOfFuel) => anyhow!("it used up its fuel of {FUEL} units"),
-        Some(Trap::Interrupt) => anyhow!("it took too long"),
+        Some(Trap::Interrupt) => anyhow!("it exceeded its time limit"),
         Some(trap) => anyhow!("{trap}"),
         None => anyhow!("{error:#}"),
     }

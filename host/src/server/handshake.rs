@@ -1,4 +1,4 @@
-//! TLS handshakes under way: each has a time, and all of them together a number.
+//! Limits on TLS handshakes in progress: the time of each, and their number.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -11,21 +11,22 @@ use tokio_rustls::server::TlsStream;
 
 use super::CONNECTIONS_MAX;
 
-/// Longest that a handshake may take: two round trips, over any network.
+/// Maximum duration of a handshake: two round trips, over any network.
 const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
-/// Most handshakes at once. Half the connections: who only begins handshakes cannot take all places.
+/// Maximum number of concurrent handshakes. Half the connections, so that clients that only begin
+/// handshakes cannot occupy all of them.
 const HANDSHAKES_MAX: usize = CONNECTIONS_MAX / 2;
 
-/// The handshakes under way, oldest first. Dropping this ends them.
+/// The handshakes in progress, oldest first. Dropping this ends them.
 #[derive(Default)]
 pub(super) struct Handshakes(VecDeque<oneshot::Sender<Infallible>>);
 
-/// A handshake's turn. It is over when the turn is taken away.
+/// The permit of a handshake. The handshake ends when its permit is revoked.
 pub(super) struct Turn(oneshot::Receiver<Infallible>);
 
 impl Handshakes {
-    /// A turn for one more. Where there are too many, the oldest gives way: an honest client is done
-    /// in a moment, one that only holds the place is not.
+    /// Returns a permit for one more handshake. At the limit, the oldest handshake is ended: an
+    /// honest client finishes quickly, one that only occupies a slot does not.
     pub(super) fn begin(&mut self) -> Turn {
         if self.0.len() >= HANDSHAKES_MAX {
             self.0.retain(|handshake| !handshake.is_closed());
@@ -40,8 +41,8 @@ impl Handshakes {
 }
 
 impl Turn {
-    /// Shakes hands; none if the client fails to, in whatever way. Scanners and health checks do so
-    /// all day: it is nothing to tell.
+    /// Performs the handshake; `None` if it fails for any reason. Failures are not logged: scanners
+    /// and health checks cause them constantly.
     pub(super) async fn shake(
         self,
         stream: TcpStream,
@@ -68,7 +69,7 @@ mod tests {
         let mut handshakes = Handshakes::default();
         let mut turns: Vec<Turn> = (0..HANDSHAKES_MAX).map(|_| handshakes.begin()).collect();
         assert!(!turns.iter_mut().any(taken_away));
-        // One in the middle is done: its place is free, and nobody gives way.
+        // One in the middle is done: its slot is free, and no handshake is ended.
         drop(turns.remove(7));
         turns.push(handshakes.begin());
         assert!(!turns.iter_mut().any(taken_away));

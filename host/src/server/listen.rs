@@ -1,35 +1,35 @@
-//! Where the server may listen.
+//! The addresses on which the server may listen.
 
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result, ensure};
 use tokio::net::TcpListener;
 
-/// What protects callers, and from whom: without all of it the server stays on loopback.
+/// The protections of a server. Without all of them it listens on loopback only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Exposure {
     /// Every caller must show a token.
     pub tokens: bool,
-    /// The server speaks TLS.
+    /// The server terminates TLS.
     pub tls: bool,
-    /// Something in front of the server speaks TLS and reaches it over a network of its own, or over
-    /// loopback: then who connects from this machine is anybody.
+    /// A reverse proxy in front of the server terminates TLS and reaches it over a private network
+    /// or loopback. A connection from loopback can then come from any client.
     pub behind_proxy: bool,
     /// No log key authenticates the rows of the store.
     pub unauthenticated: bool,
 }
 
 impl Exposure {
-    /// What is missing before anybody but this machine may connect, as a sentence goes on.
+    /// Returns which protection is missing for connections from other machines, as a clause.
     fn missing(self) -> Option<&'static str> {
-        const TOKENS: &str = "without tokens everybody who reaches the server is admin";
+        const TOKENS: &str = "without tokens every caller is admin";
         const TLS: &str = "without TLS tokens and contexts travel in the clear: give --tls-cert and \
             --tls-key, or --behind-proxy if a reverse proxy terminates TLS in front";
-        const BOTH: &str = "without tokens everybody who reaches the server is admin, and without \
+        const BOTH: &str = "without tokens every caller is admin, and without \
             TLS tokens and contexts travel in the clear: give --tls-cert and --tls-key, or \
             --behind-proxy if a reverse proxy terminates TLS in front";
         const UNAUTHENTICATED: &str = "without a log key rows of the store are not authenticated: \
-            `signoff key generate --use log` makes one";
+            create one with `signoff key generate --use log`";
         match (self.tokens, self.tls || self.behind_proxy) {
             (true, true) => self.unauthenticated.then_some(UNAUTHENTICATED),
             (false, true) => Some(TOKENS),
@@ -40,12 +40,12 @@ impl Exposure {
 }
 
 impl Exposure {
-    /// Whether a server may listen on an address.
+    /// Checks whether a server may listen on an address.
     ///
     /// # Errors
     ///
-    /// An address that is not loopback, or a proxy in front, unless callers need tokens, the way to the
-    /// server is encrypted, and a log key authenticates the store.
+    /// An address that is not loopback, or a proxy in front, unless callers need tokens,
+    /// connections to the server are encrypted, and a log key authenticates the store.
     pub fn allows(self, address: SocketAddr) -> Result<()> {
         let reached_by_others = !address.ip().is_loopback() || self.behind_proxy;
         let missing = self.missing().filter(|_| reached_by_others);
@@ -62,11 +62,11 @@ impl Exposure {
     }
 }
 
-/// Opens the address to serve on.
+/// Binds the server's address.
 ///
 /// # Errors
 ///
-/// 1. as [`Exposure::allows`] 2. an address that is taken, or not of this machine
+/// 1. as [`Exposure::allows`] 2. an address that is in use or not local
 pub async fn bind(address: SocketAddr, exposure: Exposure) -> Result<TcpListener> {
     exposure.allows(address)?;
     TcpListener::bind(address).await.with_context(|| format!("cannot listen on `{address}`"))
@@ -76,12 +76,12 @@ pub async fn bind(address: SocketAddr, exposure: Exposure) -> Result<TcpListener
 mod tests {
     use super::{Exposure, bind};
 
-    /// Every combination: tokens, TLS, a proxy, and what the refusal names.
+    /// Every combination: tokens, TLS, a proxy, and the parts of the refusal.
     const TABLE: [(bool, bool, bool, &[&str]); 8] = [
-        (false, false, false, &["everybody who reaches the server is admin", "--tls-cert"]),
-        (false, false, true, &["everybody who reaches the server is admin"]),
-        (false, true, false, &["everybody who reaches the server is admin"]),
-        (false, true, true, &["everybody who reaches the server is admin"]),
+        (false, false, false, &["every caller is admin", "--tls-cert"]),
+        (false, false, true, &["every caller is admin"]),
+        (false, true, false, &["every caller is admin"]),
+        (false, true, true, &["every caller is admin"]),
         (true, false, false, &["in the clear", "--tls-cert", "--behind-proxy"]),
         (true, false, true, &[]),
         (true, true, false, &[]),
@@ -95,7 +95,7 @@ mod tests {
             for address in ["0.0.0.0:0", "[::]:0", "[::ffff:127.0.0.1]:0", "[::ffff:0.0.0.0]:0"] {
                 let bound = bind(address.parse().unwrap(), exposure).await;
                 if named.is_empty() {
-                    // A machine may have no IPv6; then that is what it says.
+                    // A machine may have no IPv6; then the error says so.
                     let why = bound.map_err(|e| format!("{e:#}")).err().unwrap_or_default();
                     assert!(!why.contains("refusing"), "{exposure:?} {address}: {why}");
                     continue;
@@ -108,13 +108,13 @@ mod tests {
             }
             for address in ["127.0.0.1:0", "127.9.9.9:0"] {
                 let bound = bind(address.parse().unwrap(), exposure).await;
-                // A proxy on this machine comes from loopback, with whoever is behind it.
+                // A proxy on this machine connects from loopback for any client.
                 assert_eq!(bound.is_ok(), tokens || !behind_proxy, "{exposure:?} {address}");
             }
         }
     }
 
-    /// A store that nobody authenticates stays on this machine.
+    /// A server whose store is not authenticated listens on loopback only.
     #[tokio::test]
     async fn other_addresses_than_loopback_need_a_log_key() {
         let exposed =

@@ -1,5 +1,5 @@
-//! Serves the API over TCP or TLS: where it may listen, limits on connections and headers, and an
-//! orderly end.
+//! Serves the API over TCP or TLS: allowed addresses, limits on connections and headers, and
+//! graceful shutdown.
 
 mod handshake;
 mod listen;
@@ -25,23 +25,23 @@ use handshake::Handshakes;
 pub use listen::{Exposure, bind};
 pub use tls::{Tls, TlsError, read_chain};
 
-/// Most connections at once, handshakes among them. One more is answered 429 and closed; under TLS it
-/// is only closed, since nothing can be said before the handshake.
+/// Maximum number of concurrent connections, including handshakes. Another one receives 429 and is
+/// closed; under TLS it is only closed, since nothing can be sent before the handshake.
 pub const CONNECTIONS_MAX: usize = 1_024;
-/// Longest a client may take to send a request's head, and to think of the next one.
+/// Maximum time to receive a request's head, and maximum idle time between requests.
 const HEADER_TIME_MAX: Duration = Duration::from_secs(15);
-/// Largest head of a request.
+/// Maximum size of a request's head.
 const HEADER_BYTES_MAX: usize = 32 << 10;
-/// Most headers of a request.
+/// Maximum number of headers of a request.
 const HEADERS_MAX: usize = 64;
-/// Longest that requests in flight may take to end when the server stops.
+/// Maximum time for requests in flight to finish when the server stops.
 const STOP_TIME_MAX: Duration = Duration::from_secs(30);
 
 const FLOODED: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\n\
     content-type: application/problem+json\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 113\r\n\r\n\
     {\"title\":\"Too many requests\",\"status\":429,\"detail\":\"too many connections are open\",\"code\":\"rate-limited\"}        ";
 
-/// Serves until `stop` turns true, then lets what was accepted finish.
+/// Serves until `stop` turns true, then waits for accepted requests to finish.
 pub async fn serve(
     listener: TcpListener,
     tls: Option<Tls>,
@@ -58,12 +58,12 @@ pub async fn serve(
             _ = stop.wait_for(|stop| *stop) => break,
         };
         let Ok((stream, _)) = accepted else {
-            // Out of file descriptors, most likely: wait for some to close.
+            // Most likely out of file descriptors: wait for some to close.
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
         let place = Arc::clone(&places).try_acquire_owned();
-        // Answers are small and written whole.
+        // Responses are small and written at once.
         let _ = stream.set_nodelay(true);
         let (router, watcher) = (router.clone(), graceful.watcher());
         match (place, &tls) {
@@ -103,7 +103,7 @@ async fn connection(
         .max_buf_size(HEADER_BYTES_MAX)
         .max_headers(HEADERS_MAX)
         .serve_connection(TokioIo::new(stream), service);
-    // A client that goes away is no error of ours.
+    // A client that disconnects is not an error.
     let _ = watcher.watch(connection).await;
 }
 

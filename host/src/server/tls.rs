@@ -1,4 +1,4 @@
-//! TLS: the server's certificate and key, read from files and read again while it serves.
+//! TLS: the server's certificate and key, loaded from files and reloadable.
 
 use std::fmt;
 use std::fs::File;
@@ -23,7 +23,7 @@ const CERTIFICATE_BYTES_MAX: u64 = 1 << 20;
 /// An RSA key of 16,384 bits takes 13 KiB.
 const KEY_BYTES_MAX: u64 = 64 << 10;
 
-/// A certificate in use. Clones share it: what [`Tls::reload`] reads, all of them serve.
+/// The current certificate. Clones share it: [`Tls::reload`] affects all of them.
 #[derive(Clone)]
 pub struct Tls(Arc<Shared>);
 
@@ -39,36 +39,36 @@ struct Current {
     fingerprint: String,
 }
 
-/// Why a certificate and a key cannot be served. Nothing of the key is told.
+/// Why a certificate and a key cannot be used. Messages contain nothing of the key.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// A file that cannot be read, or is no certificate.
+    /// A certificate file that cannot be read or is malformed.
     #[error("TLS certificate `{path}`: {why}")]
     Certificate {
         /// The file.
         path: String,
-        /// What is wrong with it.
+        /// The reason.
         why: String,
     },
-    /// A key that others can read or write.
+    /// A key that other users can read or write.
     #[error(
-        "TLS key `{path}` must be a file of mode 0600 that you own; `chmod 600` mends the mode"
+        "TLS key `{path}` must be a file of mode 0600 that you own; fix the mode with `chmod 600`"
     )]
     Exposed {
         /// The file.
         path: String,
     },
-    /// A file that cannot be read, or is no usable key.
+    /// A key file that cannot be read or has no usable key.
     #[error("TLS key `{path}`: {why}")]
     Key {
         /// The file.
         path: String,
-        /// What is wrong with it.
+        /// The reason.
         why: String,
     },
-    /// Two that do not belong together.
+    /// A key and a certificate that do not match.
     #[error(
-        "TLS key `{key}` does not fit the first certificate of `{certificate}`: the server's own comes first, its issuers after it"
+        "TLS key `{key}` does not match the first certificate of `{certificate}`: the server's own certificate comes first, its issuers after it"
     )]
     Mismatch {
         /// The key's file.
@@ -79,14 +79,15 @@ pub enum TlsError {
 }
 
 impl Tls {
-    /// Reads a certificate, with its issuers after it, and its key: PEM, the key as PKCS#8, SEC1 or
+    /// Loads a certificate, followed by its issuers, and its key: PEM, the key as PKCS#8, SEC1 or
     /// PKCS#1.
     ///
     /// # Errors
     ///
-    /// 1. a certificate's file that cannot be read 2. no certificate in it, or a broken one 3. a key's
-    ///    file that cannot be read, that others can reach 4. no key in it, several, one that is
-    ///    encrypted or of a kind that is not served 5. a key that does not fit the certificate
+    /// 1. a certificate file that cannot be read 2. no certificate in it, or a malformed one 3. a
+    ///    key file that cannot be read or that other users can access 4. no key in it, several
+    ///    keys, an encrypted key or one of an unsupported type 5. a key that does not match the
+    ///    certificate
     pub fn load(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
         Ok(Self(Arc::new(Shared {
             certificate: certificate.to_owned(),
@@ -95,19 +96,21 @@ impl Tls {
         })))
     }
 
-    /// Reads both files again. Connections that are open go on as they are.
+    /// Reloads both files. Open connections are not affected.
     ///
     /// # Errors
     ///
-    /// As [`Tls::load`]; then what was served before is served on.
+    /// As [`Tls::load`]; the previous certificate then stays in use.
     pub fn reload(&self) -> Result<(), TlsError> {
-        // All of the configuration is new, so that no session of the old certificate is resumed.
+        // The whole configuration is replaced, so that no session of the old certificate is
+        // resumed.
         let fresh = Current::load(&self.0.certificate, &self.0.key)?;
         *self.0.current.write().unwrap_or_else(PoisonError::into_inner) = fresh;
         Ok(())
     }
 
-    /// SHA-256 of the server's own certificate, in hex: what `openssl x509 -fingerprint` prints.
+    /// Returns the SHA-256 of the server's own certificate, in hex, as `openssl x509 -fingerprint`
+    /// prints it.
     pub fn fingerprint(&self) -> String {
         self.current().fingerprint
     }
@@ -152,12 +155,12 @@ impl Current {
     }
 }
 
-/// The certificates of a PEM file, at least one, each of the right form. A certificate's own dates
-/// are for clients to judge: they have a clock that is right for them.
+/// Reads the certificates of a PEM file, at least one, each well formed. Does not check validity
+/// dates: clients do.
 ///
 /// # Errors
 ///
-/// What is wrong with the file, as a message goes on after its name.
+/// What is wrong with the file, as a clause that follows its name.
 pub fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let file = File::open(path).map_err(|e| e.to_string())?;
     let mut pem = Vec::new();
@@ -166,13 +169,13 @@ pub fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
         return Err(format!("larger than {CERTIFICATE_BYTES_MAX} bytes"));
     }
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    let chain = chain.map_err(|_| "broken PEM".to_owned())?;
+    let chain = chain.map_err(|_| "malformed PEM".to_owned())?;
     if chain.is_empty() {
-        return Err("no certificate in it: PEM with `BEGIN CERTIFICATE` is expected".to_owned());
+        return Err("contains no certificate: expected PEM with `BEGIN CERTIFICATE`".to_owned());
     }
     for (place, certificate) in (1..).zip(&chain) {
         ParsedCertificate::try_from(certificate)
-            .map_err(|_| format!("certificate {place} in it is no X.509 certificate"))?;
+            .map_err(|_| format!("certificate {place} is not an X.509 certificate"))?;
     }
     Ok(chain)
 }
@@ -185,7 +188,7 @@ fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
         PrivateFileError::Io(e) => key_error(path, e.to_string()),
     })?;
     // The parser's message could quote the file.
-    let broken = |_| key_error(path, "broken PEM");
+    let broken = |_| key_error(path, "malformed PEM");
     let mut keys = Vec::new();
     for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(&pem) {
         let (kind, der) = section.map_err(broken)?;
@@ -195,15 +198,13 @@ fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     match (keys.pop(), keys.is_empty()) {
         _ if encrypted => Err(key_error(
             path,
-            "encrypted, and nobody is there to ask: `openssl pkey` takes the passphrase off",
+            "encrypted, and the server cannot prompt for a passphrase: remove it with `openssl pkey`",
         )),
         (Some(key), true) => Ok(key),
-        (Some(_), false) => {
-            Err(key_error(path, "several private keys in it where one is expected"))
-        }
+        (Some(_), false) => Err(key_error(path, "contains several private keys, expected one")),
         (None, _) => Err(key_error(
             path,
-            "no private key in it: PEM with `BEGIN PRIVATE KEY`, `BEGIN EC PRIVATE KEY` or `BEGIN RSA PRIVATE KEY` is expected",
+            "contains no private key: expected PEM with `BEGIN PRIVATE KEY`, `BEGIN EC PRIVATE KEY` or `BEGIN RSA PRIVATE KEY`",
         )),
     }
 }

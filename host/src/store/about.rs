@@ -1,4 +1,4 @@
-//! What an audit entry is about: the one thing that the index of entries finds it by.
+//! The subject of an audit entry: the one thing under which the index of entries lists it.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::About;
 use crate::id::ApprovalId;
 
-/// The members of an event that say what it is about.
+/// The members of an event that name its subject.
 #[derive(Deserialize)]
 struct Event<'a> {
     #[serde(borrow)]
@@ -31,7 +31,7 @@ struct Event<'a> {
     token_id: Option<&'a RawValue>,
 }
 
-/// What an entry is about; `None` for one that this host does not write.
+/// Returns the subject of an entry; `None` if this host does not write such an entry.
 pub(crate) fn of_entry(text: &str) -> Option<About> {
     #[derive(Deserialize)]
     struct Entry<'a> {
@@ -42,7 +42,7 @@ pub(crate) fn of_entry(text: &str) -> Option<About> {
     of_event(entry.event.get())
 }
 
-/// What an event is about; `None` for an event that this host does not write.
+/// Returns the subject of an event; `None` if this host does not write such an event.
 pub(crate) fn of_event(text: &str) -> Option<About> {
     let event: Event<'_> = serde_json::from_str(text).ok()?;
     let named = |kind: &str, name| Some(About::named(kind, &string(name)?));
@@ -53,18 +53,18 @@ pub(crate) fn of_event(text: &str) -> Option<About> {
         "module_activated" | "module_rolled_back" | "module_shadowed" | "module_unshadowed" => {
             named("slot", event.slot)
         }
-        // Not about the approval or slot: what is read of those must not grow by who is refused.
+        // Not the approval or slot: refused callers must not lengthen the entries read for those.
         "request_refused" | "module_refused" => named("subject", event.actor),
         "guardrails_evaluated" => named("agent", event.agent),
         "shadow_flipped" => named("shadow", Some(policy_of(event.shadow?)?)),
         "rollback_accepted" | "settings_recorded" | "clock_recorded" | "clock_accepted"
         | "witness_recorded" | "unsigned_accepted" => Some(About::named("store", "store")),
-        // An event of the verifier: its approval.
+        // A verifier event: its subject is its approval.
         _ => ApprovalId::parse(&string(event.approval_id)?).map(About::approval),
     }
 }
 
-/// The digest of the candidate of a flip.
+/// The digest of the shadow policy whose verdict differed.
 fn policy_of(shadow: &RawValue) -> Option<&RawValue> {
     #[derive(Deserialize)]
     struct Shadow<'a> {

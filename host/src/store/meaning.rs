@@ -1,15 +1,17 @@
-//! What a store keeps and does not read, for who compares its tables with its log.
+//! The host's interpretation of texts that the store does not parse, used to compare tables with
+//! the log.
 
 use crate::store::About;
 
-/// What the host knows of the texts in its store.
+/// The host's interpretation of the texts in its store.
 pub trait Meaning {
-    /// What an entry is about, by its text; `None` for one that this host does not write.
+    /// Returns the subject of an entry, given its text; `None` if this host does not write such an
+    /// entry.
     fn about(&self, entry: &str) -> Option<About>;
 
-    /// Whether a module's bytes are in the store, by the module's row.
+    /// Returns whether the store holds a module's bytes, given the module's row.
     fn keeps_bytes(&self, module: &str) -> bool;
 
-    /// The time, in unix seconds, since which no kept answer has been forgotten.
+    /// Returns the unix time in seconds since which no stored answer has been deleted.
     fn answers_since(&self) -> u64;
 }

@@ -1,11 +1,13 @@
-//! Where approvals are kept: a trait small enough for a second implementation, and redb behind it.
+//! Storage for approvals: a trait small enough for a second implementation, and its implementation
+//! with redb.
 //!
-//! A store keeps what it is given and reads none of it: the record is the verifier's text. It promises:
+//! A store does not interpret what it stores: the record is the verifier's text. It guarantees:
 //!
-//! - A [`Change`] is kept whole or not at all, and it is on disk before `commit` returns.
-//! - A change is kept only if every row it replaces was last written by the entry that the change names.
-//! - Every row that is returned is the one that the audit log says was written last; see [`log_state`].
-//!   Anything else is [`StoreError::Tampered`] for that row alone.
+//! - A [`Change`] is atomic, and it is on disk before `commit` returns.
+//! - A change is committed only if every row it replaces was last written by the entry that the
+//!   change names.
+//! - Every returned row is the latest version according to the audit log; see [`log_state`]. Any
+//!   other row is [`StoreError::Tampered`], without affecting other rows.
 
 pub(crate) mod about;
 pub mod log_state;
@@ -27,28 +29,29 @@ use sha2::{Digest, Sha256};
 use crate::audit::tree::Hash;
 use crate::id::ApprovalId;
 
-/// Approvals, audit entries, the host's own rows and kept answers.
+/// A store of approvals, audit entries, the host's own rows and idempotent answers.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Keeps a change whole, or not at all. Answers only after it is on disk.
+    /// Commits a change atomically. Returns only after it is on disk.
     async fn commit(&self, change: Change) -> Result<Commit, StoreError>;
 
-    /// One approval; its texts only where asked for.
+    /// Returns one approval; its texts only if requested.
     async fn load(&self, id: &ApprovalId, texts: WithTexts) -> Result<Option<Stored>, StoreError>;
 
-    /// Approvals that match a query, newest first. Costs what it returns, not what is stored.
+    /// Lists approvals that match a query, newest first. The cost depends on the result, not on the
+    /// size of the store.
     async fn list(&self, query: &Query) -> Result<Vec<Stored>, StoreError>;
 
-    /// Ids of approvals whose `due_at` is at or before `now`, earliest due first.
+    /// Lists ids of approvals whose `due_at` is at or before `now`, earliest first.
     async fn due(&self, now: u64, limit: usize) -> Result<Vec<ApprovalId>, StoreError>;
 
-    /// Ids that begin with a prefix (`appr_` included), at most `limit`.
+    /// Lists at most `limit` ids that begin with a prefix (including `appr_`).
     async fn with_prefix(&self, prefix: &str, limit: usize) -> Result<Vec<ApprovalId>, StoreError>;
 
-    /// Audit entries with a number above `after`, in order. The first entry has number 1.
+    /// Lists audit entries with a number above `after`, in order. The first entry has number 1.
     async fn entries(&self, after: u64, limit: usize) -> Result<Vec<Entry>, StoreError>;
 
-    /// Audit entries about one thing with a number above `after`, in order.
+    /// Lists audit entries about one subject with a number above `after`, in order.
     async fn entries_about(
         &self,
         about: About,
@@ -56,29 +59,30 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<Entry>, StoreError>;
 
-    /// Hashes of the audit tree by their stored positions, in the order asked for.
+    /// Returns hashes of the audit tree by their stored positions, in the order of `positions`.
     async fn hashes(&self, positions: &[u64]) -> Result<Vec<Hash>, StoreError>;
 
-    /// Ids of approvals above one of them, in order. The list is the log's: none is left out.
+    /// Lists ids of approvals above `after`, in order. The list comes from the log, so it is
+    /// complete.
     async fn approvals(
         &self,
         after: Option<ApprovalId>,
         limit: usize,
     ) -> Result<Vec<ApprovalId>, StoreError>;
 
-    /// Ids of approvals that are pending or approved, above one of them, in order. The list is the log's:
-    /// none is left out.
+    /// Lists ids of pending and approved approvals above `after`, in order. The list comes from the
+    /// log, so it is complete.
     async fn unfinished(
         &self,
         after: Option<ApprovalId>,
         limit: usize,
     ) -> Result<Vec<ApprovalId>, StoreError>;
 
-    /// One of the host's own rows.
+    /// Returns one of the host's own rows.
     async fn row(&self, kind: RowKind, id: &str) -> Result<Option<Row>, StoreError>;
 
-    /// Ids of the host's own rows of a kind, after one of them, in order. The list is the log's: none is
-    /// left out.
+    /// Lists ids of the host's own rows of a kind after `after`, in order. The list comes from the
+    /// log, so it is complete.
     async fn row_ids(
         &self,
         kind: RowKind,
@@ -86,56 +90,56 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<String>, StoreError>;
 
-    /// A module's bytes. Whether they still have that digest, who runs them checks.
+    /// Returns a module's bytes. The caller verifies their digest before it runs them.
     async fn blob(&self, digest: &[u8; 32]) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// The answer kept for an idempotency scope.
+    /// Returns the stored answer of an idempotency scope.
     async fn answer(&self, scope: &Scope) -> Result<Option<Answer>, StoreError>;
 
-    /// Forgets answers kept before a time, at most `limit`; how many it forgot.
+    /// Deletes at most `limit` answers stored before a time. Returns how many it deleted.
     async fn forget_answers(&self, before: u64, limit: usize) -> Result<usize, StoreError>;
 
-    /// What the store knows of itself. Cheap: nothing is counted.
+    /// Returns the store's metadata. Cheap: nothing is counted.
     async fn head(&self) -> Result<Head, StoreError>;
 }
 
 /// Whether `load` also reads the context and plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WithTexts {
-    /// Context and plan too.
+    /// Read context and plan too.
     Yes,
-    /// The record alone.
+    /// Read the record only.
     No,
 }
 
-/// What one operation keeps, in one transaction. Times are unix seconds.
+/// What one operation writes, in one transaction. Times are unix seconds.
 #[derive(Clone, Debug)]
 pub struct Change {
-    /// The approval as it now is; none where it is about something else.
+    /// The new version of the approval; `None` if the change concerns no approval.
     pub approval: Option<Version>,
     /// The host's own rows.
     pub rows: Vec<RowChange>,
-    /// A module's bytes, to keep or to forget.
+    /// A module's bytes to store, or to delete.
     pub blob: Option<Blob>,
-    /// What happened: the verifier's or the host's own object, JSON. It goes into the change's audit
+    /// The event: a JSON object from the verifier or the host. It goes into the change's audit
     /// entry byte for byte, and every change has exactly one entry.
     pub event: String,
     /// The host's members of the entry: a JSON object.
     pub host: String,
-    /// What the entry is found by.
+    /// The subject of the entry.
     pub about: About,
-    /// The answer to repeat to a caller who sends the same idempotency key.
+    /// The answer to replay to a caller that repeats the idempotency key.
     pub answer: Option<(Scope, Answer)>,
-    /// When it happened. The entry's time is never earlier than that of the entry before.
+    /// The time of the change. The entry's time is never earlier than that of the previous entry.
     pub at: u64,
 }
 
-/// What an audit entry is about, so that it can be found without reading the whole log.
+/// The subject of an audit entry, which finds the entry without reading the whole log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct About(pub u128);
 
-/// A row that the host keeps beside approvals: a token, a key as it was last recorded. The store reads
-/// none of it.
+/// One of the host's own rows, such as a token or the last recorded state of a key. The store does
+/// not interpret its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     /// Its id.
@@ -149,13 +153,13 @@ pub struct Row {
 /// A new version of a [`Row`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowChange {
-    /// What it is.
+    /// Its kind.
     pub kind: RowKind,
     /// Its id.
     pub id: String,
     /// Its value; `None` removes it.
     pub value: Option<String>,
-    /// The entry that wrote the version that this one replaces; 0 where there is none.
+    /// The entry that wrote the replaced version; 0 if there is none.
     pub prev: u64,
 }
 
@@ -164,27 +168,27 @@ pub struct RowChange {
 pub struct Blob {
     /// The digest.
     pub digest: [u8; 32],
-    /// The bytes; none to forget them.
+    /// The bytes; `None` deletes them.
     pub bytes: Option<Arc<[u8]>>,
 }
 
 /// A new version of an approval.
 #[derive(Clone, Debug)]
 pub struct Version {
-    /// What the store indexes.
+    /// The indexed fields.
     pub summary: Summary,
     /// The verifier's text.
     pub record: String,
-    /// What this version was made from.
+    /// The version that this one replaces.
     pub base: Base,
 }
 
-/// What a version was made from.
+/// The version that a new version replaces.
 #[derive(Clone, Debug)]
 pub enum Base {
-    /// Nothing: the approval is new, and these are its texts, never rewritten.
+    /// None: the approval is new, and these are its texts, which are never rewritten.
     New(Texts),
-    /// The version that this entry wrote.
+    /// The version written by this entry.
     Entry(u64),
 }
 
@@ -193,30 +197,30 @@ pub enum Base {
 pub struct Texts {
     /// The canonical context.
     pub context: String,
-    /// The canonical plan, where there is one.
+    /// The canonical plan, if there is one.
     pub plan: Option<String>,
 }
 
-/// What a store indexes of an approval. Times are unix seconds.
+/// The indexed fields of an approval. Times are unix seconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
     /// Its id.
     pub id: ApprovalId,
     /// Its stored status.
     pub status: Status,
-    /// The agent that asked.
+    /// The requesting agent.
     pub agent: String,
-    /// The action it asked for.
+    /// The requested action.
     pub action: String,
-    /// When it asked.
+    /// When the approval was requested.
     pub requested_at: u64,
-    /// When the approval ends.
+    /// When the approval expires.
     pub expires_at: u64,
-    /// When time alone next changes the record.
+    /// When the record next changes by the passing of time alone.
     pub due_at: Option<u64>,
 }
 
-/// A stored status: a label to index by. What may follow it only the verifier knows.
+/// A stored status, used as an index. Only the verifier knows the transitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 #[allow(missing_docs, reason = "the runbook's words")]
@@ -229,34 +233,35 @@ pub enum Status {
     Withdrawn = 5,
 }
 
-/// What became of a change.
+/// The result of a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Commit {
-    /// Kept, with an audit entry of this number.
+    /// Committed, with an audit entry of this number.
     Kept {
         /// The number.
         entry: u64,
     },
-    /// Not kept: another change wrote one of its rows meanwhile, or its approval's id is taken.
+    /// Not committed: another change has written one of its rows meanwhile, or its approval's id is
+    /// taken.
     Conflict,
-    /// Not kept: this idempotency scope has its answer already.
+    /// Not committed: this idempotency scope already has an answer.
     Answered(Answer),
 }
 
-/// An approval as stored.
+/// A stored approval.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
-    /// What is indexed.
+    /// The indexed fields.
     pub summary: Summary,
     /// The verifier's text.
     pub record: String,
     /// The number of the entry that wrote this version.
     pub entry: u64,
-    /// The texts, where asked for.
+    /// The texts, if requested.
     pub texts: Option<Texts>,
 }
 
-/// Which approvals to list, newest first.
+/// A query for approvals, newest first.
 #[derive(Clone, Debug, Default)]
 pub struct Query {
     /// Only those with this stored status.
@@ -267,26 +272,27 @@ pub struct Query {
     pub action: Option<String>,
     /// Only those older than this one.
     pub before: Option<ApprovalId>,
-    /// At most so many.
+    /// The maximum number of results.
     pub limit: usize,
 }
 
 /// A numbered audit entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Its number; the first is 1, and none is left out.
+    /// Its number; the first is 1, without gaps.
     pub number: u64,
     /// The entry, JSON.
     pub text: String,
 }
 
-/// Who used an idempotency key for what: a SHA-256 over subject, path and key.
+/// The scope of an idempotency key: a SHA-256 over subject, path and key.
 pub type Scope = [u8; 32];
 
-/// How long an answer is kept. An older one is treated as forgotten, also where its row is still there.
+/// How long an answer is replayed, in seconds. An older answer is ignored even if its row still
+/// exists.
 pub const ANSWER_SECONDS: u64 = 24 * 3_600;
 
-/// An answer kept for a repeated request.
+/// A stored answer, replayed to a repeated request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// SHA-256 of the request's body.
@@ -295,18 +301,19 @@ pub struct Answer {
     pub status: u16,
     /// The answer's body.
     pub body: String,
-    /// When it was kept, in unix seconds.
+    /// When it was stored, in unix seconds.
     pub at: u64,
 }
 
 /// Receives the signed head of the audit tree, a C2SP checkpoint, after each commit and before any
-/// caller is answered. If it fails, the waiting callers are refused and writing ends.
+/// caller is answered. If it fails, the waiting callers receive an error and the store stops
+/// accepting writes.
 pub type Witness = Box<dyn FnMut(&str) -> Result<(), String> + Send>;
 
-/// What a store knows of itself.
+/// The metadata of a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// The deployment's name, fixed when the store was made.
+    /// The deployment's name, fixed when the store was created.
     pub audience: String,
     /// The number of the last audit entry; 0 if there is none.
     pub entries: u64,
@@ -316,30 +323,32 @@ pub struct Head {
     pub counts: [u64; 6],
     /// The root of the audit tree over all entries (RFC 6962).
     pub root: Hash,
-    /// Whether a log key signed this head. Without a log key rows are not authenticated.
+    /// Whether a log key signed this head. Without a log key, rows are not authenticated.
     pub signed: bool,
-    /// Whether an I/O error has ended writing until the next start.
+    /// Whether the store accepts writes. After an I/O error it does not until the next start.
     pub writable: bool,
 }
 
-/// Why a store cannot answer.
+/// An error of the store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// No file is there, and this command does not make one.
-    #[error("no store at `{0}`; where none was lost, `signoff init` or `signoff serve` makes one")]
+    /// The file does not exist, and this command does not create one.
+    #[error(
+        "no store at `{0}`; if none was lost, create one with `signoff init` or `signoff serve`"
+    )]
     Missing(String),
-    /// Another process has it open for writing.
+    /// Another process has the store open for writing.
     #[error("store is held by another process; use --server URL")]
     Held,
     /// The file is not a store of signoff.
     #[error("`{0}` is not a signoff store")]
     Foreign(String),
-    /// The file is a store of another format.
+    /// The store has another format.
     #[error("store has format {found}, this signoff reads {expected}")]
     Format {
-        /// The format in the file.
+        /// The format of the file.
         found: u64,
-        /// The format read here.
+        /// The supported format.
         expected: u64,
     },
     /// The file is damaged.
@@ -348,19 +357,19 @@ pub enum StoreError {
     /// The log and its signed head disagree, or no trusted log key signed the head.
     #[error("store is not authentic: {0}")]
     Untrusted(String),
-    /// A row is not the one that the log says was written last.
+    /// A row is not the latest version according to the log.
     #[error("{0} does not match the audit log; `signoff doctor` names every row that differs")]
     Tampered(String),
-    /// The head of the log cannot be signed now. Nothing was written.
+    /// The head of the log cannot be signed at present. Nothing was written.
     #[error("the head of the audit log cannot be signed: {0}")]
     Unsigned(String),
-    /// The store was opened for reading.
+    /// The store is open for reading only.
     #[error("store is open for reading only")]
     ReadOnly,
-    /// Writing has ended until the next start.
+    /// The store accepts no writes until the next start.
     #[error("store stopped accepting writes after an I/O error: {0}")]
     Stopped(String),
-    /// The disk, or the library, failed.
+    /// The disk or the database library failed.
     #[error("store failed: {0}")]
     Io(String),
 }
@@ -381,7 +390,7 @@ impl About {
         Self(id.to_u128())
     }
 
-    /// Entries about something that is no approval: a key, a token, a subject.
+    /// Entries about something other than an approval: a key, a token, a subject.
     pub fn named(kind: &str, name: &str) -> Self {
         let mut hash = Sha256::new();
         for piece in [kind, name] {
@@ -404,7 +413,7 @@ impl Status {
         Self::Withdrawn,
     ];
 
-    /// The status as it is written.
+    /// The name of the status.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -416,7 +425,7 @@ impl Status {
         }
     }
 
-    /// Reads a status.
+    /// Parses a status.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.as_str() == text)
     }

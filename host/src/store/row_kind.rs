@@ -1,23 +1,23 @@
-//! The kinds of rows that audit entries name.
+//! The kinds of rows in audit entries.
 
-/// What a row of the store is. The name is part of the row's hash and of its audit entry.
+/// The kind of a row. Its name is part of the row's hash and of its audit entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RowKind {
     /// An approval.
     Approval,
     /// A bearer token, by its id.
     Token,
-    /// A key as it was last recorded, by its id.
+    /// The last recorded state of a key, by its id.
     Key,
     /// A shipped module, by its digest.
     Module,
     /// A slot, by its name.
     Slot,
-    /// A setting that decides trust, by its name.
+    /// A setting that affects trust, by its name.
     Setting,
     /// A reviewer's session, by its id.
     Session,
-    /// A kept answer, by its scope in hex.
+    /// A stored answer, by its scope in hex.
     Answer,
 }
 
@@ -34,7 +34,7 @@ impl RowKind {
         Self::Answer,
     ];
 
-    /// The kind as entries name it.
+    /// The name of the kind in entries.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Approval => "approval",

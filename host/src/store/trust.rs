@@ -1,4 +1,4 @@
-//! Whose signature makes the head of a log count, and who signs the next one.
+//! Which keys authenticate the head of a log, and which key signs the next one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,24 +7,24 @@ use crate::audit::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::audit::log_key::{LogKey, LogSigner, origin};
 use crate::store::StoreError;
 
-/// The log keys of a deployment, as they are now.
+/// The current log keys of a deployment.
 pub trait LogKeys: Send + Sync {
-    /// Every key whose signature of this audience's log counts. Empty where the keyring has no log key.
+    /// Returns every key trusted to sign this audience's log. Empty if the keyring has no log key.
     ///
     /// # Errors
     ///
-    /// The reason, where the keys cannot be read.
+    /// The reason, if the keys cannot be read.
     fn trusted(&self, audience: &str) -> Result<Vec<LogKey>, String>;
 
-    /// The active key that signs, where its private half is here.
+    /// Returns the active key that signs, if its private half is available.
     ///
     /// # Errors
     ///
-    /// The reason, where the keys cannot be read.
+    /// The reason, if the keys cannot be read.
     fn signer(&self, audience: &str) -> Result<Option<Arc<LogSigner>>, String>;
 }
 
-/// No log key: heads are not signed, and rows are not authenticated.
+/// An empty set of log keys: heads are not signed, and rows are not authenticated.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoLogKeys;
 
@@ -38,53 +38,55 @@ impl LogKeys for NoLogKeys {
     }
 }
 
-/// What a store is opened with: the log keys, and what to do with a head that none of them signed.
+/// The trust settings of an open store: the log keys, and whether to accept a head that none of
+/// them signed.
 #[derive(Clone)]
 pub struct Trust {
     keys: Arc<dyn LogKeys>,
     accept_unsigned: bool,
-    /// Whether heads stay unsigned although there is a key.
+    /// Whether heads stay unsigned even though there is a key.
     holds_back: Arc<AtomicBool>,
 }
 
 impl Trust {
-    /// Accepts only a head that one of these keys signed; where there is no key, only an unsigned head.
+    /// Accepts only a head that one of these keys signed; if there is no key, only an unsigned
+    /// head.
     pub fn new(keys: Arc<dyn LogKeys>) -> Self {
         Self { keys, accept_unsigned: false, holds_back: Arc::default() }
     }
 
-    /// Without log keys.
+    /// Trust without log keys.
     pub fn none() -> Self {
         Self::new(Arc::new(NoLogKeys))
     }
 
-    /// Also accepts a head that nobody signed, or a key that is not trusted any more. The operator
-    /// vouches for the store's history.
+    /// Also accepts an unsigned head, or one signed by a key that is no longer trusted. The
+    /// operator vouches for the store's history.
     pub fn accepting_unsigned(self) -> Self {
         Self { accept_unsigned: true, ..self }
     }
 
-    /// As [`Self::accepting_unsigned`], and signs no head before [`Self::sign_from_now_on`]: what has to be
-    /// done to such a store first is then done, or has to be accepted again.
+    /// As [`Self::accepting_unsigned`], and signs no head before [`Self::sign_from_now_on`]: if the
+    /// steps required before that fail, the store has to be accepted again.
     pub fn accepting_unsigned_for_now(self) -> Self {
         Self { accept_unsigned: true, holds_back: Arc::new(AtomicBool::new(true)), ..self }
     }
 
-    /// Signs every later head.
+    /// Starts signing heads.
     pub fn sign_from_now_on(&self) {
         self.holds_back.store(false, Ordering::Release);
     }
 
-    /// Whether heads stay unsigned for now.
+    /// Returns whether heads stay unsigned for now.
     pub fn is_holding_back(&self) -> bool {
         self.holds_back.load(Ordering::Acquire)
     }
 
     /// Reads the stored head of an audience's log.
     ///
-    /// Errors, in this order: [`StoreError::Unsigned`] where the keys cannot be read;
-    /// [`StoreError::Untrusted`] for a text that is not a head, a head of another log, a signed head
-    /// without a trusted signature, and an unsigned head where there is a log key.
+    /// Errors, in this order: [`StoreError::Unsigned`] if the keys cannot be read;
+    /// [`StoreError::Untrusted`] for a text that is not a head, a head of another log, a signed
+    /// head without a trusted signature, and an unsigned head if there is a log key.
     pub(crate) fn read_head(&self, head: &str, audience: &str) -> Result<Checkpoint, StoreError> {
         let untrusted = |why: String| StoreError::Untrusted(why);
         let trusted = self.keys.trusted(audience).map_err(StoreError::Unsigned)?;
@@ -110,16 +112,16 @@ impl Trust {
         let expected = origin(audience);
         if checkpoint.origin != expected {
             return Err(untrusted(format!(
-                "its head is of the log `{}`, its audience makes `{expected}`",
+                "its head names the log `{}`, expected `{expected}` from its audience",
                 checkpoint.origin
             )));
         }
         Ok(checkpoint)
     }
 
-    /// The text of a head: signed where there is a log key.
+    /// Returns the text of a head, signed if there is a log key.
     ///
-    /// [`StoreError::Unsigned`] where the keys cannot be read, or no key signs any more.
+    /// Errors: [`StoreError::Unsigned`] if the keys cannot be read, or no log key is active.
     pub(crate) fn write_head(
         &self,
         checkpoint: &Checkpoint,
@@ -131,7 +133,8 @@ impl Trust {
         }
     }
 
-    /// The key that signs now; none where the keyring has no log key.
+    /// Returns the key that signs now; `None` if the keyring has no log key or signing is held
+    /// back.
     pub(crate) fn signer(&self, audience: &str) -> Result<Option<Arc<LogSigner>>, StoreError> {
         if self.is_holding_back() {
             return Ok(None);
@@ -139,7 +142,7 @@ impl Trust {
         let signer = self.keys.signer(audience).map_err(StoreError::Unsigned)?;
         if signer.is_none() && !self.trusted(audience)?.is_empty() {
             return Err(StoreError::Unsigned(
-                "no log key of the keyring is active; `signoff key generate --use log` makes one"
+                "no log key of the keyring is active; create one with `signoff key generate --use log`"
                     .to_owned(),
             ));
         }
@@ -151,7 +154,7 @@ impl Trust {
     }
 }
 
-/// Whether the text of a head is a signed note.
+/// Returns whether the text of a head is a signed note.
 pub(crate) fn is_signed(head: &str) -> bool {
     head.contains("\n\n")
 }

@@ -12,7 +12,7 @@ use crate::engine::{Memory, World};
 wasmtime::component::bindgen!({
     path: "../wit",
     world: "verifier",
-    // Arguments are borrowed: a call copies nothing on this side, no secret either.
+    // Arguments are borrowed: a call copies nothing on this side, in particular no secret.
     ownership: Borrowing { duplicate_if_necessary: true },
 });
 
@@ -30,7 +30,7 @@ impl World for Verifier {
     }
 }
 
-/// Calls `f` with keys as the verifier takes them.
+/// Calls `f` with keys converted for the verifier.
 pub(super) fn with_keys<T>(keys: &[types::Key], f: impl FnOnce(&[shared::Key<'_>]) -> T) -> T {
     let groups: Vec<Vec<&str>> = keys.iter().map(|key| texts(&key.groups)).collect();
     let keys: Vec<_> =
@@ -38,7 +38,7 @@ pub(super) fn with_keys<T>(keys: &[types::Key], f: impl FnOnce(&[shared::Key<'_>
     f(&keys)
 }
 
-/// Calls `f` with one key as the verifier takes it.
+/// Calls `f` with one key converted for the verifier.
 pub(super) fn with_key<T>(key: &types::Key, f: impl FnOnce(shared::Key<'_>) -> T) -> T {
     f(borrowed(key, &texts(&key.groups)))
 }
@@ -138,7 +138,7 @@ impl From<lifecycle::Transition> for types::Step {
 impl TryFrom<lifecycle::Update> for types::Step {
     type Error = types::Failure;
 
-    /// Fails for a change without its record or its entry.
+    /// Fails for a change with only one of record and entry.
     fn try_from(update: lifecycle::Update) -> Result<Self, Self::Error> {
         let lifecycle::Update { record, summary, entry, view } = update;
         let transition = match (record, entry) {
@@ -147,7 +147,7 @@ impl TryFrom<lifecycle::Update> for types::Step {
                 Some(types::Transition { record, summary: summary.into(), entry })
             }
             _ => {
-                let why = "it answered half a change".to_owned();
+                let why = "it returned a change without its record or its entry".to_owned();
                 return Err(types::Failure::Trapped(why));
             }
         };

@@ -1,9 +1,9 @@
-//! The verifier: one component that holds every rule that decides trust, with one method for each of
+//! The verifier: the component that implements every trust decision, with one method for each of
 //! its operations.
 //!
-//! A refusal by the verifier and a failure of it are two things: the first is
-//! [`Failure::Rejected`], the second drops the instance and is [`Failure::Trapped`]. What each
-//! operation does, and its rejections in the order they are checked, is documented in `wit/`.
+//! A refusal by the verifier is [`Failure::Rejected`]. A failure of the verifier is
+//! [`Failure::Trapped`], and drops the instance. Each operation, and its rejections in the order
+//! they are checked, is documented in `wit/`.
 
 mod bindings;
 mod operations;
@@ -23,19 +23,19 @@ pub use types::{
     View,
 };
 
-/// The verifier: one module, and instances of it. Cheap to clone.
+/// The verifier: a module and its instances. Cheap to clone.
 #[derive(Clone)]
 pub struct Verifier {
     pool: Pool<bindings::Verifier>,
     work: Arc<Counters>,
 }
 
-/// How much a verifier was asked since the start.
+/// Counters of a verifier's work since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Work {
-    /// Calls of an instance.
+    /// Calls to the verifier.
     pub calls: u64,
-    /// Contexts and plans that were read: each is one pass of the canonicalizer.
+    /// Contexts and plans read: each is one pass of the canonicalizer.
     pub texts: u64,
 }
 
@@ -46,7 +46,7 @@ struct Counters {
 }
 
 impl Verifier {
-    /// Loads a component of world `verifier`, by its bytes and their digest.
+    /// Loads a component of world `verifier`, given its bytes and their digest.
     ///
     /// # Errors
     ///
@@ -55,7 +55,7 @@ impl Verifier {
         Ok(Self::of(Pool::load(digest, allocation, |engine| cache.load(engine, wasm, digest))?))
     }
 
-    /// Loads a component of world `verifier` as a loader compiles it.
+    /// Loads a component of world `verifier` with a loader.
     ///
     /// # Errors
     ///
@@ -76,8 +76,8 @@ impl Verifier {
         Self::load(VERIFIER, VERIFIER_DIGEST, allocation, cache)
     }
 
-    /// A verifier whose every call fails and says why: it takes the place of an active module that
-    /// cannot be loaded.
+    /// Creates a verifier whose every call fails with `why`: a placeholder for an active module
+    /// that cannot be loaded.
     pub fn broken(digest: &str, why: &str) -> Self {
         Self::of(Pool::broken(digest, why))
     }
@@ -86,27 +86,27 @@ impl Verifier {
         Self { pool, work: Arc::default() }
     }
 
-    /// The module's digest.
+    /// Returns the module's digest.
     pub fn digest(&self) -> &str {
         self.pool.digest()
     }
 
-    /// Why every call fails, if it does.
+    /// Returns why every call fails, if the verifier is broken.
     pub fn why_broken(&self) -> Option<&str> {
         self.pool.why_broken()
     }
 
-    /// The number of calls that trapped since the start.
+    /// Returns the number of calls that trapped since the start.
     pub fn traps(&self) -> u64 {
         self.pool.traps()
     }
 
-    /// Drops the instances that wait for a call, so that the next call makes one.
+    /// Drops all idle instances, so that the next call makes one.
     pub fn forget_instances(&self) {
         self.pool.forget_instances();
     }
 
-    /// How much it was asked since the start, over all clones.
+    /// Returns the counters of all clones since the start.
     pub fn work(&self) -> Work {
         Work {
             calls: self.work.calls.load(Ordering::Relaxed),
@@ -120,7 +120,7 @@ impl Verifier {
         self.work.texts.fetch_add(texts, Ordering::Relaxed);
     }
 
-    /// Calls a function that cannot refuse.
+    /// Calls a function that never rejects.
     fn answer<T>(
         &self,
         f: impl FnOnce(&bindings::Verifier, &mut Store<Memory>) -> wasmtime::Result<T>,
@@ -129,7 +129,7 @@ impl Verifier {
         self.pool.call(f).map_err(Failure::Trapped)
     }
 
-    /// Calls a function; its answer or rejection as this module's types.
+    /// Calls a function, and converts its result or rejection to this module's types.
     fn ask<T, U: From<T>>(
         &self,
         f: impl FnOnce(

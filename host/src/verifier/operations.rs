@@ -1,5 +1,5 @@
-//! The operations, in the order of `wit/`. An approval is its id and its stored record, none where
-//! there is none; the verifier then answers `not-found` in its own order.
+//! The operations, in the order of `wit/`. An approval is its id and its stored record, `None` if
+//! there is no such approval; the verifier then rejects with `not-found` in its own order.
 
 use super::Verifier;
 use super::bindings::{lifecycle, shared, texts, with_key, with_keys};
@@ -9,10 +9,10 @@ use super::types::{
 };
 use crate::engine::Memory;
 
-/// Each operation fails with [`Failure::Rejected`] as its function in `wit/` says, and with
-/// [`Failure::Trapped`] if the verifier gives no answer.
+/// Each operation fails with [`Failure::Rejected`] as documented for its function in `wit/`, and
+/// with [`Failure::Trapped`] if the verifier returns no result.
 impl Verifier {
-    /// Returns what the module says of itself, JSON.
+    /// Returns the module's description of itself, JSON.
     pub fn describe(&self) -> Result<String, Failure> {
         self.answer(|verifier, store| verifier.call_describe(store))
     }
@@ -83,7 +83,7 @@ impl Verifier {
         })
     }
 
-    /// Takes one ballot, JSON.
+    /// Adds one ballot, JSON.
     pub fn decide(
         &self,
         Approval { id, record }: Approval<'_>,
@@ -119,7 +119,8 @@ impl Verifier {
         })
     }
 
-    /// Verifies that a signature is a stored ballot's, whatever the status. Returns the ballot, JSON.
+    /// Verifies that a signature is that of a stored ballot, regardless of the status. Returns the
+    /// ballot, JSON.
     pub fn verify_ballot(
         &self,
         Approval { id, record }: Approval<'_>,
@@ -164,12 +165,12 @@ impl Verifier {
         self.ask_update(|lifecycle, store| lifecycle.call_settle(store, id, record, outcome, now))
     }
 
-    /// Does what time alone does. Nothing changes if nothing is due.
+    /// Applies transitions that depend on time alone. Nothing changes if none is due.
     pub fn expire(&self, Approval { id, record }: Approval<'_>, now: u64) -> Result<Step, Failure> {
         self.ask_update(|lifecycle, store| lifecycle.call_expire(store, id, record, now))
     }
 
-    /// Takes an approval back before it is claimed. The withdrawal is JSON.
+    /// Withdraws an approval before it is claimed. The withdrawal is JSON.
     pub fn withdraw(
         &self,
         Approval { id, record }: Approval<'_>,
@@ -220,14 +221,14 @@ impl Verifier {
         })
     }
 
-    /// Returns an approval as a person may see it.
+    /// Returns the view of an approval.
     pub fn show(&self, Approval { id, record }: Approval<'_>, now: u64) -> Result<View, Failure> {
         self.ask(|verifier, store| {
             verifier.signoff_approval_lifecycle().call_show(store, id, record, now)
         })
     }
 
-    /// Returns the statement that a decision of an approval signs.
+    /// Returns the statement to sign for a decision on an approval.
     pub fn statement(
         &self,
         Approval { id, record }: Approval<'_>,
@@ -240,8 +241,7 @@ impl Verifier {
         })
     }
 
-    /// Returns the statement to sign for an approval as a server shows it, with the digests worked out
-    /// again.
+    /// Returns the statement to sign for an approval shown by a server, with recomputed digests.
     pub fn review(&self, shown: &Shown<'_>, args: &DecisionArgs<'_>) -> Result<Statement, Failure> {
         self.reads([Some(shown.context), shown.plan]);
         self.ask(|verifier, store| {
@@ -276,7 +276,7 @@ impl Verifier {
         })
     }
 
-    /// Calls an operation that may have nothing to change.
+    /// Calls an operation that may change nothing.
     fn ask_update(
         &self,
         f: impl FnOnce(

@@ -1,17 +1,17 @@
-//! What the verifier is given and what it answers. The meaning of each field is in `wit/`.
+//! The verifier's argument and result types. The fields are documented in `wit/`.
 
 use std::fmt;
 
 /// A refusal by the verifier.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
-    /// A stable code, one of those in `wit/codes.md`.
+    /// A stable code from `wit/codes.md`.
     pub code: String,
     /// One sentence for a person: lower case, no secret.
     pub message: String,
 }
 
-/// Why a call gave no answer.
+/// Why a call returned no result.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
     /// The verifier refused.
@@ -22,7 +22,7 @@ pub enum Failure {
     Trapped(String),
 }
 
-/// A key as its keyring entry says it.
+/// A key, with the values of its keyring entry.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Key {
     /// `[a-z0-9_-]{1,64}`.
@@ -36,13 +36,13 @@ pub struct Key {
     pub status: String,
     /// `approve`, `log` or `module`.
     pub usage: String,
-    /// The one person whose key it is.
+    /// The approver it is bound to.
     pub approver: Option<String>,
-    /// The groups that its owner is in.
+    /// The groups of its owner.
     pub groups: Vec<String>,
 }
 
-/// The keys and the signature profiles that count.
+/// The accepted keys and signature profiles.
 #[derive(Clone, Copy, Debug)]
 pub struct Accepted<'a> {
     /// The keys.
@@ -51,7 +51,7 @@ pub struct Accepted<'a> {
     pub profiles: &'a [String],
 }
 
-/// What an approver signs.
+/// The statement that an approver signs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statement {
     /// The deployment's name.
@@ -66,9 +66,9 @@ pub struct Statement {
     pub expires_at: u64,
     /// `approved` or `rejected`.
     pub decision: String,
-    /// Who decides.
+    /// The approver.
     pub approver: String,
-    /// What the approver says; empty if nothing.
+    /// The approver's comment; may be empty.
     pub comment: String,
 }
 
@@ -79,20 +79,20 @@ pub struct Message {
     pub profile: String,
     /// The bytes, base64url without padding.
     pub base64url: String,
-    /// The same bytes where they are text.
+    /// The same bytes, if they are text.
     pub text: Option<String>,
 }
 
-/// What a store indexes.
+/// The fields that a store indexes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
     /// The approval's id.
     pub id: String,
     /// The status; effective in a [`View`].
     pub status: String,
-    /// Who acts.
+    /// The agent.
     pub agent: String,
-    /// What it does.
+    /// The action.
     pub action: String,
     /// When it was requested, in seconds since 1970.
     pub requested_at: u64,
@@ -102,12 +102,12 @@ pub struct Summary {
     pub due_at: Option<u64>,
 }
 
-/// A stored approval, as the operations take it.
+/// A stored approval, as an argument of the operations.
 #[derive(Clone, Copy, Debug)]
 pub struct Approval<'a> {
     /// The id under which it is stored; the verifier refuses the record of another.
     pub id: &'a str,
-    /// The record, the verifier's own JSON; none where there is no such approval.
+    /// The record, the verifier's own JSON; `None` if there is no such approval.
     pub record: Option<&'a str>,
 }
 
@@ -120,21 +120,21 @@ pub struct CanonicalContext {
     pub digest: String,
 }
 
-/// What an operation makes of an approval.
+/// The result of an operation on an approval.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// The change to keep; none where nothing changes.
+    /// The change to store; `None` if nothing changes.
     pub transition: Option<Transition>,
-    /// The approval as it then is, as [`show`](super::Verifier::show) shows it.
+    /// The view of the new version, as [`show`](super::Verifier::show) returns it.
     pub view: String,
 }
 
-/// A change to keep.
+/// A change to store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transition {
     /// The new record, the verifier's own JSON.
     pub record: String,
-    /// What the store indexes of it.
+    /// Its indexed fields.
     pub summary: Summary,
     /// The audit entry, JSON.
     pub entry: String,
@@ -143,9 +143,9 @@ pub struct Transition {
 /// A new approval.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opened {
-    /// The change to keep.
+    /// The change to store.
     pub transition: Transition,
-    /// The approval as it then is, as [`show`](super::Verifier::show) shows it.
+    /// The view of the new version, as [`show`](super::Verifier::show) returns it.
     pub view: String,
     /// The canonical context.
     pub context: String,
@@ -153,12 +153,12 @@ pub struct Opened {
     pub plan: Option<String>,
 }
 
-/// An approval as it is shown.
+/// The view of an approval.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct View {
     /// The approval, JSON, with its effective status.
     pub view: String,
-    /// What a store indexes of it.
+    /// Its indexed fields.
     pub summary: Summary,
 }
 
@@ -167,17 +167,18 @@ pub struct View {
 pub struct ReceiptArgs<'a> {
     /// The receipt.
     pub receipt: &'a str,
-    /// The log keys that may have signed its checkpoint; with none nobody vouches for it.
+    /// The log keys trusted to sign its checkpoint; without any, the checkpoint is not
+    /// authenticated.
     pub log_keys: &'a [String],
-    /// The approval that it must be of.
+    /// The id of the approval that it must prove.
     pub id: Option<&'a str>,
-    /// The audience that it must be of.
+    /// The audience that it must have.
     pub audience: Option<&'a str>,
-    /// Keys of approvers that count instead of the log's, and the profiles that count.
+    /// Approvers' keys to use instead of the log's, and the accepted profiles.
     pub accepted: Accepted<'a>,
     /// A checkpoint of the log that the caller holds.
     pub checkpoint: Option<&'a str>,
-    /// The proof between it and the receipt's, hex.
+    /// The consistency proof between it and the receipt's checkpoint, hex.
     pub consistency: &'a [String],
 }
 
@@ -190,48 +191,48 @@ pub struct OpenArgs<'a> {
     pub context: &'a str,
     /// The plan, JSON.
     pub plan: Option<&'a str>,
-    /// The signature profiles that count.
+    /// The accepted signature profiles.
     pub accept: &'a [String],
     /// The time, in seconds since 1970.
     pub now: u64,
 }
 
-/// What is about to run: the arguments of [`check`](super::Verifier::check).
+/// The arguments of [`check`](super::Verifier::check).
 #[derive(Clone, Copy, Debug)]
 pub struct CheckArgs<'a> {
     /// The attempt, JSON.
     pub attempt: &'a str,
-    /// The context, JSON; not compared where unset.
+    /// The context, JSON; not compared if unset.
     pub context: Option<&'a str>,
-    /// The plan, JSON; not compared where unset.
+    /// The plan, JSON; not compared if unset.
     pub plan: Option<&'a str>,
 }
 
-/// What is about to run: the arguments of [`claim`](super::Verifier::claim).
+/// The arguments of [`claim`](super::Verifier::claim).
 #[derive(Clone, Copy, Debug)]
 pub struct ClaimArgs<'a> {
     /// The claim, JSON.
     pub claim: &'a str,
     /// The context, JSON.
     pub context: &'a str,
-    /// The plan, JSON; required where one was approved.
+    /// The plan, JSON; required if one was approved.
     pub plan: Option<&'a str>,
 }
 
-/// One approver's decision: what is not in the approval of the statement to sign.
+/// One approver's decision: the parts of the statement to sign that are not in the approval.
 #[derive(Clone, Copy, Debug)]
 pub struct DecisionArgs<'a> {
     /// `approved` or `rejected`.
     pub decision: &'a str,
-    /// Who decides.
+    /// The approver.
     pub approver: &'a str,
     /// The key that signs; empty under `v1`.
     pub key_id: &'a str,
-    /// What the approver says; empty if nothing.
+    /// The approver's comment; may be empty.
     pub comment: &'a str,
 }
 
-/// An approval as a server shows it, and what the approver saw.
+/// An approval as shown by a server, with the texts that the approver saw.
 #[derive(Clone, Copy, Debug)]
 pub struct Shown<'a> {
     /// The approval, JSON.

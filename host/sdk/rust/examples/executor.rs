@@ -3,8 +3,8 @@
 //!     cargo run -p signoff-verify --example executor -- AGENT ACTION CONTEXT
 //!
 //! Settings come from the environment: `SIGNOFF_SERVER` (`http://HOST:PORT`), `SIGNOFF_TOKEN`,
-//! `SIGNOFF_AUDIENCE`, and `SIGNOFF_KEYS`, a file with the approvers' public keys. The server has no say
-//! in the last two. Over a network use a client with TLS; the rest stays as it is.
+//! `SIGNOFF_AUDIENCE`, and `SIGNOFF_KEYS`, a file with the approvers' public keys. Never take the
+//! last two from the server. Over a network use a client with TLS; the rest is the same.
 
 use std::error::Error;
 use std::io::{Read, Write};
@@ -19,7 +19,7 @@ use signoff_verify::{Attempt, Expectations, Keyring, VerifiedApproval, Verifier}
 
 /// How far the server's clock may be behind.
 const CLOCK_SKEW: Duration = Duration::from_secs(60);
-/// How long one request may take: longer than a long poll.
+/// Timeout of one request: longer than a long poll.
 const TIMEOUT: Duration = Duration::from_secs(70);
 
 fn main() -> ExitCode {
@@ -42,7 +42,7 @@ fn execute() -> Result<(), Box<dyn Error>> {
     let server = Server::from_env()?;
     let verifier = Verifier::new();
 
-    // The text is the truth: it is sent, kept, and verified as it is.
+    // The same context text is sent, stored and verified.
     let expectations = Expectations::default().requested_after(SystemTime::now() - CLOCK_SKEW);
     let context: &serde_json::value::RawValue = serde_json::from_str(&context)?;
     let request = json!({"agent": agent, "action": action, "context": context});
@@ -64,7 +64,7 @@ fn execute() -> Result<(), Box<dyn Error>> {
     let claim = json!({"agent": agent, "action": action, "context": context});
     let claimed = server.post(&format!("/api/v1/approvals/{id}/execute"), &claim.to_string())?;
     let execution = serde_json::from_str::<Approval>(&claimed)?.execution;
-    let execution = execution.ok_or("the claim made no execution")?;
+    let execution = execution.ok_or("the response to the claim has no execution")?;
     attempt = attempt.in_execution(&execution.id);
     let approved = verify(&claimed, &attempt)?;
 
@@ -74,7 +74,7 @@ fn execute() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// What an executor reads of an answer before it is verified.
+/// The fields that an executor reads from a response before it is verified.
 #[derive(Deserialize)]
 struct Approval {
     id: String,
@@ -102,7 +102,7 @@ impl Server {
         })
     }
 
-    /// The approval once it is no longer pending, as it came.
+    /// Returns the unmodified response once the approval is no longer pending.
     fn decided(&self, id: &str) -> Result<String, Box<dyn Error>> {
         loop {
             let path = format!("/api/v1/approvals/{id}?wait=50&while=pending");
@@ -117,7 +117,7 @@ impl Server {
         self.ask("POST", path, body)
     }
 
-    /// One request on a connection of its own; the body of a successful answer.
+    /// Sends one request on a new connection. Returns the body of a successful response.
     fn ask(&self, method: &str, path: &str, body: &str) -> Result<String, Box<dyn Error>> {
         let Self { address, token } = self;
         let mut connection = TcpStream::connect(address)?;
@@ -134,7 +134,7 @@ impl Server {
         let (head, body) = answer.split_once("\r\n\r\n").ok_or("the answer has no end of head")?;
         match head.split(' ').nth(1) {
             Some("200" | "201") => Ok(body.to_owned()),
-            _ => Err(format!("{method} {path} was answered {body}").into()),
+            _ => Err(format!("{method} {path} failed: {body}").into()),
         }
     }
 }

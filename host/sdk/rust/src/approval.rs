@@ -1,4 +1,4 @@
-//! What is verified of an approval, and what was proven.
+//! The inputs of a verification, and its proof.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::statement::Profile;
 use crate::time::UnixSeconds;
 
-/// What an executor is about to run. Context and plan are JSON texts: the ones that were requested, as
-/// they were requested.
+/// The action that an executor is about to run. Context and plan are the JSON texts that were
+/// requested, unmodified.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Attempt {
     agent: String,
@@ -36,15 +36,15 @@ impl Attempt {
         }
     }
 
-    /// Sets the plan. Where one was approved it is required.
+    /// Sets the plan. Required if one was approved.
     #[must_use]
     pub fn with_plan(mut self, plan: impl Into<String>) -> Self {
         self.plan = Some(plan.into());
         self
     }
 
-    /// Sets the execution that this executor's claim made: an executed approval then passes too, while
-    /// the outcome is `claimed` and the lease runs.
+    /// Sets the execution created by this executor's claim. An executed approval is then accepted
+    /// too, while its outcome is `claimed` and its lease has not expired.
     #[must_use]
     pub fn in_execution(mut self, execution_id: impl Into<String>) -> Self {
         self.execution_id = Some(execution_id.into());
@@ -52,8 +52,8 @@ impl Attempt {
     }
 }
 
-/// What an executor expects of an approval beyond its own requirement. The default expects nothing more,
-/// and accepts profile `v2` alone.
+/// An executor's expectations beyond the approval's own requirement. The default expects nothing
+/// more, and accepts only profile `v2`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Expectations {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -66,7 +66,7 @@ pub struct Expectations {
     policies: Option<Vec<String>>,
 }
 
-/// The weakest requirement that an executor accepts. What is unset is not required.
+/// The weakest requirement that an executor accepts. Unset fields are not required.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Floor {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,15 +78,15 @@ pub struct Floor {
 }
 
 impl Expectations {
-    /// Sets the profiles that count. `v1` covers neither action nor context: whoever accepts it trusts
-    /// the server for them.
+    /// Sets the accepted profiles. `v1` covers neither action nor context: an executor that accepts
+    /// it trusts the server for them.
     #[must_use]
     pub fn accept(mut self, profiles: impl IntoIterator<Item = Profile>) -> Self {
         self.accept = Some(profiles.into_iter().collect());
         self
     }
 
-    /// Refuses requests that are older: set it to the clock before the request, less a minute.
+    /// Refuses older requests. Set it to the time before the request, minus a minute.
     #[must_use]
     pub fn requested_after(mut self, time: impl Into<UnixSeconds>) -> Self {
         self.requested_after = Some(time.into());
@@ -100,7 +100,8 @@ impl Expectations {
         self
     }
 
-    /// Refuses a requirement that none of these policies set, each by its digest; at most 64.
+    /// Refuses a requirement that was not set by one of these policies, given by digest; at most
+    /// 64.
     #[must_use]
     pub fn policies<D: Into<String>>(mut self, digests: impl IntoIterator<Item = D>) -> Self {
         self.policies = Some(digests.into_iter().map(Into::into).collect());
@@ -109,21 +110,21 @@ impl Expectations {
 }
 
 impl Floor {
-    /// Requires at least so many approvers, 1 to 16.
+    /// Requires at least this many approvers, 1 to 16.
     #[must_use]
     pub fn threshold(mut self, approvers: u32) -> Self {
         self.threshold = Some(approvers);
         self
     }
 
-    /// Requires at least so many approvers of a group.
+    /// Requires at least this many approvers of a group.
     #[must_use]
     pub fn group(mut self, group: impl Into<String>, approvers: u32) -> Self {
         self.groups.insert(group.into(), approvers);
         self
     }
 
-    /// Requires a time to live of at most so many seconds.
+    /// Requires a time to live of at most this many seconds.
     #[must_use]
     pub fn ttl_seconds(mut self, seconds: u64) -> Self {
         self.ttl_seconds = Some(seconds);
@@ -150,29 +151,29 @@ pub(crate) struct Proven {
     approvers: Vec<Approver>,
 }
 
-/// What it took to approve.
+/// The requirement that was met.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct Requirement {
     /// Time to live.
     pub ttl_seconds: u64,
-    /// How many approvers.
+    /// The number of approvers.
     pub threshold: u32,
-    /// How many of each group.
+    /// The number of approvers per group.
     pub groups: BTreeMap<String, u32>,
 }
 
-/// Somebody whose ballot counted.
+/// An approver whose ballot counted.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct Approver {
-    /// Who approved.
+    /// The approver's name.
     pub approver: String,
     /// The key that verified the ballot.
     pub key_id: String,
-    /// The groups of that key, in the keyring that was given.
+    /// The groups of that key in the given keyring.
     pub groups: Vec<String>,
-    /// How the ballot was signed.
+    /// The profile of the ballot's signature.
     pub profile: Profile,
     /// `ed25519` or `hmac-sha256`.
     pub algorithm: String,
@@ -188,7 +189,7 @@ impl VerifiedApproval {
         &self.0.approval_id
     }
 
-    /// The digest of all that was requested.
+    /// The digest of the whole request.
     pub fn request_digest(&self) -> &str {
         &self.0.request_digest
     }
@@ -208,7 +209,7 @@ impl VerifiedApproval {
         &self.0.expires_at
     }
 
-    /// What it took to approve.
+    /// The requirement that was met.
     pub fn requirement(&self) -> &Requirement {
         &self.0.requirement
     }
@@ -218,7 +219,7 @@ impl VerifiedApproval {
         self.0.policy.as_deref()
     }
 
-    /// The policy's rule.
+    /// The policy's rule that decided.
     pub fn rule(&self) -> Option<&str> {
         self.0.rule.as_deref()
     }
@@ -228,12 +229,12 @@ impl VerifiedApproval {
         &self.0.context
     }
 
-    /// The canonical plan, where one was approved.
+    /// The canonical plan, if one was approved.
     pub fn plan(&self) -> Option<&str> {
         self.0.plan.as_deref()
     }
 
-    /// Who approved, in the order of their names.
+    /// The approvers, sorted by name.
     pub fn approvers(&self) -> &[Approver] {
         &self.0.approvers
     }

@@ -10,10 +10,10 @@ use wasmtime::{Engine, Store, StoreLimits, StoreLimitsBuilder};
 use crate::rejection::Rejection;
 
 const WIRE: &str = "signoff:approval/wire@0.1.0";
-/// Most memory of one instance: the largest request needs 24 MiB.
+/// Maximum memory of one instance: the largest request needs 24 MiB.
 const MEMORY_BYTES_MAX: usize = 128 << 20;
 
-/// A compiled component, and instances that wait for a call.
+/// A compiled component and its idle instances.
 pub(crate) struct Component {
     engine: Engine,
     instance: InstancePre<StoreLimits>,
@@ -27,7 +27,8 @@ struct Instance {
 }
 
 impl Component {
-    /// Compiles a component. It is linked to nothing, so one that imports anything is refused.
+    /// Compiles a component. It is linked without imports, so a component that imports anything is
+    /// refused.
     pub(crate) fn new(bytes: &[u8]) -> Result<Self, Rejection> {
         let engine = Engine::default();
         let compiled = Compiled::from_binary(&engine, bytes).map_err(|e| failed(&e))?;
@@ -48,7 +49,7 @@ impl Component {
         &self.digest
     }
 
-    /// Answers one request. An instance that trapped is not used again.
+    /// Handles one request. An instance that trapped is not reused.
     pub(crate) fn call(&self, request: &str) -> Result<String, Rejection> {
         let mut instance = match self.idle.lock().ok().and_then(|mut idle| idle.pop()) {
             Some(instance) => instance,
@@ -67,8 +68,8 @@ impl Component {
         let instance = self.instance.instantiate(&mut store).map_err(|e| failed(&e))?;
         let wire = instance.get_export_index(&mut store, None, WIRE);
         let call = wire.and_then(|wire| instance.get_export_index(&mut store, Some(&wire), "call"));
-        let call =
-            call.ok_or_else(|| Rejection::failed(format!("the component exports no `{WIRE}`")))?;
+        let call = call
+            .ok_or_else(|| Rejection::failed(format!("the component does not export `{WIRE}`")))?;
         let call = instance.get_typed_func(&mut store, call).map_err(|e| failed(&e))?;
         Ok(Instance { store, call })
     }

@@ -1,5 +1,5 @@
-//! The way into the verifier: one request as JSON text, one answer. Both doors are the same function, in
-//! this process or in a component, so every operation is written once.
+//! Calls into the verifier: one JSON request, one JSON response. Both backends run the same
+//! function, in this process or in a component, so every operation is implemented once.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -31,7 +31,7 @@ enum Answer<'a> {
 }
 
 impl Door {
-    /// Runs an operation, and reads its answer.
+    /// Runs an operation and deserializes its result.
     pub(crate) fn run<A, T>(&self, op: &str, args: &A) -> Result<T, Rejection>
     where
         A: Serialize + ?Sized,
@@ -42,7 +42,7 @@ impl Door {
             .map_err(|e| Rejection::failed(format!("the answer of `{op}` cannot be read: {e}")))
     }
 
-    /// Runs an operation, and returns the JSON text of its answer.
+    /// Runs an operation and returns the JSON text of its result.
     pub(crate) fn text<A: Serialize + ?Sized>(
         &self,
         op: &str,
@@ -60,7 +60,7 @@ impl Door {
             #[cfg(feature = "wasm")]
             Self::Component(component) => component.call(&request),
         };
-        // It may hold key material.
+        // It may contain key material.
         request.zeroize();
         answer
     }

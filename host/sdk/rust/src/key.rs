@@ -1,4 +1,4 @@
-//! Keys: those that verify, and the ones that sign.
+//! Keys for verifying and for signing.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use zeroize::Zeroize;
 
 use crate::rejection::Rejection;
 
-/// A key of a keyring. Its material is wiped when it is dropped, and never printed.
+/// A key of a keyring. Its material is wiped on drop, and never printed.
 #[derive(Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Key {
@@ -25,20 +25,20 @@ pub struct Key {
     groups: Vec<String>,
 }
 
-/// What a key may still do.
+/// The status of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum KeyStatus {
     /// Signs and verifies.
     Active,
-    /// Verifies, but signs nothing more.
+    /// Verifies, but does not sign.
     VerifyOnly,
-    /// Counts no more, also for what it signed, under whatever id its material is given.
+    /// Refused everywhere, including its earlier signatures, under any id with the same material.
     Revoked,
 }
 
-/// What a key is for.
+/// The use of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -61,13 +61,13 @@ impl Key {
         Self::new(id.into(), "ed25519", public_key).bound_to(approver)
     }
 
-    /// An HMAC-SHA256 secret of 32 to 4096 bytes: active, and bound to nobody. Whoever verifies with it
-    /// can also sign with it.
+    /// An HMAC-SHA256 secret of 32 to 4096 bytes: active, without an approver. A verifier with this
+    /// secret can also sign.
     pub fn hmac_sha256(id: impl Into<String>, secret: &[u8]) -> Self {
         Self::new(id.into(), "hmac-sha256", secret)
     }
 
-    /// Binds the key to an approver, as every key of profile `v2` is.
+    /// Binds the key to an approver, as profile `v2` requires.
     #[must_use]
     pub fn bound_to(mut self, approver: impl Into<String>) -> Self {
         self.approver = Some(approver.into());
@@ -81,7 +81,7 @@ impl Key {
         self
     }
 
-    /// Sets what the key may still do.
+    /// Sets the key's status.
     #[must_use]
     pub fn with_status(mut self, status: KeyStatus) -> Self {
         self.status = status;
@@ -125,25 +125,26 @@ impl fmt::Debug for Key {
     }
 }
 
-/// The keys that count. Keep revoked ones in it: their material then counts under no other id either.
+/// The trusted keys. Keep revoked keys in it, so that their material is refused under any other id
+/// too.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(transparent)]
 pub struct Keyring(Vec<Key>);
 
 impl Keyring {
-    /// A keyring of these keys.
+    /// Makes a keyring of these keys.
     pub fn new(keys: impl IntoIterator<Item = Key>) -> Self {
         Self(keys.into_iter().collect())
     }
 
-    /// Reads public entries as `signoff key generate` prints them: one, a list, or `{"keys": […]}`.
+    /// Parses public entries as printed by `signoff key generate`: one, a list, or `{"keys": […]}`.
     ///
     /// # Errors
     ///
-    /// `request-invalid` for anything else, also for an entry that holds a private half.
+    /// `request-invalid` for anything else, including an entry with a private half.
     pub fn from_json(text: &str) -> Result<Self, Rejection> {
         let Entries(keys) = serde_json::from_str(text).map_err(|e| {
-            // Without serde's own words, which may quote a secret in the wrong place.
+            // Without serde's message, which may quote a secret in the wrong field.
             Rejection::invalid(format!(
                 "keyring: expected entries of id, algorithm, material, status, use, approver and \
                  groups, found another form at line {} column {}",
@@ -192,7 +193,7 @@ impl<'de> Deserialize<'de> for Entries {
     }
 }
 
-/// Wipes every text of a value that may hold secrets.
+/// Wipes every string in a value that may contain secrets.
 fn wipe(value: &mut serde_json::Value) {
     match value {
         serde_json::Value::String(text) => text.zeroize(),
@@ -213,7 +214,7 @@ impl SigningKey {
         Self(Key::ed25519(id, seed, approver))
     }
 
-    /// An HMAC-SHA256 secret: bound to nobody for `v1`, to an approver for `v2`.
+    /// An HMAC-SHA256 secret: without an approver for `v1`, bound to one for `v2`.
     pub fn hmac_sha256(id: impl Into<String>, secret: &[u8], approver: Option<&str>) -> Self {
         let key = Key::hmac_sha256(id, secret);
         Self(match approver {

@@ -1,9 +1,9 @@
-//! Verifies approvals of signoff in Rust, offline.
+//! Verifies signoff approvals in Rust, offline.
 //!
-//! An *executor* requests an approval before it acts, and verifies it before it executes. This crate is the
-//! verifier of signoff as ordinary Rust: the same source that every server runs as a WebAssembly component,
-//! without a runtime, a clock, a random number, a file or a socket. What an executor needs besides is an
-//! HTTP client of its own; `examples/executor.rs` is a complete executor over `std::net`.
+//! An *executor* requests an approval before it acts, and verifies it before it executes. This
+//! crate is the verifier of signoff as ordinary Rust: the same source that every server runs as a
+//! WebAssembly component, without a runtime, a clock, random numbers, files or sockets. An executor
+//! also needs its own HTTP client; `examples/executor.rs` is a complete executor over `std::net`.
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -14,9 +14,9 @@
 //!
 //! // From the executor's own settings: the approvers' public keys, as `signoff key generate` prints them.
 //! let keyring = Keyring::from_json(keys)?;
-//! // Two approvers at least, whatever the server says was required.
+//! // At least two approvers, regardless of the requirement shown by the server.
 //! let expectations = Expectations::default().floor(Floor::default().threshold(2));
-//! // What is about to run: the texts that were requested.
+//! // The action to run: the texts that were requested.
 //! let context = r#"{"file": "config/production.yaml", "changes_count": 1500, "risk_score": 85}"#;
 //! let attempt = Attempt::new("knowledge_update", "apply", context)
 //!     .with_plan(r#"{"steps": ["read", "write"]}"#);
@@ -24,8 +24,8 @@
 //! let now = SystemTime::now();
 //! # let now = 1_760_698_001_u64;
 //! let verified = Verifier::new().verify_approval(
-//!     shown, // what `GET /api/v1/approvals/{id}` answered, as it came
-//!     "appr_01k7s2e3m8q4w6x9y0z1a2b3c4", // what the executor requested
+//!     shown, // the unmodified response of `GET /api/v1/approvals/{id}`
+//!     "appr_01k7s2e3m8q4w6x9y0z1a2b3c4", // the requested approval
 //!     "prod",
 //!     &attempt,
 //!     &keyring,
@@ -48,25 +48,26 @@
 //!
 //! # What is proven
 //!
-//! That people with keys in `keyring`, as many and of the groups that the approval required and
-//! [`Expectations`] expect, signed for this approval, this agent, action, context and plan, in this
-//! deployment, before an expiry that has not passed. Nothing in the answer is the server's word.
+//! People with keys in `keyring`, in the number and groups required by the approval and by
+//! [`Expectations`], signed this approval with this agent, action, context and plan, in this
+//! deployment, and it has not expired. No part of the result relies on the server's word.
 //!
-//! A server that lies can still withhold an approval, hide that one was withdrawn, that a key was revoked
-//! or that somebody else has claimed it, and let two executors claim it. An executor therefore takes id,
-//! audience, keys and expectations from its own memory and settings, sets
-//! [`Expectations::requested_after`] to its clock before the request less a minute, and remembers the ids
-//! that it has claimed until they expire.
+//! A dishonest server can still withhold an approval, hide a withdrawal, a revocation or another
+//! executor's claim, and let two executors claim it. An executor therefore takes id, audience, keys
+//! and expectations from its own memory and settings, sets [`Expectations::requested_after`] to its
+//! time before the request minus a minute, and remembers the ids that it has claimed until they
+//! expire.
 //!
 //! # Errors
 //!
-//! Every operation answers a [`Rejection`]. [`Rejection::kind`] groups the codes of `wit/codes.md`; a code
-//! that this version does not know is [`Kind::Refused`]. No function returns a bare `bool`.
+//! Every operation fails with a [`Rejection`]. [`Rejection::kind`] groups the codes of
+//! `wit/codes.md`; an unknown code is [`Kind::Refused`]. No function returns a bare `bool`.
 //!
 //! # Features
 //!
-//! `wasm` adds `Verifier::from_component`, which runs the same operations in a component that the caller
-//! has, for executors that must run the very bytes that the server shows as its `verifier`.
+//! `wasm` adds `Verifier::from_component`, which runs the same operations in a component provided
+//! by the caller, for executors that must run exactly the module that the server reports as its
+//! `verifier`.
 
 mod approval;
 #[cfg(feature = "wasm")]

@@ -5,27 +5,27 @@ use std::fmt;
 
 use serde::Deserialize;
 
-/// A refusal: a stable code and one sentence.
+/// A refusal: a stable code and a message.
 ///
-/// [`Self::kind`] says what a caller can do about it, [`Self::code`] which rule refused. Codes are listed
-/// in `wit/codes.md`; a verifier newer than this crate may answer others.
+/// [`Self::kind`] tells a caller how to react, [`Self::code`] which rule refused. Codes are listed
+/// in `wit/codes.md`; a verifier newer than this crate may return others.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Rejection {
     code: Cow<'static, str>,
     message: String,
 }
 
-/// What a refusal is about.
+/// The kind of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Kind {
-    /// An argument, or what the server shows, is out of its form.
+    /// An argument or the server's response is malformed.
     Invalid,
-    /// Another approval is shown than the one that was requested.
+    /// The response is another approval than the requested one.
     NotFound,
     /// The approval is not in a state in which the action may run: pending, expired, executed.
     State,
-    /// The approval does not allow this: signatures, quorum, or what was approved differ.
+    /// The approval does not permit the action: signatures, quorum or approved values do not match.
     Refused,
     /// The verifier itself failed. Nothing was verified.
     Failed,
@@ -42,7 +42,7 @@ impl Rejection {
         &self.message
     }
 
-    /// What the refusal is about.
+    /// The kind of the refusal.
     pub fn kind(&self) -> Kind {
         match self.code() {
             "request-invalid"

@@ -1,11 +1,11 @@
-//! What an approver signs.
+//! The statement that an approver signs.
 
 use serde::{Deserialize, Serialize};
 
 use crate::time::UnixSeconds;
 
-/// What an approver says of one request. Profile `v2` covers every field; `v1` covers the approval id,
-/// the decision, the approver and the expiry.
+/// An approver's decision on one request, with everything it refers to. Profile `v2` covers every
+/// field; `v1` covers the approval id, the decision, the approver and the expiry.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[allow(missing_docs, reason = "each is the field of its name in wit/types.wit")]
 pub struct Statement {
@@ -23,18 +23,18 @@ pub struct Statement {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Decision {
-    /// It may run.
+    /// The action may run.
     Approved,
-    /// It must not run.
+    /// The action must not run.
     Rejected,
 }
 
-/// How a statement becomes the bytes to sign.
+/// The encoding of a statement to the bytes to sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Profile {
-    /// The runbook's: HMAC over id, decision, approver and expiry.
+    /// The runbook's profile: HMAC over id, decision, approver and expiry.
     V1,
     /// Every field, under HMAC-SHA256 or Ed25519.
     V2,

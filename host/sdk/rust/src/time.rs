@@ -1,4 +1,4 @@
-//! Times, as the verifier has them.
+//! The verifier's representation of time.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -15,7 +15,7 @@ impl From<u64> for UnixSeconds {
     }
 }
 
-/// A clock before 1970 reads as 1970, when no approval had been requested: nothing verifies then.
+/// A time before 1970 becomes 1970, at which no approval existed, so that nothing verifies.
 impl From<SystemTime> for UnixSeconds {
     fn from(time: SystemTime) -> Self {
         Self(time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs())

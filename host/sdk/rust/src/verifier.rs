@@ -10,7 +10,7 @@ use crate::rejection::Rejection;
 use crate::statement::{Decision, Profile, Statement};
 use crate::time::UnixSeconds;
 
-/// Verifies, offline. Cheap to make, and shared between threads.
+/// The offline verifier. Cheap to create; can be shared between threads.
 #[derive(Debug)]
 pub struct Verifier {
     door: Door,
@@ -20,7 +20,7 @@ pub struct Verifier {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct Canonical {
-    /// What Python prints for `json.dumps(json.loads(text), sort_keys=True)`.
+    /// The output of Python's `json.dumps(json.loads(text), sort_keys=True)`.
     pub canonical: String,
     /// SHA-256 of it, 64 lower-case hex characters.
     pub digest: String,
@@ -30,7 +30,7 @@ pub struct Canonical {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct Payload {
-    /// How it was made.
+    /// The profile of the encoding.
     pub profile: Profile,
     /// The bytes, in base64url without padding.
     pub base64url: String,
@@ -45,17 +45,17 @@ impl Default for Verifier {
 }
 
 impl Verifier {
-    /// The verifier as ordinary Rust, in this process.
+    /// Runs the verifier as ordinary Rust, in this process.
     pub fn new() -> Self {
         Self { door: Door::Native }
     }
 
-    /// The verifier as the component `verifier.wasm`, which `signoff module export verifier` writes. Every
-    /// operation then runs in it.
+    /// Runs every operation in the component `verifier.wasm`, which `signoff module export
+    /// verifier` writes.
     ///
-    /// The bytes are the caller's, so that they are those that its deployment pins: compare
-    /// [`Self::component_digest`] with the digest that was reviewed, or with `verifier` in what a server
-    /// shows.
+    /// The caller provides the bytes, so that its deployment can pin them: compare
+    /// [`Self::component_digest`] with the digest that was reviewed, or with `verifier` in a
+    /// server's response.
     ///
     /// # Errors
     ///
@@ -66,7 +66,8 @@ impl Verifier {
         Ok(Self { door: Door::Component(component) })
     }
 
-    /// SHA-256 of the component in which the operations run; none where they run as ordinary Rust.
+    /// Returns the SHA-256 of the component in which the operations run; `None` if they run as
+    /// ordinary Rust.
     #[cfg(feature = "wasm")]
     pub fn component_digest(&self) -> Option<&str> {
         match &self.door {
@@ -77,10 +78,10 @@ impl Verifier {
 
     /// Verifies that an attempt was approved.
     ///
-    /// `approval_json` is what `GET /api/v1/approvals/{id}` or a claim answers, as it came. `id` is the
-    /// approval that was requested, `audience` the deployment that the executor works for, and `keyring`
-    /// its approvers' keys: all three from the executor's own memory and settings, never from the server.
-    /// Run the action on [`VerifiedApproval::context`].
+    /// `approval_json` is the unmodified response of `GET /api/v1/approvals/{id}` or of a claim.
+    /// `id` is the requested approval, `audience` the executor's deployment, and `keyring` its
+    /// approvers' keys: take all three from the executor's own memory and settings, never from the
+    /// server. Run the action on [`VerifiedApproval::context`].
     ///
     /// # Errors
     ///
@@ -121,8 +122,8 @@ impl Verifier {
         self.door.run::<_, Proven>("approval.verify", &args).map(VerifiedApproval::new)
     }
 
-    /// Returns the statement that a decision about a shown approval signs, with every digest computed
-    /// again. `context` and `plan` are the texts that the approver has read.
+    /// Returns the statement to sign for a decision on a shown approval, with every digest
+    /// recomputed. `context` and `plan` are the texts that the approver has read.
     ///
     /// # Errors
     ///
@@ -158,7 +159,7 @@ impl Verifier {
         self.door.run("lifecycle.review", &args).map(|reviewed: Reviewed| reviewed.statement)
     }
 
-    /// SHA-256 of a context's canonical form, 64 lower-case hex characters.
+    /// Returns the SHA-256 of a context's canonical form, 64 lower-case hex characters.
     ///
     /// # Errors
     ///
@@ -167,7 +168,7 @@ impl Verifier {
         self.canonicalize(context).map(|read| read.digest)
     }
 
-    /// The canonical form of a context, and its digest.
+    /// Returns the canonical form of a context, and its digest.
     ///
     /// # Errors
     ///
@@ -180,7 +181,7 @@ impl Verifier {
         self.door.run("context.read", &Args { context })
     }
 
-    /// The exact bytes that a statement signs.
+    /// Returns the exact bytes to sign for a statement.
     ///
     /// # Errors
     ///
@@ -219,8 +220,8 @@ impl Verifier {
         self.door.run("signing.sign", &args).map(|signed: Signed| signed.signature)
     }
 
-    /// Verifies one signature of a statement; returns the id of the key that made it. Whether an approval
-    /// is complete is [`Self::verify_approval`]'s to say.
+    /// Verifies one signature of a statement. Returns the id of the key that made it. Does not
+    /// check whether an approval is complete: use [`Self::verify_approval`].
     ///
     /// # Errors
     ///
@@ -247,11 +248,12 @@ impl Verifier {
         self.door.run("signing.verify", &args).map(|verified: Verified| verified.key_id)
     }
 
-    /// Runs any operation by its name, with its arguments as a JSON object; returns the JSON of its answer.
+    /// Runs any operation by its name, with its arguments as a JSON object. Returns the JSON of its
+    /// result.
     ///
     /// # Errors
     ///
-    /// `request-invalid` for an unknown operation or arguments out of their form; then the operation's own.
+    /// `request-invalid` for an unknown operation or malformed arguments; then the operation's own.
     pub fn call(&self, op: &str, args: &str) -> Result<String, Rejection> {
         let args: &RawValue = serde_json::from_str(args)
             .map_err(|e| Rejection::invalid(format!("the arguments of `{op}`: {e}")))?;

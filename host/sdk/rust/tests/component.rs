@@ -1,6 +1,6 @@
-//! The component answers what ordinary Rust answers, for every vector.
+//! The component returns the same results as ordinary Rust, for every vector.
 //!
-//! `SIGNOFF_VERIFIER_WASM` names the file that `signoff module export verifier` wrote.
+//! `SIGNOFF_VERIFIER_WASM` is the path of a file written by `signoff module export verifier`.
 
 #![cfg(feature = "wasm")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
@@ -47,7 +47,7 @@ fn the_component_answers_what_ordinary_rust_answers() {
 }
 
 #[test]
-fn the_digest_is_that_of_the_bytes_and_what_is_no_verifier_is_refused() {
+fn the_digest_is_that_of_the_bytes_and_other_bytes_are_refused() {
     let bytes = bytes();
     let component = Verifier::from_component(&bytes).unwrap();
     assert_eq!(component.component_digest(), Some(hex::encode(Sha256::digest(&bytes)).as_str()));
@@ -58,7 +58,7 @@ fn the_digest_is_that_of_the_bytes_and_what_is_no_verifier_is_refused() {
 }
 
 #[test]
-fn one_verifier_serves_many_threads() {
+fn one_verifier_is_shared_by_many_threads() {
     let component = Verifier::from_component(&bytes()).unwrap();
     thread::scope(|scope| {
         for _ in 0..8 {

@@ -1,4 +1,4 @@
-//! The crate through its public surface.
+//! Tests of the public API.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
@@ -77,7 +77,7 @@ fn each_argument_is_held_against_the_approval() {
 }
 
 #[test]
-fn a_revoked_key_counts_under_no_id() {
+fn a_revoked_key_is_refused_under_any_id() {
     let mut keyring = Keyring::from_json(KEYS).unwrap();
     let seed = [b'a'; 32];
     let public = ed25519_dalek::SigningKey::from_bytes(&seed).verifying_key().to_bytes();
@@ -145,7 +145,7 @@ fn a_keyring_has_one_of_three_forms_and_no_private_half() {
     }
 }
 
-/// The kind of a code is that of its HTTP status.
+/// The kind of each code matches its HTTP status.
 #[test]
 fn every_code_of_the_verifier_has_its_kind() {
     let mut known = 0;

@@ -1,4 +1,4 @@
-//! Every edit of an exported log is found.
+//! Every edit of an exported log is detected.
 
 use std::io::{BufReader, Cursor};
 
@@ -50,14 +50,14 @@ fn trusting() -> Expected {
     Expected { trusted: trusted(), saved: None }
 }
 
-/// The message of the first thing wrong.
+/// The message of the first problem.
 #[track_caller]
 fn wrong(file: &[u8], expected: &Expected) -> String {
     check(file, expected).expect_err("it is wrong").to_string()
 }
 
 #[test]
-fn what_is_written_verifies_at_every_small_size() {
+fn an_export_verifies_at_every_small_size() {
     for size in 0..40 {
         let file = export(size);
         for saved in 0..=size {
@@ -71,12 +71,12 @@ fn what_is_written_verifies_at_every_small_size() {
 }
 
 #[test]
-fn without_a_trusted_key_nobody_vouches() {
+fn without_a_trusted_key_there_is_no_signer() {
     assert_eq!(check(&export(3), &Expected::default()).unwrap().signer, None);
     let unsigned = export_with(3, None).unwrap();
     let report = check(&unsigned, &Expected::default()).unwrap();
     assert_eq!((report.signer, report.checkpoint), (None, None));
-    assert!(wrong(&unsigned, &trusting()).contains("no trusted key vouches"));
+    assert!(wrong(&unsigned, &trusting()).contains("no trusted key authenticates"));
     let stranger = LogSigner::new("default", &[8; 32]).unwrap();
     let expected = Expected { trusted: vec![stranger.key().clone()], saved: None };
     assert!(wrong(&export(3), &expected).contains("no trusted key of `signoff/default`"));
@@ -91,28 +91,30 @@ fn the_first_thing_wrong_is_named() {
         lines[at] = line;
         wrong(lines.concat().as_bytes(), &trusting())
     };
-    assert!(with(0, &lines[0].replace(":1,", ":2,")).contains("line 1 is no header"));
-    assert!(with(0, &lines[0].replace("-audit", "-receipt")).contains("line 1 is no header"));
-    assert!(with(0, &lines[0].replace("{\"", "{ \"")).contains("line 1 is no header"));
-    assert!(with(0, &lines[0].replace(":5", ":5,\"entries\":5")).contains("line 1 is no header"));
-    assert!(with(0, "").contains("line 1 is no header"));
+    assert!(with(0, &lines[0].replace(":1,", ":2,")).contains("line 1 is not the header"));
+    assert!(with(0, &lines[0].replace("-audit", "-receipt")).contains("line 1 is not the header"));
+    assert!(with(0, &lines[0].replace("{\"", "{ \"")).contains("line 1 is not the header"));
+    assert!(
+        with(0, &lines[0].replace(":5", ":5,\"entries\":5")).contains("line 1 is not the header")
+    );
+    assert!(with(0, "").contains("line 1 is not the header"));
     assert!(with(0, &lines[0].replace(":5", ":6")).contains("ends after 5 of the 6"));
     assert!(with(0, &lines[0].replace(":5", ":4")).contains("line 6 is not the line of the"));
     assert!(with(0, &lines[0].replace("default", "other")).contains("`signoff/other`"));
-    assert!(with(2, "[]\n").contains("line 3 is no entry"));
-    assert!(with(2, "\n").contains("line 3 is no entry"));
-    assert!(with(2, &lines[2].replace('\n', "\r\n")).contains("line 3 is no entry"));
+    assert!(with(2, "[]\n").contains("line 3 is not an entry"));
+    assert!(with(2, "\n").contains("line 3 is not an entry"));
+    assert!(with(2, &lines[2].replace('\n', "\r\n")).contains("line 3 is not an entry"));
     assert!(with(2, &lines[2].replace("pending", "approved")).contains("not those that the check"));
     assert!(with(2, "").contains("ends after 4 of the 5"));
     assert!(with(6, "").contains("line 7 is missing"));
     assert!(with(6, "{}\n").contains("line 7 is not the line of the checkpoint"));
-    assert!(with(6, "{\"checkpoint\":null}\n").contains("no trusted key vouches"));
+    assert!(with(6, "{\"checkpoint\":null}\n").contains("no trusted key authenticates"));
     assert!(with(6, &lines[6].replace('\n', "")).contains("line 7 is cut off"));
     assert!(with(6, &lines[6].replace("\\n5\\n", "\\n6\\n")).contains("is not by the trusted key"));
     assert!(with(6, &lines[6].replace('\n', "\n\n")).contains("line 8 is after the end"));
     let long = format!("{{{}}}\n", " ".repeat(LINE_BYTES_MAX));
     assert!(with(2, &long).contains("line 3 is longer than 256 KiB"));
-    assert!(wrong(b"", &trusting()).contains("line 1 is no header"));
+    assert!(wrong(b"", &trusting()).contains("line 1 is not the header"));
     let other = lines[..6].concat() + &line(&footer_of(4)).unwrap() + "\n";
     assert!(wrong(other.as_bytes(), &trusting()).contains("5 entries, its checkpoint covers 4"));
 }
@@ -156,7 +158,7 @@ fn a_rewritten_log_that_is_signed_anew_is_found_by_a_saved_checkpoint() {
     check(&file, &trusting()).unwrap();
     check(&file, &Expected { saved: Some(checkpoint(1)), ..trusting() }).unwrap();
     let expected = Expected { saved: Some(checkpoint(2)), ..trusting() };
-    assert!(wrong(&file, &expected).contains("its first 2 entries are others"));
+    assert!(wrong(&file, &expected).contains("its first 2 entries differ"));
     let other = Checkpoint { origin: "signoff/other".to_owned(), ..checkpoint(1) };
     let expected = Expected { saved: Some(other), ..trusting() };
     assert!(wrong(&file, &expected).contains("the saved checkpoint `signoff/other`"));
@@ -175,22 +177,22 @@ fn a_file_that_would_not_verify_is_not_finished() {
 
     let mut writer = Writer::new(Vec::new(), "default", 1).unwrap();
     for odd in ["", "text", "{\n}", "[1]"] {
-        assert!(writer.entry(odd).unwrap_err().to_string().contains("line 2 is no entry"));
+        assert!(writer.entry(odd).unwrap_err().to_string().contains("line 2 is not an entry"));
     }
     writer.entry("{}").unwrap();
-    assert!(writer.entry("{}").unwrap_err().to_string().contains("an entry more"));
+    assert!(writer.entry("{}").unwrap_err().to_string().contains("one entry more"));
     let early = Writer::new(Vec::new(), "default", 1).unwrap();
     assert!(early.finish(None).unwrap_err().to_string().contains("ends after 0 of the 1"));
 }
 
 #[test]
-fn a_disk_that_fails_is_told() {
+fn a_write_error_is_returned() {
     let mut small = [0_u8; 100];
     let mut writer = Writer::new(Cursor::new(&mut small[..]), "default", 1).unwrap();
     assert!(matches!(writer.entry(&entry(1)), Err(ExportError::File(_))));
 }
 
-/// `SIGNOFF_AUDIT_MUTATIONS` edits of an exported log of 10,000 entries; 300 if it is not set.
+/// Makes `SIGNOFF_AUDIT_MUTATIONS` (default 300) edits of an exported log of 10,000 entries.
 #[test]
 fn every_random_edit_is_found() {
     const ENTRIES: u64 = 10_000;
@@ -204,7 +206,7 @@ fn every_random_edit_is_found() {
     for n in 0..count {
         let kind = n % EDITS.len();
         let (name, edit) = EDITS[kind];
-        // One that changes nothing, as a byte put where it was, is drawn again.
+        // An edit that changes nothing, such as replacing a byte with itself, is drawn again.
         let edited = std::iter::repeat_with(|| edit(&original, &mut rng))
             .find(|edited| *edited != original)
             .unwrap();

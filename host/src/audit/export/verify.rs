@@ -1,4 +1,4 @@
-//! Checking an export, in one pass and in bounded memory.
+//! Verifies an export, in one pass and with bounded memory.
 
 use std::io::{BufRead, Read};
 
@@ -8,43 +8,43 @@ use super::super::tree::{Frontier, Hash, leaf};
 use super::write::covers;
 use super::{ExportError, FORMAT, Footer, Header, KIND, LINE_BYTES_MAX, entry_flaw, read_line};
 
-/// How many entries lie between two reports of progress.
+/// Entries between two progress reports.
 const PROGRESS_ENTRIES: u64 = 1 << 14;
 
-/// What an export is held against.
+/// What an export is verified against.
 #[derive(Clone, Debug, Default)]
 pub struct Expected {
-    /// Keys of which one must have signed the checkpoint. With none, the file is only held against
-    /// itself: whoever can write it can make it so.
+    /// Trusted keys, one of which must have signed the checkpoint. Without any, only the file's own
+    /// consistency is verified, which anyone who can write the file can forge.
     pub trusted: Vec<LogKey>,
-    /// A checkpoint that was seen before: the log must begin with what it covers. Only this finds a
-    /// log that was cut back to an older state, which is signed too.
+    /// A checkpoint saved earlier: the log must begin with the entries it covers. Only this detects
+    /// a log that was rolled back to an older state, which is signed too.
     pub saved: Option<Checkpoint>,
 }
 
-/// What an export turned out to be.
+/// The result of verifying an export.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// The deployment's name.
     pub audience: String,
-    /// How many entries there are.
+    /// The number of entries.
     pub entries: u64,
     /// The root of the tree over them.
     pub root: Hash,
-    /// Bytes of the file.
+    /// The size of the file in bytes.
     pub bytes: u64,
-    /// The checkpoint that covers them, where there is one.
+    /// The checkpoint that covers them, if there is one.
     pub checkpoint: Option<Checkpoint>,
-    /// The trusted key that signed it; none if no key was trusted.
+    /// The trusted key that signed it; `None` if no key was trusted.
     pub signer: Option<LogKey>,
 }
 
-/// Checks an export; `progress` hears now and then how many entries are done.
+/// Verifies an export. Calls `progress` every few thousand entries with the number of entries done.
 ///
 /// # Errors
 ///
-/// The first thing wrong. In this order: the header, each line, the end, the checkpoint's form and
-/// signature, its origin, size and root; then the same of the saved checkpoint.
+/// The first problem, in this order: the header, each line, the end, the checkpoint's form and
+/// signature, its origin, size and root; then origin, size and root of the saved checkpoint.
 pub fn verify(
     file: impl BufRead,
     expected: &Expected,
@@ -83,7 +83,7 @@ fn header(line: Option<&[u8]>) -> Result<Header, ExportError> {
     header.filter(is_ours).ok_or(ExportError::Header)
 }
 
-/// The next entry's text.
+/// Returns the text of the next entry.
 fn entry<'a>(
     lines: &'a mut Lines<impl BufRead>,
     tree: &Frontier,
@@ -93,7 +93,7 @@ fn entry<'a>(
     let line = lines.number + 1;
     match lines.next()? {
         None => Err(ended),
-        // No entry begins so, and it says more than an unexpected root would.
+        // No entry begins like this, and the error is more specific than an unexpected root.
         Some(text) if text.starts_with(b"{\"checkpoint\":") => Err(ended),
         Some(text) => match entry_flaw(text) {
             Some(why) => Err(ExportError::Line { line, why }),
@@ -102,7 +102,7 @@ fn entry<'a>(
     }
 }
 
-/// The last line, and nothing after it.
+/// Reads the last line, and checks that nothing follows.
 fn footer(lines: &mut Lines<impl BufRead>) -> Result<Footer, ExportError> {
     let wrong = |line, why| ExportError::Line { line, why };
     let line = lines.number + 1;
@@ -114,7 +114,7 @@ fn footer(lines: &mut Lines<impl BufRead>) -> Result<Footer, ExportError> {
     }
 }
 
-/// The checkpoint, and the trusted key that signed it.
+/// Returns the checkpoint, and the trusted key that signed it.
 fn vouched(
     note: Option<&str>,
     trusted: &[LogKey],
@@ -130,7 +130,7 @@ fn vouched(
     }
 }
 
-/// Whether a log begins with what a saved checkpoint covers.
+/// Checks that a log begins with the entries that a saved checkpoint covers.
 fn extends(
     saved: &Checkpoint,
     root_then: Option<Hash>,
@@ -156,7 +156,7 @@ struct Lines<R> {
 }
 
 impl<R: BufRead> Lines<R> {
-    /// The next line without its line feed.
+    /// Returns the next line without its line feed.
     fn next(&mut self) -> Result<Option<&[u8]>, ExportError> {
         self.line.clear();
         let most = LINE_BYTES_MAX as u64 + 1;

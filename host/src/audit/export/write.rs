@@ -1,4 +1,4 @@
-//! Writing an export, entry by entry.
+//! Writes an export, entry by entry.
 
 use std::io::Write;
 
@@ -7,8 +7,8 @@ use super::super::log_key::origin;
 use super::super::tree::{Frontier, leaf};
 use super::{ExportError, FORMAT, Footer, Header, KIND, entry_flaw, line};
 
-/// Writes an export. It hashes what it writes, so that a file that does not verify against its own
-/// checkpoint is never finished.
+/// Writes an export. It hashes the entries, so that it never finishes a file that does not verify
+/// against its own checkpoint.
 ///
 /// ```
 /// # use signoff::audit::export::{Expected, Writer, verify};
@@ -43,20 +43,21 @@ impl<W: Write> Writer<W> {
         Ok(Self { out, origin: origin(audience), entries, tree: Frontier::new() })
     }
 
-    /// How many entries are written.
+    /// Returns the number of entries written.
     pub fn written(&self) -> u64 {
         self.tree.size()
     }
 
-    /// Writes the next entry, as it is stored.
+    /// Writes the next entry, byte for byte as stored.
     ///
     /// # Errors
     ///
-    /// [`ExportError::Line`] if the text cannot be a line, or is one too many; [`ExportError::File`].
+    /// [`ExportError::Line`] if the text cannot be an entry, or there are too many;
+    /// [`ExportError::File`].
     pub fn entry(&mut self, text: &str) -> Result<(), ExportError> {
         let line = self.written() + 2;
         if self.written() == self.entries {
-            return Err(ExportError::Line { line, why: "is an entry more than the header says" });
+            return Err(ExportError::Line { line, why: "is one entry more than the header says" });
         }
         if let Some(why) = entry_flaw(text.as_bytes()) {
             return Err(ExportError::Line { line, why });
@@ -67,13 +68,13 @@ impl<W: Write> Writer<W> {
         Ok(())
     }
 
-    /// Ends the export with the checkpoint that covers it; answers the writer given.
+    /// Ends the export with the checkpoint that covers it. Returns the underlying writer.
     ///
     /// # Errors
     ///
     /// [`ExportError::Ended`], [`ExportError::Checkpoint`], [`ExportError::Origin`],
-    /// [`ExportError::Size`], [`ExportError::Root`] if the checkpoint does not cover exactly what was
-    /// written; [`ExportError::File`].
+    /// [`ExportError::Size`], [`ExportError::Root`] if the checkpoint does not cover exactly the
+    /// written entries; [`ExportError::File`].
     pub fn finish(mut self, checkpoint: Option<&str>) -> Result<W, ExportError> {
         if self.written() != self.entries {
             return Err(ExportError::Ended { found: self.written(), entries: self.entries });
@@ -88,7 +89,7 @@ impl<W: Write> Writer<W> {
     }
 }
 
-/// Whether a checkpoint is of this log and of exactly these entries.
+/// Checks that a checkpoint is from this log and covers exactly these entries.
 pub(super) fn covers(
     checkpoint: &Checkpoint,
     origin: &str,

@@ -1,4 +1,4 @@
-//! Making a receipt from what a store has.
+//! Assembles a receipt from stored data.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use super::shown::Shown;
 use super::{FORMAT, KIND, Line, Receipt, ReceiptError};
 use crate::audit::tree::Hash;
 
-/// An entry of the log, as it is stored.
+/// A stored entry of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Logged {
     /// Its number.
@@ -16,7 +16,7 @@ pub struct Logged {
     pub text: String,
 }
 
-/// Returns the ids of the keys that the ballots of an approval name, by its entries.
+/// Returns the ids of the keys that signed an approval's ballots, according to its entries.
 ///
 /// # Errors
 ///
@@ -29,9 +29,9 @@ pub fn keys_named(of_approval: &[Logged]) -> Result<BTreeSet<String>, ReceiptErr
     Ok(named)
 }
 
-/// Returns the entries that a receipt needs, in order, of all about the approval and all about keys:
-/// each change of the approval, and each of the keys as it was at the first ballot and every change of
-/// it until the last ballot or the claim.
+/// Selects the entries that a receipt needs, in order, from all entries about the approval and all
+/// about its keys: every change of the approval, and for each key its state at the first ballot and
+/// every change until the last ballot or the claim.
 ///
 /// # Errors
 ///
@@ -67,9 +67,9 @@ pub fn choose(of_approval: &[Logged], of_keys: &[Logged]) -> Result<Vec<Logged>,
     Ok(chosen.into_values().cloned().collect())
 }
 
-/// Returns a receipt, from the API's answer for one approval (with context and plan), the entries that
-/// [`choose`] chose with their inclusion proofs, and the checkpoint that the proofs lead to. That the
-/// parts belong together is for the verifier to say.
+/// Returns a receipt, given the API's response for one approval (with context and plan), the
+/// entries selected by [`choose`] with their inclusion proofs, and the checkpoint of those proofs.
+/// Does not check that the parts belong together: the verifier does.
 ///
 /// # Errors
 ///
@@ -110,10 +110,10 @@ pub fn assemble(
     serde_json::to_string(&receipt).map_err(unwritable)
 }
 
-/// Takes back what time alone did and nobody has logged yet.
+/// Reverts transitions by time alone that are not logged yet.
 fn as_logged(shown: &mut Shown, entries: &[Entry<'_>]) {
     let mut steps = entries.iter().filter(|entry| entry.is_step());
-    // An erasure ends an execution whose lease ran out, and logs that with itself.
+    // An erasure ends an execution whose lease expired, and logs both in one entry.
     let unknown_is_logged = steps
         .clone()
         .any(|entry| matches!(&*entry.event.event, "execution_unknown" | "approval_erased"));

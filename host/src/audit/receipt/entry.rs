@@ -1,4 +1,4 @@
-//! Audit entries as far as a receipt is gathered by them.
+//! The parts of audit entries that are needed to assemble a receipt.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::ReceiptError;
 use super::assemble::Logged;
 
-/// An entry of format 2. Its other members are for whoever verifies the receipt.
+/// An entry of format 2. Its other members are only used when the receipt is verified.
 #[derive(Deserialize)]
 pub(super) struct Entry<'a> {
     #[serde(borrow)]
@@ -16,7 +16,7 @@ pub(super) struct Entry<'a> {
     state: Vec<Row<'a>>,
 }
 
-/// What happened, by the verifier's or the host's words.
+/// The event, written by the verifier or the host.
 #[derive(Deserialize)]
 pub(super) struct Event<'a> {
     #[serde(borrow)]
@@ -43,23 +43,23 @@ impl<'a> Entry<'a> {
             .map_err(|e| ReceiptError::Entry { number: logged.number, why: e.to_string() })
     }
 
-    /// The key of a ballot.
+    /// Returns the key id, if the event is a ballot.
     pub(super) fn ballot(&self) -> Option<&str> {
         let is_ballot = self.event.event == "approval_decided";
         self.event.key_id.as_deref().filter(|_| is_ballot)
     }
 
-    /// Whether keys are looked at: whoever decides or claims does it by the keys of that moment.
+    /// Returns whether the event depends on keys: decisions and claims use the keys at that time.
     pub(super) fn needs_keys(&self) -> bool {
         matches!(self.event.event.as_ref(), "approval_decided" | "approval_claimed")
     }
 
-    /// Whether it changed the approval.
+    /// Returns whether it changed the approval.
     pub(super) fn is_step(&self) -> bool {
         self.state.iter().any(|row| row.kind == "approval")
     }
 
-    /// The key that it records.
+    /// Returns the id of the key that it records.
     pub(super) fn key(&self) -> Option<&str> {
         let is_key = |row: &&Row<'_>| row.kind == "key";
         self.state.iter().find(is_key).map(|row| row.id.as_ref())

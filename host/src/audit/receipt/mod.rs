@@ -1,4 +1,5 @@
-//! Receipts: everything that proves one approval, in one file that the binary alone can verify.
+//! Receipts: the complete proof of one approval, in one file that can be verified with the binary
+//! alone.
 //!
 //! ```text
 //! {"format":2,"kind":"signoff-receipt","audience":"default",
@@ -7,14 +8,14 @@
 //!  "checkpoint":"signoff/default\n20852\n…"}
 //! ```
 //!
-//! The host gathers a receipt ([`choose`], [`assemble`]) and prints what it proves; every rule is the
-//! verifier's (`receipt.verify` in `wit/receipt.wit`). What a receipt holds is what the log had at its
-//! checkpoint; status and outcome are the log's too, so that time alone changes neither until it is
-//! logged. `approval` has those members of the API's approval that something in the receipt holds: a
-//! comment only where an Ed25519 signature covers it, and no detail of an outcome.
+//! The host assembles a receipt ([`choose`], [`assemble`]) and prints what it proves; every rule is
+//! implemented by the verifier (`receipt.verify` in `wit/receipt.wit`). A receipt reflects the log
+//! at its checkpoint, including status and outcome, so that the passing of time changes neither
+//! until it is logged. `approval` has only those members of the API's approval that the receipt can
+//! prove: a comment only if an Ed25519 signature covers it, and no detail of an outcome.
 //!
-//! A receipt proves that what it contains happened before its checkpoint. It never proves that nothing
-//! else happened: a later withdrawal, or a key that was revoked, is found only in the whole log
+//! A receipt proves that what it contains happened before its checkpoint. It does not prove that
+//! nothing else happened: a later withdrawal or key revocation is found only in the whole log
 //! (`signoff audit export`).
 
 mod assemble;
@@ -35,7 +36,7 @@ pub use signoff_core::limits::RECEIPT_BYTES_MAX;
 const FORMAT: u32 = 2;
 const KIND: &str = "signoff-receipt";
 
-/// The file.
+/// The receipt file.
 #[derive(Serialize, Deserialize)]
 struct Receipt {
     format: u32,
@@ -46,7 +47,7 @@ struct Receipt {
     checkpoint: String,
 }
 
-/// An entry of the log, and the proof that it is in the tree of the checkpoint.
+/// An entry of the log with its inclusion proof.
 #[derive(Serialize, Deserialize)]
 struct Line {
     number: u64,
@@ -54,18 +55,18 @@ struct Line {
     proof: Vec<String>,
 }
 
-/// Why a receipt cannot be made.
+/// An error of assembling a receipt.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReceiptError {
-    /// The approval is not as the API shows one.
+    /// The approval is not in the API's format.
     #[error("the approval: {0}")]
     Approval(String),
-    /// An entry cannot be read.
+    /// An entry is malformed.
     #[error("entry {number}: {why}")]
     Entry {
         /// Its number.
         number: u64,
-        /// What is wrong with it.
+        /// The reason.
         why: String,
     },
 }

@@ -1,4 +1,4 @@
-//! What a receipt proves, as the verifier says it.
+//! The verifier's report on a receipt.
 
 use std::collections::BTreeMap;
 
@@ -6,73 +6,73 @@ use serde::{Deserialize, Serialize};
 
 use crate::verifier::{Failure, ReceiptArgs, Verifier};
 
-/// What a receipt proves.
+/// The facts that a receipt proves.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Report {
     /// The deployment's name.
     pub audience: String,
-    /// The approval.
+    /// The approval's id.
     pub approval_id: String,
     /// Its status at the checkpoint.
     pub status: String,
-    /// Who acts.
+    /// The agent.
     pub agent: String,
-    /// What it does.
+    /// The action.
     pub action: String,
-    /// Why.
+    /// The stated reason.
     pub reason: Option<String>,
-    /// Who requested it.
+    /// The requester.
     pub requested_by: String,
     /// When.
     pub requested_at: String,
-    /// When it expires, or expired.
+    /// When the approval expires.
     pub expires_at: String,
     /// The digest of the context.
     pub context_hash: String,
-    /// The digest of the plan, where there is one.
+    /// The digest of the plan, if there is one.
     pub plan_hash: Option<String>,
     /// The digest of everything that was requested.
     pub request_digest: String,
-    /// How many approvers it requires.
+    /// The required number of approvers.
     pub threshold: u32,
-    /// How many of each group.
+    /// The required number of approvers per group.
     pub groups: BTreeMap<String, u32>,
-    /// Whether the ballots are what it requires.
+    /// Whether the ballots meet the requirement.
     pub requirement_met: bool,
-    /// Every decision cast.
+    /// Every ballot.
     pub ballots: Vec<BallotReport>,
-    /// Who claimed it, and how that ended.
+    /// The execution, if it was claimed.
     pub execution: Option<ExecutionReport>,
     /// When its texts were erased.
     pub erased_at: Option<String>,
-    /// How many entries of the log were verified.
+    /// The number of verified log entries.
     pub entries: usize,
     /// The size of the log at the checkpoint.
     pub checkpoint_size: u64,
-    /// The trusted log key that signed the checkpoint; none if no key was trusted.
+    /// The trusted log key that signed the checkpoint; `None` if no key was trusted.
     pub signer: Option<String>,
 }
 
-/// A decision.
+/// A ballot.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct BallotReport {
-    /// Who decided.
+    /// The approver.
     pub approver: String,
     /// `approved` or `rejected`.
     pub decision: String,
-    /// What the approver said, where the signature covers it.
+    /// The approver's comment, if the signature covers it.
     pub comment: Option<String>,
     /// When.
     pub at: String,
     /// `v1` or `v2`.
     pub profile: String,
-    /// The key that made it.
+    /// The key that signed it.
     pub key_id: String,
     /// The key's algorithm.
     pub algorithm: String,
     /// The key's groups.
     pub groups: Vec<String>,
-    /// What the receipt proves of it.
+    /// How far the receipt proves it.
     pub proof: Proof,
 }
 
@@ -82,10 +82,10 @@ pub struct BallotReport {
 pub enum Proof {
     /// Its signature was verified with a key that the caller pinned.
     Pinned,
-    /// Its signature was verified with a key that only the log names.
+    /// Its signature was verified with a key from the log.
     Logged,
-    /// Only the log says that it was verified: whoever could verify an HMAC here could have made it,
-    /// and a comment that was erased is missing from what was signed.
+    /// Only the log attests that it was verified: verifying an HMAC would require the secret that
+    /// can also forge it, and an erased comment is missing from the signed text.
     Attested,
 }
 
@@ -94,7 +94,7 @@ pub enum Proof {
 pub struct ExecutionReport {
     /// Its id.
     pub id: String,
-    /// Who claimed it.
+    /// The executor that claimed it.
     pub claimed_by: String,
     /// When.
     pub claimed_at: String,
@@ -105,12 +105,12 @@ pub struct ExecutionReport {
 }
 
 impl Report {
-    /// Has the verifier verify a receipt.
+    /// Verifies a receipt with the verifier.
     ///
     /// # Errors
     ///
-    /// [`Failure::Rejected`] as `receipt.verify` in `wit/` says, [`Failure::Trapped`] if the verifier
-    /// gives no report.
+    /// [`Failure::Rejected`] as documented for `receipt.verify` in `wit/`, [`Failure::Trapped`] if
+    /// the verifier returns no valid report.
     pub fn of(verifier: &Verifier, args: &ReceiptArgs<'_>) -> Result<Self, Failure> {
         let report = verifier.verify_receipt(args)?;
         serde_json::from_str(&report).map_err(|e| Failure::Trapped(e.to_string()))

@@ -1,5 +1,5 @@
 //! The approval in a receipt: those members of the API's approval that a signature, a digest or the
-//! log holds.
+//! log proves.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::ReceiptError;
 
-/// What has not happened is null.
+/// The members. Events that have not happened are null.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Shown {
     pub(super) id: String,
@@ -64,7 +64,7 @@ pub(super) struct Execution {
 }
 
 impl Shown {
-    /// Reads an approval as the API answers it; what nothing holds is left behind.
+    /// Parses an approval as returned by the API, and drops members that nothing proves.
     pub(super) fn read(text: &str) -> Result<Self, ReceiptError> {
         serde_json::from_str(text).map_err(|e| ReceiptError::Approval(e.to_string()))
     }

@@ -1,4 +1,4 @@
-//! What is gathered into a receipt. What one proves, the verifier's own tests show.
+//! The contents of a receipt. The verifier's own tests cover what one proves.
 
 use serde_json::{Value, json};
 
@@ -45,7 +45,7 @@ fn a_receipt_has_the_steps_and_the_keys_until_the_claim() {
             .map(|(number, id)| key(number, id, "ed25519"))
             .into();
     let chosen = choose(&story(), &of_keys).unwrap();
-    // As they were at the first ballot (2, 3) and every change until the claim (9, 12).
+    // The keys at the first ballot (2, 3) and every change until the claim (9, 12).
     assert_eq!(numbers(&chosen), [2, 3, 5, 7, 9, 10, 12, 14]);
 }
 
@@ -94,7 +94,7 @@ fn only_a_comment_that_a_public_key_covers_is_in_a_receipt() {
 }
 
 #[test]
-fn what_time_did_and_nobody_logged_is_not_in_a_receipt() {
+fn unlogged_expiry_is_not_in_a_receipt() {
     let story = story();
     let executed = shown(&approval("executed", Some("unknown")), &story);
     assert_eq!(executed["execution"]["outcome"], "claimed");

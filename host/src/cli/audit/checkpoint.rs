@@ -1,4 +1,5 @@
-//! `signoff audit checkpoint` and `signoff audit key`: what to keep, and what to trust.
+//! `signoff audit checkpoint` and `signoff audit key`: the checkpoint to keep, and the keys to
+//! trust.
 
 use anyhow::Context;
 use serde_json::json;
@@ -7,9 +8,9 @@ use super::super::transport::Transport;
 use super::super::{Exit, exit::Failure, output, trust};
 use crate::audit::checkpoint::Checkpoint;
 
-/// The newest checkpoint, as the log signed it.
+/// Returns the newest signed checkpoint.
 pub(super) fn newest(transport: &Transport) -> Result<(String, Checkpoint), Failure> {
-    // What is signed ends with a line feed, which the transport trims.
+    // The signed text ends with a line feed, which the transport trims.
     let note = transport.get("/api/v1/audit/checkpoint")? + "\n";
     let checkpoint = Checkpoint::unverified(&note).context("the checkpoint of the log")?;
     Ok((note, checkpoint))
@@ -37,7 +38,7 @@ pub(super) fn keys(transport: &Transport) -> Result<Exit, Failure> {
     }
     let keys = trust::named(transport)?;
     if keys.is_empty() {
-        output::note("no key signs this log; `signoff key generate --use log` makes one");
+        output::note("no key signs this log; create one with `signoff key generate --use log`");
     }
     for key in keys {
         output::line(&key.to_string());

@@ -1,4 +1,4 @@
-//! `signoff audit export`: the log up to its newest checkpoint, as a file.
+//! `signoff audit export`: writes the log up to its newest checkpoint to a file.
 
 use std::io::Write;
 
@@ -17,19 +17,19 @@ use crate::audit::log_key::audience;
 
 #[derive(Args)]
 pub(in super::super) struct ExportArgs {
-    /// Where to; standard output if left out
+    /// The output file, or - for standard output
     #[arg(long, short, value_name = "FILE", default_value = "-")]
     output: Destination,
 }
 
-/// The checkpoint first, then the entries that it covers: a server that goes on writing changes
-/// neither. A file is there only once it verifies.
+/// Fetches the checkpoint first, then the entries it covers, so that concurrent writes do not
+/// matter. The file is only created once it verifies.
 pub(super) fn run(args: &ExportArgs, transport: &Transport) -> Result<Exit, Failure> {
     let (note, newest) = checkpoint::newest(transport)?;
     audit::checkpoint::open(&note, &trust::named(transport)?)
         .context("the log's own checkpoint does not verify against the log's own keys")?;
     let audience = audience(&newest.origin)
-        .ok_or_else(|| anyhow!("`{}` is no log of signoff", newest.origin))?;
+        .ok_or_else(|| anyhow!("`{}` is not a signoff log", newest.origin))?;
     let mut out = args.output.create()?;
     let mut writer = Writer::new(&mut out, &audience, newest.size)?;
     copy(transport, &mut writer, newest.size)?;
@@ -47,12 +47,12 @@ fn copy(transport: &Transport, writer: &mut Writer<impl Write>, size: u64) -> Re
         let page = page(transport, writer.written(), PAGE.min(size - writer.written()))?;
         if page.items.is_empty() {
             let found = writer.written();
-            Err(anyhow!("the server has {found} entries, and its checkpoint covers {size}"))?;
+            Err(anyhow!("the server returned {found} entries, but its checkpoint covers {size}"))?;
         }
         for item in &page.items {
             let expected = writer.written() + 1;
             if item.number != expected {
-                Err(anyhow!("the server sent entry {} where {expected} was due", item.number))?;
+                Err(anyhow!("the server sent entry {}, expected {expected}", item.number))?;
             }
             writer.entry(item.entry.get())?;
         }

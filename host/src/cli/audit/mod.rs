@@ -1,4 +1,4 @@
-//! `signoff audit`: the audit log, and checking it without the server.
+//! `signoff audit`: the audit log, and its offline verification.
 
 mod checkpoint;
 mod export;
@@ -12,18 +12,19 @@ use serde_json::value::RawValue;
 use super::transport::Transport;
 use super::{Exit, Global, exit::Failure};
 
-/// Entries asked for at once: the most that the API gives.
+/// Entries per request: the maximum of the API.
 const PAGE: u64 = 1_000;
 
 #[derive(Subcommand)]
 pub(super) enum AuditCommand {
-    /// Print audit entries, one a line
+    /// Print audit entries, one per line
     Tail(tail::TailArgs),
-    /// Write the log up to its newest checkpoint to a file that can be checked anywhere
+    /// Write the log up to its newest checkpoint to a file that can be verified offline
     Export(export::ExportArgs),
-    /// Check an exported log, without any server
+    /// Verify an exported log, without a server
     Verify(verify::VerifyArgs),
-    /// Print the newest signed checkpoint; keep it, and `verify --checkpoint` finds a log cut short
+    /// Print the newest signed checkpoint; save it for `verify --checkpoint`, which detects a
+    /// truncated log
     Checkpoint,
     /// Print the log's keys, for --trust
     Key,
@@ -55,7 +56,7 @@ pub(super) fn run(
     }
 }
 
-/// Entries after a number, in order.
+/// Returns the entries after a number, in order.
 fn page(transport: &Transport, after: u64, limit: u64) -> Result<Page, Failure> {
     transport.parse(&transport.get(&format!("/api/v1/audit?after={after}&limit={limit}"))?)
 }

@@ -1,4 +1,4 @@
-//! `signoff audit tail`: entries as they are, one a line.
+//! `signoff audit tail`: prints entries, one per line.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::super::transport::Transport;
 use super::super::{Exit, exit::Failure, output};
 use super::{Item, PAGE, page};
 
-/// How often `--follow` looks.
+/// Polling interval of `--follow`.
 const LOOK: Duration = Duration::from_millis(500);
 
 #[derive(Args)]
@@ -18,7 +18,7 @@ pub(in super::super) struct TailArgs {
     /// Only entries with a higher number
     #[arg(long, default_value_t = 0)]
     after: u64,
-    /// Go on as entries come
+    /// Keep printing new entries
     #[arg(long, short)]
     follow: bool,
 }
@@ -39,8 +39,8 @@ pub(super) fn run(args: &TailArgs, transport: &Transport) -> Result<Exit, Failur
     }
 }
 
-/// Number, time, event, what it is about, what it led to, who did it. Entries differ in what they
-/// have, by their event and by the version that wrote them; a column without a value is `-`.
+/// Prints number, time, event, subject, result and actor. The members of entries depend on their
+/// event and on the version that wrote them; a column without a value is `-`.
 fn print(transport: &Transport, item: &Item) -> Result<(), Failure> {
     if transport.json {
         output::line(&format!("{{\"number\":{},\"entry\":{}}}", item.number, item.entry));
@@ -69,7 +69,7 @@ fn print(transport: &Transport, item: &Item) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A text that stays within its column.
+/// Returns a text that stays within its column.
 fn shown(text: &str) -> String {
     output::safe(text).replace(['\n', '\t'], " ")
 }

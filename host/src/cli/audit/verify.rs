@@ -1,4 +1,4 @@
-//! `signoff audit verify`: an exported log, checked offline.
+//! `signoff audit verify`: verifies an exported log offline.
 
 use std::io::{BufReader, Read, stdin};
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use super::super::{Exit, Global, context, exit::Failure, output};
 use crate::audit::checkpoint::{self, Checkpoint};
 use crate::audit::export::{self, Expected, Report};
 
-/// Bytes read at once.
+/// Size of the read buffer in bytes.
 const BUFFER_BYTES: usize = 256 << 10;
 
 #[derive(Args)]
@@ -22,7 +22,7 @@ pub(in super::super) struct VerifyArgs {
     file: PathBuf,
     #[command(flatten)]
     trust: TrustArgs,
-    /// A checkpoint kept from before: the log must begin with what it covers
+    /// A checkpoint saved earlier: the log must begin with the entries it covers
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<String>,
 }

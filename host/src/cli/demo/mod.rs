@@ -1,7 +1,7 @@
-//! `signoff demo`: the whole story in one command. `runbook` is the runbook's, over HTTP; `trust` is
-//! that of a deployment with tokens, keys of each approver's own and an audit that proves itself, by
-//! the commands that people type; `policy` is that of a policy that changes under a running agent. Each
-//! ends by checking what it told.
+//! `signoff demo`: a complete demonstration in one command. `runbook` follows the runbook over
+//! HTTP; `trust` shows a deployment with tokens, separate approver keys and a verifiable audit log,
+//! using the commands that people type; `policy` changes the policy under a running agent. Each
+//! part ends by checking its results.
 
 mod person;
 mod policy;
@@ -28,10 +28,10 @@ use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
 
 #[derive(Args)]
 pub(super) struct DemoArgs {
-    /// Leave the server running afterwards, and print curl lines to paste
+    /// Keep the server running afterwards, and print curl commands to paste
     #[arg(long)]
     keep: bool,
-    /// The port to serve on; a free one if left out
+    /// The port to serve on; 0 for a free one
     #[arg(long, default_value_t = 0)]
     port: u16,
 }
@@ -64,10 +64,10 @@ pub(super) fn run(args: &DemoArgs) -> Result<Exit, Failure> {
     let key = keys.to_sign_v1().context("the demo has no key")?;
     let mut tale = Tale::default();
     output::line(
-        "signoff demo: one approval, from request to proof; then a policy that changes under way.",
+        "signoff demo: one approval, from request to proof; then a policy that changes while an agent runs.",
     );
     output::line(&format!(
-        "Every line below happens, over HTTP on {}, in a store that ends with it.",
+        "Every line below happens, over HTTP on {}, in a temporary store.",
         running.url
     ));
     let told = runbook::tell(&mut tale, &transport, key)
@@ -89,7 +89,7 @@ pub(super) fn run(args: &DemoArgs) -> Result<Exit, Failure> {
     Ok(if differences == 0 { Exit::Done } else { Exit::Failed })
 }
 
-/// A folder that ends with the demo.
+/// A temporary folder, removed on drop.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -100,7 +100,7 @@ impl Folder {
         std::fs::DirBuilder::new()
             .mode(0o700)
             .create(&path)
-            .with_context(|| format!("cannot make `{}`", path.display()))?;
+            .with_context(|| format!("cannot create `{}`", path.display()))?;
         Ok(Self(path))
     }
 }
@@ -111,7 +111,7 @@ impl Drop for Folder {
     }
 }
 
-/// What is told, and how much of it was not so.
+/// The narration, and the number of checks that failed.
 #[derive(Default)]
 struct Tale {
     step: u32,
@@ -137,21 +137,21 @@ impl Tale {
 
     fn verdict(&self) -> String {
         match self.differences {
-            0 => "Everything was as told.".to_owned(),
-            1 => "1 thing was not as told.".to_owned(),
-            n => format!("{n} things were not as told."),
+            0 => "All checks passed.".to_owned(),
+            1 => "1 check failed.".to_owned(),
+            n => format!("{n} checks failed."),
         }
     }
 }
 
-/// What to paste while the server stays.
+/// Prints commands to paste while the server keeps running.
 fn invite(url: &str, secret: &str) {
     let lines = [
         String::new(),
-        format!("The server stays on {url}. In another terminal:"),
+        format!("The server keeps running on {url}. In another terminal:"),
         String::new(),
         format!("export SIGNOFF_SERVER={url}"),
-        format!("export HMAC_SECRET={secret}   # made for this demo, and ends with it"),
+        format!("export HMAC_SECRET={secret}   # for this demo only"),
         format!(
             "ID=$(curl -s {url}/api/v1/approvals -H 'Content-Type: application/json' -d '{{\"agent\":\"inbox_triage\",\"action\":\"quarantine\",\"context\":{{\"email_id\":\"email_7\"}},\"reason\":\"try it\"}}' | python3 -c 'import json,sys; print(json.load(sys.stdin)[\"id\"])')"
         ),
@@ -161,7 +161,7 @@ fn invite(url: &str, secret: &str) {
             "curl -s {url}/api/v1/approvals/$ID/execute -H 'Content-Type: application/json' -d '{{\"agent\":\"inbox_triage\",\"action\":\"quarantine\",\"context\":{{\"email_id\":\"email_7\"}}}}'"
         ),
         String::new(),
-        "Ctrl-C ends it.".to_owned(),
+        "Press Ctrl-C to stop it.".to_owned(),
     ];
     for line in lines {
         output::line(&line);

@@ -1,4 +1,4 @@
-//! People of the demo: each in a folder of their own, with a keyring of their own, typing commands.
+//! The people in the demo, each with their own folder and keyring, typing commands.
 
 use std::fs::DirBuilder;
 use std::io::{BufRead, BufReader};
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::Tale;
 
-/// Somebody with a folder; and a token, once they were given one.
+/// A person with a folder, and with a token once they received one.
 pub(super) struct Person {
     name: &'static str,
     folder: PathBuf,
@@ -19,14 +19,14 @@ pub(super) struct Person {
     pub(super) server: Option<String>,
 }
 
-/// What a command printed, and how it ended.
+/// The output and exit code of a command.
 pub(super) struct Ran {
     pub(super) code: i32,
     pub(super) out: String,
     err: String,
 }
 
-/// A server of the demo, as its own process.
+/// A server of the demo, in its own process.
 pub(super) struct Served {
     child: Child,
     pub(super) url: String,
@@ -38,7 +38,7 @@ impl Person {
         DirBuilder::new()
             .mode(0o700)
             .create(&folder)
-            .with_context(|| format!("cannot make `{}`", folder.display()))?;
+            .with_context(|| format!("cannot create `{}`", folder.display()))?;
         Ok(Self { name, folder, token: None, server: None })
     }
 
@@ -46,14 +46,14 @@ impl Person {
         self.folder.join(name)
     }
 
-    /// Types a command and tells of it.
+    /// Runs a command and prints it.
     pub(super) fn types(&self, tale: &Tale, arguments: &[&str]) -> Result<Ran> {
         let shown: Vec<String> = arguments.iter().map(|argument| quoted(argument)).collect();
         tale.say(&format!("{}$ signoff {}", self.name, shown.join(" ")));
         self.runs(arguments)
     }
 
-    /// Runs a command that is not worth telling.
+    /// Runs a command without printing it.
     pub(super) fn runs(&self, arguments: &[&str]) -> Result<Ran> {
         let output = self.command(arguments)?.output().context("a command does not start")?;
         Ok(Ran {
@@ -63,7 +63,7 @@ impl Person {
         })
     }
 
-    /// Serves the store of this folder.
+    /// Starts a server for the store in this folder.
     pub(super) fn serves(&self, tale: &Tale) -> Result<Served> {
         tale.say(&format!("{}$ signoff serve", self.name));
         let arguments = ["serve", "--listen", "127.0.0.1:0", "--json", "--quiet"];
@@ -79,7 +79,8 @@ impl Person {
         Ok(Served { child, url: url.to_owned() })
     }
 
-    /// `signoff` in this folder, with this person's token and nothing else of the environment.
+    /// Returns a `signoff` command in this folder, with this person's token and a minimal
+    /// environment.
     fn command(&self, arguments: &[&str]) -> Result<Command> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(arguments).current_dir(&self.folder).env_clear().stdin(Stdio::null());
@@ -99,7 +100,7 @@ impl Person {
 }
 
 impl Ran {
-    /// What a command printed that must have done its work.
+    /// Returns the output of a command that must have succeeded.
     pub(super) fn done(self) -> Result<String> {
         if self.code != 0 {
             bail!("a command of the demo ended with {}: {}{}", self.code, self.out, self.err);
@@ -107,7 +108,7 @@ impl Ran {
         Ok(self.out)
     }
 
-    /// The last line it told a person.
+    /// Returns the last line for people.
     pub(super) fn told(&self) -> &str {
         let told = if self.err.is_empty() { &self.out } else { &self.err };
         told.lines().last().unwrap_or_default().trim_start_matches("signoff: ")
@@ -115,7 +116,7 @@ impl Ran {
 }
 
 impl Served {
-    /// Asks it to end, and waits for that.
+    /// Stops the server and waits for its exit.
     pub(super) fn stop(mut self) -> Result<()> {
         self.end()
     }
@@ -136,7 +137,7 @@ impl Drop for Served {
     }
 }
 
-/// An argument as a shell takes it.
+/// Returns an argument quoted for a shell.
 fn quoted(argument: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@,+".contains(c);
     match argument {
@@ -146,20 +147,20 @@ fn quoted(argument: &str) -> String {
     }
 }
 
-/// The public entry of a new key, one line of JSON.
+/// Generates a key and returns its public entry, one line of JSON.
 pub(super) fn public_entry(person: &Person, tale: &Tale, generate: &[&str]) -> Result<String> {
     let told = person.types(tale, generate)?.done()?;
     let entry = told.lines().find(|line| line.starts_with('{'));
     Ok(entry.context("the key has no public entry")?.to_owned())
 }
 
-/// How a command must end, and what it must say.
+/// Checks the exit code of a command, and that its output contains a text.
 pub(super) fn expect(tale: &mut Tale, ran: &Ran, code: i32, says: &str) {
     let told = format!("{}\n{}", ran.told(), ran.out);
     tale.compare(&crate::cli::output::safe(ran.told()), ran.code == code && told.contains(says));
 }
 
-/// A member of an answer.
+/// Returns a member of a JSON response.
 pub(super) fn field(json: &str, name: &str) -> Result<String> {
     let value: Value = serde_json::from_str(json)?;
     let text = value.get(name).and_then(Value::as_str);

@@ -1,5 +1,5 @@
-//! The third part: a policy team ships into a running host. An agent acts all the while and is asked
-//! to stop by nobody; what it may do changes under it.
+//! The third part: a policy team ships modules to a running host. An agent keeps acting meanwhile,
+//! and its permissions change under it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::api::Evaluation;
 use crate::cli::exit::Failure;
 use crate::cli::remote::{Remote, Trust};
 
-/// Rules as the team first writes them.
+/// The first version of the rules.
 const RULES: &str = r#"format = 1
 name = "mail"
 default = "allow"
@@ -45,10 +45,10 @@ expect = "require_approval"
 rule = "risky-mail"
 "#;
 
-/// What the agent does, again and again.
+/// The risk of the agent's action, which it repeats.
 const RISK: u32 = 75;
 
-/// Who is in the story.
+/// The people in this part.
 struct Cast {
     operator: Person,
     rita: Person,
@@ -56,10 +56,10 @@ struct Cast {
     stranger: Person,
 }
 
-/// What the agent was told, by policy: the decision, the rule, how often.
+/// The verdicts that the agent received: the number of each policy, decision and rule.
 type Told = BTreeMap<(String, String, Option<String>), u64>;
 
-/// Tells the story in folders below one, and checks it.
+/// Runs this part in folders below `folder`, and checks it.
 pub(super) fn tell(tale: &mut Tale, folder: &Path) -> Result<(), Failure> {
     let folder = folder.join("policy");
     std::fs::create_dir(&folder)?;
@@ -87,9 +87,10 @@ pub(super) fn tell(tale: &mut Tale, folder: &Path) -> Result<(), Failure> {
 }
 
 impl Cast {
-    /// A server that knows who signs policies, and tokens for the team and the agent.
+    /// Starts a server that trusts the policy team's key, and creates tokens for the team and the
+    /// agent.
     fn set_up(&mut self, tale: &mut Tale) -> Result<Served> {
-        tale.title("Now a policy. Rita writes rules for agents; her key signs what the server takes for policies.");
+        tale.title("Now a policy. Rita writes rules for agents; the server accepts policies signed with her key.");
         let made = self.operator.types(tale, &["init", "--audience", "demo", "--json"])?.done()?;
         let admin = field(&made, "admin_token")?;
         let generate = ["key", "generate", "--use", "module", "--slot", "policy", "--id", "rita"];
@@ -111,19 +112,19 @@ impl Cast {
         Ok(served)
     }
 
-    /// The first version, from a file to what serves. Its digest.
+    /// Ships the first version, from a rules file to the active module. Returns its digest.
     fn ships(&self, tale: &mut Tale) -> Result<String> {
-        tale.title("She writes them, has them checked and tested, and builds one module of them.");
+        tale.title("She writes the rules, tests them, and builds a module from them.");
         std::fs::write(self.rita.path("mail-1.toml"), RULES)?;
         let tested = self.rita.types(tale, &["policy", "test", "mail-1.toml"])?;
         tale.say(tested.out.lines().last().unwrap_or_default());
         tale.compare("its own tests pass", tested.code == 0);
         self.builds(tale, "mail-1", "1")?;
-        tale.title("She pushes it to the running server, and it serves.");
+        tale.title("She pushes it to the running server and activates it.");
         let digest = self.pushes(tale, "mail-1")?;
         self.rita.types(tale, &["module", "activate", &digest])?.done()?;
         let asked = self.asks(tale)?;
-        tale.compare("the agent may, without a person", asked == "allow");
+        tale.compare("the action is allowed without an approval", asked == "allow");
         Ok(digest)
     }
 
@@ -141,7 +142,7 @@ impl Cast {
         field(&self.rita.types(tale, &push)?.done()?, "digest")
     }
 
-    /// What the agent is told about its action, by the command line.
+    /// Returns the decision on the agent's action, using the command line.
     fn asks(&self, tale: &Tale) -> Result<String> {
         let context = json!({ "risk_score": RISK }).to_string();
         let evaluate = ["evaluate", "--agent", "inbox_triage", "--action", "quarantine"];
@@ -150,14 +151,14 @@ impl Cast {
         field(&ran.out, "decision")
     }
 
-    /// The second version, under an agent that acts all the while. Its digest.
+    /// Ships the second version while the agent keeps acting. Returns its digest.
     fn changes(&self, tale: &mut Tale, first: &str) -> Result<String> {
-        tale.title("From here on the agent acts all the time. Rita wants to know what a lower threshold would change.");
+        tale.title("From now on the agent acts continuously. Rita wants to know what a lower threshold would change.");
         let stricter = RULES
             .replace(">= 90", ">= 70")
             .replace("\"allow\"\n\n[[test]]", "\"require_approval\"\n\n[[test]]")
             .replace("a mail of little risk goes by itself", "a mail of some risk waits too");
-        ensure!(stricter != RULES, "the demo's second rules are its first");
+        ensure!(stricter != RULES, "the demo's second rules do not differ from the first");
         std::fs::write(self.rita.path("mail-2.toml"), stricter)?;
         self.builds(tale, "mail-2", "2")?;
         let second = self.pushes(tale, "mail-2")?;
@@ -165,25 +166,25 @@ impl Cast {
         let flips = self.flips(tale)?;
         tale.say(flips.lines().last().unwrap_or_default());
         tale.compare(
-            "the candidate would ask a person about it",
+            "the shadow policy would require approval",
             flips.contains("require_approval"),
         );
         let asked = self.asks(tale)?;
-        tale.compare("and decides nothing yet", asked == "allow");
-        tale.title("She promotes it. Nothing restarts.");
+        tale.compare("and has no effect yet", asked == "allow");
+        tale.title("She activates it. Nothing restarts.");
         self.rita.types(tale, &["module", "activate", &second])?.done()?;
         let asked = self.asks(tale)?;
-        tale.compare("from the next action on a person is asked", asked == "require_approval");
+        tale.compare("the next action requires approval", asked == "require_approval");
         self.is_refused(tale, first)?;
-        tale.title("It asks too much of people: she goes back, and says why.");
+        tale.title("It requires too many approvals: she rolls back, and gives a reason.");
         let back = ["module", "rollback", "policy", "--reason", "too many questions"];
         self.rita.types(tale, &back)?.done()?;
         let asked = self.asks(tale)?;
-        tale.compare("the agent may again, without a person", asked == "allow");
+        tale.compare("the action is allowed again without an approval", asked == "allow");
         Ok(second)
     }
 
-    /// The flips, once there are any: they are told beside the answers, not before them.
+    /// Returns the flips, once there are any: they are recorded concurrently with the responses.
     fn flips(&self, tale: &Tale) -> Result<String> {
         for _ in 0..600 {
             let flips = self.rita.runs(&["module", "flips"])?.done()?;
@@ -192,12 +193,12 @@ impl Cast {
             }
             thread::sleep(std::time::Duration::from_millis(100));
         }
-        Err(anyhow!("the shadow told of no flip"))
+        Err(anyhow!("the shadow policy reported no flip"))
     }
 
-    /// What the server does not take.
+    /// Shows modules that the server refuses.
     fn is_refused(&self, tale: &mut Tale, first: &str) -> Result<()> {
-        tale.title("What is not signed by her key, or is older than what served, is refused.");
+        tale.title("A module that is not signed with her key, or is older than the active one, is refused.");
         let older = self.rita.types(tale, &["module", "activate", first])?;
         expect(tale, &older, 3, "version-not-newer");
         let generate =
@@ -213,7 +214,7 @@ impl Cast {
     }
 }
 
-/// The agent: asks before each action, over and over, and counts what it is told.
+/// The agent: evaluates its action repeatedly and counts the verdicts.
 fn acts(url: &str, token: Option<&str>, over: &AtomicBool) -> Result<Told> {
     let server = Remote::new(url, token, &Trust::default()).map_err(|_| anyhow!("no server"))?;
     let mut told = Told::new();
@@ -222,25 +223,25 @@ fn acts(url: &str, token: Option<&str>, over: &AtomicBool) -> Result<Told> {
         let path = "/api/v1/guardrails/evaluate";
         let (status, answer) = server
             .call(&Method::POST, path, Some(body.to_string()))
-            .map_err(|_| anyhow!("the server does not answer"))?;
+            .map_err(|_| anyhow!("the server does not respond"))?;
         ensure!(
             status == 200,
-            "the agent was answered {status}: {}",
+            "the agent received status {status}: {}",
             String::from_utf8_lossy(&answer)
         );
         let verdict: Evaluation =
-            serde_json::from_slice(&answer).context("an answer is no verdict")?;
+            serde_json::from_slice(&answer).context("a response is not a verdict")?;
         let policy = verdict.policy.context("no policy decided")?;
         *told.entry((policy, verdict.decision.to_string(), verdict.rule)).or_default() += 1;
     }
     Ok(told)
 }
 
-/// Whether each answer that the agent got was one policy's, whole.
+/// Checks that each verdict came from exactly one policy.
 fn judge(tale: &mut Tale, told: &Told, first: &str, second: &str) {
     let answers: u64 = told.values().sum();
     tale.title(&format!(
-        "The agent asked {answers} times meanwhile. Every answer was one policy's, and none failed."
+        "The agent made {answers} evaluations meanwhile. Each verdict came from one policy, and none failed."
     ));
     for ((policy, decision, rule), count) in told {
         let rule = rule.as_deref().unwrap_or("the default");
@@ -255,7 +256,7 @@ fn judge(tale: &mut Tale, told: &Told, first: &str, second: &str) {
                 && decision == "require_approval"
                 && rule.as_deref() == Some("risky-mail"))
     };
-    tale.compare("no answer is a mixture", told.keys().all(known));
+    tale.compare("no verdict mixes two policies", told.keys().all(known));
     let both = [first, second].iter().all(|one| told.keys().any(|(policy, ..)| policy == one));
-    tale.compare("both policies have answered", both);
+    tale.compare("both policies have returned verdicts", both);
 }

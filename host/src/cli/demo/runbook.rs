@@ -1,4 +1,4 @@
-//! The first half: the approval workflows runbook's story, over real HTTP with real signatures.
+//! The first part: the approval workflows runbook, over real HTTP with real signatures.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -12,23 +12,23 @@ use crate::verifier::{Key, Statement};
 pub(super) const APPROVER: &str = "user@company.com";
 const CONTEXT: &str =
     r#"{"file": "config/production.yaml", "changes_count": 1500, "risk_score": 85}"#;
-/// The same file, one change more.
+/// The same file, with one more change.
 const OTHER_CONTEXT: &str =
     r#"{"file": "config/production.yaml", "changes_count": 1501, "risk_score": 85}"#;
 /// The same context as [`CONTEXT`], written by another program.
 const SAME_CONTEXT: &str =
     r#"{"risk_score":85,"changes_count":1500,"file":"config\/production.yaml"}"#;
 
-/// The runbook's story, under `v1` and without tokens.
+/// The runbook's workflow, under `v1` and without tokens.
 pub(super) struct Story<'a> {
     tale: &'a mut Tale,
     transport: &'a Transport,
     key: &'a Key,
-    /// Approvals by id, with the status that each was left in.
+    /// Approvals by id, with their expected final status.
     told: Vec<(String, &'static str)>,
 }
 
-/// Tells the story over a server, and checks it.
+/// Runs this part over a server, and checks it.
 pub(super) fn tell(tale: &mut Tale, transport: &Transport, key: &Key) -> Result<(), Failure> {
     let mut story = Story { tale, transport, key, told: Vec::new() };
     story.tell()?;
@@ -48,22 +48,25 @@ impl Story<'_> {
 
     fn approved_and_executed(&mut self) -> Result<String, Failure> {
         self.tale
-            .title("An agent asks. It wants to apply a large change to production, and waits.");
+            .title("An agent requests an approval. It wants to apply a large change to production, and waits.");
         let body = format!(
             r#"{{"agent":"knowledge_update","action":"apply","context":{CONTEXT},"reason":"Large configuration change for production deployment"}}"#
         );
         let asked = self.post("/api/v1/approvals", body)?;
         let asked = self.approval(asked, "pending")?;
         let path = format!("/api/v1/approvals/{}", asked.id);
-        self.tale.say(&format!("context digest {} is what will be signed off", asked.context_hash));
+        self.tale.say(&format!(
+            "the approval will be bound to the context digest {}",
+            asked.context_hash
+        ));
 
-        self.tale.title("Somebody tampers: a signature for a rejection is sent with an approval.");
+        self.tale.title("Tampering: the signature of a rejection is sent with an approval.");
         let rejection = self.sign(&asked, "rejected")?;
         let refused =
             self.post(&format!("{path}/approve"), ballot("approved", &rejection, None))?;
         self.refused(refused, "signature-invalid");
 
-        self.tale.title("A person looks at exactly what will run, and signs for it.");
+        self.tale.title("A person reviews exactly what will run, and signs it.");
         let signature = self.sign(&asked, "approved")?;
         let message = self.get(&format!("{path}/payload?decision=approved&approver={APPROVER}"))?;
         let message: Value = self.transport.parse(&message)?;
@@ -91,17 +94,17 @@ impl Story<'_> {
         self.refused(refused, "action-mismatch");
 
         self.tale.title(
-            "It runs what was approved. Written by another program, it is still the same context.",
+            "It runs what was approved. Serialized by another program, it is still the same context.",
         );
         let executed = self.post(&format!("{path}/execute"), claim("apply", SAME_CONTEXT))?;
         let executed = self.approval(executed, "executed")?;
         let execution = executed.execution.map(|execution| execution.id).unwrap_or_default();
 
-        self.tale.title("It tries to run it once more: an approval is for one time.");
+        self.tale.title("It tries to run it again: an approval can be used only once.");
         let refused = self.post(&format!("{path}/execute"), claim("apply", CONTEXT))?;
         self.refused(refused, "already-executed");
 
-        self.tale.title("It reports how it went.");
+        self.tale.title("It reports the outcome.");
         let body = json!({ "execution_id": execution, "outcome": "succeeded" }).to_string();
         let settled = self.post(&format!("{path}/outcome"), body)?;
         self.approval(settled, "executed")?;
@@ -109,7 +112,7 @@ impl Story<'_> {
     }
 
     fn rejected(&mut self) -> Result<String, Failure> {
-        self.tale.title("A second request. The reviewer says no, and no it stays.");
+        self.tale.title("A second request. The reviewer rejects it, and that is final.");
         let body = r#"{"agent":"inbox_triage","action":"quarantine","context":{"email_id":"email_123","risk_score":92},"reason":"High-risk email quarantine","expires_in_seconds":7200}"#;
         let asked = self.post("/api/v1/approvals", body.to_owned())?;
         let asked = self.approval(asked, "pending")?;
@@ -126,7 +129,7 @@ impl Story<'_> {
     }
 
     fn expired(&mut self) -> Result<String, Failure> {
-        self.tale.title("A third request lives for one second, and nobody looks.");
+        self.tale.title("A third request expires after one second without a decision.");
         let body = r#"{"agent":"knowledge_update","action":"apply","context":{},"reason":"Emergency override","expires_in_seconds":1}"#;
         let asked = self.post("/api/v1/approvals", body.to_owned())?;
         let asked = self.approval(asked, "pending")?;
@@ -140,10 +143,10 @@ impl Story<'_> {
         Ok(asked.id)
     }
 
-    /// Reads everything back and compares it with what was told.
+    /// Reads everything back and compares it with the expected results.
     fn check(&mut self) -> Result<(), Failure> {
-        self.tale.title("Is it all so? Read back from the store:");
-        // Listing by status stores what time did first, so the audit below has it.
+        self.tale.title("Check everything by reading it back from the store:");
+        // Listing by status first stores due expiries, so that the audit log below has them.
         self.get("/api/v1/approvals?status=expired")?;
         let list: List = self.transport.parse(&self.get("/api/v1/approvals")?)?;
         for (id, status) in std::mem::take(&mut self.told) {
@@ -171,7 +174,7 @@ impl Story<'_> {
         let events: Vec<&str> =
             audit.items.iter().map(|item| item.entry.event.event.as_str()).collect();
         let expected = [
-            // Of the start.
+            // Recorded at the start.
             "settings_recorded",
             "key_recorded",
             "approval_requested",
@@ -185,7 +188,7 @@ impl Story<'_> {
         ];
         self.tale.compare(
             &format!(
-                "the audit has one entry for the settings, for the key and for each change, {} in all, and none for what was refused",
+                "the audit log has one entry each for the settings, the key and every change, {} in all, and none for refusals",
                 expected.len()
             ),
             events == expected,
@@ -198,7 +201,7 @@ impl Story<'_> {
         self.transport.get(path)
     }
 
-    /// Posts and tells; a refusal is an answer here.
+    /// Posts and prints the request; a refusal is a result here.
     fn post(&self, path: &str, body: String) -> Result<Result<String, Problem>, Failure> {
         self.tale.say(&format!("POST {path}"));
         self.tale.say(&format!("     {body}"));

@@ -1,5 +1,5 @@
-//! The second half: nobody is trusted more than they must be. Tokens say who calls, each approver
-//! signs with a key that never leaves their machine, and the audit proves itself.
+//! The second part: least privilege. Tokens authenticate callers, each approver signs with a key
+//! that never leaves their machine, and the audit log can be verified.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use crate::id::ApprovalId;
 const CONTEXT: &str = r#"{"service": "billing", "version": "1.2.3"}"#;
 const OTHER_CONTEXT: &str = r#"{"service": "billing", "version": "6.6.6"}"#;
 
-/// Who is in the story.
+/// The people in this part.
 struct Cast {
     operator: Person,
     agent: Person,
@@ -24,7 +24,7 @@ struct Cast {
     auditor: Person,
 }
 
-/// Tells the story in folders below one, and checks it.
+/// Runs this part in folders below `folder`, and checks it.
 pub(super) fn tell(tale: &mut Tale, folder: &Path) -> Result<(), Failure> {
     let mut cast = Cast {
         operator: Person::new(folder, "operator")?,
@@ -39,7 +39,9 @@ pub(super) fn tell(tale: &mut Tale, folder: &Path) -> Result<(), Failure> {
     cast.agent_tries_to_approve(tale, &first)?;
     cast.ann_approves(tale, &[&first, &second])?;
     cast.ben_rotates_and_approves(tale, &[&first, &second])?;
-    tale.title("The server stops. Somebody who can write its disk changes what was approved.");
+    tale.title(
+        "The server stops. An attacker with write access to its disk changes what was approved.",
+    );
     served.stop()?;
     cast.tampers(tale, &first)?;
     let served = cast.operator.serves(tale)?;
@@ -51,15 +53,15 @@ pub(super) fn tell(tale: &mut Tale, folder: &Path) -> Result<(), Failure> {
 }
 
 impl Cast {
-    /// A store with tokens, and the keys of two approvers.
+    /// Creates a store with tokens, and the keys of two approvers.
     fn set_up(&mut self, tale: &mut Tale) -> Result<Served> {
         tale.title(
-            "Now with tokens, and keys of one's own. The operator makes a store and serves it.",
+            "Now with tokens and separate keys. The operator creates a store and serves it.",
         );
         let made = self.operator.types(tale, &["init", "--audience", "demo", "--json"])?.done()?;
         let admin = field(&made, "admin_token")?;
-        tale.say("printed once: the admin's token; kept nowhere");
-        tale.title("Ann and Ben each make a key. The private half stays; the operator takes the public one.");
+        tale.say("the admin's token is printed once and not stored");
+        tale.title("Ann and Ben each generate a key. The private half stays with them; the operator imports the public one.");
         for (person, name, groups) in
             [(&self.ann, "ann", &["--group", "sre"][..]), (&self.ben, "ben", &[])]
         {
@@ -73,7 +75,7 @@ impl Cast {
         self.operator.token = Some(admin);
         self.everybody_calls(&served);
         tale.title(
-            "Who may do what: the agent asks and executes, Ann and Ben decide, the auditor reads.",
+            "Roles: the agent requests and executes, Ann and Ben decide, the auditor reads.",
         );
         let operator = &self.operator;
         let token = |subject: &str, roles: &str| -> Result<Option<String>> {
@@ -97,7 +99,7 @@ impl Cast {
 
     fn asks(&self, tale: &mut Tale, which: &str) -> Result<String> {
         tale.title(&format!(
-            "The agent asks, the {which} time: for two approvers, and one of them of the group sre."
+            "The agent makes its {which} request: two approvers, one of them from the group sre."
         ));
         let request = [
             "request",
@@ -122,7 +124,7 @@ impl Cast {
     }
 
     fn agent_tries_to_approve(&self, tale: &mut Tale, id: &str) -> Result<()> {
-        tale.title("It tries to approve itself, with a signature it made up.");
+        tale.title("It tries to approve its own request, with a forged signature.");
         let made_up = format!("v2.ann.{}", "A".repeat(86));
         let approve =
             ["approve", id, "--approver", "agent:deployer", "--signature", &made_up, "--yes"];
@@ -133,7 +135,7 @@ impl Cast {
 
     fn ann_approves(&self, tale: &mut Tale, ids: &[&str]) -> Result<()> {
         tale.title(
-            "Ann looks and signs. Her own verifier works out every digest again from what she is shown.",
+            "Ann reviews and signs. Her own verifier recomputes every digest from what she is shown.",
         );
         for id in ids {
             let approved =
@@ -144,7 +146,9 @@ impl Cast {
     }
 
     fn ben_rotates_and_approves(&self, tale: &mut Tale, ids: &[&str]) -> Result<()> {
-        tale.title("Ben's laptop was lost: his key is revoked, and he makes another. No restart.");
+        tale.title(
+            "Ben lost his laptop: his key is revoked, and he generates another. No restart.",
+        );
         let generate = ["key", "generate", "--approver", "ben@company.com", "--id", "ben-2"];
         let entry = public_entry(&self.ben, tale, &generate)?;
         self.operator.types(tale, &["key", "import", &entry])?.done()?;
@@ -159,7 +163,7 @@ impl Cast {
         Ok(())
     }
 
-    /// Writes another context's digest into the stored record: what v1 would not notice.
+    /// Writes another context's digest into the stored record, which v1 would not detect.
     fn tampers(&self, tale: &mut Tale, id: &str) -> Result<()> {
         const APPROVALS: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("approvals");
         let digest = |context: &str| -> Result<String> {
@@ -171,10 +175,10 @@ impl Cast {
         let txn = database.begin_write()?;
         {
             let mut table = txn.open_table(APPROVALS)?;
-            let key = ApprovalId::parse(id).context("the id is none")?.to_u128();
+            let key = ApprovalId::parse(id).context("malformed approval id")?.to_u128();
             let row = table.get(key)?.context("the approval is not stored")?.value().to_vec();
             let at = row.windows(approved.len()).position(|bytes| bytes == approved.as_bytes());
-            let at = at.context("the record holds no digest")?;
+            let at = at.context("the record has no digest")?;
             let mut changed = row;
             let place = changed.get_mut(at..at + other.len()).context("the record is too short")?;
             place.copy_from_slice(other.as_bytes());
@@ -187,7 +191,7 @@ impl Cast {
     }
 
     fn claims(&self, tale: &mut Tale, first: &str, second: &str) -> Result<()> {
-        tale.title("The agent claims what it was never granted: the log says otherwise.");
+        tale.title("The agent claims the tampered approval: the log detects it.");
         let claim = |tale: &Tale, id: &str, context: &str| -> Result<Ran> {
             let claim = [
                 "claim",
@@ -204,22 +208,20 @@ impl Cast {
         };
         let refused = claim(tale, first, OTHER_CONTEXT)?;
         expect(tale, &refused, 1, "store-tampered");
-        tale.title("It claims what was granted, and reports how it went.");
+        tale.title("It claims the other approval, and reports the outcome.");
         let claimed = claim(tale, second, CONTEXT)?.done()?;
         let execution: Value = serde_json::from_str(&claimed)?;
         let execution = execution.pointer("/execution/id").and_then(Value::as_str);
-        let execution = execution.context("the claim answered no execution")?;
+        let execution = execution.context("the response to the claim has no execution")?;
         let report = ["outcome", second, "--execution-id", execution, "--outcome", "succeeded"];
         let settled = self.agent.types(tale, &report)?;
         expect(tale, &settled, 0, "succeeded");
         Ok(())
     }
 
-    /// A second process, in an empty folder, with nothing but the file and the log's key.
+    /// Verifies in a second process, in an empty folder, with only the file and the log's key.
     fn proves(&self, tale: &mut Tale, id: &str) -> Result<()> {
-        tale.title(
-            "The auditor takes a receipt, and whoever gets it checks it without any server.",
-        );
+        tale.title("The auditor exports a receipt, which anyone can verify without a server.");
         let key = self.auditor.types(tale, &["audit", "key"])?.done()?;
         let key = key.split_whitespace().last().context("the log has no key")?.to_owned();
         self.auditor.types(tale, &["receipt", "export", id, "-o", "receipt.json"])?.done()?;
@@ -232,16 +234,16 @@ impl Cast {
         for line in verified.out.lines() {
             tale.say(&format!("  {line}"));
         }
-        tale.compare("the receipt verifies on a machine that has no store", verified.code == 0);
+        tale.compare("the receipt verifies on a machine without a store", verified.code == 0);
         let receipt = std::fs::read_to_string(stranger.path("receipt.json"))?;
-        ensure!(receipt.contains("canary is green"), "the receipt leaves out what Ann said");
+        ensure!(receipt.contains("canary is green"), "the receipt lacks Ann's comment");
         let forged = receipt.replace("canary is green", "canary is great");
         std::fs::write(stranger.path("receipt.json"), forged)?;
         let refused =
             stranger.types(tale, &["receipt", "verify", "receipt.json", "--trust", &key])?;
         tale.say(refused.told());
-        tale.compare("one word of it changed, and it does not", refused.code == 1);
-        tale.title("And the whole log, to the last entry.");
+        tale.compare("with one word changed it does not verify", refused.code == 1);
+        tale.title("The whole log verifies, up to the last entry.");
         self.auditor.types(tale, &["audit", "export", "-o", "audit.jsonl"])?.done()?;
         let verified =
             self.auditor.types(tale, &["audit", "verify", "audit.jsonl", "--trust", &key])?;

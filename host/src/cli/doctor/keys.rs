@@ -1,4 +1,4 @@
-//! Keys and settings: which signatures count, who can make them, and whether anybody can.
+//! Checks of keys and settings: accepted signatures, and whether requirements can be met.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
@@ -10,7 +10,7 @@ use super::Finding;
 use crate::config::{Config, ConfigError};
 use crate::keys::{KeyDescription, KeyError, Keys};
 
-/// The settings file: that it can be read, that nobody else can write it, and what it accepts.
+/// Checks that the settings file can be read and only be written by its owner, and what it accepts.
 pub(super) fn settings(config: &Result<Config, ConfigError>, path: &Path) -> Vec<Finding> {
     let config = match config {
         Ok(config) => config,
@@ -24,7 +24,7 @@ pub(super) fn settings(config: &Result<Config, ConfigError>, path: &Path) -> Vec
         findings.push(
             Finding::bad(
                 "settings",
-                format!("{} is {mode:03o}, others can change what counts", path.display()),
+                format!("{} is {mode:03o}, other users can change it", path.display()),
             )
             .mended_by(format!("chmod go-w {}", path.display())),
         );
@@ -34,9 +34,9 @@ pub(super) fn settings(config: &Result<Config, ConfigError>, path: &Path) -> Vec
         false => Finding::ok("accept", accept),
         true => Finding::weak(
             "accept",
-            format!("{accept}: a v1 signature covers no action, no context and no comment"),
+            format!("{accept}: a v1 signature does not cover the action, the context or the comment"),
             format!(
-                "once every approver has a key of their own, `accept = [\"v2\"]` under `[signatures]` in {}",
+                "once every approver has their own key, set `accept = [\"v2\"]` under `[signatures]` in {}",
                 path.display()
             ),
         ),
@@ -44,7 +44,7 @@ pub(super) fn settings(config: &Result<Config, ConfigError>, path: &Path) -> Vec
     findings
 }
 
-/// Every key that decides, and what follows from how it is kept.
+/// Checks every key for decisions, and how it is stored.
 pub(super) fn look(keys: &Result<Keys, KeyError>, config: &Config) -> Vec<Finding> {
     let keys = match keys {
         Ok(keys) => keys,
@@ -64,7 +64,7 @@ pub(super) fn look(keys: &Result<Keys, KeyError>, config: &Config) -> Vec<Findin
     findings
 }
 
-/// Whoever can verify an HMAC signature can make it.
+/// Warns about HMAC keys: a verifier can also sign.
 fn shared_secrets(keys: &[KeyDescription]) -> Option<Finding> {
     let shared: Vec<&str> = keys
         .iter()
@@ -74,13 +74,13 @@ fn shared_secrets(keys: &[KeyDescription]) -> Option<Finding> {
     (!shared.is_empty()).then(|| {
         Finding::weak(
             "secrets",
-            format!("{}: whoever can verify with it can sign with it", shared.join(", ")),
+            format!("{}: anyone who can verify with this key can also sign with it", shared.join(", ")),
             "`signoff key generate --approver NAME` on each approver's machine, then `signoff key import` here and `signoff key revoke` for these",
         )
     })
 }
 
-/// The private half of an approver's key belongs on the approver's machine, and this one serves.
+/// Warns about private halves here: they belong on the approver's machine, not on a server.
 fn private_halves(keys: &Keys, described: &[KeyDescription]) -> Option<Finding> {
     let here = keys.approvers();
     let of_ed25519: Vec<&str> = described
@@ -93,12 +93,13 @@ fn private_halves(keys: &Keys, described: &[KeyDescription]) -> Option<Finding> 
         Finding::weak(
             "private",
             format!("the private key of {} is on this machine", of_ed25519.join(", ")),
-            "fine on the approver's own machine; on a server import the public entry alone",
+            "fine on the approver's own machine; on a server import only the public entry",
         )
     })
 }
 
-/// Without a log key all works, but nobody else can be shown that the audit log is whole.
+/// Checks the log key. Without one everything works, but the integrity of the audit log cannot be
+/// proven to others.
 fn log_key(keys: &Keys) -> Finding {
     match keys.log_key() {
         Some(key) => {
@@ -106,20 +107,20 @@ fn log_key(keys: &Keys) -> Finding {
         }
         None if !keys.log_public().is_empty() => Finding::bad(
             "log key",
-            "none is active with its private half here: nothing can be written to the store",
+            "no log key is active with its private half on this machine: nothing can be written to the store",
         )
         .mended_by(
-            "bring its entry back, or `signoff key promote` another one (`signoff key generate --use log --status verify-only` makes it)",
+            "restore its entry, or promote another one with `signoff key promote` (create it with `signoff key generate --use log --status verify-only`)",
         ),
         None => Finding::weak(
             "log key",
-            "none signs the audit log's checkpoints: no receipts, no proofs to others, no witness",
+            "no key signs the audit log's checkpoints: no receipts, no proofs for others, no witness",
             "signoff key generate --use log",
         ),
     }
 }
 
-/// A requirement that the keys here can never meet.
+/// Reports a requirement that the available keys can never meet.
 fn cannot_be_met(keys: &[KeyDescription], config: &Config) -> Vec<Finding> {
     let mut approvers = Persons::default();
     let mut groups: BTreeMap<&str, Persons<'_>> = BTreeMap::new();
@@ -137,7 +138,10 @@ fn cannot_be_met(keys: &[KeyDescription], config: &Config) -> Vec<Finding> {
     {
         findings.push(Finding::bad(
             "approvers",
-            format!("every approval takes {threshold}, and {} have keys", approvers.0.len()),
+            format!(
+                "every approval requires {threshold} approvers, but {} have keys",
+                approvers.0.len()
+            ),
         ));
     }
     for (group, minimum) in &floor.groups {
@@ -145,14 +149,14 @@ fn cannot_be_met(keys: &[KeyDescription], config: &Config) -> Vec<Finding> {
         if (members as u64) < u64::from(*minimum) {
             findings.push(Finding::bad(
                 "approvers",
-                format!("every approval takes {minimum} of `{group}`, and {members} have keys"),
+                format!("every approval requires {minimum} approvers of `{group}`, but {members} have keys"),
             ));
         }
     }
     findings
 }
 
-/// Persons, each once in whatever spelling.
+/// Distinct persons; names that differ only in spelling are one person.
 #[derive(Default)]
 struct Persons<'a>(Vec<&'a str>);
 

@@ -1,5 +1,5 @@
-//! `signoff doctor`: looks for what is wrong or weak, and says how to mend it. `keys` looks at keys and
-//! settings, `modules` at what serves and who signs it, `store` at the store and its tokens.
+//! `signoff doctor`: reports errors and weaknesses, with fixes. `keys` checks keys and settings,
+//! `modules` the active modules and their signers, `store` the store and its tokens.
 
 mod keys;
 mod modules;
@@ -13,29 +13,29 @@ use crate::engine::{Allocation, Cache};
 use crate::service::trust;
 use crate::verifier::Verifier;
 
-/// How good it is.
+/// The level of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Level {
     /// As it should be.
     Ok,
-    /// It works, and could be safer.
+    /// It works, but could be safer.
     Weak,
-    /// It does not work, or lets others in.
+    /// It does not work, or is open to others.
     Bad,
 }
 
-/// What was looked at, and what was found.
+/// The subject of a check, and its result.
 struct Finding {
     what: &'static str,
     level: Level,
     found: String,
-    /// What makes it better.
+    /// How to fix it.
     mend: Option<String>,
 }
 
 pub(super) fn run(global: &Global, target: &Target) -> Result<Exit, Failure> {
     let Target::Store(path) = target else {
-        return Err(Failure::usage("doctor looks at this machine; it takes no --server"));
+        return Err(Failure::usage("doctor examines this machine; it does not accept --server"));
     };
     let config = global.config();
     let mut findings = Vec::new();
@@ -47,7 +47,7 @@ pub(super) fn run(global: &Global, target: &Target) -> Result<Exit, Failure> {
     findings.extend(modules::signers(&keys));
     findings.push(verifier());
     findings.extend(store::look(path, &trust(&source))?);
-    // A store that cannot be read was told of above.
+    // A store that cannot be read was reported above.
     if let Ok(transport) = Transport::new(target, global)
         && !transport.has_no_store()
         && keys.is_ok()

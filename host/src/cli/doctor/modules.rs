@@ -1,4 +1,4 @@
-//! Modules: what serves, who signed it, and whose keys may sign for which slot.
+//! Checks of modules: the active ones, their signers, and the keys that may sign for each slot.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::Finding;
 use crate::keys::{KeyError, Keys, ModulePublic, Status};
 use crate::module::Slot;
 
-/// What is read of a list.
+/// The fields used from a list.
 #[derive(Deserialize)]
 struct List {
     slots: Vec<SlotListed>,
@@ -31,7 +31,7 @@ struct Listed {
     key_id: Option<String>,
 }
 
-/// Who may sign modules, and what follows from how their keys are kept.
+/// Checks which keys may sign modules, and how they are stored.
 pub(super) fn signers(keys: &Result<Keys, KeyError>) -> Vec<Finding> {
     let Ok(keys) = keys else { return Vec::new() };
     let signers: Vec<ModulePublic> =
@@ -48,7 +48,7 @@ pub(super) fn signers(keys: &Result<Keys, KeyError>) -> Vec<Finding> {
         true => Finding::weak(
             "signers",
             "no key signs for slot `policy`: no policy can be shipped, and without one every action requires approval",
-            "the policy team's `signoff key generate --use module --slot policy`, then `signoff key import` here",
+            "run `signoff key generate --use module --slot policy` on the policy team's machine, then `signoff key import` here",
         ),
         false => Finding::ok("signers", format!("{} for slot policy", ids(&policy))),
     }];
@@ -61,10 +61,10 @@ pub(super) fn signers(keys: &Result<Keys, KeyError>) -> Vec<Finding> {
         findings.push(Finding::weak(
             "signers",
             format!(
-                "{} signs policies and the verifier: who ships rules can replace the root of trust",
+                "{} signs both policies and the verifier: anyone who ships rules can replace the root of trust",
                 ids(&both)
             ),
-            "a key of its own for slot `verifier`, kept offline",
+            "use a separate key for slot `verifier`, and keep it offline",
         ));
     }
     let here: Vec<&ModulePublic> =
@@ -73,23 +73,23 @@ pub(super) fn signers(keys: &Result<Keys, KeyError>) -> Vec<Finding> {
         findings.push(Finding::weak(
             "private",
             format!("the private key of {} is on this machine", ids(&here)),
-            "fine where modules are signed; on a server import the public entry alone",
+            "fine on a machine that signs modules; on a server import only the public entry",
         ));
     }
     findings
 }
 
-/// Whether a key, under whatever id, is one of some keys.
+/// Returns whether a key's material is among some keys, under any id.
 fn of_one_of(key: &ModulePublic, keys: &[&ModulePublic]) -> bool {
     keys.iter().any(|other| other.public_key == key.public_key)
 }
 
-/// What serves in each slot, and whether it answers.
+/// Checks the active module of each slot, and whether it works.
 pub(super) fn serving(transport: &Transport) -> Vec<Finding> {
     let listed =
         transport.get("/api/v1/modules").and_then(|answer| transport.parse::<List>(&answer));
     let Ok(List { slots, items }) = listed else {
-        return vec![Finding::bad("modules", "what serves cannot be read from the store")];
+        return vec![Finding::bad("modules", "the active modules cannot be read from the store")];
     };
     let named: BTreeMap<&str, &Listed> =
         items.iter().map(|module| (module.digest.as_str(), module)).collect();
@@ -104,10 +104,11 @@ pub(super) fn serving(transport: &Transport) -> Vec<Finding> {
         .map(|slot| {
             let what = if slot.slot == Slot::Policy.as_str() { "policy" } else { "verifier" };
             match (&slot.failing, &slot.active) {
-                (Some(why), _) => Finding::bad(what, format!("it answers nothing: {why}"))
-                    .mended_by(format!(
+                (Some(why), _) => {
+                    Finding::bad(what, format!("every call fails: {why}")).mended_by(format!(
                         "signoff module activate, or signoff module rollback {what} --reason TEXT"
-                    )),
+                    ))
+                }
                 (None, Some(digest)) => Finding::ok(what, told(digest)),
                 (None, None) => Finding::ok(what, "none: every action requires approval"),
             }

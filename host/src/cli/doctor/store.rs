@@ -1,4 +1,4 @@
-//! The store: that all of it agrees, who can read the file, and who has tokens.
+//! Checks of the store: its consistency, file permissions and tokens.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -26,7 +26,8 @@ pub(super) fn look(path: &Path, trust: &Trust) -> Result<Vec<Finding>> {
     }))
 }
 
-/// Verifies every page where nobody writes, replays the log, and compares every row with it.
+/// Verifies every page unless another process writes, replays the log, and compares every row with
+/// it.
 async fn examined(path: &Path, trust: &Trust) -> Result<Vec<Finding>, StoreError> {
     let texts = StoredTexts { now: SystemClock.now() };
     let opened = RedbStore::open(path, OpenMode::Write, CheckIntegrity::Yes, trust.clone());
@@ -57,15 +58,15 @@ async fn examined(path: &Path, trust: &Trust) -> Result<Vec<Finding>, StoreError
     if !head.signed {
         findings.push(Finding::weak(
             "log",
-            "no log key signs its head: rows are not authenticated, and an edit of the store is not found",
-            "signoff serve makes a log key; then keep the keyring where the store's writers cannot read it",
+            "no log key signs its head: rows are not authenticated, and edits of the store are not detected",
+            "run `signoff serve`, which creates a log key; then keep the keyring where users who can write the store cannot read it",
         ));
     }
     findings.extend(of_tokens(&token_rows(&store).await?));
     Ok(findings)
 }
 
-/// What a start would say of the store: its witness, the settings, the clock.
+/// Reports what a start would check: the witness, the settings, the clock, the keys.
 pub(super) fn standing(transport: &Transport) -> Vec<Finding> {
     let standing = match transport.standing() {
         // `examined` reports a store that cannot be opened.
@@ -74,26 +75,28 @@ pub(super) fn standing(transport: &Transport) -> Vec<Finding> {
     };
     let witness = match standing.witness {
         Err(why) => Finding::bad("witness", why.to_string()),
-        Ok(Some(path)) => Finding::ok("witness", format!("{} saw no later log", path.display())),
+        Ok(Some(path)) => {
+            Finding::ok("witness", format!("{} has not seen a later log", path.display()))
+        }
         Ok(None) => Finding::weak(
             "witness",
-            "none: an old copy of the whole store in its place is not found",
-            "signoff serve --witness FILE --new-witness, where the store's writers cannot write",
+            "none: replacing the store by an old copy is not detected",
+            "signoff serve --witness FILE --new-witness, with a file that users who can write the store cannot write",
         ),
     };
     let settings = match standing.settings {
         Err(why) => Finding::bad("settings", why.detail),
-        Ok(()) => Finding::ok("settings", "none weaker than those that the audit log has"),
+        Ok(()) => Finding::ok("settings", "none is weaker than recorded in the audit log"),
     };
     let clock = match standing.clock {
         Err(why) => Finding::bad("clock", why),
-        Ok(()) => Finding::ok("clock", "not behind the audit log, and not long after it"),
+        Ok(()) => Finding::ok("clock", "neither behind the audit log nor far ahead of it"),
     };
     let keys = standing.keys.err().map(|why| Finding::bad("keys", why.detail));
     keys.into_iter().chain([witness, settings, clock]).collect()
 }
 
-/// A finding for each row that differs from the log.
+/// Returns a finding for each row that differs from the log.
 fn differences(examined: &Examined) -> Vec<Finding> {
     let named = examined.differences.iter();
     let mut findings: Vec<Finding> =
@@ -110,7 +113,7 @@ fn of_tokens(tokens: &[TokenRow]) -> Vec<Finding> {
     if tokens.is_empty() {
         return vec![Finding::weak(
             "tokens",
-            "none: a server of this store listens on loopback alone, and everybody there is admin",
+            "none: a server of this store listens on loopback only, and every caller is admin",
             "signoff token create --subject NAME --role admin",
         )];
     }
@@ -129,8 +132,8 @@ fn of_tokens(tokens: &[TokenRow]) -> Vec<Finding> {
     if !mixed.is_empty() {
         findings.push(Finding::weak(
             "tokens",
-            format!("one token of {mixed} asks or executes, and decides"),
-            "a token for each: who decides should not be who acts",
+            format!("one token of {mixed} may request or execute, and also decide"),
+            "use separate tokens: an approver should not also be the requester or executor",
         ));
     }
     let strong = |token: &&&TokenRow| {
@@ -141,7 +144,7 @@ fn of_tokens(tokens: &[TokenRow]) -> Vec<Finding> {
     if !forever.is_empty() {
         findings.push(Finding::weak(
             "tokens",
-            format!("tokens of {forever} never expire, and may decide or make others"),
+            format!("tokens of {forever} never expire, and may decide or create tokens"),
             "signoff token create --expires-in 90d, then revoke the old ones",
         ));
     }
@@ -156,7 +159,7 @@ fn mode(path: &Path) -> Finding {
         }
         Ok(mode) => Finding::bad(
             "mode",
-            format!("{} is {mode:03o}, others can read contexts", path.display()),
+            format!("{} is {mode:03o}, other users can read contexts", path.display()),
         )
         .mended_by(format!("chmod 600 {}", path.display())),
     }

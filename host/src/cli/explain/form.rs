@@ -1,13 +1,13 @@
-//! Mistakes of a signature's text: what the right text may have become on its way.
+//! Mistakes in a signature's text: transformations of the correct text.
 
 use base64ct::{Base64, Base64Unpadded, Base64Url, Base64UrlUnpadded, Encoding};
 
 use super::Finding;
 
-/// Fewer bytes than these could fit by chance: 14,000 guesses against 2^64.
+/// Minimum bytes for a match: fewer could match by chance; 14,000 guesses against 2^64 cannot.
 const TRUNCATED_BYTES_MIN: usize = 8;
 const MAC_BYTES: usize = 32;
-/// What tools write in front of a digest.
+/// Prefixes that tools write before a digest.
 const PREFIXES: [&str; 9] = [
     "sha256=",
     "sha256:",
@@ -19,19 +19,19 @@ const PREFIXES: [&str; 9] = [
     "SHA2-256(stdin)= ",
     "(stdin)= ",
 ];
-/// Hex characters of other digests, and what Python calls them.
+/// Lengths of other digests in hex characters, and their names in Python.
 const OTHER_DIGESTS: [(usize, &str); 5] =
     [(32, "md5"), (40, "sha1"), (56, "sha224"), (96, "sha384"), (128, "sha512")];
 
-/// A way to read a signature: the mistakes in its text, and the bytes that are left, at least the
-/// first of a MAC.
+/// An interpretation of a signature: the mistakes in its text, and the remaining bytes, which are
+/// at least a prefix of a MAC.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Form {
     pub(super) mistakes: Vec<Finding>,
     pub(super) bytes: Vec<u8>,
 }
 
-/// Every way to read a signature, the plainest first.
+/// Returns every interpretation of a signature, the simplest first.
 pub(super) fn read(signature: &str) -> Vec<Form> {
     let mut mistakes = Vec::new();
     let text = unwrapped(signature, &mut mistakes);
@@ -49,14 +49,14 @@ pub(super) fn read(signature: &str) -> Vec<Form> {
     for bytes in decoded(text) {
         let of_bytes =
             "hmac.new(key, message, hashlib.sha256).hexdigest(), not base64 of .digest()";
-        let of_text = "send the hexdigest() as it is, not encoded once more";
+        let of_text = "send the hexdigest() itself, not encoded again";
         add((bytes.len() == MAC_BYTES).then(|| bytes.clone()), Some(base64(of_bytes)));
         add(hex::decode(&bytes).ok(), Some(base64(of_text)));
     }
     forms
 }
 
-/// Which other digest a signature of this length is.
+/// Returns which other digest a signature of this length may be.
 pub(super) fn other_digest(signature: &str) -> Option<Finding> {
     let text = unwrapped(signature, &mut Vec::new());
     let is_hex = text.bytes().all(|b| b.is_ascii_hexdigit());
@@ -64,14 +64,14 @@ pub(super) fn other_digest(signature: &str) -> Option<Finding> {
     Some(Finding::new(
         "algorithm",
         format!(
-            "{} hex characters are of hashlib.{name}; v1 is HMAC-SHA256, 64 characters",
+            "{} hex characters are the length of hashlib.{name}; v1 is HMAC-SHA256, 64 characters",
             text.len()
         ),
         format!("hmac.new(key, message, hashlib.sha256).hexdigest(), not hashlib.{name}"),
     ))
 }
 
-/// The text without what was put around it.
+/// Strips white space, quotes and prefixes from the text.
 fn unwrapped<'a>(signature: &'a str, mistakes: &mut Vec<Finding>) -> &'a str {
     let mut text = signature.trim();
     if text != signature {
@@ -86,7 +86,7 @@ fn unwrapped<'a>(signature: &'a str, mistakes: &mut Vec<Finding>) -> &'a str {
         mistakes.push(Finding::new(
             "signature-quoted",
             "the signature is in quotes",
-            "send the text, not its repr() or its JSON; bytes want .decode()",
+            "send the text, not its repr() or its JSON; decode bytes with .decode()",
         ));
     }
     if let Some((prefix, inner)) =
@@ -113,20 +113,20 @@ fn text_as_hex(text: &str) -> Option<Finding> {
     if text.len() != full {
         return Some(Finding::new(
             "signature-length",
-            format!("the signature has {} characters where a v1 signature has {full}", text.len()),
-            "send the whole hexdigest(); look for a short column or a cut line",
+            format!("the signature has {} characters, expected {full}", text.len()),
+            "send the whole hexdigest(); check for a short database column or a truncated line",
         ));
     }
     text.bytes().any(|b| b.is_ascii_uppercase()).then(|| {
         Finding::new(
             "signature-upper-case",
             "the signature is in upper case",
-            "hexdigest() is lower case; leave out .upper()",
+            "hexdigest() is lower case; remove .upper()",
         )
     })
 }
 
-/// Hex of an odd length ends within a byte.
+/// Drops the last character of hex with an odd length.
 fn even(text: &str) -> &str {
     text.get(..text.len() & !1).unwrap_or(text)
 }
@@ -142,5 +142,5 @@ fn decoded(text: &str) -> impl Iterator<Item = Vec<u8>> {
 }
 
 fn base64(mend: &str) -> Finding {
-    Finding::new("signature-base64", "the signature is base64 where v1 has hex", mend)
+    Finding::new("signature-base64", "the signature is base64, expected hex", mend)
 }

@@ -1,4 +1,4 @@
-//! The message of a signature: the four fields, how they are written and how they are joined.
+//! The signed message: the format of the four fields, and how they are joined.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use chrono::{DateTime, FixedOffset, SecondsFormat, TimeDelta, Utc};
 
 use crate::verifier::Statement;
 
-/// A message as some signer may make it. As it begins it is the right one.
+/// A message as a signer may have made it. Initially the correct one.
 #[derive(Clone)]
 pub(super) struct Draft {
     pub(super) id: String,
@@ -29,7 +29,7 @@ pub(super) enum Field {
     ExpiresAt,
 }
 
-/// What is around the joined fields.
+/// The text around the joined fields.
 #[derive(Clone)]
 pub(super) enum Around {
     Text(&'static str, &'static str),
@@ -37,14 +37,14 @@ pub(super) enum Around {
     Instead(&'static str),
 }
 
-/// The order they must have.
+/// The correct order.
 pub(super) const FIELDS: [Field; 4] =
     [Field::Id, Field::Decision, Field::Approver, Field::ExpiresAt];
 /// Python's `isoformat()` of an aware datetime in whole seconds.
 const ISOFORMAT: &str = "%Y-%m-%dT%H:%M:%S%:z";
 
 impl Draft {
-    /// The right message.
+    /// Returns the correct message.
     pub(super) fn of(statement: &Statement) -> Self {
         let seconds = i64::try_from(statement.expires_at).unwrap_or_default();
         Self {
@@ -60,7 +60,7 @@ impl Draft {
         }
     }
 
-    /// The expiry as it must be written, `seconds` later.
+    /// Returns the expiry in the correct format, `seconds` later.
     pub(super) fn time_moved(&self, seconds: i64) -> Option<String> {
         let moved = self.expires_at.checked_add_signed(TimeDelta::try_seconds(seconds)?)?;
         Some(moved.to_rfc3339_opts(SecondsFormat::Secs, false))
@@ -77,7 +77,7 @@ impl Draft {
         }
     }
 
-    /// The expiry as this message has it.
+    /// Returns the expiry in this message's format.
     pub(super) fn time(&self) -> String {
         let utc = FixedOffset::east_opt(0);
         let Some(zone) = FixedOffset::east_opt(self.offset_minutes * 60).or(utc) else {
@@ -85,7 +85,7 @@ impl Draft {
         };
         let mut text = String::new();
         let local = self.expires_at.with_timezone(&zone);
-        // A moment without this form gives no message, and so no match.
+        // A time that cannot be formatted gives no message, and so no match.
         let _ = write!(text, "{}", local.format(self.time_format));
         text
     }
@@ -119,7 +119,7 @@ impl Draft {
 }
 
 impl Field {
-    /// What people call it.
+    /// Returns its name for people.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Id => "approval id",

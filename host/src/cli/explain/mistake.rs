@@ -1,16 +1,17 @@
-//! Mistakes of the message, as signers make them.
+//! Mistakes that signers make in the message.
 
 use super::Finding;
 use super::message::{Around, Draft, FIELDS, Field};
 
-/// A mistake, and what it does to a message.
+/// A mistake, and its effect on a message.
 pub(super) struct Mistake {
     part: Part,
     pub(super) finding: Finding,
     act: Box<dyn Fn(&mut Draft)>,
 }
 
-/// What a mistake changes. Two mistakes of one part do not go together.
+/// The part of the message that a mistake changes. Two mistakes in the same part cannot be
+/// combined.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Part {
     Id,
@@ -25,7 +26,8 @@ enum Part {
 const MEND_TIME: &str = "expires_at.astimezone(timezone.utc).replace(microsecond=0).isoformat()";
 const MEND_MESSAGE: &str = "message = f\"{approval_id}:{decision}:{approver}:{expires_at}\"";
 
-/// Formats of the expiry that are not Python's `isoformat()` of an aware datetime in whole seconds.
+/// Wrong formats of the expiry; the correct one is Python's `isoformat()` of an aware datetime in
+/// whole seconds.
 const TIME_FORMATS: [(&str, &str, &str); 17] = [
     ("time-without-offset", "%Y-%m-%dT%H:%M:%S", "without its offset (a naive datetime)"),
     ("time-with-z", "%Y-%m-%dT%H:%M:%SZ", "with `Z` instead of `+00:00`"),
@@ -49,12 +51,12 @@ const TIME_FORMATS: [(&str, &str, &str); 17] = [
     ("time-minutes", "%Y-%m-%dT%H:%M%:z", "without seconds"),
     ("time-minutes", "%Y-%m-%dT%H:%M", "without seconds and offset"),
 ];
-/// Offsets in use that are not whole hours, in minutes.
+/// UTC offsets in use that are not whole hours, in minutes.
 const ODD_OFFSETS: [i32; 14] =
     [-570, -210, -150, 210, 270, 330, 345, 390, 525, 570, 630, 765, 825, -270];
 const SEPARATORS: [&str; 17] =
     ["", "|", ",", ".", " ", "-", "_", "/", ";", "\n", "::", ": ", ", ", "\t", "&", "#", "\0"];
-/// What signers write for `approved`; for `rejected` the other words.
+/// What signers write instead of `approved`.
 const APPROVED: [&str; 12] = [
     "approve",
     "Approved",
@@ -90,20 +92,20 @@ impl Mistake {
         Self { part, finding, act: Box::new(act) }
     }
 
-    /// The message with this mistake in it too.
+    /// Returns the message with this mistake added.
     pub(super) fn made_in(&self, draft: &Draft) -> Draft {
         let mut draft = draft.clone();
         (self.act)(&mut draft);
         draft
     }
 
-    /// Whether two mistakes can be made at once.
+    /// Returns whether two mistakes can be combined.
     pub(super) fn goes_with(&self, other: &Self) -> bool {
         self.part != other.part
     }
 }
 
-/// Every mistake that can be made with this message.
+/// Returns every mistake that applies to this message.
 pub(super) fn all(right: &Draft) -> Vec<Mistake> {
     let mut all = Vec::new();
     all.extend(times());
@@ -123,7 +125,7 @@ fn times() -> impl Iterator<Item = Mistake> {
     })
 }
 
-/// The same moment in another zone; and a local time that claims to be UTC.
+/// The same time in another zone, and a local time marked as UTC.
 fn zones() -> impl Iterator<Item = Mistake> {
     let hours = (-12..=14).map(|hours| hours * 60).filter(|minutes| *minutes != 0);
     hours.chain(ODD_OFFSETS).flat_map(|minutes| {
@@ -155,8 +157,8 @@ fn decisions(right: &Draft) -> Vec<Mistake> {
         let (word, right) = (*word, right.decision.clone());
         let finding = Finding::new(
             "decision",
-            format!("the decision was `{word}` where the statement says `{right}`"),
-            format!("decision = \"{right}\"  # the value, not a word like it or an enum's name"),
+            format!("the decision was `{word}`, expected `{right}`"),
+            format!("decision = \"{right}\"  # the value, not a similar word or an enum's name"),
         );
         Mistake::new(Part::Decision, finding, move |draft| word.clone_into(&mut draft.decision))
     };
@@ -295,7 +297,7 @@ fn arounds() -> Vec<Mistake> {
     let finding = Finding::new(
         "template",
         "the template itself was signed",
-        MEND_MESSAGE.to_owned() + "  # mind the f",
+        MEND_MESSAGE.to_owned() + "  # note the f prefix",
     );
     all.push(Mistake::new(Part::Around, finding, move |d| d.around = Around::Instead(template)));
     for id in ["id", "approval_id"] {

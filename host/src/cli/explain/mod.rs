@@ -1,11 +1,11 @@
-//! `signoff explain`: what is wrong with a v1 signature that does not verify. The runbook's chapter
-//! "Invalid Signature" as a tool.
+//! `signoff explain`: diagnoses a v1 signature that does not verify. Implements the runbook's
+//! chapter "Invalid Signature".
 //!
-//! Whether a signature is valid is asked of the verifier, and of nobody else. Where it is not, the
-//! mistakes that signers make are tried out here, one and two at a time, until one of them gives the
-//! signature that came: [`form`] has those of the signature's text, [`mistake`] those of the
-//! [`message`], [`secret`] those of the secret, [`search`] the ways to hash, and the search itself.
-//! Neither a secret nor a right signature is ever printed.
+//! Only the verifier decides whether a signature is valid. If it is not, typical mistakes of
+//! signers are tried here, one and two at a time, until they produce the given signature: [`form`]
+//! has the mistakes in the signature's text, [`mistake`] those in the [`message`], [`secret`] those
+//! in the secret, [`search`] those in hashing, and the search. Neither a secret nor a correct
+//! signature is ever printed.
 
 mod form;
 mod message;
@@ -33,7 +33,7 @@ pub(super) struct ExplainArgs {
     /// `approved` or `rejected`
     #[arg(long)]
     decision: String,
-    /// Who decides
+    /// The approver
     #[arg(long, env = "SIGNOFF_APPROVER")]
     approver: String,
     /// The approval's expiry: 2025-10-17T11:30:00Z or 2025-10-17T11:30:00+00:00
@@ -44,24 +44,24 @@ pub(super) struct ExplainArgs {
     signature: String,
 }
 
-/// One mistake, and how to mend it.
+/// One mistake, and how to fix it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct Finding {
     /// Stable, for programs.
     code: String,
     what: String,
-    /// Mostly Python, as the runbook's signers are.
+    /// Mostly Python, the language of the runbook's signers.
     mend: String,
 }
 
-/// What the command answers.
+/// The result of the command.
 #[derive(Debug, Serialize)]
 struct Answer {
     valid: bool,
     findings: Vec<Finding>,
-    /// What was signed instead, where that is known and no secret.
+    /// What was signed instead, if that is known and not secret.
     signed_message: Option<String>,
-    /// What must be signed; none where the statement itself cannot be.
+    /// What must be signed; `None` if the statement cannot be signed.
     expected_message: Option<String>,
 }
 
@@ -128,7 +128,7 @@ impl Question {
     }
 }
 
-/// A rejection is part of the answer here; a trap is not.
+/// Separates rejections, which are results here, from traps, which are failures.
 fn asked<T>(answer: Result<T, verifier::Failure>) -> Result<Result<T, Rejection>, Failure> {
     match answer {
         Ok(answer) => Ok(Ok(answer)),
@@ -144,10 +144,9 @@ impl Finding {
 }
 
 impl Answer {
-    /// A statement that no signature can be right for.
+    /// Returns the answer for a statement that cannot be signed.
     fn unsignable(rejection: Rejection) -> Self {
-        let mend =
-            "mend --id, --decision, --approver or --expires-at; what signs must use the same";
+        let mend = "correct --id, --decision, --approver or --expires-at; the signer must use the same values";
         Self {
             valid: false,
             findings: vec![Finding {
@@ -160,7 +159,7 @@ impl Answer {
         }
     }
 
-    /// The answer with every secret hidden: somebody may have given one as an approver.
+    /// Hides every secret in the answer: a user may have passed one as the approver.
     fn without(self, secrets: &Secrets) -> Self {
         let hidden = |text: String| secrets.hidden_in(text);
         Self {
@@ -184,7 +183,7 @@ impl Answer {
             let name = if self.valid { "note" } else { "wrong" };
             lines.push(format!("{name:<10}{}", output::safe(&finding.what)));
         }
-        // Quoted and escaped: a space or line feed at the end is what is looked for.
+        // Quoted and escaped, to show a space or line feed at the end.
         let quoted = |name: &str, text: &str| format!("{name:<10}\"{}\"", text.escape_debug());
         match (&self.signed_message, &self.expected_message) {
             (_, Some(_)) if self.valid => {}
@@ -200,7 +199,7 @@ impl Answer {
         mends.dedup();
         for mend in mends {
             let mend = output::safe(mend).replace('\n', "\n          ");
-            lines.push(format!("{:<10}{mend}", "mend"));
+            lines.push(format!("{:<10}{mend}", "fix"));
         }
         lines.join("\n")
     }

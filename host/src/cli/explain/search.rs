@@ -1,5 +1,5 @@
-//! The search: messages, secrets and ways to hash, with none, one and two mistakes, until one gives
-//! the signature that came.
+//! The search: tries messages, secrets and hash functions with zero, one and two mistakes, until
+//! one produces the given signature.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
@@ -11,14 +11,14 @@ use super::secret::{Held, Secrets, Variant};
 use super::{Finding, Question};
 use crate::verifier::Rejection;
 
-/// More than two mistakes at once fit nearly anything a person would believe.
+/// Maximum combined mistakes: more would make explanations implausible.
 const MISTAKES_MAX: usize = 2;
-/// How far from the right expiry another one is looked for: a day.
+/// How far from the correct expiry to search for another one: a day.
 const EXPIRY_SECONDS_MAX: i64 = 86_400;
 const MEND_HASH: &str =
     "hmac.new(key=secret.encode(), msg=message.encode(), digestmod=hashlib.sha256).hexdigest()";
 
-/// What is wrong, and what was signed instead where that is known and no secret.
+/// The findings, and what was signed instead, if that is known and not secret.
 #[derive(Debug, Default)]
 pub(super) struct Explanation {
     pub(super) findings: Vec<Finding>,
@@ -31,7 +31,7 @@ struct Tried {
     text: String,
 }
 
-/// What a signer may do with a secret and a message.
+/// How a signer may combine a secret and a message.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Function {
     Hmac,
@@ -44,7 +44,7 @@ enum Function {
     SecretLastAsField,
 }
 
-/// Explains why a signature does not verify; `rejection` is what the verifier says.
+/// Explains why a signature does not verify; `rejection` is the verifier's reason.
 pub(super) fn explain(
     question: &Question,
     expected: &str,
@@ -92,13 +92,14 @@ fn explained(
     findings.extend(function.mistake());
     if let Some(rejection) = rejection.filter(|_| findings.is_empty()) {
         let mend =
-            "the signature is right for one of this machine's keys; the key itself is refused";
+            "the signature is valid for one of this machine's keys, but the key itself is refused";
         findings.push(Finding::new(&rejection.code, rejection.message.clone(), mend));
     }
     Explanation { findings, signed_message: function.shows_message().then(|| tried.text.clone()) }
 }
 
-/// The right message of another expiry: the approval was extended, or the times were mixed up.
+/// Searches for the correct message with another expiry: the approval was extended, or times were
+/// mixed up.
 fn another_expiry(right: &Draft, secrets: &Secrets, forms: &[Form]) -> Option<Explanation> {
     let message = right.text();
     let fields = message.strip_suffix(&right.time())?;
@@ -109,7 +110,8 @@ fn another_expiry(right: &Draft, secrets: &Secrets, forms: &[Form]) -> Option<Ex
             let mac = of_fields.clone().chain_update(&time).finalize().into_bytes().into();
             let Some(form) = forms.iter().find(|form| form.is_of(&mac)) else { continue };
             let what = format!("another expiry was signed: {time}");
-            let mend = "expires_at as the server says it now: an approval may have been extended";
+            let mend =
+                "use the current expires_at of the server: the approval may have been extended";
             let mut findings = form.mistakes.clone();
             findings.push(Finding::new("time-other", what, mend));
             return Some(Explanation { findings, signed_message: Some(format!("{fields}{time}")) });
@@ -134,18 +136,18 @@ fn unexplained(
         let mend = format!(
             "this machine's key is {}; the signer's is\n\
              \"hmac-\" + hmac.new(secret.encode(), b\"signoff/key-id\", hashlib.sha256).hexdigest()[:12]\n\
-             if they are equal, print(repr(message)) there and compare it with\n{}",
+             if they are equal, run print(repr(message)) there and compare with\n{}",
             secrets.key_ids(),
             expected.escape_debug(),
         );
         let what =
-            "no known mistake gives this signature: most likely the signer has another secret";
+            "no known mistake produces this signature: most likely the signer has another secret";
         findings.push(Finding::new("unexplained", what, mend));
     }
     Explanation { findings, signed_message: None }
 }
 
-/// Messages by how many mistakes are in them.
+/// Returns messages by their number of mistakes.
 fn messages(right: &Draft) -> [Vec<Tried>; MISTAKES_MAX + 1] {
     let mistakes = mistake::all(right);
     let none = vec![Tried { mistakes: Vec::new(), text: right.text() }];
@@ -216,7 +218,7 @@ impl Function {
         }
     }
 
-    /// Whether what was signed is the message, and not the secret.
+    /// Returns whether the message may be shown because the secret is not part of the signed data.
     fn shows_message(self) -> bool {
         matches!(self, Self::Hmac | Self::HmacOfDigest | Self::HmacOfHexDigest | Self::Sha256)
     }
@@ -232,7 +234,7 @@ impl Function {
                 ("message-hashed", "the message was hashed before it was signed")
             }
             Self::Sha256 => {
-                ("not-hmac", "it is a plain SHA-256 of the message: anybody can make it")
+                ("not-hmac", "it is a plain SHA-256 of the message, which anyone can compute")
             }
             Self::SecretFirst | Self::SecretLast | Self::SecretLastAsField => {
                 ("not-hmac", "it is a plain SHA-256 of secret and message, not an HMAC")
@@ -247,7 +249,7 @@ fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
     mac.unwrap_or_default()
 }
 
-/// HMAC takes a key of any length: there is always one.
+/// Returns a keyed HMAC; never `None`, because HMAC accepts keys of any length.
 fn keyed(key: &[u8]) -> Option<Hmac<Sha256>> {
     Hmac::new_from_slice(key).ok()
 }

@@ -1,4 +1,4 @@
-//! The secrets of this machine, and what a signer may have made of them.
+//! The secrets of this machine, and how a signer may have altered them.
 
 use std::path::Path;
 
@@ -9,11 +9,11 @@ use super::Finding;
 use crate::keys::{self, KeyError, SECRET_VARIABLES};
 use crate::verifier::Key;
 
-/// The verifier takes no shorter and no longer key.
+/// Key lengths that the verifier accepts.
 const KEY_BYTES: std::ops::RangeInclusive<usize> = 32..=4096;
-/// A shorter secret is part of too many words to be hidden.
+/// Minimum length of a secret to hide: a shorter one is part of too many words.
 const HIDDEN_BYTES_MIN: usize = 8;
-/// What a signer falls back to where its own variable is not set.
+/// Fallbacks of signers whose variable is unset.
 const PLACEHOLDERS: [&str; 9] = [
     "",
     "None",
@@ -25,12 +25,12 @@ const PLACEHOLDERS: [&str; 9] = [
     "dev-secret",
     "test",
 ];
-const MEND_VARIABLE: &str = "the same bytes on both sides: key=os.environ[\"HMAC_SECRET\"].encode(), nothing added, trimmed or decoded";
+const MEND_VARIABLE: &str = "use the same bytes on both sides: key=os.environ[\"HMAC_SECRET\"].encode(), nothing added, trimmed or decoded";
 
-/// The secrets that signoff would use here, however weak.
+/// The secrets that signoff would use here, even weak ones.
 pub(super) struct Secrets {
     held: Vec<Held>,
-    /// The secret of a variable that does not count, because another one is set too.
+    /// The secret of a variable that is ignored because another one is set too.
     shadowed: Option<Held>,
 }
 
@@ -42,14 +42,14 @@ pub(super) struct Held {
     bytes: Zeroizing<Vec<u8>>,
 }
 
-/// A secret as a signer may have used it: the right one, or what a mistake made of it.
+/// A secret as a signer may have used it: the correct one, or one altered by a mistake.
 pub(super) struct Variant {
     pub(super) bytes: Zeroizing<Vec<u8>>,
     pub(super) mistake: Option<Finding>,
 }
 
 impl Secrets {
-    /// The secret of the environment and those of the keyring, where there is one.
+    /// Loads the secret of the environment and those of the keyring, if there is one.
     pub(super) fn of_machine(keyring: &Path) -> Result<Self, KeyError> {
         let mut held = Vec::new();
         let mut shadowed = None;
@@ -80,25 +80,25 @@ impl Secrets {
         Ok(Self { held: vec![Held::of_text("SIGNOFF_HMAC_SECRET", secret)?], shadowed })
     }
 
-    /// The keys that the verifier takes.
+    /// Returns the keys that the verifier accepts.
     pub(super) fn keys_for_verifier(&self) -> Vec<Key> {
         self.held.iter().filter(|held| held.counts()).map(|held| held.key.clone()).collect()
     }
 
-    /// What is wrong with the secrets themselves.
+    /// Returns the weaknesses of the secrets.
     pub(super) fn weaknesses(&self) -> Vec<Finding> {
         let weak = |held: &Held| match keys::check_secret(&held.name, &held.bytes) {
             Err(KeyError::Weak { source_name, why }) => Some(Finding::new(
                 "secret-weak",
                 format!("the secret of {source_name} is refused by signoff: {why}"),
-                "a new one on both sides, from secrets.token_urlsafe(32)",
+                "use a new one on both sides, from secrets.token_urlsafe(32)",
             )),
             _ => None,
         };
         self.held.iter().filter_map(weak).collect()
     }
 
-    /// A text without any of the secrets.
+    /// Returns a text with all secrets hidden.
     pub(super) fn hidden_in(&self, text: String) -> String {
         let mut text = text;
         for held in self.held.iter().chain(&self.shadowed) {
@@ -117,13 +117,13 @@ impl Secrets {
         self.held.iter()
     }
 
-    /// The ids, by which two machines can tell whether they have the same secret.
+    /// Returns the key ids, with which two machines can compare their secrets.
     pub(super) fn key_ids(&self) -> String {
         let ids: Vec<&str> = self.held.iter().map(|held| held.key.id.as_str()).collect();
         ids.join(", ")
     }
 
-    /// Secrets that have nothing to do with the right one.
+    /// Returns secrets unrelated to the correct one.
     pub(super) fn others(&self) -> Vec<Variant> {
         let mut others = Vec::new();
         if let Some(shadowed) = &self.shadowed {
@@ -143,7 +143,7 @@ impl Secrets {
                 "" => "the signer has an empty secret".to_owned(),
                 text => format!("the signer has the placeholder `{text}` as its secret"),
             };
-            let mend = "os.environ[\"HMAC_SECRET\"], which fails where nothing is set";
+            let mend = "use os.environ[\"HMAC_SECRET\"], which fails if the variable is unset";
             Variant {
                 bytes: Zeroizing::new(placeholder.as_bytes().to_vec()),
                 mistake: Some(Finding::new("secret-placeholder", what, mend)),
@@ -160,13 +160,13 @@ impl Held {
     }
 
     fn of_key(key: Key) -> Self {
-        // The keyring has been checked: its material decodes.
+        // The keyring is validated: its material decodes.
         let bytes =
             Zeroizing::new(Base64UrlUnpadded::decode_vec(&key.material).unwrap_or_default());
         Self { name: format!("key `{}`", key.id), key, bytes }
     }
 
-    /// Whether the verifier takes it at all.
+    /// Returns whether the verifier accepts its length.
     pub(super) fn counts(&self) -> bool {
         KEY_BYTES.contains(&self.bytes.len())
     }
@@ -176,7 +176,7 @@ impl Held {
         &self.bytes
     }
 
-    /// The secret itself, and what signers make of it.
+    /// Returns the secret itself and its altered forms.
     pub(super) fn variants(&self) -> Vec<Variant> {
         let mut all = vec![Variant { bytes: self.bytes.clone(), mistake: None }];
         let mut add = |code: &str, what: String, bytes: Vec<u8>| {
@@ -193,7 +193,7 @@ impl Held {
         };
         let name = &self.name;
         let trimmed =
-            format!("the secret of {name} has white space around it, the signer trimmed it");
+            format!("the secret of {name} has white space around it, but the signer trimmed it");
         for text in [text.trim(), text.trim_end(), text.trim_end_matches(['\r', '\n'])] {
             add("secret-white-space", trimmed.clone(), text.as_bytes().to_vec());
         }
@@ -209,15 +209,11 @@ impl Held {
             add("secret-quoted", what, format!("{quote}{text}{quote}").into_bytes());
             let inner = text.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote));
             let what =
-                format!("the secret of {name} has quotes around it, the signer took them off");
+                format!("the secret of {name} has quotes around it, but the signer removed them");
             add("secret-quoted", what, inner.unwrap_or(text).as_bytes().to_vec());
         }
         for (name, decoded) in decodings(text.trim()) {
-            add(
-                "secret-decoded",
-                format!("the signer used the bytes that the secret is the {name} of"),
-                decoded,
-            );
+            add("secret-decoded", format!("the signer decoded the secret as {name}"), decoded);
         }
         for (name, encoded) in encodings(&self.bytes) {
             add("secret-encoded", format!("the signer used the {name} of the secret"), encoded);
@@ -241,12 +237,12 @@ impl Held {
     }
 }
 
-/// A text with every occurrence of a secret replaced, in upper or lower case.
+/// Replaces every occurrence of a secret in a text, ignoring ASCII case.
 fn hidden(text: &str, secret: &str) -> String {
     let secret = Zeroizing::new(secret.to_ascii_lowercase());
     let mut rest = text;
     let mut shown = String::with_capacity(text.len());
-    // Lower case in ASCII alone moves nothing.
+    // ASCII lower-casing keeps all positions.
     while let Some(at) = rest.to_ascii_lowercase().find(secret.as_str()) {
         let (before, from) = rest.split_at(at);
         shown.push_str(before);

@@ -1,4 +1,4 @@
-//! Each mistake, made by hand, is told by its name.
+//! Each mistake is detected and named.
 
 #![allow(
     clippy::unwrap_used,
@@ -199,7 +199,7 @@ fn a_mistake_of_each_kind_is_named_together_with_another() {
 }
 
 #[test]
-fn what_cannot_be_explained_is_said_so() {
+fn an_unknown_mistake_is_reported_as_unexplained() {
     for signature in
         [hmac_hex(OTHER_SECRET.as_bytes(), RIGHT), hmac_hex(SECRET.as_bytes(), "something else")]
     {
@@ -211,7 +211,7 @@ fn what_cannot_be_explained_is_said_so() {
 }
 
 #[test]
-fn a_weak_secret_is_told_and_a_short_one_verifies_nothing() {
+fn a_weak_secret_is_reported_and_a_short_one_verifies_nothing() {
     let short = "prod-secret-abc123";
     let secrets = Secrets::of_text(short, None).unwrap();
     let of_short = answer(&secrets, &hmac_hex(short.as_bytes(), RIGHT));
@@ -224,7 +224,7 @@ fn a_weak_secret_is_told_and_a_short_one_verifies_nothing() {
 }
 
 #[test]
-fn a_statement_that_nobody_can_sign_is_told_so() {
+fn an_unsignable_statement_is_reported() {
     let secrets = Secrets::of_text(SECRET, None).unwrap();
     for (code, decision, approver) in [
         ("request-invalid", "approve", "user@company.com"),
@@ -256,7 +256,7 @@ fn neither_the_secret_nor_the_right_signature_is_ever_printed() {
         hmac_hex(OTHER_SECRET.as_bytes(), RIGHT),
         "no signature".to_owned(),
     ] {
-        // Somebody pastes the secret into the wrong flag.
+        // A user pastes the secret into the wrong flag.
         for (ours, approver) in [
             (SECRET, "user@company.com"),
             (&line, "user@company.com"),
@@ -287,8 +287,8 @@ fn people_see_what_was_signed_and_what_must_be() {
          wrong     the message had a line feed after it: `echo` adds one, `printf %s` does not\n\
          signed    \"appr_01k7rbxhm0abcdefghjkmnpqrs:approved:user@company.com:2025-10-17T11:30:00\\n\"\n\
          must be   \"appr_01k7rbxhm0abcdefghjkmnpqrs:approved:user@company.com:2025-10-17T11:30:00+00:00\"\n\
-         mend      expires_at.astimezone(timezone.utc).replace(microsecond=0).isoformat()\n\
-         mend      message = f\"{approval_id}:{decision}:{approver}:{expires_at}\""
+         fix       expires_at.astimezone(timezone.utc).replace(microsecond=0).isoformat()\n\
+         fix       message = f\"{approval_id}:{decision}:{approver}:{expires_at}\""
     );
 }
 

@@ -1,5 +1,5 @@
-//! `signoff module`: signs modules, ships them to a server, and shows what serves. `sign` works on this
-//! machine alone; `ship` has what changes the registry, `show` what reads it.
+//! `signoff module`: signs modules, ships them to a server, and shows the active ones. `sign` works
+//! offline; `ship` changes the registry, `show` reads it.
 
 mod ship;
 mod show;
@@ -18,29 +18,29 @@ use crate::code::Code;
 pub(super) enum ModuleCommand {
     /// Sign a module's manifest with a key of this machine's keyring
     Sign(sign::SignArgs),
-    /// Send a module and its signed manifest; it serves once it is activated
+    /// Send a module and its signed manifest to the server; activate it separately
     Push(ship::PushArgs),
-    /// List the slots, and the modules that are kept
+    /// List slots and stored modules
     List,
-    /// Show one module: what its manifest says, who signed it, when it served
+    /// Show one module: its manifest, signer and activations
     Inspect(show::DigestArgs),
-    /// Have a module serve in its slot, from the next question on
+    /// Activate a module; later calls use it
     Activate(ship::DigestArgs),
-    /// Have a policy asked beside the one that serves, without effect
+    /// Evaluate a policy in addition to the active one, without effect
     Shadow(ship::DigestArgs),
-    /// Have no policy asked beside the one that serves
+    /// Stop shadowing
     Unshadow(ship::SlotArgs),
-    /// Have a module serve again that did before
+    /// Activate a previously active module again
     Rollback(ship::RollbackArgs),
-    /// What the shadow would have answered otherwise
+    /// List evaluations for which the shadow's verdict differs
     Flips(show::FlipsArgs),
-    /// Forget a module that is not needed
+    /// Remove an unused module
     Remove(ship::DigestArgs),
     /// Write a module to a file, for other runtimes
     Export(show::ExportArgs),
 }
 
-/// What a list says of a module.
+/// A module in a list.
 #[derive(Clone, Debug, Deserialize)]
 struct Listed {
     slot: String,
@@ -50,14 +50,14 @@ struct Listed {
     version: Option<u64>,
     #[serde(default)]
     key_id: Option<String>,
-    /// `ok`, or the code that says why its signer does not count.
+    /// `ok`, or the code of the reason why its signer is not valid.
     #[serde(default)]
     signer: Option<String>,
     bytes: u64,
     state: String,
 }
 
-/// What a list says of a slot.
+/// A slot in a list.
 #[derive(Clone, Debug, Deserialize)]
 struct SlotListed {
     slot: String,
@@ -96,7 +96,7 @@ fn listed(transport: &Transport) -> Result<List, Failure> {
     transport.parse(&transport.get("/api/v1/modules")?)
 }
 
-/// The digest that a unique prefix means.
+/// Resolves a unique prefix of a digest.
 fn resolved(transport: &Transport, prefix: &str) -> Result<String, Failure> {
     if prefix.len() == 64 {
         return Ok(prefix.to_owned());
@@ -113,7 +113,7 @@ fn resolved(transport: &Transport, prefix: &str) -> Result<String, Failure> {
     }
 }
 
-/// Says what takes its time, to who looks at it.
+/// Prints a progress message, if a terminal shows it.
 fn working(what: &str) {
     if stderr().is_terminal() {
         output::note(what);

@@ -1,4 +1,4 @@
-//! What changes the registry: push, activate, shadow, roll back, remove.
+//! Commands that change the registry: push, activate, shadow, roll back, remove.
 
 use std::fs;
 use std::path::PathBuf;
@@ -19,10 +19,10 @@ use crate::module::Envelope;
 pub(in super::super) struct PushArgs {
     /// The component
     file: PathBuf,
-    /// Its signed manifest, FILE.dsse.json if left out
+    /// Its signed manifest [default: FILE.dsse.json]
     #[arg(long, value_name = "FILE")]
     manifest: Option<PathBuf>,
-    /// Have it serve at once
+    /// Activate it immediately
     #[arg(long)]
     activate: bool,
 }
@@ -35,21 +35,21 @@ pub(in super::super) struct DigestArgs {
 
 #[derive(Args)]
 pub(in super::super) struct SlotArgs {
-    /// Which slot
+    /// The slot
     #[arg(value_parser = ["policy"], default_value = "policy")]
     slot: String,
 }
 
 #[derive(Args)]
 pub(in super::super) struct RollbackArgs {
-    /// Which slot
+    /// The slot
     #[arg(value_parser = ["policy", "verifier"])]
     slot: String,
-    /// Why, for the audit
+    /// The reason, for the audit log
     #[arg(long, value_name = "TEXT")]
     reason: String,
-    /// The digest of a module that served before, or a unique prefix of it; the one before the active
-    /// one if left out
+    /// The digest of a previously active module, or a unique prefix of it [default: the module
+    /// before the active one]
     #[arg(long, value_name = "DIGEST")]
     to: Option<String>,
 }
@@ -58,14 +58,14 @@ pub(super) fn push(args: &PushArgs, transport: &Transport) -> Result<Exit, Failu
     let wasm = read(&args.file)?;
     let path = args.manifest.clone().unwrap_or_else(|| beside(&args.file));
     let manifest = fs::read_to_string(&path).with_context(|| {
-        format!("cannot read `{}`; `signoff module sign` writes it", path.display())
+        format!("cannot read `{}`; create it with `signoff module sign`", path.display())
     })?;
-    // In its one form: what a body holds is no file.
+    // Sent in its canonical form.
     let envelope = Envelope::parse(&manifest)
         .map_err(|refusal| transport.refused(refusal.code, refusal.detail))?;
     let wasm = base64::encode(&wasm);
     let body = format!("{{\"manifest\":{},\"wasm\":\"{wasm}\"}}", envelope.to_text());
-    working("the module is sent, compiled and tried");
+    working("sending, compiling and checking the module");
     let answer = transport.post("/api/v1/modules", body, Access::Create)?;
     let module: Listed = transport.parse(&answer)?;
     if args.activate {
@@ -76,17 +76,14 @@ pub(super) fn push(args: &PushArgs, transport: &Transport) -> Result<Exit, Failu
     } else {
         output::plain(&module.digest);
         let version = module.version.unwrap_or_default();
-        output::note(&format!(
-            "{} version {version} for slot {} is kept",
-            module.name, module.slot
-        ));
+        output::note(&format!("stored {} version {version} for slot {}", module.name, module.slot));
     }
     Ok(Exit::Done)
 }
 
 pub(super) fn activate(args: &DigestArgs, transport: &Transport) -> Result<Exit, Failure> {
     let digest = resolved(transport, &args.digest)?;
-    working("the module is tried");
+    working("checking the module");
     changed(transport, &format!("{digest}/activate"), "{}".to_owned())
 }
 
@@ -102,7 +99,7 @@ pub(super) fn unshadow(args: &SlotArgs, transport: &Transport) -> Result<Exit, F
 pub(super) fn rollback(args: &RollbackArgs, transport: &Transport) -> Result<Exit, Failure> {
     let to = args.to.as_deref().map(|to| resolved(transport, to)).transpose()?;
     let body = json!({ "reason": args.reason, "to": to });
-    working("the module is tried");
+    working("checking the module");
     changed(transport, &format!("{}/rollback", args.slot), body.to_string())
 }
 
@@ -118,7 +115,7 @@ pub(super) fn remove(args: &DigestArgs, transport: &Transport) -> Result<Exit, F
     Ok(Exit::Done)
 }
 
-/// Changes a slot and says what serves then.
+/// Changes a slot and prints the active module.
 fn changed(transport: &Transport, path: &str, body: String) -> Result<Exit, Failure> {
     let answer = transport.post(&format!("/api/v1/modules/{path}"), body, Access::Write)?;
     if transport.json {
@@ -132,7 +129,7 @@ fn changed(transport: &Transport, path: &str, body: String) -> Result<Exit, Fail
         output::plain(&format!("{} shadow\t{shadow}", slot.slot));
     }
     if let Some(why) = &slot.failing {
-        output::note(&format!("slot {} answers nothing: {why}", slot.slot));
+        output::note(&format!("slot {} fails every call: {why}", slot.slot));
         return Ok(Exit::Failed);
     }
     Ok(Exit::Done)

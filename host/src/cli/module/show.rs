@@ -1,4 +1,4 @@
-//! What is shown of the registry: list, inspect, flips, export.
+//! Commands that read the registry: list, inspect, flips, export.
 
 use std::io::{IsTerminal, Write, stdout};
 use std::path::PathBuf;
@@ -22,24 +22,24 @@ pub(in super::super) struct DigestArgs {
 
 #[derive(Args)]
 pub(in super::super) struct FlipsArgs {
-    /// The shadow's digest, or a unique prefix of it; the one that is asked now if left out
+    /// The shadow's digest, or a unique prefix of it [default: the current shadow]
     digest: Option<String>,
-    /// Only those with a higher audit number
+    /// Only flips with a higher audit number
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     after: u64,
-    /// At most so many
+    /// The maximum number of flips
     #[arg(long, value_name = "COUNT", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=200))]
     limit: u64,
 }
 
 #[derive(Args)]
 pub(in super::super) struct ExportArgs {
-    /// `verifier` for the one that is built in, `policy` for the one that serves, or a digest
+    /// `verifier` for the built-in verifier, `policy` for the active policy, or a digest
     what: String,
-    /// The core module, for runtimes without components
+    /// Export the core module, for runtimes without component support
     #[arg(long)]
     core: bool,
-    /// Where to, or - for standard output
+    /// The output file, or - for standard output
     #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
 }
@@ -75,14 +75,14 @@ pub(super) fn list(
     output::table(["SLOT", "STATE", "NAME", "VERSION", "SIGNER", "BYTES", "DIGEST"], &rows);
     for slot in &list.slots {
         if let Some(why) = &slot.failing {
-            output::note(&format!("slot {} answers nothing: {why}", slot.slot));
+            output::note(&format!("slot {} fails every call: {why}", slot.slot));
         }
     }
     let failing = list.slots.iter().any(|slot| slot.failing.is_some());
     Ok(if failing { Exit::Failed } else { Exit::Done })
 }
 
-/// The one module that is there without a store.
+/// Prints the built-in module, the only one without a store.
 fn built_in(global: &Global) -> Result<Exit, Failure> {
     let description = described(global)?;
     if global.json {
@@ -95,7 +95,7 @@ fn built_in(global: &Global) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// The list, with what the embedded verifier says of itself where it stands.
+/// Adds the embedded verifier's description to the list.
 fn with_description(answer: &str, global: &Global) -> Result<String, Failure> {
     let mut list: Value = serde_json::from_str(answer)?;
     let description = described(global)?;
@@ -217,7 +217,7 @@ pub(super) fn export(
     };
     if args.output.as_os_str() == "-" {
         if stdout().is_terminal() {
-            return Err(Failure::usage("a module is no text; give a file, or a pipe"));
+            return Err(Failure::usage("a module is binary; write it to a file or a pipe"));
         }
         stdout().write_all(&bytes)?;
         return Ok(Exit::Done);
@@ -233,7 +233,7 @@ pub(super) fn export(
     Ok(Exit::Done)
 }
 
-/// The bytes of a module that was shipped, if they have its digest.
+/// Returns the bytes of a shipped module, if they match its digest.
 fn shipped(what: &str, transport: &Transport) -> Result<Vec<u8>, Failure> {
     let wanted = match what {
         "policy" => {
@@ -248,7 +248,7 @@ fn shipped(what: &str, transport: &Transport) -> Result<Vec<u8>, Failure> {
     let bytes = transport.get_bytes(&format!("/api/v1/modules/{wanted}/wasm"))?;
     if digest(&bytes) != wanted {
         return Err(Failure::Failed(anyhow::anyhow!(
-            "the server sent other bytes than those of module {wanted}"
+            "the server sent bytes that do not match module {wanted}"
         )));
     }
     Ok(bytes)

@@ -1,4 +1,4 @@
-//! `signoff module sign`: a module's manifest, signed with a key of this machine.
+//! `signoff module sign`: signs a module's manifest with a key of this machine.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -25,25 +25,25 @@ use crate::refusal::Refusal;
 pub(in super::super) struct SignArgs {
     /// The component
     file: PathBuf,
-    /// Where it will serve
+    /// The slot it is for
     #[arg(long, value_parser = ["policy", "verifier"])]
     slot: String,
-    /// What it is called: `[a-z0-9_-]{1,64}`
+    /// The module's name: `[a-z0-9_-]{1,64}`
     #[arg(long, value_parser = name)]
     name: ModuleName,
-    /// 1 or more, and higher than what served in the slot before
+    /// The module's version, at least 1 and higher than that of the active module
     #[arg(long, value_parser = version)]
     version: Version,
     /// The key to sign with: of use `module`, for the slot
     #[arg(long, value_name = "ID")]
     key: String,
-    /// Fuel of one call, about an instruction each; the host's default if left out
+    /// Fuel of one call, about one unit per instruction [default: the host's]
     #[arg(long, value_name = "UNITS")]
     fuel: Option<u64>,
-    /// Memory of one instance; the host's default if left out
+    /// Memory of one instance [default: the host's]
     #[arg(long, value_name = "BYTES")]
     memory_bytes: Option<u64>,
-    /// Where to write the manifest, FILE.dsse.json if left out
+    /// The output file for the manifest [default: FILE.dsse.json]
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -54,7 +54,7 @@ pub(super) fn run(args: &SignArgs, global: &Global) -> Result<Exit, Failure> {
     let wasm = read(&args.file)?;
     let slot = args.slot.parse::<Slot>().map_err(Failure::usage)?;
     let limits = limits(args.fuel, args.memory_bytes).map_err(refused)?;
-    // What no server takes needs no signature.
+    // Do not sign a module that servers would refuse.
     inspect(&wasm, slot, limits).map_err(refused)?;
     let keys = Keys::load(&global.keyring())?;
     let key = keys.module_key(&args.key).ok_or_else(|| cannot_sign(&keys, &args.key))?;
@@ -67,7 +67,7 @@ pub(super) fn run(args: &SignArgs, global: &Global) -> Result<Exit, Failure> {
     let manifest =
         Manifest::new(digest, slot, args.name.clone(), args.version, limits, now).with_facts(facts);
     let envelope = Envelope::sign(&manifest, &key);
-    // As a server with this keyring takes it: the key may not sign for the slot.
+    // Verify as a server with this keyring would: the key may not be allowed to sign for the slot.
     envelope.clone().verify(&keys).map_err(refused)?;
     let beside = beside(&args.file);
     let output = args.output.as_ref().unwrap_or(&beside);
@@ -94,7 +94,7 @@ pub(super) fn run(args: &SignArgs, global: &Global) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// The facts that a policy reads, as it says itself.
+/// Returns the facts that a policy reads, according to its description.
 fn facts(
     wasm: &[u8],
     limits: Limits,
@@ -103,28 +103,28 @@ fn facts(
     let loader = Loader::with(Allocation::OnDemand, Cache::of_user(), Compiler::Apart);
     let invalid = |why: String| refused(Refusal::new(Code::MODULE_INVALID, why));
     let policy = loader.policy(wasm, &digest(wasm), limits);
-    let policy = policy.map_err(|e| invalid(format!("the module cannot serve: {e:#}")))?;
+    let policy = policy.map_err(|e| invalid(format!("the module cannot be loaded: {e:#}")))?;
     let text = policy.describe();
-    let text = text.map_err(|e| invalid(format!("asked to describe itself: {e}")))?;
+    let text = text.map_err(|e| invalid(format!("describe failed: {e}")))?;
     let description: Value = serde_json::from_str(&text)
         .map_err(|e| invalid(format!("its description is not JSON: {e}")))?;
     facts_described(&description).map_err(refused)
 }
 
-/// Where the manifest of a module lies.
+/// Returns the default path of a module's manifest.
 pub(super) fn beside(file: &Path) -> PathBuf {
     let mut path = file.as_os_str().to_owned();
     path.push(".dsse.json");
     path.into()
 }
 
-/// A module's bytes, and no more of them than a module may have.
+/// Reads a module, up to the size limit.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     let open = || format!("cannot read `{}`", path.display());
     let size = fs::metadata(path).with_context(open)?.len();
     let file = File::open(path).with_context(open)?;
     let mut wasm = Vec::with_capacity(usize::try_from(size.min(WASM_BYTES_MAX as u64))?);
-    // One byte more is enough to see that it is too large.
+    // One more byte shows that it is too large.
     file.take(WASM_BYTES_MAX as u64 + 1).read_to_end(&mut wasm).with_context(open)?;
     Ok(wasm)
 }
@@ -136,7 +136,7 @@ fn cannot_sign(keys: &Keys, id: &str) -> Failure {
             key.status.as_str()
         ),
         None => format!(
-            "no key for modules has the id `{id}`; `signoff key generate --use module --slot SLOT` makes one"
+            "no module key has the id `{id}`; create one with `signoff key generate --use module --slot SLOT`"
         ),
     };
     Failure::Failed(anyhow::anyhow!(why))

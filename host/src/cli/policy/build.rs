@@ -1,4 +1,4 @@
-//! `signoff policy build`: a module of a rules file.
+//! `signoff policy build`: builds a module from a rules file.
 
 use std::io::{IsTerminal, Write, stdout};
 use std::path::Path;
@@ -20,17 +20,17 @@ use crate::policy::{Built, Template, build_with};
 
 #[derive(Args)]
 #[command(
-    after_help = "The same rules give the same bytes, so that anyone can build a module again and compare.\n\n\
-Exit codes: 0 built, 1 the rules have errors or a test fails; nothing is written then."
+    after_help = "The same rules give the same bytes, so that anyone can rebuild a module and compare.\n\n\
+Exit codes: 0 built, 1 the rules have errors or a test fails, and nothing is written."
 )]
 pub(in crate::cli) struct BuildArgs {
     /// A rules file, or - for standard input
     #[arg(value_name = "FILE")]
     file: String,
-    /// Where to, or - for standard output; FILE with .wasm if left out
+    /// The output file, or - for standard output [default: FILE with the extension .wasm]
     #[arg(long, short, value_name = "FILE")]
     output: Option<Destination>,
-    /// Do not run the rules' tests first
+    /// Skip the rules' tests
     #[arg(long)]
     no_test: bool,
 }
@@ -39,8 +39,7 @@ pub(super) fn run(args: &BuildArgs, json: bool) -> Result<Exit, Stop> {
     let destination = destination(args)?;
     let rules = source::rules(&args.file)?;
     if destination.is_file() && destination.is_same_file(&args.file) {
-        let told =
-            format!("the module would take the place of `{}`; give another --output", args.file);
+        let told = format!("the module would overwrite `{}`; give another --output", args.file);
         return Err(Failure::usage(told).into());
     }
     let template = Template::new(&Cache::of_user())?;
@@ -66,12 +65,12 @@ fn destination(args: &BuildArgs) -> Result<Destination, Failure> {
         None => Destination::to(Path::new(&args.file).with_extension("wasm")),
     };
     if !destination.is_file() && stdout().is_terminal() {
-        return Err(Failure::usage("a module is no text; give a file, or a pipe"));
+        return Err(Failure::usage("a module is binary; write it to a file or a pipe"));
     }
     Ok(destination)
 }
 
-/// What the rules promise of themselves holds, or nothing is built.
+/// Runs the rules' tests; a failure prevents the build.
 fn tests_pass(args: &BuildArgs, template: &Template, rules: &str, json: bool) -> Result<(), Stop> {
     let mut bench = template.workbench()?;
     let failed = |error| told(&args.file, error, json);
@@ -85,18 +84,17 @@ fn tests_pass(args: &BuildArgs, template: &Template, rules: &str, json: bool) ->
     } else {
         report.note_failed();
         let failed = output::count(report.failed(), "test");
-        output::note(&format!("{failed} failed, so nothing is built"));
+        output::note(&format!("{failed} failed, so nothing was built"));
     }
     Err(Stop::Told(Exit::Failed))
 }
 
-/// Runs the very bytes that would ship: a module that does not start, or has other rules inside, is
-/// not handed out.
+/// Runs the built module: one that does not start or has other rules is not written.
 fn says_its_rules(built: &Built, rules: &str) -> anyhow::Result<()> {
     if Module::run(&built.wasm)?.rules() == Some(rules) {
         return Ok(());
     }
-    bail!("the module that was built does not hold the rules it was built of")
+    bail!("the built module does not contain the rules it was built from")
 }
 
 fn tell(args: &BuildArgs, destination: &Destination, built: &Built, json: bool) {
@@ -123,7 +121,7 @@ fn tell(args: &BuildArgs, destination: &Destination, built: &Built, json: bool) 
     if destination.is_file() {
         output::plain(&facts);
     } else {
-        // Standard output is the module.
+        // Standard output carries the module.
         output::note(&facts.replace('\n', "\nsignoff: "));
     }
 }

@@ -1,4 +1,4 @@
-//! The tests of a rules file and of files with more of them.
+//! Tests of a rules file and of additional files.
 
 use serde_json::{Value, json};
 
@@ -7,22 +7,22 @@ use super::stop::Stop;
 use crate::cli::output;
 use crate::policy::{Case, Loaded, Tested, Workbench};
 
-/// What tests showed, and where they stand.
+/// The results of tests, and their files.
 pub(super) struct Report {
     tested: Tested,
-    /// The rules file, and how many of the tests are its own.
+    /// The rules file, and the number of tests in it.
     own: (String, usize),
-    /// Where the others are from.
+    /// The file of the other tests.
     others: Option<String>,
 }
 
-/// A file of nothing but tests.
+/// A file that contains only tests.
 pub(super) struct Cases {
     pub(super) file: String,
     pub(super) text: String,
 }
 
-/// Runs the tests of the rules at the bench, then those of another file.
+/// Runs the tests of the loaded rules, then those of another file.
 pub(super) fn run(
     bench: &mut Workbench,
     file: &str,
@@ -38,29 +38,29 @@ pub(super) fn run(
 }
 
 impl Report {
-    /// How many tests there are.
+    /// Returns the number of tests.
     pub(super) fn cases(&self) -> usize {
         self.tested.cases.len()
     }
 
-    /// How many of them failed.
+    /// Returns the number of failed tests.
     pub(super) fn failed(&self) -> usize {
         self.tested.failed()
     }
 
-    /// Rules that no test fires.
+    /// Returns the rules that no test fires.
     pub(super) fn unfired(&self) -> &[String] {
         &self.tested.unfired
     }
 
-    /// Prints each test, and what differs where one failed.
+    /// Prints each test, with the differences of failed ones.
     pub(super) fn print(&self) {
         for (number, case) in self.tested.cases.iter().enumerate() {
             self.told(number, case).into_iter().for_each(|line| output::plain(&line));
         }
     }
 
-    /// Prints those that failed to standard error: they are why there is no answer.
+    /// Prints the failed tests to standard error, as the reason why there is no result.
     pub(super) fn note_failed(&self) {
         for (number, case) in self.tested.cases.iter().enumerate().filter(|(_, c)| !c.passed) {
             output::note(&self.told(number, case).join("\n"));
@@ -78,13 +78,13 @@ impl Report {
             let of = trace
                 .error
                 .as_ref()
-                .map_or_else(String::new, |e| format!(": its condition errs: {e}"));
+                .map_or_else(String::new, |e| format!(": its condition fails: {e}"));
             lines.push(format!("      rule `{}` matched ({}){of}", trace.rule, trace.verdict));
         }
         lines
     }
 
-    /// The file that a test stands in: the rules' own come first.
+    /// Returns the file of a test: those of the rules file come first.
     fn file(&self, number: usize) -> &str {
         let (file, own) = &self.own;
         match &self.others {
@@ -93,7 +93,7 @@ impl Report {
         }
     }
 
-    /// What the tests showed, for programs.
+    /// Returns the results as JSON.
     pub(super) fn as_json(&self) -> Value {
         let cases: Vec<Value> = self
             .tested

@@ -1,4 +1,4 @@
-//! `signoff policy check`: what is wrong with rules files.
+//! `signoff policy check`: reports problems of rules files.
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -11,20 +11,22 @@ use crate::engine::Cache;
 use crate::policy::{BenchError, Problem, Severity, Template};
 
 #[derive(Args)]
-#[command(after_help = "Exit codes: 0 no file has an error, 1 one has, or cannot be read.")]
+#[command(
+    after_help = "Exit codes: 0 no file has an error, 1 a file has an error or cannot be read."
+)]
 pub(in crate::cli) struct CheckArgs {
     /// Rules files, or - for standard input
     #[arg(value_name = "FILE", required = true)]
     files: Vec<String>,
-    /// Take a warning for an error
+    /// Treat warnings as errors
     #[arg(long)]
     deny_warnings: bool,
 }
 
-/// What was found in one file.
+/// The result for one file.
 struct Found {
     file: String,
-    /// What it holds, where it loads.
+    /// Its name and numbers of rules and tests, if it loads.
     holds: Option<(String, usize, usize)>,
     problems: Vec<Problem>,
 }
@@ -43,7 +45,7 @@ pub(super) fn run(args: &CheckArgs, json: bool) -> Result<Exit, Stop> {
                     found.print();
                 }
             }
-            // The others are looked at all the same.
+            // Continue with the other files.
             Err(Stop::Failed(failure)) if args.files.len() > 1 => {
                 failed = true;
                 failure.print();

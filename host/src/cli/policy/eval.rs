@@ -1,4 +1,4 @@
-//! `signoff policy eval`: what a policy answers to one action, and why.
+//! `signoff policy eval`: evaluates a policy for one action, and explains the verdict.
 
 use anyhow::anyhow;
 use clap::Args;
@@ -22,31 +22,31 @@ use crate::verifier::Verifier;
 
 #[derive(Args)]
 #[command(
-    after_help = "A module is run itself. Where it holds the rules it was built of, they tell why it answers so; if they answer \
-otherwise than the module, that is an error.\n\n\
+    after_help = "A module is run directly. If it contains the rules it was built from, they explain its verdict; if their verdict \
+differs from the module's, that is an error.\n\n\
 Exit codes: 0 the policy allows it, 4 it requires approval, 3 it denies it; 1 no verdict, 2 usage."
 )]
 pub(in crate::cli) struct EvalArgs {
     /// A rules file or a module, or - for standard input
     #[arg(value_name = "FILE|MODULE")]
     file: String,
-    /// Who is about to act
+    /// The agent
     #[arg(long, value_parser = identifier)]
     agent: String,
-    /// What it is about to do
+    /// The action
     #[arg(long, value_parser = identifier)]
     action: String,
-    /// What it is about: JSON, @FILE, or - for standard input
+    /// The context: JSON, @FILE, or - for standard input
     #[arg(long, value_name = "JSON|@FILE|-")]
     context: String,
-    /// What exactly will run: JSON, @FILE, or - for standard input
+    /// The plan, which is exactly what will run: JSON, @FILE, or - for standard input
     #[arg(long, value_name = "JSON|@FILE|-")]
     plan: Option<String>,
-    /// A fact that the host would tell, as requester=ci@company.com; may be repeated. The requester is
-    /// agent:AGENT if left out
+    /// A fact that the host would provide, such as requester=ci@company.com; may be repeated. The
+    /// requester defaults to agent:AGENT
     #[arg(long = "fact", value_name = "NAME=VALUE", value_parser = fact)]
     facts: Vec<(&'static str, String)>,
-    /// When, as 2025-10-17T10:30:00Z; now if left out
+    /// The time, such as 2025-10-17T10:30:00Z [default: now]
     #[arg(long, value_name = "TIME", value_parser = seconds)]
     now: Option<u64>,
 }
@@ -63,7 +63,7 @@ pub(super) fn run(args: &EvalArgs, json: bool) -> Result<Exit, Stop> {
         output::plain(&verdict::told(&verdict));
         match &trace {
             Some(trace) => print(&judge, trace),
-            None => output::note("the module does not hold rules that tell why"),
+            None => output::note("the module does not contain rules that explain the verdict"),
         }
     }
     Ok(match verdict.decision {
@@ -73,7 +73,8 @@ pub(super) fn run(args: &EvalArgs, json: bool) -> Result<Exit, Stop> {
     })
 }
 
-/// The attempt as a server would hand it to the policy: the verifier reads context and plan first.
+/// Returns the attempt as a server would pass it to the policy: the verifier canonicalizes context
+/// and plan first.
 fn attempt(args: &EvalArgs, json: bool) -> Result<Attempt, Failure> {
     let inputs = [Some(args.file.as_str()), Some(&args.context), args.plan.as_deref()];
     if inputs.into_iter().flatten().filter(|input| *input == "-").count() > 1 {
@@ -91,12 +92,12 @@ fn attempt(args: &EvalArgs, json: bool) -> Result<Attempt, Failure> {
     })
 }
 
-/// The facts of an evaluation, or of a claim where the claimer is given.
+/// Returns the facts of an evaluation, or of a claim if `claimed_by` is given.
 fn facts(args: &EvalArgs) -> Result<Facts, Failure> {
     let given = |name: &str| {
         let mut values = args.facts.iter().filter(|(given, _)| *given == name);
         match (values.next(), values.next()) {
-            (_, Some(_)) => Err(Failure::usage(format!("the fact `{name}` is given twice"))),
+            (_, Some(_)) => Err(Failure::usage(format!("duplicate fact `{name}`"))),
             (value, None) => Ok(value.map(|(_, value)| value.as_str())),
         }
     };
@@ -108,12 +109,12 @@ fn facts(args: &EvalArgs) -> Result<Facts, Failure> {
     })
 }
 
-/// A context or plan as the verifier writes it.
+/// Returns the canonical form of a context or plan.
 pub(super) fn canonical(verifier: &Verifier, text: &str, json: bool) -> Result<String, Failure> {
     asked(json, || verifier.canonicalize(text))
 }
 
-/// How the rules answer; they must answer as the module does.
+/// Returns the trace of the rules, whose verdict must equal the module's.
 fn trace(
     judge: &mut Judge,
     attempt: &Attempt,
@@ -124,7 +125,7 @@ fn trace(
         return Ok(Some(trace));
     }
     Err(anyhow!(
-        "`{}` answers {}, but the rules that it says it was built of answer {}: do not trust what it says of itself",
+        "`{}` returns {}, but its embedded rules return {}: do not trust its description",
         judge.file,
         verdict::told(verdict),
         verdict::told(&by_rules)
@@ -146,19 +147,19 @@ fn print(judge: &Judge, trace: &[Trace]) {
         })
         .collect();
     if rows.is_empty() {
-        output::line("no rule names this agent and action");
+        output::line("no rule applies to this agent and action");
     } else {
         output::table(["WHERE", "RULE", "VERDICT", "MATCHED", "WHY"], &rows);
     }
 }
 
-/// A condition and what it gave.
+/// Formats a condition and its result.
 fn why(item: &Trace, condition: Option<&str>) -> String {
     let condition =
         condition.map_or_else(|| "its condition".to_owned(), |text| format!("`{text}`"));
     match (&item.error, item.when.as_str()) {
         (_, "none") => "no condition".to_owned(),
-        (Some(error), _) => format!("{condition} errs: {error}"),
+        (Some(error), _) => format!("{condition} fails: {error}"),
         (None, gave) => format!("{condition} is {gave}"),
     }
 }
@@ -191,13 +192,13 @@ fn identifier(text: &str) -> Result<String, String> {
     Err("expected 1 to 128 printable ASCII characters without spaces".to_owned())
 }
 
-/// The name of a fact, and its value.
+/// Parses a fact's name and value.
 fn fact(text: &str) -> Result<(&'static str, String), String> {
     let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
     Ok((facts::named(name)?, identifier(value)?))
 }
 
-/// Whole seconds since 1970 of an RFC 3339 time.
+/// Parses an RFC 3339 time to whole seconds since 1970.
 fn seconds(text: &str) -> Result<u64, String> {
     let time = chrono::DateTime::parse_from_rfc3339(text).ok();
     let seconds = time.and_then(|time| u64::try_from(time.timestamp()).ok());

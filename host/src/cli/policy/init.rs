@@ -1,4 +1,4 @@
-//! `signoff policy init`: a rules file to begin with.
+//! `signoff policy init`: writes a starter rules file.
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
@@ -11,12 +11,12 @@ use serde_json::json;
 use super::stop::Stop;
 use crate::cli::{Exit, output};
 
-/// The runbook's thresholds and times, with tests that hold them.
+/// The runbook's thresholds and times, with tests.
 const STARTER: &str = include_str!("starter.toml");
 
 #[derive(Args)]
 pub(in crate::cli) struct InitArgs {
-    /// Where to
+    /// The output file
     #[arg(value_name = "FILE", default_value = "policy.toml")]
     file: PathBuf,
 }
@@ -25,7 +25,7 @@ pub(super) fn run(args: &InitArgs, json: bool) -> Result<Exit, Stop> {
     let file = args.file.display();
     let made = OpenOptions::new().write(true).create_new(true).open(&args.file);
     let mut out = made.map_err(|e| match e.kind() {
-        ErrorKind::AlreadyExists => anyhow!("`{file}` is there already"),
+        ErrorKind::AlreadyExists => anyhow!("`{file}` already exists"),
         _ => anyhow!(e).context(format!("cannot write `{file}`")),
     })?;
     out.write_all(STARTER.as_bytes())
@@ -35,7 +35,7 @@ pub(super) fn run(args: &InitArgs, json: bool) -> Result<Exit, Stop> {
         output::line(&json!({ "file": args.file }).to_string());
         return Ok(Exit::Done);
     }
-    output::plain(&format!("made {file}"));
+    output::plain(&format!("created {file}"));
     output::line("next:");
     for step in ["check", "test", "build"] {
         output::plain(&format!("  signoff policy {step} {file}"));

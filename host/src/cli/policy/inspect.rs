@@ -1,4 +1,4 @@
-//! `signoff policy inspect`: what a module is, and its rules.
+//! `signoff policy inspect`: shows a module and its rules.
 
 use std::io::{Write, stdout};
 
@@ -15,24 +15,24 @@ use crate::policy::{BenchError, Shape, Template, build_with, shape};
 
 #[derive(Args)]
 #[command(
-    after_help = "A module that holds its rules is built again from them: `rebuilt` tells whether this signoff makes the very same \
+    after_help = "A module that contains its rules is rebuilt from them: `rebuilt` shows whether this signoff produces exactly the same \
 bytes.\n\nExit codes: 0 done, 1 failed, 3 the module would be refused by a server."
 )]
 pub(in crate::cli) struct InspectArgs {
     /// A module, or - for standard input
     #[arg(value_name = "MODULE")]
     module: String,
-    /// Print the rules file that it was built of, and nothing else
+    /// Print only the rules file that it was built from
     #[arg(long)]
     rules: bool,
 }
 
-/// Whether the rules inside give these bytes.
+/// Whether the embedded rules build these bytes.
 enum Rebuilt {
-    /// It does not hold its rules.
+    /// It does not contain its rules.
     NoRules,
     Same,
-    /// This program makes another module of them, or none.
+    /// This version builds another module from them, or none.
     Other(Option<String>),
 }
 
@@ -41,9 +41,8 @@ pub(super) fn run(args: &InspectArgs, json: bool) -> Result<Exit, Stop> {
     let module = Module::run(&wasm).with_context(|| format!("`{}`", args.module))?;
     if args.rules {
         let rules = module.rules();
-        let rules =
-            rules.ok_or_else(|| anyhow!("`{}` does not hold the rules of it", args.module))?;
-        // As they were: not a byte more, not one escaped.
+        let rules = rules.ok_or_else(|| anyhow!("`{}` does not contain its rules", args.module))?;
+        // Unmodified: without escapes or a trailing line feed.
         if json {
             output::line(&json!({ "rules": rules }).to_string());
         } else {
@@ -92,12 +91,12 @@ fn print(module: &Module, wasm: &[u8], shape: &Shape, rebuilt: &Rebuilt) {
     }
     match rebuilt {
         Rebuilt::NoRules => {}
-        Rebuilt::Same => field("rebuilt", "the rules inside give these very bytes"),
+        Rebuilt::Same => field("rebuilt", "the embedded rules build exactly these bytes"),
         Rebuilt::Other(Some(digest)) => {
-            field("rebuilt", &format!("no: this signoff makes {digest} of the rules inside"));
+            field("rebuilt", &format!("no: this signoff builds {digest} from the embedded rules"));
         }
         Rebuilt::Other(None) => {
-            field("rebuilt", "no: this signoff does not load the rules inside");
+            field("rebuilt", "no: this signoff cannot load the embedded rules");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A policy at hand, whatever it is made of: rules at the bench, or a module that runs.
+//! A policy on this machine: rules in a workbench, or a module.
 
 use anyhow::Context;
 use serde_json::Value;
@@ -10,31 +10,31 @@ use crate::engine::Attempt;
 use crate::engine::{Allocation, Cache, Compiler, Limits, Loader, Policy, Verdict, digest};
 use crate::policy::{BenchError, Template, Trace, Workbench};
 
-/// A policy that answers.
+/// A policy that can be evaluated.
 pub(super) struct Judge {
-    /// What it was given as.
+    /// Its path on the command line.
     pub(super) file: String,
-    /// Rules at the bench: of the file, or those that a module says it was built of.
+    /// Loaded rules: those of the file, or those embedded in a module.
     pub(super) bench: Option<Bench>,
-    /// Only of a module.
+    /// The module, if it is one.
     pub(super) module: Option<Module>,
 }
 
-/// Rules that are loaded.
+/// Loaded rules.
 pub(super) struct Bench {
     pub(super) workbench: Workbench,
     pub(super) rules: String,
 }
 
-/// A module that runs as a server runs it.
+/// A module that runs as on a server.
 pub(super) struct Module {
     pub(super) policy: Policy,
-    /// What it says of itself.
+    /// Its description of itself.
     pub(super) description: Value,
 }
 
 impl Judge {
-    /// Opens what a command was given.
+    /// Opens a rules file or module.
     pub(super) fn open(file: &str, template: &Template, json: bool) -> Result<Self, Stop> {
         let file = file.to_owned();
         match source::either(&file)? {
@@ -52,11 +52,11 @@ impl Judge {
         }
     }
 
-    /// The verdict: a module's own, where there is one.
+    /// Evaluates an attempt, with the module if there is one.
     ///
     /// # Errors
     ///
-    /// Why there is none, in words.
+    /// Why there is no verdict.
     pub(super) fn ask(&mut self, attempt: &Attempt) -> Result<Verdict, String> {
         match (&self.module, &mut self.bench) {
             (Some(module), _) => module.policy.evaluate(attempt).map_err(|e| e.to_string()),
@@ -68,7 +68,7 @@ impl Judge {
         }
     }
 
-    /// How the rules answer, where rules are at hand.
+    /// Evaluates an attempt with the rules and returns the trace, if there are rules.
     pub(super) fn explain(
         &mut self,
         attempt: &Attempt,
@@ -77,14 +77,14 @@ impl Judge {
         bench.workbench.evaluate(attempt).map(Some)
     }
 
-    /// The text of the rules, where they are at hand.
+    /// Returns the text of the rules, if there are rules.
     pub(super) fn rules(&self) -> Option<&str> {
         self.bench.as_ref().map(|bench| bench.rules.as_str())
     }
 }
 
 impl Bench {
-    /// None where this program's engine does not load them: they are another version's.
+    /// Loads rules; `None` if this version's engine cannot load them.
     fn of(rules: &str, template: &Template) -> Result<Option<Self>, Stop> {
         let mut workbench = template.workbench()?;
         match workbench.load(rules) {
@@ -96,17 +96,17 @@ impl Bench {
 }
 
 impl Module {
-    /// Runs a module that was looked at.
+    /// Loads an inspected module.
     pub(super) fn run(wasm: &[u8]) -> anyhow::Result<Self> {
         let loader = Loader::with(Allocation::OnDemand, Cache::of_user(), Compiler::Apart);
         let policy = loader.policy(wasm, &digest(wasm), Limits::default())?;
         let description = policy.describe()?;
-        // One in another language may say what it likes.
+        // A module in another language may return any text.
         let description = serde_json::from_str(&description).unwrap_or(Value::String(description));
         Ok(Self { policy, description })
     }
 
-    /// The rules that it says it was built of.
+    /// Returns the embedded rules, according to its description.
     pub(super) fn rules(&self) -> Option<&str> {
         let is_of_rules = self.description.get("kind").and_then(Value::as_str) == Some("rules");
         self.description.get("rules").and_then(Value::as_str).filter(|_| is_of_rules)

@@ -1,5 +1,5 @@
-//! `signoff policy`: what a policy team does at its desk. Nothing here needs a server, but for the
-//! history that `diff` replays. No rule is read here either: the template at the bench does that.
+//! `signoff policy`: offline tools for policy authors. Only `diff --history` needs a store or
+//! server. Rules are parsed by the template in the workbench, not here.
 
 mod build;
 mod case;
@@ -24,19 +24,19 @@ use super::{Exit, Global};
 
 #[derive(Subcommand)]
 pub(in crate::cli) enum PolicyCommand {
-    /// Write a rules file to begin with
+    /// Write a starter rules file
     Init(init::InitArgs),
-    /// Tell what is wrong with rules files
+    /// Check rules files and report problems
     Check(check::CheckArgs),
-    /// Run the tests of a rules file, and tell which rules none of them fires
+    /// Run the tests of a rules file, and list rules that no test fires
     Test(test::TestArgs),
-    /// Make a module of a rules file: what ships
+    /// Build a shippable module from a rules file
     Build(build::BuildArgs),
-    /// Ask a policy about one action, and tell why it answers so
+    /// Evaluate a policy for one action, and explain the verdict
     Eval(eval::EvalArgs),
-    /// Tell what a module is, and give its rules back
+    /// Show a module and its rules
     Inspect(inspect::InspectArgs),
-    /// Tell what changes from one policy to another
+    /// Compare two policies
     Diff(diff::DiffArgs),
 }
 

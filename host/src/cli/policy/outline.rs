@@ -1,11 +1,11 @@
-//! A rules file as a list of its members, for people who compare two. What the members mean is the
-//! template's to say; here they are only found and compared.
+//! The members of a rules file, for comparing two files. They are only compared here, not
+//! interpreted; the template does that.
 
 use std::collections::BTreeMap;
 
 use toml::{Table, Value};
 
-/// What a rules file says, by name.
+/// The settings and rules of a file, by name.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Outline {
     /// `default` and the ttl classes.
@@ -13,23 +13,23 @@ pub(super) struct Outline {
     rules: Vec<(String, Table)>,
 }
 
-/// What is different in the second of two.
+/// The differences between two files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Changes {
     /// Settings: name, before, after.
     pub(super) settings: Vec<(String, Option<String>, Option<String>)>,
-    /// Rules that only the second has.
+    /// Rules only in the second.
     pub(super) added: Vec<String>,
-    /// Rules that only the first has.
+    /// Rules only in the first.
     pub(super) removed: Vec<String>,
-    /// Rules that both have, and which of their members differ.
+    /// Rules in both with different members, and the names of those members.
     pub(super) changed: Vec<(String, Vec<String>)>,
-    /// Whether rules that both have stand in another order: that decides which one is named.
+    /// Whether the order of common rules differs, which affects the rule named in a verdict.
     pub(super) moved: bool,
 }
 
 impl Outline {
-    /// Of a file that loads.
+    /// Makes the outline of a valid file.
     pub(super) fn of(rules: &str) -> Self {
         let Ok(table) = rules.parse::<Table>() else { return Self::default() };
         let mut settings = BTreeMap::new();
@@ -46,12 +46,12 @@ impl Outline {
         Self { settings, rules: rules.collect() }
     }
 
-    /// A rule's condition, as it is written.
+    /// Returns a rule's condition, as written.
     pub(super) fn condition(&self, rule: &str) -> Option<&str> {
         self.rule(rule)?.get("when")?.as_str()
     }
 
-    /// What is different in another.
+    /// Returns the differences to another file.
     pub(super) fn changes(&self, other: &Self) -> Changes {
         let names = |of: &Self, among: &Self| -> Vec<String> {
             let ids = of.rules.iter().map(|(id, _)| id);
@@ -92,7 +92,7 @@ impl Outline {
 }
 
 impl Changes {
-    /// For programs.
+    /// Returns the changes as JSON.
     pub(super) fn as_json(&self) -> serde_json::Value {
         let settings = self.settings.iter().map(|(name, before, after)| {
             serde_json::json!({ "name": name, "before": before, "after": after })
@@ -107,7 +107,7 @@ impl Changes {
         })
     }
 
-    /// A line each, as a diff has them.
+    /// Returns one line per change, in the style of a diff.
     pub(super) fn lines(&self) -> Vec<String> {
         let or_none = |value: &Option<String>| {
             value.as_ref().map_or_else(|| "not set".to_owned(), |value| format!("`{value}`"))
@@ -124,13 +124,13 @@ impl Changes {
         let changed = self.changed.iter();
         lines.extend(changed.map(|(id, members)| format!("~ rule `{id}`: {}", members.join(", "))));
         if self.moved {
-            lines.push("~ the rules stand in another order".to_owned());
+            lines.push("~ the rules are in another order".to_owned());
         }
         lines
     }
 }
 
-/// Members that are in one only, or differ.
+/// Returns the names of members that differ or are in one only.
 fn differing(one: &Table, two: &Table) -> Vec<String> {
     let mut names: Vec<&String> = one.keys().chain(two.keys()).collect();
     names.sort_unstable();
@@ -142,7 +142,7 @@ fn written(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Integer(number) => number.to_string(),
-        // Nothing else is loaded.
+        // Valid files have no other types.
         _ => String::new(),
     }
 }

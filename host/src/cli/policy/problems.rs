@@ -1,4 +1,4 @@
-//! Problems of a rules file as a compiler prints them: place, what is wrong, the line, a caret.
+//! Prints problems of a rules file in a compiler's style: location, message, source line and caret.
 
 use anstyle::{AnsiColor, Style};
 use serde_json::json;
@@ -8,19 +8,19 @@ use crate::cli::Exit;
 use crate::cli::output::{self, safe};
 use crate::policy::{BenchError, Problem, Severity};
 
-/// Longest part of a source line that is shown.
+/// Maximum shown length of a source line.
 const SOURCE_CHARS_MAX: usize = 120;
 
 /// Where problems are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum To {
-    /// They are the answer.
+    /// Problems are the result.
     Output,
-    /// They come beside an answer, or in its place.
+    /// Problems accompany or replace the result.
     Error,
 }
 
-/// Prints problems, in the order they came.
+/// Prints problems, in the given order.
 pub(super) fn print(file: &str, problems: &[Problem], to: To) {
     for problem in problems {
         match to {
@@ -30,7 +30,7 @@ pub(super) fn print(file: &str, problems: &[Problem], to: To) {
     }
 }
 
-/// Tells what keeps a rules file from being loaded; the command ends with it.
+/// Reports why a rules file cannot be loaded, and stops the command.
 pub(super) fn told(file: &str, error: BenchError, json: bool) -> Stop {
     match error {
         BenchError::Problems(problems) => {
@@ -46,7 +46,7 @@ pub(super) fn told(file: &str, error: BenchError, json: bool) -> Stop {
     }
 }
 
-/// One problem, three lines.
+/// Formats one problem in three lines.
 fn shown(file: &str, problem: &Problem, colours: bool) -> String {
     let Problem { severity, rule, line, column, message, source } = problem;
     let style = match severity {
@@ -66,7 +66,7 @@ fn shown(file: &str, problem: &Problem, colours: bool) -> String {
     )
 }
 
-/// The part of a line around a column, a character each cell; how many stand before the column.
+/// Returns the part of a line around a column, and the number of characters before the column.
 fn window(source: &str, column: usize) -> (String, usize) {
     let at = column.saturating_sub(1);
     let skipped = if at < SOURCE_CHARS_MAX { 0 } else { at - SOURCE_CHARS_MAX / 2 };
@@ -74,7 +74,7 @@ fn window(source: &str, column: usize) -> (String, usize) {
     (part.trim_end().to_owned(), at - skipped)
 }
 
-/// A character that takes one place and cannot act on a terminal.
+/// Replaces characters that are wider than one cell or could manipulate the terminal.
 fn cell(c: char) -> char {
     match c {
         '\t' => ' ',
@@ -83,7 +83,7 @@ fn cell(c: char) -> char {
     }
 }
 
-/// Nobody there to read it is no reason to stop.
+/// Prints to standard error and ignores errors.
 fn eprintln_quietly(text: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stderr(), "{text}");
@@ -105,12 +105,12 @@ mod tests {
     }
 
     #[test]
-    fn the_caret_stands_under_the_column() {
+    fn the_caret_is_under_the_column() {
         assert_eq!(
             shown("rules.toml", &problem(12, 9, "when = \"contxt.a\""), false),
             "rules.toml:12:9: error: rule `x`: no such name here\n 12 | when = \"contxt.a\"\n    |         ^"
         );
-        // A tab is a character, and so is one that would act on the terminal.
+        // A tab counts as one character, and so does a control character.
         let shown = shown("r", &problem(1, 4, "\ta\u{1b}b"), false);
         assert!(shown.ends_with("\n 1 |  a\u{fffd}b\n   |    ^"), "{shown}");
     }

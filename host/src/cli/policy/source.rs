@@ -1,4 +1,4 @@
-//! What a policy command is given: a rules file, or a module.
+//! Reads the input of a policy command: a rules file or a module.
 
 use std::fs::File;
 use std::io::{Read, stdin};
@@ -10,7 +10,7 @@ use crate::engine::Limits;
 use crate::module::{Slot, WASM_BYTES_MAX, inspect};
 use crate::refusal::Refusal;
 
-/// As the template has it; told here before all of a huge file is handed over.
+/// The template's limit, checked here before a huge file is passed to it.
 const RULES_BYTES_MAX: usize = 1 << 20;
 
 /// A rules file's text, or a module's bytes.
@@ -19,7 +19,7 @@ pub(super) enum Source {
     Module(Vec<u8>),
 }
 
-/// A rules file or a module; `-` is standard input. What a module holds is not yet looked at.
+/// Reads a rules file or a module; `-` is standard input. A module is not inspected yet.
 pub(super) fn either(path: &str) -> Result<Source, Failure> {
     let bytes = read(path)?;
     if bytes.starts_with(b"\0asm") {
@@ -28,17 +28,17 @@ pub(super) fn either(path: &str) -> Result<Source, Failure> {
     Ok(Source::Rules(text(path, bytes)?))
 }
 
-/// A rules file, or another of the kind.
+/// Reads a rules file or a file of tests.
 pub(super) fn rules(path: &str) -> Result<String, Failure> {
     match either(path)? {
         Source::Rules(text) => Ok(text),
         Source::Module(_) => Err(Failure::Failed(anyhow!(
-            "`{path}` is a module, expected a rules file; `signoff policy inspect --rules` prints the one inside"
+            "`{path}` is a module, expected a rules file; print its embedded rules with `signoff policy inspect --rules`"
         ))),
     }
 }
 
-/// A module that a server would take.
+/// Reads and inspects a module.
 pub(super) fn module(path: &str, json: bool) -> Result<Vec<u8>, Failure> {
     match either(path)? {
         Source::Module(wasm) => {
@@ -46,12 +46,12 @@ pub(super) fn module(path: &str, json: bool) -> Result<Vec<u8>, Failure> {
             Ok(wasm)
         }
         Source::Rules(_) => Err(Failure::Failed(anyhow!(
-            "`{path}` is a text, expected a module; `signoff policy build` makes one of rules"
+            "`{path}` is a text, expected a module; build one from rules with `signoff policy build`"
         ))),
     }
 }
 
-/// Whether a server would take these bytes for a policy.
+/// Checks that a server would accept these bytes as a policy.
 pub(super) fn looked_at(path: &str, wasm: &[u8], json: bool) -> Result<(), Failure> {
     inspect(wasm, Slot::Policy, Limits::default()).map(|_| ()).map_err(|refusal| {
         let told = Refusal::new(refusal.code, format!("`{path}`: {}", refusal.detail));
@@ -76,7 +76,7 @@ fn limited(path: &str, source: impl Read) -> Result<Vec<u8>, Failure> {
         .with_context(|| format!("cannot read `{path}`"))?;
     if bytes.len() > WASM_BYTES_MAX {
         return Err(Failure::Failed(anyhow!(
-            "`{path}` is over {WASM_BYTES_MAX} bytes, the limit of a module"
+            "`{path}` is larger than the limit of a module, {WASM_BYTES_MAX} bytes"
         )));
     }
     Ok(bytes)

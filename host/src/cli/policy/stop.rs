@@ -1,14 +1,14 @@
-//! How a command on a rules file ends before its end.
+//! Early exit of a policy subcommand.
 
 use crate::cli::Exit;
 use crate::cli::exit::Failure;
 
-/// Why nothing more is done.
+/// Why a subcommand stops.
 #[derive(Debug)]
 pub(super) enum Stop {
-    /// What is wrong has been told, at its place in the file.
+    /// The problem was already reported, with its location in the file.
     Told(Exit),
-    /// What is wrong is still to be told.
+    /// The failure is not reported yet.
     Failed(Failure),
 }
 
@@ -18,7 +18,7 @@ impl<E: Into<Failure>> From<E> for Stop {
     }
 }
 
-/// What was told already needs no more words.
+/// Converts an early exit to the result of the command.
 pub(super) fn ended(ended: Result<Exit, Stop>) -> Result<Exit, Failure> {
     ended.or_else(|stop| match stop {
         Stop::Told(exit) => Ok(exit),

@@ -1,4 +1,4 @@
-//! `signoff policy test`: the tests of a rules file, and which rules none of them fires.
+//! `signoff policy test`: runs the tests of a rules file, and lists rules that no test fires.
 
 use clap::Args;
 use serde_json::json;
@@ -12,18 +12,16 @@ use crate::engine::Cache;
 use crate::policy::{Severity, Template};
 
 #[derive(Args)]
-#[command(
-    after_help = "A rule is fired by a test in which it matches, whether it decides or not.\n\n\
-Exit codes: 0 all tests pass, 1 one fails, the rules have errors, or with --require-coverage a rule is not fired."
-)]
+#[command(after_help = "A test fires a rule if the rule matches, whether or not it decides.\n\n\
+Exit codes: 0 all tests pass, 1 a test fails, the rules have errors, or with --require-coverage no test fires a rule.")]
 pub(in crate::cli) struct TestArgs {
     /// A rules file, or - for standard input
     #[arg(value_name = "FILE")]
     file: String,
-    /// More tests: a TOML file of nothing but [[test]]
+    /// More tests: a TOML file that contains only [[test]]
     #[arg(long, value_name = "FILE")]
     cases: Option<String>,
-    /// Fail where a rule is fired by no test
+    /// Fail if no test fires a rule
     #[arg(long)]
     require_coverage: bool,
 }

@@ -1,8 +1,8 @@
-//! Verdicts in words.
+//! Formats verdicts.
 
 use crate::engine::{Requirement, Verdict};
 
-/// A verdict in one line.
+/// Formats a verdict in one line.
 pub(super) fn told(verdict: &Verdict) -> String {
     let Verdict { reason, requirement, .. } = verdict;
     let reason = reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
@@ -11,7 +11,7 @@ pub(super) fn told(verdict: &Verdict) -> String {
     format!("{}{reason}{needs}", short(verdict)).replace('\n', " ")
 }
 
-/// Decision and rule.
+/// Formats decision and rule.
 pub(super) fn short(verdict: &Verdict) -> String {
     match &verdict.rule {
         Some(rule) => format!("{} by rule `{rule}`", verdict.decision),
@@ -19,7 +19,7 @@ pub(super) fn short(verdict: &Verdict) -> String {
     }
 }
 
-/// What an approval takes, as far as the policy says.
+/// Formats the requirement set by the policy.
 pub(super) fn needs(requirement: &Requirement) -> String {
     let Requirement { ttl_seconds, threshold, groups } = requirement;
     let people = threshold.map(|threshold| {

@@ -1,4 +1,4 @@
-//! What a server prints once it can be called.
+//! The output of a server once it accepts calls.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::service::Active;
 impl Running {
     pub(super) async fn announce(&self, json: bool, store: &Path) {
         let keys_now = self.service.keys().unwrap_or_default();
-        // A revoked key stays in the keyring and counts for nothing.
+        // Revoked keys stay in the keyring but are not listed.
         let counts = |key: &KeyDescription| key.status != "revoked";
         let keys = keys_now.described().into_iter().filter(counts).map(|key| key.id);
         let keys: Vec<String> = keys.collect();
@@ -47,7 +47,7 @@ impl Running {
             policy.as_ref().map_or_else(ToString::to_string, told)
         ));
         if let Some(tls) = &self.tls {
-            // What to try depends on who issued the certificate, and for which name.
+            // No example: it would depend on the certificate's issuer and name.
             output::line(&format!("TLS       certificate {}", tls.fingerprint()));
             return;
         }
@@ -61,21 +61,21 @@ impl Running {
         ));
     }
 
-    /// Who authenticates the rows of the store, in one line.
+    /// Describes in one line whether the rows of the store are authenticated.
     fn authenticated(&self, log_key: Option<&str>) -> String {
         match (&self.unauthenticated, log_key) {
             (Some(why), _) => format!("rows are not authenticated: {why}"),
             (None, Some(id)) => format!("rows are authenticated, key {id} signs"),
-            (None, None) => "rows are authenticated, and no key signs now".to_owned(),
+            (None, None) => "rows are authenticated, but no key signs at present".to_owned(),
         }
     }
 }
 
-/// What decides about actions, in one line.
+/// Describes the active policy in one line.
 fn told(policy: &Active) -> String {
     match policy {
         Active::Empty => "none: every action requires approval".to_owned(),
         Active::Policy(policy) => policy.digest().to_owned(),
-        Active::Broken { digest, why } => format!("{digest} answers nothing: {why}"),
+        Active::Broken { digest, why } => format!("{digest} fails every call: {why}"),
     }
 }

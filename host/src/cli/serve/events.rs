@@ -1,4 +1,4 @@
-//! A printed line for each audit entry.
+//! Prints a line for each audit entry.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::cli::output;
 use crate::service::Service;
 
-/// What a line tells of an audit entry.
+/// The fields of an audit entry that a line shows.
 #[derive(Deserialize)]
 struct Told {
     at: String,
@@ -39,7 +39,7 @@ impl Told {
     }
 }
 
-/// Prints a line an audit entry, as long as somebody reads.
+/// Prints a line per audit entry, until the output is closed.
 pub(super) async fn tell(service: Arc<Service>, json: bool) {
     let mut newest = service.watchers().of_entries();
     let mut after = *newest.borrow_and_update();

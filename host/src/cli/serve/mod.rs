@@ -1,4 +1,4 @@
-//! `signoff serve`: the HTTP API over a store file.
+//! `signoff serve`: serves the HTTP API over a store file.
 
 mod announce;
 mod events;
@@ -31,45 +31,46 @@ pub(super) use self::signals::interruption;
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ServeArgs {
-    /// The address to listen on; another than loopback needs tokens, an encrypted way and a log key
+    /// The address to listen on; addresses other than loopback require tokens, TLS (or
+    /// --behind-proxy) and a log key
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8787")]
     listen: SocketAddr,
-    /// The certificate to speak TLS with, PEM, its issuers after it; SIGHUP reads it again
+    /// The TLS certificate, PEM, followed by its issuers; SIGHUP reloads it
     #[arg(long, value_name = "FILE")]
     tls_cert: Option<PathBuf>,
     /// The certificate's private key, PEM, mode 0600
     #[arg(long, value_name = "FILE")]
     tls_key: Option<PathBuf>,
-    /// A reverse proxy terminates TLS in front of this server; needs tokens, also on loopback
+    /// A reverse proxy terminates TLS in front of this server; requires tokens even on loopback
     #[arg(long)]
     behind_proxy: bool,
-    /// The deployment's name, if the store is made now
+    /// The deployment's name, used if the store is created now
     #[arg(long, default_value = AUDIENCE_DEFAULT)]
     audience: String,
-    /// Make the store where it is missing although the keyring has a log key
+    /// Create a missing store even though the keyring has a log key
     #[arg(long)]
     create_store: bool,
-    /// Keep the last checkpoint of the audit in this file, outside the store: a store that does not
-    /// extend it does not start. Once used, it is needed at every start
+    /// Keep the last checkpoint of the audit log in this file, outside the store; a store that does
+    /// not extend it does not start. Once used, it is required at every start
     #[arg(long, value_name = "FILE")]
     witness: Option<PathBuf>,
-    /// Make the first witness of this store
+    /// Create the first witness of this store
     #[arg(long, requires = "witness")]
     new_witness: bool,
-    /// Start with a store that does not extend its witness, and expire every unfinished approval
+    /// Accept a store that does not extend its witness, and expire every unfinished approval
     #[arg(long, requires = "witness")]
     accept_rollback: bool,
-    /// Start with a store whose head no log key signed although the keyring has one, and expire every
-    /// unfinished approval
+    /// Accept a store whose head is not signed by a log key even though the keyring has one, and
+    /// expire every unfinished approval
     #[arg(long)]
     accept_unsigned: bool,
-    /// Start with settings that are weaker than the recorded ones; the refusal prints their digest
+    /// Accept settings that are weaker than the recorded ones; the error message shows their digest
     #[arg(long, value_name = "DIGEST")]
     accept_weaker_settings: Option<String>,
-    /// Start more than 30 days after the last audit entry: this machine's clock is right
+    /// Accept a clock more than 30 days after the last audit entry
     #[arg(long)]
     accept_clock: bool,
-    /// Print no line an event
+    /// Do not print a line per event
     #[arg(long, short)]
     quiet: bool,
 }
@@ -81,16 +82,16 @@ const EXAMPLES: &str = "Examples:
   signoff serve --witness /mnt/other/checkpoint                 # every later one
   signoff serve --witness /mnt/other/checkpoint --accept-rollback   # after a restore from a backup
 
-What is accepted at a start (--new-witness, --accept-…) is kept in the audit log.";
+What is accepted at a start (--new-witness, --accept-…) is recorded in the audit log.";
 
 pub(super) fn run(args: &ServeArgs, global: &Global, target: &Target) -> Result<Exit, Failure> {
     let Target::Store(store) = target else {
-        return Err(Failure::usage("serve works on a store file; it takes no --server"));
+        return Err(Failure::usage("serve works on a store file; it does not accept --server"));
     };
     log_to_stderr(global.json);
     let config = global.config()?;
     let keys = global.key_source(&config);
-    // Before anything is made: a server without keys is none.
+    // Before anything is created: a server cannot run without keys.
     keys.load()?;
     let tls = args.tls()?;
     let witness = args.witness.as_ref().map(WitnessFile::at);
@@ -104,7 +105,7 @@ pub(super) fn run(args: &ServeArgs, global: &Global, target: &Target) -> Result<
         let opened = args.open(store, &keys, &keyring, trust).await?;
         exposure.unauthenticated = opened.unauthenticated.is_some();
         let listener = server::bind(args.listen, exposure).await?;
-        // Before the address is told: whoever knows it may also end the server.
+        // Before the address is printed: a caller that knows it may stop the server right away.
         let interruption = interruption()?;
         let start = args.started(exposure, witness.as_ref());
         let setup = Setup { opened, keys, config, start, tls: tls.clone() };
@@ -131,8 +132,7 @@ fn log_to_stderr(json: bool) {
 }
 
 impl ServeArgs {
-    /// What makes it safe to listen elsewhere than on loopback. Whether tokens are required only
-    /// the store knows.
+    /// Returns the protections of this server. Whether tokens are required is read from the store.
     async fn exposure(&self, store: &Path, trust: Trust) -> Result<Exposure> {
         let tokens = (self.behind_proxy || !self.listen.ip().is_loopback())
             && match RedbStore::open(store, OpenMode::Read, CheckIntegrity::No, trust) {
@@ -143,7 +143,7 @@ impl ServeArgs {
         Ok(Exposure { tokens, tls, behind_proxy: self.behind_proxy, unauthenticated: false })
     }
 
-    /// How the server starts.
+    /// Returns the arguments of the start.
     fn started<'a>(&self, exposure: Exposure, witness: Option<&'a WitnessFile>) -> StartArgs<'a> {
         StartArgs {
             listener: Listener {

@@ -1,4 +1,4 @@
-//! Opens the store of a server, and makes the log key where the keyring has none.
+//! Opens the store of a server, and creates a log key if the keyring has none.
 
 use std::fs;
 use std::path::Path;
@@ -13,34 +13,34 @@ use crate::service;
 use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
 use crate::store::{Store, Trust};
 
-/// Where a log key can be made.
+/// The keyring file, in which a log key can be created.
 pub(super) struct KeyringFile<'a> {
     pub(super) path: &'a Path,
-    /// Whether a command gives the keys: then a key in a file is not the operator's way.
+    /// Whether a command provides the keys: then the operator does not use a keyring file.
     pub(super) has_command: bool,
 }
 
-/// A store for a server, and who authenticates its rows.
+/// An opened store of a server, and how its rows are authenticated.
 pub(in crate::cli) struct Opened {
     pub(in crate::cli) store: Arc<RedbStore>,
     pub(in crate::cli) trust: Trust,
-    /// Why rows are not authenticated, where they are not.
+    /// Why rows are not authenticated, if they are not.
     pub(in crate::cli) unauthenticated: Option<String>,
 }
 
 impl ServeArgs {
-    /// What the store is opened with.
+    /// Returns the trust settings of the store.
     pub(super) fn trust(&self, keys: &Arc<KeySource>) -> Result<Trust> {
         let trust = service::trust(keys);
-        // Without a log key an unsigned head is what there is.
+        // Without a log key, heads are unsigned anyway.
         if self.accept_unsigned && has_log_key(&keys.current()?) {
             return Ok(trust.accepting_unsigned_for_now());
         }
         Ok(trust)
     }
 
-    /// Opens the store, or makes it, and makes a log key where there is none. The store comes first: a
-    /// key beside a store that cannot be opened would only keep that one from starting later.
+    /// Opens or creates the store, and creates a log key if there is none. The store comes first: a
+    /// new key next to a store that cannot be opened would only prevent a later start.
     pub(super) async fn open(
         &self,
         store: &Path,
@@ -55,15 +55,15 @@ impl ServeArgs {
         }
         ensure!(
             !had_log_key || current.log_key().is_some(),
-            "no log key of the keyring is active with its private half, so nothing could be written; bring its entry back, or `signoff key promote` another one (`signoff key generate --use log --status verify-only` makes it)"
+            "no log key of the keyring is active with its private half, so nothing can be written; restore its entry, or promote another one with `signoff key promote` (create it with `signoff key generate --use log --status verify-only`)"
         );
-        // A refused start writes nothing, and an empty store extends no witness.
+        // A refused start writes nothing, and an empty store does not extend any witness.
         if let Some(witness) = &self.witness {
             ensure!(
                 self.accept_rollback
                     || store.try_exists().unwrap_or(true)
                     || fs::metadata(witness).map_or(0, |file| file.len()) == 0,
-                "no store at `{}`, and the witness `{}` saw one; look for it, or give a new store a witness of its own",
+                "no store at `{}`, but the witness `{}` has seen one; find it, or use a new witness for a new store",
                 store.display(),
                 witness.display()
             );
@@ -73,7 +73,7 @@ impl ServeArgs {
         let opened = RedbStore::open(store, mode, CheckIntegrity::Yes, trust.clone())?;
         if made {
             output::note(&format!(
-                "made a new, empty store for audience `{}`: until `signoff token create` makes a token, everybody on this machine is admin",
+                "created a new, empty store for audience `{}`: until a token exists (`signoff token create`), every caller on this machine is admin",
                 opened.audience()
             ));
         }
@@ -84,7 +84,7 @@ impl ServeArgs {
             true => None,
             false => match make_log_key(keyring) {
                 Ok(()) => {
-                    // At once: beside a key, a store that nobody signed does not open.
+                    // Immediately: an unsigned store does not open once there is a key.
                     opened.sign_head().await?;
                     None
                 }
@@ -95,30 +95,30 @@ impl ServeArgs {
     }
 }
 
-/// Refuses to make a store where there was one: beside a keyring that has a log key. An empty store
-/// would have no token, no recorded setting and no witness.
+/// Refuses to create a store where one must have existed, because the keyring has a log key. An
+/// empty store would have no tokens, no recorded settings and no witness.
 pub(in crate::cli) fn not_lost(store: &Path, keys: &Keys) -> Result<()> {
     ensure!(
         !has_log_key(keys) || store.try_exists().unwrap_or(true),
-        "no store at `{}`, and the keyring has a log key, so there was one; look for it, or make a new one with `signoff serve --create-store`",
+        "no store at `{}`, and the keyring has a log key, so there was one; find it, or create a new one with `signoff serve --create-store`",
         store.display()
     );
     Ok(())
 }
 
-/// Whether there is a key whose signature of the log counts.
+/// Returns whether there is a trusted log key.
 fn has_log_key(keys: &Keys) -> bool {
     !keys.log_public().is_empty()
 }
 
-/// Makes a log key in the keyring file and says so.
+/// Creates a log key in the keyring file and reports it.
 ///
-/// Errors: why there is none.
+/// Errors: why it was not created.
 fn make_log_key(keyring: &KeyringFile<'_>) -> Result<(), String> {
     let KeyringFile { path, has_command } = keyring;
     if *has_command && !path.exists() {
         return Err(
-            "a command gives the keys, and it gives no log key; `signoff key generate --use log` makes one to put there"
+            "the keys come from a command, which prints no log key; create one with `signoff key generate --use log` and add it there"
                 .to_owned(),
         );
     }
@@ -126,14 +126,14 @@ fn make_log_key(keyring: &KeyringFile<'_>) -> Result<(), String> {
     let made = keys::edit(path, |keyring| {
         let log_keys = keyring.described().filter(|(key, _)| key.usage == Usage::Log.as_str());
         if log_keys.count() > 0 {
-            let why = "every log key of the keyring is revoked; `signoff key generate --use log` makes a new one";
+            let why = "every log key of the keyring is revoked; create a new one with `signoff key generate --use log`";
             return Err(KeyError::Entry(why.to_owned()));
         }
         keyring.generate(new)
     });
     let made = made.map_err(|e| e.to_string())?;
     output::note(&format!(
-        "made log key `{}` in `{}`: it signs the audit log, which authenticates the store; keep the keyring where those who can write the store cannot read it",
+        "created log key `{}` in `{}`: it signs the audit log, which authenticates the store; keep the keyring where users who can write the store cannot read it",
         made.id,
         path.display()
     ));

@@ -1,4 +1,4 @@
-//! A server at work: what it is made of, how it starts and how it stops.
+//! A running server: its parts, start and shutdown.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,10 +23,10 @@ use crate::store::Store;
 use crate::verifier::Verifier;
 use crate::witness::WitnessFile;
 
-/// How often time's changes are stored.
+/// Interval of the expiry sweep.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// What a server is made of.
+/// The parts of a server.
 pub(in crate::cli) struct Setup<'a> {
     pub(in crate::cli) opened: Opened,
     pub(in crate::cli) keys: Arc<KeySource>,
@@ -35,7 +35,7 @@ pub(in crate::cli) struct Setup<'a> {
     pub(in crate::cli) tls: Option<Tls>,
 }
 
-/// How it starts.
+/// The arguments of a start.
 pub(in crate::cli) struct StartArgs<'a> {
     pub(in crate::cli) listener: Listener,
     pub(in crate::cli) witness: Option<&'a WitnessFile>,
@@ -43,12 +43,12 @@ pub(in crate::cli) struct StartArgs<'a> {
     pub(in crate::cli) accept: Accepted,
 }
 
-/// A server at work: the listener, the sweeper, the shadow, and the way to stop them.
+/// A running server: the listener, the sweeper and the shadow, and a handle to stop them.
 pub(in crate::cli) struct Running {
     pub(in crate::cli) url: String,
     pub(super) tls: Option<Tls>,
     pub(super) service: Arc<Service>,
-    /// Why rows are not authenticated, where they are not.
+    /// Why rows are not authenticated, if they are not.
     pub(super) unauthenticated: Option<String>,
     stop: watch::Sender<bool>,
     server: tokio::task::JoinHandle<()>,
@@ -62,7 +62,7 @@ impl Running {
         let loader = Loader::with(Allocation::Pooled, Cache::of_user(), Compiler::Apart);
         let verifier = Verifier::embedded(loader.allocation(), loader.cache())?;
         loader.policies()?;
-        // Not before: a pool opens a file of `/proc/self` that only root can open after this.
+        // Not earlier: a pool opens a file in `/proc/self` that only root can open after this.
         core_dump::forbid().context("cannot keep this process from dumping core")?;
         let service = Service::new(
             Arc::clone(&store) as Arc<dyn Store>,
@@ -111,7 +111,7 @@ impl Running {
         })
     }
 
-    /// Ends waits and streams, lets what was accepted finish, and closes the store.
+    /// Ends waits and streams, finishes accepted requests, and closes the store.
     pub(in crate::cli) async fn stop(self) {
         self.stop.send_replace(true);
         let _ = self.server.await;
@@ -120,21 +120,21 @@ impl Running {
     }
 }
 
-/// Says what a start did that its operator should know.
+/// Reports what the operator should know about a start.
 fn tell_started(started: &Started) {
     if let Some(ended) = started.ended_by_rollback {
         output::note(&format!(
-            "the store went back in time, and that was accepted: {ended} unfinished approvals expired; tokens that were made since are gone, and what was revoked since counts again: look at `signoff token list`, and at `signoff key list` if the keyring went back too"
+            "a rolled-back store was accepted: {ended} unfinished approvals expired; later tokens are gone, and later revocations are undone: check `signoff token list`, and `signoff key list` if the keyring was rolled back too"
         ));
     }
     if let Some(ended) = started.ended_unsigned {
         output::note(&format!(
-            "no log key had signed the store, and that was accepted: {ended} unfinished approvals expired; look at `signoff token list`"
+            "an unsigned store was accepted: {ended} unfinished approvals expired; check `signoff token list`"
         ));
     }
     if !started.weaker_settings.is_empty() {
         output::note(&format!(
-            "weaker settings were accepted, and the audit says so: {}",
+            "weaker settings were accepted and recorded in the audit log: {}",
             started.weaker_settings.join("; ")
         ));
     }
@@ -143,7 +143,7 @@ fn tell_started(started: &Started) {
     }
 }
 
-/// Stores what time does, once a second.
+/// Stores due expiries, once a second.
 async fn sweep(service: Arc<Service>, mut stopping: watch::Receiver<bool>) {
     let mut ticks = interval(SWEEP);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -155,9 +155,9 @@ async fn sweep(service: Arc<Service>, mut stopping: watch::Receiver<bool>) {
         }
         let failed = service.sweep().await.err();
         let code = failed.as_ref().map(|refusal| refusal.code);
-        // Once for each cause: its sentence may count seconds.
+        // Once per cause, compared by code: the message may contain a number of seconds.
         if let Some(refusal) = failed.filter(|_| code != told) {
-            output::note(&format!("sweeping: {refusal}"));
+            output::note(&format!("expiry sweep failed: {refusal}"));
         }
         told = code;
     }

@@ -1,4 +1,4 @@
-//! The signals of a server: SIGHUP reads files again, SIGINT and SIGTERM end it.
+//! Signals of a server: SIGHUP reloads files, SIGINT and SIGTERM stop it.
 
 use std::sync::Arc;
 
@@ -9,46 +9,46 @@ use crate::cli::output;
 use crate::server::Tls;
 use crate::service::Service;
 
-/// What a server reads from files again when it is told to.
+/// What a server reloads from files on SIGHUP.
 pub(super) struct Files {
     pub(super) tls: Option<Tls>,
     pub(super) service: Arc<Service>,
 }
 
 impl Files {
-    /// Reads keys again and says what came of it. Keys that cannot be read decide nothing until they
-    /// can be.
+    /// Reloads the keys and reports the result. If they cannot be read, every decision is refused
+    /// until they can.
     async fn read_keys_again(&self) {
         match self.service.reload_keys().await {
-            Ok(()) => output::note("keys read again"),
+            Ok(()) => output::note("keys reloaded"),
             Err(refusal) => {
-                output::note(&format!("{refusal}; nothing is decided until this is mended"));
+                output::note(&format!("{refusal}; every decision is refused until this is fixed"));
             }
         }
     }
 
-    /// Reads the certificate again and says what came of it; a broken one leaves the old.
+    /// Reloads the certificate and reports the result; a malformed one leaves the old one in use.
     fn read_again(&self) {
         match self.tls.as_ref().map(|tls| (tls, tls.reload())) {
             None => {}
             Some((tls, Ok(()))) => {
-                output::note(&format!("TLS certificate read again: {}", tls.fingerprint()));
+                output::note(&format!("TLS certificate reloaded: {}", tls.fingerprint()));
             }
             Some((tls, Err(e))) => {
-                output::note(&format!("{e}; the certificate {} stays", tls.fingerprint()));
+                output::note(&format!("{e}; still using the certificate {}", tls.fingerprint()));
             }
         }
     }
 }
 
-/// Watches for SIGHUP from now on, and reads files again at each.
+/// Installs a SIGHUP handler that reloads the files.
 pub(super) fn on_hangup(files: Files) -> Result<()> {
     let mut hangups = signal(SignalKind::hangup()).context("cannot watch for SIGHUP")?;
     let files = Arc::new(files);
     tokio::spawn(async move {
         while hangups.recv().await.is_some() {
             let files = Arc::clone(&files);
-            // One after the other: two at a time could leave the older of two certificates.
+            // Sequentially: concurrent reloads could leave the older of two certificates in use.
             let certificates = Arc::clone(&files);
             let _ = tokio::task::spawn_blocking(move || certificates.read_again()).await;
             files.read_keys_again().await;
@@ -57,7 +57,7 @@ pub(super) fn on_hangup(files: Files) -> Result<()> {
     Ok(())
 }
 
-/// Watches for SIGINT and SIGTERM from now on, and resolves at the first.
+/// Installs handlers for SIGINT and SIGTERM. The future resolves at the first signal.
 pub(in crate::cli) fn interruption() -> Result<impl Future<Output = ()>> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;

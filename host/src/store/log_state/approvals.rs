@@ -1,25 +1,26 @@
-//! Every approval in 42 bytes: sorted by id, in chunks, so that a million of them take 42 MB and no
-//! reallocation ever doubles that.
+//! The state of every approval, 42 bytes each: sorted by id, in chunks, so that a million approvals
+//! take 42 MB and no reallocation doubles that.
 
 use crate::audit::tree::Hash;
 use crate::store::Status;
 
-/// Approvals in a chunk.
+/// Approvals per chunk.
 const CHUNK: usize = 4096;
-/// What a full last chunk gives to the next one: ids come almost in order, so that later ones belong
-/// there, and the full chunk stays nearly full.
+/// Approvals that move from a full last chunk to the next one. Ids arrive almost in order, so later
+/// ones go to the new chunk and the full chunk stays nearly full.
 const TAIL: usize = 128;
-/// Bytes of a row's hash that are kept: SHA-256 cut to 160 bits, which leaves 80 bits against collisions.
+/// Bytes kept of a row's hash: SHA-256 truncated to 160 bits, which leaves 80 bits of collision
+/// resistance.
 pub(crate) const FINGERPRINT_BYTES: usize = 20;
-/// Bytes of an entry's number: a log of 10^12 entries.
+/// Bytes of an entry number: enough for 10^12 entries.
 const ENTRY_BYTES: usize = 5;
-/// The status byte of an approval that was removed.
+/// The status byte of a removed approval.
 const REMOVED: u8 = u8::MAX;
 
-/// An approval as the log left it.
+/// The latest state of an approval in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ApprovalState {
-    /// Its stored status; none where it was removed.
+    /// Its stored status; `None` if it was removed.
     pub(crate) status: Option<Status>,
     /// The entry that wrote this version.
     pub(crate) entry: u64,
@@ -34,7 +35,7 @@ struct Packed {
     fingerprint: [u8; FINGERPRINT_BYTES],
 }
 
-/// All of them.
+/// The states of all approvals.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Approvals {
     chunks: Vec<Vec<Packed>>,
@@ -42,14 +43,15 @@ pub(super) struct Approvals {
 }
 
 impl ApprovalState {
-    /// The state after an entry wrote a row with this hash, or removed it.
+    /// Makes the state after `entry` wrote a row with this hash, or removed the row if there is no
+    /// hash.
     pub(crate) fn new(status: Option<Status>, entry: u64, sha256: Option<&Hash>) -> Self {
         let fingerprint = sha256.and_then(|sha256| sha256.first_chunk());
         let fingerprint = *fingerprint.unwrap_or(&[0; FINGERPRINT_BYTES]);
         Self { status: sha256.and(status), entry, fingerprint }
     }
 
-    /// The state as a saved file has it.
+    /// Makes the state from its saved parts; `None` for an unknown status byte.
     pub(super) fn from_parts(
         status: u8,
         entry: u64,
@@ -62,12 +64,12 @@ impl ApprovalState {
         Some(Self { status, entry, fingerprint })
     }
 
-    /// The status as a byte, and the fingerprint: what a saved file keeps beside id and entry.
+    /// Returns the status byte and the fingerprint, which a saved state stores after id and entry.
     pub(super) fn parts(&self) -> (u8, &[u8; FINGERPRINT_BYTES]) {
         (self.status.map_or(REMOVED, |status| status as u8), &self.fingerprint)
     }
 
-    /// Whether a row with this hash is the one that was written last.
+    /// Returns whether a row with this hash is the latest version.
     pub(crate) fn is(&self, sha256: &Hash) -> bool {
         self.status.is_some() && sha256.starts_with(&self.fingerprint)
     }
@@ -89,11 +91,11 @@ impl Packed {
 }
 
 impl Approvals {
-    /// What one approval takes in memory.
+    /// Memory per approval.
     #[cfg(test)]
     pub(super) const BYTES_EACH: usize = size_of::<Packed>();
 
-    /// What all of them take in memory.
+    /// Memory of all approvals.
     #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
         self.chunks.iter().map(|chunk| chunk.capacity() * Self::BYTES_EACH).sum()
@@ -116,7 +118,7 @@ impl Approvals {
         if self.chunks.is_empty() {
             self.chunks.push(Vec::with_capacity(CHUNK));
         }
-        // One before all others belongs to the first chunk.
+        // An id before all others belongs to the first chunk.
         let at = self.chunk_of(&packed.id).unwrap_or(0);
         let is_last = at + 1 == self.chunks.len();
         let Some(chunk) = self.chunks.get_mut(at) else { return };
@@ -143,7 +145,7 @@ impl Approvals {
         self.len += 1;
     }
 
-    /// Those above one of them that exist, in order.
+    /// Iterates over the approvals that exist with an id above `after`, in order.
     pub(super) fn after(
         &self,
         after: Option<u128>,
@@ -156,12 +158,12 @@ impl Approvals {
             .map(|packed| (u128::from_be_bytes(packed.id), packed.state()))
     }
 
-    /// Every approval with its id, in order, also those that were removed.
+    /// Iterates over every approval with its id, in order, including removed ones.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u128, ApprovalState)> + '_ {
         self.chunks.iter().flatten().map(|p| (u128::from_be_bytes(p.id), p.state()))
     }
 
-    /// The last chunk that begins at or before an id.
+    /// Returns the index of the last chunk that begins at or before an id.
     fn chunk_of(&self, id: &[u8; 16]) -> Option<usize> {
         let begins = |chunk: &Vec<Packed>| chunk.first().is_some_and(|first| first.id <= *id);
         self.chunks.partition_point(begins).checked_sub(1)

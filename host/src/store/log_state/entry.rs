@@ -5,10 +5,11 @@
 //!  "state":[{"kind":"approval","id":"appr_…","status":"approved","sha256":"…","prev":12}]}
 //! ```
 //!
-//! `event` is the verifier's or the host's object, byte for byte as it was given. `host` has what the
-//! host adds: the verifier's digest, the policy's verdict, the request's id. `state` has an item for
-//! each row that the change wrote: its kind and id, an approval's stored status, the hash of the row
-//! (`null` where the row was removed), and the entry that wrote the version before (0 for none).
+//! `event` is the verifier's or the host's object, byte for byte as given. `host` holds the members
+//! that the host adds: the verifier's digest, the policy's verdict, the request id. `state` has an
+//! item for each row that the change wrote: its kind and id, an approval's stored status, the hash
+//! of the row (`null` if the row was removed), and the entry that wrote the previous version (0 if
+//! there is none).
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -20,7 +21,7 @@ use signoff_core::time::UnixSeconds;
 use crate::audit::tree::Hash;
 use crate::store::{RowKind, Status};
 
-/// The format that is written and read.
+/// The format written and read here.
 const FORMAT: u32 = 2;
 
 /// A row that a change wrote.
@@ -30,13 +31,13 @@ pub(crate) struct StateItem<'a> {
     pub(crate) id: Cow<'a, str>,
     /// The status of an approval.
     pub(crate) status: Option<Status>,
-    /// The hash of the row; none where it was removed.
+    /// The hash of the row; `None` if it was removed.
     pub(crate) sha256: Option<Hash>,
-    /// The entry that wrote the version before; 0 for none.
+    /// The entry that wrote the previous version; 0 if there is none.
     pub(crate) prev: u64,
 }
 
-/// What the state takes from an entry.
+/// The parts of an entry that the log state uses.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct EntryParts<'a> {
     /// In unix seconds.
@@ -44,11 +45,11 @@ pub(crate) struct EntryParts<'a> {
     pub(crate) state: Vec<StateItem<'a>>,
 }
 
-/// The text of an entry. `event` and `host` are JSON objects.
+/// Returns the text of an entry. `event` and `host` are JSON objects.
 pub(crate) fn write(at: u64, event: &str, host: &str, state: &[StateItem<'_>]) -> String {
     let mut text = String::with_capacity(event.len() + host.len() + 80 + state.len() * 160);
     let time = UnixSeconds::new(at).unwrap_or_default().rfc3339();
-    // A String takes every write.
+    // Writing to a `String` cannot fail.
     let _ = write!(
         text,
         r#"{{"format":{FORMAT},"at":"{time}","event":{event},"host":{host},"state":["#
@@ -65,7 +66,7 @@ pub(crate) fn write(at: u64, event: &str, host: &str, state: &[StateItem<'_>]) -
 
 impl StateItem<'_> {
     fn write(&self, text: &mut String) {
-        // Ids are hex, ULIDs and names of letters, digits, `_` and `-`: nothing that JSON escapes.
+        // Ids are hex, ULIDs and names of letters, digits, `_` and `-`: JSON escapes none of these.
         let _ = write!(text, r#"{{"kind":"{}","id":"{}""#, self.kind, self.id);
         if let Some(status) = self.status {
             let _ = write!(text, r#","status":"{}""#, status.as_str());
@@ -85,7 +86,7 @@ impl<'a> EntryParts<'a> {
     ///
     /// # Errors
     ///
-    /// The reason, for a text that is not an entry of format 2.
+    /// The reason why a text is not an entry of format 2.
     pub(crate) fn read(text: &'a str) -> Result<Self, String> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
@@ -116,8 +117,7 @@ impl<'a> EntryParts<'a> {
         if fields.format != FORMAT {
             return Err(format!("format {}, expected {FORMAT}", fields.format));
         }
-        let at =
-            UnixSeconds::parse(&fields.at).ok_or("at: not a time as an entry has it")?.seconds();
+        let at = UnixSeconds::parse(&fields.at).ok_or("at: not an RFC 3339 time in UTC")?.seconds();
         let item = |item: Item<'a>| {
             let status = item.status.map(|status| Status::parse(&status).ok_or("status"));
             let sha256 = item.sha256.map(|text| {
@@ -139,7 +139,7 @@ impl<'a> EntryParts<'a> {
         Ok(Self { at, state })
     }
 
-    /// The hash that the entry gives a row.
+    /// Returns the hash that the entry records for a row.
     pub(crate) fn hash_of(&self, kind: RowKind, id: &str) -> Option<Hash> {
         self.state.iter().find(|item| item.kind == kind && item.id == id)?.sha256
     }

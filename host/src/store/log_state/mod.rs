@@ -1,19 +1,19 @@
-//! What the audit log says that the store holds: the state that authenticates every row.
+//! The store's contents according to the audit log: the state that authenticates every row.
 //!
-//! Each audit entry names the rows that its change wrote, with the hash of each and the entry that wrote
-//! the version before (`entry`). At start the log is read once and folded into a `LogState`: of each
-//! row its hash and the entry that wrote it last. The root of the log is compared with the signed head,
-//! so that who can write the store but has no log key can change neither. From then on this state, not a
-//! table, says what exists, what is revoked and what time it is at least; every row that is read is
-//! hashed and compared with it.
+//! Each audit entry names the rows that its change wrote, with the hash of each and the entry that
+//! wrote the previous version (`entry`). At start the log is read once and folded into a
+//! `LogState`: for each row, its hash and the entry that wrote it last. The root of the log is
+//! compared with the signed head, so that a party that can write the store but has no log key can
+//! change neither. After that this state, not a table, decides which rows exist, what is revoked
+//! and the earliest possible current time; every row that is read is hashed and compared with it.
 //!
 //! | file | holds |
 //! | --- | --- |
 //! | `entry` | the text of an entry, format 2 |
 //! | `hash` | the hash of a row |
 //! | `approvals` | id, status, entry and fingerprint of every approval, 42 bytes each |
-//! | `pending` | what the changes of one batch do to the state, before they are on disk |
-//! | `saved` | the state as a file writes it, so that a start reads only what came after |
+//! | `pending` | the effect of one batch of changes on the state, before they are on disk |
+//! | `saved` | the serialized state, so that a start reads only later entries |
 
 mod approvals;
 pub(crate) mod entry;
@@ -32,7 +32,7 @@ pub(crate) use self::pending::{Delta, Pending, ReadEntry, read_entries};
 use super::{RowKind, Status};
 use crate::audit::tree::{Frontier, Hash};
 
-/// The state that a log leads to.
+/// The state that results from a log.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LogState {
     tree: Frontier,
@@ -45,22 +45,22 @@ pub(crate) struct LogState {
     rows: [BTreeMap<String, RowState>; RowKind::ALL.len()],
 }
 
-/// A row as the log left it.
+/// The latest state of one of the host's own rows in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RowState {
-    /// The hash of the row; none where it was removed.
+    /// The hash of the row; `None` if it was removed.
     pub(crate) sha256: Option<Hash>,
     /// The entry that wrote or removed it.
     pub(crate) entry: u64,
 }
 
-/// Why an entry cannot follow the ones before it.
+/// An entry that is inconsistent with the entries before it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("audit entry {number}: {why}")]
 pub(crate) struct FoldError {
     /// The number of the entry.
     pub(crate) number: u64,
-    /// What is wrong with it.
+    /// The reason.
     pub(crate) why: String,
 }
 
@@ -70,7 +70,7 @@ impl LogState {
         self.tree.size()
     }
 
-    /// The audit tree over the entries.
+    /// The audit tree over all entries.
     pub(crate) fn tree(&self) -> &Frontier {
         &self.tree
     }
@@ -85,34 +85,34 @@ impl LogState {
         self.counts
     }
 
-    /// An approval; none where the log never had it.
+    /// The state of an approval; `None` if the log never had it.
     pub(crate) fn approval(&self, id: u128) -> Option<ApprovalState> {
         self.approvals.get(id)
     }
 
-    /// Ids of approvals above one of them, in order.
+    /// Ids of approvals above `after`, in order.
     pub(crate) fn approvals_after(&self, after: Option<u128>) -> impl Iterator<Item = u128> + '_ {
         self.approvals.after(after).map(|(id, _)| id)
     }
 
-    /// Ids of approvals above one of them that are pending or approved, in order.
+    /// Ids of pending and approved approvals above `after`, in order.
     pub(crate) fn unfinished_after(&self, after: Option<u128>) -> impl Iterator<Item = u128> + '_ {
         let open = |status| matches!(status, Some(Status::Pending | Status::Approved));
         let approvals = self.approvals.after(after);
         approvals.filter(move |(_, state)| open(state.status)).map(|(id, _)| id)
     }
 
-    /// How many approvals there are.
+    /// The number of approvals, including removed ones.
     pub(crate) fn approval_count(&self) -> u64 {
         self.approvals.len()
     }
 
-    /// One of the host's own rows; none where the log never had it.
+    /// The state of one of the host's own rows; `None` if the log never had it.
     pub(crate) fn row(&self, kind: RowKind, id: &str) -> Option<RowState> {
         self.rows.get(kind as usize)?.get(id).copied()
     }
 
-    /// The host's own rows of a kind that exist, by id, after one of them.
+    /// The host's own rows of a kind that exist, in order of id, after `after`.
     pub(crate) fn rows_after<'a>(
         &'a self,
         kind: RowKind,
@@ -124,7 +124,7 @@ impl LogState {
         rows.filter(|(_, state)| state.sha256.is_some()).map(|(id, state)| (id.as_str(), *state))
     }
 
-    /// Takes over what a batch did.
+    /// Applies the changes of a batch.
     pub(crate) fn apply(&mut self, delta: Delta) {
         self.tree = delta.tree;
         self.at = delta.at;
@@ -140,8 +140,8 @@ impl LogState {
     }
 }
 
-/// Adds one approval to a status and takes it from the one that it left. `None` where a count would
-/// leave its range, which a log that this product wrote cannot cause.
+/// Moves one approval from one status count to another. `None` if a count would overflow or
+/// underflow, which a log written by this product cannot cause.
 fn count(counts: &mut [u64; 6], from: Option<Status>, to: Option<Status>) -> Option<()> {
     if let Some(from) = from {
         let count = counts.get_mut(usize::from(from as u8))?;

@@ -1,5 +1,5 @@
-//! What the changes of one batch do to the state, before they are on disk. Where the batch fails, this
-//! is dropped, and the state is what it was.
+//! The effect of one batch of changes on the state, before they are on disk. If the batch fails,
+//! this is dropped and the state is unchanged.
 
 use std::collections::HashMap;
 use std::panic::resume_unwind;
@@ -11,22 +11,22 @@ use crate::audit::tree::{self, Frontier, Hash};
 use crate::id::ApprovalId;
 use crate::store::RowKind;
 
-/// Entries that are not worth a second thread.
+/// Below this many entries a second thread is not worth its cost.
 pub(super) const ONE_THREAD_MAX: usize = 512;
 
-/// A state, and the entries after it.
+/// A state and the entries appended to it.
 pub(crate) struct Pending<'a> {
     base: &'a LogState,
     delta: Delta,
 }
 
-/// An entry as it is stored, read and hashed: what folding it takes that needs nothing of the state.
+/// A stored entry, parsed and hashed: the part of folding that does not depend on the state.
 pub(crate) struct ReadEntry<'a> {
     parts: Result<EntryParts<'a>, String>,
     leaf: Hash,
 }
 
-/// What entries changed.
+/// The changes that entries made to a state.
 pub(crate) struct Delta {
     pub(super) tree: Frontier,
     pub(super) at: u64,
@@ -36,14 +36,14 @@ pub(crate) struct Delta {
 }
 
 impl<'a> ReadEntry<'a> {
-    /// Reads and hashes a text.
+    /// Parses and hashes the text of an entry.
     pub(crate) fn of(text: &'a str) -> Self {
         Self { parts: EntryParts::read(text), leaf: tree::leaf(text.as_bytes()) }
     }
 }
 
-/// Reads entries on two threads: most of the work of a start without a saved state. Where no thread is
-/// to be had, one does all of it.
+/// Reads entries on two threads: most of the work of a start without a saved state. If no thread
+/// can be started, the current one does all of it.
 pub(crate) fn read_entries(texts: &[String]) -> Vec<ReadEntry<'_>> {
     fn read(texts: &[String]) -> Vec<ReadEntry<'_>> {
         texts.iter().map(|text| ReadEntry::of(text)).collect()
@@ -64,7 +64,7 @@ pub(crate) fn read_entries(texts: &[String]) -> Vec<ReadEntry<'_>> {
 }
 
 impl<'a> Pending<'a> {
-    /// Nothing yet after a state.
+    /// Starts with a state and no entries.
     pub(crate) fn after(base: &'a LogState) -> Self {
         let delta = Delta {
             tree: base.tree.clone(),
@@ -76,27 +76,27 @@ impl<'a> Pending<'a> {
         Self { base, delta }
     }
 
-    /// The number that the next entry gets.
+    /// The number of the next entry.
     pub(crate) fn next_entry(&self) -> u64 {
         self.delta.tree.size() + 1
     }
 
-    /// The time of an entry that comes now: never before the last one.
+    /// The time of an entry written at `at`: never before the last entry's.
     pub(crate) fn time(&self, at: u64) -> u64 {
         self.delta.at.max(at)
     }
 
-    /// The audit tree as it then is.
+    /// The audit tree with the appended entries.
     pub(crate) fn tree(&self) -> &Frontier {
         &self.delta.tree
     }
 
-    /// An approval as it then is.
+    /// The state of an approval after the appended entries.
     pub(crate) fn approval(&self, id: u128) -> Option<ApprovalState> {
         self.delta.approvals.get(&id).copied().or_else(|| self.base.approval(id))
     }
 
-    /// One of the host's own rows as it then is.
+    /// The state of one of the host's own rows after the appended entries.
     pub(crate) fn row(&self, kind: RowKind, id: &str) -> Option<RowState> {
         let changed = self.delta.rows.get(&(kind, id.to_owned())).copied();
         changed.or_else(|| self.base.row(kind, id))
@@ -106,8 +106,8 @@ impl<'a> Pending<'a> {
     ///
     /// # Errors
     ///
-    /// An entry that does not follow: a version that it replaces was not the last, two items of one row,
-    /// an approval with another id's form, a time before the last entry's.
+    /// An entry that is inconsistent with the state: it replaces a version that is not the latest,
+    /// names a row twice, has a malformed approval id, or has a time before the last entry's.
     pub(crate) fn append(
         &mut self,
         at: u64,
@@ -117,7 +117,7 @@ impl<'a> Pending<'a> {
         self.push(at, state, tree::leaf(text.as_bytes()))
     }
 
-    /// Appends an entry as it is stored.
+    /// Appends a stored entry.
     ///
     /// # Errors
     ///
@@ -129,7 +129,7 @@ impl<'a> Pending<'a> {
         self.push(parts.at, &parts.state, entry.leaf).map(drop)
     }
 
-    /// What all of it changed.
+    /// Returns the changes of all appended entries.
     pub(crate) fn finish(self) -> Delta {
         self.delta
     }
@@ -143,7 +143,7 @@ impl<'a> Pending<'a> {
         let number = self.next_entry();
         let wrong = |why: String| FoldError { number, why };
         if at < self.delta.at {
-            return Err(wrong("its time is before that of the entry before it".to_owned()));
+            return Err(wrong("its time is earlier than that of the previous entry".to_owned()));
         }
         for item in state {
             self.write(item, number).map_err(wrong)?;
@@ -159,7 +159,7 @@ impl<'a> Pending<'a> {
         };
         match item.kind {
             RowKind::Approval => {
-                let id = ApprovalId::parse(&item.id).ok_or("it names an id that is none")?;
+                let id = ApprovalId::parse(&item.id).ok_or("it names a malformed approval id")?;
                 let before = self.approval(id.to_u128());
                 let last = before.map_or(0, |state| state.entry);
                 if last != item.prev || number == last {
@@ -171,10 +171,10 @@ impl<'a> Pending<'a> {
                 }
                 let from = before.and_then(|state| state.status);
                 count(&mut self.delta.counts, from, state.status)
-                    .ok_or("a count of approvals leaves its range")?;
+                    .ok_or("a count of approvals is out of range")?;
                 self.delta.approvals.insert(id.to_u128(), state);
             }
-            // An answer is found by its row, which names its entry; the state does not keep it.
+            // An answer's row names its entry, so the state does not keep answers.
             RowKind::Answer => {}
             kind => {
                 let last = self.row(kind, &item.id).map_or(0, |state| state.entry);

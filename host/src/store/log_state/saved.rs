@@ -1,4 +1,4 @@
-//! A state as bytes, so that a start reads only the entries that came after it.
+//! The serialized state, which lets a start read only the entries after it.
 //!
 //! ```text
 //! 0        format 1
@@ -6,19 +6,19 @@
 //! 9..17    time of the last one
 //! 17..25   number of approvals, then each:
 //!            0..16   id
-//!           16       status, 255 where it was removed
+//!           16       status, 255 if it was removed
 //!           17..25   entry
 //!           25..45   first 20 bytes of its row's hash
 //! ..+8     number of other rows, then each:
 //!            0       kind, its place in `RowKind::ALL`
 //!            1..5    length of the id, then the id
 //!            ..+8    entry
-//!            ..+1    1 and the row's hash, or 0 where it was removed
+//!            ..+1    1 and the row's hash, or 0 if it was removed
 //! ```
 //!
-//! Numbers are big-endian. The text that signs them is a C2SP note by the log key under the name
-//! `signoff-state/AUDIENCE`, which no checkpoint has: the name, the number of entries, the root of the
-//! tree in base64 and the SHA-256 of the bytes in hex, a line each.
+//! Numbers are big-endian. The bytes are signed by a C2SP note of the log key under the name
+//! `signoff-state/AUDIENCE`, which no checkpoint uses. Its lines are the name, the number of
+//! entries, the root of the tree in base64 and the SHA-256 of the bytes in hex.
 
 use std::collections::BTreeMap;
 
@@ -32,18 +32,18 @@ use crate::store::RowKind;
 
 const FORMAT: u8 = 1;
 
-/// The name of the note that signs a state of an audience.
+/// Returns the name of the note that signs the state of an audience.
 pub(crate) fn name(origin: &str) -> String {
     format!("signoff-state/{}", origin.strip_prefix("signoff/").unwrap_or(origin))
 }
 
-/// The text that is signed: what these bytes are the state of.
+/// Returns the text to sign: it binds the bytes to a log of this name, size and root.
 pub(crate) fn note_text(name: &str, size: u64, root: &Hash, bytes_sha256: &Hash) -> String {
     let root = Base64::encode_string(root);
     format!("{name}\n{size}\n{root}\n{}\n", hex::encode(bytes_sha256))
 }
 
-/// The SHA-256 of saved bytes.
+/// Returns the SHA-256 of saved bytes.
 pub(crate) fn sha256(chunks: impl Iterator<Item = impl AsRef<[u8]>>) -> Hash {
     let mut hash = Sha256::new();
     for chunk in chunks {
@@ -52,7 +52,7 @@ pub(crate) fn sha256(chunks: impl Iterator<Item = impl AsRef<[u8]>>) -> Hash {
     hash.finalize().into()
 }
 
-/// Writes a state.
+/// Serializes a state.
 pub(crate) fn write(state: &LogState) -> Vec<u8> {
     let approvals = state.approvals.len();
     let mut bytes = Vec::with_capacity(usize::try_from(approvals * 45).unwrap_or_default() + 4096);
@@ -82,7 +82,7 @@ pub(crate) fn write(state: &LogState) -> Vec<u8> {
     bytes
 }
 
-/// Reads a state; `tree` is the audit tree of its size. `None` for bytes that are not a state.
+/// Deserializes a state; `tree` is the audit tree of its size. `None` for malformed bytes.
 pub(crate) fn read(bytes: &[u8], tree: Frontier) -> Option<LogState> {
     let mut unread = Unread(bytes);
     if unread.byte()? != FORMAT || unread.u64()? != tree.size() {

@@ -1,4 +1,4 @@
-//! The state beside a simple model, and entries that must be refused.
+//! Compares the state with a simple model, and checks the entries that must be refused.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -37,7 +37,7 @@ fn text(at: u64, state: &[StateItem<'_>]) -> String {
     write(at, r#"{"event":"x"}"#, "{}", state)
 }
 
-/// Folds entries one after the other, each taken over at once.
+/// Folds entries one by one, and applies each immediately.
 fn folded(entries: &[String]) -> Result<LogState, FoldError> {
     let mut state = LogState::default();
     for entry in entries {
@@ -71,7 +71,7 @@ fn an_entry_is_written_and_read_byte_for_byte() {
 }
 
 #[test]
-fn what_is_not_an_entry_of_format_2_is_refused() {
+fn a_malformed_entry_is_refused() {
     let sound = text(5, &[approval(1, Status::Pending, [1; 32], 0)]);
     EntryParts::read(&sound).unwrap();
     let sha256 = "01".repeat(32);
@@ -118,7 +118,7 @@ fn a_log_leads_to_what_it_wrote_last() {
 }
 
 #[test]
-fn what_is_finished_is_not_among_the_unfinished() {
+fn finished_approvals_are_not_listed_as_unfinished() {
     let entries =
         Status::ALL.map(|status| text(10, &[approval(status as u128 + 1, status, [1; 32], 0)]));
     let state = folded(&entries).unwrap();
@@ -164,7 +164,7 @@ fn the_tree_is_that_of_the_texts() {
     assert_eq!(*state.tree(), expected);
 }
 
-/// Below and above the number that is read on two threads, and around its half.
+/// Below and above the number of entries read on two threads, and around its half.
 #[test]
 fn entries_are_read_in_order_and_a_wrong_one_is_named_on_either_thread() {
     let count = u64::try_from(pending::ONE_THREAD_MAX).unwrap() + 101;
@@ -240,7 +240,7 @@ fn approvals_are_found_whatever_the_order_they_came_in() {
 #[test]
 fn an_approval_takes_42_bytes() {
     assert_eq!(Approvals::BYTES_EACH, 42);
-    // Servers make ids of the time, and what they write at once comes in any order.
+    // Ids begin with the time, and concurrent writes arrive in any order.
     for run in [1, 2, 16, 64] {
         let mut approvals = Approvals::default();
         let count = 40_960_u64;
@@ -251,7 +251,7 @@ fn an_approval_takes_42_bytes() {
         let least = 42 * usize::try_from(count).unwrap();
         assert!(approvals.bytes() * 100 <= least * 115, "{run}: {} of {least}", approvals.bytes());
     }
-    // Nor does the opposite order cost more than twice that.
+    // The reverse order costs at most twice that.
     let mut approvals = Approvals::default();
     for turn in (0..40_960_u64).rev() {
         approvals.put(turn.into(), ApprovalState::new(None, turn, None));

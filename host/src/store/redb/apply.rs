@@ -23,7 +23,7 @@ use crate::store::{
 
 /// Every table of a store, open for writing.
 pub(super) struct Tables<'txn> {
-    /// For the one table that few changes touch: it is opened when one does.
+    /// Used to open the blobs table on demand: few changes touch it.
     txn: &'txn WriteTransaction,
     meta: Table<'txn, &'static str, &'static [u8]>,
     approvals: Table<'txn, u128, &'static [u8]>,
@@ -36,20 +36,20 @@ pub(super) struct Tables<'txn> {
     rows: Table<'txn, &'static str, &'static [u8]>,
     answers: Table<'txn, &'static Scope, &'static [u8]>,
     answer_times: Table<'txn, &'static AnswerTimeKey, ()>,
-    /// What the log says, with what this batch added to it.
+    /// The log state with the entries of this batch.
     pending: Pending<'txn>,
-    /// Rows of `lists` to be there, or not, once the batch is applied. They lie all over the table;
-    /// in order of key they are a quarter faster to write.
+    /// Rows of `lists` to insert (`true`) or remove (`false`) at the end of the batch. They are
+    /// spread over the table; writing them in key order is a quarter faster.
     moves: BTreeMap<ListKey, bool>,
-    /// Where values are put together.
+    /// A reused buffer for encoding values.
     row: Vec<u8>,
 }
 
-/// What became of one change. A change that is refused leaves no trace, and the others of its batch are
-/// kept.
+/// The result of one change. A refused change leaves no trace, and the other changes of its batch
+/// are committed.
 pub(super) type Applied = Result<Commit, StoreError>;
 
-/// What the index rows of a stored approval are made of.
+/// The fields of a stored approval that its index rows depend on.
 struct Standing {
     entry: u64,
     status: Status,
@@ -58,10 +58,10 @@ struct Standing {
     lists: [ListName; 4],
 }
 
-/// A new version of an approval as it is written.
+/// An encoded new version of an approval.
 struct Encoded {
     row: Vec<u8>,
-    /// The texts row, where the approval is new.
+    /// The texts row, if the approval is new.
     texts: Option<Vec<u8>>,
 }
 
@@ -89,8 +89,8 @@ impl<'txn> Tables<'txn> {
         })
     }
 
-    /// Keeps a change, if nothing speaks against it. What does is found before the first write, so
-    /// that a change which is not kept leaves no trace.
+    /// Applies a change unless it conflicts or is refused. All checks precede the first write, so
+    /// that a change that is not applied leaves no trace.
     pub(super) fn apply(&mut self, change: &Change) -> Result<Applied, StoreError> {
         if let Some((scope, _)) = &change.answer {
             match self.answer(scope, self.pending.time(change.at)) {
@@ -118,7 +118,7 @@ impl<'txn> Tables<'txn> {
         self.put(change, standing.as_ref()).map(|entry| Ok(Commit::Kept { entry }))
     }
 
-    /// Forgets answers kept before a time, the oldest first.
+    /// Deletes answers stored before a time, the oldest first.
     pub(super) fn forget(&mut self, before: u64, limit: usize) -> Result<usize, StoreError> {
         let until = format::answer_time_key(before, &[0; 32]);
         let mut old = Vec::new();
@@ -133,7 +133,8 @@ impl<'txn> Tables<'txn> {
         Ok(old.len())
     }
 
-    /// Writes what all changes of a batch share; `head` makes the text of the head from the tree.
+    /// Writes the parts shared by all changes of a batch; `head` makes the text of the head from
+    /// the tree.
     pub(super) fn finish(
         mut self,
         head: impl FnOnce(&crate::audit::tree::Frontier) -> Result<String, StoreError>,
@@ -191,7 +192,7 @@ impl<'txn> Tables<'txn> {
         Ok(number)
     }
 
-    /// The answer kept for a scope, if its entry vouches for it.
+    /// Returns the stored answer of a scope, authenticated by its entry.
     fn answer(&self, scope: &Scope, now: u64) -> Result<Option<Answer>, StoreError> {
         let Some(row) = self.answers.get(scope)? else {
             return Ok(None);
@@ -201,7 +202,7 @@ impl<'txn> Tables<'txn> {
         Ok(answer.map(|(_, answer)| answer))
     }
 
-    /// The stored approval that a version replaces, if it is the one that the log knows.
+    /// Returns the stored approval that a version replaces, authenticated by the log.
     fn standing(&self, summary: &Summary) -> Result<Option<Standing>, StoreError> {
         let id = summary.id;
         let row = self.approvals.get(id.to_u128())?;
@@ -220,8 +221,8 @@ impl<'txn> Tables<'txn> {
         }))
     }
 
-    /// Whether a row's last version is the one that its change replaces. A row that was removed is
-    /// replaced like one that never was.
+    /// Returns whether a change replaces the latest version of a row. A removed row may be replaced
+    /// as if it had never existed.
     fn is_last(&self, row: &RowChange) -> bool {
         match self.pending.row(row.kind, &row.id) {
             None => row.prev == 0,
@@ -328,7 +329,7 @@ impl<'txn> Tables<'txn> {
             Some(bytes) => {
                 rows::encode_blob(bytes, &mut self.row);
                 blobs.insert(&blob.digest, self.row.as_slice())?;
-                // Nothing else comes near its size.
+                // Free the buffer: no other value comes near this size.
                 self.row = Vec::new();
             }
             None => drop(blobs.remove(&blob.digest)?),
@@ -381,7 +382,7 @@ fn answer_item(scope: &Scope, row: &[u8]) -> StateItem<'static> {
     }
 }
 
-/// Whether a version was made from what the log has as the last one.
+/// Returns whether a version replaces the latest one in the log.
 fn is_last(base: &Base, last: Option<u64>) -> bool {
     match (base, last) {
         (Base::New(_), None) => true,
@@ -390,14 +391,15 @@ fn is_last(base: &Base, last: Option<u64>) -> bool {
     }
 }
 
-/// Whether a text can be the id of one of the host's own rows: 1 to 256 printable ASCII characters that
-/// JSON does not escape.
+/// Returns whether a text is a valid id of one of the host's own rows: 1 to 256 printable ASCII
+/// characters that JSON does not escape.
 fn is_row_id(id: &str) -> bool {
     (1..=256).contains(&id.len())
         && id.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'\\'))
 }
 
-/// An error that is of one change alone, where it is about the row that the change is of.
+/// Confines [`StoreError::Tampered`] to the change whose row it concerns; other errors fail the
+/// batch.
 fn refused_alone(error: StoreError) -> Result<Applied, StoreError> {
     match error {
         StoreError::Tampered(_) => Ok(Err(error)),

@@ -1,4 +1,4 @@
-//! Compares what a table holds with what the log says: rows by their hashes, entries by the tree.
+//! Authenticates tables against the log: rows by their hashes, entries by the tree.
 
 use redb::ReadableTable;
 
@@ -14,16 +14,15 @@ use crate::store::{ANSWER_SECONDS, Answer, Entry, RowKind, Scope, StoreError};
 /// Entries in the smallest subtree whose hash is stored.
 const BLOCK: u64 = 1 << TREE_LEVEL_MIN;
 
-/// The tables that the tree is read from. Nothing in them is trusted: a hash that was edited gives
-/// another root.
+/// The tables from which the tree is read. They are not trusted: an edited hash gives another root.
 pub(super) struct Source<'a, E, T> {
     pub(super) entries: &'a E,
     pub(super) tree: &'a T,
 }
 
-/// An approval's row with its state; `None` where neither the table nor the log has it.
+/// Returns an approval's row with its state; `None` if neither the table nor the log has it.
 ///
-/// Errors: [`StoreError::Tampered`] where only one of them has it, or another version.
+/// Errors: [`StoreError::Tampered`] if only one of them has it, or their versions differ.
 pub(super) fn approval(
     id: ApprovalId,
     row: Option<&[u8]>,
@@ -41,8 +40,8 @@ pub(super) fn approval(
     }
 }
 
-/// The value of one of the host's own rows, and the entry that wrote it; `None` where neither the table
-/// nor the log has it.
+/// Returns the value of one of the host's own rows and the entry that wrote it; `None` if neither
+/// the table nor the log has it.
 ///
 /// Errors: as [`approval`].
 pub(super) fn row(
@@ -66,8 +65,8 @@ pub(super) fn row(
     }
 }
 
-/// A kept answer and its entry, if that is in the log and has the answer's hash. `None` for one that is
-/// older than answers are kept at `now`.
+/// Returns a stored answer and its entry, if the entry is in the log and has the answer's hash.
+/// `None` if the answer has expired at `now`.
 ///
 /// Errors: [`StoreError::Tampered`].
 pub(super) fn answer<E, T>(
@@ -82,7 +81,7 @@ where
     T: ReadableTable<u64, &'static Hash>,
 {
     let id = hex::encode(scope);
-    let tampered = || StoreError::Tampered(format!("the kept answer {id}"));
+    let tampered = || StoreError::Tampered(format!("the stored answer {id}"));
     let (number, answer) = rows::decode_answer(row).ok_or_else(tampered)?;
     if answer.at.saturating_add(ANSWER_SECONDS) <= now {
         return Ok(None);
@@ -105,14 +104,14 @@ where
     E: ReadableTable<u64, &'static [u8]>,
     T: ReadableTable<u64, &'static Hash>,
 {
-    /// The text of an entry, unverified.
+    /// Returns the text of an entry, unverified.
     pub(super) fn entry(&self, number: u64) -> Result<Option<String>, StoreError> {
         let Some(row) = self.entries.get(number)? else { return Ok(None) };
         let text = rows::decode_text(row.value()).map(str::to_owned);
         text.map(Some).ok_or_else(|| unreadable(format_args!("audit entry {number}")))
     }
 
-    /// Verifies that entries are the log's.
+    /// Verifies that entries are in the log.
     ///
     /// Errors: [`StoreError::Tampered`] for the first that is not.
     pub(super) fn verify(&self, entries: &[Entry], log: &Frontier) -> Result<(), StoreError> {
@@ -132,7 +131,7 @@ where
         Ok(())
     }
 
-    /// Verifies the sixteen entries of a complete block together, as this transaction reads them.
+    /// Verifies the sixteen entries of a complete block together, as read by this transaction.
     fn verify_block(&self, block: u64, log: &Frontier) -> Result<(), StoreError> {
         let first = block * BLOCK;
         let leaf = self.hash_of_entries(first, 1)?;
@@ -143,8 +142,8 @@ where
         self.verify_leaf(number, &tree::leaf(text.as_bytes()), log)
     }
 
-    /// The path of the first entry of a block goes through the hashes of all others in it, which are
-    /// worked out from their texts.
+    /// Verifies one leaf. The path of a block's first entry contains the hashes of all others in
+    /// the block, which are computed from their texts.
     fn verify_leaf(&self, number: u64, leaf: &Hash, log: &Frontier) -> Result<(), StoreError> {
         let tampered = || StoreError::Tampered(format!("audit entry {number}"));
         let index = number.checked_sub(1).filter(|index| *index < log.size());
@@ -157,7 +156,8 @@ where
         tree::check_inclusion(leaf, index, log.size(), &log.root(), &path).map_err(|_| tampered())
     }
 
-    /// The hash of a complete subtree by its stored position, if it is part of the log's tree.
+    /// Returns the hash of a complete subtree by its stored position, if it is part of the log's
+    /// tree.
     ///
     /// Errors: [`StoreError::Tampered`].
     pub(super) fn verified_hash(&self, position: u64, log: &Frontier) -> Result<Hash, StoreError> {
@@ -168,7 +168,7 @@ where
         Err(StoreError::Tampered(format!("hash {position} of the audit tree")))
     }
 
-    /// The hash of a complete subtree by its stored position.
+    /// Returns the hash of a complete subtree by its stored position, unverified.
     pub(super) fn hash(&self, position: u64) -> Result<Hash, StoreError> {
         let (level, index) = tree::stored_subtree(position);
         if level < TREE_LEVEL_MIN {
@@ -179,7 +179,7 @@ where
         Ok(*row.value())
     }
 
-    /// The hash of a complete subtree over so many entries after a number.
+    /// Computes the hash of the complete subtree over `count` entries after `after`.
     fn hash_of_entries(&self, after: u64, count: u64) -> Result<Hash, StoreError> {
         let mut subtree = Frontier::new();
         for row in self.entries.range(after + 1..=after + count)? {

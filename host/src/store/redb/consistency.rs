@@ -1,5 +1,5 @@
-//! Compares every table with the log: each row and index entry that differs is named. Reads the whole
-//! file.
+//! Compares every table with the log and reports each row and index entry that differs. Reads the
+//! whole file.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,32 +20,32 @@ use crate::store::log_state::LogState;
 use crate::store::log_state::entry::EntryParts;
 use crate::store::{Meaning, RowKind, Scope, StoreError, Trust};
 
-/// Differences that are named; of more only how many there are.
+/// The maximum number of reported differences; further ones are only counted.
 const NAMED_MAX: usize = 1_000;
 
-/// What an examination found.
+/// The result of an examination.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Examined {
-    /// Approvals that the log has.
+    /// Approvals in the log.
     pub approvals: u64,
     /// Audit entries.
     pub entries: u64,
-    /// Kept answers.
+    /// Stored answers.
     pub answers: u64,
-    /// What differs from the log, in the order of tables; the first 1,000.
+    /// The first 1,000 differences from the log, in the order of tables.
     pub differences: Vec<Difference>,
-    /// How many differences there are.
+    /// The number of differences.
     pub differing: u64,
 }
 
-/// A row or an index entry that is not what the log says.
+/// A row or an index entry that differs from the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
     /// The table.
     pub table: &'static str,
     /// The row: an id, a number or a key in hex.
     pub row: String,
-    /// What is wrong with it.
+    /// The reason.
     pub why: String,
 }
 
@@ -96,11 +96,11 @@ struct Examiner<'a> {
     meaning: &'a dyn Meaning,
 }
 
-/// The last entry of each scope whose answer must still be kept.
+/// The last entry of each scope whose answer must still be stored.
 type Answers = BTreeMap<Scope, u64>;
 
 impl Examiner<'_> {
-    /// What the store says of itself: nothing that no version reads, and a saved state only with its note.
+    /// Checks the store's metadata: no unknown keys, and no saved state without its note.
     fn meta(&self, found: &mut Examined) -> Result<(), StoreError> {
         for row in self.snapshot.meta.range::<&str>(..)? {
             let key = row?.0.value().to_owned();
@@ -115,8 +115,8 @@ impl Examiner<'_> {
         Ok(())
     }
 
-    /// Builds the tree anew from the entries, compares each stored hash, and each row of `abouts`. Returns
-    /// the answers that must be there.
+    /// Rebuilds the tree from the entries and compares each stored hash and each row of `abouts`.
+    /// Returns the expected answers.
     fn entries(&self, found: &mut Examined) -> Result<Answers, StoreError> {
         let mut answers = Answers::new();
         let mut tree = Frontier::new();
@@ -157,7 +157,7 @@ impl Examiner<'_> {
         Ok(answers)
     }
 
-    /// Adds the answers that an entry kept and that are not forgotten yet.
+    /// Adds the answers that an entry stored and that have not been deleted yet.
     fn expect_answers(&self, number: u64, text: &str, answers: &mut Answers) {
         let Ok(parts) = EntryParts::read(text) else { return };
         if parts.at < self.meaning.answers_since() {
@@ -190,7 +190,7 @@ impl Examiner<'_> {
         Ok(())
     }
 
-    /// The rows that `lists` and `due` have of each approval, and those that they have besides.
+    /// Checks that `lists` and `due` have the rows of each approval, and no others.
     fn index_rows(&self, found: &mut Examined) -> Result<(), StoreError> {
         let (mut lists, mut due) = (0, 0);
         for id in self.log.approvals_after(None) {
@@ -212,7 +212,7 @@ impl Examiner<'_> {
                 }
             }
         }
-        // Which row is one too many is worth a second walk only where there is one.
+        // Surplus rows are searched for in a second pass only if there are any.
         if lists != redb::ReadableTableMetadata::len(&self.snapshot.lists)? {
             self.surplus("lists", &self.snapshot.lists, found, |key, row, id| {
                 let names = format::list_names(row.agent, row.action);
@@ -316,7 +316,8 @@ impl Examiner<'_> {
         Ok(())
     }
 
-    /// Whether a module's row says that its bytes are kept. A row that differs is named elsewhere.
+    /// Returns whether a module's bytes are stored according to its row. A row that differs is
+    /// reported elsewhere.
     fn keeps_bytes(&self, digest: &str) -> bool {
         match self.snapshot.row(RowKind::Module, digest, self.log) {
             Ok(row) => row.is_some_and(|row| self.meaning.keeps_bytes(&row.value)),

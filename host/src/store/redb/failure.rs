@@ -1,4 +1,4 @@
-//! Turns what redb reports, and what it panics with, into the store's own errors.
+//! Converts redb's errors and panics to store errors.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -8,14 +8,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use crate::store::StoreError;
 
 thread_local! {
-    /// How many of this thread's calls are in [`shielded`].
+    /// The number of nested [`shielded`] calls on this thread.
     static SHIELDED: Cell<u32> = const { Cell::new(0) };
-    /// Where the last panic in one of them was.
+    /// The location of the last panic in one of them.
     static PANICKED_AT: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
 /// Installs a panic hook that prints nothing for a panic that a store returns as an error, unless
-/// `RUST_BACKTRACE` is set. The error has the place of the panic.
+/// `RUST_BACKTRACE` is set. The error contains the location of the panic.
 pub fn quiet_shielded_panics() {
     let default = take_hook();
     let with_backtrace = std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0");
@@ -33,8 +33,8 @@ pub fn quiet_shielded_panics() {
     }));
 }
 
-/// Runs what enters redb. A damaged file can make redb panic; that is an error here, not the end of
-/// a thread.
+/// Runs code that calls redb. A damaged file can make redb panic; the panic becomes an error
+/// instead of ending the thread.
 pub(super) fn shielded<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
     SHIELDED.set(SHIELDED.get() + 1);
     let done = catch_unwind(AssertUnwindSafe(work));
@@ -46,14 +46,14 @@ pub(super) fn shielded<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Resul
     })
 }
 
-/// A row that cannot be read.
+/// Returns the error for a row that cannot be read.
 pub(super) fn unreadable(what: impl std::fmt::Display) -> StoreError {
     StoreError::Damaged(format!("{what} cannot be read"))
 }
 
-/// What writes and reads get after the store was closed.
+/// Returns the error for reads and writes after the store was closed.
 pub(super) fn closed() -> StoreError {
-    StoreError::Io("it is closed".to_owned())
+    StoreError::Io("the store is closed".to_owned())
 }
 
 fn panic_text(payload: &(dyn Any + Send)) -> &str {

@@ -4,23 +4,23 @@
 //! | --- | --- | --- |
 //! | `signoff` | `format` | the store format, u64 |
 //! | | `audience` | the deployment's name, UTF-8 |
-//! | | `head` | the head of the audit log: a C2SP checkpoint, signed where there is a log key |
-//! | | `state` | the signed note of the saved [state](crate::store::log_state), where one was saved |
+//! | | `head` | the head of the audit log: a C2SP checkpoint, signed if there is a log key |
+//! | | `state` | the signed note of the saved [state](crate::store::log_state), if one was saved |
 //! | `approvals` | id, redb's u128 | approval row |
 //! | `texts` | id, redb's u128 | texts row; written once |
 //! | `lists` | status, filter, names, id (26 bytes) | nothing |
 //! | `due` | due_at, id (24 bytes) | nothing |
-//! | `entries` | number, redb's u64 | entry row; the first number is 1, none is left out |
-//! | `abouts` | what, number (24 bytes) | nothing |
-//! | `tree` | stored position, redb's u64 | a hash of the audit tree, 32 bytes; of 16 entries or more |
+//! | `entries` | number, redb's u64 | entry row; numbers start at 1, without gaps |
+//! | `abouts` | subject, number (24 bytes) | nothing |
+//! | `tree` | stored position, redb's u64 | a hash of the audit tree, 32 bytes; only subtrees of 16 entries or more |
 //! | `rows` | kind, `/`, id, UTF-8 | the host's own row |
 //! | `state` | number of the chunk, redb's u64 | a piece of the saved state |
-//! | `blobs` | SHA-256 (32 bytes) | blob row: a module's bytes; the table is made with the first one |
+//! | `blobs` | SHA-256 (32 bytes) | blob row: a module's bytes; the table is created with the first one |
 //! | `answers` | scope (32 bytes) | answer row |
-//! | `answer_times` | kept at, scope (40 bytes) | nothing |
+//! | `answer_times` | stored at, scope (40 bytes) | nothing |
 //!
-//! Numbers inside byte keys are big-endian, so that the order of bytes is the order of numbers. An id
-//! is a ULID's 128 bits: its order is the order of time, and new approvals land at the end.
+//! Numbers inside byte keys are big-endian, so that byte order is numeric order. An id is a ULID's
+//! 128 bits: its order is chronological, and new approvals go to the end.
 //!
 //! # Lists
 //!
@@ -30,15 +30,16 @@
 //! ```text
 //! byte  0       status                                 0 to 5
 //!       1       filter: 1 = by agent, 2 = by action    0 to 3
-//!       2..10   names                                  8 bytes, zero where the filter is 0
+//!       2..10   names                                  8 bytes, zero if the filter is 0
 //!      10..26   id
 //! ```
 //!
-//! `names` are the first 8 bytes of SHA-256 over the filter byte, the agent's length (u64) and bytes if
-//! the filter has it, and the action's bytes if the filter has it. Fixed width makes the table half as
-//! large as names in full would. Two names may share 8 bytes, so a reader compares the approval itself.
-//! A list without a status is the six lists by status, merged by id: that costs six seeks, and saves
-//! four more rows an approval. A list with no filter at all is `approvals`, read backwards.
+//! `names` are the first 8 bytes of SHA-256 over the filter byte, the agent's length (u64) and
+//! bytes if the filter has it, and the action's bytes if the filter has it. Fixed width makes the
+//! table half as large as names in full would. Two names may share 8 bytes, so a reader compares
+//! the approval itself. A list without a status merges the six lists by status: that costs six
+//! seeks and saves four more rows per approval. A list without any filter reads `approvals`
+//! backwards.
 
 use redb::{TableDefinition, WriteTransaction};
 use sha2::{Digest, Sha256};
@@ -46,7 +47,7 @@ use sha2::{Digest, Sha256};
 use crate::audit::tree::Hash;
 use crate::store::{About, RowKind, Scope, Status, StoreError};
 
-/// The store format that is written and read.
+/// The store format written and read here.
 pub(super) const STORE_FORMAT: u64 = 3;
 
 /// Format, audience and head.
@@ -62,8 +63,8 @@ pub(super) const LISTS: TableDefinition<'_, &ListKey, ()> = TableDefinition::new
 pub(super) const DUE: TableDefinition<'_, &DueKey, ()> = TableDefinition::new("due");
 pub(super) const ENTRIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("entries");
 pub(super) const ABOUTS: TableDefinition<'_, &AboutKey, ()> = TableDefinition::new("abouts");
-/// The lowest level of the audit tree that is stored: subtrees of 16 entries. What is below is worked
-/// out from the entries themselves, which saves two rows for each of them.
+/// The lowest stored level of the audit tree: subtrees of 16 entries. Lower levels are computed
+/// from the entries, which saves two rows per entry.
 pub(super) const TREE_LEVEL_MIN: u32 = 4;
 pub(super) const TREE: TableDefinition<'_, u64, &Hash> = TableDefinition::new("tree");
 pub(super) const ROWS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("rows");
@@ -78,7 +79,7 @@ pub(super) type DueKey = [u8; 24];
 pub(super) type AboutKey = [u8; 24];
 pub(super) type AnswerTimeKey = [u8; 40];
 
-/// Which of agent and action a list is of.
+/// The agent and action that a list is filtered by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Filter<'a> {
     agent: Option<&'a str>,
@@ -93,7 +94,7 @@ impl<'a> Filter<'a> {
         Self { agent, action }
     }
 
-    /// Whether an approval of this agent and action passes.
+    /// Returns whether an approval of this agent and action matches.
     pub(super) fn passes(self, agent: &str, action: &str) -> bool {
         self.agent.is_none_or(|wanted| wanted == agent)
             && self.action.is_none_or(|wanted| wanted == action)
@@ -120,7 +121,7 @@ impl<'a> Filter<'a> {
     }
 }
 
-/// The four lists, whatever its status, that an approval is in.
+/// Returns the names of the four lists that contain an approval, regardless of its status.
 pub(super) fn list_names(agent: &str, action: &str) -> [ListName; 4] {
     [(None, None), (Some(agent), None), (None, Some(action)), (Some(agent), Some(action))]
         .map(|(agent, action)| Filter::new(agent, action).name())
@@ -130,7 +131,7 @@ pub(super) fn list_key(status: Status, name: &ListName, id: u128) -> ListKey {
     join(&[&[status as u8], name, &id.to_be_bytes()])
 }
 
-/// The id at the end of a list or due key.
+/// Returns the id at the end of a list or due key.
 pub(super) fn id_of(key: &[u8]) -> Option<u128> {
     key.last_chunk().map(|bytes| u128::from_be_bytes(*bytes))
 }
@@ -143,12 +144,12 @@ pub(super) fn about_key(about: About, number: u64) -> AboutKey {
     join(&[&about.0.to_be_bytes(), &number.to_be_bytes()])
 }
 
-/// The number at the end of a key of `abouts`.
+/// Returns the number at the end of a key of `abouts`.
 pub(super) fn number_of(key: &AboutKey) -> Option<u64> {
     key.last_chunk().map(|bytes| u64::from_be_bytes(*bytes))
 }
 
-/// The key of one of the host's own rows.
+/// Returns the key of one of the host's own rows.
 pub(super) fn row_key(kind: RowKind, id: &str) -> String {
     format!("{kind}/{id}")
 }
@@ -157,12 +158,12 @@ pub(super) fn answer_time_key(at: u64, scope: &Scope) -> AnswerTimeKey {
     join(&[&at.to_be_bytes(), scope])
 }
 
-/// The scope at the end of an answer's time key.
+/// Returns the scope at the end of an answer's time key.
 pub(super) fn scope_of(key: &AnswerTimeKey) -> Option<Scope> {
     key.last_chunk().copied()
 }
 
-/// The parts one after the other. Every caller's parts fill the key.
+/// Concatenates the parts. Every caller's parts fill the key.
 fn join<const N: usize>(parts: &[&[u8]]) -> [u8; N] {
     let mut key = [0; N];
     let bytes = parts.iter().flat_map(|part| part.iter());
@@ -172,7 +173,7 @@ fn join<const N: usize>(parts: &[&[u8]]) -> [u8; N] {
     key
 }
 
-/// Makes every table, empty, and the rows of a new store.
+/// Creates every table, empty, and the metadata rows of a new store.
 pub(super) fn initialise(
     txn: &WriteTransaction,
     audience: &str,

@@ -1,9 +1,9 @@
-//! A backend that keeps redb's writes in memory until the file is known to be a sound store.
+//! A backend that buffers redb's writes in memory until the file is known to be a valid store.
 //!
 //! Opening a file for writing changes it: redb repairs after a crash and marks it as in use. A file
-//! that turns out damaged, or somebody else's, must stay as it was, so until [`Gate::open`] nothing is
-//! written. Then the same writes and syncs follow in the same order, which keeps them as safe
-//! against a crash as if they had never been held back.
+//! that is damaged or belongs to another program must stay unchanged, so nothing is written until
+//! [`Gate::open`]. Then the same writes and syncs follow in the same order, which makes them as
+//! safe against a crash as unbuffered ones.
 
 use std::io;
 use std::ops::Bound;
@@ -12,15 +12,16 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use redb::{BackendError, StorageBackend};
 
-/// What redb is given.
+/// The backend passed to redb.
 #[derive(Debug)]
 pub(super) struct HeldBack<B>(Arc<Gate<B>>);
 
-/// Lets the writes through.
+/// Controls when the writes reach the file.
 #[derive(Debug)]
 pub(super) struct Gate<B> {
     file: B,
-    /// The file's length, which stays while nothing is written. redb locks the file before it asks.
+    /// The file's length, which is constant while nothing is written. redb locks the file before it
+    /// reads the length.
     file_len: OnceLock<u64>,
     open: AtomicBool,
     held: Mutex<Vec<Step>>,
@@ -46,7 +47,7 @@ impl<B: StorageBackend> HeldBack<B> {
 }
 
 impl<B: StorageBackend> Gate<B> {
-    /// Writes what was held back; from now on nothing is.
+    /// Writes the buffered steps and stops buffering.
     pub(super) fn open(&self) -> io::Result<()> {
         let mut held = self.held();
         for step in held.drain(..) {
@@ -68,7 +69,7 @@ impl<B: StorageBackend> Gate<B> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The length redb believes in.
+    /// The length including the buffered steps.
     fn len(&self) -> io::Result<u64> {
         let set = self.held().iter().rev().find_map(|step| match step {
             Step::SetLen(len) => Some(*len),
@@ -85,7 +86,7 @@ impl<B: StorageBackend> Gate<B> {
         Ok(*self.file_len.get_or_init(|| len))
     }
 
-    /// Reads the file as if the steps held back had been taken.
+    /// Reads the file as if the buffered steps had been applied.
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let in_file =
             usize::try_from(self.file_len()?.saturating_sub(offset)).unwrap_or(usize::MAX);
@@ -109,7 +110,7 @@ impl<B: StorageBackend> Gate<B> {
     }
 }
 
-/// Copies the part of `data`, which lies at `data_at`, that `out`, which lies at `out_at`, covers.
+/// Copies the part of `data` (at offset `data_at`) that overlaps `out` (at offset `out_at`).
 fn lay_over(out: &mut [u8], out_at: u64, data: &[u8], data_at: u64) {
     let skip_out = usize::try_from(data_at.saturating_sub(out_at)).unwrap_or(usize::MAX);
     let skip_data = usize::try_from(out_at.saturating_sub(data_at)).unwrap_or(usize::MAX);
@@ -118,7 +119,7 @@ fn lay_over(out: &mut [u8], out_at: u64, data: &[u8], data_at: u64) {
     }
 }
 
-/// What lies past an end is zero once the file grows again.
+/// Zeroes bytes past `len`: they read as zero if the file grows again.
 fn blank_from(out: &mut [u8], out_at: u64, len: u64) {
     let keep = usize::try_from(len.saturating_sub(out_at)).unwrap_or(usize::MAX);
     for byte in out.iter_mut().skip(keep) {

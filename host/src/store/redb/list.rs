@@ -1,4 +1,4 @@
-//! Ids of a list, newest first.
+//! Iteration over the ids of a list, newest first.
 
 use redb::Range;
 
@@ -7,12 +7,12 @@ use super::format::{self, Filter, ListKey};
 use super::snapshot::Snapshot;
 use crate::store::{Query, Status, StoreError};
 
-/// The ids that match a query: one stream where one list holds them all, six where every status
-/// counts. Names are matched by their digests only.
+/// The ids that match a query: one stream if one list holds them all, six if every status counts.
+/// Names are matched by their digests only.
 pub(super) enum Newest {
     /// All approvals.
     All(Box<Range<'static, u128, &'static [u8]>>),
-    /// Lists, one a status.
+    /// Lists, one per status.
     Merged(Vec<Stream>),
 }
 
@@ -20,7 +20,7 @@ pub(super) enum Newest {
 pub(super) struct Stream {
     status: Status,
     rows: Range<'static, &'static ListKey, ()>,
-    /// The newest id not yet given out.
+    /// The newest id not yet returned.
     head: Option<u128>,
 }
 
@@ -44,7 +44,7 @@ impl Newest {
         Ok(Self::Merged(streams.collect::<Result<_, _>>()?))
     }
 
-    /// The next id, and the status whose list names it; none where no list was asked.
+    /// Returns the next id and the status whose list contains it; no status if no list was read.
     pub(super) fn next_id(&mut self) -> Result<Option<(u128, Option<Status>)>, StoreError> {
         match self {
             Self::All(rows) => Ok(rows.next_back().transpose()?.map(|(id, _)| (id.value(), None))),

@@ -1,4 +1,5 @@
-//! Reads the audit log of a file: its head, its saved state, and the state that its entries lead to.
+//! Reads the audit log of a file: its head, its saved state, and the state that results from its
+//! entries.
 
 use redb::Database;
 
@@ -14,37 +15,38 @@ use crate::audit::tree::Frontier;
 use crate::store::log_state::{LogState, Pending, ReadEntry, read_entries, saved};
 use crate::store::{StoreError, Trust, trust};
 
-/// Entries that are folded before the state takes them over: what is pending is larger than the state.
+/// Entries folded before they are applied to the state: pending changes take more memory than the
+/// state.
 const FOLD_AT_ONCE: usize = 8192;
-/// Bytes of entries that are read before they are folded.
+/// Bytes of entries read before they are folded.
 const FOLD_BYTES_AT_ONCE: usize = 8 << 20;
-/// Bytes in a piece of the saved state.
+/// Bytes per chunk of the saved state.
 const SAVED_CHUNK_BYTES: usize = 1 << 20;
-/// Entries after which a state is worth saving: a start reads so many in no time.
+/// New entries after which closing saves the state: a start reads fewer in negligible time.
 pub(super) const SAVE_AFTER: u64 = 1_000;
-/// Entries after which a running writer saves the state.
+/// New entries after which a running writer saves the state.
 pub(super) const SAVE_EVERY: u64 = 1_000_000;
 
-/// The log as a file has it.
+/// The log of a file.
 pub(super) struct Log {
-    /// The state that its entries lead to, which has the root of its head.
+    /// The state that results from its entries. Its root is that of the head.
     pub(super) state: LogState,
-    /// The entries of the saved state; 0 where there is none.
+    /// The number of entries in the saved state; 0 if there is none.
     pub(super) saved: u64,
     /// The text of its head.
     pub(super) head: String,
 }
 
 impl Log {
-    /// Whether a log key signed the head: only then are rows authenticated.
+    /// Returns whether a log key signed the head. Rows are authenticated only then.
     pub(super) fn is_signed(&self) -> bool {
         trust::is_signed(&self.head)
     }
 
-    /// Reads the head, the saved state where a log key signed one, and every entry after it.
+    /// Reads the head, the saved state if a log key signed one, and every entry after it.
     ///
-    /// Errors, in this order: those of [`Trust::read_head`]; [`StoreError::Untrusted`] where entries are
-    /// missing, do not follow from each other, or do not have the root of the head.
+    /// Errors, in this order: those of [`Trust::read_head`]; [`StoreError::Untrusted`] if entries
+    /// are missing, are inconsistent with each other, or do not have the root of the head.
     pub(super) fn read(
         snapshot: &Snapshot,
         trust: &Trust,
@@ -58,7 +60,7 @@ impl Log {
         Ok(log)
     }
 
-    /// Signs a head that was accepted although nobody signed it, where there is a log key now.
+    /// Signs a head that was accepted unsigned, if there is a log key now.
     pub(super) fn sign(
         &mut self,
         database: &Database,
@@ -81,7 +83,7 @@ impl Log {
 
     /// Reads the entries that another process appended, up to the head of a snapshot.
     ///
-    /// Errors: as [`Self::read`]. The state is then what it was.
+    /// Errors: as [`Self::read`]. On error the state is unchanged.
     pub(super) fn follow(
         &mut self,
         snapshot: &Snapshot,
@@ -133,8 +135,8 @@ impl Log {
     }
 }
 
-/// The state that all entries lead to, as far as they do, and what is wrong with the log. Nothing that
-/// was saved is used.
+/// Returns the state that results from the entries, up to the first inconsistent one, and the
+/// problems of the log. Does not use the saved state.
 pub(super) fn replay(
     snapshot: &Snapshot,
     trust: &Trust,
@@ -179,15 +181,15 @@ fn has_root(tree: &Frontier, head: &Checkpoint) -> Result<(), StoreError> {
         return Ok(());
     }
     let why = if tree.size() == head.size {
-        "its audit entries do not have the root of its head".to_owned()
+        "its audit entries do not match the root of its head".to_owned()
     } else {
-        format!("it holds {} audit entries, its head has {}", tree.size(), head.size)
+        format!("it has {} audit entries, but its head has {}", tree.size(), head.size)
     };
     Err(StoreError::Untrusted(why))
 }
 
-/// The saved state, where there is one that a log key signed. One that cannot be used is no error: the
-/// log has all that it says.
+/// Returns the saved state, if a log key signed one. An unusable saved state is not an error:
+/// everything in it is also in the log.
 fn read_saved(
     snapshot: &Snapshot,
     trust: &Trust,
@@ -220,7 +222,7 @@ fn read_saved(
     Ok(saved::read(&bytes, tree))
 }
 
-/// Saves a state, signed.
+/// Saves a state with a signed note.
 pub(super) fn save(
     database: &Database,
     state: &LogState,

@@ -1,19 +1,19 @@
-//! A store in one file, by redb.
+//! A store in one file, implemented with redb.
 //!
 //! | file | holds |
 //! | --- | --- |
 //! | `format` | tables and keys |
 //! | `rows` | values, byte by byte |
-//! | `open`, `held_back` | opening and making files, without a trace on those refused |
-//! | `log` | the audit log of a file, and the state that it leads to |
-//! | `authentic` | rows and entries beside that state |
-//! | `writer`, `apply` | the one thread that writes, and what it does with a change |
-//! | `published`, `snapshot`, `list` | what readers see |
-//! | `consistency` | every row and index entry that differs from the log |
-//! | `failure` | redb's errors and panics as the store's |
+//! | `open`, `held_back` | opens and creates files; leaves refused files unchanged |
+//! | `log` | the audit log of a file, and the state that results from it |
+//! | `authentic` | authenticates rows and entries against that state |
+//! | `writer`, `apply` | the single writer thread, and how it applies a change |
+//! | `published`, `snapshot`, `list` | the readers' view |
+//! | `consistency` | finds every row and index entry that differs from the log |
+//! | `failure` | converts redb's errors and panics to store errors |
 //!
-//! A change goes `commit` → queue → writer → one transaction with all others that wait → disk → the
-//! next snapshot → its answer. Reads never wait for the writer.
+//! The path of a change is `commit` → queue → writer → one transaction with all other queued
+//! changes → disk → next snapshot → reply. Reads never wait for the writer.
 
 mod apply;
 mod authentic;
@@ -53,56 +53,56 @@ use super::{
 use crate::audit::tree::Hash;
 use crate::id::ApprovalId;
 
-/// A store in a file. Dropping it finishes what was accepted and closes the file.
+/// A store in a file. Dropping it finishes accepted changes and closes the file.
 pub struct RedbStore {
     published: Arc<Published>,
-    /// None if the store is open for reading only.
+    /// `None` if the store is open for reading only.
     writer: Option<Writer>,
 }
 
-/// What a store is opened for.
+/// How to open a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OpenMode {
-    /// Reading and writing; made if no file is there.
+    /// Reading and writing; creates the file if it does not exist.
     Create {
-        /// The deployment's name. A store that is there keeps the one it has.
+        /// The deployment's name. An existing store keeps its own.
         audience: String,
     },
-    /// Reading and writing; the file must be there.
+    /// Reading and writing; the file must exist.
     Write,
-    /// Reading, also while another process writes.
+    /// Reading only, possibly while another process writes.
     Read,
 }
 
-/// Whether opening verifies every page's checksum. That reads the whole file.
+/// Whether opening verifies the checksum of every page, which reads the whole file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CheckIntegrity {
-    /// Verify. A store opened for reading is not verified: use [`RedbStore::examine`].
+    /// Verify. Has no effect on a store opened for reading: use [`RedbStore::examine`].
     Yes,
-    /// Trust the file.
+    /// Skip verification.
     No,
 }
 
-/// What the writer has done since the store was opened.
+/// Statistics of the writer since the store was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Commits to disk.
+    /// The number of commits to disk.
     pub batches: u64,
-    /// Requests that went into them.
+    /// The number of requests in those commits.
     pub changes: u64,
-    /// How long the commits took in all.
+    /// The total duration of the commits.
     pub commit_micros: u64,
 }
 
 impl RedbStore {
     /// Opens a store.
     ///
-    /// Errors, in this order: [`StoreError::Missing`], [`StoreError::Foreign`] (also a folder and an
-    /// empty file), [`StoreError::Held`], [`StoreError::Damaged`], [`StoreError::Format`],
-    /// [`StoreError::Unsigned`] where the log keys cannot be read, [`StoreError::Untrusted`] where the log
-    /// does not have the head that a log key signed; and [`StoreError::Io`] for what the system refuses.
-    /// A file that is refused is not changed, but for one that is damaged and was not checked: redb may
-    /// find that out after it wrote its own state.
+    /// Errors, in this order: [`StoreError::Missing`], [`StoreError::Foreign`] (also for a folder
+    /// or an empty file), [`StoreError::Held`], [`StoreError::Damaged`], [`StoreError::Format`],
+    /// [`StoreError::Unsigned`] if the log keys cannot be read, [`StoreError::Untrusted`] if the
+    /// log does not have the head that a log key signed; and [`StoreError::Io`] for system errors.
+    /// A refused file is not changed, except a damaged file that was not checked: redb may detect
+    /// the damage after it wrote its own state.
     pub fn open(
         path: &Path,
         mode: OpenMode,
@@ -143,7 +143,7 @@ impl RedbStore {
         Ok(Self { published, writer })
     }
 
-    /// Finishes what was accepted and closes the file. Whoever asks after that is refused.
+    /// Finishes accepted changes and closes the file. Later calls fail.
     pub fn close(&self) {
         match &self.writer {
             Some(writer) => writer.close(),
@@ -151,50 +151,51 @@ impl RedbStore {
         }
     }
 
-    /// Signs the head as it is by the log key there is now: a key that was just made vouches for the store
-    /// from then on, also where nothing more is written.
+    /// Signs the current head with the current log key, so that a new key authenticates the store
+    /// even if nothing more is written.
     ///
     /// # Errors
     ///
-    /// Those of every change.
+    /// As for [`Store::commit`].
     pub async fn sign_head(&self) -> Result<(), StoreError> {
         self.writer()?.sign().await
     }
 
-    /// The deployment's name, fixed when the store was made.
+    /// Returns the deployment's name, fixed when the store was created.
     pub fn audience(&self) -> &str {
         self.published.audience()
     }
 
-    /// Gives a witness the head of every later commit before it is answered.
+    /// Registers a witness, called with the head of each later commit before its callers are
+    /// answered.
     pub fn watch_with(&self, witness: Witness) {
         self.published.watch_with(witness);
     }
 
-    /// A copy of the state that the log leads to, for measuring its memory: without the air at the end of
-    /// the chunks of approvals, which the tests of the state bound.
+    /// Returns a copy of the log state, to measure its memory: without the spare capacity of the
+    /// chunks of approvals, which the tests of the state bound.
     #[doc(hidden)]
     pub fn copied_state(&self) -> impl Sized + 'static {
         self.published.shown().log.state.clone()
     }
 
-    /// What the writer has done.
+    /// Returns the writer's statistics.
     pub fn stats(&self) -> Stats {
         self.published.stats()
     }
 
-    /// Replays the log, walks every table and compares them. Reads the whole file.
+    /// Replays the log and compares every table with it. Reads the whole file.
     ///
     /// # Errors
     ///
-    /// A file that cannot be read. What differs is in the answer.
+    /// A file that cannot be read. Differences are part of the result, not errors.
     pub fn examine(&self, meaning: &dyn Meaning) -> Result<Examined, StoreError> {
         let (trust, audience) = (self.published.trust(), self.published.audience());
         self.read_with(|snapshot, _| consistency::examine(snapshot, trust, audience, meaning))
     }
 
-    /// As [`Self::examine`], of a file that cannot be opened because its log is not trusted. Nobody may
-    /// be writing it.
+    /// As [`Self::examine`], for a file that cannot be opened because its log is not trusted. No
+    /// process may be writing to it.
     ///
     /// # Errors
     ///
@@ -338,7 +339,7 @@ impl Store for RedbStore {
     }
 }
 
-/// Ids that begin with a prefix.
+/// Returns at most `limit` ids that begin with a prefix.
 fn with_prefix(log: &LogState, prefix: &str, limit: usize) -> Vec<ApprovalId> {
     let Some((first, last)) = ApprovalId::prefix_range(prefix) else {
         return Vec::new();

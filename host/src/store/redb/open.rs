@@ -1,4 +1,4 @@
-//! Opens and makes store files. A file that is refused is left as it was, byte for byte.
+//! Opens and creates store files. A refused file is left unchanged, byte for byte.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -23,19 +23,19 @@ use crate::audit::log_key::origin;
 use crate::audit::tree::EMPTY_ROOT;
 use crate::store::{StoreError, Trust};
 
-/// Pages of the file kept in memory, read or not yet written. Twice as much made no operation faster at a
-/// million approvals.
+/// Size of the page cache, for read and not yet written pages. Twice as much made no operation
+/// faster at a million approvals.
 const CACHE_BYTES: usize = 32 * 1024 * 1024;
 
-/// How often, and how far apart, a reader looks again at a file that a writer is just opening.
+/// How often a reader retries a file that a writer is opening, and the pause between attempts.
 const READ_TRIES: u32 = 50;
 const READ_PAUSE: Duration = Duration::from_millis(20);
 
-/// A database that is a store of this format, and its audience.
+/// An opened store of this format.
 pub(super) struct Opened<D> {
     pub(super) database: D,
     pub(super) audience: String,
-    /// Its log, which has the head that the log keys vouch for.
+    /// Its log, whose head the log keys authenticate.
     pub(super) log: Log,
 }
 
@@ -49,8 +49,8 @@ pub(super) fn writable(
     from_backend(FileBackend::new(file)?, check, &shown(path), trust)
 }
 
-/// Opens a backend that holds a store, for writing. Of an empty one redb makes a database in what is
-/// held back, and then it is no store.
+/// Opens a backend that holds a store, for writing. In an empty backend redb creates a database in
+/// the buffered writes, which is then refused because it is not a store.
 pub(super) fn from_backend(
     backend: impl StorageBackend,
     check: CheckIntegrity,
@@ -70,8 +70,8 @@ pub(super) fn from_backend(
     })
 }
 
-/// Opens an existing store for reading, also beside its writer. A store that nobody holds and that
-/// was not closed cleanly is first opened and closed for writing, which repairs it.
+/// Opens an existing store for reading, even while it has a writer. A store without a writer that
+/// was not closed cleanly is first opened for writing and closed, which repairs it.
 pub(super) fn readable(path: &Path, trust: &Trust) -> Result<Opened<ReadOnlyDatabase>, StoreError> {
     for _ in 0..READ_TRIES {
         if let Some(opened) = readable_unless_unclean(path, trust)? {
@@ -86,12 +86,12 @@ pub(super) fn readable(path: &Path, trust: &Trust) -> Result<Opened<ReadOnlyData
     Err(StoreError::Held)
 }
 
-/// Opens a store for reading, whatever its log says, and its audience.
+/// Opens a store for reading without verifying its log. Returns its audience too.
 pub(super) fn unverified(path: &Path) -> Result<(ReadOnlyDatabase, String), StoreError> {
     database_unless_unclean(path)?.ok_or(StoreError::Held)
 }
 
-/// Opens a store for reading that a writer of this process holds.
+/// Opens a store for reading while a writer of this process holds it.
 pub(super) fn readable_beside_writer(path: &Path) -> Result<ReadOnlyDatabase, StoreError> {
     Ok(database_unless_unclean(path)?.ok_or(StoreError::Held)?.0)
 }
@@ -120,13 +120,13 @@ fn database_unless_unclean(path: &Path) -> Result<Option<(ReadOnlyDatabase, Stri
     })
 }
 
-/// Makes a store where none is. It is made under another name and then linked to its own, so that a
-/// crash never leaves half a store, and two who make it at once end with the same one.
+/// Creates a store if none exists. It is written under a temporary name and then linked to its own,
+/// so that a crash never leaves a partial store, and concurrent creators end with the same one.
 pub(super) fn create(path: &Path, audience: &str, trust: &Trust) -> Result<(), StoreError> {
     let draft = draft_path(path);
     let made =
         shielded(|| write_draft(&draft, audience, trust)).and_then(|()| publish(&draft, path));
-    // A draft that cannot be removed is in nobody's way.
+    // A draft that cannot be removed does no harm.
     let _ = fs::remove_file(&draft);
     made
 }
@@ -136,11 +136,11 @@ fn write_draft(draft: &Path, audience: &str, trust: &Trust) -> Result<(), StoreE
     options.read(true).write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.open(draft).map_err(|error| cannot("make", draft, &error))?;
+    let file = options.open(draft).map_err(|error| cannot("create", draft, &error))?;
     make(FileBackend::new(file)?, audience, trust)
 }
 
-/// Makes a store in an empty backend.
+/// Creates a store in an empty backend.
 pub(super) fn make(
     backend: impl StorageBackend,
     audience: &str,
@@ -157,9 +157,9 @@ pub(super) fn make(
 
 fn publish(draft: &Path, path: &Path) -> Result<(), StoreError> {
     match fs::hard_link(draft, path) {
-        Ok(()) => sync_folder(path).map_err(|error| cannot("make", path, &error)),
+        Ok(()) => sync_folder(path).map_err(|error| cannot("create", path, &error)),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(cannot("make", path, &error)),
+        Err(error) => Err(cannot("create", path, &error)),
     }
 }
 
@@ -176,7 +176,7 @@ fn draft_path(path: &Path) -> PathBuf {
     folder(path).join(format!(".{name}.{:016x}.new", rand::random::<u64>()))
 }
 
-/// A write transaction that is on disk once it is committed, and quickly repaired after a crash.
+/// Begins a write transaction that is durable once committed and quickly repaired after a crash.
 pub(super) fn begin_durable(database: &Database) -> Result<WriteTransaction, StoreError> {
     let mut txn = database.begin_write()?;
     txn.set_two_phase_commit(true);
@@ -202,7 +202,7 @@ fn existing(path: &Path, options: &OpenOptions) -> Result<File, StoreError> {
     options.open(path).map_err(|error| cannot("open", path, &error))
 }
 
-/// The audience, if the database is a store of the format read here.
+/// Returns the audience, if the database is a store of the supported format.
 fn identify(database: &impl ReadableDatabase, name: &str) -> Result<String, StoreError> {
     let foreign = || StoreError::Foreign(name.to_owned());
     let txn: ReadTransaction = database.begin_read()?;
@@ -219,10 +219,10 @@ fn identify(database: &impl ReadableDatabase, name: &str) -> Result<String, Stor
     String::from_utf8(audience.value().to_vec()).map_err(|_| unreadable("its audience"))
 }
 
-/// Why redb does not open a file.
+/// Converts redb's error for a file that it does not open.
 fn refusal(error: DatabaseError, name: &str) -> StoreError {
     match error {
-        // How redb says that its magic number is not there.
+        // redb's error for a missing magic number.
         DatabaseError::Storage(StorageError::Io(error))
             if error.kind() == io::ErrorKind::InvalidData =>
         {

@@ -1,6 +1,6 @@
-//! What the writer shows to readers: the latest commit with the state of its log, and whether writing
-//! goes on. Both change together, under one lock, so that a reader never compares a row of one commit
-//! with the log of another.
+//! The writer's published view for readers: the latest commit with its log state, and whether the
+//! store still accepts writes. Commit and log state change together, under one lock, so that a
+//! reader never compares a row of one commit with the log of another.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +16,7 @@ use super::{Stats, open};
 use crate::store::log_state::Delta;
 use crate::store::{StoreError, Trust, Witness};
 
-/// How often a reader looks again at a file whose writer commits meanwhile.
+/// How often a reader retries a file to which another process commits meanwhile.
 const FOLLOW_TRIES: u32 = 100;
 
 /// Shared by a store and its writer.
@@ -26,26 +26,26 @@ pub(super) struct Published {
     trust: Trust,
     stopped: OnceLock<String>,
     witness: Mutex<Option<Witness>>,
-    /// Where the file is, if the store is in one.
+    /// The path, if the store is in a file.
     path: Option<PathBuf>,
     batches: AtomicU64,
     changes: AtomicU64,
     commit_micros: AtomicU64,
 }
 
-/// What readers see.
+/// The readers' view.
 pub(super) struct Shown {
     pub(super) log: Log,
     source: Source,
 }
 
-/// Where reads come from.
+/// The source of reads.
 pub(super) enum Source {
     /// The latest commit of this store's own writer.
     Latest(Box<Snapshot>),
-    /// The file, anew for each read: the store is open for reading only, or its writer stopped.
+    /// The file, reopened for each read: the store is open for reading only, or its writer stopped.
     File(ReadOnlyDatabase),
-    /// Nowhere any more.
+    /// None: the store is closed.
     Closed,
 }
 
@@ -70,7 +70,8 @@ impl Published {
         }
     }
 
-    /// Reads from the latest commit, with the state of its log. The writer shows no other one meanwhile.
+    /// Reads from the latest commit with its log state. The writer publishes no other commit
+    /// meanwhile.
     pub(super) fn read<T>(
         &self,
         work: impl Fn(&Snapshot, &Log) -> Result<T, StoreError>,
@@ -90,10 +91,10 @@ impl Published {
             drop(shown);
             self.follow()?;
         }
-        Err(StoreError::Io("its writer commits all the time".to_owned()))
+        Err(StoreError::Io("another process committed during every attempt; retry".to_owned()))
     }
 
-    /// Reads what another process appended since.
+    /// Reads the entries that another process appended since.
     fn follow(&self) -> Result<(), StoreError> {
         let mut shown = self.shown.write().unwrap_or_else(PoisonError::into_inner);
         let Shown { log, source } = &mut *shown;
@@ -102,7 +103,7 @@ impl Published {
         log.follow(&snapshot, &self.trust, &self.audience)
     }
 
-    /// What readers see now. The writer waits for whoever holds it.
+    /// Returns the current view. The writer waits until the guard is dropped.
     pub(super) fn shown(&self) -> RwLockReadGuard<'_, Shown> {
         self.shown.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -117,18 +118,18 @@ impl Published {
         &self.trust
     }
 
-    /// Shows a commit.
+    /// Publishes a commit.
     pub(super) fn show(&self, snapshot: Snapshot, delta: Delta, head: String) {
         let mut shown = self.shown.write().unwrap_or_else(PoisonError::into_inner);
         shown.log.state.apply(delta);
         shown.log.head = head;
         let before = std::mem::replace(&mut shown.source, Source::Latest(Box::new(snapshot)));
-        // Readers need not wait while the old snapshot ends.
+        // Dropped after the lock, so that readers need not wait for it.
         drop(shown);
         drop(before);
     }
 
-    /// Notes that the state of so many entries was saved.
+    /// Records that the state of this many entries was saved.
     pub(super) fn saved(&self, size: u64) {
         self.shown.write().unwrap_or_else(PoisonError::into_inner).log.saved = size;
     }
@@ -137,13 +138,13 @@ impl Published {
         *self.witness.lock().unwrap_or_else(PoisonError::into_inner) = Some(witness);
     }
 
-    /// Gives the witness the head of a commit, where there is a witness. Where that fails writing ends, and
-    /// readers keep what the witness saw last.
+    /// Passes the head of a commit to the witness, if there is one. If that fails, the store stops
+    /// accepting writes, and readers keep the commit that the witness saw last.
     pub(super) fn tell_witness(&self, head: &str) -> Result<(), StoreError> {
         let mut witness = self.witness.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(witness) = witness.as_mut() else { return Ok(()) };
         witness(head).map_err(|e| {
-            let error = StoreError::Io(format!("its witness: {e}"));
+            let error = StoreError::Io(format!("witness failed: {e}"));
             self.stopped.get_or_init(|| error.to_string());
             error
         })
@@ -160,8 +161,8 @@ impl Published {
         drop(before);
     }
 
-    /// Ends writing, and says why: the first reason there was. redb reads nothing from disk after an
-    /// I/O error, so reads go on through a handle of their own, if there is a file to open.
+    /// Stops accepting writes. Returns the first reason for it. redb reads nothing from disk after
+    /// an I/O error, so reads continue through a separate handle, if there is a file to open.
     pub(super) fn stop(&self, error: &StoreError) -> String {
         let mut is_first = false;
         let reason = self.stopped.get_or_init(|| {
@@ -181,7 +182,8 @@ impl Published {
         self.stopped.get().map_or(Ok(()), |reason| Err(StoreError::Stopped(reason.clone())))
     }
 
-    /// Whether reads go to the file. A small store is all in redb's cache, so a test cannot tell.
+    /// Returns whether reads go to the file. A small store fits in redb's cache, so a test cannot
+    /// observe it otherwise.
     #[cfg(test)]
     pub(super) fn reads_the_file(&self) -> bool {
         matches!(self.shown().source, Source::File(_))

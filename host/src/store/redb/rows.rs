@@ -1,13 +1,13 @@
-//! The values of a store, byte by byte. Each begins with its own format, 1; numbers are big-endian,
-//! texts UTF-8.
+//! The byte layout of a store's values. Each begins with its format number, 1; numbers are
+//! big-endian, texts UTF-8.
 //!
 //! ```text
 //! approval  0       format 1
 //!           1       status, 0 to 5
-//!           2       1 if due_at is there, else 0
+//!           2       1 if there is a due_at, else 0
 //!           3..11   requested_at
 //!          11..19   expires_at
-//!          19..27   due_at, 0 where there is none
+//!          19..27   due_at, 0 if there is none
 //!          27..59   SHA-256 of the texts row
 //!          59..63   length of the agent
 //!          63..67   length of the action
@@ -25,15 +25,15 @@
 //!           1..     its value (to the end)
 //!
 //! answer    0       format 1
-//!           1..9    the entry that kept it
+//!           1..9    the entry that stored it
 //!           9..41   SHA-256 of the request's body
 //!          41..43   HTTP status
-//!          43..51   kept at
+//!          43..51   stored at
 //!          51..     the answer's body (to the end)
 //! ```
 //!
-//! The audit log holds the hash of an approval's whole row, of the value of a host's own row, and of an
-//! answer from byte 9 on.
+//! The audit log holds the hash of an approval's whole row, of the value of one of the host's own
+//! rows, and of an answer from byte 9 on.
 
 use std::str::from_utf8;
 
@@ -41,10 +41,10 @@ use crate::audit::tree::Hash;
 use crate::store::{Answer, Status, Summary, Texts};
 
 const ROW_FORMAT: u8 = 1;
-/// Where the part of an answer's row begins that its entry has the hash of.
+/// The offset in an answer's row from which its entry has the hash.
 const ANSWER_VALUE: usize = 9;
 
-/// An approval as stored, without its id.
+/// A stored approval without its id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ApprovalRow<'a> {
     pub(super) status: Status,
@@ -72,7 +72,7 @@ impl<'a> ApprovalRow<'a> {
         }
     }
 
-    /// None where a text is too long for its length field.
+    /// Encodes the row; `None` if a text is too long for its length field.
     pub(super) fn encode(&self, row: &mut Vec<u8>) -> Option<()> {
         row.clear();
         row.extend([ROW_FORMAT, self.status as u8, u8::from(self.due_at.is_some())]);
@@ -111,7 +111,7 @@ impl<'a> ApprovalRow<'a> {
     }
 }
 
-/// None where the context is too long for its length field.
+/// Encodes texts; `None` if the context is too long for its length field.
 pub(super) fn encode_texts(texts: &Texts, row: &mut Vec<u8>) -> Option<()> {
     row.clear();
     row.extend([ROW_FORMAT, u8::from(texts.plan.is_some())]);
@@ -130,7 +130,7 @@ pub(super) fn decode_texts(row: &[u8]) -> Option<Texts> {
     Some(Texts { context, plan: has_plan.then(|| plan.to_owned()) })
 }
 
-/// An audit entry or one of the host's own rows: a text.
+/// Encodes a text: an audit entry or one of the host's own rows.
 pub(super) fn encode_text(text: &str, row: &mut Vec<u8>) {
     row.clear();
     row.push(ROW_FORMAT);
@@ -141,7 +141,7 @@ pub(super) fn decode_text(row: &[u8]) -> Option<&str> {
     Unread::of(row)?.rest()
 }
 
-/// A module's bytes.
+/// Encodes a module's bytes.
 pub(super) fn encode_blob(bytes: &[u8], row: &mut Vec<u8>) {
     row.clear();
     row.push(ROW_FORMAT);
@@ -162,7 +162,7 @@ pub(super) fn encode_answer(answer: &Answer, entry: u64, row: &mut Vec<u8>) {
     row.extend(answer.body.as_bytes());
 }
 
-/// An answer, and the entry that kept it.
+/// Decodes an answer and the number of the entry that stored it.
 pub(super) fn decode_answer(row: &[u8]) -> Option<(u64, Answer)> {
     let mut row = Unread::of(row)?;
     let entry = row.u64()?;
@@ -172,7 +172,7 @@ pub(super) fn decode_answer(row: &[u8]) -> Option<(u64, Answer)> {
     Some((entry, Answer { request_digest, status, body: row.rest()?.to_owned(), at }))
 }
 
-/// The part of an answer's row that its entry has the hash of.
+/// Returns the part of an answer's row whose hash is in its entry.
 pub(super) fn answer_value(row: &[u8]) -> &[u8] {
     row.get(ANSWER_VALUE..).unwrap_or_default()
 }
@@ -185,11 +185,11 @@ fn length(text: &str) -> Option<[u8; 4]> {
     u32::try_from(text.len()).ok().map(u32::to_be_bytes)
 }
 
-/// What is left to read of a row.
+/// The unread rest of a row.
 struct Unread<'a>(&'a [u8]);
 
 impl<'a> Unread<'a> {
-    /// A row of the format read here.
+    /// Starts reading a row; `None` for an unsupported format.
     fn of(row: &'a [u8]) -> Option<Self> {
         let mut row = Self(row);
         (row.byte()? == ROW_FORMAT).then_some(row)

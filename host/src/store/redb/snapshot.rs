@@ -1,7 +1,7 @@
-//! The store as one commit left it: every table open for reading, and all the reads there are.
+//! The store as of one commit: every table open for reading, and all read operations.
 //!
 //! Opening tables costs more than reading a row. The writer therefore opens them once after each
-//! commit, and every reader until the next commit shares them. Every read compares what it found with
+//! commit, and all readers share them until the next commit. Every read compares its result with
 //! the [`LogState`] of the same commit.
 
 use redb::{ReadOnlyTable, ReadTransaction, TableError};
@@ -23,11 +23,11 @@ use crate::store::{
     About, Answer, Entry, Query, Row, RowKind, Scope, StoreError, Stored, Summary, Texts, WithTexts,
 };
 
-/// What a commit left.
+/// The tables as of one commit.
 pub(super) struct Snapshot {
-    /// The text of the head of the log. Nobody has verified it.
+    /// The text of the head of the log, unverified.
     pub(super) head: String,
-    /// The signed note of the saved state, where there is one. Nobody has verified it.
+    /// The signed note of the saved state, if there is one, unverified.
     pub(super) saved_note: Option<String>,
     pub(super) meta: ReadOnlyTable<&'static str, &'static [u8]>,
     pub(super) approvals: ReadOnlyTable<u128, &'static [u8]>,
@@ -39,11 +39,11 @@ pub(super) struct Snapshot {
     pub(super) tree: ReadOnlyTable<u64, &'static Hash>,
     pub(super) rows: ReadOnlyTable<&'static str, &'static [u8]>,
     pub(super) state: ReadOnlyTable<u64, &'static [u8]>,
-    /// None in a store that never had a module.
+    /// `None` in a store that never had a module.
     pub(super) blobs: Option<ReadOnlyTable<&'static [u8; 32], &'static [u8]>>,
     pub(super) answers: ReadOnlyTable<&'static Scope, &'static [u8]>,
     pub(super) answer_times: ReadOnlyTable<&'static AnswerTimeKey, ()>,
-    /// Last, so that it ends after the tables.
+    /// Last, so that it is dropped after the tables.
     _txn: ReadTransaction,
 }
 
@@ -95,7 +95,7 @@ impl Snapshot {
         Ok(Some(stored(id, &row, state.entry, texts)))
     }
 
-    /// The texts of an approval, if they are those that its row has the hash of.
+    /// Returns the texts of an approval, if they match the hash in its row.
     fn texts(&self, id: ApprovalId, sha256: &Hash) -> Result<Texts, StoreError> {
         let tampered = || StoreError::Tampered(format!("the texts of approval {id}"));
         let row = self.texts.get(id.to_u128())?.ok_or_else(tampered)?;
@@ -111,7 +111,7 @@ impl Snapshot {
         while found.len() < query.limit
             && let Some((id, listed)) = newest.next_id()?
         {
-            // An index finds and never decides: what it names besides is passed over.
+            // An index is only a hint: ids that do not match are skipped.
             let id = ApprovalId::from_u128(id);
             if let Some(stored) = self.load(id, WithTexts::No, log)?
                 && matches(&stored.summary, query)
@@ -145,9 +145,8 @@ impl Snapshot {
         Ok(ids)
     }
 
-    /// Whether a row of `due` is the one that its approval has. An index finds and never decides: what it
-    /// names besides, and what differs from the log, is passed over, so that it keeps nothing else
-    /// waiting.
+    /// Returns whether a row of `due` matches its approval. An index is only a hint: rows that do
+    /// not match or differ from the log are skipped, so that they do not hold up other approvals.
     fn is_due(&self, id: ApprovalId, key: &DueKey, log: &LogState) -> Result<bool, StoreError> {
         let row = self.approvals.get(id.to_u128())?;
         let row = row.as_ref().map(redb::AccessGuard::value);
@@ -168,7 +167,7 @@ impl Snapshot {
         let limit = u64::try_from(limit).unwrap_or(u64::MAX);
         let last = log.size().min(after.saturating_add(limit));
         let mut entries = Vec::new();
-        // One by one: an entry that is missing must not look as if it had never been.
+        // One by one: a missing entry must not look as if it had never existed.
         for number in after.saturating_add(1)..=last {
             let row = self.entries.get(number)?;
             let missing = || StoreError::Tampered(format!("audit entry {number}"));
@@ -189,8 +188,8 @@ impl Snapshot {
             return Ok(Vec::new());
         };
         let range = format::about_key(about, first)..=format::about_key(about, u64::MAX);
-        // An index finds and never decides: an entry about something else is passed over, once it is
-        // known to be the log's.
+        // An index is only a hint: an entry about another subject is skipped after it was verified
+        // against the log.
         let is_about = |entry: &Entry| about::of_entry(&entry.text).is_none_or(|of| of == about);
         let (mut entries, mut count) = (Vec::new(), 0);
         for row in self.abouts.range::<&AboutKey>(range.start()..=range.end())? {
@@ -218,7 +217,7 @@ impl Snapshot {
         positions.iter().map(|position| source.verified_hash(*position, log.tree())).collect()
     }
 
-    /// The tables that the tree is read from.
+    /// Returns the tables from which the tree is read.
     pub(super) fn log_source(
         &self,
     ) -> Source<'_, ReadOnlyTable<u64, &'static [u8]>, ReadOnlyTable<u64, &'static Hash>> {

@@ -1,5 +1,5 @@
-//! The one thread that writes. It takes all changes that wait, applies them in one transaction,
-//! makes them durable at once, tells the witness, shows them to readers, and only then answers.
+//! The single writer thread. It takes all queued changes, applies them in one transaction, makes
+//! them durable together, notifies the witness, publishes them to readers, and only then replies.
 
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,20 +20,22 @@ use crate::audit::log_key::origin;
 use crate::store::log_state::Delta;
 use crate::store::{Base, Change, Commit, RowChange, StoreError, Version};
 
-/// One batch: enough to share a sync among all who wait, little enough that none waits long.
+/// Limits of one batch: enough to share a sync among all queued changes, few enough that none waits
+/// long.
 const BATCH_CHANGES_MAX: usize = 1024;
 const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// What may wait before `commit` itself waits, in KiB.
+/// Capacity of the queue in KiB; `commit` waits when it is full.
 const QUEUE_KIB_MAX: u32 = 32 * 1024;
 
-/// More than twice the largest change the host makes: context, plan and answer within their limits.
+/// More than twice the largest change that the host makes, with context, plan and answer at their
+/// limits.
 const CHANGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// A module of the largest size. It takes all of the queue's room.
+/// The largest module. It takes the queue's whole capacity.
 const BLOB_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// The queue, and the thread that empties it.
+/// The queue and the thread that empties it.
 pub(super) struct Writer {
     room: Arc<Semaphore>,
     queue: Mutex<Option<Sender<Request>>>,
@@ -43,7 +45,7 @@ pub(super) struct Writer {
 struct Request {
     work: Work,
     bytes: usize,
-    /// Its place in the queue, free again once it is answered.
+    /// Its share of the queue's capacity, released when it is answered.
     _room: OwnedSemaphorePermit,
 }
 
@@ -54,13 +56,13 @@ enum Work {
         limit: usize,
         reply: Reply<usize>,
     },
-    /// Writes the head again, signed by the key there is now.
+    /// Rewrites the head, signed by the current key.
     Sign(Reply<()>),
 }
 
 type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
-/// What became of a request, before it is on disk.
+/// The result of a request, before it is on disk.
 enum Outcome {
     Change(Applied),
     Forgotten(usize),
@@ -118,12 +120,12 @@ impl Writer {
         sender.send(Request { work, bytes, _room: room }).map_err(|_| closed())
     }
 
-    /// Takes nothing more, finishes what was taken, and closes the database.
+    /// Accepts no more requests, finishes the accepted ones, and closes the database.
     pub(super) fn close(&self) {
         self.room.close();
         drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // A panic of the thread has been answered to whoever waited.
+        // Waiting callers have already received an error if the thread panicked.
         let _ = thread.map(JoinHandle::join);
     }
 }
@@ -161,7 +163,7 @@ impl Batches {
                     request.answer(outcome);
                 }
             }
-            // Nothing was written, and the next batch may find the key again.
+            // Nothing was written; the key may be readable again for the next batch.
             Err(StoreError::Unsigned(why)) => {
                 for request in batch {
                     request.refuse(StoreError::Unsigned(why.clone()));
@@ -176,7 +178,7 @@ impl Batches {
         }
     }
 
-    /// Writes a batch whole, or fails whole.
+    /// Writes a batch atomically.
     fn write(&self, batch: &[Request]) -> Result<Vec<Outcome>, StoreError> {
         let started = Instant::now();
         let txn = begin_durable(&self.database)?;
@@ -200,14 +202,14 @@ impl Batches {
         drop(shown);
         txn.commit()?;
         self.published.count_batch(batch.len(), started.elapsed());
-        // First the witness: nobody reads what it has not seen.
+        // The witness comes first: no reader sees a commit that the witness has not seen.
         self.published.tell_witness(&head)?;
         self.show(delta, head);
         Ok(outcomes)
     }
 
-    /// Shows readers the commit. It is on disk by now: if it cannot be shown, its callers still hear
-    /// that it was kept, and the store stops.
+    /// Publishes the commit to readers. It is already on disk: if it cannot be published, its
+    /// callers are still told that it was committed, and the store stops accepting writes.
     fn show(&self, delta: Delta, head: String) {
         match shielded(|| Snapshot::open(self.database.begin_read()?)) {
             Ok(snapshot) => self.published.show(snapshot, delta, head),
@@ -215,8 +217,8 @@ impl Batches {
         }
     }
 
-    /// Saves the state where so many entries came since it was saved last. What is not saved is read from
-    /// the log.
+    /// Saves the state if at least `entries` entries were added since the last save. Unsaved
+    /// entries are read from the log at start.
     fn save_after(&self, entries: u64) {
         let saved = shielded(|| {
             let shown = self.published.shown();
@@ -237,7 +239,7 @@ impl Batches {
     }
 }
 
-/// Waits for a request and takes all that wait with it, within the bounds of a batch.
+/// Waits for a request and takes all queued ones with it, within the limits of a batch.
 fn next_batch(queue: &Receiver<Request>) -> Option<Vec<Request>> {
     let first = queue.recv().ok()?;
     let mut bytes = first.bytes;
@@ -265,7 +267,7 @@ impl Work {
 }
 
 impl Request {
-    /// Whoever asked may have gone; what was kept stays kept.
+    /// Replies to the caller, which may be gone; a committed change stays committed.
     fn answer(self, outcome: Outcome) {
         match (self.work, outcome) {
             (Work::Keep(_, reply), Outcome::Change(applied)) => drop(reply.send(applied)),

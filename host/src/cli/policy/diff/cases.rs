@@ -1,4 +1,4 @@
-//! The tests of both rules files, asked of both policies, whatever they expect.
+//! Evaluates the tests of both rules files with both policies, ignoring their expectations.
 
 use std::collections::BTreeSet;
 
@@ -14,10 +14,11 @@ use crate::engine::{Allocation, Cache};
 use crate::policy::{Case, Template};
 use crate::verifier::Verifier;
 
-/// Rules for who has none at hand: a bench reads test cases only beside rules.
+/// Placeholder rules: a workbench needs rules to read test cases.
 const NO_RULES: &str = "format = 1\nname = \"cases\"\ndefault = \"deny\"\n";
 
-/// Asks both about each test of both, and of a file with more; a test that is in both is asked once.
+/// Evaluates the tests of both, and of an additional file, with both policies. A test that both
+/// have is evaluated once.
 pub(super) fn replay(
     comparison: &mut Comparison,
     template: &Template,
@@ -39,7 +40,7 @@ pub(super) fn replay(
     }
     if found.is_empty() {
         return Err(anyhow!(
-            "there are no test cases to compare by; give --cases, or --history with a store or a server"
+            "there are no test cases to compare with; give --cases, or --history with a store or a server"
         )
         .into());
     }

@@ -1,4 +1,4 @@
-//! Two policies asked the same, and what came of it.
+//! Compares two policies on the same attempts.
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -9,21 +9,21 @@ use crate::cli::output;
 use crate::engine::Attempt;
 use crate::engine::Verdict;
 
-/// What became of a verdict.
+/// The kind of a difference between two verdicts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Flip {
-    /// What was denied now asks, or what asked now runs.
+    /// From deny to approval or allow, or from approval to allow.
     Weaker,
-    /// The other way.
+    /// The opposite.
     Stricter,
-    /// An approval takes something else.
+    /// The requirement of an approval differs.
     Requirement,
-    /// One of the two gave no verdict, or both for another reason.
+    /// One of the two failed, or both for different reasons.
     Failure,
 }
 
-/// Who is asked, and what was counted so far.
+/// The compared policies, and the counts so far.
 pub(super) struct Comparison {
     before: Judge,
     after: Judge,
@@ -37,7 +37,7 @@ pub(super) struct Comparison {
     other_rule: u64,
 }
 
-/// What is asked, for people.
+/// An attempt to evaluate, with a name for people.
 pub(super) struct Question<'a> {
     /// An approval's id, or a test's name.
     pub(super) name: &'a str,
@@ -61,27 +61,27 @@ impl Comparison {
         }
     }
 
-    /// Both policies, for who needs their rules.
+    /// Returns both policies, to access their rules.
     pub(super) fn judges(&mut self) -> [&mut Judge; 2] {
         [&mut self.before, &mut self.after]
     }
 
-    /// Whether answers are for programs.
+    /// Returns whether to print JSON.
     pub(super) fn json(&self) -> bool {
         self.json
     }
 
-    /// How many attempts were compared.
+    /// Returns the number of compared attempts.
     pub(super) fn compared(&self) -> u64 {
         self.compared
     }
 
-    /// How many flipped.
+    /// Returns the number of flips.
     pub(super) fn flips(&self) -> u64 {
         self.weaker + self.stricter + self.requirement + self.failure
     }
 
-    /// Asks both, and prints what flips.
+    /// Evaluates an attempt with both policies, and prints a flip.
     pub(super) fn ask(&mut self, question: &Question<'_>) {
         let answers = (self.before.ask(question.attempt), self.after.ask(question.attempt));
         self.compared += 1;
@@ -113,7 +113,7 @@ impl Comparison {
         }
     }
 
-    /// The counts in one line.
+    /// Returns the counts in one line.
     pub(super) fn summary(&self, of: &str) -> String {
         let compared = usize::try_from(self.compared).unwrap_or(usize::MAX);
         let mut parts = vec![format!("compared {}", output::count(compared, of))];
@@ -152,7 +152,7 @@ impl Flip {
     }
 }
 
-/// Whether two answers are two for whoever is to act.
+/// Returns how two results differ for the agent, if they do.
 fn flip(before: &Answer, after: &Answer) -> Option<Flip> {
     let (before, after) = match (before, after) {
         (Ok(before), Ok(after)) => (before, after),
@@ -163,7 +163,7 @@ fn flip(before: &Answer, after: &Answer) -> Option<Flip> {
         std::cmp::Ordering::Less => Some(Flip::Weaker),
         std::cmp::Ordering::Greater => Some(Flip::Stricter),
         std::cmp::Ordering::Equal => {
-            // None asked and nothing in particular asked are the same.
+            // No requirement and an empty one are the same.
             let asked = |verdict: &Verdict| verdict.requirement.clone().unwrap_or_default();
             (asked(before) != asked(after)).then_some(Flip::Requirement)
         }

@@ -1,4 +1,4 @@
-//! Recorded approvals, asked again: a page at a time, newest first.
+//! Replays recorded approvals, page by page, newest first.
 
 use signoff_core::facts::Facts;
 
@@ -9,11 +9,11 @@ use crate::cli::progress::Progress;
 use crate::cli::transport::Transport;
 use crate::engine::Attempt;
 
-/// The largest page that the list gives.
+/// The maximum page size of the list.
 const PAGE: u64 = 200;
 
-/// Asks both policies about at most so many approvals, each at the time it was requested; whether
-/// there are more.
+/// Evaluates at most `limit` approvals with both policies, each at the time it was requested.
+/// Returns whether there are more.
 pub(super) fn replay(
     comparison: &mut Comparison,
     transport: &Transport,
@@ -44,7 +44,7 @@ fn page(transport: &Transport, wanted: u64, cursor: Option<&str>) -> Result<List
     Ok(transport.parse(&transport.get(&path)?)?)
 }
 
-/// What was about to happen when the approval was requested.
+/// Returns the attempt for which an approval was requested.
 fn attempt(transport: &Transport, id: &str) -> Result<Attempt, Stop> {
     let approval = transport.approval(id)?;
     let Approval { agent, action, context, plan, requested_by, requested_at, .. } = approval;

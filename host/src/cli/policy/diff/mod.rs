@@ -1,5 +1,4 @@
-//! `signoff policy diff`: what changes from one policy to another, over recorded approvals or over
-//! test cases.
+//! `signoff policy diff`: compares two policies on recorded approvals or test cases.
 
 mod cases;
 mod flip;
@@ -20,29 +19,29 @@ use flip::Comparison;
 
 #[derive(Args)]
 #[command(
-    after_help = "Without --history the tests of both files are asked of both, whatever they expect. A flip is a verdict that \
-is weaker or stricter, an approval that takes something else, or no verdict from one of them; another rule with the same \
+    after_help = "Without --history the tests of both files are evaluated with both policies, ignoring their expectations. A flip is a verdict that \
+is weaker or stricter, another requirement, or a failure of one of them; another rule with the same \
 verdict is only counted.\n\n\
-With --json each flip is a line, and the last line sums up.\n\n\
-Exit codes: 0 compared; with --exit-code 1 where anything flips; 1 failed, 2 usage, 3 refused."
+With --json each flip is one line, and the last line is a summary.\n\n\
+Exit codes: 0 compared; with --exit-code 1 if anything flips; 1 failed, 2 usage, 3 refused."
 )]
 pub(in crate::cli) struct DiffArgs {
-    /// The rules file or module that is
+    /// The current rules file or module
     #[arg(value_name = "A")]
     before: String,
-    /// The one that may come
+    /// The new rules file or module
     #[arg(value_name = "B")]
     after: String,
-    /// Ask both about recorded approvals, newest first, each at the time it was requested
+    /// Evaluate recorded approvals, newest first, each at the time it was requested
     #[arg(long)]
     history: bool,
-    /// At most so many approvals
+    /// The maximum number of approvals
     #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..), requires = "history")]
     limit: u64,
-    /// More test cases: a TOML file of nothing but [[test]]
+    /// More test cases: a TOML file that contains only [[test]]
     #[arg(long, value_name = "FILE", conflicts_with = "history")]
     cases: Option<String>,
-    /// Exit with 1 where anything flips
+    /// Exit with 1 if anything flips
     #[arg(long)]
     exit_code: bool,
 }
@@ -96,7 +95,7 @@ fn tell(
     output::plain(&comparison.summary(if args.history { "approval" } else { "case" }));
     if more {
         output::note(&format!(
-            "there are older approvals; --limit {} takes more of them",
+            "there are older approvals; include more with --limit {}",
             args.limit.saturating_mul(10)
         ));
     }

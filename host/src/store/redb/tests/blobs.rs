@@ -1,4 +1,4 @@
-//! Modules' bytes: kept with the note that tells of them, or not at all.
+//! Modules' bytes are stored with the audit event that names them, or not at all.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ fn digest(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
-/// A note with a module's bytes.
+/// A change with a module's bytes.
 fn kept_with(number: u64, bytes: &[u8]) -> Change {
     let blob = Some(Blob { digest: digest(bytes), bytes: Some(Arc::from(bytes)) });
     let module = row(RowKind::Module, &hex::encode(digest(bytes)), "kept", 0);
@@ -49,7 +49,7 @@ async fn a_repeat_keeps_no_bytes() {
 }
 
 #[tokio::test]
-async fn a_module_over_the_limit_is_refused_and_writing_goes_on() {
+async fn an_oversized_module_is_refused_and_writing_continues() {
     let fixture = Fixture::new();
     let large = vec![1; (64 << 20) + 1];
     assert!(matches!(fixture.store.commit(kept_with(1, &large)).await, Err(StoreError::Io(_))));
@@ -58,7 +58,7 @@ async fn a_module_over_the_limit_is_refused_and_writing_goes_on() {
     assert_eq!(fixture.store.blob(&digest(largest)).await.unwrap().unwrap().len(), 64 << 20);
 }
 
-/// Stores of before have no such table, and are read and written as they are.
+/// Stores without modules have no such table; they are read and written as they are.
 #[tokio::test]
 async fn a_store_without_modules_has_no_table_of_them_and_needs_none() {
     let fixture = Fixture::new();

@@ -1,4 +1,4 @@
-//! What becomes of changes: compare-and-set, batches, idempotency.
+//! Commits: compare-and-set, batches, idempotency.
 
 use std::sync::Arc;
 
@@ -66,7 +66,7 @@ async fn of_many_changes_from_one_version_one_is_kept() {
         let claim = next(&stored, |summary| summary.status = Status::Executed);
         let (first, second) = (Arc::clone(&store), Arc::clone(&store));
         racing.spawn(async move { first.commit(claim).await.unwrap() });
-        // Others in the same batch are kept.
+        // Others in the same batch are committed.
         racing.spawn(async move { second.commit(new(summary(id(number)))).await.unwrap() });
     }
     let outcomes = racing.join_all().await;
@@ -90,7 +90,7 @@ async fn a_scope_is_answered_once_and_then_repeats() {
         tokio::join!(store.commit(with_key(1, 50)), store.commit(with_key(2, 60)));
     assert_eq!(first.unwrap(), kept(1));
     assert_eq!(second.unwrap(), Commit::Answered(answer(50)));
-    // The answer goes before the conflict: a repeated request is no conflict with itself.
+    // The answer takes precedence: a repeated request does not conflict with itself.
     assert_eq!(store.commit(with_key(1, 70)).await.unwrap(), Commit::Answered(answer(50)));
     assert_eq!(store.answer(&scope(1)).await.unwrap(), Some(answer(50)));
     assert_eq!(store.answer(&scope(2)).await.unwrap(), None);
@@ -119,7 +119,7 @@ async fn answers_are_forgotten_oldest_first_up_to_a_time() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_too_old_is_no_answer_also_where_its_row_is_still_there() {
+async fn an_expired_answer_is_ignored_even_if_its_row_exists() {
     let fixture = Fixture::new();
     let store = &fixture.store;
     let with_key = |number, at| {
@@ -137,7 +137,7 @@ async fn an_answer_that_is_too_old_is_no_answer_also_where_its_row_is_still_ther
 }
 
 #[tokio::test]
-async fn a_caller_who_goes_away_breaks_nothing() {
+async fn a_cancelled_commit_does_no_harm() {
     let fixture = Fixture::new();
     for number in 0..50 {
         let commit = fixture.store.commit(new(summary(id(number))));
@@ -177,7 +177,7 @@ async fn closing_finishes_what_was_accepted_and_refuses_the_rest() {
 }
 
 #[tokio::test]
-async fn a_change_over_the_limit_is_refused_and_the_store_goes_on() {
+async fn an_oversized_change_is_refused_and_writing_continues() {
     let fixture = Fixture::new();
     let mut large = new(summary(id(1)));
     large.approval.as_mut().unwrap().record = "x".repeat(17 * 1024 * 1024);

@@ -1,4 +1,4 @@
-//! Each way in which a row or an index entry can differ from the log is named.
+//! Every way in which a row or an index entry can differ from the log is reported.
 
 use redb::{Builder, Database, ReadableTable};
 
@@ -8,7 +8,7 @@ use super::super::format::{
 };
 use super::*;
 
-/// What somebody did to the file, and what is said about it.
+/// An edit of the file and the difference it must produce.
 type Edit = (fn(&redb::WriteTransaction), &'static str);
 
 const EDITS: [Edit; 21] = [
@@ -81,7 +81,7 @@ const EDITS: [Edit; 21] = [
             let head = String::from_utf8(head).unwrap().replace("\n3\n", "\n2\n");
             meta.insert(HEAD_KEY, head.as_bytes()).unwrap();
         },
-        "it holds 3 audit entries, its head has 2",
+        "it has 3 audit entries, but its head has 2",
     ),
     (
         |txn| {
@@ -144,7 +144,7 @@ async fn every_difference_is_named() {
 }
 
 #[tokio::test]
-async fn a_row_that_differs_is_refused_alone() {
+async fn a_tampered_row_does_not_affect_other_rows() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.redb");
     sample(&path).await;
@@ -163,7 +163,7 @@ async fn a_row_that_differs_is_refused_alone() {
     assert!(tampered(store.answer(&scope(2)).await.unwrap_err()));
     let all = Query { limit: 10, ..Query::default() };
     assert!(tampered(store.list(&all).await.unwrap_err()));
-    // A change of it is refused, and all others are kept, also in the same batch.
+    // A change to it is refused, and all others are committed, even in the same batch.
     let (first, second, third) = tokio::join!(
         store.commit(change(summary(id(1)), Base::Entry(1))),
         store.commit(new(summary(id(7)))),
@@ -195,12 +195,12 @@ async fn nothing_is_added_to_an_audit_whose_end_was_edited() {
                 "{refused}"
             );
         }
-        // Who examines it may: it is evidence.
+        // Examining it is still possible: it is evidence.
         RedbStore::examine_untrusted(&path, &Trust::none(), &Known).unwrap();
     }
 }
 
-/// As [`Known`], where no answer has been forgotten.
+/// As [`Known`], but no answer has been deleted.
 struct NothingForgotten;
 
 impl Meaning for NothingForgotten {
@@ -252,7 +252,7 @@ async fn an_answer_that_is_missing_or_not_the_last_is_named() {
 }
 
 #[tokio::test]
-async fn what_due_names_besides_is_passed_over() {
+async fn surplus_rows_of_due_are_skipped() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.redb");
     sample(&path).await;

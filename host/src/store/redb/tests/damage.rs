@@ -1,4 +1,5 @@
-//! A damaged file is an error: never a panic, never an empty store, never other data than was kept.
+//! A damaged file is an error: never a panic, never an empty store, never other data than was
+//! stored.
 
 use std::fs;
 
@@ -6,7 +7,7 @@ use super::*;
 
 const APPROVALS: u64 = 60;
 
-/// The bytes of a store that was closed, or of one whose process was killed.
+/// The bytes of a store that was closed cleanly, or whose process was killed.
 async fn bytes(folder: &Path, clean: bool) -> Vec<u8> {
     let path = folder.join("sample.redb");
     let _ = fs::remove_file(&path);
@@ -21,7 +22,7 @@ async fn bytes(folder: &Path, clean: bool) -> Vec<u8> {
     fs::read(&path).unwrap()
 }
 
-/// All of a store, through every read.
+/// The whole content of a store, through every read operation.
 async fn everything(store: &RedbStore) -> Result<String, StoreError> {
     let all = Query { limit: 1_000, ..Query::default() };
     let pending = Query { status: Some(Status::Pending), ..all.clone() };
@@ -127,7 +128,7 @@ async fn a_file_cut_short_is_refused_and_left_as_it_was() {
                 assert!(fs::read(&path).unwrap() == sound[..len], "{len}: written to");
             }
         }
-        // A reader may find all it needs in what is there, but never less than was kept.
+        // A reader may find everything in the remaining bytes, but never less than was stored.
         if let Ok(store) = open(&path, OpenMode::Read)
             && let Ok(said) = everything(&store).await
         {

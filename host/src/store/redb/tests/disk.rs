@@ -1,4 +1,4 @@
-//! A disk in memory that fails on command, and that knows what a power cut would leave.
+//! An in-memory disk that fails on command and can show its content after a power cut.
 
 use std::io;
 use std::ops::Bound;
@@ -21,16 +21,16 @@ struct State {
     fault: Fault,
 }
 
-/// What goes wrong.
+/// The injected fault.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) enum Fault {
     #[default]
     None,
     /// One operation fails, counted from 0.
     Once(u64),
-    /// From this operation on, every one.
+    /// Every operation from this one on fails.
     From(u64),
-    /// The disk has no more than these bytes.
+    /// The disk has a capacity of this many bytes.
     Full(u64),
 }
 
@@ -46,7 +46,7 @@ impl Disk {
         Self(Arc::new(Mutex::new(state)))
     }
 
-    /// Counts operations anew, and goes wrong as told.
+    /// Resets the operation counter and injects a fault.
     pub(super) fn set(&self, fault: Fault) {
         let mut state = self.state();
         state.operations = 0;
@@ -61,7 +61,7 @@ impl Disk {
         self.state().live.clone()
     }
 
-    /// What a power cut may leave: all that was synced, and of what was written since then any part.
+    /// A possible content after a power cut: everything synced, and any part of the later writes.
     pub(super) fn after_power_cut(&self, dice: &mut Dice) -> Vec<u8> {
         let state = self.state();
         let mut bytes = state.synced.clone();
@@ -165,7 +165,7 @@ impl StorageBackend for Disk {
     }
 }
 
-/// A backend whose writes fail once a switch is on. What it has of the file, others still read.
+/// A backend whose writes fail once a switch is on. Other handles can still read the file.
 #[derive(Debug)]
 pub(super) struct Breaking<B> {
     file: B,

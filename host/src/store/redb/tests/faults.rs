@@ -1,5 +1,5 @@
-//! The disk fails at each operation in turn. Whatever was acknowledged is there afterwards, and
-//! nothing is there by half.
+//! The disk fails at each operation in turn. Every acknowledged change survives, and no change is
+//! partial.
 
 use redb::backends::FileBackend;
 
@@ -7,10 +7,10 @@ use super::super::open::{from_backend, make};
 use super::disk::{self, Disk, Fault};
 use super::*;
 
-/// What callers were told.
+/// The results that callers received.
 #[derive(Default)]
 struct Told {
-    /// Approval and entry number of what was kept.
+    /// Approval and entry number of each committed change.
     kept: Vec<(ApprovalId, u64)>,
     refused: usize,
 }
@@ -21,7 +21,7 @@ fn open_disk(disk: &Disk) -> Result<RedbStore, StoreError> {
     RedbStore::writing(opened, None, trust)
 }
 
-/// A disk with a store that holds something.
+/// A disk with a store that is not empty.
 async fn sample() -> Vec<u8> {
     let disk = Disk::default();
     make(disk.clone(), AUDIENCE, &Trust::none()).unwrap();
@@ -33,7 +33,7 @@ async fn sample() -> Vec<u8> {
     disk.bytes()
 }
 
-/// New approvals, changed ones, one by one and at once.
+/// Creates and changes approvals, one by one and concurrently.
 async fn work(store: &RedbStore) -> Told {
     let mut told = Told::default();
     for round in 0..4 {
@@ -59,7 +59,7 @@ impl Told {
     fn hear(&mut self, id: ApprovalId, outcome: Result<Commit, StoreError>) {
         match outcome {
             Ok(Commit::Kept { entry }) => {
-                assert_eq!(self.refused, 0, "a store that failed goes on");
+                assert_eq!(self.refused, 0, "a failed store accepts writes");
                 self.kept.push((id, entry));
             }
             Ok(other) => panic!("{other:?}"),
@@ -68,7 +68,7 @@ impl Told {
         }
     }
 
-    /// Looks for what was kept in what is there now.
+    /// Asserts that every committed change is on the disk.
     async fn assert_kept(&self, disk: Vec<u8>, case: &str) {
         let store = open_disk(&Disk::with(disk)).unwrap_or_else(|error| panic!("{case}: {error}"));
         let examined = store.examine(&Known).unwrap_or_else(|error| panic!("{case}: {error}"));
@@ -152,7 +152,7 @@ async fn opening_fails_at_any_operation_without_harm() {
 }
 
 #[tokio::test]
-async fn reads_go_on_after_writing_has_stopped() {
+async fn reads_continue_after_writing_has_stopped() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.redb");
     let writer = create(&path);

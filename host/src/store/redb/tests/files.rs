@@ -1,4 +1,4 @@
-//! Which files are opened, made and refused, and that the refused are left as they were.
+//! Which files are opened, created and refused; refused files are unchanged.
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
@@ -12,7 +12,7 @@ fn modes() -> [OpenMode; 3] {
     [OpenMode::Create { audience: "other".to_owned() }, OpenMode::Write, OpenMode::Read]
 }
 
-/// Opens in every way, and checks that nothing changed.
+/// Opens the file in every mode, and checks that it is refused and unchanged.
 fn assert_refused(path: &Path, expected: fn(&StoreError) -> bool) {
     let before = fs::read(path).unwrap();
     for mode in modes() {
@@ -31,7 +31,7 @@ fn foreign(error: &StoreError) -> bool {
 }
 
 #[tokio::test]
-async fn a_new_store_is_its_owners_alone_and_keeps_its_audience() {
+async fn a_new_store_is_private_and_keeps_its_audience() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.redb");
     drop(create(&path));
@@ -42,7 +42,7 @@ async fn a_new_store_is_its_owners_alone_and_keeps_its_audience() {
 }
 
 #[test]
-fn a_missing_file_is_made_only_where_asked() {
+fn a_missing_file_is_created_only_in_create_mode() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.redb");
     for mode in [OpenMode::Write, OpenMode::Read] {
@@ -54,11 +54,11 @@ fn a_missing_file_is_made_only_where_asked() {
     let nowhere = folder.path().join("none/store.redb");
     let create = OpenMode::Create { audience: AUDIENCE.to_owned() };
     let Err(error) = open(&nowhere, create) else { panic!("made in no folder") };
-    assert!(error.to_string().starts_with("store failed: cannot make `"), "{error}");
+    assert!(error.to_string().starts_with("store failed: cannot create `"), "{error}");
 }
 
 #[test]
-fn what_is_not_a_store_is_refused_and_left_as_it_was() {
+fn other_files_are_refused_and_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file");
     let mut dice = Dice(4);
@@ -123,7 +123,7 @@ fn a_folder_and_a_pipe_are_refused() {
 }
 
 #[tokio::test]
-async fn one_writes_and_others_read_beside_it() {
+async fn readers_work_while_one_process_writes() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.redb");
     let writer = create(&path);
@@ -133,7 +133,7 @@ async fn one_writes_and_others_read_beside_it() {
     for mode in [OpenMode::Write, OpenMode::Create { audience: AUDIENCE.to_owned() }] {
         assert!(matches!(open(&path, mode), Err(StoreError::Held)));
     }
-    // A reader follows the writer, and never gets in its way.
+    // A reader follows the writer and never blocks it.
     for number in 2..30 {
         writer.commit(new(summary(id(number)))).await.unwrap();
         assert_eq!(load(&reader, id(number)).await.entry, number);

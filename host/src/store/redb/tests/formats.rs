@@ -1,5 +1,5 @@
-//! The bytes of format 3. A store made by any release must stay readable: where one of these
-//! changes, the format needs a new number, and what is here stays readable too.
+//! The bytes of format 3. A store written by any release must stay readable: if one of these
+//! changes, the format needs a new number, and format 3 must stay readable too.
 
 use super::super::format::{self, Filter};
 use super::super::rows::{self, ApprovalRow};

@@ -1,4 +1,4 @@
-//! Lists, due times and prefixes, against a model that looks at everything.
+//! Lists, due times and prefixes, compared with a model that scans everything.
 
 use super::*;
 
@@ -45,7 +45,7 @@ fn roll(summary: &mut Summary, dice: &mut Dice) {
     summary.due_at = (dice.below(3) > 0).then(|| dice.below(40));
 }
 
-/// One random change, to store and model.
+/// Applies one random change to store and model.
 async fn step(store: &RedbStore, model: &mut Model, dice: &mut Dice) {
     if model.0.is_empty() || dice.below(3) == 0 {
         let mut summary = summary(dice.id());
@@ -135,7 +135,7 @@ async fn pages_follow_each_other_without_gap_or_repeat() {
 #[tokio::test]
 async fn a_list_names_exactly_its_agent_and_action() {
     let fixture = Fixture::new();
-    // The agent and action of the one run together are those of the other.
+    // The concatenated agent and action of both are equal.
     for (number, agent, action) in [(1, "ab", "c"), (2, "a", "bc")] {
         let names = Summary { agent: agent.into(), action: action.into(), ..summary(id(number)) };
         fixture.store.commit(new(names)).await.unwrap();

@@ -1,5 +1,5 @@
-//! The audit in the store: its tree, what entries are about, changes of no approval, the host's own rows,
-//! and the witness.
+//! The audit log in the store: its tree, subjects of entries, changes without an approval, the
+//! host's own rows, and the witness.
 
 use std::sync::{Arc, Mutex};
 
@@ -93,7 +93,7 @@ async fn a_hash_that_was_edited_is_in_no_proof() {
 }
 
 #[tokio::test]
-async fn what_is_not_kept_is_no_leaf() {
+async fn a_conflicting_change_adds_no_leaf() {
     let fixture = Fixture::new();
     fixture.store.commit(new(summary(id(1)))).await.unwrap();
     let before = fixture.store.head().await.unwrap();
@@ -173,7 +173,7 @@ async fn a_witness_sees_each_commit_before_it_is_answered() {
     let published = Arc::clone(&fixture.store.published);
     fixture.store.watch_with(Box::new(move |head| {
         let head = Checkpoint::from_text(head).unwrap();
-        // Nor does any reader, whom a checkpoint may be signed for: it could outlive the disk.
+        // No reader sees it earlier: a checkpoint signed for a reader could outlive the disk.
         let shown = published.shown().log.state.size();
         assert!(shown < head.size, "shown before it was witnessed");
         told.lock().unwrap().push((head.size, head.root));
@@ -187,7 +187,7 @@ async fn a_witness_sees_each_commit_before_it_is_answered() {
 }
 
 #[tokio::test]
-async fn a_witness_that_fails_ends_writing_and_nobody_is_answered() {
+async fn a_failing_witness_stops_writing_and_fails_its_commit() {
     let fixture = Fixture::new();
     fixture.store.watch_with(Box::new(|head| {
         if Checkpoint::from_text(head).unwrap().size < 2 {

@@ -1,4 +1,4 @@
-//! Tests of the store in a file, and what they share.
+//! Tests of the store in a file, and their shared fixtures.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -30,7 +30,7 @@ use crate::store::{
 
 const AUDIENCE: &str = "payments-test";
 
-/// SplitMix64: the same numbers every time.
+/// SplitMix64, a deterministic random number generator.
 struct Dice(u64);
 
 impl Dice {
@@ -100,7 +100,7 @@ fn change(summary: Summary, base: Base) -> Change {
     Change { approval, rows: Vec::new(), blob: None, event, host, about, answer: None, at }
 }
 
-/// A change that is of no approval.
+/// A change without an approval.
 fn note(number: u64, rows: &[RowChange]) -> Change {
     Change {
         approval: None,
@@ -123,7 +123,7 @@ fn record(id: ApprovalId, status: Status) -> String {
     format!("{{\"format\": 1, \"id\": \"{id}\", \"status\": \"{}\"}}", status.as_str())
 }
 
-/// What the entries of these tests are about, by their text.
+/// The subject of an entry of these tests, by its text.
 fn about(text: &str) -> Option<About> {
     let entry: serde_json::Value = serde_json::from_str(text).unwrap();
     let event = &entry["event"];
@@ -133,12 +133,12 @@ fn about(text: &str) -> Option<About> {
     }
 }
 
-/// As [`about`], of texts that may be anything.
+/// As [`about`], for arbitrary texts.
 fn about_any(text: &str) -> Option<About> {
     serde_json::from_str::<serde_json::Value>(text).ok().and_then(|_| about(text))
 }
 
-/// What these tests know of the texts that they keep. Answers may have been forgotten.
+/// These tests' interpretation of their texts. Answers may have been deleted.
 struct Known;
 
 impl Meaning for Known {
