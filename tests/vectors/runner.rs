@@ -81,7 +81,7 @@ impl<D: Fn(&str) -> String> Runner<D> {
     fn file(&mut self, name: &str, file: &Value) -> Result<usize, String> {
         let vectors = list(&file["vectors"]);
         if file["format"] != 1 || vectors.is_empty() {
-            return Err(format!("{name}.json holds no vectors of format 1"));
+            return Err(format!("{name}.json has no vectors of format 1"));
         }
         let mut shared = file["define"].as_object().cloned().unwrap_or_default();
         if !self.steps(&format!("{name}: setup"), list(&file["setup"]), &mut shared)? {
