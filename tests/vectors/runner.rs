@@ -1,5 +1,5 @@
-//! Runs the vectors of this folder against a verifier. README.md beside this file says what a vector
-//! is. The guest's and the host's tests include this file, each with its own door.
+//! Runs the vectors of this folder against a verifier. README.md in this folder describes the vectors.
+//! The guest's and the host's tests include this file, each with its own `door` function.
 
 #![allow(clippy::indexing_slicing, reason = "what a `Value` does not have is null")]
 
@@ -21,19 +21,19 @@ const FILES: [&str; 8] = [
     "wire",
 ];
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    /// One line: what was run, how much of it failed, and the digest of all requests and answers.
-    #[allow(dead_code, reason = "who serves asks for failures alone")]
+    /// One line: the number of vectors and failures, and the digest of all requests and answers.
+    #[allow(dead_code, reason = "the server reads only the failures")]
     pub(crate) summary: String,
-    /// What was answered otherwise than expected.
+    /// The answers that differ from the expected ones.
     pub(crate) failures: Vec<String>,
 }
 
-/// Runs every vector in `directory` through `door`, which answers a request on the wire. Errors if a
-/// file is missing, empty or broken.
-#[allow(dead_code, reason = "who has the texts built in has no directory")]
+/// Runs every vector in `directory` through `door`, which answers a request on the wire. Fails if a file
+/// is missing, empty or malformed.
+#[allow(dead_code, reason = "callers with embedded texts have no directory")]
 pub(crate) fn run(directory: &Path, door: impl Fn(&str) -> String) -> Result<Outcome, String> {
     let read = |name: &&'static str| {
         let path = directory.join(format!("{name}.json"));
@@ -46,7 +46,7 @@ pub(crate) fn run(directory: &Path, door: impl Fn(&str) -> String) -> Result<Out
     run_texts(&texts, door)
 }
 
-/// As [`run`], for files by their names and texts.
+/// Like [`run`], for files given by their names and texts.
 pub(crate) fn run_texts(
     texts: &[(&str, &str)],
     door: impl Fn(&str) -> String,
@@ -74,7 +74,7 @@ struct Runner<D> {
     failures: Vec<String>,
 }
 
-/// Names, and what `$ref` finds under them.
+/// The values of `$ref` by name.
 type Scope = Map<String, Value>;
 
 impl<D: Fn(&str) -> String> Runner<D> {
@@ -85,7 +85,7 @@ impl<D: Fn(&str) -> String> Runner<D> {
         }
         let mut shared = file["define"].as_object().cloned().unwrap_or_default();
         if !self.steps(&format!("{name}: setup"), list(&file["setup"]), &mut shared)? {
-            return Ok(vectors.len()); // every vector builds on it
+            return Ok(vectors.len()); // every vector needs the setup
         }
         for vector in vectors {
             let name = format!("{name}: {}", vector["name"].as_str().unwrap_or_default());
@@ -94,14 +94,14 @@ impl<D: Fn(&str) -> String> Runner<D> {
         Ok(vectors.len())
     }
 
-    /// Whether every step was answered as expected.
+    /// Runs the steps; returns whether every answer was as expected.
     fn steps(&mut self, name: &str, steps: &[Value], scope: &mut Scope) -> Result<bool, String> {
         for (index, step) in steps.iter().enumerate() {
             let mut answer = self.call(&request_of(step, scope)?)?;
             if let Err(found) = check(step, &answer) {
                 let number = index + 1;
                 self.failures.push(format!("{name}, step {number}: {found}"));
-                return Ok(false); // later steps build on this one
+                return Ok(false); // later steps need this one
             }
             if let Some(name) = step["as"].as_str() {
                 scope.insert(name.to_owned(), answer["ok"].take());
@@ -201,7 +201,7 @@ fn edited(document: &Value, edit: &Value, scope: &Scope) -> Result<Value, String
     Ok(text(&document).into())
 }
 
-/// What holds the last member of a path, and that member's name.
+/// Returns the parent of the last member of a path, and that member's name.
 fn parent<'a, 'b>(
     document: &'a mut Value,
     path: &'b str,
@@ -211,12 +211,12 @@ fn parent<'a, 'b>(
     parent.map(|parent| (parent, last)).ok_or_else(|| format!("nothing at `{path}`"))
 }
 
-/// A dotted path as a JSON pointer (RFC 6901).
+/// Converts a dotted path to a JSON pointer (RFC 6901).
 fn pointer(path: &str) -> String {
     if path.is_empty() { String::new() } else { format!("/{}", path.replace('.', "/")) }
 }
 
-/// Compact JSON with sorted keys, so that every runner sends the same bytes, whichever features
+/// Encodes compact JSON with sorted keys, so that every runner sends the same bytes, whichever features
 /// `serde_json` was built with.
 fn text(value: &Value) -> String {
     match value {
@@ -233,7 +233,7 @@ fn text(value: &Value) -> String {
     }
 }
 
-/// Holds an answer against what its step expects.
+/// Compares an answer with the expected one.
 fn check(step: &Value, answer: &Value) -> Result<(), String> {
     if step["error"].is_null() {
         return equal(&json!({"ok": step["ok"]}), answer, "answer");
