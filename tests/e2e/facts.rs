@@ -1,5 +1,5 @@
-//! Facts: what the host tells a policy about the callers, and the modules that it refuses because of the facts
-//! they read.
+//! Facts: what the host tells a policy about the callers, and the modules that it refuses because of
+//! the facts that they read.
 
 use std::fs;
 
