@@ -1,5 +1,5 @@
-"""The executor of `host/sdk/rust/examples` beside a running server: it runs what was approved, and
-refuses what a lying server or another keyring would have it run.
+"""Tests the executor of `host/sdk/rust/examples` with a running server: it runs what was approved, and
+refuses rejected approvals, falsified ones, another audience and unknown keys.
 
 python3 tests/embedding.py SIGNOFF EXECUTOR
 """
@@ -32,7 +32,7 @@ def main():
     print(f"the executor ran what was approved and refused {3 + len(LIES)} others")
 
 
-# What a server shows instead of what was approved, by the code it is refused with.
+# Falsified views of the approval, by the code that refuses them.
 LIES = {
     "request-invalid": lambda view: view | {"reason": "nothing to worry about"},
     "not-found": lambda view: view | {"id": "appr_01k7s2e3m8q4w6x9y0z1a2b3c4"},
@@ -52,7 +52,7 @@ class Office:
         self.token = server.token("agent:deployer", "requester,executor")
 
     def keys(self, name):
-        """A keyring file with the public key of somebody new."""
+        """Creates a key for a new person; returns a keyring file with its public half."""
         (self.server.home / name).mkdir()
         made = self.server.run("key", "generate", "--id", name, "--approver", f"{name}@company.com", where=name)
         path = self.server.home / f"{name}.json"
@@ -60,7 +60,7 @@ class Office:
         return str(path)
 
     def execute(self, decision="approve", **settings):
-        """What an executor prints, and how it ends, after its request was decided."""
+        """Runs the executor and decides its request; returns its output and exit code."""
         environment = self.server.environment | {
             "SIGNOFF_TOKEN": self.token, "SIGNOFF_AUDIENCE": "examples", "SIGNOFF_KEYS": self.trusted, **settings,
         }
@@ -70,7 +70,7 @@ class Office:
         )
         line = process.stdout.readline()
         if not line.startswith("requested "):
-            sys.exit(f"the executor requests nothing: {line}{process.stderr.read()}")
+            sys.exit(f"the executor made no request: {line}{process.stderr.read()}")
         self.id = line.split()[1]
         self.server.environment["SIGNOFF_TOKEN"] = self.approver
         self.server.run(decision, self.id, "--yes", where="alice")
@@ -85,7 +85,7 @@ def runs_what_was_approved(office):
     ended, out, err = office.execute()
     expected = 'approved by alice@company.com with the key alice\nran deploy on {"replicas": 3, "target": "prod"}\n'
     if (ended, out) != (0, expected):
-        sys.exit(f"expected {expected!r}, the executor ends with {ended}: {out}{err}")
+        sys.exit(f"expected {expected!r}, the executor exited with {ended}: {out}{err}")
     outcome = office.shown()["execution"]["outcome"]
     if outcome != "succeeded":
         sys.exit(f"expected the outcome `succeeded`, found `{outcome}`")
@@ -94,13 +94,13 @@ def runs_what_was_approved(office):
 def refuses(office, code, **settings):
     ended, out, err = office.execute(**settings)
     if ended != 1 or f"not executed: {code}:" not in err or "ran" in out:
-        sys.exit(f"expected `{code}`, the executor ends with {ended}: {out}{err}")
+        sys.exit(f"expected `{code}`, the executor exited with {ended}: {out}{err}")
     if office.shown()["execution"] is not None:
-        sys.exit(f"`{code}` was refused after the claim")
+        sys.exit(f"`{code}` came only after the claim")
 
 
 class Liar:
-    """A server that answers as the true one, but shows an approval otherwise."""
+    """A proxy of the server that falsifies the approvals it shows."""
 
     def __init__(self, port, lie):
         class Handler(http.server.BaseHTTPRequestHandler):

@@ -1,10 +1,10 @@
-"""The example policies in the slot: each is built, signed, shipped into a running server, and asked
-every case of `guest/examples/cases.json` over HTTP.
+"""Tests the example policies in a server: each is built, signed and shipped into a running server, and
+evaluates every case of `guest/examples/cases.json` over HTTP.
 
 python3 tests/examples.py SIGNOFF [EXAMPLE…]
 
-Without names all examples in `guest/examples/` are built. Needs what their READMEs need, and a network for
-what they install.
+Without names all examples in `guest/examples/` are tested. Needs the tools that their READMEs name, and a network
+to install dependencies.
 """
 
 import json
@@ -33,7 +33,7 @@ def main():
             digest = server.ship(wasm, name, version)
             for case in cases:
                 hold(server, digest, case)
-            print(f"{name}: {wasm.stat().st_size} bytes, {len(cases)} cases as told")
+            print(f"{name}: {wasm.stat().st_size} bytes, {len(cases)} cases as expected")
 
 
 def build(name, folder):
@@ -50,11 +50,11 @@ def hold(server, digest, case):
     else:
         same = status == 200 and answer["policy"] == digest and is_of(answer, case["verdict"])
     if not same:
-        sys.exit(f"`{case['name']}`: expected {case}, the server answers {status} {answer}")
+        sys.exit(f"`{case['name']}`: expected {case}, found {status} {answer}")
 
 
 def is_of(answer, verdict):
-    """Whether an answer is this verdict. A requirement is filled up by the verifier."""
+    """Whether an answer is this verdict. The verifier fills in the unset parts of a requirement."""
     asked = answer.get("requirement") or {}
     return (
         answer["decision"] == verdict["decision"]

@@ -1,9 +1,9 @@
-//! Shows that the same source gives the same guests: builds each here and in a folder of another name,
-//! with a `CARGO_HOME` of its own, and compares the bytes. Then shows that the check can fail: without the
-//! path remapping the bytes name the folder.
+//! Checks that the same source gives the same guests: builds each here and in a folder of another name,
+//! with a separate `CARGO_HOME`, and compares the bytes. Then checks that the comparison can fail:
+//! without the path remapping the bytes contain the folder's name.
 //!
-//! `rustc --edition 2024 tests/reproducible.rs -o FILE && FILE`, from the root of the repository. What is
-//! built here already is not built again.
+//! `rustc --edition 2024 tests/reproducible.rs -o FILE && FILE`, from the root of the repository. Guests
+//! that are already built here are not built again.
 
 #[path = "../guest/build/compile.rs"]
 mod guest;
@@ -15,7 +15,7 @@ use std::{env, fs};
 
 use guest::Paths;
 
-/// A folder whose name no source has.
+/// A folder name that no source contains.
 const FOLDER: &str = "another-place/with/a-longer-name";
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -36,10 +36,10 @@ fn compare(root: &Path, scratch: &Path) -> Result<(), Box<dyn Error>> {
     let place = scratch.join(FOLDER);
     let source = place.join("source");
     copy(root, &source)?;
-    // Where crates are unpacked is part of their paths.
+    // The folder where crates are unpacked is part of their paths.
     // SAFETY: this program has one thread.
     unsafe { env::set_var("CARGO_HOME", place.join("cargo-home")) };
-    // Fetched first: the remapping lists the registries that are there.
+    // Fetched first: the remapping lists the existing registries.
     let mut fetch = Command::new("cargo");
     fetch.args(["fetch", "--locked", "--target", "wasm32-unknown-unknown"]).current_dir(&source);
     if !fetch.status()?.success() {
@@ -54,9 +54,9 @@ fn compare(root: &Path, scratch: &Path) -> Result<(), Box<dyn Error>> {
     }
     let shown = fs::read(guest::build(guest::POLICY, &source, &place.join("target"), Paths::Shown)?)?;
     match (names_the_folder(&shown), here.iter().any(|bytes| names_the_folder(bytes))) {
-        (true, false) => println!("{}: without the remapping it names its folder", guest::POLICY.package),
-        (false, _) => return Err("without the remapping no path is in the bytes: this check shows nothing".into()),
-        (true, true) => return Err("a guest names the folder that it was not built in".into()),
+        (true, false) => println!("{}: without the remapping it contains the name of its folder", guest::POLICY.package),
+        (false, _) => return Err("without the remapping the bytes contain no path: the check cannot fail".into()),
+        (true, true) => return Err("a guest contains the name of a folder that it was not built in".into()),
     }
     Ok(())
 }
@@ -65,7 +65,7 @@ fn names_the_folder(bytes: &[u8]) -> bool {
     bytes.windows(FOLDER.len()).any(|window| window == FOLDER.as_bytes())
 }
 
-/// Copies what the guests are built from.
+/// Copies the sources of the guests.
 fn copy(root: &Path, to: &Path) -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(to)?;
     for name in ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "guest", "host", "wit", "tests"] {

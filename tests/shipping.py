@@ -1,5 +1,5 @@
-"""A server, and policies shipped into it with the binary alone: what `tests/examples.py` and
-`tests/bench/rollout.py` have in common."""
+"""A server, and policies shipped into it with the binary. Shared by `tests/examples.py` and
+`tests/bench/rollout.py`."""
 
 import http.client
 import json
@@ -16,13 +16,13 @@ EVALUATE = "/api/v1/guardrails/evaluate"
 
 
 class Server:
-    """`signoff serve` on a store of its own, which pins one signer of policies."""
+    """`signoff serve` on a new store, with one pinned policy signer."""
 
     def __init__(self, signoff, folder=None):
         self.signoff = os.path.abspath(signoff)
         self.folder = tempfile.TemporaryDirectory(prefix="shipping-", dir=folder)
         self.home = pathlib.Path(self.folder.name)
-        # The signer's machine is another one: its seed never comes near the server.
+        # The folder of the signer's machine: its private key never reaches the server.
         self.team = self.home / "team"
         (self.home / "server").mkdir()
         self.team.mkdir()
@@ -49,7 +49,7 @@ class Server:
             self.port = listener.getsockname()[1]
         serve = [self.signoff, "serve", "--quiet", "--listen", f"127.0.0.1:{self.port}"]
         where = self.home / "server"
-        # Another machine has not compiled what was built here.
+        # An empty cache: the server has not compiled the modules that were built here.
         environment = self.environment | {"SIGNOFF_CACHE_DIR": str(self.home / "cache")}
         self.process = subprocess.Popen(serve, cwd=where, env=environment, stdout=subprocess.DEVNULL)
         self.environment |= {"SIGNOFF_SERVER": f"http://127.0.0.1:{self.port}", "SIGNOFF_TOKEN": self.admin}
@@ -59,7 +59,7 @@ class Server:
                     break
             except OSError:
                 if self.process.poll() is not None:
-                    raise RuntimeError(f"the server ended with {self.process.returncode}") from None
+                    raise RuntimeError(f"the server exited with {self.process.returncode}") from None
             time.sleep(0.05)
         self.runner = self.token("runner@company.com", "executor")
         self.shipper = self.token("policy@company.com", "policy")
@@ -76,17 +76,17 @@ class Server:
         self.folder.cleanup()
 
     def run(self, *arguments, where="team", stdin=None):
-        """What a command prints; one that fails ends the test."""
+        """Runs a command and returns its output; a failure ends the test."""
         command = [self.signoff, *map(str, arguments)]
         ran = subprocess.run(
             command, cwd=self.home / where, env=self.environment, input=stdin, capture_output=True, text=True
         )
         if ran.returncode != 0:
-            raise RuntimeError(f"signoff {' '.join(command[1:])} ended with {ran.returncode}: {ran.stderr}")
+            raise RuntimeError(f"signoff {' '.join(command[1:])} exited with {ran.returncode}: {ran.stderr}")
         return ran.stdout
 
     def ask(self, method, path, body=None):
-        """Status and decoded answer."""
+        """Sends a request; returns the status and the decoded answer."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port)
         connection.request(method, path, None if body is None else json.dumps(body), self.headers(method, path))
         answer = connection.getresponse()
@@ -95,12 +95,12 @@ class Server:
         return answer.status, json.loads(text) if text else None
 
     def headers(self, method, path):
-        """Those of whoever may do that: no role may do everything."""
+        """Headers with the token that may make this request: no role may make all of them."""
         token = self.runner if path == EVALUATE else self.shipper if method == "POST" else self.admin
         return {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
 
     def sign(self, wasm, name, version, *limits):
-        """Signs a module beside its file; answers its digest."""
+        """Signs a module, with the manifest next to its file; returns its digest."""
         signed = self.run(
             "module", "sign", wasm, "--slot", "policy", "--name", name, "--version", version, "--key", KEY, *limits,
             "--json",
@@ -108,12 +108,12 @@ class Server:
         return json.loads(signed)["digest"]
 
     def ship(self, wasm, name, version, *limits):
-        """Signs, pushes and activates; answers the digest."""
+        """Signs, pushes and activates a module; returns its digest."""
         digest = self.sign(wasm, name, version, *limits)
         try:
             self.run("module", "push", wasm)
         except RuntimeError as error:
-            # A push that is not answered in time goes on: compiling an interpreter takes a while.
+            # The server continues a push after the client timed out: compiling an interpreter takes a while.
             if "no answer in time" not in str(error):
                 raise
             while self.ask("GET", f"/api/v1/modules/{digest}")[0] == 404:

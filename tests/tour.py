@@ -1,4 +1,4 @@
-"""Types the README's chapters as they stand, and looks at what they answer.
+"""Runs the README's chapters as written, and checks what they print.
 
 python3 tests/tour.py, from the root of the repository.
 """
@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 
-# What the output of each chapter must hold, in this order, and how many blocks it has at least.
+# What the output of each chapter must contain, in this order. CHAPTERS has the least number of blocks too.
 TOUR = [
     '"status":"ready"',
     '"status":"pending"',
@@ -90,13 +90,13 @@ def typed(readme, chapter, least, expected):
     done = subprocess.run(["bash", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     print(done.stdout)
     if done.returncode != 0:
-        sys.exit(f"`{chapter}` ended with {done.returncode}")
+        sys.exit(f"`{chapter}` exited with {done.returncode}")
     rest = done.stdout
     for words in expected:
         before, found, rest = rest.partition(words)
         if not found:
-            sys.exit(f"`{chapter}` did not print {words!r} where it should")
-    print(f"`{chapter}` works: {len(blocks)} blocks, {len(expected)} answers as told")
+            sys.exit(f"`{chapter}` did not print {words!r} in its place")
+    print(f"`{chapter}` works: {len(blocks)} blocks, {len(expected)} answers as expected")
 
 
 if __name__ == "__main__":

@@ -103,9 +103,7 @@ impl From<PolicyFailure> for Refusal {
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         let code = match &error {
-            StoreError::Tampered(_) | StoreError::Untrusted(_) => {
-                Code::STORE_TAMPERED
-            }
+            StoreError::Tampered(_) | StoreError::Untrusted(_) => Code::STORE_TAMPERED,
             StoreError::Io(cause) => return Self::of_store("the store failed", cause),
             StoreError::Stopped(cause) => {
                 return Self::of_store("the store accepts no writes until a restart", cause);

@@ -1,8 +1,8 @@
-"""Compares durable decisions of two builds of signoff, which take turns.
+"""Compares durable decisions of two builds of signoff, in alternating rounds.
 
 python3 tests/bench/decisions.py --before PATH --after PATH [--rounds 10] [--seconds 2] [--dir DIR]
 
-Each round runs `signoff bench` of both, on the same disk; the ratio is the median of the rounds' own.
+Each round runs `signoff bench` of both builds on the same disk. The ratio is the median of the rounds' ratios.
 """
 
 import argparse
@@ -15,10 +15,10 @@ import tempfile
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--before", required=True, help="a signoff binary")
-    parser.add_argument("--after", required=True, help="another one")
+    parser.add_argument("--after", required=True, help="another signoff binary")
     parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--seconds", type=int, default=2, help="of each figure in a round")
-    parser.add_argument("--dir", help="where the stores are made")
+    parser.add_argument("--seconds", type=int, default=2, help="seconds for each figure in a round")
+    parser.add_argument("--dir", help="folder for the stores")
     options = parser.parse_args()
     times = {"before": [], "after": []}
     for number in range(options.rounds):

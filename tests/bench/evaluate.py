@@ -1,10 +1,10 @@
-"""Compares `POST /guardrails/evaluate` of two builds of signoff, which take turns.
+"""Compares `POST /guardrails/evaluate` of two builds of signoff, in alternating rounds.
 
     python3 tests/bench/evaluate.py --before PATH --after PATH [--connections 32] [--rounds 20] [--seconds 2]
 
-Each build serves a store of its own on one disk, with the same policy; every answer is durable before it is
-sent. Only one of them is asked at a time. Rates are medians of the rounds, a ratio the median of each
-round's own; CPU is the server's, user and system, by question. Needs `wrk`.
+Each build has its own store on the same disk, with the same policy. Every answer is durable before it is sent.
+Only one build gets requests at a time. Rates are medians of the rounds; the ratio is the median of the rounds'
+ratios. CPU is the server's user and system time for one evaluation. Needs `wrk`.
 """
 
 import argparse
@@ -19,7 +19,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Side:
-    """A server with the policy, and what was measured of it."""
+    """A server with the policy, and its measurements."""
 
     def __init__(self, server, options):
         self.server, self.rates, self.cpu = server, [], []
@@ -40,10 +40,10 @@ class Side:
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--before", required=True, help="a signoff binary")
-    parser.add_argument("--after", required=True, help="another one")
+    parser.add_argument("--after", required=True, help="another signoff binary")
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--seconds", type=int, default=2, help="of a round")
+    parser.add_argument("--seconds", type=int, default=2, help="seconds of a round")
     parser.add_argument("--rules", type=int, default=10)
     options = parser.parse_args()
     with Server(options.before, ROOT / "target") as one, Server(options.after, ROOT / "target") as other:

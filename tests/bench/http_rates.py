@@ -1,4 +1,4 @@
-"""HTTP rates of `signoff serve` and of a peer with the same API, side by side in one run.
+"""Compares the HTTP rates of `signoff serve` and of a peer with the same API in one run.
 
     python3 tests/bench/http_rates.py --peer http://127.0.0.1:8000
     python3 tests/bench/http_rates.py --peer-command 'uvicorn app:app --port {port} --workers {workers}'
@@ -6,8 +6,8 @@
 The command is run once for each number in --workers (default 1 and 2), in the current directory, with
 HMAC_SECRET set. Needs `wrk` and a release build of signoff (`cargo build --release -p signoff`).
 
-Rounds of a few seconds alternate between the servers, because the machine has other work too; the
-figure is the median of the rounds, the ratio the median of each round's own ratio.
+Rounds of a few seconds alternate between the servers, because the machine has other work too. The figure is
+the median of the rounds; the ratio is the median of the rounds' ratios.
 """
 
 import argparse
@@ -61,7 +61,7 @@ def wait_for(url, process):
             return
         except OSError:
             if process and process.poll() is not None:
-                sys.exit(f"the server for {url} ended with {process.returncode}")
+                sys.exit(f"the server for {url} exited with {process.returncode}")
             time.sleep(0.1)
     sys.exit(f"no answer at {url}")
 
@@ -72,7 +72,7 @@ def stop(process):
 
 
 def approved(url, secret):
-    """An approved approval's id and signature; checks that the server tells right from wrong."""
+    """Returns the id and signature of a new approved approval. Checks that the server refuses a wrong signature."""
     approval = post(f"{url}/api/v1/approvals", REQUEST)
     expires_at = approval["expires_at"].replace("Z", "+00:00")
     message = f"{approval['id']}:approved:{APPROVER}:{expires_at}"
@@ -83,12 +83,12 @@ def approved(url, secret):
     for sent, valid in [(signature, True), ("0" * 64, False)]:
         answer = post(f"{at}/verify", {"signature": sent})
         if answer["valid"] is not valid:
-            sys.exit(f"{url} answers {answer}")
+            sys.exit(f"expected `valid` to be {valid}, {url} answered {answer}")
     return approval["id"], signature
 
 
 class Rates:
-    """What `wrk` measures of one server."""
+    """The rates of one server, measured by `wrk`."""
 
     def __init__(self, name, url, secret, arguments, folder):
         self.name, self.arguments = name, arguments
@@ -112,7 +112,7 @@ class Rates:
     def round(self, what):
         flags = ["-t", "1", "-c", str(self.arguments.connections), "-d", f"{self.arguments.seconds}s"]
         ran = subprocess.run(["wrk", *flags, *self.commands[what]], capture_output=True, text=True, check=True)
-        # A refusal may be faster than the work: a round with one is no figure.
+        # A refusal may be faster than the work, so a round with a refusal does not count.
         if "Non-2xx" in ran.stdout or "Socket errors" in ran.stdout:
             sys.exit(f"{self.name}, {what}: not every request was answered\n{ran.stdout}")
         if post(self.url, {"signature": self.signature})["valid"] is not True:
@@ -144,13 +144,13 @@ def compare(ours, peer, arguments):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("--peer", metavar="URL", help="a running peer; it has the secret in $HMAC_SECRET")
+    which.add_argument("--peer", metavar="URL", help="a running peer with the secret in $HMAC_SECRET")
     which.add_argument("--peer-command", metavar="COMMAND", help="starts the peer; {port} and {workers} are filled in")
     parser.add_argument("--peer-name", default="FastAPI and SQLite")
     parser.add_argument("--workers", type=int, nargs="*", default=[1, 2])
     parser.add_argument("--signoff", default=str(ROOT / "target/release/signoff"), help="the binary")
     parser.add_argument("--connections", type=int, default=64)
-    parser.add_argument("--seconds", type=int, default=2, help="of a round")
+    parser.add_argument("--seconds", type=int, default=2, help="seconds of a round")
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     if not shutil.which("wrk"):
@@ -158,7 +158,7 @@ def main():
     secret = os.environ.get("HMAC_SECRET") or secrets.token_urlsafe(32)
     environment = {**os.environ, "HMAC_SECRET": secret}
     lines = []
-    # Beside the sources, on a disk: what is kept in memory is not durable.
+    # Next to the sources, on a disk: a store in memory would not be durable.
     with tempfile.TemporaryDirectory(prefix="http-bench-", dir=ROOT / "target") as folder:
         port = free_port()
         serve = [arguments.signoff, "--store", f"{folder}/store.redb", "serve", "--quiet", "--listen", f"127.0.0.1:{port}"]

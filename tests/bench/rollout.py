@@ -1,12 +1,12 @@
-"""What shipping a policy costs, over HTTP: how long from push to serving, and what a shadow costs those
-who ask.
+"""Measures the costs of shipping a policy over HTTP: the time from the push to the first answer, and what a
+shadow adds to an evaluation.
 
     python3 tests/bench/rollout.py [--signoff target/release/signoff] [--rounds 10] [--seconds 2] [--rules 100]
 
-Shadowed and unshadowed rounds take turns on one server; a figure is the median of the rounds, a ratio
-the median of each round's own. A shadow that agrees costs its evaluation; one that differs also an audit
-entry for each question. With `wrk` rates are measured too, at 16 connections: the machine is full then,
-so that a shadow's work is somebody's.
+Rounds with and without a shadow alternate on one server. A figure is the median of the rounds; a ratio is the
+median of the rounds' ratios. A shadow that agrees costs its evaluation; one that differs also costs an audit
+entry for each evaluation. With `wrk`, rates at 16 connections are measured too: they use the whole machine, so
+that a shadow's work shows.
 """
 
 import argparse
@@ -47,7 +47,7 @@ QUESTION = {
 
 
 def rules(count, number, ttl):
-    """So many rules, five of which concern the question; `number` makes other bytes."""
+    """Returns `count` rules, five of which concern the attempt; `number` makes the bytes unique."""
     text = [f'format = 1\nname = "bench-{number}"\n']
     for i in range(count):
         condition, level, verdict = CONDITIONS[i % 5]
@@ -71,7 +71,7 @@ def built(server, count, number, ttl=1800):
 
 
 def activations(server, options):
-    """Seconds from the push's first byte until a question is answered by the new policy."""
+    """Returns the seconds of a push, of an activation, and from the push to the first answer of the new policy."""
     pushes, activates, wholes = [], [], []
     for number in range(1, options.rounds + 2):
         wasm = built(server, options.rules, number)
@@ -85,7 +85,7 @@ def activations(server, options):
         activated = time.perf_counter()
         serves = accept(server.ask("POST", EVALUATE, QUESTION))["policy"]
         if serves != digest:
-            sys.exit(f"`{serves}` answers after `{digest}` was activated")
+            sys.exit(f"expected an answer by `{digest}`, which was activated, found one by `{serves}`")
         pushes.append(pushed - begun)
         activates.append(activated - pushed)
         wholes.append(time.perf_counter() - begun)
@@ -94,7 +94,7 @@ def activations(server, options):
 
 
 def shadows(server, options, measure):
-    """Medians without a shadow, and with each; the ratios of the rounds."""
+    """Returns the figures of each round, without a shadow and with each."""
     candidates = {
         "a shadow that agrees": built(server, options.rules, 1001),
         "one that always differs": built(server, options.rules, 1002, ttl=900),
@@ -107,7 +107,7 @@ def shadows(server, options, measure):
     for number in range(options.rounds + 1):
         for name in figures:
             change = f"{digests[name]}/shadow" if name in digests else "policy/unshadow"
-            # Nothing to take away is no mistake here.
+            # Without a shadow, unshadow fails, which does not matter here.
             server.ask("POST", f"/api/v1/modules/{change}", {})
             figure = measure(server, options.seconds)
             if number > 0:
@@ -116,7 +116,7 @@ def shadows(server, options, measure):
 
 
 def latency(server, seconds):
-    """Seconds that one question takes, one after the other on one connection."""
+    """Returns the seconds of one evaluation, in sequence on one connection."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port)
     body, asked = json.dumps(QUESTION), 0
     begun = time.perf_counter()
@@ -125,13 +125,13 @@ def latency(server, seconds):
         answer = connection.getresponse()
         answer.read()
         if answer.status != 200:
-            sys.exit(f"the server answers {answer.status}")
+            sys.exit(f"the server answered {answer.status}")
         asked += 1
     return (time.perf_counter() - begun) / asked
 
 
 def wrk(server, seconds, connections=16):
-    """Seconds a question at so many connections: the rate, turned over."""
+    """Returns the seconds of one evaluation at this many connections: the inverse of the rate."""
     script = server.home / "evaluate.lua"
     script.write_text(
         'wrk.method = "POST"\n'
@@ -142,7 +142,7 @@ def wrk(server, seconds, connections=16):
     command = ["wrk", "-t", "1", "-c", str(connections), "-d", f"{seconds}s", "-s", script, url]
     ran = subprocess.run(command, capture_output=True, text=True, check=True)
     if "Non-2xx" in ran.stdout or "Socket errors" in ran.stdout:
-        sys.exit(f"not every question was answered\n{ran.stdout}")
+        sys.exit(f"not every request was answered\n{ran.stdout}")
     [rate] = [line.split()[1] for line in ran.stdout.splitlines() if line.startswith("Requests/sec")]
     return 1 / float(rate)
 
@@ -150,7 +150,7 @@ def wrk(server, seconds, connections=16):
 def accept(answer):
     status, body = answer
     if status not in (200, 201):
-        sys.exit(f"the server answers {status} {body}")
+        sys.exit(f"the server answered {status} {body}")
     return body
 
 
@@ -158,17 +158,17 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--signoff", default=str(ROOT / "target/release/signoff"), help="the binary")
     parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--seconds", type=int, default=2, help="of a round")
+    parser.add_argument("--seconds", type=int, default=2, help="seconds of a round")
     parser.add_argument("--rules", type=int, default=100)
     options = parser.parse_args()
     print("| figure | median | compared | target | met |\n| --- | --- | --- | --- | --- |")
-    # Beside the sources, on a disk: what is kept in memory is not durable.
+    # Next to the sources, on a disk: a store in memory would not be durable.
     with Server(options.signoff, ROOT / "target") as server:
         push, activate, whole = activations(server, options)
         print(f"| push, {options.rules} rules | {push * 1e3:.0f} ms | | | |")
         print(f"| activate | {activate * 1e3:.1f} ms | | | |")
         print(f"| from push to the first answer | {whole * 1e3:.0f} ms | | | |")
-        measures = {"a question": latency} | ({"a question, 16 connections": wrk} if shutil.which("wrk") else {})
+        measures = {"an evaluation": latency} | ({"an evaluation, 16 connections": wrk} if shutil.which("wrk") else {})
         for what, measure in measures.items():
             figures = shadows(server, options, measure)
             alone = figures.pop("no shadow")

@@ -1,16 +1,21 @@
-"""Conditions that nobody chose, given to signoff's policies and to cel-go, the reference
-implementation of CEL: both must give the same.
+"""Evaluates random conditions in signoff's policies and in cel-go, the reference implementation of CEL,
+and compares the results.
 
     cargo build -p signoff-policy --example outcomes
     python3 tests/differential/conditions.py [COUNT [SEED]]
 
-It needs Go, which fetches cel-go. Known differences, which it does not ask for: an integer and a double
-beyond 2^53 compare exactly here and after rounding there; an integer beyond 64 bits is an error here,
-and no JSON reader of Go keeps it; `has` of a member of what is no map is an error here (as CEL's conformance
-tests ask) and false there; a pattern of `matches` must be a literal here; durations have no sign here.
-Two more are asked for and counted, for they are on the strict side: a map that is asked for what is no key (`null in
-{}`) is an error here, and so is an error in the argument of `orValue` that is not needed.
-A condition that either refuses at load (cel-go's checker knows the types of lists' items, signoff's does
+Needs Go, which fetches cel-go.
+
+Known differences that the generated conditions avoid ("here" is signoff, "there" is cel-go): an integer and a
+double beyond 2^53 compare exactly here and after rounding there; an integer beyond 64 bits is an error here,
+and no JSON reader of Go keeps it; `has` of a member of a value that is not a map is an error here (as CEL's
+conformance tests require) and false there; a pattern of `matches` must be a literal here; durations have no
+sign here.
+
+Two more differences are generated and counted, because signoff is stricter there: `in` with a value that cannot
+be a map's key (`null in {}`) is an error here, and so is an error in an unused argument of `orValue`.
+
+A condition that either side refuses at load (cel-go's checker knows the types of lists' items, signoff's does
 not) is counted and left out.
 """
 
@@ -29,7 +34,7 @@ CONTEXT = {
 
 
 def value(dice, depth):
-    """Anything that may be on either side of an operator."""
+    """Returns a random operand."""
     leaf = [
         "1", "7", "0", "-3", "7.0", "1.5", "0.0", "7u", "''", "'inbox'", "'é'", "true", "false", "null",
         "context.i", "context.d", "context.w", "context.z", "context.neg", "context.s", "context.u",
@@ -62,7 +67,7 @@ def value(dice, depth):
 
 
 def boolean(dice, depth):
-    """What may be a condition."""
+    """Returns a random boolean expression."""
     if depth <= 0:
         return dice.choice(["true", "false", "context.b", "has(context.i)", "has(context.absent)", "context.absent == 1"])
     a, b = (lambda: value(dice, depth - 1)), (lambda: boolean(dice, depth - 1))
@@ -105,10 +110,10 @@ def main():
             stricter += 1
         elif our != their:
             differ += 1
-            print(f"{our} here, {their} by cel-go: {when}")
+            print(f"{our} by signoff, {their} by cel-go: {when}")
         else:
             seen[our] += 1
-    print(f"{count} conditions, {left_out} left out, {stricter} stricter here, {differ} differ, the same: {seen}")
+    print(f"{count} conditions, {left_out} left out, {stricter} stricter in signoff, {differ} differ, equal: {seen}")
     sys.exit(1 if differ else 0)
 
 

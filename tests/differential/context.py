@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Random contexts, most of them awkward, each with the answer that CPython and the rules give.
+"""Generates random contexts, most of them edge cases, each with the expected result by CPython and the rules.
 
-Prints `--count` cases made from `--seed`, a JSON object a line:
+Prints `--count` cases made from `--seed`, one JSON object per line:
 `{"input", "canonical", "digest"}` or `{"input", "kind", "offset"}`. The same arguments give the same
-cases. Whatever implements the rules can be held against them; `guest/core/tests/context_cpython.rs`
+cases. Any implementation of the rules can be tested with them; `guest/core/tests/context_cpython.rs`
 does it for the verifier.
 """
 
@@ -40,7 +40,7 @@ class Maker:
             "\uffff", "\U00010000", "\U0001f600", "\U0010ffff")
     SHORT_ESCAPES = {'"': '\\"', "\\": "\\\\", "/": "\\/", "\b": "\\b", "\f": "\\f", "\n": "\\n",
                      "\r": "\\r", "\t": "\\t"}
-    # What a fault puts in: pieces that are nearly right.
+    # Nearly valid pieces, which `spoiled` and `replaced` insert.
     FAULTS = ("NaN", "Infinity", "-Infinity", "-", "01", "-01", "1.", ".5", "1e", "1e+", "+1", "0x1",
               "1.e1", "--1", "1e400", "-1e309", "1.7976931348623159e308", "tru", "nul", "True", "None",
               "nan", "-NaN", "-Inf", "'a'", '"\\ud800"', '"\\udc00"', '"\\ud83dx"', '"\\ud83d\\u0041"',
@@ -80,7 +80,7 @@ class Maker:
 
     def object(self, depth):
         size = self.rng.choice((0, 1, 2, 2, 3, 4, 5, 8))
-        # Now and then the draw repeats a key.
+        # Occasionally a key is repeated.
         repeats = self.rng.random() < 0.04
         keys = self.rng.choices(self.KEYS, k=size) if repeats else self.rng.sample(self.KEYS, size)
         if self.rng.random() < 0.3:
@@ -185,7 +185,7 @@ class Maker:
         return abs(struct.unpack("<d", struct.pack("<Q", max(bits, 1)))[0])
 
     def halfway(self):
-        """Exactly between two floats, or off by a digit far behind."""
+        """Exactly between two floats, or different in a late digit only."""
         bits = self.rng.getrandbits(62)
         low, high = (struct.unpack("<d", struct.pack("<Q", bits + i))[0] for i in (0, 1))
         numerator, denominator = low.as_integer_ratio()
@@ -214,7 +214,7 @@ class Maker:
         if fraction == "" or self.rng.random() < 0.5:
             letter, sign = self.rng.choice("eE"), self.rng.choice(("", "+", "-"))
             exponent = f"{letter}{sign}{self.rng.choice(('', '0', '000'))}{self.rng.randint(0, 330)}"
-        # Too large is for the faults.
+        # FAULTS has the numbers that are too large.
         literal = whole + fraction + exponent
         return literal if float(literal) != float("inf") else "1e308"
 
@@ -227,7 +227,7 @@ class Maker:
         return self.rng.choice((f"{value}.0", f"{value}e0", f"{value}.000", f"{value}E5", f"{value}e-3"))
 
     def long_literal(self):
-        """Over a thousand characters, rarely: zeros that an exponent takes back, or many digits."""
+        """Rarely over a thousand characters: zeros that an exponent cancels, or many digits."""
         if self.rng.random() < 0.9:
             return self.spelled(self.rng.random())
         zeros, digits = self.rng.choice((800, 1100, 70_000)), self.digits(self.rng.choice((1, 17, 30, 900)))
@@ -241,7 +241,7 @@ class Maker:
         ))
 
     def spelled(self, value):
-        """A float as somebody else might print it."""
+        """A float as another program might print it."""
         way = self.rng.choice(("r", "r", ".17g", ".16g", ".15g", ".17e", ".20e", ".3e", "f"))
         literal = repr(value) if way == "r" else format(value, way)
         if way == "f" and len(literal) > 60:
@@ -254,7 +254,7 @@ class Maker:
     # Whole texts.
 
     def deep(self):
-        """Around the deepest nesting, in arrays, objects or both, unsorted on each level."""
+        """Around the nesting limit, in arrays, objects or both, unsorted on each level."""
         levels = self.rng.choice((62, 63, 64, 65, 100)) - 1
         text = self.value(0)
         for _ in range(levels):
@@ -262,7 +262,7 @@ class Maker:
         return '{"z":' + text + ',"y":0}'
 
     def wide(self):
-        """Many members, in order, reversed or shuffled; perhaps one twice."""
+        """Many members, in order, reversed or shuffled, possibly with a duplicate."""
         names = [f"{self.rng.choice('kK')}{i}" for i in range(self.rng.choice((20, 21, 50, 300)))]
         order = self.rng.choice((list.sort, list.reverse, self.rng.shuffle))
         order(names)
@@ -271,7 +271,7 @@ class Maker:
         return "{" + ",".join(f"{self.string(name)}:{self.integer()}" for name in names) + "}"
 
     def spoiled(self, text):
-        """One edit, which often breaks the text."""
+        """Applies one edit, which often breaks the text."""
         at = self.rng.randint(0, len(text))
         end = min(len(text), at + self.rng.choice((1, 1, 1, 2, 5)))
         return self.rng.choice((
@@ -289,7 +289,7 @@ class Maker:
         ))()
 
     def replaced(self, text):
-        """A fault where a value was."""
+        """Replaces a value by a fault."""
         places = [i + 1 for i, c in enumerate(text) if c in ":[,"]
         at = self.rng.choice(places) if places else 0
         end = at
@@ -299,7 +299,7 @@ class Maker:
 
 
 if __name__ == "__main__":
-    # A reader that has seen enough closes the pipe.
+    # The reader may close the pipe early.
     try:
         main()
     except BrokenPipeError:

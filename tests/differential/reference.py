@@ -1,9 +1,9 @@
-"""The rules for a context, written a second time: slowly, from the grammar, with CPython as judge.
+"""A second implementation of the rules for a context: slow, written from the grammar, checked with CPython.
 
-`judge(text)` answers what the verifier must answer. A text that is accepted gets CPython's own
-canonical form; a refused one gets the kind of refusal and its byte offset. Each answer is also held
-against CPython's `json`: it must read what is accepted here, and must either fail on what is
-refused or be known to be more lenient there.
+`judge(text)` returns the verifier's expected answer. An accepted text gets CPython's own canonical
+form; a refused one gets the kind of refusal and its byte offset. Each answer is also compared with
+CPython's `json`, which must read what is accepted here, and must either fail on what is refused or be
+known to be more lenient.
 """
 
 import hashlib
@@ -21,13 +21,13 @@ ESCAPE = re.compile(r'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})')
 HIGH = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}")
 LOW = re.compile(r"\\u[dD][c-fC-F][0-9a-fA-F]{2}")
 
-# What CPython reads and the verifier does not.
+# Refusals of texts that CPython reads.
 LENIENT = {"not-object", "duplicate-key", "not-finite", "float-too-large", "lone-surrogate",
            "too-deep", "too-long", "integer-too-long"}
 
 
 class Refused(Exception):
-    """A refusal: its kind, and where it is in characters."""
+    """A refusal: its kind, and its offset in characters."""
 
     def __init__(self, kind, at):
         super().__init__(kind, at)
@@ -36,7 +36,7 @@ class Refused(Exception):
 
 
 def judge(text):
-    """`{"canonical", "digest"}` or `{"kind", "offset"}`, the offset in bytes of UTF-8."""
+    """Returns `{"canonical", "digest"}` or `{"kind", "offset"}`, the offset in bytes of UTF-8."""
     try:
         if len(text.encode()) > BYTES_MAX:
             raise Refused("too-long", BYTES_MAX)
@@ -46,17 +46,17 @@ def judge(text):
         offset = refused.at if refused.kind == "too-long" else len(text[: refused.at].encode())
         return {"kind": refused.kind, "offset": offset}
     canonical = json.dumps(json.loads(text), sort_keys=True)
-    assert len(canonical) <= BYTES_MAX, "no offset is known here for a long canonical form"
+    assert len(canonical) <= BYTES_MAX, "the reference has no offset for a canonical form that is too long"
     return {"canonical": canonical, "digest": hashlib.sha256(canonical.encode()).hexdigest()}
 
 
 def confirm_refusal(text, kind):
-    """Fails if CPython reads a text that was refused for its grammar."""
+    """Fails if CPython reads a text that is refused as malformed."""
     try:
         json.loads(text)
     except (ValueError, RecursionError):
         return
-    assert kind in LENIENT, f"CPython reads what was refused as {kind}: {text!r}"
+    assert kind in LENIENT, f"CPython reads a text that is refused as {kind}: {text!r}"
 
 
 def check(text):
@@ -103,7 +103,7 @@ def members(text, at, depth):
         expect(text, at, ":")
         at = space(text, value(text, space(text, at + 1), depth))
         if text[at : at + 1] == "}":
-            # Only a whole object is looked at for duplicates.
+            # Duplicates are checked only in a complete object.
             if duplicate is not None:
                 raise duplicate
             return at + 1
@@ -124,7 +124,7 @@ def items(text, at, depth):
 
 
 def string(text, at):
-    """Reads the string at `at`; returns what it stands for and where it ends."""
+    """Reads the string at `at`; returns its value and where it ends."""
     start, at = at, at + 1
     while True:
         at = STRING_RUN.match(text, at).end()

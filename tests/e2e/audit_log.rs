@@ -1,4 +1,4 @@
-//! The audit log outside the server: exports, checkpoints, receipts, and what is found wrong in them.
+//! The audit log outside the server: exports, checkpoints, receipts, and the faults that verification finds.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -14,13 +14,13 @@ use crate::support::{Home, Ran, Server, id, request_body, text};
 const ANN: &str = "ann@example.com";
 const CONTEXT: &str = r#"{"version":"1.2.3"}"#;
 
-/// A home with a store, a log key and a key of Ann's, and the LOGKEY to trust.
+/// Returns a home with a store, a log key and Ann's key, and the LOGKEY to trust.
 fn home() -> (Home, String) {
     let (home, key, _) = home_with_token();
     (home, key)
 }
 
-/// As [`home`], and the token that a server of the store asks for.
+/// Like [`home`], and the token that a server of the store requires.
 fn home_with_token() -> (Home, String, String) {
     let home = Home::new();
     home.run(&["init", "--audience", "prod"]).ok();
@@ -35,9 +35,9 @@ fn home_with_token() -> (Home, String, String) {
     (home, key, token)
 }
 
-/// Makes requests all the time while something is done.
+/// Makes requests continuously while `f` runs.
 fn while_requests_are_made(server: &Server, token: &str, f: impl FnOnce()) {
-    /// Ends the requests, also where the test fails.
+    /// Ends the requests, even if the test fails.
     struct Stop<'a>(&'a AtomicBool);
     impl Drop for Stop<'_> {
         fn drop(&mut self) {
@@ -62,7 +62,7 @@ fn request(home: &Home) -> String {
     id(&made.json()).to_owned()
 }
 
-/// An approval that Ann granted and that is claimed.
+/// Returns the id of an approval that Ann approved and that was claimed.
 fn executed(home: &Home) -> String {
     let id = request(home);
     home.run(&["approve", &id, "--approver", ANN, "--comment", "looked at it", "--yes"]).ok();
@@ -71,11 +71,11 @@ fn executed(home: &Home) -> String {
     id
 }
 
-/// Runs a check in a directory that has no store and no keyring.
+/// Runs a command in a directory without a store and a keyring.
 fn elsewhere(arguments: &[&str]) -> Ran {
     let nowhere = Home::new();
     let ran = nowhere.run(arguments);
-    assert_eq!(fs::read_dir(nowhere.path(".")).unwrap().count(), 0, "a check leaves nothing");
+    assert_eq!(fs::read_dir(nowhere.path(".")).unwrap().count(), 0, "verifying leaves no files");
     ran
 }
 
@@ -87,7 +87,7 @@ fn verify_receipt(file: &Path, more: &[&str]) -> Ran {
     elsewhere(&[&["receipt", "verify", file.to_str().unwrap()], more].concat())
 }
 
-/// Runs a command that asks a server.
+/// Runs a command against a server.
 fn asked(home: &Home, server: &Server, token: &str, arguments: &[&str]) -> Ran {
     home.run(&[&["--server", &server.url, "--token", token], arguments].concat())
 }
@@ -96,11 +96,11 @@ fn without_parts(home: &Home) {
     let left = fs::read_dir(home.path(".")).unwrap();
     let parts =
         left.filter(|f| f.as_ref().unwrap().file_name().to_string_lossy().ends_with("part"));
-    assert_eq!(parts.count(), 0, "nothing half done is left");
+    assert_eq!(parts.count(), 0, "no partial file is left");
 }
 
 #[test]
-fn an_export_is_checked_by_whoever_trusts_the_logs_key() {
+fn an_export_verifies_against_a_trusted_log_key() {
     let (home, key, token) = home_with_token();
     // The first start of a server records its settings.
     home.serve().stop();
@@ -120,14 +120,14 @@ fn an_export_is_checked_by_whoever_trusts_the_logs_key() {
     assert_eq!(told["entries"].as_u64().unwrap(), lines.lines().count() as u64 - 2);
     assert_eq!((text(&told, "verdict"), text(&told, "signer")), ("verified", key.as_str()));
     assert_eq!(told["bytes"].as_u64().unwrap(), lines.len() as u64);
-    // To standard output, and over HTTP, the same bytes.
+    // Standard output and HTTP give the same bytes.
     assert_eq!(home.run(&["audit", "export"]).exits(0).out, lines);
     let server = home.serve();
     assert_eq!(asked(&home, &server, &token, &["audit", "export"]).exits(0).out, lines);
 }
 
 #[test]
-fn an_edited_log_does_not_verify_and_the_first_thing_wrong_is_told() {
+fn an_edited_log_does_not_verify_and_the_first_fault_is_reported() {
     let (home, key) = home();
     executed(&home);
     let log = home.run(&["audit", "export"]).exits(0).out;
@@ -161,7 +161,7 @@ fn an_edited_log_does_not_verify_and_the_first_thing_wrong_is_told() {
 }
 
 #[test]
-fn a_log_cut_back_to_an_older_state_is_found_by_a_kept_checkpoint() {
+fn a_kept_checkpoint_detects_a_truncated_log() {
     let (home, key) = home();
     home.run(&["audit", "export", "-o", "older.jsonl"]).ok();
     executed(&home);
@@ -179,7 +179,7 @@ fn a_log_cut_back_to_an_older_state_is_found_by_a_kept_checkpoint() {
         (told["extends"].as_u64(), told["signer"].as_str()),
         (told["entries"].as_u64(), None)
     );
-    // A kept checkpoint that nobody signed is none.
+    // A kept checkpoint without a valid signature is refused.
     let forged = fs::read_to_string(kept).unwrap().replace("signoff/prod\n", "signoff/other\n");
     let forged = home.file("forged.txt", &forged);
     let ran = verify(&newer, &["--trust", &key, "--checkpoint", forged.to_str().unwrap()]).exits(1);
@@ -187,7 +187,7 @@ fn a_log_cut_back_to_an_older_state_is_found_by_a_kept_checkpoint() {
 }
 
 #[test]
-fn what_is_no_key_to_trust_is_refused_before_anything_is_read() {
+fn a_malformed_trusted_key_is_refused_before_any_file_is_read() {
     let (home, key) = home();
     let empty = home.file("empty.txt", "\n");
     let empty = format!("@{}", empty.display());
@@ -211,7 +211,7 @@ fn what_is_no_key_to_trust_is_refused_before_anything_is_read() {
 }
 
 #[test]
-fn a_server_that_goes_on_writing_changes_neither_file_nor_checkpoint() {
+fn an_export_verifies_while_the_server_writes() {
     let (home, key, token) = home_with_token();
     let server = home.serve();
     while_requests_are_made(&server, &token, || {
@@ -225,7 +225,7 @@ fn a_server_that_goes_on_writing_changes_neither_file_nor_checkpoint() {
 }
 
 #[test]
-fn a_file_that_does_not_verify_is_not_left() {
+fn an_export_that_does_not_verify_leaves_no_file() {
     let (home, _) = home();
     executed(&home);
     let note = home.run(&["audit", "checkpoint"]).exits(0).out;
@@ -281,7 +281,7 @@ fn lying_server(note: String, keys: String, page: String) -> String {
 }
 
 #[test]
-fn a_log_without_a_key_proves_nothing_and_says_so() {
+fn without_a_log_key_checkpoints_exports_and_receipts_are_refused() {
     let home = Home::new();
     let made = request(&home);
     let ran = home.run(&["audit", "key"]).exits(0);
@@ -310,7 +310,7 @@ fn tail_has_a_line_for_every_kind_of_entry() {
 }
 
 #[test]
-fn a_receipt_is_checked_with_nothing_but_the_logs_key() {
+fn a_receipt_verifies_with_only_the_log_key() {
     let (home, key, token) = home_with_token();
     // The first start of a server records its settings.
     home.serve().stop();
@@ -328,7 +328,7 @@ fn a_receipt_is_checked_with_nothing_but_the_logs_key() {
     assert!(unknown.out.starts_with("consistent, signer unknown: "), "{unknown:?}");
     assert!(unknown.out.contains("signature fits the key in the receipt"), "{unknown:?}");
 
-    // With the approvers' keys that are known here, and for what is expected.
+    // With known approvers' keys, and with expectations.
     let keyring = home.path("signoff.keys.json");
     let pinned = ["--trust", &key, "--keys", keyring.to_str().unwrap(), "--id", &id];
     let told = verify_receipt(&receipt, &[&pinned[..], &["--audience", "prod"]].concat()).ok();
@@ -337,7 +337,7 @@ fn a_receipt_is_checked_with_nothing_but_the_logs_key() {
     assert!(other.err.contains("not of `dev`"), "{other:?}");
     verify_receipt(&receipt, &["--trust", &key, "--id", "appr_1"]).exits(2);
 
-    // Over HTTP, the same bytes.
+    // HTTP gives the same bytes.
     let bytes = fs::read_to_string(&receipt).unwrap();
     let server = home.serve();
     let ran = asked(&home, &server, &token, &["receipt", "export", &id]).exits(0);
@@ -357,7 +357,7 @@ fn a_receipt_is_checked_with_nothing_but_the_logs_key() {
         assert!(ran.err.contains("does not verify: ") && ran.err.contains(why), "{was}: {ran:?}");
     }
 
-    // A key that is revoked since made its ballot all the same, but not for who knows better.
+    // A later revocation does not invalidate the ballot, unless the verifying keyring has it.
     home.run(&["key", "revoke", "ann", "--yes"]).ok();
     let told = verify_receipt(&receipt, &["--trust", &key]).ok();
     assert!(told.contains("signature verified with the key in the log"), "{told}");
@@ -366,7 +366,7 @@ fn a_receipt_is_checked_with_nothing_but_the_logs_key() {
 }
 
 #[test]
-fn a_ballot_by_a_shared_secret_is_attested_and_no_more() {
+fn a_ballot_by_a_shared_secret_is_only_attested() {
     let (home, key) = home();
     let id = request(&home);
     let approve = ["approve", &id, "--approver", "dave@example.com", "--comment", "fine", "--yes"];

@@ -1,5 +1,5 @@
-//! The audit log under load and on a full disk: every change has its entry, and what proves it is
-//! checked by code that is not ours.
+//! The audit log under load and on a full disk: every change has its entry, and its proofs are
+//! verified by an independent implementation.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,14 +17,14 @@ use crate::support::{
     APPROVER, Client, Home, KeyV2, SERVE, Server, ballot, id, serve_with_file_size, text, until,
 };
 
-/// Up to this size every earlier tree is held against every later one.
+/// Up to this size every earlier tree is compared with every later one.
 const ALL_PAIRS: u64 = 40;
-/// Entries that the log has at the end at least.
+/// The least number of entries that the log has at the end.
 const ENTRIES: u64 = 150;
 
 type Root = RootHash<Sha256>;
 
-/// The log as a client has followed it.
+/// A client that follows the log.
 struct Follower<'a> {
     client: &'a Client,
     key: LogKey,
@@ -33,7 +33,7 @@ struct Follower<'a> {
     roots: BTreeMap<u64, Root>,
 }
 
-/// A verifier key, taken apart as C2SP's `signed-note` has it.
+/// A verifier key, parsed as C2SP's `signed-note` defines it.
 struct LogKey {
     name: String,
     id: [u8; 4],
@@ -46,14 +46,14 @@ impl LogKey {
         let (id, key) = rest.split_once('+').unwrap();
         let key = Base64::decode_vec(key).unwrap();
         let named = Sha256::digest([name.as_bytes(), b"\n", &key].concat());
-        assert_eq!(hex::encode(&named[..4]), id, "the id is made from name and key");
+        assert_eq!(hex::encode(&named[..4]), id, "the id is derived from name and key");
         assert_eq!(key[0], 1, "Ed25519");
         let id = named[..4].try_into().unwrap();
         let key = VerifyingKey::from_bytes(key[1..].try_into().unwrap()).unwrap();
         Self { name: name.to_owned(), id, key }
     }
 
-    /// Size and root of a checkpoint that this key signed.
+    /// Verifies a checkpoint with this key; returns its size and root.
     #[track_caller]
     fn open(&self, note: &str) -> (u64, Root) {
         let (signed, signature) = note.split_once("\n\n").unwrap();
@@ -86,7 +86,7 @@ impl<'a> Follower<'a> {
         Self { client, key, tree: MemoryBackedTree::new(), roots: BTreeMap::new() }
     }
 
-    /// Takes the newest checkpoint and the entries it covers, as the bytes that were stored.
+    /// Fetches the newest checkpoint and the entries that it covers, as the stored bytes.
     fn follow(&mut self) -> u64 {
         let (size, root) = self.key.open(&self.client.get("/api/v1/audit/checkpoint").body);
         while self.tree.len() < size {
@@ -109,7 +109,7 @@ impl<'a> Follower<'a> {
         (proof, hashes)
     }
 
-    /// That every entry is in the tree of a size that was signed.
+    /// Checks that every entry is in the signed tree of this size.
     fn check_inclusion(&self, size: u64) {
         let root = &self.roots[&size];
         for number in 1..=size {
@@ -122,7 +122,7 @@ impl<'a> Follower<'a> {
         }
     }
 
-    /// That one tree extends another, both as our own tree has them.
+    /// Checks that one tree extends the other, both as computed from the fetched entries.
     fn check_consistency(&self, from: u64, size: u64) {
         let (proof, hashes) = self.proof(&format!("from={from}&size={size}"));
         let later = root_of(&hex::decode(text(&proof, "root")).unwrap(), size);
@@ -134,7 +134,7 @@ impl<'a> Follower<'a> {
             .unwrap_or_else(|e| panic!("{from} to {size}: {e:?}"));
     }
 
-    /// The root of the first entries that were taken.
+    /// Returns the root of the first `size` fetched entries.
     fn own_root(&self, size: u64) -> Root {
         let mut tree = MemoryBackedTree::<Sha256, Vec<u8>>::new();
         for index in 0..size {
@@ -144,7 +144,7 @@ impl<'a> Follower<'a> {
     }
 }
 
-/// The entries of a page as they are written, which a value that is read and printed again is not.
+/// Returns the entries of a page as their original text, which parsing and printing would not keep.
 fn texts_of(page: &str) -> Vec<String> {
     #[derive(serde::Deserialize)]
     struct Page {
@@ -158,7 +158,7 @@ fn texts_of(page: &str) -> Vec<String> {
     page.items.into_iter().map(|item| item.entry.get().to_owned()).collect()
 }
 
-/// Ends the writers when it goes out of scope.
+/// Ends the writers when it is dropped.
 struct End<'a>(&'a AtomicBool);
 
 impl Drop for End<'_> {
@@ -168,14 +168,14 @@ impl Drop for End<'_> {
 }
 
 #[test]
-fn the_log_is_proven_while_it_grows() {
+fn inclusion_and_consistency_are_proven_while_the_log_grows() {
     let home = Home::new();
     home.run(&["key", "generate", "--use", "log"]).ok();
     let server = home.serve();
     let client: &Client = &server;
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
-        // Also where this fails: then the writers end too.
+        // Ends the writers even if this test fails.
         let end = End(&done);
         let writers: Vec<_> = (0..3)
             .map(|_| {
@@ -209,7 +209,7 @@ fn the_log_is_proven_while_it_grows() {
 }
 
 #[test]
-fn every_earlier_log_is_in_every_later_one() {
+fn every_earlier_tree_is_consistent_with_every_later_one() {
     let home = Home::new();
     home.run(&["key", "generate", "--use", "log"]).ok();
     let server = home.serve();
@@ -247,7 +247,7 @@ fn every_earlier_log_is_in_every_later_one() {
     server.get(&format!("/api/v1/audit/proof?from={most}&size={most}")).refused("not-found");
 }
 
-/// Takes room until none is left.
+/// Fills the disk.
 fn fill(server: &Server) {
     until("the disk is full", || {
         let body = json!({ "agent": "a", "action": "b", "context": { "x": "x".repeat(500_000) } });
@@ -273,7 +273,7 @@ fn on_a_full_disk_nothing_changes_without_its_entry() {
     let approved = server.approved();
     fill(&server);
     let before = server.audit();
-    // A key that is new now cannot be recorded, so it decides nothing, and neither do the others.
+    // A new key cannot be recorded, so it cannot decide, and neither can the others.
     home.run(&["key", "generate", "--approver", "eve@example.com", "--id", "eve"]).ok();
     let eve = KeyV2::of(&home, "eve");
     for (key, approval) in [(&eve, &pending), (&key, &other)] {
@@ -288,7 +288,7 @@ fn on_a_full_disk_nothing_changes_without_its_entry() {
     server.act(&pending, "extend", &more).refused("store-unavailable");
     let token = json!({ "subject": "root", "roles": ["admin"] });
     server.post("/api/v1/tokens", &token).refused("store-unavailable");
-    // No token was made, so none is asked for.
+    // No token was created, so none is required.
     assert_eq!(server.audit(), before);
     for (approval, status) in [(&pending, "pending"), (&other, "pending"), (&approved, "approved")]
     {
@@ -310,7 +310,7 @@ fn on_a_full_disk_nothing_changes_without_its_entry() {
     home.run(&["doctor"]).ok();
 }
 
-/// What the audit has of each approval is what its state says happened to it.
+/// Checks that the audit entries of each approval match its state.
 fn each_state_has_its_entries(server: &Client) {
     let list = server.get("/api/v1/approvals?limit=200").ok();
     for approval in list["items"].as_array().unwrap() {
@@ -331,7 +331,7 @@ fn without_a_log_key_there_are_entries_and_no_checkpoint() {
     server.approved();
     server.get("/api/v1/audit/checkpoint").refused("not-found");
     assert_eq!(server.get("/api/v1/audit/keys").ok()["items"], json!([]));
-    // The tree is there all the same.
+    // The tree exists nevertheless.
     let (entry, proof) = (server.get("/api/v1/audit?limit=1"), "/api/v1/audit/proof?entry=1");
     let proof = server.get(proof).ok();
     let size = proof["size"].as_u64().unwrap();

@@ -1,4 +1,4 @@
-//! Bodies that are wrong, each with its stable answer. Nothing of them is kept.
+//! Invalid bodies, each refused with its stable code. None of them changes anything.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use crate::support::{Client, home_and_server, id, request_body, title_and_status
 
 const APPROVALS: &str = "/api/v1/approvals";
 
-/// Sends each body and checks the code of its refusal; afterwards the server is as it was.
+/// Sends each body and checks the code of its refusal, and that nothing changed.
 #[track_caller]
 fn all_refused(server: &Client, path: &str, cases: &[(&str, Vec<u8>, &str)]) {
     let before = server.audit();
@@ -15,7 +15,7 @@ fn all_refused(server: &Client, path: &str, cases: &[(&str, Vec<u8>, &str)]) {
         assert_eq!(answer.status, title_and_status(code).1, "{what}: {}", answer.body);
         answer.refused(code);
     }
-    assert_eq!(server.audit(), before, "nothing of it is kept");
+    assert_eq!(server.audit(), before, "no refused body is recorded");
     server.assert_ready();
 }
 
@@ -23,20 +23,20 @@ fn case<'a>(what: &'a str, body: impl Into<Vec<u8>>, code: &'a str) -> (&'a str,
     (what, body.into(), code)
 }
 
-/// The runbook's request with one field set.
+/// Returns the runbook's request with one field changed.
 fn with(field: &str, value: Value) -> String {
     let mut body = request_body();
     body[field] = value;
     body.to_string()
 }
 
-/// A request with this text as its context.
+/// Returns a request with this text as its context.
 fn of_context(context: &str) -> String {
     format!(r#"{{"agent":"a","action":"b","context":{context}}}"#)
 }
 
 #[test]
-fn what_is_no_request_is_refused() {
+fn malformed_requests_are_refused() {
     let (_home, server) = home_and_server();
     let without = |field: &str| {
         let mut body = request_body();
@@ -225,7 +225,7 @@ fn a_context_is_one_strict_json_object() {
 }
 
 #[test]
-fn a_bad_context_is_told_with_its_place() {
+fn a_malformed_context_is_refused_with_its_offset() {
     let (_home, server) = home_and_server();
     for (context, place) in [("{\"a\":1,\"a\":1}", "byte"), ("{\"a\":NaN}", "byte")] {
         let problem = server.post_text(APPROVALS, of_context(context)).refused("context-invalid");
@@ -268,7 +268,7 @@ fn a_signature_is_64_lower_case_hex_characters() {
 }
 
 #[test]
-fn decisions_have_two_words_and_an_approver_without_colon() {
+fn a_decision_is_one_of_two_words_and_its_approver_has_no_colon() {
     let (_home, server) = home_and_server();
     let approval = server.request();
     let body = |decision: Value, approver: Value, comment: Value| {
@@ -300,7 +300,7 @@ fn decisions_have_two_words_and_an_approver_without_colon() {
 }
 
 #[test]
-fn claims_outcomes_and_the_rest_are_read_as_strictly() {
+fn claims_outcomes_withdrawals_and_extensions_are_read_strictly() {
     let (_home, server) = home_and_server();
     let approval = server.approved();
     let path = |operation: &str| format!("{APPROVALS}/{}/{operation}", id(&approval));

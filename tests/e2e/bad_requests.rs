@@ -1,4 +1,4 @@
-//! Ids, queries, headers and methods that are wrong.
+//! Invalid ids, queries, headers and methods.
 
 use serde_json::json;
 use ureq::http::Method;
@@ -58,7 +58,7 @@ fn an_id_that_is_unknown_or_malformed_is_not_found_by_every_call() {
             server.post(&format!("{APPROVALS}/{id}/{operation}"), body).refused("not-found");
         }
     }
-    // The same id in another spelling of the URL is the same id.
+    // An id that is percent-encoded in the URL is the same id.
     let encoded: String = known.bytes().map(|b| format!("%{b:02X}")).collect();
     assert_eq!(server.get(&format!("{APPROVALS}/{encoded}")).ok()["id"], known);
     server.assert_ready();
@@ -124,7 +124,7 @@ fn a_query_is_read_strictly() {
 }
 
 #[test]
-fn bodies_are_json_and_say_so() {
+fn bodies_must_be_json_with_its_content_type() {
     let (_home, server) = home_and_server();
     let body = request_body().to_string();
     let with = |headers: &[(&str, &str)]| {
@@ -163,7 +163,7 @@ fn bodies_are_json_and_say_so() {
 }
 
 #[test]
-fn a_compressed_body_is_not_taken_for_a_plain_one() {
+fn a_compressed_body_is_refused() {
     let (_home, server) = home_and_server();
     // `{}`, compressed.
     let gzip = hex::decode("1f8b0800000000000003abae050043bfa6a302000000").unwrap();
@@ -217,7 +217,7 @@ fn other_methods_and_paths_are_refused_as_problems() {
 }
 
 #[test]
-fn only_loopback_names_are_answered_as_host() {
+fn only_loopback_names_are_accepted_as_host() {
     let (_home, server) = home_and_server();
     let paths = [APPROVALS, "/healthz", "/readyz", "/metrics", "/openapi.json", "/nowhere"];
     for host in ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "0.0.0.0", "10.0.0.1"]
@@ -238,7 +238,7 @@ fn only_loopback_names_are_answered_as_host() {
 }
 
 #[test]
-fn answers_are_not_cached_nor_guessed_at() {
+fn answers_forbid_caching_and_content_sniffing() {
     let (_home, server) = home_and_server();
     for path in [APPROVALS, "/healthz", "/nowhere", "/openapi.json"] {
         let answer = server.get(path);

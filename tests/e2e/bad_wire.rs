@@ -1,4 +1,4 @@
-//! Bytes that no client would send. Nothing of it ends the server, and nothing is kept.
+//! Malformed HTTP. It neither ends the server nor changes anything.
 
 use std::io::{Read, Write};
 use std::thread::{self, sleep};
@@ -14,7 +14,7 @@ fn with_length(body: &str) -> String {
     request_text(APPROVALS, &format!("content-length: {}\r\n", body.len()), body)
 }
 
-/// Checks that an exchange was refused below the API: with a 4xx, or by closing.
+/// Checks that an exchange was refused below the API: with a 4xx, or by closing the connection.
 #[track_caller]
 fn refused_or_closed(text: &str) {
     let status = text.split(' ').nth(1);
@@ -24,11 +24,11 @@ fn refused_or_closed(text: &str) {
 #[track_caller]
 fn unharmed(server: &Server) {
     server.assert_ready();
-    assert_eq!(server.audit().len(), 0, "nothing was kept");
+    assert_eq!(server.audit().len(), 0, "nothing was recorded");
 }
 
 #[test]
-fn what_is_no_http_is_refused_or_closed() {
+fn malformed_http_is_refused_or_closed() {
     let (_home, server) = home_and_server();
     let mut noise = 0x9e37_79b9_u32;
     let mut noisy = || {
@@ -175,7 +175,7 @@ fn pipelined_requests_are_answered_in_order() {
 }
 
 #[test]
-fn one_host_is_named_and_only_one() {
+fn exactly_one_host_is_required() {
     let (_home, server) = home_and_server();
     let get = |target: &str, hosts: &str| {
         let text = format!("GET {target} HTTP/1.1\r\n{hosts}connection: close\r\n\r\n");
@@ -193,7 +193,7 @@ fn one_host_is_named_and_only_one() {
 }
 
 #[test]
-fn a_path_that_climbs_finds_nothing() {
+fn a_path_with_parent_segments_is_not_found() {
     let (_home, server) = home_and_server();
     for target in [
         "/../../etc/passwd",
@@ -210,14 +210,14 @@ fn a_path_that_climbs_finds_nothing() {
 }
 
 #[test]
-fn a_body_that_dribbles_is_refused_in_the_end() {
+fn a_body_that_arrives_too_slowly_is_refused() {
     let (_home, server) = home_and_server();
     let mut stream = open(&server);
     let body = request_body().to_string();
     let text = request_text(APPROVALS, "content-length: 4000\r\n", &body);
     stream.write_all(text.as_bytes()).unwrap();
     let mut slow = stream.try_clone().unwrap();
-    // Each byte comes in time; the whole never does.
+    // Each byte arrives in time; the whole body never does.
     let dribble = thread::spawn(move || {
         while slow.write_all(b" ").is_ok() {
             sleep(Duration::from_millis(200));
@@ -234,7 +234,7 @@ fn a_body_that_dribbles_is_refused_in_the_end() {
 fn a_head_that_never_ends_is_closed() {
     let (_home, server) = home_and_server();
     let starts = ["", "G", "GET /healthz HTTP/1.1\r\nhost: loc"];
-    // All at once, since each takes its time.
+    // All at the same time, because each waits for a time-out.
     let held = starts.map(|start| {
         let mut stream = open(&server);
         stream.write_all(start.as_bytes()).unwrap();
@@ -247,7 +247,7 @@ fn a_head_that_never_ends_is_closed() {
 }
 
 #[test]
-fn a_client_that_goes_away_harms_nobody() {
+fn a_client_that_disconnects_does_not_affect_others() {
     let (_home, server) = home_and_server();
     let text = with_length(&request_body().to_string());
     for cut in (1..text.len()).step_by(7) {
@@ -255,7 +255,7 @@ fn a_client_that_goes_away_harms_nobody() {
         stream.write_all(&text.as_bytes()[..cut]).unwrap();
     }
     unharmed(&server);
-    // A client that asks and does not read the answer: it counts as asked.
+    // Complete requests whose answers are not read.
     for _ in 0..50 {
         open(&server).write_all(text.as_bytes()).unwrap();
     }
@@ -266,7 +266,7 @@ fn a_client_that_goes_away_harms_nobody() {
 }
 
 #[test]
-fn a_connection_serves_many_requests_also_after_a_refusal() {
+fn a_connection_stays_open_after_a_refusal() {
     let (_home, server) = home_and_server();
     let mut stream = open(&server);
     let body = request_body().to_string();
@@ -286,14 +286,14 @@ fn a_connection_serves_many_requests_also_after_a_refusal() {
 }
 
 #[test]
-fn a_connection_goes_on_after_a_path_or_method_that_is_not_there() {
+fn a_connection_stays_open_after_an_unknown_path_or_method() {
     let (_home, server) = home_and_server();
     for path in [APPROVALS, "/none", "/api/v1/none", "/healthz"] {
         let mut stream = open(&server);
         let head =
             format!("PUT {path} HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n");
         stream.write_all(head.as_bytes()).unwrap();
-        // The end of its body comes late.
+        // The end of the body arrives late.
         sleep(Duration::from_millis(100));
         let rest = "0\r\n\r\nGET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
         stream.write_all(rest.as_bytes()).unwrap();

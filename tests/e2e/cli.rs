@@ -18,7 +18,7 @@ const REQUEST: &[&str] = &[
     "try it",
 ];
 
-/// A text with what differs from run to run exchanged: ids, times, digests.
+/// Returns a text with placeholders for values that differ from run to run: ids, times, digests.
 fn normal(text: &str) -> String {
     let mut normal = String::new();
     let mut word = String::new();
@@ -48,7 +48,7 @@ fn normal(text: &str) -> String {
     normal
 }
 
-/// Tells one story with commands; every answer, with what differs exchanged.
+/// Runs the commands of one story; returns every answer, normalized.
 fn story(home: &Home, target: &[&str], json: bool) -> Vec<(String, i32, String, String)> {
     let mut told = Vec::new();
     let run = |arguments: &[&str]| {
@@ -226,7 +226,7 @@ fn a_store_and_a_server_at_once_are_a_usage_error_unless_one_is_a_flag() {
 }
 
 #[test]
-fn usage_errors_are_2_and_say_what_is_wrong() {
+fn usage_errors_exit_with_2_and_a_message() {
     let home = Home::new();
     for arguments in [
         &[][..],
@@ -257,7 +257,7 @@ fn usage_errors_are_2_and_say_what_is_wrong() {
 }
 
 #[test]
-fn a_server_that_is_not_there_is_a_failure() {
+fn an_unreachable_server_is_a_failure() {
     let home = Home::new();
     let ran = home.run(&["--server", "http://127.0.0.1:9", "list"]).exits(1);
     assert!(ran.err.contains("cannot reach the server"), "{ran:?}");
@@ -303,7 +303,7 @@ fn every_command_has_help_with_a_first_line() {
 }
 
 #[test]
-fn completions_are_there_for_each_shell() {
+fn completions_exist_for_each_shell() {
     let home = Home::new();
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let script = home.run(&["completions", shell]).ok();
@@ -314,7 +314,7 @@ fn completions_are_there_for_each_shell() {
 }
 
 #[test]
-fn what_serve_prints_tells_how_to_go_on_and_each_change() {
+fn serve_prints_the_next_step_and_each_change() {
     use std::io::{BufRead, BufReader};
     use std::process::Stdio;
     let home = Home::new();
@@ -337,7 +337,7 @@ fn what_serve_prints_tells_how_to_go_on_and_each_change() {
 }
 
 #[test]
-fn a_reader_that_goes_away_ends_a_command_quietly() {
+fn a_closed_pipe_ends_a_command_without_an_error() {
     let (home, server) = home_and_server();
     for _ in 0..200 {
         server.request();

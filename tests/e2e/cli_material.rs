@@ -1,4 +1,4 @@
-//! What commands read and write besides answers: contexts, signatures, modules.
+//! Other input and output of commands: contexts, signatures, modules.
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, symlink};
@@ -71,7 +71,7 @@ fn an_output_that_is_a_pipe_or_a_link_stays_one() {
     home.run(&["policy", "build", "rules.toml", "-o", "pipe"]).ok();
     assert!(fs::metadata(home.path("pipe")).unwrap().file_type().is_fifo());
     assert_eq!(reader.join().unwrap(), fs::read(home.path("policy.wasm")).unwrap());
-    // What goes to standard output by another name is all that goes there.
+    // With `/dev/stdout` as the output, nothing else is printed there.
     let export = ["policy", "build", "rules.toml", "-o", "/dev/stdout"];
     let printed = home.signoff(&export).stderr(Stdio::null()).stdout(Stdio::piped()).output();
     assert_eq!(printed.unwrap().stdout, fs::read(home.path("policy.wasm")).unwrap());

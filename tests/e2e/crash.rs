@@ -1,4 +1,4 @@
-//! `kill -9` at any moment under load: what was acknowledged is there, nothing is half done.
+//! `kill -9` at any moment under load: acknowledged changes persist, and no change is partial.
 //!
 //! `SIGNOFF_CRASH_ROUNDS` sets how often the server is killed.
 
@@ -14,14 +14,14 @@ use crate::support::{APPROVER, Answer, Client, Home, Server, ballot, id, text};
 
 const ROUNDS_DEFAULT: u32 = 100;
 const WORKERS: usize = 4;
-/// What becomes of each approval here, in order; its place is how far it got.
+/// The events of each approval, in order; the index is the number of changes before.
 const EVENTS: [&str; 4] =
     ["approval_requested", "approval_decided", "approval_claimed", "execution_settled"];
 
-/// One approval as its worker knows it.
+/// One approval as seen by its worker.
 #[derive(Clone, Debug)]
 struct Story {
-    /// Its agent, its own, and the idempotency key of each of its calls.
+    /// A unique name: the agent, and the idempotency key of each call.
     name: String,
     /// How many of its changes were acknowledged.
     acknowledged: usize,
@@ -34,7 +34,7 @@ impl Story {
         Self { name, acknowledged: 0, last: Value::Null }
     }
 
-    /// Asks for the next change; none if it is all told.
+    /// Requests the next change; `None` after the last one.
     fn next(&self, client: &Client) -> Option<Result<Answer, ureq::Error>> {
         let (operation, body) = match self.acknowledged {
             0 => {
@@ -57,13 +57,13 @@ impl Story {
         client.try_post(path, &[("idempotency-key", &self.name)], body.to_string().as_bytes())
     }
 
-    /// Notes an answer that came whole.
+    /// Records a complete answer.
     fn acknowledge(&mut self, answer: &Answer) {
         self.last = answer.json(if self.acknowledged == 0 { 201 } else { 200 });
         self.acknowledged += 1;
     }
 
-    /// Tells the story until an answer does not come.
+    /// Makes changes until a call gets no answer; returns whether all were made.
     fn go(&mut self, client: &Client) -> bool {
         while let Some(answer) = self.next(client) {
             match answer {
@@ -75,7 +75,7 @@ impl Story {
     }
 }
 
-/// Loads a server and kills it meanwhile; answers what its clients know.
+/// Kills a server under load; returns the stories of its clients.
 fn killed_under_load(server: Server, round: u32, after: Duration) -> Vec<Story> {
     let stories = Mutex::new(Vec::new());
     let over = AtomicBool::new(false);
@@ -101,16 +101,16 @@ fn killed_under_load(server: Server, round: u32, after: Duration) -> Vec<Story> 
     stories.into_inner().unwrap()
 }
 
-/// Checks one story against the server that came after, then tells it to its end.
+/// Checks one story against the restarted server, then completes it.
 fn check(server: &Server, mut story: Story, audit: &HashMap<String, Vec<Value>>) {
     let none = Vec::new();
     let entries = audit.get(&story.name).unwrap_or(&none);
     let events: Vec<&str> = entries.iter().map(|entry| text(entry, "event")).collect();
     let kept = events.len();
     assert_eq!(events, EVENTS[..kept], "{story:?}");
-    // One call was under way, and may have been kept without an answer.
+    // The last call may have been committed without an answer.
     let possible = story.acknowledged..=story.acknowledged + 1;
-    assert!(possible.contains(&kept), "{kept} changes are kept of {story:?}");
+    assert!(possible.contains(&kept), "{kept} changes were committed of {story:?}");
     let list = server.get(&format!("/api/v1/approvals?agent={}", story.name)).ok();
     let items = list["items"].as_array().unwrap();
     assert_eq!(items.len(), usize::from(kept > 0), "{story:?}");
@@ -128,7 +128,7 @@ fn check(server: &Server, mut story: Story, audit: &HashMap<String, Vec<Value>>)
             assert_eq!(item["execution"]["id"], story.last["execution"]["id"], "{story:?}");
         }
     }
-    assert!(story.go(server), "the retry is answered: {story:?}");
+    assert!(story.go(server), "the retry gets an answer: {story:?}");
 }
 
 fn audit_by_agent(entries: Vec<Value>) -> HashMap<String, Vec<Value>> {
@@ -140,7 +140,7 @@ fn audit_by_agent(entries: Vec<Value>) -> HashMap<String, Vec<Value>> {
 }
 
 #[test]
-fn what_was_acknowledged_survives_kill_9_at_any_moment() {
+fn acknowledged_changes_survive_kill_9_at_any_moment() {
     let rounds = std::env::var("SIGNOFF_CRASH_ROUNDS")
         .map_or(ROUNDS_DEFAULT, |rounds| rounds.parse().expect("a number of rounds"));
     let home = Home::new();
@@ -148,7 +148,7 @@ fn what_was_acknowledged_survives_kill_9_at_any_moment() {
     let mut told = 0;
     let mut finished = Vec::new();
     for round in 0..rounds {
-        // From at once to late, in no order: 37 has no divisor in common with 101.
+        // Short and long delays in mixed order: 37 and 101 are coprime.
         let after = Duration::from_millis(u64::from(round * 37 % 101) * 2);
         let stories = killed_under_load(server, round, after);
         server = home.serve();
@@ -161,16 +161,16 @@ fn what_was_acknowledged_survives_kill_9_at_any_moment() {
         told = entries(&server);
     }
     let audit = audit_by_agent(server.audit());
-    assert_eq!(audit.len(), finished.len(), "nobody knows of an approval that nobody asked for");
+    assert_eq!(audit.len(), finished.len(), "there is no approval that was not requested");
     for name in finished {
         let events: Vec<&str> = audit[&name].iter().map(|entry| text(entry, "event")).collect();
-        assert_eq!(events, EVENTS, "each change of {name} is told once");
+        assert_eq!(events, EVENTS, "each change of {name} has one entry");
     }
     server.stop();
     home.run(&["doctor"]).ok();
 }
 
-/// How many audit entries there are.
+/// Returns the number of audit entries.
 fn entries(server: &Server) -> u64 {
     let metrics = server.get("/metrics").body;
     let count = metrics.lines().find_map(|line| line.strip_prefix("signoff_audit_entries "));

@@ -1,4 +1,4 @@
-//! What time does, and what else ends an approval: expiry, withdrawal, extension, leases.
+//! Expiry, withdrawal, extension and leases of approvals.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::{APPROVER, Client, home_and_server, id, text, until};
 
-/// An approval that lives so short that it is over soon.
+/// Requests an approval with a very short time to live.
 fn short(server: &Client) -> Value {
     server.request_for(1)
 }
@@ -32,7 +32,7 @@ fn an_approval_expires_when_it_is_read_after_its_time() {
 fn the_sweeper_stores_an_expiry_once() {
     let (_home, server) = home_and_server();
     let approval = short(&server);
-    // Only the log is asked: nothing reads the approval.
+    // Only the log is read, not the approval.
     until("the sweeper has been there", || {
         server.audit().iter().find(|entry| entry["event"] == "approval_expired").cloned()
     });
@@ -41,9 +41,9 @@ fn the_sweeper_stores_an_expiry_once() {
 }
 
 #[test]
-fn an_approved_one_expires_too_and_its_signature_stays_recognized() {
+fn an_approved_approval_expires_and_its_signature_stays_valid() {
     let (_home, server) = home_and_server();
-    // Enough time to approve it, also on a slow machine; then it has to pass.
+    // Long enough to approve it on a slow machine too; then the test waits for the expiry.
     let approval = server.request_for(10);
     let approved = server.decide(&approval, "approved", APPROVER).ok();
     until_expired(&server, &approval);
@@ -57,7 +57,7 @@ fn an_approved_one_expires_too_and_its_signature_stays_recognized() {
 }
 
 #[test]
-fn expired_ones_are_listed_as_expired_at_once() {
+fn an_expired_approval_is_listed_as_expired_before_the_sweep() {
     let (_home, server) = home_and_server();
     let (first, second) = (short(&server), server.request());
     until_expired(&server, &first);
@@ -71,7 +71,7 @@ fn expired_ones_are_listed_as_expired_at_once() {
 }
 
 #[test]
-fn withdrawing_ends_an_approval_until_it_is_claimed() {
+fn withdrawing_ends_an_approval_that_is_not_claimed() {
     let (_home, server) = home_and_server();
     for approval in [server.request(), server.approved()] {
         let withdrawn = server.act(&approval, "withdraw", &json!({})).ok();
@@ -88,7 +88,7 @@ fn withdrawing_ends_an_approval_until_it_is_claimed() {
 }
 
 #[test]
-fn a_decided_one_is_not_decided_again() {
+fn a_decided_approval_is_not_decided_again() {
     let (_home, server) = home_and_server();
     let rejected = server.request();
     server.decide(&rejected, "rejected", APPROVER).ok();
@@ -106,7 +106,7 @@ fn a_decided_one_is_not_decided_again() {
 }
 
 #[test]
-fn extending_moves_the_expiry_and_with_it_what_is_signed() {
+fn extending_changes_the_expiry_and_the_signed_message() {
     let (_home, server) = home_and_server();
     let approval = server.request_for(60);
     let extended = server.act(&approval, "extend", &json!({ "expires_in_seconds": 7_200 })).ok();
@@ -123,7 +123,7 @@ fn extending_moves_the_expiry_and_with_it_what_is_signed() {
 }
 
 #[test]
-fn extending_goes_only_later_and_never_past_the_longest_life() {
+fn extending_only_postpones_and_never_past_the_longest_time_to_live() {
     let (_home, server) = home_and_server();
     let approval = server.request();
     let extend =
@@ -132,7 +132,7 @@ fn extending_goes_only_later_and_never_past_the_longest_life() {
     extend(0).refused("request-invalid");
     extend(-1).refused("request-invalid");
     extend(604_801).refused("limit-exceeded");
-    // A second later, the longest life counted from now is longer than counted from the request.
+    // A second later, the longest time to live from now ends after the longest from the request.
     until("a second has passed", || {
         let later = server.request();
         (later["requested_at"] != approval["requested_at"]).then_some(())
@@ -142,7 +142,7 @@ fn extending_goes_only_later_and_never_past_the_longest_life() {
 }
 
 #[test]
-fn a_lease_that_runs_out_leaves_the_outcome_unknown_until_it_is_settled_late() {
+fn after_the_lease_the_outcome_is_unknown_until_a_late_report() {
     let (_home, server) = home_and_server();
     let approval = server.approved();
     let mut claim = crate::support::claim_body();

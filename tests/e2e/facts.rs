@@ -1,4 +1,5 @@
-//! Facts: what the host tells a policy of who acts, and which modules it refuses for what they read.
+//! Facts: what the host tells a policy about the callers, and the modules that it refuses because of
+//! the facts that they read.
 
 use std::fs;
 
@@ -27,7 +28,7 @@ verdict = "deny"
 reason = "{facts.claimed_by} asked for it"
 "#;
 
-/// A module of rules, built by the team.
+/// Returns a module that the team built from rules.
 fn built(shop: &Shop, rules: &str) -> Vec<u8> {
     shop.team.file("rules.toml", rules);
     shop.team.run(&["policy", "build", "rules.toml"]).ok();
@@ -38,14 +39,14 @@ fn evaluated(client: &Client, body: &Value) -> Value {
     client.post("/api/v1/guardrails/evaluate", body).ok()
 }
 
-/// The rule that denies a claim.
+/// Returns the rule that denies a claim.
 fn denied_by(client: &Client, approval: &Value) -> String {
     let refused = client.act(approval, "execute", &claim_body()).refused("policy-denied");
     refused["detail"].as_str().unwrap().to_owned()
 }
 
 #[test]
-fn a_policy_sees_who_requests_and_who_claims_in_lower_case() {
+fn a_policy_reads_the_requester_and_the_claimer_in_lower_case() {
     let shop = Shop::new();
     let wasm = built(&shop, RULES);
     let digest = shop.push(&wasm, 1).json(201)["digest"].as_str().unwrap().to_owned();
@@ -59,14 +60,14 @@ fn a_policy_sees_who_requests_and_who_claims_in_lower_case() {
     assert_eq!(evaluated(&both, &claim_body())["reason"], "asked by ci@company.com");
     let outsider = shop.office.token("ci@elsewhere.com", &["requester"]);
     assert_eq!(evaluated(&outsider, &claim_body())["decision"], "deny");
-    // What an agent words is no fact.
+    // Text in the context is not a fact.
     let mut worded = claim_body();
     worded["context"]["facts"] = json!({ "requester": "ci@company.com" });
     worded["context"]["requester"] = json!("ci@company.com");
     assert_eq!(evaluated(&outsider, &worded)["decision"], "deny");
     worded["facts"] = json!({ "requester": "ci@company.com" });
     outsider.post("/api/v1/guardrails/evaluate", &worded).refused("request-invalid");
-    // At a claim the requester is who requested, whoever claims.
+    // At a claim `requester` is the requester of the approval, whoever claims.
     let approved = both.request_of(&request_body());
     assert_eq!(shop.office.person("boss@company.com", &[]).approves(&approved), "approved");
     assert!(denied_by(&both, &approved).contains("ci@company.com asked for it"));
@@ -125,7 +126,7 @@ fn a_manifest_lists_the_facts_that_the_rules_read() {
     let signed = shop.signed(&wasm, "policy", "rules", 1, "team");
     let claims = Envelope::parse(&signed.to_string()).unwrap().claims().unwrap();
     assert_eq!(claims.to_json()["facts"], json!(["claimed_by", "requester"]));
-    // One that keeps silent about what the module says it reads is refused.
+    // A manifest that omits a fact which the module declares is refused.
     let silent = shop.sealed(&wasm, Slot::Policy, 1, "team");
     let refused = push(&shop.policy, &silent, &wasm).refused("manifest-invalid");
     assert!(refused["detail"].as_str().unwrap().contains("`claimed_by`"), "{refused}");
@@ -137,7 +138,7 @@ fn a_manifest_lists_the_facts_that_the_rules_read() {
 }
 
 #[test]
-fn a_module_that_reads_a_fact_which_the_host_does_not_give_is_refused() {
+fn a_module_that_reads_an_unknown_fact_is_refused() {
     let shop = Shop::new();
     let mut core = Core::deciding("allow", "later");
     core.description = json!({ "name": "later", "facts": ["requester", "risk"] }).to_string();
@@ -146,7 +147,7 @@ fn a_module_that_reads_a_fact_which_the_host_does_not_give_is_refused() {
     let refused = push(&shop.policy, &manifest, &wasm).refused("module-invalid");
     let detail = refused["detail"].as_str().unwrap();
     assert!(detail.contains("`risk`") && detail.contains("claimed_by, requester"), "{refused}");
-    // The manifest counts, whatever the module says of itself.
+    // The manifest counts, whatever the module's description says.
     let wasm = Core::deciding("allow", "quiet").component();
     let mut text = Envelope::parse(&shop.sealed(&wasm, Slot::Policy, 2, "team").to_string())
         .unwrap()

@@ -1,4 +1,4 @@
-//! A verifier that gives no answer, a clock that runs back, a key that is gone: nothing is decided.
+//! With a verifier that does not answer or a clock that is set back, nothing is decided.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -13,12 +13,12 @@ use crate::support::{APPROVER, Client, Home, Inside, id};
 
 /// `unreachable`
 pub const TRAP: &[u8] = &[0x00];
-/// `(loop (br 0))`, and an end that is never reached.
+/// `(loop (br 0))`, and an unreachable end.
 const SPIN: &[u8] = &[0x03, 0x40, 0x0c, 0x00, 0x0b, 0x00];
 /// `(loop (br_if 0 (i32.ne (memory.grow (i32.const 16)) (i32.const -1))))`, then a trap.
 const GROW: &[u8] = &[0x03, 0x40, 0x41, 0x10, 0x40, 0x00, 0x41, 0x7f, 0x47, 0x0d, 0x00, 0x0b, 0x00];
 
-/// The verifier with the body of one exported function exchanged.
+/// Returns the verifier with another body of one exported function.
 pub fn with_body(export: &str, code: &[u8]) -> Vec<u8> {
     let core = verifier_core();
     let function = exported_function(core, export);
@@ -27,7 +27,7 @@ pub fn with_body(export: &str, code: &[u8]) -> Vec<u8> {
     let mut wasm = VERIFIER.to_vec();
     let body = &mut wasm[start + range.start..start + range.end];
     let (end, room) = body.split_last_mut().unwrap();
-    // After `unreachable` any operand fits; `nop` fills up, and the last byte stays `end`.
+    // After `unreachable` any operand is valid; `nop` fills the rest, and the last byte stays `end`.
     room.fill(0x01);
     room[..code.len()].copy_from_slice(code);
     assert_eq!(*end, 0x0b);
@@ -51,7 +51,7 @@ fn exported_function(core: &[u8], name: &str) -> u32 {
         .index
 }
 
-/// Where the instructions of a function are. Nothing is imported, so the first body is function 0.
+/// Returns the range of a function's instructions. There are no imports, so the first body is function 0.
 fn body_of(core: &[u8], function: u32) -> Range<usize> {
     let bodies = payloads(core).filter_map(|payload| match payload {
         Payload::CodeSectionEntry(body) => Some(body),
@@ -65,7 +65,7 @@ fn lifecycle(function: &str) -> String {
     format!("signoff:approval/lifecycle@0.1.0#{function}")
 }
 
-/// A store with one pending and one approved approval.
+/// Prepares a store with one pending and one approved approval.
 fn prepared(home: &Home) -> [serde_json::Value; 2] {
     let server = home.serve();
     let made = [server.request(), server.approved()];
@@ -78,7 +78,7 @@ fn the_shipped_verifier_imports_nothing() {
     let (mut modules, mut depth) = (0, 0);
     for payload in payloads(VERIFIER) {
         match payload {
-            // A component inside may import, from the component around it.
+            // An inner component may import from the outer one.
             Payload::ComponentImportSection(section) if depth == 0 => {
                 panic!("{} imports", section.count());
             }
@@ -92,7 +92,7 @@ fn the_shipped_verifier_imports_nothing() {
             _ => {}
         }
     }
-    assert_eq!(modules, 1, "one core module, and nothing that links it to anything");
+    assert_eq!(modules, 1, "one core module that is not linked to others");
     let core = verifier_core();
     assert!(payloads(core).all(|payload| !matches!(payload, Payload::ImportSection(_))));
     for export in ["cabi_realloc", "signoff:approval/wire@0.1.0#call"] {
@@ -101,7 +101,7 @@ fn the_shipped_verifier_imports_nothing() {
 }
 
 #[test]
-fn what_is_no_verifier_does_not_load() {
+fn a_module_that_is_not_a_verifier_does_not_load() {
     let importing = [
         0x00, 0x61, 0x73, 0x6d, 0x0d, 0x00, 0x01, 0x00, // a component
         0x07, 0x05, 0x01, 0x40, 0x00, 0x01, 0x00, // (type (func))
@@ -133,9 +133,9 @@ fn a_verifier_that_traps_decides_nothing() {
         client.claim(&pending).refused("verifier-trapped");
         assert_eq!(client.show(&approved)["status"], "approved");
         assert!(client.get("/metrics").body.contains("_traps"), "traps are counted");
-        // Another function of the same verifier works on, in a fresh instance.
+        // Another function of the same verifier still works, in a fresh instance.
         client.act(&approved, "verify", &json!({ "signature": approved["signature"] })).ok();
-        assert_eq!(client.audit().len(), 3, "nothing was kept");
+        assert_eq!(client.audit().len(), 3, "nothing was recorded");
         inside.stop();
     }
 }
@@ -149,7 +149,7 @@ fn each_function_that_traps_refuses_its_own_call() {
         let wasm = with_body(&lifecycle(function), TRAP);
         let inside = Inside::start(&home, &wasm, Arc::new(SystemClock));
         ask(&inside.client);
-        assert_eq!(inside.client.audit().len(), 3, "nothing was kept");
+        assert_eq!(inside.client.audit().len(), 3, "nothing was recorded");
         inside.stop();
     };
     trapped("open", &|client| {
@@ -181,7 +181,7 @@ fn a_server_whose_verifier_traps_is_not_ready() {
 }
 
 #[test]
-fn a_clock_behind_the_store_stops_writes_and_not_reads() {
+fn a_clock_behind_the_store_stops_only_writes() {
     let home = Home::new();
     let now = SystemClock.now();
     let clock = Arc::new(ManualClock::at(now));
@@ -203,7 +203,7 @@ fn a_clock_behind_the_store_stops_writes_and_not_reads() {
 }
 
 #[test]
-fn what_was_seen_to_expire_stays_expired_when_the_clock_steps_back() {
+fn an_expired_approval_stays_expired_when_the_clock_is_set_back() {
     let home = Home::new();
     let now = SystemClock.now();
     let clock = Arc::new(ManualClock::at(now));
@@ -215,7 +215,7 @@ fn what_was_seen_to_expire_stays_expired_when_the_clock_steps_back() {
     clock.set(now + 30);
     assert_eq!(client.show(&approval)["status"], "expired");
     client.decide(&approval, "approved", APPROVER).refused("expired");
-    // Something is stored at this time; from then on it is the least that counts as now.
+    // An entry at this time makes it the earliest effective time.
     client.request();
     clock.set(now);
     assert_eq!(client.show(&approval)["status"], "expired");

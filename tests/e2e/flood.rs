@@ -1,15 +1,15 @@
-//! More connections than there are places for.
+//! More connections than the server accepts.
 
 use std::io::ErrorKind;
 use std::net::TcpStream;
 
 use crate::support::{HANG, Raw, allow_files, home_and_server, open, until};
 
-/// Above the places that the server has.
+/// Above the connection limit of the server.
 const CONNECTIONS: usize = 1_100;
 
 #[test]
-fn a_flood_of_connections_is_refused_and_the_server_lives_on() {
+fn a_flood_of_connections_is_refused_and_the_server_keeps_running() {
     allow_files(2_500);
     let (_home, server) = home_and_server();
     let mut open_connections = Vec::new();
@@ -22,8 +22,8 @@ fn a_flood_of_connections_is_refused_and_the_server_lives_on() {
             Err(e) => assert_eq!(e.kind(), ErrorKind::ConnectionRefused),
         }
     }
-    // Nobody sends anything: those with a place are closed for that in the end, and those without
-    // are told at once.
+    // No client sends anything: accepted connections are closed by a time-out, and the others are
+    // refused at once.
     let mut told = 0;
     for stream in open_connections {
         let text = Raw::rest(stream);
@@ -36,20 +36,20 @@ fn a_flood_of_connections_is_refused_and_the_server_lives_on() {
             assert!(text.is_empty() || text.contains(" 408 "), "{text}");
         }
     }
-    println!("{told} of {CONNECTIONS} connections were told that there is no place");
+    println!("{told} of {CONNECTIONS} connections were refused");
     server.assert_ready();
     assert_eq!(server.get("/healthz").status, 200);
 }
 
 #[test]
-fn places_are_free_again_when_connections_close() {
+fn closed_connections_free_their_places() {
     let (_home, server) = home_and_server();
     for _ in 0..3 {
         let held: Vec<TcpStream> = (0..200).map(|_| open(&server)).collect();
         server.assert_ready();
         drop(held);
     }
-    // The one that asks.
+    // The remaining one is the connection of this request.
     until("all places are free but one", || {
         server.get("/metrics").body.contains("signoff_connections 1\n").then_some(())
     });

@@ -1,4 +1,4 @@
-//! A disk that is full: refused with 503, and nothing that was acknowledged is lost.
+//! A full disk: calls are refused with 503, and no acknowledged change is lost.
 
 use std::fs;
 
@@ -11,7 +11,7 @@ fn large(n: usize) -> Value {
 }
 
 #[test]
-fn a_full_disk_is_told_and_nothing_acknowledged_is_lost() {
+fn a_full_disk_refuses_writes_and_loses_no_acknowledged_change() {
     let home = Home::new();
     let server = home.serve();
     let claimed = server.approved();
@@ -25,14 +25,14 @@ fn a_full_disk_is_told_and_nothing_acknowledged_is_lost() {
         let answer = server.post("/api/v1/approvals", &large(kept.len()));
         if answer.status == 201 {
             kept.push(answer.json(201));
-            assert!(kept.len() < 1_000, "the limit does not bind");
+            assert!(kept.len() < 1_000, "the file size limit has no effect");
             return None;
         }
         Some(answer)
     });
     refusal.refused("store-unavailable");
     assert!(!kept.is_empty());
-    // No write goes through from now on, also a small one; reads do.
+    // From now on every write is refused, even a small one; reads still work.
     server.claim(&approved).refused("store-unavailable");
     server.act(&approved, "withdraw", &json!({})).refused("store-unavailable");
     let body = json!({ "agent": "a", "action": "b", "context": {} });
@@ -49,7 +49,7 @@ fn a_full_disk_is_told_and_nothing_acknowledged_is_lost() {
         assert_eq!(server.show(approval), *approval);
     }
     let count = server.audit().len();
-    assert_eq!(count, 3 + 2 + kept.len(), "each acknowledged change, and nothing refused");
+    assert_eq!(count, 3 + 2 + kept.len(), "one entry for each acknowledged change");
     let again = server.act(&approved, "execute", &claim_body()).ok();
     assert_eq!(id(&again), id(&approved));
     server.stop();
@@ -57,7 +57,7 @@ fn a_full_disk_is_told_and_nothing_acknowledged_is_lost() {
 }
 
 #[test]
-fn a_disk_without_room_for_a_store_is_told_and_leaves_no_half_of_one() {
+fn a_disk_without_space_for_a_store_leaves_no_partial_file() {
     let home = Home::new();
     let mut command = home.program("sh");
     let script = "trap '' XFSZ; ulimit -f 8; exec \"$0\" \"$@\"";

@@ -1,4 +1,4 @@
-//! What the policy says of an action: when it is evaluated, requested and claimed.
+//! The policy's verdict on an action: when it is evaluated, requested and claimed.
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -38,7 +38,7 @@ ttl = "24h"
 reason = "money leaves the house"
 "#;
 
-/// `RULES` with one rule more, under another name.
+/// Returns `RULES` with one more rule, under another name.
 fn stricter() -> String {
     let rule = "\n[[rule]]\nid = \"freeze\"\naction = \"quarantine\"\nverdict = \"deny\"\nreason = \"a freeze\"\n";
     RULES.to_owned() + rule
@@ -83,7 +83,7 @@ fn without_a_policy_every_action_requires_approval() {
 }
 
 #[test]
-fn a_policy_allows_denies_and_requires_and_says_by_which_rule() {
+fn a_verdict_names_its_rule() {
     let (home, server) = home_with_signer();
     let policy = activated(&home, &server, "mail", 1, RULES);
     let allowed = evaluate(&server, "quarantine", mail(69));
@@ -103,13 +103,13 @@ fn a_policy_allows_denies_and_requires_and_says_by_which_rule() {
     assert_eq!((&denied["decision"], &denied["rule"]), (&json!("deny"), &json!("no-purge")));
     assert_eq!(denied["violation_type"], "policy_denied");
     assert_eq!(denied["reason"], "nobody purges all");
-    // An agent buys nothing by leaving out what a rule looks at.
+    // An agent gains nothing by leaving out a member that a rule reads.
     let bent = evaluate(&server, "quarantine", json!({}));
     assert_eq!(
         (&bent["decision"], &bent["rule"]),
         (&json!("require_approval"), &json!("risky-mail"))
     );
-    // Each verdict is in the audit, with whose it is and never with the context.
+    // Each verdict is in the audit log, with its policy and never with the context.
     let told = entries(&server, "guardrails_evaluated");
     assert_eq!(told.len(), 4);
     for (entry, verdict) in told.iter().zip([&allowed, &asked, &denied, &bent]) {
@@ -123,12 +123,12 @@ fn a_policy_allows_denies_and_requires_and_says_by_which_rule() {
 }
 
 #[test]
-fn an_action_out_of_its_form_is_refused_before_the_policy_sees_it() {
+fn a_malformed_action_is_refused_before_the_policy_is_evaluated() {
     let (home, server) = home_with_signer();
     activated(&home, &server, "mail", 1, RULES);
     let all = |client: &Client, body: &str, code: &str| {
         client.post_text("/api/v1/guardrails/evaluate", body).refused(code);
-        // A request is read the same way.
+        // A request is checked in the same way.
         client.post_text("/api/v1/approvals", body).refused(code);
     };
     all(&server, r#"{"agent":"","action":"purge","context":{}}"#, "request-invalid");
@@ -145,7 +145,7 @@ fn an_action_out_of_its_form_is_refused_before_the_policy_sees_it() {
 }
 
 #[test]
-fn a_denied_request_makes_no_approval_and_is_told_in_the_audit() {
+fn a_denied_request_creates_no_approval_and_is_audited() {
     let (home, server) = home_with_signer();
     let policy = activated(&home, &server, "mail", 1, RULES);
     let body = request("purge", json!({ "mailbox": "all" }), json!({}), None);
@@ -157,13 +157,13 @@ fn a_denied_request_makes_no_approval_and_is_told_in_the_audit() {
     assert_eq!(told.len(), 1);
     assert_eq!(told[0]["moment"], "request");
     assert_eq!(told[0]["guardrail"]["policy"], policy);
-    // A refusal is not kept for a repeat: once the policy allows it, the same request is made.
+    // A refusal is not kept for the idempotency key: once the policy allows it, the request succeeds.
     activated(&home, &server, "mail", 2, "format = 1\nname = \"mail\"\ndefault = \"allow\"\n");
     server.post_once("/api/v1/approvals", "one", &body).json(201);
 }
 
 #[test]
-fn what_the_policy_asks_is_frozen_and_a_caller_only_asks_for_more() {
+fn the_requirement_of_a_policy_is_frozen_and_a_caller_can_only_raise_it() {
     let (home, server) = home_with_signer();
     let policy = activated(&home, &server, "mail", 1, RULES);
     let ask = |requirement: Value, ttl: Option<u32>| {
@@ -197,7 +197,7 @@ fn what_the_policy_asks_is_frozen_and_a_caller_only_asks_for_more() {
 }
 
 #[test]
-fn at_a_claim_the_policy_is_asked_again_and_only_its_deny_counts() {
+fn a_claim_evaluates_the_policy_again_and_only_deny_counts() {
     let (home, server) = home_with_signer();
     let first = activated(&home, &server, "mail", 1, RULES);
     let approved = || {
@@ -219,13 +219,13 @@ fn at_a_claim_the_policy_is_asked_again_and_only_its_deny_counts() {
     assert_eq!((&shown["status"], &shown["policy"]), (&json!("approved"), &json!(first)));
     let wrong = json!({ "agent": "inbox_triage", "action": "quarantine", "context": mail(86) });
     let path = format!("/api/v1/approvals/{}/execute", id(&two));
-    // The verifier's refusals come first.
+    // The verifier's refusals take precedence.
     server.post(&path, &wrong).refused("context-mismatch");
     let told = entries(&server, "guardrails_evaluated");
     assert_eq!(told.last().unwrap()["moment"], "claim");
     assert_eq!(told.last().unwrap()["approval_id"], two["id"]);
     assert_eq!(told.last().unwrap()["guardrail"]["policy"], second);
-    // A policy that asks for two now does not take back what one has signed.
+    // A policy that now requires two approvers does not invalidate an approval by one.
     let two_now = RULES.replace("ttl = \"urgent\"", "ttl = \"urgent\"\nthreshold = 2");
     let third = activated(&home, &server, "mail", 3, &two_now);
     assert_eq!(claim(&three).ok()["status"], "executed");
@@ -235,14 +235,14 @@ fn at_a_claim_the_policy_is_asked_again_and_only_its_deny_counts() {
 }
 
 #[test]
-fn a_policy_that_fails_lets_nothing_through() {
+fn a_policy_that_fails_allows_nothing() {
     let (home, server) = home_with_signer();
     let first = activated(&home, &server, "mail", 1, RULES);
     let body = request("quarantine", mail(85), json!({}), None);
     let asked = server.post("/api/v1/approvals", &body).json(201);
     let path = format!("/api/v1/approvals/{}/approve", id(&asked));
     server.post(&path, &ballot(&asked, "approved", APPROVER)).ok();
-    // It answers the probe before it is activated, and loops for one agent.
+    // It passes the probe before the activation, and loops for one agent.
     std::fs::write(home.path("loops.wasm"), loops_for("inbox_triage")).unwrap();
     sign_with(&home, "loops.wasm", "mail", 2, &["--fuel", LITTLE_FUEL]);
     let looping = pushed(&home, &server, "loops.wasm");
@@ -255,14 +255,14 @@ fn a_policy_that_fails_lets_nothing_through() {
     let refused = server.post(&execute, &claim).refused("policy-trapped");
     assert!(text(&refused, "detail").contains("fuel"), "{refused}");
     assert_eq!(server.get("/api/v1/approvals").ok()["items"].as_array().unwrap().len(), 1);
-    // Rolled back, all goes on.
+    // After the rollback everything works again.
     let back = json!({ "reason": "it loops", "to": first });
     server.post("/api/v1/modules/policy/rollback", &back).ok();
     assert_eq!(server.post(&execute, &claim).ok()["status"], "executed");
 }
 
 #[test]
-fn a_policy_that_takes_too_long_lets_nothing_through() {
+fn a_policy_that_takes_too_long_allows_nothing() {
     let (home, server) = home_with_signer();
     std::fs::write(home.path("loops.wasm"), loops_for("inbox_triage")).unwrap();
     sign_with(&home, "loops.wasm", "mail", 1, &["--fuel", MUCH_FUEL]);
@@ -274,7 +274,7 @@ fn a_policy_that_takes_too_long_lets_nothing_through() {
 }
 
 #[test]
-fn an_evaluation_repeated_with_its_key_is_answered_as_before_and_told_once() {
+fn idempotent_evaluate_replays_and_audits_once() {
     let (home, server) = home_with_signer();
     activated(&home, &server, "mail", 1, RULES);
     let body = json!({ "agent": "inbox_triage", "action": "quarantine", "context": mail(85) });
@@ -287,7 +287,7 @@ fn an_evaluation_repeated_with_its_key_is_answered_as_before_and_told_once() {
 }
 
 #[test]
-fn the_command_line_asks_and_run_goes_ahead_with_what_is_allowed() {
+fn the_command_line_evaluates_and_runs_allowed_actions() {
     let (home, server) = home_with_signer();
     activated(&home, &server, "mail", 1, RULES);
     let evaluate = |action: &str, context: &str| {
@@ -309,7 +309,7 @@ fn the_command_line_asks_and_run_goes_ahead_with_what_is_allowed() {
     let denied = run("purge");
     assert!(!denied.out.contains("ran") && denied.err.contains("policy-denied"), "{denied:?}");
     assert_eq!(denied.code, 125);
-    // What requires approval waits for one.
+    // An action that requires approval waits for it.
     let waits = run("transfer");
     assert!(!waits.out.contains("ran"), "{waits:?}");
     assert_eq!(waits.code, 125);
@@ -332,7 +332,7 @@ fn a_kept_answer_ends_with_the_policy_that_gave_it() {
         activated(&home, &server, "p", 2, "format = 1\nname = \"p\"\ndefault = \"deny\"\n");
     assert_eq!(decisions(asked().ok()), ("deny".to_owned(), json!(denies)));
     assert_eq!(asked().header("idempotency-replayed"), Some("true"));
-    // Nor is one repeated where nothing can be asked.
+    // Without a usable policy no kept answer is repeated either.
     home.run(&["key", "revoke", "signer", "--yes"]).ok();
     server.signal(Signal::HUP);
     until("the revocation is read", || (asked().status == 503).then_some(()));

@@ -1,5 +1,5 @@
-//! Modules and manifests that were made to hurt: each is refused with a code, none serves, and the
-//! server goes on.
+//! Malicious modules and manifests: each is refused with a code, none becomes active, and the server
+//! keeps running.
 
 use base64ct::{Base64, Encoding};
 use serde_json::{Value, json};
@@ -14,18 +14,18 @@ const GROW: &str = "(loop $again (br_if $again (i32.ne (memory.grow (i32.const 1
 const RECURSE: &str = "(call $evaluate (local.get 0) (local.get 1) (local.get 2) (local.get 3)
     (local.get 4) (local.get 5) (local.get 6) (local.get 7) (local.get 8) (local.get 9)
     (local.get 10) (local.get 11))";
-/// Grows a table by whatever it gets.
+/// Grows a table until it is refused.
 const GROW_TABLE: &str = "(loop $again (br_if $again
     (i32.ne (table.grow $t (ref.null func) (i32.const 10000)) (i32.const -1)))) (unreachable)";
 
-/// A good policy with parts exchanged.
+/// Returns a good policy with changed parts.
 fn with(edit: impl FnOnce(&mut Core)) -> Vec<u8> {
     let mut core = Core::deciding("allow", "hostile");
     edit(&mut core);
     core.component()
 }
 
-/// A verdict, byte by byte, where the good one is.
+/// Returns a policy whose verdict has these words.
 fn with_verdict(words: [u32; 13]) -> Vec<u8> {
     let stores: Vec<String> = words
         .iter()
@@ -35,7 +35,7 @@ fn with_verdict(words: [u32; 13]) -> Vec<u8> {
     with(|core| core.evaluate = format!("{} (i32.const 64)", stores.join(" ")))
 }
 
-/// A verdict that names failed rules by their places in memory.
+/// Returns a policy whose verdict names failed rules by address and length.
 fn with_failed(rules: impl IntoIterator<Item = (u32, u32)>) -> Vec<u8> {
     let words: Vec<u32> = rules.into_iter().flat_map(|(at, length)| [at, length]).collect();
     let stores = words.iter().enumerate();
@@ -51,7 +51,7 @@ fn store(at: usize, word: u32) -> String {
     format!("(i32.store (i32.const {at}) (i32.const {word}))")
 }
 
-/// A description at an address, of a length.
+/// Returns a policy whose description has this address and length.
 fn with_description_at(pointer: u32, length: u32) -> Vec<u8> {
     let store = format!(
         "(i32.store (i32.const 128) (i32.const {pointer})) (i32.store (i32.const 132) (i32.const {length})) (i32.const 128)"
@@ -68,12 +68,12 @@ fn text(component: &str) -> Vec<u8> {
     wat::parse_str(component).unwrap()
 }
 
-/// Components in each other, and a module in the innermost.
+/// Returns nested components with a module in the innermost.
 fn nested(depth: usize) -> Vec<u8> {
     text(&format!("{}{}{}", "(component ".repeat(depth), "(core module)", ")".repeat(depth)))
 }
 
-/// What runs, and what it does in vain.
+/// Modules that are refused while they run, with their names.
 fn that_run() -> Vec<(&'static str, Vec<u8>)> {
     let wit = |text: &str| Some(text.to_owned());
     vec![
@@ -143,13 +143,13 @@ fn that_run() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// A function type with many values.
+/// Returns a function type with many values.
 fn typed(side: &str, values: usize) -> Vec<u8> {
     let values = " i64".repeat(values);
     text(&format!("(component (core module (type (func {side}{values})))))"))
 }
 
-/// What is seen before anything runs.
+/// Modules that are refused before they run, with the expected message.
 fn that_are_seen() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let good = Core::deciding("allow", "good");
     let engine = wasmtime::Engine::new(&policy_config(Allocation::OnDemand)).unwrap();
@@ -203,7 +203,7 @@ fn that_are_seen() -> Vec<(&'static str, Vec<u8>, &'static str)> {
 }
 
 #[test]
-fn what_runs_wild_is_refused_and_the_server_goes_on() {
+fn a_module_that_fails_in_the_trial_is_refused_and_the_server_keeps_running() {
     let shop = Shop::new();
     let served = shop.active("deny", "good", 1);
     for (version, (what, wasm)) in that_run().iter().enumerate() {
@@ -219,7 +219,7 @@ fn what_runs_wild_is_refused_and_the_server_goes_on() {
 }
 
 #[test]
-fn what_is_no_policy_is_seen_before_it_runs() {
+fn a_module_that_is_not_a_policy_is_refused_before_it_runs() {
     let shop = Shop::new();
     for (what, wasm, told) in that_are_seen() {
         let manifest = shop.sealed(&wasm, Slot::Policy, 1, "team");
@@ -238,7 +238,7 @@ fn what_is_no_policy_is_seen_before_it_runs() {
 }
 
 #[test]
-fn a_module_cut_short_or_changed_anywhere_is_refused() {
+fn a_truncated_module_is_refused() {
     let shop = Shop::new();
     let good = Core::deciding("allow", "good").component();
     for at in (0..good.len()).step_by(good.len() / 23) {
@@ -249,10 +249,10 @@ fn a_module_cut_short_or_changed_anywhere_is_refused() {
 }
 
 #[test]
-fn one_that_waits_for_its_moment_fails_that_question_alone() {
+fn a_module_that_fails_later_fails_only_that_evaluation() {
     let shop = Shop::new();
     shop.active("deny", "good", 1);
-    // Harmless on an empty context, as the trial has it.
+    // Harmless on an empty context, which the trial uses.
     let bodies = [LOOP, GROW, RECURSE, "(unreachable)", "(i32.const -8)"];
     for (n, body) in bodies.iter().enumerate() {
         let wasm = with(|core| {
@@ -272,7 +272,7 @@ fn one_that_waits_for_its_moment_fails_that_question_alone() {
 }
 
 #[test]
-fn a_manifest_that_is_not_whole_or_not_theirs_is_refused() {
+fn a_malformed_or_foreign_manifest_is_refused() {
     let shop = Shop::new();
     shop.pin("root", "verifier");
     shop.pin("stolen", "policy");
@@ -339,7 +339,7 @@ fn a_manifest_that_is_not_whole_or_not_theirs_is_refused() {
     );
 }
 
-/// SplitMix64: the same numbers every time.
+/// SplitMix64: a deterministic generator.
 struct Dice(u64);
 
 impl Dice {
@@ -351,7 +351,7 @@ impl Dice {
         (mixed ^ (mixed >> 31)) as usize % end
     }
 
-    /// Bytes changed, removed, doubled or cut.
+    /// Returns the bytes with some changed, removed, doubled or cut off.
     fn mutated(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut bytes = bytes.to_vec();
         for _ in 0..=self.below(3) {
@@ -368,9 +368,9 @@ impl Dice {
     }
 }
 
-/// `SIGNOFF_MUTATIONS=1000` runs as many; a run of all tests fewer.
+/// `SIGNOFF_MUTATIONS=1000` sets the number of mutations; the default is lower.
 #[test]
-fn no_mutation_of_a_good_module_and_its_manifest_serves() {
+fn no_mutation_of_a_module_or_its_manifest_becomes_active() {
     let count = std::env::var("SIGNOFF_MUTATIONS").ok().and_then(|n| n.parse().ok()).unwrap_or(60);
     let shop = Shop::new();
     let wasm = Core::deciding("allow", "good").component();
@@ -390,7 +390,7 @@ fn no_mutation_of_a_good_module_and_its_manifest_serves() {
             let refused = shop.policy.post_text("/api/v1/modules", body);
             assert!((400..500).contains(&refused.status), "{n}: {refused:?}");
         }
-        // Signed by who may: it is taken or refused, and nothing breaks.
+        // With a valid signature a mutation is accepted or refused, and nothing breaks.
         let sealed = shop.sealed(&other, Slot::Policy, n as u64 + 2, "team");
         let answer = push(&shop.policy, &sealed, &other);
         assert!([200, 201, 409, 422].contains(&answer.status), "{n}: {answer:?}");
@@ -405,17 +405,17 @@ fn no_mutation_of_a_good_module_and_its_manifest_serves() {
 }
 
 #[test]
-fn texts_that_overlap_are_bounded_together() {
+fn overlapping_texts_are_limited_in_total() {
     let shop = Shop::new();
     let mut core = Core::deciding("allow", "hostile");
     core.memory = "100".to_owned();
-    // A reason of 2 MiB and a requirement of 3, over the same bytes.
+    // A reason of 2 MiB and a requirement of 3 MiB, over the same bytes.
     let words = [(84, 1), (88, 4096), (92, 2 << 20), (96, 1), (100, 4096), (104, 3 << 20)];
     let stores = words.map(|(at, word)| format!("(i32.store (i32.const {at}) (i32.const {word}))"));
     core.evaluate = format!("{} (i32.const 64)", stores.concat());
     let wasm = core.component();
     let manifest = shop.sealed(&wasm, Slot::Policy, 1, "team");
     let refused = push(&shop.policy, &manifest, &wasm).refused("module-invalid");
-    // It ends in the runtime, before all of them are copied.
+    // The runtime refuses it before all texts are copied.
     assert!(refused["detail"].as_str().unwrap().contains("hostcalls"), "{refused}");
 }

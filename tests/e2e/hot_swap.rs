@@ -1,4 +1,4 @@
-//! Policies that change while requests flow: no request fails, and each decision is one module's.
+//! Policies that change under load: no request fails, and each decision comes from one module.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -8,20 +8,20 @@ use serde_json::{Value, json};
 
 use crate::support::{activated, flat, home_with_signer, text};
 
-/// A policy that answers with its own name, whatever it is asked.
+/// Returns rules that give the same verdict for every attempt, with the policy's name.
 fn rules(name: &str, verdict: &str) -> String {
     format!(
         "format = 1\nname = \"{name}\"\n[[rule]]\nid = \"rule-of-{name}\"\nverdict = \"{verdict}\"\nreason = \"{name} says so\"\n"
     )
 }
 
-/// How many swaps: `SIGNOFF_SWAPS` for more.
+/// Returns the number of swaps; `SIGNOFF_SWAPS` sets it.
 fn swaps() -> u64 {
     std::env::var("SIGNOFF_SWAPS").map_or(60, |text| text.parse().expect("a number"))
 }
 
 #[test]
-fn swaps_while_requests_flow_fail_none_and_mix_none() {
+fn swaps_under_load_fail_no_request_and_mix_no_verdicts() {
     let (home, server) = home_with_signer();
     let a = activated(&home, &server, "a", 1, &rules("a", "allow"));
     let b = activated(&home, &server, "b", 2, &rules("b", "require_approval"));
@@ -80,7 +80,7 @@ fn swaps_while_requests_flow_fail_none_and_mix_none() {
 }
 
 #[test]
-fn what_serves_survives_a_restart() {
+fn the_active_policy_survives_a_restart() {
     let (home, server) = home_with_signer();
     let a = activated(&home, &server, "a", 1, &rules("a", "allow"));
     drop(server);

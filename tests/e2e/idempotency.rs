@@ -1,4 +1,4 @@
-//! Idempotency keys: a repeat gets the same answer, and nothing happens twice.
+//! Idempotency keys: a repeat gets the same answer, and no change is made twice.
 
 use std::thread;
 
@@ -36,7 +36,7 @@ fn the_same_key_with_another_body_is_refused() {
 }
 
 #[test]
-fn a_key_counts_for_its_path_alone() {
+fn a_key_applies_only_to_its_path() {
     let (_home, server) = home_and_server();
     let (one, two) = (server.request(), server.request());
     for approval in [&one, &two] {
@@ -47,7 +47,7 @@ fn a_key_counts_for_its_path_alone() {
 }
 
 #[test]
-fn what_was_refused_is_not_kept() {
+fn a_refusal_is_not_kept() {
     let (_home, server) = home_and_server();
     let mut body = request_body();
     body["agent"] = json!("");
@@ -79,7 +79,7 @@ fn every_change_takes_a_key() {
 }
 
 #[test]
-fn a_repeated_decision_is_answered_and_not_already_decided() {
+fn a_repeated_decision_replays_and_is_not_already_decided() {
     let (_home, server) = home_and_server();
     let approval = server.request();
     let body = ballot(&approval, "approved", APPROVER);
@@ -91,7 +91,7 @@ fn a_repeated_decision_is_answered_and_not_already_decided() {
 }
 
 #[test]
-fn a_repeated_claim_is_the_same_execution_while_it_is_under_way() {
+fn a_repeated_claim_replays_while_the_execution_runs() {
     let (_home, server) = home_and_server();
     let approval = server.approved();
     let execute = path(&approval, "execute");
@@ -114,7 +114,7 @@ fn a_repeated_claim_is_the_same_execution_while_it_is_under_way() {
 }
 
 #[test]
-fn one_key_sent_at_once_by_many_makes_one() {
+fn concurrent_requests_with_one_key_create_one_approval() {
     let (_home, server) = home_and_server();
     for round in 0..20 {
         let key = format!("round-{round}");
@@ -129,7 +129,7 @@ fn one_key_sent_at_once_by_many_makes_one() {
 }
 
 #[test]
-fn one_claim_sent_at_once_by_many_is_one_execution() {
+fn concurrent_claims_with_one_key_start_one_execution() {
     let (_home, server) = home_and_server();
     for round in 0..20 {
         let approval = server.approved();
@@ -142,12 +142,12 @@ fn one_claim_sent_at_once_by_many_is_one_execution() {
         });
         assert!(executions.iter().all(|e| e["execution"] == executions[0]["execution"]));
         let fresh = executions.iter().filter(|e| e.get("replayed").is_none()).count();
-        assert_eq!(fresh, 1, "one is the claim, the others are told that they repeat it");
+        assert_eq!(fresh, 1, "one is the claim, the others are marked as replays");
     }
 }
 
 #[test]
-fn one_change_sent_at_once_by_many_is_done_once_and_answered_alike() {
+fn concurrent_changes_with_one_key_apply_once_and_get_equal_answers() {
     let (_home, server) = home_and_server();
     for round in 0..20 {
         let approval = server.request();
@@ -169,7 +169,7 @@ fn one_change_sent_at_once_by_many_is_done_once_and_answered_alike() {
 }
 
 #[test]
-fn a_key_is_up_to_255_visible_characters_given_once() {
+fn a_key_is_one_header_of_up_to_255_visible_characters() {
     let (_home, server) = home_and_server();
     let body = request_body().to_string();
     let with = |headers: &[(&str, &str)]| server.try_post(PATH, headers, body.as_bytes()).unwrap();
@@ -190,7 +190,8 @@ fn a_kept_answer_survives_a_restart() {
     assert_eq!(server.post_once(PATH, "k", &request_body()).body, first.body);
 }
 
-/// Two tokens of one subject: a key of the first answers the second only what it may do itself.
+/// Two tokens of one subject: a kept answer to the first is given to the second only if the second may
+/// make the same call.
 #[test]
 fn roles_and_agents_are_checked_before_a_kept_answer() {
     let (_home, server) = home_and_server();

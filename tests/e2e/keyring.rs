@@ -1,4 +1,4 @@
-//! `signoff key`, and decisions signed on an approver's machine.
+//! `signoff key`, and decisions that are signed on an approver's machine.
 
 use std::collections::HashSet;
 use std::fs;
@@ -21,7 +21,7 @@ use crate::support::{
 const ANN: &str = "ann@example.com";
 const SIGNOFF: &str = env!("CARGO_BIN_EXE_signoff");
 
-/// What a keyring file holds that nobody else may know.
+/// Returns the secrets of a keyring file.
 fn secrets_of(home: &Home) -> Vec<String> {
     let keyring = fs::read_to_string(home.path("signoff.keys.json")).unwrap_or_default();
     let keyring: Value = serde_json::from_str(&keyring).unwrap_or_default();
@@ -35,7 +35,7 @@ fn secrets_of(home: &Home) -> Vec<String> {
         .collect()
 }
 
-/// Runs a command, and looks that nothing secret is in what it prints.
+/// Runs a command, and checks that its output contains no secret.
 #[track_caller]
 fn run(home: &Home, arguments: &[&str]) -> Ran {
     let ran = home.run(arguments);
@@ -51,14 +51,14 @@ fn statuses(home: &Home) -> Vec<(String, String)> {
     items.iter().map(|key| (text(key, "id").to_owned(), text(key, "status").to_owned())).collect()
 }
 
-/// A key of an approver's own machine; answers what `generate --json` printed.
+/// Creates a key on an approver's machine; returns the output of `generate --json`.
 fn key_of(home: &Home, approver: &str, more: &[&str]) -> Value {
     let generate = ["--json", "key", "generate", "--approver", approver];
     run(home, &[&generate[..], more].concat()).exits(0).json()
 }
 
 #[test]
-fn a_new_key_is_in_a_file_of_its_owner_and_its_entry_is_public() {
+fn a_new_key_is_in_a_private_file_and_its_entry_is_public() {
     let home = Home::new();
     let made = run(&home, &["key", "generate", "--approver", ANN, "--group", "security"]).ok();
     let path = home.path("signoff.keys.json");
@@ -82,7 +82,7 @@ fn a_new_key_is_in_a_file_of_its_owner_and_its_entry_is_public() {
 }
 
 #[test]
-fn what_does_not_go_together_is_told_and_nothing_is_made() {
+fn conflicting_options_are_refused_and_create_nothing() {
     let home = Home::new();
     for (arguments, code, why) in [
         (&["generate", "--use", "log", "--approver", ANN][..], 1, "only a key of use `approve`"),
@@ -113,7 +113,7 @@ fn what_does_not_go_together_is_told_and_nothing_is_made() {
 }
 
 #[test]
-fn a_status_goes_the_ways_it_may_and_repeats_are_no_mistake() {
+fn a_status_changes_only_as_allowed_and_repeats_succeed() {
     let home = Home::new();
     run(&home, &["key", "generate", "--id", "a", "--status", "verify-only"]).ok();
     let change = |arguments: &[&str], code: i32, told: &str| {
@@ -135,7 +135,7 @@ fn a_status_goes_the_ways_it_may_and_repeats_are_no_mistake() {
 }
 
 #[test]
-fn an_import_keeps_what_is_there_and_never_brings_a_key_back() {
+fn an_import_keeps_existing_keys_and_never_revives_one() {
     let ann = Home::new();
     let made = key_of(&ann, ANN, &["--id", "ann"]);
     let entry = made["entry"].to_string();
@@ -160,7 +160,7 @@ fn an_import_keeps_what_is_there_and_never_brings_a_key_back() {
     run(&server, &["key", "revoke", "ann", "--yes"]).ok();
     import(&[&entry, "--group", "ops"], 0, "unchanged key ann");
     assert_eq!(shown()["status"], "revoked");
-    // The private half moves only where it is asked for.
+    // The private half is imported only on request.
     let whole = ann.path("signoff.keys.json");
     let there = Home::new();
     run(&there, &["key", "import", whole.to_str().unwrap()]).ok();
@@ -170,7 +170,7 @@ fn an_import_keeps_what_is_there_and_never_brings_a_key_back() {
 }
 
 #[test]
-fn a_secret_is_not_taken_from_an_argument_but_from_standard_input() {
+fn a_secret_is_read_from_standard_input_and_not_from_an_argument() {
     let home = Home::new();
     run(&home, &["key", "generate", "--id", "shared"]).ok();
     let keyring = fs::read_to_string(home.path("signoff.keys.json")).unwrap();
@@ -190,7 +190,7 @@ fn a_secret_is_not_taken_from_an_argument_but_from_standard_input() {
 }
 
 #[test]
-fn two_commands_at_once_lose_nothing() {
+fn concurrent_commands_lose_no_key() {
     let home = Home::new();
     let commands: Vec<_> = (0..12)
         .map(|n| {
@@ -213,7 +213,7 @@ fn two_commands_at_once_lose_nothing() {
 }
 
 #[test]
-fn a_keyring_that_is_broken_or_open_to_others_is_left_as_it_is() {
+fn a_malformed_or_readable_keyring_is_left_unchanged() {
     let home = Home::new();
     let path = home.file("signoff.keys.json", "{\"format\":1,\"keys\":[");
     let commands: [&[&str]; 4] =
@@ -228,7 +228,7 @@ fn a_keyring_that_is_broken_or_open_to_others_is_left_as_it_is() {
 }
 
 #[test]
-fn what_another_process_does_to_a_keyring_counts_from_the_next_call() {
+fn a_keyring_change_by_another_process_counts_from_the_next_call() {
     let home = Home::new();
     let path = home.path("signoff.keys.json");
     run(&home, &["key", "generate", "--id", "first"]).ok();
@@ -261,7 +261,7 @@ fn a_link_to_a_keyring_stays_a_link() {
 }
 
 #[test]
-fn init_makes_a_secret_and_a_key_for_the_log() {
+fn init_creates_a_secret_and_a_log_key() {
     let home = Home::new();
     let made = run(&home, &["--json", "init"]).json();
     let listed = run(&home, &["--json", "key", "list"]).json();
@@ -275,9 +275,9 @@ fn init_makes_a_secret_and_a_key_for_the_log() {
     assert!(doctor.contains(&format!("{} signs", text(&made, "log_key_id"))), "{doctor}");
 }
 
-/// An older copy of the keyring is put back, with the server running and with it stopped.
+/// Restores an older copy of the keyring, with the server running and with it stopped.
 #[test]
-fn a_revocation_that_the_log_saw_is_not_undone_by_an_older_keyring() {
+fn a_logged_revocation_is_not_undone_by_an_older_keyring() {
     let home = Home::new();
     run(&home, &["key", "generate", "--id", "ann", "--approver", ANN]).ok();
     let server = home.serve();
@@ -314,7 +314,7 @@ fn a_revocation_that_the_log_saw_is_not_undone_by_an_older_keyring() {
 }
 
 #[test]
-fn the_active_log_key_is_not_revoked_before_another_one_is() {
+fn the_last_active_log_key_cannot_be_revoked() {
     let home = Home::new();
     let made = run(&home, &["--json", "key", "generate", "--use", "log"]).json();
     let log = text(&made["key"], "id").to_owned();
@@ -326,7 +326,7 @@ fn the_active_log_key_is_not_revoked_before_another_one_is() {
 }
 
 #[test]
-fn doctor_counts_one_person_once_in_whatever_spelling() {
+fn doctor_counts_a_person_once_in_any_case() {
     let home = Home::new();
     home.file("signoff.toml", "[requirement]\nthreshold = 2\ngroups = { sre = 2 }\n");
     for (id, approver) in [("one", ANN), ("two", "Ann@Example.COM")] {
@@ -342,14 +342,14 @@ fn doctor_counts_one_person_once_in_whatever_spelling() {
     assert!(!told.contains("have keys"), "{told}");
 }
 
-/// What Ann signs where she approves.
+/// Returns the message that Ann signs to approve.
 fn message(approval: &Value, key_id: &str, comment: &str) -> Vec<u8> {
     message_v2(approval, key_id, "approved", ANN, comment)
 }
 
 /// Whether openssl verifies an Ed25519 signature.
 fn openssl_verifies(home: &Home, public: &[u8], message: &[u8], signature: &[u8]) -> bool {
-    // RFC 8410: the fixed head of an Ed25519 SubjectPublicKeyInfo.
+    // RFC 8410: the fixed prefix of an Ed25519 SubjectPublicKeyInfo.
     let mut der = hex::decode("302a300506032b6570032100").unwrap();
     der.extend(public);
     for (name, bytes) in [("public", &der[..]), ("message", message), ("signature", signature)] {
@@ -363,7 +363,7 @@ fn openssl_verifies(home: &Home, public: &[u8], message: &[u8], signature: &[u8]
 }
 
 #[test]
-fn an_approver_signs_what_was_asked_and_openssl_agrees() {
+fn an_approver_signs_the_request_and_openssl_verifies_it() {
     let ann = Home::new();
     let entry = key_of(&ann, ANN, &["--id", "ann-1"])["entry"].clone();
     let home = Home::new();
@@ -385,7 +385,7 @@ fn an_approver_signs_what_was_asked_and_openssl_agrees() {
     let signed = message(&shown, "ann-1", "fine");
     assert!(openssl_verifies(&home, &public, &signed, &signature));
     assert!(!openssl_verifies(&home, &public, &message(&shown, "ann-1", "fin"), &signature));
-    // `sign` by hand is the same: Ed25519 has one signature for a message.
+    // `signoff sign` gives the same signature: Ed25519 is deterministic.
     let by_hand = run(
         &ann,
         &[
@@ -426,7 +426,7 @@ fn an_approver_signs_what_was_asked_and_openssl_agrees() {
 }
 
 #[test]
-fn the_profile_is_what_the_keys_and_the_command_say() {
+fn keys_and_options_determine_the_profile() {
     let home = Home::new();
     let profile_of = |more: &[&str]| {
         let body = request_body();
@@ -472,7 +472,7 @@ fn the_profile_is_what_the_keys_and_the_command_say() {
     assert_eq!(profile_of(&["--approver", ANN, "--profile", "v2"]), "key-unknown");
 }
 
-/// A server that shows one text for every GET, and keeps what is sent to it.
+/// A server that returns one text for every GET, and records the requests.
 fn liar(shown: String) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -504,7 +504,7 @@ fn liar(shown: String) -> (String, Arc<Mutex<Vec<String>>>) {
 }
 
 #[test]
-fn nothing_is_signed_for_a_server_that_shows_another_request_than_it_names() {
+fn nothing_is_signed_if_the_server_shows_a_different_request() {
     let (_home, server) = home_and_server();
     let ann = Home::new();
     key_of(&ann, ANN, &[]);
@@ -544,14 +544,14 @@ fn nothing_is_signed_for_a_server_that_shows_another_request_than_it_names() {
         assert!(asked.iter().all(|line| line.starts_with("GET ")), "{shown}: {asked:?}");
         assert!(!asked.is_empty());
     }
-    // The same text unchanged is signed and sent.
+    // The unchanged text is signed and sent.
     let (url, asked) = liar(honest.to_string());
     run(&ann, &["approve", id(&honest), "--yes", "--server", &url]).ok();
     assert!(asked.lock().unwrap().iter().any(|line| line.starts_with("POST ")));
 }
 
 #[test]
-fn a_person_is_shown_all_that_is_signed() {
+fn show_prints_everything_that_is_signed() {
     let (home, server) = home_and_server();
     let approval = server.request();
     let shown = home.run(&["show", id(&approval)]).ok();
@@ -573,7 +573,7 @@ fn a_person_is_shown_all_that_is_signed() {
 }
 
 #[test]
-fn a_signature_of_one_deployment_is_worth_nothing_in_another() {
+fn a_signature_for_one_audience_is_not_valid_in_another() {
     let ann = Home::new();
     let entry = key_of(&ann, ANN, &[])["entry"].to_string();
     let here = Home::new();

@@ -1,4 +1,4 @@
-//! Keys: where they come from, what is refused as one, and what happens when one is gone.
+//! Keys: their sources, refused keys, and missing keys.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -26,10 +26,10 @@ fn serve_with(home: &Home, secret: &str) -> Server {
     Server::start_with(with_secret(home, "SIGNOFF_HMAC_SECRET", secret, SERVE))
 }
 
-/// A keyring beside the store, with keys of the environment's form.
+/// Writes a keyring next to the store, with keys in the form of the environment's key.
 fn keyring(home: &Home, keys: &[Value]) {
     let mut keys = keys.to_vec();
-    // The log key that a server made stays: the store belongs to it.
+    // Keeps the log key that a server made: the store belongs to it.
     if let Ok(before) = fs::read(home.path("signoff.keys.json")) {
         let before: Value = serde_json::from_slice(&before).unwrap();
         let before = before["keys"].as_array().unwrap().iter();
@@ -48,16 +48,16 @@ fn key(id: &str, secret: &str, status: &str) -> Value {
 }
 
 #[test]
-fn serve_without_a_secret_refuses_and_says_how_to_get_one() {
+fn serve_without_a_secret_is_refused_with_instructions() {
     let home = Home::new();
     let ran = Ran::of(&mut without_secret(&home, SERVE)).exits(1);
     assert!(ran.err.contains("SIGNOFF_HMAC_SECRET") && ran.err.contains("signoff init"), "{ran:?}");
     assert_eq!(ran.out, "");
-    assert!(!home.store().exists(), "nothing is made");
+    assert!(!home.store().exists(), "no file is created");
 }
 
 #[test]
-fn weak_secrets_are_refused_and_not_repeated() {
+fn weak_secrets_are_refused_and_not_printed() {
     let home = Home::new();
     for (secret, why) in [
         ("", "empty"),
@@ -79,7 +79,7 @@ fn weak_secrets_are_refused_and_not_repeated() {
 }
 
 #[test]
-fn the_runbooks_variable_counts_where_ours_is_not_set() {
+fn the_runbooks_variable_is_the_fallback() {
     let home = Home::new();
     let server = Server::start_with(with_secret(&home, "HMAC_SECRET", SECRET, SERVE));
     server.approved();
@@ -90,7 +90,7 @@ fn the_runbooks_variable_counts_where_ours_is_not_set() {
 }
 
 #[test]
-fn a_secret_is_taken_untrimmed() {
+fn a_secret_is_not_trimmed() {
     let home = Home::new();
     let secret = format!(" {OTHER}\n");
     let server = serve_with(&home, &secret);
@@ -105,7 +105,7 @@ fn a_secret_is_taken_untrimmed() {
 }
 
 #[test]
-fn a_ballot_whose_key_is_gone_lets_nothing_run() {
+fn a_ballot_whose_key_is_missing_does_not_count() {
     let home = Home::new();
     let server = home.serve();
     let approval = server.approved();
@@ -121,7 +121,7 @@ fn a_ballot_whose_key_is_gone_lets_nothing_run() {
 }
 
 #[test]
-fn a_key_that_only_verifies_still_counts_and_a_revoked_one_never() {
+fn a_verify_only_key_counts_and_a_revoked_one_does_not() {
     let home = Home::new();
     let server = home.serve();
     let approval = server.approved();
@@ -135,11 +135,11 @@ fn a_key_that_only_verifies_still_counts_and_a_revoked_one_never() {
     server.claim(&approval).ok();
     server.claim(&pending).ok();
     let pending = server.request();
-    // It counts from the next call, without a restart.
+    // The revocation counts from the next call, without a restart.
     keyring(&home, &[key(&id, SECRET, "revoked")]);
     server.claim(&other).refused("key-revoked");
     server.decide(&pending, "approved", APPROVER).refused("key-revoked");
-    // What is revoked stays so, whatever the keyring says later.
+    // A revocation is final, whatever the keyring says later.
     keyring(&home, &[key(&id, SECRET, "active")]);
     server.claim(&other).refused("keyring-unavailable");
     server.decide(&pending, "approved", APPROVER).refused("keyring-unavailable");
@@ -154,7 +154,7 @@ fn one_key_id_never_means_two_keys() {
     let pending = server.request();
     keyring(&home, &[key("team", "yet-another-secret-that-is-long-enough", "active")]);
     server.decide(&pending, "approved", APPROVER).refused("keyring-unavailable");
-    // Nor one key two people.
+    // Nor can one key belong to two people.
     let mut bound = key("team", OTHER, "active");
     bound["approver"] = json!(APPROVER);
     keyring(&home, &[bound]);
@@ -182,7 +182,7 @@ fn a_keyring_that_others_can_read_is_refused() {
 }
 
 #[test]
-fn a_keyring_that_is_none_is_told_without_quoting_it() {
+fn a_malformed_keyring_is_refused_without_quoting_it() {
     let home = Home::new();
     let material = "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LTEyMzQ1Njc4OTA";
     for text in [
@@ -206,7 +206,7 @@ fn a_keyring_that_is_none_is_told_without_quoting_it() {
 }
 
 #[test]
-fn init_never_overwrites_a_keyring_and_leaves_nothing_half_made() {
+fn init_never_overwrites_a_keyring_and_leaves_no_partial_files() {
     let home = Home::new();
     Ran::of(&mut without_secret(&home, &["init"])).ok();
     let before = fs::read(home.path("signoff.keys.json")).unwrap();
@@ -220,7 +220,7 @@ fn init_never_overwrites_a_keyring_and_leaves_nothing_half_made() {
 }
 
 #[test]
-fn a_secret_is_nowhere_but_where_it_was_put() {
+fn a_secret_is_in_no_answer_output_or_store() {
     use base64ct::{Base64, Base64UrlUnpadded, Encoding};
     let home = Home::new();
     let server = home.serve();

@@ -1,4 +1,4 @@
-//! Lists, the audit, and what tells of the server itself.
+//! Lists, the audit log, health and metrics.
 
 use std::collections::HashSet;
 
@@ -46,7 +46,7 @@ fn pages_follow_the_cursor_without_gap_or_repeat() {
             let (ids, next) = page(&server, &query);
             assert!(ids.len() <= limit && !ids.is_empty());
             seen.extend(ids);
-            // What is made meanwhile is newer, and does not shift the pages.
+            // Approvals that are requested meanwhile are newer, and do not shift the pages.
             let Some(cursor) = next else { break };
             query = format!("limit={limit}&cursor={cursor}");
         }
@@ -116,7 +116,7 @@ fn filtered_pages_follow_the_cursor_too() {
 }
 
 #[test]
-fn the_audit_numbers_from_one_and_tells_no_text() {
+fn the_audit_numbers_from_one_and_contains_no_texts() {
     let (_home, server) = home_and_server();
     let mut body = request_body();
     body["reason"] = json!("a reason that must stay out");
@@ -151,7 +151,7 @@ fn the_audit_pages_by_number() {
         let numbers: Vec<u64> = items.iter().map(|item| item["number"].as_u64().unwrap()).collect();
         (numbers, page["next_after"].as_u64())
     };
-    // The first entries are of the settings and of two keys.
+    // The first entries record the settings and two keys.
     assert_eq!(numbers(""), (vec![1, 2, 3, 4, 5, 6, 7], None));
     assert_eq!(numbers("limit=2"), (vec![1, 2], Some(2)));
     assert_eq!(numbers("limit=2&after=2"), (vec![3, 4], Some(4)));

@@ -1,8 +1,8 @@
 //! End-to-end tests: the real binary over real HTTP, real files and real signals.
 //!
-//! Each test has a store of its own; only the compiled verifier is shared. Signatures are made here,
-//! from the formula of the runbook, not by the code under test. No test holds the product to a time:
-//! what waits, waits until it is so, and gives up after minutes.
+//! Each test has its own store; only the compiled verifier is shared. Signatures are computed here, by
+//! the runbook's formula, not by the code under test. No test sets a time limit for the product: a test
+//! that waits polls its condition, and gives up after minutes.
 #![allow(
     missing_docs,
     unreachable_pub,
@@ -14,7 +14,7 @@
     clippy::cast_sign_loss,
     clippy::cast_possible_wrap,
     clippy::needless_pass_by_value,
-    reason = "a test that fails says so by a panic"
+    reason = "a test fails by a panic"
 )]
 
 mod support;

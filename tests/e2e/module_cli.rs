@@ -8,7 +8,7 @@ use signoff::engine::{VERIFIER_DIGEST, digest};
 use crate::support::Home;
 use crate::support::modules::Core;
 
-/// A home with a key for policies, and a good module in `NAME.wasm`.
+/// Returns a home with a key for policies, and a good module in each `NAME.wasm`.
 fn home_with(modules: &[(&str, u64)]) -> Home {
     let home = Home::new();
     home.run(&["key", "generate", "--use", "module", "--slot", "policy", "--id", "team"]).ok();
@@ -72,7 +72,7 @@ fn a_team_signs_pushes_activates_and_rolls_back() {
 }
 
 #[test]
-fn what_is_wrong_is_told_before_anything_is_signed() {
+fn a_faulty_module_or_key_is_refused_before_signing() {
     let home = home_with(&[]);
     let wasm = Core::deciding("allow", "first").core();
     fs::write(home.path("core.wasm"), wasm).unwrap();
@@ -106,7 +106,7 @@ fn what_is_wrong_is_told_before_anything_is_signed() {
 }
 
 #[test]
-fn without_a_store_the_list_is_what_is_built_in() {
+fn without_a_store_the_list_has_the_built_in_verifier() {
     let home = Home::new();
     let list = home.run(&["--json", "module", "list"]).exits(0).json();
     assert_eq!(list["items"][0]["digest"], VERIFIER_DIGEST);

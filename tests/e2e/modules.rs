@@ -1,4 +1,4 @@
-//! The registry of modules over HTTP: who may change what, what serves then, and what is told of it.
+//! The registry of modules over HTTP: permissions, activation, and audit entries.
 
 use std::sync::Barrier;
 use std::thread;
@@ -10,7 +10,7 @@ use signoff::module::Slot;
 use crate::support::modules::{Core, Shop, change, evaluated, push, roll_back};
 use crate::support::{Answer, Client, Server, text, until};
 
-/// Audit entries of the registry, in order: event, and the digest it names.
+/// Returns the audit entries of the registry, in order: event, and the digest that it names.
 fn told(admin: &Client) -> Vec<(String, String)> {
     let of_modules = admin
         .audit()
@@ -24,11 +24,11 @@ fn told(admin: &Client) -> Vec<(String, String)> {
 }
 
 #[test]
-fn a_policy_serves_from_its_activation_on_and_the_audit_tells_who_signed_it() {
+fn a_policy_is_active_from_its_activation_and_the_audit_names_its_signer() {
     let shop = Shop::new();
     assert_eq!(evaluated(&shop.office.requester).ok()["policy"], Value::Null, "empty");
     let first = shop.pushed("allow", "first", 1);
-    assert_eq!(shop.rule(), Value::Null, "what is pushed does not serve");
+    assert_eq!(shop.rule(), Value::Null, "a pushed module is not active");
     assert_eq!(shop.slot("policy")["active"], Value::Null);
     let slot = change(&shop.policy, &first, "activate").ok();
     assert_eq!((&slot["active"], &slot["highest_version"]), (&json!(first), &json!(1)));
@@ -61,7 +61,7 @@ fn a_policy_serves_from_its_activation_on_and_the_audit_tells_who_signed_it() {
 }
 
 #[test]
-fn what_served_serves_again_after_a_restart() {
+fn the_active_module_and_the_shadow_survive_a_restart() {
     let shop = Shop::new();
     shop.active("deny", "kept", 1);
     let candidate = shop.pushed("allow", "beside", 2);
@@ -78,14 +78,14 @@ fn what_served_serves_again_after_a_restart() {
 }
 
 #[test]
-fn versions_only_go_up_and_a_rollback_lowers_nothing() {
+fn versions_only_go_up_and_a_rollback_keeps_the_highest() {
     let shop = Shop::new();
     let four = shop.active("allow", "four", 4);
     let five = shop.active("allow", "five", 5);
     let three = shop.pushed("allow", "three", 3);
     change(&shop.policy, &three, "activate").refused("version-not-newer");
     change(&shop.policy, &four, "activate").refused("version-not-newer");
-    assert_eq!(change(&shop.policy, &five, "activate").ok()["active"], five, "it serves already");
+    assert_eq!(change(&shop.policy, &five, "activate").ok()["active"], five, "already active");
     let why = json!({ "reason": "five allows too much" });
     let slot = roll_back(&shop.policy, "policy", &why).ok();
     assert_eq!((&slot["active"], &slot["highest_version"]), (&json!(four), &json!(5)));
@@ -105,7 +105,7 @@ fn versions_only_go_up_and_a_rollback_lowers_nothing() {
 }
 
 #[test]
-fn a_rollback_says_why_and_has_somewhere_to_go() {
+fn a_rollback_needs_a_reason_and_an_earlier_module() {
     let shop = Shop::new();
     let why = json!({ "reason": "nothing is there" });
     roll_back(&shop.policy, "policy", &why).refused("not-found");
@@ -127,7 +127,7 @@ fn a_rollback_says_why_and_has_somewhere_to_go() {
 }
 
 #[test]
-fn a_slot_is_changed_by_its_own_role_alone() {
+fn only_the_role_of_a_slot_changes_it() {
     let shop = Shop::new();
     shop.pin("root", "verifier");
     let wasm = Core::deciding("allow", "first").component();
@@ -154,12 +154,12 @@ fn a_slot_is_changed_by_its_own_role_alone() {
 }
 
 #[test]
-fn a_verifier_serves_only_after_every_vector_and_by_its_own_signer() {
+fn a_verifier_needs_every_vector_and_its_own_signer() {
     let shop = Shop::new();
     shop.pin("root", "verifier");
     let admin = &shop.office.admin;
     shop.office.requester.request();
-    // The same verifier with a section that changes nothing but its digest.
+    // The same verifier with a custom section that changes only its digest.
     let mut wasm = VERIFIER.to_vec();
     wasm.extend([0, 5, 4, b'n', b'o', b't', b'e']);
     std::fs::write(shop.team.path("verifier.wasm"), &wasm).unwrap();
@@ -198,7 +198,7 @@ fn a_verifier_serves_only_after_every_vector_and_by_its_own_signer() {
 }
 
 #[test]
-fn a_module_is_known_by_what_was_said_of_it_first() {
+fn the_first_manifest_of_a_module_fixes_its_name_and_version() {
     let shop = Shop::new();
     shop.pin("other", "policy");
     let wasm = Core::deciding("allow", "first").component();
@@ -217,7 +217,7 @@ fn a_module_is_known_by_what_was_said_of_it_first() {
 }
 
 #[test]
-fn what_is_needed_is_not_forgotten() {
+fn a_module_in_use_cannot_be_removed() {
     let shop = Shop::new();
     let first = shop.active("allow", "first", 1);
     let second = shop.active("allow", "second", 2);
@@ -235,12 +235,12 @@ fn what_is_needed_is_not_forgotten() {
     roll_back(&shop.policy, "policy", &gone).refused("not-found");
     shop.policy.post("/api/v1/modules/policy/unshadow", &json!({})).ok();
     change(&shop.policy, &shadow, "remove").ok();
-    assert_eq!(shop.pushed("allow", "first", 1), first, "it may come back");
+    assert_eq!(shop.pushed("allow", "first", 1), first, "it may be pushed again");
     assert_eq!(roll_back(&shop.policy, "policy", &gone).ok()["active"], first);
 }
 
 #[test]
-fn a_repeat_with_the_same_key_changes_nothing_twice() {
+fn an_idempotent_repeat_changes_nothing() {
     let shop = Shop::new();
     let first = shop.pushed("allow", "first", 1);
     let path = format!("/api/v1/modules/{first}/activate");
@@ -255,7 +255,7 @@ fn a_repeat_with_the_same_key_changes_nothing_twice() {
 }
 
 #[test]
-fn of_activations_at_once_the_store_and_what_serves_agree() {
+fn after_concurrent_activations_the_store_and_the_active_module_agree() {
     let shop = Shop::new();
     let digests: Vec<String> =
         (1..=6).map(|n| shop.pushed("allow", &format!("rule-{n}"), n)).collect();
@@ -277,13 +277,13 @@ fn of_activations_at_once_the_store_and_what_serves_agree() {
     assert_eq!(
         shop.slot("policy")["active"],
         *last,
-        "the highest version is last, whoever was first"
+        "the highest version is active, whoever was first"
     );
     assert_eq!(shop.rule(), "rule-6");
 }
 
 #[test]
-fn the_bytes_that_were_pushed_come_back() {
+fn an_export_returns_the_pushed_bytes() {
     let shop = Shop::new();
     let wasm = Core::deciding("allow", "first").component();
     let pushed = shop.pushed("allow", "first", 1);
@@ -299,7 +299,7 @@ fn the_bytes_that_were_pushed_come_back() {
 }
 
 #[test]
-fn a_shadow_tells_what_it_would_have_answered_and_decides_nothing() {
+fn a_shadow_records_its_verdict_and_decides_nothing() {
     let shop = Shop::new();
     shop.active("allow", "active", 1);
     let shadow = shop.pushed("deny", "shadow", 2);
@@ -321,17 +321,17 @@ fn a_shadow_tells_what_it_would_have_answered_and_decides_nothing() {
 }
 
 #[test]
-fn nobody_who_changes_a_slot_waits_for_a_push() {
+fn a_slot_changes_while_a_push_compiles() {
     let shop = Shop::new();
     shop.active("allow", "first", 1);
     let second = shop.pushed("deny", "second", 2);
     let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos();
     let mut slow = Core::deciding("deny", &format!("slow-{now}"));
-    // Takes the compiler its time, and is in no cache.
+    // Compiles slowly, and is in no cache.
     slow.more =
         "(func (param i32) (result i32) (i32.mul (local.get 0) (i32.const 3)))".repeat(50_000);
     let slow = slow.component();
-    // The command that signs would compile it, and leave it in the cache.
+    // `module sign` would compile it and leave it in the cache.
     let manifest = shop.sealed(&slow, Slot::Policy, 3, "team");
     thread::scope(|scope| {
         let pushing = scope.spawn(|| push(&shop.policy, &manifest, &slow).json(201));

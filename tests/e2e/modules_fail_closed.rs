@@ -1,4 +1,4 @@
-//! A module that no longer counts serves no more, and nothing serves in its place.
+//! A module that no longer counts is inactive, and no other module takes its place.
 
 use redb::{Database, ReadableTable, TableDefinition};
 use serde_json::json;
@@ -12,7 +12,7 @@ use crate::support::{Home, Office, Server, request_body, until};
 const ROWS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("rows");
 const BLOBS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("blobs");
 
-/// Edits one of the host's own rows of a store that nobody serves; an empty text removes it.
+/// Edits one of the host's own rows of a stopped store; an empty text removes it.
 fn edit_row(home: &Home, key: &str, edit: impl FnOnce(String) -> String) {
     let database = Database::open(home.store()).unwrap();
     let txn = database.begin_write().unwrap();
@@ -28,7 +28,7 @@ fn edit_row(home: &Home, key: &str, edit: impl FnOnce(String) -> String) {
     txn.commit().unwrap();
 }
 
-/// The office again, over the store as it now is.
+/// Restarts the office on its current store.
 fn restarted(office: Office) -> Office {
     let Office { server, admin, requester, executor, home } = office;
     drop(server);
@@ -38,13 +38,13 @@ fn restarted(office: Office) -> Office {
     Office { server, admin, requester, executor, home }
 }
 
-/// Nothing is allowed, requested or claimed.
+/// Checks that evaluations and requests are refused, and that the server is not ready.
 #[track_caller]
 fn nothing_goes(office: &Office) {
     nothing_goes_for(office, "policy-trapped");
 }
 
-/// As [`nothing_goes`], for another reason.
+/// Like [`nothing_goes`], with another code.
 #[track_caller]
 fn nothing_goes_for(office: &Office, code: &str) {
     evaluated(&office.requester).refused(code);
@@ -53,7 +53,7 @@ fn nothing_goes_for(office: &Office, code: &str) {
 }
 
 #[test]
-fn a_signer_that_is_revoked_ends_what_it_signed_at_once_and_after_a_restart() {
+fn a_revoked_signer_deactivates_its_modules_at_once_and_after_a_restart() {
     let shop = Shop::new();
     shop.pin("second", "policy");
     let wasm = Core::deciding("deny", "first").component();
@@ -71,7 +71,7 @@ fn a_signer_that_is_revoked_ends_what_it_signed_at_once_and_after_a_restart() {
     let office = restarted(office);
     nothing_goes(&office);
     let policy = policy.at(&office.server.url);
-    // The same module, signed by another key, serves again.
+    // The same module, signed by another key, is active again.
     let shop = Shop { office, policy, team };
     let manifest = shop.signed(&wasm, "policy", "rules", 1, "second");
     push(&shop.policy, &manifest, &wasm).ok();
@@ -80,7 +80,7 @@ fn a_signer_that_is_revoked_ends_what_it_signed_at_once_and_after_a_restart() {
 }
 
 #[test]
-fn a_signer_that_lost_its_slot_signs_for_it_no_more() {
+fn a_signer_that_lost_its_slot_no_longer_counts() {
     let shop = Shop::new();
     shop.active("allow", "first", 1);
     let entry =
@@ -93,7 +93,7 @@ fn a_signer_that_lost_its_slot_signs_for_it_no_more() {
 }
 
 #[test]
-fn rows_that_were_edited_have_nothing_serve() {
+fn edited_rows_deactivate_the_slot() {
     for (what, code, told) in [
         ("an older module", "store-tampered", "slot/policy"),
         ("no module", "store-tampered", "slot/policy"),
@@ -148,7 +148,7 @@ fn rows_that_were_edited_have_nothing_serve() {
 }
 
 #[test]
-fn a_policy_out_of_service_is_mended_by_the_next_one_or_the_one_before() {
+fn a_rollback_replaces_an_inactive_policy() {
     let shop = Shop::new();
     shop.pin("second", "policy");
     let wasm = Core::deciding("allow", "first").component();
@@ -161,20 +161,20 @@ fn a_policy_out_of_service_is_mended_by_the_next_one_or_the_one_before() {
     nothing_goes(&shop.office);
     let why = json!({ "reason": "its key was stolen" });
     assert_eq!(roll_back(&shop.policy, "policy", &why).ok()["active"], first);
-    until("it serves", || (shop.rule() == "first").then_some(()));
+    until("it is active", || (shop.rule() == "first").then_some(()));
 }
 
-/// The verifier with a section that changes nothing but its digest.
+/// Returns the verifier with a custom section that changes only its digest.
 fn noted(verifier: &[u8]) -> Vec<u8> {
     [verifier, &[0, 5, 4, b'n', b'o', b't', b'e']].concat()
 }
 
 #[test]
-fn a_verifier_that_answers_a_vector_otherwise_never_serves() {
+fn a_verifier_that_fails_a_vector_is_refused() {
     let shop = Shop::new();
     shop.pin("root", "verifier");
     let admin = &shop.office.admin;
-    // `(i32.const 0)` as the address of an answer: there is none.
+    // `(i32.const 0)` as the address of the answer, which is invalid.
     let nowhere = &[0x41, 0x00, 0x0f];
     for (n, (export, body)) in [
         ("signoff:approval/wire@0.1.0#call", TRAP),
@@ -193,11 +193,11 @@ fn a_verifier_that_answers_a_vector_otherwise_never_serves() {
 }
 
 #[test]
-fn a_verifier_that_shows_what_is_stored_otherwise_never_serves() {
+fn a_verifier_that_cannot_show_a_stored_approval_is_refused() {
     let shop = Shop::new();
     shop.pin("root", "verifier");
     shop.office.requester.request();
-    // It passes every vector through its one door, and traps at the typed one.
+    // It passes every vector on `wire`, and traps in the typed interface.
     let wasm = with_body("signoff:approval/lifecycle@0.1.0#show", TRAP);
     let manifest = shop.sealed(&wasm, Slot::Verifier, 1, "root");
     let refused = push(&shop.office.admin, &manifest, &wasm).refused("module-invalid");

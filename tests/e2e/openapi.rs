@@ -1,4 +1,4 @@
-//! The OpenAPI document: a golden copy, so that no change of a shape goes unseen.
+//! The OpenAPI document: a golden copy, so that every change of a shape is noticed.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::support::{Home, home_and_server, id};
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/openapi.json");
 
 #[test]
-fn the_document_is_its_golden_copy() {
+fn the_document_equals_its_golden_copy() {
     let (_home, server) = home_and_server();
     let answer = server.get("/openapi.json");
     answer.ok();
@@ -33,19 +33,19 @@ fn the_document_is_its_golden_copy() {
 }
 
 #[test]
-fn every_call_of_the_document_is_there() {
+fn every_operation_of_the_document_exists() {
     let home = Home::new();
     home.run(&["key", "generate", "--use", "log"]).ok();
     let server = home.serve();
     let document = server.get("/openapi.json").ok();
     for (path, calls) in document["paths"].as_object().unwrap() {
         if path.ends_with("/events") {
-            continue; // A stream does not end; other tests hear it.
+            continue; // A stream does not end; other tests cover it.
         }
         let real = match path.as_str() {
-            "/api/v1/tokens" => continue, // Its body is under test with the roles.
+            "/api/v1/tokens" => continue, // `roles` covers this.
             "/api/v1/tokens/{id}/revoke" => continue,
-            path if path.starts_with("/api/v1/modules/") => continue, // So are modules.
+            path if path.starts_with("/api/v1/modules/") => continue, // And these.
             _ => path.replace("{id}", id(&server.request())),
         };
         for method in calls.as_object().unwrap().keys().filter(|key| *key != "parameters") {

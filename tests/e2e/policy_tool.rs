@@ -1,4 +1,4 @@
-//! `signoff policy` on rules files: the starter, problems at their places, tests, verdicts with reasons.
+//! `signoff policy` on rules files: the starter, problems with positions, tests, verdicts with reasons.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Home, Ran};
 
-/// Each kind of rule, and a test of each but one.
+/// Each kind of rule, and a test of each except one.
 const RULES: &str = r#"format = 1
 name = "mail"
 default = "allow"
@@ -45,7 +45,7 @@ action = "read"
 expect = "allow"
 "#;
 
-/// `signoff policy` in a home with the rules.
+/// Returns a home with the rules.
 fn with_rules() -> Home {
     let home = Home::new();
     home.file("rules.toml", RULES);
@@ -56,14 +56,14 @@ fn policy(home: &Home, arguments: &[&str]) -> Ran {
     home.run(&[&["policy"], arguments].concat())
 }
 
-/// `eval` of an inbox's action, with what else is said.
+/// Runs `eval` on an action of the agent `inbox`, with more arguments.
 fn eval(home: &Home, file: &str, action: &str, context: &str, more: &[&str]) -> Ran {
     let asked = ["eval", file, "--agent", "inbox", "--action", action, "--context", context];
     policy(home, &[&asked, more].concat())
 }
 
 #[test]
-fn the_starter_is_clean_and_covered_and_is_written_once() {
+fn the_starter_has_no_problems_and_full_coverage_and_is_written_once() {
     let home = Home::new();
     policy(&home, &["init"]).ok();
     assert_eq!(
@@ -72,7 +72,7 @@ fn the_starter_is_clean_and_covered_and_is_written_once() {
     );
     let tested = policy(&home, &["test", "policy.toml", "--require-coverage"]).ok();
     assert!(tested.ends_with("fired: 5 of 5 rules\n7 tests passed"), "{tested}");
-    // A file that is there is somebody's work, also where it is only a name.
+    // An existing file is never overwritten, even if it is a dangling link.
     home.file("policy.toml", "mine");
     let again = policy(&home, &["init"]).exits(1);
     assert_eq!(again.err, "signoff: `policy.toml` already exists\n");
@@ -84,7 +84,7 @@ fn the_starter_is_clean_and_covered_and_is_written_once() {
     assert_eq!(policy(&home, &["init", "b.toml", "--json"]).json(), json!({"file": "b.toml"}));
 }
 
-/// The runbook's "Expiration Times", and its example of an agent that asks.
+/// The runbook's "Expiration Times", and its example of an agent that requests approval.
 #[test]
 fn the_starter_has_the_runbooks_numbers() {
     let home = Home::new();
@@ -114,12 +114,12 @@ fn the_starter_has_the_runbooks_numbers() {
 }
 
 #[test]
-fn problems_are_told_at_their_place() {
+fn problems_are_reported_with_their_position() {
     let home = with_rules();
     home.file("bad.toml", &RULES.replace("context.risk_score >= 80", "contxt.risk_score >= 80"));
     let ran = policy(&home, &["check", "bad.toml"]).exits(1);
     let lines: Vec<&str> = ran.out.lines().collect();
-    // All of them, in the order of the file.
+    // All problems, in the order of the file.
     assert!(lines[0].starts_with("bad.toml:3:11: warning: the default is `allow`"), "{ran:?}");
     assert!(lines[3].starts_with("bad.toml:8:9: error: rule `risky`: "), "{ran:?}");
     assert!(lines[3].contains("`contxt`"), "{ran:?}");
@@ -127,7 +127,7 @@ fn problems_are_told_at_their_place() {
     assert_eq!(lines[5], "   |         ^");
     assert_eq!(lines[6..], ["bad.toml: 1 error, 1 warning"]);
     assert_eq!(ran.err, "");
-    // Whoever wanted something else of the file gets them beside it.
+    // Other commands print them on standard error.
     for command in
         [&["test", "bad.toml"][..], &["build", "bad.toml"], &["diff", "rules.toml", "bad.toml"]]
     {
@@ -143,7 +143,7 @@ fn problems_are_told_at_their_place() {
 }
 
 #[test]
-fn a_warning_fails_only_where_it_is_denied() {
+fn a_warning_fails_only_with_deny_warnings() {
     let home = with_rules();
     let warned = policy(&home, &["check", "rules.toml"]).exits(0);
     assert!(warned.out.starts_with("rules.toml:3:"), "{warned:?}");
@@ -158,7 +158,7 @@ fn a_warning_fails_only_where_it_is_denied() {
 }
 
 #[test]
-fn all_files_are_checked_whatever_becomes_of_one() {
+fn a_failing_file_does_not_stop_the_check_of_others() {
     let home = with_rules();
     home.file("empty.toml", "");
     let ran = policy(&home, &["check", "missing.toml", "empty.toml", "rules.toml"]).exits(1);
@@ -172,7 +172,7 @@ fn all_files_are_checked_whatever_becomes_of_one() {
 }
 
 #[test]
-fn what_is_no_rules_file_is_told_apart() {
+fn a_file_that_is_not_a_rules_file_is_refused_with_its_kind() {
     let home = with_rules();
     fs::write(home.path("latin1"), b"name = \"caf\xe9\"").unwrap();
     fs::write(home.path("huge"), vec![b'#'; (1 << 20) + 1]).unwrap();
@@ -194,13 +194,13 @@ fn what_is_no_rules_file_is_told_apart() {
         }
     }
     assert!(policy(&home, &["check", "binary"]).exits(1).out.starts_with("binary:1:1: error: "));
-    // An endless file ends at the limit.
+    // An endless file is refused at the limit.
     let ran = policy(&home, &["check", "/dev/zero"]).exits(1);
     assert!(ran.err.contains("is over 67108864 bytes"), "{ran:?}");
 }
 
 #[test]
-fn tests_say_what_differs_and_what_none_of_them_fires() {
+fn tests_report_differences_and_rules_that_never_fire() {
     let home = with_rules();
     let passed = policy(&home, &["test", "rules.toml"]).exits(0);
     assert_eq!(
@@ -231,7 +231,7 @@ fn tests_say_what_differs_and_what_none_of_them_fires() {
     assert_eq!(json["cases"][2]["file"], "more.toml");
     assert_eq!(json["cases"][2]["differs"][0], "decision: expected `allow`, got `deny`");
     assert_eq!(json["unfired"], json!([]));
-    // A file of tests is one of nothing else, and what is wrong with it is told at its place.
+    // A file of tests has only tests, and its problems are reported with their position.
     home.file("wrong.toml", "[[test]]\nname = 3\n");
     let wrong = policy(&home, &["test", "rules.toml", "--cases", "wrong.toml"]).exits(1);
     assert!(wrong.err.contains("wrong.toml:2:8: error: "), "{wrong:?}");
@@ -239,7 +239,7 @@ fn tests_say_what_differs_and_what_none_of_them_fires() {
 }
 
 #[test]
-fn eval_tells_the_verdict_and_why() {
+fn eval_prints_the_verdict_and_its_reason() {
     let home = with_rules();
     let asks = eval(&home, "rules.toml", "quarantine", r#"{"risk_score":92}"#, &[]).exits(4);
     assert_eq!(
@@ -252,7 +252,7 @@ fn eval_tells_the_verdict_and_why() {
     let allows = eval(&home, "rules.toml", "read", "{}", &[]).exits(0);
     assert_eq!(allows.out, "allow by default\nno rule applies to this agent and action\n");
     eval(&home, "rules.toml", "purge", "{}", &[]).exits(3);
-    // A plan, and the time.
+    // With a plan and a time.
     let planned =
         |now: &str| eval(&home, "rules.toml", "purge", "{}", &["--plan", "{}", "--now", now]);
     planned("2025-01-01T00:00:00Z").exits(0);
@@ -272,7 +272,7 @@ fn eval_tells_the_verdict_and_why() {
 }
 
 #[test]
-fn the_verifier_reads_what_eval_is_asked_about() {
+fn eval_reads_its_context_with_the_verifier() {
     let home = with_rules();
     let read = |context: &str| eval(&home, "rules.toml", "quarantine", context, &["--json"]);
     for context in [r#"{"risk_score":1,"risk_score":99}"#, "[]", "{", "NaN", ""] {
@@ -280,7 +280,7 @@ fn the_verifier_reads_what_eval_is_asked_about() {
     }
     let plan = eval(&home, "rules.toml", "purge", "{}", &["--plan", "[1]", "--json"]).exits(3);
     assert_eq!(plan.json()["code"], "context-invalid");
-    // Escapes are gone before a rule looks.
+    // Escapes are decoded before a rule reads the context.
     read(r#"{"risk\u005fscore": 92}"#).exits(4);
     home.file("context.json", r#"{"risk_score": 12}"#);
     read("@context.json").exits(0);
@@ -304,7 +304,7 @@ fn the_verifier_reads_what_eval_is_asked_about() {
 }
 
 #[test]
-fn what_a_rules_file_says_cannot_act_on_a_terminal() {
+fn texts_of_a_rules_file_are_escaped_on_a_terminal() {
     let home = Home::new();
     let rules = "format = 1\nname = \"x\"\n[[rule]]\nid = \"a\"\naction = \"b\"\nverdict = \"deny\"\nreason = \"\\u001b[2J{context.a}\"\nwhen = \"true || '\\u001b[2J' == ''\"\n";
     home.file("rules.toml", rules);

@@ -1,5 +1,5 @@
-//! A policy that was built: the same rules give the same bytes, and it answers what the rules answer at
-//! the bench.
+//! Built policies: the same rules give the same bytes, and the module gives the same answers as the
+//! rules in the authoring runtime.
 
 use std::sync::LazyLock;
 
@@ -47,7 +47,7 @@ fn built(rules: &str) -> Built {
     build_with(&TEMPLATE, rules).unwrap()
 }
 
-/// A policy as a host runs it.
+/// Loads a policy as a host does.
 fn running(policies: &Policies, built: &Built) -> Policy {
     policies.load(&built.wasm, &built.digest, Limits::default(), &Cache::none()).unwrap()
 }
@@ -85,7 +85,7 @@ fn attempts() -> Vec<Attempt> {
 }
 
 #[test]
-fn a_built_policy_answers_what_its_rules_answer_at_the_bench() {
+fn a_built_policy_answers_as_its_rules_do() {
     let built = built(RULES);
     let policy = running(TEMPLATE.policies(), &built);
     let mut bench = TEMPLATE.workbench().unwrap();
@@ -107,7 +107,7 @@ fn a_built_policy_answers_what_its_rules_answer_at_the_bench() {
 fn the_same_rules_give_the_same_bytes_and_others_do_not() {
     let first = built(RULES);
     assert_eq!(first, built(RULES));
-    // A bench of its own each time: what was loaded before leaves nothing in a module.
+    // Rules that were loaded before leave nothing in a module.
     let other = RULES.replace("80", "81");
     let after = built(&other);
     assert_ne!(first.wasm, after.wasm);
@@ -120,11 +120,11 @@ fn the_same_rules_give_the_same_bytes_and_others_do_not() {
 }
 
 #[test]
-fn a_built_policy_imports_nothing_and_exports_its_world_alone() {
+fn a_built_policy_imports_nothing_and_exports_only_its_world() {
     let shape = shape(&built(RULES).wasm);
     let exports = ["describe", "signoff:approval/guardrails@0.1.0"].map(str::to_owned);
     assert_eq!(shape, Shape { imports: Vec::new(), exports: exports.to_vec() });
-    // The door of the bench is gone from the core module inside.
+    // The core module inside has no authoring exports.
     let component = built(RULES).wasm;
     let mut exports = Vec::new();
     for payload in wasmparser::Parser::new(0).parse_all(&component) {
@@ -136,7 +136,7 @@ fn a_built_policy_imports_nothing_and_exports_its_world_alone() {
 }
 
 #[test]
-fn what_returned_functions_left_behind_does_not_ship() {
+fn leftover_stack_memory_is_not_shipped() {
     let component = built(RULES).wasm;
     let mut offsets = Vec::new();
     for payload in wasmparser::Parser::new(0).parse_all(&component) {

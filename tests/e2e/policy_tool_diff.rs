@@ -1,4 +1,4 @@
-//! `signoff policy diff`: what would change, over test cases and over approvals that were requested.
+//! `signoff policy diff`: changed verdicts over test cases and over recorded approvals.
 
 use serde_json::{Value, json};
 
@@ -39,7 +39,7 @@ context = { risk_score = 60 }
 expect = "allow"
 "#;
 
-/// Stricter from 60 on, other times from 90 on, and milder where it denied.
+/// Rules that are stricter from 60, have other times from 90, and are milder where the old ones denied.
 fn after() -> String {
     let more = "[[rule]]\nid = \"very-risky\"\naction = \"quarantine\"\nwhen = \"context.risk_score >= 90\"\nverdict = \"require_approval\"\nttl = \"emergency\"\nthreshold = 2\nreason = \"risk\"\n\n[[test]]";
     BEFORE
@@ -61,7 +61,7 @@ fn diff(home: &Home, arguments: &[&str]) -> Ran {
 }
 
 #[test]
-fn the_tests_of_both_are_asked_of_both() {
+fn the_tests_of_both_files_are_evaluated_with_both() {
     let home = both();
     let ran = diff(&home, &["a.toml", "b.toml"]).exits(0);
     assert_eq!(
@@ -81,7 +81,7 @@ fn the_tests_of_both_are_asked_of_both() {
     );
     let same = diff(&home, &["a.toml", "a.toml", "--exit-code"]).exits(0);
     assert_eq!(same.out, "compared 2 cases, nothing flips\n");
-    // More cases, and what is in both is asked once.
+    // With more cases; a case in both files is evaluated once.
     home.file("more.toml", "[[test]]\nname = \"p\"\nagent = \"a\"\naction = \"purge\"\nexpect = \"allow\"\n[[test]]\nname = \"again\"\nagent = \"a\"\naction = \"quarantine\"\ncontext = { risk_score = 70 }\nexpect = \"deny\"\n");
     let more = diff(&home, &["a.toml", "b.toml", "--cases", "more.toml"]).exits(0);
     assert!(
@@ -94,7 +94,7 @@ fn the_tests_of_both_are_asked_of_both() {
 }
 
 #[test]
-fn rules_in_another_order_are_told() {
+fn reordered_rules_are_reported() {
     let home = both();
     let mut blocks: Vec<&str> = BEFORE.split("[[rule]]").collect();
     let (last, tests) = blocks.pop().unwrap().split_once("[[test]]").unwrap();
@@ -105,7 +105,7 @@ fn rules_in_another_order_are_told() {
 }
 
 #[test]
-fn recorded_approvals_are_asked_again() {
+fn recorded_approvals_are_evaluated_again() {
     let home = both();
     let request = |action: &str, context: &str| {
         let asked = ["--agent", "inbox", "--action", action, "--context", context, "--json"];
@@ -139,7 +139,7 @@ fn recorded_approvals_are_asked_again() {
     let server = home.serve();
     let remote = diff(&home, &["a.toml", "b.toml", "--history", "--server", &server.url]).exits(0);
     assert_eq!(remote.out, ran.out);
-    // For programs, a line each.
+    // JSON for programs, one line for each.
     let json = diff(&home, &["a.toml", "b.toml", "--history", "--json", "--exit-code"]).exits(1);
     let lines: Vec<Value> =
         json.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -153,7 +153,7 @@ fn recorded_approvals_are_asked_again() {
         (&json!(4), &json!(3), &json!(false))
     );
     assert_eq!(summary["rules"]["added"], json!(["very-risky"]));
-    // Newest first, so many and no more.
+    // Newest first, up to the limit.
     let one = diff(&home, &["a.toml", "b.toml", "--history", "--limit", "1"]).exits(0);
     assert!(one.out.ends_with("compared 1 approval, 1 weaker\n"), "{one:?}");
     assert_eq!(one.err, "signoff: there are older approvals; include more with --limit 10\n");
@@ -163,7 +163,7 @@ fn recorded_approvals_are_asked_again() {
 }
 
 #[test]
-fn an_approval_is_asked_about_at_the_time_it_was_requested() {
+fn an_approval_is_evaluated_at_its_request_time() {
     let (home, server) = home_and_server();
     let approval = server.request();
     let at = approval["requested_at"].as_str().unwrap();
@@ -180,7 +180,7 @@ fn an_approval_is_asked_about_at_the_time_it_was_requested() {
 }
 
 #[test]
-fn no_history_is_no_failure() {
+fn an_empty_history_is_not_a_failure() {
     let (home, server) = home_and_server();
     home.file("a.toml", BEFORE);
     let ran = diff(&home, &["a.toml", "a.toml", "--history", "--server", &server.url]).exits(0);

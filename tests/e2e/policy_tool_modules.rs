@@ -1,4 +1,4 @@
-//! `signoff policy` on modules: what is built, looked into, run, and not believed.
+//! `signoff policy` on modules: build, inspect, evaluate, compare, and refusals.
 
 use std::fs;
 use std::process::Stdio;
@@ -9,8 +9,7 @@ use signoff::engine::{VERIFIER, verifier_core};
 
 use crate::support::{Home, Ran, loops_for};
 
-/// With what a rules file may hold besides rules: a comment, no line feed at the end, CRLF, text of
-/// every kind.
+/// Rules with unusual bytes: a comment, no line feed at the end, CRLF, non-ASCII text.
 const RULES: &str = "format = 1\r\nname = \"odd\"   # a comment, ümläut, \u{202e} \r\n\
 default = \"allow\"\n[[rule]]\nid = \"risky\"\naction = \"quarantine\"\n\
 when = \"context.risk_score >= 70\"\nverdict = \"require_approval\"\nreason = \"a\\tb \\\"c\\\"\"\n\n\
@@ -35,10 +34,10 @@ fn sha256(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn a_module_is_the_same_wherever_it_is_built_and_gives_its_rules_back() {
+fn a_build_is_reproducible_and_the_module_contains_its_rules() {
     let home = built();
     let wasm = fs::read(home.path("rules.wasm")).unwrap();
-    // Another directory, another name, another process, and through a pipe.
+    // In another directory, under another name, in another process, and through a pipe.
     let other = Home::new();
     other.file("b.toml", RULES);
     let told = policy(&other, &["build", "b.toml", "-o", "x.bin", "--json"]).exits(0).json();
@@ -53,7 +52,7 @@ fn a_module_is_the_same_wherever_it_is_built_and_gives_its_rules_back() {
     assert!(piped.status.success());
     assert_eq!(piped.stdout, wasm);
     assert!(String::from_utf8(piped.stderr).unwrap().contains(&sha256(&wasm)));
-    // Exactly the text that went in.
+    // Exactly the source text.
     let rules = home.signoff(&["policy", "inspect", "rules.wasm", "--rules"]).output().unwrap();
     assert_eq!(rules.stdout, RULES.as_bytes());
     let json = policy(&home, &["inspect", "rules.wasm", "--rules", "--json"]).json();
@@ -88,9 +87,9 @@ fn a_module_answers_as_its_rules_do() {
 }
 
 #[test]
-fn a_module_that_says_it_was_built_of_other_rules_is_not_believed() {
+fn mismatched_embedded_rules_are_rejected() {
     let home = built();
-    // The parsed condition is elsewhere: only what the module says of itself is changed.
+    // Only the embedded source is changed, not the parsed condition.
     let wasm = fs::read(home.path("rules.wasm")).unwrap();
     let forged = replaced(&wasm, b"risk_score >= 70", b"risk_score >= 71");
     assert_ne!(forged, wasm);
@@ -108,7 +107,7 @@ fn a_module_that_says_it_was_built_of_other_rules_is_not_believed() {
 }
 
 #[test]
-fn a_policy_of_another_make_answers_without_a_trace() {
+fn a_policy_that_was_not_built_from_rules_answers_without_a_trace() {
     let home = Home::new();
     fs::write(home.path("other.wasm"), loops_for("loop")).unwrap();
     let ran = policy(&home, &[&["eval", "other.wasm"], &ASKED[..]].concat()).exits(0);
@@ -123,7 +122,7 @@ fn a_policy_of_another_make_answers_without_a_trace() {
     let asked = ["--agent", "loop", "--action", "b", "--context", "{}"];
     let ran = policy(&home, &[&["eval", "other.wasm"], &asked[..]].concat()).exits(1);
     assert!(ran.err.starts_with("signoff: `other.wasm`: policy failed: it "), "{ran:?}");
-    // There are no cases to compare by, unless they are given.
+    // The module has no test cases, so they must be given.
     home.file("rules.toml", "format = 1\nname = \"x\"\ndefault = \"deny\"\n");
     let none = policy(&home, &["diff", "other.wasm", "rules.toml"]).exits(1);
     assert!(none.err.contains("no test cases"), "{none:?}");
@@ -140,7 +139,7 @@ fn a_policy_of_another_make_answers_without_a_trace() {
 }
 
 #[test]
-fn what_is_no_policy_is_refused() {
+fn a_module_that_is_not_a_policy_is_refused() {
     let home = Home::new();
     fs::write(home.path("core.wasm"), verifier_core()).unwrap();
     fs::write(home.path("verifier.wasm"), VERIFIER).unwrap();
@@ -170,7 +169,7 @@ fn what_is_no_policy_is_refused() {
 }
 
 #[test]
-fn nothing_is_built_of_rules_whose_tests_fail() {
+fn rules_with_failing_tests_are_not_built() {
     let home = Home::new();
     home.file("rules.toml", &RULES.replace("expect = \"require_approval\"", "expect = \"deny\""));
     home.file("rules.wasm", "older");
@@ -184,7 +183,7 @@ fn nothing_is_built_of_rules_whose_tests_fail() {
     let told = policy(&home, &["build", "rules.toml", "--no-test", "--json"]).exits(0).json();
     assert_eq!(told["tested"], false);
     assert_eq!(told["digest"], sha256(&fs::read(home.path("rules.wasm")).unwrap()));
-    // Nothing is left half written.
+    // No partial file is left.
     policy(&home, &["build", "rules.toml", "--no-test", "-o", "missing/x.wasm"]).exits(1);
     let left: Vec<String> = fs::read_dir(home.path("."))
         .unwrap()
@@ -192,7 +191,7 @@ fn nothing_is_built_of_rules_whose_tests_fail() {
         .filter(|name| name.contains(".part"))
         .collect();
     assert_eq!(left, Vec::<String>::new());
-    // The rules are not overwritten by what is made of them, whatever they are called.
+    // The output never overwrites the rules, whatever their name.
     home.file("rules.wasm", RULES);
     std::os::unix::fs::symlink("rules.wasm", home.path("link")).unwrap();
     for to in [&[][..], &["-o", "./rules.wasm"], &["-o", "link"]] {
@@ -200,13 +199,13 @@ fn nothing_is_built_of_rules_whose_tests_fail() {
         assert!(ran.err.contains("would overwrite `rules.wasm`"), "{ran:?}");
     }
     assert_eq!(fs::read_to_string(home.path("rules.wasm")).unwrap(), RULES);
-    // From a pipe there is no name to go by.
+    // Rules from a pipe give no name for the output.
     let mut piped = home.signoff(&["policy", "build", "-"]);
     piped.stdin(Stdio::from(fs::File::open(home.path("rules.toml")).unwrap()));
     Ran::of(&mut piped).exits(2);
 }
 
-/// Bytes with each occurrence of some exchanged.
+/// Returns the bytes with each occurrence of `from` replaced.
 fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     let mut at = 0;

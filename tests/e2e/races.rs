@@ -1,4 +1,5 @@
-//! Many at once: one wins, the others are told what came first, and the audit has each change once.
+//! Concurrent calls: one wins, the others are refused with the code of the winner's change, and the
+//! audit log has each change once.
 
 use std::collections::HashMap;
 use std::sync::Barrier;
@@ -13,7 +14,7 @@ use crate::support::{
 
 const ROUNDS: usize = 50;
 
-/// Sends calls at the same time; their answers in the same order.
+/// Sends calls at the same time; returns their answers in the same order.
 fn at_once(server: &Server, calls: &[(String, Value)]) -> Vec<Answer> {
     let start = Barrier::new(calls.len());
     let call = |(path, body): &(String, Value)| {
@@ -32,7 +33,8 @@ fn call(approval: &Value, operation: &str, body: Value) -> (String, Value) {
     (format!("/api/v1/approvals/{}/{operation}", id(approval)), body)
 }
 
-/// The place of the only one that was not refused; all others were, with one of these codes.
+/// Returns the index of the only call that succeeded. All others must be refused with one of these
+/// codes.
 #[track_caller]
 fn winner(answers: &[Answer], codes: &[&str]) -> usize {
     let won: Vec<usize> = (0..answers.len()).filter(|n| answers[*n].status == 200).collect();
@@ -43,8 +45,8 @@ fn winner(answers: &[Answer], codes: &[&str]) -> usize {
     won[0]
 }
 
-/// Checks that the audit tells of each approval's changes in a chain: each begins where the one
-/// before it ended, and none is told twice.
+/// Checks that the audit entries of each approval form a chain: each starts at the status where the one
+/// before ended, and none occurs twice.
 #[track_caller]
 fn assert_chains(server: &Server) -> HashMap<String, Vec<String>> {
     let mut status: HashMap<String, Value> = HashMap::new();
@@ -54,18 +56,18 @@ fn assert_chains(server: &Server) -> HashMap<String, Vec<String>> {
         let before = status.insert(id.to_owned(), entry["to"].clone()).unwrap_or(Value::Null);
         assert_eq!(entry["from"], before, "{entry}");
         let told = events.entry(id.to_owned()).or_default();
-        assert!(!told.contains(&event.to_owned()), "`{event}` of {id} is told twice");
+        assert!(!told.contains(&event.to_owned()), "`{event}` of {id} occurs twice");
         told.push(event.to_owned());
     }
     for (id, last) in &status {
         let shown = server.get(&format!("/api/v1/approvals/{id}")).ok();
-        assert_eq!(shown["status"], *last, "the audit and the approval agree");
+        assert_eq!(shown["status"], *last, "the audit log and the approval agree");
     }
     events
 }
 
 #[test]
-fn of_64_claims_at_once_exactly_one_succeeds() {
+fn of_64_concurrent_claims_exactly_one_succeeds() {
     let (_home, server) = home_and_server();
     for round in 0..200 {
         let approval = server.approved();
@@ -81,7 +83,7 @@ fn of_64_claims_at_once_exactly_one_succeeds() {
 }
 
 #[test]
-fn approve_and_reject_at_once_have_one_winner() {
+fn concurrent_approve_and_reject_have_one_winner() {
     let (_home, server) = home_and_server();
     for _ in 0..ROUNDS {
         let approval = server.request();
@@ -99,7 +101,7 @@ fn approve_and_reject_at_once_have_one_winner() {
 }
 
 #[test]
-fn withdraw_and_claim_at_once_have_one_winner() {
+fn concurrent_withdraw_and_claim_have_one_winner() {
     let (_home, server) = home_and_server();
     for _ in 0..ROUNDS {
         let approval = server.approved();
@@ -124,7 +126,7 @@ fn withdraw_and_claim_at_once_have_one_winner() {
 }
 
 #[test]
-fn extend_and_approve_at_once_never_leave_a_ballot_for_another_expiry() {
+fn concurrent_extend_and_approve_never_leave_a_ballot_for_another_expiry() {
     let (_home, server) = home_and_server();
     for _ in 0..ROUNDS {
         let approval = server.request_for(60);
@@ -144,7 +146,7 @@ fn extend_and_approve_at_once_never_leave_a_ballot_for_another_expiry() {
 }
 
 #[test]
-fn two_outcomes_at_once_have_one_winner() {
+fn two_concurrent_outcomes_have_one_winner() {
     let (_home, server) = home_and_server();
     for _ in 0..ROUNDS {
         let approval = server.approved();
@@ -161,7 +163,7 @@ fn two_outcomes_at_once_have_one_winner() {
 }
 
 #[test]
-fn a_ballot_in_the_second_of_the_expiry_counts_wholly_or_not_at_all() {
+fn a_ballot_at_the_expiry_counts_fully_or_not_at_all() {
     let (_home, server) = home_and_server();
     thread::scope(|scope| {
         for _ in 0..20 {
@@ -176,7 +178,7 @@ fn a_ballot_in_the_second_of_the_expiry_counts_wholly_or_not_at_all() {
                 until("it is over", || {
                     let answer = server.act(&approval, "approve", &body);
                     match answer.status {
-                        200 if over => panic!("it counts after it was refused as expired"),
+                        200 if over => panic!("the ballot counts after it was refused as expired"),
                         200 => counted += 1,
                         _ if answer.body.contains("\"already-decided\"") => {}
                         _ => {
@@ -184,7 +186,7 @@ fn a_ballot_in_the_second_of_the_expiry_counts_wholly_or_not_at_all() {
                             over = true;
                         }
                     }
-                    // Two looks after the end, so that a change of mind would be seen.
+                    // Reads twice after the expiry, to notice a change back.
                     (over && server.show(&approval)["status"] == "expired").then_some(())
                 });
                 server.decide(&approval, "rejected", APPROVER).refused("expired");
@@ -200,7 +202,7 @@ fn a_ballot_in_the_second_of_the_expiry_counts_wholly_or_not_at_all() {
 }
 
 #[test]
-fn a_claim_in_the_second_of_the_expiry_runs_or_expires_never_both() {
+fn a_claim_at_the_expiry_executes_or_expires_but_not_both() {
     let (_home, server) = home_and_server();
     thread::scope(|scope| {
         for n in 0..20 {
@@ -209,10 +211,10 @@ fn a_claim_in_the_second_of_the_expiry_runs_or_expires_never_both() {
                 let approval = server.request_for(3);
                 let answer = server.decide(&approval, "approved", APPROVER);
                 if answer.status != 200 {
-                    answer.refused("expired"); // A slow machine; the others race.
+                    answer.refused("expired"); // The machine is slow; the other threads race.
                     return;
                 }
-                // About the end of its time, a little before it for some, a little after for others.
+                // Around the expiry: for some threads a little earlier, for others a little later.
                 let expires_at = text(&approval, "expires_at");
                 let end = chrono::DateTime::parse_from_rfc3339(expires_at).unwrap();
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as i64;

@@ -1,4 +1,4 @@
-//! Every answer names its request.
+//! Every answer has the id of its request.
 
 use std::collections::HashSet;
 
@@ -7,7 +7,7 @@ use ureq::http::Method;
 use crate::support::{Raw, home_and_server};
 
 #[test]
-fn every_answer_names_its_request_whatever_it_is() {
+fn every_answer_has_a_request_id() {
     let (_home, server) = home_and_server();
     let mut ids = HashSet::new();
     for (method, path, status) in [
@@ -21,11 +21,11 @@ fn every_answer_names_its_request_whatever_it_is() {
         assert_eq!(answer.status, status, "{path}");
         let id = answer.header("x-request-id").expect("an id").to_owned();
         assert!(id.starts_with("req_") && id.len() == 30, "{id}");
-        assert!(ids.insert(id), "an id came twice");
+        assert!(ids.insert(id), "duplicate id");
     }
     let answer = server.post_text("/api/v1/approvals", "{");
     assert!(ids.insert(answer.header("x-request-id").unwrap().to_owned()));
-    // Held open: who hangs up while the answer is made gets none.
+    // The connection stays open: a client that disconnects early would get no answer.
     let guarded = Raw::hold(
         &server,
         b"GET /healthz HTTP/1.1\r\nhost: evil.example\r\nx-request-id: mine\r\nconnection: close\r\n\r\n",
@@ -36,7 +36,7 @@ fn every_answer_names_its_request_whatever_it_is() {
 }
 
 #[test]
-fn a_callers_id_comes_back_if_it_fits() {
+fn a_well_formed_request_id_is_returned() {
     let (_home, server) = home_and_server();
     let call = |id: &str| {
         let headers = [("x-request-id", id)];

@@ -1,4 +1,4 @@
-//! Who may do what: every role on every route, on what is its own and on what is somebody else's.
+//! Permissions: every role on every route, for its own approvals and for those of others.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -11,9 +11,9 @@ use signoff::module::Slot;
 use crate::support::modules::{Core, change, push, sealed};
 use crate::support::{Answer, Client, Home, Raw, Server, ballot, home_and_server, id, open, text};
 
-/// Each route with what each role gets there: `all`, on whatever approval; `own`, and for somebody
-/// else's the answer of one that is not there; `-`, a refusal for the role. Routes that are of no
-/// approval have `all` or `-`. Whom an agent's token asks for is under test below.
+/// Each route with the permission of each role: `all`, every approval; `own`, its own approvals, and
+/// `not-found` for those of others; `-`, none. Routes that concern no approval have `all` or `-`.
+/// Separate tests below cover the agents for which an agent's token may act.
 const TABLE: &str = "
 POST /api/v1/approvals                 | all  | -   | -   | -   | - | -
 GET  /api/v1/approvals                 | all  | all | all | all | - | all
@@ -53,16 +53,16 @@ GET  /metrics                          | -    | -   | -   | all | - | all
 const ROLES: [&str; 6] = ["requester", "approver", "executor", "auditor", "policy", "admin"];
 const OPEN: [&str; 3] = ["/healthz", "/readyz", "/openapi.json"];
 
-/// The agent of what is each role's own, and another one.
+/// The agent of each role's own approvals, and another agent.
 const OWN: &str = "inbox_triage";
 const OTHER: &str = "knowledge_update";
 
-/// A server with a token for each role, and some to set scenes with.
+/// A server that creates a token for each role, and tokens to set up approvals.
 struct Cast {
     server: Server,
     admin: Client,
     home: Home,
-    /// Modules that were made so far: each has a higher version.
+    /// The number of modules that were made; each has a higher version.
     modules: Cell<u64>,
 }
 
@@ -72,7 +72,7 @@ impl Cast {
         home.run(&["key", "generate", "--use", "log"]).ok();
         home.run(&["key", "generate", "--use", "module", "--slot", "policy", "--id", "team"]).ok();
         let server = home.serve();
-        // As long as there is no token, whoever is on this machine makes the first one.
+        // Without any token, any local caller may create the first one.
         let first = json!({ "subject": "root", "roles": ["admin"] });
         let first = server.post("/api/v1/tokens", &first).json(201);
         let admin = server.with_token(text(&first, "token"));
@@ -85,13 +85,13 @@ impl Cast {
         self.server.with_token(text(&made, "token"))
     }
 
-    /// The one who holds a role, and nothing else.
+    /// Creates a token with only this role.
     fn holder(&self, role: &str) -> Client {
         let agents = (role == "executor").then_some(OWN);
         self.token(&format!("{role}@company.com"), &[role], agents)
     }
 
-    /// An approval of an agent by a requester, in the state that a route needs.
+    /// Requests an approval and brings it into the status that a route needs.
     fn approval(&self, route: &str, role: &str, own: bool) -> Value {
         let requester = match (own, role) {
             (true, "requester") => self.holder("requester"),
@@ -116,7 +116,7 @@ impl Cast {
         claimant.act(&approved, "execute", &claim(agent)).ok()
     }
 
-    /// A module for slot `policy` that nobody pushed yet, and its manifest.
+    /// Returns a new module for slot `policy` that is not pushed yet, and its manifest.
     fn module(&self) -> (Value, Vec<u8>) {
         let version = self.modules.get() + 1;
         self.modules.set(version);
@@ -124,7 +124,7 @@ impl Cast {
         (sealed(&self.home, &wasm, Slot::Policy, version, "team"), wasm)
     }
 
-    /// What a call of the registry needs, where the caller gets that far: a path.
+    /// Prepares a call to the registry as far as the role permits it; returns its path.
     fn module_path(&self, caller: &Client, route: &str) -> String {
         let path = |digest: &str| route.replace("{digest}", digest).replace("{slot}", "policy");
         if caller.get("/api/v1/modules").status != 200 {
@@ -152,7 +152,7 @@ impl Cast {
         }
         let path = self.module_path(caller, route);
         match (method, route.rsplit('/').next().unwrap()) {
-            // Bytes are no text: the head is the answer.
+            // The body is binary: only the head is read.
             ("GET", "wasm") => caller.head_of(&path),
             ("GET", _) => caller.get(&path),
             (_, "rollback") => caller.post(&path, &json!({ "reason": "x" })),
@@ -174,7 +174,7 @@ impl Cast {
                 _ => "",
             };
             return match route {
-                // A stream has no end: its head is the answer.
+                // A stream does not end: only the head is read.
                 "/api/v1/events" => caller.head_of(&path),
                 _ => caller.get(&format!("{path}{query}")),
             };
@@ -233,7 +233,7 @@ fn the_table_has_every_route_and_every_role() {
     for route in ROUTES {
         assert_eq!(route.access == Access::Everyone, OPEN.contains(&route.path), "{}", route.path);
     }
-    // What the OpenAPI document tells of is what is served.
+    // The OpenAPI document describes exactly these routes.
     let document: Value = serde_json::from_str(&signoff::api::document()).unwrap();
     let told: BTreeSet<(String, String)> = document["paths"]
         .as_object()
@@ -249,7 +249,7 @@ fn the_table_has_every_route_and_every_role() {
 }
 
 #[test]
-fn every_role_gets_on_every_route_what_the_table_says() {
+fn every_role_has_the_permissions_of_the_table_on_every_route() {
     let cast = Cast::new();
     let mut unexpected = Vec::new();
     for (method, route, cells) in rows() {
@@ -279,7 +279,7 @@ fn every_role_gets_on_every_route_what_the_table_says() {
 }
 
 #[test]
-fn nobody_gets_anywhere_without_a_token_once_there_is_one() {
+fn with_any_token_in_the_store_every_call_requires_one() {
     let cast = Cast::new();
     let approval = cast.approval("", "requester", true);
     let strangers = [
@@ -301,7 +301,7 @@ fn nobody_gets_anywhere_without_a_token_once_there_is_one() {
 }
 
 #[test]
-fn what_a_caller_may_not_read_is_as_good_as_not_there() {
+fn an_approval_that_a_caller_may_not_read_is_not_found() {
     let cast = Cast::new();
     let approval = cast.approval("", "requester", false);
     let mut missing = approval.clone();
@@ -333,7 +333,7 @@ fn what_a_caller_may_not_read_is_as_good_as_not_there() {
 #[test]
 fn an_agents_token_can_never_decide() {
     let cast = Cast::new();
-    // Nor make a token that can.
+    // Nor can an agent have a token with such a role.
     for role in ["approver", "admin"] {
         let made = json!({ "subject": "agent:x", "roles": ["requester", role] });
         cast.admin.post("/api/v1/tokens", &made).refused("request-invalid");
@@ -343,13 +343,13 @@ fn an_agents_token_can_never_decide() {
     assert_eq!(approval["requested_by"], "agent:inbox_triage");
     let own = ballot(&approval, "approved", "agent:inbox_triage");
     agent.act(&approval, "approve", &own).refused("forbidden");
-    // It asks for itself alone.
+    // It requests only for itself.
     agent.post("/api/v1/approvals", &request(OTHER)).refused("forbidden");
     assert_eq!(agent.get("/api/v1/approvals").ok()["items"].as_array().unwrap().len(), 1);
 }
 
 #[test]
-fn an_approver_decides_in_their_own_name_alone() {
+fn an_approver_decides_only_in_their_own_name() {
     let cast = Cast::new();
     let approver = cast.holder("approver");
     let approval = cast.approval("", "requester", true);
@@ -362,7 +362,7 @@ fn an_approver_decides_in_their_own_name_alone() {
 }
 
 #[test]
-fn who_requests_does_not_approve() {
+fn a_requester_cannot_approve_their_own_request() {
     let cast = Cast::new();
     let both = cast.token("both@company.com", &["requester", "approver"], None);
     let approval = both.post("/api/v1/approvals", &request(OWN)).json(201);
@@ -371,7 +371,7 @@ fn who_requests_does_not_approve() {
 }
 
 #[test]
-fn a_revoked_token_counts_no_more_at_once_and_an_expired_one_neither() {
+fn revoked_and_expired_tokens_are_refused_at_once() {
     let cast = Cast::new();
     let made = json!({ "subject": "x", "roles": ["auditor"], "expires_in_seconds": 3_600 });
     let made = cast.admin.post("/api/v1/tokens", &made).json(201);
@@ -381,7 +381,7 @@ fn a_revoked_token_counts_no_more_at_once_and_an_expired_one_neither() {
     let revoked = cast.admin.post(&revoke, &json!({})).ok();
     assert!(revoked["revoked_at"].is_string());
     holder.get("/api/v1/audit").refused("unauthenticated");
-    assert_eq!(cast.admin.post(&revoke, &json!({})).ok(), revoked, "again changes nothing");
+    assert_eq!(cast.admin.post(&revoke, &json!({})).ok(), revoked, "revoking twice is a no-op");
     let short = json!({ "subject": "x", "roles": ["auditor"], "expires_in_seconds": 1 });
     let short = cast.admin.post("/api/v1/tokens", &short).json(201);
     let holder = cast.server.with_token(text(&short, "token"));
@@ -391,7 +391,7 @@ fn a_revoked_token_counts_no_more_at_once_and_an_expired_one_neither() {
 }
 
 #[test]
-fn a_stream_and_a_wait_end_with_their_token() {
+fn a_revoked_token_ends_its_streams_and_waits() {
     let cast = Cast::new();
     let approval = cast.approval("", "requester", true);
     let made = json!({ "subject": "x", "roles": ["auditor"] });
@@ -417,7 +417,7 @@ fn a_stream_and_a_wait_end_with_their_token() {
     let ballot = ballot(&approval, "approved", "approver@company.com");
     approver.act(&approval, "approve", &ballot).ok();
     let waited = Raw::rest(wait);
-    // Were the stream still open, it would end here, with all that it told.
+    // If the stream were still open, it would end here, after all of its events.
     cast.server.terminate();
     let told = Raw::rest(stream);
     assert!(!told.contains("token_revoked") && !told.contains("approval_decided"), "{told}");
@@ -425,7 +425,7 @@ fn a_stream_and_a_wait_end_with_their_token() {
 }
 
 #[test]
-fn a_token_is_shown_once_and_kept_nowhere() {
+fn a_token_is_shown_once_and_never_stored() {
     let cast = Cast::new();
     let body = json!({ "subject": "x", "roles": ["auditor"] });
     let made = cast.admin.post_once("/api/v1/tokens", "k", &body).json(201);
@@ -443,7 +443,7 @@ fn a_token_is_shown_once_and_kept_nowhere() {
 }
 
 #[test]
-fn tokens_out_of_their_form_are_refused() {
+fn malformed_token_requests_are_refused() {
     let (_home, server) = home_and_server();
     let long = "x".repeat(129);
     for (body, code) in [
@@ -482,7 +482,7 @@ fn tokens_out_of_their_form_are_refused() {
 }
 
 #[test]
-fn a_refused_caller_who_is_known_is_in_the_audit_within_a_rate() {
+fn refusals_of_known_callers_are_audited_up_to_a_rate() {
     let cast = Cast::new();
     let approval = cast.approval("", "requester", false);
     let agent = cast.token("agent:knowledge_update", &["requester", "executor"], None);
@@ -494,7 +494,7 @@ fn a_refused_caller_who_is_known_is_in_the_audit_within_a_rate() {
     let mut wrong = ballot(&approval, "approved", "approver@company.com");
     wrong["signature"] = "0".repeat(64).into();
     approver.act(&approval, "approve", &wrong).refused("signature-invalid");
-    // A path that writes the id in another way hides nothing.
+    // A percent-encoded id in the path is recorded too.
     let written = id(&approval).replace("appr_", "%61ppr_");
     let path = format!("/api/v1/approvals/{written}/approve");
     approver.post(&path, &wrong).refused("signature-invalid");
@@ -511,7 +511,7 @@ fn a_refused_caller_who_is_known_is_in_the_audit_within_a_rate() {
     for member in ["verifier", "request_id", "at"] {
         assert!(last[member].is_string(), "{last}");
     }
-    // Of who is not known nothing is kept.
+    // Refusals of unknown callers are not recorded.
     let before = cast.admin.audit().len();
     cast.server.act(&approval, "approve", &own).refused("unauthenticated");
     assert_eq!(cast.admin.audit().len(), before);

@@ -1,7 +1,7 @@
-//! Keys that come and go while decisions are made: no ballot of a key that counts is refused, and
-//! none is accepted once the command that revoked its key has returned.
+//! Key rotation under load: no ballot of a valid key is refused, and none is accepted once the command
+//! that revoked its key has returned.
 //!
-//! `SIGNOFF_ROTATION_DECISIONS` sets how many decisions are made.
+//! `SIGNOFF_ROTATION_DECISIONS` sets the number of decisions.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,17 +16,17 @@ use crate::support::{Answer, Client, Home, KeyV2, claim_body, text, until};
 const DECISIONS_DEFAULT: usize = 300;
 const DECISIONS_MAX: usize = 10_000;
 const WORKERS: usize = 6;
-/// How far back a worker reaches for a key: some of these are revoked by then.
+/// The number of recent keys that a worker uses; some of them are revoked by then.
 const RECENT: usize = 8;
 
-/// A key, and when the command that revoked it began and had returned.
+/// A key, and when the command that revoked it started and returned.
 struct Held {
     key: KeyV2,
     revoking: Option<Instant>,
     revoked: Option<Instant>,
 }
 
-/// A call that a key's ballot had to pass.
+/// A call that depends on a key's ballot.
 struct Call {
     key: usize,
     from: Instant,
@@ -35,7 +35,7 @@ struct Call {
     refused: Option<String>,
 }
 
-/// Everything the two sides share.
+/// The state that the rotation and the workers share.
 struct Rotation {
     home: Home,
     keys: Mutex<Vec<Held>>,
@@ -52,7 +52,7 @@ impl Rotation {
         self.home.run(&[&["key"], arguments].concat()).ok();
     }
 
-    /// Makes the key of a turn, lets it sign, retires an older one and revokes one older still.
+    /// Creates and promotes the key of a turn, retires an older one and revokes an even older one.
     fn turn(&self, n: usize) {
         let (id, approver) = (format!("k{n}"), format!("p{n}@example.com"));
         let algorithm = if n.is_multiple_of(3) { "hmac-sha256" } else { "ed25519" };
@@ -80,7 +80,7 @@ impl Rotation {
         }
     }
 
-    /// Rotates as long as there are decisions to be made, evenly over them.
+    /// Rotates keys, evenly distributed over the decisions.
     fn rotate(&self) {
         let turns = (self.decisions / 30).clamp(24, 300);
         for n in RECENT..turns {
@@ -92,7 +92,7 @@ impl Rotation {
         }
     }
 
-    /// Makes decisions until there are enough.
+    /// Makes decisions until the total is reached.
     fn decide(&self, client: &Client, worker: usize) -> Vec<Call> {
         let mut calls = Vec::new();
         loop {
@@ -116,7 +116,8 @@ impl Rotation {
         }
     }
 
-    /// Holds a call against what became of its key. Whether it had to be accepted, if that is clear.
+    /// Compares a call with the history of its key. Returns whether it had to be accepted, if that is
+    /// certain.
     fn check(&self, call: &Call) -> Option<bool> {
         let keys = self.keys();
         let Held { key, revoking, revoked } = &keys[call.key];
@@ -143,7 +144,7 @@ fn call(key: usize, call: impl FnOnce() -> Answer) -> Call {
 }
 
 #[test]
-fn keys_rotate_under_load_without_a_wrong_answer() {
+fn keys_rotate_under_load_without_wrong_answers() {
     let decisions = std::env::var("SIGNOFF_ROTATION_DECISIONS")
         .map_or(DECISIONS_DEFAULT, |n| n.parse().expect("a number of decisions"));
     assert!(decisions <= DECISIONS_MAX, "at most {DECISIONS_MAX}");
@@ -182,7 +183,7 @@ fn keys_rotate_under_load_without_a_wrong_answer() {
     rotation.home.run(&["doctor"]).ok();
 }
 
-/// Statuses as the audit tells of them, key by key: only the ways that the command has, and nothing
+/// Checks the status changes of each key in the audit log: only those that the command allows, and none
 /// after a revocation.
 fn audit_tells_of_each_key_in_order(first: &Value, client: &Client) {
     let mut told: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -200,7 +201,7 @@ fn audit_tells_of_each_key_in_order(first: &Value, client: &Client) {
     }
     for (key, statuses) in &told {
         let ways = ["verify-only", "active", "verify-only", "revoked"];
-        // A status that nobody saw is in no entry.
+        // A status that the server did not see has no entry.
         let mut rest = ways.iter();
         let fits = statuses.iter().all(|status| rest.any(|way| way == status));
         assert!(fits || !key.starts_with('k'), "{key}: {statuses:?}");

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::{APPROVER, Home, Server, home_and_server, id, until};
 
-/// A `signoff run` that has asked and waits.
+/// A `signoff run` that requested its approval and waits.
 struct Running {
     child: Child,
     err: BufReader<ChildStderr>,
@@ -33,7 +33,7 @@ impl Running {
         Self { child, err, approval }
     }
 
-    /// Its exit code, what it printed to standard output, and the rest of standard error.
+    /// Waits for its end; returns its exit code, standard output, and the rest of standard error.
     fn end(self) -> (i32, String, String) {
         let Self { child, mut err, .. } = self;
         let mut rest = String::new();
@@ -72,7 +72,7 @@ fn an_approved_command_runs_and_its_exit_code_is_passed_on() {
 }
 
 #[test]
-fn the_command_gets_none_of_signoffs_own_secrets() {
+fn the_command_gets_no_secret_of_signoff() {
     let (home, server) = home_and_server();
     let script = "env | grep ^SIGNOFF_ | cut -d= -f1 | sort | tr '\\n' ' '";
     let run = Running::start(&home, &server, &[], &["sh", "-c", script]);
@@ -107,7 +107,7 @@ fn without_an_approval_nothing_runs() {
 }
 
 #[test]
-fn a_rejection_tells_why() {
+fn a_rejection_reports_its_reason() {
     let (home, server) = home_and_server();
     let run = Running::start(&home, &server, &[], &["true"]);
     let mut body = crate::support::ballot(&run.approval, "rejected", APPROVER);
@@ -118,11 +118,11 @@ fn a_rejection_tells_why() {
 }
 
 #[test]
-fn a_claim_by_somebody_else_runs_nothing() {
+fn a_claim_by_another_executor_prevents_the_run() {
     let (home, server) = home_and_server();
     let run = Running::start(&home, &server, &["--context", "{}"], &["touch", "it-ran"]);
     let approval = run.approval.clone();
-    // Whoever claims first has it; the command's own claim may be the one that is refused.
+    // The first claim wins; the refused one may be the command's own.
     let decided = server.decide(&approval, "approved", APPROVER).ok();
     let body = json!({
         "agent": "deployer", "action": "deploy", "context": {}, "plan": approval["plan"],
@@ -148,7 +148,7 @@ fn a_command_that_does_not_start_is_reported_as_failed() {
 }
 
 #[test]
-fn sigterm_is_handed_on_and_the_outcome_is_reported() {
+fn sigterm_is_forwarded_and_the_outcome_is_reported() {
     let (home, server) = home_and_server();
     let script = "trap 'exit 42' TERM; touch ready; while :; do sleep 0.05; done";
     let run = Running::start(&home, &server, &[], &["sh", "-c", script]);
@@ -162,7 +162,7 @@ fn sigterm_is_handed_on_and_the_outcome_is_reported() {
 }
 
 #[test]
-fn it_works_over_a_store_file_too() {
+fn run_works_on_a_store_file() {
     let home = Home::new();
     let mut command = home
         .signoff(&["run", "--agent", "deployer", "--action", "deploy", "--", "sh", "-c", "exit 3"]);
@@ -178,7 +178,7 @@ fn it_works_over_a_store_file_too() {
 }
 
 #[test]
-fn nobody_there_to_read_what_it_says_is_no_reason_to_stop() {
+fn a_closed_standard_error_does_not_stop_the_run() {
     let (home, server) = home_and_server();
     let run = Running::start(&home, &server, &[], &["sh", "-c", "exit 5"]);
     let Running { mut child, err, approval } = run;
@@ -189,7 +189,7 @@ fn nobody_there_to_read_what_it_says_is_no_reason_to_stop() {
 }
 
 #[test]
-fn its_own_failures_are_125() {
+fn failures_of_run_exit_with_125() {
     let home = Home::new();
     let run = |options: &[&str]| {
         let mut arguments = options.to_vec();

@@ -1,4 +1,4 @@
-//! Secrets are nowhere but where they were put.
+//! Secrets do not leak from where they are configured.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -16,7 +16,7 @@ use crate::support::{
 const ANN: &str = "ann@example.com";
 const OF_COMMAND: &str = "of-the-keys-command-4b2f9c1e-nobody-else-has-it";
 
-/// Everything that was printed, answered or written, by what it was.
+/// Everything that was printed, answered or written, with its source.
 #[derive(Default)]
 struct Seen(Vec<(String, String)>);
 
@@ -59,7 +59,7 @@ impl Seen {
     }
 }
 
-/// The bytes of the secret part of each key in a keyring.
+/// Returns the secret bytes of each key in a keyring.
 fn secrets_of(home: &Home) -> Vec<(String, Vec<u8>)> {
     let keyring = fs::read(home.path("signoff.keys.json")).unwrap();
     let keyring: Value = serde_json::from_slice(&keyring).unwrap();
@@ -73,8 +73,8 @@ fn secrets_of(home: &Home) -> Vec<(String, Vec<u8>)> {
     keyring["keys"].as_array().unwrap().iter().filter_map(secret).collect()
 }
 
-/// A server with every kind of secret: of the environment, of a keyring, of a command, a TLS key and
-/// tokens; and an approver with a key at home.
+/// A server with every kind of secret: from the environment, a keyring and a command, a TLS key and
+/// tokens; and an approver with a key on another machine.
 struct Scene {
     home: Home,
     ann: Home,
@@ -103,7 +103,7 @@ impl Scene {
         issued.install(&home);
         fs::copy(authority.file(&home), ann.path("ca.pem")).unwrap();
         seen.ran(&home, &["doctor"]);
-        // Tokens are made over TLS; the client of this process speaks plain HTTP.
+        // Tokens are created over TLS; the client of this process speaks plain HTTP.
         let mut tls = home.signoff(SERVE);
         tls.args(["--tls-cert", "cert.pem", "--tls-key", "key.pem"]);
         tls.arg("--create-store");
@@ -115,7 +115,7 @@ impl Scene {
         by_root.args(["--subject", ANN, "--role", "approver"]).env("SIGNOFF_TOKEN", &root);
         let of_ann = text(&Ran::of(&mut by_root).exits(0).json(), "token").to_owned();
         seen.see("serve", server.stop());
-        // Without TLS the settings are weaker, which has to be accepted.
+        // Without TLS the settings are weaker and must be accepted.
         let refused = home.run(SERVE).exits(1);
         let digest = refused.err.split_once("--accept-weaker-settings ").unwrap().1;
         let mut plain = home.signoff(SERVE);
@@ -143,7 +143,7 @@ fn printed_keyring() -> String {
 }
 
 #[test]
-fn no_secret_is_anywhere_but_where_it_was_put() {
+fn no_secret_leaks_into_outputs_answers_or_files() {
     let mut scene = Scene::new();
     let requester = scene.token("requester@company.com", &["requester"]);
     let executor = scene.token("executor@company.com", &["executor"]);
@@ -151,12 +151,12 @@ fn no_secret_is_anywhere_but_where_it_was_put() {
     let Scene { home, ann, server, admin, tokens, tls_key, mut seen } = scene;
     let approval = requester.request();
     seen.answer("request", &requester.post("/api/v1/approvals", &request_body()));
-    // Ann approves at home, with a comment, and by a token of the environment.
+    // Ann approves on her machine, with a comment and a token from the environment.
     let approve = ["approve", id(&approval), "--yes", "--comment", "x", "--server", &server.url];
     let ran = Ran::of(ann.signoff(&approve).env("SIGNOFF_TOKEN", &tokens[1])).exits(0);
     seen.see("approve", format!("{}{}", ran.out, ran.err));
     seen.answer("claim", &executor.claim(&approval));
-    // Every refusal that knows of keys or tokens.
+    // Every refusal that involves keys or tokens.
     let pending = requester.request();
     let of_bob = KeyV2::of(&home, "bob");
     let mut wrong = ballot(&pending, "approved", "bob@example.com");
@@ -174,7 +174,7 @@ fn no_secret_is_anywhere_but_where_it_was_put() {
     for token in ["sgnt_0", &format!("{}x", tokens[0]), &tokens[0].to_uppercase()] {
         let refused = server.with_token(token).get("/api/v1/audit");
         refused.refused("unauthenticated");
-        // What a stranger sends is not said back.
+        // An unknown token is not repeated.
         assert!(!refused.body.contains(token), "{refused:?}");
     }
     seen.answer("claim", &executor.act(&pending, "execute", &claim_body()));
@@ -210,7 +210,7 @@ fn no_secret_is_anywhere_but_where_it_was_put() {
         let ran = Ran::of(home.signoff(&arguments).env("SIGNOFF_TOKEN", &tokens[0])).exits(0);
         seen.see(&format!("{arguments:?}"), format!("{}{}", ran.out, ran.err));
     }
-    // A keyring that breaks while it is served, and is told of.
+    // A keyring that becomes malformed while the server runs.
     let keyring = fs::read_to_string(home.path("signoff.keys.json")).unwrap();
     home.file("signoff.keys.json", &keyring.replacen("\"format\"", "\"farmat\"", 1));
     seen.answer("broken keyring", &bob.act(&pending, "approve", &wrong));
@@ -264,9 +264,9 @@ fn no_secret_is_anywhere_but_where_it_was_put() {
     }
 }
 
-/// What this looks for it would find.
+/// The search finds a secret in each form.
 #[test]
-fn a_secret_in_any_form_would_be_found() {
+fn the_search_finds_a_secret_in_any_encoding() {
     let secret = [0xfb; 32];
     for form in [
         hex::encode(secret),
@@ -280,7 +280,7 @@ fn a_secret_in_any_form_would_be_found() {
     }
 }
 
-/// A process that may dump core, if the system lets any.
+/// A process with core dumps enabled, if the system allows them.
 fn dumping(home: &Home, script: &str, more: &[&str]) -> Command {
     let mut command = home.program("sh");
     command.args(["-c", &format!("ulimit -c unlimited; {script}")]).args(more);
@@ -298,8 +298,8 @@ fn a_server_dumps_no_core() {
     server.signal(Signal::QUIT);
     let status = server.ended();
     assert_eq!(status.signal(), Some(3), "{status}");
-    assert!(!status.core_dumped(), "the memory of a server is in a file");
+    assert!(!status.core_dumped(), "the server dumped its memory");
     if !others_dump {
-        eprintln!("nothing dumps core here, so this told nothing");
+        eprintln!("core dumps are disabled on this system, so this test proves nothing");
     }
 }

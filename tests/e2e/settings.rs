@@ -15,13 +15,13 @@ use crate::support::{
 
 const OTHER: &str = "another-secret-of-thirty-two-bytes-or-more";
 
-/// A home whose only keys are those of a command.
+/// A home whose only keys come from a command.
 struct Commanded {
     home: Home,
 }
 
 impl Commanded {
-    /// The command is a script of a shell, run in the home.
+    /// Uses a shell script as the command; it runs in the home.
     fn new(script: &str) -> Self {
         let home = Home::new();
         let path = home.file("keys.sh", script);
@@ -36,7 +36,7 @@ impl Commanded {
         command
     }
 
-    /// What the command prints, if it prints a file.
+    /// Writes the keyring that a script can print.
     fn prints(&self, id: &str, secret: &str, status: &str) {
         use base64ct::{Base64UrlUnpadded, Encoding};
         let key = json!({
@@ -51,13 +51,13 @@ impl Commanded {
         let ran = Ran::of(&mut self.signoff(SERVE)).exits(1);
         assert_eq!(ran.out, "");
         assert!(ran.err.starts_with("signoff: ") && !ran.err.contains("panicked"), "{ran:?}");
-        assert!(!self.home.store().exists(), "nothing is made");
+        assert!(!self.home.store().exists(), "no store is created");
         ran.err
     }
 }
 
 #[test]
-fn settings_that_mean_nothing_keep_a_server_from_starting() {
+fn invalid_settings_prevent_a_start() {
     let home = Home::new();
     let groups: String = (0..17).map(|n| format!("g{n} = 1, ")).collect();
     let groups = format!("[requirement]\ngroups = {{ {} }}", groups.trim_end_matches(", "));
@@ -95,14 +95,14 @@ fn settings_that_mean_nothing_keep_a_server_from_starting() {
             assert!(ran.err.contains(why), "{text}: {ran:?}");
             assert!(!ran.err.contains("panicked"), "{ran:?}");
         }
-        assert!(!home.store().exists(), "{text}: nothing is made");
+        assert!(!home.store().exists(), "{text}: no store is created");
         fs::remove_file(path).unwrap();
     }
     home.serve().assert_ready();
 }
 
 #[test]
-fn settings_that_cannot_be_read_are_told() {
+fn unreadable_settings_prevent_a_start() {
     let home = Home::new();
     let refused = |why: &str| {
         let ran = home.run(SERVE).exits(1);
@@ -131,7 +131,7 @@ fn settings_that_cannot_be_read_are_told() {
         refused("ermission");
         fs::remove_file(&path).unwrap();
     }
-    // One that is named must be there; one that is not, need not.
+    // A named settings file must exist; the default one is optional.
     for name in ["missing.toml", "signoff.redb/x.toml"] {
         let ran = home.run(&[SERVE, &["--config", name]].concat()).exits(1);
         assert!(ran.err.contains(name), "{ran:?}");
@@ -143,38 +143,38 @@ fn settings_that_cannot_be_read_are_told() {
 }
 
 #[test]
-fn named_settings_count_instead_of_those_beside_the_store() {
+fn named_settings_replace_those_next_to_the_store() {
     let home = Home::new();
     home.file("signoff.toml", "[requirement]\nthreshold = 3\n");
     home.file("other.toml", "[requirement]\nthreshold = 2\n");
     let server = Server::start_with(home.signoff(&[SERVE, &["--config", "other.toml"]].concat()));
     assert_eq!(server.request()["requirement"]["threshold"], 2);
     server.stop();
-    // A command on the store file is held to the same floor.
+    // A command on the store file applies the floor of its settings too.
     let request = ["--json", "request", "--agent", "a", "--action", "b", "--context", "{}"];
     let asked = home.run(&request).exits(0).json();
     assert_eq!(asked["requirement"]["threshold"], 3);
 }
 
 #[test]
-fn a_command_gives_keys() {
+fn keys_come_from_a_command() {
     let commanded = Commanded::new("cat printed.json\n");
     commanded.prints("vault-1", SECRET, "active");
     let server = Server::start_with(commanded.signoff(SERVE));
     let approved = server.approved();
     assert_eq!(approved["ballots"][0]["key_id"], "vault-1");
-    // It is run again at a hangup, and not before.
+    // The command runs again at a hangup, and not before.
     commanded.prints("vault-1", SECRET, "revoked");
     server.approved();
     server.signal(Signal::HUP);
     until("keys are read again", || server.printed().contains("keys reloaded").then_some(()));
     server.claim(&approved).refused("key-revoked");
-    // What is revoked stays so. An id never means another key.
+    // A revocation is final, and an id never means another key.
     for (secret, status) in [(SECRET, "active"), (OTHER, "active")] {
         commanded.prints("vault-1", secret, status);
         let before = server.printed().len();
         server.signal(Signal::HUP);
-        until("the refusal is told", || {
+        until("the refusal is reported", || {
             server.printed()[before..].contains("every decision is refused").then_some(())
         });
         server.claim(&approved).refused("keyring-unavailable");
@@ -183,7 +183,7 @@ fn a_command_gives_keys() {
 }
 
 #[test]
-fn a_command_that_fails_leaves_no_keys_until_it_works_again() {
+fn a_failing_command_leaves_no_keys_until_it_succeeds() {
     let commanded = Commanded::new("[ ! -e broken ] && cat printed.json\n");
     commanded.prints("vault-1", SECRET, "active");
     let server = Server::start_with(commanded.signoff(SERVE));
@@ -199,7 +199,7 @@ fn a_command_that_fails_leaves_no_keys_until_it_works_again() {
     server.claim(&approved).refused("keyring-unavailable");
     server.decide(&pending, "approved", APPROVER).refused("keyring-unavailable");
     server.get("/readyz").refused("keyring-unavailable");
-    // To ask takes no key.
+    // A request needs no key.
     server.request();
     fs::remove_file(commanded.home.path("broken")).unwrap();
     hangup("keys reloaded");
@@ -208,7 +208,7 @@ fn a_command_that_fails_leaves_no_keys_until_it_works_again() {
 }
 
 #[test]
-fn a_command_that_gives_no_keyring_keeps_a_server_from_starting() {
+fn a_command_without_a_valid_keyring_prevents_a_start() {
     for (script, why) in [
         ("exit 3", "exit status: 3"),
         ("kill -9 $$", "signal: 9"),
@@ -224,18 +224,18 @@ fn a_command_that_gives_no_keyring_keeps_a_server_from_starting() {
         commanded.prints("vault-1", SECRET, "active");
         let told = commanded.refused();
         assert!(told.contains(why), "{script}: {told}");
-        assert!(!told.contains("not-a-keyring-4711"), "what it says is not repeated: {told}");
+        assert!(!told.contains("not-a-keyring-4711"), "its output is not repeated: {told}");
     }
     let home = Home::new();
     home.file(NAMED_SETTINGS, "[keys]\ncommand = [\"./no-such-program\", \"--token=4711\"]\n");
     let ran = home.run(SERVE).exits(1);
     assert!(ran.err.contains("`./no-such-program` cannot be started"), "{ran:?}");
-    assert!(!ran.err.contains("4711"), "its arguments may be secret: {ran:?}");
+    assert!(!ran.err.contains("4711"), "its arguments may be secrets: {ran:?}");
 }
 
-/// A command has 20 s: this waits for that once, with both of its cases at the same time.
+/// A command may run for 20 s: this test waits for that once, with both cases at the same time.
 #[test]
-fn a_command_that_hangs_is_given_up() {
+fn a_command_that_hangs_is_stopped() {
     let hangs_first = Commanded::new("sleep 1000\n");
     let starting = thread::spawn(move || hangs_first.refused());
     let commanded = Commanded::new("[ -e hang ] && sleep 1000\ncat printed.json\n");
@@ -244,7 +244,7 @@ fn a_command_that_hangs_is_given_up() {
     let approved = server.approved();
     commanded.home.file("hang", "");
     server.signal(Signal::HUP);
-    // While the command is at it, the keys of before count, and nobody waits for it.
+    // While the command runs, the previous keys count, and no call waits for it.
     server.request();
     server.approved();
     until("it is given up", || server.printed().contains("took longer than").then_some(()));
@@ -259,7 +259,7 @@ fn a_command_gets_no_secret_of_the_server() {
     let mut serve = commanded.signoff(SERVE);
     serve.env("SIGNOFF_HMAC_SECRET", SECRET).env("SIGNOFF_TOKEN", "sgnt_secret-of-a-caller");
     let server = Server::start_with(serve);
-    // Both keys count.
+    // Both keys are accepted.
     for secret in [SECRET, OTHER] {
         let approval = server.request();
         let signature = sign_message(&message(&approval, "approved", APPROVER), secret);
@@ -273,7 +273,7 @@ fn a_command_gets_no_secret_of_the_server() {
     assert!(!Path::new(&commanded.home.path("signoff.keys.json")).exists());
 }
 
-/// What the refusal of weaker settings prints to be given back.
+/// Returns the digest that the refusal of weaker settings prints.
 #[track_caller]
 fn digest_in(told: &str) -> String {
     let after = told.split("--accept-weaker-settings ").nth(1).expect(told);
@@ -282,7 +282,7 @@ fn digest_in(told: &str) -> String {
     digest
 }
 
-/// The entries of the settings that were recorded.
+/// Returns the entries that record settings.
 #[track_caller]
 fn recorded(server: &Server) -> Vec<serde_json::Value> {
     let page = server.get("/api/v1/audit?limit=1000").ok();
@@ -294,7 +294,7 @@ const STRICT: &str =
     "[signatures]\naccept = [\"v2\"]\n[requirement]\nthreshold = 2\ngroups = { sre = 1 }\n";
 
 #[test]
-fn settings_are_recorded_where_they_change() {
+fn settings_are_recorded_when_they_change() {
     let home = Home::new();
     let server = home.serve();
     let first = recorded(&server);
@@ -305,7 +305,7 @@ fn settings_are_recorded_where_they_change() {
     assert_eq!(first[0]["settings"]["listener"], listener);
     server.stop();
     let server = home.serve();
-    assert_eq!(recorded(&server), first, "the same, so nothing new");
+    assert_eq!(recorded(&server), first, "unchanged settings are not recorded again");
     server.stop();
     home.file("signoff.toml", STRICT);
     let server = home.serve();
@@ -315,9 +315,10 @@ fn settings_are_recorded_where_they_change() {
     assert_eq!(both[1]["settings"]["requirement.groups"], json!({ "sre": 1 }));
 }
 
-/// A renamed file, another --store, a typing error in a name: the settings are gone, and so weaker.
+/// A renamed file, another --store or a mistyped name: the settings file is missing, so the settings
+/// are weaker.
 #[test]
-fn weaker_settings_are_refused_until_their_digest_is_given() {
+fn weaker_settings_are_refused_until_their_digest_is_accepted() {
     let home = Home::new();
     home.file("signoff.toml", STRICT);
     let server = home.serve();
@@ -330,7 +331,7 @@ fn weaker_settings_are_refused_until_their_digest_is_given() {
         assert!(told.contains(part), "{part}: {told}");
     }
     let digest = digest_in(&told);
-    // A command on the file decides nothing under them either; to look is free.
+    // A command on the file decides nothing under them either; reading is allowed.
     let request = ["request", "--agent", "a", "--action", "b", "--context", "{}"];
     let ran = home.run(&request);
     assert!(ran.code != 0 && ran.err.contains("settings-weaker"), "{ran:?}");
@@ -354,7 +355,7 @@ fn weaker_settings_are_refused_until_their_digest_is_given() {
     });
     server.stop();
     home.run(&request).ok();
-    // The digest is of these settings: it accepts no others.
+    // The digest accepts only these settings.
     fs::rename(home.path("away.toml"), home.path("signoff.toml")).unwrap();
     home.serve().stop();
     home.file("signoff.toml", "[requirement]\nthreshold = 2\n");
@@ -362,7 +363,7 @@ fn weaker_settings_are_refused_until_their_digest_is_given() {
 }
 
 #[test]
-fn each_weaker_setting_is_refused_alone() {
+fn each_weaker_setting_is_refused() {
     let home = Home::new();
     home.file("signoff.toml", STRICT);
     home.serve().stop();
@@ -381,7 +382,7 @@ fn each_weaker_setting_is_refused_alone() {
 }
 
 #[test]
-fn another_listener_has_to_be_accepted() {
+fn a_changed_listener_must_be_accepted() {
     let home = Home::new();
     home.run(&["token", "create", "--subject", "root", "--role", "admin"]).ok();
     home.serve().stop();

@@ -1,4 +1,4 @@
-//! More than one approver: over HTTP, each with a token and a key that was made at home.
+//! Several approvers over HTTP, each with a token and a key that was created on their machine.
 
 use serde_json::{Value, json};
 
@@ -42,23 +42,23 @@ fn two_approve_and_then_one_executes() {
 }
 
 #[test]
-fn a_group_is_asked_for_and_only_its_members_make_it() {
+fn a_group_requirement_is_met_only_by_its_members() {
     let office = Office::new();
     let ann = office.person(ANN, &[]);
     let bob = office.person(BOB, &["sre", "legal"]);
     let eve = office.person(EVE, &[]);
     let approval = office.ask(json!({ "groups": { "sre": 1 } }));
     assert_eq!(ann.approves(&approval), "pending");
-    // The threshold is reached: an approval of somebody in no missing group helps nobody.
+    // The threshold is reached: an approval by a person in no missing group does not help.
     let told = eve.decides(&approval, "approved").refused("approver-not-allowed");
     assert!(text(&told, "detail").contains("`sre`"), "{told}");
     assert_eq!(bob.approves(&approval), "approved");
     office.executor.claim(&approval).ok();
-    // One member of two groups makes both.
+    // One member of two groups counts for both.
     let approval = office.ask(json!({ "threshold": 1, "groups": { "sre": 1, "legal": 1 } }));
     assert_eq!(bob.approves(&approval), "approved");
     office.executor.claim(&approval).ok();
-    // Two of a group are two people.
+    // Two of a group must be two people.
     let approval = office.ask(json!({ "groups": { "sre": 2 } }));
     assert_eq!(bob.approves(&approval), "pending");
     bob.decides(&approval, "approved").refused("already-voted");
@@ -66,7 +66,7 @@ fn a_group_is_asked_for_and_only_its_members_make_it() {
 }
 
 #[test]
-fn who_may_not_help_may_still_reject() {
+fn an_approver_outside_the_groups_may_still_reject() {
     let office = Office::new();
     let [ann, eve] = [ANN, EVE].map(|name| office.person(name, &[]));
     let approval = office.ask(json!({ "groups": { "sre": 1 } }));
@@ -76,7 +76,7 @@ fn who_may_not_help_may_still_reject() {
 }
 
 #[test]
-fn one_rejection_ends_it() {
+fn one_rejection_ends_the_approval() {
     let office = Office::new();
     let [ann, bob, eve] = [ANN, BOB, EVE].map(|name| office.person(name, &[]));
     let approval = office.ask(json!({ "threshold": 3 }));
@@ -98,7 +98,7 @@ fn requester_and_agent_never_count() {
     ann.decides(&approval, "approved").refused("self-approval");
     ann.decides(&approval, "rejected").refused("self-approval");
     assert_eq!(bob.approves(&approval), "pending");
-    // Somebody who is called like the agent is the agent.
+    // A person with the agent's name counts as the agent.
     let agent = office.person("knowledge_update", &[]);
     agent.decides(&approval, "approved").refused("self-approval");
     let agent = office.token("agent:inbox_triage", &["requester", "executor"]);
@@ -108,7 +108,7 @@ fn requester_and_agent_never_count() {
 }
 
 #[test]
-fn one_person_counts_once_with_whatever_key() {
+fn one_person_counts_once_with_any_keys() {
     let office = Office::new();
     let ann = office.person(ANN, &[]);
     let mut second = ann.entry.clone();
@@ -125,7 +125,7 @@ fn one_person_counts_once_with_whatever_key() {
         let ballot = key.ballot(&approval, "approved");
         ann.client.act(&approval, "approve", &ballot).refused("already-voted");
     }
-    // Her key is not Bob's, and not Bob's under another id either.
+    // Bob cannot use her key, not even under another id.
     let bob = office.token(BOB, &["approver"]);
     for id in ["ann", "ann-again"] {
         let ballot = ann.key.as_if(id, BOB).ballot(&approval, "approved");
@@ -141,7 +141,7 @@ fn one_person_counts_once_with_whatever_key() {
 }
 
 #[test]
-fn a_group_that_is_taken_away_counts_no_more_at_the_claim() {
+fn a_removed_group_does_not_count_at_the_claim() {
     let office = Office::new();
     let ann = office.person(ANN, &["sre"]);
     let approval = office.ask(json!({ "groups": { "sre": 1 } }));
@@ -155,7 +155,7 @@ fn a_group_that_is_taken_away_counts_no_more_at_the_claim() {
 }
 
 #[test]
-fn a_key_that_is_revoked_counts_no_more_at_once() {
+fn a_revoked_key_stops_counting_at_once() {
     let office = Office::new();
     let [ann, bob, eve] = [ANN, BOB, EVE].map(|name| office.person(name, &[]));
     let approved = office.ask(json!({ "threshold": 2 }));
@@ -169,7 +169,7 @@ fn a_key_that_is_revoked_counts_no_more_at_once() {
     office.home.run(&["key", "revoke", "bob", "--yes"]).ok();
     office.executor.claim(&approved).refused("key-revoked");
     bob.decides(&office.ask(json!({})), "approved").refused("key-revoked");
-    // What Bob said of it counts no more, so two others are needed, and his ballot stays in the way.
+    // Bob's ballot no longer counts, so two others are needed, and his ballot still blocks the claim.
     assert_eq!(ann.approves(&half), "pending");
     eve.decides(&half, "approved").ok();
     office.executor.claim(&half).refused("key-revoked");
@@ -179,11 +179,11 @@ fn a_key_that_is_revoked_counts_no_more_at_once() {
         let entry = &item["entry"]["event"];
         entry["event"] == "key_recorded" && entry["key_id"] == "bob" && entry["status"] == "revoked"
     });
-    assert!(told, "the audit tells of the revocation: {keys}");
+    assert!(told, "the audit log records the revocation: {keys}");
 }
 
 #[test]
-fn a_settings_floor_raises_what_a_request_asks() {
+fn a_settings_floor_raises_the_requirement_of_a_request() {
     let office = Office::set_to("[requirement]\nthreshold = 2\ngroups = { sre = 1 }\n");
     let ann = office.person(ANN, &["sre"]);
     let bob = office.person(BOB, &[]);
@@ -199,7 +199,7 @@ fn a_settings_floor_raises_what_a_request_asks() {
         assert_eq!(approval["requirement"]["threshold"], threshold, "{approval}");
         assert_eq!(approval["requirement"]["groups"], groups, "{approval}");
     }
-    // A floor mends nothing that is out of its form.
+    // A floor does not hide a malformed requirement.
     let mut body = request_body();
     for wrong in [json!({ "threshold": 0 }), json!({ "groups": { "sre": 0 } })] {
         body["requirement"] = wrong;
@@ -209,7 +209,7 @@ fn a_settings_floor_raises_what_a_request_asks() {
     assert_eq!(ann.approves(&approval), "pending");
     assert_eq!(bob.approves(&approval), "approved");
     office.executor.claim(&approval).ok();
-    // v1 names no key, so it never makes two.
+    // v1 names no key, so it never counts where two are required.
     let approval = office.requester.request();
     let somebody = office.token("user@company.com", &["approver"]);
     let v1 = ballot(&approval, "approved", "user@company.com");
@@ -217,7 +217,7 @@ fn a_settings_floor_raises_what_a_request_asks() {
 }
 
 #[test]
-fn where_only_v2_counts_nothing_else_does() {
+fn if_only_v2_is_accepted_v1_is_refused() {
     let office = Office::set_to("[signatures]\naccept = [\"v2\"]\n");
     let ann = office.person(ANN, &[]);
     let approval = office.requester.request();
@@ -234,7 +234,7 @@ fn where_only_v2_counts_nothing_else_does() {
 }
 
 #[test]
-fn a_ballot_of_a_profile_that_counts_no_more_lets_nothing_run() {
+fn a_ballot_of_a_profile_that_is_no_longer_accepted_does_not_count() {
     let office = Office::new();
     let ann = office.token(ANN, &["approver"]);
     let approval = office.requester.request();
@@ -250,7 +250,7 @@ fn a_ballot_of_a_profile_that_counts_no_more_lets_nothing_run() {
 }
 
 #[test]
-fn where_only_v1_counts_what_it_cannot_complete_is_refused() {
+fn if_only_v1_is_accepted_a_requirement_it_cannot_meet_is_refused() {
     let office = Office::set_to("[signatures]\naccept = [\"v1\"]\n");
     let refused = |requirement: Value| {
         let mut body = request_body();
@@ -268,7 +268,7 @@ fn where_only_v1_counts_what_it_cannot_complete_is_refused() {
 }
 
 #[test]
-fn a_requirement_out_of_its_form_is_refused() {
+fn a_malformed_requirement_is_refused() {
     let office = Office::new();
     let many: serde_json::Map<String, Value> =
         (0..17).map(|n| (format!("g{n}"), json!(1))).collect();
@@ -325,7 +325,7 @@ fn a_requirement_out_of_its_form_is_refused() {
         office.requester.post_text("/api/v1/approvals", &body).refused("request-invalid");
     }
     assert_eq!(office.admin.get("/api/v1/approvals").ok()["items"], json!([]));
-    // The largest that is in its form.
+    // The largest valid requirement.
     let most: serde_json::Map<String, Value> =
         (0..16).map(|n| (format!("g{n}"), json!(16))).collect();
     let approval = office.ask(json!({ "threshold": 16, "groups": most }));

@@ -1,4 +1,4 @@
-//! A candidate beside the active policy: what it would change is told, and it changes nothing.
+//! A shadow of the active policy: verdicts that it would change are recorded, and it changes nothing.
 
 use serde_json::{Value, json};
 
@@ -74,20 +74,20 @@ fn flips_are_counted_and_listed_and_the_active_policy_decides() {
         (text(&entry(1), "moment"), text(&entry(1), "approval_id")),
         ("request", id(&approval))
     );
-    // Nothing that decides says the candidate's name.
+    // No decision names the candidate.
     let all = server.get("/api/v1/audit?limit=200").ok();
     for item in all["items"].as_array().unwrap() {
         let entry = item.get("entry").unwrap_or(item);
         assert_ne!(entry["guardrail"]["policy"], json!(shadow), "{entry}");
     }
-    // Once it is taken away, nobody asks it.
+    // After `unshadow` it is no longer evaluated.
     server.post("/api/v1/modules/policy/unshadow", &json!({})).ok();
     transfer(&server, 50);
     assert_eq!(counted(&server, "compared"), 4);
 }
 
 #[test]
-fn a_candidate_that_loops_touches_no_answer() {
+fn a_looping_candidate_affects_no_answer() {
     let (home, server) = home_with_signer();
     let active = activated(&home, &server, "p", 1, ACTIVE);
     std::fs::write(home.path("loops.wasm"), loops_for("teller")).unwrap();
@@ -122,10 +122,10 @@ fn a_shadow_survives_a_restart_and_ends_when_it_is_promoted() {
     assert_eq!((&verdict["policy"], &verdict["rule"]), (&json!(shadow), &json!("not-small")));
     let before = counted(&server, "compared");
     transfer(&server, 50);
-    assert_eq!(counted(&server, "compared"), before, "nothing is asked beside itself");
+    assert_eq!(counted(&server, "compared"), before, "the active policy is not its own shadow");
 }
 
-/// A candidate that loops over what a teller does, and many comparisons that wait for it.
+/// Shadows a candidate that loops for the agent `teller`, and queues many comparisons for it.
 fn looping(home: &Home, server: &Server) -> String {
     activated(home, server, "p", 1, ACTIVE);
     std::fs::write(home.path("loops.wasm"), loops_for("teller")).unwrap();
@@ -139,33 +139,33 @@ fn looping(home: &Home, server: &Server) -> String {
 }
 
 #[test]
-fn what_waits_for_a_candidate_ends_with_it() {
+fn comparisons_queued_for_a_candidate_end_with_it() {
     let (home, server) = home_with_signer();
     looping(&home, &server);
     let next = pushed(&home, &server, &signed(&home, "p", 3, &candidate()));
     server.post(&format!("/api/v1/modules/{next}/shadow"), &json!({})).ok();
     transfer(&server, 50);
     transfer(&server, 5);
-    until("both were asked", || (counted(&server, "compared") == 2).then_some(()));
+    until("both were compared", || (counted(&server, "compared") == 2).then_some(()));
     assert_eq!((counted(&server, "flips"), counted(&server, "failures")), (1, 0));
     let flips = flips(&server, 1);
     assert_eq!(flips[0]["entry"]["event"]["shadow"]["policy"], json!(next));
 }
 
 #[test]
-fn a_server_ends_without_all_that_waits_for_a_candidate() {
+fn a_shutdown_drops_queued_comparisons() {
     let (home, mut server) = home_with_signer();
     let shadow = looping(&home, &server);
     server.terminate();
     assert!(server.ended().success());
     let server = home.serve();
     let told = server.get(&format!("/api/v1/modules/policy/flips?digest={shadow}&limit=200")).ok();
-    // A batch that was made before; the next is given up.
+    // At most one batch was compared; the rest is dropped.
     assert!(told["items"].as_array().unwrap().len() < 64, "{told}");
 }
 
 #[test]
-fn large_contexts_wait_within_bounds() {
+fn large_contexts_are_dropped_when_the_queue_is_full() {
     let (home, server) = home_with_signer();
     looping(&home, &server);
     let context = json!({ "pad": "x".repeat(1_000_000) });
@@ -174,5 +174,5 @@ fn large_contexts_wait_within_bounds() {
     for _ in 0..40 {
         server.post("/api/v1/guardrails/evaluate", &body).ok();
     }
-    until("some found no place", || (counted(&server, "dropped") > 0).then_some(()));
+    until("some were dropped", || (counted(&server, "dropped") > 0).then_some(()));
 }

@@ -1,4 +1,4 @@
-//! The end of a server: what was accepted is finished, and then it is gone.
+//! Shutdown: accepted requests are finished before the server exits.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
@@ -11,7 +11,7 @@ use crate::support::{
 };
 
 #[test]
-fn a_request_that_was_accepted_is_finished() {
+fn an_accepted_request_is_finished() {
     let (home, mut server) = home_and_server();
     let body = request_body().to_string();
     let headers = format!("content-length: {}\r\n", body.len());
@@ -19,11 +19,11 @@ fn a_request_that_was_accepted_is_finished() {
     let (sent, rest) = text.split_at(text.len() - 10);
     let mut stream = open(&server);
     stream.write_all(sent.as_bytes()).unwrap();
-    until("the request is there", || {
+    until("the request has arrived", || {
         server.get("/metrics").body.contains("signoff_connections 2\n").then_some(())
     });
     server.terminate();
-    until("nobody new is let in", || TcpStream::connect(server.address()).is_err().then_some(()));
+    until("it accepts no more", || TcpStream::connect(server.address()).is_err().then_some(()));
     stream.write_all(rest.as_bytes()).unwrap();
     let made = Raw::answer(&Raw::rest(stream)).json(201);
     assert!(server.ended().success());
@@ -31,7 +31,7 @@ fn a_request_that_was_accepted_is_finished() {
 }
 
 #[test]
-fn sigint_and_sigterm_end_it_with_0() {
+fn sigint_and_sigterm_exit_with_0() {
     for signal in [Signal::INT, Signal::TERM] {
         let (home, mut server) = home_and_server();
         let approval = server.approved();
@@ -43,7 +43,7 @@ fn sigint_and_sigterm_end_it_with_0() {
 }
 
 #[test]
-fn a_server_that_told_its_address_can_be_ended_in_order() {
+fn a_server_can_be_stopped_right_after_it_prints_its_address() {
     let home = Home::new();
     for _ in 0..20 {
         home.serve().stop();
@@ -51,7 +51,7 @@ fn a_server_that_told_its_address_can_be_ended_in_order() {
 }
 
 #[test]
-fn a_server_goes_on_when_nobody_reads_what_it_prints() {
+fn a_server_keeps_running_when_its_output_is_closed() {
     let home = Home::new();
     let mut command = home.signoff(SERVE);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -65,7 +65,7 @@ fn a_server_goes_on_when_nobody_reads_what_it_prints() {
         client.approved();
     }
     let short = client.request_for(1);
-    until("the sweeper is still there", || {
+    until("the sweeper still runs", || {
         client.events_of(&short).contains(&"approval_expired".to_owned()).then_some(())
     });
     child.kill().unwrap();
@@ -73,7 +73,7 @@ fn a_server_goes_on_when_nobody_reads_what_it_prints() {
 }
 
 #[test]
-fn idle_connections_do_not_keep_it_alive() {
+fn idle_connections_do_not_delay_a_shutdown() {
     let (_home, mut server) = home_and_server();
     let idle: Vec<TcpStream> = (0..50).map(|_| open(&server)).collect();
     let mut used = open(&server);
@@ -85,7 +85,7 @@ fn idle_connections_do_not_keep_it_alive() {
 }
 
 #[test]
-fn a_store_that_was_closed_in_order_opens_without_repair() {
+fn a_cleanly_closed_store_opens_without_repair() {
     let (home, server) = home_and_server();
     for _ in 0..10 {
         server.approved();

@@ -1,4 +1,4 @@
-//! What `serve` is held to before it answers anybody: a log key, a store to begin with, the clock.
+//! The checks of `serve` before it accepts requests: a log key, an existing store, the clock.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -15,11 +15,11 @@ use crate::support::{
 
 const DAY: u64 = 86_400;
 
-/// A start that does not come about, and what it says.
+/// Checks that a start is refused; returns its message.
 #[track_caller]
 fn refused(home: &Home, more: &[&str]) -> String {
     let ran = home.run(&[SERVE, more].concat()).exits(1);
-    assert_eq!(ran.out, "", "no address is told");
+    assert_eq!(ran.out, "", "no address is printed");
     assert!(ran.err.starts_with("signoff: ") && !ran.err.contains("panicked"), "{ran:?}");
     ran.err
 }
@@ -29,7 +29,7 @@ fn started(home: &Home, more: &[&str]) -> Server {
     Server::start_with(home.signoff(&[SERVE, more].concat()))
 }
 
-/// The audit entries of an event, of all that were written.
+/// Returns the audit entries of an event, those of the start included.
 #[track_caller]
 fn events(server: &Server, event: &str) -> Vec<Value> {
     let page = server.get("/api/v1/audit?limit=1000").ok();
@@ -37,7 +37,7 @@ fn events(server: &Server, event: &str) -> Vec<Value> {
     entries.map(|item| item["entry"]["event"].clone()).filter(|e| e["event"] == event).collect()
 }
 
-/// What the server printed first.
+/// Returns the first line that the server printed, as JSON.
 fn facts(server: &Server) -> Value {
     let printed = server.printed();
     let first = printed.lines().find(|line| line.starts_with("{\"") && line.contains("\"url\""));
@@ -45,10 +45,10 @@ fn facts(server: &Server) -> Value {
 }
 
 #[test]
-fn serve_makes_a_log_key_where_the_keyring_has_none() {
+fn serve_creates_a_log_key_if_the_keyring_has_none() {
     let home = Home::new();
     let keyring = home.path("signoff.keys.json");
-    // A store from before: rows that nobody authenticates.
+    // An existing store whose rows are not authenticated.
     let request = ["--json", "request", "--agent", "a", "--action", "b", "--context", "{}"];
     let before = home.run(&request).exits(0).json();
     assert!(home.run(&["doctor"]).out.contains("rows are not authenticated"));
@@ -58,7 +58,7 @@ fn serve_makes_a_log_key_where_the_keyring_has_none() {
     let made = facts(&server);
     let log_key = text(&made, "log_key").to_owned();
     let told = format!("created log key `{log_key}`");
-    until("the key is told", || server.printed().contains(&told).then_some(()));
+    until("the key is reported", || server.printed().contains(&told).then_some(()));
     let recorded = events(&server, "key_recorded");
     assert!(recorded.iter().any(|key| key["key_id"] == log_key && key["use"] == "log"));
     assert_eq!(server.show(&before)["status"], "pending");
@@ -66,14 +66,14 @@ fn serve_makes_a_log_key_where_the_keyring_has_none() {
     server.stop();
     let doctor = home.run(&["doctor"]).ok();
     assert!(!doctor.contains("rows are not authenticated"), "{doctor}");
-    // Once: the next start has it.
+    // Only once: the next start uses it.
     let server = home.serve();
     assert_eq!(facts(&server)["log_key"], log_key);
     assert!(!server.stop().contains("created log key"));
 }
 
 #[test]
-fn a_key_that_is_made_joins_those_of_the_keyring() {
+fn a_created_log_key_is_added_to_the_keyring() {
     let home = Home::new();
     home.run(&["key", "generate", "--id", "ann", "--approver", APPROVER]).ok();
     let server = home.serve();
@@ -82,7 +82,7 @@ fn a_key_that_is_made_joins_those_of_the_keyring() {
     assert_eq!(events(&server, "key_recorded").len(), 3);
 }
 
-/// `serve` where no keyring can be written.
+/// Returns `serve` with a keyring path that cannot be written.
 fn without_keyring(home: &Home, more: &[&str]) -> Command {
     let mut command = home.signoff(&[SERVE, more].concat());
     command.env("SIGNOFF_KEYRING", "no-such-folder/keys.json");
@@ -90,7 +90,7 @@ fn without_keyring(home: &Home, more: &[&str]) -> Command {
 }
 
 #[test]
-fn a_server_without_a_log_key_stays_on_loopback_and_says_so() {
+fn a_server_without_a_log_key_stays_on_loopback_and_reports_it() {
     let home = Home::new();
     home.run(&["token", "create", "--subject", "root", "--role", "admin"]).ok();
     let server = Server::start_with(without_keyring(&home, &[]));
@@ -114,7 +114,7 @@ fn a_server_without_a_log_key_stays_on_loopback_and_says_so() {
 }
 
 #[test]
-fn a_store_that_nobody_signed_is_accepted_once_and_ends_what_is_unfinished() {
+fn accepting_an_unsigned_store_ends_unfinished_approvals_once() {
     let home = Home::new();
     let request = ["--json", "request", "--agent", "a", "--action", "b", "--context", "{}"];
     let pending = home.run(&request).exits(0).json();
@@ -133,26 +133,26 @@ fn a_store_that_nobody_signed_is_accepted_once_and_ends_what_is_unfinished() {
     assert_eq!((accepted.len(), &accepted[0]["ended"]), (1, &json!(2)));
     let open = server.request();
     assert!(server.stop().contains("2 unfinished approvals expired"));
-    // It is signed now: no flag is needed, and the flag ends nothing more.
+    // The store is signed now: no flag is needed, and the flag ends no more approvals.
     home.serve().stop();
     let server = started(&home, &["--accept-unsigned"]);
     assert_eq!(events(&server, "unsigned_accepted").len(), 1);
     assert_eq!(server.show(&open)["status"], "pending");
     server.stop();
-    // The old file in its place is what it was.
+    // The old file is still unsigned.
     fs::write(home.store(), stored).unwrap();
     refused(&home, &[]);
     home.run(&["doctor"]).exits(1);
 }
 
 #[test]
-fn a_missing_store_beside_a_log_key_is_not_made() {
+fn with_a_log_key_a_missing_store_is_not_created() {
     let home = Home::new();
     home.run(&["key", "generate", "--use", "log"]).ok();
     let told = refused(&home, &[]);
     assert!(told.contains("signoff.redb") && told.contains("--create-store"), "{told}");
     assert!(!home.store().exists());
-    // Nor is a missing one said to be made by `init` or `serve`.
+    // Nor does a message suggest `init` for a missing store.
     for command in [&["list"][..], &["stats"], &["verify", "appr_0", "--agent", "a"]] {
         let ran = home.run(command);
         assert!(ran.code != 0 && !ran.err.contains("signoff init"), "{ran:?}");
@@ -166,7 +166,7 @@ fn a_missing_store_beside_a_log_key_is_not_made() {
     fs::rename(home.store(), home.path("away.redb")).unwrap();
     refused(&home, &[]);
     assert!(!home.store().exists());
-    // Nor by a command: an empty store would know no token and no setting.
+    // Nor does a command create it: an empty store would know no token and no setting.
     for command in [
         vec!["request", "--agent", "a", "--action", "b", "--context", "{}"],
         vec!["evaluate", "--agent", "a", "--action", "b", "--context", "{}"],
@@ -178,7 +178,7 @@ fn a_missing_store_beside_a_log_key_is_not_made() {
     }
     fs::rename(home.path("away.redb"), home.store()).unwrap();
     home.serve().assert_ready();
-    // Where there is neither, both are made; `init` makes both too.
+    // If both are missing, `serve` creates both; so does `init`.
     let (other, server) = home_and_server();
     server.stop();
     assert!(other.store().exists() && other.path("signoff.keys.json").exists());
@@ -187,7 +187,7 @@ fn a_missing_store_beside_a_log_key_is_not_made() {
     third.serve().assert_ready();
 }
 
-/// A home whose last entry is of another time.
+/// Returns a home whose last entry has this time.
 fn last_entry_at(seconds: u64) -> Home {
     let home = Home::new();
     let clock = Arc::new(ManualClock::at(seconds));
@@ -216,13 +216,13 @@ fn a_log_key_without_its_private_half_does_not_start() {
 }
 
 #[test]
-fn a_start_long_after_the_last_entry_needs_the_clock_to_be_accepted() {
+fn a_start_long_after_the_last_entry_needs_accept_clock() {
     let home = last_entry_at(SystemClock.now() - 31 * DAY);
     let told = refused(&home, &[]);
     assert!(told.contains("31 days after the last audit entry"), "{told}");
     assert!(told.contains("--accept-clock"), "{told}");
     assert!(home.run(&["doctor"]).exits(1).out.contains("BAD   clock"));
-    // A command on the file is no way around it.
+    // A command on the file is refused too.
     let request = ["request", "--agent", "a", "--action", "b", "--context", "{}"];
     let ran = home.run(&request);
     assert!(ran.code != 0 && ran.err.contains("clock-ahead"), "{ran:?}");
@@ -233,7 +233,7 @@ fn a_start_long_after_the_last_entry_needs_the_clock_to_be_accepted() {
     assert!(text(&accepted[0], "last") < text(&accepted[0], "now"), "{accepted:?}");
     server.approved();
     server.stop();
-    // From then on it is needed no more, and says nothing.
+    // After that the flag is not needed and has no effect.
     home.run(&request).ok();
     let server = started(&home, &["--accept-clock"]);
     assert_eq!(events(&server, "clock_accepted").len(), 1);
@@ -243,7 +243,7 @@ fn a_start_long_after_the_last_entry_needs_the_clock_to_be_accepted() {
 }
 
 #[test]
-fn a_start_that_its_witness_refuses_leaves_no_new_store() {
+fn a_start_that_the_witness_refuses_leaves_no_new_store() {
     let home = Home::new();
     home.run(&["init"]).ok();
     let witness = home.path("witness").display().to_string();
@@ -269,8 +269,8 @@ fn a_time_past_the_year_9999_is_never_written() {
 }
 
 #[test]
-fn a_last_entry_of_the_future_is_named_and_what_to_do() {
-    // The first start has something to record, and cannot.
+fn a_last_entry_in_the_future_is_reported_with_instructions() {
+    // The first start must record its settings, and cannot.
     let home = last_entry_at(SystemClock.now() + 400 * DAY);
     let told = refused(&home, &[]);
     for part in
@@ -278,7 +278,7 @@ fn a_last_entry_of_the_future_is_named_and_what_to_do() {
     {
         assert!(told.contains(part), "{part}: {told}");
     }
-    // One that has all of it serves, for who reads.
+    // If everything is recorded already, the server starts, for reads only.
     let home = Home::new();
     home.serve().stop();
     let clock = Arc::new(ManualClock::at(SystemClock.now() + 20 * DAY));
@@ -286,7 +286,7 @@ fn a_last_entry_of_the_future_is_named_and_what_to_do() {
     let approval = inside.client.request();
     inside.stop();
     let server = home.serve();
-    until("the future is told", || {
+    until("the future entry is reported", || {
         server.printed().contains("the last audit entry is of 20").then_some(())
     });
     server.get("/readyz").refused("clock-behind");

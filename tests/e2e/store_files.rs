@@ -1,4 +1,4 @@
-//! Store files that are wrong, or in use: each a clear error, and the file is left as it was.
+//! Store files that are invalid or in use: each gives a clear error, and the file is left unchanged.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::support::{Home, Ran, Server, home_and_server, id};
 
-/// Runs a command that writes and one that reads; answers what they told.
+/// Runs a command that writes, one that reads, and `serve`; returns their results.
 fn told(home: &Home, store: &str) -> Vec<Ran> {
     let request = ["--store", store, "request", "--agent", "a", "--action", "b", "--context", "{}"];
     let serve = ["--store", store, "serve", "--listen", "127.0.0.1:0"];
@@ -16,7 +16,7 @@ fn told(home: &Home, store: &str) -> Vec<Ran> {
     commands.into_iter().map(|command| home.run(command)).collect()
 }
 
-/// Checks that every command fails with these words, and leaves the file as it was.
+/// Checks that every command fails with these words and leaves the file unchanged.
 #[track_caller]
 fn refused(home: &Home, store: &Path, words: &str) {
     let before = fs::read(store).ok();
@@ -25,7 +25,7 @@ fn refused(home: &Home, store: &Path, words: &str) {
         assert!(ran.err.contains(words), "{words}: {ran:?}");
         assert!(ran.err.starts_with("signoff: ") && !ran.err.contains("panicked"), "{ran:?}");
     }
-    assert_eq!(fs::read(store).ok(), before, "the file is left as it was");
+    assert_eq!(fs::read(store).ok(), before, "the file is left unchanged");
 }
 
 fn store_with_approvals(home: &Home) -> Vec<u8> {
@@ -38,7 +38,7 @@ fn store_with_approvals(home: &Home) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_no_store_is_refused_and_left_alone() {
+fn a_file_that_is_not_a_store_is_refused_and_unchanged() {
     let home = Home::new();
     let no_store = "is not a signoff store";
     refused(&home, &home.file("empty", ""), no_store);
@@ -53,7 +53,7 @@ fn what_is_no_store_is_refused_and_left_alone() {
 }
 
 #[test]
-fn a_store_that_is_not_there_is_made_only_by_commands_that_write() {
+fn only_commands_that_write_create_a_missing_store() {
     let home = Home::new();
     for command in [
         &["list"][..],
@@ -72,7 +72,7 @@ fn a_store_that_is_not_there_is_made_only_by_commands_that_write() {
 }
 
 #[test]
-fn a_store_where_none_can_be_made_is_a_clear_error() {
+fn a_path_where_no_store_can_be_created_is_a_clear_error() {
     let home = Home::new();
     home.file("file", "");
     for place in ["missing/signoff.redb", "file/signoff.redb", "/proc/signoff.redb"] {
@@ -88,7 +88,7 @@ fn a_store_where_none_can_be_made_is_a_clear_error() {
 }
 
 #[test]
-fn a_truncated_store_is_damaged_or_whole_never_half() {
+fn a_truncated_store_is_read_completely_or_refused() {
     let home = Home::new();
     let whole = store_with_approvals(&home);
     let everything = home.run(&["list"]).ok();
@@ -96,8 +96,8 @@ fn a_truncated_store_is_damaged_or_whole_never_half() {
         let length = whole.len() * share / 100;
         fs::write(home.store(), &whole[..length]).unwrap();
         for (command, ran) in ["request", "list", "serve"].iter().zip(told(&home, "signoff.redb")) {
-            // What was cut off may all have been free. Then a reader, who needs none of it, finds each
-            // byte that was there; nobody writes to such a file.
+            // If only free pages were cut off, a reader still finds every row; no command writes to
+            // such a file.
             if *command == "list" && ran.code == 0 {
                 assert_eq!(ran.ok(), everything, "{share} %");
                 continue;
@@ -112,7 +112,7 @@ fn a_truncated_store_is_damaged_or_whole_never_half() {
 }
 
 #[test]
-fn a_store_with_flipped_bytes_is_found_out_by_doctor_and_serve() {
+fn doctor_and_serve_detect_flipped_bytes_in_a_store() {
     let home = Home::new();
     let mut damaged = store_with_approvals(&home);
     let text = b"knowledge_update";
@@ -126,9 +126,9 @@ fn a_store_with_flipped_bytes_is_found_out_by_doctor_and_serve() {
     assert!(doctor.out.contains("damaged"), "{doctor:?}");
 }
 
-/// The database library panics on some damage. What a person reads is one sentence.
+/// The database library panics on some damage. The command prints one sentence.
 #[test]
-fn damage_of_every_page_is_told_without_a_panic() {
+fn a_damaged_page_is_reported_without_a_panic() {
     let home = Home::new();
     let whole = store_with_approvals(&home);
     let mut given_up = 0;
@@ -140,14 +140,14 @@ fn damage_of_every_page_is_told_without_a_panic() {
         assert!(!list.err.contains("thread "), "page at {page}: {list:?}");
         given_up += usize::from(list.err.contains("reading it panicked"));
     }
-    assert!(given_up > 0, "no page led to a panic: this shows nothing");
+    assert!(given_up > 0, "no page led to a panic, so this test proves nothing");
 }
 
 #[test]
-fn a_store_that_may_not_be_read_or_written_is_a_clear_error() {
+fn a_store_without_permissions_is_a_clear_error() {
     use std::os::unix::fs::PermissionsExt;
     if geteuid().is_root() {
-        return; // Root may read and write all of it.
+        return; // Root may read and write everything.
     }
     let home = Home::new();
     store_with_approvals(&home);
@@ -162,7 +162,7 @@ fn a_store_that_may_not_be_read_or_written_is_a_clear_error() {
 }
 
 #[test]
-fn beside_a_server_commands_read_the_file_and_are_told_how_to_write() {
+fn while_a_server_runs_commands_read_the_file_and_refuse_to_write() {
     let (home, server) = home_and_server();
     let approval = server.approved();
     let id = id(&approval);
@@ -188,7 +188,7 @@ fn beside_a_server_commands_read_the_file_and_are_told_how_to_write() {
 }
 
 #[test]
-fn what_a_server_wrote_is_seen_by_readers_of_the_file_at_once() {
+fn readers_of_the_file_see_the_writes_of_a_server_at_once() {
     let (home, server) = home_and_server();
     for _ in 0..5 {
         let approval = server.request();
@@ -199,7 +199,7 @@ fn what_a_server_wrote_is_seen_by_readers_of_the_file_at_once() {
 }
 
 #[test]
-fn init_beside_a_store_takes_no_other_audience() {
+fn init_on_an_existing_store_refuses_another_audience() {
     let home = Home::new();
     home.run(&["request", "--agent", "a", "--action", "b", "--context", "{}"]).ok();
     let ran = home.run(&["init", "--audience", "payments"]).exits(1);
@@ -210,7 +210,7 @@ fn init_beside_a_store_takes_no_other_audience() {
 }
 
 #[test]
-fn a_store_keeps_the_audience_it_was_made_with() {
+fn a_store_keeps_the_audience_it_was_created_with() {
     let home = Home::new();
     home.run(&["init", "--audience", "payments"]).ok();
     let mut command = home.signoff(crate::support::SERVE);

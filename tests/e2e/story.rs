@@ -1,4 +1,4 @@
-//! The runbook, request by request, in its own words.
+//! The runbook, request by request, in its own terms.
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -101,7 +101,7 @@ fn the_context_hash_is_that_of_pythons_json_dumps_with_sorted_keys() {
 }
 
 #[test]
-fn what_was_hashed_is_what_is_stored_and_shown() {
+fn the_hashed_context_is_stored_and_shown() {
     let (_home, server) = home_and_server();
     let digits = "9".repeat(4_300);
     let body = format!(r#"{{"agent":"a","action":"b","context":{{"n":{digits}}},"plan":{{}}}}"#);
@@ -180,7 +180,7 @@ fn verify_answers_in_the_runbooks_shape() {
 }
 
 #[test]
-fn verify_compares_agent_action_context_and_plan_where_they_are_sent() {
+fn verify_compares_agent_action_context_and_plan_if_they_are_sent() {
     let (_home, server) = home_and_server();
     let approval = server.approved();
     let fits = request_body();
@@ -203,7 +203,7 @@ fn verify_compares_agent_action_context_and_plan_where_they_are_sent() {
 }
 
 #[test]
-fn verify_changes_nothing_and_says_no_once_executed() {
+fn verify_changes_nothing_and_is_invalid_once_executed() {
     let (_home, server) = home_and_server();
     let approval = server.approved();
     let body = json!({ "signature": approval["signature"] });
@@ -257,7 +257,7 @@ fn execute_refuses_another_agent_action_context_or_plan() {
 }
 
 #[test]
-fn a_plan_nobody_approved_is_refused() {
+fn a_plan_that_was_not_approved_is_refused() {
     let (_home, server) = home_and_server();
     let approval = server.approved();
     let mut claim = crate::support::claim_body();
@@ -266,7 +266,7 @@ fn a_plan_nobody_approved_is_refused() {
 }
 
 #[test]
-fn the_same_context_in_another_layout_is_the_same() {
+fn a_context_in_another_layout_is_equal() {
     let (_home, server) = home_and_server();
     let approval = server.approved();
     let claim = r#"{"context" : {"risk_score":85,  "changes_count":1500,
@@ -276,7 +276,7 @@ fn the_same_context_in_another_layout_is_the_same() {
 }
 
 #[test]
-fn an_outcome_is_reported_once_and_repeats_in_peace() {
+fn an_outcome_is_recorded_once_and_a_repeat_succeeds() {
     let (_home, server) = home_and_server();
     for (first, other) in [("succeeded", "failed"), ("failed", "succeeded")] {
         let approval = server.approved();
@@ -301,7 +301,7 @@ fn an_outcome_is_reported_once_and_repeats_in_peace() {
 }
 
 #[test]
-fn a_requester_never_approves_itself() {
+fn agents_and_requesters_never_approve() {
     let (_home, server) = home_and_server();
     let approval = server.request();
     server.decide(&approval, "approved", "knowledge_update").refused("self-approval");
@@ -344,7 +344,7 @@ fn a_signature_covers_id_decision_approver_and_expiry() {
 }
 
 #[test]
-fn nothing_of_a_refused_decision_is_kept() {
+fn a_refused_decision_changes_nothing() {
     let (_home, server) = home_and_server();
     let approval = server.request();
     let before = server.show(&approval);

@@ -1,6 +1,6 @@
-//! Somebody changes what was approved. Who can write the store's file alone changes nothing: the row is
-//! not the one that the log has (`store_edits` has every such edit). Who has the log key too writes a log
-//! that has the change; what a signature covers is refused even then.
+//! An attacker changes what was approved. With write access to the store's file alone the attacker has no
+//! effect, because the row differs from the log (`store_edits` has every such edit). With the log key too
+//! the attacker can forge the log; changes of anything that a signature covers are refused even then.
 
 use std::fs;
 
@@ -21,7 +21,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// A request of a requirement, which Ann has approved.
+    /// Makes a request with this requirement, which Ann approves.
     fn new(requirement: Value) -> Self {
         let home = Home::new();
         for (id, approver) in [("ann", ANN), ("bob", BOB)] {
@@ -41,7 +41,8 @@ impl Scene {
         Self { home, approval }
     }
 
-    /// Claims what is stored now, as it was asked for and as it now reads. The codes.
+    /// Claims the stored approval: as requested, as the record now reads, and with another context.
+    /// Returns the codes.
     fn claims(&self) -> Vec<String> {
         let stored = record(&self.home);
         let server = self.home.serve();
@@ -62,7 +63,7 @@ impl Scene {
     }
 }
 
-/// A context that nobody saw.
+/// A context that no approver saw.
 fn other_context() -> Value {
     json!({ "file": "/etc/shadow" })
 }
@@ -74,10 +75,10 @@ fn other_digest() -> String {
     home.run(&["hash", "context.json"]).ok().split(' ').next().unwrap().to_owned()
 }
 
-/// A change of a record, by name.
+/// A change of a record, with its name.
 type Change = (&'static str, Box<dyn Fn(&mut Value)>);
 
-/// Changes of what v2 covers beyond v1.
+/// Changes of members that v2 covers and v1 does not.
 fn of_the_request() -> Vec<Change> {
     let digest = other_digest();
     let set = |name: &'static str, value: Value| -> Change {
@@ -102,7 +103,7 @@ fn of_the_request() -> Vec<Change> {
     ]
 }
 
-/// Changes of what every signature covers.
+/// Changes of members that every signature covers.
 fn of_the_decision() -> Vec<Change> {
     vec![
         ("expires later", Box::new(|record| record["expires_at"] = json!("2099-01-01T00:00:00Z"))),
@@ -119,7 +120,7 @@ fn of_the_decision() -> Vec<Change> {
     ]
 }
 
-/// That no claim comes through, of the request as it was and as it now reads.
+/// Checks that every claim is refused, of the original and of the changed request.
 #[track_caller]
 fn assert_nothing_runs(name: &str, scene: &Scene) {
     for code in scene.claims() {
@@ -140,7 +141,7 @@ fn assert_nothing_runs(name: &str, scene: &Scene) {
 }
 
 #[test]
-fn under_v2_nothing_runs_that_was_not_signed() {
+fn under_v2_no_unsigned_change_executes() {
     let scene = Scene::new(json!({}));
     let honest = fs::read(scene.home.store()).unwrap();
     let of_a_key: [Change; 3] = [
@@ -153,12 +154,12 @@ fn under_v2_nothing_runs_that_was_not_signed() {
         assert_nothing_runs(name, &scene);
         fs::write(scene.home.store(), &honest).unwrap();
     }
-    // Unchanged it is good for one.
+    // The unchanged record allows one claim.
     assert_eq!(scene.claims(), ["claimed", "already-executed", "already-executed"]);
 }
 
 #[test]
-fn a_requirement_that_is_lowered_lets_nothing_run() {
+fn a_lowered_requirement_executes_nothing() {
     let scene = Scene::new(json!({ "threshold": 2, "groups": { "sre": 1 } }));
     let honest = fs::read(scene.home.store()).unwrap();
     let approve = |record: &mut Value| {
@@ -200,7 +201,7 @@ fn a_requirement_that_is_lowered_lets_nothing_run() {
         assert_nothing_runs(name, &scene);
         fs::write(scene.home.store(), &honest).unwrap();
     }
-    // Lowered before the second signs, it is what the second signs for, and the first did not.
+    // Lowered before the second ballot, it is covered by the second signature and not by the first.
     change_record(&scene.home, |record| record["requirement"]["groups"] = json!({}));
     let server = scene.home.serve();
     let shown = server.show(&scene.approval);
@@ -209,10 +210,9 @@ fn a_requirement_that_is_lowered_lets_nothing_run() {
     server.claim(&scene.approval).refused("signature-invalid");
 }
 
-/// What v1 covers is id, decision, approver and expiry. Of the rest it says nothing, which is what
-/// the README says of it.
+/// v1 covers id, decision, approver and expiry, and nothing else, as the README says.
 #[test]
-fn under_v1_what_no_signature_covers_is_not_caught() {
+fn under_v1_changes_outside_the_signature_are_not_detected() {
     let home = Home::new();
     let server = home.serve();
     let approval = server.request();
@@ -230,17 +230,16 @@ fn under_v1_what_no_signature_covers_is_not_caught() {
     for (name, change) in of_the_request() {
         change_record(&scene.home, &change);
         let codes = scene.claims();
-        // A context that nobody saw is claimed by its own digest.
+        // A context that no approver saw can be claimed, because its digest was stored.
         let caught = name == "plan_hash";
         assert_eq!(codes.contains(&"claimed".to_owned()), !caught, "{name}: {codes:?}");
         fs::write(scene.home.store(), &honest).unwrap();
     }
 }
 
-/// A record that is put back to before its claim is a record that was signed for: no signature tells.
-/// The log does.
+/// A record that is restored to before its claim has valid signatures; only the log detects it.
 #[test]
-fn a_record_that_is_put_back_is_refused() {
+fn a_restored_record_is_refused() {
     let scene = Scene::new(json!({}));
     let before = record(&scene.home);
     let server = scene.home.serve();
@@ -261,7 +260,7 @@ fn a_record_that_is_put_back_is_refused() {
 }
 
 #[test]
-fn an_edited_audit_is_found_by_doctor_and_by_who_exports_it() {
+fn doctor_and_exports_detect_an_edited_audit_log() {
     let scene = Scene::new(json!({}));
     let server = scene.home.serve();
     let entries = server.get("/api/v1/audit").ok();
@@ -291,7 +290,7 @@ fn an_edited_audit_is_found_by_doctor_and_by_who_exports_it() {
 }
 
 #[test]
-fn an_edited_export_is_found_offline() {
+fn an_edited_export_is_detected_offline() {
     let scene = Scene::new(json!({}));
     let home = &scene.home;
     let log_key = home.run(&["audit", "key"]).ok();
@@ -323,13 +322,13 @@ fn an_edited_export_is_found_offline() {
         home.file("edited.log", &text);
         let ran = verify("edited.log").exits(1);
         assert!(ran.err.contains("does not verify"), "{name}: {ran:?}");
-        // Also where nobody is trusted: it disagrees with itself.
+        // Without a trusted key too: the export is inconsistent.
         home.run(&["audit", "verify", "edited.log"]).exits(1);
     }
 }
 
 #[test]
-fn a_row_that_was_edited_is_refused_and_all_others_are_served() {
+fn only_an_edited_row_is_refused() {
     let scene = Scene::new(json!({}));
     edit_record(&scene.home, |record| record["reason"] = json!("routine"));
     let server = scene.home.serve();
@@ -347,7 +346,7 @@ fn a_row_that_was_edited_is_refused_and_all_others_are_served() {
 }
 
 #[test]
-fn a_server_over_a_tampered_log_goes_on_refusing() {
+fn a_server_with_a_forged_log_keeps_refusing_the_changed_approval() {
     let scene = Scene::new(json!({}));
     change_record(&scene.home, |record| record["agent"] = json!("deployer"));
     let server = Server::start_with(scene.home.signoff(SERVE));
@@ -358,11 +357,11 @@ fn a_server_over_a_tampered_log_goes_on_refusing() {
     let verdict = server.act(&scene.approval, "verify", &sent).ok();
     assert_eq!((&verdict["valid"], &verdict["signature_valid"]), (&json!(false), &json!(false)));
     assert_eq!(text(&server.show(&scene.approval), "status"), "approved");
-    // A receipt of it is none.
+    // Its receipt does not verify.
     let ran = scene.home.run(&["receipt", "export", id(&scene.approval), "--server", &server.url]);
     let Ran { code, err, .. } = ran;
     assert!(code == 1 && err.contains("does not verify"), "{code}: {err}");
-    // Others are as good as ever.
+    // Other approvals are not affected.
     server.approved();
     server.assert_ready();
 }

@@ -1,4 +1,4 @@
-//! Texts of others, shown on a terminal: they cannot act on it, nor change the order of what is read.
+//! Foreign texts on a terminal: they can neither control it nor reorder what is read.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
@@ -18,7 +18,7 @@ fn acts(c: char) -> bool {
 }
 
 #[test]
-fn what_a_person_reads_is_escaped() {
+fn texts_are_escaped_for_display() {
     let (home, server) = home_and_server();
     let hostile: String = ACTING.iter().flat_map(|c| ['a', *c]).collect();
     let mut body = request_body();
@@ -46,7 +46,7 @@ fn what_a_person_reads_is_escaped() {
 }
 
 #[test]
-fn a_reason_of_many_lines_cannot_pass_for_other_fields() {
+fn a_multi_line_reason_cannot_imitate_other_fields() {
     let (home, server) = home_and_server();
     let mut body = request_body();
     body["reason"] = json!("routine\nstatus       approved\nid           appr_x");
@@ -59,7 +59,7 @@ fn a_reason_of_many_lines_cannot_pass_for_other_fields() {
 }
 
 #[test]
-fn nothing_is_coloured_in_a_pipe() {
+fn output_to_a_pipe_has_no_colour() {
     let (home, server) = home_and_server();
     let approval = server.approved();
     for command in [&["show", id(&approval)][..], &["list"], &["stats"], &["--help"]] {
@@ -67,8 +67,7 @@ fn nothing_is_coloured_in_a_pipe() {
     }
 }
 
-/// What a server that is nobody's friend answers: to each command what it would read, every text of it
-/// hostile.
+/// Returns the answers of a malicious server: well-formed for each command, with hostile texts.
 fn hostile(path: &str, approval: &Value) -> String {
     let acting = format!("\u{1b}[2J\u{9b}2J\r{}", ACTING.iter().collect::<String>());
     let mut told = approval.clone();
@@ -99,7 +98,7 @@ fn hostile(path: &str, approval: &Value) -> String {
     answer.to_string()
 }
 
-/// Serves what `says` says of each path, for as long as the test runs; answers its address.
+/// Serves the answers of `says` for each path until the test ends; returns the address.
 fn serve(says: impl Fn(&str) -> String + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -125,7 +124,7 @@ fn serve(says: impl Fn(&str) -> String + Send + 'static) -> String {
 }
 
 #[test]
-fn what_a_hostile_server_says_cannot_act_on_a_terminal() {
+fn answers_of_a_hostile_server_cannot_control_a_terminal() {
     let (_home, server) = home_and_server();
     let approval = server.request();
     let id = id(&approval).to_owned();
@@ -154,7 +153,7 @@ fn what_a_hostile_server_says_cannot_act_on_a_terminal() {
     }
 }
 
-/// Runs a command on a terminal, says no to what it asks, and prints what the terminal got.
+/// Runs a command on a terminal, answers no to its question, and prints the terminal's output.
 const ON_A_TERMINAL: &str = r#"
 import os, pty, sys
 child, terminal = pty.fork()
@@ -174,7 +173,7 @@ sys.stdout.buffer.write(got)
 "#;
 
 #[test]
-fn an_approver_reads_what_is_digested_however_a_server_spells_it() {
+fn an_approver_reads_the_digested_form_of_a_context() {
     let (_home, server) = home_and_server();
     let mut body = request_body();
     body["context"] = json!({ "a": "rm -rf /" });

@@ -1,5 +1,5 @@
-//! TLS: the server with clients that this project did not write, and the command line with servers
-//! that it must not believe.
+//! TLS: the server with independent clients, and the command line with servers that it must not
+//! trust.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
@@ -12,10 +12,10 @@ use crate::support::{
     Authority, HANG, Home, Issued, Ran, Raw, Server, allow_files, open, serve_tls, until,
 };
 
-/// More than the server has places for.
+/// More connections than the server accepts.
 const CONNECTIONS: usize = 1_100;
 
-/// A home with a server that speaks TLS, its authority in `ca.pem`.
+/// Returns a home with a TLS server, its authority in `ca.pem`.
 fn secured() -> (Home, Server, Issued) {
     let home = Home::new();
     let authority = Authority::new("an authority of a test");
@@ -26,7 +26,7 @@ fn secured() -> (Home, Server, Issued) {
     (home, server, issued)
 }
 
-/// What curl answers, believing `ca.pem`.
+/// Runs curl, which trusts `ca.pem`.
 fn curl(home: &Home, url: &str, arguments: &[&str]) -> Ran {
     let mut command = home.program("curl");
     command.args(["-sS", "--cacert", "ca.pem"]).args(arguments).arg(url);
@@ -46,7 +46,7 @@ fn assert_ready(home: &Home, server: &Server) {
 }
 
 #[test]
-fn curl_and_python_speak_tls_1_2_and_1_3_with_it_and_nothing_older() {
+fn curl_and_python_connect_with_tls_1_2_and_1_3_only() {
     const SCRIPT: &str = r#"
 import json, socket, ssl, sys, urllib.request
 port = int(sys.argv[1])
@@ -76,7 +76,7 @@ for version in ("TLSv1_1", "TLSv1_2", "TLSv1_3"):
 }
 
 #[test]
-fn keys_are_taken_as_openssl_writes_them() {
+fn key_formats_of_openssl_are_accepted() {
     let make = [
         (
             "openssl req -x509 -newkey rsa:2048 -nodes -keyout k -out ca.pem",
@@ -108,14 +108,14 @@ fn keys_are_taken_as_openssl_writes_them() {
         Ran::of(home.program("sh").args(["-c", &script])).ok();
         let server = serve_tls(&home);
         assert_ready(&home, &server);
-        // `openssl req -x509` makes authorities, and an authority is no server.
+        // `openssl req -x509` makes an authority's certificate, which is not valid for a server.
         let ran = home.run(&["--server", &server.url, "--ca", "ca.pem", "list"]).exits(1);
         assert!(ran.err.contains("it is an authority's own"), "{ran:?}");
     }
 }
 
 #[test]
-fn a_self_signed_certificate_that_is_no_authority_is_believed_if_told_so() {
+fn a_self_signed_certificate_is_trusted_only_with_ca() {
     let home = Home::new();
     let script = "umask 077 && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes \
         -keyout key.pem -out cert.pem -subj /CN=signoff -addext subjectAltName=IP:127.0.0.1 \
@@ -156,7 +156,7 @@ fn the_command_line_works_over_tls() {
 }
 
 #[test]
-fn the_command_line_believes_no_other_certificate() {
+fn the_command_line_refuses_other_certificates() {
     const TOKEN: &str = "token-that-must-not-be-told";
     let authority = Authority::new("an authority of a test");
     let other = Authority::new("another authority of a test");
@@ -183,7 +183,7 @@ fn the_command_line_believes_no_other_certificate() {
 }
 
 #[test]
-fn an_authority_that_cannot_be_read_is_a_failure_before_anything_is_sent() {
+fn an_unreadable_authority_fails_before_anything_is_sent() {
     let (home, server, _) = secured();
     home.file("empty.pem", "");
     home.file("broken.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
@@ -202,7 +202,7 @@ fn an_authority_that_cannot_be_read_is_a_failure_before_anything_is_sent() {
 }
 
 #[test]
-fn http_and_https_do_not_meet() {
+fn http_and_https_are_not_mixed() {
     let (home, server, _) = secured();
     let plain = format!("http://{}", server.address());
     home.run(&["--server", &plain, "list"]).exits(1);
@@ -215,8 +215,8 @@ fn http_and_https_do_not_meet() {
 #[test]
 fn plain_http_to_the_tls_port_is_closed_quietly() {
     let (home, server, _) = secured();
-    // What is told of the start comes on two streams.
-    until("all is told", || server.printed().contains("created log key").then_some(()));
+    // The messages of the start come on two streams.
+    until("all is printed", || server.printed().contains("created log key").then_some(()));
     let before = server.printed();
     for bytes in [
         b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n".to_vec(),
@@ -229,7 +229,7 @@ fn plain_http_to_the_tls_port_is_closed_quietly() {
         let _ = stream.write_all(&bytes);
         let _ = stream.shutdown(std::net::Shutdown::Write);
         let answer = Raw::rest_bytes(stream);
-        // An alert is all that TLS has to say: 7 bytes.
+        // The answer is at most a TLS alert: 7 bytes.
         assert!(answer.len() <= 7, "{}", String::from_utf8_lossy(&answer));
     }
     assert_ready(&home, &server);
@@ -237,14 +237,14 @@ fn plain_http_to_the_tls_port_is_closed_quietly() {
 }
 
 #[test]
-fn a_flood_of_half_open_handshakes_does_not_stop_others() {
+fn a_flood_of_handshakes_does_not_block_others() {
     allow_files(2_500);
     let (home, server, _) = secured();
     let mut held = Vec::new();
     for n in 0..CONNECTIONS {
         let mut stream = TcpStream::connect_timeout(&server.address(), HANG).unwrap();
         stream.set_read_timeout(Some(HANG)).unwrap();
-        // Half of them begin to say something.
+        // Half of them start a handshake.
         if n % 2 == 0 {
             stream.write_all(b"\x16\x03\x01\x02\x00\x01").unwrap();
         }
@@ -254,7 +254,7 @@ fn a_flood_of_half_open_handshakes_does_not_stop_others() {
         }
     }
     assert_ready(&home, &server);
-    // The oldest gave way, and none is held for good.
+    // The oldest connections were closed, and none is held forever.
     for stream in held {
         assert!(Raw::rest_bytes(stream).is_empty());
     }
@@ -265,7 +265,7 @@ fn a_flood_of_half_open_handshakes_does_not_stop_others() {
 }
 
 #[test]
-fn neither_handshakes_nor_idle_connections_keep_it_alive() {
+fn open_tls_connections_do_not_delay_a_shutdown() {
     let (home, mut server, _) = secured();
     let half_open: Vec<TcpStream> = (0..20).map(|_| open(&server)).collect();
     let idle = Held::open(&home, &server);
@@ -275,21 +275,21 @@ fn neither_handshakes_nor_idle_connections_keep_it_alive() {
 }
 
 #[test]
-fn hangup_swaps_the_certificate_and_open_connections_live_on() {
+fn a_hangup_reloads_the_certificate_and_keeps_connections() {
     let (home, server, first) = secured();
     let mut held = Held::open(&home, &server);
     let authority = Authority::new("another authority of a test");
     let second = authority.issue("127.0.0.1");
     second.install(&home);
-    assert_eq!(served(&home, &server), first.certificate, "before it is told");
+    assert_eq!(served(&home, &server), first.certificate, "before the hangup");
     server.signal(Signal::HUP);
     until("the second certificate is served", || {
         (served(&home, &server) == second.certificate).then_some(())
     });
     assert!(server.printed().contains("TLS certificate reloaded: "));
-    // The connection from before is the same, and answers.
+    // The open connection still answers.
     assert_eq!(held.ask(), "200");
-    // What is broken changes nothing, and is told.
+    // A broken pair changes nothing and is reported.
     let told = |what: &str| {
         server.signal(Signal::HUP);
         until(what, || server.printed().contains(what).then_some(()));
@@ -325,7 +325,7 @@ fn hangup_does_not_end_a_server_without_tls() {
 }
 
 #[test]
-fn a_certificate_and_key_that_cannot_be_served_say_why_in_order() {
+fn an_unusable_certificate_or_key_is_reported_in_order() {
     let home = Home::new();
     let authority = Authority::new("an authority of a test");
     let issued = authority.issue("127.0.0.1");
@@ -380,7 +380,7 @@ fn a_certificate_and_key_that_cannot_be_served_say_why_in_order() {
 }
 
 #[test]
-fn without_tokens_neither_tls_nor_a_proxy_lets_it_off_loopback() {
+fn without_tokens_a_server_stays_on_loopback() {
     let home = Home::new();
     Authority::new("an authority of a test").issue("127.0.0.1").install(&home);
     let tls = ["--tls-cert", "cert.pem", "--tls-key", "key.pem"];
@@ -392,16 +392,16 @@ fn without_tokens_neither_tls_nor_a_proxy_lets_it_off_loopback() {
         assert!(ran.err.contains("without tokens"), "{ran:?}");
         assert_eq!(ran.err.contains("--tls-cert"), more.is_empty(), "{ran:?}");
     }
-    // A proxy on this machine calls from loopback, and often by that name.
+    // A proxy on this machine connects from loopback, often with a loopback `Host`.
     let ran = home.run(&["serve", "--listen", "127.0.0.1:0", "--behind-proxy"]).exits(1);
     assert!(ran.err.contains("proxy") && ran.err.contains("without tokens"), "{ran:?}");
     assert!(!home.store().exists());
 }
 
 #[test]
-fn a_token_is_not_sent_in_the_clear_to_another_machine() {
+fn a_token_is_not_sent_unencrypted_to_another_machine() {
     let home = Home::new();
-    // The address is of a documentation network; nothing is ever sent there.
+    // The address is in a documentation network; nothing is ever sent there.
     let call = ["list", "--server", "http://192.0.2.1:8787"];
     let ran = Ran::of(home.signoff(&call).env("SIGNOFF_TOKEN", "hush")).exits(2);
     assert!(ran.err.contains("in the clear") && ran.err.contains("--insecure-http"), "{ran:?}");
@@ -409,7 +409,7 @@ fn a_token_is_not_sent_in_the_clear_to_another_machine() {
 }
 
 #[test]
-fn a_proxy_of_the_environment_sees_nothing_that_goes_to_this_machine() {
+fn environment_proxies_are_not_used_for_loopback() {
     let (home, server, _) = secured();
     let plain = Home::new().serve();
     for url in [&server.url, &plain.url] {
@@ -421,7 +421,7 @@ fn a_proxy_of_the_environment_sees_nothing_that_goes_to_this_machine() {
     }
 }
 
-/// The certificate that a fresh connection is shown, as PEM.
+/// Returns the certificate that a new connection gets, as PEM.
 fn served(home: &Home, server: &Server) -> String {
     const SCRIPT: &str = r#"
 import ssl, sys
@@ -431,7 +431,7 @@ sys.stdout.write(ssl.get_server_certificate(("127.0.0.1", int(sys.argv[1]))))
     shown.replace("\r\n", "\n")
 }
 
-/// One TLS connection of a Python that never opens a second one.
+/// A TLS connection of a Python process that never opens a second one.
 struct Held {
     child: Child,
     answers: BufReader<std::process::ChildStdout>,
@@ -461,7 +461,7 @@ for _ in sys.stdin:
         held
     }
 
-    /// The status of one more request.
+    /// Sends one more request; returns its status.
     fn ask(&mut self) -> String {
         self.child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
         self.line()
@@ -482,7 +482,7 @@ impl Drop for Held {
 }
 
 #[test]
-fn what_is_told_names_the_certificate_and_not_the_key() {
+fn the_output_names_the_certificate_and_not_the_key() {
     let (home, server, issued) = secured();
     let printed = server.stop();
     let facts = printed.lines().find(|line| line.contains("\"url\"")).unwrap();

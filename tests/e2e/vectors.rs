@@ -1,5 +1,5 @@
-//! The vectors through the typed host: the component answers what the guest answers as an ordinary
-//! library, request by request. The runners in Python and Node end with the same line.
+//! The vectors through the typed host: the component gives the same answers as the guest as a native
+//! library. The runners in Python and Node print the same last line.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use signoff::verifier::Verifier;
 use signoff_verifier::wire;
 
 #[test]
-fn the_component_answers_what_the_library_answers() {
+fn the_component_answers_as_the_library_does() {
     let cache = Cache::at(Path::new(env!("CARGO_TARGET_TMPDIR")).join("vectors-cache"));
     let verifier = Verifier::embedded(Allocation::OnDemand, &cache).unwrap();
     let component =

@@ -1,4 +1,4 @@
-//! Waiting for a decision, and hearing of every change as it comes.
+//! Waiting for a decision, and the stream of changes.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
@@ -16,7 +16,7 @@ use crate::support::{APPROVER, Home, Inside, Server, flat, home_and_server, id, 
 struct Events(BufReader<TcpStream>);
 
 impl Events {
-    /// Listens; HTTP/1.0, so that the stream comes without chunks.
+    /// Opens the stream, with HTTP/1.0 so that it is not chunked.
     fn listen(server: &Server, headers: &str) -> Self {
         let mut stream = open(server);
         let request = format!("GET /api/v1/events HTTP/1.0\r\nhost: localhost\r\n{headers}\r\n");
@@ -38,7 +38,7 @@ impl Events {
                 let entry = serde_json::from_str(field("data").unwrap()).unwrap();
                 return Some((number.parse().unwrap(), field("event").unwrap().to_owned(), entry));
             }
-            // What has no id is the heartbeat, a comment.
+            // A block without an id is a heartbeat, a comment.
             assert!(lines.iter().all(|line| line.starts_with(':')), "{lines:?}");
         }
     }
@@ -47,7 +47,7 @@ impl Events {
         let mut lines = Vec::new();
         loop {
             let mut line = String::new();
-            if self.0.read_line(&mut line).expect("the stream goes on") == 0 {
+            if self.0.read_line(&mut line).expect("the stream continues") == 0 {
                 return None;
             }
             match line.trim_end() {
@@ -59,17 +59,17 @@ impl Events {
     }
 }
 
-/// Checks that a wait of 60 s was woken: one that nobody woke takes all of them.
+/// Checks that a wait of 60 s was woken: otherwise it takes the full time.
 #[track_caller]
 fn woken(start: Instant) {
-    assert!(start.elapsed() < Duration::from_secs(55), "nobody woke it: {:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(55), "it was not woken: {:?}", start.elapsed());
 }
 
 fn wait_for(server: &Server, approval: &Value, query: &str) -> Value {
     server.get(&format!("/api/v1/approvals/{}?{query}", id(approval))).ok()
 }
 
-/// Waits until somebody waits for an approval.
+/// Waits until this many approvals are watched.
 fn until_watched(server: &Server, watched: usize) {
     let line = format!("signoff_approvals_watched {watched}\n");
     until("it is watched", || server.get("/metrics").body.contains(&line).then_some(()));
@@ -103,7 +103,7 @@ fn a_wait_ends_with_the_expiry() {
 }
 
 #[test]
-fn a_wait_ends_with_the_expiry_also_before_it_is_stored() {
+fn a_wait_ends_with_the_expiry_before_it_is_stored() {
     let home = Home::new();
     let inside = Inside::start(&home, VERIFIER, Arc::new(SystemClock));
     let approval = inside.client.request_for(2);
@@ -111,12 +111,12 @@ fn a_wait_ends_with_the_expiry_also_before_it_is_stored() {
     let path = format!("/api/v1/approvals/{}?wait=60", id(&approval));
     assert_eq!(inside.client.get(&path).ok()["status"], "expired");
     woken(start);
-    assert_eq!(inside.client.audit().len(), 1, "nobody has swept");
+    assert_eq!(inside.client.audit().len(), 1, "the expiry is not stored yet");
     inside.stop();
 }
 
 #[test]
-fn a_wait_ends_unchanged_when_time_is_up() {
+fn a_wait_ends_unchanged_after_its_time() {
     let (_home, server) = home_and_server();
     let approval = server.request();
     let start = Instant::now();
@@ -125,7 +125,7 @@ fn a_wait_ends_unchanged_when_time_is_up() {
 }
 
 #[test]
-fn a_wait_answers_at_once_where_the_status_is_another() {
+fn a_wait_answers_at_once_if_the_status_differs() {
     let (_home, server) = home_and_server();
     let approval = server.approved();
     assert_eq!(wait_for(&server, &approval, "wait=60")["status"], "approved");
@@ -149,7 +149,7 @@ fn an_executor_can_wait_while_approved() {
 }
 
 #[test]
-fn many_wait_for_one_and_all_are_woken() {
+fn all_waiters_of_an_approval_are_woken() {
     let (_home, server) = home_and_server();
     let approval = server.request();
     let start = Instant::now();
@@ -167,7 +167,7 @@ fn many_wait_for_one_and_all_are_woken() {
 }
 
 #[test]
-fn a_waiter_that_goes_away_is_forgotten() {
+fn a_disconnected_waiter_is_removed() {
     let (_home, server) = home_and_server();
     let approval = server.request();
     let mut stream = open(&server);
@@ -179,7 +179,7 @@ fn a_waiter_that_goes_away_is_forgotten() {
 }
 
 #[test]
-fn a_stream_tells_every_change_as_the_audit_does() {
+fn a_stream_has_the_entries_of_the_audit() {
     let (_home, server) = home_and_server();
     server.request();
     let mut events = Events::listen(&server, "");
@@ -189,7 +189,7 @@ fn a_stream_tells_every_change_as_the_audit_does() {
     let kinds: Vec<&str> = told.iter().map(|(_, kind, _)| kind.as_str()).collect();
     assert_eq!(kinds, ["approval_requested", "approval_decided", "approval_claimed"]);
     let numbers: Vec<u64> = told.iter().map(|(number, ..)| *number).collect();
-    assert_eq!(numbers, [5, 6, 7], "only what came after the stream began");
+    assert_eq!(numbers, [5, 6, 7], "only entries after the start of the stream");
     let entries: Vec<Value> = told.into_iter().map(|(.., entry)| flat(&entry)).collect();
     assert_eq!(entries, server.audit_after(4));
 }
@@ -212,7 +212,7 @@ fn a_stream_resumes_after_the_last_event_id() {
 }
 
 #[test]
-fn a_stream_reads_on_through_more_than_one_batch() {
+fn a_stream_continues_over_several_batches() {
     let (_home, server) = home_and_server();
     for _ in 0..600 {
         server.request();
@@ -224,7 +224,7 @@ fn a_stream_reads_on_through_more_than_one_batch() {
 }
 
 #[test]
-fn a_stream_takes_only_an_audit_number_to_resume_from() {
+fn a_stream_resumes_only_from_an_audit_number() {
     let (_home, server) = home_and_server();
     for wrong in ["x", "-1", "1.5", "18446744073709551616", ""] {
         let headers = [("last-event-id", wrong)];
@@ -234,7 +234,7 @@ fn a_stream_takes_only_an_audit_number_to_resume_from() {
 }
 
 #[test]
-fn a_shutdown_ends_waits_and_streams_first() {
+fn a_shutdown_ends_waits_and_streams() {
     let (_home, server) = home_and_server();
     let approval = server.request();
     let mut events = Events::listen(&server, "");
@@ -252,7 +252,7 @@ fn a_shutdown_ends_waits_and_streams_first() {
 }
 
 #[test]
-fn a_wait_of_an_unknown_approval_is_not_found_at_once() {
+fn a_wait_for_an_unknown_approval_is_not_found_at_once() {
     let (_home, server) = home_and_server();
     let path = format!("/api/v1/approvals/appr_{}?wait=60", "0".repeat(26));
     server.get(&path).refused("not-found");

@@ -1,4 +1,4 @@
-//! `serve --witness`: a store that went back in time does not start.
+//! `serve --witness`: a store that was rolled back does not start.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -26,7 +26,7 @@ struct Witnessed {
 }
 
 impl Witnessed {
-    /// One that was started once.
+    /// Returns a store that was started once.
     fn new() -> Self {
         let witnessed = Self::unstarted();
         Server::start_with(witnessed.command(FIRST)).stop();
@@ -52,7 +52,7 @@ impl Witnessed {
         Server::start_with(self.command(&[]))
     }
 
-    /// A start that does not come about, and what it says.
+    /// Checks that a start is refused; returns its message.
     #[track_caller]
     fn refused(&self) -> String {
         self.refused_with(&[])
@@ -61,12 +61,12 @@ impl Witnessed {
     #[track_caller]
     fn refused_with(&self, more: &[&str]) -> String {
         let ran = Ran::of(&mut self.command(more)).exits(1);
-        assert_eq!(ran.out, "", "no address is told");
+        assert_eq!(ran.out, "", "no address is printed");
         assert!(ran.err.starts_with("signoff: ") && !ran.err.contains("panicked"), "{ran:?}");
         ran.err
     }
 
-    /// How many entries the witness has seen.
+    /// Returns the number of entries that the witness has seen.
     #[track_caller]
     fn seen(&self) -> u64 {
         size_of(&fs::read_to_string(self.file()).unwrap())
@@ -81,12 +81,12 @@ impl Witnessed {
     }
 }
 
-/// The second line of a checkpoint.
+/// Returns the tree size, the second line of a checkpoint.
 fn size_of(note: &str) -> u64 {
     note.lines().nth(1).unwrap().parse().unwrap()
 }
 
-/// How many entries the audit has.
+/// Returns the number of audit entries.
 fn entries(client: &Client) -> u64 {
     let page = client.get("/api/v1/audit?limit=1000").ok();
     assert!(page["next_after"].is_null());
@@ -94,7 +94,7 @@ fn entries(client: &Client) -> u64 {
 }
 
 #[test]
-fn the_witness_has_seen_what_an_answer_tells_of() {
+fn the_witness_sees_a_change_before_its_answer() {
     let witnessed = Witnessed::new();
     let server = witnessed.serve();
     assert_eq!(witnessed.seen(), entries(&server));
@@ -115,7 +115,7 @@ fn the_witness_has_seen_what_an_answer_tells_of() {
     let made = server.post("/api/v1/tokens", &made).json(201);
     let admin = server.with_token(text(&made, "token"));
     assert_eq!(witnessed.seen(), entries(&admin));
-    // It is the log's own checkpoint.
+    // The witness is the log's own checkpoint.
     let checkpoint = admin.get("/api/v1/audit/checkpoint").body;
     assert_eq!(fs::read_to_string(witnessed.file()).unwrap(), checkpoint);
     server.stop();
@@ -126,7 +126,7 @@ fn the_witness_has_seen_what_an_answer_tells_of() {
 }
 
 #[test]
-fn what_can_be_read_is_witnessed() {
+fn only_witnessed_entries_are_readable() {
     let witnessed = Witnessed::new();
     let server = witnessed.serve();
     let approval = server.request();
@@ -142,7 +142,7 @@ fn what_can_be_read_is_witnessed() {
         while !done.load(std::sync::atomic::Ordering::SeqCst) {
             let told = size_of(&server.get("/api/v1/audit/checkpoint").body);
             let seen = witnessed.seen();
-            assert!(told <= seen, "a checkpoint of {told} was given out, the witness saw {seen}");
+            assert!(told <= seen, "the checkpoint has {told} entries, the witness saw {seen}");
         }
     });
     server.show(&approval);
@@ -166,17 +166,17 @@ fn an_older_copy_of_the_store_does_not_start() {
         assert!(sizes.iter().all(|size| told.contains(size)), "{told}");
         assert!(told.contains("--accept-rollback") && told.contains("witness.note"), "{told}");
     }
-    // Nor does a command say of an approval in it that somebody may act on it.
+    // Nor does a command report an approval in it as valid.
     for command in ["wait", "verify"] {
         let ran = witnessed.home.run(&[command, text(&approval, "id")]).exits(1);
         assert!(ran.err.contains("does not extend its witness"), "{ran:?}");
     }
-    // Nothing was done to it, and without a witness nobody would know.
+    // The refused start changed nothing; without the witness the copy looks intact.
     let doctor = witnessed.home.run(&["doctor"]).exits(1).out;
     assert!(doctor.contains(&format!("{} audit entries agree", size - 1)), "{doctor}");
     assert!(doctor.contains("BAD   witness"), "{doctor}");
     assert_eq!(witnessed.seen(), size);
-    // A new store in its place is none the witness knows either.
+    // A new store in its place does not extend the witness either.
     fs::remove_file(witnessed.home.store()).unwrap();
     assert!(witnessed.refused().contains("--create-store"));
     let told = witnessed.refused_with(&["--create-store"]);
@@ -185,8 +185,8 @@ fn an_older_copy_of_the_store_does_not_start() {
 }
 
 #[test]
-fn a_store_that_tells_another_story_does_not_start() {
-    // From before there was a witness: nobody misses one there.
+fn a_store_with_other_entries_does_not_start() {
+    // A copy from before the first witness, which has no record of one.
     let witnessed = Witnessed::unstarted();
     witnessed.home.serve().stop();
     let backup = witnessed.backup();
@@ -204,11 +204,11 @@ fn a_store_that_tells_another_story_does_not_start() {
             break;
         }
     }
-    assert_eq!(entries(&server), size, "as many entries, and others");
+    assert_eq!(entries(&server), size, "as many entries, but different ones");
     server.stop();
     let told = witnessed.refused();
     assert!(told.contains(&format!("its first {size} entries are others")), "{told}");
-    // Longer makes it no better.
+    // A longer log is refused too.
     let server = witnessed.home.serve();
     server.request();
     server.stop();
@@ -216,7 +216,7 @@ fn a_store_that_tells_another_story_does_not_start() {
 }
 
 #[test]
-fn an_accepted_rollback_ends_what_was_unfinished() {
+fn an_accepted_rollback_ends_unfinished_approvals() {
     let witnessed = Witnessed::new();
     let server = witnessed.serve();
     let pending = server.request();
@@ -231,7 +231,7 @@ fn an_accepted_rollback_ends_what_was_unfinished() {
     server.stop();
     let backup = witnessed.backup();
     let server = witnessed.serve();
-    // This is what a rollback is for: the approval once more.
+    // The aim of a rollback: to claim the approval once more.
     server.claim(&approved).ok();
     let seen = entries(&server);
     server.stop();
@@ -268,7 +268,7 @@ fn an_accepted_rollback_ends_what_was_unfinished() {
     server.approved();
     assert_eq!(server.audit().iter().filter(|e| e["event"] == "rollback_accepted").count(), 1);
     server.stop();
-    // The flag does nothing to a store that extends its witness.
+    // The flag has no effect on a store that extends its witness.
     let server = Server::start_with(witnessed.command(&["--accept-rollback"]));
     assert_eq!(server.audit().iter().filter(|e| e["event"] == "rollback_accepted").count(), 1);
     let open = server.get("/api/v1/approvals?status=approved").ok();
@@ -278,7 +278,7 @@ fn an_accepted_rollback_ends_what_was_unfinished() {
 }
 
 #[test]
-fn many_unfinished_approvals_end_too() {
+fn an_accepted_rollback_ends_many_approvals() {
     let witnessed = Witnessed::new();
     let server = witnessed.serve();
     let asked = 300;
@@ -303,7 +303,7 @@ fn many_unfinished_approvals_end_too() {
 }
 
 #[test]
-fn an_honest_crash_never_keeps_a_store_from_starting() {
+fn a_crash_never_prevents_a_start() {
     let rounds = std::env::var("SIGNOFF_CRASH_ROUNDS")
         .map_or(ROUNDS_DEFAULT, |rounds| rounds.parse().expect("a number of rounds"));
     let witnessed = Witnessed::new();
@@ -327,7 +327,7 @@ fn an_honest_crash_never_keeps_a_store_from_starting() {
                     })
                 })
                 .collect();
-            // From at once to late, in no order.
+            // Short and long delays in mixed order.
             thread::sleep(Duration::from_millis(u64::from(round * 37 % 101) * 2));
             server.kill();
             workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
@@ -338,10 +338,10 @@ fn an_honest_crash_never_keeps_a_store_from_starting() {
     }
     server.stop();
     let left: Vec<_> = fs::read_dir(witnessed.home.path("elsewhere")).unwrap().collect();
-    assert!(left.len() <= 2, "crashes leave no heap of files: {left:?}");
+    assert!(left.len() <= 2, "crashes do not accumulate files: {left:?}");
 }
 
-/// That each acknowledged request is in an entry that the witness had seen; answers the last number.
+/// Checks that the witness saw the entry of each acknowledged request; returns the last number.
 fn check_acknowledged(client: &Client, after: u64, seen: u64, acknowledged: &[String]) -> u64 {
     let mut number_of = std::collections::HashMap::new();
     let mut last = after;
@@ -365,22 +365,22 @@ fn check_acknowledged(client: &Client, after: u64, seen: u64, acknowledged: &[St
 }
 
 #[test]
-fn a_witness_on_a_full_disk_ends_writing() {
+fn a_witness_on_a_full_disk_stops_writing() {
     let witnessed = Witnessed::new();
     let server = witnessed.serve();
     let approved = server.approved();
     let seen = witnessed.seen();
-    // Every byte that is written there finds no room.
+    // Every write there fails as on a full disk.
     let aside = witnessed.home.path("elsewhere/witness.note.new");
     symlink("/dev/full", &aside).unwrap();
     ends_writing(&server, &approved);
-    assert_eq!(witnessed.seen(), seen, "what was there is whole");
-    assert!(!aside.exists(), "and nothing else is left");
+    assert_eq!(witnessed.seen(), seen, "the old witness is intact");
+    assert!(!aside.exists(), "no other file is left");
     starts_again(&witnessed, server, &approved);
 }
 
 #[test]
-fn a_witness_whose_folder_went_away_ends_writing() {
+fn a_witness_whose_folder_is_missing_stops_writing() {
     let witnessed = Witnessed::new();
     let server = witnessed.serve();
     let approved = server.approved();
@@ -393,7 +393,7 @@ fn a_witness_whose_folder_went_away_ends_writing() {
 }
 
 #[test]
-fn a_log_key_that_is_gone_ends_writing() {
+fn a_retired_log_key_stops_writing() {
     let witnessed = Witnessed::new();
     let server = witnessed.serve();
     let approved = server.approved();
@@ -418,7 +418,7 @@ fn ends_writing(server: &Server, approved: &Value) {
     server.post("/api/v1/tokens", &made).refused("store-unavailable");
     server.get("/readyz").refused("store-unavailable");
     server.get("/healthz").ok();
-    assert_eq!(entries(server), before, "nobody reads what the witness has not seen");
+    assert_eq!(entries(server), before, "entries that the witness has not seen are not readable");
     assert_eq!(server.show(approved)["status"], "approved");
 }
 
@@ -427,7 +427,7 @@ fn starts_again(witnessed: &Witnessed, server: Server, approved: &Value) {
     server.stop();
     let server = witnessed.serve();
     server.assert_ready();
-    // The first of the claims was kept, and nobody was told: who asks again hears that it is used.
+    // The first claim may have been committed without an answer; then a repeat is `already-executed`.
     let code = server.act(approved, "execute", &claim_body());
     assert!(code.status == 200 || code.code() == "already-executed", "{code:?}");
     server.approved();
@@ -437,7 +437,7 @@ fn starts_again(witnessed: &Witnessed, server: Server, approved: &Value) {
 }
 
 #[test]
-fn without_a_log_key_there_is_no_witness() {
+fn a_witness_needs_a_log_key() {
     let home = Home::new();
     let command = [SERVE, &["--witness", "witness.note", "--new-witness"]].concat();
     let mut without = home.signoff(&command);
@@ -453,7 +453,7 @@ fn without_a_log_key_there_is_no_witness() {
 }
 
 #[test]
-fn what_is_no_witness_is_refused() {
+fn a_malformed_witness_is_refused() {
     let witnessed = Witnessed::new();
     witnessed.serve().stop();
     let good = fs::read_to_string(witnessed.file()).unwrap();
@@ -489,7 +489,7 @@ fn what_is_no_witness_is_refused() {
         assert!(told.contains("witness.note"), "{why}: {told}");
         assert_eq!(told.contains("--accept-rollback"), text.is_empty(), "{why}: {told}");
         assert_eq!(told.contains("is missing or empty"), text.is_empty(), "{why}: {told}");
-        // Accepting a rollback is no way around it either.
+        // `--accept-rollback` does not help either.
         Ran::of(&mut witnessed.command(&["--accept-rollback"])).exits(1);
         assert_eq!(fs::read(witnessed.file()).unwrap(), text.as_bytes(), "{why}: it stays");
     }
@@ -507,7 +507,7 @@ fn what_is_no_witness_is_refused() {
 }
 
 #[test]
-fn a_folder_that_is_not_there_is_refused_at_the_start() {
+fn a_missing_witness_folder_is_refused_at_the_start() {
     let witnessed = Witnessed::unstarted();
     fs::remove_dir(witnessed.home.path("elsewhere")).unwrap();
     assert!(witnessed.refused_with(FIRST).contains("witness.note"));
@@ -515,7 +515,7 @@ fn a_folder_that_is_not_there_is_refused_at_the_start() {
 }
 
 #[test]
-fn a_rollback_is_accepted_with_a_witness_only() {
+fn a_rollback_is_accepted_only_with_a_witness() {
     let (home, server) = home_and_server();
     server.stop();
     let ran = home.run(&["serve", "--listen", "127.0.0.1:0", "--accept-rollback"]).exits(2);
@@ -541,13 +541,13 @@ fn log_keys_rotate_under_a_witness() {
         .run(&["key", "generate", "--use", "log", "--id", "third", "--status", "verify-only"])
         .ok();
     witnessed.home.run(&["key", "promote", "third"]).ok();
-    // The witness is signed by one that is retired now.
+    // The witness is signed by a key that is retired now.
     let server = witnessed.serve();
     server.request();
     server.stop();
     witnessed.home.run(&["key", "promote", "next"]).ok();
     witnessed.home.run(&["key", "revoke", "third", "--yes"]).ok();
-    // Nor is the store itself, which it signed last.
+    // Nor is the store itself accepted, whose head the revoked key signed last.
     let told = witnessed.refused();
     assert!(told.contains("no trusted key of `signoff/default` signed it"), "{told}");
 }
@@ -564,7 +564,7 @@ fn a_missing_or_empty_witness_does_not_start_and_a_new_one_is_recorded() {
     assert_eq!(recorded(&server, "witness_recorded"), 1);
     assert_eq!(witnessed.seen(), entries(&server));
     server.stop();
-    // It is for the first start alone.
+    // `--new-witness` is only for the first start.
     let told = witnessed.refused_with(&["--new-witness"]);
     assert!(told.contains("already exists"), "{told}");
     let server = witnessed.serve();
@@ -574,7 +574,7 @@ fn a_missing_or_empty_witness_does_not_start_and_a_new_one_is_recorded() {
     assert!(ran.err.contains("--witness"), "{ran:?}");
 }
 
-/// The attack that a witness is for: its disk is not mounted, and the store is an old copy.
+/// The attack that a witness prevents: its disk is not mounted, and the store is an old copy.
 #[test]
 fn a_store_that_knows_a_witness_does_not_start_without_it() {
     let witnessed = Witnessed::new();
@@ -606,7 +606,7 @@ fn a_store_that_knows_a_witness_does_not_start_without_it() {
 }
 
 #[test]
-fn a_witness_that_moved_is_recorded_again() {
+fn a_moved_witness_is_recorded_again() {
     let witnessed = Witnessed::new();
     fs::rename(witnessed.file(), witnessed.home.path("moved.note")).unwrap();
     let moved = [SERVE, &["--witness", "moved.note"]].concat();
@@ -618,7 +618,7 @@ fn a_witness_that_moved_is_recorded_again() {
 }
 
 #[test]
-fn a_command_on_the_file_tells_the_witness_and_is_held_to_it() {
+fn a_command_on_the_file_checks_and_updates_the_witness() {
     let witnessed = Witnessed::new();
     let home = &witnessed.home;
     let request = ["--json", "request", "--agent", "a", "--action", "b", "--context", "{}"];
@@ -643,14 +643,14 @@ fn a_command_on_the_file_tells_the_witness_and_is_held_to_it() {
         let ran = home.run(arguments).exits(1);
         assert!(ran.err.contains("is missing or empty"), "{ran:?}");
     }
-    // To look takes no witness.
+    // Reading needs no witness.
     home.run(&["show", &approval]).ok();
     home.run(&["list"]).ok();
 }
 
-/// Lists find and never decide: whoever empties them hides nothing from an accepted rollback.
+/// Lists find rows and never decide: emptying them hides nothing from an accepted rollback.
 #[test]
-fn an_accepted_rollback_ends_what_no_list_shows() {
+fn an_accepted_rollback_ends_approvals_that_no_list_has() {
     let witnessed = Witnessed::new();
     let server = witnessed.serve();
     let approvals = [server.approved(), server.request()];
@@ -668,7 +668,7 @@ fn an_accepted_rollback_ends_what_no_list_shows() {
     }
 }
 
-/// How many entries of an event there are.
+/// Returns the number of entries of an event.
 fn recorded(server: &Client, event: &str) -> usize {
     let page = server.get("/api/v1/audit?limit=1000").ok();
     let items = page["items"].as_array().unwrap().iter();

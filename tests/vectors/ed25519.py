@@ -1,5 +1,5 @@
-"""Ed25519 after RFC 8032, in the plainest form there is: affine points and big integers. It is for
-making vectors; it is slow, and not for keys that anybody uses.
+"""Ed25519 (RFC 8032) in its simplest form: affine points and big integers. For generating vectors only: it is
+slow, and not safe for real keys.
 """
 
 import functools
@@ -13,7 +13,7 @@ NEUTRAL = (0, 1)
 
 
 def add(a, b):
-    """The sum of two points of -x^2 + y^2 = 1 + D x^2 y^2. The law has no exceptions there."""
+    """Returns the sum of two points of -x^2 + y^2 = 1 + D x^2 y^2. The addition law is complete on this curve."""
     (x1, y1), (x2, y2) = a, b
     t = D * x1 * x2 * y1 * y2 % P
     x = (x1 * y2 + x2 * y1) * pow(1 + t, -1, P) % P
@@ -36,13 +36,13 @@ def negative(point):
 
 
 def encode(point):
-    """y in 255 bits, little-endian, and the lowest bit of x above them."""
+    """Encodes a point: y in 255 bits, little-endian, and the lowest bit of x above them."""
     x, y = point
     return (y | (x & 1) << 255).to_bytes(32, "little")
 
 
 def decode(data):
-    """The point of an encoding, or None where the curve has none at this y."""
+    """Decodes a point; None if the curve has none at this y."""
     number = int.from_bytes(data, "little")
     y, odd = number & (2**255 - 1), number >> 255
     square = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
@@ -64,7 +64,7 @@ def digest(*parts):
 
 
 def expand(seed):
-    """The secret scalar of a seed, and what its nonces are made from."""
+    """Returns the secret scalar of a seed, and the prefix from which its nonces are derived."""
     hashed = hashlib.sha512(seed).digest()
     scalar = int.from_bytes(hashed[:32], "little")
     return scalar & ~7 & (2**254 - 1) | 2**254, hashed[32:]
@@ -83,7 +83,7 @@ def sign(seed, message):
 
 
 def finish(scalar, nonce, public, message):
-    """The signature with a nonce; the public key is an argument, since vectors lie about it."""
+    """Returns the signature with a nonce. The public key is an argument, because some vectors use a wrong one."""
     r = encode(times(nonce, BASE))
     s = (nonce + digest(r, public, message) * scalar) % L
     return r + s.to_bytes(32, "little")
@@ -91,7 +91,7 @@ def finish(scalar, nonce, public, message):
 
 @functools.cache
 def torsion():
-    """A point of order 8."""
+    """Returns a point of order 8."""
     y = 2
     while True:
         point = decode(y.to_bytes(32, "little"))

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes `approval.json`: what an executor's own verifier makes of an approval as a server shows it.
+"""Writes `approval.json`: how an executor's own verifier verifies an approval as a server shows it.
 
 Views are written by hand, digests and signatures come from Python. `--check` compares instead of writing.
 """
@@ -52,18 +52,18 @@ ASKED = {
     "policy": POLICY,
     "rule": "production",
 }
-# What a record needs, and what only a server shows.
+# Members of a record that a view does not have.
 NO_MEMBERS_OF_A_VIEW = ("format",)
 
 
 def approved(approval=ASKED, people=(ALICE, BOB), **changes):
-    """The record, approved by these people."""
+    """Returns the record, approved by these people."""
     ballots = [ballot(approval, person) for person in people]
     return {**approval, "status": "approved", "ballots": ballots, "decided_at": rfc3339(DECIDED), **changes}
 
 
 def executed(record=None, **changes):
-    """The record after its claim; changes are the execution's."""
+    """Returns the record after its claim; the changes apply to the execution."""
     execution = {"id": EXECUTION, "claimed_by": EXECUTOR, "claimed_at": rfc3339(CLAIMED),
                  "lease_expires_at": rfc3339(LEASE_ENDS), "outcome": "claimed", "detail": None, "settled_at": None,
                  "late": False, **changes}
@@ -71,7 +71,7 @@ def executed(record=None, **changes):
 
 
 def view(record=None, context=CONTEXT, plan=PLAN, **changes):
-    """What `GET /approvals/{id}` answers."""
+    """Returns the answer of `GET /approvals/{id}`."""
     record = record or approved()
     last = record["ballots"][-1] if record["ballots"] else {}
     shown = {name: value for name, value in record.items() if name not in NO_MEMBERS_OF_A_VIEW}
@@ -113,7 +113,7 @@ def approver(person, groups=None, profile="v2"):
 
 
 def answer(approval=ASKED, people=(ALICE, BOB), **changes):
-    """What was proven of a record."""
+    """Returns the expected answer: what was proven about a record."""
     return {
         "approval_id": approval["id"],
         "request_digest": request_digest(approval),
@@ -265,7 +265,7 @@ def ballots():
             of_ballots(alice, {**bob, "signature": signature}), error="signature-malformed"))
     yield vector("verify: v1 where two are required", verify(
         of_ballots(alice, {**bob, "profile": "v1", "signature": "0" * 64}), accept=BOTH, error="signature-malformed"))
-    # Who may not: each has a key, and signs as everybody does.
+    # Subjects that may not approve: each has a valid key and a valid signature.
     for name, who in {"the requester": ASKED["requested_by"], "the requester's bare name": "knowledge_update",
                       "an agent": "agent:helper"}.items():
         person = Signer("other", "ed25519", b"o" * 32, who, ["security"])
@@ -300,7 +300,7 @@ def keys():
 
 
 def lies():
-    """What a server shows that is not what was signed, with a digest of its own."""
+    """Views that differ from what was signed, with a recomputed digest."""
     for field, value in {
         "agent": "x", "action": "x", "reason": "another", "requested_by": "x", "policy": None, "rule": "x",
         "requested_at": rfc3339(REQUESTED - 1), "context_hash": context_digest(OTHER_CONTEXT), "plan_hash": None,
@@ -462,12 +462,12 @@ def arguments():
         ("requested after the year 9999", {"requested_after": LAST_SECOND + 1}, "request-invalid"),
         ("a floor that is a list", {"floor": "[]"}, "request-invalid"),
     ]:
-        # Before anything is said of the approval.
+        # Checked before anything about the approval.
         yield vector(f"verify: {name}", verify(view(status="pending"), **changes, error=code))
 
 
 def precedence():
-    """Everything wrong at once, then one thing less each time."""
+    """Everything is wrong at first; each step has one fault less."""
     wrong = [
         ("not-found", {"id": OTHER_ID}),
         ("audience-mismatch", {"audience": "staging"}),

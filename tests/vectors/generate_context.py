@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Writes `context.json`, the vectors that every build of the verifier must agree with.
 
-What is accepted is what CPython itself prints; where a text is refused was written by hand: a `☞`
-stands before the byte that the offset names. `--check` compares instead of writing.
+The canonical forms are those that CPython prints. The offsets of refusals were written by hand: a `☞` is
+before the byte at the offset. `--check` compares instead of writing.
 
 A vector is `{"name", "input", "canonical", "digest"}` or `{"name", "input", "error": {"code",
-"offset"}}`. A long input is `input_parts` instead, a list of pairs of a text and how often it is
-repeated, all of it joined; a long canonical form is left out, its digest is not.
+"offset"}}`. A long input is `input_parts` instead: pairs of a text and a repeat count, to be joined. A long
+canonical form is left out; its digest is not.
 """
 
 import argparse
@@ -20,12 +20,12 @@ BYTES_MAX = 1 << 20
 DEPTH_MAX = 64
 INT_DIGITS_MAX = 4300
 HERE = "☞"
-# Longest canonical form that is written out.
+# The longest canonical form that a vector contains.
 SHOWN_MAX = 2000
 
 
 def accepted():
-    """Name and input of what has a canonical form."""
+    """Name and input of accepted texts."""
     yield from structure()
     yield from order()
     yield from strings()
@@ -138,7 +138,7 @@ def long_ones():
 
 
 def refused():
-    """Name and input of what has none; `☞` stands before the byte that is at fault."""
+    """Name and input of refused texts; `☞` is before the faulty byte."""
     yield "empty text", "☞"
     yield "only white space", " \t\n\r☞"
     yield "byte order mark", '☞\ufeff{"a":1}'

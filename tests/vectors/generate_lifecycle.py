@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Writes `lifecycle.json`: what each operation does to an approval, and everything it refuses.
+"""Writes `lifecycle.json`: each operation's effect on an approval, and all of its refusals.
 
-Records, summaries, entries and views are written by hand here, digests and signatures are Python's
-own. `--check` compares instead of writing.
+Records, summaries, entries and views are written by hand here, digests and signatures come from
+Python. `--check` compares instead of writing.
 """
 
 import re
@@ -120,7 +120,7 @@ PENDING = {
 
 
 def setup():
-    """An approval in every state it can be in, each answer given in full."""
+    """An approval in every possible state, each with its full answer."""
     pending = PENDING
     approved = {**pending, "status": "approved", "ballots": [ballot_of("approved")], "decided_at": rfc3339(DECIDED)}
     rejected = {**approved, "status": "rejected", "ballots": [ballot_of("rejected")]}
@@ -195,7 +195,7 @@ def ballot_of(decision):
 
 
 def transition(record, event, at, due_at, **fields):
-    """The answer to a change, all of it."""
+    """Returns the full answer to a change."""
     digest = digest_of(record)
     entry = {
         "format": 1,
@@ -215,12 +215,12 @@ def transition(record, event, at, due_at, **fields):
 
 
 def digest_of(record):
-    """The request digest: of an erased approval, the one that it keeps."""
+    """Returns the request digest; an erased approval keeps its own."""
     return record["erased"]["request_digest"] if "erased" in record else request_digest(record)
 
 
 def view_of(record):
-    """What a person may see of a record, where its status is the effective one."""
+    """Returns the view of a record whose status is the effective one."""
     last = record["ballots"][-1] if record["decided_at"] else {}
     decided = {"decision": last.get("decision"), "approver": last.get("approver"), "comment": last.get("comment"),
                "signature": last.get("signature"), "decided_at": record["decided_at"],
@@ -300,7 +300,7 @@ def erase_args(approval="rejected", actor=None, now=LEASE_ENDS):
 
 
 def given(approval, args):
-    """With the record of an earlier step by its name, another text, or none at all."""
+    """Adds the record of an earlier step by name, another text, or none to the arguments."""
     if approval is None:
         return {"id": ID, **args}
     return {"id": ID, "approval": record(approval) if isinstance(approval, str) else approval, **args}
@@ -343,7 +343,7 @@ def vectors():
     yield from precedence()
 
 
-# Each operation in each of STATUSES: the code it is refused with, or `>` and the status that comes of it.
+# Each operation in each of STATUSES: the code of its refusal, or `>` and the resulting status.
 TABLE = {
     "decide": (">approved", "already-decided", "already-decided", "already-decided", "expired", "already-decided"),
     "check": ("not-approved", ">approved", "not-approved", "already-executed", "expired", "not-approved"),
@@ -357,7 +357,7 @@ STATUSES = ("pending", "approved", "rejected", "executed", "expired", "withdrawn
 
 
 def the_table():
-    """Every operation in every status, and in those that nobody has stored yet."""
+    """Every operation in every status, including those that time has changed but no call has stored yet."""
     states = [(status, status, None) for status in STATUSES]
     states += [("expired", "expired_approved", None), ("withdrawn", "withdrawn_approved", None),
                ("executed", "succeeded", None), ("executed", "unknown", None),
@@ -379,7 +379,7 @@ def the_table():
 
 
 def nothing(status, due_at=None):
-    """The answer where nothing changes."""
+    """Returns the answer if nothing changes."""
     return {"record": None, "summary": summary(status, due_at), "entry": None, "view": text_of(has(status=status))}
 
 
@@ -568,7 +568,7 @@ def contexts(refused, made):
 
 
 def identifiers_and_texts():
-    """The limits of names and texts, at each place that takes one."""
+    """The limits of names and texts, for every field that has one."""
     places = {
         "audience": lambda text: step_open(audience=text),
         "agent": lambda text: step_open(agent=text),
@@ -926,7 +926,7 @@ def extensions():
 
 
 def erased(record, at=LEASE_ENDS, **changes):
-    """What is left of a record."""
+    """Returns the record after its erasure."""
     changed = {**record, **changes}
     execution = changed["execution"] and {**changed["execution"], "detail": None}
     return {**changed, "reason": None, "execution": execution,
@@ -981,7 +981,7 @@ def erasures():
 
 
 def after_erasure():
-    """An erased approval never changes, and nobody uses it."""
+    """An erased approval never changes and cannot be used."""
     yield vector(
         "erase: then nothing more",
         step("lifecycle.erase", erase_args("unknown"), name="e", ok=has()),
@@ -996,7 +996,7 @@ def after_erasure():
         step("signing.statement", given("e", {"decision": "approved", "approver": APPROVER, "key_id": "",
                                               "comment": COMMENT}),
              ok=has(statement=has(request_digest=request_digest(PENDING)))),
-        # v1 signs no comment, so that its ballots still verify.
+        # v1 signs no comment, so its ballots still verify.
         step("lifecycle.verify_ballot", given("e", {"signature": signature(), "keys": [ref("key")], "accept": V1}),
              ok={"ballot": text_of({**ballot_of("approved"), "comment": None})}),
     )
@@ -1009,7 +1009,7 @@ def after_erasure():
 
 
 def views():
-    """`show` answers in the runbook's words, with the status that counts now."""
+    """`show` uses the runbook's terms and the effective status."""
     view = {
         "id": ID,
         "audience": "prod",
@@ -1122,7 +1122,7 @@ def recognitions():
 
 
 def tampered_records():
-    """A store that somebody wrote to: whatever a signature covers is found."""
+    """A manipulated store: a change of anything that a signature covers is found."""
     approved = record("approved")
     no_ballot = edited(record("pending"), status="approved", decided_at=rfc3339(DECIDED))
     other = {**ballot_of("approved"), "approver": "other@company.com"}
@@ -1174,8 +1174,8 @@ def tampered_records():
 
 
 def what_v1_leaves_uncovered():
-    """Profile v1 signs id, decision, approver and expiry. What else a store changes goes unseen: the
-    reason that the host's audit log exists, and that v2 covers the whole request."""
+    """Profile v1 signs id, decision, approver and expiry. Other changes in the store are not detected: therefore
+    the host has an audit log, and v2 covers the whole request."""
     for name, changes, call in [
         ("the agent", {"agent": "inbox_triage"}, {"agent": "inbox_triage"}),
         ("the action", {"action": "delete"}, {"action": "delete"}),
@@ -1189,7 +1189,7 @@ def what_v1_leaves_uncovered():
 
 
 def keys_that_change_later():
-    """A ballot is verified again with the key it names, as that key is now."""
+    """A ballot is verified again with the key that it names, in that key's current state."""
     for name, keys, code in [
         ("revoked", [ref("revoked_key")], "key-revoked"),
         ("revoked, with another key beside it", [ref("other_key"), ref("revoked_key")], "key-revoked"),
@@ -1264,7 +1264,7 @@ def unreadable_records():
         "a hundred thousand brackets": repeated(("[", 100_000)),
     }
     for name, text in texts.items():
-        if isinstance(text, str):  # which `given` would take for the name of a step
+        if isinstance(text, str):  # `given` would take a str for the name of a step
             text = repeated((text, 1))
         steps = [step(f"lifecycle.{operation}", args_of(text), error="record-unreadable")
                  for operation, args_of in calls.items()]
@@ -1278,7 +1278,7 @@ def unreadable_records():
 
 
 def event_forms():
-    """Events are objects, read strictly: the forms that every one of them refuses."""
+    """Events are objects and read strictly: malformed events, which every operation refuses."""
     ballot = f'"decision":"approved","approver":"{APPROVER}","signature":"{signature()}"'
     claim = ",".join(f'"{name}":"{value}"' for name, value in CLAIM.items())
     actor = '"actor":{"subject":"root","roles":["admin"]}'
@@ -1356,12 +1356,12 @@ def event_forms():
 
 
 def escaped_key(member):
-    """The same member, the first letter of its key written as an escape."""
+    """Returns the same member with the first letter of its key as an escape."""
     return f'"\\u{ord(member[1]):04x}' + member[2:]
 
 
 def times():
-    """`now` past the year 9999 is refused everywhere, and so is what would end there."""
+    """`now` past the year 9999 is refused everywhere, and so is anything that would end there."""
     calls = {
         "open": lambda now: open_args(now=now), "decide": lambda now: decide_args(now=now),
         "check": lambda now: check_args(now=now), "claim": lambda now: claim_args(now=now),
@@ -1390,8 +1390,8 @@ def times():
 
 
 def precedence():
-    """Several rules refuse at once; each step repairs what the step before was refused for, and all
-    that is still wrong stays wrong."""
+    """Several rules refuse at once; each step fixes what the previous step was refused for, and leaves the other
+    faults."""
     yield vector(
         "precedence of decide",
         step("lifecycle.decide", decide_args(None, decision="maybe", keys=[], signed="zz"), error="request-invalid"),

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Writes `lifecycle_v2.json`: approvals under profile v2, by one approver and by several, and what an
-approver's own verifier makes of them.
+"""Writes `lifecycle_v2.json`: approvals under profile v2, by one approver and by several, and their
+review by an approver's own verifier.
 
 Records are written by hand, digests and signatures come from Python. `--check` compares instead of
 writing.
@@ -77,7 +77,7 @@ DEFINE = {
 
 
 def ring(**changed):
-    """The keys, some of them with other fields, or left out where None."""
+    """Returns the keys, some of them with changed fields, or without those that are None."""
     keys = []
     for person in PEOPLE:
         if person.id not in changed:
@@ -88,7 +88,7 @@ def ring(**changed):
 
 
 def asked(threshold=1, groups=None, **changes):
-    """A pending record with a requirement."""
+    """Returns a pending record with a requirement."""
     requirement = {"ttl_seconds": 3600, "threshold": threshold, "groups": groups or {}}
     return {**PENDING, "requirement": requirement, **changes}
 
@@ -112,7 +112,7 @@ def signed(approval, person, decision="approved", comment=COMMENT, **changes):
 
 
 def ballot(approval, person, decision="approved", comment=COMMENT, at=DECIDED):
-    """As it is stored."""
+    """Returns a ballot as it is stored."""
     return {
         "decision": decision,
         "approver": person.approver,
@@ -125,7 +125,7 @@ def ballot(approval, person, decision="approved", comment=COMMENT, at=DECIDED):
 
 
 def voted(approval, *people, status=None, **changes):
-    """The record with these ballots."""
+    """Returns the record with these ballots."""
     ballots = [ballot(approval, person) for person in people]
     return {**approval, "ballots": ballots, **({"status": status, "decided_at": rfc3339(DECIDED)} if status else {}),
             **changes}
@@ -150,7 +150,7 @@ def becomes(status, **fields):
 
 
 def stored(value):
-    """A record that no step of the vector made."""
+    """Returns a record that no step of the vector made."""
     return text_of(value)
 
 
@@ -165,7 +165,7 @@ def claim(approval, code=None, keys=RING, accept=V2, **more):
 
 
 def setup():
-    """One approval that asks for one approver, through its life; each answer in full."""
+    """The life of an approval that requires one approver, each step with its full answer."""
     pending = asked()
     yield step("lifecycle.open", open_args(accept=V2), name="pending", ok={
         **transition(pending, "approval_requested", REQUESTED, due_at=EXPIRES, actor=REQUESTER,
@@ -228,7 +228,7 @@ def openings():
 
 
 def floors():
-    """The stricter of what is asked for and what the deployment asks at least, in each part."""
+    """The stricter of the requested requirement and the deployment's minimum counts, in each part."""
     def opened(name, ok=None, error=None, **request):
         expected = {"ok": becomes("pending", requirement=ok)} if ok else {"error": error}
         return vector(f"floor: {name}", step("lifecycle.open", open_args(accept=V2, **request), **expected))
@@ -253,7 +253,7 @@ def floors():
     yield opened("its life where none is asked for", needs(ttl_seconds=300), floor={"ttl_seconds": 300})
     yield opened("the life beside the requirement", needs(ttl_seconds=300), ttl_seconds=600, floor={"ttl_seconds": 300})
     yield opened("the life in both places", error="request-invalid", ttl_seconds=600, requirement={"ttl_seconds": 600})
-    # A settings' floor hides no requirement that is out of its form, and has a form of its own.
+    # The floor of the settings does not hide a malformed requirement, and is itself checked.
     for name, asked, code in [
         ("none", {"threshold": 0}, "request-invalid"),
         ("seventeen", {"threshold": 17}, "limit-exceeded"),
@@ -266,7 +266,7 @@ def floors():
         yield opened(f"{name}, as the floor", error=code, floor=asked)
     yield opened("nine groups and nine others", error="limit-exceeded",
                  requirement={"groups": {f"a{n}": 1 for n in range(9)}}, floor={"groups": {f"b{n}": 1 for n in range(9)}})
-    # What the policy asks is a second floor: the strictest of all three counts, in each part.
+    # The policy's requirement is a second floor: the strictest of all three counts, in each part.
     for name, expected, request in [
         ("asks for nothing", needs(), {"policy_requirement": {}}),
         ("asks for two", needs(threshold=2), {"policy_requirement": {"threshold": 2}}),
@@ -294,7 +294,7 @@ def floors():
 
 
 def digests():
-    """The digest is of exactly these members, whatever is in them."""
+    """The digest covers exactly these members, whatever their values."""
     odd = "\"\\\n\t\u00e9\u202e\U0001f512 {}:,"
     for name, changes in {
         "nothing but what must be there": {"reason": None},
@@ -325,7 +325,7 @@ def digests():
 
 
 def states():
-    """What `statement` answers is what `payload` and `sign` take."""
+    """`payload` and `sign` accept the answer of `statement`."""
     for person in (ALICE, BOB):
         args = {"id": ID, "approval": record("pending"), "decision": "approved", "approver": person.approver,
                 "key_id": person.id, "comment": COMMENT}
@@ -532,7 +532,7 @@ def keys_that_change_later():
         ("in more groups", ring(bob={"groups": ["a", "security", "b"]}), None),
     ]:
         yield vector(f"later: a ballot's key is {name}", check(approved, code, keys=keys), claim(approved, code, keys=keys))
-    # While it waits, a ballot whose key no longer stands does not count.
+    # While the approval is pending, a ballot whose key is no longer valid does not count.
     waiting = stored(voted(asked(2), BOB))
     for name, changes in {"revoked": {"status": "revoked"}, "bound to another": {"approver": "x"}}.items():
         yield vector(f"later: the first ballot's key is {name} while the second comes", decide(
@@ -542,7 +542,7 @@ def keys_that_change_later():
 
 
 def tampered():
-    """Whatever a v2 signature covers, and what it does not."""
+    """Changes of everything that a v2 signature covers, and of what it does not cover."""
     for name, approval in {"ed25519": "approved", "hmac-sha256": "approved_by_hmac"}.items():
         for what, changes in {
             "agent": {"agent": "inbox_triage"},
@@ -589,7 +589,7 @@ def tampered():
     approved = voted(asked(), ALICE, status="approved")
     yield vector("tampered: an empty comment for none", check(
         stored({**approved, "ballots": [{**ballot(asked(), ALICE, comment=None), "comment": ""}]}), "signature-invalid"))
-    # The request was made anew, and only its old ballot kept.
+    # The request was replaced, and the old ballot kept.
     for what, changes in {"agent": {"agent": "x"}, "requirement": {"requirement": {"ttl_seconds": 3600, "threshold": 1,
                                                                                    "groups": {"sre": 1}}}}.items():
         yield vector(f"tampered: an old ballot under another {what}", check(
@@ -653,7 +653,7 @@ def recognitions():
 
 
 def erasures():
-    """v2 signs the comment: once that is erased, its ballot verifies no more, and another still does."""
+    """v2 signs the comment: a ballot whose comment was erased no longer verifies; one without a comment still does."""
     for comment, answer in [(COMMENT, {"error": "signature-invalid"}),
                             (None, {"ok": {"ballot": text_of(ballot(asked(), ALICE, comment=None))}})]:
         approved = {**voted(asked(), status="approved"), "ballots": [ballot(asked(), ALICE, comment=comment)]}
@@ -668,7 +668,7 @@ def erasures():
 
 
 def shown(value=PENDING, **changes):
-    """What a server shows of a record, as far as it matters."""
+    """Returns the members of a server's view that matter here."""
     fields = {name: value[name] for name in (
         "id", "status", "requested_by", "requested_at", "expires_at", "agent", "action", "context_hash", "plan_hash", "reason",
         "requirement", "audience", "policy", "rule", "ballots")}
@@ -709,7 +709,7 @@ def reviews():
         value = {**PENDING, **changes}
         yield vector(f"review: {name}", review(text_of(shown(value)), ok={"statement": statement(value, ALICE)}))
 
-    # What a lying server shows: the digest is that of what is shown, so the signature is not for the real record.
+    # The view of a lying server: the digest matches the view, so the signature is not valid for the real record.
     for field, value in {"agent": "x", "action": "x", "reason": "another", "requested_by": "x", "policy": "x", "rule": "x",
                          "requested_at": rfc3339(REQUESTED + 1)}.items():
         lie = {**PENDING, field: value}
@@ -855,7 +855,7 @@ def voids():
 
 
 def precedence():
-    """Several rules refuse at once; each step repairs what the step before was refused for."""
+    """Several rules refuse at once; each step fixes what the previous step was refused for."""
     for person, algorithm in [(DAVE, "hmac-sha256"), (Signer("zoe", "ed25519", b"z" * 32, "zoe@company.com"), "ed25519")]:
         needed = asked(1, {"legal": 1}, requested_by=person.approver)
         free = asked(1, {"legal": 1})

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Writes `receipt.json`: receipts of whole stories, what they prove, and everything that is refused.
+"""Writes `receipt.json`: receipts of complete approvals, what they prove, and all refusals.
 
-The log, its tree, proofs and notes are `receipt_log.py`'s; steps and reports are written by hand,
+The log, its tree, proofs and notes come from `receipt_log.py`; steps and reports are written by hand,
 digests and signatures come from Python. `--check` compares instead of writing.
 """
 
@@ -63,7 +63,7 @@ SINGLE = {**PENDING, "context_hash": context_digest(CONTEXT)}
 
 
 def cast(approval, person, decision="approved", comment=None, at=DECIDED, **changes):
-    """A ballot as a receipt shows it: what no signature here covers is left out."""
+    """Returns a ballot as a receipt shows it: a comment that the receipt's reader cannot verify is left out."""
     is_public = person.algorithm == "ed25519"
     return {"decision": decision, "approver": person.approver, "comment": comment if is_public else None,
             "signature": signed(approval, person, decision, comment), "profile": "v2", "key_id": person.id,
@@ -80,7 +80,7 @@ def cast_v1(approver="erin@company.com", decision="approved", expires_at=EXPIRES
 
 
 def begun(approval, *people, context=CONTEXT, request=None, **changes):
-    """A log with the keys of some people, and an approval that was requested."""
+    """Returns an approval that was requested, in a log with the keys of some people."""
     log = Log(REQUESTED - 100)
     log.add({"event": "store_created", "actor": "system"})
     story = Story(log, approval, (context, PLAN if approval["plan_hash"] else None))
@@ -92,7 +92,7 @@ def begun(approval, *people, context=CONTEXT, request=None, **changes):
 
 
 def granted(alice=None, bob=None, keys=None, **changes):
-    """Alice and Bob approve; `alice` and `bob` are changes to their ballots."""
+    """Returns an approval by Alice and Bob; `alice` and `bob` are changes to their ballots."""
     story = begun(ASKED, ALICE, BOB, **(keys or {}))
     story.vote({**cast(ASKED, ALICE, comment=COMMENT, at=DECIDED - 60), **(alice or {})}, DECIDED - 60, "pending")
     story.log.add({"event": "request_refused", "actor": "mallory", "approval_id": ID, "code": "forbidden"})
@@ -109,7 +109,7 @@ def executed(claim=None, settle=None, **changes):
 
 
 def single(person=CAROL, decision="approved", ballot=None, approval=SINGLE, **changes):
-    """One approver decides."""
+    """Returns an approval that one approver decides."""
     story = begun(approval, person, **changes.pop("keys", {}))
     story.vote({**cast(approval, person, decision), **(ballot or {})}, DECIDED, decision, **changes)
     return story
@@ -152,7 +152,7 @@ def late():
 
 
 def revoked_later():
-    """Keys that were revoked after the claim still made their ballots."""
+    """A key that is revoked after the claim does not invalidate its ballot."""
     story = executed()
     story.log.key(ALICE, status="revoked", at=SETTLED + 5)
     return story
@@ -191,7 +191,7 @@ def reported(ballot, person, proof):
 
 
 def report(story, people=(), proofs=(), met=True, **changes):
-    """All that a receipt proves; `people` made the ballots."""
+    """Returns the report of a receipt; `people` cast the ballots."""
     approval = story.approval
     names = ("audience", "status", "agent", "action", "reason", "requested_by", "requested_at", "expires_at",
              "context_hash", "plan_hash")
@@ -217,7 +217,7 @@ def refused(name, receipt, code="receipt-invalid", **args):
 
 
 def refused_story(name, story, numbers=None, code="receipt-invalid", **args):
-    """A log that its own key signs, and that tells of something that cannot have happened."""
+    """A correctly signed log of something that cannot have happened is refused."""
     return refused(name, story.receipt(KEY, numbers), code, **args)
 
 
@@ -265,7 +265,7 @@ def every_state():
 
 
 def erased(**changes):
-    """Alice's ballot had a comment, Carol's had none."""
+    """Returns an erased approval: Alice's ballot had a comment, Carol's had none."""
     story = begun(ASKED, ALICE, CAROL)
     story.vote(cast(ASKED, ALICE, comment=COMMENT), DECIDED, "pending")
     story.vote(cast(ASKED, CAROL, at=DECIDED + 1), DECIDED + 1, "approved")
@@ -328,7 +328,7 @@ def erasures():
 
 
 def unread_members():
-    """The tree covers every byte of an entry, whatever a receipt reads of it."""
+    """The tree covers every byte of an entry, including members that a receipt does not read."""
     story = begun(SINGLE, request={
         "changes": {"note": {"a": [1, None]}},
         "entry": {"host": {"verifier": "ab" * 32, "guardrail": {"decision": "require_approval"}}, "trace": "x"}})
@@ -506,7 +506,7 @@ def chain():
 
 
 def earlier(request):
-    """The entry of the key comes before, and is later."""
+    """The entry of the key precedes the request, but has a later time."""
     return begun(SINGLE, CAROL, carol={"at": REQUESTED - 50}, request=request)
 
 
@@ -564,7 +564,7 @@ def shown():
 
 
 def steps():
-    """What the table of operations and states does not let through."""
+    """Steps that the table of operations and states does not allow."""
 
     def after(story, add):
         add(story)
@@ -628,7 +628,7 @@ def steps():
 
 
 def once():
-    """One of two has approved."""
+    """Returns an approval with one of two ballots."""
     story = begun(ASKED, ALICE)
     story.vote(cast(ASKED, ALICE, at=DECIDED), DECIDED, "pending")
     return story
@@ -642,7 +642,7 @@ def ran_out():
 
 
 def votes():
-    """Whose ballots count, and what they come to."""
+    """Which ballots count, and their result."""
     requester = Signer("carol", "ed25519", b"c" * 32, "knowledge_update")
     agent = Signer("carol", "ed25519", b"c" * 32, "agent:other")
     twin = Signer("zoe", "ed25519", ALICE.secret, "zoe@company.com", ["sre"])
@@ -718,7 +718,7 @@ def bound_v1():
 
 
 def keys():
-    """What the log says of keys."""
+    """Keys as the log records them."""
     for name, change in [
         ("a revoked key", {"status": "revoked"}),
         ("a key for another use", {"use": "log"}),
@@ -768,7 +768,7 @@ def keys():
 
 
 def pins():
-    """What the caller pins counts before what the log says."""
+    """Keys that the caller pins take precedence over the log."""
     for name, receipt, ring in [
         ("another key of the ballot's id", "single", [CAROL.entry(material=ALICE.entry()["material"])]),
         ("the key as another person's", "single", [CAROL.entry(approver="mallory")]),

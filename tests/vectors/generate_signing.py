@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes `signing.json`: payloads, signatures, and every signature that must be refused.
 
-The expected signatures are Python's own. `--check` compares instead of writing.
+The expected signatures come from Python. `--check` compares instead of writing.
 """
 
 import base64
@@ -40,7 +40,7 @@ DEFINE = {
     "statement": EXAMPLE,
 }
 V1 = ["v1"]
-# Bytes at which both base64 alphabets differ: `-_` there, `+/` here.
+# Bytes that the two base64 alphabets encode differently: `-_` there, `+/` here.
 AWKWARD_BYTES = bytes(range(0xE0, 0x100)) + b"\xfb\xff\xfe"
 
 
@@ -146,7 +146,7 @@ def keys_that_sign_nothing():
 
 
 def key_forms():
-    """Every field of a key out of its form, in `sign` and in `verify`."""
+    """Every field of a key malformed, in `sign` and in `verify`."""
     good = hmac_key("k", SECRET)
     forms = {
         "no id": {"id": ""},
@@ -209,7 +209,7 @@ def key_forms():
 
 
 def statement_forms():
-    """Every covered field out of its form, in all three operations."""
+    """Every covered field malformed, in all three operations."""
     forms = {
         "no id": ({"approval_id": ""}, "request-invalid"),
         "an id with a space": ({"approval_id": "appr abc"}, "request-invalid"),
@@ -239,7 +239,7 @@ def statement_forms():
 
 
 def ambiguous():
-    """A `:` would let one signature stand for two statements."""
+    """With a `:` in a field, one signature would match two statements."""
     for name, changes in {
         "an approver with a colon": {"approver": "ldap:user"},
         "an approver that is a colon": {"approver": ":"},
@@ -257,7 +257,7 @@ def ambiguous():
 
 
 def other_statements():
-    """A signature counts for its own statement only."""
+    """A signature is valid only for its own statement."""
     signed = signature(EXAMPLE)
     for name, changes in {
         "id": {"approval_id": "appr_abc124"},
@@ -366,7 +366,7 @@ def keys_of_other_uses():
         "revoked and of use log": {"use": "log", "status": "revoked"},
     }.items():
         key = hmac_key("k", SECRET, **changes)
-        # Revoked material is revoked, whatever the use of the key that says so.
+        # Revoked material is revoked, whatever the use of the key with that status.
         with_ours = {"error": "key-revoked"} if "status" in changes else {"ok": {"key_id": "2025q4"}}
         yield vector(f"verify: a key {name} does not serve v1",
                      step("signing.verify", verify_args(EXAMPLE, signed, [key]), error="key-unknown"),
@@ -389,7 +389,7 @@ def accepted_profiles():
 
 
 def precedence():
-    """Several rules refuse at once; each step repairs what the step before was refused for."""
+    """Several rules refuse at once; each step fixes what the previous step was refused for."""
     colon = {**EXAMPLE, "approver": "a:b"}
     bad_key = hmac_key("k", SECRET, status="no")
     yield vector("precedence of verify",
@@ -452,7 +452,7 @@ def signature(statement, secret=SECRET):
 
 
 def covered(statement):
-    """The fields that v1 covers, as the runbook's function takes them."""
+    """Returns the fields that v1 covers, as arguments of the runbook's function."""
     fields = {name: statement[name] for name in ("approval_id", "decision", "approver")}
     return {**fields, "expires_at": moment(statement["expires_at"])}
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Writes `signing_v2.json`: payloads and signatures of profile v2, and every one that must be refused.
+"""Writes `signing_v2.json`: payloads and signatures of profile v2, and every signature that must be refused.
 
-HMAC signatures are Python's own, Ed25519 signatures those of `ed25519.py`. `--check` compares instead
+HMAC signatures come from Python, Ed25519 signatures from `ed25519.py`. `--check` compares instead
 of writing.
 """
 
@@ -53,11 +53,11 @@ def statement_of(signer, **changes):
     }
 
 
-# The signature of that test: what makes everything else of `ed25519.py` worth something.
+# The signature of that test, to validate `ed25519.py`.
 assert ed25519.sign(ED.secret, b"").hex() == (
     "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46b"
     "d25bf5f0595bbe24655141438e7a100b")
-# What is put in the place of each field: well-formed, and another statement.
+# Replacements of each field: well-formed, but another statement.
 OTHER_FIELDS = {
     "audience": ("staging", "pro", "Prod", "prod/v2"),
     "approval_id": ("appr_01k7s2e3m8q4w6x9y0z1a2b3c5", "APPR_01k7s2e3m8q4w6x9y0z1a2b3c4"),
@@ -113,7 +113,7 @@ def refused_sign(statement, key, code):
 
 
 def encodings():
-    """Every piece has its length before it, and only those that may be empty are."""
+    """Every piece is preceded by its length, and only optional pieces may be empty."""
     assert pae([]) == bytes(8) and pae([b""]) == bytes([1] + [0] * 15)
     example = statement_of(ALICE)
     longest = statement_of(
@@ -146,7 +146,7 @@ def encodings():
 
 
 def pieces_that_shift():
-    """The same letters in the same order, divided between two neighbours in another way."""
+    """The same letters in the same order, split differently between two adjacent fields."""
     example = statement_of(ALICE)
     pairs = {
         "audience and key id": ({"audience": "ab", "key_id": "cd"}, {"audience": "abc", "key_id": "d"}),
@@ -194,7 +194,7 @@ def signatures():
 
 
 def statement_forms():
-    """Every field out of its form, in all three operations."""
+    """Every field malformed, in all three operations."""
     forms = {
         "no audience": ({"audience": ""}, "request-invalid"),
         "an audience with a space": ({"audience": "pr od"}, "request-invalid"),
@@ -244,14 +244,14 @@ def keys_that_sign_nothing():
             ("that is bound to nobody", {"approver": None}, "key-not-yours"),
         ]:
             yield vector(f"sign: {algorithm}, a key {name}", refused_sign(statement, signer.private(**changes), code))
-        # One person in another spelling. What is signed keeps the statement's.
+        # The same person in another case. The signed message keeps the statement's spelling.
         yield vector(
             f"sign: {algorithm}, a key of the approver in upper case",
             step("signing.sign", {"statement": statement, "profile": "v2",
                                   "key": signer.private(approver=APPROVER.upper())},
                  ok={"signature": signer.sign(statement)}),
             verify(signer, statement, [signer.entry(approver=APPROVER.upper())]))
-        # A bound key, and any Ed25519 key, signs no v1.
+        # A bound key and an Ed25519 key cannot sign v1.
         for name, changes in {"bound": {}, "bound to nobody": {"approver": None}}.items():
             if algorithm == "ed25519" or not changes:
                 yield vector(f"sign: {algorithm}, v1 by a key that is {name}", step(
@@ -276,7 +276,7 @@ def key_forms():
                      refused(statement, ED.sign(statement), "request-invalid", [ED.entry(**changes)]))
     yield vector("key: the private seed where the public key belongs", refused(
         statement, ED.sign(statement), "signature-invalid", [ED.private()]))
-    # The algorithm is the key's: no text of a signature makes the verifier take a public key for a secret.
+    # The algorithm is the key's: a signature cannot make the verifier use a public key as a secret.
     public = ed25519.public_key(ED.secret)
     confused = text_of(ED.id, hmac.new(public, message(statement), hashlib.sha256).digest())
     yield vector("key: the public key as an HMAC secret", refused(statement, confused, "signature-invalid"),
@@ -285,7 +285,7 @@ def key_forms():
 
 
 def other_statements():
-    """A signature counts for its own statement only."""
+    """A signature is valid only for its own statement."""
     for algorithm, signer in SIGNERS.items():
         statement = statement_of(signer)
         signature = signer.sign(statement)
@@ -358,7 +358,7 @@ def signature_forms():
 
 
 def lengths():
-    """32 and 64 bytes are a form; which of them is right, the key's algorithm says."""
+    """A signature has 32 or 64 bytes; the key's algorithm determines which."""
     for signer, raw in [(ALICE, bytes(64)), (ED, bytes(32))]:
         statement = statement_of(signer)
         yield vector(f"verify: {len(raw)} bytes for a key of {signer.algorithm}",
@@ -373,7 +373,7 @@ def lengths():
 
 
 def downgrades():
-    """A signature is of one profile, and a key too."""
+    """Signatures and keys belong to one profile."""
     v1_of = {"approval_id": "appr_01k7s2e3m8q4w6x9y0z1a2b3c4", "decision": "approved", "approver": APPROVER,
              "expires_at": moment(1760700600)}
     v1_message = approval_message(**v1_of).encode()
@@ -420,7 +420,7 @@ def whose_key():
         yield vector(f"verify: {algorithm}, the signature relabelled for the key's other id",
                      refused(statement, relabelled, "signature-invalid", [signer.entry(), signer.entry(id="another")]),
                      verify(signer, statement, [signer.entry(), signer.entry(id="another")]))
-        # Bob's key, in Alice's name and in his own.
+        # Bob's key, in Alice's name and in Bob's.
         for bob in (BOB, CAROL):
             own = statement_of(bob)
             in_her_name = {**own, "approver": APPROVER}
@@ -454,7 +454,7 @@ def revocation():
 
 
 def strict_ed25519():
-    """What verifiers of Ed25519 are known to differ in. One answer here: the strict one."""
+    """Signatures on which Ed25519 verifiers are known to differ. This one is strict."""
     statement = statement_of(ED)
     data = message(statement)
     raw = ED.raw(data)
@@ -479,7 +479,7 @@ def strict_ed25519():
     yield vector("strict: a key that is no point",
                  refused(statement, with_s(s), "signature-invalid", [ED.entry(material=base64url(nowhere))]))
 
-    # Keys of small order: a signature that everybody can make, for any message.
+    # Keys of small order: anyone can make a signature for any message.
     point = ed25519.NEUTRAL
     for index in range(8):
         key = ed25519.encode(point)
@@ -495,7 +495,7 @@ def strict_ed25519():
                              [ED.entry(material=base64url(key))]))
         point = ed25519.add(point, ed25519.torsion())
 
-    # The neutral point and others, written as numbers that are not below the prime.
+    # The neutral point and others, encoded as numbers that are not below the prime.
     for more in (0, 1, 2, 3, 18):
         number = ed25519.P + more
         for sign_bit in (0, 1):
@@ -511,7 +511,7 @@ def strict_ed25519():
                  refused(statement, text_of(ED.id, negative_zero + bytes(32)), "signature-invalid",
                          [ED.entry(material=base64url(negative_zero))]))
 
-    # A key with a part of small order: only verifiers with the cofactor take all of its signatures.
+    # A key with a component of small order: only cofactored verifiers accept all of its signatures.
     mixed = ed25519.encode(ed25519.add(ed25519.decode(public), ed25519.torsion()))
     seen = set()
     for number in range(99):
@@ -535,7 +535,7 @@ def strict_ed25519():
 
 
 def precedence():
-    """Several rules refuse at once; each step repairs what the step before was refused for."""
+    """Several rules refuse at once; each step fixes what the previous step was refused for."""
     for algorithm, signer in SIGNERS.items():
         statement = statement_of(signer)
         forged = text_of(signer.id, bytes(64 if algorithm == "ed25519" else 32))

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes `wire.json`: the one door itself, whatever comes through it. `--check` compares instead of
+"""Writes `wire.json`: malformed and well-formed requests on the interface itself. `--check` compares instead of
 writing."""
 
 from vector_file import base64url, has, main, raw, render, repeated, step, vector
@@ -109,7 +109,7 @@ def arguments_of_another_form():
 
 
 def numbers():
-    """Times are whole numbers, written as such."""
+    """Times are whole numbers without fraction or exponent."""
     for text in ["-1", "-0.0", "1.0", "1e3", "0.5", "18446744073709551615", "18446744073709551616",
                  "9" * 400, "253402300800", '"1"', "true", "null", "[]", "{}"]:
         shown = text if len(text) < 30 else "of 400 digits"
@@ -123,7 +123,7 @@ def numbers():
 
 
 def depth():
-    """No depth overruns the stack: a clean error, and the door still open."""
+    """No nesting depth overflows the stack: the call is refused, and later calls still work."""
     bombs = {
         "arrays": (("[", DEEP),),
         "arrays, closed": (("[", DEEP), ("]", DEEP)),

@@ -1,5 +1,5 @@
 """An audit log for the generators: entries of format 2, the tree of RFC 6962 by its own recursive
-definitions, C2SP signed notes and checkpoints, and receipts. The signatures are `ed25519.py`'s.
+definitions, C2SP signed notes and checkpoints, and receipts. The signatures come from `ed25519.py`.
 """
 
 import base64
@@ -24,7 +24,7 @@ def node_hash(left, right):
 
 
 def split(size):
-    """The largest power of two below a size."""
+    """Returns the largest power of two below a size."""
     return 1 << (size - 1).bit_length() - 1
 
 
@@ -72,7 +72,7 @@ class LogKey:
         self.text = f"{name}+{self.id.hex()}+{base64.b64encode(public).decode()}"
 
     def line(self, text):
-        """A signature's line in a note."""
+        """Returns the signature line of a note."""
         signature = base64.b64encode(self.id + ed25519.sign(self.seed, text.encode())).decode()
         return f"\u2014 {self.name} {signature}\n"
 
@@ -85,7 +85,7 @@ def fingerprint(material):
 
 
 def key_event(person, **changes):
-    """A `key_recorded` event: of an HMAC key the log has no secret, only its fingerprint."""
+    """Returns a `key_recorded` event. For an HMAC key the log has only the fingerprint, not the secret."""
     is_public = person.algorithm == "ed25519"
     material = ed25519.public_key(person.secret) if is_public else person.secret
     event = {"event": "key_recorded", "actor": "system", "key_id": person.id, "algorithm": person.algorithm,
@@ -97,14 +97,14 @@ def key_event(person, **changes):
 
 
 class Log:
-    """Entries, in order. `rows` has of each row the number of the entry that wrote it last."""
+    """Entries, in order. `rows` maps each row to the number of the entry that last wrote it."""
 
     def __init__(self, at):
         self.texts, self.rows, self.at = [], {}, at
 
     def add(self, event, kind=None, row=None, at=None, changes=None):
-        """Adds an entry; `kind` and `row` name the row that it changes, `changes` are to its members.
-        Answers its number."""
+        """Adds an entry and returns its number. `kind` and `row` name the row that it changes; `changes` apply to
+        the entry's members."""
         number, self.at = len(self.texts) + 1, at or self.at
         state = []
         if kind:
@@ -129,13 +129,13 @@ class Log:
         return [item.hex() for item in consistency(older, self.leaves(newer))]
 
     def line(self, number):
-        """An entry of a receipt, with its proof."""
+        """Returns an entry of a receipt, with its proof."""
         proof = path(number - 1, self.leaves())
         return {"number": number, "entry": self.texts[number - 1], "proof": [item.hex() for item in proof]}
 
 
 class Story:
-    """One approval, whose every step is logged. What is asked for is `approval`, as a record."""
+    """One approval whose every step is logged. `approval` is the request, as a record."""
 
     def __init__(self, log, approval, texts):
         self.log, self.approval, self.texts = log, {"erased_at": None, **approval, "ballots": []}, texts
@@ -147,7 +147,7 @@ class Story:
         self.keys.append(self.log.key(person, **changes))
 
     def step(self, name, at, to=None, actor=None, changes=None, entry=None, **fields):
-        """A step that leads to a status; `changes` are to its event, `entry` to its entry."""
+        """Adds a step that leads to a status; `changes` apply to its event, `entry` to its entry."""
         approval = self.approval
         came_from = approval["status"] if self.numbers else None
         approval["status"] = to or approval["status"]
@@ -166,7 +166,7 @@ class Story:
                   expires_at=self.approval["expires_at"], **changes)
 
     def vote(self, ballot, at, to, **changes):
-        """A ballot, as a record has it."""
+        """Adds a ballot in the form of a record."""
         self.approval["ballots"].append(ballot)
         self.step("approval_decided", at, to, actor=ballot["approver"], decision=ballot["decision"],
                   profile=ballot["profile"], key_id=ballot["key_id"], signature_hash=text_hash(ballot["signature"]),
@@ -197,7 +197,7 @@ class Story:
         self.step("approval_withdrawn", at, "withdrawn", actor=actor, **changes)
 
     def erase(self, actor, at, to=None, **changes):
-        """The texts go, and with the reason what the request digest is made of."""
+        """Erases the texts. Without the reason the request digest can no longer be computed."""
         self.texts = (None, None)
         self.approval.update(reason=None, erased_at=rfc3339(at))
         for ballot in self.approval["ballots"]:
@@ -208,7 +208,7 @@ class Story:
                   **({"execution_id": run["id"], "outcome": run["outcome"]} if run else {}), **asked, **changes)
 
     def shown(self):
-        """The approval as a receipt shows it."""
+        """Returns the approval as a receipt shows it."""
         names = ("id", "audience", "status", "agent", "action", "context", "context_hash", "plan", "plan_hash",
                  "reason", "requested_by", "requested_at", "expires_at", "requirement", "policy", "rule",
                  "request_digest", "ballots", "execution", "withdrawn_at", "withdrawn_by", "erased_at")
@@ -217,7 +217,7 @@ class Story:
         return {name: known[name] for name in names}
 
     def receipt(self, key, numbers=None, **changes):
-        """The receipt of a log that this key signs."""
+        """Returns the receipt from a log that this key signs."""
         numbers = sorted(self.numbers + self.keys) if numbers is None else numbers
         receipt = {"format": 2, "kind": "signoff-receipt", "audience": self.approval["audience"],
                    "approval": self.shown(), "entries": [self.log.line(number) for number in numbers],

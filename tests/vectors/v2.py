@@ -1,4 +1,4 @@
-"""Signers of profile v2 for the generators: HMAC is Python's own, Ed25519 is `ed25519.py`."""
+"""Signers of profile v2 for the generators: HMAC from Python, Ed25519 from `ed25519.py`."""
 
 import hashlib
 import hmac
@@ -32,19 +32,19 @@ def message(statement):
 
 
 class Signer:
-    """Somebody with a key. A secret is the bytes of an HMAC key, or an Ed25519 seed."""
+    """A person with a key. The secret is the bytes of an HMAC key, or an Ed25519 seed."""
 
     def __init__(self, key_id, algorithm, secret, approver, groups=()):
         self.id, self.algorithm, self.secret = key_id, algorithm, secret
         self.approver, self.groups = approver, list(groups)
 
     def entry(self, **changes):
-        """The keyring entry to verify with."""
+        """Returns the keyring entry for verifying."""
         public = self.secret if self.algorithm == "hmac-sha256" else ed25519.public_key(self.secret)
         return self._entry(public, changes)
 
     def private(self, **changes):
-        """The entry to sign with."""
+        """Returns the keyring entry for signing."""
         return self._entry(self.secret, changes)
 
     def _entry(self, material, changes):
@@ -58,7 +58,7 @@ class Signer:
         return ed25519.sign(self.secret, data)
 
     def sign(self, statement):
-        """The signature's text; the statement is taken as it is, whoever it names."""
+        """Returns the text of a signature; the statement is signed unchanged, whoever it names."""
         return text_of(self.id, self.raw(message(statement)))
 
 

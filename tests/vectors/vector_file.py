@@ -1,7 +1,7 @@
-"""What the generators share, but that of `context.json`.
+"""Shared by all generators except that of `context.json`.
 
-README.md beside this file says what a vector file holds. The expected signatures come from Python's
-own `hmac` and `hashlib` and the runbook's own formula, never from the verifier.
+README.md in this folder describes the format. The expected signatures come from Python's `hmac` and
+`hashlib` and the runbook's formula, never from the verifier.
 """
 
 import argparse
@@ -21,7 +21,7 @@ LAST_SECOND = 253_402_300_799
 def generate_approval_signature(
     approval_id: str, decision: str, approver: str, expires_at: datetime, secret: str
 ) -> str:
-    """The runbook's formula: what existing signers do."""
+    """The runbook's formula, as existing signers use it."""
     message = approval_message(approval_id, decision, approver, expires_at)
     return hmac.new(key=secret.encode(), msg=message.encode(), digestmod=hashlib.sha256).hexdigest()
 
@@ -32,7 +32,7 @@ def approval_message(approval_id, decision, approver, expires_at):
 
 
 def moment(seconds):
-    """A unix time as the runbook's signers hold it: an aware datetime in UTC."""
+    """Converts a Unix time to the runbook's form: an aware datetime in UTC."""
     return EPOCH + timedelta(seconds=seconds)
 
 
@@ -53,24 +53,24 @@ def text_hash(text):
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-# What the request digest covers of a record.
+# The members of a record that the request digest covers.
 ASKED = ("format", "agent", "action", "context_hash", "plan_hash", "reason", "requested_by", "requested_at",
          "requirement", "policy", "rule")
 
 
 def request_digest(record):
-    """The context digest of what a record asks for."""
+    """Returns the request digest of a record: the context digest of the members in `ASKED`."""
     return context_digest(json.dumps({name: record[name] for name in ASKED}))
 
 
 def hmac_key(key_id, secret, **changes):
-    """A keyring entry; a secret is its UTF-8 bytes."""
+    """Returns a keyring entry; the secret is the UTF-8 bytes of the text."""
     entry = {"id": key_id, "algorithm": "hmac-sha256", "material": base64url(secret.encode())}
     return {**entry, "status": "active", "use": "approve", "approver": None, "groups": [], **changes}
 
 
 def ref(path):
-    """What `define` or an earlier step has under a path."""
+    """Refers to a value of `define` or of an earlier step by its path."""
     return {"$ref": path}
 
 
@@ -80,18 +80,18 @@ def text_of(value):
 
 
 def edited(text, remove=(), **changes):
-    """A JSON text with other values at some paths; `__` stands for the dot of a path."""
+    """A JSON text with other values at some paths; `__` is the dot of a path."""
     paths = {path.replace("__", "."): value for path, value in changes.items()}
     return {"$edit": text, "set": paths, **({"remove": list(remove)} if remove else {})}
 
 
 def repeated(*parts):
-    """A long text: pairs of a text and how often it is repeated."""
+    """A long text, as pairs of a text and a repeat count."""
     return {"$repeat": [list(part) for part in parts]}
 
 
 def copies(value, times):
-    """A long list of one value."""
+    """A list of copies of one value."""
     return {"$copies": [value, times]}
 
 
@@ -101,20 +101,20 @@ def has(**fields):
 
 
 def step(op, args=None, *, ok=None, error=None, name=None):
-    """One call and what it must answer; with a name, later steps can refer to its `ok`."""
+    """One call and its expected answer; with a name, later steps can refer to its `ok`."""
     assert (ok is None) != (error is None), f"{op}: one of ok and error"
     expected = {"error": error} if ok is None else {"ok": ok}
     return {**({"as": name} if name else {}), "op": op, "args": args or {}, **expected}
 
 
 def raw(request, *, ok=None, error=None):
-    """One call with a request that is not of the usual form."""
+    """One call whose request is given as text."""
     expected = {"error": error} if ok is None else {"ok": ok}
     return {"request": request, **expected}
 
 
 def vector(name, *steps):
-    """A vector of one step is that step; of several, a list of them."""
+    """A vector: one step inline, or several as a list."""
     return {"name": name, **steps[0]} if len(steps) == 1 else {"name": name, "steps": list(steps)}
 
 

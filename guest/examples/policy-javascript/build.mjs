@@ -1,4 +1,4 @@
-// Makes `policy.wasm`, or the file that is named.
+// Builds `policy.wasm`, or FILE.
 //
 // node build.mjs [FILE]
 
@@ -12,8 +12,8 @@ const { component } = await componentize({
   sourcePath: here('policy.js'),
   witPath: here('../../../wit'),
   worldName: 'policy',
-  // All there are. Without them the engine has no clock, no random numbers and no output, so that the
-  // component imports nothing.
+  // All features. Without them the engine has no clock, no random numbers and no output, so the component
+  // imports nothing.
   disableFeatures: ['random', 'stdio', 'clocks', 'http', 'fetch-event'],
 });
 await writeFile(process.argv[2] ?? here('policy.wasm'), component);

@@ -1,4 +1,4 @@
-// World `policy` on top of the rules. `build.mjs` makes the component of it.
+// World `policy`, implemented with the rules. `build.mjs` builds the component.
 
 import { decide } from './rules.js';
 
@@ -6,7 +6,7 @@ export const guardrails = {
   evaluate({ action, context }) {
     const { decision, rule, reason, requirement } = decide(action, JSON.parse(context));
     const text = requirement && JSON.stringify(requirement);
-    // No rule here fails alone: what cannot be read makes the policy trap.
+    // A single rule cannot fail here: a value that cannot be read makes the whole policy trap.
     return { decision, rule, reason, requirement: text, failed: [] };
   },
 };

@@ -1,18 +1,18 @@
-// The rules, in plain JavaScript: nothing here knows of WebAssembly.
+// The rules, in plain JavaScript without WebAssembly.
 //
-// A rule that does not apply answers undefined. The strictest verdict wins: deny, then require_approval,
-// then allow. What cannot be read is never allowed: a risk score that is no number throws, the policy
-// traps, and the host refuses.
+// A rule that does not apply returns undefined. The strictest verdict wins: deny, then require_approval,
+// then allow. A value that cannot be read never leads to `allow`: a risk score that is not a number throws,
+// the policy traps, and the host refuses.
 
 const STRICTEST_FIRST = ['deny', 'require_approval', 'allow'];
-// More than so many changes of production at once take two people.
+// More changes of production than this require two approvers.
 const CHANGES_MAX = 1000;
-// From this risk on, a person looks at a quarantine.
+// From this risk on, a quarantine requires approval.
 const RISK_MIN = 70;
 
 const DEFAULT = { decision: 'require_approval', reason: 'no rule says otherwise' };
 
-/** The verdict on an action; `context` is the decoded JSON object. */
+/** Returns the verdict on an action; `context` is the decoded JSON object. */
 export function decide(action, context) {
   const matched = RULES.map((rule) => rule(action, context)).filter((verdict) => verdict !== undefined);
   const rank = ({ decision }) => STRICTEST_FIRST.indexOf(decision);
@@ -60,14 +60,14 @@ function inProduction(context) {
   return text(context, 'environment') === 'production' || text(context, 'file').includes('production');
 }
 
-/** The text under `name`, empty where there is nothing. */
+/** Returns the text under `name`, empty if it is missing. */
 function text(context, name) {
   const value = Object.hasOwn(context, name) ? context[name] : '';
   if (typeof value !== 'string') throw new TypeError(`\`${name}\` is not a text`);
   return value;
 }
 
-/** The number under `name`, which must be there. */
+/** Returns the number under `name`, which is required. */
 function number(context, name) {
   const value = Object.hasOwn(context, name) ? context[name] : undefined;
   if (typeof value !== 'number') throw new TypeError(`\`${name}\` is not a number`);

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes policy.wasm, or the file that is named: ./build.sh [FILE]
+# Builds policy.wasm, or FILE: ./build.sh [FILE]
 set -euo pipefail
 out=$(realpath "${1:-$(dirname "$0")/policy.wasm}")
 cd "$(dirname "$0")"
@@ -7,5 +7,5 @@ cd "$(dirname "$0")"
   python3 -m venv venv
   venv/bin/pip install --quiet --requirement requirements.txt
 }
-# Without --stub-wasi the component would ask for files, clocks and random numbers.
+# Without --stub-wasi the component would import files, clocks and random numbers.
 venv/bin/componentize-py --quiet --wit-path ../../../wit --world policy componentize --stub-wasi policy --output "$out"

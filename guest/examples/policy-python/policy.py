@@ -1,4 +1,4 @@
-"""World `policy` on top of the rules. `componentize-py` makes the component of it."""
+"""World `policy`, implemented with the rules. `componentize-py` builds the component."""
 
 import json
 
@@ -17,7 +17,7 @@ class Guardrails(exports.Guardrails):
             rule=verdict.rule,
             reason=verdict.reason,
             requirement=None if requirement is None else json.dumps(requirement),
-            # No rule here fails alone: what cannot be read makes the policy trap.
+            # A single rule cannot fail here: a value that cannot be read makes the whole policy trap.
             failed=[],
         )
 

@@ -1,16 +1,16 @@
-"""The rules, in plain Python: nothing here knows of WebAssembly.
+"""The rules, in plain Python without WebAssembly.
 
-A rule that does not apply answers None. The strictest verdict wins: deny, then require_approval, then
-allow. What cannot be read is never allowed: a risk score that is no number raises, the policy traps, and
-the host refuses.
+A rule that does not apply returns None. The strictest verdict wins: deny, then require_approval, then
+allow. A value that cannot be read never leads to `allow`: a risk score that is not a number raises an
+exception, the policy traps, and the host refuses.
 """
 
 from dataclasses import dataclass
 
 STRICTEST_FIRST = ("deny", "require_approval", "allow")
-# More than so many changes of production at once take two people.
+# More changes of production than this require two approvers.
 CHANGES_MAX = 1000
-# From this risk on, a person looks at a quarantine.
+# From this risk on, a quarantine requires approval.
 RISK_MIN = 70
 
 
@@ -26,7 +26,7 @@ DEFAULT = Verdict("require_approval", reason="no rule says otherwise")
 
 
 def decide(action, context):
-    """The verdict on an action; `context` is the decoded JSON object."""
+    """Returns the verdict on an action; `context` is the decoded JSON object."""
     verdicts = [rule(action, context) for rule in RULES]
     matched = [verdict for verdict in verdicts if verdict is not None]
     return min(matched, key=lambda verdict: STRICTEST_FIRST.index(verdict.decision), default=DEFAULT)
@@ -65,7 +65,7 @@ def in_production(context):
 
 
 def text(context, name):
-    """The text under `name`, empty where there is nothing."""
+    """Returns the text under `name`, empty if it is missing."""
     value = context.get(name, "")
     if not isinstance(value, str):
         raise TypeError(f"`{name}` is not a text")
@@ -73,7 +73,7 @@ def text(context, name):
 
 
 def number(context, name):
-    """The number under `name`, which must be there."""
+    """Returns the number under `name`, which is required."""
     value = context[name]
     # In Python, True is a number.
     if isinstance(value, bool) or not isinstance(value, (int, float)):

@@ -20,9 +20,7 @@ use super::reply::{answer, json_answer};
 use crate::code::Code;
 use crate::id::ApprovalId;
 use crate::refusal::Refusal;
-use crate::service::{
-    Attempt, Ballot, Caller, Claim, Filter, NewApproval, Outcome, PayloadQuery,
-};
+use crate::service::{Attempt, Ballot, Caller, Claim, Filter, NewApproval, Outcome, PayloadQuery};
 use crate::store::{Status, WithTexts};
 
 const WAIT_SECONDS_MAX: u64 = 60;

@@ -133,8 +133,9 @@ routes! {
 /// Routes that answer 503 after this long.
 fn within(time: Option<Duration>, routes: Router<App>) -> Router<App> {
     match time {
-        Some(time) => routes
-            .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, time)),
+        Some(time) => {
+            routes.layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, time))
+        }
         None => routes,
     }
 }

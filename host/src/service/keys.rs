@@ -118,8 +118,7 @@ impl Service {
     }
 
     async fn changed(&self, key: KeyDescription) -> Result<Option<ToRecord>, Refusal> {
-        let value = serde_json::to_string(&key)
-            .map_err(Refusal::internal)?;
+        let value = serde_json::to_string(&key).map_err(Refusal::internal)?;
         let before = self.store.row(RowKind::Key, &key.id).await?;
         let prev = before.as_ref().map_or(0, |row| row.entry);
         if let Some(Row { value: before, .. }) = before {

@@ -52,9 +52,8 @@ impl Service {
     ) -> Result<Reply, Refusal> {
         let reply = note.answer.unwrap_or_else(|| Reply::new(200, String::new()));
         let event = event(note.event, caller.subject(), &note.fields);
-        let about = about::of_event(&event).ok_or_else(|| {
-            Refusal::internal("an audit event does not say what it is about")
-        })?;
+        let about = about::of_event(&event)
+            .ok_or_else(|| Refusal::internal("an audit event does not say what it is about"))?;
         let verifier = self.verifier();
         let by = Deciders { verifier: &verifier, guardrail: note.guardrail };
         let change = Change {

@@ -375,8 +375,7 @@ impl TokenRow {
 
     /// The change that keeps this row in place of the version that an entry wrote; 0 for none.
     fn change(&self, prev: u64) -> Result<RowChange, Refusal> {
-        let value = serde_json::to_string(self)
-            .map_err(Refusal::internal)?;
+        let value = serde_json::to_string(self).map_err(Refusal::internal)?;
         Ok(RowChange { kind: RowKind::Token, id: self.id.clone(), value: Some(value), prev })
     }
 

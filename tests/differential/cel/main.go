@@ -1,4 +1,4 @@
-// What cel-go, the reference implementation, gives for conditions: the same lines in and out as
+// Evaluates conditions with cel-go, the reference implementation. It reads and prints the same lines as
 // guest/policy/examples/outcomes.rs.
 package main
 

@@ -1,4 +1,4 @@
-//! Every kind of edit of every table: what is written where, and how `doctor` has to name it.
+//! Every kind of edit of every table, and the name that `doctor` must report for it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,10 +6,10 @@ use signoff::id::ApprovalId;
 
 use super::tables::{Contents, Rows, Table, Write};
 
-/// Rows of a large table that are edited; of a smaller one all are.
+/// The number of edited rows of a large table; a smaller table is edited completely.
 const ROWS_MAX: usize = 8;
 
-/// Where the columns of an approval's row begin, and the column's name.
+/// The offset and name of each column of an approval's row.
 const COLUMNS: [(usize, &str); 8] = [
     (0, "format"),
     (1, "status"),
@@ -20,10 +20,10 @@ const COLUMNS: [(usize, &str); 8] = [
     (40, "digest of the texts"),
     (62, "length of the agent"),
 ];
-/// Where the agent of an approval's row begins.
+/// The offset of the agent in an approval's row.
 const AGENT_AT: usize = 67;
 
-/// What an edit does.
+/// The kind of an edit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     OldVersion,
@@ -38,7 +38,7 @@ pub enum Kind {
 #[derive(Clone, Debug)]
 pub struct Edit {
     pub table: Table,
-    /// Which row, and how it was edited.
+    /// The row, and how it was edited.
     pub what: String,
     pub writes: Vec<Write>,
 }
@@ -53,8 +53,8 @@ impl Edit {
         Self { table, what: format!("{} {key}: {kind:?} {what}", table.name()), writes }
     }
 
-    /// The rows that `doctor` must name, as it names rows; empty where it names the log, the head or the
-    /// store as a whole.
+    /// Returns the rows that `doctor` must name, in its notation; empty if it names the log, the head or
+    /// the whole store.
     pub fn named(&self) -> BTreeSet<String> {
         let keys = self.writes.iter().map(|(_, key, _)| key);
         match self.table {
@@ -66,7 +66,7 @@ impl Edit {
     }
 }
 
-/// Every edit of a store; `old` is an older copy of it.
+/// Returns every edit of a store; `old` is an older copy of it.
 pub fn all(honest: &Contents, old: &Contents) -> Vec<Edit> {
     let of_table = |table| of_table(table, honest.rows(table), old.rows(table));
     Table::ALL.into_iter().flat_map(of_table).collect()
@@ -105,7 +105,7 @@ fn of_table(table: Table, honest: &Rows, old: &Rows) -> Vec<Edit> {
     edits
 }
 
-/// Rows spread over a table, its first and its last among them.
+/// Returns rows spread over a table, including its first and its last.
 fn chosen(rows: &Rows) -> Vec<(Vec<u8>, Vec<u8>)> {
     let all: Vec<_> = rows.iter().collect();
     let picks = all.len().min(ROWS_MAX);
@@ -114,7 +114,7 @@ fn chosen(rows: &Rows) -> Vec<(Vec<u8>, Vec<u8>)> {
     picked.into_iter().map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
-/// Keys that a row could have besides its own.
+/// Returns other keys for a row.
 fn other_keys(table: Table, key: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     let with = |at: usize, by: u8| {
         let mut other = key.to_vec();
@@ -124,7 +124,7 @@ fn other_keys(table: Table, key: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     let text = |other: String| other.into_bytes();
     match table {
         Table::Meta => vec![("under a name that nothing has", b"tokens".to_vec())],
-        // A number of redb's: the lowest byte first.
+        // redb's numbers are little-endian.
         Table::Approvals | Table::Texts => vec![("another id", with(0, 1))],
         Table::Entries | Table::Tree | Table::State => vec![("past the end", with(2, 1))],
         Table::Lists => vec![
@@ -149,7 +149,7 @@ fn other_keys(table: Table, key: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     }
 }
 
-/// Values that a row could have besides its own.
+/// Returns other values for a row.
 fn changed_values(table: Table, value: &[u8]) -> Vec<(String, Vec<u8>)> {
     let mut places: Vec<(usize, String)> = Vec::new();
     if table == Table::Approvals {
@@ -169,7 +169,7 @@ fn changed_values(table: Table, value: &[u8]) -> Vec<(String, Vec<u8>)> {
         (name, changed)
     });
     let mut changed: Vec<_> = changed.collect();
-    // The hashes of the tree have one length in redb's own format: no transaction can store another.
+    // The tree's hashes have a fixed length in redb's format: no transaction can store another length.
     if !value.is_empty() && table != Table::Tree {
         changed.push(("cut short".to_owned(), value[..value.len() / 2].to_vec()));
         changed.push(("made longer".to_owned(), [value, b" "].concat()));
@@ -177,7 +177,7 @@ fn changed_values(table: Table, value: &[u8]) -> Vec<(String, Vec<u8>)> {
     changed
 }
 
-/// A key as `doctor` names it.
+/// Returns a key in the notation of `doctor`.
 pub fn shown_key(table: Table, key: &[u8]) -> String {
     match table {
         Table::Meta | Table::Rows => String::from_utf8(key.to_vec()).unwrap(),
@@ -192,12 +192,12 @@ pub fn shown_key(table: Table, key: &[u8]) -> String {
     }
 }
 
-/// The id that is a key of `approvals`.
+/// Decodes a key of `approvals`.
 pub fn approval_id(key: &[u8]) -> ApprovalId {
     ApprovalId::from_u128(u128::from_le_bytes(key.try_into().unwrap()))
 }
 
-/// The number that is a key of `entries`.
+/// Decodes a key of `entries`.
 pub fn number(key: &[u8]) -> u64 {
     u64::from_le_bytes(key.try_into().unwrap())
 }

@@ -1,6 +1,6 @@
-//! A log that goes on after the honest one, well formed and with rebuilt tree and indexes, written by the
-//! product itself without the log key: under the old head, under an unsigned one, and under one that
-//! somebody else signed.
+//! A log that continues the honest one, well formed and with rebuilt tree and indexes, written by the
+//! product itself without the log key: under the old head, under an unsigned one, and under one with a
+//! foreign signature.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::support::{Home, id};
 
 const HEAD: &[u8] = b"head";
 
-/// A log key that no keyring of the deployment has.
+/// A log key that is not in any keyring of the deployment.
 pub struct Stranger(Arc<LogSigner>);
 
 impl Stranger {
@@ -41,7 +41,7 @@ impl LogKeys for Stranger {
     }
 }
 
-/// The head of a store, and the same without its signature.
+/// Returns the head of a store, with and without its signature.
 fn heads(rows: &Contents) -> (Vec<u8>, Vec<u8>) {
     let head = rows.row(Table::Meta, HEAD);
     let text = std::str::from_utf8(head).unwrap();
@@ -53,19 +53,19 @@ fn head(value: &[u8]) -> Write {
     (Table::Meta, HEAD.to_vec(), Some(value.to_vec()))
 }
 
-/// Takes the signature from the head of a store.
+/// Removes the signature from the head of a store.
 pub fn unsign(path: &Path) {
     let (_, unsigned) = heads(&Contents::of(path));
     write(path, &[head(&unsigned)]);
 }
 
-/// Puts the head of the honest store in.
+/// Writes the head of the honest store.
 pub fn with_old_head(path: &Path, scene: &Scene) {
     write(path, &[head(&heads(&scene.rows).0)]);
 }
 
-/// Goes on with the log of a store: every claimed approval is approved again, a revoked token is not any
-/// more, there is a new token of every role, and a revoked key is active. The new token.
+/// Continues the log of a store: every claimed approval is approved again, a revoked token is valid
+/// again, a new token has every role, and a revoked key is active. Returns the new token.
 pub fn go_on(path: &Path, trust: Trust, scene: &Scene) -> String {
     let store = RedbStore::open(path, OpenMode::Write, CheckIntegrity::No, trust).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -87,7 +87,7 @@ async fn keep(store: &RedbStore, change: Change) {
     assert!(matches!(kept, Commit::Kept { .. }), "{kept:?}");
 }
 
-/// An approval as it was in the older copy, as the next version of what it is.
+/// Writes the approval of the older copy as the next version of the current one.
 async fn approved_again(store: &RedbStore, scene: &Scene, name: &str) {
     let path = scene.home.path("older.redb");
     std::fs::write(&path, &scene.old).unwrap();
@@ -107,7 +107,7 @@ async fn approved_again(store: &RedbStore, scene: &Scene, name: &str) {
     .await;
 }
 
-/// Rows of the host that let somebody in.
+/// Returns rows of the host that give access to an intruder.
 async fn host_rows(store: &RedbStore, token: &Token) -> Vec<RowChange> {
     let mut rows = Vec::new();
     let mut like = None;
@@ -151,13 +151,14 @@ fn note(rows: Vec<RowChange>) -> Change {
     }
 }
 
-/// Makes an empty store.
+/// Creates an empty store.
 pub fn empty(path: &Path, audience: &str, trust: Trust) -> Result<(), StoreError> {
     let mode = OpenMode::Create { audience: audience.to_owned() };
     RedbStore::open(path, mode, CheckIntegrity::No, trust).map(drop)
 }
 
-/// A store that has the older log under the newer rows: its head, its entries, tree and index of entries.
+/// Returns the edits that put the older log under the newer rows: head, entries, tree and index of
+/// entries.
 pub fn cut_back(scene: &Scene) -> Vec<Write> {
     let log = [Table::Entries, Table::Abouts, Table::Tree, Table::State];
     let mut writes = scene.old_rows.writes_from(&scene.rows, &log);
@@ -165,14 +166,14 @@ pub fn cut_back(scene: &Scene) -> Vec<Write> {
     writes
 }
 
-/// A head of a log that an unknown key signed over the same tree.
+/// Returns a head over the same tree that an unknown key signed.
 pub fn signed_by_a_stranger(scene: &Scene, stranger: &Stranger) -> Write {
     let (_, unsigned) = heads(&scene.rows);
     let text = String::from_utf8(unsigned).unwrap();
     head(stranger.0.sign(&Checkpoint::from_text(&text).unwrap()).as_bytes())
 }
 
-/// The last entry of the log in another year.
+/// Returns the last entry of the log with another year.
 pub fn last_entry_in(scene: &Scene, year: &str) -> Write {
     let entries = scene.rows.rows(Table::Entries);
     let (key, row) = entries.iter().max_by_key(|(key, _)| number(key)).unwrap();
@@ -182,7 +183,7 @@ pub fn last_entry_in(scene: &Scene, year: &str) -> Write {
     (Table::Entries, key.clone(), Some([&[1], changed.as_bytes()].concat()))
 }
 
-/// A store of another deployment with the same keyring, under the name of this one.
+/// Creates a store of another deployment with the same keyring, under the name of this one.
 pub fn other_deployment(home: &Home, path: &Path, audience: &str) {
     empty(path, "other", home.trust()).unwrap();
     let rows = Contents::of(path);

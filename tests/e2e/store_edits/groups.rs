@@ -1,5 +1,5 @@
-//! Edits that belong together, as somebody would make them who wants one thing: they are made in one
-//! stopped store, and a server of it is asked whether they got it.
+//! Groups of edits that an attacker would make for one purpose. They are made in one stopped store, and a
+//! server of that store shows whether they have an effect.
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -11,13 +11,13 @@ use super::scene::{CARL, KEY, NAMES, Scene, path};
 use super::tables::{Contents, Table, Write};
 use crate::support::{id, text};
 
-/// Edits that are made together.
+/// Edits with one purpose.
 pub struct Group {
     pub name: &'static str,
     pub writes: Vec<Write>,
-    /// Tokens that they put in.
+    /// Tokens that they insert.
     pub intruders: Vec<String>,
-    /// Whether the keyring is put back too, to before Carl's key was revoked.
+    /// Whether the keyring is restored too, to before Carl's key was revoked.
     pub with_old_keyring: bool,
 }
 
@@ -28,7 +28,7 @@ impl Group {
     }
 }
 
-/// Every group of a scene.
+/// Returns every group of a scene.
 pub fn all(scene: &Scene) -> Vec<Group> {
     let (now, old) = (&scene.rows, &scene.old_rows);
     let mut groups = vec![
@@ -95,8 +95,8 @@ fn cleared(now: &Contents, tables: &[Table]) -> Vec<Write> {
     Contents::default_of(tables).writes_from(now, tables)
 }
 
-/// Rows that were never there: tokens of every role, a copy of an approval, keys, a module, a policy that
-/// is active, and the kept answers of another executor's claims.
+/// Inserts rows that never existed: tokens of every role, a copy of an approval, keys, a module, an
+/// active policy, and the kept answers of another executor's claims.
 fn inserted(scene: &Scene) -> Group {
     let mut writes = Vec::new();
     let mut intruders = Vec::new();
@@ -140,7 +140,7 @@ fn is_token((key, _): &(&Vec<u8>, &Vec<u8>)) -> bool {
     key.starts_with(b"token/")
 }
 
-/// Each row in the place of another one of its kind.
+/// Swaps each row with another one of its kind.
 fn swapped(scene: &Scene) -> Vec<Write> {
     let mut writes = Vec::new();
     let of = |name: &str| approval_id_key(scene, name);
@@ -169,7 +169,7 @@ fn swapped(scene: &Scene) -> Vec<Write> {
     writes
 }
 
-/// One field of each row: what a caller would gain by.
+/// Changes one field of each row, to the advantage of a caller.
 fn changed(scene: &Scene) -> Vec<Write> {
     let mut writes = vec![key_active_again(scene)];
     for (key, value) in scene.rows.rows(Table::Rows).iter().filter(is_token) {
@@ -207,7 +207,7 @@ fn changed(scene: &Scene) -> Vec<Write> {
     writes
 }
 
-/// One column of each approval, and the same in its record.
+/// Changes one column of each approval, and the same field in its record.
 fn columns(scene: &Scene) -> Vec<Write> {
     let mut writes = Vec::new();
     let mut column = |name: &str, edit: &dyn Fn(&mut Vec<u8>)| {
@@ -237,8 +237,8 @@ fn columns(scene: &Scene) -> Vec<Write> {
     writes
 }
 
-/// Index rows that name another status, time or thing: an executed approval among the approved ones, its
-/// claim as an entry about another one.
+/// Changes index rows to another status, time or row: an executed approval is listed as approved, its
+/// claim as an entry of another approval.
 fn rekeyed(scene: &Scene) -> Vec<Write> {
     let mut writes: Vec<Write> = Vec::new();
     let mut move_row = |table: Table, from: &[u8], at: usize, by: u8| {
@@ -248,7 +248,7 @@ fn rekeyed(scene: &Scene) -> Vec<Write> {
         writes.push((table, to, Some(Vec::new())));
     };
     for key in scene.rows.rows(Table::Lists).keys() {
-        // From one status to the next one.
+        // From one status to the next.
         move_row(Table::Lists, key, 0, 1);
     }
     for key in scene.rows.rows(Table::Due).keys() {
@@ -263,7 +263,7 @@ fn rekeyed(scene: &Scene) -> Vec<Write> {
     for key in scene.rows.rows(Table::AnswerTimes).keys() {
         move_row(Table::AnswerTimes, key, 7, 1);
     }
-    // A row that was moved onto another's place stays.
+    // A row that was moved onto another row's key stays.
     let kept: Vec<_> =
         writes.iter().filter(|w| w.2.is_some()).map(|w| (w.0, w.1.clone())).collect();
     writes.retain(|write| write.2.is_some() || !kept.contains(&(write.0, write.1.clone())));
@@ -288,7 +288,7 @@ fn approval_row(scene: &Scene, name: &str) -> (Vec<u8>, Vec<u8>) {
     (key, row)
 }
 
-/// A host's own row: its format, then its value.
+/// Decodes a row of the host: its format, then its value.
 fn json_of(row: &[u8]) -> Value {
     assert_eq!(row[0], 1);
     serde_json::from_slice(&row[1..]).unwrap()
@@ -298,7 +298,7 @@ fn row_of(value: &Value) -> Vec<u8> {
     [&[1], value.to_string().as_bytes()].concat()
 }
 
-/// Bytes with one text in the place of another.
+/// Returns the bytes with one text replaced by another.
 fn replaced(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
     let mut changed = Vec::new();
     let mut rest = bytes;
@@ -310,7 +310,7 @@ fn replaced(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
     [&changed, rest].concat()
 }
 
-/// The scope of an idempotency key: who sent it, and where to.
+/// Returns the scope of an idempotency key: its sender and its path.
 fn scope(subject: &str, path: &str, key: &str) -> [u8; 32] {
     let mut hash = Sha256::new();
     // The path as the router of the API sees it.

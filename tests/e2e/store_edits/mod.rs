@@ -1,16 +1,16 @@
-//! Somebody who can write the file of a stopped store, and not the keyring beside it, edits it: no edit
-//! decides anything, and `doctor` names each one.
+//! An attacker edits the file of a stopped store, but cannot write the keyring next to it: no edit has
+//! any effect, and `doctor` names each one.
 //!
-//! | file | holds |
+//! | file | contents |
 //! | --- | --- |
 //! | `scene` | a store with every kind of row, made by a real server, and an older copy of it |
 //! | `tables` | the tables of a file as bytes |
 //! | `edits` | every kind of edit of every table |
-//! | `reads` | everything that a store can be asked |
-//! | `groups` | edits that somebody would make together who wants one thing |
-//! | `probes` | whether they get it, over HTTP |
-//! | `forged` | a log that goes on without the log key |
-//! | `races` | readers beside a writer |
+//! | `reads` | every query of a store |
+//! | `groups` | groups of edits with one purpose |
+//! | `probes` | whether the edits have an effect, over HTTP |
+//! | `forged` | a log that is continued without the log key |
+//! | `races` | concurrent readers and a writer |
 
 mod edits;
 mod forged;
@@ -37,12 +37,12 @@ use self::scene::{Scene, with_server};
 use self::tables::{Table, Write};
 use crate::support::{SERVE, Server};
 
-/// What `doctor` knows of the texts in a store.
+/// Returns how `doctor` reads the texts in a store.
 fn texts() -> StoredTexts {
     StoredTexts { now: SystemClock.now() }
 }
 
-/// The questions, and what the store answers without an edit.
+/// The queries, and the answers of the unedited store.
 struct Honest {
     questions: Questions,
     answers: HonestAnswers,
@@ -61,7 +61,7 @@ impl Honest {
         Self { questions, answers, store, runtime }
     }
 
-    /// What an edited store answers, and the honest one does not.
+    /// Returns the answers of the edited store that the honest one does not give.
     fn unsound(&mut self, edited: &RedbStore, edit: &Edit) -> Vec<String> {
         let besides = Questions::default().and(&edit.writes);
         self.answers.add(self.runtime.block_on(besides.ask(&self.store)));
@@ -70,16 +70,16 @@ impl Honest {
     }
 }
 
-/// What an edit led to.
+/// The result of an edit.
 struct Outcome {
-    /// Answers that an honest store does not give.
+    /// Answers that the honest store does not give.
     effects: Vec<String>,
-    /// Whether `doctor` names what was edited.
+    /// Whether `doctor` names the edited row.
     found: bool,
     said: String,
 }
 
-/// Edits a copy of a store, asks it everything, and has it examined as `doctor` does.
+/// Edits a copy of a store, runs every query, and examines it as `doctor` does.
 fn outcome(scene: &Scene, honest: &mut Honest, edit: &Edit) -> Outcome {
     let path = scene.copy("edited.redb");
     tables::write(&path, &edit.writes);
@@ -97,7 +97,7 @@ fn outcome(scene: &Scene, honest: &mut Honest, edit: &Edit) -> Outcome {
     fs::remove_file(path).unwrap();
     let named = edit.named();
     let (found, said) = match examined {
-        // No file is read that is of no format, or damaged: `doctor` says so.
+        // A file that is damaged or of an unknown format is not read: `doctor` reports it.
         Err(refused) => (true, refused.to_string()),
         Ok(Examined { differences, .. }) => {
             let said: Vec<String> = differences.iter().map(ToString::to_string).collect();
@@ -108,7 +108,7 @@ fn outcome(scene: &Scene, honest: &mut Honest, edit: &Edit) -> Outcome {
     Outcome { effects, found, said }
 }
 
-/// Makes every edit of a store, each in a copy of its own.
+/// Makes every edit of a store, each in its own copy, and checks that none has an effect.
 fn no_edit_is_effective(scene: &Scene) {
     let mut honest = Honest::new(scene);
     let edits = edits::all(&scene.rows, &scene.old_rows);
@@ -142,8 +142,8 @@ fn no_edit_of_a_store_with_a_saved_state_is_effective() {
     no_edit_is_effective(&Scene::saved());
 }
 
-/// Starts a server of the store as it is now, and asks it for what it must not give; nothing where it
-/// refuses to start.
+/// Starts a server of the current store and probes it. Returns the effects that must not occur; none if
+/// the server refuses to start.
 fn effects(scene: &Scene, shown: &Shown, intruders: &[String]) -> Vec<String> {
     match Server::try_start_with(scene.home.signoff(SERVE)) {
         Ok(server) => {
@@ -158,7 +158,7 @@ fn effects(scene: &Scene, shown: &Shown, intruders: &[String]) -> Vec<String> {
     }
 }
 
-/// What the server of the unedited store shows.
+/// Returns what the server of the unedited store shows.
 fn honestly_shown(scene: &Scene) -> Shown {
     with_server(&scene.home, |server| {
         let shown = Shown::by(server, scene);
@@ -167,7 +167,7 @@ fn honestly_shown(scene: &Scene) -> Shown {
     })
 }
 
-/// What `signoff doctor` finds bad in the store.
+/// Returns the findings of `signoff doctor` about the store.
 fn diagnosed(scene: &Scene) -> Vec<String> {
     let doctor = scene.home.run(&["--json", "doctor"]).exits(1).json();
     let items = doctor["items"].as_array().unwrap().iter();
@@ -175,12 +175,12 @@ fn diagnosed(scene: &Scene) -> Vec<String> {
     bad.map(|item| item["found"].as_str().unwrap().to_owned()).collect()
 }
 
-/// The rows of a group that `doctor` does not name. What belongs to a row that was edited too is named
-/// with that row: which lists an approval is in, its row alone says.
+/// Returns the rows of a group that `doctor` does not name. An index row of another edited row is named
+/// with that row: an approval's row alone determines its lists.
 fn unnamed(group: &Group, said: &[String]) -> Vec<String> {
     let owner = |(table, key, _): &Write| match table {
         Table::Texts => Some((Table::Approvals, key.clone())),
-        // The end of the key is the id, the highest byte first.
+        // The end of the key is the id, big-endian.
         Table::Lists | Table::Due => {
             Some((Table::Approvals, key.iter().rev().take(16).copied().collect()))
         }
@@ -196,7 +196,7 @@ fn unnamed(group: &Group, said: &[String]) -> Vec<String> {
 }
 
 #[test]
-fn no_edit_gets_its_server_to_decide() {
+fn no_group_of_edits_has_an_effect_on_a_server() {
     let scene = Scene::new();
     scene.home.run(&["doctor"]).ok();
     let shown = honestly_shown(&scene);
@@ -221,7 +221,7 @@ fn no_edit_gets_its_server_to_decide() {
     assert!(missed.is_empty(), "not found by doctor:\n{}", missed.join("\n"));
 }
 
-/// A store that no server starts with, and that `doctor` finds bad.
+/// Checks that no server starts with the store, and that `doctor` rejects it.
 #[track_caller]
 fn assert_refused(scene: &Scene, name: &str) {
     match Server::try_start_with(scene.home.signoff(SERVE)) {
@@ -232,7 +232,7 @@ fn assert_refused(scene: &Scene, name: &str) {
 }
 
 #[test]
-fn a_log_that_goes_on_without_the_log_key_is_refused() {
+fn a_log_continued_without_the_log_key_is_refused() {
     let scene = Scene::new();
     let path = scene.home.store();
     forged::unsign(&path);
@@ -245,9 +245,9 @@ fn a_log_that_goes_on_without_the_log_key_is_refused() {
     let stranger = Arc::new(forged::Stranger::new("default"));
     let signed = forged::signed_by_a_stranger(&scene, &stranger);
     tables::write(&path, &[signed]);
-    assert_refused(&scene, "a head that a stranger signed");
+    assert_refused(&scene, "a head with a foreign signature");
     forged::go_on(&path, Trust::new(stranger), &scene);
-    assert_refused(&scene, "forged entries under a head that a stranger signed");
+    assert_refused(&scene, "forged entries under a head with a foreign signature");
     for years in ["1970", "2999"] {
         scene.restore();
         tables::write(&path, &[forged::last_entry_in(&scene, years)]);
@@ -255,9 +255,9 @@ fn a_log_that_goes_on_without_the_log_key_is_refused() {
     }
 }
 
-/// The same edits, by somebody who has the log key too: here every probe has to see something.
+/// The same edits by an attacker with the log key: here every probe must detect an effect.
 #[test]
-fn who_has_the_log_key_decides() {
+fn with_the_log_key_every_probe_detects_an_effect() {
     let scene = Scene::new();
     let shown = honestly_shown(&scene);
     scene.restore();
@@ -277,7 +277,7 @@ fn who_has_the_log_key_decides() {
 }
 
 #[test]
-fn another_store_in_the_place_of_the_old_one_is_refused() {
+fn another_store_in_place_of_the_old_one_is_refused() {
     let scene = Scene::new();
     let path = scene.home.store();
     let stranger = || Trust::new(Arc::new(forged::Stranger::new("default")));
@@ -291,10 +291,10 @@ fn another_store_in_the_place_of_the_old_one_is_refused() {
     assert_refused(&scene, "a store of another deployment");
 }
 
-/// A log that was cut back to an older head is one that the log key signed: only a witness knows that it
-/// went on. The rows that were written after it are refused.
+/// The log key signed the older head of a truncated log: only a witness detects the truncation. The rows
+/// that were written after it are refused.
 #[test]
-fn rows_after_the_end_of_a_log_that_was_cut_back_are_refused() {
+fn rows_after_the_end_of_a_truncated_log_are_refused() {
     let scene = Scene::new();
     let shown = honestly_shown(&scene);
     scene.restore();
@@ -307,8 +307,8 @@ fn rows_after_the_end_of_a_log_that_was_cut_back_are_refused() {
             assert!(said.iter().any(|said| said.starts_with(&row)), "{row} {said:#?}");
         }
     }
-    // A key was recorded anew after that end, so the server does not start; if it did, an older log is
-    // all that it could show.
+    // A key was recorded again after that end, so the server does not start. If it did, it could only
+    // show an older log.
     let effects = effects(&scene, &shown, &[]);
     assert!(effects.iter().all(|effect| effect == "the log has other entries"), "{effects:#?}");
 }

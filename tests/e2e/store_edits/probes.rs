@@ -1,5 +1,5 @@
-//! What somebody who edited a store would want of its server, asked over HTTP: a second claim, a token
-//! that does not count, another context beside the same digest, another policy.
+//! Attempts over HTTP to profit from an edited store: a second claim, an invalid token, another context
+//! with the same digest, another policy.
 
 use serde_json::{Value, json};
 
@@ -7,10 +7,10 @@ use super::scene::{KEY, NAMES, Scene, claim, path};
 use crate::support::modules::evaluated;
 use crate::support::{Answer, Client, Server, id, text};
 
-/// Fields of an approval that change with time alone.
+/// Fields of an approval that change with time only.
 const OF_TIME: [&str; 1] = ["expires_in_seconds"];
 
-/// What the honest server shows.
+/// The answers of the honest server.
 pub struct Shown {
     /// Each approval of the scene, as `GET` shows it.
     approvals: Vec<Value>,
@@ -24,7 +24,7 @@ pub struct Shown {
 }
 
 impl Shown {
-    /// Asks a server of the honest store.
+    /// Reads them from a server of the honest store.
     pub fn by(server: &Server, scene: &Scene) -> Self {
         let admin = server.with_token(&scene.tokens.admin);
         let get = |approval: &Value| seen(&admin.get(&shown_path(approval))).unwrap();
@@ -38,8 +38,8 @@ impl Shown {
         }
     }
 
-    /// Everything that a server answers and an honest one would not. `intruders` are tokens that were
-    /// never made.
+    /// Returns every answer that an honest server would not give. `intruders` are tokens that were never
+    /// created.
     pub fn effects(&self, server: &Server, scene: &Scene, intruders: &[String]) -> Vec<String> {
         let mut effects = Vec::new();
         self.shown(server, scene, &mut effects);
@@ -50,7 +50,7 @@ impl Shown {
         effects
     }
 
-    /// Approvals, lists, tokens and the log, as an admin sees them.
+    /// Compares approvals, lists, tokens and the log, as an admin sees them.
     fn shown(&self, server: &Server, scene: &Scene, effects: &mut Vec<String>) {
         let admin = server.with_token(&scene.tokens.admin);
         for (name, honest) in NAMES.iter().zip(&self.approvals) {
@@ -96,7 +96,7 @@ impl Shown {
         })
     }
 
-    /// Who is let in, and to what.
+    /// Tries tokens that must be refused.
     fn callers(
         &self,
         server: &Server,
@@ -107,7 +107,7 @@ impl Shown {
         let mut never: Vec<(String, Client)> = vec![("no token".to_owned(), (**server).clone())];
         never.push(("a revoked token".to_owned(), server.with_token(&scene.tokens.leaver)));
         let intruders = intruders.iter().map(|token| server.with_token(token));
-        never.extend(intruders.map(|client| ("a token that nobody made".to_owned(), client)));
+        never.extend(intruders.map(|client| ("a token that was never created".to_owned(), client)));
         for (who, client) in &never {
             for path in ["/api/v1/approvals", "/api/v1/tokens", "/api/v1/audit", "/api/v1/keys"] {
                 let answer = client.get(path);
@@ -132,7 +132,7 @@ impl Shown {
         }
     }
 
-    /// Claims of what was claimed, and of what nobody approved.
+    /// Claims approvals that were claimed already or not approved.
     fn claims(&self, server: &Server, scene: &Scene, effects: &mut Vec<String>) {
         let tokens = &scene.tokens;
         let claimers = [&tokens.executor, &tokens.second, &tokens.leaver];
@@ -142,7 +142,7 @@ impl Shown {
                 let mut other = claim(name);
                 other["context"]["file"] = json!("/etc/shadow");
                 let mut attempts = vec![("another context", other)];
-                // What is approved and of nobody's revoked key may be claimed once, and is not here.
+                // An approved approval with valid keys may be claimed once, so this is not tried.
                 if !["approved", "planned"].contains(name) || at == 2 {
                     attempts.push(("it", claim(name)));
                 }
@@ -163,7 +163,7 @@ impl Shown {
         }
     }
 
-    /// Ballots of a revoked key, and of what is decided already.
+    /// Sends ballots of a revoked key, and ballots for decided approvals.
     fn decisions(&self, server: &Server, scene: &Scene, effects: &mut Vec<String>) {
         let tokens = &scene.tokens;
         for (name, honest) in NAMES.iter().zip(&self.approvals) {
@@ -180,7 +180,7 @@ impl Shown {
         }
     }
 
-    /// What decides about requests.
+    /// Compares the policies that decide about requests.
     fn policies(&self, server: &Server, scene: &Scene, effects: &mut Vec<String>) {
         let requester = server.with_token(&scene.tokens.requester);
         if let Some(verdict) = verdict(&requester).filter(|verdict| *verdict != self.verdict) {
@@ -206,18 +206,18 @@ impl Shown {
     }
 }
 
-/// Whether a refusal is of our own failure: `store-tampered`, `policy-trapped` and their like.
+/// Whether a refusal is a server failure, such as `store-tampered` or `policy-trapped`.
 fn is_failure(answer: &Answer) -> bool {
     answer.status >= 500
 }
 
-/// Whether a claim is answered by the execution that there is.
+/// Whether a claim replays the existing execution.
 fn replays(answer: &Answer, honest: &Value) -> bool {
     let body: Value = serde_json::from_str(&answer.body).unwrap();
     body["replayed"] == true && body["execution"] == honest["execution"]
 }
 
-/// An approval without what time alone changes; none where it is refused.
+/// Returns an approval without the fields that change with time; `None` if it is refused.
 fn seen(answer: &Answer) -> Option<Value> {
     let mut shown = (answer.status == 200).then(|| answer.ok())?;
     let fields = shown.as_object_mut().unwrap();
@@ -225,7 +225,7 @@ fn seen(answer: &Answer) -> Option<Value> {
     Some(shown)
 }
 
-/// Whether each field of an item has the value that it has in the whole.
+/// Whether each field of an item has the same value in the full object.
 fn is_part(item: &Value, whole: &Value) -> bool {
     let fields = item.as_object().unwrap().iter();
     let mut fields = fields.filter(|(field, _)| !OF_TIME.contains(&field.as_str()));
@@ -236,12 +236,12 @@ fn items(answer: &Answer) -> Option<Vec<Value>> {
     (answer.status == 200).then(|| answer.ok()["items"].as_array().unwrap().clone())
 }
 
-/// The log, as far as it is shown.
+/// Returns the entries of the log that the server shows.
 fn entries(admin: &Client) -> Option<Vec<Value>> {
     items(&admin.get("/api/v1/audit?limit=1000"))
 }
 
-/// The bytes of a module, where they are given out.
+/// Returns the bytes of a module, if the server gives them out.
 fn bytes(admin: &Client, digest: &str) -> Option<Vec<u8>> {
     let request = ureq::get(format!("{}/api/v1/modules/{digest}/wasm", admin.url));
     let request = request.header("authorization", format!("Bearer {}", admin.token()));

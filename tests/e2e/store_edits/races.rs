@@ -1,4 +1,4 @@
-//! Readers beside a writer: no row is taken for an edited one.
+//! Concurrent readers and a writer: no row is mistaken for an edited one.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -11,11 +11,11 @@ use signoff::store::{Query, RowKind, Store, StoreError, WithTexts};
 use crate::support::{Answer, Home, Office, Ran, claim_body, id, request_body};
 
 const READERS: usize = 64;
-/// Changes that the writer makes.
+/// The number of changes that the writer makes.
 const CHANGES: usize = 120;
 
 #[test]
-fn readers_beside_a_writer_give_no_false_alarm() {
+fn concurrent_readers_report_no_tampering() {
     let home = Home::new();
     home.run(&["key", "generate", "--use", "log"]).ok();
     let office = Office::of(home);
@@ -52,11 +52,11 @@ fn readers_beside_a_writer_give_no_false_alarm() {
     });
     let reads = reads.into_inner();
     println!("{reads} reads, no false alarm");
-    assert!(reads > 1_000, "{reads} reads are few");
+    assert!(reads > 1_000, "only {reads} reads were made");
     office.server.stop();
 }
 
-/// Ends the readers, also where the writer panics.
+/// Ends the readers, even if the writer panics.
 struct Done<'a>(&'a AtomicBool);
 
 impl Drop for Done<'_> {
@@ -65,7 +65,7 @@ impl Drop for Done<'_> {
     }
 }
 
-/// Requests, revisions of one approval after the other, and tokens that come and go.
+/// Makes requests, revises one approval repeatedly, and creates and revokes tokens.
 fn write(office: &Office) {
     for turn in 0..CHANGES {
         let approval = office.requester.request_of(&request_body());
@@ -89,7 +89,7 @@ fn sound(answer: &Answer) {
     assert_eq!(answer.status, 200, "{answer:?}");
 }
 
-/// Reads the file through a handle of its own, in another process than the server's.
+/// Reads the file through a separate handle, in another process than the server.
 fn read_the_file(home: &Home, done: &AtomicBool, reads: &AtomicU64) {
     let mode = OpenMode::Read;
     let store = RedbStore::open(&home.store(), mode, CheckIntegrity::No, home.trust()).unwrap();
@@ -118,7 +118,7 @@ async fn read_all(store: &RedbStore) -> Result<u64, StoreError> {
     Ok(reads)
 }
 
-/// The commands that read a store beside its server.
+/// Runs the commands that read a store while its server runs.
 fn run_commands(home: &Home, id: &str, done: &AtomicBool) {
     while !done.load(Ordering::Acquire) {
         for arguments in [&["show", id][..], &["list"], &["stats"], &["doctor"]] {

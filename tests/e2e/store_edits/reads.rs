@@ -1,4 +1,4 @@
-//! Everything that a store can be asked, and whether an answer is one that the honest store gives.
+//! Every query of a store, and whether its answer is one that the honest store gives.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -9,11 +9,11 @@ use signoff::store::{About, Query, RowKind, Scope, Status, Store, StoreError, Wi
 use super::edits::{approval_id, number};
 use super::tables::{Contents, Table, Write};
 
-/// Entries and hashes that are asked for one by one, spread over all.
+/// The number of entries and hashes that are read one by one, spread over all.
 const SPREAD: u64 = 60;
 
-/// What is asked: every id and key of the honest store, of its older copy, and of an edit. A module's
-/// bytes are left out: whoever runs them compares them with their digest.
+/// Queries about every id and key of the honest store, of its older copy, and of an edit. The bytes of
+/// modules are left out: the host compares them with their digest before it runs them.
 #[derive(Clone, Debug, Default)]
 pub struct Questions {
     approvals: BTreeSet<u128>,
@@ -21,27 +21,27 @@ pub struct Questions {
     scopes: BTreeSet<Scope>,
     agents: BTreeSet<String>,
     actions: BTreeSet<String>,
-    /// Numbers before those of entries.
+    /// The numbers before each entry.
     entries: BTreeSet<u64>,
-    /// Positions of the tree.
+    /// Positions in the tree.
     hashes: BTreeSet<u64>,
 }
 
-/// The answer to one question: what a caller gets, item by item; none where the store refuses.
+/// The answer to a query, item by item; `None` if the store refuses.
 pub type Answer = Option<Vec<String>>;
 
 /// How an answer may differ from the honest one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum May {
-    /// It is the honest one, or refused.
+    /// It is the honest one or a refusal.
     Refuse,
-    /// Items may be missing, and none is in another place.
+    /// Items may be missing, but the order is the same.
     Miss,
-    /// There may be none.
+    /// It may be empty.
     BeNone,
 }
 
-/// A question, its answer, and how that may differ.
+/// A query, its answer, and how the answer may differ.
 #[derive(Clone, Debug)]
 pub struct Asked {
     question: String,
@@ -50,7 +50,7 @@ pub struct Asked {
 }
 
 impl Questions {
-    /// About everything that these stores hold.
+    /// Returns queries about all contents of these stores.
     pub fn about(contents: &[&Contents]) -> Self {
         let mut questions = Self::default();
         for contents in contents {
@@ -67,7 +67,7 @@ impl Questions {
         questions
     }
 
-    /// About what an edit writes, besides.
+    /// Adds queries about the rows that an edit writes.
     pub fn and(&self, writes: &[Write]) -> Self {
         let mut questions = self.clone();
         writes.iter().for_each(|(table, key, _)| questions.add(*table, key));
@@ -99,7 +99,7 @@ impl Questions {
         }
     }
 
-    /// Asks all of it.
+    /// Runs all queries.
     pub async fn ask(&self, store: &RedbStore) -> Vec<Asked> {
         let mut asked = Vec::new();
         self.ask_of_approvals(store, &mut asked).await;
@@ -169,7 +169,7 @@ impl Questions {
         asked.push(Asked::new("head", one(head), May::Refuse));
         let whole = many(store.entries(0, usize::MAX).await);
         asked.push(Asked::new("every entry", whole, May::Refuse));
-        // One after the other, so that one that is refused hides no other.
+        // One by one, so that a refused entry hides no other.
         for after in &self.entries {
             let next = many(store.entries(*after, 1).await);
             asked.push(Asked::new(format!("entry after {after}"), next, May::Refuse));
@@ -186,8 +186,7 @@ impl Asked {
         Self { question: question.into(), answer, may }
     }
 
-    /// Whether an honest store could have given this answer. `honest` is what it gave, or nothing where
-    /// it holds nothing of the kind.
+    /// Whether an honest store could give this answer. `honest` is its answer; `None` if it refused.
     fn is_sound(&self, honest: &Answer) -> bool {
         let (Some(answer), Some(honest)) = (&self.answer, honest) else {
             return self.answer.is_none();
@@ -200,7 +199,7 @@ impl Asked {
     }
 }
 
-/// What the honest store answers, by question.
+/// The answers of the honest store, by query.
 #[derive(Default)]
 pub struct HonestAnswers(HashMap<String, Answer>);
 
@@ -209,16 +208,16 @@ impl HonestAnswers {
         self.0.extend(asked.into_iter().map(|asked| (asked.question, asked.answer)));
     }
 
-    /// The answers that the honest store does not give to the same questions.
+    /// Returns the answers that the honest store does not give to the same queries.
     #[track_caller]
     pub fn unsound(&self, asked: &[Asked]) -> Vec<String> {
-        let honest = |asked: &Asked| self.0.get(&asked.question).expect("the same question");
+        let honest = |asked: &Asked| self.0.get(&asked.question).expect("the same query");
         let unsound = asked.iter().filter(|asked| !asked.is_sound(honest(asked)));
         unsound.map(|asked| format!("{asked:?}, and it was {:?}", honest(asked))).collect()
     }
 }
 
-/// Whether items are some of all, in the same order.
+/// Whether `some` is a subsequence of `all`.
 fn is_part(some: &[String], all: &[String]) -> bool {
     let mut all = all.iter();
     some.iter().all(|item| all.any(|other| other == item))

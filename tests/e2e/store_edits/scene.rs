@@ -15,14 +15,14 @@ use crate::support::{Client, Home, KeyV2, Office, Server, id, text, until};
 
 pub const ANN: &str = "ann@example.com";
 pub const BOB: &str = "bob@example.com";
-/// Whose key is revoked between the two copies.
+/// The approver whose key is revoked between the two copies.
 pub const CARL: &str = "carl@example.com";
 /// The idempotency key of every repeated call.
 pub const KEY: &str = "only-once";
-/// Entries after which a store saves its state as it is closed.
+/// The number of entries after which a store saves its state when it is closed.
 const SAVED_AFTER: u64 = 1_000;
 
-/// What the runbook's request is about, for each approval of the scene.
+/// The name of each approval of the scene.
 pub const NAMES: [&str; 11] = [
     "pending",
     "half",
@@ -37,25 +37,25 @@ pub const NAMES: [&str; 11] = [
     "expired",
 ];
 
-/// A closed store and how to call a server of it.
+/// A closed store, and what is needed to call its server.
 pub struct Scene {
     pub home: Home,
-    /// The file as it was before [`Scene::second_part`].
+    /// The file before [`Scene::second_part`].
     pub old: Vec<u8>,
     /// The file as the product left it.
     pub honest: Vec<u8>,
     pub old_rows: Contents,
     pub rows: Contents,
-    /// Approvals as they were shown when they were made, in the order of [`NAMES`].
+    /// The approvals as first shown, in the order of [`NAMES`].
     pub approvals: Vec<Value>,
     pub tokens: Tokens,
-    /// The keyring of before Carl's key was revoked.
+    /// The keyring before Carl's key was revoked.
     pub old_keyring: Vec<u8>,
-    /// Digests of the policy that was active before, and of the one that is.
+    /// The digests of the previously active policy and of the active one.
     pub policies: [String; 2],
 }
 
-/// The tokens of the scene, by what they are for.
+/// The tokens of the scene, by purpose.
 pub struct Tokens {
     pub admin: String,
     pub requester: String,
@@ -66,11 +66,11 @@ pub struct Tokens {
     pub bob: String,
     pub carl: String,
     pub policy: String,
-    /// Who was revoked between the two copies.
+    /// The token that was revoked between the two copies.
     pub leaver: String,
 }
 
-/// The body of a request.
+/// Returns the body of a request.
 pub fn request(name: &str) -> Value {
     let mut body = json!({
         "agent": if name == "half" { "inbox_triage" } else { "knowledge_update" },
@@ -87,7 +87,7 @@ pub fn request(name: &str) -> Value {
     body
 }
 
-/// The claim of what was requested under a name.
+/// Returns the claim of the approval with this name.
 pub fn claim(name: &str) -> Value {
     let mut body = request(name);
     let fields = body.as_object_mut().unwrap();
@@ -100,12 +100,12 @@ pub fn path(approval: &Value, operation: &str) -> String {
 }
 
 impl Scene {
-    /// A store whose state is read from its log at each start.
+    /// Returns a store whose state is read from its log at each start.
     pub fn new() -> Self {
         Self::after_entries(0)
     }
 
-    /// A store with a saved state, before which nothing of its log is read at a start.
+    /// Returns a store with a saved state; a start reads only later entries of its log.
     pub fn saved() -> Self {
         Self::after_entries(SAVED_AFTER)
     }
@@ -155,7 +155,7 @@ impl Scene {
         &self.approvals[NAMES.iter().position(|other| *other == name).expect("a name")]
     }
 
-    /// What the store is opened with: the keyring of the home.
+    /// Returns the keys to open the store with: the keyring of the home.
     pub fn trust(&self) -> Trust {
         self.home.trust()
     }
@@ -165,19 +165,19 @@ impl Scene {
         RedbStore::open(path, OpenMode::Write, CheckIntegrity::No, self.trust())
     }
 
-    /// The store as it was left, in a file of its own.
+    /// Writes a copy of the honest store to a separate file.
     pub fn copy(&self, name: &str) -> PathBuf {
         let path = self.home.path(name);
         fs::write(&path, &self.honest).unwrap();
         path
     }
 
-    /// Puts the store back to what it was.
+    /// Restores the honest store.
     pub fn restore(&self) {
         fs::write(self.home.store(), &self.honest).unwrap();
     }
 
-    /// What happens after the older copy.
+    /// Makes the changes after the older copy.
     fn second_part(&mut self) {
         let server = self.home.serve();
         let tokens = &self.tokens;
@@ -209,7 +209,7 @@ impl Scene {
         server.stop();
     }
 
-    /// An approver's key.
+    /// Returns an approver's key.
     pub fn key(&self, id: &str) -> KeyV2 {
         KeyV2::of(&self.home, id)
     }
@@ -232,7 +232,7 @@ impl Tokens {
     }
 }
 
-/// What happens to an approval before the older copy.
+/// Makes the changes of an approval before the older copy.
 fn first_part(office: &Office, tokens: &Tokens, name: &str) -> Value {
     let asked = office.requester.post_once("/api/v1/approvals", name, &request(name)).json(201);
     let sign = |key: &str, token: &str| {
@@ -258,7 +258,7 @@ fn until_expired(admin: &Client, approval: &Value) {
     until("the sweeper has been there", || expired().then_some(()));
 }
 
-/// The id of the token of a subject.
+/// Returns the id of a subject's token.
 #[track_caller]
 pub fn listed_token(admin: &Client, subject: &str) -> String {
     let list = admin.get("/api/v1/tokens").ok();
@@ -297,7 +297,7 @@ fn fill(home: &Home, entries: u64) {
     store.close();
 }
 
-/// A server of a home that is about to be stopped again.
+/// Runs a server of a home during `work`.
 pub fn with_server<T>(home: &Home, work: impl FnOnce(&Server) -> T) -> T {
     let server = home.serve();
     let done = work(&server);

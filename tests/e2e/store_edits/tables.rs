@@ -1,5 +1,5 @@
-//! The tables of a store file as bytes, read and written as their format is documented and without the
-//! code under test.
+//! The tables of a store file as bytes, read and written by their documented format, without the code
+//! under test.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -31,7 +31,7 @@ pub enum Table {
 #[derive(Clone, Debug, Default)]
 pub struct Contents(BTreeMap<Table, Rows>);
 
-/// A row to write: its table, its key, and its value; none removes it.
+/// A row to write: its table, its key, and its value; `None` removes it.
 pub type Write = (Table, Vec<u8>, Option<Vec<u8>>);
 
 /// Calls a function for the types of a table, with its name as the last argument.
@@ -88,7 +88,7 @@ impl Table {
 }
 
 impl Contents {
-    /// Every row of a store that nobody serves.
+    /// Reads every row of a stopped store.
     #[track_caller]
     pub fn of(path: &Path) -> Self {
         let database = Database::open(path).unwrap();
@@ -100,18 +100,18 @@ impl Contents {
         &self.0[&table]
     }
 
-    /// A row that is there.
+    /// Returns an existing row.
     #[track_caller]
     pub fn row(&self, table: Table, key: &[u8]) -> &[u8] {
         self.rows(table).get(key).unwrap_or_else(|| panic!("no {table:?} {}", hex::encode(key)))
     }
 
-    /// No rows in some tables.
+    /// Returns contents without rows in these tables.
     pub fn default_of(tables: &[Table]) -> Self {
         Self(tables.iter().map(|table| (*table, Rows::new())).collect())
     }
 
-    /// What makes these rows out of those of another store, table by table.
+    /// Returns the edits that change the tables of another store into these.
     pub fn writes_from(&self, other: &Self, tables: &[Table]) -> Vec<Write> {
         let mut writes = Vec::new();
         for table in tables {
@@ -125,7 +125,7 @@ impl Contents {
     }
 }
 
-/// Writes rows into a store that nobody serves.
+/// Writes rows into a stopped store.
 #[track_caller]
 pub fn write(path: &Path, writes: &[Write]) {
     let database = Database::open(path).unwrap();
@@ -136,7 +136,7 @@ pub fn write(path: &Path, writes: &[Write]) {
     txn.commit().unwrap();
 }
 
-/// A table that is not there has no rows.
+/// Reads a table; a missing table has no rows.
 fn dump<K: Key + 'static, V: Value + 'static>(txn: &redb::ReadTransaction, name: &str) -> Rows {
     let Ok(table) = txn.open_table(TableDefinition::<K, V>::new(name)) else {
         return Rows::new();

@@ -1,4 +1,4 @@
-//! An answer of the server, and what tests ask of it.
+//! An answer of the server, and the checks of tests.
 
 use serde_json::Value;
 
@@ -13,15 +13,15 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The only header of a name.
+    /// Returns the header of a name, which must not occur twice.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut found = self.headers.iter().filter(|(n, _)| n == name).map(|(_, v)| v.as_str());
         let first = found.next();
-        assert_eq!(found.next(), None, "`{name}` came twice");
+        assert_eq!(found.next(), None, "duplicate header `{name}`");
         first
     }
 
-    /// The body as JSON, of an answer with this status.
+    /// Checks the status and returns the body as JSON.
     #[track_caller]
     pub fn json(&self, status: u16) -> Value {
         assert_eq!(self.status, status, "{}", self.body);
@@ -29,19 +29,20 @@ impl Answer {
         serde_json::from_str(&self.body).expect("JSON")
     }
 
-    /// The body of a 200.
+    /// Returns the body of a 200.
     #[track_caller]
     pub fn ok(&self) -> Value {
         self.json(200)
     }
 
-    /// Checks that this is a refusal with a code, whole and as the table of codes has it.
+    /// Checks that this is a complete refusal with this code, and with its status and title in the table of
+    /// codes.
     #[track_caller]
     pub fn refused(&self, code: &str) -> Value {
         self.refused_with(title_and_status(code).1, code)
     }
 
-    /// As [`Self::refused`], where the status depends on what was refused.
+    /// Like [`Self::refused`], for a code whose status varies.
     #[track_caller]
     pub fn refused_with(&self, status: u16, code: &str) -> Value {
         assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
@@ -57,7 +58,7 @@ impl Answer {
         problem
     }
 
-    /// The code of a refusal, whichever it is.
+    /// Checks that this is a refusal; returns its code.
     #[track_caller]
     pub fn code(&self) -> String {
         let problem: Value = serde_json::from_str(&self.body).expect("JSON");

@@ -1,4 +1,4 @@
-//! A certificate authority of a test, and what it issues.
+//! A certificate authority for tests, and its certificates.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -8,7 +8,7 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, 
 
 use super::{Home, SERVE, Server};
 
-/// An authority that nobody knows but who is told.
+/// An authority that no system trusts by default.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
@@ -31,12 +31,12 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), pem }
     }
 
-    /// Its certificate in a file.
+    /// Writes its certificate to a file.
     pub fn file(&self, home: &Home) -> PathBuf {
         home.file("ca.pem", &self.pem)
     }
 
-    /// A certificate for a name or an address, and its last day.
+    /// Issues a certificate for a name or an address, with its last day.
     pub fn issue_until(&self, name: &str, (year, month, day): (i32, u8, u8)) -> Issued {
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         params.distinguished_name.push(DnType::CommonName, "signoff under test");
@@ -47,35 +47,35 @@ impl Authority {
         Issued { certificate, key: key.serialize_pem() }
     }
 
-    /// A certificate for a name or an address.
+    /// Issues a certificate for a name or an address.
     pub fn issue(&self, name: &str) -> Issued {
         self.issue_until(name, (4000, 1, 1))
     }
 }
 
 impl Issued {
-    /// Puts both where [`serve_tls`] looks for them.
+    /// Writes both to the files that [`serve_tls`] uses.
     pub fn install(&self, home: &Home) {
         home.file("cert.pem", &self.certificate);
         private(home, "key.pem", &self.key);
     }
 
-    /// The lines of the key that hold it: nothing of it is to be seen anywhere.
+    /// Checks that a text contains no line of the key.
     #[track_caller]
     pub fn assert_hidden(&self, text: &str) {
         for line in self.key.lines().filter(|line| !line.starts_with("-----")) {
-            assert!(!text.contains(line), "the key is told: {text}");
+            assert!(!text.contains(line), "the key is in: {text}");
         }
     }
 }
 
-/// A file of mode 0600.
+/// Writes a file of mode 0600.
 pub fn private(home: &Home, name: &str, text: &str) {
     let path = home.file(name, text);
     fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
 }
 
-/// A server with `cert.pem` and `key.pem` of its home.
+/// Starts a server with `cert.pem` and `key.pem` of its home.
 #[track_caller]
 pub fn serve_tls(home: &Home) -> Server {
     let mut command = home.signoff(SERVE);

@@ -15,7 +15,7 @@ pub struct Client {
     token: Option<String>,
 }
 
-/// What a start writes where it is new.
+/// The events that a start records if they are new.
 const AT_THE_START: [&str; 3] = ["key_recorded", "settings_recorded", "witness_recorded"];
 
 impl Client {
@@ -33,22 +33,22 @@ impl Client {
         Self { url: url.into(), agent, token: None }
     }
 
-    /// The same server, called with a token.
+    /// Returns a client of the same server with a token.
     pub fn with_token(&self, token: impl Into<String>) -> Self {
         Self { token: Some(token.into()), ..self.clone() }
     }
 
-    /// The token that it calls with.
+    /// Returns its token.
     pub fn token(&self) -> &str {
         self.token.as_deref().expect("a token")
     }
 
-    /// The same caller at another address.
+    /// Returns a client with the same token at another address.
     pub fn at(&self, url: impl Into<String>) -> Self {
         Self { url: url.into(), ..self.clone() }
     }
 
-    /// Any call. The error is what kept an answer from coming.
+    /// Makes any call. The error is the reason why there is no answer.
     pub fn try_call(
         &self,
         method: Method,
@@ -81,7 +81,7 @@ impl Client {
         self.try_call(Method::GET, path, &[], None).expect("an answer")
     }
 
-    /// The head of a GET whose body has no end.
+    /// Returns the head of a GET whose body does not end.
     #[track_caller]
     pub fn head_of(&self, path: &str) -> Answer {
         let mut request = Request::builder().uri(format!("{}{path}", self.url));
@@ -100,7 +100,7 @@ impl Client {
         Answer { status, headers, body }
     }
 
-    /// POST of bytes as JSON, with more headers.
+    /// Sends a POST of bytes as JSON, with more headers.
     pub fn try_post(
         &self,
         path: &str,
@@ -122,32 +122,32 @@ impl Client {
         self.post_text(path, body.to_string())
     }
 
-    /// POST with an idempotency key.
+    /// Sends a POST with an idempotency key.
     #[track_caller]
     pub fn post_once(&self, path: &str, key: &str, body: &Value) -> Answer {
         let headers = [("idempotency-key", key)];
         self.try_post(path, &headers, body.to_string().as_bytes()).expect("an answer")
     }
 
-    /// An operation on an approval.
+    /// Calls an operation on an approval.
     #[track_caller]
     pub fn act(&self, approval: &Value, operation: &str, body: &Value) -> Answer {
         self.post(&format!("/api/v1/approvals/{}/{operation}", id(approval)), body)
     }
 
-    /// The runbook's request, made.
+    /// Makes the runbook's request.
     #[track_caller]
     pub fn request(&self) -> Value {
         self.request_of(&request_body())
     }
 
-    /// A request, made.
+    /// Makes a request.
     #[track_caller]
     pub fn request_of(&self, body: &Value) -> Value {
         self.post("/api/v1/approvals", body).json(201)
     }
 
-    /// A request with a time to live, made.
+    /// Makes a request with a time to live.
     #[track_caller]
     pub fn request_for(&self, expires_in_seconds: u64) -> Value {
         let mut body = request_body();
@@ -155,39 +155,39 @@ impl Client {
         self.request_of(&body)
     }
 
-    /// A signed decision.
+    /// Sends a signed decision.
     #[track_caller]
     pub fn decide(&self, approval: &Value, decision: &str, approver: &str) -> Answer {
         self.act(approval, "approve", &ballot(approval, decision, approver))
     }
 
-    /// The runbook's request, approved.
+    /// Makes and approves the runbook's request.
     #[track_caller]
     pub fn approved(&self) -> Value {
         let approval = self.request();
         self.decide(&approval, "approved", super::APPROVER).ok()
     }
 
-    /// The runbook's claim.
+    /// Makes the runbook's claim.
     #[track_caller]
     pub fn claim(&self, approval: &Value) -> Answer {
         self.act(approval, "execute", &claim_body())
     }
 
-    /// An approval as it is now.
+    /// Returns the current approval.
     #[track_caller]
     pub fn show(&self, approval: &Value) -> Value {
         self.get(&format!("/api/v1/approvals/{}", id(approval))).ok()
     }
 
-    /// Every audit entry but those that a start writes, of keys, settings and the witness: the members of its event and
-    /// of the host, and its time.
+    /// Returns every audit entry except those of a start (keys, settings, the witness): the members of
+    /// its event and of the host, and its time.
     #[track_caller]
     pub fn audit(&self) -> Vec<Value> {
         self.audit_after(0)
     }
 
-    /// As [`Self::audit`], above a number, as the API numbers them: without a gap.
+    /// Like [`Self::audit`], for entries above a number, as the API numbers them: without a gap.
     #[track_caller]
     pub fn audit_after(&self, after: u64) -> Vec<Value> {
         let mut entries = Vec::new();
@@ -196,7 +196,7 @@ impl Client {
             let page = self.get(&format!("/api/v1/audit?after={last}&limit=1000")).ok();
             for item in page["items"].as_array().unwrap() {
                 last += 1;
-                assert_eq!(item["number"], last, "the audit has a gap");
+                assert_eq!(item["number"], last, "the audit log has a gap");
                 let entry = super::flat(&item["entry"]);
                 if !AT_THE_START.iter().any(|event| entry["event"] == *event) {
                     entries.push(entry);
@@ -208,7 +208,7 @@ impl Client {
         }
     }
 
-    /// The events that the audit has of one approval, in order.
+    /// Returns the audited events of one approval, in order.
     #[track_caller]
     pub fn events_of(&self, approval: &Value) -> Vec<String> {
         let mine = |entry: &&Value| entry["approval_id"] == approval["id"];
@@ -216,7 +216,7 @@ impl Client {
         self.audit().iter().filter(mine).map(event).collect()
     }
 
-    /// Checks that the server still answers and can decide.
+    /// Checks that the server is ready.
     #[track_caller]
     pub fn assert_ready(&self) {
         assert_eq!(self.get("/readyz").ok()["status"], "ready");

@@ -1,4 +1,4 @@
-//! A directory with a store, and the binary run in it.
+//! A directory with a store, in which the binary runs.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -14,13 +14,13 @@ use tempfile::TempDir;
 
 use super::Server;
 
-/// The secret of the tests: long enough, and nobody's.
+/// The secret of the tests, long enough to be accepted.
 pub const SECRET: &str = "e2e-7f1c52a9-correct-horse-battery-staple";
 
-/// Settings that every command of a home names, where the file is there.
+/// The settings file that every command of a home uses, if it exists.
 pub const NAMED_SETTINGS: &str = "named.toml";
 
-/// A directory of its own for a store. Commands run in it, so `./signoff.redb` is the store.
+/// A temporary directory for a store. Commands run in it, so `./signoff.redb` is the store.
 pub struct Home {
     dir: TempDir,
 }
@@ -37,7 +37,7 @@ impl Home {
     pub fn new() -> Self {
         static COMPILED: Once = Once::new();
         let home = Self { dir: tempfile::tempdir().unwrap() };
-        // Once, and not by every test at the same time.
+        // Only once, not by every test at the same time.
         COMPILED.call_once(|| {
             home.run(&["module", "list"]).ok();
         });
@@ -52,12 +52,12 @@ impl Home {
         self.path("signoff.redb")
     }
 
-    /// What the store is opened with: the log keys of the keyring beside it.
+    /// Returns the keys to open the store with: the log keys of the keyring next to it.
     pub fn trust(&self) -> Trust {
         service::trust(&Arc::new(KeySource::new(keyring_beside(&self.store()), None)))
     }
 
-    /// A file with a text.
+    /// Writes a file; returns its path.
     pub fn file(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path(name);
         let mut file =
@@ -66,7 +66,7 @@ impl Home {
         path
     }
 
-    /// A program in this directory, with the tests' secret and nothing else of this environment.
+    /// Returns a program in this directory, with the tests' secret and an otherwise clean environment.
     pub fn program(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command
@@ -83,19 +83,19 @@ impl Home {
         command
     }
 
-    /// `signoff`, as [`Self::program`].
+    /// Returns `signoff`, like [`Self::program`].
     pub fn signoff(&self, arguments: &[&str]) -> Command {
         let mut command = self.program(env!("CARGO_BIN_EXE_signoff"));
         command.args(arguments);
         command
     }
 
-    /// Runs `signoff` to its end.
+    /// Runs `signoff` and waits for its end.
     pub fn run(&self, arguments: &[&str]) -> Ran {
         Ran::of(&mut self.signoff(arguments))
     }
 
-    /// Serves the store.
+    /// Starts a server of the store.
     pub fn serve(&self) -> Server {
         Server::start(self)
     }
@@ -118,21 +118,21 @@ impl Ran {
         self
     }
 
-    /// Checks that it did its work; answers what it printed, without the last line feed.
+    /// Checks that it succeeded; returns its output without the last line feed.
     #[track_caller]
     pub fn ok(self) -> String {
         let ran = self.exits(0);
         ran.out.strip_suffix('\n').unwrap_or(&ran.out).to_owned()
     }
 
-    /// What `--json` printed.
+    /// Parses the output of `--json`.
     #[track_caller]
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|e| panic!("{e}: {self:?}"))
     }
 }
 
-/// A home and a server in it.
+/// Returns a home and a server in it.
 pub fn home_and_server() -> (Home, Server) {
     let home = Home::new();
     let server = home.serve();

@@ -1,4 +1,4 @@
-//! A server in this process, over a verifier and a clock of choice, and without a sweeper.
+//! A server in this process, with a given verifier and clock, and without a sweeper.
 
 use std::sync::Arc;
 

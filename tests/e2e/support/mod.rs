@@ -1,4 +1,4 @@
-//! What the tests share: a home for a store, a server in it, a client, and signatures.
+//! Shared by the tests: a home for a store, a server in it, a client, and signatures.
 
 mod answer;
 mod authority;
@@ -37,13 +37,13 @@ pub use server::{SERVE, Server, serve_with_file_size};
 pub use sign::{ballot, message, sign, sign_message};
 pub use sign_v2::{KeyV2, message_v2};
 
-/// Where a test that waits gives up. Far above what a slow machine needs.
+/// The limit of a wait in a test, far above what a slow machine needs.
 pub const HANG: Duration = Duration::from_secs(300);
 
 /// The approver of the runbook.
 pub const APPROVER: &str = "user@company.com";
 
-/// The runbook's first request.
+/// Returns the runbook's first request.
 pub fn request_body() -> Value {
     json!({
         "agent": "knowledge_update",
@@ -57,7 +57,7 @@ pub fn request_body() -> Value {
     })
 }
 
-/// The claim that fits [`request_body`].
+/// Returns the claim that matches [`request_body`].
 pub fn claim_body() -> Value {
     let request = request_body();
     json!({
@@ -67,7 +67,7 @@ pub fn claim_body() -> Value {
     })
 }
 
-/// Looks until something is so.
+/// Polls until `look` returns a value.
 #[track_caller]
 pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
@@ -80,19 +80,19 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// A field that is a string.
+/// Returns a string field.
 #[track_caller]
 pub fn text<'a>(value: &'a Value, field: &str) -> &'a str {
-    value[field].as_str().unwrap_or_else(|| panic!("`{field}` is no string in {value}"))
+    value[field].as_str().unwrap_or_else(|| panic!("`{field}` is not a string in {value}"))
 }
 
-/// The id of an approval.
+/// Returns the id of an approval.
 #[track_caller]
 pub fn id(approval: &Value) -> &str {
     text(approval, "id")
 }
 
-/// An audit entry in one object: the members of its event and of the host, and the log's time.
+/// Flattens an audit entry: the members of its event and of the host, and the log's time.
 #[track_caller]
 pub fn flat(entry: &Value) -> Value {
     assert_eq!(entry["format"], 2, "{entry}");

@@ -1,4 +1,4 @@
-//! Policies in WebAssembly text, each part of them to be exchanged, and a shop that ships them.
+//! Policies in WebAssembly text with replaceable parts, and a shop that ships them.
 
 use std::path::{Path, PathBuf};
 
@@ -12,29 +12,29 @@ use wit_parser::Resolve;
 
 use super::{Answer, Client, Home, Office};
 
-/// The core module of a policy, in parts. What is left as it is makes a good one.
+/// The core module of a policy, in parts. The default parts make a valid one.
 #[derive(Clone)]
 pub struct Core {
-    /// What it decides, always.
+    /// The decision of every verdict.
     pub decision: String,
-    /// The rule that it names, by which tests tell policies apart.
+    /// The rule of every verdict, by which tests distinguish policies.
     pub rule: String,
-    /// What it says of itself.
+    /// Its description of itself.
     pub description: String,
     /// Bodies of functions.
     pub evaluate: String,
     pub describe: String,
     pub realloc: String,
     pub post: String,
-    /// Pages of memory, and what else is declared.
+    /// Pages of memory, and other declarations.
     pub memory: String,
     pub more: String,
-    /// The contract it is made for, of those in a folder.
+    /// The contract that it is built for, from a folder.
     pub wit: Option<String>,
 }
 
 impl Core {
-    /// A policy that decides all alike.
+    /// Returns a policy that gives the same verdict for every attempt.
     pub fn deciding(decision: &str, rule: &str) -> Self {
         Self {
             decision: decision.to_owned(),
@@ -92,12 +92,12 @@ impl Core {
         )
     }
 
-    /// The core module.
+    /// Returns the core module.
     pub fn core(&self) -> Vec<u8> {
         wat::parse_str(self.text()).unwrap_or_else(|e| panic!("{e}\n{}", self.text()))
     }
 
-    /// The component.
+    /// Returns the component.
     pub fn component(&self) -> Vec<u8> {
         let mut core = self.core();
         let mut resolve = Resolve::default();
@@ -115,7 +115,7 @@ impl Core {
     }
 }
 
-/// Takes the next bytes, and memory for them.
+/// Allocates the next bytes, and grows the memory for them.
 const ALLOCATE: &str = "
     (local.set 4 (i32.and (i32.add (global.get $free) (i32.const 7)) (i32.const -8)))
     (global.set $free (i32.add (local.get 4) (local.get 3)))
@@ -124,17 +124,17 @@ const ALLOCATE: &str = "
       (drop (memory.grow (i32.add (i32.shr_u (local.get 3) (i32.const 16)) (i32.const 1)))))
     (local.get 4)";
 
-/// Text as the data of a module.
+/// Encodes a text as the data of a module.
 fn data(text: &str) -> String {
     text.bytes().map(|b| format!("\\{b:02x}")).collect()
 }
 
-/// An office whose policy team has a key of their own, at home; the server has its public half.
+/// An office whose policy team has a key on another machine; the server has its public half.
 pub struct Shop {
     pub office: Office,
     /// Ships policies.
     pub policy: Client,
-    /// Where the team's keyring is.
+    /// The home with the team's keyring.
     pub team: Home,
 }
 
@@ -147,7 +147,7 @@ impl Shop {
         shop
     }
 
-    /// Makes a key of the team for a slot, and has the server know it.
+    /// Creates a key of the team for a slot, and imports it into the server's keyring.
     #[track_caller]
     pub fn pin(&self, id: &str, slot: &str) {
         let made = self
@@ -157,7 +157,7 @@ impl Shop {
         self.office.home.run(&["key", "import", &entry]).ok();
     }
 
-    /// The signed manifest of a module.
+    /// Returns the signed manifest of a module.
     #[track_caller]
     pub fn signed(&self, wasm: &[u8], slot: &str, name: &str, version: u64, key: &str) -> Value {
         let (file, version) = (self.file(wasm), version.to_string());
@@ -180,7 +180,7 @@ impl Shop {
         serde_json::from_str(&text).unwrap()
     }
 
-    /// The signed manifest of whatever bytes, made without a look at them.
+    /// Returns the signed manifest of arbitrary bytes, which are not checked.
     #[track_caller]
     pub fn sealed(&self, wasm: &[u8], slot: Slot, version: u64, key: &str) -> Value {
         sealed(&self.team, wasm, slot, version, key)
@@ -199,7 +199,7 @@ impl Shop {
         push(&self.policy, &manifest, wasm)
     }
 
-    /// Pushes a good policy that decides all alike; answers its digest.
+    /// Pushes a valid policy with one verdict; returns its digest.
     #[track_caller]
     pub fn pushed(&self, decision: &str, rule: &str, version: u64) -> String {
         let wasm = Core::deciding(decision, rule).component();
@@ -208,7 +208,7 @@ impl Shop {
         digest(&wasm)
     }
 
-    /// Pushes a good policy and has it serve.
+    /// Pushes and activates a valid policy; returns its digest.
     #[track_caller]
     pub fn active(&self, decision: &str, rule: &str, version: u64) -> String {
         let digest = self.pushed(decision, rule, version);
@@ -217,13 +217,13 @@ impl Shop {
         digest
     }
 
-    /// The rule that decides now.
+    /// Returns the rule of the active policy.
     #[track_caller]
     pub fn rule(&self) -> Value {
         evaluated(&self.office.requester).ok()["rule"].clone()
     }
 
-    /// What the list says of a slot.
+    /// Returns a slot from the list of modules.
     #[track_caller]
     pub fn slot(&self, slot: &str) -> Value {
         let list = self.office.admin.get("/api/v1/modules").ok();
@@ -232,13 +232,13 @@ impl Shop {
     }
 }
 
-/// Asks for a verdict on the runbook's action.
+/// Evaluates the runbook's action.
 pub fn evaluated(client: &Client) -> Answer {
     let body = super::claim_body();
     client.post("/api/v1/guardrails/evaluate", &body)
 }
 
-/// Pushes a module with whatever manifest.
+/// Pushes a module with any manifest.
 pub fn push(client: &Client, manifest: &Value, wasm: &[u8]) -> Answer {
     let wasm = Base64::encode_string(wasm);
     client.post("/api/v1/modules", &json!({ "manifest": manifest, "wasm": wasm }))
@@ -254,7 +254,7 @@ pub fn roll_back(client: &Client, slot: &str, body: &Value) -> Answer {
     client.post(&format!("/api/v1/modules/{slot}/rollback"), body)
 }
 
-/// The manifest of whatever bytes, signed with a key of a home's keyring.
+/// Returns the manifest of arbitrary bytes, signed with a key of a home's keyring.
 #[track_caller]
 pub fn sealed(home: &Home, wasm: &[u8], slot: Slot, version: u64, key: &str) -> Value {
     let keys = Keys::load(&home.path("signoff.keys.json")).unwrap();

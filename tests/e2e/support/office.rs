@@ -1,4 +1,4 @@
-//! A server with tokens, and people with keys of their own.
+//! A server with tokens, and people with their own keys.
 
 use std::process::Command;
 
@@ -6,18 +6,18 @@ use serde_json::{Value, json};
 
 use super::{Answer, Client, Home, KeyV2, SERVE, Server, request_body, text};
 
-/// A server that knows its callers by their tokens.
+/// A server that identifies its callers by their tokens.
 pub struct Office {
     pub server: Server,
     pub admin: Client,
-    /// Who asks, for any agent.
+    /// A requester for any agent.
     pub requester: Client,
-    /// Who executes, for any agent.
+    /// An executor for any agent.
     pub executor: Client,
     pub home: Home,
 }
 
-/// An approver with a key on a machine of their own; the server has its public half.
+/// An approver with a key on another machine; the server has its public half.
 pub struct Person {
     pub client: Client,
     pub key: KeyV2,
@@ -30,14 +30,14 @@ impl Office {
         Self::set_to("")
     }
 
-    /// An office whose `signoff.toml` holds a text.
+    /// Creates an office with these settings in `signoff.toml`.
     pub fn set_to(settings: &str) -> Self {
         let home = Home::new();
         home.file("signoff.toml", settings);
         Self::in_home(home, |home| home.signoff(SERVE))
     }
 
-    /// An office over the store of a home, which is made whatever keys there are.
+    /// Creates an office in a home; its store is created even if there is a log key.
     pub fn of(home: Home) -> Self {
         Self::in_home(home, |home| {
             let mut command = home.signoff(SERVE);
@@ -46,10 +46,10 @@ impl Office {
         })
     }
 
-    /// An office over the new store of a home, by a command that ends in `signoff serve --json`.
+    /// Creates an office in a home, by a command that ends in `signoff serve --json`.
     pub fn in_home(home: Home, command: impl FnOnce(&Home) -> Command) -> Self {
         let server = Server::start_with(command(&home));
-        // As long as there is no token, whoever is on this machine makes the first one.
+        // Without any token, any local caller may create the first one.
         let first = json!({ "subject": "root", "roles": ["admin"] });
         let first = server.post("/api/v1/tokens", &first).json(201);
         let admin = server.with_token(text(&first, "token"));
@@ -63,7 +63,7 @@ impl Office {
         Self { server, admin, requester, executor, home }
     }
 
-    /// Somebody with a token.
+    /// Creates a token; returns its client.
     #[track_caller]
     pub fn token(&self, subject: &str, roles: &[&str]) -> Client {
         let made = json!({ "subject": subject, "roles": roles });
@@ -71,7 +71,7 @@ impl Office {
         self.server.with_token(text(&made, "token"))
     }
 
-    /// An approver who made an Ed25519 key at home, and the server took it in.
+    /// Creates an approver with an Ed25519 key on another machine, and imports the public half.
     #[track_caller]
     pub fn person(&self, name: &str, groups: &[&str]) -> Person {
         let client = self.token(name, &["approver"]);
@@ -83,7 +83,7 @@ impl Office {
         Person { client, key: KeyV2::of(&home, id), entry }
     }
 
-    /// Takes an entry into the server's keyring, for some groups.
+    /// Imports an entry into the server's keyring, with groups.
     #[track_caller]
     pub fn import(&self, entry: &Value, groups: &[&str]) {
         let text = entry.to_string();
@@ -92,7 +92,7 @@ impl Office {
         self.home.run(&import).ok();
     }
 
-    /// The runbook's request with a requirement.
+    /// Makes the runbook's request with a requirement.
     #[track_caller]
     pub fn ask(&self, requirement: Value) -> Value {
         let mut body = request_body();
@@ -107,7 +107,7 @@ impl Person {
         self.client.act(approval, "approve", &self.key.ballot(approval, decision))
     }
 
-    /// Approves, and is heard; answers the approval's status then.
+    /// Approves successfully; returns the resulting status.
     #[track_caller]
     pub fn approves(&self, approval: &Value) -> String {
         text(&self.decides(approval, "approved").ok(), "status").to_owned()

@@ -1,4 +1,4 @@
-//! Policies as a team ships them: built from rules, signed, pushed, activated.
+//! Policies as a team ships them: built from rules, signed, pushed and activated.
 
 use serde_json::Value;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
@@ -9,7 +9,7 @@ use super::{Home, Server, text};
 /// The key that signs the tests' modules.
 pub const SIGNER: &str = "signer";
 
-/// A server whose keyring names a signer of policies.
+/// Returns a server whose keyring has a signer for policies.
 pub fn home_with_signer() -> (Home, Server) {
     let home = Home::new();
     let make = ["key", "generate", "--use", "module", "--slot", "policy", "--id", SIGNER];
@@ -18,7 +18,7 @@ pub fn home_with_signer() -> (Home, Server) {
     (home, server)
 }
 
-/// Builds a module from rules and signs it as a version; answers its file.
+/// Builds a module from rules and signs it with a version; returns its file name.
 #[track_caller]
 pub fn signed(home: &Home, name: &str, version: u32, rules: &str) -> String {
     home.file(&format!("{name}-{version}.toml"), rules);
@@ -43,7 +43,7 @@ pub fn sign_with(home: &Home, file: &str, name: &str, version: u32, options: &[&
     home.run(&sign).ok();
 }
 
-/// Pushes a signed module; answers its digest.
+/// Pushes a signed module; returns its digest.
 #[track_caller]
 pub fn pushed(home: &Home, server: &Server, file: &str) -> String {
     let pushed = home.run(&["module", "push", file, "--server", &server.url, "--json"]);
@@ -51,7 +51,7 @@ pub fn pushed(home: &Home, server: &Server, file: &str) -> String {
     text(&pushed, "digest").to_owned()
 }
 
-/// Builds, signs, pushes and activates rules; answers the module's digest.
+/// Builds, signs, pushes and activates rules; returns the module's digest.
 #[track_caller]
 pub fn activated(home: &Home, server: &Server, name: &str, version: u32, rules: &str) -> String {
     let digest = pushed(home, server, &signed(home, name, version, rules));
@@ -59,12 +59,12 @@ pub fn activated(home: &Home, server: &Server, name: &str, version: u32, rules: 
     digest
 }
 
-/// Fuel of which a loop uses up all long before its time is over, on a slow machine too.
+/// Fuel that a loop uses up long before its time limit, on a slow machine too.
 pub const LITTLE_FUEL: &str = "10000000";
-/// Fuel of which a loop uses up all only long after its time is over.
+/// Fuel that a loop uses up only long after its time limit.
 pub const MUCH_FUEL: &str = "10000000000";
 
-/// A policy that allows what it is asked, and loops where the agent is this one.
+/// Returns a policy that allows every attempt, and loops for this agent.
 pub fn loops_for(agent: &str) -> Vec<u8> {
     let (length, first) = (agent.len(), agent.as_bytes()[0]);
     let text = format!(

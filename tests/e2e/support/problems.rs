@@ -1,6 +1,6 @@
-//! The table of codes for people, `wit/codes.md`, as the tests' own source of titles and statuses.
+//! The documented table of codes, `wit/codes.md`, as the tests' source of titles and statuses.
 
-/// Title and HTTP status of a code.
+/// Returns the title and HTTP status of a code.
 #[track_caller]
 pub fn title_and_status(code: &str) -> (&'static str, u16) {
     let wanted = format!("`{code}`");

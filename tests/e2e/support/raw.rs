@@ -1,4 +1,4 @@
-//! HTTP by hand, for what no client would send.
+//! HTTP at the byte level, for requests that no client would send.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -7,7 +7,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::{Answer, HANG, Server};
 
-/// A connection to a server.
+/// Opens a connection to a server.
 pub fn open(server: &Server) -> TcpStream {
     let stream = TcpStream::connect(server.address()).expect("a connection");
     stream.set_read_timeout(Some(HANG)).unwrap();
@@ -15,8 +15,7 @@ pub fn open(server: &Server) -> TcpStream {
     stream
 }
 
-/// Allows this process and the servers it starts more open files: both ends of each connection want
-/// one.
+/// Raises the limit of open files for this process and its servers: each end of a connection needs one.
 pub fn allow_files(needed: u64) {
     let limit = getrlimit(Resource::Nofile);
     let most = limit.maximum.map_or(8_192, |most| most.min(8_192));
@@ -24,7 +23,7 @@ pub fn allow_files(needed: u64) {
     assert!(most > needed, "this test needs {needed} file descriptors, the limit is {most}");
 }
 
-/// A request with a JSON body, as bytes on the wire; the server closes after it.
+/// Returns a request with a JSON body as sent on the wire; the server closes the connection after it.
 pub fn request_text(path: &str, headers: &str, body: &str) -> String {
     format!(
         "POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
@@ -32,12 +31,12 @@ pub fn request_text(path: &str, headers: &str, body: &str) -> String {
     )
 }
 
-/// Exchanges of bytes.
+/// Exchanges of raw bytes.
 pub struct Raw;
 
 impl Raw {
-    /// Sends bytes and reads until the server closes. What could not be sent, because the server had
-    /// closed by then, is no error.
+    /// Sends bytes and reads until the server closes. A failed write, because the server has closed
+    /// already, is ignored.
     pub fn exchange(server: &Server, bytes: &[u8]) -> String {
         let mut stream = open(server);
         let _ = stream.write_all(bytes);
@@ -52,12 +51,12 @@ impl Raw {
         Self::rest(stream)
     }
 
-    /// Reads until the server closes. A reset counts as that.
+    /// Reads until the server closes or resets the connection.
     pub fn rest(stream: TcpStream) -> String {
         String::from_utf8(Self::rest_bytes(stream)).expect("UTF-8")
     }
 
-    /// As [`Self::rest`], where it need not be text.
+    /// Like [`Self::rest`], for bytes that need not be text.
     pub fn rest_bytes(mut stream: TcpStream) -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut piece = [0; 4096];
@@ -73,7 +72,7 @@ impl Raw {
         bytes
     }
 
-    /// The single answer in a text, with a content-length.
+    /// Parses the only answer in a text, which must have a content-length.
     #[track_caller]
     pub fn answer(text: &str) -> Answer {
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head: {text}"));

@@ -1,5 +1,5 @@
-//! The rows of a store, changed behind the server's back: as the format of its file is documented, or by
-//! somebody who has the log key too.
+//! Edits of the rows of a stopped store: by the documented format of its file, or with the log key
+//! too.
 
 use redb::{Database, ReadableTable, TableDefinition};
 use serde_json::{Value, json};
@@ -12,19 +12,19 @@ const APPROVALS: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("approv
 const ENTRIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("entries");
 const LISTS: TableDefinition<'_, &[u8; 26], ()> = TableDefinition::new("lists");
 const DUE: TableDefinition<'_, &[u8; 24], ()> = TableDefinition::new("due");
-/// Where the texts of an approval's row begin, after the lengths of the first two of them.
+/// The offset of the texts in an approval's row, after the lengths of the first two.
 const TEXTS_AT: usize = 67;
-/// Where those lengths are.
+/// The offsets of those lengths.
 const LENGTHS_AT: [usize; 2] = [59, 63];
 
-/// The record of the only approval in a store that nobody serves.
+/// Returns the record of the only approval in a stopped store.
 #[track_caller]
 pub fn record(home: &Home) -> Value {
     with_only(home, async |_, stored| serde_json::from_str(&stored.record).unwrap())
 }
 
-/// Changes the record of the only approval, as somebody does who has the log key: the log has the new
-/// version, and only what the approvers signed tells that it is none of the product's.
+/// Changes the record of the only approval with the log key: the log has the new version, and only the
+/// approvers' signatures reveal the change.
 #[track_caller]
 pub fn change_record(home: &Home, change: impl FnOnce(&mut Value)) {
     with_only(home, async |store, stored| {
@@ -58,7 +58,7 @@ pub fn change_record(home: &Home, change: impl FnOnce(&mut Value)) {
     });
 }
 
-/// Changes the record in the row of the only approval, and nothing else.
+/// Changes only the record in the row of the only approval.
 #[track_caller]
 pub fn edit_record(home: &Home, change: impl FnOnce(&mut Value)) {
     let database = Database::open(home.store()).unwrap();
@@ -97,7 +97,7 @@ pub fn change_entry(home: &Home, number: u64, from: &str, to: &str) {
     txn.commit().unwrap();
 }
 
-/// Takes an audit entry out.
+/// Removes an audit entry.
 #[track_caller]
 pub fn remove_entry(home: &Home, number: u64) {
     let database = Database::open(home.store()).unwrap();
@@ -106,7 +106,7 @@ pub fn remove_entry(home: &Home, number: u64) {
     txn.commit().unwrap();
 }
 
-/// Does something with the only approval of a store that nobody serves.
+/// Calls `work` with the only approval of a stopped store.
 #[track_caller]
 fn with_only<T>(home: &Home, work: impl AsyncFnOnce(&RedbStore, Stored) -> T) -> T {
     let mode = OpenMode::Write;
@@ -120,7 +120,7 @@ fn with_only<T>(home: &Home, work: impl AsyncFnOnce(&RedbStore, Stored) -> T) ->
     done
 }
 
-/// Takes every row out of the lists and the due times, which find approvals.
+/// Removes every row from the lists and the due times, which find approvals.
 #[track_caller]
 pub fn empty_lists(home: &Home) {
     let database = Database::open(home.store()).unwrap();

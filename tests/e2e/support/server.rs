@@ -15,7 +15,7 @@ use super::{Client, Home, until};
 /// The arguments of every server.
 pub const SERVE: &[&str] = &["serve", "--listen", "127.0.0.1:0", "--json"];
 
-/// A server, and a client of it. It is killed when it goes out of scope.
+/// A server and its client. The server is killed when it is dropped.
 pub struct Server {
     child: Child,
     client: Client,
@@ -23,7 +23,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server of a home. Its store is made if there is none, whatever keys there are.
+    /// Starts a server of a home. A missing store is created even if there is a log key.
     pub fn start(home: &Home) -> Self {
         let mut command = home.signoff(SERVE);
         if !home.store().exists() {
@@ -32,14 +32,14 @@ impl Server {
         Self::start_with(command)
     }
 
-    /// A server by a command that ends in `signoff serve --json`.
+    /// Starts a server by a command that ends in `signoff serve --json`.
     #[track_caller]
     pub fn start_with(command: Command) -> Self {
         Self::try_start_with(command)
             .unwrap_or_else(|printed| panic!("the server did not start: {printed}"))
     }
 
-    /// As [`Self::start_with`]. The error is how it ended, and what it printed.
+    /// Like [`Self::start_with`]. The error is its exit status and its output.
     pub fn try_start_with(mut command: Command) -> Result<Self, String> {
         let mut child =
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
@@ -63,12 +63,12 @@ impl Server {
         self.client.url.split_once("://").unwrap().1.parse().unwrap()
     }
 
-    /// What it has printed so far.
+    /// Returns its output so far.
     pub fn printed(&self) -> String {
         self.printed.lock().unwrap().clone()
     }
 
-    /// Asks it to end, as a service manager does.
+    /// Sends SIGTERM, as a service manager does.
     pub fn terminate(&self) {
         self.signal(Signal::TERM);
     }
@@ -77,7 +77,7 @@ impl Server {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Whether it has a module compiled at this moment.
+    /// Whether it is compiling a module.
     pub fn compiles(&self) -> bool {
         let processes = std::fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
         let read = |path: std::path::PathBuf| std::fs::read_to_string(path).unwrap_or_default();
@@ -87,7 +87,7 @@ impl Server {
         children.any(|child| read(child.join("cmdline")).contains("compile-module"))
     }
 
-    /// Asks it to end and waits for that.
+    /// Terminates it and waits for its end; returns its output.
     #[track_caller]
     pub fn stop(mut self) -> String {
         self.terminate();
@@ -127,17 +127,17 @@ impl Drop for Server {
     }
 }
 
-/// A server whose files may not grow past a size, in KiB.
+/// Starts a server whose files may not grow past a size in KiB.
 pub fn serve_with_file_size(home: &Home, kib: u64) -> Server {
     let mut command = home.program("sh");
-    // The signal's default would end the process where a full disk answers with an error. The
-    // unit of `ulimit -f` is 512 bytes.
+    // Without the trap the signal would end the process instead of failing the write. The unit of
+    // `ulimit -f` is 512 bytes.
     let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$0\" \"$@\"", kib * 2);
     command.args(["-c", &script, env!("CARGO_BIN_EXE_signoff")]).args(SERVE);
     Server::start_with(command)
 }
 
-/// Reads on, so that the server never waits for a reader.
+/// Keeps reading, so that the server never waits for a reader.
 fn keep(lines: impl BufRead + Send + 'static, printed: Arc<Mutex<String>>) {
     thread::spawn(move || {
         for line in lines.lines() {

@@ -1,4 +1,4 @@
-//! Signatures of profile v2 from their description, made without the code under test.
+//! Signatures of profile v2 by their specification, computed without the code under test.
 
 use std::fs;
 
@@ -10,8 +10,8 @@ use sha2::Sha256;
 
 use super::{Home, id, text};
 
-/// The exact bytes that a decision signs: the count of nine pieces, then each with its length before
-/// it, numbers of 64 bits, the lowest byte first.
+/// Returns the exact bytes that a decision signs: the number of pieces (nine), then each piece after its
+/// length; numbers are 64 bits, little-endian.
 pub fn message_v2(
     approval: &Value,
     key_id: &str,
@@ -38,7 +38,7 @@ pub fn message_v2(
     message
 }
 
-/// A key that signs in this process, for the one person whom it is bound to.
+/// A key that signs in this process for the person that it is bound to.
 #[derive(Clone)]
 pub struct KeyV2 {
     pub id: String,
@@ -53,7 +53,7 @@ enum Secret {
 }
 
 impl KeyV2 {
-    /// A key of the keyring in a home.
+    /// Reads a key from the keyring of a home.
     #[track_caller]
     pub fn of(home: &Home, id: &str) -> Self {
         let keyring = fs::read(home.path("signoff.keys.json")).unwrap();
@@ -71,12 +71,12 @@ impl KeyV2 {
         Self { id: id.to_owned(), approver: text(key, "approver").to_owned(), secret }
     }
 
-    /// The same key under another id, or for somebody else.
+    /// Returns the same key under another id or for another person.
     pub fn as_if(&self, id: &str, approver: &str) -> Self {
         Self { id: id.to_owned(), approver: approver.to_owned(), secret: self.secret.clone() }
     }
 
-    /// The signature of a decision.
+    /// Signs a decision.
     #[track_caller]
     pub fn sign(&self, approval: &Value, decision: &str, comment: &str) -> String {
         let message = message_v2(approval, &self.id, decision, &self.approver, comment);
@@ -91,7 +91,7 @@ impl KeyV2 {
         format!("v2.{}.{}", self.id, Base64UrlUnpadded::encode_string(&signature))
     }
 
-    /// A signed decision without a comment, as `/approve` takes it.
+    /// Returns a signed decision without a comment as the body of `/approve`.
     #[track_caller]
     pub fn ballot(&self, approval: &Value, decision: &str) -> Value {
         json!({

@@ -1,9 +1,9 @@
-"""Holds `signoff module sign` to another implementation of DSSE: securesystemslib's.
+"""Compares `signoff module sign` with another implementation of DSSE: securesystemslib.
 
     python3 check.py SIGNOFF MODULE.wasm
 
-In both directions: what signoff signs, it verifies; what it signs, signoff takes, and refuses once it
-is changed.
+In both directions: securesystemslib verifies what signoff signs; signoff accepts what securesystemslib signs.
+Both refuse a changed envelope.
 """
 
 import base64
@@ -51,7 +51,7 @@ def main():
         manifest = json.loads(envelope.payload)
         assert manifest["digest"] == hashlib.sha256(module.read_bytes()).hexdigest(), manifest
 
-        # What securesystemslib signs, signoff takes.
+        # What securesystemslib signs, signoff accepts.
         seeds = {key["id"]: key for key in json.loads(keyring.read_text())["keys"]}
         seed = Ed25519PrivateKey.from_private_bytes(unpadded(seeds["team"]["private"]))
         theirs = Envelope(envelope.payload, envelope.payload_type, {})
@@ -65,7 +65,7 @@ def main():
         changed.write_text(json.dumps(other))
         run(signoff, home, "module", "push", wasm.name, "--manifest", changed.name)
 
-        # Changed, neither takes it.
+        # Neither accepts a changed envelope.
         payload = envelope.payload.replace(b'"version":7', b'"version":8')
         assert payload != envelope.payload
         other["payload"] = base64.b64encode(payload).decode()
@@ -76,7 +76,7 @@ def main():
         except Exception:
             pass
         else:
-            raise AssertionError("securesystemslib takes a changed payload")
+            raise AssertionError("securesystemslib accepts a changed payload")
     print("dsse: signoff and securesystemslib agree")
 
 

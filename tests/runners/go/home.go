@@ -40,7 +40,7 @@ func (h *home) command(arguments ...string) *exec.Cmd {
 	return command
 }
 
-// run answers what the command printed.
+// run runs a command and returns its output.
 func (h *home) run(arguments ...string) (string, error) {
 	command := h.command(arguments...)
 	var failure bytes.Buffer
@@ -77,7 +77,7 @@ func (h *home) serve(f func(url string) error) error {
 	return f(started.URL)
 }
 
-// get asks a server as who a token says.
+// get sends a request with a token.
 func get(url, token string) ([]byte, error) {
 	request, err := http.NewRequest(http.MethodGet, url, nil)
 	if err != nil {

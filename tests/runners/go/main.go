@@ -1,6 +1,6 @@
-// The audit log as Go sees it: checkpoints, proofs, exports and receipts of signoff, checked with
-// golang.org/x/mod/sumdb, which serves Go's own checksum database; and a log made by Go, checked by
-// signoff.
+// Compares the audit log with Go's implementation: checkpoints, proofs, exports and receipts of signoff are
+// checked with golang.org/x/mod/sumdb, the library of Go's own checksum database; signoff checks a log that
+// Go made.
 //
 //	go run . /path/to/signoff
 package main

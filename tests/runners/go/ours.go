@@ -15,7 +15,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// logOfSignoff lets signoff write a log, and checks with Go what it says of it.
+// logOfSignoff lets signoff write a log, and checks its checkpoints, proofs, export and receipt with Go.
 func logOfSignoff(h *home) (string, error) {
 	answer, err := h.run("--json", "init", "--audience", "go+test")
 	if err != nil {
@@ -107,7 +107,7 @@ func checkpoint(h *home) (tlog.Tree, error) {
 	return open(h, text)
 }
 
-// export checks that the exported entries have the root that Go computes; answers them.
+// export checks that the exported entries have the root that Go computes, and returns them.
 func export(h *home, tree tlog.Tree) ([][]byte, error) {
 	if _, err := h.run("audit", "export", "-o", "log.jsonl"); err != nil {
 		return nil, err
@@ -156,7 +156,7 @@ func rootOf(entries [][]byte) (tlog.Hash, error) {
 	return tlog.TreeHash(int64(len(entries)), reader)
 }
 
-// receipt checks the inclusion proofs of a receipt; answers how many there are.
+// receipt checks the inclusion proofs of a receipt, and returns their number.
 func receipt(h *home, id string, tree tlog.Tree) (int, error) {
 	text, err := h.run("receipt", "export", id)
 	if err != nil {
@@ -196,7 +196,7 @@ func receipt(h *home, id string, tree tlog.Tree) (int, error) {
 	return len(receipt.Entries), nil
 }
 
-// proofs checks what the server proves: each entry, and that the log extends the older checkpoint.
+// proofs checks the server's proofs: the inclusion of each entry, and consistency with the older checkpoint.
 func proofs(url, token string, entries [][]byte, older, newer tlog.Tree) error {
 	for index, entry := range entries {
 		query := fmt.Sprintf("entry=%d&size=%d", index+1, newer.N)

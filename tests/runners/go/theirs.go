@@ -12,8 +12,8 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// logOfGo lets Go write and sign a log, and checks that signoff accepts it, and not with an entry
-// changed.
+// logOfGo lets Go write and sign a log, and checks that signoff accepts it, and refuses it once an entry
+// is changed.
 func logOfGo(h *home) (string, error) {
 	secret, key, err := note.GenerateKey(rand.Reader, "signoff/go")
 	if err != nil {

@@ -2,7 +2,7 @@
 //
 //     node tests/runners/node/run.mjs verifier-core.wasm
 //
-// Needs nothing but Node. tests/vectors/README.md says what a vector is.
+// Needs only Node. tests/vectors/README.md describes the vectors.
 
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -29,7 +29,7 @@ function main([path, ...rest]) {
   for (const name of FILES) {
     const file = JSON.parse(readFileSync(new URL(`${name}.json`, DIRECTORY), "utf8"));
     if (file.format !== 1 || !(file.vectors?.length > 0)) {
-      throw new Error(`${name}.json holds no vectors of format 1`);
+      throw new Error(`${name}.json has no vectors of format 1`);
     }
     counts.push(`${name} ${file.vectors.length}`);
     failures.push(...runFile(name, file, door));
@@ -40,7 +40,7 @@ function main([path, ...rest]) {
   return failures.length === 0 ? 0 : 1;
 }
 
-// Bytes that are not UTF-8, which no vector can hold, in the place of a context's text.
+// Sends bytes that are not UTF-8, which no vector can hold, in place of a context's text.
 function* runBytes(verifier) {
   const [before, after] = ['{"op":"context.digest","args":{"context":"{\\"a\\":\\"', '\\"}"}}'];
   const encode = (text) => [...new TextEncoder().encode(text)];
@@ -59,7 +59,7 @@ function* runFile(name, file, door) {
   const shared = { ...file.define };
   const broken = [...runSteps(`${name}: setup`, file.setup ?? [], shared, door)];
   yield* broken;
-  if (broken.length > 0) return; // every vector builds on it
+  if (broken.length > 0) return; // every vector needs the setup
   for (const vector of file.vectors) {
     yield* runSteps(`${name}: ${vector.name}`, stepsOf(vector), { ...shared }, door);
   }
@@ -85,7 +85,7 @@ function* runSteps(name, steps, scope, door) {
     const found = difference(step, answer);
     if (found !== null) {
       yield `${name}, step ${index + 1}: ${found}`;
-      return; // later steps build on this one
+      return; // later steps need this one
     }
     if (step.as !== undefined) scope[step.as] = answer.ok;
   }
@@ -124,14 +124,14 @@ function at(value, path) {
   return value;
 }
 
-// Compact JSON with sorted keys, so that every runner sends the same bytes.
+// Encodes compact JSON with sorted keys, so that every runner sends the same bytes.
 function text(value) {
   if (Array.isArray(value)) return `[${value.map(text).join(",")}]`;
   if (value === null || typeof value !== "object") return JSON.stringify(value);
   return `{${Object.keys(value).sort().map((key) => `${JSON.stringify(key)}:${text(value[key])}`).join(",")}}`;
 }
 
-// What is wrong with an answer, or null.
+// Returns how an answer differs from the expected one, or null.
 function difference(step, answer) {
   if (step.error === undefined) {
     return mismatch(step.ok, answer.ok, "ok") ?? mismatch(["ok"], Object.keys(answer), "answer");

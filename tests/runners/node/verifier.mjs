@@ -1,4 +1,4 @@
-// The verifier's core module behind its one door, with nothing but `WebAssembly`.
+// Calls the verifier's core module through `wire`, with only `WebAssembly`.
 
 const CALL = "signoff:approval/wire@0.1.0#call";
 
@@ -17,12 +17,12 @@ export class Verifier {
     }
   }
 
-  // Answers a request; both are JSON texts.
+  // Returns the answer to a request; both are JSON texts.
   call(request) {
     return this.callBytes(new TextEncoder().encode(request));
   }
 
-  // As `call`, for the request's bytes, which need not be UTF-8.
+  // Like `call`, but for the request's bytes, which need not be UTF-8.
   callBytes(bytes) {
     const exports = this.#exports;
     // Pointers are u32, which JavaScript shows as negative numbers past 2 GiB.

@@ -4,7 +4,7 @@
     python3 -m pip install -r tests/runners/python/requirements.txt
     python3 tests/runners/python/run.py verifier.wasm
 
-tests/vectors/README.md says what a vector is.
+tests/vectors/README.md describes the vectors.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ def main(arguments):
     for name in FILES:
         file = json.loads((DIRECTORY / f"{name}.json").read_text(encoding="utf-8"))
         if file["format"] != 1 or not file["vectors"]:
-            sys.exit(f"{name}.json holds no vectors of format 1")
+            sys.exit(f"{name}.json has no vectors of format 1")
         counts.append(f"{name} {len(file['vectors'])}")
         failures.extend(run_file(name, file, door))
     for failure in failures:
@@ -48,7 +48,7 @@ def run_file(name, file, door):
     broken = list(run_steps(f"{name}: setup", file.get("setup", []), shared, door))
     if broken:
         yield from broken
-        return  # every vector builds on it
+        return  # every vector needs the setup
     for vector in file["vectors"]:
         yield from run_steps(f"{name}: {vector['name']}", steps_of(vector), dict(shared), door)
 
@@ -78,7 +78,7 @@ def run_steps(name, steps, scope, door):
         found = difference(step, answer)
         if found:
             yield f"{name}, step {number}: {found}"
-            return  # later steps build on this one
+            return  # later steps need this one
         if "as" in step:
             scope[step["as"]] = answer["ok"]
 
@@ -132,12 +132,12 @@ def at(value, path):
 
 
 def text(value):
-    """Compact JSON with sorted keys, so that every runner sends the same bytes."""
+    """Encodes compact JSON with sorted keys, so that every runner sends the same bytes."""
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 def difference(step, answer):
-    """What is wrong with an answer, or None."""
+    """Returns how an answer differs from the expected one, or None."""
     if "error" not in step:
         return mismatch({"ok": step["ok"]}, answer, "answer")
     error = step["error"]
@@ -158,7 +158,7 @@ def mismatch(expected, actual, path):
         pairs = enumerate(zip(expected, actual))
         return first(mismatch(item, other, f"{path}.{index}") for index, (item, other) in pairs)
     if not isinstance(expected, dict):
-        # In Python alone, True equals 1.
+        # In Python, True equals 1.
         return None if type(expected) is type(actual) and expected == actual else wrong
     if "$json" in expected:
         return mismatch(expected["$json"], json.loads(actual), path) if isinstance(actual, str) else wrong

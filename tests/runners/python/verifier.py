@@ -1,4 +1,4 @@
-"""The verifier component behind its one door, in wasmtime."""
+"""Calls the verifier component through `wire`, in wasmtime."""
 
 from wasmtime import Config, Engine, Store
 from wasmtime.component import Component, Linker
@@ -20,7 +20,7 @@ class Verifier:
             raise ValueError(f"the component does not export `{WIRE}`")
 
     def call(self, request: str) -> str:
-        """Answers a request; both are JSON texts."""
+        """Returns the answer to a request; both are JSON texts."""
         answer = self._call(self._store, request)
         self._call.post_return(self._store)
         return answer

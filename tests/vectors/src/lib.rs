@@ -71,18 +71,18 @@ struct Runner<D> {
     failures: Vec<String>,
 }
 
-/// Names, and what `$ref` finds under them.
+/// The values of `$ref` by name.
 type Scope = Map<String, Value>;
 
 impl<D: Fn(&str) -> String> Runner<D> {
     fn file(&mut self, name: &str, file: &Value) -> Result<usize, String> {
         let vectors = list(&file["vectors"]);
         if file["format"] != 1 || vectors.is_empty() {
-            return Err(format!("{name}.json holds no vectors of format 1"));
+            return Err(format!("{name}.json has no vectors of format 1"));
         }
         let mut shared = file["define"].as_object().cloned().unwrap_or_default();
         if !self.steps(&format!("{name}: setup"), list(&file["setup"]), &mut shared)? {
-            return Ok(vectors.len()); // every vector builds on it
+            return Ok(vectors.len()); // every vector needs the setup
         }
         for vector in vectors {
             let name = format!("{name}: {}", vector["name"].as_str().unwrap_or_default());
@@ -91,14 +91,14 @@ impl<D: Fn(&str) -> String> Runner<D> {
         Ok(vectors.len())
     }
 
-    /// Whether every step was answered as expected.
+    /// Runs the steps; returns whether every answer was as expected.
     fn steps(&mut self, name: &str, steps: &[Value], scope: &mut Scope) -> Result<bool, String> {
         for (index, step) in steps.iter().enumerate() {
             let mut answer = self.call(&request_of(step, scope)?)?;
             if let Err(found) = check(step, &answer) {
                 let number = index + 1;
                 self.failures.push(format!("{name}, step {number}: {found}"));
-                return Ok(false); // later steps build on this one
+                return Ok(false); // later steps need this one
             }
             if let Some(name) = step["as"].as_str() {
                 scope.insert(name.to_owned(), answer["ok"].take());
@@ -198,7 +198,7 @@ fn edited(document: &Value, edit: &Value, scope: &Scope) -> Result<Value, String
     Ok(text(&document).into())
 }
 
-/// What holds the last member of a path, and that member's name.
+/// Returns the parent of the last member of a path, and that member's name.
 fn parent<'a, 'b>(
     document: &'a mut Value,
     path: &'b str,
@@ -208,12 +208,12 @@ fn parent<'a, 'b>(
     parent.map(|parent| (parent, last)).ok_or_else(|| format!("nothing at `{path}`"))
 }
 
-/// A dotted path as a JSON pointer (RFC 6901).
+/// Converts a dotted path to a JSON pointer (RFC 6901).
 fn pointer(path: &str) -> String {
     if path.is_empty() { String::new() } else { format!("/{}", path.replace('.', "/")) }
 }
 
-/// Compact JSON with sorted keys, so that every runner sends the same bytes, whichever features
+/// Encodes compact JSON with sorted keys, so that every runner sends the same bytes, whichever features
 /// `serde_json` was built with.
 fn text(value: &Value) -> String {
     match value {
@@ -230,7 +230,7 @@ fn text(value: &Value) -> String {
     }
 }
 
-/// Holds an answer against what its step expects.
+/// Compares an answer with the expected one.
 fn check(step: &Value, answer: &Value) -> Result<(), String> {
     if step["error"].is_null() {
         return equal(&json!({"ok": step["ok"]}), answer, "answer");

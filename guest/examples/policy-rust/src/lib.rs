@@ -1,5 +1,5 @@
-//! A policy in Rust, with nothing but wit-bindgen: [`rules`] are the rules, [`policy`] is world
-//! `policy` on top of them.
+//! A policy in Rust, with only wit-bindgen: [`rules`] has the rules, [`policy`] implements world
+//! `policy` with them.
 
 #[cfg(target_arch = "wasm32")]
 mod policy;

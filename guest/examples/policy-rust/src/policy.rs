@@ -1,4 +1,4 @@
-//! World `policy`. The only file that knows wit-bindgen.
+//! World `policy`. The only file that uses wit-bindgen.
 
 #![allow(unsafe_code, reason = "generated bindings")]
 
@@ -33,7 +33,7 @@ impl guardrails::Guest for Policy {
             rule: verdict.rule.map(str::to_owned),
             reason: verdict.reason,
             requirement: verdict.requirement.and_then(|r| serde_json::to_string(&r).ok()),
-            // No rule here fails alone: what cannot be read makes the policy trap.
+            // A single rule cannot fail here: a value that cannot be read makes the whole policy trap.
             failed: Vec::new(),
         }
     }

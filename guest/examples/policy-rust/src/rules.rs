@@ -1,15 +1,15 @@
-//! The rules: nothing here knows of WebAssembly.
+//! The rules, in plain Rust without WebAssembly.
 //!
-//! A rule that does not apply answers none. The strictest verdict wins: deny, then require_approval,
-//! then allow. What cannot be read is never allowed: a risk score that is no number is an error, the
-//! policy traps, and the host refuses.
+//! A rule that does not apply returns `None`. The strictest verdict wins: deny, then require_approval,
+//! then allow. A value that cannot be read never leads to `allow`: a risk score that is not a number is
+//! an error, the policy traps, and the host refuses.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Number;
 
-/// More than so many changes of production at once take two people.
+/// More changes of production than this require two approvers.
 const CHANGES_MAX: f64 = 1000.0;
-/// From this risk on, a person looks at a quarantine.
+/// From this risk on, a quarantine requires approval.
 const RISK_MIN: f64 = 70.0;
 
 /// From the mildest to the strictest.
@@ -32,7 +32,7 @@ pub struct Verdict {
     pub requirement: Option<Requirement>,
 }
 
-/// What an approval takes.
+/// The requirement of an approval.
 #[derive(Serialize)]
 pub struct Requirement {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -40,7 +40,7 @@ pub struct Requirement {
     pub ttl_seconds: u64,
 }
 
-/// What the rules look at. A member of another type is an error.
+/// The members of the context that the rules read. A member of another type is an error.
 #[derive(Deserialize)]
 struct Facts {
     #[serde(default)]
@@ -55,7 +55,7 @@ type Rule = fn(&str, &Facts) -> Result<Option<Verdict>, String>;
 
 const RULES: [Rule; 3] = [no_deletes_of_production, large_changes_of_production, quarantine];
 
-/// The verdict on an action; `context` is a JSON object.
+/// Returns the verdict on an action; `context` is a JSON object.
 pub fn decide(action: &str, context: &str) -> Result<Verdict, String> {
     let facts: Facts = serde_json::from_str(context).map_err(|e| e.to_string())?;
     let mut strictest: Option<Verdict> = None;
@@ -124,7 +124,7 @@ impl Facts {
     }
 }
 
-/// A number that must be there, and as it is written.
+/// Returns a required number, and the number as written in the context.
 fn number<'f>(number: Option<&'f Number>, name: &str) -> Result<(f64, &'f Number), String> {
     let number = number.ok_or_else(|| format!("`{name}` is missing"))?;
     let value = number.as_f64().ok_or_else(|| format!("`{name}` is too large"))?;

@@ -1,4 +1,4 @@
-//! Holds a component to a file of cases, as the slot would run it: the verifier canonicalizes the
+//! Tests a component with a file of cases, in the way a slot runs it: the verifier canonicalizes the
 //! context, a fresh instance answers under the usual limits, and the host reads the answer strictly.
 
 use std::fs;
@@ -18,14 +18,14 @@ struct Case {
     agent: String,
     action: String,
     context: Value,
-    /// The verdict's members that are there.
+    /// The members that the verdict has.
     verdict: Option<Value>,
-    /// The policy gives none.
+    /// The policy gives no verdict.
     #[serde(default)]
     fails: bool,
 }
 
-/// Fails at the first case that is answered otherwise.
+/// Fails at the first case with another answer.
 pub fn run(cases: &Path, files: &[PathBuf]) -> Result<()> {
     let cases: Vec<Case> = serde_json::from_str(&fs::read_to_string(cases)?)?;
     ensure!(!cases.is_empty() && !files.is_empty(), "no cases or no component");

@@ -1,4 +1,4 @@
-//! The comparison: engines take turns, so that the machine's other work falls on all alike.
+//! The comparison. The engines alternate, so that the machine's other work affects all of them alike.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,14 +9,14 @@ use signoff::measure::{Case, duration, take_turns};
 use crate::engines::{self, Column};
 use crate::rules::{self, ACTION, Attempt, Facts, Rule};
 
-/// Rounds that each figure is the median of.
+/// Rounds; each figure is their median.
 const ROUNDS: usize = 20;
-/// Sizes of the sets.
+/// Numbers of rules in the sets.
 const COUNTS: [usize; 4] = [1, 10, 100, 1000];
-/// Questions that all must answer alike before anything is measured.
+/// Attempts on which all engines must agree before anything is measured.
 const QUESTIONS: u64 = 500;
 
-/// Prints the table. `each` is the time for each figure.
+/// Prints the table. `each` is the duration of each measurement.
 pub fn run(opa: Option<&Path>, each: Duration) -> Result<()> {
     let mut header = false;
     for count in COUNTS {
@@ -42,7 +42,7 @@ pub fn run(opa: Option<&Path>, each: Duration) -> Result<()> {
     Ok(())
 }
 
-/// Every engine gives the same answer as the plainest reading of the rules.
+/// Checks that every engine gives the same answers as a direct evaluation of the rules.
 fn agree(rules: &[Rule], engines: &mut [Column]) -> Result<()> {
     let mut decided = 0;
     for seed in 0..QUESTIONS {
@@ -51,7 +51,7 @@ fn agree(rules: &[Rule], engines: &mut [Column]) -> Result<()> {
             1 => Facts::PLAIN,
             _ => Facts::some(seed),
         };
-        // Also an action that another rule concerns, and one that none does.
+        // Also an action that another rule concerns, and one that no rule concerns.
         let action = match seed % 8 {
             6 => "action-7",
             7 => "action-none",
@@ -67,11 +67,11 @@ fn agree(rules: &[Rule], engines: &mut [Column]) -> Result<()> {
             }
         }
     }
-    ensure!(decided > 0 && decided < QUESTIONS, "the questions are all of one kind");
+    ensure!(decided > 0 && decided < QUESTIONS, "the attempts all have the same kind of answer");
     Ok(())
 }
 
-/// A cell for each engine: the time, and how many times as long the first takes.
+/// Returns a cell for each engine: the time, and how many times as long the first engine takes.
 fn measure(engines: &mut [Column], attempt: &Attempt, each: Duration) -> Result<Vec<String>> {
     let mut cases: Vec<Case<'_>> = engines
         .iter_mut()

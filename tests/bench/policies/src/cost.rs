@@ -1,4 +1,4 @@
-//! What a component of world `policy` costs, under the settings that the host has for policies.
+//! Measures the costs of a component of world `policy`, under the host's settings for policies.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,12 +19,12 @@ mod bindings {
     pub(super) use exports::signoff::approval::guardrails::Attempt;
 }
 
-/// What a host tells of an agent's own attempt.
+/// The host's facts about an agent's own attempt.
 const FACTS: &str = r#"{"requester": "agent:inbox_triage"}"#;
-/// Times that each question is asked; the median counts.
+/// Evaluations of each attempt; the median counts.
 const TIMES: usize = 25;
 
-/// What an instance takes.
+/// The resources of an instance.
 #[derive(Default)]
 struct Taken {
     memory_bytes: usize,
@@ -54,7 +54,7 @@ fn cost(file: &Path) -> wasmtime::Result<()> {
     println!("| tables, elements | {}, {} |", taken.tables, taken.table_elements);
     println!("| fuel of the start | {} |", used(&store)?);
     println!(
-        "\n| question | fresh instance | answer | fuel | memory |\n| --- | --- | --- | --- | --- |"
+        "\n| attempt | fresh instance | answer | fuel | memory |\n| --- | --- | --- | --- | --- |"
     );
     for (name, attempt) in questions() {
         println!("| {name} | {} |", question(&engine, &policy, &attempt)?);
@@ -63,7 +63,7 @@ fn cost(file: &Path) -> wasmtime::Result<()> {
     Ok(())
 }
 
-/// The cells of one question.
+/// Evaluates one attempt; returns its cells.
 fn question(
     engine: &Engine,
     policy: &PolicyPre<Taken>,
@@ -92,7 +92,7 @@ fn instantiate(
     let mut store = Store::new(engine, Taken::default());
     store.limiter(|taken| taken);
     store.set_fuel(Limits::MAX.fuel)?;
-    // Nothing ticks here.
+    // No watchdog runs here.
     store.set_epoch_deadline(1);
     let policy = policy.instantiate(&mut store)?;
     Ok((store, policy))
@@ -102,7 +102,7 @@ fn used(store: &Store<Taken>) -> wasmtime::Result<u64> {
     Ok(Limits::MAX.fuel - store.get_fuel()?)
 }
 
-/// From the usual to the largest there is: contexts of 1 MiB that hold one text, and many members.
+/// Attempts from the usual size to the largest: contexts of 1 MiB with one text, and with many members.
 fn questions() -> Vec<(&'static str, Attempt)> {
     let attempt = |action: &str, context: String| Attempt {
         agent: "inbox_triage".to_owned(),

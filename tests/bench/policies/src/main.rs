@@ -1,15 +1,15 @@
-//! What a verdict costs, beside other policy engines, and what a component of world `policy` costs.
+//! Compares the cost of a verdict with other policy engines, and measures components of world `policy`.
 //!
 //!     cargo run --release -- compare [--opa FILE] [--seconds N]
 //!     cargo run --release -- rules COUNT
 //!     cargo run --release -- cost FILE…
 //!     cargo run --release -- cases CASES FILE…
 //!
-//! `compare` gives every engine the same rules, asks all of them the same questions, and measures
-//! nothing unless all give the same answers. `--opa` names OPA's binary, which compiles Rego to
-//! WebAssembly (`go install github.com/open-policy-agent/opa@VERSION` makes it); without it that column
-//! is left out. `rules` prints the rules file that it compares with. `cost` says how much fuel, memory and time a component takes; `cases` holds it to a file
-//! of cases as `guest/examples/cases.json`.
+//! `compare` gives every engine the same rules and the same attempts, and measures nothing unless all
+//! give the same answers. `--opa` names OPA's binary, which compiles Rego to WebAssembly (install it with
+//! `go install github.com/open-policy-agent/opa@VERSION`); without it that column is left out. `rules`
+//! prints the rules file of the comparison. `cost` prints the fuel, memory and time of a component.
+//! `cases` tests a component with a file of cases such as `guest/examples/cases.json`.
 
 mod cases;
 mod compare;

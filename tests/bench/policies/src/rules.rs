@@ -1,16 +1,16 @@
-//! The rules that every engine gets, the attempts that it is asked about, and what it must answer.
+//! The rules and attempts that every engine gets, and the expected answers.
 //!
-//! A rule has an action that it concerns and a condition. Five of a set concern [`ACTION`], the others
-//! an action of their own. The strictest verdict wins, and of its rules the first; where none matches,
-//! a person must approve.
+//! A rule has an action and a condition. Five rules of a set concern [`ACTION`], each of the others a
+//! different action. The strictest verdict wins, and of its rules the first. If none matches, a person
+//! must approve.
 
 use std::fmt;
 
 /// The action that five rules of a set concern.
 pub const ACTION: &str = "quarantine";
-/// Who asks.
+/// The agent of every attempt.
 pub const AGENT: &str = "inbox_triage";
-/// What a host that requires no tokens tells a policy.
+/// The facts of a host that requires no tokens.
 pub const FACTS: &str = r#"{"requester": "agent:inbox_triage"}"#;
 
 /// From the mildest to the strictest.
@@ -21,18 +21,18 @@ pub enum Decision {
     Deny,
 }
 
-/// A condition; each engine has it in its own language.
+/// A condition; each engine gets it in its own language.
 #[derive(Clone, Copy, Debug)]
 pub enum Condition {
-    /// The risk is at least so high.
+    /// The risk is at least this value.
     Risk(i64),
-    /// More than so many changes of production.
+    /// More than this many changes of production.
     Changes(i64),
     /// The path is in a folder.
     Folder(&'static str),
-    /// It was looked at, and the risk is lower than so much.
+    /// The mail was reviewed, and the risk is below this value.
     Reviewed(i64),
-    /// More than so many recipients.
+    /// More than this many recipients.
     Recipients(i64),
 }
 
@@ -44,21 +44,21 @@ pub struct Rule {
     pub decision: Decision,
 }
 
-/// What is asked: an action and its context, a JSON text.
+/// An attempt: an action and its context, a JSON text.
 #[derive(Clone, Debug)]
 pub struct Attempt {
     pub action: String,
     pub context: String,
 }
 
-/// What must be answered: the decision, and the number of the rule that took it.
+/// The expected answer: the decision, and the number of the rule that decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answer {
     pub decision: Decision,
     pub rule: Option<usize>,
 }
 
-/// What a context says.
+/// The members of a context.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts {
     pub risk: i64,
@@ -69,7 +69,7 @@ pub struct Facts {
     pub recipients: i64,
 }
 
-/// A set of so many rules, of which five (or all, if there are fewer) concern [`ACTION`].
+/// Returns a set of `count` rules, of which five (or all, if there are fewer) concern [`ACTION`].
 pub fn set(count: usize) -> Vec<Rule> {
     let concerning = count.min(5);
     let every = count / concerning;
@@ -90,14 +90,14 @@ pub fn set(count: usize) -> Vec<Rule> {
     (0..count).map(rule).collect()
 }
 
-/// What the rules say, in the plainest way.
+/// Evaluates the rules directly.
 pub fn expected(rules: &[Rule], action: &str, facts: &Facts) -> Answer {
     let matched =
         rules.iter().filter(|r| r.action == action && r.condition.holds(facts)).map(|r| r.number);
     strictest(rules, matched)
 }
 
-/// The verdict of the rules that matched, given by their numbers in any order.
+/// Returns the verdict of the matching rules, given by their numbers in any order.
 pub fn strictest(rules: &[Rule], matched: impl Iterator<Item = usize>) -> Answer {
     let decision = |number: usize| rules.get(number).map(|rule| rule.decision);
     let first = matched.max_by_key(|number| (decision(*number), usize::MAX - number));
@@ -126,10 +126,10 @@ impl Facts {
         reviewed: false,
         recipients: 3,
     };
-    /// None does, and each has to look.
+    /// No rule matches, and each evaluates its condition.
     pub const PLAIN: Self = Self { risk: 12, production: true, changes: 3, ..Self::MATCHING };
 
-    /// One of many, from a seed.
+    /// Pseudo-random, from a seed.
     pub fn some(seed: u64) -> Self {
         // Knuth's MMIX multiplier: enough to mix six fields.
         let mut state = seed.wrapping_add(1);
@@ -149,7 +149,7 @@ impl Facts {
         }
     }
 
-    /// As a canonical JSON text.
+    /// Returns the canonical JSON text.
     pub fn context(&self) -> String {
         let environment = if self.production { "production" } else { "staging" };
         format!(

@@ -1,4 +1,4 @@
-//! Makes a component of the core module that the compiler made: component CORE FILE
+//! Makes a component of the compiler's core module: component CORE FILE
 
 #[cfg(not(target_arch = "wasm32"))]
 fn main() -> anyhow::Result<()> {

@@ -1,5 +1,5 @@
-//! Cedar. It knows two decisions, so a rule that denies or asks for approval is a `forbid`, and which
-//! of the two is looked up by the ids of the policies that determined the answer.
+//! Cedar. It has two decisions, so a rule that denies or requires approval is a `forbid`; the ids of the
+//! policies that determined the answer say which of the two it is.
 
 use std::fmt::Write;
 
@@ -48,7 +48,7 @@ impl Engine for Policies {
         let request =
             Request::new(self.agent.clone(), action, self.resource.clone(), context, None)?;
         let response = self.authorizer.is_authorized(&request, &self.policies, &self.entities);
-        // A set parsed from one text has `policy0`, `policy1` and so on.
+        // The policies of a set parsed from one text are named `policy0`, `policy1` and so on.
         let number = |id: &str| id.trim_start_matches("policy").parse::<usize>();
         let reasons = response.diagnostics().reason();
         let matched = reasons.map(|id| number(id.as_ref())).collect::<Result<Vec<_>, _>>()?;

@@ -1,5 +1,5 @@
-//! The `cel` crate alone: each condition parsed once, and those that concern an action found by its
-//! name. What is left of a question is to decode the context and to work out the conditions.
+//! The `cel` crate alone: each condition is parsed once, and those that concern an action are found by
+//! its name. An evaluation then only decodes the context and evaluates these conditions.
 
 use std::collections::HashMap;
 use std::sync::Arc;

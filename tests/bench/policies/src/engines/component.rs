@@ -1,4 +1,4 @@
-//! A policy as it is shipped: the component, asked through the host, a fresh instance each time, with
+//! A policy as it is shipped: the component, evaluated by the host in a fresh instance each time, with
 //! fuel, watchdog and memory limit.
 
 use std::fmt::Write;
@@ -35,7 +35,7 @@ impl Engine for Module {
     }
 }
 
-/// The rules file.
+/// Returns the rules file.
 pub fn toml(rules: &[Rule]) -> String {
     let mut text = "format = 1\nname = \"bench\"\ndefault = \"require_approval\"\n".to_owned();
     for rule in rules {
@@ -51,7 +51,7 @@ pub fn toml(rules: &[Rule]) -> String {
     text
 }
 
-/// A condition in CEL.
+/// Returns a condition in CEL.
 pub fn when(condition: Condition) -> String {
     match condition {
         Condition::Risk(least) => format!("context.risk_score >= {least}"),

@@ -1,5 +1,5 @@
-//! The engines that are compared. Each starts from the same texts (action and context), decodes them
-//! itself, and ends with the verdict and the rule that took it; what can be made ready once is.
+//! The compared engines. Each starts from the same texts (action and context), decodes them itself, and
+//! returns the verdict and the rule that decided. All other preparation is done once.
 
 mod cedar;
 mod cel;
@@ -21,10 +21,10 @@ pub trait Engine {
     fn ask(&mut self, attempt: &Attempt) -> Result<Answer>;
 }
 
-/// What a column is called, and the engine.
+/// A column's name, and the engine.
 pub type Column = (&'static str, Box<dyn Engine>);
 
-/// All of them with the same rules; the first is what the others are compared with.
+/// Returns all engines with the same rules; the others are compared with the first.
 pub fn all(rules: &[Rule], opa: Option<&Path>) -> Result<Vec<Column>> {
     let toml = toml(rules);
     let mut engines: Vec<Column> = vec![
@@ -40,13 +40,13 @@ pub fn all(rules: &[Rule], opa: Option<&Path>) -> Result<Vec<Column>> {
     Ok(engines)
 }
 
-/// The answer of an engine that reads signoff's rules.
+/// Decodes the answer of an engine that reads signoff's rules.
 fn answer(decision: &str, rule: Option<&str>) -> Result<Answer> {
     let decision = match decision {
         "allow" => Decision::Allow,
         "require_approval" => Decision::RequireApproval,
         "deny" => Decision::Deny,
-        other => anyhow::bail!("`{other}` is no decision"),
+        other => anyhow::bail!("unknown decision `{other}`"),
     };
     let number = |id: &str| id.trim_start_matches('r').parse();
     Ok(Answer { decision, rule: rule.map(number).transpose()? })

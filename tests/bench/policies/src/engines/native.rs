@@ -1,4 +1,4 @@
-//! The same rules engine compiled for this machine: what WebAssembly and the fresh instance cost.
+//! The same rules engine compiled for this machine, to show the costs of WebAssembly and of the fresh instance.
 
 use anyhow::{Context, Result, bail};
 use signoff_policy::workbench;
@@ -6,7 +6,7 @@ use signoff_policy::workbench;
 use super::{Engine, answer};
 use crate::rules::{AGENT, Answer, Attempt, FACTS};
 
-/// The rules are the thread's.
+/// The rules are in thread-local storage.
 pub struct Native;
 
 impl Native {

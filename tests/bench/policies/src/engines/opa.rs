@@ -1,5 +1,5 @@
 //! Rego compiled to WebAssembly by `opa build -t wasm`, run as OPA's own libraries do: one instance for
-//! all questions, its heap set back before each, without fuel, watchdog or memory limit.
+//! all evaluations, its heap reset before each, without fuel, watchdog or memory limit.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use wasmtime::{Caller, Engine as Wasmtime, Instance, Linker, Memory, Store, Type
 use super::{Engine, regorus};
 use crate::rules::{Answer, Attempt, Rule, strictest};
 
-/// Reserved, entry point, data, input, its length, heap, format (0 is JSON).
+/// The arguments: reserved, entry point, data, input, its length, heap, format (0 is JSON).
 type Evaluate = TypedFunc<(i32, i32, i32, i32, i32, i32, i32), i32>;
 
 pub struct Module {
@@ -43,7 +43,7 @@ impl Module {
                 Err(wasmtime::Error::msg("the policy aborted"))
             },
         )?;
-        // The rules call no builtin that is not inside.
+        // The rules call only builtins that are compiled in.
         linker.define_unknown_imports_as_traps(&module)?;
         let instance = linker.instantiate(&mut store, &module)?;
         let (data, heap) = no_data(&mut store, &instance, memory)?;
@@ -54,13 +54,13 @@ impl Module {
     fn evaluate(&mut self, input: &str) -> Result<String> {
         let length = i32::try_from(input.len())?;
         self.memory.write(&mut self.store, usize::try_from(self.heap)?, input.as_bytes())?;
-        // Eight bytes, as its allocator wants them.
+        // Aligned to eight bytes, as its allocator requires.
         let heap = (self.heap + length + 7) & !7;
         let arguments = (0, 0, self.data, self.heap, length, heap, 0);
         let at = self.evaluate.call(&mut self.store, arguments).map_err(|e| anyhow!("{e:#}"))?;
         let memory = self.memory.data(&self.store);
-        let answer = memory.get(usize::try_from(at)?..).context("an answer outside of memory")?;
-        let end = answer.iter().position(|byte| *byte == 0).context("an answer without end")?;
+        let answer = memory.get(usize::try_from(at)?..).context("the answer is out of bounds")?;
+        let end = answer.iter().position(|byte| *byte == 0).context("unterminated answer")?;
         Ok(String::from_utf8(answer[..end].to_vec())?)
     }
 }
@@ -78,7 +78,7 @@ impl Engine for Module {
     }
 }
 
-/// An empty data document, and where the heap begins after it.
+/// Writes an empty data document; returns it, and where the heap begins after it.
 fn no_data(
     store: &mut Store<()>,
     instance: &Instance,
@@ -106,7 +106,7 @@ fn compile(opa: &Path, rego: &str) -> Result<Vec<u8>> {
         .with_context(|| format!("cannot run {}", opa.display()))?;
     ensure!(built.success(), "opa did not compile the rules");
     let unpacked = Command::new("tar").arg("-xzOf").arg(&bundle).arg("/policy.wasm").output()?;
-    ensure!(unpacked.status.success(), "no module in the bundle that opa made");
+    ensure!(unpacked.status.success(), "the bundle made by opa has no module");
     fs::remove_dir_all(&folder)?;
     Ok(unpacked.stdout)
 }

@@ -1,4 +1,4 @@
-//! Regorus: Rego, compiled for its register machine, the faster of the two ways it has.
+//! Regorus: Rego, compiled for its register machine, the faster of its two execution modes.
 
 use std::fmt::Write;
 
@@ -10,7 +10,7 @@ use regorus::{Engine as Rego, Rc, Value};
 use super::Engine;
 use crate::rules::{AGENT, Answer, Attempt, Condition, Rule, strictest};
 
-/// What is asked for: the numbers of the rules that match.
+/// The query: the numbers of the rules that match.
 const ENTRY: &str = "data.signoff.matched";
 
 pub struct Program {
@@ -42,13 +42,13 @@ impl Engine for Program {
     }
 }
 
-/// The input document of an attempt.
+/// Returns the input document of an attempt.
 pub fn input(attempt: &Attempt) -> String {
     let Attempt { action, context } = attempt;
     format!(r#"{{"agent": "{AGENT}", "action": "{action}", "context": {context}}}"#)
 }
 
-/// The rules in Rego.
+/// Returns the rules in Rego.
 pub fn rego(rules: &[Rule]) -> String {
     let mut text = "package signoff\n".to_owned();
     for rule in rules {
