@@ -78,6 +78,7 @@ pub(super) async fn no_such_method(method: Method, uri: Uri, body: Body) -> Resp
 }
 
 /// Answers for a handler that panicked. A change may have been kept before it did.
+#[expect(clippy::needless_pass_by_value, reason = "the signature is the layer's")]
 pub(super) fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
