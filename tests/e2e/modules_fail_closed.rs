@@ -98,7 +98,7 @@ fn edited_rows_deactivate_the_slot() {
         ("an older module", "store-tampered", "slot/policy"),
         ("no module", "store-tampered", "slot/policy"),
         ("no row", "store-tampered", "slot/policy"),
-        ("other bytes", "policy-trapped", "not those that were pushed"),
+        ("other bytes", "policy-trapped", "have another digest"),
         ("another manifest", "policy-trapped", "module/"),
     ] {
         let shop = Shop::new();

@@ -1,4 +1,4 @@
-//! Having a module serve: a newer one, or again one that did.
+//! Activation of a module, and rollback to an earlier one.
 
 use serde_json::json;
 
@@ -14,10 +14,10 @@ use crate::keys::Keys;
 use crate::module::{ModuleDigest, Slot};
 use crate::refusal::Refusal;
 
-/// Longest reason of a rollback.
+/// Maximum length of the reason of a rollback.
 const REASON_BYTES_MAX: usize = 4 << 10;
 
-/// A change of what serves, ready to be kept.
+/// A change of a slot, ready to commit.
 pub(super) struct Change {
     pub(super) event: &'static str,
     pub(super) slot: Slot,
@@ -27,14 +27,14 @@ pub(super) struct Change {
 }
 
 impl Service {
-    /// Has a module serve in its slot, from the next question on. What is under way ends on the one it
-    /// began with. Must be driven to its end.
+    /// Activates a module. Calls that start later use it; calls in flight finish on the old one.
+    /// Not cancel-safe.
     ///
     /// # Errors
     ///
-    /// 1. `not-found` 2. `forbidden`: another role's slot 3. as `Envelope::verify`: the signer counts
-    ///    no more 4. `version-not-newer` 5. `module-invalid`, `limit-exceeded`: it cannot serve now
-    ///    6. those of every change.
+    /// 1. `not-found` 2. `forbidden`: the slot needs another role 3. as `Envelope::verify`: the
+    ///    signer is no longer valid 4. `version-not-newer` 5. `module-invalid`, `limit-exceeded`:
+    ///    its checks or its trial failed 6. the errors of every change.
     pub async fn activate_module(
         &self,
         caller: &Caller,
@@ -66,14 +66,14 @@ impl Service {
         let mut row = self.slot_row(slot).await?;
         let text = digest.to_string();
         if row.active.as_deref() == Some(&text) {
-            // It may have been out of service: its signer counts again.
+            // It may have been inactive because its signer was invalid, and is valid again.
             self.registry.look_again();
             self.follow_keys().await?;
             return Ok(Reply::new(200, self.shown_slot(slot, &row).to_string()));
         }
         if version <= row.highest_version {
             let detail = format!(
-                "version {version} is not newer than {}, the highest that served in slot `{slot}`; `signoff module rollback {slot} --to` has an older one serve again",
+                "version {version} is not newer than {}, the highest version that was active in slot `{slot}`; `signoff module rollback {slot} --to` activates an older one again",
                 row.highest_version
             );
             return Err(Refusal::new(Code::VERSION_NOT_NEWER, detail));
@@ -88,15 +88,16 @@ impl Service {
         self.swap(caller, change, candidate, idempotency).await
     }
 
-    /// Has a module serve again that did before: the one before the active one, or a named one. The
-    /// highest version stays what it was. Must be driven to its end.
+    /// Rolls the slot back to the previous module, or to `to`. The highest version is unchanged.
+    /// Not cancel-safe.
     ///
     /// # Errors
     ///
-    /// 1. `forbidden`: another role's slot 2. `request-invalid`, `limit-exceeded`: no reason, or a
-    ///    longer one than 4 KiB 3. `not-found`: nothing served before, or not that one
-    ///    4. as `Envelope::verify` 5. `module-invalid`, `limit-exceeded`: it cannot serve now
-    ///    6. those of every change.
+    /// 1. `forbidden`: the slot needs another role 2. `request-invalid`, `limit-exceeded`: no
+    ///    reason, or one over 4 KiB 3. `not-found`: there is no previous module, or `to` was never
+    ///    active; `request-invalid`: `to` is already active 4. as `Envelope::verify`
+    ///    5. `module-invalid`, `limit-exceeded`: its checks or its trial failed 6. the errors of
+    ///    every change.
     pub async fn roll_back_module(
         &self,
         caller: &Caller,
@@ -139,7 +140,7 @@ impl Service {
             (keys, Candidate::Verifier(built_in), Told::of_built_in(slot))
         } else {
             let to = ModuleDigest::parse(&text).ok_or_else(|| {
-                Refusal::new(Code::NOT_FOUND, format!("`{text}` is no module's digest"))
+                Refusal::new(Code::NOT_FOUND, format!("`{text}` is not the digest of a module"))
             })?;
             let (keys, kept) = self.usable(caller, to).await?;
             let candidate = self.prepare_module(&kept.signed, &kept.wasm).await?;
@@ -156,7 +157,7 @@ impl Service {
         self.swap(caller, change, candidate, idempotency).await
     }
 
-    /// A module that the caller may have serve, signed by a key that counts now.
+    /// Loads a module that the caller may activate and whose signer is valid now.
     pub(super) async fn usable(
         &self,
         caller: &Caller,
@@ -180,8 +181,8 @@ impl Service {
         Ok(Served { digest, at, by, how: how.to_owned(), reason })
     }
 
-    /// Keeps what serves, then has it serve: nobody is answered by a module that the store does not
-    /// name.
+    /// Commits the slot's row, then swaps the module in, so that no call uses a module that the
+    /// store does not name.
     async fn swap(
         &self,
         caller: &Caller,
@@ -207,8 +208,8 @@ impl Service {
         Ok(reply)
     }
 
-    /// Keeps a slot's row with its note. Until what serves has followed, the next question looks at
-    /// the store.
+    /// Commits a slot's row with its audit event. Invalidates the loaded slots: until the caller
+    /// swaps the module in, the next call reloads them from the store.
     pub(super) async fn keep_slot(
         &self,
         caller: &Caller,
@@ -216,7 +217,7 @@ impl Service {
         idempotency: Option<&Idempotency>,
     ) -> Result<Reply, Refusal> {
         let Change { event, slot, row, told, keys: _ } = change;
-        // Before this the shadow of a slot that was never asked may not be there yet.
+        // Loads the slots if that did not happen yet, so that the shadow is present.
         self.follow_keys_in_turn().await?;
         let shown = self.shown_slot(slot, &row).to_string();
         let note = Note {
@@ -231,7 +232,7 @@ impl Service {
         self.keep_note(caller, note, idempotency, now).await
     }
 
-    /// What is known of a module, for a refusal.
+    /// Returns the audit fields of a module as far as known, for a refusal.
     pub(super) async fn told_of(&self, digest: ModuleDigest) -> Told {
         let row = self.module_row(digest).await.and_then(|row| row.claims());
         row.map_or_else(
@@ -243,7 +244,10 @@ impl Service {
 
 fn has_a_reason(reason: &str) -> Result<(), Refusal> {
     if reason.trim().is_empty() {
-        return Err(Refusal::new(Code::REQUEST_INVALID, "reason is empty; say why for the audit"));
+        return Err(Refusal::new(
+            Code::REQUEST_INVALID,
+            "reason is empty; the audit log requires one",
+        ));
     }
     if reason.len() > REASON_BYTES_MAX {
         let bytes = reason.len();
@@ -253,22 +257,26 @@ fn has_a_reason(reason: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// What to go back to, as rows name it.
+/// Returns the target of a rollback, as rows name it.
+///
+/// Refusals: `not-found`, `request-invalid` if it is already active.
 fn target(row: &SlotRow, slot: Slot, to: Option<ModuleDigest>) -> Result<String, Refusal> {
     let refused = |why: String| Err(Refusal::new(Code::NOT_FOUND, why));
     let Some(to) = to else {
         return match row.previous(slot) {
             Some(previous) => Ok(previous.to_owned()),
-            None => refused(format!("nothing served in slot `{slot}` before what serves now")),
+            None => refused(format!("slot `{slot}` has no previous module")),
         };
     };
     let name = name_in(slot, to);
     if row.serving(slot) == Some(&name) {
-        let detail = format!("module `{to}` serves in slot `{slot}` already");
+        let detail = format!("module `{to}` is already active in slot `{slot}`");
         return Err(Refusal::new(Code::REQUEST_INVALID, detail));
     }
     match row.has_served(slot, &name) {
         true => Ok(name),
-        false => refused(format!("module `{to}` never served in slot `{slot}`; activate it")),
+        false => {
+            refused(format!("module `{to}` was never active in slot `{slot}`; activate it instead"))
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! What is shown of the registry.
+//! Views of the registry.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::module::{FactName, ModuleDigest, Slot, limits_json};
 use crate::refusal::Refusal;
 use crate::verifier::Verifier;
 
-/// What every slot says.
+/// The rows of all slots.
 pub(super) struct Standing([(Slot, SlotRow); 2]);
 
 impl Standing {
@@ -26,7 +26,7 @@ impl Standing {
         ]))
     }
 
-    /// What a module is in its slot.
+    /// Returns the state of a module in its slot.
     fn state(&self, slot: Slot, name: &str) -> &'static str {
         let Some((_, row)) = self.0.iter().find(|(of, _)| *of == slot) else { return "kept" };
         if row.serving(slot) == Some(name) {
@@ -42,13 +42,13 @@ impl Standing {
 }
 
 impl Service {
-    /// Every slot with what serves in it, and every module that is kept.
+    /// Returns every slot with its active module, and every stored module.
     ///
     /// # Errors
     ///
     /// `store-unavailable`.
     pub async fn modules(&self) -> Result<Value, Refusal> {
-        // What cannot serve is shown as that.
+        // A failure is shown in `failing`.
         let _ = self.follow_keys().await;
         let standing = Standing::of_all(self).await?;
         let mut items = vec![built_in_shown(&standing)];
@@ -59,7 +59,7 @@ impl Service {
         Ok(json!({ "slots": slots.collect::<Vec<_>>(), "items": items }))
     }
 
-    /// One module: what its manifest says, who signed it, when it served, and what it says of itself.
+    /// Returns one module: its manifest, its signer, its activations and its own description.
     ///
     /// # Errors
     ///
@@ -110,7 +110,7 @@ impl Service {
         Ok(shown)
     }
 
-    /// A module's bytes.
+    /// Returns a module's bytes.
     ///
     /// # Errors
     ///
@@ -123,7 +123,7 @@ impl Service {
         self.module_bytes(digest).await
     }
 
-    /// A module, as its manifest says.
+    /// Returns the view of a module.
     pub(super) fn shown_module(
         &self,
         digest: ModuleDigest,
@@ -131,7 +131,7 @@ impl Service {
         standing: &Standing,
     ) -> Result<Value, Refusal> {
         let (envelope, manifest) = row.claims()?;
-        // Whether its signer counts now, by the code that says why not.
+        // `ok`, or the code of the reason why its signer is invalid.
         let signer = match self.keys().and_then(|keys| self.signed(row, digest, &keys)) {
             Ok(_) => "ok",
             Err(refusal) => refusal.code.text,
@@ -154,7 +154,7 @@ impl Service {
         }))
     }
 
-    /// A slot, as its row says, and whether what it names answers.
+    /// Returns the view of a slot: its row, and why its active module fails, if it does.
     pub(super) fn shown_slot(&self, slot: Slot, row: &SlotRow) -> Value {
         json!({
             "slot": slot.as_str(),
@@ -166,7 +166,7 @@ impl Service {
         })
     }
 
-    /// Why what serves in a slot answers nothing.
+    /// Returns why the active module of a slot cannot be used, if so.
     fn failing(&self, slot: Slot) -> Option<String> {
         match slot {
             Slot::Verifier => self.verifier().why_broken().map(str::to_owned),

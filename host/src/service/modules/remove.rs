@@ -1,4 +1,4 @@
-//! Forgetting a module's bytes. That it was here, and who signed it, stays in the audit.
+//! Removal of a module's bytes. The audit log keeps its digest and its signer.
 
 use serde_json::json;
 
@@ -12,13 +12,13 @@ use crate::refusal::Refusal;
 use crate::store::Blob;
 
 impl Service {
-    /// Forgets a module that neither serves nor is asked beside what serves, nor served just before.
-    /// It may be pushed again.
+    /// Removes a module that is not the active, shadow or previous module of its slot. It may be
+    /// pushed again.
     ///
     /// # Errors
     ///
-    /// 1. `not-found` 2. `forbidden`: another role's slot 3. `request-invalid`: it is needed 4. those of
-    ///    every change.
+    /// 1. `not-found` 2. `forbidden`: the slot needs another role 3. `request-invalid`: it is
+    ///    needed 4. the errors of every change.
     pub async fn remove_module(
         &self,
         caller: &Caller,
@@ -50,7 +50,7 @@ impl Service {
         let slot = self.slot_row(manifest.slot).await?;
         if slot.needed(manifest.slot).contains(digest.to_string().as_str()) {
             let detail = format!(
-                "module `{digest}` serves in slot `{}`, is its shadow, or is what a rollback goes to",
+                "module `{digest}` is the active, shadow or previous module of slot `{}`",
                 manifest.slot
             );
             return Err(Refusal::new(Code::REQUEST_INVALID, detail));

@@ -1,9 +1,10 @@
-//! What serves, from what the store says: at start, after the keys have changed, and where a change of
-//! a slot was kept but not swapped in.
+//! Loading of the active modules from the store: at start, after a change of the keys, and if a
+//! change of a slot was committed but not swapped in.
 //!
-//! A module whose signer no longer counts, whose bytes are not those that were signed, or whose row is
-//! not the one that the audit log has, is not active; and nothing is active in its place. An empty slot
-//! is not the same as one that lost its policy: what was denied would be a matter of approval.
+//! A module whose signer is no longer valid, whose bytes differ from the signed ones, or whose row
+//! differs from the audit log, is not active, and nothing is active in its place. A slot that lost
+//! its policy is not treated as empty: actions that the policy denies would then only require
+//! approval.
 
 use super::super::Service;
 use super::super::slots::{Active, PolicySlot};
@@ -17,9 +18,9 @@ use crate::refusal::Refusal;
 use crate::verifier::Verifier;
 
 impl Service {
-    /// Has serve what the store says, if the keys have changed since that was looked at.
+    /// Reloads both slots from the store if the keyring changed since the last check.
     ///
-    /// Refusals: `store-unavailable`; `keyring-unavailable` where a slot has a module.
+    /// Refusals: `store-unavailable`; `keyring-unavailable` if a slot has a module.
     pub(in super::super) async fn follow_keys(&self) -> Result<(), Refusal> {
         let _swap = match self.keys() {
             Ok(keys) if self.registry.was_held_against(&keys) => return Ok(()),
@@ -28,14 +29,14 @@ impl Service {
         self.follow_keys_in_turn().await
     }
 
-    /// As [`Self::follow_keys`], for who has the turn to swap.
+    /// As [`Self::follow_keys`], for a caller that holds the lock `swap`.
     pub(super) async fn follow_keys_in_turn(&self) -> Result<(), Refusal> {
         let rows = [self.slot_row(Slot::Verifier).await?, self.slot_row(Slot::Policy).await?];
         let keys = match self.keys() {
             Ok(keys) if self.registry.was_held_against(&keys) => return Ok(()),
-            // A key that the log saw revoked signs for no slot.
+            // A key that the log recorded as revoked is not a valid signer.
             Ok(_) => self.checked_keys().await?,
-            // What is built in needs no key.
+            // The built-in verifier needs no key.
             Err(_) if rows.iter().all(|row| row.history.is_empty() && row.shadow.is_none()) => {
                 return Ok(());
             }
@@ -48,7 +49,7 @@ impl Service {
         Ok(())
     }
 
-    /// Has the verifier serve that the store names, at start.
+    /// Loads the verifier that the store names, at start.
     ///
     /// Refusals: as [`Self::follow_keys`].
     pub(in super::super) async fn begin_with_stored_verifier(&self) -> Result<(), Refusal> {
@@ -104,8 +105,8 @@ impl Service {
         Ok(())
     }
 
-    /// What the slot's row names, if it may serve; none where it serves already. The inner error says
-    /// why it may not.
+    /// Loads the module that a slot's row names; `None` if it is already loaded. The inner error is
+    /// the reason why the module is not active.
     async fn loaded_again(
         &self,
         slot: Slot,
@@ -115,16 +116,16 @@ impl Service {
     ) -> Result<Result<Option<Candidate>, String>, Refusal> {
         let kept = match ModuleDigest::parse(digest) {
             Some(digest) => self.kept_module(digest, keys).await,
-            None => return Ok(Err(format!("`{digest}` is no digest"))),
+            None => return Ok(Err(format!("`{digest}` is not a digest"))),
         };
         let kept = match kept {
             Ok(kept) => kept,
-            // What the disk does not give now it may give later.
+            // An I/O error may be temporary.
             Err(refusal) if is_io(&refusal) => return Err(refusal),
             Err(refusal) => return Ok(Err(refusal.to_string())),
         };
         if kept.signed.manifest().slot != slot {
-            return Ok(Err(format!("its manifest is for slot `{}`", kept.signed.manifest().slot)));
+            return Ok(Err(format!("its manifest names slot `{}`", kept.signed.manifest().slot)));
         }
         if serves {
             return Ok(Ok(None));
@@ -145,13 +146,13 @@ impl Service {
         Ok(match self.loaded_again(Slot::Policy, digest, keys, same).await? {
             Ok(Some(Candidate::Policy(policy))) => Some(policy),
             Ok(None) => serving,
-            // It decides nothing; it is not asked.
+            // A broken shadow is not evaluated: it has no effect.
             Ok(Some(Candidate::Verifier(_))) | Err(_) => None,
         })
     }
 }
 
-/// Whether the store failed, rather than what is in it.
+/// Returns whether the store failed, rather than its content.
 fn is_io(refusal: &Refusal) -> bool {
     refusal.code == Code::STORE_UNAVAILABLE
 }

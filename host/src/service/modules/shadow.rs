@@ -1,4 +1,4 @@
-//! Having a policy asked beside the one that serves, without effect.
+//! Start and end of a shadow: a policy that is evaluated next to the active one, without effect.
 
 use super::super::{Caller, Idempotency, Reply, Service};
 use super::activate::Change;
@@ -10,14 +10,13 @@ use crate::module::{ModuleDigest, Slot};
 use crate::refusal::Refusal;
 
 impl Service {
-    /// Has a policy asked beside the one that serves; it takes the place of another shadow. Must be
-    /// driven to its end.
+    /// Makes a policy the shadow, replacing the current one. Not cancel-safe.
     ///
     /// # Errors
     ///
-    /// 1. `not-found` 2. `forbidden`: another role's slot 3. as `Envelope::verify` 4. `request-invalid`:
-    ///    no policy, or the one that serves 5. `module-invalid`, `limit-exceeded`: it cannot serve now
-    ///    6. those of every change.
+    /// 1. `not-found` 2. `forbidden`: the slot needs another role 3. as `Envelope::verify`
+    ///    4. `request-invalid`: not a policy, or the active one 5. `module-invalid`,
+    ///    `limit-exceeded`: its checks or its trial failed 6. the errors of every change.
     pub async fn shadow_module(
         &self,
         caller: &Caller,
@@ -34,12 +33,12 @@ impl Service {
         }
     }
 
-    /// Has no policy asked beside the one that serves. Where there is none nothing changes.
+    /// Stops shadowing; has no effect if there is no shadow.
     ///
     /// # Errors
     ///
-    /// 1. `request-invalid`: no slot with a shadow 2. `forbidden`: another role's slot 3. those of every
-    ///    change.
+    /// 1. `request-invalid`: the slot cannot have a shadow 2. `forbidden`: the slot needs another
+    ///    role 3. the errors of every change.
     pub async fn unshadow_module(
         &self,
         caller: &Caller,
@@ -71,14 +70,15 @@ impl Service {
         let mut row = self.slot_row(slot).await?;
         let text = digest.to_string();
         if row.active.as_deref() == Some(&text) {
-            let detail = format!("module `{digest}` serves in slot `{slot}`; shadow another one");
+            let detail =
+                format!("module `{digest}` is active in slot `{slot}`; shadow a different one");
             return Err(Refusal::new(Code::REQUEST_INVALID, detail));
         }
         if row.shadow.as_deref() == Some(&text) {
             return Ok(Reply::new(200, self.shown_slot(slot, &row).to_string()));
         }
         let Candidate::Policy(policy) = self.prepare_module(&kept.signed, &kept.wasm).await? else {
-            return Err(Refusal::new(Code::MODULE_INVALID, "the module is no policy"));
+            return Err(Refusal::new(Code::MODULE_INVALID, "the module is not a policy"));
         };
         row.shadow = Some(text);
         let told = Told::of_manifest(manifest, kept.signed.envelope());

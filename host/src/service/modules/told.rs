@@ -1,4 +1,5 @@
-//! What the audit is told of the registry: each change, and each refusal of one, with who signed what.
+//! Audit entries of the registry: each change and each refused change, with the module and its
+//! signer.
 
 use serde_json::{Map, Value, json};
 
@@ -9,27 +10,27 @@ use crate::engine::VERIFIER_DIGEST;
 use crate::module::{Envelope, Manifest, ModuleDigest, Slot};
 use crate::refusal::Refusal;
 
-/// What is told of a module: as much as is known.
+/// The audit fields of a module or slot, as far as known.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Told(Map<String, Value>);
 
 impl Told {
-    /// Of a slot alone.
+    /// The fields of a slot.
     pub(super) fn of_slot(slot: Slot) -> Self {
         Self::default().with("slot", json!(slot.as_str()))
     }
 
-    /// Of the verifier that is built in.
+    /// The fields of the built-in verifier.
     pub(super) fn of_built_in(slot: Slot) -> Self {
         Self::of_slot(slot).with("digest", json!(VERIFIER_DIGEST)).with("built_in", json!(true))
     }
 
-    /// Of a module by its digest.
+    /// The fields of a module of which only the digest is known.
     pub(super) fn of_digest(digest: ModuleDigest) -> Self {
         Self::default().with("digest", json!(digest.to_string()))
     }
 
-    /// Of what an envelope says.
+    /// The fields of a module with its manifest.
     pub(super) fn of_manifest(manifest: &Manifest, envelope: &Envelope) -> Self {
         Self::of_slot(manifest.slot)
             .with("digest", json!(manifest.digest.to_string()))
@@ -39,7 +40,7 @@ impl Told {
             .with("envelope", json!(envelope.digest()))
     }
 
-    /// Of what came in a push, which may be anything.
+    /// The fields of a push, which may be malformed.
     pub(super) fn of_push(envelope: &str, wasm: &[u8]) -> Self {
         let Ok(envelope) = Envelope::parse(envelope) else {
             return Self::of_digest(ModuleDigest::of(wasm));
@@ -48,7 +49,7 @@ impl Told {
             Ok(manifest) => Self::of_manifest(&manifest, &envelope),
             Err(_) => Self::default().with("key_id", json!(envelope.key_id().as_str())),
         };
-        // The bytes that came, whatever the manifest says.
+        // The digest of the pushed bytes, whatever the manifest says.
         told.with("digest", json!(ModuleDigest::of(wasm).to_string()))
     }
 
@@ -63,7 +64,8 @@ impl Told {
 }
 
 impl Service {
-    /// Keeps that a change of the registry was refused, within the caller's rate; answers the refusal.
+    /// Records a refused change of the registry, within the caller's rate limit. Returns the
+    /// refusal.
     pub(super) async fn refused_module(
         &self,
         caller: &Caller,
@@ -88,7 +90,7 @@ impl Service {
             guardrail: None,
             answer: None,
         };
-        // The refusal stands whether or not it can be kept.
+        // A failure to record it does not change the refusal.
         let _ = self.keep_note(caller, note, None, now).await;
         refusal
     }
