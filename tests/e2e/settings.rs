@@ -341,7 +341,7 @@ fn weaker_settings_are_refused_until_their_digest_is_accepted() {
     assert!(home.run(&["doctor"]).exits(1).out.contains("BAD   settings"));
     let other = "0".repeat(64);
     let ran = home.run(&[SERVE, &["--accept-weaker-settings", &other]].concat()).exits(1);
-    assert!(ran.err.contains(&digest) && ran.err.contains("is of others"), "{ran:?}");
+    assert!(ran.err.contains(&digest) && ran.err.contains("is that of other settings"), "{ran:?}");
     let accepted = [SERVE, &["--accept-weaker-settings", &digest]].concat();
     let server = Server::start_with(home.signoff(&accepted));
     let entries = recorded(&server);

@@ -273,9 +273,12 @@ fn a_last_entry_in_the_future_is_reported_with_instructions() {
     // The first start must record its settings, and cannot.
     let home = last_entry_at(SystemClock.now() + 400 * DAY);
     let told = refused(&home, &[]);
-    for part in
-        ["the last audit entry is of 20", "after this machine's clock", "backup", "new store"]
-    {
+    for part in [
+        "the last audit entry has the time 20",
+        "ahead of this machine's clock",
+        "backup",
+        "new store",
+    ] {
         assert!(told.contains(part), "{part}: {told}");
     }
     // If everything is recorded already, the server starts, for reads only.
@@ -287,7 +290,7 @@ fn a_last_entry_in_the_future_is_reported_with_instructions() {
     inside.stop();
     let server = home.serve();
     until("the future entry is reported", || {
-        server.printed().contains("the last audit entry is of 20").then_some(())
+        server.printed().contains("the last audit entry has the time 20").then_some(())
     });
     server.get("/readyz").refused("clock-behind");
     assert_eq!(server.show(&approval)["id"], approval["id"]);

@@ -207,12 +207,12 @@ fn a_store_with_other_entries_does_not_start() {
     assert_eq!(entries(&server), size, "as many entries, but different ones");
     server.stop();
     let told = witnessed.refused();
-    assert!(told.contains(&format!("its first {size} entries are others")), "{told}");
+    assert!(told.contains(&format!("its first {size} entries differ")), "{told}");
     // A longer log is refused too.
     let server = witnessed.home.serve();
     server.request();
     server.stop();
-    assert!(witnessed.refused().contains("are others"));
+    assert!(witnessed.refused().contains("entries differ"));
 }
 
 #[test]
@@ -587,7 +587,7 @@ fn a_store_that_knows_a_witness_does_not_start_without_it() {
     server.stop();
     witnessed.restore(&backup);
     let ran = witnessed.home.run(SERVE).exits(1);
-    assert!(ran.err.contains("knows a witness") && ran.err.contains("--witness"), "{ran:?}");
+    assert!(ran.err.contains("records a witness") && ran.err.contains("--witness"), "{ran:?}");
     fs::rename(witnessed.file(), witnessed.home.path("away.note")).unwrap();
     let told = witnessed.refused();
     assert!(told.contains("is missing or empty") && told.contains("--accept-rollback"), "{told}");
