@@ -247,8 +247,8 @@ fn eval_prints_the_verdict_and_its_reason() {
         "require_approval by rule `risky`: risk 92 (2 approvers, 1 of security, within 1800 s)\n\
          line 5\trisky\trequire_approval\tmatched\t`context.risk_score >= 80` is true\n"
     );
-    let errs = eval(&home, "rules.toml", "quarantine", "{}", &[]).exits(4);
-    assert!(errs.out.contains("matched\t`context.risk_score >= 80` fails: "), "{errs:?}");
+    let failing = eval(&home, "rules.toml", "quarantine", "{}", &[]).exits(4);
+    assert!(failing.out.contains("matched\t`context.risk_score >= 80` fails: "), "{failing:?}");
     let allows = eval(&home, "rules.toml", "read", "{}", &[]).exits(0);
     assert_eq!(allows.out, "allow by default\nno rule applies to this agent and action\n");
     eval(&home, "rules.toml", "purge", "{}", &[]).exits(3);
