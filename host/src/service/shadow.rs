@@ -222,7 +222,7 @@ impl Service {
         let note = Note {
             event: EVENT,
             rows: Vec::new(),
-            fields: told(compared, answer).to_string(),
+            fields: flip_fields(compared, answer).to_string(),
             guardrail: None,
             answer: None,
         };
@@ -250,7 +250,7 @@ fn flips(judged: &Judged, answer: &Result<Verdict, PolicyFailure>) -> bool {
     }
 }
 
-fn told(compared: &Compared, answer: &Result<Verdict, PolicyFailure>) -> Value {
+fn flip_fields(compared: &Compared, answer: &Result<Verdict, PolicyFailure>) -> Value {
     let Compared { candidate, judged, action, .. } = compared;
     let shadow = match answer {
         Ok(verdict) => side(candidate.digest(), verdict),

@@ -5,10 +5,10 @@ use serde_json::json;
 use super::super::note::Note;
 use super::super::slots::Active;
 use super::super::{Caller, Idempotency, Reply, Service};
+use super::audit_fields::AuditFields;
 use super::may_change;
 use super::prepare::{Candidate, Kept};
 use super::row::{Served, SlotRow, built_in, digest_of, name_in};
-use super::told::Told;
 use crate::code::Code;
 use crate::keys::Keys;
 use crate::module::{ModuleDigest, Slot};
@@ -22,7 +22,7 @@ pub(super) struct Change {
     pub(super) event: &'static str,
     pub(super) slot: Slot,
     pub(super) row: SlotRow,
-    pub(super) told: Told,
+    pub(super) fields: AuditFields,
     pub(super) keys: Keys,
 }
 
@@ -45,8 +45,8 @@ impl Service {
         match self.activate(caller, digest, idempotency).await {
             Ok(reply) => Ok(reply),
             Err(refusal) => {
-                let told = self.told_of(digest).await;
-                Err(self.refused_module(caller, "activate", told, refusal).await)
+                let fields = self.audit_fields_of(digest).await;
+                Err(self.refused_module(caller, "activate", fields, refusal).await)
             }
         }
     }
@@ -79,12 +79,12 @@ impl Service {
             return Err(Refusal::new(Code::VERSION_NOT_NEWER, detail));
         }
         let candidate = self.prepare_module(&kept.signed, &kept.wasm).await?;
-        let told = Told::of_manifest(manifest, kept.signed.envelope())
+        let fields = AuditFields::of_manifest(manifest, kept.signed.envelope())
             .with("previous", json!(row.serving(slot).map(digest_of)));
         row.shadow = row.shadow.filter(|shadow| *shadow != text);
         let served = self.served(caller, text, "activated", None)?;
         row.serve(slot, served, Some(version));
-        let change = Change { event: "module_activated", slot, row, told, keys };
+        let change = Change { event: "module_activated", slot, row, fields, keys };
         self.swap(caller, change, candidate, idempotency).await
     }
 
@@ -110,11 +110,11 @@ impl Service {
         match self.roll_back(caller, slot, reason, to, idempotency).await {
             Ok(reply) => Ok(reply),
             Err(refusal) => {
-                let told = match to {
-                    Some(to) => Told::of_slot(slot).with("digest", json!(to.to_string())),
-                    None => Told::of_slot(slot),
+                let fields = match to {
+                    Some(to) => AuditFields::of_slot(slot).with("digest", json!(to.to_string())),
+                    None => AuditFields::of_slot(slot),
                 };
-                Err(self.refused_module(caller, "rollback", told, refusal).await)
+                Err(self.refused_module(caller, "rollback", fields, refusal).await)
             }
         }
     }
@@ -134,26 +134,26 @@ impl Service {
         has_a_reason(reason)?;
         let mut row = self.slot_row(slot).await?;
         let text = target(&row, slot, to)?;
-        let (keys, candidate, told) = if built_in(slot) == Some(&text) {
+        let (keys, candidate, fields) = if built_in(slot) == Some(&text) {
             let (keys, built_in) = (self.recorded_keys().await?, self.built_in_verifier());
             self.reads_what_is_stored(&built_in).await?;
-            (keys, Candidate::Verifier(built_in), Told::of_built_in(slot))
+            (keys, Candidate::Verifier(built_in), AuditFields::of_built_in(slot))
         } else {
             let to = ModuleDigest::parse(&text).ok_or_else(|| {
                 Refusal::new(Code::NOT_FOUND, format!("`{text}` is not the digest of a module"))
             })?;
             let (keys, kept) = self.usable(caller, to).await?;
             let candidate = self.prepare_module(&kept.signed, &kept.wasm).await?;
-            let told = Told::of_manifest(kept.signed.manifest(), kept.signed.envelope());
-            (keys, candidate, told)
+            let fields = AuditFields::of_manifest(kept.signed.manifest(), kept.signed.envelope());
+            (keys, candidate, fields)
         };
-        let told = told
+        let fields = fields
             .with("previous", json!(row.serving(slot).map(digest_of)))
             .with("reason", json!(reason));
         row.shadow = row.shadow.filter(|shadow| *shadow != text);
         let served = self.served(caller, text, "rolled_back", Some(reason.to_owned()))?;
         row.serve(slot, served, None);
-        let change = Change { event: "module_rolled_back", slot, row, told, keys };
+        let change = Change { event: "module_rolled_back", slot, row, fields, keys };
         self.swap(caller, change, candidate, idempotency).await
     }
 
@@ -216,14 +216,14 @@ impl Service {
         change: Change,
         idempotency: Option<&Idempotency>,
     ) -> Result<Reply, Refusal> {
-        let Change { event, slot, row, told, keys: _ } = change;
+        let Change { event, slot, row, fields, keys: _ } = change;
         // Loads the slots if that did not happen yet, so that the shadow is present.
         self.follow_keys_in_turn().await?;
         let shown = self.shown_slot(slot, &row).to_string();
         let note = Note {
             event,
             rows: vec![row.change(slot)?],
-            fields: told.into_fields(),
+            fields: fields.into_fields(),
             guardrail: None,
             answer: Some(Reply::new(200, shown)),
         };
@@ -233,11 +233,11 @@ impl Service {
     }
 
     /// Returns the audit fields of a module as far as known, for a refusal.
-    pub(super) async fn told_of(&self, digest: ModuleDigest) -> Told {
+    pub(super) async fn audit_fields_of(&self, digest: ModuleDigest) -> AuditFields {
         let row = self.module_row(digest).await.and_then(|row| row.claims());
         row.map_or_else(
-            |_| Told::of_digest(digest),
-            |(envelope, manifest)| Told::of_manifest(&manifest, &envelope),
+            |_| AuditFields::of_digest(digest),
+            |(envelope, manifest)| AuditFields::of_manifest(&manifest, &envelope),
         )
     }
 }

@@ -14,9 +14,10 @@
 //! | `list` | views |
 //! | `prepare` | checks and compilation of a module; `trial_policy`, `trial_verifier` try it |
 //! | `restore` | loading the active modules from the store |
-//! | `told` | the audit entries of changes and refusals |
+//! | `audit_fields` | the audit entries of changes and refusals |
 
 mod activate;
+mod audit_fields;
 mod list;
 mod prepare;
 mod push;
@@ -24,7 +25,6 @@ mod remove;
 mod restore;
 mod row;
 mod shadow;
-mod told;
 mod trial_policy;
 mod trial_verifier;
 

@@ -6,9 +6,9 @@ use serde_json::json;
 
 use super::super::note::Note;
 use super::super::{Caller, Idempotency, Reply, Service};
+use super::audit_fields::AuditFields;
 use super::list::Standing;
 use super::row::ModuleRow;
-use super::told::Told;
 use super::{MODULE_BYTES_MAX, MODULES_MAX, may_change};
 use crate::code::Code;
 use crate::module::{Envelope, Manifest, ModuleDigest, Signed};
@@ -54,8 +54,8 @@ impl Service {
         match self.push(caller, &new, idempotency).await {
             Ok(reply) => Ok(reply),
             Err(refusal) => {
-                let told = Told::of_push(&new.manifest, &new.wasm);
-                Err(self.refused_module(caller, "push", told, refusal).await)
+                let fields = AuditFields::of_push(&new.manifest, &new.wasm);
+                Err(self.refused_module(caller, "push", fields, refusal).await)
             }
         }
     }
@@ -142,7 +142,7 @@ impl Service {
             event: "module_pushed",
             rows: vec![row.change(manifest.digest)?],
             guardrail: None,
-            fields: Told::of_manifest(manifest, signed.envelope())
+            fields: AuditFields::of_manifest(manifest, signed.envelope())
                 .with("bytes", json!(row.bytes))
                 .into_fields(),
             answer: Some(Reply::new(status, shown.to_string())),

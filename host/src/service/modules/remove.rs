@@ -4,8 +4,8 @@ use serde_json::json;
 
 use super::super::note::Note;
 use super::super::{Caller, Idempotency, Reply, Service};
+use super::audit_fields::AuditFields;
 use super::may_change;
-use super::told::Told;
 use crate::code::Code;
 use crate::module::ModuleDigest;
 use crate::refusal::Refusal;
@@ -29,8 +29,8 @@ impl Service {
         match self.remove(caller, digest, idempotency).await {
             Ok(reply) => Ok(reply),
             Err(refusal) => {
-                let told = self.told_of(digest).await;
-                Err(self.refused_module(caller, "remove", told, refusal).await)
+                let fields = self.audit_fields_of(digest).await;
+                Err(self.refused_module(caller, "remove", fields, refusal).await)
             }
         }
     }
@@ -61,7 +61,7 @@ impl Service {
         let note = Note {
             event: "module_removed",
             rows: vec![row.change(digest)?],
-            fields: Told::of_manifest(&manifest, &envelope).into_fields(),
+            fields: AuditFields::of_manifest(&manifest, &envelope).into_fields(),
             guardrail: None,
             answer: Some(Reply::new(200, answer.to_string())),
         };

@@ -2,9 +2,9 @@
 
 use super::super::{Caller, Idempotency, Reply, Service};
 use super::activate::Change;
+use super::audit_fields::AuditFields;
 use super::may_change;
 use super::prepare::Candidate;
-use super::told::Told;
 use crate::code::Code;
 use crate::module::{ModuleDigest, Slot};
 use crate::refusal::Refusal;
@@ -27,8 +27,8 @@ impl Service {
         match self.begin_shadow(caller, digest, idempotency).await {
             Ok(reply) => Ok(reply),
             Err(refusal) => {
-                let told = self.told_of(digest).await;
-                Err(self.refused_module(caller, "shadow", told, refusal).await)
+                let fields = self.audit_fields_of(digest).await;
+                Err(self.refused_module(caller, "shadow", fields, refusal).await)
             }
         }
     }
@@ -48,9 +48,9 @@ impl Service {
         let _turn = self.registry.turn.lock().await;
         match self.end_shadow(caller, slot, idempotency).await {
             Ok(reply) => Ok(reply),
-            Err(refusal) => {
-                Err(self.refused_module(caller, "unshadow", Told::of_slot(slot), refusal).await)
-            }
+            Err(refusal) => Err(self
+                .refused_module(caller, "unshadow", AuditFields::of_slot(slot), refusal)
+                .await),
         }
     }
 
@@ -81,8 +81,8 @@ impl Service {
             return Err(Refusal::new(Code::MODULE_INVALID, "the module is not a policy"));
         };
         row.shadow = Some(text);
-        let told = Told::of_manifest(manifest, kept.signed.envelope());
-        let change = Change { event: "module_shadowed", slot, row, told, keys: keys.clone() };
+        let fields = AuditFields::of_manifest(manifest, kept.signed.envelope());
+        let change = Change { event: "module_shadowed", slot, row, fields, keys: keys.clone() };
         let _swap = self.registry.swap.lock().await;
         let reply = self.keep_slot(caller, change, idempotency).await?;
         if !reply.replayed {
@@ -107,9 +107,9 @@ impl Service {
         let Some(digest) = row.shadow.take() else {
             return Ok(Reply::new(200, self.shown_slot(slot, &row).to_string()));
         };
-        let told = Told::of_slot(slot).with("digest", digest.into());
+        let fields = AuditFields::of_slot(slot).with("digest", digest.into());
         let keys = self.recorded_keys().await?;
-        let change = Change { event: "module_unshadowed", slot, row, told, keys: keys.clone() };
+        let change = Change { event: "module_unshadowed", slot, row, fields, keys: keys.clone() };
         let _swap = self.registry.swap.lock().await;
         let reply = self.keep_slot(caller, change, idempotency).await?;
         if !reply.replayed {

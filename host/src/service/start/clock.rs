@@ -39,7 +39,7 @@ impl Service {
     }
 
     /// Returns the message for an operator if the clock is behind the log.
-    pub(super) fn told_clock_behind(&self) -> Option<String> {
+    pub(super) fn clock_behind_message(&self) -> Option<String> {
         let behind = self.time.behind()?;
         Some(format!(
             "the last audit entry has the time {}, {behind} s ahead of this machine's clock, so nothing is written until the clock has passed it; set the clock if it is wrong. If it was wrong when that entry was written, restore a backup from before that entry, or create a new store: no later entry may have an earlier time",

@@ -131,7 +131,7 @@ impl Service {
     pub async fn start(&self, start: Start<'_>) -> Result<Started, StartError> {
         match self.start_checked(start).await {
             Err(StartError::Refused(refusal)) if refusal.code == Code::CLOCK_BEHIND => {
-                let why = self.told_clock_behind();
+                let why = self.clock_behind_message();
                 Err(why.map_or(StartError::Refused(refusal), StartError::Clock))
             }
             started => started,
@@ -163,14 +163,14 @@ impl Service {
         if let Some(witness) = witness {
             started.witness = Some(self.attend(witness).await?);
         }
-        started.clock_behind = self.told_clock_behind();
+        started.clock_behind = self.clock_behind_message();
         Ok(started)
     }
 
     /// Runs the checks of a start. Writes nothing.
     pub async fn standing(&self) -> Standing {
         let witness = self.recorded_witness_file().await;
-        let wrong = self.told_clock_behind().or_else(|| self.time.gap());
+        let wrong = self.clock_behind_message().or_else(|| self.time.gap());
         Standing {
             witness: witness.map(|file| file.map(|file| file.path().to_owned())),
             keys: self.checked_keys().await.map(drop),

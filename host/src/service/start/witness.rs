@@ -161,12 +161,12 @@ impl Service {
 
     /// Writes the current checkpoint to the file. Returns the function that writes later ones.
     async fn witness(&self, file: &WitnessFile) -> Result<Witness, WitnessError> {
-        let told = file.clone();
+        let target = file.clone();
         let mut witness: Witness = Box::new(move |head| {
             if !is_signed(head) {
                 return Err("the head of the log is not signed by a log key".to_owned());
             }
-            told.keep(head).map_err(|e| e.to_string())
+            target.keep(head).map_err(|e| e.to_string())
         });
         let (_, head) = self.checkpoint().await.map_err(|e| file.unusable(e))?;
         witness(&head).map_err(|e| file.unusable(e))?;

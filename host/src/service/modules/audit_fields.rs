@@ -12,9 +12,9 @@ use crate::refusal::Refusal;
 
 /// The audit fields of a module or slot, as far as known.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Told(Map<String, Value>);
+pub(super) struct AuditFields(Map<String, Value>);
 
-impl Told {
+impl AuditFields {
     /// The fields of a slot.
     pub(super) fn of_slot(slot: Slot) -> Self {
         Self::default().with("slot", json!(slot.as_str()))
@@ -45,12 +45,12 @@ impl Told {
         let Ok(envelope) = Envelope::parse(envelope) else {
             return Self::of_digest(ModuleDigest::of(wasm));
         };
-        let told = match envelope.claims() {
+        let fields = match envelope.claims() {
             Ok(manifest) => Self::of_manifest(&manifest, &envelope),
             Err(_) => Self::default().with("key_id", json!(envelope.key_id().as_str())),
         };
         // The digest of the pushed bytes, whatever the manifest says.
-        told.with("digest", json!(ModuleDigest::of(wasm).to_string()))
+        fields.with("digest", json!(ModuleDigest::of(wasm).to_string()))
     }
 
     pub(super) fn with(mut self, name: &str, value: Value) -> Self {
@@ -70,7 +70,7 @@ impl Service {
         &self,
         caller: &Caller,
         operation: &str,
-        told: Told,
+        fields: AuditFields,
         refusal: Refusal,
     ) -> Refusal {
         if refusal.code.status >= 500 || refusal.code == Code::IDEMPOTENCY_KEY_REUSED {
@@ -78,15 +78,15 @@ impl Service {
         }
         let Ok(now) = self.now_to_write() else { return refusal };
         let Some(dropped) = self.refusals.take(caller.subject(), now) else { return refusal };
-        let mut told =
-            told.with("operation", json!(operation)).with("code", json!(refusal.code.text));
+        let mut fields =
+            fields.with("operation", json!(operation)).with("code", json!(refusal.code.text));
         if dropped > 0 {
-            told = told.with("dropped", json!(dropped));
+            fields = fields.with("dropped", json!(dropped));
         }
         let note = Note {
             event: "module_refused",
             rows: Vec::new(),
-            fields: told.into_fields(),
+            fields: fields.into_fields(),
             guardrail: None,
             answer: None,
         };
