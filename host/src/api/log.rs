@@ -44,7 +44,7 @@ pub(super) async fn proof(State(app): State<App>, params: Params) -> Result<Resp
     params.known(&["entry", "from", "size"])?;
     let number = |name| params.number(name, u64::MAX);
     let size = number("size")?;
-    let (name, asked, proof) = match (number("entry")?, number("from")?) {
+    let (name, value, proof) = match (number("entry")?, number("from")?) {
         (Some(entry), None) => ("entry", entry, app.service.inclusion(entry, size).await?),
         (None, Some(from)) => ("from", from, app.service.consistency(from, size).await?),
         _ => {
@@ -56,7 +56,7 @@ pub(super) async fn proof(State(app): State<App>, params: Params) -> Result<Resp
     };
     let hashes: Vec<String> = proof.hashes.iter().map(hex::encode).collect();
     let body = json!({
-        name: asked,
+        name: value,
         "size": proof.size,
         "root": hex::encode(proof.root),
         "hashes": hashes,

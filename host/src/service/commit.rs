@@ -39,15 +39,15 @@ pub struct Idempotency {
 }
 
 /// A call of the verifier, with its arguments bound.
-pub(super) type Question =
+pub(super) type Operation =
     dyn Fn(&Verifier, Approval<'_>, u64) -> Result<Step, Failure> + Send + Sync;
 
 /// A change of one approval, as a call of the verifier.
-pub(super) struct Asked {
+pub(super) struct Call {
     /// The approximate size of the arguments.
     pub(super) bytes: usize,
     /// The call of the verifier.
-    pub(super) question: Arc<Question>,
+    pub(super) operation: Arc<Operation>,
     /// Whether the policy is evaluated too. Only `deny` has an effect.
     pub(super) is_claim: bool,
 }
@@ -116,10 +116,10 @@ impl Service {
         caller: &Caller,
         id: Option<ApprovalId>,
         idempotency: Option<&Idempotency>,
-        question: Arc<Question>,
+        operation: Arc<Operation>,
     ) -> Result<Reply, Refusal> {
-        let asked = Asked { bytes: 0, question, is_claim: false };
-        match self.transition(caller, id, idempotency, &asked).await {
+        let call = Call { bytes: 0, operation, is_claim: false };
+        match self.transition(caller, id, idempotency, &call).await {
             // The same request may have been committed since the first lookup. Then this one is its
             // repeat, and the refusal is of a change that was already made.
             Err(refusal) => self.kept(idempotency).await?.ok_or(refusal),
@@ -133,7 +133,7 @@ impl Service {
         caller: &Caller,
         id: Option<ApprovalId>,
         idempotency: Option<&Idempotency>,
-        asked: &Asked,
+        call: &Call,
     ) -> Result<Reply, Refusal> {
         for _ in 0..ATTEMPTS_MAX {
             let now = self.now_to_write()?;
@@ -143,12 +143,12 @@ impl Service {
             };
             // The same verifier for all of this change, even if another one is activated meanwhile.
             let verifier = self.verifier();
-            let step = self.step(&verifier, id, stored.as_ref(), asked, now).await?;
+            let step = self.step(&verifier, id, stored.as_ref(), call, now).await?;
             let body = shown(&verifier, &step.view, &[]);
             let (Some(transition), Some(stored)) = (step.transition, stored) else {
                 return Ok(Reply::new(200, body));
             };
-            let judged = if asked.is_claim {
+            let judged = if call.is_claim {
                 self.not_denied(caller, &stored.summary.id, &step.view, now).await?
             } else {
                 None
@@ -212,14 +212,14 @@ impl Service {
         verifier: &Verifier,
         id: Option<ApprovalId>,
         stored: Option<&Stored>,
-        asked: &Asked,
+        call: &Call,
         now: u64,
     ) -> Result<Step, Refusal> {
         let id = text_of(id);
         let record = stored.map(|stored| stored.record.clone());
-        let question = Arc::clone(&asked.question);
-        self.ask(verifier, asked.bytes, move |verifier| {
-            question(verifier, Approval { id: &id, record: record.as_deref() }, now)
+        let operation = Arc::clone(&call.operation);
+        self.call_verifier(verifier, call.bytes, move |verifier| {
+            operation(verifier, Approval { id: &id, record: record.as_deref() }, now)
         })
         .await
     }

@@ -100,9 +100,9 @@ impl Service {
         self.computed(|read| tree::root(size, read)).await
     }
 
-    async fn size(&self, asked: Option<u64>) -> Result<u64, Refusal> {
+    async fn size(&self, requested: Option<u64>) -> Result<u64, Refusal> {
         let entries = self.store.head().await?.entries;
-        let size = asked.unwrap_or(entries);
+        let size = requested.unwrap_or(entries);
         if size > entries {
             return Err(Refusal::new(
                 Code::NOT_FOUND,

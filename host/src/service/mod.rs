@@ -175,7 +175,7 @@ impl Service {
         if !self.store.head().await?.writable {
             return Err(Refusal::new(Code::STORE_UNAVAILABLE, "the store accepts no writes"));
         }
-        self.ask(&self.verifier(), 0, Verifier::describe).await?;
+        self.call_verifier(&self.verifier(), 0, Verifier::describe).await?;
         self.policy_ready().await?;
         self.checked_keys().await?;
         self.now_to_write().map(drop)
@@ -207,17 +207,17 @@ impl Service {
     }
 
     /// Calls a verifier. `bytes` is the approximate size of the arguments.
-    async fn ask<T: Send + 'static>(
+    async fn call_verifier<T: Send + 'static>(
         &self,
         verifier: &Verifier,
         bytes: usize,
-        question: impl FnOnce(&Verifier) -> Result<T, Failure> + Send + 'static,
+        call: impl FnOnce(&Verifier) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Refusal> {
         if bytes <= INLINE_BYTES_MAX {
-            return Ok(question(verifier)?);
+            return Ok(call(verifier)?);
         }
         let verifier = verifier.clone();
-        let answer = tokio::task::spawn_blocking(move || question(&verifier)).await;
+        let answer = tokio::task::spawn_blocking(move || call(&verifier)).await;
         answer.unwrap_or_else(|e| Err(Failure::Trapped(e.to_string()))).map_err(Refusal::from)
     }
 }

@@ -10,7 +10,7 @@ use signoff_core::person::same_person;
 use super::Service;
 use super::caller::Caller;
 use super::commit::{
-    Asked, Deciders, Idempotency, Question, Reply, opened_change, shown, text_of, with_fields,
+    Call, Deciders, Idempotency, Operation, Reply, opened_change, shown, text_of, with_fields,
 };
 use super::guardrails::Prepared;
 use crate::code::Code;
@@ -157,11 +157,11 @@ impl Service {
         })
         .to_string();
         let (keys, accept) = (self.recorded_keys().await?, Arc::clone(&self.accept));
-        let question: Arc<Question> = Arc::new(move |verifier, approval, now| {
+        let operation: Arc<Operation> = Arc::new(move |verifier, approval, now| {
             let accepted = Accepted { keys: keys.entries(), profiles: &accept };
             verifier.decide(approval, &event, accepted, now)
         });
-        self.change(caller, id, idempotency, question).await
+        self.change(caller, id, idempotency, operation).await
     }
 
     /// Consumes an approval for one execution. A repeat with the same idempotency key returns the
@@ -198,19 +198,19 @@ impl Service {
         let (keys, accept) = (self.recorded_keys().await?, Arc::clone(&self.accept));
         let (context, plan) = (claim.context, claim.plan);
         let bytes = context.len() + plan.as_ref().map_or(0, String::len);
-        let question: Arc<Question> = Arc::new(move |verifier, approval, now| {
+        let operation: Arc<Operation> = Arc::new(move |verifier, approval, now| {
             let args = ClaimArgs { claim: &event, context: &context, plan: plan.as_deref() };
             let accepted = Accepted { keys: keys.entries(), profiles: &accept };
             verifier.claim(approval, &args, accepted, now)
         });
-        let asked = Asked { bytes, question, is_claim: true };
-        let mut claimed = self.transition(caller, id, idempotency, &asked).await;
+        let call = Call { bytes, operation, is_claim: true };
+        let mut claimed = self.transition(caller, id, idempotency, &call).await;
         if let (Some(id), Err(Refusal { code: Code::EXPIRED, .. })) = (id, &claimed) {
             // A claim from the previous second may still be in flight to the disk. Storing the
             // expiry orders the two: if that claim comes first, this one finds the approval
             // executed.
             let _ = self.expire(id).await;
-            claimed = self.transition(caller, Some(id), idempotency, &asked).await;
+            claimed = self.transition(caller, Some(id), idempotency, &call).await;
         }
         match claimed {
             Ok(reply) if !reply.replayed => Ok(reply),
@@ -253,7 +253,7 @@ impl Service {
         let bytes = texts.iter().flatten().map(String::len).sum();
         let (verifier, id) = (self.verifier(), text_of(id));
         let view = self
-            .ask(&verifier, bytes, move |verifier| {
+            .call_verifier(&verifier, bytes, move |verifier| {
                 let record = stored.as_ref().map(|stored| stored.record.as_str());
                 let approval = Approval { id: &id, record };
                 let [context, plan] = texts.each_ref().map(Option::as_deref);
@@ -282,7 +282,7 @@ impl Service {
         };
         let keys = self.keys_to_verify().await?;
         let (accept, id) = (Arc::clone(&self.accept), text_of(id));
-        self.ask(&self.verifier(), 0, move |verifier| {
+        self.call_verifier(&self.verifier(), 0, move |verifier| {
             let record = stored.as_ref().map(|stored| stored.record.as_str());
             let accepted = Accepted { keys: keys.entries(), profiles: &accept };
             verifier.verify_ballot(Approval { id: &id, record }, &signature, accepted)
@@ -315,9 +315,9 @@ impl Service {
             "actor": caller.actor(),
         })
         .to_string();
-        let question: Arc<Question> =
+        let operation: Arc<Operation> =
             Arc::new(move |verifier, approval, now| verifier.settle(approval, &event, now));
-        self.change(caller, id, idempotency, question).await
+        self.change(caller, id, idempotency, operation).await
     }
 
     /// Withdraws an approval.
@@ -337,9 +337,9 @@ impl Service {
             return Ok(reply);
         }
         let event = json!({ "actor": caller.actor() }).to_string();
-        let question: Arc<Question> =
+        let operation: Arc<Operation> =
             Arc::new(move |verifier, approval, now| verifier.withdraw(approval, &event, now));
-        self.change(caller, id, idempotency, question).await
+        self.change(caller, id, idempotency, operation).await
     }
 
     /// Extends the lifetime of an approval, counted from now.
@@ -364,9 +364,9 @@ impl Service {
             "actor": caller.actor(),
         })
         .to_string();
-        let question: Arc<Question> =
+        let operation: Arc<Operation> =
             Arc::new(move |verifier, approval, now| verifier.extend(approval, &event, now));
-        self.change(caller, id, idempotency, question).await
+        self.change(caller, id, idempotency, operation).await
     }
 
     /// Returns the current approval, marked as a replay, if its execution is the one in the stored

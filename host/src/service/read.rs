@@ -211,7 +211,7 @@ impl Service {
         };
         let id = text_of(id);
         let message = self
-            .ask(&self.verifier(), 0, move |verifier| {
+            .call_verifier(&self.verifier(), 0, move |verifier| {
                 let PayloadQuery { decision, approver, profile, key, comment } = &query;
                 let record = stored.as_ref().map(|stored| stored.record.as_str());
                 let args = DecisionArgs { decision, approver, key_id: key, comment };
@@ -233,7 +233,7 @@ impl Service {
         };
         let (id, record) = (stored.summary.id.to_string(), stored.record.clone());
         let now = self.now();
-        self.ask(verifier, 0, move |verifier| {
+        self.call_verifier(verifier, 0, move |verifier| {
             verifier.show(Approval { id: &id, record: Some(&record) }, now)
         })
         .await

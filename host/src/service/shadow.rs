@@ -40,7 +40,7 @@ pub(super) struct Shadow {
     queue: Mutex<mpsc::Receiver<Waiting>>,
     room: Arc<Semaphore>,
     /// The digest of the current shadow. Queued comparisons for another one are skipped.
-    asked: Arc<RwLock<Option<String>>>,
+    current: Arc<RwLock<Option<String>>>,
     compared: AtomicU64,
     flips: AtomicU64,
     failures: AtomicU64,
@@ -90,7 +90,7 @@ impl Default for Shadow {
             waiting,
             queue: Mutex::new(queue),
             room: Arc::new(Semaphore::new(WAITING_KIB_MAX)),
-            asked: Arc::default(),
+            current: Arc::default(),
             compared: AtomicU64::new(0),
             flips: AtomicU64::new(0),
             failures: AtomicU64::new(0),
@@ -113,8 +113,9 @@ impl Shadow {
     }
 
     /// Sets the current shadow and resets the counts; `None` ends shadowing and keeps the counts.
-    pub(super) fn ask(&self, candidate: Option<&str>) {
-        *self.asked.write().unwrap_or_else(PoisonError::into_inner) = candidate.map(str::to_owned);
+    pub(super) fn set_current(&self, candidate: Option<&str>) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) =
+            candidate.map(str::to_owned);
         if candidate.is_some() {
             for count in [&self.compared, &self.flips, &self.failures, &self.dropped] {
                 count.store(0, Ordering::Relaxed);
@@ -143,7 +144,7 @@ impl Service {
                 () = self.compare(batch) => {}
                 // The process waits for the evaluation in progress, which fuel and time limit, but
                 // not for the rest of the batch.
-                _ = stopping.wait_for(|stopping| *stopping) => return self.shadow.ask(None),
+                _ = stopping.wait_for(|stopping| *stopping) => return self.shadow.set_current(None),
             }
         }
     }
@@ -188,21 +189,21 @@ impl Service {
     }
 
     async fn compare(&self, batch: Vec<Waiting>) {
-        let now_asked = Arc::clone(&self.shadow.asked);
-        let asked = tokio::task::spawn_blocking(move || -> Vec<_> {
-            let ask = |Waiting { compared, _room }: Waiting| {
-                is_asked(&now_asked, &compared).then(|| {
+        let current = Arc::clone(&self.shadow.current);
+        let evaluated = tokio::task::spawn_blocking(move || -> Vec<_> {
+            let evaluate = |Waiting { compared, _room }: Waiting| {
+                is_current(&current, &compared).then(|| {
                     let answer = compared.candidate.evaluate(&compared.attempt);
                     (compared, answer)
                 })
             };
-            let asked: Vec<_> = batch.into_iter().filter_map(ask).collect();
+            let evaluated: Vec<_> = batch.into_iter().filter_map(evaluate).collect();
             // Drops verdicts of a candidate that was replaced meanwhile.
-            asked.into_iter().filter(|(compared, _)| is_asked(&now_asked, compared)).collect()
+            evaluated.into_iter().filter(|(compared, _)| is_current(&current, compared)).collect()
         });
-        let Ok(asked) = asked.await else { return };
-        self.shadow.compared.fetch_add(asked.len() as u64, Ordering::Relaxed);
-        let flipped = asked.iter().filter(|(compared, answer)| flips(&compared.judged, answer));
+        let Ok(evaluated) = evaluated.await else { return };
+        self.shadow.compared.fetch_add(evaluated.len() as u64, Ordering::Relaxed);
+        let flipped = evaluated.iter().filter(|(compared, answer)| flips(&compared.judged, answer));
         // A flip that cannot be recorded is still counted, and no request fails because of it.
         join_all(flipped.map(|(compared, answer)| self.keep_flip(compared, answer))).await;
     }
@@ -230,9 +231,9 @@ impl Service {
     }
 }
 
-fn is_asked(asked: &RwLock<Option<String>>, compared: &Compared) -> bool {
-    let asked = asked.read().unwrap_or_else(PoisonError::into_inner);
-    asked.as_deref() == Some(compared.candidate.digest())
+fn is_current(current: &RwLock<Option<String>>, compared: &Compared) -> bool {
+    let current = current.read().unwrap_or_else(PoisonError::into_inner);
+    current.as_deref() == Some(compared.candidate.digest())
 }
 
 /// Returns whether a candidate's answer differs from the effective verdict.

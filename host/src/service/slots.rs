@@ -118,7 +118,7 @@ impl Service {
         change(&mut slot);
         let after = shadow(&slot);
         if after != before {
-            self.shadow.ask(after.as_deref());
+            self.shadow.set_current(after.as_deref());
         }
     }
 

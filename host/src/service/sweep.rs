@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 
 use super::Service;
 use super::caller::Caller;
-use super::commit::Question;
+use super::commit::Operation;
 use crate::id::ApprovalId;
 use crate::refusal::Refusal;
 use crate::store::ANSWER_SECONDS;
@@ -59,8 +59,8 @@ impl Service {
 
     /// Stores the expiry of an approval.
     pub(super) async fn expire(&self, id: ApprovalId) -> Result<(), Refusal> {
-        let question: Arc<Question> =
+        let operation: Arc<Operation> =
             Arc::new(|verifier, approval, now| verifier.expire(approval, now));
-        self.change(&Caller::system(), Some(id), None, question).await.map(drop)
+        self.change(&Caller::system(), Some(id), None, operation).await.map(drop)
     }
 }

@@ -6,8 +6,8 @@
 //! the texts, and the policy sees the stored ones.
 
 mod answer;
-mod asked;
 mod judged;
+mod request;
 mod required;
 
 use std::mem;
@@ -31,8 +31,8 @@ use crate::verifier::{Opened, Verifier};
 
 use answer::answer;
 
-pub(super) use asked::Read;
 pub(super) use judged::{Guardrail, Judged, Moment, Verdicts};
+pub(super) use request::Read;
 
 /// Policies that usually take longer run on a blocking thread.
 const INLINE_TIME_MAX: Duration = Duration::from_micros(500);
@@ -76,7 +76,7 @@ impl Service {
         action: Action,
         idempotency: Option<&Idempotency>,
     ) -> Result<Reply, Refusal> {
-        let slot = self.policy_that_answers().await?;
+        let slot = self.usable_policy_slot().await?;
         acts_for(caller, &action.agent)?;
         let key = idempotency.map(|key| key.under(slot.active.digest()));
         if let Some(reply) = self.kept(key.as_ref()).await? {
@@ -189,13 +189,13 @@ impl Service {
     ///
     /// Refusals: `policy-trapped`.
     pub(super) async fn policy_ready(&self) -> Result<(), Refusal> {
-        self.policy_that_answers().await.map(drop)
+        self.usable_policy_slot().await.map(drop)
     }
 
     /// Returns the slot `policy`, unless its active policy cannot be evaluated.
     ///
     /// Refusals: `policy-trapped`.
-    async fn policy_that_answers(&self) -> Result<PolicySlot, Refusal> {
+    async fn usable_policy_slot(&self) -> Result<PolicySlot, Refusal> {
         let slot = self.policy_slot().await?;
         match &slot.active {
             Active::Broken { digest, why } => Err(broken(digest, why)),
@@ -216,7 +216,7 @@ impl Service {
             Active::Empty => Judged::without_policy(moment),
             Active::Broken { digest, why } => return Err(broken(&digest, &why)),
             Active::Policy(policy) => {
-                let verdict = self.ask_policy(&policy, &attempt).await?;
+                let verdict = self.evaluate_policy(&policy, &attempt).await?;
                 Judged { verdict, policy: Some(policy.digest().to_owned()), moment }
             }
         };
@@ -233,7 +233,7 @@ impl Service {
         judged
     }
 
-    async fn ask_policy(
+    async fn evaluate_policy(
         &self,
         policy: &Policy,
         attempt: &Arc<Attempt>,

@@ -14,8 +14,8 @@ impl Service {
     /// Refusals: 1. `limit-exceeded`: more than 16 groups together 2. `request-invalid`: no
     /// accepted profile can meet the requirement.
     pub(super) fn required(&self, verdict: &Verdict) -> Result<Requirement, Refusal> {
-        let asked = verdict.requirement.clone().unwrap_or_default();
-        let required = asked.stricter(&self.config.requirement.requirement()).complete()?;
+        let from_policy = verdict.requirement.clone().unwrap_or_default();
+        let required = from_policy.stricter(&self.config.requirement.requirement()).complete()?;
         if !required.takes_v1() && !self.accept.iter().any(|profile| profile == "v2") {
             return Err(Refusal::new(
                 Code::REQUEST_INVALID,

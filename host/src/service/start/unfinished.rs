@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 
 use super::super::caller::Caller;
-use super::super::commit::Question;
+use super::super::commit::Operation;
 use super::Service;
 use crate::audit::checkpoint::Checkpoint;
 use crate::id::ApprovalId;
@@ -61,7 +61,7 @@ impl Service {
     /// Ends one approval: expires it if it is due, otherwise voids it.
     async fn end(&self, id: ApprovalId) -> Result<(), Refusal> {
         let actor = Caller::system().actor().to_string();
-        let question: Arc<Question> = Arc::new(move |verifier, approval, now| {
+        let operation: Arc<Operation> = Arc::new(move |verifier, approval, now| {
             match verifier.expire(approval, now) {
                 Ok(step) if step.transition.is_some() => return Ok(step),
                 Err(trapped @ Failure::Trapped(_)) => return Err(trapped),
@@ -69,6 +69,6 @@ impl Service {
             }
             verifier.void(approval, &actor, now)
         });
-        self.change(&Caller::system(), Some(id), None, question).await.map(drop)
+        self.change(&Caller::system(), Some(id), None, operation).await.map(drop)
     }
 }

@@ -74,7 +74,7 @@ impl Service {
             let plan = plan.map(|plan| verifier.read_context(&plan).map_err(|e| of("plan", e)));
             Ok((context, plan.transpose()?))
         };
-        let (context, plan) = self.ask(verifier, bytes, read).await?;
+        let (context, plan) = self.call_verifier(verifier, bytes, read).await?;
         let (plan, plan_hash) = plan.map(|plan| (plan.canonical, plan.digest)).unzip();
         let read = Read { agent, action, context_hash: context.digest, plan_hash };
         Ok((read, Texts { context: context.canonical, plan }))
@@ -111,7 +111,7 @@ impl Service {
     ) -> Result<Opened, Refusal> {
         let accept = Arc::clone(&self.accept);
         let bytes = texts.context.len() + texts.plan.as_ref().map_or(0, String::len);
-        self.ask(verifier, bytes, move |verifier| {
+        self.call_verifier(verifier, bytes, move |verifier| {
             let Texts { context, plan } = &texts;
             let plan = plan.as_deref();
             verifier.open(&OpenArgs { request: &request, context, plan, accept: &accept, now })
@@ -129,7 +129,7 @@ impl Service {
     ) -> String {
         let verdict = judged.map(|judged| &judged.verdict);
         let said = verdict.and_then(|verdict| verdict.reason.as_deref());
-        let asked = verdict.and_then(|verdict| verdict.requirement.clone()).unwrap_or_default();
+        let required = verdict.and_then(|verdict| verdict.requirement.clone()).unwrap_or_default();
         let event = json!({
             "id": id.to_string(),
             "audience": self.audience,
@@ -139,7 +139,7 @@ impl Service {
             "reason": new.reason.as_deref().or(said),
             "ttl_seconds": new.expires_in_seconds,
             "floor": self.config.requirement,
-            "policy_requirement": asked,
+            "policy_requirement": required,
             "policy": judged.and_then(|judged| judged.policy.as_deref()),
             "rule": verdict.and_then(|verdict| verdict.rule.as_deref()),
         });
