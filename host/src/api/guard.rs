@@ -18,8 +18,8 @@ pub(super) const REQUEST_TIME_MAX: Duration = Duration::from_secs(75);
 pub(super) const MODULE_TIME_MAX: Duration = Duration::from_secs(420);
 
 pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
-    let named_well = app.origin == Origin::InProcess || host_is_loopback(&request);
-    let mut response = match named_well || app.service.tokens_required().await.unwrap_or(false) {
+    let host_allowed = app.origin == Origin::InProcess || host_is_loopback(&request);
+    let mut response = match host_allowed || app.service.tokens_required().await.unwrap_or(false) {
         true => next.run(request).await,
         false => Refusal::new(
             Code::FORBIDDEN,

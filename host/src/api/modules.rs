@@ -81,7 +81,7 @@ pub(super) async fn push(
     // Drops the text, which is at least as large as the module.
     let place = body.into_place();
     let new = NewModule { manifest, wasm };
-    driven(&app, move |service| async move {
+    to_completion(&app, move |service| async move {
         let reply = service.push_module(&caller, new, idempotency.as_ref()).await;
         drop(place);
         reply
@@ -123,7 +123,7 @@ pub(super) async fn activate(
 ) -> Result<Response, Refusal> {
     body.parse::<ModuleBody>()?;
     let digest = parsed(&digest)?;
-    driven(&app, move |service| async move {
+    to_completion(&app, move |service| async move {
         service.activate_module(&caller, digest, idempotency.as_ref()).await
     })
     .await
@@ -140,7 +140,7 @@ pub(super) async fn shadow(
 ) -> Result<Response, Refusal> {
     body.parse::<ModuleBody>()?;
     let digest = parsed(&digest)?;
-    driven(&app, move |service| async move {
+    to_completion(&app, move |service| async move {
         service.shadow_module(&caller, digest, idempotency.as_ref()).await
     })
     .await
@@ -157,7 +157,7 @@ pub(super) async fn remove(
 ) -> Result<Response, Refusal> {
     body.parse::<ModuleBody>()?;
     let digest = parsed(&digest)?;
-    driven(&app, move |service| async move {
+    to_completion(&app, move |service| async move {
         service.remove_module(&caller, digest, idempotency.as_ref()).await
     })
     .await
@@ -175,7 +175,7 @@ pub(super) async fn rollback(
     let RollbackBody { reason, to } = body.parse()?;
     let slot = slot_named(&slot)?;
     let to = to.as_deref().map(parsed).transpose()?;
-    driven(&app, move |service| async move {
+    to_completion(&app, move |service| async move {
         service.roll_back_module(&caller, slot, &reason, to, idempotency.as_ref()).await
     })
     .await
@@ -192,7 +192,7 @@ pub(super) async fn unshadow(
 ) -> Result<Response, Refusal> {
     body.parse::<ModuleBody>()?;
     let slot = slot_named(&slot)?;
-    driven(&app, move |service| async move {
+    to_completion(&app, move |service| async move {
         service.unshadow_module(&caller, slot, idempotency.as_ref()).await
     })
     .await
@@ -261,7 +261,10 @@ fn slot_named(slot: &str) -> Result<Slot, Refusal> {
 }
 
 /// Runs a change to completion, even if the client disconnects.
-async fn driven<F>(app: &App, change: impl FnOnce(Arc<Service>) -> F) -> Result<Response, Refusal>
+async fn to_completion<F>(
+    app: &App,
+    change: impl FnOnce(Arc<Service>) -> F,
+) -> Result<Response, Refusal>
 where
     F: Future<Output = Result<Reply, Refusal>> + Send + 'static,
 {

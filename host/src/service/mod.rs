@@ -137,7 +137,7 @@ impl Service {
             refusals: refused::Rates::default(),
         };
         service.close_until_started().await;
-        service.begin_with_stored_verifier().await?;
+        service.load_stored_verifier().await?;
         Ok(service)
     }
 

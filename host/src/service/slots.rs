@@ -91,7 +91,7 @@ impl Service {
     /// `store-unavailable` if the slot was not loaded yet and the store cannot be read;
     /// `keyring-unavailable` if a module is active and its signer cannot be checked.
     pub async fn policy_slot(&self) -> Result<PolicySlot, Refusal> {
-        self.follow_keys().await?;
+        self.refresh_slots().await?;
         Ok(self.policy_now())
     }
 

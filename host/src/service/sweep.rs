@@ -24,9 +24,9 @@ impl Service {
     ///
     /// The errors of every change; changes made before stay.
     pub async fn sweep(&self) -> Result<usize, Refusal> {
-        if self.registry.is_in_use() {
+        if self.registry.is_loaded() {
             // Deactivates modules whose signer was revoked, even without traffic.
-            let _ = self.follow_keys().await;
+            let _ = self.refresh_slots().await;
         }
         // Records a revocation before someone restores an older keyring. If that fails, the
         // operations that need the keys are refused.

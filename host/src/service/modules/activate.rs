@@ -8,7 +8,7 @@ use super::super::{Caller, Idempotency, Reply, Service};
 use super::audit_fields::AuditFields;
 use super::may_change;
 use super::prepare::{Candidate, Kept};
-use super::row::{Served, SlotRow, built_in, digest_of, name_in};
+use super::row::{Activation, SlotRow, built_in, digest_of, name_in};
 use crate::code::Code;
 use crate::keys::Keys;
 use crate::module::{ModuleDigest, Slot};
@@ -57,18 +57,18 @@ impl Service {
         digest: ModuleDigest,
         idempotency: Option<&Idempotency>,
     ) -> Result<Reply, Refusal> {
-        if let Some(reply) = self.kept_of_module(caller, digest, idempotency).await? {
+        if let Some(reply) = self.kept_module_answer(caller, digest, idempotency).await? {
             return Ok(reply);
         }
-        let (keys, kept) = self.usable(caller, digest).await?;
+        let (keys, kept) = self.load_for_activation(caller, digest).await?;
         let manifest = kept.signed.manifest();
         let (slot, version) = (manifest.slot, manifest.version.number());
         let mut row = self.slot_row(slot).await?;
         let text = digest.to_string();
         if row.active.as_deref() == Some(&text) {
             // It may have been inactive because its signer was invalid, and is valid again.
-            self.registry.look_again();
-            self.follow_keys().await?;
+            self.registry.invalidate();
+            self.refresh_slots().await?;
             return Ok(Reply::new(200, self.shown_slot(slot, &row).to_string()));
         }
         if version <= row.highest_version {
@@ -80,10 +80,10 @@ impl Service {
         }
         let candidate = self.prepare_module(&kept.signed, &kept.wasm).await?;
         let fields = AuditFields::of_manifest(manifest, kept.signed.envelope())
-            .with("previous", json!(row.serving(slot).map(digest_of)));
+            .with("previous", json!(row.active_name(slot).map(digest_of)));
         row.shadow = row.shadow.filter(|shadow| *shadow != text);
-        let served = self.served(caller, text, "activated", None)?;
-        row.serve(slot, served, Some(version));
+        let activation = self.activation(caller, text, "activated", None)?;
+        row.activate(slot, activation, Some(version));
         let change = Change { event: "module_activated", slot, row, fields, keys };
         self.swap(caller, change, candidate, idempotency).await
     }
@@ -131,34 +131,34 @@ impl Service {
         if let Some(reply) = self.kept(idempotency).await? {
             return Ok(reply);
         }
-        has_a_reason(reason)?;
+        check_reason(reason)?;
         let mut row = self.slot_row(slot).await?;
         let text = target(&row, slot, to)?;
         let (keys, candidate, fields) = if built_in(slot) == Some(&text) {
             let (keys, built_in) = (self.recorded_keys().await?, self.built_in_verifier());
-            self.reads_what_is_stored(&built_in).await?;
+            self.compare_stored_views(&built_in).await?;
             (keys, Candidate::Verifier(built_in), AuditFields::of_built_in(slot))
         } else {
             let to = ModuleDigest::parse(&text).ok_or_else(|| {
                 Refusal::new(Code::NOT_FOUND, format!("`{text}` is not the digest of a module"))
             })?;
-            let (keys, kept) = self.usable(caller, to).await?;
+            let (keys, kept) = self.load_for_activation(caller, to).await?;
             let candidate = self.prepare_module(&kept.signed, &kept.wasm).await?;
             let fields = AuditFields::of_manifest(kept.signed.manifest(), kept.signed.envelope());
             (keys, candidate, fields)
         };
         let fields = fields
-            .with("previous", json!(row.serving(slot).map(digest_of)))
+            .with("previous", json!(row.active_name(slot).map(digest_of)))
             .with("reason", json!(reason));
         row.shadow = row.shadow.filter(|shadow| *shadow != text);
-        let served = self.served(caller, text, "rolled_back", Some(reason.to_owned()))?;
-        row.serve(slot, served, None);
+        let activation = self.activation(caller, text, "rolled_back", Some(reason.to_owned()))?;
+        row.activate(slot, activation, None);
         let change = Change { event: "module_rolled_back", slot, row, fields, keys };
         self.swap(caller, change, candidate, idempotency).await
     }
 
     /// Loads a module that the caller may activate and whose signer is valid now.
-    pub(super) async fn usable(
+    pub(super) async fn load_for_activation(
         &self,
         caller: &Caller,
         digest: ModuleDigest,
@@ -170,15 +170,15 @@ impl Service {
         Ok((keys, kept))
     }
 
-    fn served(
+    fn activation(
         &self,
         caller: &Caller,
         digest: String,
         how: &str,
         reason: Option<String>,
-    ) -> Result<Served, Refusal> {
+    ) -> Result<Activation, Refusal> {
         let (at, by) = (self.now_to_write()?, caller.subject().to_owned());
-        Ok(Served { digest, at, by, how: how.to_owned(), reason })
+        Ok(Activation { digest, at, by, how: how.to_owned(), reason })
     }
 
     /// Commits the slot's row, then swaps the module in, so that no call uses a module that the
@@ -204,7 +204,7 @@ impl Service {
                 slot.active = Active::Policy(policy);
             }),
         }
-        self.registry.hold_against(Some(keys));
+        self.registry.set_loaded_with(Some(keys));
         Ok(reply)
     }
 
@@ -218,7 +218,7 @@ impl Service {
     ) -> Result<Reply, Refusal> {
         let Change { event, slot, row, fields, keys: _ } = change;
         // Loads the slots if that did not happen yet, so that the shadow is present.
-        self.follow_keys_in_turn().await?;
+        self.refresh_slots_locked().await?;
         let shown = self.shown_slot(slot, &row).to_string();
         let note = Note {
             event,
@@ -228,7 +228,7 @@ impl Service {
             answer: Some(Reply::new(200, shown)),
         };
         let now = self.now_to_write()?;
-        self.registry.look_again();
+        self.registry.invalidate();
         self.keep_note(caller, note, idempotency, now).await
     }
 
@@ -242,7 +242,7 @@ impl Service {
     }
 }
 
-fn has_a_reason(reason: &str) -> Result<(), Refusal> {
+fn check_reason(reason: &str) -> Result<(), Refusal> {
     if reason.trim().is_empty() {
         return Err(Refusal::new(
             Code::REQUEST_INVALID,
@@ -269,11 +269,11 @@ fn target(row: &SlotRow, slot: Slot, to: Option<ModuleDigest>) -> Result<String,
         };
     };
     let name = name_in(slot, to);
-    if row.serving(slot) == Some(&name) {
+    if row.active_name(slot) == Some(&name) {
         let detail = format!("module `{to}` is already active in slot `{slot}`");
         return Err(Refusal::new(Code::REQUEST_INVALID, detail));
     }
-    match row.has_served(slot, &name) {
+    match row.was_active(slot, &name) {
         true => Ok(name),
         false => {
             refused(format!("module `{to}` was never active in slot `{slot}`; activate it instead"))

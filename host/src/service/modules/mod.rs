@@ -62,7 +62,7 @@ pub(super) struct Registry {
     /// Held while the store and the loaded modules change together. Held briefly.
     swap: tokio::sync::Mutex<()>,
     /// The keys against which the loaded modules were last checked; `None` until they are loaded.
-    held_against: Mutex<Option<Keys>>,
+    loaded_with: Mutex<Option<Keys>>,
     /// The verified manifest of the last push, for its activation.
     proof: Mutex<Option<Signed>>,
     uploads: Arc<Semaphore>,
@@ -74,7 +74,7 @@ impl Default for Registry {
             pushing: tokio::sync::Mutex::default(),
             turn: tokio::sync::Mutex::default(),
             swap: tokio::sync::Mutex::default(),
-            held_against: Mutex::default(),
+            loaded_with: Mutex::default(),
             proof: Mutex::default(),
             uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
         }
@@ -82,8 +82,8 @@ impl Default for Registry {
 }
 
 impl Registry {
-    fn was_held_against(&self, keys: &Keys) -> bool {
-        let held = self.held_against.lock().unwrap_or_else(PoisonError::into_inner);
+    fn is_loaded_with(&self, keys: &Keys) -> bool {
+        let held = self.loaded_with.lock().unwrap_or_else(PoisonError::into_inner);
         held.as_ref().is_some_and(|held| held.is(keys))
     }
 
@@ -98,17 +98,17 @@ impl Registry {
     }
 
     /// Invalidates the loaded slots; the next call reloads them.
-    fn look_again(&self) {
-        self.hold_against(None);
+    fn invalidate(&self) {
+        self.set_loaded_with(None);
     }
 
     /// Returns whether the slots are loaded.
-    pub(super) fn is_in_use(&self) -> bool {
-        self.held_against.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    pub(super) fn is_loaded(&self) -> bool {
+        self.loaded_with.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
-    fn hold_against(&self, keys: Option<Keys>) {
-        *self.held_against.lock().unwrap_or_else(PoisonError::into_inner) = keys;
+    fn set_loaded_with(&self, keys: Option<Keys>) {
+        *self.loaded_with.lock().unwrap_or_else(PoisonError::into_inner) = keys;
     }
 }
 
@@ -132,7 +132,7 @@ impl Service {
     /// Returns the stored answer of a change of a module, which may have been removed since.
     ///
     /// Refusals: `forbidden`: the slot needs another role; then as `kept`.
-    async fn kept_of_module(
+    async fn kept_module_answer(
         &self,
         caller: &Caller,
         digest: ModuleDigest,

@@ -91,7 +91,7 @@ impl Service {
         let candidate = {
             let (loader, manifest) = (self.loader().clone(), signed.manifest().clone());
             let wasm = Arc::clone(wasm);
-            apart(move || {
+            run_blocking(move || {
                 let candidate = loaded(&loader, &manifest, &wasm)?;
                 match &candidate {
                     Candidate::Policy(policy) => trial_policy::try_out(policy, &manifest, now)?,
@@ -102,7 +102,7 @@ impl Service {
             .await?
         };
         if let Candidate::Verifier(verifier) = &candidate {
-            self.reads_what_is_stored(verifier).await?;
+            self.compare_stored_views(verifier).await?;
         }
         Ok(candidate)
     }
@@ -130,7 +130,7 @@ pub(super) fn loaded(
 }
 
 /// Runs blocking work outside the async threads.
-pub(super) async fn apart<T: Send + 'static>(
+pub(super) async fn run_blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, Refusal> {
     let done = tokio::task::spawn_blocking(work).await;

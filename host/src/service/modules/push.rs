@@ -7,7 +7,7 @@ use serde_json::json;
 use super::super::note::Note;
 use super::super::{Caller, Idempotency, Reply, Service};
 use super::audit_fields::AuditFields;
-use super::list::Standing;
+use super::list::SlotRows;
 use super::row::ModuleRow;
 use super::{MODULE_BYTES_MAX, MODULES_MAX, may_change};
 use crate::code::Code;
@@ -117,7 +117,7 @@ impl Service {
             return Ok(Place::For(row, Some(blob)));
         };
         if known.envelope == row.envelope {
-            let shown = self.shown_module(digest, known, &Standing::of_all(self).await?)?;
+            let shown = self.shown_module(digest, known, &SlotRows::of_all(self).await?)?;
             return Ok(Place::Here(Reply::new(200, shown.to_string())));
         }
         signed_anew(manifest, known)?;
@@ -136,7 +136,7 @@ impl Service {
     ) -> Result<Reply, Refusal> {
         let manifest = signed.manifest();
         let now = self.now_to_write()?;
-        let shown = self.shown_module(manifest.digest, row, &Standing::of_all(self).await?)?;
+        let shown = self.shown_module(manifest.digest, row, &SlotRows::of_all(self).await?)?;
         let status = if blob.is_some() { 201 } else { 200 };
         let note = Note {
             event: "module_pushed",
@@ -150,7 +150,7 @@ impl Service {
         let reply = self.keep_note_with(caller, note, blob, idempotency, now).await?;
         self.registry.prove(signed.clone());
         // It may be the active module, now signed by a valid key.
-        self.registry.look_again();
+        self.registry.invalidate();
         Ok(reply)
     }
 }

@@ -41,7 +41,7 @@ impl Service {
         digest: ModuleDigest,
         idempotency: Option<&Idempotency>,
     ) -> Result<Reply, Refusal> {
-        if let Some(reply) = self.kept_of_module(caller, digest, idempotency).await? {
+        if let Some(reply) = self.kept_module_answer(caller, digest, idempotency).await? {
             return Ok(reply);
         }
         let mut row = self.module_row(digest).await?;

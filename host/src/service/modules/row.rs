@@ -48,7 +48,7 @@ pub(super) struct SlotRow {
     /// The highest version that was ever active.
     pub(super) highest_version: u64,
     /// The activations, the newest last.
-    pub(super) history: Vec<Served>,
+    pub(super) history: Vec<Activation>,
     /// The entry that wrote this version; 0 for a slot that was never changed.
     #[serde(skip)]
     pub(super) entry: u64,
@@ -57,7 +57,7 @@ pub(super) struct SlotRow {
 /// One activation in a slot's history.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Served {
+pub(super) struct Activation {
     /// The module's digest, or `built-in`.
     pub(super) digest: String,
     pub(super) at: u64,
@@ -151,22 +151,23 @@ impl SlotRow {
     }
 
     /// Returns the active module, as rows name it.
-    pub(super) fn serving(&self, slot: Slot) -> Option<&str> {
+    pub(super) fn active_name(&self, slot: Slot) -> Option<&str> {
         self.active.as_deref().or(built_in(slot))
     }
 
     /// Returns the module that was active before the active one was first activated.
     pub(super) fn previous(&self, slot: Slot) -> Option<&str> {
-        let active = self.serving(slot)?;
-        let first = self.history.iter().position(|served| served.digest == active);
+        let active = self.active_name(slot)?;
+        let first = self.history.iter().position(|activation| activation.digest == active);
         let before = first.and_then(|first| self.history.get(..first)).unwrap_or_default();
-        let previous = before.last().map(|served| served.digest.as_str());
+        let previous = before.last().map(|activation| activation.digest.as_str());
         previous.or_else(|| built_in(slot)).filter(|previous| *previous != active)
     }
 
     /// Returns whether a module was ever active, as far as the history goes back.
-    pub(super) fn has_served(&self, slot: Slot, digest: &str) -> bool {
-        built_in(slot) == Some(digest) || self.history.iter().any(|served| served.digest == digest)
+    pub(super) fn was_active(&self, slot: Slot, digest: &str) -> bool {
+        built_in(slot) == Some(digest)
+            || self.history.iter().any(|activation| activation.digest == digest)
     }
 
     /// Returns the modules that may not be removed.
@@ -178,10 +179,11 @@ impl SlotRow {
     }
 
     /// Activates a module.
-    pub(super) fn serve(&mut self, slot: Slot, served: Served, version: Option<u64>) {
-        self.active = Some(served.digest.clone()).filter(|digest| built_in(slot) != Some(digest));
+    pub(super) fn activate(&mut self, slot: Slot, activation: Activation, version: Option<u64>) {
+        self.active =
+            Some(activation.digest.clone()).filter(|digest| built_in(slot) != Some(digest));
         self.highest_version = self.highest_version.max(version.unwrap_or_default());
-        self.history.push(served);
+        self.history.push(activation);
         let excess = self.history.len().saturating_sub(HISTORY_MAX);
         self.history.drain(..excess);
     }
@@ -232,7 +234,7 @@ mod tests {
         for digest in digests {
             let how = "activated".to_owned();
             let (digest, by) = ((*digest).to_owned(), String::new());
-            row.serve(Slot::Policy, Served { digest, at: 0, by, how, reason: None }, None);
+            row.activate(Slot::Policy, Activation { digest, at: 0, by, how, reason: None }, None);
         }
         row
     }
@@ -257,13 +259,13 @@ mod tests {
         assert_eq!(row.previous(Slot::Verifier), None);
         for digest in ["a", BUILT_IN] {
             let (digest, by, how) = (digest.to_owned(), String::new(), "activated".to_owned());
-            row.serve(Slot::Verifier, Served { digest, at: 0, by, how, reason: None }, None);
+            row.activate(Slot::Verifier, Activation { digest, at: 0, by, how, reason: None }, None);
             assert_eq!(row.active.is_some(), row.history.len() == 1);
         }
         row.active = Some("a".to_owned());
         assert_eq!(row.previous(Slot::Verifier), Some(BUILT_IN));
-        assert!(row.has_served(Slot::Verifier, BUILT_IN));
-        assert!(!SlotRow::default().has_served(Slot::Policy, BUILT_IN));
+        assert!(row.was_active(Slot::Verifier, BUILT_IN));
+        assert!(!SlotRow::default().was_active(Slot::Policy, BUILT_IN));
     }
 
     #[test]

@@ -60,13 +60,13 @@ impl Service {
         digest: ModuleDigest,
         idempotency: Option<&Idempotency>,
     ) -> Result<Reply, Refusal> {
-        if let Some(reply) = self.kept_of_module(caller, digest, idempotency).await? {
+        if let Some(reply) = self.kept_module_answer(caller, digest, idempotency).await? {
             return Ok(reply);
         }
-        let (keys, kept) = self.usable(caller, digest).await?;
+        let (keys, kept) = self.load_for_activation(caller, digest).await?;
         let manifest = kept.signed.manifest();
         let slot = manifest.slot;
-        has_a_shadow(slot)?;
+        check_shadowable(slot)?;
         let mut row = self.slot_row(slot).await?;
         let text = digest.to_string();
         if row.active.as_deref() == Some(&text) {
@@ -87,7 +87,7 @@ impl Service {
         let reply = self.keep_slot(caller, change, idempotency).await?;
         if !reply.replayed {
             self.swap_policy(|slot| slot.shadow = Some(policy));
-            self.registry.hold_against(Some(keys));
+            self.registry.set_loaded_with(Some(keys));
         }
         Ok(reply)
     }
@@ -98,7 +98,7 @@ impl Service {
         slot: Slot,
         idempotency: Option<&Idempotency>,
     ) -> Result<Reply, Refusal> {
-        has_a_shadow(slot)?;
+        check_shadowable(slot)?;
         may_change(caller, slot)?;
         if let Some(reply) = self.kept(idempotency).await? {
             return Ok(reply);
@@ -114,13 +114,13 @@ impl Service {
         let reply = self.keep_slot(caller, change, idempotency).await?;
         if !reply.replayed {
             self.swap_policy(|slot| slot.shadow = None);
-            self.registry.hold_against(Some(keys));
+            self.registry.set_loaded_with(Some(keys));
         }
         Ok(reply)
     }
 }
 
-fn has_a_shadow(slot: Slot) -> Result<(), Refusal> {
+fn check_shadowable(slot: Slot) -> Result<(), Refusal> {
     match slot {
         Slot::Policy => Ok(()),
         Slot::Verifier => {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::super::Service;
-use super::prepare::apart;
+use super::prepare::run_blocking;
 use crate::code::Code;
 use crate::refusal::Refusal;
 use crate::store::{Query, Stored, WithTexts};
@@ -36,7 +36,7 @@ pub(super) fn try_out(candidate: &Verifier, active: &Verifier) -> Result<(), Ref
             }
         }
     }
-    answers_the_vectors(candidate)
+    run_vectors(candidate)
 }
 
 fn formats(text: &str) -> Result<Vec<u64>, Refusal> {
@@ -51,7 +51,7 @@ fn formats(text: &str) -> Result<Vec<u64>, Refusal> {
     Ok(formats.iter().filter_map(Value::as_u64).collect())
 }
 
-fn answers_the_vectors(candidate: &Verifier) -> Result<(), Refusal> {
+fn run_vectors(candidate: &Verifier) -> Result<(), Refusal> {
     let begun = Instant::now();
     // After a failure the candidate is not called again: all further vectors fail.
     let failed = RefCell::new(None);
@@ -84,7 +84,7 @@ impl Service {
     /// active one does.
     ///
     /// Refusals: `module-invalid`, `store-unavailable`.
-    pub(super) async fn reads_what_is_stored(&self, candidate: &Verifier) -> Result<(), Refusal> {
+    pub(super) async fn compare_stored_views(&self, candidate: &Verifier) -> Result<(), Refusal> {
         let active = self.verifier();
         if active.describe().is_err() {
             // There is nothing to compare with.
@@ -100,26 +100,28 @@ impl Service {
             for id in ids {
                 page.extend(self.store.load(&id, WithTexts::No).await?);
             }
-            self.shown_alike(candidate, &active, page).await?;
+            self.compare_views(candidate, &active, page).await?;
         }
         let newest = Query { limit: NEWEST, ..Query::default() };
         let newest = self.store.list(&newest).await?;
-        self.shown_alike(candidate, &active, newest).await
+        self.compare_views(candidate, &active, newest).await
     }
 
-    async fn shown_alike(
+    async fn compare_views(
         &self,
         candidate: &Verifier,
         active: &Verifier,
         page: Vec<Stored>,
     ) -> Result<(), Refusal> {
         let (candidate, active, now) = (candidate.clone(), active.clone(), self.now());
-        apart(move || page.iter().try_for_each(|stored| alike(&candidate, &active, stored, now)))
-            .await
+        run_blocking(move || {
+            page.iter().try_for_each(|stored| compare_view(&candidate, &active, stored, now))
+        })
+        .await
     }
 }
 
-fn alike(
+fn compare_view(
     candidate: &Verifier,
     active: &Verifier,
     stored: &Stored,

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use self::witness::ToAttend;
+use self::witness::PendingWitness;
 pub use self::witness::WITNESS_SETTING;
 pub(super) use self::witness::signer;
 use super::Service;
@@ -141,7 +141,7 @@ impl Service {
     async fn start_checked(&self, start: Start<'_>) -> Result<Started, StartError> {
         let gap = self.gap_to_accept(start.accept.clock)?;
         let settings = self.settings_to_record(&start).await?;
-        let witness = self.witness_to_attend(&start).await?;
+        let witness = self.pending_witness(&start).await?;
         let signed = self.store.head().await.map_err(Refusal::from)?.signed;
 
         if witness.is_some() {
@@ -153,7 +153,7 @@ impl Service {
         }
         let weaker_settings = self.record_settings(settings).await?;
         let mut started = Started { weaker_settings, ..Started::default() };
-        if let Some(ToAttend { rolled_back: Some(seen), .. }) = &witness {
+        if let Some(PendingWitness { rolled_back: Some(seen), .. }) = &witness {
             started.ended_by_rollback = Some(self.accept_rollback(seen.as_ref()).await?);
         }
         self.recorded_keys().await?;
@@ -161,7 +161,7 @@ impl Service {
             started.ended_unsigned = Some(self.accept_unsigned(start.trust).await?);
         }
         if let Some(witness) = witness {
-            started.witness = Some(self.attend(witness).await?);
+            started.witness = Some(self.update_witness(witness).await?);
         }
         started.clock_behind = self.clock_behind_message();
         Ok(started)

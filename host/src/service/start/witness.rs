@@ -20,7 +20,7 @@ use crate::witness::{WitnessError, WitnessFile};
 pub const WITNESS_SETTING: &str = "witness";
 
 /// A witness that a start will update.
-pub(super) struct ToAttend {
+pub(super) struct PendingWitness {
     file: WitnessFile,
     /// Whether the file must be created.
     is_new: bool,
@@ -63,7 +63,9 @@ impl Service {
     /// As [`Self::check_recorded_witness`].
     pub async fn attend_recorded_witness(&self) -> Result<Option<Witness>, StartError> {
         let Some(file) = self.recorded_witness_file().await? else { return Ok(None) };
-        self.attend(ToAttend { file, is_new: false, rolled_back: None }).await.map(Some)
+        self.update_witness(PendingWitness { file, is_new: false, rolled_back: None })
+            .await
+            .map(Some)
     }
 
     /// Returns the file of the recorded witness after checking that the log extends it.
@@ -80,10 +82,10 @@ impl Service {
     /// Returns the witness to update after a start, compared with the recorded one.
     ///
     /// Errors: [`StartError::NoWitness`], then [`StartError::Witness`].
-    pub(super) async fn witness_to_attend(
+    pub(super) async fn pending_witness(
         &self,
         start: &Start<'_>,
-    ) -> Result<Option<ToAttend>, StartError> {
+    ) -> Result<Option<PendingWitness>, StartError> {
         let known = self.recorded_witness().await?.is_some();
         let Some(file) = start.witness else {
             return if known { Err(StartError::NoWitness) } else { Ok(None) };
@@ -104,13 +106,16 @@ impl Service {
                 }
             },
         };
-        Ok(Some(ToAttend { file: file.clone(), is_new: seen.is_none(), rolled_back }))
+        Ok(Some(PendingWitness { file: file.clone(), is_new: seen.is_none(), rolled_back }))
     }
 
     /// Records the witness unless it is recorded with this path, and updates it to the current log.
     /// Returns the function to call after each commit.
-    pub(super) async fn attend(&self, to_attend: ToAttend) -> Result<Witness, StartError> {
-        let ToAttend { file, is_new, .. } = to_attend;
+    pub(super) async fn update_witness(
+        &self,
+        pending: PendingWitness,
+    ) -> Result<Witness, StartError> {
+        let PendingWitness { file, is_new, .. } = pending;
         // Created before it is recorded: if the start is interrupted in between, the next one finds
         // the file and continues.
         if is_new {
