@@ -4,11 +4,11 @@
 use serde::{Deserialize, Serialize};
 pub use signoff_core::requirement::Requirement;
 
-use crate::asked::Asked;
 use crate::limits::RECORD_BYTES_MAX;
 use crate::name::Digest;
 use crate::object::{Object, object, object_or_null, objects, sentence};
 use crate::rejection::{Code, Rejection};
+use crate::request_content::Asked;
 use crate::statement::{Decision, Profile, StatementText};
 use crate::time::UnixSeconds;
 

@@ -8,7 +8,7 @@ use anyhow::{Result, anyhow};
 use wit_component::ComponentEncoder;
 
 use super::answers::Loaded;
-use super::workbench::{BenchError, Template};
+use super::rules_runtime::{BenchError, Template};
 use crate::engine::{Cache, Limits, digest};
 use crate::module::{Slot, inspect};
 

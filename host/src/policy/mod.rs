@@ -9,10 +9,10 @@
 mod answers;
 mod build;
 mod component;
+mod rules_runtime;
 mod snapshot;
-mod workbench;
 
 pub use answers::{Asked, Case, Loaded, Outcome, Problem, Problems, Severity, Tested, Trace};
 pub use build::{Built, build, build_with};
 pub use component::{Shape, shape};
-pub use workbench::{BenchError, Template, Workbench};
+pub use rules_runtime::{BenchError, Template, Workbench};

@@ -10,13 +10,13 @@
 //!   other row is [`StoreError::Tampered`], without affecting other rows.
 
 pub(crate) mod about;
+mod entry_interpreter;
 pub mod log_state;
-mod meaning;
 pub mod redb;
 mod row_kind;
 mod trust;
 
-pub use meaning::Meaning;
+pub use entry_interpreter::Meaning;
 pub use row_kind::RowKind;
 pub(crate) use trust::is_signed;
 pub use trust::{LogKeys, NoLogKeys, Trust};

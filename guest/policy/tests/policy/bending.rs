@@ -269,6 +269,6 @@ fn invalid_agent_and_action_names_are_refused() {
     for (agent, action) in [("", "a"), ("a", ""), ("a b", "a"), ("é", "a"), ("a", "a\n")] {
         let mut asked = attempt("{}", None);
         (asked.agent, asked.action) = (agent, action);
-        assert!(signoff_policy::workbench::verdict(&asked).is_none());
+        assert!(signoff_policy::authoring::verdict(&asked).is_none());
     }
 }

@@ -7,13 +7,13 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use crate::asked::Asked;
 use crate::context;
 use crate::limits::{BALLOTS_MAX, LEASE_SECONDS_MAX, TEXT_BYTES_MAX, VIEW_BYTES_MAX};
 use crate::name::{ApprovalId, Digest, ExecutionId, Identifier, KeyId, Text, check_length};
 use crate::object::{self, Object, object, sentence};
 use crate::record::{Ballot, Execution, FORMAT, Record, Requirement, Status};
 use crate::rejection::Rejection;
+use crate::request_content::Asked;
 use crate::time::UnixSeconds;
 
 /// An approval as a server shows it: the members that a signature covers, and, unparsed, the other

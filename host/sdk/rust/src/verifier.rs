@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::approval::{Attempt, Expectations, Proven, VerifiedApproval};
-use crate::door::Door;
+use crate::backend::Door;
 use crate::key::{Keyring, SigningKey};
 use crate::rejection::Rejection;
 use crate::statement::{Decision, Profile, Statement};

@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::case;
-use super::judge::Module;
+use super::local_policy::Module;
 use super::problems::{To, print, told};
 use super::source;
 use super::stop::Stop;

@@ -7,7 +7,7 @@ use signoff_core::facts::{self, Facts};
 use signoff_core::name::Identifier;
 use signoff_core::person::AGENT_PREFIX;
 
-use super::judge::Judge;
+use super::local_policy::Judge;
 use super::outline::Outline;
 use super::stop::Stop;
 use super::verdict;

@@ -6,7 +6,7 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::judge::Module;
+use super::local_policy::Module;
 use super::source;
 use super::stop::Stop;
 use crate::cli::{Exit, output};

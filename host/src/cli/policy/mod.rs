@@ -8,7 +8,7 @@ mod diff;
 mod eval;
 mod init;
 mod inspect;
-mod judge;
+mod local_policy;
 mod outline;
 mod problems;
 mod source;

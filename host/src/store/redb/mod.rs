@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `format` | tables and keys |
 //! | `rows` | values, byte by byte |
-//! | `open`, `held_back` | opens and creates files; leaves refused files unchanged |
+//! | `open`, `buffered_backend` | opens and creates files; leaves refused files unchanged |
 //! | `log` | the audit log of a file, and the state that results from it |
 //! | `authentic` | authenticates rows and entries against that state |
 //! | `writer`, `apply` | the single writer thread, and how it applies a change |
@@ -17,10 +17,10 @@
 
 mod apply;
 mod authentic;
+mod buffered_backend;
 mod consistency;
 mod failure;
 mod format;
-mod held_back;
 mod list;
 mod log;
 mod open;

@@ -13,9 +13,9 @@ use redb::{
 };
 
 use super::CheckIntegrity;
+use super::buffered_backend::HeldBack;
 use super::failure::{shielded, unreadable};
 use super::format::{AUDIENCE_KEY, FORMAT_KEY, META, STORE_FORMAT, initialise};
-use super::held_back::HeldBack;
 use super::log::Log;
 use super::snapshot::Snapshot;
 use crate::audit::checkpoint::Checkpoint;

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::super::judge::Judge;
+use super::super::local_policy::Judge;
 use super::super::verdict;
 use crate::cli::output;
 use crate::engine::Attempt;

@@ -7,7 +7,7 @@ mod history;
 use clap::Args;
 use serde_json::json;
 
-use super::judge::Judge;
+use super::local_policy::Judge;
 use super::outline::{Changes, Outline};
 use super::stop::Stop;
 use crate::cli::exit::Failure;

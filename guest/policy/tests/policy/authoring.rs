@@ -1,7 +1,7 @@
 //! The workbench: JSON in, JSON out.
 
 use serde_json::{Value, json};
-use signoff_policy::workbench;
+use signoff_policy::authoring;
 
 const RULES: &str = r#"
 format = 1
@@ -53,7 +53,7 @@ expect = "allow"
 "#;
 
 fn call(request: &Value) -> Value {
-    serde_json::from_str(&workbench::call(&request.to_string())).unwrap()
+    serde_json::from_str(&authoring::call(&request.to_string())).unwrap()
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn requests_before_a_load_are_refused() {
         assert_eq!(call(&request), json!({"error": {"message": "no rules are loaded"}}));
     }
     let attempt = super::support::attempt("{}", None);
-    assert!(workbench::verdict(&attempt).is_none() && workbench::describe().is_none());
+    assert!(authoring::verdict(&attempt).is_none() && authoring::describe().is_none());
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn other_requests_are_refused() {
         attempt("a b", "{}").to_string(),
         attempt("a", &long).to_string(),
     ] {
-        let answer: Value = serde_json::from_str(&workbench::call(&request)).unwrap();
+        let answer: Value = serde_json::from_str(&authoring::call(&request)).unwrap();
         assert!(answer["error"]["message"].is_string(), "{answer}");
     }
 }
