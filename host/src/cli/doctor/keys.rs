@@ -26,7 +26,7 @@ pub(super) fn settings(config: &Result<Config, ConfigError>, path: &Path) -> Vec
                 "settings",
                 format!("{} is {mode:03o}, other users can change it", path.display()),
             )
-            .mended_by(format!("chmod go-w {}", path.display())),
+            .fixed_by(format!("chmod go-w {}", path.display())),
         );
     }
     let accept = config.signatures.accept.join(", ");
@@ -51,11 +51,11 @@ pub(super) fn look(keys: &Result<Keys, KeyError>, config: &Config) -> Vec<Findin
         Err(e) => return vec![Finding::bad("keys", e.to_string())],
     };
     let described = keys.described();
-    let told = |key: &KeyDescription| match key.status.as_str() {
+    let describe = |key: &KeyDescription| match key.status.as_str() {
         "active" => key.id.clone(),
         status => format!("{} ({status})", key.id),
     };
-    let ids: Vec<String> = described.iter().map(told).collect();
+    let ids: Vec<String> = described.iter().map(describe).collect();
     let mut findings = vec![Finding::ok("keys", ids.join(", "))];
     findings.extend(shared_secrets(&described));
     findings.extend(private_halves(keys, &described));
@@ -109,7 +109,7 @@ fn log_key(keys: &Keys) -> Finding {
             "log key",
             "no log key is active with its private half on this machine: nothing can be written to the store",
         )
-        .mended_by(
+        .fixed_by(
             "restore its entry, or promote another one with `signoff key promote` (create it with `signoff key generate --use log --status verify-only`)",
         ),
         None => Finding::weak(

@@ -67,13 +67,13 @@ async fn examined(path: &Path, trust: &Trust) -> Result<Vec<Finding>, StoreError
 }
 
 /// Reports what a start would check: the witness, the settings, the clock, the keys.
-pub(super) fn standing(transport: &Transport) -> Vec<Finding> {
-    let standing = match transport.standing() {
+pub(super) fn start_checks(transport: &Transport) -> Vec<Finding> {
+    let checks = match transport.start_checks() {
         // `examined` reports a store that cannot be opened.
         Err(_) | Ok(None) => return Vec::new(),
-        Ok(Some(standing)) => standing,
+        Ok(Some(checks)) => checks,
     };
-    let witness = match standing.witness {
+    let witness = match checks.witness {
         Err(why) => Finding::bad("witness", why.to_string()),
         Ok(Some(path)) => {
             Finding::ok("witness", format!("{} has not seen a later log", path.display()))
@@ -84,15 +84,15 @@ pub(super) fn standing(transport: &Transport) -> Vec<Finding> {
             "signoff serve --witness FILE --new-witness, with a file that users who can write the store cannot write",
         ),
     };
-    let settings = match standing.settings {
+    let settings = match checks.settings {
         Err(why) => Finding::bad("settings", why.detail),
         Ok(()) => Finding::ok("settings", "none is weaker than recorded in the audit log"),
     };
-    let clock = match standing.clock {
+    let clock = match checks.clock {
         Err(why) => Finding::bad("clock", why),
         Ok(()) => Finding::ok("clock", "neither behind the audit log nor far ahead of it"),
     };
-    let keys = standing.keys.err().map(|why| Finding::bad("keys", why.detail));
+    let keys = checks.keys.err().map(|why| Finding::bad("keys", why.detail));
     keys.into_iter().chain([witness, settings, clock]).collect()
 }
 
@@ -161,6 +161,6 @@ fn mode(path: &Path) -> Finding {
             "mode",
             format!("{} is {mode:03o}, other users can read contexts", path.display()),
         )
-        .mended_by(format!("chmod 600 {}", path.display())),
+        .fixed_by(format!("chmod 600 {}", path.display())),
     }
 }

@@ -54,8 +54,8 @@ pub(super) fn module(path: &str, json: bool) -> Result<Vec<u8>, Failure> {
 /// Checks that a server would accept these bytes as a policy.
 pub(super) fn looked_at(path: &str, wasm: &[u8], json: bool) -> Result<(), Failure> {
     inspect(wasm, Slot::Policy, Limits::default()).map(|_| ()).map_err(|refusal| {
-        let told = Refusal::new(refusal.code, format!("`{path}`: {}", refusal.detail));
-        Failure::Refused { problem: told.problem(), json }
+        let refusal = Refusal::new(refusal.code, format!("`{path}`: {}", refusal.detail));
+        Failure::Refused { problem: refusal.problem(), json }
     })
 }
 
