@@ -23,6 +23,7 @@ use super::{Exit, context, exit::Failure, wait};
 use crate::api::{Approval, Evaluation};
 use crate::code::Code;
 use crate::engine::Decision;
+use crate::keys::SECRET_VARIABLES;
 
 /// Attempts to report an outcome: the command has run, so its outcome should be recorded.
 const REPORTS_MAX: u32 = 5;
@@ -166,12 +167,13 @@ fn execute(command: &[OsString]) -> anyhow::Result<ExitStatus> {
     runtime.block_on(async {
         let mut interrupts = signal(SignalKind::interrupt())?;
         let mut terminations = signal(SignalKind::terminate())?;
-        let mut child = Command::new(program)
-            .args(arguments)
-            .env_remove("SIGNOFF_TOKEN")
-            .env_remove("SIGNOFF_HMAC_SECRET")
-            .spawn()
-            .with_context(|| format!("cannot run `{}`", program.display()))?;
+        let mut command = Command::new(program);
+        command.args(arguments);
+        for variable in SECRET_VARIABLES.into_iter().chain(["SIGNOFF_TOKEN"]) {
+            command.env_remove(variable);
+        }
+        let mut child =
+            command.spawn().with_context(|| format!("cannot run `{}`", program.display()))?;
         loop {
             tokio::select! {
                 status = child.wait() => return Ok(status?),
