@@ -18,6 +18,8 @@ struct EntryLine {
 struct EventLine {
     event: String,
     approval_id: Option<String>,
+    slot: Option<String>,
+    digest: Option<String>,
     agent: Option<String>,
     action: Option<String>,
     to: Option<String>,
@@ -32,7 +34,16 @@ impl EntryLine {
         let event = self.event;
         let names =
             event.agent.zip(event.action).map(|(agent, action)| format!("{agent}/{action}"));
-        let parts = [event.approval_id, event.key_id, event.token_id, names, event.to, event.code];
+        let parts = [
+            event.approval_id,
+            event.slot,
+            event.digest,
+            event.key_id,
+            event.token_id,
+            names,
+            event.to,
+            event.code,
+        ];
         let shown: Vec<String> = parts.into_iter().flatten().collect();
         let by = event.actor.map(|actor| format!(" by {actor}")).unwrap_or_default();
         format!("{} {} {}{by}", self.at, event.event, shown.join(" "))
@@ -61,5 +72,21 @@ pub(super) async fn print(service: Arc<Service>, json: bool) {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_a_module_shows_its_slot_and_digest() {
+        let entry = r#"{"at":"2025-10-17T10:30:00Z","event":{"event":"module_activated","actor":"rita","slot":"policy","digest":"9f86d081","key_id":"team"}}"#;
+        let entry: EntryLine = serde_json::from_str(entry).unwrap();
+        assert_eq!(
+            entry.line(),
+            "2025-10-17T10:30:00Z module_activated policy 9f86d081 team by rita"
+        );
     }
 }
