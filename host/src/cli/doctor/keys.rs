@@ -139,8 +139,8 @@ fn cannot_be_met(keys: &[KeyDescription], config: &Config) -> Vec<Finding> {
         findings.push(Finding::bad(
             "approvers",
             format!(
-                "every approval requires {threshold} approvers, but {} have keys",
-                approvers.0.len()
+                "every approval requires {threshold} approvers, but {}",
+                have_keys(approvers.0.len())
             ),
         ));
     }
@@ -149,11 +149,22 @@ fn cannot_be_met(keys: &[KeyDescription], config: &Config) -> Vec<Finding> {
         if (members as u64) < u64::from(*minimum) {
             findings.push(Finding::bad(
                 "approvers",
-                format!("every approval requires {minimum} approvers of `{group}`, but {members} have keys"),
+                format!(
+                    "every approval requires {minimum} approvers of `{group}`, but {}",
+                    have_keys(members)
+                ),
             ));
         }
     }
     findings
+}
+
+/// Formats a number of persons with a key: `1 has a key`, `2 have keys`.
+fn have_keys(persons: usize) -> String {
+    match persons {
+        1 => "1 has a key".to_owned(),
+        _ => format!("{persons} have keys"),
+    }
 }
 
 /// Distinct persons; names that differ only in spelling are one person.
