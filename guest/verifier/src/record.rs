@@ -6,7 +6,7 @@ pub use signoff_core::requirement::Requirement;
 
 use crate::limits::RECORD_BYTES_MAX;
 use crate::name::Digest;
-use crate::object::{Object, object, object_or_null, objects, sentence};
+use crate::object::{Object, object, object_or_null, objects, redacted_message};
 use crate::rejection::{Code, Rejection};
 use crate::request_content::Asked;
 use crate::statement::{Decision, Profile, StatementText};
@@ -125,7 +125,7 @@ impl Record {
             return Err(unreadable(&format!("it is {} bytes", text.len())));
         }
         let Object(record): Object<Self> =
-            serde_json::from_str(text).map_err(|e| unreadable(&sentence(&e)))?;
+            serde_json::from_str(text).map_err(|e| unreadable(&redacted_message(&e)))?;
         if record.format != FORMAT {
             return Err(unreadable(&format!(
                 "format {} where this verifier reads {FORMAT}",

@@ -83,7 +83,7 @@ fn rules_are_loaded_described_and_evaluated() {
     assert_eq!(described["rules_count"], 3);
     assert_eq!(described["default"], "require_approval");
     assert_eq!(described["rules"], RULES);
-    let asked = json!({"op": "evaluate", "attempt": {
+    let request = json!({"op": "evaluate", "attempt": {
         "agent": "inbox_triage", "action": "delete_mail",
         "context": r#"{"email_id": "e\n1", "mailbox": "ceo"}"#, "plan": null, "facts": "{}", "now": 1_760_697_000,
     }});
@@ -96,8 +96,8 @@ fn rules_are_loaded_described_and_evaluated() {
             {"rule": "never-the-ceo", "verdict": "deny", "line": 17, "matched": true, "when": "true", "error": null},
         ],
     }});
-    assert_eq!(call(&asked), answer);
-    assert_eq!(call(&asked), answer);
+    assert_eq!(call(&request), answer);
+    assert_eq!(call(&request), answer);
 }
 
 #[test]

@@ -11,9 +11,9 @@ fn rule(when: &str) -> String {
 }
 
 fn outcome(when: &str, facts: &str) -> String {
-    let mut asked = attempt("{}", None);
-    asked.facts = facts;
-    let trace = load(&rule(when)).trace(&asked);
+    let mut attempted = attempt("{}", None);
+    attempted.facts = facts;
+    let trace = load(&rule(when)).trace(&attempted);
     trace[0].error.clone().unwrap_or_else(|| trace[0].when.to_owned())
 }
 
@@ -47,11 +47,11 @@ fn conditions_read_facts_by_name() {
 #[test]
 fn context_members_are_not_facts() {
     let policy = load(&rule("facts.requester == 'admin'"));
-    let mut asked = attempt(r#"{"facts": {"requester": "admin"}, "requester": "admin"}"#, None);
-    asked.plan = Some(r#"{"facts": {"requester": "admin"}}"#);
-    assert_eq!(policy.evaluate(&asked).decision.as_str(), "deny");
-    asked.facts = r#"{"requester": "admin"}"#;
-    assert_eq!(policy.evaluate(&asked).decision.as_str(), "allow");
+    let mut attempted = attempt(r#"{"facts": {"requester": "admin"}, "requester": "admin"}"#, None);
+    attempted.plan = Some(r#"{"facts": {"requester": "admin"}}"#);
+    assert_eq!(policy.evaluate(&attempted).decision.as_str(), "deny");
+    attempted.facts = r#"{"requester": "admin"}"#;
+    assert_eq!(policy.evaluate(&attempted).decision.as_str(), "allow");
 }
 
 #[test]
@@ -151,9 +151,9 @@ fn facts_are_bounded() {
     for (bytes, fits) in [(16 << 10, true), ((16 << 10) + 1, false)] {
         let facts = format!("{{\"requester\": \"{}\"}}", "x".repeat(bytes - 17));
         assert_eq!(facts.len(), bytes);
-        let mut asked = attempt("{}", None);
-        asked.facts = &facts;
-        assert_eq!(authoring::verdict(&asked).is_some(), fits, "{bytes}");
+        let mut attempted = attempt("{}", None);
+        attempted.facts = &facts;
+        assert_eq!(authoring::verdict(&attempted).is_some(), fits, "{bytes}");
     }
 }
 

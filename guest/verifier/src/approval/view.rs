@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use crate::context;
 use crate::limits::{BALLOTS_MAX, LEASE_SECONDS_MAX, TEXT_BYTES_MAX, VIEW_BYTES_MAX};
 use crate::name::{ApprovalId, Digest, ExecutionId, Identifier, KeyId, Text, check_length};
-use crate::object::{self, Object, object, sentence};
+use crate::object::{self, Object, object, redacted_message};
 use crate::record::{Ballot, Execution, FORMAT, Record, Requirement, Status};
 use crate::rejection::Rejection;
 use crate::request_content::Asked;
@@ -87,7 +87,7 @@ impl<'a> Shown<'a> {
     /// Rejections: `limit-exceeded`, `request-invalid`.
     pub(crate) fn read(text: &'a str) -> Result<Self, Rejection> {
         check_length("approval", text, VIEW_BYTES_MAX)?;
-        object::each_name_once("approval", text)?;
+        object::refuse_duplicate_members("approval", text)?;
         let fields: Fields<'_> = object::parse("approval", text)?;
         let name = |field, text: Option<Cow<'_, str>>| {
             text.map(|text| Identifier::new(field, text)).transpose()
@@ -274,7 +274,7 @@ fn required<T: DeserializeOwned>(field: &str, value: Option<&RawValue>) -> Resul
     let value =
         value.ok_or_else(|| Rejection::request(format!("approval: missing field `{field}`")))?;
     serde_json::from_str(value.get())
-        .map_err(|e| Rejection::request(format!("approval: {field}: {}", sentence(&e))))
+        .map_err(|e| Rejection::request(format!("approval: {field}: {}", redacted_message(&e))))
 }
 
 fn optional<T: DeserializeOwned>(
