@@ -149,7 +149,7 @@ impl Key {
     /// Returns whether the key can make signatures of a profile. A `v1` signature names neither key
     /// nor algorithm, so only an HMAC key without an approver can make one. A `v2` key signs for
     /// the approver it is bound to.
-    pub(crate) fn serves(&self, profile: Profile) -> bool {
+    pub(crate) fn can_sign(&self, profile: Profile) -> bool {
         self.usage == KeyUse::Approve
             && match profile {
                 Profile::V1 => self.algorithm == Algorithm::HmacSha256 && self.approver.is_none(),
