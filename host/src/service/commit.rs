@@ -188,13 +188,13 @@ impl Service {
             at: now,
         };
         match self.store.commit(change).await? {
-            Commit::Kept { entry } => {
+            Commit::Committed { entry } => {
                 self.time.kept(now);
                 self.watchers.changed(id, entry);
                 Ok(Some(reply))
             }
             Commit::Conflict => Ok(None),
-            Commit::Answered(answer) => match idempotency {
+            Commit::Replayed(answer) => match idempotency {
                 Some(idempotency) => idempotency.matches(&answer).map(|()| Some(answer.into())),
                 None => Ok(None),
             },

@@ -16,7 +16,7 @@ pub mod redb;
 mod row_kind;
 mod trust;
 
-pub use entry_interpreter::Meaning;
+pub use entry_interpreter::EntryInterpreter;
 pub use row_kind::RowKind;
 pub(crate) use trust::is_signed;
 pub use trust::{LogKeys, NoLogKeys, Trust};
@@ -237,7 +237,7 @@ pub enum Status {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Commit {
     /// Committed, with an audit entry of this number.
-    Kept {
+    Committed {
         /// The number.
         entry: u64,
     },
@@ -245,7 +245,7 @@ pub enum Commit {
     /// taken.
     Conflict,
     /// Not committed: this idempotency scope already has an answer.
-    Answered(Answer),
+    Replayed(Answer),
 }
 
 /// A stored approval.
