@@ -21,7 +21,7 @@ impl Native {
 }
 
 impl Engine for Native {
-    fn ask(&mut self, attempt: &Attempt) -> Result<Answer> {
+    fn evaluate(&mut self, attempt: &Attempt) -> Result<Answer> {
         let verdict = authoring::verdict(&signoff_policy::attempt::Attempt {
             agent: AGENT,
             action: &attempt.action,
