@@ -1,4 +1,4 @@
-//! The workbench: JSON in, JSON out.
+//! The authoring interface: JSON in, JSON out.
 
 use serde_json::{Value, json};
 use signoff_policy::authoring;
