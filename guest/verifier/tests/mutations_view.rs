@@ -8,14 +8,14 @@
     reason = "a test fails by a panic"
 )]
 
-mod door;
+mod harness;
 
 use std::collections::BTreeMap;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
-use door::shown::{approved, approvers, executed, question, view};
-use door::signer::{request_digest, statement, text};
-use door::{CONTEXT, EXECUTION, REQUESTED, Random, parsed};
+use harness::shown::{approved, approvers, executed, question, view};
+use harness::signer::{request_digest, statement, text};
+use harness::{CONTEXT, EXECUTION, REQUESTED, Random, parsed};
 use serde_json::{Value, json};
 use signoff_verifier::wire;
 
