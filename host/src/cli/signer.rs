@@ -50,7 +50,7 @@ impl SignerRequest<'_> {
         let approver = match (self.approver, bound_to) {
             (Some(approver), _) => approver.to_owned(),
             (None, Some(bound_to)) => bound_to,
-            (None, None) => the_only_approver(keys)?,
+            (None, None) => only_approver(keys)?,
         };
         if let Some(key) = picked {
             let profile = match self.profile {
@@ -83,7 +83,7 @@ impl SignerRequest<'_> {
     }
 }
 
-fn the_only_approver(keys: &Keys) -> Result<String, SigningError> {
+fn only_approver(keys: &Keys) -> Result<String, SigningError> {
     match keys.approvers().as_slice() {
         [one] => Ok((*one).to_owned()),
         [] => Err(SigningError::Usage(

@@ -107,7 +107,7 @@ impl Verify<'_> {
         let now = UnixSeconds::new(self.now)?;
         let expectations = Expectations::read(self)?;
 
-        is_the_one(&shown, &id, &audience)?;
+        check_identity(&shown, &id, &audience)?;
         let erased_at = evidence.erased_at;
         let record = evidence.record(&shown);
         let approved = Approved::to_run(record, attempt.execution_id.as_ref(), now)?;
@@ -154,7 +154,7 @@ impl Verified {
 /// Checks the id and audience of the approval shown.
 ///
 /// Rejections: 1. `not-found` for another approval 2. `audience-mismatch`
-fn is_the_one(
+fn check_identity(
     shown: &ApprovalView<'_>,
     id: &ApprovalId,
     audience: &Identifier,

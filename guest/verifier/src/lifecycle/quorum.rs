@@ -60,7 +60,7 @@ impl<'a> Tally<'a> {
         self.approvals.iter().any(|approval| {
             same_person(approval.approver, approver)
                 || approval.key_id == key_id
-                || matches!((approval.key, key), (Some(a), Some(b)) if a.is_twin_of(b))
+                || matches!((approval.key, key), (Some(a), Some(b)) if a.has_same_material(b))
         })
     }
 

@@ -69,7 +69,7 @@ impl BallotVerifier<'_> {
         let proven = verify_or_attest(self.record(), digest, index, &then, self.accepted)
             .map_err(|e| wrong(&e.message))?;
         let key = match pinned.find(&id) {
-            Some(key) if !key.is_twin_of(logged) => {
+            Some(key) if !key.has_same_material(logged) => {
                 return Err(wrong(&format!("its key `{id}` is not the given key of that id")));
             }
             Some(key) => {

@@ -27,7 +27,7 @@ pub(super) struct Ran {
 }
 
 /// A server of the demo, in its own process.
-pub(super) struct Served {
+pub(super) struct DemoServer {
     child: Child,
     pub(super) url: String,
 }
@@ -64,7 +64,7 @@ impl Person {
     }
 
     /// Starts a server for the store in this folder.
-    pub(super) fn start_server(&self, narration: &Narration) -> Result<Served> {
+    pub(super) fn start_server(&self, narration: &Narration) -> Result<DemoServer> {
         narration.say(&format!("{}$ signoff serve", self.name));
         let arguments = ["serve", "--listen", "127.0.0.1:0", "--json", "--quiet"];
         let mut command = self.command(&arguments)?;
@@ -76,7 +76,7 @@ impl Person {
         BufReader::new(out).read_line(&mut first)?;
         let facts: Value = serde_json::from_str(&first).context("the server did not start")?;
         let url = facts.get("url").and_then(Value::as_str).context("the server has no address")?;
-        Ok(Served { child, url: url.to_owned() })
+        Ok(DemoServer { child, url: url.to_owned() })
     }
 
     /// Returns a `signoff` command in this folder, with this person's token and a minimal
@@ -115,7 +115,7 @@ impl Ran {
     }
 }
 
-impl Served {
+impl DemoServer {
     /// Stops the server and waits for its exit.
     pub(super) fn stop(mut self) -> Result<()> {
         self.end()
@@ -131,7 +131,7 @@ impl Served {
     }
 }
 
-impl Drop for Served {
+impl Drop for DemoServer {
     fn drop(&mut self) {
         let _ = self.end();
     }

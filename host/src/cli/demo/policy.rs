@@ -11,7 +11,7 @@ use axum::http::Method;
 use serde_json::json;
 
 use super::Narration;
-use super::person::{Person, Served, expect, field, public_entry};
+use super::person::{DemoServer, Person, expect, field, public_entry};
 use crate::api::Evaluation;
 use crate::cli::exit::Failure;
 use crate::cli::remote::{Remote, Trust};
@@ -69,10 +69,10 @@ pub(super) fn run(narration: &mut Narration, folder: &Path) -> Result<(), Failur
         agent: Person::new(&folder, "agent")?,
         stranger: Person::new(&folder, "stranger")?,
     };
-    let served = cast.set_up(narration)?;
+    let server = cast.set_up(narration)?;
     let first = cast.ship(narration)?;
     let over = AtomicBool::new(false);
-    let (url, token) = (served.url.as_str(), cast.agent.token.as_deref());
+    let (url, token) = (server.url.as_str(), cast.agent.token.as_deref());
     let (changed, counts) = thread::scope(|scope| {
         let agent = scope.spawn(|| act(url, token, &over));
         let changed = cast.change(narration, &first);
@@ -82,14 +82,14 @@ pub(super) fn run(narration: &mut Narration, folder: &Path) -> Result<(), Failur
     let second = changed?;
     let counts = counts.map_err(|_| anyhow!("the agent of the demo failed"))??;
     check_verdicts(narration, &counts, &first, &second);
-    served.stop()?;
+    server.stop()?;
     Ok(())
 }
 
 impl Cast {
     /// Starts a server that trusts the policy team's key, and creates tokens for the team and the
     /// agent.
-    fn set_up(&mut self, narration: &mut Narration) -> Result<Served> {
+    fn set_up(&mut self, narration: &mut Narration) -> Result<DemoServer> {
         narration.title("Now a policy. Rita writes rules for agents; the server accepts policies signed with her key.");
         let made = self
             .operator
@@ -99,9 +99,9 @@ impl Cast {
         let generate = ["key", "generate", "--use", "module", "--slot", "policy", "--id", "rita"];
         let entry = public_entry(&self.rita, narration, &generate)?;
         self.operator.type_command(narration, &["key", "import", &entry])?.done()?;
-        let served = self.operator.start_server(narration)?;
+        let server = self.operator.start_server(narration)?;
         for person in [&mut self.operator, &mut self.rita, &mut self.agent, &mut self.stranger] {
-            person.server = Some(served.url.clone());
+            person.server = Some(server.url.clone());
         }
         self.operator.token = Some(admin);
         let operator = &self.operator;
@@ -112,7 +112,7 @@ impl Cast {
         self.rita.token = token("rita@company.com", "policy,auditor")?;
         self.agent.token = token("agent:inbox_triage", "requester,executor")?;
         self.stranger.token = self.rita.token.clone();
-        Ok(served)
+        Ok(server)
     }
 
     /// Ships the first version, from a rules file to the active module. Returns its digest.

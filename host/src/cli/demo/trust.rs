@@ -8,7 +8,7 @@ use redb::{Builder, ReadableTable, TableDefinition};
 use serde_json::Value;
 
 use super::Narration;
-use super::person::{Person, Ran, Served, expect, field, public_entry};
+use super::person::{DemoServer, Person, Ran, expect, field, public_entry};
 use crate::cli::exit::Failure;
 use crate::id::ApprovalId;
 
@@ -33,7 +33,7 @@ pub(super) fn run(narration: &mut Narration, folder: &Path) -> Result<(), Failur
         ben: Person::new(folder, "ben")?,
         auditor: Person::new(folder, "auditor")?,
     };
-    let served = cast.set_up(narration)?;
+    let server = cast.set_up(narration)?;
     let first = cast.request(narration, "first")?;
     let second = cast.request(narration, "second")?;
     cast.agent_tries_to_approve(narration, &first)?;
@@ -42,19 +42,19 @@ pub(super) fn run(narration: &mut Narration, folder: &Path) -> Result<(), Failur
     narration.title(
         "The server stops. An attacker with write access to its disk changes what was approved.",
     );
-    served.stop()?;
+    server.stop()?;
     cast.tamper(narration, &first)?;
-    let served = cast.operator.start_server(narration)?;
-    cast.set_server(&served);
+    let server = cast.operator.start_server(narration)?;
+    cast.set_server(&server);
     cast.claim(narration, &first, &second)?;
     cast.prove(narration, &second)?;
-    served.stop()?;
+    server.stop()?;
     Ok(())
 }
 
 impl Cast {
     /// Creates a store with tokens, and the keys of two approvers.
-    fn set_up(&mut self, narration: &mut Narration) -> Result<Served> {
+    fn set_up(&mut self, narration: &mut Narration) -> Result<DemoServer> {
         narration.title(
             "Now with tokens and separate keys. The operator creates a store and serves it.",
         );
@@ -74,9 +74,9 @@ impl Cast {
             let entry = public_entry(person, narration, &arguments)?;
             self.operator.type_command(narration, &["key", "import", &entry])?.done()?;
         }
-        let served = self.operator.start_server(narration)?;
+        let server = self.operator.start_server(narration)?;
         self.operator.token = Some(admin);
-        self.set_server(&served);
+        self.set_server(&server);
         narration.title(
             "Roles: the agent requests and executes, Ann and Ben decide, the auditor reads.",
         );
@@ -89,14 +89,14 @@ impl Cast {
         self.ann.token = token("ann@company.com", "approver")?;
         self.ben.token = token("ben@company.com", "approver")?;
         self.auditor.token = token("auditor@company.com", "auditor")?;
-        Ok(served)
+        Ok(server)
     }
 
-    fn set_server(&mut self, served: &Served) {
+    fn set_server(&mut self, server: &DemoServer) {
         let everybody =
             [&mut self.operator, &mut self.agent, &mut self.ann, &mut self.ben, &mut self.auditor];
         for person in everybody {
-            person.server = Some(served.url.clone());
+            person.server = Some(server.url.clone());
         }
     }
 

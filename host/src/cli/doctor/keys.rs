@@ -60,7 +60,7 @@ pub(super) fn look(keys: &Result<Keys, KeyError>, config: &Config) -> Vec<Findin
     findings.extend(shared_secrets(&described));
     findings.extend(private_halves(keys, &described));
     findings.push(log_key(keys));
-    findings.extend(cannot_be_met(&described, config));
+    findings.extend(unreachable_requirements(&described, config));
     findings
 }
 
@@ -121,7 +121,7 @@ fn log_key(keys: &Keys) -> Finding {
 }
 
 /// Reports a requirement that the available keys can never meet.
-fn cannot_be_met(keys: &[KeyDescription], config: &Config) -> Vec<Finding> {
+fn unreachable_requirements(keys: &[KeyDescription], config: &Config) -> Vec<Finding> {
     let mut approvers = Persons::default();
     let mut groups: BTreeMap<&str, Persons<'_>> = BTreeMap::new();
     for key in keys.iter().filter(|key| decides(key)) {

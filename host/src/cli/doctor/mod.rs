@@ -53,7 +53,7 @@ pub(super) fn run(global: &Global, target: &Target) -> Result<Exit, Failure> {
         && keys.is_ok()
     {
         findings.extend(store::start_checks(&transport));
-        findings.extend(modules::serving(&transport));
+        findings.extend(modules::active_modules(&transport));
     }
     let good = findings.iter().all(|finding| finding.level != Level::Bad);
     if global.json {

@@ -85,7 +85,7 @@ fn of_one_of(key: &ModulePublic, keys: &[&ModulePublic]) -> bool {
 }
 
 /// Checks the active module of each slot, and whether it works.
-pub(super) fn serving(transport: &Transport) -> Vec<Finding> {
+pub(super) fn active_modules(transport: &Transport) -> Vec<Finding> {
     let listed =
         transport.get("/api/v1/modules").and_then(|answer| transport.parse::<List>(&answer));
     let Ok(List { slots, items }) = listed else {

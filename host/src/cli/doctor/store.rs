@@ -62,7 +62,7 @@ async fn examined(path: &Path, trust: &Trust) -> Result<Vec<Finding>, StoreError
             "run `signoff serve`, which creates a log key; then keep the keyring where users who can write the store cannot read it",
         ));
     }
-    findings.extend(of_tokens(&token_rows(&store).await?));
+    findings.extend(token_findings(&token_rows(&store).await?));
     Ok(findings)
 }
 
@@ -108,7 +108,7 @@ fn differences(examined: &Examined) -> Vec<Finding> {
     findings
 }
 
-fn of_tokens(tokens: &[TokenRow]) -> Vec<Finding> {
+fn token_findings(tokens: &[TokenRow]) -> Vec<Finding> {
     let living: Vec<&TokenRow> = tokens.iter().filter(|token| token.revoked_at.is_none()).collect();
     if tokens.is_empty() {
         return vec![Finding::weak(

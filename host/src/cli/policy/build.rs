@@ -47,9 +47,9 @@ pub(super) fn run(args: &BuildArgs, json: bool) -> Result<Exit, Stop> {
         build_with(&template, &rules).map_err(|error| report_problems(&args.file, error, json))?;
     print(&args.file, &built.loaded.problems, To::Error);
     if !args.no_test {
-        tests_pass(args, &template, &rules, json)?;
+        run_tests(args, &template, &rules, json)?;
     }
-    says_its_rules(&built, &rules)?;
+    check_embedded_rules(&built, &rules)?;
     let mut draft = destination.create()?;
     draft.write_all(&built.wasm)?;
     draft.keep()?;
@@ -72,7 +72,7 @@ fn destination(args: &BuildArgs) -> Result<Destination, Failure> {
 }
 
 /// Runs the rules' tests; a failure prevents the build.
-fn tests_pass(args: &BuildArgs, template: &Template, rules: &str, json: bool) -> Result<(), Stop> {
+fn run_tests(args: &BuildArgs, template: &Template, rules: &str, json: bool) -> Result<(), Stop> {
     let mut runtime = template.runtime()?;
     let failed = |error| report_problems(&args.file, error, json);
     let loaded = runtime.load(rules).map_err(failed)?;
@@ -91,7 +91,7 @@ fn tests_pass(args: &BuildArgs, template: &Template, rules: &str, json: bool) ->
 }
 
 /// Runs the built module: one that does not start or has other rules is not written.
-fn says_its_rules(built: &Built, rules: &str) -> anyhow::Result<()> {
+fn check_embedded_rules(built: &Built, rules: &str) -> anyhow::Result<()> {
     if Module::run(&built.wasm)?.rules() == Some(rules) {
         return Ok(());
     }

@@ -44,7 +44,7 @@ impl LocalPolicy {
                 Ok(Self { file, loaded: Some(LoadedRules { runtime, rules }), module: None })
             }
             Source::Module(wasm) => {
-                source::looked_at(&file, &wasm, json)?;
+                source::inspect_policy(&file, &wasm, json)?;
                 let module = Module::run(&wasm).with_context(|| format!("`{file}`"))?;
                 let loaded =
                     module.rules().map(|rules| LoadedRules::of(rules, template)).transpose()?;
