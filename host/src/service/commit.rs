@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use signoff_core::object::each_name_once;
+use signoff_core::object::refuse_duplicate_members;
 
 use super::Service;
 use super::caller::Caller;
@@ -194,13 +194,13 @@ impl Service {
             at: now,
         };
         match self.store.commit(change).await? {
-            Commit::Kept { entry } => {
+            Commit::Committed { entry } => {
                 self.time.kept(now);
                 self.watchers.changed(id, entry);
                 Ok(Some(reply))
             }
             Commit::Conflict => Ok(None),
-            Commit::Answered(answer) => match idempotency {
+            Commit::Replayed(answer) => match idempotency {
                 Some(idempotency) => idempotency.matches(&answer).map(|()| Some(answer.into())),
                 None => Ok(None),
             },
@@ -299,7 +299,7 @@ pub(super) fn quoted(text: &str) -> String {
 /// Refusals: `verifier-trapped`.
 fn is_object(event: &str) -> Result<(), Refusal> {
     let is_line = event.starts_with('{') && event.ends_with('}') && !event.contains('\n');
-    if is_line && each_name_once("event", event).is_ok() {
+    if is_line && refuse_duplicate_members("event", event).is_ok() {
         return Ok(());
     }
     Err(Refusal::new(Code::VERIFIER_TRAPPED, "the verifier's event is not a JSON object"))

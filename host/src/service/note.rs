@@ -67,12 +67,12 @@ impl Service {
             at: now,
         };
         match self.store.commit(change).await? {
-            Commit::Kept { entry, .. } => {
+            Commit::Committed { entry, .. } => {
                 self.time.kept(now);
                 self.watchers.noted(entry);
                 Ok(reply)
             }
-            Commit::Answered(answer) => match idempotency {
+            Commit::Replayed(answer) => match idempotency {
                 Some(idempotency) => idempotency.matches(&answer).map(|()| answer.into()),
                 None => Ok(reply),
             },

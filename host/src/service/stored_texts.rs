@@ -1,7 +1,7 @@
 //! How this host interprets the texts in its store, for tools that examine one.
 
 use super::modules::keeps_bytes;
-use crate::store::{ANSWER_SECONDS, About, Meaning, about};
+use crate::store::{ANSWER_SECONDS, About, EntryInterpreter, about};
 
 /// A server's clock may be this much ahead: it may have deleted answers that are nearly old enough.
 const ANSWER_MARGIN_SECONDS: u64 = 3_600;
@@ -13,7 +13,7 @@ pub struct StoredTexts {
     pub now: u64,
 }
 
-impl Meaning for StoredTexts {
+impl EntryInterpreter for StoredTexts {
     fn about(&self, entry: &str) -> Option<About> {
         about::of_entry(entry)
     }
