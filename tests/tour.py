@@ -1,4 +1,4 @@
-"""Runs the README's chapters as written, and checks what they print.
+"""Runs the guides as written, and checks what they print.
 
 python3 tests/tour.py, from the root of the repository.
 """
@@ -71,32 +71,30 @@ POLICY = [
     "module_rolled_back",
 ]
 
-CHAPTERS = {"Five-minute tour": (8, TOUR), "Going to production": (10, PRODUCTION),
-            "Shipping a policy": (7, POLICY)}
+PAGES = {"docs/tour.md": (8, TOUR), "docs/production.md": (10, PRODUCTION), "docs/policies.md": (7, POLICY)}
 
 
 def main():
-    readme = pathlib.Path("README.md").read_text(encoding="utf-8")
-    for chapter, (least, expected) in CHAPTERS.items():
-        typed(readme, chapter, least, expected)
+    for page, (least, expected) in PAGES.items():
+        typed(page, least, expected)
 
 
-def typed(readme, chapter, least, expected):
-    text = readme.split(f"## {chapter}")[1].split("\n## ")[0]
+def typed(page, least, expected):
+    text = pathlib.Path(page).read_text(encoding="utf-8")
     blocks = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
     if len(blocks) < least:
-        sys.exit(f"`{chapter}` has {len(blocks)} blocks, expected at least {least}")
+        sys.exit(f"`{page}` has {len(blocks)} blocks, expected at least {least}")
     script = "set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n" + "\n".join(blocks)
     done = subprocess.run(["bash", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     print(done.stdout)
     if done.returncode != 0:
-        sys.exit(f"`{chapter}` exited with {done.returncode}")
+        sys.exit(f"`{page}` exited with {done.returncode}")
     rest = done.stdout
     for words in expected:
         before, found, rest = rest.partition(words)
         if not found:
-            sys.exit(f"`{chapter}` did not print {words!r} in its place")
-    print(f"`{chapter}` works: {len(blocks)} blocks, {len(expected)} answers as expected")
+            sys.exit(f"`{page}` did not print {words!r} in its place")
+    print(f"`{page}` works: {len(blocks)} blocks, {len(expected)} answers as expected")
 
 
 if __name__ == "__main__":

@@ -63,6 +63,7 @@ mod store_files;
 mod story;
 mod tampered;
 mod terminal;
+mod tidy;
 mod tls;
 mod vectors;
 mod waiting;

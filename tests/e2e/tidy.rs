@@ -1,0 +1,116 @@
+//! House rules of the source tree that no lint checks.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Words of prose that CONTRIBUTING.md replaces. Each is a phrase, so that names of code do not match.
+const BANNED: [&str; 12] = [
+    " errs ",
+    " errs:",
+    " mended",
+    " mends ",
+    "what is none",
+    "What is none",
+    "as good as not",
+    "no token of signoff",
+    "Has a module serve",
+    "whose it is",
+    "stands twice",
+    "Must be driven to its end",
+];
+
+/// Files and folders that may name what bindgen generates from `wit/`.
+const BINDINGS: [&str; 4] = [
+    "guest/policy/src/component.rs",
+    "guest/verifier/src/component.rs",
+    "host/src/engine/policy.rs",
+    "host/src/verifier/",
+];
+
+#[test]
+fn every_source_file_starts_with_its_purpose() {
+    let mut lacking = Vec::new();
+    for (path, text) in sources(&["rs", "py", "mjs"]) {
+        let first = text.lines().find(|line| !line.starts_with("#!")).unwrap_or_default();
+        if !["//!", "//", "\"\"\"", "/**", "///"].iter().any(|mark| first.starts_with(mark)) {
+            lacking.push(path);
+        }
+    }
+    assert!(lacking.is_empty(), "these files do not start with what they are for: {lacking:#?}");
+}
+
+#[test]
+fn prose_uses_no_banned_words() {
+    let mut found = Vec::new();
+    for (path, text) in sources(&["rs", "py", "mjs", "md", "wit", "toml"]) {
+        if path.ends_with("CONTRIBUTING.md") || path.ends_with("tests/e2e/tidy.rs") {
+            continue;
+        }
+        for (number, line) in text.lines().enumerate() {
+            for words in BANNED.iter().filter(|words| line.contains(*words)) {
+                found.push(format!("{}:{}: `{words}`", path.display(), number + 1));
+            }
+        }
+    }
+    assert!(found.is_empty(), "CONTRIBUTING.md has better words: {found:#?}");
+}
+
+#[test]
+fn generated_bindings_are_named_in_their_modules_alone() {
+    let mut found = Vec::new();
+    for (path, text) in sources(&["rs"]) {
+        let product = ["host/src", "guest/verifier/src", "guest/policy/src", "guest/core/src"];
+        if !product.iter().any(|folder| path.starts_with(folder))
+            || BINDINGS.iter().any(|place| path.starts_with(place))
+        {
+            continue;
+        }
+        let names = ["signoff_approval_", "exports::signoff", "bindgen!", "wit_bindgen::"];
+        if names.iter().any(|name| text.contains(name)) {
+            found.push(path);
+        }
+    }
+    assert!(found.is_empty(), "these files name generated bindings: {found:#?}");
+}
+
+#[test]
+fn links_between_pages_lead_to_files() {
+    let mut broken = Vec::new();
+    for (path, text) in sources(&["md"]) {
+        let folder = root().join(&path).parent().unwrap().to_owned();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let file = link.split('#').next().unwrap_or_default();
+            let is_file = !file.is_empty() && !file.contains("://") && !file.contains(' ');
+            if is_file && !folder.join(file).exists() {
+                broken.push(format!("{}: {link}", path.display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// Files of the repository with one of these endings: path from the root, and text.
+fn sources(endings: &[&str]) -> Vec<(PathBuf, String)> {
+    let (root, mut folders, mut files) = (root(), vec![PathBuf::new()], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(root.join(&folder)).unwrap() {
+            let entry = entry.unwrap();
+            let name = entry.file_name().into_string().unwrap();
+            let path = folder.join(&name);
+            let made = ["target", "node_modules", "venv"].contains(&name.as_str());
+            if entry.file_type().unwrap().is_dir() {
+                if !made && !name.starts_with('.') {
+                    folders.push(path);
+                }
+            } else if path.extension().is_some_and(|ending| endings.iter().any(|e| ending == *e)) {
+                files.push((path, fs::read_to_string(entry.path()).unwrap()));
+            }
+        }
+    }
+    assert!(!files.is_empty(), "no files with an ending of {endings:?}");
+    files
+}
