@@ -88,7 +88,7 @@ fn verify_receipt(file: &Path, more: &[&str]) -> Ran {
 }
 
 /// Runs a command against a server.
-fn asked(home: &Home, server: &Server, token: &str, arguments: &[&str]) -> Ran {
+fn run_at(home: &Home, server: &Server, token: &str, arguments: &[&str]) -> Ran {
     home.run(&[&["--server", &server.url, "--token", token], arguments].concat())
 }
 
@@ -115,15 +115,15 @@ fn an_export_verifies_against_a_trusted_log_key() {
     let unknown = verify(&log, &[]).exits(3);
     assert!(unknown.out.starts_with("consistent, signer unknown: "), "{unknown:?}");
 
-    let told = verify(&log, &["--trust", &key, "--json"]).exits(0).json();
+    let output = verify(&log, &["--trust", &key, "--json"]).exits(0).json();
     let lines = fs::read_to_string(&log).unwrap();
-    assert_eq!(told["entries"].as_u64().unwrap(), lines.lines().count() as u64 - 2);
-    assert_eq!((text(&told, "verdict"), text(&told, "signer")), ("verified", key.as_str()));
-    assert_eq!(told["bytes"].as_u64().unwrap(), lines.len() as u64);
+    assert_eq!(output["entries"].as_u64().unwrap(), lines.lines().count() as u64 - 2);
+    assert_eq!((text(&output, "verdict"), text(&output, "signer")), ("verified", key.as_str()));
+    assert_eq!(output["bytes"].as_u64().unwrap(), lines.len() as u64);
     // Standard output and HTTP give the same bytes.
     assert_eq!(home.run(&["audit", "export"]).exits(0).out, lines);
     let server = home.serve();
-    assert_eq!(asked(&home, &server, &token, &["audit", "export"]).exits(0).out, lines);
+    assert_eq!(run_at(&home, &server, &token, &["audit", "export"]).exits(0).out, lines);
 }
 
 #[test]
@@ -146,9 +146,9 @@ fn an_edited_log_does_not_verify_and_the_first_fault_is_reported() {
         let file = home.file("edited.jsonl", &edited);
         let ran = verify(&file, &["--trust", &key]).exits(1);
         assert!(ran.err.contains("does not verify: ") && ran.err.contains(why), "{ran:?}");
-        let told = verify(&file, &["--trust", &key, "--json"]).exits(1).json();
-        assert_eq!(text(&told, "verdict"), "wrong");
-        assert!(text(&told, "error").contains(why), "{told}");
+        let output = verify(&file, &["--trust", &key, "--json"]).exits(1).json();
+        assert_eq!(text(&output, "verdict"), "wrong");
+        assert!(text(&output, "error").contains(why), "{output}");
     }
     let other = Home::new();
     other.run(&["init", "--audience", "prod"]).ok();
@@ -174,10 +174,10 @@ fn a_kept_checkpoint_detects_a_truncated_log() {
     assert!(found.err.contains("fewer than"), "{found:?}");
     let extends = verify(&newer, &["--trust", &key, "--checkpoint", kept]).ok();
     assert!(extends.contains("extends"), "{extends}");
-    let told = verify(&newer, &["--checkpoint", kept, "--json"]).exits(3).json();
+    let output = verify(&newer, &["--checkpoint", kept, "--json"]).exits(3).json();
     assert_eq!(
-        (told["extends"].as_u64(), told["signer"].as_str()),
-        (told["entries"].as_u64(), None)
+        (output["extends"].as_u64(), output["signer"].as_str()),
+        (output["entries"].as_u64(), None)
     );
     // A kept checkpoint without a valid signature is refused.
     let forged = fs::read_to_string(kept).unwrap().replace("signoff/prod\n", "signoff/other\n");
@@ -217,7 +217,7 @@ fn an_export_verifies_while_the_server_writes() {
     while_requests_are_made(&server, &token, || {
         for _ in 0..5 {
             let export = ["audit", "export", "-o", "log.jsonl"];
-            asked(&home, &server, &token, &export).exits(0);
+            run_at(&home, &server, &token, &export).exits(0);
             verify(&home.path("log.jsonl"), &["--trust", &key]).exits(0);
         }
     });
@@ -317,13 +317,13 @@ fn a_receipt_verifies_with_only_the_log_key() {
     let id = executed(&home);
     home.run(&["receipt", "export", &id[..20], "-o", "receipt.json"]).ok();
     let receipt = home.path("receipt.json");
-    let told = verify_receipt(&receipt, &["--trust", &key]).ok();
-    assert!(told.starts_with(&format!("verified: {id} is executed")), "{told}");
-    assert!(told.contains("(ed25519 key ann): signature verified"), "{told}");
-    assert!(told.contains("1 approver: met") && told.contains("looked at it"), "{told}");
-    let told = verify_receipt(&receipt, &["--trust", &key, "--json"]).exits(0).json();
-    assert_eq!((text(&told, "verdict"), text(&told, "status")), ("verified", "executed"));
-    assert_eq!(text(&told["ballots"][0], "proof"), "logged");
+    let output = verify_receipt(&receipt, &["--trust", &key]).ok();
+    assert!(output.starts_with(&format!("verified: {id} is executed")), "{output}");
+    assert!(output.contains("(ed25519 key ann): signature verified"), "{output}");
+    assert!(output.contains("1 approver: met") && output.contains("looked at it"), "{output}");
+    let output = verify_receipt(&receipt, &["--trust", &key, "--json"]).exits(0).json();
+    assert_eq!((text(&output, "verdict"), text(&output, "status")), ("verified", "executed"));
+    assert_eq!(text(&output["ballots"][0], "proof"), "logged");
     let unknown = verify_receipt(&receipt, &[]).exits(3);
     assert!(unknown.out.starts_with("consistent, signer unknown: "), "{unknown:?}");
     assert!(unknown.out.contains("signature fits the key in the receipt"), "{unknown:?}");
@@ -331,8 +331,8 @@ fn a_receipt_verifies_with_only_the_log_key() {
     // With known approvers' keys, and with expectations.
     let keyring = home.path("signoff.keys.json");
     let pinned = ["--trust", &key, "--keys", keyring.to_str().unwrap(), "--id", &id];
-    let told = verify_receipt(&receipt, &[&pinned[..], &["--audience", "prod"]].concat()).ok();
-    assert!(told.contains("signature verified with the key given"), "{told}");
+    let output = verify_receipt(&receipt, &[&pinned[..], &["--audience", "prod"]].concat()).ok();
+    assert!(output.contains("signature verified with the key given"), "{output}");
     let other = verify_receipt(&receipt, &["--trust", &key, "--audience", "dev"]).exits(1);
     assert!(other.err.contains("not of `dev`"), "{other:?}");
     verify_receipt(&receipt, &["--trust", &key, "--id", "appr_1"]).exits(2);
@@ -340,7 +340,7 @@ fn a_receipt_verifies_with_only_the_log_key() {
     // HTTP gives the same bytes.
     let bytes = fs::read_to_string(&receipt).unwrap();
     let server = home.serve();
-    let ran = asked(&home, &server, &token, &["receipt", "export", &id]).exits(0);
+    let ran = run_at(&home, &server, &token, &["receipt", "export", &id]).exits(0);
     assert_eq!(ran.out, bytes);
 
     for (was, is, why) in [
@@ -359,8 +359,8 @@ fn a_receipt_verifies_with_only_the_log_key() {
 
     // A later revocation does not invalidate the ballot, unless the verifying keyring has it.
     home.run(&["key", "revoke", "ann", "--yes"]).ok();
-    let told = verify_receipt(&receipt, &["--trust", &key]).ok();
-    assert!(told.contains("signature verified with the key in the log"), "{told}");
+    let output = verify_receipt(&receipt, &["--trust", &key]).ok();
+    assert!(output.contains("signature verified with the key in the log"), "{output}");
     let revoked = verify_receipt(&receipt, &pinned).exits(1);
     assert!(revoked.err.contains("key `ann` is revoked"), "{revoked:?}");
 }
@@ -372,9 +372,12 @@ fn a_ballot_by_a_shared_secret_is_only_attested() {
     let approve = ["approve", &id, "--approver", "dave@example.com", "--comment", "fine", "--yes"];
     home.run(&[&approve[..], &["--profile", "v1"]].concat()).ok();
     home.run(&["receipt", "export", &id, "-o", "receipt.json"]).ok();
-    let told = verify_receipt(&home.path("receipt.json"), &["--trust", &key]).ok();
-    assert!(told.contains("attested by the log") && !told.contains("fine"), "{told}");
-    assert!(told.contains("1 approver: met; 1 approval is attested by the log alone"), "{told}");
+    let output = verify_receipt(&home.path("receipt.json"), &["--trust", &key]).ok();
+    assert!(output.contains("attested by the log") && !output.contains("fine"), "{output}");
+    assert!(
+        output.contains("1 approver: met; 1 approval is attested by the log alone"),
+        "{output}"
+    );
 }
 
 #[test]
@@ -385,7 +388,7 @@ fn every_approval_has_a_receipt_while_others_are_requested() {
     while_requests_are_made(&server, &token, || {
         for _ in 0..5 {
             let export = ["receipt", "export", &id, "-o", "receipt.json"];
-            asked(&home, &server, &token, &export).exits(0);
+            run_at(&home, &server, &token, &export).exits(0);
             verify_receipt(&home.path("receipt.json"), &["--trust", &key]).exits(0);
         }
     });

@@ -50,19 +50,19 @@ fn normal(text: &str) -> String {
 
 /// Runs the commands of one story; returns every answer, normalized.
 fn story(home: &Home, target: &[&str], json: bool) -> Vec<(String, i32, String, String)> {
-    let mut told = Vec::new();
+    let mut output = Vec::new();
     let run = |arguments: &[&str]| {
         let mut all = target.to_vec();
         all.extend(arguments);
         home.run(&all)
     };
-    let mut tell = |arguments: &[&str]| {
+    let mut record = |arguments: &[&str]| {
         let mut all = arguments.to_vec();
         if json {
             all.push("--json");
         }
         let ran = run(&all);
-        told.push((arguments[0].to_owned(), ran.code, normal(&ran.out), normal(&ran.err)));
+        output.push((arguments[0].to_owned(), ran.code, normal(&ran.out), normal(&ran.err)));
         ran
     };
     let made = || {
@@ -70,7 +70,7 @@ fn story(home: &Home, target: &[&str], json: bool) -> Vec<(String, i32, String, 
         json.push("--json");
         id(&run(&json).json()).to_owned()
     };
-    tell(REQUEST);
+    record(REQUEST);
     let id = made();
     let claim = [
         "claim",
@@ -84,51 +84,51 @@ fn story(home: &Home, target: &[&str], json: bool) -> Vec<(String, i32, String, 
         "--lease",
         "60",
     ];
-    tell(&["show", &id]);
-    tell(&["verify", &id]);
-    tell(&claim);
-    tell(&["wait", &id, "--timeout", "1"]);
-    tell(&["payload", &id, "--approver", APPROVER]);
-    tell(&["extend", &id, "--expires-in", "2h"]);
-    tell(&["approve", &id, "--approver", APPROVER]);
-    tell(&["approve", &id, "--approver", "agent:demo", "--yes"]);
-    tell(&["approve", &id, "--approver", APPROVER, "--yes", "--comment", "looks good"]);
-    tell(&["approve", &id, "--approver", APPROVER, "--yes"]);
-    tell(&["verify", &id, "--context", CONTEXT, "--agent", "demo"]);
-    tell(&["verify", &id, "--context", "{}"]);
-    tell(&["verify", &id, "--signature", &"0".repeat(64)]);
-    tell(&["wait", &id]);
-    tell(&["extend", &id, "--expires-in", "2h"]);
+    record(&["show", &id]);
+    record(&["verify", &id]);
+    record(&claim);
+    record(&["wait", &id, "--timeout", "1"]);
+    record(&["payload", &id, "--approver", APPROVER]);
+    record(&["extend", &id, "--expires-in", "2h"]);
+    record(&["approve", &id, "--approver", APPROVER]);
+    record(&["approve", &id, "--approver", "agent:demo", "--yes"]);
+    record(&["approve", &id, "--approver", APPROVER, "--yes", "--comment", "looks good"]);
+    record(&["approve", &id, "--approver", APPROVER, "--yes"]);
+    record(&["verify", &id, "--context", CONTEXT, "--agent", "demo"]);
+    record(&["verify", &id, "--context", "{}"]);
+    record(&["verify", &id, "--signature", &"0".repeat(64)]);
+    record(&["wait", &id]);
+    record(&["extend", &id, "--expires-in", "2h"]);
     let claimed = {
-        let ran = tell(&claim);
+        let ran = record(&claim);
         if json { ran.json()["execution"]["id"].as_str().unwrap().to_owned() } else { ran.ok() }
     };
-    tell(&claim);
+    record(&claim);
     let outcome = |outcome| ["outcome", &id, "--execution-id", &claimed, "--outcome", outcome];
-    tell(&outcome("succeeded"));
-    tell(&outcome("succeeded"));
-    tell(&outcome("failed"));
-    tell(&["show", &id]);
+    record(&outcome("succeeded"));
+    record(&outcome("succeeded"));
+    record(&outcome("failed"));
+    record(&["show", &id]);
     let rejected = made();
-    tell(&["reject", &rejected, "--approver", APPROVER, "--yes", "--comment", "too risky"]);
-    tell(&["wait", &rejected]);
-    tell(&["verify", &rejected]);
+    record(&["reject", &rejected, "--approver", APPROVER, "--yes", "--comment", "too risky"]);
+    record(&["wait", &rejected]);
+    record(&["verify", &rejected]);
     let withdrawn = made();
-    tell(&["withdraw", &withdrawn]);
-    tell(&["withdraw", &withdrawn]);
-    tell(&["wait", &withdrawn]);
-    tell(&["list"]);
-    tell(&["list", "--status", "executed"]);
-    tell(&["list", "--limit", "2", "--all"]);
-    tell(&["list", "--agent", "nobody"]);
-    tell(&["stats"]);
-    tell(&["audit", "tail"]);
-    tell(&["audit", "tail", "--after", "3"]);
-    tell(&["show", "appr_00000000000000000000000000"]);
-    tell(&["show", "nonsense"]);
-    tell(&["request", "--agent", "demo", "--action", "deploy", "--context", "{\"a\":NaN}"]);
-    tell(&["request", "--agent", "", "--action", "deploy", "--context", "{}"]);
-    told
+    record(&["withdraw", &withdrawn]);
+    record(&["withdraw", &withdrawn]);
+    record(&["wait", &withdrawn]);
+    record(&["list"]);
+    record(&["list", "--status", "executed"]);
+    record(&["list", "--limit", "2", "--all"]);
+    record(&["list", "--agent", "nobody"]);
+    record(&["stats"]);
+    record(&["audit", "tail"]);
+    record(&["audit", "tail", "--after", "3"]);
+    record(&["show", "appr_00000000000000000000000000"]);
+    record(&["show", "nonsense"]);
+    record(&["request", "--agent", "demo", "--action", "deploy", "--context", "{\"a\":NaN}"]);
+    record(&["request", "--agent", "", "--action", "deploy", "--context", "{}"]);
+    output
 }
 
 #[test]
@@ -329,9 +329,12 @@ fn serve_prints_the_next_step_and_each_change() {
     }
     let client = crate::support::Client::new(url);
     let approval = client.approved();
-    let told: Vec<String> = lines.by_ref().take(2).collect();
-    assert!(told[0].contains("approval_requested") && told[0].contains(id(&approval)), "{told:?}");
-    assert!(told[1].contains("approval_decided") && told[1].contains(APPROVER), "{told:?}");
+    let output: Vec<String> = lines.by_ref().take(2).collect();
+    assert!(
+        output[0].contains("approval_requested") && output[0].contains(id(&approval)),
+        "{output:?}"
+    );
+    assert!(output[1].contains("approval_decided") && output[1].contains(APPROVER), "{output:?}");
     child.kill().unwrap();
     child.wait().unwrap();
 }

@@ -145,20 +145,20 @@ fn acknowledged_changes_survive_kill_9_at_any_moment() {
         .map_or(ROUNDS_DEFAULT, |rounds| rounds.parse().expect("a number of rounds"));
     let home = Home::new();
     let mut server = home.serve();
-    let mut told = 0;
+    let mut seen = 0;
     let mut finished = Vec::new();
     for round in 0..rounds {
         // Short and long delays in mixed order: 37 and 101 are coprime.
         let after = Duration::from_millis(u64::from(round * 37 % 101) * 2);
         let stories = killed_under_load(server, round, after);
         server = home.serve();
-        let new = server.audit_after(told);
+        let new = server.audit_after(seen);
         let audit = audit_by_agent(new);
         for story in stories {
             finished.push(story.name.clone());
             check(&server, story, &audit);
         }
-        told = entries(&server);
+        seen = entries(&server);
     }
     let audit = audit_by_agent(server.audit());
     assert_eq!(audit.len(), finished.len(), "there is no approval that was not requested");

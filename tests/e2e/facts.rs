@@ -51,9 +51,9 @@ fn a_policy_reads_the_requester_and_the_claimer_in_lower_case() {
     let wasm = built(&shop, RULES);
     let digest = shop.push(&wasm, 1).json(201)["digest"].as_str().unwrap().to_owned();
     change(&shop.policy, &digest, "activate").ok();
-    let asked = evaluated(&shop.office.requester, &claim_body());
+    let verdict = evaluated(&shop.office.requester, &claim_body());
     assert_eq!(
-        (&asked["rule"], &asked["reason"]),
+        (&verdict["rule"], &verdict["reason"]),
         (&json!("staff"), &json!("asked by requester@company.com"))
     );
     let both = shop.office.token("CI@Company.com", &["requester", "executor"]);
@@ -168,7 +168,7 @@ fn eval_and_tests_take_facts() {
     let home = Home::new();
     home.file("rules.toml", RULES);
     let eval = |facts: &[&str]| {
-        let asked = [
+        let arguments = [
             "policy",
             "eval",
             "rules.toml",
@@ -181,15 +181,15 @@ fn eval_and_tests_take_facts() {
             "--json",
         ];
         let facts = facts.iter().flat_map(|fact| ["--fact", fact]);
-        home.run(&asked.into_iter().chain(facts).collect::<Vec<_>>())
+        home.run(&arguments.into_iter().chain(facts).collect::<Vec<_>>())
     };
     let own = eval(&[]).exits(3).json();
     assert_eq!(own["facts"], json!({ "requester": "agent:inbox" }));
-    let asked = eval(&["requester=CI@company.com"]).exits(4).json();
-    assert_eq!(asked["reason"], "asked by ci@company.com");
+    let verdict = eval(&["requester=CI@company.com"]).exits(4).json();
+    assert_eq!(verdict["reason"], "asked by ci@company.com");
     let claim = eval(&["requester=ci@company.com", "claimed_by=ci@company.com"]).exits(3).json();
     assert_eq!(claim["rule"], "not-oneself");
-    for (facts, told) in [
+    for (facts, message) in [
         (&["role=x"][..], "there is no fact `role`, expected claimed_by or requester"),
         (&["requester"], "expected NAME=VALUE"),
         (&["requester="], "expected 1 to 128 printable ASCII characters"),
@@ -197,7 +197,7 @@ fn eval_and_tests_take_facts() {
         (&["requester=a", "requester=b"], "duplicate fact `requester`"),
     ] {
         let ran = eval(facts).exits(2);
-        assert!(ran.err.contains(told), "{ran:?}");
+        assert!(ran.err.contains(message), "{ran:?}");
     }
     let case = "\n[[test]]\nname = \"staff\"\nagent = \"a\"\naction = \"b\"\nexpect = \"require_approval\"\n[test.facts]\nrequester = \"ci@company.com\"\n";
     home.file("tested.toml", &format!("{RULES}{case}"));

@@ -145,10 +145,10 @@ fn each_function_that_traps_refuses_its_own_call() {
     let home = Home::new();
     let [pending, approved] = prepared(&home);
     let signature = json!({ "signature": approved["signature"] });
-    let trapped = |function: &str, ask: &dyn Fn(&Client)| {
+    let trapped = |function: &str, call: &dyn Fn(&Client)| {
         let wasm = with_body(&lifecycle(function), TRAP);
         let inside = Inside::start(&home, &wasm, Arc::new(SystemClock));
-        ask(&inside.client);
+        call(&inside.client);
         assert_eq!(inside.client.audit().len(), 3, "nothing was recorded");
         inside.stop();
     };

@@ -24,19 +24,19 @@ fn a_flood_of_connections_is_refused_and_the_server_keeps_running() {
     }
     // No client sends anything: accepted connections are closed by a time-out, and the others are
     // refused at once.
-    let mut told = 0;
+    let mut refused = 0;
     for stream in open_connections {
         let text = Raw::rest(stream);
         if text.contains(" 429 ") {
             let answer = Raw::answer(&text);
             assert_eq!(answer.header("connection"), Some("close"));
             answer.refused("rate-limited");
-            told += 1;
+            refused += 1;
         } else {
             assert!(text.is_empty() || text.contains(" 408 "), "{text}");
         }
     }
-    println!("{told} of {CONNECTIONS} connections were refused");
+    println!("{refused} of {CONNECTIONS} connections were refused");
     server.assert_ready();
     assert_eq!(server.get("/healthz").status, 200);
 }

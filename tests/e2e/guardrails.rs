@@ -63,8 +63,8 @@ fn request(action: &str, context: Value, requirement: Value, ttl: Option<u32>) -
 fn entries(client: &Client, event: &str) -> Vec<Value> {
     let all = client.get("/api/v1/audit?limit=200").ok();
     let all = all["items"].as_array().unwrap().iter();
-    let told = all.map(|item| flat(&item["entry"]));
-    told.filter(|entry| entry["event"] == event).collect()
+    let recorded = all.map(|item| flat(&item["entry"]));
+    recorded.filter(|entry| entry["event"] == event).collect()
 }
 
 #[test]
@@ -93,12 +93,12 @@ fn a_verdict_names_its_rule() {
         assert_eq!(allowed[absent], Value::Null, "{absent}");
     }
     assert_eq!(allowed["policy"], policy);
-    let asked = evaluate(&server, "quarantine", mail(85));
-    assert_eq!(asked["decision"], "require_approval");
-    assert_eq!(asked["rule"], "risky-mail");
-    assert_eq!(asked["reason"], "risk 85 of email_123");
+    let bound = evaluate(&server, "quarantine", mail(85));
+    assert_eq!(bound["decision"], "require_approval");
+    assert_eq!(bound["rule"], "risky-mail");
+    assert_eq!(bound["reason"], "risk 85 of email_123");
     let urgent = json!({ "ttl_seconds": 1800, "threshold": 1, "groups": {} });
-    assert_eq!(asked["requirement"], urgent);
+    assert_eq!(bound["requirement"], urgent);
     let denied = evaluate(&server, "purge", json!({ "mailbox": "all" }));
     assert_eq!((&denied["decision"], &denied["rule"]), (&json!("deny"), &json!("no-purge")));
     assert_eq!(denied["violation_type"], "policy_denied");
@@ -110,9 +110,9 @@ fn a_verdict_names_its_rule() {
         (&json!("require_approval"), &json!("risky-mail"))
     );
     // Each verdict is in the audit log, with its policy and never with the context.
-    let told = entries(&server, "guardrails_evaluated");
-    assert_eq!(told.len(), 4);
-    for (entry, verdict) in told.iter().zip([&allowed, &asked, &denied, &bent]) {
+    let recorded = entries(&server, "guardrails_evaluated");
+    assert_eq!(recorded.len(), 4);
+    for (entry, verdict) in recorded.iter().zip([&allowed, &bound, &denied, &bent]) {
         assert_eq!(entry["moment"], "evaluate");
         assert_eq!(entry["guardrail"]["decision"], verdict["decision"]);
         assert_eq!(entry["guardrail"]["policy"], policy);
@@ -153,10 +153,10 @@ fn a_denied_request_creates_no_approval_and_is_audited() {
     let detail = text(&refused, "detail");
     assert!(detail.contains("`no-purge`") && detail.contains("nobody purges all"), "{detail}");
     assert_eq!(server.get("/api/v1/approvals").ok()["items"], json!([]));
-    let told = entries(&server, "guardrails_evaluated");
-    assert_eq!(told.len(), 1);
-    assert_eq!(told[0]["moment"], "request");
-    assert_eq!(told[0]["guardrail"]["policy"], policy);
+    let recorded = entries(&server, "guardrails_evaluated");
+    assert_eq!(recorded.len(), 1);
+    assert_eq!(recorded[0]["moment"], "request");
+    assert_eq!(recorded[0]["guardrail"]["policy"], policy);
     // A refusal is not kept for the idempotency key: once the policy allows it, the request succeeds.
     activated(&home, &server, "mail", 2, "format = 1\nname = \"mail\"\ndefault = \"allow\"\n");
     server.post_once("/api/v1/approvals", "one", &body).json(201);
@@ -166,34 +166,37 @@ fn a_denied_request_creates_no_approval_and_is_audited() {
 fn the_requirement_of_a_policy_is_frozen_and_a_caller_can_only_raise_it() {
     let (home, server) = home_with_signer();
     let policy = activated(&home, &server, "mail", 1, RULES);
-    let ask = |requirement: Value, ttl: Option<u32>| {
+    let transfer = |requirement: Value, ttl: Option<u32>| {
         let body = request("transfer", json!({ "amount": 5 }), requirement, ttl);
         server.post("/api/v1/approvals", &body).json(201)
     };
     let finance = |ttl: u32, threshold: u32| json!({ "ttl_seconds": ttl, "threshold": threshold, "groups": { "finance": 1 } });
-    let asked = ask(json!({}), None);
-    assert_eq!(asked["requirement"], finance(86_400, 2));
-    assert_eq!((&asked["policy"], &asked["rule"]), (&json!(policy), &json!("money")));
-    assert_eq!(asked["reason"], "money leaves the house");
-    assert_eq!(ask(json!({ "threshold": 1 }), Some(604_800))["requirement"], finance(86_400, 2));
-    assert_eq!(ask(json!({ "threshold": 3 }), Some(60))["requirement"], finance(60, 3));
-    let more = ask(json!({ "groups": { "legal": 1, "finance": 2 } }), None);
+    let requested = transfer(json!({}), None);
+    assert_eq!(requested["requirement"], finance(86_400, 2));
+    assert_eq!((&requested["policy"], &requested["rule"]), (&json!(policy), &json!("money")));
+    assert_eq!(requested["reason"], "money leaves the house");
+    assert_eq!(
+        transfer(json!({ "threshold": 1 }), Some(604_800))["requirement"],
+        finance(86_400, 2)
+    );
+    assert_eq!(transfer(json!({ "threshold": 3 }), Some(60))["requirement"], finance(60, 3));
+    let more = transfer(json!({ "groups": { "legal": 1, "finance": 2 } }), None);
     assert_eq!(more["requirement"]["groups"], json!({ "finance": 2, "legal": 1 }));
     // Policy and rule are part of what approvers sign.
-    let payload = format!("/api/v1/approvals/{}/payload", id(&asked));
+    let payload = format!("/api/v1/approvals/{}/payload", id(&requested));
     let query = "?decision=approved&approver=a@b.c&profile=v2&key=k";
     assert_eq!(server.get(&format!("{payload}{query}")).status, 200);
     let again = activated(&home, &server, "mail", 2, &RULES.replace("\"money\"", "\"cash\""));
     assert_ne!(again, policy);
-    let other = ask(json!({}), None);
+    let other = transfer(json!({}), None);
     assert_eq!(other["rule"], "cash");
-    let shown = server.get(&format!("/api/v1/approvals/{}", id(&asked))).ok();
+    let shown = server.get(&format!("/api/v1/approvals/{}", id(&requested))).ok();
     assert_eq!((&shown["policy"], &shown["rule"]), (&json!(policy), &json!("money")));
-    assert_eq!(shown["request_digest"], asked["request_digest"]);
-    let told = entries(&server, "approval_requested");
-    assert_eq!(told[0]["guardrail"]["policy"], policy);
-    assert_eq!(told[0]["guardrail"]["rule"], "money");
-    assert_eq!(told[0]["guardrail"]["decision"], "require_approval");
+    assert_eq!(shown["request_digest"], requested["request_digest"]);
+    let recorded = entries(&server, "approval_requested");
+    assert_eq!(recorded[0]["guardrail"]["policy"], policy);
+    assert_eq!(recorded[0]["guardrail"]["rule"], "money");
+    assert_eq!(recorded[0]["guardrail"]["decision"], "require_approval");
 }
 
 #[test]
@@ -202,9 +205,9 @@ fn a_claim_evaluates_the_policy_again_and_only_deny_counts() {
     let first = activated(&home, &server, "mail", 1, RULES);
     let approved = || {
         let body = request("quarantine", mail(85), json!({}), None);
-        let asked = server.post("/api/v1/approvals", &body).json(201);
-        let path = format!("/api/v1/approvals/{}/approve", id(&asked));
-        server.post(&path, &ballot(&asked, "approved", APPROVER)).ok()
+        let requested = server.post("/api/v1/approvals", &body).json(201);
+        let path = format!("/api/v1/approvals/{}/approve", id(&requested));
+        server.post(&path, &ballot(&requested, "approved", APPROVER)).ok()
     };
     let claim = |approval: &Value| {
         let body = json!({ "agent": "inbox_triage", "action": "quarantine", "context": mail(85) });
@@ -221,10 +224,10 @@ fn a_claim_evaluates_the_policy_again_and_only_deny_counts() {
     let path = format!("/api/v1/approvals/{}/execute", id(&two));
     // The verifier's refusals take precedence.
     server.post(&path, &wrong).refused("context-mismatch");
-    let told = entries(&server, "guardrails_evaluated");
-    assert_eq!(told.last().unwrap()["moment"], "claim");
-    assert_eq!(told.last().unwrap()["approval_id"], two["id"]);
-    assert_eq!(told.last().unwrap()["guardrail"]["policy"], second);
+    let recorded = entries(&server, "guardrails_evaluated");
+    assert_eq!(recorded.last().unwrap()["moment"], "claim");
+    assert_eq!(recorded.last().unwrap()["approval_id"], two["id"]);
+    assert_eq!(recorded.last().unwrap()["guardrail"]["policy"], second);
     // A policy that now requires two approvers does not invalidate an approval by one.
     let two_now = RULES.replace("ttl = \"urgent\"", "ttl = \"urgent\"\nthreshold = 2");
     let third = activated(&home, &server, "mail", 3, &two_now);
@@ -239,9 +242,9 @@ fn a_policy_that_fails_allows_nothing() {
     let (home, server) = home_with_signer();
     let first = activated(&home, &server, "mail", 1, RULES);
     let body = request("quarantine", mail(85), json!({}), None);
-    let asked = server.post("/api/v1/approvals", &body).json(201);
-    let path = format!("/api/v1/approvals/{}/approve", id(&asked));
-    server.post(&path, &ballot(&asked, "approved", APPROVER)).ok();
+    let requested = server.post("/api/v1/approvals", &body).json(201);
+    let path = format!("/api/v1/approvals/{}/approve", id(&requested));
+    server.post(&path, &ballot(&requested, "approved", APPROVER)).ok();
     // It passes the probe before the activation, and loops for one agent.
     std::fs::write(home.path("loops.wasm"), loops_for("inbox_triage")).unwrap();
     sign_with(&home, "loops.wasm", "mail", 2, &["--fuel", LITTLE_FUEL]);
@@ -251,7 +254,7 @@ fn a_policy_that_fails_allows_nothing() {
     server.post("/api/v1/guardrails/evaluate", &evaluate).refused("policy-trapped");
     server.post("/api/v1/approvals", &body).refused("policy-trapped");
     let claim = json!({ "agent": "inbox_triage", "action": "quarantine", "context": mail(85) });
-    let execute = format!("/api/v1/approvals/{}/execute", id(&asked));
+    let execute = format!("/api/v1/approvals/{}/execute", id(&requested));
     let refused = server.post(&execute, &claim).refused("policy-trapped");
     assert!(text(&refused, "detail").contains("fuel"), "{refused}");
     assert_eq!(server.get("/api/v1/approvals").ok()["items"].as_array().unwrap().len(), 1);
@@ -320,20 +323,20 @@ fn a_kept_answer_ends_with_the_policy_that_gave_it() {
     let (home, server) = home_with_signer();
     let path = "/api/v1/guardrails/evaluate";
     let body = json!({ "agent": "a", "action": "wipe", "context": {} });
-    let asked = || server.post_once(path, "k", &body);
+    let evaluate_once = || server.post_once(path, "k", &body);
     let decisions =
         |answer: Value| (text(&answer, "decision").to_owned(), answer["policy"].clone());
-    assert_eq!(decisions(asked().ok()), ("require_approval".to_owned(), Value::Null));
+    assert_eq!(decisions(evaluate_once().ok()), ("require_approval".to_owned(), Value::Null));
     let allows =
         activated(&home, &server, "p", 1, "format = 1\nname = \"p\"\ndefault = \"allow\"\n");
-    assert_eq!(decisions(asked().ok()), ("allow".to_owned(), json!(allows)));
-    assert_eq!(asked().header("idempotency-replayed"), Some("true"));
+    assert_eq!(decisions(evaluate_once().ok()), ("allow".to_owned(), json!(allows)));
+    assert_eq!(evaluate_once().header("idempotency-replayed"), Some("true"));
     let denies =
         activated(&home, &server, "p", 2, "format = 1\nname = \"p\"\ndefault = \"deny\"\n");
-    assert_eq!(decisions(asked().ok()), ("deny".to_owned(), json!(denies)));
-    assert_eq!(asked().header("idempotency-replayed"), Some("true"));
+    assert_eq!(decisions(evaluate_once().ok()), ("deny".to_owned(), json!(denies)));
+    assert_eq!(evaluate_once().header("idempotency-replayed"), Some("true"));
     // Without a usable policy no kept answer is repeated either.
     home.run(&["key", "revoke", "signer", "--yes"]).ok();
     server.signal(Signal::HUP);
-    until("the revocation is read", || (asked().status == 503).then_some(()));
+    until("the revocation is read", || (evaluate_once().status == 503).then_some(()));
 }

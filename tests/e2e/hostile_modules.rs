@@ -221,11 +221,11 @@ fn a_module_that_fails_in_the_trial_is_refused_and_the_server_keeps_running() {
 #[test]
 fn a_module_that_is_not_a_policy_is_refused_before_it_runs() {
     let shop = Shop::new();
-    for (what, wasm, told) in that_are_seen() {
+    for (what, wasm, message) in that_are_seen() {
         let manifest = shop.sealed(&wasm, Slot::Policy, 1, "team");
         let refused = push(&shop.policy, &manifest, &wasm);
         let detail = refused.refused("module-invalid")["detail"].clone();
-        assert!(detail.as_str().unwrap().contains(told), "{what}: {detail}");
+        assert!(detail.as_str().unwrap().contains(message), "{what}: {detail}");
     }
     shop.pin("root", "verifier");
     let policy = Core::deciding("allow", "good").component();
@@ -328,9 +328,9 @@ fn a_malformed_or_foreign_manifest_is_refused() {
     assert_eq!(kept(json!({ "manifest": good })), "request-invalid");
     assert_eq!(kept(json!({ "manifest": good, "wasm": "", "more": 1 })), "request-invalid");
     assert_eq!(shop.slot("policy")["highest_version"], 0);
-    let told = shop.office.admin.audit();
+    let entries = shop.office.admin.audit();
     let refused: Vec<&Value> =
-        told.iter().filter(|entry| entry["event"] == "module_refused").collect();
+        entries.iter().filter(|entry| entry["event"] == "module_refused").collect();
     assert_eq!(refused.len(), 16, "{refused:?}");
     let revoked = refused.iter().find(|entry| entry["code"] == "key-revoked").unwrap();
     assert_eq!(
@@ -340,9 +340,9 @@ fn a_malformed_or_foreign_manifest_is_refused() {
 }
 
 /// SplitMix64: a deterministic generator.
-struct Dice(u64);
+struct Random(u64);
 
-impl Dice {
+impl Random {
     fn below(&mut self, end: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
@@ -375,15 +375,15 @@ fn no_mutation_of_a_module_or_its_manifest_becomes_active() {
     let shop = Shop::new();
     let wasm = Core::deciding("allow", "good").component();
     let manifest = shop.sealed(&wasm, Slot::Policy, 1, "team");
-    let mut dice = Dice(7);
+    let mut random = Random(7);
     let mut taken = 0;
     for n in 0..count {
-        let other = dice.mutated(&wasm);
+        let other = random.mutated(&wasm);
         if other != wasm {
             let refused = push(&shop.policy, &manifest, &other);
             assert_eq!(refused.code(), "manifest-invalid", "{n}: {refused:?}");
         }
-        let text = dice.mutated(manifest.to_string().as_bytes());
+        let text = random.mutated(manifest.to_string().as_bytes());
         if text != manifest.to_string().as_bytes() {
             let tail = format!(",\"wasm\":\"{}\"}}", Base64::encode_string(&wasm));
             let body = [b"{\"manifest\":", text.as_slice(), tail.as_bytes()].concat();

@@ -29,10 +29,10 @@ fn swaps_under_load_fail_no_request_and_mix_no_verdicts() {
         [(a.as_str(), ("rule-of-a", "allow")), (b.as_str(), ("rule-of-b", "require_approval"))]
             .into();
     let over = AtomicBool::new(false);
-    let asked = AtomicU64::new(0);
+    let requests = AtomicU64::new(0);
     thread::scope(|scope| {
         for n in 0..4 {
-            let (client, known, over, asked) = ((*server).clone(), &known, &over, &asked);
+            let (client, known, over, requests) = ((*server).clone(), &known, &over, &requests);
             scope.spawn(move || {
                 while !over.load(Ordering::Relaxed) {
                     let body = json!({ "agent": format!("agent-{n}"), "action": "act", "context": { "n": n } });
@@ -42,7 +42,7 @@ fn swaps_under_load_fail_no_request_and_mix_no_verdicts() {
                     let approval = client.post("/api/v1/approvals", &body).json(201);
                     let (rule, _) = known[text(&approval, "policy")];
                     assert_eq!(text(&approval, "rule"), rule);
-                    asked.fetch_add(2, Ordering::Relaxed);
+                    requests.fetch_add(2, Ordering::Relaxed);
                 }
             });
         }
@@ -54,8 +54,8 @@ fn swaps_under_load_fail_no_request_and_mix_no_verdicts() {
         }
         over.store(true, Ordering::Relaxed);
     });
-    assert!(asked.load(Ordering::Relaxed) > 0);
-    let (mut after, mut told, mut swapped) = (0, 0, 0);
+    assert!(requests.load(Ordering::Relaxed) > 0);
+    let (mut after, mut recorded, mut swapped) = (0, 0, 0);
     loop {
         let page = server.get(&format!("/api/v1/audit?after={after}&limit=200")).ok();
         let items = page["items"].as_array().unwrap();
@@ -71,11 +71,11 @@ fn swaps_under_load_fail_no_request_and_mix_no_verdicts() {
                     (text(guardrail, "rule"), text(guardrail, "decision")),
                     (rule, decision)
                 );
-                told += 1;
+                recorded += 1;
             }
         }
     }
-    assert_eq!(told, asked.load(Ordering::Relaxed), "each decision has its entry");
+    assert_eq!(recorded, requests.load(Ordering::Relaxed), "each decision has its entry");
     assert_eq!(swapped, swaps());
 }
 

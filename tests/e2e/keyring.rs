@@ -116,9 +116,9 @@ fn conflicting_options_are_refused_and_create_nothing() {
 fn a_status_changes_only_as_allowed_and_repeats_succeed() {
     let home = Home::new();
     run(&home, &["key", "generate", "--id", "a", "--status", "verify-only"]).ok();
-    let change = |arguments: &[&str], code: i32, told: &str| {
+    let change = |arguments: &[&str], code: i32, message: &str| {
         let ran = run(&home, &[&["key"], arguments, &["a"]].concat()).exits(code);
-        assert!(ran.out.contains(told) || ran.err.contains(told), "{arguments:?}: {ran:?}");
+        assert!(ran.out.contains(message) || ran.err.contains(message), "{arguments:?}: {ran:?}");
     };
     change(&["promote"], 0, "is now active");
     change(&["promote"], 0, "is already active");
@@ -140,9 +140,9 @@ fn an_import_keeps_existing_keys_and_never_revives_one() {
     let made = key_of(&ann, ANN, &["--id", "ann"]);
     let entry = made["entry"].to_string();
     let server = Home::new();
-    let import = |arguments: &[&str], code: i32, told: &str| {
+    let import = |arguments: &[&str], code: i32, message: &str| {
         let ran = run(&server, &[&["key", "import"], arguments].concat()).exits(code);
-        assert!(ran.out.contains(told) || ran.err.contains(told), "{arguments:?}: {ran:?}");
+        assert!(ran.out.contains(message) || ran.err.contains(message), "{arguments:?}: {ran:?}");
     };
     let shown = || run(&server, &["--json", "key", "show", "ann"]).json();
     import(&[&entry, "--group", "security"], 0, "added key ann");
@@ -332,14 +332,14 @@ fn doctor_counts_a_person_once_in_any_case() {
     for (id, approver) in [("one", ANN), ("two", "Ann@Example.COM")] {
         run(&home, &["key", "generate", "--id", id, "--approver", approver, "--group", "sre"]).ok();
     }
-    let told = run(&home, &["doctor"]).exits(1).out;
-    assert!(told.contains("requires 2 approvers, but 1 have keys"), "{told}");
-    assert!(told.contains("requires 2 approvers of `sre`, but 1 have keys"), "{told}");
+    let output = run(&home, &["doctor"]).exits(1).out;
+    assert!(output.contains("requires 2 approvers, but 1 has a key"), "{output}");
+    assert!(output.contains("requires 2 approvers of `sre`, but 1 has a key"), "{output}");
     let other =
         ["key", "generate", "--id", "three", "--approver", "ben@example.com", "--group", "sre"];
     run(&home, &other).ok();
-    let told = run(&home, &["doctor"]).out;
-    assert!(!told.contains("have keys"), "{told}");
+    let output = run(&home, &["doctor"]).out;
+    assert!(!output.contains("every approval requires"), "{output}");
 }
 
 /// Returns the message that Ann signs to approve.
@@ -371,8 +371,8 @@ fn an_approver_signs_the_request_and_openssl_verifies_it() {
     let server = home.serve();
     let approval = server.request();
     let approve = ["approve", id(&approval), "--yes", "--comment", "fine", "--server", &server.url];
-    let told = run(&ann, &approve).ok();
-    assert!(told.ends_with("approved"), "{told}");
+    let output = run(&ann, &approve).ok();
+    assert!(output.ends_with("approved"), "{output}");
     let shown = server.show(&approval);
     let ballot = &shown["ballots"][0];
     assert_eq!(
@@ -476,8 +476,8 @@ fn keys_and_options_determine_the_profile() {
 fn liar(shown: String) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let asked = Arc::<Mutex<Vec<String>>>::default();
-    let heard = Arc::clone(&asked);
+    let requests = Arc::<Mutex<Vec<String>>>::default();
+    let heard = Arc::clone(&requests);
     thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
@@ -500,7 +500,7 @@ fn liar(shown: String) -> (String, Arc<Mutex<Vec<String>>>) {
             stream.write_all(answer.as_bytes()).unwrap();
         }
     });
-    (url, asked)
+    (url, requests)
 }
 
 #[test]
@@ -537,17 +537,17 @@ fn nothing_is_signed_if_the_server_shows_a_different_request() {
         ("{}".to_owned(), 1),
         ("not json".to_owned(), 1),
     ] {
-        let (url, asked) = liar(shown.clone());
+        let (url, requests) = liar(shown.clone());
         let ran = run(&ann, &["approve", id(&honest), "--yes", "--server", &url]).exits(code);
         assert!(code == 1 || ran.err.contains("sign nothing"), "{shown}: {ran:?}");
-        let asked = asked.lock().unwrap();
-        assert!(asked.iter().all(|line| line.starts_with("GET ")), "{shown}: {asked:?}");
-        assert!(!asked.is_empty());
+        let requests = requests.lock().unwrap();
+        assert!(requests.iter().all(|line| line.starts_with("GET ")), "{shown}: {requests:?}");
+        assert!(!requests.is_empty());
     }
     // The unchanged text is signed and sent.
-    let (url, asked) = liar(honest.to_string());
+    let (url, requests) = liar(honest.to_string());
     run(&ann, &["approve", id(&honest), "--yes", "--server", &url]).ok();
-    assert!(asked.lock().unwrap().iter().any(|line| line.starts_with("POST ")));
+    assert!(requests.lock().unwrap().iter().any(|line| line.starts_with("POST ")));
 }
 
 #[test]

@@ -42,6 +42,8 @@ fn a_team_signs_pushes_activates_and_rolls_back() {
     assert_eq!(home.run(&["module", "activate", &first[..8]]).ok(), format!("policy\t{first}"));
     let activated = home.run(&["module", "push", "second.wasm", "--activate", "--json"]).exits(0);
     let second = activated.json()["active"].as_str().unwrap().to_owned();
+    let tail = home.run(&["audit", "tail"]).ok();
+    assert!(tail.contains(&format!("\tmodule_activated\tpolicy {first}\t")), "{tail}");
     let list = home.run(&["module", "list"]).ok();
     for row in [
         format!(

@@ -11,16 +11,16 @@ use crate::support::modules::{Core, Shop, change, evaluated, push, roll_back};
 use crate::support::{Answer, Client, Server, text, until};
 
 /// Returns the audit entries of the registry, in order: event, and the digest that it names.
-fn told(admin: &Client) -> Vec<(String, String)> {
+fn registry_entries(admin: &Client) -> Vec<(String, String)> {
     let of_modules = admin
         .audit()
         .into_iter()
         .filter(|entry| entry["event"].as_str().is_some_and(|event| event.starts_with("module_")));
-    let told = of_modules.map(|entry| {
+    let recorded = of_modules.map(|entry| {
         let digest = entry["digest"].as_str().unwrap_or("-").to_owned();
         (text(&entry, "event").to_owned(), digest)
     });
-    told.collect()
+    recorded.collect()
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn a_policy_is_active_from_its_activation_and_the_audit_names_its_signer() {
     );
     let second = shop.active("deny", "second", 2);
     assert_eq!(shop.rule(), "second");
-    let told = told(&shop.office.admin);
+    let recorded = registry_entries(&shop.office.admin);
     let expected: Vec<(String, String)> = [
         ("module_pushed", &first),
         ("module_activated", &first),
@@ -48,7 +48,7 @@ fn a_policy_is_active_from_its_activation_and_the_audit_names_its_signer() {
     ]
     .map(|(event, digest)| (event.to_owned(), digest.clone()))
     .into();
-    assert_eq!(told, expected);
+    assert_eq!(recorded, expected);
     let page = shop.office.admin.get("/api/v1/audit?limit=200").ok().to_string();
     for member in [
         "\"key_id\":\"team\"",
@@ -339,7 +339,10 @@ fn a_slot_changes_while_a_push_compiles() {
         change(&shop.policy, &second, "shadow").ok();
         pushing.join().unwrap();
     });
-    let told = told(&shop.office.admin);
+    let recorded = registry_entries(&shop.office.admin);
     let shadowed = ("module_shadowed".to_owned(), second);
-    assert_eq!(told[told.len() - 2..], [shadowed, ("module_pushed".to_owned(), digest(&slow))]);
+    assert_eq!(
+        recorded[recorded.len() - 2..],
+        [shadowed, ("module_pushed".to_owned(), digest(&slow))]
+    );
 }

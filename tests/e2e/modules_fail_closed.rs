@@ -40,11 +40,11 @@ fn restarted(office: Office) -> Office {
 
 /// Checks that evaluations and requests are refused, and that the server is not ready.
 #[track_caller]
-fn nothing_goes(office: &Office) {
+fn assert_refuses_all(office: &Office) {
     nothing_goes_for(office, "policy-trapped");
 }
 
-/// Like [`nothing_goes`], with another code.
+/// Like [`assert_refuses_all`], with another code.
 #[track_caller]
 fn nothing_goes_for(office: &Office, code: &str) {
     evaluated(&office.requester).refused(code);
@@ -59,7 +59,7 @@ fn a_revoked_signer_deactivates_its_modules_at_once_and_after_a_restart() {
     let wasm = Core::deciding("deny", "first").component();
     let first = shop.active("deny", "first", 1);
     shop.office.home.run(&["key", "revoke", "--yes", "team"]).ok();
-    nothing_goes(&shop.office);
+    assert_refuses_all(&shop.office);
     let slot = shop.slot("policy");
     assert_eq!(slot["active"], first);
     assert!(slot["failing"].as_str().unwrap().contains("key-revoked"), "{slot}");
@@ -69,7 +69,7 @@ fn a_revoked_signer_deactivates_its_modules_at_once_and_after_a_restart() {
     shop.push(&wasm, 1).refused("key-revoked");
     let Shop { office, policy, team } = shop;
     let office = restarted(office);
-    nothing_goes(&office);
+    assert_refuses_all(&office);
     let policy = policy.at(&office.server.url);
     // The same module, signed by another key, is active again.
     let shop = Shop { office, policy, team };
@@ -86,7 +86,7 @@ fn a_signer_that_lost_its_slot_no_longer_counts() {
     let entry =
         shop.team.run(&["--json", "key", "show", "team"]).exits(0).json()["entry"].to_string();
     shop.office.home.run(&["key", "import", &entry, "--slot", "verifier"]).ok();
-    nothing_goes(&shop.office);
+    assert_refuses_all(&shop.office);
     assert!(shop.slot("policy")["failing"].as_str().unwrap().contains("key-not-yours"));
     shop.office.home.run(&["key", "import", &entry, "--slot", "policy"]).ok();
     assert_eq!(shop.rule(), "first");
@@ -94,11 +94,11 @@ fn a_signer_that_lost_its_slot_no_longer_counts() {
 
 #[test]
 fn edited_rows_deactivate_the_slot() {
-    for (what, code, told) in [
+    for (what, code, message) in [
         ("an older module", "store-tampered", "slot/policy"),
         ("no module", "store-tampered", "slot/policy"),
         ("no row", "store-tampered", "slot/policy"),
-        ("other bytes", "policy-trapped", "not those that were pushed"),
+        ("other bytes", "policy-trapped", "have another digest"),
         ("another manifest", "policy-trapped", "module/"),
     ] {
         let shop = Shop::new();
@@ -143,7 +143,7 @@ fn edited_rows_deactivate_the_slot() {
         let office = Office { server, admin, requester, executor, home };
         nothing_goes_for(&office, code);
         let refused = evaluated(&office.requester);
-        assert!(refused.body.contains(told), "{what}: {refused:?}");
+        assert!(refused.body.contains(message), "{what}: {refused:?}");
     }
 }
 
@@ -158,7 +158,7 @@ fn a_rollback_replaces_an_inactive_policy() {
     change(&shop.policy, &first, "activate").ok();
     shop.active("deny", "second", 2);
     shop.office.home.run(&["key", "revoke", "--yes", "team"]).ok();
-    nothing_goes(&shop.office);
+    assert_refuses_all(&shop.office);
     let why = json!({ "reason": "its key was stolen" });
     assert_eq!(roll_back(&shop.policy, "policy", &why).ok()["active"], first);
     until("it is active", || (shop.rule() == "first").then_some(()));

@@ -58,8 +58,8 @@ fn policy(home: &Home, arguments: &[&str]) -> Ran {
 
 /// Runs `eval` on an action of the agent `inbox`, with more arguments.
 fn eval(home: &Home, file: &str, action: &str, context: &str, more: &[&str]) -> Ran {
-    let asked = ["eval", file, "--agent", "inbox", "--action", action, "--context", context];
-    policy(home, &[&asked, more].concat())
+    let arguments = ["eval", file, "--agent", "inbox", "--action", action, "--context", context];
+    policy(home, &[&arguments, more].concat())
 }
 
 #[test]
@@ -99,8 +99,9 @@ fn the_starter_has_the_runbooks_numbers() {
         let (number, unit) = cells[1].split_once(' ').unwrap();
         let unit = if unit == "min" { 60 } else { 3_600 };
         let seconds = number.parse::<u64>().unwrap() * unit;
-        let asked = ["--agent", cells[2], "--action", cells[3], "--context", cells[4], "--json"];
-        let ran = policy(&home, &[&["eval", "policy.toml"], &asked[..]].concat()).exits(4);
+        let arguments =
+            ["--agent", cells[2], "--action", cells[3], "--context", cells[4], "--json"];
+        let ran = policy(&home, &[&["eval", "policy.toml"], &arguments[..]].concat()).exits(4);
         assert_eq!(ran.json()["requirement"], json!({ "ttl_seconds": seconds }), "{row}");
     }
     // `if risk_score >= 70`
@@ -108,8 +109,9 @@ fn the_starter_has_the_runbooks_numbers() {
         [("69", 0), ("69.99", 0), ("70", 4), ("70.0", 4), ("\"69\"", 4), ("null", 4)]
     {
         let context = format!("{{\"risk_score\": {score}}}");
-        let asked = ["--agent", "inbox_triage", "--action", "quarantine", "--context", &context];
-        policy(&home, &[&["eval", "policy.toml"], &asked[..]].concat()).exits(exit);
+        let arguments =
+            ["--agent", "inbox_triage", "--action", "quarantine", "--context", &context];
+        policy(&home, &[&["eval", "policy.toml"], &arguments[..]].concat()).exits(exit);
     }
 }
 
@@ -131,15 +133,15 @@ fn problems_are_reported_with_their_position() {
     for command in
         [&["test", "bad.toml"][..], &["build", "bad.toml"], &["diff", "rules.toml", "bad.toml"]]
     {
-        let told = policy(&home, command).exits(1);
-        assert_eq!(told.out, "", "{told:?}");
-        assert!(told.err.starts_with(lines[0]), "{told:?}");
+        let output = policy(&home, command).exits(1);
+        assert_eq!(output.out, "", "{output:?}");
+        assert!(output.err.starts_with(lines[0]), "{output:?}");
     }
     assert!(!home.path("bad.wasm").exists());
-    let told = policy(&home, &["test", "bad.toml", "--json"]).exits(1).json();
-    assert_eq!(told["ok"], false);
-    assert_eq!(told["problems"][1]["line"], 8);
-    assert_eq!(told["problems"][1]["column"], 9);
+    let output = policy(&home, &["test", "bad.toml", "--json"]).exits(1).json();
+    assert_eq!(output["ok"], false);
+    assert_eq!(output["problems"][1]["line"], 8);
+    assert_eq!(output["problems"][1]["column"], 9);
 }
 
 #[test]
@@ -247,8 +249,8 @@ fn eval_prints_the_verdict_and_its_reason() {
         "require_approval by rule `risky`: risk 92 (2 approvers, 1 of security, within 1800 s)\n\
          line 5\trisky\trequire_approval\tmatched\t`context.risk_score >= 80` is true\n"
     );
-    let errs = eval(&home, "rules.toml", "quarantine", "{}", &[]).exits(4);
-    assert!(errs.out.contains("matched\t`context.risk_score >= 80` fails: "), "{errs:?}");
+    let failing = eval(&home, "rules.toml", "quarantine", "{}", &[]).exits(4);
+    assert!(failing.out.contains("matched\t`context.risk_score >= 80` fails: "), "{failing:?}");
     let allows = eval(&home, "rules.toml", "read", "{}", &[]).exits(0);
     assert_eq!(allows.out, "allow by default\nno rule applies to this agent and action\n");
     eval(&home, "rules.toml", "purge", "{}", &[]).exits(3);

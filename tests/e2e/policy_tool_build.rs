@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use signoff::engine::{Attempt, Cache, Decision, Limits, POLICY_STACK_BYTES, Policies, Policy};
-use signoff::policy::{BenchError, Built, Shape, Template, build_with, shape};
+use signoff::policy::{Built, RulesError, Shape, Template, build_with, shape};
 
 static TEMPLATE: LazyLock<Template> = LazyLock::new(|| Template::new(&cache()).unwrap());
 
@@ -88,18 +88,18 @@ fn attempts() -> Vec<Attempt> {
 fn a_built_policy_answers_as_its_rules_do() {
     let built = built(RULES);
     let policy = running(TEMPLATE.policies(), &built);
-    let mut bench = TEMPLATE.workbench().unwrap();
-    assert_eq!(bench.load(RULES).unwrap(), built.loaded);
+    let mut runtime = TEMPLATE.runtime().unwrap();
+    assert_eq!(runtime.load(RULES).unwrap(), built.loaded);
     let mut seen = std::collections::BTreeSet::new();
     for attempt in attempts() {
-        let (verdict, trace) = bench.evaluate(&attempt).unwrap();
+        let (verdict, trace) = runtime.evaluate(&attempt).unwrap();
         assert_eq!(policy.evaluate(&attempt).unwrap(), verdict, "{attempt:?}: {trace:?}");
         seen.insert(verdict.decision);
     }
     assert_eq!(Vec::from_iter(seen), [Decision::Allow, Decision::RequireApproval, Decision::Deny]);
     assert_eq!(policy.failures(), 0);
     let described: serde_json::Value = serde_json::from_str(&policy.describe().unwrap()).unwrap();
-    assert_eq!(described, bench.describe().unwrap());
+    assert_eq!(described, runtime.describe().unwrap());
     assert_eq!(described["rules"], RULES);
 }
 
@@ -157,6 +157,6 @@ fn leftover_stack_memory_is_not_shipped() {
 #[test]
 fn rules_with_errors_are_not_built() {
     let error = build_with(&TEMPLATE, "format = 1\nname = \"x\n").unwrap_err();
-    let BenchError::Problems(problems) = error else { panic!("{error}") };
+    let RulesError::Problems(problems) = error else { panic!("{error}") };
     assert_eq!(problems.problems[0].line, 2);
 }

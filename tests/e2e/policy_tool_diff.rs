@@ -108,8 +108,8 @@ fn reordered_rules_are_reported() {
 fn recorded_approvals_are_evaluated_again() {
     let home = both();
     let request = |action: &str, context: &str| {
-        let asked = ["--agent", "inbox", "--action", action, "--context", context, "--json"];
-        let made = home.run(&[&["request"], &asked[..]].concat()).exits(0).json();
+        let arguments = ["--agent", "inbox", "--action", action, "--context", context, "--json"];
+        let made = home.run(&[&["request"], &arguments[..]].concat()).exits(0).json();
         made["id"].as_str().unwrap().to_owned()
     };
     let low = request("quarantine", r#"{"risk_score":12}"#);

@@ -40,11 +40,11 @@ fn a_build_is_reproducible_and_the_module_contains_its_rules() {
     // In another directory, under another name, in another process, and through a pipe.
     let other = Home::new();
     other.file("b.toml", RULES);
-    let told = policy(&other, &["build", "b.toml", "-o", "x.bin", "--json"]).exits(0).json();
-    assert_eq!(told["digest"], sha256(&wasm));
-    assert_eq!(told["bytes"], wasm.len());
+    let output = policy(&other, &["build", "b.toml", "-o", "x.bin", "--json"]).exits(0).json();
+    assert_eq!(output["digest"], sha256(&wasm));
+    assert_eq!(output["bytes"], wasm.len());
     assert_eq!(
-        (&told["rules"], &told["tests"], &told["tested"]),
+        (&output["rules"], &output["tests"], &output["tested"]),
         (&json!(1), &json!(1), &json!(true))
     );
     assert_eq!(fs::read(other.path("x.bin")).unwrap(), wasm);
@@ -119,8 +119,8 @@ fn a_policy_that_was_not_built_from_rules_answers_without_a_trace() {
         (&json!({ "name": "loops" }), &json!(null))
     );
     policy(&home, &["inspect", "other.wasm", "--rules"]).exits(1);
-    let asked = ["--agent", "loop", "--action", "b", "--context", "{}"];
-    let ran = policy(&home, &[&["eval", "other.wasm"], &asked[..]].concat()).exits(1);
+    let arguments = ["--agent", "loop", "--action", "b", "--context", "{}"];
+    let ran = policy(&home, &[&["eval", "other.wasm"], &arguments[..]].concat()).exits(1);
     assert!(ran.err.starts_with("signoff: `other.wasm`: policy failed: it "), "{ran:?}");
     // The module has no test cases, so they must be given.
     home.file("rules.toml", "format = 1\nname = \"x\"\ndefault = \"deny\"\n");
@@ -180,9 +180,9 @@ fn rules_with_failing_tests_are_not_built() {
     assert_eq!(fs::read(home.path("rules.wasm")).unwrap(), b"older");
     let json = policy(&home, &["build", "rules.toml", "--json"]).exits(1).json();
     assert_eq!(json["failed"], 1);
-    let told = policy(&home, &["build", "rules.toml", "--no-test", "--json"]).exits(0).json();
-    assert_eq!(told["tested"], false);
-    assert_eq!(told["digest"], sha256(&fs::read(home.path("rules.wasm")).unwrap()));
+    let output = policy(&home, &["build", "rules.toml", "--no-test", "--json"]).exits(0).json();
+    assert_eq!(output["tested"], false);
+    assert_eq!(output["digest"], sha256(&fs::read(home.path("rules.wasm")).unwrap()));
     // No partial file is left.
     policy(&home, &["build", "rules.toml", "--no-test", "-o", "missing/x.wasm"]).exits(1);
     let left: Vec<String> = fs::read_dir(home.path("."))

@@ -55,9 +55,9 @@ fn assert_chains(server: &Server) -> HashMap<String, Vec<String>> {
         let (id, event) = (text(&entry, "approval_id"), text(&entry, "event"));
         let before = status.insert(id.to_owned(), entry["to"].clone()).unwrap_or(Value::Null);
         assert_eq!(entry["from"], before, "{entry}");
-        let told = events.entry(id.to_owned()).or_default();
-        assert!(!told.contains(&event.to_owned()), "`{event}` of {id} occurs twice");
-        told.push(event.to_owned());
+        let recorded = events.entry(id.to_owned()).or_default();
+        assert!(!recorded.contains(&event.to_owned()), "`{event}` of {id} occurs twice");
+        recorded.push(event.to_owned());
     }
     for (id, last) in &status {
         let shown = server.get(&format!("/api/v1/approvals/{id}")).ok();

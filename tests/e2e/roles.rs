@@ -235,7 +235,7 @@ fn the_table_has_every_route_and_every_role() {
     }
     // The OpenAPI document describes exactly these routes.
     let document: Value = serde_json::from_str(&signoff::api::document()).unwrap();
-    let told: BTreeSet<(String, String)> = document["paths"]
+    let documented: BTreeSet<(String, String)> = document["paths"]
         .as_object()
         .unwrap()
         .iter()
@@ -245,7 +245,7 @@ fn the_table_has_every_route_and_every_role() {
         })
         .collect();
     let served = served.iter().map(|(m, r)| ((*m).to_owned(), (*r).to_owned())).collect();
-    assert_eq!(told, served);
+    assert_eq!(documented, served);
 }
 
 #[test]
@@ -419,8 +419,8 @@ fn a_revoked_token_ends_its_streams_and_waits() {
     let waited = Raw::rest(wait);
     // If the stream were still open, it would end here, after all of its events.
     cast.server.terminate();
-    let told = Raw::rest(stream);
-    assert!(!told.contains("token_revoked") && !told.contains("approval_decided"), "{told}");
+    let output = Raw::rest(stream);
+    assert!(!output.contains("token_revoked") && !output.contains("approval_decided"), "{output}");
     Raw::answer(&waited).refused("unauthenticated");
 }
 

@@ -178,33 +178,33 @@ fn keys_rotate_under_load_without_wrong_answers() {
         rotation.keys().len()
     );
     assert!(counted > decisions / 4 && revoked > decisions / 20, "both were tried");
-    audit_tells_of_each_key_in_order(&server.get("/api/v1/audit?limit=1000").ok(), client);
+    assert_key_history(&server.get("/api/v1/audit?limit=1000").ok(), client);
     server.stop();
     rotation.home.run(&["doctor"]).ok();
 }
 
 /// Checks the status changes of each key in the audit log: only those that the command allows, and none
 /// after a revocation.
-fn audit_tells_of_each_key_in_order(first: &Value, client: &Client) {
-    let mut told: BTreeMap<String, Vec<String>> = BTreeMap::new();
+fn assert_key_history(first: &Value, client: &Client) {
+    let mut history: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut page = first.clone();
     loop {
         for item in page["items"].as_array().unwrap() {
             let entry = &item["entry"]["event"];
             if entry["event"] == "key_recorded" {
                 let status = text(entry, "status").to_owned();
-                told.entry(text(entry, "key_id").to_owned()).or_default().push(status);
+                history.entry(text(entry, "key_id").to_owned()).or_default().push(status);
             }
         }
         let Some(after) = page["next_after"].as_u64() else { break };
         page = client.get(&format!("/api/v1/audit?after={after}&limit=1000")).ok();
     }
-    for (key, statuses) in &told {
+    for (key, statuses) in &history {
         let ways = ["verify-only", "active", "verify-only", "revoked"];
         // A status that the server did not see has no entry.
         let mut rest = ways.iter();
         let fits = statuses.iter().all(|status| rest.any(|way| way == status));
         assert!(fits || !key.starts_with('k'), "{key}: {statuses:?}");
     }
-    assert!(told.len() >= RECENT, "{told:?}");
+    assert!(history.len() >= RECENT, "{history:?}");
 }

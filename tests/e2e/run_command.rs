@@ -6,7 +6,7 @@ use std::process::{Child, ChildStderr, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::support::{APPROVER, Home, Server, home_and_server, id, until};
+use crate::support::{APPROVER, Home, SECRET, Server, home_and_server, id, until};
 
 /// A `signoff run` that requested its approval and waits.
 struct Running {
@@ -23,6 +23,7 @@ impl Running {
         arguments.push("--");
         arguments.extend(command);
         let mut signoff = home.signoff(&arguments);
+        signoff.env("HMAC_SECRET", SECRET);
         let mut child =
             signoff.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
         let mut err = BufReader::new(child.stderr.take().unwrap());
@@ -74,7 +75,7 @@ fn an_approved_command_runs_and_its_exit_code_is_passed_on() {
 #[test]
 fn the_command_gets_no_secret_of_signoff() {
     let (home, server) = home_and_server();
-    let script = "env | grep ^SIGNOFF_ | cut -d= -f1 | sort | tr '\\n' ' '";
+    let script = "env | grep -E '^(SIGNOFF|HMAC)_' | cut -d= -f1 | sort | tr '\\n' ' '";
     let run = Running::start(&home, &server, &[], &["sh", "-c", script]);
     server.decide(&run.approval, "approved", APPROVER).ok();
     let (exit, out, err) = run.end();

@@ -152,8 +152,8 @@ fn named_settings_replace_those_next_to_the_store() {
     server.stop();
     // A command on the store file applies the floor of its settings too.
     let request = ["--json", "request", "--agent", "a", "--action", "b", "--context", "{}"];
-    let asked = home.run(&request).exits(0).json();
-    assert_eq!(asked["requirement"]["threshold"], 3);
+    let requested = home.run(&request).exits(0).json();
+    assert_eq!(requested["requirement"]["threshold"], 3);
 }
 
 #[test]
@@ -189,10 +189,12 @@ fn a_failing_command_leaves_no_keys_until_it_succeeds() {
     let server = Server::start_with(commanded.signoff(SERVE));
     let approved = server.approved();
     let pending = server.request();
-    let hangup = |told: &str| {
+    let hangup = |message: &str| {
         let before = server.printed().len();
         server.signal(Signal::HUP);
-        until("the hangup is answered", || server.printed()[before..].contains(told).then_some(()));
+        until("the hangup is answered", || {
+            server.printed()[before..].contains(message).then_some(())
+        });
     };
     commanded.home.file("broken", "");
     hangup("every decision is refused until this is fixed");
@@ -222,9 +224,9 @@ fn a_command_without_a_valid_keyring_prevents_a_start() {
     ] {
         let commanded = Commanded::new(script);
         commanded.prints("vault-1", SECRET, "active");
-        let told = commanded.refused();
-        assert!(told.contains(why), "{script}: {told}");
-        assert!(!told.contains("not-a-keyring-4711"), "its output is not repeated: {told}");
+        let output = commanded.refused();
+        assert!(output.contains(why), "{script}: {output}");
+        assert!(!output.contains("not-a-keyring-4711"), "its output is not repeated: {output}");
     }
     let home = Home::new();
     home.file(NAMED_SETTINGS, "[keys]\ncommand = [\"./no-such-program\", \"--token=4711\"]\n");
@@ -275,10 +277,10 @@ fn a_command_gets_no_secret_of_the_server() {
 
 /// Returns the digest that the refusal of weaker settings prints.
 #[track_caller]
-fn digest_in(told: &str) -> String {
-    let after = told.split("--accept-weaker-settings ").nth(1).expect(told);
+fn digest_in(output: &str) -> String {
+    let after = output.split("--accept-weaker-settings ").nth(1).expect(output);
     let digest: String = after.chars().take_while(char::is_ascii_hexdigit).collect();
-    assert_eq!(digest.len(), 64, "{told}");
+    assert_eq!(digest.len(), 64, "{output}");
     digest
 }
 
@@ -325,12 +327,12 @@ fn weaker_settings_are_refused_until_their_digest_is_accepted() {
     let approval = server.request();
     server.stop();
     fs::rename(home.path("signoff.toml"), home.path("away.toml")).unwrap();
-    let told = home.run(SERVE).exits(1).err;
+    let output = home.run(SERVE).exits(1).err;
     for part in ["signatures.accept", "requirement.threshold was 2 and is 1", "requirement.groups"]
     {
-        assert!(told.contains(part), "{part}: {told}");
+        assert!(output.contains(part), "{part}: {output}");
     }
-    let digest = digest_in(&told);
+    let digest = digest_in(&output);
     // A command on the file decides nothing under them either; reading is allowed.
     let request = ["request", "--agent", "a", "--action", "b", "--context", "{}"];
     let ran = home.run(&request);
@@ -341,7 +343,7 @@ fn weaker_settings_are_refused_until_their_digest_is_accepted() {
     assert!(home.run(&["doctor"]).exits(1).out.contains("BAD   settings"));
     let other = "0".repeat(64);
     let ran = home.run(&[SERVE, &["--accept-weaker-settings", &other]].concat()).exits(1);
-    assert!(ran.err.contains(&digest) && ran.err.contains("is of others"), "{ran:?}");
+    assert!(ran.err.contains(&digest) && ran.err.contains("is that of other settings"), "{ran:?}");
     let accepted = [SERVE, &["--accept-weaker-settings", &digest]].concat();
     let server = Server::start_with(home.signoff(&accepted));
     let entries = recorded(&server);
@@ -350,8 +352,8 @@ fn weaker_settings_are_refused_until_their_digest_is_accepted() {
     assert_eq!(entries[1]["accepted_weaker"].as_array().unwrap().len(), 3, "{entries:?}");
     assert_eq!(server.request()["requirement"]["threshold"], 1);
     until("the start reports it", || {
-        let told = "weaker settings were accepted and recorded in the audit log: ";
-        server.printed().contains(told).then_some(())
+        let output = "weaker settings were accepted and recorded in the audit log: ";
+        server.printed().contains(output).then_some(())
     });
     server.stop();
     home.run(&request).ok();
@@ -373,9 +375,9 @@ fn each_weaker_setting_is_refused() {
         (STRICT.replace("sre = 1", "ops = 1"), "requirement.groups"),
     ] {
         home.file("signoff.toml", &weaker);
-        let told = home.run(SERVE).exits(1).err;
-        assert!(told.contains(named), "{told}");
-        assert_eq!(told.matches(" was ").count(), 1, "{told}");
+        let output = home.run(SERVE).exits(1).err;
+        assert!(output.contains(named), "{output}");
+        assert_eq!(output.matches(" was ").count(), 1, "{output}");
     }
     home.file("signoff.toml", &STRICT.replace("threshold = 2", "threshold = 3"));
     home.serve().assert_ready();
@@ -387,12 +389,12 @@ fn a_changed_listener_must_be_accepted() {
     home.run(&["token", "create", "--subject", "root", "--role", "admin"]).ok();
     home.serve().stop();
     let proxied = [SERVE, &["--behind-proxy"]].concat();
-    let told = home.run(&proxied).exits(1).err;
-    assert!(told.contains("listener was"), "{told}");
-    let digest = digest_in(&told);
+    let output = home.run(&proxied).exits(1).err;
+    assert!(output.contains("listener was"), "{output}");
+    let digest = digest_in(&output);
     let accepted = [&proxied[..], &["--accept-weaker-settings", &digest]].concat();
     Server::start_with(home.signoff(&accepted)).stop();
     Server::start_with(home.signoff(&proxied)).stop();
-    let told = home.run(SERVE).exits(1).err;
-    assert!(told.contains("listener was"), "{told}");
+    let output = home.run(SERVE).exits(1).err;
+    assert!(output.contains("listener was"), "{output}");
 }

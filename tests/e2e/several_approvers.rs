@@ -12,7 +12,7 @@ const EVE: &str = "eve@example.com";
 fn two_approve_and_then_one_executes() {
     let office = Office::new();
     let [ann, bob] = [ANN, BOB].map(|name| office.person(name, &[]));
-    let approval = office.ask(json!({ "threshold": 2 }));
+    let approval = office.request(json!({ "threshold": 2 }));
     assert_eq!(approval["requirement"]["threshold"], 2);
     office.executor.claim(&approval).refused("not-approved");
     assert_eq!(ann.approves(&approval), "pending");
@@ -47,19 +47,19 @@ fn a_group_requirement_is_met_only_by_its_members() {
     let ann = office.person(ANN, &[]);
     let bob = office.person(BOB, &["sre", "legal"]);
     let eve = office.person(EVE, &[]);
-    let approval = office.ask(json!({ "groups": { "sre": 1 } }));
+    let approval = office.request(json!({ "groups": { "sre": 1 } }));
     assert_eq!(ann.approves(&approval), "pending");
     // The threshold is reached: an approval by a person in no missing group does not help.
-    let told = eve.decides(&approval, "approved").refused("approver-not-allowed");
-    assert!(text(&told, "detail").contains("`sre`"), "{told}");
+    let problem = eve.decides(&approval, "approved").refused("approver-not-allowed");
+    assert!(text(&problem, "detail").contains("`sre`"), "{problem}");
     assert_eq!(bob.approves(&approval), "approved");
     office.executor.claim(&approval).ok();
     // One member of two groups counts for both.
-    let approval = office.ask(json!({ "threshold": 1, "groups": { "sre": 1, "legal": 1 } }));
+    let approval = office.request(json!({ "threshold": 1, "groups": { "sre": 1, "legal": 1 } }));
     assert_eq!(bob.approves(&approval), "approved");
     office.executor.claim(&approval).ok();
     // Two of a group must be two people.
-    let approval = office.ask(json!({ "groups": { "sre": 2 } }));
+    let approval = office.request(json!({ "groups": { "sre": 2 } }));
     assert_eq!(bob.approves(&approval), "pending");
     bob.decides(&approval, "approved").refused("already-voted");
     office.executor.claim(&approval).refused("not-approved");
@@ -69,7 +69,7 @@ fn a_group_requirement_is_met_only_by_its_members() {
 fn an_approver_outside_the_groups_may_still_reject() {
     let office = Office::new();
     let [ann, eve] = [ANN, EVE].map(|name| office.person(name, &[]));
-    let approval = office.ask(json!({ "groups": { "sre": 1 } }));
+    let approval = office.request(json!({ "groups": { "sre": 1 } }));
     ann.approves(&approval);
     eve.decides(&approval, "approved").refused("approver-not-allowed");
     assert_eq!(eve.decides(&approval, "rejected").ok()["status"], "rejected");
@@ -79,7 +79,7 @@ fn an_approver_outside_the_groups_may_still_reject() {
 fn one_rejection_ends_the_approval() {
     let office = Office::new();
     let [ann, bob, eve] = [ANN, BOB, EVE].map(|name| office.person(name, &[]));
-    let approval = office.ask(json!({ "threshold": 3 }));
+    let approval = office.request(json!({ "threshold": 3 }));
     ann.approves(&approval);
     assert_eq!(bob.decides(&approval, "rejected").ok()["status"], "rejected");
     eve.decides(&approval, "approved").refused("already-decided");
@@ -117,7 +117,7 @@ fn one_person_counts_once_with_any_keys() {
     let other = crate::support::Home::new();
     let generate = ["--json", "key", "generate", "--approver", ANN, "--id", "ann-other"];
     office.import(&other.run(&generate).exits(0).json()["entry"], &[]);
-    let approval = office.ask(json!({ "threshold": 2 }));
+    let approval = office.request(json!({ "threshold": 2 }));
     assert_eq!(ann.approves(&approval), "pending");
     ann.decides(&approval, "approved").refused("already-voted");
     let keys = [ann.key.as_if("ann-again", ANN), crate::support::KeyV2::of(&other, "ann-other")];
@@ -144,11 +144,11 @@ fn one_person_counts_once_with_any_keys() {
 fn a_removed_group_does_not_count_at_the_claim() {
     let office = Office::new();
     let ann = office.person(ANN, &["sre"]);
-    let approval = office.ask(json!({ "groups": { "sre": 1 } }));
+    let approval = office.request(json!({ "groups": { "sre": 1 } }));
     assert_eq!(ann.approves(&approval), "approved");
     office.import(&ann.entry, &["interns"]);
-    let told = office.executor.claim(&approval).refused("approver-not-allowed");
-    assert!(text(&told, "detail").contains("`sre`"), "{told}");
+    let problem = office.executor.claim(&approval).refused("approver-not-allowed");
+    assert!(text(&problem, "detail").contains("`sre`"), "{problem}");
     assert_eq!(office.admin.show(&approval)["status"], "approved");
     office.import(&ann.entry, &["sre"]);
     office.executor.claim(&approval).ok();
@@ -158,28 +158,28 @@ fn a_removed_group_does_not_count_at_the_claim() {
 fn a_revoked_key_stops_counting_at_once() {
     let office = Office::new();
     let [ann, bob, eve] = [ANN, BOB, EVE].map(|name| office.person(name, &[]));
-    let approved = office.ask(json!({ "threshold": 2 }));
+    let approved = office.request(json!({ "threshold": 2 }));
     ann.approves(&approved);
     assert_eq!(bob.approves(&approved), "approved");
-    let half = office.ask(json!({ "threshold": 2 }));
+    let half = office.request(json!({ "threshold": 2 }));
     assert_eq!(bob.approves(&half), "pending");
-    let untouched = office.ask(json!({ "threshold": 2 }));
+    let untouched = office.request(json!({ "threshold": 2 }));
     ann.approves(&untouched);
     assert_eq!(eve.approves(&untouched), "approved");
     office.home.run(&["key", "revoke", "bob", "--yes"]).ok();
     office.executor.claim(&approved).refused("key-revoked");
-    bob.decides(&office.ask(json!({})), "approved").refused("key-revoked");
+    bob.decides(&office.request(json!({})), "approved").refused("key-revoked");
     // Bob's ballot no longer counts, so two others are needed, and his ballot still blocks the claim.
     assert_eq!(ann.approves(&half), "pending");
     eve.decides(&half, "approved").ok();
     office.executor.claim(&half).refused("key-revoked");
     office.executor.claim(&untouched).ok();
     let keys = office.admin.get("/api/v1/audit?limit=1000").ok();
-    let told = keys["items"].as_array().unwrap().iter().any(|item| {
+    let recorded = keys["items"].as_array().unwrap().iter().any(|item| {
         let entry = &item["entry"]["event"];
         entry["event"] == "key_recorded" && entry["key_id"] == "bob" && entry["status"] == "revoked"
     });
-    assert!(told, "the audit log records the revocation: {keys}");
+    assert!(recorded, "the audit log records the revocation: {keys}");
 }
 
 #[test]
@@ -187,7 +187,7 @@ fn a_settings_floor_raises_the_requirement_of_a_request() {
     let office = Office::set_to("[requirement]\nthreshold = 2\ngroups = { sre = 1 }\n");
     let ann = office.person(ANN, &["sre"]);
     let bob = office.person(BOB, &[]);
-    for (asked, threshold, groups) in [
+    for (requirement, threshold, groups) in [
         (json!({}), 2, json!({ "sre": 1 })),
         (json!({ "threshold": 1 }), 2, json!({ "sre": 1 })),
         (json!({ "threshold": 3 }), 3, json!({ "sre": 1 })),
@@ -195,7 +195,7 @@ fn a_settings_floor_raises_the_requirement_of_a_request() {
         (json!({ "groups": { "legal": 1 } }), 2, json!({ "sre": 1, "legal": 1 })),
         (json!({ "groups": {} }), 2, json!({ "sre": 1 })),
     ] {
-        let approval = office.ask(asked);
+        let approval = office.request(requirement);
         assert_eq!(approval["requirement"]["threshold"], threshold, "{approval}");
         assert_eq!(approval["requirement"]["groups"], groups, "{approval}");
     }
@@ -257,10 +257,10 @@ fn if_only_v1_is_accepted_a_requirement_it_cannot_meet_is_refused() {
         body["requirement"] = requirement;
         office.requester.post("/api/v1/approvals", &body).refused("request-invalid")
     };
-    let told = refused(json!({ "threshold": 2 }));
-    assert!(text(&told, "detail").contains("v1"), "{told}");
+    let problem = refused(json!({ "threshold": 2 }));
+    assert!(text(&problem, "detail").contains("v1"), "{problem}");
     refused(json!({ "groups": { "sre": 1 } }));
-    office.ask(json!({ "threshold": 1 }));
+    office.request(json!({ "threshold": 1 }));
     let ann = office.person(ANN, &[]);
     let approval = office.requester.request();
     ann.decides(&approval, "approved").refused("signature-malformed");
@@ -328,6 +328,6 @@ fn a_malformed_requirement_is_refused() {
     // The largest valid requirement.
     let most: serde_json::Map<String, Value> =
         (0..16).map(|n| (format!("g{n}"), json!(16))).collect();
-    let approval = office.ask(json!({ "threshold": 16, "groups": most }));
+    let approval = office.request(json!({ "threshold": 16, "groups": most }));
     assert_eq!(approval["status"], "pending", "{}", id(&approval));
 }

@@ -35,10 +35,10 @@ fn transfer(client: &Client, amount: u32) -> Value {
 }
 
 fn flips(client: &Client, least: usize) -> Vec<Value> {
-    let ask =
+    let flips =
         || client.get("/api/v1/modules/policy/flips").ok()["items"].as_array().unwrap().clone();
-    until("the flips are told", || (ask().len() >= least).then_some(()));
-    ask()
+    until("the flips are recorded", || (flips().len() >= least).then_some(()));
+    flips()
 }
 
 fn counted(client: &Client, result: &str) -> u64 {
@@ -159,9 +159,9 @@ fn a_shutdown_drops_queued_comparisons() {
     server.terminate();
     assert!(server.ended().success());
     let server = home.serve();
-    let told = server.get(&format!("/api/v1/modules/policy/flips?digest={shadow}&limit=200")).ok();
+    let flips = server.get(&format!("/api/v1/modules/policy/flips?digest={shadow}&limit=200")).ok();
     // At most one batch was compared; the rest is dropped.
-    assert!(told["items"].as_array().unwrap().len() < 64, "{told}");
+    assert!(flips["items"].as_array().unwrap().len() < 64, "{flips}");
 }
 
 #[test]

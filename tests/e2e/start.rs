@@ -57,8 +57,8 @@ fn serve_creates_a_log_key_if_the_keyring_has_none() {
     assert_eq!(fs::metadata(&keyring).unwrap().permissions().mode() & 0o777, 0o600);
     let made = facts(&server);
     let log_key = text(&made, "log_key").to_owned();
-    let told = format!("created log key `{log_key}`");
-    until("the key is reported", || server.printed().contains(&told).then_some(()));
+    let output = format!("created log key `{log_key}`");
+    until("the key is reported", || server.printed().contains(&output).then_some(()));
     let recorded = events(&server, "key_recorded");
     assert!(recorded.iter().any(|key| key["key_id"] == log_key && key["use"] == "log"));
     assert_eq!(server.show(&before)["status"], "pending");
@@ -122,8 +122,8 @@ fn accepting_an_unsigned_store_ends_unfinished_approvals_once() {
     home.run(&["approve", id(&approved), "--approver", APPROVER, "--yes"]).ok();
     home.run(&["key", "generate", "--use", "log"]).ok();
     let stored = fs::read(home.store()).unwrap();
-    let told = refused(&home, &[]);
-    assert!(told.contains("not signed") && told.contains("--accept-unsigned"), "{told}");
+    let output = refused(&home, &[]);
+    assert!(output.contains("not signed") && output.contains("--accept-unsigned"), "{output}");
     assert!(home.run(&["list"]).exits(1).err.contains("--accept-unsigned"));
     let server = started(&home, &["--accept-unsigned"]);
     for approval in [&pending, &approved] {
@@ -149,16 +149,16 @@ fn accepting_an_unsigned_store_ends_unfinished_approvals_once() {
 fn with_a_log_key_a_missing_store_is_not_created() {
     let home = Home::new();
     home.run(&["key", "generate", "--use", "log"]).ok();
-    let told = refused(&home, &[]);
-    assert!(told.contains("signoff.redb") && told.contains("--create-store"), "{told}");
+    let output = refused(&home, &[]);
+    assert!(output.contains("signoff.redb") && output.contains("--create-store"), "{output}");
     assert!(!home.store().exists());
     // Nor does a message suggest `init` for a missing store.
     for command in [&["list"][..], &["stats"], &["verify", "appr_0", "--agent", "a"]] {
         let ran = home.run(command);
         assert!(ran.code != 0 && !ran.err.contains("signoff init"), "{ran:?}");
     }
-    let told = started(&home, &["--create-store"]).stop();
-    assert!(told.contains("created a new, empty store for audience `default`"), "{told}");
+    let output = started(&home, &["--create-store"]).stop();
+    assert!(output.contains("created a new, empty store for audience `default`"), "{output}");
     home.run(&["doctor"]).ok();
     let server = home.serve();
     server.approved();
@@ -218,9 +218,9 @@ fn a_log_key_without_its_private_half_does_not_start() {
 #[test]
 fn a_start_long_after_the_last_entry_needs_accept_clock() {
     let home = last_entry_at(SystemClock.now() - 31 * DAY);
-    let told = refused(&home, &[]);
-    assert!(told.contains("31 days after the last audit entry"), "{told}");
-    assert!(told.contains("--accept-clock"), "{told}");
+    let output = refused(&home, &[]);
+    assert!(output.contains("31 days after the last audit entry"), "{output}");
+    assert!(output.contains("--accept-clock"), "{output}");
     assert!(home.run(&["doctor"]).exits(1).out.contains("BAD   clock"));
     // A command on the file is refused too.
     let request = ["request", "--agent", "a", "--action", "b", "--context", "{}"];
@@ -249,8 +249,8 @@ fn a_start_that_the_witness_refuses_leaves_no_new_store() {
     let witness = home.path("witness").display().to_string();
     started(&home, &["--witness", &witness, "--new-witness"]).stop();
     fs::rename(home.store(), home.path("away.redb")).unwrap();
-    let told = refused(&home, &["--witness", &witness, "--create-store"]);
-    assert!(told.contains("has seen one"), "{told}");
+    let output = refused(&home, &["--witness", &witness, "--create-store"]);
+    assert!(output.contains("has seen one"), "{output}");
     assert!(!home.store().exists());
     refused(&home, &[]);
     fs::rename(home.path("away.redb"), home.store()).unwrap();
@@ -272,11 +272,14 @@ fn a_time_past_the_year_9999_is_never_written() {
 fn a_last_entry_in_the_future_is_reported_with_instructions() {
     // The first start must record its settings, and cannot.
     let home = last_entry_at(SystemClock.now() + 400 * DAY);
-    let told = refused(&home, &[]);
-    for part in
-        ["the last audit entry is of 20", "after this machine's clock", "backup", "new store"]
-    {
-        assert!(told.contains(part), "{part}: {told}");
+    let output = refused(&home, &[]);
+    for part in [
+        "the last audit entry has the time 20",
+        "ahead of this machine's clock",
+        "backup",
+        "new store",
+    ] {
+        assert!(output.contains(part), "{part}: {output}");
     }
     // If everything is recorded already, the server starts, for reads only.
     let home = Home::new();
@@ -287,7 +290,7 @@ fn a_last_entry_in_the_future_is_reported_with_instructions() {
     inside.stop();
     let server = home.serve();
     until("the future entry is reported", || {
-        server.printed().contains("the last audit entry is of 20").then_some(())
+        server.printed().contains("the last audit entry has the time 20").then_some(())
     });
     server.get("/readyz").refused("clock-behind");
     assert_eq!(server.show(&approval)["id"], approval["id"]);

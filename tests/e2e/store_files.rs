@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::support::{Home, Ran, Server, home_and_server, id};
 
 /// Runs a command that writes, one that reads, and `serve`; returns their results.
-fn told(home: &Home, store: &str) -> Vec<Ran> {
+fn outputs(home: &Home, store: &str) -> Vec<Ran> {
     let request = ["--store", store, "request", "--agent", "a", "--action", "b", "--context", "{}"];
     let serve = ["--store", store, "serve", "--listen", "127.0.0.1:0"];
     let commands: [&[&str]; 3] = [&request, &["--store", store, "list"], &serve];
@@ -20,7 +20,7 @@ fn told(home: &Home, store: &str) -> Vec<Ran> {
 #[track_caller]
 fn refused(home: &Home, store: &Path, words: &str) {
     let before = fs::read(store).ok();
-    for ran in told(home, store.to_str().unwrap()) {
+    for ran in outputs(home, store.to_str().unwrap()) {
         assert_eq!(ran.code, 1, "{ran:?}");
         assert!(ran.err.contains(words), "{words}: {ran:?}");
         assert!(ran.err.starts_with("signoff: ") && !ran.err.contains("panicked"), "{ran:?}");
@@ -95,7 +95,9 @@ fn a_truncated_store_is_read_completely_or_refused() {
     for share in [1, 2, 10, 50, 90, 99] {
         let length = whole.len() * share / 100;
         fs::write(home.store(), &whole[..length]).unwrap();
-        for (command, ran) in ["request", "list", "serve"].iter().zip(told(&home, "signoff.redb")) {
+        for (command, ran) in
+            ["request", "list", "serve"].iter().zip(outputs(&home, "signoff.redb"))
+        {
             // If only free pages were cut off, a reader still finds every row; no command writes to
             // such a file.
             if *command == "list" && ran.code == 0 {
@@ -152,7 +154,7 @@ fn a_store_without_permissions_is_a_clear_error() {
     let home = Home::new();
     store_with_approvals(&home);
     fs::set_permissions(home.store(), fs::Permissions::from_mode(0o000)).unwrap();
-    for ran in told(&home, "signoff.redb") {
+    for ran in outputs(&home, "signoff.redb") {
         assert_eq!(ran.code, 1, "{ran:?}");
         assert!(ran.err.contains("ermission denied"), "{ran:?}");
     }

@@ -70,16 +70,16 @@ fn output_to_a_pipe_has_no_colour() {
 /// Returns the answers of a malicious server: well-formed for each command, with hostile texts.
 fn hostile(path: &str, approval: &Value) -> String {
     let acting = format!("\u{1b}[2J\u{9b}2J\r{}", ACTING.iter().collect::<String>());
-    let mut told = approval.clone();
+    let mut shown = approval.clone();
     for member in ["id", "status", "agent", "action", "reason", "signature", "expires_at"] {
-        told[member] = json!(acting);
+        shown[member] = json!(acting);
     }
-    told["execution"] = json!({
+    shown["execution"] = json!({
         "id": acting, "claimed_by": acting, "claimed_at": acting, "lease_expires_at": acting,
         "outcome": acting, "detail": acting, "settled_at": acting, "late": false,
     });
     let answer = match path {
-        p if p.contains("/approvals?") => json!({ "items": [told], "next_cursor": acting }),
+        p if p.contains("/approvals?") => json!({ "items": [shown], "next_cursor": acting }),
         p if p.contains("/tokens") => json!({
             "items": [{ "id": acting, "subject": acting, "roles": ["admin"], "agents": acting,
                 "created_at": acting, "created_by": acting, "expires_at": acting }],
@@ -93,7 +93,7 @@ fn hostile(path: &str, approval: &Value) -> String {
             "items": [{ "number": 1, "entry": { "event": acting, "at": acting, "actor": acting } }],
             "next_after": null,
         }),
-        _ => told,
+        _ => shown,
     };
     answer.to_string()
 }

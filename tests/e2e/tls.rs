@@ -157,7 +157,7 @@ fn the_command_line_works_over_tls() {
 
 #[test]
 fn the_command_line_refuses_other_certificates() {
-    const TOKEN: &str = "token-that-must-not-be-told";
+    const TOKEN: &str = "token-that-must-not-be-printed";
     let authority = Authority::new("an authority of a test");
     let other = Authority::new("another authority of a test");
     let namesake = Authority::new("an authority of a test");
@@ -288,28 +288,28 @@ fn a_hangup_reloads_the_certificate_and_keeps_connections() {
     });
     assert!(server.printed().contains("TLS certificate reloaded: "));
     // The open connection still answers.
-    assert_eq!(held.ask(), "200");
+    assert_eq!(held.request(), "200");
     // A broken pair changes nothing and is reported.
-    let told = |what: &str| {
+    let assert_reported = |what: &str| {
         server.signal(Signal::HUP);
         until(what, || server.printed().contains(what).then_some(()));
         assert!(server.printed().contains("still using"), "{}", server.printed());
         assert_eq!(served(&home, &server), second.certificate, "{what}");
-        assert_eq!(Held::open(&home, &server).ask(), "200");
+        assert_eq!(Held::open(&home, &server).request(), "200");
     };
     home.file("cert.pem", "nothing");
-    told("contains no certificate");
+    assert_reported("contains no certificate");
     home.file("cert.pem", &first.certificate);
-    told("does not match");
+    assert_reported("does not match");
     std::fs::remove_file(home.path("key.pem")).unwrap();
     home.file("key.pem", &first.key);
-    told("mode 0600");
+    assert_reported("mode 0600");
     first.install(&home);
     server.signal(Signal::HUP);
     until("the first certificate is served again", || {
         (served(&home, &server) == first.certificate).then_some(())
     });
-    assert_eq!(held.ask(), "200");
+    assert_eq!(held.request(), "200");
     let printed = server.stop();
     first.assert_hidden(&printed);
     second.assert_hidden(&printed);
@@ -462,7 +462,7 @@ for _ in sys.stdin:
     }
 
     /// Sends one more request; returns its status.
-    fn ask(&mut self) -> String {
+    fn request(&mut self) -> String {
         self.child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
         self.line()
     }

@@ -185,12 +185,12 @@ fn a_stream_has_the_entries_of_the_audit() {
     let mut events = Events::listen(&server, "");
     let approval = server.approved();
     server.claim(&approval).ok();
-    let told: Vec<_> = (0..3).map(|_| events.next().unwrap()).collect();
-    let kinds: Vec<&str> = told.iter().map(|(_, kind, _)| kind.as_str()).collect();
+    let received: Vec<_> = (0..3).map(|_| events.next().unwrap()).collect();
+    let kinds: Vec<&str> = received.iter().map(|(_, kind, _)| kind.as_str()).collect();
     assert_eq!(kinds, ["approval_requested", "approval_decided", "approval_claimed"]);
-    let numbers: Vec<u64> = told.iter().map(|(number, ..)| *number).collect();
+    let numbers: Vec<u64> = received.iter().map(|(number, ..)| *number).collect();
     assert_eq!(numbers, [5, 6, 7], "only entries after the start of the stream");
-    let entries: Vec<Value> = told.into_iter().map(|(.., entry)| flat(&entry)).collect();
+    let entries: Vec<Value> = received.into_iter().map(|(.., entry)| flat(&entry)).collect();
     assert_eq!(entries, server.audit_after(4));
 }
 

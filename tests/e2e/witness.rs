@@ -140,9 +140,9 @@ fn only_witnessed_entries_are_readable() {
             done.store(true, std::sync::atomic::Ordering::SeqCst);
         });
         while !done.load(std::sync::atomic::Ordering::SeqCst) {
-            let told = size_of(&server.get("/api/v1/audit/checkpoint").body);
+            let size = size_of(&server.get("/api/v1/audit/checkpoint").body);
             let seen = witnessed.seen();
-            assert!(told <= seen, "the checkpoint has {told} entries, the witness saw {seen}");
+            assert!(size <= seen, "the checkpoint has {size} entries, the witness saw {seen}");
         }
     });
     server.show(&approval);
@@ -161,10 +161,13 @@ fn an_older_copy_of_the_store_does_not_start() {
     server.stop();
     witnessed.restore(&backup);
     for _ in 0..2 {
-        let told = witnessed.refused();
+        let output = witnessed.refused();
         let sizes = [format!("holds {} audit entries", size - 1), format!("saw {size}")];
-        assert!(sizes.iter().all(|size| told.contains(size)), "{told}");
-        assert!(told.contains("--accept-rollback") && told.contains("witness.note"), "{told}");
+        assert!(sizes.iter().all(|size| output.contains(size)), "{output}");
+        assert!(
+            output.contains("--accept-rollback") && output.contains("witness.note"),
+            "{output}"
+        );
     }
     // Nor does a command report an approval in it as valid.
     for command in ["wait", "verify"] {
@@ -179,8 +182,8 @@ fn an_older_copy_of_the_store_does_not_start() {
     // A new store in its place does not extend the witness either.
     fs::remove_file(witnessed.home.store()).unwrap();
     assert!(witnessed.refused().contains("--create-store"));
-    let told = witnessed.refused_with(&["--create-store"]);
-    assert!(told.contains("has seen one"), "{told}");
+    let output = witnessed.refused_with(&["--create-store"]);
+    assert!(output.contains("has seen one"), "{output}");
     assert!(!witnessed.home.store().exists());
 }
 
@@ -206,13 +209,13 @@ fn a_store_with_other_entries_does_not_start() {
     }
     assert_eq!(entries(&server), size, "as many entries, but different ones");
     server.stop();
-    let told = witnessed.refused();
-    assert!(told.contains(&format!("its first {size} entries are others")), "{told}");
+    let output = witnessed.refused();
+    assert!(output.contains(&format!("its first {size} entries differ")), "{output}");
     // A longer log is refused too.
     let server = witnessed.home.serve();
     server.request();
     server.stop();
-    assert!(witnessed.refused().contains("are others"));
+    assert!(witnessed.refused().contains("entries differ"));
 }
 
 #[test]
@@ -250,10 +253,11 @@ fn an_accepted_rollback_ends_unfinished_approvals() {
     }
     server.decide(&pending, "approved", "user@company.com").refused("expired");
     let audit = server.audit();
-    let told: Vec<&Value> = audit.iter().filter(|e| e["event"] == "rollback_accepted").collect();
-    assert_eq!(told.len(), 1);
-    assert_eq!(told[0]["witnessed"]["size"], seen, "{told:?}");
-    assert_eq!(told[0]["actor"], "system");
+    let rollbacks: Vec<&Value> =
+        audit.iter().filter(|e| e["event"] == "rollback_accepted").collect();
+    assert_eq!(rollbacks.len(), 1);
+    assert_eq!(rollbacks[0]["witnessed"]["size"], seen, "{rollbacks:?}");
+    assert_eq!(rollbacks[0]["actor"], "system");
     let voided: Vec<&str> = audit
         .iter()
         .filter(|entry| entry["event"] == "approval_voided")
@@ -281,10 +285,10 @@ fn an_accepted_rollback_ends_unfinished_approvals() {
 fn an_accepted_rollback_ends_many_approvals() {
     let witnessed = Witnessed::new();
     let server = witnessed.serve();
-    let asked = 300;
+    let requests = 300;
     thread::scope(|scope| {
         for _ in 0..6 {
-            scope.spawn(|| (0..asked / 6).for_each(|_| drop(server.request())));
+            scope.spawn(|| (0..requests / 6).for_each(|_| drop(server.request())));
         }
     });
     server.stop();
@@ -299,7 +303,7 @@ fn an_accepted_rollback_ends_many_approvals() {
         assert_eq!(left["items"], json!([]), "{status}");
     }
     let voided = server.audit().iter().filter(|e| e["event"] == "approval_voided").count();
-    assert_eq!(voided, asked);
+    assert_eq!(voided, requests);
 }
 
 #[test]
@@ -316,14 +320,14 @@ fn a_crash_never_prevents_a_start() {
                 .map(|_| {
                     let client = client.clone();
                     scope.spawn(move || {
-                        let mut told = Vec::new();
+                        let mut ids = Vec::new();
                         let body = request_body().to_string();
                         while let Ok(answer) =
                             client.try_post("/api/v1/approvals", &[], body.as_bytes())
                         {
-                            told.push(id(&answer.json(201)).to_owned());
+                            ids.push(id(&answer.json(201)).to_owned());
                         }
-                        told
+                        ids
                     })
                 })
                 .collect();
@@ -485,10 +489,10 @@ fn a_malformed_witness_is_refused() {
         (&format!("{good}{}", " ".repeat(17 << 10)), "a huge file"),
     ] {
         write(text.as_bytes());
-        let told = witnessed.refused();
-        assert!(told.contains("witness.note"), "{why}: {told}");
-        assert_eq!(told.contains("--accept-rollback"), text.is_empty(), "{why}: {told}");
-        assert_eq!(told.contains("is missing or empty"), text.is_empty(), "{why}: {told}");
+        let output = witnessed.refused();
+        assert!(output.contains("witness.note"), "{why}: {output}");
+        assert_eq!(output.contains("--accept-rollback"), text.is_empty(), "{why}: {output}");
+        assert_eq!(output.contains("is missing or empty"), text.is_empty(), "{why}: {output}");
         // `--accept-rollback` does not help either.
         Ran::of(&mut witnessed.command(&["--accept-rollback"])).exits(1);
         assert_eq!(fs::read(witnessed.file()).unwrap(), text.as_bytes(), "{why}: it stays");
@@ -548,25 +552,25 @@ fn log_keys_rotate_under_a_witness() {
     witnessed.home.run(&["key", "promote", "next"]).ok();
     witnessed.home.run(&["key", "revoke", "third", "--yes"]).ok();
     // Nor is the store itself accepted, whose head the revoked key signed last.
-    let told = witnessed.refused();
-    assert!(told.contains("no trusted key of `signoff/default` signed it"), "{told}");
+    let output = witnessed.refused();
+    assert!(output.contains("no trusted key of `signoff/default` signed it"), "{output}");
 }
 
 #[test]
 fn a_missing_or_empty_witness_does_not_start_and_a_new_one_is_recorded() {
     let witnessed = Witnessed::unstarted();
-    let told = witnessed.refused_with(&["--create-store"]);
-    assert!(told.contains("is missing or empty") && told.contains("--new-witness"), "{told}");
+    let output = witnessed.refused_with(&["--create-store"]);
+    assert!(output.contains("is missing or empty") && output.contains("--new-witness"), "{output}");
     fs::write(witnessed.file(), "").unwrap();
-    let told = witnessed.refused();
-    assert!(told.contains("is missing or empty") && told.contains("--new-witness"), "{told}");
+    let output = witnessed.refused();
+    assert!(output.contains("is missing or empty") && output.contains("--new-witness"), "{output}");
     let server = Server::start_with(witnessed.command(&["--new-witness"]));
     assert_eq!(recorded(&server, "witness_recorded"), 1);
     assert_eq!(witnessed.seen(), entries(&server));
     server.stop();
     // `--new-witness` is only for the first start.
-    let told = witnessed.refused_with(&["--new-witness"]);
-    assert!(told.contains("already exists"), "{told}");
+    let output = witnessed.refused_with(&["--new-witness"]);
+    assert!(output.contains("already exists"), "{output}");
     let server = witnessed.serve();
     assert_eq!(recorded(&server, "witness_recorded"), 1);
     server.stop();
@@ -587,12 +591,15 @@ fn a_store_that_knows_a_witness_does_not_start_without_it() {
     server.stop();
     witnessed.restore(&backup);
     let ran = witnessed.home.run(SERVE).exits(1);
-    assert!(ran.err.contains("knows a witness") && ran.err.contains("--witness"), "{ran:?}");
+    assert!(ran.err.contains("records a witness") && ran.err.contains("--witness"), "{ran:?}");
     fs::rename(witnessed.file(), witnessed.home.path("away.note")).unwrap();
-    let told = witnessed.refused();
-    assert!(told.contains("is missing or empty") && told.contains("--accept-rollback"), "{told}");
-    let told = witnessed.refused_with(&["--new-witness"]);
-    assert!(told.contains("--accept-rollback"), "{told}");
+    let output = witnessed.refused();
+    assert!(
+        output.contains("is missing or empty") && output.contains("--accept-rollback"),
+        "{output}"
+    );
+    let output = witnessed.refused_with(&["--new-witness"]);
+    assert!(output.contains("--accept-rollback"), "{output}");
     let other = ["--witness", "other.note", "--new-witness"];
     assert!(witnessed.home.run(&[SERVE, &other].concat()).exits(1).err.contains("other.note"));
     let accepted = ["--new-witness", "--accept-rollback"];

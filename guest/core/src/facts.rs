@@ -80,8 +80,8 @@ mod tests {
             assert_eq!(named(name), Ok(name));
         }
         assert!(NAMES.is_sorted());
-        let told = named(&format!("a\n{}", "x".repeat(1_000))).unwrap_err();
-        assert!(told.starts_with("there is no fact `a\\nx") && told.len() < 200, "{told}");
-        assert!(told.ends_with("expected claimed_by or requester"), "{told}");
+        let message = named(&format!("a\n{}", "x".repeat(1_000))).unwrap_err();
+        assert!(message.starts_with("there is no fact `a\\nx") && message.len() < 200, "{message}");
+        assert!(message.ends_with("expected claimed_by or requester"), "{message}");
     }
 }

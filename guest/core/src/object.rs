@@ -19,7 +19,7 @@ pub struct Object<T>(pub T);
 pub fn parse<'a, T: Deserialize<'a>>(what: &str, text: &'a str) -> Result<T, Rejection> {
     match serde_json::from_str(text) {
         Ok(Object(value)) => Ok(value),
-        Err(e) => Err(Rejection::request(format!("{what}: {}", sentence(&e)))),
+        Err(e) => Err(Rejection::request(format!("{what}: {}", redacted_message(&e)))),
     }
 }
 
@@ -27,7 +27,7 @@ pub fn parse<'a, T: Deserialize<'a>>(what: &str, text: &'a str) -> Result<T, Rej
 /// members would differ in which of the two they take.
 ///
 /// Rejections: `request-invalid`.
-pub fn each_name_once(what: &str, text: &str) -> Result<(), Rejection> {
+pub fn refuse_duplicate_members(what: &str, text: &str) -> Result<(), Rejection> {
     parse::<Names>(what, text).map(drop)
 }
 
@@ -148,7 +148,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
 }
 
 /// Returns serde_json's message without the value it found, which may be a misplaced secret.
-pub fn sentence(e: &serde_json::Error) -> String {
+pub fn redacted_message(e: &serde_json::Error) -> String {
     let text = e.to_string();
     let found =
         ["invalid type: ", "invalid value: "].iter().find_map(|prefix| text.strip_prefix(prefix));
@@ -162,7 +162,7 @@ mod tests {
     use super::{counts, parse};
 
     #[derive(Debug, serde::Deserialize)]
-    struct Asked {
+    struct Requirement {
         #[serde(deserialize_with = "counts")]
         #[allow(dead_code, reason = "read by its Debug")]
         groups: std::collections::BTreeMap<String, u32>,
@@ -170,9 +170,9 @@ mod tests {
 
     #[test]
     fn duplicate_names_are_refused() {
-        assert!(parse::<Asked>("x", r#"{"groups":{"sre":1,"legal":2}}"#).is_ok());
-        let twice =
-            parse::<Asked>("x", r#"{"groups":{"sre":2,"sre":1}}"#).map(|asked| asked.groups);
+        assert!(parse::<Requirement>("x", r#"{"groups":{"sre":1,"legal":2}}"#).is_ok());
+        let twice = parse::<Requirement>("x", r#"{"groups":{"sre":2,"sre":1}}"#)
+            .map(|requirement| requirement.groups);
         assert!(twice.is_err_and(|e| e.message.contains("duplicate")));
     }
 }

@@ -16,8 +16,8 @@ fn main() {
 }
 
 fn outcome(line: &str) -> &'static str {
-    let Ok(asked) = serde_json::from_str::<serde_json::Value>(line) else { return "refused" };
-    let text = |name: &str| asked.get(name).and_then(serde_json::Value::as_str);
+    let Ok(request) = serde_json::from_str::<serde_json::Value>(line) else { return "refused" };
+    let text = |name: &str| request.get(name).and_then(serde_json::Value::as_str);
     let (Some(when), Some(context)) = (text("when"), text("context")) else { return "refused" };
     let when = serde_json::Value::from(when);
     let rules =

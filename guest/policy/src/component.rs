@@ -3,7 +3,7 @@
 #![allow(unsafe_code, missing_docs, unreachable_pub, reason = "generated bindings")]
 
 use crate::attempt;
-use crate::workbench;
+use crate::authoring;
 
 wit_bindgen::generate!({
     path: "../../wit",
@@ -18,13 +18,13 @@ export!(Component);
 
 impl Guest for Component {
     fn describe() -> String {
-        workbench::describe().unwrap_or_else(|| nothing_loaded())
+        authoring::describe().unwrap_or_else(|| nothing_loaded())
     }
 }
 
 impl guardrails::Guest for Component {
     fn evaluate(attempt: guardrails::Attempt) -> guardrails::Verdict {
-        let verdict = workbench::verdict(&attempt::Attempt {
+        let verdict = authoring::verdict(&attempt::Attempt {
             agent: &attempt.agent,
             action: &attempt.action,
             context: &attempt.context,

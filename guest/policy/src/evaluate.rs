@@ -40,19 +40,19 @@ impl Policy {
     pub fn evaluate(&self, attempt: &Attempt<'_>) -> Verdict {
         let scope = Scope::new(attempt, &self.tables);
         let mut evaluation = Evaluation::new(self, &scope);
-        let (mut met, mut failed) = (Vec::new(), Vec::new());
+        let (mut matched, mut failed) = (Vec::new(), Vec::new());
         for rule in self.concerned(attempt) {
             match evaluation.outcome(rule) {
-                None | Some(Outcome::Bool(true)) => met.push(rule),
+                None | Some(Outcome::Bool(true)) => matched.push(rule),
                 Some(Outcome::Bool(false)) => {}
                 Some(Outcome::Error) => failed.push(rule),
             }
         }
-        let both = || met.iter().chain(&failed).copied();
-        let default = met.is_empty().then_some(self.default);
+        let both = || matched.iter().chain(&failed).copied();
+        let default = matched.is_empty().then_some(self.default);
         let decision = both().map(|rule| rule.verdict).chain(default).max().unwrap_or(self.default);
         let decides = |rule: &&&Rule| rule.verdict == decision;
-        let (rule, reason) = if let Some(rule) = met.iter().find(decides) {
+        let (rule, reason) = if let Some(rule) = matched.iter().find(decides) {
             let reason = rule.reason.as_ref();
             (Some(*rule), reason.map(|it| it.fill(attempt.agent, attempt.action, &scope)))
         } else if let Some(rule) = failed.iter().find(decides) {

@@ -6,13 +6,14 @@
 //! argument.
 
 #[cfg(target_arch = "wasm32")]
+mod authoring_export;
+#[cfg(target_arch = "wasm32")]
 mod component;
 #[cfg(target_arch = "wasm32")]
 mod heap;
-#[cfg(target_arch = "wasm32")]
-mod workbench_export;
 
 pub mod attempt;
+pub mod authoring;
 pub mod condition;
 pub mod evaluate;
 pub mod file;
@@ -26,6 +27,5 @@ pub mod reason;
 pub mod test_run;
 mod text;
 pub mod verdict;
-pub mod workbench;
 
 pub use signoff_core::glob;

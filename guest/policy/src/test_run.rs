@@ -32,7 +32,7 @@ pub struct Outcome {
     /// Whether every expectation was met.
     pub passed: bool,
     /// The attempt, so that callers can evaluate it with another policy.
-    pub attempt: Asked,
+    pub attempt: AttemptText,
     /// The expected values.
     pub expected: Expected,
     /// The actual values.
@@ -43,7 +43,7 @@ pub struct Outcome {
 
 /// The attempt of a test.
 #[derive(Debug, Serialize)]
-pub struct Asked {
+pub struct AttemptText {
     /// The agent.
     pub agent: String,
     /// The action.
@@ -102,7 +102,7 @@ impl Policy {
             name: case.name.clone(),
             line: case.line,
             passed: meets(&case.expected, &got),
-            attempt: Asked {
+            attempt: AttemptText {
                 agent: case.agent.clone(),
                 action: case.action.clone(),
                 context: case.context.clone(),

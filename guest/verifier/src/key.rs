@@ -149,7 +149,7 @@ impl Key {
     /// Returns whether the key can make signatures of a profile. A `v1` signature names neither key
     /// nor algorithm, so only an HMAC key without an approver can make one. A `v2` key signs for
     /// the approver it is bound to.
-    pub(crate) fn serves(&self, profile: Profile) -> bool {
+    pub(crate) fn can_sign(&self, profile: Profile) -> bool {
         self.usage == KeyUse::Approve
             && match profile {
                 Profile::V1 => self.algorithm == Algorithm::HmacSha256 && self.approver.is_none(),
@@ -168,7 +168,7 @@ impl Key {
     }
 
     /// Returns whether two keys have the same algorithm and material, whatever their ids.
-    pub(crate) fn is_twin_of(&self, other: &Self) -> bool {
+    pub(crate) fn has_same_material(&self, other: &Self) -> bool {
         let is_same = match (&self.material, &other.material) {
             (Material::Bytes(one), Material::Bytes(other)) => one == other,
             (one, other) => one.fingerprint() == other.fingerprint(),
@@ -324,7 +324,8 @@ impl Keyring {
     /// Returns a revoked key of the same material: the key itself, or one under another id and for
     /// another use. Material revoked under one id is trusted under none.
     pub(crate) fn revoked(&self, key: &Key) -> Option<&Key> {
-        let revoked = |other: &&Key| other.status == KeyStatus::Revoked && other.is_twin_of(key);
+        let revoked =
+            |other: &&Key| other.status == KeyStatus::Revoked && other.has_same_material(key);
         self.iter().find(revoked)
     }
 }

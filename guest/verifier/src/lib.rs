@@ -6,7 +6,6 @@
 //! of `wit/` are the only entry points.
 
 pub mod approval;
-mod asked;
 #[cfg(target_arch = "wasm32")]
 mod component;
 pub mod describe;
@@ -20,6 +19,7 @@ pub mod operation;
 mod pae;
 pub mod receipt;
 pub mod record;
+mod request_content;
 pub mod signature;
 pub mod statement;
 pub mod wire;

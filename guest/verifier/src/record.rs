@@ -4,11 +4,11 @@
 use serde::{Deserialize, Serialize};
 pub use signoff_core::requirement::Requirement;
 
-use crate::asked::Asked;
 use crate::limits::RECORD_BYTES_MAX;
 use crate::name::Digest;
-use crate::object::{Object, object, object_or_null, objects, sentence};
+use crate::object::{Object, object, object_or_null, objects, redacted_message};
 use crate::rejection::{Code, Rejection};
+use crate::request_content::RequestContent;
 use crate::statement::{Decision, Profile, StatementText};
 use crate::time::UnixSeconds;
 
@@ -125,7 +125,7 @@ impl Record {
             return Err(unreadable(&format!("it is {} bytes", text.len())));
         }
         let Object(record): Object<Self> =
-            serde_json::from_str(text).map_err(|e| unreadable(&sentence(&e)))?;
+            serde_json::from_str(text).map_err(|e| unreadable(&redacted_message(&e)))?;
         if record.format != FORMAT {
             return Err(unreadable(&format!(
                 "format {} where this verifier reads {FORMAT}",
@@ -212,7 +212,7 @@ impl Record {
         if let Some(erased) = &self.erased {
             return Ok(erased.request_digest.clone());
         }
-        let asked = Asked {
+        let content = RequestContent {
             format: self.format,
             agent: &self.agent,
             action: &self.action,
@@ -225,7 +225,7 @@ impl Record {
             policy: self.policy.as_deref(),
             rule: self.rule.as_deref(),
         };
-        asked.digest().map_err(|e| unreadable(&e.message))
+        content.digest().map_err(|e| unreadable(&e.message))
     }
 
     /// Returns the statement that a decision of this approval signs. The digest is an argument

@@ -46,8 +46,8 @@ pub fn sign(statement: &StatementText, profile: &str, key: &KeyEntry) -> Result<
     let statement = Statement::read(statement, profile)?;
     let message = statement.message()?;
     let key = Key::read(key)?;
-    if !key.serves(profile) {
-        return Err(serves_not(&key, profile));
+    if !key.can_sign(profile) {
+        return Err(cannot_sign(&key, profile));
     }
     if let Some(scope) = statement.scope.as_ref().filter(|scope| scope.key_id != key.id) {
         return Err(Rejection::request(format!(
@@ -59,7 +59,7 @@ pub fn sign(statement: &StatementText, profile: &str, key: &KeyEntry) -> Result<
         return Err(revoked(&key.id, "is not active and cannot sign"));
     }
     if profile == Profile::V2 {
-        is_yours(&key, statement.approver.as_str())?;
+        check_bound_to(&key, statement.approver.as_str())?;
     }
     let bytes = signed(&key, &message)?;
     Ok(match profile {
@@ -87,7 +87,7 @@ pub fn verify(
         return verify_v2(statement, scope, &message, signature, keys, accepted);
     }
     let signature = V1::read(signature, accepted)?;
-    let mut candidates = keys.iter().filter(|key| key.serves(Profile::V1)).peekable();
+    let mut candidates = keys.iter().filter(|key| key.can_sign(Profile::V1)).peekable();
     if candidates.peek().is_none() {
         return Err(Rejection::new(Code::KeyUnknown, "no key can verify a v1 signature"));
     }
@@ -140,7 +140,7 @@ pub(crate) fn attribute<'k>(
     let key = find(keys, &key_id, profile)?;
     accept(key, keys, profile)?;
     if profile == Profile::V2 {
-        is_yours(key, &ballot.approver)?;
+        check_bound_to(key, &ballot.approver)?;
     }
     Ok(key)
 }
@@ -156,7 +156,7 @@ fn verify_v2(
     let signature = V2::read(signature, accepted)?;
     let key = find(keys, &signature.key_id, Profile::V2)?;
     let valid = accept(key, keys, Profile::V2)?;
-    is_yours(key, statement.approver.as_str())?;
+    check_bound_to(key, statement.approver.as_str())?;
     if scope.key_id == signature.key_id && signature.is_by(key, message) {
         return Ok(valid);
     }
@@ -341,7 +341,7 @@ fn signed(key: &Key, message: &[u8]) -> Result<Vec<u8>, Rejection> {
 ///
 /// Rejections: `key-unknown`.
 fn find<'k>(keys: &'k Keyring, id: &KeyId, profile: Profile) -> Result<&'k Key, Rejection> {
-    keys.find(id).filter(|key| key.serves(profile)).ok_or_else(|| {
+    keys.find(id).filter(|key| key.can_sign(profile)).ok_or_else(|| {
         Rejection::new(
             Code::KeyUnknown,
             format!(
@@ -363,7 +363,7 @@ fn accept(key: &Key, keys: &Keyring, profile: Profile) -> Result<SignatureValid,
 }
 
 /// Rejections: `key-not-yours`.
-fn is_yours(key: &Key, approver: &str) -> Result<(), Rejection> {
+fn check_bound_to(key: &Key, approver: &str) -> Result<(), Rejection> {
     if key.is_of(approver) {
         return Ok(());
     }
@@ -377,7 +377,7 @@ fn is_yours(key: &Key, approver: &str) -> Result<(), Rejection> {
     ))
 }
 
-fn serves_not(key: &Key, profile: Profile) -> Rejection {
+fn cannot_sign(key: &Key, profile: Profile) -> Rejection {
     let needs = match profile {
         Profile::V1 if key.usage == KeyUse::Approve => {
             "it must be `hmac-sha256` and bound to no approver"

@@ -7,17 +7,17 @@
     reason = "a test fails by a panic"
 )]
 
-mod door;
+mod harness;
 
-use door::shown::{PLAN, POLICY, approved, approvers, executed, question, view};
-use door::signer::{Signer, request_digest, statement};
-use door::{EXECUTION, ID, REQUESTED};
+use harness::shown::{PLAN, POLICY, approved, approvers, executed, question, view};
+use harness::signer::{Signer, request_digest, statement};
+use harness::{EXECUTION, ID, REQUESTED};
 use serde_json::{Value, json};
 
 const OTHER_EXECUTION: &str = "exec_01k7s2f7n9r5t6v8w0x1y2z3a5";
 
 fn verify(question: &Value) -> Result<Value, String> {
-    door::call("approval.verify", question)
+    harness::call("approval.verify", question)
 }
 
 /// A request about an approval, with the view as a value that tests change.

@@ -7,9 +7,9 @@
     reason = "a test fails by a panic"
 )]
 
-mod door;
+mod harness;
 
-use door::requests::requests;
+use harness::requests::requests;
 use serde_json::{Map, Value, json};
 use signoff_verifier::operation;
 use signoff_verifier::rejection::Code;
@@ -107,7 +107,7 @@ fn an_answer_has_the_shape_that_wit_gives_it() {
     let functions = functions();
     let documented = |op: &str| functions.iter().find(|function| function.op == op);
     for (op, args) in requests() {
-        let answer = door::call(op, &args).unwrap();
+        let answer = harness::call(op, &args).unwrap();
         let mut members: Vec<&str> =
             answer.as_object().unwrap().keys().map(String::as_str).collect();
         members.sort_unstable();

@@ -12,12 +12,12 @@
     reason = "a test fails by a panic"
 )]
 
-mod door;
+mod harness;
 
 use std::collections::BTreeMap;
 
 use chrono::DateTime;
-use door::{CONTEXT, ID, REQUESTED, REQUESTER, Random, SECRET};
+use harness::{CONTEXT, ID, REQUESTED, REQUESTER, Random, SECRET};
 use serde_json::{Value, json};
 
 const LIVES: u64 = 2_000;
@@ -149,7 +149,7 @@ impl Life {
         Self {
             random,
             now: REQUESTED,
-            record: door::open(ttl_seconds, plan)["record"].take(),
+            record: harness::open(ttl_seconds, plan)["record"].take(),
             model: Model {
                 status: "pending",
                 expires_at: REQUESTED + ttl_seconds,
@@ -236,20 +236,20 @@ impl Life {
         args["id"] = ID.into();
         args["approval"] = self.record.clone();
         args["now"] = self.now.into();
-        door::call(&format!("lifecycle.{op}"), &args)
+        harness::call(&format!("lifecycle.{op}"), &args)
     }
 
     /// Stores a change after checking everything that must hold for every change.
     fn change(&mut self, op: &str, answer: &Value, next: Model) {
-        let (before, after) = (door::parsed(&self.record), door::parsed(&answer["record"]));
-        let entry = door::parsed(&answer["entry"]);
+        let (before, after) = (harness::parsed(&self.record), harness::parsed(&answer["record"]));
+        let entry = harness::parsed(&answer["entry"]);
         assert_ne!(before, after, "an entry without a change");
         assert_eq!(entry["from"], before["status"]);
         assert_eq!(entry["to"], after["status"]);
         assert_eq!(entry["at"], rfc3339(self.now));
         assert_eq!(answer["summary"]["status"], after["status"]);
         let shown = json!({"id": ID, "approval": answer["record"], "now": self.now});
-        let shown = door::call("lifecycle.show", &shown).unwrap();
+        let shown = harness::call("lifecycle.show", &shown).unwrap();
         assert_eq!(answer["view"], shown["view"], "{op}");
 
         assert_eq!(after["status"], next.status, "{op}");
@@ -291,7 +291,7 @@ impl Life {
         assert_eq!(ballots[0]["decision"], "approved");
         assert_eq!(
             ballots[0]["signature"],
-            door::sign(SECRET, ID, "approved", approver, self.model.expires_at)
+            harness::sign(SECRET, ID, "approved", approver, self.model.expires_at)
         );
     }
 
@@ -301,14 +301,14 @@ impl Life {
         let approver = *self.random.pick(&people);
         let decision = *self.random.pick(&["approved", "approved", "approved", "rejected"]);
         let expires_at = self.model.expires_at;
-        let right = door::sign(SECRET, ID, decision, approver, expires_at);
+        let right = harness::sign(SECRET, ID, decision, approver, expires_at);
         let other = if decision == "approved" { "rejected" } else { "approved" };
         let signature = match self.random.below(10) {
             0 => right.to_uppercase(),
-            1 => door::sign(SECRET, ID, other, approver, expires_at),
-            2 => door::sign(SECRET, ID, decision, "carol", expires_at),
-            3 => door::sign(SECRET, ID, decision, approver, expires_at + 1),
-            4 => door::sign(UNKNOWN_SECRET, ID, decision, approver, expires_at),
+            1 => harness::sign(SECRET, ID, other, approver, expires_at),
+            2 => harness::sign(SECRET, ID, decision, "carol", expires_at),
+            3 => harness::sign(SECRET, ID, decision, approver, expires_at + 1),
+            4 => harness::sign(UNKNOWN_SECRET, ID, decision, approver, expires_at),
             _ => right.clone(),
         };
         let (keys, trouble) = self.keys();
@@ -332,13 +332,13 @@ impl Life {
     fn keys(&mut self) -> (Value, Option<&'static str>) {
         match self.random.below(12) {
             0 => (json!([]), Some("key-unknown")),
-            1 => (json!([door::key("k", SECRET, "revoked")]), Some("key-revoked")),
-            2 => (json!([door::key("k", OTHER_SECRET, "active")]), Some("signature-invalid")),
-            3 => (json!([door::key("k", SECRET, "verify-only")]), None),
+            1 => (json!([harness::key("k", SECRET, "revoked")]), Some("key-revoked")),
+            2 => (json!([harness::key("k", OTHER_SECRET, "active")]), Some("signature-invalid")),
+            3 => (json!([harness::key("k", SECRET, "verify-only")]), None),
             _ => (
                 json!([
-                    door::key("other", OTHER_SECRET, "active"),
-                    door::key("k", SECRET, "active")
+                    harness::key("other", OTHER_SECRET, "active"),
+                    harness::key("k", SECRET, "active")
                 ]),
                 None,
             ),
@@ -531,7 +531,7 @@ impl Life {
     /// Checks that an erasure changes nothing but the texts, and stores the effective state.
     fn only_the_texts_went(&self, before: Value, after: &Value) {
         let shown = json!({"id": ID, "approval": before.to_string(), "now": self.now});
-        let shown = door::parsed(&door::call("lifecycle.show", &shown).unwrap()["view"]);
+        let shown = harness::parsed(&harness::call("lifecycle.show", &shown).unwrap()["view"]);
         let mut expected = before;
         expected["status"] = shown["status"].clone();
         expected["reason"] = Value::Null;

@@ -7,9 +7,9 @@
     reason = "a test fails by a panic"
 )]
 
-mod door;
+mod harness;
 
-use door::{APPROVER, CONTEXT, EXECUTION, ID, REQUESTED, SECRET};
+use harness::{APPROVER, CONTEXT, EXECUTION, ID, REQUESTED, SECRET};
 use serde_json::{Value, json};
 
 const WIT: &str = include_str!("../../../wit/lifecycle.wit");
@@ -81,13 +81,13 @@ fn rows() -> Vec<(&'static str, Vec<(&'static str, &'static str)>)> {
 /// Returns records with an effective status, each with its history and a time at which it has the
 /// status.
 fn records(status: &str) -> Vec<(&'static str, Value, u64)> {
-    let pending = door::open(TTL_SECONDS, None)["record"].take();
+    let pending = harness::open(TTL_SECONDS, None)["record"].take();
     let after = |operation, record: &Value| {
         attempt(operation, record, REQUESTED + 1).unwrap()["record"].take()
     };
     let swept = |record: &Value| {
         let args = json!({"id": ID, "approval": record, "now": EXPIRES});
-        door::call("lifecycle.expire", &args).unwrap()["record"].take()
+        harness::call("lifecycle.expire", &args).unwrap()["record"].take()
     };
     let approved = after("decide", &pending);
     let soon = REQUESTED + 2;
@@ -136,7 +136,7 @@ fn attempt(operation: &str, record: &Value, now: u64) -> Result<Value, String> {
     let admin = json!({"subject": "root", "roles": ["admin"]});
     let claim = json!({"agent": "deployer", "action": "deploy", "claimed_by": "runner", "execution_id": EXECUTION});
     let outcome = json!({"execution_id": EXECUTION, "outcome": "succeeded", "actor": admin});
-    let keys = json!([door::key("k", SECRET, "active")]);
+    let keys = json!([harness::key("k", SECRET, "active")]);
     let args = match operation {
         "decide" => return vote("approved", record, now),
         "check" => json!({"attempt": "{}", "context": CONTEXT, "keys": keys, "accept": ["v1"]}),
@@ -151,17 +151,17 @@ fn attempt(operation: &str, record: &Value, now: u64) -> Result<Value, String> {
         }
         other => panic!("the table has an operation `{other}` that this test cannot do"),
     };
-    door::call(&format!("lifecycle.{operation}"), &given(args, record, now))
+    harness::call(&format!("lifecycle.{operation}"), &given(args, record, now))
 }
 
 fn vote(decision: &str, record: &Value, now: u64) -> Result<Value, String> {
-    let expires_at = door::parsed(record)["expires_at"].as_str().unwrap().to_owned();
+    let expires_at = harness::parsed(record)["expires_at"].as_str().unwrap().to_owned();
     let expires_at = chrono::DateTime::parse_from_rfc3339(&expires_at).unwrap().timestamp();
-    let signature = door::sign(SECRET, ID, decision, APPROVER, expires_at.unsigned_abs());
+    let signature = harness::sign(SECRET, ID, decision, APPROVER, expires_at.unsigned_abs());
     let ballot = json!({"decision": decision, "approver": APPROVER, "signature": signature});
-    let keys = json!([door::key("k", SECRET, "active")]);
+    let keys = json!([harness::key("k", SECRET, "active")]);
     let args = json!({"ballot": ballot.to_string(), "keys": keys, "accept": ["v1"]});
-    door::call("lifecycle.decide", &given(args, record, now))
+    harness::call("lifecycle.decide", &given(args, record, now))
 }
 
 fn given(mut args: Value, record: &Value, now: u64) -> Value {

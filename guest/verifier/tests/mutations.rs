@@ -7,12 +7,12 @@
     reason = "a test fails by a panic"
 )]
 
-mod door;
+mod harness;
 
 use std::collections::BTreeMap;
 
-use door::requests::{approved, requests};
-use door::{APPROVER, ID, REQUESTED, Random, SECRET};
+use harness::requests::{approved, requests};
+use harness::{APPROVER, ID, REQUESTED, Random, SECRET};
 use serde_json::{Value, json};
 use signoff_verifier::rejection::Code;
 use signoff_verifier::wire;
@@ -23,11 +23,11 @@ const EXPIRES: u64 = REQUESTED + 3600;
 fn ten_thousand_changed_signatures_and_statements_are_refused() {
     let right = json!({
         "statement": {"approval_id": ID, "decision": "approved", "approver": APPROVER, "expires_at": EXPIRES},
-        "signature": door::sign(SECRET, ID, "approved", APPROVER, EXPIRES),
-        "keys": [door::key("k", SECRET, "active")],
+        "signature": harness::sign(SECRET, ID, "approved", APPROVER, EXPIRES),
+        "keys": [harness::key("k", SECRET, "active")],
         "accept": ["v1"],
     });
-    assert_eq!(door::call("signing.verify", &right), Ok(json!({"key_id": "k"})));
+    assert_eq!(harness::call("signing.verify", &right), Ok(json!({"key_id": "k"})));
     let mut random = Random(1);
     let mut codes = BTreeMap::<String, u32>::new();
     let mut refused = 0;
@@ -39,7 +39,7 @@ fn ten_thousand_changed_signatures_and_statements_are_refused() {
         if wrong == right {
             continue;
         }
-        match door::call("signing.verify", &wrong) {
+        match harness::call("signing.verify", &wrong) {
             Ok(_) => panic!("accepted {wrong}"),
             Err(code) => *codes.entry(code).or_default() += 1,
         }
@@ -76,7 +76,7 @@ fn change_statement(args: &mut Value, random: &mut Random) {
             let at = random.below(secret.len());
             secret[at] = b'a' + u8::try_from(random.below(26)).unwrap();
             let other = String::from_utf8(secret).unwrap();
-            args["keys"] = json!([door::key("k", &other, "active")]);
+            args["keys"] = json!([harness::key("k", &other, "active")]);
         }
     }
 }
@@ -97,7 +97,7 @@ fn edit(text: &mut Value, random: &mut Random, alphabet: &[u8]) {
 #[test]
 fn a_changed_record_is_refused_or_keeps_its_signed_members() {
     let record = approved();
-    let before = door::parsed(&record);
+    let before = harness::parsed(&record);
     let text = record.as_str().unwrap();
     let mut random = Random(2);
     let (mut refused, mut accepted) = (0, 0);
@@ -106,11 +106,11 @@ fn a_changed_record_is_refused_or_keeps_its_signed_members() {
         let args = json!({
             "id": ID, "approval": changed,
             "attempt": "{}",
-            "keys": [door::key("k", SECRET, "active")],
+            "keys": [harness::key("k", SECRET, "active")],
             "accept": ["v1"],
             "now": REQUESTED + 2,
         });
-        if door::call("lifecycle.check", &args).is_err() {
+        if harness::call("lifecycle.check", &args).is_err() {
             refused += 1;
             continue;
         }
@@ -169,7 +169,7 @@ fn noise_gets_a_clean_answer() {
 #[test]
 fn a_refusal_never_repeats_a_secret() {
     // Places where a caller might put a secret by mistake.
-    let key = door::key("k", SECRET, "active");
+    let key = harness::key("k", SECRET, "active");
     let material = &key["material"];
     let statement =
         json!({"approval_id": ID, "decision": "approved", "approver": APPROVER, "expires_at": 0});

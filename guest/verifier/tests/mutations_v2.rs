@@ -8,13 +8,13 @@
     reason = "a test fails by a panic"
 )]
 
-mod door;
+mod harness;
 
 use std::collections::BTreeMap;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
-use door::signer::{ALGORITHMS, Signer, statement, text};
-use door::{APPROVER, CONTEXT, EXECUTION, ID, REQUESTED, Random};
+use harness::signer::{ALGORITHMS, Signer, statement, text};
+use harness::{APPROVER, CONTEXT, EXECUTION, ID, REQUESTED, Random};
 use serde_json::{Value, json};
 
 const MUTATIONS: u32 = 10_000;
@@ -34,7 +34,7 @@ fn bob(algorithm: &'static str) -> Signer {
 fn ten_thousand_changed_signatures_and_statements_of_each_algorithm_are_refused() {
     for algorithm in ALGORITHMS {
         let right = signed(algorithm);
-        assert_eq!(door::call("signing.verify", &right), Ok(json!({"key_id": "alice"})));
+        assert_eq!(harness::call("signing.verify", &right), Ok(json!({"key_id": "alice"})));
         let mut random = Random(11);
         let (mut codes, mut kinds) = (BTreeMap::<String, u32>::new(), BTreeMap::new());
         while codes.values().sum::<u32>() < MUTATIONS {
@@ -44,7 +44,7 @@ fn ten_thousand_changed_signatures_and_statements_of_each_algorithm_are_refused(
             if wrong == right {
                 continue;
             }
-            match door::call("signing.verify", &wrong) {
+            match harness::call("signing.verify", &wrong) {
                 Ok(_) => panic!("accepted, {}: {wrong}", KINDS[kind].0),
                 Err(code) => *codes.entry(code).or_default() += 1,
             }
@@ -76,7 +76,7 @@ fn signed(algorithm: &'static str) -> Value {
     json!({
         "signature": signer.sign(&statement),
         "statement": statement,
-        "keys": [signer.entry("active"), bob(algorithm).entry("active"), door::key("shared", door::SECRET, "active")],
+        "keys": [signer.entry("active"), bob(algorithm).entry("active"), harness::key("shared", harness::SECRET, "active")],
         "accept": ["v1", "v2"],
     })
 }
@@ -161,7 +161,7 @@ const KINDS: &[(&str, Change)] = &[
             statement["key_id"] = "bob".into();
         }
         let id = if random.once_in(2) { "alice" } else { "bob" };
-        args["signature"] = text(id, &bob.raw(&door::signer::message(&statement))).into();
+        args["signature"] = text(id, &bob.raw(&harness::signer::message(&statement))).into();
         args["statement"] = statement;
         edit(&mut args["statement"]["comment"], random, b"abc");
     }),
@@ -209,7 +209,7 @@ const KINDS: &[(&str, Change)] = &[
             1 => args["signature"] = alice(other).sign(&args["statement"]).into(),
             _ => {
                 let secret = key_of(args);
-                let message = door::signer::message(&args["statement"]);
+                let message = harness::signer::message(&args["statement"]);
                 let raw = hmac(if algorithm == "ed25519" { &secret } else { b"" }, &message);
                 args["signature"] = text("alice", &raw).into();
             }
@@ -326,10 +326,10 @@ fn used(record: &Value, keys: &Value) -> [(&'static str, Result<Value, String>);
         "now": REQUESTED + 2,
     });
     args["attempt"] = "{}".into();
-    let check = door::call("lifecycle.check", &args);
+    let check = harness::call("lifecycle.check", &args);
     args.as_object_mut().unwrap().remove("attempt");
     args["claim"] = claim.to_string().into();
-    [("check", check), ("claim", door::call("lifecycle.claim", &args))]
+    [("check", check), ("claim", harness::call("lifecycle.claim", &args))]
 }
 
 fn covered(record: &Value) -> Value {
@@ -355,8 +355,9 @@ fn approved(algorithm: &'static str) -> Value {
         "policy": "p1",
     });
     let args = json!({"request": request.to_string(), "context": CONTEXT, "accept": ["v2"], "now": REQUESTED});
-    let record = door::call("lifecycle.open", &args).unwrap()["record"].take();
-    let signature = signer.sign(&statement(&door::parsed(&record), &signer, "approved", COMMENT));
+    let record = harness::call("lifecycle.open", &args).unwrap()["record"].take();
+    let signature =
+        signer.sign(&statement(&harness::parsed(&record), &signer, "approved", COMMENT));
     let ballot = json!({"decision": "approved", "approver": APPROVER, "comment": COMMENT, "signature": signature});
     let args = json!({
         "id": ID,
@@ -366,7 +367,7 @@ fn approved(algorithm: &'static str) -> Value {
         "accept": ["v2"],
         "now": REQUESTED + 1,
     });
-    door::parsed(&door::call("lifecycle.decide", &args).unwrap()["record"])
+    harness::parsed(&harness::call("lifecycle.decide", &args).unwrap()["record"])
 }
 
 /// Changes one member to another well-formed value.

@@ -8,14 +8,14 @@
     reason = "a test fails by a panic"
 )]
 
-mod door;
+mod harness;
 
 use std::collections::BTreeMap;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
-use door::shown::{approved, approvers, executed, question, view};
-use door::signer::{request_digest, statement, text};
-use door::{CONTEXT, EXECUTION, REQUESTED, Random, parsed};
+use harness::shown::{approved, approvers, executed, question, view};
+use harness::signer::{request_digest, statement, text};
+use harness::{CONTEXT, EXECUTION, REQUESTED, Random, parsed};
 use serde_json::{Value, json};
 use signoff_verifier::wire;
 
@@ -33,7 +33,7 @@ impl Original {
     fn new(view: Value, execution_id: Option<&str>) -> Self {
         let mut question = question(&view);
         question["attempt"]["execution_id"] = execution_id.into();
-        let answer = ask(&question, &view.to_string());
+        let answer = answer_to(&question, &view.to_string());
         assert!(answer.starts_with(r#"{"ok":{"approval_id":"#), "{answer}");
         Self { view, question, answer }
     }
@@ -57,7 +57,7 @@ fn another() -> Value {
     other
 }
 
-fn ask(question: &Value, view: &str) -> String {
+fn answer_to(question: &Value, view: &str) -> String {
     let mut question = question.clone();
     question["approval"] = view.into();
     wire::call(&json!({"op": "approval.verify", "args": question}).to_string())
@@ -86,7 +86,7 @@ fn a_changed_view_is_refused_or_answered_as_the_original() {
             text = damaged(&text, &mut random);
             *kinds.entry("the text").or_default() += 1;
         }
-        let answer = ask(&original.question, &text);
+        let answer = answer_to(&original.question, &text);
         if answer == original.answer {
             same += 1;
             continue;

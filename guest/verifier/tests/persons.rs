@@ -8,10 +8,10 @@
     reason = "a test fails by a panic"
 )]
 
-mod door;
+mod harness;
 
-use door::signer::{Signer, statement};
-use door::{CONTEXT, ID, REQUESTED};
+use harness::signer::{Signer, statement};
+use harness::{CONTEXT, ID, REQUESTED};
 use serde_json::{Value, json};
 
 /// Returns a record that requires two approvers.
@@ -25,7 +25,7 @@ fn requested_by(requester: &str) -> Value {
         "requirement": {"threshold": 2},
     });
     let args = json!({"request": request.to_string(), "context": CONTEXT, "accept": ["v2"], "now": REQUESTED});
-    door::call("lifecycle.open", &args).unwrap()["record"].take()
+    harness::call("lifecycle.open", &args).unwrap()["record"].take()
 }
 
 /// Casts a person's ballot, with a keyring that has a key for each person in it.
@@ -33,12 +33,12 @@ fn decide(record: &Value, person: &Signer, keyring: &[&Signer]) -> Result<Value,
     let args = json!({
         "id": ID,
         "approval": record,
-        "ballot": ballot(&door::parsed(record), person).to_string(),
+        "ballot": ballot(&harness::parsed(record), person).to_string(),
         "keys": keyring.iter().map(|signer| signer.entry("active")).collect::<Value>(),
         "accept": ["v2"],
         "now": REQUESTED,
     });
-    door::call("lifecycle.decide", &args)
+    harness::call("lifecycle.decide", &args)
 }
 
 fn ballot(record: &Value, person: &Signer) -> Value {
@@ -56,13 +56,13 @@ fn one_person_votes_once_in_any_case() {
     for (first, second) in [(&upper, &lower), (&lower, &upper)] {
         let record = requested_by("rita@company.com");
         let voted = decide(&record, first, &[first, second]).unwrap();
-        assert_eq!(door::parsed(&voted["record"])["status"], "pending");
+        assert_eq!(harness::parsed(&voted["record"])["status"], "pending");
         let again = decide(&voted["record"], second, &[first, second]);
         assert_eq!(again.unwrap_err(), "already-voted");
         // The control: another person completes it.
         let other = signer("three", 3, "cfo@x");
         let approved = decide(&voted["record"], &other, &[first, &other]).unwrap();
-        assert_eq!(door::parsed(&approved["record"])["status"], "approved");
+        assert_eq!(harness::parsed(&approved["record"])["status"], "approved");
     }
 }
 
@@ -72,7 +72,7 @@ fn two_spellings_in_a_record_count_as_one_approval() {
     let other = signer("two", 2, "cfo@x");
     for (second, checked) in [(&other, Ok(())), (&lower, Err("signature-invalid".to_owned()))] {
         let voted = decide(&requested_by("rita@company.com"), &upper, &[&upper]).unwrap();
-        let mut record = door::parsed(&voted["record"]);
+        let mut record = harness::parsed(&voted["record"]);
         let mut forged = record["ballots"][0].clone();
         let cast = ballot(&record, second);
         forged["approver"] = cast["approver"].clone();
@@ -89,7 +89,12 @@ fn two_spellings_in_a_record_count_as_one_approval() {
             "accept": ["v2"],
             "now": REQUESTED,
         });
-        assert_eq!(door::call("lifecycle.check", &args).map(drop), checked, "{}", second.approver);
+        assert_eq!(
+            harness::call("lifecycle.check", &args).map(drop),
+            checked,
+            "{}",
+            second.approver
+        );
     }
 }
 
@@ -98,7 +103,7 @@ fn the_owner_of_a_key_is_compared_ignoring_case() {
     let bound = signer("one", 1, "CEO@x");
     let signing = signer("one", 1, "ceo@X");
     let voted = decide(&requested_by("rita@company.com"), &signing, &[&bound]).unwrap();
-    assert_eq!(door::parsed(&voted["record"])["ballots"][0]["approver"], "ceo@X");
+    assert_eq!(harness::parsed(&voted["record"])["ballots"][0]["approver"], "ceo@X");
     let stranger = signer("one", 1, "ceo@y");
     let refused = decide(&requested_by("rita@company.com"), &stranger, &[&bound]);
     assert_eq!(refused.unwrap_err(), "key-not-yours");
@@ -133,7 +138,7 @@ fn the_requester_can_withdraw_in_any_spelling() {
         let record = requested_by("rita@company.com");
         let args =
             json!({"id": ID, "approval": record, "withdrawal": withdrawal, "now": REQUESTED});
-        door::call("lifecycle.withdraw", &args)
+        harness::call("lifecycle.withdraw", &args)
     };
     for subject in ["rita@company.com", "Rita@company.com", "RITA@COMPANY.COM"] {
         assert!(withdraw(subject).is_ok(), "{subject}");
@@ -148,7 +153,7 @@ fn the_requester_cannot_extend_in_any_spelling() {
         let extension = json!({"expires_in_seconds": 7_200, "actor": actor}).to_string();
         let record = requested_by("rita@company.com");
         let args = json!({"id": ID, "approval": record, "extension": extension, "now": REQUESTED});
-        door::call("lifecycle.extend", &args)
+        harness::call("lifecycle.extend", &args)
     };
     for subject in ["rita@company.com", "Rita@company.com", "RITA@COMPANY.COM"] {
         assert_eq!(extend(subject).unwrap_err(), "forbidden", "{subject}");

@@ -12,13 +12,13 @@
     reason = "a test fails by a panic"
 )]
 
-mod door;
+mod harness;
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use door::signer::{Signer, statement, text};
-use door::{CONTEXT, EXECUTION, ID, REQUESTED, Random};
+use harness::signer::{Signer, statement, text};
+use harness::{CONTEXT, EXECUTION, ID, REQUESTED, Random};
 use serde_json::{Value, json};
 
 const LIVES: u64 = 2_000;
@@ -143,7 +143,7 @@ impl Life {
         });
         let args = json!({"request": request.to_string(), "context": CONTEXT, "accept": ["v1", "v2"], "now": REQUESTED});
         Self {
-            record: door::call("lifecycle.open", &args).unwrap()["record"].take(),
+            record: harness::call("lifecycle.open", &args).unwrap()["record"].take(),
             random,
             now: REQUESTED,
             status: "pending",
@@ -200,7 +200,7 @@ impl Life {
         let index = self.random.below(self.people.len());
         let signer = self.people[index].signer.clone();
         let decision = if self.random.once_in(12) { "rejected" } else { "approved" };
-        let right = signer.sign(&statement(&door::parsed(&self.record), &signer, decision, ""));
+        let right = signer.sign(&statement(&harness::parsed(&self.record), &signer, decision, ""));
         let fault = match self.random.below(12) {
             0 => Some("signature-malformed"),
             1 => Some("signature-invalid"),
@@ -221,7 +221,7 @@ impl Life {
             "accept": ["v1", "v2"],
             "now": self.now,
         });
-        let answer = door::call("lifecycle.decide", &args);
+        let answer = harness::call("lifecycle.decide", &args);
         let context = format!("{index} {decision} {:?} {:?}", self.voted, self.groups);
         match expected {
             Some(code) => {
@@ -301,7 +301,7 @@ impl Life {
             "claim" => args["claim"] = claim.to_string().into(),
             _ => args["attempt"] = "{}".into(),
         }
-        let answer = door::call(&format!("lifecycle.{op}"), &args);
+        let answer = harness::call(&format!("lifecycle.{op}"), &args);
         let context = format!("{op} {:?} {:?}", self.voted, self.groups);
         if let Some(code) = expected {
             assert_eq!(answer.unwrap_err(), code, "{context}");

@@ -9,11 +9,11 @@
     reason = "a test fails by a panic"
 )]
 
-mod door;
+mod harness;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
-use door::signer::{Signer, statement};
-use door::{CONTEXT, ID, REQUESTED};
+use harness::signer::{Signer, statement};
+use harness::{CONTEXT, ID, REQUESTED};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -55,7 +55,7 @@ impl Pair {
 
     fn decide(&self, record: &Value, by: usize, statuses: [&str; 2]) -> Result<Value, String> {
         let person = self.people.get(by).unwrap();
-        let signature = person.sign(&statement(&door::parsed(record), person, "approved", ""));
+        let signature = person.sign(&statement(&harness::parsed(record), person, "approved", ""));
         let ballot =
             json!({"decision": "approved", "approver": person.approver, "signature": signature});
         let args = json!({
@@ -65,7 +65,7 @@ impl Pair {
             "accept": ["v2"],
             "now": REQUESTED,
         });
-        door::call("lifecycle.decide", &args)
+        harness::call("lifecycle.decide", &args)
     }
 }
 
@@ -79,7 +79,7 @@ fn of_two() -> Value {
         "requirement": {"threshold": 2},
     });
     let args = json!({"request": request.to_string(), "context": CONTEXT, "accept": ["v2"], "now": REQUESTED});
-    door::call("lifecycle.open", &args).unwrap()["record"].take()
+    harness::call("lifecycle.open", &args).unwrap()["record"].take()
 }
 
 #[test]

@@ -46,25 +46,25 @@ pub(crate) fn measure(plan: &Plan, figures: &mut Figures) -> Result<()> {
     let (small, large) = (filled("small.redb", SMALL)?, filled("large.redb", LARGE)?);
     starts(&large, figures)?;
     let [small_peer, large_peer] = [peer(&small)?, peer(&large)?];
-    let state: f64 = large_peer.ask("state")?.parse()?;
+    let state: f64 = large_peer.call("state")?.parse()?;
     figures.other(
         "a copy of the log's state at 1,000,000 approvals",
         format!("{:.0} MB", state / 1e6),
         format!("≤ {:.0} MB", STATE_BYTES_MAX / 1e6),
         state <= STATE_BYTES_MAX,
     );
-    let ask = |peer: &Peer, what: &str, time| peer.measure(what, time, "");
+    let measure = |peer: &Peer, what: &str, time| peer.measure(what, time, "");
     let mut cases = [
-        Case::timed("a page of 1,000,000 approvals", |time| ask(&large_peer, "list", time)),
-        Case::timed("of 1,000", |time| ask(&small_peer, "list", time)),
-        Case::timed("a sweep of 64 among 1,000,000", |time| ask(&large_peer, "sweep", time)),
-        Case::timed("among 1,000", |time| ask(&small_peer, "sweep", time)),
+        Case::timed("a page of 1,000,000 approvals", |time| measure(&large_peer, "list", time)),
+        Case::timed("of 1,000", |time| measure(&small_peer, "list", time)),
+        Case::timed("a sweep of 64 among 1,000,000", |time| measure(&large_peer, "sweep", time)),
+        Case::timed("among 1,000", |time| measure(&small_peer, "sweep", time)),
     ];
     plan.take_turns(&mut cases)?;
     let [large_page, small_page, large_sweep, small_sweep] = &cases;
     figures.slower(large_page, small_page, Target::AtMost(2.0));
     figures.slower(large_sweep, small_sweep, Target::AtMost(2.0));
-    let resident: f64 = large_peer.ask("resident")?.parse()?;
+    let resident: f64 = large_peer.call("resident")?.parse()?;
     figures.other(
         "resident memory at 1,000,000 approvals",
         format!("{:.0} MB", resident / 1e6),

@@ -71,12 +71,12 @@ impl Peer {
         about: impl AsRef<OsStr>,
     ) -> Result<f64> {
         let about = about.as_ref().to_string_lossy();
-        let answer = self.ask(&format!("{work} {} {about}", time.as_secs_f64() * 1e3))?;
+        let answer = self.call(&format!("{work} {} {about}", time.as_secs_f64() * 1e3))?;
         answer.parse().with_context(|| format!("{} answered `{answer}`", self.name))
     }
 
     /// Sends a line and returns the reply.
-    pub(crate) fn ask(&self, line: &str) -> Result<String> {
+    pub(crate) fn call(&self, line: &str) -> Result<String> {
         let (stdin, stdout) = &mut *self.pipes.borrow_mut();
         writeln!(stdin, "{line}").with_context(|| format!("{} ended", self.name))?;
         let mut answer = String::new();

@@ -1,5 +1,5 @@
-//! Authentication and access: each request needs a role that the route table names. A route that is not
-//! in the table is answered with 404.
+//! Authentication and access: each request needs one of the roles in the route table. A path that
+//! is not in the table returns 404.
 
 use axum::RequestExt;
 use axum::body::Body;
@@ -17,8 +17,8 @@ use crate::id::ApprovalId;
 use crate::refusal::Refusal;
 use crate::service::{Caller, Refused};
 
-/// Lets a request through to its handler, with its caller, if the table has it so. A refusal of a
-/// known caller who tried to change something is kept in the audit.
+/// Passes a request with its caller to the handler, if the route table allows it. A refusal of an
+/// authenticated caller that tried to change something is recorded in the audit log.
 pub(super) async fn authorize(
     State(app): State<App>,
     mut request: Request,
@@ -41,7 +41,7 @@ pub(super) async fn authorize(
     };
     request.extensions_mut().insert(caller.clone());
     let response = next.run(request).await;
-    // The registry tells its own refusals, with the module.
+    // The module registry records its own refusals, with the module.
     if let Some(code) = response.extensions().get::<Code>()
         && !requested.route.starts_with("/api/v1/modules")
     {
@@ -50,7 +50,7 @@ pub(super) async fn authorize(
     response
 }
 
-/// The request, apart from its body.
+/// A request without its body.
 struct Requested {
     method: Method,
     uri: Uri,
@@ -61,7 +61,7 @@ struct Requested {
 
 impl Requested {
     async fn of(request: &mut Request) -> Self {
-        // As the handler reads it: the path itself may write its characters as `%XX`.
+        // Decoded as in the handler: the raw path may contain `%XX`.
         let approval = match request.extract_parts::<Id>().await {
             Ok(Id(approval)) => approval,
             Err(_) => None,
@@ -77,7 +77,7 @@ impl Requested {
         }
     }
 
-    /// HEAD is answered as GET, without the body.
+    /// Returns the method of the route. `HEAD` uses the route of `GET`.
     fn verb(&self) -> &str {
         if self.method == Method::HEAD { "GET" } else { self.method.as_str() }
     }
@@ -94,7 +94,7 @@ impl Requested {
         }
     }
 
-    /// Keeps a refusal in the audit, if it is one of trust and not of form.
+    /// Records a refusal in the audit log, if it concerns trust rather than a malformed request.
     async fn keep_refusal(&self, app: &App, caller: &Caller, code: Code) {
         let of_trust = matches!(code.status, 403 | 409)
             || [Code::SIGNATURE_MALFORMED, Code::STATEMENT_AMBIGUOUS].contains(&code);
@@ -103,12 +103,13 @@ impl Requested {
         }
         let operation = format!("{} {}", self.method, self.route);
         let refused = Refused { operation: &operation, approval: self.approval, code };
-        // The caller is refused whether or not this can be kept.
+        // A failure to record it does not change the refusal.
         let _ = app.service.record_refusal(caller, refused).await;
     }
 }
 
-/// Who calls, if they may. A refusal comes with the caller where they are known.
+/// Returns the caller, if it may call the route. A refusal comes with the caller if it is
+/// authenticated.
 ///
 /// Refusals: 1. `unauthenticated` 2. `forbidden` for another role
 async fn admitted(
@@ -133,13 +134,13 @@ async fn admitted(
         return Ok(caller);
     }
     let needed: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
-    let detail = format!("this needs the role {}", needed.join(" or "));
+    let detail = format!("this requires the role {}", needed.join(" or "));
     Err((Some(caller), Refusal::new(Code::FORBIDDEN, detail)))
 }
 
 impl App {
-    /// Whether a caller who was let in would be again, for waits and streams: a token may have been
-    /// revoked meanwhile.
+    /// Authenticates a caller again, for waits and streams: its token may have been revoked
+    /// meanwhile.
     ///
     /// Refusals: `unauthenticated`, `store-unavailable`.
     pub(super) async fn admits_still(&self, caller: &Caller) -> Result<(), Refusal> {
@@ -150,9 +151,9 @@ impl App {
     }
 }
 
-/// The token of `Authorization: Bearer TOKEN`.
+/// Returns the token of `Authorization: Bearer TOKEN`.
 ///
-/// Refusals: `unauthenticated` for any other form, and for two.
+/// Refusals: `unauthenticated` for a malformed or duplicate header.
 fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
     let refused = || Refusal::new(Code::UNAUTHENTICATED, "expected `Authorization: Bearer TOKEN`");
     let mut values = headers.get_all(header::AUTHORIZATION).iter();

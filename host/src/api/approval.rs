@@ -1,4 +1,4 @@
-//! The shapes of answers, for the OpenAPI document and for clients in Rust.
+//! The types of answers, for the OpenAPI document and for clients in Rust.
 
 use std::collections::BTreeMap;
 
@@ -6,65 +6,65 @@ use serde::{Deserialize, Serialize};
 use signoff_core::requirement::takes_v1;
 use utoipa::ToSchema;
 
-/// An approval, as every call answers it. What has not happened is null.
+/// An approval, as returned by every call. Members of events that have not happened are null.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Approval {
     /// `appr_` and 26 characters of a ULID.
     pub id: String,
-    /// The deployment it belongs to.
+    /// The name of its deployment.
     pub audience: String,
     /// `pending`, `approved`, `rejected`, `executed`, `expired` or `withdrawn`.
     pub status: String,
-    /// The requester; `agent:{agent}` where there are no tokens.
+    /// The requester; `agent:{agent}` without tokens.
     pub requested_by: String,
     /// RFC 3339, UTC.
     pub requested_at: String,
     /// RFC 3339, UTC.
     pub expires_at: String,
-    /// Who asks.
+    /// The agent.
     pub agent: String,
-    /// What it wants to do.
+    /// The action.
     pub action: String,
     /// SHA-256 of the canonical context.
     pub context_hash: String,
     /// SHA-256 of the canonical plan.
     pub plan_hash: Option<String>,
-    /// Digest of all that is asked for; `v2` signatures cover it.
+    /// Digest of the whole request; covered by `v2` signatures.
     pub request_digest: String,
-    /// Why, for the reviewer.
+    /// The reason, for approvers.
     pub reason: Option<String>,
-    /// What it takes to approve.
+    /// The requirement.
     pub requirement: Requirement,
     /// `approved` or `rejected`.
     pub decision: Option<String>,
-    /// Who decided.
+    /// The approver.
     pub approver: Option<String>,
     /// When it was approved.
     pub approved_at: Option<String>,
     /// When it was approved or rejected.
     pub decided_at: Option<String>,
-    /// What the approver said.
+    /// The approver's comment.
     pub comment: Option<String>,
-    /// The approver's.
+    /// The approver's signature.
     pub signature: Option<String>,
-    /// Every decision cast.
+    /// All ballots.
     pub ballots: Vec<Ballot>,
     /// When it was claimed.
     pub executed_at: Option<String>,
-    /// The single use of it.
+    /// Its single execution.
     pub execution: Option<Execution>,
-    /// When it was taken back.
+    /// When it was withdrawn.
     pub withdrawn_at: Option<String>,
-    /// Who took it back.
+    /// Who withdrew it.
     pub withdrawn_by: Option<String>,
     /// When its context, plan, reason and comments were erased.
     pub erased_at: Option<String>,
     /// Digest of the policy that set the requirement.
     pub policy: Option<String>,
-    /// The policy's rule.
+    /// The rule of the policy.
     pub rule: Option<String>,
-    /// Digest of the verifier that answers.
+    /// Digest of the verifier that produced this answer.
     pub verifier: String,
     /// The canonical context; only from `POST /approvals` and `GET /approvals/{id}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -74,24 +74,24 @@ pub struct Approval {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub plan: Option<Box<serde_json::value::RawValue>>,
-    /// Whether this is the kept answer of an earlier claim.
+    /// Whether this repeats the answer of an earlier claim.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replayed: Option<bool>,
 }
 
-/// What it takes to approve.
+/// The requirement of an approval: who must approve it, and how long it lives.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 pub struct Requirement {
-    /// Time to live.
+    /// Lifetime in seconds.
     pub ttl_seconds: u64,
-    /// How many approvers.
+    /// Number of approvers.
     pub threshold: u32,
-    /// How many of each group.
+    /// Minimum number of approvers per group.
     pub groups: BTreeMap<String, u32>,
 }
 
 impl Requirement {
-    /// Whether a `v1` signature can count, as the verifier has it.
+    /// Returns whether `v1` signatures are valid for this requirement, by the verifier's rule.
     pub fn takes_v1(&self) -> bool {
         takes_v1(self.threshold, &self.groups)
     }
@@ -102,21 +102,21 @@ impl Requirement {
 pub struct Ballot {
     /// `approved` or `rejected`.
     pub decision: String,
-    /// Who decided.
+    /// The approver.
     pub approver: String,
-    /// What they said.
+    /// The approver's comment.
     pub comment: Option<String>,
-    /// Theirs.
+    /// The approver's signature.
     pub signature: String,
-    /// How it was made.
+    /// The profile of the signature: `v1` or `v2`.
     pub profile: String,
-    /// The key that verifies it.
+    /// The id of the key that verifies it.
     pub key_id: String,
     /// RFC 3339, UTC.
     pub cast_at: String,
 }
 
-/// The single use of an approval.
+/// The single execution of an approval.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 pub struct Execution {
     /// `exec_` and 26 characters of a ULID.
@@ -125,45 +125,45 @@ pub struct Execution {
     pub claimed_by: String,
     /// RFC 3339, UTC.
     pub claimed_at: String,
-    /// When the outcome becomes `unknown` if nothing is reported.
+    /// When the outcome becomes `unknown` unless it is reported.
     pub lease_expires_at: String,
     /// `claimed`, `succeeded`, `failed` or `unknown`.
     pub outcome: String,
-    /// More, for people.
+    /// A free-text detail.
     pub detail: Option<String>,
     /// When the outcome was reported.
     pub settled_at: Option<String>,
-    /// Whether it was reported after the lease.
+    /// Whether the outcome was reported after the lease expired.
     pub late: bool,
 }
 
 /// A page of approvals, newest first, without context and plan.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 pub struct List {
-    /// The page.
+    /// The approvals.
     pub items: Vec<Approval>,
-    /// Send it as `cursor` for the next page; null after the last.
+    /// The `cursor` of the next page; null after the last.
     pub next_cursor: Option<String>,
 }
 
-/// Whether an executor may go ahead now.
+/// Whether an executor may proceed now.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 pub struct Verification {
-    /// Approved, the signature is a stored ballot's, every ballot verifies, not expired, not
-    /// executed, and what was sent matches.
+    /// True if the approval is approved, not expired and not executed, the signature is that of a
+    /// stored ballot, every ballot verifies, and the request matches.
     pub valid: bool,
-    /// Whether the signature is a stored ballot's and verifies, whatever the status.
+    /// Whether the signature is that of a stored ballot and verifies, regardless of the status.
     pub signature_valid: bool,
     /// The title of the code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// Why not.
+    /// The code of the reason if not valid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
-    /// Why not, in a sentence.
+    /// The reason if not valid, as a sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
-    /// The approval, where valid.
+    /// The approval, if valid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<Approval>,
 }

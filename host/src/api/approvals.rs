@@ -1,4 +1,4 @@
-//! Handlers of approvals. Each reads its arguments, asks the service, and answers.
+//! Handlers of approvals. Each parses its arguments, calls the service, and returns the answer.
 
 use std::time::Duration;
 
@@ -29,9 +29,9 @@ const LIST_DEFAULT: usize = 50;
 
 type Answer = Result<Response, Refusal>;
 
-/// Ask for an approval.
+/// Request an approval.
 #[utoipa::path(post, path = "/api/v1/approvals", tag = "approvals", request_body = CreateBody<'_>,
-    params(("Idempotency-Key" = Option<String>, Header, description = "at most 255 bytes; a repeat within 24 h gets the same answer")),
+    params(("Idempotency-Key" = Option<String>, Header, description = "at most 255 bytes; a repeat within 24 h returns the same answer")),
     responses((status = 201, body = Approval), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn create(
     State(app): State<App>,
@@ -54,22 +54,23 @@ pub(super) async fn create(
 /// List approvals, newest first.
 #[utoipa::path(get, path = "/api/v1/approvals", tag = "approvals",
     params(
-        ("status" = Option<String>, Query, description = "only those with this status"),
-        ("agent" = Option<String>, Query, description = "only those of this agent"),
-        ("action" = Option<String>, Query, description = "only those for this action"),
-        ("limit" = Option<u16>, Query, description = "1 to 200, 50 if left out"),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
-        ("prefix" = Option<String>, Query, description = "those whose id begins so; no other filter counts then")),
+        ("status" = Option<String>, Query, description = "only approvals with this status"),
+        ("agent" = Option<String>, Query, description = "only approvals of this agent"),
+        ("action" = Option<String>, Query, description = "only approvals for this action"),
+        ("limit" = Option<u16>, Query, description = "1 to 200; default 50"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page"),
+        ("prefix" = Option<String>, Query, description = "only ids with this prefix; disables all other filters")),
     responses((status = 200, body = List), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn list(State(app): State<App>, caller: Caller, params: Params) -> Answer {
     params.known(&["status", "agent", "action", "limit", "cursor", "prefix"])?;
     let invalid = |detail| Refusal::new(Code::REQUEST_INVALID, detail);
-    let status = params.get("status").map(|status| {
-        Status::parse(status).ok_or_else(|| invalid("`status` is none of the statuses"))
-    });
+    let status = params
+        .get("status")
+        .map(|status| Status::parse(status).ok_or_else(|| invalid("unknown status in `status`")));
     let cursor = params.get("cursor").map(|cursor| {
-        ApprovalId::parse(cursor)
-            .ok_or_else(|| invalid("`cursor` is not from a list's `next_cursor`"))
+        ApprovalId::parse(cursor).ok_or_else(|| {
+            invalid("malformed `cursor`; expected `next_cursor` of the previous page")
+        })
     });
     let limit = params.number("limit", LIST_MAX as u64)?.unwrap_or(LIST_DEFAULT as u64);
     if limit == 0 {
@@ -91,12 +92,12 @@ pub(super) async fn list(State(app): State<App>, caller: Caller, params: Params)
     ))
 }
 
-/// One approval; with `wait`, when its status is no longer `while`.
+/// Get one approval; with `wait`, once its status is no longer `while`.
 #[utoipa::path(get, path = "/api/v1/approvals/{id}", tag = "approvals",
     params(
         ("id" = String, Path),
         ("wait" = Option<u16>, Query, description = "seconds, 0 to 60"),
-        ("while" = Option<String>, Query, description = "the status to wait on, `pending` if left out")),
+        ("while" = Option<String>, Query, description = "the status to wait on; default `pending`")),
     responses((status = 200, body = Approval), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn show(
     State(app): State<App>,
@@ -107,7 +108,7 @@ pub(super) async fn show(
     params.known(&["wait", "while"])?;
     let unwanted = params.get("while").unwrap_or("pending");
     if Status::parse(unwanted).is_none() {
-        return Err(Refusal::new(Code::REQUEST_INVALID, "`while` is none of the statuses"));
+        return Err(Refusal::new(Code::REQUEST_INVALID, "unknown status in `while`"));
     }
     app.service.readable(&caller, id).await?;
     if let Some(seconds) = params.number("wait", WAIT_SECONDS_MAX)?.filter(|seconds| *seconds > 0) {
@@ -117,7 +118,7 @@ pub(super) async fn show(
     Ok(json_answer(200, app.service.show(id, WithTexts::Yes).await?))
 }
 
-/// Decide: approve or reject.
+/// Decide on an approval: approve or reject it.
 #[utoipa::path(post, path = "/api/v1/approvals/{id}/approve", tag = "approvals", request_body = ApproveBody,
     params(("id" = String, Path)),
     responses((status = 200, body = Approval), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
@@ -136,7 +137,7 @@ pub(super) async fn approve(
     Ok(answer(app.service.decide(&caller, id, &ballot, idempotency.as_ref()).await?))
 }
 
-/// Reject: as approve, with `decision` fixed.
+/// Reject an approval: as `approve` with `decision` fixed to `rejected`.
 #[utoipa::path(post, path = "/api/v1/approvals/{id}/reject", tag = "approvals", request_body = RejectBody,
     params(("id" = String, Path)),
     responses((status = 200, body = Approval), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
@@ -147,10 +148,7 @@ pub(super) async fn reject(
 ) -> Answer {
     let fields: RejectBody = body.parse()?;
     if fields.decision.as_deref().is_some_and(|decision| decision != "rejected") {
-        return Err(Refusal::new(
-            Code::REQUEST_INVALID,
-            "`decision` must be `rejected` here, or left out",
-        ));
+        return Err(Refusal::new(Code::REQUEST_INVALID, "`decision` must be `rejected` or unset"));
     }
     let ballot = Ballot {
         decision: "rejected".to_owned(),
@@ -161,7 +159,7 @@ pub(super) async fn reject(
     Ok(answer(app.service.decide(&caller, id, &ballot, idempotency.as_ref()).await?))
 }
 
-/// Whether an executor may go ahead now. Changes nothing.
+/// Verify whether an executor may proceed now. Changes nothing.
 #[utoipa::path(post, path = "/api/v1/approvals/{id}/verify", tag = "approvals", request_body = VerifyBody<'_>,
     params(("id" = String, Path)),
     responses((status = 200, body = Verification), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
@@ -196,10 +194,10 @@ pub(super) async fn verify(
     }
 }
 
-/// Claim: consume the approval for one execution.
+/// Claim an approval: consume it for one execution.
 #[utoipa::path(post, path = "/api/v1/approvals/{id}/execute", tag = "approvals", request_body = ExecuteBody<'_>,
     params(("id" = String, Path),
-        ("Idempotency-Key" = Option<String>, Header, description = "a repeat answers the same execution while its outcome is `claimed`")),
+        ("Idempotency-Key" = Option<String>, Header, description = "a repeat returns the same execution while its outcome is `claimed`")),
     responses((status = 200, body = Approval), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn execute(
     State(app): State<App>,
@@ -218,7 +216,7 @@ pub(super) async fn execute(
     Ok(answer(reply))
 }
 
-/// Report how an execution ended.
+/// Report the outcome of an execution.
 #[utoipa::path(post, path = "/api/v1/approvals/{id}/outcome", tag = "approvals", request_body = OutcomeBody,
     params(("id" = String, Path)),
     responses((status = 200, body = Approval), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
@@ -237,7 +235,7 @@ pub(super) async fn outcome(
     Ok(answer(reply))
 }
 
-/// Take an approval back before it is claimed.
+/// Withdraw an approval before it is claimed.
 #[utoipa::path(post, path = "/api/v1/approvals/{id}/withdraw", tag = "approvals", request_body = WithdrawBody,
     params(("id" = String, Path)),
     responses((status = 200, body = Approval), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
@@ -251,7 +249,7 @@ pub(super) async fn withdraw(
     Ok(answer(reply))
 }
 
-/// Give an approval more time while nobody has signed.
+/// Extend the lifetime of an approval that has no ballots.
 #[utoipa::path(post, path = "/api/v1/approvals/{id}/extend", tag = "approvals", request_body = ExtendBody,
     params(("id" = String, Path)),
     responses((status = 200, body = Approval), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
@@ -266,15 +264,15 @@ pub(super) async fn extend(
     Ok(answer(reply))
 }
 
-/// The exact message to sign.
+/// Get the exact message to sign.
 #[utoipa::path(get, path = "/api/v1/approvals/{id}/payload", tag = "approvals",
     params(
         ("id" = String, Path),
         ("decision" = String, Query, description = "`approved` or `rejected`"),
         ("approver" = String, Query),
-        ("profile" = Option<String>, Query, description = "`v1` if left out"),
-        ("key" = Option<String>, Query, description = "`v1` names none"),
-        ("comment" = Option<String>, Query, description = "`v1` does not cover it")),
+        ("profile" = Option<String>, Query, description = "default `v1`"),
+        ("key" = Option<String>, Query, description = "the id of the signing key; not part of `v1`"),
+        ("comment" = Option<String>, Query, description = "the comment of the ballot; not part of `v1`")),
     responses((status = 200, description = "`{profile, message, base64url}`"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn payload(
     State(app): State<App>,
@@ -295,7 +293,7 @@ pub(super) async fn payload(
     Ok(json_answer(200, app.service.payload(id, query).await?))
 }
 
-/// What proves an approval to somebody who has nothing but the log's key.
+/// Get a receipt: the proof of an approval for a verifier that has only the log's key.
 #[utoipa::path(get, path = "/api/v1/approvals/{id}/receipt", tag = "approvals",
     params(("id" = String, Path)),
     responses((status = 200, description = "a receipt, for `signoff receipt verify`"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
@@ -304,7 +302,7 @@ pub(super) async fn receipt(State(app): State<App>, caller: Caller, Id(id): Id) 
     Ok(json_answer(200, app.service.receipt(id).await?))
 }
 
-/// Returns once the status is another than `unwanted`, time is up, or the server stops.
+/// Returns once the status differs from `unwanted`, the time is up, or the server stops.
 async fn wait(
     app: &App,
     id: Option<ApprovalId>,
@@ -320,7 +318,7 @@ async fn wait(
         if status != unwanted || Instant::now() >= end {
             return Ok(());
         }
-        // Time changes a status too, and tells nobody.
+        // Expiry changes a status too, without a notification.
         let expiry = Instant::now() + Duration::from_secs(seconds_left.max(1));
         tokio::select! {
             _ = timeout_at(end.min(expiry), watch.changed()) => {}
@@ -330,13 +328,13 @@ async fn wait(
     Ok(())
 }
 
-/// Whether a refusal answers the question of `verify`, rather than keeping it from being asked.
+/// Returns whether a refusal is a result of `verify`, rather than an error of the call.
 fn is_verdict(refusal: &Refusal) -> bool {
     matches!(refusal.code.status, 403 | 409) || refusal.code == Code::SIGNATURE_MALFORMED
 }
 
 fn invalid(refusal: &Refusal, signature_valid: bool) -> String {
-    // The runbook has one phrase for every signature that does not verify.
+    // The runbook has one title for every signature that does not verify.
     let error = if refusal.code == Code::SIGNATURE_MALFORMED {
         Code::SIGNATURE_INVALID.title
     } else {

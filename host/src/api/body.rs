@@ -1,4 +1,4 @@
-//! Request bodies: read within size and time, then parsed strictly.
+//! Request bodies: read within limits of size and time, then parsed strictly.
 
 use std::time::Duration;
 
@@ -17,54 +17,54 @@ use super::{App, BODY_BYTES_MAX};
 use crate::code::Code;
 use crate::refusal::Refusal;
 
-/// Longest a body may take to arrive.
+/// Time limit for a body to arrive.
 const BODY_TIME_MAX: Duration = Duration::from_secs(20);
 
-/// A module of 64 MiB in base64, its manifest, and some air.
+/// Maximum size of a push: a module of 64 MiB in base64, its manifest, plus headroom.
 pub(super) const LARGE_BODY_BYTES_MAX: usize = 90 << 20;
 
-/// Longest that may take to arrive: 1.5 MiB a second.
+/// Time limit for such a body: 1.5 MiB per second.
 const LARGE_BODY_TIME_MAX: Duration = Duration::from_secs(60);
 
-/// How much of a body that is too large is read, for the sake of the answer.
+/// Maximum bytes that are read and discarded of a body that is too large; see [`whole`].
 const DISCARDED_BYTES_MAX: usize = 32 << 20;
 
-/// A JSON body, still as text.
+/// A JSON body as text.
 pub(super) struct Json(Bytes);
 
-/// A JSON body of a push: a module, as text. It is read only where there is a place for it.
+/// The JSON body of a push, as text. It is read only after memory for it is reserved.
 pub(super) struct LargeJson {
     json: Json,
     place: OwnedSemaphorePermit,
 }
 
-/// A JSON text inside a body, handed on as it came: the verifier reads it.
+/// A JSON text inside a body, passed to the verifier verbatim.
 pub(super) type Raw<'a> = &'a RawValue;
 
 /// `POST /approvals`
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CreateBody<'a> {
-    /// Who asks: `[!-~]{1,128}`.
+    /// The agent: `[!-~]{1,128}`.
     pub(super) agent: String,
-    /// What it wants to do: `[!-~]{1,128}`.
+    /// The action: `[!-~]{1,128}`.
     pub(super) action: String,
-    /// What it is about: any JSON object, at most 1 MiB and 64 deep.
+    /// The context: any JSON object of at most 1 MiB and depth 64.
     #[serde(borrow)]
     #[schema(value_type = Object)]
     pub(super) context: Raw<'a>,
-    /// What exactly will run: any JSON object, as `context`.
+    /// The plan, which will be executed exactly: any JSON object, with the limits of `context`.
     #[serde(borrow, default)]
     #[schema(value_type = Option<Object>)]
     pub(super) plan: Option<Raw<'a>>,
-    /// Why, for the reviewer; at most 4 KiB.
+    /// The reason, for approvers; at most 4 KiB.
     #[serde(default)]
     pub(super) reason: Option<String>,
-    /// 1 to 604800, 3600 if left out.
+    /// 1 to 604800; default 3600.
     #[serde(default)]
     pub(super) expires_in_seconds: Option<i64>,
-    /// What it takes, where one approver is not enough: `{"threshold": 1 to 16, "groups": {name: 1 to
-    /// 16}}`; never less than the deployment asks.
+    /// The requirement: `{"threshold": 1 to 16, "groups": {name: 1 to 16}}`; default one approver.
+    /// The deployment's settings are its minimum.
     #[serde(borrow, default)]
     #[schema(value_type = Option<Object>)]
     pub(super) requirement: Option<Raw<'a>>,
@@ -76,14 +76,14 @@ pub(super) struct CreateBody<'a> {
 pub(super) struct ApproveBody {
     /// `approved` or `rejected`.
     pub(super) decision: String,
-    /// Who decides: `[!-~]{1,128}`, under `v1` without `:`. With a token it is the token's subject, and
-    /// may be left out.
+    /// The approver: `[!-~]{1,128}`, under `v1` without `:`. With a token it is optional and must
+    /// be the token's subject.
     #[serde(default)]
     pub(super) approver: Option<String>,
-    /// Why; at most 4 KiB.
+    /// The approver's comment; at most 4 KiB.
     #[serde(default)]
     pub(super) comment: Option<String>,
-    /// Over the message that `GET …/payload` shows.
+    /// The signature over the message of `GET …/payload`.
     pub(super) signature: String,
 }
 
@@ -91,17 +91,17 @@ pub(super) struct ApproveBody {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RejectBody {
-    /// `rejected`; may be left out.
+    /// `rejected`; optional.
     #[serde(default)]
     pub(super) decision: Option<String>,
-    /// Who decides: `[!-~]{1,128}`, under `v1` without `:`. With a token it is the token's subject, and
-    /// may be left out.
+    /// The approver: `[!-~]{1,128}`, under `v1` without `:`. With a token it is optional and must
+    /// be the token's subject.
     #[serde(default)]
     pub(super) approver: Option<String>,
-    /// Why; at most 4 KiB.
+    /// The approver's comment; at most 4 KiB.
     #[serde(default)]
     pub(super) comment: Option<String>,
-    /// Over the message that `GET …/payload` shows.
+    /// The signature over the message of `GET …/payload`.
     pub(super) signature: String,
 }
 
@@ -109,19 +109,19 @@ pub(super) struct RejectBody {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct VerifyBody<'a> {
-    /// A stored ballot's.
+    /// The signature of a stored ballot.
     pub(super) signature: String,
-    /// Compared where it is sent.
+    /// Compared if set.
     #[serde(default)]
     pub(super) agent: Option<String>,
-    /// Compared where it is sent.
+    /// Compared if set.
     #[serde(default)]
     pub(super) action: Option<String>,
-    /// Compared where it is sent.
+    /// Compared if set.
     #[serde(borrow, default)]
     #[schema(value_type = Option<Object>)]
     pub(super) context: Option<Raw<'a>>,
-    /// Compared where it is sent.
+    /// Compared if set.
     #[serde(borrow, default)]
     #[schema(value_type = Option<Object>)]
     pub(super) plan: Option<Raw<'a>>,
@@ -131,19 +131,19 @@ pub(super) struct VerifyBody<'a> {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ExecuteBody<'a> {
-    /// Must be the approved one.
+    /// The approved agent.
     pub(super) agent: String,
-    /// Must be the approved one.
+    /// The approved action.
     pub(super) action: String,
-    /// Must have the approved digest.
+    /// The context; must have the approved digest.
     #[serde(borrow)]
     #[schema(value_type = Object)]
     pub(super) context: Raw<'a>,
-    /// Must have the approved digest; asked for where the approval names a plan.
+    /// The plan; must have the approved digest. Required if the approval has a plan.
     #[serde(borrow, default)]
     #[schema(value_type = Option<Object>)]
     pub(super) plan: Option<Raw<'a>>,
-    /// 1 to 86400, 300 if left out.
+    /// 1 to 86400; default 300.
     #[serde(default)]
     pub(super) lease_seconds: Option<i64>,
 }
@@ -152,15 +152,15 @@ pub(super) struct ExecuteBody<'a> {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct EvaluateBody<'a> {
-    /// Who is about to act.
+    /// The agent.
     pub(super) agent: String,
-    /// What it is about to do.
+    /// The action.
     pub(super) action: String,
-    /// What it is about, a JSON object.
+    /// The context, a JSON object.
     #[serde(borrow)]
     #[schema(value_type = Object)]
     pub(super) context: Raw<'a>,
-    /// What exactly will run, a JSON object.
+    /// The plan, a JSON object.
     #[serde(borrow, default)]
     #[schema(value_type = Option<Object>)]
     pub(super) plan: Option<Raw<'a>>,
@@ -170,11 +170,11 @@ pub(super) struct EvaluateBody<'a> {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct OutcomeBody {
-    /// The execution that the claim answered.
+    /// The id of the execution in the answer of the claim.
     pub(super) execution_id: String,
     /// `succeeded` or `failed`.
     pub(super) outcome: String,
-    /// More, for people; at most 4 KiB.
+    /// A free-text detail; at most 4 KiB.
     #[serde(default)]
     pub(super) detail: Option<String>,
 }
@@ -188,19 +188,19 @@ pub(super) struct WithdrawBody {}
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ExtendBody {
-    /// From now: 1 to 604800.
+    /// The new lifetime, counted from now: 1 to 604800.
     pub(super) expires_in_seconds: i64,
 }
 
 impl Json {
-    /// The bytes, for an idempotency digest.
+    /// Returns the bytes, for an idempotency digest.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// Parses the body; unknown and duplicate fields are refused.
+    /// Parses the body; refuses unknown and duplicate fields.
     ///
-    /// Refusals: `context-invalid` for what is no JSON inside `context` or `plan`, else
+    /// Refusals: `context-invalid` for malformed JSON inside `context` or `plan`, otherwise
     /// `request-invalid`.
     pub(super) fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Refusal> {
         let invalid = |detail: String| Refusal::new(Code::REQUEST_INVALID, detail);
@@ -209,7 +209,7 @@ impl Json {
         }
         let text = std::str::from_utf8(&self.0)
             .map_err(|e| invalid(format!("the body is not UTF-8 at byte {}", e.valid_up_to())))?;
-        // Serde would take an array too, its items for the fields in their order.
+        // Serde would also accept an array with the fields in order.
         if !text.trim_start().starts_with('{') {
             return Err(invalid("the body is not a JSON object".to_owned()));
         }
@@ -251,12 +251,12 @@ impl<S: Send + Sync> FromRequest<S> for Json {
 }
 
 impl LargeJson {
-    /// The body.
+    /// Returns the body.
     pub(super) fn json(&self) -> &Json {
         &self.json
     }
 
-    /// The place, to keep for as long as the module is in memory.
+    /// Returns the reservation, to hold while the module is in memory.
     pub(super) fn into_place(self) -> OwnedSemaphorePermit {
         self.place
     }
@@ -290,8 +290,7 @@ async fn read(body: Body, bytes_max: usize, time_max: Duration) -> Result<Bytes,
         )
         .response_with(StatusCode::PAYLOAD_TOO_LARGE)),
         Ok(Err(_)) => {
-            Err(Refusal::new(Code::REQUEST_INVALID, "the body ended before it was whole")
-                .into_response())
+            Err(Refusal::new(Code::REQUEST_INVALID, "the body ended early").into_response())
         }
         Err(_) => Err(Refusal::new(
             Code::LIMIT_EXCEEDED,
@@ -301,15 +300,15 @@ async fn read(body: Body, bytes_max: usize, time_max: Duration) -> Result<Bytes,
     }
 }
 
-/// Reads a body that nobody wants: many clients write all of a request before they read the answer,
-/// and would find the connection closed.
+/// Reads and discards a body that is not needed. Many clients write the whole request before they
+/// read the answer, and would find the connection closed.
 pub(super) async fn discard(body: Body) {
     let _ = tokio::time::timeout(BODY_TIME_MAX, whole(body, BODY_BYTES_MAX)).await;
 }
 
-/// The whole body; none where it is too large. What is too much is read and thrown away: many
-/// clients write all of a request before they read the answer, and a connection closed under them
-/// would be all the answer they get.
+/// Reads the whole body; returns `None` if it is too large. The excess is read and discarded: many
+/// clients write the whole request before they read the answer, and would get a closed connection
+/// instead of the answer.
 async fn whole(mut body: Body, bytes_max: usize) -> Result<Option<Bytes>, axum::Error> {
     let discarded_max = DISCARDED_BYTES_MAX.max(bytes_max);
     if body.size_hint().lower() > discarded_max as u64 {
@@ -340,7 +339,7 @@ fn is_json(headers: &HeaderMap) -> bool {
         .is_some_and(|mime| mime.trim().eq_ignore_ascii_case("application/json"))
 }
 
-/// serde_json tells line and column, both from 1; people and tests count bytes.
+/// Converts the position of a serde_json error, line and column from 1, to a byte offset.
 fn byte_offset(text: &str, error: &serde_json::Error) -> usize {
     let before: usize =
         text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();

@@ -1,4 +1,4 @@
-//! A request to change something: its caller, its idempotency key and its body, in one extractor.
+//! The extractor for requests that change something: caller, idempotency key and body.
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::{HeaderMap, Uri};
@@ -10,10 +10,10 @@ use crate::code::Code;
 use crate::refusal::Refusal;
 use crate::service::{Caller, Idempotency};
 
-/// Longest `Idempotency-Key`.
+/// Maximum length of `Idempotency-Key`.
 const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
 
-/// What every handler of a change takes. `B` is how the body is read.
+/// The arguments of every handler of a change. `B` is the extractor of the body.
 ///
 /// Rejections: 1. `unauthenticated` 2. those of the body: `unsupported-media-type`, `limit-exceeded`,
 /// `request-invalid` 3. `request-invalid`, `limit-exceeded` for the idempotency key.

@@ -1,4 +1,4 @@
-//! Audit entries: as a list, and as a stream of server-sent events.
+//! Audit entries as a list and as a stream of server-sent events.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -20,16 +20,16 @@ use crate::refusal::Refusal;
 use crate::service::Caller;
 use crate::store::Entry;
 
-/// A client that hears nothing for longer than this thinks that the server is gone.
+/// Interval of heartbeats, so that clients can detect a lost connection.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// Entries read at once.
+/// Entries per read.
 const BATCH: usize = 256;
 const AUDIT_MAX: u64 = 1_000;
 const AUDIT_DEFAULT: u64 = 200;
 
-/// Every audit entry from now on, or after `Last-Event-ID`.
+/// Stream new audit entries, or those after `Last-Event-ID`.
 #[utoipa::path(get, path = "/api/v1/events", tag = "audit",
-    params(("Last-Event-ID" = Option<u64>, Header, description = "resume after this audit number; 0 is from the first")),
+    params(("Last-Event-ID" = Option<u64>, Header, description = "resume after this audit number; 0 starts at the first entry")),
     responses((status = 200, content_type = "text/event-stream", description = "`id` is the audit number, `event` the kind, `data` the entry"), (status = "4XX", body = Problem)))]
 pub(super) async fn stream(
     State(app): State<App>,
@@ -48,11 +48,11 @@ pub(super) async fn stream(
         .into_response())
 }
 
-/// Audit entries in order.
+/// List audit entries in order.
 #[utoipa::path(get, path = "/api/v1/audit", tag = "audit",
     params(
-        ("after" = Option<u64>, Query, description = "only those with a higher number"),
-        ("limit" = Option<u16>, Query, description = "1 to 1000, 200 if left out")),
+        ("after" = Option<u64>, Query, description = "only entries with a higher number"),
+        ("limit" = Option<u16>, Query, description = "1 to 1000; default 200")),
     responses((status = 200, description = "`{\"items\":[{\"number\":1,\"entry\":{…}}],\"next_after\":…}`"), (status = "4XX", body = Problem)))]
 pub(super) async fn audit(State(app): State<App>, params: Params) -> Result<Response, Refusal> {
     params.known(&["after", "limit"])?;
@@ -76,8 +76,8 @@ pub(super) async fn audit(State(app): State<App>, params: Params) -> Result<Resp
     Ok(response)
 }
 
-/// Entries after a number, as they come; ends when the server stops, and where the caller would not be
-/// let in any more.
+/// Streams entries after a number. Ends when the server stops or the caller is no longer
+/// authenticated.
 fn events(app: App, caller: Caller, after: u64) -> impl Stream<Item = Result<Event, Infallible>> {
     let newest = app.service.watchers().of_entries();
     let ready: Vec<Entry> = Vec::new();

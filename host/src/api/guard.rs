@@ -1,4 +1,4 @@
-//! What every request passes first: the `Host` header, and headers on the way out.
+//! The outer middleware: checks the `Host` header, and sets headers of the response.
 
 use std::time::Duration;
 
@@ -11,18 +11,19 @@ use super::{App, Origin};
 use crate::code::Code;
 use crate::refusal::Refusal;
 
-/// Longest a request may take: a wait of 60 s and some air. Streams begin to answer at once.
+/// Time limit of a request: a wait of 60 s, plus headroom. Streams start their response
+/// immediately.
 pub(super) const REQUEST_TIME_MAX: Duration = Duration::from_secs(75);
-/// Longest a change of modules may take: they are compiled, one after the other.
+/// Time limit of a change of modules: they are compiled one after the other.
 pub(super) const MODULE_TIME_MAX: Duration = Duration::from_secs(420);
 
 pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
-    let named_well = app.origin == Origin::InProcess || host_is_loopback(&request);
-    let mut response = match named_well || app.service.tokens_required().await.unwrap_or(false) {
+    let host_allowed = app.origin == Origin::InProcess || host_is_loopback(&request);
+    let mut response = match host_allowed || app.service.tokens_required().await.unwrap_or(false) {
         true => next.run(request).await,
         false => Refusal::new(
             Code::FORBIDDEN,
-            "without tokens only loopback names are answered as `Host`",
+            "without tokens only loopback names are accepted as `Host`",
         )
         .into_response(),
     };
@@ -37,15 +38,16 @@ pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) 
     response
 }
 
-/// Whether every name that the request gives its server, in `Host` and in its target, is a loopback
-/// name; there must be one.
+/// Returns whether every server name in the request, in `Host` and in its target, is a loopback
+/// name. There must be at least one.
 fn host_is_loopback(request: &Request) -> bool {
     let headers = request.headers().get_all(header::HOST).iter().map(|host| host.to_str().ok());
     let mut named = headers.chain(request.uri().host().map(Some)).peekable();
     named.peek().is_some() && named.all(|host| host.is_some_and(is_loopback_name))
 }
 
-/// `localhost`, an address of 127.0.0.0/8 or `[::1]`, with or without a port.
+/// Returns whether a host is `localhost`, an address of 127.0.0.0/8 or `[::1]`, with or without a
+/// port.
 pub(crate) fn is_loopback_name(host: &str) -> bool {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,

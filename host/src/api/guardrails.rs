@@ -15,33 +15,33 @@ use crate::engine::Decision;
 use crate::refusal::Refusal;
 use crate::service::Action;
 
-/// What the policy says of an action: the runbook's ExecutionGuardrails.
+/// The policy's verdict on an action: the runbook's ExecutionGuardrails.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Evaluation {
-    /// Whether the action may go ahead.
+    /// Whether the action may run.
     pub decision: Decision,
-    /// Why, for people.
+    /// The reason, for people.
     pub reason: String,
-    /// Whether it may only with an approval.
+    /// Whether the action requires an approval.
     pub requires_approval: bool,
-    /// `approval_required` or `policy_denied`; null where the action may go ahead.
+    /// `approval_required` or `policy_denied`; null if the action is allowed.
     pub violation_type: Option<String>,
-    /// What to say where it goes ahead all the same.
+    /// The message of the violation; null if the action is allowed.
     pub message: Option<String>,
-    /// Agent, action and reason; null where the action may go ahead.
+    /// Agent, action and reason; null if the action is allowed.
     pub details: Option<Details>,
-    /// What an approval takes; null where none is needed.
+    /// The requirement of an approval; null if none is required.
     pub requirement: Option<Requirement>,
-    /// The rule that decided; null where no rule did.
+    /// The rule that decided; null if no rule did.
     pub rule: Option<String>,
-    /// Digest of the policy that decided; null where none is active.
+    /// Digest of the policy that decided; null if none is active.
     pub policy: Option<String>,
     /// Rules that concern the action and whose condition could not be evaluated, at most 16 ids.
     pub failed: Vec<String>,
-    /// Who is about to act.
+    /// The agent.
     pub agent: String,
-    /// What it is about to do.
+    /// The action.
     pub action: String,
     /// SHA-256 of the canonical context.
     pub context_hash: String,
@@ -53,21 +53,21 @@ pub struct Evaluation {
     pub verifier: String,
 }
 
-/// What a violation is about.
+/// The details of a violation.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Details {
-    /// Who is about to act.
+    /// The agent.
     pub agent: String,
-    /// What it is about to do.
+    /// The action.
     pub action: String,
-    /// Why it may not.
+    /// The reason.
     pub reason: String,
 }
 
-/// Whether an action may run. The verdict is kept in the audit.
+/// Evaluate whether an action may run. The verdict is recorded in the audit log.
 #[utoipa::path(post, path = "/api/v1/guardrails/evaluate", tag = "guardrails", request_body = EvaluateBody<'_>,
-    params(("Idempotency-Key" = Option<String>, Header, description = "at most 255 bytes; a repeat within 24 h gets the same answer, as long as the same policy serves")),
+    params(("Idempotency-Key" = Option<String>, Header, description = "at most 255 bytes; a repeat within 24 h returns the same answer while the same policy is active")),
     responses((status = 200, body = Evaluation), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn evaluate(
     State(app): State<App>,

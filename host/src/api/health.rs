@@ -1,4 +1,4 @@
-//! Whether the server lives, whether it can decide, and what it counts.
+//! Handlers of liveness, readiness, metrics and the OpenAPI document.
 
 use axum::extract::State;
 use axum::http::header;
@@ -8,13 +8,13 @@ use super::reply::json_answer;
 use super::{App, routes};
 use crate::refusal::Refusal;
 
-/// Whether the process answers.
+/// Check whether the process answers.
 #[utoipa::path(get, path = "/healthz", tag = "operation", responses((status = 200, description = "`{\"status\":\"ok\"}`")))]
 pub(super) async fn healthz() -> Response {
     json_answer(200, "{\"status\":\"ok\"}".to_owned())
 }
 
-/// Whether a decision can be made now: store, verifier, policy, keys and clock.
+/// Check whether a decision can be made now: store, verifier, policy, keys and clock.
 #[utoipa::path(get, path = "/readyz", tag = "operation",
     responses((status = 200, description = "`{\"status\":\"ready\"}`"), (status = 503, body = super::Problem)))]
 pub(super) async fn readyz(State(app): State<App>) -> Result<Response, Refusal> {
@@ -28,7 +28,7 @@ pub(super) async fn readyz(State(app): State<App>) -> Result<Response, Refusal> 
     Ok(json_answer(200, ready.to_string()))
 }
 
-/// Counters in Prometheus' text format.
+/// Get metrics in Prometheus' text format.
 #[utoipa::path(get, path = "/metrics", tag = "operation",
     responses((status = 200, content_type = "text/plain", description = "OpenMetrics text")))]
 pub(super) async fn metrics(State(app): State<App>) -> Result<Response, Refusal> {
@@ -37,7 +37,7 @@ pub(super) async fn metrics(State(app): State<App>) -> Result<Response, Refusal>
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
 }
 
-/// This document.
+/// Get this document.
 #[utoipa::path(get, path = "/openapi.json", tag = "operation", responses((status = 200, description = "OpenAPI 3.1")))]
 pub(super) async fn openapi() -> Response {
     json_answer(200, routes::document())

@@ -1,4 +1,4 @@
-//! Handlers of what proves the audit, and of the keys.
+//! Handlers of checkpoints, proofs and keys.
 
 use axum::extract::State;
 use axum::http::header;
@@ -12,7 +12,7 @@ use super::reply::json_answer;
 use crate::code::Code;
 use crate::refusal::Refusal;
 
-/// The signed head of the audit tree: a C2SP checkpoint.
+/// Get the signed head of the audit log: a C2SP checkpoint.
 #[utoipa::path(get, path = "/api/v1/audit/checkpoint", tag = "audit",
     responses((status = 200, content_type = "text/plain", description = "a signed note: origin, size, root"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn checkpoint(State(app): State<App>) -> Result<Response, Refusal> {
@@ -20,7 +20,7 @@ pub(super) async fn checkpoint(State(app): State<App>) -> Result<Response, Refus
     Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], note).into_response())
 }
 
-/// Whose keys sign checkpoints: what `--trust` takes.
+/// List the public keys that sign checkpoints, for `--trust`.
 #[utoipa::path(get, path = "/api/v1/audit/keys", tag = "audit",
     responses((status = 200, description = "`{\"items\":[{\"key_id\":…,\"log_key\":…}]}`"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn keys(State(app): State<App>) -> Result<Response, Refusal> {
@@ -33,18 +33,18 @@ pub(super) async fn keys(State(app): State<App>) -> Result<Response, Refusal> {
     Ok(json_answer(200, json!({ "items": items }).to_string()))
 }
 
-/// That an entry is in the tree (`entry`), or that the tree extends an earlier one (`from`).
+/// Get an inclusion proof (`entry`) or a consistency proof (`from`).
 #[utoipa::path(get, path = "/api/v1/audit/proof", tag = "audit",
     params(
         ("entry" = Option<u64>, Query, description = "the number of an entry: an inclusion proof"),
         ("from" = Option<u64>, Query, description = "an earlier size: a consistency proof"),
-        ("size" = Option<u64>, Query, description = "the size of the tree, the last one's if left out")),
+        ("size" = Option<u64>, Query, description = "the size of the tree; default the current one")),
     responses((status = 200, description = "`{\"entry\"|\"from\":…,\"size\":…,\"root\":…,\"hashes\":[…]}`, hashes in hex, from the leaf up (RFC 6962)"), (status = "4XX", body = Problem)))]
 pub(super) async fn proof(State(app): State<App>, params: Params) -> Result<Response, Refusal> {
     params.known(&["entry", "from", "size"])?;
     let number = |name| params.number(name, u64::MAX);
     let size = number("size")?;
-    let (name, asked, proof) = match (number("entry")?, number("from")?) {
+    let (name, value, proof) = match (number("entry")?, number("from")?) {
         (Some(entry), None) => ("entry", entry, app.service.inclusion(entry, size).await?),
         (None, Some(from)) => ("from", from, app.service.consistency(from, size).await?),
         _ => {
@@ -56,7 +56,7 @@ pub(super) async fn proof(State(app): State<App>, params: Params) -> Result<Resp
     };
     let hashes: Vec<String> = proof.hashes.iter().map(hex::encode).collect();
     let body = json!({
-        name: asked,
+        name: value,
         "size": proof.size,
         "root": hex::encode(proof.root),
         "hashes": hashes,
@@ -64,7 +64,7 @@ pub(super) async fn proof(State(app): State<App>, params: Params) -> Result<Resp
     Ok(json_answer(200, body.to_string()))
 }
 
-/// The keys that decide, without what is secret of them.
+/// List the keys without secret material.
 #[utoipa::path(get, path = "/api/v1/keys", tag = "keys",
     responses((status = 200, description = "`{\"items\":[{\"id\":…,\"algorithm\":…,\"status\":…,\"use\":…,\"approver\":…,\"groups\":[…],\"fingerprint\":…,\"public_key\":…}]}`"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn all_keys(State(app): State<App>) -> Result<Response, Refusal> {

@@ -1,4 +1,4 @@
-//! What `/metrics` shows.
+//! The metrics of `/metrics`.
 
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
@@ -117,27 +117,27 @@ impl Metrics {
         );
         registry.register(
             "verifier_traps_total_now",
-            "Verifier calls that gave no answer since the start",
+            "Verifier calls without a result since the start",
             self.traps.clone(),
         );
         registry.register(
             "policy_verdicts_total_now",
-            "Verdicts since the start, by when the policy was asked",
+            "Verdicts since the start, by the moment of the evaluation",
             self.verdicts.clone(),
         );
         registry.register(
             "policy_failures_total_now",
-            "Questions to the active policy that got no verdict",
+            "Evaluations of the active policy without a verdict",
             self.policy_failures.clone(),
         );
         registry.register(
             "shadow_total_now",
-            "What the candidate beside the active policy was asked since it became that, or the start: compared, and of those flips and failures; dropped found no place in the queue",
+            "Evaluations by the shadow since it became one, or since the start: compared, of these flips and failures; dropped because the queue was full",
             self.shadow.clone(),
         );
         registry.register(
             "approvals_watched",
-            "Approvals somebody waits for",
+            "Approvals that calls wait for",
             self.watched.clone(),
         );
         registry.register("connections", "Open connections", self.connections.clone());
@@ -146,7 +146,7 @@ impl Metrics {
         }
     }
 
-    /// The text of `/metrics`.
+    /// Returns the text of `/metrics`.
     pub(super) async fn render(&self, service: &Service) -> Result<String, Refusal> {
         let head = service.head().await?;
         let gauge = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
@@ -183,7 +183,7 @@ impl Metrics {
     }
 }
 
-/// Counts and times each request by its route, not its path: ids are not labels.
+/// Counts and times each request by its route, not by its path, so that ids do not become labels.
 pub(super) async fn measure(State(app): State<App>, request: Request, next: Next) -> Response {
     let method = request.method().to_string();
     let matched = request.extensions().get::<MatchedPath>();
@@ -203,7 +203,7 @@ pub(super) async fn measure(State(app): State<App>, request: Request, next: Next
     response
 }
 
-/// Logs one line with the cause, which the caller is not shown. `?` escapes what others worded.
+/// Logs one line with the cause, which the caller does not see. `?` escapes untrusted text.
 fn log_failure(response: &Response, method: &str, route: &str, request_id: Option<&RequestId>) {
     let code = response.extensions().get::<Code>().map_or("none", |code| code.text);
     let cause = response.extensions().get::<FailureReason>().map(|FailureReason(cause)| cause);

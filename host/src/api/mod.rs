@@ -1,5 +1,5 @@
-//! The HTTP API: thin handlers over the service. [`router`] is the whole of it; `server` serves it,
-//! and the CLI calls the same router in process when it works on a store file.
+//! The HTTP API: thin handlers over the service. [`router`] builds it; `server` serves it over
+//! HTTP, and the CLI calls the same router in process to work on a store file.
 
 mod access;
 mod approval;
@@ -40,24 +40,24 @@ pub use request_id::RequestId;
 pub use routes::{Access, ROUTES, Route, document};
 pub use tokens::TokenShown;
 
-/// Longest request body: a context and a plan of 1 MiB each, and the rest.
+/// Maximum size of a request body: a context and a plan of 1 MiB each, plus headroom.
 pub const BODY_BYTES_MAX: usize = 5 << 19;
 
-/// What every handler shares.
+/// The state that all handlers share.
 #[derive(Clone)]
 pub struct App {
     /// The operations.
     pub service: Arc<Service>,
-    /// What `/metrics` shows.
+    /// The metrics of `/metrics`.
     pub metrics: Arc<Metrics>,
-    /// Turns true when the server stops: waits and streams end.
+    /// Becomes true when the server stops; waits and streams then end.
     pub stopping: watch::Receiver<bool>,
     /// Where requests come from.
     pub origin: Origin,
 }
 
-/// Where requests come from. It decides whether a caller must authenticate, so it is set by the code
-/// that makes the router and by no flag or setting.
+/// Where requests come from. It decides whether a caller must authenticate, so only the code that
+/// builds the router sets it, never a flag or setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// A listener. Callers authenticate; without tokens only loopback names are accepted as `Host`, so
@@ -68,12 +68,13 @@ pub enum Origin {
     InProcess,
 }
 
-/// The API: every route of [`ROUTES`], with its limits.
+/// Builds the API: every route of [`ROUTES`], with its limits.
 pub fn router(app: App) -> Router {
     routes::handlers()
         .fallback(problem::no_such_route)
         .method_not_allowed_fallback(problem::no_such_method)
-        // The first of a tuple is outside of the others. Each `layer` costs a request some allocations.
+        // The first layer of a tuple is the outermost. One `layer` call for several layers saves
+        // each request some allocations.
         .layer((DefaultBodyLimit::disable(), CatchPanicLayer::custom(problem::panicked)))
         .route_layer((
             middleware::from_fn_with_state(app.clone(), metrics::measure),

@@ -1,5 +1,5 @@
-//! Handlers of the registry of modules. What changes it is driven to its end, also where the caller has
-//! gone: a module that the store names must be the one that serves.
+//! Handlers of the module registry. Changes run to completion even if the client disconnects, so
+//! that the module that the store names is the active one.
 
 use std::borrow::Cow;
 use std::future::Future;
@@ -49,24 +49,24 @@ pub(super) struct ModuleBody {}
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RollbackBody {
-    /// Why, for the audit; at most 4 KiB.
+    /// The reason, for the audit log; at most 4 KiB.
     reason: String,
-    /// The digest of a module that served before; the one before the active one if left out.
+    /// The digest of a module that was active before; default the previous module.
     #[serde(default)]
     to: Option<String>,
 }
 
-/// Every slot with what serves in it, and every module that is kept.
+/// List every slot with its active module, and every stored module.
 #[utoipa::path(get, path = "/api/v1/modules", tag = "modules",
     responses((status = 200, description = "`{\"slots\":[{\"slot\":…,\"active\":…,\"shadow\":…,\"previous\":…,\"highest_version\":…,\"failing\":…}],\"items\":[{\"slot\":…,\"digest\":…,\"name\":…,\"version\":…,\"limits\":…,\"facts\":…,\"created\":…,\"key_id\":…,\"signer\":…,\"envelope\":…,\"bytes\":…,\"pushed_at\":…,\"pushed_by\":…,\"state\":…}]}`"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn list(State(app): State<App>) -> Result<Response, Refusal> {
     Ok(json_answer(200, app.service.modules().await?.to_string()))
 }
 
-/// Push a module with its signed manifest. It is compiled and tried, and serves once it is activated.
-/// A push that takes longer than the answer may goes on: list the modules then.
+/// Push a module with its signed manifest. It is compiled and tried; `activate` makes it active.
+/// A push that exceeds the time limit of the request continues: list the modules to see its result.
 #[utoipa::path(post, path = "/api/v1/modules", tag = "modules", request_body = PushBody<'_>,
-    responses((status = 201, description = "the module, as in the list"), (status = 200, description = "it was here"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+    responses((status = 201, description = "the module, as in the list"), (status = 200, description = "the module was already stored"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn push(
     State(app): State<App>,
     Command { caller, idempotency, body }: Command<LargeJson>,
@@ -78,10 +78,10 @@ pub(super) async fn push(
             Refusal::new(Code::REQUEST_INVALID, "body: wasm: not standard base64 with padding")
         })?
         .into();
-    // The text is as large again.
+    // Drops the text, which is at least as large as the module.
     let place = body.into_place();
     let new = NewModule { manifest, wasm };
-    driven(&app, move |service| async move {
+    to_completion(&app, move |service| async move {
         let reply = service.push_module(&caller, new, idempotency.as_ref()).await;
         drop(place);
         reply
@@ -89,7 +89,7 @@ pub(super) async fn push(
     .await
 }
 
-/// One module: what its manifest says, who signed it, when it served, what it says of itself.
+/// Get one module: its manifest, its signer, its activations and its own description.
 #[utoipa::path(get, path = "/api/v1/modules/{digest}", tag = "modules",
     params(("digest" = String, Path)),
     responses((status = 200, description = "the module, as in the list, with `manifest`, `history` and `describe`"), (status = "4XX", body = Problem)))]
@@ -100,7 +100,7 @@ pub(super) async fn inspect(
     Ok(json_answer(200, app.service.module(parsed(&digest)?).await?.to_string()))
 }
 
-/// A module's bytes.
+/// Get a module's bytes.
 #[utoipa::path(get, path = "/api/v1/modules/{digest}/wasm", tag = "modules",
     params(("digest" = String, Path)),
     responses((status = 200, description = "the component", content_type = "application/wasm"), (status = "4XX", body = Problem)))]
@@ -112,7 +112,7 @@ pub(super) async fn wasm(
     Ok(([(header::CONTENT_TYPE, "application/wasm")], wasm.to_vec()).into_response())
 }
 
-/// Have a module serve in its slot, from the next question on.
+/// Activate a module. Calls that start later use it.
 #[utoipa::path(post, path = "/api/v1/modules/{digest}/activate", tag = "modules", request_body = ModuleBody,
     params(("digest" = String, Path)),
     responses((status = 200, description = "the slot, as in the list"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
@@ -123,13 +123,13 @@ pub(super) async fn activate(
 ) -> Result<Response, Refusal> {
     body.parse::<ModuleBody>()?;
     let digest = parsed(&digest)?;
-    driven(&app, move |service| async move {
+    to_completion(&app, move |service| async move {
         service.activate_module(&caller, digest, idempotency.as_ref()).await
     })
     .await
 }
 
-/// Have a policy asked beside the one that serves, without effect.
+/// Make a policy the shadow, which is evaluated next to the active one, without effect.
 #[utoipa::path(post, path = "/api/v1/modules/{digest}/shadow", tag = "modules", request_body = ModuleBody,
     params(("digest" = String, Path)),
     responses((status = 200, description = "the slot, as in the list"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
@@ -140,13 +140,13 @@ pub(super) async fn shadow(
 ) -> Result<Response, Refusal> {
     body.parse::<ModuleBody>()?;
     let digest = parsed(&digest)?;
-    driven(&app, move |service| async move {
+    to_completion(&app, move |service| async move {
         service.shadow_module(&caller, digest, idempotency.as_ref()).await
     })
     .await
 }
 
-/// Forget a module that is not needed.
+/// Remove a module that is not needed.
 #[utoipa::path(post, path = "/api/v1/modules/{digest}/remove", tag = "modules", request_body = ModuleBody,
     params(("digest" = String, Path)),
     responses((status = 200, description = "`{\"digest\":…,\"slot\":…,\"state\":\"removed\"}`"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
@@ -157,13 +157,13 @@ pub(super) async fn remove(
 ) -> Result<Response, Refusal> {
     body.parse::<ModuleBody>()?;
     let digest = parsed(&digest)?;
-    driven(&app, move |service| async move {
+    to_completion(&app, move |service| async move {
         service.remove_module(&caller, digest, idempotency.as_ref()).await
     })
     .await
 }
 
-/// Have a module serve again that did before.
+/// Roll a slot back to an earlier module.
 #[utoipa::path(post, path = "/api/v1/modules/{slot}/rollback", tag = "modules", request_body = RollbackBody,
     params(("slot" = String, Path, description = "`policy` or `verifier`")),
     responses((status = 200, description = "the slot, as in the list"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
@@ -175,13 +175,13 @@ pub(super) async fn rollback(
     let RollbackBody { reason, to } = body.parse()?;
     let slot = slot_named(&slot)?;
     let to = to.as_deref().map(parsed).transpose()?;
-    driven(&app, move |service| async move {
+    to_completion(&app, move |service| async move {
         service.roll_back_module(&caller, slot, &reason, to, idempotency.as_ref()).await
     })
     .await
 }
 
-/// Have no policy asked beside the one that serves.
+/// Stop shadowing.
 #[utoipa::path(post, path = "/api/v1/modules/{slot}/unshadow", tag = "modules", request_body = ModuleBody,
     params(("slot" = String, Path, description = "`policy`")),
     responses((status = 200, description = "the slot, as in the list"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
@@ -192,19 +192,19 @@ pub(super) async fn unshadow(
 ) -> Result<Response, Refusal> {
     body.parse::<ModuleBody>()?;
     let slot = slot_named(&slot)?;
-    driven(&app, move |service| async move {
+    to_completion(&app, move |service| async move {
         service.unshadow_module(&caller, slot, idempotency.as_ref()).await
     })
     .await
 }
 
-/// What the shadow would have answered otherwise, in order.
+/// List the verdicts that the shadow would have changed, in order.
 #[utoipa::path(get, path = "/api/v1/modules/{slot}/flips", tag = "modules",
     params(
         ("slot" = String, Path, description = "`policy`"),
-        ("digest" = Option<String>, Query, description = "of which shadow; the one that is asked now if left out"),
-        ("after" = Option<u64>, Query, description = "only those with a higher audit number"),
-        ("limit" = Option<u16>, Query, description = "1 to 200, 50 if left out")),
+        ("digest" = Option<String>, Query, description = "the digest of the shadow; default the current one"),
+        ("after" = Option<u64>, Query, description = "only entries with a higher audit number"),
+        ("limit" = Option<u16>, Query, description = "1 to 200; default 50")),
     responses((status = 200, description = "`{\"shadow\":…,\"counts\":{\"compared\":…,\"flips\":…,\"failures\":…,\"dropped\":…},\"items\":[{\"number\":…,\"entry\":{…}}]}`"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn flips(
     State(app): State<App>,
@@ -250,10 +250,7 @@ pub(super) async fn flips(
 /// Refusals: `not-found`.
 fn parsed(digest: &str) -> Result<ModuleDigest, Refusal> {
     ModuleDigest::parse(digest).ok_or_else(|| {
-        Refusal::new(
-            Code::NOT_FOUND,
-            "no module has this digest: it is 64 lower-case hex characters",
-        )
+        Refusal::new(Code::NOT_FOUND, "malformed digest; expected 64 lower-case hex characters")
     })
 }
 
@@ -263,8 +260,11 @@ fn slot_named(slot: &str) -> Result<Slot, Refusal> {
     Slot::parse(slot).ok_or_else(missing)
 }
 
-/// Drives a change to its end, whoever waits for it.
-async fn driven<F>(app: &App, change: impl FnOnce(Arc<Service>) -> F) -> Result<Response, Refusal>
+/// Runs a change to completion, even if the client disconnects.
+async fn to_completion<F>(
+    app: &App,
+    change: impl FnOnce(Arc<Service>) -> F,
+) -> Result<Response, Refusal>
 where
     F: Future<Output = Result<Reply, Refusal>> + Send + 'static,
 {

@@ -1,4 +1,4 @@
-//! What a request says outside its body: the approval's id, and query parameters.
+//! Parameters of a request: the approval's id in the path, and the query.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::code::Code;
 use crate::id::ApprovalId;
 use crate::refusal::Refusal;
 
-/// The approval's id in the path; none where it is no id at all, which is as good as not found.
+/// The approval's id in the path. `None` for a malformed id, which is treated as not found.
 pub(super) struct Id(pub(super) Option<ApprovalId>);
 
 /// Query parameters, each at most once.
@@ -43,12 +43,12 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
 }
 
 impl Params {
-    /// The value of a parameter.
+    /// Returns the value of a parameter.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 
-    /// The value of a parameter that must be there.
+    /// Returns the value of a required parameter.
     ///
     /// Refusals: `request-invalid`.
     pub(super) fn required(&self, name: &str) -> Result<String, Refusal> {
@@ -57,7 +57,7 @@ impl Params {
         })
     }
 
-    /// Refuses parameters that a call does not take.
+    /// Refuses parameters that a call does not accept.
     ///
     /// Refusals: `request-invalid`.
     pub(super) fn known(&self, names: &[&str]) -> Result<(), Refusal> {
@@ -74,7 +74,7 @@ impl Params {
         }
     }
 
-    /// A whole number up to a limit.
+    /// Parses a whole number up to a limit.
     ///
     /// Refusals: `request-invalid`, `limit-exceeded`.
     pub(super) fn number(&self, name: &str, max: u64) -> Result<Option<u64>, Refusal> {

@@ -11,25 +11,25 @@ use utoipa::ToSchema;
 use crate::code::Code;
 use crate::refusal::Refusal;
 
-/// A refusal as RFC 9457 has it.
+/// A refusal in the format of RFC 9457.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 pub struct Problem {
-    /// The same for each use of a code.
+    /// The title of the code.
     pub title: String,
     /// The HTTP status.
     pub status: u16,
-    /// What was wrong this time.
+    /// The reason of this refusal.
     pub detail: String,
-    /// Stable; see `wit/codes.md`.
+    /// The code, which is stable; see `wit/codes.md`.
     pub code: String,
 }
 
-/// The whole reason of a 5xx, for the log: in the extensions of its response.
+/// The full reason of a 5xx, for the log, in the extensions of the response.
 #[derive(Clone, Debug)]
 pub struct FailureReason(pub String);
 
 impl Refusal {
-    /// The refusal as RFC 9457 has it.
+    /// Returns the refusal in the format of RFC 9457.
     pub fn problem(&self) -> Problem {
         Problem {
             title: self.code.title.to_owned(),
@@ -39,7 +39,7 @@ impl Refusal {
         }
     }
 
-    /// A refusal whose HTTP status depends on what was refused, as a body that is too large.
+    /// Returns the response with a status other than the code's, as for a body that is too large.
     pub fn response_with(self, status: StatusCode) -> Response {
         let problem = Problem { status: status.as_u16(), ..self.problem() };
         let body = serde_json::to_string(&problem).unwrap_or_default() + "\n";
@@ -73,11 +73,11 @@ pub(super) async fn no_such_route(method: Method, uri: Uri, body: Body) -> Respo
 
 pub(super) async fn no_such_method(method: Method, uri: Uri, body: Body) -> Response {
     super::body::discard(body).await;
-    Refusal::new(Code::REQUEST_INVALID, format!("{} does not take {method}", uri.path()))
+    Refusal::new(Code::REQUEST_INVALID, format!("{} does not accept {method}", uri.path()))
         .response_with(StatusCode::METHOD_NOT_ALLOWED)
 }
 
-/// Answers for a handler that panicked. A change may have been kept before it did.
+/// Returns the response for a handler that panicked. A change may already have been committed.
 #[expect(clippy::needless_pass_by_value, reason = "the signature is the layer's")]
 pub(super) fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());

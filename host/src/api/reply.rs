@@ -1,4 +1,4 @@
-//! Answers of handlers.
+//! Responses of handlers.
 
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -8,7 +8,8 @@ use serde::Deserialize;
 use crate::id::ApprovalId;
 use crate::service::Reply;
 
-/// The answer of a change. A new approval has a `Location`; a kept answer says that it is a replay.
+/// Returns the response of a change, with `Location` for a new approval and `Idempotency-Replayed`
+/// for a replay.
 pub(super) fn answer(reply: Reply) -> Response {
     #[derive(Deserialize)]
     struct Made {
@@ -29,7 +30,7 @@ pub(super) fn answer(reply: Reply) -> Response {
     response
 }
 
-/// A JSON answer; it ends in a line feed, for people at a terminal.
+/// Returns a JSON response, terminated by a line feed for terminals.
 pub(super) fn json_answer(status: u16, mut body: String) -> Response {
     body.push('\n');
     let mut response = Response::new(Body::from(body));

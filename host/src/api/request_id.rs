@@ -1,5 +1,5 @@
-//! Request ids: each request has one, the caller's own if it sent a usable one, and the answer names
-//! it.
+//! Request ids: each request has one, either a valid one from the client or a generated one, and
+//! the response contains it.
 
 use std::fmt;
 
@@ -11,21 +11,21 @@ use axum::response::Response;
 use crate::id::fresh_ulid;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// Longest id that is taken from a caller.
+/// Maximum length of an id from a client.
 const ID_BYTES_MAX: usize = 64;
 
-/// `req_` and 26 lower-case characters of a ULID, or what the caller sent: `[A-Za-z0-9._-]{1,64}`.
-/// It is in the extensions of every request.
+/// A request id: `req_` and 26 lower-case characters of a ULID, or the client's id:
+/// `[A-Za-z0-9._-]{1,64}`. It is in the extensions of every request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestId(String);
 
 impl RequestId {
-    /// The id as text.
+    /// Returns the id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The caller's own id, if it sent exactly one and it fits.
+    /// Returns the client's id, if it sent exactly one and it is valid.
     fn sent(headers: &HeaderMap) -> Option<Self> {
         let mut sent = headers.get_all(X_REQUEST_ID).iter();
         let (Some(id), None) = (sent.next(), sent.next()) else { return None };
@@ -46,7 +46,7 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// Gives a request its id. The outermost of all layers, so that no answer goes without.
+/// Assigns a request its id. The outermost layer, so that every response has one.
 pub(super) async fn identify(mut request: Request, next: Next) -> Response {
     let id = RequestId::sent(request.headers()).unwrap_or_else(RequestId::fresh);
     let shown = HeaderValue::try_from(id.as_str());
@@ -71,7 +71,7 @@ mod tests {
 
     use super::{Request, RequestId, X_REQUEST_ID, identify};
 
-    /// What a handler sees, and what the answer names.
+    /// Returns the id that a handler sees, and the id in the response.
     async fn answered(sent: &[&[u8]]) -> (String, String) {
         let seen = |Extension(id): Extension<RequestId>| async move { id.to_string() };
         let router = Router::new().route("/", get(seen)).layer(middleware::from_fn(identify));
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_callers_id_that_fits_is_kept() {
+    async fn a_valid_id_of_a_client_is_used() {
         let longest = "x".repeat(64);
         for id in ["a", "req_01k7s2e3m8", "2f1c.A-Z_9", longest.as_str()] {
             assert_eq!(answered(&[id.as_bytes()]).await, (id.to_owned(), id.to_owned()));
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn any_other_gets_an_id_of_its_own() {
+    async fn an_invalid_or_missing_id_is_replaced() {
         let too_long = "x".repeat(65);
         let tables: [&[&[u8]]; 11] = [
             &[],
@@ -118,7 +118,7 @@ mod tests {
             let ulid = seen.strip_prefix("req_").expect("the prefix");
             assert_eq!(ulid.len(), 26, "{seen}");
             assert!(ulid.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_lowercase()), "{seen}");
-            assert!(made.insert(seen), "an id came twice");
+            assert!(made.insert(seen), "duplicate id");
         }
     }
 }

@@ -1,5 +1,5 @@
 //! The route table: each route with its time limit, its roles and its handler. The router, the access
-//! rules and the OpenAPI document are made of this one table.
+//! rules and the OpenAPI document are built from this one table.
 
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ macro_rules! routes {
     ($($time:expr => {
         $($verb:ident $path:literal $access:expr => $module:ident::$handler:ident;)*
     })*) => {
-        /// Every route. A path that is not here is answered with 404, whoever calls.
+        /// Every route. Any other path returns 404 to every caller.
         pub const ROUTES: &[Route] = &[
             $($(Route { method: method!($verb), path: $path, access: $access },)*)*
         ];
@@ -130,7 +130,7 @@ routes! {
     }
 }
 
-/// Routes that answer 503 after this long.
+/// Adds a time limit to routes, after which they return 503.
 fn within(time: Option<Duration>, routes: Router<App>) -> Router<App> {
     match time {
         Some(time) => {
@@ -140,7 +140,8 @@ fn within(time: Option<Duration>, routes: Router<App>) -> Router<App> {
     }
 }
 
-/// The OpenAPI document, JSON. A golden copy is under test, so that no shape changes unseen.
+/// Returns the OpenAPI document, JSON. A test compares it with a golden copy, so that every change
+/// is noticed.
 pub fn document() -> String {
     Document::openapi().to_pretty_json().unwrap_or_default()
 }

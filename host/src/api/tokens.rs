@@ -24,15 +24,15 @@ const LIST_DEFAULT: u64 = 50;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TokenBody {
-    /// Who will hold it: `[!-~]{1,128}`; `agent:NAME` for an agent.
+    /// The holder's name: `[!-~]{1,128}`; `agent:NAME` for an agent.
     pub(super) subject: String,
-    /// What it is for, at least one; an agent is never `approver` nor `admin`.
+    /// The roles, at least one; an agent can be neither `approver` nor `admin`.
     pub(super) roles: Vec<Role>,
-    /// Which agents it asks and executes for, `*` for any run of characters. Left out: all of them,
-    /// or for `agent:NAME` that one.
+    /// The agents it requests and executes for; `*` matches any run of characters. Default: all
+    /// agents, or for `agent:NAME` only that one.
     #[serde(default)]
     pub(super) agents: Option<String>,
-    /// 1 to 315360000; for good if left out.
+    /// 1 to 315360000; default unlimited.
     #[serde(default)]
     pub(super) expires_in_seconds: Option<i64>,
 }
@@ -42,20 +42,20 @@ pub(super) struct TokenBody {
 #[serde(deny_unknown_fields)]
 pub(super) struct RevokeBody {}
 
-/// A token, without itself but where it is made.
+/// A token's metadata; the token itself only in the answer that created it.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 pub struct TokenShown {
     /// `tok_` and 26 characters of a ULID.
     pub id: String,
-    /// Who holds it.
+    /// The holder's name.
     pub subject: String,
-    /// What it is for.
+    /// The roles.
     pub roles: Vec<Role>,
-    /// Which agents it asks and executes for.
+    /// The agents it requests and executes for.
     pub agents: Option<String>,
     /// RFC 3339, UTC.
     pub created_at: String,
-    /// Who made it.
+    /// Who created it.
     pub created_by: String,
     /// RFC 3339, UTC.
     pub expires_at: Option<String>,
@@ -63,12 +63,12 @@ pub struct TokenShown {
     pub revoked_at: Option<String>,
     /// Who revoked it.
     pub revoked_by: Option<String>,
-    /// The token; only in the answer that made it, and in no repeat of it.
+    /// The token; only in the answer that created it, not in repeats of that answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
 }
 
-/// Make a token. Only its SHA-256 is kept.
+/// Create a token. Only its SHA-256 is stored.
 #[utoipa::path(post, path = "/api/v1/tokens", tag = "tokens", request_body = TokenBody,
     responses((status = 201, body = TokenShown), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn create(
@@ -80,11 +80,11 @@ pub(super) async fn create(
     Ok(answer(app.service.create_token(&caller, new, idempotency.as_ref()).await?))
 }
 
-/// List tokens, in the order of their making.
+/// List tokens in order of creation.
 #[utoipa::path(get, path = "/api/v1/tokens", tag = "tokens",
     params(
-        ("limit" = Option<u16>, Query, description = "1 to 200, 50 if left out"),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before")),
+        ("limit" = Option<u16>, Query, description = "1 to 200; default 50"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page")),
     responses((status = 200, description = "`{\"items\":[…],\"next_cursor\":…}`"), (status = "4XX", body = Problem)))]
 pub(super) async fn list(State(app): State<App>, params: Params) -> Result<Response, Refusal> {
     params.known(&["limit", "cursor"])?;
@@ -95,7 +95,7 @@ pub(super) async fn list(State(app): State<App>, params: Params) -> Result<Respo
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let cursor = params.get("cursor");
     if cursor.is_some_and(|cursor| !is_token_id(cursor)) {
-        let detail = "`cursor` is not from a list's `next_cursor`";
+        let detail = "malformed `cursor`; expected `next_cursor` of the previous page";
         return Err(Refusal::new(Code::REQUEST_INVALID, detail));
     }
     let items = app.service.tokens(cursor.unwrap_or_default(), limit).await?;
@@ -103,7 +103,7 @@ pub(super) async fn list(State(app): State<App>, params: Params) -> Result<Respo
     Ok(json_answer(200, json!({ "items": items, "next_cursor": last }).to_string()))
 }
 
-/// Revoke a token, from the next request on.
+/// Revoke a token. Later requests with it are refused.
 #[utoipa::path(post, path = "/api/v1/tokens/{id}/revoke", tag = "tokens", request_body = RevokeBody,
     params(("id" = String, Path)),
     responses((status = 200, body = TokenShown), (status = "4XX", body = Problem), (status = 503, body = Problem)))]

@@ -8,7 +8,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::signer::{self, Signing};
-use super::transport::{Access, Transport, asked};
+use super::transport::{Access, Transport, call_verifier};
 use super::{Exit, exit::Failure, output};
 use crate::api::{Approval, List, Problem};
 use crate::code::Code;
@@ -60,9 +60,9 @@ pub(super) fn run(
     let shown = transport.get(&format!("/api/v1/approvals/{id}"))?;
     let mut approval: Approval = transport.parse(&shown)?;
     if approval.id != id {
-        let told =
+        let text =
             format!("requested `{id}`, but the server returned `{}`; sign nothing", approval.id);
-        return Err(transport.refused(Code::NOT_FOUND, told));
+        return Err(transport.refused(Code::NOT_FOUND, text));
     }
     let signing = signing(args, &approval, transport)?;
     let statement = review(decision, args, &shown, &approval, &signing, transport)?;
@@ -92,7 +92,7 @@ pub(super) fn run(
         output::line(&answer);
     } else {
         let decided: Approval = transport.parse(&answer)?;
-        output::standing(&decided);
+        output::status_line(&decided);
     }
     Ok(Exit::Done)
 }
@@ -129,7 +129,7 @@ fn choose(transport: &Transport) -> Result<String, Failure> {
         let offered = format!("{id}  {agent}/{action}  {reason}").replace(['\n', '\t'], " ");
         eprintln!("{:>3}  {}", index + 1, output::safe(&offered));
     }
-    let answer = ask("Which one? ")?;
+    let answer = prompt("Which one? ")?;
     let chosen = answer.parse::<usize>().ok().and_then(|n| n.checked_sub(1));
     chosen
         .and_then(|index| pending.items.get(index))
@@ -149,13 +149,13 @@ fn signing(
         return Ok(Signing::elsewhere(approver, signature));
     }
     let keys = transport.keys()?;
-    let wish = signer::Wish {
+    let request = signer::SignerRequest {
         approver: args.approver.as_deref(),
         profile: args.profile.as_deref(),
         key: args.key.as_deref(),
         v1_counts: approval.requirement.takes_v1(),
     };
-    wish.granted(&keys).map_err(|no| no.failure(transport.json))
+    request.resolve(&keys).map_err(|error| error.failure(transport.json))
 }
 
 /// Makes the statement to sign with this machine's verifier, which recomputes the digests:
@@ -177,7 +177,7 @@ fn review(
         key_id: signing.key_id(),
         comment: args.comment.as_deref().unwrap_or_default(),
     };
-    let reviewed = asked(transport.json, || transport.verifier().review(&shown, &by));
+    let reviewed = call_verifier(transport.json, || transport.verifier().review(&shown, &by));
     reviewed.map_err(|failure| match failure {
         Failure::Refused { problem, json } => {
             let detail = format!("{}; sign nothing", problem.detail);
@@ -192,11 +192,11 @@ fn confirm(decision: Decision, approval: &Approval, signing: &Signing) -> Result
         return Err(Failure::usage("--yes is required without a terminal"));
     }
     output::approval(approval);
-    let answer = ask(&format!("{} {signing}? [y/N] ", decision.question()))?;
+    let answer = prompt(&format!("{} {signing}? [y/N] ", decision.question()))?;
     Ok(matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
-pub(super) fn ask(question: &str) -> Result<String, Failure> {
+pub(super) fn prompt(question: &str) -> Result<String, Failure> {
     eprint!("{question}");
     stderr().flush()?;
     let mut answer = String::new();

@@ -58,7 +58,7 @@ pub(super) fn run(args: &BenchArgs, global: &Global) -> Result<Exit, Failure> {
 
 /// Measures calls of the verifier, on a reused and on a fresh instance.
 fn calls(length: Duration) -> Result<Vec<Figure>> {
-    tell("the verifier: calls, signatures, digests");
+    announce("the verifier: calls, signatures, digests");
     let cache = Cache::of_user();
     let pooled = Verifier::embedded(Allocation::Pooled, &cache)?;
     let on_demand = Verifier::embedded(Allocation::OnDemand, &cache)?;
@@ -93,7 +93,7 @@ fn calls(length: Duration) -> Result<Vec<Figure>> {
 
 /// Measures requests and their approvals, each on disk before the reply.
 fn decisions(scratch: &Scratch, length: Duration) -> Result<Vec<Figure>> {
-    tell("durable decisions: 1 caller, 64 callers");
+    announce("durable decisions: 1 caller, 64 callers");
     let verifier = Verifier::embedded(Allocation::Pooled, &Cache::of_user())?;
     let decisions = Decisions::new(&scratch.0.join("store.redb"), verifier, Arc::new(SystemClock))?;
     let mut cases = [
@@ -105,7 +105,7 @@ fn decisions(scratch: &Scratch, length: Duration) -> Result<Vec<Figure>> {
     Ok(vec![Figure::of(one), Figure::of(many).than(many.times(one), one)])
 }
 
-fn tell(what: &str) {
+fn announce(what: &str) {
     eprintln!("measuring {what} …");
 }
 

@@ -28,7 +28,7 @@ pub(super) struct EvaluateArgs {
 }
 
 /// An action to evaluate.
-pub(super) struct Asked<'a> {
+pub(super) struct EvaluateRequest<'a> {
     pub(super) agent: &'a str,
     pub(super) action: &'a str,
     pub(super) context: &'a str,
@@ -38,18 +38,18 @@ pub(super) struct Asked<'a> {
 pub(super) fn run(args: &EvaluateArgs, transport: &Transport) -> Result<Exit, Failure> {
     let context = context::text(&args.context)?;
     let plan = args.plan.as_deref().map(context::text).transpose()?;
-    let asked = Asked {
+    let request = EvaluateRequest {
         agent: &args.agent,
         action: &args.action,
         context: &context,
         plan: plan.as_deref(),
     };
-    let answer = asked.send(transport)?;
+    let answer = request.send(transport)?;
     let evaluation: Evaluation = transport.parse(&answer)?;
     if transport.json {
         output::line(&answer);
     } else {
-        output::plain(&told(&evaluation));
+        output::plain(&format_evaluation(&evaluation));
         if !evaluation.failed.is_empty() {
             let rules = evaluation.failed.join(", ");
             output::note(&format!("the conditions of these rules failed to evaluate: {rules}"));
@@ -63,7 +63,7 @@ pub(super) fn run(args: &EvaluateArgs, transport: &Transport) -> Result<Exit, Fa
 }
 
 /// Formats a verdict in one line.
-pub(super) fn told(evaluation: &Evaluation) -> String {
+pub(super) fn format_evaluation(evaluation: &Evaluation) -> String {
     let Evaluation { decision, reason, .. } = evaluation;
     let by = evaluation.rule.as_ref().map_or_else(String::new, |rule| format!(" by rule `{rule}`"));
     let needs = evaluation.requirement.as_ref().map(output::needs);
@@ -71,7 +71,7 @@ pub(super) fn told(evaluation: &Evaluation) -> String {
     format!("{decision}{by}: {reason}{needs}")
 }
 
-impl Asked<'_> {
+impl EvaluateRequest<'_> {
     /// Sends it. Returns the evaluation, JSON.
     pub(super) fn send(&self, transport: &Transport) -> Result<String, Failure> {
         let mut fields = vec![

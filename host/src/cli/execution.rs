@@ -131,7 +131,7 @@ pub(super) fn withdraw(args: &WithdrawArgs, transport: &Transport) -> Result<Exi
     let id = transport.resolve(&args.id)?;
     let path = format!("/api/v1/approvals/{id}/withdraw");
     let answer = transport.post(&path, "{}".to_owned(), Access::Write)?;
-    finish(transport, &answer, output::standing)
+    finish(transport, &answer, output::status_line)
 }
 
 pub(super) fn extend(args: &ExtendArgs, transport: &Transport) -> Result<Exit, Failure> {
@@ -144,11 +144,11 @@ pub(super) fn extend(args: &ExtendArgs, transport: &Transport) -> Result<Exit, F
     })
 }
 
-fn finish(transport: &Transport, answer: &str, tell: impl Fn(&Approval)) -> Result<Exit, Failure> {
+fn finish(transport: &Transport, answer: &str, print: impl Fn(&Approval)) -> Result<Exit, Failure> {
     if transport.json {
         output::line(answer);
     } else {
-        tell(&transport.parse(answer)?);
+        print(&transport.parse(answer)?);
     }
     Ok(Exit::Done)
 }

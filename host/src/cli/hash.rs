@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::json;
 
-use super::transport::asked;
+use super::transport::call_verifier;
 use super::{Exit, Global, context, exit::Failure, output};
 use crate::engine::{Allocation, Cache};
 use crate::verifier::Verifier;
@@ -21,7 +21,7 @@ pub(super) struct HashArgs {
 pub(super) fn run(args: &HashArgs, global: &Global) -> Result<Exit, Failure> {
     let text = context::file(&args.file)?;
     let verifier = Verifier::embedded(Allocation::OnDemand, &Cache::of_user())?;
-    let (name, answer) = asked(global.json, || {
+    let (name, answer) = call_verifier(global.json, || {
         if args.canonical {
             verifier.canonicalize(&text).map(|answer| ("canonical", answer))
         } else {

@@ -47,7 +47,7 @@ pub(super) fn run(args: &InitArgs, global: &Global, target: &Target) -> Result<E
     let audience = open(store, audience.as_deref().or(args.audience.as_deref()), trust)?;
     let token = first_token(target, global)?;
     if global.json {
-        let told = json!({
+        let output = json!({
             "store": store,
             "keyring": keyring,
             "key_id": made.secret,
@@ -55,7 +55,7 @@ pub(super) fn run(args: &InitArgs, global: &Global, target: &Target) -> Result<E
             "audience": audience,
             "admin_token": token.as_ref().and_then(|made| made.token.as_deref()),
         });
-        output::line(&told.to_string());
+        output::line(&output.to_string());
         return Ok(Exit::Done);
     }
     let flags = if store.as_os_str() == "./signoff.redb" {

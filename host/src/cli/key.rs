@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::approve::ask;
+use super::approve::prompt;
 use super::{Exit, Global, exit::Failure, output};
 use crate::keys::{
     self, Approver, Changed, Group, Imported, Incoming, KeyDescription, KeyError, KeyId, Keyring,
@@ -282,7 +282,7 @@ fn revoke(args: &RevokeArgs, path: &Path, json: bool) -> Result<Exit, Failure> {
             "Revoke {}? Its signatures become invalid, and this cannot be undone. [y/N] ",
             summary(&key)
         );
-        if !matches!(ask(&question)?.to_ascii_lowercase().as_str(), "y" | "yes") {
+        if !matches!(prompt(&question)?.to_ascii_lowercase().as_str(), "y" | "yes") {
             output::note("nothing was revoked");
             return Ok(Exit::Failed);
         }
@@ -301,8 +301,8 @@ fn change(
     existing(path)?;
     let changed = keys::edit(path, |keyring| change(keyring, id))?;
     if json {
-        let told = json!({ "id": id, "status": status, "changed": changed == Changed::Done });
-        output::line(&told.to_string());
+        let output = json!({ "id": id, "status": status, "changed": changed == Changed::Done });
+        output::line(&output.to_string());
         return Ok(Exit::Done);
     }
     output::line(&match changed {

@@ -29,13 +29,13 @@ pub(super) fn safe(text: &str) -> String {
 
 /// Prints a line; a closed pipe ends the command silently.
 pub(super) fn line(text: &str) {
-    if !told(text) {
+    if !try_line(text) {
         std::process::exit(0);
     }
 }
 
 /// Prints a line. Returns whether the output is still open, for callers that continue without it.
-pub(super) fn told(text: &str) -> bool {
+pub(super) fn try_line(text: &str) -> bool {
     writeln!(stdout(), "{text}").is_ok()
 }
 
@@ -57,7 +57,7 @@ pub(super) fn count(number: usize, word: &str) -> String {
 }
 
 /// Prints the status of an approval.
-pub(super) fn standing(approval: &Approval) {
+pub(super) fn status_line(approval: &Approval) {
     line(&format!("{} {}", safe(&approval.id), status(&approval.status)));
 }
 

@@ -21,7 +21,7 @@ impl Progress {
     }
 
     /// Reports the number of items done.
-    pub(super) fn tell(&mut self, done: u64) {
+    pub(super) fn report(&mut self, done: u64) {
         if self.shows && self.since.elapsed() > PATIENCE {
             self.shown = true;
             let _ = write!(stderr(), "\r{} {done} {} …", self.what, self.unit);

@@ -79,7 +79,7 @@ fn export(args: &ExportArgs, transport: &Transport) -> Result<Exit, Failure> {
     let expected = Expected { log_keys: &keys, id: Some(&id), audience: None, keys: &[] };
     expected
         .report(&receipt, transport.verifier())
-        .map_err(|e| anyhow!("the server's receipt does not verify: {}", told(&e)))?;
+        .map_err(|e| anyhow!("the server's receipt does not verify: {}", failure_text(&e)))?;
     let mut out = args.output.create()?;
     // No trailing line feed in a file: the exact file is verified.
     write!(out, "{receipt}")?;
@@ -113,8 +113,8 @@ fn verify(args: &VerifyArgs, global: &Global) -> Result<Exit, Failure> {
         Err(verifier::Failure::Rejected(r)) if r.code == "request-invalid" => {
             Err(Failure::usage(r.message))
         }
-        Err(error) => Ok(Verdict::wrong(&told(&error), global.json)),
-        Ok(report) => Ok(tell(&report, global.json)),
+        Err(error) => Ok(Verdict::wrong(&failure_text(&error), global.json)),
+        Ok(report) => Ok(print_report(&report, global.json)),
     }
 }
 
@@ -143,7 +143,7 @@ impl Expected<'_> {
 }
 
 /// Returns why a receipt does not verify.
-fn told(failure: &verifier::Failure) -> String {
+fn failure_text(failure: &verifier::Failure) -> String {
     match failure {
         verifier::Failure::Rejected(rejection) => rejection.message.clone(),
         verifier::Failure::Trapped(_) => failure.to_string(),
@@ -163,14 +163,14 @@ fn read(path: &str) -> Result<String, Failure> {
     Ok(text)
 }
 
-fn tell(report: &Report, json: bool) -> Exit {
+fn print_report(report: &Report, json: bool) -> Exit {
     let verdict = Verdict::of(report.signer.is_some());
     if json {
-        let mut told = json!(report);
-        if let Value::Object(told) = &mut told {
-            told.insert("verdict".to_owned(), json!(verdict.as_str()));
+        let mut output = json!(report);
+        if let Value::Object(members) = &mut output {
+            members.insert("verdict".to_owned(), json!(verdict.as_str()));
         }
-        output::line(&told.to_string());
+        output::line(&output.to_string());
         return verdict.exit();
     }
     let field = |name: &str, value: &str| output::line(&format!("{name:<13}{}", one_line(value)));

@@ -273,8 +273,8 @@ mod tests {
     #[test]
     fn a_password_in_an_address_is_refused_and_not_repeated() {
         for given in ["https://user:hunter2@signoff.example", "http://hunter2@localhost"] {
-            let Err(Failure::Usage(told)) = Address::parse(given) else { panic!("{given}") };
-            assert!(!told.contains("hunter2"), "{told}");
+            let Err(Failure::Usage(text)) = Address::parse(given) else { panic!("{given}") };
+            assert!(!text.contains("hunter2"), "{text}");
         }
     }
 
@@ -284,8 +284,8 @@ mod tests {
             let trust = Trust { ca: None, insecure_http };
             match Remote::new(url, Some(TOKEN), &trust) {
                 Ok(_) => true,
-                Err(Failure::Usage(told)) => {
-                    assert!(!told.contains(TOKEN), "{told}");
+                Err(Failure::Usage(text)) => {
+                    assert!(!text.contains(TOKEN), "{text}");
                     false
                 }
                 Err(other) => panic!("{other:?}"),
@@ -307,7 +307,7 @@ mod tests {
     fn a_broken_token_is_not_repeated() {
         let broken = format!("{TOKEN}\r\nx: y");
         let refused = Remote::new("http://localhost", Some(&broken), &Trust::default());
-        let Err(Failure::Usage(told)) = refused else { panic!("it is taken") };
-        assert!(!told.contains(TOKEN), "{told}");
+        let Err(Failure::Usage(text)) = refused else { panic!("it is taken") };
+        assert!(!text.contains(TOKEN), "{text}");
     }
 }

@@ -14,7 +14,7 @@ use serde_json::json;
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::evaluate::{Asked, told};
+use super::evaluate::{EvaluateRequest, format_evaluation};
 use super::execution::{Claim, report};
 use super::output::note;
 use super::request::{New, RequirementArgs};
@@ -23,6 +23,7 @@ use super::{Exit, context, exit::Failure, wait};
 use crate::api::{Approval, Evaluation};
 use crate::code::Code;
 use crate::engine::Decision;
+use crate::keys::SECRET_VARIABLES;
 
 /// Attempts to report an outcome: the command has run, so its outcome should be recorded.
 const REPORTS_MAX: u32 = 5;
@@ -85,7 +86,7 @@ pub(super) fn run(args: &RunArgs, transport: &Transport) -> Result<Exit, Failure
         Ok(status) => ("failed", Some(status.to_string())),
         Err(e) => ("failed", Some(format!("it did not start: {e:#}"))),
     };
-    tell(transport, &id, &execution.id, outcome, detail.as_deref());
+    report_outcome(transport, &id, &execution.id, outcome, detail.as_deref());
     ended(ran?)
 }
 
@@ -103,9 +104,10 @@ fn allowed(
     context: &str,
     plan: &str,
 ) -> Result<bool, Failure> {
-    let asked = Asked { agent: &args.agent, action: &args.action, context, plan: Some(plan) };
-    let evaluation: Evaluation = transport.parse(&asked.send(transport)?)?;
-    note(&told(&evaluation));
+    let request =
+        EvaluateRequest { agent: &args.agent, action: &args.action, context, plan: Some(plan) };
+    let evaluation: Evaluation = transport.parse(&request.send(transport)?)?;
+    note(&format_evaluation(&evaluation));
     match evaluation.decision {
         Decision::Allow => Ok(true),
         Decision::RequireApproval => Ok(false),
@@ -165,12 +167,13 @@ fn execute(command: &[OsString]) -> anyhow::Result<ExitStatus> {
     runtime.block_on(async {
         let mut interrupts = signal(SignalKind::interrupt())?;
         let mut terminations = signal(SignalKind::terminate())?;
-        let mut child = Command::new(program)
-            .args(arguments)
-            .env_remove("SIGNOFF_TOKEN")
-            .env_remove("SIGNOFF_HMAC_SECRET")
-            .spawn()
-            .with_context(|| format!("cannot run `{}`", program.display()))?;
+        let mut command = Command::new(program);
+        command.args(arguments);
+        for variable in SECRET_VARIABLES.into_iter().chain(["SIGNOFF_TOKEN"]) {
+            command.env_remove(variable);
+        }
+        let mut child =
+            command.spawn().with_context(|| format!("cannot run `{}`", program.display()))?;
         loop {
             tokio::select! {
                 status = child.wait() => return Ok(status?),
@@ -188,7 +191,13 @@ fn execute(command: &[OsString]) -> anyhow::Result<ExitStatus> {
 
 /// Reports the outcome, with retries. If all fail, the outcome becomes `unknown` when the lease
 /// expires.
-fn tell(transport: &Transport, id: &str, execution_id: &str, outcome: &str, detail: Option<&str>) {
+fn report_outcome(
+    transport: &Transport,
+    id: &str,
+    execution_id: &str,
+    outcome: &str,
+    detail: Option<&str>,
+) {
     let mut pause = Duration::from_millis(100);
     for attempt in 1..=REPORTS_MAX {
         match report(transport, id, execution_id, outcome, detail) {

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::json;
 
-use super::signer::Wish;
+use super::signer::SignerRequest;
 use super::{Exit, Global, exit::Failure, output};
 use crate::engine::{Allocation, Cache};
 use crate::keys::Keys;
@@ -50,13 +50,13 @@ pub(super) fn run(args: &SignArgs, global: &Global) -> Result<Exit, Failure> {
     }
     let expires_at = unix_seconds(&args.expires_at)?;
     let keys = Keys::load(&global.keyring())?;
-    let wish = Wish {
+    let request = SignerRequest {
         approver: args.approver.as_deref(),
         profile: Some(&args.profile),
         key: args.key.as_deref(),
         v1_counts: true,
     };
-    let signing = wish.granted(&keys).map_err(|no| no.failure(global.json))?;
+    let signing = request.resolve(&keys).map_err(|error| error.failure(global.json))?;
     let [audience, request_digest, comment] = of_v2.map(|field| field.clone().unwrap_or_default());
     let statement = Statement {
         audience,

@@ -3,14 +3,14 @@
 use std::fmt;
 
 use super::exit::Failure;
-use super::transport::{Transport, asked};
+use super::transport::{Transport, call_verifier};
 use crate::code::Code;
 use crate::keys::{Keys, Signer};
 use crate::refusal::Refusal;
 use crate::verifier::{Key, Statement, Verifier};
 
 /// The options of the command line. Unset fields are chosen from the keyring.
-pub(super) struct Wish<'a> {
+pub(super) struct SignerRequest<'a> {
     pub(super) approver: Option<&'a str>,
     pub(super) profile: Option<&'a str>,
     pub(super) key: Option<&'a str>,
@@ -29,19 +29,20 @@ pub(super) struct Signing {
 
 /// Why signing is not possible.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum No {
+pub(super) enum SigningError {
     /// The command line is incomplete.
     Usage(String),
     /// This machine has no suitable key.
     Key(String),
 }
 
-impl Wish<'_> {
+impl SignerRequest<'_> {
     /// Selects the key for these options.
-    pub(super) fn granted(&self, keys: &Keys) -> Result<Signing, No> {
+    pub(super) fn resolve(&self, keys: &Keys) -> Result<Signing, SigningError> {
         let picked = self.key.map(|id| {
-            let none =
-                || No::Key(format!("this machine has no key `{id}` that can sign decisions"));
+            let none = || {
+                SigningError::Key(format!("this machine has no key `{id}` that can sign decisions"))
+            };
             keys.signer(id).ok_or_else(none)
         });
         let picked = picked.transpose()?;
@@ -49,7 +50,7 @@ impl Wish<'_> {
         let approver = match (self.approver, bound_to) {
             (Some(approver), _) => approver.to_owned(),
             (None, Some(bound_to)) => bound_to,
-            (None, None) => the_only_approver(keys)?,
+            (None, None) => only_approver(keys)?,
         };
         if let Some(key) = picked {
             let profile = match self.profile {
@@ -73,22 +74,22 @@ impl Wish<'_> {
         match key {
             Some(key) => Ok(Signing::here(approver, profile, key)),
             None if profile == "v1" => {
-                Err(No::Key("this machine has no active key that signs v1".to_owned()))
+                Err(SigningError::Key("this machine has no active key that signs v1".to_owned()))
             }
-            None => Err(No::Key(format!(
+            None => Err(SigningError::Key(format!(
                 "this machine has no active key bound to `{approver}`, which v2 requires; create one with `signoff key generate --approver {approver}`"
             ))),
         }
     }
 }
 
-fn the_only_approver(keys: &Keys) -> Result<String, No> {
+fn only_approver(keys: &Keys) -> Result<String, SigningError> {
     match keys.approvers().as_slice() {
         [one] => Ok((*one).to_owned()),
-        [] => Err(No::Usage(
+        [] => Err(SigningError::Usage(
             "--approver is required: no key of this machine is bound to an approver".to_owned(),
         )),
-        many => Err(No::Usage(format!(
+        many => Err(SigningError::Usage(format!(
             "--approver is required: keys of this machine are bound to {}",
             many.join(", ")
         ))),
@@ -136,9 +137,10 @@ impl Signing {
         verifier: &Verifier,
         json: bool,
     ) -> Result<String, Failure> {
-        let no_key = || No::Key("this machine has no key to sign with".to_owned()).failure(json);
+        let no_key =
+            || SigningError::Key("this machine has no key to sign with".to_owned()).failure(json);
         let key: &Key = self.key.as_ref().ok_or_else(no_key)?;
-        asked(json, || verifier.sign(statement, self.profile, key))
+        call_verifier(json, || verifier.sign(statement, self.profile, key))
     }
 }
 
@@ -152,7 +154,7 @@ impl fmt::Display for Signing {
     }
 }
 
-impl No {
+impl SigningError {
     pub(super) fn failure(self, json: bool) -> Failure {
         match self {
             Self::Usage(message) => Failure::Usage(message),

@@ -264,7 +264,7 @@ impl Transport {
 
     /// Returns the checks that a server's start makes of the store file; `None` for a remote
     /// server.
-    pub(super) fn standing(&self) -> Result<Option<Standing>> {
+    pub(super) fn start_checks(&self) -> Result<Option<Standing>> {
         let Kind::Local { store, runtime } = &self.kind else { return Ok(None) };
         runtime.block_on(async {
             let store = Arc::new(self.opened(store, Access::Read).await?);
@@ -327,7 +327,7 @@ impl Transport {
 
     /// Returns the canonical form of a context or plan.
     pub(super) fn canonical(&self, text: &str) -> Result<String, Failure> {
-        asked(self.json, || self.verifier.canonicalize(text))
+        call_verifier(self.json, || self.verifier.canonicalize(text))
     }
 
     /// Makes a refusal by the command itself, printed like a server's.
@@ -337,11 +337,11 @@ impl Transport {
 }
 
 /// Calls the verifier; a rejection is reported like a refusal of the API.
-pub(super) fn asked<T>(
+pub(super) fn call_verifier<T>(
     json: bool,
-    ask: impl FnOnce() -> Result<T, verifier::Failure>,
+    call: impl FnOnce() -> Result<T, verifier::Failure>,
 ) -> Result<T, Failure> {
-    ask().map_err(|failure| match failure {
+    call().map_err(|failure| match failure {
         verifier::Failure::Rejected(_) => {
             Failure::Refused { problem: Refusal::from(failure).problem(), json }
         }

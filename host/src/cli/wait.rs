@@ -40,7 +40,7 @@ pub(super) fn until_decided(
     if transport.json {
         output::line(&answer);
     } else {
-        output::standing(&approval);
+        output::status_line(&approval);
     }
     Ok(match approval.status.as_str() {
         "approved" | "executed" => Exit::Done,

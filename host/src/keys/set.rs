@@ -263,8 +263,8 @@ pub(crate) fn check_together(entries: &[Entry]) -> Result<(), String> {
     for entry in entries {
         let fingerprint = fingerprint(entry.material.verifying()).map_err(|e| e.to_string())?;
         let Some(other) = of_material.insert(fingerprint, entry) else { continue };
-        let serves = |entry: &Entry| (entry.usage, entry.material.algorithm());
-        if other.approver != entry.approver || serves(other) != serves(entry) {
+        let purpose = |entry: &Entry| (entry.usage, entry.material.algorithm());
+        if other.approver != entry.approver || purpose(other) != purpose(entry) {
             return Err(format!(
                 "keys `{}` and `{}` are one key; a key has one approver and one use",
                 other.id, entry.id

@@ -153,8 +153,8 @@ fn a_malformed_entry_is_refused_with_a_message() {
         (hmac("shared", &"ab".repeat(40)), "repeats"),
         (hmac("shared", &"longer ".repeat(600)), "longer than 4096"),
     ] {
-        let told = load(&ring.holds(std::slice::from_ref(&entry))).unwrap_err().to_string();
-        assert!(told.contains(why), "{entry}: {told}");
+        let message = load(&ring.holds(std::slice::from_ref(&entry))).unwrap_err().to_string();
+        assert!(message.contains(why), "{entry}: {message}");
     }
 }
 
@@ -187,8 +187,8 @@ fn keys_that_do_not_go_together_are_refused() {
             "the limit is 4096",
         ),
     ] {
-        let told = load(&ring.holds(&keys)).unwrap_err().to_string();
-        assert!(told.contains(why), "{told}");
+        let message = load(&ring.holds(&keys)).unwrap_err().to_string();
+        assert!(message.contains(why), "{message}");
     }
     let same = [ed25519("a"), with(ed25519("b"), "status", "revoked")];
     assert_eq!(load(&ring.holds(&same)).unwrap().entries().len(), 2);
@@ -330,8 +330,8 @@ fn a_command_that_gives_no_keyring_is_an_error_that_repeats_nothing() {
         (sh("cat /dev/zero"), "printed more than"),
         (sh("cat"), "did not print a keyring"),
     ] {
-        let told = keys_of(&argv).err().expect("refused").to_string();
-        assert!(told.contains(why) && !told.contains(SECRET), "{argv:?}: {told}");
+        let message = keys_of(&argv).err().expect("refused").to_string();
+        assert!(message.contains(why) && !message.contains(SECRET), "{argv:?}: {message}");
     }
 }
 
@@ -346,10 +346,11 @@ fn a_command_that_does_not_end_is_ended_with_all_it_started() {
     ];
     for script in scripts {
         // Long enough for the shell to start its children.
-        let told = keys_within(&sh(&script), Duration::from_millis(1500)).err().expect("refused");
+        let message =
+            keys_within(&sh(&script), Duration::from_millis(1500)).err().expect("refused");
         assert!(
-            told.to_string().contains("took longer")
-                || told.to_string().contains("not print a keyring")
+            message.to_string().contains("took longer")
+                || message.to_string().contains("not print a keyring")
         );
         let pid: i32 = fs::read_to_string(&pid).unwrap().trim().parse().unwrap();
         while is_running(pid) {

@@ -229,8 +229,8 @@ async fn token(service: &Service, subject: &str, role: Role) -> Result<String> {
 /// Makes one request and its approval, each authenticated, audited and durable before the reply.
 async fn decide(service: &Service, by: &By) -> Result<()> {
     let requester = service.authenticate(Some(&by.requester)).await?;
-    let asked = service.request(&requester, request(3_600), None).await?;
-    let approval: Approval = serde_json::from_str(&asked.body)?;
+    let reply = service.request(&requester, request(3_600), None).await?;
+    let approval: Approval = serde_json::from_str(&reply.body)?;
     let expires_at = chrono::DateTime::parse_from_rfc3339(&approval.expires_at)?.timestamp();
     let statement = statement(&approval.id, u64::try_from(expires_at)?);
     let ballot = Ballot {

@@ -270,11 +270,11 @@ fn exports_of(slot: Slot) -> &'static [(&'static str, ComponentExternalKind)] {
 
 fn imported(name: &str, slot: Slot) -> Refusal {
     let name = shown(name);
-    let mend = match name.starts_with("wasi:") {
+    let fix = match name.starts_with("wasi:") {
         true => "; build it without WASI or with stubs, such as `componentize-py --stub-wasi`",
         false => "",
     };
-    invalid(format!("the module imports `{name}`, but a {slot} must not import anything{mend}"))
+    invalid(format!("the module imports `{name}`, but a {slot} must not import anything{fix}"))
 }
 
 fn add(what: &str, count: &mut u64, more: u64, most: u64) -> Result<(), Refusal> {

@@ -296,7 +296,7 @@ fn a_module_cut_short_anywhere_is_refused() {
 #[test]
 fn the_error_for_other_bytes_says_what_they_are() {
     let inspected = |bytes: &[u8]| inspect(bytes, Slot::Policy, Limits::default()).unwrap_err();
-    for (bytes, told) in [
+    for (bytes, message) in [
         (&b""[..], "empty"),
         (b"(component)", "WebAssembly text"),
         (b"\x7fELF\x02\x01", "precompiled"),
@@ -306,7 +306,7 @@ fn the_error_for_other_bytes_says_what_they_are() {
     ] {
         let refused = inspected(bytes);
         assert_eq!(refused.code, Code::MODULE_INVALID);
-        assert!(refused.detail.contains(told), "{refused}");
+        assert!(refused.detail.contains(message), "{refused}");
     }
     let large = vec![0; WASM_BYTES_MAX + 1];
     assert_eq!(inspected(&large).code, Code::LIMIT_EXCEEDED);
@@ -318,7 +318,7 @@ fn an_import_is_named_wherever_the_module_came_from() {
     let refused = inspect(&wat::parse_str(text).unwrap(), Slot::Policy, Limits::default());
     let refused = refused.unwrap_err();
     assert_eq!(refused.code, Code::MODULE_INVALID);
-    for told in ["`wasi:cli/environment@0.2.0`", "--stub-wasi"] {
-        assert!(refused.detail.contains(told), "{refused}");
+    for message in ["`wasi:cli/environment@0.2.0`", "--stub-wasi"] {
+        assert!(refused.detail.contains(message), "{refused}");
     }
 }

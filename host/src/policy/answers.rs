@@ -1,4 +1,4 @@
-//! The template's responses to the workbench.
+//! The template's responses to the rules runtime.
 
 use std::fmt;
 
@@ -98,7 +98,7 @@ pub struct Case {
     /// Whether all its expectations were met.
     pub passed: bool,
     /// The evaluated attempt.
-    pub attempt: Asked,
+    pub attempt: TestAttempt,
     /// The expected verdict; unset parts are not compared.
     pub expected: Outcome,
     /// The actual verdict.
@@ -109,7 +109,7 @@ pub struct Case {
 
 /// The attempt of a test. `context` and `plan` are JSON texts, not yet canonical.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
-pub struct Asked {
+pub struct TestAttempt {
     /// The agent.
     pub agent: String,
     /// The action.

@@ -8,7 +8,7 @@ use anyhow::{Result, anyhow};
 use wit_component::ComponentEncoder;
 
 use super::answers::Loaded;
-use super::workbench::{BenchError, Template};
+use super::rules_runtime::{RulesError, Template};
 use crate::engine::{Cache, Limits, digest};
 use crate::module::{Slot, inspect};
 
@@ -30,16 +30,16 @@ pub struct Built {
 ///
 /// # Errors
 ///
-/// [`BenchError::Problems`] if the rules have errors, [`BenchError::Failed`] if the template fails.
+/// [`RulesError::Problems`] if the rules have errors, [`RulesError::Failed`] if the template fails.
 ///
 /// ```no_run
 /// let rules = "format = 1\nname = \"careful\"\n";
 /// let built = signoff::policy::build(rules)?;
 /// assert_eq!(built.digest.len(), 64);
-/// # Ok::<(), signoff::policy::BenchError>(())
+/// # Ok::<(), signoff::policy::RulesError>(())
 /// ```
-pub fn build(rules: &str) -> Result<Built, BenchError> {
-    build_with(&Template::new(&Cache::of_user()).map_err(BenchError::Failed)?, rules)
+pub fn build(rules: &str) -> Result<Built, RulesError> {
+    build_with(&Template::new(&Cache::of_user()).map_err(RulesError::Failed)?, rules)
 }
 
 /// As [`build`], with an already compiled template.
@@ -47,11 +47,12 @@ pub fn build(rules: &str) -> Result<Built, BenchError> {
 /// # Errors
 ///
 /// As [`build`].
-pub fn build_with(template: &Template, rules: &str) -> Result<Built, BenchError> {
-    let mut bench = template.workbench().map_err(BenchError::Failed)?;
-    let loaded = bench.load(rules)?;
-    let memory_bytes = bench.memory_bytes();
-    let wasm = bench.snapshot().and_then(|core| componentize(&core)).map_err(BenchError::Failed)?;
+pub fn build_with(template: &Template, rules: &str) -> Result<Built, RulesError> {
+    let mut runtime = template.runtime().map_err(RulesError::Failed)?;
+    let loaded = runtime.load(rules)?;
+    let memory_bytes = runtime.memory_bytes();
+    let wasm =
+        runtime.snapshot().and_then(|core| componentize(&core)).map_err(RulesError::Failed)?;
     Ok(Built { digest: digest(&wasm), wasm, loaded, memory_bytes })
 }
 

@@ -2,17 +2,17 @@
 //! file.
 //!
 //! The host does not parse rules. The template, the core module compiled from `guest/policy`, loads
-//! a rules file, evaluates attempts, runs its tests and reports its problems ([`Workbench`]);
+//! a rules file, evaluates attempts, runs its tests and reports its problems ([`RulesRuntime`]);
 //! [`build()`] saves the memory of an instance that has loaded a file, so that a shipped policy has
 //! every rule already parsed.
 
 mod answers;
 mod build;
 mod component;
+mod rules_runtime;
 mod snapshot;
-mod workbench;
 
-pub use answers::{Asked, Case, Loaded, Outcome, Problem, Problems, Severity, Tested, Trace};
+pub use answers::{Case, Loaded, Outcome, Problem, Problems, Severity, TestAttempt, Tested, Trace};
 pub use build::{Built, build, build_with};
 pub use component::{Shape, shape};
-pub use workbench::{BenchError, Template, Workbench};
+pub use rules_runtime::{RulesError, RulesRuntime, Template};

@@ -9,8 +9,8 @@ use wasmtime_wizer::{InstanceState, SnapshotVal, ValType, Wizer};
 
 use crate::engine::POLICY_STACK_BYTES;
 
-/// The export for the workbench only; a shipped module does not have it.
-const BENCH_EXPORT: &str = "workbench";
+/// The export for the rules runtime only; a shipped module does not have it.
+const RUNTIME_EXPORT: &str = "workbench";
 /// The name of the template's only memory in the instrumented module.
 const MEMORY: &str = "memory";
 
@@ -49,7 +49,7 @@ pub(super) fn stack_is_empty(memory: &[u8]) -> bool {
 
 fn wizer() -> Wizer {
     let mut wizer = Wizer::new();
-    wizer.init_func(BENCH_EXPORT);
+    wizer.init_func(RUNTIME_EXPORT);
     wizer
 }
 

@@ -1,4 +1,4 @@
-//! Who calls: a token's holder, or somebody on this machine where there are no tokens.
+//! Callers: the holder of a token, or a local caller if the deployment has no tokens.
 
 use std::sync::Arc;
 
@@ -8,38 +8,37 @@ use signoff_core::person::{AGENT_PREFIX, agent_of, same_person};
 
 use crate::role::Role;
 
-/// Who acts where nobody asked: time, keys that changed. No token is anybody's of this name.
+/// The actor of the server's own changes (expiry, key changes). Reserved: no token may use it.
 pub(super) const SYSTEM: &str = "system";
 
-/// Who calls. Without tokens the caller acts as admin, and agents and approvers are who the request
-/// says.
+/// A caller. Without tokens it acts as admin, and a request names its agent and approver unproven.
 #[derive(Clone, Debug)]
 pub struct Caller {
     holder: Option<Arc<Holder>>,
     request_id: Option<String>,
 }
 
-/// Whom a token is for.
+/// The holder of a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
     /// The token's id.
     pub token_id: String,
-    /// Who holds it.
+    /// The holder's name.
     pub subject: String,
-    /// What it is for.
+    /// The roles of the token.
     pub roles: Vec<Role>,
-    /// Which agents it asks and executes for, `*` for any run of characters; none is all of them,
-    /// or for the subject `agent:NAME` that one.
+    /// The agents it requests and executes for, `*` for any run of characters. `None` means all
+    /// agents, or for the subject `agent:NAME` only that one.
     pub agents: Option<String>,
 }
 
 impl Caller {
-    /// The caller where there are no tokens.
+    /// The caller of a deployment without tokens.
     pub fn local() -> Self {
         Self { holder: None, request_id: None }
     }
 
-    /// This process itself.
+    /// The server itself.
     pub fn system() -> Self {
         Self::holding(Holder {
             token_id: String::new(),
@@ -54,47 +53,47 @@ impl Caller {
         Self { holder: Some(Arc::new(holder)), request_id: None }
     }
 
-    /// The same caller in a request.
+    /// Sets the id of the caller's request.
     pub fn in_request(self, id: impl Into<String>) -> Self {
         Self { request_id: Some(id.into()), ..self }
     }
 
-    /// The request's id, for the audit.
+    /// Returns the request's id, for the audit log.
     pub fn request_id(&self) -> Option<&str> {
         self.request_id.as_deref()
     }
 
-    /// The subject, for scopes and the audit.
+    /// Returns the subject, for idempotency scopes and the audit log.
     pub fn subject(&self) -> &str {
         self.holder.as_ref().map_or("admin", |holder| &holder.subject)
     }
 
-    /// The subject that a token proves; none where there are no tokens.
+    /// Returns the subject that a token proves; `None` without a token.
     pub fn proven_subject(&self) -> Option<&str> {
         self.holder.as_ref().map(|holder| holder.subject.as_str())
     }
 
-    /// The id of the caller's token; none where there are no tokens.
+    /// Returns the id of the caller's token; `None` without a token.
     pub(super) fn token_id(&self) -> Option<&str> {
         self.holder.as_ref().map(|holder| holder.token_id.as_str())
     }
 
-    /// Whether the caller has a role; without tokens, every one.
+    /// Returns whether the caller has a role. Without a token it has every role.
     pub fn has(&self, role: Role) -> bool {
         self.holder.as_ref().is_none_or(|holder| holder.roles.contains(&role))
     }
 
-    /// Whether the caller has one of some roles.
+    /// Returns whether the caller has at least one of the roles.
     pub fn has_one_of(&self, roles: &[Role]) -> bool {
         roles.iter().any(|role| self.has(*role))
     }
 
-    /// Whether the caller may read whatever there is.
+    /// Returns whether the caller may read every approval.
     pub fn reads_all(&self) -> bool {
         self.has_one_of(&[Role::Approver, Role::Auditor, Role::Admin])
     }
 
-    /// Whether the caller asks and executes for an agent.
+    /// Returns whether the caller requests and executes for an agent.
     pub fn acts_for(&self, agent: &str) -> bool {
         let Some(holder) = &self.holder else { return true };
         match (&holder.agents, agent_of(&holder.subject)) {
@@ -104,8 +103,8 @@ impl Caller {
         }
     }
 
-    /// Whether the caller may read an approval of an agent, as far as that tells; else it depends on
-    /// who requested it, see [`Self::requested`].
+    /// Returns whether the caller may read every approval of an agent. If not, it may still read
+    /// those that it requested; see [`Self::requested`].
     pub(super) fn reads_agent(&self, agent: &str) -> bool {
         let named = self
             .holder
@@ -116,17 +115,17 @@ impl Caller {
             || (self.has(Role::Requester) && named && self.acts_for(agent))
     }
 
-    /// Whether the caller is the requester.
+    /// Returns whether the caller is the requester.
     pub(super) fn requested(&self, requested_by: &str) -> bool {
         self.has(Role::Requester) && same_person(self.subject(), requested_by)
     }
 
-    /// The subject of a request or claim by an agent.
+    /// Returns the subject for a request or claim by an agent.
     pub(super) fn as_agent(&self, agent: &str) -> String {
         self.proven_subject().map_or_else(|| format!("{AGENT_PREFIX}{agent}"), str::to_owned)
     }
 
-    /// Who acts and with which roles, as the verifier reads it.
+    /// Returns subject and roles in the verifier's format.
     pub(super) fn actor(&self) -> serde_json::Value {
         let roles = self.holder.as_ref().map_or(&[Role::Admin][..], |holder| &holder.roles);
         json!({ "subject": self.subject(), "roles": roles })
@@ -145,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_names_agents_and_only_a_star_stands_for_others() {
+    fn only_a_star_is_a_wildcard_in_agents() {
         for (pattern, agent, acts) in [
             ("deploy-*", "deploy-web", true),
             ("deploy-*", "deploy-", true),

@@ -1,10 +1,10 @@
-//! The loop behind every change: load, ask, commit; on conflict load and ask again.
+//! The commit loop of every change: load, call the verifier, commit; on a conflict, start over.
 
 use std::sync::Arc;
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use signoff_core::object::each_name_once;
+use signoff_core::object::refuse_duplicate_members;
 
 use super::Service;
 use super::caller::Caller;
@@ -17,51 +17,51 @@ use crate::store::{
 };
 use crate::verifier::{self, Approval, Failure, Opened, Step, Transition, Verifier};
 
-/// Conflicts after which a change gives up. Each one means that somebody else's change was kept.
+/// Conflicts after which a change fails. Each one means that another change was committed.
 const ATTEMPTS_MAX: usize = 1_000;
 
-/// What a change answers: an HTTP status and a JSON body, the same for every caller.
+/// The result of a change: an HTTP status and a JSON body, the same for every caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
     /// 200 or 201.
     pub status: u16,
     /// The approval, JSON.
     pub body: String,
-    /// Whether it is the kept answer of an earlier request with the same idempotency key.
+    /// Whether it is the stored answer of an earlier request with the same idempotency key.
     pub replayed: bool,
 }
 
-/// An idempotency key in its scope, and what was sent with it.
+/// An idempotency key in its scope, and the digest of the request body.
 #[derive(Clone, Debug)]
 pub struct Idempotency {
     scope: Scope,
     request_digest: [u8; 32],
 }
 
-/// What the verifier is asked; the arguments are inside.
-pub(super) type Question =
+/// A call of the verifier, with its arguments bound.
+pub(super) type Operation =
     dyn Fn(&Verifier, Approval<'_>, u64) -> Result<Step, Failure> + Send + Sync;
 
-/// A change of one approval, worded for the verifier.
-pub(super) struct Asked {
-    /// About how large the arguments are.
+/// A change of one approval, as a call of the verifier.
+pub(super) struct Call {
+    /// The approximate size of the arguments.
     pub(super) bytes: usize,
-    /// What the verifier is asked.
-    pub(super) question: Arc<Question>,
-    /// Whether the policy is evaluated too. Only its `deny` counts.
+    /// The call of the verifier.
+    pub(super) operation: Arc<Operation>,
+    /// Whether the policy is evaluated too. Only `deny` has an effect.
     pub(super) is_claim: bool,
 }
 
-/// Who answered for a change: the modules that its audit entry names.
+/// The modules that decided a change, for its audit entry.
 pub(super) struct Deciders<'a> {
     /// The verifier.
     pub(super) verifier: &'a Verifier,
-    /// The policy's verdict as the audit has it, where one was evaluated.
+    /// The policy's verdict for the audit log, if one was evaluated.
     pub(super) guardrail: Option<Guardrail<'a>>,
 }
 
 impl Idempotency {
-    /// The scope of a key: who sent it, to where.
+    /// Scopes a key to the caller's subject and the path.
     pub fn new(caller: &Caller, path: &str, key: &str, body: &[u8]) -> Self {
         let mut scope = Sha256::new();
         for piece in [caller.subject(), path, key] {
@@ -71,7 +71,7 @@ impl Idempotency {
         Self { scope: scope.finalize().into(), request_digest: Sha256::digest(body).into() }
     }
 
-    /// The same key, for the answers of one policy or of none.
+    /// Scopes the key to one policy, or to the absence of one.
     pub(super) fn under(&self, policy: Option<&str>) -> Self {
         let mut scope = Sha256::new();
         scope.update(self.scope);
@@ -79,19 +79,22 @@ impl Idempotency {
         Self { scope: scope.finalize().into(), request_digest: self.request_digest }
     }
 
+    /// Checks that a stored answer belongs to the same request body.
+    ///
+    /// Refusals: `idempotency-key-reused`.
     pub(super) fn matches(&self, answer: &Answer) -> Result<(), Refusal> {
         if answer.request_digest == self.request_digest {
             return Ok(());
         }
         Err(Refusal::new(
             Code::IDEMPOTENCY_KEY_REUSED,
-            "this idempotency key was used with another body",
+            "this idempotency key was used with a different body",
         ))
     }
 }
 
 impl Service {
-    /// The kept answer of an idempotency key, if there is one.
+    /// Returns the stored answer of an idempotency key, if there is one.
     ///
     /// Refusals: `idempotency-key-reused`, `store-unavailable`.
     pub(super) async fn kept(
@@ -107,30 +110,30 @@ impl Service {
         }
     }
 
-    /// Changes one approval, and keeps the answer for a repeat with the same idempotency key.
+    /// Changes one approval, and stores the answer under the idempotency key.
     pub(super) async fn change(
         &self,
         caller: &Caller,
         id: Option<ApprovalId>,
         idempotency: Option<&Idempotency>,
-        question: Arc<Question>,
+        operation: Arc<Operation>,
     ) -> Result<Reply, Refusal> {
-        let asked = Asked { bytes: 0, question, is_claim: false };
-        match self.transition(caller, id, idempotency, &asked).await {
-            // The same request may have been kept since this one looked; then this one is its
-            // repeat, and what was refused is the repeat of a change that is done.
+        let call = Call { bytes: 0, operation, is_claim: false };
+        match self.transition(caller, id, idempotency, &call).await {
+            // The same request may have been committed since the first lookup. Then this one is its
+            // repeat, and the refusal is of a change that was already made.
             Err(refusal) => self.kept(idempotency).await?.ok_or(refusal),
             reply => reply,
         }
     }
 
-    /// Asks, keeps what is answered, and asks again where another change came first.
+    /// Calls the verifier and commits the transition; starts over if another change came first.
     pub(super) async fn transition(
         &self,
         caller: &Caller,
         id: Option<ApprovalId>,
         idempotency: Option<&Idempotency>,
-        asked: &Asked,
+        call: &Call,
     ) -> Result<Reply, Refusal> {
         for _ in 0..ATTEMPTS_MAX {
             let now = self.now_to_write()?;
@@ -138,14 +141,14 @@ impl Service {
                 Some(id) => self.store.load(&id, WithTexts::No).await?,
                 None => None,
             };
-            // One verifier for all of this change, whatever is activated meanwhile.
+            // The same verifier for all of this change, even if another one is activated meanwhile.
             let verifier = self.verifier();
-            let step = self.step(&verifier, id, stored.as_ref(), asked, now).await?;
+            let step = self.step(&verifier, id, stored.as_ref(), call, now).await?;
             let body = shown(&verifier, &step.view, &[]);
             let (Some(transition), Some(stored)) = (step.transition, stored) else {
                 return Ok(Reply::new(200, body));
             };
-            let judged = if asked.is_claim {
+            let judged = if call.is_claim {
                 self.not_denied(caller, &stored.summary.id, &step.view, now).await?
             } else {
                 None
@@ -159,10 +162,13 @@ impl Service {
                 return Ok(reply);
             }
         }
-        Err(Refusal::new(Code::STORE_UNAVAILABLE, "too many changes to this approval at once"))
+        Err(Refusal::new(
+            Code::STORE_UNAVAILABLE,
+            "too many concurrent changes to this approval; retry",
+        ))
     }
 
-    /// Commits a change. None where another one came first.
+    /// Commits a change. Returns `None` if another change came first.
     #[expect(clippy::too_many_arguments, reason = "each is a part of the one change")]
     pub(super) async fn keep(
         &self,
@@ -188,13 +194,13 @@ impl Service {
             at: now,
         };
         match self.store.commit(change).await? {
-            Commit::Kept { entry } => {
+            Commit::Committed { entry } => {
                 self.time.kept(now);
                 self.watchers.changed(id, entry);
                 Ok(Some(reply))
             }
             Commit::Conflict => Ok(None),
-            Commit::Answered(answer) => match idempotency {
+            Commit::Replayed(answer) => match idempotency {
                 Some(idempotency) => idempotency.matches(&answer).map(|()| Some(answer.into())),
                 None => Ok(None),
             },
@@ -206,14 +212,14 @@ impl Service {
         verifier: &Verifier,
         id: Option<ApprovalId>,
         stored: Option<&Stored>,
-        asked: &Asked,
+        call: &Call,
         now: u64,
     ) -> Result<Step, Refusal> {
         let id = text_of(id);
         let record = stored.map(|stored| stored.record.clone());
-        let question = Arc::clone(&asked.question);
-        self.ask(verifier, asked.bytes, move |verifier| {
-            question(verifier, Approval { id: &id, record: record.as_deref() }, now)
+        let operation = Arc::clone(&call.operation);
+        self.call_verifier(verifier, call.bytes, move |verifier| {
+            operation(verifier, Approval { id: &id, record: record.as_deref() }, now)
         })
         .await
     }
@@ -232,7 +238,7 @@ impl Idempotency {
 }
 
 impl Reply {
-    /// A fresh answer.
+    /// Creates an answer that is not a replay.
     pub(super) fn new(status: u16, body: String) -> Self {
         Self { status, body, replayed: false }
     }
@@ -244,23 +250,23 @@ impl From<Answer> for Reply {
     }
 }
 
-/// An id as the verifier takes it. A malformed one is of no approval, and so is no text.
+/// Returns the id as text for the verifier; empty for a malformed id, which matches no approval.
 pub(super) fn text_of(id: Option<ApprovalId>) -> String {
     id.map(|id| id.to_string()).unwrap_or_default()
 }
 
-/// A new approval as a change to keep, its view, and its texts.
+/// Splits a new approval into the transition to commit, its view and its texts.
 pub(super) fn opened_change(opened: Opened) -> (Transition, String, Texts) {
     let texts = Texts { context: opened.context, plan: opened.plan };
     (opened.transition, opened.view, texts)
 }
 
-/// A verifier's view with the host's fields: which verifier answers, and the raw texts.
+/// Adds the host's fields to a verifier's view: the verifier's digest and the raw texts.
 pub(super) fn shown(verifier: &Verifier, view: &str, fields: &[(&str, &str)]) -> String {
     with_fields(&with_verifier(verifier, view), fields)
 }
 
-/// The host's members of an audit entry: which modules decided, and in which request.
+/// Returns the host's members of an audit entry: the modules that decided, and the request id.
 pub(super) fn host_members(by: Deciders<'_>, caller: &Caller) -> String {
     #[derive(Serialize)]
     struct Members<'a> {
@@ -277,23 +283,23 @@ pub(super) fn host_members(by: Deciders<'_>, caller: &Caller) -> String {
     })
 }
 
-/// A value as JSON. Only for values of names, numbers and texts, which always have one.
+/// Serializes a value as JSON. Only for values that cannot fail to serialize.
 pub(super) fn json_text(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_else(|_| "null".to_owned())
 }
 
-/// A text as a JSON string.
+/// Returns a text as a JSON string.
 pub(super) fn quoted(text: &str) -> String {
     json_text(&text)
 }
 
-/// Whether a verifier's event can go into an entry: one line, a JSON object. A verifier may be another
-/// one than this host was built with.
+/// Checks that a verifier's event can go into an entry: one line with a JSON object. The verifier
+/// may be a different one than this host was built with.
 ///
 /// Refusals: `verifier-trapped`.
 fn is_object(event: &str) -> Result<(), Refusal> {
     let is_line = event.starts_with('{') && event.ends_with('}') && !event.contains('\n');
-    if is_line && each_name_once("event", event).is_ok() {
+    if is_line && refuse_duplicate_members("event", event).is_ok() {
         return Ok(());
     }
     Err(Refusal::new(Code::VERIFIER_TRAPPED, "the verifier's event is not a JSON object"))
@@ -304,7 +310,7 @@ fn with_verifier(verifier: &Verifier, object: &str) -> String {
     with_fields(object, &[("verifier", &digest)])
 }
 
-/// Adds fields to a JSON object that the verifier wrote. Values are raw JSON.
+/// Adds fields to a JSON object from the verifier. Values are raw JSON.
 pub(super) fn with_fields(object: &str, fields: &[(&str, &str)]) -> String {
     let mut text = object.strip_suffix('}').unwrap_or(object).to_owned();
     for (name, value) in fields {
@@ -329,7 +335,7 @@ fn summary(summary: verifier::Summary) -> Result<Summary, Refusal> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test that cannot go on may stop")]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

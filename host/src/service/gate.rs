@@ -1,37 +1,37 @@
-//! What keeps a service from writing until a start has settled it. Reading goes on.
+//! Blocks writes until the start has completed its checks. Reads are not blocked.
 
 use std::collections::BTreeMap;
 use std::sync::{PoisonError, RwLock};
 
 use crate::refusal::Refusal;
 
-/// Why nothing is written.
+/// Why writes are blocked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Reason {
-    /// The settings are weaker than those that the log has.
+    /// The settings are weaker than the recorded ones.
     Settings,
-    /// The log knows a witness, and nobody tells it.
+    /// The log records a witness, and this process does not update it.
     Witness,
 }
 
-/// Every open reason, with the refusal that a caller is answered.
+/// The pending reasons, each with the refusal that callers get.
 #[derive(Default)]
 pub(super) struct Gate(RwLock<BTreeMap<Reason, Refusal>>);
 
 impl Gate {
-    /// Refuses every write from now on.
+    /// Blocks writes for a reason.
     pub(super) fn close(&self, reason: Reason, refusal: Refusal) {
         self.0.write().unwrap_or_else(PoisonError::into_inner).insert(reason, refusal);
     }
 
-    /// Settles a reason.
+    /// Removes a reason.
     pub(super) fn open(&self, reason: Reason) {
         self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&reason);
     }
 
-    /// Whether anything may be written or decided.
+    /// Checks that writes and decisions are allowed.
     ///
-    /// Refusals: that of the first reason.
+    /// Refusals: that of the first pending reason.
     pub(super) fn check(&self) -> Result<(), Refusal> {
         let reasons = self.0.read().unwrap_or_else(PoisonError::into_inner);
         reasons.values().next().map_or(Ok(()), |refusal| Err(refusal.clone()))

@@ -1,5 +1,5 @@
-//! The keys that decide, as they are now, and their traces in the audit: an entry for each key that
-//! is new or has changed, so that the log says whose key made a ballot.
+//! The current keys, and their audit entries: one for each new or changed key, so that the log
+//! shows whose key signed a ballot.
 
 use std::sync::Arc;
 
@@ -14,35 +14,35 @@ use crate::keys::{KeyDescription, Keys};
 use crate::refusal::Refusal;
 use crate::store::{Row, RowChange, RowKind};
 
-/// A key that is new to the audit, or has changed.
+/// A key that the audit log does not have, or has differently.
 struct ToRecord {
     key: KeyDescription,
-    /// Its row.
+    /// Its new row.
     value: String,
-    /// The entry that wrote the row before.
+    /// The entry that wrote the previous version of the row; 0 for none.
     prev: u64,
 }
 
-/// Keys that are recorded at once.
+/// Keys recorded concurrently.
 const RECORDED_AT_ONCE: usize = 64;
 
 impl Service {
-    /// The keys as they are now: a change of the keyring file counts from the next call.
+    /// Returns the current keys. A change of the keyring file takes effect with the next call.
     ///
     /// # Errors
     ///
-    /// `keyring-unavailable`: what cannot be read any more decides nothing.
+    /// `keyring-unavailable`: keys that can no longer be read decide nothing.
     pub fn keys(&self) -> Result<Keys, Refusal> {
         self.keys.current().map_err(|e| Refusal::new(Code::KEYRING_UNAVAILABLE, e.to_string()))
     }
 
-    /// Reads every source of keys again, and records what changed.
+    /// Reloads every source of keys, and records what changed.
     ///
     /// # Errors
     ///
-    /// `keyring-unavailable`, and those of every change.
+    /// `keyring-unavailable`, and the errors of every change.
     pub async fn reload_keys(&self) -> Result<(), Refusal> {
-        // A command may take its time.
+        // A key command may be slow.
         let keys = Arc::clone(&self.keys);
         let reloaded = tokio::task::spawn_blocking(move || keys.reload().map(drop)).await;
         let unavailable = |why: String| Refusal::new(Code::KEYRING_UNAVAILABLE, why);
@@ -52,22 +52,22 @@ impl Service {
         self.recorded_keys().await.map(drop)
     }
 
-    /// The keys as they are now, each of them recorded in the audit.
+    /// Returns the current keys, each recorded in the audit log.
     ///
     /// # Errors
     ///
-    /// `keyring-unavailable`, also where an id stands for another key than the audit has seen under
-    /// it, or a revoked key has come back; those of every change.
+    /// `keyring-unavailable`, also if an id names another key than the audit log recorded under it,
+    /// or a revoked key is active again; the errors of every change.
     pub async fn recorded_keys(&self) -> Result<Keys, Refusal> {
         let mut recorded = self.recorded.lock().await;
-        // Not before its turn: keys of before must not be recorded after those of now.
+        // Read under the lock: older keys must not be recorded after newer ones.
         let keys = self.keys()?;
         if recorded.as_ref().is_some_and(|recorded| recorded.is(&keys)) {
             return Ok(keys);
         }
         // All are checked before the first is recorded.
         let to_record = self.to_record(&keys).await?;
-        // Several at once: the writer commits them together.
+        // Concurrently, so that the writer commits them together.
         let recording = to_record.into_iter().map(|key| self.record(key));
         let mut recording = stream::iter(recording).buffered(RECORDED_AT_ONCE);
         while let Some(recorded) = recording.next().await {
@@ -77,12 +77,12 @@ impl Service {
         Ok(keys)
     }
 
-    /// The keys as they are now, each compared with what the audit has seen of it; recorded if the store
-    /// can be written. For what is decided without a change of the store.
+    /// Returns the current keys, each compared with the audit log, and recorded if the store can be
+    /// written. For decisions that do not change the store.
     ///
     /// # Errors
     ///
-    /// As [`Self::recorded_keys`], without those of a change.
+    /// As [`Self::recorded_keys`], without the errors of a change.
     pub(super) async fn keys_to_verify(&self) -> Result<Keys, Refusal> {
         match self.recorded_keys().await {
             Err(refusal) if refusal.code != Code::KEYRING_UNAVAILABLE => self.checked_keys().await,
@@ -90,8 +90,8 @@ impl Service {
         }
     }
 
-    /// The keys as they are now, each compared with what the audit has seen of it: a key that it saw
-    /// revoked does not come back. Writes nothing.
+    /// Returns the current keys, each compared with the audit log: a key that it recorded as
+    /// revoked stays revoked. Writes nothing.
     ///
     /// # Errors
     ///
@@ -105,9 +105,9 @@ impl Service {
         Ok(keys)
     }
 
-    /// Every key that the audit does not have as it is.
+    /// Returns every key that differs from its row in the store.
     ///
-    /// Refusals: `keyring-unavailable` for a key that may not become what it is now; `store-unavailable`,
+    /// Refusals: `keyring-unavailable` for a key whose change is not allowed; `store-unavailable`,
     /// `store-tampered`.
     async fn to_record(&self, keys: &Keys) -> Result<Vec<ToRecord>, Refusal> {
         let mut to_record = Vec::new();
@@ -155,12 +155,13 @@ impl Service {
     }
 }
 
-/// One id never means two keys, and a revoked one stays revoked.
+/// Checks that a key's change is allowed: an id never names two keys, and a revoked key stays
+/// revoked.
 fn follows(before: &KeyDescription, now: &KeyDescription) -> Result<(), Refusal> {
     let why = if before.fingerprint != now.fingerprint {
-        "stands for another key than before; give the new key an id of its own"
+        "names another key than before; give the new key a new id"
     } else if before.approver != now.approver || before.usage != now.usage {
-        "is of another person or for another use than before; give it to nobody else"
+        "has another approver or use than before; generate a new key instead"
     } else if before.status == "revoked" && now.status != "revoked" {
         "was revoked, and a revoked key stays revoked"
     } else {

@@ -1,4 +1,4 @@
-//! What proves the audit: signed checkpoints, and proofs that an entry or an earlier tree is in it.
+//! Checkpoints and proofs of the audit log (RFC 6962).
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -12,10 +12,10 @@ use crate::code::Code;
 use crate::keys::LogPublic;
 use crate::refusal::Refusal;
 
-/// A proof within the tree of a size.
+/// An inclusion or consistency proof.
 #[derive(Clone, Debug)]
 pub struct Proof {
-    /// The size of the tree.
+    /// The tree size.
     pub size: u64,
     /// The tree's root.
     pub root: Hash,
@@ -24,11 +24,12 @@ pub struct Proof {
 }
 
 impl Service {
-    /// The signed head of the audit tree, as of the last commit: a C2SP checkpoint.
+    /// Returns the tree size and the signed head of the audit log as of the last commit: a C2SP
+    /// checkpoint.
     ///
     /// # Errors
     ///
-    /// `not-found` where the keyring has no active log key; `store-unavailable`.
+    /// `not-found` if the keyring has no active log key; `store-unavailable`.
     pub async fn checkpoint(&self) -> Result<(u64, String), Refusal> {
         let signer =
             signer(&self.keys, &self.audience).map_err(|why| Refusal::new(Code::NOT_FOUND, why))?;
@@ -38,7 +39,7 @@ impl Service {
         Ok((head.entries, signer.sign(&checkpoint)))
     }
 
-    /// The keys that sign, or signed, this log's checkpoints, by their ids.
+    /// Returns the ids and keys that sign, or signed, this log's checkpoints.
     ///
     /// # Errors
     ///
@@ -56,39 +57,41 @@ impl Service {
         keys.into_iter().map(key).collect()
     }
 
-    /// That an entry is in the tree of a size; the last one's if none is given.
+    /// Returns the inclusion proof of an entry in the tree of `size`; the default is the current
+    /// size.
     ///
     /// # Errors
     ///
-    /// `not-found` for an entry or a size that is not there; `store-unavailable`.
+    /// `not-found` for a size or an entry that does not exist; `store-unavailable`.
     pub async fn inclusion(&self, number: u64, size: Option<u64>) -> Result<Proof, Refusal> {
         let size = self.size(size).await?;
         let index = number.checked_sub(1).filter(|index| *index < size);
         let index = index.ok_or_else(|| {
-            Refusal::new(Code::NOT_FOUND, format!("no entry {number} in a tree of {size}"))
+            Refusal::new(Code::NOT_FOUND, format!("no entry {number} in a tree of size {size}"))
         })?;
         let hashes = self.computed(|read| tree::inclusion(index, size, read)).await?;
         Ok(Proof { size, root: self.root(size).await?, hashes })
     }
 
-    /// That the tree of a size extends the tree of an earlier one.
+    /// Returns the consistency proof between the trees of sizes `from` and `size` (RFC 6962,
+    /// section 2.1.2); the default of `size` is the current size.
     ///
     /// # Errors
     ///
-    /// `not-found` for a size that is not there; `store-unavailable`.
+    /// `not-found` for a size that does not exist, or `from` above `size`; `store-unavailable`.
     pub async fn consistency(&self, from: u64, size: Option<u64>) -> Result<Proof, Refusal> {
         let size = self.size(size).await?;
         if from > size {
             return Err(Refusal::new(
                 Code::NOT_FOUND,
-                format!("a tree of {size} extends no tree of {from}"),
+                format!("a tree of size {size} cannot extend one of size {from}"),
             ));
         }
         let hashes = self.computed(|read| tree::consistency(from, size, read)).await?;
         Ok(Proof { size, root: self.root(size).await?, hashes })
     }
 
-    /// The root of the tree of a size that was reached.
+    /// Returns the root of the tree of a size, which must not exceed the current one.
     ///
     /// # Errors
     ///
@@ -97,20 +100,20 @@ impl Service {
         self.computed(|read| tree::root(size, read)).await
     }
 
-    async fn size(&self, asked: Option<u64>) -> Result<u64, Refusal> {
+    async fn size(&self, requested: Option<u64>) -> Result<u64, Refusal> {
         let entries = self.store.head().await?.entries;
-        let size = asked.unwrap_or(entries);
+        let size = requested.unwrap_or(entries);
         if size > entries {
             return Err(Refusal::new(
                 Code::NOT_FOUND,
-                format!("the audit has {entries} entries, not {size}"),
+                format!("no tree of size {size}; the audit log has {entries} entries"),
             ));
         }
         Ok(size)
     }
 
-    /// Computes over stored hashes: once to find out which, and once with them. Which are needed
-    /// never depends on their values.
+    /// Runs a computation over stored hashes twice: first to collect the positions that it reads,
+    /// then with the hashes. The positions never depend on the hashes.
     async fn computed<T>(
         &self,
         compute: impl Fn(

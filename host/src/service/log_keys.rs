@@ -1,4 +1,4 @@
-//! The log keys of a keyring, for the store that they authenticate.
+//! The log keys of the keyring, with which the store authenticates its log.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -6,15 +6,15 @@ use crate::audit::log_key::{LogKey, LogSigner, origin};
 use crate::keys::{KeyError, KeySource, Keys, LogPublic};
 use crate::store::{LogKeys, Trust};
 
-/// The log keys of the sources of keys, as they are now.
+/// The current log keys of the key sources.
 struct KeyringLogKeys {
     keys: Arc<KeySource>,
-    /// Those that were read last. They also count while the keyring cannot be read: nothing is decided
-    /// then, and what is refused is still kept in the audit.
+    /// The keys that were read last. They stay in use while the keyring cannot be read: nothing is
+    /// decided then, but refusals are still recorded in the audit log.
     last: Mutex<Option<LogKeysRead>>,
 }
 
-/// The log keys of one moment.
+/// The log keys as read at one time.
 #[derive(Clone)]
 struct LogKeysRead {
     keys: Keys,
@@ -23,17 +23,17 @@ struct LogKeysRead {
     signer: Option<Arc<LogSigner>>,
 }
 
-/// What a store is opened with: the log keys of these sources.
+/// Returns the trust to open a store with: the log keys of these sources.
 pub fn trust(keys: &Arc<KeySource>) -> Trust {
     let keys = Arc::clone(keys);
     Trust::new(Arc::new(KeyringLogKeys { keys, last: Mutex::new(None) }))
 }
 
 impl KeyringLogKeys {
-    /// The keys now; none where no source has a key.
+    /// Returns the current keys; an empty set if no source has a key.
     fn current(&self) -> Result<Keys, String> {
         let keys = match self.keys.current() {
-            // They may not have been read yet.
+            // The sources may not have been read yet.
             Err(KeyError::None) => self.keys.load(),
             keys => keys,
         };

@@ -1,11 +1,23 @@
-//! The service: load, ask the verifier, commit. It holds no rule that decides trust.
+//! The service: each operation loads, calls the verifier and commits. It contains no trust rules.
 //!
-//! `operation` has what callers can do to approvals, `guardrails` what the policy says of it, `slots`
-//! which modules serve, `shadow` the candidate beside them, `tokens` who callers are, `keys` what
-//! decides, `commit` the loop that keeps a change or asks again, `note` changes of no approval,
-//! `refused` the refusals that are kept, `read` what changes nothing, `log` what proves the audit,
-//! `watch` who waits for a change, `sweep` what time does, `time` what time it is, `start` the rules of a
-//! start, and `gate` what keeps a service from writing before they are settled.
+//! | module | contains |
+//! | --- | --- |
+//! | `operation` | operations on approvals |
+//! | `guardrails` | policy evaluation |
+//! | `slots`, `modules` | active modules; the module registry |
+//! | `shadow` | evaluation of a shadow policy |
+//! | `caller`, `tokens` | callers; authentication and token management |
+//! | `keys`, `log_keys` | keys and their audit entries; log keys for the store |
+//! | `commit` | the commit loop, with retries on conflict, and idempotency |
+//! | `note` | audit events that belong to no approval |
+//! | `refused` | audit entries of refusals |
+//! | `read`, `log`, `receipt` | reads; checkpoints and proofs of the audit log; receipts |
+//! | `watch`, `sweep` | notification of changes; expiry |
+//! | `time` | the service's clock |
+//! | `start`, `gate` | the checks of a start; the block on writes until they passed |
+//!
+//! "The errors of every change" are `settings-weaker`, `store-unavailable`, `store-tampered`,
+//! `clock-behind`, `clock-ahead`, `idempotency-key-reused` and `verifier-trapped`.
 
 mod caller;
 mod commit;
@@ -60,10 +72,10 @@ pub use stored_texts::StoredTexts;
 pub use tokens::{NewToken, TOKEN_SECONDS_MAX, TokenRow, token_rows, tokens_required};
 pub use watch::{Watch, Watchers};
 
-/// Arguments above this size leave the async threads: they take longer than a context switch.
+/// Calls with larger arguments run on a blocking thread: they take longer than a context switch.
 const INLINE_BYTES_MAX: usize = 64 << 10;
 
-/// Approvals: every operation on them, for the HTTP API and the CLI.
+/// The operations on approvals, modules, tokens and the audit log, for the HTTP API and the CLI.
 pub struct Service {
     store: Arc<dyn Store>,
     slots: slots::Slots,
@@ -72,7 +84,7 @@ pub struct Service {
     loader: Loader,
     registry: modules::Registry,
     keys: Arc<KeySource>,
-    /// The keys that the audit has told of last.
+    /// The keys as last recorded in the audit log.
     recorded: tokio::sync::Mutex<Option<Keys>>,
     time: time::Time,
     gate: gate::Gate,
@@ -87,14 +99,14 @@ pub struct Service {
 }
 
 impl Service {
-    /// A service over an open store. `verifier` serves where the store names no other. It writes at once
-    /// where these settings are as strong as those that the log has, and the log knows no witness; else
-    /// only after [`Service::start`].
+    /// Creates a service over an open store. `verifier` is active unless the store names another
+    /// one. The service can write immediately if the settings are no weaker than the recorded ones
+    /// and the log records no witness; otherwise only after [`Service::start`].
     ///
     /// # Errors
     ///
-    /// Where the store cannot be read; `keyring-unavailable` where it names a verifier and the keys
-    /// that say whether its signer counts cannot be read.
+    /// The store cannot be read; `keyring-unavailable` if the store names a verifier and the keys
+    /// needed to check its signer cannot be read.
     pub async fn new(
         store: Arc<dyn Store>,
         verifier: Verifier,
@@ -125,11 +137,11 @@ impl Service {
             refusals: refused::Rates::default(),
         };
         service.close_until_started().await;
-        service.begin_with_stored_verifier().await?;
+        service.load_stored_verifier().await?;
         Ok(service)
     }
 
-    /// What the store knows of itself.
+    /// Returns the store's metadata.
     ///
     /// # Errors
     ///
@@ -138,22 +150,22 @@ impl Service {
         Ok(self.store.head().await?)
     }
 
-    /// Who waits for changes.
+    /// Returns the subscriptions to changes.
     pub fn watchers(&self) -> &Watchers {
         &self.watchers
     }
 
-    /// The deployment's name.
+    /// Returns the deployment's name.
     pub fn audience(&self) -> &str {
         &self.audience
     }
 
-    /// The profiles whose signatures count.
+    /// Returns the accepted signature profiles.
     pub fn accepted(&self) -> &[String] {
         &self.accept
     }
 
-    /// Whether everything a decision needs answers.
+    /// Checks that everything needed for a decision is available.
     ///
     /// # Errors
     ///
@@ -163,49 +175,49 @@ impl Service {
         if !self.store.head().await?.writable {
             return Err(Refusal::new(Code::STORE_UNAVAILABLE, "the store accepts no writes"));
         }
-        self.ask(&self.verifier(), 0, Verifier::describe).await?;
+        self.call_verifier(&self.verifier(), 0, Verifier::describe).await?;
         self.policy_ready().await?;
         self.checked_keys().await?;
         self.now_to_write().map(drop)
     }
 
-    /// The time to read at. It never goes back behind a commit.
+    /// Returns the time for reads. It is never earlier than the last commit.
     fn now(&self) -> u64 {
         self.time.now()
     }
 
-    /// Whether what this service answers may be acted on, once its witness was compared.
+    /// Checks that answers of this service may be acted on, after its witness was compared.
     ///
     /// # Errors
     ///
-    /// `settings-weaker`, `store-unavailable`, `store-tampered` where a start has yet to settle something;
-    /// `keyring-unavailable` where keys are not what the audit has seen of them.
+    /// `settings-weaker`, `store-unavailable`, `store-tampered` if a check of the start is pending;
+    /// `keyring-unavailable` if a key contradicts what the audit log recorded of it.
     pub async fn may_decide(&self) -> Result<(), Refusal> {
         self.gate.check()?;
         self.checked_keys().await.map(drop)
     }
 
-    /// The time to write at. Every write takes it, and first whether anything may be written.
+    /// Returns the time for a write, if writing is allowed. Every write calls it.
     ///
-    /// Refusals: `settings-weaker`, `store-unavailable`, `store-tampered` where a start has yet to settle
-    /// something; `clock-behind`, `clock-ahead`.
+    /// Refusals: `settings-weaker`, `store-unavailable`, `store-tampered` if a check of the start
+    /// is pending; `clock-behind`, `clock-ahead`.
     fn now_to_write(&self) -> Result<u64, Refusal> {
         self.gate.check()?;
         self.time.to_write()
     }
 
-    /// Asks a verifier; `bytes` is about how large the arguments are.
-    async fn ask<T: Send + 'static>(
+    /// Calls a verifier. `bytes` is the approximate size of the arguments.
+    async fn call_verifier<T: Send + 'static>(
         &self,
         verifier: &Verifier,
         bytes: usize,
-        question: impl FnOnce(&Verifier) -> Result<T, Failure> + Send + 'static,
+        call: impl FnOnce(&Verifier) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Refusal> {
         if bytes <= INLINE_BYTES_MAX {
-            return Ok(question(verifier)?);
+            return Ok(call(verifier)?);
         }
         let verifier = verifier.clone();
-        let answer = tokio::task::spawn_blocking(move || question(&verifier)).await;
+        let answer = tokio::task::spawn_blocking(move || call(&verifier)).await;
         answer.unwrap_or_else(|e| Err(Failure::Trapped(e.to_string()))).map_err(Refusal::from)
     }
 }

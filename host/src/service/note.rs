@@ -1,5 +1,5 @@
-//! Notes: changes that are of no approval. Each is an audit entry that the host words, with rows of the
-//! host's own and an answer kept beside it.
+//! Notes: audit events of the host that belong to no approval (keys, tokens, modules, refusals),
+//! with the host's rows and the answer that are stored with them.
 
 use signoff_core::time::UnixSeconds;
 
@@ -10,25 +10,25 @@ use crate::code::Code;
 use crate::refusal::Refusal;
 use crate::store::{Blob, Change, Commit, RowChange, about};
 
-/// What is noted.
+/// An audit event that belongs to no approval.
 pub(super) struct Note<'a> {
-    /// The entry's event.
+    /// The name of the event.
     pub(super) event: &'static str,
-    /// The rows that change with it.
+    /// The rows that change in the same commit.
     pub(super) rows: Vec<RowChange>,
-    /// The event's own members, a JSON object.
+    /// The members of the event, a JSON object.
     pub(super) fields: String,
-    /// What a policy said of it, where one was evaluated.
+    /// The policy's verdict, if one was evaluated.
     pub(super) guardrail: Option<Guardrail<'a>>,
-    /// What the caller is answered, kept for a repeat.
+    /// The answer to the caller, stored for a repeat.
     pub(super) answer: Option<Reply>,
 }
 
 impl Service {
-    /// Keeps a note, or answers what an earlier one with the same idempotency key was answered.
+    /// Commits a note, or returns the stored answer of the same idempotency key.
     ///
-    /// Refusals: `idempotency-key-reused`; `store-unavailable`, also where another change wrote one of the
-    /// rows first.
+    /// Refusals: `idempotency-key-reused`; `store-unavailable`, also if another change wrote one of
+    /// the rows first.
     pub(super) async fn keep_note(
         &self,
         caller: &Caller,
@@ -39,7 +39,7 @@ impl Service {
         self.keep_note_with(caller, note, None, idempotency, now).await
     }
 
-    /// Keeps a note, and a module's bytes or that they are gone.
+    /// Commits a note, and stores or deletes a module's bytes.
     ///
     /// Refusals: as [`Self::keep_note`].
     pub(super) async fn keep_note_with(
@@ -53,7 +53,7 @@ impl Service {
         let reply = note.answer.unwrap_or_else(|| Reply::new(200, String::new()));
         let event = event(note.event, caller.subject(), &note.fields);
         let about = about::of_event(&event)
-            .ok_or_else(|| Refusal::internal("an audit event does not say what it is about"))?;
+            .ok_or_else(|| Refusal::internal("an audit event has no subject"))?;
         let verifier = self.verifier();
         let by = Deciders { verifier: &verifier, guardrail: note.guardrail };
         let change = Change {
@@ -67,12 +67,12 @@ impl Service {
             at: now,
         };
         match self.store.commit(change).await? {
-            Commit::Kept { entry, .. } => {
+            Commit::Committed { entry, .. } => {
                 self.time.kept(now);
                 self.watchers.noted(entry);
                 Ok(reply)
             }
-            Commit::Answered(answer) => match idempotency {
+            Commit::Replayed(answer) => match idempotency {
                 Some(idempotency) => idempotency.matches(&answer).map(|()| answer.into()),
                 None => Ok(reply),
             },
@@ -84,7 +84,7 @@ impl Service {
     }
 }
 
-/// An event: its name, who caused it, and its own members, a JSON object.
+/// Builds an event from its name, its actor and its members, a JSON object.
 fn event(name: &str, actor: &str, fields: &str) -> String {
     let head = format!(r#"{{"event":{},"actor":{}"#, quoted(name), quoted(actor));
     match fields.strip_prefix('{') {
@@ -93,7 +93,7 @@ fn event(name: &str, actor: &str, fields: &str) -> String {
     }
 }
 
-/// A time as the verifier writes it.
+/// Formats a time as the verifier does.
 pub(super) fn rfc3339(seconds: u64) -> String {
     UnixSeconds::new(seconds)
         .map_or_else(|_| format!("{seconds} s after 1970"), UnixSeconds::rfc3339)

@@ -1,5 +1,5 @@
-//! What callers can do to approvals. Each operation words an event for the verifier and keeps what
-//! it answers; the order of refusals is that of `wit/lifecycle.wit`.
+//! Operations on approvals. Each builds an event for the verifier and stores the resulting
+//! transition; the order of refusals is that of `wit/lifecycle.wit`.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use signoff_core::person::same_person;
 use super::Service;
 use super::caller::Caller;
 use super::commit::{
-    Asked, Deciders, Idempotency, Question, Reply, opened_change, shown, text_of, with_fields,
+    Call, Deciders, Idempotency, Operation, Reply, opened_change, shown, text_of, with_fields,
 };
 use super::guardrails::Prepared;
 use crate::code::Code;
@@ -19,22 +19,22 @@ use crate::refusal::Refusal;
 use crate::store::{Base, WithTexts};
 use crate::verifier::{Accepted, Approval, CheckArgs, ClaimArgs};
 
-/// A request for an approval. Context and plan are JSON texts, handed on as they came.
+/// A request for an approval. Context and plan are JSON texts, passed to the verifier verbatim.
 #[derive(Clone, Debug)]
 pub struct NewApproval {
-    /// The agent that asks.
+    /// The agent.
     pub agent: String,
-    /// What it wants to do.
+    /// The action.
     pub action: String,
-    /// What it is about.
+    /// The context of the action.
     pub context: String,
-    /// What exactly will run.
+    /// The exact plan to execute.
     pub plan: Option<String>,
-    /// Why, for the reviewer.
+    /// The reason, for approvers.
     pub reason: Option<String>,
-    /// How long the approval lives.
+    /// The lifetime of the approval.
     pub expires_in_seconds: Option<i64>,
-    /// What it takes to approve: JSON, handed on as it came; one approver if left out.
+    /// The requirement, JSON, passed to the verifier verbatim; the default is one approver.
     pub requirement: Option<String>,
 }
 
@@ -43,63 +43,64 @@ pub struct NewApproval {
 pub struct Ballot {
     /// `approved` or `rejected`.
     pub decision: String,
-    /// Who decides; the caller's subject where there are tokens, and then it may be left out.
+    /// The approver. For a caller with a token it is the token's subject, and optional.
     pub approver: Option<String>,
-    /// Why.
+    /// The approver's comment.
     pub comment: Option<String>,
-    /// Over the statement.
+    /// The signature over the statement.
     pub signature: String,
 }
 
-/// What an executor is about to run; what is absent is not compared.
+/// What an executor is about to run. Unset fields are not compared.
 #[derive(Clone, Debug, Default)]
 pub struct Attempt {
-    /// A stored ballot's.
+    /// The signature of a stored ballot.
     pub signature: Option<String>,
-    /// Who runs it.
+    /// The agent.
     pub agent: Option<String>,
-    /// What it runs.
+    /// The action.
     pub action: Option<String>,
-    /// About what.
+    /// The context.
     pub context: Option<String>,
-    /// How exactly.
+    /// The plan.
     pub plan: Option<String>,
 }
 
 /// An executor's claim.
 #[derive(Clone, Debug)]
 pub struct Claim {
-    /// Who runs it.
+    /// The agent.
     pub agent: String,
-    /// What it runs.
+    /// The action.
     pub action: String,
-    /// About what.
+    /// The context.
     pub context: String,
-    /// How exactly.
+    /// The plan.
     pub plan: Option<String>,
-    /// How long until its outcome counts as unknown.
+    /// The time after which the outcome becomes `unknown`.
     pub lease_seconds: Option<i64>,
 }
 
 /// How an execution ended.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// Which execution.
+    /// The id of the execution.
     pub execution_id: String,
     /// `succeeded` or `failed`.
     pub outcome: String,
-    /// More, for people.
+    /// A free-text detail.
     pub detail: Option<String>,
 }
 
 impl Service {
-    /// Makes a pending approval.
+    /// Creates a pending approval.
     ///
     /// # Errors
     ///
-    /// 1. `forbidden` for an agent that the caller does not ask for 2. under a policy `request-invalid`,
-    ///    `limit-exceeded` for an agent or action out of its form, `context-invalid`, `policy-trapped`,
-    ///    `policy-denied` 3. as `lifecycle.open` in `wit/` 4. `idempotency-key-reused`, `clock-behind`, `store-unavailable`, `verifier-trapped`.
+    /// 1. `forbidden` for an agent that the caller does not act for 2. with an active policy:
+    ///    `request-invalid`, `limit-exceeded` for a malformed agent or action, `context-invalid`,
+    ///    `policy-trapped`, `policy-denied` 3. as `lifecycle.open` in `wit/` 4. the errors of every
+    ///    change.
     pub async fn request(
         &self,
         caller: &Caller,
@@ -110,7 +111,7 @@ impl Service {
         if let Some(reply) = self.kept(idempotency).await? {
             return Ok(reply);
         }
-        // The log tells of keys before it tells of what they may decide; to ask takes none.
+        // Records keys in the log before what they may decide. A request itself needs no key.
         let _ = self.recorded_keys().await;
         let now = self.now_to_write()?;
         let id = self.ids.approval();
@@ -124,15 +125,18 @@ impl Service {
         let reply = Reply::new(201, body);
         let kept =
             self.keep(caller, by, transition, Base::New(texts), reply, idempotency, now).await?;
-        kept.ok_or_else(|| Refusal::new(Code::STORE_UNAVAILABLE, "the id is taken; ask again"))
+        kept.ok_or_else(|| {
+            Refusal::new(Code::STORE_UNAVAILABLE, "the generated id is already taken; retry")
+        })
     }
 
-    /// Takes one ballot.
+    /// Records one ballot.
     ///
     /// # Errors
     ///
-    /// 1. `not-found` for what the caller may not read 2. `approver-not-allowed` where the caller is
-    ///    somebody else 3. as `lifecycle.decide` in `wit/` 4. those of every change.
+    /// 1. `not-found` for an approval that the caller may not read 2. `approver-not-allowed` if the
+    ///    ballot names another approver than the caller 3. as `lifecycle.decide` in `wit/` 4. the
+    ///    errors of every change.
     pub async fn decide(
         &self,
         caller: &Caller,
@@ -153,21 +157,21 @@ impl Service {
         })
         .to_string();
         let (keys, accept) = (self.recorded_keys().await?, Arc::clone(&self.accept));
-        let question: Arc<Question> = Arc::new(move |verifier, approval, now| {
+        let operation: Arc<Operation> = Arc::new(move |verifier, approval, now| {
             let accepted = Accepted { keys: keys.entries(), profiles: &accept };
             verifier.decide(approval, &event, accepted, now)
         });
-        self.change(caller, id, idempotency, question).await
+        self.change(caller, id, idempotency, operation).await
     }
 
-    /// Consumes an approval for one execution. A repeat with the same idempotency key answers the
+    /// Consumes an approval for one execution. A repeat with the same idempotency key returns the
     /// same execution, with `replayed: true`, while its outcome is `claimed`.
     ///
     /// # Errors
     ///
-    /// 1. `not-found` for what the caller may not read 2. `forbidden` for an agent that the caller does
-    ///    not execute for 3. as `lifecycle.claim` in `wit/` 4. `policy-trapped`, `policy-denied` 5. those
-    ///    of every change.
+    /// 1. `not-found` for an approval that the caller may not read 2. `forbidden` for an agent that
+    ///    the caller does not act for 3. as `lifecycle.claim` in `wit/` 4. `policy-trapped`,
+    ///    `policy-denied` 5. the errors of every change.
     pub async fn claim(
         &self,
         caller: &Caller,
@@ -194,23 +198,24 @@ impl Service {
         let (keys, accept) = (self.recorded_keys().await?, Arc::clone(&self.accept));
         let (context, plan) = (claim.context, claim.plan);
         let bytes = context.len() + plan.as_ref().map_or(0, String::len);
-        let question: Arc<Question> = Arc::new(move |verifier, approval, now| {
+        let operation: Arc<Operation> = Arc::new(move |verifier, approval, now| {
             let args = ClaimArgs { claim: &event, context: &context, plan: plan.as_deref() };
             let accepted = Accepted { keys: keys.entries(), profiles: &accept };
             verifier.claim(approval, &args, accepted, now)
         });
-        let asked = Asked { bytes, question, is_claim: true };
-        let mut claimed = self.transition(caller, id, idempotency, &asked).await;
+        let call = Call { bytes, operation, is_claim: true };
+        let mut claimed = self.transition(caller, id, idempotency, &call).await;
         if let (Some(id), Err(Refusal { code: Code::EXPIRED, .. })) = (id, &claimed) {
-            // A claim of the second before may still be on its way to the disk. Storing the expiry orders
-            // the two: where that claim comes first, this one finds the approval executed.
+            // A claim from the previous second may still be in flight to the disk. Storing the
+            // expiry orders the two: if that claim comes first, this one finds the approval
+            // executed.
             let _ = self.expire(id).await;
-            claimed = self.transition(caller, Some(id), idempotency, &asked).await;
+            claimed = self.transition(caller, Some(id), idempotency, &call).await;
         }
         match claimed {
             Ok(reply) if !reply.replayed => Ok(reply),
             Ok(reply) => Ok(reply.mark_replayed()),
-            // The same claim may have been kept since this one looked.
+            // The same claim may have been committed since the lookup above.
             Err(refusal) => match self.kept(idempotency).await? {
                 Some(kept) => self.claimed_before(id, &kept, &claimed_by).await?.ok_or(refusal),
                 None => Err(refusal),
@@ -218,11 +223,11 @@ impl Service {
         }
     }
 
-    /// Whether an executor may go ahead now. Changes nothing.
+    /// Checks whether an executor may proceed now. Changes nothing.
     ///
     /// # Errors
     ///
-    /// `settings-weaker`, `store-unavailable` where a start has yet to settle something; as
+    /// `settings-weaker`, `store-unavailable` if a check of the start is pending; as
     /// `lifecycle.check` in `wit/`; then `store-unavailable`, `verifier-trapped`.
     pub async fn check(
         &self,
@@ -248,7 +253,7 @@ impl Service {
         let bytes = texts.iter().flatten().map(String::len).sum();
         let (verifier, id) = (self.verifier(), text_of(id));
         let view = self
-            .ask(&verifier, bytes, move |verifier| {
+            .call_verifier(&verifier, bytes, move |verifier| {
                 let record = stored.as_ref().map(|stored| stored.record.as_str());
                 let approval = Approval { id: &id, record };
                 let [context, plan] = texts.each_ref().map(Option::as_deref);
@@ -261,7 +266,7 @@ impl Service {
         Ok(shown(&verifier, &view.view, &[]))
     }
 
-    /// Whether a signature is that of a stored ballot and verifies, whatever the status.
+    /// Verifies that a signature belongs to a stored ballot, regardless of the approval's status.
     ///
     /// # Errors
     ///
@@ -277,7 +282,7 @@ impl Service {
         };
         let keys = self.keys_to_verify().await?;
         let (accept, id) = (Arc::clone(&self.accept), text_of(id));
-        self.ask(&self.verifier(), 0, move |verifier| {
+        self.call_verifier(&self.verifier(), 0, move |verifier| {
             let record = stored.as_ref().map(|stored| stored.record.as_str());
             let accepted = Accepted { keys: keys.entries(), profiles: &accept };
             verifier.verify_ballot(Approval { id: &id, record }, &signature, accepted)
@@ -290,8 +295,8 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// 1. `not-found` for what the caller may not read 2. as `lifecycle.settle` in `wit/` 3. those of
-    ///    every change.
+    /// 1. `not-found` for an approval that the caller may not read 2. as `lifecycle.settle` in
+    ///    `wit/` 3. the errors of every change.
     pub async fn settle(
         &self,
         caller: &Caller,
@@ -310,17 +315,17 @@ impl Service {
             "actor": caller.actor(),
         })
         .to_string();
-        let question: Arc<Question> =
+        let operation: Arc<Operation> =
             Arc::new(move |verifier, approval, now| verifier.settle(approval, &event, now));
-        self.change(caller, id, idempotency, question).await
+        self.change(caller, id, idempotency, operation).await
     }
 
-    /// Takes an approval back.
+    /// Withdraws an approval.
     ///
     /// # Errors
     ///
-    /// 1. `not-found` for what the caller may not read 2. as `lifecycle.withdraw` in `wit/` 3. those of
-    ///    every change.
+    /// 1. `not-found` for an approval that the caller may not read 2. as `lifecycle.withdraw` in
+    ///    `wit/` 3. the errors of every change.
     pub async fn withdraw(
         &self,
         caller: &Caller,
@@ -332,17 +337,17 @@ impl Service {
             return Ok(reply);
         }
         let event = json!({ "actor": caller.actor() }).to_string();
-        let question: Arc<Question> =
+        let operation: Arc<Operation> =
             Arc::new(move |verifier, approval, now| verifier.withdraw(approval, &event, now));
-        self.change(caller, id, idempotency, question).await
+        self.change(caller, id, idempotency, operation).await
     }
 
-    /// Gives an approval more time, counted from now.
+    /// Extends the lifetime of an approval, counted from now.
     ///
     /// # Errors
     ///
-    /// 1. `not-found` for what the caller may not read 2. as `lifecycle.extend` in `wit/` 3. those of
-    ///    every change.
+    /// 1. `not-found` for an approval that the caller may not read 2. as `lifecycle.extend` in
+    ///    `wit/` 3. the errors of every change.
     pub async fn extend(
         &self,
         caller: &Caller,
@@ -359,14 +364,14 @@ impl Service {
             "actor": caller.actor(),
         })
         .to_string();
-        let question: Arc<Question> =
+        let operation: Arc<Operation> =
             Arc::new(move |verifier, approval, now| verifier.extend(approval, &event, now));
-        self.change(caller, id, idempotency, question).await
+        self.change(caller, id, idempotency, operation).await
     }
 
-    /// The approval as it is, marked as a replay, while the execution that the kept answer names is the
-    /// approval's, is this claimer's and has no outcome yet. Otherwise the verifier refuses the claim as
-    /// it does any second one.
+    /// Returns the current approval, marked as a replay, if its execution is the one in the stored
+    /// answer, belongs to this claimer and has no outcome yet. Otherwise the verifier refuses the
+    /// claim like any second one.
     async fn claimed_before(
         &self,
         id: Option<ApprovalId>,
@@ -382,7 +387,7 @@ impl Service {
     }
 }
 
-/// The execution of an approval as it is shown.
+/// The execution in an approval's view.
 #[derive(Deserialize)]
 struct Claimed {
     id: String,
@@ -391,7 +396,7 @@ struct Claimed {
 }
 
 impl Claimed {
-    /// The execution of a view; `None` where it has none.
+    /// Reads the execution from a view; `None` if there is none.
     fn of(view: &str) -> Option<Self> {
         #[derive(Deserialize)]
         struct Executed {
@@ -407,6 +412,8 @@ impl Reply {
     }
 }
 
+/// Checks that the caller acts for an agent.
+///
 /// Refusals: `forbidden`.
 pub(super) fn acts_for(caller: &Caller, agent: &str) -> Result<(), Refusal> {
     if caller.acts_for(agent) {
@@ -418,7 +425,7 @@ pub(super) fn acts_for(caller: &Caller, agent: &str) -> Result<(), Refusal> {
     ))
 }
 
-/// Who decides: whom the token says, or without tokens whom the ballot says.
+/// Returns the approver: the token's subject, or without tokens the one that the ballot names.
 ///
 /// Refusals: 1. `approver-not-allowed` 2. `request-invalid`
 fn approver<'a>(caller: &'a Caller, ballot: &'a Ballot) -> Result<&'a str, Refusal> {
@@ -427,12 +434,12 @@ fn approver<'a>(caller: &'a Caller, ballot: &'a Ballot) -> Result<&'a str, Refus
             Code::APPROVER_NOT_ALLOWED,
             format!("this token decides as `{subject}`, not as `{}`", named.escape_debug()),
         )),
-        // As the ballot spells it, which is what was signed.
+        // In the ballot's spelling, which was signed.
         (_, Some(named)) => Ok(named),
         (Some(subject), None) => Ok(subject),
         (None, None) => Err(Refusal::new(
             Code::REQUEST_INVALID,
-            "`approver` is required where there are no tokens",
+            "`approver` is required if the caller has no token",
         )),
     }
 }

@@ -1,4 +1,4 @@
-//! What changes nothing: one approval, lists, audit entries, payloads.
+//! Reads: one approval, lists, audit entries, payloads.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -12,25 +12,25 @@ use crate::refusal::Refusal;
 use crate::store::{Entry, Query, Status, Stored, WithTexts};
 use crate::verifier::{Approval, DecisionArgs, Verifier, View};
 
-/// How often a list looks further where what it found is not for the caller.
+/// Maximum reads of the store per page, if the caller may not read what was found.
 const LOOKS_MAX: usize = 20;
-/// Approvals looked at for a prefix.
+/// Maximum approvals that are searched for a prefix.
 const PREFIX_MAX: usize = 1_000;
 
 /// Which approvals to list.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// Those whose id begins so, and no other filter.
+    /// Only ids with this prefix. Disables all other filters.
     pub prefix: Option<String>,
-    /// Only those with this effective status.
+    /// Only this effective status.
     pub status: Option<Status>,
-    /// Only those of this agent.
+    /// Only this agent.
     pub agent: Option<String>,
-    /// Only those for this action.
+    /// Only this action.
     pub action: Option<String>,
-    /// At most so many, 1 to 200.
+    /// The page size, 1 to 200.
     pub limit: usize,
-    /// Only those older than this one.
+    /// Only approvals older than this one.
     pub cursor: Option<ApprovalId>,
 }
 
@@ -39,27 +39,28 @@ pub struct Filter {
 pub struct Page {
     /// Each approval, JSON, without context and plan.
     pub items: Vec<String>,
-    /// Where the next page begins; none after the last.
+    /// The cursor of the next page; `None` after the last.
     pub next_cursor: Option<ApprovalId>,
 }
 
-/// What a decision would sign.
+/// A decision whose payload is requested.
 #[derive(Clone, Debug)]
 pub struct PayloadQuery {
     /// `approved` or `rejected`.
     pub decision: String,
-    /// Who decides.
+    /// The approver.
     pub approver: String,
     /// The profile of the signature.
     pub profile: String,
-    /// The key to sign with; `v1` names none.
+    /// The id of the signing key; not part of a `v1` payload.
     pub key: String,
-    /// The comment; `v1` does not cover it.
+    /// The comment; not part of a `v1` payload.
     pub comment: String,
 }
 
 impl Service {
-    /// Whether a caller may read an approval. What it may not read is as good as not there.
+    /// Checks that a caller may read an approval. Fails with `not-found` otherwise, so that the
+    /// existence of the approval is not revealed.
     ///
     /// # Errors
     ///
@@ -84,7 +85,7 @@ impl Service {
         Err(not_found())
     }
 
-    /// One approval with its effective status.
+    /// Returns one approval with its effective status.
     ///
     /// # Errors
     ///
@@ -103,7 +104,7 @@ impl Service {
         Ok(shown(&verifier, &view.view, &[("context", &texts.context), ("plan", plan)]))
     }
 
-    /// The effective status of an approval, and in how many seconds it expires.
+    /// Returns the effective status of an approval, and the seconds until it expires.
     ///
     /// # Errors
     ///
@@ -117,8 +118,8 @@ impl Service {
         Ok((summary.status, summary.expires_at.saturating_sub(self.now())))
     }
 
-    /// A page of approvals that the caller may read, newest first, each with its effective status.
-    /// A page may hold fewer than asked for, and still not be the last.
+    /// Lists approvals that the caller may read, newest first, each with its effective status. A
+    /// page may be shorter than its limit without being the last.
     ///
     /// # Errors
     ///
@@ -128,7 +129,7 @@ impl Service {
             return self.list_prefix(caller, prefix, filter.limit).await;
         }
         if filter.status.is_some() {
-            // So that the index by status agrees with the time, as far as this store can be written.
+            // Brings the index by status up to date, if the store can be written.
             self.sweep_before_reading().await;
         }
         let verifier = self.verifier();
@@ -165,7 +166,7 @@ impl Service {
         Ok(Page { items, next_cursor: before })
     }
 
-    /// The approvals whose id begins with a prefix.
+    /// Lists the approvals whose id begins with a prefix.
     async fn list_prefix(
         &self,
         caller: &Caller,
@@ -173,7 +174,7 @@ impl Service {
         limit: usize,
     ) -> Result<Page, Refusal> {
         let mut items = Vec::new();
-        // Who reads a part asks for a longer prefix where others fill the page.
+        // If the search ends before a full page, a longer prefix finds the rest.
         for id in self.store.with_prefix(prefix, PREFIX_MAX).await? {
             if items.len() == limit {
                 break;
@@ -185,7 +186,7 @@ impl Service {
         Ok(Page { items, next_cursor: None })
     }
 
-    /// Audit entries with a number above `after`.
+    /// Lists audit entries with a number above `after`.
     ///
     /// # Errors
     ///
@@ -194,7 +195,7 @@ impl Service {
         Ok(self.store.entries(after, limit).await?)
     }
 
-    /// The exact message that a decision signs, as JSON: `{profile, message, base64url}`.
+    /// Returns the exact message that a decision signs, as JSON: `{profile, message, base64url}`.
     ///
     /// # Errors
     ///
@@ -210,7 +211,7 @@ impl Service {
         };
         let id = text_of(id);
         let message = self
-            .ask(&self.verifier(), 0, move |verifier| {
+            .call_verifier(&self.verifier(), 0, move |verifier| {
                 let PayloadQuery { decision, approver, profile, key, comment } = &query;
                 let record = stored.as_ref().map(|stored| stored.record.as_str());
                 let args = DecisionArgs { decision, approver, key_id: key, comment };
@@ -232,7 +233,7 @@ impl Service {
         };
         let (id, record) = (stored.summary.id.to_string(), stored.record.clone());
         let now = self.now();
-        self.ask(verifier, 0, move |verifier| {
+        self.call_verifier(verifier, 0, move |verifier| {
             verifier.show(Approval { id: &id, record: Some(&record) }, now)
         })
         .await
@@ -243,7 +244,7 @@ fn not_found() -> Refusal {
     Refusal::new(Code::NOT_FOUND, "no such approval")
 }
 
-/// Whether the caller is who requested what a view shows.
+/// Returns whether the caller is the requester in a view.
 fn requested(caller: &Caller, view: &str) -> bool {
     #[derive(Deserialize)]
     struct Requested {

@@ -1,4 +1,4 @@
-//! Gathers what proves one approval to somebody who has nothing but the log's key.
+//! Receipts: the proof of one approval for a verifier that has only the log's key.
 
 use std::collections::BTreeSet;
 
@@ -10,27 +10,27 @@ use crate::keys::KeyDescription;
 use crate::refusal::Refusal;
 use crate::store::{About, Entry, RowKind, WithTexts};
 
-/// An approval and a key have a few entries each.
+/// Maximum audit entries about one approval or key; usually there are a few.
 const ENTRIES_MAX: usize = 1_000;
-/// How many ids of keys are read at once.
+/// Key ids per read.
 const KEYS_AT_ONCE: usize = 1_000;
-/// How often an approval may change while its receipt is gathered.
+/// Attempts if the approval changes while its receipt is assembled.
 const ATTEMPTS_MAX: usize = 20;
 
 impl Service {
-    /// A receipt: the approval, the audit entries that tell of it and of its keys, a proof for each of
-    /// them, and the checkpoint that they lead to.
+    /// Returns a receipt: the approval, the audit entries about it and its keys, an inclusion proof
+    /// for each entry, and the checkpoint.
     ///
     /// # Errors
     ///
-    /// 1. `not-found`, also where no log key signs checkpoints 2. `limit-exceeded` for more than 1000
-    ///    entries of one thing 3. `store-unavailable`, `verifier-trapped`.
+    /// 1. `not-found`, also if there is no active log key 2. `limit-exceeded` for more than 1000
+    ///    entries about the approval or one key 3. `store-unavailable`, `verifier-trapped`.
     pub async fn receipt(&self, id: Option<ApprovalId>) -> Result<String, Refusal> {
         for _ in 0..ATTEMPTS_MAX {
             let approval = self.show(id, WithTexts::Yes).await?;
             let entries = self.entries_of(id).await?;
             let (size, checkpoint) = self.checkpoint().await?;
-            // What came meanwhile is not in the view.
+            // The view lacks entries that were added meanwhile.
             if self.show(id, WithTexts::Yes).await? != approval {
                 continue;
             }
@@ -47,7 +47,7 @@ impl Service {
         ))
     }
 
-    /// The entries that a receipt needs.
+    /// Returns the entries that a receipt needs.
     async fn entries_of(&self, id: Option<ApprovalId>) -> Result<Vec<Logged>, Refusal> {
         let Some(id) = id else {
             return Err(Refusal::new(Code::NOT_FOUND, "no such approval"));
@@ -61,8 +61,8 @@ impl Service {
         choose(&of_approval, &of_keys).map_err(|e| unreadable(&e))
     }
 
-    /// The ids of these keys and of every other key of the same material: one that is revoked under
-    /// any id counts under none.
+    /// Returns the ids of these keys and of all keys with the same material: a key that is revoked
+    /// under any id is invalid under all of them.
     async fn of_one_material(
         &self,
         mut named: BTreeSet<String>,
@@ -86,7 +86,7 @@ impl Service {
         Ok(named)
     }
 
-    /// The ids of all keys that were ever recorded.
+    /// Returns the ids of all keys that were ever recorded.
     async fn recorded_ids(&self) -> Result<Vec<String>, Refusal> {
         let mut ids: Vec<String> = Vec::new();
         loop {
@@ -99,13 +99,14 @@ impl Service {
         }
     }
 
-    /// Entries about one thing. Refusals are about who was refused: nobody adds to these by asking.
+    /// Returns the entries about one subject. Refusals are entries about the refused caller, so
+    /// requests cannot add to these.
     async fn about(&self, about: About) -> Result<Vec<Logged>, Refusal> {
         let entries = self.store.entries_about(about, 0, ENTRIES_MAX + 1).await?;
         if entries.len() > ENTRIES_MAX {
             return Err(Refusal::new(
                 Code::LIMIT_EXCEEDED,
-                format!("more than {ENTRIES_MAX} audit entries are of one thing"),
+                format!("more than {ENTRIES_MAX} audit entries are about one approval or key"),
             ));
         }
         let logged = |entry: Entry| Logged { number: entry.number, text: entry.text };

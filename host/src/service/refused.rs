@@ -1,5 +1,5 @@
-//! Refusals that the audit keeps: of callers who are known, where they tried to change something.
-//! Each subject has a rate, so that nobody fills the log by being refused.
+//! Audit entries of refusals: of authenticated callers that tried to change something. They are
+//! rate-limited per subject, so that refusals cannot fill the log.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -13,21 +13,21 @@ use crate::code::Code;
 use crate::id::ApprovalId;
 use crate::refusal::Refusal;
 
-/// How many refusals of one subject are kept at once, and then one a second.
+/// Refusals recorded per subject in a burst; after that one per second.
 const BURST: u64 = 20;
 
-/// What was refused.
+/// A refused operation.
 #[derive(Clone, Copy, Debug)]
 pub struct Refused<'a> {
     /// The method and route, as in the OpenAPI document.
     pub operation: &'a str,
-    /// The approval that the path names.
+    /// The approval in the path.
     pub approval: Option<ApprovalId>,
-    /// Why.
+    /// The code of the refusal.
     pub code: Code,
 }
 
-/// How much of its rate each subject has used.
+/// The rate limiter of each subject.
 #[derive(Default)]
 pub(super) struct Rates(Mutex<HashMap<String, Rate>>);
 
@@ -35,17 +35,17 @@ pub(super) struct Rates(Mutex<HashMap<String, Rate>>);
 struct Rate {
     left: u64,
     at: u64,
-    /// Refusals since the last one that was kept.
+    /// Refusals since the last recorded one.
     dropped: u64,
 }
 
 impl Service {
-    /// Keeps a refusal of a known caller, within the subject's rate. Whether it was kept changes
-    /// nothing for the caller: the refusal stands.
+    /// Records a refusal of an authenticated caller, within the subject's rate limit. A failure to
+    /// record it does not change the refusal.
     ///
     /// # Errors
     ///
-    /// Those of every change.
+    /// The errors of every change.
     pub async fn record_refusal(
         &self,
         caller: &Caller,
@@ -75,7 +75,8 @@ impl Service {
 }
 
 impl Rates {
-    /// Takes one place; answers how many refusals found none since the last that did.
+    /// Takes one token of the subject's rate. Returns the number of refusals dropped since the last
+    /// recorded one, or `None` if this one is dropped too.
     pub(super) fn take(&self, subject: &str, now: u64) -> Option<u64> {
         let mut rates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = Rate { left: BURST, at: now, dropped: 0 };

@@ -1,8 +1,10 @@
-//! The shadow: a candidate that is asked what the active policy was asked, without effect.
+//! The shadow: a candidate policy that evaluates the same attempts as the active policy, without
+//! effect.
 //!
-//! The real answer never waits for it. Comparisons wait in a queue of their own, and one that finds no
-//! place is counted and dropped. What a candidate would have changed is a *flip*: counted, and kept as
-//! an audit entry of its own kind, so that it is never taken for a verdict that decided.
+//! The real answer never waits for it. Comparisons wait in a separate queue; if it is full, they
+//! are counted and dropped. A verdict that the candidate would have changed is a *flip*: counted,
+//! and recorded as a separate kind of audit entry, so that it is never mistaken for an effective
+//! verdict.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -19,37 +21,39 @@ use crate::engine::{Decision, Policy, PolicyFailure, Verdict};
 use crate::refusal::Refusal;
 use crate::store::About;
 
-/// Comparisons that wait at most.
+/// Maximum queued comparisons.
 const WAITING_MAX: usize = 1_024;
-/// Their contexts and plans together, in KiB: each may be of 1 MiB, and a slow candidate has all wait.
+/// Maximum size of their contexts and plans together, in KiB: each may have 1 MiB, and a slow
+/// candidate fills the queue.
 const WAITING_KIB_MAX: usize = 64 << 10;
-/// Comparisons made at once; their flips share a commit.
+/// Comparisons per batch; their flips share a commit.
 const BATCH: usize = 64;
-/// Flips kept of one candidate since it became the shadow, or the start; more are only counted.
+/// Maximum flips recorded for one candidate since it became the shadow, or since the start; further
+/// ones are only counted.
 const FLIPS_KEPT_MAX: u64 = 10_000;
 /// The event of a flip's audit entry.
 const EVENT: &str = "shadow_flipped";
 
-/// Comparisons that wait, and what became of those that were made.
+/// The queue of comparisons, and counts of the completed ones.
 pub(super) struct Shadow {
     waiting: mpsc::Sender<Waiting>,
     queue: Mutex<mpsc::Receiver<Waiting>>,
     room: Arc<Semaphore>,
-    /// The digest of the candidate that is asked now. What waits for another one is not asked any more.
-    asked: Arc<RwLock<Option<String>>>,
+    /// The digest of the current shadow. Queued comparisons for another one are skipped.
+    current: Arc<RwLock<Option<String>>>,
     compared: AtomicU64,
     flips: AtomicU64,
     failures: AtomicU64,
     dropped: AtomicU64,
 }
 
-/// A comparison, and the room that its texts take.
+/// A queued comparison, and its share of the size limit.
 struct Waiting {
     compared: Compared,
     _room: OwnedSemaphorePermit,
 }
 
-/// What the active policy answered, and whom else to ask.
+/// The active policy's verdict, and the candidate to compare it with.
 pub(super) struct Compared {
     pub(super) candidate: Policy,
     pub(super) attempt: Arc<Attempt>,
@@ -57,20 +61,20 @@ pub(super) struct Compared {
     pub(super) action: Read,
 }
 
-/// How the shadow fared since it became one, or the start.
+/// Counts of the shadow since it became one, or since the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShadowCounts {
-    /// Attempts that both were asked about.
+    /// Attempts that the candidate evaluated too.
     pub compared: u64,
-    /// Those that the candidate answers otherwise.
+    /// Attempts on which the candidate differs.
     pub flips: u64,
-    /// Those that it gave no verdict on; each is a flip too.
+    /// Attempts on which the candidate failed; each is a flip too.
     pub failures: u64,
-    /// Those that found no place in the queue.
+    /// Attempts that were dropped because the queue was full.
     pub dropped: u64,
 }
 
-/// A flip as its audit entry tells it.
+/// The audit entry of a flip.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flip {
     /// The entry's number.
@@ -86,7 +90,7 @@ impl Default for Shadow {
             waiting,
             queue: Mutex::new(queue),
             room: Arc::new(Semaphore::new(WAITING_KIB_MAX)),
-            asked: Arc::default(),
+            current: Arc::default(),
             compared: AtomicU64::new(0),
             flips: AtomicU64::new(0),
             failures: AtomicU64::new(0),
@@ -96,7 +100,7 @@ impl Default for Shadow {
 }
 
 impl Shadow {
-    /// Puts a comparison in the queue, or drops it where there is no place.
+    /// Queues a comparison, or drops it if the queue is full.
     pub(super) fn compare(&self, compared: Compared) {
         let kib = u32::try_from(compared.bytes() / 1_024 + 1).unwrap_or(u32::MAX);
         let waits = match Arc::clone(&self.room).try_acquire_many_owned(kib) {
@@ -108,9 +112,10 @@ impl Shadow {
         }
     }
 
-    /// Another candidate is asked from now on, and counted anew; or none, and the counts stay.
-    pub(super) fn ask(&self, candidate: Option<&str>) {
-        *self.asked.write().unwrap_or_else(PoisonError::into_inner) = candidate.map(str::to_owned);
+    /// Sets the current shadow and resets the counts; `None` ends shadowing and keeps the counts.
+    pub(super) fn set_current(&self, candidate: Option<&str>) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) =
+            candidate.map(str::to_owned);
         if candidate.is_some() {
             for count in [&self.compared, &self.flips, &self.failures, &self.dropped] {
                 count.store(0, Ordering::Relaxed);
@@ -126,7 +131,7 @@ impl Compared {
 }
 
 impl Service {
-    /// Makes comparisons as they come, until the server stops.
+    /// Runs queued comparisons until the server stops.
     pub async fn shadow(&self, mut stopping: watch::Receiver<bool>) {
         let mut queue = self.shadow.queue.lock().await;
         loop {
@@ -137,14 +142,14 @@ impl Service {
             }
             tokio::select! {
                 () = self.compare(batch) => {}
-                // The process waits for the one that is being asked, which its fuel or its time ends,
-                // and not for all that wait behind it.
-                _ = stopping.wait_for(|stopping| *stopping) => return self.shadow.ask(None),
+                // The process waits for the evaluation in progress, which fuel and time limit, but
+                // not for the rest of the batch.
+                _ = stopping.wait_for(|stopping| *stopping) => return self.shadow.set_current(None),
             }
         }
     }
 
-    /// Makes the comparisons that wait: for a process that answers one request and ends.
+    /// Runs the queued comparisons once, for a process that handles one request and exits.
     pub async fn shadow_once(&self) {
         let mut queue = self.shadow.queue.lock().await;
         let mut batch = Vec::new();
@@ -155,7 +160,7 @@ impl Service {
         self.compare(batch).await;
     }
 
-    /// How the shadow fared since it became one, or the start.
+    /// Returns the counts of the shadow since it became one, or since the start.
     pub fn shadow_counts(&self) -> ShadowCounts {
         let count = |n: &AtomicU64| n.load(Ordering::Relaxed);
         ShadowCounts {
@@ -166,7 +171,7 @@ impl Service {
         }
     }
 
-    /// The flips of a candidate with a number above `after`, in order.
+    /// Lists the flips of a candidate with a number above `after`, in order.
     ///
     /// # Errors
     ///
@@ -184,22 +189,22 @@ impl Service {
     }
 
     async fn compare(&self, batch: Vec<Waiting>) {
-        let now_asked = Arc::clone(&self.shadow.asked);
-        let asked = tokio::task::spawn_blocking(move || -> Vec<_> {
-            let ask = |Waiting { compared, _room }: Waiting| {
-                is_asked(&now_asked, &compared).then(|| {
+        let current = Arc::clone(&self.shadow.current);
+        let evaluated = tokio::task::spawn_blocking(move || -> Vec<_> {
+            let evaluate = |Waiting { compared, _room }: Waiting| {
+                is_current(&current, &compared).then(|| {
                     let answer = compared.candidate.evaluate(&compared.attempt);
                     (compared, answer)
                 })
             };
-            let asked: Vec<_> = batch.into_iter().filter_map(ask).collect();
-            // What one said that is the shadow no more is not counted for the next.
-            asked.into_iter().filter(|(compared, _)| is_asked(&now_asked, compared)).collect()
+            let evaluated: Vec<_> = batch.into_iter().filter_map(evaluate).collect();
+            // Drops verdicts of a candidate that was replaced meanwhile.
+            evaluated.into_iter().filter(|(compared, _)| is_current(&current, compared)).collect()
         });
-        let Ok(asked) = asked.await else { return };
-        self.shadow.compared.fetch_add(asked.len() as u64, Ordering::Relaxed);
-        let flipped = asked.iter().filter(|(compared, answer)| flips(&compared.judged, answer));
-        // A flip that cannot be kept is counted all the same, and nobody's request fails for it.
+        let Ok(evaluated) = evaluated.await else { return };
+        self.shadow.compared.fetch_add(evaluated.len() as u64, Ordering::Relaxed);
+        let flipped = evaluated.iter().filter(|(compared, answer)| flips(&compared.judged, answer));
+        // A flip that cannot be recorded is still counted, and no request fails because of it.
         join_all(flipped.map(|(compared, answer)| self.keep_flip(compared, answer))).await;
     }
 
@@ -218,7 +223,7 @@ impl Service {
         let note = Note {
             event: EVENT,
             rows: Vec::new(),
-            fields: told(compared, answer).to_string(),
+            fields: flip_fields(compared, answer).to_string(),
             guardrail: None,
             answer: None,
         };
@@ -226,17 +231,17 @@ impl Service {
     }
 }
 
-fn is_asked(asked: &RwLock<Option<String>>, compared: &Compared) -> bool {
-    let asked = asked.read().unwrap_or_else(PoisonError::into_inner);
-    asked.as_deref() == Some(compared.candidate.digest())
+fn is_current(current: &RwLock<Option<String>>, compared: &Compared) -> bool {
+    let current = current.read().unwrap_or_else(PoisonError::into_inner);
+    current.as_deref() == Some(compared.candidate.digest())
 }
 
-/// Whether a candidate's answer is another than the one that counted.
+/// Returns whether a candidate's answer differs from the effective verdict.
 fn flips(judged: &Judged, answer: &Result<Verdict, PolicyFailure>) -> bool {
     let Ok(candidate) = answer else { return true };
     let denies = |verdict: &Verdict| verdict.decision == Decision::Deny;
     match judged.moment {
-        // At a claim nothing else of a verdict counts.
+        // At a claim only `deny` has an effect.
         Moment::Claim(_) => denies(&judged.verdict) != denies(candidate),
         Moment::Evaluate | Moment::Request(_) => {
             judged.verdict.decision != candidate.decision
@@ -246,7 +251,7 @@ fn flips(judged: &Judged, answer: &Result<Verdict, PolicyFailure>) -> bool {
     }
 }
 
-fn told(compared: &Compared, answer: &Result<Verdict, PolicyFailure>) -> Value {
+fn flip_fields(compared: &Compared, answer: &Result<Verdict, PolicyFailure>) -> Value {
     let Compared { candidate, judged, action, .. } = compared;
     let shadow = match answer {
         Ok(verdict) => side(candidate.digest(), verdict),

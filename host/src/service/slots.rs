@@ -1,5 +1,5 @@
-//! The slots: which modules serve. A swap is one assignment, so each decision sees one module from
-//! beginning to end: whoever asks takes what serves then, and ends on it.
+//! The slots, which hold the active modules. A swap is one assignment and a caller clones the
+//! module that it uses, so each decision uses the same module from beginning to end.
 
 use std::sync::{PoisonError, RwLock};
 
@@ -10,47 +10,48 @@ use crate::engine::{Loader, Policy};
 use crate::refusal::Refusal;
 use crate::verifier::Verifier;
 
-/// Half of the instances that the pool has, so that a short question always finds one.
+/// Half of the pool's instances, so that an instance is always free for a short call.
 const PLACES: usize = 64;
 
-/// What serves in the slots.
+/// The active modules.
 pub(super) struct Slots {
     verifier: RwLock<Verifier>,
-    /// What serves where the store names no other.
+    /// The verifier that is active unless the store names another one.
     built_in: Verifier,
     policy: RwLock<PolicySlot>,
-    /// Policies asked at once beside the async threads.
+    /// Limits concurrent policy evaluations on blocking threads.
     places: Semaphore,
 }
 
 /// The slot `policy` at one moment.
 #[derive(Clone, Default)]
 pub struct PolicySlot {
-    /// What decides.
+    /// The active policy.
     pub active: Active,
-    /// What is asked beside it, without effect.
+    /// The shadow, which is evaluated without effect.
     pub shadow: Option<Policy>,
 }
 
-/// What decides in the slot `policy`.
+/// The active policy of the slot.
 #[derive(Clone, Default)]
 pub enum Active {
-    /// Nothing: every action requires approval.
+    /// No policy: every action requires approval.
     #[default]
     Empty,
     /// This policy.
     Policy(Policy),
-    /// A policy that cannot be asked. Nothing is allowed, requested or claimed until that is mended.
+    /// A policy that cannot be evaluated. Nothing is allowed, requested or claimed until it is
+    /// replaced or can be evaluated again.
     Broken {
-        /// Which one.
+        /// Its digest.
         digest: String,
-        /// Why not.
+        /// The reason.
         why: String,
     },
 }
 
 impl Active {
-    /// The digest of what decides, or should; none where nothing does.
+    /// Returns the digest of the active policy, broken or not; `None` if the slot is empty.
     pub fn digest(&self) -> Option<&str> {
         match self {
             Self::Empty => None,
@@ -61,7 +62,7 @@ impl Active {
 }
 
 impl Slots {
-    /// The slots with a verifier and no policy.
+    /// Creates slots with a verifier and no policy.
     pub(super) fn new(verifier: Verifier) -> Self {
         Self {
             built_in: verifier.clone(),
@@ -71,45 +72,45 @@ impl Slots {
         }
     }
 
-    /// Places for questions that leave the async threads.
+    /// Returns the limit of concurrent evaluations on blocking threads.
     pub(super) fn places(&self) -> &Semaphore {
         &self.places
     }
 }
 
 impl Service {
-    /// The verifier that decides now.
+    /// Returns the active verifier.
     pub fn verifier(&self) -> Verifier {
         self.slots.verifier.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What decides about actions now, and what is asked beside it.
+    /// Returns the active policy and the shadow.
     ///
     /// # Errors
     ///
-    /// `store-unavailable` where it is not known yet and the store does not say;
-    /// `keyring-unavailable` where a module serves and nobody can say whether its signer counts.
+    /// `store-unavailable` if the slot was not loaded yet and the store cannot be read;
+    /// `keyring-unavailable` if a module is active and its signer cannot be checked.
     pub async fn policy_slot(&self) -> Result<PolicySlot, Refusal> {
-        self.follow_keys().await?;
+        self.refresh_slots().await?;
         Ok(self.policy_now())
     }
 
-    /// What serves in the slot `policy`, as it was last looked up.
+    /// Returns the slot `policy` as last loaded.
     pub(super) fn policy_now(&self) -> PolicySlot {
         self.slots.policy.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The verifier that serves where the store names no other.
+    /// Returns the verifier that is active unless the store names another one.
     pub(super) fn built_in_verifier(&self) -> Verifier {
         self.slots.built_in.clone()
     }
 
-    /// Puts another verifier in its slot. What is under way ends on the one it began with.
+    /// Replaces the active verifier. Calls in flight finish on the old one.
     pub(super) fn swap_verifier(&self, verifier: Verifier) {
         *self.slots.verifier.write().unwrap_or_else(PoisonError::into_inner) = verifier;
     }
 
-    /// Changes the slot `policy`. What is under way ends on the module it began with.
+    /// Changes the slot `policy`. Calls in flight finish on the old module.
     pub(super) fn swap_policy(&self, change: impl FnOnce(&mut PolicySlot)) {
         let mut slot = self.slots.policy.write().unwrap_or_else(PoisonError::into_inner);
         let shadow = |slot: &PolicySlot| slot.shadow.as_ref().map(|it| it.digest().to_owned());
@@ -117,11 +118,11 @@ impl Service {
         change(&mut slot);
         let after = shadow(&slot);
         if after != before {
-            self.shadow.ask(after.as_deref());
+            self.shadow.set_current(after.as_deref());
         }
     }
 
-    /// How modules are loaded.
+    /// Returns the loader of modules.
     pub(super) fn loader(&self) -> &Loader {
         &self.loader
     }

@@ -1,19 +1,19 @@
-//! What this host knows of the texts in its store, for whoever examines one.
+//! How this host interprets the texts in its store, for tools that examine one.
 
 use super::modules::keeps_bytes;
-use crate::store::{ANSWER_SECONDS, About, Meaning, about};
+use crate::store::{ANSWER_SECONDS, About, EntryInterpreter, about};
 
-/// A server's clock may be so much ahead of this one: answers that are nearly old enough may be gone.
+/// A server's clock may be this much ahead: it may have deleted answers that are nearly old enough.
 const ANSWER_MARGIN_SECONDS: u64 = 3_600;
 
-/// What this host knows of the texts in its store.
+/// The host's interpretation of the texts in its store.
 #[derive(Clone, Copy, Debug)]
 pub struct StoredTexts {
-    /// The time now, in unix seconds.
+    /// The current time in unix seconds.
     pub now: u64,
 }
 
-impl Meaning for StoredTexts {
+impl EntryInterpreter for StoredTexts {
     fn about(&self, entry: &str) -> Option<About> {
         about::of_entry(entry)
     }

@@ -1,4 +1,4 @@
-//! What time does: approvals expire, leases run out, kept answers are forgotten.
+//! The sweep: expires approvals and leases, and deletes old idempotent answers.
 
 use std::sync::Arc;
 
@@ -6,29 +6,30 @@ use futures_util::future::join_all;
 
 use super::Service;
 use super::caller::Caller;
-use super::commit::Question;
+use super::commit::Operation;
 use crate::id::ApprovalId;
 use crate::refusal::Refusal;
 use crate::store::ANSWER_SECONDS;
 
-/// Changes in flight at once: they share a commit.
+/// Concurrent changes: they share a commit.
 const BATCH: usize = 256;
-/// Batches in one sweep, so that a sweep ends.
+/// Maximum batches per sweep, so that a sweep ends.
 const BATCHES_MAX: usize = 64;
 
 impl Service {
-    /// Does what is due, records the time once a day, and forgets old answers. How many approvals changed.
+    /// Expires what is due, records the time once a day, and deletes old answers. Returns how many
+    /// approvals changed.
     ///
     /// # Errors
     ///
-    /// Those of every change; what was done stays done.
+    /// The errors of every change; changes made before stay.
     pub async fn sweep(&self) -> Result<usize, Refusal> {
-        if self.registry.is_in_use() {
-            // A module whose signer was revoked ends to serve, also where nobody asks.
-            let _ = self.follow_keys().await;
+        if self.registry.is_loaded() {
+            // Deactivates modules whose signer was revoked, even without traffic.
+            let _ = self.refresh_slots().await;
         }
-        // A revocation is recorded before anybody puts an older keyring back. What cannot be recorded
-        // refuses what needs it.
+        // Records a revocation before someone restores an older keyring. If that fails, the
+        // operations that need the keys are refused.
         let _ = self.recorded_keys().await;
         let mut swept = 0;
         for _ in 0..BATCHES_MAX {
@@ -48,7 +49,7 @@ impl Service {
         Ok(swept)
     }
 
-    /// Sweeps where something is due. A store that cannot be written is read as it is.
+    /// Sweeps if something is due. A failure is ignored: the store is then read as it is.
     pub(super) async fn sweep_before_reading(&self) {
         let due = self.store.due(self.now(), 1).await;
         if due.is_ok_and(|due| !due.is_empty()) {
@@ -56,10 +57,10 @@ impl Service {
         }
     }
 
-    /// Stores that an approval has expired.
+    /// Stores the expiry of an approval.
     pub(super) async fn expire(&self, id: ApprovalId) -> Result<(), Refusal> {
-        let question: Arc<Question> =
+        let operation: Arc<Operation> =
             Arc::new(|verifier, approval, now| verifier.expire(approval, now));
-        self.change(&Caller::system(), Some(id), None, question).await.map(drop)
+        self.change(&Caller::system(), Some(id), None, operation).await.map(drop)
     }
 }

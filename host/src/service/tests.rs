@@ -1,4 +1,4 @@
-//! The service under a clock that is moved and stores that fail.
+//! The service with a manual clock and failing stores.
 
 mod calls;
 
@@ -28,7 +28,7 @@ use crate::verifier::{Accepted, ReceiptArgs, Statement, Verifier};
 
 const NOW: u64 = 1_760_697_000;
 
-/// A service on a temporary store, at a time that is moved by hand.
+/// A service on a temporary store with a manual clock.
 struct Bench {
     service: Service,
     clock: Arc<ManualClock>,
@@ -45,7 +45,7 @@ impl Bench {
         let mode = OpenMode::Create { audience: "tests".to_owned() };
         let path = folder.path().join("store.redb");
         let clock = Arc::new(ManualClock::at(NOW));
-        // A secret, and a key that signs the log.
+        // A secret and a log key.
         let keyring = folder.path().join("keys.json");
         make_keyring(&keyring).unwrap();
         let keys = Arc::new(KeySource::fixed(Keys::load(&keyring).unwrap()));
@@ -130,7 +130,7 @@ fn claim(lease: i64) -> Claim {
 }
 
 #[tokio::test]
-async fn an_approval_ends_in_the_second_of_its_expiry_and_not_before() {
+async fn an_approval_expires_in_the_second_of_its_expiry() {
     let bench = Bench::new().await;
     let (id, approval) = bench.request(60).await;
     bench.clock.set(NOW + 59);
@@ -143,10 +143,10 @@ async fn an_approval_ends_in_the_second_of_its_expiry_and_not_before() {
     assert_eq!(bench.service.sweep().await.unwrap(), 0);
 }
 
-/// A claim that read the clock a second earlier then conflicts with the stored expiry, so that no caller is
-/// answered `expired` beside one that executes.
+/// A claim that read the clock a second earlier then conflicts with the stored expiry, so that no
+/// caller gets `expired` while another one executes.
 #[tokio::test]
-async fn a_claim_that_is_too_late_stores_the_expiry() {
+async fn a_late_claim_stores_the_expiry() {
     let bench = Bench::new().await;
     let (id, approval) = bench.request(60).await;
     bench.service.decide(&Caller::local(), id, &bench.ballot(&approval), None).await.unwrap();
@@ -158,7 +158,7 @@ async fn a_claim_that_is_too_late_stores_the_expiry() {
 }
 
 #[tokio::test]
-async fn a_list_by_status_agrees_with_the_time() {
+async fn a_list_by_status_expires_due_approvals_first() {
     let bench = Bench::new().await;
     let (short, _) = bench.request(10).await;
     let (long, _) = bench.request(100).await;
@@ -176,7 +176,7 @@ async fn a_list_by_status_agrees_with_the_time() {
 }
 
 #[tokio::test]
-async fn a_lease_that_runs_out_makes_the_outcome_unknown_and_it_is_settled_once_late() {
+async fn an_expired_lease_makes_the_outcome_unknown_and_a_late_report_settles_it_once() {
     let bench = Bench::new().await;
     let id = bench.approved(600).await;
     let claimed = bench.service.claim(&Caller::local(), id, claim(30), None).await.unwrap();
@@ -217,7 +217,7 @@ async fn a_clock_behind_the_store_stops_writes_and_revives_nothing() {
 }
 
 #[tokio::test]
-async fn a_change_that_loses_a_race_is_asked_again() {
+async fn a_change_that_loses_a_race_is_retried() {
     let bench = Bench::over(|inner| {
         Arc::new(Double { inner, fault: Fault::Conflicts(AtomicUsize::new(0)) })
     })
@@ -227,12 +227,12 @@ async fn a_change_that_loses_a_race_is_asked_again() {
     assert_eq!(
         bench.service.head().await.unwrap().entries,
         4,
-        "one entry a change, one a key, none a conflict"
+        "one entry per change and key, none per conflict"
     );
 }
 
 #[tokio::test]
-async fn a_store_that_fails_lets_nothing_through() {
+async fn a_failing_store_refuses_everything() {
     let bench = Bench::over(|inner| Arc::new(Double { inner, fault: Fault::Stopped })).await;
     let refused = bench.service.request(&Caller::local(), new(60), None).await.unwrap_err();
     assert_eq!(refused.code, Code::STORE_UNAVAILABLE);
@@ -253,7 +253,7 @@ async fn a_verifier_without_keys_refuses() {
 }
 
 #[tokio::test]
-async fn who_is_refused_about_an_approval_keeps_nobody_from_its_receipt() {
+async fn refusals_about_an_approval_do_not_fill_its_receipt() {
     let bench = Bench::new().await;
     let id = bench.approved(600).await;
     for person in 0..51 {
@@ -272,7 +272,7 @@ async fn who_is_refused_about_an_approval_keeps_nobody_from_its_receipt() {
 }
 
 #[tokio::test]
-async fn an_approval_of_any_context_has_a_receipt_that_verifies() {
+async fn a_receipt_verifies_for_any_context() {
     let bench = Bench::new().await;
     let long = "9".repeat(4_300);
     for number in ["1", "0.1", "-0.0", "1e-320", "18446744073709551616", &long] {
@@ -296,16 +296,16 @@ async fn an_approval_of_any_context_has_a_receipt_that_verifies() {
     }
 }
 
-/// A store whose commits fail in a way.
+/// A store whose commits fail.
 struct Double {
     inner: Arc<dyn Store>,
     fault: Fault,
 }
 
 enum Fault {
-    /// Somebody else is faster, every other time.
+    /// Every other commit conflicts.
     Conflicts(AtomicUsize),
-    /// Nothing can be kept.
+    /// Every commit fails.
     Stopped,
 }
 

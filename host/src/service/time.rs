@@ -1,13 +1,14 @@
-//! What time it is for the service: the clock, held to the audit log and to a clock that nobody can set.
+//! The service's time: the wall clock, checked against the audit log and the monotonic clock.
 //!
-//! A clock that is set back would bring expired approvals back. One that is set forward would expire
-//! what still holds, and leave a time in the log that no later entry may precede. So writing stops
-//! where the clock
+//! A clock that is set back would revive expired approvals. A clock that is set forward would
+//! expire valid ones, and put a time into the log that no later entry may precede. So writes stop
+//! if the clock
 //!
 //! - is more than 60 s behind the last entry (`clock-behind`),
-//! - gained more than 60 s on the time that passed since the start (`clock-ahead`), or
-//! - is more than 30 days after the last entry (`clock-ahead`): a running server writes one a day, so
-//!   nothing but a stopped one leaves such a gap, and its next start is asked whether the clock is right.
+//! - gained more than 60 s on the monotonic clock since the start (`clock-ahead`), or
+//! - is more than 30 days after the last entry (`clock-ahead`). A running server writes one entry a
+//!   day, so only a stopped server leaves such a gap, and an operator confirms the clock at its
+//!   next start.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,21 +20,21 @@ use crate::clock::Clock;
 use crate::code::Code;
 use crate::refusal::Refusal;
 
-/// How far the clock may be behind the last entry before writes stop.
+/// How far the clock may be behind the last entry.
 const BEHIND_SECONDS_MAX: u64 = 60;
-/// How far the clock may get ahead of the time that passed before writes stop.
+/// How much the clock may gain on the monotonic clock.
 const GAIN_SECONDS_MAX: u64 = 60;
-/// How far the clock may be ahead of the last entry before somebody has to say that it is right.
+/// How far the clock may be ahead of the last entry before an operator must confirm it.
 const GAP_SECONDS_MAX: u64 = 30 * 86_400;
-/// After this long without an entry the time is recorded.
+/// Time without an entry after which the time is recorded.
 const RECORD_AFTER_SECONDS: u64 = 86_400;
 
 /// The time of a service.
 pub(super) struct Time {
     clock: Arc<dyn Clock>,
-    /// The clock at the start.
+    /// The wall clock at the start.
     began: u64,
-    /// The clocks that nobody can set, at the start.
+    /// The monotonic clocks at the start: without and with time asleep.
     began_elapsed: u64,
     began_uptime: Option<u64>,
     /// The time of the last entry; 0 if there is none.
@@ -41,19 +42,19 @@ pub(super) struct Time {
 }
 
 impl Time {
-    /// Begins now, with the time of the last entry.
+    /// Starts now. `last` is the time of the last entry, 0 if there is none.
     pub(super) fn new(clock: Arc<dyn Clock>, last: u64) -> Self {
         let (began, began_elapsed, began_uptime) = (clock.now(), clock.elapsed(), clock.uptime());
         Self { clock, began, began_elapsed, began_uptime, last: AtomicU64::new(last) }
     }
 
-    /// The time to read at. It never goes back behind an entry: an approval that was seen to expire
-    /// stays expired.
+    /// Returns the time for reads. It is never earlier than the last entry, so that an expired
+    /// approval stays expired.
     pub(super) fn now(&self) -> u64 {
         self.clock.now().max(self.last())
     }
 
-    /// The time to write at.
+    /// Returns the time for a write.
     ///
     /// Refusals: `clock-behind`, `clock-ahead`.
     pub(super) fn to_write(&self) -> Result<u64, Refusal> {
@@ -61,7 +62,7 @@ impl Time {
         self.gap().map_or(Ok(now), |why| Err(Refusal::new(Code::CLOCK_AHEAD, why)))
     }
 
-    /// The time to write at where somebody says that the clock is right after a long gap.
+    /// Returns the time for a write after an operator confirmed the clock: a long gap is allowed.
     ///
     /// Refusals: `clock-behind`, `clock-ahead`.
     pub(super) fn to_write_after_a_gap(&self) -> Result<u64, Refusal> {
@@ -70,21 +71,21 @@ impl Time {
             return Err(Refusal::new(Code::CLOCK_BEHIND, why));
         }
         let clock = self.clock.now();
-        // No entry could be read again.
+        // An entry with such a time could not be read again.
         if let Err(e) = UnixSeconds::new(clock) {
             return Err(Refusal::new(Code::CLOCK_AHEAD, format!("the clock: {}", e.message)));
         }
         let gained = self.gained(clock);
         if gained > GAIN_SECONDS_MAX {
             let why = format!(
-                "the clock gained {gained} s on the time that passed since the start; set it right, or restart signoff if it is right now"
+                "the clock gained {gained} s on the monotonic clock since the start; correct it, or restart signoff if it is correct now"
             );
             return Err(Refusal::new(Code::CLOCK_AHEAD, why));
         }
         Ok(clock.max(self.last()))
     }
 
-    /// How much the clock gained on the time that passed.
+    /// Returns how much the wall clock gained on the monotonic clock.
     fn gained(&self, clock: u64) -> u64 {
         let since = clock.saturating_sub(self.began);
         let awake = self.clock.elapsed().saturating_sub(self.began_elapsed);
@@ -92,25 +93,25 @@ impl Time {
         if gained <= GAIN_SECONDS_MAX {
             return gained;
         }
-        // The machine may have slept; to look costs more.
+        // The machine may have slept. Reading the uptime is slower.
         let uptime = self.clock.uptime().zip(self.began_uptime);
         let passed = uptime.map_or(awake, |(now, began)| now.saturating_sub(began));
         since.saturating_sub(passed.max(awake))
     }
 
-    /// How far the clock is behind the last entry, where that is too far to write.
+    /// Returns how far the clock is behind the last entry, if that is too far to write.
     pub(super) fn behind(&self) -> Option<u64> {
         let behind = self.last().saturating_sub(self.clock.now());
         (behind > BEHIND_SECONDS_MAX).then_some(behind)
     }
 
-    /// What is wrong with a clock that is long after the last entry.
+    /// Describes the gap if the clock is too far ahead of the last entry.
     pub(super) fn gap(&self) -> Option<String> {
         let (clock, last) = (self.clock.now(), self.last());
         let gap = clock.saturating_sub(last);
         (last > 0 && gap > GAP_SECONDS_MAX).then(|| {
             format!(
-                "the clock says {}, {} days after the last audit entry ({}); if the clock is right, `signoff serve --accept-clock` goes on",
+                "the clock says {}, {} days after the last audit entry ({}); if the clock is right, start with `signoff serve --accept-clock`",
                 rfc3339(clock),
                 gap / 86_400,
                 rfc3339(last)
@@ -118,18 +119,18 @@ impl Time {
         })
     }
 
-    /// Whether it is a day since the last entry.
+    /// Returns whether a day passed since the last entry.
     pub(super) fn is_due(&self) -> bool {
         let last = self.last();
         last > 0 && self.clock.now().saturating_sub(last) >= RECORD_AFTER_SECONDS
     }
 
-    /// The time of the last entry; 0 if there is none.
+    /// Returns the time of the last entry; 0 if there is none.
     pub(super) fn last(&self) -> u64 {
         self.last.load(Ordering::Acquire)
     }
 
-    /// Notes that an entry of this time was kept.
+    /// Notes that an entry with this time was committed.
     pub(super) fn kept(&self, at: u64) {
         self.last.fetch_max(at, Ordering::AcqRel);
     }

@@ -1,4 +1,4 @@
-//! Tokens: making, listing and revoking them, and who holds one.
+//! Tokens: create, list, revoke and authenticate.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -19,28 +19,28 @@ use crate::role::Role;
 use crate::store::{Row, RowChange, RowKind, Store, StoreError};
 use crate::token::Token;
 
-/// Token rows that are read at once.
+/// Token rows per read.
 const ROWS_AT_ONCE: usize = 256;
-/// Times that a revocation is tried again because another one came first.
+/// Attempts of a revocation if other changes of the same token come first.
 const REVOKE_TRIES: usize = 10;
-/// Longest life of a token: ten years.
+/// Maximum lifetime of a token: ten years.
 pub const TOKEN_SECONDS_MAX: u64 = 315_360_000;
 const ROW_FORMAT: u32 = 1;
 
-/// A token to make.
+/// A token to create.
 #[derive(Clone, Debug)]
 pub struct NewToken {
-    /// Who will hold it.
+    /// The holder's name.
     pub subject: String,
-    /// What it is for.
+    /// The roles of the token.
     pub roles: Vec<Role>,
-    /// Which agents it asks and executes for; `*` is any run of characters.
+    /// The agents it requests and executes for; `*` matches any run of characters.
     pub agents: Option<String>,
-    /// How long it lives; for good if left out.
+    /// Its lifetime; unlimited if unset.
     pub expires_in_seconds: Option<i64>,
 }
 
-/// A token as it is kept: never itself. Times are unix seconds.
+/// A token's row: its hash, never the token. Times are unix seconds.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[allow(missing_docs, reason = "the fields of `TokenShown` in the API")]
 pub struct TokenRow {
@@ -58,25 +58,25 @@ pub struct TokenRow {
     pub revoked_by: Option<String>,
 }
 
-/// The ids of tokens by the hash of the token. It finds a row and decides nothing: the row is compared
-/// with the log, and its hash with the token.
+/// Token ids by the hash of the token. It only finds a row: the row is compared with the log, and
+/// its hash with the token.
 #[derive(Default)]
 pub(super) struct TokenIndex(RwLock<Option<HashMap<String, String>>>);
 
-/// Whether callers of a store need a token: once a token was made, for good.
+/// Returns whether callers of a store need a token: always, once a token was created.
 ///
 /// # Errors
 ///
-/// Where the store cannot be read.
+/// The store cannot be read.
 pub async fn tokens_required(store: &dyn Store) -> Result<bool, StoreError> {
     Ok(!store.row_ids(RowKind::Token, "", 1).await?.is_empty())
 }
 
-/// Every token of a store, for who looks after it.
+/// Returns every token of a store, for maintenance.
 ///
 /// # Errors
 ///
-/// Where the store, or a row, cannot be read.
+/// The store, or a row, cannot be read.
 pub async fn token_rows(store: &dyn Store) -> Result<Vec<TokenRow>, StoreError> {
     let mut rows = Vec::new();
     let mut after = String::new();
@@ -93,7 +93,7 @@ pub async fn token_rows(store: &dyn Store) -> Result<Vec<TokenRow>, StoreError> 
 }
 
 impl Service {
-    /// Whether callers need a token: from the first one that was made, for good.
+    /// Returns whether callers need a token: always, once a token was created.
     ///
     /// # Errors
     ///
@@ -107,7 +107,8 @@ impl Service {
         Ok(required)
     }
 
-    /// Who sends this token. Without one the caller is local, as long as no token was ever made.
+    /// Returns the caller that holds this token. Without a token the caller is local, if no token
+    /// was ever created.
     ///
     /// # Errors
     ///
@@ -121,7 +122,7 @@ impl Service {
             };
         };
         let Some(token) = Token::parse(token) else {
-            return refused("the token is no token of signoff, or has a typing error");
+            return refused("malformed token");
         };
         let hash = token.hash();
         let row = match self.token_id(&hash).await? {
@@ -129,26 +130,28 @@ impl Service {
             None => None,
         };
         let Some(row) = row.filter(|row| row.hash == hash) else {
-            return refused("the token is unknown here");
+            return refused("unknown token");
         };
         self.counts(&row)?;
         let TokenRow { id, subject, roles, agents, .. } = row;
         Ok(Caller::holding(Holder { token_id: id, subject, roles, agents }))
     }
 
-    /// Whether a caller who was let in would be again: what takes its time asks before each answer.
+    /// Authenticates a caller again. Long-running calls do so before each answer.
     ///
     /// # Errors
     ///
     /// As [`Self::authenticate`].
     pub async fn authenticate_again(&self, caller: &Caller) -> Result<(), Refusal> {
-        let gone = || Refusal::new(Code::UNAUTHENTICATED, "the token is unknown here");
+        let gone = || Refusal::new(Code::UNAUTHENTICATED, "unknown token");
         let Some(id) = caller.token_id() else {
             return self.authenticate(None).await.map(drop);
         };
         self.counts(&self.token_row(id).await?.ok_or_else(gone)?)
     }
 
+    /// Checks that a token is in force.
+    ///
     /// Refusals: `unauthenticated` for a token that is revoked or has expired.
     fn counts(&self, row: &TokenRow) -> Result<(), Refusal> {
         let why = if row.revoked_at.is_some() {
@@ -161,11 +164,11 @@ impl Service {
         Err(Refusal::new(Code::UNAUTHENTICATED, why))
     }
 
-    /// Makes a token. The answer is the only place where it is ever shown.
+    /// Creates a token. Only this answer ever shows it.
     ///
     /// # Errors
     ///
-    /// 1. `request-invalid`, `limit-exceeded` 2. those of every change.
+    /// 1. `request-invalid`, `limit-exceeded` 2. the errors of every change.
     pub async fn create_token(
         &self,
         caller: &Caller,
@@ -184,7 +187,7 @@ impl Service {
             rows: vec![row.change(0)?],
             fields: row.audited().to_string(),
             guardrail: None,
-            // A repeat gets everything but the token: that is kept nowhere.
+            // A repeat gets everything except the token, which is not stored.
             answer: Some(Reply::new(201, shown.to_string())),
         };
         let reply = self.keep_note(caller, note, idempotency, now).await?;
@@ -199,11 +202,11 @@ impl Service {
         Ok(Reply { body: shown.to_string(), ..reply })
     }
 
-    /// Revokes a token, from the next request on. Revoking it again changes nothing.
+    /// Revokes a token. Later requests with it are refused. Revoking it again has no effect.
     ///
     /// # Errors
     ///
-    /// 1. `not-found` 2. those of every change.
+    /// 1. `not-found` 2. the errors of every change.
     pub async fn revoke_token(
         &self,
         caller: &Caller,
@@ -236,10 +239,13 @@ impl Service {
                 return revoked;
             }
         }
-        Err(Refusal::new(Code::STORE_UNAVAILABLE, "too many changes to this token at once"))
+        Err(Refusal::new(
+            Code::STORE_UNAVAILABLE,
+            "too many concurrent changes to this token; retry",
+        ))
     }
 
-    /// Tokens in the order of their making, after one of them.
+    /// Lists tokens after `after`, in order of creation.
     ///
     /// # Errors
     ///
@@ -259,7 +265,7 @@ impl Service {
         Ok(row.as_ref().map(TokenRow::read).transpose()?)
     }
 
-    /// The id of the token with this hash.
+    /// Returns the id of the token with this hash.
     async fn token_id(&self, hash: &str) -> Result<Option<String>, Refusal> {
         if let Some(found) = self.token_index.find(hash) {
             return Ok(found);
@@ -271,7 +277,8 @@ impl Service {
             let Some(last) = page.last() else { break };
             after.clone_from(last);
             for id in page {
-                // A row that was tampered with opens nothing, and closes nothing to other tokens.
+                // A row that was tampered with authenticates no one and does not affect other
+                // tokens.
                 match self.token_row(&id).await {
                     Ok(row) => ids.extend(row.map(|row| (row.hash, id))),
                     Err(refusal) if refusal.code == Code::STORE_TAMPERED => {}
@@ -285,14 +292,14 @@ impl Service {
 }
 
 impl TokenIndex {
-    /// The id of a hash; the outer `None` where the index was not filled yet.
+    /// Returns the id for a hash. The outer `None` means that the index is not filled yet.
     #[expect(clippy::option_option, reason = "unknown is not the same as absent")]
     fn find(&self, hash: &str) -> Option<Option<String>> {
         let ids = self.0.read().unwrap_or_else(PoisonError::into_inner);
         ids.as_ref().map(|ids| ids.get(hash).cloned())
     }
 
-    /// Adds what the store has to what was made meanwhile.
+    /// Adds the store's tokens to those that were created meanwhile.
     fn fill(&self, stored: HashMap<String, String>) {
         let mut ids = self.0.write().unwrap_or_else(PoisonError::into_inner);
         ids.get_or_insert_default().extend(stored);
@@ -318,7 +325,7 @@ impl NewToken {
         Identifier::subject("subject", &self.subject)?;
         self.agents.as_deref().map(|agents| Identifier::new("agents", agents)).transpose()?;
         if same_person(&self.subject, SYSTEM) {
-            return invalid(format!("`{SYSTEM}` is this server itself in the audit"));
+            return invalid(format!("subject `{SYSTEM}` is reserved for the server's own changes"));
         }
         let mut roles = self.roles;
         roles.sort_unstable();
@@ -326,16 +333,18 @@ impl NewToken {
             [a, b] if a == b => Some(*a),
             _ => None,
         }) {
-            return invalid(format!("roles names `{twice}` twice"));
+            return invalid(format!("duplicate role `{twice}`"));
         }
         if roles.is_empty() {
-            return invalid("roles names no role".to_owned());
+            return invalid("`roles` is empty; expected at least one role".to_owned());
         }
         let agent = agent_of(&self.subject).is_some();
-        // An admin makes approvers.
+        // An admin can create approvers.
         if agent && roles.iter().any(|role| matches!(role, Role::Approver | Role::Admin)) {
             let subject = self.subject;
-            return invalid(format!("`{subject}` is an agent and cannot decide, nor say who does"));
+            return invalid(format!(
+                "`{subject}` is an agent and can be neither approver nor admin"
+            ));
         }
         let expires_at = match self.expires_in_seconds.map(u64::try_from) {
             None => None,
@@ -373,13 +382,13 @@ impl TokenRow {
         read.ok_or_else(|| StoreError::Damaged("a token's row cannot be read".to_owned()))
     }
 
-    /// The change that keeps this row in place of the version that an entry wrote; 0 for none.
+    /// Returns the change that replaces the version written by entry `prev`; 0 for a new row.
     fn change(&self, prev: u64) -> Result<RowChange, Refusal> {
         let value = serde_json::to_string(self).map_err(Refusal::internal)?;
         Ok(RowChange { kind: RowKind::Token, id: self.id.clone(), value: Some(value), prev })
     }
 
-    /// What people see.
+    /// Returns the token as the API shows it.
     fn shown(&self) -> Value {
         json!({
             "id": self.id,
@@ -394,7 +403,7 @@ impl TokenRow {
         })
     }
 
-    /// What the audit keeps.
+    /// Returns the members of the audit event.
     fn audited(&self) -> Value {
         json!({
             "token_id": self.id,

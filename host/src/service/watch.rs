@@ -1,4 +1,4 @@
-//! Who waits for a change: of one approval, or of any.
+//! Notification of changes: of one approval, or of the audit log.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,13 +7,13 @@ use tokio::sync::watch;
 
 use crate::id::ApprovalId;
 
-/// Everybody who waits.
+/// The subscriptions to changes.
 pub struct Watchers {
     of_approval: Mutex<HashMap<ApprovalId, watch::Sender<()>>>,
     last_entry: watch::Sender<u64>,
 }
 
-/// One who waits for the next change of an approval.
+/// A subscription to changes of one approval.
 pub struct Watch<'a> {
     watchers: &'a Watchers,
     id: ApprovalId,
@@ -21,28 +21,28 @@ pub struct Watch<'a> {
 }
 
 impl Watchers {
-    /// Nobody waits yet; `last_entry` is the number of the last audit entry.
+    /// Creates an empty set. `last_entry` is the number of the last audit entry.
     pub fn new(last_entry: u64) -> Self {
         Self { of_approval: Mutex::default(), last_entry: watch::channel(last_entry).0 }
     }
 
-    /// Waits for changes of one approval, from now on: subscribe first, then look.
+    /// Subscribes to changes of one approval. Subscribe first, then read the approval.
     pub fn of_approval(&self, id: ApprovalId) -> Watch<'_> {
         let change = self.waiting().entry(id).or_insert_with(|| watch::channel(()).0).subscribe();
         Watch { watchers: self, id, change }
     }
 
-    /// The number of the last audit entry, as it goes up.
+    /// Subscribes to the number of the last audit entry.
     pub fn of_entries(&self) -> watch::Receiver<u64> {
         self.last_entry.subscribe()
     }
 
-    /// How many approvals somebody waits for.
+    /// Returns the number of approvals with a subscription.
     pub fn approvals_watched(&self) -> usize {
         self.waiting().len()
     }
 
-    /// Tells everybody of a change.
+    /// Notifies the subscribers of an approval and of the audit log.
     pub(super) fn changed(&self, id: ApprovalId, entry: u64) {
         if let Some(sender) = self.waiting().get(&id) {
             sender.send_replace(());
@@ -50,7 +50,7 @@ impl Watchers {
         self.noted(entry);
     }
 
-    /// Tells those who follow the audit of an entry that is of no approval.
+    /// Notifies the subscribers of the audit log.
     pub(super) fn noted(&self, entry: u64) {
         self.last_entry.send_if_modified(|last| {
             let later = entry > *last;

@@ -10,13 +10,13 @@
 //!   other row is [`StoreError::Tampered`], without affecting other rows.
 
 pub(crate) mod about;
+mod entry_interpreter;
 pub mod log_state;
-mod meaning;
 pub mod redb;
 mod row_kind;
 mod trust;
 
-pub use meaning::Meaning;
+pub use entry_interpreter::EntryInterpreter;
 pub use row_kind::RowKind;
 pub(crate) use trust::is_signed;
 pub use trust::{LogKeys, NoLogKeys, Trust};
@@ -237,7 +237,7 @@ pub enum Status {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Commit {
     /// Committed, with an audit entry of this number.
-    Kept {
+    Committed {
         /// The number.
         entry: u64,
     },
@@ -245,7 +245,7 @@ pub enum Commit {
     /// taken.
     Conflict,
     /// Not committed: this idempotency scope already has an answer.
-    Answered(Answer),
+    Replayed(Answer),
 }
 
 /// A stored approval.

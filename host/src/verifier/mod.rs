@@ -121,7 +121,7 @@ impl Verifier {
     }
 
     /// Calls a function that never rejects.
-    fn answer<T>(
+    fn call<T>(
         &self,
         f: impl FnOnce(&bindings::Verifier, &mut Store<Memory>) -> wasmtime::Result<T>,
     ) -> Result<T, Failure> {
@@ -130,14 +130,14 @@ impl Verifier {
     }
 
     /// Calls a function, and converts its result or rejection to this module's types.
-    fn ask<T, U: From<T>>(
+    fn call_fallible<T, U: From<T>>(
         &self,
         f: impl FnOnce(
             &bindings::Verifier,
             &mut Store<Memory>,
         ) -> wasmtime::Result<Result<T, bindings::shared::Rejection>>,
     ) -> Result<U, Failure> {
-        match self.answer(f)? {
+        match self.call(f)? {
             Ok(answer) => Ok(answer.into()),
             Err(rejection) => Err(Failure::Rejected(rejection.into())),
         }

@@ -14,18 +14,18 @@ use crate::engine::Memory;
 impl Verifier {
     /// Returns the module's description of itself, JSON.
     pub fn describe(&self) -> Result<String, Failure> {
-        self.answer(|verifier, store| verifier.call_describe(store))
+        self.call(|verifier, store| verifier.call_describe(store))
     }
 
     /// Answers a request of the `wire` interface. Both are JSON.
     pub fn wire(&self, request: &str) -> Result<String, Failure> {
-        self.answer(|verifier, store| verifier.signoff_approval_wire().call_call(store, request))
+        self.call(|verifier, store| verifier.signoff_approval_wire().call_call(store, request))
     }
 
     /// Returns the canonical form of a context or plan.
     pub fn canonicalize(&self, text: &str) -> Result<String, Failure> {
         self.reads([Some(text), None]);
-        self.ask(|verifier, store| {
+        self.call_fallible(|verifier, store| {
             verifier.signoff_approval_context().call_canonicalize(store, text)
         })
     }
@@ -33,25 +33,29 @@ impl Verifier {
     /// Returns the digest of a context or plan, 64 lower-case hex characters.
     pub fn digest_of(&self, text: &str) -> Result<String, Failure> {
         self.reads([Some(text), None]);
-        self.ask(|verifier, store| verifier.signoff_approval_context().call_digest(store, text))
+        self.call_fallible(|verifier, store| {
+            verifier.signoff_approval_context().call_digest(store, text)
+        })
     }
 
     /// Returns the canonical form of a context or plan and its digest, from one pass.
     pub fn read_context(&self, text: &str) -> Result<CanonicalContext, Failure> {
         self.reads([Some(text), None]);
-        self.ask(|verifier, store| verifier.signoff_approval_context().call_read(store, text))
+        self.call_fallible(|verifier, store| {
+            verifier.signoff_approval_context().call_read(store, text)
+        })
     }
 
     /// Returns the bytes that a profile signs for a statement.
     pub fn payload(&self, statement: &Statement, profile: &str) -> Result<Message, Failure> {
-        self.ask(|verifier, store| {
+        self.call_fallible(|verifier, store| {
             verifier.signoff_approval_signing().call_payload(store, statement.into(), profile)
         })
     }
 
     /// Signs a statement. The key's material is the secret, or the private seed.
     pub fn sign(&self, statement: &Statement, profile: &str, key: &Key) -> Result<String, Failure> {
-        self.ask(|verifier, store| {
+        self.call_fallible(|verifier, store| {
             let signing = verifier.signoff_approval_signing();
             with_key(key, |key| signing.call_sign(store, statement.into(), profile, key))
         })
@@ -64,7 +68,7 @@ impl Verifier {
         signature: &str,
         accepted: Accepted<'_>,
     ) -> Result<String, Failure> {
-        self.ask(|verifier, store| {
+        self.call_fallible(|verifier, store| {
             let signing = verifier.signoff_approval_signing();
             let accept = texts(accepted.profiles);
             with_keys(accepted.keys, |keys| {
@@ -76,7 +80,7 @@ impl Verifier {
     /// Makes a pending approval.
     pub fn open(&self, args: &OpenArgs<'_>) -> Result<Opened, Failure> {
         self.reads([Some(args.context), args.plan]);
-        self.ask(|verifier, store| {
+        self.call_fallible(|verifier, store| {
             let OpenArgs { request, context, plan, accept, now } = *args;
             let lifecycle = verifier.signoff_approval_lifecycle();
             lifecycle.call_open(store, request, context, plan, &texts(accept), now)
@@ -91,7 +95,7 @@ impl Verifier {
         accepted: Accepted<'_>,
         now: u64,
     ) -> Result<Step, Failure> {
-        self.ask(|verifier, store| {
+        self.call_fallible(|verifier, store| {
             let lifecycle = verifier.signoff_approval_lifecycle();
             let accept = texts(accepted.profiles);
             with_keys(accepted.keys, |keys| {
@@ -109,7 +113,7 @@ impl Verifier {
         now: u64,
     ) -> Result<Summary, Failure> {
         self.reads([args.context, args.plan]);
-        self.ask(|verifier, store| {
+        self.call_fallible(|verifier, store| {
             let CheckArgs { attempt, context, plan } = *args;
             let lifecycle = verifier.signoff_approval_lifecycle();
             let accept = texts(accepted.profiles);
@@ -127,7 +131,7 @@ impl Verifier {
         signature: &str,
         accepted: Accepted<'_>,
     ) -> Result<String, Failure> {
-        self.ask(|verifier, store| {
+        self.call_fallible(|verifier, store| {
             let lifecycle = verifier.signoff_approval_lifecycle();
             let accept = texts(accepted.profiles);
             with_keys(accepted.keys, |keys| {
@@ -145,7 +149,7 @@ impl Verifier {
         now: u64,
     ) -> Result<Step, Failure> {
         self.reads([Some(args.context), args.plan]);
-        self.ask(|verifier, store| {
+        self.call_fallible(|verifier, store| {
             let ClaimArgs { claim, context, plan } = *args;
             let lifecycle = verifier.signoff_approval_lifecycle();
             let accept = texts(accepted.profiles);
@@ -162,12 +166,12 @@ impl Verifier {
         outcome: &str,
         now: u64,
     ) -> Result<Step, Failure> {
-        self.ask_update(|lifecycle, store| lifecycle.call_settle(store, id, record, outcome, now))
+        self.call_update(|lifecycle, store| lifecycle.call_settle(store, id, record, outcome, now))
     }
 
     /// Applies transitions that depend on time alone. Nothing changes if none is due.
     pub fn expire(&self, Approval { id, record }: Approval<'_>, now: u64) -> Result<Step, Failure> {
-        self.ask_update(|lifecycle, store| lifecycle.call_expire(store, id, record, now))
+        self.call_update(|lifecycle, store| lifecycle.call_expire(store, id, record, now))
     }
 
     /// Withdraws an approval before it is claimed. The withdrawal is JSON.
@@ -177,7 +181,7 @@ impl Verifier {
         withdrawal: &str,
         now: u64,
     ) -> Result<Step, Failure> {
-        self.ask(|verifier, store| {
+        self.call_fallible(|verifier, store| {
             let lifecycle = verifier.signoff_approval_lifecycle();
             lifecycle.call_withdraw(store, id, record, withdrawal, now)
         })
@@ -190,7 +194,7 @@ impl Verifier {
         extension: &str,
         now: u64,
     ) -> Result<Step, Failure> {
-        self.ask(|verifier, store| {
+        self.call_fallible(|verifier, store| {
             let lifecycle = verifier.signoff_approval_lifecycle();
             lifecycle.call_extend(store, id, record, extension, now)
         })
@@ -203,7 +207,7 @@ impl Verifier {
         actor: &str,
         now: u64,
     ) -> Result<Step, Failure> {
-        self.ask(|verifier, store| {
+        self.call_fallible(|verifier, store| {
             verifier.signoff_approval_lifecycle().call_void(store, id, record, actor, now)
         })
     }
@@ -215,7 +219,7 @@ impl Verifier {
         actor: &str,
         now: u64,
     ) -> Result<Step, Failure> {
-        self.ask(|verifier, store| {
+        self.call_fallible(|verifier, store| {
             let lifecycle = verifier.signoff_approval_lifecycle();
             lifecycle.call_erase(store, id, record, actor, now)
         })
@@ -223,7 +227,7 @@ impl Verifier {
 
     /// Returns the view of an approval.
     pub fn show(&self, Approval { id, record }: Approval<'_>, now: u64) -> Result<View, Failure> {
-        self.ask(|verifier, store| {
+        self.call_fallible(|verifier, store| {
             verifier.signoff_approval_lifecycle().call_show(store, id, record, now)
         })
     }
@@ -234,7 +238,7 @@ impl Verifier {
         Approval { id, record }: Approval<'_>,
         args: &DecisionArgs<'_>,
     ) -> Result<Statement, Failure> {
-        self.ask(|verifier, store| {
+        self.call_fallible(|verifier, store| {
             let DecisionArgs { decision, approver, key_id, comment } = *args;
             let signing = verifier.signoff_approval_signing();
             signing.call_statement(store, id, record, decision, approver, key_id, comment)
@@ -244,7 +248,7 @@ impl Verifier {
     /// Returns the statement to sign for an approval shown by a server, with recomputed digests.
     pub fn review(&self, shown: &Shown<'_>, args: &DecisionArgs<'_>) -> Result<Statement, Failure> {
         self.reads([Some(shown.context), shown.plan]);
-        self.ask(|verifier, store| {
+        self.call_fallible(|verifier, store| {
             let Shown { approval, context, plan } = *shown;
             let DecisionArgs { decision, approver, key_id, comment } = *args;
             let lifecycle = verifier.signoff_approval_lifecycle();
@@ -255,7 +259,7 @@ impl Verifier {
 
     /// Verifies a receipt. Returns the report, JSON.
     pub fn verify_receipt(&self, args: &ReceiptArgs<'_>) -> Result<String, Failure> {
-        self.ask(|verifier, store| {
+        self.call_fallible(|verifier, store| {
             let ReceiptArgs { receipt, id, audience, checkpoint, .. } = *args;
             let (log_keys, consistency) = (texts(args.log_keys), texts(args.consistency));
             let profiles = texts(args.accepted.profiles);
@@ -277,7 +281,7 @@ impl Verifier {
     }
 
     /// Calls an operation that may change nothing.
-    fn ask_update(
+    fn call_update(
         &self,
         f: impl FnOnce(
             &lifecycle::Guest,
@@ -285,7 +289,7 @@ impl Verifier {
         ) -> wasmtime::Result<Result<lifecycle::Update, shared::Rejection>>,
     ) -> Result<Step, Failure> {
         let answer =
-            self.answer(|verifier, store| f(verifier.signoff_approval_lifecycle(), store))?;
+            self.call(|verifier, store| f(verifier.signoff_approval_lifecycle(), store))?;
         match answer {
             Ok(update) => update.try_into(),
             Err(rejection) => Err(Failure::Rejected(rejection.into())),

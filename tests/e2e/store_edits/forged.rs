@@ -84,7 +84,7 @@ pub fn go_on(path: &Path, trust: Trust, scene: &Scene) -> String {
 
 async fn keep(store: &RedbStore, change: Change) {
     let kept = store.commit(change).await.unwrap();
-    assert!(matches!(kept, Commit::Kept { .. }), "{kept:?}");
+    assert!(matches!(kept, Commit::Committed { .. }), "{kept:?}");
 }
 
 /// Writes the approval of the older copy as the next version of the current one.

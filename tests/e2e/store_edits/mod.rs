@@ -32,7 +32,7 @@ use signoff::store::{StoreError, Trust};
 use self::edits::{Edit, shown_key};
 use self::groups::Group;
 use self::probes::Shown;
-use self::reads::{HonestAnswers, Questions};
+use self::reads::{HonestAnswers, Queries};
 use self::scene::{Scene, with_server};
 use self::tables::{Table, Write};
 use crate::support::{SERVE, Server};
@@ -44,7 +44,7 @@ fn texts() -> StoredTexts {
 
 /// The queries, and the answers of the unedited store.
 struct Honest {
-    questions: Questions,
+    queries: Queries,
     answers: HonestAnswers,
     store: RedbStore,
     runtime: tokio::runtime::Runtime,
@@ -52,21 +52,21 @@ struct Honest {
 
 impl Honest {
     fn new(scene: &Scene) -> Self {
-        let questions = Questions::about(&[&scene.rows, &scene.old_rows]);
+        let queries = Queries::about(&[&scene.rows, &scene.old_rows]);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let store = scene.open(&scene.copy("honest.redb")).unwrap();
         assert_eq!(store.examine(&texts()).unwrap().differences, []);
         let mut answers = HonestAnswers::default();
-        answers.add(runtime.block_on(questions.ask(&store)));
-        Self { questions, answers, store, runtime }
+        answers.add(runtime.block_on(queries.run(&store)));
+        Self { queries, answers, store, runtime }
     }
 
     /// Returns the answers of the edited store that the honest one does not give.
     fn unsound(&mut self, edited: &RedbStore, edit: &Edit) -> Vec<String> {
-        let besides = Questions::default().and(&edit.writes);
-        self.answers.add(self.runtime.block_on(besides.ask(&self.store)));
-        let questions = self.questions.and(&edit.writes);
-        self.answers.unsound(&self.runtime.block_on(questions.ask(edited)))
+        let besides = Queries::default().and(&edit.writes);
+        self.answers.add(self.runtime.block_on(besides.run(&self.store)));
+        let queries = self.queries.and(&edit.writes);
+        self.answers.unsound(&self.runtime.block_on(queries.run(edited)))
     }
 }
 

@@ -126,8 +126,8 @@ impl Shown {
             }
         }
         let executor = server.with_token(&tokens.executor);
-        let asked = executor.post("/api/v1/approvals", &super::scene::request("pending"));
-        if asked.status < 400 {
+        let answer = executor.post("/api/v1/approvals", &super::scene::request("pending"));
+        if answer.status < 400 {
             effects.push("an executor's token requests".to_owned());
         }
     }

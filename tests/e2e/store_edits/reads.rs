@@ -15,7 +15,7 @@ const SPREAD: u64 = 60;
 /// Queries about every id and key of the honest store, of its older copy, and of an edit. The bytes of
 /// modules are left out: the host compares them with their digest before it runs them.
 #[derive(Clone, Debug, Default)]
-pub struct Questions {
+pub struct Queries {
     approvals: BTreeSet<u128>,
     rows: BTreeSet<(RowKind, String)>,
     scopes: BTreeSet<Scope>,
@@ -32,46 +32,46 @@ pub type Answer = Option<Vec<String>>;
 
 /// How an answer may differ from the honest one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum May {
+enum Allowed {
     /// It is the honest one or a refusal.
-    Refuse,
+    Refusal,
     /// Items may be missing, but the order is the same.
-    Miss,
+    Missing,
     /// It may be empty.
-    BeNone,
+    Empty,
 }
 
 /// A query, its answer, and how the answer may differ.
 #[derive(Clone, Debug)]
-pub struct Asked {
-    question: String,
+pub struct Answered {
+    query: String,
     answer: Answer,
-    may: May,
+    allowed: Allowed,
 }
 
-impl Questions {
+impl Queries {
     /// Returns queries about all contents of these stores.
     pub fn about(contents: &[&Contents]) -> Self {
-        let mut questions = Self::default();
+        let mut queries = Self::default();
         for contents in contents {
             for table in Table::ALL {
-                contents.rows(table).keys().for_each(|key| questions.add(table, key));
+                contents.rows(table).keys().for_each(|key| queries.add(table, key));
             }
         }
-        questions.agents = ["knowledge_update", "inbox_triage"].map(str::to_owned).into();
-        questions.actions = ["apply"].map(str::to_owned).into();
-        let last = questions.entries.last().copied().unwrap_or_default();
+        queries.agents = ["knowledge_update", "inbox_triage"].map(str::to_owned).into();
+        queries.actions = ["apply"].map(str::to_owned).into();
+        let last = queries.entries.last().copied().unwrap_or_default();
         let stride = usize::try_from(last / SPREAD + 1).unwrap();
-        questions.entries = (0..=last).step_by(stride).chain([last]).collect();
-        questions.hashes = (0..2 * last).step_by(stride).collect();
-        questions
+        queries.entries = (0..=last).step_by(stride).chain([last]).collect();
+        queries.hashes = (0..2 * last).step_by(stride).collect();
+        queries
     }
 
     /// Adds queries about the rows that an edit writes.
     pub fn and(&self, writes: &[Write]) -> Self {
-        let mut questions = self.clone();
-        writes.iter().for_each(|(table, key, _)| questions.add(*table, key));
-        questions
+        let mut queries = self.clone();
+        writes.iter().for_each(|(table, key, _)| queries.add(*table, key));
+        queries
     }
 
     fn add(&mut self, table: Table, key: &[u8]) {
@@ -100,35 +100,43 @@ impl Questions {
     }
 
     /// Runs all queries.
-    pub async fn ask(&self, store: &RedbStore) -> Vec<Asked> {
-        let mut asked = Vec::new();
-        self.ask_of_approvals(store, &mut asked).await;
-        self.ask_of_lists(store, &mut asked).await;
-        self.ask_of_rows(store, &mut asked).await;
-        self.ask_of_log(store, &mut asked).await;
-        asked
+    pub async fn run(&self, store: &RedbStore) -> Vec<Answered> {
+        let mut answered = Vec::new();
+        self.query_approvals(store, &mut answered).await;
+        self.query_lists(store, &mut answered).await;
+        self.query_rows(store, &mut answered).await;
+        self.query_log(store, &mut answered).await;
+        answered
     }
 
-    async fn ask_of_approvals(&self, store: &RedbStore, asked: &mut Vec<Asked>) {
+    async fn query_approvals(&self, store: &RedbStore, answered: &mut Vec<Answered>) {
         for id in &self.approvals {
             let id = ApprovalId::from_u128(*id);
             for texts in [WithTexts::Yes, WithTexts::No] {
                 let answer = one(store.load(&id, texts).await);
-                asked.push(Asked::new(format!("load {id} {texts:?}"), answer, May::Refuse));
+                answered.push(Answered::new(
+                    format!("load {id} {texts:?}"),
+                    answer,
+                    Allowed::Refusal,
+                ));
             }
             let about = store.entries_about(About::approval(id), 0, 1_000).await;
-            asked.push(Asked::new(format!("entries about {id}"), many(about), May::Miss));
+            answered.push(Answered::new(
+                format!("entries about {id}"),
+                many(about),
+                Allowed::Missing,
+            ));
             let shown = id.to_string();
             let found = store.with_prefix(&shown[..12], 1_000).await;
-            asked.push(Asked::new(format!("prefix of {id}"), many(found), May::Refuse));
+            answered.push(Answered::new(format!("prefix of {id}"), many(found), Allowed::Refusal));
         }
         let all = many(store.approvals(None, 1_000).await);
-        asked.push(Asked::new("every id", all, May::Refuse));
+        answered.push(Answered::new("every id", all, Allowed::Refusal));
         let unfinished = many(store.unfinished(None, 1_000).await);
-        asked.push(Asked::new("unfinished", unfinished, May::Refuse));
+        answered.push(Answered::new("unfinished", unfinished, Allowed::Refusal));
     }
 
-    async fn ask_of_lists(&self, store: &RedbStore, asked: &mut Vec<Asked>) {
+    async fn query_lists(&self, store: &RedbStore, answered: &mut Vec<Answered>) {
         let some = |names: &BTreeSet<String>| {
             let named = names.iter().cloned().map(Some);
             named.chain([None]).collect::<Vec<_>>()
@@ -139,51 +147,55 @@ impl Questions {
                     let agent = agent.clone();
                     let query = Query { status, agent, action, before: None, limit: 1_000 };
                     let found = many(store.list(&query).await);
-                    asked.push(Asked::new(format!("{query:?}"), found, May::Miss));
+                    answered.push(Answered::new(format!("{query:?}"), found, Allowed::Missing));
                 }
             }
         }
         for now in [0, 1_700_000_000, u64::MAX] {
             let due = many(store.due(now, 1_000).await);
-            asked.push(Asked::new(format!("due at {now}"), due, May::Miss));
+            answered.push(Answered::new(format!("due at {now}"), due, Allowed::Missing));
         }
     }
 
-    async fn ask_of_rows(&self, store: &RedbStore, asked: &mut Vec<Asked>) {
+    async fn query_rows(&self, store: &RedbStore, answered: &mut Vec<Answered>) {
         for (kind, id) in &self.rows {
             let row = one(store.row(*kind, id).await);
-            asked.push(Asked::new(format!("row {kind}/{id}"), row, May::Refuse));
+            answered.push(Answered::new(format!("row {kind}/{id}"), row, Allowed::Refusal));
         }
         for kind in RowKind::ALL {
             let ids = many(store.row_ids(kind, "", 1_000).await);
-            asked.push(Asked::new(format!("ids of {kind}"), ids, May::Refuse));
+            answered.push(Answered::new(format!("ids of {kind}"), ids, Allowed::Refusal));
         }
         for scope in &self.scopes {
             let answer = one(store.answer(scope).await);
-            asked.push(Asked::new(format!("answer {}", hex::encode(scope)), answer, May::BeNone));
+            answered.push(Answered::new(
+                format!("answer {}", hex::encode(scope)),
+                answer,
+                Allowed::Empty,
+            ));
         }
     }
 
-    async fn ask_of_log(&self, store: &RedbStore, asked: &mut Vec<Asked>) {
+    async fn query_log(&self, store: &RedbStore, answered: &mut Vec<Answered>) {
         let head = store.head().await.map(Some);
-        asked.push(Asked::new("head", one(head), May::Refuse));
+        answered.push(Answered::new("head", one(head), Allowed::Refusal));
         let whole = many(store.entries(0, usize::MAX).await);
-        asked.push(Asked::new("every entry", whole, May::Refuse));
+        answered.push(Answered::new("every entry", whole, Allowed::Refusal));
         // One by one, so that a refused entry hides no other.
         for after in &self.entries {
             let next = many(store.entries(*after, 1).await);
-            asked.push(Asked::new(format!("entry after {after}"), next, May::Refuse));
+            answered.push(Answered::new(format!("entry after {after}"), next, Allowed::Refusal));
         }
         for position in &self.hashes {
             let hash = many(store.hashes(&[*position]).await);
-            asked.push(Asked::new(format!("hash {position}"), hash, May::Refuse));
+            answered.push(Answered::new(format!("hash {position}"), hash, Allowed::Refusal));
         }
     }
 }
 
-impl Asked {
-    fn new(question: impl Into<String>, answer: Answer, may: May) -> Self {
-        Self { question: question.into(), answer, may }
+impl Answered {
+    fn new(query: impl Into<String>, answer: Answer, allowed: Allowed) -> Self {
+        Self { query: query.into(), answer, allowed }
     }
 
     /// Whether an honest store could give this answer. `honest` is its answer; `None` if it refused.
@@ -191,10 +203,10 @@ impl Asked {
         let (Some(answer), Some(honest)) = (&self.answer, honest) else {
             return self.answer.is_none();
         };
-        match self.may {
-            May::Refuse => answer == honest,
-            May::Miss => is_part(answer, honest),
-            May::BeNone => answer == honest || answer.is_empty(),
+        match self.allowed {
+            Allowed::Refusal => answer == honest,
+            Allowed::Missing => is_part(answer, honest),
+            Allowed::Empty => answer == honest || answer.is_empty(),
         }
     }
 }
@@ -204,16 +216,16 @@ impl Asked {
 pub struct HonestAnswers(HashMap<String, Answer>);
 
 impl HonestAnswers {
-    pub fn add(&mut self, asked: Vec<Asked>) {
-        self.0.extend(asked.into_iter().map(|asked| (asked.question, asked.answer)));
+    pub fn add(&mut self, answered: Vec<Answered>) {
+        self.0.extend(answered.into_iter().map(|answered| (answered.query, answered.answer)));
     }
 
     /// Returns the answers that the honest store does not give to the same queries.
     #[track_caller]
-    pub fn unsound(&self, asked: &[Asked]) -> Vec<String> {
-        let honest = |asked: &Asked| self.0.get(&asked.question).expect("the same query");
-        let unsound = asked.iter().filter(|asked| !asked.is_sound(honest(asked)));
-        unsound.map(|asked| format!("{asked:?}, and it was {:?}", honest(asked))).collect()
+    pub fn unsound(&self, answered: &[Answered]) -> Vec<String> {
+        let honest = |answered: &Answered| self.0.get(&answered.query).expect("the same query");
+        let unsound = answered.iter().filter(|answered| !answered.is_sound(honest(answered)));
+        unsound.map(|answered| format!("{answered:?}, and it was {:?}", honest(answered))).collect()
     }
 }
 

@@ -234,17 +234,17 @@ impl Tokens {
 
 /// Makes the changes of an approval before the older copy.
 fn first_part(office: &Office, tokens: &Tokens, name: &str) -> Value {
-    let asked = office.requester.post_once("/api/v1/approvals", name, &request(name)).json(201);
+    let requested = office.requester.post_once("/api/v1/approvals", name, &request(name)).json(201);
     let sign = |key: &str, token: &str| {
-        let ballot = KeyV2::of(&office.home, key).ballot(&asked, "approved");
-        office.server.with_token(token).act(&asked, "approve", &ballot).ok();
+        let ballot = KeyV2::of(&office.home, key).ballot(&requested, "approved");
+        office.server.with_token(token).act(&requested, "approve", &ballot).ok();
     };
     match name {
         "approved" | "claimed" | "succeeded" | "failed" => sign("ann", &tokens.ann),
         "of-carl" => sign("carl", &tokens.carl),
         _ => {}
     }
-    asked
+    requested
 }
 
 fn pushed(home: &Home, policy: &Client, decision: &str, rule: &str, version: u64) -> String {

@@ -94,7 +94,7 @@ impl Office {
 
     /// Makes the runbook's request with a requirement.
     #[track_caller]
-    pub fn ask(&self, requirement: Value) -> Value {
+    pub fn request(&self, requirement: Value) -> Value {
         let mut body = request_body();
         body["requirement"] = requirement;
         self.requester.request_of(&body)

@@ -54,7 +54,7 @@ pub fn change_record(home: &Home, change: impl FnOnce(&mut Value)) {
             at: 0,
         };
         let kept = store.commit(change).await.unwrap();
-        assert!(matches!(kept, Commit::Kept { .. }), "{kept:?}");
+        assert!(matches!(kept, Commit::Committed { .. }), "{kept:?}");
     });
 }
 

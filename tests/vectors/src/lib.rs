@@ -1,5 +1,5 @@
 //! The vectors of this folder, and the runner that puts them to a verifier. README.md in this folder
-//! defines the format. Every Rust test of a verifier uses this crate, each with its own `door`, and so does
+//! defines the format. Every Rust test of a verifier uses this crate, each with its own `call`, and so does
 //! the host's trial of a new verifier.
 
 #![allow(clippy::indexing_slicing, reason = "indexing a `Value` by a missing member gives null")]
@@ -42,13 +42,13 @@ pub struct Outcome {
     pub failures: Vec<String>,
 }
 
-/// Runs every vector of `files` through `door`, which answers a request on the wire.
+/// Runs every vector of `files` through `call`, which answers a request on the wire.
 ///
 /// # Errors
 ///
 /// A file that holds no vectors of format 1, or a step that cannot be built; an answer that is not JSON.
-pub fn run(files: &[File], door: impl Fn(&str) -> String) -> Result<Outcome, String> {
-    let mut runner = Runner { door, transcript: Sha256::new(), failures: Vec::new() };
+pub fn run(files: &[File], call: impl Fn(&str) -> String) -> Result<Outcome, String> {
+    let mut runner = Runner { call, transcript: Sha256::new(), failures: Vec::new() };
     let mut counts = Vec::new();
     for (name, text) in files {
         let count = runner.file(name, &parsed(text)?)?;
@@ -66,7 +66,7 @@ pub fn run(files: &[File], door: impl Fn(&str) -> String) -> Result<Outcome, Str
 }
 
 struct Runner<D> {
-    door: D,
+    call: D,
     transcript: Sha256,
     failures: Vec<String>,
 }
@@ -108,7 +108,7 @@ impl<D: Fn(&str) -> String> Runner<D> {
     }
 
     fn call(&mut self, request: &str) -> Result<Value, String> {
-        let answer = (self.door)(request);
+        let answer = (self.call)(request);
         for part in [request, "\n", &answer, "\n"] {
             self.transcript.update(part);
         }

@@ -117,7 +117,7 @@ impl Condition {
                 "the condition gave a value of type {}, expected a bool",
                 value.get_type().name()
             )),
-            Err(error) => Some(told(&error, tables)),
+            Err(error) => Some(describe_error(&error, tables)),
         }
     }
 }
@@ -165,7 +165,7 @@ fn lowered(message: &str) -> String {
 }
 
 /// Formats an error of the interpreter, restoring the names that rewriting replaced.
-fn told(error: &ExecutionError, tables: &Tables) -> String {
+fn describe_error(error: &ExecutionError, tables: &Tables) -> String {
     if let ExecutionError::UndeclaredReference(name) = error
         && let Some(path) = tables.path(name)
     {

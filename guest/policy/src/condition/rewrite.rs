@@ -130,11 +130,11 @@ impl Rewriter<'_> {
                                 format!("the compiled regular expression exceeds {bytes} bytes")
                             }
                             other => {
-                                let told = other.to_string();
-                                let told = told.lines().last().unwrap_or_default();
+                                let message = other.to_string();
+                                let message = message.lines().last().unwrap_or_default();
                                 format!(
                                     "not a regular expression: {}",
-                                    told.trim_start_matches("error: ")
+                                    message.trim_start_matches("error: ")
                                 )
                             }
                         };

@@ -71,7 +71,7 @@ pub fn read<'t>(text: &'t str, problems: &mut Problems<'t>) -> RulesFile {
     }
     cases(&mut members, &mut file.cases);
     let ids = file.rules.iter();
-    for (earlier, later) in twins(ids.map(|rule| rule.id.as_str())) {
+    for (earlier, later) in duplicates(ids.map(|rule| rule.id.as_str())) {
         let (Some(earlier), Some(later)) = (file.rules.get(earlier), file.rules.get(later)) else {
             continue;
         };
@@ -130,7 +130,7 @@ fn cases(members: &mut Members<'_, '_, '_>, cases: &mut Vec<Case>) {
         let case = Case::read(Members::new(text, at, table, members.problems));
         cases.extend(case);
     }
-    for (earlier, later) in twins(cases.iter().map(|case| case.name.as_str())) {
+    for (earlier, later) in duplicates(cases.iter().map(|case| case.name.as_str())) {
         let (Some(earlier), Some(later)) = (cases.get(earlier), cases.get(later)) else { continue };
         let message = format!("the test in line {} has the same name", earlier.line);
         members.problems.warning(later.at, message);
@@ -138,16 +138,16 @@ fn cases(members: &mut Members<'_, '_, '_>, cases: &mut Vec<Case>) {
 }
 
 /// Returns the positions of repeated texts, each with its first position.
-fn twins<'n>(names: impl Iterator<Item = &'n str>) -> Vec<(usize, usize)> {
+fn duplicates<'n>(names: impl Iterator<Item = &'n str>) -> Vec<(usize, usize)> {
     let mut first = std::collections::HashMap::new();
-    let mut twins = Vec::new();
+    let mut duplicates = Vec::new();
     for (at, name) in names.enumerate().filter(|(_, name)| !name.is_empty()) {
         match first.get(name) {
-            Some(earlier) => twins.push((*earlier, at)),
+            Some(earlier) => duplicates.push((*earlier, at)),
             None => {
                 first.insert(name, at);
             }
         }
     }
-    twins
+    duplicates
 }

@@ -295,7 +295,7 @@ impl<'v> Val for Object<'v> {
 
 impl Container for Object<'_> {
     fn contains(&self, key: &dyn Val) -> Result<bool, ExecutionError> {
-        Ok(self.find(key_text(key)?.unwrap_or_default()).is_some() && key_text(key)?.is_some())
+        Ok(key_text(key)?.is_some_and(|text| self.find(text).is_some()))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Contexts with which an agent tries to get a milder verdict. None succeeds.
 
-use super::support::{ask, attempt, load, outcome, outcome_with_plan};
+use super::support::{attempt, evaluate, load, outcome, outcome_with_plan};
 
 /// A risk of 92 needs an approval, and so does anything that is not clearly below 80.
 #[test]
@@ -89,7 +89,11 @@ fn a_score_that_is_not_clearly_low_needs_an_approval() {
     ];
     for context in bent {
         for policy in [&guarded, &permissive] {
-            assert_eq!(ask(policy, context).decision.as_str(), "require_approval", "{context}");
+            assert_eq!(
+                evaluate(policy, context).decision.as_str(),
+                "require_approval",
+                "{context}"
+            );
         }
     }
     let deep = format!(r#"{{"a": {}{}, "risk_score": 12}}"#, "[".repeat(64), "]".repeat(64));
@@ -103,7 +107,7 @@ fn a_score_that_is_not_clearly_low_needs_an_approval() {
         (&long, "require_approval"),
     ] {
         for policy in [&guarded, &permissive] {
-            assert_eq!(ask(policy, context).decision.as_str(), expected);
+            assert_eq!(evaluate(policy, context).decision.as_str(), expected);
         }
     }
     for context in [
@@ -115,7 +119,7 @@ fn a_score_that_is_not_clearly_low_needs_an_approval() {
         r#"  {"risk_score" :12 } "#,
     ] {
         for policy in [&guarded, &permissive] {
-            assert_eq!(ask(policy, context).decision.as_str(), "allow", "{context}");
+            assert_eq!(evaluate(policy, context).decision.as_str(), "allow", "{context}");
         }
     }
 }
@@ -267,8 +271,8 @@ fn a_long_list_only_takes_time() {
 #[test]
 fn invalid_agent_and_action_names_are_refused() {
     for (agent, action) in [("", "a"), ("a", ""), ("a b", "a"), ("é", "a"), ("a", "a\n")] {
-        let mut asked = attempt("{}", None);
-        (asked.agent, asked.action) = (agent, action);
-        assert!(signoff_policy::workbench::verdict(&asked).is_none());
+        let mut attempted = attempt("{}", None);
+        (attempted.agent, attempted.action) = (agent, action);
+        assert!(signoff_policy::authoring::verdict(&attempted).is_none());
     }
 }

@@ -122,9 +122,9 @@ fn a_time_that_cel_cannot_represent_is_an_error() {
     for (now, decision) in
         [(1, "allow"), (253_402_300_799, "allow"), (253_402_300_800, "deny"), (u64::MAX, "deny")]
     {
-        let mut asked = super::support::attempt("{}", None);
-        asked.now = now;
-        assert_eq!(policy.evaluate(&asked).decision.as_str(), decision, "{now}");
+        let mut attempted = super::support::attempt("{}", None);
+        attempted.now = now;
+        assert_eq!(policy.evaluate(&attempted).decision.as_str(), decision, "{now}");
     }
 }
 

@@ -1,8 +1,8 @@
 //! Facts of an attempt, and rules whose condition fails.
 
 use serde_json::{Value, json};
+use signoff_policy::authoring;
 use signoff_policy::policy::Policy;
-use signoff_policy::workbench;
 
 use super::support::{FACTS, attempt, errors, load};
 
@@ -11,9 +11,9 @@ fn rule(when: &str) -> String {
 }
 
 fn outcome(when: &str, facts: &str) -> String {
-    let mut asked = attempt("{}", None);
-    asked.facts = facts;
-    let trace = load(&rule(when)).trace(&asked);
+    let mut attempted = attempt("{}", None);
+    attempted.facts = facts;
+    let trace = load(&rule(when)).trace(&attempted);
     trace[0].error.clone().unwrap_or_else(|| trace[0].when.to_owned())
 }
 
@@ -47,11 +47,11 @@ fn conditions_read_facts_by_name() {
 #[test]
 fn context_members_are_not_facts() {
     let policy = load(&rule("facts.requester == 'admin'"));
-    let mut asked = attempt(r#"{"facts": {"requester": "admin"}, "requester": "admin"}"#, None);
-    asked.plan = Some(r#"{"facts": {"requester": "admin"}}"#);
-    assert_eq!(policy.evaluate(&asked).decision.as_str(), "deny");
-    asked.facts = r#"{"requester": "admin"}"#;
-    assert_eq!(policy.evaluate(&asked).decision.as_str(), "allow");
+    let mut attempted = attempt(r#"{"facts": {"requester": "admin"}, "requester": "admin"}"#, None);
+    attempted.plan = Some(r#"{"facts": {"requester": "admin"}}"#);
+    assert_eq!(policy.evaluate(&attempted).decision.as_str(), "deny");
+    attempted.facts = r#"{"requester": "admin"}"#;
+    assert_eq!(policy.evaluate(&attempted).decision.as_str(), "allow");
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn reasons_show_facts() {
 #[test]
 fn the_default_requester_of_a_test_is_its_agent() {
     let rules = "format = 1\nname = 't'\n[[rule]]\nid = 'r'\nverdict = 'deny'\nreason = '{facts.requester} {facts.claimed_by}'\n";
-    let _loaded = workbench::call(&json!({"op": "load", "rules": rules}).to_string());
+    let _loaded = authoring::call(&json!({"op": "load", "rules": rules}).to_string());
     for (more, expected) in [
         ("", "agent:a_b ?"),
         ("facts = {}", "agent:a_b ?"),
@@ -138,7 +138,7 @@ fn the_default_requester_of_a_test_is_its_agent() {
     ] {
         let case =
             format!("[[test]]\nname = 'x'\nagent = 'A_b'\naction = 'b'\nexpect = 'deny'\n{more}\n");
-        let report = workbench::call(&json!({"op": "test", "cases": case}).to_string());
+        let report = authoring::call(&json!({"op": "test", "cases": case}).to_string());
         let report: Value = serde_json::from_str(&report).unwrap();
         assert_eq!(report["ok"]["cases"][0]["got"]["reason"], expected, "{more}: {report}");
     }
@@ -147,13 +147,13 @@ fn the_default_requester_of_a_test_is_its_agent() {
 #[test]
 fn facts_are_bounded() {
     let _loaded =
-        workbench::call(&json!({"op": "load", "rules": "format = 1\nname = 't'\n"}).to_string());
+        authoring::call(&json!({"op": "load", "rules": "format = 1\nname = 't'\n"}).to_string());
     for (bytes, fits) in [(16 << 10, true), ((16 << 10) + 1, false)] {
         let facts = format!("{{\"requester\": \"{}\"}}", "x".repeat(bytes - 17));
         assert_eq!(facts.len(), bytes);
-        let mut asked = attempt("{}", None);
-        asked.facts = &facts;
-        assert_eq!(workbench::verdict(&asked).is_some(), fits, "{bytes}");
+        let mut attempted = attempt("{}", None);
+        attempted.facts = &facts;
+        assert_eq!(authoring::verdict(&attempted).is_some(), fits, "{bytes}");
     }
 }
 

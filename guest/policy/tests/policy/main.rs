@@ -7,6 +7,7 @@
     reason = "a test that fails says so by a panic"
 )]
 
+mod authoring;
 mod bending;
 mod conditions;
 mod facts;
@@ -17,4 +18,3 @@ mod problems;
 mod reasons;
 mod support;
 mod verdicts;
-mod workbench;

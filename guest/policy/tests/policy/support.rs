@@ -35,7 +35,7 @@ pub(crate) fn attempt<'a>(context: &'a str, plan: Option<&'a str>) -> Attempt<'a
     Attempt { agent: "inbox", action: "quarantine", context, plan, facts: FACTS, now: NOW }
 }
 
-pub(crate) fn ask(policy: &Policy, context: &str) -> Verdict {
+pub(crate) fn evaluate(policy: &Policy, context: &str) -> Verdict {
     policy.evaluate(&attempt(context, None))
 }
 

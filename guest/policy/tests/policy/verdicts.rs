@@ -2,7 +2,7 @@
 
 use signoff_policy::verdict::{Decision, Requirement, Verdict};
 
-use super::support::{ask, attempt, load};
+use super::support::{attempt, evaluate, load};
 
 /// Builds rules from letters: `d`eny, `r`equire and `a`llow that match, `D`, `R`, `A` that do not,
 /// `x`, `y`, `z` with the same verdicts whose condition fails.
@@ -70,7 +70,7 @@ fn the_strictest_rule_that_matches_decides_and_the_first_of_its_verdict_is_named
             panic!("{line}")
         };
         let policy = load(&format!("default = '{default}'\n{}", rules(letters)));
-        let verdict = ask(&policy, r#"{"one": 1}"#);
+        let verdict = evaluate(&policy, r#"{"one": 1}"#);
         assert_eq!(verdict.decision.as_str(), decision, "{line}");
         assert_eq!(verdict.rule.as_deref().unwrap_or("-"), rule, "{line}");
         let reason = verdict.rule.map(|rule| match rule.starts_with(['x', 'y', 'z']) {
@@ -97,7 +97,7 @@ fn the_strictest_rule_that_matches_decides_and_the_first_of_its_verdict_is_named
 
 #[test]
 fn the_built_in_default_requires_an_approval() {
-    assert_eq!(ask(&load(""), "{}").decision.as_str(), "require_approval");
+    assert_eq!(evaluate(&load(""), "{}").decision.as_str(), "require_approval");
 }
 
 #[test]
@@ -134,14 +134,14 @@ fn the_requirement_is_the_strictest_of_all_matching_rules() {
         ttl = 1
         ",
     );
-    let verdict = ask(&policy, r#"{"yes": true}"#);
+    let verdict = evaluate(&policy, r#"{"yes": true}"#);
     assert_eq!(verdict.rule.as_deref(), Some("a"));
     assert_eq!(
         serde_json::to_string(&verdict.requirement).unwrap(),
         r#"{"ttl_seconds":1800,"threshold":3,"groups":{"legal":2,"security":2}}"#
     );
     let policy = load("[[rule]]\nid = 'a'\nverdict = 'require_approval'\n");
-    assert_eq!(serde_json::to_string(&ask(&policy, "{}").requirement).unwrap(), "{}");
+    assert_eq!(serde_json::to_string(&evaluate(&policy, "{}").requirement).unwrap(), "{}");
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn a_ttl_is_a_class_or_a_time() {
         let policy = load(&format!(
             "ttl.weekend = '72h'\nttl.short = 7\n[[rule]]\nid = 'a'\nverdict = 'require_approval'\nttl = {ttl}\n"
         ));
-        let requirement = ask(&policy, "{}").requirement.unwrap();
+        let requirement = evaluate(&policy, "{}").requirement.unwrap();
         assert_eq!(requirement.ttl_seconds, Some(seconds), "{ttl}");
     }
 }
@@ -208,9 +208,9 @@ fn globs_match_whole_names() {
         let policy = load(&format!(
             "default = 'deny'\n[[rule]]\nid = 'a'\nagent = ['nobody', '{glob}']\nverdict = 'allow'\n"
         ));
-        let mut asked = attempt("{}", None);
-        asked.agent = name;
-        assert_eq!(policy.evaluate(&asked).rule.is_some(), fits, "{glob} {name}");
+        let mut attempted = attempt("{}", None);
+        attempted.agent = name;
+        assert_eq!(policy.evaluate(&attempted).rule.is_some(), fits, "{glob} {name}");
     }
 }
 
@@ -238,7 +238,7 @@ fn a_glob_that_covers_another_matches_all_its_names() {
 }
 
 /// Returns whether one requirement is at least as strict as another in each part.
-fn asks_at_least(one: &Requirement, other: &Requirement) -> bool {
+fn is_at_least_as_strict(one: &Requirement, other: &Requirement) -> bool {
     let ttl = match (one.ttl_seconds, other.ttl_seconds) {
         (Some(one), Some(other)) => one <= other,
         (None, Some(_)) => false,
@@ -255,8 +255,8 @@ fn at_least_as_strict(one: &Verdict, other: &Verdict) -> bool {
     if one.decision != Decision::RequireApproval || one.decision != other.decision {
         return one.decision >= other.decision;
     }
-    let asked = |verdict: &Verdict| verdict.requirement.clone().unwrap_or_default();
-    asks_at_least(&asked(one), &asked(other))
+    let requirement = |verdict: &Verdict| verdict.requirement.clone().unwrap_or_default();
+    is_at_least_as_strict(&requirement(one), &requirement(other))
 }
 
 /// Returns every assignment of the values to the rules.
@@ -296,9 +296,9 @@ fn no_value_of_a_failed_condition_gives_a_stricter_verdict() {
             let policy = load(&format!("default = '{default}'\n{rules}"));
             let whole = each(3, &[Some(true), Some(false)]);
             let answers: Vec<Verdict> =
-                whole.iter().map(|values| ask(&policy, &given(values))).collect();
+                whole.iter().map(|values| evaluate(&policy, &given(values))).collect();
             for failing in each(3, &[Some(true), Some(false), None]) {
-                let verdict = ask(&policy, &given(&failing));
+                let verdict = evaluate(&policy, &given(&failing));
                 for (values, answer) in whole.iter().zip(&answers) {
                     let fits = |(one, other): (&Option<bool>, &Option<bool>)| {
                         one.is_none() || one == other
@@ -324,7 +324,7 @@ fn the_requirement_includes_rules_whose_condition_failed() {
     let policy = load(
         "[[rule]]\nid = 'm'\nverdict = 'require_approval'\nttl = 90\nreason = 'asked'\n[[rule]]\nid = 'f'\nverdict = 'require_approval'\nttl = 60\nthreshold = 2\nwhen = 'context.absent == 1'\n",
     );
-    let verdict = ask(&policy, "{}");
+    let verdict = evaluate(&policy, "{}");
     assert_eq!((verdict.rule.as_deref(), verdict.reason.as_deref()), (Some("m"), Some("asked")));
     let requirement = verdict.requirement.unwrap();
     assert_eq!((requirement.ttl_seconds, requirement.threshold), (Some(60), Some(2)));
@@ -337,7 +337,7 @@ fn the_reason_of_a_failed_condition_is_generated_bounded_and_escaped() {
     );
     let reason = |key: &str| {
         let context = serde_json::json!({ "map": {}, "key": key }).to_string();
-        ask(&policy, &context).reason.unwrap()
+        evaluate(&policy, &context).reason.unwrap()
     };
     let start = "the condition of rule `x` could not be evaluated: ";
     assert_eq!(reason("k"), format!("{start}`k` is missing"));

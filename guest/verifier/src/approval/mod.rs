@@ -17,7 +17,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 pub use json_text::JsonText;
-pub(crate) use view::Shown;
+pub(crate) use view::ApprovalView;
 
 use crate::key::{KeyEntry, Keyring};
 use crate::lifecycle::{Approved, Proven};
@@ -94,7 +94,7 @@ impl Verify<'_> {
     /// Verifies an approval as a server shows it against the attempt; see `approval.verify` in
     /// `wit/` for shapes and the order of the rejections.
     pub fn run(&self) -> Result<Verified, Rejection> {
-        let shown = Shown::read(self.approval.as_str())?;
+        let shown = ApprovalView::read(self.approval.as_str())?;
         let evidence = Evidence::read(&shown)?;
         let id = ApprovalId::new(self.id.as_ref())?;
         let audience = Identifier::new("audience", self.audience.as_ref())?;
@@ -107,7 +107,7 @@ impl Verify<'_> {
         let now = UnixSeconds::new(self.now)?;
         let expectations = Expectations::read(self)?;
 
-        is_the_one(&shown, &id, &audience)?;
+        check_identity(&shown, &id, &audience)?;
         let erased_at = evidence.erased_at;
         let record = evidence.record(&shown);
         let approved = Approved::to_run(record, attempt.execution_id.as_ref(), now)?;
@@ -154,7 +154,11 @@ impl Verified {
 /// Checks the id and audience of the approval shown.
 ///
 /// Rejections: 1. `not-found` for another approval 2. `audience-mismatch`
-fn is_the_one(shown: &Shown<'_>, id: &ApprovalId, audience: &Identifier) -> Result<(), Rejection> {
+fn check_identity(
+    shown: &ApprovalView<'_>,
+    id: &ApprovalId,
+    audience: &Identifier,
+) -> Result<(), Rejection> {
     if shown.id != *id {
         return Err(Rejection::new(
             Code::NotFound,

@@ -7,18 +7,18 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use crate::asked::Asked;
 use crate::context;
 use crate::limits::{BALLOTS_MAX, LEASE_SECONDS_MAX, TEXT_BYTES_MAX, VIEW_BYTES_MAX};
 use crate::name::{ApprovalId, Digest, ExecutionId, Identifier, KeyId, Text, check_length};
-use crate::object::{self, Object, object, sentence};
+use crate::object::{self, Object, object, redacted_message};
 use crate::record::{Ballot, Execution, FORMAT, Record, Requirement, Status};
 use crate::rejection::Rejection;
+use crate::request_content::RequestContent;
 use crate::time::UnixSeconds;
 
 /// An approval as a server shows it: the members that a signature covers, and, unparsed, the other
 /// members that an executor needs.
-pub(crate) struct Shown<'a> {
+pub(crate) struct ApprovalView<'a> {
     pub(crate) id: ApprovalId,
     pub(crate) audience: Identifier,
     pub(crate) agent: Identifier,
@@ -80,14 +80,14 @@ struct Unread<'a> {
     plan: Option<&'a RawValue>,
 }
 
-impl<'a> Shown<'a> {
+impl<'a> ApprovalView<'a> {
     /// Parses a view. Members that no signature covers and no executor needs are ignored, because a
     /// server may show more.
     ///
     /// Rejections: `limit-exceeded`, `request-invalid`.
     pub(crate) fn read(text: &'a str) -> Result<Self, Rejection> {
         check_length("approval", text, VIEW_BYTES_MAX)?;
-        object::each_name_once("approval", text)?;
+        object::refuse_duplicate_members("approval", text)?;
         let fields: Fields<'_> = object::parse("approval", text)?;
         let name = |field, text: Option<Cow<'_, str>>| {
             text.map(|text| Identifier::new(field, text)).transpose()
@@ -125,7 +125,7 @@ impl<'a> Shown<'a> {
     ///
     /// Rejections: `request-invalid` if the server shows another digest.
     pub(crate) fn request_digest(&self) -> Result<String, Rejection> {
-        let asked = Asked {
+        let content = RequestContent {
             format: FORMAT,
             agent: self.agent.as_str(),
             action: self.action.as_str(),
@@ -138,7 +138,7 @@ impl<'a> Shown<'a> {
             policy: self.policy.as_ref().map(Identifier::as_str),
             rule: self.rule.as_ref().map(Identifier::as_str),
         };
-        let digest = asked.digest()?;
+        let digest = content.digest()?;
         match &self.claimed_digest {
             Some(claimed) if claimed.as_str() != digest => Err(Rejection::request(format!(
                 "the request digest of the approval is {digest}, but {claimed} is shown"
@@ -158,11 +158,11 @@ pub(super) struct Evidence {
 }
 
 impl Evidence {
-    /// Parses the members that [`Shown`] left unparsed, and recomputes every digest. An erased
+    /// Parses the members that [`ApprovalView`] left unparsed, and recomputes every digest. An erased
     /// approval no longer shows the texts that its digests cover.
     ///
     /// Rejections: `limit-exceeded`, `request-invalid`.
-    pub(super) fn read(shown: &Shown<'_>) -> Result<Self, Rejection> {
+    pub(super) fn read(shown: &ApprovalView<'_>) -> Result<Self, Rejection> {
         let unread = &shown.unread;
         shown.requirement.check()?;
         let ballots: Vec<Object<Ballot>> = required("ballots", unread.ballots)?;
@@ -184,7 +184,7 @@ impl Evidence {
     }
 
     /// Returns the record that a server must hold to show this view.
-    pub(super) fn record(self, shown: &Shown<'_>) -> Record {
+    pub(super) fn record(self, shown: &ApprovalView<'_>) -> Record {
         let text = ToString::to_string;
         Record {
             format: FORMAT,
@@ -274,7 +274,7 @@ fn required<T: DeserializeOwned>(field: &str, value: Option<&RawValue>) -> Resul
     let value =
         value.ok_or_else(|| Rejection::request(format!("approval: missing field `{field}`")))?;
     serde_json::from_str(value.get())
-        .map_err(|e| Rejection::request(format!("approval: {field}: {}", sentence(&e))))
+        .map_err(|e| Rejection::request(format!("approval: {field}: {}", redacted_message(&e))))
 }
 
 fn optional<T: DeserializeOwned>(

@@ -48,7 +48,7 @@ impl Decide<'_> {
         let accepted = accepted.under(&pending.0.requirement);
         let form = form(&ballot.signature, &accepted);
         let named = form.as_ref().ok().and_then(|(profile, key_id)| {
-            keys.find(key_id.as_ref()?).filter(|key| key.serves(*profile))
+            keys.find(key_id.as_ref()?).filter(|key| key.can_sign(*profile))
         });
         pending.admit(ballot.decision, ballot.approver.as_str(), named, &keys)?;
         let (profile, key_id) = form?;
@@ -94,7 +94,7 @@ impl Pending {
         if decision == Decision::Approved
             && let Some(key) = named.filter(|key| key.is_of(approver))
         {
-            helps(&tally, approver, key)?;
+            check_still_needed(&tally, approver, key)?;
         }
         if self.0.ballots.iter().any(|cast| same_person(&cast.approver, approver)) {
             return Err(Rejection::new(
@@ -158,7 +158,7 @@ impl Pending {
 /// a group below its minimum can.
 ///
 /// Rejections: `approver-not-allowed`.
-fn helps(tally: &Tally<'_>, approver: &str, key: &Key) -> Result<(), Rejection> {
+fn check_still_needed(tally: &Tally<'_>, approver: &str, key: &Key) -> Result<(), Rejection> {
     let mut missing = tally.missing_groups().map(|(group, ..)| group).peekable();
     if !tally.reaches_threshold() || missing.peek().is_none() {
         return Ok(());

@@ -126,18 +126,18 @@ impl Request {
 /// next to `requirement` instead of in it. Values out of bounds are refused even if a floor would
 /// override them.
 fn required(
-    mut asked: PartialRequirement,
+    mut requirement: PartialRequirement,
     ttl_seconds: Option<i64>,
     floors: &[PartialRequirement; 2],
 ) -> Result<Requirement, Rejection> {
-    if asked.ttl_seconds.is_some() && ttl_seconds.is_some() {
+    if requirement.ttl_seconds.is_some() && ttl_seconds.is_some() {
         return Err(Rejection::request(
             "`ttl_seconds` is given twice, in `requirement` and next to it",
         ));
     }
-    asked.ttl_seconds = asked.ttl_seconds.or(ttl_seconds);
-    asked.check()?;
-    floors.iter().fold(asked, PartialRequirement::stricter).complete()
+    requirement.ttl_seconds = requirement.ttl_seconds.or(ttl_seconds);
+    requirement.check()?;
+    floors.iter().fold(requirement, PartialRequirement::stricter).complete()
 }
 
 impl Ballot<'_> {

@@ -31,7 +31,7 @@ pub use expire::Expire;
 pub use extend::Extend;
 pub use open::Open;
 pub(crate) use quorum::suffice;
-pub(crate) use replay::{Held, LoggedEvent, Replay, hold};
+pub(crate) use replay::{BallotProof, LoggedEvent, Replay, verify_or_attest};
 pub use review::Review;
 pub use settle::Settle;
 pub(crate) use state::{Approved, Proven};

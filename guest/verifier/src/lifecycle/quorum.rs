@@ -39,7 +39,7 @@ impl<'a> Tally<'a> {
                     approver: &ballot.approver,
                     key_id: &ballot.key_id,
                     key,
-                    counts: key.is_some_and(|key| stands(key, ballot, keys)),
+                    counts: key.is_some_and(|key| counts_now(key, ballot, keys)),
                 });
             }
         }
@@ -60,7 +60,7 @@ impl<'a> Tally<'a> {
         self.approvals.iter().any(|approval| {
             same_person(approval.approver, approver)
                 || approval.key_id == key_id
-                || matches!((approval.key, key), (Some(a), Some(b)) if a.is_twin_of(b))
+                || matches!((approval.key, key), (Some(a), Some(b)) if a.has_same_material(b))
         })
     }
 
@@ -127,12 +127,12 @@ pub(super) fn may_count(record: &Record, approver: &str) -> bool {
 }
 
 /// Returns whether a key may still make a ballot of this profile for this approver.
-fn stands(key: &Key, ballot: &Ballot, keys: &Keyring) -> bool {
+fn counts_now(key: &Key, ballot: &Ballot, keys: &Keyring) -> bool {
     let theirs = match ballot.profile {
         Profile::V1 => true,
         Profile::V2 => key.is_of(&ballot.approver),
     };
-    theirs && key.serves(ballot.profile) && keys.revoked(key).is_none()
+    theirs && key.can_sign(ballot.profile) && keys.revoked(key).is_none()
 }
 
 /// Returns the key that a ballot names, if the keyring has it.

@@ -53,13 +53,13 @@ pub(crate) struct Replay {
     record: Record,
     request_digest: String,
     at: UnixSeconds,
-    run: Option<Run>,
+    execution: Option<LoggedExecution>,
     erased_at: Option<UnixSeconds>,
 }
 
 /// The execution, as far as the log records it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Run {
+pub(crate) struct LoggedExecution {
     pub(crate) id: String,
     pub(crate) claimed_by: String,
     pub(crate) claimed_at: UnixSeconds,
@@ -70,7 +70,7 @@ pub(crate) struct Run {
 
 /// How far a ballot is proven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Held {
+pub(crate) enum BallotProof {
     /// Its signature was verified.
     Verified,
     /// Only the log says that it was verified: its secret is unavailable here, or its comment was
@@ -106,7 +106,8 @@ impl Replay {
         same("at", event.at == record.requested_at)?;
         same("expires_at", event.expires_at == Some(record.expires_at))?;
         let request_digest = record.request_digest()?;
-        let replay = Self { record, request_digest, at: event.at, run: None, erased_at: None };
+        let replay =
+            Self { record, request_digest, at: event.at, execution: None, erased_at: None };
         replay.concerns(event, None)?;
         Ok(replay)
     }
@@ -137,7 +138,7 @@ impl Replay {
             "approval_voided" => self.ended(Status::Expired)?,
             "approval_withdrawn" => self.withdrawn(event)?,
             "execution_settled" => self.settled(event)?,
-            "execution_unknown" => self.forgotten(event)?,
+            "execution_unknown" => self.lease_expired(event)?,
             "approval_erased" => self.erased(event)?,
             _ => return Err(Rejection::request("unknown event")),
         };
@@ -161,8 +162,8 @@ impl Replay {
     }
 
     /// The execution, if the approval was claimed.
-    pub(crate) fn run(&self) -> Option<&Run> {
-        self.run.as_ref()
+    pub(crate) fn execution(&self) -> Option<&LoggedExecution> {
+        self.execution.as_ref()
     }
 
     /// Checks that an entry is about this approval and about the change that led to the current
@@ -203,12 +204,12 @@ impl Replay {
         same("signature_hash", event.signature_hash.as_ref() == Some(&hash))?;
         let pending = Pending::to_decide(self.record, event.at)?;
         let named = keys.find(&KeyId::new(ballot.key_id.as_str())?);
-        let named = named.filter(|key| key.serves(ballot.profile));
+        let named = named.filter(|key| key.can_sign(ballot.profile));
         pending.admit(ballot.decision, &ballot.approver, named, keys)?;
         self.record = pending.0;
         self.record.ballots.push(ballot.clone());
         let last = self.record.ballots.len().saturating_sub(1);
-        hold(&self.record, &self.request_digest, last, keys, &Accepted::all())?;
+        verify_or_attest(&self.record, &self.request_digest, last, keys, &Accepted::all())?;
         self.record.status = quorum::status(&self.record, keys);
         Ok(self)
     }
@@ -231,12 +232,12 @@ impl Replay {
     fn claimed(mut self, event: &LoggedEvent, keys: &Keyring) -> Result<Self, Rejection> {
         self.record = Approved::to_use(self.record, event.at)?.0;
         for index in 0..self.record.ballots.len() {
-            hold(&self.record, &self.request_digest, index, keys, &Accepted::all())?;
+            verify_or_attest(&self.record, &self.request_digest, index, keys, &Accepted::all())?;
         }
         suffice(&self.record, keys)?;
         same("outcome", event.outcome == Some(Outcome::Claimed))?;
         let id = event.execution_id.as_deref().ok_or_else(|| differs("execution_id"))?;
-        self.run = Some(Run {
+        self.execution = Some(LoggedExecution {
             id: ExecutionId::new(id)?.to_string(),
             claimed_by: actor(event)?,
             claimed_at: event.at,
@@ -275,20 +276,20 @@ impl Replay {
         let (outcome, late) = event.outcome.zip(event.late).ok_or_else(|| differs("outcome"))?;
         same("outcome", !outcome.is_open())?;
         let at = self.at;
-        let run = self.open_run(event)?;
+        let execution = self.open_execution(event)?;
         // The end of the lease is not in the log, but an entry that it ran out may be.
-        same("late", late || run.outcome == Outcome::Claimed)?;
-        (run.outcome, run.settled_at, run.late) = (outcome, Some(at), late);
+        same("late", late || execution.outcome == Outcome::Claimed)?;
+        (execution.outcome, execution.settled_at, execution.late) = (outcome, Some(at), late);
         Ok(self)
     }
 
-    fn forgotten(mut self, event: &LoggedEvent) -> Result<Self, Rejection> {
+    fn lease_expired(mut self, event: &LoggedEvent) -> Result<Self, Rejection> {
         same("outcome", event.outcome == Some(Outcome::Unknown))?;
-        let run = self.open_run(event)?;
-        if run.outcome != Outcome::Claimed {
+        let execution = self.open_execution(event)?;
+        if execution.outcome != Outcome::Claimed {
             return Err(Rejection::request("the lease has already run out"));
         }
-        run.outcome = Outcome::Unknown;
+        execution.outcome = Outcome::Unknown;
         Ok(self)
     }
 
@@ -297,16 +298,19 @@ impl Replay {
     fn erased(mut self, event: &LoggedEvent) -> Result<Self, Rejection> {
         actor(event)?;
         end(&mut self.record, self.at)?;
-        if let Some(run) = &mut self.run
-            && run.outcome == Outcome::Claimed
+        if let Some(execution) = &mut self.execution
+            && execution.outcome == Outcome::Claimed
         {
             // Any other outcome is not final, so the lease, whose end is not in the log, must have
             // run out.
-            run.outcome = Outcome::Unknown;
+            execution.outcome = Outcome::Unknown;
         }
-        let run = self.run.as_ref();
-        same("execution_id", event.execution_id.as_ref() == run.map(|run| &run.id))?;
-        same("outcome", event.outcome == run.map(|run| run.outcome))?;
+        let execution = self.execution.as_ref();
+        same(
+            "execution_id",
+            event.execution_id.as_ref() == execution.map(|execution| &execution.id),
+        )?;
+        same("outcome", event.outcome == execution.map(|execution| execution.outcome))?;
         same("requirement", event.requirement.as_ref() == Some(&self.record.requirement))?;
         same("policy", event.policy == self.record.policy)?;
         same("rule", event.rule == self.record.rule)?;
@@ -317,17 +321,20 @@ impl Replay {
     /// Returns the execution that an entry is about, if it can still be settled.
     ///
     /// Rejections: 1. `execution-mismatch` 2. `already-settled`
-    fn open_run(&mut self, event: &LoggedEvent) -> Result<&mut Run, Rejection> {
-        let run = self.run.as_mut().filter(|run| Some(&run.id) == event.execution_id.as_ref());
-        let run = run.ok_or_else(|| {
+    fn open_execution(&mut self, event: &LoggedEvent) -> Result<&mut LoggedExecution, Rejection> {
+        let execution = self
+            .execution
+            .as_mut()
+            .filter(|execution| Some(&execution.id) == event.execution_id.as_ref());
+        let execution = execution.ok_or_else(|| {
             Rejection::new(Code::ExecutionMismatch, "it is not about the approval's execution")
         })?;
-        if run.outcome.is_open() {
-            return Ok(run);
+        if execution.outcome.is_open() {
+            return Ok(execution);
         }
         Err(Rejection::new(
             Code::AlreadySettled,
-            format!("the outcome is already `{}`", run.outcome.as_str()),
+            format!("the outcome is already `{}`", execution.outcome.as_str()),
         ))
     }
 }
@@ -336,13 +343,13 @@ impl Replay {
 /// only the secret verifies it, and whoever has the secret could have made it.
 ///
 /// Rejections: those of [`attribute`], then `signature-invalid`.
-pub(crate) fn hold(
+pub(crate) fn verify_or_attest(
     record: &Record,
     request_digest: &str,
     index: usize,
     keys: &Keyring,
     accepted: &Accepted,
-) -> Result<Held, Rejection> {
+) -> Result<BallotProof, Rejection> {
     let ballot = record
         .ballots
         .get(index)
@@ -352,10 +359,10 @@ pub(crate) fn hold(
     match key.algorithm {
         Algorithm::Ed25519 => {
             match verify_ballot(record, request_digest, index, keys, accepted) {
-                Ok(_) => Ok(Held::Verified),
+                Ok(_) => Ok(BallotProof::Verified),
                 // The comment that the signature covers was erased.
                 Err(e) if record.erased.is_some() && e.code == Code::SignatureInvalid => {
-                    Ok(Held::Attested)
+                    Ok(BallotProof::Attested)
                 }
                 Err(e) => Err(e),
             }
@@ -364,7 +371,7 @@ pub(crate) fn hold(
             Code::SignatureInvalid,
             "it has a comment, and only a secret could verify that its signature covers it",
         )),
-        Algorithm::HmacSha256 => Ok(Held::Attested),
+        Algorithm::HmacSha256 => Ok(BallotProof::Attested),
     }
 }
 

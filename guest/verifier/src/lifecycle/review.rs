@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 
 use super::open::invalid;
-use crate::approval::Shown;
+use crate::approval::ApprovalView;
 use crate::context;
 use crate::operation::signing::Stated;
 use crate::rejection::{Code, Rejection};
@@ -32,7 +32,7 @@ impl Review<'_> {
     /// Returns the statement that a decision of the shown approval signs; see `lifecycle.review`
     /// in `wit/` for shapes and rejections.
     pub fn run(&self) -> Result<Stated, Rejection> {
-        let shown = Shown::read(&self.approval)?;
+        let shown = ApprovalView::read(&self.approval)?;
         let statement = StatementText {
             audience: shown.audience.to_string(),
             key_id: self.key_id.clone().into_owned(),
@@ -50,7 +50,7 @@ impl Review<'_> {
     }
 }
 
-impl Shown<'_> {
+impl ApprovalView<'_> {
     /// Rejections: 1. `context-invalid` 2. `context-mismatch`
     pub(crate) fn has_context(&self, context: &str) -> Result<(), Rejection> {
         let digest = context::digest(context).map_err(|e| invalid("context", &e))?;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::invalid;
-use crate::approval::Shown;
+use crate::approval::ApprovalView;
 use crate::lifecycle::Replay;
 use crate::limits::BALLOTS_MAX;
 use crate::name::Digest;
@@ -83,7 +83,7 @@ impl<'a> Approval<'a> {
                 "it has {found} ballots, the limit is {BALLOTS_MAX}"
             )));
         }
-        let shown = Shown::read(text).map_err(wrong)?;
+        let shown = ApprovalView::read(text).map_err(wrong)?;
         if approval.erased_at.is_some() {
             Digest::new("request_digest", approval.request_digest.as_ref()).map_err(wrong)?;
             return match approval.text_of_erased() {
@@ -148,26 +148,26 @@ impl<'a> Approval<'a> {
             let (shown, logged) = (self.ballots.len(), record.ballots.len());
             return Err(of_approval(&format!("it has {shown} ballots, but the log has {logged}")));
         }
-        let (shown, run) = (self.execution.as_ref(), replay.run());
+        let (shown, logged) = (self.execution.as_ref(), replay.execution());
         let same = [
             ("status", self.status == record.status),
             ("expires_at", self.expires_at == record.expires_at),
             ("withdrawn_at", self.withdrawn_at == record.withdrawn_at),
             ("withdrawn_by", self.withdrawn_by == record.withdrawn_by),
             ("erased_at", self.erased_at == replay.erased_at()),
-            ("execution", shown.is_some() == run.is_some()),
+            ("execution", shown.is_some() == logged.is_some()),
         ];
-        let of_run = shown.zip(run).into_iter().flat_map(|(shown, run)| {
+        let of_execution = shown.zip(logged).into_iter().flat_map(|(shown, logged)| {
             [
-                ("execution.id", shown.id == run.id),
-                ("execution.claimed_by", shown.claimed_by == run.claimed_by),
-                ("execution.claimed_at", shown.claimed_at == run.claimed_at),
-                ("execution.outcome", shown.outcome == run.outcome),
-                ("execution.settled_at", shown.settled_at == run.settled_at),
-                ("execution.late", shown.late == run.late),
+                ("execution.id", shown.id == logged.id),
+                ("execution.claimed_by", shown.claimed_by == logged.claimed_by),
+                ("execution.claimed_at", shown.claimed_at == logged.claimed_at),
+                ("execution.outcome", shown.outcome == logged.outcome),
+                ("execution.settled_at", shown.settled_at == logged.settled_at),
+                ("execution.late", shown.late == logged.late),
             ]
         });
-        match same.into_iter().chain(of_run).find(|(_, is_same)| !is_same) {
+        match same.into_iter().chain(of_execution).find(|(_, is_same)| !is_same) {
             None => Ok(()),
             Some((name, _)) => Err(of_approval(&format!("its `{name}` is not the log's"))),
         }

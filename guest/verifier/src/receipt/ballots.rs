@@ -5,21 +5,21 @@ use super::keys::LoggedKeys;
 use super::report::{BallotReport, Proof};
 use super::{ballot_invalid, invalid, untrusted};
 use crate::key::{Key, KeyEntry, Keyring};
-use crate::lifecycle::{Held, LoggedEvent, Replay, hold, suffice};
+use crate::lifecycle::{BallotProof, LoggedEvent, Replay, suffice, verify_or_attest};
 use crate::name::KeyId;
 use crate::record::{Ballot, Record};
 use crate::rejection::Rejection;
 use crate::signature::Accepted;
 
 /// The inputs that ballots are evaluated with.
-pub(super) struct Judge<'a> {
+pub(super) struct BallotVerifier<'a> {
     pub(super) replay: &'a Replay,
     pub(super) steps: &'a [Entry<LoggedEvent>],
     pub(super) keys: &'a LoggedKeys,
     pub(super) accepted: &'a Accepted,
 }
 
-impl Judge<'_> {
+impl BallotVerifier<'_> {
     /// Returns each ballot with how far it is proven. A ballot whose key is pinned is verified
     /// again with that key, whose approver, groups and status count instead of the log's.
     ///
@@ -66,14 +66,14 @@ impl Judge<'_> {
             ballot_invalid(&ballot.approver, "no entry before it records its key")
         })?;
         let digest = self.replay.request_digest();
-        let held = hold(self.record(), digest, index, &then, self.accepted)
+        let proven = verify_or_attest(self.record(), digest, index, &then, self.accepted)
             .map_err(|e| wrong(&e.message))?;
         let key = match pinned.find(&id) {
-            Some(key) if !key.is_twin_of(logged) => {
+            Some(key) if !key.has_same_material(logged) => {
                 return Err(wrong(&format!("its key `{id}` is not the given key of that id")));
             }
             Some(key) => {
-                hold(self.record(), digest, index, pinned, self.accepted)
+                verify_or_attest(self.record(), digest, index, pinned, self.accepted)
                     .map_err(|e| wrong(&e.message))?;
                 key
             }
@@ -85,10 +85,10 @@ impl Judge<'_> {
                 None => logged,
             },
         };
-        let proof = match held {
-            Held::Attested => Proof::Attested,
-            Held::Verified if pinned.find(&id).is_some() => Proof::Pinned,
-            Held::Verified => Proof::Logged,
+        let proof = match proven {
+            BallotProof::Attested => Proof::Attested,
+            BallotProof::Verified if pinned.find(&id).is_some() => Proof::Pinned,
+            BallotProof::Verified => Proof::Logged,
         };
         Ok(report(ballot, key, proof))
     }

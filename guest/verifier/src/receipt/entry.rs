@@ -8,7 +8,7 @@ use super::entry_invalid;
 use super::file::Line;
 use crate::key::LoggedKey;
 use crate::lifecycle::LoggedEvent;
-use crate::object::{Object, object, objects, sentence};
+use crate::object::{Object, object, objects, redacted_message};
 use crate::rejection::Rejection;
 use crate::time::UnixSeconds;
 
@@ -156,6 +156,6 @@ impl Fields<'_> {
 fn parse<'a, T: Deserialize<'a>>(number: u64, text: &'a str) -> Result<T, Rejection> {
     match serde_json::from_str(text) {
         Ok(Object(value)) => Ok(value),
-        Err(e) => Err(entry_invalid(number, &sentence(&e))),
+        Err(e) => Err(entry_invalid(number, &redacted_message(&e))),
     }
 }

@@ -24,7 +24,8 @@ impl LoggedKeys {
             keys.push((entry.number, key.map_err(|e| entry_invalid(entry.number, &e.message))?));
         }
         let is_needed = |key: &Key| {
-            is_named(key) || keys.iter().any(|(_, other)| is_named(other) && other.is_twin_of(key))
+            is_named(key)
+                || keys.iter().any(|(_, other)| is_named(other) && other.has_same_material(key))
         };
         match keys.iter().find(|(_, key)| !is_needed(key)) {
             None => Ok(Self(entries)),

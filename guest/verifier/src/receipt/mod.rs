@@ -39,7 +39,7 @@ use crate::object::optional_objects;
 use crate::rejection::{Code, Rejection};
 use crate::signature::Accepted;
 use approval::Approval;
-use ballots::Judge;
+use ballots::BallotVerifier;
 use entry::{Entries, Entry};
 use file::File;
 use keys::LoggedKeys;
@@ -84,15 +84,16 @@ impl Verify<'_> {
             return Err(invalid(format!("the approval is of `{of}`, the receipt of `{receipt}`")));
         }
         trust.expects(&approval.id, &file.audience)?;
-        let (checkpoint, signer) = trust.vouches(&file.checkpoint, &file.audience)?;
+        let (checkpoint, signer) = trust.verify_checkpoint(&file.checkpoint, &file.audience)?;
         file.is_in(&checkpoint)?;
         let entries = Entries::read(&file.entries, &approval.id)?;
         let (steps, logged) = (entries.steps, LoggedKeys::new(entries.keys, &approval.ballots)?);
         let replay = replay(&approval, &steps, &logged)?;
         approval.is(&replay)?;
-        let judge = Judge { replay: &replay, steps: &steps, keys: &logged, accepted: &accepted };
-        let ballots = judge.ballots(&pinned)?;
-        let requirement_met = judge.requirement_met(keys)?;
+        let verifier =
+            BallotVerifier { replay: &replay, steps: &steps, keys: &logged, accepted: &accepted };
+        let ballots = verifier.ballots(&pinned)?;
+        let requirement_met = verifier.requirement_met(keys)?;
         let entries = file.entries.len();
         let verified = Verified { replay, ballots, requirement_met, entries, checkpoint, signer };
         Ok(Report::new(approval, verified))
@@ -141,7 +142,7 @@ fn ballot_invalid(approver: &str, why: &str) -> Rejection {
 }
 
 /// Rejection `receipt-untrusted`: the receipt is consistent, but nothing that the caller trusts
-/// vouches for it.
+/// confirms it.
 fn untrusted(why: impl Into<String>) -> Rejection {
     Rejection::new(Code::ReceiptUntrusted, why)
 }

@@ -90,7 +90,7 @@ pub(super) struct Verified {
 
 impl Report {
     pub(super) fn new(approval: Approval<'_>, verified: Verified) -> Self {
-        let run = verified.replay.run().cloned();
+        let execution = verified.replay.execution().cloned();
         Self {
             audience: approval.audience.into_owned(),
             approval_id: approval.id.into_owned(),
@@ -108,12 +108,12 @@ impl Report {
             groups: approval.requirement.groups,
             requirement_met: verified.requirement_met,
             ballots: verified.ballots,
-            execution: run.map(|run| ExecutionReport {
-                id: run.id,
-                claimed_by: run.claimed_by,
-                claimed_at: run.claimed_at,
-                outcome: run.outcome,
-                settled_at: run.settled_at,
+            execution: execution.map(|logged| ExecutionReport {
+                id: logged.id,
+                claimed_by: logged.claimed_by,
+                claimed_at: logged.claimed_at,
+                outcome: logged.outcome,
+                settled_at: logged.settled_at,
             }),
             erased_at: approval.erased_at,
             entries: verified.entries,

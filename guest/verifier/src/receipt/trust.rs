@@ -93,7 +93,7 @@ impl Trust {
     /// Rejections: 1. `receipt-invalid` for anything but a checkpoint of the audience's log
     /// 2. `receipt-untrusted` if no trusted key signed it 3. `receipt-untrusted` if it is not
     /// connected to the caller's checkpoint.
-    pub(super) fn vouches(
+    pub(super) fn verify_checkpoint(
         &self,
         note: &str,
         audience: &str,

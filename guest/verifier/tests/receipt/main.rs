@@ -8,14 +8,14 @@
     reason = "a test fails by a panic"
 )]
 
-#[path = "../door/mod.rs"]
-mod door;
+#[path = "../harness/mod.rs"]
+mod harness;
 mod mutations;
 mod world;
 
 use std::collections::BTreeMap;
 
-use door::{EXECUTION, Random};
+use harness::{EXECUTION, Random};
 use serde_json::{Value, json};
 use signoff_verifier::receipt::Verify;
 use signoff_verifier::rejection::{Code, Rejection};
@@ -86,7 +86,7 @@ fn every_history_of_allowed_operations_has_a_valid_receipt() {
         }
         let report = verified(&world.receipt())
             .unwrap_or_else(|e| panic!("story {story}: {e}\n{}", world.receipt()));
-        let (report, record) = (parsed(&report), door::parsed(&world.record));
+        let (report, record) = (parsed(&report), harness::parsed(&world.record));
         assert_eq!(report["status"], record["status"]);
         assert_eq!(report["expires_at"], record["expires_at"]);
         assert_eq!(report["execution"]["outcome"], record["execution"]["outcome"]);

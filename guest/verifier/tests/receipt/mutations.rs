@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::door::Random;
+use crate::harness::Random;
 use crate::world::{World, people};
 use crate::{arguments, parsed, verified};
 
@@ -18,7 +18,7 @@ fn originals() -> [String; 2] {
     }
     used.claim().unwrap();
     used.now += 10;
-    let outcome = json!({"execution_id": crate::door::EXECUTION, "outcome": "succeeded"});
+    let outcome = json!({"execution_id": crate::harness::EXECUTION, "outcome": "succeeded"});
     used.admin("settle", outcome).unwrap();
     let mut taken_back = World::new(people(), &json!({}));
     taken_back.admin("extend", json!({"expires_in_seconds": 7_200})).unwrap();

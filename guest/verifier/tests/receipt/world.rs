@@ -11,8 +11,8 @@ use signoff_core::log::key::{LogKey, origin};
 use signoff_core::log::note;
 use signoff_core::log::tree::{Frontier, Hash, inclusion, leaf};
 
-use crate::door::signer::{self, Signer};
-use crate::door::{self, CONTEXT, EXECUTION, ID, REQUESTED, SECRET};
+use crate::harness::signer::{self, Signer};
+use crate::harness::{self, CONTEXT, EXECUTION, ID, REQUESTED, SECRET};
 
 pub(crate) const AUDIENCE: &str = "prod";
 /// The members of an approval that a receipt has.
@@ -113,11 +113,11 @@ impl World {
 
     pub(crate) fn decide(&mut self, index: usize, decision: &str) -> Result<(), String> {
         let person = self.people[index].clone();
-        let record = door::parsed(&self.record);
+        let record = harness::parsed(&self.record);
         let comment = (person.algorithm == "ed25519").then_some("looked at the diff");
         let expires_at = seconds(&record["expires_at"]);
         let signature = if person.id == "shared" {
-            door::sign(SECRET, ID, decision, &person.approver, expires_at)
+            harness::sign(SECRET, ID, decision, &person.approver, expires_at)
         } else {
             let comment = comment.unwrap_or_default();
             person.sign(&signer::statement(&record, &person, decision, comment))
@@ -173,7 +173,7 @@ impl World {
             args["id"] = ID.into();
             args["approval"] = self.record.clone();
         }
-        let changed = door::call(&format!("lifecycle.{op}"), &args)?;
+        let changed = harness::call(&format!("lifecycle.{op}"), &args)?;
         if changed["record"].is_null() {
             return Ok(());
         }
@@ -197,7 +197,7 @@ impl World {
 
     /// Returns the receipt as a host builds it.
     pub(crate) fn receipt(&self) -> String {
-        let record = door::parsed(&self.record);
+        let record = harness::parsed(&self.record);
         let mut approval: serde_json::Map<String, Value> =
             SHOWN.iter().map(|name| ((*name).to_owned(), record[*name].clone())).collect();
         let erased_at = record["erased"]["at"].clone();

@@ -106,7 +106,7 @@ impl Server {
     fn decided(&self, id: &str) -> Result<String, Box<dyn Error>> {
         loop {
             let path = format!("/api/v1/approvals/{id}?wait=50&while=pending");
-            let shown = self.ask("GET", &path, "")?;
+            let shown = self.request("GET", &path, "")?;
             if serde_json::from_str::<Approval>(&shown)?.status != "pending" {
                 return Ok(shown);
             }
@@ -114,11 +114,11 @@ impl Server {
     }
 
     fn post(&self, path: &str, body: &str) -> Result<String, Box<dyn Error>> {
-        self.ask("POST", path, body)
+        self.request("POST", path, body)
     }
 
     /// Sends one request on a new connection. Returns the body of a successful response.
-    fn ask(&self, method: &str, path: &str, body: &str) -> Result<String, Box<dyn Error>> {
+    fn request(&self, method: &str, path: &str, body: &str) -> Result<String, Box<dyn Error>> {
         let Self { address, token } = self;
         let mut connection = TcpStream::connect(address)?;
         connection.set_read_timeout(Some(TIMEOUT))?;

@@ -70,9 +70,9 @@
 //! `verifier`.
 
 mod approval;
+mod backend;
 #[cfg(feature = "wasm")]
 mod component;
-mod door;
 mod key;
 mod rejection;
 mod statement;

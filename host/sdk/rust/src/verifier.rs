@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::approval::{Attempt, Expectations, Proven, VerifiedApproval};
-use crate::door::Door;
+use crate::backend::Backend;
 use crate::key::{Keyring, SigningKey};
 use crate::rejection::Rejection;
 use crate::statement::{Decision, Profile, Statement};
@@ -13,7 +13,7 @@ use crate::time::UnixSeconds;
 /// The offline verifier. Cheap to create; can be shared between threads.
 #[derive(Debug)]
 pub struct Verifier {
-    door: Door,
+    backend: Backend,
 }
 
 /// The canonical form of a context, and its digest.
@@ -47,7 +47,7 @@ impl Default for Verifier {
 impl Verifier {
     /// Runs the verifier as ordinary Rust, in this process.
     pub fn new() -> Self {
-        Self { door: Door::Native }
+        Self { backend: Backend::Native }
     }
 
     /// Runs every operation in the component `verifier.wasm`, which `signoff module export
@@ -63,16 +63,16 @@ impl Verifier {
     #[cfg(feature = "wasm")]
     pub fn from_component(bytes: &[u8]) -> Result<Self, Rejection> {
         let component = crate::component::Component::new(bytes)?;
-        Ok(Self { door: Door::Component(component) })
+        Ok(Self { backend: Backend::Component(component) })
     }
 
     /// Returns the SHA-256 of the component in which the operations run; `None` if they run as
     /// ordinary Rust.
     #[cfg(feature = "wasm")]
     pub fn component_digest(&self) -> Option<&str> {
-        match &self.door {
-            Door::Native => None,
-            Door::Component(component) => Some(component.digest()),
+        match &self.backend {
+            Backend::Native => None,
+            Backend::Component(component) => Some(component.digest()),
         }
     }
 
@@ -119,7 +119,7 @@ impl Verifier {
             expectations,
             now,
         };
-        self.door.run::<_, Proven>("approval.verify", &args).map(VerifiedApproval::new)
+        self.backend.run::<_, Proven>("approval.verify", &args).map(VerifiedApproval::new)
     }
 
     /// Returns the statement to sign for a decision on a shown approval, with every digest
@@ -156,7 +156,7 @@ impl Verifier {
         let decision = decision.as_str();
         let args =
             Args { approval: approval_json, context, plan, decision, approver, key_id, comment };
-        self.door.run("lifecycle.review", &args).map(|reviewed: Reviewed| reviewed.statement)
+        self.backend.run("lifecycle.review", &args).map(|reviewed: Reviewed| reviewed.statement)
     }
 
     /// Returns the SHA-256 of a context's canonical form, 64 lower-case hex characters.
@@ -178,7 +178,7 @@ impl Verifier {
         struct Args<'a> {
             context: &'a str,
         }
-        self.door.run("context.read", &Args { context })
+        self.backend.run("context.read", &Args { context })
     }
 
     /// Returns the exact bytes to sign for a statement.
@@ -192,7 +192,7 @@ impl Verifier {
             statement: &'a Statement,
             profile: Profile,
         }
-        self.door.run("signing.payload", &Args { statement, profile })
+        self.backend.run("signing.payload", &Args { statement, profile })
     }
 
     /// Signs a statement: 64 lower-case hex characters under `v1`, `v2.{key id}.{base64url}` under `v2`.
@@ -217,7 +217,7 @@ impl Verifier {
             signature: String,
         }
         let args = Args { statement, profile, key };
-        self.door.run("signing.sign", &args).map(|signed: Signed| signed.signature)
+        self.backend.run("signing.sign", &args).map(|signed: Signed| signed.signature)
     }
 
     /// Verifies one signature of a statement. Returns the id of the key that made it. Does not
@@ -245,7 +245,7 @@ impl Verifier {
             key_id: String,
         }
         let args = Args { statement, signature, keys: keyring, accept };
-        self.door.run("signing.verify", &args).map(|verified: Verified| verified.key_id)
+        self.backend.run("signing.verify", &args).map(|verified: Verified| verified.key_id)
     }
 
     /// Runs any operation by its name, with its arguments as a JSON object. Returns the JSON of its
@@ -257,6 +257,6 @@ impl Verifier {
     pub fn call(&self, op: &str, args: &str) -> Result<String, Rejection> {
         let args: &RawValue = serde_json::from_str(args)
             .map_err(|e| Rejection::invalid(format!("the arguments of `{op}`: {e}")))?;
-        self.door.text(op, args)
+        self.backend.text(op, args)
     }
 }

@@ -36,7 +36,7 @@ pub(super) fn run(args: &ExportArgs, transport: &Transport) -> Result<Exit, Fail
     writer.finish(Some(&note)).context("the server's log does not verify")?;
     out.keep()?;
     if args.output.is_file() {
-        tell(transport, &args.output, newest.size);
+        report(transport, &args.output, newest.size);
     }
     Ok(Exit::Done)
 }
@@ -56,12 +56,12 @@ fn copy(transport: &Transport, writer: &mut Writer<impl Write>, size: u64) -> Re
             }
             writer.entry(item.entry.get())?;
         }
-        progress.tell(writer.written());
+        progress.report(writer.written());
     }
     Ok(())
 }
 
-fn tell(transport: &Transport, output: &Destination, entries: u64) {
+fn report(transport: &Transport, output: &Destination, entries: u64) {
     if transport.json {
         output::line(&json!({ "file": output.to_string(), "entries": entries }).to_string());
     } else {

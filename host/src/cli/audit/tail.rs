@@ -57,7 +57,14 @@ fn print(transport: &Transport, item: &Item) -> Result<(), Failure> {
             Some(value) => shown(&value.to_string()),
         }
     };
-    let about = first(&["approval_id", "key_id", "token_id", "subject"]);
+    // A module is shown by slot and digest, not by the key that signed it.
+    let module: Vec<String> =
+        [first(&["slot"]), first(&["digest"])].into_iter().filter(|text| text != "-").collect();
+    let about = if module.is_empty() {
+        first(&["approval_id", "key_id", "token_id", "subject"])
+    } else {
+        module.join(" ")
+    };
     let led_to = first(&["to", "code", "status"]);
     output::line(&format!(
         "{}\t{}\t{}\t{about}\t{led_to}\t{}",

@@ -43,10 +43,10 @@ pub(super) fn run(args: &VerifyArgs, global: &Global) -> Result<Exit, Failure> {
     };
     let expected = Expected { trusted, saved };
     let mut progress = Progress::new("checked", "entries");
-    let report = export::verify(file(args)?, &expected, |entries| progress.tell(entries));
+    let report = export::verify(file(args)?, &expected, |entries| progress.report(entries));
     drop(progress);
     match report {
-        Ok(report) => Ok(tell(&report, &expected, global.json)),
+        Ok(report) => Ok(print_report(&report, &expected, global.json)),
         Err(error) => Ok(Verdict::wrong(&error, global.json)),
     }
 }
@@ -61,7 +61,7 @@ fn file(args: &VerifyArgs) -> Result<BufReader<Box<dyn Read>>, Failure> {
     Ok(BufReader::with_capacity(BUFFER_BYTES, file))
 }
 
-fn tell(report: &Report, expected: &Expected, json: bool) -> Exit {
+fn print_report(report: &Report, expected: &Expected, json: bool) -> Exit {
     let verdict = Verdict::of(report.signer.is_some());
     let saved = expected.saved.as_ref().map(|saved| saved.size);
     let signer = report.signer.as_ref().map(ToString::to_string);

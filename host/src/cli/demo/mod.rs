@@ -62,7 +62,7 @@ pub(super) fn run(args: &DemoArgs) -> Result<Exit, Failure> {
     })?;
     let transport = Transport::to_server(&running.url)?;
     let key = keys.to_sign_v1().context("the demo has no key")?;
-    let mut tale = Tale::default();
+    let mut narration = Narration::default();
     output::line(
         "signoff demo: one approval, from request to proof; then a policy that changes while an agent runs.",
     );
@@ -70,14 +70,14 @@ pub(super) fn run(args: &DemoArgs) -> Result<Exit, Failure> {
         "Every line below happens, over HTTP on {}, in a temporary store.",
         running.url
     ));
-    let told = runbook::tell(&mut tale, &transport, key)
-        .and_then(|()| trust::tell(&mut tale, &folder.0))
-        .and_then(|()| policy::tell(&mut tale, &folder.0));
-    let differences = tale.differences;
-    if told.is_ok() {
-        output::line(&format!("\n{}", tale.verdict()));
+    let result = runbook::run(&mut narration, &transport, key)
+        .and_then(|()| trust::run(&mut narration, &folder.0))
+        .and_then(|()| policy::run(&mut narration, &folder.0));
+    let differences = narration.differences;
+    if result.is_ok() {
+        output::line(&format!("\n{}", narration.verdict()));
     }
-    if args.keep && told.is_ok() && differences == 0 {
+    if args.keep && result.is_ok() && differences == 0 {
         invite(&running.url, &secret);
         runtime.block_on(async {
             interruption()?.await;
@@ -85,7 +85,7 @@ pub(super) fn run(args: &DemoArgs) -> Result<Exit, Failure> {
         })?;
     }
     runtime.block_on(running.stop());
-    told?;
+    result?;
     Ok(if differences == 0 { Exit::Done } else { Exit::Failed })
 }
 
@@ -113,12 +113,12 @@ impl Drop for Folder {
 
 /// The narration, and the number of checks that failed.
 #[derive(Default)]
-struct Tale {
+struct Narration {
     step: u32,
     differences: u32,
 }
 
-impl Tale {
+impl Narration {
     fn title(&mut self, title: &str) {
         self.step += 1;
         output::line(&format!("\n{:>2}. {title}", self.step));

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use super::Tale;
+use super::Narration;
 
 /// A person with a folder, and with a token once they received one.
 pub(super) struct Person {
@@ -27,7 +27,7 @@ pub(super) struct Ran {
 }
 
 /// A server of the demo, in its own process.
-pub(super) struct Served {
+pub(super) struct DemoServer {
     child: Child,
     pub(super) url: String,
 }
@@ -47,14 +47,14 @@ impl Person {
     }
 
     /// Runs a command and prints it.
-    pub(super) fn types(&self, tale: &Tale, arguments: &[&str]) -> Result<Ran> {
+    pub(super) fn type_command(&self, narration: &Narration, arguments: &[&str]) -> Result<Ran> {
         let shown: Vec<String> = arguments.iter().map(|argument| quoted(argument)).collect();
-        tale.say(&format!("{}$ signoff {}", self.name, shown.join(" ")));
-        self.runs(arguments)
+        narration.say(&format!("{}$ signoff {}", self.name, shown.join(" ")));
+        self.run(arguments)
     }
 
     /// Runs a command without printing it.
-    pub(super) fn runs(&self, arguments: &[&str]) -> Result<Ran> {
+    pub(super) fn run(&self, arguments: &[&str]) -> Result<Ran> {
         let output = self.command(arguments)?.output().context("a command does not start")?;
         Ok(Ran {
             code: output.status.code().unwrap_or(-1),
@@ -64,8 +64,8 @@ impl Person {
     }
 
     /// Starts a server for the store in this folder.
-    pub(super) fn serves(&self, tale: &Tale) -> Result<Served> {
-        tale.say(&format!("{}$ signoff serve", self.name));
+    pub(super) fn start_server(&self, narration: &Narration) -> Result<DemoServer> {
+        narration.say(&format!("{}$ signoff serve", self.name));
         let arguments = ["serve", "--listen", "127.0.0.1:0", "--json", "--quiet"];
         let mut command = self.command(&arguments)?;
         command.env_remove("SIGNOFF_SERVER").env_remove("SIGNOFF_TOKEN");
@@ -76,7 +76,7 @@ impl Person {
         BufReader::new(out).read_line(&mut first)?;
         let facts: Value = serde_json::from_str(&first).context("the server did not start")?;
         let url = facts.get("url").and_then(Value::as_str).context("the server has no address")?;
-        Ok(Served { child, url: url.to_owned() })
+        Ok(DemoServer { child, url: url.to_owned() })
     }
 
     /// Returns a `signoff` command in this folder, with this person's token and a minimal
@@ -109,13 +109,13 @@ impl Ran {
     }
 
     /// Returns the last line for people.
-    pub(super) fn told(&self) -> &str {
-        let told = if self.err.is_empty() { &self.out } else { &self.err };
-        told.lines().last().unwrap_or_default().trim_start_matches("signoff: ")
+    pub(super) fn last_message(&self) -> &str {
+        let output = if self.err.is_empty() { &self.out } else { &self.err };
+        output.lines().last().unwrap_or_default().trim_start_matches("signoff: ")
     }
 }
 
-impl Served {
+impl DemoServer {
     /// Stops the server and waits for its exit.
     pub(super) fn stop(mut self) -> Result<()> {
         self.end()
@@ -131,7 +131,7 @@ impl Served {
     }
 }
 
-impl Drop for Served {
+impl Drop for DemoServer {
     fn drop(&mut self) {
         let _ = self.end();
     }
@@ -148,16 +148,23 @@ fn quoted(argument: &str) -> String {
 }
 
 /// Generates a key and returns its public entry, one line of JSON.
-pub(super) fn public_entry(person: &Person, tale: &Tale, generate: &[&str]) -> Result<String> {
-    let told = person.types(tale, generate)?.done()?;
-    let entry = told.lines().find(|line| line.starts_with('{'));
+pub(super) fn public_entry(
+    person: &Person,
+    narration: &Narration,
+    generate: &[&str],
+) -> Result<String> {
+    let output = person.type_command(narration, generate)?.done()?;
+    let entry = output.lines().find(|line| line.starts_with('{'));
     Ok(entry.context("the key has no public entry")?.to_owned())
 }
 
 /// Checks the exit code of a command, and that its output contains a text.
-pub(super) fn expect(tale: &mut Tale, ran: &Ran, code: i32, says: &str) {
-    let told = format!("{}\n{}", ran.told(), ran.out);
-    tale.compare(&crate::cli::output::safe(ran.told()), ran.code == code && told.contains(says));
+pub(super) fn expect(narration: &mut Narration, ran: &Ran, code: i32, says: &str) {
+    let output = format!("{}\n{}", ran.last_message(), ran.out);
+    narration.compare(
+        &crate::cli::output::safe(ran.last_message()),
+        ran.code == code && output.contains(says),
+    );
 }
 
 /// Returns a member of a JSON response.

@@ -10,8 +10,8 @@ use anyhow::{Context, Result, anyhow, ensure};
 use axum::http::Method;
 use serde_json::json;
 
-use super::Tale;
-use super::person::{Person, Served, expect, field, public_entry};
+use super::Narration;
+use super::person::{DemoServer, Person, expect, field, public_entry};
 use crate::api::Evaluation;
 use crate::cli::exit::Failure;
 use crate::cli::remote::{Remote, Trust};
@@ -57,10 +57,10 @@ struct Cast {
 }
 
 /// The verdicts that the agent received: the number of each policy, decision and rule.
-type Told = BTreeMap<(String, String, Option<String>), u64>;
+type Counts = BTreeMap<(String, String, Option<String>), u64>;
 
 /// Runs this part in folders below `folder`, and checks it.
-pub(super) fn tell(tale: &mut Tale, folder: &Path) -> Result<(), Failure> {
+pub(super) fn run(narration: &mut Narration, folder: &Path) -> Result<(), Failure> {
     let folder = folder.join("policy");
     std::fs::create_dir(&folder)?;
     let mut cast = Cast {
@@ -69,127 +69,130 @@ pub(super) fn tell(tale: &mut Tale, folder: &Path) -> Result<(), Failure> {
         agent: Person::new(&folder, "agent")?,
         stranger: Person::new(&folder, "stranger")?,
     };
-    let served = cast.set_up(tale)?;
-    let first = cast.ships(tale)?;
+    let server = cast.set_up(narration)?;
+    let first = cast.ship(narration)?;
     let over = AtomicBool::new(false);
-    let (url, token) = (served.url.as_str(), cast.agent.token.as_deref());
-    let (changed, told) = thread::scope(|scope| {
-        let agent = scope.spawn(|| acts(url, token, &over));
-        let changed = cast.changes(tale, &first);
+    let (url, token) = (server.url.as_str(), cast.agent.token.as_deref());
+    let (changed, counts) = thread::scope(|scope| {
+        let agent = scope.spawn(|| act(url, token, &over));
+        let changed = cast.change(narration, &first);
         over.store(true, Ordering::Relaxed);
         (changed, agent.join())
     });
     let second = changed?;
-    let told = told.map_err(|_| anyhow!("the agent of the demo failed"))??;
-    judge(tale, &told, &first, &second);
-    served.stop()?;
+    let counts = counts.map_err(|_| anyhow!("the agent of the demo failed"))??;
+    check_verdicts(narration, &counts, &first, &second);
+    server.stop()?;
     Ok(())
 }
 
 impl Cast {
     /// Starts a server that trusts the policy team's key, and creates tokens for the team and the
     /// agent.
-    fn set_up(&mut self, tale: &mut Tale) -> Result<Served> {
-        tale.title("Now a policy. Rita writes rules for agents; the server accepts policies signed with her key.");
-        let made = self.operator.types(tale, &["init", "--audience", "demo", "--json"])?.done()?;
+    fn set_up(&mut self, narration: &mut Narration) -> Result<DemoServer> {
+        narration.title("Now a policy. Rita writes rules for agents; the server accepts policies signed with her key.");
+        let made = self
+            .operator
+            .type_command(narration, &["init", "--audience", "demo", "--json"])?
+            .done()?;
         let admin = field(&made, "admin_token")?;
         let generate = ["key", "generate", "--use", "module", "--slot", "policy", "--id", "rita"];
-        let entry = public_entry(&self.rita, tale, &generate)?;
-        self.operator.types(tale, &["key", "import", &entry])?.done()?;
-        let served = self.operator.serves(tale)?;
+        let entry = public_entry(&self.rita, narration, &generate)?;
+        self.operator.type_command(narration, &["key", "import", &entry])?.done()?;
+        let server = self.operator.start_server(narration)?;
         for person in [&mut self.operator, &mut self.rita, &mut self.agent, &mut self.stranger] {
-            person.server = Some(served.url.clone());
+            person.server = Some(server.url.clone());
         }
         self.operator.token = Some(admin);
         let operator = &self.operator;
         let token = |subject: &str, roles: &str| -> Result<Option<String>> {
             let create = ["token", "create", "--subject", subject, "--role", roles];
-            operator.types(tale, &create)?.done().map(Some)
+            operator.type_command(narration, &create)?.done().map(Some)
         };
         self.rita.token = token("rita@company.com", "policy,auditor")?;
         self.agent.token = token("agent:inbox_triage", "requester,executor")?;
         self.stranger.token = self.rita.token.clone();
-        Ok(served)
+        Ok(server)
     }
 
     /// Ships the first version, from a rules file to the active module. Returns its digest.
-    fn ships(&self, tale: &mut Tale) -> Result<String> {
-        tale.title("She writes the rules, tests them, and builds a module from them.");
+    fn ship(&self, narration: &mut Narration) -> Result<String> {
+        narration.title("She writes the rules, tests them, and builds a module from them.");
         std::fs::write(self.rita.path("mail-1.toml"), RULES)?;
-        let tested = self.rita.types(tale, &["policy", "test", "mail-1.toml"])?;
-        tale.say(tested.out.lines().last().unwrap_or_default());
-        tale.compare("its own tests pass", tested.code == 0);
-        self.builds(tale, "mail-1", "1")?;
-        tale.title("She pushes it to the running server and activates it.");
-        let digest = self.pushes(tale, "mail-1")?;
-        self.rita.types(tale, &["module", "activate", &digest])?.done()?;
-        let asked = self.asks(tale)?;
-        tale.compare("the action is allowed without an approval", asked == "allow");
+        let tested = self.rita.type_command(narration, &["policy", "test", "mail-1.toml"])?;
+        narration.say(tested.out.lines().last().unwrap_or_default());
+        narration.compare("its own tests pass", tested.code == 0);
+        self.build(narration, "mail-1", "1")?;
+        narration.title("She pushes it to the running server and activates it.");
+        let digest = self.push(narration, "mail-1")?;
+        self.rita.type_command(narration, &["module", "activate", &digest])?.done()?;
+        let decision = self.evaluate(narration)?;
+        narration.compare("the action is allowed without an approval", decision == "allow");
         Ok(digest)
     }
 
-    fn builds(&self, tale: &Tale, name: &str, version: &str) -> Result<()> {
+    fn build(&self, narration: &Narration, name: &str, version: &str) -> Result<()> {
         let (rules, wasm) = (format!("{name}.toml"), format!("{name}.wasm"));
-        self.rita.types(tale, &["policy", "build", &rules, "-o", &wasm])?.done()?;
+        self.rita.type_command(narration, &["policy", "build", &rules, "-o", &wasm])?.done()?;
         let sign = ["module", "sign", &wasm, "--slot", "policy", "--name", "mail"];
         let by = ["--version", version, "--key", "rita"];
-        self.rita.types(tale, &[&sign[..], &by].concat())?.done()?;
+        self.rita.type_command(narration, &[&sign[..], &by].concat())?.done()?;
         Ok(())
     }
 
-    fn pushes(&self, tale: &Tale, name: &str) -> Result<String> {
+    fn push(&self, narration: &Narration, name: &str) -> Result<String> {
         let push = ["module", "push", &format!("{name}.wasm"), "--json"];
-        field(&self.rita.types(tale, &push)?.done()?, "digest")
+        field(&self.rita.type_command(narration, &push)?.done()?, "digest")
     }
 
     /// Returns the decision on the agent's action, using the command line.
-    fn asks(&self, tale: &Tale) -> Result<String> {
+    fn evaluate(&self, narration: &Narration) -> Result<String> {
         let context = json!({ "risk_score": RISK }).to_string();
         let evaluate = ["evaluate", "--agent", "inbox_triage", "--action", "quarantine"];
-        let asked = [&evaluate[..], &["--context", &context, "--json"]].concat();
-        let ran = self.agent.types(tale, &asked)?;
+        let arguments = [&evaluate[..], &["--context", &context, "--json"]].concat();
+        let ran = self.agent.type_command(narration, &arguments)?;
         field(&ran.out, "decision")
     }
 
     /// Ships the second version while the agent keeps acting. Returns its digest.
-    fn changes(&self, tale: &mut Tale, first: &str) -> Result<String> {
-        tale.title("From now on the agent acts continuously. Rita wants to know what a lower threshold would change.");
+    fn change(&self, narration: &mut Narration, first: &str) -> Result<String> {
+        narration.title("From now on the agent acts continuously. Rita wants to know what a lower threshold would change.");
         let stricter = RULES
             .replace(">= 90", ">= 70")
             .replace("\"allow\"\n\n[[test]]", "\"require_approval\"\n\n[[test]]")
             .replace("a mail of little risk goes by itself", "a mail of some risk waits too");
         ensure!(stricter != RULES, "the demo's second rules do not differ from the first");
         std::fs::write(self.rita.path("mail-2.toml"), stricter)?;
-        self.builds(tale, "mail-2", "2")?;
-        let second = self.pushes(tale, "mail-2")?;
-        self.rita.types(tale, &["module", "shadow", &second])?.done()?;
-        let flips = self.flips(tale)?;
-        tale.say(flips.lines().last().unwrap_or_default());
-        tale.compare(
+        self.build(narration, "mail-2", "2")?;
+        let second = self.push(narration, "mail-2")?;
+        self.rita.type_command(narration, &["module", "shadow", &second])?.done()?;
+        let flips = self.flips(narration)?;
+        narration.say(flips.lines().last().unwrap_or_default());
+        narration.compare(
             "the shadow policy would require approval",
             flips.contains("require_approval"),
         );
-        let asked = self.asks(tale)?;
-        tale.compare("and has no effect yet", asked == "allow");
-        tale.title("She activates it. Nothing restarts.");
-        self.rita.types(tale, &["module", "activate", &second])?.done()?;
-        let asked = self.asks(tale)?;
-        tale.compare("the next action requires approval", asked == "require_approval");
-        self.is_refused(tale, first)?;
-        tale.title("It requires too many approvals: she rolls back, and gives a reason.");
+        let decision = self.evaluate(narration)?;
+        narration.compare("and has no effect yet", decision == "allow");
+        narration.title("She activates it. Nothing restarts.");
+        self.rita.type_command(narration, &["module", "activate", &second])?.done()?;
+        let decision = self.evaluate(narration)?;
+        narration.compare("the next action requires approval", decision == "require_approval");
+        self.show_refusals(narration, first)?;
+        narration.title("It requires too many approvals: she rolls back, and gives a reason.");
         let back = ["module", "rollback", "policy", "--reason", "too many questions"];
-        self.rita.types(tale, &back)?.done()?;
-        let asked = self.asks(tale)?;
-        tale.compare("the action is allowed again without an approval", asked == "allow");
+        self.rita.type_command(narration, &back)?.done()?;
+        let decision = self.evaluate(narration)?;
+        narration.compare("the action is allowed again without an approval", decision == "allow");
         Ok(second)
     }
 
     /// Returns the flips, once there are any: they are recorded concurrently with the responses.
-    fn flips(&self, tale: &Tale) -> Result<String> {
+    fn flips(&self, narration: &Narration) -> Result<String> {
         for _ in 0..600 {
-            let flips = self.rita.runs(&["module", "flips"])?.done()?;
+            let flips = self.rita.run(&["module", "flips"])?.done()?;
             if flips.contains("require_approval") {
-                return self.rita.types(tale, &["module", "flips"])?.done();
+                return self.rita.type_command(narration, &["module", "flips"])?.done();
             }
             thread::sleep(std::time::Duration::from_millis(100));
         }
@@ -197,27 +200,27 @@ impl Cast {
     }
 
     /// Shows modules that the server refuses.
-    fn is_refused(&self, tale: &mut Tale, first: &str) -> Result<()> {
-        tale.title("A module that is not signed with her key, or is older than the active one, is refused.");
-        let older = self.rita.types(tale, &["module", "activate", first])?;
-        expect(tale, &older, 3, "version-not-newer");
+    fn show_refusals(&self, narration: &mut Narration, first: &str) -> Result<()> {
+        narration.title("A module that is not signed with her key, or is older than the active one, is refused.");
+        let older = self.rita.type_command(narration, &["module", "activate", first])?;
+        expect(narration, &older, 3, "version-not-newer");
         let generate =
             ["key", "generate", "--use", "module", "--slot", "policy", "--id", "stranger"];
-        public_entry(&self.stranger, tale, &generate)?;
+        public_entry(&self.stranger, narration, &generate)?;
         std::fs::copy(self.rita.path("mail-2.wasm"), self.stranger.path("mine.wasm"))?;
         let sign = ["module", "sign", "mine.wasm", "--slot", "policy", "--name", "mail"];
         let by = ["--version", "3", "--key", "stranger"];
-        self.stranger.types(tale, &[&sign[..], &by].concat())?.done()?;
-        let unknown = self.stranger.types(tale, &["module", "push", "mine.wasm"])?;
-        expect(tale, &unknown, 3, "key-unknown");
+        self.stranger.type_command(narration, &[&sign[..], &by].concat())?.done()?;
+        let unknown = self.stranger.type_command(narration, &["module", "push", "mine.wasm"])?;
+        expect(narration, &unknown, 3, "key-unknown");
         Ok(())
     }
 }
 
 /// The agent: evaluates its action repeatedly and counts the verdicts.
-fn acts(url: &str, token: Option<&str>, over: &AtomicBool) -> Result<Told> {
+fn act(url: &str, token: Option<&str>, over: &AtomicBool) -> Result<Counts> {
     let server = Remote::new(url, token, &Trust::default()).map_err(|_| anyhow!("no server"))?;
-    let mut told = Told::new();
+    let mut counts = Counts::new();
     while !over.load(Ordering::Relaxed) {
         let body = json!({ "agent": "inbox_triage", "action": "quarantine", "context": { "risk_score": RISK } });
         let path = "/api/v1/guardrails/evaluate";
@@ -232,20 +235,20 @@ fn acts(url: &str, token: Option<&str>, over: &AtomicBool) -> Result<Told> {
         let verdict: Evaluation =
             serde_json::from_slice(&answer).context("a response is not a verdict")?;
         let policy = verdict.policy.context("no policy decided")?;
-        *told.entry((policy, verdict.decision.to_string(), verdict.rule)).or_default() += 1;
+        *counts.entry((policy, verdict.decision.to_string(), verdict.rule)).or_default() += 1;
     }
-    Ok(told)
+    Ok(counts)
 }
 
 /// Checks that each verdict came from exactly one policy.
-fn judge(tale: &mut Tale, told: &Told, first: &str, second: &str) {
-    let answers: u64 = told.values().sum();
-    tale.title(&format!(
+fn check_verdicts(narration: &mut Narration, counts: &Counts, first: &str, second: &str) {
+    let answers: u64 = counts.values().sum();
+    narration.title(&format!(
         "The agent made {answers} evaluations meanwhile. Each verdict came from one policy, and none failed."
     ));
-    for ((policy, decision, rule), count) in told {
+    for ((policy, decision, rule), count) in counts {
         let rule = rule.as_deref().unwrap_or("the default");
-        tale.say(&format!(
+        narration.say(&format!(
             "{count} x {decision} by {rule} of {}",
             policy.get(..12).unwrap_or(policy)
         ));
@@ -256,7 +259,7 @@ fn judge(tale: &mut Tale, told: &Told, first: &str, second: &str) {
                 && decision == "require_approval"
                 && rule.as_deref() == Some("risky-mail"))
     };
-    tale.compare("no verdict mixes two policies", told.keys().all(known));
-    let both = [first, second].iter().all(|one| told.keys().any(|(policy, ..)| policy == one));
-    tale.compare("both policies have returned verdicts", both);
+    narration.compare("no verdict mixes two policies", counts.keys().all(known));
+    let both = [first, second].iter().all(|one| counts.keys().any(|(policy, ..)| policy == one));
+    narration.compare("both policies have returned verdicts", both);
 }

@@ -26,7 +26,7 @@ pub(super) fn settings(config: &Result<Config, ConfigError>, path: &Path) -> Vec
                 "settings",
                 format!("{} is {mode:03o}, other users can change it", path.display()),
             )
-            .mended_by(format!("chmod go-w {}", path.display())),
+            .fixed_by(format!("chmod go-w {}", path.display())),
         );
     }
     let accept = config.signatures.accept.join(", ");
@@ -51,16 +51,16 @@ pub(super) fn look(keys: &Result<Keys, KeyError>, config: &Config) -> Vec<Findin
         Err(e) => return vec![Finding::bad("keys", e.to_string())],
     };
     let described = keys.described();
-    let told = |key: &KeyDescription| match key.status.as_str() {
+    let describe = |key: &KeyDescription| match key.status.as_str() {
         "active" => key.id.clone(),
         status => format!("{} ({status})", key.id),
     };
-    let ids: Vec<String> = described.iter().map(told).collect();
+    let ids: Vec<String> = described.iter().map(describe).collect();
     let mut findings = vec![Finding::ok("keys", ids.join(", "))];
     findings.extend(shared_secrets(&described));
     findings.extend(private_halves(keys, &described));
     findings.push(log_key(keys));
-    findings.extend(cannot_be_met(&described, config));
+    findings.extend(unreachable_requirements(&described, config));
     findings
 }
 
@@ -109,7 +109,7 @@ fn log_key(keys: &Keys) -> Finding {
             "log key",
             "no log key is active with its private half on this machine: nothing can be written to the store",
         )
-        .mended_by(
+        .fixed_by(
             "restore its entry, or promote another one with `signoff key promote` (create it with `signoff key generate --use log --status verify-only`)",
         ),
         None => Finding::weak(
@@ -121,7 +121,7 @@ fn log_key(keys: &Keys) -> Finding {
 }
 
 /// Reports a requirement that the available keys can never meet.
-fn cannot_be_met(keys: &[KeyDescription], config: &Config) -> Vec<Finding> {
+fn unreachable_requirements(keys: &[KeyDescription], config: &Config) -> Vec<Finding> {
     let mut approvers = Persons::default();
     let mut groups: BTreeMap<&str, Persons<'_>> = BTreeMap::new();
     for key in keys.iter().filter(|key| decides(key)) {
@@ -139,8 +139,8 @@ fn cannot_be_met(keys: &[KeyDescription], config: &Config) -> Vec<Finding> {
         findings.push(Finding::bad(
             "approvers",
             format!(
-                "every approval requires {threshold} approvers, but {} have keys",
-                approvers.0.len()
+                "every approval requires {threshold} approvers, but {}",
+                have_keys(approvers.0.len())
             ),
         ));
     }
@@ -149,11 +149,22 @@ fn cannot_be_met(keys: &[KeyDescription], config: &Config) -> Vec<Finding> {
         if (members as u64) < u64::from(*minimum) {
             findings.push(Finding::bad(
                 "approvers",
-                format!("every approval requires {minimum} approvers of `{group}`, but {members} have keys"),
+                format!(
+                    "every approval requires {minimum} approvers of `{group}`, but {}",
+                    have_keys(members)
+                ),
             ));
         }
     }
     findings
+}
+
+/// Formats a number of persons with a key: `1 has a key`, `2 have keys`.
+fn have_keys(persons: usize) -> String {
+    match persons {
+        1 => "1 has a key".to_owned(),
+        _ => format!("{persons} have keys"),
+    }
 }
 
 /// Distinct persons; names that differ only in spelling are one person.

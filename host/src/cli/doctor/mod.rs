@@ -30,7 +30,7 @@ struct Finding {
     level: Level,
     found: String,
     /// How to fix it.
-    mend: Option<String>,
+    fix: Option<String>,
 }
 
 pub(super) fn run(global: &Global, target: &Target) -> Result<Exit, Failure> {
@@ -52,8 +52,8 @@ pub(super) fn run(global: &Global, target: &Target) -> Result<Exit, Failure> {
         && !transport.has_no_store()
         && keys.is_ok()
     {
-        findings.extend(store::standing(&transport));
-        findings.extend(modules::serving(&transport));
+        findings.extend(store::start_checks(&transport));
+        findings.extend(modules::active_modules(&transport));
     }
     let good = findings.iter().all(|finding| finding.level != Level::Bad);
     if global.json {
@@ -69,19 +69,19 @@ pub(super) fn run(global: &Global, target: &Target) -> Result<Exit, Failure> {
 
 impl Finding {
     fn ok(what: &'static str, found: impl Into<String>) -> Self {
-        Self { what, level: Level::Ok, found: found.into(), mend: None }
+        Self { what, level: Level::Ok, found: found.into(), fix: None }
     }
 
-    fn weak(what: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { what, level: Level::Weak, found: found.into(), mend: Some(mend.into()) }
+    fn weak(what: &'static str, found: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { what, level: Level::Weak, found: found.into(), fix: Some(fix.into()) }
     }
 
     fn bad(what: &'static str, found: impl Into<String>) -> Self {
-        Self { what, level: Level::Bad, found: found.into(), mend: None }
+        Self { what, level: Level::Bad, found: found.into(), fix: None }
     }
 
-    fn mended_by(self, mend: impl Into<String>) -> Self {
-        Self { mend: Some(mend.into()), ..self }
+    fn fixed_by(self, fix: impl Into<String>) -> Self {
+        Self { fix: Some(fix.into()), ..self }
     }
 
     fn json(&self) -> Value {
@@ -90,7 +90,7 @@ impl Finding {
             "good": self.level != Level::Bad,
             "level": self.level.as_str(),
             "found": self.found,
-            "mend": self.mend,
+            "mend": self.fix,
         })
     }
 
@@ -101,8 +101,8 @@ impl Finding {
             Level::Bad => "BAD ",
         };
         output::line(&format!("{mark}  {:<10}{}", self.what, output::safe(&self.found)));
-        if let Some(mend) = &self.mend {
-            output::line(&format!("{:16}-> {}", "", output::safe(mend)));
+        if let Some(fix) = &self.fix {
+            output::line(&format!("{:16}-> {}", "", output::safe(fix)));
         }
     }
 }

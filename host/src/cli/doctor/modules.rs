@@ -85,7 +85,7 @@ fn of_one_of(key: &ModulePublic, keys: &[&ModulePublic]) -> bool {
 }
 
 /// Checks the active module of each slot, and whether it works.
-pub(super) fn serving(transport: &Transport) -> Vec<Finding> {
+pub(super) fn active_modules(transport: &Transport) -> Vec<Finding> {
     let listed =
         transport.get("/api/v1/modules").and_then(|answer| transport.parse::<List>(&answer));
     let Ok(List { slots, items }) = listed else {
@@ -93,7 +93,7 @@ pub(super) fn serving(transport: &Transport) -> Vec<Finding> {
     };
     let named: BTreeMap<&str, &Listed> =
         items.iter().map(|module| (module.digest.as_str(), module)).collect();
-    let told = |digest: &str| match named.get(digest) {
+    let describe = |digest: &str| match named.get(digest) {
         Some(Listed { name, version: Some(version), key_id: Some(key), .. }) => {
             format!("{name} version {version}, {digest}, signed by {key}")
         }
@@ -105,11 +105,11 @@ pub(super) fn serving(transport: &Transport) -> Vec<Finding> {
             let what = if slot.slot == Slot::Policy.as_str() { "policy" } else { "verifier" };
             match (&slot.failing, &slot.active) {
                 (Some(why), _) => {
-                    Finding::bad(what, format!("every call fails: {why}")).mended_by(format!(
+                    Finding::bad(what, format!("every call fails: {why}")).fixed_by(format!(
                         "signoff module activate, or signoff module rollback {what} --reason TEXT"
                     ))
                 }
-                (None, Some(digest)) => Finding::ok(what, told(digest)),
+                (None, Some(digest)) => Finding::ok(what, describe(digest)),
                 (None, None) => Finding::ok(what, "none: every action requires approval"),
             }
         })

@@ -62,18 +62,18 @@ async fn examined(path: &Path, trust: &Trust) -> Result<Vec<Finding>, StoreError
             "run `signoff serve`, which creates a log key; then keep the keyring where users who can write the store cannot read it",
         ));
     }
-    findings.extend(of_tokens(&token_rows(&store).await?));
+    findings.extend(token_findings(&token_rows(&store).await?));
     Ok(findings)
 }
 
 /// Reports what a start would check: the witness, the settings, the clock, the keys.
-pub(super) fn standing(transport: &Transport) -> Vec<Finding> {
-    let standing = match transport.standing() {
+pub(super) fn start_checks(transport: &Transport) -> Vec<Finding> {
+    let checks = match transport.start_checks() {
         // `examined` reports a store that cannot be opened.
         Err(_) | Ok(None) => return Vec::new(),
-        Ok(Some(standing)) => standing,
+        Ok(Some(checks)) => checks,
     };
-    let witness = match standing.witness {
+    let witness = match checks.witness {
         Err(why) => Finding::bad("witness", why.to_string()),
         Ok(Some(path)) => {
             Finding::ok("witness", format!("{} has not seen a later log", path.display()))
@@ -84,15 +84,15 @@ pub(super) fn standing(transport: &Transport) -> Vec<Finding> {
             "signoff serve --witness FILE --new-witness, with a file that users who can write the store cannot write",
         ),
     };
-    let settings = match standing.settings {
+    let settings = match checks.settings {
         Err(why) => Finding::bad("settings", why.detail),
         Ok(()) => Finding::ok("settings", "none is weaker than recorded in the audit log"),
     };
-    let clock = match standing.clock {
+    let clock = match checks.clock {
         Err(why) => Finding::bad("clock", why),
         Ok(()) => Finding::ok("clock", "neither behind the audit log nor far ahead of it"),
     };
-    let keys = standing.keys.err().map(|why| Finding::bad("keys", why.detail));
+    let keys = checks.keys.err().map(|why| Finding::bad("keys", why.detail));
     keys.into_iter().chain([witness, settings, clock]).collect()
 }
 
@@ -108,7 +108,7 @@ fn differences(examined: &Examined) -> Vec<Finding> {
     findings
 }
 
-fn of_tokens(tokens: &[TokenRow]) -> Vec<Finding> {
+fn token_findings(tokens: &[TokenRow]) -> Vec<Finding> {
     let living: Vec<&TokenRow> = tokens.iter().filter(|token| token.revoked_at.is_none()).collect();
     if tokens.is_empty() {
         return vec![Finding::weak(
@@ -161,6 +161,6 @@ fn mode(path: &Path) -> Finding {
             "mode",
             format!("{} is {mode:03o}, other users can read contexts", path.display()),
         )
-        .mended_by(format!("chmod 600 {}", path.display())),
+        .fixed_by(format!("chmod 600 {}", path.display())),
     }
 }

@@ -141,6 +141,6 @@ fn decoded(text: &str) -> impl Iterator<Item = Vec<u8>> {
     all.into_iter().flatten()
 }
 
-fn base64(mend: &str) -> Finding {
-    Finding::new("signature-base64", "the signature is base64, expected hex", mend)
+fn base64(fix: &str) -> Finding {
+    Finding::new("signature-base64", "the signature is base64, expected hex", fix)
 }

@@ -23,8 +23,8 @@ enum Part {
     Around,
 }
 
-const MEND_TIME: &str = "expires_at.astimezone(timezone.utc).replace(microsecond=0).isoformat()";
-const MEND_MESSAGE: &str = "message = f\"{approval_id}:{decision}:{approver}:{expires_at}\"";
+const FIX_TIME: &str = "expires_at.astimezone(timezone.utc).replace(microsecond=0).isoformat()";
+const FIX_MESSAGE: &str = "message = f\"{approval_id}:{decision}:{approver}:{expires_at}\"";
 
 /// Wrong formats of the expiry; the correct one is Python's `isoformat()` of an aware datetime in
 /// whole seconds.
@@ -120,7 +120,7 @@ pub(super) fn all(right: &Draft) -> Vec<Mistake> {
 
 fn times() -> impl Iterator<Item = Mistake> {
     TIME_FORMATS.into_iter().map(|(code, format, how)| {
-        let finding = Finding::new(code, format!("the expiry was written {how}"), MEND_TIME);
+        let finding = Finding::new(code, format!("the expiry was written {how}"), FIX_TIME);
         Mistake::new(Part::TimeFormat, finding, move |draft| draft.time_format = format)
     })
 }
@@ -134,7 +134,7 @@ fn zones() -> impl Iterator<Item = Mistake> {
         let zone = Finding::new(
             "time-zone",
             format!("the expiry was written in the time zone {offset}, not in UTC"),
-            MEND_TIME,
+            FIX_TIME,
         );
         let claim = Finding::new(
             "time-claims-utc",
@@ -237,17 +237,17 @@ fn joinings() -> Vec<Mistake> {
     let mut all = Vec::new();
     for order in orders() {
         let what = format!("the fields were joined in another order: {}", names(&order));
-        let finding = Finding::new("field-order", what, MEND_MESSAGE);
+        let finding = Finding::new("field-order", what, FIX_MESSAGE);
         all.push(Mistake::new(Part::Joining, finding, move |d| d.order.clone_from(&order)));
     }
     for missing in FIELDS {
         let what = format!("the message is without its {}", missing.name());
-        let finding = Finding::new("field-missing", what, MEND_MESSAGE);
+        let finding = Finding::new("field-missing", what, FIX_MESSAGE);
         all.push(Mistake::new(Part::Joining, finding, move |d| d.order.retain(|f| *f != missing)));
     }
     for separator in SEPARATORS {
         let what = format!("the fields were joined by {separator:?} instead of \":\"");
-        let finding = Finding::new("separator", what, MEND_MESSAGE);
+        let finding = Finding::new("separator", what, FIX_MESSAGE);
         all.push(Mistake::new(Part::Joining, finding, move |d| d.separator = separator));
     }
     all
@@ -289,7 +289,7 @@ fn arounds() -> Vec<Mistake> {
         ("separator", ":", "", "a `:` in front"),
     ];
     for (code, before, after, what) in around {
-        let finding = Finding::new(code, format!("the message had {what}"), MEND_MESSAGE);
+        let finding = Finding::new(code, format!("the message had {what}"), FIX_MESSAGE);
         all.push(Mistake::new(Part::Around, finding, move |draft| {
             draft.around = Around::Text(before, after);
         }));
@@ -297,13 +297,13 @@ fn arounds() -> Vec<Mistake> {
     let finding = Finding::new(
         "template",
         "the template itself was signed",
-        MEND_MESSAGE.to_owned() + "  # note the f prefix",
+        FIX_MESSAGE.to_owned() + "  # note the f prefix",
     );
     all.push(Mistake::new(Part::Around, finding, move |d| d.around = Around::Instead(template)));
     for id in ["id", "approval_id"] {
         for (sorted, compact) in [(false, false), (false, true), (true, false), (true, true)] {
             let finding =
-                Finding::new("message-json", "the fields were signed as JSON", MEND_MESSAGE);
+                Finding::new("message-json", "the fields were signed as JSON", FIX_MESSAGE);
             all.push(Mistake::new(Part::Around, finding, move |draft| {
                 draft.around = Around::Json { id, sorted, compact };
             }));

@@ -51,7 +51,8 @@ struct Finding {
     code: String,
     what: String,
     /// Mostly Python, the language of the runbook's signers.
-    mend: String,
+    #[serde(rename = "mend")]
+    fix: String,
 }
 
 /// The result of the command.
@@ -66,14 +67,14 @@ struct Answer {
 }
 
 /// The statement in question, and its signature.
-struct Question {
+struct SignedStatement {
     statement: Statement,
     signature: String,
 }
 
 pub(super) fn run(args: &ExplainArgs, global: &Global) -> Result<Exit, Failure> {
     let secrets = Secrets::of_machine(&global.keyring())?;
-    let question = Question {
+    let signed = SignedStatement {
         statement: Statement {
             audience: String::new(),
             key_id: String::new(),
@@ -87,7 +88,7 @@ pub(super) fn run(args: &ExplainArgs, global: &Global) -> Result<Exit, Failure> 
         signature: args.signature.clone(),
     };
     let verifier = Verifier::embedded(Allocation::OnDemand, &Cache::of_user())?;
-    let answer = question.answer(&verifier, &secrets)?.without(&secrets);
+    let answer = signed.answer(&verifier, &secrets)?.without(&secrets);
     if global.json {
         output::line(&serde_json::to_string(&answer)?);
     } else {
@@ -96,13 +97,13 @@ pub(super) fn run(args: &ExplainArgs, global: &Global) -> Result<Exit, Failure> 
     Ok(if answer.valid { Exit::Done } else { Exit::Refused })
 }
 
-impl Question {
+impl SignedStatement {
     fn answer(&self, verifier: &Verifier, secrets: &Secrets) -> Result<Answer, Failure> {
-        let expected = match asked(self.message(verifier))? {
+        let expected = match split_rejection(self.message(verifier))? {
             Ok(expected) => expected,
             Err(rejection) => return Ok(Answer::unsignable(rejection)),
         };
-        let verified = asked(self.verify(verifier, secrets))?;
+        let verified = split_rejection(self.verify(verifier, secrets))?;
         let (valid, mut found) = match verified {
             Ok(()) => (true, Explanation::default()),
             Err(rejection) => (false, explain(self, &expected, secrets, &rejection)),
@@ -129,7 +130,9 @@ impl Question {
 }
 
 /// Separates rejections, which are results here, from traps, which are failures.
-fn asked<T>(answer: Result<T, verifier::Failure>) -> Result<Result<T, Rejection>, Failure> {
+fn split_rejection<T>(
+    answer: Result<T, verifier::Failure>,
+) -> Result<Result<T, Rejection>, Failure> {
     match answer {
         Ok(answer) => Ok(Ok(answer)),
         Err(verifier::Failure::Rejected(rejection)) => Ok(Err(rejection)),
@@ -138,21 +141,21 @@ fn asked<T>(answer: Result<T, verifier::Failure>) -> Result<Result<T, Rejection>
 }
 
 impl Finding {
-    fn new(code: &str, what: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { code: code.to_owned(), what: what.into(), mend: mend.into() }
+    fn new(code: &str, what: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), what: what.into(), fix: fix.into() }
     }
 }
 
 impl Answer {
     /// Returns the answer for a statement that cannot be signed.
     fn unsignable(rejection: Rejection) -> Self {
-        let mend = "correct --id, --decision, --approver or --expires-at; the signer must use the same values";
+        let fix = "correct --id, --decision, --approver or --expires-at; the signer must use the same values";
         Self {
             valid: false,
             findings: vec![Finding {
                 code: rejection.code,
                 what: rejection.message,
-                mend: mend.to_owned(),
+                fix: fix.to_owned(),
             }],
             signed_message: None,
             expected_message: None,
@@ -167,7 +170,7 @@ impl Answer {
             findings: self
                 .findings
                 .into_iter()
-                .map(|f| Finding { code: f.code, what: hidden(f.what), mend: hidden(f.mend) })
+                .map(|f| Finding { code: f.code, what: hidden(f.what), fix: hidden(f.fix) })
                 .collect(),
             signed_message: self.signed_message.map(hidden),
             expected_message: self.expected_message.map(hidden),
@@ -195,11 +198,11 @@ impl Answer {
                 lines.extend(expected.as_deref().map(|text| quoted("must be", text)));
             }
         }
-        let mut mends: Vec<&str> = self.findings.iter().map(|f| f.mend.as_str()).collect();
-        mends.dedup();
-        for mend in mends {
-            let mend = output::safe(mend).replace('\n', "\n          ");
-            lines.push(format!("{:<10}{mend}", "fix"));
+        let mut fixes: Vec<&str> = self.findings.iter().map(|f| f.fix.as_str()).collect();
+        fixes.dedup();
+        for fix in fixes {
+            let fix = output::safe(fix).replace('\n', "\n          ");
+            lines.push(format!("{:<10}{fix}", "fix"));
         }
         lines.join("\n")
     }

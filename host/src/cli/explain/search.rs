@@ -8,14 +8,14 @@ use super::form::{self, Form};
 use super::message::Draft;
 use super::mistake;
 use super::secret::{Held, Secrets, Variant};
-use super::{Finding, Question};
+use super::{Finding, SignedStatement};
 use crate::verifier::Rejection;
 
 /// Maximum combined mistakes: more would make explanations implausible.
 const MISTAKES_MAX: usize = 2;
 /// How far from the correct expiry to search for another one: a day.
 const EXPIRY_SECONDS_MAX: i64 = 86_400;
-const MEND_HASH: &str =
+const FIX_HASH: &str =
     "hmac.new(key=secret.encode(), msg=message.encode(), digestmod=hashlib.sha256).hexdigest()";
 
 /// The findings, and what was signed instead, if that is known and not secret.
@@ -46,13 +46,13 @@ enum Function {
 
 /// Explains why a signature does not verify; `rejection` is the verifier's reason.
 pub(super) fn explain(
-    question: &Question,
+    signed: &SignedStatement,
     expected: &str,
     secrets: &Secrets,
     rejection: &Rejection,
 ) -> Explanation {
-    let forms = form::read(&question.signature);
-    let right = Draft::of(&question.statement);
+    let forms = form::read(&signed.signature);
+    let right = Draft::of(&signed.statement);
     let messages = messages(&right);
     let variants: Vec<(Option<&Held>, Variant)> = secrets
         .iter()
@@ -76,7 +76,7 @@ pub(super) fn explain(
         }
     }
     another_expiry(&right, secrets, &forms)
-        .unwrap_or_else(|| unexplained(question, expected, secrets, &forms, rejection))
+        .unwrap_or_else(|| unexplained(signed, expected, secrets, &forms, rejection))
 }
 
 fn explained(
@@ -91,9 +91,9 @@ fn explained(
     findings.extend(secret.mistake.clone());
     findings.extend(function.mistake());
     if let Some(rejection) = rejection.filter(|_| findings.is_empty()) {
-        let mend =
+        let fix =
             "the signature is valid for one of this machine's keys, but the key itself is refused";
-        findings.push(Finding::new(&rejection.code, rejection.message.clone(), mend));
+        findings.push(Finding::new(&rejection.code, rejection.message.clone(), fix));
     }
     Explanation { findings, signed_message: function.shows_message().then(|| tried.text.clone()) }
 }
@@ -110,10 +110,10 @@ fn another_expiry(right: &Draft, secrets: &Secrets, forms: &[Form]) -> Option<Ex
             let mac = of_fields.clone().chain_update(&time).finalize().into_bytes().into();
             let Some(form) = forms.iter().find(|form| form.is_of(&mac)) else { continue };
             let what = format!("another expiry was signed: {time}");
-            let mend =
+            let fix =
                 "use the current expires_at of the server: the approval may have been extended";
             let mut findings = form.mistakes.clone();
-            findings.push(Finding::new("time-other", what, mend));
+            findings.push(Finding::new("time-other", what, fix));
             return Some(Explanation { findings, signed_message: Some(format!("{fields}{time}")) });
         }
     }
@@ -121,19 +121,19 @@ fn another_expiry(right: &Draft, secrets: &Secrets, forms: &[Form]) -> Option<Ex
 }
 
 fn unexplained(
-    question: &Question,
+    signed: &SignedStatement,
     expected: &str,
     secrets: &Secrets,
     forms: &[Form],
     rejection: &Rejection,
 ) -> Explanation {
-    let mut findings: Vec<Finding> = form::other_digest(&question.signature).into_iter().collect();
+    let mut findings: Vec<Finding> = form::other_digest(&signed.signature).into_iter().collect();
     if forms.is_empty() && findings.is_empty() {
-        let mend = "send hmac.new(…).hexdigest(): 64 lower-case hex characters";
-        findings.push(Finding::new(&rejection.code, rejection.message.clone(), mend));
+        let fix = "send hmac.new(…).hexdigest(): 64 lower-case hex characters";
+        findings.push(Finding::new(&rejection.code, rejection.message.clone(), fix));
     }
     if findings.is_empty() {
-        let mend = format!(
+        let fix = format!(
             "this machine's key is {}; the signer's is\n\
              \"hmac-\" + hmac.new(secret.encode(), b\"signoff/key-id\", hashlib.sha256).hexdigest()[:12]\n\
              if they are equal, run print(repr(message)) there and compare with\n{}",
@@ -142,7 +142,7 @@ fn unexplained(
         );
         let what =
             "no known mistake produces this signature: most likely the signer has another secret";
-        findings.push(Finding::new("unexplained", what, mend));
+        findings.push(Finding::new("unexplained", what, fix));
     }
     Explanation { findings, signed_message: None }
 }
@@ -240,7 +240,7 @@ impl Function {
                 ("not-hmac", "it is a plain SHA-256 of secret and message, not an HMAC")
             }
         };
-        Some(Finding::new(code, what, MEND_HASH))
+        Some(Finding::new(code, what, FIX_HASH))
     }
 }
 

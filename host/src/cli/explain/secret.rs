@@ -25,7 +25,7 @@ const PLACEHOLDERS: [&str; 9] = [
     "dev-secret",
     "test",
 ];
-const MEND_VARIABLE: &str = "use the same bytes on both sides: key=os.environ[\"HMAC_SECRET\"].encode(), nothing added, trimmed or decoded";
+const FIX_VARIABLE: &str = "use the same bytes on both sides: key=os.environ[\"HMAC_SECRET\"].encode(), nothing added, trimmed or decoded";
 
 /// The secrets that signoff would use here, even weak ones.
 pub(super) struct Secrets {
@@ -132,10 +132,10 @@ impl Secrets {
                 shadowed.name,
                 self.held.first().map_or("another variable", |held| held.name.as_str())
             );
-            let mend = format!("set one of {} on both sides", SECRET_VARIABLES.join(" and "));
+            let fix = format!("set one of {} on both sides", SECRET_VARIABLES.join(" and "));
             others.push(Variant {
                 bytes: shadowed.bytes.clone(),
-                mistake: Some(Finding::new("secret-other-variable", what, mend)),
+                mistake: Some(Finding::new("secret-other-variable", what, fix)),
             });
         }
         others.extend(PLACEHOLDERS.into_iter().map(|placeholder| {
@@ -143,10 +143,10 @@ impl Secrets {
                 "" => "the signer has an empty secret".to_owned(),
                 text => format!("the signer has the placeholder `{text}` as its secret"),
             };
-            let mend = "use os.environ[\"HMAC_SECRET\"], which fails if the variable is unset";
+            let fix = "use os.environ[\"HMAC_SECRET\"], which fails if the variable is unset";
             Variant {
                 bytes: Zeroizing::new(placeholder.as_bytes().to_vec()),
-                mistake: Some(Finding::new("secret-placeholder", what, mend)),
+                mistake: Some(Finding::new("secret-placeholder", what, fix)),
             }
         }));
         others
@@ -182,7 +182,7 @@ impl Held {
         let mut add = |code: &str, what: String, bytes: Vec<u8>| {
             let bytes = Zeroizing::new(bytes);
             if bytes != self.bytes {
-                all.push(Variant { bytes, mistake: Some(Finding::new(code, what, MEND_VARIABLE)) });
+                all.push(Variant { bytes, mistake: Some(Finding::new(code, what, FIX_VARIABLE)) });
             }
         };
         let Ok(text) = std::str::from_utf8(&self.bytes) else {

@@ -10,7 +10,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
 use super::secret::Secrets;
-use super::{Answer, Question};
+use super::{Answer, SignedStatement};
 use crate::engine::{Allocation, Cache};
 use crate::verifier::{Statement, Verifier};
 
@@ -231,10 +231,10 @@ fn an_unsignable_statement_is_reported() {
         ("request-invalid", "approved", "user name"),
         ("statement-ambiguous", "approved", "user:approved"),
     ] {
-        let mut question = question(RIGHT_SIGNATURE);
-        decision.clone_into(&mut question.statement.decision);
-        approver.clone_into(&mut question.statement.approver);
-        let answer = question.answer(&verifier(), &secrets).unwrap();
+        let mut signed = signed(RIGHT_SIGNATURE);
+        decision.clone_into(&mut signed.statement.decision);
+        approver.clone_into(&mut signed.statement.approver);
+        let answer = signed.answer(&verifier(), &secrets).unwrap();
         assert_named(&answer, &[code], approver);
         assert_eq!(answer.expected_message, None);
     }
@@ -264,9 +264,9 @@ fn neither_the_secret_nor_the_right_signature_is_ever_printed() {
             (&quoted, &SECRET.to_lowercase()),
         ] {
             let secrets = Secrets::of_text(ours, Some(OTHER_SECRET)).unwrap();
-            let mut question = question(&signature);
-            approver.clone_into(&mut question.statement.approver);
-            let answer = question.answer(&verifier(), &secrets).unwrap().without(&secrets);
+            let mut signed = signed(&signature);
+            approver.clone_into(&mut signed.statement.approver);
+            let answer = signed.answer(&verifier(), &secrets).unwrap().without(&secrets);
             let json = serde_json::to_string(&answer).unwrap();
             for text in [answer.for_people(), json] {
                 let text = text.to_lowercase();
@@ -297,11 +297,11 @@ fn explained(signature: &str) -> Answer {
 }
 
 fn answer(secrets: &Secrets, signature: &str) -> Answer {
-    question(signature).answer(&verifier(), secrets).unwrap()
+    signed(signature).answer(&verifier(), secrets).unwrap()
 }
 
-fn question(signature: &str) -> Question {
-    Question {
+fn signed(signature: &str) -> SignedStatement {
+    SignedStatement {
         statement: Statement {
             audience: String::new(),
             key_id: String::new(),

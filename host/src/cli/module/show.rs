@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::super::exit::Failure;
-use super::super::transport::{Transport, asked};
+use super::super::transport::{Transport, call_verifier};
 use super::super::{Exit, Global, output};
 use super::{listed, resolved};
 use crate::engine::{Allocation, Cache, VERIFIER, VERIFIER_DIGEST, digest, verifier_core};
@@ -112,7 +112,7 @@ fn with_description(answer: &str, global: &Global) -> Result<String, Failure> {
 
 fn described(global: &Global) -> Result<Value, Failure> {
     let verifier = Verifier::embedded(Allocation::OnDemand, &Cache::of_user())?;
-    let description = asked(global.json, || verifier.describe())?;
+    let description = call_verifier(global.json, || verifier.describe())?;
     Ok(serde_json::from_str(&description)?)
 }
 

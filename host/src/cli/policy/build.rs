@@ -8,8 +8,8 @@ use clap::Args;
 use serde_json::json;
 
 use super::case;
-use super::judge::Module;
-use super::problems::{To, print, told};
+use super::local_policy::Module;
+use super::problems::{To, print, report_problems};
 use super::source;
 use super::stop::Stop;
 use crate::cli::destination::Destination;
@@ -39,20 +39,21 @@ pub(super) fn run(args: &BuildArgs, json: bool) -> Result<Exit, Stop> {
     let destination = destination(args)?;
     let rules = source::rules(&args.file)?;
     if destination.is_file() && destination.is_same_file(&args.file) {
-        let told = format!("the module would overwrite `{}`; give another --output", args.file);
-        return Err(Failure::usage(told).into());
+        let message = format!("the module would overwrite `{}`; give another --output", args.file);
+        return Err(Failure::usage(message).into());
     }
     let template = Template::new(&Cache::of_user())?;
-    let built = build_with(&template, &rules).map_err(|error| told(&args.file, error, json))?;
+    let built =
+        build_with(&template, &rules).map_err(|error| report_problems(&args.file, error, json))?;
     print(&args.file, &built.loaded.problems, To::Error);
     if !args.no_test {
-        tests_pass(args, &template, &rules, json)?;
+        run_tests(args, &template, &rules, json)?;
     }
-    says_its_rules(&built, &rules)?;
+    check_embedded_rules(&built, &rules)?;
     let mut draft = destination.create()?;
     draft.write_all(&built.wasm)?;
     draft.keep()?;
-    tell(args, &destination, &built, json);
+    print_summary(args, &destination, &built, json);
     Ok(Exit::Done)
 }
 
@@ -71,11 +72,11 @@ fn destination(args: &BuildArgs) -> Result<Destination, Failure> {
 }
 
 /// Runs the rules' tests; a failure prevents the build.
-fn tests_pass(args: &BuildArgs, template: &Template, rules: &str, json: bool) -> Result<(), Stop> {
-    let mut bench = template.workbench()?;
-    let failed = |error| told(&args.file, error, json);
-    let loaded = bench.load(rules).map_err(failed)?;
-    let report = case::run(&mut bench, &args.file, &loaded, None, json)?;
+fn run_tests(args: &BuildArgs, template: &Template, rules: &str, json: bool) -> Result<(), Stop> {
+    let mut runtime = template.runtime()?;
+    let failed = |error| report_problems(&args.file, error, json);
+    let loaded = runtime.load(rules).map_err(failed)?;
+    let report = case::run(&mut runtime, &args.file, &loaded, None, json)?;
     if report.failed() == 0 {
         return Ok(());
     }
@@ -86,18 +87,18 @@ fn tests_pass(args: &BuildArgs, template: &Template, rules: &str, json: bool) ->
         let failed = output::count(report.failed(), "test");
         output::note(&format!("{failed} failed, so nothing was built"));
     }
-    Err(Stop::Told(Exit::Failed))
+    Err(Stop::Reported(Exit::Failed))
 }
 
 /// Runs the built module: one that does not start or has other rules is not written.
-fn says_its_rules(built: &Built, rules: &str) -> anyhow::Result<()> {
+fn check_embedded_rules(built: &Built, rules: &str) -> anyhow::Result<()> {
     if Module::run(&built.wasm)?.rules() == Some(rules) {
         return Ok(());
     }
     bail!("the built module does not contain the rules it was built from")
 }
 
-fn tell(args: &BuildArgs, destination: &Destination, built: &Built, json: bool) {
+fn print_summary(args: &BuildArgs, destination: &Destination, built: &Built, json: bool) {
     let Built { wasm, digest, loaded, memory_bytes } = built;
     let facts = if json {
         json!({

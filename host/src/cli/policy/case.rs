@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::problems::told;
+use super::problems::report_problems;
 use super::stop::Stop;
 use crate::cli::output;
-use crate::policy::{Case, Loaded, Tested, Workbench};
+use crate::policy::{Case, Loaded, RulesRuntime, Tested};
 
 /// The results of tests, and their files.
 pub(super) struct Report {
@@ -24,7 +24,7 @@ pub(super) struct Cases {
 
 /// Runs the tests of the loaded rules, then those of another file.
 pub(super) fn run(
-    bench: &mut Workbench,
+    runtime: &mut RulesRuntime,
     file: &str,
     loaded: &Loaded,
     cases: Option<&Cases>,
@@ -32,8 +32,9 @@ pub(super) fn run(
 ) -> Result<Report, Stop> {
     let text = cases.map(|cases| cases.text.as_str());
     let others = cases.map(|cases| cases.file.clone());
-    let tested =
-        bench.test(text).map_err(|error| told(others.as_deref().unwrap_or(file), error, json))?;
+    let tested = runtime
+        .test(text)
+        .map_err(|error| report_problems(others.as_deref().unwrap_or(file), error, json))?;
     Ok(Report { tested, own: (file.to_owned(), loaded.tests), others })
 }
 
@@ -56,18 +57,18 @@ impl Report {
     /// Prints each test, with the differences of failed ones.
     pub(super) fn print(&self) {
         for (number, case) in self.tested.cases.iter().enumerate() {
-            self.told(number, case).into_iter().for_each(|line| output::plain(&line));
+            self.lines(number, case).into_iter().for_each(|line| output::plain(&line));
         }
     }
 
     /// Prints the failed tests to standard error, as the reason why there is no result.
     pub(super) fn note_failed(&self) {
         for (number, case) in self.tested.cases.iter().enumerate().filter(|(_, c)| !c.passed) {
-            output::note(&self.told(number, case).join("\n"));
+            output::note(&self.lines(number, case).join("\n"));
         }
     }
 
-    fn told(&self, number: usize, case: &Case) -> Vec<String> {
+    fn lines(&self, number: usize, case: &Case) -> Vec<String> {
         let name = case.name.replace('\n', " ");
         if case.passed {
             return vec![format!("ok    {name}")];

@@ -8,7 +8,7 @@ use super::source;
 use super::stop::Stop;
 use crate::cli::{Exit, output};
 use crate::engine::Cache;
-use crate::policy::{BenchError, Problem, Severity, Template};
+use crate::policy::{Problem, RulesError, Severity, Template};
 
 #[derive(Args)]
 #[command(
@@ -62,15 +62,15 @@ pub(super) fn run(args: &CheckArgs, json: bool) -> Result<Exit, Stop> {
 fn found(template: &Template, file: &str) -> Result<Found, Stop> {
     let text = source::rules(file)?;
     let file = file.to_owned();
-    match template.workbench()?.load(&text) {
+    match template.runtime()?.load(&text) {
         Ok(loaded) => {
             let holds = Some((loaded.name, loaded.rules, loaded.tests));
             Ok(Found { file, holds, problems: loaded.problems })
         }
-        Err(BenchError::Problems(problems)) => {
+        Err(RulesError::Problems(problems)) => {
             Ok(Found { file, holds: None, problems: problems.problems })
         }
-        Err(BenchError::Failed(error)) => Err(error.context(format!("`{file}`")).into()),
+        Err(RulesError::Failed(error)) => Err(error.context(format!("`{file}`")).into()),
     }
 }
 

@@ -7,12 +7,12 @@ use signoff_core::facts::{self, Facts};
 use signoff_core::name::Identifier;
 use signoff_core::person::AGENT_PREFIX;
 
-use super::judge::Judge;
+use super::local_policy::LocalPolicy;
 use super::outline::Outline;
 use super::stop::Stop;
 use super::verdict;
 use crate::cli::exit::Failure;
-use crate::cli::transport::asked;
+use crate::cli::transport::call_verifier;
 use crate::cli::{Exit, context, output};
 use crate::clock::{Clock, SystemClock};
 use crate::engine::Attempt;
@@ -54,15 +54,15 @@ pub(in crate::cli) struct EvalArgs {
 pub(super) fn run(args: &EvalArgs, json: bool) -> Result<Exit, Stop> {
     let attempt = attempt(args, json)?;
     let template = Template::new(&Cache::of_user())?;
-    let mut judge = Judge::open(&args.file, &template, json)?;
-    let verdict = judge.ask(&attempt).map_err(|why| anyhow!("`{}`: {why}", args.file))?;
-    let trace = trace(&mut judge, &attempt, &verdict)?;
+    let mut policy = LocalPolicy::open(&args.file, &template, json)?;
+    let verdict = policy.evaluate(&attempt).map_err(|why| anyhow!("`{}`: {why}", args.file))?;
+    let trace = trace(&mut policy, &attempt, &verdict)?;
     if json {
-        print_json(&judge, &attempt, &verdict, trace.as_deref());
+        print_json(&policy, &attempt, &verdict, trace.as_deref());
     } else {
-        output::plain(&verdict::told(&verdict));
+        output::plain(&verdict::one_line(&verdict));
         match &trace {
-            Some(trace) => print(&judge, trace),
+            Some(trace) => print(&policy, trace),
             None => output::note("the module does not contain rules that explain the verdict"),
         }
     }
@@ -111,29 +111,29 @@ fn facts(args: &EvalArgs) -> Result<Facts, Failure> {
 
 /// Returns the canonical form of a context or plan.
 pub(super) fn canonical(verifier: &Verifier, text: &str, json: bool) -> Result<String, Failure> {
-    asked(json, || verifier.canonicalize(text))
+    call_verifier(json, || verifier.canonicalize(text))
 }
 
 /// Returns the trace of the rules, whose verdict must equal the module's.
 fn trace(
-    judge: &mut Judge,
+    policy: &mut LocalPolicy,
     attempt: &Attempt,
     verdict: &Verdict,
 ) -> anyhow::Result<Option<Vec<Trace>>> {
-    let Some((by_rules, trace)) = judge.explain(attempt)? else { return Ok(None) };
+    let Some((by_rules, trace)) = policy.explain(attempt)? else { return Ok(None) };
     if by_rules == *verdict {
         return Ok(Some(trace));
     }
     Err(anyhow!(
         "`{}` returns {}, but its embedded rules return {}: do not trust its description",
-        judge.file,
-        verdict::told(verdict),
-        verdict::told(&by_rules)
+        policy.file,
+        verdict::one_line(verdict),
+        verdict::one_line(&by_rules)
     ))
 }
 
-fn print(judge: &Judge, trace: &[Trace]) {
-    let outline = judge.rules().map(Outline::of).unwrap_or_default();
+fn print(policy: &LocalPolicy, trace: &[Trace]) {
+    let outline = policy.rules().map(Outline::of).unwrap_or_default();
     let rows: Vec<[String; 5]> = trace
         .iter()
         .map(|item| {
@@ -164,25 +164,25 @@ fn why(item: &Trace, condition: Option<&str>) -> String {
     }
 }
 
-fn print_json(judge: &Judge, attempt: &Attempt, verdict: &Verdict, trace: Option<&[Trace]>) {
-    let outline = judge.rules().map(Outline::of).unwrap_or_default();
+fn print_json(policy: &LocalPolicy, attempt: &Attempt, verdict: &Verdict, trace: Option<&[Trace]>) {
+    let outline = policy.rules().map(Outline::of).unwrap_or_default();
     let trace = trace.map(|trace| {
         let with_condition = trace.iter().map(|item| {
-            let mut told = json!(item);
-            if let Some(members) = told.as_object_mut() {
+            let mut item_json = json!(item);
+            if let Some(members) = item_json.as_object_mut() {
                 members.insert("condition".to_owned(), json!(outline.condition(&item.rule)));
             }
-            told
+            item_json
         });
         with_condition.collect::<Vec<Value>>()
     });
     let Verdict { decision, rule, reason, requirement, failed } = verdict;
-    let told = json!({
+    let output = json!({
         "decision": decision, "rule": rule, "reason": reason, "requirement": requirement,
         "failed": failed, "agent": attempt.agent, "action": attempt.action, "facts": serde_json::from_str::<Value>(&attempt.facts).ok(), "now": attempt.now,
-        "policy": judge.module.as_ref().map(|module| module.policy.digest()), "trace": trace,
+        "policy": policy.module.as_ref().map(|module| module.policy.digest()), "trace": trace,
     });
-    output::line(&told.to_string());
+    output::line(&output.to_string());
 }
 
 fn identifier(text: &str) -> Result<String, String> {

@@ -6,12 +6,12 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::judge::Module;
+use super::local_policy::Module;
 use super::source;
 use super::stop::Stop;
 use crate::cli::{Exit, output};
 use crate::engine::{Cache, digest};
-use crate::policy::{BenchError, Shape, Template, build_with, shape};
+use crate::policy::{RulesError, Shape, Template, build_with, shape};
 
 #[derive(Args)]
 #[command(
@@ -65,8 +65,8 @@ fn rebuilt(module: &Module, wasm: &[u8]) -> Result<Rebuilt, Stop> {
     match build_with(&Template::new(&Cache::of_user())?, rules) {
         Ok(built) if built.wasm == wasm => Ok(Rebuilt::Same),
         Ok(built) => Ok(Rebuilt::Other(Some(built.digest))),
-        Err(BenchError::Problems(_)) => Ok(Rebuilt::Other(None)),
-        Err(BenchError::Failed(error)) => Err(error.into()),
+        Err(RulesError::Problems(_)) => Ok(Rebuilt::Other(None)),
+        Err(RulesError::Failed(error)) => Err(error.into()),
     }
 }
 
@@ -107,10 +107,10 @@ fn print_json(module: &Module, wasm: &[u8], shape: &Shape, rebuilt: &Rebuilt) {
         Rebuilt::Same => (Some(true), None),
         Rebuilt::Other(digest) => (Some(false), digest.clone()),
     };
-    let told = json!({
+    let output = json!({
         "slot": "policy", "digest": digest(wasm), "bytes": wasm.len(), "imports": shape.imports,
         "exports": shape.exports, "describe": module.description, "rebuilt": same,
         "rebuilt_digest": other,
     });
-    output::line(&told.to_string());
+    output::line(&output.to_string());
 }

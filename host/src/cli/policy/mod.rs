@@ -1,5 +1,5 @@
 //! `signoff policy`: offline tools for policy authors. Only `diff --history` needs a store or
-//! server. Rules are parsed by the template in the workbench, not here.
+//! server. Rules are parsed by the template in the rules runtime, not here.
 
 mod build;
 mod case;
@@ -8,7 +8,7 @@ mod diff;
 mod eval;
 mod init;
 mod inspect;
-mod judge;
+mod local_policy;
 mod outline;
 mod problems;
 mod source;

@@ -82,10 +82,10 @@ impl Outline {
         let mut names: Vec<&String> = self.settings.keys().chain(other.settings.keys()).collect();
         names.sort_unstable();
         names.dedup();
-        let told = |of: &Self, name: &str| of.settings.get(name).map(written);
+        let setting = |of: &Self, name: &str| of.settings.get(name).map(written);
         names
             .into_iter()
-            .map(|name| (name.clone(), told(self, name), told(other, name)))
+            .map(|name| (name.clone(), setting(self, name), setting(other, name)))
             .filter(|(_, before, after)| before != after)
             .collect()
     }

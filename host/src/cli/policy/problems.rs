@@ -6,7 +6,7 @@ use serde_json::json;
 use super::stop::Stop;
 use crate::cli::Exit;
 use crate::cli::output::{self, safe};
-use crate::policy::{BenchError, Problem, Severity};
+use crate::policy::{Problem, RulesError, Severity};
 
 /// Maximum shown length of a source line.
 const SOURCE_CHARS_MAX: usize = 120;
@@ -31,18 +31,18 @@ pub(super) fn print(file: &str, problems: &[Problem], to: To) {
 }
 
 /// Reports why a rules file cannot be loaded, and stops the command.
-pub(super) fn told(file: &str, error: BenchError, json: bool) -> Stop {
+pub(super) fn report_problems(file: &str, error: RulesError, json: bool) -> Stop {
     match error {
-        BenchError::Problems(problems) => {
+        RulesError::Problems(problems) => {
             if json {
-                let told = json!({ "file": file, "ok": false, "problems": problems.problems });
-                output::line(&told.to_string());
+                let output = json!({ "file": file, "ok": false, "problems": problems.problems });
+                output::line(&output.to_string());
             } else {
                 print(file, &problems.problems, To::Error);
             }
-            Stop::Told(Exit::Failed)
+            Stop::Reported(Exit::Failed)
         }
-        BenchError::Failed(error) => Stop::from(error.context(format!("`{file}`"))),
+        RulesError::Failed(error) => Stop::from(error.context(format!("`{file}`"))),
     }
 }
 

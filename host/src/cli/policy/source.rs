@@ -42,7 +42,7 @@ pub(super) fn rules(path: &str) -> Result<String, Failure> {
 pub(super) fn module(path: &str, json: bool) -> Result<Vec<u8>, Failure> {
     match either(path)? {
         Source::Module(wasm) => {
-            looked_at(path, &wasm, json)?;
+            inspect_policy(path, &wasm, json)?;
             Ok(wasm)
         }
         Source::Rules(_) => Err(Failure::Failed(anyhow!(
@@ -52,10 +52,10 @@ pub(super) fn module(path: &str, json: bool) -> Result<Vec<u8>, Failure> {
 }
 
 /// Checks that a server would accept these bytes as a policy.
-pub(super) fn looked_at(path: &str, wasm: &[u8], json: bool) -> Result<(), Failure> {
+pub(super) fn inspect_policy(path: &str, wasm: &[u8], json: bool) -> Result<(), Failure> {
     inspect(wasm, Slot::Policy, Limits::default()).map(|_| ()).map_err(|refusal| {
-        let told = Refusal::new(refusal.code, format!("`{path}`: {}", refusal.detail));
-        Failure::Refused { problem: told.problem(), json }
+        let refusal = Refusal::new(refusal.code, format!("`{path}`: {}", refusal.detail));
+        Failure::Refused { problem: refusal.problem(), json }
     })
 }
 

@@ -7,7 +7,7 @@ use crate::cli::exit::Failure;
 #[derive(Debug)]
 pub(super) enum Stop {
     /// The problem was already reported, with its location in the file.
-    Told(Exit),
+    Reported(Exit),
     /// The failure is not reported yet.
     Failed(Failure),
 }
@@ -21,7 +21,7 @@ impl<E: Into<Failure>> From<E> for Stop {
 /// Converts an early exit to the result of the command.
 pub(super) fn ended(ended: Result<Exit, Stop>) -> Result<Exit, Failure> {
     ended.or_else(|stop| match stop {
-        Stop::Told(exit) => Ok(exit),
+        Stop::Reported(exit) => Ok(exit),
         Stop::Failed(failure) => Err(failure),
     })
 }

@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::case::{self, Cases, Report};
-use super::problems::told;
+use super::problems::report_problems;
 use super::source;
 use super::stop::Stop;
 use crate::cli::{Exit, output};
@@ -33,9 +33,9 @@ pub(super) fn run(args: &TestArgs, json: bool) -> Result<Exit, Stop> {
         .as_ref()
         .map(|file| source::rules(file).map(|text| Cases { file: file.clone(), text }));
     let cases = cases.transpose()?;
-    let mut bench = Template::new(&Cache::of_user())?.workbench()?;
-    let loaded = bench.load(&rules).map_err(|error| told(&args.file, error, json))?;
-    let report = case::run(&mut bench, &args.file, &loaded, cases.as_ref(), json)?;
+    let mut runtime = Template::new(&Cache::of_user())?.runtime()?;
+    let loaded = runtime.load(&rules).map_err(|error| report_problems(&args.file, error, json))?;
+    let report = case::run(&mut runtime, &args.file, &loaded, cases.as_ref(), json)?;
     let uncovered = args.require_coverage && !report.unfired().is_empty();
     if json {
         let mut answer = report.as_json();

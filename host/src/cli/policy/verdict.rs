@@ -3,7 +3,7 @@
 use crate::engine::{Requirement, Verdict};
 
 /// Formats a verdict in one line.
-pub(super) fn told(verdict: &Verdict) -> String {
+pub(super) fn one_line(verdict: &Verdict) -> String {
     let Verdict { reason, requirement, .. } = verdict;
     let reason = reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
     let needs = requirement.as_ref().map(needs).filter(|needs| !needs.is_empty());

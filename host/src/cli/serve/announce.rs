@@ -44,7 +44,7 @@ impl Running {
         output::line(&format!("verifier  {verifier}"));
         output::line(&format!(
             "policy    {}",
-            policy.as_ref().map_or_else(ToString::to_string, told)
+            policy.as_ref().map_or_else(ToString::to_string, describe_policy)
         ));
         if let Some(tls) = &self.tls {
             // No example: it would depend on the certificate's issuer and name.
@@ -72,7 +72,7 @@ impl Running {
 }
 
 /// Describes the active policy in one line.
-fn told(policy: &Active) -> String {
+fn describe_policy(policy: &Active) -> String {
     match policy {
         Active::Empty => "none: every action requires approval".to_owned(),
         Active::Policy(policy) => policy.digest().to_owned(),

@@ -9,15 +9,17 @@ use crate::service::Service;
 
 /// The fields of an audit entry that a line shows.
 #[derive(Deserialize)]
-struct Told {
+struct EntryLine {
     at: String,
-    event: ToldEvent,
+    event: EventLine,
 }
 
 #[derive(Deserialize)]
-struct ToldEvent {
+struct EventLine {
     event: String,
     approval_id: Option<String>,
+    slot: Option<String>,
+    digest: Option<String>,
     agent: Option<String>,
     action: Option<String>,
     to: Option<String>,
@@ -27,20 +29,29 @@ struct ToldEvent {
     actor: Option<String>,
 }
 
-impl Told {
+impl EntryLine {
     fn line(self) -> String {
         let event = self.event;
         let names =
             event.agent.zip(event.action).map(|(agent, action)| format!("{agent}/{action}"));
-        let parts = [event.approval_id, event.key_id, event.token_id, names, event.to, event.code];
-        let told: Vec<String> = parts.into_iter().flatten().collect();
+        let parts = [
+            event.approval_id,
+            event.slot,
+            event.digest,
+            event.key_id,
+            event.token_id,
+            names,
+            event.to,
+            event.code,
+        ];
+        let shown: Vec<String> = parts.into_iter().flatten().collect();
         let by = event.actor.map(|actor| format!(" by {actor}")).unwrap_or_default();
-        format!("{} {} {}{by}", self.at, event.event, told.join(" "))
+        format!("{} {} {}{by}", self.at, event.event, shown.join(" "))
     }
 }
 
 /// Prints a line per audit entry, until the output is closed.
-pub(super) async fn tell(service: Arc<Service>, json: bool) {
+pub(super) async fn print(service: Arc<Service>, json: bool) {
     let mut newest = service.watchers().of_entries();
     let mut after = *newest.borrow_and_update();
     while newest.changed().await.is_ok() {
@@ -51,15 +62,31 @@ pub(super) async fn tell(service: Arc<Service>, json: bool) {
             for entry in &entries {
                 let line = if json {
                     format!("{{\"number\":{},\"entry\":{}}}", entry.number, entry.text)
-                } else if let Ok(told) = serde_json::from_str::<Told>(&entry.text) {
-                    told.line()
+                } else if let Ok(entry_line) = serde_json::from_str::<EntryLine>(&entry.text) {
+                    entry_line.line()
                 } else {
                     continue;
                 };
-                if !output::told(&line) {
+                if !output::try_line(&line) {
                     return;
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_a_module_shows_its_slot_and_digest() {
+        let entry = r#"{"at":"2025-10-17T10:30:00Z","event":{"event":"module_activated","actor":"rita","slot":"policy","digest":"9f86d081","key_id":"team"}}"#;
+        let entry: EntryLine = serde_json::from_str(entry).unwrap();
+        assert_eq!(
+            entry.line(),
+            "2025-10-17T10:30:00Z module_activated policy 9f86d081 team by rita"
+        );
     }
 }

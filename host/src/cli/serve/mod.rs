@@ -113,7 +113,7 @@ pub(super) fn run(args: &ServeArgs, global: &Global, target: &Target) -> Result<
         signals::on_hangup(Files { tls, service: Arc::clone(&running.service) })?;
         running.announce(global.json, store).await;
         if !args.quiet {
-            tokio::spawn(events::tell(Arc::clone(&running.service), global.json));
+            tokio::spawn(events::print(Arc::clone(&running.service), global.json));
         }
         interruption.await;
         running.stop().await;

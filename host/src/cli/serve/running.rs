@@ -76,7 +76,7 @@ impl Running {
         let StartArgs { listener: listens, witness, new_witness, accept } = setup.start;
         let start = Start { listener: listens, witness, new_witness, accept, trust: &trust };
         let started = service.start(start).await?;
-        tell_started(&started);
+        report_start(&started);
         if let Some(witness) = started.witness {
             store.watch_with(witness);
         }
@@ -121,7 +121,7 @@ impl Running {
 }
 
 /// Reports what the operator should know about a start.
-fn tell_started(started: &Started) {
+fn report_start(started: &Started) {
     if let Some(ended) = started.ended_by_rollback {
         output::note(&format!(
             "a rolled-back store was accepted: {ended} unfinished approvals expired; later tokens are gone, and later revocations are undone: check `signoff token list`, and `signoff key list` if the keyring was rolled back too"
@@ -147,7 +147,7 @@ fn tell_started(started: &Started) {
 async fn sweep(service: Arc<Service>, mut stopping: watch::Receiver<bool>) {
     let mut ticks = interval(SWEEP);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut told = None;
+    let mut reported = None;
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
@@ -156,9 +156,9 @@ async fn sweep(service: Arc<Service>, mut stopping: watch::Receiver<bool>) {
         let failed = service.sweep().await.err();
         let code = failed.as_ref().map(|refusal| refusal.code);
         // Once per cause, compared by code: the message may contain a number of seconds.
-        if let Some(refusal) = failed.filter(|_| code != told) {
+        if let Some(refusal) = failed.filter(|_| code != reported) {
             output::note(&format!("expiry sweep failed: {refusal}"));
         }
-        told = code;
+        reported = code;
     }
 }

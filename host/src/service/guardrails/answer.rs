@@ -1,4 +1,4 @@
-//! What an evaluation answers: the runbook's ExecutionGuardrails.
+//! The answer of an evaluation: the runbook's ExecutionGuardrails.
 
 use serde::Serialize;
 use signoff_core::requirement::Requirement;
@@ -36,7 +36,7 @@ struct Details<'a> {
     reason: &'a str,
 }
 
-/// Why an action may go ahead, must not, or waits for a person, in the words of no rule.
+/// Returns the default reason of a decision, if no rule gives one.
 fn reason(decision: Decision, policy: Option<&str>) -> &'static str {
     match (decision, policy) {
         (Decision::Allow, _) => "the policy allows it",
@@ -48,9 +48,9 @@ fn reason(decision: Decision, policy: Option<&str>) -> &'static str {
     }
 }
 
-/// The runbook's ExecutionGuardrails, JSON: decision, reason, whether an approval is needed and what it
-/// takes, and what a caller raises who goes ahead without one. `verifier` is the digest of the module
-/// that read the action.
+/// Returns the runbook's ExecutionGuardrails, JSON: decision, reason, whether an approval is
+/// required, its requirement, and the violation that a caller raises if it proceeds without one.
+/// `verifier` is the digest of the module that read the action.
 pub(super) fn answer(
     judged: &Judged,
     read: &Read,

@@ -1,4 +1,4 @@
-//! A verdict with whose it is and when it was asked for: what the audit keeps of it, and how often it came.
+//! A verdict with its policy and its moment, for the audit log; counts of verdicts.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,27 +11,27 @@ use super::Read;
 use crate::engine::{Decision, Verdict};
 use crate::id::ApprovalId;
 
-/// When the policy is asked.
+/// When a policy is evaluated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) enum Moment {
-    /// Before anything: may this run at all?
+    /// An agent evaluates an action before it requests anything.
     Evaluate,
     /// An approval is requested.
     Request(ApprovalId),
-    /// An approval is claimed; only `deny` counts.
+    /// An approval is claimed; only `deny` has an effect.
     Claim(ApprovalId),
 }
 
-/// A verdict, and whose it is.
+/// A verdict, with its policy and moment.
 #[derive(Clone, Debug)]
 pub(in super::super) struct Judged {
     pub(in super::super) verdict: Verdict,
-    /// The policy's digest; none where the slot is empty.
+    /// The policy's digest; `None` if the slot is empty.
     pub(in super::super) policy: Option<String>,
     pub(in super::super) moment: Moment,
 }
 
-/// What an audit entry says of the policy that was asked.
+/// The verdict in an audit entry.
 #[derive(Serialize)]
 pub(in super::super) struct Guardrail<'a> {
     decision: Decision,
@@ -55,7 +55,7 @@ impl Verdicts {
 }
 
 impl Service {
-    /// Verdicts since the start: the moment, the decision, how many.
+    /// Returns the verdicts since the start: moment, decision and count.
     pub fn verdicts(&self) -> Vec<(&'static str, Decision, u64)> {
         let decisions = [Decision::Allow, Decision::RequireApproval, Decision::Deny];
         let moments = ["evaluate", "request", "claim"].into_iter().zip(&self.verdicts.0);
@@ -67,12 +67,12 @@ impl Service {
 }
 
 impl Judged {
-    /// The verdict where the slot is empty: a person must approve.
+    /// The verdict of an empty slot: approval is required.
     pub(super) fn without_policy(moment: Moment) -> Self {
         Self { verdict: Verdict::of_no_policy(), policy: None, moment }
     }
 
-    /// What the audit entry of a change says of the policy that was asked for it.
+    /// Returns the verdict for the audit entry of a change.
     pub(in super::super) fn guardrail(&self) -> Guardrail<'_> {
         Guardrail {
             decision: self.verdict.decision,
@@ -82,7 +82,7 @@ impl Judged {
         }
     }
 
-    /// The audit entry of a verdict that changed no approval.
+    /// Returns the audit event of a verdict that changed no approval.
     pub(super) fn note(&self, action: &Read) -> Note<'_> {
         #[derive(Serialize)]
         struct Fields<'a> {
@@ -100,7 +100,7 @@ impl Judged {
             action: &action.action,
             context_hash: &action.context_hash,
             plan_hash: action.plan_hash.as_deref(),
-            // A denied request made no approval.
+            // A denied request creates no approval.
             approval_id: match self.moment {
                 Moment::Claim(id) => Some(id.to_string()),
                 Moment::Evaluate | Moment::Request(_) => None,

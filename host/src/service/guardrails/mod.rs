@@ -1,13 +1,13 @@
-//! Guardrails: what the policy says of an action, when it is evaluated, requested and claimed.
+//! Guardrails: the policy's verdict on an action when it is evaluated, requested and claimed.
 //!
-//! The verifier reads an action first, and the policy sees the canonical texts. Then the verifier opens
-//! the approval with what the policy requires, so that the requirement, the policy and the rule are
-//! frozen in the record and in what approvers sign. At a claim the verifier has compared the texts
-//! already, and the policy sees the stored ones.
+//! The verifier canonicalizes the action first, and the policy sees the canonical texts. Then the
+//! verifier opens the approval with the policy's requirement, so that requirement, policy and rule
+//! are fixed in the record and signed by approvers. At a claim the verifier has already compared
+//! the texts, and the policy sees the stored ones.
 
 mod answer;
-mod asked;
 mod judged;
+mod request;
 mod required;
 
 use std::mem;
@@ -31,26 +31,26 @@ use crate::verifier::{Opened, Verifier};
 
 use answer::answer;
 
-pub(super) use asked::Read;
 pub(super) use judged::{Guardrail, Judged, Moment, Verdicts};
+pub(super) use request::Read;
 
-/// A policy that usually takes longer than this leaves the async threads.
+/// Policies that usually take longer run on a blocking thread.
 const INLINE_TIME_MAX: Duration = Duration::from_micros(500);
 
-/// What an agent is about to do. Context and plan are JSON texts, handed on as they came.
+/// The action that an agent is about to take. Context and plan are JSON texts, passed on verbatim.
 #[derive(Clone, Debug)]
 pub struct Action {
-    /// Who does it.
+    /// The agent.
     pub agent: String,
-    /// What it does.
+    /// The action.
     pub action: String,
-    /// About what.
+    /// The context.
     pub context: Arc<str>,
-    /// How exactly.
+    /// The plan.
     pub plan: Option<Arc<str>>,
 }
 
-/// An approval that is not kept yet.
+/// An approval that is not stored yet.
 pub(super) struct Prepared {
     pub(super) verifier: Verifier,
     pub(super) judged: Judged,
@@ -58,24 +58,25 @@ pub(super) struct Prepared {
 }
 
 impl Service {
-    /// Whether an action may run. The answer is in the audit: what is allowed without a person is
-    /// told there, and by which policy. A kept answer is repeated while the policy serves whose it is:
-    /// nothing is allowed in the name of one that was replaced.
+    /// Evaluates whether an action may run. The answer is recorded in the audit log, so that it
+    /// shows what ran without approval, and by which policy. An idempotent answer is repeated only
+    /// while its policy is active: a replaced policy allows nothing.
     ///
     /// # Errors
     ///
-    /// 1. `policy-trapped` where the active policy cannot be evaluated 2. `forbidden` for an agent that the
-    ///    caller does not act for 3. `request-invalid`, `limit-exceeded`: the agent or the action out of its
-    ///    form 4. `context-invalid`: of the context, then of the plan 5. `policy-trapped`
-    ///    6. `limit-exceeded`: policy and settings require more than 16 groups together 7. `request-invalid`:
-    ///    no accepted profile can meet what the policy requires 8. those of every change.
+    /// 1. `policy-trapped` if the active policy cannot be evaluated 2. `forbidden` for an agent
+    ///    that the caller does not act for 3. `request-invalid`, `limit-exceeded` for a malformed
+    ///    agent or action 4. `context-invalid` for the context, then for the plan
+    ///    5. `policy-trapped` 6. `limit-exceeded`: policy and settings require more than 16 groups
+    ///    together 7. `request-invalid`: no accepted profile can meet the policy's requirement
+    ///    8. the errors of every change.
     pub async fn evaluate(
         &self,
         caller: &Caller,
         action: Action,
         idempotency: Option<&Idempotency>,
     ) -> Result<Reply, Refusal> {
-        let slot = self.policy_that_answers().await?;
+        let slot = self.usable_policy_slot().await?;
         acts_for(caller, &action.agent)?;
         let key = idempotency.map(|key| key.under(slot.active.digest()));
         if let Some(reply) = self.kept(key.as_ref()).await? {
@@ -96,11 +97,11 @@ impl Service {
         self.keep_note(caller, note, key.as_ref(), now).await
     }
 
-    /// Opens an approval with what the policy requires, without keeping it.
+    /// Opens an approval with the policy's requirement, without storing it.
     ///
-    /// Refusals: under a policy 1. `request-invalid`, `limit-exceeded`: the agent or the action out of its
-    /// form 2. `context-invalid`: of the context, then of the plan 3. `policy-trapped`, `policy-denied`;
-    /// then as `lifecycle.open`.
+    /// Refusals: with an active policy 1. `request-invalid`, `limit-exceeded` for a malformed agent
+    /// or action 2. `context-invalid` for the context, then for the plan 3. `policy-trapped`,
+    /// `policy-denied`; then as `lifecycle.open`.
     pub(super) async fn prepare(
         &self,
         caller: &Caller,
@@ -141,7 +142,8 @@ impl Service {
         Ok(Prepared { verifier, judged, opened })
     }
 
-    /// Evaluates the policy for a claim that the verifier accepts. `view` is the approval's.
+    /// Evaluates the policy for a claim that the verifier accepts. `view` is the view of the
+    /// approval.
     ///
     /// Refusals: `policy-trapped`, `policy-denied`; those of reading the store.
     pub(super) async fn not_denied(
@@ -165,7 +167,7 @@ impl Service {
         Ok(Some(judged))
     }
 
-    /// Keeps that the policy denied an action; answers the refusal.
+    /// Records that the policy denied an action. Returns the refusal for the caller.
     pub(super) async fn denied(
         &self,
         caller: &Caller,
@@ -183,17 +185,17 @@ impl Service {
         Ok(Refusal::new(Code::POLICY_DENIED, detail))
     }
 
-    /// Whether the policy that serves can be asked.
+    /// Checks that the active policy can be evaluated.
     ///
     /// Refusals: `policy-trapped`.
     pub(super) async fn policy_ready(&self) -> Result<(), Refusal> {
-        self.policy_that_answers().await.map(drop)
+        self.usable_policy_slot().await.map(drop)
     }
 
-    /// The slot of the policy, unless its active policy cannot be evaluated.
+    /// Returns the slot `policy`, unless its active policy cannot be evaluated.
     ///
     /// Refusals: `policy-trapped`.
-    async fn policy_that_answers(&self) -> Result<PolicySlot, Refusal> {
+    async fn usable_policy_slot(&self) -> Result<PolicySlot, Refusal> {
         let slot = self.policy_slot().await?;
         match &slot.active {
             Active::Broken { digest, why } => Err(broken(digest, why)),
@@ -201,7 +203,7 @@ impl Service {
         }
     }
 
-    /// Evaluates the active policy, and has the shadow compared with its verdict.
+    /// Evaluates the active policy, and queues the comparison with the shadow.
     async fn judge(
         &self,
         slot: PolicySlot,
@@ -214,7 +216,7 @@ impl Service {
             Active::Empty => Judged::without_policy(moment),
             Active::Broken { digest, why } => return Err(broken(&digest, &why)),
             Active::Policy(policy) => {
-                let verdict = self.ask_policy(&policy, &attempt).await?;
+                let verdict = self.evaluate_policy(&policy, &attempt).await?;
                 Judged { verdict, policy: Some(policy.digest().to_owned()), moment }
             }
         };
@@ -231,7 +233,7 @@ impl Service {
         judged
     }
 
-    async fn ask_policy(
+    async fn evaluate_policy(
         &self,
         policy: &Policy,
         attempt: &Arc<Attempt>,
@@ -240,7 +242,7 @@ impl Service {
         if bytes <= INLINE_BYTES_MAX && policy.usual() <= INLINE_TIME_MAX {
             return policy.evaluate(attempt);
         }
-        // Each has an instance with memory of its own: not more at once than the pool has.
+        // Each evaluation takes an instance with its memory: limit them to those of the pool.
         let _place = self.slots.places().acquire().await;
         let (policy, attempt) = (policy.clone(), Arc::clone(attempt));
         let answer = tokio::task::spawn_blocking(move || policy.evaluate(&attempt)).await;
@@ -249,13 +251,13 @@ impl Service {
 }
 
 impl Action {
-    /// About how large it is.
+    /// Returns the size of its texts.
     pub(super) fn bytes(&self) -> usize {
         self.context.len() + self.plan.as_ref().map_or(0, |plan| plan.len())
     }
 }
 
-/// An action as the policy sees it.
+/// Returns the policy's view of an action.
 fn attempt(read: &Read, texts: Texts, facts: &Facts, now: u64) -> Attempt {
     Attempt {
         agent: read.agent.clone(),
@@ -270,6 +272,6 @@ fn attempt(read: &Read, texts: Texts, facts: &Facts, now: u64) -> Attempt {
 fn broken(digest: &str, why: &str) -> Refusal {
     Refusal::new(
         Code::POLICY_TRAPPED,
-        format!("the active policy {digest} cannot be asked, so nothing is allowed: {why}"),
+        format!("the active policy {digest} cannot be evaluated, so no action is allowed: {why}"),
     )
 }

@@ -1,4 +1,4 @@
-//! What an approval takes, as an evaluation answers it.
+//! The requirement in the answer of an evaluation.
 
 use signoff_core::requirement::Requirement;
 
@@ -8,18 +8,18 @@ use crate::engine::Verdict;
 use crate::refusal::Refusal;
 
 impl Service {
-    /// The strictest of the settings and the verdict, in each part, and the defaults for the rest. The
-    /// verifier works it out again for each request.
+    /// Returns the stricter value of settings and verdict for each member, or the default. The
+    /// verifier computes the same for each request.
     ///
-    /// Refusals: 1. `limit-exceeded`: the groups of both are more than 16 2. `request-invalid`: no accepted
-    /// profile can meet it.
+    /// Refusals: 1. `limit-exceeded`: more than 16 groups together 2. `request-invalid`: no
+    /// accepted profile can meet the requirement.
     pub(super) fn required(&self, verdict: &Verdict) -> Result<Requirement, Refusal> {
-        let asked = verdict.requirement.clone().unwrap_or_default();
-        let required = asked.stricter(&self.config.requirement.requirement()).complete()?;
+        let from_policy = verdict.requirement.clone().unwrap_or_default();
+        let required = from_policy.stricter(&self.config.requirement.requirement()).complete()?;
         if !required.takes_v1() && !self.accept.iter().any(|profile| profile == "v2") {
             return Err(Refusal::new(
                 Code::REQUEST_INVALID,
-                "v1 signatures count only where threshold is 1 and no group is asked",
+                "v1 signatures count only if threshold is 1 and no group is required",
             ));
         }
         Ok(required)

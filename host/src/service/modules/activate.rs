@@ -1,40 +1,40 @@
-//! Having a module serve: a newer one, or again one that did.
+//! Activation of a module, and rollback to an earlier one.
 
 use serde_json::json;
 
 use super::super::note::Note;
 use super::super::slots::Active;
 use super::super::{Caller, Idempotency, Reply, Service};
+use super::audit_fields::AuditFields;
 use super::may_change;
 use super::prepare::{Candidate, Kept};
-use super::row::{Served, SlotRow, built_in, digest_of, name_in};
-use super::told::Told;
+use super::row::{Activation, SlotRow, built_in, digest_of, name_in};
 use crate::code::Code;
 use crate::keys::Keys;
 use crate::module::{ModuleDigest, Slot};
 use crate::refusal::Refusal;
 
-/// Longest reason of a rollback.
+/// Maximum length of the reason of a rollback.
 const REASON_BYTES_MAX: usize = 4 << 10;
 
-/// A change of what serves, ready to be kept.
+/// A change of a slot, ready to commit.
 pub(super) struct Change {
     pub(super) event: &'static str,
     pub(super) slot: Slot,
     pub(super) row: SlotRow,
-    pub(super) told: Told,
+    pub(super) fields: AuditFields,
     pub(super) keys: Keys,
 }
 
 impl Service {
-    /// Has a module serve in its slot, from the next question on. What is under way ends on the one it
-    /// began with. Must be driven to its end.
+    /// Activates a module. Calls that start later use it; calls in flight finish on the old one.
+    /// Not cancel-safe.
     ///
     /// # Errors
     ///
-    /// 1. `not-found` 2. `forbidden`: another role's slot 3. as `Envelope::verify`: the signer counts
-    ///    no more 4. `version-not-newer` 5. `module-invalid`, `limit-exceeded`: it cannot serve now
-    ///    6. those of every change.
+    /// 1. `not-found` 2. `forbidden`: the slot needs another role 3. as `Envelope::verify`: the
+    ///    signer is no longer valid 4. `version-not-newer` 5. `module-invalid`, `limit-exceeded`:
+    ///    its checks or its trial failed 6. the errors of every change.
     pub async fn activate_module(
         &self,
         caller: &Caller,
@@ -45,8 +45,8 @@ impl Service {
         match self.activate(caller, digest, idempotency).await {
             Ok(reply) => Ok(reply),
             Err(refusal) => {
-                let told = self.told_of(digest).await;
-                Err(self.refused_module(caller, "activate", told, refusal).await)
+                let fields = self.audit_fields_of(digest).await;
+                Err(self.refused_module(caller, "activate", fields, refusal).await)
             }
         }
     }
@@ -57,46 +57,47 @@ impl Service {
         digest: ModuleDigest,
         idempotency: Option<&Idempotency>,
     ) -> Result<Reply, Refusal> {
-        if let Some(reply) = self.kept_of_module(caller, digest, idempotency).await? {
+        if let Some(reply) = self.kept_module_answer(caller, digest, idempotency).await? {
             return Ok(reply);
         }
-        let (keys, kept) = self.usable(caller, digest).await?;
+        let (keys, kept) = self.load_for_activation(caller, digest).await?;
         let manifest = kept.signed.manifest();
         let (slot, version) = (manifest.slot, manifest.version.number());
         let mut row = self.slot_row(slot).await?;
         let text = digest.to_string();
         if row.active.as_deref() == Some(&text) {
-            // It may have been out of service: its signer counts again.
-            self.registry.look_again();
-            self.follow_keys().await?;
+            // It may have been inactive because its signer was invalid, and is valid again.
+            self.registry.invalidate();
+            self.refresh_slots().await?;
             return Ok(Reply::new(200, self.shown_slot(slot, &row).to_string()));
         }
         if version <= row.highest_version {
             let detail = format!(
-                "version {version} is not newer than {}, the highest that served in slot `{slot}`; `signoff module rollback {slot} --to` has an older one serve again",
+                "version {version} is not newer than {}, the highest version that was active in slot `{slot}`; `signoff module rollback {slot} --to` activates an older one again",
                 row.highest_version
             );
             return Err(Refusal::new(Code::VERSION_NOT_NEWER, detail));
         }
         let candidate = self.prepare_module(&kept.signed, &kept.wasm).await?;
-        let told = Told::of_manifest(manifest, kept.signed.envelope())
-            .with("previous", json!(row.serving(slot).map(digest_of)));
+        let fields = AuditFields::of_manifest(manifest, kept.signed.envelope())
+            .with("previous", json!(row.active_name(slot).map(digest_of)));
         row.shadow = row.shadow.filter(|shadow| *shadow != text);
-        let served = self.served(caller, text, "activated", None)?;
-        row.serve(slot, served, Some(version));
-        let change = Change { event: "module_activated", slot, row, told, keys };
+        let activation = self.activation(caller, text, "activated", None)?;
+        row.activate(slot, activation, Some(version));
+        let change = Change { event: "module_activated", slot, row, fields, keys };
         self.swap(caller, change, candidate, idempotency).await
     }
 
-    /// Has a module serve again that did before: the one before the active one, or a named one. The
-    /// highest version stays what it was. Must be driven to its end.
+    /// Rolls the slot back to the previous module, or to `to`. The highest version is unchanged.
+    /// Not cancel-safe.
     ///
     /// # Errors
     ///
-    /// 1. `forbidden`: another role's slot 2. `request-invalid`, `limit-exceeded`: no reason, or a
-    ///    longer one than 4 KiB 3. `not-found`: nothing served before, or not that one
-    ///    4. as `Envelope::verify` 5. `module-invalid`, `limit-exceeded`: it cannot serve now
-    ///    6. those of every change.
+    /// 1. `forbidden`: the slot needs another role 2. `request-invalid`, `limit-exceeded`: no
+    ///    reason, or one over 4 KiB 3. `not-found`: there is no previous module, or `to` was never
+    ///    active; `request-invalid`: `to` is already active 4. as `Envelope::verify`
+    ///    5. `module-invalid`, `limit-exceeded`: its checks or its trial failed 6. the errors of
+    ///    every change.
     pub async fn roll_back_module(
         &self,
         caller: &Caller,
@@ -109,11 +110,11 @@ impl Service {
         match self.roll_back(caller, slot, reason, to, idempotency).await {
             Ok(reply) => Ok(reply),
             Err(refusal) => {
-                let told = match to {
-                    Some(to) => Told::of_slot(slot).with("digest", json!(to.to_string())),
-                    None => Told::of_slot(slot),
+                let fields = match to {
+                    Some(to) => AuditFields::of_slot(slot).with("digest", json!(to.to_string())),
+                    None => AuditFields::of_slot(slot),
                 };
-                Err(self.refused_module(caller, "rollback", told, refusal).await)
+                Err(self.refused_module(caller, "rollback", fields, refusal).await)
             }
         }
     }
@@ -130,34 +131,34 @@ impl Service {
         if let Some(reply) = self.kept(idempotency).await? {
             return Ok(reply);
         }
-        has_a_reason(reason)?;
+        check_reason(reason)?;
         let mut row = self.slot_row(slot).await?;
         let text = target(&row, slot, to)?;
-        let (keys, candidate, told) = if built_in(slot) == Some(&text) {
+        let (keys, candidate, fields) = if built_in(slot) == Some(&text) {
             let (keys, built_in) = (self.recorded_keys().await?, self.built_in_verifier());
-            self.reads_what_is_stored(&built_in).await?;
-            (keys, Candidate::Verifier(built_in), Told::of_built_in(slot))
+            self.compare_stored_views(&built_in).await?;
+            (keys, Candidate::Verifier(built_in), AuditFields::of_built_in(slot))
         } else {
             let to = ModuleDigest::parse(&text).ok_or_else(|| {
-                Refusal::new(Code::NOT_FOUND, format!("`{text}` is no module's digest"))
+                Refusal::new(Code::NOT_FOUND, format!("`{text}` is not the digest of a module"))
             })?;
-            let (keys, kept) = self.usable(caller, to).await?;
+            let (keys, kept) = self.load_for_activation(caller, to).await?;
             let candidate = self.prepare_module(&kept.signed, &kept.wasm).await?;
-            let told = Told::of_manifest(kept.signed.manifest(), kept.signed.envelope());
-            (keys, candidate, told)
+            let fields = AuditFields::of_manifest(kept.signed.manifest(), kept.signed.envelope());
+            (keys, candidate, fields)
         };
-        let told = told
-            .with("previous", json!(row.serving(slot).map(digest_of)))
+        let fields = fields
+            .with("previous", json!(row.active_name(slot).map(digest_of)))
             .with("reason", json!(reason));
         row.shadow = row.shadow.filter(|shadow| *shadow != text);
-        let served = self.served(caller, text, "rolled_back", Some(reason.to_owned()))?;
-        row.serve(slot, served, None);
-        let change = Change { event: "module_rolled_back", slot, row, told, keys };
+        let activation = self.activation(caller, text, "rolled_back", Some(reason.to_owned()))?;
+        row.activate(slot, activation, None);
+        let change = Change { event: "module_rolled_back", slot, row, fields, keys };
         self.swap(caller, change, candidate, idempotency).await
     }
 
-    /// A module that the caller may have serve, signed by a key that counts now.
-    pub(super) async fn usable(
+    /// Loads a module that the caller may activate and whose signer is valid now.
+    pub(super) async fn load_for_activation(
         &self,
         caller: &Caller,
         digest: ModuleDigest,
@@ -169,19 +170,19 @@ impl Service {
         Ok((keys, kept))
     }
 
-    fn served(
+    fn activation(
         &self,
         caller: &Caller,
         digest: String,
         how: &str,
         reason: Option<String>,
-    ) -> Result<Served, Refusal> {
+    ) -> Result<Activation, Refusal> {
         let (at, by) = (self.now_to_write()?, caller.subject().to_owned());
-        Ok(Served { digest, at, by, how: how.to_owned(), reason })
+        Ok(Activation { digest, at, by, how: how.to_owned(), reason })
     }
 
-    /// Keeps what serves, then has it serve: nobody is answered by a module that the store does not
-    /// name.
+    /// Commits the slot's row, then swaps the module in, so that no call uses a module that the
+    /// store does not name.
     async fn swap(
         &self,
         caller: &Caller,
@@ -203,47 +204,50 @@ impl Service {
                 slot.active = Active::Policy(policy);
             }),
         }
-        self.registry.hold_against(Some(keys));
+        self.registry.set_loaded_with(Some(keys));
         Ok(reply)
     }
 
-    /// Keeps a slot's row with its note. Until what serves has followed, the next question looks at
-    /// the store.
+    /// Commits a slot's row with its audit event. Invalidates the loaded slots: until the caller
+    /// swaps the module in, the next call reloads them from the store.
     pub(super) async fn keep_slot(
         &self,
         caller: &Caller,
         change: Change,
         idempotency: Option<&Idempotency>,
     ) -> Result<Reply, Refusal> {
-        let Change { event, slot, row, told, keys: _ } = change;
-        // Before this the shadow of a slot that was never asked may not be there yet.
-        self.follow_keys_in_turn().await?;
+        let Change { event, slot, row, fields, keys: _ } = change;
+        // Loads the slots if that did not happen yet, so that the shadow is present.
+        self.refresh_slots_locked().await?;
         let shown = self.shown_slot(slot, &row).to_string();
         let note = Note {
             event,
             rows: vec![row.change(slot)?],
-            fields: told.into_fields(),
+            fields: fields.into_fields(),
             guardrail: None,
             answer: Some(Reply::new(200, shown)),
         };
         let now = self.now_to_write()?;
-        self.registry.look_again();
+        self.registry.invalidate();
         self.keep_note(caller, note, idempotency, now).await
     }
 
-    /// What is known of a module, for a refusal.
-    pub(super) async fn told_of(&self, digest: ModuleDigest) -> Told {
+    /// Returns the audit fields of a module as far as known, for a refusal.
+    pub(super) async fn audit_fields_of(&self, digest: ModuleDigest) -> AuditFields {
         let row = self.module_row(digest).await.and_then(|row| row.claims());
         row.map_or_else(
-            |_| Told::of_digest(digest),
-            |(envelope, manifest)| Told::of_manifest(&manifest, &envelope),
+            |_| AuditFields::of_digest(digest),
+            |(envelope, manifest)| AuditFields::of_manifest(&manifest, &envelope),
         )
     }
 }
 
-fn has_a_reason(reason: &str) -> Result<(), Refusal> {
+fn check_reason(reason: &str) -> Result<(), Refusal> {
     if reason.trim().is_empty() {
-        return Err(Refusal::new(Code::REQUEST_INVALID, "reason is empty; say why for the audit"));
+        return Err(Refusal::new(
+            Code::REQUEST_INVALID,
+            "reason is empty; the audit log requires one",
+        ));
     }
     if reason.len() > REASON_BYTES_MAX {
         let bytes = reason.len();
@@ -253,22 +257,26 @@ fn has_a_reason(reason: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// What to go back to, as rows name it.
+/// Returns the target of a rollback, as rows name it.
+///
+/// Refusals: `not-found`, `request-invalid` if it is already active.
 fn target(row: &SlotRow, slot: Slot, to: Option<ModuleDigest>) -> Result<String, Refusal> {
     let refused = |why: String| Err(Refusal::new(Code::NOT_FOUND, why));
     let Some(to) = to else {
         return match row.previous(slot) {
             Some(previous) => Ok(previous.to_owned()),
-            None => refused(format!("nothing served in slot `{slot}` before what serves now")),
+            None => refused(format!("slot `{slot}` has no previous module")),
         };
     };
     let name = name_in(slot, to);
-    if row.serving(slot) == Some(&name) {
-        let detail = format!("module `{to}` serves in slot `{slot}` already");
+    if row.active_name(slot) == Some(&name) {
+        let detail = format!("module `{to}` is already active in slot `{slot}`");
         return Err(Refusal::new(Code::REQUEST_INVALID, detail));
     }
-    match row.has_served(slot, &name) {
+    match row.was_active(slot, &name) {
         true => Ok(name),
-        false => refused(format!("module `{to}` never served in slot `{slot}`; activate it")),
+        false => {
+            refused(format!("module `{to}` was never active in slot `{slot}`; activate it instead"))
+        }
     }
 }

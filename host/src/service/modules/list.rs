@@ -1,4 +1,4 @@
-//! What is shown of the registry.
+//! Views of the registry.
 
 use std::sync::Arc;
 
@@ -7,17 +7,17 @@ use serde_json::{Value, json};
 use super::super::Service;
 use super::super::note::rfc3339;
 use super::super::slots::Active;
-use super::prepare::{Candidate, apart, loaded};
+use super::prepare::{Candidate, loaded, run_blocking};
 use super::row::{ModuleRow, SlotRow, digest_of, name_in};
 use crate::engine::{VERIFIER, VERIFIER_DIGEST};
 use crate::module::{FactName, ModuleDigest, Slot, limits_json};
 use crate::refusal::Refusal;
 use crate::verifier::Verifier;
 
-/// What every slot says.
-pub(super) struct Standing([(Slot, SlotRow); 2]);
+/// The rows of all slots.
+pub(super) struct SlotRows([(Slot, SlotRow); 2]);
 
-impl Standing {
+impl SlotRows {
     pub(super) async fn of_all(service: &Service) -> Result<Self, Refusal> {
         let [verifier, policy] = Slot::ALL;
         Ok(Self([
@@ -26,10 +26,10 @@ impl Standing {
         ]))
     }
 
-    /// What a module is in its slot.
+    /// Returns the state of a module in its slot.
     fn state(&self, slot: Slot, name: &str) -> &'static str {
         let Some((_, row)) = self.0.iter().find(|(of, _)| *of == slot) else { return "kept" };
-        if row.serving(slot) == Some(name) {
+        if row.active_name(slot) == Some(name) {
             "active"
         } else if row.shadow.as_deref() == Some(name) {
             "shadow"
@@ -42,47 +42,47 @@ impl Standing {
 }
 
 impl Service {
-    /// Every slot with what serves in it, and every module that is kept.
+    /// Returns every slot with its active module, and every stored module.
     ///
     /// # Errors
     ///
     /// `store-unavailable`.
     pub async fn modules(&self) -> Result<Value, Refusal> {
-        // What cannot serve is shown as that.
-        let _ = self.follow_keys().await;
-        let standing = Standing::of_all(self).await?;
-        let mut items = vec![built_in_shown(&standing)];
+        // A failure is shown in `failing`.
+        let _ = self.refresh_slots().await;
+        let rows = SlotRows::of_all(self).await?;
+        let mut items = vec![built_in_shown(&rows)];
         for (digest, row) in ModuleRow::all(&*self.store).await? {
-            items.push(self.shown_module(digest, &row, &standing)?);
+            items.push(self.shown_module(digest, &row, &rows)?);
         }
-        let slots = standing.0.iter().map(|(slot, row)| self.shown_slot(*slot, row));
+        let slots = rows.0.iter().map(|(slot, row)| self.shown_slot(*slot, row));
         Ok(json!({ "slots": slots.collect::<Vec<_>>(), "items": items }))
     }
 
-    /// One module: what its manifest says, who signed it, when it served, and what it says of itself.
+    /// Returns one module: its manifest, its signer, its activations and its own description.
     ///
     /// # Errors
     ///
     /// `not-found`, `store-unavailable`.
     pub async fn module(&self, digest: ModuleDigest) -> Result<Value, Refusal> {
-        let standing = Standing::of_all(self).await?;
+        let rows = SlotRows::of_all(self).await?;
         let text = digest.to_string();
         let (mut shown, description) = if text == VERIFIER_DIGEST {
             let embedded = Verifier::embedded(self.loader().allocation(), self.loader().cache());
             let description = embedded.ok().and_then(|verifier| verifier.describe().ok());
-            (built_in_shown(&standing), description)
+            (built_in_shown(&rows), description)
         } else {
             let row = self.module_row(digest).await?;
             let (envelope, manifest) = row.claims()?;
             let wasm = self.module_bytes(digest).await?;
-            let mut shown = self.shown_module(digest, &row, &standing)?;
+            let mut shown = self.shown_module(digest, &row, &rows)?;
             if let (Value::Object(fields), Ok(text)) =
                 (&mut shown, serde_json::from_str::<Value>(&envelope.to_text()))
             {
                 fields.insert("manifest".to_owned(), text);
             }
             let loader = self.loader().clone();
-            let described = apart(move || {
+            let described = run_blocking(move || {
                 Ok(match loaded(&loader, &manifest, &wasm)? {
                     Candidate::Policy(policy) => policy.describe().ok(),
                     Candidate::Verifier(verifier) => verifier.describe().ok(),
@@ -91,15 +91,15 @@ impl Service {
             (shown, described.await.ok().flatten())
         };
         let description = description.and_then(|text| serde_json::from_str::<Value>(&text).ok());
-        let served = standing.0.iter().flat_map(|(_, row)| &row.history);
-        let history: Vec<Value> = served
-            .filter(|served| digest_of(&served.digest) == text)
-            .map(|served| {
+        let activations = rows.0.iter().flat_map(|(_, row)| &row.history);
+        let history: Vec<Value> = activations
+            .filter(|activation| digest_of(&activation.digest) == text)
+            .map(|activation| {
                 json!({
-                    "at": rfc3339(served.at),
-                    "by": served.by,
-                    "how": served.how,
-                    "reason": served.reason,
+                    "at": rfc3339(activation.at),
+                    "by": activation.by,
+                    "how": activation.how,
+                    "reason": activation.reason,
                 })
             })
             .collect();
@@ -110,7 +110,7 @@ impl Service {
         Ok(shown)
     }
 
-    /// A module's bytes.
+    /// Returns a module's bytes.
     ///
     /// # Errors
     ///
@@ -123,15 +123,15 @@ impl Service {
         self.module_bytes(digest).await
     }
 
-    /// A module, as its manifest says.
+    /// Returns the view of a module.
     pub(super) fn shown_module(
         &self,
         digest: ModuleDigest,
         row: &ModuleRow,
-        standing: &Standing,
+        rows: &SlotRows,
     ) -> Result<Value, Refusal> {
         let (envelope, manifest) = row.claims()?;
-        // Whether its signer counts now, by the code that says why not.
+        // `ok`, or the code of the reason why its signer is invalid.
         let signer = match self.keys().and_then(|keys| self.signed(row, digest, &keys)) {
             Ok(_) => "ok",
             Err(refusal) => refusal.code.text,
@@ -150,15 +150,15 @@ impl Service {
             "bytes": row.bytes,
             "pushed_at": rfc3339(row.pushed_at),
             "pushed_by": row.pushed_by,
-            "state": standing.state(manifest.slot, &digest.to_string()),
+            "state": rows.state(manifest.slot, &digest.to_string()),
         }))
     }
 
-    /// A slot, as its row says, and whether what it names answers.
+    /// Returns the view of a slot: its row, and why its active module fails, if it does.
     pub(super) fn shown_slot(&self, slot: Slot, row: &SlotRow) -> Value {
         json!({
             "slot": slot.as_str(),
-            "active": row.serving(slot).map(digest_of),
+            "active": row.active_name(slot).map(digest_of),
             "shadow": row.shadow,
             "previous": row.previous(slot).map(digest_of),
             "highest_version": row.highest_version,
@@ -166,7 +166,7 @@ impl Service {
         })
     }
 
-    /// Why what serves in a slot answers nothing.
+    /// Returns why the active module of a slot cannot be used, if so.
     fn failing(&self, slot: Slot) -> Option<String> {
         match slot {
             Slot::Verifier => self.verifier().why_broken().map(str::to_owned),
@@ -178,13 +178,13 @@ impl Service {
     }
 }
 
-fn built_in_shown(standing: &Standing) -> Value {
+fn built_in_shown(rows: &SlotRows) -> Value {
     json!({
         "slot": Slot::Verifier.as_str(),
         "digest": VERIFIER_DIGEST,
         "name": "built-in",
         "bytes": VERIFIER.len(),
         "state": ModuleDigest::parse(VERIFIER_DIGEST)
-            .map(|digest| standing.state(Slot::Verifier, &name_in(Slot::Verifier, digest))),
+            .map(|digest| rows.state(Slot::Verifier, &name_in(Slot::Verifier, digest))),
     })
 }

@@ -1,21 +1,23 @@
-//! The registry: modules that are kept, and which of them serves in which slot.
+//! The module registry: the stored modules, and which of them is active in which slot.
 //!
-//! A module is pushed with its signed manifest, looked at, compiled and tried before it is kept; it is
-//! looked at and tried again before it serves, because keys, approvals and what serves change meanwhile.
-//! What serves is what the store says: a change of a slot is committed first and swapped in after, and
-//! at start the store is read again. Keys that change are looked at before the next question: a module
-//! whose signer no longer counts serves no more, and its slot answers nothing until that is mended.
+//! A module is pushed with its signed manifest. It is inspected, compiled and tried before it is
+//! stored, and again before it is activated, because keys, approvals and active modules change
+//! meanwhile. The store determines the active modules: a change of a slot is committed first and
+//! swapped in afterwards, and a start reads the store again. A changed keyring is checked before
+//! the next call: a module whose signer is no longer valid is deactivated, and calls of its slot
+//! fail until the slot is repaired.
 //!
-//! | file | holds |
+//! | file | contains |
 //! | --- | --- |
-//! | `row` | what the store keeps of a module and of a slot |
-//! | `push`, `activate`, `shadow`, `remove` | what changes them |
-//! | `list` | what is shown |
-//! | `prepare` | bytes that become a module that may serve; `trial_policy`, `trial_verifier` try it |
-//! | `restore` | what serves, from the store |
-//! | `told` | the audit entries of changes and of refusals |
+//! | `row` | the stored rows of modules and slots |
+//! | `push`, `activate`, `shadow`, `remove` | changes of them |
+//! | `list` | views |
+//! | `prepare` | checks and compilation of a module; `trial_policy`, `trial_verifier` try it |
+//! | `restore` | loading the active modules from the store |
+//! | `audit_fields` | the audit entries of changes and refusals |
 
 mod activate;
+mod audit_fields;
 mod list;
 mod prepare;
 mod push;
@@ -23,7 +25,6 @@ mod remove;
 mod restore;
 mod row;
 mod shadow;
-mod told;
 mod trial_policy;
 mod trial_verifier;
 
@@ -43,26 +44,26 @@ pub use push::NewModule;
 pub(super) use row::keeps_bytes;
 use row::{ModuleRow, SlotRow};
 
-/// Modules kept for one slot.
+/// Maximum stored modules per slot.
 const MODULES_MAX: usize = 64;
-/// Their bytes together, of all slots.
+/// Maximum size of all stored modules together.
 const MODULE_BYTES_MAX: u64 = 1 << 30;
-/// Pushes whose bodies are in memory at once.
+/// Maximum pushes whose bodies are in memory at the same time.
 const UPLOADS_MAX: usize = 2;
 
-/// Turns of those who change the registry.
+/// The locks of changes of the registry, and cached state.
 pub(super) struct Registry {
-    /// One push at a time: a module is compiled and tried inside it, which may take minutes. Before
+    /// Serializes pushes: a push compiles and tries a module, which may take minutes. Locked before
     /// `turn`, never after it.
     pushing: tokio::sync::Mutex<()>,
-    /// One change at a time. A module that is here is compiled already, so nobody who takes a bad one
-    /// out of service waits for one that is pushed.
+    /// Serializes changes. Stored modules are in the compilation cache, so the replacement of a bad
+    /// module never waits for a push.
     turn: tokio::sync::Mutex<()>,
-    /// What the store says and what serves change together inside it. Short.
+    /// Held while the store and the loaded modules change together. Held briefly.
     swap: tokio::sync::Mutex<()>,
-    /// The keys that what serves was last held against; none before it was first looked up.
-    held_against: Mutex<Option<Keys>>,
-    /// The proof of the last push, for its activation.
+    /// The keys against which the loaded modules were last checked; `None` until they are loaded.
+    loaded_with: Mutex<Option<Keys>>,
+    /// The verified manifest of the last push, for its activation.
     proof: Mutex<Option<Signed>>,
     uploads: Arc<Semaphore>,
 }
@@ -73,7 +74,7 @@ impl Default for Registry {
             pushing: tokio::sync::Mutex::default(),
             turn: tokio::sync::Mutex::default(),
             swap: tokio::sync::Mutex::default(),
-            held_against: Mutex::default(),
+            loaded_with: Mutex::default(),
             proof: Mutex::default(),
             uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
         }
@@ -81,12 +82,12 @@ impl Default for Registry {
 }
 
 impl Registry {
-    fn was_held_against(&self, keys: &Keys) -> bool {
-        let held = self.held_against.lock().unwrap_or_else(PoisonError::into_inner);
+    fn is_loaded_with(&self, keys: &Keys) -> bool {
+        let held = self.loaded_with.lock().unwrap_or_else(PoisonError::into_inner);
         held.as_ref().is_some_and(|held| held.is(keys))
     }
 
-    /// The proof of an envelope, if it was pushed last.
+    /// Returns the verified manifest of an envelope, if it was pushed last.
     fn proof(&self, envelope: &str) -> Option<Signed> {
         let proof = self.proof.lock().unwrap_or_else(PoisonError::into_inner);
         proof.as_ref().filter(|proof| proof.envelope().to_text() == envelope).cloned()
@@ -96,30 +97,30 @@ impl Registry {
         *self.proof.lock().unwrap_or_else(PoisonError::into_inner) = Some(signed);
     }
 
-    /// Has the next question look at the store.
-    fn look_again(&self) {
-        self.hold_against(None);
+    /// Invalidates the loaded slots; the next call reloads them.
+    fn invalidate(&self) {
+        self.set_loaded_with(None);
     }
 
-    /// Whether the store was looked at yet.
-    pub(super) fn is_in_use(&self) -> bool {
-        self.held_against.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    /// Returns whether the slots are loaded.
+    pub(super) fn is_loaded(&self) -> bool {
+        self.loaded_with.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
-    fn hold_against(&self, keys: Option<Keys>) {
-        *self.held_against.lock().unwrap_or_else(PoisonError::into_inner) = keys;
+    fn set_loaded_with(&self, keys: Option<Keys>) {
+        *self.loaded_with.lock().unwrap_or_else(PoisonError::into_inner) = keys;
     }
 }
 
 impl Service {
-    /// A place for the body of a push.
+    /// Reserves memory for the body of a push.
     ///
     /// # Errors
     ///
-    /// `rate-limited` where all are taken.
+    /// `rate-limited` if too many pushes are in progress.
     pub fn upload_place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
         Arc::clone(&self.registry.uploads).try_acquire_owned().map_err(|_| {
-            Refusal::new(Code::RATE_LIMITED, "other modules are being pushed; try again soon")
+            Refusal::new(Code::RATE_LIMITED, "other modules are being pushed; retry later")
         })
     }
 
@@ -128,10 +129,10 @@ impl Service {
         row.filter(|row| row.removed_at.is_none()).ok_or_else(|| missing(digest))
     }
 
-    /// The kept answer of a change of a module, also of one that was removed since.
+    /// Returns the stored answer of a change of a module, which may have been removed since.
     ///
-    /// Refusals: `forbidden`: another role's slot; then as `kept`.
-    async fn kept_of_module(
+    /// Refusals: `forbidden`: the slot needs another role; then as `kept`.
+    async fn kept_module_answer(
         &self,
         caller: &Caller,
         digest: ModuleDigest,
@@ -151,7 +152,7 @@ impl Service {
     }
 }
 
-/// Who changes a slot: the policy team its own, an admin the root of trust.
+/// Checks that a caller may change a slot: the policy team its own, an admin the root of trust.
 ///
 /// Refusals: `forbidden`.
 fn may_change(caller: &Caller, slot: Slot) -> Result<(), Refusal> {
@@ -162,9 +163,9 @@ fn may_change(caller: &Caller, slot: Slot) -> Result<(), Refusal> {
     if caller.has(role) {
         return Ok(());
     }
-    Err(Refusal::new(Code::FORBIDDEN, format!("slot `{slot}` needs the role {role}")))
+    Err(Refusal::new(Code::FORBIDDEN, format!("slot `{slot}` requires the role {role}")))
 }
 
 fn missing(digest: ModuleDigest) -> Refusal {
-    Refusal::new(Code::NOT_FOUND, format!("no module `{digest}` is kept here"))
+    Refusal::new(Code::NOT_FOUND, format!("no such module: `{digest}`"))
 }

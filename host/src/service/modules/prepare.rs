@@ -1,4 +1,4 @@
-//! From bytes to a module that may serve: looked at, compiled, linked to nothing, and tried.
+//! Preparation of a module: inspection, compilation, linking without imports, and trial.
 
 use std::sync::Arc;
 
@@ -12,14 +12,14 @@ use crate::module::{Envelope, Manifest, ModuleDigest, Signed, Slot, all_given, i
 use crate::refusal::Refusal;
 use crate::verifier::Verifier;
 
-/// A module that may serve in its slot.
+/// A module that is ready to be activated.
 #[derive(Clone)]
 pub(super) enum Candidate {
     Verifier(Verifier),
     Policy(Policy),
 }
 
-/// What a module is before it serves, and who says so.
+/// A stored module: its verified manifest and its bytes.
 #[derive(Clone)]
 pub(super) struct Kept {
     pub(super) signed: Signed,
@@ -27,10 +27,10 @@ pub(super) struct Kept {
 }
 
 impl Service {
-    /// A module that is kept, if its signer counts now and its bytes are those that were signed.
+    /// Loads a stored module, if its signer is valid now and its bytes have the signed digest.
     ///
-    /// Refusals: 1. `not-found` 2. as [`Envelope::verify`] 3. `store-tampered`: a manifest of
-    /// another module, or other bytes, are in its place
+    /// Refusals: 1. `not-found` 2. as [`Envelope::verify`] 3. `store-tampered`: the stored manifest
+    /// names another module, or the bytes have another digest
     pub(super) async fn kept_module(
         &self,
         digest: ModuleDigest,
@@ -42,20 +42,22 @@ impl Service {
         Ok(Kept { signed, wasm })
     }
 
-    /// The bytes of a module that is kept.
+    /// Loads the bytes of a stored module.
     ///
-    /// Refusals: `not-found`, `store-unavailable`.
+    /// Refusals: `not-found`, `store-unavailable`, `store-tampered`.
     pub(super) async fn module_bytes(&self, digest: ModuleDigest) -> Result<Arc<[u8]>, Refusal> {
         let wasm = self.store.blob(digest.bytes()).await?.ok_or_else(|| missing(digest))?;
         if ModuleDigest::of(&wasm) != digest {
-            let detail = format!("the bytes of module `{digest}` are not those that were pushed");
+            let detail = format!("the stored bytes of module `{digest}` have another digest");
             return Err(Refusal::new(Code::STORE_TAMPERED, detail));
         }
         Ok(wasm.into())
     }
 
-    /// What a row's envelope says, if its signer counts now. An envelope that was just pushed carries its
-    /// proof with it.
+    /// Returns the verified manifest of a row, if its signer is valid now. The result is cached for
+    /// the envelope that was pushed last.
+    ///
+    /// Refusals: as [`Envelope::verify`]; `store-tampered`.
     pub(super) fn signed(
         &self,
         row: &ModuleRow,
@@ -67,18 +69,18 @@ impl Service {
             None => Envelope::parse(&row.envelope)?.verify(keys)?,
         };
         if signed.manifest().digest != digest {
-            let detail = format!("the manifest of module `{digest}` is of another one");
+            let detail = format!("the stored manifest of module `{digest}` names another module");
             return Err(Refusal::new(Code::STORE_TAMPERED, detail));
         }
         Ok(signed)
     }
 
-    /// A module that may serve, from its bytes and its signed manifest.
+    /// Prepares a module for activation, from its bytes and its signed manifest.
     ///
-    /// Refusals: 1. `module-invalid`: it reads a fact that this host does not give 2. as [`inspect`]
-    /// 3. `module-invalid`, `limit-exceeded`: what does not compile, or not within bounds; exports of
-    /// other types 4. `module-invalid`: what fails its trial; `manifest-invalid`: it says that it reads a
-    /// fact that its manifest does not list
+    /// Refusals: 1. `module-invalid`: it reads a fact that this host does not provide 2. as
+    /// [`inspect`] 3. `module-invalid`, `limit-exceeded`: it does not compile, or not within the
+    /// limits; its exports have wrong types 4. `module-invalid`: its trial failed;
+    /// `manifest-invalid`: its description lists a fact that its manifest does not
     pub(super) async fn prepare_module(
         &self,
         signed: &Signed,
@@ -89,7 +91,7 @@ impl Service {
         let candidate = {
             let (loader, manifest) = (self.loader().clone(), signed.manifest().clone());
             let wasm = Arc::clone(wasm);
-            apart(move || {
+            run_blocking(move || {
                 let candidate = loaded(&loader, &manifest, &wasm)?;
                 match &candidate {
                     Candidate::Policy(policy) => trial_policy::try_out(policy, &manifest, now)?,
@@ -100,14 +102,14 @@ impl Service {
             .await?
         };
         if let Candidate::Verifier(verifier) = &candidate {
-            self.reads_what_is_stored(verifier).await?;
+            self.compare_stored_views(verifier).await?;
         }
         Ok(candidate)
     }
 }
 
-/// Looks at a module, compiles it, and links it to nothing. One that reads a fact which this host does
-/// not give is refused.
+/// Inspects a module, compiles it, and links it without imports. Refuses a module that reads a fact
+/// which this host does not provide.
 pub(super) fn loaded(
     loader: &Loader,
     manifest: &Manifest,
@@ -127,8 +129,8 @@ pub(super) fn loaded(
     })
 }
 
-/// Does what takes its time beside the async threads.
-pub(super) async fn apart<T: Send + 'static>(
+/// Runs blocking work outside the async threads.
+pub(super) async fn run_blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, Refusal> {
     let done = tokio::task::spawn_blocking(work).await;
@@ -141,5 +143,5 @@ fn unusable(error: &anyhow::Error) -> Refusal {
         Some(CompileError::Invalid(_)) | None => Code::MODULE_INVALID,
     };
     let why: String = format!("{error:#}").chars().take(1_000).collect();
-    Refusal::new(code, format!("the module cannot serve: {why}").replace(char::is_control, " "))
+    Refusal::new(code, format!("the module cannot be loaded: {why}").replace(char::is_control, " "))
 }

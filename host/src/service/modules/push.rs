@@ -1,4 +1,4 @@
-//! Taking in a module with its manifest.
+//! Push of a module with its manifest.
 
 use std::sync::Arc;
 
@@ -6,16 +6,16 @@ use serde_json::json;
 
 use super::super::note::Note;
 use super::super::{Caller, Idempotency, Reply, Service};
-use super::list::Standing;
+use super::audit_fields::AuditFields;
+use super::list::SlotRows;
 use super::row::ModuleRow;
-use super::told::Told;
 use super::{MODULE_BYTES_MAX, MODULES_MAX, may_change};
 use crate::code::Code;
 use crate::module::{Envelope, Manifest, ModuleDigest, Signed};
 use crate::refusal::Refusal;
 use crate::store::Blob;
 
-/// A module that is pushed.
+/// A pushed module.
 #[derive(Clone, Debug)]
 pub struct NewModule {
     /// The envelope of its manifest, JSON.
@@ -24,25 +24,26 @@ pub struct NewModule {
     pub wasm: Arc<[u8]>,
 }
 
-/// Where a module that is pushed has its place.
+/// What to do with a pushed module.
 enum Place {
-    /// It is here as it was pushed; this is the answer.
+    /// It is already stored with this manifest; the answer.
     Here(Reply),
-    /// This row is to be kept, and the bytes where they are not here.
+    /// Store this row, and the bytes unless they are already stored.
     For(ModuleRow, Option<Blob>),
 }
 
 impl Service {
-    /// Keeps a module, if it may serve: then it can be activated. A module that is here may be pushed
-    /// again with the same manifest, signed by another key. Must be driven to its end.
+    /// Stores a module if its checks and its trial succeed, so that it can be activated. A stored
+    /// module may be pushed again with the same manifest, signed by another key. Not cancel-safe.
     ///
     /// # Errors
     ///
-    /// 1. as [`Envelope::parse`] and [`Envelope::verify`] 2. `forbidden`: another role's slot
-    /// 3. `manifest-invalid`: of other bytes; or the module is here under another name, version,
-    ///    limits or facts 4. `version-not-newer`: another module has this name and version 5. `limit-exceeded`:
-    ///    64 modules of the slot, or 1 GiB of all, are kept 6. `module-invalid`, `limit-exceeded`: it
-    ///    cannot serve 7. those of every change.
+    /// 1. as [`Envelope::parse`] and [`Envelope::verify`] 2. `forbidden`: the slot needs another
+    ///    role 3. `manifest-invalid`: it names other bytes; or the module is stored with another
+    ///    name, version, limits or facts 4. `version-not-newer`: another module has this name and
+    ///    version 5. `limit-exceeded`: 64 modules of the slot, or 1 GiB of all modules, are stored
+    ///    6. `module-invalid`, `limit-exceeded`: its checks or its trial failed 7. the errors of
+    ///    every change.
     pub async fn push_module(
         &self,
         caller: &Caller,
@@ -53,8 +54,8 @@ impl Service {
         match self.push(caller, &new, idempotency).await {
             Ok(reply) => Ok(reply),
             Err(refusal) => {
-                let told = Told::of_push(&new.manifest, &new.wasm);
-                Err(self.refused_module(caller, "push", told, refusal).await)
+                let fields = AuditFields::of_push(&new.manifest, &new.wasm);
+                Err(self.refused_module(caller, "push", fields, refusal).await)
             }
         }
     }
@@ -75,18 +76,18 @@ impl Service {
         let digest = ModuleDigest::of(&new.wasm);
         if digest != manifest.digest {
             let detail = format!(
-                "the manifest is of module `{}`, the bytes are `{digest}`",
+                "the manifest names module `{}`, the bytes have the digest `{digest}`",
                 manifest.digest
             );
             return Err(Refusal::new(Code::MANIFEST_INVALID, detail));
         }
-        // What may not be kept is not compiled.
+        // Checked first, so that a module that may not be stored is not compiled.
         if let Place::Here(reply) = self.place(caller, &signed, &new.wasm).await? {
             return Ok(reply);
         }
         self.prepare_module(&signed, &new.wasm).await?;
         let _turn = self.registry.turn.lock().await;
-        // That took its time: keys may have changed, and a module may have been removed.
+        // Meanwhile keys may have changed, and a module may have been removed.
         let signed = signed.under(&self.recorded_keys().await?)?;
         match self.place(caller, &signed, &new.wasm).await? {
             Place::Here(reply) => Ok(reply),
@@ -96,7 +97,7 @@ impl Service {
         }
     }
 
-    /// Where a module has its place: as it is here already, or what is to be kept of it.
+    /// Returns what to store of a module, or the answer if it is already stored.
     async fn place(
         &self,
         caller: &Caller,
@@ -109,14 +110,14 @@ impl Service {
         let rows = ModuleRow::all(&*self.store).await?;
         let Some((_, known)) = rows.iter().find(|(known, _)| *known == digest) else {
             has_room(&rows, manifest, wasm.len() as u64)?;
-            // It may have been here and been removed.
+            // It may have been stored before and removed.
             let before = ModuleRow::load(&*self.store, digest).await?;
             row.entry = before.map_or(0, |before| before.entry);
             let blob = Blob { digest: *digest.bytes(), bytes: Some(Arc::clone(wasm)) };
             return Ok(Place::For(row, Some(blob)));
         };
         if known.envelope == row.envelope {
-            let shown = self.shown_module(digest, known, &Standing::of_all(self).await?)?;
+            let shown = self.shown_module(digest, known, &SlotRows::of_all(self).await?)?;
             return Ok(Place::Here(Reply::new(200, shown.to_string())));
         }
         signed_anew(manifest, known)?;
@@ -135,26 +136,26 @@ impl Service {
     ) -> Result<Reply, Refusal> {
         let manifest = signed.manifest();
         let now = self.now_to_write()?;
-        let shown = self.shown_module(manifest.digest, row, &Standing::of_all(self).await?)?;
+        let shown = self.shown_module(manifest.digest, row, &SlotRows::of_all(self).await?)?;
         let status = if blob.is_some() { 201 } else { 200 };
         let note = Note {
             event: "module_pushed",
             rows: vec![row.change(manifest.digest)?],
             guardrail: None,
-            fields: Told::of_manifest(manifest, signed.envelope())
+            fields: AuditFields::of_manifest(manifest, signed.envelope())
                 .with("bytes", json!(row.bytes))
                 .into_fields(),
             answer: Some(Reply::new(status, shown.to_string())),
         };
         let reply = self.keep_note_with(caller, note, blob, idempotency, now).await?;
         self.registry.prove(signed.clone());
-        // It may be what serves, signed by a key that counts again.
-        self.registry.look_again();
+        // It may be the active module, now signed by a valid key.
+        self.registry.invalidate();
         Ok(reply)
     }
 }
 
-/// A module that is here keeps what was said of it; only who says so may change.
+/// Checks that a stored module is pushed again with the same manifest; only the signer may differ.
 fn signed_anew(manifest: &Manifest, known: &ModuleRow) -> Result<(), Refusal> {
     let (_, before) = known.claims()?;
     if before.says_the_same_as(manifest) {
@@ -163,12 +164,14 @@ fn signed_anew(manifest: &Manifest, known: &ModuleRow) -> Result<(), Refusal> {
     Err(Refusal::new(
         Code::MANIFEST_INVALID,
         format!(
-            "this module is here as `{}` version {} with its own limits and facts; `signoff module rollback --to` has it serve again, and another version needs other bytes",
+            "this module is already stored as `{}` version {}, and its name, version, limits and facts cannot change; `signoff module rollback --to` activates it again, and a new version needs different bytes",
             before.name, before.version
         ),
     ))
 }
 
+/// Checks that there is room for a module, and no other one with its name and version.
+///
 /// Refusals: `version-not-newer`, `limit-exceeded`.
 fn has_room(
     rows: &[(ModuleDigest, ModuleRow)],
@@ -186,14 +189,14 @@ fn has_room(
         of_slot += 1;
         if other.name == manifest.name && other.version == manifest.version {
             let detail = format!(
-                "`{}` version {} is here already as module `{digest}`",
+                "`{}` version {} is already stored as module `{digest}`",
                 other.name, other.version
             );
             return Err(Refusal::new(Code::VERSION_NOT_NEWER, detail));
         }
     }
     let over = |what: String| {
-        let detail = format!("{what} are kept; `signoff module remove` makes room");
+        let detail = format!("{what} are stored; remove some with `signoff module remove`");
         Err(Refusal::new(Code::LIMIT_EXCEEDED, detail))
     };
     if of_slot >= MODULES_MAX {

@@ -1,24 +1,24 @@
-//! Forgetting a module's bytes. That it was here, and who signed it, stays in the audit.
+//! Removal of a module's bytes. The audit log keeps its digest and its signer.
 
 use serde_json::json;
 
 use super::super::note::Note;
 use super::super::{Caller, Idempotency, Reply, Service};
+use super::audit_fields::AuditFields;
 use super::may_change;
-use super::told::Told;
 use crate::code::Code;
 use crate::module::ModuleDigest;
 use crate::refusal::Refusal;
 use crate::store::Blob;
 
 impl Service {
-    /// Forgets a module that neither serves nor is asked beside what serves, nor served just before.
-    /// It may be pushed again.
+    /// Removes a module that is not the active, shadow or previous module of its slot. It may be
+    /// pushed again.
     ///
     /// # Errors
     ///
-    /// 1. `not-found` 2. `forbidden`: another role's slot 3. `request-invalid`: it is needed 4. those of
-    ///    every change.
+    /// 1. `not-found` 2. `forbidden`: the slot needs another role 3. `request-invalid`: it is
+    ///    needed 4. the errors of every change.
     pub async fn remove_module(
         &self,
         caller: &Caller,
@@ -29,8 +29,8 @@ impl Service {
         match self.remove(caller, digest, idempotency).await {
             Ok(reply) => Ok(reply),
             Err(refusal) => {
-                let told = self.told_of(digest).await;
-                Err(self.refused_module(caller, "remove", told, refusal).await)
+                let fields = self.audit_fields_of(digest).await;
+                Err(self.refused_module(caller, "remove", fields, refusal).await)
             }
         }
     }
@@ -41,7 +41,7 @@ impl Service {
         digest: ModuleDigest,
         idempotency: Option<&Idempotency>,
     ) -> Result<Reply, Refusal> {
-        if let Some(reply) = self.kept_of_module(caller, digest, idempotency).await? {
+        if let Some(reply) = self.kept_module_answer(caller, digest, idempotency).await? {
             return Ok(reply);
         }
         let mut row = self.module_row(digest).await?;
@@ -50,7 +50,7 @@ impl Service {
         let slot = self.slot_row(manifest.slot).await?;
         if slot.needed(manifest.slot).contains(digest.to_string().as_str()) {
             let detail = format!(
-                "module `{digest}` serves in slot `{}`, is its shadow, or is what a rollback goes to",
+                "module `{digest}` is the active, shadow or previous module of slot `{}`",
                 manifest.slot
             );
             return Err(Refusal::new(Code::REQUEST_INVALID, detail));
@@ -61,7 +61,7 @@ impl Service {
         let note = Note {
             event: "module_removed",
             rows: vec![row.change(digest)?],
-            fields: Told::of_manifest(&manifest, &envelope).into_fields(),
+            fields: AuditFields::of_manifest(&manifest, &envelope).into_fields(),
             guardrail: None,
             answer: Some(Reply::new(200, answer.to_string())),
         };

@@ -1,13 +1,14 @@
-//! What serves, from what the store says: at start, after the keys have changed, and where a change of
-//! a slot was kept but not swapped in.
+//! Loading of the active modules from the store: at start, after a change of the keys, and if a
+//! change of a slot was committed but not swapped in.
 //!
-//! A module whose signer no longer counts, whose bytes are not those that were signed, or whose row is
-//! not the one that the audit log has, is not active; and nothing is active in its place. An empty slot
-//! is not the same as one that lost its policy: what was denied would be a matter of approval.
+//! A module whose signer is no longer valid, whose bytes differ from the signed ones, or whose row
+//! differs from the audit log, is not active, and nothing is active in its place. A slot that lost
+//! its policy is not treated as empty: actions that the policy denies would then only require
+//! approval.
 
 use super::super::Service;
 use super::super::slots::{Active, PolicySlot};
-use super::prepare::{Candidate, apart, loaded};
+use super::prepare::{Candidate, loaded, run_blocking};
 use super::row::SlotRow;
 use crate::code::Code;
 use crate::engine::Policy;
@@ -17,25 +18,25 @@ use crate::refusal::Refusal;
 use crate::verifier::Verifier;
 
 impl Service {
-    /// Has serve what the store says, if the keys have changed since that was looked at.
+    /// Reloads both slots from the store if the keyring changed since the last check.
     ///
-    /// Refusals: `store-unavailable`; `keyring-unavailable` where a slot has a module.
-    pub(in super::super) async fn follow_keys(&self) -> Result<(), Refusal> {
+    /// Refusals: `store-unavailable`; `keyring-unavailable` if a slot has a module.
+    pub(in super::super) async fn refresh_slots(&self) -> Result<(), Refusal> {
         let _swap = match self.keys() {
-            Ok(keys) if self.registry.was_held_against(&keys) => return Ok(()),
+            Ok(keys) if self.registry.is_loaded_with(&keys) => return Ok(()),
             _ => self.registry.swap.lock().await,
         };
-        self.follow_keys_in_turn().await
+        self.refresh_slots_locked().await
     }
 
-    /// As [`Self::follow_keys`], for who has the turn to swap.
-    pub(super) async fn follow_keys_in_turn(&self) -> Result<(), Refusal> {
+    /// As [`Self::refresh_slots`], for a caller that holds the lock `swap`.
+    pub(super) async fn refresh_slots_locked(&self) -> Result<(), Refusal> {
         let rows = [self.slot_row(Slot::Verifier).await?, self.slot_row(Slot::Policy).await?];
         let keys = match self.keys() {
-            Ok(keys) if self.registry.was_held_against(&keys) => return Ok(()),
-            // A key that the log saw revoked signs for no slot.
+            Ok(keys) if self.registry.is_loaded_with(&keys) => return Ok(()),
+            // A key that the log recorded as revoked is not a valid signer.
             Ok(_) => self.checked_keys().await?,
-            // What is built in needs no key.
+            // The built-in verifier needs no key.
             Err(_) if rows.iter().all(|row| row.history.is_empty() && row.shadow.is_none()) => {
                 return Ok(());
             }
@@ -44,14 +45,14 @@ impl Service {
         let [verifier, policy] = rows;
         self.restore_verifier(&verifier, &keys).await?;
         self.restore_policy(&policy, &keys).await?;
-        self.registry.hold_against(Some(keys));
+        self.registry.set_loaded_with(Some(keys));
         Ok(())
     }
 
-    /// Has the verifier serve that the store names, at start.
+    /// Loads the verifier that the store names, at start.
     ///
-    /// Refusals: as [`Self::follow_keys`].
-    pub(in super::super) async fn begin_with_stored_verifier(&self) -> Result<(), Refusal> {
+    /// Refusals: as [`Self::refresh_slots`].
+    pub(in super::super) async fn load_stored_verifier(&self) -> Result<(), Refusal> {
         let row = match self.slot_row(Slot::Verifier).await {
             Ok(row) => row,
             Err(refusal) if refusal.code == Code::STORE_TAMPERED => {
@@ -72,9 +73,9 @@ impl Service {
             self.swap_verifier(self.built_in_verifier());
             return Ok(());
         };
-        let serving = self.verifier();
-        let same = serving.digest() == digest && serving.why_broken().is_none();
-        match self.loaded_again(Slot::Verifier, digest, keys, same).await? {
+        let current = self.verifier();
+        let same = current.digest() == digest && current.why_broken().is_none();
+        match self.load_named(Slot::Verifier, digest, keys, same).await? {
             Ok(Some(Candidate::Verifier(verifier))) => self.swap_verifier(verifier),
             Ok(Some(Candidate::Policy(_)) | None) => {}
             Err(why) => self.swap_verifier(Verifier::broken(digest, &why)),
@@ -83,55 +84,56 @@ impl Service {
     }
 
     async fn restore_policy(&self, row: &SlotRow, keys: &Keys) -> Result<(), Refusal> {
-        let serving = self.policy_now();
+        let current = self.policy_now();
         let active = match row.active.as_deref() {
             None => Active::Empty,
             Some(digest) => {
                 let same =
-                    matches!(&serving.active, Active::Policy(policy) if policy.digest() == digest);
-                match self.loaded_again(Slot::Policy, digest, keys, same).await? {
+                    matches!(&current.active, Active::Policy(policy) if policy.digest() == digest);
+                match self.load_named(Slot::Policy, digest, keys, same).await? {
                     Ok(Some(Candidate::Policy(policy))) => Active::Policy(policy),
-                    Ok(Some(Candidate::Verifier(_)) | None) => serving.active,
+                    Ok(Some(Candidate::Verifier(_)) | None) => current.active,
                     Err(why) => Active::Broken { digest: digest.to_owned(), why },
                 }
             }
         };
         let shadow = match row.shadow.as_deref() {
             None => None,
-            Some(digest) => self.restored_shadow(digest, keys, serving.shadow).await?,
+            Some(digest) => self.restored_shadow(digest, keys, current.shadow).await?,
         };
         self.swap_policy(|slot| *slot = PolicySlot { active, shadow });
         Ok(())
     }
 
-    /// What the slot's row names, if it may serve; none where it serves already. The inner error says
-    /// why it may not.
-    async fn loaded_again(
+    /// Loads the module that a slot's row names; `None` if it is already loaded. The inner error is
+    /// the reason why the module is not active.
+    async fn load_named(
         &self,
         slot: Slot,
         digest: &str,
         keys: &Keys,
-        serves: bool,
+        is_loaded: bool,
     ) -> Result<Result<Option<Candidate>, String>, Refusal> {
         let kept = match ModuleDigest::parse(digest) {
             Some(digest) => self.kept_module(digest, keys).await,
-            None => return Ok(Err(format!("`{digest}` is no digest"))),
+            None => return Ok(Err(format!("`{digest}` is not a digest"))),
         };
         let kept = match kept {
             Ok(kept) => kept,
-            // What the disk does not give now it may give later.
+            // An I/O error may be temporary.
             Err(refusal) if is_io(&refusal) => return Err(refusal),
             Err(refusal) => return Ok(Err(refusal.to_string())),
         };
         if kept.signed.manifest().slot != slot {
-            return Ok(Err(format!("its manifest is for slot `{}`", kept.signed.manifest().slot)));
+            return Ok(Err(format!("its manifest names slot `{}`", kept.signed.manifest().slot)));
         }
-        if serves {
+        if is_loaded {
             return Ok(Ok(None));
         }
         let loader = self.loader().clone();
         let candidate =
-            apart(move || loaded(&loader, kept.signed.manifest(), &kept.wasm).map(Some)).await;
+            run_blocking(move || loaded(&loader, kept.signed.manifest(), &kept.wasm).map(Some))
+                .await;
         Ok(candidate.map_err(|refusal| refusal.to_string()))
     }
 
@@ -139,19 +141,19 @@ impl Service {
         &self,
         digest: &str,
         keys: &Keys,
-        serving: Option<Policy>,
+        current: Option<Policy>,
     ) -> Result<Option<Policy>, Refusal> {
-        let same = serving.as_ref().is_some_and(|policy| policy.digest() == digest);
-        Ok(match self.loaded_again(Slot::Policy, digest, keys, same).await? {
+        let same = current.as_ref().is_some_and(|policy| policy.digest() == digest);
+        Ok(match self.load_named(Slot::Policy, digest, keys, same).await? {
             Ok(Some(Candidate::Policy(policy))) => Some(policy),
-            Ok(None) => serving,
-            // It decides nothing; it is not asked.
+            Ok(None) => current,
+            // A broken shadow is not evaluated: it has no effect.
             Ok(Some(Candidate::Verifier(_))) | Err(_) => None,
         })
     }
 }
 
-/// Whether the store failed, rather than what is in it.
+/// Returns whether the store failed, rather than its content.
 fn is_io(refusal: &Refusal) -> bool {
     refusal.code == Code::STORE_UNAVAILABLE
 }

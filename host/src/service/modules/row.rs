@@ -1,5 +1,5 @@
-//! What the store keeps of modules and slots. The signed envelope is kept as it came: nothing that
-//! decides is read from anywhere else.
+//! The stored rows of modules and slots. The signed envelope is stored verbatim: everything that
+//! affects a decision is read from it.
 
 use std::collections::BTreeSet;
 
@@ -11,15 +11,15 @@ use crate::module::{Envelope, Manifest, ModuleDigest, Slot};
 use crate::refusal::Refusal;
 use crate::store::{Row, RowChange, RowKind, Store};
 
-/// Module rows that are read at once.
+/// Module rows per read.
 const ROWS_AT_ONCE: usize = 256;
 const FORMAT: u32 = 1;
-/// The embedded verifier.
+/// The name of the embedded verifier in rows.
 const BUILT_IN: &str = "built-in";
-/// Activations kept of a slot, the newest; the audit has all of them.
+/// Activations stored per slot, the newest ones; the audit log has all of them.
 const HISTORY_MAX: usize = 200;
 
-/// A module as it is kept. Times are unix seconds.
+/// The row of a module. Times are unix seconds.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ModuleRow {
@@ -29,36 +29,36 @@ pub(super) struct ModuleRow {
     pub(super) bytes: u64,
     pub(super) pushed_at: u64,
     pub(super) pushed_by: String,
-    /// When its bytes were forgotten.
+    /// When its bytes were removed.
     pub(super) removed_at: Option<u64>,
-    /// The entry that wrote this version; 0 for a row that is not kept yet.
+    /// The entry that wrote this version; 0 for a new row.
     #[serde(skip)]
     pub(super) entry: u64,
 }
 
-/// A slot as it is kept.
+/// The row of a slot.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SlotRow {
     format: u32,
-    /// What serves; none is nothing, or the verifier that is built in.
+    /// The active module; `None` is an empty slot, or the built-in verifier.
     pub(super) active: Option<String>,
-    /// What is asked beside it.
+    /// The shadow.
     pub(super) shadow: Option<String>,
-    /// The highest version that ever served.
+    /// The highest version that was ever active.
     pub(super) highest_version: u64,
-    /// What served, the newest last.
-    pub(super) history: Vec<Served>,
-    /// The entry that wrote this version; 0 for a slot that was never used.
+    /// The activations, the newest last.
+    pub(super) history: Vec<Activation>,
+    /// The entry that wrote this version; 0 for a slot that was never changed.
     #[serde(skip)]
     pub(super) entry: u64,
 }
 
-/// That a module began to serve.
+/// One activation in a slot's history.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Served {
-    /// Its digest, or that it is built in.
+pub(super) struct Activation {
+    /// The module's digest, or `built-in`.
     pub(super) digest: String,
     pub(super) at: u64,
     pub(super) by: String,
@@ -88,7 +88,7 @@ impl ModuleRow {
         row.map(|row| Self::read(&row)).transpose()
     }
 
-    /// Every module that is kept.
+    /// Returns every stored module that was not removed.
     pub(super) async fn all(store: &dyn Store) -> Result<Vec<(ModuleDigest, Self)>, Refusal> {
         let mut rows = Vec::new();
         let mut after = String::new();
@@ -111,7 +111,7 @@ impl ModuleRow {
         read.ok_or_else(|| damaged("a module's row"))
     }
 
-    /// The change that keeps this row in place of the version that it was read as.
+    /// Returns the change that replaces the version that was read.
     pub(super) fn change(&self, digest: ModuleDigest) -> Result<RowChange, Refusal> {
         Ok(RowChange {
             kind: RowKind::Module,
@@ -121,7 +121,7 @@ impl ModuleRow {
         })
     }
 
-    /// The envelope, and what it says, whoever signed it: for what is shown.
+    /// Returns the envelope and its manifest without verifying the signer. For views.
     pub(super) fn claims(&self) -> Result<(Envelope, Manifest), Refusal> {
         let envelope = Envelope::parse(&self.envelope).map_err(|_| damaged("an envelope"))?;
         let manifest = envelope.claims().map_err(|_| damaged("a manifest"))?;
@@ -140,7 +140,7 @@ impl SlotRow {
         read.ok_or_else(|| damaged("a slot's row"))
     }
 
-    /// The change that keeps this row in place of the version that it was read as.
+    /// Returns the change that replaces the version that was read.
     pub(super) fn change(&self, slot: Slot) -> Result<RowChange, Refusal> {
         Ok(RowChange {
             kind: RowKind::Slot,
@@ -150,26 +150,27 @@ impl SlotRow {
         })
     }
 
-    /// What serves, as rows name it.
-    pub(super) fn serving(&self, slot: Slot) -> Option<&str> {
+    /// Returns the active module, as rows name it.
+    pub(super) fn active_name(&self, slot: Slot) -> Option<&str> {
         self.active.as_deref().or(built_in(slot))
     }
 
-    /// What served before the active module first did.
+    /// Returns the module that was active before the active one was first activated.
     pub(super) fn previous(&self, slot: Slot) -> Option<&str> {
-        let active = self.serving(slot)?;
-        let first = self.history.iter().position(|served| served.digest == active);
+        let active = self.active_name(slot)?;
+        let first = self.history.iter().position(|activation| activation.digest == active);
         let before = first.and_then(|first| self.history.get(..first)).unwrap_or_default();
-        let previous = before.last().map(|served| served.digest.as_str());
+        let previous = before.last().map(|activation| activation.digest.as_str());
         previous.or_else(|| built_in(slot)).filter(|previous| *previous != active)
     }
 
-    /// Whether a module ever served here, as far as the history goes.
-    pub(super) fn has_served(&self, slot: Slot, digest: &str) -> bool {
-        built_in(slot) == Some(digest) || self.history.iter().any(|served| served.digest == digest)
+    /// Returns whether a module was ever active, as far as the history goes back.
+    pub(super) fn was_active(&self, slot: Slot, digest: &str) -> bool {
+        built_in(slot) == Some(digest)
+            || self.history.iter().any(|activation| activation.digest == digest)
     }
 
-    /// What may not be forgotten.
+    /// Returns the modules that may not be removed.
     pub(super) fn needed(&self, slot: Slot) -> BTreeSet<&str> {
         [self.active.as_deref(), self.shadow.as_deref(), self.previous(slot)]
             .into_iter()
@@ -177,23 +178,24 @@ impl SlotRow {
             .collect()
     }
 
-    /// Has a module serve.
-    pub(super) fn serve(&mut self, slot: Slot, served: Served, version: Option<u64>) {
-        self.active = Some(served.digest.clone()).filter(|digest| built_in(slot) != Some(digest));
+    /// Activates a module.
+    pub(super) fn activate(&mut self, slot: Slot, activation: Activation, version: Option<u64>) {
+        self.active =
+            Some(activation.digest.clone()).filter(|digest| built_in(slot) != Some(digest));
         self.highest_version = self.highest_version.max(version.unwrap_or_default());
-        self.history.push(served);
+        self.history.push(activation);
         let excess = self.history.len().saturating_sub(HISTORY_MAX);
         self.history.drain(..excess);
     }
 }
 
-/// Whether a module's bytes are kept, by its row.
+/// Returns whether a module's bytes are stored, according to its row.
 pub(in super::super) fn keeps_bytes(row: &str) -> bool {
     serde_json::from_str::<ModuleRow>(row).is_ok_and(|row| row.removed_at.is_none())
 }
 
-/// What serves in a slot that names no module, by the name that rows have for it: its digest is another
-/// one in each release.
+/// Returns the name in rows of the module that is active in a slot without one. Rows do not use its
+/// digest because it differs between releases.
 pub(super) fn built_in(slot: Slot) -> Option<&'static str> {
     match slot {
         Slot::Verifier => Some(BUILT_IN),
@@ -201,7 +203,7 @@ pub(super) fn built_in(slot: Slot) -> Option<&'static str> {
     }
 }
 
-/// The name of a module in rows.
+/// Returns the name of a module in rows.
 pub(super) fn name_in(slot: Slot, digest: ModuleDigest) -> String {
     let digest = digest.to_string();
     match built_in(slot) {
@@ -210,7 +212,7 @@ pub(super) fn name_in(slot: Slot, digest: ModuleDigest) -> String {
     }
 }
 
-/// The digest of what rows name.
+/// Returns the digest for a name in rows.
 pub(super) fn digest_of(name: &str) -> &str {
     if name == BUILT_IN { VERIFIER_DIGEST } else { name }
 }
@@ -232,7 +234,7 @@ mod tests {
         for digest in digests {
             let how = "activated".to_owned();
             let (digest, by) = ((*digest).to_owned(), String::new());
-            row.serve(Slot::Policy, Served { digest, at: 0, by, how, reason: None }, None);
+            row.activate(Slot::Policy, Activation { digest, at: 0, by, how, reason: None }, None);
         }
         row
     }
@@ -252,22 +254,22 @@ mod tests {
     }
 
     #[test]
-    fn the_verifier_that_is_built_in_is_before_all_others() {
+    fn the_built_in_verifier_precedes_all_others() {
         let mut row = SlotRow::default();
         assert_eq!(row.previous(Slot::Verifier), None);
         for digest in ["a", BUILT_IN] {
             let (digest, by, how) = (digest.to_owned(), String::new(), "activated".to_owned());
-            row.serve(Slot::Verifier, Served { digest, at: 0, by, how, reason: None }, None);
+            row.activate(Slot::Verifier, Activation { digest, at: 0, by, how, reason: None }, None);
             assert_eq!(row.active.is_some(), row.history.len() == 1);
         }
         row.active = Some("a".to_owned());
         assert_eq!(row.previous(Slot::Verifier), Some(BUILT_IN));
-        assert!(row.has_served(Slot::Verifier, BUILT_IN));
-        assert!(!SlotRow::default().has_served(Slot::Policy, BUILT_IN));
+        assert!(row.was_active(Slot::Verifier, BUILT_IN));
+        assert!(!SlotRow::default().was_active(Slot::Policy, BUILT_IN));
     }
 
     #[test]
-    fn a_history_has_an_end() {
+    fn a_history_is_limited() {
         let digests: Vec<String> = (0..HISTORY_MAX + 5).map(|n| n.to_string()).collect();
         let digests: Vec<&str> = digests.iter().map(String::as_str).collect();
         let row = slot_after(&digests);

@@ -1,23 +1,22 @@
-//! Having a policy asked beside the one that serves, without effect.
+//! Start and end of a shadow: a policy that is evaluated next to the active one, without effect.
 
 use super::super::{Caller, Idempotency, Reply, Service};
 use super::activate::Change;
+use super::audit_fields::AuditFields;
 use super::may_change;
 use super::prepare::Candidate;
-use super::told::Told;
 use crate::code::Code;
 use crate::module::{ModuleDigest, Slot};
 use crate::refusal::Refusal;
 
 impl Service {
-    /// Has a policy asked beside the one that serves; it takes the place of another shadow. Must be
-    /// driven to its end.
+    /// Makes a policy the shadow, replacing the current one. Not cancel-safe.
     ///
     /// # Errors
     ///
-    /// 1. `not-found` 2. `forbidden`: another role's slot 3. as `Envelope::verify` 4. `request-invalid`:
-    ///    no policy, or the one that serves 5. `module-invalid`, `limit-exceeded`: it cannot serve now
-    ///    6. those of every change.
+    /// 1. `not-found` 2. `forbidden`: the slot needs another role 3. as `Envelope::verify`
+    ///    4. `request-invalid`: not a policy, or the active one 5. `module-invalid`,
+    ///    `limit-exceeded`: its checks or its trial failed 6. the errors of every change.
     pub async fn shadow_module(
         &self,
         caller: &Caller,
@@ -28,18 +27,18 @@ impl Service {
         match self.begin_shadow(caller, digest, idempotency).await {
             Ok(reply) => Ok(reply),
             Err(refusal) => {
-                let told = self.told_of(digest).await;
-                Err(self.refused_module(caller, "shadow", told, refusal).await)
+                let fields = self.audit_fields_of(digest).await;
+                Err(self.refused_module(caller, "shadow", fields, refusal).await)
             }
         }
     }
 
-    /// Has no policy asked beside the one that serves. Where there is none nothing changes.
+    /// Stops shadowing; has no effect if there is no shadow.
     ///
     /// # Errors
     ///
-    /// 1. `request-invalid`: no slot with a shadow 2. `forbidden`: another role's slot 3. those of every
-    ///    change.
+    /// 1. `request-invalid`: the slot cannot have a shadow 2. `forbidden`: the slot needs another
+    ///    role 3. the errors of every change.
     pub async fn unshadow_module(
         &self,
         caller: &Caller,
@@ -49,9 +48,9 @@ impl Service {
         let _turn = self.registry.turn.lock().await;
         match self.end_shadow(caller, slot, idempotency).await {
             Ok(reply) => Ok(reply),
-            Err(refusal) => {
-                Err(self.refused_module(caller, "unshadow", Told::of_slot(slot), refusal).await)
-            }
+            Err(refusal) => Err(self
+                .refused_module(caller, "unshadow", AuditFields::of_slot(slot), refusal)
+                .await),
         }
     }
 
@@ -61,33 +60,34 @@ impl Service {
         digest: ModuleDigest,
         idempotency: Option<&Idempotency>,
     ) -> Result<Reply, Refusal> {
-        if let Some(reply) = self.kept_of_module(caller, digest, idempotency).await? {
+        if let Some(reply) = self.kept_module_answer(caller, digest, idempotency).await? {
             return Ok(reply);
         }
-        let (keys, kept) = self.usable(caller, digest).await?;
+        let (keys, kept) = self.load_for_activation(caller, digest).await?;
         let manifest = kept.signed.manifest();
         let slot = manifest.slot;
-        has_a_shadow(slot)?;
+        check_shadowable(slot)?;
         let mut row = self.slot_row(slot).await?;
         let text = digest.to_string();
         if row.active.as_deref() == Some(&text) {
-            let detail = format!("module `{digest}` serves in slot `{slot}`; shadow another one");
+            let detail =
+                format!("module `{digest}` is active in slot `{slot}`; shadow a different one");
             return Err(Refusal::new(Code::REQUEST_INVALID, detail));
         }
         if row.shadow.as_deref() == Some(&text) {
             return Ok(Reply::new(200, self.shown_slot(slot, &row).to_string()));
         }
         let Candidate::Policy(policy) = self.prepare_module(&kept.signed, &kept.wasm).await? else {
-            return Err(Refusal::new(Code::MODULE_INVALID, "the module is no policy"));
+            return Err(Refusal::new(Code::MODULE_INVALID, "the module is not a policy"));
         };
         row.shadow = Some(text);
-        let told = Told::of_manifest(manifest, kept.signed.envelope());
-        let change = Change { event: "module_shadowed", slot, row, told, keys: keys.clone() };
+        let fields = AuditFields::of_manifest(manifest, kept.signed.envelope());
+        let change = Change { event: "module_shadowed", slot, row, fields, keys: keys.clone() };
         let _swap = self.registry.swap.lock().await;
         let reply = self.keep_slot(caller, change, idempotency).await?;
         if !reply.replayed {
             self.swap_policy(|slot| slot.shadow = Some(policy));
-            self.registry.hold_against(Some(keys));
+            self.registry.set_loaded_with(Some(keys));
         }
         Ok(reply)
     }
@@ -98,7 +98,7 @@ impl Service {
         slot: Slot,
         idempotency: Option<&Idempotency>,
     ) -> Result<Reply, Refusal> {
-        has_a_shadow(slot)?;
+        check_shadowable(slot)?;
         may_change(caller, slot)?;
         if let Some(reply) = self.kept(idempotency).await? {
             return Ok(reply);
@@ -107,20 +107,20 @@ impl Service {
         let Some(digest) = row.shadow.take() else {
             return Ok(Reply::new(200, self.shown_slot(slot, &row).to_string()));
         };
-        let told = Told::of_slot(slot).with("digest", digest.into());
+        let fields = AuditFields::of_slot(slot).with("digest", digest.into());
         let keys = self.recorded_keys().await?;
-        let change = Change { event: "module_unshadowed", slot, row, told, keys: keys.clone() };
+        let change = Change { event: "module_unshadowed", slot, row, fields, keys: keys.clone() };
         let _swap = self.registry.swap.lock().await;
         let reply = self.keep_slot(caller, change, idempotency).await?;
         if !reply.replayed {
             self.swap_policy(|slot| slot.shadow = None);
-            self.registry.hold_against(Some(keys));
+            self.registry.set_loaded_with(Some(keys));
         }
         Ok(reply)
     }
 }
 
-fn has_a_shadow(slot: Slot) -> Result<(), Refusal> {
+fn check_shadowable(slot: Slot) -> Result<(), Refusal> {
     match slot {
         Slot::Policy => Ok(()),
         Slot::Verifier => {

@@ -1,4 +1,4 @@
-//! The trial of a policy: it says who it is, and gives a verdict.
+//! The trial of a policy: it must describe itself and return a verdict.
 
 use serde_json::Value;
 use signoff_core::facts::Facts;
@@ -9,16 +9,17 @@ use crate::engine::Policy;
 use crate::module::{Manifest, all_listed};
 use crate::refusal::Refusal;
 
-/// What a description may take that holds no rules.
+/// Maximum size of a description without rules.
 const DESCRIPTION_BYTES_MAX: usize = 64 << 10;
-/// One that was built from a rules file holds its text.
+/// Maximum size of a description with the text of a rules file.
 const DESCRIPTION_WITH_RULES_BYTES_MAX: usize = 2 << 20;
 
-/// Asks a policy what every policy answers.
+/// Runs the trial.
 ///
-/// Refusals: `module-invalid`; as [`all_listed`] for a description with other facts than the manifest.
+/// Refusals: `module-invalid`; as [`all_listed`] for a description with facts that the manifest
+/// does not list.
 pub(super) fn try_out(policy: &Policy, manifest: &Manifest, now: u64) -> Result<(), Refusal> {
-    let text = policy.describe().map_err(|e| invalid(format!("asked to describe itself: {e}")))?;
+    let text = policy.describe().map_err(|e| invalid(format!("its description: {e}")))?;
     all_listed(manifest, &described(&text)?)?;
     let attempt = Attempt {
         agent: "signoff".to_owned(),
@@ -29,15 +30,15 @@ pub(super) fn try_out(policy: &Policy, manifest: &Manifest, now: u64) -> Result<
         now,
     };
     let verdict = policy.evaluate(&attempt);
-    verdict.map(drop).map_err(|e| invalid(format!("asked for a verdict on an empty context: {e}")))
+    verdict.map(drop).map_err(|e| invalid(format!("its verdict on an empty context: {e}")))
 }
 
-/// A JSON object with a name, within its size.
+/// Parses a description: a JSON object with a name, within the size limit.
 pub(super) fn described(text: &str) -> Result<Value, Refusal> {
     let value: Value = serde_json::from_str(text)
         .map_err(|e| invalid(format!("its description is not JSON: {e}")))?;
     if value.get("name").and_then(Value::as_str).is_none() {
-        return Err(invalid("its description is no JSON object with a `name`".to_owned()));
+        return Err(invalid("its description is not a JSON object with a `name`".to_owned()));
     }
     let most = match value.get("rules") {
         Some(_) => DESCRIPTION_WITH_RULES_BYTES_MAX,
@@ -51,5 +52,5 @@ pub(super) fn described(text: &str) -> Result<Value, Refusal> {
 }
 
 fn invalid(why: impl std::fmt::Display) -> Refusal {
-    Refusal::new(Code::MODULE_INVALID, format!("the policy does not serve: {why}"))
+    Refusal::new(Code::MODULE_INVALID, format!("the policy failed its trial: {why}"))
 }

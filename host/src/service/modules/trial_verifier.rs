@@ -1,5 +1,5 @@
-//! The trial of a verifier: it answers every vector as it must, reads the formats in use, and shows what
-//! is stored as the one that serves shows it.
+//! The trial of a verifier: it must pass every vector, read the record formats in use, and show
+//! stored approvals as the active verifier does.
 
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
@@ -7,29 +7,28 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::super::Service;
-use super::prepare::apart;
+use super::prepare::run_blocking;
 use crate::code::Code;
 use crate::refusal::Refusal;
 use crate::store::{Query, Stored, WithTexts};
 use crate::verifier::{Approval, Verifier};
 
-/// Longest description.
+/// Maximum length of a description.
 const DESCRIPTION_BYTES_MAX: usize = 64 << 10;
-/// Longest that all vectors may take: the verifier of this repository takes about a second.
+/// Time limit of all vectors: the verifier of this repository takes about a second.
 const VECTORS_TIME_MAX: Duration = Duration::from_secs(60);
-/// Approvals that are compared although they are finished: the newest.
+/// The newest approvals, which are compared even if they are finished.
 const NEWEST: usize = 1_000;
-/// Approvals compared at once.
+/// Approvals per comparison.
 const BATCH: usize = 500;
 
-/// Asks a verifier what every verifier answers, and what the one that serves reads.
+/// Runs the vectors, and checks that the candidate reads the formats of the active verifier.
 ///
-/// Refusals: `module-invalid`; `verifier-trapped` where the one that serves gives no answer.
+/// Refusals: `module-invalid`.
 pub(super) fn try_out(candidate: &Verifier, active: &Verifier) -> Result<(), Refusal> {
-    let text =
-        candidate.describe().map_err(|e| invalid(format!("asked to describe itself: {e}")))?;
+    let text = candidate.describe().map_err(|e| invalid(format!("its description: {e}")))?;
     let theirs = formats(&text)?;
-    // One that cannot serve reads nothing, and must be replaceable.
+    // A broken active verifier reads no format, and must be replaceable.
     if let Ok(text) = active.describe() {
         for format in formats(&text)? {
             if !theirs.contains(&format) {
@@ -37,7 +36,7 @@ pub(super) fn try_out(candidate: &Verifier, active: &Verifier) -> Result<(), Ref
             }
         }
     }
-    answers_the_vectors(candidate)
+    run_vectors(candidate)
 }
 
 fn formats(text: &str) -> Result<Vec<u64>, Refusal> {
@@ -52,16 +51,16 @@ fn formats(text: &str) -> Result<Vec<u64>, Refusal> {
     Ok(formats.iter().filter_map(Value::as_u64).collect())
 }
 
-fn answers_the_vectors(candidate: &Verifier) -> Result<(), Refusal> {
+fn run_vectors(candidate: &Verifier) -> Result<(), Refusal> {
     let begun = Instant::now();
-    // After a failure nothing more is asked: every vector is answered otherwise from there on.
+    // After a failure the candidate is not called again: all further vectors fail.
     let failed = RefCell::new(None);
     let ask = |request: &str| {
         let mut failed = failed.borrow_mut();
         if failed.is_none() {
             match candidate.wire(request) {
                 Ok(answer) if begun.elapsed() <= VECTORS_TIME_MAX => return answer,
-                Ok(_) => *failed = Some("it takes too long for all of them".to_owned()),
+                Ok(_) => *failed = Some("it exceeded the time limit of all vectors".to_owned()),
                 Err(why) => *failed = Some(why.to_string()),
             }
         }
@@ -69,32 +68,31 @@ fn answers_the_vectors(candidate: &Verifier) -> Result<(), Refusal> {
     };
     let outcome = signoff_vectors::run(&signoff_vectors::ALL, ask);
     if let Some(why) = failed.into_inner() {
-        return Err(invalid(format!("asked for a vector: {why}")));
+        return Err(invalid(format!("a call of a vector: {why}")));
     }
     let outcome = outcome.map_err(|why| invalid(format!("a vector: {why}")))?;
     match outcome.failures.first() {
         None => Ok(()),
-        Some(first) => Err(invalid(format!(
-            "{} vectors are answered otherwise, the first {first}",
-            outcome.failures.len()
-        ))),
+        Some(first) => {
+            Err(invalid(format!("{} vectors failed, the first: {first}", outcome.failures.len())))
+        }
     }
 }
 
 impl Service {
-    /// Whether a verifier shows every unfinished approval and the newest of the others as the one that
-    /// serves shows them.
+    /// Checks that a verifier shows every unfinished approval, and the newest of the others, as the
+    /// active one does.
     ///
     /// Refusals: `module-invalid`, `store-unavailable`.
-    pub(super) async fn reads_what_is_stored(&self, candidate: &Verifier) -> Result<(), Refusal> {
+    pub(super) async fn compare_stored_views(&self, candidate: &Verifier) -> Result<(), Refusal> {
         let active = self.verifier();
         if active.describe().is_err() {
-            // It shows nothing to compare with.
+            // There is nothing to compare with.
             return Ok(());
         }
         let mut after = None;
         loop {
-            // By the log and not by an index, which could hide one.
+            // From the log, not from an index, which could hide one.
             let ids = self.store.unfinished(after, BATCH).await?;
             let Some(last) = ids.last() else { break };
             after = Some(*last);
@@ -102,26 +100,28 @@ impl Service {
             for id in ids {
                 page.extend(self.store.load(&id, WithTexts::No).await?);
             }
-            self.shown_alike(candidate, &active, page).await?;
+            self.compare_views(candidate, &active, page).await?;
         }
         let newest = Query { limit: NEWEST, ..Query::default() };
         let newest = self.store.list(&newest).await?;
-        self.shown_alike(candidate, &active, newest).await
+        self.compare_views(candidate, &active, newest).await
     }
 
-    async fn shown_alike(
+    async fn compare_views(
         &self,
         candidate: &Verifier,
         active: &Verifier,
         page: Vec<Stored>,
     ) -> Result<(), Refusal> {
         let (candidate, active, now) = (candidate.clone(), active.clone(), self.now());
-        apart(move || page.iter().try_for_each(|stored| alike(&candidate, &active, stored, now)))
-            .await
+        run_blocking(move || {
+            page.iter().try_for_each(|stored| compare_view(&candidate, &active, stored, now))
+        })
+        .await
     }
 }
 
-fn alike(
+fn compare_view(
     candidate: &Verifier,
     active: &Verifier,
     stored: &Stored,
@@ -131,7 +131,7 @@ fn alike(
     let text = id.to_string();
     let approval = Approval { id: &text, record: Some(&stored.record) };
     let show = |verifier: &Verifier| verifier.show(approval, now);
-    // What the active one does not read either is nobody's to compare.
+    // If the active verifier cannot read it either, there is nothing to compare.
     let Ok(expected) = show(active) else { return Ok(()) };
     let found = show(candidate).map_err(|e| invalid(format!("it does not show {id}: {e}")))?;
     let value = |view: &str| serde_json::from_str::<Value>(view).ok();
@@ -142,10 +142,10 @@ fn alike(
     if same && expected.summary == found.summary {
         return Ok(());
     }
-    Err(invalid(format!("it shows {id} otherwise than the verifier that serves")))
+    Err(invalid(format!("it shows {id} differently from the active verifier")))
 }
 
-/// Whether everything of one view is in another: a newer verifier may show more.
+/// Returns whether `found` contains everything of `expected`: a newer verifier may show more.
 fn covers(found: &Value, expected: &Value) -> bool {
     match (found, expected) {
         (Value::Object(found), Value::Object(expected)) => expected
@@ -161,5 +161,5 @@ fn covers(found: &Value, expected: &Value) -> bool {
 
 fn invalid(why: impl std::fmt::Display) -> Refusal {
     let why: String = why.to_string().chars().take(1_000).collect();
-    Refusal::new(Code::MODULE_INVALID, format!("the verifier does not serve: {why}"))
+    Refusal::new(Code::MODULE_INVALID, format!("the verifier failed its trial: {why}"))
 }

@@ -1,4 +1,4 @@
-//! The clock at a start, and the entry that a running server writes each day.
+//! The check of the clock at a start, and the daily entry of a running server.
 
 use serde_json::json;
 
@@ -7,15 +7,16 @@ use super::super::note::{Note, rfc3339};
 use super::{Service, StartError};
 use crate::refusal::Refusal;
 
-/// A clock that is long after the last entry.
+/// An accepted gap between the last entry and the clock.
 pub(super) struct Gap {
     last: u64,
 }
 
 impl Service {
-    /// Whether the clock is so long after the last entry that somebody has to accept it.
+    /// Returns the gap to record if the clock is too far ahead of the last entry and the operator
+    /// accepted that.
     ///
-    /// Errors: [`StartError::Clock`] where nobody did.
+    /// Errors: [`StartError::Clock`] if the operator did not.
     pub(super) fn gap_to_accept(&self, accepted: bool) -> Result<Option<Gap>, StartError> {
         match self.time.gap() {
             None => Ok(None),
@@ -24,7 +25,7 @@ impl Service {
         }
     }
 
-    /// Records that a clock was accepted. From then on it is no longer ahead of the log.
+    /// Records an accepted clock. After that it is no longer ahead of the log.
     pub(super) async fn record_accepted_clock(&self, gap: Gap) -> Result<(), Refusal> {
         let now = self.time.to_write_after_a_gap()?;
         let note = Note {
@@ -37,21 +38,21 @@ impl Service {
         self.keep_note(&Caller::system(), note, None, now).await.map(drop)
     }
 
-    /// What to tell an operator whose clock is behind the log.
-    pub(super) fn told_clock_behind(&self) -> Option<String> {
+    /// Returns the message for an operator if the clock is behind the log.
+    pub(super) fn clock_behind_message(&self) -> Option<String> {
         let behind = self.time.behind()?;
         Some(format!(
-            "the last audit entry is of {}, {behind} s after this machine's clock, so nothing is written until the clock is past it; set the clock if it is wrong. If it was wrong then, restore a backup from before that entry, or make a new store: no later entry may have an earlier time",
+            "the last audit entry has the time {}, {behind} s ahead of this machine's clock, so nothing is written until the clock has passed it; set the clock if it is wrong. If it was wrong when that entry was written, restore a backup from before that entry, or create a new store: no later entry may have an earlier time",
             rfc3339(self.time.last())
         ))
     }
 
-    /// Records the time where no entry was written for a day: whoever reads the log knows that nothing
-    /// is missing, and a clock that jumps is found at the next start.
+    /// Records the time if no entry was written for a day. A gap in the log then shows that the
+    /// server was stopped, and the next start detects a clock that jumped.
     ///
     /// # Errors
     ///
-    /// Those of every change.
+    /// The errors of every change.
     pub(in super::super) async fn record_clock(&self) -> Result<(), Refusal> {
         if !self.time.is_due() {
             return Ok(());

@@ -1,8 +1,8 @@
-//! The rules of a start: what a server is held to before it answers anybody.
+//! The checks of a start, which a server must pass before it answers requests.
 //!
-//! First everything is checked, and a start that is refused has written nothing. What an operator accepts
-//! is then recorded in the audit log, in this order: the clock, the settings, a rollback, the keys, a store
-//! without a signed head, the witness.
+//! All checks run first, so a refused start writes nothing. Then the start records what is new or
+//! what the operator accepts in the audit log, in this order: the clock, the settings, a rollback,
+//! the keys, a store without a signed head, the witness.
 
 mod clock;
 mod settings;
@@ -16,7 +16,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use self::witness::ToAttend;
+use self::witness::PendingWitness;
 pub use self::witness::WITNESS_SETTING;
 pub(super) use self::witness::signer;
 use super::Service;
@@ -29,70 +29,71 @@ use crate::settings::Listener;
 use crate::store::{RowChange, Trust, Witness};
 use crate::witness::{WitnessError, WitnessFile};
 
-/// How a server is started.
+/// The options of a start.
 pub struct Start<'a> {
-    /// Where it listens.
+    /// The address that the server listens on.
     pub listener: Listener,
-    /// The file that keeps the last checkpoint.
+    /// The witness: the file with the last checkpoint.
     pub witness: Option<&'a WitnessFile>,
-    /// Whether to make that file: it is the first witness of this store.
+    /// Whether to create that file as a new witness of this store.
     pub new_witness: bool,
     /// What the operator accepts.
     pub accept: Accepted,
-    /// What the store was opened with. Where it signs no head yet, it does so once every unfinished
-    /// approval has ended.
+    /// The trust that the store was opened with. If it does not sign heads yet, it starts to after
+    /// every unfinished approval has ended.
     pub trust: &'a Trust,
 }
 
-/// What an operator accepts.
+/// The findings that an operator accepts.
 #[derive(Clone, Debug, Default)]
 pub struct Accepted {
-    /// That the store does not extend its witness.
+    /// A store that does not extend its witness.
     pub rollback: bool,
-    /// That the clock is right, long after the last entry.
+    /// A clock that is far ahead of the last entry.
     pub clock: bool,
     /// The digest of settings that are weaker than the recorded ones.
     pub weaker_settings: Option<String>,
 }
 
-/// What a start did.
+/// The result of a start.
 #[derive(Default)]
 pub struct Started {
     /// Approvals that ended because a rollback was accepted.
     pub ended_by_rollback: Option<usize>,
     /// Approvals that ended because a store without a signed head was accepted.
     pub ended_unsigned: Option<usize>,
-    /// Phrases for the settings that are weaker than those of before, which was accepted.
+    /// Phrases for the settings that are weaker than the recorded ones, and accepted.
     pub weaker_settings: Vec<String>,
-    /// What to tell of a clock that is behind the last entry: nothing is written until it is past that.
+    /// The message if the clock is behind the last entry: nothing is written until it has passed
+    /// that.
     pub clock_behind: Option<String>,
-    /// What is told of each later commit.
+    /// The function to call after each commit.
     pub witness: Option<Witness>,
 }
 
-/// How a store stands to what a start is held to, for who looks at it without starting.
+/// The results of the checks of a start, without a start.
 pub struct Standing {
-    /// The file of the witness that the log knows, where the log extends it.
+    /// The file of the recorded witness, if the log extends it.
     pub witness: Result<Option<PathBuf>, StartError>,
-    /// Whether every key is what the audit has seen of it, or new.
+    /// Whether every key agrees with the audit log, or is new.
     pub keys: Result<(), Refusal>,
     /// Whether no setting is weaker than recorded.
     pub settings: Result<(), Refusal>,
-    /// Whether the clock is neither behind the log nor long after it.
+    /// Whether the clock is neither behind the log nor far ahead of it.
     pub clock: Result<(), String>,
 }
 
-/// Why a server does not start.
+/// Why a start is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The clock is long after the last entry.
+    /// The clock is far ahead of the last entry, or behind it.
     #[error("{0}")]
     Clock(String),
-    /// The settings are weaker than those that the log has.
+    /// The settings are weaker than the recorded ones.
     #[error(
-        "the settings are weaker than those that the audit log has: {}; if that is meant, start with `--accept-weaker-settings {digest}`{}",
+        "the settings are weaker than those recorded in the audit log: {}; to accept them, start with `--accept-weaker-settings {digest}`{}",
         weaker.join("; "),
-        if *other { " (the digest that was given is of others)" } else { "" }
+        if *other { " (the given digest is that of other settings)" } else { "" }
     )]
     WeakerSettings {
         /// A phrase for each setting.
@@ -102,27 +103,27 @@ pub enum StartError {
         /// Whether another digest was given.
         other: bool,
     },
-    /// The log knows a witness, and none is given.
+    /// The log records a witness, and none is given.
     #[error(
-        "the audit log of this store knows a witness, so it starts only with `--witness FILE`; where that file is lost, `--new-witness` and `--accept-rollback` make a new one and expire every unfinished approval"
+        "the audit log of this store records a witness, so a start requires `--witness FILE`; if that file is lost, `--new-witness` and `--accept-rollback` create a new one and expire every unfinished approval"
     )]
     NoWitness,
     /// The witness cannot be used, or the store does not extend it.
     #[error(transparent)]
     Witness(#[from] WitnessError),
-    /// A change was refused.
+    /// A change or a read of the store was refused.
     #[error(transparent)]
     Refused(#[from] Refusal),
 }
 
 impl Service {
-    /// Closes what only a start settles.
+    /// Blocks writes for each check that only a start can complete.
     pub(super) async fn close_until_started(&self) {
         self.close_for_weaker_settings().await;
         self.close_for_a_witness().await;
     }
 
-    /// Starts as a server: checks every rule of a start, and records what is new or accepted.
+    /// Starts as a server: runs all checks, and records what is new or accepted.
     ///
     /// # Errors
     ///
@@ -130,7 +131,7 @@ impl Service {
     pub async fn start(&self, start: Start<'_>) -> Result<Started, StartError> {
         match self.start_checked(start).await {
             Err(StartError::Refused(refusal)) if refusal.code == Code::CLOCK_BEHIND => {
-                let why = self.told_clock_behind();
+                let why = self.clock_behind_message();
                 Err(why.map_or(StartError::Refused(refusal), StartError::Clock))
             }
             started => started,
@@ -140,11 +141,11 @@ impl Service {
     async fn start_checked(&self, start: Start<'_>) -> Result<Started, StartError> {
         let gap = self.gap_to_accept(start.accept.clock)?;
         let settings = self.settings_to_record(&start).await?;
-        let witness = self.witness_to_attend(&start).await?;
+        let witness = self.pending_witness(&start).await?;
         let signed = self.store.head().await.map_err(Refusal::from)?.signed;
 
         if witness.is_some() {
-            // It is told of all that a start records once that is done.
+            // It is updated after everything is recorded.
             self.gate.open(Reason::Witness);
         }
         if let Some(gap) = gap {
@@ -152,7 +153,7 @@ impl Service {
         }
         let weaker_settings = self.record_settings(settings).await?;
         let mut started = Started { weaker_settings, ..Started::default() };
-        if let Some(ToAttend { rolled_back: Some(seen), .. }) = &witness {
+        if let Some(PendingWitness { rolled_back: Some(seen), .. }) = &witness {
             started.ended_by_rollback = Some(self.accept_rollback(seen.as_ref()).await?);
         }
         self.recorded_keys().await?;
@@ -160,16 +161,16 @@ impl Service {
             started.ended_unsigned = Some(self.accept_unsigned(start.trust).await?);
         }
         if let Some(witness) = witness {
-            started.witness = Some(self.attend(witness).await?);
+            started.witness = Some(self.update_witness(witness).await?);
         }
-        started.clock_behind = self.told_clock_behind();
+        started.clock_behind = self.clock_behind_message();
         Ok(started)
     }
 
-    /// How the store stands to what a start is held to. Writes nothing.
+    /// Runs the checks of a start. Writes nothing.
     pub async fn standing(&self) -> Standing {
         let witness = self.recorded_witness_file().await;
-        let wrong = self.told_clock_behind().or_else(|| self.time.gap());
+        let wrong = self.clock_behind_message().or_else(|| self.time.gap());
         Standing {
             witness: witness.map(|file| file.map(|file| file.path().to_owned())),
             keys: self.checked_keys().await.map(drop),
@@ -178,8 +179,9 @@ impl Service {
         }
     }
 
-    /// Ends what is unfinished in a store whose head nobody signed, signs from then on, and records it:
-    /// last, so that a start which is cut short has to be accepted again.
+    /// Ends every unfinished approval of a store with an unsigned head, starts to sign heads, and
+    /// records that: last, so that an interrupted start must be accepted again. Returns how many
+    /// approvals ended.
     async fn accept_unsigned(&self, trust: &Trust) -> Result<usize, Refusal> {
         let ended = self.end_unfinished().await?;
         trust.sign_from_now_on();
@@ -187,7 +189,7 @@ impl Service {
         Ok(ended)
     }
 
-    /// Records an event of the host's own.
+    /// Records an event of a start.
     async fn record_start(
         &self,
         event: &'static str,

@@ -1,4 +1,4 @@
-//! The settings that decide trust: recorded at each start, and compared with those of the one before.
+//! The settings that decide trust: recorded at each start, and compared with the recorded ones.
 
 use std::collections::BTreeMap;
 
@@ -11,26 +11,26 @@ use crate::refusal::Refusal;
 use crate::settings::Settings;
 use crate::store::{RowChange, RowKind};
 
-/// More settings than any version has.
+/// An upper bound for the number of settings.
 const SETTINGS_MAX: usize = 256;
 
-/// The settings as the log has them.
+/// The recorded settings.
 struct Recorded {
     settings: Settings,
     /// The entry that recorded each.
     entries: BTreeMap<String, u64>,
 }
 
-/// What a start records of its settings.
+/// The settings to record at a start.
 pub(super) struct ToRecord {
     settings: Settings,
     rows: Vec<RowChange>,
-    /// Those that are weaker, and accepted.
+    /// Phrases for those that are weaker, and accepted.
     weaker: Vec<String>,
 }
 
 impl Service {
-    /// The settings of this process, but where it listens.
+    /// Returns the settings of this process, without the listener.
     fn settings(&self) -> Settings {
         Settings::of(&self.config)
     }
@@ -52,14 +52,17 @@ impl Service {
         Ok(Recorded { settings: Settings::from_values(values), entries })
     }
 
-    /// Refuses to write under settings that are weaker than recorded.
+    /// Blocks writes if a setting is weaker than recorded.
     pub(super) async fn close_for_weaker_settings(&self) {
         if let Err(refusal) = self.settings_suffice().await {
             self.gate.close(Reason::Settings, refusal);
         }
     }
 
-    /// Whether no setting is weaker than recorded. Where this process will listen only a start knows.
+    /// Checks that no setting is weaker than recorded, except the listener, which only a start
+    /// knows.
+    ///
+    /// Refusals: `settings-weaker`; those of reading the store.
     pub(super) async fn settings_suffice(&self) -> Result<(), Refusal> {
         let recorded = self.recorded_settings().await?;
         let weaker = self.settings().weaker(&recorded.settings.without_listener());
@@ -67,15 +70,15 @@ impl Service {
             return Ok(());
         }
         let why = format!(
-            "the settings are weaker than those that the audit log has: {}; use the settings of the server, or `signoff serve` to accept these",
+            "the settings are weaker than those recorded in the audit log: {}; use the settings of the server, or accept these with `signoff serve`",
             weaker.join("; ")
         );
         Err(Refusal::new(Code::SETTINGS_WEAKER, why))
     }
 
-    /// The settings that differ from the recorded ones.
+    /// Returns the settings that differ from the recorded ones.
     ///
-    /// Errors: [`StartError::WeakerSettings`] where one is weaker, and their digest was not given.
+    /// Errors: [`StartError::WeakerSettings`] if one is weaker and their digest was not given.
     pub(super) async fn settings_to_record(
         &self,
         start: &Start<'_>,
@@ -97,8 +100,8 @@ impl Service {
         Ok(ToRecord { settings, rows, weaker })
     }
 
-    /// Records settings that changed. From then on they are those to write under. Returns a phrase for each
-    /// that is weaker, and accepted.
+    /// Records changed settings and allows writes with them. Returns a phrase for each one that is
+    /// weaker, and accepted.
     pub(super) async fn record_settings(
         &self,
         to_record: ToRecord,

@@ -1,4 +1,4 @@
-//! The rules of a start over a temporary store, under a clock that is moved and set.
+//! The checks of a start on a temporary store, with a manual clock.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -132,11 +132,11 @@ impl Opened {
 }
 
 #[tokio::test]
-async fn a_clock_that_gains_on_the_time_that_passes_stops_writing_until_it_is_right() {
+async fn a_clock_that_gains_on_the_monotonic_clock_stops_writes_until_it_is_corrected() {
     let deployment = Deployment::new();
     let opened = deployment.open(NOW).await;
     opened.start(Accepted::default()).await.unwrap();
-    // Time passes as it should, also a lot of it.
+    // Both clocks advance together, even by days.
     opened.clock.set(NOW + 10 * DAY);
     opened.request().await;
     opened.clock.jump(NOW + 10 * DAY + 60);
@@ -168,7 +168,7 @@ async fn a_running_server_records_the_time_once_a_day() {
         opened.service.sweep().await.unwrap();
     }
     assert_eq!(opened.events().await[before..], ["clock_recorded"]);
-    // So a server that runs for months is never asked.
+    // So a server that runs for months never needs a confirmed clock.
     for day in 2..=65 {
         opened.clock.set(NOW + day * DAY);
         opened.service.sweep().await.unwrap();
@@ -194,9 +194,9 @@ async fn a_start_long_after_the_last_entry_is_refused_and_writes_nothing() {
     assert!(opened.service.now_to_write().is_ok());
 }
 
-/// The last entry is what signs the head: a start that is cut short is to be accepted again.
+/// The last entry signs the head, so an interrupted start must be accepted again.
 #[tokio::test]
-async fn a_store_without_a_signed_head_is_signed_after_all_of_it_ended() {
+async fn an_unsigned_store_is_signed_after_all_its_approvals_ended() {
     let deployment = Deployment::new();
     let opened = deployment.open_with(NOW, Trust::none()).await;
     let id = opened.request().await;
@@ -216,7 +216,7 @@ async fn a_store_without_a_signed_head_is_signed_after_all_of_it_ended() {
 }
 
 #[tokio::test]
-async fn a_service_that_no_start_settled_writes_nothing_without_the_witness() {
+async fn a_service_without_a_start_writes_nothing_without_the_witness() {
     let deployment = Deployment::new();
     let file = deployment.witness();
     let opened = deployment.open(NOW).await;

@@ -1,5 +1,5 @@
-//! Ends every unfinished approval of a store whose past is in doubt: nobody knows which of them were used
-//! in a part that is lost.
+//! Ends every unfinished approval of a store with an uncertain history: some of them may have been
+//! used in the part that is lost.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 
 use super::super::caller::Caller;
-use super::super::commit::Question;
+use super::super::commit::Operation;
 use super::Service;
 use crate::audit::checkpoint::Checkpoint;
 use crate::id::ApprovalId;
@@ -15,13 +15,14 @@ use crate::refusal::Refusal;
 use crate::store::{Status, WithTexts};
 use crate::verifier::Failure;
 
-/// Approvals looked at at once; those that end share a commit.
+/// Approvals per batch; those that end share a commit.
 const BATCH: usize = 256;
 
 impl Service {
-    /// Records an accepted rollback and ends what is unfinished. Returns how many there were.
+    /// Records an accepted rollback and ends every unfinished approval. Returns how many there
+    /// were.
     ///
-    /// Errors: those of every change; what was ended stays ended.
+    /// Errors: the errors of every change; approvals that ended before stay ended.
     pub(super) async fn accept_rollback(
         &self,
         seen: Option<&Checkpoint>,
@@ -31,11 +32,11 @@ impl Service {
         self.end_unfinished().await
     }
 
-    /// Ends every unfinished approval that the log knows; no index can hide one. Returns how many there
-    /// were.
+    /// Ends every unfinished approval according to the log; no index can hide one. Returns how many
+    /// there were.
     ///
-    /// Errors: those of every change, and `store-tampered` for an approval that cannot be read: it could
-    /// come back later.
+    /// Errors: the errors of every change; `store-tampered` for an approval that cannot be read,
+    /// because it could be restored later.
     pub(super) async fn end_unfinished(&self) -> Result<usize, Refusal> {
         let (mut after, mut ended) = (None, 0);
         loop {
@@ -57,10 +58,10 @@ impl Service {
         }
     }
 
-    /// Ends one: expired where its time is over, else voided.
+    /// Ends one approval: expires it if it is due, otherwise voids it.
     async fn end(&self, id: ApprovalId) -> Result<(), Refusal> {
         let actor = Caller::system().actor().to_string();
-        let question: Arc<Question> = Arc::new(move |verifier, approval, now| {
+        let operation: Arc<Operation> = Arc::new(move |verifier, approval, now| {
             match verifier.expire(approval, now) {
                 Ok(step) if step.transition.is_some() => return Ok(step),
                 Err(trapped @ Failure::Trapped(_)) => return Err(trapped),
@@ -68,6 +69,6 @@ impl Service {
             }
             verifier.void(approval, &actor, now)
         });
-        self.change(&Caller::system(), Some(id), None, question).await.map(drop)
+        self.change(&Caller::system(), Some(id), None, operation).await.map(drop)
     }
 }

@@ -1,4 +1,4 @@
-//! The witness of a store: whether the log extends it, and what tells it of each later commit.
+//! The witness of a store: checking that the log extends it, and updating it after each commit.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,57 +16,59 @@ use crate::refusal::Refusal;
 use crate::store::{Row, RowChange, RowKind, Witness, is_signed};
 use crate::witness::{WitnessError, WitnessFile};
 
-/// The row by which the log knows that there is a witness. It has the path of its file.
+/// The id of the row that records the witness. The row has the path of its file.
 pub const WITNESS_SETTING: &str = "witness";
 
-/// A witness that a start attends.
-pub(super) struct ToAttend {
+/// A witness that a start will update.
+pub(super) struct PendingWitness {
     file: WitnessFile,
-    /// Whether the file is to be made.
+    /// Whether the file must be created.
     is_new: bool,
-    /// Where the store went back in time, and that was accepted: what the witness saw, if that is known.
+    /// `Some` if a rollback of the store was accepted: the checkpoint of the witness, if known.
     pub(super) rolled_back: Option<Option<Checkpoint>>,
 }
 
 impl Service {
-    /// Refuses to write where the log knows a witness, until one is attended.
+    /// Blocks writes if the log records a witness, until the witness is updated or checked.
     pub(super) async fn close_for_a_witness(&self) {
         let refusal = match self.recorded_witness().await {
             Ok(None) => return,
             Ok(Some(_)) => Refusal::new(
                 Code::STORE_UNAVAILABLE,
-                "the audit log of this store knows a witness, and nobody tells it of a change",
+                "the audit log of this store records a witness, and this process does not update it",
             ),
             Err(refusal) => refusal,
         };
         self.gate.close(Reason::Witness, refusal);
     }
 
-    /// Checks that the log extends the witness that it knows, for a command that decides from the store
+    /// Checks that the log extends its recorded witness, for a command that decides from the store
     /// without a server.
     ///
     /// # Errors
     ///
-    /// [`StartError::Witness`], also where its file is missing; a store that cannot be read is no
-    /// extension either.
+    /// [`StartError::Witness`], also if its file is missing, or if the store cannot be read.
     pub async fn check_recorded_witness(&self) -> Result<(), StartError> {
         self.recorded_witness_file().await?;
         self.gate.open(Reason::Witness);
         Ok(())
     }
 
-    /// Attends the witness that the log knows, for a command that changes the store without a server.
-    /// Returns what tells it of each later commit, `None` where the log knows none.
+    /// Checks and updates the recorded witness, for a command that changes the store without a
+    /// server. Returns the function to call after each commit; `None` if the log records no
+    /// witness.
     ///
     /// # Errors
     ///
     /// As [`Self::check_recorded_witness`].
     pub async fn attend_recorded_witness(&self) -> Result<Option<Witness>, StartError> {
         let Some(file) = self.recorded_witness_file().await? else { return Ok(None) };
-        self.attend(ToAttend { file, is_new: false, rolled_back: None }).await.map(Some)
+        self.update_witness(PendingWitness { file, is_new: false, rolled_back: None })
+            .await
+            .map(Some)
     }
 
-    /// The file of the witness that the log knows, which the log extends.
+    /// Returns the file of the recorded witness after checking that the log extends it.
     pub(super) async fn recorded_witness_file(&self) -> Result<Option<WitnessFile>, StartError> {
         let Some(row) = self.recorded_witness().await? else { return Ok(None) };
         let file = WitnessFile::at(path_of(&row)?);
@@ -77,13 +79,13 @@ impl Service {
         Ok(Some(file))
     }
 
-    /// The witness of a start, after what the log knows of one.
+    /// Returns the witness to update after a start, compared with the recorded one.
     ///
     /// Errors: [`StartError::NoWitness`], then [`StartError::Witness`].
-    pub(super) async fn witness_to_attend(
+    pub(super) async fn pending_witness(
         &self,
         start: &Start<'_>,
-    ) -> Result<Option<ToAttend>, StartError> {
+    ) -> Result<Option<PendingWitness>, StartError> {
         let known = self.recorded_witness().await?.is_some();
         let Some(file) = start.witness else {
             return if known { Err(StartError::NoWitness) } else { Ok(None) };
@@ -91,7 +93,7 @@ impl Service {
         let seen = self.seen_by(file)?;
         let rolled_back = match (&seen, start.new_witness) {
             (Some(_), true) => return Err(file.exists().into()),
-            // A lost witness cannot tell whether the store went back.
+            // Without the witness a rollback cannot be detected.
             (None, false) if known => return Err(file.lost().into()),
             (None, true) if known && !start.accept.rollback => return Err(file.lost().into()),
             (None, false) => return Err(file.missing().into()),
@@ -104,14 +106,18 @@ impl Service {
                 }
             },
         };
-        Ok(Some(ToAttend { file: file.clone(), is_new: seen.is_none(), rolled_back }))
+        Ok(Some(PendingWitness { file: file.clone(), is_new: seen.is_none(), rolled_back }))
     }
 
-    /// Records a witness that the log does not know under this path, and tells it of the log as it is.
-    /// Returns what tells it of each later commit.
-    pub(super) async fn attend(&self, to_attend: ToAttend) -> Result<Witness, StartError> {
-        let ToAttend { file, is_new, .. } = to_attend;
-        // Before the log knows it: a start that is cut short between the two finds the file, and goes on.
+    /// Records the witness unless it is recorded with this path, and updates it to the current log.
+    /// Returns the function to call after each commit.
+    pub(super) async fn update_witness(
+        &self,
+        pending: PendingWitness,
+    ) -> Result<Witness, StartError> {
+        let PendingWitness { file, is_new, .. } = pending;
+        // Created before it is recorded: if the start is interrupted in between, the next one finds
+        // the file and continues.
         if is_new {
             drop(self.witness(&file).await?);
         }
@@ -132,17 +138,17 @@ impl Service {
         Ok(self.store.row(RowKind::Setting, WITNESS_SETTING).await?)
     }
 
-    /// The checkpoint that a witness keeps; none where its file is missing or empty.
+    /// Returns the checkpoint of a witness; `None` if its file is missing or empty.
     fn seen_by(&self, file: &WitnessFile) -> Result<Option<Checkpoint>, WitnessError> {
         let trusted = self.log_keys().map_err(|e| file.unusable(e))?;
         let trusted: Vec<_> = trusted.into_iter().map(|(_, key)| key).collect();
         file.last(&trusted)
     }
 
-    /// Whether the audit extends what a witness saw last. The proof is verified against the root that the
-    /// log's entries have, so that no edited row of the tree makes it hold.
+    /// Checks that the log extends the checkpoint of a witness. The proof is verified against the
+    /// root computed from the log's entries, so that edited rows of the tree cannot make it valid.
     ///
-    /// Errors: [`WitnessError`]; a store that cannot be read is no extension either.
+    /// Errors: [`WitnessError`], also if the store cannot be read.
     async fn extends(&self, file: &WitnessFile) -> Result<(), WitnessError> {
         let Some(seen) = self.seen_by(file)? else { return Ok(()) };
         let head = self.head().await.map_err(|e| file.unusable(e))?;
@@ -155,17 +161,17 @@ impl Service {
         let proof = self.consistency(seen.size, Some(head.entries)).await;
         let proof = proof.map_err(|e| file.unusable(e))?;
         tree::check_consistency(seen.size, &seen.root, head.entries, &head.root, &proof.hashes)
-            .map_err(|_| file.rolled_back(format!("its first {} entries are others", seen.size)))
+            .map_err(|_| file.rolled_back(format!("its first {} entries differ", seen.size)))
     }
 
-    /// Keeps a checkpoint of the audit as it is, and returns what keeps that of each later commit.
+    /// Writes the current checkpoint to the file. Returns the function that writes later ones.
     async fn witness(&self, file: &WitnessFile) -> Result<Witness, WitnessError> {
-        let told = file.clone();
+        let target = file.clone();
         let mut witness: Witness = Box::new(move |head| {
             if !is_signed(head) {
-                return Err("no log key signs the head of the log".to_owned());
+                return Err("the head of the log is not signed by a log key".to_owned());
             }
-            told.keep(head).map_err(|e| e.to_string())
+            target.keep(head).map_err(|e| e.to_string())
         });
         let (_, head) = self.checkpoint().await.map_err(|e| file.unusable(e))?;
         witness(&head).map_err(|e| file.unusable(e))?;
@@ -173,7 +179,7 @@ impl Service {
     }
 }
 
-/// What signs checkpoints now.
+/// Returns the active log key's signer of checkpoints.
 pub(in super::super) fn signer(keys: &Arc<KeySource>, audience: &str) -> Result<LogSigner, String> {
     let keys = keys.current().map_err(|e| e.to_string())?;
     let key = keys

@@ -1,4 +1,4 @@
-//! How often a request asks the verifier, and how often it has a text read.
+//! How often a request calls the verifier, and how many texts it parses.
 
 use super::*;
 use crate::engine::Limits;
@@ -7,7 +7,7 @@ use crate::service::slots::PolicySlot;
 use crate::service::{Action, Active};
 use crate::verifier::Work;
 
-/// Denies what is named `forbidden` and requires approval for the rest.
+/// Denies the action `forbidden` and requires approval for the rest.
 const RULES: &str = r#"
 format = 1
 name = "careful"
@@ -22,7 +22,7 @@ verdict = "deny"
 impl Bench {
     async fn under_a_policy() -> Self {
         let bench = Self::new().await;
-        // The slot is looked up once before it is changed by hand.
+        // Loads the slot before it is changed by hand.
         bench.service.policy_slot().await.unwrap();
         let built = {
             let template = Template::new(loader().cache()).unwrap();
@@ -34,7 +34,7 @@ impl Bench {
         bench
     }
 
-    /// The calls and texts that `work` takes.
+    /// Returns the calls and texts of `work`.
     async fn taken(&self, work: impl Future<Output = ()>) -> (u64, u64) {
         let before = self.service.verifier().work();
         work.await;
@@ -69,7 +69,7 @@ impl Bench {
 }
 
 #[tokio::test]
-async fn without_a_policy_each_request_asks_the_verifier_once() {
+async fn without_a_policy_each_request_calls_the_verifier_once() {
     let bench = Bench::new().await;
     assert_eq!(bench.taken(bench.requested(None)).await, (1, 1));
     assert_eq!(bench.taken(bench.requested(Some("{}"))).await, (1, 2));

@@ -95,7 +95,7 @@ impl<'txn> Tables<'txn> {
         if let Some((scope, _)) = &change.answer {
             match self.answer(scope, self.pending.time(change.at)) {
                 Ok(None) => {}
-                Ok(Some(kept)) => return Ok(Ok(Commit::Answered(kept))),
+                Ok(Some(kept)) => return Ok(Ok(Commit::Replayed(kept))),
                 Err(error) => return refused_alone(error),
             }
         }
@@ -115,7 +115,7 @@ impl<'txn> Tables<'txn> {
         if let Some(row) = change.rows.iter().find(|row| !is_row_id(&row.id)) {
             return Ok(Err(StoreError::Io(format!("`{}` cannot be a row's id", row.id))));
         }
-        self.put(change, standing.as_ref()).map(|entry| Ok(Commit::Kept { entry }))
+        self.put(change, standing.as_ref()).map(|entry| Ok(Commit::Committed { entry }))
     }
 
     /// Deletes answers stored before a time, the oldest first.

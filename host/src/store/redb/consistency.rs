@@ -18,7 +18,7 @@ use crate::audit::tree::{self, Frontier};
 use crate::id::ApprovalId;
 use crate::store::log_state::LogState;
 use crate::store::log_state::entry::EntryParts;
-use crate::store::{Meaning, RowKind, Scope, StoreError, Trust};
+use crate::store::{EntryInterpreter, RowKind, Scope, StoreError, Trust};
 
 /// The maximum number of reported differences; further ones are only counted.
 const NAMED_MAX: usize = 1_000;
@@ -60,7 +60,7 @@ pub(super) fn examine(
     snapshot: &Snapshot,
     trust: &Trust,
     audience: &str,
-    meaning: &dyn Meaning,
+    interpreter: &dyn EntryInterpreter,
 ) -> Result<Examined, StoreError> {
     let (log, wrong) = log::replay(snapshot, trust, audience)?;
     let mut found =
@@ -68,7 +68,7 @@ pub(super) fn examine(
     for why in wrong {
         found.add("log", &audience, &why);
     }
-    let examiner = Examiner { snapshot, log: &log, meaning };
+    let examiner = Examiner { snapshot, log: &log, interpreter };
     examiner.meta(&mut found)?;
     let answers = examiner.entries(&mut found)?;
     examiner.approvals(&mut found)?;
@@ -93,7 +93,7 @@ impl Examined {
 struct Examiner<'a> {
     snapshot: &'a Snapshot,
     log: &'a LogState,
-    meaning: &'a dyn Meaning,
+    interpreter: &'a dyn EntryInterpreter,
 }
 
 /// The last entry of each scope whose answer must still be stored.
@@ -136,7 +136,7 @@ impl Examiner<'_> {
                 }
             }
             self.expect_answers(number, text, &mut answers);
-            if let Some(about) = self.meaning.about(text) {
+            if let Some(about) = self.interpreter.about(text) {
                 let key = format::about_key(about, number);
                 if self.snapshot.abouts.get(&key)?.is_none() {
                     found.add("abouts", &hex::encode(key), &format!("missing for entry {number}"));
@@ -160,7 +160,7 @@ impl Examiner<'_> {
     /// Adds the answers that an entry stored and that have not been deleted yet.
     fn expect_answers(&self, number: u64, text: &str, answers: &mut Answers) {
         let Ok(parts) = EntryParts::read(text) else { return };
-        if parts.at < self.meaning.answers_since() {
+        if parts.at < self.interpreter.answers_since() {
             return;
         }
         for item in parts.state.iter().filter(|item| item.kind == RowKind::Answer) {
@@ -320,7 +320,7 @@ impl Examiner<'_> {
     /// reported elsewhere.
     fn keeps_bytes(&self, digest: &str) -> bool {
         match self.snapshot.row(RowKind::Module, digest, self.log) {
-            Ok(row) => row.is_some_and(|row| self.meaning.keeps_bytes(&row.value)),
+            Ok(row) => row.is_some_and(|row| self.interpreter.keeps_bytes(&row.value)),
             Err(_) => true,
         }
     }

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `format` | tables and keys |
 //! | `rows` | values, byte by byte |
-//! | `open`, `held_back` | opens and creates files; leaves refused files unchanged |
+//! | `open`, `buffered_backend` | opens and creates files; leaves refused files unchanged |
 //! | `log` | the audit log of a file, and the state that results from it |
 //! | `authentic` | authenticates rows and entries against that state |
 //! | `writer`, `apply` | the single writer thread, and how it applies a change |
@@ -17,10 +17,10 @@
 
 mod apply;
 mod authentic;
+mod buffered_backend;
 mod consistency;
 mod failure;
 mod format;
-mod held_back;
 mod list;
 mod log;
 mod open;
@@ -47,8 +47,8 @@ use self::snapshot::Snapshot;
 use self::writer::Writer;
 use super::log_state::LogState;
 use super::{
-    About, Answer, Change, Commit, Entry, Head, Meaning, Query, Row, RowKind, Scope, Store,
-    StoreError, Stored, Trust, WithTexts, Witness,
+    About, Answer, Change, Commit, Entry, EntryInterpreter, Head, Query, Row, RowKind, Scope,
+    Store, StoreError, Stored, Trust, WithTexts, Witness,
 };
 use crate::audit::tree::Hash;
 use crate::id::ApprovalId;
@@ -176,7 +176,7 @@ impl RedbStore {
     /// chunks of approvals, which the tests of the state bound.
     #[doc(hidden)]
     pub fn copied_state(&self) -> impl Sized + 'static {
-        self.published.shown().log.state.clone()
+        self.published.view().log.state.clone()
     }
 
     /// Returns the writer's statistics.
@@ -189,9 +189,9 @@ impl RedbStore {
     /// # Errors
     ///
     /// A file that cannot be read. Differences are part of the result, not errors.
-    pub fn examine(&self, meaning: &dyn Meaning) -> Result<Examined, StoreError> {
+    pub fn examine(&self, interpreter: &dyn EntryInterpreter) -> Result<Examined, StoreError> {
         let (trust, audience) = (self.published.trust(), self.published.audience());
-        self.read_with(|snapshot, _| consistency::examine(snapshot, trust, audience, meaning))
+        self.read_with(|snapshot, _| consistency::examine(snapshot, trust, audience, interpreter))
     }
 
     /// As [`Self::examine`], for a file that cannot be opened because its log is not trusted. No
@@ -203,12 +203,12 @@ impl RedbStore {
     pub fn examine_untrusted(
         path: &Path,
         trust: &Trust,
-        meaning: &dyn Meaning,
+        interpreter: &dyn EntryInterpreter,
     ) -> Result<Examined, StoreError> {
         let (database, audience) = open::unverified(path)?;
         shielded(|| {
             let snapshot = Snapshot::open(database.begin_read()?)?;
-            consistency::examine(&snapshot, trust, &audience, meaning)
+            consistency::examine(&snapshot, trust, &audience, interpreter)
         })
     }
 

@@ -13,9 +13,9 @@ use redb::{
 };
 
 use super::CheckIntegrity;
+use super::buffered_backend::BufferedBackend;
 use super::failure::{shielded, unreadable};
 use super::format::{AUDIENCE_KEY, FORMAT_KEY, META, STORE_FORMAT, initialise};
-use super::held_back::HeldBack;
 use super::log::Log;
 use super::snapshot::Snapshot;
 use crate::audit::checkpoint::Checkpoint;
@@ -58,7 +58,7 @@ pub(super) fn from_backend(
     trust: &Trust,
 ) -> Result<Opened<Database>, StoreError> {
     shielded(|| {
-        let (backend, gate) = HeldBack::new(backend);
+        let (backend, gate) = BufferedBackend::new(backend);
         let database = builder()
             .set_check_integrity_on_open(check == CheckIntegrity::Yes)
             .create_with_backend(backend)

@@ -21,7 +21,7 @@ const FOLLOW_TRIES: u32 = 100;
 
 /// Shared by a store and its writer.
 pub(super) struct Published {
-    shown: RwLock<Shown>,
+    view: RwLock<View>,
     audience: String,
     trust: Trust,
     stopped: OnceLock<String>,
@@ -34,7 +34,7 @@ pub(super) struct Published {
 }
 
 /// The readers' view.
-pub(super) struct Shown {
+pub(super) struct View {
     pub(super) log: Log,
     source: Source,
 }
@@ -58,7 +58,7 @@ impl Published {
         path: Option<PathBuf>,
     ) -> Self {
         Self {
-            shown: RwLock::new(Shown { log, source }),
+            view: RwLock::new(View { log, source }),
             audience,
             trust,
             stopped: OnceLock::new(),
@@ -77,18 +77,18 @@ impl Published {
         work: impl Fn(&Snapshot, &Log) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         for _ in 0..FOLLOW_TRIES {
-            let shown = self.shown();
-            match &shown.source {
-                Source::Latest(snapshot) => return work(snapshot, &shown.log),
+            let view = self.view();
+            match &view.source {
+                Source::Latest(snapshot) => return work(snapshot, &view.log),
                 Source::Closed => return Err(closed()),
                 Source::File(database) => {
                     let snapshot = Snapshot::open(database.begin_read()?)?;
-                    if snapshot.head == shown.log.head {
-                        return work(&snapshot, &shown.log);
+                    if snapshot.head == view.log.head {
+                        return work(&snapshot, &view.log);
                     }
                 }
             }
-            drop(shown);
+            drop(view);
             self.follow()?;
         }
         Err(StoreError::Io("another process committed during every attempt; retry".to_owned()))
@@ -96,16 +96,16 @@ impl Published {
 
     /// Reads the entries that another process appended since.
     fn follow(&self) -> Result<(), StoreError> {
-        let mut shown = self.shown.write().unwrap_or_else(PoisonError::into_inner);
-        let Shown { log, source } = &mut *shown;
+        let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
+        let View { log, source } = &mut *view;
         let Source::File(database) = source else { return Ok(()) };
         let snapshot = Snapshot::open(database.begin_read()?)?;
         log.follow(&snapshot, &self.trust, &self.audience)
     }
 
     /// Returns the current view. The writer waits until the guard is dropped.
-    pub(super) fn shown(&self) -> RwLockReadGuard<'_, Shown> {
-        self.shown.read().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn view(&self) -> RwLockReadGuard<'_, View> {
+        self.view.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The deployment's name.
@@ -119,19 +119,19 @@ impl Published {
     }
 
     /// Publishes a commit.
-    pub(super) fn show(&self, snapshot: Snapshot, delta: Delta, head: String) {
-        let mut shown = self.shown.write().unwrap_or_else(PoisonError::into_inner);
-        shown.log.state.apply(delta);
-        shown.log.head = head;
-        let before = std::mem::replace(&mut shown.source, Source::Latest(Box::new(snapshot)));
+    pub(super) fn publish(&self, snapshot: Snapshot, delta: Delta, head: String) {
+        let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
+        view.log.state.apply(delta);
+        view.log.head = head;
+        let before = std::mem::replace(&mut view.source, Source::Latest(Box::new(snapshot)));
         // Dropped after the lock, so that readers need not wait for it.
-        drop(shown);
+        drop(view);
         drop(before);
     }
 
     /// Records that the state of this many entries was saved.
     pub(super) fn saved(&self, size: u64) {
-        self.shown.write().unwrap_or_else(PoisonError::into_inner).log.saved = size;
+        self.view.write().unwrap_or_else(PoisonError::into_inner).log.saved = size;
     }
 
     pub(super) fn watch_with(&self, witness: Witness) {
@@ -140,7 +140,7 @@ impl Published {
 
     /// Passes the head of a commit to the witness, if there is one. If that fails, the store stops
     /// accepting writes, and readers keep the commit that the witness saw last.
-    pub(super) fn tell_witness(&self, head: &str) -> Result<(), StoreError> {
+    pub(super) fn notify_witness(&self, head: &str) -> Result<(), StoreError> {
         let mut witness = self.witness.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(witness) = witness.as_mut() else { return Ok(()) };
         witness(head).map_err(|e| {
@@ -155,9 +155,9 @@ impl Published {
     }
 
     fn replace(&self, source: Source) {
-        let mut shown = self.shown.write().unwrap_or_else(PoisonError::into_inner);
-        let before = std::mem::replace(&mut shown.source, source);
-        drop(shown);
+        let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut view.source, source);
+        drop(view);
         drop(before);
     }
 
@@ -186,7 +186,7 @@ impl Published {
     /// observe it otherwise.
     #[cfg(test)]
     pub(super) fn reads_the_file(&self) -> bool {
-        matches!(self.shown().source, Source::File(_))
+        matches!(self.view().source, Source::File(_))
     }
 
     pub(super) fn count_batch(&self, changes: usize, took: Duration) {

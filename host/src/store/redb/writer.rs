@@ -182,8 +182,8 @@ impl Batches {
     fn write(&self, batch: &[Request]) -> Result<Vec<Outcome>, StoreError> {
         let started = Instant::now();
         let txn = begin_durable(&self.database)?;
-        let shown = self.published.shown();
-        let mut tables = Tables::open(&txn, &shown.log.state)?;
+        let view = self.published.view();
+        let mut tables = Tables::open(&txn, &view.log.state)?;
         let mut outcomes = Vec::with_capacity(batch.len());
         for request in batch {
             outcomes.push(request.work.apply(&mut tables)?);
@@ -199,20 +199,20 @@ impl Batches {
                 Checkpoint { origin: origin(audience), size: tree.size(), root: tree.root() };
             self.published.trust().write_head(&head, audience)
         })?;
-        drop(shown);
+        drop(view);
         txn.commit()?;
         self.published.count_batch(batch.len(), started.elapsed());
         // The witness comes first: no reader sees a commit that the witness has not seen.
-        self.published.tell_witness(&head)?;
-        self.show(delta, head);
+        self.published.notify_witness(&head)?;
+        self.publish(delta, head);
         Ok(outcomes)
     }
 
     /// Publishes the commit to readers. It is already on disk: if it cannot be published, its
     /// callers are still told that it was committed, and the store stops accepting writes.
-    fn show(&self, delta: Delta, head: String) {
+    fn publish(&self, delta: Delta, head: String) {
         match shielded(|| Snapshot::open(self.database.begin_read()?)) {
-            Ok(snapshot) => self.published.show(snapshot, delta, head),
+            Ok(snapshot) => self.published.publish(snapshot, delta, head),
             Err(error) => drop(self.published.stop(&error)),
         }
     }
@@ -221,14 +221,14 @@ impl Batches {
     /// entries are read from the log at start.
     fn save_after(&self, entries: u64) {
         let saved = shielded(|| {
-            let shown = self.published.shown();
-            let size = shown.log.state.size();
+            let view = self.published.view();
+            let size = view.log.state.size();
             let audience = self.published.audience();
-            if size - shown.log.saved < entries || self.published.refuse_if_stopped().is_err() {
+            if size - view.log.saved < entries || self.published.refuse_if_stopped().is_err() {
                 return Ok(None);
             }
             let Some(signer) = self.published.trust().signer(audience)? else { return Ok(None) };
-            log::save(&self.database, &shown.log.state, &signer, audience)?;
+            log::save(&self.database, &view.log.state, &signer, audience)?;
             Ok(Some(size))
         });
         match saved {
@@ -289,7 +289,7 @@ impl Request {
 impl Outcome {
     fn wrote(&self) -> bool {
         match self {
-            Self::Change(applied) => matches!(applied, Ok(Commit::Kept { .. })),
+            Self::Change(applied) => matches!(applied, Ok(Commit::Committed { .. })),
             Self::Forgotten(count) => *count > 0,
             Self::Signed => true,
         }

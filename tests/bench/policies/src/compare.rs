@@ -61,7 +61,7 @@ fn agree(rules: &[Rule], engines: &mut [Column]) -> Result<()> {
         decided += u64::from(expected.rule.is_some());
         let attempt = Attempt { action: action.to_owned(), context: facts.context() };
         for (name, engine) in &mut *engines {
-            let answer = engine.ask(&attempt).with_context(|| (*name).to_owned())?;
+            let answer = engine.evaluate(&attempt).with_context(|| (*name).to_owned())?;
             if answer != expected {
                 bail!("{name} answers {answer:?} to {attempt:?}, expected {expected:?}");
             }
@@ -75,7 +75,7 @@ fn agree(rules: &[Rule], engines: &mut [Column]) -> Result<()> {
 fn measure(engines: &mut [Column], attempt: &Attempt, each: Duration) -> Result<Vec<String>> {
     let mut cases: Vec<Case<'_>> = engines
         .iter_mut()
-        .map(|(name, engine)| Case::repeated(*name, || engine.ask(attempt)))
+        .map(|(name, engine)| Case::repeated(*name, || engine.evaluate(attempt)))
         .collect();
     take_turns(&mut cases, ROUNDS, each / u32::try_from(ROUNDS)?)?;
     let (first, others) = cases.split_first().context("no engine")?;

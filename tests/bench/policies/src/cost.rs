@@ -56,7 +56,7 @@ fn cost(file: &Path) -> wasmtime::Result<()> {
     println!(
         "\n| attempt | fresh instance | answer | fuel | memory |\n| --- | --- | --- | --- | --- |"
     );
-    for (name, attempt) in questions() {
+    for (name, attempt) in attempts() {
         println!("| {name} | {} |", question(&engine, &policy, &attempt)?);
     }
     println!();
@@ -103,7 +103,7 @@ fn used(store: &Store<Taken>) -> wasmtime::Result<u64> {
 }
 
 /// Attempts from the usual size to the largest: contexts of 1 MiB with one text, and with many members.
-fn questions() -> Vec<(&'static str, Attempt)> {
+fn attempts() -> Vec<(&'static str, Attempt)> {
     let attempt = |action: &str, context: String| Attempt {
         agent: "inbox_triage".to_owned(),
         action: action.to_owned(),

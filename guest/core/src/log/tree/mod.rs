@@ -47,7 +47,7 @@ pub enum TreeError<E> {
     /// The leaf, or the older tree, is not in the tree.
     Outside {
         /// The leaf's index, or the older tree's size.
-        asked: u64,
+        requested: u64,
         /// The tree's size.
         size: u64,
     },
@@ -65,8 +65,8 @@ impl<E: fmt::Display> fmt::Display for TreeError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooLarge(size) => write!(f, "a tree of {size} leaves is too large"),
-            Self::Outside { asked, size } => {
-                write!(f, "{asked} is outside a tree of {size} leaves")
+            Self::Outside { requested, size } => {
+                write!(f, "{requested} is outside a tree of {size} leaves")
             }
             Self::Read(source) => source.fmt(f),
         }

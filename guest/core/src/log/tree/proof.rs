@@ -16,7 +16,7 @@ pub enum ProofError {
     /// The leaf is outside the tree, or the older tree is larger than the newer.
     Outside {
         /// The leaf's index, or the older tree's size.
-        asked: u64,
+        requested: u64,
         /// The tree's size.
         size: u64,
     },
@@ -36,8 +36,8 @@ pub enum ProofError {
 impl fmt::Display for ProofError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Outside { asked, size } => {
-                write!(f, "the proof is for {asked}, which is outside a tree of {size} leaves")
+            Self::Outside { requested, size } => {
+                write!(f, "the proof is for {requested}, which is outside a tree of {size} leaves")
             }
             Self::Length { found, size } => write!(
                 f,
@@ -129,7 +129,7 @@ pub fn check_inclusion(
     proof: &[Hash],
 ) -> Result<(), ProofError> {
     if index >= size {
-        return Err(ProofError::Outside { asked: index, size });
+        return Err(ProofError::Outside { requested: index, size });
     }
     let mut climb = Climb { at: index, last: size - 1 };
     let mut hash = *leaf;
@@ -160,7 +160,7 @@ pub fn check_consistency(
 ) -> Result<(), ProofError> {
     let length = ProofError::Length { found: proof.len(), size: to };
     if from > to {
-        return Err(ProofError::Outside { asked: from, size: to });
+        return Err(ProofError::Outside { requested: from, size: to });
     }
     if from == 0 || from == to {
         return match proof {
@@ -240,9 +240,9 @@ fn subtree<E>(
     Ok(fold(hashes.into_iter()).unwrap_or(EMPTY_ROOT))
 }
 
-fn within<E>(asked: u64, is_within: bool, size: u64) -> Result<(), TreeError<E>> {
+fn within<E>(requested: u64, is_within: bool, size: u64) -> Result<(), TreeError<E>> {
     if size > SIZE_MAX {
         return Err(TreeError::TooLarge(size));
     }
-    if is_within { Ok(()) } else { Err(TreeError::Outside { asked, size }) }
+    if is_within { Ok(()) } else { Err(TreeError::Outside { requested, size }) }
 }

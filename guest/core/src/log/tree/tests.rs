@@ -211,7 +211,7 @@ fn no_spoilt_inclusion_proof_is_accepted() {
             for other in (0..size).filter(|other| *other != index) {
                 check_inclusion(&hash, other, size, &root, &proof).unwrap_err();
             }
-            let outside = ProofError::Outside { asked: size, size };
+            let outside = ProofError::Outside { requested: size, size };
             assert_eq!(check_inclusion(&hash, size, size, &root, &proof), Err(outside));
         }
     }
@@ -250,8 +250,8 @@ fn out_of_range_requests_are_refused_without_reading() {
         appended(huge, EMPTY_ROOT, never).unwrap_err();
         stored_count(huge);
     }
-    assert_eq!(inclusion(3, 3, never), Err(TreeError::Outside { asked: 3, size: 3 }));
-    assert_eq!(consistency(4, 3, never), Err(TreeError::Outside { asked: 4, size: 3 }));
+    assert_eq!(inclusion(3, 3, never), Err(TreeError::Outside { requested: 3, size: 3 }));
+    assert_eq!(consistency(4, 3, never), Err(TreeError::Outside { requested: 4, size: 3 }));
     assert_eq!(consistency(0, 3, never), Ok(Vec::new()));
     check_inclusion(&EMPTY_ROOT, 0, u64::MAX, &EMPTY_ROOT, &[EMPTY_ROOT; 70]).unwrap_err();
     check_consistency(u64::MAX - 1, &EMPTY_ROOT, u64::MAX, &EMPTY_ROOT, &[]).unwrap_err();

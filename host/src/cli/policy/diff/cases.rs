@@ -5,16 +5,16 @@ use std::collections::BTreeSet;
 use anyhow::anyhow;
 
 use super::super::eval::canonical;
-use super::super::problems::told;
+use super::super::problems::report_problems;
 use super::super::source;
 use super::super::stop::Stop;
-use super::flip::{Comparison, Question};
+use super::flip::{Comparison, NamedAttempt};
 use crate::engine::Attempt;
 use crate::engine::{Allocation, Cache};
 use crate::policy::{Case, Template};
 use crate::verifier::Verifier;
 
-/// Placeholder rules: a workbench needs rules to read test cases.
+/// Placeholder rules: a runtime needs rules to read test cases.
 const NO_RULES: &str = "format = 1\nname = \"cases\"\ndefault = \"deny\"\n";
 
 /// Evaluates the tests of both, and of an additional file, with both policies. A test that both
@@ -26,17 +26,18 @@ pub(super) fn replay(
 ) -> Result<(), Stop> {
     let json = comparison.json();
     let mut found = Vec::new();
-    for judge in comparison.judges() {
-        if let Some(bench) = &mut judge.bench {
-            let tested = bench.workbench.test(None).map_err(|e| told(&judge.file, e, json))?;
+    for policy in comparison.policies() {
+        if let Some(loaded) = &mut policy.loaded {
+            let tested =
+                loaded.runtime.test(None).map_err(|e| report_problems(&policy.file, e, json))?;
             found.extend(tested.cases);
         }
     }
     if let Some(file) = more {
         let text = source::rules(file)?;
-        let mut bench = template.workbench()?;
-        bench.load(NO_RULES).map_err(|e| told(file, e, json))?;
-        found.extend(bench.test(Some(&text)).map_err(|e| told(file, e, json))?.cases);
+        let mut runtime = template.runtime()?;
+        runtime.load(NO_RULES).map_err(|e| report_problems(file, e, json))?;
+        found.extend(runtime.test(Some(&text)).map_err(|e| report_problems(file, e, json))?.cases);
     }
     if found.is_empty() {
         return Err(anyhow!(
@@ -44,18 +45,18 @@ pub(super) fn replay(
         )
         .into());
     }
-    ask(comparison, found)
+    compare(comparison, found)
 }
 
-fn ask(comparison: &mut Comparison, cases: Vec<Case>) -> Result<(), Stop> {
+fn compare(comparison: &mut Comparison, cases: Vec<Case>) -> Result<(), Stop> {
     let json = comparison.json();
     let verifier = Verifier::embedded(Allocation::OnDemand, &Cache::of_user())?;
-    let mut asked = BTreeSet::new();
+    let mut seen = BTreeSet::new();
     for Case { name, attempt, .. } in cases {
-        if asked.contains(&attempt) {
+        if seen.contains(&attempt) {
             continue;
         }
-        asked.insert(attempt.clone());
+        seen.insert(attempt.clone());
         let canonical = |text: &str| canonical(&verifier, text, json);
         let attempt = Attempt {
             context: canonical(&attempt.context)?,
@@ -65,7 +66,7 @@ fn ask(comparison: &mut Comparison, cases: Vec<Case>) -> Result<(), Stop> {
             action: attempt.action,
             now: attempt.now,
         };
-        comparison.ask(&Question { name: &name, attempt: &attempt });
+        comparison.compare(&NamedAttempt { name: &name, attempt: &attempt });
     }
     Ok(())
 }

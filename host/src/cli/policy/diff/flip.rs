@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::super::judge::Judge;
+use super::super::local_policy::LocalPolicy;
 use super::super::verdict;
 use crate::cli::output;
 use crate::engine::Attempt;
@@ -25,8 +25,8 @@ enum Flip {
 
 /// The compared policies, and the counts so far.
 pub(super) struct Comparison {
-    before: Judge,
-    after: Judge,
+    before: LocalPolicy,
+    after: LocalPolicy,
     json: bool,
     compared: u64,
     weaker: u64,
@@ -38,7 +38,7 @@ pub(super) struct Comparison {
 }
 
 /// An attempt to evaluate, with a name for people.
-pub(super) struct Question<'a> {
+pub(super) struct NamedAttempt<'a> {
     /// An approval's id, or a test's name.
     pub(super) name: &'a str,
     pub(super) attempt: &'a Attempt,
@@ -47,7 +47,7 @@ pub(super) struct Question<'a> {
 type Answer = Result<Verdict, String>;
 
 impl Comparison {
-    pub(super) fn new(before: Judge, after: Judge, json: bool) -> Self {
+    pub(super) fn new(before: LocalPolicy, after: LocalPolicy, json: bool) -> Self {
         Self {
             before,
             after,
@@ -62,7 +62,7 @@ impl Comparison {
     }
 
     /// Returns both policies, to access their rules.
-    pub(super) fn judges(&mut self) -> [&mut Judge; 2] {
+    pub(super) fn policies(&mut self) -> [&mut LocalPolicy; 2] {
         [&mut self.before, &mut self.after]
     }
 
@@ -82,8 +82,8 @@ impl Comparison {
     }
 
     /// Evaluates an attempt with both policies, and prints a flip.
-    pub(super) fn ask(&mut self, question: &Question<'_>) {
-        let answers = (self.before.ask(question.attempt), self.after.ask(question.attempt));
+    pub(super) fn compare(&mut self, named: &NamedAttempt<'_>) {
+        let answers = (self.before.evaluate(named.attempt), self.after.evaluate(named.attempt));
         self.compared += 1;
         let Some(flip) = flip(&answers.0, &answers.1) else {
             self.other_rule += u64::from(answers.0 != answers.1);
@@ -95,13 +95,13 @@ impl Comparison {
             Flip::Requirement => &mut self.requirement,
             Flip::Failure => &mut self.failure,
         } += 1;
-        let Question { name, attempt } = question;
+        let NamedAttempt { name, attempt } = named;
         if self.json {
-            let told = json!({ "flip": {
+            let output = json!({ "flip": {
                 "kind": flip, "name": name, "agent": attempt.agent, "action": attempt.action,
                 "before": as_json(&answers.0), "after": as_json(&answers.1),
             }});
-            output::line(&told.to_string());
+            output::line(&output.to_string());
         } else {
             let (before, after) = (shown(&answers.0, flip), shown(&answers.1, flip));
             let name = name.replace('\n', " ");
@@ -164,8 +164,8 @@ fn flip(before: &Answer, after: &Answer) -> Option<Flip> {
         std::cmp::Ordering::Greater => Some(Flip::Stricter),
         std::cmp::Ordering::Equal => {
             // No requirement and an empty one are the same.
-            let asked = |verdict: &Verdict| verdict.requirement.clone().unwrap_or_default();
-            (asked(before) != asked(after)).then_some(Flip::Requirement)
+            let requirement = |verdict: &Verdict| verdict.requirement.clone().unwrap_or_default();
+            (requirement(before) != requirement(after)).then_some(Flip::Requirement)
         }
     }
 }

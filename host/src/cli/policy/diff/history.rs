@@ -3,7 +3,7 @@
 use signoff_core::facts::Facts;
 
 use super::super::stop::Stop;
-use super::flip::{Comparison, Question};
+use super::flip::{Comparison, NamedAttempt};
 use crate::api::{Approval, List};
 use crate::cli::progress::Progress;
 use crate::cli::transport::Transport;
@@ -26,8 +26,8 @@ pub(super) fn replay(
         let page = page(transport, wanted, cursor.as_deref())?;
         for item in &page.items {
             let attempt = attempt(transport, &item.id)?;
-            comparison.ask(&Question { name: &item.id, attempt: &attempt });
-            progress.tell(comparison.compared());
+            comparison.compare(&NamedAttempt { name: &item.id, attempt: &attempt });
+            progress.report(comparison.compared());
         }
         match page.next_cursor {
             Some(next) if comparison.compared() < limit => cursor = Some(next),

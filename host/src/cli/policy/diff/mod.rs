@@ -7,7 +7,7 @@ mod history;
 use clap::Args;
 use serde_json::json;
 
-use super::judge::Judge;
+use super::local_policy::LocalPolicy;
 use super::outline::{Changes, Outline};
 use super::stop::Stop;
 use crate::cli::exit::Failure;
@@ -55,8 +55,8 @@ pub(super) fn run(
         return Err(Failure::usage("standard input can be read only once").into());
     }
     let template = Template::new(&Cache::of_user())?;
-    let before = Judge::open(&args.before, &template, json)?;
-    let after = Judge::open(&args.after, &template, json)?;
+    let before = LocalPolicy::open(&args.before, &template, json)?;
+    let after = LocalPolicy::open(&args.after, &template, json)?;
     let changes = match (before.rules(), after.rules()) {
         (Some(one), Some(two)) => Some(Outline::of(one).changes(&Outline::of(two))),
         _ => None,
@@ -71,12 +71,12 @@ pub(super) fn run(
         cases::replay(&mut comparison, &template, args.cases.as_deref())?;
         false
     };
-    tell(&comparison, changes.as_ref(), more, args, json);
+    print_summary(&comparison, changes.as_ref(), more, args, json);
     let flipped = args.exit_code && comparison.flips() > 0;
     Ok(if flipped { Exit::Failed } else { Exit::Done })
 }
 
-fn tell(
+fn print_summary(
     comparison: &Comparison,
     changes: Option<&Changes>,
     more: bool,

@@ -42,7 +42,7 @@ async fn a_repeat_keeps_no_bytes() {
     let fixture = Fixture::new();
     let once = |bytes: &[u8]| Change { answer: Some((scope(1), answer(5))), ..kept_with(1, bytes) };
     fixture.store.commit(once(b"first")).await.unwrap();
-    let Commit::Answered(_) = fixture.store.commit(once(b"second")).await.unwrap() else {
+    let Commit::Replayed(_) = fixture.store.commit(once(b"second")).await.unwrap() else {
         panic!("the scope has its answer")
     };
     assert_eq!(fixture.store.blob(&digest(b"second")).await.unwrap(), None);

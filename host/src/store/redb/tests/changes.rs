@@ -89,9 +89,9 @@ async fn a_scope_is_answered_once_and_then_repeats() {
     let (first, second) =
         tokio::join!(store.commit(with_key(1, 50)), store.commit(with_key(2, 60)));
     assert_eq!(first.unwrap(), kept(1));
-    assert_eq!(second.unwrap(), Commit::Answered(answer(50)));
+    assert_eq!(second.unwrap(), Commit::Replayed(answer(50)));
     // The answer takes precedence: a repeated request does not conflict with itself.
-    assert_eq!(store.commit(with_key(1, 70)).await.unwrap(), Commit::Answered(answer(50)));
+    assert_eq!(store.commit(with_key(1, 70)).await.unwrap(), Commit::Replayed(answer(50)));
     assert_eq!(store.answer(&scope(1)).await.unwrap(), Some(answer(50)));
     assert_eq!(store.answer(&scope(2)).await.unwrap(), None);
     assert_eq!(store.load(&id(2), WithTexts::No).await.unwrap(), None);
@@ -128,7 +128,7 @@ async fn an_expired_answer_is_ignored_even_if_its_row_exists() {
     };
     assert_eq!(store.commit(with_key(1, 50)).await.unwrap(), kept(1));
     let last = 50 + ANSWER_SECONDS - 1;
-    assert_eq!(store.commit(with_key(2, last)).await.unwrap(), Commit::Answered(answer(50)));
+    assert_eq!(store.commit(with_key(2, last)).await.unwrap(), Commit::Replayed(answer(50)));
     assert_eq!(store.commit(Change { at: last + 1, ..note(3, &[]) }).await.unwrap(), kept(2));
     assert_eq!(store.answer(&scope(1)).await.unwrap(), None);
     assert_eq!(store.commit(with_key(4, last + 2)).await.unwrap(), kept(3));
@@ -144,7 +144,7 @@ async fn a_cancelled_commit_does_no_harm() {
         let _ = tokio::time::timeout(std::time::Duration::from_micros(number * 20), commit).await;
     }
     let outcome = fixture.store.commit(new(summary(id(99)))).await.unwrap();
-    assert!(matches!(outcome, Commit::Kept { .. }));
+    assert!(matches!(outcome, Commit::Committed { .. }));
     let fixture = fixture.reopen();
     let found = agrees(&fixture.store);
     assert_eq!(found.approvals, found.entries);

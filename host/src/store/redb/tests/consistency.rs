@@ -203,7 +203,7 @@ async fn nothing_is_added_to_an_audit_whose_end_was_edited() {
 /// As [`Known`], but no answer has been deleted.
 struct NothingForgotten;
 
-impl Meaning for NothingForgotten {
+impl EntryInterpreter for NothingForgotten {
     fn about(&self, entry: &str) -> Option<About> {
         Known.about(entry)
     }

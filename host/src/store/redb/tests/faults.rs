@@ -9,7 +9,7 @@ use super::*;
 
 /// The results that callers received.
 #[derive(Default)]
-struct Told {
+struct Results {
     /// Approval and entry number of each committed change.
     kept: Vec<(ApprovalId, u64)>,
     refused: usize,
@@ -34,8 +34,8 @@ async fn sample() -> Vec<u8> {
 }
 
 /// Creates and changes approvals, one by one and concurrently.
-async fn work(store: &RedbStore) -> Told {
-    let mut told = Told::default();
+async fn work(store: &RedbStore) -> Results {
+    let mut results = Results::default();
     for round in 0..4 {
         let mut large = new(summary(id(100 + round)));
         large.approval.as_mut().unwrap().base =
@@ -45,20 +45,20 @@ async fn work(store: &RedbStore) -> Told {
             Summary { status: Status::Approved, ..summary(id(round)) },
             Base::Entry(round + 1),
         );
-        told.hear(id(100 + round), store.commit(large).await);
+        results.record(id(100 + round), store.commit(large).await);
         let both = tokio::join!(store.commit(old), store.commit(new(summary(id(200 + round)))));
-        told.hear(id(round), both.0);
-        told.hear(id(200 + round), both.1);
+        results.record(id(round), both.0);
+        results.record(id(200 + round), both.1);
         let forgotten = store.forget_answers(round, 10).await;
-        assert!(told.refused == 0 || forgotten.is_err());
+        assert!(results.refused == 0 || forgotten.is_err());
     }
-    told
+    results
 }
 
-impl Told {
-    fn hear(&mut self, id: ApprovalId, outcome: Result<Commit, StoreError>) {
+impl Results {
+    fn record(&mut self, id: ApprovalId, outcome: Result<Commit, StoreError>) {
         match outcome {
-            Ok(Commit::Kept { entry }) => {
+            Ok(Commit::Committed { entry }) => {
                 assert_eq!(self.refused, 0, "a failed store accepts writes");
                 self.kept.push((id, entry));
             }
@@ -82,35 +82,35 @@ impl Told {
             assert!(entries[0].text.contains(&id.to_string()), "{case}");
         }
         let change = new(summary(id(999)));
-        assert!(matches!(store.commit(change).await.unwrap(), Commit::Kept { .. }), "{case}");
+        assert!(matches!(store.commit(change).await.unwrap(), Commit::Committed { .. }), "{case}");
     }
 }
 
-async fn fail(sample: &[u8], fault: Fault) -> (Disk, Told) {
+async fn fail(sample: &[u8], fault: Fault) -> (Disk, Results) {
     let disk = Disk::with(sample.to_vec());
     let store = open_disk(&disk).unwrap();
     disk.set(fault);
-    let told = work(&store).await;
-    assert!(told.refused == 0 || store.writer().is_err(), "{fault:?}");
+    let results = work(&store).await;
+    assert!(results.refused == 0 || store.writer().is_err(), "{fault:?}");
     drop(store);
-    (disk, told)
+    (disk, results)
 }
 
 #[tokio::test]
 async fn a_failure_at_any_operation_loses_nothing_acknowledged() {
     let sample = sample().await;
-    let (disk, told) = fail(&sample, Fault::None).await;
-    assert_eq!((told.kept.len(), told.refused), (12, 0));
-    told.assert_kept(disk.bytes(), "no fault").await;
+    let (disk, results) = fail(&sample, Fault::None).await;
+    assert_eq!((results.kept.len(), results.refused), (12, 0));
+    results.assert_kept(disk.bytes(), "no fault").await;
     let mut dice = Dice(8);
     let mut failures = 0;
     for operation in 0..disk.operations() {
         for fault in [Fault::Once(operation), Fault::From(operation)] {
-            let (disk, told) = fail(&sample, fault).await;
-            failures += told.refused;
-            told.assert_kept(disk.bytes(), &format!("{fault:?}")).await;
+            let (disk, results) = fail(&sample, fault).await;
+            failures += results.refused;
+            results.assert_kept(disk.bytes(), &format!("{fault:?}")).await;
             let cut = disk.after_power_cut(&mut dice);
-            told.assert_kept(cut, &format!("{fault:?} and a power cut")).await;
+            results.assert_kept(cut, &format!("{fault:?} and a power cut")).await;
         }
     }
     assert!(failures > 100, "{failures} refusals are too few to have tested anything");
@@ -122,9 +122,9 @@ async fn a_full_disk_refuses_and_loses_nothing_acknowledged() {
     let mut refused = 0;
     for more in (0..400_000).step_by(20_000) {
         let fault = Fault::Full(sample.len() as u64 + more);
-        let (disk, told) = fail(&sample, fault).await;
-        refused += told.refused;
-        told.assert_kept(disk.bytes(), &format!("{fault:?}")).await;
+        let (disk, results) = fail(&sample, fault).await;
+        refused += results.refused;
+        results.assert_kept(disk.bytes(), &format!("{fault:?}")).await;
     }
     assert!(refused > 0);
 }
@@ -143,9 +143,9 @@ async fn opening_fails_at_any_operation_without_harm() {
                 disk.set(fault);
                 drop(open_disk(&disk));
                 let case = format!("opening, {fault:?}");
-                Told::default().assert_kept(disk.bytes(), &case).await;
+                Results::default().assert_kept(disk.bytes(), &case).await;
                 let cut = disk.after_power_cut(&mut dice);
-                Told::default().assert_kept(cut, &case).await;
+                Results::default().assert_kept(cut, &case).await;
             }
         }
     }

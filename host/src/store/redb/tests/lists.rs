@@ -54,7 +54,7 @@ async fn step(store: &RedbStore, model: &mut Model, dice: &mut Dice) {
         roll(&mut summary, dice);
         let change = new(summary.clone());
         let record = change.approval.as_ref().unwrap().record.clone();
-        let Commit::Kept { entry } = store.commit(change).await.unwrap() else {
+        let Commit::Committed { entry } = store.commit(change).await.unwrap() else {
             panic!("the id is new")
         };
         model.0.push(Stored { summary, record, entry, texts: None });
@@ -65,7 +65,7 @@ async fn step(store: &RedbStore, model: &mut Model, dice: &mut Dice) {
     let change = next(stored, |summary| roll(summary, dice));
     stored.summary = change.approval.as_ref().unwrap().summary.clone();
     stored.record = change.approval.as_ref().unwrap().record.clone();
-    let Commit::Kept { entry } = store.commit(change).await.unwrap() else {
+    let Commit::Committed { entry } = store.commit(change).await.unwrap() else {
         panic!("nobody else changes it")
     };
     stored.entry = entry;

@@ -20,7 +20,7 @@ async fn the_tree_is_that_of_the_entries_in_their_order() {
     for number in 1..=20 {
         let change = if number % 3 == 0 { note(number, &[]) } else { new(summary(id(number))) };
         let kept = fixture.store.commit(change).await.unwrap();
-        let Commit::Kept { entry } = kept else { panic!("{kept:?}") };
+        let Commit::Committed { entry } = kept else { panic!("{kept:?}") };
         let text = &fixture.store.entries(number - 1, 1).await.unwrap()[0].text;
         expected.add(tree::leaf(text.as_bytes()));
         let head = fixture.store.head().await.unwrap();
@@ -169,14 +169,14 @@ async fn a_row_is_replaced_only_from_its_last_version() {
 async fn a_witness_sees_each_commit_before_it_is_answered() {
     let fixture = Fixture::new();
     let seen = Arc::new(Mutex::new(Vec::new()));
-    let told = Arc::clone(&seen);
+    let witnessed = Arc::clone(&seen);
     let published = Arc::clone(&fixture.store.published);
     fixture.store.watch_with(Box::new(move |head| {
         let head = Checkpoint::from_text(head).unwrap();
         // No reader sees it earlier: a checkpoint signed for a reader could outlive the disk.
-        let shown = published.shown().log.state.size();
+        let shown = published.view().log.state.size();
         assert!(shown < head.size, "shown before it was witnessed");
-        told.lock().unwrap().push((head.size, head.root));
+        witnessed.lock().unwrap().push((head.size, head.root));
         Ok(())
     }));
     for number in 1..=3 {

@@ -24,8 +24,8 @@ use std::path::Path;
 use super::{CheckIntegrity, Examined, OpenMode, RedbStore};
 use crate::id::ApprovalId;
 use crate::store::{
-    ANSWER_SECONDS, About, Answer, Base, Blob, Change, Commit, Meaning, Query, RowChange, RowKind,
-    Scope, Status, Store, StoreError, Stored, Summary, Texts, Trust, Version, WithTexts,
+    ANSWER_SECONDS, About, Answer, Base, Blob, Change, Commit, EntryInterpreter, Query, RowChange,
+    RowKind, Scope, Status, Store, StoreError, Stored, Summary, Texts, Trust, Version, WithTexts,
 };
 
 const AUDIENCE: &str = "payments-test";
@@ -141,7 +141,7 @@ fn about_any(text: &str) -> Option<About> {
 /// These tests' interpretation of their texts. Answers may have been deleted.
 struct Known;
 
-impl Meaning for Known {
+impl EntryInterpreter for Known {
     fn about(&self, entry: &str) -> Option<About> {
         about_any(entry)
     }
@@ -167,7 +167,7 @@ fn answer(at: u64) -> Answer {
 }
 
 fn kept(entry: u64) -> Commit {
-    Commit::Kept { entry }
+    Commit::Committed { entry }
 }
 
 async fn load(store: &RedbStore, id: ApprovalId) -> Stored {

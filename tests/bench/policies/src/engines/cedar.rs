@@ -42,7 +42,7 @@ impl Policies {
 }
 
 impl Engine for Policies {
-    fn ask(&mut self, attempt: &Attempt) -> Result<Answer> {
+    fn evaluate(&mut self, attempt: &Attempt) -> Result<Answer> {
         let context = Context::from_json_str(&attempt.context, None)?;
         let action = uid("Action", &attempt.action)?;
         let request =

@@ -30,7 +30,7 @@ impl Conditions {
 }
 
 impl Engine for Conditions {
-    fn ask(&mut self, attempt: &Attempt) -> Result<Answer> {
+    fn evaluate(&mut self, attempt: &Attempt) -> Result<Answer> {
         let json: serde_json::Value = serde_json::from_str(&attempt.context)?;
         let mut context = Context::with_env(Arc::clone(&self.env));
         context.add_variable_from_value("agent", AGENT.to_owned());

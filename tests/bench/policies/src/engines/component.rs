@@ -21,7 +21,7 @@ impl Module {
 }
 
 impl Engine for Module {
-    fn ask(&mut self, attempt: &Attempt) -> Result<Answer> {
+    fn evaluate(&mut self, attempt: &Attempt) -> Result<Answer> {
         let verdict = self.0.evaluate(&engine::Attempt {
             agent: AGENT.to_owned(),
             action: attempt.action.clone(),

@@ -18,7 +18,7 @@ use crate::rules::{Answer, Attempt, Decision, Rule};
 
 /// An engine with its rules loaded.
 pub trait Engine {
-    fn ask(&mut self, attempt: &Attempt) -> Result<Answer>;
+    fn evaluate(&mut self, attempt: &Attempt) -> Result<Answer>;
 }
 
 /// A column's name, and the engine.

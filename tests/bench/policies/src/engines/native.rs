@@ -1,7 +1,7 @@
 //! The same rules engine compiled for this machine, to show the costs of WebAssembly and of the fresh instance.
 
 use anyhow::{Context, Result, bail};
-use signoff_policy::workbench;
+use signoff_policy::authoring;
 
 use super::{Engine, answer};
 use crate::rules::{AGENT, Answer, Attempt, FACTS};
@@ -12,7 +12,7 @@ pub struct Native;
 impl Native {
     pub fn new(toml: &str) -> Result<Self> {
         let request = serde_json::json!({"op": "load", "rules": toml}).to_string();
-        let said = workbench::call(&request);
+        let said = authoring::call(&request);
         if !said.starts_with("{\"ok\"") {
             bail!("the rules were refused: {said}");
         }
@@ -21,8 +21,8 @@ impl Native {
 }
 
 impl Engine for Native {
-    fn ask(&mut self, attempt: &Attempt) -> Result<Answer> {
-        let verdict = workbench::verdict(&signoff_policy::attempt::Attempt {
+    fn evaluate(&mut self, attempt: &Attempt) -> Result<Answer> {
+        let verdict = authoring::verdict(&signoff_policy::attempt::Attempt {
             agent: AGENT,
             action: &attempt.action,
             context: &attempt.context,

@@ -66,7 +66,7 @@ impl Module {
 }
 
 impl Engine for Module {
-    fn ask(&mut self, attempt: &Attempt) -> Result<Answer> {
+    fn evaluate(&mut self, attempt: &Attempt) -> Result<Answer> {
         #[derive(serde::Deserialize)]
         struct Result {
             result: Vec<usize>,

@@ -33,7 +33,7 @@ impl Program {
 }
 
 impl Engine for Program {
-    fn ask(&mut self, attempt: &Attempt) -> Result<Answer> {
+    fn evaluate(&mut self, attempt: &Attempt) -> Result<Answer> {
         self.machine.set_input(Value::from_json_str(&input(attempt))?);
         let answer = self.machine.execute().map_err(|e| anyhow!("{e}"))?;
         let matched = answer.as_set()?.iter().map(|number| Ok(usize::try_from(number.as_i64()?)?));

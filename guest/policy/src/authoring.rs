@@ -35,7 +35,7 @@ enum Request {
         rules: String,
     },
     Evaluate {
-        attempt: Asked,
+        attempt: AttemptText,
     },
     Test {
         #[serde(default)]
@@ -46,7 +46,7 @@ enum Request {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Asked {
+struct AttemptText {
     agent: String,
     action: String,
     context: String,
@@ -95,25 +95,25 @@ pub fn describe() -> Option<String> {
 fn load(rules: &str) -> String {
     match Policy::load(rules) {
         Ok((policy, problems)) => {
-            let told = json!({"ok": {
+            let answer = json!({"ok": {
                 "name": policy.name(), "rules": policy.rules(), "tests": policy.tests(),
                 "facts": policy.facts().collect::<Vec<_>>(), "problems": problems,
             }});
             LOADED.set(Some(policy));
-            told.to_string()
+            answer.to_string()
         }
         Err(problems) => json!({"error": {"problems": problems}}).to_string(),
     }
 }
 
-fn evaluate(policy: &Policy, asked: &Asked) -> String {
+fn evaluate(policy: &Policy, text: &AttemptText) -> String {
     let attempt = Attempt {
-        agent: &asked.agent,
-        action: &asked.action,
-        context: &asked.context,
-        plan: asked.plan.as_deref(),
-        facts: &asked.facts,
-        now: asked.now,
+        agent: &text.agent,
+        action: &text.action,
+        context: &text.context,
+        plan: text.plan.as_deref(),
+        facts: &text.facts,
+        now: text.now,
     };
     if let Some(message) = malformed(&attempt) {
         return refused(message);

@@ -10,7 +10,7 @@ use crate::time::UnixSeconds;
 /// Every field of a request except its id, audience and expiry, which a statement names itself.
 /// Absent fields are null.
 #[derive(Serialize)]
-pub(crate) struct Asked<'a> {
+pub(crate) struct RequestContent<'a> {
     pub(crate) format: u32,
     pub(crate) agent: &'a str,
     pub(crate) action: &'a str,
@@ -24,7 +24,7 @@ pub(crate) struct Asked<'a> {
     pub(crate) rule: Option<&'a str>,
 }
 
-impl Asked<'_> {
+impl RequestContent<'_> {
     /// Returns the context digest of the JSON object of these members.
     ///
     /// Rejections: `request-invalid` if the object is longer than a context may be, which no opened

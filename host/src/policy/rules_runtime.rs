@@ -32,7 +32,7 @@ pub struct Template {
 }
 
 /// An instance of the template. It holds the rules that were loaded last.
-pub struct Workbench {
+pub struct RulesRuntime {
     store: Store<StoreLimits>,
     instance: Instance,
     memory: Memory,
@@ -40,9 +40,9 @@ pub struct Workbench {
     call: TypedFunc<(u32, u32), u32>,
 }
 
-/// An error of the workbench.
+/// An error of the rules runtime.
 #[derive(Debug, thiserror::Error)]
-pub enum BenchError {
+pub enum RulesError {
     /// The rules or the test cases have errors.
     #[error(transparent)]
     Problems(#[from] Problems),
@@ -77,12 +77,12 @@ impl Template {
         &self.engine
     }
 
-    /// Creates a workbench without rules.
+    /// Creates a runtime without rules.
     ///
     /// # Errors
     ///
     /// No memory for an instance.
-    pub fn workbench(&self) -> Result<Workbench> {
+    pub fn runtime(&self) -> Result<RulesRuntime> {
         let limits = StoreLimitsBuilder::new().memory_size(MEMORY_BYTES_MAX).build();
         let mut store = Store::new(self.engine.engine(), limits);
         store.limiter(|limits| limits);
@@ -95,18 +95,18 @@ impl Template {
         }
         let realloc = instance.get_typed_func(&mut store, "cabi_realloc").map_err(|e| plain(&e))?;
         let call = instance.get_typed_func(&mut store, "workbench").map_err(|e| plain(&e))?;
-        Ok(Workbench { store, instance, memory, realloc, call })
+        Ok(RulesRuntime { store, instance, memory, realloc, call })
     }
 }
 
-impl Workbench {
+impl RulesRuntime {
     /// Loads a rules file, replacing the previous one.
     ///
     /// # Errors
     ///
     /// The problems that prevent loading it.
-    pub fn load(&mut self, rules: &str) -> Result<Loaded, BenchError> {
-        self.ask(&json!({ "op": "load", "rules": rules }))
+    pub fn load(&mut self, rules: &str) -> Result<Loaded, RulesError> {
+        self.call_template(&json!({ "op": "load", "rules": rules }))
     }
 
     /// Evaluates an attempt. Returns the verdict and the trace of each rule that applies. `context`
@@ -115,7 +115,7 @@ impl Workbench {
     /// # Errors
     ///
     /// No rules are loaded, or the engine fails.
-    pub fn evaluate(&mut self, attempt: &Attempt) -> Result<(Verdict, Vec<Trace>), BenchError> {
+    pub fn evaluate(&mut self, attempt: &Attempt) -> Result<(Verdict, Vec<Trace>), RulesError> {
         #[derive(Deserialize)]
         struct Evaluated {
             verdict: Answered,
@@ -126,8 +126,9 @@ impl Workbench {
             "agent": agent, "action": action, "context": context, "plan": plan, "facts": facts,
             "now": now,
         });
-        let evaluated: Evaluated = self.ask(&json!({ "op": "evaluate", "attempt": attempt }))?;
-        Ok((evaluated.verdict.read().map_err(BenchError::Failed)?, evaluated.trace))
+        let evaluated: Evaluated =
+            self.call_template(&json!({ "op": "evaluate", "attempt": attempt }))?;
+        Ok((evaluated.verdict.read().map_err(RulesError::Failed)?, evaluated.trace))
     }
 
     /// Runs the tests in the rules file, then those in `cases`, a TOML text with only tests.
@@ -135,12 +136,12 @@ impl Workbench {
     /// # Errors
     ///
     /// Errors in the cases; no rules are loaded.
-    pub fn test(&mut self, cases: Option<&str>) -> Result<Tested, BenchError> {
+    pub fn test(&mut self, cases: Option<&str>) -> Result<Tested, RulesError> {
         let mut request = json!({ "op": "test" });
         if let (Some(cases), Some(members)) = (cases, request.as_object_mut()) {
             members.insert("cases".to_owned(), cases.into());
         }
-        self.ask(&request)
+        self.call_template(&request)
     }
 
     /// Returns the policy's description of itself.
@@ -148,8 +149,8 @@ impl Workbench {
     /// # Errors
     ///
     /// No rules are loaded, or the engine fails.
-    pub fn describe(&mut self) -> Result<Value, BenchError> {
-        self.ask(&json!({ "op": "describe" }))
+    pub fn describe(&mut self) -> Result<Value, RulesError> {
+        self.call_template(&json!({ "op": "describe" }))
     }
 
     /// Returns the size of its memory in bytes.
@@ -162,12 +163,12 @@ impl Workbench {
         snapshot::snapshot(POLICY_TEMPLATE, &mut self.store, self.instance)
     }
 
-    fn ask<T: DeserializeOwned>(&mut self, request: &Value) -> Result<T, BenchError> {
-        let answer = self.exchange(&request.to_string()).map_err(BenchError::Failed)?;
+    fn call_template<T: DeserializeOwned>(&mut self, request: &Value) -> Result<T, RulesError> {
+        let answer = self.exchange(&request.to_string()).map_err(RulesError::Failed)?;
         match serde_json::from_str(&answer) {
             Ok(Answer::Ok(answer)) => Ok(answer),
             Ok(Answer::Error(error)) => Err(refusal(&error)),
-            Err(e) => Err(BenchError::Failed(anyhow!("its answer is malformed: {e}"))),
+            Err(e) => Err(RulesError::Failed(anyhow!("its answer is malformed: {e}"))),
         }
     }
 
@@ -192,7 +193,7 @@ impl Workbench {
     }
 }
 
-/// A verdict in the workbench's format: the requirement is a JSON object, not a text.
+/// A verdict in the template's format: the requirement is a JSON object, not a text.
 #[derive(Deserialize)]
 struct Answered {
     decision: String,
@@ -217,12 +218,12 @@ impl Answered {
 }
 
 /// Converts an error of the template: its problems if it has any, else its message.
-fn refusal(error: &Value) -> BenchError {
+fn refusal(error: &Value) -> RulesError {
     if let Ok(problems) = Problems::deserialize(error) {
-        return BenchError::Problems(problems);
+        return RulesError::Problems(problems);
     }
     let message = error.get("message").and_then(Value::as_str).map(str::to_owned);
-    BenchError::Failed(anyhow!(message.unwrap_or_else(|| error.to_string())))
+    RulesError::Failed(anyhow!(message.unwrap_or_else(|| error.to_string())))
 }
 
 /// Resets the limits: each request gets the full budget.

@@ -14,7 +14,7 @@ use redb::{BackendError, StorageBackend};
 
 /// The backend passed to redb.
 #[derive(Debug)]
-pub(super) struct HeldBack<B>(Arc<Gate<B>>);
+pub(super) struct BufferedBackend<B>(Arc<Gate<B>>);
 
 /// Controls when the writes reach the file.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub(super) struct Gate<B> {
     /// reads the length.
     file_len: OnceLock<u64>,
     open: AtomicBool,
-    held: Mutex<Vec<Step>>,
+    buffered: Mutex<Vec<Step>>,
 }
 
 #[derive(Debug)]
@@ -34,13 +34,13 @@ enum Step {
     Sync,
 }
 
-impl<B: StorageBackend> HeldBack<B> {
+impl<B: StorageBackend> BufferedBackend<B> {
     pub(super) fn new(file: B) -> (Self, Arc<Gate<B>>) {
         let gate = Arc::new(Gate {
             file,
             file_len: OnceLock::new(),
             open: AtomicBool::new(false),
-            held: Mutex::new(Vec::new()),
+            buffered: Mutex::new(Vec::new()),
         });
         (Self(Arc::clone(&gate)), gate)
     }
@@ -49,8 +49,8 @@ impl<B: StorageBackend> HeldBack<B> {
 impl<B: StorageBackend> Gate<B> {
     /// Writes the buffered steps and stops buffering.
     pub(super) fn open(&self) -> io::Result<()> {
-        let mut held = self.held();
-        for step in held.drain(..) {
+        let mut buffered = self.buffered();
+        for step in buffered.drain(..) {
             match step {
                 Step::SetLen(len) => self.file.set_len(len)?,
                 Step::Write(offset, data) => self.file.write(offset, &data)?,
@@ -65,13 +65,13 @@ impl<B: StorageBackend> Gate<B> {
         self.open.load(Ordering::Acquire)
     }
 
-    fn held(&self) -> MutexGuard<'_, Vec<Step>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    fn buffered(&self) -> MutexGuard<'_, Vec<Step>> {
+        self.buffered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The length including the buffered steps.
     fn len(&self) -> io::Result<u64> {
-        let set = self.held().iter().rev().find_map(|step| match step {
+        let set = self.buffered().iter().rev().find_map(|step| match step {
             Step::SetLen(len) => Some(*len),
             Step::Write(..) | Step::Sync => None,
         });
@@ -99,7 +99,7 @@ impl<B: StorageBackend> Gate<B> {
             self.file.read(offset, from_file)?;
         }
         beyond.fill(0);
-        for step in self.held().iter() {
+        for step in self.buffered().iter() {
             match step {
                 Step::Write(at, data) => lay_over(out, offset, data, *at),
                 Step::SetLen(len) => blank_from(out, offset, *len),
@@ -127,7 +127,7 @@ fn blank_from(out: &mut [u8], out_at: u64, len: u64) {
     }
 }
 
-impl<B: StorageBackend> StorageBackend for HeldBack<B> {
+impl<B: StorageBackend> StorageBackend for BufferedBackend<B> {
     fn len(&self) -> io::Result<u64> {
         if self.0.is_open() { self.0.file.len() } else { self.0.len() }
     }
@@ -140,7 +140,7 @@ impl<B: StorageBackend> StorageBackend for HeldBack<B> {
         if self.0.is_open() {
             return self.0.file.set_len(len);
         }
-        self.0.held().push(Step::SetLen(len));
+        self.0.buffered().push(Step::SetLen(len));
         Ok(())
     }
 
@@ -148,7 +148,7 @@ impl<B: StorageBackend> StorageBackend for HeldBack<B> {
         if self.0.is_open() {
             return self.0.file.sync_data();
         }
-        self.0.held().push(Step::Sync);
+        self.0.buffered().push(Step::Sync);
         Ok(())
     }
 
@@ -156,7 +156,7 @@ impl<B: StorageBackend> StorageBackend for HeldBack<B> {
         if self.0.is_open() {
             return self.0.file.write(offset, data);
         }
-        self.0.held().push(Step::Write(offset, data.to_vec()));
+        self.0.buffered().push(Step::Write(offset, data.to_vec()));
         Ok(())
     }
 

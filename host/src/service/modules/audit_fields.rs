@@ -1,4 +1,5 @@
-//! What the audit is told of the registry: each change, and each refusal of one, with who signed what.
+//! Audit entries of the registry: each change and each refused change, with the module and its
+//! signer.
 
 use serde_json::{Map, Value, json};
 
@@ -9,27 +10,27 @@ use crate::engine::VERIFIER_DIGEST;
 use crate::module::{Envelope, Manifest, ModuleDigest, Slot};
 use crate::refusal::Refusal;
 
-/// What is told of a module: as much as is known.
+/// The audit fields of a module or slot, as far as known.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Told(Map<String, Value>);
+pub(super) struct AuditFields(Map<String, Value>);
 
-impl Told {
-    /// Of a slot alone.
+impl AuditFields {
+    /// The fields of a slot.
     pub(super) fn of_slot(slot: Slot) -> Self {
         Self::default().with("slot", json!(slot.as_str()))
     }
 
-    /// Of the verifier that is built in.
+    /// The fields of the built-in verifier.
     pub(super) fn of_built_in(slot: Slot) -> Self {
         Self::of_slot(slot).with("digest", json!(VERIFIER_DIGEST)).with("built_in", json!(true))
     }
 
-    /// Of a module by its digest.
+    /// The fields of a module of which only the digest is known.
     pub(super) fn of_digest(digest: ModuleDigest) -> Self {
         Self::default().with("digest", json!(digest.to_string()))
     }
 
-    /// Of what an envelope says.
+    /// The fields of a module with its manifest.
     pub(super) fn of_manifest(manifest: &Manifest, envelope: &Envelope) -> Self {
         Self::of_slot(manifest.slot)
             .with("digest", json!(manifest.digest.to_string()))
@@ -39,17 +40,17 @@ impl Told {
             .with("envelope", json!(envelope.digest()))
     }
 
-    /// Of what came in a push, which may be anything.
+    /// The fields of a push, which may be malformed.
     pub(super) fn of_push(envelope: &str, wasm: &[u8]) -> Self {
         let Ok(envelope) = Envelope::parse(envelope) else {
             return Self::of_digest(ModuleDigest::of(wasm));
         };
-        let told = match envelope.claims() {
+        let fields = match envelope.claims() {
             Ok(manifest) => Self::of_manifest(&manifest, &envelope),
             Err(_) => Self::default().with("key_id", json!(envelope.key_id().as_str())),
         };
-        // The bytes that came, whatever the manifest says.
-        told.with("digest", json!(ModuleDigest::of(wasm).to_string()))
+        // The digest of the pushed bytes, whatever the manifest says.
+        fields.with("digest", json!(ModuleDigest::of(wasm).to_string()))
     }
 
     pub(super) fn with(mut self, name: &str, value: Value) -> Self {
@@ -63,12 +64,13 @@ impl Told {
 }
 
 impl Service {
-    /// Keeps that a change of the registry was refused, within the caller's rate; answers the refusal.
+    /// Records a refused change of the registry, within the caller's rate limit. Returns the
+    /// refusal.
     pub(super) async fn refused_module(
         &self,
         caller: &Caller,
         operation: &str,
-        told: Told,
+        fields: AuditFields,
         refusal: Refusal,
     ) -> Refusal {
         if refusal.code.status >= 500 || refusal.code == Code::IDEMPOTENCY_KEY_REUSED {
@@ -76,19 +78,19 @@ impl Service {
         }
         let Ok(now) = self.now_to_write() else { return refusal };
         let Some(dropped) = self.refusals.take(caller.subject(), now) else { return refusal };
-        let mut told =
-            told.with("operation", json!(operation)).with("code", json!(refusal.code.text));
+        let mut fields =
+            fields.with("operation", json!(operation)).with("code", json!(refusal.code.text));
         if dropped > 0 {
-            told = told.with("dropped", json!(dropped));
+            fields = fields.with("dropped", json!(dropped));
         }
         let note = Note {
             event: "module_refused",
             rows: Vec::new(),
-            fields: told.into_fields(),
+            fields: fields.into_fields(),
             guardrail: None,
             answer: None,
         };
-        // The refusal stands whether or not it can be kept.
+        // A failure to record it does not change the refusal.
         let _ = self.keep_note(caller, note, None, now).await;
         refusal
     }

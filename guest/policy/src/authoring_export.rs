@@ -5,8 +5,8 @@
 
 use std::cell::UnsafeCell;
 
+use crate::authoring;
 use crate::heap;
-use crate::workbench;
 
 /// Pointer and length of the last answer, at an address that the caller reads.
 struct Answer(UnsafeCell<([u32; 2], String)>);
@@ -32,7 +32,7 @@ pub unsafe extern "C" fn workbench(ptr: *mut u8, len: usize) -> *const u32 {
     // Rules outlive the call; anything allocated after it is for one evaluation.
     heap::allocate_for_evaluation(false);
     let answer = match String::from_utf8(request) {
-        Ok(request) => workbench::call(&request),
+        Ok(request) => authoring::call(&request),
         Err(_) => r#"{"error":{"message":"the request is not UTF-8"}}"#.to_owned(),
     };
     // SAFETY: one thread, and no reference to the answer outlives a call.

@@ -120,7 +120,7 @@ pub(crate) fn statement(record: &Value, signer: &Signer, decision: &str, comment
 /// Returns the digest of a record's request, printed as Python would. No character here needs an
 /// escape.
 pub(crate) fn request_digest(record: &Value) -> String {
-    let asked: BTreeMap<&str, &Value> = [
+    let content: BTreeMap<&str, &Value> = [
         "format",
         "agent",
         "action",
@@ -138,7 +138,7 @@ pub(crate) fn request_digest(record: &Value) -> String {
     .collect();
     let mut spaced = String::new();
     let mut in_text = false;
-    for c in serde_json::to_string(&asked).unwrap().chars() {
+    for c in serde_json::to_string(&content).unwrap().chars() {
         in_text ^= c == '"';
         spaced.push(c);
         if !in_text && [',', ':'].contains(&c) {

@@ -6,16 +6,16 @@ use signoff_verifier::operation;
 
 use super::signer::{Signer, statement};
 use super::{APPROVER, CONTEXT, EXECUTION, ID, REQUESTED, SECRET};
-use crate::door;
+use crate::harness;
 
 const EXPIRES: u64 = REQUESTED + 3600;
 
 /// Returns a request of every operation under v1, and v2 requests where they differ.
 pub(crate) fn requests() -> Vec<(&'static str, Value)> {
-    let keys = json!([door::key("k", SECRET, "active")]);
-    let pending = door::open(3600, None)["record"].take();
+    let keys = json!([harness::key("k", SECRET, "active")]);
+    let pending = harness::open(3600, None)["record"].take();
     let approved = approved();
-    let signature = door::sign(SECRET, ID, "approved", APPROVER, EXPIRES);
+    let signature = harness::sign(SECRET, ID, "approved", APPROVER, EXPIRES);
     let statement = json!({"approval_id": ID, "decision": "approved", "approver": APPROVER, "expires_at": EXPIRES});
     let actor = json!({"subject": "root", "roles": ["admin"]});
     let request = json!({
@@ -47,15 +47,15 @@ pub(crate) fn requests() -> Vec<(&'static str, Value)> {
     });
     let extension = json!({"expires_in_seconds": 7200, "actor": actor});
     let withdrawal = json!({"actor": actor});
-    let claimed = door::call("lifecycle.claim", &claim).unwrap()["record"].take();
+    let claimed = harness::call("lifecycle.claim", &claim).unwrap()["record"].take();
     let outcome =
         json!({"execution_id": EXECUTION, "outcome": "failed", "detail": "e", "actor": actor});
     let now = REQUESTED + 3;
     let shown = json!({"id": ID, "approval": pending, "now": now});
-    let shown = door::call("lifecycle.show", &shown).unwrap()["view"].take();
+    let shown = harness::call("lifecycle.show", &shown).unwrap()["view"].take();
     let view = json!({"id": ID, "approval": approved, "now": now});
     let question = json!({
-        "approval": door::call("lifecycle.show", &view).unwrap()["view"],
+        "approval": harness::call("lifecycle.show", &view).unwrap()["view"],
         "id": ID,
         "audience": "prod",
         "attempt": json!({"agent": "deployer", "action": "deploy", "context": CONTEXT}).to_string(),
@@ -141,8 +141,8 @@ pub(crate) fn requests() -> Vec<(&'static str, Value)> {
 
 /// Returns a receipt of the vectors, with the other arguments of its request.
 fn receipt() -> Value {
-    let define = door::parsed(&signoff_vectors::RECEIPT.1.into())["define"].take();
-    let receipt = door::parsed(&define["single"]);
+    let define = harness::parsed(&signoff_vectors::RECEIPT.1.into())["define"].take();
+    let receipt = harness::parsed(&define["single"]);
     json!({
         "receipt": define["single"],
         "log_keys": [define["log_key"]],
@@ -170,10 +170,10 @@ fn v2_requests() -> Vec<(&'static str, Value)> {
         "requirement": {"threshold": 2},
     });
     let open = json!({"request": request.to_string(), "context": CONTEXT, "accept": accept, "now": REQUESTED});
-    let mut record = door::call("lifecycle.open", &open).unwrap()["record"].take();
+    let mut record = harness::call("lifecycle.open", &open).unwrap()["record"].take();
     let mut requests = vec![("lifecycle.open", open)];
     for signer in [&ed, &mac] {
-        let statement = statement(&door::parsed(&record), signer, "approved", "fine");
+        let statement = statement(&harness::parsed(&record), signer, "approved", "fine");
         let signature = signer.sign(&statement);
         let private = json!({
             "id": signer.id,
@@ -185,7 +185,7 @@ fn v2_requests() -> Vec<(&'static str, Value)> {
         });
         let ballot = json!({"decision": "approved", "approver": signer.approver, "comment": "fine", "signature": signature});
         let decide = json!({"id": ID, "approval": record, "ballot": ballot.to_string(), "keys": keys, "accept": accept, "now": REQUESTED});
-        record = door::call("lifecycle.decide", &decide).unwrap()["record"].take();
+        record = harness::call("lifecycle.decide", &decide).unwrap()["record"].take();
         requests.extend([
             ("signing.payload", json!({"statement": statement, "profile": "v2"})),
             ("signing.sign", json!({"statement": statement, "profile": "v2", "key": private})),
@@ -203,14 +203,14 @@ fn v2_requests() -> Vec<(&'static str, Value)> {
 
 /// Returns the record of an approved approval.
 pub(crate) fn approved() -> Value {
-    let signature = door::sign(SECRET, ID, "approved", APPROVER, EXPIRES);
+    let signature = harness::sign(SECRET, ID, "approved", APPROVER, EXPIRES);
     let ballot = json!({"decision": "approved", "approver": APPROVER, "signature": signature});
     let args = json!({
-        "id": ID, "approval": door::open(3600, None)["record"],
+        "id": ID, "approval": harness::open(3600, None)["record"],
         "ballot": ballot.to_string(),
-        "keys": [door::key("k", SECRET, "active")],
+        "keys": [harness::key("k", SECRET, "active")],
         "accept": ["v1"],
         "now": REQUESTED + 1,
     });
-    door::call("lifecycle.decide", &args).unwrap()["record"].take()
+    harness::call("lifecycle.decide", &args).unwrap()["record"].take()
 }

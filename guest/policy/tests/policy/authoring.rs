@@ -1,7 +1,7 @@
-//! The workbench: JSON in, JSON out.
+//! The authoring interface: JSON in, JSON out.
 
 use serde_json::{Value, json};
-use signoff_policy::workbench;
+use signoff_policy::authoring;
 
 const RULES: &str = r#"
 format = 1
@@ -53,7 +53,7 @@ expect = "allow"
 "#;
 
 fn call(request: &Value) -> Value {
-    serde_json::from_str(&workbench::call(&request.to_string())).unwrap()
+    serde_json::from_str(&authoring::call(&request.to_string())).unwrap()
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn requests_before_a_load_are_refused() {
         assert_eq!(call(&request), json!({"error": {"message": "no rules are loaded"}}));
     }
     let attempt = super::support::attempt("{}", None);
-    assert!(workbench::verdict(&attempt).is_none() && workbench::describe().is_none());
+    assert!(authoring::verdict(&attempt).is_none() && authoring::describe().is_none());
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn rules_are_loaded_described_and_evaluated() {
     assert_eq!(described["rules_count"], 3);
     assert_eq!(described["default"], "require_approval");
     assert_eq!(described["rules"], RULES);
-    let asked = json!({"op": "evaluate", "attempt": {
+    let request = json!({"op": "evaluate", "attempt": {
         "agent": "inbox_triage", "action": "delete_mail",
         "context": r#"{"email_id": "e\n1", "mailbox": "ceo"}"#, "plan": null, "facts": "{}", "now": 1_760_697_000,
     }});
@@ -96,8 +96,8 @@ fn rules_are_loaded_described_and_evaluated() {
             {"rule": "never-the-ceo", "verdict": "deny", "line": 17, "matched": true, "when": "true", "error": null},
         ],
     }});
-    assert_eq!(call(&asked), answer);
-    assert_eq!(call(&asked), answer);
+    assert_eq!(call(&request), answer);
+    assert_eq!(call(&request), answer);
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn other_requests_are_refused() {
         attempt("a b", "{}").to_string(),
         attempt("a", &long).to_string(),
     ] {
-        let answer: Value = serde_json::from_str(&workbench::call(&request)).unwrap();
+        let answer: Value = serde_json::from_str(&authoring::call(&request)).unwrap();
         assert!(answer["error"]["message"].is_string(), "{answer}");
     }
 }

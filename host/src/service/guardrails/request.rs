@@ -1,4 +1,4 @@
-//! What the verifier is asked about an action: its canonical texts, and to open an approval for it.
+//! Calls of the verifier about an action: canonicalizing its texts, and opening an approval for it.
 
 use std::mem;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::refusal::Refusal;
 use crate::store::{Texts, WithTexts};
 use crate::verifier::{Failure, OpenArgs, Opened, Rejection, Verifier};
 
-/// An action as the verifier read it.
+/// An action with the digests that the verifier computed.
 #[derive(Clone, Debug)]
 pub(in super::super) struct Read {
     pub(in super::super) agent: String,
@@ -26,7 +26,7 @@ pub(in super::super) struct Read {
     pub(in super::super) plan_hash: Option<String>,
 }
 
-/// What is read of a verifier's view.
+/// The members of a verifier's view that are used here.
 #[derive(Deserialize)]
 struct Viewed {
     agent: String,
@@ -37,7 +37,7 @@ struct Viewed {
 }
 
 impl Read {
-    /// The action of an approval that was opened, and its canonical texts.
+    /// Returns the action of an opened approval, and its canonical texts.
     ///
     /// Refusals: `verifier-trapped`.
     pub(super) fn of(opened: &Opened) -> Result<(Self, Texts), Refusal> {
@@ -54,10 +54,11 @@ impl Viewed {
 }
 
 impl Service {
-    /// Has the verifier read an action: its canonical texts, and their digests.
+    /// Canonicalizes an action with the verifier. Returns the action with its digests, and its
+    /// canonical texts.
     ///
-    /// Refusals: 1. `request-invalid`, `limit-exceeded`: the agent or the action out of its form
-    /// 2. `context-invalid`: of the context, then of the plan 3. `verifier-trapped`
+    /// Refusals: 1. `request-invalid`, `limit-exceeded` for a malformed agent or action
+    /// 2. `context-invalid` for the context, then for the plan 3. `verifier-trapped`
     pub(super) async fn read(
         &self,
         verifier: &Verifier,
@@ -73,14 +74,15 @@ impl Service {
             let plan = plan.map(|plan| verifier.read_context(&plan).map_err(|e| of("plan", e)));
             Ok((context, plan.transpose()?))
         };
-        let (context, plan) = self.ask(verifier, bytes, read).await?;
+        let (context, plan) = self.call_verifier(verifier, bytes, read).await?;
         let (plan, plan_hash) = plan.map(|plan| (plan.canonical, plan.digest)).unzip();
         let read = Read { agent, action, context_hash: context.digest, plan_hash };
         Ok((read, Texts { context: context.canonical, plan }))
     }
 
-    /// The action that an approval is for, as its view shows it, and who requested it. The texts are the
-    /// stored ones, which have these digests: a claim that was accepted had the same.
+    /// Returns the action of an approval according to its view, its stored texts, and the
+    /// requester. The stored texts have the view's digests, and so have the texts of an accepted
+    /// claim.
     ///
     /// Refusals: `verifier-trapped`, `store-unavailable`, `store-tampered`.
     pub(super) async fn approved(
@@ -97,7 +99,7 @@ impl Service {
         Ok((viewed.read(), texts, requested_by))
     }
 
-    /// Opens an approval, without keeping it.
+    /// Opens an approval without storing it.
     ///
     /// Refusals: as `lifecycle.open` in `wit/`; `verifier-trapped`.
     pub(super) async fn open(
@@ -109,7 +111,7 @@ impl Service {
     ) -> Result<Opened, Refusal> {
         let accept = Arc::clone(&self.accept);
         let bytes = texts.context.len() + texts.plan.as_ref().map_or(0, String::len);
-        self.ask(verifier, bytes, move |verifier| {
+        self.call_verifier(verifier, bytes, move |verifier| {
             let Texts { context, plan } = &texts;
             let plan = plan.as_deref();
             verifier.open(&OpenArgs { request: &request, context, plan, accept: &accept, now })
@@ -117,7 +119,7 @@ impl Service {
         .await
     }
 
-    /// A request, worded for the verifier.
+    /// Builds the verifier's event of a request.
     pub(super) fn event(
         &self,
         caller: &Caller,
@@ -127,7 +129,7 @@ impl Service {
     ) -> String {
         let verdict = judged.map(|judged| &judged.verdict);
         let said = verdict.and_then(|verdict| verdict.reason.as_deref());
-        let asked = verdict.and_then(|verdict| verdict.requirement.clone()).unwrap_or_default();
+        let required = verdict.and_then(|verdict| verdict.requirement.clone()).unwrap_or_default();
         let event = json!({
             "id": id.to_string(),
             "audience": self.audience,
@@ -137,7 +139,7 @@ impl Service {
             "reason": new.reason.as_deref().or(said),
             "ttl_seconds": new.expires_in_seconds,
             "floor": self.config.requirement,
-            "policy_requirement": asked,
+            "policy_requirement": required,
             "policy": judged.and_then(|judged| judged.policy.as_deref()),
             "rule": verdict.and_then(|verdict| verdict.rule.as_deref()),
         });
@@ -151,7 +153,7 @@ fn viewed(view: &str) -> Result<Viewed, Refusal> {
         .map_err(|_| Refusal::new(Code::VERIFIER_TRAPPED, "the verifier's answer cannot be read"))
 }
 
-/// A rejection with the text that it is about.
+/// Prefixes a rejection with the name of the text.
 fn of(text: &str, failure: Failure) -> Failure {
     match failure {
         Failure::Rejected(Rejection { code, message }) => {

@@ -4,7 +4,7 @@
 use crate::store::About;
 
 /// The host's interpretation of the texts in its store.
-pub trait Meaning {
+pub trait EntryInterpreter {
     /// Returns the subject of an entry, given its text; `None` if this host does not write such an
     /// entry.
     fn about(&self, entry: &str) -> Option<About>;

@@ -1,28 +1,28 @@
-//! A policy on this machine: rules in a workbench, or a module.
+//! A policy on this machine: rules in a runtime, or a module.
 
 use anyhow::Context;
 use serde_json::Value;
 
-use super::problems::told;
+use super::problems::report_problems;
 use super::source::{self, Source};
 use super::stop::Stop;
 use crate::engine::Attempt;
 use crate::engine::{Allocation, Cache, Compiler, Limits, Loader, Policy, Verdict, digest};
-use crate::policy::{BenchError, Template, Trace, Workbench};
+use crate::policy::{RulesError, RulesRuntime, Template, Trace};
 
 /// A policy that can be evaluated.
-pub(super) struct Judge {
+pub(super) struct LocalPolicy {
     /// Its path on the command line.
     pub(super) file: String,
     /// Loaded rules: those of the file, or those embedded in a module.
-    pub(super) bench: Option<Bench>,
+    pub(super) loaded: Option<LoadedRules>,
     /// The module, if it is one.
     pub(super) module: Option<Module>,
 }
 
 /// Loaded rules.
-pub(super) struct Bench {
-    pub(super) workbench: Workbench,
+pub(super) struct LoadedRules {
+    pub(super) runtime: RulesRuntime,
     pub(super) rules: String,
 }
 
@@ -33,21 +33,22 @@ pub(super) struct Module {
     pub(super) description: Value,
 }
 
-impl Judge {
+impl LocalPolicy {
     /// Opens a rules file or module.
     pub(super) fn open(file: &str, template: &Template, json: bool) -> Result<Self, Stop> {
         let file = file.to_owned();
         match source::either(&file)? {
             Source::Rules(rules) => {
-                let mut workbench = template.workbench()?;
-                workbench.load(&rules).map_err(|error| told(&file, error, json))?;
-                Ok(Self { file, bench: Some(Bench { workbench, rules }), module: None })
+                let mut runtime = template.runtime()?;
+                runtime.load(&rules).map_err(|error| report_problems(&file, error, json))?;
+                Ok(Self { file, loaded: Some(LoadedRules { runtime, rules }), module: None })
             }
             Source::Module(wasm) => {
-                source::looked_at(&file, &wasm, json)?;
+                source::inspect_policy(&file, &wasm, json)?;
                 let module = Module::run(&wasm).with_context(|| format!("`{file}`"))?;
-                let bench = module.rules().map(|rules| Bench::of(rules, template)).transpose()?;
-                Ok(Self { file, bench: bench.flatten(), module: Some(module) })
+                let loaded =
+                    module.rules().map(|rules| LoadedRules::of(rules, template)).transpose()?;
+                Ok(Self { file, loaded: loaded.flatten(), module: Some(module) })
             }
         }
     }
@@ -57,10 +58,10 @@ impl Judge {
     /// # Errors
     ///
     /// Why there is no verdict.
-    pub(super) fn ask(&mut self, attempt: &Attempt) -> Result<Verdict, String> {
-        match (&self.module, &mut self.bench) {
+    pub(super) fn evaluate(&mut self, attempt: &Attempt) -> Result<Verdict, String> {
+        match (&self.module, &mut self.loaded) {
             (Some(module), _) => module.policy.evaluate(attempt).map_err(|e| e.to_string()),
-            (None, Some(bench)) => match bench.workbench.evaluate(attempt) {
+            (None, Some(loaded)) => match loaded.runtime.evaluate(attempt) {
                 Ok((verdict, _)) => Ok(verdict),
                 Err(error) => Err(error.to_string()),
             },
@@ -72,25 +73,25 @@ impl Judge {
     pub(super) fn explain(
         &mut self,
         attempt: &Attempt,
-    ) -> Result<Option<(Verdict, Vec<Trace>)>, BenchError> {
-        let Some(bench) = &mut self.bench else { return Ok(None) };
-        bench.workbench.evaluate(attempt).map(Some)
+    ) -> Result<Option<(Verdict, Vec<Trace>)>, RulesError> {
+        let Some(loaded) = &mut self.loaded else { return Ok(None) };
+        loaded.runtime.evaluate(attempt).map(Some)
     }
 
     /// Returns the text of the rules, if there are rules.
     pub(super) fn rules(&self) -> Option<&str> {
-        self.bench.as_ref().map(|bench| bench.rules.as_str())
+        self.loaded.as_ref().map(|loaded| loaded.rules.as_str())
     }
 }
 
-impl Bench {
+impl LoadedRules {
     /// Loads rules; `None` if this version's engine cannot load them.
     fn of(rules: &str, template: &Template) -> Result<Option<Self>, Stop> {
-        let mut workbench = template.workbench()?;
-        match workbench.load(rules) {
-            Ok(_) => Ok(Some(Self { workbench, rules: rules.to_owned() })),
-            Err(BenchError::Problems(_)) => Ok(None),
-            Err(BenchError::Failed(error)) => Err(error.into()),
+        let mut runtime = template.runtime()?;
+        match runtime.load(rules) {
+            Ok(_) => Ok(Some(Self { runtime, rules: rules.to_owned() })),
+            Err(RulesError::Problems(_)) => Ok(None),
+            Err(RulesError::Failed(error)) => Err(error.into()),
         }
     }
 }

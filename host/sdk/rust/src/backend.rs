@@ -10,7 +10,7 @@ use crate::rejection::Rejection;
 
 /// Where the verifier runs.
 #[derive(Debug)]
-pub(crate) enum Door {
+pub(crate) enum Backend {
     Native,
     #[cfg(feature = "wasm")]
     Component(crate::component::Component),
@@ -30,7 +30,7 @@ enum Answer<'a> {
     Error(Rejection),
 }
 
-impl Door {
+impl Backend {
     /// Runs an operation and deserializes its result.
     pub(crate) fn run<A, T>(&self, op: &str, args: &A) -> Result<T, Rejection>
     where
