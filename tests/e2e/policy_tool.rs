@@ -198,7 +198,7 @@ fn a_file_that_is_not_a_rules_file_is_refused_with_its_kind() {
     assert!(policy(&home, &["check", "binary"]).exits(1).out.starts_with("binary:1:1: error: "));
     // An endless file is refused at the limit.
     let ran = policy(&home, &["check", "/dev/zero"]).exits(1);
-    assert!(ran.err.contains("is over 67108864 bytes"), "{ran:?}");
+    assert!(ran.err.contains("is larger than the limit of a module, 67108864 bytes"), "{ran:?}");
 }
 
 #[test]

@@ -96,8 +96,8 @@ fn mismatched_embedded_rules_are_rejected() {
     fs::write(home.path("forged.wasm"), forged).unwrap();
     let ran = policy(&home, &[&["eval", "forged.wasm"], &ASKED[..]].concat()).exits(1);
     assert!(
-        ran.err.contains("answers require_approval by rule `risky`")
-            && ran.err.contains("answer allow by default"),
+        ran.err.contains("returns require_approval by rule `risky`")
+            && ran.err.contains("return allow by default"),
         "{ran:?}"
     );
     assert_eq!(ran.out, "");

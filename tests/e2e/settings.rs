@@ -115,7 +115,7 @@ fn unreadable_settings_prevent_a_start() {
     refused("");
     fs::remove_dir(&path).unwrap();
     assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
-    refused("no file");
+    refused("not a file");
     fs::remove_file(&path).unwrap();
     fs::write(&path, b"\xff\xfe = 1").unwrap();
     refused("UTF-8");
@@ -214,11 +214,11 @@ fn a_command_without_a_valid_keyring_prevents_a_start() {
     for (script, why) in [
         ("exit 3", "exit status: 3"),
         ("kill -9 $$", "signal: 9"),
-        ("true", "no keyring"),
-        ("echo not-a-keyring-4711", "no keyring"),
+        ("true", "not a keyring"),
+        ("echo not-a-keyring-4711", "not a keyring:"),
         ("echo '{\"format\":2,\"keys\":[]}'", "format 2"),
         ("echo '{\"format\":1,\"keys\":[]}'", "no secret"),
-        ("echo '{\"format\":1,\"keys\":[{\"id\":\"not-a-keyring-4711\"}]}'", "no keyring"),
+        ("echo '{\"format\":1,\"keys\":[{\"id\":\"not-a-keyring-4711\"}]}'", "keyring"),
         ("cat /dev/zero", "printed more than"),
         ("cat printed.json; exit 1", "exit status: 1"),
     ] {

@@ -268,7 +268,7 @@ fn with_the_log_key_every_probe_detects_an_effect() {
         "executor 0 claims it of succeeded",
         "executor 0 claims it of failed",
         "a revoked token gets 200",
-        "a token that nobody made gets 200",
+        "a token that was never created gets 200",
         "a token is listed",
         "a receipt of claimed with other entries",
     ] {
