@@ -18,7 +18,12 @@ fuzz_target!(|condition: &str| {
     let Ok((policy, _)) = Policy::load(&rules) else { return };
     let facts = r#"{"requester": "agent:inbox"}"#;
     let attempt = Attempt {
-        agent: "inbox", action: "quarantine", context: CONTEXT, plan: None, facts, now: 1_760_697_000,
+        agent: "inbox",
+        action: "quarantine",
+        context: CONTEXT,
+        plan: None,
+        facts,
+        now: 1_760_697_000,
     };
     let verdict = policy.evaluate(&attempt);
     let trace = policy.trace(&attempt);
