@@ -1,4 +1,5 @@
-//! Signed notes and checkpoints: what is read is written again as the same text.
+//! Signed notes and checkpoints: a checkpoint that is read is written again as the lines that it was read
+//! from; extension lines may follow them.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -9,6 +10,6 @@ fuzz_target!(|text: &str| {
     let _ = Note::read(text);
     let _ = Checkpoint::unverified(text);
     if let Ok(checkpoint) = Checkpoint::from_text(text) {
-        assert_eq!(checkpoint.text(), text);
+        assert!(text.starts_with(&checkpoint.text()));
     }
 });
