@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 
-# What the output of each chapter must contain, in this order. CHAPTERS has the least number of blocks too.
+# What the output of each page must contain, in this order. PAGES has the least number of blocks too.
 TOUR = [
     '"status":"ready"',
     '"status":"pending"',

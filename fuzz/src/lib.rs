@@ -1,19 +1,137 @@
-//! What the fuzz targets share.
+//! The properties that the fuzz targets try. Each takes any bytes, and panics if its parser breaks its
+//! promise. `seeds` tries them on every seed, without libFuzzer.
 
 use serde_json::Value;
+use serde_json::value::RawValue;
+use signoff_core::context;
+use signoff_core::log::checkpoint::Checkpoint;
+use signoff_core::log::note::Note;
+use signoff_policy::attempt::Attempt;
+use signoff_policy::policy::Policy;
+
+/// Every target: its name, and its property.
+pub const TARGETS: [(&str, fn(&[u8])); 8] = [
+    ("canonicalize", canonicalize),
+    ("wire", wire),
+    ("record", record),
+    ("view", view),
+    ("receipt", receipt),
+    ("note", note),
+    ("rules", rules),
+    ("conditions", conditions),
+];
 
 /// An approval's id.
-pub const ID: &str = "appr_01k7s2e3m8q4w6x9y0z1a2b3c4";
+const ID: &str = "appr_01k7s2e3m8q4w6x9y0z1a2b3c4";
 /// A log key that signed no receipt: the public key of RFC 8032, section 7.1, test 1.
-pub const LOG_KEY: &str = "signoff/fuzz+4e01ef5c+AddamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea";
+const LOG_KEY: &str = "signoff/fuzz+4e01ef5c+AddamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea";
+/// The context that conditions are evaluated on.
+const CONTEXT: &str = r#"{"score": 80, "name": "a", "list": [1, 2.5, "x"], "when": "2025-10-17T10:30:00Z", "big": 123456789012345678901234567890}"#;
 
-/// Calls an operation of the verifier on the wire.
-pub fn called(op: &str, args: &Value) -> Result<Value, String> {
+/// The canonicalizer: what it accepts is JSON, and its canonical form is a fixed point.
+pub fn canonicalize(bytes: &[u8]) {
+    let Ok(text) = str::from_utf8(bytes) else { return };
+    let Ok(canonical) = context::canonicalize(text) else { return };
+    assert!(canonical.is_ascii());
+    assert_eq!(context::canonicalize(&canonical).as_deref(), Ok(canonical.as_str()));
+    let digest = context::digest(text).expect("a canonical context has a digest");
+    assert_eq!(context::canonicalize_and_digest(text), Ok((canonical, digest)));
+    serde_json::from_str::<&RawValue>(text).expect("JSON");
+}
+
+/// The wire: any bytes are answered with one JSON object that has `ok` or `error`.
+pub fn wire(bytes: &[u8]) {
+    let answer = signoff_verifier::wire::call_bytes(bytes);
+    let answer: Value = serde_json::from_str(&answer).expect("JSON");
+    assert_eq!(answer.as_object().expect("an object").len(), 1);
+    assert!(answer.get("ok").is_some() || answer["error"]["code"].is_string());
+}
+
+/// The record of an approval: it is shown or refused, and the view is a JSON object with the same id.
+pub fn record(bytes: &[u8]) {
+    let Ok(record) = str::from_utf8(bytes) else { return };
+    let args = serde_json::json!({ "id": ID, "approval": record, "now": 1_760_697_900 });
+    if let Ok(shown) = called("lifecycle.show", &args) {
+        let view = shown["view"].as_str().expect("a text");
+        let view: Value = serde_json::from_str(view).expect("JSON");
+        assert_eq!(view["id"], ID);
+    }
+}
+
+/// A view under `approval.verify`, without a key that could have signed it: always refused.
+pub fn view(bytes: &[u8]) {
+    let Ok(view) = str::from_utf8(bytes) else { return };
+    let args = serde_json::json!({
+        "approval": view, "id": ID, "audience": "prod", "keys": [], "now": 1_760_697_900,
+        "attempt": r#"{"agent":"knowledge_update","action":"apply","context":"{}"}"#,
+    });
+    called("approval.verify", &args).expect_err("no key signed it");
+}
+
+/// A receipt under a log key that signed nothing: always refused. Without a log key it is only
+/// consistent: any answer but a panic.
+pub fn receipt(bytes: &[u8]) {
+    let Ok(receipt) = str::from_utf8(bytes) else { return };
+    let args = serde_json::json!({ "receipt": receipt, "log_keys": [LOG_KEY], "accept": ["v2"] });
+    called("receipt.verify", &args).expect_err("this log key signed nothing");
+    let args = serde_json::json!({ "receipt": receipt, "log_keys": [], "accept": ["v1", "v2"] });
+    let _ = called("receipt.verify", &args);
+}
+
+/// Signed notes and checkpoints: a checkpoint that is read is written again as the lines that it was
+/// read from; extension lines may follow them.
+pub fn note(bytes: &[u8]) {
+    let Ok(text) = str::from_utf8(bytes) else { return };
+    let _ = Note::read(text);
+    let _ = Checkpoint::unverified(text);
+    if let Ok(checkpoint) = Checkpoint::from_text(text) {
+        assert!(text.starts_with(&checkpoint.text()));
+    }
+}
+
+/// A rules file: it loads or has problems, and a policy that loads describes itself.
+pub fn rules(bytes: &[u8]) {
+    let Ok(text) = str::from_utf8(bytes) else { return };
+    match Policy::load(text) {
+        Ok((policy, _)) => {
+            serde_json::from_str::<Value>(&policy.describe()).expect("JSON");
+        }
+        Err(problems) => assert!(!problems.is_empty()),
+    }
+}
+
+/// A condition of a rule that allows: the action is allowed exactly if the condition is true. One that
+/// fails allows nothing.
+pub fn conditions(bytes: &[u8]) {
+    let Ok(condition) = str::from_utf8(bytes) else { return };
+    if condition.contains("'''") {
+        return;
+    }
+    let rules = format!(
+        "format = 1\nname = \"f\"\ndefault = \"deny\"\n[[rule]]\nid = \"r\"\nverdict = \"allow\"\nwhen = '''{condition}'''\n"
+    );
+    let Ok((policy, _)) = Policy::load(&rules) else { return };
+    let attempt = Attempt {
+        agent: "inbox",
+        action: "quarantine",
+        context: CONTEXT,
+        plan: None,
+        facts: r#"{"requester": "agent:inbox"}"#,
+        now: 1_760_697_000,
+    };
+    let trace = policy.trace(&attempt);
+    let is_true = trace.iter().any(|rule| rule.when == "true");
+    let is_allowed = policy.evaluate(&attempt).decision.as_str() == "allow";
+    assert_eq!(is_allowed, is_true, "{trace:?}");
+}
+
+/// Calls an operation of the verifier on the wire; the error is the code of its rejection.
+fn called(op: &str, args: &Value) -> Result<Value, String> {
     let request = serde_json::json!({ "op": op, "args": args }).to_string();
     let answer = signoff_verifier::wire::call(&request);
-    let mut answer: Value = serde_json::from_str(&answer).map_err(|e| e.to_string())?;
+    let mut answer: Value = serde_json::from_str(&answer).expect("JSON");
     match answer.get_mut("ok") {
         Some(ok) => Ok(ok.take()),
-        None => Err(answer["error"]["code"].as_str().unwrap_or_default().to_owned()),
+        None => Err(answer["error"]["code"].as_str().expect("a code").to_owned()),
     }
 }

@@ -9,7 +9,7 @@ use crate::engine::PolicyFailure;
 use crate::store::StoreError;
 use crate::verifier::Failure;
 
-/// Why an operation was refused. Nothing was stored.
+/// Why an operation was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The code, its HTTP status and its title.
@@ -41,6 +41,11 @@ impl Refusal {
 
     fn of_store(detail: &str, cause: &str) -> Self {
         Self::new(Code::STORE_UNAVAILABLE, detail).because(cause)
+    }
+
+    /// Returns the code and the detail: what callers may see.
+    pub fn without_cause(&self) -> String {
+        format!("{}: {}", self.code.text, self.detail)
     }
 
     /// The whole reason, for the log and for a person at this machine.
@@ -96,7 +101,16 @@ impl From<Failure> for Refusal {
 
 impl From<PolicyFailure> for Refusal {
     fn from(failure: PolicyFailure) -> Self {
-        Self::new(Code::POLICY_TRAPPED, format!("{failure}, so nothing is allowed"))
+        match failure {
+            PolicyFailure::Uncallable(cause) => Self::new(
+                Code::POLICY_TRAPPED,
+                "the policy could not be called, so nothing is allowed",
+            )
+            .because(cause),
+            PolicyFailure::Trapped(_) | PolicyFailure::Malformed(_) => {
+                Self::new(Code::POLICY_TRAPPED, format!("{failure}, so nothing is allowed"))
+            }
+        }
     }
 }
 

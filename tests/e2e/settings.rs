@@ -214,11 +214,14 @@ fn a_command_without_a_valid_keyring_prevents_a_start() {
     for (script, why) in [
         ("exit 3", "exit status: 3"),
         ("kill -9 $$", "signal: 9"),
-        ("true", "not a keyring"),
+        ("true", "did not print a keyring"),
         ("echo not-a-keyring-4711", "did not print a keyring"),
         ("echo '{\"format\":2,\"keys\":[]}'", "format 2"),
         ("echo '{\"format\":1,\"keys\":[]}'", "no secret"),
-        ("echo '{\"format\":1,\"keys\":[{\"id\":\"not-a-keyring-4711\"}]}'", "keyring"),
+        (
+            "echo '{\"format\":1,\"keys\":[{\"id\":\"not-a-keyring-4711\"}]}'",
+            "did not print a keyring",
+        ),
         ("cat /dev/zero", "printed more than"),
         ("cat printed.json; exit 1", "exit status: 1"),
     ] {

@@ -101,13 +101,15 @@ fn sources(endings: &[&str]) -> Vec<(PathBuf, String)> {
             let entry = entry.unwrap();
             let name = entry.file_name().into_string().unwrap();
             let path = folder.join(&name);
-            let made = ["target", "node_modules", "venv"].contains(&name.as_str());
+            let made =
+                ["artifacts", "corpus", "node_modules", "target", "venv"].contains(&name.as_str());
             if entry.file_type().unwrap().is_dir() {
                 if !made && !name.starts_with('.') {
                     folders.push(path);
                 }
             } else if path.extension().is_some_and(|ending| endings.iter().any(|e| ending == *e)) {
-                files.push((path, fs::read_to_string(entry.path()).unwrap()));
+                let text = fs::read(entry.path()).unwrap();
+                files.push((path, String::from_utf8_lossy(&text).into_owned()));
             }
         }
     }

@@ -1,4 +1,5 @@
-//! Writes seeds for the targets from the vectors and the example rules: `seeds FOLDER`.
+//! Writes seeds for the targets from the vectors and the example rules, and tries each property on its
+//! seeds: `seeds FOLDER`.
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -53,6 +54,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     found.push(("rules", rules));
     for (target, seed) in found.into_iter().filter(|(_, seed)| seed.len() <= BYTES_MAX) {
         let folder = folder.join(target);
+        let (_, property) =
+            signoff_fuzz::TARGETS.iter().find(|(name, _)| *name == target).ok_or(target)?;
+        property(seed.as_bytes());
         fs::create_dir_all(&folder)?;
         fs::write(folder.join(hex::encode(&Sha256::digest(&seed)[..8])), seed)?;
     }

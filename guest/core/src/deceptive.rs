@@ -18,6 +18,28 @@ pub fn is_plain_in_lines(char: char) -> bool {
     matches!(char, '\n' | '\t') || !is_deceptive(char)
 }
 
+/// Returns the text with every deceptive character escaped, for one line of output.
+pub fn in_one_line(text: &str) -> String {
+    escaped(text, |char| !is_deceptive(char))
+}
+
+/// Returns the text with every deceptive character except line feed and tab escaped.
+pub fn in_lines(text: &str) -> String {
+    escaped(text, is_plain_in_lines)
+}
+
+fn escaped(text: &str, is_plain: impl Fn(char) -> bool) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for char in text.chars() {
+        if is_plain(char) {
+            shown.push(char);
+        } else {
+            shown.extend(char.escape_unicode());
+        }
+    }
+    shown
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -30,6 +52,8 @@ mod tests {
             assert!(is_deceptive(char), "{char:?}");
             assert_eq!(is_plain_in_lines(char), matches!(char, '\n' | '\t'), "{char:?}");
         }
+        assert_eq!(in_one_line("a\u{202e}\nb"), "a\\u{202e}\\u{a}b");
+        assert_eq!(in_lines("a\u{202e}\nb"), "a\\u{202e}\nb");
         for char in " ~aéß中🦀\u{a0}\u{ac}\u{ae}\u{2010}\u{2029f}".chars() {
             assert!(!is_deceptive(char) && is_plain_in_lines(char), "{char:?}");
         }

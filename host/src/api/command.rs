@@ -77,5 +77,8 @@ fn idempotency(
     let key = key.to_str().ok().filter(|key| !key.is_empty()).ok_or_else(|| {
         Refusal::new(Code::REQUEST_INVALID, "`Idempotency-Key` must be visible ASCII")
     })?;
-    Ok(Some(Idempotency::new(caller, uri.path(), key, body.bytes())))
+    // Kept answers are stored under the path without the prefix.
+    let path = uri.path();
+    let path = path.strip_prefix("/api/v1").unwrap_or(path);
+    Ok(Some(Idempotency::new(caller, path, key, body.bytes())))
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -27,11 +27,6 @@ pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) 
         )
         .into_response(),
     };
-    if response.status() == StatusCode::SERVICE_UNAVAILABLE
-        && response.extensions().get::<Code>().is_none()
-    {
-        response = Refusal::new(Code::STORE_UNAVAILABLE, "no answer in time").into_response();
-    }
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));

@@ -1,12 +1,13 @@
 //! The metrics of `/metrics`.
 
-use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
+use axum::http::StatusCode;
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -14,6 +15,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
+use signoff_core::deceptive::in_one_line;
 
 use super::problem::FailureReason;
 use super::{App, RequestId};
@@ -53,6 +55,8 @@ struct ShadowLabels {
 /// Counters, gauges and histograms of one server.
 pub struct Metrics {
     registry: Mutex<Registry>,
+    /// The reason that `/readyz` gave last, if it was not ready.
+    unready: Mutex<Option<String>>,
     requests: Family<RouteLabels, Counter>,
     refusals: Family<CodeLabels, Counter>,
     seconds: Histogram,
@@ -74,6 +78,7 @@ impl Default for Metrics {
         // 100 µs to about 13 s.
         let metrics = Self {
             registry: Mutex::default(),
+            unready: Mutex::default(),
             requests: Family::default(),
             refusals: Family::default(),
             seconds: Histogram::new(exponential_buckets(1e-4, 2.0, 18)),
@@ -190,9 +195,9 @@ pub(super) async fn measure(State(app): State<App>, request: Request, next: Next
     let route = matched.map_or("none", MatchedPath::as_str).to_owned();
     let request_id = request.extensions().get::<RequestId>().cloned();
     let start = Instant::now();
-    let response = next.run(request).await;
+    let response = answered_in_time(next.run(request).await);
     app.metrics.seconds.observe(start.elapsed().as_secs_f64());
-    if response.status().is_server_error() {
+    if app.metrics.is_to_log(&route, &response) {
         log_failure(&response, &method, &route, request_id.as_ref());
     }
     let labels = RouteLabels { method, route, status: response.status().as_u16() };
@@ -203,17 +208,47 @@ pub(super) async fn measure(State(app): State<App>, request: Request, next: Next
     response
 }
 
-/// Logs one line with the cause, which the caller does not see. `?` escapes untrusted text.
+/// A time limit answers 503 without a code.
+fn answered_in_time(response: Response) -> Response {
+    let timed_out = response.status() == StatusCode::SERVICE_UNAVAILABLE
+        && response.extensions().get::<Code>().is_none();
+    match timed_out {
+        true => Refusal::new(Code::STORE_UNAVAILABLE, "no answer in time").into_response(),
+        false => response,
+    }
+}
+
+impl Metrics {
+    /// Returns whether a response is a failure that is to be logged. `/readyz` needs no token and is
+    /// called every few seconds, so it is logged once for each cause.
+    fn is_to_log(&self, route: &str, response: &Response) -> bool {
+        let reason = reason(response).map(str::to_owned);
+        if route != "/readyz" {
+            return response.status().is_server_error();
+        }
+        let mut unready = self.unready.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = *unready != reason;
+        *unready = reason;
+        changed && unready.is_some()
+    }
+}
+
+/// Returns the whole reason of a failure.
+fn reason(response: &Response) -> Option<&str> {
+    response.extensions().get::<FailureReason>().map(|FailureReason(reason)| reason.as_str())
+}
+
+/// Logs one line with the cause, which the caller does not see.
 fn log_failure(response: &Response, method: &str, route: &str, request_id: Option<&RequestId>) {
     let code = response.extensions().get::<Code>().map_or("none", |code| code.text);
-    let cause = response.extensions().get::<FailureReason>().map(|FailureReason(cause)| cause);
+    let cause = in_one_line(reason(response).unwrap_or_default());
     tracing::error!(
         request_id = request_id.map(RequestId::as_str).unwrap_or_default(),
         method,
         route,
         status = response.status().as_u16(),
         code,
-        cause = cause.map(tracing::field::debug),
+        cause,
         "request failed"
     );
 }

@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write, stderr, stdout};
 
 use anstyle::{AnsiColor, Style};
 use comfy_table::{Cell, Color, ColumnConstraint, ContentArrangement, Table, presets};
-use signoff_core::deceptive::is_plain_in_lines;
+use signoff_core::deceptive::in_lines;
 
 use crate::api::{Approval, Requirement};
 
@@ -16,15 +16,7 @@ pub(super) fn colours() -> bool {
 /// Escapes control and deceptive characters except line feed and tab, so that a text cannot
 /// manipulate the terminal.
 pub(super) fn safe(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        if is_plain_in_lines(c) {
-            shown.push(c);
-        } else {
-            shown.extend(c.escape_unicode());
-        }
-    }
-    shown
+    in_lines(text)
 }
 
 /// Prints a line; a closed pipe ends the command silently.

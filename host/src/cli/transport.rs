@@ -207,7 +207,8 @@ impl Transport {
                     service.check_recorded_witness().await?;
                     if let Err(refusal) = service.may_decide().await {
                         let status = refusal.code.status;
-                        return Ok((status, serde_json::to_vec(&refusal.problem())?));
+                        let problem = Problem { detail: refusal.reason(), ..refusal.problem() };
+                        return Ok((status, serde_json::to_vec(&problem)?));
                     }
                 }
                 Access::Write | Access::Create => {

@@ -93,6 +93,9 @@ pub enum PolicyFailure {
     /// It trapped, or ran out of fuel, time or memory.
     #[error("policy failed: {0}")]
     Trapped(String),
+    /// The host could not call it.
+    #[error("policy could not be called: {0}")]
+    Uncallable(String),
     /// Its verdict is malformed.
     #[error("policy returned a malformed verdict: {0}")]
     Malformed(#[from] MalformedVerdict),
@@ -232,19 +235,19 @@ impl Policy {
             .set_fuel(self.0.limits.fuel)
             .and_then(|()| self.0.linked.instantiate(&mut store))
             .and_then(|policy| question(&policy, &mut store));
-        answer.map_err(|e| PolicyFailure::Trapped(self.why(&e)))
+        answer.map_err(|e| self.failure(&e))
     }
 
-    /// Returns why a call failed, as one clause.
-    fn why(&self, error: &wasmtime::Error) -> String {
-        match error.downcast_ref::<wasmtime::Trap>() {
+    /// Returns why a call failed.
+    fn failure(&self, error: &wasmtime::Error) -> PolicyFailure {
+        PolicyFailure::Trapped(match error.downcast_ref::<wasmtime::Trap>() {
             Some(wasmtime::Trap::OutOfFuel) => {
                 format!("it used up its fuel of {} units", self.0.limits.fuel)
             }
             Some(wasmtime::Trap::Interrupt) => "it exceeded its time limit".to_owned(),
             Some(trap) => trap.to_string(),
-            None => format!("{error:#}"),
-        }
+            None => return PolicyFailure::Uncallable(format!("{error:#}")),
+        })
     }
 
     fn took(&self, time: Duration) {

@@ -33,7 +33,7 @@ impl Service {
     ///
     /// `keyring-unavailable`: keys that can no longer be read decide nothing.
     pub fn keys(&self) -> Result<Keys, Refusal> {
-        self.keys.current().map_err(|e| Refusal::new(Code::KEYRING_UNAVAILABLE, e.to_string()))
+        self.keys.current().map_err(unreadable)
     }
 
     /// Reloads every source of keys, and records what changed.
@@ -45,10 +45,7 @@ impl Service {
         // A key command may be slow.
         let keys = Arc::clone(&self.keys);
         let reloaded = tokio::task::spawn_blocking(move || keys.reload().map(drop)).await;
-        let unavailable = |why: String| Refusal::new(Code::KEYRING_UNAVAILABLE, why);
-        reloaded
-            .map_err(|e| unavailable(e.to_string()))?
-            .map_err(|e| unavailable(e.to_string()))?;
+        reloaded.map_err(unreadable)?.map_err(unreadable)?;
         self.recorded_keys().await.map(drop)
     }
 
@@ -153,6 +150,12 @@ impl Service {
         let now = self.now_to_write()?;
         self.keep_note(&Caller::system(), note, None, now).await.map(drop)
     }
+}
+
+/// The keys cannot be read. The cause may name files and commands of the server: it is for the log.
+fn unreadable(cause: impl std::fmt::Display) -> Refusal {
+    let detail = "the keys cannot be read, so nothing is decided";
+    Refusal::new(Code::KEYRING_UNAVAILABLE, detail).because(cause)
 }
 
 /// Checks that a key's change is allowed: an id never names two keys, and a revoked key stays

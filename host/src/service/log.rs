@@ -50,7 +50,8 @@ impl Service {
         let key = |public: LogPublic| {
             let key = LogKey::new(&name, &public.public_key);
             let refused = |e: LogKeyError| {
-                Refusal::new(Code::KEYRING_UNAVAILABLE, format!("key `{}`: {e}", public.id))
+                let detail = format!("log key `{}` cannot be used", public.id);
+                Refusal::new(Code::KEYRING_UNAVAILABLE, detail).because(e)
             };
             key.map_err(refused).map(|key| (public.id.clone(), key))
         };
@@ -120,8 +121,9 @@ impl Service {
             &mut dyn FnMut(u64) -> Result<Hash, Infallible>,
         ) -> Result<T, TreeError<Infallible>>,
     ) -> Result<T, Refusal> {
-        let failed =
-            |e: TreeError<Infallible>| Refusal::new(Code::STORE_UNAVAILABLE, e.to_string());
+        let failed = |e: TreeError<Infallible>| {
+            Refusal::new(Code::STORE_UNAVAILABLE, "the audit tree cannot be read").because(e)
+        };
         let mut needed = Vec::new();
         compute(&mut |position| {
             needed.push(position);

@@ -71,7 +71,8 @@ impl Service {
         for id in self.recorded_ids().await? {
             if let Some(row) = self.store.row(RowKind::Key, &id).await? {
                 let key: KeyDescription = serde_json::from_str(&row.value).map_err(|e| {
-                    Refusal::new(Code::STORE_UNAVAILABLE, format!("the record of key `{id}`: {e}"))
+                    let detail = format!("the record of key `{id}` cannot be read");
+                    Refusal::new(Code::STORE_UNAVAILABLE, detail).because(e)
                 })?;
                 keys.push((id, key.fingerprint));
             }
@@ -115,5 +116,5 @@ impl Service {
 }
 
 fn unreadable(e: &ReceiptError) -> Refusal {
-    Refusal::new(Code::STORE_UNAVAILABLE, e.to_string())
+    Refusal::new(Code::STORE_UNAVAILABLE, "an audit entry cannot be read").because(e)
 }

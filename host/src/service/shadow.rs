@@ -13,6 +13,8 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
+use signoff_core::deceptive::in_one_line;
+
 use super::guardrails::{Judged, Moment, Read};
 use super::note::Note;
 use super::{Caller, Service};
@@ -217,7 +219,11 @@ impl Service {
         }
         if let Err(failure) = answer {
             let policy = compared.candidate.digest();
-            tracing::warn!(policy, cause = ?failure.to_string(), "shadow policy failed");
+            tracing::warn!(
+                policy,
+                cause = in_one_line(&failure.to_string()),
+                "shadow policy failed"
+            );
         }
         let Ok(now) = self.now_to_write() else { return };
         let note = Note {

@@ -313,6 +313,8 @@ fn replaced(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
 /// Returns the scope of an idempotency key: its sender and its path.
 fn scope(subject: &str, path: &str, key: &str) -> [u8; 32] {
     let mut hash = Sha256::new();
+    // The prefix of the API is not a part of it.
+    let path = path.strip_prefix("/api/v1").unwrap();
     for piece in [subject, path, key] {
         hash.update((piece.len() as u64).to_le_bytes());
         hash.update(piece);

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use signoff_core::deceptive::in_one_line;
+
 use crate::cli::output;
 use crate::service::Service;
 
@@ -63,7 +65,7 @@ pub(super) async fn print(service: Arc<Service>, json: bool) {
                 let line = if json {
                     format!("{{\"number\":{},\"entry\":{}}}", entry.number, entry.text)
                 } else if let Ok(entry_line) = serde_json::from_str::<EntryLine>(&entry.text) {
-                    entry_line.line()
+                    in_one_line(&entry_line.line())
                 } else {
                     continue;
                 };

@@ -126,6 +126,8 @@ fn log_to_stderr(json: bool) {
     let lines = tracing_subscriber::fmt()
         .with_max_level(tracing::Level::WARN)
         .with_writer(std::io::stderr)
+        // A log that cannot be written must not end a request: the default is to panic.
+        .log_internal_errors(false)
         .with_ansi(false);
     // A second server of one process, as in a test, has the first one's.
     let _ = if json { lines.json().flatten_event(true).try_init() } else { lines.try_init() };

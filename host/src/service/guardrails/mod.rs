@@ -246,7 +246,7 @@ impl Service {
         let _place = self.slots.places().acquire().await;
         let (policy, attempt) = (policy.clone(), Arc::clone(attempt));
         let answer = tokio::task::spawn_blocking(move || policy.evaluate(&attempt)).await;
-        answer.unwrap_or_else(|e| Err(PolicyFailure::Trapped(e.to_string())))
+        answer.unwrap_or_else(|e| Err(PolicyFailure::Uncallable(e.to_string())))
     }
 }
 

@@ -6,6 +6,8 @@
 //! its policy is not treated as empty: actions that the policy denies would then only require
 //! approval.
 
+use signoff_core::deceptive::in_one_line;
+
 use super::super::Service;
 use super::super::slots::{Active, PolicySlot};
 use super::prepare::{Candidate, loaded, run_blocking};
@@ -56,7 +58,7 @@ impl Service {
         let row = match self.slot_row(Slot::Verifier).await {
             Ok(row) => row,
             Err(refusal) if refusal.code == Code::STORE_TAMPERED => {
-                self.swap_verifier(Verifier::broken("none", &refusal.to_string()));
+                self.swap_verifier(Verifier::broken("none", &inactive_because(&refusal)));
                 return Ok(());
             }
             Err(refusal) => return Err(refusal),
@@ -122,7 +124,7 @@ impl Service {
             Ok(kept) => kept,
             // An I/O error may be temporary.
             Err(refusal) if is_io(&refusal) => return Err(refusal),
-            Err(refusal) => return Ok(Err(refusal.to_string())),
+            Err(refusal) => return Ok(Err(inactive_because(&refusal))),
         };
         if kept.signed.manifest().slot != slot {
             return Ok(Err(format!("its manifest names slot `{}`", kept.signed.manifest().slot)));
@@ -134,7 +136,7 @@ impl Service {
         let candidate =
             run_blocking(move || loaded(&loader, kept.signed.manifest(), &kept.wasm).map(Some))
                 .await;
-        Ok(candidate.map_err(|refusal| refusal.to_string()))
+        Ok(candidate.map_err(|refusal| inactive_because(&refusal)))
     }
 
     async fn restored_shadow(
@@ -151,6 +153,12 @@ impl Service {
             Ok(Some(Candidate::Verifier(_))) | Err(_) => None,
         })
     }
+}
+
+/// Logs why a module is not active, and returns what callers may see of it.
+fn inactive_because(refusal: &Refusal) -> String {
+    tracing::error!(cause = in_one_line(&refusal.reason()), "module not active");
+    refusal.without_cause()
 }
 
 /// Returns whether the store failed, rather than its content.
