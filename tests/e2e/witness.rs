@@ -411,6 +411,26 @@ fn a_retired_log_key_stops_writing() {
     starts_again(&witnessed, server, &approved);
 }
 
+/// Also without a witness: a signed log never continues unsigned.
+#[test]
+fn a_log_key_that_is_removed_while_the_server_runs_stops_writing() {
+    let (home, server) = home_and_server();
+    let approved = server.approved();
+    let keyring = home.path("signoff.keys.json");
+    let keys = fs::read_to_string(&keyring).unwrap();
+    fs::write(&keyring, r#"{"format":1,"keys":[]}"#).unwrap();
+    server.claim(&approved).refused("store-unavailable");
+    server.post("/api/v1/approvals", &request_body()).refused("store-unavailable");
+    server.get("/readyz").refused("store-unavailable");
+    server.get("/api/v1/audit/checkpoint").refused("not-found");
+    fs::write(&keyring, "{").unwrap();
+    server.get("/api/v1/audit/checkpoint").refused("keyring-unavailable");
+    fs::write(&keyring, keys).unwrap();
+    server.stop();
+    let server = home.serve();
+    server.claim(&approved).ok();
+}
+
 #[track_caller]
 fn ends_writing(server: &Server, approved: &Value) {
     let before = entries(server);

@@ -29,10 +29,10 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// `not-found` if the keyring has no active log key; `store-unavailable`.
+    /// `keyring-unavailable`; `not-found` if the keyring has no active log key; `store-unavailable`.
     pub async fn checkpoint(&self) -> Result<(u64, String), Refusal> {
-        let signer =
-            signer(&self.keys, &self.audience).map_err(|why| Refusal::new(Code::NOT_FOUND, why))?;
+        let signer = signer(&self.keys()?, &self.audience)
+            .map_err(|why| Refusal::new(Code::NOT_FOUND, why))?;
         let head = self.store.head().await?;
         let origin = signer.key().name().to_owned();
         let checkpoint = Checkpoint { origin, size: head.entries, root: head.root };

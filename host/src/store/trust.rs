@@ -46,13 +46,20 @@ pub struct Trust {
     accept_unsigned: bool,
     /// Whether heads stay unsigned even though there is a key.
     holds_back: Arc<AtomicBool>,
+    /// Whether a trusted key signed a head that was read or written: then every later one is signed.
+    is_signing: Arc<AtomicBool>,
 }
 
 impl Trust {
     /// Accepts only a head that one of these keys signed; if there is no key, only an unsigned
     /// head.
     pub fn new(keys: Arc<dyn LogKeys>) -> Self {
-        Self { keys, accept_unsigned: false, holds_back: Arc::default() }
+        Self {
+            keys,
+            accept_unsigned: false,
+            holds_back: Arc::default(),
+            is_signing: Arc::default(),
+        }
     }
 
     /// Trust without log keys.
@@ -95,7 +102,11 @@ impl Trust {
             (true, _) if self.accept_unsigned => {
                 Checkpoint::unverified(head).map_err(unreadable)?
             }
-            (true, false) => checkpoint::open(head, &trusted).map_err(unreadable)?.checkpoint,
+            (true, false) => {
+                let opened = checkpoint::open(head, &trusted).map_err(unreadable)?;
+                self.is_signing.store(true, Ordering::Release);
+                opened.checkpoint
+            }
             (true, true) => {
                 Checkpoint::unverified(head).map_err(unreadable)?;
                 return Err(untrusted(
@@ -121,14 +132,18 @@ impl Trust {
 
     /// Returns the text of a head, signed if there is a log key.
     ///
-    /// Errors: [`StoreError::Unsigned`] if the keys cannot be read, or no log key is active.
+    /// Errors: [`StoreError::Unsigned`] if the keys cannot be read, no log key is active, or the log is
+    /// signed and the keyring has no log key any more.
     pub(crate) fn write_head(
         &self,
         checkpoint: &Checkpoint,
         audience: &str,
     ) -> Result<String, StoreError> {
         match self.signer(audience)? {
-            Some(signer) => Ok(signer.sign(checkpoint)),
+            Some(signer) => {
+                self.is_signing.store(true, Ordering::Release);
+                Ok(signer.sign(checkpoint))
+            }
             None => Ok(checkpoint.text()),
         }
     }
@@ -140,13 +155,17 @@ impl Trust {
             return Ok(None);
         }
         let signer = self.keys.signer(audience).map_err(StoreError::Unsigned)?;
-        if signer.is_none() && !self.trusted(audience)?.is_empty() {
-            return Err(StoreError::Unsigned(
+        let why = match &signer {
+            Some(_) => return Ok(signer),
+            None if !self.trusted(audience)?.is_empty() => {
                 "no log key of the keyring is active; create one with `signoff key generate --use log`"
-                    .to_owned(),
-            ));
-        }
-        Ok(signer)
+            }
+            None if self.is_signing.load(Ordering::Acquire) => {
+                "the log is signed, and the keyring has no log key any more; restore the keyring"
+            }
+            None => return Ok(None),
+        };
+        Err(StoreError::Unsigned(why.to_owned()))
     }
 
     pub(crate) fn trusted(&self, audience: &str) -> Result<Vec<LogKey>, StoreError> {

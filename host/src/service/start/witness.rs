@@ -1,7 +1,6 @@
 //! The witness of a store: checking that the log extends it, and updating it after each commit.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use serde_json::json;
 
@@ -11,7 +10,7 @@ use crate::audit::checkpoint::Checkpoint;
 use crate::audit::log_key::LogSigner;
 use crate::audit::tree;
 use crate::code::Code;
-use crate::keys::KeySource;
+use crate::keys::Keys;
 use crate::refusal::Refusal;
 use crate::store::{Row, RowChange, RowKind, Witness, is_signed};
 use crate::witness::{WitnessError, WitnessFile};
@@ -180,8 +179,7 @@ impl Service {
 }
 
 /// Returns the active log key's signer of checkpoints.
-pub(in super::super) fn signer(keys: &Arc<KeySource>, audience: &str) -> Result<LogSigner, String> {
-    let keys = keys.current().map_err(|e| e.to_string())?;
+pub(in super::super) fn signer(keys: &Keys, audience: &str) -> Result<LogSigner, String> {
     let key = keys
         .log_key()
         .ok_or("no active log key signs checkpoints; `signoff key generate --use log` makes one")?;
