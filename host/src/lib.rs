@@ -7,26 +7,30 @@
 //! approval through the code.
 
 pub mod api;
+pub mod approvals;
 pub mod audit;
+pub mod caller;
 pub mod cli;
 pub mod clock;
 pub mod code;
 pub mod config;
 mod core_dump;
 pub mod engine;
+pub mod guardrails;
 pub mod id;
+pub mod identity;
 pub mod keys;
+pub mod ledger;
 pub mod measure;
-pub mod module;
+pub mod modules;
 pub mod policy;
 pub mod private_file;
 pub mod refusal;
 pub mod server;
 pub mod service;
 pub mod settings;
+pub mod start;
 pub mod store;
-pub mod token;
 pub mod verifier;
-pub mod witness;
 
 pub use signoff_core::role;

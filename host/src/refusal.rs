@@ -5,7 +5,7 @@ use std::sync::Arc;
 use signoff_core::rejection::Rejection;
 
 use crate::code::Code;
-use crate::engine::PolicyFailure;
+use crate::policy::PolicyFailure;
 use crate::store::StoreError;
 use crate::verifier::Failure;
 

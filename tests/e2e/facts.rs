@@ -5,7 +5,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 use signoff::keys::Keys;
-use signoff::module::{Envelope, Manifest, Slot};
+use signoff::modules::{Envelope, Manifest, Slot};
 
 use crate::support::modules::{Core, Shop, change, push};
 use crate::support::{Client, Home, activated, claim_body, flat, home_with_signer, request_body};

@@ -4,7 +4,7 @@
 use base64ct::{Base64, Encoding};
 use serde_json::{Value, json};
 use signoff::engine::{Allocation, VERIFIER, digest, policy_config};
-use signoff::module::Slot;
+use signoff::modules::Slot;
 
 use crate::support::modules::{Core, Shop, change, evaluated, push, roll_back};
 use crate::support::request_body;

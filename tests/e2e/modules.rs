@@ -5,7 +5,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 use signoff::engine::{VERIFIER, VERIFIER_DIGEST, digest};
-use signoff::module::Slot;
+use signoff::modules::Slot;
 
 use crate::support::modules::{Core, Shop, change, evaluated, push, roll_back};
 use crate::support::{Answer, Client, Server, text, until};

@@ -3,7 +3,7 @@
 use redb::{Database, ReadableTable, TableDefinition};
 use serde_json::json;
 use signoff::engine::{VERIFIER, VERIFIER_DIGEST, digest};
-use signoff::module::Slot;
+use signoff::modules::Slot;
 
 use crate::fail_closed::{TRAP, with_body};
 use crate::support::modules::{Core, Shop, change, evaluated, push, roll_back};

@@ -3,7 +3,8 @@
 
 use std::sync::LazyLock;
 
-use signoff::engine::{Attempt, Cache, Decision, Limits, POLICY_STACK_BYTES, Policies, Policy};
+use signoff::engine::{Cache, POLICY_STACK_BYTES, Policies};
+use signoff::policy::{Attempt, Decision, Limits, Policy};
 use signoff::policy::{Built, RulesError, Shape, Template, build_with, shape};
 
 static TEMPLATE: LazyLock<Template> = LazyLock::new(|| Template::new(&cache()).unwrap());
@@ -49,7 +50,7 @@ fn built(rules: &str) -> Built {
 
 /// Loads a policy as a host does.
 fn running(policies: &Policies, built: &Built) -> Policy {
-    policies.load(&built.wasm, &built.digest, Limits::default(), &Cache::none()).unwrap()
+    Policy::load(policies, &built.wasm, &built.digest, Limits::default(), &Cache::none()).unwrap()
 }
 
 fn attempts() -> Vec<Attempt> {

@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 
 use serde_json::{Value, json};
 use signoff::api::{Access, ROUTES};
-use signoff::module::Slot;
+use signoff::modules::Slot;
 
 use crate::support::modules::{Core, change, push, sealed};
 use crate::support::{Answer, Client, Home, Raw, Server, ballot, home_and_server, id, open, text};
@@ -286,7 +286,7 @@ fn with_any_token_in_the_store_every_call_requires_one() {
         (*cast.server).clone(),
         cast.server.with_token("sgnt_0"),
         cast.server.with_token(format!("sgnt_{}", "0".repeat(72))),
-        cast.server.with_token(signoff::token::Token::generate().expose()),
+        cast.server.with_token(signoff::identity::token::Token::generate().expose()),
     ];
     for (method, route, _) in rows() {
         for stranger in &strangers {

@@ -23,7 +23,7 @@ const BANNED: [&str; 12] = [
 const BINDINGS: [&str; 4] = [
     "guest/policy/src/component.rs",
     "guest/verifier/src/component.rs",
-    "host/src/engine/policy.rs",
+    "host/src/policy/evaluate.rs",
     "host/src/verifier/",
 ];
 

@@ -9,12 +9,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail, ensure};
 use redb::{Database, TableDefinition};
+use signoff::approvals::Filter;
+use signoff::caller::Caller;
 use signoff::clock::{Clock, ManualClock};
 use signoff::engine::{Allocation, Cache};
 use signoff::keys::{KeySource, keyring_beside};
 use signoff::measure::Case;
 use signoff::measure::work::Decisions;
-use signoff::service::{self, Caller, Filter};
 use signoff::store::redb::{CheckIntegrity, OpenMode, RedbStore};
 use signoff::verifier::Verifier;
 
@@ -107,7 +108,7 @@ fn opened(store: &Path, check: CheckIntegrity) -> Result<f64> {
     let keys = Arc::new(KeySource::new(keyring_beside(store), None));
     keys.load()?;
     let start = Instant::now();
-    let opened = RedbStore::open(store, OpenMode::Write, check, service::trust(&keys))?;
+    let opened = RedbStore::open(store, OpenMode::Write, check, signoff::keys::trust(&keys))?;
     let took = start.elapsed();
     drop(opened);
     Ok(took.as_secs_f64())

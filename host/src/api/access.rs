@@ -12,10 +12,11 @@ use axum::response::{IntoResponse, Response};
 use super::params::Id;
 use super::routes::{Access, ROUTES, Route};
 use super::{App, Origin, RequestId, body, problem};
+use crate::caller::Caller;
 use crate::code::Code;
 use crate::id::ApprovalId;
+use crate::ledger::Refused;
 use crate::refusal::Refusal;
-use crate::service::{Caller, Refused};
 
 /// Passes a request with its caller to the handler, if the route table allows it. A refusal of an
 /// authenticated caller that tried to change something is recorded in the audit log.

@@ -17,10 +17,11 @@ use super::command::Command;
 use super::params::{Id, Params};
 use super::problem::Problem;
 use super::reply::{answer, json_answer};
+use crate::approvals::{Attempt, Ballot, Claim, Filter, NewApproval, Outcome, PayloadQuery};
+use crate::caller::Caller;
 use crate::code::Code;
 use crate::id::ApprovalId;
 use crate::refusal::Refusal;
-use crate::service::{Attempt, Ballot, Caller, Claim, Filter, NewApproval, Outcome, PayloadQuery};
 use crate::store::{Status, WithTexts};
 
 const WAIT_SECONDS_MAX: u64 = 60;

@@ -6,9 +6,10 @@ use axum::response::{IntoResponse, Response};
 
 use super::App;
 use super::body::{Json, LargeJson};
+use crate::caller::Caller;
 use crate::code::Code;
+use crate::ledger::Idempotency;
 use crate::refusal::Refusal;
-use crate::service::{Caller, Idempotency};
 
 /// Maximum length of `Idempotency-Key`.
 const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;

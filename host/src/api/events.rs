@@ -15,9 +15,9 @@ use serde_json::value::RawValue;
 use super::App;
 use super::params::Params;
 use super::problem::Problem;
+use crate::caller::Caller;
 use crate::code::Code;
 use crate::refusal::Refusal;
-use crate::service::Caller;
 use crate::store::Entry;
 
 /// Interval of heartbeats, so that clients can detect a lost connection.

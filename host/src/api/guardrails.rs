@@ -11,9 +11,9 @@ use super::body::EvaluateBody;
 use super::command::Command;
 use super::problem::Problem;
 use super::reply::answer;
-use crate::engine::Decision;
+use crate::guardrails::Action;
+use crate::policy::Decision;
 use crate::refusal::Refusal;
-use crate::service::Action;
 
 /// The policy's verdict on an action: the runbook's ExecutionGuardrails.
 #[derive(Clone, Debug, Deserialize, ToSchema)]

@@ -20,8 +20,9 @@ use signoff_core::deceptive::in_one_line;
 use super::problem::FailureReason;
 use super::{App, RequestId};
 use crate::code::Code;
+use crate::modules::Active;
 use crate::refusal::Refusal;
-use crate::service::{Active, Service};
+use crate::service::Service;
 use crate::store::Status;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

@@ -20,9 +20,11 @@ use super::params::Params;
 use super::problem::Problem;
 use super::reply::{answer, json_answer};
 use crate::code::Code;
-use crate::module::{ModuleDigest, Slot};
+use crate::ledger::Reply;
+use crate::modules::NewModule;
+use crate::modules::{ModuleDigest, Slot};
 use crate::refusal::Refusal;
-use crate::service::{NewModule, Reply, Service};
+use crate::service::Service;
 
 const FLIPS_MAX: u64 = 200;
 const FLIPS_DEFAULT: u64 = 50;

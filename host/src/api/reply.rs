@@ -6,7 +6,7 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use crate::id::ApprovalId;
-use crate::service::Reply;
+use crate::ledger::Reply;
 
 /// Returns the response of a change, with `Location` for a new approval and `Idempotency-Replayed`
 /// for a replay.

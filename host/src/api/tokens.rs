@@ -13,9 +13,9 @@ use super::problem::Problem;
 use super::reply::{answer, json_answer};
 use crate::code::Code;
 use crate::id::is_token_id;
+use crate::identity::NewToken;
 use crate::refusal::Refusal;
 use crate::role::Role;
-use crate::service::NewToken;
 
 const LIST_MAX: u64 = 200;
 const LIST_DEFAULT: u64 = 50;

@@ -12,6 +12,7 @@
 //! verifies.
 
 pub mod export;
+mod log;
 pub mod log_key;
 pub mod receipt;
 

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::transport::{Access, Transport};
 use super::{Exit, context, exit::Failure, output};
 use crate::api::Evaluation;
-use crate::engine::Decision;
+use crate::policy::Decision;
 
 #[derive(Args)]
 #[command(

@@ -10,8 +10,8 @@ use signoff_core::name::Identifier;
 use super::transport::{AUDIENCE_DEFAULT, Target, Transport};
 use super::{Exit, Global, exit::Failure, output, token};
 use crate::api::TokenShown;
+use crate::keys::trust;
 use crate::keys::{KeyError, make_keyring};
-use crate::service::trust;
 use crate::store::Trust;
 use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
 

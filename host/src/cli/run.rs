@@ -22,8 +22,8 @@ use super::transport::Transport;
 use super::{Exit, context, exit::Failure, wait};
 use crate::api::{Approval, Evaluation};
 use crate::code::Code;
-use crate::engine::Decision;
 use crate::keys::SECRET_VARIABLES;
+use crate::policy::Decision;
 
 /// Attempts to report an outcome: the command has run, so its outcome should be recorded.
 const REPORTS_MAX: u32 = 5;

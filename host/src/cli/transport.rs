@@ -25,7 +25,8 @@ use crate::engine::{Allocation, Cache, Compiler, Loader};
 use crate::id::ApprovalId;
 use crate::keys::{KeyError, KeySource, Keys};
 use crate::refusal::Refusal;
-use crate::service::{self, Service, Standing};
+use crate::service::Service;
+use crate::start::Standing;
 use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
 use crate::store::{self, Store, StoreError};
 use crate::verifier::{self, Verifier};
@@ -285,7 +286,7 @@ impl Transport {
             keys => keys?,
         };
         not_lost(store, &keys)?;
-        Ok(open_patiently(store, &mode, &service::trust(&self.keys)).await?)
+        Ok(open_patiently(store, &mode, &crate::keys::trust(&self.keys)).await?)
     }
 
     /// Returns one approval, by its id or a unique prefix of it.

@@ -18,12 +18,12 @@ pub(super) const TICKS_MAX: u64 = 50;
 /// Maximum number of concurrent instances in the pooling allocator.
 pub(super) const INSTANCES_MAX: u32 = 128;
 /// Maximum memory of a policy: enough for an interpreter of another language.
-pub(super) const POLICY_MEMORY_BYTES_MAX: usize = 128 << 20;
+pub(crate) const POLICY_MEMORY_BYTES_MAX: usize = 128 << 20;
 /// Maximum number of elements in a policy's tables; an interpreter has several thousand functions
 /// in one.
-pub(super) const POLICY_TABLE_ELEMENTS_MAX: usize = 65_536;
+pub(crate) const POLICY_TABLE_ELEMENTS_MAX: usize = 65_536;
 /// Ticks after which a policy is stopped, regardless of its remaining fuel.
-pub(super) const POLICY_TICKS_MAX: u64 = 20;
+pub(crate) const POLICY_TICKS_MAX: u64 = 20;
 
 /// How the memory of instances is allocated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use anyhow::Result;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use super::{Allocation, Cache, Compiler, Limits, Policies, Policy, Settings};
+use super::{Allocation, Cache, Compiler, Policies, Settings};
 
 /// Loads modules for one process. Cheap to clone.
 #[derive(Clone)]
@@ -46,17 +46,6 @@ impl Loader {
     ) -> Result<Component> {
         let compile = || Ok(self.0.compiler.compile(engine, settings, wasm)?);
         self.0.cache.load_by(engine, digest, compile)
-    }
-
-    /// Loads a policy, given its bytes and their digest.
-    ///
-    /// # Errors
-    ///
-    /// As [`Policies::load`].
-    pub fn policy(&self, wasm: &[u8], digest: &str, limits: Limits) -> Result<Policy> {
-        let policies = self.policies()?;
-        let component = self.component(policies.engine(), Settings::Policy, wasm, digest)?;
-        policies.link(&component, digest, limits)
     }
 
     /// Returns the engine for policies, and creates it on first use.

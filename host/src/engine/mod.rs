@@ -1,17 +1,16 @@
 //! The engines: settings, compilation, the cache of compiled code, pooled instances, and the watchdog.
 //!
 //! [`Pool`] manages instances of one component of any world; `crate::verifier` uses it for the
-//! verifier. A policy runs in a fresh instance for each evaluation, and returns a [`Verdict`] or
-//! fails. No failure allows an action.
+//! verifier. [`Policies`] is the engine in which `crate::policy` runs each evaluation in a fresh
+//! instance.
 
 mod cache;
 mod compile;
 mod config;
 mod loader;
 mod module;
-mod policy;
+mod policies;
 mod pool;
-mod verdict;
 mod watchdog;
 
 pub use cache::Cache;
@@ -19,12 +18,11 @@ pub use compile::{
     COMPILE_COMMAND, CompileError, Compiler, Settings, WASM_BYTES_MAX, compile_here,
 };
 pub use config::{Allocation, config, policy_config};
+pub(crate) use config::{POLICY_MEMORY_BYTES_MAX, POLICY_TABLE_ELEMENTS_MAX, POLICY_TICKS_MAX};
 pub use loader::Loader;
 pub use module::{
     POLICY_STACK_BYTES, POLICY_TEMPLATE, POLICY_TEMPLATE_DIGEST, VERIFIER, VERIFIER_DIGEST, digest,
     verifier_core,
 };
-pub use policy::{Attempt, Limits, Policies, Policy, PolicyFailure};
+pub use policies::Policies;
 pub use pool::{Memory, Pool, World};
-pub(crate) use verdict::RawVerdict;
-pub use verdict::{Decision, MalformedVerdict, Requirement, Verdict};

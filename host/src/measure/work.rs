@@ -11,13 +11,16 @@ use futures_util::future::try_join_all;
 use tokio::runtime::Runtime;
 
 use crate::api::{Approval, TokenShown};
+use crate::approvals::{Ballot, NewApproval};
+use crate::caller::Caller;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::engine::{Allocation, Cache, Loader};
 use crate::id::ApprovalId;
+use crate::identity::NewToken;
 use crate::keys::{KeySource, Keys, keyring_beside, make_keyring};
 use crate::role::Role;
-use crate::service::{self, Ballot, Caller, NewApproval, NewToken, Service};
+use crate::service::Service;
 use crate::store::Store;
 use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
 use crate::verifier::{Accepted, Key, Statement, Verifier};
@@ -127,7 +130,7 @@ impl Decisions {
         let keys = Arc::new(KeySource::new(keyring, None));
         let key = keys.load()?.to_sign_v1().context("no key")?.clone();
         let mode = OpenMode::Create { audience: "bench".to_owned() };
-        let store = RedbStore::open(path, mode, CheckIntegrity::No, service::trust(&keys))?;
+        let store = RedbStore::open(path, mode, CheckIntegrity::No, crate::keys::trust(&keys))?;
         let store = Arc::new(store);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let service = runtime.block_on(Service::new(

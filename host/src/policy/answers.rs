@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{Decision, Requirement};
+use crate::policy::{Decision, Requirement};
 
 /// A summary of a loaded rules file.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]

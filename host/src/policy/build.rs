@@ -9,8 +9,9 @@ use wit_component::ComponentEncoder;
 
 use super::answers::Loaded;
 use super::rules_runtime::{RulesError, Template};
-use crate::engine::{Cache, Limits, digest};
-use crate::module::{Slot, inspect};
+use crate::engine::{Cache, digest};
+use crate::modules::{Slot, inspect};
+use crate::policy::Limits;
 
 /// A built policy.
 #[derive(Clone, Debug, PartialEq, Eq)]

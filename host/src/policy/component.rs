@@ -1,4 +1,4 @@
-//! The imports and exports of a component, for display. [`inspect`](crate::module::inspect) checks
+//! The imports and exports of a component, for display. [`inspect`](crate::modules::inspect) checks
 //! whether it may be active.
 
 use serde::Serialize;

@@ -1,5 +1,6 @@
-//! Tools for policy authors: an authoring runtime for rules, and the build of a module from a rules
-//! file.
+//! Policies: running one ([`Policy`] returns a [`Verdict`] or fails, and no failure allows an action),
+//! and the tools of policy authors: an authoring runtime for rules, and the build of a module from a
+//! rules file.
 //!
 //! The host does not parse rules. The template, the core module compiled from `guest/policy`, loads
 //! a rules file, evaluates attempts, runs its tests and reports its problems ([`RulesRuntime`]);
@@ -9,10 +10,15 @@
 mod answers;
 mod build;
 mod component;
+mod evaluate;
 mod rules_runtime;
 mod snapshot;
+mod verdict;
 
 pub use answers::{Case, Loaded, Outcome, Problem, Problems, Severity, TestAttempt, Tested, Trace};
 pub use build::{Built, build, build_with};
 pub use component::{Shape, shape};
+pub use evaluate::{Attempt, Limits, Policy, PolicyFailure};
 pub use rules_runtime::{RulesError, RulesRuntime, Template};
+pub(crate) use verdict::RawVerdict;
+pub use verdict::{Decision, MalformedVerdict, Requirement, Verdict};

@@ -12,9 +12,8 @@ use wasmtime::{Instance, Memory, Module, Store, StoreLimits, StoreLimitsBuilder,
 
 use super::answers::{Loaded, Problems, Tested, Trace};
 use super::snapshot;
-use crate::engine::{
-    Allocation, Attempt, Cache, POLICY_TEMPLATE, Policies, RawVerdict, Requirement, Verdict, digest,
-};
+use crate::engine::{Allocation, Cache, POLICY_TEMPLATE, Policies, digest};
+use crate::policy::{Attempt, RawVerdict, Requirement, Verdict};
 
 /// Enough for ten thousand rules with their tests.
 const FUEL: u64 = 100_000_000_000;

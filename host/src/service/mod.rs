@@ -19,30 +19,9 @@
 //! "The errors of every change" are `settings-weaker`, `store-unavailable`, `store-tampered`,
 //! `clock-behind`, `clock-ahead`, `idempotency-key-reused` and `verifier-trapped`.
 
-mod caller;
-mod commit;
-mod gate;
-mod guardrails;
-mod keys;
-mod log;
-mod log_keys;
-mod modules;
-mod note;
-mod operation;
-mod read;
-mod receipt;
-mod refused;
-mod shadow;
-mod slots;
-mod start;
-mod stored_texts;
-mod sweep;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod tests;
-mod time;
-mod tokens;
-mod watch;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -51,51 +30,40 @@ use crate::clock::Clock;
 use crate::code::Code;
 use crate::config::Config;
 use crate::engine::Loader;
+use crate::guardrails::{Shadow, Verdicts};
 use crate::id::IdMaker;
+use crate::identity::TokenIndex;
 use crate::keys::{KeySource, Keys};
+use crate::ledger::{Gate, Rates, Time, Watchers};
+use crate::modules::{Registry, Slots};
 use crate::refusal::Refusal;
 use crate::store::{Head, Store};
 use crate::verifier::{Failure, Verifier};
 
-pub use caller::{Caller, Holder};
-pub use commit::{Idempotency, Reply};
-pub use guardrails::Action;
-pub use log_keys::trust;
-pub use modules::NewModule;
-pub use operation::{Attempt, Ballot, Claim, NewApproval, Outcome};
-pub use read::{Filter, Page, PayloadQuery};
-pub use refused::Refused;
-pub use shadow::{Flip, ShadowCounts};
-pub use slots::{Active, PolicySlot};
-pub use start::{Accepted, Standing, Start, StartError, Started, WITNESS_SETTING};
-pub use stored_texts::StoredTexts;
-pub use tokens::{NewToken, TOKEN_SECONDS_MAX, TokenRow, token_rows, tokens_required};
-pub use watch::{Watch, Watchers};
-
 /// Calls with larger arguments run on a blocking thread: they take longer than a context switch.
-const INLINE_BYTES_MAX: usize = 64 << 10;
+pub(crate) const INLINE_BYTES_MAX: usize = 64 << 10;
 
 /// The operations on approvals, modules, tokens and the audit log, for the HTTP API and the CLI.
 pub struct Service {
-    store: Arc<dyn Store>,
-    slots: slots::Slots,
-    shadow: shadow::Shadow,
-    verdicts: guardrails::Verdicts,
-    loader: Loader,
-    registry: modules::Registry,
-    keys: Arc<KeySource>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) slots: Slots,
+    pub(crate) shadow: Shadow,
+    pub(crate) verdicts: Verdicts,
+    pub(crate) loader: Loader,
+    pub(crate) registry: Registry,
+    pub(crate) keys: Arc<KeySource>,
     /// The keys as last recorded in the audit log.
-    recorded: tokio::sync::Mutex<Option<Keys>>,
-    time: time::Time,
-    gate: gate::Gate,
-    ids: IdMaker,
-    accept: Arc<[String]>,
-    config: Config,
-    audience: String,
-    tokens_required: AtomicBool,
-    token_index: tokens::TokenIndex,
-    refusals: refused::Rates,
-    watchers: Watchers,
+    pub(crate) recorded: tokio::sync::Mutex<Option<Keys>>,
+    pub(crate) time: Time,
+    pub(crate) gate: Gate,
+    pub(crate) ids: IdMaker,
+    pub(crate) accept: Arc<[String]>,
+    pub(crate) config: Config,
+    pub(crate) audience: String,
+    pub(crate) tokens_required: AtomicBool,
+    pub(crate) token_index: TokenIndex,
+    pub(crate) refusals: Rates,
+    pub(crate) watchers: Watchers,
 }
 
 impl Service {
@@ -118,23 +86,23 @@ impl Service {
         let head = store.head().await?;
         let service = Self {
             watchers: Watchers::new(head.entries),
-            time: time::Time::new(clock, head.last_commit_at),
-            gate: gate::Gate::default(),
+            time: Time::new(clock, head.last_commit_at),
+            gate: Gate::default(),
             audience: head.audience,
             store,
-            slots: slots::Slots::new(verifier),
-            shadow: shadow::Shadow::default(),
-            verdicts: guardrails::Verdicts::default(),
+            slots: Slots::new(verifier),
+            shadow: Shadow::default(),
+            verdicts: Verdicts::default(),
             loader,
-            registry: modules::Registry::default(),
+            registry: Registry::default(),
             keys,
             recorded: tokio::sync::Mutex::default(),
             ids: IdMaker::default(),
             accept: config.signatures.accept.clone().into(),
             config,
             tokens_required: AtomicBool::new(false),
-            token_index: tokens::TokenIndex::default(),
-            refusals: refused::Rates::default(),
+            token_index: TokenIndex::default(),
+            refusals: Rates::default(),
         };
         service.close_until_started().await;
         service.load_stored_verifier().await?;
@@ -182,7 +150,7 @@ impl Service {
     }
 
     /// Returns the time for reads. It is never earlier than the last commit.
-    fn now(&self) -> u64 {
+    pub(crate) fn now(&self) -> u64 {
         self.time.now()
     }
 
@@ -201,13 +169,13 @@ impl Service {
     ///
     /// Refusals: `settings-weaker`, `store-unavailable`, `store-tampered` if a check of the start
     /// is pending; `clock-behind`, `clock-ahead`.
-    fn now_to_write(&self) -> Result<u64, Refusal> {
+    pub(crate) fn now_to_write(&self) -> Result<u64, Refusal> {
         self.gate.check()?;
         self.time.to_write()
     }
 
     /// Calls a verifier. `bytes` is the approximate size of the arguments.
-    async fn call_verifier<T: Send + 'static>(
+    pub(crate) async fn call_verifier<T: Send + 'static>(
         &self,
         verifier: &Verifier,
         bytes: usize,

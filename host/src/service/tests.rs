@@ -9,15 +9,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use serde_json::Value;
 
-use super::{Ballot, Caller, Claim, Filter, Holder, NewApproval, Outcome, Refused, Service};
+use super::Service;
+use crate::approvals::{Attempt, Ballot, Claim, Filter, NewApproval, Outcome};
 use crate::audit::receipt::Report;
 use crate::audit::tree::Hash;
+use crate::caller::{Caller, Holder};
 use crate::clock::ManualClock;
 use crate::code::Code;
 use crate::config::Config;
 use crate::engine::{Allocation, Cache, Loader};
 use crate::id::ApprovalId;
-use crate::keys::{KeySource, Keys, make_keyring};
+use crate::keys::{KeySource, Keys, make_keyring, trust};
+use crate::ledger::Refused;
 use crate::role::Role;
 use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
 use crate::store::{
@@ -49,7 +52,7 @@ impl Bench {
         let keyring = folder.path().join("keys.json");
         make_keyring(&keyring).unwrap();
         let keys = Arc::new(KeySource::fixed(Keys::load(&keyring).unwrap()));
-        let store = RedbStore::open(&path, mode, CheckIntegrity::No, super::trust(&keys)).unwrap();
+        let store = RedbStore::open(&path, mode, CheckIntegrity::No, trust(&keys)).unwrap();
         let service = Service::new(
             wrap(Arc::new(store)),
             verifier(),
@@ -238,7 +241,7 @@ async fn a_failing_store_refuses_everything() {
     assert_eq!(refused.code, Code::STORE_UNAVAILABLE);
     assert_eq!(refused.retry_after_seconds(), Some(1));
     let id = ApprovalId::from_u128(1);
-    let gone = bench.service.check(&Caller::local(), Some(id), super::Attempt::default()).await;
+    let gone = bench.service.check(&Caller::local(), Some(id), Attempt::default()).await;
     assert_eq!(gone.unwrap_err().code, Code::NOT_FOUND);
 }
 

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use signoff::audit::checkpoint::Checkpoint;
 use signoff::audit::log_key::{LogKey, LogSigner, origin};
+use signoff::identity::token::Token;
 use signoff::store::redb::{CheckIntegrity, OpenMode, RedbStore};
 use signoff::store::{
     About, Base, Change, Commit, LogKeys, RowChange, RowKind, Status, Store, StoreError, Trust,
     Version, WithTexts,
 };
-use signoff::token::Token;
 
 use super::edits::number;
 use super::scene::Scene;

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use signoff::id::ApprovalId;
-use signoff::token::Token;
+use signoff::identity::token::Token;
 
 use super::edits::approval_id;
 use super::scene::{CARL, KEY, NAMES, Scene, path};

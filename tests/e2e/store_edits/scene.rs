@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use signoff::module::Slot;
+use signoff::modules::Slot;
 use signoff::store::redb::{CheckIntegrity, OpenMode, RedbStore};
 use signoff::store::{About, Change, Store, Trust};
 

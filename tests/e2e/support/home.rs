@@ -8,7 +8,6 @@ use std::sync::{Arc, Once};
 
 use serde_json::Value;
 use signoff::keys::{KeySource, keyring_beside};
-use signoff::service;
 use signoff::store::Trust;
 use tempfile::TempDir;
 
@@ -54,7 +53,7 @@ impl Home {
 
     /// Returns the keys to open the store with: the log keys of the keyring next to it.
     pub fn trust(&self) -> Trust {
-        service::trust(&Arc::new(KeySource::new(keyring_beside(&self.store()), None)))
+        signoff::keys::trust(&Arc::new(KeySource::new(keyring_beside(&self.store()), None)))
     }
 
     /// Writes a file; returns its path.

@@ -8,7 +8,7 @@ use signoff::config::Config;
 use signoff::engine::{Allocation, Cache, Loader, digest};
 use signoff::keys::{KeySource, Keys, keyring_beside};
 use signoff::server::Exposure;
-use signoff::service::{self, Service};
+use signoff::service::Service;
 use signoff::store::redb::{CheckIntegrity, OpenMode, RedbStore};
 use signoff::verifier::Verifier;
 use tokio::runtime::Runtime;
@@ -29,7 +29,7 @@ impl Inside {
         let name = digest(wasm);
         let verifier = Verifier::load(wasm, &name, Allocation::OnDemand, &Cache::none()).unwrap();
         let keyring = KeySource::new(keyring_beside(&home.store()), None);
-        let trust = service::trust(&Arc::new(keyring));
+        let trust = signoff::keys::trust(&Arc::new(keyring));
         let mode = OpenMode::Create { audience: "default".to_owned() };
         let store = RedbStore::open(&home.store(), mode, CheckIntegrity::No, trust).unwrap();
         let keys = Keys::of_secret(SECRET).unwrap();

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use base64ct::{Base64, Encoding};
 use serde_json::{Value, json};
-use signoff::engine::{Limits, digest};
+use signoff::engine::digest;
 use signoff::keys::Keys;
-use signoff::module::{Envelope, Manifest, ModuleDigest, ModuleName, Slot, Version};
+use signoff::modules::{Envelope, Manifest, ModuleDigest, ModuleName, Slot, Version};
+use signoff::policy::Limits;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 

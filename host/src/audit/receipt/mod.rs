@@ -19,6 +19,7 @@
 //! (`signoff audit export`).
 
 mod assemble;
+mod collect;
 mod entry;
 mod report;
 mod shown;

@@ -22,8 +22,8 @@ use super::{Exit, exit::Failure, output};
 use crate::config::Config;
 use crate::keys::{KeySource, Keys};
 use crate::server::{self, Exposure};
-use crate::service::{self, Accepted};
 use crate::settings::Listener;
+use crate::start::Accepted;
 use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
 
 #[derive(Args)]
@@ -45,7 +45,7 @@ pub(super) fn run(args: &DemoArgs) -> Result<Exit, Failure> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, args.port));
         let listener = server::bind(address, Exposure::default()).await?;
         let keys = Arc::new(KeySource::fixed(keys.clone()));
-        let trust = service::trust(&keys);
+        let trust = crate::keys::trust(&keys);
         let mode = OpenMode::Create { audience: "demo".to_owned() };
         let path = folder.0.join("signoff.redb");
         let store = RedbStore::open(&path, mode, CheckIntegrity::No, trust.clone())?;

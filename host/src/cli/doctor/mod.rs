@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::transport::{Target, Transport};
 use super::{Exit, Global, exit::Failure, output};
 use crate::engine::{Allocation, Cache};
-use crate::service::trust;
+use crate::keys::trust;
 use crate::verifier::Verifier;
 
 /// The level of a finding.

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::super::transport::Transport;
 use super::Finding;
 use crate::keys::{KeyError, Keys, ModulePublic, Status};
-use crate::module::Slot;
+use crate::modules::Slot;
 
 /// The fields used from a list.
 #[derive(Deserialize)]

@@ -13,7 +13,7 @@ use super::super::transport::{Access, Transport};
 use super::super::{Exit, output};
 use super::sign::{beside, read};
 use super::{Listed, SlotListed, resolved, working};
-use crate::module::Envelope;
+use crate::modules::Envelope;
 
 #[derive(Args)]
 pub(in super::super) struct PushArgs {

@@ -13,12 +13,13 @@ use super::super::destination::Destination;
 use super::super::{Exit, Global, exit::Failure, output};
 use crate::clock::{Clock, SystemClock};
 use crate::code::Code;
-use crate::engine::{Allocation, Cache, Compiler, Limits, Loader, digest};
+use crate::engine::{Allocation, Cache, Compiler, Loader, digest};
 use crate::keys::Keys;
-use crate::module::{
+use crate::modules::{
     Envelope, FactName, Manifest, ModuleDigest, ModuleName, Slot, Version, WASM_BYTES_MAX,
     facts_described, inspect, limits,
 };
+use crate::policy::{Limits, Policy};
 use crate::refusal::Refusal;
 
 #[derive(Args)]
@@ -102,7 +103,7 @@ fn facts(
 ) -> Result<BTreeSet<FactName>, Failure> {
     let loader = Loader::with(Allocation::OnDemand, Cache::of_user(), Compiler::Apart);
     let invalid = |why: String| refused(Refusal::new(Code::MODULE_INVALID, why));
-    let policy = loader.policy(wasm, &digest(wasm), limits);
+    let policy = Policy::load_by(&loader, wasm, &digest(wasm), limits);
     let policy = policy.map_err(|e| invalid(format!("the module cannot be loaded: {e:#}")))?;
     let text = policy.describe();
     let text = text.map_err(|e| invalid(format!("describe failed: {e}")))?;

@@ -15,8 +15,9 @@ use crate::cli::exit::Failure;
 use crate::cli::transport::call_verifier;
 use crate::cli::{Exit, context, output};
 use crate::clock::{Clock, SystemClock};
-use crate::engine::Attempt;
-use crate::engine::{Allocation, Cache, Decision, Verdict};
+use crate::engine::{Allocation, Cache};
+use crate::policy::Attempt;
+use crate::policy::{Decision, Verdict};
 use crate::policy::{Template, Trace};
 use crate::verifier::Verifier;
 

@@ -6,8 +6,9 @@ use serde_json::Value;
 use super::problems::report_problems;
 use super::source::{self, Source};
 use super::stop::Stop;
-use crate::engine::Attempt;
-use crate::engine::{Allocation, Cache, Compiler, Limits, Loader, Policy, Verdict, digest};
+use crate::engine::{Allocation, Cache, Compiler, Loader, digest};
+use crate::policy::Attempt;
+use crate::policy::{Limits, Policy, Verdict};
 use crate::policy::{RulesError, RulesRuntime, Template, Trace};
 
 /// A policy that can be evaluated.
@@ -100,7 +101,7 @@ impl Module {
     /// Loads an inspected module.
     pub(super) fn run(wasm: &[u8]) -> anyhow::Result<Self> {
         let loader = Loader::with(Allocation::OnDemand, Cache::of_user(), Compiler::Apart);
-        let policy = loader.policy(wasm, &digest(wasm), Limits::default())?;
+        let policy = Policy::load_by(&loader, wasm, &digest(wasm), Limits::default())?;
         let description = policy.describe()?;
         // A module in another language may return any text.
         let description = serde_json::from_str(&description).unwrap_or(Value::String(description));

@@ -6,8 +6,8 @@ use std::io::{Read, stdin};
 use anyhow::{Context, anyhow};
 
 use crate::cli::exit::Failure;
-use crate::engine::Limits;
-use crate::module::{Slot, WASM_BYTES_MAX, inspect};
+use crate::modules::{Slot, WASM_BYTES_MAX, inspect};
+use crate::policy::Limits;
 use crate::refusal::Refusal;
 
 /// The template's limit, checked here before a huge file is passed to it.

@@ -1,6 +1,6 @@
 //! Formats verdicts.
 
-use crate::engine::{Requirement, Verdict};
+use crate::policy::{Requirement, Verdict};
 
 /// Formats a verdict in one line.
 pub(super) fn one_line(verdict: &Verdict) -> String {

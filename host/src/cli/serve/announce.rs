@@ -7,8 +7,8 @@ use serde_json::json;
 use super::Running;
 use crate::cli::output;
 use crate::keys::KeyDescription;
+use crate::modules::Active;
 use crate::server::Tls;
-use crate::service::Active;
 
 impl Running {
     pub(super) async fn announce(&self, json: bool, store: &Path) {

@@ -18,11 +18,11 @@ use self::signals::Files;
 use super::transport::{AUDIENCE_DEFAULT, Target};
 use super::{Exit, Global, exit::Failure};
 use crate::server::{self, Exposure, Tls};
-use crate::service::{self, Accepted};
 use crate::settings::Listener;
+use crate::start::Accepted;
+use crate::start::WitnessFile;
 use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
 use crate::store::{StoreError, Trust};
-use crate::witness::WitnessFile;
 
 pub(super) use self::opening::{Opened, not_lost};
 pub(super) use self::running::{Running, Setup, StartArgs};
@@ -139,7 +139,7 @@ impl ServeArgs {
         let tokens = (self.behind_proxy || !self.listen.ip().is_loopback())
             && match RedbStore::open(store, OpenMode::Read, CheckIntegrity::No, trust) {
                 Err(StoreError::Missing(_)) => false,
-                store => service::tokens_required(&store?).await?,
+                store => crate::identity::tokens_required(&store?).await?,
             };
         let tls = self.tls_cert.is_some();
         Ok(Exposure { tokens, tls, behind_proxy: self.behind_proxy, unauthenticated: false })

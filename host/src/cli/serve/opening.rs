@@ -9,7 +9,6 @@ use anyhow::{Result, ensure};
 use super::ServeArgs;
 use crate::cli::output;
 use crate::keys::{self, KeyError, KeySource, Keys, NewKey, Usage};
-use crate::service;
 use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
 use crate::store::{Store, Trust};
 
@@ -31,7 +30,7 @@ pub(in crate::cli) struct Opened {
 impl ServeArgs {
     /// Returns the trust settings of the store.
     pub(super) fn trust(&self, keys: &Arc<KeySource>) -> Result<Trust> {
-        let trust = service::trust(keys);
+        let trust = crate::keys::trust(keys);
         // Without a log key, heads are unsigned anyway.
         if self.accept_unsigned && has_log_key(&keys.current()?) {
             return Ok(trust.accepting_unsigned_for_now());

@@ -17,11 +17,12 @@ use crate::core_dump;
 use crate::engine::{Allocation, Cache, Compiler, Loader};
 use crate::keys::KeySource;
 use crate::server::{self, Tls};
-use crate::service::{Accepted, Service, Start, Started};
+use crate::service::Service;
 use crate::settings::Listener;
+use crate::start::WitnessFile;
+use crate::start::{Accepted, Start, Started};
 use crate::store::Store;
 use crate::verifier::Verifier;
-use crate::witness::WitnessFile;
 
 /// Interval of the expiry sweep.
 const SWEEP: Duration = Duration::from_secs(1);

@@ -1,10 +1,11 @@
 //! How often a request calls the verifier, and how many texts it parses.
 
 use super::*;
-use crate::engine::Limits;
+use crate::guardrails::Action;
+use crate::modules::Active;
+use crate::modules::PolicySlot;
+use crate::policy::{Limits, Policy};
 use crate::policy::{Template, build_with};
-use crate::service::slots::PolicySlot;
-use crate::service::{Action, Active};
 use crate::verifier::Work;
 
 /// Denies the action `forbidden` and requires approval for the rest.
@@ -28,7 +29,8 @@ impl Bench {
             let template = Template::new(loader().cache()).unwrap();
             build_with(&template, RULES).unwrap()
         };
-        let policy = loader().policy(&built.wasm, &built.digest, Limits::default()).unwrap();
+        let policy =
+            Policy::load_by(&loader(), &built.wasm, &built.digest, Limits::default()).unwrap();
         let active = Active::Policy(policy);
         bench.service.swap_policy(|slot| *slot = PolicySlot { active, shadow: None });
         bench

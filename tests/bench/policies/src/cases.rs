@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::Deserialize;
 use serde_json::Value;
-use signoff::engine::{Allocation, Attempt, Cache, Limits, Loader, Policy, digest};
+use signoff::engine::{Allocation, Cache, Loader, digest};
+use signoff::policy::{Attempt, Limits, Policy};
 use signoff::verifier::Verifier;
 use signoff_core::facts::Facts;
 
@@ -33,7 +34,7 @@ pub fn run(cases: &Path, files: &[PathBuf]) -> Result<()> {
     let verifier = Verifier::embedded(loader.allocation(), loader.cache())?;
     for file in files {
         let wasm = fs::read(file).with_context(|| file.display().to_string())?;
-        let policy = loader.policy(&wasm, &digest(&wasm), Limits::default())?;
+        let policy = Policy::load_by(&loader, &wasm, &digest(&wasm), Limits::default())?;
         for case in &cases {
             hold(&verifier, &policy, case).with_context(|| case.name.clone())?;
         }

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Result, anyhow};
-use signoff::engine::{Allocation, Limits, policy_config};
+use signoff::engine::{Allocation, policy_config};
+use signoff::policy::Limits;
 use signoff::measure::duration;
 use wasmparser::{Parser, Payload};
 use wasmtime::component::{Component, Linker};

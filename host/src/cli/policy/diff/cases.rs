@@ -9,8 +9,8 @@ use super::super::problems::report_problems;
 use super::super::source;
 use super::super::stop::Stop;
 use super::flip::{Comparison, NamedAttempt};
-use crate::engine::Attempt;
 use crate::engine::{Allocation, Cache};
+use crate::policy::Attempt;
 use crate::policy::{Case, Template};
 use crate::verifier::Verifier;
 

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use super::super::local_policy::LocalPolicy;
 use super::super::verdict;
 use crate::cli::output;
-use crate::engine::Attempt;
-use crate::engine::Verdict;
+use crate::policy::Attempt;
+use crate::policy::Verdict;
 
 /// The kind of a difference between two verdicts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -193,7 +193,7 @@ fn as_json(answer: &Answer) -> Value {
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
-    use crate::engine::{Decision, Requirement};
+    use crate::policy::{Decision, Requirement};
 
     fn verdict(text: &str) -> Answer {
         let mut words = text.split(' ');

@@ -7,7 +7,7 @@ use super::flip::{Comparison, NamedAttempt};
 use crate::api::{Approval, List};
 use crate::cli::progress::Progress;
 use crate::cli::transport::Transport;
-use crate::engine::Attempt;
+use crate::policy::Attempt;
 
 /// The maximum page size of the list.
 const PAGE: u64 = 200;

@@ -4,7 +4,8 @@
 use std::fmt::Write;
 
 use anyhow::{Result, anyhow};
-use signoff::engine::{self, Allocation, Cache, Limits, Policies, Policy, digest};
+use signoff::engine::{Allocation, Cache, Policies, digest};
+use signoff::policy::{self, Limits, Policy};
 
 use super::{Engine, answer};
 use crate::rules::{AGENT, Answer, Attempt, Condition, FACTS, Rule};
@@ -15,14 +16,14 @@ impl Module {
     pub fn new(toml: &str) -> Result<Self> {
         let wasm = signoff::policy::build(toml)?.wasm;
         let policies = Policies::new(Allocation::Pooled)?;
-        let policy = policies.load(&wasm, &digest(&wasm), Limits::default(), &Cache::none())?;
+        let policy = Policy::load(&policies, &wasm, &digest(&wasm), Limits::default(), &Cache::none())?;
         Ok(Self(policy))
     }
 }
 
 impl Engine for Module {
     fn evaluate(&mut self, attempt: &Attempt) -> Result<Answer> {
-        let verdict = self.0.evaluate(&engine::Attempt {
+        let verdict = self.0.evaluate(&policy::Attempt {
             agent: AGENT.to_owned(),
             action: attempt.action.clone(),
             context: attempt.context.clone(),

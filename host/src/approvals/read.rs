@@ -1,0 +1,254 @@
+//! Reads: one approval, lists, audit entries, payloads.
+
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::caller::Caller;
+use crate::code::Code;
+use crate::id::ApprovalId;
+use crate::ledger::{shown, text_of};
+use crate::refusal::Refusal;
+use crate::service::Service;
+use crate::store::{Entry, Query, Status, Stored, WithTexts};
+use crate::verifier::{Approval, DecisionArgs, Verifier, View};
+
+/// Maximum reads of the store per page, if the caller may not read what was found.
+const LOOKS_MAX: usize = 20;
+/// Maximum approvals that are searched for a prefix.
+const PREFIX_MAX: usize = 1_000;
+
+/// Which approvals to list.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Only ids with this prefix. Disables all other filters.
+    pub prefix: Option<String>,
+    /// Only this effective status.
+    pub status: Option<Status>,
+    /// Only this agent.
+    pub agent: Option<String>,
+    /// Only this action.
+    pub action: Option<String>,
+    /// The page size, 1 to 200.
+    pub limit: usize,
+    /// Only approvals older than this one.
+    pub cursor: Option<ApprovalId>,
+}
+
+/// A page of approvals, newest first.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// Each approval, JSON, without context and plan.
+    pub items: Vec<String>,
+    /// The cursor of the next page; `None` after the last.
+    pub next_cursor: Option<ApprovalId>,
+}
+
+/// A decision whose payload is requested.
+#[derive(Clone, Debug)]
+pub struct PayloadQuery {
+    /// `approved` or `rejected`.
+    pub decision: String,
+    /// The approver.
+    pub approver: String,
+    /// The profile of the signature.
+    pub profile: String,
+    /// The id of the signing key; not part of a `v1` payload.
+    pub key: String,
+    /// The comment; not part of a `v1` payload.
+    pub comment: String,
+}
+
+impl Service {
+    /// Checks that a caller may read an approval. Fails with `not-found` otherwise, so that the
+    /// existence of the approval is not revealed.
+    ///
+    /// # Errors
+    ///
+    /// `not-found`, `store-unavailable`, `verifier-trapped`.
+    pub async fn readable(&self, caller: &Caller, id: Option<ApprovalId>) -> Result<(), Refusal> {
+        if caller.reads_all() {
+            return Ok(());
+        }
+        let stored = match id {
+            Some(id) => self.store.load(&id, WithTexts::No).await?,
+            None => None,
+        };
+        let stored = stored.ok_or_else(not_found)?;
+        if caller.reads_agent(&stored.summary.agent)
+            || self
+                .view(&self.verifier(), Some(&stored))
+                .await
+                .is_ok_and(|view| requested(caller, &view.view))
+        {
+            return Ok(());
+        }
+        Err(not_found())
+    }
+
+    /// Returns one approval with its effective status.
+    ///
+    /// # Errors
+    ///
+    /// `not-found`, `store-unavailable`, `verifier-trapped`.
+    pub async fn show(&self, id: Option<ApprovalId>, texts: WithTexts) -> Result<String, Refusal> {
+        let stored = match id {
+            Some(id) => self.store.load(&id, texts).await?,
+            None => None,
+        };
+        let verifier = self.verifier();
+        let view = self.view(&verifier, stored.as_ref()).await?;
+        let Some(texts) = stored.and_then(|stored| stored.texts) else {
+            return Ok(shown(&verifier, &view.view, &[]));
+        };
+        let plan = texts.plan.as_deref().unwrap_or("null");
+        Ok(shown(&verifier, &view.view, &[("context", &texts.context), ("plan", plan)]))
+    }
+
+    /// Returns the effective status of an approval, and the seconds until it expires.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::show`].
+    pub async fn status(&self, id: Option<ApprovalId>) -> Result<(String, u64), Refusal> {
+        let stored = match id {
+            Some(id) => self.store.load(&id, WithTexts::No).await?,
+            None => None,
+        };
+        let summary = self.view(&self.verifier(), stored.as_ref()).await?.summary;
+        Ok((summary.status, summary.expires_at.saturating_sub(self.now())))
+    }
+
+    /// Lists approvals that the caller may read, newest first, each with its effective status. A
+    /// page may be shorter than its limit without being the last.
+    ///
+    /// # Errors
+    ///
+    /// `store-unavailable`, `verifier-trapped`.
+    pub async fn list(&self, caller: &Caller, filter: &Filter) -> Result<Page, Refusal> {
+        if let Some(prefix) = &filter.prefix {
+            return self.list_prefix(caller, prefix, filter.limit).await;
+        }
+        if filter.status.is_some() {
+            // Brings the index by status up to date, if the store can be written.
+            self.sweep_before_reading().await;
+        }
+        let verifier = self.verifier();
+        let mut items = Vec::new();
+        let mut before = filter.cursor;
+        for _ in 0..LOOKS_MAX {
+            let query = Query {
+                status: filter.status,
+                agent: filter.agent.clone(),
+                action: filter.action.clone(),
+                before,
+                limit: filter.limit + 1,
+            };
+            let stored = self.store.list(&query).await?;
+            let exhausted = stored.len() <= filter.limit;
+            for stored in &stored {
+                if items.len() == filter.limit {
+                    return Ok(Page { items, next_cursor: before });
+                }
+                before = Some(stored.summary.id);
+                let view = self.view(&verifier, Some(stored)).await?;
+                let wanted =
+                    filter.status.is_none_or(|status| status.as_str() == view.summary.status);
+                let readable =
+                    caller.reads_agent(&stored.summary.agent) || requested(caller, &view.view);
+                if wanted && readable {
+                    items.push(shown(&verifier, &view.view, &[]));
+                }
+            }
+            if exhausted {
+                return Ok(Page { items, next_cursor: None });
+            }
+        }
+        Ok(Page { items, next_cursor: before })
+    }
+
+    /// Lists the approvals whose id begins with a prefix.
+    async fn list_prefix(
+        &self,
+        caller: &Caller,
+        prefix: &str,
+        limit: usize,
+    ) -> Result<Page, Refusal> {
+        let mut items = Vec::new();
+        // If the search ends before a full page, a longer prefix finds the rest.
+        for id in self.store.with_prefix(prefix, PREFIX_MAX).await? {
+            if items.len() == limit {
+                break;
+            }
+            if self.readable(caller, Some(id)).await.is_ok() {
+                items.push(self.show(Some(id), WithTexts::No).await?);
+            }
+        }
+        Ok(Page { items, next_cursor: None })
+    }
+
+    /// Lists audit entries with a number above `after`.
+    ///
+    /// # Errors
+    ///
+    /// `store-unavailable`.
+    pub async fn entries(&self, after: u64, limit: usize) -> Result<Vec<Entry>, Refusal> {
+        Ok(self.store.entries(after, limit).await?)
+    }
+
+    /// Returns the exact message that a decision signs, as JSON: `{profile, message, base64url}`.
+    ///
+    /// # Errors
+    ///
+    /// `not-found`, then as `signing.payload` in `wit/`.
+    pub async fn payload(
+        &self,
+        id: Option<ApprovalId>,
+        query: PayloadQuery,
+    ) -> Result<String, Refusal> {
+        let stored = match id {
+            Some(id) => self.store.load(&id, WithTexts::No).await?,
+            None => None,
+        };
+        let id = text_of(id);
+        let message = self
+            .call_verifier(&self.verifier(), 0, move |verifier| {
+                let PayloadQuery { decision, approver, profile, key, comment } = &query;
+                let record = stored.as_ref().map(|stored| stored.record.as_str());
+                let args = DecisionArgs { decision, approver, key_id: key, comment };
+                let statement = verifier.statement(Approval { id: &id, record }, &args)?;
+                verifier.payload(&statement, profile)
+            })
+            .await?;
+        Ok(json!({
+            "profile": message.profile,
+            "message": message.text,
+            "base64url": message.base64url,
+        })
+        .to_string())
+    }
+
+    async fn view(&self, verifier: &Verifier, stored: Option<&Stored>) -> Result<View, Refusal> {
+        let Some(stored) = stored else {
+            return Err(not_found());
+        };
+        let (id, record) = (stored.summary.id.to_string(), stored.record.clone());
+        let now = self.now();
+        self.call_verifier(verifier, 0, move |verifier| {
+            verifier.show(Approval { id: &id, record: Some(&record) }, now)
+        })
+        .await
+    }
+}
+
+fn not_found() -> Refusal {
+    Refusal::new(Code::NOT_FOUND, "no such approval")
+}
+
+/// Returns whether the caller is the requester in a view.
+fn requested(caller: &Caller, view: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Requested {
+        requested_by: String,
+    }
+    serde_json::from_str::<Requested>(view).is_ok_and(|view| caller.requested(&view.requested_by))
+}

@@ -1,0 +1,27 @@
+//! The requirement in the answer of an evaluation.
+
+use signoff_core::requirement::Requirement;
+
+use crate::code::Code;
+use crate::policy::Verdict;
+use crate::refusal::Refusal;
+use crate::service::Service;
+
+impl Service {
+    /// Returns the stricter value of settings and verdict for each member, or the default. The
+    /// verifier computes the same for each request.
+    ///
+    /// Refusals: 1. `limit-exceeded`: more than 16 groups together 2. `request-invalid`: no
+    /// accepted profile can meet the requirement.
+    pub(crate) fn required(&self, verdict: &Verdict) -> Result<Requirement, Refusal> {
+        let from_policy = verdict.requirement.clone().unwrap_or_default();
+        let required = from_policy.stricter(&self.config.requirement.requirement()).complete()?;
+        if !required.takes_v1() && !self.accept.iter().any(|profile| profile == "v2") {
+            return Err(Refusal::new(
+                Code::REQUEST_INVALID,
+                "v1 signatures count only if threshold is 1 and no group is required",
+            ));
+        }
+        Ok(required)
+    }
+}

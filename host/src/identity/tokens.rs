@@ -1,0 +1,416 @@
+//! Tokens: create, list, revoke and authenticate.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::sync::{PoisonError, RwLock};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use signoff_core::name::Identifier;
+use signoff_core::person::{agent_of, same_person};
+
+use crate::caller::{Caller, Holder, SYSTEM};
+use crate::code::Code;
+use crate::identity::token::Token;
+use crate::ledger::{Idempotency, Reply};
+use crate::ledger::{Note, rfc3339};
+use crate::refusal::Refusal;
+use crate::role::Role;
+use crate::service::Service;
+use crate::store::{Row, RowChange, RowKind, Store, StoreError};
+
+/// Token rows per read.
+const ROWS_AT_ONCE: usize = 256;
+/// Attempts of a revocation if other changes of the same token come first.
+const REVOKE_TRIES: usize = 10;
+/// Maximum lifetime of a token: ten years.
+pub const TOKEN_SECONDS_MAX: u64 = 315_360_000;
+const ROW_FORMAT: u32 = 1;
+
+/// A token to create.
+#[derive(Clone, Debug)]
+pub struct NewToken {
+    /// The holder's name.
+    pub subject: String,
+    /// The roles of the token.
+    pub roles: Vec<Role>,
+    /// The agents it requests and executes for; `*` matches any run of characters.
+    pub agents: Option<String>,
+    /// Its lifetime; unlimited if unset.
+    pub expires_in_seconds: Option<i64>,
+}
+
+/// A token's row: its hash, never the token. Times are unix seconds.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[allow(missing_docs, reason = "the fields of `TokenShown` in the API")]
+pub struct TokenRow {
+    format: u32,
+    pub id: String,
+    /// SHA-256 of the token, in hex.
+    hash: String,
+    pub subject: String,
+    pub roles: Vec<Role>,
+    pub agents: Option<String>,
+    pub created_at: u64,
+    pub created_by: String,
+    pub expires_at: Option<u64>,
+    pub revoked_at: Option<u64>,
+    pub revoked_by: Option<String>,
+}
+
+/// Token ids by the hash of the token. It only finds a row: the row is compared with the log, and
+/// its hash with the token.
+#[derive(Default)]
+pub(crate) struct TokenIndex(RwLock<Option<HashMap<String, String>>>);
+
+/// Returns whether callers of a store need a token: always, once a token was created.
+///
+/// # Errors
+///
+/// The store cannot be read.
+pub async fn tokens_required(store: &dyn Store) -> Result<bool, StoreError> {
+    Ok(!store.row_ids(RowKind::Token, "", 1).await?.is_empty())
+}
+
+/// Returns every token of a store, for maintenance.
+///
+/// # Errors
+///
+/// The store, or a row, cannot be read.
+pub async fn token_rows(store: &dyn Store) -> Result<Vec<TokenRow>, StoreError> {
+    let mut rows = Vec::new();
+    let mut after = String::new();
+    loop {
+        let ids = store.row_ids(RowKind::Token, &after, ROWS_AT_ONCE).await?;
+        let Some(last) = ids.last() else { return Ok(rows) };
+        after.clone_from(last);
+        for id in &ids {
+            if let Some(row) = store.row(RowKind::Token, id).await? {
+                rows.push(TokenRow::read(&row)?);
+            }
+        }
+    }
+}
+
+impl Service {
+    /// Returns whether callers need a token: always, once a token was created.
+    ///
+    /// # Errors
+    ///
+    /// `store-unavailable`.
+    pub async fn tokens_required(&self) -> Result<bool, Refusal> {
+        if self.tokens_required.load(Ordering::Acquire) {
+            return Ok(true);
+        }
+        let required = tokens_required(&*self.store).await?;
+        self.tokens_required.fetch_or(required, Ordering::AcqRel);
+        Ok(required)
+    }
+
+    /// Returns the caller that holds this token. Without a token the caller is local, if no token
+    /// was ever created.
+    ///
+    /// # Errors
+    ///
+    /// `unauthenticated`, `store-unavailable`.
+    pub async fn authenticate(&self, token: Option<&str>) -> Result<Caller, Refusal> {
+        let refused = |why: &str| Err(Refusal::new(Code::UNAUTHENTICATED, why));
+        let Some(token) = token else {
+            return match self.tokens_required().await? {
+                false => Ok(Caller::local()),
+                true => refused("expected `Authorization: Bearer TOKEN`"),
+            };
+        };
+        let Some(token) = Token::parse(token) else {
+            return refused("malformed token");
+        };
+        let hash = token.hash();
+        let row = match self.token_id(&hash).await? {
+            Some(id) => self.token_row(&id).await?,
+            None => None,
+        };
+        let Some(row) = row.filter(|row| row.hash == hash) else {
+            return refused("unknown token");
+        };
+        self.counts(&row)?;
+        let TokenRow { id, subject, roles, agents, .. } = row;
+        Ok(Caller::holding(Holder { token_id: id, subject, roles, agents }))
+    }
+
+    /// Authenticates a caller again. Long-running calls do so before each answer.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::authenticate`].
+    pub async fn authenticate_again(&self, caller: &Caller) -> Result<(), Refusal> {
+        let gone = || Refusal::new(Code::UNAUTHENTICATED, "unknown token");
+        let Some(id) = caller.token_id() else {
+            return self.authenticate(None).await.map(drop);
+        };
+        self.counts(&self.token_row(id).await?.ok_or_else(gone)?)
+    }
+
+    /// Checks that a token is in force.
+    ///
+    /// Refusals: `unauthenticated` for a token that is revoked or has expired.
+    fn counts(&self, row: &TokenRow) -> Result<(), Refusal> {
+        let why = if row.revoked_at.is_some() {
+            "the token is revoked"
+        } else if row.expires_at.is_some_and(|expires_at| self.now() >= expires_at) {
+            "the token has expired"
+        } else {
+            return Ok(());
+        };
+        Err(Refusal::new(Code::UNAUTHENTICATED, why))
+    }
+
+    /// Creates a token. Only this answer ever shows it.
+    ///
+    /// # Errors
+    ///
+    /// 1. `request-invalid`, `limit-exceeded` 2. the errors of every change.
+    pub async fn create_token(
+        &self,
+        caller: &Caller,
+        new: NewToken,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<Reply, Refusal> {
+        if let Some(reply) = self.kept(idempotency).await? {
+            return Ok(reply);
+        }
+        let now = self.now_to_write()?;
+        let token = Token::generate();
+        let row = new.row(self.ids.token(), token.hash(), caller.subject(), now)?;
+        let mut shown = row.shown();
+        let note = Note {
+            event: "token_created",
+            rows: vec![row.change(0)?],
+            fields: row.audited().to_string(),
+            guardrail: None,
+            // A repeat gets everything except the token, which is not stored.
+            answer: Some(Reply::new(201, shown.to_string())),
+        };
+        let reply = self.keep_note(caller, note, idempotency, now).await?;
+        self.tokens_required.store(true, Ordering::Release);
+        if reply.replayed {
+            return Ok(reply);
+        }
+        self.token_index.add(&row);
+        if let Value::Object(fields) = &mut shown {
+            fields.insert("token".to_owned(), token.expose().into());
+        }
+        Ok(Reply { body: shown.to_string(), ..reply })
+    }
+
+    /// Revokes a token. Later requests with it are refused. Revoking it again has no effect.
+    ///
+    /// # Errors
+    ///
+    /// 1. `not-found` 2. the errors of every change.
+    pub async fn revoke_token(
+        &self,
+        caller: &Caller,
+        id: &str,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<Reply, Refusal> {
+        if let Some(reply) = self.kept(idempotency).await? {
+            return Ok(reply);
+        }
+        for _ in 0..REVOKE_TRIES {
+            let now = self.now_to_write()?;
+            let row = self.store.row(RowKind::Token, id).await?;
+            let stored = row.ok_or_else(|| Refusal::new(Code::NOT_FOUND, "no such token"))?;
+            let mut row = TokenRow::read(&stored)?;
+            if row.revoked_at.is_some() {
+                return Ok(Reply::new(200, row.shown().to_string()));
+            }
+            row.revoked_at = Some(now);
+            row.revoked_by = Some(caller.subject().to_owned());
+            let note = Note {
+                event: "token_revoked",
+                rows: vec![row.change(stored.entry)?],
+                fields: row.audited().to_string(),
+                guardrail: None,
+                answer: Some(Reply::new(200, row.shown().to_string())),
+            };
+            let revoked = self.keep_note(caller, note, idempotency, now).await;
+            let after = self.store.row(RowKind::Token, id).await?;
+            if revoked.is_ok() || after.is_none_or(|after| after.entry == stored.entry) {
+                return revoked;
+            }
+        }
+        Err(Refusal::new(
+            Code::STORE_UNAVAILABLE,
+            "too many concurrent changes to this token; retry",
+        ))
+    }
+
+    /// Lists tokens after `after`, in order of creation.
+    ///
+    /// # Errors
+    ///
+    /// `store-unavailable`.
+    pub async fn tokens(&self, after: &str, limit: usize) -> Result<Vec<Value>, Refusal> {
+        let mut tokens = Vec::new();
+        for id in self.store.row_ids(RowKind::Token, after, limit).await? {
+            if let Some(row) = self.token_row(&id).await? {
+                tokens.push(row.shown());
+            }
+        }
+        Ok(tokens)
+    }
+
+    async fn token_row(&self, id: &str) -> Result<Option<TokenRow>, Refusal> {
+        let row = self.store.row(RowKind::Token, id).await?;
+        Ok(row.as_ref().map(TokenRow::read).transpose()?)
+    }
+
+    /// Returns the id of the token with this hash.
+    async fn token_id(&self, hash: &str) -> Result<Option<String>, Refusal> {
+        if let Some(found) = self.token_index.find(hash) {
+            return Ok(found);
+        }
+        let mut ids = HashMap::new();
+        let mut after = String::new();
+        loop {
+            let page = self.store.row_ids(RowKind::Token, &after, ROWS_AT_ONCE).await?;
+            let Some(last) = page.last() else { break };
+            after.clone_from(last);
+            for id in page {
+                // A row that was tampered with authenticates no one and does not affect other
+                // tokens.
+                match self.token_row(&id).await {
+                    Ok(row) => ids.extend(row.map(|row| (row.hash, id))),
+                    Err(refusal) if refusal.code == Code::STORE_TAMPERED => {}
+                    Err(refusal) => return Err(refusal),
+                }
+            }
+        }
+        self.token_index.fill(ids);
+        Ok(self.token_index.find(hash).flatten())
+    }
+}
+
+impl TokenIndex {
+    /// Returns the id for a hash. The outer `None` means that the index is not filled yet.
+    #[expect(clippy::option_option, reason = "unknown is not the same as absent")]
+    fn find(&self, hash: &str) -> Option<Option<String>> {
+        let ids = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        ids.as_ref().map(|ids| ids.get(hash).cloned())
+    }
+
+    /// Adds the store's tokens to those that were created meanwhile.
+    fn fill(&self, stored: HashMap<String, String>) {
+        let mut ids = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        ids.get_or_insert_default().extend(stored);
+    }
+
+    fn add(&self, row: &TokenRow) {
+        let mut ids = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(ids) = ids.as_mut() {
+            ids.insert(row.hash.clone(), row.id.clone());
+        }
+    }
+}
+
+impl NewToken {
+    fn row(
+        self,
+        id: String,
+        hash: String,
+        created_by: &str,
+        now: u64,
+    ) -> Result<TokenRow, Refusal> {
+        let invalid = |why: String| Err(Refusal::new(Code::REQUEST_INVALID, why));
+        Identifier::subject("subject", &self.subject)?;
+        self.agents.as_deref().map(|agents| Identifier::new("agents", agents)).transpose()?;
+        if same_person(&self.subject, SYSTEM) {
+            return invalid(format!("subject `{SYSTEM}` is reserved for the server's own changes"));
+        }
+        let mut roles = self.roles;
+        roles.sort_unstable();
+        if let Some(twice) = roles.windows(2).find_map(|pair| match pair {
+            [a, b] if a == b => Some(*a),
+            _ => None,
+        }) {
+            return invalid(format!("duplicate role `{twice}`"));
+        }
+        if roles.is_empty() {
+            return invalid("`roles` is empty; expected at least one role".to_owned());
+        }
+        let agent = agent_of(&self.subject).is_some();
+        // An admin can create approvers.
+        if agent && roles.iter().any(|role| matches!(role, Role::Approver | Role::Admin)) {
+            let subject = self.subject;
+            return invalid(format!(
+                "`{subject}` is an agent and can be neither approver nor admin"
+            ));
+        }
+        let expires_at = match self.expires_in_seconds.map(u64::try_from) {
+            None => None,
+            Some(Ok(seconds @ 1..=TOKEN_SECONDS_MAX)) => Some(now.saturating_add(seconds)),
+            Some(Err(_) | Ok(0)) => {
+                return invalid(format!("expires_in_seconds must be 1 to {TOKEN_SECONDS_MAX}"));
+            }
+            Some(Ok(seconds)) => {
+                return Err(Refusal::new(
+                    Code::LIMIT_EXCEEDED,
+                    format!("expires_in_seconds is {seconds}, the limit is {TOKEN_SECONDS_MAX}"),
+                ));
+            }
+        };
+        Ok(TokenRow {
+            format: ROW_FORMAT,
+            id,
+            hash,
+            subject: self.subject,
+            roles,
+            agents: self.agents,
+            created_at: now,
+            created_by: created_by.to_owned(),
+            expires_at,
+            revoked_at: None,
+            revoked_by: None,
+        })
+    }
+}
+
+impl TokenRow {
+    fn read(row: &Row) -> Result<Self, StoreError> {
+        let read = serde_json::from_str::<Self>(&row.value).ok();
+        let read = read.filter(|read| read.format == ROW_FORMAT && read.id == row.id);
+        read.ok_or_else(|| StoreError::Damaged("a token's row cannot be read".to_owned()))
+    }
+
+    /// Returns the change that replaces the version written by entry `prev`; 0 for a new row.
+    fn change(&self, prev: u64) -> Result<RowChange, Refusal> {
+        let value = serde_json::to_string(self).map_err(Refusal::internal)?;
+        Ok(RowChange { kind: RowKind::Token, id: self.id.clone(), value: Some(value), prev })
+    }
+
+    /// Returns the token as the API shows it.
+    fn shown(&self) -> Value {
+        json!({
+            "id": self.id,
+            "subject": self.subject,
+            "roles": self.roles,
+            "agents": self.agents,
+            "created_at": rfc3339(self.created_at),
+            "created_by": self.created_by,
+            "expires_at": self.expires_at.map(rfc3339),
+            "revoked_at": self.revoked_at.map(rfc3339),
+            "revoked_by": self.revoked_by,
+        })
+    }
+
+    /// Returns the members of the audit event.
+    fn audited(&self) -> Value {
+        json!({
+            "token_id": self.id,
+            "subject": self.subject,
+            "roles": self.roles,
+            "agents": self.agents,
+            "expires_at": self.expires_at.map(rfc3339),
+        })
+    }
+}

@@ -1,0 +1,197 @@
+//! Modules that are shipped to a running host: their signed manifests, the checks of their bytes, and
+//! the registry of the stored ones and of those that are active.
+//!
+//! A module is pushed with its signed manifest. It is inspected, compiled and tried before it is
+//! stored, and again before it is activated, because keys, approvals and active modules change
+//! meanwhile. The store determines the active modules: a change of a slot is committed first and
+//! swapped in afterwards, and a start reads the store again. A changed keyring is checked before
+//! the next call: a module whose signer is no longer valid is deactivated, and calls of its slot
+//! fail until the slot is repaired.
+//!
+//! | file | contains |
+//! | --- | --- |
+//! | `name`, `manifest`, `limits`, `facts` | slots, names, versions and digests; the manifest and what it lists |
+//! | `envelope`, `strict` | the manifest's signature, and the parsing of both |
+//! | `inspect` | checks of a module's bytes before anything is compiled or run |
+//! | `slots` | the active modules |
+//! | `row` | the stored rows of modules and slots |
+//! | `push`, `activate`, `shadow`, `remove` | changes of them |
+//! | `list` | views |
+//! | `prepare` | checks and compilation of a module; `trial_policy`, `trial_verifier` try it |
+//! | `restore` | loading the active modules from the store |
+//! | `audit_fields` | the audit entries of changes and refusals |
+
+mod activate;
+mod audit_fields;
+mod envelope;
+mod facts;
+mod inspect;
+mod limits;
+mod list;
+mod manifest;
+mod name;
+mod prepare;
+mod push;
+mod remove;
+mod restore;
+mod row;
+mod shadow;
+mod slots;
+mod strict;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+mod tests;
+mod trial_policy;
+mod trial_verifier;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::caller::Caller;
+use crate::code::Code;
+use crate::keys::Keys;
+use crate::ledger::{Idempotency, Reply};
+use crate::refusal::Refusal;
+use crate::role::Role;
+use crate::service::Service;
+
+pub use crate::engine::WASM_BYTES_MAX;
+pub use envelope::{ENVELOPE_BYTES_MAX, Envelope, PAYLOAD_TYPE, Signed};
+pub use facts::{FACTS_MAX, all_given, all_listed, facts_described};
+pub use inspect::{Inspected, inspect};
+pub use limits::{MEMORY_BYTES_MIN, limits, limits_json};
+pub use manifest::Manifest;
+pub use name::{FactName, ModuleDigest, ModuleName, Slot, Version};
+pub use push::NewModule;
+pub use slots::{Active, PolicySlot};
+
+pub(crate) use row::keeps_bytes;
+use row::{ModuleRow, SlotRow};
+pub(crate) use slots::Slots;
+
+/// Maximum stored modules per slot.
+const MODULES_MAX: usize = 64;
+/// Maximum size of all stored modules together.
+const MODULE_BYTES_MAX: u64 = 1 << 30;
+/// Maximum pushes whose bodies are in memory at the same time.
+const UPLOADS_MAX: usize = 2;
+
+/// The locks of changes of the registry, and cached state.
+pub(crate) struct Registry {
+    /// Serializes pushes: a push compiles and tries a module, which may take minutes. Locked before
+    /// `turn`, never after it.
+    pushing: tokio::sync::Mutex<()>,
+    /// Serializes changes. Stored modules are in the compilation cache, so the replacement of a bad
+    /// module never waits for a push.
+    turn: tokio::sync::Mutex<()>,
+    /// Held while the store and the loaded modules change together. Held briefly.
+    swap: tokio::sync::Mutex<()>,
+    /// The keys against which the loaded modules were last checked; `None` until they are loaded.
+    loaded_with: Mutex<Option<Keys>>,
+    /// The verified manifest of the last push, for its activation.
+    proof: Mutex<Option<Signed>>,
+    uploads: Arc<Semaphore>,
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self {
+            pushing: tokio::sync::Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
+            swap: tokio::sync::Mutex::default(),
+            loaded_with: Mutex::default(),
+            proof: Mutex::default(),
+            uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
+        }
+    }
+}
+
+impl Registry {
+    fn is_loaded_with(&self, keys: &Keys) -> bool {
+        let held = self.loaded_with.lock().unwrap_or_else(PoisonError::into_inner);
+        held.as_ref().is_some_and(|held| held.is(keys))
+    }
+
+    /// Returns the verified manifest of an envelope, if it was pushed last.
+    fn proof(&self, envelope: &str) -> Option<Signed> {
+        let proof = self.proof.lock().unwrap_or_else(PoisonError::into_inner);
+        proof.as_ref().filter(|proof| proof.envelope().to_text() == envelope).cloned()
+    }
+
+    fn prove(&self, signed: Signed) {
+        *self.proof.lock().unwrap_or_else(PoisonError::into_inner) = Some(signed);
+    }
+
+    /// Invalidates the loaded slots; the next call reloads them.
+    fn invalidate(&self) {
+        self.set_loaded_with(None);
+    }
+
+    /// Returns whether the slots are loaded.
+    pub(crate) fn is_loaded(&self) -> bool {
+        self.loaded_with.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    fn set_loaded_with(&self, keys: Option<Keys>) {
+        *self.loaded_with.lock().unwrap_or_else(PoisonError::into_inner) = keys;
+    }
+}
+
+impl Service {
+    /// Reserves memory for the body of a push.
+    ///
+    /// # Errors
+    ///
+    /// `rate-limited` if too many pushes are in progress.
+    pub fn upload_place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        Arc::clone(&self.registry.uploads).try_acquire_owned().map_err(|_| {
+            Refusal::new(Code::RATE_LIMITED, "other modules are being pushed; retry later")
+        })
+    }
+
+    async fn module_row(&self, digest: ModuleDigest) -> Result<ModuleRow, Refusal> {
+        let row = ModuleRow::load(&*self.store, digest).await?;
+        row.filter(|row| row.removed_at.is_none()).ok_or_else(|| missing(digest))
+    }
+
+    /// Returns the stored answer of a change of a module, which may have been removed since.
+    ///
+    /// Refusals: `forbidden`: the slot needs another role; then as `kept`.
+    async fn kept_module_answer(
+        &self,
+        caller: &Caller,
+        digest: ModuleDigest,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<Option<Reply>, Refusal> {
+        if idempotency.is_none() {
+            return Ok(None);
+        }
+        if let Some(row) = ModuleRow::load(&*self.store, digest).await? {
+            may_change(caller, row.claims()?.1.slot)?;
+        }
+        self.kept(idempotency).await
+    }
+
+    async fn slot_row(&self, slot: Slot) -> Result<SlotRow, Refusal> {
+        SlotRow::load(&*self.store, slot).await
+    }
+}
+
+/// Checks that a caller may change a slot: the policy team its own, an admin the root of trust.
+///
+/// Refusals: `forbidden`.
+fn may_change(caller: &Caller, slot: Slot) -> Result<(), Refusal> {
+    let role = match slot {
+        Slot::Policy => Role::Policy,
+        Slot::Verifier => Role::Admin,
+    };
+    if caller.has(role) {
+        return Ok(());
+    }
+    Err(Refusal::new(Code::FORBIDDEN, format!("slot `{slot}` requires the role {role}")))
+}
+
+fn missing(digest: ModuleDigest) -> Refusal {
+    Refusal::new(Code::NOT_FOUND, format!("no such module: `{digest}`"))
+}

@@ -1,0 +1,132 @@
+//! Start and end of a shadow: a policy that is evaluated next to the active one, without effect.
+
+use super::activate::Change;
+use super::audit_fields::AuditFields;
+use super::may_change;
+use super::prepare::Candidate;
+use crate::caller::Caller;
+use crate::code::Code;
+use crate::ledger::{Idempotency, Reply};
+use crate::modules::{ModuleDigest, Slot};
+use crate::refusal::Refusal;
+use crate::service::Service;
+
+impl Service {
+    /// Makes a policy the shadow, replacing the current one. Not cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// 1. `not-found` 2. `forbidden`: the slot needs another role 3. as `Envelope::verify`
+    ///    4. `request-invalid`: not a policy, or the active one 5. `module-invalid`,
+    ///    `limit-exceeded`: its checks or its trial failed 6. the errors of every change.
+    pub async fn shadow_module(
+        &self,
+        caller: &Caller,
+        digest: ModuleDigest,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<Reply, Refusal> {
+        let _turn = self.registry.turn.lock().await;
+        match self.begin_shadow(caller, digest, idempotency).await {
+            Ok(reply) => Ok(reply),
+            Err(refusal) => {
+                let fields = self.audit_fields_of(digest).await;
+                Err(self.refused_module(caller, "shadow", fields, refusal).await)
+            }
+        }
+    }
+
+    /// Stops shadowing; has no effect if there is no shadow.
+    ///
+    /// # Errors
+    ///
+    /// 1. `request-invalid`: the slot cannot have a shadow 2. `forbidden`: the slot needs another
+    ///    role 3. the errors of every change.
+    pub async fn unshadow_module(
+        &self,
+        caller: &Caller,
+        slot: Slot,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<Reply, Refusal> {
+        let _turn = self.registry.turn.lock().await;
+        match self.end_shadow(caller, slot, idempotency).await {
+            Ok(reply) => Ok(reply),
+            Err(refusal) => Err(self
+                .refused_module(caller, "unshadow", AuditFields::of_slot(slot), refusal)
+                .await),
+        }
+    }
+
+    async fn begin_shadow(
+        &self,
+        caller: &Caller,
+        digest: ModuleDigest,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<Reply, Refusal> {
+        if let Some(reply) = self.kept_module_answer(caller, digest, idempotency).await? {
+            return Ok(reply);
+        }
+        let (keys, kept) = self.load_for_activation(caller, digest).await?;
+        let manifest = kept.signed.manifest();
+        let slot = manifest.slot;
+        check_shadowable(slot)?;
+        let mut row = self.slot_row(slot).await?;
+        let text = digest.to_string();
+        if row.active.as_deref() == Some(&text) {
+            let detail =
+                format!("module `{digest}` is active in slot `{slot}`; shadow a different one");
+            return Err(Refusal::new(Code::REQUEST_INVALID, detail));
+        }
+        if row.shadow.as_deref() == Some(&text) {
+            return Ok(Reply::new(200, self.shown_slot(slot, &row).to_string()));
+        }
+        let Candidate::Policy(policy) = self.prepare_module(&kept.signed, &kept.wasm).await? else {
+            return Err(Refusal::new(Code::MODULE_INVALID, "the module is not a policy"));
+        };
+        row.shadow = Some(text);
+        let fields = AuditFields::of_manifest(manifest, kept.signed.envelope());
+        let change = Change { event: "module_shadowed", slot, row, fields, keys: keys.clone() };
+        let _swap = self.registry.swap.lock().await;
+        let reply = self.keep_slot(caller, change, idempotency).await?;
+        if !reply.replayed {
+            self.swap_policy(|slot| slot.shadow = Some(policy));
+            self.registry.set_loaded_with(Some(keys));
+        }
+        Ok(reply)
+    }
+
+    async fn end_shadow(
+        &self,
+        caller: &Caller,
+        slot: Slot,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<Reply, Refusal> {
+        check_shadowable(slot)?;
+        may_change(caller, slot)?;
+        if let Some(reply) = self.kept(idempotency).await? {
+            return Ok(reply);
+        }
+        let mut row = self.slot_row(slot).await?;
+        let Some(digest) = row.shadow.take() else {
+            return Ok(Reply::new(200, self.shown_slot(slot, &row).to_string()));
+        };
+        let fields = AuditFields::of_slot(slot).with("digest", digest.into());
+        let keys = self.recorded_keys().await?;
+        let change = Change { event: "module_unshadowed", slot, row, fields, keys: keys.clone() };
+        let _swap = self.registry.swap.lock().await;
+        let reply = self.keep_slot(caller, change, idempotency).await?;
+        if !reply.replayed {
+            self.swap_policy(|slot| slot.shadow = None);
+            self.registry.set_loaded_with(Some(keys));
+        }
+        Ok(reply)
+    }
+}
+
+fn check_shadowable(slot: Slot) -> Result<(), Refusal> {
+    match slot {
+        Slot::Policy => Ok(()),
+        Slot::Verifier => {
+            Err(Refusal::new(Code::REQUEST_INVALID, "only slot `policy` has a shadow"))
+        }
+    }
+}

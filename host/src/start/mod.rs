@@ -1,0 +1,204 @@
+//! The checks of a start, which a server must pass before it answers requests.
+//!
+//! All checks run first, so a refused start writes nothing. Then the start records what is new or
+//! what the operator accepts in the audit log, in this order: the clock, the settings, a rollback,
+//! the keys, a store without a signed head, the witness.
+
+mod clock;
+mod settings;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+mod tests;
+mod unfinished;
+mod witness;
+mod witness_file;
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use self::witness::PendingWitness;
+pub use self::witness::WITNESS_SETTING;
+pub(crate) use self::witness::signer;
+pub use self::witness_file::{WitnessError, WitnessFile};
+use crate::caller::Caller;
+use crate::code::Code;
+use crate::ledger::Note;
+use crate::ledger::Reason;
+use crate::refusal::Refusal;
+use crate::service::Service;
+use crate::settings::Listener;
+use crate::store::{RowChange, Trust, Witness};
+
+/// The options of a start.
+pub struct Start<'a> {
+    /// The address that the server listens on.
+    pub listener: Listener,
+    /// The witness: the file with the last checkpoint.
+    pub witness: Option<&'a WitnessFile>,
+    /// Whether to create that file as a new witness of this store.
+    pub new_witness: bool,
+    /// What the operator accepts.
+    pub accept: Accepted,
+    /// The trust that the store was opened with. If it does not sign heads yet, it starts to after
+    /// every unfinished approval has ended.
+    pub trust: &'a Trust,
+}
+
+/// The findings that an operator accepts.
+#[derive(Clone, Debug, Default)]
+pub struct Accepted {
+    /// A store that does not extend its witness.
+    pub rollback: bool,
+    /// A clock that is far ahead of the last entry.
+    pub clock: bool,
+    /// The digest of settings that are weaker than the recorded ones.
+    pub weaker_settings: Option<String>,
+}
+
+/// The result of a start.
+#[derive(Default)]
+pub struct Started {
+    /// Approvals that ended because a rollback was accepted.
+    pub ended_by_rollback: Option<usize>,
+    /// Approvals that ended because a store without a signed head was accepted.
+    pub ended_unsigned: Option<usize>,
+    /// Phrases for the settings that are weaker than the recorded ones, and accepted.
+    pub weaker_settings: Vec<String>,
+    /// The message if the clock is behind the last entry: nothing is written until it has passed
+    /// that.
+    pub clock_behind: Option<String>,
+    /// The function to call after each commit.
+    pub witness: Option<Witness>,
+}
+
+/// The results of the checks of a start, without a start.
+pub struct Standing {
+    /// The file of the recorded witness, if the log extends it.
+    pub witness: Result<Option<PathBuf>, StartError>,
+    /// Whether every key agrees with the audit log, or is new.
+    pub keys: Result<(), Refusal>,
+    /// Whether no setting is weaker than recorded.
+    pub settings: Result<(), Refusal>,
+    /// Whether the clock is neither behind the log nor far ahead of it.
+    pub clock: Result<(), String>,
+}
+
+/// Why a start is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The clock is far ahead of the last entry, or behind it.
+    #[error("{0}")]
+    Clock(String),
+    /// The settings are weaker than the recorded ones.
+    #[error(
+        "the settings are weaker than those recorded in the audit log: {}; to accept them, start with `--accept-weaker-settings {digest}`{}",
+        weaker.join("; "),
+        if *other { " (the given digest is that of other settings)" } else { "" }
+    )]
+    WeakerSettings {
+        /// A phrase for each setting.
+        weaker: Vec<String>,
+        /// The digest of the settings as they are now.
+        digest: String,
+        /// Whether another digest was given.
+        other: bool,
+    },
+    /// The log records a witness, and none is given.
+    #[error(
+        "the audit log of this store records a witness, so a start requires `--witness FILE`; if that file is lost, `--new-witness` and `--accept-rollback` create a new one and expire every unfinished approval"
+    )]
+    NoWitness,
+    /// The witness cannot be used, or the store does not extend it.
+    #[error(transparent)]
+    Witness(#[from] WitnessError),
+    /// A change or a read of the store was refused.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+impl Service {
+    /// Blocks writes for each check that only a start can complete.
+    pub(crate) async fn close_until_started(&self) {
+        self.close_for_weaker_settings().await;
+        self.close_for_a_witness().await;
+    }
+
+    /// Starts as a server: runs all checks, and records what is new or accepted.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`], in the order of its variants.
+    pub async fn start(&self, start: Start<'_>) -> Result<Started, StartError> {
+        match self.start_checked(start).await {
+            Err(StartError::Refused(refusal)) if refusal.code == Code::CLOCK_BEHIND => {
+                let why = self.clock_behind_message();
+                Err(why.map_or(StartError::Refused(refusal), StartError::Clock))
+            }
+            started => started,
+        }
+    }
+
+    async fn start_checked(&self, start: Start<'_>) -> Result<Started, StartError> {
+        let gap = self.gap_to_accept(start.accept.clock)?;
+        let settings = self.settings_to_record(&start).await?;
+        let witness = self.pending_witness(&start).await?;
+        let signed = self.store.head().await.map_err(Refusal::from)?.signed;
+
+        if witness.is_some() {
+            // It is updated after everything is recorded.
+            self.gate.open(Reason::Witness);
+        }
+        if let Some(gap) = gap {
+            self.record_accepted_clock(gap).await?;
+        }
+        let weaker_settings = self.record_settings(settings).await?;
+        let mut started = Started { weaker_settings, ..Started::default() };
+        if let Some(PendingWitness { rolled_back: Some(seen), .. }) = &witness {
+            started.ended_by_rollback = Some(self.accept_rollback(seen.as_ref()).await?);
+        }
+        self.recorded_keys().await?;
+        if !signed && start.trust.is_holding_back() {
+            started.ended_unsigned = Some(self.accept_unsigned(start.trust).await?);
+        }
+        if let Some(witness) = witness {
+            started.witness = Some(self.update_witness(witness).await?);
+        }
+        started.clock_behind = self.clock_behind_message();
+        Ok(started)
+    }
+
+    /// Runs the checks of a start. Writes nothing.
+    pub async fn standing(&self) -> Standing {
+        let witness = self.recorded_witness_file().await;
+        let wrong = self.clock_behind_message().or_else(|| self.time.gap());
+        Standing {
+            witness: witness.map(|file| file.map(|file| file.path().to_owned())),
+            keys: self.checked_keys().await.map(drop),
+            settings: self.settings_suffice().await,
+            clock: wrong.map_or(Ok(()), Err),
+        }
+    }
+
+    /// Ends every unfinished approval of a store with an unsigned head, starts to sign heads, and
+    /// records that: last, so that an interrupted start must be accepted again. Returns how many
+    /// approvals ended.
+    async fn accept_unsigned(&self, trust: &Trust) -> Result<usize, Refusal> {
+        let ended = self.end_unfinished().await?;
+        trust.sign_from_now_on();
+        self.record_start("unsigned_accepted", Vec::new(), json!({ "ended": ended })).await?;
+        Ok(ended)
+    }
+
+    /// Records an event of a start.
+    async fn record_start(
+        &self,
+        event: &'static str,
+        rows: Vec<RowChange>,
+        fields: serde_json::Value,
+    ) -> Result<(), Refusal> {
+        let fields = fields.to_string();
+        let note = Note { event, rows, fields, guardrail: None, answer: None };
+        self.keep_note(&Caller::system(), note, None, self.now_to_write()?).await.map(drop)
+    }
+}
