@@ -6,6 +6,8 @@ use serde_json::json;
 use signoff_core::glob::Glob;
 use signoff_core::person::{AGENT_PREFIX, agent_of, same_person};
 
+use crate::code::Code;
+use crate::refusal::Refusal;
 use crate::role::Role;
 
 /// The actor of the server's own changes (expiry, key changes). Reserved: no token may use it.
@@ -101,6 +103,17 @@ impl Caller {
             (None, Some(own)) => own == agent,
             (None, None) => true,
         }
+    }
+
+    /// Checks that the caller acts for an agent.
+    ///
+    /// Refusals: `forbidden`.
+    pub(crate) fn must_act_for(&self, agent: &str) -> Result<(), Refusal> {
+        if self.acts_for(agent) {
+            return Ok(());
+        }
+        let detail = format!("this token does not act for the agent `{}`", agent.escape_debug());
+        Err(Refusal::new(Code::FORBIDDEN, detail))
     }
 
     /// Returns whether the caller may read every approval of an agent. If not, it may still read

@@ -21,6 +21,7 @@ pub mod id;
 pub mod identity;
 pub mod keys;
 pub mod ledger;
+pub mod log_key;
 pub mod measure;
 pub mod modules;
 pub mod policy;

@@ -1,5 +1,6 @@
 //! House rules of the source tree that no lint checks.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -71,6 +72,58 @@ fn generated_bindings_are_named_in_their_modules_alone() {
         }
     }
     assert!(found.is_empty(), "these files name generated bindings: {found:#?}");
+}
+
+#[test]
+fn the_modules_of_the_host_depend_one_way() {
+    let mut uses: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (path, text) in sources(&["rs"]) {
+        let Ok(below) = path.strip_prefix("host/src") else { continue };
+        let module = below.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs");
+        if ["lib", "main"].contains(&module) || below.iter().any(|part| part == "tests") {
+            continue;
+        }
+        // Tests are at the end of a file; in a `mod.rs` they have files of their own.
+        let code = match below.ends_with("mod.rs") {
+            true => text.as_str(),
+            false => text.split("#[cfg(test)]").next().unwrap(),
+        };
+        let code = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let named = code
+            .flat_map(|line| line.split("crate::").skip(1))
+            .filter_map(|rest| rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next());
+        let named = named.filter(|name| *name != module).map(str::to_owned);
+        uses.entry(module.to_owned()).or_default().extend(named);
+    }
+    // Those that use nothing that is left are taken away; what remains uses itself.
+    while let Some(done) = uses.iter().find_map(|(module, used)| {
+        used.iter().all(|used| !uses.contains_key(used)).then(|| module.clone())
+    }) {
+        uses.remove(&done);
+    }
+    assert!(uses.is_empty(), "these modules depend on each other: {uses:#?}");
+}
+
+#[test]
+fn files_that_pages_name_exist() {
+    let mut missing = Vec::new();
+    for (path, text) in sources(&["md"]) {
+        let places = [root(), root().join("host/src"), root().join(&path).parent().unwrap().into()];
+        let is_path = |word: &str| {
+            word.contains('/')
+                && !word.starts_with('/')
+                && (word.ends_with(".rs") || word.ends_with(".py") || word.ends_with('/'))
+                && word
+                    .chars()
+                    .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-/.".contains(c))
+        };
+        for word in text.split('`').skip(1).step_by(2).filter(|word| is_path(word)) {
+            if places.iter().all(|place| !place.join(word).exists()) {
+                missing.push(format!("{}: `{word}`", path.display()));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
 }
 
 #[test]

@@ -3,11 +3,11 @@
 
 use anyhow::Result;
 use sha2::{Digest, Sha256};
-use signoff::audit::checkpoint::Checkpoint;
 use signoff::audit::export::{Expected, Writer, verify};
-use signoff::audit::log_key::LogSigner;
-use signoff::audit::tree::{Frontier, leaf};
+use signoff::log_key::LogSigner;
 use signoff::measure::Case;
+use signoff_core::log::checkpoint::Checkpoint;
+use signoff_core::log::tree::{Frontier, leaf};
 
 use crate::Plan;
 use crate::table::{Figures, Target};

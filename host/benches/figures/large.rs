@@ -171,7 +171,7 @@ fn peer(store: &Path) -> Result<Peer> {
 fn list(decisions: &Decisions) -> Result<Duration> {
     let filter = Filter { limit: PAGE, ..Filter::default() };
     let start = Instant::now();
-    let page = decisions.wait(decisions.service.list(&Caller::local(), &filter))?;
+    let page = decisions.wait(decisions.service.approvals.list(&Caller::local(), &filter))?;
     let took = start.elapsed();
     ensure!(page.items.len() == PAGE, "the page has {} items", page.items.len());
     Ok(took)

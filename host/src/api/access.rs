@@ -105,7 +105,7 @@ impl Requested {
         let operation = format!("{} {}", self.method, self.route);
         let refused = Refused { operation: &operation, approval: self.approval, code };
         // A failure to record it does not change the refusal.
-        let _ = app.service.record_refusal(caller, refused).await;
+        let _ = app.service.refusals.record(caller, refused).await;
     }
 }
 
@@ -129,7 +129,7 @@ async fn admitted(
         _ => return Ok(identified(Caller::local())),
     };
     let token = token.map_err(unknown)?;
-    let caller = app.service.authenticate(token.as_deref()).await.map_err(unknown)?;
+    let caller = app.service.tokens.authenticate(token.as_deref()).await.map_err(unknown)?;
     let caller = identified(caller);
     if caller.has_one_of(roles) {
         return Ok(caller);
@@ -147,7 +147,7 @@ impl App {
     pub(super) async fn admits_still(&self, caller: &Caller) -> Result<(), Refusal> {
         match self.origin {
             Origin::InProcess => Ok(()),
-            Origin::Network => self.service.authenticate_again(caller).await,
+            Origin::Network => self.service.tokens.authenticate_again(caller).await,
         }
     }
 }

@@ -48,7 +48,7 @@ pub(super) async fn create(
         expires_in_seconds: fields.expires_in_seconds,
         requirement: fields.requirement.map(|requirement| requirement.get().to_owned()),
     };
-    let reply = app.service.request(&caller, new, idempotency.as_ref()).await?;
+    let reply = app.service.approvals.request(&caller, new, idempotency.as_ref()).await?;
     Ok(answer(reply))
 }
 
@@ -85,7 +85,7 @@ pub(super) async fn list(State(app): State<App>, caller: Caller, params: Params)
         limit: usize::try_from(limit).unwrap_or(LIST_MAX),
         cursor: cursor.transpose()?,
     };
-    let page = app.service.list(&caller, &filter).await?;
+    let page = app.service.approvals.list(&caller, &filter).await?;
     let next = page.next_cursor.map(|id| id.to_string());
     Ok(json_answer(
         200,
@@ -111,12 +111,12 @@ pub(super) async fn show(
     if Status::parse(unwanted).is_none() {
         return Err(Refusal::new(Code::REQUEST_INVALID, "unknown status in `while`"));
     }
-    app.service.readable(&caller, id).await?;
+    app.service.approvals.readable(&caller, id).await?;
     if let Some(seconds) = params.number("wait", WAIT_SECONDS_MAX)?.filter(|seconds| *seconds > 0) {
         wait(&app, id, unwanted, Duration::from_secs(seconds)).await?;
         app.admits_still(&caller).await?;
     }
-    Ok(json_answer(200, app.service.show(id, WithTexts::Yes).await?))
+    Ok(json_answer(200, app.service.approvals.show(id, WithTexts::Yes).await?))
 }
 
 /// Decide on an approval: approve or reject it.
@@ -135,7 +135,7 @@ pub(super) async fn approve(
         comment: fields.comment,
         signature: fields.signature,
     };
-    Ok(answer(app.service.decide(&caller, id, &ballot, idempotency.as_ref()).await?))
+    Ok(answer(app.service.approvals.decide(&caller, id, &ballot, idempotency.as_ref()).await?))
 }
 
 /// Reject an approval: as `approve` with `decision` fixed to `rejected`.
@@ -157,7 +157,7 @@ pub(super) async fn reject(
         comment: fields.comment,
         signature: fields.signature,
     };
-    Ok(answer(app.service.decide(&caller, id, &ballot, idempotency.as_ref()).await?))
+    Ok(answer(app.service.approvals.decide(&caller, id, &ballot, idempotency.as_ref()).await?))
 }
 
 /// Verify whether an executor may proceed now. Changes nothing.
@@ -178,13 +178,14 @@ pub(super) async fn verify(
         context: fields.context.map(|context| context.get().to_owned()),
         plan: fields.plan.map(|plan| plan.get().to_owned()),
     };
-    match app.service.check(&caller, id, attempt).await {
+    match app.service.approvals.check(&caller, id, attempt).await {
         Ok(approval) => Ok(json_answer(
             200,
             format!("{{\"valid\":true,\"signature_valid\":true,\"approval\":{approval}}}"),
         )),
         Err(refusal) if is_verdict(&refusal) => {
-            let signature_valid = match app.service.recognize(id, fields.signature).await {
+            let signature_valid = match app.service.approvals.recognize(id, &fields.signature).await
+            {
                 Ok(()) => true,
                 Err(refusal) if is_verdict(&refusal) => false,
                 Err(refusal) => return Err(refusal),
@@ -213,7 +214,7 @@ pub(super) async fn execute(
         plan: fields.plan.map(|plan| plan.get().to_owned()),
         lease_seconds: fields.lease_seconds,
     };
-    let reply = app.service.claim(&caller, id, claim, idempotency.as_ref()).await?;
+    let reply = app.service.approvals.claim(&caller, id, claim, idempotency.as_ref()).await?;
     Ok(answer(reply))
 }
 
@@ -232,7 +233,7 @@ pub(super) async fn outcome(
         outcome: fields.outcome,
         detail: fields.detail,
     };
-    let reply = app.service.settle(&caller, id, &outcome, idempotency.as_ref()).await?;
+    let reply = app.service.approvals.settle(&caller, id, &outcome, idempotency.as_ref()).await?;
     Ok(answer(reply))
 }
 
@@ -246,7 +247,7 @@ pub(super) async fn withdraw(
     Command { caller, idempotency, body }: Command,
 ) -> Answer {
     body.parse::<WithdrawBody>()?;
-    let reply = app.service.withdraw(&caller, id, idempotency.as_ref()).await?;
+    let reply = app.service.approvals.withdraw(&caller, id, idempotency.as_ref()).await?;
     Ok(answer(reply))
 }
 
@@ -261,7 +262,7 @@ pub(super) async fn extend(
 ) -> Answer {
     let fields: ExtendBody = body.parse()?;
     let seconds = fields.expires_in_seconds;
-    let reply = app.service.extend(&caller, id, seconds, idempotency.as_ref()).await?;
+    let reply = app.service.approvals.extend(&caller, id, seconds, idempotency.as_ref()).await?;
     Ok(answer(reply))
 }
 
@@ -290,8 +291,8 @@ pub(super) async fn payload(
         key: optional("key"),
         comment: optional("comment"),
     };
-    app.service.readable(&caller, id).await?;
-    Ok(json_answer(200, app.service.payload(id, query).await?))
+    app.service.approvals.readable(&caller, id).await?;
+    Ok(json_answer(200, app.service.approvals.payload(id, query).await?))
 }
 
 /// Get a receipt: the proof of an approval for a verifier that has only the log's key.
@@ -299,8 +300,8 @@ pub(super) async fn payload(
     params(("id" = String, Path)),
     responses((status = 200, description = "a receipt, for `signoff receipt verify`"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn receipt(State(app): State<App>, caller: Caller, Id(id): Id) -> Answer {
-    app.service.readable(&caller, id).await?;
-    Ok(json_answer(200, app.service.receipt(id).await?))
+    app.service.approvals.readable(&caller, id).await?;
+    Ok(json_answer(200, app.service.audit.receipt(id).await?))
 }
 
 /// Returns once the status differs from `unwanted`, the time is up, or the server stops.
@@ -313,9 +314,9 @@ async fn wait(
     let end = Instant::now() + longest;
     let mut stopping = app.stopping.clone();
     let Some(known) = id else { return Ok(()) };
-    let mut watch = app.service.watchers().of_approval(known);
+    let mut watch = app.service.ledger.watchers().of_approval(known);
     while !*stopping.borrow() {
-        let (status, seconds_left) = app.service.status(id).await?;
+        let (status, seconds_left) = app.service.approvals.status(id).await?;
         if status != unwanted || Instant::now() >= end {
             return Ok(());
         }

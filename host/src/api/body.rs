@@ -269,7 +269,7 @@ impl FromRequest<App> for LargeJson {
         if !is_json(request.headers()) {
             return Err(Json::from_request(request, app).await.err().unwrap_or_default());
         }
-        let place = match app.service.upload_place() {
+        let place = match app.service.modules.upload_place() {
             Ok(place) => place,
             Err(refusal) => {
                 discard(request.into_body()).await;

@@ -36,7 +36,7 @@ pub(super) async fn stream(
     caller: Caller,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let newest = app.service.head().await?.entries;
+    let newest = app.service.ledger.head().await?.entries;
     let after = match headers.get("last-event-id") {
         None => newest,
         Some(id) => id.to_str().ok().and_then(|id| id.trim().parse().ok()).ok_or_else(|| {
@@ -62,7 +62,7 @@ pub(super) async fn audit(State(app): State<App>, params: Params) -> Result<Resp
     }
     let after = params.number("after", u64::MAX)?.unwrap_or(0);
     let limit = usize::try_from(limit).unwrap_or(BATCH);
-    let entries = app.service.entries(after, limit).await?;
+    let entries = app.service.audit.entries(after, limit).await?;
     let next = (entries.len() == limit).then(|| entries.last().map(|entry| entry.number)).flatten();
     let items: Vec<String> = entries
         .iter()
@@ -79,7 +79,7 @@ pub(super) async fn audit(State(app): State<App>, params: Params) -> Result<Resp
 /// Streams entries after a number. Ends when the server stops or the caller is no longer
 /// authenticated.
 fn events(app: App, caller: Caller, after: u64) -> impl Stream<Item = Result<Event, Infallible>> {
-    let newest = app.service.watchers().of_entries();
+    let newest = app.service.ledger.watchers().of_entries();
     let ready: Vec<Entry> = Vec::new();
     let start = (app, caller, newest, after, ready);
     stream::unfold(start, async |(app, caller, mut newest, mut after, mut ready)| {
@@ -89,7 +89,7 @@ fn events(app: App, caller: Caller, after: u64) -> impl Stream<Item = Result<Eve
                 return None;
             }
             newest.borrow_and_update();
-            ready = app.service.entries(after, BATCH).await.ok()?;
+            ready = app.service.audit.entries(after, BATCH).await.ok()?;
             ready.reverse();
             if ready.is_empty() {
                 tokio::select! {

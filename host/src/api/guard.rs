@@ -19,7 +19,7 @@ pub(super) const MODULE_TIME_MAX: Duration = Duration::from_secs(420);
 
 pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
     let host_allowed = app.origin == Origin::InProcess || host_is_loopback(&request);
-    let mut response = match host_allowed || app.service.tokens_required().await.unwrap_or(false) {
+    let mut response = match host_allowed || app.service.tokens.required().await.unwrap_or(false) {
         true => next.run(request).await,
         false => Refusal::new(
             Code::FORBIDDEN,

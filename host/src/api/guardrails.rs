@@ -80,5 +80,5 @@ pub(super) async fn evaluate(
         context: fields.context.get().into(),
         plan: fields.plan.map(|plan| plan.get().into()),
     };
-    Ok(answer(app.service.evaluate(&caller, action, idempotency.as_ref()).await?))
+    Ok(answer(app.service.guardrails.evaluate(&caller, action, idempotency.as_ref()).await?))
 }

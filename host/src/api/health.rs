@@ -19,7 +19,8 @@ pub(super) async fn healthz() -> Response {
     responses((status = 200, description = "`{\"status\":\"ready\"}`"), (status = 503, body = super::Problem)))]
 pub(super) async fn readyz(State(app): State<App>) -> Result<Response, Refusal> {
     app.service.ready().await?;
-    let (verifier, policy) = (app.service.verifier(), app.service.policy_slot().await?.active);
+    let (verifier, policy) =
+        (app.service.verifier.current(), app.service.modules.policy_slot().await?.active);
     let ready = serde_json::json!({
         "status": "ready",
         "verifier": verifier.digest(),

@@ -16,7 +16,7 @@ use crate::refusal::Refusal;
 #[utoipa::path(get, path = "/api/v1/audit/checkpoint", tag = "audit",
     responses((status = 200, content_type = "text/plain", description = "a signed note: origin, size, root"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn checkpoint(State(app): State<App>) -> Result<Response, Refusal> {
-    let (_, note) = app.service.checkpoint().await?;
+    let (_, note) = app.service.audit.checkpoint().await?;
     Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], note).into_response())
 }
 
@@ -26,6 +26,7 @@ pub(super) async fn checkpoint(State(app): State<App>) -> Result<Response, Refus
 pub(super) async fn keys(State(app): State<App>) -> Result<Response, Refusal> {
     let items: Vec<Value> = app
         .service
+        .audit
         .log_keys()?
         .into_iter()
         .map(|(key_id, log_key)| json!({ "key_id": key_id, "log_key": log_key.to_string() }))
@@ -45,8 +46,8 @@ pub(super) async fn proof(State(app): State<App>, params: Params) -> Result<Resp
     let number = |name| params.number(name, u64::MAX);
     let size = number("size")?;
     let (name, value, proof) = match (number("entry")?, number("from")?) {
-        (Some(entry), None) => ("entry", entry, app.service.inclusion(entry, size).await?),
-        (None, Some(from)) => ("from", from, app.service.consistency(from, size).await?),
+        (Some(entry), None) => ("entry", entry, app.service.audit.inclusion(entry, size).await?),
+        (None, Some(from)) => ("from", from, app.service.audit.consistency(from, size).await?),
         _ => {
             return Err(Refusal::new(
                 Code::REQUEST_INVALID,
@@ -68,5 +69,5 @@ pub(super) async fn proof(State(app): State<App>, params: Params) -> Result<Resp
 #[utoipa::path(get, path = "/api/v1/keys", tag = "keys",
     responses((status = 200, description = "`{\"items\":[{\"id\":…,\"algorithm\":…,\"status\":…,\"use\":…,\"approver\":…,\"groups\":[…],\"fingerprint\":…,\"public_key\":…}]}`"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn all_keys(State(app): State<App>) -> Result<Response, Refusal> {
-    Ok(json_answer(200, json!({ "items": app.service.keys()?.described() }).to_string()))
+    Ok(json_answer(200, json!({ "items": app.service.keys.current()?.described() }).to_string()))
 }

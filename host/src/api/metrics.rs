@@ -154,7 +154,7 @@ impl Metrics {
 
     /// Returns the text of `/metrics`.
     pub(super) async fn render(&self, service: &Service) -> Result<String, Refusal> {
-        let head = service.head().await?;
+        let head = service.ledger.head().await?;
         let gauge = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
         for (status, count) in Status::ALL.into_iter().zip(head.counts) {
             let labels = StatusLabels { status: status.as_str() };
@@ -163,16 +163,16 @@ impl Metrics {
         self.audit_entries.set(gauge(head.entries));
         self.last_commit.set(gauge(head.last_commit_at));
         self.writable.set(i64::from(head.writable));
-        self.traps.set(service.verifier().traps());
-        self.watched.set(gauge(service.watchers().approvals_watched() as u64));
-        for (moment, decision, n) in service.verdicts() {
+        self.traps.set(service.verifier.current().traps());
+        self.watched.set(gauge(service.ledger.watchers().approvals_watched() as u64));
+        for (moment, decision, n) in service.guardrails.verdicts() {
             let labels = VerdictLabels { moment, decision: decision.as_str() };
             self.verdicts.get_or_create(&labels).set(gauge(n));
         }
-        if let Active::Policy(policy) = service.policy_slot().await?.active {
+        if let Active::Policy(policy) = service.modules.policy_slot().await?.active {
             self.policy_failures.set(gauge(policy.failures()));
         }
-        let shadow = service.shadow_counts();
+        let shadow = service.modules.policy_now().shadow_counts();
         for (result, n) in [
             ("compared", shadow.compared),
             ("flips", shadow.flips),

@@ -62,7 +62,7 @@ pub(super) struct RollbackBody {
 #[utoipa::path(get, path = "/api/v1/modules", tag = "modules",
     responses((status = 200, description = "`{\"slots\":[{\"slot\":…,\"active\":…,\"shadow\":…,\"previous\":…,\"highest_version\":…,\"failing\":…}],\"items\":[{\"slot\":…,\"digest\":…,\"name\":…,\"version\":…,\"limits\":…,\"facts\":…,\"created\":…,\"key_id\":…,\"signer\":…,\"envelope\":…,\"bytes\":…,\"pushed_at\":…,\"pushed_by\":…,\"state\":…}]}`"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn list(State(app): State<App>) -> Result<Response, Refusal> {
-    Ok(json_answer(200, app.service.modules().await?.to_string()))
+    Ok(json_answer(200, app.service.modules.list().await?.to_string()))
 }
 
 /// Push a module with its signed manifest. It is compiled and tried; `activate` makes it active.
@@ -84,7 +84,7 @@ pub(super) async fn push(
     let place = body.into_place();
     let new = NewModule { manifest, wasm };
     to_completion(&app, move |service| async move {
-        let reply = service.push_module(&caller, new, idempotency.as_ref()).await;
+        let reply = service.modules.push(&caller, new, idempotency.as_ref()).await;
         drop(place);
         reply
     })
@@ -99,7 +99,7 @@ pub(super) async fn inspect(
     State(app): State<App>,
     Path(digest): Path<String>,
 ) -> Result<Response, Refusal> {
-    Ok(json_answer(200, app.service.module(parsed(&digest)?).await?.to_string()))
+    Ok(json_answer(200, app.service.modules.show(parsed(&digest)?).await?.to_string()))
 }
 
 /// Get a module's bytes.
@@ -110,7 +110,7 @@ pub(super) async fn wasm(
     State(app): State<App>,
     Path(digest): Path<String>,
 ) -> Result<Response, Refusal> {
-    let wasm = app.service.module_wasm(parsed(&digest)?).await?;
+    let wasm = app.service.modules.wasm(parsed(&digest)?).await?;
     Ok(([(header::CONTENT_TYPE, "application/wasm")], wasm.to_vec()).into_response())
 }
 
@@ -126,7 +126,7 @@ pub(super) async fn activate(
     body.parse::<ModuleBody>()?;
     let digest = parsed(&digest)?;
     to_completion(&app, move |service| async move {
-        service.activate_module(&caller, digest, idempotency.as_ref()).await
+        service.modules.activate(&caller, digest, idempotency.as_ref()).await
     })
     .await
 }
@@ -143,7 +143,7 @@ pub(super) async fn shadow(
     body.parse::<ModuleBody>()?;
     let digest = parsed(&digest)?;
     to_completion(&app, move |service| async move {
-        service.shadow_module(&caller, digest, idempotency.as_ref()).await
+        service.modules.shadow(&caller, digest, idempotency.as_ref()).await
     })
     .await
 }
@@ -160,7 +160,7 @@ pub(super) async fn remove(
     body.parse::<ModuleBody>()?;
     let digest = parsed(&digest)?;
     to_completion(&app, move |service| async move {
-        service.remove_module(&caller, digest, idempotency.as_ref()).await
+        service.modules.remove(&caller, digest, idempotency.as_ref()).await
     })
     .await
 }
@@ -178,7 +178,7 @@ pub(super) async fn rollback(
     let slot = slot_named(&slot)?;
     let to = to.as_deref().map(parsed).transpose()?;
     to_completion(&app, move |service| async move {
-        service.roll_back_module(&caller, slot, &reason, to, idempotency.as_ref()).await
+        service.modules.roll_back(&caller, slot, &reason, to, idempotency.as_ref()).await
     })
     .await
 }
@@ -195,7 +195,7 @@ pub(super) async fn unshadow(
     body.parse::<ModuleBody>()?;
     let slot = slot_named(&slot)?;
     to_completion(&app, move |service| async move {
-        service.unshadow_module(&caller, slot, idempotency.as_ref()).await
+        service.modules.unshadow(&caller, slot, idempotency.as_ref()).await
     })
     .await
 }
@@ -225,10 +225,12 @@ pub(super) async fn flips(
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let shadow = match params.get("digest") {
         Some(digest) => Some(parsed(digest)?.to_string()),
-        None => app.service.policy_slot().await?.shadow.map(|policy| policy.digest().to_owned()),
+        None => {
+            app.service.modules.policy_slot().await?.shadow.map(|policy| policy.digest().to_owned())
+        }
     };
     let flips = match &shadow {
-        Some(digest) => app.service.flips(digest, after, limit).await?,
+        Some(digest) => app.service.guardrails.flips(digest, after, limit).await?,
         None => Vec::new(),
     };
     let items: Vec<Value> = flips
@@ -238,7 +240,7 @@ pub(super) async fn flips(
             json!({ "number": flip.number, "entry": entry })
         })
         .collect();
-    let counts = app.service.shadow_counts();
+    let counts = app.service.modules.policy_now().shadow_counts();
     let counts = json!({
         "compared": counts.compared,
         "flips": counts.flips,

@@ -77,7 +77,7 @@ pub(super) async fn create(
 ) -> Result<Response, Refusal> {
     let TokenBody { subject, roles, agents, expires_in_seconds } = body.parse()?;
     let new = NewToken { subject, roles, agents, expires_in_seconds };
-    Ok(answer(app.service.create_token(&caller, new, idempotency.as_ref()).await?))
+    Ok(answer(app.service.tokens.create(&caller, new, idempotency.as_ref()).await?))
 }
 
 /// List tokens in order of creation.
@@ -98,7 +98,7 @@ pub(super) async fn list(State(app): State<App>, params: Params) -> Result<Respo
         let detail = "malformed `cursor`; expected `next_cursor` of the previous page";
         return Err(Refusal::new(Code::REQUEST_INVALID, detail));
     }
-    let items = app.service.tokens(cursor.unwrap_or_default(), limit).await?;
+    let items = app.service.tokens.list(cursor.unwrap_or_default(), limit).await?;
     let last = items.last().and_then(|token| token.get("id")).filter(|_| items.len() == limit);
     Ok(json_answer(200, json!({ "items": items, "next_cursor": last }).to_string()))
 }
@@ -113,5 +113,5 @@ pub(super) async fn revoke(
     Command { caller, idempotency, body }: Command,
 ) -> Result<Response, Refusal> {
     body.parse::<RevokeBody>()?;
-    Ok(answer(app.service.revoke_token(&caller, &id, idempotency.as_ref()).await?))
+    Ok(answer(app.service.tokens.revoke(&caller, &id, idempotency.as_ref()).await?))
 }

@@ -1,15 +1,15 @@
-//! Reads: one approval, lists, audit entries, payloads.
+//! Reads: one approval, lists, payloads.
 
 use serde::Deserialize;
 use serde_json::json;
 
+use super::view::shown;
+use super::{Approvals, text_of};
 use crate::caller::Caller;
 use crate::code::Code;
 use crate::id::ApprovalId;
-use crate::ledger::{shown, text_of};
 use crate::refusal::Refusal;
-use crate::service::Service;
-use crate::store::{Entry, Query, Status, Stored, WithTexts};
+use crate::store::{Query, Status, Stored, WithTexts};
 use crate::verifier::{Approval, DecisionArgs, Verifier, View};
 
 /// Maximum reads of the store per page, if the caller may not read what was found.
@@ -58,7 +58,7 @@ pub struct PayloadQuery {
     pub comment: String,
 }
 
-impl Service {
+impl Approvals {
     /// Checks that a caller may read an approval. Fails with `not-found` otherwise, so that the
     /// existence of the approval is not revealed.
     ///
@@ -69,15 +69,11 @@ impl Service {
         if caller.reads_all() {
             return Ok(());
         }
-        let stored = match id {
-            Some(id) => self.store.load(&id, WithTexts::No).await?,
-            None => None,
-        };
+        let stored = self.load(id).await?;
         let stored = stored.ok_or_else(not_found)?;
         if caller.reads_agent(&stored.summary.agent)
             || self
-                .view(&self.verifier(), Some(&stored))
-                .await
+                .view(&self.verifier.current(), Some(&stored))
                 .is_ok_and(|view| requested(caller, &view.view))
         {
             return Ok(());
@@ -92,16 +88,13 @@ impl Service {
     /// `not-found`, `store-unavailable`, `verifier-trapped`.
     pub async fn show(&self, id: Option<ApprovalId>, texts: WithTexts) -> Result<String, Refusal> {
         let stored = match id {
-            Some(id) => self.store.load(&id, texts).await?,
+            Some(id) => self.ledger.store().load(&id, texts).await?,
             None => None,
         };
-        let verifier = self.verifier();
-        let view = self.view(&verifier, stored.as_ref()).await?;
-        let Some(texts) = stored.and_then(|stored| stored.texts) else {
-            return Ok(shown(&verifier, &view.view, &[]));
-        };
-        let plan = texts.plan.as_deref().unwrap_or("null");
-        Ok(shown(&verifier, &view.view, &[("context", &texts.context), ("plan", plan)]))
+        let verifier = self.verifier.current();
+        let view = self.view(&verifier, stored.as_ref())?;
+        let texts = stored.and_then(|stored| stored.texts);
+        Ok(shown(&verifier, &view.view, texts.as_ref()))
     }
 
     /// Returns the effective status of an approval, and the seconds until it expires.
@@ -110,12 +103,9 @@ impl Service {
     ///
     /// As [`Self::show`].
     pub async fn status(&self, id: Option<ApprovalId>) -> Result<(String, u64), Refusal> {
-        let stored = match id {
-            Some(id) => self.store.load(&id, WithTexts::No).await?,
-            None => None,
-        };
-        let summary = self.view(&self.verifier(), stored.as_ref()).await?.summary;
-        Ok((summary.status, summary.expires_at.saturating_sub(self.now())))
+        let stored = self.load(id).await?;
+        let summary = self.view(&self.verifier.current(), stored.as_ref())?.summary;
+        Ok((summary.status, summary.expires_at.saturating_sub(self.ledger.now())))
     }
 
     /// Lists approvals that the caller may read, newest first, each with its effective status. A
@@ -130,9 +120,9 @@ impl Service {
         }
         if filter.status.is_some() {
             // Brings the index by status up to date, if the store can be written.
-            self.sweep_before_reading().await;
+            self.expire_before_reading().await;
         }
-        let verifier = self.verifier();
+        let verifier = self.verifier.current();
         let mut items = Vec::new();
         let mut before = filter.cursor;
         for _ in 0..LOOKS_MAX {
@@ -143,20 +133,20 @@ impl Service {
                 before,
                 limit: filter.limit + 1,
             };
-            let stored = self.store.list(&query).await?;
+            let stored = self.ledger.store().list(&query).await?;
             let exhausted = stored.len() <= filter.limit;
             for stored in &stored {
                 if items.len() == filter.limit {
                     return Ok(Page { items, next_cursor: before });
                 }
                 before = Some(stored.summary.id);
-                let view = self.view(&verifier, Some(stored)).await?;
+                let view = self.view(&verifier, Some(stored))?;
                 let wanted =
                     filter.status.is_none_or(|status| status.as_str() == view.summary.status);
                 let readable =
                     caller.reads_agent(&stored.summary.agent) || requested(caller, &view.view);
                 if wanted && readable {
-                    items.push(shown(&verifier, &view.view, &[]));
+                    items.push(shown(&verifier, &view.view, None));
                 }
             }
             if exhausted {
@@ -175,7 +165,7 @@ impl Service {
     ) -> Result<Page, Refusal> {
         let mut items = Vec::new();
         // If the search ends before a full page, a longer prefix finds the rest.
-        for id in self.store.with_prefix(prefix, PREFIX_MAX).await? {
+        for id in self.ledger.store().with_prefix(prefix, PREFIX_MAX).await? {
             if items.len() == limit {
                 break;
             }
@@ -184,15 +174,6 @@ impl Service {
             }
         }
         Ok(Page { items, next_cursor: None })
-    }
-
-    /// Lists audit entries with a number above `after`.
-    ///
-    /// # Errors
-    ///
-    /// `store-unavailable`.
-    pub async fn entries(&self, after: u64, limit: usize) -> Result<Vec<Entry>, Refusal> {
-        Ok(self.store.entries(after, limit).await?)
     }
 
     /// Returns the exact message that a decision signs, as JSON: `{profile, message, base64url}`.
@@ -205,20 +186,13 @@ impl Service {
         id: Option<ApprovalId>,
         query: PayloadQuery,
     ) -> Result<String, Refusal> {
-        let stored = match id {
-            Some(id) => self.store.load(&id, WithTexts::No).await?,
-            None => None,
-        };
-        let id = text_of(id);
-        let message = self
-            .call_verifier(&self.verifier(), 0, move |verifier| {
-                let PayloadQuery { decision, approver, profile, key, comment } = &query;
-                let record = stored.as_ref().map(|stored| stored.record.as_str());
-                let args = DecisionArgs { decision, approver, key_id: key, comment };
-                let statement = verifier.statement(Approval { id: &id, record }, &args)?;
-                verifier.payload(&statement, profile)
-            })
-            .await?;
+        let stored = self.load(id).await?;
+        let PayloadQuery { decision, approver, profile, key, comment } = &query;
+        let record = stored.as_ref().map(|stored| stored.record.as_str());
+        let args = DecisionArgs { decision, approver, key_id: key, comment };
+        let verifier = self.verifier.current();
+        let statement = verifier.statement(Approval { id: &text_of(id), record }, &args)?;
+        let message = verifier.payload(&statement, profile)?;
         Ok(json!({
             "profile": message.profile,
             "message": message.text,
@@ -227,16 +201,11 @@ impl Service {
         .to_string())
     }
 
-    async fn view(&self, verifier: &Verifier, stored: Option<&Stored>) -> Result<View, Refusal> {
-        let Some(stored) = stored else {
-            return Err(not_found());
-        };
-        let (id, record) = (stored.summary.id.to_string(), stored.record.clone());
-        let now = self.now();
-        self.call_verifier(verifier, 0, move |verifier| {
-            verifier.show(Approval { id: &id, record: Some(&record) }, now)
-        })
-        .await
+    fn view(&self, verifier: &Verifier, stored: Option<&Stored>) -> Result<View, Refusal> {
+        let stored = stored.ok_or_else(not_found)?;
+        let id = stored.summary.id.to_string();
+        let approval = Approval { id: &id, record: Some(&stored.record) };
+        Ok(verifier.show(approval, self.ledger.now())?)
     }
 }
 

@@ -2,15 +2,17 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::sync::Arc;
 
-use crate::audit::checkpoint::Checkpoint;
-use crate::audit::log_key::{LogKey, LogKeyError, origin};
-use crate::audit::tree::{self, EMPTY_ROOT, Hash, TreeError};
+use crate::approvals::Approvals;
 use crate::code::Code;
-use crate::keys::LogPublic;
+use crate::keys::{Keys, LogPublic, RecordedKeys};
+use crate::ledger::Ledger;
+use crate::log_key::{LogKey, LogKeyError, LogSigner, origin};
 use crate::refusal::Refusal;
-use crate::service::Service;
-use crate::start::signer;
+use crate::store::Entry;
+use signoff_core::log::checkpoint::Checkpoint;
+use signoff_core::log::tree::{self, EMPTY_ROOT, Hash, TreeError};
 
 /// An inclusion or consistency proof.
 #[derive(Clone, Debug)]
@@ -23,7 +25,31 @@ pub struct Proof {
     pub hashes: Vec<Hash>,
 }
 
-impl Service {
+/// The audit log of a store.
+pub struct AuditLog {
+    pub(super) ledger: Arc<Ledger>,
+    keys: Arc<RecordedKeys>,
+    pub(super) approvals: Arc<Approvals>,
+}
+
+impl AuditLog {
+    pub(crate) fn new(
+        ledger: Arc<Ledger>,
+        keys: Arc<RecordedKeys>,
+        approvals: Arc<Approvals>,
+    ) -> Self {
+        Self { ledger, keys, approvals }
+    }
+
+    /// Lists audit entries with a number above `after`.
+    ///
+    /// # Errors
+    ///
+    /// `store-unavailable`.
+    pub async fn entries(&self, after: u64, limit: usize) -> Result<Vec<Entry>, Refusal> {
+        Ok(self.ledger.store().entries(after, limit).await?)
+    }
+
     /// Returns the tree size and the signed head of the audit log as of the last commit: a C2SP
     /// checkpoint.
     ///
@@ -31,9 +57,9 @@ impl Service {
     ///
     /// `keyring-unavailable`; `not-found` if the keyring has no active log key; `store-unavailable`.
     pub async fn checkpoint(&self) -> Result<(u64, String), Refusal> {
-        let signer = signer(&self.keys()?, &self.audience)
+        let signer = signer(&self.keys.current()?, self.ledger.audience())
             .map_err(|why| Refusal::new(Code::NOT_FOUND, why))?;
-        let head = self.store.head().await?;
+        let head = self.ledger.store().head().await?;
         let origin = signer.key().name().to_owned();
         let checkpoint = Checkpoint { origin, size: head.entries, root: head.root };
         Ok((head.entries, signer.sign(&checkpoint)))
@@ -45,8 +71,8 @@ impl Service {
     ///
     /// `keyring-unavailable`.
     pub fn log_keys(&self) -> Result<Vec<(String, LogKey)>, Refusal> {
-        let name = origin(&self.audience);
-        let keys = self.keys()?.log_public();
+        let name = origin(self.ledger.audience());
+        let keys = self.keys.current()?.log_public();
         let key = |public: LogPublic| {
             let key = LogKey::new(&name, &public.public_key);
             let refused = |e: LogKeyError| {
@@ -102,7 +128,7 @@ impl Service {
     }
 
     async fn size(&self, requested: Option<u64>) -> Result<u64, Refusal> {
-        let entries = self.store.head().await?.entries;
+        let entries = self.ledger.store().head().await?.entries;
         let size = requested.unwrap_or(entries);
         if size > entries {
             return Err(Refusal::new(
@@ -130,9 +156,17 @@ impl Service {
             Ok(EMPTY_ROOT)
         })
         .map_err(failed)?;
-        let hashes = self.store.hashes(&needed).await?;
+        let hashes = self.ledger.store().hashes(&needed).await?;
         let known: HashMap<u64, Hash> = needed.into_iter().zip(hashes).collect();
         compute(&mut |position| Ok(known.get(&position).copied().unwrap_or(EMPTY_ROOT)))
             .map_err(failed)
     }
+}
+
+/// Returns the active log key's signer of checkpoints.
+fn signer(keys: &Keys, audience: &str) -> Result<LogSigner, String> {
+    let key = keys
+        .log_key()
+        .ok_or("no active log key signs checkpoints; `signoff key generate --use log` makes one")?;
+    LogSigner::new(audience, &key.signing_key().to_bytes()).map_err(|e| e.to_string())
 }

@@ -13,10 +13,10 @@ use super::destination::Destination;
 use super::transport::Transport;
 use super::trust::{self, TrustArgs, Verdict};
 use super::{Exit, Global, exit::Failure, output};
-use crate::audit::log_key::LogKey;
 use crate::audit::receipt::{BallotReport, Proof, RECEIPT_BYTES_MAX, Report};
 use crate::engine::{Allocation, Cache};
 use crate::keys::Keys;
+use crate::log_key::LogKey;
 use crate::verifier::{self, Accepted, Key, ReceiptArgs, Verifier};
 
 #[derive(Subcommand)]

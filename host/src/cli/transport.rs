@@ -205,7 +205,7 @@ impl Transport {
         if method != Method::GET || access == Access::Act {
             match access {
                 Access::Read | Access::Act => {
-                    service.check_recorded_witness().await?;
+                    service.start.check_recorded_witness().await?;
                     if let Err(refusal) = service.may_decide().await {
                         let status = refusal.code.status;
                         let problem = Problem { detail: refusal.reason(), ..refusal.problem() };
@@ -213,7 +213,7 @@ impl Transport {
                     }
                 }
                 Access::Write | Access::Create => {
-                    if let Some(witness) = service.attend_recorded_witness().await? {
+                    if let Some(witness) = service.start.attend_recorded_witness().await? {
                         store.watch_with(witness);
                     }
                 }
@@ -237,7 +237,7 @@ impl Transport {
         let status = response.status().as_u16();
         let failed = response.extensions().get::<FailureReason>().cloned();
         let mut body: Vec<u8> = response.into_body().collect().await?.to_bytes().into();
-        service.shadow_once().await;
+        service.guardrails.compare_queued().await;
         if let Some(FailureReason(reason)) = failed {
             // This process has no log, and whoever reads its output may read the store.
             let problem = Problem { detail: reason, ..serde_json::from_slice(&body)? };
@@ -270,7 +270,7 @@ impl Transport {
         let Kind::Local { store, runtime } = &self.kind else { return Ok(None) };
         runtime.block_on(async {
             let store = Arc::new(self.opened(store, Access::Read).await?);
-            Ok(Some(self.service(&store).await?.standing().await))
+            Ok(Some(self.service(&store).await?.start.standing().await))
         })
     }
 

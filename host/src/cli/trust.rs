@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::transport::Transport;
 use super::{Exit, context, exit::Failure, output};
-use crate::audit::log_key::LogKey;
+use crate::log_key::LogKey;
 
 #[derive(Args)]
 pub(super) struct TrustArgs {

@@ -1,8 +1,7 @@
 //! The engines: settings, compilation, the cache of compiled code, pooled instances, and the watchdog.
 //!
-//! [`Pool`] manages instances of one component of any world; `crate::verifier` uses it for the
-//! verifier. [`Policies`] is the engine in which `crate::policy` runs each evaluation in a fresh
-//! instance.
+//! [`Pool`] manages instances of one component of any world; the verifier uses it. [`Policies`] is the
+//! engine in which each evaluation of a policy gets a fresh instance.
 
 mod cache;
 mod compile;

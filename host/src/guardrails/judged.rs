@@ -2,14 +2,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use serde::Serialize;
-
-use super::Read;
+use super::{Guardrails, Read};
 use crate::id::ApprovalId;
-use crate::ledger::Note;
-use crate::ledger::json_text;
+use crate::ledger::{EvaluatedFields, Event, Guardrail, Note};
 use crate::policy::{Decision, Verdict};
-use crate::service::Service;
 
 /// When a policy is evaluated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,15 +27,6 @@ pub(crate) struct Judged {
     pub(crate) moment: Moment,
 }
 
-/// The verdict in an audit entry.
-#[derive(Serialize)]
-pub(crate) struct Guardrail<'a> {
-    decision: Decision,
-    rule: Option<&'a str>,
-    policy: Option<&'a str>,
-    failed: &'a [String],
-}
-
 /// Verdicts since the start, by moment and decision.
 #[derive(Default)]
 pub(crate) struct Verdicts([[AtomicU64; 3]; 3]);
@@ -54,7 +41,7 @@ impl Verdicts {
     }
 }
 
-impl Service {
+impl Guardrails {
     /// Returns the verdicts since the start: moment, decision and count.
     pub fn verdicts(&self) -> Vec<(&'static str, Decision, u64)> {
         let decisions = [Decision::Allow, Decision::RequireApproval, Decision::Deny];
@@ -82,19 +69,9 @@ impl Judged {
         }
     }
 
-    /// Returns the audit event of a verdict that changed no approval.
-    pub(crate) fn note(&self, action: &Read) -> Note<'_> {
-        #[derive(Serialize)]
-        struct Fields<'a> {
-            moment: &'a str,
-            agent: &'a str,
-            action: &'a str,
-            context_hash: &'a str,
-            plan_hash: Option<&'a str>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            approval_id: Option<String>,
-        }
-        let fields = Fields {
+    /// Returns the note of a verdict that changed no approval.
+    pub(super) fn note<'a>(&'a self, action: &'a Read) -> Note<'a> {
+        let event = Event::GuardrailsEvaluated(EvaluatedFields {
             moment: self.moment.as_str(),
             agent: &action.agent,
             action: &action.action,
@@ -105,14 +82,8 @@ impl Judged {
                 Moment::Claim(id) => Some(id.to_string()),
                 Moment::Evaluate | Moment::Request(_) => None,
             },
-        };
-        Note {
-            event: "guardrails_evaluated",
-            rows: Vec::new(),
-            fields: json_text(&fields),
-            guardrail: Some(self.guardrail()),
-            answer: None,
-        }
+        });
+        Note::of(event).with_guardrail(self.guardrail())
     }
 }
 

@@ -6,37 +6,38 @@
 //! the texts, and the policy sees the stored ones.
 
 mod answer;
+mod compare;
 mod judged;
-mod request;
+mod read;
 mod required;
-mod shadow;
 
-use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
 use signoff_core::facts::Facts;
+use tokio::sync::Semaphore;
 
-use crate::approvals::{NewApproval, acts_for};
 use crate::caller::Caller;
 use crate::code::Code;
+use crate::config::{Config, Floor};
 use crate::id::ApprovalId;
-use crate::ledger::Note;
-use crate::ledger::{Idempotency, Reply};
-use crate::modules::{Active, PolicySlot};
+use crate::ledger::{Idempotency, Ledger, Reply};
+use crate::modules::{Active, Modules, PolicySlot};
 use crate::policy::{Attempt, Decision, Policy, PolicyFailure, Verdict};
 use crate::refusal::Refusal;
-use crate::service::{INLINE_BYTES_MAX, Service};
 use crate::store::Texts;
-use crate::verifier::{Opened, Verifier};
+use crate::verifier::{ActiveVerifier, INLINE_BYTES_MAX};
 
 use answer::answer;
+use compare::{Compared, Comparisons};
+use judged::Verdicts;
 
-pub(crate) use judged::{Guardrail, Judged, Moment, Verdicts};
-pub(crate) use request::Read;
-pub(crate) use shadow::{Compared, Shadow};
-pub use shadow::{Flip, ShadowCounts};
+pub use compare::Flip;
+pub(crate) use judged::{Judged, Moment};
+pub(crate) use read::Read;
 
+/// Half of the pool's instances, so that an instance is always free for a short call.
+const PLACES: usize = 64;
 /// Policies that usually take longer run on a blocking thread.
 const INLINE_TIME_MAX: Duration = Duration::from_micros(500);
 
@@ -53,14 +54,40 @@ pub struct Action {
     pub plan: Option<Arc<str>>,
 }
 
-/// An approval that is not stored yet.
-pub(crate) struct Prepared {
-    pub(crate) verifier: Verifier,
-    pub(crate) judged: Judged,
-    pub(crate) opened: Opened,
+/// The evaluation of policies.
+pub struct Guardrails {
+    ledger: Arc<Ledger>,
+    modules: Arc<Modules>,
+    verifier: Arc<ActiveVerifier>,
+    /// The minimum requirement of every approval.
+    floor: Floor,
+    /// The accepted signature profiles.
+    accept: Arc<[String]>,
+    verdicts: Verdicts,
+    comparisons: Comparisons,
+    /// Limits concurrent policy evaluations on blocking threads.
+    places: Semaphore,
 }
 
-impl Service {
+impl Guardrails {
+    pub(crate) fn new(
+        ledger: Arc<Ledger>,
+        modules: Arc<Modules>,
+        verifier: Arc<ActiveVerifier>,
+        config: &Config,
+    ) -> Self {
+        Self {
+            ledger,
+            modules,
+            verifier,
+            floor: config.requirement.clone(),
+            accept: config.signatures.accept.clone().into(),
+            verdicts: Verdicts::default(),
+            comparisons: Comparisons::default(),
+            places: Semaphore::new(PLACES),
+        }
+    }
+
     /// Evaluates whether an action may run. The answer is recorded in the audit log, so that it
     /// shows what ran without approval, and by which policy. An idempotent answer is repeated only
     /// while its policy is active: a replaced policy allows nothing.
@@ -80,13 +107,13 @@ impl Service {
         idempotency: Option<&Idempotency>,
     ) -> Result<Reply, Refusal> {
         let slot = self.usable_policy_slot().await?;
-        acts_for(caller, &action.agent)?;
+        caller.must_act_for(&action.agent)?;
         let key = idempotency.map(|key| key.under(slot.active.digest()));
-        if let Some(reply) = self.kept(key.as_ref()).await? {
+        if let Some(reply) = self.ledger.kept(key.as_ref()).await? {
             return Ok(reply);
         }
-        let now = self.now_to_write()?;
-        let verifier = self.verifier();
+        let now = self.ledger.now_to_write()?;
+        let verifier = self.verifier.current();
         let (read, texts) = self.read(&verifier, action).await?;
         let facts = Facts::of_request(&caller.as_agent(&read.agent));
         let attempt = attempt(&read, texts, &facts, now);
@@ -96,67 +123,22 @@ impl Service {
             Decision::Allow | Decision::Deny => None,
         };
         let answer = answer(&judged, &read, requirement.as_ref(), verifier.digest(), now);
-        let note = Note { answer: Some(Reply::new(200, answer)), ..judged.note(&read) };
-        self.keep_note(caller, note, key.as_ref(), now).await
-    }
-
-    /// Opens an approval with the policy's requirement, without storing it.
-    ///
-    /// Refusals: with an active policy 1. `request-invalid`, `limit-exceeded` for a malformed agent
-    /// or action 2. `context-invalid` for the context, then for the plan 3. `policy-trapped`,
-    /// `policy-denied`; then as `lifecycle.open`.
-    pub(crate) async fn prepare(
-        &self,
-        caller: &Caller,
-        id: &ApprovalId,
-        mut new: NewApproval,
-        now: u64,
-    ) -> Result<Prepared, Refusal> {
-        let verifier = self.verifier();
-        let slot = self.policy_slot().await?;
-        let (context, plan) = (mem::take(&mut new.context), new.plan.take());
-        let facts = Facts::of_request(&caller.as_agent(&new.agent));
-        let moment = Moment::Request(*id);
-        if matches!(slot.active, Active::Empty) {
-            let request = self.event(caller, id, &new, None);
-            let opened = self.open(&verifier, request, Texts { context, plan }, now).await?;
-            let judged = if slot.shadow.is_some() {
-                let (read, texts) = Read::of(&opened)?;
-                self.judge(slot, attempt(&read, texts, &facts, now), moment, &read).await?
-            } else {
-                self.counted(Judged::without_policy(moment))
-            };
-            return Ok(Prepared { verifier, judged, opened });
-        }
-        let action = Action {
-            agent: new.agent.clone(),
-            action: new.action.clone(),
-            context: context.into(),
-            plan: plan.map(Into::into),
-        };
-        let (read, texts) = self.read(&verifier, action).await?;
-        let attempt = attempt(&read, texts.clone(), &facts, now);
-        let judged = self.judge(slot, attempt, moment, &read).await?;
-        if judged.verdict.decision == Decision::Deny {
-            return Err(self.denied(caller, &judged, &read, now).await?);
-        }
-        let request = self.event(caller, id, &new, Some(&judged));
-        let opened = self.open(&verifier, request, texts, now).await?;
-        Ok(Prepared { verifier, judged, opened })
+        let note = judged.note(&read).answering(200, answer);
+        self.ledger.note_at(now, caller, note, key.as_ref()).await
     }
 
     /// Evaluates the policy for a claim that the verifier accepts. `view` is the view of the
     /// approval.
     ///
     /// Refusals: `policy-trapped`, `policy-denied`; those of reading the store.
-    pub(crate) async fn not_denied(
+    pub(crate) async fn judge_claim(
         &self,
         caller: &Caller,
         id: &ApprovalId,
         view: &str,
         now: u64,
     ) -> Result<Option<Judged>, Refusal> {
-        let slot = self.policy_slot().await?;
+        let slot = self.slot().await?;
         if matches!(slot.active, Active::Empty) {
             return Ok(None);
         }
@@ -178,7 +160,7 @@ impl Service {
         action: &Read,
         now: u64,
     ) -> Result<Refusal, Refusal> {
-        self.keep_note(caller, judged.note(action), None, now).await?;
+        self.ledger.note_at(now, caller, judged.note(action), None).await?;
         let rule = judged.verdict.rule.as_deref();
         let by = rule.map_or_else(|| "the default".to_owned(), |rule| format!("rule `{rule}`"));
         let detail = match &judged.verdict.reason {
@@ -191,15 +173,22 @@ impl Service {
     /// Checks that the active policy can be evaluated.
     ///
     /// Refusals: `policy-trapped`.
-    pub(crate) async fn policy_ready(&self) -> Result<(), Refusal> {
+    pub(crate) async fn ready(&self) -> Result<(), Refusal> {
         self.usable_policy_slot().await.map(drop)
+    }
+
+    /// Returns the active policy and the shadow.
+    ///
+    /// Refusals: as [`Modules::policy_slot`].
+    pub(crate) async fn slot(&self) -> Result<PolicySlot, Refusal> {
+        self.modules.policy_slot().await
     }
 
     /// Returns the slot `policy`, unless its active policy cannot be evaluated.
     ///
     /// Refusals: `policy-trapped`.
     async fn usable_policy_slot(&self) -> Result<PolicySlot, Refusal> {
-        let slot = self.policy_slot().await?;
+        let slot = self.slot().await?;
         match &slot.active {
             Active::Broken { digest, why } => Err(broken(digest, why)),
             Active::Empty | Active::Policy(_) => Ok(slot),
@@ -207,7 +196,7 @@ impl Service {
     }
 
     /// Evaluates the active policy, and queues the comparison with the shadow.
-    async fn judge(
+    pub(crate) async fn judge(
         &self,
         slot: PolicySlot,
         attempt: Attempt,
@@ -225,13 +214,13 @@ impl Service {
         };
         let judged = self.counted(judged);
         if let Some(candidate) = slot.shadow {
-            let action = read.clone();
-            self.shadow.compare(Compared { candidate, attempt, judged: judged.clone(), action });
+            let (judged, action, counts) = (judged.clone(), read.clone(), slot.counts);
+            self.comparisons.queue(Compared { candidate, counts, attempt, judged, action });
         }
         Ok(judged)
     }
 
-    fn counted(&self, judged: Judged) -> Judged {
+    pub(crate) fn counted(&self, judged: Judged) -> Judged {
         self.verdicts.count(&judged);
         judged
     }
@@ -246,7 +235,7 @@ impl Service {
             return policy.evaluate(attempt);
         }
         // Each evaluation takes an instance with its memory: limit them to those of the pool.
-        let _place = self.slots.places().acquire().await;
+        let _place = self.places.acquire().await;
         let (policy, attempt) = (policy.clone(), Arc::clone(attempt));
         let answer = tokio::task::spawn_blocking(move || policy.evaluate(&attempt)).await;
         answer.unwrap_or_else(|e| Err(PolicyFailure::Uncallable(e.to_string())))
@@ -261,7 +250,7 @@ impl Action {
 }
 
 /// Returns the policy's view of an action.
-fn attempt(read: &Read, texts: Texts, facts: &Facts, now: u64) -> Attempt {
+pub(crate) fn attempt(read: &Read, texts: Texts, facts: &Facts, now: u64) -> Attempt {
     Attempt {
         agent: read.agent.clone(),
         action: read.action.clone(),

@@ -2,12 +2,12 @@
 
 use signoff_core::requirement::Requirement;
 
+use super::Guardrails;
 use crate::code::Code;
 use crate::policy::Verdict;
 use crate::refusal::Refusal;
-use crate::service::Service;
 
-impl Service {
+impl Guardrails {
     /// Returns the stricter value of settings and verdict for each member, or the default. The
     /// verifier computes the same for each request.
     ///
@@ -15,7 +15,7 @@ impl Service {
     /// accepted profile can meet the requirement.
     pub(crate) fn required(&self, verdict: &Verdict) -> Result<Requirement, Refusal> {
         let from_policy = verdict.requirement.clone().unwrap_or_default();
-        let required = from_policy.stricter(&self.config.requirement.requirement()).complete()?;
+        let required = from_policy.stricter(&self.floor.requirement()).complete()?;
         if !required.takes_v1() && !self.accept.iter().any(|profile| profile == "v2") {
             return Err(Refusal::new(
                 Code::REQUEST_INVALID,

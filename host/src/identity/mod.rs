@@ -3,5 +3,4 @@
 pub mod token;
 mod tokens;
 
-pub(crate) use tokens::TokenIndex;
-pub use tokens::{NewToken, TOKEN_SECONDS_MAX, TokenRow, token_rows, tokens_required};
+pub use tokens::{NewToken, TOKEN_SECONDS_MAX, TokenRow, Tokens, token_rows, tokens_required};

@@ -1,8 +1,8 @@
 //! Tokens: create, list, revoke and authenticate.
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
-use std::sync::{PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -11,12 +11,11 @@ use signoff_core::person::{agent_of, same_person};
 
 use crate::caller::{Caller, Holder, SYSTEM};
 use crate::code::Code;
+use crate::id::IdMaker;
 use crate::identity::token::Token;
-use crate::ledger::{Idempotency, Reply};
-use crate::ledger::{Note, rfc3339};
+use crate::ledger::{Event, Idempotency, Ledger, Note, Reply, TokenFields, rfc3339};
 use crate::refusal::Refusal;
 use crate::role::Role;
-use crate::service::Service;
 use crate::store::{Row, RowChange, RowKind, Store, StoreError};
 
 /// Token rows per read.
@@ -58,10 +57,19 @@ pub struct TokenRow {
     pub revoked_by: Option<String>,
 }
 
+/// The tokens of a store.
+pub struct Tokens {
+    ledger: Arc<Ledger>,
+    ids: IdMaker,
+    /// Whether a token is known to exist: then every caller needs one.
+    required: AtomicBool,
+    index: TokenIndex,
+}
+
 /// Token ids by the hash of the token. It only finds a row: the row is compared with the log, and
 /// its hash with the token.
 #[derive(Default)]
-pub(crate) struct TokenIndex(RwLock<Option<HashMap<String, String>>>);
+struct TokenIndex(RwLock<Option<HashMap<String, String>>>);
 
 /// Returns whether callers of a store need a token: always, once a token was created.
 ///
@@ -92,18 +100,27 @@ pub async fn token_rows(store: &dyn Store) -> Result<Vec<TokenRow>, StoreError> 
     }
 }
 
-impl Service {
+impl Tokens {
+    pub(crate) fn new(ledger: Arc<Ledger>) -> Self {
+        Self {
+            ledger,
+            ids: IdMaker::default(),
+            required: AtomicBool::new(false),
+            index: TokenIndex::default(),
+        }
+    }
+
     /// Returns whether callers need a token: always, once a token was created.
     ///
     /// # Errors
     ///
     /// `store-unavailable`.
-    pub async fn tokens_required(&self) -> Result<bool, Refusal> {
-        if self.tokens_required.load(Ordering::Acquire) {
+    pub async fn required(&self) -> Result<bool, Refusal> {
+        if self.required.load(Ordering::Acquire) {
             return Ok(true);
         }
-        let required = tokens_required(&*self.store).await?;
-        self.tokens_required.fetch_or(required, Ordering::AcqRel);
+        let required = tokens_required(self.ledger.store()).await?;
+        self.required.fetch_or(required, Ordering::AcqRel);
         Ok(required)
     }
 
@@ -116,7 +133,7 @@ impl Service {
     pub async fn authenticate(&self, token: Option<&str>) -> Result<Caller, Refusal> {
         let refused = |why: &str| Err(Refusal::new(Code::UNAUTHENTICATED, why));
         let Some(token) = token else {
-            return match self.tokens_required().await? {
+            return match self.required().await? {
                 false => Ok(Caller::local()),
                 true => refused("expected `Authorization: Bearer TOKEN`"),
             };
@@ -125,8 +142,8 @@ impl Service {
             return refused("malformed token");
         };
         let hash = token.hash();
-        let row = match self.token_id(&hash).await? {
-            Some(id) => self.token_row(&id).await?,
+        let row = match self.id_of(&hash).await? {
+            Some(id) => self.row(&id).await?,
             None => None,
         };
         let Some(row) = row.filter(|row| row.hash == hash) else {
@@ -147,7 +164,7 @@ impl Service {
         let Some(id) = caller.token_id() else {
             return self.authenticate(None).await.map(drop);
         };
-        self.counts(&self.token_row(id).await?.ok_or_else(gone)?)
+        self.counts(&self.row(id).await?.ok_or_else(gone)?)
     }
 
     /// Checks that a token is in force.
@@ -156,7 +173,7 @@ impl Service {
     fn counts(&self, row: &TokenRow) -> Result<(), Refusal> {
         let why = if row.revoked_at.is_some() {
             "the token is revoked"
-        } else if row.expires_at.is_some_and(|expires_at| self.now() >= expires_at) {
+        } else if row.expires_at.is_some_and(|expires_at| self.ledger.now() >= expires_at) {
             "the token has expired"
         } else {
             return Ok(());
@@ -169,33 +186,29 @@ impl Service {
     /// # Errors
     ///
     /// 1. `request-invalid`, `limit-exceeded` 2. the errors of every change.
-    pub async fn create_token(
+    pub async fn create(
         &self,
         caller: &Caller,
         new: NewToken,
         idempotency: Option<&Idempotency>,
     ) -> Result<Reply, Refusal> {
-        if let Some(reply) = self.kept(idempotency).await? {
+        if let Some(reply) = self.ledger.kept(idempotency).await? {
             return Ok(reply);
         }
-        let now = self.now_to_write()?;
+        let now = self.ledger.now_to_write()?;
         let token = Token::generate();
         let row = new.row(self.ids.token(), token.hash(), caller.subject(), now)?;
         let mut shown = row.shown();
-        let note = Note {
-            event: "token_created",
-            rows: vec![row.change(0)?],
-            fields: row.audited().to_string(),
-            guardrail: None,
-            // A repeat gets everything except the token, which is not stored.
-            answer: Some(Reply::new(201, shown.to_string())),
-        };
-        let reply = self.keep_note(caller, note, idempotency, now).await?;
-        self.tokens_required.store(true, Ordering::Release);
+        // A repeat gets everything except the token, which is not stored.
+        let note = Note::of(Event::TokenCreated(row.audited()))
+            .changing(vec![row.change(0)?])
+            .answering(201, shown.to_string());
+        let reply = self.ledger.note_at(now, caller, note, idempotency).await?;
+        self.required.store(true, Ordering::Release);
         if reply.replayed {
             return Ok(reply);
         }
-        self.token_index.add(&row);
+        self.index.add(&row);
         if let Value::Object(fields) = &mut shown {
             fields.insert("token".to_owned(), token.expose().into());
         }
@@ -207,18 +220,18 @@ impl Service {
     /// # Errors
     ///
     /// 1. `not-found` 2. the errors of every change.
-    pub async fn revoke_token(
+    pub async fn revoke(
         &self,
         caller: &Caller,
         id: &str,
         idempotency: Option<&Idempotency>,
     ) -> Result<Reply, Refusal> {
-        if let Some(reply) = self.kept(idempotency).await? {
+        if let Some(reply) = self.ledger.kept(idempotency).await? {
             return Ok(reply);
         }
         for _ in 0..REVOKE_TRIES {
-            let now = self.now_to_write()?;
-            let row = self.store.row(RowKind::Token, id).await?;
+            let now = self.ledger.now_to_write()?;
+            let row = self.ledger.store().row(RowKind::Token, id).await?;
             let stored = row.ok_or_else(|| Refusal::new(Code::NOT_FOUND, "no such token"))?;
             let mut row = TokenRow::read(&stored)?;
             if row.revoked_at.is_some() {
@@ -226,15 +239,11 @@ impl Service {
             }
             row.revoked_at = Some(now);
             row.revoked_by = Some(caller.subject().to_owned());
-            let note = Note {
-                event: "token_revoked",
-                rows: vec![row.change(stored.entry)?],
-                fields: row.audited().to_string(),
-                guardrail: None,
-                answer: Some(Reply::new(200, row.shown().to_string())),
-            };
-            let revoked = self.keep_note(caller, note, idempotency, now).await;
-            let after = self.store.row(RowKind::Token, id).await?;
+            let note = Note::of(Event::TokenRevoked(row.audited()))
+                .changing(vec![row.change(stored.entry)?])
+                .answering(200, row.shown().to_string());
+            let revoked = self.ledger.note_at(now, caller, note, idempotency).await;
+            let after = self.ledger.store().row(RowKind::Token, id).await?;
             if revoked.is_ok() || after.is_none_or(|after| after.entry == stored.entry) {
                 return revoked;
             }
@@ -250,44 +259,44 @@ impl Service {
     /// # Errors
     ///
     /// `store-unavailable`.
-    pub async fn tokens(&self, after: &str, limit: usize) -> Result<Vec<Value>, Refusal> {
+    pub async fn list(&self, after: &str, limit: usize) -> Result<Vec<Value>, Refusal> {
         let mut tokens = Vec::new();
-        for id in self.store.row_ids(RowKind::Token, after, limit).await? {
-            if let Some(row) = self.token_row(&id).await? {
+        for id in self.ledger.store().row_ids(RowKind::Token, after, limit).await? {
+            if let Some(row) = self.row(&id).await? {
                 tokens.push(row.shown());
             }
         }
         Ok(tokens)
     }
 
-    async fn token_row(&self, id: &str) -> Result<Option<TokenRow>, Refusal> {
-        let row = self.store.row(RowKind::Token, id).await?;
+    async fn row(&self, id: &str) -> Result<Option<TokenRow>, Refusal> {
+        let row = self.ledger.store().row(RowKind::Token, id).await?;
         Ok(row.as_ref().map(TokenRow::read).transpose()?)
     }
 
     /// Returns the id of the token with this hash.
-    async fn token_id(&self, hash: &str) -> Result<Option<String>, Refusal> {
-        if let Some(found) = self.token_index.find(hash) {
+    async fn id_of(&self, hash: &str) -> Result<Option<String>, Refusal> {
+        if let Some(found) = self.index.find(hash) {
             return Ok(found);
         }
         let mut ids = HashMap::new();
         let mut after = String::new();
         loop {
-            let page = self.store.row_ids(RowKind::Token, &after, ROWS_AT_ONCE).await?;
+            let page = self.ledger.store().row_ids(RowKind::Token, &after, ROWS_AT_ONCE).await?;
             let Some(last) = page.last() else { break };
             after.clone_from(last);
             for id in page {
                 // A row that was tampered with authenticates no one and does not affect other
                 // tokens.
-                match self.token_row(&id).await {
+                match self.row(&id).await {
                     Ok(row) => ids.extend(row.map(|row| (row.hash, id))),
                     Err(refusal) if refusal.code == Code::STORE_TAMPERED => {}
                     Err(refusal) => return Err(refusal),
                 }
             }
         }
-        self.token_index.fill(ids);
-        Ok(self.token_index.find(hash).flatten())
+        self.index.fill(ids);
+        Ok(self.index.find(hash).flatten())
     }
 }
 
@@ -404,13 +413,13 @@ impl TokenRow {
     }
 
     /// Returns the members of the audit event.
-    fn audited(&self) -> Value {
-        json!({
-            "token_id": self.id,
-            "subject": self.subject,
-            "roles": self.roles,
-            "agents": self.agents,
-            "expires_at": self.expires_at.map(rfc3339),
-        })
+    fn audited(&self) -> TokenFields<'_> {
+        TokenFields {
+            token_id: &self.id,
+            subject: &self.subject,
+            roles: &self.roles,
+            agents: self.agents.as_deref(),
+            expires_at: self.expires_at.map(rfc3339),
+        }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::audit::log_key::{LogKey, LogSigner, origin};
 use crate::keys::{KeyError, KeySource, Keys, LogPublic};
+use crate::log_key::{LogKey, LogSigner, origin};
 use crate::store::{LogKeys, Trust};
 
 /// The current log keys of the key sources.

@@ -32,6 +32,7 @@ pub use keyring::{Changed, Imported, Keyring, NewKey, edit};
 pub use log_keys::trust;
 pub use module_key::{ModuleKey, ModulePublic};
 pub use name::{Approver, Group, KeyId};
+pub use recorded::RecordedKeys;
 pub use secret::{SECRET_VARIABLES, check_secret, secret_of_environment, unchecked_key};
 pub use set::{Keys, LogKey, LogPublic, Signer};
 pub use source::KeySource;

@@ -4,14 +4,13 @@
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
-use serde_json::json;
+use tokio::sync::Mutex;
 
+use super::{KeyDescription, KeySource, Keys};
 use crate::caller::Caller;
 use crate::code::Code;
-use crate::keys::{KeyDescription, Keys};
-use crate::ledger::Note;
+use crate::ledger::{Event, KeyFields, Ledger, Note};
 use crate::refusal::Refusal;
-use crate::service::Service;
 use crate::store::{Row, RowChange, RowKind};
 
 /// A key that the audit log does not have, or has differently.
@@ -26,14 +25,26 @@ struct ToRecord {
 /// Keys recorded concurrently.
 const RECORDED_AT_ONCE: usize = 64;
 
-impl Service {
+/// The current keys, each recorded in the audit log before it decides anything.
+pub struct RecordedKeys {
+    ledger: Arc<Ledger>,
+    source: Arc<KeySource>,
+    /// The keys as last recorded.
+    recorded: Mutex<Option<Keys>>,
+}
+
+impl RecordedKeys {
+    pub(crate) fn new(ledger: Arc<Ledger>, source: Arc<KeySource>) -> Self {
+        Self { ledger, source, recorded: Mutex::default() }
+    }
+
     /// Returns the current keys. A change of the keyring file takes effect with the next call.
     ///
     /// # Errors
     ///
     /// `keyring-unavailable`: keys that can no longer be read decide nothing.
-    pub fn keys(&self) -> Result<Keys, Refusal> {
-        self.keys.current().map_err(unreadable)
+    pub fn current(&self) -> Result<Keys, Refusal> {
+        self.source.current().map_err(unreadable)
     }
 
     /// Reloads every source of keys, and records what changed.
@@ -41,12 +52,12 @@ impl Service {
     /// # Errors
     ///
     /// `keyring-unavailable`, and the errors of every change.
-    pub async fn reload_keys(&self) -> Result<(), Refusal> {
+    pub async fn reload(&self) -> Result<(), Refusal> {
         // A key command may be slow.
-        let keys = Arc::clone(&self.keys);
+        let keys = Arc::clone(&self.source);
         let reloaded = tokio::task::spawn_blocking(move || keys.reload().map(drop)).await;
         reloaded.map_err(unreadable)?.map_err(unreadable)?;
-        self.recorded_keys().await.map(drop)
+        self.recorded().await.map(drop)
     }
 
     /// Returns the current keys, each recorded in the audit log.
@@ -55,10 +66,10 @@ impl Service {
     ///
     /// `keyring-unavailable`, also if an id names another key than the audit log recorded under it,
     /// or a revoked key is active again; the errors of every change.
-    pub async fn recorded_keys(&self) -> Result<Keys, Refusal> {
+    pub async fn recorded(&self) -> Result<Keys, Refusal> {
         let mut recorded = self.recorded.lock().await;
         // Read under the lock: older keys must not be recorded after newer ones.
-        let keys = self.keys()?;
+        let keys = self.current()?;
         if recorded.as_ref().is_some_and(|recorded| recorded.is(&keys)) {
             return Ok(keys);
         }
@@ -79,10 +90,10 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// As [`Self::recorded_keys`], without the errors of a change.
-    pub(crate) async fn keys_to_verify(&self) -> Result<Keys, Refusal> {
-        match self.recorded_keys().await {
-            Err(refusal) if refusal.code != Code::KEYRING_UNAVAILABLE => self.checked_keys().await,
+    /// As [`Self::recorded`], without the errors of a change.
+    pub(crate) async fn to_verify(&self) -> Result<Keys, Refusal> {
+        match self.recorded().await {
+            Err(refusal) if refusal.code != Code::KEYRING_UNAVAILABLE => self.checked().await,
             keys => keys,
         }
     }
@@ -92,10 +103,10 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// As [`Self::keys_to_verify`].
-    pub(crate) async fn checked_keys(&self) -> Result<Keys, Refusal> {
+    /// As [`Self::to_verify`].
+    pub(crate) async fn checked(&self) -> Result<Keys, Refusal> {
         let recorded = self.recorded.lock().await;
-        let keys = self.keys()?;
+        let keys = self.current()?;
         if !recorded.as_ref().is_some_and(|recorded| recorded.is(&keys)) {
             self.to_record(&keys).await?;
         }
@@ -116,7 +127,7 @@ impl Service {
 
     async fn changed(&self, key: KeyDescription) -> Result<Option<ToRecord>, Refusal> {
         let value = serde_json::to_string(&key).map_err(Refusal::internal)?;
-        let before = self.store.row(RowKind::Key, &key.id).await?;
+        let before = self.ledger.store().row(RowKind::Key, &key.id).await?;
         let prev = before.as_ref().map_or(0, |row| row.entry);
         if let Some(Row { value: before, .. }) = before {
             if before == value {
@@ -135,20 +146,19 @@ impl Service {
 
     async fn record(&self, to_record: ToRecord) -> Result<(), Refusal> {
         let ToRecord { key, value, prev } = to_record;
-        let note = Note {
-            event: "key_recorded",
-            rows: vec![RowChange {
-                kind: RowKind::Key,
-                id: key.id.clone(),
-                value: Some(value),
-                prev,
-            }],
-            fields: audited(&key).to_string(),
-            guardrail: None,
-            answer: None,
-        };
-        let now = self.now_to_write()?;
-        self.keep_note(&Caller::system(), note, None, now).await.map(drop)
+        let event = Event::KeyRecorded(KeyFields {
+            key_id: &key.id,
+            algorithm: &key.algorithm,
+            status: &key.status,
+            usage: &key.usage,
+            approver: key.approver.as_deref(),
+            groups: &key.groups,
+            fingerprint: &key.fingerprint,
+            public_key: key.public_key.as_deref(),
+        });
+        let row = RowChange { kind: RowKind::Key, id: key.id.clone(), value: Some(value), prev };
+        let note = Note::of(event).changing(vec![row]);
+        self.ledger.note(&Caller::system(), note, None).await.map(drop)
     }
 }
 
@@ -171,20 +181,4 @@ fn follows(before: &KeyDescription, now: &KeyDescription) -> Result<(), Refusal>
         return Ok(());
     };
     Err(Refusal::new(Code::KEYRING_UNAVAILABLE, format!("key `{}` {why}", now.id)))
-}
-
-fn audited(key: &KeyDescription) -> serde_json::Value {
-    let mut fields = json!({
-        "key_id": key.id,
-        "algorithm": key.algorithm,
-        "status": key.status,
-        "use": key.usage,
-        "approver": key.approver,
-        "groups": key.groups,
-        "fingerprint": key.fingerprint,
-    });
-    if let (Some(public), serde_json::Value::Object(fields)) = (&key.public_key, &mut fields) {
-        fields.insert("public_key".to_owned(), json!(public));
-    }
-    fields
 }

@@ -1,99 +1,30 @@
-//! The commit loop of every change: load, call the verifier, commit; on a conflict, start over.
+//! Commits: a change of an approval or of the host's rows, its audit entry and its stored answer, all
+//! or nothing.
 
-use std::sync::Arc;
-
-use serde::Serialize;
-use sha2::{Digest, Sha256};
-use signoff_core::object::refuse_duplicate_members;
-
+use super::event::{Deciders, Note, entry_of, host_members};
+use super::{Idempotency, Ledger, Reply};
 use crate::caller::Caller;
 use crate::code::Code;
-use crate::guardrails::{Guardrail, Judged};
 use crate::id::ApprovalId;
 use crate::refusal::Refusal;
-use crate::service::Service;
-use crate::store::{
-    About, Answer, Base, Change, Commit, Scope, Status, Stored, Summary, Texts, Version, WithTexts,
-};
-use crate::verifier::{self, Approval, Failure, Opened, Step, Transition, Verifier};
+use crate::store::{About, Base, Change, Commit, Status, Summary, Version, about};
+use crate::verifier::{self, Transition};
+use signoff_core::object::refuse_duplicate_members;
 
-/// Conflicts after which a change fails. Each one means that another change was committed.
-const ATTEMPTS_MAX: usize = 1_000;
-
-/// The result of a change: an HTTP status and a JSON body, the same for every caller.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reply {
-    /// 200 or 201.
-    pub status: u16,
-    /// The approval, JSON.
-    pub body: String,
-    /// Whether it is the stored answer of an earlier request with the same idempotency key.
-    pub replayed: bool,
+/// A transition of an approval, to be committed.
+pub(crate) struct ApprovalChange<'a> {
+    /// The modules that decided it.
+    pub(crate) by: Deciders<'a>,
+    pub(crate) transition: Transition,
+    /// What the approval must be in the store.
+    pub(crate) base: Base,
+    /// The answer to the caller, stored for a repeat.
+    pub(crate) reply: Reply,
+    /// The time that the modules were called with.
+    pub(crate) at: u64,
 }
 
-/// An idempotency key in its scope, and the digest of the request body.
-#[derive(Clone, Debug)]
-pub struct Idempotency {
-    scope: Scope,
-    request_digest: [u8; 32],
-}
-
-/// A call of the verifier, with its arguments bound.
-pub(crate) type Operation =
-    dyn Fn(&Verifier, Approval<'_>, u64) -> Result<Step, Failure> + Send + Sync;
-
-/// A change of one approval, as a call of the verifier.
-pub(crate) struct Call {
-    /// The approximate size of the arguments.
-    pub(crate) bytes: usize,
-    /// The call of the verifier.
-    pub(crate) operation: Arc<Operation>,
-    /// Whether the policy is evaluated too. Only `deny` has an effect.
-    pub(crate) is_claim: bool,
-}
-
-/// The modules that decided a change, for its audit entry.
-pub(crate) struct Deciders<'a> {
-    /// The verifier.
-    pub(crate) verifier: &'a Verifier,
-    /// The policy's verdict for the audit log, if one was evaluated.
-    pub(crate) guardrail: Option<Guardrail<'a>>,
-}
-
-impl Idempotency {
-    /// Scopes a key to the caller's subject and the path.
-    pub fn new(caller: &Caller, path: &str, key: &str, body: &[u8]) -> Self {
-        let mut scope = Sha256::new();
-        for piece in [caller.subject(), path, key] {
-            scope.update((piece.len() as u64).to_le_bytes());
-            scope.update(piece.as_bytes());
-        }
-        Self { scope: scope.finalize().into(), request_digest: Sha256::digest(body).into() }
-    }
-
-    /// Scopes the key to one policy, or to the absence of one.
-    pub(crate) fn under(&self, policy: Option<&str>) -> Self {
-        let mut scope = Sha256::new();
-        scope.update(self.scope);
-        scope.update(policy.unwrap_or_default());
-        Self { scope: scope.finalize().into(), request_digest: self.request_digest }
-    }
-
-    /// Checks that a stored answer belongs to the same request body.
-    ///
-    /// Refusals: `idempotency-key-reused`.
-    pub(crate) fn matches(&self, answer: &Answer) -> Result<(), Refusal> {
-        if answer.request_digest == self.request_digest {
-            return Ok(());
-        }
-        Err(Refusal::new(
-            Code::IDEMPOTENCY_KEY_REUSED,
-            "this idempotency key was used with a different body",
-        ))
-    }
-}
-
-impl Service {
+impl Ledger {
     /// Returns the stored answer of an idempotency key, if there is one.
     ///
     /// Refusals: `idempotency-key-reused`, `store-unavailable`.
@@ -101,223 +32,112 @@ impl Service {
         &self,
         idempotency: Option<&Idempotency>,
     ) -> Result<Option<Reply>, Refusal> {
-        let Some(idempotency) = idempotency else {
-            return Ok(None);
-        };
-        match self.store.answer(&idempotency.scope).await? {
-            None => Ok(None),
-            Some(answer) => idempotency.matches(&answer).map(|()| Some(answer.into())),
-        }
+        let Some(idempotency) = idempotency else { return Ok(None) };
+        let answer = self.store.answer(&idempotency.scope).await?;
+        answer.map(|answer| idempotency.replay(answer)).transpose()
     }
 
-    /// Changes one approval, and stores the answer under the idempotency key.
-    pub(crate) async fn change(
+    /// Commits a change of an approval. Returns `None` if another change came first.
+    pub(crate) async fn commit(
         &self,
         caller: &Caller,
-        id: Option<ApprovalId>,
+        change: ApprovalChange<'_>,
         idempotency: Option<&Idempotency>,
-        operation: Arc<Operation>,
-    ) -> Result<Reply, Refusal> {
-        let call = Call { bytes: 0, operation, is_claim: false };
-        match self.transition(caller, id, idempotency, &call).await {
-            // The same request may have been committed since the first lookup. Then this one is its
-            // repeat, and the refusal is of a change that was already made.
-            Err(refusal) => self.kept(idempotency).await?.ok_or(refusal),
-            reply => reply,
-        }
-    }
-
-    /// Calls the verifier and commits the transition; starts over if another change came first.
-    pub(crate) async fn transition(
-        &self,
-        caller: &Caller,
-        id: Option<ApprovalId>,
-        idempotency: Option<&Idempotency>,
-        call: &Call,
-    ) -> Result<Reply, Refusal> {
-        for _ in 0..ATTEMPTS_MAX {
-            let now = self.now_to_write()?;
-            let stored = match id {
-                Some(id) => self.store.load(&id, WithTexts::No).await?,
-                None => None,
-            };
-            // The same verifier for all of this change, even if another one is activated meanwhile.
-            let verifier = self.verifier();
-            let step = self.step(&verifier, id, stored.as_ref(), call, now).await?;
-            let body = shown(&verifier, &step.view, &[]);
-            let (Some(transition), Some(stored)) = (step.transition, stored) else {
-                return Ok(Reply::new(200, body));
-            };
-            let judged = if call.is_claim {
-                self.not_denied(caller, &stored.summary.id, &step.view, now).await?
-            } else {
-                None
-            };
-            let guardrail = judged.as_ref().map(Judged::guardrail);
-            let by = Deciders { verifier: &verifier, guardrail };
-            let base = Base::Entry(stored.entry);
-            let reply = Reply::new(200, body);
-            let kept = self.keep(caller, by, transition, base, reply, idempotency, now).await?;
-            if let Some(reply) = kept {
-                return Ok(reply);
-            }
-        }
-        Err(Refusal::new(
-            Code::STORE_UNAVAILABLE,
-            "too many concurrent changes to this approval; retry",
-        ))
-    }
-
-    /// Commits a change. Returns `None` if another change came first.
-    #[expect(clippy::too_many_arguments, reason = "each is a part of the one change")]
-    pub(crate) async fn keep(
-        &self,
-        caller: &Caller,
-        by: Deciders<'_>,
-        transition: Transition,
-        base: Base,
-        reply: Reply,
-        idempotency: Option<&Idempotency>,
-        now: u64,
     ) -> Result<Option<Reply>, Refusal> {
-        is_object(&transition.entry)?;
+        let ApprovalChange { by, transition, base, reply, at } = change;
+        check_event(&transition.entry)?;
         let summary = summary(transition.summary)?;
         let id = summary.id;
         let change = Change {
             event: transition.entry,
-            host: host_members(by, caller),
+            host: host_members(&by, caller),
             about: About::approval(id),
             rows: Vec::new(),
             blob: None,
             approval: Some(Version { summary, record: transition.record, base }),
-            answer: idempotency.map(|idempotency| idempotency.keep(&reply, now)),
-            at: now,
+            answer: idempotency.map(|idempotency| idempotency.keep(&reply, at)),
+            at,
         };
         match self.store.commit(change).await? {
             Commit::Committed { entry } => {
-                self.time.kept(now);
+                self.time.kept(at);
                 self.watchers.changed(id, entry);
                 Ok(Some(reply))
             }
             Commit::Conflict => Ok(None),
-            Commit::Replayed(answer) => match idempotency {
-                Some(idempotency) => idempotency.matches(&answer).map(|()| Some(answer.into())),
-                None => Ok(None),
-            },
+            Commit::Replayed(answer) => {
+                idempotency.map(|idempotency| idempotency.replay(answer)).transpose()
+            }
         }
     }
 
-    async fn step(
+    /// Commits a note now, or returns the stored answer of the same idempotency key.
+    ///
+    /// Refusals: as [`Self::now_to_write`], then as [`Self::note_at`].
+    pub(crate) async fn note(
         &self,
-        verifier: &Verifier,
-        id: Option<ApprovalId>,
-        stored: Option<&Stored>,
-        call: &Call,
-        now: u64,
-    ) -> Result<Step, Refusal> {
-        let id = text_of(id);
-        let record = stored.map(|stored| stored.record.clone());
-        let operation = Arc::clone(&call.operation);
-        self.call_verifier(verifier, call.bytes, move |verifier| {
-            operation(verifier, Approval { id: &id, record: record.as_deref() }, now)
-        })
-        .await
+        caller: &Caller,
+        note: Note<'_>,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<Reply, Refusal> {
+        self.note_at(self.now_to_write()?, caller, note, idempotency).await
     }
-}
 
-impl Idempotency {
-    pub(crate) fn keep(&self, reply: &Reply, now: u64) -> (Scope, Answer) {
-        let answer = Answer {
-            request_digest: self.request_digest,
-            status: reply.status,
-            body: reply.body.clone(),
+    /// Commits a note with a time that was read before.
+    ///
+    /// Refusals: `idempotency-key-reused`; `store-unavailable`, also if another change wrote one of
+    /// the rows first.
+    pub(crate) async fn note_at(
+        &self,
+        now: u64,
+        caller: &Caller,
+        note: Note<'_>,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<Reply, Refusal> {
+        let event = entry_of(&note, caller);
+        let about = about::of_event(&event)
+            .ok_or_else(|| Refusal::internal("an audit event has no subject"))?;
+        let verifier = self.verifier.current();
+        let by = Deciders { verifier: &verifier, guardrail: note.guardrail };
+        let reply = note.answer.unwrap_or_else(|| Reply::new(200, String::new()));
+        let change = Change {
+            approval: None,
+            rows: note.rows,
+            blob: note.blob,
+            event,
+            host: host_members(&by, caller),
+            about,
+            answer: idempotency.map(|idempotency| idempotency.keep(&reply, now)),
             at: now,
         };
-        (self.scope, answer)
+        match self.store.commit(change).await? {
+            Commit::Committed { entry, .. } => {
+                self.time.kept(now);
+                self.watchers.noted(entry);
+                Ok(reply)
+            }
+            Commit::Replayed(answer) => match idempotency {
+                Some(idempotency) => idempotency.replay(answer),
+                None => Ok(reply),
+            },
+            Commit::Conflict => Err(Refusal::new(
+                Code::STORE_UNAVAILABLE,
+                "another change wrote the same row first; retry",
+            )),
+        }
     }
-}
-
-impl Reply {
-    /// Creates an answer that is not a replay.
-    pub(crate) fn new(status: u16, body: String) -> Self {
-        Self { status, body, replayed: false }
-    }
-}
-
-impl From<Answer> for Reply {
-    fn from(answer: Answer) -> Self {
-        Self { status: answer.status, body: answer.body, replayed: true }
-    }
-}
-
-/// Returns the id as text for the verifier; empty for a malformed id, which matches no approval.
-pub(crate) fn text_of(id: Option<ApprovalId>) -> String {
-    id.map(|id| id.to_string()).unwrap_or_default()
-}
-
-/// Splits a new approval into the transition to commit, its view and its texts.
-pub(crate) fn opened_change(opened: Opened) -> (Transition, String, Texts) {
-    let texts = Texts { context: opened.context, plan: opened.plan };
-    (opened.transition, opened.view, texts)
-}
-
-/// Adds the host's fields to a verifier's view: the verifier's digest and the raw texts.
-pub(crate) fn shown(verifier: &Verifier, view: &str, fields: &[(&str, &str)]) -> String {
-    with_fields(&with_verifier(verifier, view), fields)
-}
-
-/// Returns the host's members of an audit entry: the modules that decided, and the request id.
-pub(crate) fn host_members(by: Deciders<'_>, caller: &Caller) -> String {
-    #[derive(Serialize)]
-    struct Members<'a> {
-        verifier: &'a str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        guardrail: Option<Guardrail<'a>>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        request_id: Option<&'a str>,
-    }
-    json_text(&Members {
-        verifier: by.verifier.digest(),
-        guardrail: by.guardrail,
-        request_id: caller.request_id(),
-    })
-}
-
-/// Serializes a value as JSON. Only for values that cannot fail to serialize.
-pub(crate) fn json_text(value: &impl Serialize) -> String {
-    serde_json::to_string(value).unwrap_or_else(|_| "null".to_owned())
-}
-
-/// Returns a text as a JSON string.
-pub(crate) fn quoted(text: &str) -> String {
-    json_text(&text)
 }
 
 /// Checks that a verifier's event can go into an entry: one line with a JSON object. The verifier
 /// may be a different one than this host was built with.
 ///
 /// Refusals: `verifier-trapped`.
-fn is_object(event: &str) -> Result<(), Refusal> {
+fn check_event(event: &str) -> Result<(), Refusal> {
     let is_line = event.starts_with('{') && event.ends_with('}') && !event.contains('\n');
     if is_line && refuse_duplicate_members("event", event).is_ok() {
         return Ok(());
     }
     Err(Refusal::new(Code::VERIFIER_TRAPPED, "the verifier's event is not a JSON object"))
-}
-
-fn with_verifier(verifier: &Verifier, object: &str) -> String {
-    let digest = format!("\"{}\"", verifier.digest());
-    with_fields(object, &[("verifier", &digest)])
-}
-
-/// Adds fields to a JSON object from the verifier. Values are raw JSON.
-pub(crate) fn with_fields(object: &str, fields: &[(&str, &str)]) -> String {
-    let mut text = object.strip_suffix('}').unwrap_or(object).to_owned();
-    for (name, value) in fields {
-        text.push_str(&format!(",\"{name}\":{value}"));
-    }
-    text.push('}');
-    text
 }
 
 fn summary(summary: verifier::Summary) -> Result<Summary, Refusal> {
@@ -341,7 +161,7 @@ mod tests {
 
     #[test]
     fn an_event_that_is_not_one_object_is_refused() {
-        is_object(r#"{"format":1,"event":"approval_requested"}"#).unwrap();
+        check_event(r#"{"format":1,"event":"approval_requested"}"#).unwrap();
         for event in [
             "{\"format\":1} ",
             " {}",
@@ -353,7 +173,7 @@ mod tests {
             "{\"a\":1",
             r#"{"a":1,"a":2}"#,
         ] {
-            let refused = is_object(event).unwrap_err();
+            let refused = check_event(event).unwrap_err();
             assert_eq!(refused.code, Code::VERIFIER_TRAPPED, "{event}");
         }
     }

@@ -1,20 +1,117 @@
-//! Changes of the store, each with its entry in the audit log.
+//! The ledger: every change of the store, with its entry in the audit log, its time and its stored
+//! answer; and whether changes are allowed now.
 
 mod commit;
+mod event;
 mod gate;
-mod note;
+mod idempotency;
 mod refusals;
 mod time;
 mod watch;
 
-pub(crate) use commit::{
-    Call, Deciders, Operation, host_members, json_text, opened_change, quoted, shown, text_of,
-    with_fields,
+use std::sync::Arc;
+
+use crate::caller::Caller;
+use crate::clock::Clock;
+use crate::refusal::Refusal;
+use crate::store::{Head, Store};
+use crate::verifier::ActiveVerifier;
+
+pub(crate) use commit::ApprovalChange;
+pub(crate) use event::{
+    Answered, Deciders, EvaluatedFields, Event, FlipFields, Guardrail, KeyFields, ModuleFields,
+    Note, TokenFields, Witnessed, json_text,
 };
-pub use commit::{Idempotency, Reply};
 pub(crate) use gate::{Gate, Reason};
-pub(crate) use note::{Note, rfc3339};
-pub(crate) use refusals::Rates;
-pub use refusals::Refused;
-pub(crate) use time::Time;
+pub use idempotency::{Idempotency, Reply};
+pub use refusals::{Refusals, Refused};
+pub(crate) use time::{Time, rfc3339};
 pub use watch::{Watch, Watchers};
+
+/// The store behind its gate and clock.
+pub struct Ledger {
+    store: Arc<dyn Store>,
+    audience: String,
+    /// Each entry names the verifier that was active.
+    verifier: Arc<ActiveVerifier>,
+    time: Time,
+    gate: Gate,
+    watchers: Watchers,
+}
+
+impl Ledger {
+    /// Opens the gate of a store. `head` is its current one.
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        head: Head,
+        verifier: Arc<ActiveVerifier>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            time: Time::new(clock, head.last_commit_at),
+            gate: Gate::default(),
+            watchers: Watchers::new(head.entries),
+            audience: head.audience,
+            store,
+            verifier,
+        }
+    }
+
+    /// Returns the store, for reading.
+    pub(crate) fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    /// Returns the store's metadata.
+    ///
+    /// # Errors
+    ///
+    /// `store-unavailable`.
+    pub async fn head(&self) -> Result<Head, Refusal> {
+        Ok(self.store.head().await?)
+    }
+
+    /// Returns the deployment's name.
+    pub fn audience(&self) -> &str {
+        &self.audience
+    }
+
+    /// Returns the subscriptions to changes.
+    pub fn watchers(&self) -> &Watchers {
+        &self.watchers
+    }
+
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    pub(crate) fn time(&self) -> &Time {
+        &self.time
+    }
+
+    /// Returns the time for reads. It is never earlier than the last commit.
+    pub(crate) fn now(&self) -> u64 {
+        self.time.now()
+    }
+
+    /// Returns the time for a write, if writing is allowed. Every write calls it.
+    ///
+    /// Refusals: `settings-weaker`, `store-unavailable`, `store-tampered` if a check of the start
+    /// is pending; `clock-behind`, `clock-ahead`.
+    pub(crate) fn now_to_write(&self) -> Result<u64, Refusal> {
+        self.gate.check()?;
+        self.time.to_write()
+    }
+
+    /// Records the time if no entry was written for a day. A gap in the log then shows that the
+    /// server was stopped, and the next start detects a clock that jumped.
+    ///
+    /// Refusals: those of every change.
+    pub(crate) async fn record_time(&self) -> Result<(), Refusal> {
+        if !self.time.is_due() {
+            return Ok(());
+        }
+        let note = Note::of(Event::ClockRecorded {});
+        self.note(&Caller::system(), note, None).await.map(drop)
+    }
+}

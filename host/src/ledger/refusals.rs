@@ -2,16 +2,13 @@
 //! rate-limited per subject, so that refusals cannot fill the log.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use serde_json::json;
-
+use super::{Event, Ledger, Note};
 use crate::caller::Caller;
 use crate::code::Code;
 use crate::id::ApprovalId;
-use crate::ledger::Note;
 use crate::refusal::Refusal;
-use crate::service::Service;
 
 /// Refusals recorded per subject in a burst; after that one per second.
 const BURST: u64 = 20;
@@ -27,9 +24,14 @@ pub struct Refused<'a> {
     pub code: Code,
 }
 
-/// The rate limiter of each subject.
+/// The record of refusals, with the rate limiter of each subject.
+pub struct Refusals {
+    ledger: Arc<Ledger>,
+    rates: Rates,
+}
+
 #[derive(Default)]
-pub(crate) struct Rates(Mutex<HashMap<String, Rate>>);
+struct Rates(Mutex<HashMap<String, Rate>>);
 
 #[derive(Clone, Copy)]
 struct Rate {
@@ -39,45 +41,48 @@ struct Rate {
     dropped: u64,
 }
 
-impl Service {
+impl Refusals {
+    pub(crate) fn new(ledger: Arc<Ledger>) -> Self {
+        Self { ledger, rates: Rates::default() }
+    }
+
     /// Records a refusal of an authenticated caller, within the subject's rate limit. A failure to
     /// record it does not change the refusal.
     ///
     /// # Errors
     ///
     /// The errors of every change.
-    pub async fn record_refusal(
+    pub async fn record(&self, caller: &Caller, refused: Refused<'_>) -> Result<(), Refusal> {
+        if caller.proven_subject().is_none() {
+            return Ok(());
+        }
+        let event = |dropped| Event::RequestRefused {
+            operation: refused.operation,
+            code: refused.code.text,
+            approval_id: refused.approval.map(|id| id.to_string()),
+            dropped,
+        };
+        self.record_event(caller, event).await
+    }
+
+    /// Records the event of a refusal, given the number of refusals that were dropped before it.
+    ///
+    /// Refusals: those of every change.
+    pub(crate) async fn record_event<'a>(
         &self,
         caller: &Caller,
-        refused: Refused<'_>,
+        event: impl FnOnce(u64) -> Event<'a>,
     ) -> Result<(), Refusal> {
-        let Some(subject) = caller.proven_subject() else { return Ok(()) };
-        let now = self.now_to_write()?;
-        let Some(dropped) = self.refusals.take(subject, now) else { return Ok(()) };
-        let mut fields = json!({ "operation": refused.operation, "code": refused.code.text });
-        if let serde_json::Value::Object(fields) = &mut fields {
-            if let Some(id) = refused.approval {
-                fields.insert("approval_id".to_owned(), json!(id.to_string()));
-            }
-            if dropped > 0 {
-                fields.insert("dropped".to_owned(), json!(dropped));
-            }
-        }
-        let note = Note {
-            event: "request_refused",
-            rows: Vec::new(),
-            fields: fields.to_string(),
-            guardrail: None,
-            answer: None,
-        };
-        self.keep_note(caller, note, None, now).await.map(drop)
+        let now = self.ledger.now_to_write()?;
+        let Some(dropped) = self.rates.take(caller.subject(), now) else { return Ok(()) };
+        self.ledger.note_at(now, caller, Note::of(event(dropped)), None).await.map(drop)
     }
 }
 
 impl Rates {
     /// Takes one token of the subject's rate. Returns the number of refusals dropped since the last
     /// recorded one, or `None` if this one is dropped too.
-    pub(crate) fn take(&self, subject: &str, now: u64) -> Option<u64> {
+    fn take(&self, subject: &str, now: u64) -> Option<u64> {
         let mut rates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = Rate { left: BURST, at: now, dropped: 0 };
         let rate = rates.entry(subject.to_owned()).or_insert(fresh);

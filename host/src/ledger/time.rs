@@ -17,7 +17,6 @@ use signoff_core::time::UnixSeconds;
 
 use crate::clock::Clock;
 use crate::code::Code;
-use crate::ledger::rfc3339;
 use crate::refusal::Refusal;
 
 /// How far the clock may be behind the last entry.
@@ -134,4 +133,10 @@ impl Time {
     pub(crate) fn kept(&self, at: u64) {
         self.last.fetch_max(at, Ordering::AcqRel);
     }
+}
+
+/// Formats a time as the verifier does.
+pub(crate) fn rfc3339(seconds: u64) -> String {
+    UnixSeconds::new(seconds)
+        .map_or_else(|_| format!("{seconds} s after 1970"), UnixSeconds::rfc3339)
 }

@@ -181,7 +181,11 @@ impl Decisions {
         const AT_ONCE: usize = 512;
         for begun in (0..approvals).step_by(AT_ONCE) {
             let batch = (begun..approvals.min(begun + AT_ONCE)).map(|_| async {
-                self.service.request(&Caller::local(), request(ttl_seconds), None).await.map(drop)
+                self.service
+                    .approvals
+                    .request(&Caller::local(), request(ttl_seconds), None)
+                    .await
+                    .map(drop)
             });
             self.runtime.block_on(try_join_all(batch))?;
         }
@@ -224,15 +228,15 @@ async fn token(service: &Service, subject: &str, role: Role) -> Result<String> {
         agents: None,
         expires_in_seconds: None,
     };
-    let made = service.create_token(&Caller::local(), new, None).await?;
+    let made = service.tokens.create(&Caller::local(), new, None).await?;
     let made: TokenShown = serde_json::from_str(&made.body)?;
     made.token.context("the response has no token")
 }
 
 /// Makes one request and its approval, each authenticated, audited and durable before the reply.
 async fn decide(service: &Service, by: &By) -> Result<()> {
-    let requester = service.authenticate(Some(&by.requester)).await?;
-    let reply = service.request(&requester, request(3_600), None).await?;
+    let requester = service.tokens.authenticate(Some(&by.requester)).await?;
+    let reply = service.approvals.request(&requester, request(3_600), None).await?;
     let approval: Approval = serde_json::from_str(&reply.body)?;
     let expires_at = chrono::DateTime::parse_from_rfc3339(&approval.expires_at)?.timestamp();
     let statement = statement(&approval.id, u64::try_from(expires_at)?);
@@ -240,10 +244,10 @@ async fn decide(service: &Service, by: &By) -> Result<()> {
         decision: statement.decision.clone(),
         approver: Some(statement.approver.clone()),
         comment: None,
-        signature: sign(&service.verifier(), &statement, "v1", &by.key)?,
+        signature: sign(&service.verifier.current(), &statement, "v1", &by.key)?,
     };
-    let approver = service.authenticate(Some(&by.approver)).await?;
-    service.decide(&approver, ApprovalId::parse(&approval.id), &ballot, None).await?;
+    let approver = service.tokens.authenticate(Some(&by.approver)).await?;
+    service.approvals.decide(&approver, ApprovalId::parse(&approval.id), &ballot, None).await?;
     Ok(())
 }
 

@@ -6,23 +6,21 @@ use serde_json::{Value, json};
 
 use super::prepare::{Candidate, loaded, run_blocking};
 use super::row::{ModuleRow, SlotRow, digest_of, name_in};
+use super::{Active, FactName, ModuleDigest, Modules, Slot, limits_json};
 use crate::engine::{VERIFIER, VERIFIER_DIGEST};
 use crate::ledger::rfc3339;
-use crate::modules::Active;
-use crate::modules::{FactName, ModuleDigest, Slot, limits_json};
 use crate::refusal::Refusal;
-use crate::service::Service;
 use crate::verifier::Verifier;
 
 /// The rows of all slots.
-pub(crate) struct SlotRows([(Slot, SlotRow); 2]);
+pub(super) struct SlotRows([(Slot, SlotRow); 2]);
 
 impl SlotRows {
-    pub(crate) async fn of_all(service: &Service) -> Result<Self, Refusal> {
+    pub(super) async fn of_all(modules: &Modules) -> Result<Self, Refusal> {
         let [verifier, policy] = Slot::ALL;
         Ok(Self([
-            (verifier, service.slot_row(verifier).await?),
-            (policy, service.slot_row(policy).await?),
+            (verifier, modules.slot_row(verifier).await?),
+            (policy, modules.slot_row(policy).await?),
         ]))
     }
 
@@ -41,18 +39,18 @@ impl SlotRows {
     }
 }
 
-impl Service {
+impl Modules {
     /// Returns every slot with its active module, and every stored module.
     ///
     /// # Errors
     ///
     /// `store-unavailable`.
-    pub async fn modules(&self) -> Result<Value, Refusal> {
+    pub async fn list(&self) -> Result<Value, Refusal> {
         // A failure is shown in `failing`.
-        let _ = self.refresh_slots().await;
+        let _ = self.refresh().await;
         let rows = SlotRows::of_all(self).await?;
         let mut items = vec![built_in_shown(&rows)];
-        for (digest, row) in ModuleRow::all(&*self.store).await? {
+        for (digest, row) in ModuleRow::all(self.ledger.store()).await? {
             items.push(self.shown_module(digest, &row, &rows)?);
         }
         let slots = rows.0.iter().map(|(slot, row)| self.shown_slot(*slot, row));
@@ -64,11 +62,11 @@ impl Service {
     /// # Errors
     ///
     /// `not-found`, `store-unavailable`.
-    pub async fn module(&self, digest: ModuleDigest) -> Result<Value, Refusal> {
+    pub async fn show(&self, digest: ModuleDigest) -> Result<Value, Refusal> {
         let rows = SlotRows::of_all(self).await?;
         let text = digest.to_string();
         let (mut shown, description) = if text == VERIFIER_DIGEST {
-            let embedded = Verifier::embedded(self.loader().allocation(), self.loader().cache());
+            let embedded = Verifier::embedded(self.loader.allocation(), self.loader.cache());
             let description = embedded.ok().and_then(|verifier| verifier.describe().ok());
             (built_in_shown(&rows), description)
         } else {
@@ -81,7 +79,7 @@ impl Service {
             {
                 fields.insert("manifest".to_owned(), text);
             }
-            let loader = self.loader().clone();
+            let loader = self.loader.clone();
             let described = run_blocking(move || {
                 Ok(match loaded(&loader, &manifest, &wasm)? {
                     Candidate::Policy(policy) => policy.describe().ok(),
@@ -115,7 +113,7 @@ impl Service {
     /// # Errors
     ///
     /// `not-found`, `store-unavailable`.
-    pub async fn module_wasm(&self, digest: ModuleDigest) -> Result<Arc<[u8]>, Refusal> {
+    pub async fn wasm(&self, digest: ModuleDigest) -> Result<Arc<[u8]>, Refusal> {
         if digest.to_string() == VERIFIER_DIGEST {
             return Ok(VERIFIER.into());
         }
@@ -124,7 +122,7 @@ impl Service {
     }
 
     /// Returns the view of a module.
-    pub(crate) fn shown_module(
+    pub(super) fn shown_module(
         &self,
         digest: ModuleDigest,
         row: &ModuleRow,
@@ -132,7 +130,7 @@ impl Service {
     ) -> Result<Value, Refusal> {
         let (envelope, manifest) = row.claims()?;
         // `ok`, or the code of the reason why its signer is invalid.
-        let signer = match self.keys().and_then(|keys| self.signed(row, digest, &keys)) {
+        let signer = match self.keys.current().and_then(|keys| self.signed(row, digest, &keys)) {
             Ok(_) => "ok",
             Err(refusal) => refusal.code.text,
         };
@@ -155,7 +153,7 @@ impl Service {
     }
 
     /// Returns the view of a slot: its row, and why its active module fails, if it does.
-    pub(crate) fn shown_slot(&self, slot: Slot, row: &SlotRow) -> Value {
+    pub(super) fn shown_slot(&self, slot: Slot, row: &SlotRow) -> Value {
         json!({
             "slot": slot.as_str(),
             "active": row.active_name(slot).map(digest_of),
@@ -169,7 +167,7 @@ impl Service {
     /// Returns why the active module of a slot cannot be used, if so.
     fn failing(&self, slot: Slot) -> Option<String> {
         match slot {
-            Slot::Verifier => self.verifier().why_broken().map(str::to_owned),
+            Slot::Verifier => self.verifier.current().why_broken().map(str::to_owned),
             Slot::Policy => match self.policy_now().active {
                 Active::Broken { why, .. } => Some(why),
                 Active::Empty | Active::Policy(_) => None,

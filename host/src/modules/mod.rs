@@ -44,17 +44,20 @@ mod tests;
 mod trial_policy;
 mod trial_verifier;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::caller::Caller;
 use crate::code::Code;
-use crate::keys::Keys;
-use crate::ledger::{Idempotency, Reply};
+use crate::engine::Loader;
+use crate::keys::{Keys, RecordedKeys};
+use crate::ledger::{Idempotency, Ledger, Refusals, Reply};
+#[cfg(test)]
+use crate::policy::Policy;
 use crate::refusal::Refusal;
 use crate::role::Role;
-use crate::service::Service;
+use crate::verifier::ActiveVerifier;
 
 pub use crate::engine::WASM_BYTES_MAX;
 pub use envelope::{ENVELOPE_BYTES_MAX, Envelope, PAYLOAD_TYPE, Signed};
@@ -64,11 +67,12 @@ pub use limits::{MEMORY_BYTES_MIN, limits, limits_json};
 pub use manifest::Manifest;
 pub use name::{FactName, ModuleDigest, ModuleName, Slot, Version};
 pub use push::NewModule;
-pub use slots::{Active, PolicySlot};
+pub use slots::{Active, PolicySlot, ShadowCounts};
 
 pub(crate) use row::keeps_bytes;
 use row::{ModuleRow, SlotRow};
-pub(crate) use slots::Slots;
+pub(crate) use slots::Counts;
+use slots::SharedPolicySlot;
 
 /// Maximum stored modules per slot.
 const MODULES_MAX: usize = 64;
@@ -77,8 +81,14 @@ const MODULE_BYTES_MAX: u64 = 1 << 30;
 /// Maximum pushes whose bodies are in memory at the same time.
 const UPLOADS_MAX: usize = 2;
 
-/// The locks of changes of the registry, and cached state.
-pub(crate) struct Registry {
+/// The registry of modules.
+pub struct Modules {
+    ledger: Arc<Ledger>,
+    keys: Arc<RecordedKeys>,
+    refusals: Arc<Refusals>,
+    loader: Loader,
+    verifier: Arc<ActiveVerifier>,
+    policy: SharedPolicySlot,
     /// Serializes pushes: a push compiles and tries a module, which may take minutes. Locked before
     /// `turn`, never after it.
     pushing: tokio::sync::Mutex<()>,
@@ -94,9 +104,21 @@ pub(crate) struct Registry {
     uploads: Arc<Semaphore>,
 }
 
-impl Default for Registry {
-    fn default() -> Self {
+impl Modules {
+    pub(crate) fn new(
+        ledger: Arc<Ledger>,
+        keys: Arc<RecordedKeys>,
+        refusals: Arc<Refusals>,
+        loader: Loader,
+        verifier: Arc<ActiveVerifier>,
+    ) -> Self {
         Self {
+            ledger,
+            keys,
+            refusals,
+            loader,
+            verifier,
+            policy: SharedPolicySlot::default(),
             pushing: tokio::sync::Mutex::default(),
             turn: tokio::sync::Mutex::default(),
             swap: tokio::sync::Mutex::default(),
@@ -105,12 +127,50 @@ impl Default for Registry {
             uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
         }
     }
-}
 
-impl Registry {
+    /// Returns the active policy and the shadow.
+    ///
+    /// # Errors
+    ///
+    /// `store-unavailable` if the slot was not loaded yet and the store cannot be read;
+    /// `keyring-unavailable` if a module is active and its signer cannot be checked.
+    pub async fn policy_slot(&self) -> Result<PolicySlot, Refusal> {
+        self.refresh().await?;
+        Ok(self.policy_now())
+    }
+
+    /// Returns the slot `policy` as last loaded.
+    pub fn policy_now(&self) -> PolicySlot {
+        self.policy.current()
+    }
+
+    /// Sets the active policy, without the store.
+    #[cfg(test)]
+    pub(crate) fn set_policy(&self, policy: Policy) {
+        self.policy.change(|slot| slot.active = Active::Policy(policy));
+    }
+
+    /// Deactivates modules whose signer was revoked, even without traffic.
+    pub(crate) async fn sweep(&self) {
+        if self.loaded_with().is_some() {
+            // The next call sees the failure.
+            let _ = self.refresh().await;
+        }
+    }
+
+    /// Reserves memory for the body of a push.
+    ///
+    /// # Errors
+    ///
+    /// `rate-limited` if too many pushes are in progress.
+    pub fn upload_place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        Arc::clone(&self.uploads).try_acquire_owned().map_err(|_| {
+            Refusal::new(Code::RATE_LIMITED, "other modules are being pushed; retry later")
+        })
+    }
+
     fn is_loaded_with(&self, keys: &Keys) -> bool {
-        let held = self.loaded_with.lock().unwrap_or_else(PoisonError::into_inner);
-        held.as_ref().is_some_and(|held| held.is(keys))
+        self.loaded_with().as_ref().is_some_and(|held| held.is(keys))
     }
 
     /// Returns the verified manifest of an envelope, if it was pushed last.
@@ -125,40 +185,26 @@ impl Registry {
 
     /// Invalidates the loaded slots; the next call reloads them.
     fn invalidate(&self) {
-        self.set_loaded_with(None);
+        *self.loaded_with() = None;
     }
 
-    /// Returns whether the slots are loaded.
-    pub(crate) fn is_loaded(&self) -> bool {
-        self.loaded_with.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    fn set_loaded_with(&self, keys: Keys) {
+        *self.loaded_with() = Some(keys);
     }
 
-    fn set_loaded_with(&self, keys: Option<Keys>) {
-        *self.loaded_with.lock().unwrap_or_else(PoisonError::into_inner) = keys;
-    }
-}
-
-impl Service {
-    /// Reserves memory for the body of a push.
-    ///
-    /// # Errors
-    ///
-    /// `rate-limited` if too many pushes are in progress.
-    pub fn upload_place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
-        Arc::clone(&self.registry.uploads).try_acquire_owned().map_err(|_| {
-            Refusal::new(Code::RATE_LIMITED, "other modules are being pushed; retry later")
-        })
+    fn loaded_with(&self) -> MutexGuard<'_, Option<Keys>> {
+        self.loaded_with.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn module_row(&self, digest: ModuleDigest) -> Result<ModuleRow, Refusal> {
-        let row = ModuleRow::load(&*self.store, digest).await?;
+        let row = ModuleRow::load(self.ledger.store(), digest).await?;
         row.filter(|row| row.removed_at.is_none()).ok_or_else(|| missing(digest))
     }
 
     /// Returns the stored answer of a change of a module, which may have been removed since.
     ///
     /// Refusals: `forbidden`: the slot needs another role; then as `kept`.
-    async fn kept_module_answer(
+    async fn kept_answer(
         &self,
         caller: &Caller,
         digest: ModuleDigest,
@@ -167,14 +213,14 @@ impl Service {
         if idempotency.is_none() {
             return Ok(None);
         }
-        if let Some(row) = ModuleRow::load(&*self.store, digest).await? {
+        if let Some(row) = ModuleRow::load(self.ledger.store(), digest).await? {
             may_change(caller, row.claims()?.1.slot)?;
         }
-        self.kept(idempotency).await
+        self.ledger.kept(idempotency).await
     }
 
     async fn slot_row(&self, slot: Slot) -> Result<SlotRow, Refusal> {
-        SlotRow::load(&*self.store, slot).await
+        SlotRow::load(self.ledger.store(), slot).await
     }
 }
 

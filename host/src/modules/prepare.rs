@@ -3,36 +3,37 @@
 use std::sync::Arc;
 
 use super::row::ModuleRow;
-use super::{missing, trial_policy, trial_verifier};
+use super::{
+    Envelope, Manifest, ModuleDigest, Modules, Signed, Slot, all_given, inspect, missing,
+    trial_policy, trial_verifier,
+};
 use crate::code::Code;
 use crate::engine::{CompileError, Loader};
 use crate::keys::Keys;
-use crate::modules::{Envelope, Manifest, ModuleDigest, Signed, Slot, all_given, inspect};
 use crate::policy::Policy;
 use crate::refusal::Refusal;
-use crate::service::Service;
 use crate::verifier::Verifier;
 
 /// A module that is ready to be activated.
 #[derive(Clone)]
-pub(crate) enum Candidate {
+pub(super) enum Candidate {
     Verifier(Verifier),
     Policy(Policy),
 }
 
 /// A stored module: its verified manifest and its bytes.
 #[derive(Clone)]
-pub(crate) struct Kept {
-    pub(crate) signed: Signed,
-    pub(crate) wasm: Arc<[u8]>,
+pub(super) struct Kept {
+    pub(super) signed: Signed,
+    pub(super) wasm: Arc<[u8]>,
 }
 
-impl Service {
+impl Modules {
     /// Loads a stored module, if its signer is valid now and its bytes have the signed digest.
     ///
     /// Refusals: 1. `not-found` 2. as [`Envelope::verify`] 3. `store-tampered`: the stored manifest
     /// names another module, or the bytes have another digest
-    pub(crate) async fn kept_module(
+    pub(super) async fn kept_module(
         &self,
         digest: ModuleDigest,
         keys: &Keys,
@@ -46,8 +47,9 @@ impl Service {
     /// Loads the bytes of a stored module.
     ///
     /// Refusals: `not-found`, `store-unavailable`, `store-tampered`.
-    pub(crate) async fn module_bytes(&self, digest: ModuleDigest) -> Result<Arc<[u8]>, Refusal> {
-        let wasm = self.store.blob(digest.bytes()).await?.ok_or_else(|| missing(digest))?;
+    pub(super) async fn module_bytes(&self, digest: ModuleDigest) -> Result<Arc<[u8]>, Refusal> {
+        let wasm =
+            self.ledger.store().blob(digest.bytes()).await?.ok_or_else(|| missing(digest))?;
         if ModuleDigest::of(&wasm) != digest {
             let detail = format!("the stored bytes of module `{digest}` have another digest");
             return Err(Refusal::new(Code::STORE_TAMPERED, detail));
@@ -59,13 +61,13 @@ impl Service {
     /// the envelope that was pushed last.
     ///
     /// Refusals: as [`Envelope::verify`]; `store-tampered`.
-    pub(crate) fn signed(
+    pub(super) fn signed(
         &self,
         row: &ModuleRow,
         digest: ModuleDigest,
         keys: &Keys,
     ) -> Result<Signed, Refusal> {
-        let signed = match self.registry.proof(&row.envelope) {
+        let signed = match self.proof(&row.envelope) {
             Some(proof) => proof.under(keys)?,
             None => Envelope::parse(&row.envelope)?.verify(keys)?,
         };
@@ -82,15 +84,15 @@ impl Service {
     /// [`inspect`] 3. `module-invalid`, `limit-exceeded`: it does not compile, or not within the
     /// limits; its exports have wrong types 4. `module-invalid`: its trial failed;
     /// `manifest-invalid`: its description lists a fact that its manifest does not
-    pub(crate) async fn prepare_module(
+    pub(super) async fn prepare_module(
         &self,
         signed: &Signed,
         wasm: &Arc<[u8]>,
     ) -> Result<Candidate, Refusal> {
-        let now = self.now();
-        let active = self.verifier();
+        let now = self.ledger.now();
+        let active = self.verifier.current();
         let candidate = {
-            let (loader, manifest) = (self.loader().clone(), signed.manifest().clone());
+            let (loader, manifest) = (self.loader.clone(), signed.manifest().clone());
             let wasm = Arc::clone(wasm);
             run_blocking(move || {
                 let candidate = loaded(&loader, &manifest, &wasm)?;
@@ -111,7 +113,7 @@ impl Service {
 
 /// Inspects a module, compiles it, and links it without imports. Refuses a module that reads a fact
 /// which this host does not provide.
-pub(crate) fn loaded(
+pub(super) fn loaded(
     loader: &Loader,
     manifest: &Manifest,
     wasm: &[u8],
@@ -131,7 +133,7 @@ pub(crate) fn loaded(
 }
 
 /// Runs blocking work outside the async threads.
-pub(crate) async fn run_blocking<T: Send + 'static>(
+pub(super) async fn run_blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, Refusal> {
     let done = tokio::task::spawn_blocking(work).await;

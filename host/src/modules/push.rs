@@ -2,19 +2,15 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
-
-use super::audit_fields::AuditFields;
 use super::list::SlotRows;
 use super::row::ModuleRow;
-use super::{MODULE_BYTES_MAX, MODULES_MAX, may_change};
+use super::{
+    Envelope, MODULE_BYTES_MAX, MODULES_MAX, Manifest, ModuleDigest, Modules, Signed, may_change,
+};
 use crate::caller::Caller;
 use crate::code::Code;
-use crate::ledger::Note;
-use crate::ledger::{Idempotency, Reply};
-use crate::modules::{Envelope, Manifest, ModuleDigest, Signed};
+use crate::ledger::{Event, Idempotency, ModuleFields, Note, Reply};
 use crate::refusal::Refusal;
-use crate::service::Service;
 use crate::store::Blob;
 
 /// A pushed module.
@@ -34,7 +30,7 @@ enum Place {
     For(ModuleRow, Option<Blob>),
 }
 
-impl Service {
+impl Modules {
     /// Stores a module if its checks and its trial succeed, so that it can be activated. A stored
     /// module may be pushed again with the same manifest, signed by another key. Not cancel-safe.
     ///
@@ -46,33 +42,29 @@ impl Service {
     ///    version 5. `limit-exceeded`: 64 modules of the slot, or 1 GiB of all modules, are stored
     ///    6. `module-invalid`, `limit-exceeded`: its checks or its trial failed 7. the errors of
     ///    every change.
-    pub async fn push_module(
+    pub async fn push(
         &self,
         caller: &Caller,
         new: NewModule,
         idempotency: Option<&Idempotency>,
     ) -> Result<Reply, Refusal> {
-        let _pushing = self.registry.pushing.lock().await;
-        match self.push(caller, &new, idempotency).await {
-            Ok(reply) => Ok(reply),
-            Err(refusal) => {
-                let fields = AuditFields::of_push(&new.manifest, &new.wasm);
-                Err(self.refused_module(caller, "push", fields, refusal).await)
-            }
-        }
+        let _pushing = self.pushing.lock().await;
+        let done = self.try_push(caller, &new, idempotency).await;
+        let fields = async { ModuleFields::of_push(&new.manifest, &new.wasm) };
+        self.recorded(caller, "push", fields, done).await
     }
 
-    async fn push(
+    async fn try_push(
         &self,
         caller: &Caller,
         new: &NewModule,
         idempotency: Option<&Idempotency>,
     ) -> Result<Reply, Refusal> {
-        let keys = self.recorded_keys().await?;
+        let keys = self.keys.recorded().await?;
         let signed = Envelope::parse(&new.manifest)?.verify(&keys)?;
         let manifest = signed.manifest();
         may_change(caller, manifest.slot)?;
-        if let Some(reply) = self.kept(idempotency).await? {
+        if let Some(reply) = self.ledger.kept(idempotency).await? {
             return Ok(reply);
         }
         let digest = ModuleDigest::of(&new.wasm);
@@ -88,9 +80,9 @@ impl Service {
             return Ok(reply);
         }
         self.prepare_module(&signed, &new.wasm).await?;
-        let _turn = self.registry.turn.lock().await;
+        let _turn = self.turn.lock().await;
         // Meanwhile keys may have changed, and a module may have been removed.
-        let signed = signed.under(&self.recorded_keys().await?)?;
+        let signed = signed.under(&self.keys.recorded().await?)?;
         match self.place(caller, &signed, &new.wasm).await? {
             Place::Here(reply) => Ok(reply),
             Place::For(row, blob) => {
@@ -106,14 +98,14 @@ impl Service {
         signed: &Signed,
         wasm: &Arc<[u8]>,
     ) -> Result<Place, Refusal> {
-        let (manifest, now) = (signed.manifest(), self.now_to_write()?);
+        let (manifest, now) = (signed.manifest(), self.ledger.now_to_write()?);
         let digest = manifest.digest;
         let mut row = ModuleRow::new(signed.envelope(), wasm.len(), now, caller.subject());
-        let rows = ModuleRow::all(&*self.store).await?;
+        let rows = ModuleRow::all(self.ledger.store()).await?;
         let Some((_, known)) = rows.iter().find(|(known, _)| *known == digest) else {
             has_room(&rows, manifest, wasm.len() as u64)?;
             // It may have been stored before and removed.
-            let before = ModuleRow::load(&*self.store, digest).await?;
+            let before = ModuleRow::load(self.ledger.store(), digest).await?;
             row.entry = before.map_or(0, |before| before.entry);
             let blob = Blob { digest: *digest.bytes(), bytes: Some(Arc::clone(wasm)) };
             return Ok(Place::For(row, Some(blob)));
@@ -137,22 +129,17 @@ impl Service {
         idempotency: Option<&Idempotency>,
     ) -> Result<Reply, Refusal> {
         let manifest = signed.manifest();
-        let now = self.now_to_write()?;
         let shown = self.shown_module(manifest.digest, row, &SlotRows::of_all(self).await?)?;
         let status = if blob.is_some() { 201 } else { 200 };
-        let note = Note {
-            event: "module_pushed",
-            rows: vec![row.change(manifest.digest)?],
-            guardrail: None,
-            fields: AuditFields::of_manifest(manifest, signed.envelope())
-                .with("bytes", json!(row.bytes))
-                .into_fields(),
-            answer: Some(Reply::new(status, shown.to_string())),
-        };
-        let reply = self.keep_note_with(caller, note, blob, idempotency, now).await?;
-        self.registry.prove(signed.clone());
+        let module = ModuleFields::of_manifest(manifest, signed.envelope());
+        let note = Note::of(Event::ModulePushed { module, bytes: row.bytes })
+            .changing(vec![row.change(manifest.digest)?])
+            .with_blob(blob)
+            .answering(status, shown.to_string());
+        let reply = self.ledger.note(caller, note, idempotency).await?;
+        self.prove(signed.clone());
         // It may be the active module, now signed by a valid key.
-        self.registry.invalidate();
+        self.invalidate();
         Ok(reply)
     }
 }

@@ -2,18 +2,14 @@
 
 use serde_json::json;
 
-use super::audit_fields::AuditFields;
-use super::may_change;
+use super::{ModuleDigest, Modules, may_change};
 use crate::caller::Caller;
 use crate::code::Code;
-use crate::ledger::Note;
-use crate::ledger::{Idempotency, Reply};
-use crate::modules::ModuleDigest;
+use crate::ledger::{Event, Idempotency, ModuleFields, Note, Reply};
 use crate::refusal::Refusal;
-use crate::service::Service;
 use crate::store::Blob;
 
-impl Service {
+impl Modules {
     /// Removes a module that is not the active, shadow or previous module of its slot. It may be
     /// pushed again.
     ///
@@ -21,29 +17,24 @@ impl Service {
     ///
     /// 1. `not-found` 2. `forbidden`: the slot needs another role 3. `request-invalid`: it is
     ///    needed 4. the errors of every change.
-    pub async fn remove_module(
+    pub async fn remove(
         &self,
         caller: &Caller,
         digest: ModuleDigest,
         idempotency: Option<&Idempotency>,
     ) -> Result<Reply, Refusal> {
-        let _turn = self.registry.turn.lock().await;
-        match self.remove(caller, digest, idempotency).await {
-            Ok(reply) => Ok(reply),
-            Err(refusal) => {
-                let fields = self.audit_fields_of(digest).await;
-                Err(self.refused_module(caller, "remove", fields, refusal).await)
-            }
-        }
+        let _turn = self.turn.lock().await;
+        let done = self.try_remove(caller, digest, idempotency).await;
+        self.recorded(caller, "remove", self.fields_of(digest), done).await
     }
 
-    async fn remove(
+    async fn try_remove(
         &self,
         caller: &Caller,
         digest: ModuleDigest,
         idempotency: Option<&Idempotency>,
     ) -> Result<Reply, Refusal> {
-        if let Some(reply) = self.kept_module_answer(caller, digest, idempotency).await? {
+        if let Some(reply) = self.kept_answer(caller, digest, idempotency).await? {
             return Ok(reply);
         }
         let mut row = self.module_row(digest).await?;
@@ -57,17 +48,13 @@ impl Service {
             );
             return Err(Refusal::new(Code::REQUEST_INVALID, detail));
         }
-        let now = self.now_to_write()?;
+        let now = self.ledger.now_to_write()?;
         row.removed_at = Some(now);
         let answer = json!({ "digest": digest.to_string(), "slot": manifest.slot.as_str(), "state": "removed" });
-        let note = Note {
-            event: "module_removed",
-            rows: vec![row.change(digest)?],
-            fields: AuditFields::of_manifest(&manifest, &envelope).into_fields(),
-            guardrail: None,
-            answer: Some(Reply::new(200, answer.to_string())),
-        };
-        let blob = Some(Blob { digest: *digest.bytes(), bytes: None });
-        self.keep_note_with(caller, note, blob, idempotency, now).await
+        let note = Note::of(Event::ModuleRemoved(ModuleFields::of_manifest(&manifest, &envelope)))
+            .changing(vec![row.change(digest)?])
+            .with_blob(Some(Blob { digest: *digest.bytes(), bytes: None }))
+            .answering(200, answer.to_string());
+        self.ledger.note_at(now, caller, note, idempotency).await
     }
 }

@@ -10,34 +10,32 @@ use signoff_core::deceptive::in_one_line;
 
 use super::prepare::{Candidate, loaded, run_blocking};
 use super::row::SlotRow;
+use super::{Active, ModuleDigest, Modules, Slot};
 use crate::code::Code;
 use crate::keys::Keys;
-use crate::modules::{Active, PolicySlot};
-use crate::modules::{ModuleDigest, Slot};
 use crate::policy::Policy;
 use crate::refusal::Refusal;
-use crate::service::Service;
 use crate::verifier::Verifier;
 
-impl Service {
+impl Modules {
     /// Reloads both slots from the store if the keyring changed since the last check.
     ///
     /// Refusals: `store-unavailable`; `keyring-unavailable` if a slot has a module.
-    pub(crate) async fn refresh_slots(&self) -> Result<(), Refusal> {
-        let _swap = match self.keys() {
-            Ok(keys) if self.registry.is_loaded_with(&keys) => return Ok(()),
-            _ => self.registry.swap.lock().await,
+    pub(super) async fn refresh(&self) -> Result<(), Refusal> {
+        let _swap = match self.keys.current() {
+            Ok(keys) if self.is_loaded_with(&keys) => return Ok(()),
+            _ => self.swap.lock().await,
         };
-        self.refresh_slots_locked().await
+        self.refresh_locked().await
     }
 
-    /// As [`Self::refresh_slots`], for a caller that holds the lock `swap`.
-    pub(crate) async fn refresh_slots_locked(&self) -> Result<(), Refusal> {
+    /// As [`Self::refresh`], for a caller that holds the lock `swap`.
+    pub(super) async fn refresh_locked(&self) -> Result<(), Refusal> {
         let rows = [self.slot_row(Slot::Verifier).await?, self.slot_row(Slot::Policy).await?];
-        let keys = match self.keys() {
-            Ok(keys) if self.registry.is_loaded_with(&keys) => return Ok(()),
+        let keys = match self.keys.current() {
+            Ok(keys) if self.is_loaded_with(&keys) => return Ok(()),
             // A key that the log recorded as revoked is not a valid signer.
-            Ok(_) => self.checked_keys().await?,
+            Ok(_) => self.keys.checked().await?,
             // The built-in verifier needs no key.
             Err(_) if rows.iter().all(|row| row.history.is_empty() && row.shadow.is_none()) => {
                 return Ok(());
@@ -47,24 +45,24 @@ impl Service {
         let [verifier, policy] = rows;
         self.restore_verifier(&verifier, &keys).await?;
         self.restore_policy(&policy, &keys).await?;
-        self.registry.set_loaded_with(Some(keys));
+        self.set_loaded_with(keys);
         Ok(())
     }
 
     /// Loads the verifier that the store names, at start.
     ///
-    /// Refusals: as [`Self::refresh_slots`].
+    /// Refusals: as [`Self::refresh`].
     pub(crate) async fn load_stored_verifier(&self) -> Result<(), Refusal> {
         let row = match self.slot_row(Slot::Verifier).await {
             Ok(row) => row,
             Err(refusal) if refusal.code == Code::STORE_TAMPERED => {
-                self.swap_verifier(Verifier::broken("none", &inactive_because(&refusal)));
+                self.verifier.replace(Verifier::broken("none", &inactive_because(&refusal)));
                 return Ok(());
             }
             Err(refusal) => return Err(refusal),
         };
         let keys = match row.active {
-            Some(_) => self.checked_keys().await?,
+            Some(_) => self.keys.checked().await?,
             None => Keys::default(),
         };
         self.restore_verifier(&row, &keys).await
@@ -72,15 +70,15 @@ impl Service {
 
     async fn restore_verifier(&self, row: &SlotRow, keys: &Keys) -> Result<(), Refusal> {
         let Some(digest) = row.active.as_deref() else {
-            self.swap_verifier(self.built_in_verifier());
+            self.verifier.replace(self.verifier.built_in());
             return Ok(());
         };
-        let current = self.verifier();
+        let current = self.verifier.current();
         let same = current.digest() == digest && current.why_broken().is_none();
         match self.load_named(Slot::Verifier, digest, keys, same).await? {
-            Ok(Some(Candidate::Verifier(verifier))) => self.swap_verifier(verifier),
+            Ok(Some(Candidate::Verifier(verifier))) => self.verifier.replace(verifier),
             Ok(Some(Candidate::Policy(_)) | None) => {}
-            Err(why) => self.swap_verifier(Verifier::broken(digest, &why)),
+            Err(why) => self.verifier.replace(Verifier::broken(digest, &why)),
         }
         Ok(())
     }
@@ -103,7 +101,7 @@ impl Service {
             None => None,
             Some(digest) => self.restored_shadow(digest, keys, current.shadow).await?,
         };
-        self.swap_policy(|slot| *slot = PolicySlot { active, shadow });
+        self.policy.change(|slot| (slot.active, slot.shadow) = (active, shadow));
         Ok(())
     }
 
@@ -132,7 +130,7 @@ impl Service {
         if is_loaded {
             return Ok(Ok(None));
         }
-        let loader = self.loader().clone();
+        let loader = self.loader.clone();
         let candidate =
             run_blocking(move || loaded(&loader, kept.signed.manifest(), &kept.wasm).map(Some))
                 .await;

@@ -22,53 +22,53 @@ const HISTORY_MAX: usize = 200;
 /// The row of a module. Times are unix seconds.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct ModuleRow {
+pub(super) struct ModuleRow {
     format: u32,
     /// The signed manifest.
-    pub(crate) envelope: String,
-    pub(crate) bytes: u64,
-    pub(crate) pushed_at: u64,
-    pub(crate) pushed_by: String,
+    pub(super) envelope: String,
+    pub(super) bytes: u64,
+    pub(super) pushed_at: u64,
+    pub(super) pushed_by: String,
     /// When its bytes were removed.
-    pub(crate) removed_at: Option<u64>,
+    pub(super) removed_at: Option<u64>,
     /// The entry that wrote this version; 0 for a new row.
     #[serde(skip)]
-    pub(crate) entry: u64,
+    pub(super) entry: u64,
 }
 
 /// The row of a slot.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct SlotRow {
+pub(super) struct SlotRow {
     format: u32,
     /// The active module; `None` is an empty slot, or the built-in verifier.
-    pub(crate) active: Option<String>,
+    pub(super) active: Option<String>,
     /// The shadow.
-    pub(crate) shadow: Option<String>,
+    pub(super) shadow: Option<String>,
     /// The highest version that was ever active.
-    pub(crate) highest_version: u64,
+    pub(super) highest_version: u64,
     /// The activations, the newest last.
-    pub(crate) history: Vec<Activation>,
+    pub(super) history: Vec<Activation>,
     /// The entry that wrote this version; 0 for a slot that was never changed.
     #[serde(skip)]
-    pub(crate) entry: u64,
+    pub(super) entry: u64,
 }
 
 /// One activation in a slot's history.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Activation {
+pub(super) struct Activation {
     /// The module's digest, or `built-in`.
-    pub(crate) digest: String,
-    pub(crate) at: u64,
-    pub(crate) by: String,
+    pub(super) digest: String,
+    pub(super) at: u64,
+    pub(super) by: String,
     /// `activated` or `rolled_back`.
-    pub(crate) how: String,
-    pub(crate) reason: Option<String>,
+    pub(super) how: String,
+    pub(super) reason: Option<String>,
 }
 
 impl ModuleRow {
-    pub(crate) fn new(envelope: &Envelope, bytes: usize, at: u64, by: &str) -> Self {
+    pub(super) fn new(envelope: &Envelope, bytes: usize, at: u64, by: &str) -> Self {
         Self {
             format: FORMAT,
             envelope: envelope.to_text(),
@@ -80,7 +80,7 @@ impl ModuleRow {
         }
     }
 
-    pub(crate) async fn load(
+    pub(super) async fn load(
         store: &dyn Store,
         digest: ModuleDigest,
     ) -> Result<Option<Self>, Refusal> {
@@ -89,7 +89,7 @@ impl ModuleRow {
     }
 
     /// Returns every stored module that was not removed.
-    pub(crate) async fn all(store: &dyn Store) -> Result<Vec<(ModuleDigest, Self)>, Refusal> {
+    pub(super) async fn all(store: &dyn Store) -> Result<Vec<(ModuleDigest, Self)>, Refusal> {
         let mut rows = Vec::new();
         let mut after = String::new();
         loop {
@@ -112,7 +112,7 @@ impl ModuleRow {
     }
 
     /// Returns the change that replaces the version that was read.
-    pub(crate) fn change(&self, digest: ModuleDigest) -> Result<RowChange, Refusal> {
+    pub(super) fn change(&self, digest: ModuleDigest) -> Result<RowChange, Refusal> {
         Ok(RowChange {
             kind: RowKind::Module,
             id: digest.to_string(),
@@ -122,7 +122,7 @@ impl ModuleRow {
     }
 
     /// Returns the envelope and its manifest without verifying the signer. For views.
-    pub(crate) fn claims(&self) -> Result<(Envelope, Manifest), Refusal> {
+    pub(super) fn claims(&self) -> Result<(Envelope, Manifest), Refusal> {
         let envelope = Envelope::parse(&self.envelope).map_err(|_| damaged("an envelope"))?;
         let manifest = envelope.claims().map_err(|_| damaged("a manifest"))?;
         Ok((envelope, manifest))
@@ -130,7 +130,7 @@ impl ModuleRow {
 }
 
 impl SlotRow {
-    pub(crate) async fn load(store: &dyn Store, slot: Slot) -> Result<Self, Refusal> {
+    pub(super) async fn load(store: &dyn Store, slot: Slot) -> Result<Self, Refusal> {
         let Some(row) = store.row(RowKind::Slot, slot.as_str()).await? else {
             return Ok(Self { format: FORMAT, ..Self::default() });
         };
@@ -141,7 +141,7 @@ impl SlotRow {
     }
 
     /// Returns the change that replaces the version that was read.
-    pub(crate) fn change(&self, slot: Slot) -> Result<RowChange, Refusal> {
+    pub(super) fn change(&self, slot: Slot) -> Result<RowChange, Refusal> {
         Ok(RowChange {
             kind: RowKind::Slot,
             id: slot.as_str().to_owned(),
@@ -151,12 +151,12 @@ impl SlotRow {
     }
 
     /// Returns the active module, as rows name it.
-    pub(crate) fn active_name(&self, slot: Slot) -> Option<&str> {
+    pub(super) fn active_name(&self, slot: Slot) -> Option<&str> {
         self.active.as_deref().or(built_in(slot))
     }
 
     /// Returns the module that was active before the active one was first activated.
-    pub(crate) fn previous(&self, slot: Slot) -> Option<&str> {
+    pub(super) fn previous(&self, slot: Slot) -> Option<&str> {
         let active = self.active_name(slot)?;
         let first = self.history.iter().position(|activation| activation.digest == active);
         let before = first.and_then(|first| self.history.get(..first)).unwrap_or_default();
@@ -165,13 +165,13 @@ impl SlotRow {
     }
 
     /// Returns whether a module was ever active, as far as the history goes back.
-    pub(crate) fn was_active(&self, slot: Slot, digest: &str) -> bool {
+    pub(super) fn was_active(&self, slot: Slot, digest: &str) -> bool {
         built_in(slot) == Some(digest)
             || self.history.iter().any(|activation| activation.digest == digest)
     }
 
     /// Returns the modules that may not be removed.
-    pub(crate) fn needed(&self, slot: Slot) -> BTreeSet<&str> {
+    pub(super) fn needed(&self, slot: Slot) -> BTreeSet<&str> {
         [self.active.as_deref(), self.shadow.as_deref(), self.previous(slot)]
             .into_iter()
             .flatten()
@@ -179,7 +179,7 @@ impl SlotRow {
     }
 
     /// Activates a module.
-    pub(crate) fn activate(&mut self, slot: Slot, activation: Activation, version: Option<u64>) {
+    pub(super) fn activate(&mut self, slot: Slot, activation: Activation, version: Option<u64>) {
         self.active =
             Some(activation.digest.clone()).filter(|digest| built_in(slot) != Some(digest));
         self.highest_version = self.highest_version.max(version.unwrap_or_default());
@@ -196,7 +196,7 @@ pub(crate) fn keeps_bytes(row: &str) -> bool {
 
 /// Returns the name in rows of the module that is active in a slot without one. Rows do not use its
 /// digest because it differs between releases.
-pub(crate) fn built_in(slot: Slot) -> Option<&'static str> {
+pub(super) fn built_in(slot: Slot) -> Option<&'static str> {
     match slot {
         Slot::Verifier => Some(BUILT_IN),
         Slot::Policy => None,
@@ -204,7 +204,7 @@ pub(crate) fn built_in(slot: Slot) -> Option<&'static str> {
 }
 
 /// Returns the name of a module in rows.
-pub(crate) fn name_in(slot: Slot, digest: ModuleDigest) -> String {
+pub(super) fn name_in(slot: Slot, digest: ModuleDigest) -> String {
     let digest = digest.to_string();
     match built_in(slot) {
         Some(built_in) if digest == VERIFIER_DIGEST => built_in.to_owned(),
@@ -213,7 +213,7 @@ pub(crate) fn name_in(slot: Slot, digest: ModuleDigest) -> String {
 }
 
 /// Returns the digest for a name in rows.
-pub(crate) fn digest_of(name: &str) -> &str {
+pub(super) fn digest_of(name: &str) -> &str {
     if name == BUILT_IN { VERIFIER_DIGEST } else { name }
 }
 

@@ -1,17 +1,16 @@
 //! Start and end of a shadow: a policy that is evaluated next to the active one, without effect.
 
+use std::future::ready;
+
 use super::activate::Change;
-use super::audit_fields::AuditFields;
-use super::may_change;
 use super::prepare::Candidate;
+use super::{ModuleDigest, Modules, Slot, may_change};
 use crate::caller::Caller;
 use crate::code::Code;
-use crate::ledger::{Idempotency, Reply};
-use crate::modules::{ModuleDigest, Slot};
+use crate::ledger::{Event, Idempotency, ModuleFields, Reply};
 use crate::refusal::Refusal;
-use crate::service::Service;
 
-impl Service {
+impl Modules {
     /// Makes a policy the shadow, replacing the current one. Not cancel-safe.
     ///
     /// # Errors
@@ -19,20 +18,15 @@ impl Service {
     /// 1. `not-found` 2. `forbidden`: the slot needs another role 3. as `Envelope::verify`
     ///    4. `request-invalid`: not a policy, or the active one 5. `module-invalid`,
     ///    `limit-exceeded`: its checks or its trial failed 6. the errors of every change.
-    pub async fn shadow_module(
+    pub async fn shadow(
         &self,
         caller: &Caller,
         digest: ModuleDigest,
         idempotency: Option<&Idempotency>,
     ) -> Result<Reply, Refusal> {
-        let _turn = self.registry.turn.lock().await;
-        match self.begin_shadow(caller, digest, idempotency).await {
-            Ok(reply) => Ok(reply),
-            Err(refusal) => {
-                let fields = self.audit_fields_of(digest).await;
-                Err(self.refused_module(caller, "shadow", fields, refusal).await)
-            }
-        }
+        let _turn = self.turn.lock().await;
+        let done = self.begin_shadow(caller, digest, idempotency).await;
+        self.recorded(caller, "shadow", self.fields_of(digest), done).await
     }
 
     /// Stops shadowing; has no effect if there is no shadow.
@@ -41,19 +35,15 @@ impl Service {
     ///
     /// 1. `request-invalid`: the slot cannot have a shadow 2. `forbidden`: the slot needs another
     ///    role 3. the errors of every change.
-    pub async fn unshadow_module(
+    pub async fn unshadow(
         &self,
         caller: &Caller,
         slot: Slot,
         idempotency: Option<&Idempotency>,
     ) -> Result<Reply, Refusal> {
-        let _turn = self.registry.turn.lock().await;
-        match self.end_shadow(caller, slot, idempotency).await {
-            Ok(reply) => Ok(reply),
-            Err(refusal) => Err(self
-                .refused_module(caller, "unshadow", AuditFields::of_slot(slot), refusal)
-                .await),
-        }
+        let _turn = self.turn.lock().await;
+        let done = self.end_shadow(caller, slot, idempotency).await;
+        self.recorded(caller, "unshadow", ready(ModuleFields::of_slot(slot)), done).await
     }
 
     async fn begin_shadow(
@@ -62,7 +52,7 @@ impl Service {
         digest: ModuleDigest,
         idempotency: Option<&Idempotency>,
     ) -> Result<Reply, Refusal> {
-        if let Some(reply) = self.kept_module_answer(caller, digest, idempotency).await? {
+        if let Some(reply) = self.kept_answer(caller, digest, idempotency).await? {
             return Ok(reply);
         }
         let (keys, kept) = self.load_for_activation(caller, digest).await?;
@@ -83,13 +73,14 @@ impl Service {
             return Err(Refusal::new(Code::MODULE_INVALID, "the module is not a policy"));
         };
         row.shadow = Some(text);
-        let fields = AuditFields::of_manifest(manifest, kept.signed.envelope());
-        let change = Change { event: "module_shadowed", slot, row, fields, keys: keys.clone() };
-        let _swap = self.registry.swap.lock().await;
+        let module = ModuleFields::of_manifest(manifest, kept.signed.envelope());
+        let event = Event::ModuleShadowed(module);
+        let change = Change { event, slot, row, keys: keys.clone() };
+        let _swap = self.swap.lock().await;
         let reply = self.keep_slot(caller, change, idempotency).await?;
         if !reply.replayed {
-            self.swap_policy(|slot| slot.shadow = Some(policy));
-            self.registry.set_loaded_with(Some(keys));
+            self.policy.change(|slot| slot.shadow = Some(policy));
+            self.set_loaded_with(keys);
         }
         Ok(reply)
     }
@@ -102,21 +93,21 @@ impl Service {
     ) -> Result<Reply, Refusal> {
         check_shadowable(slot)?;
         may_change(caller, slot)?;
-        if let Some(reply) = self.kept(idempotency).await? {
+        if let Some(reply) = self.ledger.kept(idempotency).await? {
             return Ok(reply);
         }
         let mut row = self.slot_row(slot).await?;
         let Some(digest) = row.shadow.take() else {
             return Ok(Reply::new(200, self.shown_slot(slot, &row).to_string()));
         };
-        let fields = AuditFields::of_slot(slot).with("digest", digest.into());
-        let keys = self.recorded_keys().await?;
-        let change = Change { event: "module_unshadowed", slot, row, fields, keys: keys.clone() };
-        let _swap = self.registry.swap.lock().await;
+        let event = Event::ModuleUnshadowed(ModuleFields::of_slot(slot).with_digest(&digest));
+        let keys = self.keys.recorded().await?;
+        let change = Change { event, slot, row, keys: keys.clone() };
+        let _swap = self.swap.lock().await;
         let reply = self.keep_slot(caller, change, idempotency).await?;
         if !reply.replayed {
-            self.swap_policy(|slot| slot.shadow = None);
-            self.registry.set_loaded_with(Some(keys));
+            self.policy.change(|slot| slot.shadow = None);
+            self.set_loaded_with(keys);
         }
         Ok(reply)
     }

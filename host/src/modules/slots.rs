@@ -1,28 +1,14 @@
-//! The slots, which hold the active modules. A swap is one assignment and a caller clones the
-//! module that it uses, so each decision uses the same module from beginning to end.
+//! The slot `policy`: the active policy and its shadow. A swap is one assignment and a caller clones
+//! what it uses, so each decision uses the same module from beginning to end.
 
-use std::sync::{PoisonError, RwLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
-use tokio::sync::Semaphore;
-
-use crate::engine::Loader;
 use crate::policy::Policy;
-use crate::refusal::Refusal;
-use crate::service::Service;
-use crate::verifier::Verifier;
 
-/// Half of the pool's instances, so that an instance is always free for a short call.
-const PLACES: usize = 64;
-
-/// The active modules.
-pub(crate) struct Slots {
-    verifier: RwLock<Verifier>,
-    /// The verifier that is active unless the store names another one.
-    built_in: Verifier,
-    policy: RwLock<PolicySlot>,
-    /// Limits concurrent policy evaluations on blocking threads.
-    places: Semaphore,
-}
+/// The slot `policy`, shared by all callers.
+#[derive(Default)]
+pub(super) struct SharedPolicySlot(RwLock<PolicySlot>);
 
 /// The slot `policy` at one moment.
 #[derive(Clone, Default)]
@@ -31,6 +17,9 @@ pub struct PolicySlot {
     pub active: Active,
     /// The shadow, which is evaluated without effect.
     pub shadow: Option<Policy>,
+    /// What the shadow was compared on since it became one, or since the start. After its end the
+    /// counts stay until there is another shadow.
+    pub(crate) counts: Arc<Counts>,
 }
 
 /// The active policy of the slot.
@@ -51,6 +40,60 @@ pub enum Active {
     },
 }
 
+/// Counts of a shadow's comparisons.
+#[derive(Default)]
+pub(crate) struct Counts {
+    pub(crate) compared: AtomicU64,
+    pub(crate) flips: AtomicU64,
+    pub(crate) failures: AtomicU64,
+    pub(crate) dropped: AtomicU64,
+}
+
+/// Counts of the shadow since it became one, or since the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShadowCounts {
+    /// Attempts that the candidate evaluated too.
+    pub compared: u64,
+    /// Attempts on which the candidate differs.
+    pub flips: u64,
+    /// Attempts on which the candidate failed; each is a flip too.
+    pub failures: u64,
+    /// Attempts that were dropped because the queue was full.
+    pub dropped: u64,
+}
+
+impl SharedPolicySlot {
+    /// Returns the slot as last loaded.
+    pub(super) fn current(&self) -> PolicySlot {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes the slot. Calls in flight finish on the old module. A new shadow has new counts.
+    pub(super) fn change(&self, change: impl FnOnce(&mut PolicySlot)) {
+        let mut slot = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let before = slot.shadow.clone();
+        change(&mut slot);
+        let digest = |policy: &Policy| policy.digest().to_owned();
+        if slot.shadow.is_some() && slot.shadow.as_ref().map(digest) != before.as_ref().map(digest)
+        {
+            slot.counts = Arc::default();
+        }
+    }
+}
+
+impl PolicySlot {
+    /// Returns the counts of the shadow.
+    pub fn shadow_counts(&self) -> ShadowCounts {
+        let count = |n: &AtomicU64| n.load(Ordering::Relaxed);
+        ShadowCounts {
+            compared: count(&self.counts.compared),
+            flips: count(&self.counts.flips),
+            failures: count(&self.counts.failures),
+            dropped: count(&self.counts.dropped),
+        }
+    }
+}
+
 impl Active {
     /// Returns the digest of the active policy, broken or not; `None` if the slot is empty.
     pub fn digest(&self) -> Option<&str> {
@@ -59,72 +102,5 @@ impl Active {
             Self::Policy(policy) => Some(policy.digest()),
             Self::Broken { digest, .. } => Some(digest),
         }
-    }
-}
-
-impl Slots {
-    /// Creates slots with a verifier and no policy.
-    pub(crate) fn new(verifier: Verifier) -> Self {
-        Self {
-            built_in: verifier.clone(),
-            verifier: RwLock::new(verifier),
-            policy: RwLock::default(),
-            places: Semaphore::new(PLACES),
-        }
-    }
-
-    /// Returns the limit of concurrent evaluations on blocking threads.
-    pub(crate) fn places(&self) -> &Semaphore {
-        &self.places
-    }
-}
-
-impl Service {
-    /// Returns the active verifier.
-    pub fn verifier(&self) -> Verifier {
-        self.slots.verifier.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Returns the active policy and the shadow.
-    ///
-    /// # Errors
-    ///
-    /// `store-unavailable` if the slot was not loaded yet and the store cannot be read;
-    /// `keyring-unavailable` if a module is active and its signer cannot be checked.
-    pub async fn policy_slot(&self) -> Result<PolicySlot, Refusal> {
-        self.refresh_slots().await?;
-        Ok(self.policy_now())
-    }
-
-    /// Returns the slot `policy` as last loaded.
-    pub(crate) fn policy_now(&self) -> PolicySlot {
-        self.slots.policy.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Returns the verifier that is active unless the store names another one.
-    pub(crate) fn built_in_verifier(&self) -> Verifier {
-        self.slots.built_in.clone()
-    }
-
-    /// Replaces the active verifier. Calls in flight finish on the old one.
-    pub(crate) fn swap_verifier(&self, verifier: Verifier) {
-        *self.slots.verifier.write().unwrap_or_else(PoisonError::into_inner) = verifier;
-    }
-
-    /// Changes the slot `policy`. Calls in flight finish on the old module.
-    pub(crate) fn swap_policy(&self, change: impl FnOnce(&mut PolicySlot)) {
-        let mut slot = self.slots.policy.write().unwrap_or_else(PoisonError::into_inner);
-        let shadow = |slot: &PolicySlot| slot.shadow.as_ref().map(|it| it.digest().to_owned());
-        let before = shadow(&slot);
-        change(&mut slot);
-        let after = shadow(&slot);
-        if after != before {
-            self.shadow.set_current(after.as_deref());
-        }
-    }
-
-    /// Returns the loader of modules.
-    pub(crate) fn loader(&self) -> &Loader {
-        &self.loader
     }
 }

@@ -18,7 +18,7 @@ const DESCRIPTION_WITH_RULES_BYTES_MAX: usize = 2 << 20;
 ///
 /// Refusals: `module-invalid`; as [`all_listed`] for a description with facts that the manifest
 /// does not list.
-pub(crate) fn try_out(policy: &Policy, manifest: &Manifest, now: u64) -> Result<(), Refusal> {
+pub(super) fn try_out(policy: &Policy, manifest: &Manifest, now: u64) -> Result<(), Refusal> {
     let text = policy.describe().map_err(|e| invalid(format!("its description: {e}")))?;
     all_listed(manifest, &described(&text)?)?;
     let attempt = Attempt {
@@ -34,7 +34,7 @@ pub(crate) fn try_out(policy: &Policy, manifest: &Manifest, now: u64) -> Result<
 }
 
 /// Parses a description: a JSON object with a name, within the size limit.
-pub(crate) fn described(text: &str) -> Result<Value, Refusal> {
+pub(super) fn described(text: &str) -> Result<Value, Refusal> {
     let value: Value = serde_json::from_str(text)
         .map_err(|e| invalid(format!("its description is not JSON: {e}")))?;
     if value.get("name").and_then(Value::as_str).is_none() {

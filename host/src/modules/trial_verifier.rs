@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::Modules;
 use super::prepare::run_blocking;
 use crate::code::Code;
 use crate::refusal::Refusal;
-use crate::service::Service;
 use crate::store::{Query, Stored, WithTexts};
 use crate::verifier::{Approval, Verifier};
 
@@ -25,7 +25,7 @@ const BATCH: usize = 500;
 /// Runs the vectors, and checks that the candidate reads the formats of the active verifier.
 ///
 /// Refusals: `module-invalid`.
-pub(crate) fn try_out(candidate: &Verifier, active: &Verifier) -> Result<(), Refusal> {
+pub(super) fn try_out(candidate: &Verifier, active: &Verifier) -> Result<(), Refusal> {
     let text = candidate.describe().map_err(|e| invalid(format!("its description: {e}")))?;
     let theirs = formats(&text)?;
     // A broken active verifier reads no format, and must be replaceable.
@@ -79,13 +79,13 @@ fn run_vectors(candidate: &Verifier) -> Result<(), Refusal> {
     }
 }
 
-impl Service {
+impl Modules {
     /// Checks that a verifier shows every unfinished approval, and the newest of the others, as the
     /// active one does.
     ///
     /// Refusals: `module-invalid`, `store-unavailable`.
-    pub(crate) async fn compare_stored_views(&self, candidate: &Verifier) -> Result<(), Refusal> {
-        let active = self.verifier();
+    pub(super) async fn compare_stored_views(&self, candidate: &Verifier) -> Result<(), Refusal> {
+        let active = self.verifier.current();
         if active.describe().is_err() {
             // There is nothing to compare with.
             return Ok(());
@@ -93,17 +93,17 @@ impl Service {
         let mut after = None;
         loop {
             // From the log, not from an index, which could hide one.
-            let ids = self.store.unfinished(after, BATCH).await?;
+            let ids = self.ledger.store().unfinished(after, BATCH).await?;
             let Some(last) = ids.last() else { break };
             after = Some(*last);
             let mut page = Vec::with_capacity(ids.len());
             for id in ids {
-                page.extend(self.store.load(&id, WithTexts::No).await?);
+                page.extend(self.ledger.store().load(&id, WithTexts::No).await?);
             }
             self.compare_views(candidate, &active, page).await?;
         }
         let newest = Query { limit: NEWEST, ..Query::default() };
-        let newest = self.store.list(&newest).await?;
+        let newest = self.ledger.store().list(&newest).await?;
         self.compare_views(candidate, &active, newest).await
     }
 
@@ -113,7 +113,7 @@ impl Service {
         active: &Verifier,
         page: Vec<Stored>,
     ) -> Result<(), Refusal> {
-        let (candidate, active, now) = (candidate.clone(), active.clone(), self.now());
+        let (candidate, active, now) = (candidate.clone(), active.clone(), self.ledger.now());
         run_blocking(move || {
             page.iter().try_for_each(|stored| compare_view(&candidate, &active, stored, now))
         })

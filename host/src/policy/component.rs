@@ -1,5 +1,4 @@
-//! The imports and exports of a component, for display. [`inspect`](crate::modules::inspect) checks
-//! whether it may be active.
+//! The imports and exports of a component, for display.
 
 use serde::Serialize;
 use wasmparser::{ComponentExternalKind, Parser, Payload};

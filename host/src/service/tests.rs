@@ -10,16 +10,15 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::Service;
-use crate::approvals::{Attempt, Ballot, Claim, Filter, NewApproval, Outcome};
+use crate::approvals::{Approvals, Attempt, Ballot, Claim, Filter, NewApproval, Outcome};
 use crate::audit::receipt::Report;
-use crate::audit::tree::Hash;
 use crate::caller::{Caller, Holder};
 use crate::clock::ManualClock;
 use crate::code::Code;
 use crate::config::Config;
 use crate::engine::{Allocation, Cache, Loader};
 use crate::id::ApprovalId;
-use crate::keys::{KeySource, Keys, make_keyring, trust};
+use crate::keys::{KeySource, Keys, RecordedKeys, make_keyring, trust};
 use crate::ledger::Refused;
 use crate::role::Role;
 use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
@@ -28,6 +27,7 @@ use crate::store::{
     StoreError, Stored, Version, WithTexts,
 };
 use crate::verifier::{Accepted, ReceiptArgs, Statement, Verifier};
+use signoff_core::log::tree::Hash;
 
 const NOW: u64 = 1_760_697_000;
 
@@ -65,7 +65,7 @@ impl Bench {
     }
 
     async fn request(&self, ttl: i64) -> (Option<ApprovalId>, Value) {
-        let reply = self.service.request(&Caller::local(), new(ttl), None).await.unwrap();
+        let reply = self.service.approvals.request(&Caller::local(), new(ttl), None).await.unwrap();
         let approval: Value = serde_json::from_str(&reply.body).unwrap();
         (ApprovalId::parse(approval["id"].as_str().unwrap()), approval)
     }
@@ -73,7 +73,7 @@ impl Bench {
     async fn approved(&self, ttl: i64) -> Option<ApprovalId> {
         let (id, approval) = self.request(ttl).await;
         let ballot = self.ballot(&approval);
-        self.service.decide(&Caller::local(), id, &ballot, None).await.unwrap();
+        self.service.approvals.decide(&Caller::local(), id, &ballot, None).await.unwrap();
         id
     }
 
@@ -90,8 +90,8 @@ impl Bench {
             approver: "u@c.com".to_owned(),
             comment: String::new(),
         };
-        let key = self.service.keys().unwrap().to_sign_v1().unwrap().clone();
-        let signed = self.service.verifier().sign(&statement, "v1", &key);
+        let key = self.service.keys.current().unwrap().to_sign_v1().unwrap().clone();
+        let signed = self.service.verifier.current().sign(&statement, "v1", &key);
         Ballot {
             decision: statement.decision,
             approver: Some(statement.approver),
@@ -101,7 +101,7 @@ impl Bench {
     }
 
     async fn status(&self, id: Option<ApprovalId>) -> String {
-        self.service.status(id).await.unwrap().0
+        self.service.approvals.status(id).await.unwrap().0
     }
 }
 
@@ -140,7 +140,8 @@ async fn an_approval_expires_in_the_second_of_its_expiry() {
     assert_eq!(bench.status(id).await, "pending");
     bench.clock.set(NOW + 60);
     assert_eq!(bench.status(id).await, "expired");
-    let refused = bench.service.decide(&Caller::local(), id, &bench.ballot(&approval), None).await;
+    let refused =
+        bench.service.approvals.decide(&Caller::local(), id, &bench.ballot(&approval), None).await;
     assert_eq!(refused.unwrap_err().code, Code::EXPIRED);
     assert_eq!(bench.service.sweep().await.unwrap(), 1);
     assert_eq!(bench.service.sweep().await.unwrap(), 0);
@@ -152,9 +153,14 @@ async fn an_approval_expires_in_the_second_of_its_expiry() {
 async fn a_late_claim_stores_the_expiry() {
     let bench = Bench::new().await;
     let (id, approval) = bench.request(60).await;
-    bench.service.decide(&Caller::local(), id, &bench.ballot(&approval), None).await.unwrap();
+    bench
+        .service
+        .approvals
+        .decide(&Caller::local(), id, &bench.ballot(&approval), None)
+        .await
+        .unwrap();
     bench.clock.set(NOW + 60);
-    let refused = bench.service.claim(&Caller::local(), id, claim(60), None).await;
+    let refused = bench.service.approvals.claim(&Caller::local(), id, claim(60), None).await;
     assert_eq!(refused.unwrap_err().code, Code::EXPIRED);
     assert_eq!(bench.service.sweep().await.unwrap(), 0, "it is stored already");
     assert_eq!(bench.status(id).await, "expired");
@@ -168,7 +174,7 @@ async fn a_list_by_status_expires_due_approvals_first() {
     bench.clock.set(NOW + 10);
     let ids = async |status| {
         let filter = Filter { status: Some(status), limit: 10, ..Filter::default() };
-        bench.service.list(&Caller::local(), &filter).await.unwrap().items.join(" ")
+        bench.service.approvals.list(&Caller::local(), &filter).await.unwrap().items.join(" ")
     };
     let pending = ids(Status::Pending).await;
     assert!(
@@ -182,19 +188,22 @@ async fn a_list_by_status_expires_due_approvals_first() {
 async fn an_expired_lease_makes_the_outcome_unknown_and_a_late_report_settles_it_once() {
     let bench = Bench::new().await;
     let id = bench.approved(600).await;
-    let claimed = bench.service.claim(&Caller::local(), id, claim(30), None).await.unwrap();
+    let claimed =
+        bench.service.approvals.claim(&Caller::local(), id, claim(30), None).await.unwrap();
     let claimed: Value = serde_json::from_str(&claimed.body).unwrap();
     bench.clock.set(NOW + 30);
     assert_eq!(bench.service.sweep().await.unwrap(), 1);
     let shown: Value =
-        serde_json::from_str(&bench.service.show(id, WithTexts::No).await.unwrap()).unwrap();
+        serde_json::from_str(&bench.service.approvals.show(id, WithTexts::No).await.unwrap())
+            .unwrap();
     assert_eq!(shown["execution"]["outcome"], "unknown");
     let outcome = |outcome: &str| Outcome {
         execution_id: claimed["execution"]["id"].as_str().unwrap().to_owned(),
         outcome: outcome.to_owned(),
         detail: None,
     };
-    let settle = async |o| bench.service.settle(&Caller::local(), id, &outcome(o), None).await;
+    let settle =
+        async |o| bench.service.approvals.settle(&Caller::local(), id, &outcome(o), None).await;
     let settled: Value = serde_json::from_str(&settle("failed").await.unwrap().body).unwrap();
     assert_eq!(
         (&settled["execution"]["outcome"], &settled["execution"]["late"]),
@@ -212,9 +221,9 @@ async fn a_clock_behind_the_store_stops_writes_and_revives_nothing() {
     bench.request(60).await;
     bench.clock.set(NOW + 40);
     assert_eq!(bench.status(id).await, "expired", "time was seen to be past the expiry");
-    assert!(bench.service.request(&Caller::local(), new(60), None).await.is_ok());
+    assert!(bench.service.approvals.request(&Caller::local(), new(60), None).await.is_ok());
     bench.clock.set(NOW + 39);
-    let refused = bench.service.request(&Caller::local(), new(60), None).await;
+    let refused = bench.service.approvals.request(&Caller::local(), new(60), None).await;
     assert_eq!(refused.unwrap_err().code, Code::CLOCK_BEHIND);
     assert_eq!(bench.service.ready().await.unwrap_err().code, Code::CLOCK_BEHIND);
 }
@@ -228,7 +237,7 @@ async fn a_change_that_loses_a_race_is_retried() {
     let id = bench.approved(600).await;
     assert_eq!(bench.status(id).await, "approved");
     assert_eq!(
-        bench.service.head().await.unwrap().entries,
+        bench.service.ledger.head().await.unwrap().entries,
         4,
         "one entry per change and key, none per conflict"
     );
@@ -237,11 +246,12 @@ async fn a_change_that_loses_a_race_is_retried() {
 #[tokio::test]
 async fn a_failing_store_refuses_everything() {
     let bench = Bench::over(|inner| Arc::new(Double { inner, fault: Fault::Stopped })).await;
-    let refused = bench.service.request(&Caller::local(), new(60), None).await.unwrap_err();
+    let refused =
+        bench.service.approvals.request(&Caller::local(), new(60), None).await.unwrap_err();
     assert_eq!(refused.code, Code::STORE_UNAVAILABLE);
     assert_eq!(refused.retry_after_seconds(), Some(1));
     let id = ApprovalId::from_u128(1);
-    let gone = bench.service.check(&Caller::local(), Some(id), Attempt::default()).await;
+    let gone = bench.service.approvals.check(&Caller::local(), Some(id), Attempt::default()).await;
     assert_eq!(gone.unwrap_err().code, Code::NOT_FOUND);
 }
 
@@ -250,7 +260,9 @@ async fn a_verifier_without_keys_refuses() {
     let bench = Bench::new().await;
     let (id, approval) = bench.request(60).await;
     let ballot = bench.ballot(&approval);
-    let keyless = Service { keys: Arc::new(KeySource::fixed(Keys::default())), ..bench.service };
+    let Service { ledger, verifier, guardrails, .. } = bench.service;
+    let keys = RecordedKeys::new(ledger.clone(), Arc::new(KeySource::fixed(Keys::default())));
+    let keyless = Approvals::new(ledger, Arc::new(keys), verifier, guardrails, &Config::default());
     let refused = keyless.decide(&Caller::local(), id, &ballot, None).await;
     assert_eq!(refused.unwrap_err().code, Code::KEY_UNKNOWN);
 }
@@ -265,12 +277,12 @@ async fn refusals_about_an_approval_do_not_fill_its_receipt() {
             Holder { token_id: String::new(), subject, roles: vec![Role::Requester], agents: None };
         let caller = Caller::holding(holder);
         let refused = Refused { operation: "POST /x", approval: id, code: Code::FORBIDDEN };
-        let refusals = (0..20).map(|_| bench.service.record_refusal(&caller, refused));
+        let refusals = (0..20).map(|_| bench.service.refusals.record(&caller, refused));
         futures_util::future::join_all(refusals).await.into_iter().for_each(|kept| kept.unwrap());
     }
-    let entries = bench.service.head().await.unwrap().entries;
+    let entries = bench.service.ledger.head().await.unwrap().entries;
     assert!(entries > 1_020, "{entries}");
-    let receipt = bench.service.receipt(id).await.unwrap();
+    let receipt = bench.service.audit.receipt(id).await.unwrap();
     assert!(receipt.contains("approval_decided") && !receipt.contains("mallory"), "{receipt}");
 }
 
@@ -281,9 +293,9 @@ async fn a_receipt_verifies_for_any_context() {
     for number in ["1", "0.1", "-0.0", "1e-320", "18446744073709551616", &long] {
         let context = format!(r#"{{"number": {number}, "deep": [[[{{"also": {number}}}]]]}}"#);
         let request = NewApproval { context, ..new(600) };
-        let reply = bench.service.request(&Caller::local(), request, None).await.unwrap();
+        let reply = bench.service.approvals.request(&Caller::local(), request, None).await.unwrap();
         let id = reply.body.split('"').find_map(ApprovalId::parse);
-        let receipt = bench.service.receipt(id).await.unwrap();
+        let receipt = bench.service.audit.receipt(id).await.unwrap();
         let profiles = ["v1", "v2"].map(str::to_owned);
         let args = ReceiptArgs {
             receipt: &receipt,
@@ -294,7 +306,7 @@ async fn a_receipt_verifies_for_any_context() {
             checkpoint: None,
             consistency: &[],
         };
-        let verified = Report::of(&bench.service.verifier(), &args);
+        let verified = Report::of(&bench.service.verifier.current(), &args);
         assert!(verified.is_ok(), "{number}: {verified:?}");
     }
 }

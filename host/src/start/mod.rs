@@ -9,26 +9,26 @@ mod settings;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod tests;
-mod unfinished;
 mod witness;
 mod witness_file;
 
 use std::path::PathBuf;
-
-use serde_json::json;
+use std::sync::Arc;
 
 use self::witness::PendingWitness;
 pub use self::witness::WITNESS_SETTING;
-pub(crate) use self::witness::signer;
 pub use self::witness_file::{WitnessError, WitnessFile};
+use crate::approvals::Approvals;
+use crate::audit::AuditLog;
 use crate::caller::Caller;
 use crate::code::Code;
-use crate::ledger::Note;
-use crate::ledger::Reason;
+use crate::config::Config;
+use crate::keys::RecordedKeys;
+use crate::ledger::{Event, Ledger, Note, Reason, Witnessed};
 use crate::refusal::Refusal;
-use crate::service::Service;
-use crate::settings::Listener;
+use crate::settings::{Listener, Settings};
 use crate::store::{RowChange, Trust, Witness};
+use signoff_core::log::checkpoint::Checkpoint;
 
 /// The options of a start.
 pub struct Start<'a> {
@@ -117,7 +117,27 @@ pub enum StartError {
     Refused(#[from] Refusal),
 }
 
-impl Service {
+/// The checks of a start over a store.
+pub struct StartChecks {
+    ledger: Arc<Ledger>,
+    keys: Arc<RecordedKeys>,
+    approvals: Arc<Approvals>,
+    audit: Arc<AuditLog>,
+    /// The settings of this process, without the listener.
+    settings: Settings,
+}
+
+impl StartChecks {
+    pub(crate) fn new(
+        ledger: Arc<Ledger>,
+        keys: Arc<RecordedKeys>,
+        approvals: Arc<Approvals>,
+        audit: Arc<AuditLog>,
+        config: &Config,
+    ) -> Self {
+        Self { ledger, keys, approvals, audit, settings: Settings::of(config) }
+    }
+
     /// Blocks writes for each check that only a start can complete.
     pub(crate) async fn close_until_started(&self) {
         self.close_for_weaker_settings().await;
@@ -143,11 +163,11 @@ impl Service {
         let gap = self.gap_to_accept(start.accept.clock)?;
         let settings = self.settings_to_record(&start).await?;
         let witness = self.pending_witness(&start).await?;
-        let signed = self.store.head().await.map_err(Refusal::from)?.signed;
+        let signed = self.ledger.store().head().await.map_err(Refusal::from)?.signed;
 
         if witness.is_some() {
             // It is updated after everything is recorded.
-            self.gate.open(Reason::Witness);
+            self.ledger.gate().open(Reason::Witness);
         }
         if let Some(gap) = gap {
             self.record_accepted_clock(gap).await?;
@@ -157,7 +177,7 @@ impl Service {
         if let Some(PendingWitness { rolled_back: Some(seen), .. }) = &witness {
             started.ended_by_rollback = Some(self.accept_rollback(seen.as_ref()).await?);
         }
-        self.recorded_keys().await?;
+        self.keys.recorded().await?;
         if !signed && start.trust.is_holding_back() {
             started.ended_unsigned = Some(self.accept_unsigned(start.trust).await?);
         }
@@ -171,10 +191,10 @@ impl Service {
     /// Runs the checks of a start. Writes nothing.
     pub async fn standing(&self) -> Standing {
         let witness = self.recorded_witness_file().await;
-        let wrong = self.clock_behind_message().or_else(|| self.time.gap());
+        let wrong = self.clock_behind_message().or_else(|| self.ledger.time().gap());
         Standing {
             witness: witness.map(|file| file.map(|file| file.path().to_owned())),
-            keys: self.checked_keys().await.map(drop),
+            keys: self.keys.checked().await.map(drop),
             settings: self.settings_suffice().await,
             clock: wrong.map_or(Ok(()), Err),
         }
@@ -184,21 +204,26 @@ impl Service {
     /// records that: last, so that an interrupted start must be accepted again. Returns how many
     /// approvals ended.
     async fn accept_unsigned(&self, trust: &Trust) -> Result<usize, Refusal> {
-        let ended = self.end_unfinished().await?;
+        let ended = self.approvals.end_unfinished().await?;
         trust.sign_from_now_on();
-        self.record_start("unsigned_accepted", Vec::new(), json!({ "ended": ended })).await?;
+        self.record(Event::UnsignedAccepted { ended }, Vec::new()).await?;
         Ok(ended)
     }
 
+    /// Records an accepted rollback and ends every unfinished approval. Returns how many there
+    /// were.
+    ///
+    /// Errors: the errors of every change; approvals that ended before stay ended.
+    async fn accept_rollback(&self, seen: Option<&Checkpoint>) -> Result<usize, Refusal> {
+        let witnessed =
+            seen.map(|seen| Witnessed { size: seen.size, root: hex::encode(seen.root) });
+        self.record(Event::RollbackAccepted { witnessed }, Vec::new()).await?;
+        self.approvals.end_unfinished().await
+    }
+
     /// Records an event of a start.
-    async fn record_start(
-        &self,
-        event: &'static str,
-        rows: Vec<RowChange>,
-        fields: serde_json::Value,
-    ) -> Result<(), Refusal> {
-        let fields = fields.to_string();
-        let note = Note { event, rows, fields, guardrail: None, answer: None };
-        self.keep_note(&Caller::system(), note, None, self.now_to_write()?).await.map(drop)
+    async fn record(&self, event: Event<'_>, rows: Vec<RowChange>) -> Result<(), Refusal> {
+        let note = Note::of(event).changing(rows);
+        self.ledger.note(&Caller::system(), note, None).await.map(drop)
     }
 }

@@ -2,14 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::json;
-
+use super::{Start, StartChecks, StartError, WITNESS_SETTING};
 use crate::code::Code;
-use crate::ledger::Reason;
+use crate::ledger::{Event, Reason};
 use crate::refusal::Refusal;
-use crate::service::Service;
 use crate::settings::Settings;
-use crate::start::{Start, StartError, WITNESS_SETTING};
 use crate::store::{RowChange, RowKind};
 
 /// An upper bound for the number of settings.
@@ -23,26 +20,23 @@ struct Recorded {
 }
 
 /// The settings to record at a start.
-pub(crate) struct ToRecord {
+pub(super) struct ToRecord {
     settings: Settings,
     rows: Vec<RowChange>,
     /// Phrases for those that are weaker, and accepted.
     weaker: Vec<String>,
 }
 
-impl Service {
-    /// Returns the settings of this process, without the listener.
-    fn settings(&self) -> Settings {
-        Settings::of(&self.config)
-    }
-
+impl StartChecks {
     async fn recorded_settings(&self) -> Result<Recorded, Refusal> {
         let (mut values, mut entries) = (BTreeMap::new(), BTreeMap::new());
-        for name in self.store.row_ids(RowKind::Setting, "", SETTINGS_MAX).await? {
+        for name in self.ledger.store().row_ids(RowKind::Setting, "", SETTINGS_MAX).await? {
             if name == WITNESS_SETTING {
                 continue;
             }
-            let Some(row) = self.store.row(RowKind::Setting, &name).await? else { continue };
+            let Some(row) = self.ledger.store().row(RowKind::Setting, &name).await? else {
+                continue;
+            };
             let value = serde_json::from_str(&row.value).map_err(|_| {
                 let why = format!("the record of setting `{name}` cannot be read");
                 Refusal::new(Code::STORE_UNAVAILABLE, why)
@@ -54,9 +48,9 @@ impl Service {
     }
 
     /// Blocks writes if a setting is weaker than recorded.
-    pub(crate) async fn close_for_weaker_settings(&self) {
+    pub(super) async fn close_for_weaker_settings(&self) {
         if let Err(refusal) = self.settings_suffice().await {
-            self.gate.close(Reason::Settings, refusal);
+            self.ledger.gate().close(Reason::Settings, refusal);
         }
     }
 
@@ -64,9 +58,9 @@ impl Service {
     /// knows.
     ///
     /// Refusals: `settings-weaker`; those of reading the store.
-    pub(crate) async fn settings_suffice(&self) -> Result<(), Refusal> {
+    pub(super) async fn settings_suffice(&self) -> Result<(), Refusal> {
         let recorded = self.recorded_settings().await?;
-        let weaker = self.settings().weaker(&recorded.settings.without_listener());
+        let weaker = self.settings.weaker(&recorded.settings.without_listener());
         if weaker.is_empty() {
             return Ok(());
         }
@@ -80,11 +74,11 @@ impl Service {
     /// Returns the settings that differ from the recorded ones.
     ///
     /// Errors: [`StartError::WeakerSettings`] if one is weaker and their digest was not given.
-    pub(crate) async fn settings_to_record(
+    pub(super) async fn settings_to_record(
         &self,
         start: &Start<'_>,
     ) -> Result<ToRecord, StartError> {
-        let settings = self.settings().listening(start.listener);
+        let settings = self.settings.clone().listening(start.listener);
         let recorded = self.recorded_settings().await?;
         let (weaker, digest) = (settings.weaker(&recorded.settings), settings.digest());
         let given = start.accept.weaker_settings.as_deref();
@@ -103,20 +97,21 @@ impl Service {
 
     /// Records changed settings and allows writes with them. Returns a phrase for each one that is
     /// weaker, and accepted.
-    pub(crate) async fn record_settings(
+    pub(super) async fn record_settings(
         &self,
         to_record: ToRecord,
     ) -> Result<Vec<String>, Refusal> {
         let ToRecord { settings, rows, weaker } = to_record;
-        self.gate.open(Reason::Settings);
+        self.ledger.gate().open(Reason::Settings);
         if rows.is_empty() {
             return Ok(weaker);
         }
-        let mut fields = json!({ "digest": settings.digest(), "settings": settings.to_json() });
-        if let (false, Some(fields)) = (weaker.is_empty(), fields.as_object_mut()) {
-            fields.insert("accepted_weaker".to_owned(), json!(weaker));
-        }
-        self.record_start("settings_recorded", rows, fields).await?;
+        let event = Event::SettingsRecorded {
+            digest: settings.digest(),
+            settings: settings.to_json(),
+            accepted_weaker: &weaker,
+        };
+        self.record(event, rows).await?;
         Ok(weaker)
     }
 }

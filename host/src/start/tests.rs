@@ -101,7 +101,10 @@ impl Opened {
         accept: Accepted,
     ) -> Result<Started, StartError> {
         let trust = &self.trust;
-        self.service.start(Start { listener: LISTENER, witness, new_witness, accept, trust }).await
+        self.service
+            .start
+            .start(Start { listener: LISTENER, witness, new_witness, accept, trust })
+            .await
     }
 
     async fn request(&self) -> Option<ApprovalId> {
@@ -114,13 +117,13 @@ impl Opened {
             expires_in_seconds: Some(7 * 86_400),
             requirement: None,
         };
-        let reply = self.service.request(&Caller::local(), new, None).await.unwrap();
+        let reply = self.service.approvals.request(&Caller::local(), new, None).await.unwrap();
         let approval: Value = serde_json::from_str(&reply.body).unwrap();
         ApprovalId::parse(approval["id"].as_str().unwrap())
     }
 
     async fn refused(&self) -> Code {
-        self.service.now_to_write().unwrap_err().code
+        self.service.ledger.now_to_write().unwrap_err().code
     }
 
     /// The events of the log, in order.
@@ -177,7 +180,7 @@ async fn a_running_server_records_the_time_once_a_day() {
         opened.service.sweep().await.unwrap();
     }
     assert_eq!(opened.events().await.len(), before + 65);
-    assert!(opened.service.now_to_write().is_ok());
+    assert!(opened.service.ledger.now_to_write().is_ok());
 }
 
 #[tokio::test]
@@ -194,7 +197,7 @@ async fn a_start_long_after_the_last_entry_is_refused_and_writes_nothing() {
     assert_eq!(opened.events().await, before);
     opened.start(Accepted { clock: true, ..Accepted::default() }).await.unwrap();
     assert_eq!(opened.events().await[before.len()..], ["clock_accepted"]);
-    assert!(opened.service.now_to_write().is_ok());
+    assert!(opened.service.ledger.now_to_write().is_ok());
 }
 
 /// The last entry signs the head, so an interrupted start must be accepted again.
@@ -206,7 +209,7 @@ async fn an_unsigned_store_is_signed_after_all_its_approvals_ended() {
     opened.store.close();
     let for_now = || trust(&deployment.keys).accepting_unsigned_for_now();
     let opened = deployment.open_with(NOW, for_now()).await;
-    opened.service.end_unfinished().await.unwrap();
+    opened.service.approvals.end_unfinished().await.unwrap();
     assert!(!opened.store.head().await.unwrap().signed, "cut short here");
     opened.store.close();
     let opened = deployment.open_with(NOW, for_now()).await;
@@ -214,7 +217,7 @@ async fn an_unsigned_store_is_signed_after_all_its_approvals_ended() {
     assert_eq!(started.ended_unsigned, Some(0));
     assert!(opened.store.head().await.unwrap().signed);
     assert_eq!(opened.events().await.last().unwrap(), "unsigned_accepted");
-    let shown = opened.service.show(id, WithTexts::No).await.unwrap();
+    let shown = opened.service.approvals.show(id, WithTexts::No).await.unwrap();
     assert!(shown.contains("\"status\":\"expired\""), "{shown}");
 }
 
@@ -233,6 +236,6 @@ async fn a_service_without_a_start_writes_nothing_without_the_witness() {
     assert_eq!(opened.refused().await, Code::STORE_UNAVAILABLE);
     assert!(matches!(opened.start(Accepted::default()).await, Err(StartError::NoWitness)));
     assert_eq!(opened.refused().await, Code::STORE_UNAVAILABLE);
-    assert!(opened.service.attend_recorded_witness().await.unwrap().is_some());
+    assert!(opened.service.start.attend_recorded_witness().await.unwrap().is_some());
     opened.request().await;
 }

@@ -4,33 +4,29 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use crate::audit::checkpoint::Checkpoint;
-use crate::audit::log_key::LogSigner;
-use crate::audit::tree;
+use super::{Start, StartChecks, StartError, WitnessError, WitnessFile};
 use crate::code::Code;
-use crate::keys::Keys;
-use crate::ledger::Reason;
+use crate::ledger::{Event, Reason};
 use crate::refusal::Refusal;
-use crate::service::Service;
-use crate::start::{Start, StartError};
-use crate::start::{WitnessError, WitnessFile};
 use crate::store::{Row, RowChange, RowKind, Witness, is_signed};
+use signoff_core::log::checkpoint::Checkpoint;
+use signoff_core::log::tree;
 
 /// The id of the row that records the witness. The row has the path of its file.
 pub const WITNESS_SETTING: &str = "witness";
 
 /// A witness that a start will update.
-pub(crate) struct PendingWitness {
+pub(super) struct PendingWitness {
     file: WitnessFile,
     /// Whether the file must be created.
     is_new: bool,
     /// `Some` if a rollback of the store was accepted: the checkpoint of the witness, if known.
-    pub(crate) rolled_back: Option<Option<Checkpoint>>,
+    pub(super) rolled_back: Option<Option<Checkpoint>>,
 }
 
-impl Service {
+impl StartChecks {
     /// Blocks writes if the log records a witness, until the witness is updated or checked.
-    pub(crate) async fn close_for_a_witness(&self) {
+    pub(super) async fn close_for_a_witness(&self) {
         let refusal = match self.recorded_witness().await {
             Ok(None) => return,
             Ok(Some(_)) => Refusal::new(
@@ -39,7 +35,7 @@ impl Service {
             ),
             Err(refusal) => refusal,
         };
-        self.gate.close(Reason::Witness, refusal);
+        self.ledger.gate().close(Reason::Witness, refusal);
     }
 
     /// Checks that the log extends its recorded witness, for a command that decides from the store
@@ -50,7 +46,7 @@ impl Service {
     /// [`StartError::Witness`], also if its file is missing, or if the store cannot be read.
     pub async fn check_recorded_witness(&self) -> Result<(), StartError> {
         self.recorded_witness_file().await?;
-        self.gate.open(Reason::Witness);
+        self.ledger.gate().open(Reason::Witness);
         Ok(())
     }
 
@@ -69,7 +65,7 @@ impl Service {
     }
 
     /// Returns the file of the recorded witness after checking that the log extends it.
-    pub(crate) async fn recorded_witness_file(&self) -> Result<Option<WitnessFile>, StartError> {
+    pub(super) async fn recorded_witness_file(&self) -> Result<Option<WitnessFile>, StartError> {
         let Some(row) = self.recorded_witness().await? else { return Ok(None) };
         let file = WitnessFile::at(path_of(&row)?);
         if self.seen_by(&file)?.is_none() {
@@ -82,7 +78,7 @@ impl Service {
     /// Returns the witness to update after a start, compared with the recorded one.
     ///
     /// Errors: [`StartError::NoWitness`], then [`StartError::Witness`].
-    pub(crate) async fn pending_witness(
+    pub(super) async fn pending_witness(
         &self,
         start: &Start<'_>,
     ) -> Result<Option<PendingWitness>, StartError> {
@@ -111,7 +107,7 @@ impl Service {
 
     /// Records the witness unless it is recorded with this path, and updates it to the current log.
     /// Returns the function to call after each commit.
-    pub(crate) async fn update_witness(
+    pub(super) async fn update_witness(
         &self,
         pending: PendingWitness,
     ) -> Result<Witness, StartError> {
@@ -124,23 +120,23 @@ impl Service {
         let known = self.recorded_witness().await?;
         let path = file.absolute()?;
         let value = json!({ "path": path }).to_string();
-        self.gate.open(Reason::Witness);
+        self.ledger.gate().open(Reason::Witness);
         if known.as_ref().is_none_or(|row| row.value != value) {
             let prev = known.map_or(0, |row| row.entry);
             let id = WITNESS_SETTING.to_owned();
             let row = RowChange { kind: RowKind::Setting, id, value: Some(value), prev };
-            self.record_start("witness_recorded", vec![row], json!({})).await?;
+            self.record(Event::WitnessRecorded {}, vec![row]).await?;
         }
         Ok(self.witness(&file).await?)
     }
 
     async fn recorded_witness(&self) -> Result<Option<Row>, Refusal> {
-        Ok(self.store.row(RowKind::Setting, WITNESS_SETTING).await?)
+        Ok(self.ledger.store().row(RowKind::Setting, WITNESS_SETTING).await?)
     }
 
     /// Returns the checkpoint of a witness; `None` if its file is missing or empty.
     fn seen_by(&self, file: &WitnessFile) -> Result<Option<Checkpoint>, WitnessError> {
-        let trusted = self.log_keys().map_err(|e| file.unusable(e))?;
+        let trusted = self.audit.log_keys().map_err(|e| file.unusable(e))?;
         let trusted: Vec<_> = trusted.into_iter().map(|(_, key)| key).collect();
         file.last(&trusted)
     }
@@ -151,14 +147,14 @@ impl Service {
     /// Errors: [`WitnessError`], also if the store cannot be read.
     async fn extends(&self, file: &WitnessFile) -> Result<(), WitnessError> {
         let Some(seen) = self.seen_by(file)? else { return Ok(()) };
-        let head = self.head().await.map_err(|e| file.unusable(e))?;
+        let head = self.ledger.head().await.map_err(|e| file.unusable(e))?;
         if head.entries < seen.size {
             return Err(file.rolled_back(format!(
                 "it holds {} audit entries, the witness saw {}",
                 head.entries, seen.size
             )));
         }
-        let proof = self.consistency(seen.size, Some(head.entries)).await;
+        let proof = self.audit.consistency(seen.size, Some(head.entries)).await;
         let proof = proof.map_err(|e| file.unusable(e))?;
         tree::check_consistency(seen.size, &seen.root, head.entries, &head.root, &proof.hashes)
             .map_err(|_| file.rolled_back(format!("its first {} entries differ", seen.size)))
@@ -173,18 +169,10 @@ impl Service {
             }
             target.keep(head).map_err(|e| e.to_string())
         });
-        let (_, head) = self.checkpoint().await.map_err(|e| file.unusable(e))?;
+        let (_, head) = self.audit.checkpoint().await.map_err(|e| file.unusable(e))?;
         witness(&head).map_err(|e| file.unusable(e))?;
         Ok(witness)
     }
-}
-
-/// Returns the active log key's signer of checkpoints.
-pub(crate) fn signer(keys: &Keys, audience: &str) -> Result<LogSigner, String> {
-    let key = keys
-        .log_key()
-        .ok_or("no active log key signs checkpoints; `signoff key generate --use log` makes one")?;
-    LogSigner::new(audience, &key.signing_key().to_bytes()).map_err(|e| e.to_string())
 }
 
 fn path_of(row: &Row) -> Result<PathBuf, Refusal> {

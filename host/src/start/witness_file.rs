@@ -6,8 +6,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::audit::checkpoint::{self, Checkpoint};
-use crate::audit::log_key::LogKey;
+use crate::log_key::LogKey;
+use signoff_core::log::checkpoint::{self, Checkpoint};
 
 /// A checkpoint is a few hundred bytes; anything larger is not a checkpoint.
 const FILE_BYTES_MAX: u64 = 16 << 10;

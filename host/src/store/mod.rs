@@ -26,8 +26,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 
-use crate::audit::tree::Hash;
 use crate::id::ApprovalId;
+use signoff_core::log::tree::Hash;
 
 /// A store of approvals, audit entries, the host's own rows and idempotent answers.
 #[async_trait]

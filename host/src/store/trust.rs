@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::audit::checkpoint::{self, Checkpoint, CheckpointError};
-use crate::audit::log_key::{LogKey, LogSigner, origin};
+use crate::log_key::{LogKey, LogSigner, origin};
 use crate::store::StoreError;
+use signoff_core::log::checkpoint::{self, Checkpoint, CheckpointError};
 
 /// The current log keys of a deployment.
 pub trait LogKeys: Send + Sync {

@@ -5,6 +5,7 @@
 //! [`Failure::Trapped`], and drops the instance. Each operation, and its rejections in the order
 //! they are checked, is documented in `wit/`.
 
+mod active;
 mod bindings;
 mod operations;
 mod types;
@@ -17,11 +18,15 @@ use wasmtime::Store;
 
 use crate::engine::{Allocation, Cache, Loader, Memory, Pool, Settings, VERIFIER, VERIFIER_DIGEST};
 
+pub use active::ActiveVerifier;
 pub use types::{
     Accepted, Approval, CanonicalContext, CheckArgs, ClaimArgs, DecisionArgs, Failure, Key,
     Message, OpenArgs, Opened, ReceiptArgs, Rejection, Shown, Statement, Step, Summary, Transition,
     View,
 };
+
+/// Calls with larger arguments run on a blocking thread: they take longer than a context switch.
+pub(crate) const INLINE_BYTES_MAX: usize = 64 << 10;
 
 /// The verifier: a module and its instances. Cheap to clone.
 #[derive(Clone)]
@@ -112,6 +117,21 @@ impl Verifier {
             calls: self.work.calls.load(Ordering::Relaxed),
             texts: self.work.texts.load(Ordering::Relaxed),
         }
+    }
+
+    /// Runs calls outside the async threads if they take long. `bytes` is the approximate size of the
+    /// arguments.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        calls: impl FnOnce(&Self) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        if bytes <= INLINE_BYTES_MAX {
+            return calls(self);
+        }
+        let verifier = self.clone();
+        let answer = tokio::task::spawn_blocking(move || calls(&verifier)).await;
+        answer.unwrap_or_else(|e| Err(Failure::Trapped(e.to_string())))
     }
 
     /// Counts the contexts and plans that the next call reads.

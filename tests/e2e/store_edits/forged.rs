@@ -6,14 +6,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use signoff::audit::checkpoint::Checkpoint;
-use signoff::audit::log_key::{LogKey, LogSigner, origin};
 use signoff::identity::token::Token;
+use signoff::log_key::{LogKey, LogSigner, origin};
 use signoff::store::redb::{CheckIntegrity, OpenMode, RedbStore};
 use signoff::store::{
     About, Base, Change, Commit, LogKeys, RowChange, RowKind, Status, Store, StoreError, Trust,
     Version, WithTexts,
 };
+use signoff_core::log::checkpoint::Checkpoint;
 
 use super::edits::number;
 use super::scene::Scene;

@@ -24,8 +24,8 @@ mod tables;
 use std::fs;
 use std::sync::Arc;
 
-use signoff::approvals::StoredTexts;
 use signoff::clock::{Clock, SystemClock};
+use signoff::service::StoredTexts;
 use signoff::store::redb::{Examined, RedbStore};
 use signoff::store::{StoreError, Trust};
 

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 pub use verify::{Expected, Report, verify};
 pub use write::Writer;
 
-use super::checkpoint::CheckpointError;
+use signoff_core::log::checkpoint::CheckpointError;
 
 /// Maximum length of a line, without its line feed. An entry has a few hundred bytes; a checkpoint
 /// has at most 128 KiB, and escaping doubles at most its line feeds and quotation marks.

@@ -6,10 +6,10 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, RngExt, SeedableRng};
 
-use super::super::checkpoint::Checkpoint;
-use super::super::log_key::{LogKey, LogSigner};
-use super::super::tree::{Frontier, leaf};
 use super::*;
+use crate::log_key::{LogKey, LogSigner};
+use signoff_core::log::checkpoint::Checkpoint;
+use signoff_core::log::tree::{Frontier, leaf};
 
 fn signer() -> LogSigner {
     LogSigner::new("default", &[7; 32]).unwrap()

@@ -2,11 +2,11 @@
 
 use std::io::{BufRead, Read};
 
-use super::super::checkpoint::{self, Checkpoint};
-use super::super::log_key::{LogKey, origin};
-use super::super::tree::{Frontier, Hash, leaf};
 use super::write::covers;
 use super::{ExportError, FORMAT, Footer, Header, KIND, LINE_BYTES_MAX, entry_flaw, read_line};
+use crate::log_key::{LogKey, origin};
+use signoff_core::log::checkpoint::{self, Checkpoint};
+use signoff_core::log::tree::{Frontier, Hash, leaf};
 
 /// Entries between two progress reports.
 const PROGRESS_ENTRIES: u64 = 1 << 14;

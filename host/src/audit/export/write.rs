@@ -2,10 +2,10 @@
 
 use std::io::Write;
 
-use super::super::checkpoint::Checkpoint;
-use super::super::log_key::origin;
-use super::super::tree::{Frontier, leaf};
 use super::{ExportError, FORMAT, Footer, Header, KIND, entry_flaw, line};
+use crate::log_key::origin;
+use signoff_core::log::checkpoint::Checkpoint;
+use signoff_core::log::tree::{Frontier, leaf};
 
 /// Writes an export. It hashes the entries, so that it never finishes a file that does not verify
 /// against its own checkpoint.

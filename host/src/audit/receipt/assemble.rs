@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::entry::Entry;
 use super::shown::Shown;
 use super::{FORMAT, KIND, Line, Receipt, ReceiptError};
-use crate::audit::tree::Hash;
+use signoff_core::log::tree::Hash;
 
 /// A stored entry of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use crate::audit::AuditLog;
 use crate::audit::receipt::{Logged, ReceiptError, assemble, choose, keys_named};
 use crate::code::Code;
 use crate::id::ApprovalId;
 use crate::keys::KeyDescription;
 use crate::refusal::Refusal;
-use crate::service::Service;
 use crate::store::{About, Entry, RowKind, WithTexts};
 
 /// Maximum audit entries about one approval or key; usually there are a few.
@@ -17,7 +17,7 @@ const KEYS_AT_ONCE: usize = 1_000;
 /// Attempts if the approval changes while its receipt is assembled.
 const ATTEMPTS_MAX: usize = 20;
 
-impl Service {
+impl AuditLog {
     /// Returns a receipt: the approval, the audit entries about it and its keys, an inclusion proof
     /// for each entry, and the checkpoint.
     ///
@@ -27,11 +27,11 @@ impl Service {
     ///    entries about the approval or one key 3. `store-unavailable`, `verifier-trapped`.
     pub async fn receipt(&self, id: Option<ApprovalId>) -> Result<String, Refusal> {
         for _ in 0..ATTEMPTS_MAX {
-            let approval = self.show(id, WithTexts::Yes).await?;
+            let approval = self.approvals.show(id, WithTexts::Yes).await?;
             let entries = self.entries_of(id).await?;
             let (size, checkpoint) = self.checkpoint().await?;
             // The view lacks entries that were added meanwhile.
-            if self.show(id, WithTexts::Yes).await? != approval {
+            if self.approvals.show(id, WithTexts::Yes).await? != approval {
                 continue;
             }
             let mut proven = Vec::with_capacity(entries.len());
@@ -69,7 +69,7 @@ impl Service {
     ) -> Result<BTreeSet<String>, Refusal> {
         let mut keys = Vec::new();
         for id in self.recorded_ids().await? {
-            if let Some(row) = self.store.row(RowKind::Key, &id).await? {
+            if let Some(row) = self.ledger.store().row(RowKind::Key, &id).await? {
                 let key: KeyDescription = serde_json::from_str(&row.value).map_err(|e| {
                     let detail = format!("the record of key `{id}` cannot be read");
                     Refusal::new(Code::STORE_UNAVAILABLE, detail).because(e)
@@ -92,7 +92,7 @@ impl Service {
         let mut ids: Vec<String> = Vec::new();
         loop {
             let after = ids.last().cloned().unwrap_or_default();
-            let more = self.store.row_ids(RowKind::Key, &after, KEYS_AT_ONCE).await?;
+            let more = self.ledger.store().row_ids(RowKind::Key, &after, KEYS_AT_ONCE).await?;
             if more.is_empty() {
                 return Ok(ids);
             }
@@ -103,7 +103,7 @@ impl Service {
     /// Returns the entries about one subject. Refusals are entries about the refused caller, so
     /// requests cannot add to these.
     async fn about(&self, about: About) -> Result<Vec<Logged>, Refusal> {
-        let entries = self.store.entries_about(about, 0, ENTRIES_MAX + 1).await?;
+        let entries = self.ledger.store().entries_about(about, 0, ENTRIES_MAX + 1).await?;
         if entries.len() > ENTRIES_MAX {
             return Err(Refusal::new(
                 Code::LIMIT_EXCEEDED,

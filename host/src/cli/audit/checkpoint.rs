@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::super::transport::Transport;
 use super::super::{Exit, exit::Failure, output, trust};
-use crate::audit::checkpoint::Checkpoint;
+use signoff_core::log::checkpoint::Checkpoint;
 
 /// Returns the newest signed checkpoint.
 pub(super) fn newest(transport: &Transport) -> Result<(String, Checkpoint), Failure> {

@@ -11,9 +11,9 @@ use super::super::progress::Progress;
 use super::super::transport::Transport;
 use super::super::{Exit, exit::Failure, output, trust};
 use super::{PAGE, checkpoint, page};
-use crate::audit;
 use crate::audit::export::Writer;
-use crate::audit::log_key::audience;
+use crate::log_key::audience;
+use signoff_core::log::checkpoint::open;
 
 #[derive(Args)]
 pub(in super::super) struct ExportArgs {
@@ -26,7 +26,7 @@ pub(in super::super) struct ExportArgs {
 /// matter. The file is only created once it verifies.
 pub(super) fn run(args: &ExportArgs, transport: &Transport) -> Result<Exit, Failure> {
     let (note, newest) = checkpoint::newest(transport)?;
-    audit::checkpoint::open(&note, &trust::named(transport)?)
+    open(&note, &trust::named(transport)?)
         .context("the log's own checkpoint does not verify against the log's own keys")?;
     let audience = audience(&newest.origin)
         .ok_or_else(|| anyhow!("`{}` is not a signoff log", newest.origin))?;

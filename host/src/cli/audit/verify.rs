@@ -10,8 +10,8 @@ use serde_json::json;
 use super::super::progress::Progress;
 use super::super::trust::{TrustArgs, Verdict};
 use super::super::{Exit, Global, context, exit::Failure, output};
-use crate::audit::checkpoint::{self, Checkpoint};
 use crate::audit::export::{self, Expected, Report};
+use signoff_core::log::checkpoint::{self, Checkpoint};
 
 /// Size of the read buffer in bytes.
 const BUFFER_BYTES: usize = 256 << 10;

@@ -6,11 +6,11 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::Finding;
-use crate::approvals::StoredTexts;
 use crate::cli::transport::Transport;
 use crate::clock::{Clock, SystemClock};
 use crate::identity::{TokenRow, token_rows};
 use crate::role::Role;
+use crate::service::StoredTexts;
 use crate::store::redb::{CheckIntegrity, Examined, OpenMode, RedbStore};
 use crate::store::{Store, StoreError, Trust};
 

@@ -16,7 +16,8 @@ use crate::cli::destination::Destination;
 use crate::cli::exit::Failure;
 use crate::cli::{Exit, output};
 use crate::engine::Cache;
-use crate::policy::{Built, Template, build_with};
+use crate::modules::{Slot, inspect};
+use crate::policy::{Built, Limits, Template, build_with};
 
 #[derive(Args)]
 #[command(
@@ -50,6 +51,8 @@ pub(super) fn run(args: &BuildArgs, json: bool) -> Result<Exit, Stop> {
         run_tests(args, &template, &rules, json)?;
     }
     check_embedded_rules(&built, &rules)?;
+    // Do not build a module that a server would refuse.
+    inspect(&built.wasm, Slot::Policy, Limits::default())?;
     let mut draft = destination.create()?;
     draft.write_all(&built.wasm)?;
     draft.keep()?;

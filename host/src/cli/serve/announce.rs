@@ -12,15 +12,15 @@ use crate::server::Tls;
 
 impl Running {
     pub(super) async fn announce(&self, json: bool, store: &Path) {
-        let keys_now = self.service.keys().unwrap_or_default();
+        let keys_now = self.service.keys.current().unwrap_or_default();
         // Revoked keys stay in the keyring but are not listed.
         let counts = |key: &KeyDescription| key.status != "revoked";
         let keys = keys_now.described().into_iter().filter(counts).map(|key| key.id);
         let keys: Vec<String> = keys.collect();
-        let verifier = self.service.verifier();
+        let verifier = self.service.verifier.current();
         let verifier = verifier.digest();
         let log_key = keys_now.log_key().map(|key| key.id().to_owned());
-        let policy = self.service.policy_slot().await.map(|slot| slot.active);
+        let policy = self.service.modules.policy_slot().await.map(|slot| slot.active);
         if json {
             let facts = json!({
                 "url": self.url,
@@ -51,7 +51,7 @@ impl Running {
             output::line(&format!("TLS       certificate {}", tls.fingerprint()));
             return;
         }
-        let token = match self.service.tokens_required().await {
+        let token = match self.service.tokens.required().await {
             Ok(true) => "-H \"Authorization: Bearer $SIGNOFF_TOKEN\" ",
             _ => "",
         };

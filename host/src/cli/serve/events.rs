@@ -54,11 +54,11 @@ impl EntryLine {
 
 /// Prints a line per audit entry, until the output is closed.
 pub(super) async fn print(service: Arc<Service>, json: bool) {
-    let mut newest = service.watchers().of_entries();
+    let mut newest = service.ledger.watchers().of_entries();
     let mut after = *newest.borrow_and_update();
     while newest.changed().await.is_ok() {
         newest.borrow_and_update();
-        while let Ok(entries) = service.entries(after, 256).await {
+        while let Ok(entries) = service.audit.entries(after, 256).await {
             let Some(last) = entries.last() else { break };
             after = last.number;
             for entry in &entries {

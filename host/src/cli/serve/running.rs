@@ -76,7 +76,7 @@ impl Running {
         .await?;
         let StartArgs { listener: listens, witness, new_witness, accept } = setup.start;
         let start = Start { listener: listens, witness, new_witness, accept, trust: &trust };
-        let started = service.start(start).await?;
+        let started = service.start.start(start).await?;
         report_start(&started);
         if let Some(witness) = started.witness {
             store.watch_with(witness);
@@ -96,7 +96,7 @@ impl Running {
             sweeper: tokio::spawn(sweep(Arc::clone(&service), stopping.clone())),
             shadow: tokio::spawn({
                 let (service, stopping) = (Arc::clone(&service), stopping.clone());
-                async move { service.shadow(stopping).await }
+                async move { service.guardrails.compare(stopping).await }
             }),
             server: tokio::spawn(server::serve(
                 listener,

@@ -19,7 +19,7 @@ impl Files {
     /// Reloads the keys and reports the result. If they cannot be read, every decision is refused
     /// until they can.
     async fn read_keys_again(&self) {
-        match self.service.reload_keys().await {
+        match self.service.keys.reload().await {
             Ok(()) => output::note("keys reloaded"),
             Err(refusal) => {
                 output::note(&format!("{refusal}; every decision is refused until this is fixed"));

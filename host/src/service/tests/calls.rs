@@ -2,8 +2,6 @@
 
 use super::*;
 use crate::guardrails::Action;
-use crate::modules::Active;
-use crate::modules::PolicySlot;
 use crate::policy::{Limits, Policy};
 use crate::policy::{Template, build_with};
 use crate::verifier::Work;
@@ -24,34 +22,33 @@ impl Bench {
     async fn under_a_policy() -> Self {
         let bench = Self::new().await;
         // Loads the slot before it is changed by hand.
-        bench.service.policy_slot().await.unwrap();
+        bench.service.modules.policy_slot().await.unwrap();
         let built = {
             let template = Template::new(loader().cache()).unwrap();
             build_with(&template, RULES).unwrap()
         };
         let policy =
             Policy::load_by(&loader(), &built.wasm, &built.digest, Limits::default()).unwrap();
-        let active = Active::Policy(policy);
-        bench.service.swap_policy(|slot| *slot = PolicySlot { active, shadow: None });
+        bench.service.modules.set_policy(policy);
         bench
     }
 
     /// Returns the calls and texts of `work`.
     async fn taken(&self, work: impl Future<Output = ()>) -> (u64, u64) {
-        let before = self.service.verifier().work();
+        let before = self.service.verifier.current().work();
         work.await;
-        let Work { calls, texts } = self.service.verifier().work();
+        let Work { calls, texts } = self.service.verifier.current().work();
         (calls - before.calls, texts - before.texts)
     }
 
     async fn requested(&self, plan: Option<&str>) {
         let request = NewApproval { plan: plan.map(str::to_owned), ..new(600) };
-        self.service.request(&Caller::local(), request, None).await.unwrap();
+        self.service.approvals.request(&Caller::local(), request, None).await.unwrap();
     }
 
     async fn denied(&self) {
         let request = NewApproval { action: "forbidden".to_owned(), ..new(600) };
-        let refused = self.service.request(&Caller::local(), request, None).await;
+        let refused = self.service.approvals.request(&Caller::local(), request, None).await;
         assert_eq!(refused.unwrap_err().code, Code::POLICY_DENIED);
     }
 
@@ -62,11 +59,11 @@ impl Bench {
             context: new(1).context.into(),
             plan: None,
         };
-        self.service.evaluate(&Caller::local(), action, None).await.unwrap();
+        self.service.guardrails.evaluate(&Caller::local(), action, None).await.unwrap();
     }
 
     async fn claimed(&self, id: Option<ApprovalId>) {
-        self.service.claim(&Caller::local(), id, claim(30), None).await.unwrap();
+        self.service.approvals.claim(&Caller::local(), id, claim(30), None).await.unwrap();
     }
 }
 
@@ -79,7 +76,7 @@ async fn without_a_policy_each_request_calls_the_verifier_once() {
     let (id, approval) = bench.request(600).await;
     let ballot = bench.ballot(&approval);
     let decided = async {
-        bench.service.decide(&Caller::local(), id, &ballot, None).await.unwrap();
+        bench.service.approvals.decide(&Caller::local(), id, &ballot, None).await.unwrap();
     };
     assert_eq!(bench.taken(decided).await, (1, 0));
     assert_eq!(bench.taken(bench.claimed(id)).await, (1, 1));

@@ -1,8 +1,8 @@
 //! The state of every approval, 42 bytes each: sorted by id, in chunks, so that a million approvals
 //! take 42 MB and no reallocation doubles that.
 
-use crate::audit::tree::Hash;
 use crate::store::Status;
+use signoff_core::log::tree::Hash;
 
 /// Approvals per chunk.
 const CHUNK: usize = 4096;

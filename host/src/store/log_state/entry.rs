@@ -18,8 +18,8 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use signoff_core::time::UnixSeconds;
 
-use crate::audit::tree::Hash;
 use crate::store::{RowKind, Status};
+use signoff_core::log::tree::Hash;
 
 /// The format written and read here.
 const FORMAT: u32 = 2;

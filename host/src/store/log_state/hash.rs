@@ -3,8 +3,8 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::audit::tree::Hash;
 use crate::store::RowKind;
+use signoff_core::log::tree::Hash;
 
 /// Returns the hash of a row.
 pub(crate) fn of_row(kind: RowKind, id: &str, value: &[u8]) -> Hash {

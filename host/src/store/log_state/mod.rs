@@ -30,7 +30,7 @@ pub(crate) use self::approvals::ApprovalState;
 use self::approvals::Approvals;
 pub(crate) use self::pending::{Delta, Pending, ReadEntry, read_entries};
 use super::{RowKind, Status};
-use crate::audit::tree::{Frontier, Hash};
+use signoff_core::log::tree::{Frontier, Hash};
 
 /// The state that results from a log.
 #[derive(Clone, Debug, Default)]

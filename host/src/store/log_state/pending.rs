@@ -7,9 +7,9 @@ use std::thread;
 
 use super::entry::{EntryParts, StateItem};
 use super::{ApprovalState, FoldError, LogState, RowState, count};
-use crate::audit::tree::{self, Frontier, Hash};
 use crate::id::ApprovalId;
 use crate::store::RowKind;
+use signoff_core::log::tree::{self, Frontier, Hash};
 
 /// Below this many entries a second thread is not worth its cost.
 pub(super) const ONE_THREAD_MAX: usize = 512;

@@ -27,8 +27,8 @@ use sha2::{Digest, Sha256};
 
 use super::approvals::FINGERPRINT_BYTES;
 use super::{ApprovalState, LogState, RowState, count};
-use crate::audit::tree::{Frontier, Hash};
 use crate::store::RowKind;
+use signoff_core::log::tree::{Frontier, Hash};
 
 const FORMAT: u8 = 1;
 

@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 use super::approvals::Approvals;
 use super::entry::{EntryParts, StateItem, write};
 use super::*;
-use crate::audit::tree;
 use crate::id::ApprovalId;
+use signoff_core::log::tree;
 
 fn id(number: u128) -> String {
     ApprovalId::from_u128(number).to_string()

@@ -13,13 +13,13 @@ use super::format::{
     ENTRIES, HEAD_KEY, LISTS, ListKey, ListName, META, ROWS, TEXTS, TREE, TREE_LEVEL_MIN,
 };
 use super::rows::{self, ApprovalRow};
-use crate::audit::tree::Hash;
 use crate::store::log_state::entry::{self, StateItem};
 use crate::store::log_state::{Delta, LogState, Pending, hash};
 use crate::store::{
     About, Answer, Base, Blob, Change, Commit, RowChange, RowKind, Scope, Status, StoreError,
     Summary, Version,
 };
+use signoff_core::log::tree::Hash;
 
 /// Every table of a store, open for writing.
 pub(super) struct Tables<'txn> {
@@ -137,7 +137,7 @@ impl<'txn> Tables<'txn> {
     /// the tree.
     pub(super) fn finish(
         mut self,
-        head: impl FnOnce(&crate::audit::tree::Frontier) -> Result<String, StoreError>,
+        head: impl FnOnce(&signoff_core::log::tree::Frontier) -> Result<String, StoreError>,
     ) -> Result<(Delta, String), StoreError> {
         for (key, stays) in &self.moves {
             if *stays {

@@ -5,11 +5,11 @@ use redb::ReadableTable;
 use super::failure::unreadable;
 use super::format::{TREE_LEVEL_MIN, row_key};
 use super::rows;
-use crate::audit::tree::{self, Frontier, Hash, TreeError};
 use crate::id::ApprovalId;
 use crate::store::log_state::entry::EntryParts;
 use crate::store::log_state::{ApprovalState, RowState, hash};
 use crate::store::{ANSWER_SECONDS, Answer, Entry, RowKind, Scope, StoreError};
+use signoff_core::log::tree::{self, Frontier, Hash, TreeError};
 
 /// Entries in the smallest subtree whose hash is stored.
 const BLOCK: u64 = 1 << TREE_LEVEL_MIN;

@@ -14,11 +14,11 @@ use super::format::{self, AUDIENCE_KEY, FORMAT_KEY, HEAD_KEY, STATE_KEY, TREE_LE
 use super::log;
 use super::rows::{self, ApprovalRow};
 use super::snapshot::Snapshot;
-use crate::audit::tree::{self, Frontier};
 use crate::id::ApprovalId;
 use crate::store::log_state::LogState;
 use crate::store::log_state::entry::EntryParts;
 use crate::store::{EntryInterpreter, RowKind, Scope, StoreError, Trust};
+use signoff_core::log::tree::{self, Frontier};
 
 /// The maximum number of reported differences; further ones are only counted.
 const NAMED_MAX: usize = 1_000;

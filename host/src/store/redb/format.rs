@@ -44,8 +44,8 @@
 use redb::{TableDefinition, WriteTransaction};
 use sha2::{Digest, Sha256};
 
-use crate::audit::tree::Hash;
 use crate::store::{About, RowKind, Scope, Status, StoreError};
+use signoff_core::log::tree::Hash;
 
 /// The store format written and read here.
 pub(super) const STORE_FORMAT: u64 = 3;

@@ -8,12 +8,12 @@ use super::format::{HEAD_KEY, META, STATE, STATE_KEY};
 use super::open::begin_durable;
 use super::rows;
 use super::snapshot::Snapshot;
-use crate::audit::checkpoint::Checkpoint;
-use crate::audit::log_key::{LogSigner, origin};
-use crate::audit::note;
-use crate::audit::tree::Frontier;
+use crate::log_key::{LogSigner, origin};
 use crate::store::log_state::{LogState, Pending, ReadEntry, read_entries, saved};
 use crate::store::{StoreError, Trust, trust};
+use signoff_core::log::checkpoint::Checkpoint;
+use signoff_core::log::note;
+use signoff_core::log::tree::Frontier;
 
 /// Entries folded before they are applied to the state: pending changes take more memory than the
 /// state.

@@ -50,8 +50,8 @@ use super::{
     About, Answer, Change, Commit, Entry, EntryInterpreter, Head, Query, Row, RowKind, Scope,
     Store, StoreError, Stored, Trust, WithTexts, Witness,
 };
-use crate::audit::tree::Hash;
 use crate::id::ApprovalId;
+use signoff_core::log::tree::Hash;
 
 /// A store in a file. Dropping it finishes accepted changes and closes the file.
 pub struct RedbStore {

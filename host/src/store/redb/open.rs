@@ -18,10 +18,10 @@ use super::failure::{shielded, unreadable};
 use super::format::{AUDIENCE_KEY, FORMAT_KEY, META, STORE_FORMAT, initialise};
 use super::log::Log;
 use super::snapshot::Snapshot;
-use crate::audit::checkpoint::Checkpoint;
-use crate::audit::log_key::origin;
-use crate::audit::tree::EMPTY_ROOT;
+use crate::log_key::origin;
 use crate::store::{StoreError, Trust};
+use signoff_core::log::checkpoint::Checkpoint;
+use signoff_core::log::tree::EMPTY_ROOT;
 
 /// Size of the page cache, for read and not yet written pages. Twice as much made no operation
 /// faster at a million approvals.

@@ -37,8 +37,8 @@
 
 use std::str::from_utf8;
 
-use crate::audit::tree::Hash;
 use crate::store::{Answer, Status, Summary, Texts};
+use signoff_core::log::tree::Hash;
 
 const ROW_FORMAT: u8 = 1;
 /// The offset in an answer's row from which its entry has the hash.

@@ -15,13 +15,13 @@ use super::format::{
 };
 use super::list::Newest;
 use super::rows::{self, ApprovalRow};
-use crate::audit::tree::Hash;
 use crate::id::ApprovalId;
 use crate::store::about;
 use crate::store::log_state::LogState;
 use crate::store::{
     About, Answer, Entry, Query, Row, RowKind, Scope, StoreError, Stored, Summary, Texts, WithTexts,
 };
+use signoff_core::log::tree::Hash;
 
 /// The tables as of one commit.
 pub(super) struct Snapshot {

@@ -15,10 +15,10 @@ use super::log::{self, SAVE_AFTER, SAVE_EVERY};
 use super::open::begin_durable;
 use super::published::Published;
 use super::snapshot::Snapshot;
-use crate::audit::checkpoint::Checkpoint;
-use crate::audit::log_key::origin;
+use crate::log_key::origin;
 use crate::store::log_state::Delta;
 use crate::store::{Base, Change, Commit, RowChange, StoreError, Version};
+use signoff_core::log::checkpoint::Checkpoint;
 
 /// Limits of one batch: enough to share a sync among all queued changes, few enough that none waits
 /// long.

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use super::super::format;
 use super::*;
-use crate::audit::checkpoint::Checkpoint;
-use crate::audit::tree::{self, Frontier, Hash};
+use signoff_core::log::checkpoint::Checkpoint;
+use signoff_core::log::tree::{self, Frontier, Hash};
 
 async fn hashes(store: &RedbStore, size: u64) -> Vec<Hash> {
     let positions: Vec<u64> = (0..tree::stored_count(size)).collect();

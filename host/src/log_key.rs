@@ -7,15 +7,15 @@ use ed25519_dalek::{Signer, SigningKey};
 pub use signoff_core::log::key::{LogKey, LogKeyError, audience, origin};
 use zeroize::Zeroizing;
 
-use super::checkpoint::Checkpoint;
-use super::note;
+use signoff_core::log::checkpoint::Checkpoint;
+use signoff_core::log::note;
 
 /// Signs a log's checkpoints.
 ///
 /// ```
-/// use signoff::audit::checkpoint::{Checkpoint, open};
-/// use signoff::audit::log_key::LogSigner;
-/// use signoff::audit::tree::{Frontier, leaf};
+/// use signoff_core::log::checkpoint::{Checkpoint, open};
+/// use signoff::log_key::LogSigner;
+/// use signoff_core::log::tree::{Frontier, leaf};
 ///
 /// let mut tree = Frontier::new();
 /// tree.add(leaf(b"{}"));

@@ -6,22 +6,19 @@
 //! and recorded as a separate kind of audit entry, so that it is never mistaken for an effective
 //! verdict.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use futures_util::future::join_all;
-use serde_json::{Value, json};
+use signoff_core::deceptive::in_one_line;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
-use signoff_core::deceptive::in_one_line;
-
+use super::{Guardrails, Judged, Moment, Read};
 use crate::caller::Caller;
-use crate::guardrails::{Judged, Moment, Read};
-use crate::ledger::Note;
-use crate::policy::Attempt;
-use crate::policy::{Decision, Policy, PolicyFailure, Verdict};
+use crate::ledger::{Answered, Event, FlipFields, Note};
+use crate::modules::Counts;
+use crate::policy::{Attempt, Decision, Policy, PolicyFailure, Verdict};
 use crate::refusal::Refusal;
-use crate::service::Service;
 use crate::store::About;
 
 /// Maximum queued comparisons.
@@ -34,20 +31,12 @@ const BATCH: usize = 64;
 /// Maximum flips recorded for one candidate since it became the shadow, or since the start; further
 /// ones are only counted.
 const FLIPS_KEPT_MAX: u64 = 10_000;
-/// The event of a flip's audit entry.
-const EVENT: &str = "shadow_flipped";
 
-/// The queue of comparisons, and counts of the completed ones.
-pub(crate) struct Shadow {
+/// The queue of comparisons.
+pub(super) struct Comparisons {
     waiting: mpsc::Sender<Waiting>,
     queue: Mutex<mpsc::Receiver<Waiting>>,
     room: Arc<Semaphore>,
-    /// The digest of the current shadow. Queued comparisons for another one are skipped.
-    current: Arc<RwLock<Option<String>>>,
-    compared: AtomicU64,
-    flips: AtomicU64,
-    failures: AtomicU64,
-    dropped: AtomicU64,
 }
 
 /// A queued comparison, and its share of the size limit.
@@ -57,24 +46,13 @@ struct Waiting {
 }
 
 /// The active policy's verdict, and the candidate to compare it with.
-pub(crate) struct Compared {
-    pub(crate) candidate: Policy,
-    pub(crate) attempt: Arc<Attempt>,
-    pub(crate) judged: Judged,
-    pub(crate) action: Read,
-}
-
-/// Counts of the shadow since it became one, or since the start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ShadowCounts {
-    /// Attempts that the candidate evaluated too.
-    pub compared: u64,
-    /// Attempts on which the candidate differs.
-    pub flips: u64,
-    /// Attempts on which the candidate failed; each is a flip too.
-    pub failures: u64,
-    /// Attempts that were dropped because the queue was full.
-    pub dropped: u64,
+pub(super) struct Compared {
+    pub(super) candidate: Policy,
+    /// Where the comparison is counted: each shadow has its own counts.
+    pub(super) counts: Arc<Counts>,
+    pub(super) attempt: Arc<Attempt>,
+    pub(super) judged: Judged,
+    pub(super) action: Read,
 }
 
 /// The audit entry of a flip.
@@ -86,43 +64,25 @@ pub struct Flip {
     pub entry: String,
 }
 
-impl Default for Shadow {
+impl Default for Comparisons {
     fn default() -> Self {
         let (waiting, queue) = mpsc::channel(WAITING_MAX);
-        Self {
-            waiting,
-            queue: Mutex::new(queue),
-            room: Arc::new(Semaphore::new(WAITING_KIB_MAX)),
-            current: Arc::default(),
-            compared: AtomicU64::new(0),
-            flips: AtomicU64::new(0),
-            failures: AtomicU64::new(0),
-            dropped: AtomicU64::new(0),
-        }
+        let room = Arc::new(Semaphore::new(WAITING_KIB_MAX));
+        Self { waiting, queue: Mutex::new(queue), room }
     }
 }
 
-impl Shadow {
+impl Comparisons {
     /// Queues a comparison, or drops it if the queue is full.
-    pub(crate) fn compare(&self, compared: Compared) {
+    pub(super) fn queue(&self, compared: Compared) {
+        let counts = Arc::clone(&compared.counts);
         let kib = u32::try_from(compared.bytes() / 1_024 + 1).unwrap_or(u32::MAX);
         let waits = match Arc::clone(&self.room).try_acquire_many_owned(kib) {
             Ok(room) => self.waiting.try_send(Waiting { compared, _room: room }).is_ok(),
             Err(_) => false,
         };
         if !waits {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Sets the current shadow and resets the counts; `None` ends shadowing and keeps the counts.
-    pub(crate) fn set_current(&self, candidate: Option<&str>) {
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) =
-            candidate.map(str::to_owned);
-        if candidate.is_some() {
-            for count in [&self.compared, &self.flips, &self.failures, &self.dropped] {
-                count.store(0, Ordering::Relaxed);
-            }
+            counts.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
@@ -133,10 +93,11 @@ impl Compared {
     }
 }
 
-impl Service {
+impl Guardrails {
     /// Runs queued comparisons until the server stops.
-    pub async fn shadow(&self, mut stopping: watch::Receiver<bool>) {
-        let mut queue = self.shadow.queue.lock().await;
+    pub async fn compare(&self, mut stopping: watch::Receiver<bool>) {
+        let stopped = stopping.clone();
+        let mut queue = self.comparisons.queue.lock().await;
         loop {
             let mut batch = Vec::with_capacity(BATCH);
             tokio::select! {
@@ -144,34 +105,24 @@ impl Service {
                 _ = stopping.wait_for(|stopping| *stopping) => return,
             }
             tokio::select! {
-                () = self.compare(batch) => {}
                 // The process waits for the evaluation in progress, which fuel and time limit, but
                 // not for the rest of the batch.
-                _ = stopping.wait_for(|stopping| *stopping) => return self.shadow.set_current(None),
+                () = self.compare_batch(batch, stopped.clone()) => {}
+                _ = stopping.wait_for(|stopping| *stopping) => return,
             }
         }
     }
 
     /// Runs the queued comparisons once, for a process that handles one request and exits.
-    pub async fn shadow_once(&self) {
-        let mut queue = self.shadow.queue.lock().await;
+    pub async fn compare_queued(&self) {
+        let mut queue = self.comparisons.queue.lock().await;
         let mut batch = Vec::new();
         while let Ok(compared) = queue.try_recv() {
             batch.push(compared);
         }
         drop(queue);
-        self.compare(batch).await;
-    }
-
-    /// Returns the counts of the shadow since it became one, or since the start.
-    pub fn shadow_counts(&self) -> ShadowCounts {
-        let count = |n: &AtomicU64| n.load(Ordering::Relaxed);
-        ShadowCounts {
-            compared: count(&self.shadow.compared),
-            flips: count(&self.shadow.flips),
-            failures: count(&self.shadow.failures),
-            dropped: count(&self.shadow.dropped),
-        }
+        let (_sender, stopped) = watch::channel(false);
+        self.compare_batch(batch, stopped).await;
     }
 
     /// Lists the flips of a candidate with a number above `after`, in order.
@@ -186,26 +137,32 @@ impl Service {
         limit: usize,
     ) -> Result<Vec<Flip>, Refusal> {
         let about = About::named("shadow", candidate);
-        let entries = self.store.entries_about(about, after, limit).await?;
+        let entries = self.ledger.store().entries_about(about, after, limit).await?;
         let flips = entries.into_iter().filter(|entry| is_flip(&entry.text));
         Ok(flips.map(|entry| Flip { number: entry.number, entry: entry.text }).collect())
     }
 
-    async fn compare(&self, batch: Vec<Waiting>) {
-        let current = Arc::clone(&self.shadow.current);
+    async fn compare_batch(&self, batch: Vec<Waiting>, stopped: watch::Receiver<bool>) {
+        let modules = Arc::clone(&self.modules);
         let evaluated = tokio::task::spawn_blocking(move || -> Vec<_> {
+            // Comparisons with a shadow that ended or was replaced meanwhile are dropped.
+            let counts = |compared: &Compared| {
+                let slot = modules.policy_now();
+                slot.shadow.is_some() && Arc::ptr_eq(&slot.counts, &compared.counts)
+            };
             let evaluate = |Waiting { compared, _room }: Waiting| {
-                is_current(&current, &compared).then(|| {
+                (counts(&compared) && !*stopped.borrow()).then(|| {
                     let answer = compared.candidate.evaluate(&compared.attempt);
                     (compared, answer)
                 })
             };
             let evaluated: Vec<_> = batch.into_iter().filter_map(evaluate).collect();
-            // Drops verdicts of a candidate that was replaced meanwhile.
-            evaluated.into_iter().filter(|(compared, _)| is_current(&current, compared)).collect()
+            evaluated.into_iter().filter(|(compared, _)| counts(compared)).collect()
         });
         let Ok(evaluated) = evaluated.await else { return };
-        self.shadow.compared.fetch_add(evaluated.len() as u64, Ordering::Relaxed);
+        for (compared, _) in &evaluated {
+            compared.counts.compared.fetch_add(1, Ordering::Relaxed);
+        }
         let flipped = evaluated.iter().filter(|(compared, answer)| flips(&compared.judged, answer));
         // A flip that cannot be recorded is still counted, and no request fails because of it.
         join_all(flipped.map(|(compared, answer)| self.keep_flip(compared, answer))).await;
@@ -213,34 +170,21 @@ impl Service {
 
     async fn keep_flip(&self, compared: &Compared, answer: &Result<Verdict, PolicyFailure>) {
         if answer.is_err() {
-            self.shadow.failures.fetch_add(1, Ordering::Relaxed);
+            compared.counts.failures.fetch_add(1, Ordering::Relaxed);
         }
-        if self.shadow.flips.fetch_add(1, Ordering::Relaxed) >= FLIPS_KEPT_MAX {
+        if compared.counts.flips.fetch_add(1, Ordering::Relaxed) >= FLIPS_KEPT_MAX {
             return;
         }
         if let Err(failure) = answer {
-            let policy = compared.candidate.digest();
             tracing::warn!(
-                policy,
+                policy = compared.candidate.digest(),
                 cause = in_one_line(&failure.to_string()),
                 "shadow policy failed"
             );
         }
-        let Ok(now) = self.now_to_write() else { return };
-        let note = Note {
-            event: EVENT,
-            rows: Vec::new(),
-            fields: flip_fields(compared, answer).to_string(),
-            guardrail: None,
-            answer: None,
-        };
-        let _ = self.keep_note(&Caller::system(), note, None, now).await;
+        let note = Note::of(Event::ShadowFlipped(flip_fields(compared, answer)));
+        let _ = self.ledger.note(&Caller::system(), note, None).await;
     }
-}
-
-fn is_current(current: &RwLock<Option<String>>, compared: &Compared) -> bool {
-    let current = current.read().unwrap_or_else(PoisonError::into_inner);
-    current.as_deref() == Some(compared.candidate.digest())
 }
 
 /// Returns whether a candidate's answer differs from the effective verdict.
@@ -258,32 +202,36 @@ fn flips(judged: &Judged, answer: &Result<Verdict, PolicyFailure>) -> bool {
     }
 }
 
-fn flip_fields(compared: &Compared, answer: &Result<Verdict, PolicyFailure>) -> Value {
+fn flip_fields<'a>(
+    compared: &'a Compared,
+    answer: &'a Result<Verdict, PolicyFailure>,
+) -> FlipFields<'a> {
     let Compared { candidate, judged, action, .. } = compared;
-    let shadow = match answer {
-        Ok(verdict) => side(candidate.digest(), verdict),
-        Err(failure) => json!({ "policy": candidate.digest(), "failure": failure.to_string() }),
-    };
-    json!({
-        "moment": judged.moment.as_str(),
-        "approval_id": judged.moment.approval().map(|id| id.to_string()),
-        "agent": action.agent,
-        "action": action.action,
-        "context_hash": action.context_hash,
-        "plan_hash": action.plan_hash,
-        "active": judged.policy.as_deref().map(|policy| side(policy, &judged.verdict)),
-        "shadow": shadow,
-    })
+    FlipFields {
+        moment: judged.moment.as_str(),
+        approval_id: judged.moment.approval().map(|id| id.to_string()),
+        agent: &action.agent,
+        action: &action.action,
+        context_hash: &action.context_hash,
+        plan_hash: action.plan_hash.as_deref(),
+        active: judged.policy.as_deref().map(|policy| side(policy, &judged.verdict)),
+        shadow: match answer {
+            Ok(verdict) => side(candidate.digest(), verdict),
+            Err(failure) => {
+                Answered::Failure { policy: candidate.digest(), failure: failure.to_string() }
+            }
+        },
+    }
 }
 
-fn side(policy: &str, verdict: &Verdict) -> Value {
-    json!({
-        "policy": policy,
-        "decision": verdict.decision,
-        "rule": verdict.rule,
-        "requirement": verdict.requirement,
-        "failed": verdict.failed,
-    })
+fn side<'a>(policy: &'a str, verdict: &'a Verdict) -> Answered<'a> {
+    Answered::Verdict {
+        policy,
+        decision: verdict.decision,
+        rule: verdict.rule.as_deref(),
+        requirement: verdict.requirement.as_ref(),
+        failed: &verdict.failed,
+    }
 }
 
 fn is_flip(entry: &str) -> bool {
@@ -296,5 +244,6 @@ fn is_flip(entry: &str) -> bool {
     struct Event<'a> {
         event: &'a str,
     }
-    serde_json::from_str::<Entry<'_>>(entry).is_ok_and(|entry| entry.event.event == EVENT)
+    serde_json::from_str::<Entry<'_>>(entry)
+        .is_ok_and(|entry| entry.event.event == "shadow_flipped")
 }

@@ -1,22 +1,16 @@
-//! Calls of the verifier about an action: canonicalizing its texts, and opening an approval for it.
+//! The action that a policy sees: read from a request by the verifier, or from a stored approval.
 
 use std::mem;
-use std::sync::Arc;
 
 use serde::Deserialize;
-use serde_json::json;
 use signoff_core::name::Identifier;
 
-use super::{Action, Judged};
-use crate::approvals::NewApproval;
-use crate::caller::Caller;
+use super::{Action, Guardrails};
 use crate::code::Code;
 use crate::id::ApprovalId;
-use crate::ledger::with_fields;
 use crate::refusal::Refusal;
-use crate::service::Service;
 use crate::store::{Texts, WithTexts};
-use crate::verifier::{Failure, OpenArgs, Opened, Rejection, Verifier};
+use crate::verifier::{Failure, Opened, Rejection, Verifier};
 
 /// An action with the digests that the verifier computed.
 #[derive(Clone, Debug)]
@@ -54,7 +48,7 @@ impl Viewed {
     }
 }
 
-impl Service {
+impl Guardrails {
     /// Canonicalizes an action with the verifier. Returns the action with its digests, and its
     /// canonical texts.
     ///
@@ -75,7 +69,7 @@ impl Service {
             let plan = plan.map(|plan| verifier.read_context(&plan).map_err(|e| of("plan", e)));
             Ok((context, plan.transpose()?))
         };
-        let (context, plan) = self.call_verifier(verifier, bytes, read).await?;
+        let (context, plan) = verifier.run(bytes, read).await?;
         let (plan, plan_hash) = plan.map(|plan| (plan.canonical, plan.digest)).unzip();
         let read = Read { agent, action, context_hash: context.digest, plan_hash };
         Ok((read, Texts { context: context.canonical, plan }))
@@ -93,59 +87,11 @@ impl Service {
     ) -> Result<(Read, Texts, String), Refusal> {
         let mut viewed = viewed(view)?;
         let requested_by = mem::take(&mut viewed.requested_by);
-        let stored = self.store.load(id, WithTexts::Yes).await?;
+        let stored = self.ledger.store().load(id, WithTexts::Yes).await?;
         let texts = stored.and_then(|stored| stored.texts).ok_or_else(|| {
             Refusal::new(Code::STORE_TAMPERED, format!("the texts of approval {id} are missing"))
         })?;
         Ok((viewed.read(), texts, requested_by))
-    }
-
-    /// Opens an approval without storing it.
-    ///
-    /// Refusals: as `lifecycle.open` in `wit/`; `verifier-trapped`.
-    pub(crate) async fn open(
-        &self,
-        verifier: &Verifier,
-        request: String,
-        texts: Texts,
-        now: u64,
-    ) -> Result<Opened, Refusal> {
-        let accept = Arc::clone(&self.accept);
-        let bytes = texts.context.len() + texts.plan.as_ref().map_or(0, String::len);
-        self.call_verifier(verifier, bytes, move |verifier| {
-            let Texts { context, plan } = &texts;
-            let plan = plan.as_deref();
-            verifier.open(&OpenArgs { request: &request, context, plan, accept: &accept, now })
-        })
-        .await
-    }
-
-    /// Builds the verifier's event of a request.
-    pub(crate) fn event(
-        &self,
-        caller: &Caller,
-        id: &ApprovalId,
-        new: &NewApproval,
-        judged: Option<&Judged>,
-    ) -> String {
-        let verdict = judged.map(|judged| &judged.verdict);
-        let said = verdict.and_then(|verdict| verdict.reason.as_deref());
-        let required = verdict.and_then(|verdict| verdict.requirement.clone()).unwrap_or_default();
-        let event = json!({
-            "id": id.to_string(),
-            "audience": self.audience,
-            "requested_by": caller.as_agent(&new.agent),
-            "agent": new.agent,
-            "action": new.action,
-            "reason": new.reason.as_deref().or(said),
-            "ttl_seconds": new.expires_in_seconds,
-            "floor": self.config.requirement,
-            "policy_requirement": required,
-            "policy": judged.and_then(|judged| judged.policy.as_deref()),
-            "rule": verdict.and_then(|verdict| verdict.rule.as_deref()),
-        });
-        let requirement = new.requirement.as_deref().unwrap_or("{}");
-        with_fields(&event.to_string(), &[("requirement", requirement)])
     }
 }
 
