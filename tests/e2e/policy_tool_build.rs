@@ -133,7 +133,7 @@ fn a_built_policy_imports_nothing_and_exports_only_its_world() {
             exports.extend(section.into_iter().map(|export| export.unwrap().name));
         }
     }
-    assert!(exports.contains(&"memory") && !exports.contains(&"workbench"), "{exports:?}");
+    assert!(exports.contains(&"memory") && !exports.contains(&"author"), "{exports:?}");
 }
 
 #[test]

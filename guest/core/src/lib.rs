@@ -5,6 +5,7 @@
 //! The verifier and the policy base their decisions on these types. The host only parses and prints
 //! them.
 
+pub mod authoring;
 pub mod base64;
 pub mod codes;
 pub mod context;

@@ -15,14 +15,18 @@ fn main() {
     }
 }
 
-fn outcome(line: &str) -> &'static str {
-    let Ok(request) = serde_json::from_str::<serde_json::Value>(line) else { return "refused" };
+fn outcome(line: &str) -> String {
+    let Ok(request) = serde_json::from_str::<serde_json::Value>(line) else {
+        return "refused".to_owned();
+    };
     let text = |name: &str| request.get(name).and_then(serde_json::Value::as_str);
-    let (Some(when), Some(context)) = (text("when"), text("context")) else { return "refused" };
+    let (Some(when), Some(context)) = (text("when"), text("context")) else {
+        return "refused".to_owned();
+    };
     let when = serde_json::Value::from(when);
     let rules =
         format!("format = 1\nname = 'x'\n[[rule]]\nid = 'r'\nverdict = 'deny'\nwhen = {when}\n");
-    let Ok((policy, _)) = Policy::load(&rules) else { return "refused" };
+    let Ok((policy, _)) = Policy::load(&rules) else { return "refused".to_owned() };
     let attempt = Attempt {
         agent: "inbox",
         action: "quarantine",
@@ -31,5 +35,5 @@ fn outcome(line: &str) -> &'static str {
         facts: "{}",
         now: 1_760_697_000,
     };
-    policy.trace(&attempt).first().map_or("refused", |trace| trace.when)
+    policy.trace(&attempt).first().map_or_else(|| "refused".to_owned(), |trace| trace.when.clone())
 }

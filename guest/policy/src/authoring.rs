@@ -14,10 +14,10 @@ use std::cell::RefCell;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use signoff_core::authoring::{Attempt as AttemptText, Loaded, Trace};
 use signoff_core::name::Identifier;
 
 use crate::attempt::Attempt;
-use crate::evaluate::Trace;
 use crate::file;
 use crate::limits::{FACTS_BYTES_MAX, JSON_BYTES_MAX};
 use crate::policy::Policy;
@@ -42,18 +42,6 @@ enum Request {
         cases: Option<String>,
     },
     Describe {},
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AttemptText {
-    agent: String,
-    action: String,
-    context: String,
-    #[serde(default)]
-    plan: Option<String>,
-    facts: String,
-    now: u64,
 }
 
 #[derive(Serialize)]
@@ -95,12 +83,15 @@ pub fn describe() -> Option<String> {
 fn load(rules: &str) -> String {
     match Policy::load(rules) {
         Ok((policy, problems)) => {
-            let answer = json!({"ok": {
-                "name": policy.name(), "rules": policy.rules(), "tests": policy.tests(),
-                "facts": policy.facts().collect::<Vec<_>>(), "problems": problems,
-            }});
+            let answer = ok(&Loaded {
+                name: policy.name().to_owned(),
+                rules: policy.rules(),
+                tests: policy.tests(),
+                facts: policy.facts().map(str::to_owned).collect(),
+                problems,
+            });
             LOADED.set(Some(policy));
-            answer.to_string()
+            answer
         }
         Err(problems) => json!({"error": {"problems": problems}}).to_string(),
     }

@@ -1,4 +1,4 @@
-//! The core export `workbench`, in addition to the component's exports. Shipped policies do not
+//! The core export `author`, in addition to the component's exports. Shipped policies do not
 //! have it.
 
 #![allow(unsafe_code, reason = "pointers cross the module boundary")]
@@ -25,7 +25,7 @@ static ANSWER: Answer = Answer(UnsafeCell::new(([0; 2], String::new())));
 /// `ptr` must be such a buffer of `len` bytes.
 #[unsafe(no_mangle)]
 #[expect(unreachable_pub, reason = "an export of the core module")]
-pub unsafe extern "C" fn workbench(ptr: *mut u8, len: usize) -> *const u32 {
+pub unsafe extern "C" fn author(ptr: *mut u8, len: usize) -> *const u32 {
     // SAFETY: the caller hands over the buffer, as required above; an empty one is not an
     // allocation.
     let request = if len == 0 { Vec::new() } else { unsafe { Vec::from_raw_parts(ptr, len, len) } };

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use cel::Context;
-use serde::Serialize;
+use signoff_core::authoring::Trace;
 
 use crate::attempt::Attempt;
 use crate::condition::{Outcome, Scope};
@@ -16,23 +16,6 @@ use crate::limits::{FAILED_MAX, REASON_BYTES_MAX};
 use crate::policy::{Policy, Rule};
 use crate::text::cut;
 use crate::verdict::{Decision, Requirement, Verdict};
-
-/// The result of one rule that concerns an attempt.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Trace {
-    /// The rule's id.
-    pub rule: String,
-    /// The rule's verdict.
-    pub verdict: Decision,
-    /// The rule's line in the rules file.
-    pub line: usize,
-    /// Whether the rule counted.
-    pub matched: bool,
-    /// The condition's result: `true`, `false`, `error`, or `none` without a condition.
-    pub when: &'static str,
-    /// Why the condition could not be evaluated.
-    pub error: Option<String>,
-}
 
 impl Policy {
     /// Returns the verdict on an attempt.
@@ -163,7 +146,7 @@ impl<'e> Evaluation<'e> {
             verdict: rule.verdict,
             line: rule.line,
             matched: matches(rule, outcome),
-            when,
+            when: when.to_owned(),
             error,
         }
     }

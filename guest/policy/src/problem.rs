@@ -1,35 +1,8 @@
 //! Problems in a rules file, with their positions.
 
-use serde::Serialize;
+pub use signoff_core::authoring::{Problem, Severity};
 
 use crate::limits::PROBLEMS_MAX;
-
-/// One problem to report to the author of a rules file. Lines and columns count from 1.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Problem {
-    /// Whether the file can be loaded despite the problem.
-    pub severity: Severity,
-    /// The rule that it concerns.
-    pub rule: Option<String>,
-    /// Line in the rules file.
-    pub line: usize,
-    /// Column in the line, in characters.
-    pub column: usize,
-    /// What is wrong.
-    pub message: String,
-    /// The line's text.
-    pub source: String,
-}
-
-/// Severity of a problem.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// The file is refused.
-    Error,
-    /// The file is loaded.
-    Warning,
-}
 
 /// The problems of one text.
 #[derive(Debug)]

@@ -2,66 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use serde::Serialize;
+use signoff_core::authoring::{Attempt as AttemptText, Expected, Tested, TestedCase};
 
 use crate::attempt::Attempt;
-use crate::evaluate::Trace;
-use crate::file::{Case, Expected};
+use crate::file::Case;
 use crate::policy::Policy;
-
-/// The results of a policy's tests.
-#[derive(Debug, Serialize)]
-pub struct Report {
-    /// One result per test, in order.
-    pub cases: Vec<Outcome>,
-    /// Rules that matched in a test, in file order.
-    pub fired: Vec<String>,
-    /// Rules that matched in no test.
-    pub unfired: Vec<String>,
-    /// Whether the default decided a test.
-    pub default_fired: bool,
-}
-
-/// The result of one test.
-#[derive(Debug, Serialize)]
-pub struct Outcome {
-    /// The test's name.
-    pub name: String,
-    /// Its line in its file.
-    pub line: usize,
-    /// Whether every expectation was met.
-    pub passed: bool,
-    /// The attempt, so that callers can evaluate it with another policy.
-    pub attempt: AttemptText,
-    /// The expected values.
-    pub expected: Expected,
-    /// The actual values.
-    pub got: Expected,
-    /// The result of each rule that concerns the attempt.
-    pub why: Vec<Trace>,
-}
-
-/// The attempt of a test.
-#[derive(Debug, Serialize)]
-pub struct AttemptText {
-    /// The agent.
-    pub agent: String,
-    /// The action.
-    pub action: String,
-    /// A JSON object, as a text.
-    pub context: String,
-    /// A JSON object, as a text.
-    pub plan: Option<String>,
-    /// A JSON object, as a text.
-    pub facts: String,
-    /// Seconds since 1970-01-01T00:00:00Z.
-    pub now: u64,
-}
 
 impl Policy {
     /// Runs the file's own tests, then `others`.
     #[must_use]
-    pub fn test(&self, others: &[Case]) -> Report {
+    pub fn test(&self, others: &[Case]) -> Tested {
         let mut fired = BTreeSet::new();
         let mut default_fired = false;
         let mut outcomes = Vec::new();
@@ -74,7 +24,7 @@ impl Policy {
             outcomes.push(outcome);
         }
         let ids = || self.rules.iter().map(|rule| rule.id.clone());
-        Report {
+        Tested {
             cases: outcomes,
             fired: ids().filter(|id| fired.contains(id)).collect(),
             unfired: ids().filter(|id| !fired.contains(id)).collect(),
@@ -82,7 +32,7 @@ impl Policy {
         }
     }
 
-    fn run(&self, case: &Case) -> Outcome {
+    fn run(&self, case: &Case) -> TestedCase {
         let attempt = Attempt {
             agent: &case.agent,
             action: &case.action,
@@ -98,7 +48,7 @@ impl Policy {
             requirement: verdict.requirement,
             reason: verdict.reason,
         };
-        Outcome {
+        TestedCase {
             name: case.name.clone(),
             line: case.line,
             passed: meets(&case.expected, &got),

@@ -7,11 +7,9 @@
 use anyhow::{Result, anyhow};
 use wit_component::ComponentEncoder;
 
-use super::answers::Loaded;
+use super::Loaded;
 use super::rules_runtime::{RulesError, Template};
 use crate::engine::{Cache, digest};
-use crate::modules::{Slot, inspect};
-use crate::policy::Limits;
 
 /// A built policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,12 +56,9 @@ pub fn build_with(template: &Template, rules: &str) -> Result<Built, RulesError>
 }
 
 fn componentize(core: &[u8]) -> Result<Vec<u8>> {
-    let component = ComponentEncoder::default()
+    ComponentEncoder::default()
         .validate(true)
         .module(core)
         .and_then(|mut encoder| encoder.encode())
-        .map_err(|e| anyhow!("the rules cannot be converted to a component: {e:#}"))?;
-    // Do not build a module that a server would refuse.
-    inspect(&component, Slot::Policy, Limits::default())?;
-    Ok(component)
+        .map_err(|e| anyhow!("the rules cannot be converted to a component: {e:#}"))
 }

@@ -13,6 +13,7 @@ use anyhow::Result;
 use wasmtime::component::{Component, Linker};
 use wasmtime::{ResourceLimiter, Store};
 
+use super::Attempt;
 use super::verdict::{MalformedVerdict, RawVerdict, Verdict};
 use crate::engine::{
     Cache, Loader, POLICY_MEMORY_BYTES_MAX, POLICY_TABLE_ELEMENTS_MAX, POLICY_TICKS_MAX, Policies,
@@ -44,23 +45,6 @@ pub struct Limits {
     pub fuel: u64,
     /// Bytes of memory, over all memories of the instance.
     pub memory_bytes: usize,
-}
-
-/// The action that an agent is about to take, as a policy sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attempt {
-    /// The agent.
-    pub agent: String,
-    /// The action.
-    pub action: String,
-    /// The context: canonical JSON.
-    pub context: String,
-    /// The plan: canonical JSON.
-    pub plan: Option<String>,
-    /// Facts from the host that no agent can influence: canonical JSON.
-    pub facts: String,
-    /// The time, in seconds since 1970.
-    pub now: u64,
 }
 
 /// A loaded policy. Cheap to clone.

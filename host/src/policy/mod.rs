@@ -7,18 +7,21 @@
 //! [`build()`] saves the memory of an instance that has loaded a file, so that a shipped policy has
 //! every rule already parsed.
 
-mod answers;
 mod build;
 mod component;
 mod evaluate;
+mod problems;
 mod rules_runtime;
 mod snapshot;
 mod verdict;
 
-pub use answers::{Case, Loaded, Outcome, Problem, Problems, Severity, TestAttempt, Tested, Trace};
 pub use build::{Built, build, build_with};
 pub use component::{Shape, shape};
-pub use evaluate::{Attempt, Limits, Policy, PolicyFailure};
+pub use evaluate::{Limits, Policy, PolicyFailure};
+pub use problems::Problems;
 pub use rules_runtime::{RulesError, RulesRuntime, Template};
+pub use signoff_core::authoring::{
+    Attempt, Expected, Loaded, Problem, Severity, Tested, TestedCase, Trace,
+};
 pub(crate) use verdict::RawVerdict;
 pub use verdict::{Decision, MalformedVerdict, Requirement, Verdict};

@@ -10,8 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use wasmtime::{Instance, Memory, Module, Store, StoreLimits, StoreLimitsBuilder, Trap, TypedFunc};
 
-use super::answers::{Loaded, Problems, Tested, Trace};
-use super::snapshot;
+use super::{Loaded, Problems, Tested, Trace, snapshot};
 use crate::engine::{Allocation, Cache, POLICY_TEMPLATE, Policies, digest};
 use crate::policy::{Attempt, RawVerdict, Requirement, Verdict};
 
@@ -93,7 +92,7 @@ impl Template {
             bail!("the template's stack is not at the start of its memory");
         }
         let realloc = instance.get_typed_func(&mut store, "cabi_realloc").map_err(|e| plain(&e))?;
-        let call = instance.get_typed_func(&mut store, "workbench").map_err(|e| plain(&e))?;
+        let call = instance.get_typed_func(&mut store, "author").map_err(|e| plain(&e))?;
         Ok(RulesRuntime { store, instance, memory, realloc, call })
     }
 }
@@ -120,11 +119,6 @@ impl RulesRuntime {
             verdict: Answered,
             trace: Vec<Trace>,
         }
-        let Attempt { agent, action, context, plan, facts, now } = attempt;
-        let attempt = json!({
-            "agent": agent, "action": action, "context": context, "plan": plan, "facts": facts,
-            "now": now,
-        });
         let evaluated: Evaluated =
             self.call_template(&json!({ "op": "evaluate", "attempt": attempt }))?;
         Ok((evaluated.verdict.read().map_err(RulesError::Failed)?, evaluated.trace))
@@ -171,7 +165,7 @@ impl RulesRuntime {
         }
     }
 
-    /// Sends a request to the template's `workbench` export and returns its response.
+    /// Sends a request to the template's `author` export and returns its response.
     fn exchange(&mut self, request: &str) -> Result<String> {
         refill(&mut self.store)?;
         let length = u32::try_from(request.len()).context("the request is too long")?;

@@ -10,7 +10,7 @@ use wasmtime_wizer::{InstanceState, SnapshotVal, ValType, Wizer};
 use crate::engine::POLICY_STACK_BYTES;
 
 /// The export for the rules runtime only; a shipped module does not have it.
-const RUNTIME_EXPORT: &str = "workbench";
+const RUNTIME_EXPORT: &str = "author";
 /// The name of the template's only memory in the instrumented module.
 const MEMORY: &str = "memory";
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{NaiveDate, TimeDelta};
-use serde::Serialize;
+use signoff_core::authoring::Expected;
 use signoff_core::facts::{self, Facts};
 use signoff_core::requirement::ttl_seconds;
 use toml::value::Offset;
@@ -13,7 +13,7 @@ use super::json;
 use super::member::Members;
 use super::requirement;
 use crate::limits::{REASON_BYTES_MAX, TTL_SECONDS_MAX};
-use crate::verdict::{Decision, Requirement};
+use crate::verdict::Requirement;
 
 /// A test: an attempt and its expected verdict.
 #[derive(Debug)]
@@ -40,22 +40,6 @@ pub struct Case {
     pub expected: Expected,
     /// Offset of the expected rule's id.
     pub rule_at: Option<usize>,
-}
-
-/// What a test expects. Fields that are `None` are not compared.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Expected {
-    /// The verdict.
-    pub decision: Decision,
-    /// The rule that decides.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rule: Option<String>,
-    /// What an approval requires, compared as a whole.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub requirement: Option<Requirement>,
-    /// The reason, with its placeholders filled.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
 }
 
 /// Default time of a test: the Friday morning of the runbook's examples.

@@ -9,7 +9,7 @@ mod rule;
 use signoff_core::name::is_name;
 use toml::de::{DeTable, DeValue};
 
-pub use case::{Case, Expected};
+pub use case::Case;
 pub use rule::{Rule, Shape};
 
 use crate::limits::{FILE_BYTES_MAX, NAME_BYTES_MAX, RULES_MAX, TESTS_MAX};

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::problems::report_problems;
 use super::stop::Stop;
 use crate::cli::output;
-use crate::policy::{Case, Loaded, RulesRuntime, Tested};
+use crate::policy::{Loaded, RulesRuntime, Tested, TestedCase};
 
 /// The results of tests, and their files.
 pub(super) struct Report {
@@ -68,7 +68,7 @@ impl Report {
         }
     }
 
-    fn lines(&self, number: usize, case: &Case) -> Vec<String> {
+    fn lines(&self, number: usize, case: &TestedCase) -> Vec<String> {
         let name = case.name.replace('\n', " ");
         if case.passed {
             return vec![format!("ok    {name}")];

@@ -11,7 +11,7 @@ use super::super::stop::Stop;
 use super::flip::{Comparison, NamedAttempt};
 use crate::engine::{Allocation, Cache};
 use crate::policy::Attempt;
-use crate::policy::{Case, Template};
+use crate::policy::{Template, TestedCase};
 use crate::verifier::Verifier;
 
 /// Placeholder rules: a runtime needs rules to read test cases.
@@ -48,11 +48,11 @@ pub(super) fn replay(
     compare(comparison, found)
 }
 
-fn compare(comparison: &mut Comparison, cases: Vec<Case>) -> Result<(), Stop> {
+fn compare(comparison: &mut Comparison, cases: Vec<TestedCase>) -> Result<(), Stop> {
     let json = comparison.json();
     let verifier = Verifier::embedded(Allocation::OnDemand, &Cache::of_user())?;
     let mut seen = BTreeSet::new();
-    for Case { name, attempt, .. } in cases {
+    for TestedCase { name, attempt, .. } in cases {
         if seen.contains(&attempt) {
             continue;
         }

@@ -1,10 +1,31 @@
-//! The template's responses to the rules runtime.
+//! What the policy's template tells authors of rules: problems, traces and the results of tests. The
+//! template writes these types and the host reads them.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::policy::{Decision, Requirement};
+use crate::requirement::PartialRequirement;
+use crate::verdict::Decision;
+
+/// An action that a policy evaluates, in a request to the template.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Attempt {
+    /// The agent.
+    pub agent: String,
+    /// The action.
+    pub action: String,
+    /// The context: JSON, canonical unless it is from a test.
+    pub context: String,
+    /// The plan, as the context.
+    #[serde(default)]
+    pub plan: Option<String>,
+    /// Facts from the host that no agent can influence: canonical JSON.
+    pub facts: String,
+    /// The time, in seconds since 1970-01-01T00:00:00Z.
+    pub now: u64,
+}
 
 /// A summary of a loaded rules file.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -16,26 +37,24 @@ pub struct Loaded {
     /// The number of tests.
     pub tests: usize,
     /// The names of the facts that its rules read, in ascending order.
-    #[serde(default)]
     pub facts: Vec<String>,
     /// Warnings.
-    #[serde(default)]
     pub problems: Vec<Problem>,
 }
 
-/// One diagnostic for the author of a rules file. Lines and columns count from 1, columns in
+/// One problem to report to the author of a rules file. Lines and columns count from 1, columns in
 /// characters.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Problem {
     /// Whether it prevents loading the file.
     pub severity: Severity,
-    /// The rule it concerns.
+    /// The rule that it concerns.
     pub rule: Option<String>,
     /// Line in the rules file.
     pub line: usize,
     /// Column in the line.
     pub column: usize,
-    /// The message.
+    /// What is wrong.
     pub message: String,
     /// The line's text.
     pub source: String,
@@ -51,14 +70,7 @@ pub enum Severity {
     Warning,
 }
 
-/// The problems of a rules file that cannot be loaded; at least one is an error.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-pub struct Problems {
-    /// The problems, in the order of the file.
-    pub problems: Vec<Problem>,
-}
-
-/// The evaluation of one rule that applies to an attempt.
+/// The evaluation of one rule that concerns an attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Trace {
     /// The rule's id.
@@ -76,76 +88,61 @@ pub struct Trace {
 }
 
 /// The results of a rules file's tests.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Tested {
     /// Each test, in the order of the file.
-    pub cases: Vec<Case>,
-    /// Rules that decided in at least one test.
+    pub cases: Vec<TestedCase>,
+    /// Rules that matched in at least one test, in the order of the file.
     pub fired: Vec<String>,
-    /// Rules that decided in no test.
+    /// Rules that matched in no test.
     pub unfired: Vec<String>,
     /// Whether the default decided in at least one test.
     pub default_fired: bool,
 }
 
 /// The result of one test.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-pub struct Case {
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct TestedCase {
     /// The test's name.
     pub name: String,
     /// Its line in its file.
     pub line: usize,
     /// Whether all its expectations were met.
     pub passed: bool,
-    /// The evaluated attempt.
-    pub attempt: TestAttempt,
-    /// The expected verdict; unset parts are not compared.
-    pub expected: Outcome,
+    /// The attempt, so that it can be evaluated with another policy.
+    pub attempt: Attempt,
+    /// The expected verdict; unset members are not compared.
+    pub expected: Expected,
     /// The actual verdict.
-    pub got: Outcome,
-    /// The evaluation of each rule that applies.
+    pub got: Expected,
+    /// The evaluation of each rule that concerns the attempt.
     pub why: Vec<Trace>,
 }
 
-/// The attempt of a test. `context` and `plan` are JSON texts, not yet canonical.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
-pub struct TestAttempt {
-    /// The agent.
-    pub agent: String,
-    /// The action.
-    pub action: String,
-    /// The context.
-    pub context: String,
-    /// The plan.
-    pub plan: Option<String>,
-    /// The host's facts, canonical.
-    pub facts: String,
-    /// The time, in seconds since 1970-01-01T00:00:00Z.
-    pub now: u64,
-}
-
-/// A verdict, or an expectation of one.
+/// An expectation of a verdict, or the same members of a verdict.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-pub struct Outcome {
+pub struct Expected {
     /// The decision.
     pub decision: Decision,
-    /// The rule that decided.
+    /// The rule that decides.
     pub rule: Option<String>,
-    /// The requirement of an approval.
-    pub requirement: Option<Requirement>,
-    /// The reason.
+    /// The requirement of an approval, compared as a whole.
+    pub requirement: Option<PartialRequirement>,
+    /// The reason, with its placeholders filled.
     pub reason: Option<String>,
 }
 
 impl Tested {
     /// Returns the number of failed tests.
+    #[must_use]
     pub fn failed(&self) -> usize {
         self.cases.iter().filter(|case| !case.passed).count()
     }
 }
 
-impl Case {
+impl TestedCase {
     /// Returns a message for each unmet expectation.
+    #[must_use]
     pub fn differs(&self) -> Vec<String> {
         let Self { expected, got, .. } = self;
         let mut differs = Vec::new();
@@ -155,8 +152,9 @@ impl Case {
                 differs.push(format!("{name}: expected `{wanted}`, got {got}"));
             }
         };
-        let written =
-            |requirement: &Requirement| serde_json::to_string(requirement).unwrap_or_default();
+        let written = |requirement: &PartialRequirement| {
+            serde_json::to_string(requirement).unwrap_or_default()
+        };
         part("decision", Some(expected.decision.to_string()), Some(got.decision.to_string()));
         part("rule", expected.rule.clone(), got.rule.clone());
         part(
@@ -177,16 +175,3 @@ impl fmt::Display for Severity {
         })
     }
 }
-
-impl fmt::Display for Problems {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut between = "";
-        for Problem { severity, line, column, message, .. } in &self.problems {
-            write!(f, "{between}{line}:{column}: {severity}: {message}")?;
-            between = "\n";
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for Problems {}
