@@ -13,7 +13,8 @@ use crate::role::Role;
 /// The actor of the server's own changes (expiry, key changes). Reserved: no token may use it.
 pub(crate) const SYSTEM: &str = "system";
 
-/// A caller. Without tokens it acts as admin, and a request names its agent and approver unproven.
+/// A caller. Without a token it acts as admin, and the agents and approvers that its requests name
+/// are not authenticated.
 #[derive(Clone, Debug)]
 pub struct Caller {
     holder: Option<Arc<Holder>>,
@@ -29,8 +30,8 @@ pub struct Holder {
     pub subject: String,
     /// The roles of the token.
     pub roles: Vec<Role>,
-    /// The agents it requests and executes for, `*` for any run of characters. `None` means all
-    /// agents, or for the subject `agent:NAME` only that one.
+    /// The agents it requests and executes for; `*` matches any run of characters. `None` means the
+    /// one agent `NAME` if the subject is `agent:NAME`, and all agents otherwise.
     pub agents: Option<String>,
 }
 

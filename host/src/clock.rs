@@ -56,7 +56,8 @@ impl ManualClock {
         Self { now: AtomicU64::new(seconds), elapsed: AtomicU64::new(0) }
     }
 
-    /// Lets time pass until then. An earlier time sets the clock back.
+    /// Moves the clock to a time. A later time also adds the difference to the elapsed time; an
+    /// earlier one only sets the clock back.
     pub fn set(&self, seconds: u64) {
         let before = self.now.swap(seconds, Ordering::SeqCst);
         self.elapsed.fetch_add(seconds.saturating_sub(before), Ordering::SeqCst);

@@ -86,8 +86,9 @@ codes! {
 }
 
 impl Code {
-    /// Returns the code with a text. A verifier newer than this host may have other codes; an
-    /// unknown code is still a refusal, with status 403.
+    /// Returns the code with this text; `None` if it is unknown, because a verifier newer than this
+    /// host may have other codes. [`Refusal`](crate::refusal::Refusal) answers an unknown code with
+    /// status 403.
     pub fn of(text: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|code| code.text == text)
     }

@@ -88,8 +88,9 @@ impl Config {
     /// # Errors
     ///
     /// A given file that does not exist; a file that is too large, is not TOML, has unknown
-    /// settings, accepts no profile or an unknown one, or has a requirement that no request may
-    /// have; a file with a command that was not given explicitly or that other users can change.
+    /// settings, accepts no profile or an unknown one, has a requirement outside the limits of
+    /// requests or one that the accepted profiles cannot meet, or has an empty command; a file with
+    /// a command that was not given explicitly or that other users can change.
     pub fn load(given: Option<&Path>, store: &Path) -> Result<Self, ConfigError> {
         let path = given.map_or_else(|| beside(store), Path::to_owned);
         let unreadable =
@@ -131,7 +132,7 @@ impl Config {
             return Err(format!("signatures.accept: unknown profile `{unknown}`"));
         }
         let floor = config.requirement.requirement();
-        // Otherwise every request would be refused, as if it were at fault.
+        // Checked here: otherwise every request would be refused, as if the request were wrong.
         floor.check().map_err(|e| format!("requirement: {}", e.message))?;
         if !accept.iter().any(|name| name == "v2") && !floor.takes_v1() {
             return Err(

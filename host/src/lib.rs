@@ -2,9 +2,9 @@
 //! component.
 //!
 //! The host embeds the verifier and makes no trust decision itself: it provides time, keys and a
-//! store, and calls the verifier. `api` and `cli` call `service`; `service` calls `verifier`,
-//! `engine`, `store` and `keys`; dependencies never point back. `host/README.md` follows one
-//! approval through the code.
+//! store, and calls the verifier. `api` and `cli` call the parts of [`service`], and these call
+//! `verifier`, `policy`, `engine` and `store`; dependencies never point back. `host/README.md`
+//! follows one approval through the code.
 
 pub mod api;
 pub mod approvals;

@@ -16,7 +16,7 @@ pub struct Refusal {
     pub code: Code,
     /// One sentence for a person: lower case, no full stop.
     pub detail: String,
-    /// The cause of a failure of ours, for the log alone: it may name files and libraries.
+    /// The cause of an internal failure, only for the log: it may name files and libraries.
     cause: Option<Arc<str>>,
 }
 
@@ -26,7 +26,7 @@ impl Refusal {
         Self { code, detail: detail.into(), cause: None }
     }
 
-    /// A failure of ours. Callers see its code and where to look.
+    /// Makes the refusal for an internal failure. Callers see its code and where to look.
     pub fn internal(cause: impl std::fmt::Display) -> Self {
         let detail = "signoff failed; the server's log has the cause under this request id";
         Self::new(Code::INTERNAL_ERROR, detail).because(cause)
@@ -48,7 +48,7 @@ impl Refusal {
         format!("{}: {}", self.code.text, self.detail)
     }
 
-    /// The whole reason, for the log and for a person at this machine.
+    /// Returns the whole reason, for the log and for a person at this machine.
     pub fn reason(&self) -> String {
         match &self.cause {
             None => self.detail.clone(),

@@ -97,7 +97,7 @@ impl Settings {
         json!(self.0)
     }
 
-    /// Returns the SHA-256 of the settings, lower-case hex, with which an operator refers to them.
+    /// Returns the SHA-256 of the settings, lower-case hex, by which an operator accepts them.
     pub fn digest(&self) -> String {
         hex::encode(Sha256::digest(self.to_json().to_string()))
     }

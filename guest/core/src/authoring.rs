@@ -1,5 +1,5 @@
-//! What the policy's template tells authors of rules: problems, traces and the results of tests. The
-//! template writes these types and the host reads them.
+//! The reports of the policy template to authors of rules: problems, traces and the results of
+//! tests. The template writes these types and the host reads them.
 
 use std::fmt;
 
@@ -119,7 +119,7 @@ pub struct TestedCase {
     pub why: Vec<Trace>,
 }
 
-/// An expectation of a verdict, or the same members of a verdict.
+/// The verdict that a test expects, or the same members of the actual verdict.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Expected {
     /// The decision.

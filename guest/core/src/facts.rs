@@ -35,8 +35,8 @@ impl Facts {
         Self { claimed_by: None, requester: requester.to_ascii_lowercase() }
     }
 
-    /// Returns the facts of a claim. `requester` is the `requested_by` of the approval, `claimed_by`
-    /// that of the execution.
+    /// Returns the facts of a claim. `requester` is the `requested_by` of the approval,
+    /// `claimed_by` the `claimed_by` of the execution.
     #[must_use]
     pub fn of_claim(requester: &str, claimed_by: &str) -> Self {
         Self { claimed_by: Some(claimed_by.to_ascii_lowercase()), ..Self::of_request(requester) }

@@ -2,8 +2,8 @@
 //! JSON, the canonical form of a context, and the formats of the audit log. Nothing here does I/O
 //! or reads a clock.
 //!
-//! The verifier and the policy base their decisions on these types. The host only parses and prints
-//! them.
+//! The verifier and the policy base their decisions on this code. The host shares it, so that it
+//! parses, compares and prints the same values in the same way.
 
 pub mod authoring;
 pub mod base64;

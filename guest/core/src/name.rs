@@ -16,7 +16,8 @@ pub struct Identifier(String);
 impl Identifier {
     /// Validates a name; `field` names it in messages.
     ///
-    /// Rejections: `request-invalid` if empty or with other characters, `limit-exceeded` if too long.
+    /// Rejections: `request-invalid` if it is empty or has other characters, `limit-exceeded` if it
+    /// is too long.
     pub fn new(field: &str, text: impl Into<String>) -> Result<Self, Rejection> {
         let text = text.into();
         check_length(field, &text, IDENTIFIER_BYTES_MAX)?;
@@ -148,8 +149,8 @@ pub struct Text(String);
 impl Text {
     /// Validates a free text; `field` names it in messages.
     ///
-    /// Rejections: `limit-exceeded` if too long, `request-invalid` for a control character, which
-    /// could rewrite what a terminal shows.
+    /// Rejections: `limit-exceeded` if it is too long, `request-invalid` for a control character,
+    /// which could change what a terminal shows.
     pub fn new(field: &str, text: impl Into<String>) -> Result<Self, Rejection> {
         let text = text.into();
         check_length(field, &text, TEXT_BYTES_MAX)?;

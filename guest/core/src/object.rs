@@ -1,5 +1,5 @@
 //! Strict parsing of JSON objects. Serde's derived deserializers also accept an array in place of
-//! an object, with its items as the fields in order; no input may be written that way.
+//! an object, with its items as the fields in order; the functions here refuse it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,10 +10,10 @@ use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor
 
 use crate::rejection::Rejection;
 
-/// A value deserialized from a JSON object, and from nothing else.
+/// A value that deserializes only from a JSON object.
 pub struct Object<T>(pub T);
 
-/// Parses a text that is one JSON object; `what` names it in messages.
+/// Parses a text as one JSON object; `what` names it in messages.
 ///
 /// Rejections: `request-invalid`.
 pub fn parse<'a, T: Deserialize<'a>>(what: &str, text: &'a str) -> Result<T, Rejection> {
@@ -23,8 +23,9 @@ pub fn parse<'a, T: Deserialize<'a>>(what: &str, text: &'a str) -> Result<T, Rej
     }
 }
 
-/// Refuses a text that is not one JSON object, or that has a duplicate member: readers that ignore
-/// members would differ in which of the two they take.
+/// Refuses a text that is not one JSON object, or whose top level has a duplicate member. [`parse`]
+/// refuses only duplicates of the fields of `T`; of any other duplicate, two readers could take
+/// different values.
 ///
 /// Rejections: `request-invalid`.
 pub fn refuse_duplicate_members(what: &str, text: &str) -> Result<(), Rejection> {
@@ -99,7 +100,7 @@ where
     Ok(objects.map(|objects| objects.into_iter().map(|Object(value)| value).collect()))
 }
 
-/// Deserializes an object whose values are numbers, refusing duplicate names.
+/// Deserializes an object whose values are numbers. Refuses duplicate names.
 pub fn counts<'de, D>(deserializer: D) -> Result<BTreeMap<String, u32>, D::Error>
 where
     D: Deserializer<'de>,
@@ -147,7 +148,8 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
     }
 }
 
-/// Returns serde_json's message without the value it found, which may be a misplaced secret.
+/// Returns serde_json's message without the value that it quotes: the value may be a secret in the
+/// wrong place.
 pub fn redacted_message(e: &serde_json::Error) -> String {
     let text = e.to_string();
     let found =

@@ -1,8 +1,9 @@
 //! Evaluates an attempt to a verdict.
 //!
 //! Let M be the rules that concern the attempt and whose condition is true or absent, and F those
-//! whose condition fails to evaluate. The verdict is the strictest of those of M and F, and of the
-//! default if M is empty. So no value of a failed condition could lead to a stricter verdict.
+//! whose condition fails to evaluate. The verdict is the strictest verdict among the rules of M and
+//! F, and of the default if M is empty. So if a failed condition had been true or false instead,
+//! the verdict would not be stricter.
 
 use std::sync::Arc;
 
@@ -54,7 +55,7 @@ impl Policy {
         }
     }
 
-    /// Returns the result of each rule that concerns the attempt, in file order.
+    /// Returns the evaluation of each rule that concerns the attempt, in file order.
     #[must_use]
     pub fn trace(&self, attempt: &Attempt<'_>) -> Vec<Trace> {
         let scope = Scope::new(attempt, &self.tables);
@@ -72,13 +73,13 @@ impl Policy {
     }
 }
 
-/// Returns the strictest of the rules' requirements; `None` without rules.
+/// Combines the requirements of rules, each part at its strictest value; `None` without rules.
 fn strictest<'r>(rules: impl Iterator<Item = &'r Rule>) -> Option<Requirement> {
     rules.map(|rule| rule.requirement.clone()).reduce(|strictest, other| strictest.stricter(&other))
 }
 
-/// Returns whether a rule counts. A rule whose condition fails counts if its verdict restricts the
-/// action.
+/// Returns whether a trace shows a rule as matched: its condition is true or absent, or the
+/// condition fails to evaluate and the rule's verdict is not `allow`.
 fn matches(rule: &Rule, outcome: Option<Outcome>) -> bool {
     match outcome {
         None | Some(Outcome::Bool(true)) => true,

@@ -130,7 +130,8 @@ unsafe impl GlobalAlloc for Heap {
         if self.scratch.resize(ptr, layout, new_size) {
             return ptr;
         }
-        // SAFETY: the caller's layout is one already, and the new size is not above isize::MAX.
+        // SAFETY: `layout` is valid, so its alignment is, and the caller guarantees that the new
+        // size does not overflow isize.
         let new = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
         let moved = unsafe { self.alloc(new) };
         if !moved.is_null() {

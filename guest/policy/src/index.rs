@@ -1,5 +1,5 @@
-//! Finds the rules that may concern an attempt by the names of its agent and action, so that other
-//! rules cost nothing.
+//! Finds the rules that may concern an attempt, by the names of its agent and action, so that all
+//! other rules cost nothing.
 //!
 //! A rule is filed under the literal prefix of each of its action globs, and there under that of
 //! each of its agent globs. Only prefixes are compared: a rule that is found may not match, but a

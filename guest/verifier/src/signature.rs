@@ -34,8 +34,8 @@ struct V2 {
 #[derive(Clone, Debug)]
 pub struct Accepted(Vec<Profile>);
 
-/// Signs a statement: 64 lower-case hex characters under `v1`, `v2.{key id}.{base64url}` under `v2`.
-/// The material of an Ed25519 key is its private seed here.
+/// Signs a statement. Returns 64 lower-case hex characters under `v1`, `v2.{key id}.{base64url}`
+/// under `v2`. The material of an Ed25519 key is its private seed here.
 ///
 /// Rejections: 1. `request-invalid` or `limit-exceeded` for the profile or a field of the statement
 /// 2. `statement-ambiguous` 3. `request-invalid` for a malformed key, one that cannot sign the
@@ -163,8 +163,8 @@ fn verify_v2(
     Err(mismatch(Profile::V2))
 }
 
-/// Returns the profile whose form a signature's text has, among those that count, and the key it
-/// names.
+/// Returns the profile whose form a signature's text has, among the profiles that count, and the id
+/// of the key that it names.
 ///
 /// Rejections: `signature-malformed` for a malformed `v2` text. A `v1` text names no key and is not
 /// parsed here.

@@ -21,7 +21,8 @@ pub fn call(request: &str) -> String {
     write(answer(request))
 }
 
-/// Answers one request given as bytes that may not be UTF-8, since a core host can send any bytes.
+/// Answers one request given as bytes, because a host of the core module can send bytes that are
+/// not UTF-8.
 ///
 /// Rejections: 1. `request-invalid` for bytes that are not UTF-8 2. as [`call`].
 pub fn call_bytes(request: &[u8]) -> String {

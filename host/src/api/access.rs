@@ -1,5 +1,5 @@
-//! Authentication and access: each request needs one of the roles in the route table. A path that
-//! is not in the table returns 404.
+//! Authentication and authorization: the route table lists the roles that may call each route. A
+//! path that is not in the table returns 404, a method that its path does not have 405.
 
 use axum::RequestExt;
 use axum::body::Body;
@@ -18,8 +18,8 @@ use crate::id::ApprovalId;
 use crate::ledger::Refused;
 use crate::refusal::Refusal;
 
-/// Passes a request with its caller to the handler, if the route table allows it. A refusal of an
-/// authenticated caller that tried to change something is recorded in the audit log.
+/// Authenticates the caller of a request and passes both to the handler, if the route table allows
+/// it. Records refusals of authenticated callers in the audit log; see `keep_refusal`.
 pub(super) async fn authorize(
     State(app): State<App>,
     mut request: Request,
@@ -42,7 +42,7 @@ pub(super) async fn authorize(
     };
     request.extensions_mut().insert(caller.clone());
     let response = next.run(request).await;
-    // The module registry records its own refusals, with the module.
+    // The module registry records refusals itself, together with the module.
     if let Some(code) = response.extensions().get::<Code>()
         && !requested.route.starts_with("/api/v1/modules")
     {
@@ -51,7 +51,7 @@ pub(super) async fn authorize(
     response
 }
 
-/// A request without its body.
+/// The parts of a request that decide access, and that the audit log records.
 struct Requested {
     method: Method,
     uri: Uri,
@@ -62,7 +62,7 @@ struct Requested {
 
 impl Requested {
     async fn of(request: &mut Request) -> Self {
-        // Decoded as in the handler: the raw path may contain `%XX`.
+        // Extracted as in the handler, decoded: the raw path may contain `%XX`.
         let approval = match request.extract_parts::<Id>().await {
             Ok(Id(approval)) => approval,
             Err(_) => None,
@@ -78,7 +78,8 @@ impl Requested {
         }
     }
 
-    /// Returns the method of the route. `HEAD` uses the route of `GET`.
+    /// Returns the method to find in the route table: `GET` for `HEAD`, otherwise the request's
+    /// own.
     fn verb(&self) -> &str {
         if self.method == Method::HEAD { "GET" } else { self.method.as_str() }
     }
@@ -95,7 +96,8 @@ impl Requested {
         }
     }
 
-    /// Records a refusal in the audit log, if it concerns trust rather than a malformed request.
+    /// Records the refusal of a change in the audit log, if its code concerns trust: a status of
+    /// 403 or 409, or an unusable signature. Malformed requests are not recorded.
     async fn keep_refusal(&self, app: &App, caller: &Caller, code: Code) {
         let of_trust = matches!(code.status, 403 | 409)
             || [Code::SIGNATURE_MALFORMED, Code::STATEMENT_AMBIGUOUS].contains(&code);
@@ -109,10 +111,11 @@ impl Requested {
     }
 }
 
-/// Returns the caller, if it may call the route. A refusal comes with the caller if it is
+/// Returns the caller if it may call the route; otherwise the refusal, with the caller if it was
 /// authenticated.
 ///
-/// Refusals: 1. `unauthenticated` 2. `forbidden` for another role
+/// Refusals: 1. `unauthenticated`, `store-unavailable` 2. `forbidden` for a caller without one of
+/// the roles
 async fn admitted(
     app: &App,
     requested: &Requested,

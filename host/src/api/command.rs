@@ -16,8 +16,9 @@ const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
 
 /// The arguments of every handler of a change. `B` is the extractor of the body.
 ///
-/// Rejections: 1. `unauthenticated` 2. those of the body: `unsupported-media-type`, `limit-exceeded`,
-/// `request-invalid` 3. `request-invalid`, `limit-exceeded` for the idempotency key.
+/// Rejections: 1. `unauthenticated` 2. those of the body: `unsupported-media-type`,
+/// `limit-exceeded`, `request-invalid` 3. `request-invalid`, `limit-exceeded` for the idempotency
+/// key.
 pub(super) struct Command<B = Json> {
     pub(super) caller: Caller,
     pub(super) idempotency: Option<Idempotency>,
@@ -78,7 +79,7 @@ fn idempotency(
     let key = key.to_str().ok().filter(|key| !key.is_empty()).ok_or_else(|| {
         Refusal::new(Code::REQUEST_INVALID, "`Idempotency-Key` must be visible ASCII")
     })?;
-    // Kept answers are stored under the path without the prefix.
+    // The scope of stored answers has the path without this prefix.
     let path = uri.path();
     let path = path.strip_prefix("/api/v1").unwrap_or(path);
     Ok(Some(Idempotency::new(caller, path, key, body.bytes())))

@@ -33,8 +33,8 @@ pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) 
     response
 }
 
-/// Returns whether every server name in the request, in `Host` and in its target, is a loopback
-/// name. There must be at least one.
+/// Returns whether the request has a server name, in `Host` or in its target, and every one is a
+/// loopback name.
 fn host_is_loopback(request: &Request) -> bool {
     let headers = request.headers().get_all(header::HOST).iter().map(|host| host.to_str().ok());
     let mut named = headers.chain(request.uri().host().map(Some)).peekable();

@@ -209,7 +209,7 @@ pub(super) async fn measure(State(app): State<App>, request: Request, next: Next
     response
 }
 
-/// A time limit answers 503 without a code.
+/// Replaces the response of a time limit, a 503 without a code, with a refusal.
 fn answered_in_time(response: Response) -> Response {
     let timed_out = response.status() == StatusCode::SERVICE_UNAVAILABLE
         && response.extensions().get::<Code>().is_none();
@@ -220,8 +220,8 @@ fn answered_in_time(response: Response) -> Response {
 }
 
 impl Metrics {
-    /// Returns whether a response is a failure that is to be logged. `/readyz` needs no token and is
-    /// called every few seconds, so it is logged once for each cause.
+    /// Returns whether to log a response as a failure. `/readyz` needs no token and is called every
+    /// few seconds, so its failures are logged once for each cause.
     fn is_to_log(&self, route: &str, response: &Response) -> bool {
         let reason = reason(response).map(str::to_owned);
         if route != "/readyz" {

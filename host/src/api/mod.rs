@@ -60,11 +60,12 @@ pub struct App {
 /// builds the router sets it, never a flag or setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// A listener. Callers authenticate; without tokens only loopback names are accepted as `Host`, so
-    /// that a page in the user's browser cannot call by pointing its own name at this machine.
+    /// A listener. Callers authenticate. Without tokens only loopback names are accepted as `Host`,
+    /// so that a page in the user's browser cannot call the API by resolving its own name to this
+    /// machine.
     Network,
-    /// This process: a command that works on a store file, with the rights of whoever can write it. No
-    /// token and no `Host` is required.
+    /// This process: a command that works on a store file, and whose user can write the file
+    /// anyway. No token and no `Host` is required.
     InProcess,
 }
 

@@ -39,7 +39,8 @@ impl Refusal {
         }
     }
 
-    /// Returns the response with a status other than the code's, as for a body that is too large.
+    /// Returns the response with this status instead of the code's, for example 413 for a body that
+    /// is too large.
     pub fn response_with(self, status: StatusCode) -> Response {
         let problem = Problem { status: status.as_u16(), ..self.problem() };
         let body = serde_json::to_string(&problem).unwrap_or_default() + "\n";

@@ -1,5 +1,5 @@
-//! The route table: each route with its time limit, its roles and its handler. The router, the access
-//! rules and the OpenAPI document are built from this one table.
+//! The route table: each route with its time limit, its roles and its handler. The router, the
+//! access rules and the OpenAPI document are built from this one table.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ use Access::{Everyone, Roles};
 const READERS: Access = Roles(&[Requester, Approver, Executor, Auditor, Admin]);
 /// Callers who check the audit log.
 const LOG: Access = Roles(&[Auditor, Admin]);
-/// Callers with any role: the size of the log and the key that signs it are no secret.
+/// Callers with any role: the size of the log and the key that signs it are not secret.
 const ANY_ROLE: Access = Roles(&[Requester, Approver, Executor, Auditor, Policy, Admin]);
 /// Callers who read modules.
 const MODULES: Access = Roles(&[Auditor, Policy, Admin]);

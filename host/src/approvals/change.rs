@@ -44,7 +44,8 @@ impl Call {
 }
 
 impl Approvals {
-    /// Changes an approval that the caller may read, by an operation whose only argument is an event.
+    /// Changes an approval that the caller may read, by an operation whose only argument is an
+    /// event.
     ///
     /// Refusals: `not-found`, then as [`Self::change`].
     pub(super) async fn change_by(
@@ -76,8 +77,8 @@ impl Approvals {
         call: Call,
     ) -> Result<Reply, Refusal> {
         match self.transition(caller, id, idempotency, &call).await {
-            // The same request may have been committed since the first lookup. Then this one is its
-            // repeat, and the refusal is of a change that was already made.
+            // The same request may have been committed since the first lookup. Then this one is a
+            // repeat: it gets the stored answer instead of the refusal.
             Err(refusal) => self.ledger.kept(idempotency).await?.ok_or(refusal),
             reply => reply,
         }

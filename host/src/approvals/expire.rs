@@ -1,4 +1,5 @@
-//! Expiry: stored for what is due, so that the audit log has it and lists by status find it.
+//! Expiry of approvals and leases: it is stored once it is due, so that the audit log and the lists
+//! by status show it.
 
 use futures_util::future::join_all;
 
@@ -10,9 +11,9 @@ use crate::refusal::Refusal;
 use crate::store::{Status, WithTexts};
 use crate::verifier::Failure;
 
-/// Concurrent changes: they share a commit.
+/// Changes that run concurrently, so that they share a commit.
 const BATCH: usize = 256;
-/// Maximum batches at once, so that a call ends.
+/// Maximum batches per call, so that a call ends.
 const BATCHES_MAX: usize = 64;
 
 impl Approvals {
@@ -20,7 +21,7 @@ impl Approvals {
     ///
     /// # Errors
     ///
-    /// The errors of every change; changes made before stay.
+    /// The errors of every change; earlier changes of the call remain.
     pub(crate) async fn expire_due(&self) -> Result<usize, Refusal> {
         let mut changed = 0;
         for _ in 0..BATCHES_MAX {
@@ -51,11 +52,12 @@ impl Approvals {
         self.change(&Caller::system(), Some(id), None, call).await.map(drop)
     }
 
-    /// Ends every unfinished approval according to the log, because some may have been used in a part
-    /// that is lost; no index can hide one. Returns how many there were.
+    /// Ends every approval that is unfinished according to the log: it may have been used in a part
+    /// of the log that is lost. The approvals come from the log, because an edited index could hide
+    /// one. Returns how many there were.
     ///
-    /// Errors: the errors of every change; `store-tampered` for an approval that cannot be read,
-    /// because it could be restored later.
+    /// Refusals: those of every change; `store-tampered` for an approval that cannot be read,
+    /// because its row could be restored later.
     pub(crate) async fn end_unfinished(&self) -> Result<usize, Refusal> {
         let (mut after, mut ended) = (None, 0);
         loop {

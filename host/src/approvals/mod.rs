@@ -1,5 +1,5 @@
-//! Approvals: their operations, reads and expiry. Each operation builds an event for the verifier and
-//! stores the resulting transition; the order of refusals is that of `wit/lifecycle.wit`.
+//! Approvals: their operations, reads and expiry. Each operation builds an event for the verifier
+//! and stores the resulting transition; the order of refusals is that of `wit/lifecycle.wit`.
 
 mod change;
 mod decide;

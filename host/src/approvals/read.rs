@@ -12,7 +12,8 @@ use crate::refusal::Refusal;
 use crate::store::{Query, Status, Stored, WithTexts};
 use crate::verifier::{Approval, DecisionArgs, Verifier, View};
 
-/// Maximum reads of the store per page, if the caller may not read what was found.
+/// Maximum reads of the store for one page: each one may find approvals that the caller may not
+/// read.
 const LOOKS_MAX: usize = 20;
 /// Maximum approvals that are searched for a prefix.
 const PREFIX_MAX: usize = 1_000;

@@ -1,4 +1,4 @@
-//! The request of an approval: the policy is evaluated, and the verifier opens the approval with the
+//! Requests of approvals: the policy is evaluated, and the verifier opens the approval with the
 //! policy's requirement.
 
 use std::mem;
@@ -65,7 +65,8 @@ impl Approvals {
         if let Some(reply) = self.ledger.kept(idempotency).await? {
             return Ok(reply);
         }
-        // Records keys in the log before what they may decide. A request itself needs no key.
+        // Records the keys in the log before the approval that they may decide. A request itself
+        // needs no key, so a failure is ignored.
         let _ = self.keys.recorded().await;
         let now = self.ledger.now_to_write()?;
         let id = self.ids.approval();

@@ -1,4 +1,4 @@
-//! What a caller gets to see of an approval: the verifier's view with the host's members.
+//! An approval as callers see it: the verifier's view with the host's members.
 
 use crate::store::Texts;
 use crate::verifier::Verifier;

@@ -55,7 +55,8 @@ impl AuditLog {
     ///
     /// # Errors
     ///
-    /// `keyring-unavailable`; `not-found` if the keyring has no active log key; `store-unavailable`.
+    /// `keyring-unavailable`; `not-found` if the keyring has no active log key;
+    /// `store-unavailable`.
     pub async fn checkpoint(&self) -> Result<(u64, String), Refusal> {
         let signer = signer(&self.keys.current()?, self.ledger.audience())
             .map_err(|why| Refusal::new(Code::NOT_FOUND, why))?;

@@ -87,8 +87,8 @@ impl Cache {
             // A full disk or a read-only home must not stop a verification.
             let _ = keep(dir, file, &code);
         }
-        // SAFETY: these bytes were made just above, by this engine or by this same executable with the
-        // same settings; wasmtime refuses code of another version, setting or CPU.
+        // SAFETY: these bytes were made just above, by this engine or by this same executable with
+        // the same settings; wasmtime refuses code of another version, setting or CPU.
         unsafe { T::of_bytes(engine, &code) }
             .map_err(|e| anyhow::anyhow!("{e:#}"))
             .context("loading the compiled module")

@@ -1,7 +1,7 @@
 //! Compilation of untrusted modules. A compiler is a large program, and its input may be crafted to
 //! attack it. It therefore runs in a separate process of this same executable, with limited time
 //! and memory and without any secret, store or connection. Its output is machine code that this
-//! process then trusts; nothing else is ever accepted as machine code.
+//! process then trusts; machine code from any other source is never accepted.
 
 use std::io::{self, Read, Write, stdin, stdout};
 use std::process::{Child, Command, ExitStatus, Stdio};

@@ -13,7 +13,8 @@ pub(super) const MEMORY_BYTES_MAX: usize = 64 << 20;
 pub(super) const MEMORY_BYTES_KEPT: usize = 4 << 20;
 /// The watchdog's tick interval.
 pub(super) const TICK: Duration = Duration::from_millis(100);
-/// Ticks after which a call is stopped. The largest call takes a small part of it; input is bounded.
+/// Ticks after which a call is stopped. The largest call takes a small part of that time; input is
+/// bounded.
 pub(super) const TICKS_MAX: u64 = 50;
 /// Maximum number of concurrent instances in the pooling allocator.
 pub(super) const INSTANCES_MAX: u32 = 128;

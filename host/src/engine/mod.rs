@@ -1,7 +1,8 @@
-//! The engines: settings, compilation, the cache of compiled code, pooled instances, and the watchdog.
+//! The engines: settings, compilation, the cache of compiled code, pooled instances, and the
+//! watchdog.
 //!
-//! [`Pool`] manages instances of one component of any world; the verifier uses it. [`Policies`] is the
-//! engine in which each evaluation of a policy gets a fresh instance.
+//! [`Pool`] manages the instances of one component of any world; the verifier uses it. [`Policies`]
+//! is the engine in which each evaluation of a policy gets a fresh instance.
 
 mod cache;
 mod compile;

@@ -1,4 +1,5 @@
-//! The engine for policies: one for all policies of a process, with a watchdog that ends evaluations.
+//! The engine for policies: one for all policies of a process, with a watchdog that stops
+//! evaluations.
 
 use std::sync::Arc;
 

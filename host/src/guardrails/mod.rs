@@ -36,7 +36,8 @@ pub use compare::Flip;
 pub(crate) use judged::{Judged, Moment};
 pub(crate) use read::Read;
 
-/// Half of the pool's instances, so that an instance is always free for a short call.
+/// Maximum evaluations on blocking threads: half of the pool's instances, so that an instance is
+/// always free for a short evaluation.
 const PLACES: usize = 64;
 /// Policies that usually take longer run on a blocking thread.
 const INLINE_TIME_MAX: Duration = Duration::from_micros(500);
@@ -234,7 +235,7 @@ impl Guardrails {
         if bytes <= INLINE_BYTES_MAX && policy.usual() <= INLINE_TIME_MAX {
             return policy.evaluate(attempt);
         }
-        // Each evaluation takes an instance with its memory: limit them to those of the pool.
+        // Each evaluation occupies an instance of the pool, so their number is limited.
         let _place = self.places.acquire().await;
         let (policy, attempt) = (policy.clone(), Arc::clone(attempt));
         let answer = tokio::task::spawn_blocking(move || policy.evaluate(&attempt)).await;

@@ -76,8 +76,8 @@ impl Guardrails {
     }
 
     /// Returns the action of an approval according to its view, its stored texts, and the
-    /// requester. The stored texts have the view's digests, and so have the texts of an accepted
-    /// claim.
+    /// requester. The stored texts have the digests in the view; the texts of a claim that the
+    /// verifier accepts have the same digests.
     ///
     /// Refusals: `verifier-trapped`, `store-unavailable`, `store-tampered`.
     pub(crate) async fn approved(

@@ -1,4 +1,4 @@
-//! Who calls: tokens, their creation, revocation and check.
+//! The identity of callers: tokens, their creation, revocation and authentication.
 
 pub mod token;
 mod tokens;

@@ -124,8 +124,8 @@ impl Tokens {
         Ok(required)
     }
 
-    /// Returns the caller that holds this token. Without a token the caller is local, if no token
-    /// was ever created.
+    /// Returns the caller that holds this token. Without a token, returns the local caller, as long
+    /// as no token was ever created.
     ///
     /// # Errors
     ///

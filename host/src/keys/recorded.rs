@@ -162,7 +162,8 @@ impl RecordedKeys {
     }
 }
 
-/// The keys cannot be read. The cause may name files and commands of the server: it is for the log.
+/// Makes the refusal for keys that cannot be read. The cause may name files and commands of the
+/// server, so only the log shows it.
 fn unreadable(cause: impl std::fmt::Display) -> Refusal {
     let detail = "the keys cannot be read, so nothing is decided";
     Refusal::new(Code::KEYRING_UNAVAILABLE, detail).because(cause)

@@ -1,5 +1,5 @@
-//! Commits: a change of an approval or of the host's rows, its audit entry and its stored answer, all
-//! or nothing.
+//! Commits: a change of an approval or of the host's rows is written together with its audit entry
+//! and its stored answer, or not at all.
 
 use super::event::{Deciders, Note, entry_of, host_members};
 use super::{Idempotency, Ledger, Reply};
@@ -13,12 +13,12 @@ use signoff_core::object::refuse_duplicate_members;
 
 /// A transition of an approval, to be committed.
 pub(crate) struct ApprovalChange<'a> {
-    /// The modules that decided it.
+    /// The modules that decided the transition.
     pub(crate) by: Deciders<'a>,
     pub(crate) transition: Transition,
-    /// What the approval must be in the store.
+    /// The stored version that it replaces; another version in the store is a conflict.
     pub(crate) base: Base,
-    /// The answer to the caller, stored for a repeat.
+    /// The answer to the caller, which is stored for repeats of the request.
     pub(crate) reply: Reply,
     /// The time that the modules were called with.
     pub(crate) at: u64,
@@ -27,7 +27,7 @@ pub(crate) struct ApprovalChange<'a> {
 impl Ledger {
     /// Returns the stored answer of an idempotency key, if there is one.
     ///
-    /// Refusals: `idempotency-key-reused`, `store-unavailable`.
+    /// Refusals: `idempotency-key-reused`, `store-unavailable`, `store-tampered`.
     pub(crate) async fn kept(
         &self,
         idempotency: Option<&Idempotency>,
@@ -37,7 +37,11 @@ impl Ledger {
         answer.map(|answer| idempotency.replay(answer)).transpose()
     }
 
-    /// Commits a change of an approval. Returns `None` if another change came first.
+    /// Commits a change of an approval. Returns the stored answer if the idempotency key has one,
+    /// and `None` if another change of the approval came first.
+    ///
+    /// Refusals: `verifier-trapped`, `idempotency-key-reused`, `store-unavailable`,
+    /// `store-tampered`.
     pub(crate) async fn commit(
         &self,
         caller: &Caller,
@@ -71,7 +75,8 @@ impl Ledger {
         }
     }
 
-    /// Commits a note now, or returns the stored answer of the same idempotency key.
+    /// Commits a note with the current time. Returns its answer, or the stored answer if the
+    /// idempotency key has one.
     ///
     /// Refusals: as [`Self::now_to_write`], then as [`Self::note_at`].
     pub(crate) async fn note(
@@ -83,7 +88,7 @@ impl Ledger {
         self.note_at(self.now_to_write()?, caller, note, idempotency).await
     }
 
-    /// Commits a note with a time that was read before.
+    /// As [`Self::note`], with a time for writing that the caller has already read.
     ///
     /// Refusals: `idempotency-key-reused`; `store-unavailable`, also if another change wrote one of
     /// the rows first.
@@ -128,8 +133,8 @@ impl Ledger {
     }
 }
 
-/// Checks that a verifier's event can go into an entry: one line with a JSON object. The verifier
-/// may be a different one than this host was built with.
+/// Checks that an event can be part of an entry: it must be one JSON object on one line, without
+/// duplicate members. The event is untrusted: the active verifier need not be the built-in one.
 ///
 /// Refusals: `verifier-trapped`.
 fn check_event(event: &str) -> Result<(), Refusal> {

@@ -11,7 +11,8 @@ use crate::role::Role;
 use crate::store::{Blob, RowChange};
 use crate::verifier::Verifier;
 
-/// An event of the host. An entry has its name in `event`, beside the members.
+/// An event of the host. Its entry has the name of the variant as the member `event`, next to the
+/// other members.
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(crate) enum Event<'a> {
@@ -126,7 +127,7 @@ pub(crate) struct FlipFields<'a> {
     pub(crate) shadow: Answered<'a>,
 }
 
-/// What a policy answered in a comparison.
+/// A policy's answer in a comparison.
 #[derive(Serialize)]
 #[serde(untagged)]
 pub(crate) enum Answered<'a> {
@@ -216,7 +217,7 @@ impl<'a> Note<'a> {
         Self { guardrail: Some(guardrail), ..self }
     }
 
-    /// Adds the answer to the caller, stored for a repeat.
+    /// Adds the answer to the caller, which is stored for repeats of the request.
     pub(crate) fn answering(self, status: u16, body: String) -> Self {
         Self { answer: Some(Reply::new(status, body)), ..self }
     }

@@ -1,4 +1,5 @@
-//! Idempotency keys: a repeat of a request gets the answer that was stored with the first one's change.
+//! Idempotency keys: a repeated request gets the answer that was stored with the change of the
+//! first.
 
 use sha2::{Digest, Sha256};
 

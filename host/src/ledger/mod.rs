@@ -28,7 +28,7 @@ pub use refusals::{Refusals, Refused};
 pub(crate) use time::{Time, rfc3339};
 pub use watch::{Watch, Watchers};
 
-/// The store behind its gate and clock.
+/// A store with its gate, its clock and the subscriptions to its changes.
 pub struct Ledger {
     store: Arc<dyn Store>,
     audience: String,
@@ -40,7 +40,7 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Opens the gate of a store. `head` is its current one.
+    /// Makes the ledger of a store, with an open gate. `head` is the store's current metadata.
     pub(crate) fn new(
         store: Arc<dyn Store>,
         head: Head,

@@ -1,5 +1,5 @@
-//! Audit entries of refusals: of authenticated callers that tried to change something. They are
-//! rate-limited per subject, so that refusals cannot fill the log.
+//! Audit entries for refused changes by authenticated callers. They are rate-limited per subject,
+//! so that refusals cannot fill the log.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +10,7 @@ use crate::code::Code;
 use crate::id::ApprovalId;
 use crate::refusal::Refusal;
 
-/// Refusals recorded per subject in a burst; after that one per second.
+/// Refusals recorded per subject in a burst; after that, one per second.
 const BURST: u64 = 20;
 
 /// A refused operation.
@@ -80,8 +80,8 @@ impl Refusals {
 }
 
 impl Rates {
-    /// Takes one token of the subject's rate. Returns the number of refusals dropped since the last
-    /// recorded one, or `None` if this one is dropped too.
+    /// Takes one unit of the subject's rate limit. Returns the number of refusals dropped since the
+    /// last recorded one, or `None` if this one is dropped too.
     fn take(&self, subject: &str, now: u64) -> Option<u64> {
         let mut rates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = Rate { left: BURST, at: now, dropped: 0 };

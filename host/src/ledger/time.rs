@@ -41,7 +41,7 @@ pub(crate) struct Time {
 }
 
 impl Time {
-    /// Starts now. `last` is the time of the last entry, 0 if there is none.
+    /// Begins to measure time now. `last` is the time of the last entry, 0 if there is none.
     pub(crate) fn new(clock: Arc<dyn Clock>, last: u64) -> Self {
         let (began, began_elapsed, began_uptime) = (clock.now(), clock.elapsed(), clock.uptime());
         Self { clock, began, began_elapsed, began_uptime, last: AtomicU64::new(last) }

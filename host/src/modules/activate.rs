@@ -15,7 +15,7 @@ use crate::refusal::Refusal;
 /// Maximum length of the reason of a rollback.
 const REASON_BYTES_MAX: usize = 4 << 10;
 
-/// A change of a slot, ready to commit.
+/// A change of a slot, ready to commit, with the keys that its module was verified with.
 pub(super) struct Change<'a> {
     pub(super) event: Event<'a>,
     pub(super) slot: Slot,
@@ -24,8 +24,8 @@ pub(super) struct Change<'a> {
 }
 
 impl Modules {
-    /// Activates a module. Calls that start later use it; calls in flight finish on the old one.
-    /// Not cancel-safe.
+    /// Activates a module. Calls that start later use it; calls in flight finish on the previous
+    /// one. Not cancel-safe.
     ///
     /// # Errors
     ///
@@ -58,7 +58,8 @@ impl Modules {
         let mut row = self.slot_row(slot).await?;
         let text = digest.to_string();
         if row.active.as_deref() == Some(&text) {
-            // It may have been inactive because its signer was invalid, and is valid again.
+            // The module may have been deactivated because its signer was invalid. If the signer is
+            // valid again, the reload activates the module.
             self.invalidate();
             self.refresh().await?;
             return Ok(Reply::new(200, self.shown_slot(slot, &row).to_string()));
@@ -81,8 +82,8 @@ impl Modules {
         self.swap(caller, change, candidate, idempotency).await
     }
 
-    /// Rolls the slot back to the previous module, or to `to`. The highest version is unchanged.
-    /// Not cancel-safe.
+    /// Rolls a slot back to the module `to`; by default, to the previous module. The slot's highest
+    /// version does not change. Not cancel-safe.
     ///
     /// # Errors
     ///
@@ -166,8 +167,8 @@ impl Modules {
         Ok(Activation { digest, at, by, how: how.to_owned(), reason })
     }
 
-    /// Commits the slot's row, then swaps the module in, so that no call uses a module that the
-    /// store does not name.
+    /// Commits the slot's row, and only then swaps the module in: no call uses a module that the
+    /// store does not name as active.
     async fn swap(
         &self,
         caller: &Caller,
@@ -193,8 +194,9 @@ impl Modules {
         Ok(reply)
     }
 
-    /// Commits a slot's row with its audit event. Invalidates the loaded slots: until the caller
-    /// swaps the module in, the next call reloads them from the store.
+    /// Commits a slot's row with its audit event. Invalidates the loaded slots before the commit,
+    /// so that calls reload them from the store until the caller of this function has swapped the
+    /// module in.
     pub(super) async fn keep_slot(
         &self,
         caller: &Caller,
@@ -202,7 +204,8 @@ impl Modules {
         idempotency: Option<&Idempotency>,
     ) -> Result<Reply, Refusal> {
         let Change { event, slot, row, keys: _ } = change;
-        // Loads the slots if that did not happen yet, so that the shadow is present.
+        // Loads the slots if they are not loaded yet: the swap replaces only the active module, and
+        // keeps the loaded shadow.
         self.refresh_locked().await?;
         let shown = self.shown_slot(slot, &row).to_string();
         let note = Note::of(event).changing(vec![row.change(slot)?]).answering(200, shown);
@@ -232,7 +235,7 @@ fn check_reason(reason: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Returns the target of a rollback, as rows name it.
+/// Returns the name, as used in rows, of the module to roll back to.
 ///
 /// Refusals: `not-found`, `request-invalid` if it is already active.
 fn target(row: &SlotRow, slot: Slot, to: Option<ModuleDigest>) -> Result<String, Refusal> {

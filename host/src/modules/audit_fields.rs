@@ -62,8 +62,8 @@ impl Modules {
         )
     }
 
-    /// Records a refused change of the registry, within the caller's rate limit. A failure to record
-    /// it does not change the refusal.
+    /// Records a refused change of the registry, within the caller's rate limit. A failure to
+    /// record it does not change the refusal.
     pub(super) async fn recorded(
         &self,
         caller: &Caller,

@@ -1,6 +1,7 @@
 //! Inspection of a module's bytes before anything is compiled or run: it must be a component that
-//! imports nothing, has the exports of its slot's world, and is within all limits on what costs the
-//! compiler or an instance resources. The types of the exports are checked when it is linked.
+//! imports nothing, has the exports of its slot's world, and is within the limits on everything
+//! that costs the compiler or an instance time or memory. The types of the exports are checked when
+//! it is linked.
 
 use wasmparser::{
     ComponentExternalKind, CompositeInnerType, Encoding, Parser, Payload, TypeSectionReader,
@@ -15,12 +16,12 @@ use crate::refusal::Refusal;
 
 /// Size of a WebAssembly page in bytes.
 const PAGE_BYTES: u64 = 64 << 10;
-/// A component of components of core modules, plus headroom.
+/// Maximum nesting: a component of components of core modules, plus headroom.
 const DEPTH_MAX: usize = 8;
-/// A whole JavaScript or Python interpreter as a component has about 20,000.
+/// Maximum functions: a whole JavaScript or Python interpreter as a component has about 20,000.
 const FUNCTIONS_MAX: u64 = 100_000;
-/// The compiler's time and memory grow faster than the size of a function. Interpreters compiled to
-/// a single function stay below this limit.
+/// Maximum size of a function: the compiler's time and memory grow faster than it. Interpreters
+/// compiled to a single function stay below this limit.
 const FUNCTION_BYTES_MAX: usize = 1 << 20;
 /// Maximum parameters and results of a function or block. Two bytes of code make the validator
 /// iterate over all of them, so with its own limit of 1,000 a module could keep it busy for
@@ -29,7 +30,7 @@ const PARAMETERS_MAX: u64 = 128;
 const RESULTS_MAX: u64 = 32;
 /// Core modules and components inside.
 const PARTS_MAX: u64 = 256;
-/// The limits of the server's pool for one module.
+/// Maximum memories and tables: the limits of the server's pool for one module.
 const MEMORIES_MAX: u64 = 4;
 const TABLES_MAX: u64 = 64;
 /// Initial elements of a table.
@@ -38,8 +39,8 @@ const GLOBALS_MAX: u64 = 100_000;
 /// Data and element segments.
 const SEGMENTS_MAX: u64 = 100_000;
 
-/// The features enabled in the compiler, without those that a module for single calls does not
-/// need: threads, garbage collection, 64-bit memories.
+/// The accepted WebAssembly features: those that the compiler enables, except the ones that a
+/// module does not need for single calls (threads, garbage collection, 64-bit memories).
 const FEATURES: WasmFeatures = WasmFeatures::WASM2
     .union(WasmFeatures::COMPONENT_MODEL)
     .union(WasmFeatures::EXTENDED_CONST)
@@ -93,7 +94,7 @@ pub fn inspect(wasm: &[u8], slot: Slot, limits: Limits) -> Result<Inspected, Ref
     Ok(walk.found)
 }
 
-/// Checks that the bytes begin like a component. The error says what else they may be.
+/// Checks that the bytes begin like a component. Otherwise the error says what they may be instead.
 fn is_component(wasm: &[u8], slot: Slot) -> Result<(), Refusal> {
     if Parser::is_component(wasm) {
         return Ok(());

@@ -27,7 +27,7 @@ pub struct Manifest {
     pub slot: Slot,
     /// Its name, chosen by its author.
     pub name: ModuleName,
-    /// Its version, higher than that of the previously active module.
+    /// Its version. Activation requires one that is higher than any that was active in the slot.
     pub version: Version,
     /// Its resource limits.
     pub limits: Limits,

@@ -1,5 +1,5 @@
-//! Modules that are shipped to a running host: their signed manifests, the checks of their bytes, and
-//! the registry of the stored ones and of those that are active.
+//! Modules that are shipped to a running host: their signed manifests, the checks of their bytes,
+//! and the registry of stored and active modules.
 //!
 //! A module is pushed with its signed manifest. It is inspected, compiled and tried before it is
 //! stored, and again before it is activated, because keys, approvals and active modules change
@@ -95,7 +95,7 @@ pub struct Modules {
     /// Serializes changes. Stored modules are in the compilation cache, so the replacement of a bad
     /// module never waits for a push.
     turn: tokio::sync::Mutex<()>,
-    /// Held while the store and the loaded modules change together. Held briefly.
+    /// Held briefly, while the store and the loaded modules change together.
     swap: tokio::sync::Mutex<()>,
     /// The keys against which the loaded modules were last checked; `None` until they are loaded.
     loaded_with: Mutex<Option<Keys>>,
@@ -224,7 +224,8 @@ impl Modules {
     }
 }
 
-/// Checks that a caller may change a slot: the policy team its own, an admin the root of trust.
+/// Checks that a caller may change a slot: `policy` requires the role `policy`, `verifier` the role
+/// `admin`.
 ///
 /// Refusals: `forbidden`.
 fn may_change(caller: &Caller, slot: Slot) -> Result<(), Refusal> {

@@ -18,7 +18,8 @@ use crate::refusal::Refusal;
 use crate::verifier::Verifier;
 
 impl Modules {
-    /// Reloads both slots from the store if the keyring changed since the last check.
+    /// Reloads both slots from the store if the keyring changed since the last check, or if a
+    /// change invalidated them.
     ///
     /// Refusals: `store-unavailable`; `keyring-unavailable` if a slot has a module.
     pub(super) async fn refresh(&self) -> Result<(), Refusal> {

@@ -194,8 +194,8 @@ pub(crate) fn keeps_bytes(row: &str) -> bool {
     serde_json::from_str::<ModuleRow>(row).is_ok_and(|row| row.removed_at.is_none())
 }
 
-/// Returns the name in rows of the module that is active in a slot without one. Rows do not use its
-/// digest because it differs between releases.
+/// Returns the name in rows of a slot's built-in module, which is active if the slot has no other.
+/// Rows do not use its digest, because that differs between releases.
 pub(super) fn built_in(slot: Slot) -> Option<&'static str> {
     match slot {
         Slot::Verifier => Some(BUILT_IN),

@@ -1,5 +1,5 @@
-//! The slot `policy`: the active policy and its shadow. A swap is one assignment and a caller clones
-//! what it uses, so each decision uses the same module from beginning to end.
+//! The slot `policy`: the active policy and its shadow. A swap is one assignment, and a caller
+//! clones the module that it uses, so each decision uses the same module from beginning to end.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -17,8 +17,8 @@ pub struct PolicySlot {
     pub active: Active,
     /// The shadow, which is evaluated without effect.
     pub shadow: Option<Policy>,
-    /// What the shadow was compared on since it became one, or since the start. After its end the
-    /// counts stay until there is another shadow.
+    /// The counts of the shadow since it became one, or since the start. They remain after it ends,
+    /// until there is another shadow.
     pub(crate) counts: Arc<Counts>,
 }
 

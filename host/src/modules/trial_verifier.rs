@@ -92,7 +92,7 @@ impl Modules {
         }
         let mut after = None;
         loop {
-            // From the log, not from an index, which could hide one.
+            // The ids come from the log, because an edited index could hide one.
             let ids = self.ledger.store().unfinished(after, BATCH).await?;
             let Some(last) = ids.last() else { break };
             after = Some(*last);

@@ -34,8 +34,9 @@ mod bindings {
 
 /// Maximum length of the text of `describe`: a rules file and its description.
 const DESCRIPTION_BYTES_MAX: usize = 4 << 20;
-/// Maximum bytes that the host allocates for all texts of one result. They may overlap in the
-/// policy's memory, so the size of that is not a limit. The longest description, plus headroom.
+/// Maximum bytes that the host allocates for all texts of one result. The texts may overlap in the
+/// policy's memory, so the size of that memory does not limit their total. Enough for the longest
+/// description, plus headroom.
 const ANSWER_BYTES_MAX: usize = DESCRIPTION_BYTES_MAX + (64 << 10);
 
 /// Resource limits of one evaluation.

@@ -1,6 +1,6 @@
-//! Policies: running one ([`Policy`] returns a [`Verdict`] or fails, and no failure allows an action),
-//! and the tools of policy authors: an authoring runtime for rules, and the build of a module from a
-//! rules file.
+//! Policies: the evaluation of one ([`Policy`] returns a [`Verdict`] or fails, and no failure
+//! allows an action), and the tools of policy authors: an authoring runtime for rules, and the
+//! build of a module from a rules file.
 //!
 //! The host does not parse rules. The template, the core module compiled from `guest/policy`, loads
 //! a rules file, evaluates attempts, runs its tests and reports its problems ([`RulesRuntime`]);

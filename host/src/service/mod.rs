@@ -1,5 +1,5 @@
-//! The service: the parts of a deployment over one store, for the HTTP API and the CLI. It contains no
-//! trust rules.
+//! The service: the parts of a deployment over one store, for the HTTP API and the CLI. It contains
+//! no trust rules.
 //!
 //! Each part has its own state and knows only the parts before it:
 //!
@@ -17,7 +17,8 @@
 //! | `start` | the checks of a start |
 //!
 //! "The errors of every change" are `settings-weaker`, `store-unavailable`, `store-tampered`,
-//! `clock-behind`, `clock-ahead`, `idempotency-key-reused` and `verifier-trapped`.
+//! `clock-behind`, `clock-ahead`, `idempotency-key-reused` and `verifier-trapped`. An operation
+//! that reads keys also returns `keyring-unavailable`, before it calls the verifier.
 
 mod stored_texts;
 #[cfg(test)]
@@ -65,7 +66,7 @@ pub struct Service {
 impl Service {
     /// Creates a service over an open store. `verifier` is active unless the store names another
     /// one. The service can write immediately if the settings are no weaker than the recorded ones
-    /// and the log records no witness; otherwise only after [`StartChecks::start`].
+    /// and the log records no witness; otherwise only after the checks of [`StartChecks`].
     ///
     /// # Errors
     ///
@@ -146,7 +147,8 @@ impl Service {
         self.ledger.now_to_write().map(drop)
     }
 
-    /// Checks that answers of this service may be acted on, after its witness was compared.
+    /// Checks that callers may act on answers of this service. A command calls it after it compared
+    /// the log with its witness.
     ///
     /// # Errors
     ///
@@ -162,7 +164,7 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// The errors of every change; changes made before stay.
+    /// The errors of every change; earlier changes of the call remain.
     pub async fn sweep(&self) -> Result<usize, Refusal> {
         self.modules.sweep().await;
         // Records a revocation before someone restores an older keyring. If that fails, the

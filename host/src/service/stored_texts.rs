@@ -3,7 +3,8 @@
 use crate::modules::keeps_bytes;
 use crate::store::{ANSWER_SECONDS, About, EntryInterpreter, about};
 
-/// A server's clock may be this much ahead: it may have deleted answers that are nearly old enough.
+/// Margin for a server whose clock is ahead: it may already have deleted answers that are almost
+/// old enough.
 const ANSWER_MARGIN_SECONDS: u64 = 3_600;
 
 /// The host's interpretation of the texts in its store.

@@ -1,4 +1,5 @@
-//! The subject of an audit entry: the one thing under which the index of entries lists it.
+//! The subject of an audit entry: the approval, key, token or other thing under which the index
+//! lists the entry.
 
 use std::borrow::Cow;
 
@@ -53,7 +54,8 @@ pub(crate) fn of_event(text: &str) -> Option<About> {
         "module_activated" | "module_rolled_back" | "module_shadowed" | "module_unshadowed" => {
             named("slot", event.slot)
         }
-        // Not the approval or slot: refused callers must not lengthen the entries read for those.
+        // The caller, not the approval or slot: refused callers must not lengthen the lists of
+        // entries about those.
         "request_refused" | "module_refused" => named("subject", event.actor),
         "guardrails_evaluated" => named("agent", event.agent),
         "shadow_flipped" => named("shadow", Some(policy_of(event.shadow?)?)),

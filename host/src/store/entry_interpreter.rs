@@ -12,6 +12,6 @@ pub trait EntryInterpreter {
     /// Returns whether the store holds a module's bytes, given the module's row.
     fn keeps_bytes(&self, module: &str) -> bool;
 
-    /// Returns the unix time in seconds since which no stored answer has been deleted.
+    /// Returns a time in unix seconds: no answer that was stored at or after it has been deleted.
     fn answers_since(&self) -> u64;
 }

@@ -46,7 +46,8 @@ pub struct Trust {
     accept_unsigned: bool,
     /// Whether heads stay unsigned even though there is a key.
     holds_back: Arc<AtomicBool>,
-    /// Whether a trusted key signed a head that was read or written: then every later one is signed.
+    /// Whether a trusted key signed a head that was read or written. If so, every later head is
+    /// signed.
     is_signing: Arc<AtomicBool>,
 }
 
@@ -132,8 +133,8 @@ impl Trust {
 
     /// Returns the text of a head, signed if there is a log key.
     ///
-    /// Errors: [`StoreError::Unsigned`] if the keys cannot be read, no log key is active, or the log is
-    /// signed and the keyring has no log key any more.
+    /// Errors: [`StoreError::Unsigned`] if the keys cannot be read, no log key is active, or the
+    /// log is signed and the keyring no longer has a log key.
     pub(crate) fn write_head(
         &self,
         checkpoint: &Checkpoint,

@@ -1,5 +1,5 @@
-//! The bindings generated from `wit/` for world `verifier`, and their conversion to the types of this
-//! module. Nothing outside this module names them.
+//! The bindings generated from `wit/` for world `verifier`, and their conversion to the types of
+//! this module. Nothing outside this module names them.
 
 #![allow(missing_docs, unreachable_pub, reason = "generated from wit/, where the docs are")]
 

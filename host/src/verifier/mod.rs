@@ -25,7 +25,7 @@ pub use types::{
     View,
 };
 
-/// Calls with larger arguments run on a blocking thread: they take longer than a context switch.
+/// Calls with larger arguments run on a blocking thread: they take longer than a thread switch.
 pub(crate) const INLINE_BYTES_MAX: usize = 64 << 10;
 
 /// The verifier: a module and its instances. Cheap to clone.
@@ -119,8 +119,8 @@ impl Verifier {
         }
     }
 
-    /// Runs calls outside the async threads if they take long. `bytes` is the approximate size of the
-    /// arguments.
+    /// Runs calls, outside the async threads if the arguments are large. `bytes` is their
+    /// approximate size.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         bytes: usize,

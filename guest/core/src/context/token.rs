@@ -7,7 +7,7 @@ use super::input::{Fault, Input, invalid};
 use super::invalid::{Expected, Invalid, Reason};
 use super::{BYTES_MAX, DEPTH_MAX, float, number, string};
 
-/// Large enough for most strings and numbers, so that reading them allocates once.
+/// Initial capacity: enough for most strings and numbers, so that reading them allocates once.
 const SCRATCH_BYTES: usize = 256;
 
 /// A JSON text and the read position. Refuses the same texts as
@@ -15,7 +15,7 @@ const SCRATCH_BYTES: usize = 256;
 pub struct Tokens<'a> {
     input: Input<'a>,
     depth: usize,
-    /// The canonical form of one piece; unused by readers.
+    /// The canonical form of the last string or number; readers do not use it.
     scratch: Vec<u8>,
 }
 

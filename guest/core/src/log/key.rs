@@ -99,8 +99,8 @@ impl LogKey {
         self.id
     }
 
-    /// Returns the same key under another name. What it signs under that name is not a checkpoint
-    /// of its log.
+    /// Returns the same key under another name. A note that it signs under that name is not a
+    /// checkpoint of its log.
     ///
     /// # Errors
     ///

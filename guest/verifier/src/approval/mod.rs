@@ -1,6 +1,6 @@
-//! `approval.verify`: decides whether an executor may run an attempt, by an approval as a server
-//! shows it. Everything in the view that can be recomputed is, and neither a record nor a server is
-//! needed.
+//! `approval.verify`: decides whether an executor may run an attempt, given an approval as a server
+//! shows it. Everything in the view that can be recomputed is recomputed. Needs neither a record
+//! nor a server.
 //!
 //! `view.rs` reads what a server shows, for approvers ([`crate::lifecycle::Review`]) and executors;
 //! `attempt.rs` reads what is about to run; `expectations.rs` holds what the executor requires

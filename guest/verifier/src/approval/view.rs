@@ -158,8 +158,8 @@ pub(super) struct Evidence {
 }
 
 impl Evidence {
-    /// Parses the members that [`ApprovalView`] left unparsed, and recomputes every digest. An erased
-    /// approval no longer shows the texts that its digests cover.
+    /// Parses the members that [`ApprovalView`] left unparsed, and recomputes the digest of each
+    /// text shown. An erased approval shows none of its texts.
     ///
     /// Rejections: `limit-exceeded`, `request-invalid`.
     pub(super) fn read(shown: &ApprovalView<'_>) -> Result<Self, Rejection> {

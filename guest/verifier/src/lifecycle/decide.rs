@@ -70,7 +70,8 @@ impl Pending {
     /// Checks that the approver may vote. `named` is the key that the signature names, not yet
     /// verified.
     ///
-    /// Rejections: 1. `self-approval` 2. `approver-not-allowed` 3. `already-voted` 4. `limit-exceeded`
+    /// Rejections: 1. `self-approval` 2. `approver-not-allowed` 3. `already-voted`
+    /// 4. `limit-exceeded`
     pub(super) fn admit(
         &self,
         decision: Decision,

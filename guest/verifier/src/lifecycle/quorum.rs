@@ -1,5 +1,5 @@
-//! Counts approvals: which approvers have approved, and what is still missing. Each approver, key
-//! and key material counts once. Groups are taken from the current keyring entries.
+//! Counts the approvals of a record, and finds what its requirement still lacks. Each approver,
+//! each key and each key material counts once. Groups are read from the keyring entries given now.
 
 use super::state::is_requester;
 use crate::key::{Key, Keyring};
@@ -9,7 +9,7 @@ use crate::record::{Ballot, Record, Requirement, Status};
 use crate::rejection::{Code, Rejection};
 use crate::statement::{Decision, Profile};
 
-/// The approvals of a record, each with its key if the keyring still has it.
+/// The approvals of a record, each with its key if the keyring has it.
 pub(super) struct Tally<'a> {
     requirement: &'a Requirement,
     approvals: Vec<Approval<'a>>,
@@ -19,14 +19,14 @@ struct Approval<'a> {
     approver: &'a str,
     key_id: &'a str,
     key: Option<&'a Key>,
-    /// Whether the ballot counts now: its key may sign this profile for its approver and is not
-    /// revoked.
+    /// Whether the approval counts now: its key is in the keyring, may sign this profile for this
+    /// approver, and is not revoked.
     counts: bool,
 }
 
 impl<'a> Tally<'a> {
-    /// Counts the stored ballots without verifying them: the operation that uses the approval does
-    /// that.
+    /// Tallies the stored ballots that approve, except ballots by the requester or an agent, and
+    /// repeats. Does not verify signatures: the operation that uses the approval does.
     pub(super) fn of(record: &'a Record, keys: &'a Keyring) -> Self {
         let mut tally = Self { requirement: &record.requirement, approvals: Vec::new() };
         for ballot in &record.ballots {
@@ -55,7 +55,8 @@ impl<'a> Tally<'a> {
         self.approvals.iter().filter(|approval| approval.counts)
     }
 
-    /// Returns whether an approver, a key id or key material has already approved.
+    /// Returns whether an approver, a key id or key material has already approved, even if that
+    /// approval does not count now.
     pub(super) fn has(&self, approver: &str, key_id: &str, key: Option<&Key>) -> bool {
         self.approvals.iter().any(|approval| {
             same_person(approval.approver, approver)
@@ -70,7 +71,7 @@ impl<'a> Tally<'a> {
         threshold > 0 && self.len() >= threshold
     }
 
-    /// Returns the groups below their minimum: name, minimum, number of approvals.
+    /// Returns the groups below their minimum: name, minimum, number of approvals that count.
     pub(super) fn missing_groups(&self) -> impl Iterator<Item = (&'a str, u32, usize)> {
         self.requirement.groups.iter().filter_map(|(group, minimum)| {
             let of_it = |approval: &&Approval<'_>| approval.key.is_some_and(|k| k.has_group(group));
@@ -85,7 +86,7 @@ impl<'a> Tally<'a> {
     }
 }
 
-/// Returns the status that the last ballot of a record leads to.
+/// Returns the status of a record after its last ballot.
 pub(super) fn status(record: &Record, keys: &Keyring) -> Status {
     match record.ballots.last().map(|ballot| ballot.decision) {
         Some(Decision::Rejected) => Status::Rejected,
@@ -94,11 +95,11 @@ pub(super) fn status(record: &Record, keys: &Keyring) -> Status {
     }
 }
 
-/// Checks that every ballot of a record counts by the keys given now, and that together they meet
-/// the requirement. Does not verify their signatures.
+/// Checks that every ballot of a record is an approval that counts by the keys given now, and that
+/// together they meet the requirement. Does not verify their signatures.
 ///
-/// Rejections: 1. `signature-invalid` for too few ballots, or for one that does not count
-/// 2. `approver-not-allowed` for too few of a group
+/// Rejections: 1. `signature-invalid` for too few approvals, or for a ballot that does not count
+/// 2. `approver-not-allowed` for too few approvals of a group
 pub(crate) fn suffice(record: &Record, keys: &Keyring) -> Result<(), Rejection> {
     let tally = Tally::of(record, keys);
     if tally.len() != record.ballots.len() || !tally.reaches_threshold() {
@@ -121,12 +122,12 @@ pub(crate) fn suffice(record: &Record, keys: &Keyring) -> Result<(), Rejection> 
     }
 }
 
-/// Returns whether a name may be an approver: neither the requester nor an agent.
+/// Returns whether a name may be an approver of this record: neither the requester nor an agent.
 pub(super) fn may_count(record: &Record, approver: &str) -> bool {
     !is_requester(record, approver) && agent_of(approver).is_none()
 }
 
-/// Returns whether a key may still make a ballot of this profile for this approver.
+/// Returns whether a ballot by this key counts now; see `Approval::counts`.
 fn counts_now(key: &Key, ballot: &Ballot, keys: &Keyring) -> bool {
     let theirs = match ballot.profile {
         Profile::V1 => true,

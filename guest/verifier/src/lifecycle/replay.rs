@@ -277,7 +277,7 @@ impl Replay {
         same("outcome", !outcome.is_open())?;
         let at = self.at;
         let execution = self.open_execution(event)?;
-        // The end of the lease is not in the log, but an entry that it ran out may be.
+        // The end of the lease is not in the log, but an entry may record that the lease ran out.
         same("late", late || execution.outcome == Outcome::Claimed)?;
         (execution.outcome, execution.settled_at, execution.late) = (outcome, Some(at), late);
         Ok(self)

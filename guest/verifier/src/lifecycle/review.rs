@@ -1,5 +1,5 @@
-//! `review`: validates an approval as a server shows it to an approver. Nothing is taken on the
-//! server's word: whatever can be recomputed is.
+//! `review`: validates an approval as a server shows it to an approver. Everything that can be
+//! recomputed is recomputed, not taken from the server.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! Evaluates the ballots of a receipt: by the log's keys, and by the keys that a caller pins.
+//! Evaluates the ballots of a receipt with the log's keys and with the keys that a caller pins.
 
 use super::entry::Entry;
 use super::keys::LoggedKeys;

@@ -44,8 +44,8 @@ pub(super) struct Line {
 impl<'a> File<'a> {
     /// Parses a receipt: one JSON object, without white space before or after it.
     ///
-    /// Rejections: 1. `limit-exceeded` for more than 16 MiB 2. `receipt-invalid` 3. `limit-exceeded`
-    /// for more than 4096 entries.
+    /// Rejections: 1. `limit-exceeded` for more than 16 MiB 2. `receipt-invalid`
+    /// 3. `limit-exceeded` for more than 4096 entries.
     pub(super) fn read(text: &'a str) -> Result<Self, Rejection> {
         if text.len() > RECEIPT_BYTES_MAX {
             return Err(Rejection::limit(format!(

@@ -1,5 +1,5 @@
-//! `receipt.verify`: verifies a receipt, one text with everything that proves one approval, using
-//! nothing but this module.
+//! `receipt.verify`: verifies a receipt, one text with everything that proves one approval. Needs
+//! neither a record nor a server.
 //!
 //! ```text
 //! {"format":2,"kind":"signoff-receipt","audience":"default",
@@ -12,8 +12,8 @@
 //! its ballots. They are replayed by the rules of [`crate::lifecycle`], and must lead to the
 //! approval shown.
 //!
-//! A receipt proves that what it contains happened before its checkpoint. It never proves that nothing
-//! else happened: a later withdrawal, or a key that was revoked, is found only in the whole log.
+//! A receipt proves that what it contains happened before its checkpoint. It never proves that
+//! nothing else happened: only the whole log shows a later withdrawal or the revocation of a key.
 //!
 //! `file.rs` reads the file, `entry.rs` the entries, `approval.rs` the approval, `keys.rs` the
 //! keys; `trust.rs` holds what the caller trusts, `ballots.rs` evaluates the ballots by it, and

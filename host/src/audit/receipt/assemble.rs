@@ -110,7 +110,7 @@ pub fn assemble(
     serde_json::to_string(&receipt).map_err(unwritable)
 }
 
-/// Reverts transitions by time alone that are not logged yet.
+/// Reverts transitions that time alone caused and the log does not have yet.
 fn as_logged(shown: &mut Shown, entries: &[Entry<'_>]) {
     let mut steps = entries.iter().filter(|entry| entry.is_step());
     // An erasure ends an execution whose lease expired, and logs both in one entry.

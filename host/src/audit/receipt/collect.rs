@@ -1,4 +1,5 @@
-//! Receipts: the proof of one approval for a verifier that has only the log's key.
+//! Collects a receipt from a store: the proof of one approval, for someone who has only the log's
+//! key.
 
 use std::collections::BTreeSet;
 
@@ -100,8 +101,8 @@ impl AuditLog {
         }
     }
 
-    /// Returns the entries about one subject. Refusals are entries about the refused caller, so
-    /// requests cannot add to these.
+    /// Returns the entries about one subject. Entries of refusals are about the refused caller, so
+    /// refused requests cannot lengthen this list.
     async fn about(&self, about: About) -> Result<Vec<Logged>, Refusal> {
         let entries = self.ledger.store().entries_about(about, 0, ENTRIES_MAX + 1).await?;
         if entries.len() > ENTRIES_MAX {

@@ -9,10 +9,10 @@
 //! ```
 //!
 //! The host assembles a receipt ([`choose`], [`assemble`]) and prints what it proves; every rule is
-//! implemented by the verifier (`receipt.verify` in `wit/receipt.wit`). A receipt reflects the log
-//! at its checkpoint, including status and outcome, so that the passing of time changes neither
-//! until it is logged. `approval` has only those members of the API's approval that the receipt can
-//! prove: a comment only if an Ed25519 signature covers it, and no detail of an outcome.
+//! implemented by the verifier (`receipt.verify` in `wit/receipt.wit`). A receipt shows the
+//! approval as of its checkpoint: an expiry that is not logged yet changes neither its status nor
+//! its outcome. `approval` has only those members of the API's approval that the receipt can prove:
+//! a comment only if an Ed25519 signature covers it, and no detail of an outcome.
 //!
 //! A receipt proves that what it contains happened before its checkpoint. It does not prove that
 //! nothing else happened: a later withdrawal or key revocation is found only in the whole log

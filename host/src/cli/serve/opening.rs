@@ -15,7 +15,7 @@ use crate::store::{Store, Trust};
 /// The keyring file, in which a log key can be created.
 pub(super) struct KeyringFile<'a> {
     pub(super) path: &'a Path,
-    /// Whether a command provides the keys: then the operator does not use a keyring file.
+    /// Whether a command provides keys. If so, a missing keyring file is not created.
     pub(super) has_command: bool,
 }
 
@@ -38,8 +38,9 @@ impl ServeArgs {
         Ok(trust)
     }
 
-    /// Opens or creates the store, and creates a log key if there is none. The store comes first: a
-    /// new key next to a store that cannot be opened would only prevent a later start.
+    /// Opens or creates the store, and then creates a log key if there is none. In this order,
+    /// because an unsigned store does not open once there is a log key: a key that was created
+    /// before a failed start would prevent the next one.
     pub(super) async fn open(
         &self,
         store: &Path,
@@ -56,7 +57,8 @@ impl ServeArgs {
             !had_log_key || current.log_key().is_some(),
             "no log key of the keyring is active with its private half, so nothing can be written; restore its entry, or promote another one with `signoff key promote` (create it with `signoff key generate --use log --status verify-only`)"
         );
-        // A refused start writes nothing, and an empty store does not extend any witness.
+        // Checked before a store is created: a new store does not extend a witness that has seen
+        // another, and a refused start writes nothing.
         if let Some(witness) = &self.witness {
             ensure!(
                 self.accept_rollback
@@ -83,7 +85,7 @@ impl ServeArgs {
             true => None,
             false => match make_log_key(keyring) {
                 Ok(()) => {
-                    // Immediately: an unsigned store does not open once there is a key.
+                    // Signed immediately: an unsigned store does not open once there is a log key.
                     opened.sign_head().await?;
                     None
                 }
@@ -94,8 +96,8 @@ impl ServeArgs {
     }
 }
 
-/// Refuses to create a store where one must have existed, because the keyring has a log key. An
-/// empty store would have no tokens, no recorded settings and no witness.
+/// Refuses to create a store if the keyring has a log key: then there was a store, and it is
+/// missing. A new one would have no tokens, no recorded settings and no witness.
 pub(in crate::cli) fn not_lost(store: &Path, keys: &Keys) -> Result<()> {
     ensure!(
         !has_log_key(keys) || store.try_exists().unwrap_or(true),
@@ -112,7 +114,7 @@ fn has_log_key(keys: &Keys) -> bool {
 
 /// Creates a log key in the keyring file and reports it.
 ///
-/// Errors: why it was not created.
+/// Errors: the reason why no key was created.
 fn make_log_key(keyring: &KeyringFile<'_>) -> Result<(), String> {
     let KeyringFile { path, has_command } = keyring;
     if *has_command && !path.exists() {

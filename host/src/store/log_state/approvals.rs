@@ -1,5 +1,5 @@
-//! The state of every approval, 42 bytes each: sorted by id, in chunks, so that a million approvals
-//! take 42 MB and no reallocation doubles that.
+//! The state of every approval, 42 bytes each: sorted by id and kept in chunks, so that a million
+//! approvals take 42 MB and no reallocation doubles that.
 
 use crate::store::Status;
 use signoff_core::log::tree::Hash;

@@ -1,11 +1,12 @@
 //! The store's contents according to the audit log: the state that authenticates every row.
 //!
-//! Each audit entry names the rows that its change wrote, with the hash of each and the entry that
-//! wrote the previous version (`entry`). At start the log is read once and folded into a
+//! Each audit entry names the rows that its change wrote, with the hash of each row and the number
+//! of the entry that wrote its previous version. At start the log is read once and folded into a
 //! `LogState`: for each row, its hash and the entry that wrote it last. The root of the log is
-//! compared with the signed head, so that a party that can write the store but has no log key can
-//! change neither. After that this state, not a table, decides which rows exist, what is revoked
-//! and the earliest possible current time; every row that is read is hashed and compared with it.
+//! compared with the signed head, so an edit of the log by a party that can write the store but has
+//! no log key is detected. After that the state, not a table, decides which rows exist, what is
+//! revoked, and which time the clock must not precede; every row that is read is hashed and
+//! compared with the state.
 //!
 //! | file | holds |
 //! | --- | --- |

@@ -17,8 +17,8 @@
 //! ```
 //!
 //! Numbers are big-endian. The bytes are signed by a C2SP note of the log key under the name
-//! `signoff-state/AUDIENCE`, which no checkpoint uses. Its lines are the name, the number of
-//! entries, the root of the tree in base64 and the SHA-256 of the bytes in hex.
+//! `signoff-state/AUDIENCE`, which no checkpoint uses. The lines of the note are the name, the
+//! number of entries, the root of the tree in base64 and the SHA-256 of the bytes in hex.
 
 use std::collections::BTreeMap;
 

@@ -24,8 +24,8 @@
 //!
 //! # Lists
 //!
-//! Every approval has four rows in `lists`, one for each filter by agent and action, always with its
-//! status:
+//! Every approval has four rows in `lists`, one for each filter by agent and action, always with
+//! its status:
 //!
 //! ```text
 //! byte  0       status                                 0 to 5

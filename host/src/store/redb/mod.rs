@@ -172,8 +172,8 @@ impl RedbStore {
         self.published.watch_with(witness);
     }
 
-    /// Returns a copy of the log state, to measure its memory: without the spare capacity of the
-    /// chunks of approvals, which the tests of the state bound.
+    /// Returns a copy of the log state, to measure its memory. The copy lacks the spare capacity of
+    /// the chunks of approvals, which a test of the log state bounds.
     #[doc(hidden)]
     pub fn copied_state(&self) -> impl Sized + 'static {
         self.published.view().log.state.clone()

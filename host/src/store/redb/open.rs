@@ -121,7 +121,7 @@ fn database_unless_unclean(path: &Path) -> Result<Option<(ReadOnlyDatabase, Stri
 }
 
 /// Creates a store if none exists. It is written under a temporary name and then linked to its own,
-/// so that a crash never leaves a partial store, and concurrent creators end with the same one.
+/// so that a crash never leaves a partial store, and concurrent creators get the same store.
 pub(super) fn create(path: &Path, audience: &str, trust: &Trust) -> Result<(), StoreError> {
     let draft = draft_path(path);
     let made =

@@ -1,5 +1,5 @@
-//! The single writer thread. It takes all queued changes, applies them in one transaction, makes
-//! them durable together, notifies the witness, publishes them to readers, and only then replies.
+//! The single writer thread. It takes all queued requests, applies them in one transaction, commits
+//! it to disk, notifies the witness, publishes the commit to readers, and only then replies.
 
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,19 +20,20 @@ use crate::store::log_state::Delta;
 use crate::store::{Base, Change, Commit, RowChange, StoreError, Version};
 use signoff_core::log::checkpoint::Checkpoint;
 
-/// Limits of one batch: enough to share a sync among all queued changes, few enough that none waits
-/// long.
+/// Limits of one batch: high enough to share a sync among all queued changes, low enough that no
+/// change waits long.
 const BATCH_CHANGES_MAX: usize = 1024;
 const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Capacity of the queue in KiB; `commit` waits when it is full.
 const QUEUE_KIB_MAX: u32 = 32 * 1024;
 
-/// More than twice the largest change that the host makes, with context, plan and answer at their
-/// limits.
+/// Maximum size of a change: more than twice the largest one that the host makes, with context,
+/// plan and answer at their limits.
 const CHANGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// The largest module. It takes the queue's whole capacity.
+/// Maximum size of a module's bytes. A change with more bytes than the queue's capacity occupies
+/// all of it.
 const BLOB_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// The queue and the thread that empties it.
@@ -45,7 +46,7 @@ pub(super) struct Writer {
 struct Request {
     work: Work,
     bytes: usize,
-    /// Its share of the queue's capacity, released when it is answered.
+    /// Its share of the queue's capacity, released when the request is answered.
     _room: OwnedSemaphorePermit,
 }
 
@@ -56,7 +57,7 @@ enum Work {
         limit: usize,
         reply: Reply<usize>,
     },
-    /// Rewrites the head, signed by the current key.
+    /// Rewrites the head, signed by the current log key.
     Sign(Reply<()>),
 }
 
@@ -120,12 +121,12 @@ impl Writer {
         sender.send(Request { work, bytes, _room: room }).map_err(|_| closed())
     }
 
-    /// Accepts no more requests, finishes the accepted ones, and closes the database.
+    /// Stops accepting requests, finishes the accepted ones, and closes the database.
     pub(super) fn close(&self) {
         self.room.close();
         drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // Waiting callers have already received an error if the thread panicked.
+        // If the thread panicked, the waiting callers have already received an error.
         let _ = thread.map(JoinHandle::join);
     }
 }
@@ -163,7 +164,8 @@ impl Batches {
                     request.answer(outcome);
                 }
             }
-            // Nothing was written; the key may be readable again for the next batch.
+            // Nothing was written, and the store keeps accepting writes: the keys may be readable
+            // again for the next batch.
             Err(StoreError::Unsigned(why)) => {
                 for request in batch {
                     request.refuse(StoreError::Unsigned(why.clone()));
@@ -178,7 +180,8 @@ impl Batches {
         }
     }
 
-    /// Writes a batch atomically.
+    /// Writes a batch in one transaction. Writes nothing if no request of the batch changes
+    /// anything.
     fn write(&self, batch: &[Request]) -> Result<Vec<Outcome>, StoreError> {
         let started = Instant::now();
         let txn = begin_durable(&self.database)?;
@@ -208,8 +211,8 @@ impl Batches {
         Ok(outcomes)
     }
 
-    /// Publishes the commit to readers. It is already on disk: if it cannot be published, its
-    /// callers are still told that it was committed, and the store stops accepting writes.
+    /// Publishes a commit to readers. It is already on disk: if it cannot be published, the callers
+    /// still get the result of the commit, and the store stops accepting writes.
     fn publish(&self, delta: Delta, head: String) {
         match shielded(|| Snapshot::open(self.database.begin_read()?)) {
             Ok(snapshot) => self.published.publish(snapshot, delta, head),
@@ -217,8 +220,8 @@ impl Batches {
         }
     }
 
-    /// Saves the state if at least `entries` entries were added since the last save. Unsaved
-    /// entries are read from the log at start.
+    /// Saves the log state if at least `entries` entries were added since the last save. A start
+    /// reads later entries from the log.
     fn save_after(&self, entries: u64) {
         let saved = shielded(|| {
             let view = self.published.view();
@@ -239,7 +242,7 @@ impl Batches {
     }
 }
 
-/// Waits for a request and takes all queued ones with it, within the limits of a batch.
+/// Waits for a request, and takes it together with the queued ones, up to the limits of a batch.
 fn next_batch(queue: &Receiver<Request>) -> Option<Vec<Request>> {
     let first = queue.recv().ok()?;
     let mut bytes = first.bytes;
@@ -267,7 +270,8 @@ impl Work {
 }
 
 impl Request {
-    /// Replies to the caller, which may be gone; a committed change stays committed.
+    /// Replies to the caller. The caller may have stopped waiting; a committed change remains
+    /// committed.
     fn answer(self, outcome: Outcome) {
         match (self.work, outcome) {
             (Work::Keep(_, reply), Outcome::Change(applied)) => drop(reply.send(applied)),

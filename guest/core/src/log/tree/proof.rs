@@ -150,7 +150,8 @@ pub fn check_inclusion(
 ///
 /// # Errors
 ///
-/// [`ProofError::Outside`], [`ProofError::Length`], [`ProofError::OlderRoot`], [`ProofError::Root`].
+/// [`ProofError::Outside`], [`ProofError::Length`], [`ProofError::OlderRoot`],
+/// [`ProofError::Root`].
 pub fn check_consistency(
     from: u64,
     root_from: &Hash,
