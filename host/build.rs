@@ -56,9 +56,7 @@ fn policy_template(out: &Path) -> Result<(), Box<dyn Error>> {
     fs::write(
         out.join("policy-template.rs"),
         format!(
-            "/// SHA-256 of the core module.\npub(super) const DIGEST: &str = \"{}\";\n\
-             /// Bytes of its stack, which lies at the start of its memory.\npub(super) const STACK_BYTES: usize = {};\n",
-            hex::encode(Sha256::digest(&wasm)),
+            "/// Bytes of its stack, which lies at the start of its memory.\npub(super) const STACK_BYTES: usize = {};\n",
             from_guests("POLICY_STACK_BYTES")?,
         ),
     )?;

@@ -133,13 +133,13 @@ impl Config {
         }
         let floor = config.requirement.requirement();
         // Checked here: otherwise every request would be refused, as if the request were wrong.
-        floor.check().map_err(|e| format!("requirement: {}", e.message))?;
-        if !accept.iter().any(|name| name == "v2") && !floor.takes_v1() {
-            return Err(
-                "signatures.accept names only v1, which cannot meet the requirement: v1 supports only a threshold of 1 without groups"
-                    .to_owned(),
-            );
-        }
+        let floor = floor.complete().map_err(|e| format!("requirement: {}", e.message))?;
+        floor.can_be_met_by(accept.iter().map(String::as_str)).map_err(|e| {
+            format!(
+                "signatures.accept names only v1, which cannot meet the requirement: {}",
+                e.message
+            )
+        })?;
         let no_program = |argv: &Vec<String>| argv.first().is_none_or(String::is_empty);
         if config.keys.command.as_ref().is_some_and(no_program) {
             return Err("keys.command names no program".to_owned());

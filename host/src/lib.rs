@@ -1,10 +1,10 @@
 //! signoff: human approval for high-risk agent actions, checked by one verified WebAssembly
 //! component.
 //!
-//! The host embeds the verifier and makes no trust decision itself: it provides time, keys and a
-//! store, and calls the verifier. `api` and `cli` call the parts of [`service`], and these call
-//! `verifier`, `policy`, `engine` and `store`; dependencies never point back. `host/README.md`
-//! follows one approval through the code.
+//! The host embeds the verifier and decides nothing about an approval itself: it provides time, keys
+//! and a store, and calls the verifier. `api` and `cli` call the parts of [`service`], and these call
+//! `verifier`, `policy`, `engine` and `store`; dependencies never point back.
+//! `ARCHITECTURE.md` follows one approval through the code.
 
 pub mod api;
 pub mod approvals;

@@ -45,6 +45,21 @@ pub struct PartialRequirement {
 }
 
 impl Requirement {
+    /// Checks that signatures of one of these profiles can meet it.
+    ///
+    /// Rejections: `request-invalid`.
+    pub fn can_be_met_by<'a>(
+        &self,
+        profiles: impl IntoIterator<Item = &'a str>,
+    ) -> Result<(), Rejection> {
+        if self.takes_v1() || profiles.into_iter().any(|profile| profile == "v2") {
+            return Ok(());
+        }
+        Err(Rejection::request(
+            "v1 signatures count only if threshold is 1 and no group is required",
+        ))
+    }
+
     /// Returns whether a `v1` signature can count.
     pub fn takes_v1(&self) -> bool {
         takes_v1(self.threshold, &self.groups)

@@ -288,6 +288,11 @@ impl Accepted {
         Self(Profile::ALL.to_vec())
     }
 
+    /// Returns the names of the profiles.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.0.iter().map(|profile| profile.as_str())
+    }
+
     /// Returns the profiles that count towards a requirement.
     pub fn under(&self, requirement: &Requirement) -> Self {
         let counts = |profile: &Profile| match profile {

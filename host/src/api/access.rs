@@ -101,7 +101,7 @@ impl Requested {
     async fn keep_refusal(&self, app: &App, caller: &Caller, code: Code) {
         let of_trust = matches!(code.status, 403 | 409)
             || [Code::SIGNATURE_MALFORMED, Code::STATEMENT_AMBIGUOUS].contains(&code);
-        if self.method != Method::POST || !of_trust {
+        if self.method.is_safe() || !of_trust {
             return;
         }
         let operation = format!("{} {}", self.method, self.route);

@@ -21,8 +21,7 @@ pub use config::{Allocation, config, policy_config};
 pub(crate) use config::{POLICY_MEMORY_BYTES_MAX, POLICY_TABLE_ELEMENTS_MAX, POLICY_TICKS_MAX};
 pub use loader::Loader;
 pub use module::{
-    POLICY_STACK_BYTES, POLICY_TEMPLATE, POLICY_TEMPLATE_DIGEST, VERIFIER, VERIFIER_DIGEST, digest,
-    verifier_core,
+    POLICY_STACK_BYTES, POLICY_TEMPLATE, VERIFIER, VERIFIER_DIGEST, digest, verifier_core,
 };
 pub use policies::Policies;
 pub use pool::{Memory, Pool, World};

@@ -26,9 +26,6 @@ mod template {
 pub static POLICY_TEMPLATE: &[u8] =
     include_bytes!(concat!(env!("OUT_DIR"), "/policy-template.wasm"));
 
-/// Its SHA-256.
-pub const POLICY_TEMPLATE_DIGEST: &str = template::DIGEST;
-
 /// Size of its stack in bytes, which is at the start of its memory.
 pub const POLICY_STACK_BYTES: usize = template::STACK_BYTES;
 

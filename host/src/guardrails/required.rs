@@ -3,7 +3,6 @@
 use signoff_core::requirement::Requirement;
 
 use super::Guardrails;
-use crate::code::Code;
 use crate::policy::Verdict;
 use crate::refusal::Refusal;
 
@@ -16,12 +15,7 @@ impl Guardrails {
     pub(crate) fn required(&self, verdict: &Verdict) -> Result<Requirement, Refusal> {
         let from_policy = verdict.requirement.clone().unwrap_or_default();
         let required = from_policy.stricter(&self.floor.requirement()).complete()?;
-        if !required.takes_v1() && !self.accept.iter().any(|profile| profile == "v2") {
-            return Err(Refusal::new(
-                Code::REQUEST_INVALID,
-                "v1 signatures count only if threshold is 1 and no group is required",
-            ));
-        }
+        required.can_be_met_by(self.accept.iter().map(String::as_str))?;
         Ok(required)
     }
 }

@@ -34,5 +34,5 @@ pub use module_key::{ModuleKey, ModulePublic};
 pub use name::{Approver, Group, KeyId};
 pub use recorded::RecordedKeys;
 pub use secret::{SECRET_VARIABLES, check_secret, secret_of_environment, unchecked_key};
-pub use set::{Keys, LogKey, LogPublic, Signer};
+pub use set::{Keys, LogPublic, LogSecret, Signer};
 pub use source::KeySource;

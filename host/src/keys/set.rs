@@ -34,7 +34,7 @@ struct Set {
 pub struct Signer(Key);
 
 /// The key that signs the audit log's checkpoints.
-pub struct LogKey {
+pub struct LogSecret {
     id: String,
     key: SigningKey,
 }
@@ -120,11 +120,11 @@ impl Keys {
     }
 
     /// Returns the active `log` key, if its seed is available.
-    pub fn log_key(&self) -> Option<LogKey> {
+    pub fn log_key(&self) -> Option<LogSecret> {
         let mut log = self.0.entries.iter().filter(|entry| entry.usage == Usage::Log);
         log.find_map(|entry| match (&entry.material, entry.status) {
             (Material::Ed25519 { seed: Some(seed), .. }, Status::Active) => {
-                Some(LogKey { id: entry.id.to_string(), key: SigningKey::from_bytes(seed) })
+                Some(LogSecret { id: entry.id.to_string(), key: SigningKey::from_bytes(seed) })
             }
             _ => None,
         })
@@ -200,7 +200,7 @@ impl Drop for Signer {
     }
 }
 
-impl LogKey {
+impl LogSecret {
     /// Its id.
     pub fn id(&self) -> &str {
         &self.id
@@ -231,9 +231,9 @@ impl fmt::Debug for Keys {
     }
 }
 
-impl fmt::Debug for LogKey {
+impl fmt::Debug for LogSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("LogKey").field(&self.id).finish()
+        f.debug_tuple("LogSecret").field(&self.id).finish()
     }
 }
 

@@ -260,3 +260,99 @@ pub(crate) fn json_text(value: &impl Serialize) -> String {
 fn is_zero(n: &u64) -> bool {
     *n == 0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::about;
+
+    fn module() -> ModuleFields {
+        ModuleFields {
+            slot: Some("policy"),
+            digest: Some("d1".to_owned()),
+            ..ModuleFields::default()
+        }
+    }
+
+    fn token() -> TokenFields<'static> {
+        TokenFields { token_id: "tok", subject: "s", roles: &[], agents: None, expires_at: None }
+    }
+
+    /// One event of each kind. A new kind does not compile here until it has a line.
+    fn each(after: Option<&Event<'_>>) -> Option<Event<'static>> {
+        let answered = |policy| Answered::Failure { policy, failure: String::new() };
+        Some(match after {
+            None => Event::KeyRecorded(KeyFields {
+                key_id: "k",
+                algorithm: "ed25519",
+                status: "active",
+                usage: "approve",
+                approver: None,
+                groups: &[],
+                fingerprint: "f",
+                public_key: None,
+            }),
+            Some(Event::KeyRecorded(_)) => Event::TokenCreated(token()),
+            Some(Event::TokenCreated(_)) => Event::TokenRevoked(token()),
+            Some(Event::TokenRevoked(_)) => Event::GuardrailsEvaluated(EvaluatedFields {
+                moment: "evaluate",
+                agent: "a",
+                action: "b",
+                context_hash: "c",
+                plan_hash: None,
+                approval_id: None,
+            }),
+            Some(Event::GuardrailsEvaluated(_)) => Event::ShadowFlipped(FlipFields {
+                moment: "evaluate",
+                approval_id: None,
+                agent: "a",
+                action: "b",
+                context_hash: "c",
+                plan_hash: None,
+                active: None,
+                shadow: answered("p"),
+            }),
+            Some(Event::ShadowFlipped(_)) => Event::ModulePushed { module: module(), bytes: 1 },
+            Some(Event::ModulePushed { .. }) => {
+                Event::ModuleActivated { module: module(), previous: None }
+            }
+            Some(Event::ModuleActivated { .. }) => {
+                Event::ModuleRolledBack { module: module(), previous: None, reason: "r" }
+            }
+            Some(Event::ModuleRolledBack { .. }) => Event::ModuleShadowed(module()),
+            Some(Event::ModuleShadowed(_)) => Event::ModuleUnshadowed(module()),
+            Some(Event::ModuleUnshadowed(_)) => Event::ModuleRemoved(module()),
+            Some(Event::ModuleRemoved(_)) => {
+                Event::ModuleRefused { module: module(), operation: "o", code: "c", dropped: 1 }
+            }
+            Some(Event::ModuleRefused { .. }) => {
+                Event::RequestRefused { operation: "o", code: "c", approval_id: None, dropped: 0 }
+            }
+            Some(Event::RequestRefused { .. }) => Event::SettingsRecorded {
+                digest: String::new(),
+                settings: Value::Null,
+                accepted_weaker: &[],
+            },
+            Some(Event::SettingsRecorded { .. }) => Event::WitnessRecorded {},
+            Some(Event::WitnessRecorded {}) => Event::RollbackAccepted { witnessed: None },
+            Some(Event::RollbackAccepted { .. }) => Event::UnsignedAccepted { ended: 0 },
+            Some(Event::UnsignedAccepted { .. }) => {
+                Event::ClockAccepted { last: String::new(), now: String::new() }
+            }
+            Some(Event::ClockAccepted { .. }) => Event::ClockRecorded {},
+            Some(Event::ClockRecorded {}) => return None,
+        })
+    }
+
+    #[test]
+    fn every_event_has_a_subject_in_the_index() {
+        let (mut last, mut count) = (None, 0);
+        while let Some(event) = each(last.as_ref()) {
+            let text = entry_of(&Note::of(event), &Caller::system());
+            assert!(about::of_event(&text).is_some(), "{text}");
+            last = each(last.as_ref());
+            count += 1;
+        }
+        assert_eq!(count, 19);
+    }
+}

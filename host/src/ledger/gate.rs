@@ -1,4 +1,4 @@
-//! Blocks writes until the start has completed its checks. Reads are not blocked.
+//! Blocks writes while a check that only a start can complete is pending. Reads are not blocked.
 
 use std::collections::BTreeMap;
 use std::sync::{PoisonError, RwLock};

@@ -163,6 +163,7 @@ impl StartChecks {
         let gap = self.gap_to_accept(start.accept.clock)?;
         let settings = self.settings_to_record(&start).await?;
         let witness = self.pending_witness(&start).await?;
+        self.keys.checked().await?;
         let signed = self.ledger.store().head().await.map_err(Refusal::from)?.signed;
 
         if witness.is_some() {

@@ -8,7 +8,7 @@ use super::entry::Entry;
 use super::event::Request;
 use super::{Opened, Transition};
 use crate::context::{self, Invalid};
-use crate::record::{FORMAT, Record, Requirement, Status};
+use crate::record::{FORMAT, Record, Status};
 use crate::rejection::{Code, Rejection};
 use crate::signature::Accepted;
 use crate::time::UnixSeconds;
@@ -33,7 +33,7 @@ impl Open<'_> {
         let request = Request::read(&self.request)?;
         let accepted = Accepted::read(&self.accept)?;
         let now = UnixSeconds::new(self.now)?;
-        can_be_met(&request.requirement, &accepted)?;
+        request.requirement.can_be_met_by(accepted.names())?;
         let (context, context_hash) = canonical("context", &self.context)?;
         let (plan, plan_hash) =
             self.plan.as_deref().map(|plan| canonical("plan", plan)).transpose()?.unzip();
@@ -78,14 +78,4 @@ pub(super) fn invalid(what: &str, invalid: &Invalid) -> Rejection {
 
 fn canonical(what: &str, text: &str) -> Result<(String, String), Rejection> {
     context::canonicalize_and_digest(text).map_err(|e| invalid(what, &e))
-}
-
-/// Refuses an approval that no accepted signature could ever complete.
-fn can_be_met(requirement: &Requirement, accepted: &Accepted) -> Result<(), Rejection> {
-    if accepted.under(requirement).is_empty() {
-        return Err(Rejection::request(
-            "v1 signatures count only if threshold is 1 and no group is required",
-        ));
-    }
-    Ok(())
 }
