@@ -1,6 +1,9 @@
 //! `signoff run`: a command that runs only with an approval.
 
+use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::{Child, ChildStderr, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -43,6 +46,11 @@ impl Running {
         let out = String::from_utf8(output.stdout).unwrap();
         (output.status.code().unwrap_or(-1), out, rest)
     }
+}
+
+fn program(path: &Path, text: &str) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 fn execution(server: &Server, approval: &Value) -> Value {
@@ -102,8 +110,8 @@ fn without_an_approval_nothing_runs() {
     let approval = waited.approval.clone();
     let (code, _, err) = waited.end();
     assert_eq!(code, 125);
-    assert!(err.contains("is pending"), "{err}");
-    assert_eq!(server.show(&approval)["status"], "pending");
+    assert!(err.contains("was not decided in time"), "{err}");
+    assert_eq!(server.show(&approval)["status"], "withdrawn");
     assert!(!home.path("it-ran").exists());
 }
 
@@ -137,12 +145,26 @@ fn a_claim_by_another_executor_prevents_the_run() {
 #[test]
 fn a_command_that_does_not_start_is_reported_as_failed() {
     let (home, server) = home_and_server();
-    let run = Running::start(&home, &server, &[], &["./no-such-program", "--flag"]);
+    let missing = home.run(&[
+        "--server",
+        &server.url,
+        "run",
+        "--agent",
+        "a",
+        "--action",
+        "b",
+        "--",
+        "./no-such-program",
+    ]);
+    assert_eq!(missing.code, 125);
+    assert!(missing.err.contains("no-such-program"), "{}", missing.err);
+    program(&home.path("broken"), "not a program, and without an interpreter\n");
+    let run = Running::start(&home, &server, &[], &["./broken", "--flag"]);
     let approval = run.approval.clone();
     server.decide(&approval, "approved", APPROVER).ok();
     let (code, _, err) = run.end();
     assert_eq!(code, 125);
-    assert!(err.contains("no-such-program"), "{err}");
+    assert!(err.contains("broken"), "{err}");
     let execution = execution(&server, &approval);
     assert_eq!(execution["outcome"], "failed");
     assert!(execution["detail"].as_str().unwrap().contains("did not start"), "{execution}");
@@ -201,4 +223,171 @@ fn failures_of_run_exit_with_125() {
     assert_eq!(run(&["--store", "missing/signoff.redb"]), 125);
     let refused = home.run(&["run", "--agent", "", "--action", "b", "--", "true"]);
     assert_eq!(refused.code, 125, "{refused:?}");
+}
+
+/// Runs `command`, edits files while the approval is pending, and approves. Returns the exit code,
+/// both outputs and the execution.
+fn edited(
+    home: &Home,
+    server: &Server,
+    options: &[&str],
+    command: &[&str],
+    edit: impl FnOnce(),
+) -> (i32, String, String, Value) {
+    let run = Running::start(home, server, options, command);
+    let approval = run.approval.clone();
+    edit();
+    server.decide(&approval, "approved", APPROVER).ok();
+    let (code, out, err) = run.end();
+    (code, out, err, execution(server, &approval))
+}
+
+#[test]
+fn what_changes_while_the_approval_is_pending_does_not_run() {
+    let (home, server) = home_and_server();
+    let path = |name: &str| home.path(name);
+    let script = "#!/bin/sh\necho ran \"$@\"; cat\n";
+    let reset = || {
+        program(&path("tool"), script);
+        fs::write(path("schema.sql"), "create").unwrap();
+        fs::write(path("input"), "in").unwrap();
+    };
+    let options = ["--bind", "input"];
+    let command = ["./tool", "--file=schema.sql", "@schema.sql", "schema.sql"];
+    reset();
+    let (code, out, err, execution) = edited(&home, &server, &options, &command, || {});
+    assert_eq!(
+        (code, out.as_str()),
+        (0, "ran --file=schema.sql @schema.sql schema.sql\n"),
+        "{err}"
+    );
+    assert_eq!(execution["outcome"], "succeeded");
+    let replaced = || {
+        fs::remove_file(path("tool")).unwrap();
+        program(&path("tool"), "#!/bin/sh\ntouch planted\n");
+    };
+    let edits: [(&str, &dyn Fn()); 4] = [
+        ("tool", &|| program(&path("tool"), "#!/bin/sh\ntouch planted\n")),
+        ("tool", &replaced),
+        ("schema.sql", &|| fs::write(path("schema.sql"), "drop").unwrap()),
+        ("input", &|| fs::write(path("input"), "other").unwrap()),
+    ];
+    for (name, edit) in edits {
+        reset();
+        let (code, out, err, execution) = edited(&home, &server, &options, &command, edit);
+        assert_eq!((code, out.as_str()), (125, ""), "{err}");
+        assert!(err.contains(name) && err.contains("plan-mismatch"), "{name}: {err}");
+        assert_eq!(execution["outcome"], "failed", "{name}");
+        assert!(!path("planted").exists());
+    }
+}
+
+#[test]
+fn a_program_that_takes_the_place_of_another_in_path_does_not_run() {
+    let (home, server) = home_and_server();
+    for folder in ["first", "second"] {
+        fs::create_dir(home.path(folder)).unwrap();
+    }
+    program(&home.path("second/deploy"), "#!/usr/bin/env sh\necho deployed\n");
+    let paths =
+        format!("{}:{}:/usr/bin:/bin", home.path("first").display(), home.path("second").display());
+    let start = || {
+        let mut signoff = home.signoff(&[
+            "--server",
+            &server.url,
+            "run",
+            "--agent",
+            "a",
+            "--action",
+            "b",
+            "--",
+            "deploy",
+        ]);
+        signoff.env("PATH", &paths).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = signoff.spawn().unwrap();
+        let mut err = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        err.read_line(&mut line).unwrap();
+        let id = line.split_whitespace().find(|word| word.starts_with("appr_")).expect(&line);
+        let approval = server.get(&format!("/api/v1/approvals/{id}")).ok();
+        Running { child, err, approval }
+    };
+    let run = start();
+    let plan = &run.approval["plan"];
+    assert!(plan["program"]["path"].as_str().unwrap().ends_with("second/deploy"), "{plan}");
+    assert!(plan["interpreter"]["path"].as_str().unwrap().ends_with("/sh"), "{plan}");
+    server.decide(&run.approval, "approved", APPROVER).ok();
+    let (code, out, err) = run.end();
+    assert_eq!((code, out.as_str()), (0, "deployed\n"), "{err}");
+    let run = start();
+    program(&home.path("first/deploy"), "#!/bin/sh\ntouch planted\n");
+    server.decide(&run.approval, "approved", APPROVER).ok();
+    let (code, out, err) = run.end();
+    assert_eq!((code, out.as_str()), (125, ""), "{err}");
+    assert!(err.contains("plan-mismatch"), "{err}");
+}
+
+#[test]
+fn the_standard_input_is_empty_or_the_bound_file() {
+    let (home, server) = home_and_server();
+    let (code, out, _, _) = edited(&home, &server, &[], &["cat"], || {});
+    assert_eq!((code, out.as_str()), (0, ""));
+    fs::write(home.path("input"), "bound").unwrap();
+    let (code, out, _, _) = edited(&home, &server, &["--stdin", "input"], &["cat"], || {});
+    assert_eq!((code, out.as_str()), (0, "bound"));
+    let changed = || fs::write(home.path("input"), "other").unwrap();
+    let (code, out, err, _) = edited(&home, &server, &["--stdin", "input"], &["cat"], changed);
+    assert_eq!((code, out.as_str()), (125, ""), "{err}");
+}
+
+#[test]
+fn an_interrupted_run_withdraws_its_request() {
+    let (home, server) = home_and_server();
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
+        let run = Running::start(&home, &server, &[], &["touch", "it-ran"]);
+        let approval = run.approval.clone();
+        kill_process(Pid::from_child(&run.child), signal).unwrap();
+        let (ended, _, err) = run.end();
+        assert_eq!(ended, code, "{err}");
+        assert_eq!(server.show(&approval)["status"], "withdrawn");
+    }
+    assert!(!home.path("it-ran").exists());
+}
+
+#[test]
+fn json_says_why_nothing_ran() {
+    let (home, server) = home_and_server();
+    for (reason, how) in [("rejected", "reject"), ("withdrawn", "withdraw")] {
+        let run = Running::start(&home, &server, &["--json"], &["true"]);
+        match how {
+            "reject" => server.decide(&run.approval, "rejected", APPROVER).ok(),
+            _ => server.act(&run.approval, "withdraw", &json!({})).ok(),
+        };
+        let (code, out, _) = run.end();
+        let answer: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!((code, answer["reason"].as_str()), (125, Some(reason)), "{out}");
+    }
+    let expired = Running::start(&home, &server, &["--json", "--expires-in", "1"], &["true"]);
+    let (_, out, _) = expired.end();
+    assert!(out.contains("\"reason\":\"expired\""), "{out}");
+}
+
+#[test]
+fn with_trust_the_servers_word_is_not_enough() {
+    let (home, server) = home_and_server();
+    let approvers = home.path("approvers");
+    fs::create_dir(&approvers).unwrap();
+    let key = |folder: &Path| {
+        let mut signoff =
+            home.signoff(&["key", "generate", "--id", "ann", "--approver", "ann@company.com"]);
+        let made = signoff.current_dir(folder).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    };
+    key(&approvers);
+    // The server's own approver signs with a shared secret: its word, as far as the executor knows.
+    let trust = home.path("approvers/signoff.keys.json").display().to_string();
+    let options = ["--trust", trust.as_str(), "--audience", "default"];
+    let (code, out, err, execution) = edited(&home, &server, &options, &["touch", "it-ran"], || {});
+    assert_eq!((code, out.as_str()), (125, ""), "{err}");
+    assert!(execution.is_null() && !home.path("it-ran").exists(), "{err}");
 }

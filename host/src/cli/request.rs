@@ -55,7 +55,7 @@ pub(super) fn run(args: &RequestArgs, transport: &Transport) -> Result<Exit, Fai
     if transport.json {
         output::line(&answer);
     } else {
-        output::approval(&approval);
+        output::approval(&approval, false);
     }
     Ok(Exit::Done)
 }
@@ -77,12 +77,17 @@ impl RequirementArgs {
         if self.threshold.is_none() && self.groups.is_empty() {
             return None;
         }
+        Some(format!("\"requirement\":{}", self.floor()))
+    }
+
+    /// Returns the requirement, JSON; without options one that requires nothing.
+    pub(super) fn floor(&self) -> Value {
         let groups: BTreeMap<_, _> = self.groups.iter().cloned().collect();
         let mut requirement = json!({ "groups": groups });
         if let (Some(threshold), Value::Object(fields)) = (self.threshold, &mut requirement) {
             fields.insert("threshold".to_owned(), threshold.into());
         }
-        Some(format!("\"requirement\":{requirement}"))
+        requirement
     }
 }
 

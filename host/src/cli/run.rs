@@ -1,34 +1,54 @@
 //! `signoff run`: a prefix for any command. Requests an approval, waits, claims it, runs the
-//! command and reports the outcome. The approver signs the command itself as the plan. With
-//! `--guardrails` the policy is evaluated first, and an allowed command runs without an approval.
+//! command and reports the outcome. The approver signs the command and the content of its files as
+//! the plan. With `--guardrails` the policy is evaluated first, and an allowed command runs without
+//! an approval.
 
-use std::env;
+mod plan;
+mod trust;
+
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use clap::Args;
 use serde_json::json;
 use tokio::process::Command;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 
 use super::evaluate::{EvaluateRequest, format_evaluation};
 use super::execution::{Claim, report};
-use super::output::note;
+use super::output::{line, note};
 use super::request::{New, RequirementArgs};
-use super::transport::Transport;
+use super::transport::{Access, Transport};
 use super::{Exit, context, exit::Failure, wait};
 use crate::api::{Approval, Evaluation};
 use crate::code::Code;
+use crate::core_dump;
 use crate::keys::SECRET_VARIABLES;
 use crate::policy::Decision;
+use plan::{Bound, Sources};
+use trust::{Pinned, TrustOptions};
 
 /// Attempts to report an outcome: the command has run, so its outcome should be recorded.
 const REPORTS_MAX: u32 = 5;
 
 #[derive(Args)]
+#[command(after_help = "Examples:
+  signoff run --agent deploy --action db.migrate -- ./migrate.sh --env=production
+  signoff run --agent deploy --action db.migrate --trust approvers.json --audience prod \\
+    --threshold 2 -- psql -f schema.sql
+
+The approver sees and signs the command, its folder, and the SHA-256 of the program, of a script's
+interpreter, and of each argument that names a file. All is computed again after the claim; what was
+edited or replaced meanwhile does not run. Not bound are libraries, imports, the environment and the
+network.
+
+Exit codes: the command's own; 125 where signoff failed or nothing may run; 128 plus the signal if it
+was interrupted while waiting, and the request is withdrawn.")]
 pub(super) struct RunArgs {
     /// The agent
     #[arg(long)]
@@ -39,6 +59,20 @@ pub(super) struct RunArgs {
     /// The context: JSON, @FILE, or - for standard input
     #[arg(long, value_name = "JSON|@FILE|-", default_value = "{}")]
     context: String,
+    /// More of the plan, for the reviewer: JSON, @FILE, or - for standard input
+    #[arg(long, value_name = "JSON|@FILE|-")]
+    plan: Option<String>,
+    /// A file whose content is bound, too; may be repeated
+    #[arg(long, value_name = "FILE")]
+    bind: Vec<PathBuf>,
+    /// The number of an argument that is not a file, although one has its name; may be repeated
+    #[arg(long, value_name = "N")]
+    no_bind: Vec<usize>,
+    /// The command's standard input, bound like its arguments [default: empty]
+    #[arg(long, value_name = "FILE")]
+    stdin: Option<PathBuf>,
+    #[command(flatten)]
+    trust: TrustOptions,
     /// The reason, for the reviewer [default: the command line]
     #[arg(long)]
     reason: Option<String>,
@@ -62,15 +96,40 @@ pub(super) struct RunArgs {
 }
 
 pub(super) fn run(args: &RunArgs, transport: &Transport) -> Result<Exit, Failure> {
-    let argv = argv(&args.command)?;
+    // The command could read the token in this process.
+    core_dump::forbid().context("cannot hide this process from the command")?;
+    let command = texts(&args.command)?;
     let context = context::text(&args.context)?;
-    let directory = env::current_dir()?;
-    let plan = json!({ "command": argv, "directory": directory.to_string_lossy() }).to_string();
+    let sources = Sources {
+        command: &command,
+        bind: &args.bind,
+        no_bind: &args.no_bind,
+        stdin: args.stdin.as_deref(),
+    };
+    let bound = sources.bind()?;
+    let more = args.plan.as_deref().map(context::text).transpose()?;
+    let plan = match &more {
+        Some(more) => format!("{{\"plan\":{more},\"run\":{}}}", bound.plan),
+        None => bound.plan.clone(),
+    };
+    let pinned = match (&args.trust.trust, &args.trust.audience) {
+        (Some(keyring), Some(audience)) => {
+            Some(Pinned::load(keyring, audience, &args.requirement.floor())?)
+        }
+        _ => None,
+    };
     if args.guardrails && allowed(args, transport, &context, &plan)? {
-        return ended(execute(&args.command)?);
+        return ended(execute(&command, sources.bind()?)?);
     }
-    let id = request(args, transport, &argv, &context, &plan)?;
-    approved(args, transport, &id)?;
+    let id = request(args, transport, &command, &context, &plan)?;
+    let approval = approved(args, transport, &id)?;
+    match &pinned {
+        Some(pinned) => {
+            let attempt = trust::attempt(&args.agent, &args.action, &context, &plan);
+            pinned.verify(transport, &id, &attempt).inspect_err(|_| withdraw(transport, &id))?;
+        }
+        None => trust::note_unverified(&approval),
+    }
     let claim = Claim {
         agent: &args.agent,
         action: &args.action,
@@ -80,11 +139,16 @@ pub(super) fn run(args: &RunArgs, transport: &Transport) -> Result<Exit, Failure
     };
     let claimed: Approval = transport.parse(&claim.send(transport, &id)?)?;
     let execution = claimed.execution.context("the response to the claim has no execution")?;
-    let ran = execute(&args.command);
+    let unchanged =
+        sources.bind().map_err(Failure::from).and_then(|again| match again.difference(&bound) {
+            Some(why) => Err(transport.refused(Code::PLAN_MISMATCH, format!("{why}; nothing ran"))),
+            None => Ok(again),
+        });
+    let ran = unchanged.and_then(|again| Ok(execute(&command, again)?));
     let (outcome, detail) = match &ran {
         Ok(status) if status.success() => ("succeeded", None),
         Ok(status) => ("failed", Some(status.to_string())),
-        Err(e) => ("failed", Some(format!("it did not start: {e:#}"))),
+        Err(failure) => ("failed", Some(format!("it did not start: {}", failure.words()))),
     };
     report_outcome(transport, &id, &execution.id, outcome, detail.as_deref());
     ended(ran?)
@@ -115,21 +179,24 @@ fn allowed(
     }
 }
 
-fn argv(command: &[OsString]) -> Result<Vec<&str>, Failure> {
+fn texts(command: &[OsString]) -> Result<Vec<String>, Failure> {
     let text = |argument: &OsString| {
         anyhow!("`{}` is not UTF-8 and cannot be shown to a reviewer", argument.display())
     };
-    command.iter().map(|a| a.to_str().ok_or_else(|| Failure::Failed(text(a)))).collect()
+    let words = command.iter().map(|argument| {
+        argument.to_str().map(str::to_owned).ok_or_else(|| Failure::Failed(text(argument)))
+    });
+    words.collect()
 }
 
 fn request(
     args: &RunArgs,
     transport: &Transport,
-    argv: &[&str],
+    command: &[String],
     context: &str,
     plan: &str,
 ) -> Result<String, Failure> {
-    let shown = argv.join(" ");
+    let shown = command.join(" ");
     let shown: String = shown.chars().filter(|c| !c.is_control()).take(1_000).collect();
     let new = New {
         agent: &args.agent,
@@ -145,45 +212,104 @@ fn request(
     Ok(approval.id)
 }
 
-/// Waits for the approval; any other status is a failure.
-fn approved(args: &RunArgs, transport: &Transport, id: &str) -> Result<(), Failure> {
+/// Waits for the approval; any other status is a failure. A request that nobody waits for any more is
+/// withdrawn: after a time-out, and on SIGINT, SIGTERM and SIGHUP, which end the process.
+fn approved(args: &RunArgs, transport: &Transport, id: &str) -> Result<Approval, Failure> {
     let timeout = args.timeout.map(|seconds| Duration::from_secs(seconds.unsigned_abs()));
-    let answer = wait::no_longer(transport, id, "pending", timeout)?;
+    let answer = std::thread::scope(|scope| {
+        let (done, ended) = oneshot::channel::<()>();
+        let waiting = scope.spawn(move || {
+            let _done = done;
+            wait::no_longer(transport, id, "pending", timeout)
+        });
+        if let Some(signal) = interrupted_before(ended)? {
+            withdraw(transport, id);
+            note(&format!("interrupted; {id} is withdrawn and nothing ran"));
+            std::process::exit(128 + signal);
+        }
+        waiting.join().unwrap_or_else(|_| Err(anyhow!("the wait failed").into()))
+    })?;
     let approval: Approval = transport.parse(&answer)?;
     if approval.status == "approved" {
-        let approver = approval.approver.unwrap_or_default();
-        note(&format!("{id} approved by {approver}"));
-        return Ok(());
+        return Ok(approval);
     }
-    let comment = approval.comment.map(|comment| format!(": {comment}"));
-    Err(Failure::Failed(anyhow!("{id} is {}{}", approval.status, comment.unwrap_or_default())))
+    if approval.status == "pending" {
+        withdraw(transport, id);
+    }
+    Err(not_approved(transport, &approval))
 }
 
-/// Runs the command, without signoff's own secrets in its environment. A terminal's Ctrl-C reaches
-/// it directly; SIGTERM is forwarded to it, so that its outcome is always reported.
-fn execute(command: &[OsString]) -> anyhow::Result<ExitStatus> {
-    let (program, arguments) = command.split_first().context("no command is given")?;
+/// Returns the signal that arrived before `ended` closed.
+fn interrupted_before(ended: oneshot::Receiver<()>) -> Result<Option<i32>, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let mut interrupts = signal(SignalKind::interrupt())?;
-        let mut terminations = signal(SignalKind::terminate())?;
-        let mut command = Command::new(program);
-        command.args(arguments);
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+        let [mut interrupt, mut terminate, mut hangup] = signals(kinds)?;
+        Ok(tokio::select! {
+            biased;
+            _ = ended => None,
+            _ = interrupt.recv() => Some(kinds[0].as_raw_value()),
+            _ = terminate.recv() => Some(kinds[1].as_raw_value()),
+            _ = hangup.recv() => Some(kinds[2].as_raw_value()),
+        })
+    })
+}
+
+fn signals<const N: usize>(kinds: [SignalKind; N]) -> std::io::Result<[Signal; N]> {
+    let made: Vec<Signal> = kinds.into_iter().map(signal).collect::<Result<_, _>>()?;
+    made.try_into().map_err(|_| std::io::ErrorKind::Other.into())
+}
+
+/// Withdraws the request; a failure is noted, because the approval then stays until it expires.
+fn withdraw(transport: &Transport, id: &str) {
+    let path = format!("/api/v1/approvals/{id}/withdraw");
+    if let Err(failure) = transport.post(&path, "{}".to_owned(), Access::Write) {
+        note(&format!("{id} could not be withdrawn:"));
+        failure.print();
+    }
+}
+
+/// Returns why nothing runs; with `--json` on standard output, with the status as `reason`.
+fn not_approved(transport: &Transport, approval: &Approval) -> Failure {
+    let (reason, why) = match approval.status.as_str() {
+        "pending" => ("timed-out", "was not decided in time; it is withdrawn".to_owned()),
+        status => (status, format!("is {status}")),
+    };
+    if transport.json {
+        let answer = json!({ "reason": reason, "id": approval.id, "comment": approval.comment });
+        line(&answer.to_string());
+    }
+    let comment = approval.comment.as_ref().map(|comment| format!(": {comment}"));
+    Failure::Failed(anyhow!("{} {why}{}; nothing ran", approval.id, comment.unwrap_or_default()))
+}
+
+/// Runs the command by the handle of its program, without signoff's own secrets in its environment. A
+/// terminal's Ctrl-C reaches it directly; SIGTERM and SIGHUP are forwarded to it, so that its outcome is
+/// always reported.
+fn execute(command: &[String], bound: Bound) -> anyhow::Result<ExitStatus> {
+    let Bound { program, stdin, .. } = bound;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+        let [mut interrupts, mut terminations, mut hangups] = signals(kinds)?;
+        let mut child = Command::new(program.path());
+        child.arg0(&program.name).args(&program.arguments).args(command.iter().skip(1));
+        child.stdin(stdin.map_or_else(Stdio::null, Stdio::from));
         for variable in SECRET_VARIABLES.into_iter().chain(["SIGNOFF_TOKEN"]) {
-            command.env_remove(variable);
+            child.env_remove(variable);
         }
-        let mut child =
-            command.spawn().with_context(|| format!("cannot run `{}`", program.display()))?;
+        let name = command.first().map_or("", String::as_str);
+        let mut child = child.spawn().with_context(|| format!("cannot run `{name}`"))?;
         loop {
-            tokio::select! {
+            let forwarded = tokio::select! {
                 status = child.wait() => return Ok(status?),
-                _ = interrupts.recv() => {}
-                _ = terminations.recv() => {
-                    let pid = child.id().and_then(|id| i32::try_from(id).ok());
-                    if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
-                        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-                    }
-                }
+                _ = interrupts.recv() => continue,
+                _ = terminations.recv() => rustix::process::Signal::TERM,
+                _ = hangups.recv() => rustix::process::Signal::HUP,
+            };
+            let pid = child.id().and_then(|id| i32::try_from(id).ok());
+            if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
+                let _ = rustix::process::kill_process(pid, forwarded);
             }
         }
     })

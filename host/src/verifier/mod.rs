@@ -20,9 +20,9 @@ use crate::engine::{Allocation, Cache, Loader, Memory, Pool, Settings, VERIFIER,
 
 pub use active::ActiveVerifier;
 pub use types::{
-    Accepted, Approval, CanonicalContext, CheckArgs, ClaimArgs, DecisionArgs, Failure, Key,
-    Message, OpenArgs, Opened, ReceiptArgs, Rejection, Shown, Statement, Step, Summary, Transition,
-    View,
+    Accepted, Approval, ApprovalArgs, CanonicalContext, CheckArgs, ClaimArgs, DecisionArgs,
+    Failure, Key, Message, OpenArgs, Opened, ReceiptArgs, Rejection, Shown, Statement, Step,
+    Summary, Transition, View,
 };
 
 /// Calls with larger arguments run on a blocking thread: they take longer than a thread switch.

@@ -4,8 +4,8 @@
 use super::Verifier;
 use super::bindings::{lifecycle, shared, texts, with_key, with_keys};
 use super::types::{
-    Accepted, Approval, CanonicalContext, CheckArgs, ClaimArgs, DecisionArgs, Failure, Key,
-    Message, OpenArgs, Opened, ReceiptArgs, Shown, Statement, Step, Summary, View,
+    Accepted, Approval, ApprovalArgs, CanonicalContext, CheckArgs, ClaimArgs, DecisionArgs,
+    Failure, Key, Message, OpenArgs, Opened, ReceiptArgs, Shown, Statement, Step, Summary, View,
 };
 use crate::engine::Memory;
 
@@ -254,6 +254,31 @@ impl Verifier {
             let lifecycle = verifier.signoff_approval_lifecycle();
             lifecycle
                 .call_review(store, approval, context, plan, decision, approver, key_id, comment)
+        })
+    }
+
+    /// Verifies an approval as a server shows it, without a record and without the server. Returns
+    /// what it proves, JSON.
+    pub fn verify_approval(&self, args: &ApprovalArgs<'_>) -> Result<String, Failure> {
+        self.call_fallible(|verifier, store| {
+            let ApprovalArgs { approval, id, audience, attempt, floor, now, .. } = *args;
+            let profiles = texts(args.accepted.profiles);
+            let interface = verifier.signoff_approval_approval();
+            with_keys(args.accepted.keys, |keys| {
+                interface.call_verify(
+                    store,
+                    approval,
+                    id,
+                    audience,
+                    attempt,
+                    keys,
+                    Some(&profiles),
+                    now,
+                    args.requested_after,
+                    floor,
+                    None,
+                )
+            })
         })
     }
 

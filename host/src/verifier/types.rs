@@ -162,6 +162,27 @@ pub struct View {
     pub summary: Summary,
 }
 
+/// The arguments of [`verify_approval`](super::Verifier::verify_approval).
+#[derive(Clone, Copy, Debug)]
+pub struct ApprovalArgs<'a> {
+    /// The approval exactly as the server shows it, JSON.
+    pub approval: &'a str,
+    /// The id that was requested.
+    pub id: &'a str,
+    /// The deployment that the caller works for.
+    pub audience: &'a str,
+    /// `{agent, action, context, plan?}`, JSON.
+    pub attempt: &'a str,
+    /// The approvers' keys that the caller trusts, and the accepted profiles.
+    pub accepted: Accepted<'a>,
+    /// The time, in seconds since 1970.
+    pub now: u64,
+    /// The earliest request time that counts.
+    pub requested_after: Option<u64>,
+    /// The minimum requirement, JSON.
+    pub floor: Option<&'a str>,
+}
+
 /// The arguments of [`verify_receipt`](super::Verifier::verify_receipt).
 #[derive(Clone, Copy, Debug)]
 pub struct ReceiptArgs<'a> {

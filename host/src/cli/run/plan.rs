@@ -1,0 +1,290 @@
+//! What `signoff run` binds: the command, its folder, and the content of the program and of the files
+//! that it is given.
+//!
+//! The plan is computed for the request and again after the claim. A binary is then executed by the
+//! handle that was hashed the second time, a script by its interpreter's handle.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+/// Larger files are not bound.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+/// As much of a script's first line as the kernel reads.
+const SHEBANG_BYTES_MAX: usize = 256;
+/// What no digest covers, for the approver.
+const NOT_COVERED: &str =
+    "an edit in the instant before it runs, libraries, imports, the environment, the network";
+
+/// What to bind.
+pub(super) struct Sources<'a> {
+    /// The command line.
+    pub(super) command: &'a [String],
+    /// More files.
+    pub(super) bind: &'a [PathBuf],
+    /// Arguments that are not files, counted from 1; the program is 0.
+    pub(super) no_bind: &'a [usize],
+    /// The standard input.
+    pub(super) stdin: Option<&'a Path>,
+}
+
+/// A plan, with the handles of what it names.
+pub(super) struct Bound {
+    /// The plan, JSON.
+    pub(super) plan: String,
+    described: Plan,
+    /// What is executed: the program, or the interpreter of a script.
+    pub(super) program: Program,
+    /// The standard input; none is empty.
+    pub(super) stdin: Option<File>,
+}
+
+/// A program to execute by its handle.
+pub(super) struct Program {
+    /// The handle. It stays open until the command has started.
+    file: File,
+    /// What the program sees as its own name.
+    pub(super) name: OsString,
+    /// Arguments before those of the command: of an interpreter, and the script.
+    pub(super) arguments: Vec<OsString>,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Plan {
+    command: Vec<String>,
+    directory: String,
+    program: Content,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    interpreter: Option<Interpreter>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    files: Vec<Argument>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stdin: Option<Content>,
+    not_covered: &'static str,
+}
+
+/// A file by its path and content.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Content {
+    path: String,
+    sha256: String,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Interpreter {
+    #[serde(flatten)]
+    content: Content,
+    arguments: Vec<String>,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Argument {
+    /// Its number on the command line; none for a file of `--bind`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    argument: Option<usize>,
+    #[serde(flatten)]
+    content: Content,
+}
+
+impl Sources<'_> {
+    /// Computes the plan from what the files contain now.
+    ///
+    /// # Errors
+    ///
+    /// The program is not found, or a file cannot be read.
+    pub(super) fn bind(&self) -> Result<Bound> {
+        let directory = env::current_dir().context("the working folder cannot be read")?;
+        let name = self.command.first().context("no command is given")?;
+        let (mut file, path) = program(name)?;
+        let content = content(&mut file, &path)?;
+        let (program, interpreter) = match shebang(&mut file)? {
+            None => (Program { file, name: name.into(), arguments: Vec::new() }, None),
+            Some(words) => {
+                let (program, interpreter) = interpreter(&words, &path)?;
+                (program, Some(interpreter))
+            }
+        };
+        let mut files = Vec::new();
+        for (number, argument) in self.command.iter().enumerate().skip(1) {
+            if self.no_bind.contains(&number) {
+                continue;
+            }
+            if let Some(content) = named_file(argument)? {
+                files.push(Argument { argument: Some(number), content });
+            }
+        }
+        for path in self.bind {
+            let mut file = open(path)?;
+            let size = file.metadata()?.len();
+            ensure!(
+                size <= FILE_BYTES_MAX,
+                "`{}` is {size} bytes, the limit of --bind is {FILE_BYTES_MAX}",
+                path.display()
+            );
+            files.push(Argument { argument: None, content: self::content(&mut file, path)? });
+        }
+        let mut stdin = self.stdin.map(open).transpose()?;
+        let stdin_content = match (&mut stdin, self.stdin) {
+            (Some(file), Some(path)) => Some(self::content(file, path)?),
+            _ => None,
+        };
+        let described = Plan {
+            command: self.command.to_vec(),
+            directory: shown(&directory)?,
+            program: content,
+            interpreter,
+            files,
+            stdin: stdin_content,
+            not_covered: NOT_COVERED,
+        };
+        let plan = serde_json::to_string(&described)?;
+        Ok(Bound { plan, described, program, stdin })
+    }
+}
+
+impl Bound {
+    /// Returns what differs from an earlier plan, in words.
+    pub(super) fn difference(&self, before: &Self) -> Option<String> {
+        let (now, before) = (&self.described, &before.described);
+        if now == before {
+            return None;
+        }
+        let changed = |what: &str, path: &str| format!("{what} `{path}` was changed or replaced");
+        if now.program != before.program {
+            return Some(changed("the program", &before.program.path));
+        }
+        if now.interpreter != before.interpreter {
+            let path = before.interpreter.as_ref().map_or("-", |it| it.content.path.as_str());
+            return Some(changed("the interpreter", path));
+        }
+        if now.stdin != before.stdin {
+            let path = before.stdin.as_ref().map_or("-", |it| it.path.as_str());
+            return Some(changed("the standard input", path));
+        }
+        let file = before.files.iter().find(|file| !now.files.contains(file));
+        let file = file.or_else(|| now.files.iter().find(|file| !before.files.contains(file)));
+        Some(match file {
+            Some(file) => changed("the file", &file.content.path),
+            None => "the working folder was moved".to_owned(),
+        })
+    }
+}
+
+impl Program {
+    /// Returns the path that executes the handle.
+    pub(super) fn path(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}", self.file.as_raw_fd()))
+    }
+}
+
+/// Finds a program as a shell does, but never through a folder of `PATH` that is not absolute: which
+/// one that is depends on where the command runs.
+fn program(name: &str) -> Result<(File, PathBuf)> {
+    if name.contains('/') {
+        let path = env::current_dir()?.join(name);
+        ensure!(is_program(&path), "`{name}` is not an executable file");
+        return Ok((open(&path)?, path));
+    }
+    let folders = env::var_os("PATH").unwrap_or_default();
+    let found = env::split_paths(&folders)
+        .filter(|folder| folder.is_absolute())
+        .map(|folder| folder.join(name))
+        .find(|path| is_program(path));
+    let path = found.with_context(|| format!("`{name}` is in no folder of PATH"))?;
+    Ok((open(&path)?, path))
+}
+
+fn is_program(path: &Path) -> bool {
+    path.metadata().is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
+}
+
+fn open(path: &Path) -> Result<File> {
+    let file = File::open(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    ensure!(file.metadata()?.is_file(), "`{}` is not a regular file", path.display());
+    Ok(file)
+}
+
+/// Returns a file's path and digest, and rewinds it.
+fn content(file: &mut File, path: &Path) -> Result<Content> {
+    let digest = digest(file).with_context(|| format!("cannot read `{}`", path.display()))?;
+    Ok(Content { path: shown(path)?, sha256: digest })
+}
+
+fn digest(file: &mut File) -> std::io::Result<String> {
+    let (mut digest, mut piece) = (Sha256::new(), vec![0; 64 << 10]);
+    loop {
+        match file.read(&mut piece)? {
+            0 => break,
+            length => digest.update(piece.get(..length).unwrap_or_default()),
+        }
+    }
+    file.rewind()?;
+    Ok(hex::encode(digest.finalize()))
+}
+
+/// Returns the words of a script's first line; `None` for a binary.
+fn shebang(file: &mut File) -> Result<Option<Vec<String>>> {
+    let mut head = Vec::new();
+    file.by_ref().take(SHEBANG_BYTES_MAX as u64).read_to_end(&mut head)?;
+    file.rewind()?;
+    let Some(rest) = head.strip_prefix(b"#!") else { return Ok(None) };
+    let line = rest.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    ensure!(line.len() < rest.len(), "the script's first line is too long");
+    let line = std::str::from_utf8(line).context("the script's first line is not UTF-8")?.trim();
+    // The kernel passes everything after the interpreter as one argument.
+    let words = line.split_once([' ', '\t']).map_or(vec![line], |(a, b)| vec![a, b.trim()]);
+    Ok(Some(words.into_iter().filter(|word| !word.is_empty()).map(str::to_owned).collect()))
+}
+
+/// Finds the interpreter of a script. Through `env` it is the program that `env` would find.
+fn interpreter(words: &[String], script: &Path) -> Result<(Program, Interpreter)> {
+    let (name, arguments) = words.split_first().context("the script names no interpreter")?;
+    let through_env: Vec<String> = match (Path::new(name).file_name(), arguments) {
+        (Some(file), [rest]) if file == "env" => {
+            let rest = rest.strip_prefix("-S").unwrap_or(rest);
+            ensure!(
+                !rest.trim().starts_with('-') && !rest.contains(['=', '"', '\'', '\\', '$']),
+                "the script's first line has options of env that cannot be bound; name the interpreter itself"
+            );
+            rest.split_whitespace().map(str::to_owned).collect()
+        }
+        _ => Vec::new(),
+    };
+    let (name, arguments) = through_env.split_first().unwrap_or((name, arguments));
+    let (mut file, path) = program(name)?;
+    if shebang(&mut file)?.is_some() {
+        bail!("the interpreter `{}` is itself a script, which cannot be bound", path.display());
+    }
+    let content = content(&mut file, &path)?;
+    let leading = arguments.iter().map(OsString::from).chain([script.as_os_str().to_owned()]);
+    let program = Program { file, name: name.into(), arguments: leading.collect() };
+    Ok((program, Interpreter { content, arguments: arguments.to_vec() }))
+}
+
+/// Returns the file that an argument names: the whole of it, or what follows its first `=` or `@`.
+fn named_file(argument: &str) -> Result<Option<Content>> {
+    let after = |mark| argument.split_once(mark).map(|(_, rest)| rest);
+    for path in [Some(argument), after('='), after('@')].into_iter().flatten() {
+        let is_small = |it: std::fs::Metadata| it.is_file() && it.len() <= FILE_BYTES_MAX;
+        let path = Path::new(path);
+        if path.metadata().is_ok_and(is_small) {
+            return Ok(Some(content(&mut open(path)?, path)?));
+        }
+    }
+    Ok(None)
+}
+
+fn shown(path: &Path) -> Result<String> {
+    let text = path.to_str().map(str::to_owned);
+    text.ok_or_else(|| {
+        anyhow!("`{}` is not UTF-8 and cannot be shown to a reviewer", path.display())
+    })
+}
