@@ -187,7 +187,8 @@ fn an_approver_reads_the_digested_form_of_a_context() {
     let binary = env!("CARGO_BIN_EXE_signoff");
     let mut command = home.program("python3");
     command.args(["-c", ON_A_TERMINAL, binary, "approve", id(&approval)]);
-    let ran = Ran::of(command.args(["--approver", APPROVER, "--server", &url]));
-    let got = ran.ok();
-    assert!(got.contains(r#"{"a": "rm -rf /"}"#) && got.contains("nothing was decided"), "{got}");
+    command.args(["--approver", APPROVER, "--server", &url]).env("SIGNOFF_PAGER", "");
+    let got = Ran::of(&mut command).ok();
+    assert!(got.contains("a: \u{1b}[0m\"rm -rf /\"") || got.contains(r#"a: "rm -rf /""#), "{got}");
+    assert!(got.contains("nothing was decided"), "{got}");
 }

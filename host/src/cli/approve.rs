@@ -1,5 +1,7 @@
-//! `signoff approve` and `signoff reject`: shows the request, asks for confirmation, and signs on
+//! `signoff approve` and `signoff reject`: shows each request, asks for confirmation, and signs on
 //! this machine.
+
+mod choose;
 
 use std::io::{IsTerminal, Write, stderr, stdin};
 
@@ -7,18 +9,21 @@ use clap::Args;
 use serde_json::json;
 use serde_json::value::RawValue;
 
+use super::screen::{Screen, ToSign};
 use super::signer::{self, Signing};
 use super::transport::{Access, Transport, call_verifier};
 use super::{Exit, exit::Failure, output};
-use crate::api::{Approval, List, Problem};
+use crate::api::{Approval, Problem};
 use crate::code::Code;
+use crate::keys::Keys;
 use crate::verifier::{DecisionArgs, Shown, Statement};
 
 #[derive(Args)]
 pub(super) struct DecideArgs {
-    /// The approval's id, or a unique prefix of it; optional on a terminal, which offers pending
-    /// approvals
-    id: Option<String>,
+    /// Ids of approvals, or unique prefixes of them; each is shown and signed. Optional on a terminal,
+    /// which offers the pending approvals
+    #[arg(value_name = "ID")]
+    ids: Vec<String>,
     /// The approver [default: the approver the key is bound to]
     #[arg(long, env = "SIGNOFF_APPROVER")]
     approver: Option<String>,
@@ -35,6 +40,9 @@ pub(super) struct DecideArgs {
     /// Use a signature made elsewhere instead of signing with a key of this machine
     #[arg(long)]
     signature: Option<String>,
+    /// Show long values whole
+    #[arg(long)]
+    full: bool,
     /// Do not ask for confirmation
     #[arg(long, short)]
     yes: bool,
@@ -47,54 +55,220 @@ pub(super) enum Decision {
     Rejected,
 }
 
+/// What a person answers to one request.
+enum Answer {
+    Decide(Decision),
+    Skip,
+    Quit,
+}
+
+/// One request, as the person sees it, and who signs it.
+struct Review {
+    /// The unmodified text: this machine's verifier reads exactly what the server sent.
+    sent: String,
+    /// The same, with its texts in canonical form: a server could hide content behind escapes and
+    /// empty lines.
+    approval: Approval,
+    signing: Signing,
+}
+
 pub(super) fn run(
     decision: Decision,
     args: &DecideArgs,
     transport: &Transport,
 ) -> Result<Exit, Failure> {
-    let id = match &args.id {
-        Some(id) => transport.resolve(id)?,
-        None => choose(transport)?,
+    let ids = match args.ids.as_slice() {
+        [] => vec![choose::pending(transport)?],
+        ids => ids.iter().map(|id| transport.resolve(id)).collect::<Result<_, _>>()?,
     };
-    // The unmodified text: this machine's verifier reads exactly what the server sent.
-    let shown = transport.get(&format!("/api/v1/approvals/{id}"))?;
-    let mut approval: Approval = transport.parse(&shown)?;
-    if approval.id != id {
-        let text =
-            format!("requested `{id}`, but the server returned `{}`; sign nothing", approval.id);
-        return Err(transport.refused(Code::NOT_FOUND, text));
+    if args.signature.is_some() && ids.len() > 1 {
+        return Err(Failure::usage("--signature is of one approval; give one id"));
     }
-    let signing = signing(args, &approval, transport)?;
-    let statement = review(decision, args, &shown, &approval, &signing, transport)?;
-    for text in [&mut approval.context, &mut approval.plan].into_iter().flatten() {
-        // In canonical form: a server could hide content behind escapes and empty lines.
-        if text.get() != "null" {
-            *text = RawValue::from_string(transport.canonical(text.get())?)?;
+    if !args.yes && !stdin().is_terminal() {
+        return Err(Failure::usage("--yes is required without a terminal"));
+    }
+    let mut exit = Exit::Done;
+    for (number, id) in ids.iter().enumerate() {
+        if ids.len() > 1 && !transport.json {
+            output::note(&format!("{} of {}", number + 1, ids.len()));
+        }
+        let review = Review::of(id, decision, args, transport)?;
+        let answer = match args.yes {
+            true => Answer::Decide(decision),
+            false => review.ask(decision, args, transport)?,
+        };
+        match answer {
+            Answer::Decide(decided) => review.decide(decided, args, transport)?,
+            Answer::Skip => {
+                output::note(&format!("nothing was decided about {id}"));
+                exit = Exit::Failed;
+            }
+            Answer::Quit => {
+                output::note("nothing more was decided");
+                return Ok(Exit::Failed);
+            }
         }
     }
-    if !args.yes && !confirm(decision, &approval, &signing)? {
-        output::note("nothing was decided");
-        return Ok(Exit::Failed);
+    Ok(exit)
+}
+
+impl Review {
+    /// Fetches a request, and checks it with this machine's verifier, which recomputes the digests:
+    /// approvers sign what they see.
+    fn of(
+        id: &str,
+        decision: Decision,
+        args: &DecideArgs,
+        transport: &Transport,
+    ) -> Result<Self, Failure> {
+        let sent = transport.get(&format!("/api/v1/approvals/{id}"))?;
+        let approval: Approval = transport.parse(&sent)?;
+        if approval.id != id {
+            let text = format!(
+                "requested `{id}`, but the server returned `{}`; sign nothing",
+                approval.id
+            );
+            return Err(transport.refused(Code::NOT_FOUND, text));
+        }
+        let signing = signing(args, &approval, transport)?;
+        let mut review = Self { sent, approval, signing };
+        let comment = args.comment.as_deref().unwrap_or_default();
+        review.statement(decision, comment, transport)?;
+        for text in [&mut review.approval.context, &mut review.approval.plan].into_iter().flatten()
+        {
+            if text.get() != "null" {
+                *text = RawValue::from_string(transport.canonical(text.get())?)?;
+            }
+        }
+        Ok(review)
     }
-    let signature = match &args.signature {
-        Some(signature) => signature.clone(),
-        None => signing.sign(&statement, transport)?,
-    };
-    let body = json!({
-        "decision": decision.word(),
-        "approver": signing.approver,
-        "comment": args.comment,
-        "signature": signature,
-    });
-    let path = format!("/api/v1/approvals/{id}/approve");
-    let answer = transport.post(&path, body.to_string(), Access::Write)?;
-    if transport.json {
-        output::line(&answer);
-    } else {
-        let decided: Approval = transport.parse(&answer)?;
-        output::status_line(&decided);
+
+    /// Makes the statement to sign.
+    fn statement(
+        &self,
+        decision: Decision,
+        comment: &str,
+        transport: &Transport,
+    ) -> Result<Statement, Failure> {
+        let text = |text: &Option<Box<RawValue>>| text.as_ref().map(|text| text.get().to_owned());
+        let (context, plan) = (text(&self.approval.context), text(&self.approval.plan));
+        let shown = Shown {
+            approval: &self.sent,
+            context: context.as_deref().unwrap_or_default(),
+            plan: plan.as_deref().filter(|plan| *plan != "null"),
+        };
+        let by = DecisionArgs {
+            decision: decision.word(),
+            approver: &self.signing.approver,
+            key_id: self.signing.key_id(),
+            comment,
+        };
+        let reviewed = call_verifier(transport.json, || transport.verifier().review(&shown, &by));
+        reviewed.map_err(|failure| match failure {
+            Failure::Refused { problem, json } => {
+                let detail = format!("{}; sign nothing", problem.detail);
+                Failure::Refused { problem: Problem { detail, ..problem }, json }
+            }
+            other => other,
+        })
     }
-    Ok(Exit::Done)
+
+    /// Shows the request and asks until there is an answer. A folded value must be shown whole before
+    /// it can be approved.
+    fn ask(
+        &self,
+        decision: Decision,
+        args: &DecideArgs,
+        transport: &Transport,
+    ) -> Result<Answer, Failure> {
+        let keys = transport.keys().unwrap_or_default();
+        let mut is_folded = self.show(args.full, &keys);
+        loop {
+            self.summary().print_messages();
+            let (yes, other) = match decision {
+                Decision::Approved => ("[y]es", "[r]eject"),
+                Decision::Rejected => ("[y]es", "[a]pprove"),
+            };
+            let unfold = if is_folded { " [f]ull" } else { "" };
+            output::note(&format!("{} {}?", decision.question(), self.signing));
+            let answer = prompt(&format!("{yes} {other}{unfold} [s]kip [q]uit: "))?;
+            let decided = match answer.to_ascii_lowercase().as_str() {
+                "y" | "yes" => decision,
+                "a" | "approve" => Decision::Approved,
+                "r" | "reject" => Decision::Rejected,
+                "f" | "full" => {
+                    is_folded = self.show(true, &keys);
+                    continue;
+                }
+                "q" | "quit" => return Ok(Answer::Quit),
+                "" | "s" | "skip" | "n" | "no" => return Ok(Answer::Skip),
+                _ => continue,
+            };
+            if is_folded && decided == Decision::Approved {
+                output::note("a long value is folded; show it whole with f before you approve");
+                continue;
+            }
+            return Ok(Answer::Decide(decided));
+        }
+    }
+
+    /// Shows the request. Returns whether a value is folded.
+    fn show(&self, full: bool, keys: &Keys) -> bool {
+        let mut screen = Screen::new().full(full);
+        let to_sign = ToSign { profile: self.signing.profile, by: self.signing.to_string(), keys };
+        screen.approval(&self.approval, Some(&to_sign));
+        let is_folded = screen.is_folded();
+        screen.print_paged();
+        is_folded
+    }
+
+    /// What is decided, once more, so that it is next to the question whatever was shown above.
+    fn summary(&self) -> Screen {
+        let mut screen = Screen::of_messages();
+        screen.field("agent", &self.approval.agent);
+        screen.field("action", &self.approval.action);
+        screen.field("digest", &self.approval.context_hash);
+        screen.field_of("plan digest", self.approval.plan_hash.as_deref());
+        screen
+    }
+
+    /// Signs a decision, sends it and prints the result.
+    fn decide(
+        &self,
+        decision: Decision,
+        args: &DecideArgs,
+        transport: &Transport,
+    ) -> Result<(), Failure> {
+        let comment = match &args.comment {
+            Some(comment) => Some(comment.clone()),
+            None if args.yes || decision == Decision::Approved => None,
+            None => Some(prompt("Comment, for the requester (Enter for none): ")?)
+                .filter(|comment| !comment.is_empty()),
+        };
+        let signature = match &args.signature {
+            Some(signature) => signature.clone(),
+            None => {
+                let text = comment.as_deref().unwrap_or_default();
+                let statement = self.statement(decision, text, transport)?;
+                self.signing.sign(&statement, transport)?
+            }
+        };
+        let body = json!({
+            "decision": decision.word(),
+            "approver": self.signing.approver,
+            "comment": comment,
+            "signature": signature,
+        });
+        let path = format!("/api/v1/approvals/{}/approve", self.approval.id);
+        let answer = transport.post(&path, body.to_string(), Access::Write)?;
+        if transport.json {
+            output::line(&answer);
+        } else {
+            let decided: Approval = transport.parse(&answer)?;
+            output::status_line(&decided);
+        }
+        Ok(())
+    }
 }
 
 impl Decision {
@@ -111,30 +285,6 @@ impl Decision {
             Self::Rejected => "Reject this",
         }
     }
-}
-
-/// Lets the user choose a pending approval.
-fn choose(transport: &Transport) -> Result<String, Failure> {
-    if !stdin().is_terminal() {
-        return Err(Failure::usage("an approval's id is required without a terminal"));
-    }
-    let pending: List =
-        transport.parse(&transport.get("/api/v1/approvals?status=pending&limit=20")?)?;
-    if pending.items.is_empty() {
-        return Err(transport.refused(Code::NOT_FOUND, "nothing is pending"));
-    }
-    for (index, approval) in pending.items.iter().enumerate() {
-        let Approval { id, agent, action, reason, .. } = approval;
-        let reason = reason.as_deref().unwrap_or_default();
-        let offered = format!("{id}  {agent}/{action}  {reason}").replace(['\n', '\t'], " ");
-        eprintln!("{:>3}  {}", index + 1, output::safe(&offered));
-    }
-    let answer = prompt("Which one? ")?;
-    let chosen = answer.parse::<usize>().ok().and_then(|n| n.checked_sub(1));
-    chosen
-        .and_then(|index| pending.items.get(index))
-        .map(|approval| approval.id.clone())
-        .ok_or_else(|| Failure::usage("expected one of the numbers shown"))
 }
 
 /// Returns the approver and the key or signature.
@@ -158,44 +308,7 @@ fn signing(
     request.resolve(&keys).map_err(|error| error.failure(transport.json))
 }
 
-/// Makes the statement to sign with this machine's verifier, which recomputes the digests:
-/// approvers sign what they see.
-fn review(
-    decision: Decision,
-    args: &DecideArgs,
-    shown: &str,
-    approval: &Approval,
-    signing: &Signing,
-    transport: &Transport,
-) -> Result<Statement, Failure> {
-    let context = approval.context.as_ref().map_or("", |context| context.get());
-    let plan = approval.plan.as_ref().map(|plan| plan.get()).filter(|plan| *plan != "null");
-    let shown = Shown { approval: shown, context, plan };
-    let by = DecisionArgs {
-        decision: decision.word(),
-        approver: &signing.approver,
-        key_id: signing.key_id(),
-        comment: args.comment.as_deref().unwrap_or_default(),
-    };
-    let reviewed = call_verifier(transport.json, || transport.verifier().review(&shown, &by));
-    reviewed.map_err(|failure| match failure {
-        Failure::Refused { problem, json } => {
-            let detail = format!("{}; sign nothing", problem.detail);
-            Failure::Refused { problem: Problem { detail, ..problem }, json }
-        }
-        other => other,
-    })
-}
-
-fn confirm(decision: Decision, approval: &Approval, signing: &Signing) -> Result<bool, Failure> {
-    if !stdin().is_terminal() {
-        return Err(Failure::usage("--yes is required without a terminal"));
-    }
-    output::approval(approval);
-    let answer = prompt(&format!("{} {signing}? [y/N] ", decision.question()))?;
-    Ok(matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes"))
-}
-
+/// Asks a question of ours on standard error.
 pub(super) fn prompt(question: &str) -> Result<String, Failure> {
     eprint!("{question}");
     stderr().flush()?;

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
 use super::{Exit, Global, exit::Failure, output};
@@ -51,7 +50,7 @@ pub(super) fn run(args: &BenchArgs, global: &Global) -> Result<Exit, Failure> {
     if global.json {
         output::line(&serde_json::to_string(&figures)?);
     } else {
-        output::line(&table(&figures));
+        output::table(["FIGURE", "MEDIAN", "A SECOND", "RATIO"], rows(&figures));
     }
     Ok(Exit::Done)
 }
@@ -109,24 +108,13 @@ fn announce(what: &str) {
     eprintln!("measuring {what} …");
 }
 
-fn table(figures: &[Figure]) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(["FIGURE", "MEDIAN", "A SECOND", "RATIO"]);
-    for figure in figures {
+fn rows(figures: &[Figure]) -> Vec<[String; 4]> {
+    let row = |figure: &Figure| {
         let ratio = figure.times.as_ref().map(|(times, than)| format!("{times:.2} × {than}"));
-        table.add_row([
-            figure.name.clone(),
-            duration(figure.seconds),
-            format!("{:.0}", figure.per_second),
-            ratio.unwrap_or_default(),
-        ]);
-    }
-    for column in [1, 2] {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    table.to_string()
+        let Figure { name, seconds, per_second, .. } = figure;
+        [name.clone(), duration(*seconds), format!("{per_second:.0}"), ratio.unwrap_or_default()]
+    };
+    figures.iter().map(row).collect()
 }
 
 impl Figure {

@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::transport::{Access, Transport};
-use super::{Exit, context, exit::Failure, output};
+use super::{Exit, context, exit::Failure, output, screen};
 use crate::api::Evaluation;
 use crate::policy::Decision;
 
@@ -66,7 +66,7 @@ pub(super) fn run(args: &EvaluateArgs, transport: &Transport) -> Result<Exit, Fa
 pub(super) fn format_evaluation(evaluation: &Evaluation) -> String {
     let Evaluation { decision, reason, .. } = evaluation;
     let by = evaluation.rule.as_ref().map_or_else(String::new, |rule| format!(" by rule `{rule}`"));
-    let needs = evaluation.requirement.as_ref().map(output::needs);
+    let needs = evaluation.requirement.as_ref().map(screen::needs);
     let needs = needs.map_or_else(String::new, |needs| format!(" ({needs})"));
     format!("{decision}{by}: {reason}{needs}")
 }

@@ -65,6 +65,15 @@ impl Failure {
         }
     }
 
+    /// Returns the failure in words.
+    pub(super) fn words(&self) -> String {
+        match self {
+            Self::Usage(message) => message.clone(),
+            Self::Refused { problem, .. } => problem.detail.clone(),
+            Self::Failed(error) => format!("{error:#}"),
+        }
+    }
+
     /// Prints the failure to standard error; a refusal under `--json` is a result and goes to
     /// standard output.
     pub(super) fn print(&self) {

@@ -238,7 +238,7 @@ fn list(path: &Path, json: bool) -> Result<Exit, Failure> {
     });
     const HEAD: [&str; 8] =
         ["ID", "STATUS", "USE", "ALGORITHM", "APPROVER", "GROUPS", "HERE", "FINGERPRINT"];
-    output::table(HEAD, &keys.collect::<Vec<_>>());
+    output::table(HEAD, keys.collect::<Vec<_>>());
     Ok(Exit::Done)
 }
 

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use signoff_core::decision::Decision;
 
 use super::destination::Destination;
+use super::screen::Screen;
 use super::transport::Transport;
 use super::trust::{self, TrustArgs, Verdict};
 use super::{Exit, Global, exit::Failure, output};
@@ -173,8 +174,9 @@ fn print_report(report: &Report, json: bool) -> Exit {
         output::line(&output.to_string());
         return verdict.exit();
     }
-    let field = |name: &str, value: &str| output::line(&format!("{name:<13}{}", one_line(value)));
-    output::line(&format!("{}: {} is {}", verdict.sentence(), report.approval_id, report.status));
+    let mut screen = Screen::new();
+    screen.heading(&format!("{}: {} is {}", verdict.sentence(), report.approval_id, report.status));
+    let mut field = |name: &str, value: &str| screen.field(name, value);
     field("audience", &report.audience);
     field("agent", &report.agent);
     field("action", &report.action);
@@ -203,6 +205,7 @@ fn print_report(report: &Report, json: bool) -> Exit {
     if let Some(signer) = &report.signer {
         field("signer", signer);
     }
+    screen.print();
     verdict.exit()
 }
 
@@ -236,8 +239,4 @@ fn requirement(report: &Report) -> String {
         (true, _) => format!("met; {attested} approvals are attested by the log alone"),
     };
     format!("{approvers}{groups}: {met}")
-}
-
-fn one_line(text: &str) -> String {
-    output::safe(text).replace('\n', "\n             ")
 }

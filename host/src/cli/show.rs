@@ -9,6 +9,9 @@ use super::{Exit, exit::Failure, output};
 pub(super) struct ShowArgs {
     /// The approval's id, or a unique prefix of it
     id: String,
+    /// Show long values whole
+    #[arg(long)]
+    full: bool,
 }
 
 pub(super) fn run(args: &ShowArgs, transport: &Transport) -> Result<Exit, Failure> {
@@ -17,7 +20,7 @@ pub(super) fn run(args: &ShowArgs, transport: &Transport) -> Result<Exit, Failur
     if transport.json {
         output::line(&answer);
     } else {
-        output::approval(&transport.parse(&answer)?);
+        output::approval(&transport.parse(&answer)?, args.full);
     }
     Ok(Exit::Done)
 }

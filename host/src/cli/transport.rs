@@ -300,13 +300,19 @@ impl Transport {
         if ApprovalId::parse(id).is_some() {
             return Ok(id.to_owned());
         }
-        if ApprovalId::prefix_range(id).is_none() {
+        let Some((first, last)) = ApprovalId::prefix_range(id) else {
             return Err(self.refused(Code::NOT_FOUND, format!("`{id}` is not an approval id")));
-        }
+        };
+        let has_prefix =
+            |id: &str| ApprovalId::parse(id).is_some_and(|id| (first..=last).contains(&id));
         let found: api::List =
             self.parse(&self.get(&format!("/api/v1/approvals?prefix={id}&limit=2"))?)?;
         match found.items.as_slice() {
-            [one] => Ok(one.id.clone()),
+            [one] if has_prefix(&one.id) => Ok(one.id.clone()),
+            [_] => Err(self.refused(
+                Code::NOT_FOUND,
+                format!("the server's answer is not an approval whose id begins with `{id}`"),
+            )),
             [] => {
                 Err(self.refused(Code::NOT_FOUND, format!("no approval's id begins with `{id}`")))
             }

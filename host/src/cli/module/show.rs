@@ -72,7 +72,7 @@ pub(super) fn list(
             [module.slot, module.state, module.name, version, signer, bytes, module.digest]
         })
         .collect();
-    output::table(["SLOT", "STATE", "NAME", "VERSION", "SIGNER", "BYTES", "DIGEST"], &rows);
+    output::table(["SLOT", "STATE", "NAME", "VERSION", "SIGNER", "BYTES", "DIGEST"], rows);
     for slot in &list.slots {
         if let Some(why) = &slot.failing {
             output::note(&format!("slot {} fails every call: {why}", slot.slot));
@@ -198,7 +198,7 @@ pub(super) fn flips(args: &FlipsArgs, transport: &Transport) -> Result<Exit, Fai
             ]
         })
         .collect();
-    output::table(["NUMBER", "MOMENT", "AGENT", "ACTION", "ACTIVE", "SHADOW", "RULE"], &rows);
+    output::table(["NUMBER", "MOMENT", "AGENT", "ACTION", "ACTIVE", "SHADOW", "RULE"], rows);
     Ok(Exit::Done)
 }
 

@@ -150,7 +150,7 @@ fn print(policy: &LocalPolicy, trace: &[Trace]) {
     if rows.is_empty() {
         output::line("no rule applies to this agent and action");
     } else {
-        output::table(["WHERE", "RULE", "VERDICT", "MATCHED", "WHY"], &rows);
+        output::table(["WHERE", "RULE", "VERDICT", "MATCHED", "WHY"], rows);
     }
 }
 

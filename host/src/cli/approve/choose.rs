@@ -1,0 +1,85 @@
+//! The choice of a pending approval on a terminal: all of them, the next to expire first.
+
+use std::io::{IsTerminal, stdin};
+
+use super::prompt;
+use crate::api::{Approval, List};
+use crate::cli::exit::Failure;
+use crate::cli::screen::{Screen, age};
+use crate::cli::transport::Transport;
+use crate::code::Code;
+
+/// Approvals per page of the choice.
+const SHOWN: usize = 20;
+/// More pending approvals are not read.
+const PENDING_MAX: usize = 20_000;
+
+/// Lets the user choose; returns the id.
+pub(super) fn pending(transport: &Transport) -> Result<String, Failure> {
+    if !stdin().is_terminal() {
+        return Err(Failure::usage("an approval's id is required without a terminal"));
+    }
+    let mut pending = all_pending(transport)?;
+    if pending.is_empty() {
+        return Err(transport.refused(Code::NOT_FOUND, "nothing is pending"));
+    }
+    pending.sort_by(|a, b| a.expires_at.cmp(&b.expires_at).then_with(|| a.id.cmp(&b.id)));
+    let mut first = 0;
+    loop {
+        let last = (first + SHOWN).min(pending.len());
+        list(&pending, first, last);
+        let more = if last < pending.len() { ", Enter for more" } else { "" };
+        let question = format!(
+            "{}-{last} of {} pending. Which one? (a number{more}, q to quit) ",
+            first + 1,
+            pending.len()
+        );
+        let answer = prompt(&question)?;
+        if answer.is_empty() && last < pending.len() {
+            first = last;
+            continue;
+        }
+        let chosen = answer.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
+        return match chosen.and_then(|index| pending.get(index)) {
+            Some(approval) => Ok(approval.id.clone()),
+            None => Err(Failure::usage("expected one of the numbers shown")),
+        };
+    }
+}
+
+fn all_pending(transport: &Transport) -> Result<Vec<Approval>, Failure> {
+    let (mut found, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let path = format!("/api/v1/approvals?status=pending&limit=200{cursor}");
+        let page: List = transport.parse(&transport.get(&path)?)?;
+        found.extend(page.items);
+        match page.next_cursor {
+            Some(_) if found.len() >= PENDING_MAX => return Ok(found),
+            None => return Ok(found),
+            Some(next) => cursor = format!("&cursor={}", super::super::list::escaped(&next)),
+        }
+    }
+}
+
+fn list(pending: &[Approval], first: usize, last: usize) {
+    let rows: Vec<Vec<String>> = pending
+        .iter()
+        .enumerate()
+        .take(last)
+        .skip(first)
+        .map(|(index, approval)| {
+            let Approval { agent, action, reason, expires_at, .. } = approval;
+            let number = (index + 1).to_string();
+            vec![
+                number,
+                age(expires_at),
+                agent.clone(),
+                action.clone(),
+                reason.clone().unwrap_or_default(),
+            ]
+        })
+        .collect();
+    let mut screen = Screen::of_messages();
+    screen.table(&["NUMBER", "EXPIRES", "AGENT", "ACTION", "REASON"], &rows);
+    screen.print_messages();
+}
