@@ -1,9 +1,9 @@
 //! Evaluates an attempt to a verdict.
 //!
 //! Let M be the rules that concern the attempt and whose condition is true or absent, and F those
-//! whose condition fails to evaluate. The verdict is the strictest verdict among the rules of M and
-//! F, and of the default if M is empty. So if a failed condition had been true or false instead,
-//! the verdict would not be stricter.
+//! whose condition fails to evaluate. The verdict is the strictest of those of M and F; the default
+//! takes part if M is empty. So a failed condition never gives a milder verdict than true or false
+//! would have given.
 
 use std::sync::Arc;
 

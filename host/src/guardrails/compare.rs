@@ -2,9 +2,9 @@
 //! effect.
 //!
 //! The real answer never waits for it. Comparisons wait in a separate queue; if it is full, they
-//! are counted and dropped. A verdict that the candidate would have changed is a *flip*: counted,
-//! and recorded as a separate kind of audit entry, so that it is never mistaken for an effective
-//! verdict.
+//! are counted and dropped. A *flip* is a different verdict or a failure of the candidate. Each is
+//! counted; the first 10,000 get an audit entry of a kind of their own, so that none is mistaken for
+//! an effective verdict.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -2,8 +2,8 @@
 //! change of a slot was committed but not swapped in.
 //!
 //! A module whose signer is no longer valid, whose bytes differ from the signed ones, or whose row
-//! differs from the audit log, is not active, and nothing is active in its place. A slot that lost
-//! its policy is not treated as empty: actions that the policy denies would then only require
+//! differs from the audit log, is not active, and nothing is active in its place: the slot refuses
+//! every call. If it counted as empty, actions that the lost policy denies would only require
 //! approval.
 
 use signoff_core::deceptive::in_one_line;

@@ -1,6 +1,6 @@
 //! The checks of a start, which a server must pass before it answers requests.
 //!
-//! All checks run first, so a refused start writes nothing. Then the start records what is new or
+//! All checks run first, so a refused start adds nothing to the log. Then the start records what is new or
 //! what the operator accepts in the audit log, in this order: the clock, the settings, a rollback,
 //! the keys, a store without a signed head, the witness.
 

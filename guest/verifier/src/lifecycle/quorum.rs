@@ -25,8 +25,8 @@ struct Approval<'a> {
 }
 
 impl<'a> Tally<'a> {
-    /// Tallies the stored ballots that approve, except ballots by the requester or an agent, and
-    /// repeats. Does not verify signatures: the operation that uses the approval does.
+    /// Tallies the stored ballots that approve. Skips ballots by the requester, by an agent, and
+    /// repeated ones. Does not verify signatures: the operation that uses the approval does.
     pub(super) fn of(record: &'a Record, keys: &'a Keyring) -> Self {
         let mut tally = Self { requirement: &record.requirement, approvals: Vec::new() };
         for ballot in &record.ballots {
@@ -55,8 +55,8 @@ impl<'a> Tally<'a> {
         self.approvals.iter().filter(|approval| approval.counts)
     }
 
-    /// Returns whether an approver, a key id or key material has already approved, even if that
-    /// approval does not count now.
+    /// Returns whether a stored approval has this approver, key id or key material, even if it does not
+    /// count now.
     pub(super) fn has(&self, approver: &str, key_id: &str, key: Option<&Key>) -> bool {
         self.approvals.iter().any(|approval| {
             same_person(approval.approver, approver)

@@ -1,4 +1,4 @@
-//! The single writer thread. It takes all queued requests, applies them in one transaction, commits
+//! The single writer thread. It takes the queued requests, up to the limits of a batch, applies them in one transaction, commits
 //! it to disk, notifies the witness, publishes the commit to readers, and only then replies.
 
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -32,8 +32,7 @@ const QUEUE_KIB_MAX: u32 = 32 * 1024;
 /// plan and answer at their limits.
 const CHANGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// Maximum size of a module's bytes. A change with more bytes than the queue's capacity occupies
-/// all of it.
+/// Maximum size of a module's bytes. A change larger than the queue waits until the queue is empty.
 const BLOB_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// The queue and the thread that empties it.
