@@ -351,3 +351,29 @@ fn a_closed_pipe_ends_a_command_without_an_error() {
     let ran = Ran::of(&mut command).exits(0);
     assert_eq!((ran.out.lines().count(), ran.err.as_str()), (1, ""));
 }
+
+/// A script that appends to a full disk must not take a refusal for success.
+#[test]
+fn the_exit_code_does_not_depend_on_the_output() {
+    let (home, server) = home_and_server();
+    let rejected = server.request();
+    server.decide(&rejected, "rejected", APPROVER).ok();
+    let into = |path: &str, arguments: &[&str]| {
+        let mut command = home.signoff(&[&["--server", &server.url], arguments].concat());
+        let out = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+        command.stdout(out).output().unwrap().status.code()
+    };
+    assert_eq!(into("/dev/full", &["wait", id(&rejected)]), Some(3));
+    assert_eq!(into("/dev/full", &["verify", id(&rejected), "--json"]), Some(3));
+    assert_eq!(into("/dev/full", &["show", id(&rejected)]), Some(1), "the output is lost");
+    assert_eq!(into("/dev/null", &["show", id(&rejected)]), Some(0));
+}
+
+#[test]
+fn a_named_approver_does_not_change_lists() {
+    let (home, server) = home_and_server();
+    server.request();
+    let mut list = home.signoff(&["--server", &server.url, "list"]);
+    list.env("SIGNOFF_APPROVER", APPROVER);
+    assert_eq!(Ran::of(&mut list).ok().lines().count(), 1);
+}

@@ -158,7 +158,12 @@ fn a_command_that_does_not_start_is_reported_as_failed() {
     ]);
     assert_eq!(missing.code, 125);
     assert!(missing.err.contains("no-such-program"), "{}", missing.err);
-    program(&home.path("broken"), "not a program, and without an interpreter\n");
+    program(&home.path("text"), "not a program, and without an interpreter\n");
+    let arguments =
+        ["--server", &server.url, "run", "--agent", "a", "--action", "b", "--", "./text"];
+    let text = home.run(&arguments);
+    assert!(text.code == 125 && text.err.contains("neither a binary nor a script"), "{text:?}");
+    program(&home.path("broken"), "\u{7f}ELF, but not more\n");
     let run = Running::start(&home, &server, &[], &["./broken", "--flag"]);
     let approval = run.approval.clone();
     server.decide(&approval, "approved", APPROVER).ok();
@@ -328,6 +333,38 @@ fn a_program_that_takes_the_place_of_another_in_path_does_not_run() {
 }
 
 #[test]
+fn a_pipe_in_the_place_of_a_bound_file_is_a_mismatch() {
+    let (home, server) = home_and_server();
+    fs::write(home.path("input"), "in").unwrap();
+    let replaced = || {
+        fs::remove_file(home.path("input")).unwrap();
+        let made = home.program("mkfifo").arg("input").status().unwrap();
+        assert!(made.success());
+    };
+    let options = ["--bind", "input"];
+    let (code, out, err, execution) = edited(&home, &server, &options, &["echo", "ran"], replaced);
+    assert_eq!((code, out.as_str()), (125, ""), "{err}");
+    assert_eq!(execution["outcome"], "failed");
+}
+
+/// An agent that can create a file cannot take another one out of the plan.
+#[test]
+fn each_file_that_an_argument_may_name_is_bound() {
+    let (home, server) = home_and_server();
+    fs::write(home.path("data"), "good").unwrap();
+    fs::write(home.path("if=data"), "decoy").unwrap();
+    let changed = || fs::write(home.path("data"), "evil").unwrap();
+    let command = ["dd", "if=data", "status=none"];
+    let (code, out, err, _) = edited(&home, &server, &[], &command, changed);
+    assert_eq!((code, out.as_str()), (125, ""), "{err}");
+    let run = Running::start(&home, &server, &["--no-bind", "1"], &command);
+    let unbound = &run.approval["plan"]["unbound"];
+    assert!(unbound.to_string().contains("left out"), "{unbound}");
+    server.decide(&run.approval, "rejected", APPROVER).ok();
+    run.end();
+}
+
+#[test]
 fn the_standard_input_is_empty_or_the_bound_file() {
     let (home, server) = home_and_server();
     let (code, out, _, _) = edited(&home, &server, &[], &["cat"], || {});
@@ -343,7 +380,9 @@ fn the_standard_input_is_empty_or_the_bound_file() {
 #[test]
 fn an_interrupted_run_withdraws_its_request() {
     let (home, server) = home_and_server();
-    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
+    for (signal, code) in
+        [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129), (Signal::QUIT, 131)]
+    {
         let run = Running::start(&home, &server, &[], &["touch", "it-ran"]);
         let approval = run.approval.clone();
         kill_process(Pid::from_child(&run.child), signal).unwrap();

@@ -159,8 +159,7 @@ import os, pty, sys
 child, terminal = pty.fork()
 if child == 0:
     os.execv(sys.argv[1], sys.argv[1:])
-os.write(terminal, b"n\n")
-got = b""
+got, answer = b"", b"n\n"
 while True:
     try:
         piece = os.read(terminal, 4096)
@@ -169,6 +168,9 @@ while True:
     if not piece:
         break
     got += piece
+    if answer and b"[q]uit: " in got:
+        os.write(terminal, answer)
+        answer = b""
 sys.stdout.buffer.write(got)
 "#;
 

@@ -14,7 +14,6 @@ use super::signer::{self, Signing};
 use super::transport::{Access, Transport, call_verifier};
 use super::{Exit, exit::Failure, output};
 use crate::api::{Approval, Problem};
-use crate::code::Code;
 use crate::keys::Keys;
 use crate::verifier::{DecisionArgs, Shown, Statement};
 
@@ -77,8 +76,8 @@ pub(super) fn run(
     args: &DecideArgs,
     transport: &Transport,
 ) -> Result<Exit, Failure> {
-    let ids = match args.ids.as_slice() {
-        [] => vec![choose::pending(transport)?],
+    let ids: Vec<String> = match args.ids.as_slice() {
+        [] => choose::pending(transport)?.into_iter().collect(),
         ids => ids.iter().map(|id| transport.resolve(id)).collect::<Result<_, _>>()?,
     };
     if args.signature.is_some() && ids.len() > 1 {
@@ -87,29 +86,47 @@ pub(super) fn run(
     if !args.yes && !stdin().is_terminal() {
         return Err(Failure::usage("--yes is required without a terminal"));
     }
-    let mut exit = Exit::Done;
+    let mut exit = if ids.is_empty() { Exit::Failed } else { Exit::Done };
     for (number, id) in ids.iter().enumerate() {
-        if ids.len() > 1 && !transport.json {
-            output::note(&format!("{} of {}", number + 1, ids.len()));
+        if ids.len() > 1 {
+            output::note(&format!("{} of {}: {id}", number + 1, ids.len()));
         }
-        let review = Review::of(id, decision, args, transport)?;
-        let answer = match args.yes {
-            true => Answer::Decide(decision),
-            false => review.ask(decision, args, transport)?,
-        };
-        match answer {
-            Answer::Decide(decided) => review.decide(decided, args, transport)?,
-            Answer::Skip => {
+        match one(id, decision, args, transport) {
+            Ok(Answer::Decide(_)) => {}
+            Ok(Answer::Skip) => {
                 output::note(&format!("nothing was decided about {id}"));
                 exit = Exit::Failed;
             }
-            Answer::Quit => {
+            Ok(Answer::Quit) => {
                 output::note("nothing more was decided");
                 return Ok(Exit::Failed);
+            }
+            Err(failure) if ids.len() == 1 => return Err(failure),
+            Err(failure) => {
+                failure.print();
+                exit = failure.exit();
             }
         }
     }
     Ok(exit)
+}
+
+/// Shows one request, asks, and sends what was decided.
+fn one(
+    id: &str,
+    decision: Decision,
+    args: &DecideArgs,
+    transport: &Transport,
+) -> Result<Answer, Failure> {
+    let review = Review::of(id, decision, args, transport)?;
+    let answer = match args.yes {
+        true => Answer::Decide(decision),
+        false => review.ask(decision, args, transport)?,
+    };
+    if let Answer::Decide(decided) = answer {
+        review.decide(decided, args, transport)?;
+    }
+    Ok(answer)
 }
 
 impl Review {
@@ -122,14 +139,7 @@ impl Review {
         transport: &Transport,
     ) -> Result<Self, Failure> {
         let sent = transport.get(&format!("/api/v1/approvals/{id}"))?;
-        let approval: Approval = transport.parse(&sent)?;
-        if approval.id != id {
-            let text = format!(
-                "requested `{id}`, but the server returned `{}`; sign nothing",
-                approval.id
-            );
-            return Err(transport.refused(Code::NOT_FOUND, text));
-        }
+        let approval = transport.approval_of(id, &sent)?;
         let signing = signing(args, &approval, transport)?;
         let mut review = Self { sent, approval, signing };
         let comment = args.comment.as_deref().unwrap_or_default();
@@ -181,6 +191,11 @@ impl Review {
         args: &DecideArgs,
         transport: &Transport,
     ) -> Result<Answer, Failure> {
+        if Screen::of_messages().is_narrow() {
+            return Err(Failure::usage(
+                "the terminal is too narrow to show what you sign; make it wider",
+            ));
+        }
         let keys = transport.keys().unwrap_or_default();
         let mut is_folded = self.show(args.full, &keys);
         loop {
@@ -308,8 +323,11 @@ fn signing(
     request.resolve(&keys).map_err(|error| error.failure(transport.json))
 }
 
-/// Asks a question of ours on standard error.
+/// Asks a question of ours on standard error. What was typed before it was asked is no answer to it.
 pub(super) fn prompt(question: &str) -> Result<String, Failure> {
+    if stdin().is_terminal() {
+        let _ = rustix::termios::tcflush(stdin(), rustix::termios::QueueSelector::IFlush);
+    }
     eprint!("{question}");
     stderr().flush()?;
     let mut answer = String::new();

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, BufWriter, Write, stdout};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -42,7 +42,17 @@ impl Destination {
         node(&self.0).is_some_and(|here| node(Path::new(path)) == Some(here))
     }
 
+    /// Creates the output; a new file has the usual permissions.
     pub(super) fn create(&self) -> Result<Draft> {
+        self.create_with(0o666)
+    }
+
+    /// Creates the output; a new file is readable by its owner only.
+    pub(super) fn create_private(&self) -> Result<Draft> {
+        self.create_with(0o600)
+    }
+
+    fn create_with(&self, mode: u32) -> Result<Draft> {
         if !self.is_file() {
             return Ok(Draft::Output(BufWriter::new(Box::new(stdout()))));
         }
@@ -57,7 +67,8 @@ impl Destination {
         let mut draft = path.clone().into_os_string();
         draft.push(format!(".{}.part", std::process::id()));
         let draft = PathBuf::from(draft);
-        let file = File::create_new(&draft).with_context(|| unwritable(&draft))?;
+        let file = File::options().write(true).create_new(true).mode(mode).open(&draft);
+        let file = file.with_context(|| unwritable(&draft))?;
         Ok(Draft::File { out: BufWriter::new(file), draft: Temporary(draft), path })
     }
 }

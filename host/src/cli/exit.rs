@@ -65,6 +65,15 @@ impl Failure {
         }
     }
 
+    /// Returns whether the fault is of the server or the way to it, so that another attempt may succeed.
+    pub(super) fn is_ours(&self) -> bool {
+        match self {
+            Self::Usage(_) => false,
+            Self::Refused { problem, .. } => problem.status >= 500 || problem.status == 429,
+            Self::Failed(_) => true,
+        }
+    }
+
     /// Returns the failure in words.
     pub(super) fn words(&self) -> String {
         match self {

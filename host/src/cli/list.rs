@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use anyhow::anyhow;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -15,6 +16,8 @@ use crate::api::Approval;
 
 /// Approvals that are searched for `--needs`, `--sort` and patterns.
 const SEARCHED_MAX: usize = 20_000;
+/// Pages that are searched: some may have nothing that the caller may read.
+pub(super) const PAGES_MAX: usize = 1_000;
 
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -35,7 +38,7 @@ pub(super) struct ListArgs {
     #[arg(long, value_name = "me", value_parser = ["me"], conflicts_with = "status")]
     needs: Option<String>,
     /// The approver, for --needs
-    #[arg(long, env = "SIGNOFF_APPROVER", requires = "needs")]
+    #[arg(long, env = "SIGNOFF_APPROVER")]
     approver: Option<String>,
     /// The order
     #[arg(long, value_parser = ["newest", "expiry"], default_value = "newest")]
@@ -67,8 +70,11 @@ pub(super) fn run(args: &ListArgs, transport: &Transport) -> Result<Exit, Failur
     let mut cursor = args.cursor.clone();
     loop {
         let page: Page = transport.parse(&transport.get(&path(args, cursor.as_deref()))?)?;
-        cursor.clone_from(&page.next_cursor);
+        next(&mut cursor, page.next_cursor.clone())?;
         print(transport, &page)?;
+        if output::is_closed() {
+            return Ok(Exit::Done);
+        }
         match (&cursor, args.all) {
             (Some(_), true) => {}
             (Some(cursor), false) => {
@@ -87,7 +93,7 @@ pub(super) fn run(args: &ListArgs, transport: &Transport) -> Result<Exit, Failur
 /// Reads every page, and filters and sorts here.
 fn search(args: &ListArgs, transport: &Transport) -> Result<Exit, Failure> {
     let matches = Filter::of(args, transport)?;
-    let (mut found, mut searched) = (Vec::new(), 0);
+    let (mut found, mut searched, mut pages) = (Vec::new(), 0, 0);
     let mut cursor = None;
     loop {
         let page: Page = transport.parse(&transport.get(&path(args, cursor.as_deref()))?)?;
@@ -98,11 +104,12 @@ fn search(args: &ListArgs, transport: &Transport) -> Result<Exit, Failure> {
                 found.push((approval, item));
             }
         }
-        cursor = page.next_cursor;
+        next(&mut cursor, page.next_cursor)?;
+        pages += 1;
         if cursor.is_none() {
             break;
         }
-        if searched >= SEARCHED_MAX {
+        if pages >= PAGES_MAX || searched >= SEARCHED_MAX {
             output::note(&format!("only the newest {searched} approvals were searched"));
             break;
         }
@@ -120,6 +127,15 @@ fn search(args: &ListArgs, transport: &Transport) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+/// Moves to the next page.
+pub(super) fn next(cursor: &mut Option<String>, to: Option<String>) -> Result<(), Failure> {
+    if to.is_some() && *cursor == to {
+        return Err(anyhow!("the server's pages lead nowhere").into());
+    }
+    *cursor = to;
+    Ok(())
+}
+
 /// What the server cannot filter by.
 struct Filter<'a> {
     agent: Option<Glob>,
@@ -135,8 +151,10 @@ impl<'a> Filter<'a> {
         };
         let needs = match (&args.needs, &args.approver) {
             (None, _) => None,
-            (Some(_), Some(approver)) => Some(Cow::Borrowed(approver.as_str())),
-            (Some(_), None) => {
+            (Some(_), Some(approver)) if !approver.is_empty() => {
+                Some(Cow::Borrowed(approver.as_str()))
+            }
+            (Some(_), _) => {
                 let keys = transport.keys()?;
                 match keys.approvers().as_slice() {
                     [one] => Some(Cow::Owned((*one).to_owned())),

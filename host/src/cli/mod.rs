@@ -43,11 +43,13 @@ mod wait;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use clap::builder::Resettable;
 use clap::{
     ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource,
 };
 
 use crate::config::{Config, ConfigError};
+use crate::core_dump;
 use crate::keys::KeySource;
 use crate::store::redb::quiet_shielded_panics;
 
@@ -190,7 +192,10 @@ enum Command {
 /// Runs the command line.
 pub fn main() -> Exit {
     quiet_shielded_panics();
-    let matches = match Cli::command().try_get_matches() {
+    // Any command may read a key or a token. Where the system has no such setting, `serve` and `run` say
+    // so; the others go on, as their memory is short-lived.
+    let _ = core_dump::forbid();
+    let matches = match without_empty_variables(Cli::command()).try_get_matches() {
         Ok(matches) => matches,
         Err(e) => {
             let _ = e.print();
@@ -204,13 +209,24 @@ pub fn main() -> Exit {
     let done = Cli::from_arg_matches(&matches)
         .map_err(|e| Failure::usage(e.to_string()))
         .and_then(|cli| cli.run(&matches));
-    done.unwrap_or_else(|failure| {
+    let exit = done.unwrap_or_else(|failure| {
         failure.print();
         match (own_failure, failure.exit()) {
             (Exit::Run(code), exit) if exit != Exit::Usage => Exit::Run(code),
             (_, exit) => exit,
         }
-    })
+    });
+    // Whoever reads the output must not take a part for the whole.
+    if exit == Exit::Done && output::has_failed() { Exit::Failed } else { exit }
+}
+
+/// Leaves out variables that are set and empty: they count as unset.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let command = command.mut_args(|arg| {
+        let value = arg.get_env().and_then(std::env::var_os);
+        if value.is_some_and(|value| value.is_empty()) { arg.env(Resettable::Reset) } else { arg }
+    });
+    command.mut_subcommands(without_empty_variables)
 }
 
 impl Cli {
@@ -222,6 +238,11 @@ impl Cli {
             Command::Init(args) => init::run(&args, &global, &target),
             Command::Demo(args) => demo::run(&args),
             Command::Serve(args) => serve::run(&args, &global, &target),
+            Command::Run(_) if source(matches, "token") == Some(ValueSource::CommandLine) => {
+                Err(Failure::usage(
+                    "give the token in SIGNOFF_TOKEN: the command could read it in the arguments of this process",
+                ))
+            }
             Command::Run(args) => run::run(&args, &open()?),
             Command::Evaluate(args) => evaluate::run(&args, &open()?),
             Command::Request(args) => request::run(&args, &open()?),

@@ -1,6 +1,7 @@
 //! Output of commands, line by line; `screen` lays out what people read.
 
 use std::io::{IsTerminal, Write, stdout};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anstyle::{AnsiColor, Style};
 use signoff_core::deceptive::in_lines;
@@ -15,7 +16,9 @@ const OUTCOMES: [&str; 4] = ["claimed", "succeeded", "failed", "unknown"];
 
 /// Returns whether standard output is a terminal with colours enabled.
 pub(super) fn colours() -> bool {
-    stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    stdout().is_terminal()
+        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        && std::env::var_os("TERM").is_none_or(|value| value != "dumb")
 }
 
 /// Escapes control and deceptive characters except line feed and tab, so that a text cannot
@@ -24,11 +27,33 @@ pub(super) fn safe(text: &str) -> String {
     in_lines(text)
 }
 
-/// Prints a line; a closed pipe ends the command silently.
+/// Whether a line could not be written, and whether for another reason than a closed pipe.
+static CLOSED: AtomicBool = AtomicBool::new(false);
+static FAILED: AtomicBool = AtomicBool::new(false);
+
+/// Prints a line. What a command does and its exit code do not depend on its output: after a failure
+/// nothing more is printed.
 pub(super) fn line(text: &str) {
-    if !try_line(text) {
-        std::process::exit(0);
+    if is_closed() {
+        return;
     }
+    if let Err(e) = writeln!(stdout(), "{text}") {
+        CLOSED.store(true, Ordering::Relaxed);
+        if e.kind() != std::io::ErrorKind::BrokenPipe {
+            FAILED.store(true, Ordering::Relaxed);
+            note(&format!("standard output cannot be written: {e}"));
+        }
+    }
+}
+
+/// Returns whether nothing more can be printed, for commands that only print.
+pub(super) fn is_closed() -> bool {
+    CLOSED.load(Ordering::Relaxed)
+}
+
+/// Returns whether output was lost, other than by a pipe that its reader closed.
+pub(super) fn has_failed() -> bool {
+    FAILED.load(Ordering::Relaxed)
 }
 
 /// Prints a line. Returns whether the output is still open, for callers that continue without it.
@@ -36,9 +61,12 @@ pub(super) fn try_line(text: &str) -> bool {
     writeln!(stdout(), "{text}").is_ok()
 }
 
-/// Prints a line with untrusted content, such as a server's response.
+/// Prints a result that may have content of others, such as a server's response. On a terminal it is
+/// indented and wrapped, so that no foreign text begins a line; a pipe gets it as it is, escaped.
 pub(super) fn plain(text: &str) {
-    line(&safe(text));
+    let mut screen = Screen::new();
+    screen.result(text);
+    screen.print();
 }
 
 /// Prints a line to standard error. Ignores errors: the outcome of a command must still be

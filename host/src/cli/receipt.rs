@@ -81,7 +81,7 @@ fn export(args: &ExportArgs, transport: &Transport) -> Result<Exit, Failure> {
     expected
         .report(&receipt, transport.verifier())
         .map_err(|e| anyhow!("the server's receipt does not verify: {}", failure_text(&e)))?;
-    let mut out = args.output.create()?;
+    let mut out = args.output.create_private()?;
     // No trailing line feed in a file: the exact file is verified.
     write!(out, "{receipt}")?;
     if !args.output.is_file() && stdout().is_terminal() {

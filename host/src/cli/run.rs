@@ -7,15 +7,20 @@ mod plan;
 mod trust;
 
 use std::ffi::OsString;
+use std::future::poll_fn;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use clap::Args;
 use serde_json::json;
+use serde_json::value::RawValue;
 use tokio::process::Command;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
@@ -35,6 +40,10 @@ use trust::{Pinned, TrustOptions};
 
 /// Attempts to report an outcome: the command has run, so its outcome should be recorded.
 const REPORTS_MAX: u32 = 5;
+/// Time between attempts to reach a server.
+const PAUSE: Duration = Duration::from_secs(2);
+/// Maximum time for which an interrupted run waits for the answer to its request.
+const REQUEST_TIME_MAX: Duration = Duration::from_secs(10);
 
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -98,6 +107,7 @@ pub(super) struct RunArgs {
 pub(super) fn run(args: &RunArgs, transport: &Transport) -> Result<Exit, Failure> {
     // The command could read the token in this process.
     core_dump::forbid().context("cannot hide this process from the command")?;
+    let mut signals = Signals::new()?;
     let command = texts(&args.command)?;
     let context = context::text(&args.context)?;
     let sources = Sources {
@@ -109,6 +119,10 @@ pub(super) fn run(args: &RunArgs, transport: &Transport) -> Result<Exit, Failure
     let bound = sources.bind()?;
     let more = args.plan.as_deref().map(context::text).transpose()?;
     let plan = match &more {
+        // One JSON value, or it could add members of its own.
+        Some(more) if serde_json::from_str::<&RawValue>(more).is_err() => {
+            return Err(Failure::usage("--plan is not JSON"));
+        }
         Some(more) => format!("{{\"plan\":{more},\"run\":{}}}", bound.plan),
         None => bound.plan.clone(),
     };
@@ -119,10 +133,11 @@ pub(super) fn run(args: &RunArgs, transport: &Transport) -> Result<Exit, Failure
         _ => None,
     };
     if args.guardrails && allowed(args, transport, &context, &plan)? {
-        return ended(execute(&command, sources.bind()?)?);
+        return ended(execute(&command, sources.bind()?, &mut signals)?);
     }
-    let id = request(args, transport, &command, &context, &plan)?;
-    let approval = approved(args, transport, &id)?;
+    let wanted = || request(args, transport, &command, &context, &plan);
+    let approval = approved(args, transport, &mut signals, wanted)?;
+    let id = approval.id.clone();
     match &pinned {
         Some(pinned) => {
             let attempt = trust::attempt(&args.agent, &args.action, &context, &plan);
@@ -137,14 +152,21 @@ pub(super) fn run(args: &RunArgs, transport: &Transport) -> Result<Exit, Failure
         plan: Some(&plan),
         lease_seconds: Some(args.lease),
     };
-    let claimed: Approval = transport.parse(&claim.send(transport, &id)?)?;
+    let claimed = claim.send(transport, &id).inspect_err(|_| withdraw(transport, &id))?;
+    let claimed = transport.approval_of(&id, &claimed)?;
     let execution = claimed.execution.context("the response to the claim has no execution")?;
     let unchanged =
         sources.bind().map_err(Failure::from).and_then(|again| match again.difference(&bound) {
             Some(why) => Err(transport.refused(Code::PLAN_MISMATCH, format!("{why}; nothing ran"))),
             None => Ok(again),
         });
-    let ran = unchanged.and_then(|again| Ok(execute(&command, again)?));
+    if let Some(signal) = signals.arrived() {
+        let detail = Some("interrupted before it started");
+        report_outcome(transport, &id, &execution.id, "failed", detail);
+        note("interrupted; nothing ran");
+        return Ok(Exit::Run(128 + signal));
+    }
+    let ran = unchanged.and_then(|again| Ok(execute(&command, again, &mut signals)?));
     let (outcome, detail) = match &ran {
         Ok(status) if status.success() => ("succeeded", None),
         Ok(status) => ("failed", Some(status.to_string())),
@@ -195,7 +217,7 @@ fn request(
     command: &[String],
     context: &str,
     plan: &str,
-) -> Result<String, Failure> {
+) -> Result<Approval, Failure> {
     let shown = command.join(" ");
     let shown: String = shown.chars().filter(|c| !c.is_control()).take(1_000).collect();
     let new = New {
@@ -209,55 +231,150 @@ fn request(
     };
     let approval: Approval = transport.parse(&new.send(transport)?)?;
     note(&format!("{} waits for approval until {}", approval.id, approval.expires_at));
-    Ok(approval.id)
+    Ok(approval)
 }
 
-/// Waits for the approval; any other status is a failure. A request that nobody waits for any more is
-/// withdrawn: after a time-out, and on SIGINT, SIGTERM and SIGHUP, which end the process.
-fn approved(args: &RunArgs, transport: &Transport, id: &str) -> Result<Approval, Failure> {
-    let timeout = args.timeout.map(|seconds| Duration::from_secs(seconds.unsigned_abs()));
-    let answer = std::thread::scope(|scope| {
+/// Requests an approval and waits for it; any other status is a failure. A request that nobody waits
+/// for any more is withdrawn: after a time-out, and at a signal, which ends the process.
+fn approved(
+    args: &RunArgs,
+    transport: &Transport,
+    signals: &mut Signals,
+    request: impl FnOnce() -> Result<Approval, Failure> + Send,
+) -> Result<Approval, Failure> {
+    let made = Mutex::<Option<String>>::default();
+    let id_made = || made.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let approval = std::thread::scope(|scope| {
         let (done, ended) = oneshot::channel::<()>();
+        let made = &made;
         let waiting = scope.spawn(move || {
+            // Closed at the end of this thread, however it ends.
             let _done = done;
-            wait::no_longer(transport, id, "pending", timeout)
+            let requested = request()?;
+            *made.lock().unwrap_or_else(PoisonError::into_inner) = Some(requested.id.clone());
+            wait_patiently(args, transport, &requested)
         });
-        if let Some(signal) = interrupted_before(ended)? {
-            withdraw(transport, id);
-            note(&format!("interrupted; {id} is withdrawn and nothing ran"));
-            std::process::exit(128 + signal);
+        if let Some(signal) = signals.before(ended) {
+            // The request may be on its way.
+            let begun = Instant::now();
+            while id_made().is_none()
+                && !waiting.is_finished()
+                && begun.elapsed() < REQUEST_TIME_MAX
+            {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            match id_made() {
+                Some(id) => {
+                    withdraw(transport, &id);
+                    note(&format!("interrupted; {id} is withdrawn and nothing ran"));
+                }
+                None => note("interrupted before an approval was requested; nothing ran"),
+            }
+            std::process::exit(128 + i32::from(signal));
         }
         waiting.join().unwrap_or_else(|_| Err(anyhow!("the wait failed").into()))
     })?;
-    let approval: Approval = transport.parse(&answer)?;
     if approval.status == "approved" {
         return Ok(approval);
     }
     if approval.status == "pending" {
-        withdraw(transport, id);
+        withdraw(transport, &approval.id);
     }
     Err(not_approved(transport, &approval))
 }
 
-/// Returns the signal that arrived before `ended` closed.
-fn interrupted_before(ended: oneshot::Receiver<()>) -> Result<Option<i32>, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-        let [mut interrupt, mut terminate, mut hangup] = signals(kinds)?;
-        Ok(tokio::select! {
-            biased;
-            _ = ended => None,
-            _ = interrupt.recv() => Some(kinds[0].as_raw_value()),
-            _ = terminate.recv() => Some(kinds[1].as_raw_value()),
-            _ = hangup.recv() => Some(kinds[2].as_raw_value()),
-        })
-    })
+/// Waits while an approval is pending. A server that cannot be reached for a while is tried again
+/// until the wait would end anyway.
+fn wait_patiently(
+    args: &RunArgs,
+    transport: &Transport,
+    requested: &Approval,
+) -> Result<Approval, Failure> {
+    let id = &requested.id;
+    let timeout = args.timeout.map(|seconds| Duration::from_secs(seconds.unsigned_abs()));
+    let lifetime = Duration::from_secs(requested.requirement.ttl_seconds);
+    let until = Instant::now() + timeout.unwrap_or(lifetime);
+    let mut is_noted = false;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        match wait::no_longer(transport, id, "pending", timeout.map(|_| left)) {
+            Ok(answer) => return transport.approval_of(id, &answer),
+            Err(failure) if transport.is_local() || !failure.is_ours() || left.is_zero() => {
+                withdraw(transport, id);
+                return Err(failure);
+            }
+            Err(failure) if !is_noted => {
+                note(&format!("the wait goes on after a failure: {}", failure.words()));
+                is_noted = true;
+            }
+            Err(_) => {}
+        }
+        std::thread::sleep(PAUSE.min(left));
+    }
 }
 
-fn signals<const N: usize>(kinds: [SignalKind; N]) -> std::io::Result<[Signal; N]> {
-    let made: Vec<Signal> = kinds.into_iter().map(signal).collect::<Result<_, _>>()?;
-    made.try_into().map_err(|_| std::io::ErrorKind::Other.into())
+/// The signals that end a run. Once they are listened to, they no longer end the process themselves.
+struct Signals {
+    runtime: Runtime,
+    streams: [(u8, Signal); 4],
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let entered = runtime.enter();
+        let [hangup, interrupt, quit, terminate] = [
+            SignalKind::hangup(),
+            SignalKind::interrupt(),
+            SignalKind::quit(),
+            SignalKind::terminate(),
+        ];
+        let streams = [
+            (1, signal(hangup)?),
+            (2, signal(interrupt)?),
+            (3, signal(quit)?),
+            (15, signal(terminate)?),
+        ];
+        drop(entered);
+        Ok(Self { runtime, streams })
+    }
+
+    /// Returns the signal that arrived before `ended` closed.
+    fn before(&mut self, ended: oneshot::Receiver<()>) -> Option<u8> {
+        let Self { runtime, streams } = self;
+        runtime.block_on(async {
+            tokio::select! {
+                biased;
+                _ = ended => None,
+                signal = next(streams) => Some(signal),
+            }
+        })
+    }
+
+    /// Returns a signal that has arrived.
+    fn arrived(&mut self) -> Option<u8> {
+        let Self { runtime, streams } = self;
+        runtime.block_on(async {
+            tokio::select! {
+                biased;
+                signal = next(streams) => Some(signal),
+                () = tokio::task::yield_now() => None,
+            }
+        })
+    }
+}
+
+/// Resolves to the number of the next signal.
+async fn next(streams: &mut [(u8, Signal)]) -> u8 {
+    poll_fn(|context| {
+        for (number, stream) in &mut *streams {
+            if stream.poll_recv(context).is_ready() {
+                return Poll::Ready(*number);
+            }
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 /// Withdraws the request; a failure is noted, because the approval then stays until it expires.
@@ -284,14 +401,12 @@ fn not_approved(transport: &Transport, approval: &Approval) -> Failure {
 }
 
 /// Runs the command by the handle of its program, without signoff's own secrets in its environment. A
-/// terminal's Ctrl-C reaches it directly; SIGTERM and SIGHUP are forwarded to it, so that its outcome is
-/// always reported.
-fn execute(command: &[String], bound: Bound) -> anyhow::Result<ExitStatus> {
+/// terminal's Ctrl-C and Ctrl-\\ reach it directly; SIGTERM and SIGHUP are forwarded to it, so that its
+/// outcome is always reported.
+fn execute(command: &[String], bound: Bound, signals: &mut Signals) -> anyhow::Result<ExitStatus> {
     let Bound { program, stdin, .. } = bound;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let Signals { runtime, streams } = signals;
     runtime.block_on(async {
-        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-        let [mut interrupts, mut terminations, mut hangups] = signals(kinds)?;
         let mut child = Command::new(program.path());
         child.arg0(&program.name).args(&program.arguments).args(command.iter().skip(1));
         child.stdin(stdin.map_or_else(Stdio::null, Stdio::from));
@@ -303,9 +418,11 @@ fn execute(command: &[String], bound: Bound) -> anyhow::Result<ExitStatus> {
         loop {
             let forwarded = tokio::select! {
                 status = child.wait() => return Ok(status?),
-                _ = interrupts.recv() => continue,
-                _ = terminations.recv() => rustix::process::Signal::TERM,
-                _ = hangups.recv() => rustix::process::Signal::HUP,
+                signal = next(streams) => match signal {
+                    1 => rustix::process::Signal::HUP,
+                    15 => rustix::process::Signal::TERM,
+                    _ => continue,
+                },
             };
             let pid = child.id().and_then(|id| i32::try_from(id).ok());
             if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {

@@ -17,10 +17,11 @@ pub(super) struct ShowArgs {
 pub(super) fn run(args: &ShowArgs, transport: &Transport) -> Result<Exit, Failure> {
     let id = transport.resolve(&args.id)?;
     let answer = transport.get(&format!("/api/v1/approvals/{id}"))?;
+    let approval = transport.approval_of(&id, &answer)?;
     if transport.json {
         output::line(&answer);
     } else {
-        output::approval(&transport.parse(&answer)?, args.full);
+        output::approval(&approval, args.full);
     }
     Ok(Exit::Done)
 }

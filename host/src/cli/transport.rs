@@ -292,7 +292,7 @@ impl Transport {
     /// Returns one approval, by its id or a unique prefix of it.
     pub(super) fn approval(&self, id: &str) -> Result<Approval, Failure> {
         let id = self.resolve(id)?;
-        self.parse(&self.get(&format!("/api/v1/approvals/{id}"))?)
+        self.approval_of(&id, &self.get(&format!("/api/v1/approvals/{id}"))?)
     }
 
     /// Resolves a unique prefix of an id.
@@ -318,6 +318,17 @@ impl Transport {
             }
             _ => Err(Failure::usage(format!("more than one approval's id begins with `{id}`"))),
         }
+    }
+
+    /// Deserializes an approval, which must be the one that was requested.
+    pub(super) fn approval_of(&self, id: &str, answer: &str) -> Result<Approval, Failure> {
+        let approval: Approval = self.parse(answer)?;
+        if approval.id == id {
+            return Ok(approval);
+        }
+        let detail =
+            format!("requested `{id}`, but the server returned `{}`; sign nothing", approval.id);
+        Err(self.refused(Code::NOT_FOUND, detail))
     }
 
     /// Deserializes a response.

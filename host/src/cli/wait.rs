@@ -62,7 +62,7 @@ pub(super) fn no_longer(
         let held = if transport.is_local() { 0 } else { left.min(HELD).as_secs() };
         let answer =
             transport.get_to_act(&format!("/api/v1/approvals/{id}?wait={held}&while={status}"))?;
-        let approval: Approval = transport.parse(&answer)?;
+        let approval = transport.approval_of(id, &answer)?;
         if approval.status != status || left.is_zero() {
             return Ok(answer);
         }

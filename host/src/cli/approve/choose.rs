@@ -5,6 +5,7 @@ use std::io::{IsTerminal, stdin};
 use super::prompt;
 use crate::api::{Approval, List};
 use crate::cli::exit::Failure;
+use crate::cli::list::{PAGES_MAX, escaped, next};
 use crate::cli::screen::{Screen, age};
 use crate::cli::transport::Transport;
 use crate::code::Code;
@@ -14,8 +15,8 @@ const SHOWN: usize = 20;
 /// More pending approvals are not read.
 const PENDING_MAX: usize = 20_000;
 
-/// Lets the user choose; returns the id.
-pub(super) fn pending(transport: &Transport) -> Result<String, Failure> {
+/// Lets the user choose; returns the id, or `None` if they quit.
+pub(super) fn pending(transport: &Transport) -> Result<Option<String>, Failure> {
     if !stdin().is_terminal() {
         return Err(Failure::usage("an approval's id is required without a terminal"));
     }
@@ -39,26 +40,33 @@ pub(super) fn pending(transport: &Transport) -> Result<String, Failure> {
             first = last;
             continue;
         }
+        if matches!(answer.as_str(), "q" | "quit") {
+            return Ok(None);
+        }
         let chosen = answer.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
         return match chosen.and_then(|index| pending.get(index)) {
-            Some(approval) => Ok(approval.id.clone()),
+            Some(approval) => Ok(Some(approval.id.clone())),
             None => Err(Failure::usage("expected one of the numbers shown")),
         };
     }
 }
 
 fn all_pending(transport: &Transport) -> Result<Vec<Approval>, Failure> {
-    let (mut found, mut cursor) = (Vec::new(), String::new());
-    loop {
-        let path = format!("/api/v1/approvals?status=pending&limit=200{cursor}");
+    let mut found = Vec::new();
+    let mut cursor: Option<String> = None;
+    for _ in 0..PAGES_MAX {
+        let mut path = "/api/v1/approvals?status=pending&limit=200".to_owned();
+        if let Some(cursor) = &cursor {
+            path.push_str(&format!("&cursor={}", escaped(cursor)));
+        }
         let page: List = transport.parse(&transport.get(&path)?)?;
         found.extend(page.items);
-        match page.next_cursor {
-            Some(_) if found.len() >= PENDING_MAX => return Ok(found),
-            None => return Ok(found),
-            Some(next) => cursor = format!("&cursor={}", super::super::list::escaped(&next)),
+        next(&mut cursor, page.next_cursor)?;
+        if cursor.is_none() || found.len() >= PENDING_MAX {
+            break;
         }
     }
+    Ok(found)
 }
 
 fn list(pending: &[Approval], first: usize, last: usize) {

@@ -30,7 +30,7 @@ pub(super) fn run(args: &ExportArgs, transport: &Transport) -> Result<Exit, Fail
         .context("the log's own checkpoint does not verify against the log's own keys")?;
     let audience = audience(&newest.origin)
         .ok_or_else(|| anyhow!("`{}` is not a signoff log", newest.origin))?;
-    let mut out = args.output.create()?;
+    let mut out = args.output.create_private()?;
     let mut writer = Writer::new(&mut out, &audience, newest.size)?;
     copy(transport, &mut writer, newest.size)?;
     writer.finish(Some(&note)).context("the server's log does not verify")?;

@@ -3,6 +3,7 @@
 use std::thread::sleep;
 use std::time::Duration;
 
+use anyhow::anyhow;
 use clap::Args;
 
 use super::super::entry::EntryLine;
@@ -28,9 +29,16 @@ pub(super) fn run(args: &TailArgs, transport: &Transport) -> Result<Exit, Failur
     let mut after = args.after;
     loop {
         let page = page(transport, after, PAGE)?;
+        let before = after;
         for item in &page.items {
             print(transport, item);
             after = item.number;
+        }
+        if output::is_closed() {
+            return Ok(Exit::Done);
+        }
+        if page.next_after.is_some() && after <= before {
+            return Err(anyhow!("the server's page after entry {before} leads nowhere").into());
         }
         match (page.next_after, args.follow) {
             (Some(_), _) => {}

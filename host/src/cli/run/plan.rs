@@ -9,20 +9,19 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-/// Larger files are not bound.
+/// Larger files among the arguments are not bound; `--bind` refuses them.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 /// As much of a script's first line as the kernel reads.
 const SHEBANG_BYTES_MAX: usize = 256;
 /// What no digest covers, for the approver.
-const NOT_COVERED: &str =
-    "an edit in the instant before it runs, libraries, imports, the environment, the network";
+const NOT_COVERED: &str = "an edit in the instant before it runs, libraries, imports, programs that it starts, the environment, the network";
 
 /// What to bind.
 pub(super) struct Sources<'a> {
@@ -43,7 +42,7 @@ pub(super) struct Bound {
     described: Plan,
     /// What is executed: the program, or the interpreter of a script.
     pub(super) program: Program,
-    /// The standard input; none is empty.
+    /// The standard input; `None` means empty.
     pub(super) stdin: Option<File>,
 }
 
@@ -66,6 +65,9 @@ struct Plan {
     interpreter: Option<Interpreter>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     files: Vec<Argument>,
+    /// Arguments that name something whose content is not bound.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unbound: Vec<Unbound>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stdin: Option<Content>,
     not_covered: &'static str,
@@ -94,6 +96,13 @@ struct Argument {
     content: Content,
 }
 
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Unbound {
+    argument: usize,
+    path: String,
+    why: &'static str,
+}
+
 impl Sources<'_> {
     /// Computes the plan from what the files contain now.
     ///
@@ -106,19 +115,33 @@ impl Sources<'_> {
         let (mut file, path) = program(name)?;
         let content = content(&mut file, &path)?;
         let (program, interpreter) = match shebang(&mut file)? {
-            None => (Program { file, name: name.into(), arguments: Vec::new() }, None),
+            None => {
+                check_binary(&mut file, &path)?;
+                (Program { file, name: name.into(), arguments: Vec::new() }, None)
+            }
             Some(words) => {
                 let (program, interpreter) = interpreter(&words, &path)?;
                 (program, Some(interpreter))
             }
         };
-        let mut files = Vec::new();
+        let (mut files, mut unbound) = (Vec::new(), Vec::new());
         for (number, argument) in self.command.iter().enumerate().skip(1) {
-            if self.no_bind.contains(&number) {
-                continue;
-            }
-            if let Some(content) = named_file(argument)? {
-                files.push(Argument { argument: Some(number), content });
+            for path in named(argument) {
+                let Ok(metadata) = path.metadata() else { continue };
+                let why = if self.no_bind.contains(&number) {
+                    "left out"
+                } else if metadata.is_dir() {
+                    continue;
+                } else if !metadata.is_file() {
+                    "not a regular file"
+                } else if metadata.len() > FILE_BYTES_MAX {
+                    "larger than 64 MiB"
+                } else {
+                    let content = self::content(&mut open(path)?, path)?;
+                    files.push(Argument { argument: Some(number), content });
+                    continue;
+                };
+                unbound.push(Unbound { argument: number, path: shown(path)?, why });
             }
         }
         for path in self.bind {
@@ -142,6 +165,7 @@ impl Sources<'_> {
             program: content,
             interpreter,
             files,
+            unbound,
             stdin: stdin_content,
             not_covered: NOT_COVERED,
         };
@@ -185,8 +209,8 @@ impl Program {
     }
 }
 
-/// Finds a program as a shell does, but never through a folder of `PATH` that is not absolute: which
-/// one that is depends on where the command runs.
+/// Finds a program as a shell does. Relative folders in `PATH` are skipped, because they depend on the
+/// working folder.
 fn program(name: &str) -> Result<(File, PathBuf)> {
     if name.contains('/') {
         let path = env::current_dir()?.join(name);
@@ -207,7 +231,13 @@ fn is_program(path: &Path) -> bool {
 }
 
 fn open(path: &Path) -> Result<File> {
-    let file = File::open(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    // A pipe in its place must not hold this process up.
+    let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
+    let file = File::options()
+        .read(true)
+        .custom_flags(flags)
+        .open(path)
+        .with_context(|| format!("cannot read `{}`", path.display()))?;
     ensure!(file.metadata()?.is_file(), "`{}` is not a regular file", path.display());
     Ok(file)
 }
@@ -237,17 +267,33 @@ fn shebang(file: &mut File) -> Result<Option<Vec<String>>> {
     file.rewind()?;
     let Some(rest) = head.strip_prefix(b"#!") else { return Ok(None) };
     let line = rest.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    ensure!(line.len() < rest.len(), "the script's first line is too long");
+    let is_whole = line.len() < rest.len() || head.len() < SHEBANG_BYTES_MAX;
+    ensure!(is_whole, "the script's first line is too long");
     let line = std::str::from_utf8(line).context("the script's first line is not UTF-8")?.trim();
     // The kernel passes everything after the interpreter as one argument.
     let words = line.split_once([' ', '\t']).map_or(vec![line], |(a, b)| vec![a, b.trim()]);
     Ok(Some(words.into_iter().filter(|word| !word.is_empty()).map(str::to_owned).collect()))
 }
 
+/// Checks before anyone is asked that the system can execute a program.
+fn check_binary(file: &mut File, path: &Path) -> Result<()> {
+    let mut head = Vec::new();
+    file.by_ref().take(4).read_to_end(&mut head)?;
+    file.rewind()?;
+    ensure!(
+        head == *b"\x7fELF" || cfg!(not(target_os = "linux")),
+        "`{}` is neither a binary nor a script whose first line names its interpreter",
+        path.display()
+    );
+    Ok(())
+}
+
 /// Finds the interpreter of a script. Through `env` it is the program that `env` would find.
 fn interpreter(words: &[String], script: &Path) -> Result<(Program, Interpreter)> {
     let (name, arguments) = words.split_first().context("the script names no interpreter")?;
-    let through_env: Vec<String> = match (Path::new(name).file_name(), arguments) {
+    ensure!(name.starts_with('/'), "the script's interpreter `{name}` is not an absolute path");
+    let real = Path::new(name).canonicalize().unwrap_or_else(|_| name.into());
+    let through_env: Vec<String> = match (real.file_name(), arguments) {
         (Some(file), [rest]) if file == "env" => {
             let rest = rest.strip_prefix("-S").unwrap_or(rest);
             ensure!(
@@ -269,17 +315,10 @@ fn interpreter(words: &[String], script: &Path) -> Result<(Program, Interpreter)
     Ok((program, Interpreter { content, arguments: arguments.to_vec() }))
 }
 
-/// Returns the file that an argument names: the whole of it, or what follows its first `=` or `@`.
-fn named_file(argument: &str) -> Result<Option<Content>> {
+/// Returns what an argument names: the whole of it, and what follows its first `=` and its first `@`.
+fn named(argument: &str) -> impl Iterator<Item = &Path> {
     let after = |mark| argument.split_once(mark).map(|(_, rest)| rest);
-    for path in [Some(argument), after('='), after('@')].into_iter().flatten() {
-        let is_small = |it: std::fs::Metadata| it.is_file() && it.len() <= FILE_BYTES_MAX;
-        let path = Path::new(path);
-        if path.metadata().is_ok_and(is_small) {
-            return Ok(Some(content(&mut open(path)?, path)?));
-        }
-    }
-    Ok(None)
+    [Some(argument), after('='), after('@')].into_iter().flatten().map(Path::new)
 }
 
 fn shown(path: &Path) -> Result<String> {

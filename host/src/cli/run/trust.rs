@@ -106,7 +106,7 @@ pub(super) fn attempt(agent: &str, action: &str, context: &str, plan: &str) -> V
 pub(super) struct TrustOptions {
     /// Verify the approval with the approvers' keys in this keyring before the claim; without it the
     /// server's word counts. --threshold and --group are then the minimum, whatever the server shows
-    #[arg(long, value_name = "KEYRING", requires = "audience")]
+    #[arg(long, value_name = "KEYRING", requires = "audience", conflicts_with = "guardrails")]
     pub(super) trust: Option<PathBuf>,
     /// The deployment that the approval must be of
     #[arg(long, value_name = "NAME", requires = "trust")]

@@ -32,9 +32,10 @@ impl Screen {
             }
             Some(to_sign) if to_sign.profile == "v1" => {
                 self.heading(&format!("YOU SIGN {}", to_sign.by));
-                self.identity(approval);
+                self.field("id", &approval.id);
                 self.time("expires", &approval.expires_at);
                 self.heading("NOT COVERED BY A v1 SIGNATURE");
+                self.field("audience", &approval.audience);
                 self.request(approval, false);
                 self.heading("THE SERVER SAYS, UNSIGNED");
                 self.status(approval, Some(to_sign.keys));

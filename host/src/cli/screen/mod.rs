@@ -22,12 +22,16 @@ pub(in crate::cli) use approval::{ToSign, age, needs, status_of};
 const NAME_COLUMNS: usize = 13;
 /// Before each further line of a value.
 const GUTTER: &str = "           | ";
+/// Before the rest of a member in a tree, so that it cannot pass for members of its own.
+const REST: &str = "           + ";
 /// Before a remark of ours about the value above.
 const REMARK: &str = "           ! ";
-/// A last column that is longer is cut to what is left, but never to less.
+/// The minimum width to which a table's last column is cut.
 const LAST_COLUMNS_MIN: usize = 16;
 /// Lines of the question below a screen.
 const ROWS_LEFT: usize = 6;
+/// On a narrower terminal nobody is asked to sign.
+const NARROW: usize = 36;
 /// Narrower terminals are treated as this wide.
 const WIDTH_MIN: usize = 24;
 
@@ -89,13 +93,26 @@ impl Screen {
         self.remark_on(value);
     }
 
-    /// Adds a message that may quote others: `signoff: ` and the text, each further line in the gutter.
+    /// Adds a result that may have content of others. On a terminal each of its lines is indented.
+    pub(super) fn result(&mut self, text: &str) {
+        if self.width.is_none() {
+            return self.lines.push(super::output::safe(text));
+        }
+        for line in text.split('\n') {
+            for piece in self.wrapped(&in_one_line(&line.replace('\t', "  ")), 0) {
+                self.lines.push(format!("  {piece}"));
+            }
+        }
+    }
+
+    /// Adds a message that may quote others: `signoff: ` and the text, each further line in a
+    /// gutter.
     pub(super) fn message(&mut self, text: &str) {
         let mut first = "signoff: ".to_owned();
         for line in text.split('\n') {
             for piece in self.wrapped(&in_one_line(line), 0) {
                 self.lines.push(format!("{first}{piece}"));
-                "  ".clone_into(&mut first);
+                "  | ".clone_into(&mut first);
             }
         }
     }
@@ -119,13 +136,20 @@ impl Screen {
             let most = self.columns_of_values() / 2;
             let indent = (line.depth * 2).min(most);
             let mut before = " ".repeat(indent);
-            let whole = format!("{}{}", line.name, line.value);
+            // Where there is no room for the depth, it is said.
+            let name = if line.depth * 2 > most {
+                format!("[{}] {}", line.depth, line.name)
+            } else {
+                line.name.clone()
+            };
+            let whole = format!("{name}{}", line.value);
             for (number, piece) in self.wrapped(&whole, indent + 2).into_iter().enumerate() {
-                let piece = if number == 0 { self.named(&piece, &line.name) } else { piece };
+                let piece = if number == 0 { self.named(&piece, &name) } else { piece };
                 self.lines.push(format!("{first}{before}{piece}").trim_end().to_owned());
-                GUTTER.clone_into(&mut first);
+                REST.clone_into(&mut first);
                 before = " ".repeat(indent + 2);
             }
+            GUTTER.clone_into(&mut first);
             if let Some(what) = line.folded {
                 self.folded = true;
                 self.remark(&format!("folded: {what}"));
@@ -143,7 +167,8 @@ impl Screen {
         self.field(first, &shown.join("  "));
     }
 
-    /// Adds rows as a table where they fit, its last column cut, else each row as a block.
+    /// Adds rows as a table, and cuts the last column to fit. If even that is too wide, adds each row as
+    /// a block.
     pub(super) fn table(&mut self, head: &[&str], rows: &[Vec<String>]) {
         let mut shown: Vec<Vec<String>> =
             rows.iter().map(|row| row.iter().map(|cell| in_one_line(cell)).collect()).collect();
@@ -189,6 +214,11 @@ impl Screen {
         }
     }
 
+    /// Returns whether the terminal is too narrow for names and values.
+    pub(super) fn is_narrow(&self) -> bool {
+        self.width.is_some_and(|width| width < NARROW)
+    }
+
     /// Returns whether a value was folded.
     pub(super) fn is_folded(&self) -> bool {
         self.folded
@@ -231,11 +261,11 @@ impl Screen {
             .spawn()?;
         if let Some(mut text) = child.stdin.take() {
             for line in &self.lines {
-                // Whoever leaves the pager early has seen what they wanted to see.
-                let _ = writeln!(text, "{line}");
+                writeln!(text, "{line}")?;
             }
         }
-        child.wait().map(drop)
+        let status = child.wait()?;
+        if status.success() { Ok(()) } else { Err(std::io::ErrorKind::Other.into()) }
     }
 
     fn remark(&mut self, words: &str) {
@@ -373,7 +403,8 @@ mod tests {
         for line in screen.lines {
             assert!(!line.contains(is_deceptive), "{seed}: {line:?}");
             assert!(columns(&line) < width, "{seed}, width {width}: {line:?}");
-            if !line.starts_with(GUTTER.trim_end()) && !line.starts_with(REMARK) {
+            let gutters = [GUTTER.trim_end(), REST.trim_end(), REMARK];
+            if !gutters.iter().any(|gutter| line.starts_with(gutter)) {
                 let name = names.next().unwrap_or_else(|| panic!("{seed}: {line:?}"));
                 assert!(line.starts_with(name), "{seed}: {line:?}");
             }
