@@ -3,7 +3,9 @@
 use serde_json::json;
 use ureq::http::Method;
 
-use crate::support::{ballot, claim_body, home_and_server, id, request_body, title_and_status};
+use crate::support::{
+    Raw, ballot, claim_body, home_and_server, id, request_body, request_text, title_and_status,
+};
 
 const APPROVALS: &str = "/api/v1/approvals";
 
@@ -259,4 +261,80 @@ fn a_second_ballot_is_refused_whoever_casts_it() {
         server.act(&approval, "approve", &body).refused("already-decided");
     }
     assert_eq!(server.show(&approval)["ballots"].as_array().unwrap().len(), 1);
+}
+
+/// What a proxy in front could read differently is not read at all.
+#[test]
+fn a_head_with_two_readings_is_refused() {
+    let (_home, server) = home_and_server();
+    let get = |version: &str, headers: &str| {
+        let text = format!("GET /healthz HTTP/{version}\r\n{headers}\r\n");
+        Raw::answer(&Raw::exchange(&server, text.as_bytes()))
+    };
+    assert_eq!(get("1.1", "host: localhost\r\nconnection: close\r\n").status, 200);
+    for headers in
+        ["", "host: localhost\r\nhost: localhost\r\n", "host: localhost\r\nhost: other\r\n"]
+    {
+        let answer = get("1.1", headers);
+        answer.refused_with(400, "request-invalid");
+        assert_eq!(answer.header("connection"), Some("close"), "{headers}");
+    }
+    let post = |headers: &str, body: &str| {
+        let text = format!("POST {APPROVALS} HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n{body}");
+        Raw::exchange(&server, text.as_bytes())
+    };
+    let json = "content-type: application/json\r\n";
+    for coding in ["gzip", "chunked, gzip", "identity"] {
+        let text = post(&format!("{json}transfer-encoding: {coding}\r\n"), "0\r\n\r\n");
+        assert!(text.starts_with("HTTP/1.1 400 "), "{coding}: {text}");
+    }
+    // The parser drops the length, so the connection ends: what follows is nobody's request.
+    let smuggled = "2\r\n{}\r\n0\r\n\r\nGET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    for both in [
+        "content-length: 4\r\ntransfer-encoding: chunked\r\n",
+        "transfer-encoding: chunked\r\ncontent-length: 4\r\n",
+    ] {
+        let text = post(&format!("{json}{both}"), smuggled);
+        assert_eq!(text.matches("HTTP/1.1 ").count(), 1, "{text}");
+    }
+}
+
+#[test]
+fn a_body_in_another_form_is_refused_before_it_is_read() {
+    let (_home, server) = home_and_server();
+    for headers in [
+        "content-type: application/json\r\ncontent-type: application/json\r\n",
+        "content-type: application/json; charset=utf-16\r\n",
+        "content-type: application/json\r\ncontent-encoding: gzip\r\n",
+        "content-type: text/plain\r\n",
+    ] {
+        // The client waits for `100 Continue`, and gets the answer instead.
+        let text = format!(
+            "POST {APPROVALS} HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\n\
+             content-length: 1000000\r\n{headers}\r\n"
+        );
+        let text = Raw::hold(&server, text.as_bytes());
+        Raw::answer(&text).refused("unsupported-media-type");
+    }
+    for accepted in ["application/json; charset=utf-8", "application/json;charset=\"UTF-8\""] {
+        let body = request_body().to_string();
+        let text = format!(
+            "POST {APPROVALS} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+             content-type: {accepted}\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        assert_eq!(Raw::answer(&Raw::hold(&server, text.as_bytes())).status, 201);
+    }
+}
+
+#[test]
+fn an_idempotency_key_is_visible_ascii() {
+    let (_home, server) = home_and_server();
+    for key in ["a\tb", "a b", "", "\u{e9}"] {
+        let body = request_body().to_string();
+        let headers = format!("idempotency-key: {key}\r\ncontent-length: {}\r\n", body.len());
+        let text = request_text(APPROVALS, &headers, &body);
+        let text = Raw::hold(&server, text.as_bytes());
+        Raw::answer(&text).refused("request-invalid");
+    }
 }

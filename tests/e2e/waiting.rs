@@ -211,6 +211,18 @@ fn a_stream_resumes_after_the_last_event_id() {
     assert_eq!(events.next().unwrap().0, 4);
 }
 
+/// A client that saw a log which was restored from a backup since.
+#[test]
+fn a_stream_past_the_end_begins_with_a_reset() {
+    let (_home, server) = home_and_server();
+    server.request();
+    let mut events = Events::listen(&server, "last-event-id: 999999\r\n");
+    let (newest, event, data) = events.next().unwrap();
+    assert_eq!((event.as_str(), data), ("reset", json!({ "entries": newest })));
+    server.request();
+    assert_eq!(events.next().unwrap().0, newest + 1);
+}
+
 #[test]
 fn a_stream_continues_over_several_batches() {
     let (_home, server) = home_and_server();

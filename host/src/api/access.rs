@@ -1,6 +1,8 @@
 //! Authentication and authorization: the route table lists the roles that may call each route. A
 //! path that is not in the table returns 404, a method that its path does not have 405.
 
+use std::sync::Arc;
+
 use axum::RequestExt;
 use axum::body::Body;
 use axum::extract::{FromRequestParts, MatchedPath, Request, State};
@@ -11,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::params::Id;
 use super::routes::{Access, ROUTES, Route};
-use super::{App, Origin, RequestId, body, problem};
+use super::{App, Connection, Origin, RequestId, body, problem};
 use crate::caller::Caller;
 use crate::code::Code;
 use crate::id::ApprovalId;
@@ -27,7 +29,8 @@ pub(super) async fn authorize(
 ) -> Response {
     let requested = Requested::of(&mut request).await;
     let Some(access) = requested.access() else {
-        return requested.no_such(request.into_body()).await;
+        let (parts, body) = request.into_parts();
+        return requested.no_such(parts.headers, body).await;
     };
     let token = bearer(request.headers()).map(|token| token.map(str::to_owned));
     let caller = match admitted(&app, &requested, access, token).await {
@@ -36,10 +39,16 @@ pub(super) async fn authorize(
             if let Some(caller) = caller {
                 requested.keep_refusal(&app, &caller, refusal.code).await;
             }
-            body::discard(request.into_body()).await;
+            let (parts, body) = request.into_parts();
+            body::discard(&parts.headers, body).await;
             return challenged(refusal);
         }
     };
+    if let (Some(connection), Some(subject)) =
+        (request.extensions().get::<Arc<Connection>>(), caller.proven_subject())
+    {
+        connection.identify(subject);
+    }
     request.extensions_mut().insert(caller.clone());
     let response = next.run(request).await;
     // The module registry records refusals itself, together with the module.
@@ -89,10 +98,10 @@ impl Requested {
         ROUTES.iter().find(is_this).map(|route| route.access)
     }
 
-    async fn no_such(self, body: Body) -> Response {
+    async fn no_such(self, headers: HeaderMap, body: Body) -> Response {
         match ROUTES.iter().any(|route| route.path == self.route) {
-            true => problem::no_such_method(self.method, self.uri, body).await,
-            false => problem::no_such_route(self.method, self.uri, body).await,
+            true => problem::no_such_method(self.method, self.uri, headers, body).await,
+            false => problem::no_such_route(self.method, self.uri, headers, body).await,
         }
     }
 

@@ -239,10 +239,11 @@ impl<S: Send + Sync> FromRequest<S> for Json {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Response> {
         if !is_json(request.headers()) {
-            discard(request.into_body()).await;
+            let (parts, body) = request.into_parts();
+            discard(&parts.headers, body).await;
             return Err(Refusal::new(
                 Code::UNSUPPORTED_MEDIA_TYPE,
-                "expected `Content-Type: application/json`",
+                "expected one `Content-Type: application/json`, in UTF-8 and without a `Content-Encoding`",
             )
             .into_response());
         }
@@ -272,7 +273,8 @@ impl FromRequest<App> for LargeJson {
         let place = match app.service.modules.upload_place() {
             Ok(place) => place,
             Err(refusal) => {
-                discard(request.into_body()).await;
+                let (parts, body) = request.into_parts();
+                discard(&parts.headers, body).await;
                 return Err(refusal.into_response());
             }
         };
@@ -300,10 +302,13 @@ async fn read(body: Body, bytes_max: usize, time_max: Duration) -> Result<Bytes,
     }
 }
 
-/// Reads and discards a body that is not needed. Many clients write the whole request before they
-/// read the answer, and would find the connection closed.
-pub(super) async fn discard(body: Body) {
-    let _ = tokio::time::timeout(BODY_TIME_MAX, whole(body, BODY_BYTES_MAX)).await;
+/// Reads and discards a body that is not needed, without keeping any of it. Many clients write the
+/// whole request before they read the answer, and would find the connection closed. A client that
+/// waits for `100 Continue` gets the answer instead.
+pub(super) async fn discard(headers: &HeaderMap, body: Body) {
+    if !headers.contains_key(header::EXPECT) {
+        let _ = tokio::time::timeout(BODY_TIME_MAX, whole(body, 0)).await;
+    }
 }
 
 /// Reads the whole body; returns `None` if it is too large. The excess is read and discarded: many
@@ -331,12 +336,26 @@ async fn whole(mut body: Body, bytes_max: usize) -> Result<Option<Bytes>, axum::
     Ok((bytes <= bytes_max).then(|| kept.freeze()))
 }
 
+/// Returns whether the body is JSON in UTF-8, not compressed, and says so once.
 fn is_json(headers: &HeaderMap) -> bool {
-    headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split(';').next())
-        .is_some_and(|mime| mime.trim().eq_ignore_ascii_case("application/json"))
+    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
+    let (Some(one), None) = (types.next().and_then(|value| value.to_str().ok()), types.next())
+    else {
+        return false;
+    };
+    let mut parts = one.split(';').map(str::trim);
+    let is_json = parts.next().is_some_and(|mime| mime.eq_ignore_ascii_case("application/json"));
+    let is_utf8 = |part: &str| match part.split_once('=') {
+        Some((name, value)) if name.trim().eq_ignore_ascii_case("charset") => {
+            value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+        }
+        _ => true,
+    };
+    let is_plain = headers
+        .get_all(header::CONTENT_ENCODING)
+        .iter()
+        .all(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity"));
+    is_json && is_plain && parts.all(is_utf8)
 }
 
 /// Converts the position of a serde_json error, line and column from 1, to a byte offset.

@@ -76,7 +76,8 @@ fn idempotency(
             ),
         ));
     }
-    let key = key.to_str().ok().filter(|key| !key.is_empty()).ok_or_else(|| {
+    let is_visible = |key: &&str| !key.is_empty() && key.bytes().all(|b| b.is_ascii_graphic());
+    let key = key.to_str().ok().filter(is_visible).ok_or_else(|| {
         Refusal::new(Code::REQUEST_INVALID, "`Idempotency-Key` must be visible ASCII")
     })?;
     // The scope of stored answers has the path without this prefix.

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use futures_util::stream::{self, Stream};
+use futures_util::stream::{self, Stream, StreamExt};
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -30,7 +30,7 @@ const AUDIT_DEFAULT: u64 = 200;
 /// Stream new audit entries, or those after `Last-Event-ID`.
 #[utoipa::path(get, path = "/api/v1/events", tag = "audit",
     params(("Last-Event-ID" = Option<u64>, Header, description = "resume after this audit number; 0 starts at the first entry")),
-    responses((status = 200, content_type = "text/event-stream", description = "`id` is the audit number, `event` the kind, `data` the entry"), (status = "4XX", body = Problem)))]
+    responses((status = 200, content_type = "text/event-stream", description = "`id` is the audit number, `event` the kind, `data` the entry; `event: reset` comes first if `Last-Event-ID` is past the end"), (status = "4XX", body = Problem)))]
 pub(super) async fn stream(
     State(app): State<App>,
     caller: Caller,
@@ -43,7 +43,15 @@ pub(super) async fn stream(
             Refusal::new(Code::REQUEST_INVALID, "`Last-Event-ID` must be an audit number")
         })?,
     };
-    Ok(Sse::new(events(app, caller, after))
+    // The client saw another log, such as one that was restored from a backup since.
+    let reset = (after > newest).then(|| {
+        Event::default()
+            .event("reset")
+            .id(newest.to_string())
+            .data(json!({ "entries": newest }).to_string())
+    });
+    let first = stream::iter(reset.map(Ok));
+    Ok(Sse::new(first.chain(events(app, caller, after.min(newest))))
         .keep_alive(KeepAlive::new().interval(HEARTBEAT).text("heartbeat"))
         .into_response())
 }

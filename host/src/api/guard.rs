@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -18,6 +18,17 @@ pub(super) const REQUEST_TIME_MAX: Duration = Duration::from_secs(75);
 pub(super) const MODULE_TIME_MAX: Duration = Duration::from_secs(420);
 
 pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
+    if app.origin == Origin::Network
+        && let Err(why) = check_head(&request)
+    {
+        let refusal = Refusal::new(Code::REQUEST_INVALID, why);
+        let mut response = refusal.response_with(StatusCode::BAD_REQUEST);
+        // What follows on this connection may be another's request.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        return response;
+    }
+    let is_chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
+    let expects = request.headers().contains_key(header::EXPECT);
     let host_allowed = app.origin == Origin::InProcess || host_is_loopback(&request);
     let mut response = match host_allowed || app.service.tokens.required().await.unwrap_or(false) {
         true => next.run(request).await,
@@ -27,10 +38,35 @@ pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) 
         )
         .into_response(),
     };
+    if expects && !response.status().is_success() {
+        // The client may or may not send the body now.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     let headers = response.headers_mut();
+    if is_chunked && app.origin == Origin::Network {
+        // It may have had a `Content-Length` too, which the parser dropped: then a proxy in front may
+        // take the rest of the body for another request.
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
+}
+
+/// Refuses a head that a proxy in front may read differently: then one of the two would answer a
+/// request that the other never saw (RFC 9112, sections 3.2 and 6.1).
+fn check_head(request: &Request) -> Result<(), &'static str> {
+    let headers = request.headers();
+    let hosts = headers.get_all(header::HOST).iter().count();
+    if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
+        return Err("expected exactly one `Host`");
+    }
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => Ok(()),
+        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
+        _ => Err("the only `Transfer-Encoding` is `chunked`"),
+    }
 }
 
 /// Returns whether the request has a server name, in `Host` or in its target, and every one is a

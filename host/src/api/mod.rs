@@ -6,6 +6,7 @@ mod approval;
 mod approvals;
 mod body;
 mod command;
+mod connection;
 mod events;
 mod guard;
 mod guardrails;
@@ -33,6 +34,7 @@ use crate::service::Service;
 pub(crate) use guard::is_loopback_name;
 
 pub use approval::{Approval, Ballot, Execution, List, Requirement, Verification};
+pub use connection::Connection;
 pub use guardrails::{Details, Evaluation};
 pub use metrics::Metrics;
 pub use problem::{FailureReason, Problem};

@@ -3,7 +3,7 @@
 use std::any::Any;
 
 use axum::body::Body;
-use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -66,14 +66,24 @@ impl IntoResponse for Refusal {
     }
 }
 
-pub(super) async fn no_such_route(method: Method, uri: Uri, body: Body) -> Response {
-    super::body::discard(body).await;
+pub(super) async fn no_such_route(
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    super::body::discard(&headers, body).await;
     Refusal::new(Code::NOT_FOUND, format!("no such resource: {method} {}", uri.path()))
         .into_response()
 }
 
-pub(super) async fn no_such_method(method: Method, uri: Uri, body: Body) -> Response {
-    super::body::discard(body).await;
+pub(super) async fn no_such_method(
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    super::body::discard(&headers, body).await;
     Refusal::new(Code::REQUEST_INVALID, format!("{} does not accept {method}", uri.path()))
         .response_with(StatusCode::METHOD_NOT_ALLOWED)
 }

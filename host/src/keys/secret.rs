@@ -36,8 +36,11 @@ const WELL_KNOWN: [&str; 8] = [
 pub fn secret_of_environment() -> Result<Option<(&'static str, Zeroizing<String>)>, KeyError> {
     for name in SECRET_VARIABLES {
         match std::env::var(name) {
-            Ok(secret) => return Ok(Some((name, Zeroizing::new(secret)))),
-            Err(std::env::VarError::NotPresent) => {}
+            Ok(secret) if !secret.is_empty() => {
+                return Ok(Some((name, Zeroizing::new(secret))));
+            }
+            // An empty variable counts as unset.
+            Ok(_) | Err(std::env::VarError::NotPresent) => {}
             Err(std::env::VarError::NotUnicode(_)) => {
                 return Err(weak(name, "it is not UTF-8"));
             }

@@ -1,8 +1,9 @@
-//! Serves the API over TCP or TLS: allowed addresses, limits on connections and headers, and
+//! Serves the API over TCP or TLS: allowed addresses, limits on connections, headers and time, and
 //! graceful shutdown.
 
 mod handshake;
 mod listen;
+mod places;
 mod tls;
 
 use std::sync::Arc;
@@ -16,17 +17,20 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
+use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt;
 
-use crate::api::Metrics;
+use crate::api::{Connection, Metrics};
 use handshake::Handshakes;
+use places::{Place, Places};
 
 pub use listen::{Exposure, bind};
 pub use tls::{Tls, TlsError, read_chain};
 
-/// Maximum number of concurrent connections, including handshakes. Another one receives 429 and is
-/// closed; under TLS it is only closed, since nothing can be sent before the handshake.
+/// Maximum number of concurrent connections, including handshakes. Another one takes the place of the
+/// oldest that authenticated nobody. If there is none, it receives 429 and is closed; under TLS it is
+/// only closed, since nothing can be sent before the handshake.
 pub const CONNECTIONS_MAX: usize = 1_024;
 /// Maximum time to receive a request's head, and maximum idle time between requests.
 const HEADER_TIME_MAX: Duration = Duration::from_secs(15);
@@ -34,8 +38,11 @@ const HEADER_TIME_MAX: Duration = Duration::from_secs(15);
 const HEADER_BYTES_MAX: usize = 32 << 10;
 /// Maximum number of headers of a request.
 const HEADERS_MAX: usize = 64;
-/// Maximum time for requests in flight to finish when the server stops.
-const STOP_TIME_MAX: Duration = Duration::from_secs(30);
+/// Maximum time for which a client takes nothing of a response that is ready.
+const WRITE_TIME_MAX: Duration = Duration::from_secs(30);
+/// Maximum time for requests in flight to finish when the server stops. A half-sent request does not
+/// hold it up.
+const STOP_TIME_MAX: Duration = Duration::from_secs(4);
 
 const FLOODED: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\n\
     content-type: application/problem+json\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 113\r\n\r\n\
@@ -50,7 +57,7 @@ pub async fn serve(
     mut stop: watch::Receiver<bool>,
 ) {
     let graceful = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let places = Places::new(CONNECTIONS_MAX);
     let mut handshakes = Handshakes::default();
     loop {
         let accepted = tokio::select! {
@@ -62,26 +69,27 @@ pub async fn serve(
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
-        let place = Arc::clone(&places).try_acquire_owned();
+        let place = places.take();
         // Responses are small and written at once.
         let _ = stream.set_nodelay(true);
         let (router, watcher) = (router.clone(), graceful.watcher());
         match (place, &tls) {
-            (Ok(place), None) => {
-                let connection = connection(stream, router, watcher);
+            (Some(place), None) => {
+                let connection = connection(stream, router, watcher, Arc::clone(&place.connection));
                 tokio::spawn(hold(connection, place, Arc::clone(&metrics)));
             }
-            (Ok(place), Some(tls)) => {
+            (Some(place), Some(tls)) => {
                 let (turn, acceptor) = (handshakes.begin(), tls.acceptor());
+                let of = Arc::clone(&place.connection);
                 let connection = async move {
                     if let Some(stream) = turn.shake(stream, acceptor).await {
-                        connection(stream, router, watcher).await;
+                        connection(stream, router, watcher, of).await;
                     }
                 };
                 tokio::spawn(hold(connection, place, Arc::clone(&metrics)));
             }
-            (Err(_), None) => drop(tokio::spawn(refuse(stream))),
-            (Err(_), Some(_)) => drop(stream),
+            (None, None) => drop(tokio::spawn(refuse(stream))),
+            (None, Some(_)) => drop(stream),
         }
     }
     drop((listener, handshakes));
@@ -95,25 +103,30 @@ async fn connection(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     router: Router,
     watcher: Watcher,
+    of: Arc<Connection>,
 ) {
-    let service = service_fn(move |request: Request<Incoming>| router.clone().oneshot(request));
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(Arc::clone(&of));
+        router.clone().oneshot(request)
+    });
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(WRITE_TIME_MAX));
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIME_MAX)
         .max_buf_size(HEADER_BYTES_MAX)
         .max_headers(HEADERS_MAX)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Box::pin(stream)), service);
     // A client that disconnects is not an error.
     let _ = watcher.watch(connection).await;
 }
 
-async fn hold(
-    connection: impl Future<Output = ()>,
-    place: OwnedSemaphorePermit,
-    metrics: Arc<Metrics>,
-) {
+async fn hold(connection: impl Future<Output = ()>, place: Place, metrics: Arc<Metrics>) {
     metrics.connections.inc();
-    connection.await;
+    tokio::select! {
+        () = connection => {}
+        () = place.connection.ended() => {}
+    }
     metrics.connections.dec();
     drop(place);
 }

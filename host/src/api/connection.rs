@@ -1,0 +1,40 @@
+//! One connection of a client, as far as its requests have told who it is.
+
+use std::sync::{Arc, OnceLock};
+
+use tokio::sync::Notify;
+
+/// A connection. The server puts it into the extensions of each request.
+#[derive(Default)]
+pub struct Connection {
+    /// The subject of its first authenticated request.
+    subject: OnceLock<String>,
+    ended: Notify,
+}
+
+impl Connection {
+    /// Returns a new connection, of which nothing is known.
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// Notes who calls over it. The first caller counts: a proxy's connection is of whoever came first.
+    pub(crate) fn identify(&self, subject: &str) {
+        let _ = self.subject.set(subject.to_owned());
+    }
+
+    /// Returns the subject that authenticated a request over it.
+    pub fn subject(&self) -> Option<&str> {
+        self.subject.get().map(String::as_str)
+    }
+
+    /// Ends it, to make room for another.
+    pub fn end(&self) {
+        self.ended.notify_one();
+    }
+
+    /// Resolves when it must end.
+    pub async fn ended(&self) {
+        self.ended.notified().await;
+    }
+}
