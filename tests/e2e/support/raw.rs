@@ -35,7 +35,8 @@ pub fn request_text(path: &str, headers: &str, body: &str) -> String {
 pub struct Raw;
 
 impl Raw {
-    /// Sends bytes and reads until the server closes. A failed write, because the server has closed
+    /// Sends bytes, ends the stream, and reads until the server closes. The server gives up a request
+    /// whose client is gone, so this may read nothing. A failed write, because the server has closed
     /// already, is ignored.
     pub fn exchange(server: &Server, bytes: &[u8]) -> String {
         let mut stream = open(server);
