@@ -164,6 +164,38 @@ fn a_rollback_replaces_an_inactive_policy() {
     until("it is active", || (shop.rule() == "first").then_some(()));
 }
 
+/// A damaged row of the active module is repaired by a rollback and by an activation, and stands in the
+/// way of no push.
+#[test]
+fn a_damaged_row_of_the_active_module_is_repaired() {
+    let shop = Shop::new();
+    let older = shop.active("allow", "older", 1);
+    let newer = shop.active("deny", "newer", 2);
+    let third = shop.pushed("allow", "third", 3);
+    let Shop { office, policy, team } = shop;
+    let Office { server, admin, requester, executor, home } = office;
+    server.stop();
+    edit_row(&home, &format!("module/{newer}"), |row| row.replacen("team", "them", 1));
+    let server = Server::start(&home);
+    let [admin, requester, executor] =
+        [admin, requester, executor].map(|client| client.at(&server.url));
+    let policy = policy.at(&server.url);
+    let office = Office { server, admin, requester, executor, home };
+    let shop = Shop { office, policy, team };
+    assert_refuses_all(&shop.office);
+    let list = shop.policy.get("/api/v1/modules").ok();
+    let items = list["items"].as_array().unwrap();
+    let damaged = items.iter().find(|item| item["digest"] == *newer).unwrap();
+    assert_eq!((&damaged["state"], &damaged["slot"]), (&json!("damaged"), &json!("policy")));
+    let why = json!({ "reason": "its row was damaged" });
+    assert_eq!(roll_back(&shop.policy, "policy", &why).ok()["active"], older);
+    assert_eq!(shop.rule(), "older");
+    change(&shop.policy, &third, "activate").ok();
+    assert_eq!(shop.rule(), "third");
+    shop.pushed("deny", "fourth", 4);
+    change(&shop.policy, &newer, "activate").refused("store-tampered");
+}
+
 /// Returns the verifier with a custom section that changes only its digest.
 fn noted(verifier: &[u8]) -> Vec<u8> {
     [verifier, &[0, 5, 4, b'n', b'o', b't', b'e']].concat()

@@ -51,7 +51,10 @@ impl Modules {
         let rows = SlotRows::of_all(self).await?;
         let mut items = vec![built_in_shown(&rows)];
         for (digest, row) in ModuleRow::all(self.ledger.store()).await? {
-            items.push(self.shown_module(digest, &row, &rows)?);
+            items.push(match row {
+                Ok(row) => self.shown_module(digest, &row, &rows)?,
+                Err(refusal) => damaged_shown(digest, &refusal, &rows),
+            });
         }
         let slots = rows.0.iter().map(|(slot, row)| self.shown_slot(*slot, row));
         Ok(json!({ "slots": slots.collect::<Vec<_>>(), "items": items }))
@@ -174,6 +177,20 @@ impl Modules {
             },
         }
     }
+}
+
+/// Returns the view of a module whose row was tampered with: only its digest is known, from the log.
+fn damaged_shown(digest: ModuleDigest, refusal: &Refusal, rows: &SlotRows) -> Value {
+    let text = digest.to_string();
+    let of = |slot: &Slot| rows.state(*slot, &text) != "kept";
+    json!({
+        "slot": Slot::ALL.into_iter().find(of).map_or("unknown", Slot::as_str),
+        "digest": text,
+        "name": "damaged",
+        "bytes": 0,
+        "signer": refusal.code.text,
+        "state": "damaged",
+    })
 }
 
 fn built_in_shown(rows: &SlotRows) -> Value {

@@ -110,6 +110,7 @@ impl Modules {
             let blob = Blob { digest: *digest.bytes(), bytes: Some(Arc::clone(wasm)) };
             return Ok(Place::For(row, Some(blob)));
         };
+        let known = known.as_ref().map_err(Clone::clone)?;
         if known.envelope == row.envelope {
             let shown = self.shown_module(digest, known, &SlotRows::of_all(self).await?)?;
             return Ok(Place::Here(Reply::new(200, shown.to_string())));
@@ -163,13 +164,18 @@ fn signed_anew(manifest: &Manifest, known: &ModuleRow) -> Result<(), Refusal> {
 ///
 /// Refusals: `version-not-newer`, `limit-exceeded`.
 fn has_room(
-    rows: &[(ModuleDigest, ModuleRow)],
+    rows: &[(ModuleDigest, Result<ModuleRow, Refusal>)],
     manifest: &Manifest,
     bytes: u64,
 ) -> Result<(), Refusal> {
     let mut of_slot = 0;
     let mut total = bytes;
     for (digest, row) in rows {
+        // Whatever it was, it takes a place.
+        let Ok(row) = row else {
+            of_slot += 1;
+            continue;
+        };
         let (_, other) = row.claims()?;
         total = total.saturating_add(row.bytes);
         if other.slot != manifest.slot {

@@ -88,8 +88,11 @@ impl ModuleRow {
         row.map(|row| Self::read(&row)).transpose()
     }
 
-    /// Returns every stored module that was not removed.
-    pub(super) async fn all(store: &dyn Store) -> Result<Vec<(ModuleDigest, Self)>, Refusal> {
+    /// Returns every stored module that was not removed. One whose row was tampered with is an error
+    /// of its own, so that it stands in the way of no other.
+    pub(super) async fn all(
+        store: &dyn Store,
+    ) -> Result<Vec<(ModuleDigest, Result<Self, Refusal>)>, Refusal> {
         let mut rows = Vec::new();
         let mut after = String::new();
         loop {
@@ -98,8 +101,15 @@ impl ModuleRow {
             after.clone_from(last);
             for id in ids {
                 let digest = ModuleDigest::parse(&id).ok_or_else(|| damaged("a module's key"))?;
-                let row = Self::load(store, digest).await?;
-                rows.extend(row.filter(|row| row.removed_at.is_none()).map(|row| (digest, row)));
+                let row = Self::load(store, digest).await;
+                match row.and_then(|row| row.map(|row| row.claims().map(|_| row)).transpose()) {
+                    Ok(Some(row)) if row.removed_at.is_none() => rows.push((digest, Ok(row))),
+                    Ok(_) => {}
+                    Err(refusal) if refusal.code == Code::STORE_TAMPERED => {
+                        rows.push((digest, Err(refusal)));
+                    }
+                    Err(refusal) => return Err(refusal),
+                }
             }
         }
     }
