@@ -132,8 +132,13 @@ pub(super) fn run(args: &RunArgs, transport: &Transport) -> Result<Exit, Failure
         }
         _ => None,
     };
+    // Also what a policy allowed is what it saw.
+    let unchanged = || match sources.bind_again(&bound) {
+        Ok(again) => again.map_err(|why| transport.refused(Code::PLAN_MISMATCH, why)),
+        Err(e) => Err(Failure::from(e)),
+    };
     if args.guardrails && allowed(args, transport, &context, &plan)? {
-        return ended(execute(&command, sources.bind()?, &mut signals)?);
+        return ended(execute(&command, unchanged()?, &mut signals)?);
     }
     let wanted = || request(args, transport, &command, &context, &plan);
     let approval = approved(args, transport, &mut signals, wanted)?;
@@ -155,11 +160,7 @@ pub(super) fn run(args: &RunArgs, transport: &Transport) -> Result<Exit, Failure
     let claimed = claim.send(transport, &id).inspect_err(|_| withdraw(transport, &id))?;
     let claimed = transport.approval_of(&id, &claimed)?;
     let execution = claimed.execution.context("the response to the claim has no execution")?;
-    let unchanged =
-        sources.bind().map_err(Failure::from).and_then(|again| match again.difference(&bound) {
-            Some(why) => Err(transport.refused(Code::PLAN_MISMATCH, format!("{why}; nothing ran"))),
-            None => Ok(again),
-        });
+    let unchanged = unchanged();
     if let Some(signal) = signals.arrived() {
         let detail = Some("interrupted before it started");
         report_outcome(transport, &id, &execution.id, "failed", detail);

@@ -172,12 +172,25 @@ impl Sources<'_> {
         let plan = serde_json::to_string(&described)?;
         Ok(Bound { plan, described, program, stdin })
     }
+
+    /// Computes the plan again, right before it runs.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::bind`]; the inner error says what differs from before.
+    pub(super) fn bind_again(&self, before: &Bound) -> Result<Result<Bound, String>> {
+        let again = self.bind()?;
+        Ok(match again.described.difference(&before.described) {
+            Some(why) => Err(format!("{why}; nothing ran")),
+            None => Ok(again),
+        })
+    }
 }
 
-impl Bound {
+impl Plan {
     /// Returns what differs from an earlier plan, in words.
-    pub(super) fn difference(&self, before: &Self) -> Option<String> {
-        let (now, before) = (&self.described, &before.described);
+    fn difference(&self, before: &Self) -> Option<String> {
+        let now = self;
         if now == before {
             return None;
         }
