@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write, stdout};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anstyle::{AnsiColor, Style};
-use signoff_core::deceptive::in_lines;
+use signoff_core::deceptive::{in_lines, is_plain_in_lines};
 
 use super::screen::Screen;
 use crate::api::Approval;
@@ -31,9 +31,19 @@ pub(super) fn safe(text: &str) -> String {
 static CLOSED: AtomicBool = AtomicBool::new(false);
 static FAILED: AtomicBool = AtomicBool::new(false);
 
-/// Prints a line. What a command does and its exit code do not depend on its output: after a failure
-/// nothing more is printed.
+/// Prints a line of plain text or JSON. A terminal gets characters that deceive in the form of JSON's
+/// escapes: a server could put them into its answers.
 pub(super) fn line(text: &str) {
+    if stdout().is_terminal() && !text.chars().all(is_plain_in_lines) {
+        styled_line(&escaped_for_json(text));
+    } else {
+        styled_line(text);
+    }
+}
+
+/// Prints a line that is safe and may have colours. What a command does and its exit code do not depend
+/// on its output: after a failure nothing more is printed.
+pub(super) fn styled_line(text: &str) {
     if is_closed() {
         return;
     }
@@ -56,9 +66,11 @@ pub(super) fn has_failed() -> bool {
     FAILED.load(Ordering::Relaxed)
 }
 
-/// Prints a line. Returns whether the output is still open, for callers that continue without it.
-pub(super) fn try_line(text: &str) -> bool {
-    writeln!(stdout(), "{text}").is_ok()
+/// Prints a line that begins with our own words and may quote others.
+pub(super) fn log(text: &str) {
+    let mut screen = Screen::new();
+    screen.log(text);
+    screen.print();
 }
 
 /// Prints a result that may have content of others, such as a server's response. On a terminal it is
@@ -96,7 +108,7 @@ pub(super) fn status_line(approval: &Approval) {
     let outcome = approval.execution.as_ref().map(|execution| execution.outcome.as_str());
     let outcome = outcome.filter(|outcome| OUTCOMES.contains(outcome));
     let outcome = outcome.map(|outcome| format!(", outcome {outcome}")).unwrap_or_default();
-    line(&format!("{id} {}{outcome}", status(words)));
+    styled_line(&format!("{id} {}{outcome}", status(words)));
 }
 
 /// Returns a status in its colour.
@@ -124,6 +136,20 @@ pub(super) fn approval(approval: &Approval, full: bool) {
     if is_folded {
         note("long values are folded; --full shows them whole");
     }
+}
+
+fn escaped_for_json(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for char in text.chars() {
+        if is_plain_in_lines(char) {
+            escaped.push(char);
+        } else {
+            let mut units = [0; 2];
+            escaped
+                .extend(char.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
+        }
+    }
+    escaped
 }
 
 fn colour(status: &str) -> AnsiColor {

@@ -4,8 +4,8 @@ use clap::{Args, Subcommand};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::list::escaped;
-use super::output::{line, note, plain};
+use super::list::{escaped, next};
+use super::output::{line, note, plain, table};
 use super::transport::{Access, Transport};
 use super::{Exit, context, exit::Failure};
 use crate::api::TokenShown;
@@ -102,17 +102,18 @@ fn list(transport: &Transport) -> Result<Exit, Failure> {
         line(&serde_json::to_string(&json!({ "items": tokens }))?);
         return Ok(Exit::Done);
     }
-    for token in &tokens {
+    let row = |token: &TokenShown| {
         let roles: Vec<&str> = token.roles.iter().map(|role| role.as_str()).collect();
         let state = match (&token.revoked_at, &token.expires_at) {
             (Some(at), _) => format!("revoked {at}"),
             (None, Some(at)) => format!("until {at}"),
             (None, None) => "for good".to_owned(),
         };
-        let agents = token.agents.as_deref().unwrap_or("-");
-        let (id, subject, roles) = (&token.id, &token.subject, roles.join(","));
-        plain(&format!("{id}\t{subject}\t{roles}\t{agents}\t{state}"));
-    }
+        let agents = token.agents.as_deref().unwrap_or("-").to_owned();
+        [token.id.clone(), token.subject.clone(), roles.join(","), agents, state]
+    };
+    let rows = tokens.iter().map(row).collect();
+    table(["ID", "SUBJECT", "ROLES", "AGENTS", "STATE"], rows);
     Ok(Exit::Done)
 }
 
@@ -146,14 +147,15 @@ fn revoke(args: &RevokeArgs, transport: &Transport) -> Result<Exit, Failure> {
 
 fn all(transport: &Transport) -> Result<Vec<TokenShown>, Failure> {
     let mut tokens = Vec::new();
-    let mut cursor = String::new();
+    let mut cursor: Option<String> = None;
     loop {
-        let path = format!("/api/v1/tokens?limit=200{cursor}");
+        let after = cursor.as_ref().map(|cursor| format!("&cursor={}", escaped(cursor)));
+        let path = format!("/api/v1/tokens?limit=200{}", after.unwrap_or_default());
         let page: Page = transport.parse(&transport.get(&path)?)?;
         tokens.extend(page.items);
-        match page.next_cursor {
-            Some(next) => cursor = format!("&cursor={}", escaped(&next)),
-            None => return Ok(tokens),
+        next(&mut cursor, page.next_cursor)?;
+        if cursor.is_none() {
+            return Ok(tokens);
         }
     }
 }

@@ -24,7 +24,7 @@ pub(super) enum To {
 pub(super) fn print(file: &str, problems: &[Problem], to: To) {
     for problem in problems {
         match to {
-            To::Output => output::line(&shown(file, problem, output::colours())),
+            To::Output => output::styled_line(&shown(file, problem, output::colours())),
             To::Error => eprintln_quietly(&shown(file, problem, false)),
         }
     }

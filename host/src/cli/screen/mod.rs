@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 
 use anstyle::{AnsiColor, Style};
 
-use text::{columns, fit, in_one_line, wrap};
+use text::{COLUMNS_MIN, columns, fit, in_one_line, wrap};
 
 pub(in crate::cli) use approval::{ToSign, age, needs, status_of};
 
@@ -32,8 +32,11 @@ const LAST_COLUMNS_MIN: usize = 16;
 const ROWS_LEFT: usize = 6;
 /// On a narrower terminal nobody is asked to sign.
 const NARROW: usize = 36;
-/// Narrower terminals are treated as this wide.
-const WIDTH_MIN: usize = 24;
+/// Before the rest of a member in a tree, after its indent.
+const REST_COLUMNS: usize = 2;
+/// Narrower terminals are treated as this wide: a name, the indent of a rest, one base with its marks, and
+/// a free column.
+const WIDTH_MIN: usize = NAME_COLUMNS + REST_COLUMNS + COLUMNS_MIN + 1;
 
 /// Lines for a person, as they are made.
 pub(super) struct Screen {
@@ -83,9 +86,9 @@ impl Screen {
 
     /// Adds a field with a value that others chose.
     pub(super) fn field(&mut self, name: &str, value: &str) {
-        let mut first = format!("{name:<NAME_COLUMNS$}");
+        let mut first = self.name(name);
         for line in value.split('\n') {
-            for piece in self.wrapped(&in_one_line(line.strip_suffix('\r').unwrap_or(line)), 0) {
+            for piece in self.wrapped(&in_one_line(line), 0) {
                 self.lines.push(format!("{first}{piece}"));
                 GUTTER.clone_into(&mut first);
             }
@@ -108,7 +111,16 @@ impl Screen {
     /// Adds a message that may quote others: `signoff: ` and the text, each further line in a
     /// gutter.
     pub(super) fn message(&mut self, text: &str) {
-        let mut first = "signoff: ".to_owned();
+        self.begun("signoff: ", text);
+    }
+
+    /// Adds a line that begins with our own words and may quote others, each further line in a gutter.
+    pub(super) fn log(&mut self, text: &str) {
+        self.begun("", text);
+    }
+
+    fn begun(&mut self, first: &str, text: &str) {
+        let mut first = first.to_owned();
         for line in text.split('\n') {
             for piece in self.wrapped(&in_one_line(line), 0) {
                 self.lines.push(format!("{first}{piece}"));
@@ -131,9 +143,10 @@ impl Screen {
 
     /// Adds a JSON text as a tree.
     pub(super) fn tree(&mut self, name: &str, json: &str) {
-        let mut first = format!("{name:<NAME_COLUMNS$}");
+        let mut first = self.name(name);
         for line in tree::lines(json, self.full) {
-            let most = self.columns_of_values() / 2;
+            let values = self.columns_of_values();
+            let most = (values / 2).min(values.saturating_sub(REST_COLUMNS + COLUMNS_MIN));
             let indent = (line.depth * 2).min(most);
             let mut before = " ".repeat(indent);
             // Where there is no room for the depth, it is said.
@@ -143,11 +156,13 @@ impl Screen {
                 line.name.clone()
             };
             let whole = format!("{name}{}", line.value);
-            for (number, piece) in self.wrapped(&whole, indent + 2).into_iter().enumerate() {
+            for (number, piece) in
+                self.wrapped(&whole, indent + REST_COLUMNS).into_iter().enumerate()
+            {
                 let piece = if number == 0 { self.named(&piece, &name) } else { piece };
                 self.lines.push(format!("{first}{before}{piece}").trim_end().to_owned());
                 REST.clone_into(&mut first);
-                before = " ".repeat(indent + 2);
+                before = " ".repeat(indent + REST_COLUMNS);
             }
             GUTTER.clone_into(&mut first);
             if let Some(what) = line.folded {
@@ -227,7 +242,7 @@ impl Screen {
     /// Prints the screen.
     pub(super) fn print(self) {
         for line in &self.lines {
-            super::output::line(line);
+            super::output::styled_line(line);
         }
     }
 
@@ -266,6 +281,15 @@ impl Screen {
         }
         let status = child.wait()?;
         if status.success() { Ok(()) } else { Err(std::io::ErrorKind::Other.into()) }
+    }
+
+    /// Returns the start of a field's first line. A name that is too long has a line of its own.
+    fn name(&mut self, name: &str) -> String {
+        if name.len() < NAME_COLUMNS {
+            return format!("{name:<NAME_COLUMNS$}");
+        }
+        self.lines.push(name.to_owned());
+        GUTTER.to_owned()
     }
 
     fn remark(&mut self, words: &str) {
@@ -340,6 +364,8 @@ mod tests {
 
     const TEXTS: u64 = 20_000;
     const WIDTHS: [usize; 5] = [40, 64, 80, 120, 200];
+    /// Narrow terminals, with fewer texts.
+    const NARROW_WIDTHS: [usize; 3] = [WIDTH_MIN, 30, 36];
     /// What a hostile text is made of.
     const PIECES: [&str; 36] = [
         "status       approved",
@@ -414,15 +440,16 @@ mod tests {
 
     #[test]
     fn of_100_000_hostile_texts_none_leaves_its_place() {
-        for width in WIDTHS {
-            for seed in 0..TEXTS {
+        let narrow = NARROW_WIDTHS.map(|width| (width, TEXTS / 20));
+        for (width, texts) in WIDTHS.map(|width| (width, TEXTS)).into_iter().chain(narrow) {
+            for seed in 0..texts {
                 let seed = seed * 7 + width as u64;
                 let text = hostile(seed);
                 let mut fields = screen(width);
                 fields.field("reason", &text);
                 fields.tree("context", &serde_json::json!({ &text: [&text, 1] }).to_string());
-                fields.field("status", "pending");
-                check(fields, width, &["reason  ", "context  ", "status       pending"], seed);
+                fields.field("status", "ok");
+                check(fields, width, &["reason  ", "context  ", "status       ok"], seed);
                 let mut message = screen(width);
                 message.message(&text);
                 let lines = message.lines;

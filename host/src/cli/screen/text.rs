@@ -46,7 +46,7 @@ pub(super) fn wrap(line: &str, columns: usize) -> Vec<String> {
     let (mut piece, mut width, mut space) = (String::new(), 0, None);
     for cluster in line.graphemes(true) {
         let wide = self::columns(cluster);
-        if width + wide > columns && !piece.is_empty() {
+        while width + wide > columns && !piece.is_empty() {
             let rest = match space {
                 Some(at) if at > piece.len() / 2 => piece.split_off(at),
                 _ => String::new(),
@@ -64,8 +64,8 @@ pub(super) fn wrap(line: &str, columns: usize) -> Vec<String> {
     pieces
 }
 
-/// A narrower terminal shows longer lines.
-const COLUMNS_MIN: usize = 8;
+/// The columns of the widest piece that is not broken: a base with its marks.
+pub(super) const COLUMNS_MIN: usize = 2 * (1 + MARKS_MAX);
 
 /// Returns an upper bound of the columns that a text takes on any terminal. Terminals differ about
 /// every character beyond ASCII, and none gives it more than two.
@@ -116,8 +116,9 @@ mod tests {
             "请求书请求书请求书",
             &"x".repeat(99),
             "ab cdefghijklmn op",
+            "ab cdef\u{301}\u{301}\u{301}\u{301} op",
         ] {
-            for width in 8..30 {
+            for width in COLUMNS_MIN..30 {
                 let pieces = wrap(line, width);
                 assert_eq!(pieces.concat(), line);
                 assert!(pieces.iter().all(|piece| columns(piece) <= width), "{pieces:?}");

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use signoff_core::deceptive::in_one_line;
-
 use crate::cli::entry::EntryLine;
 use crate::cli::output;
 use crate::service::Service;
@@ -18,14 +16,13 @@ pub(super) async fn print(service: Arc<Service>, json: bool) {
             let Some(last) = entries.last() else { break };
             after = last.number;
             for entry in &entries {
-                let line = if json {
-                    format!("{{\"number\":{},\"entry\":{}}}", entry.number, entry.text)
+                if json {
+                    let (number, text) = (entry.number, &entry.text);
+                    output::line(&format!("{{\"number\":{number},\"entry\":{text}}}"));
                 } else if let Some(entry) = EntryLine::read(&entry.text) {
-                    in_one_line(&line(&entry))
-                } else {
-                    continue;
-                };
-                if !output::try_line(&line) {
+                    output::log(&line(&entry));
+                }
+                if output::is_closed() {
                     return;
                 }
             }
