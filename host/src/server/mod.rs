@@ -1,7 +1,6 @@
 //! Serves the API over TCP or TLS: allowed addresses, limits on connections, headers and time, and
 //! graceful shutdown.
 
-mod handshake;
 mod listen;
 mod places;
 mod tls;
@@ -22,7 +21,6 @@ use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt;
 
 use crate::api::{Connection, Metrics};
-use handshake::Handshakes;
 use places::{Place, Places};
 
 pub use listen::{Exposure, bind};
@@ -58,7 +56,6 @@ pub async fn serve(
 ) {
     let graceful = GracefulShutdown::new();
     let places = Places::new(CONNECTIONS_MAX);
-    let mut handshakes = Handshakes::default();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -79,10 +76,14 @@ pub async fn serve(
                 tokio::spawn(hold(connection, place, Arc::clone(&metrics)));
             }
             (Some(place), Some(tls)) => {
-                let (turn, acceptor) = (handshakes.begin(), tls.acceptor());
+                let (tls, mut stop) = (tls.clone(), stop.clone());
                 let of = Arc::clone(&place.connection);
                 let connection = async move {
-                    if let Some(stream) = turn.shake(stream, acceptor).await {
+                    let accepted = tokio::select! {
+                        accepted = tls.accept(stream) => accepted,
+                        _ = stop.wait_for(|stop| *stop) => None,
+                    };
+                    if let Some(stream) = accepted {
                         connection(stream, router, watcher, of).await;
                     }
                 };
@@ -92,7 +93,7 @@ pub async fn serve(
             (None, Some(_)) => drop(stream),
         }
     }
-    drop((listener, handshakes));
+    drop(listener);
     tokio::select! {
         () = graceful.shutdown() => {}
         () = tokio::time::sleep(STOP_TIME_MAX) => {}

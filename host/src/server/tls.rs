@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use rustls::ServerConfig;
 use rustls::crypto::ring;
@@ -14,7 +15,10 @@ use rustls::server::ParsedCertificate;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
 use sha2::{Digest, Sha256};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use crate::private_file::{PrivateFileError, read_private_file};
 
@@ -22,6 +26,8 @@ use crate::private_file::{PrivateFileError, read_private_file};
 const CERTIFICATE_BYTES_MAX: u64 = 1 << 20;
 /// An RSA key of 16,384 bits takes 13 KiB.
 const KEY_BYTES_MAX: u64 = 64 << 10;
+/// Maximum duration of a handshake: two round trips, over any network.
+const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// The current certificate. Clones share it: [`Tls::reload`] affects all of them.
 #[derive(Clone)]
@@ -115,8 +121,11 @@ impl Tls {
         self.current().fingerprint
     }
 
-    pub(super) fn acceptor(&self) -> TlsAcceptor {
-        self.current().config.into()
+    /// Performs a handshake; `None` if it fails for any reason, or takes too long. Failures are not
+    /// logged: scanners and health checks cause them constantly.
+    pub(super) async fn accept(&self, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
+        let acceptor = TlsAcceptor::from(self.current().config);
+        timeout(HANDSHAKE_TIME_MAX, acceptor.accept(stream)).await.ok()?.ok()
     }
 
     fn current(&self) -> Current {
