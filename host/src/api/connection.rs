@@ -1,4 +1,4 @@
-//! One connection of a client, as far as its requests have told who it is.
+//! A connection, and the subject of the first authenticated request over it.
 
 use std::sync::{Arc, OnceLock};
 

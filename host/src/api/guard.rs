@@ -18,34 +18,28 @@ pub(super) const REQUEST_TIME_MAX: Duration = Duration::from_secs(75);
 pub(super) const MODULE_TIME_MAX: Duration = Duration::from_secs(420);
 
 pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
-    if app.origin == Origin::Network
-        && let Err(why) = check_head(&request)
-    {
-        let refusal = Refusal::new(Code::REQUEST_INVALID, why);
-        let mut response = refusal.response_with(StatusCode::BAD_REQUEST);
-        // What follows on this connection may be another's request.
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-        return response;
-    }
-    let is_chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
+    let is_network = app.origin == Origin::Network;
+    let head = if is_network { check_head(&request) } else { Ok(()) };
+    // It may have had a `Content-Length` too, which the parser dropped: then a proxy in front may take
+    // the rest of the body for another request.
+    let is_chunked = is_network && request.headers().contains_key(header::TRANSFER_ENCODING);
     let expects = request.headers().contains_key(header::EXPECT);
-    let host_allowed = app.origin == Origin::InProcess || host_is_loopback(&request);
-    let mut response = match host_allowed || app.service.tokens.required().await.unwrap_or(false) {
-        true => next.run(request).await,
-        false => Refusal::new(
-            Code::FORBIDDEN,
-            "without tokens only loopback names are accepted as `Host`",
-        )
-        .into_response(),
+    let host_allowed = !is_network || host_is_loopback(&request);
+    let has_two_readings = is_chunked || head.is_err();
+    let mut response = match head {
+        Err(why) => Refusal::new(Code::REQUEST_INVALID, why).response_with(StatusCode::BAD_REQUEST),
+        Ok(()) if host_allowed || app.service.tokens.required().await.unwrap_or(false) => {
+            next.run(request).await
+        }
+        Ok(()) => {
+            let why = "without tokens only loopback names are accepted as `Host`";
+            Refusal::new(Code::FORBIDDEN, why).into_response()
+        }
     };
-    if expects && !response.status().is_success() {
-        // The client may or may not send the body now.
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
+    // After `Expect`, a client that is refused may or may not send the body.
+    let closes = has_two_readings || (expects && !response.status().is_success());
     let headers = response.headers_mut();
-    if is_chunked && app.origin == Origin::Network {
-        // It may have had a `Content-Length` too, which the parser dropped: then a proxy in front may
-        // take the rest of the body for another request.
+    if closes {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
