@@ -1,5 +1,5 @@
-//! The properties that the fuzz targets try. Each takes any bytes, and panics if its parser breaks its
-//! promise. `seeds` tries them on every seed, without libFuzzer.
+//! The properties that the fuzz targets check. Each takes any bytes, and panics if the property
+//! does not hold. The binary `seeds` checks each property on its target's seeds, without libFuzzer.
 
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -28,7 +28,8 @@ const LOG_KEY: &str = "signoff/fuzz+4e01ef5c+AddamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8
 /// The context that conditions are evaluated on.
 const CONTEXT: &str = r#"{"score": 80, "name": "a", "list": [1, 2.5, "x"], "when": "2025-10-17T10:30:00Z", "big": 123456789012345678901234567890}"#;
 
-/// The canonicalizer: what it accepts is JSON, and its canonical form is a fixed point.
+/// The canonicalizer: accepted input is JSON; its canonical form is ASCII and canonicalizes to
+/// itself; both digest functions agree.
 pub fn canonicalize(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else { return };
     let Ok(canonical) = context::canonicalize(text) else { return };
@@ -39,7 +40,8 @@ pub fn canonicalize(bytes: &[u8]) {
     serde_json::from_str::<&RawValue>(text).expect("JSON");
 }
 
-/// The wire: any bytes are answered with one JSON object that has `ok` or `error`.
+/// The wire: the answer to any bytes is a JSON object with one member: `ok`, or `error` with a
+/// string `code`.
 pub fn wire(bytes: &[u8]) {
     let answer = signoff_verifier::wire::call_bytes(bytes);
     let answer: Value = serde_json::from_str(&answer).expect("JSON");
@@ -47,7 +49,8 @@ pub fn wire(bytes: &[u8]) {
     assert!(answer.get("ok").is_some() || answer["error"]["code"].is_string());
 }
 
-/// The record of an approval: it is shown or refused, and the view is a JSON object with the same id.
+/// The record of an approval: `lifecycle.show` refuses it, or returns a JSON view with the
+/// requested id.
 pub fn record(bytes: &[u8]) {
     let Ok(record) = str::from_utf8(bytes) else { return };
     let args = serde_json::json!({ "id": ID, "approval": record, "now": 1_760_697_900 });
@@ -58,7 +61,7 @@ pub fn record(bytes: &[u8]) {
     }
 }
 
-/// A view under `approval.verify`, without a key that could have signed it: always refused.
+/// A view: `approval.verify` with an empty keyring rejects every view.
 pub fn view(bytes: &[u8]) {
     let Ok(view) = str::from_utf8(bytes) else { return };
     let args = serde_json::json!({
@@ -68,8 +71,8 @@ pub fn view(bytes: &[u8]) {
     called("approval.verify", &args).expect_err("no key signed it");
 }
 
-/// A receipt under a log key that signed nothing: always refused. Without a log key it is only
-/// consistent: any answer but a panic.
+/// A receipt: `receipt.verify` rejects every receipt if the only log key signed nothing. Without
+/// log keys it checks only consistency, and must not panic.
 pub fn receipt(bytes: &[u8]) {
     let Ok(receipt) = str::from_utf8(bytes) else { return };
     let args = serde_json::json!({ "receipt": receipt, "log_keys": [LOG_KEY], "accept": ["v2"] });
@@ -78,8 +81,8 @@ pub fn receipt(bytes: &[u8]) {
     let _ = called("receipt.verify", &args);
 }
 
-/// Signed notes and checkpoints: a checkpoint that is read is written again as the lines that it was
-/// read from; extension lines may follow them.
+/// Signed notes and checkpoints: the parsers do not panic, and the text of a parsed checkpoint is a
+/// prefix of the input; extension lines may follow.
 pub fn note(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else { return };
     let _ = Note::read(text);
@@ -89,7 +92,8 @@ pub fn note(bytes: &[u8]) {
     }
 }
 
-/// A rules file: it loads or has problems, and a policy that loads describes itself.
+/// A rules file: it loads, or at least one problem is returned; `describe` of a loaded policy
+/// returns JSON.
 pub fn rules(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else { return };
     match Policy::load(text) {
@@ -100,8 +104,8 @@ pub fn rules(bytes: &[u8]) {
     }
 }
 
-/// A condition of a rule that allows: the action is allowed exactly if the condition is true. One that
-/// fails allows nothing.
+/// The condition of an `allow` rule: the action is allowed if and only if the condition is true. A
+/// condition that fails to evaluate does not allow it.
 pub fn conditions(bytes: &[u8]) {
     let Ok(condition) = str::from_utf8(bytes) else { return };
     if condition.contains("'''") {
@@ -125,7 +129,7 @@ pub fn conditions(bytes: &[u8]) {
     assert_eq!(is_allowed, is_true, "{trace:?}");
 }
 
-/// Calls an operation of the verifier on the wire; the error is the code of its rejection.
+/// Calls an operation of the verifier through `wire`; the error is the code of its rejection.
 fn called(op: &str, args: &Value) -> Result<Value, String> {
     let request = serde_json::json!({ "op": op, "args": args }).to_string();
     let answer = signoff_verifier::wire::call(&request);

@@ -1,4 +1,4 @@
-//! Tries [`signoff_fuzz::note`].
+//! Fuzzes [`signoff_fuzz::note`].
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| signoff_fuzz::note(bytes));

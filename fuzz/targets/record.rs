@@ -1,4 +1,4 @@
-//! Tries [`signoff_fuzz::record`].
+//! Fuzzes [`signoff_fuzz::record`].
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| signoff_fuzz::record(bytes));

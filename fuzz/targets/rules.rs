@@ -1,4 +1,4 @@
-//! Tries [`signoff_fuzz::rules`].
+//! Fuzzes [`signoff_fuzz::rules`].
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| signoff_fuzz::rules(bytes));

@@ -1,4 +1,4 @@
-//! Tries [`signoff_fuzz::wire`].
+//! Fuzzes [`signoff_fuzz::wire`].
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| signoff_fuzz::wire(bytes));

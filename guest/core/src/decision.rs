@@ -10,9 +10,9 @@ use crate::rejection::Rejection;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Decision {
-    /// The action may run.
+    /// The approver approves the request.
     Approved,
-    /// The action must not run.
+    /// The approver rejects the request.
     Rejected,
 }
 

@@ -15,18 +15,18 @@ impl Glob {
     ///
     /// # Errors
     ///
-    /// A message for a pattern that is empty, over 128 bytes, or contains a character that no name
-    /// has.
+    /// A message for a pattern that is empty, longer than 128 bytes, or has a character other than
+    /// visible ASCII.
     pub fn new(text: &str) -> Result<Self, String> {
         if text.is_empty() || text.len() > IDENTIFIER_BYTES_MAX {
             return Err(format!(
-                "a glob has 1 to {IDENTIFIER_BYTES_MAX} characters, got {}",
-                text.chars().count()
+                "a glob has 1 to {IDENTIFIER_BYTES_MAX} bytes, got {}",
+                text.len()
             ));
         }
         if let Some(odd) = text.chars().find(|char| !char.is_ascii_graphic()) {
             return Err(format!(
-                "a glob has visible ASCII characters only, got `{}`",
+                "a glob may contain only visible ASCII characters, got `{}`",
                 odd.escape_default()
             ));
         }
@@ -66,11 +66,11 @@ impl Glob {
         rest.ends_with(last)
     }
 
-    /// Returns whether every name that matches `other` also matches this pattern. `false` if
-    /// unknown.
+    /// Returns whether every name that matches `other` also matches this pattern.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
-        // A star in `other` can only be matched by a star in this pattern.
+        // `matches` treats a star in `other` as an ordinary character, and only a star in this
+        // pattern matches that character.
         self.matches(&other.text)
     }
 }

@@ -2,8 +2,8 @@
 //! JSON, the canonical form of a context, and the formats of the audit log. Nothing here does I/O
 //! or reads a clock.
 //!
-//! The verifier and the policy base their decisions on this code. The host shares it, so that it
-//! parses, compares and prints the same values in the same way.
+//! The verifier and the policy engine decide with this code. The host uses it too, and therefore
+//! parses, compares and prints values as they do.
 
 pub mod authoring;
 pub mod base64;

@@ -1,8 +1,9 @@
-//! The engines: settings, compilation, the cache of compiled code, pooled instances, and the
-//! watchdog.
+//! The Wasmtime engines: settings, compilation, the cache of compiled code, the embedded modules,
+//! pooled instances and the watchdog.
 //!
 //! [`Pool`] manages the instances of one component of any world; the verifier uses it. [`Policies`]
-//! is the engine in which each evaluation of a policy gets a fresh instance.
+//! is the engine of all policies; `policy::evaluate` creates a fresh instance in it for each
+//! evaluation.
 
 mod cache;
 mod compile;

@@ -17,7 +17,7 @@ class Verifier:
         call = wire and instance.get_export_index(self._store, "call", wire)
         self._call = call and instance.get_func(self._store, call)
         if self._call is None:
-            raise ValueError(f"the component does not export `{WIRE}`")
+            raise ValueError(f"the component does not export `call` of `{WIRE}`")
 
     def call(self, request: str) -> str:
         """Returns the answer to a request; both are JSON texts."""

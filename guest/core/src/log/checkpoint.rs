@@ -1,12 +1,12 @@
-//! Checkpoints (C2SP `tlog-checkpoint`): a log's name, its number of entries and the root over
-//! them, as a signed note.
+//! Checkpoints (C2SP `tlog-checkpoint`): a log's name, its number of entries and their Merkle root,
+//! as a signed note.
 //!
 //! ```text
 //! signoff/default
 //! {entries}
 //! {root, base64}
 //!
-//! — signoff/default {four bytes of the key's id and the signature, base64}
+//! — signoff/default {base64 of the 4-byte key id and the signature}
 //! ```
 
 use std::fmt;
@@ -29,7 +29,8 @@ use crate::base64;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// The log's name: [`super::key::origin`] of the audience.
+    /// The log's name, from the first line. signoff's own logs are named by
+    /// [`super::key::origin`].
     pub origin: String,
     /// Number of entries that the root covers.
     pub size: u64,
@@ -42,14 +43,14 @@ pub struct Checkpoint {
 pub struct Opened {
     /// The signed checkpoint.
     pub checkpoint: Checkpoint,
-    /// The key that signed it.
+    /// The first trusted signer whose name is the checkpoint's origin.
     pub signer: LogKey,
 }
 
 /// Why a checkpoint is rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CheckpointError {
-    /// It is not a signed note, or a signature is wrong.
+    /// The note is too long or malformed, or a signature that names a trusted key is invalid.
     Note(NoteError),
     /// The note's text is not a checkpoint.
     Form(&'static str),
@@ -61,7 +62,7 @@ impl fmt::Display for CheckpointError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Note(why) => why.fmt(f),
-            Self::Form(why) => write!(f, "its text is not a checkpoint: {why}"),
+            Self::Form(why) => write!(f, "the text is not a checkpoint: {why}"),
             Self::Untrusted(log) => write!(f, "no trusted key of `{log}` signed it"),
         }
     }
@@ -108,7 +109,7 @@ impl Checkpoint {
         else {
             return Err(wrong("it has fewer than three lines"));
         };
-        // Lines after the third are extensions of the log, but no line may be empty.
+        // Lines after the third are extension lines and are ignored; no line may be empty.
         if origin.is_empty() || lines.any(str::is_empty) {
             return Err(wrong("it has an empty line"));
         }
@@ -116,15 +117,15 @@ impl Checkpoint {
         let root = base64::decode(root).and_then(|root| Hash::try_from(root).ok());
         let root = root.ok_or(wrong("its third line is not a root"))?;
         if size == 0 && root != EMPTY_ROOT {
-            return Err(wrong("the root is not that of an empty log"));
+            return Err(wrong("its size is 0, but its root is not that of an empty tree"));
         }
         Ok(Self { origin: origin.to_owned(), size, root })
     }
 }
 
-/// Opens a signed checkpoint. At least one trusted key of the log itself (its name is the origin)
-/// must have signed it. Signatures by unknown keys are ignored; a wrong signature of a trusted key
-/// is an error.
+/// Opens a signed checkpoint. At least one trusted key whose name is the checkpoint's origin must
+/// have signed it. Signatures by unknown keys are ignored; an invalid signature that names a
+/// trusted key is an error.
 ///
 /// # Errors
 ///
@@ -139,7 +140,7 @@ pub fn open(note: &str, trusted: &[LogKey]) -> Result<Opened, CheckpointError> {
     }
 }
 
-/// Parses a canonical decimal number.
+/// Parses a canonical decimal number of at most [`SIZE_MAX`].
 fn number(text: &str) -> Option<u64> {
     let number: u64 = text.parse().ok()?;
     (number.to_string() == text && number <= SIZE_MAX).then_some(number)
@@ -194,10 +195,10 @@ mod tests {
         assert_eq!(Checkpoint::unverified(&note), Ok(checkpoint()));
     }
 
-    /// The examples of the C2SP specifications. Their keys are not published, so only the form is
-    /// tested.
+    /// An example from a C2SP specification. Its key is not published, so parsing and `Untrusted`
+    /// are tested, not the signature.
     #[test]
-    fn published_examples_are_read() {
+    fn a_published_example_parses() {
         let note = "example.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n\n— example.com/behind-the-sofa Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=\n";
         let read = Checkpoint::unverified(note).unwrap();
         assert_eq!((read.origin.as_str(), read.size), ("example.com/behind-the-sofa", 20_852_163));
@@ -215,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn every_changed_character_is_refused() {
+    fn a_changed_or_truncated_note_is_refused() {
         let note = signer().note(&checkpoint().text());
         for (at, was) in note.char_indices() {
             for other in ["", "A", "1", " ", "\n", "=", "\u{2014}", "\r", "+"] {
@@ -230,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn every_flipped_bit_of_the_signature_is_refused() {
+    fn a_flipped_bit_in_key_id_or_signature_is_refused() {
         let signed = signer().note(&checkpoint().text());
         let (head, encoded) = signed.trim_end().rsplit_once(' ').unwrap();
         let bytes = base64::decode(encoded).unwrap();
@@ -264,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn another_logs_key_does_not_count() {
+    fn a_key_of_another_log_is_untrusted() {
         let other = LogSigner::new("staging", 9);
         let note = other.note(&checkpoint().text());
         let untrusted = CheckpointError::Untrusted("signoff/default".to_owned());
@@ -272,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_texts_are_refused_even_when_signed() {
+    fn signed_malformed_checkpoints_are_refused() {
         let root = base64::encode(&checkpoint().root);
         let empty = base64::encode(&EMPTY_ROOT);
         let origin = origin("default");
@@ -289,7 +290,7 @@ mod tests {
             (lines("20", root.trim_end_matches('=')), "not a root"),
             (lines("20", &base64::encode(&[1; 31])), "not a root"),
             (lines("20", &format!("{root} ")), "not a root"),
-            (lines("0", &root), "not that of an empty log"),
+            (lines("0", &root), "not that of an empty tree"),
         ] {
             let error = open(&signer().note(&odd), &trusted()).unwrap_err();
             assert!(error.to_string().contains(why), "{odd:?}: {error}");

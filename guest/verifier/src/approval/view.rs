@@ -1,5 +1,5 @@
-//! Strict reader of an approval as a server shows it (`GET /approvals/{id}`), shared by approvers
-//! and executors.
+//! Parser of an approval's view (`GET /approvals/{id}`), used by `lifecycle.review`,
+//! `approval.verify` and `receipt.verify`. It refuses duplicate members.
 
 use std::borrow::Cow;
 
@@ -16,8 +16,8 @@ use crate::rejection::Rejection;
 use crate::request_content::RequestContent;
 use crate::time::UnixSeconds;
 
-/// An approval as a server shows it: the members that a signature covers, and, unparsed, the other
-/// members that an executor needs.
+/// An approval as a server shows it: the members of the request, parsed, and those that only an
+/// executor needs, unparsed.
 pub(crate) struct ApprovalView<'a> {
     pub(crate) id: ApprovalId,
     pub(crate) audience: Identifier,
@@ -32,12 +32,12 @@ pub(crate) struct ApprovalView<'a> {
     pub(crate) requirement: Requirement,
     pub(crate) policy: Option<Identifier>,
     pub(crate) rule: Option<Identifier>,
-    /// The digest that the server shows, if any.
-    claimed_digest: Option<Digest>,
+    /// The request digest that the view shows, if any.
+    shown_digest: Option<Digest>,
     unread: Unread<'a>,
 }
 
-/// The members of a view that are parsed.
+/// The members of a view that are read; `RawValue` members are parsed later.
 #[derive(Deserialize)]
 struct Fields<'a> {
     #[serde(borrow)]
@@ -70,7 +70,7 @@ struct Fields<'a> {
     plan: Option<&'a RawValue>,
 }
 
-/// Members of a view that no signature covers, unparsed.
+/// Members of a view that only an executor needs, unparsed.
 struct Unread<'a> {
     status: Option<&'a RawValue>,
     ballots: Option<&'a RawValue>,
@@ -81,8 +81,8 @@ struct Unread<'a> {
 }
 
 impl<'a> ApprovalView<'a> {
-    /// Parses a view. Members that no signature covers and no executor needs are ignored, because a
-    /// server may show more.
+    /// Parses a view. Members that are not read here are ignored; another version of the server may
+    /// add some.
     ///
     /// Rejections: `limit-exceeded`, `request-invalid`.
     pub(crate) fn read(text: &'a str) -> Result<Self, Rejection> {
@@ -109,7 +109,7 @@ impl<'a> ApprovalView<'a> {
             requirement: fields.requirement,
             policy: name("policy", fields.policy)?,
             rule: name("rule", fields.rule)?,
-            claimed_digest: digest("request_digest", fields.request_digest)?,
+            shown_digest: digest("request_digest", fields.request_digest)?,
             unread: Unread {
                 status: fields.status,
                 ballots: fields.ballots,
@@ -123,7 +123,8 @@ impl<'a> ApprovalView<'a> {
 
     /// Returns the request digest, computed from the members shown.
     ///
-    /// Rejections: `request-invalid` if the server shows another digest.
+    /// Rejections: `request-invalid` if the view shows another digest, or the request is too long
+    /// to have one.
     pub(crate) fn request_digest(&self) -> Result<String, Rejection> {
         let content = RequestContent {
             format: FORMAT,
@@ -139,17 +140,17 @@ impl<'a> ApprovalView<'a> {
             rule: self.rule.as_ref().map(Identifier::as_str),
         };
         let digest = content.digest()?;
-        match &self.claimed_digest {
-            Some(claimed) if claimed.as_str() != digest => Err(Rejection::request(format!(
-                "the request digest of the approval is {digest}, but {claimed} is shown"
+        match &self.shown_digest {
+            Some(shown) if shown.as_str() != digest => Err(Rejection::request(format!(
+                "the computed request digest is {digest}, but {shown} is shown"
             ))),
             _ => Ok(digest),
         }
     }
 }
 
-/// The members of a view that an executor needs in addition: the status, and the ballots that prove
-/// it.
+/// The members of a view that only an executor needs: status, ballots, execution and time of
+/// erasure.
 pub(super) struct Evidence {
     status: Status,
     ballots: Vec<Ballot>,
@@ -158,8 +159,9 @@ pub(super) struct Evidence {
 }
 
 impl Evidence {
-    /// Parses the members that [`ApprovalView`] left unparsed, and recomputes the digest of each
-    /// text shown. An erased approval shows none of its texts.
+    /// Parses the members that [`ApprovalView`] left unparsed, and compares the recomputed request,
+    /// context and plan digests with those shown. For an erased approval the digests are not
+    /// checked, because its texts were erased.
     ///
     /// Rejections: `limit-exceeded`, `request-invalid`.
     pub(super) fn read(shown: &ApprovalView<'_>) -> Result<Self, Rejection> {
@@ -183,7 +185,8 @@ impl Evidence {
         Ok(evidence)
     }
 
-    /// Returns the record that a server must hold to show this view.
+    /// Returns a record with the members that were read; `decided_at`, `executed_at`, `withdrawn_*`
+    /// and `erased` are unset.
     pub(super) fn record(self, shown: &ApprovalView<'_>) -> Record {
         let text = ToString::to_string;
         Record {
@@ -248,9 +251,9 @@ impl Evidence {
     }
 }
 
-/// Checks a text against the digest shown with it.
+/// Checks that a text, if shown, has the digest shown.
 ///
-/// Rejections: `request-invalid` if they differ.
+/// Rejections: `request-invalid` if they differ, the digest is absent or the text is invalid.
 fn has_digest(
     what: &str,
     text: Option<&RawValue>,
@@ -264,7 +267,7 @@ fn has_digest(
     match shown {
         Some(shown) if shown.as_str() == digest => Ok(()),
         Some(shown) => Err(Rejection::request(format!(
-            "the digest of the {what} shown is {digest}, but {shown} is shown"
+            "the computed digest of the {what} is {digest}, but the server shows {shown}"
         ))),
         None => Err(Rejection::request(format!("a {what} is shown without its digest"))),
     }
