@@ -290,14 +290,14 @@ fn dumping(home: &Home, script: &str, more: &[&str]) -> Command {
 #[test]
 fn a_server_dumps_no_core() {
     let home = Home::new();
-    let status = dumping(&home, "kill -QUIT $$", &[]).status().unwrap();
+    let status = dumping(&home, "kill -ABRT $$", &[]).status().unwrap();
     let others_dump = status.core_dumped();
     let serve = [&[env!("CARGO_BIN_EXE_signoff")], SERVE].concat();
     let mut server = Server::start_with(dumping(&home, "exec \"$0\" \"$@\"", &serve));
     server.approved();
-    server.signal(Signal::QUIT);
+    server.signal(Signal::ABORT);
     let status = server.ended();
-    assert_eq!(status.signal(), Some(3), "{status}");
+    assert_eq!(status.signal(), Some(6), "{status}");
     assert!(!status.core_dumped(), "the server dumped its memory");
     if !others_dump {
         eprintln!("core dumps are disabled on this system, so this test proves nothing");
