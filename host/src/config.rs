@@ -21,6 +21,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use signoff_core::requirement::PartialRequirement;
 
+use crate::folder::is_mine_or_roots;
+
 const FILE_BYTES_MAX: u64 = 64 << 10;
 
 /// The settings of a deployment.
@@ -167,8 +169,7 @@ fn read(path: &Path) -> io::Result<(String, Metadata)> {
 
 /// Returns whether other users can change a file.
 fn others_change(meta: &Metadata) -> bool {
-    let trusted = [0, rustix::process::geteuid().as_raw()].contains(&meta.uid());
-    !trusted || meta.mode() & 0o022 != 0
+    !is_mine_or_roots(meta) || meta.mode() & 0o022 != 0
 }
 
 fn is_absent(error: &io::Error) -> bool {

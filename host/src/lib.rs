@@ -16,6 +16,7 @@ pub mod code;
 pub mod config;
 mod core_dump;
 pub mod engine;
+mod folder;
 pub mod guardrails;
 pub mod id;
 pub mod identity;

@@ -8,6 +8,8 @@ use std::path::Path;
 use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
+use crate::folder::is_mine;
+
 /// Why a private file was not read.
 #[derive(Debug)]
 pub enum PrivateFileError {
@@ -40,8 +42,7 @@ pub fn read_private_file(
     let file = OpenOptions::new().read(true).custom_flags(without_waiting).open(path)?;
     // Check the opened file, not the path: the file cannot be exchanged in between.
     let meta = file.metadata()?;
-    let mine = meta.uid() == rustix::process::geteuid().as_raw();
-    if !meta.is_file() || !mine || meta.mode() & 0o177 != 0 {
+    if !meta.is_file() || !is_mine(&meta) || meta.mode() & 0o177 != 0 {
         return Err(PrivateFileError::Exposed);
     }
     // Full capacity from the start: reallocation would leave copies of the secret in memory.

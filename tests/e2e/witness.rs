@@ -369,18 +369,58 @@ fn check_acknowledged(client: &Client, after: u64, seen: u64, acknowledged: &[St
 }
 
 #[test]
-fn a_witness_on_a_full_disk_stops_writing() {
+fn a_witness_that_cannot_be_replaced_stops_writing() {
     let witnessed = Witnessed::new();
     let server = witnessed.serve();
     let approved = server.approved();
-    let seen = witnessed.seen();
-    // Every write there fails as on a full disk.
-    let aside = witnessed.home.path("elsewhere/witness.note.new");
-    symlink("/dev/full", &aside).unwrap();
+    let (file, away) = (witnessed.file(), witnessed.home.path("elsewhere/away.note"));
+    fs::rename(&file, &away).unwrap();
+    // A file does not replace a directory.
+    fs::create_dir(&file).unwrap();
     ends_writing(&server, &approved);
-    assert_eq!(witnessed.seen(), seen, "the old witness is intact");
-    assert!(!aside.exists(), "no other file is left");
+    assert_eq!(fs::read_dir(witnessed.home.path("elsewhere")).unwrap().count(), 2);
+    fs::remove_dir(&file).unwrap();
+    fs::rename(&away, &file).unwrap();
     starts_again(&witnessed, server, &approved);
+}
+
+#[test]
+fn nothing_is_written_or_read_through_a_link_in_place_of_a_witness() {
+    let witnessed = Witnessed::new();
+    let (file, target) = (witnessed.file(), witnessed.home.path("target"));
+    fs::rename(&file, &target).unwrap();
+    symlink(&target, &file).unwrap();
+    witnessed.refused();
+    let before = fs::read(&target).unwrap();
+    fs::remove_file(&file).unwrap();
+    fs::rename(&target, &file).unwrap();
+    let server = witnessed.serve();
+    fs::remove_file(&file).unwrap();
+    fs::write(&target, &before).unwrap();
+    symlink(&target, &file).unwrap();
+    server.approved();
+    assert_eq!(fs::read(&target).unwrap(), before, "the link was replaced, not followed");
+    assert!(fs::symlink_metadata(&file).unwrap().is_file());
+}
+
+/// Only root can make what belongs to another user, so elsewhere there is nothing to try.
+#[test]
+fn a_witness_of_another_user_is_refused() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let witnessed = Witnessed::new();
+    let folder = witnessed.home.path("elsewhere");
+    for path in [folder.clone(), witnessed.file()] {
+        std::os::unix::fs::chown(&path, Some(65_534), None).unwrap();
+        let message = witnessed.refused();
+        assert!(message.contains("belongs to another user"), "{message}");
+        std::os::unix::fs::chown(&path, Some(0), None).unwrap();
+    }
+    let server = witnessed.serve();
+    let approved = server.approved();
+    std::os::unix::fs::chown(&folder, Some(65_534), None).unwrap();
+    ends_writing(&server, &approved);
 }
 
 #[test]

@@ -2,14 +2,17 @@
 //! atomically.
 
 use std::convert::Infallible;
+use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, BufWriter, Write, stdout};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context, Result};
+
+use crate::folder::{self, Folder};
 
 /// A file, or `-` for standard output.
 #[derive(Clone, Debug)]
@@ -19,11 +22,8 @@ pub(super) struct Destination(PathBuf);
 /// without it.
 pub(super) enum Draft {
     Output(BufWriter<Box<dyn Write>>),
-    File { out: BufWriter<File>, draft: Temporary, path: PathBuf },
+    File { out: BufWriter<folder::Draft>, path: PathBuf, name: OsString },
 }
-
-/// A file that is removed on drop unless it was renamed.
-pub(super) struct Temporary(PathBuf);
 
 impl Destination {
     pub(super) fn to(path: PathBuf) -> Self {
@@ -64,12 +64,9 @@ impl Destination {
             let opened = opened.with_context(|| unwritable(&path))?;
             return Ok(Draft::Output(BufWriter::new(Box::new(opened))));
         }
-        let mut draft = path.clone().into_os_string();
-        draft.push(format!(".{}.part", std::process::id()));
-        let draft = PathBuf::from(draft);
-        let file = File::options().write(true).create_new(true).mode(mode).open(&draft);
-        let file = file.with_context(|| unwritable(&draft))?;
-        Ok(Draft::File { out: BufWriter::new(file), draft: Temporary(draft), path })
+        let (folder, name) = Folder::of(&path).with_context(|| unwritable(&path))?;
+        let draft = folder.draft(&name, mode).with_context(|| unwritable(&path))?;
+        Ok(Draft::File { out: BufWriter::new(draft), path, name })
     }
 }
 
@@ -92,10 +89,10 @@ impl Draft {
     pub(super) fn keep(self) -> Result<()> {
         match self {
             Self::Output(mut out) => Ok(out.flush()?),
-            Self::File { out, draft, path } => {
-                let file = out.into_inner().with_context(|| unwritable(&draft.0))?;
-                file.sync_all().with_context(|| unwritable(&draft.0))?;
-                std::fs::rename(&draft.0, &path).with_context(|| unwritable(&path))
+            Self::File { out, path, name } => {
+                let placed = out.into_inner().map_err(io::IntoInnerError::into_error);
+                let placed = placed.and_then(|draft| draft.replace(&name));
+                placed.with_context(|| unwritable(&path))
             }
         }
     }
@@ -114,13 +111,6 @@ impl Write for Draft {
             Self::Output(out) => out.flush(),
             Self::File { out, .. } => out.flush(),
         }
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        // Fails harmlessly if the file was renamed.
-        let _ = std::fs::remove_file(&self.0);
     }
 }
 

@@ -1,11 +1,12 @@
 //! The keyring file: JSON of `format: 1`, mode 0600. It is replaced atomically, never modified in
 //! place.
 
-use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::ffi::OsStr;
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -16,6 +17,7 @@ use super::error::KeyError;
 use super::keyring::{Keyring, NewKey};
 use super::lock::locked;
 use super::set::check_together;
+use crate::folder::Folder;
 use crate::private_file::{PrivateFileError, read_private_file};
 use crate::verifier::Key;
 
@@ -200,7 +202,11 @@ fn is_absent(e: &io::Error) -> bool {
 
 /// Replaces a keyring atomically: a reader finds the old or the new one, even after a crash.
 pub(crate) fn replace(path: &Path, entries: &[Entry]) -> Result<(), KeyError> {
-    written(path, entries, |temporary| fs::rename(temporary, path))
+    written(path, entries, |folder, name, text| {
+        // The caller holds the lock: what a killed command left is not in use.
+        folder.remove_drafts(name, Duration::ZERO)?;
+        folder.replace(name, text)
+    })
 }
 
 /// Creates a keyring if none exists.
@@ -209,42 +215,24 @@ fn write_new(path: &Path, entries: &[Entry]) -> Result<(), KeyError> {
     if Stamp::at(path)?.is_some() {
         return Err(there());
     }
-    // A hard link fails if the target exists; a rename would replace it.
-    written(path, entries, |temporary| fs::hard_link(temporary, path))
+    written(path, entries, |folder, name, text| folder.create(name, text))
         .map_err(|e| if matches!(Stamp::at(path), Ok(Some(_))) { there() } else { e })
 }
 
-/// Writes entries to a temporary file next to the keyring and moves it into place.
 fn written(
     path: &Path,
     entries: &[Entry],
-    place: impl FnOnce(&Path) -> io::Result<()>,
+    write: impl FnOnce(&Folder, &OsStr, &[u8]) -> io::Result<()>,
 ) -> Result<(), KeyError> {
     let keys = entries.iter().map(Entry::to_text).collect();
     let keyring = KeyringText { format: KEYRING_FORMAT, keys };
     let text = serde_json::to_string_pretty(&keyring)
         .map(Zeroizing::new)
         .map_err(|e| unreadable(path, e.to_string()))?;
-    let mut name = std::ffi::OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".{:016x}.tmp", rand::random::<u64>()));
-    let temporary = path.with_file_name(name);
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let done = (|| {
-        let mut file =
-            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-        file.write_all(text.as_bytes())?;
-        file.write_all(b"\n")?;
-        file.sync_all()?;
-        place(&temporary)?;
-        File::open(directory)?.sync_all()
-    })();
-    // After a rename there is nothing to remove.
-    let _ = fs::remove_file(&temporary);
-    done.map_err(|e| unreadable(path, e.to_string()))
+    let line = Zeroizing::new(format!("{}\n", *text));
+    let written =
+        Folder::of(path).and_then(|(folder, name)| write(&folder, &name, line.as_bytes()));
+    written.map_err(|e| unreadable(path, e.to_string()))
 }
 
 pub(crate) fn unreadable(path: &Path, why: String) -> KeyError {

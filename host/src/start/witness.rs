@@ -162,6 +162,7 @@ impl StartChecks {
 
     /// Writes the current checkpoint to the file. Returns the function that writes later ones.
     async fn witness(&self, file: &WitnessFile) -> Result<Witness, WitnessError> {
+        file.remove_drafts().map_err(|e| file.unusable(e))?;
         let target = file.clone();
         let mut witness: Witness = Box::new(move |head| {
             if !is_signed(head) {

@@ -1,11 +1,12 @@
 //! A witness: the last checkpoint of the audit log, kept in a file outside the store and written
 //! before each reply. A store that does not extend it, such as an old backup, does not start.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::ffi::OsString;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use crate::folder::{Folder, is_mine, is_mine_or_roots};
 use crate::log_key::LogKey;
 use signoff_core::log::checkpoint::{self, Checkpoint};
 
@@ -87,19 +88,26 @@ impl WitnessFile {
     ///
     /// # Errors
     ///
-    /// [`WitnessError::Unusable`]: a file that cannot be read, or a checkpoint that none of the
-    /// log's keys signed.
+    /// [`WitnessError::Unusable`]: a file or directory of another user, a file that cannot be read, or
+    /// a checkpoint that none of the log's keys signed.
     pub fn last(&self, trusted: &[LogKey]) -> Result<Option<Checkpoint>, WitnessError> {
-        let note = match fs::metadata(&self.0) {
+        let opened = self.folder().and_then(|(folder, name)| folder.read(&name));
+        let (file, meta) = match opened {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(self.unusable(e)),
-            Ok(meta) if !meta.is_file() => return Err(self.unusable("it is not a file")),
-            Ok(meta) if meta.len() == 0 => return Ok(None),
-            Ok(meta) if meta.len() > FILE_BYTES_MAX => {
-                return Err(self.unusable("it is too large for a checkpoint"));
-            }
-            Ok(_) => fs::read_to_string(&self.0).map_err(|e| self.unusable(e))?,
+            Ok(opened) => opened,
         };
+        if !is_mine(&meta) {
+            return Err(self.unusable("it belongs to another user"));
+        }
+        let mut note = String::new();
+        let read = file.take(FILE_BYTES_MAX + 1).read_to_string(&mut note);
+        if read.map_err(|e| self.unusable(e))? as u64 > FILE_BYTES_MAX {
+            return Err(self.unusable("it is too large for a checkpoint"));
+        }
+        if note.is_empty() {
+            return Ok(None);
+        }
         let opened = checkpoint::open(&note, trusted).map_err(|e| self.unusable(e))?;
         Ok(Some(opened.checkpoint))
     }
@@ -108,19 +116,27 @@ impl WitnessFile {
     ///
     /// # Errors
     ///
-    /// A system error.
+    /// A system error, or the directory belongs to another user.
     pub fn keep(&self, note: &str) -> io::Result<()> {
-        // A fixed name: the store has one writer, and the next start overwrites what a crash left.
-        let mut aside = self.0.clone().into_os_string();
-        aside.push(".new");
-        let aside = PathBuf::from(aside);
-        let written = write(&aside, note).and_then(|()| fs::rename(&aside, &self.0));
-        if written.is_err() {
-            let _ = fs::remove_file(&aside);
+        let (folder, name) = self.folder()?;
+        folder.replace(&name, note.as_bytes())
+    }
+
+    /// Removes unfinished files that a killed process left. The store has one writer, so that none is
+    /// in use.
+    pub(super) fn remove_drafts(&self) -> io::Result<()> {
+        let (folder, name) = self.folder()?;
+        folder.remove_drafts(&name, Duration::ZERO)
+    }
+
+    /// Opens its directory and checks the owner, who could put an older checkpoint into it.
+    fn folder(&self) -> io::Result<(Folder, OsString)> {
+        let (folder, name) = Folder::of(&self.0)?;
+        if is_mine_or_roots(&folder.metadata()?) {
+            return Ok((folder, name));
         }
-        written?;
-        let folder = self.0.parent().filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+        let why = "its directory belongs to another user, who could replace the checkpoint";
+        Err(io::Error::new(io::ErrorKind::PermissionDenied, why))
     }
 
     /// The error for a missing checkpoint.
@@ -147,11 +163,4 @@ impl WitnessFile {
     pub fn unusable(&self, why: impl std::fmt::Display) -> WitnessError {
         WitnessError::Unusable { path: self.0.display().to_string(), why: why.to_string() }
     }
-}
-
-fn write(path: &Path, note: &str) -> io::Result<()> {
-    let mut file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(note.as_bytes())?;
-    file.sync_all()
 }

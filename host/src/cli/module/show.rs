@@ -1,12 +1,11 @@
 //! Commands that read the registry: list, inspect, flips, export.
 
 use std::io::{IsTerminal, Write, stdout};
-use std::path::PathBuf;
 
-use anyhow::Context;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::super::destination::Destination;
 use super::super::exit::Failure;
 use super::super::transport::{Transport, call_verifier};
 use super::super::{Exit, Global, output};
@@ -41,7 +40,7 @@ pub(in super::super) struct ExportArgs {
     core: bool,
     /// The output file, or - for standard output
     #[arg(long, short, value_name = "FILE")]
-    output: PathBuf,
+    output: Destination,
 }
 
 pub(super) fn list(
@@ -215,15 +214,16 @@ pub(super) fn export(
         }
         what => shipped(what, &open()?)?,
     };
-    if args.output.as_os_str() == "-" {
-        if stdout().is_terminal() {
-            return Err(Failure::usage("a module is binary; write it to a file or a pipe"));
-        }
-        stdout().write_all(&bytes)?;
+    let is_file = args.output.is_file();
+    if !is_file && stdout().is_terminal() {
+        return Err(Failure::usage("a module is binary; write it to a file or a pipe"));
+    }
+    let mut draft = args.output.create()?;
+    draft.write_all(&bytes)?;
+    draft.keep()?;
+    if !is_file {
         return Ok(Exit::Done);
     }
-    std::fs::write(&args.output, &bytes)
-        .with_context(|| format!("cannot write `{}`", args.output.display()))?;
     let digest = digest(&bytes);
     if global.json {
         output::line(&json!({ "slot": args.what, "core": args.core, "digest": digest, "bytes": bytes.len() }).to_string());

@@ -1,0 +1,193 @@
+//! Files by the handle of their directory: what was checked is what is read, whoever exchanges the
+//! path meanwhile, and nothing is written through a link.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{DirBuilder, File, Metadata};
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, linkat, openat, renameat, unlinkat};
+
+/// What the name of an unfinished file ends with.
+const DRAFT_SUFFIX: &str = ".tmp";
+
+/// An open directory.
+#[derive(Clone, Debug)]
+pub(crate) struct Folder(Arc<OwnedFd>);
+
+impl Folder {
+    /// Opens a directory.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        Self::open_with(path, OFlags::empty())
+    }
+
+    /// Opens the directory of a file, and returns the file's name.
+    pub(crate) fn of(file: &Path) -> io::Result<(Self, OsString)> {
+        let name = file.file_name().ok_or(io::ErrorKind::InvalidFilename)?;
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+        Ok((Self::open(folder.unwrap_or(Path::new(".")))?, name.to_owned()))
+    }
+
+    /// Opens a directory that only this user can read and write, or creates it.
+    ///
+    /// # Errors
+    ///
+    /// It belongs to another user, other users can read or write it, it is a link, or an I/O error.
+    pub(crate) fn open_private(path: &Path) -> io::Result<Self> {
+        DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        let folder = Self::open_with(path, OFlags::NOFOLLOW)?;
+        let meta = folder.metadata()?;
+        if !is_mine(&meta) || meta.mode() & 0o077 != 0 {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        Ok(folder)
+    }
+
+    fn open_with(path: &Path, flags: OFlags) -> io::Result<Self> {
+        let flags = flags | OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+        Ok(Self(Arc::new(openat(CWD, path, flags, Mode::empty())?)))
+    }
+
+    /// Returns the metadata of the directory.
+    pub(crate) fn metadata(&self) -> io::Result<Metadata> {
+        File::from(self.0.try_clone()?).metadata()
+    }
+
+    /// Opens a regular file for reading. A link is refused, and a pipe is not waited for.
+    pub(crate) fn read(&self, name: &OsStr) -> io::Result<(File, Metadata)> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = File::from(openat(&*self.0, name, flags, Mode::empty())?);
+        let meta = file.metadata()?;
+        if !meta.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
+        }
+        Ok((file, meta))
+    }
+
+    /// Writes a file that only this user can read: a reader finds the old or the new one, even after
+    /// a crash.
+    pub(crate) fn replace(&self, name: &OsStr, bytes: &[u8]) -> io::Result<()> {
+        let mut draft = self.draft(name, 0o600)?;
+        draft.write_all(bytes)?;
+        draft.replace(name)
+    }
+
+    /// Like [`Self::replace`], but fails if there is a file.
+    pub(crate) fn create(&self, name: &OsStr, bytes: &[u8]) -> io::Result<()> {
+        let mut draft = self.draft(name, 0o600)?;
+        draft.write_all(bytes)?;
+        draft.create(name)
+    }
+
+    /// Creates an unfinished file, with a name that cannot be predicted.
+    pub(crate) fn draft(&self, name: &OsStr, mode: u32) -> io::Result<Draft> {
+        let mut draft = draft_prefix(name);
+        draft.push(format!("{:016x}{DRAFT_SUFFIX}", rand::random::<u64>()));
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let file = openat(&*self.0, &draft, flags, Mode::from_raw_mode(mode))?;
+        Ok(Draft { folder: self.clone(), name: draft, file: File::from(file) })
+    }
+
+    /// Removes unfinished files of a name that nothing has written to for some time: their processes
+    /// were killed.
+    pub(crate) fn remove_drafts(&self, name: &OsStr, age: Duration) -> io::Result<()> {
+        let prefix = draft_prefix(name);
+        let is_draft = |name: &OsStr| {
+            let number = name.as_bytes().strip_prefix(prefix.as_bytes());
+            let number = number.and_then(|rest| rest.strip_suffix(DRAFT_SUFFIX.as_bytes()));
+            number.is_some_and(|n| n.len() == 16 && n.iter().all(u8::is_ascii_hexdigit))
+        };
+        for (name, modified) in self.files()? {
+            if is_draft(&name) && modified.elapsed().is_ok_and(|since| since >= age) {
+                self.remove(&name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes a file.
+    pub(crate) fn remove(&self, name: &OsStr) -> io::Result<()> {
+        Ok(unlinkat(&*self.0, name, AtFlags::empty())?)
+    }
+
+    /// Returns its regular files, and when they were written.
+    pub(crate) fn files(&self) -> io::Result<Vec<(OsString, SystemTime)>> {
+        let mut files = Vec::new();
+        for entry in Dir::read_from(&*self.0)? {
+            let name = OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned();
+            // Skips what is no file, and what another process removed meanwhile.
+            let read = self.read(&name).and_then(|(_, meta)| meta.modified());
+            files.extend(read.map(|at| (name, at)));
+        }
+        Ok(files)
+    }
+}
+
+/// An unfinished file. It is removed on drop.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    folder: Folder,
+    name: OsString,
+    file: File,
+}
+
+impl Draft {
+    /// Moves it into place, durably, and replaces an older file.
+    pub(crate) fn replace(self, name: &OsStr) -> io::Result<()> {
+        self.place(|folder, draft| renameat(folder, draft, folder, name))
+    }
+
+    /// Moves it into place, durably, unless there is a file.
+    pub(crate) fn create(self, name: &OsStr) -> io::Result<()> {
+        // A hard link fails if the target exists; a rename would replace it.
+        self.place(|folder, draft| linkat(folder, draft, folder, name, AtFlags::empty()))
+    }
+
+    fn place(
+        self,
+        place: impl FnOnce(&OwnedFd, &OsStr) -> rustix::io::Result<()>,
+    ) -> io::Result<()> {
+        self.file.sync_all()?;
+        place(&self.folder.0, &self.name)?;
+        Ok(rustix::fs::fsync(&*self.folder.0)?)
+    }
+}
+
+impl Write for Draft {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        // Fails harmlessly if the file was renamed.
+        let _ = self.folder.remove(&self.name);
+    }
+}
+
+/// Returns whether this user owns a file.
+pub(crate) fn is_mine(meta: &Metadata) -> bool {
+    meta.uid() == rustix::process::geteuid().as_raw()
+}
+
+/// Returns whether this user or root owns a file.
+pub(crate) fn is_mine_or_roots(meta: &Metadata) -> bool {
+    is_mine(meta) || meta.uid() == 0
+}
+
+fn draft_prefix(name: &OsStr) -> OsString {
+    let mut prefix = OsString::from(".");
+    prefix.push(name);
+    prefix.push(".");
+    prefix
+}
