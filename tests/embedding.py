@@ -46,7 +46,7 @@ class Office:
     def __init__(self, server, executor):
         self.server, self.executor = server, executor
         self.trusted = self.keys("alice")
-        server.run("key", "import", self.trusted, where="server")
+        server.run("key", "import", self.trusted, "--approver", "alice@company.com", "--yes", where="server")
         server.environment["SIGNOFF_TOKEN"] = server.admin
         self.approver = server.token("alice@company.com", "approver")
         self.token = server.token("agent:deployer", "requester,executor")

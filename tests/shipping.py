@@ -43,7 +43,7 @@ class Server:
         self.admin = json.loads(self.run("init", "--audience", "examples", "--json", where="server"))["admin_token"]
         made = self.run("key", "generate", "--id", KEY, "--use", "module", "--slot", "policy", where="team")
         public = next(line for line in made.splitlines() if line.startswith("{"))
-        self.run("key", "import", "-", where="server", stdin=public)
+        self.run("key", "import", "-", "--use", "module", "--slot", "policy", "--yes", where="server", stdin=public)
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
             self.port = listener.getsockname()[1]

@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use signoff::keys::KeySource;
 
 use crate::support::{
-    Home, Ran, SERVE, Server, claim_body, home_and_server, id, message_v2, request_body, text,
-    until,
+    Home, Ran, SERVE, Server, claim_body, home_and_server, id, message_v2, private, request_body,
+    text, until,
 };
 
 const ANN: &str = "ann@example.com";
@@ -69,7 +69,8 @@ fn a_new_key_is_in_a_private_file_and_its_entry_is_public() {
     assert!(entry.get("private").is_none());
     let import = made.lines().last().unwrap().trim();
     let there = Home::new();
-    let taken = Ran::of(there.program("sh").args(["-c", &import.replacen("signoff", SIGNOFF, 1)]));
+    let import = format!("{} --yes", import.replacen("signoff", SIGNOFF, 1));
+    let taken = Ran::of(there.program("sh").args(["-c", &import]));
     assert!(taken.ok().starts_with("added key ed25519-"));
     assert!(!fs::read_to_string(there.path("signoff.keys.json")).unwrap().contains("private"));
     let [here, there] = [&home, &there].map(|home| {
@@ -141,32 +142,151 @@ fn an_import_keeps_existing_keys_and_never_revives_one() {
     let entry = made["entry"].to_string();
     let server = Home::new();
     let import = |arguments: &[&str], code: i32, message: &str| {
-        let ran = run(&server, &[&["key", "import"], arguments].concat()).exits(code);
+        let ran = run(&server, &[&["key", "import", "--yes"], arguments].concat()).exits(code);
         assert!(ran.out.contains(message) || ran.err.contains(message), "{arguments:?}: {ran:?}");
     };
+    let ann_says = ["--approver", ANN];
+    let as_ann = |more: &[&str], code: i32, message: &str| {
+        import(&[&[entry.as_str()], &ann_says[..], more].concat(), code, message);
+    };
     let shown = || run(&server, &["--json", "key", "show", "ann"]).json();
-    import(&[&entry, "--group", "security"], 0, "added key ann");
-    import(&[&entry, "--group", "security"], 0, "unchanged key ann");
-    import(&[&entry, "--group", "ops"], 0, "updated key ann");
+    as_ann(&["--group", "security"], 0, "added key ann");
+    as_ann(&["--group", "security"], 0, "unchanged key ann");
+    as_ann(&["--group", "ops"], 0, "updated key ann");
     assert_eq!(shown()["groups"], json!(["ops"]));
-    import(&[&entry, "--approver", "bob@example.com"], 1, "with another approver");
     let other = key_of(&Home::new(), ANN, &["--id", "ann"])["entry"].to_string();
-    import(&[&other], 1, "other key material");
+    import(&[&other, "--approver", ANN], 1, "other key material");
     let mut renamed = made["entry"].clone();
     renamed["id"] = json!("bob");
+    renamed["approver"] = json!(null);
     import(&[&renamed.to_string(), "--approver", "bob@example.com"], 1, "are one key");
-    let list = format!("[{entry},{entry}]");
-    import(&[&list, "--group", "ops"], 0, "unchanged key ann");
+    renamed["id"] = json!("ann");
+    import(&[&renamed.to_string(), "--approver", "bob@example.com"], 1, "with another approver");
     run(&server, &["key", "revoke", "ann", "--yes"]).ok();
-    import(&[&entry, "--group", "ops"], 0, "unchanged key ann");
+    as_ann(&["--group", "ops"], 0, "unchanged key ann");
     assert_eq!(shown()["status"], "revoked");
     // The private half is imported only on request.
     let whole = ann.path("signoff.keys.json");
     let there = Home::new();
-    run(&there, &["key", "import", whole.to_str().unwrap()]).ok();
+    let whole = ["key", "import", whole.to_str().unwrap(), "--all", "--yes"];
+    run(&there, &whole).ok();
     assert_eq!(run(&there, &["--json", "key", "show", "ann"]).json()["private"], false);
-    run(&there, &["key", "import", whole.to_str().unwrap(), "--with-private"]).ok();
+    run(&there, &[&whole[..], &["--with-private"]].concat()).ok();
     assert_eq!(run(&there, &["--json", "key", "show", "ann"]).json()["private"], true);
+}
+
+/// Whoever made the file could name another person, a group, another use, or add keys.
+#[test]
+fn an_entry_that_says_other_than_the_operator_is_refused() {
+    let ann = Home::new();
+    let honest = key_of(&ann, ANN, &["--id", "ann"])["entry"].clone();
+    let generate = ["--json", "key", "generate", "--use", "module", "--slot", "policy"];
+    let signer = run(&ann, &generate).json()["entry"].clone();
+    let with = |name: &str, value: Value| {
+        let mut entry = honest.clone();
+        entry[name] = value;
+        entry.to_string()
+    };
+    let groups = with("groups", json!(["sre", "security"]));
+    let ceo = with("approver", json!("ceo@company.com"));
+    let respelled = with("approver", json!("ANN@example.com"));
+    let (honest, signer) = (honest.to_string(), signer.to_string());
+    let several = format!(r#"{{"format":1,"keys":[{honest},{signer}]}}"#);
+    let as_ann = ["--approver", ANN];
+    let refused: [(&str, &[&str], i32, &str); 13] = [
+        (&honest, &[], 1, "names the approver `ann@example.com`, and --approver does not"),
+        (&ceo, &as_ann, 1, "--approver says `ann@example.com`"),
+        (&respelled, &as_ann, 1, "names the approver `ANN@example.com`"),
+        (&groups, &as_ann, 1, "names the groups `security sre`, and --group does not"),
+        (&groups, &["--approver", ANN, "--group", "sre"], 1, "--group says `sre`"),
+        (&signer, &as_ann, 1, "names the use `module`"),
+        (&signer, &["--use", "module"], 2, "needs --slot"),
+        (&signer, &["--use", "module", "--slot", "verifier"], 1, "names the slots `policy`"),
+        (&honest, &["--use", "module", "--slot", "policy"], 1, "names the use `approve`"),
+        (&honest, &["--approver", ANN, "--slot", "policy"], 2, "--slot goes with --use module"),
+        (&several, &as_ann, 1, "2 entries"),
+        (&several, &["--all", "--approver", ANN], 2, "cannot be used with"),
+        ("[]", &["--all"], 1, "no entry to import"),
+    ];
+    let server = Home::new();
+    for (entry, flags, code, message) in refused {
+        let ran = run(&server, &[&["key", "import", "--yes", entry], flags].concat()).exits(code);
+        assert!(ran.err.contains(message), "{flags:?}: {ran:?}");
+        assert!(!server.path("signoff.keys.json").exists(), "{flags:?}");
+    }
+    // Nothing is written without an answer.
+    let ran = run(&server, &["key", "import", &honest, "--approver", ANN]).exits(2);
+    assert!(ran.err.contains("--yes is required"), "{ran:?}");
+    assert!(!server.path("signoff.keys.json").exists());
+    run(
+        &server,
+        &[
+            "key",
+            "import",
+            "--yes",
+            &groups,
+            "--approver",
+            ANN,
+            "--group",
+            "security",
+            "--group",
+            "sre",
+        ],
+    )
+    .ok();
+    run(&server, &["key", "import", "--yes", &signer, "--use", "module", "--slot", "policy"]).ok();
+    run(&Home::new(), &["key", "import", "--yes", &several, "--all"]).ok();
+}
+
+#[test]
+fn a_person_has_one_spelling_in_keys_and_tokens() {
+    let home = Home::new();
+    key_of(&home, ANN, &["--id", "ann"]);
+    let ran = run(&home, &["key", "generate", "--approver", "Ann@example.com"]).exits(1);
+    assert!(ran.err.contains("whom key `ann` names `ann@example.com`"), "{ran:?}");
+    let token = |subject: &str, code: i32| {
+        run(&home, &["token", "create", "--subject", subject, "--role", "requester"]).exits(code)
+    };
+    token("bob@example.com", 0);
+    token("agent:Deployer", 0);
+    token("bob@example.com", 0);
+    for (subject, known) in [
+        ("Bob@example.com", "bob@example.com"),
+        ("agent:deployer", "agent:Deployer"),
+        ("AGENT:Deployer", "agent:Deployer"),
+        ("ANN@example.com", "ann@example.com"),
+    ] {
+        let ran = token(subject, 3);
+        assert!(ran.err.contains(&format!("`{known}`")), "{ran:?}");
+    }
+}
+
+#[test]
+fn the_keys_of_a_server_are_listed_and_not_changed_from_elsewhere() {
+    let (home, elsewhere) = (Home::new(), Home::new());
+    key_of(&home, ANN, &["--id", "ann"]);
+    let server = home.serve();
+    let at = |arguments: &[&str]| {
+        let url = format!("http://{}", server.address());
+        run(&elsewhere, &[&["--server", &url], arguments].concat())
+    };
+    let items = at(&["--json", "key", "list"]).json()["items"].clone();
+    let ann = items.as_array().unwrap().iter().find(|key| key["id"] == "ann").unwrap();
+    assert_eq!((&ann["approver"], &ann["private"]), (&json!(ANN), &Value::Null));
+    assert!(at(&["key", "show", "ann"]).ok().contains("ann@example.com"));
+    at(&["key", "show", "nobody"]).exits(1);
+    for change in [
+        &["key", "revoke", "ann", "--yes"][..],
+        &["key", "generate"],
+        &["key", "import", "{}", "--yes"],
+        &["key", "promote", "ann"],
+        &["key", "retire", "ann"],
+    ] {
+        let ran = at(change).exits(2);
+        assert!(ran.err.contains("on its own machine"), "{ran:?}");
+    }
+    assert!(!elsewhere.path("signoff.keys.json").exists());
+    assert_eq!(statuses(&home).iter().find(|(id, _)| id == "ann").unwrap().1, "active");
 }
 
 #[test]
@@ -175,11 +295,11 @@ fn a_secret_is_read_from_standard_input_and_not_from_an_argument() {
     run(&home, &["key", "generate", "--id", "shared"]).ok();
     let keyring = fs::read_to_string(home.path("signoff.keys.json")).unwrap();
     let there = Home::new();
-    let ran = run(&there, &["key", "import", &keyring]).exits(2);
+    let ran = run(&there, &["key", "import", &keyring, "--yes"]).exits(2);
     assert!(ran.err.contains("visible to other processes"), "{ran:?}");
     assert!(!there.path("signoff.keys.json").exists());
     let mut child = there
-        .signoff(&["key", "import", "-"])
+        .signoff(&["key", "import", "-", "--yes"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -329,9 +449,12 @@ fn the_last_active_log_key_cannot_be_revoked() {
 fn doctor_counts_a_person_once_in_any_case() {
     let home = Home::new();
     home.file("signoff.toml", "[requirement]\nthreshold = 2\ngroups = { sre = 2 }\n");
-    for (id, approver) in [("one", ANN), ("two", "Ann@Example.COM")] {
-        run(&home, &["key", "generate", "--id", id, "--approver", approver, "--group", "sre"]).ok();
+    for id in ["one", "two"] {
+        run(&home, &["key", "generate", "--id", id, "--approver", ANN, "--group", "sre"]).ok();
     }
+    // No command writes one person in two ways.
+    let keyring = fs::read_to_string(home.path("signoff.keys.json")).unwrap();
+    private(&home, "signoff.keys.json", &keyring.replacen(ANN, "Ann@Example.COM", 1));
     let output = run(&home, &["doctor"]).exits(1).out;
     assert!(output.contains("requires 2 approvers, but 1 has a key"), "{output}");
     assert!(output.contains("requires 2 approvers of `sre`, but 1 has a key"), "{output}");
@@ -367,7 +490,7 @@ fn an_approver_signs_the_request_and_openssl_verifies_it() {
     let ann = Home::new();
     let entry = key_of(&ann, ANN, &["--id", "ann-1"])["entry"].clone();
     let home = Home::new();
-    run(&home, &["key", "import", &entry.to_string()]).ok();
+    run(&home, &["key", "import", &entry.to_string(), "--approver", ANN, "--yes"]).ok();
     let server = home.serve();
     let approval = server.request();
     let approve = ["approve", id(&approval), "--yes", "--comment", "fine", "--server", &server.url];
@@ -577,7 +700,7 @@ fn a_signature_for_one_audience_is_not_valid_in_another() {
     let ann = Home::new();
     let entry = key_of(&ann, ANN, &[])["entry"].to_string();
     let here = Home::new();
-    run(&here, &["key", "import", &entry]).ok();
+    run(&here, &["key", "import", &entry, "--approver", ANN, "--yes"]).ok();
     let serve = [SERVE, &["--audience", "here"]].concat();
     let server = Server::start_with(here.signoff(&serve));
     let approval = server.request();

@@ -94,7 +94,8 @@ impl Scene {
         let hmac = ["--approver", "bob@example.com", "--algorithm", "hmac-sha256", "--id", "bob"];
         seen.ran(&home, &[&["key", "generate"][..], &hmac].concat());
         let made = seen.ran(&ann, &["--json", "key", "generate", "--approver", ANN, "--id", "ann"]);
-        seen.ran(&home, &["key", "import", &made.json()["entry"].to_string()]);
+        let entry = made.json()["entry"].to_string();
+        seen.ran(&home, &["key", "import", &entry, "--approver", ANN, "--yes"]);
         private(&home, "printed.json", &printed_keyring());
         let command = json!(["cat", home.path("printed.json")]);
         home.file(NAMED_SETTINGS, &format!("[keys]\ncommand = {command}\n"));

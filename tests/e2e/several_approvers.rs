@@ -135,7 +135,10 @@ fn one_person_counts_once_with_any_keys() {
     let mut stolen = ann.entry;
     stolen["id"] = json!("bob");
     stolen["approver"] = json!(BOB);
-    let ran = office.home.run(&["key", "import", &stolen.to_string()]).exits(1);
+    let ran = office
+        .home
+        .run(&["key", "import", &stolen.to_string(), "--approver", BOB, "--yes"])
+        .exits(1);
     assert!(ran.err.contains("are one key"), "{ran:?}");
     assert_eq!(office.admin.show(&approval)["status"], "pending");
 }

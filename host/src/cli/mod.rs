@@ -261,6 +261,11 @@ impl Cli {
             Command::Payload(args) => payload::run(&args, &open()?),
             Command::Hash(args) => hash::run(&args, &global),
             Command::Explain(args) => explain::run(&args, &global),
+            Command::Key(command)
+                if source(matches, "server") == Some(ValueSource::CommandLine) =>
+            {
+                key::run_on_server(&command, &open()?)
+            }
             Command::Key(command) => key::run(&command, &global),
             Command::Policy(command) => policy::run(&command, &global, open),
             Command::Module(command) => module::run(&command, &global, open),

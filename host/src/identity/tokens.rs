@@ -13,6 +13,7 @@ use crate::caller::{Caller, Holder, SYSTEM};
 use crate::code::Code;
 use crate::id::IdMaker;
 use crate::identity::token::Token;
+use crate::keys::RecordedKeys;
 use crate::ledger::{Event, Idempotency, Ledger, Note, Reply, TokenFields, rfc3339};
 use crate::refusal::Refusal;
 use crate::role::Role;
@@ -64,12 +65,28 @@ pub struct Tokens {
     /// Whether a token is known to exist: then every caller needs one.
     required: AtomicBool,
     index: TokenIndex,
+    keys: Arc<RecordedKeys>,
+    /// One token is created at a time, so that no two spell one subject differently.
+    creating: tokio::sync::Mutex<()>,
 }
 
-/// Token ids by the hash of the token. It only finds a row: the row is compared with the log, and
-/// its hash with the token.
+/// Token ids by the hash of the token, and all subjects in lower case with their spelling. An id only
+/// finds a row: the row is compared with the log, and its hash with the token.
 #[derive(Default)]
-struct TokenIndex(RwLock<Option<HashMap<String, String>>>);
+struct TokenIndex(RwLock<Option<Known>>);
+
+#[derive(Default)]
+struct Known {
+    ids: HashMap<String, String>,
+    subjects: HashMap<String, String>,
+}
+
+impl Known {
+    fn add(&mut self, row: TokenRow) {
+        self.subjects.entry(row.subject.to_ascii_lowercase()).or_insert(row.subject);
+        self.ids.insert(row.hash, row.id);
+    }
+}
 
 /// Returns whether callers of a store need a token: always, once a token was created.
 ///
@@ -101,8 +118,10 @@ pub async fn token_rows(store: &dyn Store) -> Result<Vec<TokenRow>, StoreError> 
 }
 
 impl Tokens {
-    pub(crate) fn new(ledger: Arc<Ledger>) -> Self {
+    pub(crate) fn new(ledger: Arc<Ledger>, keys: Arc<RecordedKeys>) -> Self {
         Self {
+            keys,
+            creating: tokio::sync::Mutex::new(()),
             ledger,
             ids: IdMaker::default(),
             required: AtomicBool::new(false),
@@ -185,7 +204,8 @@ impl Tokens {
     ///
     /// # Errors
     ///
-    /// 1. `request-invalid`, `limit-exceeded` 2. the errors of every change.
+    /// 1. `request-invalid`, `limit-exceeded` 2. `request-invalid`: the subject differs from a known
+    ///    one only in case 3. the errors of every change.
     pub async fn create(
         &self,
         caller: &Caller,
@@ -195,9 +215,11 @@ impl Tokens {
         if let Some(reply) = self.ledger.kept(idempotency).await? {
             return Ok(reply);
         }
+        let _one_at_a_time = self.creating.lock().await;
         let now = self.ledger.now_to_write()?;
         let token = Token::generate();
         let row = new.row(self.ids.token(), token.hash(), caller.subject(), now)?;
+        self.spelled_alike(&row.subject).await?;
         let mut shown = row.shown();
         // A repeat gets everything except the token, which is not stored.
         let note = Note::of(Event::TokenCreated(row.audited()))
@@ -208,7 +230,7 @@ impl Tokens {
         if reply.replayed {
             return Ok(reply);
         }
-        self.index.add(&row);
+        self.index.add(row);
         if let Value::Object(fields) = &mut shown {
             fields.insert("token".to_owned(), token.expose().into());
         }
@@ -274,12 +296,40 @@ impl Tokens {
         Ok(row.as_ref().map(TokenRow::read).transpose()?)
     }
 
+    /// Checks that a subject is written as in the tokens and keys that name it already.
+    ///
+    /// Refusals: `request-invalid`; `store-unavailable`, `keyring-unavailable`.
+    async fn spelled_alike(&self, subject: &str) -> Result<(), Refusal> {
+        self.fill_index().await?;
+        let keys = self.keys.current()?;
+        let approvers = keys.described().into_iter().filter_map(|key| key.approver);
+        let known = self.index.spelling(subject);
+        let known = known.into_iter().chain(approvers).find(|known| same_person(known, subject));
+        match known {
+            Some(known) if known != subject => Err(Refusal::new(
+                Code::REQUEST_INVALID,
+                format!(
+                    "subject `{subject}` differs from `{known}` only in case; write one person in one way"
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// Returns the id of the token with this hash.
     async fn id_of(&self, hash: &str) -> Result<Option<String>, Refusal> {
         if let Some(found) = self.index.find(hash) {
             return Ok(found);
         }
-        let mut ids = HashMap::new();
+        self.fill_index().await?;
+        Ok(self.index.find(hash).flatten())
+    }
+
+    async fn fill_index(&self) -> Result<(), Refusal> {
+        if self.index.is_filled() {
+            return Ok(());
+        }
+        let mut rows = Vec::new();
         let mut after = String::new();
         loop {
             let page = self.ledger.store().row_ids(RowKind::Token, &after, ROWS_AT_ONCE).await?;
@@ -289,14 +339,14 @@ impl Tokens {
                 // A row that was tampered with authenticates no one and does not affect other
                 // tokens.
                 match self.row(&id).await {
-                    Ok(row) => ids.extend(row.map(|row| (row.hash, id))),
+                    Ok(row) => rows.extend(row),
                     Err(refusal) if refusal.code == Code::STORE_TAMPERED => {}
                     Err(refusal) => return Err(refusal),
                 }
             }
         }
-        self.index.fill(ids);
-        Ok(self.index.find(hash).flatten())
+        self.index.fill(rows);
+        Ok(())
     }
 }
 
@@ -304,20 +354,31 @@ impl TokenIndex {
     /// Returns the id for a hash. The outer `None` means that the index is not filled yet.
     #[expect(clippy::option_option, reason = "unknown is not the same as absent")]
     fn find(&self, hash: &str) -> Option<Option<String>> {
-        let ids = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        ids.as_ref().map(|ids| ids.get(hash).cloned())
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        known.as_ref().map(|known| known.ids.get(hash).cloned())
+    }
+
+    fn is_filled(&self) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// Returns how a subject is written.
+    fn spelling(&self, subject: &str) -> Option<String> {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        known.as_ref()?.subjects.get(&subject.to_ascii_lowercase()).cloned()
     }
 
     /// Adds the store's tokens to those that were created meanwhile.
-    fn fill(&self, stored: HashMap<String, String>) {
-        let mut ids = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        ids.get_or_insert_default().extend(stored);
+    fn fill(&self, stored: Vec<TokenRow>) {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let known = known.get_or_insert_default();
+        stored.into_iter().for_each(|row| known.add(row));
     }
 
-    fn add(&self, row: &TokenRow) {
-        let mut ids = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(ids) = ids.as_mut() {
-            ids.insert(row.hash.clone(), row.id.clone());
+    fn add(&self, row: TokenRow) {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.as_mut() {
+            known.add(row);
         }
     }
 }

@@ -49,6 +49,9 @@ pub enum KeyError {
     /// Keys that conflict with each other.
     #[error("{0}")]
     Conflict(String),
+    /// A keyring that was changed while the user was asked.
+    #[error("the keyring was changed meanwhile, and nothing was imported; try again")]
+    Changed,
     /// A change that the key's current state does not permit.
     #[error("key `{id}` {why}")]
     Change {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use signoff_core::person::same_person;
 use zeroize::Zeroizing;
 
 use super::ed25519::{new_seed, public_of};
@@ -75,7 +76,7 @@ impl Keyring {
     /// # Errors
     ///
     /// In this order: an unsupported combination of algorithm, use and approver; an id that is
-    /// taken; a second active `log` key.
+    /// taken; a second active `log` key; an approver whose other keys name them in another spelling.
     pub fn generate(&mut self, new: NewKey) -> Result<KeyDescription, KeyError> {
         let usage = new.usage.unwrap_or(Usage::Approve);
         let hmac = match new.algorithm {
@@ -118,6 +119,7 @@ impl Keyring {
                 "is the active log key; create the new one with --status verify-only, and promote it after every verifier has it",
             ));
         }
+        self.spelled_alike(&entry)?;
         let made = entry.described();
         self.entries.push(entry);
         self.checked()?;
@@ -129,11 +131,12 @@ impl Keyring {
     ///
     /// # Errors
     ///
-    /// In this order: an id that is taken by another key; a key with another approver or use;
-    /// conflicting keys.
+    /// In this order: an id that is taken by another key; a key with another approver or use; an
+    /// approver whose other keys name them in another spelling; conflicting keys.
     pub fn import(&mut self, incoming: Incoming) -> Result<Imported, KeyError> {
         let new = incoming.into_entry();
         let Some(old) = self.entries.iter_mut().find(|old| old.id == new.id) else {
+            self.spelled_alike(&new)?;
             self.entries.push(new);
             self.checked()?;
             return Ok(Imported::Added);
@@ -167,6 +170,27 @@ impl Keyring {
         }
         self.checked()?;
         Ok(Imported::Updated)
+    }
+
+    /// Checks that all keys of a person name them in one spelling.
+    fn spelled_alike(&self, new: &Entry) -> Result<(), KeyError> {
+        let Some(approver) = &new.approver else { return Ok(()) };
+        let other = self.entries.iter().filter_map(|entry| Some((entry, entry.approver.as_ref()?)));
+        let other = other
+            .filter(|(_, known)| known != &approver)
+            .find(|(_, known)| same_person(known.as_str(), approver.as_str()));
+        match other {
+            None => Ok(()),
+            Some((entry, known)) => Err(change(
+                new,
+                &format!(
+                    "names the approver `{}`, whom key `{}` names `{}`; write one person in one way",
+                    approver.as_str(),
+                    entry.id,
+                    known.as_str()
+                ),
+            )),
+        }
     }
 
     /// Changes `verify-only` to `active`. Only one `log` key is active: the previous one is
@@ -301,6 +325,6 @@ pub(crate) fn bound_if_it_must_be(entry: &Entry) -> Result<(), KeyError> {
     }
 }
 
-fn change(entry: &Entry, why: &str) -> KeyError {
+pub(crate) fn change(entry: &Entry, why: &str) -> KeyError {
     KeyError::Change { id: entry.id.to_string(), why: why.to_owned() }
 }

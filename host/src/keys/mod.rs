@@ -27,7 +27,7 @@ mod tests;
 pub use entry::{KeyDescription, Status, Usage};
 pub use error::KeyError;
 pub use file::{MadeKeyring, keyring_beside, make_keyring, read_keyring};
-pub use incoming::Incoming;
+pub use incoming::{Binding, Incoming};
 pub use keyring::{Changed, Imported, Keyring, NewKey, edit};
 pub use log_keys::trust;
 pub use module_key::{ModuleKey, ModulePublic};

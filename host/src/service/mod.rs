@@ -116,7 +116,7 @@ impl Service {
         );
         start.close_until_started().await;
         modules.load_stored_verifier().await?;
-        let tokens = Tokens::new(Arc::clone(&ledger));
+        let tokens = Tokens::new(Arc::clone(&ledger), Arc::clone(&keys));
         Ok(Self {
             verifier,
             ledger,

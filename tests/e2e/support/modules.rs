@@ -155,7 +155,8 @@ impl Shop {
             .team
             .run(&["--json", "key", "generate", "--use", "module", "--slot", slot, "--id", id]);
         let entry = made.exits(0).json()["entry"].to_string();
-        self.office.home.run(&["key", "import", &entry]).ok();
+        let import = ["key", "import", &entry, "--use", "module", "--slot", slot, "--yes"];
+        self.office.home.run(&import).ok();
     }
 
     /// Returns the signed manifest of a module.

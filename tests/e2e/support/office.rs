@@ -86,8 +86,8 @@ impl Office {
     /// Imports an entry into the server's keyring, with groups.
     #[track_caller]
     pub fn import(&self, entry: &Value, groups: &[&str]) {
-        let text = entry.to_string();
-        let mut import = vec!["key", "import", &text];
+        let (text, approver) = (entry.to_string(), text(entry, "approver"));
+        let mut import = vec!["key", "import", &text, "--approver", approver, "--yes"];
         import.extend(groups.iter().flat_map(|group| ["--group", *group]));
         self.home.run(&import).ok();
     }

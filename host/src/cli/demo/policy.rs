@@ -98,7 +98,8 @@ impl Cast {
         let admin = field(&made, "admin_token")?;
         let generate = ["key", "generate", "--use", "module", "--slot", "policy", "--id", "rita"];
         let entry = public_entry(&self.rita, narration, &generate)?;
-        self.operator.type_command(narration, &["key", "import", &entry])?.done()?;
+        let import = ["key", "import", &entry, "--use", "module", "--slot", "policy", "--yes"];
+        self.operator.type_command(narration, &import)?.done()?;
         let server = self.operator.start_server(narration)?;
         for person in [&mut self.operator, &mut self.rita, &mut self.agent, &mut self.stranger] {
             person.server = Some(server.url.clone());

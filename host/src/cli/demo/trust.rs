@@ -69,10 +69,11 @@ impl Cast {
             [(&self.ann, "ann", &["--group", "sre"][..]), (&self.ben, "ben", &[])]
         {
             let approver = format!("{name}@company.com");
-            let mut arguments = vec!["key", "generate", "--approver", &approver, "--id", name];
-            arguments.extend(groups);
-            let entry = public_entry(person, narration, &arguments)?;
-            self.operator.type_command(narration, &["key", "import", &entry])?.done()?;
+            let generate = ["key", "generate", "--approver", &approver, "--id", name];
+            let entry = public_entry(person, narration, &generate)?;
+            let mut import = vec!["key", "import", &entry, "--approver", &approver];
+            import.extend(groups);
+            self.operator.type_command(narration, &[&import[..], &["--yes"]].concat())?.done()?;
         }
         let server = self.operator.start_server(narration)?;
         self.operator.token = Some(admin);
@@ -156,7 +157,8 @@ impl Cast {
         );
         let generate = ["key", "generate", "--approver", "ben@company.com", "--id", "ben-2"];
         let entry = public_entry(&self.ben, narration, &generate)?;
-        self.operator.type_command(narration, &["key", "import", &entry])?.done()?;
+        let import = ["key", "import", &entry, "--approver", "ben@company.com", "--yes"];
+        self.operator.type_command(narration, &import)?.done()?;
         self.operator.type_command(narration, &["key", "revoke", "ben", "--yes"])?.done()?;
         let [first, ..] = ids else { return Ok(()) };
         let refused =

@@ -1,30 +1,29 @@
 //! `signoff key`: manages the keyring file of this machine, a server's or an approver's.
 
-use std::fs::File;
-use std::io::{IsTerminal, Read, stdin};
+mod import;
+
+use std::io::{IsTerminal, stdin};
 use std::path::Path;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use clap::{Args, Subcommand};
+use serde::Deserialize;
 use serde_json::{Value, json};
-use zeroize::Zeroizing;
 
 use super::approve::prompt;
+use super::screen::Screen;
+use super::transport::Transport;
 use super::{Exit, Global, exit::Failure, output};
 use crate::keys::{
-    self, Approver, Changed, Group, Imported, Incoming, KeyDescription, KeyError, KeyId, Keyring,
-    NewKey, Status, Usage,
+    self, Approver, Changed, Group, KeyDescription, KeyError, KeyId, Keyring, NewKey, Status, Usage,
 };
-
-/// Maximum size of a text to import: a whole keyring.
-const IMPORT_BYTES_MAX: u64 = 2 << 20;
 
 #[derive(Subcommand)]
 pub(super) enum KeyCommand {
     /// Generate a key, and print its public entry for the server's operator
     Generate(GenerateArgs),
-    /// Import entries from another machine
-    Import(ImportArgs),
+    /// Import the entry of a key from another machine
+    Import(import::ImportArgs),
     /// List the keys, without secrets
     List,
     /// Show one key, without its secret
@@ -63,24 +62,6 @@ pub(super) struct GenerateArgs {
 }
 
 #[derive(Args)]
-pub(super) struct ImportArgs {
-    /// A file, `-` for standard input, or JSON text: an entry, a list of entries, or a keyring
-    source: String,
-    /// Bind it to this approver, overriding the entry
-    #[arg(long, value_name = "NAME", value_parser = Approver::parse)]
-    approver: Option<Approver>,
-    /// Its groups, overriding the entry; may be repeated
-    #[arg(long = "group", value_name = "GROUP", value_parser = Group::parse)]
-    groups: Vec<Group>,
-    /// The slots that it signs modules for, overriding the entry; may be repeated
-    #[arg(long = "slot", value_name = "SLOT", value_parser = ["policy", "verifier"], conflicts_with = "groups")]
-    slots: Vec<String>,
-    /// Import the private half too, to sign on this machine
-    #[arg(long)]
-    with_private: bool,
-}
-
-#[derive(Args)]
 pub(super) struct IdArgs {
     /// The key's id
     id: String,
@@ -99,7 +80,7 @@ pub(super) fn run(command: &KeyCommand, global: &Global) -> Result<Exit, Failure
     let path = global.keyring();
     match command {
         KeyCommand::Generate(args) => generate(args, &path, global.json),
-        KeyCommand::Import(args) => import(args, &path, global.json),
+        KeyCommand::Import(args) => import::run(args, &path, global.json),
         KeyCommand::List => list(&path, global.json),
         KeyCommand::Show(args) => show(&args.id, &path, global.json),
         KeyCommand::Promote(args) => {
@@ -139,7 +120,7 @@ fn generate(args: &GenerateArgs, path: &Path, json: bool) -> Result<Exit, Failur
         let entry = keyring.public_entry(&key.id);
         Ok((key, entry))
     })?;
-    let import = entry.as_deref().map(|entry| format!("signoff key import {}", quoted(entry)));
+    let import = entry.as_deref().map(|entry| import::command(entry, &key));
     if json {
         let entry: Option<Value> = entry.as_deref().map(serde_json::from_str).transpose()?;
         let made = json!({ "key": key, "entry": entry, "import": import, "keyring": path });
@@ -151,7 +132,7 @@ fn generate(args: &GenerateArgs, path: &Path, json: bool) -> Result<Exit, Failur
         (Some(entry), Some(import)) => {
             output::line("its public entry, which contains no secret:");
             output::line(&entry);
-            output::line("import it on the server's machine:");
+            output::line("on the server's machine, whoever knows you imports it:");
             output::line(&format!("  {import}"));
         }
         _ => output::line(
@@ -161,115 +142,111 @@ fn generate(args: &GenerateArgs, path: &Path, json: bool) -> Result<Exit, Failur
     Ok(Exit::Done)
 }
 
-fn import(args: &ImportArgs, path: &Path, json: bool) -> Result<Exit, Failure> {
-    let inline = args.source.trim_start().starts_with(['{', '[']);
-    let text =
-        if inline { Zeroizing::new(args.source.clone().into_bytes()) } else { read(&args.source)? };
-    let groups = [args.groups.clone(), slots(&args.slots)?].concat();
-    let incoming = Incoming::parse(&text, args.approver.as_ref(), &groups, args.with_private)?;
-    if !args.slots.is_empty()
-        && incoming.iter().any(|incoming| incoming.described().usage != "module")
-    {
-        return Err(Failure::usage("--slot goes with keys of use `module`"));
-    }
-    if inline && incoming.iter().any(Incoming::is_secret) {
-        return Err(Failure::usage(
-            "arguments are visible to other processes: pass a secret in a file, or as `-` on standard input",
-        ));
-    }
-    let done = keys::edit(path, |keyring| {
-        let taken = incoming.into_iter().map(|incoming| {
-            let key = incoming.described();
-            Ok((keyring.import(incoming)?, key))
-        });
-        taken.collect::<Result<Vec<_>, KeyError>>()
-    })?;
-    if json {
-        let items: Vec<Value> = done
-            .iter()
-            .map(|(imported, key)| json!({ "result": imported.word(), "key": key }))
-            .collect();
-        output::line(&json!({ "items": items, "keyring": path }).to_string());
-        return Ok(Exit::Done);
-    }
-    for (imported, key) in &done {
-        output::line(&format!("{} {}", imported.word(), summary(key)));
-    }
-    Ok(Exit::Done)
-}
-
-/// Reads a file, or standard input.
-fn read(source: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let input: Box<dyn Read> = if source == "-" {
-        Box::new(stdin())
-    } else {
-        Box::new(File::open(source).with_context(|| format!("`{source}`"))?)
-    };
-    let mut text = Zeroizing::new(Vec::new());
-    input.take(IMPORT_BYTES_MAX + 1).read_to_end(&mut text)?;
-    if u64::try_from(text.len())? > IMPORT_BYTES_MAX {
-        return Err(anyhow!("`{source}` is longer than {IMPORT_BYTES_MAX} bytes").into());
-    }
-    Ok(text)
-}
+/// A key, and whether this machine has its private half; `None` for a key of a server.
+type Listed = (KeyDescription, Option<bool>);
 
 fn list(path: &Path, json: bool) -> Result<Exit, Failure> {
     let keyring = existing(path)?;
-    let keys = keyring.described();
+    let keys: Vec<Listed> = keyring.described().map(|(key, signs)| (key, Some(signs))).collect();
+    print_list(&keys, json, &json!({ "keyring": path }));
+    Ok(Exit::Done)
+}
+
+/// Prints keys. `about` has the other members of the JSON object.
+fn print_list(keys: &[Listed], json: bool, about: &Value) {
     if json {
-        let items: Vec<Value> = keys.map(|(key, signs)| with_signs(&key, signs)).collect();
-        output::line(&json!({ "items": items, "keyring": path }).to_string());
-        return Ok(Exit::Done);
+        let items: Vec<Value> = keys.iter().map(|(key, signs)| with_signs(key, *signs)).collect();
+        let mut list = about.clone();
+        if let Some(members) = list.as_object_mut() {
+            members.insert("items".to_owned(), items.into());
+        }
+        return output::line(&list.to_string());
     }
-    let keys = keys.map(|(key, signs)| {
-        let private = if signs { "private" } else { "public" };
-        let approver = key.approver.unwrap_or_else(|| "-".to_owned());
-        let groups = if key.groups.is_empty() { "-".to_owned() } else { key.groups.join(",") };
+    let rows = keys.iter().map(|(key, signs)| {
+        let here = signs.map_or("-", |signs| if signs { "private" } else { "public" });
+        let or_none = |text: &str| if text.is_empty() { "-" } else { text }.to_owned();
         [
-            key.id,
-            key.status,
-            key.usage,
-            key.algorithm,
-            approver,
-            groups,
-            private.to_owned(),
-            key.fingerprint,
+            key.id.clone(),
+            key.status.clone(),
+            key.usage.clone(),
+            key.algorithm.clone(),
+            or_none(key.approver.as_deref().unwrap_or_default()),
+            or_none(&key.groups.join(",")),
+            here.to_owned(),
+            key.fingerprint.clone(),
         ]
     });
     const HEAD: [&str; 8] =
         ["ID", "STATUS", "USE", "ALGORITHM", "APPROVER", "GROUPS", "HERE", "FINGERPRINT"];
-    output::table(HEAD, keys.collect::<Vec<_>>());
-    Ok(Exit::Done)
+    output::table(HEAD, rows.collect::<Vec<_>>());
 }
 
 fn show(id: &str, path: &Path, json: bool) -> Result<Exit, Failure> {
     let keyring = existing(path)?;
     let (key, signs) = known(&keyring, id)?;
     let entry = keyring.public_entry(&key.id);
+    print_key(&(key, Some(signs)), entry.as_deref(), json)
+}
+
+fn print_key((key, signs): &Listed, entry: Option<&str>, json: bool) -> Result<Exit, Failure> {
     if json {
-        let mut shown = with_signs(&key, signs);
-        if let Some(fields) = shown.as_object_mut() {
-            let entry = entry.as_deref().map(serde_json::from_str::<Value>).transpose()?;
+        let mut shown = with_signs(key, *signs);
+        if let (Some(fields), Some(_)) = (shown.as_object_mut(), signs) {
+            let entry = entry.map(serde_json::from_str::<Value>).transpose()?;
             fields.insert("entry".to_owned(), json!(entry));
         }
         output::line(&shown.to_string());
         return Ok(Exit::Done);
     }
-    let field = |name: &str, value: &str| output::line(&format!("{name:<13}{value}"));
-    field("id", &key.id);
-    field("status", &key.status);
-    field("use", &key.usage);
-    field("algorithm", &key.algorithm);
-    field("approver", key.approver.as_deref().unwrap_or("nobody"));
+    let mut screen = Screen::new();
+    screen.field("id", &key.id);
+    screen.field("status", &key.status);
+    screen.field("use", &key.usage);
+    screen.field("algorithm", &key.algorithm);
+    screen.field("approver", key.approver.as_deref().unwrap_or("nobody"));
     if !key.groups.is_empty() {
-        field("groups", &key.groups.join(", "));
+        screen.field("groups", &key.groups.join(", "));
     }
-    field("fingerprint", &key.fingerprint);
-    field("private half", if signs { "here" } else { "not here" });
+    screen.field("fingerprint", &key.fingerprint);
+    if let Some(signs) = signs {
+        screen.field("private half", if *signs { "here" } else { "not here" });
+    }
+    screen.field_of("public key", key.public_key.as_deref().filter(|_| signs.is_none()));
+    screen.print();
     if let Some(entry) = entry {
-        field("entry", &entry);
+        output::line(&format!("{:<13}{entry}", "entry"));
     }
     Ok(Exit::Done)
+}
+
+/// Reads the keys of a server. Its keyring is changed on its own machine.
+pub(super) fn run_on_server(command: &KeyCommand, transport: &Transport) -> Result<Exit, Failure> {
+    let id = match command {
+        KeyCommand::List => None,
+        KeyCommand::Show(args) => Some(&args.id),
+        _ => {
+            return Err(Failure::usage(
+                "a server's keyring is changed on its own machine; leave out --server to change the keyring of this one",
+            ));
+        }
+    };
+    #[derive(Deserialize)]
+    struct AllKeys {
+        items: Vec<KeyDescription>,
+    }
+    let AllKeys { items } = transport.parse(&transport.get("/api/v1/keys")?)?;
+    let mut keys = items.into_iter().map(|key| (key, None));
+    match id {
+        None => {
+            print_list(&keys.collect::<Vec<_>>(), transport.json, &json!({}));
+            Ok(Exit::Done)
+        }
+        Some(id) => {
+            let found = keys.find(|(key, _)| key.id == *id);
+            let found = found.ok_or_else(|| anyhow!("no key of the server has the id `{id}`"))?;
+            print_key(&found, None, transport.json)
+        }
+    }
 }
 
 fn revoke(args: &RevokeArgs, path: &Path, json: bool) -> Result<Exit, Failure> {
@@ -324,9 +301,9 @@ fn known(keyring: &Keyring, id: &str) -> Result<(KeyDescription, bool), Failure>
     found.ok_or_else(|| anyhow!("no key of this keyring has the id `{id}`").into())
 }
 
-fn with_signs(key: &KeyDescription, signs: bool) -> Value {
+fn with_signs(key: &KeyDescription, signs: Option<bool>) -> Value {
     let mut value = json!(key);
-    if let Some(fields) = value.as_object_mut() {
+    if let (Some(fields), Some(signs)) = (value.as_object_mut(), signs) {
         fields.insert("private".to_owned(), json!(signs));
     }
     value
@@ -342,21 +319,6 @@ fn summary(key: &KeyDescription) -> String {
         bound.unwrap_or_default(),
         groups.unwrap_or_default()
     )
-}
-
-/// Quotes a text as one shell word.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "'\\''"))
-}
-
-impl Imported {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Added => "added",
-            Self::Updated => "updated",
-            Self::Already => "unchanged",
-        }
-    }
 }
 
 /// Converts slots to the groups of a module key.
