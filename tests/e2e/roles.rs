@@ -424,6 +424,27 @@ fn a_revoked_token_ends_its_streams_and_waits() {
     Raw::answer(&waited).refused("unauthenticated");
 }
 
+/// A token that someone tries after it was revoked leaves a trace, and an unknown one too.
+#[test]
+fn a_refused_token_is_logged_with_its_id_and_the_address() {
+    let cast = Cast::new();
+    let made = json!({ "subject": "x", "roles": ["auditor"] });
+    let made = cast.admin.post("/api/v1/tokens", &made).json(201);
+    cast.admin.post(&format!("/api/v1/tokens/{}/revoke", id(&made)), &json!({})).ok();
+    let of_nobody = signoff::identity::token::Token::generate();
+    for token in [text(&made, "token"), of_nobody.expose()] {
+        cast.server.with_token(token).get("/api/v1/audit").refused("unauthenticated");
+    }
+    let start = of_nobody.hash();
+    let logged = [&format!("token {}", id(&made)), &start[..12], "127.0.0.1", "GET /api/v1/audit"];
+    crate::support::until("both are logged", || {
+        let printed = cast.server.printed();
+        logged.iter().all(|part| printed.contains(*part)).then_some(())
+    });
+    let printed = cast.server.printed();
+    assert!(!printed.contains(of_nobody.expose()) && !printed.contains(text(&made, "token")));
+}
+
 #[test]
 fn a_token_is_shown_once_and_never_stored() {
     let cast = Cast::new();

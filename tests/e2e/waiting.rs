@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 use signoff::clock::SystemClock;
 use signoff::engine::VERIFIER;
 
-use crate::support::{APPROVER, Home, Inside, Server, flat, home_and_server, id, open, until};
+use crate::support::{
+    APPROVER, Home, Inside, Office, Server, flat, home_and_server, id, open, until,
+};
 
 /// Server-sent events: number, kind, entry.
 struct Events(BufReader<TcpStream>);
@@ -192,6 +194,26 @@ fn a_stream_has_the_entries_of_the_audit() {
     assert_eq!(numbers, [5, 6, 7], "only entries after the start of the stream");
     let entries: Vec<Value> = received.into_iter().map(|(.., entry)| flat(&entry)).collect();
     assert_eq!(entries, server.audit_after(4));
+}
+
+#[test]
+fn a_stream_ends_as_soon_as_its_token_is_revoked_or_has_expired() {
+    let office = Office::new();
+    let token = |expires: Value| {
+        let made = json!({ "subject": "auditor@company.com", "roles": ["auditor"], "expires_in_seconds": expires });
+        office.admin.post("/api/v1/tokens", &made).json(201)
+    };
+    let listen = |token: &Value| {
+        let token = token["token"].as_str().unwrap();
+        Events::listen(&office.server, &format!("authorization: Bearer {token}\r\n"))
+    };
+    let revoked = token(Value::Null);
+    let mut events = listen(&revoked);
+    let revoke = format!("/api/v1/tokens/{}/revoke", id(&revoked));
+    office.admin.post(&revoke, &json!({})).ok();
+    assert!(events.next().is_none());
+    let mut events = listen(&token(json!(2)));
+    assert!(events.next().is_none());
 }
 
 #[test]

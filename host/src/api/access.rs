@@ -19,6 +19,7 @@ use crate::code::Code;
 use crate::id::ApprovalId;
 use crate::ledger::Refused;
 use crate::refusal::Refusal;
+use crate::role::Role;
 
 /// Authenticates the caller of a request and passes both to the handler, if the route table allows
 /// it. Records refusals of authenticated callers in the audit log; see `keep_refusal`.
@@ -36,18 +37,22 @@ pub(super) async fn authorize(
     let caller = match admitted(&app, &requested, access, token).await {
         Ok(caller) => caller,
         Err((caller, refusal)) => {
-            if let Some(caller) = caller {
-                requested.keep_refusal(&app, &caller, refusal.code).await;
+            match caller {
+                Some(caller) => requested.keep_refusal(&app, &caller, refusal.code).await,
+                None => requested.log_denial(&app, &refusal, &request),
             }
             let (parts, body) = request.into_parts();
             body::discard(&parts.headers, body).await;
             return challenged(refusal);
         }
     };
-    if let (Some(connection), Some(subject)) =
-        (request.extensions().get::<Arc<Connection>>(), caller.proven_subject())
+    if let Some(connection) = request.extensions().get::<Arc<Connection>>()
+        && let Some(subject) = caller.proven_subject()
     {
         connection.identify(subject);
+        if connection.is_reserved() && !caller.has(Role::Admin) {
+            return full(request).await;
+        }
     }
     request.extensions_mut().insert(caller.clone());
     let response = next.run(request).await;
@@ -102,6 +107,16 @@ impl Requested {
         match ROUTES.iter().any(|route| route.path == self.route) {
             true => problem::no_such_method(self.method, self.uri, headers, body).await,
             false => problem::no_such_route(self.method, self.uri, headers, body).await,
+        }
+    }
+
+    /// Logs a caller that was not authenticated. A token that someone tries after it was revoked
+    /// leaves a trace.
+    fn log_denial(&self, app: &App, refusal: &Refusal, request: &Request) {
+        if refusal.code == Code::UNAUTHENTICATED {
+            let connection = request.extensions().get::<Arc<Connection>>().map(Arc::as_ref);
+            let operation = format!("{} {}", self.method, self.route);
+            app.denials.log(refusal, connection, request.extensions().get(), &operation);
         }
     }
 
@@ -180,6 +195,16 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
         return Err(refused());
     }
     Ok(Some(token.trim()))
+}
+
+/// Refuses a request over one of the last connections, and closes it.
+async fn full(request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    body::discard(&parts.headers, body).await;
+    let why = "too many connections are open; the last ones are for admins";
+    let mut response = Refusal::new(Code::RATE_LIMITED, why).into_response();
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 fn challenged(refusal: Refusal) -> Response {

@@ -14,6 +14,7 @@ use super::body::{
     WithdrawBody,
 };
 use super::command::Command;
+use super::held::Address;
 use super::params::{Id, Params};
 use super::problem::Problem;
 use super::reply::{answer, json_answer};
@@ -97,12 +98,13 @@ pub(super) async fn list(State(app): State<App>, caller: Caller, params: Params)
 #[utoipa::path(get, path = "/api/v1/approvals/{id}", tag = "approvals",
     params(
         ("id" = String, Path),
-        ("wait" = Option<u16>, Query, description = "seconds, 0 to 60"),
+        ("wait" = Option<u16>, Query, description = "seconds, 0 to 60; a caller has at most 64 waits and streams at once"),
         ("while" = Option<String>, Query, description = "the status to wait on; default `pending`")),
     responses((status = 200, body = Approval), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn show(
     State(app): State<App>,
     caller: Caller,
+    Address(address): Address,
     Id(id): Id,
     params: Params,
 ) -> Answer {
@@ -113,7 +115,8 @@ pub(super) async fn show(
     }
     app.service.approvals.readable(&caller, id).await?;
     if let Some(seconds) = params.number("wait", WAIT_SECONDS_MAX)?.filter(|seconds| *seconds > 0) {
-        wait(&app, id, unwanted, Duration::from_secs(seconds)).await?;
+        let _held = app.held.begin(&caller, address)?;
+        wait(&app, &caller, id, unwanted, Duration::from_secs(seconds)).await?;
         app.admits_still(&caller).await?;
     }
     Ok(json_answer(200, app.service.approvals.show(id, WithTexts::Yes).await?))
@@ -307,6 +310,7 @@ pub(super) async fn receipt(State(app): State<App>, caller: Caller, Id(id): Id) 
 /// Returns once the status differs from `unwanted`, the time is up, or the server stops.
 async fn wait(
     app: &App,
+    caller: &Caller,
     id: Option<ApprovalId>,
     unwanted: &str,
     longest: Duration,
@@ -315,6 +319,7 @@ async fn wait(
     let mut stopping = app.stopping.clone();
     let Some(known) = id else { return Ok(()) };
     let mut watch = app.service.ledger.watchers().of_approval(known);
+    let mut revocations = app.service.tokens.revocations();
     while !*stopping.borrow() {
         let (status, seconds_left) = app.service.approvals.status(id).await?;
         if status != unwanted || Instant::now() >= end {
@@ -322,9 +327,13 @@ async fn wait(
         }
         // Expiry changes a status too, without a notification.
         let expiry = Instant::now() + Duration::from_secs(seconds_left.max(1));
-        tokio::select! {
-            _ = timeout_at(end.min(expiry), watch.changed()) => {}
-            _ = stopping.wait_for(|stopping| *stopping) => {}
+        let is_revoked = tokio::select! {
+            _ = timeout_at(end.min(expiry), watch.changed()) => false,
+            _ = revocations.changed() => true,
+            _ = stopping.wait_for(|stopping| *stopping) => false,
+        };
+        if is_revoked {
+            app.admits_still(caller).await?;
         }
     }
     Ok(())

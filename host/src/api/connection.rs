@@ -1,5 +1,6 @@
 //! A connection, and the subject of the first authenticated request over it.
 
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Notify;
@@ -7,15 +8,29 @@ use tokio::sync::Notify;
 /// A connection. The server puts it into the extensions of each request.
 #[derive(Default)]
 pub struct Connection {
+    /// Where it comes from; `None` over a Unix socket.
+    address: Option<IpAddr>,
+    /// Whether it is one of the last, which are for admins and health checks.
+    is_reserved: bool,
     /// The subject of its first authenticated request.
     subject: OnceLock<String>,
     ended: Notify,
 }
 
 impl Connection {
-    /// Returns a new connection, of which nothing is known.
-    pub fn new() -> Arc<Self> {
-        Arc::default()
+    /// Returns a new connection.
+    pub fn new(address: Option<IpAddr>, is_reserved: bool) -> Arc<Self> {
+        Arc::new(Self { address, is_reserved, ..Self::default() })
+    }
+
+    /// Returns where it comes from; `None` over a Unix socket.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.address
+    }
+
+    /// Returns whether it is one of the last, which are for admins and health checks.
+    pub fn is_reserved(&self) -> bool {
+        self.is_reserved
     }
 
     /// Notes who calls over it. The first caller counts: a proxy's connection is of whoever came first.

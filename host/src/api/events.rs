@@ -13,6 +13,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::App;
+use super::held::{Address, HeldRequest};
 use super::params::Params;
 use super::problem::Problem;
 use crate::caller::Caller;
@@ -34,8 +35,10 @@ const AUDIT_DEFAULT: u64 = 200;
 pub(super) async fn stream(
     State(app): State<App>,
     caller: Caller,
+    Address(address): Address,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
+    let held = app.held.begin(&caller, address)?;
     let newest = app.service.ledger.head().await?.entries;
     let after = match headers.get("last-event-id") {
         None => newest,
@@ -51,7 +54,7 @@ pub(super) async fn stream(
             .data(json!({ "entries": newest }).to_string())
     });
     let first = stream::iter(reset.map(Ok));
-    Ok(Sse::new(first.chain(events(app, caller, after.min(newest))))
+    Ok(Sse::new(first.chain(events(app, caller, held, after.min(newest))))
         .keep_alive(KeepAlive::new().interval(HEARTBEAT).text("heartbeat"))
         .into_response())
 }
@@ -84,13 +87,20 @@ pub(super) async fn audit(State(app): State<App>, params: Params) -> Result<Resp
     Ok(response)
 }
 
-/// Streams entries after a number. Ends when the server stops or the caller is no longer
-/// authenticated.
-fn events(app: App, caller: Caller, after: u64) -> impl Stream<Item = Result<Event, Infallible>> {
+/// Streams entries after a number. Ends when the server stops, or once the caller's token is revoked
+/// or has expired.
+fn events(
+    app: App,
+    caller: Caller,
+    held: HeldRequest,
+    after: u64,
+) -> impl Stream<Item = Result<Event, Infallible>> {
     let newest = app.service.ledger.watchers().of_entries();
+    let revocations = app.service.tokens.revocations();
     let ready: Vec<Entry> = Vec::new();
-    let start = (app, caller, newest, after, ready);
-    stream::unfold(start, async |(app, caller, mut newest, mut after, mut ready)| {
+    let start = (app, caller, held, newest, revocations, after, ready);
+    stream::unfold(start, async |state| {
+        let (app, caller, held, mut newest, mut revocations, mut after, mut ready) = state;
         let mut stopping = app.stopping.clone();
         while ready.is_empty() {
             if *stopping.borrow_and_update() {
@@ -103,6 +113,9 @@ fn events(app: App, caller: Caller, after: u64) -> impl Stream<Item = Result<Eve
                 tokio::select! {
                     changed = newest.changed() => changed.ok()?,
                     _ = stopping.changed() => {}
+                    _ = revocations.changed() => app.admits_still(&caller).await.ok()?,
+                    // A token expires without an entry.
+                    () = tokio::time::sleep(HEARTBEAT) => app.admits_still(&caller).await.ok()?,
                 }
             }
         }
@@ -111,7 +124,7 @@ fn events(app: App, caller: Caller, after: u64) -> impl Stream<Item = Result<Eve
         after = entry.number;
         let event =
             Event::default().id(entry.number.to_string()).event(kind(&entry.text)).data(entry.text);
-        Some((Ok(event), (app, caller, newest, after, ready)))
+        Some((Ok(event), (app, caller, held, newest, revocations, after, ready)))
     })
 }
 

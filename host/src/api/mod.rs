@@ -7,10 +7,12 @@ mod approvals;
 mod body;
 mod command;
 mod connection;
+mod denials;
 mod events;
 mod guard;
 mod guardrails;
 mod health;
+mod held;
 mod log;
 mod metrics;
 mod modules;
@@ -31,11 +33,15 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::service::Service;
 
+use denials::Denials;
+use held::HeldRequests;
+
 pub(crate) use guard::is_loopback_name;
 
 pub use approval::{Approval, Ballot, Execution, List, Requirement, Verification};
 pub use connection::Connection;
 pub use guardrails::{Details, Evaluation};
+pub use held::HELD_OF_SUBJECT_MAX;
 pub use metrics::Metrics;
 pub use problem::{FailureReason, Problem};
 pub use request_id::RequestId;
@@ -56,6 +62,20 @@ pub struct App {
     pub stopping: watch::Receiver<bool>,
     /// Where requests come from.
     pub origin: Origin,
+    held: Arc<HeldRequests>,
+    denials: Arc<Denials>,
+}
+
+impl App {
+    /// Makes the state of a router.
+    pub fn new(
+        service: Arc<Service>,
+        metrics: Arc<Metrics>,
+        stopping: watch::Receiver<bool>,
+        origin: Origin,
+    ) -> Self {
+        Self { service, metrics, stopping, origin, held: Arc::default(), denials: Arc::default() }
+    }
 }
 
 /// Where requests come from. It decides whether a caller must authenticate, so only the code that

@@ -221,12 +221,8 @@ impl Transport {
         }
         let (_stop, stopping) = watch::channel(false);
         let service = Arc::new(service);
-        let router = api::router(App {
-            service: Arc::clone(&service),
-            metrics: Arc::default(),
-            stopping,
-            origin: Origin::InProcess,
-        });
+        let app = App::new(Arc::clone(&service), Arc::default(), stopping, Origin::InProcess);
+        let router = api::router(app);
         let request = Request::builder()
             .method(method)
             .uri(path)

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use signoff_core::name::Identifier;
 use signoff_core::person::{agent_of, same_person};
+use tokio::sync::watch;
 
 use crate::caller::{Caller, Holder, SYSTEM};
 use crate::code::Code;
@@ -19,6 +20,8 @@ use crate::refusal::Refusal;
 use crate::role::Role;
 use crate::store::{Row, RowChange, RowKind, Store, StoreError};
 
+/// How much of an unknown token's hash is logged.
+const HASH_CHARS_LOGGED: usize = 12;
 /// Token rows per read.
 const ROWS_AT_ONCE: usize = 256;
 /// Attempts of a revocation if other changes of the same token come first.
@@ -66,6 +69,8 @@ pub struct Tokens {
     required: AtomicBool,
     index: TokenIndex,
     keys: Arc<RecordedKeys>,
+    /// The number of revocations in this process.
+    revocations: watch::Sender<u64>,
     /// One token is created at a time, so that no two spell one subject differently.
     creating: tokio::sync::Mutex<()>,
 }
@@ -121,6 +126,7 @@ impl Tokens {
     pub(crate) fn new(ledger: Arc<Ledger>, keys: Arc<RecordedKeys>) -> Self {
         Self {
             keys,
+            revocations: watch::channel(0).0,
             creating: tokio::sync::Mutex::new(()),
             ledger,
             ids: IdMaker::default(),
@@ -166,7 +172,10 @@ impl Tokens {
             None => None,
         };
         let Some(row) = row.filter(|row| row.hash == hash) else {
-            return refused("unknown token");
+            // As much of its hash as finds it in a list of leaked tokens.
+            let start = hash.get(..HASH_CHARS_LOGGED).unwrap_or_default();
+            return refused("unknown token")
+                .map_err(|refusal: Refusal| refusal.because(format!("SHA-256 {start}…")));
         };
         self.counts(&row)?;
         let TokenRow { id, subject, roles, agents, .. } = row;
@@ -186,6 +195,11 @@ impl Tokens {
         self.counts(&self.row(id).await?.ok_or_else(gone)?)
     }
 
+    /// Subscribes to revocations of tokens.
+    pub fn revocations(&self) -> watch::Receiver<u64> {
+        self.revocations.subscribe()
+    }
+
     /// Checks that a token is in force.
     ///
     /// Refusals: `unauthenticated` for a token that is revoked or has expired.
@@ -197,7 +211,7 @@ impl Tokens {
         } else {
             return Ok(());
         };
-        Err(Refusal::new(Code::UNAUTHENTICATED, why))
+        Err(Refusal::new(Code::UNAUTHENTICATED, why).because(format!("token {}", row.id)))
     }
 
     /// Creates a token. Only this answer ever shows it.
@@ -266,6 +280,7 @@ impl Tokens {
                 .answering(200, row.shown().to_string());
             let revoked = self.ledger.note_at(now, caller, note, idempotency).await;
             let after = self.ledger.store().row(RowKind::Token, id).await?;
+            self.revocations.send_modify(|count| *count += 1);
             if revoked.is_ok() || after.is_none_or(|after| after.entry == stored.entry) {
                 return revoked;
             }

@@ -27,9 +27,12 @@ pub use listen::{Exposure, bind};
 pub use tls::{Tls, TlsError, read_chain};
 
 /// Maximum number of concurrent connections, including handshakes. Another one takes the place of the
-/// oldest that authenticated nobody. If there is none, it receives 429 and is closed; under TLS it is
-/// only closed, since nothing can be sent before the handshake.
+/// oldest that authenticated nobody, else of the subject that has most. If there is none, it gets one
+/// of [`RESERVED`]; if there is none either, it receives 429 and is closed; under TLS it is only
+/// closed, since nothing can be sent before the handshake.
 pub const CONNECTIONS_MAX: usize = 1_024;
+/// Connections in addition, over which admins call, and health checks.
+const RESERVED: usize = 64;
 /// Maximum time to receive a request's head, and maximum idle time between requests.
 const HEADER_TIME_MAX: Duration = Duration::from_secs(15);
 /// Maximum size of a request's head.
@@ -55,18 +58,18 @@ pub async fn serve(
     mut stop: watch::Receiver<bool>,
 ) {
     let graceful = GracefulShutdown::new();
-    let places = Places::new(CONNECTIONS_MAX);
+    let places = Places::new(CONNECTIONS_MAX, RESERVED);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             _ = stop.wait_for(|stop| *stop) => break,
         };
-        let Ok((stream, _)) = accepted else {
+        let Ok((stream, address)) = accepted else {
             // Most likely out of file descriptors: wait for some to close.
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
-        let place = places.take();
+        let place = places.take(Some(address.ip()));
         // Responses are small and written at once.
         let _ = stream.set_nodelay(true);
         let (router, watcher) = (router.clone(), graceful.watcher());

@@ -1,17 +1,21 @@
 //! The places of connections. Where all are taken, the oldest connection that authenticated nobody
-//! makes room; so whoever only opens connections keeps no one else out.
+//! makes room, else the oldest of the subject that has most of them; so whoever only opens
+//! connections keeps no one else out. A few more places are for admins and health checks.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::api::Connection;
 
 /// A subject may hold this many places while others wait for one.
-const OF_ONE_SUBJECT_MAX: usize = 256;
+const OF_ONE_SUBJECT_MAX: usize = 16;
 
 /// The places, by the order in which they were taken.
 pub(super) struct Places {
     most: usize,
+    /// Places in addition, for admins and health checks.
+    reserved: usize,
     taken: Mutex<Taken>,
 }
 
@@ -29,23 +33,29 @@ pub(super) struct Place {
 }
 
 impl Places {
-    pub(super) fn new(most: usize) -> Arc<Self> {
-        Arc::new(Self { most, taken: Mutex::default() })
+    pub(super) fn new(most: usize, reserved: usize) -> Arc<Self> {
+        Arc::new(Self { most, reserved, taken: Mutex::default() })
     }
 
     /// Takes a place. If there is none, ends the oldest connection of nobody, else the oldest of the
-    /// subject that has more than its share; `None` if every connection is of someone.
-    pub(super) fn take(self: &Arc<Self>) -> Option<Place> {
+    /// subject that has more than its share, else takes a reserved place; `None` if those are taken
+    /// too, each by someone.
+    pub(super) fn take(self: &Arc<Self>, address: Option<IpAddr>) -> Option<Place> {
         let mut taken = self.taken();
-        if taken.connections.len() >= self.most {
-            let number = taken.to_end()?;
-            if let Some(ended) = taken.connections.remove(&number) {
-                ended.end();
-            }
+        if taken.connections.len() >= self.most
+            && let Some(number) = taken.to_end()
+            && let Some(ended) = taken.connections.remove(&number)
+        {
+            ended.end();
         }
+        let number_taken = taken.connections.len();
+        if number_taken >= self.most + self.reserved {
+            return None;
+        }
+        let is_reserved = number_taken >= self.most;
         let number = taken.next;
         taken.next += 1;
-        let connection = Connection::new();
+        let connection = Connection::new(address, is_reserved);
         taken.connections.insert(number, Arc::clone(&connection));
         Some(Place { places: Arc::clone(self), number, connection })
     }
@@ -82,30 +92,36 @@ mod tests {
 
     #[test]
     fn the_oldest_of_nobody_makes_room_and_those_of_someone_stay() {
-        let places = Places::new(3);
-        let mut held: Vec<Place> = (0..3).map(|_| places.take().unwrap()).collect();
+        let places = Places::new(3, 1);
+        let mut held: Vec<Place> = (0..3).map(|_| places.take(None).unwrap()).collect();
         held[0].connection.identify("ann");
-        held.push(places.take().unwrap());
+        held.push(places.take(None).unwrap());
         let numbers: Vec<u64> = places.taken().connections.keys().copied().collect();
         assert_eq!(numbers, [0, 2, 3], "the oldest of nobody ended");
         for place in &held {
             place.connection.identify("ann");
         }
-        assert!(places.take().is_none(), "each is of someone");
-        drop(held.pop());
-        assert!(places.take().is_some());
+        assert!(held.iter().all(|place| !place.connection.is_reserved()));
+        let last = places.take(None).unwrap();
+        assert!(last.connection.is_reserved(), "each other is of someone");
+        let next = places.take(None).unwrap();
+        assert!(next.connection.is_reserved(), "the one before is of nobody");
+        next.connection.identify("admin");
+        assert!(places.take(None).is_none(), "each is of someone");
+        drop((last, held));
+        assert!(!places.take(None).unwrap().connection.is_reserved());
     }
 
     #[test]
     fn a_subject_with_more_than_its_share_makes_room() {
-        let places = Places::new(OF_ONE_SUBJECT_MAX + 2);
+        let places = Places::new(OF_ONE_SUBJECT_MAX + 2, 0);
         let held: Vec<Place> =
-            (0..OF_ONE_SUBJECT_MAX + 2).map(|_| places.take().unwrap()).collect();
+            (0..OF_ONE_SUBJECT_MAX + 2).map(|_| places.take(None).unwrap()).collect();
         held[0].connection.identify("ann");
         for place in &held[1..] {
             place.connection.identify("mallory");
         }
-        let _more = places.take().unwrap();
+        let _more = places.take(None).unwrap();
         let first = *places.taken().connections.keys().next().unwrap();
         assert_eq!(first, 0, "ann keeps her place");
         assert!(!places.taken().connections.contains_key(&1));

@@ -415,3 +415,47 @@ impl Store for Double {
         self.inner.head().await
     }
 }
+
+/// The last connections are for admins and health checks.
+#[tokio::test]
+async fn over_a_reserved_connection_only_admins_call() {
+    use axum::body::Body;
+    use axum::http::{Request, header};
+    use tower::ServiceExt;
+
+    use crate::api::{App, Connection, Origin};
+
+    let bench = Bench::new().await;
+    let token = async |subject: &str, role| {
+        let new = crate::identity::NewToken {
+            subject: subject.to_owned(),
+            roles: vec![role],
+            agents: None,
+            expires_in_seconds: None,
+        };
+        let made = bench.service.tokens.create(&Caller::system(), new, None).await.unwrap();
+        let made: Value = serde_json::from_str(&made.body).unwrap();
+        made["token"].as_str().unwrap().to_owned()
+    };
+    let admin = token("admin@company.com", Role::Admin).await;
+    let auditor = token("auditor@company.com", Role::Auditor).await;
+    let (_stop, stopping) = tokio::sync::watch::channel(false);
+    let service = Arc::new(bench.service);
+    let router = crate::api::router(App::new(service, Arc::default(), stopping, Origin::Network));
+    let status = async |path: &str, token: Option<&str>, is_reserved| {
+        let mut request = Request::get(path).header(header::HOST, "localhost");
+        if let Some(token) = token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        let mut request = request.body(Body::empty()).unwrap();
+        request.extensions_mut().insert(Connection::new(None, is_reserved));
+        let answer = router.clone().oneshot(request).await.unwrap();
+        (answer.status().as_u16(), answer.headers().get(header::CONNECTION).is_some())
+    };
+    let keys = "/api/v1/keys";
+    assert_eq!(status(keys, Some(&auditor), false).await, (200, false));
+    assert_eq!(status(keys, Some(&auditor), true).await, (429, true));
+    assert_eq!(status(keys, Some(&admin), true).await, (200, false));
+    assert_eq!(status("/healthz", None, true).await, (200, false));
+    assert_eq!(status(keys, None, true).await, (401, false));
+}

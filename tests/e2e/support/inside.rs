@@ -46,12 +46,13 @@ impl Inside {
             .await
             .unwrap();
             let metrics = Arc::<Metrics>::default();
-            let router = api::router(App {
-                service: Arc::new(service),
-                metrics: Arc::clone(&metrics),
-                stopping: stopping.clone(),
-                origin: Origin::Network,
-            });
+            let app = App::new(
+                Arc::new(service),
+                Arc::clone(&metrics),
+                stopping.clone(),
+                Origin::Network,
+            );
+            let router = api::router(app);
             let address = "127.0.0.1:0".parse().unwrap();
             let listener = signoff::server::bind(address, Exposure::default()).await.unwrap();
             let client = Client::new(format!("http://{}", listener.local_addr().unwrap()));

@@ -68,6 +68,11 @@ impl Server {
         self.printed.lock().unwrap().clone()
     }
 
+    /// The id of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends SIGTERM, as a service manager does.
     pub fn terminate(&self) {
         self.signal(Signal::TERM);

@@ -84,12 +84,9 @@ impl Running {
         let service = Arc::new(service);
         let (stop, stopping) = watch::channel(false);
         let metrics = Arc::<Metrics>::default();
-        let router = api::router(App {
-            service: Arc::clone(&service),
-            metrics: Arc::clone(&metrics),
-            stopping: stopping.clone(),
-            origin: Origin::Network,
-        });
+        let app =
+            App::new(Arc::clone(&service), Arc::clone(&metrics), stopping.clone(), Origin::Network);
+        let router = api::router(app);
         let scheme = if setup.tls.is_some() { "https" } else { "http" };
         Ok(Self {
             url: format!("{scheme}://{}", listener.local_addr()?),
