@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::support::{APPROVER, Home, Ran, SECRET, SERVE, Server, message, sign_message};
+use crate::support::{APPROVER, Home, Ran, SECRET, SERVE, Server, id, message, sign_message};
 
 const OTHER: &str = "another-secret-of-thirty-two-bytes-or-more";
 
@@ -128,6 +128,57 @@ fn a_ballot_whose_key_is_missing_does_not_count() {
     assert_eq!(server.show(&approval)["status"], "approved");
     server.stop();
     home.serve().claim(&approval).ok();
+}
+
+/// A secret is rotated without losing what was approved with the one before.
+#[test]
+fn the_previous_secret_verifies_and_signs_no_more() {
+    let home = Home::new();
+    let server = home.serve();
+    let (before, pending) = (server.approved(), server.request());
+    server.stop();
+    let ran = Ran::of(&mut with_secret(&home, "HMAC_SECRET", OTHER, &["doctor"]));
+    assert!(ran.out.contains(&format!("a ballot of {} is by key", id(&before))), "{ran:?}");
+    assert!(!ran.out.contains(id(&pending)), "{ran:?}");
+    let lost = serve_with(&home, OTHER);
+    lost.claim(&before).refused("key-unknown");
+    let line = format!("a ballot of {} is by key", id(&before));
+    assert!(lost.stop().contains(&line));
+    for name in ["SIGNOFF_HMAC_SECRET_PREVIOUS", "HMAC_SECRET_PREVIOUS"] {
+        let mut serve = with_secret(&home, "HMAC_SECRET", OTHER, SERVE);
+        let server = Server::start_with({
+            serve.env(name, SECRET);
+            serve
+        });
+        let keys = server.get("/api/v1/keys").ok()["items"].clone();
+        let of = |status: &str| {
+            keys.as_array().unwrap().iter().filter(|key| key["status"] == status).count()
+        };
+        assert_eq!((of("active"), of("verify-only")), (2, 1), "{keys}");
+        if name.starts_with("HMAC") {
+            server.claim(&before).ok();
+        }
+        assert!(!server.stop().contains(&line));
+    }
+    // The same secret twice is one key, and a weak one is refused.
+    let mut same = with_secret(&home, "HMAC_SECRET", OTHER, SERVE);
+    same.env("HMAC_SECRET_PREVIOUS", OTHER);
+    Server::start_with(same).stop();
+    let mut serve = with_secret(&home, "HMAC_SECRET", OTHER, SERVE);
+    serve.env("HMAC_SECRET_PREVIOUS", "short");
+    let refused = Server::try_start_with(serve).map(drop).unwrap_err();
+    assert!(refused.contains("HMAC_SECRET_PREVIOUS is refused"), "{refused}");
+}
+
+#[test]
+fn a_secret_with_a_line_feed_is_noted() {
+    let home = Home::new();
+    let secret = format!("{OTHER}\n");
+    let note = "SIGNOFF_HMAC_SECRET ends with a line feed";
+    assert!(serve_with(&home, &secret).stop().contains(note));
+    let ran = Ran::of(&mut with_secret(&home, "SIGNOFF_HMAC_SECRET", &secret, &["doctor"]));
+    assert!(ran.out.contains(note) && !ran.out.contains(OTHER), "{ran:?}");
+    assert!(!serve_with(&home, OTHER).stop().contains(note));
 }
 
 #[test]

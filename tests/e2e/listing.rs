@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
-use crate::support::{APPROVER, Server, home_and_server, id, request_body};
+use crate::support::{APPROVER, Client, Office, Server, home_and_server, id, request_body};
 
 fn page(server: &Server, query: &str) -> (Vec<String>, Option<String>) {
     let page = server.get(&format!("/api/v1/approvals?{query}")).ok();
@@ -52,6 +52,43 @@ fn pages_follow_the_cursor_without_gap_or_repeat() {
         }
         assert_eq!(seen, made, "limit {limit}");
     }
+}
+
+/// A page may end after an approval that the caller may not read.
+#[test]
+fn a_cursor_shows_no_id_to_callers_who_read_only_their_own() {
+    let office = Office::new();
+    let of = |subject: &str| office.token(subject, &["requester"]);
+    let (mallory, payroll) = (of("agent:mallory"), of("agent:payroll"));
+    let request = |client: &Client, agent: &str| {
+        let mut body = request_body();
+        body["agent"] = json!(agent);
+        id(&client.request_of(&body)).to_owned()
+    };
+    let mut own: Vec<String> = Vec::new();
+    for _ in 0..3 {
+        own.push(request(&mallory, "mallory"));
+        for _ in 0..45 {
+            request(&payroll, "payroll");
+        }
+    }
+    own.reverse();
+    let (mut seen, mut query, mut pages) = (Vec::new(), "limit=1".to_owned(), 0);
+    loop {
+        let page = mallory.get(&format!("/api/v1/approvals?{query}")).ok();
+        seen.extend(page["items"].as_array().unwrap().iter().map(|item| id(item).to_owned()));
+        pages += 1;
+        let Some(cursor) = page["next_cursor"].as_str() else { break };
+        assert!(!cursor.contains("appr_"), "{cursor}");
+        query = format!("limit=1&cursor={cursor}");
+    }
+    assert_eq!(seen, own);
+    assert!(pages > 3, "no page ended after a foreign approval");
+    // Neither another's id nor another caller's cursor is one.
+    let known = format!("/api/v1/approvals?limit=1&cursor={}", own[0]);
+    mallory.get(&known).refused("request-invalid");
+    office.admin.get(&known).ok();
+    office.admin.get(&format!("/api/v1/approvals?{query}")).refused("request-invalid");
 }
 
 #[test]

@@ -69,11 +69,6 @@ pub(super) async fn list(State(app): State<App>, caller: Caller, params: Params)
     let status = params
         .get("status")
         .map(|status| Status::parse(status).ok_or_else(|| invalid("unknown status in `status`")));
-    let cursor = params.get("cursor").map(|cursor| {
-        ApprovalId::parse(cursor).ok_or_else(|| {
-            invalid("malformed `cursor`; expected `next_cursor` of the previous page")
-        })
-    });
     let limit = params.number("limit", LIST_MAX as u64)?.unwrap_or(LIST_DEFAULT as u64);
     if limit == 0 {
         return Err(invalid("`limit` must be 1 to 200"));
@@ -84,13 +79,16 @@ pub(super) async fn list(State(app): State<App>, caller: Caller, params: Params)
         agent: params.get("agent").map(str::to_owned),
         action: params.get("action").map(str::to_owned),
         limit: usize::try_from(limit).unwrap_or(LIST_MAX),
-        cursor: cursor.transpose()?,
+        cursor: params.get("cursor").map(str::to_owned),
     };
     let page = app.service.approvals.list(&caller, &filter).await?;
-    let next = page.next_cursor.map(|id| id.to_string());
     Ok(json_answer(
         200,
-        format!("{{\"items\":[{}],\"next_cursor\":{}}}", page.items.join(","), json!(next)),
+        format!(
+            "{{\"items\":[{}],\"next_cursor\":{}}}",
+            page.items.join(","),
+            json!(page.next_cursor)
+        ),
     ))
 }
 

@@ -2,6 +2,7 @@
 //! and stores the resulting transition; the order of refusals is that of `wit/lifecycle.wit`.
 
 mod change;
+mod cursor;
 mod decide;
 mod execute;
 mod expire;
@@ -11,6 +12,7 @@ mod view;
 
 use std::sync::Arc;
 
+use self::cursor::Cursors;
 use crate::config::{Config, Floor};
 use crate::guardrails::Guardrails;
 use crate::id::{ApprovalId, IdMaker};
@@ -22,7 +24,7 @@ use crate::verifier::ActiveVerifier;
 
 pub use decide::Ballot;
 pub use execute::{Attempt, Claim, Outcome};
-pub use read::{Filter, Page, PayloadQuery};
+pub use read::{Filter, LostKey, Page, PayloadQuery};
 pub use request::NewApproval;
 
 /// The approvals of a store.
@@ -32,6 +34,7 @@ pub struct Approvals {
     verifier: Arc<ActiveVerifier>,
     guardrails: Arc<Guardrails>,
     ids: IdMaker,
+    cursors: Cursors,
     /// The accepted signature profiles.
     accept: Arc<[String]>,
     /// The minimum requirement of every approval.
@@ -52,6 +55,7 @@ impl Approvals {
             verifier,
             guardrails,
             ids: IdMaker::default(),
+            cursors: Cursors::new(),
             accept: config.signatures.accept.clone().into(),
             floor: config.requirement.clone(),
         }

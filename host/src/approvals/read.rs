@@ -15,6 +15,10 @@ use crate::verifier::{Approval, DecisionArgs, Verifier, View};
 /// Maximum reads of the store for one page: each one may find approvals that the caller may not
 /// read.
 const LOOKS_MAX: usize = 20;
+/// Approvals per page of a search.
+const PAGE_MAX: usize = 200;
+/// Pages of each status that are searched for lost keys.
+const PAGES_OF_LOST_MAX: usize = 25;
 /// Maximum approvals that are searched for a prefix.
 const PREFIX_MAX: usize = 1_000;
 
@@ -31,8 +35,38 @@ pub struct Filter {
     pub action: Option<String>,
     /// The page size, 1 to 200.
     pub limit: usize,
-    /// Only approvals older than this one.
-    pub cursor: Option<ApprovalId>,
+    /// The `next_cursor` of the page before.
+    pub cursor: Option<String>,
+}
+
+/// An approval with a ballot that no longer counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LostKey {
+    /// The approval.
+    pub approval_id: String,
+    /// The key of the ballot, which is not in the keyring.
+    pub key_id: String,
+}
+
+impl std::fmt::Display for LostKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { approval_id, key_id } = self;
+        write!(
+            f,
+            "a ballot of {approval_id} is by key `{key_id}`, which is not in the keyring, and does not count"
+        )
+    }
+}
+
+#[derive(Deserialize)]
+struct Voted {
+    id: String,
+    ballots: Vec<VotedBy>,
+}
+
+#[derive(Deserialize)]
+struct VotedBy {
+    key_id: String,
 }
 
 /// A page of approvals, newest first.
@@ -41,7 +75,7 @@ pub struct Page {
     /// Each approval, JSON, without context and plan.
     pub items: Vec<String>,
     /// The cursor of the next page; `None` after the last.
-    pub next_cursor: Option<ApprovalId>,
+    pub next_cursor: Option<String>,
 }
 
 /// A decision whose payload is requested.
@@ -114,7 +148,7 @@ impl Approvals {
     ///
     /// # Errors
     ///
-    /// `store-unavailable`, `verifier-trapped`.
+    /// `request-invalid` for a malformed cursor; `store-unavailable`, `verifier-trapped`.
     pub async fn list(&self, caller: &Caller, filter: &Filter) -> Result<Page, Refusal> {
         if let Some(prefix) = &filter.prefix {
             return self.list_prefix(caller, prefix, filter.limit).await;
@@ -125,7 +159,17 @@ impl Approvals {
         }
         let verifier = self.verifier.current();
         let mut items = Vec::new();
-        let mut before = filter.cursor;
+        let cursor = filter.cursor.as_ref().map(|cursor| {
+            self.cursors.read(cursor, caller).ok_or_else(|| {
+                Refusal::new(
+                    Code::REQUEST_INVALID,
+                    "malformed `cursor`; expected `next_cursor` of the previous page, or none to start again",
+                )
+            })
+        });
+        let mut before = cursor.transpose()?;
+        let next_after =
+            |before: Option<ApprovalId>| before.map(|id| self.cursors.after(id, caller));
         for _ in 0..LOOKS_MAX {
             let query = Query {
                 status: filter.status,
@@ -138,7 +182,7 @@ impl Approvals {
             let exhausted = stored.len() <= filter.limit;
             for stored in &stored {
                 if items.len() == filter.limit {
-                    return Ok(Page { items, next_cursor: before });
+                    return Ok(Page { items, next_cursor: next_after(before) });
                 }
                 before = Some(stored.summary.id);
                 let view = self.view(&verifier, Some(stored))?;
@@ -154,7 +198,38 @@ impl Approvals {
                 return Ok(Page { items, next_cursor: None });
             }
         }
-        Ok(Page { items, next_cursor: before })
+        Ok(Page { items, next_cursor: next_after(before) })
+    }
+
+    /// Returns the unfinished approvals with a ballot whose key is not in the keyring, among the newest
+    /// of each status: such a ballot no longer counts.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::list`]; `keyring-unavailable`.
+    pub async fn with_lost_keys(&self) -> Result<Vec<LostKey>, Refusal> {
+        let keys = self.keys.current()?;
+        let mut lost = Vec::new();
+        for status in [Status::Pending, Status::Approved] {
+            let mut filter = Filter { status: Some(status), limit: PAGE_MAX, ..Filter::default() };
+            for _ in 0..PAGES_OF_LOST_MAX {
+                let page = self.list(&Caller::local(), &filter).await?;
+                for item in &page.items {
+                    let Voted { id, ballots } =
+                        serde_json::from_str(item).map_err(Refusal::internal)?;
+                    let gone = |voted: &VotedBy| keys.ids().all(|key| key != voted.key_id);
+                    let gone = ballots.into_iter().filter(gone);
+                    lost.extend(
+                        gone.map(|by| LostKey { approval_id: id.clone(), key_id: by.key_id }),
+                    );
+                }
+                filter.cursor = page.next_cursor;
+                if filter.cursor.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(lost)
     }
 
     /// Lists the approvals whose id begins with a prefix.

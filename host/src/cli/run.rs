@@ -33,7 +33,7 @@ use super::{Exit, context, exit::Failure, wait};
 use crate::api::{Approval, Evaluation};
 use crate::code::Code;
 use crate::core_dump;
-use crate::keys::SECRET_VARIABLES;
+use crate::keys::all_secret_variables;
 use crate::policy::Decision;
 use plan::{Bound, Sources};
 use trust::{Pinned, TrustOptions};
@@ -411,7 +411,7 @@ fn execute(command: &[String], bound: Bound, signals: &mut Signals) -> anyhow::R
         let mut child = Command::new(program.path());
         child.arg0(&program.name).args(&program.arguments).args(command.iter().skip(1));
         child.stdin(stdin.map_or_else(Stdio::null, Stdio::from));
-        for variable in SECRET_VARIABLES.into_iter().chain(["SIGNOFF_TOKEN"]) {
+        for variable in all_secret_variables() {
             child.env_remove(variable);
         }
         let name = command.first().map_or("", String::as_str);

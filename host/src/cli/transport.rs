@@ -18,6 +18,7 @@ use super::exit::Failure;
 use super::remote::{Remote, Trust};
 use super::serve::not_lost;
 use crate::api::{self, App, Approval, FailureReason, Origin, Problem};
+use crate::approvals::LostKey;
 use crate::clock::SystemClock;
 use crate::code::Code;
 use crate::config::Config;
@@ -267,6 +268,16 @@ impl Transport {
         runtime.block_on(async {
             let store = Arc::new(self.opened(store, Access::Read).await?);
             Ok(Some(self.service(&store).await?.start.standing().await))
+        })
+    }
+
+    /// Returns the unfinished approvals of the store file with a ballot whose key is gone; none for a
+    /// remote server.
+    pub(super) fn lost_keys(&self) -> Result<Vec<LostKey>> {
+        let Kind::Local { store, runtime } = &self.kind else { return Ok(Vec::new()) };
+        runtime.block_on(async {
+            let store = Arc::new(self.opened(store, Access::Read).await?);
+            Ok(self.service(&store).await?.approvals.with_lost_keys().await?)
         })
     }
 

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use super::entry::Entry;
 use super::error::KeyError;
 use super::file::{KEYRING_BYTES_MAX, parse};
-use super::secret::SECRET_VARIABLES;
+use super::secret::all_secret_variables;
 
 /// Maximum run time of a command.
 const COMMAND_TIME_MAX: Duration = Duration::from_secs(20);
@@ -67,7 +67,7 @@ pub(crate) fn keys_within(argv: &[String], limit: Duration) -> Result<Vec<Entry>
     let deadline = Instant::now() + limit;
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    for variable in SECRET_VARIABLES.into_iter().chain(["SIGNOFF_TOKEN"]) {
+    for variable in all_secret_variables() {
         command.env_remove(variable);
     }
     let child = command.process_group(0).spawn();

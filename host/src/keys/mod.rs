@@ -33,6 +33,9 @@ pub use log_keys::trust;
 pub use module_key::{ModuleKey, ModulePublic};
 pub use name::{Approver, Group, KeyId};
 pub use recorded::RecordedKeys;
-pub use secret::{SECRET_VARIABLES, check_secret, secret_of_environment, unchecked_key};
+pub use secret::{
+    SECRET_VARIABLES, all_secret_variables, check_secret, secret_of_environment, unchecked_key,
+    variable_with_newline,
+};
 pub use set::{Keys, LogPublic, LogSecret, Signer};
 pub use source::KeySource;

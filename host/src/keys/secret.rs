@@ -14,6 +14,9 @@ use crate::verifier::Key;
 /// The variables that may hold the secret; the first one that is set wins. The second is the
 /// runbook's.
 pub const SECRET_VARIABLES: [&str; 2] = ["SIGNOFF_HMAC_SECRET", "HMAC_SECRET"];
+/// The variables that may hold the secret before the last rotation, which verifies only; the first
+/// one that is set wins.
+const PREVIOUS_VARIABLES: [&str; 2] = ["SIGNOFF_HMAC_SECRET_PREVIOUS", "HMAC_SECRET_PREVIOUS"];
 /// Minimum number of distinct bytes in a secret.
 const DISTINCT_BYTES_MIN: usize = 8;
 /// Parts of placeholder secrets that are copied from documentation.
@@ -34,7 +37,47 @@ const WELL_KNOWN: [&str; 8] = [
 ///
 /// A variable that is not UTF-8.
 pub fn secret_of_environment() -> Result<Option<(&'static str, Zeroizing<String>)>, KeyError> {
-    for name in SECRET_VARIABLES {
+    first_of(SECRET_VARIABLES)
+}
+
+/// Returns the entries of the environment: the secret, and the previous one, which verifies only.
+///
+/// # Errors
+///
+/// A weak secret, or a variable that is not UTF-8.
+pub(crate) fn entries_of_environment() -> Result<Vec<Entry>, KeyError> {
+    let mut entries = Vec::new();
+    if let Some((name, secret)) = secret_of_environment()? {
+        entries.push(entry_of_secret(name, &secret)?);
+    }
+    if let Some((name, secret)) = first_of(PREVIOUS_VARIABLES)? {
+        let previous = Entry { status: Status::VerifyOnly, ..entry_of_secret(name, &secret)? };
+        // Set to the same secret, it was not rotated.
+        if entries.iter().all(|entry| entry.id != previous.id) {
+            entries.push(previous);
+        }
+    }
+    Ok(entries)
+}
+
+/// Returns a variable whose secret ends with a line feed, which is part of the secret and rarely
+/// meant.
+pub fn variable_with_newline() -> Option<&'static str> {
+    let names = SECRET_VARIABLES.into_iter().chain(PREVIOUS_VARIABLES);
+    names.into_iter().find(|name| {
+        std::env::var(name).is_ok_and(|secret| Zeroizing::new(secret).ends_with(['\n', '\r']))
+    })
+}
+
+/// Returns all variables that hold a secret: no child process gets them.
+pub fn all_secret_variables() -> impl Iterator<Item = &'static str> {
+    SECRET_VARIABLES.into_iter().chain(PREVIOUS_VARIABLES).chain(["SIGNOFF_TOKEN"])
+}
+
+fn first_of(
+    names: [&'static str; 2],
+) -> Result<Option<(&'static str, Zeroizing<String>)>, KeyError> {
+    for name in names {
         match std::env::var(name) {
             Ok(secret) if !secret.is_empty() => {
                 return Ok(Some((name, Zeroizing::new(secret))));

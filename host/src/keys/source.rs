@@ -7,7 +7,7 @@ use super::command::keys_of;
 use super::entry::Entry;
 use super::error::KeyError;
 use super::file::{self, KeyringFile, Stamp, unreadable};
-use super::secret::{entry_of_secret, secret_of_environment};
+use super::secret::entries_of_environment;
 use super::set::Keys;
 
 /// The sources of keys: the environment, a keyring file, a command's output.
@@ -116,10 +116,7 @@ impl KeySource {
 impl Sources {
     /// The entries of the environment and the command.
     fn others(&self) -> Result<Vec<Entry>, KeyError> {
-        let mut entries = Vec::new();
-        if let Some((name, secret)) = secret_of_environment()? {
-            entries.push(entry_of_secret(name, &secret)?);
-        }
+        let mut entries = entries_of_environment()?;
         if let Some(argv) = &self.command {
             entries = joined(entries, keys_of(argv)?);
         }

@@ -8,7 +8,7 @@ use signoff_core::person::same_person;
 
 use super::Finding;
 use crate::config::{Config, ConfigError};
-use crate::keys::{KeyDescription, KeyError, Keys};
+use crate::keys::{KeyDescription, KeyError, Keys, variable_with_newline};
 
 /// Checks that the settings file can be read and only be written by its owner, and what it accepts.
 pub(super) fn settings(config: &Result<Config, ConfigError>, path: &Path) -> Vec<Finding> {
@@ -57,6 +57,13 @@ pub(super) fn look(keys: &Result<Keys, KeyError>, config: &Config) -> Vec<Findin
     };
     let ids: Vec<String> = described.iter().map(describe).collect();
     let mut findings = vec![Finding::ok("keys", ids.join(", "))];
+    findings.extend(variable_with_newline().map(|name| {
+        Finding::weak(
+            "secret",
+            format!("{name} ends with a line feed, which is part of the secret"),
+            "set it without one, as other programs may strip it: `export NAME=\"$(cat FILE)\"`",
+        )
+    }));
     findings.extend(shared_secrets(&described));
     findings.extend(private_halves(keys, &described));
     findings.push(log_key(keys));

@@ -53,6 +53,7 @@ pub(super) fn run(global: &Global, target: &Target) -> Result<Exit, Failure> {
         && keys.is_ok()
     {
         findings.extend(store::start_checks(&transport));
+        findings.extend(store::lost_keys(&transport));
         findings.extend(modules::active_modules(&transport));
     }
     let good = findings.iter().all(|finding| finding.level != Level::Bad);

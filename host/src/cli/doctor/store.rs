@@ -67,6 +67,9 @@ async fn examined(path: &Path, trust: &Trust) -> Result<Vec<Finding>, StoreError
     Ok(findings)
 }
 
+/// Ballots by lost keys that are named.
+const LOST_KEYS_SHOWN: usize = 10;
+
 /// Reports what a start would check: the witness, the settings, the clock, the keys.
 pub(super) fn start_checks(transport: &Transport) -> Vec<Finding> {
     let checks = match transport.start_checks() {
@@ -95,6 +98,27 @@ pub(super) fn start_checks(transport: &Transport) -> Vec<Finding> {
     };
     let keys = checks.keys.err().map(|why| Finding::bad("keys", why.detail));
     keys.into_iter().chain([witness, settings, clock]).collect()
+}
+
+/// Reports unfinished approvals with a ballot whose key is gone.
+pub(super) fn lost_keys(transport: &Transport) -> Vec<Finding> {
+    // `examined` reports a store that cannot be read.
+    let lost = transport.lost_keys().unwrap_or_default();
+    let fix = "restore the key's entry, or the secret as SIGNOFF_HMAC_SECRET_PREVIOUS; else decide a new request";
+    let mut findings: Vec<Finding> = lost
+        .iter()
+        .take(LOST_KEYS_SHOWN)
+        .map(|lost| Finding::weak("ballot", lost.to_string(), fix))
+        .collect();
+    let hidden = lost.len().saturating_sub(findings.len());
+    if hidden > 0 {
+        findings.push(Finding::weak(
+            "ballot",
+            format!("{hidden} more ballots are by lost keys"),
+            fix,
+        ));
+    }
+    findings
 }
 
 /// Returns a finding for each row that differs from the log.

@@ -15,7 +15,7 @@ use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::core_dump;
 use crate::engine::{Allocation, Cache, Compiler, Loader};
-use crate::keys::KeySource;
+use crate::keys::{KeySource, variable_with_newline};
 use crate::server::{self, Tls};
 use crate::service::Service;
 use crate::settings::Listener;
@@ -26,6 +26,8 @@ use crate::verifier::Verifier;
 
 /// Interval of the expiry sweep.
 const SWEEP: Duration = Duration::from_secs(1);
+/// Ballots by lost keys that are named at a start.
+const LOST_KEYS_SHOWN: usize = 10;
 
 /// The parts of a server.
 pub(in crate::cli) struct Setup<'a> {
@@ -81,6 +83,7 @@ impl Running {
         if let Some(witness) = started.witness {
             store.watch_with(witness);
         }
+        report_lost_keys(&service).await;
         let service = Arc::new(service);
         let (stop, stopping) = watch::channel(false);
         let metrics = Arc::<Metrics>::default();
@@ -138,6 +141,23 @@ fn report_start(started: &Started) {
     }
     if let Some(why) = &started.clock_behind {
         output::note(why);
+    }
+}
+
+/// Reports secrets that rarely are meant so, and approvals that can no longer be claimed.
+async fn report_lost_keys(service: &Service) {
+    if let Some(name) = variable_with_newline() {
+        output::note(&format!("{name} ends with a line feed, which is part of the secret"));
+    }
+    let lost = service.approvals.with_lost_keys().await.unwrap_or_default();
+    for lost in lost.iter().take(LOST_KEYS_SHOWN) {
+        output::note(&lost.to_string());
+    }
+    if lost.len() > LOST_KEYS_SHOWN {
+        output::note(&format!(
+            "{} ballots are by lost keys; `signoff doctor` has more of them",
+            lost.len()
+        ));
     }
 }
 
