@@ -62,6 +62,7 @@ codes! {
     VERSION_NOT_NEWER = VersionNotNewer, 409, "Module version is not newer";
     AUDIENCE_MISMATCH = AudienceMismatch, 403, "Audience doesn't match approval";
     REQUIREMENT_TOO_WEAK = RequirementTooWeak, 403, "Requirement is too weak";
+    REQUIREMENT_UNMEETABLE = RequirementUnmeetable, 409, "Nobody can meet the requirement";
     POLICY_MISMATCH = PolicyMismatch, 403, "Policy doesn't match approval";
     REQUEST_TOO_OLD = RequestTooOld, 403, "Request is too old";
     AGENT_MISMATCH = AgentMismatch, 403, "Agent/action doesn't match approval";

@@ -165,6 +165,9 @@ fn a_denied_request_creates_no_approval_and_is_audited() {
 #[test]
 fn the_requirement_of_a_policy_is_frozen_and_a_caller_can_only_raise_it() {
     let (home, server) = home_with_signer();
+    for (id, group) in [("one", "finance"), ("two", "finance"), ("three", "legal")] {
+        home.bystander(id, &[group]);
+    }
     let policy = activated(&home, &server, "mail", 1, RULES);
     let transfer = |requirement: Value, ttl: Option<u32>| {
         let body = request("transfer", json!({ "amount": 5 }), requirement, ttl);

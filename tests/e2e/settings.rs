@@ -145,6 +145,7 @@ fn unreadable_settings_prevent_a_start() {
 #[test]
 fn named_settings_replace_those_next_to_the_store() {
     let home = Home::new();
+    ["one", "two", "three"].iter().for_each(|id| home.bystander(id, &[]));
     home.file("signoff.toml", "[requirement]\nthreshold = 3\n");
     home.file("other.toml", "[requirement]\nthreshold = 2\n");
     let server = Server::start_with(home.signoff(&[SERVE, &["--config", "other.toml"]].concat()));
@@ -325,6 +326,7 @@ fn settings_are_recorded_when_they_change() {
 #[test]
 fn weaker_settings_are_refused_until_their_digest_is_accepted() {
     let home = Home::new();
+    ["one", "two"].iter().for_each(|id| home.bystander(id, &["sre"]));
     home.file("signoff.toml", STRICT);
     let server = home.serve();
     let approval = server.request();

@@ -47,6 +47,7 @@ fn a_group_requirement_is_met_only_by_its_members() {
     let ann = office.person(ANN, &[]);
     let bob = office.person(BOB, &["sre", "legal"]);
     let eve = office.person(EVE, &[]);
+    office.home.bystander("other", &["sre"]);
     let approval = office.request(json!({ "groups": { "sre": 1 } }));
     assert_eq!(ann.approves(&approval), "pending");
     // The threshold is reached: an approval by a person in no missing group does not help.
@@ -69,6 +70,7 @@ fn a_group_requirement_is_met_only_by_its_members() {
 fn an_approver_outside_the_groups_may_still_reject() {
     let office = Office::new();
     let [ann, eve] = [ANN, EVE].map(|name| office.person(name, &[]));
+    office.home.bystander("other", &["sre"]);
     let approval = office.request(json!({ "groups": { "sre": 1 } }));
     ann.approves(&approval);
     eve.decides(&approval, "approved").refused("approver-not-allowed");
@@ -91,6 +93,7 @@ fn one_rejection_ends_the_approval() {
 fn requester_and_agent_never_count() {
     let office = Office::new();
     let [ann, bob] = [ANN, BOB].map(|name| office.person(name, &[]));
+    office.home.bystander("other", &[]);
     let both = office.token(ANN, &["requester"]);
     let mut body = request_body();
     body["requirement"] = json!({ "threshold": 2 });
@@ -117,6 +120,8 @@ fn one_person_counts_once_with_any_keys() {
     let other = crate::support::Home::new();
     let generate = ["--json", "key", "generate", "--approver", ANN, "--id", "ann-other"];
     office.import(&other.run(&generate).exits(0).json()["entry"], &[]);
+    office.request_unmeetable(json!({ "threshold": 2 }));
+    office.home.bystander("other", &[]);
     let approval = office.request(json!({ "threshold": 2 }));
     assert_eq!(ann.approves(&approval), "pending");
     ann.decides(&approval, "approved").refused("already-voted");
@@ -190,6 +195,7 @@ fn a_settings_floor_raises_the_requirement_of_a_request() {
     let office = Office::set_to("[requirement]\nthreshold = 2\ngroups = { sre = 1 }\n");
     let ann = office.person(ANN, &["sre"]);
     let bob = office.person(BOB, &[]);
+    office.home.bystander("other", &["sre", "legal"]);
     for (requirement, threshold, groups) in [
         (json!({}), 2, json!({ "sre": 1 })),
         (json!({ "threshold": 1 }), 2, json!({ "sre": 1 })),
@@ -331,6 +337,11 @@ fn a_malformed_requirement_is_refused() {
     // The largest valid requirement.
     let most: serde_json::Map<String, Value> =
         (0..16).map(|n| (format!("g{n}"), json!(16))).collect();
-    let approval = office.request(json!({ "threshold": 16, "groups": most }));
+    let most = json!({ "threshold": 16, "groups": most });
+    office.request_unmeetable(most.clone());
+    let groups: Vec<String> = (0..16).map(|n| format!("g{n}")).collect();
+    let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
+    (0..16).for_each(|n| office.home.bystander(&format!("p{n}"), &groups));
+    let approval = office.request(most);
     assert_eq!(approval["status"], "pending", "{}", id(&approval));
 }

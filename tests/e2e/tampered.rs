@@ -27,6 +27,7 @@ impl Scene {
         for (id, approver) in [("ann", ANN), ("bob", BOB)] {
             home.run(&["key", "generate", "--id", id, "--approver", approver]).ok();
         }
+        home.bystander("eve", &["sre", "security"]);
         home.run(&["key", "generate", "--use", "log"]).ok();
         let ann = KeyV2::of(&home, "ann");
         let server = home.serve();

@@ -56,6 +56,7 @@ codes! {
     VersionNotNewer = "version-not-newer" host,
     AudienceMismatch = "audience-mismatch" verifier,
     RequirementTooWeak = "requirement-too-weak" verifier,
+    RequirementUnmeetable = "requirement-unmeetable" host,
     PolicyMismatch = "policy-mismatch" verifier,
     RequestTooOld = "request-too-old" verifier,
     AgentMismatch = "agent-mismatch" verifier,

@@ -4,8 +4,10 @@
 use std::mem;
 use std::sync::Arc;
 
+use serde::Deserialize;
 use serde_json::json;
 use signoff_core::facts::Facts;
+use signoff_core::requirement::Requirement;
 
 use super::Approvals;
 use super::view::{shown, with_members};
@@ -53,8 +55,8 @@ impl Approvals {
     ///
     /// 1. `forbidden` for an agent that the caller does not act for 2. with an active policy:
     ///    `request-invalid`, `limit-exceeded` for a malformed agent or action, `context-invalid`,
-    ///    `policy-trapped`, `policy-denied` 3. as `lifecycle.open` in `wit/` 4. the errors of every
-    ///    change.
+    ///    `policy-trapped`, `policy-denied` 3. as `lifecycle.open` in `wit/` 4.
+    ///    `requirement-unmeetable` 5. the errors of every change.
     pub async fn request(
         &self,
         caller: &Caller,
@@ -72,6 +74,7 @@ impl Approvals {
         let id = self.ids.approval();
         let Prepared { verifier, judged, opened } = self.prepare(caller, &id, new, now).await?;
         let Opened { transition, view, context, plan } = opened;
+        self.can_be_met(&view)?;
         let texts = Texts { context, plan };
         let reply = Reply::new(201, shown(&verifier, &view, Some(&texts)));
         let guardrail = judged.policy.as_ref().map(|_| judged.guardrail());
@@ -80,6 +83,29 @@ impl Approvals {
         self.ledger.commit(caller, change, idempotency).await?.ok_or_else(|| {
             Refusal::new(Code::STORE_UNAVAILABLE, "the generated id is already taken; retry")
         })
+    }
+
+    /// Refuses a request that would only wait for its expiry, because too few approvers have a key.
+    ///
+    /// Refusals: `requirement-unmeetable`.
+    fn can_be_met(&self, view: &str) -> Result<(), Refusal> {
+        #[derive(Deserialize)]
+        struct Required {
+            requested_by: String,
+            requirement: Requirement,
+        }
+        let required: Required = serde_json::from_str(view).map_err(Refusal::internal)?;
+        // A request itself needs no key: without a readable keyring nothing is known.
+        let Ok(keys) = self.keys.current() else { return Ok(()) };
+        let Required { requested_by, requirement } = required;
+        let short = keys.shortages(&self.accept, &requirement, Some(&requested_by));
+        let Some(short) = short.first() else { return Ok(()) };
+        Err(Refusal::new(
+            Code::REQUIREMENT_UNMEETABLE,
+            format!(
+                "the approval requires {short} (the requester does not count); import the approvers' keys first"
+            ),
+        ))
     }
 
     /// Opens an approval with the policy's requirement, without storing it.

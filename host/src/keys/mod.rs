@@ -16,6 +16,7 @@ mod lock;
 mod log_keys;
 mod module_key;
 mod name;
+mod reach;
 mod recorded;
 mod secret;
 mod set;
@@ -32,6 +33,7 @@ pub use keyring::{Changed, Imported, Keyring, NewKey, edit};
 pub use log_keys::trust;
 pub use module_key::{ModuleKey, ModulePublic};
 pub use name::{Approver, Group, KeyId};
+pub use reach::Shortage;
 pub use recorded::RecordedKeys;
 pub use secret::{
     SECRET_VARIABLES, all_secret_variables, check_secret, secret_of_environment, unchecked_key,

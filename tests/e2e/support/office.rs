@@ -92,6 +92,15 @@ impl Office {
         self.home.run(&import).ok();
     }
 
+    /// Checks that a request is refused, because too few people have a key.
+    #[track_caller]
+    pub fn request_unmeetable(&self, requirement: Value) {
+        let mut body = request_body();
+        body["requirement"] = requirement;
+        let refused = self.requester.post("/api/v1/approvals", &body);
+        refused.refused_with(409, "requirement-unmeetable");
+    }
+
     /// Makes the runbook's request with a requirement.
     #[track_caller]
     pub fn request(&self, requirement: Value) -> Value {

@@ -1,6 +1,5 @@
 //! Checks of keys and settings: accepted signatures, and whether requirements can be met.
 
-use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -67,7 +66,7 @@ pub(super) fn look(keys: &Result<Keys, KeyError>, config: &Config) -> Vec<Findin
     findings.extend(shared_secrets(&described));
     findings.extend(private_halves(keys, &described));
     findings.push(log_key(keys));
-    findings.extend(unreachable_requirements(&described, config));
+    findings.extend(unreachable_requirements(keys, config));
     findings
 }
 
@@ -128,62 +127,16 @@ fn log_key(keys: &Keys) -> Finding {
 }
 
 /// Reports a requirement that the available keys can never meet.
-fn unreachable_requirements(keys: &[KeyDescription], config: &Config) -> Vec<Finding> {
-    let mut approvers = Persons::default();
-    let mut groups: BTreeMap<&str, Persons<'_>> = BTreeMap::new();
-    for key in keys.iter().filter(|key| decides(key)) {
-        let Some(approver) = key.approver.as_deref() else { continue };
-        approvers.insert(approver);
-        for group in &key.groups {
-            groups.entry(group).or_default().insert(approver);
-        }
-    }
-    let mut findings = Vec::new();
-    let floor = &config.requirement;
-    if let Some(threshold) = floor.threshold.filter(|threshold| *threshold > 1)
-        && (approvers.0.len() as u64) < u64::from(threshold)
-    {
-        findings.push(Finding::bad(
-            "approvers",
-            format!(
-                "every approval requires {threshold} approvers, but {}",
-                have_keys(approvers.0.len())
-            ),
-        ));
-    }
-    for (group, minimum) in &floor.groups {
-        let members = groups.get(group.as_str()).map_or(0, |members| members.0.len());
-        if (members as u64) < u64::from(*minimum) {
-            findings.push(Finding::bad(
-                "approvers",
-                format!(
-                    "every approval requires {minimum} approvers of `{group}`, but {}",
-                    have_keys(members)
-                ),
-            ));
-        }
-    }
-    findings
-}
-
-/// Formats a number of persons with a key: `1 has a key`, `2 have keys`.
-fn have_keys(persons: usize) -> String {
-    match persons {
-        1 => "1 has a key".to_owned(),
-        _ => format!("{persons} have keys"),
-    }
-}
-
-/// Distinct persons; names that differ only in spelling are one person.
-#[derive(Default)]
-struct Persons<'a>(Vec<&'a str>);
-
-impl<'a> Persons<'a> {
-    fn insert(&mut self, person: &'a str) {
-        if !self.0.iter().any(|known| same_person(known, person)) {
-            self.0.push(person);
-        }
-    }
+fn unreachable_requirements(keys: &Keys, config: &Config) -> Vec<Finding> {
+    let requirement = match config.requirement.requirement().complete() {
+        Ok(requirement) => requirement,
+        Err(why) => return vec![Finding::bad("approvers", why.message)],
+    };
+    let short = keys.shortages(&config.signatures.accept, &requirement, None);
+    short
+        .iter()
+        .map(|short| Finding::bad("approvers", format!("every approval requires {short}")))
+        .collect()
 }
 
 fn decides(key: &KeyDescription) -> bool {
