@@ -65,6 +65,7 @@ mod tampered;
 mod terminal;
 mod tidy;
 mod tls;
+mod unix_socket;
 mod vectors;
 mod waiting;
 mod witness;

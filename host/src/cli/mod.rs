@@ -37,6 +37,7 @@ mod stats;
 mod token;
 mod transport;
 mod trust;
+mod unix;
 mod verify;
 mod wait;
 
@@ -86,7 +87,7 @@ struct Global {
         default_value = "./signoff.redb"
     )]
     store: PathBuf,
-    /// The URL of a running server, instead of a store file
+    /// The URL of a running server, or unix:PATH, instead of a store file
     #[arg(long, global = true, value_name = "URL", env = "SIGNOFF_SERVER")]
     server: Option<String>,
     /// The token to send to the server

@@ -11,10 +11,12 @@ use rustls::CertificateError as Bad;
 use rustls::RootCertStore;
 use rustls::crypto::ring;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::unversioned::resolver::DefaultResolver;
 
 use super::exit::Failure;
+use super::unix::UnixConnector;
 use crate::api::is_loopback_name;
-use crate::server::read_chain;
+use crate::server::{UNIX_SCHEME, read_chain};
 
 /// Timeout of a response: a wait of 60 s plus headroom.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(90);
@@ -37,6 +39,8 @@ pub(super) struct Trust {
 /// A client of one server.
 pub(super) struct Remote {
     url: String,
+    /// The address as it is called in messages.
+    named: String,
     token: Option<HeaderValue>,
     agent: ureq::Agent,
     /// The agent for slow requests.
@@ -71,10 +75,19 @@ impl Remote {
                 // A proxy from the environment has another loopback, and would see the token.
                 config = config.proxy(None);
             }
-            config.build().into()
+            match &address.socket {
+                Some(path) => ureq::Agent::with_parts(
+                    config.build(),
+                    UnixConnector(path.clone()),
+                    DefaultResolver::default(),
+                ),
+                None => config.build().into(),
+            }
         };
         let (agent, patient) = (agent(ANSWER_TIME_MAX), agent(MODULE_TIME_MAX));
-        Ok(Self { url: address.url, token, agent, patient })
+        let named = address.socket.is_some().then(|| url.to_owned());
+        let named = named.unwrap_or_else(|| address.url.clone());
+        Ok(Self { url: address.url, named, token, agent, patient })
     }
 
     /// Calls the server. Returns status and body.
@@ -110,7 +123,7 @@ impl Remote {
     }
 
     fn unreachable(&self, error: ureq::Error) -> anyhow::Error {
-        let url = &self.url;
+        let url = &self.named;
         match of_tls(&error) {
             Some(rustls::Error::InvalidCertificate(bad)) => {
                 anyhow!("the certificate of the server at {url} is refused: {}", refused(bad))
@@ -128,17 +141,28 @@ struct Address {
     url: String,
     tls: bool,
     loopback: bool,
+    /// The path of a Unix socket.
+    socket: Option<PathBuf>,
 }
 
 impl Address {
     fn parse(given: &str) -> Result<Self, Failure> {
+        if let Some(path) = given.strip_prefix(UNIX_SCHEME) {
+            if path.is_empty() {
+                return Err(Failure::usage("expected a path after `unix:`"));
+            }
+            // No request leaves this machine: the name only goes into `Host`.
+            let (url, socket) = ("http://localhost".to_owned(), Some(path.into()));
+            return Ok(Self { url, tls: false, loopback: true, socket });
+        }
         if given.contains('@') {
             // Not quoted: the part before the `@` may be a password.
             return Err(Failure::usage(
                 "a server's address must not contain `@`: give a token with SIGNOFF_TOKEN or --token",
             ));
         }
-        let wrong = || Failure::usage(format!("`{given}` is not an http:// or https:// address"));
+        let wrong =
+            || Failure::usage(format!("`{given}` is not an http://, https:// or unix: address"));
         let trimmed = given.trim_end_matches('/');
         let url = if given.contains("://") {
             trimmed.to_owned()
@@ -160,7 +184,7 @@ impl Address {
             return Err(wrong());
         }
         let loopback = is_loopback_name(host);
-        Ok(Self { url, tls, loopback })
+        Ok(Self { url, tls, loopback, socket: None })
     }
 }
 
@@ -258,7 +282,7 @@ mod tests {
             "ftp://a",
             "http://",
             "https://",
-            "unix:///a",
+            "unix:",
             "http://a b",
             "http://a/?b=c",
             "http://a/#b",

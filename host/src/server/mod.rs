@@ -4,8 +4,12 @@
 mod listen;
 mod places;
 mod tls;
+mod unix;
 
+use std::future::poll_fn;
+use std::io;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
@@ -15,15 +19,15 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt;
 
 use crate::api::{Connection, Metrics};
+use listen::Accepted;
 use places::{Place, Places};
 
-pub use listen::{Exposure, bind};
+pub use listen::{Exposure, ListenAddress, Listener, UNIX_SCHEME, bind};
 pub use tls::{Tls, TlsError, read_chain};
 
 /// Maximum number of concurrent connections, including handshakes. Another one takes the place of the
@@ -51,7 +55,7 @@ const FLOODED: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\n\
 
 /// Serves until `stop` turns true, then waits for accepted requests to finish.
 pub async fn serve(
-    listener: TcpListener,
+    listeners: Vec<Listener>,
     tls: Option<Tls>,
     router: Router,
     metrics: Arc<Metrics>,
@@ -61,18 +65,32 @@ pub async fn serve(
     let places = Places::new(CONNECTIONS_MAX, RESERVED);
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = accept(&listeners) => accepted,
             _ = stop.wait_for(|stop| *stop) => break,
         };
-        let Ok((stream, address)) = accepted else {
+        let Ok(accepted) = accepted else {
             // Most likely out of file descriptors: wait for some to close.
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
-        let place = places.take(Some(address.ip()));
+        let (router, watcher) = (router.clone(), graceful.watcher());
+        let (stream, address) = match accepted {
+            Accepted::Tcp(stream, address) => (stream, address),
+            Accepted::Unix(stream) => {
+                match places.take(None) {
+                    Some(place) => {
+                        let of = Arc::clone(&place.connection);
+                        let connection = connection(stream, router, watcher, of);
+                        tokio::spawn(hold(connection, place, Arc::clone(&metrics)));
+                    }
+                    None => drop(tokio::spawn(refuse(stream))),
+                }
+                continue;
+            }
+        };
+        let place = places.take(Some(address));
         // Responses are small and written at once.
         let _ = stream.set_nodelay(true);
-        let (router, watcher) = (router.clone(), graceful.watcher());
         match (place, &tls) {
             (Some(place), None) => {
                 let connection = connection(stream, router, watcher, Arc::clone(&place.connection));
@@ -96,11 +114,20 @@ pub async fn serve(
             (None, Some(_)) => drop(stream),
         }
     }
-    drop(listener);
+    drop(listeners);
     tokio::select! {
         () = graceful.shutdown() => {}
         () = tokio::time::sleep(STOP_TIME_MAX) => {}
     }
+}
+
+/// Accepts a connection of any listener.
+async fn accept(listeners: &[Listener]) -> io::Result<Accepted> {
+    poll_fn(|cx| {
+        let accepted = listeners.iter().map(|listener| listener.poll_accept(cx));
+        accepted.into_iter().find(Poll::is_ready).unwrap_or(Poll::Pending)
+    })
+    .await
 }
 
 async fn connection(
@@ -135,7 +162,7 @@ async fn hold(connection: impl Future<Output = ()>, place: Place, metrics: Arc<M
     drop(place);
 }
 
-async fn refuse(mut stream: TcpStream) {
+async fn refuse(mut stream: impl AsyncWrite + Unpin) {
     let _ = stream.write_all(FLOODED).await;
     let _ = stream.shutdown().await;
 }

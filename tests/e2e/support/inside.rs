@@ -54,9 +54,9 @@ impl Inside {
             );
             let router = api::router(app);
             let address = "127.0.0.1:0".parse().unwrap();
-            let listener = signoff::server::bind(address, Exposure::default()).await.unwrap();
-            let client = Client::new(format!("http://{}", listener.local_addr().unwrap()));
-            tokio::spawn(signoff::server::serve(listener, None, router, metrics, stopping));
+            let listener = signoff::server::bind(&address, Exposure::default()).await.unwrap();
+            let client = Client::new(listener.url(false).unwrap());
+            tokio::spawn(signoff::server::serve(vec![listener], None, router, metrics, stopping));
             client
         });
         Self { client, stop, runtime }

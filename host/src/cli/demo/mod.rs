@@ -21,7 +21,7 @@ use super::transport::Transport;
 use super::{Exit, exit::Failure, output};
 use crate::config::Config;
 use crate::keys::{KeySource, Keys};
-use crate::server::{self, Exposure};
+use crate::server::{self, Exposure, ListenAddress};
 use crate::settings::Listener;
 use crate::start::Accepted;
 use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
@@ -43,7 +43,7 @@ pub(super) fn run(args: &DemoArgs) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let running = runtime.block_on(async {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, args.port));
-        let listener = server::bind(address, Exposure::default()).await?;
+        let listener = server::bind(&ListenAddress::Tcp(address), Exposure::default()).await?;
         let keys = Arc::new(KeySource::fixed(keys.clone()));
         let trust = crate::keys::trust(&keys);
         let mode = OpenMode::Create { audience: "demo".to_owned() };
@@ -58,7 +58,7 @@ pub(super) fn run(args: &DemoArgs) -> Result<Exit, Failure> {
             accept: Accepted::default(),
         };
         let setup = Setup { opened, keys, config: Config::default(), start, tls: None };
-        Running::start(setup, listener).await
+        Running::start(setup, vec![listener]).await
     })?;
     let transport = Transport::to_server(&running.url)?;
     let key = keys.to_sign_v1().context("the demo has no key")?;

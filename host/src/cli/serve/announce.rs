@@ -24,6 +24,7 @@ impl Running {
         if json {
             let facts = json!({
                 "url": self.url,
+                "further_urls": self.further,
                 "store": store,
                 "keys": keys,
                 "log_key": log_key,
@@ -38,6 +39,9 @@ impl Running {
             return;
         }
         output::line(&format!("signoff serves {}", self.url));
+        for further in &self.further {
+            output::line(&format!("also on   {further}"));
+        }
         output::line(&format!("store     {}", store.display()));
         output::line(&format!("keys      {}", keys.join(", ")));
         output::line(&format!("log       {}", self.authenticated(log_key.as_deref())));

@@ -6,7 +6,6 @@ mod opening;
 mod running;
 mod signals;
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,7 +16,7 @@ use self::opening::KeyringFile;
 use self::signals::Files;
 use super::transport::{AUDIENCE_DEFAULT, Target};
 use super::{Exit, Global, exit::Failure};
-use crate::server::{self, Exposure, Tls};
+use crate::server::{self, Exposure, ListenAddress, Tls};
 use crate::settings::Listener;
 use crate::start::Accepted;
 use crate::start::WitnessFile;
@@ -31,10 +30,10 @@ pub(super) use self::signals::interruption;
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ServeArgs {
-    /// The address to listen on; addresses other than loopback require tokens, TLS (or
-    /// --behind-proxy) and a log key
+    /// The address to listen on, or unix:PATH for a socket that only this user can connect to; may be
+    /// repeated. Addresses other than loopback require tokens, TLS (or --behind-proxy) and a log key
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8787")]
-    listen: SocketAddr,
+    listen: Vec<ListenAddress>,
     /// The TLS certificate, PEM, followed by its issuers; SIGHUP reloads it
     #[arg(long, value_name = "FILE")]
     tls_cert: Option<PathBuf>,
@@ -77,6 +76,7 @@ pub(super) struct ServeArgs {
 
 const EXAMPLES: &str = "Examples:
   signoff serve
+  signoff serve --listen 127.0.0.1:8787 --listen unix:/run/user/1000/signoff.sock
   signoff serve --listen 0.0.0.0:8443 --tls-cert tls.pem --tls-key tls.key
   signoff serve --witness /mnt/other/checkpoint --new-witness   # the first start with a witness
   signoff serve --witness /mnt/other/checkpoint                 # every later one
@@ -101,15 +101,18 @@ pub(super) fn run(args: &ServeArgs, global: &Global, target: &Target) -> Result<
     runtime.block_on(async {
         let trust = args.trust(&keys)?;
         let mut exposure = args.exposure(store, trust.clone()).await?;
-        exposure.allows(args.listen)?;
+        args.listen.iter().try_for_each(|address| exposure.allows(address))?;
         let opened = args.open(store, &keys, &keyring, trust).await?;
         exposure.unauthenticated = opened.unauthenticated.is_some();
-        let listener = server::bind(args.listen, exposure).await?;
+        let mut listeners = Vec::new();
+        for address in &args.listen {
+            listeners.push(server::bind(address, exposure).await?);
+        }
         // Before the address is printed: a caller that knows it may stop the server right away.
         let interruption = interruption()?;
         let start = args.started(exposure, witness.as_ref());
         let setup = Setup { opened, keys, config, start, tls: tls.clone() };
-        let running = Running::start(setup, listener).await?;
+        let running = Running::start(setup, listeners).await?;
         signals::on_hangup(Files { tls, service: Arc::clone(&running.service) })?;
         running.announce(global.json, store).await;
         if !args.quiet {
@@ -136,7 +139,7 @@ fn log_to_stderr(json: bool) {
 impl ServeArgs {
     /// Returns the protections of this server. Whether tokens are required is read from the store.
     async fn exposure(&self, store: &Path, trust: Trust) -> Result<Exposure> {
-        let tokens = (self.behind_proxy || !self.listen.ip().is_loopback())
+        let tokens = (self.behind_proxy || !self.is_local())
             && match RedbStore::open(store, OpenMode::Read, CheckIntegrity::No, trust) {
                 Err(StoreError::Missing(_)) => false,
                 store => crate::identity::tokens_required(&store?).await?,
@@ -145,11 +148,16 @@ impl ServeArgs {
         Ok(Exposure { tokens, tls, behind_proxy: self.behind_proxy, unauthenticated: false })
     }
 
+    /// Returns whether only this machine reaches the server.
+    fn is_local(&self) -> bool {
+        self.listen.iter().all(ListenAddress::is_local)
+    }
+
     /// Returns the arguments of the start.
     fn started<'a>(&self, exposure: Exposure, witness: Option<&'a WitnessFile>) -> StartArgs<'a> {
         StartArgs {
             listener: Listener {
-                loopback: self.listen.ip().is_loopback(),
+                loopback: self.is_local(),
                 tls: exposure.tls,
                 behind_proxy: exposure.behind_proxy,
             },

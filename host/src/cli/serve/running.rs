@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -49,6 +48,8 @@ pub(in crate::cli) struct StartArgs<'a> {
 /// A running server: the listener, the sweeper and the shadow, and a handle to stop them.
 pub(in crate::cli) struct Running {
     pub(in crate::cli) url: String,
+    /// Where else clients reach it.
+    pub(super) further: Vec<String>,
     pub(super) tls: Option<Tls>,
     pub(super) service: Arc<Service>,
     /// Why rows are not authenticated, if they are not.
@@ -60,7 +61,10 @@ pub(in crate::cli) struct Running {
 }
 
 impl Running {
-    pub(in crate::cli) async fn start(setup: Setup<'_>, listener: TcpListener) -> Result<Self> {
+    pub(in crate::cli) async fn start(
+        setup: Setup<'_>,
+        listeners: Vec<server::Listener>,
+    ) -> Result<Self> {
         let Opened { store, trust, unauthenticated } = setup.opened;
         let loader = Loader::with(Allocation::Pooled, Cache::of_user(), Compiler::Apart);
         let verifier = Verifier::embedded(loader.allocation(), loader.cache())?;
@@ -90,16 +94,18 @@ impl Running {
         let app =
             App::new(Arc::clone(&service), Arc::clone(&metrics), stopping.clone(), Origin::Network);
         let router = api::router(app);
-        let scheme = if setup.tls.is_some() { "https" } else { "http" };
+        let urls = listeners.iter().map(|listener| listener.url(setup.tls.is_some()));
+        let mut urls = urls.collect::<std::io::Result<Vec<_>>>()?.into_iter();
         Ok(Self {
-            url: format!("{scheme}://{}", listener.local_addr()?),
+            url: urls.next().context("no address to listen on")?,
+            further: urls.collect(),
             sweeper: tokio::spawn(sweep(Arc::clone(&service), stopping.clone())),
             shadow: tokio::spawn({
                 let (service, stopping) = (Arc::clone(&service), stopping.clone());
                 async move { service.guardrails.compare(stopping).await }
             }),
             server: tokio::spawn(server::serve(
-                listener,
+                listeners,
                 setup.tls.clone(),
                 router,
                 metrics,
