@@ -32,8 +32,8 @@ pub use tls::{Tls, TlsError, read_chain};
 
 /// Maximum number of concurrent connections, including handshakes. Another one takes the place of the
 /// oldest that authenticated nobody, else of the subject that has most. If there is none, it gets one
-/// of [`RESERVED`]; if there is none either, it receives 429 and is closed; under TLS it is only
-/// closed, since nothing can be sent before the handshake.
+/// of 64 places for admins and health checks; if there is none either, it receives 429 and is closed.
+/// Under TLS it is only closed, since nothing can be sent before the handshake.
 pub const CONNECTIONS_MAX: usize = 1_024;
 /// Connections in addition, over which admins call, and health checks.
 const RESERVED: usize = 64;
