@@ -49,7 +49,7 @@ PRODUCTION = [
 
 POLICY = [
     '"status":"ready"',
-    "4 tests passed",
+    "5 tests passed",
     "require_approval",
     "risky-mail",
     "mail",

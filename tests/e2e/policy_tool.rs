@@ -149,7 +149,7 @@ fn a_warning_fails_only_with_deny_warnings() {
     let home = with_rules();
     let warned = policy(&home, &["check", "rules.toml"]).exits(0);
     assert!(warned.out.starts_with("rules.toml:3:"), "{warned:?}");
-    assert!(warned.out.ends_with("`mail` has 2 rules and 2 tests, 1 warning\n"), "{warned:?}");
+    assert!(warned.out.ends_with("`mail` has 2 rules and 2 tests, 2 warnings\n"), "{warned:?}");
     policy(&home, &["check", "rules.toml", "--deny-warnings"]).exits(1);
     let json = policy(&home, &["check", "rules.toml", "--json"]).exits(0).json();
     let item = &json["items"][0];

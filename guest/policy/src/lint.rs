@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use signoff_core::glob::Glob;
+
 use crate::condition::Constant;
 use crate::policy::{Policy, Rule};
 use crate::problem::Problems;
@@ -10,14 +12,21 @@ use crate::verdict::Decision;
 /// Maximum number of rule pairs compared: enough for every pair of a thousand rules.
 const PAIRS_MAX: usize = 1_000_000;
 
+const EVADED: &str = "the default is `allow`, so an agent evades this rule by another spelling of a name, such as `Purge` for `purge`: set `default = \"require_approval\"` and allow by rules";
+
 /// Records what looks like a mistake.
 pub(crate) fn lint(policy: &Policy, problems: &mut Problems<'_>) {
     let mut pairs = 0;
+    let mut names_are_evaded = false;
     let broad: Vec<(usize, &Rule)> =
         policy.rules.iter().enumerate().filter(|(_, rule)| policy.is_unconditional(rule)).collect();
     for (at, rule) in policy.rules.iter().enumerate() {
         problems.rule = Some(rule.id.clone());
         constant(policy, rule, problems);
+        if !names_are_evaded && evaded_by_spelling(policy, rule) {
+            names_are_evaded = true;
+            problems.warning(rule.at, EVADED);
+        }
         let winner = broad.iter().find(|(other_at, other)| {
             pairs += 1;
             pairs < PAIRS_MAX
@@ -32,6 +41,15 @@ pub(crate) fn lint(policy: &Policy, problems: &mut Problems<'_>) {
     repeated(policy, problems);
     cases(policy, problems);
     problems.rule = None;
+}
+
+/// Returns whether an action that the rule is about is allowed under another spelling of a name. The
+/// agent chooses the names.
+fn evaded_by_spelling(policy: &Policy, rule: &Rule) -> bool {
+    let is_named = |globs: &[Glob]| globs.iter().all(|glob| glob.as_str() != "*");
+    policy.default == Decision::Allow
+        && rule.verdict != Decision::Allow
+        && (is_named(&rule.shape.agent) || is_named(&rule.shape.action))
 }
 
 /// Returns whether a rule that always matches makes another one irrelevant.

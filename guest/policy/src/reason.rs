@@ -99,10 +99,16 @@ impl Reason {
     }
 }
 
+/// Returns whether a text can be a member's name. Whatever else stands in a placeholder, such as the
+/// `:.2f` of another language, would name a member that no context has.
+fn is_name(key: &str) -> bool {
+    !key.is_empty() && key.chars().all(|char| char.is_alphanumeric() || matches!(char, '_' | '-'))
+}
+
 fn placeholder(name: &str) -> Result<Piece, String> {
     let bad = || {
         format!(
-            "`{{{name}}}` is not a placeholder, expected `{{agent}}`, `{{action}}` or a path like `{{context.mail.to[0]}}`"
+            "`{{{name}}}` is not a placeholder, expected `{{agent}}`, `{{action}}` or a path like `{{context.mail.to[0]}}`, without a format"
         )
     };
     let end = name.find(['.', '[']).unwrap_or(name.len());
@@ -112,7 +118,7 @@ fn placeholder(name: &str) -> Result<Piece, String> {
         if let Some(after) = rest.strip_prefix('.') {
             let end = after.find(['.', '[']).unwrap_or(after.len());
             let (key, tail) = after.split_at(end);
-            if key.is_empty() || key.contains(char::is_whitespace) {
+            if !is_name(key) {
                 return Err(bad());
             }
             steps.push(Step::Key(key.to_owned()));

@@ -71,6 +71,9 @@ fn mistakes_in_members_are_reported_at_their_position() {
         ("reason = 'risk {context[0}'", 16, "is not a placeholder"),
         ("reason = 'risk {agent.a}'", 16, "is not a placeholder"),
         ("reason = 'risk {context .a}'", 16, "is not a placeholder"),
+        ("reason = 'risk {context.a:.2f}'", 16, "without a format"),
+        ("reason = 'risk {context.a!r}'", 16, "without a format"),
+        ("reason = 'risk {context.a?}'", 16, "without a format"),
         ("reason = \"\\u00e9 {x}\"", 18, "is not a placeholder"),
     ];
     for (member, column, message) in line_four {
@@ -243,6 +246,30 @@ fn all_mistakes_are_reported_at_once_up_to_a_hundred() {
         found.iter().any(|problem| problem.severity == Severity::Error),
         "an error is not lost among warnings"
     );
+}
+
+/// Where names are not what a rule goes by, or nothing is allowed by default, there is no warning.
+#[test]
+fn a_rule_that_another_spelling_evades_is_warned_about() {
+    let rule = |default: &str, rule: &str| {
+        format!("default = '{default}'\n[[rule]]\nid = 'a'\nreason = 'x'\n{rule}")
+    };
+    for named in
+        ["action = 'purge'\nverdict = 'deny'", "agent = 'a*'\nverdict = 'require_approval'"]
+    {
+        let found = problems(&rule("allow", named));
+        let spelling = found.iter().find(|problem| problem.message.contains("another spelling"));
+        assert_eq!(spelling.map(|problem| problem.rule.as_deref()), Some(Some("a")), "{found:?}");
+    }
+    for text in [
+        rule("require_approval", "action = 'purge'\nverdict = 'deny'"),
+        rule("deny", "agent = 'a*'\nverdict = 'require_approval'"),
+        rule("allow", "when = 'context.a == 1'\nverdict = 'deny'"),
+        rule("allow", "agent = ['a', '*']\nverdict = 'deny'"),
+    ] {
+        let found = problems(&text);
+        assert!(found.iter().all(|problem| !problem.message.contains("spelling")), "{found:?}");
+    }
 }
 
 #[test]
