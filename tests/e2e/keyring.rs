@@ -164,6 +164,12 @@ fn an_import_keeps_existing_keys_and_never_revives_one() {
     import(&[&renamed.to_string(), "--approver", "bob@example.com"], 1, "with another approver");
     run(&server, &["key", "revoke", "ann", "--yes"]).ok();
     as_ann(&["--group", "ops"], 0, "unchanged key ann");
+    // What is shown is what is stored, and the key does not come back under another id.
+    as_ann(&["--group", "security"], 0, "updated key ann (ed25519, approve, revoked,");
+    let mut again = made["entry"].clone();
+    again["id"] = json!("ann-again");
+    import(&[&again.to_string(), "--approver", ANN], 1, "is key `ann`, which is revoked");
+    assert_eq!(statuses(&server), [("ann".to_owned(), "revoked".to_owned())]);
     assert_eq!(shown()["status"], "revoked");
     // The private half is imported only on request.
     let whole = ann.path("signoff.keys.json");

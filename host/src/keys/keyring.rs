@@ -11,7 +11,7 @@ use super::error::KeyError;
 use super::file;
 use super::incoming::Incoming;
 use super::lock::locked;
-use super::name::{Approver, Group, KeyId, derived};
+use super::name::{Approver, Group, KeyId, derived, fingerprint};
 use super::secret::new_secret;
 use super::set::check_together;
 
@@ -132,11 +132,13 @@ impl Keyring {
     /// # Errors
     ///
     /// In this order: an id that is taken by another key; a key with another approver or use; an
-    /// approver whose other keys name them in another spelling; conflicting keys.
+    /// approver whose other keys name them in another spelling; a key that was revoked under another
+    /// id; conflicting keys.
     pub fn import(&mut self, incoming: Incoming) -> Result<Imported, KeyError> {
         let new = incoming.into_entry();
         let Some(old) = self.entries.iter_mut().find(|old| old.id == new.id) else {
             self.spelled_alike(&new)?;
+            self.never_revoked(&new)?;
             self.entries.push(new);
             self.checked()?;
             return Ok(Imported::Added);
@@ -170,6 +172,22 @@ impl Keyring {
         }
         self.checked()?;
         Ok(Imported::Updated)
+    }
+
+    /// Checks that a key does not come back under another id after it was revoked. Keys are compared
+    /// by fingerprint, as different HMAC secrets can be one key.
+    fn never_revoked(&self, new: &Entry) -> Result<(), KeyError> {
+        let of_new = fingerprint(new.material.verifying())?;
+        for entry in self.entries.iter().filter(|entry| entry.status == Status::Revoked) {
+            if fingerprint(entry.material.verifying())? == of_new {
+                let why = format!(
+                    "is key `{}`, which is revoked, which is final; generate a new key",
+                    entry.id
+                );
+                return Err(change(new, &why));
+            }
+        }
+        Ok(())
     }
 
     /// Checks that all keys of a person name them in one spelling.

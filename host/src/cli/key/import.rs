@@ -145,9 +145,13 @@ fn incoming(args: &ImportArgs) -> Result<Vec<Incoming>, Failure> {
 
 fn apply(keyring: &mut Keyring, incoming: &[Incoming]) -> Result<Vec<Import>, KeyError> {
     let imports = incoming.iter().map(|incoming| {
-        let after = incoming.described();
-        let before = keyring.described().map(|(key, _)| key).find(|key| key.id == after.id);
-        Ok(Import { result: keyring.import(incoming.clone())?, before, after })
+        let id = incoming.described().id;
+        let stored = |keyring: &Keyring| keyring.described().find(|(key, _)| key.id == id);
+        let before = stored(keyring).map(|(key, _)| key);
+        let result = keyring.import(incoming.clone())?;
+        // As it is stored: an import does not bring back a key that is revoked.
+        let after = stored(keyring).map_or_else(|| incoming.described(), |(key, _)| key);
+        Ok(Import { result, before, after })
     });
     imports.collect()
 }
