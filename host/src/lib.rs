@@ -27,6 +27,7 @@ pub mod measure;
 pub mod modules;
 pub mod policy;
 pub mod private_file;
+mod rate;
 pub mod refusal;
 pub mod server;
 pub mod service;
