@@ -11,7 +11,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, linkat, openat, renameat, unlinkat};
+use rustix::fs::{
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, linkat, openat, renameat, statat, unlinkat,
+};
 
 /// What the name of an unfinished file ends with.
 const DRAFT_SUFFIX: &str = ".tmp";
@@ -102,27 +104,41 @@ impl Folder {
             let number = number.and_then(|rest| rest.strip_suffix(DRAFT_SUFFIX.as_bytes()));
             number.is_some_and(|n| n.len() == 16 && n.iter().all(u8::is_ascii_hexdigit))
         };
-        for (name, modified) in self.files()? {
-            if is_draft(&name) && modified.elapsed().is_ok_and(|since| since >= age) {
+        for (name, modified) in self.files(is_draft)? {
+            if modified.elapsed().is_ok_and(|since| since >= age) {
                 self.remove(&name)?;
             }
         }
         Ok(())
     }
 
-    /// Removes a file.
+    /// Removes a file. That another process removed it is no error.
     pub(crate) fn remove(&self, name: &OsStr) -> io::Result<()> {
-        Ok(unlinkat(&*self.0, name, AtFlags::empty())?)
+        match unlinkat(&*self.0, name, AtFlags::empty()) {
+            Err(rustix::io::Errno::NOENT) => Ok(()),
+            removed => Ok(removed?),
+        }
     }
 
-    /// Returns its regular files, and when they were written.
-    pub(crate) fn files(&self) -> io::Result<Vec<(OsString, SystemTime)>> {
+    /// Returns the regular files with certain names, and when they were written.
+    pub(crate) fn files(
+        &self,
+        is_wanted: impl Fn(&OsStr) -> bool,
+    ) -> io::Result<Vec<(OsString, SystemTime)>> {
         let mut files = Vec::new();
         for entry in Dir::read_from(&*self.0)? {
             let name = OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned();
-            // Skips what is no file, and what another process removed meanwhile.
-            let read = self.read(&name).and_then(|(_, meta)| meta.modified());
-            files.extend(read.map(|at| (name, at)));
+            if !is_wanted(&name) {
+                continue;
+            }
+            // Another process may have removed it meanwhile.
+            let Ok(stat) = statat(&*self.0, &name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
+            let modified = u64::try_from(stat.st_mtime).map(Duration::from_secs);
+            if let (FileType::RegularFile, Ok(modified)) =
+                (FileType::from_raw_mode(stat.st_mode), modified)
+            {
+                files.push((name, SystemTime::UNIX_EPOCH + modified));
+            }
         }
         Ok(files)
     }

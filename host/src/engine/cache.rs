@@ -17,7 +17,7 @@ use std::ffi::OsStr;
 use std::hash::{Hash, Hasher};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -154,8 +154,8 @@ fn keep(folder: &Folder, name: &str, code: &[u8]) -> io::Result<()> {
 /// Removes the oldest files if there are too many. Processes that use them are not affected, and a
 /// later load compiles again.
 fn forget_oldest(folder: &Folder) -> io::Result<()> {
-    let mut kept = folder.files()?;
-    kept.retain(|(name, _)| PathBuf::from(name).extension() == Some(OsStr::new("cwasm")));
+    let is_code = |name: &OsStr| Path::new(name).extension() == Some(OsStr::new("cwasm"));
+    let mut kept = folder.files(is_code)?;
     kept.sort_unstable_by_key(|(_, modified)| *modified);
     let too_many = kept.len().saturating_sub(FILES_MAX);
     kept.into_iter().take(too_many).try_for_each(|(name, _)| folder.remove(&name))
@@ -188,7 +188,6 @@ impl Hasher for Fnv {
 mod tests {
     use std::fs::{self, DirBuilder, File};
     use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
-    use std::path::Path;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::SystemTime;
 
