@@ -171,6 +171,14 @@ fn an_import_keeps_existing_keys_and_never_revives_one() {
     import(&[&again.to_string(), "--approver", ANN], 1, "is key `ann`, which is revoked");
     assert_eq!(statuses(&server), [("ann".to_owned(), "revoked".to_owned())]);
     assert_eq!(shown()["status"], "revoked");
+    // Under every id that it has, a key is revoked with one.
+    let twice = Home::new();
+    for entry in [&entry, &again.to_string()] {
+        run(&twice, &["key", "import", "--yes", entry, "--approver", ANN]).ok();
+    }
+    run(&twice, &["key", "revoke", "ann", "--yes"]).ok();
+    let all = ["ann", "ann-again"].map(|id| (id.to_owned(), "revoked".to_owned()));
+    assert_eq!(statuses(&twice), all);
     // The private half is imported only on request.
     let whole = ann.path("signoff.keys.json");
     let there = Home::new();
@@ -301,11 +309,14 @@ fn a_secret_is_read_from_standard_input_and_not_from_an_argument() {
     run(&home, &["key", "generate", "--id", "shared"]).ok();
     let keyring = fs::read_to_string(home.path("signoff.keys.json")).unwrap();
     let there = Home::new();
-    let ran = run(&there, &["key", "import", &keyring, "--yes"]).exits(2);
+    // A secret that is bound to nobody signs for anyone: the operator has to say so.
+    let ran = run(&there, &["key", "import", &keyring, "--yes"]).exits(1);
+    assert!(ran.err.contains("signs for anyone"), "{ran:?}");
+    let ran = run(&there, &["key", "import", &keyring, "--with-private", "--yes"]).exits(2);
     assert!(ran.err.contains("visible to other processes"), "{ran:?}");
     assert!(!there.path("signoff.keys.json").exists());
     let mut child = there
-        .signoff(&["key", "import", "-", "--yes"])
+        .signoff(&["key", "import", "-", "--with-private", "--yes"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()

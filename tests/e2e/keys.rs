@@ -170,6 +170,25 @@ fn the_previous_secret_verifies_and_signs_no_more() {
     assert!(refused.contains("HMAC_SECRET_PREVIOUS is refused"), "{refused}");
 }
 
+/// A key is revoked, not its name: neither another id nor a variable brings it back.
+#[test]
+fn a_secret_that_is_revoked_under_any_id_counts_nowhere() {
+    let home = Home::new();
+    let server = home.serve();
+    let (approved, pending) = (server.approved(), server.request());
+    server.stop();
+    keyring(&home, &[key("of-before", SECRET, "revoked"), key("other", OTHER, "active")]);
+    for name in ["SIGNOFF_HMAC_SECRET", "SIGNOFF_HMAC_SECRET_PREVIOUS"] {
+        let server = Server::start_with(with_secret(&home, name, SECRET, SERVE));
+        server.claim(&approved).refused("key-revoked");
+        let signature = sign_message(&message(&pending, "approved", APPROVER), SECRET);
+        let ballot =
+            json!({ "decision": "approved", "approver": APPROVER, "signature": signature });
+        server.act(&pending, "approve", &ballot).refused("key-revoked");
+        server.stop();
+    }
+}
+
 #[test]
 fn a_secret_with_a_line_feed_is_noted() {
     let home = Home::new();

@@ -27,7 +27,8 @@ impl Incoming {
     /// # Errors
     ///
     /// In this order: malformed JSON, or no or several entries; a malformed entry; another use,
-    /// approver or groups than the operator's; an Ed25519 entry for approvals without an approver.
+    /// approver or groups than the operator's; a secret without an approver, unless `with_private`; an
+    /// Ed25519 entry for approvals without an approver.
     pub fn one(text: &[u8], binding: &Binding, with_private: bool) -> Result<Self, KeyError> {
         let mut texts = entries(text)?;
         let (Some(text), true) = (texts.pop(), texts.is_empty()) else {
@@ -38,6 +39,13 @@ impl Incoming {
         };
         let mut entry = text.read()?;
         binding.fits(&entry)?;
+        let is_shared = matches!(entry.material, Material::Hmac(_)) && binding.approver.is_none();
+        if is_shared && !with_private {
+            return Err(change(
+                &entry,
+                "is a secret that signs for anyone: --with-private imports it, --approver binds it",
+            ));
+        }
         entry.approver.clone_from(&binding.approver);
         entry.groups.clone_from(&binding.groups);
         // Checked once more with what was added.

@@ -13,7 +13,7 @@ use super::incoming::Incoming;
 use super::lock::locked;
 use super::name::{Approver, Group, KeyId, derived, fingerprint};
 use super::secret::new_secret;
-use super::set::check_together;
+use super::set::{check_together, revoke_by_material};
 
 /// The entries of a keyring file, for changing them.
 #[derive(Default)]
@@ -68,7 +68,9 @@ impl Keyring {
     /// As [`super::KeySource::load`] for a file.
     pub fn read(path: &Path) -> Result<Option<Self>, KeyError> {
         let Some(file) = file::read(path)? else { return Ok(None) };
-        Ok(Some(Self { entries: file.entries()?, changed: false }))
+        let mut entries = file.entries()?;
+        revoke_by_material(&mut entries)?;
+        Ok(Some(Self { entries, changed: false }))
     }
 
     /// Generates a key.
@@ -255,8 +257,8 @@ impl Keyring {
         Ok(Changed::Done)
     }
 
-    /// Changes any status to `revoked`, permanently. The entry stays, so that its signatures are
-    /// refused as revoked.
+    /// Changes any status to `revoked`, permanently, under every id of the key. The entry stays, so
+    /// that its signatures are refused as revoked.
     ///
     /// # Errors
     ///
@@ -306,7 +308,8 @@ impl Keyring {
     /// Validates the keyring after a change.
     fn checked(&mut self) -> Result<(), KeyError> {
         self.changed = true;
-        check_together(&self.entries).map_err(KeyError::Conflict)
+        check_together(&self.entries).map_err(KeyError::Conflict)?;
+        revoke_by_material(&mut self.entries)
     }
 }
 

@@ -75,8 +75,9 @@ impl Keys {
     /// # Errors
     ///
     /// As [`check_together`].
-    pub(crate) fn of_entries(entries: Vec<Entry>) -> Result<Self, KeyError> {
+    pub(crate) fn of_entries(mut entries: Vec<Entry>) -> Result<Self, KeyError> {
         check_together(&entries).map_err(KeyError::Conflict)?;
+        revoke_by_material(&mut entries)?;
         let approving = entries.iter().filter(|entry| entry.usage == Usage::Approve);
         let verifying = approving.map(Entry::to_verify).collect();
         Ok(Self(Arc::new(Set { entries, verifying })))
@@ -239,6 +240,22 @@ impl fmt::Debug for LogSecret {
 
 fn bound_to(entry: &Entry) -> Option<&str> {
     entry.approver.as_ref().map(|approver| approver.as_str())
+}
+
+/// Revokes every entry of a key that is revoked under any id: the key is revoked, not its name.
+pub(crate) fn revoke_by_material(entries: &mut [Entry]) -> Result<(), KeyError> {
+    let revoked = entries.iter().filter(|entry| entry.status == Status::Revoked);
+    let revoked = revoked.map(|entry| fingerprint(entry.material.verifying()));
+    let revoked = revoked.collect::<Result<BTreeSet<_>, _>>()?;
+    if revoked.is_empty() {
+        return Ok(());
+    }
+    for entry in entries {
+        if revoked.contains(&fingerprint(entry.material.verifying())?) {
+            entry.status = Status::Revoked;
+        }
+    }
+    Ok(())
 }
 
 /// Checks that keys do not conflict.
