@@ -82,6 +82,23 @@ fn a_socket_replaces_only_what_a_killed_server_left() {
     assert!(!home.path("elsewhere").exists());
 }
 
+#[test]
+fn a_full_queue_is_reported_and_not_waited_for_without_end() {
+    let home = Home::new();
+    let listen = "import socket, time; s = socket.socket(socket.AF_UNIX); s.bind('here.sock'); \
+                  s.listen(0); c = [socket.socket(socket.AF_UNIX) for _ in range(3)]; \
+                  [(x.setblocking(False), x.connect_ex('here.sock')) for x in c]; \
+                  open('full', 'w'); time.sleep(600)";
+    let mut child = home.program("python3").args(["-c", listen]).spawn().unwrap();
+    until("the queue is full", || home.path("full").exists().then_some(()));
+    let ran = over(&home, &["list"]).exits(1);
+    assert!(ran.err.contains("cannot reach the server at unix:here.sock"), "{ran:?}");
+    let output = Server::try_start_with(home.signoff(BOTH)).map(drop).unwrap_err();
+    assert!(output.contains("another process listens"), "{output}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
 /// Only root can make what belongs to another user, so elsewhere there is nothing to try.
 #[test]
 fn nothing_is_sent_to_the_socket_of_another_user() {

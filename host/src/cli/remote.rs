@@ -23,7 +23,7 @@ const ANSWER_TIME_MAX: Duration = Duration::from_secs(90);
 /// Timeout of a response about modules, which are compiled first.
 const MODULE_TIME_MAX: Duration = Duration::from_secs(450);
 const MODULES: &str = "/api/v1/modules";
-const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
+pub(super) const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 /// A list of 200 approvals with large ballots is far below this limit.
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
 

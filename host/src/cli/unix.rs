@@ -4,11 +4,20 @@ use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use ureq::Error;
 use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport,
 };
+
+use super::remote::CONNECT_TIME_MAX;
+use crate::server;
+
+/// Interval between attempts while the server's queue is full.
+const RETRY: Duration = Duration::from_millis(50);
 
 /// Connects to a socket, whatever address the request names.
 #[derive(Debug)]
@@ -29,14 +38,23 @@ impl<In: Transport> Connector<In> for UnixConnector {
     ) -> Result<Option<UnixTransport>, Error> {
         let config = details.config;
         let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
-        Ok(Some(UnixTransport { stream: connected(&self.0)?, buffers }))
+        let deadline = details.timeout.not_zero().map_or(CONNECT_TIME_MAX, |time| *time);
+        let stream = connected(&self.0, deadline.min(CONNECT_TIME_MAX))?;
+        Ok(Some(UnixTransport { stream, buffers }))
     }
 }
 
 /// Connects, and checks who listens: whoever can write the directory could have put another socket
 /// there, and would get the token.
-fn connected(path: &Path) -> io::Result<UnixStream> {
-    let stream = UnixStream::connect(path)?;
+fn connected(path: &Path, longest: Duration) -> io::Result<UnixStream> {
+    let start = Instant::now();
+    let stream = loop {
+        match server::connect(path) {
+            // Its queue is full.
+            Err(Errno::AGAIN) if start.elapsed() < longest => thread::sleep(RETRY),
+            connected => break connected?,
+        }
+    };
     #[cfg(target_os = "linux")]
     {
         let peer = rustix::net::sockopt::socket_peercred(&stream)?.uid;

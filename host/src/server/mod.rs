@@ -29,10 +29,12 @@ use places::{Place, Places};
 
 pub use listen::{Exposure, ListenAddress, Listener, UNIX_SCHEME, bind};
 pub use tls::{Tls, TlsError, read_chain};
+pub(crate) use unix::connect;
 
 /// Maximum number of concurrent connections, including handshakes. Another one takes the place of the
-/// oldest that authenticated nobody, else of the subject that has most. If there is none, it gets one
-/// of 64 places for admins and health checks; if there is none either, it receives 429 and is closed.
+/// oldest of the largest group: of those that authenticated nobody, or of a subject with more than 16.
+/// If there is none, it gets one of 64 places for admins and health checks; if there is none either,
+/// it receives 429 and is closed.
 /// Under TLS it is only closed, since nothing can be sent before the handshake.
 pub const CONNECTIONS_MAX: usize = 1_024;
 /// Connections in addition, over which admins call, and health checks.
@@ -63,9 +65,10 @@ pub async fn serve(
 ) {
     let graceful = GracefulShutdown::new();
     let places = Places::new(CONNECTIONS_MAX, RESERVED);
+    let mut first = 0;
     loop {
         let accepted = tokio::select! {
-            accepted = accept(&listeners) => accepted,
+            accepted = accept(&listeners, &mut first) => accepted,
             _ = stop.wait_for(|stop| *stop) => break,
         };
         let Ok(accepted) = accepted else {
@@ -121,11 +124,15 @@ pub async fn serve(
     }
 }
 
-/// Accepts a connection of any listener.
-async fn accept(listeners: &[Listener]) -> io::Result<Accepted> {
+/// Accepts a connection of any listener. Each is asked first in turn, so that a flood of one does not
+/// hold up the others.
+async fn accept(listeners: &[Listener], first: &mut usize) -> io::Result<Accepted> {
+    let start = *first;
+    *first = (start + 1) % listeners.len().max(1);
     poll_fn(|cx| {
-        let accepted = listeners.iter().map(|listener| listener.poll_accept(cx));
-        accepted.into_iter().find(Poll::is_ready).unwrap_or(Poll::Pending)
+        let (before, after) = listeners.split_at(start);
+        let mut accepted = after.iter().chain(before).map(|listener| listener.poll_accept(cx));
+        accepted.find(Poll::is_ready).unwrap_or(Poll::Pending)
     })
     .await
 }

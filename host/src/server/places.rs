@@ -1,6 +1,6 @@
-//! The places of connections. Where all are taken, the oldest connection that authenticated nobody
-//! makes room, else the oldest of the subject that has most of them; so whoever only opens
-//! connections keeps no one else out. A few more places are for admins and health checks.
+//! The places of connections. Where all are taken, the oldest connection of the largest group makes
+//! room: of those that authenticated nobody, or of one subject. So neither keeps others out. A few
+//! more places are for admins and health checks.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -37,9 +37,9 @@ impl Places {
         Arc::new(Self { most, reserved, taken: Mutex::default() })
     }
 
-    /// Takes a place. If there is none, ends the oldest connection of nobody, else the oldest of the
-    /// subject that has more than its share, else takes a reserved place; `None` if those are taken
-    /// too, each by someone.
+    /// Takes a place. If there is none, ends the oldest connection of the largest group, or takes a
+    /// reserved place if every connection is of a subject within its share; `None` if those are taken
+    /// too.
     pub(super) fn take(self: &Arc<Self>, address: Option<IpAddr>) -> Option<Place> {
         let mut taken = self.taken();
         if taken.connections.len() >= self.most
@@ -66,16 +66,25 @@ impl Places {
 }
 
 impl Taken {
+    /// Returns the oldest connection of the largest group: those of nobody, or those of a subject with
+    /// more than its share. So neither connections that authenticate nobody nor those of one token
+    /// crowd out others.
     fn to_end(&self) -> Option<u64> {
-        let mut of_subjects: BTreeMap<&str, (usize, u64)> = BTreeMap::new();
+        let mut of_nobody = (0, None);
+        let mut of_subjects: BTreeMap<&str, (usize, Option<u64>)> = BTreeMap::new();
         for (number, connection) in &self.connections {
-            match connection.subject() {
-                None => return Some(*number),
-                Some(subject) => of_subjects.entry(subject).or_insert((0, *number)).0 += 1,
-            }
+            let group = match connection.subject() {
+                None => &mut of_nobody,
+                Some(subject) => of_subjects.entry(subject).or_default(),
+            };
+            group.0 += 1;
+            group.1.get_or_insert(*number);
         }
-        let (count, oldest) = of_subjects.into_values().max()?;
-        (count > OF_ONE_SUBJECT_MAX).then_some(oldest)
+        let above_share =
+            of_subjects.into_values().filter(|(count, _)| *count > OF_ONE_SUBJECT_MAX);
+        // Of two that are as large, `max_by_key` returns the last.
+        let groups = above_share.chain([of_nobody]);
+        groups.max_by_key(|(count, _)| *count).and_then(|(_, oldest)| oldest)
     }
 }
 
@@ -110,6 +119,30 @@ mod tests {
         assert!(places.take(None).is_none(), "each is of someone");
         drop((last, held));
         assert!(!places.take(None).unwrap().connection.is_reserved());
+    }
+
+    #[test]
+    fn the_larger_of_a_token_and_of_nobody_makes_room() {
+        let places = Places::new(100, 8);
+        let mut held: Vec<Place> = (0..100).map(|_| places.take(None).unwrap()).collect();
+        let (mallory, others) = held.split_at(80);
+        mallory.iter().for_each(|place| place.connection.identify("mallory"));
+        others[0].connection.identify("ann");
+        // A flood of connections of nobody ends mallory's, until there are as many of both.
+        for _ in 0..500 {
+            held.push(places.take(None).unwrap());
+            assert!(!held[held.len() - 1].connection.is_reserved());
+        }
+        let taken = places.taken();
+        let of = |subject| taken.connections.values().filter(|c| c.subject() == subject).count();
+        assert_eq!((of(Some("mallory")), of(Some("ann")), of(None)), (49, 1, 50));
+        drop(taken);
+        // The same the other way round.
+        let nobody: Vec<_> = places.taken().connections.values().cloned().collect();
+        nobody.iter().for_each(|connection| connection.identify("mallory"));
+        held.push(places.take(None).unwrap());
+        let taken = places.taken();
+        assert_eq!(taken.connections.values().filter(|c| c.subject().is_none()).count(), 1);
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! A Unix socket that only this user can connect to.
 
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::task::{Context, Poll};
 
 use anyhow::{Context as _, Result, bail};
+use rustix::fs::Mode;
+use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with,
 };
@@ -26,8 +28,8 @@ pub struct UnixSocket {
 }
 
 impl UnixSocket {
-    /// Listens on a path. The file has mode 0600 before anybody can connect. A file that a killed
-    /// server left is replaced.
+    /// Listens on a path. The file has mode 0600 from the start. A file that a killed server left is
+    /// replaced.
     ///
     /// # Errors
     ///
@@ -39,14 +41,17 @@ impl UnixSocket {
             socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
                 .with_context(cannot)?;
         let address = SocketAddrUnix::new(path).with_context(cannot)?;
+        // The file gets the mode of the socket: nobody can exchange it before a `chmod`.
+        rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR).with_context(cannot)?;
         bind(&socket, &address).with_context(cannot)?;
+        let meta = std::fs::symlink_metadata(path).with_context(cannot)?;
+        if !meta.file_type().is_socket() || !is_mine(&meta) || meta.mode() & 0o177 != 0 {
+            bail!("cannot listen on `unix:{}`: others can connect to it", path.display());
+        }
         // Before `listen`, a connection is refused.
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
-            .with_context(cannot)?;
         listen(&socket, BACKLOG).with_context(cannot)?;
         let listener = std::os::unix::net::UnixListener::from(socket);
         listener.set_nonblocking(true).with_context(cannot)?;
-        let meta = std::fs::symlink_metadata(path).with_context(cannot)?;
         Ok(Self {
             listener: UnixListener::from_std(listener).with_context(cannot)?,
             path: path.to_owned(),
@@ -78,10 +83,25 @@ fn remove_stale(path: &Path) -> Result<()> {
     if !meta.file_type().is_socket() || !is_mine(&meta) {
         bail!("`{}` exists and is not a socket of this user", path.display());
     }
-    match std::os::unix::net::UnixStream::connect(path) {
-        Ok(_) => bail!("another process listens on `unix:{}`", path.display()),
-        Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path)
+    match connect(path) {
+        // A full queue is one of a process that listens.
+        Ok(_) | Err(Errno::AGAIN) => {
+            bail!("another process listens on `unix:{}`", path.display())
+        }
+        Err(Errno::CONNREFUSED) => std::fs::remove_file(path)
             .with_context(|| format!("cannot replace `{}`", path.display())),
         Err(e) => Err(e).with_context(|| format!("cannot listen on `unix:{}`", path.display())),
     }
+}
+
+/// Connects to a socket without waiting for a place in its queue.
+///
+/// Errors: `EAGAIN` for a full queue, else a system error.
+pub(crate) fn connect(path: &Path) -> Result<std::os::unix::net::UnixStream, Errno> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    let stream = std::os::unix::net::UnixStream::from(socket);
+    stream.set_nonblocking(false).map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?;
+    Ok(stream)
 }
