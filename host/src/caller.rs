@@ -106,6 +106,16 @@ impl Caller {
         }
     }
 
+    /// Returns the only agent whose approvals the caller can list: an agent's token, or one for a
+    /// single agent, lists those of its agent. `None` for a caller with more.
+    pub(crate) fn only_agent(&self) -> Option<&str> {
+        let holder = self.holder.as_ref().filter(|_| !self.reads_all())?;
+        match &holder.agents {
+            Some(pattern) => Some(pattern.as_str()).filter(|pattern| !pattern.contains('*')),
+            None => agent_of(&holder.subject),
+        }
+    }
+
     /// Checks that the caller acts for an agent.
     ///
     /// Refusals: `forbidden`.

@@ -54,41 +54,85 @@ fn pages_follow_the_cursor_without_gap_or_repeat() {
     }
 }
 
+/// An agent's token learns nothing of others from a list: no id, no number of pages, and no change.
+#[test]
+fn a_list_of_an_agent_does_not_depend_on_others() {
+    let office = Office::new();
+    let (mallory, payroll) = (
+        office.token("agent:mallory", &["requester"]),
+        office.token("agent:payroll", &["requester"]),
+    );
+    let own: Vec<String> = (0..3).map(|_| requested(&mallory, "mallory")).collect();
+    let lists = || {
+        [
+            "",
+            "agent=payroll",
+            "agent=payroll&action=apply",
+            "status=pending",
+            "agent=nobody",
+            "agent=mallory",
+        ]
+        .map(|filter| pages(&mallory, &format!("{filter}&limit=1")))
+    };
+    let before = lists();
+    for (filter, (seen, count)) in before.iter().enumerate() {
+        let expected = if [0, 3, 5].contains(&filter) { (3, 3) } else { (0, 1) };
+        assert_eq!((seen.len(), *count), expected, "{filter}");
+        assert!(seen.iter().all(|id| own.contains(id)));
+    }
+    for _ in 0..90 {
+        requested(&payroll, "payroll");
+    }
+    assert_eq!(lists(), before);
+}
+
 /// A page may end after an approval that the caller may not read.
 #[test]
 fn a_cursor_shows_no_id_to_callers_who_read_only_their_own() {
     let office = Office::new();
-    let of = |subject: &str| office.token(subject, &["requester"]);
-    let (mallory, payroll) = (of("agent:mallory"), of("agent:payroll"));
-    let request = |client: &Client, agent: &str| {
-        let mut body = request_body();
-        body["agent"] = json!(agent);
-        id(&client.request_of(&body)).to_owned()
-    };
-    let mut own: Vec<String> = Vec::new();
+    // A person may request for every agent, and reads what they requested.
+    let (ann, ben) = (
+        office.token("ann@company.com", &["requester"]),
+        office.token("ben@company.com", &["requester"]),
+    );
+    let mut own = Vec::new();
     for _ in 0..3 {
-        own.push(request(&mallory, "mallory"));
+        own.push(requested(&ann, "web"));
         for _ in 0..45 {
-            request(&payroll, "payroll");
+            requested(&ben, "web");
         }
     }
     own.reverse();
-    let (mut seen, mut query, mut pages) = (Vec::new(), "limit=1".to_owned(), 0);
-    loop {
-        let page = mallory.get(&format!("/api/v1/approvals?{query}")).ok();
-        seen.extend(page["items"].as_array().unwrap().iter().map(|item| id(item).to_owned()));
-        pages += 1;
-        let Some(cursor) = page["next_cursor"].as_str() else { break };
-        assert!(!cursor.contains("appr_"), "{cursor}");
-        query = format!("limit=1&cursor={cursor}");
-    }
+    let (seen, count) = pages(&ann, "limit=1");
     assert_eq!(seen, own);
-    assert!(pages > 3, "no page ended after a foreign approval");
-    // Neither another's id nor another caller's cursor is one.
+    assert!(count > 3, "no page ended after a foreign approval");
+    // Another's cursor is none, and neither is an id.
     let known = format!("/api/v1/approvals?limit=1&cursor={}", own[0]);
-    mallory.get(&known).refused("request-invalid");
+    ann.get(&known).refused("request-invalid");
     office.admin.get(&known).ok();
-    office.admin.get(&format!("/api/v1/approvals?{query}")).refused("request-invalid");
+    let first = ann.get("/api/v1/approvals?limit=1").ok();
+    let cursor = first["next_cursor"].as_str().unwrap();
+    office.admin.get(&format!("/api/v1/approvals?cursor={cursor}")).refused("request-invalid");
+}
+
+/// Makes a request for an agent; returns its id.
+fn requested(client: &Client, agent: &str) -> String {
+    let mut body = request_body();
+    body["agent"] = json!(agent);
+    id(&client.request_of(&body)).to_owned()
+}
+
+/// Follows a list to its end; returns the ids and the number of pages.
+fn pages(client: &Client, query: &str) -> (Vec<String>, usize) {
+    let (mut seen, mut count, mut cursor) = (Vec::new(), 0, String::new());
+    loop {
+        let page = client.get(&format!("/api/v1/approvals?{query}{cursor}")).ok();
+        seen.extend(page["items"].as_array().unwrap().iter().map(|item| id(item).to_owned()));
+        count += 1;
+        let Some(next) = page["next_cursor"].as_str() else { return (seen, count) };
+        assert!(!next.contains("appr_"), "{next}");
+        cursor = format!("&cursor={next}");
+    }
 }
 
 #[test]

@@ -26,9 +26,11 @@ impl Cursors {
         if caller.reads_all() {
             return id.to_string();
         }
-        let id = id.to_u128().to_be_bytes();
-        let tag = self.keyed(TAG, &id);
-        Base64UrlUnpadded::encode_string(&[tag, self.masked(id, &tag)].concat())
+        // A new nonce each time: two cursors do not show whether they are after the same row.
+        let (id, nonce): ([u8; ID_BYTES], _) = (id.to_u128().to_be_bytes(), rand::random());
+        let masked = self.masked(id, &nonce);
+        let tag = self.keyed(TAG, &[nonce, masked]);
+        Base64UrlUnpadded::encode_string(&[nonce, masked, tag].concat())
     }
 
     /// Returns the row of a cursor; `None` for any text that is not a cursor of this caller.
@@ -37,21 +39,24 @@ impl Cursors {
             return ApprovalId::parse(cursor);
         }
         let bytes = Base64UrlUnpadded::decode_vec(cursor).ok()?;
-        let (tag, masked) = bytes.split_first_chunk::<ID_BYTES>()?;
-        let id = self.masked(masked.try_into().ok()?, tag);
-        (self.keyed(TAG, &id) == *tag).then(|| ApprovalId::from_u128(u128::from_be_bytes(id)))
+        let (nonce, rest) = bytes.split_first_chunk::<ID_BYTES>()?;
+        let (masked, tag) = rest.split_first_chunk::<ID_BYTES>()?;
+        let is_ours = self.keyed(TAG, &[*nonce, *masked]) == tag;
+        let id = self.masked(*masked, nonce);
+        is_ours.then(|| ApprovalId::from_u128(u128::from_be_bytes(id)))
     }
 
-    /// Adds or removes the mask of an id. Its tag serves as the nonce, so each id has its own mask.
-    fn masked(&self, mut id: [u8; ID_BYTES], tag: &[u8; ID_BYTES]) -> [u8; ID_BYTES] {
-        id.iter_mut().zip(self.keyed(MASK, tag)).for_each(|(byte, mask)| *byte ^= mask);
+    /// Adds or removes a mask, which differs for each nonce.
+    fn masked(&self, mut id: [u8; ID_BYTES], nonce: &[u8; ID_BYTES]) -> [u8; ID_BYTES] {
+        id.iter_mut().zip(self.keyed(MASK, &[*nonce])).for_each(|(byte, mask)| *byte ^= mask);
         id
     }
 
-    /// Half of the SHA-256 of the key, a label and an id. All lengths are fixed, and half of the hash
-    /// cannot be extended.
-    fn keyed(&self, label: u8, bytes: &[u8; ID_BYTES]) -> [u8; ID_BYTES] {
-        let hash = Sha256::new().chain_update(self.key).chain_update([label]).chain_update(bytes);
+    /// Half of the SHA-256 of the key, a label and blocks. The label determines the length, and half of
+    /// the hash cannot be extended.
+    fn keyed(&self, label: u8, blocks: &[[u8; ID_BYTES]]) -> [u8; ID_BYTES] {
+        let hash = Sha256::new().chain_update(self.key).chain_update([label]);
+        let hash = blocks.iter().fold(hash, |hash, block| hash.chain_update(block));
         let hash: [u8; 2 * ID_BYTES] = hash.finalize().into();
         *hash.first_chunk().unwrap_or(&[0; ID_BYTES])
     }
@@ -82,6 +87,7 @@ mod tests {
         assert_eq!(cursors.read(&open, &auditor), Some(id));
         let sealed = cursors.after(id, &requester);
         assert_eq!(cursors.read(&sealed, &requester), Some(id));
+        assert_ne!(cursors.after(id, &requester), sealed, "equal rows do not show");
         assert_eq!(others.read(&sealed, &requester), None);
         for (cursor, caller) in [(&open, &requester), (&sealed, &auditor)] {
             assert_eq!(cursors.read(cursor, caller), None);
