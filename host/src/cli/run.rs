@@ -118,21 +118,14 @@ pub(super) fn run(args: &RunArgs, transport: &Transport) -> Result<Exit, Failure
     };
     let bound = sources.bind()?;
     let more = args.plan.as_deref().map(context::text).transpose()?;
-    let plan = match &more {
-        // One JSON value, or it could add members of its own.
-        Some(more) if serde_json::from_str::<&RawValue>(more).is_err() => {
-            return Err(Failure::usage("--plan is not JSON"));
-        }
-        Some(more) => format!("{{\"plan\":{more},\"run\":{}}}", bound.plan),
-        None => bound.plan.clone(),
-    };
+    let plan = with_more(&bound.plan, more.as_deref())?;
     let pinned = match (&args.trust.trust, &args.trust.audience) {
         (Some(keyring), Some(audience)) => {
             Some(Pinned::load(keyring, audience, &args.requirement.floor())?)
         }
         _ => None,
     };
-    // Also what a policy allowed is what it saw.
+    // Whether a person or the policy allowed it, what runs is what they saw.
     let unchanged = || match sources.bind_again(&bound) {
         Ok(again) => again.map_err(|why| transport.refused(Code::PLAN_MISMATCH, why)),
         Err(e) => Err(Failure::from(e)),
@@ -175,6 +168,18 @@ pub(super) fn run(args: &RunArgs, transport: &Transport) -> Result<Exit, Failure
     };
     report_outcome(transport, &id, &execution.id, outcome, detail.as_deref());
     ended(ran?)
+}
+
+/// Returns the plan, together with what `--plan` adds.
+fn with_more(plan: &str, more: Option<&str>) -> Result<String, Failure> {
+    match more {
+        // One JSON value, or it could add members of its own.
+        Some(more) if serde_json::from_str::<&RawValue>(more).is_err() => {
+            Err(Failure::usage("--plan is not JSON"))
+        }
+        Some(more) => Ok(format!("{{\"plan\":{more},\"run\":{plan}}}")),
+        None => Ok(plan.to_owned()),
+    }
 }
 
 /// Returns the command's exit code; for a signal 128 plus its number, as in a shell.
