@@ -168,7 +168,7 @@ fn an_import_keeps_existing_keys_and_never_revives_one() {
     as_ann(&["--group", "security"], 0, "updated key ann (ed25519, approve, revoked,");
     let mut again = made["entry"].clone();
     again["id"] = json!("ann-again");
-    import(&[&again.to_string(), "--approver", ANN], 1, "is key `ann`, which is revoked");
+    import(&[&again.to_string(), "--approver", ANN], 1, "is key `ann`, which is revoked for good");
     assert_eq!(statuses(&server), [("ann".to_owned(), "revoked".to_owned())]);
     assert_eq!(shown()["status"], "revoked");
     // Under every id that it has, a key is revoked with one.
@@ -208,11 +208,11 @@ fn an_entry_that_says_other_than_the_operator_is_refused() {
     let several = format!(r#"{{"format":1,"keys":[{honest},{signer}]}}"#);
     let as_ann = ["--approver", ANN];
     let refused: [(&str, &[&str], i32, &str); 13] = [
-        (&honest, &[], 1, "names the approver `ann@example.com`, and --approver does not"),
-        (&ceo, &as_ann, 1, "--approver says `ann@example.com`"),
+        (&honest, &[], 1, "names the approver `ann@example.com`, but there is no --approver"),
+        (&ceo, &as_ann, 1, "--approver is `ann@example.com`"),
         (&respelled, &as_ann, 1, "names the approver `ANN@example.com`"),
-        (&groups, &as_ann, 1, "names the groups `security sre`, and --group does not"),
-        (&groups, &["--approver", ANN, "--group", "sre"], 1, "--group says `sre`"),
+        (&groups, &as_ann, 1, "names the groups `security sre`, but there is no --group"),
+        (&groups, &["--approver", ANN, "--group", "sre"], 1, "--group is `sre`"),
         (&signer, &as_ann, 1, "names the use `module`"),
         (&signer, &["--use", "module"], 2, "needs --slot"),
         (&signer, &["--use", "module", "--slot", "verifier"], 1, "names the slots `policy`"),

@@ -12,21 +12,14 @@ use crate::verdict::Decision;
 /// Maximum number of rule pairs compared: enough for every pair of a thousand rules.
 const PAIRS_MAX: usize = 1_000_000;
 
-const EVADED: &str = "the default is `allow`, so an agent evades this rule by another spelling of a name, such as `Purge` for `purge`: set `default = \"require_approval\"` and allow by rules";
-
 /// Records what looks like a mistake.
 pub(crate) fn lint(policy: &Policy, problems: &mut Problems<'_>) {
     let mut pairs = 0;
-    let mut names_are_evaded = false;
     let broad: Vec<(usize, &Rule)> =
         policy.rules.iter().enumerate().filter(|(_, rule)| policy.is_unconditional(rule)).collect();
     for (at, rule) in policy.rules.iter().enumerate() {
         problems.rule = Some(rule.id.clone());
         constant(policy, rule, problems);
-        if !names_are_evaded && evaded_by_spelling(policy, rule) {
-            names_are_evaded = true;
-            problems.warning(rule.at, EVADED);
-        }
         let winner = broad.iter().find(|(other_at, other)| {
             pairs += 1;
             pairs < PAIRS_MAX
@@ -38,18 +31,35 @@ pub(crate) fn lint(policy: &Policy, problems: &mut Problems<'_>) {
             problems.warning(rule.at, never(winner));
         }
     }
+    evaded_by_spelling(policy, problems);
     repeated(policy, problems);
     cases(policy, problems);
     problems.rule = None;
 }
 
-/// Returns whether an action that the rule is about is allowed under another spelling of a name. The
-/// agent chooses the names.
-fn evaded_by_spelling(policy: &Policy, rule: &Rule) -> bool {
+/// Warns once about the rules that an agent evades by another spelling of a name, which it chooses: the
+/// action then matches no rule and is allowed.
+fn evaded_by_spelling(policy: &Policy, problems: &mut Problems<'_>) {
     let is_named = |globs: &[Glob]| globs.iter().all(|glob| glob.as_str() != "*");
-    policy.default == Decision::Allow
-        && rule.verdict != Decision::Allow
-        && (is_named(&rule.shape.agent) || is_named(&rule.shape.action))
+    let is_evaded = |rule: &&Rule| {
+        policy.default == Decision::Allow
+            && rule.verdict != Decision::Allow
+            && (is_named(&rule.shape.agent) || is_named(&rule.shape.action))
+    };
+    let mut evaded = policy.rules.iter().filter(is_evaded);
+    let Some(first) = evaded.next() else { return };
+    let others = match evaded.count() {
+        0 => String::new(),
+        1 => " and another one".to_owned(),
+        more => format!(" and {more} others"),
+    };
+    problems.rule = Some(first.id.clone());
+    problems.warning(
+        first.at,
+        format!(
+            "the default is `allow`, so an agent evades this rule{others} by another spelling of a name, for example in upper case: set `default = \"require_approval\"`, and allow by rules"
+        ),
+    );
 }
 
 /// Returns whether a rule that always matches makes another one irrelevant.

@@ -38,7 +38,7 @@ impl Denials {
         drop(rate);
         let address = connection.and_then(|connection| connection.address());
         tracing::warn!(
-            address = address.map(|address| address.to_string()).unwrap_or_default(),
+            address = address.map_or_else(|| "unix".to_owned(), |address| address.to_string()),
             request_id = request_id.map(RequestId::as_str).unwrap_or_default(),
             operation,
             cause = in_one_line(&refusal.reason()),

@@ -28,7 +28,9 @@ pub(super) struct InitArgs {
 
 pub(super) fn run(args: &InitArgs, global: &Global, target: &Target) -> Result<Exit, Failure> {
     let Target::Store(store) = target else {
-        return Err(Failure::usage("init creates a store file; it does not accept --server"));
+        return Err(Failure::usage(
+            "init creates a store file: leave out --server, and unset SIGNOFF_SERVER",
+        ));
     };
     let keyring = global.keyring();
     // Checked before the store is created, so that nothing is created partially; checked again on

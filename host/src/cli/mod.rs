@@ -72,8 +72,8 @@ struct Cli {
 const EXIT_CODES: &str = "Exit codes: 0 success (verify, wait: valid, approved), 1 failure, 2 usage error, \
 3 refused, 4 still pending (evaluate: 0 allowed, 3 denied, 4 requires approval); run exits with the code of its command, or 125 if run itself fails.\n\n\
 Environment: SIGNOFF_STORE, SIGNOFF_SERVER, SIGNOFF_TOKEN, SIGNOFF_CA, SIGNOFF_APPROVER, SIGNOFF_KEYRING, \
-SIGNOFF_CONFIG mirror flags; SIGNOFF_HMAC_SECRET or HMAC_SECRET holds the secret; SIGNOFF_CACHE_DIR holds precompiled \
-code; NO_COLOR turns colours off.";
+SIGNOFF_CONFIG mirror flags; SIGNOFF_HMAC_SECRET or HMAC_SECRET holds the secret, and the same name with _PREVIOUS the \
+one before, which verifies only; SIGNOFF_CACHE_DIR holds precompiled code; NO_COLOR turns colours off.";
 
 #[derive(Args)]
 #[command(next_help_heading = "Global options")]

@@ -91,11 +91,13 @@ impl Binding {
     fn fits(&self, entry: &Entry) -> Result<(), KeyError> {
         let refused = |what: &str, named: &str, flag: &str, said: &str| {
             let said = if said.is_empty() {
-                format!("--{flag} does not")
+                format!("there is no --{flag}")
             } else {
-                format!("--{flag} says `{said}`")
+                format!("--{flag} is `{said}`")
             };
-            let why = format!("names the {what} `{named}`, and {said}; only the operator says so");
+            let why = format!(
+                "names the {what} `{named}`, but {said}: give the flag if that is right, else ask its owner for another entry"
+            );
             Err(change(entry, &why))
         };
         let (usage, said) = (entry.usage.as_str(), self.usage.as_str());

@@ -182,10 +182,8 @@ impl Keyring {
         let of_new = fingerprint(new.material.verifying())?;
         for entry in self.entries.iter().filter(|entry| entry.status == Status::Revoked) {
             if fingerprint(entry.material.verifying())? == of_new {
-                let why = format!(
-                    "is key `{}`, which is revoked, which is final; generate a new key",
-                    entry.id
-                );
+                let why =
+                    format!("is key `{}`, which is revoked for good; generate a new key", entry.id);
                 return Err(change(new, &why));
             }
         }

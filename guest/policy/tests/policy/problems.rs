@@ -261,6 +261,14 @@ fn a_rule_that_another_spelling_evades_is_warned_about() {
         let spelling = found.iter().find(|problem| problem.message.contains("another spelling"));
         assert_eq!(spelling.map(|problem| problem.rule.as_deref()), Some(Some("a")), "{found:?}");
     }
+    let several = format!(
+        "{}\n[[rule]]\nid = 'b'\nagent = 'b'\nreason = 'x'\nverdict = 'deny'",
+        rule("allow", "action = 'purge'\nverdict = 'deny'")
+    );
+    let found = problems(&several);
+    let named = found.iter().filter(|problem| problem.message.contains("another spelling"));
+    let messages: Vec<&str> = named.map(|problem| problem.message.as_str()).collect();
+    assert!(matches!(messages.as_slice(), [only] if only.contains("and another one")), "{found:?}");
     for text in [
         rule("require_approval", "action = 'purge'\nverdict = 'deny'"),
         rule("deny", "agent = 'a*'\nverdict = 'require_approval'"),

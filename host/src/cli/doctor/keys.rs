@@ -135,7 +135,11 @@ fn unreachable_requirements(keys: &Keys, config: &Config) -> Vec<Finding> {
     let short = keys.shortages(&config.signatures.accept, &requirement, None);
     short
         .iter()
-        .map(|short| Finding::bad("approvers", format!("every approval requires {short}")))
+        .map(|short| {
+            Finding::bad("approvers", format!("every approval requires {short}")).fixed_by(
+                "import the entries of further approvers, or require less in the settings",
+            )
+        })
         .collect()
 }
 

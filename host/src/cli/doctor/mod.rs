@@ -35,7 +35,9 @@ struct Finding {
 
 pub(super) fn run(global: &Global, target: &Target) -> Result<Exit, Failure> {
     let Target::Store(path) = target else {
-        return Err(Failure::usage("doctor examines this machine; it does not accept --server"));
+        return Err(Failure::usage(
+            "doctor examines this machine: leave out --server, and unset SIGNOFF_SERVER",
+        ));
     };
     let config = global.config();
     let mut findings = Vec::new();

@@ -162,7 +162,14 @@ fn confirmed(planned: &[Import]) -> Result<bool, Failure> {
     for Import { result, before, after } in planned {
         screen.heading("Key to import");
         screen.field("id", &after.id);
-        screen.field("import", result.word());
+        screen.field(
+            "result",
+            match result {
+                Imported::Added => "a new key",
+                Imported::Updated => "changes a key that is here",
+                Imported::Already => "changes nothing",
+            },
+        );
         screen.field("use", &after.usage);
         screen.field("approver", after.approver.as_deref().unwrap_or("nobody"));
         screen.field("groups", &groups(after));

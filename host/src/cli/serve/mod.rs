@@ -86,7 +86,9 @@ What is accepted at a start (--new-witness, --accept-…) is recorded in the aud
 
 pub(super) fn run(args: &ServeArgs, global: &Global, target: &Target) -> Result<Exit, Failure> {
     let Target::Store(store) = target else {
-        return Err(Failure::usage("serve works on a store file; it does not accept --server"));
+        return Err(Failure::usage(
+            "serve works on a store file: leave out --server, and unset SIGNOFF_SERVER",
+        ));
     };
     log_to_stderr(global.json);
     let config = global.config()?;
