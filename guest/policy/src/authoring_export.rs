@@ -9,12 +9,12 @@ use crate::authoring;
 use crate::heap;
 
 /// Pointer and length of the last answer, at an address that the caller reads.
-struct Answer(UnsafeCell<([u32; 2], String)>);
+struct Output(UnsafeCell<([u32; 2], String)>);
 
 // SAFETY: the module has one thread; it imports nothing that could start another.
-unsafe impl Sync for Answer {}
+unsafe impl Sync for Output {}
 
-static ANSWER: Answer = Answer(UnsafeCell::new(([0; 2], String::new())));
+static ANSWER: Output = Output(UnsafeCell::new(([0; 2], String::new())));
 
 /// Answers the JSON request at `ptr`, a buffer that the caller got from
 /// `cabi_realloc(0, 0, 1, len)` and hands over. Returns a pointer to two little-endian u32, the

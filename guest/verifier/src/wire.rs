@@ -39,7 +39,7 @@ pub(crate) fn utf8<'a>(what: &str, bytes: &'a [u8]) -> Result<&'a str, Rejection
 
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Answer<'a> {
+enum WireResult<'a> {
     Ok(&'a RawValue),
     Error { code: &'a str, message: &'a str },
 }
@@ -65,8 +65,9 @@ fn answer(request: &str) -> Result<Box<RawValue>, Rejection> {
 }
 
 fn write(answer: Result<Box<RawValue>, Rejection>) -> String {
-    answer.and_then(|ok| to_json(&Answer::Ok(&ok))).unwrap_or_else(|rejection| {
-        let error = Answer::Error { code: rejection.code.as_str(), message: &rejection.message };
+    answer.and_then(|ok| to_json(&WireResult::Ok(&ok))).unwrap_or_else(|rejection| {
+        let error =
+            WireResult::Error { code: rejection.code.as_str(), message: &rejection.message };
         // Two strings always serialize. If they did not, callers would refuse the empty answer.
         to_json(&error).unwrap_or_default()
     })

@@ -29,7 +29,7 @@ const WAIT_SECONDS_MAX: u64 = 60;
 const LIST_MAX: usize = 200;
 const LIST_DEFAULT: usize = 50;
 
-type Answer = Result<Response, Refusal>;
+type Handled = Result<Response, Refusal>;
 
 /// Request an approval.
 #[utoipa::path(post, path = "/api/v1/approvals", tag = "approvals", request_body = CreateBody<'_>,
@@ -38,7 +38,7 @@ type Answer = Result<Response, Refusal>;
 pub(super) async fn create(
     State(app): State<App>,
     Command { caller, idempotency, body }: Command,
-) -> Answer {
+) -> Handled {
     let fields: CreateBody<'_> = body.parse()?;
     let new = NewApproval {
         agent: fields.agent,
@@ -63,7 +63,7 @@ pub(super) async fn create(
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page"),
         ("prefix" = Option<String>, Query, description = "only ids with this prefix; disables all other filters")),
     responses((status = 200, body = List), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
-pub(super) async fn list(State(app): State<App>, caller: Caller, params: Params) -> Answer {
+pub(super) async fn list(State(app): State<App>, caller: Caller, params: Params) -> Handled {
     params.known(&["status", "agent", "action", "limit", "cursor", "prefix"])?;
     let invalid = |detail| Refusal::new(Code::REQUEST_INVALID, detail);
     let status = params
@@ -105,7 +105,7 @@ pub(super) async fn show(
     Address(address): Address,
     Id(id): Id,
     params: Params,
-) -> Answer {
+) -> Handled {
     params.known(&["wait", "while"])?;
     let unwanted = params.get("while").unwrap_or("pending");
     if Status::parse(unwanted).is_none() {
@@ -128,7 +128,7 @@ pub(super) async fn approve(
     State(app): State<App>,
     Id(id): Id,
     Command { caller, idempotency, body }: Command,
-) -> Answer {
+) -> Handled {
     let fields: ApproveBody = body.parse()?;
     let ballot = Ballot {
         decision: fields.decision,
@@ -147,7 +147,7 @@ pub(super) async fn reject(
     State(app): State<App>,
     Id(id): Id,
     Command { caller, idempotency, body }: Command,
-) -> Answer {
+) -> Handled {
     let fields: RejectBody = body.parse()?;
     if fields.decision.as_deref().is_some_and(|decision| decision != "rejected") {
         return Err(Refusal::new(Code::REQUEST_INVALID, "`decision` must be `rejected` or unset"));
@@ -170,7 +170,7 @@ pub(super) async fn verify(
     caller: Caller,
     Id(id): Id,
     body: Json,
-) -> Answer {
+) -> Handled {
     let fields: VerifyBody<'_> = body.parse()?;
     let attempt = Attempt {
         signature: Some(fields.signature.clone()),
@@ -206,7 +206,7 @@ pub(super) async fn execute(
     State(app): State<App>,
     Id(id): Id,
     Command { caller, idempotency, body }: Command,
-) -> Answer {
+) -> Handled {
     let fields: ExecuteBody<'_> = body.parse()?;
     let claim = Claim {
         agent: fields.agent,
@@ -227,7 +227,7 @@ pub(super) async fn outcome(
     State(app): State<App>,
     Id(id): Id,
     Command { caller, idempotency, body }: Command,
-) -> Answer {
+) -> Handled {
     let fields: OutcomeBody = body.parse()?;
     let outcome = Outcome {
         execution_id: fields.execution_id,
@@ -246,7 +246,7 @@ pub(super) async fn withdraw(
     State(app): State<App>,
     Id(id): Id,
     Command { caller, idempotency, body }: Command,
-) -> Answer {
+) -> Handled {
     body.parse::<WithdrawBody>()?;
     let reply = app.service.approvals.withdraw(&caller, id, idempotency.as_ref()).await?;
     Ok(answer(reply))
@@ -260,7 +260,7 @@ pub(super) async fn extend(
     State(app): State<App>,
     Id(id): Id,
     Command { caller, idempotency, body }: Command,
-) -> Answer {
+) -> Handled {
     let fields: ExtendBody = body.parse()?;
     let seconds = fields.expires_in_seconds;
     let reply = app.service.approvals.extend(&caller, id, seconds, idempotency.as_ref()).await?;
@@ -282,7 +282,7 @@ pub(super) async fn payload(
     caller: Caller,
     Id(id): Id,
     params: Params,
-) -> Answer {
+) -> Handled {
     params.known(&["decision", "approver", "profile", "key", "comment"])?;
     let optional = |name: &str| params.get(name).unwrap_or_default().to_owned();
     let query = PayloadQuery {
@@ -300,7 +300,7 @@ pub(super) async fn payload(
 #[utoipa::path(get, path = "/api/v1/approvals/{id}/receipt", tag = "approvals",
     params(("id" = String, Path)),
     responses((status = 200, description = "a receipt, for `signoff receipt verify`"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
-pub(super) async fn receipt(State(app): State<App>, caller: Caller, Id(id): Id) -> Answer {
+pub(super) async fn receipt(State(app): State<App>, caller: Caller, Id(id): Id) -> Handled {
     app.service.approvals.readable(&caller, id).await?;
     Ok(json_answer(200, app.service.audit.receipt(id).await?))
 }

@@ -55,7 +55,7 @@ pub(super) enum Decision {
 }
 
 /// What a person answers to one request.
-enum Answer {
+enum Choice {
     Decide(Decision),
     Skip,
     Quit,
@@ -92,12 +92,12 @@ pub(super) fn run(
             output::note(&format!("{} of {}: {id}", number + 1, ids.len()));
         }
         match one(id, decision, args, transport) {
-            Ok(Answer::Decide(_)) => {}
-            Ok(Answer::Skip) => {
+            Ok(Choice::Decide(_)) => {}
+            Ok(Choice::Skip) => {
                 output::note(&format!("nothing was decided about {id}"));
                 exit = Exit::Failed;
             }
-            Ok(Answer::Quit) => {
+            Ok(Choice::Quit) => {
                 output::note("nothing more was decided");
                 return Ok(Exit::Failed);
             }
@@ -117,13 +117,13 @@ fn one(
     decision: Decision,
     args: &DecideArgs,
     transport: &Transport,
-) -> Result<Answer, Failure> {
+) -> Result<Choice, Failure> {
     let review = Review::of(id, decision, args, transport)?;
     let answer = match args.yes {
-        true => Answer::Decide(decision),
+        true => Choice::Decide(decision),
         false => review.ask(decision, args, transport)?,
     };
-    if let Answer::Decide(decided) = answer {
+    if let Choice::Decide(decided) = answer {
         review.decide(decided, args, transport)?;
     }
     Ok(answer)
@@ -190,7 +190,7 @@ impl Review {
         decision: Decision,
         args: &DecideArgs,
         transport: &Transport,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<Choice, Failure> {
         if Screen::of_messages().is_narrow() {
             return Err(Failure::usage(
                 "the terminal is too narrow to show what you sign; make it wider",
@@ -215,15 +215,15 @@ impl Review {
                     is_folded = self.show(true, &keys);
                     continue;
                 }
-                "q" | "quit" => return Ok(Answer::Quit),
-                "" | "s" | "skip" | "n" | "no" => return Ok(Answer::Skip),
+                "q" | "quit" => return Ok(Choice::Quit),
+                "" | "s" | "skip" | "n" | "no" => return Ok(Choice::Skip),
                 _ => continue,
             };
             if is_folded && decided == Decision::Approved {
                 output::note("a long value is folded; show it whole with f before you approve");
                 continue;
             }
-            return Ok(Answer::Decide(decided));
+            return Ok(Choice::Decide(decided));
         }
     }
 

@@ -10,7 +10,7 @@ use crate::ledger::rfc3339;
 use crate::policy::{Decision, Verdict};
 
 #[derive(Serialize)]
-struct Answer<'a> {
+struct EvaluationJson<'a> {
     decision: Decision,
     reason: &'a str,
     requires_approval: bool,
@@ -68,7 +68,7 @@ pub(crate) fn answer(
     };
     let Read { agent, action, context_hash, plan_hash } = read;
     let reason = said.as_deref().unwrap_or_else(|| reason(*decision, judged.policy.as_deref()));
-    json_text(&Answer {
+    json_text(&EvaluationJson {
         decision: *decision,
         reason,
         requires_approval: *decision == Decision::RequireApproval,

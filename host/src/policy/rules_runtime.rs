@@ -52,7 +52,7 @@ pub enum RulesError {
 /// A response: a result, or the template's error.
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Answer<T> {
+enum Returned<T> {
     Ok(T),
     Error(Value),
 }
@@ -159,8 +159,8 @@ impl RulesRuntime {
     fn call_template<T: DeserializeOwned>(&mut self, request: &Value) -> Result<T, RulesError> {
         let answer = self.exchange(&request.to_string()).map_err(RulesError::Failed)?;
         match serde_json::from_str(&answer) {
-            Ok(Answer::Ok(answer)) => Ok(answer),
-            Ok(Answer::Error(error)) => Err(refusal(&error)),
+            Ok(Returned::Ok(answer)) => Ok(answer),
+            Ok(Returned::Error(error)) => Err(refusal(&error)),
             Err(e) => Err(RulesError::Failed(anyhow!("its answer is malformed: {e}"))),
         }
     }

@@ -24,7 +24,7 @@ struct Request<'a, A: ?Sized> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Answer<'a> {
+enum WireResult<'a> {
     #[serde(borrow)]
     Ok(&'a RawValue),
     Error(Rejection),
@@ -68,8 +68,8 @@ impl Backend {
 
 fn ok(answer: &str) -> Result<&RawValue, Rejection> {
     match serde_json::from_str(answer) {
-        Ok(Answer::Ok(ok)) => Ok(ok),
-        Ok(Answer::Error(rejection)) => Err(rejection),
+        Ok(WireResult::Ok(ok)) => Ok(ok),
+        Ok(WireResult::Error(rejection)) => Err(rejection),
         Err(e) => Err(Rejection::failed(format!("the verifier's answer cannot be read: {e}"))),
     }
 }

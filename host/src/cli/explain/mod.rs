@@ -57,7 +57,7 @@ struct Finding {
 
 /// The result of the command.
 #[derive(Debug, Serialize)]
-struct Answer {
+struct Diagnosis {
     valid: bool,
     findings: Vec<Finding>,
     /// What was signed instead, if that is known and not secret.
@@ -98,10 +98,10 @@ pub(super) fn run(args: &ExplainArgs, global: &Global) -> Result<Exit, Failure> 
 }
 
 impl SignedStatement {
-    fn answer(&self, verifier: &Verifier, secrets: &Secrets) -> Result<Answer, Failure> {
+    fn answer(&self, verifier: &Verifier, secrets: &Secrets) -> Result<Diagnosis, Failure> {
         let expected = match split_rejection(self.message(verifier))? {
             Ok(expected) => expected,
-            Err(rejection) => return Ok(Answer::unsignable(rejection)),
+            Err(rejection) => return Ok(Diagnosis::unsignable(rejection)),
         };
         let verified = split_rejection(self.verify(verifier, secrets))?;
         let (valid, mut found) = match verified {
@@ -109,7 +109,7 @@ impl SignedStatement {
             Err(rejection) => (false, explain(self, &expected, secrets, &rejection)),
         };
         found.findings.extend(secrets.weaknesses());
-        Ok(Answer {
+        Ok(Diagnosis {
             valid,
             findings: found.findings,
             signed_message: found.signed_message,
@@ -146,7 +146,7 @@ impl Finding {
     }
 }
 
-impl Answer {
+impl Diagnosis {
     /// Returns the answer for a statement that cannot be signed.
     fn unsignable(rejection: Rejection) -> Self {
         let fix = "correct --id, --decision, --approver or --expires-at; the signer must use the same values";

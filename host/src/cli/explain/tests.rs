@@ -10,7 +10,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
 use super::secret::Secrets;
-use super::{Answer, SignedStatement};
+use super::{Diagnosis, SignedStatement};
 use crate::engine::{Allocation, Cache};
 use crate::verifier::{Statement, Verifier};
 
@@ -292,11 +292,11 @@ fn people_see_what_was_signed_and_what_must_be() {
     );
 }
 
-fn explained(signature: &str) -> Answer {
+fn explained(signature: &str) -> Diagnosis {
     answer(&Secrets::of_text(SECRET, None).unwrap(), signature)
 }
 
-fn answer(secrets: &Secrets, signature: &str) -> Answer {
+fn answer(secrets: &Secrets, signature: &str) -> Diagnosis {
     signed(signature).answer(&verifier(), secrets).unwrap()
 }
 
@@ -328,11 +328,11 @@ fn hmac_hex(key: &[u8], message: &str) -> String {
     hex::encode(mac.finalize().into_bytes())
 }
 
-fn codes(answer: &Answer) -> Vec<&str> {
+fn codes(answer: &Diagnosis) -> Vec<&str> {
     answer.findings.iter().map(|finding| finding.code.as_str()).collect()
 }
 
-fn assert_named(answer: &Answer, expected: &[&str], of: &str) {
+fn assert_named(answer: &Diagnosis, expected: &[&str], of: &str) {
     assert!(!answer.valid, "{of}");
     let (mut found, mut expected) = (codes(answer), expected.to_vec());
     found.sort_unstable();

@@ -44,7 +44,7 @@ pub(super) struct NamedAttempt<'a> {
     pub(super) attempt: &'a Attempt,
 }
 
-type Answer = Result<Verdict, String>;
+type Evaluated = Result<Verdict, String>;
 
 impl Comparison {
     pub(super) fn new(before: LocalPolicy, after: LocalPolicy, json: bool) -> Self {
@@ -153,7 +153,7 @@ impl Flip {
 }
 
 /// Returns how two results differ for the agent, if they do.
-fn flip(before: &Answer, after: &Answer) -> Option<Flip> {
+fn flip(before: &Evaluated, after: &Evaluated) -> Option<Flip> {
     let (before, after) = match (before, after) {
         (Ok(before), Ok(after)) => (before, after),
         (Err(before), Err(after)) if before == after => return None,
@@ -170,7 +170,7 @@ fn flip(before: &Answer, after: &Answer) -> Option<Flip> {
     }
 }
 
-fn shown(answer: &Answer, flip: Flip) -> String {
+fn shown(answer: &Evaluated, flip: Flip) -> String {
     match answer {
         Err(why) => why.clone(),
         Ok(verdict) if flip == Flip::Requirement => {
@@ -182,7 +182,7 @@ fn shown(answer: &Answer, flip: Flip) -> String {
     }
 }
 
-fn as_json(answer: &Answer) -> Value {
+fn as_json(answer: &Evaluated) -> Value {
     match answer {
         Ok(verdict) => json!(verdict),
         Err(why) => json!({ "error": why }),
@@ -195,7 +195,7 @@ mod tests {
     use super::*;
     use crate::policy::{Decision, Requirement};
 
-    fn verdict(text: &str) -> Answer {
+    fn verdict(text: &str) -> Evaluated {
         let mut words = text.split(' ');
         let Some(decision) = Decision::parse(words.next().unwrap()) else {
             return Err(text.to_owned());
