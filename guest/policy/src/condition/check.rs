@@ -145,6 +145,10 @@ impl Checker<'_> {
             }
             "bool" | "bytes" | "double" | "int" | "list" | "map" | "null_type"
             | "optional_type" | "string" | "type" | "uint" => Type::Type,
+            dotted if dotted.starts_with('.') => {
+                self.fault(format!("`{dotted}` begins with a dot: names are written without it"));
+                Type::Dyn
+            }
             _ => {
                 self.fault(format!(
                     "`{name}` is not declared, expected agent, action, context, plan, facts or now (did you mean `context.{name}`?)"

@@ -10,8 +10,11 @@ mod fold;
 mod functions;
 mod nesting;
 mod operators;
+mod pattern;
 mod rewrite;
 mod scope;
+mod strict;
+mod time;
 
 use std::sync::Arc;
 
@@ -85,7 +88,7 @@ impl Condition {
         let places = Places { text, positions };
         let facts = check::check(&expression, &places)?;
         tables.facts.extend(facts);
-        rewrite::rewrite(&mut expression, tables, &places)?;
+        rewrite::rewrite(&mut expression, env, tables, &places)?;
         let constant = fold::fold(&expression, env, tables);
         Ok(Self { expression, constant })
     }

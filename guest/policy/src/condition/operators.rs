@@ -11,6 +11,7 @@ use cel::common::value::{CowVal, Val};
 use cel::{DeclarationError, Env, ExecutionError, extensions};
 
 use super::scope::Pattern;
+use super::strict;
 use crate::json::is_big;
 
 pub(super) const EQUAL: &str = "@eq";
@@ -23,7 +24,7 @@ pub(super) const WITHIN: &str = "@within";
 pub(super) const MATCHES: &str = "@matches";
 pub(super) const TYPE: &str = "@type";
 
-type Taken<'b, 'v> = Result<CowVal<'b, 'v>, ExecutionError>;
+pub(super) type Taken<'b, 'v> = Result<CowVal<'b, 'v>, ExecutionError>;
 
 /// Creates the environment in which conditions are compiled and evaluated: the standard library,
 /// the extensions for strings, lists and mathematics, and the comparisons.
@@ -52,6 +53,7 @@ pub fn environment() -> Result<Env, DeclarationError> {
     env.add_overload(WITHIN, WITHIN, two(), |args| with_two(&args, |a, b| contains(b, a)))?;
     env.add_overload(MATCHES, MATCHES, two(), |args| with_two(&args, matches))?;
     env.add_overload(TYPE, TYPE, vec![DYN_TYPE], |args| type_of(&args))?;
+    strict::add(&mut env)?;
     Ok(env)
 }
 
@@ -67,7 +69,7 @@ fn with_two<'b, 'v>(
 fn type_of<'b, 'v>(args: &[CowVal<'b, 'v>]) -> Taken<'b, 'v> {
     let [value] = args else { return Err(ExecutionError::missing_argument_or_target()) };
     if is_big(value.as_ref()) {
-        return Err(refused("type()", value.as_ref(), value.as_ref()));
+        return Err(not_taken("type()", value.as_ref()));
     }
     Ok(CowVal::owned(cel::common::types::CelType::from(value.get_type())))
 }
@@ -177,7 +179,7 @@ pub(crate) fn contains(holder: &dyn Val, value: &dyn Val) -> Result<bool, Execut
 /// # Errors
 ///
 /// Values of types without a common order; NaN; an integer beyond 64 bits.
-fn order(left: &dyn Val, right: &dyn Val) -> Result<Ordering, ExecutionError> {
+pub(super) fn order(left: &dyn Val, right: &dyn Val) -> Result<Ordering, ExecutionError> {
     if let (Some(one), Some(other)) = (Number::of(left), Number::of(right)) {
         return one.order(other).ok_or_else(|| refused("<", left, right));
     }
@@ -195,6 +197,13 @@ fn matches(text: &dyn Val, pattern: &dyn Val) -> Result<bool, ExecutionError> {
         return Err(refused("matches", text, pattern));
     };
     Ok(pattern.is_match(text.inner()))
+}
+
+pub(super) fn not_taken(function: &str, value: &dyn Val) -> ExecutionError {
+    ExecutionError::FunctionError {
+        function: format!("@{function}"),
+        message: format!("`{function}` does not take a value of type {}", value.get_type().name()),
+    }
 }
 
 fn refused(operator: &str, left: &dyn Val, right: &dyn Val) -> ExecutionError {

@@ -7,24 +7,29 @@ use cel::common::ast::{
 };
 
 use cel::common::types::{CelBool, CelNull};
+use cel::{Context, Env, Value};
+use std::sync::Arc;
 
 use super::operators;
 use super::scope::{Path, Root, Step, Tables};
-use super::{Fault, Places};
+use super::{Fault, Places, strict, time};
 use crate::json::Node;
 
 /// Rewrites an expression in place.
 pub(super) fn rewrite(
     expression: &mut IdedExpr,
+    env: &Arc<Env>,
     tables: &mut Tables,
     places: &Places<'_>,
 ) -> Result<(), Vec<Fault>> {
-    let mut rewriter = Rewriter { tables, places, locals: Vec::new(), faults: Vec::new(), at: 0 };
+    let mut rewriter =
+        Rewriter { env, tables, places, locals: Vec::new(), faults: Vec::new(), at: 0 };
     rewriter.visit(expression);
     if rewriter.faults.is_empty() { Ok(()) } else { Err(rewriter.faults) }
 }
 
 struct Rewriter<'t> {
+    env: &'t Arc<Env>,
     tables: &'t mut Tables,
     places: &'t Places<'t>,
     /// Variables that macros declare. They may shadow signoff's own.
@@ -48,10 +53,25 @@ impl Rewriter<'_> {
     fn inside(&mut self, expression: &mut Expr) {
         match expression {
             Expr::Call(call) => self.call(call),
-            Expr::Select(select) => self.visit(&mut select.operand),
+            Expr::Select(select) => {
+                self.visit(&mut select.operand);
+                // Only a call gives an optional.
+                if !select.test && matches!(select.operand.expr, Expr::Call(_)) {
+                    let operand = std::mem::take(&mut *select.operand);
+                    let field = text(&select.field);
+                    *expression = called(strict::SELECT, vec![operand, field]);
+                }
+            }
             Expr::List(list) => match literals(list) {
                 Some(items) => *expression = Expr::Ident(self.tables.name_list(items)),
-                None => list.elements.iter_mut().for_each(|element| self.visit(element)),
+                None => {
+                    for (at, element) in list.elements.iter_mut().enumerate() {
+                        self.visit(element);
+                        if list.optional_indices.contains(&at) {
+                            wrap(element, strict::OPTIONAL);
+                        }
+                    }
+                }
             },
             Expr::Map(map) => {
                 for entry in &mut map.entries {
@@ -60,12 +80,20 @@ impl Rewriter<'_> {
                         EntryExpr::MapEntry(entry) => {
                             self.visit(&mut entry.key);
                             self.visit(&mut entry.value);
+                            if entry.optional {
+                                wrap(&mut entry.value, strict::OPTIONAL);
+                            }
                         }
                     }
                 }
             }
             Expr::Comprehension(it) => {
                 self.visit(&mut it.iter_range);
+                let made_here =
+                    !matches!(&it.iter_range.expr, Expr::Ident(name) if name.starts_with('@'));
+                if made_here && matches!(it.accu_init.expr, Expr::List(_)) {
+                    wrap(&mut it.iter_range, strict::IN_ORDER);
+                }
                 self.visit(&mut it.accu_init);
                 let outer = self.locals.len();
                 self.locals.extend([it.accu_var.clone(), it.iter_var.clone()]);
@@ -83,6 +111,7 @@ impl Rewriter<'_> {
         if call.func_name == "matches" {
             return self.matches(call);
         }
+        self.literal(call);
         if call.func_name == cel_operators::LOGICAL_NOT {
             // The interpreter evaluates this equivalent form faster.
             let literal =
@@ -100,6 +129,9 @@ impl Rewriter<'_> {
                 cel_operators::GREATER_EQUALS => Some(operators::GREATER_EQUAL),
                 cel_operators::IN => Some(operators::WITHIN),
                 "type" => Some(operators::TYPE),
+                "duration" => Some(strict::DURATION),
+                "timestamp" => Some(strict::TIMESTAMP),
+                cel_operators::OPT_INDEX | cel_operators::OPT_SELECT => Some(strict::FIND),
                 _ => None,
             };
             if let Some(ours) = ours {
@@ -110,6 +142,48 @@ impl Rewriter<'_> {
             self.visit(target);
         }
         call.args.iter_mut().for_each(|arg| self.visit(arg));
+        let prepare = match call.func_name.as_str() {
+            "string" => strict::STRING,
+            "uint" => strict::UINT,
+            _ => return,
+        };
+        if let ([argument], None) = (call.args.as_mut_slice(), &call.target) {
+            wrap(argument, prepare);
+        }
+    }
+
+    /// Checks a literal that is a duration, a timestamp or a time zone.
+    fn literal(&mut self, call: &CallExpr) {
+        let [argument] = call.args.as_slice() else { return };
+        let Expr::Literal(LiteralValue::String(text)) = &argument.expr else { return };
+        let message = match (call.func_name.as_str(), &call.target) {
+            ("duration", None) => time::duration(text.inner()).err(),
+            ("timestamp", None) => time::timestamp(text.inner()).err(),
+            (name, Some(_)) if name.starts_with("get") => (!self.is_zone(argument)).then(|| {
+                format!(
+                    "`{}` is not a time zone, expected a name as in `Europe/Berlin` or an offset as in `+02:00`",
+                    text.inner().escape_debug()
+                )
+            }),
+            _ => None,
+        };
+        if let Some(message) = message {
+            let offset = self.places.offset(argument.id).unwrap_or(self.at);
+            self.faults.push(Fault { offset, message });
+        }
+    }
+
+    /// Returns whether a literal is a time zone, by asking for the hours of a moment in it.
+    fn is_zone(&self, literal: &IdedExpr) -> bool {
+        let mut moment = IdedExpr { id: 0, expr: Expr::Literal(LiteralValue::Int(0.into())) };
+        wrap(&mut moment, strict::TIMESTAMP);
+        let hours = Expr::Call(CallExpr {
+            func_name: "getHours".to_owned(),
+            target: Some(Box::new(moment)),
+            args: vec![literal.clone()],
+        });
+        let context = Context::with_env(Arc::clone(self.env));
+        Value::resolve_val(&IdedExpr { id: 0, expr: hours }, &context).is_ok()
     }
 
     /// Rewrites `x.matches("…")` and `matches(x, "…")`. The pattern comes from the author, never
@@ -124,22 +198,7 @@ impl Rewriter<'_> {
             Expr::Literal(LiteralValue::String(text)) => {
                 match self.tables.name_pattern(text.inner()) {
                     Ok(name) => pattern.expr = Expr::Ident(name),
-                    Err(error) => {
-                        let message = match error {
-                            regex::Error::CompiledTooBig(bytes) => {
-                                format!("the compiled regular expression exceeds {bytes} bytes")
-                            }
-                            other => {
-                                let message = other.to_string();
-                                let message = message.lines().last().unwrap_or_default();
-                                format!(
-                                    "not a regular expression: {}",
-                                    message.trim_start_matches("error: ")
-                                )
-                            }
-                        };
-                        self.faults.push(Fault { offset: self.at, message });
-                    }
+                    Err(message) => self.faults.push(Fault { offset: self.at, message }),
                 }
             }
             _ => self.faults.push(Fault {
@@ -190,6 +249,21 @@ impl Rewriter<'_> {
             _ => None,
         }
     }
+}
+
+fn called(function: &str, args: Vec<IdedExpr>) -> Expr {
+    Expr::Call(CallExpr { func_name: function.to_owned(), target: None, args })
+}
+
+/// Replaces an expression with a call that takes it.
+fn wrap(expression: &mut IdedExpr, function: &str) {
+    let argument = std::mem::take(expression);
+    expression.id = argument.id;
+    expression.expr = called(function, vec![argument]);
+}
+
+fn text(text: &str) -> IdedExpr {
+    IdedExpr { id: 0, expr: Expr::Literal(LiteralValue::String(text.to_owned().into())) }
 }
 
 /// Returns the items of a list of two or more literals. The interpreter's `map` and `filter`

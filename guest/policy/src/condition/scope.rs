@@ -117,14 +117,11 @@ impl Tables {
     }
 
     /// Returns the name of a regular expression, or why it is invalid.
-    pub(super) fn name_pattern(&mut self, text: &str) -> Result<String, regex::Error> {
+    pub(super) fn name_pattern(&mut self, text: &str) -> Result<String, String> {
         if let Some(at) = self.patterns.iter().position(|(known, _)| known == text) {
             return Ok(format!("@r{at}"));
         }
-        let regex = regex::RegexBuilder::new(text)
-            .size_limit(crate::limits::REGEX_BYTES_MAX)
-            .dfa_size_limit(crate::limits::REGEX_BYTES_MAX)
-            .build()?;
+        let regex = super::pattern::compile(text)?;
         // The first search builds what later ones reuse, and the snapshot then contains it.
         let _warm = regex.is_match("");
         self.patterns.push((text.to_owned(), Pattern(regex)));
