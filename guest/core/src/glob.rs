@@ -66,6 +66,13 @@ impl Glob {
         rest.ends_with(last)
     }
 
+    /// Returns the pattern in ASCII lower case. It matches the lower case of the names that this one
+    /// matches in any case.
+    #[must_use]
+    pub fn to_lower(&self) -> Self {
+        Self { text: self.text.to_ascii_lowercase(), first_star: self.first_star }
+    }
+
     /// Returns whether every name that matches `other` also matches this pattern.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {

@@ -12,6 +12,7 @@ use signoff_core::authoring::Trace;
 
 use crate::attempt::Attempt;
 use crate::condition::{Outcome, Scope};
+use crate::file::Names;
 use crate::json;
 use crate::limits::{FAILED_MAX, REASON_BYTES_MAX};
 use crate::policy::{Policy, Rule};
@@ -65,10 +66,11 @@ impl Policy {
 
     /// Returns the rules whose globs match, in file order.
     fn concerned(&self, attempt: &Attempt<'_>) -> Vec<&Rule> {
-        let candidates = self.index.candidates(attempt.agent, attempt.action).into_iter();
+        let names = Names::new(attempt.agent, attempt.action);
+        let candidates = self.index.candidates(&names.lower_agent, &names.lower_action).into_iter();
         candidates
             .filter_map(|at| self.rules.get(at as usize))
-            .filter(|rule| rule.shape.fits(attempt.agent, attempt.action))
+            .filter(|rule| rule.shape.fits(&names))
             .collect()
     }
 }

@@ -3,7 +3,8 @@
 //!
 //! A rule is filed under the literal prefix of each of its action globs, and there under that of
 //! each of its agent globs. Only prefixes are compared: a rule that is found may not match, but a
-//! rule that is not found never matches.
+//! rule that is not found never matches. Prefixes and names are in ASCII lower case, so that the rules
+//! that ignore case are found, too.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -30,7 +31,7 @@ impl Index {
         }
     }
 
-    /// Returns the rules that may concern an attempt, in file order.
+    /// Returns the rules that may concern an attempt, in file order. The names are in lower case.
     #[must_use]
     pub fn candidates(&self, agent: &str, action: &str) -> Vec<u32> {
         let mut found = Vec::new();
@@ -67,6 +68,7 @@ impl<T> Default for Names<T> {
 impl<T: Default> Names<T> {
     fn entry(&mut self, glob: &Glob) -> &mut T {
         let (prefix, whole) = glob.prefix();
+        let prefix = prefix.to_ascii_lowercase();
         if whole {
             return self.whole.entry(prefix.into()).or_default();
         }

@@ -53,11 +53,12 @@ fn evaded_by_spelling(policy: &Policy, problems: &mut Problems<'_>) {
         1 => " and another one".to_owned(),
         more => format!(" and {more} others"),
     };
+    let example = if first.shape.ignore_case { "with a `/` at the end" } else { "in upper case" };
     problems.rule = Some(first.id.clone());
     problems.warning(
         first.at,
         format!(
-            "the default is `allow`, so an agent evades this rule{others} by another spelling of a name, for example in upper case: set `default = \"require_approval\"`, and allow by rules"
+            "the default is `allow`, so an agent evades this rule{others} by another spelling of a name, for example {example}: set `default = \"require_approval\"`, and allow by rules"
         ),
     );
 }

@@ -93,6 +93,15 @@ impl<'a, 't, 'p> Members<'a, 't, 'p> {
         Some((integer?, value.span().start))
     }
 
+    pub(super) fn bool(&mut self, name: &str) -> Option<bool> {
+        let value = self.value(name)?;
+        let bool = value.get_ref().as_bool();
+        if bool.is_none() {
+            self.wrong(value, name, "true or false");
+        }
+        bool
+    }
+
     /// Reads an identifier: `[!-~]{1,128}`.
     pub(super) fn identifier(&mut self, name: &str) -> Option<Member<'a>> {
         let member = self.string(name)?;

@@ -10,7 +10,7 @@ use signoff_core::name::is_name;
 use toml::de::{DeTable, DeValue};
 
 pub use case::Case;
-pub use rule::{Rule, Shape};
+pub use rule::{Names, Rule, Shape};
 
 use crate::limits::{FILE_BYTES_MAX, NAME_BYTES_MAX, RULES_MAX, TESTS_MAX};
 use crate::problem::Problems;

@@ -34,26 +34,60 @@ pub struct Rule {
 /// The agents and actions that a rule concerns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// Globs, any of which must match the agent.
+    /// Globs, any of which must match the agent; in lower case if the case is ignored.
     pub agent: Vec<Glob>,
-    /// Globs, any of which must match the action.
+    /// Globs, any of which must match the action; in lower case if the case is ignored.
     pub action: Vec<Glob>,
+    /// Whether a name matches in any ASCII case.
+    pub ignore_case: bool,
+}
+
+/// The names of an attempt, as they are and in ASCII lower case.
+#[derive(Clone, Debug)]
+pub struct Names<'n> {
+    agent: &'n str,
+    action: &'n str,
+    /// The agent in lower case.
+    pub lower_agent: String,
+    /// The action in lower case.
+    pub lower_action: String,
+}
+
+impl<'n> Names<'n> {
+    /// Creates the names of an agent and an action.
+    #[must_use]
+    pub fn new(agent: &'n str, action: &'n str) -> Self {
+        let (lower_agent, lower_action) = (agent.to_ascii_lowercase(), action.to_ascii_lowercase());
+        Self { agent, action, lower_agent, lower_action }
+    }
 }
 
 impl Shape {
     /// Returns whether the rule concerns an attempt.
     #[must_use]
-    pub fn fits(&self, agent: &str, action: &str) -> bool {
+    pub fn fits(&self, names: &Names<'_>) -> bool {
         let any = |globs: &[Glob], name: &str| globs.iter().any(|glob| glob.matches(name));
-        any(&self.action, action) && any(&self.agent, agent)
+        if self.ignore_case {
+            any(&self.action, &names.lower_action) && any(&self.agent, &names.lower_agent)
+        } else {
+            any(&self.action, names.action) && any(&self.agent, names.agent)
+        }
     }
 
     /// Returns whether every attempt that matches `other` also matches this shape. `false` if
     /// unknown.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
+        let covers = |ours: &Glob, theirs: &Glob| match (self.ignore_case, other.ignore_case) {
+            (true, false) => ours.covers(&theirs.to_lower()),
+            // A letter of ours matches one case of theirs only.
+            (false, true) if ours.as_str().contains(|char: char| char.is_ascii_alphabetic()) => {
+                false
+            }
+            _ => ours.covers(theirs),
+        };
         let all = |ours: &[Glob], theirs: &[Glob]| {
-            theirs.iter().all(|theirs| ours.iter().any(|ours| ours.covers(theirs)))
+            theirs.iter().all(|theirs| ours.iter().any(|ours| covers(ours, theirs)))
         };
         all(&self.action, &other.action) && all(&self.agent, &other.agent)
     }
@@ -83,6 +117,7 @@ impl Rule {
             "id",
             "agent",
             "action",
+            "ignore_case",
             "when",
             "verdict",
             "ttl",
@@ -113,14 +148,23 @@ impl Rule {
                 );
             }
         }
+        let ignore_case = members.bool("ignore_case").unwrap_or(false);
+        if ignore_case && verdict == Some(Decision::Allow) {
+            let at = members.place("ignore_case");
+            members.problems.warning(
+                at,
+                "`ignore_case` on an `allow` rule allows names in every spelling of upper and lower case",
+            );
+        }
         let rule = Self {
             id: id.as_ref().map(|id| id.text.to_owned()).unwrap_or_default(),
             at: members.at,
             id_at: members.place("id"),
             line: members.problems.line(members.at),
             shape: Shape {
-                agent: globs(&mut members, "agent"),
-                action: globs(&mut members, "action"),
+                agent: globs(&mut members, "agent", ignore_case),
+                action: globs(&mut members, "action", ignore_case),
+                ignore_case,
             },
             when: members
                 .string("when")
@@ -150,7 +194,7 @@ fn reason(members: &mut Members<'_, '_, '_>) -> Option<Reason> {
     }
 }
 
-fn globs(members: &mut Members<'_, '_, '_>, name: &str) -> Vec<Glob> {
+fn globs(members: &mut Members<'_, '_, '_>, name: &str, ignore_case: bool) -> Vec<Glob> {
     let Some(value) = members.value(name) else { return Glob::new("*").into_iter().collect() };
     let single = [value];
     let values: Vec<_> = match value.get_ref() {
@@ -169,6 +213,7 @@ fn globs(members: &mut Members<'_, '_, '_>, name: &str) -> Vec<Glob> {
             continue;
         };
         match Glob::new(text) {
+            Ok(glob) if ignore_case => globs.push(glob.to_lower()),
             Ok(glob) => globs.push(glob),
             Err(message) => members.problems.error(value.span().start, message),
         }

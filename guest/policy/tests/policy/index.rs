@@ -17,7 +17,7 @@ impl Dice {
     }
 
     fn glob(&mut self) -> String {
-        (0..=self.throw(4)).map(|_| ["a", "b", "ab", "*", "c"][self.throw(5)]).collect()
+        (0..=self.throw(4)).map(|_| ["a", "b", "aB", "*", "C"][self.throw(5)]).collect()
     }
 
     fn globs(&mut self) -> Vec<String> {
@@ -25,20 +25,24 @@ impl Dice {
     }
 
     fn name(&mut self) -> String {
-        (0..=self.throw(5)).map(|_| ["a", "b", "c", "ab"][self.throw(4)]).collect()
+        (0..=self.throw(5)).map(|_| ["a", "B", "c", "ab"][self.throw(4)]).collect()
     }
 }
 
 struct Plain {
     agents: Vec<String>,
     actions: Vec<String>,
+    ignore_case: bool,
     verdict: &'static str,
 }
 
 impl Plain {
     fn fits(&self, agent: &str, action: &str) -> bool {
+        let case = |text: &str| {
+            if self.ignore_case { text.to_ascii_lowercase() } else { text.to_owned() }
+        };
         let any = |globs: &[String], name: &str| {
-            globs.iter().any(|glob| slow_match(glob.as_bytes(), name.as_bytes()))
+            globs.iter().any(|glob| slow_match(case(glob).as_bytes(), case(name).as_bytes()))
         };
         any(&self.agents, agent) && any(&self.actions, action)
     }
@@ -71,6 +75,7 @@ fn the_index_finds_the_same_rules_as_a_scan() {
             .map(|_| Plain {
                 agents: dice.globs(),
                 actions: dice.globs(),
+                ignore_case: dice.throw(2) == 0,
                 verdict: ["allow", "deny", "require_approval"][dice.throw(3)],
             })
             .collect();
@@ -78,8 +83,8 @@ fn the_index_finds_the_same_rules_as_a_scan() {
             .iter()
             .enumerate()
             .map(|(at, rule)| {
-                let Plain { agents, actions, verdict } = rule;
-                format!("[[rule]]\nid = 'r{at}'\nagent = {agents:?}\naction = {actions:?}\nverdict = '{verdict}'\n")
+                let Plain { agents, actions, ignore_case, verdict } = rule;
+                format!("[[rule]]\nid = 'r{at}'\nagent = {agents:?}\naction = {actions:?}\nignore_case = {ignore_case}\nverdict = '{verdict}'\n")
             })
             .collect();
         let (policy, _) = Policy::load(&format!("format = 1\nname = 't'\n{text}")).unwrap();

@@ -345,3 +345,44 @@ fn rules_that_can_never_decide_are_warned_about() {
         }
     }
 }
+
+#[test]
+fn ignoring_case_is_warned_about_where_it_allows_more() {
+    let rule = |verdict: &str, ignore_case: &str| {
+        format!(
+            "[[rule]]\nid = 'r'\nreason = 'x'\naction = 'purge'\nverdict = '{verdict}'\nignore_case = {ignore_case}\n"
+        )
+    };
+    for (verdict, ignore_case, piece) in [
+        ("allow", "true", Some("in every spelling of upper and lower case")),
+        ("allow", "false", None),
+        ("deny", "true", None),
+        ("require_approval", "true", None),
+        ("deny", "'yes'", Some("`ignore_case` is true or false, got a string")),
+    ] {
+        let found = problems(&rule(verdict, ignore_case));
+        assert_eq!(found.len(), usize::from(piece.is_some()), "{found:?}");
+        assert!(found.iter().all(|one| one.message.contains(piece.unwrap_or(""))), "{found:?}");
+    }
+    let found = problems(&format!("default = 'allow'\n{}", rule("deny", "true")));
+    assert!(found.iter().any(|one| one.message.contains("a `/` at the end")), "{found:?}");
+}
+
+#[test]
+fn a_rule_that_ignores_case_covers_more_than_one_that_does_not() {
+    for (ours, ignore_case, theirs, their_case, covered) in [
+        ("Pur*", "true", "purge", "false", true),
+        ("pur*", "true", "PURGE", "true", true),
+        ("pur*", "false", "purge", "true", false),
+        ("pur*", "false", "purge", "false", true),
+        ("Pur*", "false", "purge", "false", false),
+        ("*", "false", "purge", "true", true),
+        ("1*", "false", "1a", "true", true),
+    ] {
+        let found = problems(&format!(
+            "[[rule]]\nid = 'a'\nreason = 'x'\naction = '{ours}'\nverdict = 'deny'\nignore_case = {ignore_case}\n[[rule]]\nid = 'b'\nreason = 'x'\naction = '{theirs}'\nverdict = 'deny'\nignore_case = {their_case}\n"
+        ));
+        let never = found.iter().any(|one| one.message.contains("can never decide"));
+        assert_eq!(never, covered, "{ours} {theirs}: {found:?}");
+    }
+}
