@@ -74,6 +74,40 @@ fn a_team_signs_pushes_activates_and_rolls_back() {
 }
 
 #[test]
+fn a_module_that_was_signed_for_another_deployment_is_refused() {
+    let home = home_with(&[("rules", 1)]);
+    let sign = |audiences: &[&str]| {
+        let mut sign = vec!["module", "sign", "rules.wasm", "--slot", "policy", "--name", "rules"];
+        sign.extend(["--version", "1", "--key", "team"]);
+        sign.extend(audiences.iter().flat_map(|audience| ["--audience", audience]));
+        home.run(&sign)
+    };
+    sign(&["staging", "Default"]).ok();
+    let refused = home.run(&["module", "push", "rules.wasm", "--activate", "--json"]).exits(3);
+    assert_eq!(refused.json()["code"], "audience-mismatch", "{}", refused.out);
+    assert!(refused.json()["detail"].to_string().contains("Default, staging"));
+    assert!(!home.run(&["module", "list"]).ok().contains("policy\t"), "nothing is stored");
+    sign(&["staging", "default"]).ok();
+    let digest = home.run(&["module", "push", "rules.wasm", "--activate"]).ok();
+    let digest = digest.rsplit('\t').next().unwrap();
+    let inspect = home.run(&["module", "inspect", digest]).ok();
+    assert!(inspect.contains("audience   [\"default\",\"staging\"]"), "{inspect}");
+    let policy = |doctor: &str| {
+        doctor.lines().find(|line| line.contains("rules version 1")).unwrap().to_owned()
+    };
+    let doctor = home.run(&["doctor"]);
+    assert!(policy(&doctor.out).starts_with("ok"), "{}", doctor.out);
+    // Another audience does not make another module of it.
+    let unnamed = sign(&[]);
+    assert!(unnamed.err.contains("for any deployment"), "{}", unnamed.err);
+    home.run(&["module", "push", "rules.wasm"]).ok();
+    let doctor = home.run(&["doctor"]);
+    let found = policy(&doctor.out);
+    assert!(found.starts_with("weak") && found.contains("for any deployment"), "{found}");
+    sign(&["a b"]).exits(3);
+}
+
+#[test]
 fn a_faulty_module_or_key_is_refused_before_signing() {
     let home = home_with(&[]);
     let wasm = Core::deciding("allow", "first").core();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use signoff_core::name::Identifier;
 
 use super::prepare::{Candidate, loaded, run_blocking};
 use super::row::{ModuleRow, SlotRow, digest_of, name_in};
@@ -144,6 +145,7 @@ impl Modules {
             "version": manifest.version.number(),
             "limits": limits_json(manifest.limits),
             "facts": manifest.facts.iter().map(FactName::as_str).collect::<Vec<_>>(),
+            "audience": manifest.audiences.iter().map(Identifier::as_str).collect::<Vec<_>>(),
             "created": manifest.created(),
             "key_id": envelope.key_id().as_str(),
             "signer": signer,

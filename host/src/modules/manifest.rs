@@ -6,11 +6,12 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use signoff_core::name::Identifier;
 
-use super::facts;
 use super::limits::{limits, limits_json};
 use super::name::{FactName, ModuleDigest, ModuleName, Slot, Version};
 use super::strict;
+use super::{audience, facts};
 use crate::code::Code;
 use crate::policy::Limits;
 use crate::refusal::Refusal;
@@ -33,6 +34,8 @@ pub struct Manifest {
     pub limits: Limits,
     /// The facts that it reads; empty for a verifier.
     pub facts: BTreeSet<FactName>,
+    /// The deployments that it is for; empty for any.
+    pub audiences: BTreeSet<Identifier>,
     /// When it was created, by its author's clock. Informational only.
     created: DateTime<Utc>,
 }
@@ -50,6 +53,8 @@ struct Text<'a> {
     limits: Option<&'a RawValue>,
     #[serde(default)]
     facts: Vec<String>,
+    #[serde(default)]
+    audience: Vec<String>,
     created: String,
 }
 
@@ -63,7 +68,7 @@ struct LimitsText {
 }
 
 impl Manifest {
-    /// Makes a manifest without facts.
+    /// Makes a manifest without facts, for any deployment.
     pub fn new(
         digest: ModuleDigest,
         slot: Slot,
@@ -74,7 +79,8 @@ impl Manifest {
     ) -> Self {
         let created = i64::try_from(created_at_unix_s).ok();
         let created = created.and_then(|s| DateTime::from_timestamp(s, 0)).unwrap_or_default();
-        Self { digest, slot, name, version, limits, facts: BTreeSet::new(), created }
+        let (facts, audiences) = (BTreeSet::new(), BTreeSet::new());
+        Self { digest, slot, name, version, limits, facts, audiences, created }
     }
 
     /// Sets the facts that the module reads.
@@ -82,16 +88,26 @@ impl Manifest {
         Self { facts, ..self }
     }
 
+    /// Sets the deployments that the module is for.
+    ///
+    /// # Errors
+    ///
+    /// `limit-exceeded`, `manifest-invalid`: as in [`Self::parse`].
+    pub fn for_audiences(self, audiences: &[String]) -> Result<Self, Refusal> {
+        Ok(Self { audiences: audience::read(audiences)?, ..self })
+    }
+
     /// Parses
     /// `{"format":1,"digest":…,"slot":…,"name":…,"version":…,"limits"?:{"fuel"?,"memory_bytes"?},
-    /// "facts"?:[…],"created":…}`.
+    /// "facts"?:[…],"audience"?:[…],"created":…}`.
     ///
     /// # Errors
     ///
     /// 1. `manifest-invalid`: not a JSON object of these members, each once; a format that is not
     ///    1; a malformed digest, slot, name, version or creation time 2. `manifest-invalid`,
     ///    `limit-exceeded`: as [`limits`] 3. `limit-exceeded`: more than 16 facts 4.
-    ///    `manifest-invalid`: a malformed or duplicate fact name; facts in a verifier's manifest
+    ///    `manifest-invalid`: a malformed or duplicate fact name; facts in a verifier's manifest 5. `limit-exceeded`:
+    ///    more than 16 audiences 6. `manifest-invalid`: a malformed or duplicate audience
     pub fn parse(text: &str) -> Result<Self, Refusal> {
         let invalid =
             |why: String| Refusal::new(Code::MANIFEST_INVALID, format!("manifest: {why}"));
@@ -127,7 +143,8 @@ impl Manifest {
         if slot == Slot::Verifier && !facts.is_empty() {
             return Err(invalid("a verifier cannot read facts".to_owned()));
         }
-        Ok(Self { digest, slot, name, version, limits, facts, created })
+        let audiences = audience::read(&read.audience)?;
+        Ok(Self { digest, slot, name, version, limits, facts, audiences, created })
     }
 
     /// Returns its creation time: RFC 3339, UTC.
@@ -137,7 +154,7 @@ impl Manifest {
 
     /// Returns it as JSON, as parsed by [`Self::parse`].
     pub fn to_json(&self) -> Value {
-        json!({
+        let mut text = json!({
             "format": FORMAT,
             "digest": self.digest.to_string(),
             "slot": self.slot.as_str(),
@@ -146,12 +163,19 @@ impl Manifest {
             "limits": limits_json(self.limits),
             "facts": self.facts.iter().map(FactName::as_str).collect::<Vec<_>>(),
             "created": self.created(),
-        })
+        });
+        // A host that does not know the member refuses the manifest, and needs to only if it has one.
+        if !self.audiences.is_empty() {
+            let names: Vec<&str> = self.audiences.iter().map(Identifier::as_str).collect();
+            text["audience"] = json!(names);
+        }
+        text
     }
 
-    /// Returns whether two manifests are equal apart from their creation times.
+    /// Returns whether two manifests are equal apart from their creation times and audiences.
     pub fn says_the_same_as(&self, other: &Self) -> bool {
-        Self { created: other.created, ..self.clone() } == *other
+        let audiences = other.audiences.clone();
+        Self { created: other.created, audiences, ..self.clone() } == *other
     }
 }
 

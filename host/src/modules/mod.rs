@@ -10,7 +10,7 @@
 //!
 //! | file | contains |
 //! | --- | --- |
-//! | `name`, `manifest`, `limits`, `facts` | slots, names, versions and digests; the manifest and what it lists |
+//! | `name`, `manifest`, `limits`, `facts`, `audience` | slots, names, versions and digests; the manifest and what it lists |
 //! | `envelope`, `strict` | the manifest's signature, and the parsing of both |
 //! | `inspect` | checks of a module's bytes before anything is compiled or run |
 //! | `slots` | the active modules |
@@ -22,6 +22,7 @@
 //! | `audit_fields` | the audit entries of changes and refusals |
 
 mod activate;
+mod audience;
 mod audit_fields;
 mod envelope;
 mod facts;
@@ -60,6 +61,7 @@ use crate::role::Role;
 use crate::verifier::ActiveVerifier;
 
 pub use crate::engine::WASM_BYTES_MAX;
+pub use audience::is_for;
 pub use envelope::{ENVELOPE_BYTES_MAX, Envelope, PAYLOAD_TYPE, Signed};
 pub use facts::{FACTS_MAX, all_given, all_listed, facts_described};
 pub use inspect::{Inspected, inspect};

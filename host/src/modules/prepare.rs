@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::row::ModuleRow;
 use super::{
-    Envelope, Manifest, ModuleDigest, Modules, Signed, Slot, all_given, inspect, missing,
+    Envelope, Manifest, ModuleDigest, Modules, Signed, Slot, all_given, inspect, is_for, missing,
     trial_policy, trial_verifier,
 };
 use crate::code::Code;
@@ -32,7 +32,8 @@ impl Modules {
     /// Loads a stored module, if its signer is valid now and its bytes have the signed digest.
     ///
     /// Refusals: 1. `not-found` 2. as [`Envelope::verify`] 3. `store-tampered`: the stored manifest
-    /// names another module, or the bytes have another digest
+    /// names another module 4. `audience-mismatch` 5. `store-tampered`: the bytes have another
+    /// digest
     pub(super) async fn kept_module(
         &self,
         digest: ModuleDigest,
@@ -60,7 +61,7 @@ impl Modules {
     /// Returns the verified manifest of a row, if its signer is valid now. The result is cached for
     /// the envelope that was pushed last.
     ///
-    /// Refusals: as [`Envelope::verify`]; `store-tampered`.
+    /// Refusals: as [`Envelope::verify`]; `store-tampered`; `audience-mismatch`.
     pub(super) fn signed(
         &self,
         row: &ModuleRow,
@@ -75,6 +76,7 @@ impl Modules {
             let detail = format!("the stored manifest of module `{digest}` names another module");
             return Err(Refusal::new(Code::STORE_TAMPERED, detail));
         }
+        is_for(signed.manifest(), self.ledger.audience())?;
         Ok(signed)
     }
 

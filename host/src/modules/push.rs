@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::list::SlotRows;
 use super::row::ModuleRow;
 use super::{
-    Envelope, MODULE_BYTES_MAX, MODULES_MAX, Manifest, ModuleDigest, Modules, Signed, may_change,
+    Envelope, MODULE_BYTES_MAX, MODULES_MAX, Manifest, ModuleDigest, Modules, Signed, is_for,
+    may_change,
 };
 use crate::caller::Caller;
 use crate::code::Code;
@@ -36,12 +37,12 @@ impl Modules {
     ///
     /// # Errors
     ///
-    /// 1. as [`Envelope::parse`] and [`Envelope::verify`] 2. `forbidden`: the slot needs another
-    ///    role 3. `manifest-invalid`: it names other bytes; or the module is stored with another
-    ///    name, version, limits or facts 4. `version-not-newer`: another module has this name and
-    ///    version 5. `limit-exceeded`: 64 modules of the slot, or 1 GiB of all modules, are stored
-    ///    6. `module-invalid`, `limit-exceeded`: its checks or its trial failed 7. the errors of
-    ///    every change.
+    /// 1. as [`Envelope::parse`] and [`Envelope::verify`] 2. `audience-mismatch` 3. `forbidden`:
+    ///    the slot needs another role 4. `manifest-invalid`: it names other bytes; or the module is
+    ///    stored with another name, version, limits or facts 5. `version-not-newer`:
+    ///    another module has this name and version 6. `limit-exceeded`: 64 modules of the slot, or
+    ///    1 GiB of all modules, are stored 7. `module-invalid`, `limit-exceeded`: its checks or its
+    ///    trial failed 8. the errors of every change.
     pub async fn push(
         &self,
         caller: &Caller,
@@ -63,6 +64,7 @@ impl Modules {
         let keys = self.keys.recorded().await?;
         let signed = Envelope::parse(&new.manifest)?.verify(&keys)?;
         let manifest = signed.manifest();
+        is_for(manifest, self.ledger.audience())?;
         may_change(caller, manifest.slot)?;
         if let Some(reply) = self.ledger.kept(idempotency).await? {
             return Ok(reply);

@@ -106,6 +106,11 @@ fn a_malformed_manifest_is_refused() {
         ("facts", json!(["Requester"])),
         ("facts", json!([""])),
         ("facts", json!(["requester", "requester"])),
+        ("audience", json!("prod")),
+        ("audience", json!([1])),
+        ("audience", json!([""])),
+        ("audience", json!(["a b"])),
+        ("audience", json!(["prod", "prod"])),
         ("more", json!(1)),
     ] {
         let text = with(name, Some(value));
@@ -129,6 +134,28 @@ fn a_malformed_manifest_is_refused() {
     for text in ["", "[]", "null", "1", "{}", &text[1..], &format!("{text} x"), &twice] {
         assert_eq!(code(Manifest::parse(text)), Code::MANIFEST_INVALID, "{text}");
     }
+}
+
+#[test]
+fn a_module_is_for_the_audiences_that_its_manifest_names() {
+    let named = |names: &[&str]| Manifest::parse(&with("audience", Some(json!(names)))).unwrap();
+    let both = named(&["staging", "prod"]);
+    assert_eq!(both.to_json()["audience"], json!(["prod", "staging"]));
+    assert!(both.says_the_same_as(&manifest()));
+    assert_eq!(manifest().to_json().get("audience"), None, "an older host reads it");
+    for (manifest, audience, fits) in [
+        (&manifest(), "prod", true),
+        (&both, "prod", true),
+        (&both, "Prod", false),
+        (&both, "production", false),
+        (&named(&["staging"]), "prod", false),
+    ] {
+        assert_eq!(is_for(manifest, audience).is_ok(), fits, "{manifest:?} {audience}");
+    }
+    assert_eq!(code(is_for(&named(&["staging"]), "prod")), Code::AUDIENCE_MISMATCH);
+    let many: Vec<String> = (0..17).map(|at| format!("a{at}")).collect();
+    assert_eq!(code(Manifest::parse(&with("audience", Some(json!(many))))), Code::LIMIT_EXCEEDED);
+    assert!(Manifest::parse(&with("audience", Some(json!(many[1..])))).is_ok());
 }
 
 #[test]

@@ -29,6 +29,8 @@ struct Listed {
     name: String,
     version: Option<u64>,
     key_id: Option<String>,
+    #[serde(default)]
+    audience: Vec<String>,
 }
 
 /// Checks which keys may sign modules, and how they are stored.
@@ -109,7 +111,17 @@ pub(super) fn active_modules(transport: &Transport) -> Vec<Finding> {
                         "signoff module activate, or signoff module rollback {what} --reason TEXT"
                     ))
                 }
-                (None, Some(digest)) => Finding::ok(what, describe(digest)),
+                (None, Some(digest)) => match named.get(digest.as_str()) {
+                    Some(module) if module.key_id.is_some() && module.audience.is_empty() => {
+                        let module = describe(digest);
+                        Finding::weak(
+                            what,
+                            format!("{module}, for any deployment: one that was signed for another may be activated here"),
+                            "sign modules with `signoff module sign --audience NAME`",
+                        )
+                    }
+                    _ => Finding::ok(what, describe(digest)),
+                },
                 (None, None) => Finding::ok(what, "none: every action requires approval"),
             }
         })

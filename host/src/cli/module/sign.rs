@@ -38,6 +38,10 @@ pub(in super::super) struct SignArgs {
     /// The key to sign with: of use `module`, for the slot
     #[arg(long, value_name = "ID")]
     key: String,
+    /// An audience that the module is for; repeat it for several. Other deployments refuse the
+    /// module [default: any]
+    #[arg(long = "audience", value_name = "NAME")]
+    audiences: Vec<String>,
     /// Fuel of one call, about one unit per instruction [default: the host's]
     #[arg(long, value_name = "UNITS")]
     fuel: Option<u64>,
@@ -65,8 +69,10 @@ pub(super) fn run(args: &SignArgs, global: &Global) -> Result<Exit, Failure> {
     };
     let digest = ModuleDigest::of(&wasm);
     let now = SystemClock.now();
-    let manifest =
-        Manifest::new(digest, slot, args.name.clone(), args.version, limits, now).with_facts(facts);
+    let manifest = Manifest::new(digest, slot, args.name.clone(), args.version, limits, now)
+        .with_facts(facts)
+        .for_audiences(&args.audiences)
+        .map_err(refused)?;
     let envelope = Envelope::sign(&manifest, &key);
     // Verify as a server with this keyring would: the key may not be allowed to sign for the slot.
     envelope.clone().verify(&keys).map_err(refused)?;
@@ -91,6 +97,9 @@ pub(super) fn run(args: &SignArgs, global: &Global) -> Result<Exit, Failure> {
     } else {
         output::line(&digest.to_string());
         output::note(&format!("signed with {} in {}", args.key, output.display()));
+        if args.audiences.is_empty() {
+            output::note("for any deployment that knows the key; `--audience NAME` names the one");
+        }
     }
     Ok(Exit::Done)
 }
