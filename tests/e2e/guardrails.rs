@@ -163,6 +163,31 @@ fn a_denied_request_creates_no_approval_and_is_audited() {
 }
 
 #[test]
+fn the_requesters_reason_and_the_policys_stand_beside_each_other() {
+    let (home, server) = home_with_signer();
+    let rules = "format = 1\nname = \"f\"\n[[rule]]\nid = \"late\"\nverdict = \"require_approval\"\nwhen = \"context.hour > 22\"\n[[rule]]\nid = \"all\"\nverdict = \"require_approval\"\nreason = \"{agent} asks\"\n";
+    activated(&home, &server, "f", 1, rules);
+    let mut body = request("pay", json!({ "amount": 5 }), json!({}), None);
+    let unsaid = server.post("/api/v1/approvals", &body).json(201);
+    body["reason"] = json!("pay the invoice 4711");
+    let said = server.post("/api/v1/approvals", &body).json(201);
+    for (approval, reason) in [(&unsaid, Value::Null), (&said, json!("pay the invoice 4711"))] {
+        let shown = server.get(&format!("/api/v1/approvals/{}", id(approval))).ok();
+        assert_eq!(shown["reason"], reason);
+        assert_eq!(shown["policy_reason"], "inbox_triage asks");
+        assert_eq!(shown["failed"], json!(["late"]));
+    }
+    let shown = home.run(&["show", id(&said), "--server", &server.url]).ok();
+    let line = |name: &str| {
+        let line = shown.lines().find(|line| line.starts_with(name));
+        line.unwrap_or_else(|| panic!("{name}: {shown}")).to_owned()
+    };
+    assert!(line("reason").ends_with("pay the invoice 4711"));
+    assert!(line("policy says").ends_with("inbox_triage asks"));
+    assert!(line("failed").ends_with("the conditions of late could not be evaluated"));
+}
+
+#[test]
 fn the_requirement_of_a_policy_is_frozen_and_a_caller_can_only_raise_it() {
     let (home, server) = home_with_signer();
     for (id, group) in [("one", "finance"), ("two", "finance"), ("three", "legal")] {
@@ -177,7 +202,7 @@ fn the_requirement_of_a_policy_is_frozen_and_a_caller_can_only_raise_it() {
     let requested = transfer(json!({}), None);
     assert_eq!(requested["requirement"], finance(86_400, 2));
     assert_eq!((&requested["policy"], &requested["rule"]), (&json!(policy), &json!("money")));
-    assert_eq!(requested["reason"], "money leaves the house");
+    assert_eq!(requested["policy_reason"], "money leaves the house");
     assert_eq!(
         transfer(json!({ "threshold": 1 }), Some(604_800))["requirement"],
         finance(86_400, 2)

@@ -230,6 +230,7 @@ def view_of(record):
         "plan_hash", "reason", "requirement", "ballots", "executed_at", "execution", "withdrawn_at", "withdrawn_by",
         "policy", "rule")}
     return {**same, **decided, "request_digest": digest_of(record),
+            "policy_reason": record.get("policy_reason"), "failed": record.get("failed", []),
             "erased_at": record["erased"]["at"] if "erased" in record else None}
 
 
@@ -493,6 +494,17 @@ def openings():
         yield refused(f"accepted profiles, {name}", "request-invalid", accept=accept)
     yield made("policy and rule are kept", has(record=text_of(has(policy="sha256:00ff", rule="prod-changes"))),
                policy="sha256:00ff", rule="prod-changes")
+    said = {"policy_reason": "risk 92: two approvers", "failed": ["night", "large-amount"]}
+    yield made("what the policy said is kept, and the digest does not cover it", has(
+        record=text_of(has(reason=REASON, **said)),
+        view=text_of(has(reason=REASON, request_digest=request_digest(PENDING), **said))), **said)
+    yield made("what the policy said is not the reason", has(
+        view=text_of(has(reason=None, **said))), reason=None, **said)
+    yield made("16 failed rules", has(view=text_of(has(failed=[f"r{at}" for at in range(16)]))),
+               failed=[f"r{at}" for at in range(16)])
+    yield refused("17 failed rules", "limit-exceeded", failed=[f"r{at}" for at in range(17)])
+    yield refused("a failed rule as a number", "request-invalid", failed=[1])
+    yield refused("failed rules of null", "request-invalid", failed=None)
     yield made("what may be null", has(record=text_of(has(policy=None, rule=None, reason=None))),
                policy=None, rule=None, reason=None)
     for field in ("id", "audience", "agent", "action", "requested_by"):
@@ -576,6 +588,7 @@ def identifiers_and_texts():
         "requested_by": lambda text: step_open(requested_by=text),
         "policy": lambda text: step_open(policy=text),
         "rule": lambda text: step_open(rule=text),
+        "failed rule": lambda text: step_open(failed=[text]),
         "approver": lambda text: ("lifecycle.decide", decide_args(approver=text)),
         "attempt's agent": lambda text: ("lifecycle.check", check_args(attempt={"agent": text})),
         "attempt's action": lambda text: ("lifecycle.check", check_args(attempt={"action": text})),
@@ -609,6 +622,7 @@ def identifiers_and_texts():
             yield vector(f"name: {place} {name}", step(op, args, error=code))
     texts = {
         "reason": lambda text: step_open(reason=text),
+        "policy's reason": lambda text: step_open(policy_reason=text),
         "comment": lambda text: ("lifecycle.decide", decide_args(comment=text)),
         "detail": lambda text: ("lifecycle.settle", settle_args(detail=text)),
     }
@@ -970,6 +984,11 @@ def erasures():
             step("lifecycle.expire", given("e", {"now": LAST_SECOND}), ok=nothing(left["status"])),
             step("lifecycle.erase", erase_args("e", now=LAST_SECOND), error="already-erased"),
         )
+    said = {**PENDING, "status": "expired", "policy_reason": "mail of {context.to}", "failed": ["night"]}
+    yield vector("erase: the policy's reason, which may have parts of the context", step(
+        "lifecycle.erase", {"id": ID, "approval": text_of(said), "actor": text_of(ADMIN), "now": EXPIRES},
+        ok=has(view=text_of(has(reason=None, policy_reason=None, failed=["night"],
+                                request_digest=request_digest(said))))))
     yield from after_erasure()
     for name, approval, now in [("pending", "pending", EXPIRES - 1), ("approved", "approved", EXPIRES - 1),
                                 ("a lease that runs", "executed", LEASE_ENDS - 1)]:
@@ -1038,6 +1057,8 @@ def views():
         "erased_at": None,
         "policy": None,
         "rule": None,
+        "policy_reason": None,
+        "failed": [],
     }
     ballot = {"approver": APPROVER, "comment": COMMENT, "decided_at": rfc3339(DECIDED)}
     approved = {**view, **ballot, "status": "approved", "decision": "approved", "signature": signature(),
@@ -1255,6 +1276,8 @@ def unreadable_records():
         "erased and approved": edited(record("approved"), reason=None, ballots__0__comment=None, erased=gone),
         "erased and claimed": edited(record("executed"), reason=None, ballots__0__comment=None, erased=gone),
         "erased, with a reason": edited(record("expired"), erased=gone),
+        "erased, with the policy's reason": edited(
+            record("expired"), reason=None, policy_reason="a", erased=gone),
         "erased, with a comment": edited(record("rejected"), reason=None, erased=gone),
         "erased, with a detail": edited(record("succeeded"), reason=None, ballots__0__comment=None, erased=gone),
         "erased, with another digest": edited(record("expired"), reason=None, erased={**gone, "request_digest": "x"}),

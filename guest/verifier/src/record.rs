@@ -36,6 +36,10 @@ pub struct Record {
     pub requirement: Requirement,
     pub policy: Option<String>,
     pub rule: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_reason: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<String>,
     #[serde(deserialize_with = "objects")]
     pub ballots: Vec<Ballot>,
     pub decided_at: Option<UnixSeconds>,
@@ -154,6 +158,7 @@ impl Record {
         }
         let texts = [
             self.reason.as_ref(),
+            self.policy_reason.as_ref(),
             self.execution.as_ref().and_then(|execution| execution.detail.as_ref()),
         ];
         let comments = self.ballots.iter().map(|ballot| ballot.comment.as_ref());

@@ -32,7 +32,7 @@ pub struct Approval {
     pub plan_hash: Option<String>,
     /// Digest of the whole request; covered by `v2` signatures.
     pub request_digest: String,
-    /// The reason, for approvers.
+    /// The requester's reason, for approvers; covered by `v2` signatures.
     pub reason: Option<String>,
     /// The requirement.
     pub requirement: Requirement,
@@ -64,6 +64,13 @@ pub struct Approval {
     pub policy: Option<String>,
     /// The rule of the policy.
     pub rule: Option<String>,
+    /// The policy's reason. No signature covers it.
+    #[serde(default)]
+    pub policy_reason: Option<String>,
+    /// The rules whose condition the policy could not evaluate, at most 16. No signature covers
+    /// them.
+    #[serde(default)]
+    pub failed: Vec<String>,
     /// Digest of the verifier that produced this answer.
     pub verifier: String,
     /// The canonical context; only from `POST /approvals` and `GET /approvals/{id}`.

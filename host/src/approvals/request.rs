@@ -184,7 +184,6 @@ impl Approvals {
         judged: Option<&Judged>,
     ) -> String {
         let verdict = judged.map(|judged| &judged.verdict);
-        let said = verdict.and_then(|verdict| verdict.reason.as_deref());
         let required = verdict.and_then(|verdict| verdict.requirement.clone()).unwrap_or_default();
         let event = json!({
             "id": id.to_string(),
@@ -192,12 +191,14 @@ impl Approvals {
             "requested_by": caller.as_agent(&new.agent),
             "agent": new.agent,
             "action": new.action,
-            "reason": new.reason.as_deref().or(said),
+            "reason": new.reason,
             "ttl_seconds": new.expires_in_seconds,
             "floor": self.floor,
             "policy_requirement": required,
             "policy": judged.and_then(|judged| judged.policy.as_deref()),
             "rule": verdict.and_then(|verdict| verdict.rule.as_deref()),
+            "policy_reason": verdict.and_then(|verdict| verdict.reason.as_deref()),
+            "failed": verdict.map(|verdict| verdict.failed.as_slice()).unwrap_or_default(),
         });
         let requirement = new.requirement.as_deref().unwrap_or("{}");
         with_members(&event.to_string(), &[("requirement", requirement)])

@@ -205,6 +205,8 @@ impl Evidence {
             requirement: shown.requirement.clone(),
             policy: shown.policy.as_ref().map(ToString::to_string),
             rule: shown.rule.as_ref().map(ToString::to_string),
+            policy_reason: None,
+            failed: Vec::new(),
             ballots: self.ballots,
             decided_at: None,
             executed_at: None,

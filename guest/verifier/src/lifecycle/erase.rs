@@ -44,6 +44,7 @@ impl Erase<'_> {
         }
         let request_digest = record.request_digest()?;
         record.reason = None;
+        record.policy_reason = None;
         for ballot in &mut record.ballots {
             ballot.comment = None;
         }

@@ -7,12 +7,13 @@ use signoff_core::requirement::{PartialRequirement, duration};
 use signoff_core::role::Role;
 
 use crate::limits::{
-    EVENT_BYTES_MAX, LEASE_SECONDS_DEFAULT, LEASE_SECONDS_MAX, TEXT_BYTES_MAX, TTL_SECONDS_MAX,
+    EVENT_BYTES_MAX, FAILED_MAX, LEASE_SECONDS_DEFAULT, LEASE_SECONDS_MAX, TEXT_BYTES_MAX,
+    TTL_SECONDS_MAX,
 };
 use crate::name::{ApprovalId, ExecutionId, Identifier, Text, check_length};
 use crate::object::{self, object};
 use crate::record::{Outcome, Requirement};
-use crate::rejection::Rejection;
+use crate::rejection::{Code, Rejection};
 use crate::statement::Decision;
 
 /// A request for an approval.
@@ -26,6 +27,8 @@ pub(super) struct Request {
     pub(super) requirement: Requirement,
     pub(super) policy: Option<Identifier>,
     pub(super) rule: Option<Identifier>,
+    pub(super) policy_reason: Option<Text>,
+    pub(super) failed: Vec<Identifier>,
 }
 
 /// A ballot as it is sent, not yet verified.
@@ -99,6 +102,9 @@ impl Request {
             policy_requirement: PartialRequirement,
             policy: Option<Cow<'a, str>>,
             rule: Option<Cow<'a, str>>,
+            policy_reason: Option<Cow<'a, str>>,
+            #[serde(default)]
+            failed: Vec<Cow<'a, str>>,
         }
         let fields: Fields<'_> = parse("request", text)?;
         let optional = |field, text: Option<Cow<'_, str>>| {
@@ -118,8 +124,23 @@ impl Request {
             )?,
             policy: optional("policy", fields.policy)?,
             rule: optional("rule", fields.rule)?,
+            policy_reason: Text::optional("policy_reason", fields.policy_reason)?,
+            failed: failed(fields.failed)?,
         })
     }
+}
+
+/// Reads the names of the rules whose condition failed.
+///
+/// Rejections: `limit-exceeded`, `request-invalid`.
+fn failed(names: Vec<Cow<'_, str>>) -> Result<Vec<Identifier>, Rejection> {
+    if names.len() > FAILED_MAX {
+        return Err(Rejection::new(
+            Code::LimitExceeded,
+            format!("failed has {} rules, the limit is {FAILED_MAX}", names.len()),
+        ));
+    }
+    names.into_iter().map(|name| Identifier::new("failed", name)).collect()
 }
 
 /// Returns the requirement of a request, no less strict than each floor. `ttl_seconds` may be given

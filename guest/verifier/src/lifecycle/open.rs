@@ -53,6 +53,8 @@ impl Open<'_> {
             requirement: request.requirement,
             policy: request.policy.map(|policy| policy.to_string()),
             rule: request.rule.map(|rule| rule.to_string()),
+            policy_reason: request.policy_reason.map(|reason| reason.to_string()),
+            failed: request.failed.iter().map(ToString::to_string).collect(),
             ballots: Vec::new(),
             decided_at: None,
             executed_at: None,

@@ -78,6 +78,8 @@ struct Fields<'a> {
     erased_at: Option<UnixSeconds>,
     policy: Option<&'a str>,
     rule: Option<&'a str>,
+    policy_reason: Option<&'a str>,
+    failed: &'a [String],
 }
 
 impl<'a> Fields<'a> {
@@ -118,6 +120,8 @@ impl<'a> Fields<'a> {
             erased_at: record.erased.as_ref().map(|erased| erased.at),
             policy: record.policy.as_deref(),
             rule: record.rule.as_deref(),
+            policy_reason: record.policy_reason.as_deref(),
+            failed: &record.failed,
         }
     }
 }

@@ -127,6 +127,8 @@ impl<'a> Approval<'a> {
             requirement: self.requirement.clone(),
             policy: self.policy.clone(),
             rule: self.rule.clone(),
+            policy_reason: None,
+            failed: Vec::new(),
             ballots: Vec::new(),
             decided_at: None,
             executed_at: None,

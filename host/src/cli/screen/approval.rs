@@ -84,6 +84,11 @@ impl Screen {
         if approval.status == "pending" {
             self.field("has", &progress(approval, keys));
         }
+        self.field_of("policy says", approval.policy_reason.as_deref());
+        if !approval.failed.is_empty() {
+            let rules = approval.failed.join(", ");
+            self.field("failed", &format!("the conditions of {rules} could not be evaluated"));
+        }
     }
 
     fn history(&mut self, approval: &Approval) {
