@@ -24,6 +24,7 @@ mod audit_proofs;
 mod bad_bodies;
 mod bad_requests;
 mod bad_wire;
+mod certificates;
 mod cli;
 mod cli_material;
 mod crash;

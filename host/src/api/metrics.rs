@@ -53,6 +53,22 @@ struct ShadowLabels {
     result: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CertificateLabels {
+    certificate: u64,
+}
+
+/// The times of a TLS certificate.
+#[derive(Clone, Copy, Debug)]
+pub struct CertificateTimes {
+    /// Its place in the file, from 1.
+    pub place: u64,
+    /// The first second in which it is valid, since 1970.
+    pub not_before: u64,
+    /// The last second in which it is valid, since 1970.
+    pub not_after: u64,
+}
+
 /// Counters, gauges and histograms of one server.
 pub struct Metrics {
     registry: Mutex<Registry>,
@@ -70,6 +86,9 @@ pub struct Metrics {
     policy_failures: Gauge,
     shadow: Family<ShadowLabels, Gauge>,
     watched: Gauge,
+    tls_not_before: Family<CertificateLabels, Gauge>,
+    tls_not_after: Family<CertificateLabels, Gauge>,
+    tls_names: Family<CertificateLabels, Gauge>,
     /// Open connections.
     pub connections: Gauge,
 }
@@ -92,6 +111,9 @@ impl Default for Metrics {
             policy_failures: Gauge::default(),
             shadow: Family::default(),
             watched: Gauge::default(),
+            tls_not_before: Family::default(),
+            tls_not_after: Family::default(),
+            tls_names: Family::default(),
             connections: Gauge::default(),
         };
         metrics.register();
@@ -147,15 +169,53 @@ impl Metrics {
             self.watched.clone(),
         );
         registry.register("connections", "Open connections", self.connections.clone());
+        self.register_certificates(&mut registry);
         if let Ok(mut held) = self.registry.lock() {
             *held = registry;
+        }
+    }
+
+    fn register_certificates(&self, registry: &mut Registry) {
+        registry.register(
+            "tls_not_before_seconds",
+            "First second in which a TLS certificate is valid, by its place in the file",
+            self.tls_not_before.clone(),
+        );
+        registry.register(
+            "tls_not_after_seconds",
+            "Last second in which a TLS certificate is valid, by its place in the file",
+            self.tls_not_after.clone(),
+        );
+        registry.register(
+            "tls_names",
+            "DNS names and IP addresses of the server's own TLS certificate",
+            self.tls_names.clone(),
+        );
+    }
+
+    /// Replaces the times of the TLS certificates, and the number of names of the server's own.
+    /// What could not be read has no series.
+    pub fn set_certificates(&self, times: &[CertificateTimes], names: Option<usize>) {
+        // No scrape between the old and the new ones.
+        let _registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        self.tls_not_before.clear();
+        self.tls_not_after.clear();
+        self.tls_names.clear();
+        for CertificateTimes { place, not_before, not_after } in times {
+            let labels = CertificateLabels { certificate: *place };
+            self.tls_not_before.get_or_create(&labels).set(gauge(*not_before));
+            self.tls_not_after.get_or_create(&labels).set(gauge(*not_after));
+        }
+        if let Some(names) = names {
+            self.tls_names
+                .get_or_create(&CertificateLabels { certificate: 1 })
+                .set(gauge(names as u64));
         }
     }
 
     /// Returns the text of `/metrics`.
     pub(super) async fn render(&self, service: &Service) -> Result<String, Refusal> {
         let head = service.ledger.head().await?;
-        let gauge = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
         for (status, count) in Status::ALL.into_iter().zip(head.counts) {
             let labels = StatusLabels { status: status.as_str() };
             self.approvals.get_or_create(&labels).set(gauge(count));
@@ -187,6 +247,10 @@ impl Metrics {
         encode(&mut text, &registry).map_err(|_| failed("the registry cannot be written"))?;
         Ok(text)
     }
+}
+
+fn gauge(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
 }
 
 /// Counts and times each request by its route, not by its path, so that ids do not become labels.

@@ -42,7 +42,7 @@ pub use approval::{Approval, Ballot, Execution, List, Requirement, Verification}
 pub use connection::Connection;
 pub use guardrails::{Details, Evaluation};
 pub use held::HELD_OF_SUBJECT_MAX;
-pub use metrics::Metrics;
+pub use metrics::{CertificateTimes, Metrics};
 pub use problem::{FailureReason, Problem};
 pub use request_id::RequestId;
 pub use routes::{Access, ROUTES, Route, document};

@@ -1,6 +1,7 @@
 //! Serves the API over TCP or TLS: allowed addresses, limits on connections, headers and time, and
 //! graceful shutdown.
 
+mod chain;
 mod listen;
 mod places;
 mod tls;
@@ -27,6 +28,7 @@ use crate::api::{Connection, Metrics};
 use listen::Accepted;
 use places::{Place, Places};
 
+pub use chain::{CertificateProblem, Chain, ValidityPeriod};
 pub use listen::{Exposure, ListenAddress, Listener, UNIX_SCHEME, bind};
 pub use tls::{Tls, TlsError, read_chain};
 pub(crate) use unix::connect;

@@ -20,6 +20,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::chain::Chain;
 use crate::private_file::{PrivateFileError, read_private_file};
 
 /// A chain of a handful of certificates takes a few KiB.
@@ -43,6 +44,7 @@ struct Shared {
 struct Current {
     config: Arc<ServerConfig>,
     fingerprint: String,
+    chain: Arc<Chain>,
 }
 
 /// Why a certificate and a key cannot be used. Messages contain nothing of the key.
@@ -121,6 +123,16 @@ impl Tls {
         self.current().fingerprint
     }
 
+    /// Returns what the current certificates say of themselves.
+    pub fn chain(&self) -> Arc<Chain> {
+        self.current().chain
+    }
+
+    /// Returns the file of the certificates.
+    pub fn certificate_file(&self) -> &Path {
+        &self.0.certificate
+    }
+
     /// Performs a handshake; `None` if it fails for any reason, or takes too long. Failures are not
     /// logged: scanners and health checks cause them constantly.
     pub(super) async fn accept(&self, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
@@ -144,6 +156,7 @@ impl Current {
         let chain = read_chain(certificate)
             .map_err(|why| TlsError::Certificate { path: shown(certificate), why })?;
         let fingerprint = chain.first().map(|first| hex::encode(Sha256::digest(first)));
+        let read = Arc::new(Chain::of(&chain));
         let private = read_key(key)?;
         let provider = Arc::new(ring::default_provider());
         let signing = provider.key_provider.load_private_key(private);
@@ -160,12 +173,13 @@ impl Current {
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { config: Arc::new(config), fingerprint: fingerprint.unwrap_or_default() })
+        let fingerprint = fingerprint.unwrap_or_default();
+        Ok(Self { config: Arc::new(config), fingerprint, chain: read })
     }
 }
 
 /// Reads the certificates of a PEM file, at least one, each well formed. Does not check validity
-/// dates: clients do.
+/// dates: clients do, and [`Chain::problems`] reports them.
 ///
 /// # Errors
 ///

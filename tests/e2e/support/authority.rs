@@ -3,6 +3,7 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 
@@ -47,6 +48,32 @@ impl Authority {
         Issued { certificate, key: key.serialize_pem() }
     }
 
+    /// Issues a certificate for names and addresses, valid from one second to another, since 1970.
+    pub fn issue_between(&self, names: &[&str], from: i64, to: i64) -> Issued {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        let mut params = CertificateParams::new(names).unwrap();
+        set_validity(&mut params, from, to);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap().pem();
+        Issued { certificate, key: key.serialize_pem() }
+    }
+
+    /// Makes an authority whose certificate this one issues, valid until a second since 1970.
+    pub fn intermediate_until(&self, name: &str, to: i64) -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, name);
+        set_validity(&mut params, 0, to);
+        let key = KeyPair::generate().unwrap();
+        let pem = params.signed_by(&key, &self.issuer).unwrap().pem();
+        Self { issuer: Issuer::new(params, key), pem }
+    }
+
+    /// Returns its own certificate.
+    pub fn certificate(&self) -> &str {
+        &self.pem
+    }
+
     /// Issues a certificate for a name or an address.
     pub fn issue(&self, name: &str) -> Issued {
         self.issue_until(name, (4000, 1, 1))
@@ -67,6 +94,15 @@ impl Issued {
             assert!(!text.contains(line), "the key is in: {text}");
         }
     }
+}
+
+fn set_validity(params: &mut CertificateParams, from: i64, to: i64) {
+    let moment = |seconds: i64| {
+        let distance = Duration::from_secs(seconds.unsigned_abs());
+        let epoch = date_time_ymd(1970, 1, 1);
+        if seconds < 0 { epoch - distance } else { epoch + distance }
+    };
+    (params.not_before, params.not_after) = (moment(from), moment(to));
 }
 
 /// Writes a file of mode 0600.

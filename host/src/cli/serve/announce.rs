@@ -8,7 +8,6 @@ use super::Running;
 use crate::cli::output;
 use crate::keys::KeyDescription;
 use crate::modules::Active;
-use crate::server::Tls;
 
 impl Running {
     pub(super) async fn announce(&self, json: bool, store: &Path) {
@@ -30,7 +29,7 @@ impl Running {
                 "log_key": log_key,
                 "verifier": verifier,
                 "policy": policy.as_ref().ok().and_then(Active::digest),
-                "certificate": self.tls.as_ref().map(Tls::fingerprint),
+                "certificate": self.certificates.as_ref().map(|of| of.fingerprint()),
             });
             output::line(&facts.to_string());
             if let Some(why) = &self.unauthenticated {
@@ -50,9 +49,9 @@ impl Running {
             "policy    {}",
             policy.as_ref().map_or_else(ToString::to_string, describe_policy)
         ));
-        if let Some(tls) = &self.tls {
+        if let Some(certificates) = &self.certificates {
             // No example: it would depend on the certificate's issuer and name.
-            output::line(&format!("TLS       certificate {}", tls.fingerprint()));
+            output::line(&format!("TLS       certificate {}", certificates.fingerprint()));
             return;
         }
         let token = match self.service.tokens.required().await {

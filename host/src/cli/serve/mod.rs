@@ -1,6 +1,7 @@
 //! `signoff serve`: serves the HTTP API over a store file.
 
 mod announce;
+mod certificates;
 mod events;
 mod opening;
 mod running;
@@ -113,9 +114,10 @@ pub(super) fn run(args: &ServeArgs, global: &Global, target: &Target) -> Result<
         // Before the address is printed: a caller that knows it may stop the server right away.
         let interruption = interruption()?;
         let start = args.started(exposure, witness.as_ref());
-        let setup = Setup { opened, keys, config, start, tls: tls.clone() };
+        let setup = Setup { opened, keys, config, start, tls };
         let running = Running::start(setup, listeners).await?;
-        signals::on_hangup(Files { tls, service: Arc::clone(&running.service) })?;
+        let certificates = running.certificates.clone();
+        signals::on_hangup(Files { certificates, service: Arc::clone(&running.service) })?;
         running.announce(global.json, store).await;
         if !args.quiet {
             tokio::spawn(events::print(Arc::clone(&running.service), global.json));

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Opened;
+use super::certificates::Certificates;
 use crate::api::{self, App, Metrics, Origin};
 use crate::cli::output;
 use crate::clock::SystemClock;
@@ -50,7 +51,7 @@ pub(in crate::cli) struct Running {
     pub(in crate::cli) url: String,
     /// Where else clients reach it.
     pub(super) further: Vec<String>,
-    pub(super) tls: Option<Tls>,
+    pub(super) certificates: Option<Arc<Certificates>>,
     pub(super) service: Arc<Service>,
     /// Why rows are not authenticated, if they are not.
     pub(super) unauthenticated: Option<String>,
@@ -91,6 +92,10 @@ impl Running {
         let service = Arc::new(service);
         let (stop, stopping) = watch::channel(false);
         let metrics = Arc::<Metrics>::default();
+        let certificates = setup.tls.clone().map(|tls| {
+            let metrics = Arc::clone(&metrics);
+            Arc::new(Certificates::loaded(tls, metrics))
+        });
         let app =
             App::new(Arc::clone(&service), Arc::clone(&metrics), stopping.clone(), Origin::Network);
         let router = api::router(app);
@@ -99,19 +104,17 @@ impl Running {
         Ok(Self {
             url: urls.next().context("no address to listen on")?,
             further: urls.collect(),
-            sweeper: tokio::spawn(sweep(Arc::clone(&service), stopping.clone())),
+            sweeper: tokio::spawn(sweep(
+                Arc::clone(&service),
+                certificates.clone(),
+                stopping.clone(),
+            )),
             shadow: tokio::spawn({
                 let (service, stopping) = (Arc::clone(&service), stopping.clone());
                 async move { service.guardrails.compare(stopping).await }
             }),
-            server: tokio::spawn(server::serve(
-                listeners,
-                setup.tls.clone(),
-                router,
-                metrics,
-                stopping,
-            )),
-            tls: setup.tls,
+            server: tokio::spawn(server::serve(listeners, setup.tls, router, metrics, stopping)),
+            certificates,
             unauthenticated,
             service,
             stop,
@@ -167,8 +170,12 @@ async fn report_lost_keys(service: &Service) {
     }
 }
 
-/// Stores due expiries, once a second.
-async fn sweep(service: Arc<Service>, mut stopping: watch::Receiver<bool>) {
+/// Stores due expiries and reports certificates that expire, once a second.
+async fn sweep(
+    service: Arc<Service>,
+    certificates: Option<Arc<Certificates>>,
+    mut stopping: watch::Receiver<bool>,
+) {
     let mut ticks = interval(SWEEP);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut reported = None;
@@ -176,6 +183,9 @@ async fn sweep(service: Arc<Service>, mut stopping: watch::Receiver<bool>) {
         tokio::select! {
             _ = ticks.tick() => {}
             _ = stopping.wait_for(|stopping| *stopping) => return,
+        }
+        if let Some(certificates) = &certificates {
+            certificates.report_new();
         }
         let failed = service.sweep().await.err();
         let code = failed.as_ref().map(|refusal| refusal.code);

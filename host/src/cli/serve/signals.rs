@@ -5,13 +5,13 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::certificates::Certificates;
 use crate::cli::output;
-use crate::server::Tls;
 use crate::service::Service;
 
 /// What a server reloads from files on SIGHUP.
 pub(super) struct Files {
-    pub(super) tls: Option<Tls>,
+    pub(super) certificates: Option<Arc<Certificates>>,
     pub(super) service: Arc<Service>,
 }
 
@@ -26,31 +26,17 @@ impl Files {
             }
         }
     }
-
-    /// Reloads the certificate and reports the result; a malformed one leaves the old one in use.
-    fn read_again(&self) {
-        match self.tls.as_ref().map(|tls| (tls, tls.reload())) {
-            None => {}
-            Some((tls, Ok(()))) => {
-                output::note(&format!("TLS certificate reloaded: {}", tls.fingerprint()));
-            }
-            Some((tls, Err(e))) => {
-                output::note(&format!("{e}; still using the certificate {}", tls.fingerprint()));
-            }
-        }
-    }
 }
 
 /// Installs a SIGHUP handler that reloads the files.
 pub(super) fn on_hangup(files: Files) -> Result<()> {
     let mut hangups = signal(SignalKind::hangup()).context("cannot watch for SIGHUP")?;
-    let files = Arc::new(files);
     tokio::spawn(async move {
         while hangups.recv().await.is_some() {
-            let files = Arc::clone(&files);
             // Sequentially: concurrent reloads could leave the older of two certificates in use.
-            let certificates = Arc::clone(&files);
-            let _ = tokio::task::spawn_blocking(move || certificates.read_again()).await;
+            if let Some(certificates) = files.certificates.clone() {
+                let _ = tokio::task::spawn_blocking(move || certificates.reload()).await;
+            }
             files.read_keys_again().await;
         }
     });
