@@ -72,6 +72,11 @@ impl Settings {
         self
     }
 
+    /// Returns whether the server terminates TLS.
+    pub(crate) fn terminates_tls(&self) -> bool {
+        self.0.get(LISTENER).is_some_and(|listener| listener["tls"] == true)
+    }
+
     pub(crate) fn from_values(values: BTreeMap<String, Value>) -> Self {
         Self(values)
     }

@@ -1,5 +1,5 @@
-//! Certificates that clients refuse, or will soon: reported at a start, at a reload, when they expire,
-//! and in `/metrics`.
+//! Certificates that clients refuse, or will soon: reported at a start, at a reload, when they expire, by
+//! `doctor` and in `/metrics`.
 
 use std::time::UNIX_EPOCH;
 
@@ -21,6 +21,8 @@ struct Case {
     to: i64,
     /// The line without the remedy; none if nothing is wrong.
     said: Option<String>,
+    /// What `doctor` prints before it.
+    mark: &'static str,
     /// The clients' reason to refuse it.
     refused: Option<&'static str>,
 }
@@ -41,12 +43,13 @@ fn date(home: &Home, seconds: i64) -> String {
 /// Returns every rule with a certificate for it.
 fn cases(home: &Home) -> Vec<Case> {
     let local: &[&str] = &["127.0.0.1", "localhost"];
-    let good = Case { names: local, from: 0, to: FAR, said: None, refused: None };
+    let good = Case { names: local, from: 0, to: FAR, said: None, mark: "ok  ", refused: None };
     let soon = now() + 13 * DAY;
     vec![
         Case {
             to: PAST,
             said: Some("expired at 2021-01-01T00:00:00Z, so clients refuse it".to_owned()),
+            mark: "BAD ",
             refused: Some("expired"),
             ..good
         },
@@ -54,6 +57,7 @@ fn cases(home: &Home) -> Vec<Case> {
         Case {
             from: FAR - DAY,
             said: Some("is not valid before 2099-12-31T00:00:00Z, so clients refuse it".to_owned()),
+            mark: "BAD ",
             refused: Some("not yet valid"),
             ..good
         },
@@ -63,12 +67,14 @@ fn cases(home: &Home) -> Vec<Case> {
                 "has neither a DNS name nor an IP address as `subjectAltName`, so clients refuse it"
                     .to_owned(),
             ),
+            mark: "BAD ",
             refused: Some("no alternative certificate subject name|does not match"),
             ..good
         },
         Case {
             to: soon,
             said: Some(format!("expires at {}", date(home, soon))),
+            mark: "weak",
             ..good
         },
         Case { to: now() + 15 * DAY, ..good },
@@ -172,6 +178,54 @@ fn a_certificate_that_clients_refuse_is_reported_at_each_reload() {
 }
 
 #[test]
+fn doctor_reports_a_certificate_that_clients_refuse() {
+    let home = Home::new();
+    home.run(&["init"]).ok();
+    let authority = Authority::new("an authority of a test");
+    let doctor = ["doctor", "--tls-cert", "cert.pem"];
+    for case in cases(&home) {
+        authority.issue_between(case.names, case.from, case.to).install(&home);
+        let ran = home.run(&doctor).exits(i32::from(case.mark == "BAD "));
+        let lines: Vec<&str> = ran.out.lines().collect();
+        let place = lines.iter().position(|line| line.contains("  TLS ")).unwrap();
+        let expected = match &case.said {
+            Some(said) => format!("{}  TLS       `cert.pem`: {said}", case.mark),
+            None => {
+                let end = date(&home, case.to);
+                format!("ok    TLS       `cert.pem` is valid until {end} for 127.0.0.1, localhost")
+            }
+        };
+        assert_eq!(lines[place], expected);
+        let has_remedy = lines[place + 1].trim_start().starts_with("-> ");
+        assert_eq!(has_remedy, case.said.is_some(), "{ran:?}");
+        assert_eq!(ran.out.matches("  TLS ").count(), 1, "{ran:?}");
+        let json = home.run(&[&["--json"], &doctor[..]].concat()).json();
+        let items = json["items"].as_array().unwrap();
+        let item = items.iter().find(|item| item["what"] == "TLS").unwrap();
+        assert_eq!(item["good"], case.mark != "BAD ", "{item}");
+    }
+    home.file("cert.pem", "nothing");
+    for file in ["cert.pem", "missing.pem"] {
+        let ran = home.run(&["doctor", "--tls-cert", file]).exits(1);
+        assert!(ran.out.contains(&format!("BAD   TLS       `{file}`: ")), "{ran:?}");
+    }
+}
+
+#[test]
+fn doctor_names_its_flag_if_the_last_start_used_tls() {
+    let home = Home::new();
+    let authority = Authority::new("an authority of a test");
+    authority.issue("127.0.0.1").install(&home);
+    serve_tls(&home).stop();
+    let hint = "weak  TLS       the server's certificate is not checked here";
+    assert!(home.run(&["doctor"]).ok().contains(hint));
+    assert!(!home.run(&["doctor", "--tls-cert", "cert.pem"]).ok().contains(hint));
+    let plain = Home::new();
+    plain.serve().stop();
+    assert!(!plain.run(&["doctor"]).ok().contains("TLS"));
+}
+
+#[test]
 fn an_expired_issuer_is_reported() {
     let home = Home::new();
     let root = Authority::new("an authority of a test");
@@ -187,6 +241,9 @@ fn an_expired_issuer_is_reported() {
         let series = format!("signoff_tls_not_after_seconds{{certificate=\"2\"}} {until}");
         assert!(metrics(&home, &server).contains(&series));
         assert_said(&warnings(&server.stop()), said);
+        let doctor = home.run(&["doctor", "--tls-cert", "cert.pem"]);
+        assert_eq!(doctor.out.contains("BAD   TLS"), said.is_some(), "{doctor:?}");
+        assert!(doctor.out.contains(said.unwrap_or("is valid until 2100")), "{doctor:?}");
     }
 }
 
@@ -222,6 +279,8 @@ fn a_certificate_that_only_signoff_cannot_read_is_reported_and_used() {
     assert!(metrics(&home, &server).is_empty());
     let said = "has a form that signoff cannot read, so its dates and names are not checked";
     assert_said(&warnings(&server.stop()), Some(said));
+    let doctor = home.run(&["doctor", "--tls-cert", "cert.pem"]).ok();
+    assert!(doctor.contains(&format!("weak  TLS       `cert.pem`: {said}")), "{doctor}");
 }
 
 #[test]

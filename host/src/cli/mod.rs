@@ -182,7 +182,7 @@ enum Command {
     /// Benchmark this machine: verification, digests, durable decisions
     Bench(bench::BenchArgs),
     /// Report errors and weaknesses of this deployment, with fixes
-    Doctor,
+    Doctor(doctor::DoctorArgs),
     /// Compile a module for another process of this program
     #[command(hide = true)]
     CompileModule(compile_module::CompileArgs),
@@ -274,7 +274,7 @@ impl Cli {
             Command::Audit(command) => audit::run(&command, &global, open),
             Command::Receipt(command) => receipt::run(&command, &global, open),
             Command::Bench(args) => bench::run(&args, &global),
-            Command::Doctor => doctor::run(&global, &target),
+            Command::Doctor(args) => doctor::run(&args, &global, &target),
             Command::CompileModule(args) => Ok(compile_module::run(&args)),
             Command::Completions(args) => completions::run(&args, &mut Self::command()),
         }

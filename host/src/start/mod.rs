@@ -82,6 +82,8 @@ pub struct Standing {
     pub settings: Result<(), Refusal>,
     /// Whether the clock is neither behind the log nor far ahead of it.
     pub clock: Result<(), String>,
+    /// Whether the server terminated TLS at its last start.
+    pub tls: bool,
 }
 
 /// Why a start is refused.
@@ -198,6 +200,7 @@ impl StartChecks {
             keys: self.keys.checked().await.map(drop),
             settings: self.settings_suffice().await,
             clock: wrong.map_or(Ok(()), Err),
+            tls: self.recorded_tls().await,
         }
     }
 

@@ -47,6 +47,11 @@ impl StartChecks {
         Ok(Recorded { settings: Settings::from_values(values), entries })
     }
 
+    /// Returns whether the last start recorded that the server terminates TLS.
+    pub(super) async fn recorded_tls(&self) -> bool {
+        self.recorded_settings().await.is_ok_and(|recorded| recorded.settings.terminates_tls())
+    }
+
     /// Blocks writes if a setting is weaker than recorded.
     pub(super) async fn close_for_weaker_settings(&self) {
         if let Err(refusal) = self.settings_suffice().await {

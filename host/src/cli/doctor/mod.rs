@@ -1,10 +1,15 @@
-//! `signoff doctor`: reports errors and weaknesses, with fixes. `keys` checks keys and settings,
-//! `modules` the active modules and their signers, `store` the store and its tokens.
+//! `signoff doctor`: reports errors and weaknesses, with fixes. `certificates` checks the server's
+//! certificates, `keys` checks keys and settings, `modules` the active modules and their signers,
+//! `store` the store and its tokens.
 
+mod certificates;
 mod keys;
 mod modules;
 mod store;
 
+use std::path::PathBuf;
+
+use clap::Args;
 use serde_json::{Value, json};
 
 use super::transport::{Target, Transport};
@@ -12,6 +17,18 @@ use super::{Exit, Global, exit::Failure, output};
 use crate::engine::{Allocation, Cache};
 use crate::keys::trust;
 use crate::verifier::Verifier;
+
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct DoctorArgs {
+    /// Check the server's TLS certificate and its issuers, PEM: the file of `serve --tls-cert`
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+}
+
+const EXAMPLES: &str = "Examples:
+  signoff doctor
+  signoff doctor --tls-cert tls.pem   # of a server with this certificate";
 
 /// The level of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +50,7 @@ struct Finding {
     fix: Option<String>,
 }
 
-pub(super) fn run(global: &Global, target: &Target) -> Result<Exit, Failure> {
+pub(super) fn run(args: &DoctorArgs, global: &Global, target: &Target) -> Result<Exit, Failure> {
     let Target::Store(path) = target else {
         return Err(Failure::usage(
             "doctor examines this machine: leave out --server, and unset SIGNOFF_SERVER",
@@ -47,6 +64,7 @@ pub(super) fn run(global: &Global, target: &Target) -> Result<Exit, Failure> {
     let keys = source.load();
     findings.extend(keys::look(&keys, &config));
     findings.extend(modules::signers(&keys));
+    findings.extend(args.tls_cert.iter().flat_map(|file| certificates::look(file)));
     findings.push(verifier());
     findings.extend(store::look(path, &trust(&source))?);
     // A store that cannot be read was reported above.
@@ -54,7 +72,7 @@ pub(super) fn run(global: &Global, target: &Target) -> Result<Exit, Failure> {
         && !transport.has_no_store()
         && keys.is_ok()
     {
-        findings.extend(store::start_checks(&transport));
+        findings.extend(store::start_checks(&transport, args.tls_cert.is_some()));
         findings.extend(store::lost_keys(&transport));
         findings.extend(modules::active_modules(&transport));
     }

@@ -70,8 +70,9 @@ async fn examined(path: &Path, trust: &Trust) -> Result<Vec<Finding>, StoreError
 /// Ballots by lost keys that are named.
 const LOST_KEYS_SHOWN: usize = 10;
 
-/// Reports what a start would check: the witness, the settings, the clock, the keys.
-pub(super) fn start_checks(transport: &Transport) -> Vec<Finding> {
+/// Reports what a start would check: the witness, the settings, the clock, the keys. Reports TLS
+/// without a certificate that was checked.
+pub(super) fn start_checks(transport: &Transport, has_certificate: bool) -> Vec<Finding> {
     let checks = match transport.start_checks() {
         // `examined` reports a store that cannot be opened.
         Err(_) | Ok(None) => return Vec::new(),
@@ -97,7 +98,14 @@ pub(super) fn start_checks(transport: &Transport) -> Vec<Finding> {
         Ok(()) => Finding::ok("clock", "neither behind the audit log nor far ahead of it"),
     };
     let keys = checks.keys.err().map(|why| Finding::bad("keys", why.detail));
-    keys.into_iter().chain([witness, settings, clock]).collect()
+    let certificate = (checks.tls && !has_certificate).then(|| {
+        Finding::weak(
+            "TLS",
+            "the server's certificate is not checked here, only at its start and at SIGHUP",
+            "signoff doctor --tls-cert FILE, with the file that `signoff serve` has",
+        )
+    });
+    keys.into_iter().chain([witness, settings, clock]).chain(certificate).collect()
 }
 
 /// Reports unfinished approvals with a ballot whose key is gone.
