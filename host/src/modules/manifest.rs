@@ -154,7 +154,7 @@ impl Manifest {
 
     /// Returns it as JSON, as parsed by [`Self::parse`].
     pub fn to_json(&self) -> Value {
-        let mut text = json!({
+        let text = json!({
             "format": FORMAT,
             "digest": self.digest.to_string(),
             "slot": self.slot.as_str(),
@@ -165,11 +165,14 @@ impl Manifest {
             "created": self.created(),
         });
         // A host that does not know the member refuses the manifest, and needs to only if it has one.
-        if !self.audiences.is_empty() {
-            let names: Vec<&str> = self.audiences.iter().map(Identifier::as_str).collect();
-            text["audience"] = json!(names);
+        let names: Vec<&str> = self.audiences.iter().map(Identifier::as_str).collect();
+        match text {
+            Value::Object(mut members) if !names.is_empty() => {
+                members.insert("audience".to_owned(), json!(names));
+                Value::Object(members)
+            }
+            text => text,
         }
-        text
     }
 
     /// Returns whether two manifests are equal apart from their creation times and audiences.
