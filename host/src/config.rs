@@ -8,6 +8,10 @@
 //! threshold = 2
 //! groups = { sre = 1 }
 //!
+//! [quotas]                      # of each requester
+//! pending = 1000                # pending approvals
+//! pending_bytes = 33554432      # of their contexts and plans
+//!
 //! [keys]                        # only in a file named by --config
 //! command = ["vault", "kv", "get", "-field=keyring", "secret/signoff"]
 //! ```
@@ -24,6 +28,10 @@ use signoff_core::requirement::PartialRequirement;
 use crate::folder::is_mine_or_roots;
 
 const FILE_BYTES_MAX: u64 = 64 << 10;
+/// Largest quota of pending approvals.
+const PENDING_MAX: usize = 100_000;
+/// Smallest quota of bytes: a context and a plan of the largest size.
+const PENDING_BYTES_MIN: u64 = 2 * signoff_core::context::BYTES_MAX as u64;
 
 /// The settings of a deployment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -33,6 +41,8 @@ pub struct Config {
     pub signatures: Signatures,
     /// The minimum requirement of every approval.
     pub requirement: Floor,
+    /// What one requester may have pending.
+    pub quotas: Quotas,
     /// Sources of keys in addition to the environment and the keyring file.
     pub keys: KeyConfig,
 }
@@ -54,6 +64,16 @@ pub struct Floor {
     pub threshold: Option<u32>,
     /// The number of approvers per group.
     pub groups: BTreeMap<String, u32>,
+}
+
+/// What one requester may have pending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Quotas {
+    /// The number of pending approvals, 1 to 100,000.
+    pub pending: usize,
+    /// The size of their contexts and plans in bytes, at least what one request may have.
+    pub pending_bytes: u64,
 }
 
 /// Sources of keys.
@@ -83,6 +103,12 @@ impl Default for Signatures {
     }
 }
 
+impl Default for Quotas {
+    fn default() -> Self {
+        Self { pending: 1_000, pending_bytes: 32 << 20 }
+    }
+}
+
 impl Config {
     /// Loads the settings of a file. Returns [`Default`] if no file is given and none is next to
     /// the store.
@@ -91,7 +117,8 @@ impl Config {
     ///
     /// A given file that does not exist; a file that is too large, is not TOML, has unknown
     /// settings, accepts no profile or an unknown one, has a requirement outside the limits of
-    /// requests or one that the accepted profiles cannot meet, or has an empty command; a file with
+    /// requests or one that the accepted profiles cannot meet, quotas out of range, or an empty
+    /// command; a file with
     /// a command that was not given explicitly or that other users can change.
     pub fn load(given: Option<&Path>, store: &Path) -> Result<Self, ConfigError> {
         let path = given.map_or_else(|| beside(store), Path::to_owned);
@@ -142,6 +169,15 @@ impl Config {
                 e.message
             )
         })?;
+        let Quotas { pending, pending_bytes } = config.quotas;
+        if !(1..=PENDING_MAX).contains(&pending) {
+            return Err(format!("quotas.pending is {pending}, expected 1 to {PENDING_MAX}"));
+        }
+        if pending_bytes < PENDING_BYTES_MIN {
+            return Err(format!(
+                "quotas.pending_bytes is {pending_bytes}, expected at least {PENDING_BYTES_MIN}, a context and a plan"
+            ));
+        }
         let no_program = |argv: &Vec<String>| argv.first().is_none_or(String::is_empty);
         if config.keys.command.as_ref().is_some_and(no_program) {
             return Err("keys.command names no program".to_owned());

@@ -48,6 +48,7 @@ mod policy_tool;
 mod policy_tool_build;
 mod policy_tool_diff;
 mod policy_tool_modules;
+mod quotas;
 mod races;
 mod request_ids;
 mod roles;

@@ -6,6 +6,7 @@ mod cursor;
 mod decide;
 mod execute;
 mod expire;
+mod quota;
 mod read;
 mod request;
 mod view;
@@ -13,6 +14,7 @@ mod view;
 use std::sync::Arc;
 
 use self::cursor::Cursors;
+use self::quota::Quotas;
 use crate::config::{Config, Floor};
 use crate::guardrails::Guardrails;
 use crate::id::{ApprovalId, IdMaker};
@@ -39,6 +41,7 @@ pub struct Approvals {
     accept: Arc<[String]>,
     /// The minimum requirement of every approval.
     floor: Floor,
+    quotas: Quotas,
 }
 
 impl Approvals {
@@ -58,6 +61,7 @@ impl Approvals {
             cursors: Cursors::new(),
             accept: config.signatures.accept.clone().into(),
             floor: config.requirement.clone(),
+            quotas: Quotas::new(config.quotas),
         }
     }
 

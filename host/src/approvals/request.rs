@@ -41,6 +41,13 @@ pub struct NewApproval {
     pub requirement: Option<String>,
 }
 
+/// The members of a new approval's view that decide whether it is stored.
+#[derive(Deserialize)]
+struct Required {
+    requested_by: String,
+    requirement: Requirement,
+}
+
 /// An approval that is not stored yet.
 struct Prepared {
     verifier: Verifier,
@@ -56,7 +63,8 @@ impl Approvals {
     /// 1. `forbidden` for an agent that the caller does not act for 2. with an active policy:
     ///    `request-invalid`, `limit-exceeded` for a malformed agent or action, `context-invalid`,
     ///    `policy-trapped`, `policy-denied` 3. as `lifecycle.open` in `wit/` 4.
-    ///    `requirement-unmeetable` 5. the errors of every change.
+    ///    `requirement-unmeetable` 5. `rate-limited`: the requester's quota of pending approvals
+    ///    6. the errors of every change.
     pub async fn request(
         &self,
         caller: &Caller,
@@ -74,31 +82,29 @@ impl Approvals {
         let id = self.ids.approval();
         let Prepared { verifier, judged, opened } = self.prepare(caller, &id, new, now).await?;
         let Opened { transition, view, context, plan } = opened;
-        self.can_be_met(&view)?;
+        let required: Required = serde_json::from_str(&view).map_err(Refusal::internal)?;
+        self.can_be_met(&required)?;
         let texts = Texts { context, plan };
+        let place = self.take_place(&required.requested_by, id, texts.bytes()).await?;
         let reply = Reply::new(201, shown(&verifier, &view, Some(&texts)));
         let guardrail = judged.policy.as_ref().map(|_| judged.guardrail());
         let by = Deciders { verifier: &verifier, guardrail };
         let change = ApprovalChange { by, transition, base: Base::New(texts), reply, at: now };
-        self.ledger.commit(caller, change, idempotency).await?.ok_or_else(|| {
+        let reply = self.ledger.commit(caller, change, idempotency).await?.ok_or_else(|| {
             Refusal::new(Code::STORE_UNAVAILABLE, "the generated id is already taken; retry")
-        })
+        })?;
+        place.keep();
+        Ok(reply)
     }
 
     /// Refuses a request that would only wait for its expiry, because too few approvers have a key.
     ///
     /// Refusals: `requirement-unmeetable`.
-    fn can_be_met(&self, view: &str) -> Result<(), Refusal> {
-        #[derive(Deserialize)]
-        struct Required {
-            requested_by: String,
-            requirement: Requirement,
-        }
-        let required: Required = serde_json::from_str(view).map_err(Refusal::internal)?;
+    fn can_be_met(&self, required: &Required) -> Result<(), Refusal> {
         // A request itself needs no key: without a readable keyring nothing is known.
         let Ok(keys) = self.keys.current() else { return Ok(()) };
         let Required { requested_by, requirement } = required;
-        let short = keys.shortages(&self.accept, &requirement, Some(&requested_by));
+        let short = keys.shortages(&self.accept, requirement, Some(requested_by));
         let Some(short) = short.first() else { return Ok(()) };
         Err(Refusal::new(
             Code::REQUIREMENT_UNMEETABLE,

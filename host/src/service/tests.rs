@@ -2,6 +2,7 @@
 
 mod calls;
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -384,6 +385,10 @@ impl Store for Double {
         limit: usize,
     ) -> Result<Vec<ApprovalId>, StoreError> {
         self.inner.unfinished(after, limit).await
+    }
+
+    async fn pending_among(&self, ids: &[ApprovalId]) -> Result<HashSet<ApprovalId>, StoreError> {
+        self.inner.pending_among(ids).await
     }
 
     async fn row(&self, kind: RowKind, id: &str) -> Result<Option<Row>, StoreError> {

@@ -21,6 +21,7 @@ pub use row_kind::RowKind;
 pub(crate) use trust::is_signed;
 pub use trust::{LogKeys, NoLogKeys, Trust};
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -77,6 +78,9 @@ pub trait Store: Send + Sync + 'static {
         after: Option<ApprovalId>,
         limit: usize,
     ) -> Result<Vec<ApprovalId>, StoreError>;
+
+    /// Returns which of these approvals are pending according to the log.
+    async fn pending_among(&self, ids: &[ApprovalId]) -> Result<HashSet<ApprovalId>, StoreError>;
 
     /// Returns one of the host's own rows.
     async fn row(&self, kind: RowKind, id: &str) -> Result<Option<Row>, StoreError>;
@@ -199,6 +203,13 @@ pub struct Texts {
     pub context: String,
     /// The canonical plan, if there is one.
     pub plan: Option<String>,
+}
+
+impl Texts {
+    /// Returns the size of both in bytes.
+    pub fn bytes(&self) -> u64 {
+        (self.context.len() + self.plan.as_ref().map_or(0, String::len)) as u64
+    }
 }
 
 /// The indexed fields of an approval. Times are unix seconds.

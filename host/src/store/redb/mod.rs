@@ -31,6 +31,7 @@ mod snapshot;
 mod tests;
 mod writer;
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -48,7 +49,7 @@ use self::writer::Writer;
 use super::log_state::LogState;
 use super::{
     About, Answer, Change, Commit, Entry, EntryInterpreter, Head, Query, Row, RowKind, Scope,
-    Store, StoreError, Stored, Trust, WithTexts, Witness,
+    Status, Store, StoreError, Stored, Trust, WithTexts, Witness,
 };
 use crate::id::ApprovalId;
 use signoff_core::log::tree::Hash;
@@ -291,6 +292,14 @@ impl Store for RedbStore {
         self.read(|_, log| {
             let ids = log.unfinished_after(after.map(ApprovalId::to_u128)).take(limit);
             Ok(ids.map(ApprovalId::from_u128).collect())
+        })
+    }
+
+    async fn pending_among(&self, ids: &[ApprovalId]) -> Result<HashSet<ApprovalId>, StoreError> {
+        self.read(|_, log| {
+            let status = |id: &ApprovalId| log.approval(id.to_u128()).and_then(|it| it.status);
+            let pending = ids.iter().filter(|id| status(id) == Some(Status::Pending));
+            Ok(pending.copied().collect())
         })
     }
 

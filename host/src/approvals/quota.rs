@@ -1,0 +1,208 @@
+//! Quotas: how many pending approvals a requester may have, and how many bytes of contexts and
+//! plans. A requester that sends more takes an approver's attention and everybody's disk.
+//!
+//! What is pending is what the log says is pending. The memory here only maps requesters to their
+//! approvals; those that have ended are dropped when a requester reaches its quota.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::Deserialize;
+use tokio::sync::OnceCell;
+
+use super::Approvals;
+use crate::code::Code;
+use crate::config::Quotas as Limits;
+use crate::id::ApprovalId;
+use crate::refusal::Refusal;
+use crate::store::{Status, WithTexts};
+use crate::verifier::Approval;
+
+/// Approvals that are read at a time.
+const BATCH: usize = 256;
+/// Approvals in memory before those that have ended are looked for among all requesters.
+const SWEEP_MIN: usize = 10_000;
+
+/// The pending approvals of every requester.
+#[derive(Default)]
+pub(super) struct Quotas {
+    limits: Limits,
+    /// Loaded from the store before the first request.
+    pending: OnceCell<Arc<Mutex<Pending>>>,
+}
+
+#[derive(Debug, Default)]
+struct Pending {
+    /// By requester in ASCII lower case, which is how persons are compared.
+    of: HashMap<String, HashMap<ApprovalId, Held>>,
+    count: usize,
+    /// The count from which on all requesters are swept.
+    sweep_from: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    bytes: u64,
+    /// Whether the approval is stored; otherwise its request is running.
+    is_stored: bool,
+}
+
+/// The place of one request in its requester's quota. Unless it is kept, dropping it frees the place.
+pub(super) struct Place {
+    pending: Arc<Mutex<Pending>>,
+    requester: String,
+    id: ApprovalId,
+    is_kept: bool,
+}
+
+impl Quotas {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self { limits, ..Self::default() }
+    }
+}
+
+impl Approvals {
+    /// Takes a place in a requester's quota.
+    ///
+    /// Refusals: `rate-limited`, `store-unavailable`.
+    pub(super) async fn take_place(
+        &self,
+        requester: &str,
+        id: ApprovalId,
+        bytes: u64,
+    ) -> Result<Place, Refusal> {
+        let pending = self.quotas.pending.get_or_try_init(|| self.load_pending()).await?;
+        let requester = requester.to_ascii_lowercase();
+        let limits = self.quotas.limits;
+        let ended = {
+            let pending = lock(pending);
+            let is_full = pending.refusal(&requester, bytes, limits).is_some();
+            pending.to_check(&requester, is_full)
+        };
+        if !ended.is_empty() {
+            let still = self.ledger.store().pending_among(&ended).await?;
+            lock(pending).forget(&ended.into_iter().filter(|id| !still.contains(id)).collect());
+        }
+        let mut taken = lock(pending);
+        if let Some(refusal) = taken.refusal(&requester, bytes, limits) {
+            return Err(refusal);
+        }
+        taken.insert(requester.clone(), id, Held { bytes, is_stored: false });
+        Ok(Place { pending: Arc::clone(pending), requester, id, is_kept: false })
+    }
+
+    /// Reads the pending approvals of the store. One that cannot be read takes no place: it can
+    /// neither be shown nor decided.
+    async fn load_pending(&self) -> Result<Arc<Mutex<Pending>>, Refusal> {
+        #[derive(Deserialize)]
+        struct Shown {
+            requested_by: String,
+        }
+        let (mut pending, mut after) = (Pending::default(), None);
+        loop {
+            let ids = self.ledger.store().unfinished(after, BATCH).await?;
+            let Some(last) = ids.last() else { break };
+            after = Some(*last);
+            for id in ids {
+                let Ok(Some(stored)) = self.ledger.store().load(&id, WithTexts::Yes).await else {
+                    continue;
+                };
+                if stored.summary.status != Status::Pending {
+                    continue;
+                }
+                let text = id.to_string();
+                let approval = Approval { id: &text, record: Some(&stored.record) };
+                let shown = self.verifier.current().show(approval, self.ledger.now());
+                let shown = shown.ok().and_then(|shown| serde_json::from_str(&shown.view).ok());
+                let Some(Shown { requested_by }) = shown else { continue };
+                let bytes = stored.texts.map_or(0, |texts| texts.bytes());
+                let held = Held { bytes, is_stored: true };
+                pending.insert(requested_by.to_ascii_lowercase(), id, held);
+            }
+        }
+        Ok(Arc::new(Mutex::new(pending)))
+    }
+}
+
+impl Pending {
+    fn insert(&mut self, requester: String, id: ApprovalId, held: Held) {
+        if self.of.entry(requester).or_default().insert(id, held).is_none() {
+            self.count += 1;
+        }
+    }
+
+    /// Returns why a requester may not have another approval of this size.
+    fn refusal(&self, requester: &str, bytes: u64, limits: Limits) -> Option<Refusal> {
+        let held = self.of.get(requester);
+        let count = held.map_or(0, HashMap::len);
+        let total: u64 = held.into_iter().flat_map(HashMap::values).map(|held| held.bytes).sum();
+        let what = if count >= limits.pending {
+            format!("{count} pending approvals, the quota (`quotas.pending`)")
+        } else if total.saturating_add(bytes) > limits.pending_bytes {
+            format!(
+                "{total} bytes of contexts and plans pending, and with this one more than the quota (`quotas.pending_bytes`), {}",
+                limits.pending_bytes
+            )
+        } else {
+            return None;
+        };
+        let detail = format!(
+            "{requester} has {what}; withdraw some, or wait until some are decided or expire"
+        );
+        Some(Refusal::new(Code::RATE_LIMITED, detail))
+    }
+
+    /// Returns the stored approvals that may have ended and must be checked now.
+    fn to_check(&self, requester: &str, is_full: bool) -> Vec<ApprovalId> {
+        let stored = |held: &HashMap<ApprovalId, Held>| -> Vec<ApprovalId> {
+            held.iter().filter(|(_, held)| held.is_stored).map(|(id, _)| *id).collect()
+        };
+        if self.count >= self.sweep_from.max(SWEEP_MIN) {
+            return self.of.values().flat_map(stored).collect();
+        }
+        self.of.get(requester).filter(|_| is_full).map(stored).unwrap_or_default()
+    }
+
+    fn forget(&mut self, ended: &HashSet<ApprovalId>) {
+        self.of.retain(|_, held| {
+            held.retain(|id, _| !ended.contains(id));
+            !held.is_empty()
+        });
+        self.count = self.of.values().map(HashMap::len).sum();
+        self.sweep_from = 2 * self.count;
+    }
+
+    fn remove(&mut self, requester: &str, id: &ApprovalId) {
+        let Some(held) = self.of.get_mut(requester) else { return };
+        if held.remove(id).is_some() {
+            self.count -= 1;
+        }
+        if held.is_empty() {
+            self.of.remove(requester);
+        }
+    }
+}
+
+impl Place {
+    /// Keeps the place until the approval ends.
+    pub(super) fn keep(mut self) {
+        self.is_kept = true;
+        let mut pending = lock(&self.pending);
+        let held = pending.of.get_mut(&self.requester).and_then(|held| held.get_mut(&self.id));
+        if let Some(held) = held {
+            held.is_stored = true;
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            lock(&self.pending).remove(&self.requester, &self.id);
+        }
+    }
+}
+
+fn lock(pending: &Mutex<Pending>) -> MutexGuard<'_, Pending> {
+    pending.lock().unwrap_or_else(PoisonError::into_inner)
+}
