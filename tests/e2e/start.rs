@@ -231,8 +231,10 @@ fn a_start_long_after_the_last_entry_needs_accept_clock() {
     let accepted = events(&server, "clock_accepted");
     assert_eq!(accepted.len(), 1);
     assert!(text(&accepted[0], "last") < text(&accepted[0], "now"), "{accepted:?}");
+    // What was pending then has ended before anybody is answered.
+    assert_eq!(events(&server, "approval_expired").len(), 1);
     server.approved();
-    server.stop();
+    assert!(server.stop().contains("accepted: 1 unfinished approvals expired"));
     // After that the flag is not needed and has no effect.
     home.run(&request).ok();
     let server = started(&home, &["--accept-clock"]);

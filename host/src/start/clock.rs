@@ -23,11 +23,16 @@ impl StartChecks {
         }
     }
 
-    /// Records an accepted clock. After that it is no longer ahead of the log.
-    pub(super) async fn record_accepted_clock(&self, gap: Gap) -> Result<(), Refusal> {
+    /// Records an accepted clock, which is then no longer ahead of the log, and ends every unfinished
+    /// approval: none lives as long as the gap, and nobody can tell what happened in it. Returns how
+    /// many there were.
+    ///
+    /// Refusals: those of every change.
+    pub(super) async fn accept_clock(&self, gap: Gap) -> Result<usize, Refusal> {
         let now = self.ledger.time().to_write_after_a_gap()?;
         let event = Event::ClockAccepted { last: rfc3339(gap.last), now: rfc3339(now) };
-        self.ledger.note_at(now, &Caller::system(), Note::of(event), None).await.map(drop)
+        self.ledger.note_at(now, &Caller::system(), Note::of(event), None).await?;
+        self.approvals.end_unfinished().await
     }
 
     /// Returns the message for an operator if the clock is behind the log.

@@ -59,6 +59,8 @@ pub struct Accepted {
 /// The result of a start.
 #[derive(Default)]
 pub struct Started {
+    /// Approvals that ended because a clock far ahead of the last entry was accepted.
+    pub ended_by_clock: Option<usize>,
     /// Approvals that ended because a rollback was accepted.
     pub ended_by_rollback: Option<usize>,
     /// Approvals that ended because a store without a signed head was accepted.
@@ -172,11 +174,11 @@ impl StartChecks {
             // It is updated after everything is recorded.
             self.ledger.gate().open(Reason::Witness);
         }
+        let mut started = Started::default();
         if let Some(gap) = gap {
-            self.record_accepted_clock(gap).await?;
+            started.ended_by_clock = Some(self.accept_clock(gap).await?);
         }
-        let weaker_settings = self.record_settings(settings).await?;
-        let mut started = Started { weaker_settings, ..Started::default() };
+        started.weaker_settings = self.record_settings(settings).await?;
         if let Some(PendingWitness { rolled_back: Some(seen), .. }) = &witness {
             started.ended_by_rollback = Some(self.accept_rollback(seen.as_ref()).await?);
         }

@@ -67,7 +67,7 @@ pub(super) struct ServeArgs {
     /// Accept settings that are weaker than the recorded ones; the error message shows their digest
     #[arg(long, value_name = "DIGEST")]
     accept_weaker_settings: Option<String>,
-    /// Accept a clock more than 30 days after the last audit entry
+    /// Accept a clock more than 30 days after the last audit entry; expires unfinished approvals
     #[arg(long)]
     accept_clock: bool,
     /// Do not print a line per event

@@ -132,6 +132,11 @@ impl Running {
 
 /// Reports what the operator should know about a start.
 fn report_start(started: &Started) {
+    if let Some(ended) = started.ended_by_clock {
+        output::note(&format!(
+            "a clock far ahead of the last audit entry was accepted: {ended} unfinished approvals expired"
+        ));
+    }
     if let Some(ended) = started.ended_by_rollback {
         output::note(&format!(
             "a rolled-back store was accepted: {ended} unfinished approvals expired; later tokens are gone, and later revocations are undone: check `signoff token list`, and `signoff key list` if the keyring was rolled back too"
