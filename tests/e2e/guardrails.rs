@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     APPROVER, Client, LITTLE_FUEL, MUCH_FUEL, activated, ballot, flat, home_and_server,
-    home_with_signer, id, loops_for, pushed, sign_with, text, until,
+    home_with_signer, id, loops_for, pushed, sign_with, signed, text, until,
 };
 
 const RULES: &str = r#"
@@ -185,6 +185,32 @@ fn the_requesters_reason_and_the_policys_stand_beside_each_other() {
     assert!(line("reason").ends_with("pay the invoice 4711"));
     assert!(line("policy says").ends_with("inbox_triage asks"));
     assert!(line("failed").ends_with("the conditions of late could not be evaluated"));
+}
+
+#[test]
+fn an_activation_says_which_requirements_nobody_can_meet() {
+    let (home, server) = home_with_signer();
+    home.bystander("one", &["finance"]);
+    let digest = pushed(&home, &server, &signed(&home, "mail", 1, RULES));
+    let activate = ["module", "activate", &digest, "--server", &server.url];
+    let short = "rule `money` requires 2 approvers, but 1 has a key";
+    let activated = home.run(&activate).exits(0);
+    assert!(activated.err.contains(short), "{activated:?}");
+    let slot = |list: &Value| list["slots"][1]["unmeetable"].clone();
+    assert_eq!(slot(&server.get("/api/v1/modules").ok()), json!([short]));
+    server.stop();
+    let doctor = home.run(&["doctor"]).out;
+    assert!(
+        doctor.lines().any(|line| line.starts_with("weak") && line.contains(short)),
+        "{doctor}"
+    );
+    let server = home.serve();
+    home.bystander("two", &[]);
+    until("the keyring is read again", || {
+        (slot(&server.get("/api/v1/modules").ok()) == json!([])).then_some(())
+    });
+    let activate = ["module", "activate", &digest, "--server", &server.url];
+    assert!(!home.run(&activate).exits(0).err.contains("requires"));
 }
 
 #[test]

@@ -160,6 +160,21 @@ fn a_warning_fails_only_with_deny_warnings() {
 }
 
 #[test]
+fn the_check_knows_what_nobody_in_a_keyring_can_meet() {
+    let home = with_rules();
+    home.bystander("ann", &["sre"]);
+    let check = |more: &[&str]| policy(&home, &[&["check", "rules.toml"], more].concat());
+    assert!(!check(&[]).ok().contains("have a key"), "without a keyring nothing is known");
+    let keyring = ["--keyring", "signoff.keys.json"];
+    let warned = check(&keyring).ok();
+    assert!(warned.contains("rules.toml:5:1: warning: rule `risky`: requires 2 approvers, but 1 has a key; 1 approver of `security`, but 0 have a key"), "{warned}");
+    check(&[&keyring[..], &["--deny-warnings"]].concat()).exits(1);
+    home.bystander("ben", &["security"]);
+    assert!(!check(&keyring).ok().contains("a key"));
+    assert!(check(&["--keyring", "absent.json"]).exits(1).err.contains("absent.json"));
+}
+
+#[test]
 fn a_failing_file_does_not_stop_the_check_of_others() {
     let home = with_rules();
     home.file("empty.toml", "");

@@ -429,4 +429,9 @@ fn with_trust_the_servers_word_is_not_enough() {
     let (code, out, err, execution) = edited(&home, &server, &options, &["touch", "it-ran"], || {});
     assert_eq!((code, out.as_str()), (125, ""), "{err}");
     assert!(execution.is_null() && !home.path("it-ran").exists(), "{err}");
+    // A typing error is no empty keyring, and the keys of the environment are not trusted.
+    let command = ["run", "--agent", "a", "--action", "b", "--server", &server.url];
+    let absent = ["--trust", "absent.json", "--audience", "default", "--", "true"];
+    let ran = home.run(&[&command[..], &absent[..]].concat()).exits(125);
+    assert!(ran.err.contains("absent.json") && ran.err.contains("no such file"), "{ran:?}");
 }

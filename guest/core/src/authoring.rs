@@ -38,8 +38,22 @@ pub struct Loaded {
     pub tests: usize,
     /// The names of the facts that its rules read, in ascending order.
     pub facts: Vec<String>,
+    /// What its rules require of approvers.
+    pub requirements: Vec<RuleRequirement>,
     /// Warnings.
     pub problems: Vec<Problem>,
+}
+
+/// A requirement with a threshold above 1 or with groups, and the first rule that has it. A policy's
+/// description lists them as `requirements`, so that a host can say which ones nobody can meet.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct RuleRequirement {
+    /// The rule's id.
+    pub rule: String,
+    /// Its line in the rules file.
+    pub line: usize,
+    /// The requirement.
+    pub requirement: PartialRequirement,
 }
 
 /// One problem to report to the author of a rules file. Lines and columns count from 1, columns in

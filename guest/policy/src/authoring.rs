@@ -2,7 +2,7 @@
 //!
 //! | request | answer |
 //! | --- | --- |
-//! | `{"op":"load","rules":"…"}` | `{"ok":{"name","rules","tests","facts","problems"}}` or `{"error":{"problems"}}` |
+//! | `{"op":"load","rules":"…"}` | `{"ok":{"name","rules","tests","facts","requirements","problems"}}` or `{"error":{"problems"}}` |
 //! | `{"op":"evaluate","attempt":{…}}` | `{"ok":{"verdict","trace"}}` |
 //! | `{"op":"test","cases":"…"?}` | `{"ok":{"cases","fired","unfired","default_fired"}}` or `{"error":{"problems"}}` |
 //! | `{"op":"describe"}` | `{"ok":{…}}` |
@@ -88,6 +88,7 @@ fn load(rules: &str) -> String {
                 rules: policy.rules(),
                 tests: policy.tests(),
                 facts: policy.facts().map(str::to_owned).collect(),
+                requirements: policy.requirements(),
                 problems,
             });
             LOADED.set(Some(policy));

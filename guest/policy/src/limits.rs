@@ -12,6 +12,8 @@ pub const FILE_BYTES_MAX: usize = 1 << 20;
 pub const RULES_MAX: usize = 10_000;
 /// Maximum number of tests in a rules file or a test file.
 pub const TESTS_MAX: usize = 10_000;
+/// Maximum number of requirements that a description lists.
+pub const REQUIREMENTS_MAX: usize = 64;
 /// Maximum number of problems that one load reports; more would be noise.
 pub const PROBLEMS_MAX: usize = 100;
 /// Maximum number of globs of one `agent` or `action`.

@@ -1,13 +1,15 @@
 //! A loaded rules file: every condition compiled, every rule indexed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use cel::Env;
+use signoff_core::authoring::RuleRequirement;
 
 use crate::condition::{Condition, Constant, Tables, environment};
 use crate::file::{self, Case, RulesFile, Shape};
 use crate::index::Index;
+use crate::limits::REQUIREMENTS_MAX;
 use crate::lint;
 use crate::problem::{Problem, Problems};
 use crate::reason::Reason;
@@ -155,8 +157,29 @@ impl Policy {
         self.cases.len()
     }
 
+    /// Returns each requirement with a threshold above 1 or with groups once, with its first rule; at
+    /// most 64.
+    #[must_use]
+    pub fn requirements(&self) -> Vec<RuleRequirement> {
+        let mut seen = HashSet::new();
+        let demanding = |rule: &&Rule| {
+            let Requirement { threshold, groups, .. } = &rule.requirement;
+            let demands = threshold.is_some_and(|threshold| threshold > 1) || !groups.is_empty();
+            demands && seen.insert((*threshold, groups.clone()))
+        };
+        let demanding = self.rules.iter().filter(demanding);
+        demanding
+            .take(REQUIREMENTS_MAX)
+            .map(|rule| RuleRequirement {
+                rule: rule.id.clone(),
+                line: rule.line,
+                requirement: rule.requirement.clone(),
+            })
+            .collect()
+    }
+
     /// Returns the policy's description as JSON: `{name, kind, format, version, default, facts,
-    /// rules_count, rules}`.
+    /// requirements, rules_count, rules}`.
     #[must_use]
     pub fn describe(&self) -> String {
         serde_json::json!({
@@ -166,6 +189,7 @@ impl Policy {
             "version": env!("CARGO_PKG_VERSION"),
             "default": self.default,
             "facts": self.tables.facts,
+            "requirements": self.requirements(),
             "rules_count": self.rules.len(),
             "rules": self.text,
         })

@@ -60,7 +60,7 @@ pub(super) struct RollbackBody {
 
 /// List every slot with its active module, and every stored module.
 #[utoipa::path(get, path = "/api/v1/modules", tag = "modules",
-    responses((status = 200, description = "`{\"slots\":[{\"slot\":…,\"active\":…,\"shadow\":…,\"previous\":…,\"highest_version\":…,\"failing\":…}],\"items\":[{\"slot\":…,\"digest\":…,\"name\":…,\"version\":…,\"limits\":…,\"facts\":…,\"audience\":…,\"created\":…,\"key_id\":…,\"signer\":…,\"envelope\":…,\"bytes\":…,\"pushed_at\":…,\"pushed_by\":…,\"state\":…}]}`"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+    responses((status = 200, description = "`{\"slots\":[{\"slot\":…,\"active\":…,\"shadow\":…,\"previous\":…,\"highest_version\":…,\"failing\":…,\"unmeetable\":[…]}],\"items\":[{\"slot\":…,\"digest\":…,\"name\":…,\"version\":…,\"limits\":…,\"facts\":…,\"audience\":…,\"created\":…,\"key_id\":…,\"signer\":…,\"envelope\":…,\"bytes\":…,\"pushed_at\":…,\"pushed_by\":…,\"state\":…}]}`"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn list(State(app): State<App>) -> Result<Response, Refusal> {
     Ok(json_answer(200, app.service.modules.list().await?.to_string()))
 }

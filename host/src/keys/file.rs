@@ -132,9 +132,7 @@ pub fn make_keyring(path: &Path) -> Result<MadeKeyring, KeyError> {
 /// A file that is missing, that other users can read, that cannot be read, or that contains a weak
 /// secret.
 pub fn read_keyring(path: &Path) -> Result<Vec<Key>, KeyError> {
-    let Some(file) = read(path)? else {
-        return Err(unreadable(path, "there is no such file".to_owned()));
-    };
+    let Some(file) = read(path)? else { return Err(missing(path)) };
     let hmac = |entry: &&Entry| {
         entry.usage == Usage::Approve && matches!(entry.material, Material::Hmac(_))
     };
@@ -162,6 +160,11 @@ pub(crate) fn read(path: &Path) -> Result<Option<KeyringFile>, KeyError> {
     let stamp = Stamp::of(&meta);
     let stamp = stamp.is_settled().then_some(stamp);
     Ok(Some(KeyringFile { path: path.to_owned(), text, stamp }))
+}
+
+/// Returns the error for a keyring file that must exist.
+pub(crate) fn missing(path: &Path) -> KeyError {
+    unreadable(path, "there is no such file".to_owned())
 }
 
 /// Parses a keyring.

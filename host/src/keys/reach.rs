@@ -4,7 +4,7 @@
 use std::fmt;
 
 use signoff_core::person::same_person;
-use signoff_core::requirement::Requirement;
+use signoff_core::requirement::{PartialRequirement, Requirement};
 
 use super::entry::{Entry, Material, Status, Usage};
 use super::name::Approver;
@@ -44,6 +44,15 @@ impl Keys {
         requester: Option<&str>,
     ) -> Vec<Shortage> {
         shortages(self.all(), accept, requirement, requester)
+    }
+
+    /// Returns what the approvers with a key cannot meet of a partial requirement, in words; `None`
+    /// if they can, or if it is out of bounds, which is refused elsewhere.
+    pub fn short_of(&self, accept: &[String], requirement: PartialRequirement) -> Option<String> {
+        let requirement = requirement.complete().ok()?;
+        let short = self.shortages(accept, &requirement, None);
+        let short: Vec<String> = short.iter().map(ToString::to_string).collect();
+        (!short.is_empty()).then(|| short.join("; "))
     }
 }
 

@@ -14,6 +14,7 @@ use zeroize::Zeroize;
 use super::ed25519::KEY_BYTES;
 use super::entry::{Entry, KeyDescription, Material, Status, Usage};
 use super::error::KeyError;
+use super::file;
 use super::name::fingerprint;
 use super::secret::entry_of_secret;
 use super::source::KeySource;
@@ -59,6 +60,17 @@ impl Keys {
     /// As [`KeySource::load`].
     pub fn load(keyring: &Path) -> Result<Self, KeyError> {
         KeySource::new(keyring.to_owned(), None).load()
+    }
+
+    /// Loads the keys of a keyring file only, which must exist: whoever names the keys to trust must
+    /// not get others from the environment, nor none because of a typing error.
+    ///
+    /// # Errors
+    ///
+    /// A file that is missing, that other users can read, or that is not a keyring.
+    pub fn of_file(keyring: &Path) -> Result<Self, KeyError> {
+        let Some(file) = file::read(keyring)? else { return Err(file::missing(keyring)) };
+        Self::of_entries(file.entries()?)
     }
 
     /// Makes the key of one secret.

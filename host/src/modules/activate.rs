@@ -62,7 +62,8 @@ impl Modules {
             // valid again, the reload activates the module.
             self.invalidate();
             self.refresh().await?;
-            return Ok(Reply::new(200, self.shown_slot(slot, &row).to_string()));
+            let shown = self.shown_slot(slot, &row, &self.unmeetable_now(slot));
+            return Ok(Reply::new(200, shown.to_string()));
         }
         if version <= row.highest_version {
             let detail = format!(
@@ -178,7 +179,11 @@ impl Modules {
     ) -> Result<Reply, Refusal> {
         let _swap = self.swap.lock().await;
         let keys = change.keys.clone();
-        let reply = self.keep_slot(caller, change, idempotency).await?;
+        let unmeetable = match &candidate {
+            Candidate::Policy(policy) => self.unmeetable(policy),
+            Candidate::Verifier(_) => Vec::new(),
+        };
+        let reply = self.keep_slot(caller, change, &unmeetable, idempotency).await?;
         if reply.replayed {
             return Ok(reply);
         }
@@ -201,13 +206,14 @@ impl Modules {
         &self,
         caller: &Caller,
         change: Change<'_>,
+        unmeetable: &[String],
         idempotency: Option<&Idempotency>,
     ) -> Result<Reply, Refusal> {
         let Change { event, slot, row, keys: _ } = change;
         // Loads the slots if they are not loaded yet: the swap replaces only the active module, and
         // keeps the loaded shadow.
         self.refresh_locked().await?;
-        let shown = self.shown_slot(slot, &row).to_string();
+        let shown = self.shown_slot(slot, &row, unmeetable).to_string();
         let note = Note::of(event).changing(vec![row.change(slot)?]).answering(200, shown);
         let now = self.ledger.now_to_write()?;
         self.invalidate();

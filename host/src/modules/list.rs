@@ -57,7 +57,10 @@ impl Modules {
                 Err(refusal) => damaged_shown(digest, &refusal, &rows),
             });
         }
-        let slots = rows.0.iter().map(|(slot, row)| self.shown_slot(*slot, row));
+        let slots = rows
+            .0
+            .iter()
+            .map(|(slot, row)| self.shown_slot(*slot, row, &self.unmeetable_now(*slot)));
         Ok(json!({ "slots": slots.collect::<Vec<_>>(), "items": items }))
     }
 
@@ -157,8 +160,9 @@ impl Modules {
         }))
     }
 
-    /// Returns the view of a slot: its row, and why its active module fails, if it does.
-    pub(super) fn shown_slot(&self, slot: Slot, row: &SlotRow) -> Value {
+    /// Returns the view of a slot: its row, why its active module fails, if it does, and what it
+    /// requires that nobody can meet.
+    pub(super) fn shown_slot(&self, slot: Slot, row: &SlotRow, unmeetable: &[String]) -> Value {
         json!({
             "slot": slot.as_str(),
             "active": row.active_name(slot).map(digest_of),
@@ -166,6 +170,7 @@ impl Modules {
             "previous": row.previous(slot).map(digest_of),
             "highest_version": row.highest_version,
             "failing": self.failing(slot),
+            "unmeetable": unmeetable,
         })
     }
 

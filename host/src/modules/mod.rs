@@ -17,6 +17,7 @@
 //! | `row` | the stored rows of modules and slots |
 //! | `push`, `activate`, `shadow`, `remove` | changes of them |
 //! | `list` | views |
+//! | `reach` | requirements of a policy that nobody can meet |
 //! | `prepare` | checks and compilation of a module; `trial_policy`, `trial_verifier` try it |
 //! | `restore` | loading the active modules from the store |
 //! | `audit_fields` | the audit entries of changes and refusals |
@@ -33,6 +34,7 @@ mod manifest;
 mod name;
 mod prepare;
 mod push;
+mod reach;
 mod remove;
 mod restore;
 mod row;
@@ -51,6 +53,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::caller::Caller;
 use crate::code::Code;
+use crate::config::{Config, Floor};
 use crate::engine::Loader;
 use crate::keys::{Keys, RecordedKeys};
 use crate::ledger::{Idempotency, Ledger, Refusals, Reply};
@@ -91,6 +94,9 @@ pub struct Modules {
     loader: Loader,
     verifier: Arc<ActiveVerifier>,
     policy: SharedPolicySlot,
+    /// The accepted signature profiles, and the minimum requirement of every approval.
+    accept: Vec<String>,
+    floor: Floor,
     /// Serializes pushes: a push compiles and tries a module, which may take minutes. Locked before
     /// `turn`, never after it.
     pushing: tokio::sync::Mutex<()>,
@@ -113,6 +119,7 @@ impl Modules {
         refusals: Arc<Refusals>,
         loader: Loader,
         verifier: Arc<ActiveVerifier>,
+        config: &Config,
     ) -> Self {
         Self {
             ledger,
@@ -121,6 +128,8 @@ impl Modules {
             loader,
             verifier,
             policy: SharedPolicySlot::default(),
+            accept: config.signatures.accept.clone(),
+            floor: config.requirement.clone(),
             pushing: tokio::sync::Mutex::default(),
             turn: tokio::sync::Mutex::default(),
             swap: tokio::sync::Mutex::default(),

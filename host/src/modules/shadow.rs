@@ -67,7 +67,8 @@ impl Modules {
             return Err(Refusal::new(Code::REQUEST_INVALID, detail));
         }
         if row.shadow.as_deref() == Some(&text) {
-            return Ok(Reply::new(200, self.shown_slot(slot, &row).to_string()));
+            let shown = self.shown_slot(slot, &row, &self.unmeetable_now(slot));
+            return Ok(Reply::new(200, shown.to_string()));
         }
         let Candidate::Policy(policy) = self.prepare_module(&kept.signed, &kept.wasm).await? else {
             return Err(Refusal::new(Code::MODULE_INVALID, "the module is not a policy"));
@@ -77,7 +78,7 @@ impl Modules {
         let event = Event::ModuleShadowed(module);
         let change = Change { event, slot, row, keys: keys.clone() };
         let _swap = self.swap.lock().await;
-        let reply = self.keep_slot(caller, change, idempotency).await?;
+        let reply = self.keep_slot(caller, change, &self.unmeetable_now(slot), idempotency).await?;
         if !reply.replayed {
             self.policy.change(|slot| slot.shadow = Some(policy));
             self.set_loaded_with(keys);
@@ -98,13 +99,14 @@ impl Modules {
         }
         let mut row = self.slot_row(slot).await?;
         let Some(digest) = row.shadow.take() else {
-            return Ok(Reply::new(200, self.shown_slot(slot, &row).to_string()));
+            let shown = self.shown_slot(slot, &row, &self.unmeetable_now(slot));
+            return Ok(Reply::new(200, shown.to_string()));
         };
         let event = Event::ModuleUnshadowed(ModuleFields::of_slot(slot).with_digest(&digest));
         let keys = self.keys.recorded().await?;
         let change = Change { event, slot, row, keys: keys.clone() };
         let _swap = self.swap.lock().await;
-        let reply = self.keep_slot(caller, change, idempotency).await?;
+        let reply = self.keep_slot(caller, change, &self.unmeetable_now(slot), idempotency).await?;
         if !reply.replayed {
             self.policy.change(|slot| slot.shadow = None);
             self.set_loaded_with(keys);

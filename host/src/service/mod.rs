@@ -91,6 +91,7 @@ impl Service {
             Arc::clone(&refusals),
             loader,
             Arc::clone(&verifier),
+            &config,
         ));
         let guardrails = Arc::new(Guardrails::new(
             Arc::clone(&ledger),

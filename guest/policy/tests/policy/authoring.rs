@@ -72,11 +72,17 @@ fn requests_before_a_load_are_refused() {
 #[test]
 fn rules_are_loaded_described_and_evaluated() {
     let loaded = call(&json!({"op": "load", "rules": RULES}));
+    let requirements = json!([{
+        "rule": "quarantine-high-risk", "line": 7,
+        "requirement": {"ttl_seconds": 1800, "threshold": 2, "groups": {"security": 1}},
+    }]);
     assert_eq!(
         loaded,
-        json!({"ok": {"name": "mail-guardrails", "rules": 3, "tests": 3, "facts": [], "problems": []}})
+        json!({"ok": {"name": "mail-guardrails", "rules": 3, "tests": 3, "facts": [],
+                      "requirements": requirements, "problems": []}})
     );
     let described = &call(&json!({"op": "describe"}))["ok"];
+    assert_eq!(described["requirements"], requirements);
     assert_eq!(described["name"], "mail-guardrails");
     assert_eq!(described["kind"], "rules");
     assert_eq!(described["format"], 1);
@@ -98,6 +104,33 @@ fn rules_are_loaded_described_and_evaluated() {
     }});
     assert_eq!(call(&request), answer);
     assert_eq!(call(&request), answer);
+}
+
+#[test]
+fn a_description_lists_each_demanding_requirement_once() {
+    let rules: String = (0..200)
+        .map(|at| {
+            let demands = match at % 4 {
+                0 => String::new(),
+                1 => "threshold = 1".to_owned(),
+                2 => "threshold = 2".to_owned(),
+                _ => format!("groups = {{ g{at} = 1 }}"),
+            };
+            format!("[[rule]]\nid = 'r{at}'\nverdict = 'require_approval'\n{demands}\n")
+        })
+        .collect();
+    let all: String = (0..70)
+        .map(|at| format!("[[rule]]\nid = 'm{at}'\nverdict = 'require_approval'\ngroups = {{ more{at} = 1 }}\n"))
+        .collect();
+    let listed = |rules: &str| -> Vec<String> {
+        let rules = format!("format = 1\nname = 'r'\n{rules}");
+        let loaded = call(&json!({"op": "load", "rules": rules}));
+        let listed = loaded["ok"]["requirements"].as_array().unwrap().clone();
+        listed.iter().map(|one| one["rule"].as_str().unwrap().to_owned()).collect()
+    };
+    let first = listed(&rules);
+    assert_eq!((first.len(), first[0].as_str(), first[1].as_str()), (51, "r2", "r3"));
+    assert_eq!(listed(&(rules + &all)).len(), 64);
 }
 
 #[test]

@@ -21,6 +21,8 @@ struct SlotListed {
     slot: String,
     active: Option<String>,
     failing: Option<String>,
+    #[serde(default)]
+    unmeetable: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -101,6 +103,14 @@ pub(super) fn active_modules(transport: &Transport) -> Vec<Finding> {
         }
         _ => format!("{digest}, built in"),
     };
+    let unmeetable = slots.iter().flat_map(|slot| &slot.unmeetable).map(|short| {
+        Finding::weak(
+            "policy",
+            format!("{short}: its requests are refused"),
+            "import the entries of further approvers, or change the rule",
+        )
+    });
+    let unmeetable: Vec<Finding> = unmeetable.collect();
     slots
         .iter()
         .map(|slot| {
@@ -125,5 +135,6 @@ pub(super) fn active_modules(transport: &Transport) -> Vec<Finding> {
                 (None, None) => Finding::ok(what, "none: every action requires approval"),
             }
         })
+        .chain(unmeetable)
         .collect()
 }

@@ -64,6 +64,8 @@ struct SlotListed {
     active: Option<String>,
     shadow: Option<String>,
     failing: Option<String>,
+    #[serde(default)]
+    unmeetable: Vec<String>,
 }
 
 #[derive(Deserialize)]

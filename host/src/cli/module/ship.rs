@@ -128,6 +128,9 @@ fn changed(transport: &Transport, path: &str, body: String) -> Result<Exit, Fail
     if let Some(shadow) = &slot.shadow {
         output::plain(&format!("{} shadow\t{shadow}", slot.slot));
     }
+    for short in &slot.unmeetable {
+        output::note(&format!("{short}: its requests are refused until more approvers have keys"));
+    }
     if let Some(why) = &slot.failing {
         output::note(&format!("slot {} fails every call: {why}", slot.slot));
         return Ok(Exit::Failed);

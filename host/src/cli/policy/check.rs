@@ -6,13 +6,17 @@ use serde_json::{Value, json};
 use super::problems::{To, print};
 use super::source;
 use super::stop::Stop;
-use crate::cli::{Exit, output};
+use crate::cli::{Exit, Global, output};
+use crate::config::Config;
 use crate::engine::Cache;
-use crate::policy::{Problem, RulesError, Severity, Template};
+use crate::keys::Keys;
+use crate::policy::{Loaded, Problem, RulesError, Severity, Template};
 
 #[derive(Args)]
 #[command(
-    after_help = "Exit codes: 0 no file has an error, 1 a file has an error or cannot be read."
+    after_help = "With --keyring FILE the requirements that nobody with a key in it can meet are warned about; public \
+entries suffice. --config FILE gives the accepted signatures and the minimum.\n\n\
+Exit codes: 0 no file has an error, 1 a file has an error or cannot be read."
 )]
 pub(in crate::cli) struct CheckArgs {
     /// Rules files, or - for standard input
@@ -31,12 +35,25 @@ struct Found {
     problems: Vec<Problem>,
 }
 
-pub(super) fn run(args: &CheckArgs, json: bool) -> Result<Exit, Stop> {
+/// The approvers whose keys must be able to meet the rules' requirements.
+struct Approvers {
+    keys: Keys,
+    config: Config,
+}
+
+pub(super) fn run(args: &CheckArgs, global: &Global) -> Result<Exit, Stop> {
+    let json = global.json;
+    let approvers = match &global.keyring {
+        Some(keyring) => {
+            Some(Approvers { keys: Keys::of_file(keyring)?, config: global.config()? })
+        }
+        None => None,
+    };
     let template = Template::new(&Cache::of_user())?;
     let mut items = Vec::new();
     let mut failed = false;
     for file in &args.files {
-        match found(&template, file) {
+        match found(&template, file, approvers.as_ref()) {
             Ok(found) => {
                 failed |= found.fails(args.deny_warnings);
                 if json {
@@ -59,11 +76,14 @@ pub(super) fn run(args: &CheckArgs, json: bool) -> Result<Exit, Stop> {
     Ok(if failed { Exit::Failed } else { Exit::Done })
 }
 
-fn found(template: &Template, file: &str) -> Result<Found, Stop> {
+fn found(template: &Template, file: &str, approvers: Option<&Approvers>) -> Result<Found, Stop> {
     let text = source::rules(file)?;
     let file = file.to_owned();
     match template.runtime()?.load(&text) {
-        Ok(loaded) => {
+        Ok(mut loaded) => {
+            let short = approvers.map(|approvers| approvers.unmeetable(&loaded, &text));
+            loaded.problems.extend(short.unwrap_or_default());
+            loaded.problems.sort_by_key(|problem| (problem.line, problem.column));
             let holds = Some((loaded.name, loaded.rules, loaded.tests));
             Ok(Found { file, holds, problems: loaded.problems })
         }
@@ -71,6 +91,26 @@ fn found(template: &Template, file: &str) -> Result<Found, Stop> {
             Ok(Found { file, holds: None, problems: problems.problems })
         }
         Err(RulesError::Failed(error)) => Err(error.context(format!("`{file}`")).into()),
+    }
+}
+
+impl Approvers {
+    /// Returns a warning for each requirement that the approvers with a key cannot meet.
+    fn unmeetable(&self, loaded: &Loaded, text: &str) -> Vec<Problem> {
+        let Self { keys, config } = self;
+        let short = loaded.requirements.iter().filter_map(|rule| {
+            let required = rule.requirement.clone().stricter(&config.requirement.requirement());
+            let short = keys.short_of(&config.signatures.accept, required)?;
+            Some(Problem {
+                severity: Severity::Warning,
+                rule: Some(rule.rule.clone()),
+                line: rule.line,
+                column: 1,
+                message: format!("requires {short}: its requests would be refused"),
+                source: text.lines().nth(rule.line.saturating_sub(1)).unwrap_or("").to_owned(),
+            })
+        });
+        short.collect()
     }
 }
 

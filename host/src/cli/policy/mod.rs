@@ -48,7 +48,7 @@ pub(super) fn run(
     let json = global.json;
     let ended = match command {
         PolicyCommand::Init(args) => init::run(args, json),
-        PolicyCommand::Check(args) => check::run(args, json),
+        PolicyCommand::Check(args) => check::run(args, global),
         PolicyCommand::Test(args) => test::run(args, json),
         PolicyCommand::Build(args) => build::run(args, json),
         PolicyCommand::Eval(args) => eval::run(args, json),

@@ -45,7 +45,7 @@ impl Pinned {
         requirement: &Value,
     ) -> Result<Self, Failure> {
         Ok(Self {
-            keys: Keys::load(keyring)?,
+            keys: Keys::of_file(keyring)?,
             audience: audience.to_owned(),
             floor: requirement.to_string(),
             requested_after: SystemClock.now().saturating_sub(SKEW_SECONDS),

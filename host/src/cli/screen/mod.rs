@@ -275,9 +275,12 @@ impl Screen {
             .stdin(Stdio::piped())
             .spawn()?;
         if let Some(mut text) = child.stdin.take() {
-            for line in &self.lines {
-                writeln!(text, "{line}")?;
-            }
+            let written = self.lines.iter().try_for_each(|line| writeln!(text, "{line}"));
+            // A reader may leave the pager before the end.
+            written.or_else(|e| match e.kind() {
+                std::io::ErrorKind::BrokenPipe => Ok(()),
+                _ => Err(e),
+            })?;
         }
         let status = child.wait()?;
         if status.success() { Ok(()) } else { Err(std::io::ErrorKind::Other.into()) }
