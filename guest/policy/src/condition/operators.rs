@@ -206,7 +206,7 @@ pub(super) fn not_taken(function: &str, value: &dyn Val) -> ExecutionError {
     }
 }
 
-fn refused(operator: &str, left: &dyn Val, right: &dyn Val) -> ExecutionError {
+pub(super) fn refused(operator: &str, left: &dyn Val, right: &dyn Val) -> ExecutionError {
     ExecutionError::FunctionError {
         function: format!("@{operator}"),
         message: format!(

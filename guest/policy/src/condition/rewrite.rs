@@ -112,6 +112,9 @@ impl Rewriter<'_> {
             return self.matches(call);
         }
         self.literal(call);
+        if call.func_name == cel_operators::ADD && !self.appends(call) {
+            strict::ADD.clone_into(&mut call.func_name);
+        }
         if call.func_name == cel_operators::LOGICAL_NOT {
             // The interpreter evaluates this equivalent form faster.
             let literal =
@@ -143,6 +146,7 @@ impl Rewriter<'_> {
         }
         call.args.iter_mut().for_each(|arg| self.visit(arg));
         let prepare = match call.func_name.as_str() {
+            "double" => strict::DOUBLE,
             "string" => strict::STRING,
             "uint" => strict::UINT,
             _ => return,
@@ -150,6 +154,12 @@ impl Rewriter<'_> {
         if let ([argument], None) = (call.args.as_mut_slice(), &call.target) {
             wrap(argument, prepare);
         }
+    }
+
+    /// Returns whether an addition is a macro's own, by which the interpreter recognizes the macro.
+    fn appends(&self, call: &CallExpr) -> bool {
+        let left = call.args.first().map(|left| &left.expr);
+        matches!(left, Some(Expr::Ident(name)) if name.starts_with('@') && self.locals.contains(name))
     }
 
     /// Checks a literal that is a duration, a timestamp or a time zone.

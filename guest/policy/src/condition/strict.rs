@@ -9,7 +9,7 @@ use cel::common::types::{
 use cel::common::value::{CowVal, Val};
 use cel::{DeclarationError, Env, ExecutionError};
 
-use super::operators::{Taken, not_taken, order};
+use super::operators::{Taken, not_taken, order, refused};
 use super::time;
 
 /// `duration(x)`
@@ -18,6 +18,8 @@ pub(super) const DURATION: &str = "@duration";
 pub(super) const TIMESTAMP: &str = "@timestamp";
 /// The argument of `uint(x)`.
 pub(super) const UINT: &str = "@uint";
+/// The argument of `double(x)`.
+pub(super) const DOUBLE: &str = "@double";
 /// The argument of `string(x)`.
 pub(super) const STRING: &str = "@string";
 /// The element of `[?x]` and `{?k: x}`.
@@ -26,6 +28,8 @@ pub(super) const OPTIONAL: &str = "@optional";
 pub(super) const FIND: &str = "@find";
 /// `x.name` of a value that may be optional.
 pub(super) const SELECT: &str = "@select";
+/// `x + y`
+pub(super) const ADD: &str = "@add";
 /// What a macro that builds a list iterates over.
 pub(super) const IN_ORDER: &str = "@in_order";
 
@@ -40,6 +44,8 @@ pub(super) fn add(env: &mut Env) -> Result<(), DeclarationError> {
     env.add_overload(DURATION, DURATION, one(), |args| duration(&args))?;
     env.add_overload(TIMESTAMP, TIMESTAMP, one(), |args| timestamp(&args))?;
     env.add_overload(UINT, UINT, one(), uint)?;
+    env.add_overload(DOUBLE, DOUBLE, one(), double)?;
+    env.add_overload(ADD, ADD, two(), |args| add_two(&args))?;
     env.add_overload(STRING, STRING, one(), string)?;
     env.add_overload(OPTIONAL, OPTIONAL, one(), optional)?;
     env.add_overload(FIND, FIND, two(), |args| find(&args))?;
@@ -98,6 +104,36 @@ fn uint<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Taken<'b, 'v> {
         return Err(ExecutionError::function_error(UINT, message));
     }
     Ok(value)
+}
+
+/// Refuses a text that is beyond a double, which the crate reads as infinity, and a NaN with a sign.
+fn double<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Taken<'b, 'v> {
+    let value = only(args)?;
+    if let Some(text) = value.as_ref().downcast_ref::<CelString<'_>>() {
+        let text = text.inner();
+        let is_in_range = text.parse::<f64>().is_ok_and(|double| {
+            let is_signed = text.starts_with(['+', '-']);
+            let is_named = text.bytes().any(|byte| byte.eq_ignore_ascii_case(&b'n'));
+            !(double.is_infinite() && !is_named || double.is_nan() && is_signed)
+        });
+        if !is_in_range {
+            let message = format!("`{}` is not a double", text.escape_debug());
+            return Err(ExecutionError::function_error(DOUBLE, message));
+        }
+    }
+    Ok(value)
+}
+
+/// Adds two values. A list takes a list only: the crate would add the keys of a map.
+fn add_two<'b, 'v>(args: &[CowVal<'b, 'v>]) -> Taken<'b, 'v> {
+    let [left, right] = args else { return Err(ExecutionError::missing_argument_or_target()) };
+    let (left, right) = (left.as_ref(), right.as_ref());
+    let (kind, other) = (left.get_type().kind(), right.get_type().kind());
+    if kind == Kind::List && other != Kind::List {
+        return Err(refused("+", left, right));
+    }
+    let adder = left.as_adder().ok_or_else(|| refused("+", left, right))?;
+    Ok(CowVal::Owned(adder.add(right)?.into_owned()))
 }
 
 /// Writes a double as cel-go does: the shortest digits that give it again, with an exponent below 1e-4

@@ -82,13 +82,15 @@ fn part(fraction: &str, unit: u64) -> u64 {
 }
 
 /// Parses a timestamp: RFC 3339 in upper case, with at most nine digits after the second's point, of the
-/// years 1 to 9999 in UTC.
+/// years 1 to 9999 in UTC. The result is in UTC: CEL's `getHours()` without a zone is that of UTC, and
+/// whoever wrote the text must not choose another by its offset.
 ///
 /// # Errors
 ///
 /// Anything else.
 pub(super) fn timestamp(text: &str) -> Result<DateTime<FixedOffset>, String> {
     let parsed = fits(text.as_bytes()).and_then(|()| DateTime::parse_from_rfc3339(text).ok());
+    let parsed = parsed.map(|time| time.to_utc().fixed_offset());
     parsed.filter(in_range).ok_or_else(|| {
         format!(
             "`{}` is not a timestamp, expected RFC 3339 as in `2026-01-31T12:30:00Z`",

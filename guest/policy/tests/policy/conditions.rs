@@ -89,12 +89,27 @@ fn a_value_is_converted_as_cel_go_converts_it() {
         ("string(1e300 * 1e10 + context.z) == '+Inf'", "true"),
         ("string(-1.5 + context.z) == '-1.5'", "true"),
         ("string(context.n) == '12'", "true"),
+        ("double('1e308') > 0.0 && double('-inf') < 0.0 && double('Infinity') > 1e308", "true"),
+        ("double('1e309') > 0.0", "error"),
+        ("double('-1e400') < 0.0", "error"),
+        ("math.isNaN(double('nan'))", "true"),
+        ("math.isNaN(double('-NaN'))", "error"),
+        ("math.isNaN(double('+nan'))", "error"),
+        ("double('x') > 0.0", "error"),
+        ("dyn([]) + dyn({'a': 1}) == ['a']", "error"),
+        ("context.l + context.m == [1, 'a']", "error"),
+        ("context.l + dyn('a') == [1]", "error"),
+        ("context.l + [2] == [1, 2] && 'a' + 'b' == 'ab' && context.n + 1 == 13", "true"),
         ("uint('12') == 12u", "true"),
         ("uint('+12') == 12u", "error"),
         ("uint('') == 0u", "error"),
         ("uint(context.n) == 12u", "true"),
     ] {
-        assert_eq!(outcome(when, r#"{"n": 12, "z": 0.0}"#), expected, "{when}");
+        assert_eq!(
+            outcome(when, r#"{"n": 12, "z": 0.0, "l": [1], "m": {"a": 1}}"#),
+            expected,
+            "{when}"
+        );
     }
 }
 

@@ -128,6 +128,17 @@ fn timestamps_have_the_form_of_rfc_3339() {
         let expected = format!("int({made}) == {seconds}");
         assert_eq!(outcome(&expected, r#"{"e": ""}"#), "true", "{text}");
     }
+    let offset = "timestamp('2026-01-01T23:30:00-11:00' + context.e)";
+    for when in [
+        "{}.getHours() == 10",
+        "{}.getDate() == 2",
+        "({} + duration('1h')).getHours() == 11",
+        "{}.getHours('-11:00') == 23",
+        "string({}) == '2026-01-02T10:30:00Z'",
+    ] {
+        let when = when.replace("{}", offset);
+        assert_eq!(outcome(&when, r#"{"e": ""}"#), "true", "{when}");
+    }
     for text in [
         "",
         "2026-01-01",
