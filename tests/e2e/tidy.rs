@@ -128,6 +128,37 @@ fn files_that_pages_name_exist() {
     assert!(missing.is_empty(), "{missing:#?}");
 }
 
+/// A claim of SECURITY.md names the tests that hold it.
+#[test]
+fn tests_that_security_names_exist() {
+    let tests: Vec<_> =
+        sources(&["rs"]).into_iter().filter(|(_, text)| text.contains("#[")).collect();
+    let security = std::fs::read_to_string(root().join("SECURITY.md")).unwrap();
+    let section = security.split("## Tests that hold these claims").nth(1).unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let rows: Vec<&str> = section.lines().filter(|line| line.starts_with("| ")).skip(2).collect();
+    let named = |row: &&str| row.split('`').skip(1).step_by(2).any(|word| word.contains("::"));
+    assert!(rows.len() > 20 && rows.iter().all(named), "{rows:#?}");
+    let words = section.split('`').skip(1).step_by(2);
+    let missing: Vec<&str> = words
+        .filter(|word| *word != "file::test" && word.contains("::"))
+        .filter(|word| {
+            let (file, test) = word.split_once("::").unwrap();
+            let is_in = |path: &std::path::Path| {
+                path.with_extension("").iter().any(|part| part.to_str() == Some(file))
+            };
+            let attribute = format!("test]\nfn {test}()");
+            let inner = format!("test]\n    fn {test}()");
+            let asynchronous = format!("test]\nasync fn {test}()");
+            !tests.iter().any(|(path, text)| {
+                is_in(path)
+                    && [&attribute, &inner, &asynchronous].iter().any(|fun| text.contains(*fun))
+            })
+        })
+        .collect();
+    assert!(missing.is_empty(), "SECURITY.md names tests that do not exist: {missing:#?}");
+}
+
 #[test]
 fn links_between_pages_lead_to_files() {
     let mut broken = Vec::new();
