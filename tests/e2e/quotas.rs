@@ -1,11 +1,13 @@
 //! Quotas of pending approvals: of a requester, in every spelling, and of nobody else.
 
+use std::io::Write;
 use std::sync::Barrier;
 use std::thread;
+use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::{APPROVER, Client, Office, Server, request_body, text, until};
+use crate::support::{APPROVER, Client, Office, Server, open, request_body, text, until};
 
 const APPROVALS: &str = "/api/v1/approvals";
 
@@ -68,6 +70,36 @@ fn simultaneous_requests_do_not_exceed_a_quota() {
     });
     assert_eq!(made, 5);
     is_full(&office.requester);
+}
+
+/// The handler of a request ends with its connection, but the store commits what it was given.
+#[test]
+fn a_client_that_closes_its_connection_gains_no_place() {
+    let office = Office::set_to("[quotas]\npending = 5\n");
+    let body = request_body().to_string();
+    let head = format!(
+        "POST /api/v1/approvals HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        office.requester.token(),
+        body.len(),
+    );
+    thread::scope(|scope| {
+        for at in 0..8 {
+            let (office, head) = (&office, &head);
+            scope.spawn(move || {
+                for pause in 0..100 {
+                    let mut stream = open(&office.server);
+                    stream.write_all(head.as_bytes()).unwrap();
+                    // From before the commit to after the answer.
+                    thread::sleep(Duration::from_micros(200 * (pause + at)));
+                }
+            });
+        }
+    });
+    is_full(&office.requester);
+    let pending = "/api/v1/approvals?status=pending&limit=200";
+    let pending = office.requester.get(pending).ok()["items"].as_array().unwrap().len();
+    assert!(pending <= 5, "{pending} are pending");
 }
 
 #[test]

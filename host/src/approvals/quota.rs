@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use tokio::sync::OnceCell;
@@ -20,6 +21,8 @@ use crate::verifier::Approval;
 
 /// Approvals that are read at a time.
 const BATCH: usize = 256;
+/// The time after which a change that the store has is committed, or never will be.
+const COMMIT_MAX: Duration = Duration::from_secs(60);
 /// Approvals in memory before those that have ended are looked for among all requesters.
 const SWEEP_MIN: usize = 10_000;
 
@@ -43,16 +46,27 @@ struct Pending {
 #[derive(Clone, Copy, Debug)]
 struct Held {
     bytes: u64,
-    /// Whether the approval is stored; otherwise its request is running.
-    is_stored: bool,
+    state: State,
 }
 
-/// The place of one request in its requester's quota. Unless it is kept, dropping it frees the place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// The request is running.
+    Running,
+    /// The store has the change, and the request ended before the answer: the client may have
+    /// closed its connection. The change is committed or not, soon after this.
+    Unknown(Instant),
+    /// The approval is stored; the log says whether it is pending.
+    Stored,
+}
+
+/// The place of one request in its requester's quota. Dropping it frees the place, unless the change
+/// was handed to the store: a client that closes its connection then must not gain a place.
 pub(super) struct Place {
     pending: Arc<Mutex<Pending>>,
     requester: String,
     id: ApprovalId,
-    is_kept: bool,
+    is_handed_over: bool,
 }
 
 impl Quotas {
@@ -87,8 +101,8 @@ impl Approvals {
         if let Some(refusal) = taken.refusal(&requester, bytes, limits) {
             return Err(refusal);
         }
-        taken.insert(requester.clone(), id, Held { bytes, is_stored: false });
-        Ok(Place { pending: Arc::clone(pending), requester, id, is_kept: false })
+        taken.insert(requester.clone(), id, Held { bytes, state: State::Running });
+        Ok(Place { pending: Arc::clone(pending), requester, id, is_handed_over: false })
     }
 
     /// Reads the pending approvals of the store. One that cannot be read takes no place: it can
@@ -116,7 +130,7 @@ impl Approvals {
                 let shown = shown.ok().and_then(|shown| serde_json::from_str(&shown.view).ok());
                 let Some(Shown { requested_by }) = shown else { continue };
                 let bytes = stored.texts.map_or(0, |texts| texts.bytes());
-                let held = Held { bytes, is_stored: true };
+                let held = Held { bytes, state: State::Stored };
                 pending.insert(requested_by.to_ascii_lowercase(), id, held);
             }
         }
@@ -152,10 +166,10 @@ impl Pending {
         Some(Refusal::new(Code::RATE_LIMITED, detail))
     }
 
-    /// Returns the stored approvals that may have ended and must be checked now.
+    /// Returns the approvals that may have ended and must be looked up in the log now.
     fn to_check(&self, requester: &str, is_full: bool) -> Vec<ApprovalId> {
         let stored = |held: &HashMap<ApprovalId, Held>| -> Vec<ApprovalId> {
-            held.iter().filter(|(_, held)| held.is_stored).map(|(id, _)| *id).collect()
+            held.iter().filter(|(_, held)| held.state.is_decided()).map(|(id, _)| *id).collect()
         };
         if self.count >= self.sweep_from.max(SWEEP_MIN) {
             return self.of.values().flat_map(stored).collect();
@@ -183,21 +197,42 @@ impl Pending {
     }
 }
 
+impl State {
+    /// Returns whether the log knows the approval if it is stored.
+    fn is_decided(self) -> bool {
+        match self {
+            Self::Running => false,
+            Self::Unknown(since) => since.elapsed() > COMMIT_MAX,
+            Self::Stored => true,
+        }
+    }
+}
+
 impl Place {
+    /// Notes that the store gets the change now.
+    pub(super) fn hand_over(&mut self) {
+        self.is_handed_over = true;
+    }
+
     /// Keeps the place until the approval ends.
-    pub(super) fn keep(mut self) {
-        self.is_kept = true;
+    pub(super) fn keep(self) {
+        self.set(State::Stored);
+    }
+
+    fn set(&self, state: State) {
         let mut pending = lock(&self.pending);
         let held = pending.of.get_mut(&self.requester).and_then(|held| held.get_mut(&self.id));
-        if let Some(held) = held {
-            held.is_stored = true;
+        if let Some(held) = held.filter(|held| held.state == State::Running) {
+            held.state = state;
         }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if !self.is_kept {
+        if self.is_handed_over {
+            self.set(State::Unknown(Instant::now()));
+        } else {
             lock(&self.pending).remove(&self.requester, &self.id);
         }
     }

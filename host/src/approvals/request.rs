@@ -85,11 +85,12 @@ impl Approvals {
         let required: Required = serde_json::from_str(&view).map_err(Refusal::internal)?;
         self.can_be_met(&required)?;
         let texts = Texts { context, plan };
-        let place = self.take_place(&required.requested_by, id, texts.bytes()).await?;
+        let mut place = self.take_place(&required.requested_by, id, texts.bytes()).await?;
         let reply = Reply::new(201, shown(&verifier, &view, Some(&texts)));
         let guardrail = judged.policy.as_ref().map(|_| judged.guardrail());
         let by = Deciders { verifier: &verifier, guardrail };
         let change = ApprovalChange { by, transition, base: Base::New(texts), reply, at: now };
+        place.hand_over();
         let reply = self.ledger.commit(caller, change, idempotency).await?.ok_or_else(|| {
             Refusal::new(Code::STORE_UNAVAILABLE, "the generated id is already taken; retry")
         })?;
