@@ -63,11 +63,7 @@ impl Ledger {
             at,
         };
         match self.store.commit(change).await? {
-            Commit::Committed { entry } => {
-                self.time.kept(at);
-                self.watchers.changed(id, entry);
-                Ok(Some(reply))
-            }
+            Commit::Committed { .. } => Ok(Some(reply)),
             Commit::Conflict => Ok(None),
             Commit::Replayed(answer) => {
                 idempotency.map(|idempotency| idempotency.replay(answer)).transpose()
@@ -116,11 +112,7 @@ impl Ledger {
             at: now,
         };
         match self.store.commit(change).await? {
-            Commit::Committed { entry, .. } => {
-                self.time.kept(now);
-                self.watchers.noted(entry);
-                Ok(reply)
-            }
+            Commit::Committed { .. } => Ok(reply),
             Commit::Replayed(answer) => match idempotency {
                 Some(idempotency) => idempotency.replay(answer),
                 None => Ok(reply),

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use crate::caller::Caller;
 use crate::clock::Clock;
 use crate::refusal::Refusal;
-use crate::store::{Head, Store};
+use crate::store::{Committed, Head, Store};
 use crate::verifier::ActiveVerifier;
 
 pub(crate) use commit::ApprovalChange;
@@ -34,9 +34,9 @@ pub struct Ledger {
     audience: String,
     /// Each entry names the verifier that was active.
     verifier: Arc<ActiveVerifier>,
-    time: Time,
+    time: Arc<Time>,
     gate: Gate,
-    watchers: Watchers,
+    watchers: Arc<Watchers>,
 }
 
 impl Ledger {
@@ -47,14 +47,14 @@ impl Ledger {
         verifier: Arc<ActiveVerifier>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self {
-            time: Time::new(clock, head.last_commit_at),
-            gate: Gate::default(),
-            watchers: Watchers::new(head.entries),
-            audience: head.audience,
-            store,
-            verifier,
-        }
+        let time = Arc::new(Time::new(clock, head.last_commit_at));
+        let watchers = Arc::new(Watchers::new(head.entries));
+        let (of_time, of_watchers) = (Arc::clone(&time), Arc::clone(&watchers));
+        store.observe(Box::new(move |Committed { approval, entry, at }| {
+            of_time.kept(at);
+            of_watchers.changed(approval, entry);
+        }));
+        Self { time, gate: Gate::default(), watchers, audience: head.audience, store, verifier }
     }
 
     /// Returns the store, for reading.

@@ -42,16 +42,11 @@ impl Watchers {
         self.waiting().len()
     }
 
-    /// Notifies the subscribers of an approval and of the audit log.
-    pub(crate) fn changed(&self, id: ApprovalId, entry: u64) {
-        if let Some(sender) = self.waiting().get(&id) {
+    /// Notifies the subscribers of a change: those of its approval, and those of the audit log.
+    pub(crate) fn changed(&self, id: Option<ApprovalId>, entry: u64) {
+        if let Some(sender) = id.and_then(|id| self.waiting().get(&id).cloned()) {
             sender.send_replace(());
         }
-        self.noted(entry);
-    }
-
-    /// Notifies the subscribers of the audit log.
-    pub(crate) fn noted(&self, entry: u64) {
         self.last_entry.send_if_modified(|last| {
             let later = entry > *last;
             *last = entry.max(*last);

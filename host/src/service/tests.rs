@@ -24,8 +24,8 @@ use crate::ledger::Refused;
 use crate::role::Role;
 use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
 use crate::store::{
-    About, Answer, Base, Change, Commit, Entry, Head, Query, Row, RowKind, Scope, Status, Store,
-    StoreError, Stored, Version, WithTexts,
+    About, Answer, Base, Change, Commit, Entry, Head, Observer, Query, Row, RowKind, Scope, Status,
+    Store, StoreError, Stored, Version, WithTexts,
 };
 use crate::verifier::{Accepted, ReceiptArgs, Statement, Verifier};
 use signoff_core::log::tree::Hash;
@@ -414,6 +414,10 @@ impl Store for Double {
 
     async fn forget_answers(&self, before: u64, limit: usize) -> Result<usize, StoreError> {
         self.inner.forget_answers(before, limit).await
+    }
+
+    fn observe(&self, observer: Observer) {
+        self.inner.observe(observer);
     }
 
     async fn head(&self) -> Result<Head, StoreError> {

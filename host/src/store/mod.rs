@@ -105,6 +105,25 @@ pub trait Store: Send + Sync + 'static {
 
     /// Returns the store's metadata. Cheap: nothing is counted.
     async fn head(&self) -> Result<Head, StoreError>;
+
+    /// Adds a function that is told of each committed change, once readers see it and before its
+    /// caller is answered. The caller may have stopped waiting: what must follow a change belongs
+    /// here, not after `commit`.
+    fn observe(&self, observer: Observer);
+}
+
+/// Receives committed changes.
+pub type Observer = Box<dyn Fn(Committed) + Send + Sync>;
+
+/// A committed change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// The approval that it changed.
+    pub approval: Option<ApprovalId>,
+    /// The number of its audit entry.
+    pub entry: u64,
+    /// The time that the change named.
+    pub at: u64,
 }
 
 /// Whether `load` also reads the context and plan.

@@ -48,8 +48,8 @@ use self::snapshot::Snapshot;
 use self::writer::Writer;
 use super::log_state::LogState;
 use super::{
-    About, Answer, Change, Commit, Entry, EntryInterpreter, Head, Query, Row, RowKind, Scope,
-    Status, Store, StoreError, Stored, Trust, WithTexts, Witness,
+    About, Answer, Change, Commit, Entry, EntryInterpreter, Head, Observer, Query, Row, RowKind,
+    Scope, Status, Store, StoreError, Stored, Trust, WithTexts, Witness,
 };
 use crate::id::ApprovalId;
 use signoff_core::log::tree::Hash;
@@ -328,6 +328,10 @@ impl Store for RedbStore {
 
     async fn forget_answers(&self, before: u64, limit: usize) -> Result<usize, StoreError> {
         self.writer()?.forget(before, limit).await
+    }
+
+    fn observe(&self, observer: Observer) {
+        self.published.observe_with(observer);
     }
 
     async fn head(&self) -> Result<Head, StoreError> {

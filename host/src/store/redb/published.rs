@@ -14,7 +14,7 @@ use super::log::Log;
 use super::snapshot::Snapshot;
 use super::{Stats, open};
 use crate::store::log_state::Delta;
-use crate::store::{StoreError, Trust, Witness};
+use crate::store::{Committed, Observer, StoreError, Trust, Witness};
 
 /// How often a reader retries a file to which another process commits meanwhile.
 const FOLLOW_TRIES: u32 = 100;
@@ -26,6 +26,7 @@ pub(super) struct Published {
     trust: Trust,
     stopped: OnceLock<String>,
     witness: Mutex<Option<Witness>>,
+    observers: Mutex<Vec<Observer>>,
     /// The path, if the store is in a file.
     path: Option<PathBuf>,
     batches: AtomicU64,
@@ -63,6 +64,7 @@ impl Published {
             trust,
             stopped: OnceLock::new(),
             witness: Mutex::new(None),
+            observers: Mutex::default(),
             path,
             batches: AtomicU64::new(0),
             changes: AtomicU64::new(0),
@@ -148,6 +150,15 @@ impl Published {
             self.stopped.get_or_init(|| error.to_string());
             error
         })
+    }
+
+    pub(super) fn observe_with(&self, observer: Observer) {
+        self.observers.lock().unwrap_or_else(PoisonError::into_inner).push(observer);
+    }
+
+    pub(super) fn notify_observers(&self, committed: Committed) {
+        let observers = self.observers.lock().unwrap_or_else(PoisonError::into_inner);
+        observers.iter().for_each(|observer| observer(committed));
     }
 
     pub(super) fn close(&self) {

@@ -1,5 +1,6 @@
 //! The single writer thread. It takes the queued requests, up to the limits of a batch, applies them in one transaction, commits
-//! it to disk, notifies the witness, publishes the commit to readers, and only then replies.
+//! it to disk, notifies the witness, publishes the commit to readers, tells the observers, and only then
+//! replies.
 
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +18,7 @@ use super::published::Published;
 use super::snapshot::Snapshot;
 use crate::log_key::origin;
 use crate::store::log_state::Delta;
-use crate::store::{Base, Change, Commit, RowChange, StoreError, Version};
+use crate::store::{Base, Change, Commit, Committed, RowChange, StoreError, Version};
 use signoff_core::log::checkpoint::Checkpoint;
 
 /// Limits of one batch: high enough to share a sync among all queued changes, low enough that no
@@ -160,6 +161,9 @@ impl Batches {
         match outcomes {
             Ok(outcomes) => {
                 for (request, outcome) in batch.into_iter().zip(outcomes) {
+                    if let Some(committed) = request.committed(&outcome) {
+                        self.published.notify_observers(committed);
+                    }
                     request.answer(outcome);
                 }
             }
@@ -269,6 +273,17 @@ impl Work {
 }
 
 impl Request {
+    /// Returns the change that a request committed, if it did.
+    fn committed(&self, outcome: &Outcome) -> Option<Committed> {
+        match (&self.work, outcome) {
+            (Work::Keep(change, _), Outcome::Change(Ok(Commit::Committed { entry }))) => {
+                let approval = change.approval.as_ref().map(|version| version.summary.id);
+                Some(Committed { approval, entry: *entry, at: change.at })
+            }
+            _ => None,
+        }
+    }
+
     /// Replies to the caller. The caller may have stopped waiting; a committed change remains
     /// committed.
     fn answer(self, outcome: Outcome) {
