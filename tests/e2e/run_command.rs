@@ -357,11 +357,24 @@ fn each_file_that_an_argument_may_name_is_bound() {
     let command = ["dd", "if=data", "status=none"];
     let (code, out, err, _) = edited(&home, &server, &[], &command, changed);
     assert_eq!((code, out.as_str()), (125, ""), "{err}");
-    let run = Running::start(&home, &server, &["--no-bind", "1"], &command);
-    let unbound = &run.approval["plan"]["unbound"];
-    assert!(unbound.to_string().contains("left out"), "{unbound}");
-    server.decide(&run.approval, "rejected", APPROVER).ok();
-    run.end();
+    let attached = ["cat", "-n", "-fdata"];
+    let (code, out, err, _) = edited(&home, &server, &[], &attached, || {
+        fs::write(home.path("data"), "worse").unwrap();
+    });
+    assert_eq!((code, out.as_str()), (125, ""), "{err}");
+    fs::create_dir(home.path("app")).unwrap();
+    // What is named and not bound is shown to the approver: the content of a folder, and what is left out.
+    for (options, command, argument, why) in [
+        (&["--no-bind", "1"][..], &command[..], 1, "left out"),
+        (&[], &["ls", "app"], 1, "a folder"),
+        (&[], &["ls", "-l", "--color=./app"], 2, "a folder"),
+    ] {
+        let run = Running::start(&home, &server, options, command);
+        let unbound = &run.approval["plan"]["unbound"][0];
+        assert_eq!((&unbound["argument"], &unbound["why"]), (&json!(argument), &json!(why)));
+        server.decide(&run.approval, "rejected", APPROVER).ok();
+        run.end();
+    }
 }
 
 #[test]

@@ -131,7 +131,7 @@ impl Sources<'_> {
                 let why = if self.no_bind.contains(&number) {
                     "left out"
                 } else if metadata.is_dir() {
-                    continue;
+                    "a folder"
                 } else if !metadata.is_file() {
                     "not a regular file"
                 } else if metadata.len() > FILE_BYTES_MAX {
@@ -328,10 +328,13 @@ fn interpreter(words: &[String], script: &Path) -> Result<(Program, Interpreter)
     Ok((program, Interpreter { content, arguments: arguments.to_vec() }))
 }
 
-/// Returns what an argument names: the whole of it, and what follows its first `=` and its first `@`.
+/// Returns what an argument names: the whole of it, and what follows its first `=`, its first `@` and an
+/// option of one letter (`-fFILE`).
 fn named(argument: &str) -> impl Iterator<Item = &Path> {
     let after = |mark| argument.split_once(mark).map(|(_, rest)| rest);
-    [Some(argument), after('='), after('@')].into_iter().flatten().map(Path::new)
+    let of_option = argument.strip_prefix('-').filter(|option| !option.starts_with('-'));
+    let of_option = of_option.and_then(|option| option.get(1..)).filter(|rest| !rest.is_empty());
+    [Some(argument), after('='), after('@'), of_option].into_iter().flatten().map(Path::new)
 }
 
 fn shown(path: &Path) -> Result<String> {
