@@ -1,6 +1,7 @@
 //! Lists, the audit log, health and metrics.
 
 use std::collections::HashSet;
+use std::thread;
 
 use serde_json::{Value, json};
 
@@ -84,6 +85,36 @@ fn a_list_of_an_agent_does_not_depend_on_others() {
         requested(&payroll, "payroll");
     }
     assert_eq!(lists(), before);
+}
+
+#[test]
+fn a_search_by_prefix_does_not_depend_on_others() {
+    let office = Office::new();
+    // More than one quota, and more than a page.
+    thread::scope(|scope| {
+        for at in 0..8 {
+            let agent = format!("agent:other{at}");
+            let other = office.token(&agent, &["requester"]);
+            scope.spawn(move || {
+                (0..150).for_each(|_| drop(requested(&other, &agent["agent:".len()..])))
+            });
+        }
+    });
+    let mallory = office.token("agent:mallory", &["requester"]);
+    let own = requested(&mallory, "mallory");
+    for (prefix, found) in [
+        (&own[..10], true),
+        (&own[..20], true),
+        (&own[..], true),
+        ("appr_", true),
+        ("appr_7", false),
+    ] {
+        let page = mallory.get(&format!("/api/v1/approvals?prefix={prefix}")).ok();
+        let ids: Vec<&str> =
+            page["items"].as_array().unwrap().iter().map(|item| id(item)).collect();
+        assert_eq!(ids, if found { vec![own.as_str()] } else { Vec::new() }, "{prefix}");
+        assert_eq!(page["next_cursor"], Value::Null);
+    }
 }
 
 /// A page may end after an approval that the caller may not read.

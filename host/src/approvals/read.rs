@@ -19,8 +19,6 @@ const LOOKS_MAX: usize = 20;
 const PAGE_MAX: usize = 200;
 /// Pages of each status that are searched for lost keys.
 const PAGES_OF_LOST_MAX: usize = 25;
-/// Maximum approvals that are searched for a prefix.
-const PREFIX_MAX: usize = 1_000;
 
 /// Which approvals to list.
 #[derive(Clone, Debug, Default)]
@@ -157,8 +155,6 @@ impl Approvals {
             // Brings the index by status up to date, if the store can be written.
             self.expire_before_reading().await;
         }
-        let verifier = self.verifier.current();
-        let mut items = Vec::new();
         let cursor = filter.cursor.as_ref().map(|cursor| {
             self.cursors.read(cursor, caller).ok_or_else(|| {
                 Refusal::new(
@@ -167,7 +163,19 @@ impl Approvals {
                 )
             })
         });
-        let mut before = cursor.transpose()?;
+        self.page(caller, filter, cursor.transpose()?, None).await
+    }
+
+    /// Lists the approvals that are older than `before`, down to the id `lowest`.
+    async fn page(
+        &self,
+        caller: &Caller,
+        filter: &Filter,
+        mut before: Option<ApprovalId>,
+        lowest: Option<ApprovalId>,
+    ) -> Result<Page, Refusal> {
+        let verifier = self.verifier.current();
+        let mut items = Vec::new();
         let next_after =
             |before: Option<ApprovalId>| before.map(|id| self.cursors.after(id, caller));
         // Only rows that the caller may read are looked at: what stops the search, and how many pages
@@ -187,9 +195,14 @@ impl Approvals {
             let stored = self.ledger.store().list(&query).await?;
             let exhausted = stored.len() <= filter.limit;
             for stored in &stored {
+                if lowest.is_some_and(|lowest| stored.summary.id < lowest) {
+                    return Ok(Page { items, next_cursor: None });
+                }
                 if items.len() == filter.limit {
                     return Ok(Page { items, next_cursor: next_after(before) });
                 }
+                // A page may take thousands of calls of the verifier.
+                tokio::task::yield_now().await;
                 before = Some(stored.summary.id);
                 let view = self.view(&verifier, Some(stored))?;
                 let wanted =
@@ -238,7 +251,7 @@ impl Approvals {
         Ok(lost)
     }
 
-    /// Lists the approvals whose id begins with a prefix.
+    /// Lists the approvals whose id begins with a prefix, among those that the caller may read.
     async fn list_prefix(
         &self,
         caller: &Caller,
@@ -246,14 +259,18 @@ impl Approvals {
         limit: usize,
     ) -> Result<Page, Refusal> {
         let mut items = Vec::new();
-        // If the search ends before a full page, a longer prefix finds the rest.
-        for id in self.ledger.store().with_prefix(prefix, PREFIX_MAX).await? {
-            if items.len() == limit {
-                break;
-            }
-            if self.readable(caller, Some(id)).await.is_ok() {
-                items.push(self.show(Some(id), WithTexts::No).await?);
-            }
+        if !caller.reads_all() {
+            let Some((lowest, highest)) = ApprovalId::prefix_range(prefix) else {
+                return Ok(Page { items, next_cursor: None });
+            };
+            let before = highest.to_u128().checked_add(1).map(ApprovalId::from_u128);
+            let filter = Filter { limit, ..Filter::default() };
+            let page = self.page(caller, &filter, before, Some(lowest)).await?;
+            return Ok(Page { next_cursor: None, ..page });
+        }
+        for id in self.ledger.store().with_prefix(prefix, limit).await? {
+            tokio::task::yield_now().await;
+            items.push(self.show(Some(id), WithTexts::No).await?);
         }
         Ok(Page { items, next_cursor: None })
     }
