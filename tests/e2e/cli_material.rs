@@ -1,7 +1,7 @@
 //! Other input and output of commands: contexts, signatures, modules.
 
 use std::fs;
-use std::os::unix::fs::{FileTypeExt, symlink};
+use std::os::unix::fs::{FileTypeExt, lchown, symlink};
 use std::process::Stdio;
 use std::thread;
 
@@ -92,6 +92,14 @@ fn an_output_that_is_a_pipe_or_a_link_stays_one() {
     );
     fs::create_dir(home.path("folder")).unwrap();
     home.run(&["policy", "build", "rules.toml", "-o", "folder"]).exits(1);
+    if rustix::process::geteuid().is_root() {
+        // Another user's link would choose what is replaced, and its pipe who reads.
+        for name in ["link.wasm", "pipe"] {
+            lchown(home.path(name), Some(65_534), None).unwrap();
+            let ran = home.run(&["policy", "build", "rules.toml", "-o", name]).exits(1);
+            assert!(ran.err.contains("of another user"), "{ran:?}");
+        }
+    }
 }
 
 #[test]

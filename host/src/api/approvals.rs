@@ -68,7 +68,7 @@ pub(super) async fn list(State(app): State<App>, caller: Caller, params: Params)
     let invalid = |detail| Refusal::new(Code::REQUEST_INVALID, detail);
     let status = params
         .get("status")
-        .map(|status| Status::parse(status).ok_or_else(|| invalid("unknown status in `status`")));
+        .map(|status| Status::parse(status).ok_or_else(|| unknown_status("status")));
     let limit = params.number("limit", LIST_MAX as u64)?.unwrap_or(LIST_DEFAULT as u64);
     if limit == 0 {
         return Err(invalid("`limit` must be 1 to 200"));
@@ -109,7 +109,7 @@ pub(super) async fn show(
     params.known(&["wait", "while"])?;
     let unwanted = params.get("while").unwrap_or("pending");
     if Status::parse(unwanted).is_none() {
-        return Err(Refusal::new(Code::REQUEST_INVALID, "unknown status in `while`"));
+        return Err(unknown_status("while"));
     }
     app.service.approvals.readable(&caller, id).await?;
     if let Some(seconds) = params.number("wait", WAIT_SECONDS_MAX)?.filter(|seconds| *seconds > 0) {
@@ -340,6 +340,13 @@ async fn wait(
 /// Returns whether a refusal is a result of `verify`, rather than an error of the call.
 fn is_verdict(refusal: &Refusal) -> bool {
     matches!(refusal.code.status, 403 | 409) || refusal.code == Code::SIGNATURE_MALFORMED
+}
+
+/// Refusal `request-invalid` of a query parameter.
+fn unknown_status(parameter: &str) -> Refusal {
+    let all = Status::ALL.map(Status::as_str).join(", ");
+    let detail = format!("unknown status in `{parameter}`, expected one of {all}");
+    Refusal::new(Code::REQUEST_INVALID, detail)
 }
 
 fn invalid(refusal: &Refusal, signature_valid: bool) -> String {

@@ -106,7 +106,11 @@ impl Approvals {
         let Ok(keys) = self.keys.current() else { return Ok(()) };
         let Required { requested_by, requirement } = required;
         let short = keys.shortages(&self.accept, requirement, Some(requested_by));
-        let Some(short) = short.first() else { return Ok(()) };
+        if short.is_empty() {
+            return Ok(());
+        }
+        let short: Vec<String> = short.iter().map(ToString::to_string).collect();
+        let short = short.join("; ");
         Err(Refusal::new(
             Code::REQUIREMENT_UNMEETABLE,
             format!(

@@ -121,6 +121,14 @@ fn one(
     let review = Review::of(id, decision, args, transport)?;
     let answer = match args.yes {
         true => Choice::Decide(decision),
+        false if review.approval.status != "pending" => {
+            // Whether or not that is true, the server would take no ballot.
+            let mut screen = Screen::of_messages();
+            screen.field("status", &review.approval.status);
+            screen.print_messages();
+            output::note("the server says that it is not pending, so a decision would not count");
+            Choice::Skip
+        }
         false => review.ask(decision, args, transport)?,
     };
     if let Choice::Decide(decided) = answer {
@@ -207,6 +215,7 @@ impl Review {
             let unfold = if is_folded { " [f]ull" } else { "" };
             output::note(&format!("{} {}?", decision.question(), self.signing));
             let answer = prompt(&format!("{yes} {other}{unfold} [s]kip [q]uit: "))?;
+            let Some(answer) = answer else { return Ok(Choice::Quit) };
             let decided = match answer.to_ascii_lowercase().as_str() {
                 "y" | "yes" => decision,
                 "a" | "approve" => Decision::Approved,
@@ -217,7 +226,10 @@ impl Review {
                 }
                 "q" | "quit" => return Ok(Choice::Quit),
                 "" | "s" | "skip" | "n" | "no" => return Ok(Choice::Skip),
-                _ => continue,
+                _ => {
+                    output::note("expected a letter in brackets; nothing was decided yet");
+                    continue;
+                }
             };
             if is_folded && decided == Decision::Approved {
                 output::note("a long value is folded; show it whole with f before you approve");
@@ -240,6 +252,7 @@ impl Review {
     /// What is decided, once more, so that it is next to the question whatever was shown above.
     fn summary(&self) -> Screen {
         let mut screen = Screen::of_messages();
+        screen.heading("ONCE MORE");
         screen.field("agent", &self.approval.agent);
         screen.field("action", &self.approval.action);
         screen.field("digest", &self.approval.context_hash);
@@ -257,7 +270,7 @@ impl Review {
         let comment = match &args.comment {
             Some(comment) => Some(comment.clone()),
             None if args.yes || decision == Decision::Approved => None,
-            None => Some(prompt("Comment, for the requester (Enter for none): ")?)
+            None => prompt("Comment, for the requester (Enter for none): ")?
                 .filter(|comment| !comment.is_empty()),
         };
         let signature = match &args.signature {
@@ -323,14 +336,15 @@ fn signing(
     request.resolve(&keys).map_err(|error| error.failure(transport.json))
 }
 
-/// Asks a question of ours on standard error. What was typed before it was asked is no answer to it.
-pub(super) fn prompt(question: &str) -> Result<String, Failure> {
+/// Asks a question of ours on standard error; `None` at the end of the input. What was typed before it
+/// was asked is no answer to it.
+pub(super) fn prompt(question: &str) -> Result<Option<String>, Failure> {
     if stdin().is_terminal() {
         let _ = rustix::termios::tcflush(stdin(), rustix::termios::QueueSelector::IFlush);
     }
     eprint!("{question}");
     stderr().flush()?;
     let mut answer = String::new();
-    stdin().read_line(&mut answer)?;
-    Ok(answer.trim().to_owned())
+    let read = stdin().read_line(&mut answer)?;
+    Ok((read > 0).then(|| answer.trim().to_owned()))
 }

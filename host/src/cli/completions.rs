@@ -3,7 +3,7 @@
 use clap::Args;
 use clap_complete::Shell;
 
-use super::{Exit, exit::Failure};
+use super::{Exit, exit::Failure, output};
 
 #[derive(Args)]
 pub(super) struct CompletionsArgs {
@@ -11,8 +11,10 @@ pub(super) struct CompletionsArgs {
     shell: Shell,
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "every command has this signature")]
 pub(super) fn run(args: &CompletionsArgs, command: &mut clap::Command) -> Result<Exit, Failure> {
-    clap_complete::generate(args.shell, command, "signoff", &mut std::io::stdout());
+    // Into memory first: the generator panics if its output is closed.
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, command, "signoff", &mut script);
+    output::styled_line(String::from_utf8(script)?.trim_end());
     Ok(Exit::Done)
 }

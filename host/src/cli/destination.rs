@@ -4,15 +4,15 @@
 use std::convert::Infallible;
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, BufWriter, Write, stdout};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
-use crate::folder::{self, Folder};
+use crate::folder::{self, Folder, is_mine_or_roots};
 
 /// A file, or `-` for standard output.
 #[derive(Clone, Debug)]
@@ -55,6 +55,15 @@ impl Destination {
     fn create_with(&self, mode: u32) -> Result<Draft> {
         if !self.is_file() {
             return Ok(Draft::Output(BufWriter::new(Box::new(stdout()))));
+        }
+        // Whoever made a link or a pipe chooses what is replaced, or who reads.
+        let is_link_or_pipe = |meta: &Metadata| meta.is_symlink() || meta.file_type().is_fifo();
+        let made_here = self.0.symlink_metadata().ok().filter(is_link_or_pipe);
+        if made_here.is_some_and(|meta| !is_mine_or_roots(&meta)) {
+            bail!(
+                "`{}` is a link or a pipe of another user; choose another path",
+                self.0.display()
+            );
         }
         // A link is kept, and its target is replaced.
         let path = self.0.canonicalize().unwrap_or_else(|_| self.0.clone());

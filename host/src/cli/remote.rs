@@ -243,7 +243,15 @@ fn refused(bad: &Bad) -> String {
             "it is an authority's own certificate; a server needs one issued by the authority"
                 .to_owned()
         }
-        other => format!("{other:?}"),
+        other if format!("{other:?}").contains("UnsupportedSignatureAlgorithm") => {
+            "it is signed by an algorithm that is not accepted, or with the key of another authority of the same name; name the right authority with --ca FILE".to_owned()
+        }
+        // A variant that no other message describes; its fields are bytes that nobody reads.
+        other => {
+            let name = format!("{other:?}");
+            let name = name.split(|char: char| !char.is_alphanumeric()).next().unwrap_or_default();
+            format!("it cannot be verified ({name}); check it with `openssl verify`")
+        }
     }
 }
 

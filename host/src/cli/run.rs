@@ -56,8 +56,8 @@ interpreter, and of each argument that names a file. All is computed again after
 edited or replaced meanwhile does not run. Not bound are libraries, imports, the environment and the
 network.
 
-Exit codes: the command's own; 125 where signoff failed or nothing may run; 128 plus the signal if it
-was interrupted while waiting, and the request is withdrawn.")]
+Exit codes: the command's own; 125 where signoff failed or nothing may run; 128 plus the signal after an
+interruption, which withdraws the request.")]
 pub(super) struct RunArgs {
     /// The agent
     #[arg(long)]

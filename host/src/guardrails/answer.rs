@@ -37,11 +37,18 @@ struct Details<'a> {
 }
 
 /// Returns the default reason of a decision, if no rule gives one.
-fn reason(decision: Decision, policy: Option<&str>) -> &'static str {
+fn reason(decision: Decision, policy: Option<&str>, has_rule: bool) -> &'static str {
     match (decision, policy) {
-        (Decision::Allow, _) => "the policy allows it",
-        (Decision::Deny, _) => "the policy denies it",
-        (Decision::RequireApproval, Some(_)) => "the policy requires approval",
+        (Decision::Allow, _) if has_rule => "a rule of the policy allows it",
+        (Decision::Allow, _) => "no rule concerns it, and the default of the policy allows it",
+        (Decision::Deny, _) if has_rule => "a rule of the policy denies it",
+        (Decision::Deny, _) => "no rule concerns it, and the default of the policy denies it",
+        (Decision::RequireApproval, Some(_)) if has_rule => {
+            "a rule of the policy requires approval"
+        }
+        (Decision::RequireApproval, Some(_)) => {
+            "no rule concerns it, and the default of the policy requires approval"
+        }
         (Decision::RequireApproval, None) => {
             "no policy is active, and without one every action requires approval"
         }
@@ -67,7 +74,9 @@ pub(crate) fn answer(
         Decision::Deny => (Some("policy_denied"), Some(Code::POLICY_DENIED.title)),
     };
     let Read { agent, action, context_hash, plan_hash } = read;
-    let reason = said.as_deref().unwrap_or_else(|| reason(*decision, judged.policy.as_deref()));
+    let reason = said
+        .as_deref()
+        .unwrap_or_else(|| reason(*decision, judged.policy.as_deref(), rule.is_some()));
     json_text(&EvaluationJson {
         decision: *decision,
         reason,

@@ -5,7 +5,7 @@
 pub enum KeyError {
     /// No source has a key.
     #[error(
-        "no secret: set SIGNOFF_HMAC_SECRET (or HMAC_SECRET), or run `signoff init` to create a keyring"
+        "no secret: set SIGNOFF_HMAC_SECRET (or HMAC_SECRET), or run `signoff init` to create a keyring; an approver's own key is made by `signoff key generate --approver NAME`, and found with --keyring"
     )]
     None,
     /// A secret that is weak or malformed.

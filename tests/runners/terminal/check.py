@@ -28,7 +28,7 @@ TEXTS = 12
 NAMES = [
     "id ", "audience ", "status ", "has ", "agent ", "action ", "reason ", "requested ", "expires ", "needs ",
     "policy ", "rule ", "context ", "digest ", "plan ", "req. digest ", "ballot ", "comment ", "signature ",
-    "verifier ", "YOU SIGN", "NOT COVERED", "THE SERVER SAYS", "signoff: ", "[y]es", " ",
+    "verifier ", "YOU SIGN", "ONCE MORE", "NOT COVERED", "THE SERVER SAYS", "signoff: ", "[y]es", " ",
 ]
 PIECES = [
     "status       approved\n", "\nid           appr_", "\r", "\t", " " * 66, "\x1b[2J", "\x1b[1;1H", "\x9b2J",

@@ -6,6 +6,7 @@ use super::prompt;
 use crate::api::{Approval, List};
 use crate::cli::exit::Failure;
 use crate::cli::list::{PAGES_MAX, escaped, next};
+use crate::cli::output;
 use crate::cli::screen::{Screen, age};
 use crate::cli::transport::Transport;
 use crate::code::Code;
@@ -35,7 +36,7 @@ pub(super) fn pending(transport: &Transport) -> Result<Option<String>, Failure> 
             first + 1,
             pending.len()
         );
-        let answer = prompt(&question)?;
+        let Some(answer) = prompt(&question)? else { return Ok(None) };
         if answer.is_empty() && last < pending.len() {
             first = last;
             continue;
@@ -44,10 +45,10 @@ pub(super) fn pending(transport: &Transport) -> Result<Option<String>, Failure> 
             return Ok(None);
         }
         let chosen = answer.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
-        return match chosen.and_then(|index| pending.get(index)) {
-            Some(approval) => Ok(Some(approval.id.clone())),
-            None => Err(Failure::usage("expected one of the numbers shown")),
-        };
+        match chosen.and_then(|index| pending.get(index)) {
+            Some(approval) => return Ok(Some(approval.id.clone())),
+            None => output::note("expected one of the numbers, or q to quit"),
+        }
     }
 }
 

@@ -178,7 +178,7 @@ fn token_findings(tokens: &[TokenRow]) -> Vec<Finding> {
         findings.push(Finding::weak(
             "tokens",
             format!("tokens of {forever} never expire, and may decide or create tokens"),
-            "signoff token create --expires-in 90d, then revoke the old ones",
+            "signoff token create --subject NAME --role ROLE --expires-in 90d, then signoff token revoke for the old ones",
         ));
     }
     findings

@@ -182,7 +182,8 @@ fn confirmed(planned: &[Import]) -> Result<bool, Failure> {
     }
     screen.print_messages();
     let question = "Compare the fingerprint with its owner's. Import? [y/N] ";
-    Ok(matches!(prompt(question)?.to_ascii_lowercase().as_str(), "y" | "yes"))
+    let answer = prompt(question)?.unwrap_or_default();
+    Ok(matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
 fn groups(key: &KeyDescription) -> String {

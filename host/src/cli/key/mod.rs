@@ -259,7 +259,8 @@ fn revoke(args: &RevokeArgs, path: &Path, json: bool) -> Result<Exit, Failure> {
             "Revoke {}? Its signatures become invalid, and this cannot be undone. [y/N] ",
             summary(&key)
         );
-        if !matches!(prompt(&question)?.to_ascii_lowercase().as_str(), "y" | "yes") {
+        let answer = prompt(&question)?.unwrap_or_default();
+        if !matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes") {
             output::note("nothing was revoked");
             return Ok(Exit::Failed);
         }

@@ -6,6 +6,7 @@
 //! foreign character gets into the first columns. In a pipe nothing is wrapped.
 
 mod approval;
+mod lookalike;
 mod text;
 mod tree;
 
@@ -169,7 +170,9 @@ impl Screen {
                 self.folded = true;
                 self.remark(&format!("folded: {what}"));
             }
-            self.remark_on_word(line.mixed.as_deref());
+            if let Some(remark) = &line.remark {
+                self.remark(remark);
+            }
         }
     }
 
@@ -302,14 +305,10 @@ impl Screen {
         }
     }
 
-    /// Remarks on words that mix scripts: they may look like others.
+    /// Remarks on words that may look like others.
     fn remark_on(&mut self, value: &str) {
-        self.remark_on_word(mixed_word(value).as_deref());
-    }
-
-    fn remark_on_word(&mut self, word: Option<&str>) {
-        if let Some(word) = word {
-            self.remark(&format!("letters of several scripts in one word: {}", in_one_line(word)));
+        if let Some(remark) = lookalike::remark(value) {
+            self.remark(&remark);
         }
     }
 
@@ -336,19 +335,6 @@ impl Screen {
             _ => piece.to_owned(),
         }
     }
-}
-
-/// Returns the first word whose letters no single script has.
-pub(in crate::cli) fn mixed_word(text: &str) -> Option<String> {
-    use unicode_security::MixedScript;
-    if text.is_ascii() {
-        return None;
-    }
-    let words = text.split(|char: char| !char.is_alphanumeric());
-    words
-        .into_iter()
-        .find(|word| !word.is_ascii() && !word.is_single_script())
-        .map(|word| word.chars().take(40).collect())
 }
 
 /// Returns the columns of a terminal: its own size, else `COLUMNS`, else 80.

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::mixed_word;
+use super::lookalike;
 use super::text::in_one_line;
 
 /// Strings of more characters are folded.
@@ -27,8 +27,8 @@ pub(super) struct Line {
     pub(super) value: String,
     /// What is folded here, in our words.
     pub(super) folded: Option<String>,
-    /// A word of the name or the value whose letters are of several scripts.
-    pub(super) mixed: Option<String>,
+    /// A remark on a word of the name or the value that may look like another.
+    pub(super) remark: Option<String>,
 }
 
 /// Lays a JSON text out. With `full` nothing is folded. A text that is not JSON is one line.
@@ -70,8 +70,9 @@ impl Tree {
         for (key, value) in members.iter().take(shown) {
             let first = self.lines.len();
             self.value(inner, format!("{}: ", key_text(key)), value);
-            if let (Some(line), Some(word)) = (self.lines.get_mut(first), mixed_word(key)) {
-                line.mixed = Some(word);
+            if let (Some(line), Some(remark)) = (self.lines.get_mut(first), lookalike::remark(key))
+            {
+                line.remark = Some(remark);
             }
         }
         self.fold_rest(inner, members.len(), shown, "members");
@@ -128,13 +129,13 @@ impl Tree {
     }
 
     fn push(&mut self, depth: usize, name: String, value: String) {
-        self.lines.push(Line { depth, name, value, folded: None, mixed: None });
+        self.lines.push(Line { depth, name, value, folded: None, remark: None });
     }
 
-    /// Marks the last line if a word of this text mixes scripts.
+    /// Marks the last line if a word of this text may look like another.
     fn mark(&mut self, text: &str) {
         if let Some(line) = self.lines.last_mut() {
-            line.mixed = mixed_word(text);
+            line.remark = lookalike::remark(text);
         }
     }
 
