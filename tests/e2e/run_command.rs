@@ -9,7 +9,7 @@ use std::process::{Child, ChildStderr, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::support::{APPROVER, Home, SECRET, Server, home_and_server, id, until};
+use crate::support::{APPROVER, Home, SECRET, Server, home_and_server, id, text, until};
 
 /// A `signoff run` that requested its approval and waits.
 struct Running {
@@ -442,6 +442,15 @@ fn with_trust_the_servers_word_is_not_enough() {
     let (code, out, err, execution) = edited(&home, &server, &options, &["touch", "it-ran"], || {});
     assert_eq!((code, out.as_str()), (125, ""), "{err}");
     assert!(execution.is_null() && !home.path("it-ran").exists(), "{err}");
+    // Another run of the same command needs another approval, even if the server lies.
+    let nonces = [(); 2].map(|()| {
+        let run = Running::start(&home, &server, &options, &["true"]);
+        server.decide(&run.approval, "rejected", APPROVER).ok();
+        let nonce = text(&run.approval["plan"], "nonce").to_owned();
+        run.end();
+        nonce
+    });
+    assert!(nonces[0].len() == 32 && nonces[0] != nonces[1], "{nonces:?}");
     // A typing error is no empty keyring, and the keys of the environment are not trusted.
     let command = ["run", "--agent", "a", "--action", "b", "--server", &server.url];
     let absent = ["--trust", "absent.json", "--audience", "default", "--", "true"];

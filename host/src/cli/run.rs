@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use clap::Args;
-use serde_json::json;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
 use tokio::process::Command;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -118,7 +118,11 @@ pub(super) fn run(args: &RunArgs, transport: &Transport) -> Result<Exit, Failure
     };
     let bound = sources.bind()?;
     let more = args.plan.as_deref().map(context::text).transpose()?;
-    let plan = with_more(&bound.plan, more.as_deref())?;
+    let own = match args.trust.trust {
+        Some(_) => with_nonce(&bound.plan)?,
+        None => bound.plan.clone(),
+    };
+    let plan = with_more(&own, more.as_deref())?;
     let pinned = match (&args.trust.trust, &args.trust.audience) {
         (Some(keyring), Some(audience)) => {
             Some(Pinned::load(keyring, audience, &args.requirement.floor())?)
@@ -180,6 +184,14 @@ fn with_more(plan: &str, more: Option<&str>) -> Result<String, Failure> {
         Some(more) => Ok(format!("{{\"plan\":{more},\"run\":{plan}}}")),
         None => Ok(plan.to_owned()),
     }
+}
+
+/// Adds a random number of this run to the plan that approvers sign: a server cannot answer a later run
+/// of the same command with the approval of this one.
+fn with_nonce(plan: &str) -> Result<String, Failure> {
+    let mut plan: Map<String, Value> = serde_json::from_str(plan)?;
+    plan.insert("nonce".to_owned(), hex::encode(rand::random::<[u8; 16]>()).into());
+    Ok(Value::Object(plan).to_string())
 }
 
 /// Returns the command's exit code; for a signal 128 plus its number, as in a shell.

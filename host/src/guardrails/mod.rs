@@ -67,7 +67,7 @@ pub struct Guardrails {
     verdicts: Verdicts,
     comparisons: Comparisons,
     /// Limits concurrent policy evaluations on blocking threads.
-    places: Semaphore,
+    places: Arc<Semaphore>,
 }
 
 impl Guardrails {
@@ -85,7 +85,7 @@ impl Guardrails {
             accept: config.signatures.accept.clone().into(),
             verdicts: Verdicts::default(),
             comparisons: Comparisons::default(),
-            places: Semaphore::new(PLACES),
+            places: Arc::new(Semaphore::new(PLACES)),
         }
     }
 
@@ -235,10 +235,16 @@ impl Guardrails {
         if bytes <= INLINE_BYTES_MAX && policy.usual() <= INLINE_TIME_MAX {
             return policy.evaluate(attempt);
         }
-        // Each evaluation occupies an instance of the pool, so their number is limited.
-        let _place = self.places.acquire().await;
+        // Each evaluation occupies an instance of the pool, so their number is limited. It goes on if its
+        // client has gone, and keeps its place until then.
+        let place = Arc::clone(&self.places).acquire_owned().await;
         let (policy, attempt) = (policy.clone(), Arc::clone(attempt));
-        let answer = tokio::task::spawn_blocking(move || policy.evaluate(&attempt)).await;
+        let evaluated = tokio::task::spawn_blocking(move || {
+            let answer = policy.evaluate(&attempt);
+            drop(place);
+            answer
+        });
+        let answer = evaluated.await;
         answer.unwrap_or_else(|e| Err(PolicyFailure::Uncallable(e.to_string())))
     }
 }

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Result;
+use tokio::sync::Semaphore;
 use wasmtime::Store;
 
 use crate::engine::{Allocation, Cache, Loader, Memory, Pool, Settings, VERIFIER, VERIFIER_DIGEST};
@@ -33,6 +34,8 @@ pub(crate) const INLINE_BYTES_MAX: usize = 64 << 10;
 pub struct Verifier {
     pool: Pool<bindings::Verifier>,
     work: Arc<Counters>,
+    /// Limits the calls on blocking threads.
+    places: Arc<Semaphore>,
 }
 
 /// Counters of a verifier's work since the start.
@@ -49,6 +52,10 @@ struct Counters {
     calls: AtomicU64,
     texts: AtomicU64,
 }
+
+/// Maximum calls on blocking threads: half of the pool's instances, so that an instance is always free
+/// for a short call.
+const PLACES: usize = 64;
 
 impl Verifier {
     /// Loads a component of world `verifier`, given its bytes and their digest.
@@ -88,7 +95,8 @@ impl Verifier {
     }
 
     fn of(pool: Pool<bindings::Verifier>) -> Self {
-        Self { pool, work: Arc::default() }
+        let places = Arc::new(Semaphore::new(PLACES));
+        Self { pool, work: Arc::default(), places }
     }
 
     /// Returns the module's digest.
@@ -129,8 +137,15 @@ impl Verifier {
         if bytes <= INLINE_BYTES_MAX {
             return calls(self);
         }
+        // A call goes on if its client has gone, and keeps its place until then.
+        let place = Arc::clone(&self.places).acquire_owned().await;
         let verifier = self.clone();
-        let answer = tokio::task::spawn_blocking(move || calls(&verifier)).await;
+        let called = tokio::task::spawn_blocking(move || {
+            let answer = calls(&verifier);
+            drop(place);
+            answer
+        });
+        let answer = called.await;
         answer.unwrap_or_else(|e| Err(Failure::Trapped(e.to_string())))
     }
 

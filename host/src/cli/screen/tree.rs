@@ -6,6 +6,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use signoff_core::context::DEPTH_MAX;
+
 use super::lookalike;
 use super::text::in_one_line;
 
@@ -50,6 +52,8 @@ impl Tree {
     fn value(&mut self, depth: usize, name: String, raw: &RawValue) {
         let text = raw.get();
         match text.as_bytes().first() {
+            // Nothing that can be signed is deeper; a server may show what nobody signed.
+            _ if depth > DEPTH_MAX => self.push(depth, name, in_one_line(text)),
             Some(b'{') => self.members(depth, name, text),
             Some(b'[') => self.items(depth, name, text),
             Some(b'"') => self.string(depth, name, text),
@@ -224,6 +228,16 @@ mod tests {
         assert_eq!(drawn("[]", false), ["[]"]);
         assert_eq!(drawn("\"x\"", false), ["\"x\""]);
         assert_eq!(drawn("not json\u{1b}", false), ["not json\\u{1b}"]);
+    }
+
+    /// A server may show what nobody can sign.
+    #[test]
+    fn what_is_too_deep_is_one_line() {
+        let deep = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert_eq!(drawn(&deep(64), true).len(), 63);
+        let lines = drawn(&deep(100_000), true);
+        assert_eq!(lines.len(), 66);
+        assert!(lines.last().is_some_and(|last| last.contains("[[[[")));
     }
 
     #[test]
