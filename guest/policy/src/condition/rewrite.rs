@@ -54,12 +54,19 @@ impl Rewriter<'_> {
         match expression {
             Expr::Call(call) => self.call(call),
             Expr::Select(select) => {
+                let is_optional = may_be_optional(&select.operand);
                 self.visit(&mut select.operand);
-                // Only a call gives an optional.
-                if !select.test && matches!(select.operand.expr, Expr::Call(_)) {
+                if select.test {
+                    return;
+                }
+                if is_optional {
                     let operand = std::mem::take(&mut *select.operand);
                     let field = text(&select.field);
                     *expression = called(strict::SELECT, vec![operand, field]);
+                } else if !matches!(select.operand.expr, Expr::Ident(_))
+                    && !is_package(&select.operand)
+                {
+                    wrap(&mut select.operand, strict::PLAIN);
                 }
             }
             Expr::List(list) => match literals(list) {
@@ -141,10 +148,17 @@ impl Rewriter<'_> {
                 ours.clone_into(&mut call.func_name);
             }
         }
+        let is_plain_index = call.func_name == cel_operators::INDEX
+            && call.args.first().is_some_and(|held| !may_be_optional(held));
         if let Some(target) = &mut call.target {
             self.visit(target);
         }
         call.args.iter_mut().for_each(|arg| self.visit(arg));
+        if let Some(held) = call.args.first_mut().filter(|_| is_plain_index)
+            && !matches!(held.expr, Expr::Ident(_))
+        {
+            wrap(held, strict::PLAIN);
+        }
         let prepare = match call.func_name.as_str() {
             "double" => strict::DOUBLE,
             "string" => strict::STRING,
@@ -259,6 +273,26 @@ impl Rewriter<'_> {
             _ => None,
         }
     }
+}
+
+/// Returns whether an expression is an optional that `.name` and `[key]` look into: a call gives it, or a
+/// selection from one. An optional that a map or a list contains is an ordinary value.
+fn may_be_optional(expression: &IdedExpr) -> bool {
+    match &expression.expr {
+        Expr::Select(select) => !select.test && may_be_optional(&select.operand),
+        Expr::Call(call) if call.func_name == cel_operators::INDEX => {
+            call.args.first().is_some_and(may_be_optional)
+        }
+        // `optMap` is a comprehension or a call.
+        Expr::Call(_) | Expr::Comprehension(_) => true,
+        _ => false,
+    }
+}
+
+/// Returns whether an expression is the first part of a type's name, `google.protobuf`.
+fn is_package(expression: &IdedExpr) -> bool {
+    let Expr::Select(select) = &expression.expr else { return false };
+    matches!(&select.operand.expr, Expr::Ident(name) if name == "google")
 }
 
 fn called(function: &str, args: Vec<IdedExpr>) -> Expr {

@@ -28,6 +28,8 @@ pub(super) const OPTIONAL: &str = "@optional";
 pub(super) const FIND: &str = "@find";
 /// `x.name` of a value that may be optional.
 pub(super) const SELECT: &str = "@select";
+/// What `.name` and `[key]` do not look into: an optional that a map or a list contains.
+pub(super) const PLAIN: &str = "@plain";
 /// `x + y`
 pub(super) const ADD: &str = "@add";
 /// What a macro that builds a list iterates over.
@@ -48,6 +50,7 @@ pub(super) fn add(env: &mut Env) -> Result<(), DeclarationError> {
     env.add_overload(ADD, ADD, two(), |args| add_two(&args))?;
     env.add_overload(STRING, STRING, one(), string)?;
     env.add_overload(OPTIONAL, OPTIONAL, one(), optional)?;
+    env.add_overload(PLAIN, PLAIN, one(), plain)?;
     env.add_overload(FIND, FIND, two(), |args| find(&args))?;
     env.add_overload(SELECT, SELECT, two(), |args| select(&args))?;
     env.add_overload(IN_ORDER, IN_ORDER, one(), in_order)?;
@@ -167,6 +170,15 @@ fn optional<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Taken<'b, 'v> {
     let value = only(args)?;
     if value.as_ref().downcast_ref::<CelOptional<'_>>().is_none() {
         return Err(not_taken("[?]", value.as_ref()));
+    }
+    Ok(value)
+}
+
+/// Refuses an optional.
+fn plain<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Taken<'b, 'v> {
+    let value = only(args)?;
+    if value.as_ref().downcast_ref::<CelOptional<'_>>().is_some() {
+        return Err(not_taken(".", value.as_ref()));
     }
     Ok(value)
 }
