@@ -196,7 +196,7 @@ async fn a_start_long_after_the_last_entry_is_refused_and_writes_nothing() {
     assert_eq!(opened.refused().await, Code::CLOCK_AHEAD);
     assert_eq!(opened.events().await, before);
     opened.start(Accepted { clock: true, ..Accepted::default() }).await.unwrap();
-    assert_eq!(opened.events().await[before.len()..], ["clock_accepted"]);
+    assert_eq!(opened.events().await[before.len()..], ["clock_accepted", "approval_expired"]);
     assert!(opened.service.ledger.now_to_write().is_ok());
 }
 
