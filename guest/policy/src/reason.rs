@@ -26,7 +26,8 @@ impl Reason {
     ///
     /// # Errors
     ///
-    /// The offset and message of the first mistake: over 4 KiB, over 64 placeholders, a brace that
+    /// The offset and message of the first mistake: over 4 KiB, a control character that approvals do
+    /// not take, over 64 placeholders, a brace that
     /// neither opens nor closes a placeholder, a placeholder that is not a path from `agent`,
     /// `action`, `context` or `plan` nor a known fact.
     pub fn parse(text: &str) -> Result<Self, (usize, String)> {
@@ -34,6 +35,12 @@ impl Reason {
             return Err((
                 0,
                 format!("a reason of {} bytes, expected at most {REASON_BYTES_MAX}", text.len()),
+            ));
+        }
+        if let Some((at, char)) = text.char_indices().find(|(_, char)| is_control(*char)) {
+            return Err((
+                at,
+                format!("a reason has no control character `{}`", char.escape_unicode()),
             ));
         }
         let mut pieces = Vec::new();
@@ -97,6 +104,11 @@ impl Reason {
         out.truncate(cut(&out, REASON_BYTES_MAX).len());
         out
     }
+}
+
+/// Returns whether a character is a control character that the reason of an approval must not have.
+fn is_control(char: char) -> bool {
+    char.is_control() && !matches!(char, '\n' | '\t')
 }
 
 /// Returns whether a text can be a member's name. Whatever else stands in a placeholder, such as the

@@ -1,8 +1,8 @@
 //! Strict validation of verdicts: a policy's result is untrusted input.
 
 use serde::Serialize;
-use signoff_core::limits::{FAILED_MAX, IDENTIFIER_BYTES_MAX, TEXT_BYTES_MAX};
-use signoff_core::name::Identifier;
+use signoff_core::limits::{FAILED_MAX, IDENTIFIER_BYTES_MAX};
+use signoff_core::name::{Identifier, Text};
 use signoff_core::object;
 pub use signoff_core::requirement::PartialRequirement as Requirement;
 pub use signoff_core::verdict::Decision;
@@ -71,14 +71,8 @@ impl Verdict {
                 shortened(rule)
             )));
         }
-        if let Some(reason) = &answer.reason
-            && reason.len() > TEXT_BYTES_MAX
-        {
-            return Err(malformed(format!(
-                "reason is {} bytes, the limit is {TEXT_BYTES_MAX}",
-                reason.len()
-            )));
-        }
+        let reason = answer.reason.map(|reason| Text::new("reason", reason)).transpose();
+        let reason = reason.map_err(|e| malformed(e.message))?;
         let requirement = answer.requirement.as_deref().map(requirement).transpose()?;
         if requirement.is_some() && decision != Decision::RequireApproval {
             return Err(malformed(format!(
@@ -86,7 +80,8 @@ impl Verdict {
             )));
         }
         let failed = failed(answer.failed)?;
-        Ok(Self { decision, rule: answer.rule, reason: answer.reason, requirement, failed })
+        let reason = reason.map(|reason| reason.to_string());
+        Ok(Self { decision, rule: answer.rule, reason, requirement, failed })
     }
 }
 
@@ -133,4 +128,30 @@ fn shortened(text: &str) -> String {
 
 fn malformed(why: String) -> MalformedVerdict {
     MalformedVerdict(why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{RawVerdict, Verdict};
+
+    /// Approvals store the reason as they store a requester's: what they do not take is the policy's
+    /// fault, and not that of the request.
+    #[test]
+    fn a_reason_is_a_text_that_approvals_take() {
+        let read = |reason: &str| {
+            Verdict::read(RawVerdict {
+                decision: "deny".to_owned(),
+                rule: None,
+                reason: Some(reason.to_owned()),
+                requirement: None,
+                failed: Vec::new(),
+            })
+        };
+        for reason in ["", "plain", "two\nlines\tand é", &"a".repeat(4_096)] {
+            assert!(read(reason).is_ok(), "{reason}");
+        }
+        for reason in ["a\rb", "\u{1b}[2J", "a\u{9b}", "\0", &"a".repeat(4_097)] {
+            assert!(read(reason).is_err(), "{reason:?}");
+        }
+    }
 }

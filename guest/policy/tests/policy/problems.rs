@@ -64,6 +64,8 @@ fn mistakes_in_members_are_reported_at_their_position() {
         ("reason = 'risk {context.a'", 16, "a `{` without its `}`"),
         ("reason = 'risk }'", 16, "a `}` without its `{`"),
         ("reason = 'risk {}'", 16, "`{}` is not a placeholder"),
+        ("reason = \"a\\rb\"", 12, "a reason has no control character `\\u{d}`"),
+        ("reason = \"\\u001B[2J\"", 11, "a reason has no control character `\\u{1b}`"),
         ("reason = 'risk {contxt.a}'", 16, "`{contxt.a}` is not a placeholder"),
         ("reason = 'risk {context.}'", 16, "is not a placeholder"),
         ("reason = 'risk {context[a]}'", 16, "is not a placeholder"),
