@@ -16,8 +16,8 @@ use crate::code::Code;
 use crate::config::Quotas as Limits;
 use crate::id::ApprovalId;
 use crate::refusal::Refusal;
-use crate::store::{Status, WithTexts};
-use crate::verifier::Approval;
+use crate::store::{Status, StoreError, WithTexts};
+use crate::verifier::{Approval, Failure};
 
 /// Approvals that are read at a time.
 const BATCH: usize = 256;
@@ -105,8 +105,10 @@ impl Approvals {
         Ok(Place { pending: Arc::clone(pending), requester, id, is_handed_over: false })
     }
 
-    /// Reads the pending approvals of the store. One that cannot be read takes no place: it can
-    /// neither be shown nor decided.
+    /// Reads the pending approvals of the store. One whose row or record is damaged takes no place: it
+    /// can neither be shown nor decided.
+    ///
+    /// Refusals: `store-unavailable`, `verifier-trapped`; the next request tries again.
     async fn load_pending(&self) -> Result<Arc<Mutex<Pending>>, Refusal> {
         #[derive(Deserialize)]
         struct Shown {
@@ -118,17 +120,23 @@ impl Approvals {
             let Some(last) = ids.last() else { break };
             after = Some(*last);
             for id in ids {
-                let Ok(Some(stored)) = self.ledger.store().load(&id, WithTexts::Yes).await else {
-                    continue;
+                let stored = match self.ledger.store().load(&id, WithTexts::Yes).await {
+                    Ok(Some(stored)) => stored,
+                    Ok(None) | Err(StoreError::Tampered(_)) => continue,
+                    Err(other) => return Err(other.into()),
                 };
                 if stored.summary.status != Status::Pending {
                     continue;
                 }
                 let text = id.to_string();
                 let approval = Approval { id: &text, record: Some(&stored.record) };
-                let shown = self.verifier.current().show(approval, self.ledger.now());
-                let shown = shown.ok().and_then(|shown| serde_json::from_str(&shown.view).ok());
-                let Some(Shown { requested_by }) = shown else { continue };
+                let shown = match self.verifier.current().show(approval, self.ledger.now()) {
+                    Ok(shown) => shown,
+                    Err(Failure::Rejected(_)) => continue,
+                    Err(trapped @ Failure::Trapped(_)) => return Err(trapped.into()),
+                };
+                let Shown { requested_by } =
+                    serde_json::from_str(&shown.view).map_err(Refusal::internal)?;
                 let bytes = stored.texts.map_or(0, |texts| texts.bytes());
                 let held = Held { bytes, state: State::Stored };
                 pending.insert(requested_by.to_ascii_lowercase(), id, held);
