@@ -11,7 +11,7 @@ use signoff::clock::SystemClock;
 use signoff::engine::VERIFIER;
 
 use crate::support::{
-    APPROVER, Home, Inside, Office, Server, ballot, flat, home_and_server, id, open, until,
+    APPROVER, Home, Inside, Office, Server, flat, home_and_server, id, open, until,
 };
 
 /// Server-sent events: number, kind, entry.
@@ -295,42 +295,4 @@ fn a_wait_for_an_unknown_approval_is_not_found_at_once() {
     let path = format!("/api/v1/approvals/{}?wait=1&while=odd", id(&known));
     server.get(&path).refused("request-invalid");
     assert_eq!(json!(server.show(&known)["status"]), "pending");
-}
-
-/// The handler of a decision ends with its connection, but what it decided is committed, and those who
-/// wait for it learn so at once.
-#[test]
-fn a_decision_whose_client_has_gone_wakes_the_waiters() {
-    let (_home, server) = home_and_server();
-    let start = Instant::now();
-    thread::scope(|scope| {
-        for pause in 0..60 {
-            let server = &server;
-            scope.spawn(move || {
-                let approval = server.request();
-                let path = format!("/api/v1/approvals/{}", id(&approval));
-                let waiter = scope.spawn({
-                    let path = format!("{path}?wait=60");
-                    move || server.get(&path).ok()
-                });
-                thread::sleep(Duration::from_millis(50));
-                let body = ballot(&approval, "rejected", APPROVER).to_string();
-                let head = format!(
-                    "POST {path}/reject HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
-                     content-length: {}\r\n\r\n{body}",
-                    body.len(),
-                );
-                let mut stream = open(server);
-                stream.write_all(head.as_bytes()).unwrap();
-                thread::sleep(Duration::from_micros(400 * pause));
-                drop(stream);
-                thread::sleep(Duration::from_secs(1));
-                if server.get(&path).ok()["status"] == "pending" {
-                    server.decide(&approval, "rejected", APPROVER).ok();
-                }
-                assert_eq!(waiter.join().unwrap()["status"], "rejected");
-            });
-        }
-    });
-    assert!(start.elapsed().as_secs() < 50, "a wait ended with its time");
 }

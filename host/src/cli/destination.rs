@@ -6,11 +6,12 @@ use std::ffi::OsString;
 use std::fmt;
 use std::fs::{File, Metadata};
 use std::io::{self, BufWriter, Write, stdout};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
+use rustix::fs::OFlags;
 
 use crate::folder::{self, Folder, is_mine_or_roots};
 
@@ -57,25 +58,45 @@ impl Destination {
             return Ok(Draft::Output(BufWriter::new(Box::new(stdout()))));
         }
         // Whoever made a link or a pipe chooses what is replaced, or who reads.
-        let is_link_or_pipe = |meta: &Metadata| meta.is_symlink() || meta.file_type().is_fifo();
-        let made_here = self.0.symlink_metadata().ok().filter(is_link_or_pipe);
-        if made_here.is_some_and(|meta| !is_mine_or_roots(&meta)) {
-            bail!(
-                "`{}` is a link or a pipe of another user; choose another path",
-                self.0.display()
-            );
-        }
-        // A link is kept, and its target is replaced.
-        let path = self.0.canonicalize().unwrap_or_else(|_| self.0.clone());
+        let is_link = match self.0.symlink_metadata() {
+            Ok(meta) if meta.is_symlink() => self.made_here(&meta).map(|()| true)?,
+            _ => false,
+        };
+        // A link is kept, and its target is replaced. What is no link now is not followed later.
+        let path = match is_link {
+            true => self.0.canonicalize().unwrap_or_else(|_| self.0.clone()),
+            false => self.0.clone(),
+        };
+        let meta = if is_link { path.metadata() } else { path.symlink_metadata() };
         // Write to a device or a pipe: renaming a file over it would remove it for everyone.
-        if path.metadata().is_ok_and(|meta| !meta.is_file()) {
-            let opened = File::options().write(true).open(&path);
+        if let Some(meta) = meta.ok().filter(|meta| !meta.is_file() && !meta.is_symlink()) {
+            // Before it is opened, because that waits for a reader; and after, because it may be another.
+            self.check_pipe(&meta)?;
+            let follow = if is_link { OFlags::empty() } else { OFlags::NOFOLLOW };
+            let flags = follow.bits().try_into().unwrap_or_default();
+            let opened = File::options().write(true).custom_flags(flags).open(&path);
             let opened = opened.with_context(|| unwritable(&path))?;
+            self.check_pipe(&opened.metadata()?)?;
             return Ok(Draft::Output(BufWriter::new(Box::new(opened))));
         }
         let (folder, name) = Folder::of(&path).with_context(|| unwritable(&path))?;
         let draft = folder.draft(&name, mode).with_context(|| unwritable(&path))?;
         Ok(Draft::File { out: BufWriter::new(draft), path, name })
+    }
+
+    /// Refuses a pipe that another user made.
+    fn check_pipe(&self, meta: &Metadata) -> Result<()> {
+        if meta.file_type().is_fifo() { self.made_here(meta) } else { Ok(()) }
+    }
+
+    /// Refuses what another user made.
+    fn made_here(&self, meta: &Metadata) -> Result<()> {
+        let name = self.0.display();
+        ensure!(
+            is_mine_or_roots(meta),
+            "`{name}` is a link or a pipe of another user; choose another path"
+        );
+        Ok(())
     }
 }
 

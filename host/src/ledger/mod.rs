@@ -14,7 +14,7 @@ use std::sync::Arc;
 use crate::caller::Caller;
 use crate::clock::Clock;
 use crate::refusal::Refusal;
-use crate::store::{Committed, Head, Store};
+use crate::store::{CommittedChange, Head, Store};
 use crate::verifier::ActiveVerifier;
 
 pub(crate) use commit::ApprovalChange;
@@ -50,7 +50,7 @@ impl Ledger {
         let time = Arc::new(Time::new(clock, head.last_commit_at));
         let watchers = Arc::new(Watchers::new(head.entries));
         let (of_time, of_watchers) = (Arc::clone(&time), Arc::clone(&watchers));
-        store.observe(Box::new(move |Committed { approval, entry, at }| {
+        store.observe(Box::new(move |CommittedChange { approval, entry, at }| {
             of_time.kept(at);
             of_watchers.changed(approval, entry);
         }));

@@ -126,7 +126,10 @@ pub(super) fn loaded(
     Ok(match manifest.slot {
         Slot::Policy => {
             let policy = Policy::load_by(loader, wasm, &digest, manifest.limits);
-            Candidate::Policy(policy.map_err(|e| unusable(&e))?)
+            let policy = policy.map_err(|e| unusable(&e))?;
+            // Here, where it blocks no async thread.
+            let _ = policy.requirements();
+            Candidate::Policy(policy)
         }
         Slot::Verifier => {
             Candidate::Verifier(Verifier::load_by(loader, wasm, &digest).map_err(|e| unusable(&e))?)

@@ -1,7 +1,6 @@
 //! Requirements of a policy that nobody can meet: requests under such a rule are refused with
 //! `requirement-unmeetable`, which is better known before the first one.
 
-use serde::Deserialize;
 use signoff_core::authoring::RuleRequirement;
 
 use super::{Active, Modules, Slot};
@@ -11,22 +10,13 @@ use crate::policy::Policy;
 /// Requirements that are shown.
 const SHOWN_MAX: usize = 16;
 
-/// The members of a policy's description that are read.
-#[derive(Deserialize)]
-struct Description {
-    #[serde(default)]
-    requirements: Vec<RuleRequirement>,
-}
-
 impl Modules {
     /// Returns a phrase for each requirement that a policy describes and that the approvers with a
     /// key cannot meet. Empty if the policy describes none, or no keyring can be read.
     pub(super) fn unmeetable(&self, policy: &Policy) -> Vec<String> {
         let Ok(keys) = self.keys.current() else { return Vec::new() };
-        let description = policy.describe().ok();
-        let description = description.and_then(|text| serde_json::from_str(&text).ok());
-        let Some(Description { requirements }) = description else { return Vec::new() };
-        let short = requirements.iter().filter_map(|rule| self.unmeetable_rule(&keys, rule));
+        let short =
+            policy.requirements().iter().filter_map(|rule| self.unmeetable_rule(&keys, rule));
         short.take(SHOWN_MAX).collect()
     }
 

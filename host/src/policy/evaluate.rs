@@ -5,11 +5,13 @@
 //! the limiter limits memory. A policy's result is validated strictly: a trap and a malformed
 //! verdict are both a [`PolicyFailure`], and neither allows an action.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use serde::Deserialize;
+use signoff_core::authoring::RuleRequirement;
 use wasmtime::component::{Component, Linker};
 use wasmtime::{ResourceLimiter, Store};
 
@@ -60,6 +62,8 @@ struct Loaded {
     failures: AtomicU64,
     /// Duration of an evaluation in nanoseconds: a moving average.
     usual_nanos: AtomicU64,
+    /// What its description says of requirements, once that was asked.
+    requirements: OnceLock<Vec<RuleRequirement>>,
 }
 
 /// Why a policy gave no verdict.
@@ -141,6 +145,7 @@ impl Policy {
             failures: AtomicU64::new(0),
             // Until its first evaluation a policy counts as slow.
             usual_nanos: AtomicU64::new(u64::from(u32::MAX)),
+            requirements: OnceLock::new(),
         })))
     }
 
@@ -196,6 +201,24 @@ impl Policy {
             )));
         }
         Ok(text)
+    }
+
+    /// Returns the requirements that the policy's description lists; none if it describes none. A
+    /// description has no input, so it is read once.
+    pub fn requirements(&self) -> &[RuleRequirement] {
+        #[derive(Deserialize)]
+        struct Description {
+            #[serde(default)]
+            requirements: Vec<RuleRequirement>,
+        }
+        if let Some(known) = self.0.requirements.get() {
+            return known;
+        }
+        let Ok(text) = self.describe() else { return &[] };
+        self.0.requirements.get_or_init(|| {
+            let description = serde_json::from_str(&text);
+            description.map_or_else(|_| Vec::new(), |Description { requirements }| requirements)
+        })
     }
 
     fn call<T>(

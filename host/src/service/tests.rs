@@ -3,9 +3,12 @@
 mod calls;
 
 use std::collections::HashSet;
+use std::future::poll_fn;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::Value;
@@ -242,6 +245,24 @@ async fn a_change_that_loses_a_race_is_retried() {
         4,
         "one entry per change and key, none per conflict"
     );
+}
+
+/// A handler ends with its connection, but the store commits what it was given, and those who wait for
+/// the change learn of it.
+#[tokio::test]
+async fn those_who_wait_learn_of_a_change_whose_caller_has_gone() {
+    let bench = Bench::new().await;
+    let (id, approval) = bench.request(60).await;
+    let mut watch = bench.service.ledger.watchers().of_approval(id.unwrap());
+    let (caller, ballot) = (Caller::local(), bench.ballot(&approval));
+    let mut gone = Box::pin(bench.service.approvals.decide(&caller, id, &ballot, None));
+    let is_pending = poll_fn(|context| Poll::Ready(gone.as_mut().poll(context).is_pending()));
+    assert!(is_pending.await, "the store has it, and did not answer yet");
+    drop(gone);
+    // Without an end the test would wait for ever, if nobody is told.
+    let told = tokio::time::timeout(Duration::from_secs(120), watch.changed()).await;
+    assert!(told.is_ok());
+    assert_eq!(bench.status(id).await, "approved");
 }
 
 #[tokio::test]

@@ -106,18 +106,18 @@ pub trait Store: Send + Sync + 'static {
     /// Returns the store's metadata. Cheap: nothing is counted.
     async fn head(&self) -> Result<Head, StoreError>;
 
-    /// Adds a function that is told of each committed change, once readers see it and before its
-    /// caller is answered. The caller may have stopped waiting: what must follow a change belongs
-    /// here, not after `commit`.
+    /// Registers a function that is called with each committed change, after readers see the change
+    /// and before its caller is answered. The caller may have stopped waiting, so whatever must follow
+    /// a change belongs here and not after `commit`.
     fn observe(&self, observer: Observer);
 }
 
 /// Receives committed changes.
-pub type Observer = Box<dyn Fn(Committed) + Send + Sync>;
+pub type Observer = Box<dyn Fn(CommittedChange) + Send + Sync>;
 
 /// A committed change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Committed {
+pub struct CommittedChange {
     /// The approval that it changed.
     pub approval: Option<ApprovalId>,
     /// The number of its audit entry.

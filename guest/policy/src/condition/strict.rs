@@ -43,8 +43,8 @@ pub(super) const IN_ORDER: &str = "@in_order";
 pub(super) fn add(env: &mut Env) -> Result<(), DeclarationError> {
     let one = || vec![DYN_TYPE];
     let two = || vec![DYN_TYPE, DYN_TYPE];
-    env.add_overload(DURATION, DURATION, one(), |args| duration(&args))?;
-    env.add_overload(TIMESTAMP, TIMESTAMP, one(), |args| timestamp(&args))?;
+    env.add_overload(DURATION, DURATION, one(), duration)?;
+    env.add_overload(TIMESTAMP, TIMESTAMP, one(), timestamp)?;
     env.add_overload(UINT, UINT, one(), uint)?;
     env.add_overload(DOUBLE, DOUBLE, one(), double)?;
     env.add_overload(ADD, ADD, two(), |args| add_two(&args))?;
@@ -66,22 +66,22 @@ fn named<T>(function: &str, result: Result<T, String>) -> Result<T, ExecutionErr
     result.map_err(|message| ExecutionError::function_error(function, message))
 }
 
-fn duration<'b, 'v>(args: &[CowVal<'b, 'v>]) -> Taken<'b, 'v> {
-    let [value] = args else { return Err(ExecutionError::missing_argument_or_target()) };
-    let value = value.as_ref();
+fn duration<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Taken<'b, 'v> {
+    let argument = only(args)?;
+    let value = argument.as_ref();
     if let Some(text) = value.downcast_ref::<CelString<'_>>() {
         let duration = named(DURATION, time::duration(text.inner()))?;
         return Ok(CowVal::owned(CelDuration::from(duration)));
     }
-    match value.downcast_ref::<CelDuration>() {
-        Some(duration) => Ok(CowVal::owned(*duration)),
-        None => Err(not_taken("duration()", value)),
+    if value.downcast_ref::<CelDuration>().is_none() {
+        return Err(not_taken("duration()", value));
     }
+    Ok(argument)
 }
 
-fn timestamp<'b, 'v>(args: &[CowVal<'b, 'v>]) -> Taken<'b, 'v> {
-    let [value] = args else { return Err(ExecutionError::missing_argument_or_target()) };
-    let value = value.as_ref();
+fn timestamp<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Taken<'b, 'v> {
+    let argument = only(args)?;
+    let value = argument.as_ref();
     if let Some(text) = value.downcast_ref::<CelString<'_>>() {
         let timestamp = named(TIMESTAMP, time::timestamp(text.inner()))?;
         return Ok(CowVal::owned(CelTimestamp::from(timestamp)));
@@ -90,10 +90,10 @@ fn timestamp<'b, 'v>(args: &[CowVal<'b, 'v>]) -> Taken<'b, 'v> {
         let timestamp = named(TIMESTAMP, time::from_unix_seconds(*seconds.inner()))?;
         return Ok(CowVal::owned(CelTimestamp::from(timestamp)));
     }
-    match value.downcast_ref::<CelTimestamp>() {
-        Some(timestamp) => Ok(CowVal::owned(timestamp.clone())),
-        None => Err(not_taken("timestamp()", value)),
+    if value.downcast_ref::<CelTimestamp>().is_none() {
+        return Err(not_taken("timestamp()", value));
     }
+    Ok(argument)
 }
 
 /// Refuses a sign, which `uint` does not take.

@@ -13,8 +13,8 @@ const UNITS: [(&str, u64); 6] = [
     ("s", 1_000_000_000),
 ];
 
-/// Parses a duration: one sign at most, then decimals with a unit each, at most 2^63 - 1 ns in either direction; or
-/// `0`. A part of a nanosecond is cut, with the rounding of cel-go.
+/// Parses a duration: one sign at most, then decimals with a unit each, or `0`; at most 2^63 - 1 ns in
+/// either direction. A part of a nanosecond is cut, with the rounding of cel-go.
 ///
 /// # Errors
 ///

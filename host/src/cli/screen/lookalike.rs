@@ -9,29 +9,39 @@ use unicode_security::{MixedScript, skeleton};
 
 /// Characters of a word that a remark shows.
 const SHOWN_MAX: usize = 40;
+/// Words and signs of one text that are named.
+const REMARKS_SHOWN: usize = 3;
 
-/// Returns a remark on the first word that may look like another one.
+/// Returns a remark on the words and signs that may look like others: the first of them, and how many
+/// more there are.
 pub(in crate::cli) fn remark(text: &str) -> Option<String> {
     if text.is_ascii() {
         return None;
     }
-    let words = text.split(|char: char| !char.is_alphanumeric()).filter(|word| !word.is_ascii());
-    let of_word = words.into_iter().find_map(|word| {
-        if !word.is_single_script() {
-            return Some(format!("letters of several scripts in one word: {}", start_of(word)));
-        }
-        let ascii: Option<String> = word.chars().map(ascii_of).collect();
-        let ascii = ascii.filter(|ascii| ascii != word)?;
-        Some(format!("{} is not {}, though it looks like it", start_of(word), start_of(&ascii)))
-    });
-    of_word.or_else(|| {
-        let sign = text.chars().find(|char| is_sign(*char))?;
-        let ascii = ascii_of(sign)?;
-        Some(format!(
-            "`{sign}` (U+{:04X}) is not `{ascii}`, though it looks like it",
-            u32::from(sign)
-        ))
-    })
+    let words = text.split(|char: char| !char.is_alphanumeric()).filter_map(of_word);
+    let mut remarks = words.chain(text.chars().filter_map(of_sign));
+    let first: Vec<String> = remarks.by_ref().take(REMARKS_SHOWN).collect();
+    let more = remarks.count();
+    let shown = (!first.is_empty()).then(|| first.join("; "))?;
+    Some(if more == 0 { shown } else { format!("{shown}; and {more} more") })
+}
+
+fn of_word(word: &str) -> Option<String> {
+    if word.is_ascii() {
+        return None;
+    }
+    if !word.is_single_script() {
+        return Some(format!("letters of several scripts in one word: {}", start_of(word)));
+    }
+    let ascii: Option<String> = word.chars().map(ascii_of).collect();
+    let ascii = ascii.filter(|ascii| ascii != word)?;
+    Some(format!("{} is not {}, though it looks like it", start_of(word), start_of(&ascii)))
+}
+
+fn of_sign(char: char) -> Option<String> {
+    let ascii = ascii_of(char).filter(|_| is_sign(char))?;
+    let (code, sign) = (u32::from(char), start_of(&char.to_string()));
+    Some(format!("`{sign}` (U+{code:04X}) is not `{ascii}`, though it looks like it"))
 }
 
 /// Returns the ASCII letter, digit or sign that a character looks like, or is.
@@ -77,6 +87,16 @@ mod tests {
         ] {
             let found = remark(text).unwrap_or_default();
             assert!(found.contains(piece), "{text}: {found}");
+        }
+    }
+
+    /// An honest word does not hide the others.
+    #[test]
+    fn several_words_are_named_and_the_rest_counted() {
+        let remark =
+            remark("\u{440}\u{43e}\u{441} p\u{430}y \u{217c}s \u{261}it a\u{589}b").unwrap();
+        for piece in ["is not poc", "p\u{430}y", "is not ls", "; and 2 more"] {
+            assert!(remark.contains(piece), "{piece}: {remark}");
         }
     }
 

@@ -14,7 +14,7 @@ use super::log::Log;
 use super::snapshot::Snapshot;
 use super::{Stats, open};
 use crate::store::log_state::Delta;
-use crate::store::{Committed, Observer, StoreError, Trust, Witness};
+use crate::store::{CommittedChange, Observer, StoreError, Trust, Witness};
 
 /// How often a reader retries a file to which another process commits meanwhile.
 const FOLLOW_TRIES: u32 = 100;
@@ -156,7 +156,7 @@ impl Published {
         self.observers.lock().unwrap_or_else(PoisonError::into_inner).push(observer);
     }
 
-    pub(super) fn notify_observers(&self, committed: Committed) {
+    pub(super) fn notify_observers(&self, committed: CommittedChange) {
         let observers = self.observers.lock().unwrap_or_else(PoisonError::into_inner);
         observers.iter().for_each(|observer| observer(committed));
     }

@@ -18,7 +18,7 @@ use super::published::Published;
 use super::snapshot::Snapshot;
 use crate::log_key::origin;
 use crate::store::log_state::Delta;
-use crate::store::{Base, Change, Commit, Committed, RowChange, StoreError, Version};
+use crate::store::{Base, Change, Commit, CommittedChange, RowChange, StoreError, Version};
 use signoff_core::log::checkpoint::Checkpoint;
 
 /// Limits of one batch: high enough to share a sync among all queued changes, low enough that no
@@ -274,11 +274,11 @@ impl Work {
 
 impl Request {
     /// Returns the change that a request committed, if it did.
-    fn committed(&self, outcome: &Outcome) -> Option<Committed> {
+    fn committed(&self, outcome: &Outcome) -> Option<CommittedChange> {
         match (&self.work, outcome) {
             (Work::Keep(change, _), Outcome::Change(Ok(Commit::Committed { entry }))) => {
                 let approval = change.approval.as_ref().map(|version| version.summary.id);
-                Some(Committed { approval, entry: *entry, at: change.at })
+                Some(CommittedChange { approval, entry: *entry, at: change.at })
             }
             _ => None,
         }
