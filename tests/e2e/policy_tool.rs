@@ -323,10 +323,15 @@ fn eval_reads_its_context_with_the_verifier() {
 #[test]
 fn texts_of_a_rules_file_are_escaped_on_a_terminal() {
     let home = Home::new();
-    let rules = "format = 1\nname = \"x\"\n[[rule]]\nid = \"a\"\naction = \"b\"\nverdict = \"deny\"\nreason = \"\\u001b[2J{context.a}\"\nwhen = \"true || '\\u001b[2J' == ''\"\n";
+    let rules = "format = 1\nname = \"x\"\n[[rule]]\nid = \"a\"\naction = \"b\"\nverdict = \"deny\"\nreason = \"{context.a}\"\nwhen = \"true || '\\u001b[2J' == ''\"\n";
     home.file("rules.toml", rules);
     let ran = eval(&home, "rules.toml", "b", "{\"a\":\"\\u001b[2J\"}", &[]).exits(3);
     assert!(!ran.out.contains('\u{1b}'), "{ran:?}");
-    let ran = policy(&home, &["check", "rules.toml"]);
+    let ran = policy(&home, &["check", "rules.toml"]).exits(0);
+    assert!(!ran.out.contains('\u{1b}'), "{ran:?}");
+    // The rule's own text may not have one.
+    home.file("rules.toml", &rules.replace("{context.a}", "\\u001b[2J"));
+    let ran = policy(&home, &["check", "rules.toml"]).exits(1);
+    assert!(ran.out.contains("a reason has no control character"), "{ran:?}");
     assert!(!ran.out.contains('\u{1b}'), "{ran:?}");
 }
