@@ -1,4 +1,4 @@
-"""Tests the executor of `host/sdk/rust/examples` with a running server: it runs what was approved, and
+"""Tests the executor of `host/sdk/rust/verify/examples` with a running server: it runs what was approved, and
 refuses rejected approvals, falsified ones, another audience and unknown keys.
 
 python3 tests/embedding.py SIGNOFF EXECUTOR

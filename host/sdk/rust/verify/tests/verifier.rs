@@ -11,7 +11,7 @@ use signoff_verify::{
 
 const SHOWN: &str = include_str!("data/approval.json");
 const KEYS: &str = include_str!("data/keyring.json");
-const CODES: &str = include_str!("../../../../wit/codes.md");
+const CODES: &str = include_str!("../../../../../wit/codes.md");
 const ID: &str = "appr_01k7s2e3m8q4w6x9y0z1a2b3c4";
 const CONTEXT: &str =
     r#"{"file": "config/production.yaml", "changes_count": 1500, "risk_score": 85}"#;
