@@ -16,6 +16,9 @@ pub struct Refusal {
     pub code: Code,
     /// One sentence for a person: lower case, no full stop.
     pub detail: String,
+    /// The members of a context or plan that differ from the approved one, as JSON Pointers; empty if
+    /// unknown.
+    pub members: Vec<String>,
     /// The cause of an internal failure, only for the log: it may name files and libraries.
     cause: Option<Arc<str>>,
 }
@@ -23,7 +26,7 @@ pub struct Refusal {
 impl Refusal {
     /// Makes a refusal with its detail.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), cause: None }
+        Self { code, detail: detail.into(), members: Vec::new(), cause: None }
     }
 
     /// Makes the refusal for an internal failure. Callers see its code and where to look.
@@ -36,6 +39,13 @@ impl Refusal {
     #[must_use]
     pub fn because(mut self, cause: impl std::fmt::Display) -> Self {
         self.cause = Some(cause.to_string().into());
+        self
+    }
+
+    /// Adds the members that differ.
+    #[must_use]
+    pub fn with_members(mut self, members: Vec<String>) -> Self {
+        self.members = members;
         self
     }
 

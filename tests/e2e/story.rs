@@ -199,6 +199,9 @@ fn verify_compares_agent_action_context_and_plan_if_they_are_sent() {
         let answer = server.act(&approval, "verify", &body).ok();
         assert_eq!((&answer["valid"], &answer["code"]), (&json!(false), &json!(code)));
         assert_eq!(answer["signature_valid"], true);
+        let members = json!(["/changes_count", "/file", "/risk_score", "/email_id"]);
+        let members = if field == "context" { members } else { Value::Null };
+        assert_eq!(answer["members"], members);
     }
 }
 
@@ -249,9 +252,15 @@ fn execute_refuses_another_agent_action_context_or_plan() {
     };
     with("agent", json!("inbox_triage")).refused("agent-mismatch");
     with("action", json!("quarantine")).refused("action-mismatch");
-    with("context", json!({ "risk_score": 85 })).refused("context-mismatch");
-    with("plan", json!({ "steps": [2, 1] })).refused("plan-mismatch");
-    with("plan", Value::Null).refused("plan-mismatch");
+    let refused = with("context", json!({ "risk_score": 85 })).refused("context-mismatch");
+    assert_eq!(refused["members"], json!(["/changes_count", "/file"]));
+    let named = "these members differ: `/changes_count`, `/file`";
+    assert!(text(&refused, "detail").ends_with(named), "{refused}");
+    let refused = with("plan", json!({ "steps": [2, 1] })).refused("plan-mismatch");
+    assert_eq!(refused["members"], json!(["/steps"]));
+    // Nothing to compare with.
+    let refused = with("plan", Value::Null).refused("plan-mismatch");
+    assert_eq!(refused["members"], Value::Null);
     assert_eq!(server.show(&approval)["status"], "approved");
     server.act(&approval, "execute", &fits).ok();
 }

@@ -170,6 +170,9 @@ pub struct Verification {
     /// The reason if not valid, as a sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// The members that differ, as in a problem.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<String>,
     /// The approval, if valid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<Approval>,

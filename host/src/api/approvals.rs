@@ -356,12 +356,15 @@ fn invalid(refusal: &Refusal, signature_valid: bool) -> String {
     } else {
         refusal.code.title
     };
-    json!({
+    let mut answer = json!({
         "valid": false,
         "error": error,
         "code": refusal.code.text,
         "detail": refusal.detail,
         "signature_valid": signature_valid,
-    })
-    .to_string()
+    });
+    if let (false, Some(answer)) = (refusal.members.is_empty(), answer.as_object_mut()) {
+        answer.insert("members".to_owned(), json!(refusal.members));
+    }
+    answer.to_string()
 }

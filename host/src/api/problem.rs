@@ -22,6 +22,10 @@ pub struct Problem {
     pub detail: String,
     /// The code, which is stable; see `wit/codes.md`.
     pub code: String,
+    /// The members of the context or plan that differ from the approved one: at most 16 JSON
+    /// Pointers; only with `context-mismatch` and `plan-mismatch`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<String>,
 }
 
 /// The full reason of a 5xx, for the log, in the extensions of the response.
@@ -36,6 +40,7 @@ impl Refusal {
             status: self.code.status,
             detail: self.detail.clone(),
             code: self.code.text.to_owned(),
+            members: self.members.clone(),
         }
     }
 

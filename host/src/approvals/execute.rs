@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::change::Call;
+use super::difference::{differing_members, in_words};
 use super::view::{shown, with_members};
 use super::{Approvals, text_of};
 use crate::caller::Caller;
@@ -82,20 +83,25 @@ impl Approvals {
         .to_string();
         let (keys, accept) = (self.keys.to_verify().await?, Arc::clone(&self.accept));
         let texts = [attempt.context, attempt.plan];
-        let bytes = texts.iter().flatten().map(String::len).sum();
-        let (verifier, id) = (self.verifier.current(), text_of(id));
-        let view = verifier
+        let texts: [Option<Arc<str>>; 2] = texts.map(|text| text.map(Arc::from));
+        let bytes = texts.iter().flatten().map(|text| text.len()).sum();
+        let attempted = texts.clone();
+        let (verifier, id_text) = (self.verifier.current(), text_of(id));
+        let checked = verifier
             .run(bytes, move |verifier| {
                 let record = stored.as_ref().map(|stored| stored.record.as_str());
-                let approval = Approval { id: &id, record };
+                let approval = Approval { id: &id_text, record };
                 let [context, plan] = texts.each_ref().map(Option::as_deref);
                 let args = CheckArgs { attempt: &event, context, plan };
                 let accepted = Accepted { keys: keys.entries(), profiles: &accept };
                 verifier.check(approval, &args, accepted, now)?;
                 verifier.show(approval, now)
             })
-            .await?;
-        Ok(shown(&verifier, &view.view, None))
+            .await;
+        match checked {
+            Ok(view) => Ok(shown(&verifier, &view.view, None)),
+            Err(failure) => Err(self.naming_members(id, failure.into(), attempted).await),
+        }
     }
 
     /// Consumes an approval for one execution. A repeat with the same idempotency key returns the
@@ -130,8 +136,9 @@ impl Approvals {
         })
         .to_string();
         let (keys, accept) = (self.keys.recorded().await?, Arc::clone(&self.accept));
-        let (context, plan) = (claim.context, claim.plan);
-        let bytes = context.len() + plan.as_ref().map_or(0, String::len);
+        let (context, plan) = (Arc::<str>::from(claim.context), claim.plan.map(Arc::<str>::from));
+        let bytes = context.len() + plan.as_ref().map_or(0, |plan| plan.len());
+        let attempted = [Some(Arc::clone(&context)), plan.clone()];
         let call = Call::of(move |verifier, approval, now| {
             let args = ClaimArgs { claim: &event, context: &context, plan: plan.as_deref() };
             let accepted = Accepted { keys: keys.entries(), profiles: &accept };
@@ -152,8 +159,41 @@ impl Approvals {
             // The same claim may have been committed since the lookup above.
             Err(refusal) => match self.ledger.kept(idempotency).await? {
                 Some(kept) => self.claimed_before(id, &kept, &claimed_by).await?.ok_or(refusal),
-                None => Err(refusal),
+                None => Err(self.naming_members(id, refusal, attempted).await),
             },
+        }
+    }
+
+    /// Adds to a mismatch of the context or plan which members differ. The caller may read the
+    /// approval. If the texts cannot be read, the refusal stays as it is.
+    async fn naming_members(
+        &self,
+        id: Option<ApprovalId>,
+        refusal: Refusal,
+        attempted: [Option<Arc<str>>; 2],
+    ) -> Refusal {
+        let [context, plan] = attempted;
+        let (is_plan, attempted) = match refusal.code {
+            Code::CONTEXT_MISMATCH => (false, context),
+            Code::PLAN_MISMATCH => (true, plan),
+            _ => return refusal,
+        };
+        let (Some(id), Some(attempted)) = (id, attempted) else { return refusal };
+        let stored = self.ledger.store().load(&id, WithTexts::Yes).await.ok().flatten();
+        let Some(texts) = stored.and_then(|stored| stored.texts) else { return refusal };
+        let Some(approved) = (if is_plan { texts.plan } else { Some(texts.context) }) else {
+            return refusal;
+        };
+        let verifier = self.verifier.current();
+        let found = verifier.run(attempted.len(), move |verifier| {
+            Ok(differing_members(&approved, &verifier.canonicalize(&attempted)?))
+        });
+        match found.await {
+            Ok(members) if !members.is_empty() => {
+                let detail = format!("{}; {}", refusal.detail, in_words(&members));
+                Refusal::new(refusal.code, detail).with_members(members)
+            }
+            _ => refusal,
         }
     }
 

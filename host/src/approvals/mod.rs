@@ -4,6 +4,7 @@
 mod change;
 mod cursor;
 mod decide;
+mod difference;
 mod execute;
 mod expire;
 mod quota;
