@@ -33,7 +33,7 @@ GET  /api/v1/audit/keys                | all  | all | all | all | all | all
 GET  /api/v1/audit/proof               | -    | -   | -   | all | - | all
 GET  /api/v1/events                    | -    | all | -   | all | - | all
 POST /api/v1/guardrails/evaluate       | all  | -   | all | -   | - | -
-GET  /api/v1/keys                      | -    | all | -   | all | - | all
+GET  /api/v1/keys                      | all  | all | all | all | - | all
 GET  /api/v1/modules                   | -    | -   | -   | all | all | all
 POST /api/v1/modules                   | -    | -   | -   | -   | all | -
 GET  /api/v1/modules/{digest}          | -    | -   | -   | all | all | all
@@ -536,4 +536,21 @@ fn refusals_of_known_callers_are_audited_up_to_a_rate() {
     let before = cast.admin.audit().len();
     cast.server.act(&approval, "approve", &own).refused("unauthenticated");
     assert_eq!(cast.admin.audit().len(), before);
+}
+
+/// An executor learns which of its pinned keys are revoked, and nothing about secrets.
+#[test]
+fn requesters_and_executors_list_public_keys_only() {
+    let cast = Cast::new();
+    let listed = |role: &str| cast.holder(role).get("/api/v1/keys").ok()["items"].clone();
+    let all = listed("auditor");
+    let is_public = |key: &&Value| key["public_key"].is_string();
+    let all = all.as_array().unwrap();
+    let public: Vec<Value> = all.iter().filter(is_public).cloned().collect();
+    assert!(!public.is_empty() && public.len() < all.len(), "{all:?}");
+    for role in ["requester", "executor"] {
+        assert_eq!(listed(role), Value::Array(public.clone()), "{role}");
+    }
+    let agent = cast.token("agent:deployer", &["requester", "executor"], None);
+    assert_eq!(agent.get("/api/v1/keys").ok()["items"], Value::Array(public));
 }

@@ -9,6 +9,7 @@ use super::App;
 use super::params::Params;
 use super::problem::Problem;
 use super::reply::json_answer;
+use crate::caller::Caller;
 use crate::code::Code;
 use crate::refusal::Refusal;
 
@@ -65,9 +66,14 @@ pub(super) async fn proof(State(app): State<App>, params: Params) -> Result<Resp
     Ok(json_answer(200, body.to_string()))
 }
 
-/// List the keys without secret material.
+/// List the keys without secret material. Requesters and executors get the public keys only: they
+/// verify with those that they pinned, and learn here which are revoked.
 #[utoipa::path(get, path = "/api/v1/keys", tag = "keys",
     responses((status = 200, description = "`{\"items\":[{\"id\":…,\"algorithm\":…,\"status\":…,\"use\":…,\"approver\":…,\"groups\":[…],\"fingerprint\":…,\"public_key\":…}]}`"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
-pub(super) async fn all_keys(State(app): State<App>) -> Result<Response, Refusal> {
-    Ok(json_answer(200, json!({ "items": app.service.keys.current()?.described() }).to_string()))
+pub(super) async fn all_keys(State(app): State<App>, caller: Caller) -> Result<Response, Refusal> {
+    let mut keys = app.service.keys.current()?.described();
+    if !caller.reads_all() {
+        keys.retain(|key| key.public_key.is_some());
+    }
+    Ok(json_answer(200, json!({ "items": keys }).to_string()))
 }

@@ -105,7 +105,7 @@ routes! {
         get "/api/v1/audit/keys" ANY_ROLE => log::keys;
         get "/api/v1/audit/proof" LOG => log::proof;
         get "/api/v1/events" Roles(&[Approver, Auditor, Admin]) => events::stream;
-        get "/api/v1/keys" Roles(&[Approver, Auditor, Admin]) => log::all_keys;
+        get "/api/v1/keys" READERS => log::all_keys;
         post "/api/v1/tokens" ADMIN => tokens::create;
         get "/api/v1/tokens" ADMIN => tokens::list;
         post "/api/v1/tokens/{id}/revoke" ADMIN => tokens::revoke;
