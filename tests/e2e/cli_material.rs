@@ -5,6 +5,7 @@ use std::os::unix::fs::{FileTypeExt, lchown, symlink};
 use std::process::Stdio;
 use std::thread;
 
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::support::{APPROVER, Home, Ran, SECRET, home_and_server, sign_message};
@@ -58,6 +59,39 @@ fn the_exported_verifier_has_the_digest_that_the_server_names() {
     assert_eq!(hex::encode(Sha256::digest(fs::read(home.path("core.wasm")).unwrap())), core);
     assert_ne!(core, digest);
     home.run(&["module", "export", "verifier", "-o", "missing/verifier.wasm"]).exits(1);
+}
+
+/// Replaying the corpus is all that a new runtime must do.
+#[test]
+fn the_flat_corpus_has_every_call_of_the_vectors() {
+    let home = Home::new();
+    let export = ["module", "export", "verifier", "--flat-corpus", "-o", "corpus", "--json"];
+    let written = home.run(&export).exits(0).json();
+    let corpus = fs::read(home.path("corpus")).unwrap();
+    let (mut rest, mut calls, mut transcript) = (corpus.as_slice(), 0, Sha256::new());
+    let mut next = || {
+        let (length, tail) = rest.split_first_chunk::<4>()?;
+        let (text, tail) = tail.split_at(u32::from_le_bytes(*length).try_into().unwrap());
+        rest = tail;
+        Some(str::from_utf8(text).unwrap())
+    };
+    while let Some(request) = next() {
+        let answer = next().unwrap();
+        let expected: Value = serde_json::from_str(&signoff_verifier::wire::call(request)).unwrap();
+        assert_eq!(serde_json::from_str::<Value>(answer).unwrap(), expected, "{request:.200}");
+        transcript.update(format!("{request}\n{answer}\n"));
+        calls += 1;
+    }
+    assert_eq!(written["calls"], calls);
+    let transcript = hex::encode(transcript.finalize());
+    assert_eq!(written["transcript"], *transcript);
+    let vectors =
+        signoff_vectors::run(&signoff_vectors::ALL, signoff_verifier::wire::call).unwrap();
+    assert!(vectors.summary.ends_with(&transcript), "{}", vectors.summary);
+    for wrong in [["verifier", "--core", "--flat-corpus"], ["policy", "--flat-corpus", "--json"]] {
+        let wrong = ["module", "export"].into_iter().chain(wrong).chain(["-o", "x"]);
+        home.run(&wrong.collect::<Vec<_>>()).exits(2);
+    }
 }
 
 #[test]

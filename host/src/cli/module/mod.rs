@@ -1,6 +1,7 @@
 //! `signoff module`: signs modules, ships them to a server, and shows the active ones. `sign` works
 //! offline; `ship` changes the registry, `show` reads it.
 
+mod export;
 mod ship;
 mod show;
 mod sign;
@@ -37,7 +38,7 @@ pub(super) enum ModuleCommand {
     /// Remove an unused module
     Remove(ship::DigestArgs),
     /// Write a module to a file, for other runtimes
-    Export(show::ExportArgs),
+    Export(export::ExportArgs),
 }
 
 /// A module in a list.
@@ -90,7 +91,7 @@ pub(super) fn run(
         ModuleCommand::Rollback(args) => ship::rollback(args, &open()?),
         ModuleCommand::Flips(args) => show::flips(args, &open()?),
         ModuleCommand::Remove(args) => ship::remove(args, &open()?),
-        ModuleCommand::Export(args) => show::export(args, global, open),
+        ModuleCommand::Export(args) => export::export(args, global, open),
     }
 }
 

@@ -1,16 +1,13 @@
-//! Commands that read the registry: list, inspect, flips, export.
-
-use std::io::{IsTerminal, Write, stdout};
+//! Commands that read the registry: list, inspect, flips.
 
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::super::destination::Destination;
 use super::super::exit::Failure;
 use super::super::transport::{Transport, call_verifier};
 use super::super::{Exit, Global, output};
-use super::{listed, resolved};
-use crate::engine::{Allocation, Cache, VERIFIER, VERIFIER_DIGEST, digest, verifier_core};
+use super::resolved;
+use crate::engine::{Allocation, Cache, VERIFIER, VERIFIER_DIGEST};
 use crate::verifier::Verifier;
 
 #[derive(Args)]
@@ -29,18 +26,6 @@ pub(in super::super) struct FlipsArgs {
     /// The maximum number of flips
     #[arg(long, value_name = "COUNT", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=200))]
     limit: u64,
-}
-
-#[derive(Args)]
-pub(in super::super) struct ExportArgs {
-    /// `verifier` for the built-in verifier, `policy` for the active policy, or a digest
-    what: String,
-    /// Export the core module, for runtimes without component support
-    #[arg(long)]
-    core: bool,
-    /// The output file, or - for standard output
-    #[arg(long, short, value_name = "FILE")]
-    output: Destination,
 }
 
 pub(super) fn list(
@@ -200,57 +185,4 @@ pub(super) fn flips(args: &FlipsArgs, transport: &Transport) -> Result<Exit, Fai
         .collect();
     output::table(["NUMBER", "MOMENT", "AGENT", "ACTION", "ACTIVE", "SHADOW", "RULE"], rows);
     Ok(Exit::Done)
-}
-
-pub(super) fn export(
-    args: &ExportArgs,
-    global: &Global,
-    open: impl Fn() -> Result<Transport, Failure>,
-) -> Result<Exit, Failure> {
-    let bytes = match args.what.as_str() {
-        "verifier" if args.core => verifier_core().to_vec(),
-        "verifier" => VERIFIER.to_vec(),
-        _ if args.core => {
-            return Err(Failure::usage("--core goes with `verifier`, which is built in"));
-        }
-        what => shipped(what, &open()?)?,
-    };
-    let is_file = args.output.is_file();
-    if !is_file && stdout().is_terminal() {
-        return Err(Failure::usage("a module is binary; write it to a file or a pipe"));
-    }
-    let mut draft = args.output.create()?;
-    draft.write_all(&bytes)?;
-    draft.keep()?;
-    if !is_file {
-        return Ok(Exit::Done);
-    }
-    let digest = digest(&bytes);
-    if global.json {
-        output::line(&json!({ "slot": args.what, "core": args.core, "digest": digest, "bytes": bytes.len() }).to_string());
-    } else {
-        output::line(&digest);
-    }
-    Ok(Exit::Done)
-}
-
-/// Returns the bytes of a shipped module, if they match its digest.
-fn shipped(what: &str, transport: &Transport) -> Result<Vec<u8>, Failure> {
-    let wanted = match what {
-        "policy" => {
-            let list = listed(transport)?;
-            let active = list.slots.into_iter().find(|slot| slot.slot == what);
-            active.and_then(|slot| slot.active).ok_or_else(|| {
-                transport.refused(crate::code::Code::NOT_FOUND, "no policy is active")
-            })?
-        }
-        prefix => resolved(transport, prefix)?,
-    };
-    let bytes = transport.get_bytes(&format!("/api/v1/modules/{wanted}/wasm"))?;
-    if digest(&bytes) != wanted {
-        return Err(Failure::Failed(anyhow::anyhow!(
-            "the server sent bytes that do not match module {wanted}"
-        )));
-    }
-    Ok(bytes)
 }
