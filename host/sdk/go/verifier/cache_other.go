@@ -1,0 +1,8 @@
+//go:build !unix
+
+package verifier
+
+// isPrivate is false where ownership cannot be checked: nothing is cached without an explicit folder.
+func isPrivate(string) bool {
+	return false
+}
