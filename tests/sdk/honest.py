@@ -1,0 +1,197 @@
+"""What must work with every SDK: decisions, outcomes, retries and limits, with an honest server."""
+
+import threading
+
+from deployment import AGENT
+
+CONTEXT = '{"target": "prod", "replicas": 3, "big": 12345678901234567890, "ratio": 1.0, "name": "Zo\\u00eb"}'
+CANONICAL = '{"big": 12345678901234567890, "name": "Zo\\u00eb", "ratio": 1.0, "replicas": 3, "target": "prod"}'
+
+
+def deciding(deployment, decision="approved", comment="", people=None):
+    """Decides each request while its answer is on the way, so that nothing has to be waited for."""
+
+    def act(exchange):
+        if exchange.route == "create" and exchange.status == 201:
+            deployment.decide(exchange.answer["id"], decision, comment, people)
+
+    return act
+
+
+def approved_action_runs_once(suite):
+    with suite.proxy(deciding(suite.deployment)) as proxy:
+        answer = suite.guard(proxy, threshold=2, groups={"sre": 1})
+    suite.ran(answer, CANONICAL)
+    shown = suite.shown(answer)
+    suite.equal(shown["execution"]["outcome"], "succeeded")
+    suite.equal(shown["requirement"]["threshold"], 2)
+    for route in ("create", "execute", "outcome"):
+        sent = [exchange for exchange in proxy.seen if exchange.route == route]
+        suite.equal(len(sent), 1)
+        suite.check(sent[0].sent.get("Idempotency-Key"), f"no idempotency key for {route}")
+
+
+def without_pinned_keys_the_server_is_trusted(suite):
+    with suite.proxy(deciding(suite.deployment)) as proxy:
+        answer = suite.guard(proxy, pinned=False)
+    suite.ran(answer, CANONICAL)
+    suite.equal(suite.shown(answer)["execution"]["outcome"], "succeeded")
+
+
+def a_plan_is_bound(suite):
+    with suite.proxy(deciding(suite.deployment)) as proxy:
+        answer = suite.guard(proxy, plan='{"steps": ["one", "two"]}')
+    suite.ran(answer, CANONICAL)
+    suite.equal(suite.shown(answer)["plan"], {"steps": ["one", "two"]})
+
+
+def a_function_that_fails_is_reported(suite):
+    with suite.proxy(deciding(suite.deployment)) as proxy:
+        answer = suite.guard(proxy, fail=True)
+    suite.equal(answer["runs"], 1)
+    shown = suite.shown(answer)["execution"]
+    suite.equal(shown["outcome"], "failed")
+    suite.check("secret" not in (shown["detail"] or ""), f"the detail has the text of the error: {shown['detail']}")
+
+
+def a_decision_that_comes_later_is_waited_for(suite):
+    def act(exchange):
+        if exchange.route == "create" and exchange.status == 201:
+            id = exchange.answer["id"]
+            threading.Timer(0.3, lambda: suite.deployment.decide(id)).start()
+
+    with suite.proxy(act) as proxy:
+        suite.ran(suite.guard(proxy), CANONICAL)
+
+
+def a_rejection_is_an_error_with_its_comment(suite):
+    with suite.proxy(deciding(suite.deployment, "rejected", "too risky today")) as proxy:
+        answer = suite.guard(proxy)
+    suite.refused(answer, "Rejected", "rejected")
+    suite.equal(answer["error"]["comment"], "too risky today")
+    suite.check("execute" not in proxy.routes(), "a rejected approval was claimed")
+
+
+def an_expired_approval_is_an_error(suite):
+    with suite.proxy() as proxy:
+        answer = suite.guard(proxy, expires_in_seconds=1)
+    suite.refused(answer, "Expired", "expired")
+
+
+def a_withdrawn_approval_is_an_error(suite):
+    def act(exchange):
+        if exchange.route == "create" and exchange.status == 201:
+            suite.deployment.withdraw(exchange.answer["id"])
+
+    with suite.proxy(act) as proxy:
+        suite.refused(suite.guard(proxy), "Withdrawn", "withdrawn")
+
+
+def a_denied_action_is_an_error(suite):
+    with suite.proxy() as proxy:
+        answer = suite.guard(proxy, action="forbidden")
+    suite.refused(answer, "Denied", "policy-denied")
+    suite.check("this action is never allowed" in (answer["error"]["comment"] or ""), f"no reason: {answer}")
+
+
+def a_wait_that_takes_too_long_withdraws(suite):
+    with suite.proxy() as proxy:
+        answer = suite.guard(proxy, timeout=1)
+    suite.refused(answer, "TimedOut", "timed-out")
+    created = next(exchange for exchange in proxy.seen if exchange.route == "create").answer
+    suite.equal(suite.deployment.shown(created["id"])["status"], "withdrawn")
+
+
+def lost_answers_are_asked_for_again_with_the_same_key(suite):
+    lost = {"create", "execute", "outcome"}
+    decide = deciding(suite.deployment)
+
+    def act(exchange):
+        decide(exchange) if exchange.route == "create" and "create" in lost else None
+        if exchange.route in lost:
+            lost.remove(exchange.route)
+            exchange.cut = 0
+
+    before = suite.deployment.count()
+    with suite.proxy(act) as proxy:
+        answer = suite.guard(proxy)
+    suite.ran(answer, CANONICAL)
+    suite.equal(suite.shown(answer)["execution"]["outcome"], "succeeded")
+    suite.equal(suite.deployment.count() - before, 1)
+    for route in ("create", "execute", "outcome"):
+        sent = [exchange.sent.get("Idempotency-Key") for exchange in proxy.seen if exchange.route == route]
+        suite.check(len(sent) >= 2 and len(set(sent)) == 1, f"keys of {route}: {sent}")
+
+
+def busy_servers_are_asked_again(suite):
+    for status, code in ((503, "store-unavailable"), (429, "rate-limited")):
+        busy = {"create", "show", "execute", "outcome"}
+
+        def before(exchange):
+            if exchange.route in busy:
+                busy.remove(exchange.route)
+                exchange.replace(status, problem(status, code), Retry_After="0")
+
+        with suite.proxy(deciding(suite.deployment), before) as proxy:
+            suite.ran(suite.guard(proxy), CANONICAL)
+
+
+def other_refusals_are_not_asked_again(suite):
+    for status, code, kind in (
+        (403, "forbidden", "Forbidden"), (401, "unauthenticated", "Forbidden"), (422, "request-invalid", "Invalid"),
+        (409, "requirement-unmeetable", "Conflict"), (500, "internal-error", "Unavailable"),
+        (403, "a-code-of-tomorrow", "SignoffError"),
+    ):
+        def before(exchange):
+            exchange.replace(status, problem(status, code), X_Request_Id="r-1")
+
+        with suite.proxy(before=before) as proxy:
+            answer = suite.guard(proxy)
+        suite.refused(answer, kind, code)
+        suite.equal(answer["error"]["request_id"], "r-1")
+        suite.equal(proxy.routes(), ["create"])
+
+
+def an_outcome_that_cannot_be_reported_leaves_the_result(suite):
+    def before(exchange):
+        if exchange.route == "outcome":
+            exchange.replace(403, problem(403, "forbidden"))
+
+    with suite.proxy(deciding(suite.deployment), before) as proxy:
+        answer = suite.guard(proxy)
+    suite.equal((answer["runs"], answer["error"], answer["reported"]), (1, None, False))
+
+
+def unknown_members_are_kept(suite):
+    def act(exchange):
+        if exchange.route == "show":
+            exchange.text = exchange.text.rstrip()[:-1] + b',"of_tomorrow":{"a":1}}'
+
+    with suite.proxy(act) as proxy:
+        made = suite.ask("request", proxy, agent=AGENT, action="deploy", context=CONTEXT)["ok"]
+        shown = suite.ask("get", proxy, id=made["id"])["ok"]
+    suite.equal(shown["of_tomorrow"], {"a": 1})
+
+
+def members_that_differ_are_named(suite):
+    with suite.proxy(deciding(suite.deployment)) as proxy:
+        made = suite.ask("request", proxy, agent=AGENT, action="deploy", context='{"a": 1, "b": {"c": 2}}')["ok"]
+        claim = suite.ask("claim", proxy, id=made["id"], agent=AGENT, action="deploy", context='{"b": {"c": 3}}')
+    suite.equal(claim["error"]["type"], "Mismatch")
+    suite.equal(claim["error"]["members"], ["/a", "/b/c"])
+
+
+def malformed_contexts_are_refused_before_the_call(suite):
+    with suite.proxy() as proxy:
+        for context in ('{"a": 1, "a": 2}', "[1]", "", '{"a": NaN}', '{"a": 1} {}', '{"a": "\\ud800"}'):
+            answer = suite.guard(proxy, context=context)
+            suite.refused(answer, "Invalid", "context-invalid")
+    suite.equal(proxy.routes(), [])
+
+
+def problem(status, code):
+    return {"title": code, "status": status, "detail": "said by the suite", "code": code}
+
+
+SCENARIOS = [value for value in list(globals().values()) if hasattr(value, "__code__")
+             and value.__code__.co_varnames[:1] == ("suite",)]
