@@ -1,0 +1,363 @@
+/** The guard: request, wait, verify, claim, run, report. */
+
+import { ClaimedIds } from "./claimed.js";
+import {
+  Conflict,
+  errorOf,
+  Forbidden,
+  Invalid,
+  NotApproved,
+  NotFound,
+  printable,
+  Rejection,
+  SignoffError,
+  Unverified,
+} from "./errors.js";
+import { parse, rawJson } from "./json.js";
+import { restricted } from "./keys.js";
+
+/** How far the server's clock may be behind, in seconds. */
+const CLOCK_SKEW_SECONDS = 60;
+/** How long a report is tried, after the function has run. */
+const REPORT_SECONDS = 30;
+/** How long withdrawing a request is tried, after something else failed. */
+const WITHDRAW_SECONDS = 10;
+
+const claimed = new ClaimedIds();
+
+/** @typedef {import("./answers.js").Approval} Approval */
+/** @typedef {import("./client.js").Client} Client */
+/** @typedef {import("./verifier.js").Verifier} Verifier */
+
+/**
+ * @typedef {object} GuardOptions
+ * @property {string} agent
+ * @property {string} action
+ * @property {import("./verifier.js").Context} context
+ * @property {import("./verifier.js").Context | null} [plan]
+ * @property {string | null} [reason]
+ * @property {number} [threshold]
+ * @property {Record<string, number>} [groups]
+ * @property {number} [expiresInSeconds]
+ * @property {number} [timeout] Seconds to wait for a decision; default until the request expires.
+ * @property {number} [leaseSeconds] How long the function may run before its outcome is `unknown`.
+ * @property {AbortSignal} [signal] Ends the wait; later, the function receives it.
+ * @property {string | null} [audience] Default: the client's.
+ * @property {import("./verifier.js").Floor | null} [floor] With pinned keys: this executor's own minimum.
+ * @property {string[]} [accept] With pinned keys: profiles; default `v2` alone.
+ * @property {string[] | null} [policies] With pinned keys: digests of policies, one of which must have
+ *   set the requirement.
+ * @property {boolean} [allowHmac] With pinned keys: counts HMAC keys, with which every verifier could
+ *   also sign.
+ */
+
+/**
+ * What the client contributes.
+ *
+ * @typedef {object} GuardSettings
+ * @property {import("./verifier.js").Key[] | null} keys
+ * @property {string | null} audience
+ * @property {() => number} clock
+ * @property {() => Promise<Verifier>} verifier
+ */
+
+/** What was approved and claimed: what the function works on. */
+export class Execution {
+  /**
+   * @param {{ id: string, approvalId: string, contextText: string, planText: string | null,
+   *   approvers: Approver[], signal: AbortSignal | undefined }} fields
+   */
+  constructor({ id, approvalId, contextText, planText, approvers, signal }) {
+    /** The id of the execution. */
+    this.id = id;
+    /** The id of the approval. */
+    this.approvalId = approvalId;
+    /** The canonical text of the context. */
+    this.contextText = contextText;
+    /** The canonical text of the plan, or null. */
+    this.planText = planText;
+    /**
+     * The context, parsed from `contextText`. Whole numbers above 2^53 - 1 are `bigint`.
+     *
+     * @type {{ [name: string]: any }}
+     */
+    this.context = /** @type {any} */ (parse(contextText));
+    /**
+     * The plan, parsed from `planText`, or null.
+     *
+     * @type {{ [name: string]: any } | null}
+     */
+    this.plan = planText === null ? null : /** @type {any} */ (parse(planText));
+    /** Who approved. Without pinned keys, as the server says. */
+    this.approvers = approvers;
+    /** The caller's signal, if any. */
+    this.signal = signal;
+    /**
+     * Whether the server has the outcome: null until the function has ended.
+     *
+     * @type {boolean | null}
+     */
+    this.reported = null;
+  }
+}
+
+/** @typedef {{ approver: string, key_id: string, groups?: string[], profile: string, algorithm?: string }} Approver */
+
+/** @typedef {{ context: string, plan: string | null, approvers: Approver[], expiresAt: number }} Checked */
+
+/**
+ * @template T
+ * @param {Client} client
+ * @param {GuardSettings} settings
+ * @param {GuardOptions} options
+ * @param {(execution: Execution) => T | Promise<T>} run
+ * @returns {Promise<T>}
+ */
+export async function guard(client, settings, options, run) {
+  const verifier = await settings.verifier();
+  const attempt = attemptOf(verifier, options);
+  const check = checkOf(client, verifier, settings, options, attempt);
+  const { signal } = options;
+  signal?.throwIfAborted();
+  const { id } = await client.request({ ...requestFields(options), ...attempt, signal });
+  let approved;
+  try {
+    const decided = await client.wait(id, { timeout: options.timeout, signal });
+    refuseUndecided(decided);
+    approved = await check(decided, id);
+    if (!claimed.add(id, approved.expiresAt, settings.clock())) throw untrusted("this process claimed the approval before");
+    signal?.throwIfAborted();
+  } catch (error) {
+    if (!(error instanceof NotApproved)) await client.withdraw(id, { timeout: WITHDRAW_SECONDS }).catch(() => {});
+    throw named(error, id);
+  }
+  const execution = await claim(client, check, { ...options, ...attempt }, id, approved);
+  return report(client, execution, run);
+}
+
+/**
+ * Claims the approval, and checks the answer.
+ *
+ * @param {Client} client
+ * @param {Check} check
+ * @param {GuardOptions} options
+ * @param {string} id
+ * @param {Checked} approved
+ */
+async function claim(client, check, { agent, action, context, plan, leaseSeconds, signal }, id, approved) {
+  let shown;
+  try {
+    // Not ended by the signal: the outcome of a claim must be known.
+    shown = await client.claim(id, { agent, action, context, plan, leaseSeconds });
+  } catch (error) {
+    throw named(error, id);
+  }
+  const executionId = shown.execution?.id;
+  try {
+    if (executionId === undefined) throw untrusted("the answer to the claim has no execution");
+    const again = await check(shown, id, executionId);
+    if (again.context !== approved.context || again.plan !== approved.plan) {
+      throw untrusted("the claim shows another context or plan");
+    }
+    const { context: contextText, plan: planText, approvers } = again;
+    return new Execution({ id: executionId, approvalId: id, contextText, planText, approvers, signal });
+  } catch (error) {
+    if (executionId !== undefined) await tell(client, id, executionId, "failed", nameOf(error));
+    throw named(error, id);
+  }
+}
+
+/**
+ * Runs the function, and reports the outcome.
+ *
+ * @template T
+ * @param {Client} client
+ * @param {Execution} execution
+ * @param {(execution: Execution) => T | Promise<T>} run
+ * @returns {Promise<T>}
+ */
+async function report(client, execution, run) {
+  const { approvalId, id } = execution;
+  let result;
+  try {
+    execution.signal?.throwIfAborted();
+    result = await run(execution);
+  } catch (error) {
+    execution.reported = await tell(client, approvalId, id, "failed", nameOf(error));
+    throw error;
+  }
+  execution.reported = await tell(client, approvalId, id, "succeeded");
+  return result;
+}
+
+/**
+ * Reports an outcome, and returns whether the server has it.
+ *
+ * @param {Client} client
+ * @param {string} id
+ * @param {string} executionId
+ * @param {"succeeded" | "failed"} outcome
+ * @param {string} [detail]
+ */
+async function tell(client, id, executionId, outcome, detail) {
+  try {
+    await client.report(id, { executionId, outcome, detail, timeout: REPORT_SECONDS });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Returns the attempt with its texts: serialized once, in the canonical form of the own verifier.
+ *
+ * @param {Verifier} verifier
+ * @param {GuardOptions} options
+ */
+function attemptOf(verifier, { agent, action, context, plan = null }) {
+  try {
+    return {
+      agent,
+      action,
+      context: rawJson(verifier.canonicalize(context)),
+      plan: plan === null ? null : rawJson(verifier.canonicalize(plan)),
+    };
+  } catch (error) {
+    throw named(error, null);
+  }
+}
+
+/** @param {GuardOptions} options */
+function requestFields({ reason, threshold, groups, expiresInSeconds }) {
+  return { reason, threshold, groups, expiresInSeconds };
+}
+
+/**
+ * Checks an answer of the server: what was approved is the attempt.
+ *
+ * @typedef {(shown: Approval, id: string, executionId?: string) => Promise<Checked>} Check
+ */
+
+/** @typedef {ReturnType<typeof attemptOf>} GuardAttempt */
+
+/**
+ * @param {Client} client
+ * @param {Verifier} verifier
+ * @param {GuardSettings} settings
+ * @param {GuardOptions} options
+ * @param {GuardAttempt} attempt
+ * @returns {Check}
+ */
+function checkOf(client, verifier, settings, options, attempt) {
+  if (settings.keys === null) return async (shown, id, executionId) => compare(verifier, attempt, shown, id, executionId);
+  const audience = options.audience ?? settings.audience;
+  if (!audience) throw new Invalid({ code: "request-invalid", detail: "pinned keys need an `audience`" });
+  const pinned = settings.keys.filter(({ algorithm }) => options.allowHmac === true || algorithm !== "hmac-sha256");
+  const seconds = () => Math.floor(settings.clock() / 1000);
+  const requestedAfter = seconds() - CLOCK_SKEW_SECONDS;
+  const { accept, floor, policies, signal } = options;
+  return async (shown, id, executionId) => {
+    const keys = restricted(pinned, await listed(client, signal));
+    const proof = verifier.verifyApproval({
+      approval: shown.text,
+      id,
+      audience,
+      attempt: { ...attempt, executionId },
+      keys,
+      accept,
+      now: seconds(),
+      requestedAfter,
+      floor,
+      policies,
+    });
+    const { context, plan, approvers } = proof;
+    return { context, plan, approvers, expiresAt: Date.parse(shown.expires_at) };
+  };
+}
+
+/**
+ * @param {Client} client
+ * @param {AbortSignal} [signal]
+ */
+async function listed(client, signal) {
+  try {
+    return await client.keys({ signal });
+  } catch (error) {
+    if (error instanceof Forbidden || error instanceof NotFound) return [];
+    throw error;
+  }
+}
+
+/**
+ * Without pinned keys: compares what the server shows with the attempt. The server is trusted.
+ *
+ * @param {Verifier} verifier
+ * @param {GuardAttempt} attempt
+ * @param {Approval} shown
+ * @param {string} id
+ * @param {string} [executionId]
+ * @returns {Checked}
+ */
+function compare(verifier, { agent, action, context, plan }, shown, id, executionId) {
+  const same =
+    shown.id === id &&
+    shown.agent === agent &&
+    shown.action === action &&
+    shown.context_hash === verifier.digest(context) &&
+    (shown.plan_hash ?? null) === (plan === null ? null : verifier.digest(plan));
+  if (!same) throw untrusted("the server shows another approval than the one that was requested");
+  const runs = executionId === undefined ? "approved" : "executed";
+  if (shown.status !== runs) throw untrusted(`the status is \`${printable(shown.status, 32)}\`, not \`${runs}\``);
+  return {
+    context: context.text,
+    plan: plan?.text ?? null,
+    approvers: shown.ballots.filter(({ decision }) => decision === "approved"),
+    expiresAt: Date.parse(shown.expires_at),
+  };
+}
+
+/**
+ * @param {Approval} approval
+ * @throws The error of its status, unless it is approved, or has a status that the check refuses.
+ */
+function refuseUndecided({ id, status, comment }) {
+  const codes = { rejected: "rejected", expired: "expired", withdrawn: "withdrawn", pending: "expired" };
+  const code = /** @type {Record<string, string>} */ (codes)[status];
+  if (code !== undefined && Object.hasOwn(codes, status)) {
+    throw errorOf({ code, title: `The request is ${code}`, detail: `the request is ${code}`, approvalId: id, comment });
+  }
+  if (status === "executed") {
+    throw new Conflict({ code: "already-executed", title: "Approval already executed", detail: "another execution claimed it" });
+  }
+}
+
+/** @param {string} detail */
+function untrusted(detail) {
+  return new Unverified({ code: "untrusted-answer", title: "Untrusted answer", detail });
+}
+
+/**
+ * Returns an error of the guard: a rejection of the verifier becomes the error of its code, and the
+ * approval is named.
+ *
+ * @param {unknown} error
+ * @param {string | null} approvalId
+ */
+function named(error, approvalId) {
+  if (!(error instanceof SignoffError)) return error;
+  if (error instanceof Rejection) {
+    return errorOf({ code: error.code, title: "Refused by the verifier", detail: error.detail, approvalId, cause: error });
+  }
+  error.approvalId ??= approvalId;
+  return error;
+}
+
+/**
+ * Returns the name of an error's type, for the outcome's detail. Its text may hold secrets.
+ *
+ * @param {unknown} error
+ */
+function nameOf(error) {
+  const name = error instanceof Error ? error.constructor.name : typeof error;
+  return /^[\w$.]{1,128}$/.test(name) ? name : "Error";
+}

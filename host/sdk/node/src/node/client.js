@@ -1,0 +1,46 @@
+/** The client in Node, Deno and Bun: with settings of the environment and the user's home. */
+
+import { Client as PortableClient } from "../client.js";
+import { serverUrl } from "../transport.js";
+import { settingsOf } from "./settings.js";
+import { caTransport, unixTransport } from "./transport.js";
+import { Verifier } from "./verifier.js";
+
+/**
+ * Options of the client. `keys` may also be the path of a file. Unset ones come from the environment
+ * (`SIGNOFF_TOKEN`, `SIGNOFF_CA`, `SIGNOFF_KEYS`, `SIGNOFF_AUDIENCE`), then from `client.json` in
+ * `~/.config/signoff`; null means none.
+ *
+ * @typedef {import("../client.js").ClientOptions & { ca?: string | null }} ClientOptions
+ *   `ca`: the path of a PEM file of certificate authorities, in addition to the machine's.
+ */
+
+/** A client of one server. It prints no token. */
+export class Client extends PortableClient {
+  /**
+   * @param {string} [url] `http://…`, `https://…` or `unix:PATH`; default `SIGNOFF_SERVER`, then the
+   *   `server` of the home file.
+   * @param {ClientOptions} [options]
+   * @throws {Invalid} `request-invalid`: no URL, a malformed setting or file, or a token for another
+   *   machine without TLS.
+   */
+  constructor(url, options = {}) {
+    const { token, ca, keys, audience } = options;
+    const settings = settingsOf({ url, token, ca, keys, audience });
+    const transport = options.transport ?? transportOf(settings);
+    super(settings.url, { verifier: () => Verifier.load(), ...options, ...settings, ...(transport ? { transport } : {}) });
+  }
+}
+
+/**
+ * @param {import("./settings.js").Settings} settings
+ * @returns {import("../transport.js").Transport | null} Null for the one by `fetch`.
+ */
+function transportOf({ url, ca }) {
+  if (url.startsWith("unix:")) return unixTransport(url.slice("unix:".length));
+  if (ca === null) return null;
+  const base = serverUrl(url);
+  if (base?.protocol === "https:") return caTransport(base, ca);
+  // Plain HTTP needs no authority, and the portable client refuses other URLs.
+  return null;
+}

@@ -1,0 +1,120 @@
+/** Settings: arguments come first, then the environment, then the user's home. */
+
+import { readFileSync, statSync } from "node:fs";
+import { homedir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+
+import { Invalid } from "../errors.js";
+
+/**
+ * @typedef {object} Settings
+ * @property {string} url
+ * @property {string | null} token
+ * @property {string | null} ca The text of a PEM file.
+ * @property {unknown} keys Parsed; null without.
+ * @property {string | null} audience
+ */
+
+/**
+ * @typedef {object} Arguments
+ * @property {string} [url]
+ * @property {string | null} [token] Null: none, whatever the environment has.
+ * @property {string | null} [ca] The path of a PEM file.
+ * @property {unknown} [keys] The path of a file, or its parsed content. Null: none.
+ * @property {string | null} [audience]
+ */
+
+/**
+ * Returns the settings.
+ *
+ * @param {Arguments} given
+ * @param {NodeJS.ProcessEnv} [environment]
+ * @returns {Settings}
+ * @throws {Invalid} `request-invalid`: no URL, a file that cannot be read, or a home file that other
+ *   users can read or write.
+ */
+export function settingsOf(given, environment = process.env) {
+  const home = new Home(environment);
+  const url = given.url ?? (environment.SIGNOFF_SERVER || home.text("server"));
+  if (url === null) throw invalid("there is no server: pass a URL, set SIGNOFF_SERVER, or run `signoff login`");
+  const token = given.token === undefined ? environment.SIGNOFF_TOKEN || home.text("token") : given.token;
+  const audience = given.audience === undefined ? environment.SIGNOFF_AUDIENCE || home.text("audience") : given.audience;
+  const ca = given.ca === undefined ? environment.SIGNOFF_CA || home.path("ca") : given.ca;
+  const keys = given.keys === undefined ? environment.SIGNOFF_KEYS || home.path("keys") : given.keys;
+  return {
+    url,
+    token,
+    ca: ca === null ? null : read(ca),
+    keys: typeof keys === "string" ? json(keys) : keys,
+    audience,
+  };
+}
+
+/** The file `client.json` of the user's home, read when first needed. */
+class Home {
+  #file;
+  /** @type {Record<string, unknown> | null} */
+  #members = null;
+
+  /** @param {NodeJS.ProcessEnv} environment */
+  constructor({ XDG_CONFIG_HOME }) {
+    this.#file = join(XDG_CONFIG_HOME || join(homedir(), ".config"), "signoff", "client.json");
+  }
+
+  /**
+   * @param {string} member
+   * @returns {string | null}
+   */
+  text(member) {
+    this.#members ??= this.#read();
+    const value = Object.hasOwn(this.#members, member) ? this.#members[member] : null;
+    if (value !== null && typeof value !== "string") throw invalid(`\`${this.#file}\`: \`${member}\` must be a text`);
+    return value;
+  }
+
+  /** @param {string} member */
+  path(member) {
+    const path = this.text(member);
+    return path === null ? null : resolve(dirname(this.#file), path);
+  }
+
+  #read() {
+    const stat = statSync(this.#file, { throwIfNoEntry: false });
+    if (stat === undefined) return {};
+    // It holds a token. Windows has no such mode.
+    if (process.platform !== "win32" && (stat.mode & 0o077) !== 0) {
+      throw invalid(`\`${this.#file}\` can be read or written by other users: run \`chmod 600\` on it`);
+    }
+    const members = json(this.#file);
+    if (typeof members !== "object" || members === null) throw invalid(`\`${this.#file}\` is not a JSON object`);
+    return /** @type {Record<string, unknown>} */ (members);
+  }
+}
+
+/** @param {string} path */
+function json(path) {
+  const text = read(path);
+  try {
+    return JSON.parse(text);
+  } catch {
+    // The parser's message quotes the file, which may hold secrets.
+    throw invalid(`\`${path}\` is not JSON`);
+  }
+}
+
+/** @param {string} path */
+function read(path) {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (cause) {
+    throw invalid(`\`${path}\` cannot be read`, cause);
+  }
+}
+
+/**
+ * @param {string} detail
+ * @param {unknown} [cause]
+ */
+function invalid(detail, cause) {
+  return new Invalid({ code: "request-invalid", detail, cause });
+}
