@@ -1,0 +1,70 @@
+"""What the blocking and the asyncio client share: settings, the endpoint, and guards."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING, Any, Callable, Dict, Optional
+
+from ._api import Api
+from ._endpoint import Endpoint
+from .attempt import Attempt
+from .errors import Invalid
+from .guard import Guard
+from .settings import Settings
+from .version import VERSION
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .attempt import GuardOptions
+
+TIMEOUT_SECONDS = 30.0
+
+
+class BaseClient:
+    """Settings of a client: see `Client`."""
+
+    def __init__(
+        self,
+        url: Optional[str] = None,
+        token: Optional[str] = None,
+        *,
+        ca: Optional[str] = None,
+        insecure_http: bool = False,
+        timeout: float = TIMEOUT_SECONDS,
+    ) -> None:
+        settings = Settings.find(url, token, ca)
+        if settings.url is None:
+            raise Invalid(
+                "request-invalid",
+                "no server: pass `url`, set SIGNOFF_SERVER, or run `signoff login`",
+            )
+        if not timeout > 0:
+            raise Invalid("request-invalid", "`timeout` must be a positive number of seconds")
+        self._settings = settings
+        self._endpoint = Endpoint.parse(settings.url)
+        self._endpoint.check_token(settings.token, insecure_http)
+        self._tls: Optional[ssl.SSLContext] = self._endpoint.tls_context(settings.ca)
+        self._headers = {
+            "Host": self._endpoint.authority,
+            "User-Agent": f"signoff-python/{VERSION}",
+            "Accept": "application/json",
+        }
+        if settings.token is not None:
+            self._headers["Authorization"] = f"Bearer {settings.token}"
+        self._api = Api(timeout)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._endpoint.name!r})"
+
+    def _guard(self, **options: Unpack[GuardOptions]) -> Callable[[], Guard]:
+        """Returns what makes the guard: unset keys and audience are the settings'.
+
+        Raises `TypeError` for an unknown option.
+        """
+        given: Dict[str, Any] = dict(options)
+        for name in ("keys", "audience"):
+            if given.get(name) is None:
+                given[name] = getattr(self._settings, name)
+        attempt = Attempt(**given)
+        return lambda: Guard(self._api, attempt)

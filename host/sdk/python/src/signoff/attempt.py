@@ -1,0 +1,68 @@
+"""What a guard is given: the request, and what the executor itself requires."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any, Mapping, Optional, Sequence
+
+from .encode import Json
+from .keys import Keys
+
+if TYPE_CHECKING:
+    from typing_extensions import TypedDict
+
+    class _Required(TypedDict):
+        agent: str
+        action: str
+
+    class GuardOptions(_Required, total=False):
+        """The options of a guard; `Attempt` says what they mean."""
+
+        context: Json
+        plan: Optional[Json]
+        reason: Optional[str]
+        threshold: Optional[int]
+        groups: Optional[Mapping[str, int]]
+        expires_in_seconds: Optional[int]
+        timeout: Optional[float]
+        lease_seconds: Optional[int]
+        keys: Optional[Keys]
+        audience: Optional[str]
+        floor: Optional[Mapping[str, Any]]
+        accept: Optional[Sequence[str]]
+        policies: Optional[Sequence[str]]
+        allow_hmac: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Attempt:
+    """What is to run, and what the executor itself requires of the approval.
+
+    - `agent`, `action`, `context`, `plan`, `reason`, `threshold`, `groups` and
+      `expires_in_seconds` are requested.
+    - `timeout`: seconds to wait for the decision; until the approval expires if unset.
+    - `lease_seconds`: the time within which the outcome must be reported, 1 to 86400, default 300.
+    - `keys`: the approvers' keys that count. With keys the approval is verified in this process,
+      and `audience`, the deployment that the executor works for, is required. Without keys the
+      server is trusted.
+    - `floor`: `{threshold?, groups?, ttl_seconds?}`, the least that the approval must require.
+    - `accept`: profiles that count, `v2` alone if unset. `policies`: digests of policies, one of
+      which must have set the requirement. `allow_hmac`: whether HMAC keys count.
+    """
+
+    agent: str
+    action: str
+    context: Json
+    plan: Optional[Json] = None
+    reason: Optional[str] = None
+    threshold: Optional[int] = None
+    groups: Optional[Mapping[str, int]] = None
+    expires_in_seconds: Optional[int] = None
+    timeout: Optional[float] = None
+    lease_seconds: Optional[int] = None
+    keys: Optional[Keys] = None
+    audience: Optional[str] = None
+    floor: Optional[Mapping[str, Any]] = None
+    accept: Optional[Sequence[str]] = None
+    policies: Optional[Sequence[str]] = None
+    allow_hmac: bool = False

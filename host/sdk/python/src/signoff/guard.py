@@ -1,0 +1,307 @@
+"""Guard: request, wait, verify, claim, run, report. The function runs at most once."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import secrets
+from typing import Any, Dict, List, Optional, Tuple
+
+from ._api import Api
+from ._claimed import CLAIMED
+from ._flow import Flow
+from .approval import Approval, parse_time
+from .attempt import Attempt
+from .encode import RawJson, canonical, json_text
+from .errors import (
+    Conflict,
+    Expired,
+    Forbidden,
+    Invalid,
+    NotFound,
+    Rejected,
+    SignoffError,
+    Unverified,
+    VerifierMissing,
+    Withdrawn,
+)
+from .execution import Execution
+from .keys import approving, read_keys, stricter
+from .proof import Proof
+from .verifier import Verifier, sane_now
+
+# Requests before this count as old: the server's clock may be behind.
+REQUEST_SLACK_SECONDS = 60
+# Limit of a report, and of what is cleaned up after a failure, retries included.
+REPORT_SECONDS = 10.0
+CLEANUP_SECONDS = 5.0
+
+
+class Guard:
+    """The steps of one guarded execution. The texts are serialized once, here.
+
+    Raises, in this order: `Invalid` for a context or plan without a JSON text; with keys
+    `VerifierMissing`, then `Invalid` for malformed keys, none that count, or no audience.
+    """
+
+    def __init__(self, api: Api, attempt: Attempt) -> None:
+        self._api = api
+        self._attempt = attempt
+        self._context = RawJson(json_text(attempt.context))
+        self._plan = None if attempt.plan is None else RawJson(json_text(attempt.plan, "plan"))
+        self._verifier: Optional[Verifier] = None
+        self._keys: Optional[List[Dict[str, Any]]] = None
+        self._audience = attempt.audience or ""
+        try:
+            self._verifier = Verifier()
+        except VerifierMissing as missing:
+            if attempt.keys is not None:
+                raise VerifierMissing("a guard with keys") from missing.__cause__
+        if attempt.keys is not None:
+            self._keys = approving(read_keys(attempt.keys), attempt.allow_hmac)
+            if not self._keys:
+                raise Invalid("request-invalid", "none of the pinned keys is one that counts")
+            if not attempt.audience:
+                raise Invalid("request-invalid", "pinned keys need `audience`, the own deployment")
+
+    def acquire(self) -> Flow[Execution]:
+        """Requests, waits, verifies, claims, and verifies the claim. Nothing has run then.
+
+        Raises:
+        1. refusals of the request: `Denied`, `Invalid`, `Forbidden`, …
+        2. `TimedOut`, `Rejected`, `Expired`, `Withdrawn`
+        3. `Unverified`, `Mismatch` and others of `approval.verify`
+        4. refusals of the claim: `Mismatch`, `Conflict`, …
+        5. as 3, for the claim
+        """
+        attempt, api = self._attempt, self._api
+        requested_after = sane_now(lambda: int(api.now())) - REQUEST_SLACK_SECONDS
+        request_key = secrets.token_hex(16)
+        made: Optional[Approval] = None
+        try:
+            made = yield from self._request(request_key)
+            decided = yield from api.wait(made.id, attempt.timeout)
+            _check_decided(decided)
+            keys = yield from self._current_keys()
+            proved = self._prove(decided, made.id, requested_after, keys, None)
+            expires_at = parse_time(proved.expires_at).timestamp()
+            CLAIMED.add(made.id, expires_at, api.now())
+        except (GeneratorExit, Rejected, Expired, Withdrawn):
+            raise
+        except BaseException as error:
+            yield from self._abandon(made, request_key, error)
+            raise
+        return (yield from self._claim(made.id, proved, requested_after, keys))
+
+    def settle(self, execution: Execution, error: Optional[BaseException]) -> Flow[None]:
+        """Reports the outcome, once the function has ended: never raises a `SignoffError`."""
+        outcome = "succeeded" if error is None else "failed"
+        detail = None if error is None else type(error).__name__
+        yield from self._report(execution, outcome, detail)
+
+    def _request(self, key: str, timeout: Optional[float] = None) -> Flow[Approval]:
+        attempt = self._attempt
+        return (
+            yield from self._api.request(
+                attempt.agent,
+                attempt.action,
+                self._context,
+                self._plan,
+                attempt.reason,
+                attempt.expires_in_seconds,
+                attempt.threshold,
+                attempt.groups,
+                idempotency_key=key,
+                timeout=timeout,
+            )
+        )
+
+    def _abandon(
+        self, made: Optional[Approval], request_key: str, error: BaseException
+    ) -> Flow[None]:
+        """Withdraws the request, as far as the server answers."""
+        try:
+            if made is None:
+                if isinstance(error, SignoffError):
+                    return  # Refused, or never answered: its id is unknown.
+                # Interrupted: the server may have the request. The same key returns its id.
+                made = yield from self._request(request_key, CLEANUP_SECONDS)
+            yield from self._api.withdraw(made.id, timeout=CLEANUP_SECONDS)
+        except SignoffError:
+            pass
+
+    def _current_keys(self) -> Flow[Optional[List[Dict[str, Any]]]]:
+        if self._keys is None:
+            return None
+        try:
+            listed = yield from self._api.keys()
+        except (Forbidden, NotFound):
+            return self._keys
+        return stricter(self._keys, listed)
+
+    def _prove(
+        self,
+        shown: Approval,
+        id: str,
+        requested_after: int,
+        keys: Optional[List[Dict[str, Any]]],
+        execution_id: Optional[str],
+    ) -> Proof:
+        attempt = self._attempt
+        if keys is None or self._verifier is None:
+            return self._compare(shown, id)
+        return self._verifier.verify_approval(
+            shown.text,
+            id=id,
+            audience=self._audience,
+            agent=attempt.agent,
+            action=attempt.action,
+            context=self._context,
+            plan=self._plan,
+            execution_id=execution_id,
+            keys=keys,
+            accept=list(attempt.accept) if attempt.accept is not None else ["v2"],
+            now=sane_now(lambda: int(self._api.now())),
+            requested_after=requested_after,
+            floor=attempt.floor,
+            policies=attempt.policies,
+        )
+
+    def _compare(self, shown: Approval, id: str) -> Proof:
+        """Compares what a trusted server shows with what was requested. Verifies no signature."""
+        context, context_hash = self._canonical(self._context.text)
+        plan, plan_hash = None, None
+        if self._plan is not None:
+            plan, plan_hash = self._canonical(self._plan.text)
+        expected = {
+            "id": id,
+            "agent": self._attempt.agent,
+            "action": self._attempt.action,
+            "context_hash": context_hash,
+            "plan_hash": plan_hash,
+        }
+        for name, value in expected.items():
+            if shown.members.get(name) != value:
+                detail = f"the server shows another `{name}` than was requested"
+                raise Unverified("untrusted-answer", detail, approval_id=id)
+        members = shown.members
+        return Proof(
+            approval_id=id,
+            request_digest=str(members.get("request_digest", "")),
+            requested_by=shown.requested_by,
+            requested_at=str(members["requested_at"]),
+            expires_at=str(members["expires_at"]),
+            requirement=members.get("requirement") or {},
+            policy=members.get("policy"),
+            rule=members.get("rule"),
+            context=context,
+            plan=plan,
+            approvers=(),
+        )
+
+    def _canonical(self, text: str) -> Tuple[str, str]:
+        if self._verifier is None:
+            return canonical(text)
+        read = self._verifier.call("context.read", {"context": text})
+        return read["canonical"], read["digest"]
+
+    def _claim(
+        self,
+        id: str,
+        proved: Proof,
+        requested_after: int,
+        keys: Optional[List[Dict[str, Any]]],
+    ) -> Flow[Execution]:
+        claim_key = secrets.token_hex(16)
+        try:
+            claimed = yield from self._send_claim(id, proved, claim_key, None)
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            yield from self._undo_claim(id, proved, claim_key, error)
+            raise
+        execution = _execution(claimed, proved)
+        try:
+            again = self._prove(claimed, id, requested_after, keys, execution.id)
+            if (again.context, again.plan) != (proved.context, proved.plan):
+                detail = "the claim shows another context or plan than was verified"
+                raise Unverified("untrusted-answer", detail, approval_id=id)
+        except BaseException as error:
+            yield from self._report(execution, "failed", f"never started: {type(error).__name__}")
+            raise
+        return dataclasses.replace(execution, approvers=again.approvers)
+
+    def _send_claim(
+        self, id: str, proved: Proof, key: str, timeout: Optional[float]
+    ) -> Flow[Approval]:
+        attempt = self._attempt
+        context = RawJson(proved.context)
+        plan = None if proved.plan is None else RawJson(proved.plan)
+        return (
+            yield from self._api.claim(
+                id,
+                attempt.agent,
+                attempt.action,
+                context,
+                plan,
+                attempt.lease_seconds,
+                key,
+                timeout,
+            )
+        )
+
+    def _undo_claim(self, id: str, proved: Proof, key: str, error: BaseException) -> Flow[None]:
+        """Ends a claim that got no answer, as far as the server answers."""
+        try:
+            yield from self._api.withdraw(id, timeout=CLEANUP_SECONDS)
+        except SignoffError as refused:
+            was_refused = isinstance(error, SignoffError) and error.status != 0
+            if refused.code != "already-executed" or was_refused:
+                return
+            # The claim arrived: the same key returns its execution, which never starts.
+            try:
+                claimed = yield from self._send_claim(id, proved, key, CLEANUP_SECONDS)
+            except SignoffError:
+                return
+            execution = _execution(claimed, proved)
+            detail = f"never started: {type(error).__name__}"
+            yield from self._report(execution, "failed", detail)
+
+    def _report(self, execution: Execution, outcome: str, detail: Optional[str]) -> Flow[None]:
+        try:
+            yield from self._api.report(
+                execution.approval_id, execution.id, outcome, detail, timeout=REPORT_SECONDS
+            )
+            execution.reported = True
+        except SignoffError:
+            pass  # The lease ends without an outcome, and the server shows `unknown`.
+
+
+def _execution(claimed: Approval, proved: Proof) -> Execution:
+    return Execution(
+        id=claimed.execution_id or "",
+        approval_id=claimed.id,
+        context=json.loads(proved.context),
+        context_text=proved.context,
+        plan=None if proved.plan is None else json.loads(proved.plan),
+        plan_text=proved.plan,
+        approvers=proved.approvers,
+    )
+
+
+def _check_decided(decided: Approval) -> None:
+    """Raises the error of a decision that permits nothing."""
+    status, id, comment = decided.status, decided.id, decided.comment
+    if status == "rejected":
+        detail = "an approver rejected the request"
+        raise Rejected("rejected", detail, approval_id=id, comment=comment)
+    if status == "expired":
+        raise Expired("expired", "the approval expired before it was decided", approval_id=id)
+    if status == "withdrawn":
+        raise Withdrawn("withdrawn", "the request was withdrawn", approval_id=id)
+    if status == "executed":
+        detail = "the approval was claimed by another execution"
+        raise Conflict("already-executed", detail, approval_id=id)
+    if status != "approved":
+        detail = f"the server shows the status `{status}`"
+        raise Unverified("untrusted-answer", detail, approval_id=id)

@@ -1,0 +1,118 @@
+"""Settings: arguments first, then the environment, then the user's home."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+import stat
+import sys
+from typing import Any, Dict, Optional
+
+from .errors import Invalid
+
+FILE_BYTES_MAX = 1 << 20
+_ENVIRONMENT = {
+    "url": "SIGNOFF_SERVER",
+    "token": "SIGNOFF_TOKEN",
+    "ca": "SIGNOFF_CA",
+    "keys": "SIGNOFF_KEYS",
+    "audience": "SIGNOFF_AUDIENCE",
+}
+_HOME = {"url": "server", "token": "token", "ca": "ca", "keys": "keys", "audience": "audience"}
+_PATHS = ("ca", "keys")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Settings as found; an unset one is None. The token does not appear in `repr`."""
+
+    url: Optional[str] = None
+    token: Optional[str] = dataclasses.field(default=None, repr=False)
+    ca: Optional[str] = None
+    keys: Optional[str] = None
+    audience: Optional[str] = None
+
+    @classmethod
+    def find(
+        cls, url: Optional[str] = None, token: Optional[str] = None, ca: Optional[str] = None
+    ) -> Settings:
+        """Finds the settings of a client.
+
+        A token belongs to its server: if the home file names another server than the one that is
+        called, its token is not used.
+
+        Raises `Invalid` with `request-invalid` for a home file that is malformed or that other
+        users can access.
+        """
+        given = {"url": url, "token": token, "ca": ca}
+        environment = {
+            name: os.environ.get(variable) or None for name, variable in _ENVIRONMENT.items()
+        }
+        home = _read_home()
+        found: Dict[str, Optional[str]] = {
+            name: given.get(name) or environment[name] or home.get(name) for name in _HOME
+        }
+        is_other = "url" in home and found["url"] != home["url"]
+        if is_other and not (token or environment["token"]):
+            found["token"] = None
+        return cls(**found)
+
+
+def home_file() -> Optional[pathlib.Path]:
+    """Returns the path of `client.json`; None if the user has no home."""
+    given = os.environ.get("XDG_CONFIG_HOME", "")
+    if os.path.isabs(given):
+        return pathlib.Path(given, "signoff", "client.json")
+    try:
+        return pathlib.Path.home() / ".config" / "signoff" / "client.json"
+    except RuntimeError:
+        return None
+
+
+def _read_home() -> Dict[str, str]:
+    path = home_file()
+    if path is None:
+        return {}
+    try:
+        text = _read_private(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise Invalid("request-invalid", f"`{path}`: {error.strerror}") from None
+    try:
+        members = json.loads(text)
+    except (ValueError, RecursionError):
+        members = None
+    if not isinstance(members, dict):
+        raise Invalid("request-invalid", f"`{path}`: expected a JSON object")
+    found: Dict[str, str] = {}
+    for name, member in _HOME.items():
+        value: Any = members.get(member)
+        if value is None:
+            continue
+        if not isinstance(value, str):
+            raise Invalid("request-invalid", f"`{path}`: expected `{member}` to be a text")
+        found[name] = str(path.parent / value) if name in _PATHS else value
+    return found
+
+
+def _read_private(path: pathlib.Path) -> str:
+    """Reads a file that only this user can access."""
+    with open(path, "rb") as opened:
+        found = os.fstat(opened.fileno())
+        if sys.platform != "win32":
+            if found.st_uid != os.geteuid():
+                raise Invalid("request-invalid", f"`{path}` belongs to another user")
+            if stat.S_IMODE(found.st_mode) & 0o077:
+                raise Invalid(
+                    "request-invalid", f"other users can access `{path}`: run chmod 600 on it"
+                )
+        data = opened.read(FILE_BYTES_MAX + 1)
+    if len(data) > FILE_BYTES_MAX:
+        raise Invalid("limit-exceeded", f"`{path}` has more than {FILE_BYTES_MAX} bytes")
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise Invalid("request-invalid", f"`{path}` is not UTF-8") from None
