@@ -1,0 +1,71 @@
+package signoff
+
+import (
+	"sync"
+	"time"
+
+	"signoff.dev/signoff/internal/strict"
+	"signoff.dev/signoff/verifier"
+)
+
+// Execution is the one run of an approved action.
+type Execution struct {
+	// ID is the server's name for this execution.
+	ID         string
+	ApprovalID string
+	// Context is parsed from ContextText; its numbers are [encoding/json.Number]. Run on exactly this.
+	Context map[string]any
+	// ContextText is the canonical text that was approved.
+	ContextText string
+	// Plan and PlanText are the same for the plan; nil and empty if there is none.
+	Plan     map[string]any
+	PlanText string
+	// Approvers are those whose signatures were verified. Without pinned keys they are those that the
+	// server named.
+	Approvers []verifier.Approver
+
+	reported bool
+}
+
+// Decode stores the approved context in the value that `target` points to, like [encoding/json.Unmarshal],
+// but refuses what that would change silently: a member without a field of exactly its name, and a number
+// that the field's type would round.
+func (e *Execution) Decode(target any) error {
+	return strict.Decode("context", e.ContextText, target)
+}
+
+// DecodePlan is [Execution.Decode] for the plan. There must be one.
+func (e *Execution) DecodePlan(target any) error {
+	return strict.Decode("plan", e.PlanText, target)
+}
+
+// Reported is whether the server has the outcome. It is set when [Client.Guard] returns; if it is false,
+// the server will show the outcome `unknown`.
+func (e *Execution) Reported() bool {
+	return e.reported
+}
+
+// claimedIDs are the approvals that this process claimed, until they expire: a server must not show one of
+// them again for another request.
+var claimedIDs = claims{until: map[string]time.Time{}}
+
+type claims struct {
+	mutex sync.Mutex
+	until map[string]time.Time
+}
+
+// add remembers an approval; it returns false if it is known already.
+func (c *claims) add(id string, expiresAt, now time.Time) bool {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	if _, known := c.until[id]; known {
+		return false
+	}
+	for old, until := range c.until {
+		if until.Before(now) {
+			delete(c.until, old)
+		}
+	}
+	c.until[id] = expiresAt
+	return true
+}

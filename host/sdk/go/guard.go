@@ -1,0 +1,316 @@
+package signoff
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"signoff.dev/signoff/internal/strict"
+	"signoff.dev/signoff/verifier"
+)
+
+const (
+	// clockSkew is how far the server's clock may be behind.
+	clockSkew = 60 * time.Second
+	// withdrawTimeMax limits the withdrawal of a request that is no longer needed.
+	withdrawTimeMax = 5 * time.Second
+)
+
+// Action is an action of an agent that a person must approve.
+type Action struct {
+	Agent, Action string
+	// Context and Plan are as in [Request].
+	Context, Plan any
+	Reason        string
+	ExpiresIn     time.Duration
+	Threshold     int
+	Groups        map[string]int
+	// Timeout limits the wait for a decision; zero waits until the request expires. The context may end
+	// it earlier.
+	Timeout time.Duration
+	// Lease is as in [Claim].
+	Lease time.Duration
+	// Trust replaces the client's for this action.
+	Trust *Trust
+}
+
+// guard is one action on its way from the request to the report.
+type guard struct {
+	client *Client
+	action Action
+	texts  texts
+	// canonical texts and digests, computed by the own verifier; empty if there is no plan.
+	context, contextDigest, plan, planDigest string
+
+	verifier       *verifier.Verifier
+	trust          *Trust
+	requestedAfter time.Time
+	id             string
+}
+
+// Guard runs a function if a person approves the action: it requests, waits, verifies, claims, runs and
+// reports. The function runs at most once, on the context that was approved, and never without an
+// approval.
+//
+// With pinned keys (see [Trust]) the approvers' signatures are verified offline, before and after the
+// claim, and a server that lies cannot cause anything to run. Without them the server is trusted.
+//
+// While it waits, the end of the context withdraws the request. The claim and the report are not
+// interrupted by it, so that their outcome is known; each ends at the client's timeout. If the function
+// returns an error, panics, or never starts after the claim, the outcome `failed` is reported; its detail
+// names the error's type, never its text.
+//
+// Errors: the function's own, unchanged; before it runs, an [*Error] of any kind but ErrVerifierTrapped in
+// a server's name. A report that fails is not an error: see [Execution.Reported].
+func (c *Client) Guard(ctx context.Context, action Action, run func(context.Context, *Execution) error) error {
+	if run == nil {
+		return newError("request-invalid", "no function to run")
+	}
+	g, err := c.newGuard(action)
+	if err != nil {
+		return err
+	}
+	approval, err := c.Request(ctx, Request{
+		Agent: action.Agent, Action: action.Action, Context: g.texts.context, Plan: orNil(g.texts.plan),
+		Reason: action.Reason, ExpiresIn: action.ExpiresIn, Threshold: action.Threshold, Groups: action.Groups,
+	})
+	if err != nil {
+		return err
+	}
+	g.id = approval.ID
+	approved, err := g.approved(ctx)
+	if err != nil {
+		if !errors.Is(err, ErrNotApproved) {
+			g.withdraw(ctx)
+		}
+		return about(g.id, err)
+	}
+	execution, err := g.claimed(ctx, approved)
+	if err != nil {
+		return about(g.id, err)
+	}
+	return g.run(ctx, execution, run)
+}
+
+// orNil keeps an absent text absent: an interface that holds a nil slice is not nil.
+func orNil(text RawJSON) any {
+	if text == nil {
+		return nil
+	}
+	return text
+}
+
+// newGuard reads everything that is the caller's own, before anything is sent.
+func (c *Client) newGuard(action Action) (*guard, error) {
+	g := &guard{client: c, action: action}
+	var err error
+	if _, err = wholeSeconds("Lease", action.Lease); err != nil {
+		return nil, err
+	}
+	if g.trust, err = c.trusted(action.Trust); err != nil {
+		return nil, err
+	}
+	if g.texts, err = attemptTexts(action.Context, action.Plan); err != nil {
+		return nil, err
+	}
+	if g.verifier, err = c.verifier(); err != nil {
+		return nil, ofVerifier(err)
+	}
+	if g.context, g.contextDigest, err = g.verifier.Read(g.texts.context); err != nil {
+		return nil, ofVerifier(err)
+	}
+	if g.texts.plan != nil {
+		if g.plan, g.planDigest, err = g.verifier.Read(g.texts.plan); err != nil {
+			return nil, ofVerifier(err)
+		}
+	}
+	g.requestedAfter = c.now().Add(-clockSkew)
+	return g, nil
+}
+
+// approvedAttempt is what a verification, or a trusted server, says.
+type approvedAttempt struct {
+	context, plan string
+	approvers     []verifier.Approver
+	expiresAt     time.Time
+}
+
+// approved waits for the decision and verifies it.
+func (g *guard) approved(ctx context.Context) (*approvedAttempt, error) {
+	waiting := ctx
+	if g.action.Timeout > 0 {
+		limited, cancel := context.WithTimeout(ctx, g.action.Timeout)
+		defer cancel()
+		waiting = limited
+	}
+	decided, err := g.client.Wait(waiting, g.id)
+	if err != nil {
+		return nil, err
+	}
+	if err := decided.refusedBy(); err != nil {
+		return nil, err
+	}
+	if g.trust == nil {
+		return g.compared(decided, Approved)
+	}
+	if g.trust.Keys, err = g.client.strictKeys(waiting, g.trust.Keys); err != nil {
+		return nil, err
+	}
+	return g.verified(decided, "")
+}
+
+// verified verifies an approval with the pinned keys.
+func (g *guard) verified(shown *Approval, execution string) (*approvedAttempt, error) {
+	proof, err := g.verifier.VerifyApproval(shown.Text, verifier.ApprovalCheck{
+		ID:       g.id,
+		Audience: g.trust.Audience,
+		Attempt: verifier.Attempt{
+			Agent: g.action.Agent, Action: g.action.Action, Context: string(g.texts.context), Plan: string(g.texts.plan),
+			ExecutionID: execution,
+		},
+		Keys:           g.trust.Keys,
+		Accept:         g.trust.Accept,
+		Now:            g.client.now(),
+		RequestedAfter: g.requestedAfter,
+		Floor:          g.trust.Floor,
+		Policies:       g.trust.Policies,
+	})
+	if err != nil {
+		return nil, ofVerifier(err)
+	}
+	proven := &approvedAttempt{context: proof.Context, approvers: proof.Approvers, expiresAt: proof.ExpiresAt}
+	if proof.Plan != nil {
+		proven.plan = *proof.Plan
+	}
+	return proven, nil
+}
+
+// compared compares what a trusted server shows with the caller's own action.
+func (g *guard) compared(shown *Approval, status Status) (*approvedAttempt, error) {
+	switch {
+	case shown.Agent != g.action.Agent || shown.Action != g.action.Action:
+		return nil, newError("untrusted-answer", "the approval is for another agent or action")
+	case shown.ContextHash != g.contextDigest:
+		return nil, newError("untrusted-answer", "the approval is for another context")
+	case shown.PlanHash != g.planDigest:
+		return nil, newError("untrusted-answer", "the approval is for another plan")
+	case shown.Status == Executed && status == Approved:
+		return nil, newError("already-executed", "the approval was claimed by someone else")
+	case status == Executed && shown.Execution.Outcome != "claimed":
+		return nil, newError("untrusted-answer", "the claim shows the outcome `%s`", shown.Execution.Outcome)
+	case shown.Status != status:
+		return nil, newError("not-approved", "the approval has the status `%s`", shown.Status)
+	}
+	said := &approvedAttempt{context: g.context, plan: g.plan, expiresAt: shown.ExpiresAt}
+	for _, ballot := range shown.Ballots {
+		if ballot.Decision == "approved" {
+			said.approvers = append(said.approvers, verifier.Approver{
+				Approver: ballot.Approver, KeyID: ballot.KeyID, Profile: ballot.Profile,
+			})
+		}
+	}
+	return said, nil
+}
+
+// claimed claims the approval and verifies the answer. An error after the claim is reported as `failed`.
+func (g *guard) claimed(ctx context.Context, approved *approvedAttempt) (*Execution, error) {
+	if !claimedIDs.add(g.id, approved.expiresAt, g.client.now()) {
+		return nil, newError("untrusted-answer", "this process claimed the approval before")
+	}
+	detached := context.WithoutCancel(ctx)
+	answer, err := g.client.Claim(detached, g.id, Claim{
+		Agent: g.action.Agent, Action: g.action.Action, Context: g.texts.context, Plan: orNil(g.texts.plan),
+		Lease: g.action.Lease,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if answer.Execution == nil || !executionID.MatchString(answer.Execution.ID) {
+		return nil, newError("untrusted-answer", "the answer to the claim shows no execution")
+	}
+	execution, err := g.execution(approved, answer)
+	if err == nil && ctx.Err() != nil {
+		err = ended(ctx)
+	}
+	if err != nil {
+		g.report(ctx, answer.Execution.ID, "failed", "not started: "+detailOf(err))
+		return nil, err
+	}
+	return execution, nil
+}
+
+// execution verifies the answer to the claim, which must show what was verified before it.
+func (g *guard) execution(approved *approvedAttempt, answer *Approval) (*Execution, error) {
+	id := answer.Execution.ID
+	var again *approvedAttempt
+	var err error
+	if g.trust != nil {
+		again, err = g.verified(answer, id)
+	} else {
+		again, err = g.compared(answer, Executed)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if again.context != approved.context || again.plan != approved.plan {
+		return nil, newError("untrusted-answer", "the claim shows another context or plan than the approval")
+	}
+	execution := &Execution{
+		ID: id, ApprovalID: g.id, ContextText: approved.context, PlanText: approved.plan, Approvers: again.approvers,
+	}
+	if execution.Context, err = object(approved.context); err != nil {
+		return nil, err
+	}
+	if approved.plan != "" {
+		execution.Plan, err = object(approved.plan)
+	}
+	return execution, err
+}
+
+// object parses a canonical text.
+func object(text string) (map[string]any, error) {
+	value, err := strict.Value(text)
+	members, ok := value.(map[string]any)
+	if err != nil || !ok {
+		return nil, newError("context-invalid", "the canonical text is not a JSON object")
+	}
+	return members, nil
+}
+
+// run runs the function and reports its outcome. If the function panics or ends its goroutine, that goes
+// on after the report.
+func (g *guard) run(ctx context.Context, execution *Execution, run func(context.Context, *Execution) error) error {
+	outcome, detail := "failed", "panic"
+	// The function may change what it was given; the report is about the claim.
+	id := execution.ID
+	defer func() { execution.reported = g.report(ctx, id, outcome, detail) }()
+	err := run(ctx, execution)
+	if err == nil {
+		outcome, detail = "succeeded", ""
+	} else {
+		detail = detailOf(err)
+	}
+	return err
+}
+
+// report reports an outcome, whatever became of the context.
+func (g *guard) report(ctx context.Context, execution, outcome, detail string) bool {
+	_, err := g.client.Report(context.WithoutCancel(ctx), g.id, Outcome{
+		ExecutionID: execution, Outcome: outcome, Detail: detail,
+	})
+	return err == nil
+}
+
+// detailOf names an error by its type: its text may hold secrets.
+func detailOf(err error) string {
+	return fmt.Sprintf("%T", err)
+}
+
+// withdraw takes the request back, as far as the server answers.
+func (g *guard) withdraw(ctx context.Context) {
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), withdrawTimeMax)
+	defer cancel()
+	// The caller gets the error that led here.
+	_, _ = g.client.Withdraw(limited, g.id)
+}
