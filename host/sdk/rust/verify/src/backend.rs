@@ -42,6 +42,15 @@ impl Backend {
             .map_err(|e| Rejection::failed(format!("the answer of `{op}` cannot be read: {e}")))
     }
 
+    /// Answers one request of `wit/wire.wit`.
+    pub(crate) fn call_text(&self, request: &str) -> Result<String, Rejection> {
+        match self {
+            Self::Native => Ok(signoff_verifier::wire::call(request)),
+            #[cfg(feature = "wasm")]
+            Self::Component(component) => component.call(request),
+        }
+    }
+
     /// Runs an operation and returns the JSON text of its result.
     pub(crate) fn text<A: Serialize + ?Sized>(
         &self,
@@ -55,11 +64,7 @@ impl Backend {
     fn answer<A: Serialize + ?Sized>(&self, op: &str, args: &A) -> Result<String, Rejection> {
         let mut request = serde_json::to_string(&Request { op, args })
             .map_err(|e| Rejection::invalid(format!("the arguments of `{op}`: {e}")))?;
-        let answer = match self {
-            Self::Native => Ok(signoff_verifier::wire::call(&request)),
-            #[cfg(feature = "wasm")]
-            Self::Component(component) => component.call(&request),
-        };
+        let answer = self.call_text(&request);
         // It may contain key material.
         request.zeroize();
         answer

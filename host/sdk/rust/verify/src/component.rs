@@ -5,25 +5,54 @@ use std::sync::Mutex;
 
 use sha2::{Digest, Sha256};
 use wasmtime::component::{Component as Compiled, InstancePre, Linker, TypedFunc};
-use wasmtime::{Engine, Store, StoreLimits, StoreLimitsBuilder};
+use wasmtime::{Engine, ResourceLimiter, Store};
 
 use crate::rejection::Rejection;
 
 const WIRE: &str = "signoff:approval/wire@0.1.0";
 /// Maximum memory of one instance: the largest request needs 24 MiB.
 const MEMORY_BYTES_MAX: usize = 128 << 20;
+/// An instance whose memory has grown beyond this is not reused: memory never shrinks.
+const IDLE_BYTES_MAX: usize = 4 << 20;
+/// The largest request of `wit/wire.wit`.
+const REQUEST_BYTES_MAX: usize = 16 << 20;
 
 /// A compiled component and its idle instances.
 pub(crate) struct Component {
     engine: Engine,
-    instance: InstancePre<StoreLimits>,
+    instance: InstancePre<Memory>,
     idle: Mutex<Vec<Instance>>,
     digest: String,
 }
 
 struct Instance {
-    store: Store<StoreLimits>,
+    store: Store<Memory>,
     call: TypedFunc<(String,), (String,)>,
+}
+
+/// The memory of an instance.
+#[derive(Default)]
+struct Memory {
+    bytes: usize,
+}
+
+impl ResourceLimiter for Memory {
+    fn memory_growing(
+        &mut self,
+        _: usize,
+        desired: usize,
+        _: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let allowed = desired <= MEMORY_BYTES_MAX;
+        if allowed {
+            self.bytes = desired;
+        }
+        Ok(allowed)
+    }
+
+    fn table_growing(&mut self, _: usize, _: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(true)
+    }
 }
 
 impl Component {
@@ -49,22 +78,29 @@ impl Component {
         &self.digest
     }
 
-    /// Handles one request. An instance that trapped is not reused.
+    /// Handles one request. An instance that trapped, or that needed much memory, is not reused.
     pub(crate) fn call(&self, request: &str) -> Result<String, Rejection> {
+        if request.len() > REQUEST_BYTES_MAX {
+            return Err(Rejection::limit(format!(
+                "request is {} bytes, the limit is {REQUEST_BYTES_MAX}",
+                request.len()
+            )));
+        }
         let mut instance = match self.idle.lock().ok().and_then(|mut idle| idle.pop()) {
             Some(instance) => instance,
             None => self.instantiate()?,
         };
         let Instance { store, call } = &mut instance;
         let (answer,) = call.call(store, (request.to_owned(),)).map_err(|e| failed(&e))?;
-        self.put_back(instance);
+        if instance.store.data().bytes <= IDLE_BYTES_MAX {
+            self.put_back(instance);
+        }
         Ok(answer)
     }
 
     fn instantiate(&self) -> Result<Instance, Rejection> {
-        let limits = StoreLimitsBuilder::new().memory_size(MEMORY_BYTES_MAX).build();
-        let mut store = Store::new(&self.engine, limits);
-        store.limiter(|limits| limits);
+        let mut store = Store::new(&self.engine, Memory::default());
+        store.limiter(|memory| memory);
         let instance = self.instance.instantiate(&mut store).map_err(|e| failed(&e))?;
         let wire = instance.get_export_index(&mut store, None, WIRE);
         let call = wire.and_then(|wire| instance.get_export_index(&mut store, Some(&wire), "call"));

@@ -9,6 +9,8 @@ use zeroize::Zeroize;
 
 use crate::rejection::Rejection;
 
+mod listing;
+
 /// A key of a keyring. Its material is wiped on drop, and never printed.
 #[derive(Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -93,6 +95,26 @@ impl Key {
         &self.id
     }
 
+    /// `ed25519` or `hmac-sha256`.
+    pub fn algorithm(&self) -> &str {
+        &self.algorithm
+    }
+
+    /// The key's status.
+    pub fn status(&self) -> KeyStatus {
+        self.status
+    }
+
+    /// The approver that the key is bound to.
+    pub fn approver(&self) -> Option<&str> {
+        self.approver.as_deref()
+    }
+
+    /// The groups that the key's approver decides for.
+    pub fn groups(&self) -> &[String] {
+        &self.groups
+    }
+
     fn new(id: String, algorithm: &str, material: &[u8]) -> Self {
         Self {
             id,
@@ -137,7 +159,9 @@ impl Keyring {
         Self(keys.into_iter().collect())
     }
 
-    /// Parses public entries as printed by `signoff key generate`: one, a list, or `{"keys": […]}`.
+    /// Parses public entries: one as `signoff key generate` prints it, a list of them, `{"keys": […]}`,
+    /// or the list that `signoff key list --json` prints. In that list an entry without a public key,
+    /// which is a secret, is left out.
     ///
     /// # Errors
     ///
@@ -153,6 +177,28 @@ impl Keyring {
             ))
         })?;
         Ok(Self(keys))
+    }
+
+    /// Makes the keyring stricter by what a server lists, the answer of `GET /api/v1/keys`. A key
+    /// that the server lists as revoked, by its id or by its material, becomes revoked. A key that it
+    /// lists otherwise keeps the groups that both name. Nothing that the server lists adds a key, a
+    /// group or a status that allows more.
+    ///
+    /// # Errors
+    ///
+    /// `request-invalid` for an answer of another form.
+    pub fn narrowed_by(&self, listed: &str) -> Result<Self, Rejection> {
+        listing::narrowed(&self.0, listed).map(Self)
+    }
+
+    /// Keeps the keys for which `keep` returns true.
+    pub fn retain(&mut self, keep: impl FnMut(&Key) -> bool) {
+        self.0.retain(keep);
+    }
+
+    /// Returns whether there is no key.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Adds a key.
@@ -181,7 +227,9 @@ impl<'de> Deserialize<'de> for Entries {
             keys: Vec<Key>,
         }
         let mut value = serde_json::Value::deserialize(deserializer)?;
-        let read = if value.is_array() {
+        let read = if value.get("items").is_some() {
+            listing::keys(&value)
+        } else if value.is_array() {
             Vec::deserialize(&value)
         } else if value.get("keys").is_some() {
             Listed::deserialize(&value).map(|listed| listed.keys)

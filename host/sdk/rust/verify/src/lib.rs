@@ -2,8 +2,9 @@
 //!
 //! An *executor* requests an approval before it acts, and verifies it before it executes. This
 //! crate is the verifier of signoff as ordinary Rust: the same source that every server runs as a
-//! WebAssembly component, without a runtime, a clock, random numbers, files or sockets. An executor
-//! also needs its own HTTP client; `examples/executor.rs` is a complete executor over `std::net`.
+//! WebAssembly component, without a runtime, a clock, random numbers, files or sockets. The crate
+//! `signoff-client` adds the HTTP client, and the whole flow in one call; an executor with an HTTP
+//! client of its own needs only this crate, and `examples/executor.rs` is one over `std::net`.
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -74,6 +75,7 @@ mod backend;
 #[cfg(feature = "wasm")]
 mod component;
 mod key;
+mod receipt;
 mod rejection;
 mod statement;
 mod time;
@@ -81,6 +83,7 @@ mod verifier;
 
 pub use approval::{Approver, Attempt, Expectations, Floor, Requirement, VerifiedApproval};
 pub use key::{Key, KeyStatus, KeyUse, Keyring, SigningKey};
+pub use receipt::{BallotProof, ReceiptBallot, ReceiptExecution, ReceiptReport, ReceiptTrust};
 pub use rejection::{Kind, Rejection};
 pub use statement::{Decision, Profile, Statement};
 pub use time::UnixSeconds;

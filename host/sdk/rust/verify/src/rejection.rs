@@ -50,12 +50,13 @@ impl Rejection {
             | "signature-malformed"
             | "statement-ambiguous"
             | "limit-exceeded"
-            | "receipt-invalid" => Kind::Invalid,
+            | "receipt-invalid"
+            | "module-invalid"
+            | "manifest-invalid" => Kind::Invalid,
             "not-found" => Kind::NotFound,
             "already-decided" | "already-voted" | "not-approved" | "expired"
-            | "already-executed" | "already-settled" | "already-erased" | "not-final" => {
-                Kind::State
-            }
+            | "already-executed" | "already-settled" | "already-erased" | "not-final"
+            | "version-not-newer" => Kind::State,
             "record-unreadable" | "internal-error" | "verifier-trapped" => Kind::Failed,
             _ => Kind::Refused,
         }
@@ -63,6 +64,11 @@ impl Rejection {
 
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
         Self { code: Cow::Borrowed("request-invalid"), message: message.into() }
+    }
+
+    #[cfg(feature = "wasm")]
+    pub(crate) fn limit(message: impl Into<String>) -> Self {
+        Self { code: Cow::Borrowed("limit-exceeded"), message: message.into() }
     }
 
     pub(crate) fn failed(message: impl Into<String>) -> Self {

@@ -9,6 +9,13 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct UnixSeconds(pub u64);
 
+impl UnixSeconds {
+    /// Parses the form that the API shows, `2025-10-17T11:30:00Z`, and no other.
+    pub fn parse(text: &str) -> Option<Self> {
+        signoff_verifier::time::UnixSeconds::parse(text).map(|time| Self(time.seconds()))
+    }
+}
+
 impl From<u64> for UnixSeconds {
     fn from(seconds: u64) -> Self {
         Self(seconds)

@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 use crate::approval::{Attempt, Expectations, Proven, VerifiedApproval};
 use crate::backend::Backend;
 use crate::key::{Keyring, SigningKey};
+use crate::receipt::{ReceiptReport, ReceiptTrust};
 use crate::rejection::Rejection;
 use crate::statement::{Decision, Profile, Statement};
 use crate::time::UnixSeconds;
@@ -54,7 +55,7 @@ impl Verifier {
     /// verifier` writes.
     ///
     /// The caller provides the bytes, so that its deployment can pin them: compare
-    /// [`Self::component_digest`] with the digest that was reviewed, or with `verifier` in a
+    /// [`Self::digest_of_module`] with the digest that was reviewed, or with `verifier` in a
     /// server's response.
     ///
     /// # Errors
@@ -66,12 +67,12 @@ impl Verifier {
         Ok(Self { backend: Backend::Component(component) })
     }
 
-    /// Returns the SHA-256 of the component in which the operations run; `None` if they run as
-    /// ordinary Rust.
-    #[cfg(feature = "wasm")]
-    pub fn component_digest(&self) -> Option<&str> {
+    /// Returns the SHA-256 of the component in which the operations run, which equals the `verifier`
+    /// that a server of the same version shows; `None` if they run as ordinary Rust.
+    pub fn digest_of_module(&self) -> Option<&str> {
         match &self.backend {
             Backend::Native => None,
+            #[cfg(feature = "wasm")]
             Backend::Component(component) => Some(component.digest()),
         }
     }
@@ -246,6 +247,37 @@ impl Verifier {
         }
         let args = Args { statement, signature, keys: keyring, accept };
         self.backend.run("signing.verify", &args).map(|verified: Verified| verified.key_id)
+    }
+
+    /// Verifies a receipt, as `GET /api/v1/approvals/{id}/receipt` returns it, without a server.
+    ///
+    /// # Errors
+    ///
+    /// In the order that `receipt.verify` in `wit/receipt.wit` gives: the form of `trust`, of the
+    /// receipt, the id, the audience, the checkpoint, the entries, the ballots.
+    pub fn verify_receipt(
+        &self,
+        receipt: &str,
+        trust: &ReceiptTrust,
+    ) -> Result<ReceiptReport, Rejection> {
+        #[derive(Serialize)]
+        struct Args<'a> {
+            receipt: &'a str,
+            #[serde(flatten)]
+            trust: &'a ReceiptTrust,
+        }
+        self.backend.run("receipt.verify", &Args { receipt, trust })
+    }
+
+    /// Answers one request of `wit/wire.wit`, as text: `{"op": …, "args": {…}}` returns `{"ok": …}` or
+    /// `{"error": {"code": …, "message": …}}`. A refusal is an answer here.
+    ///
+    /// # Errors
+    ///
+    /// `verifier-trapped` if a component failed; `limit-exceeded` for a request over 16 MiB to a
+    /// component, which ordinary Rust answers itself.
+    pub fn call_text(&self, request: &str) -> Result<String, Rejection> {
+        self.backend.call_text(request)
     }
 
     /// Runs any operation by its name, with its arguments as a JSON object. Returns the JSON of its

@@ -50,11 +50,22 @@ fn the_component_answers_what_ordinary_rust_answers() {
 fn the_digest_is_that_of_the_bytes_and_other_bytes_are_refused() {
     let bytes = bytes();
     let component = Verifier::from_component(&bytes).unwrap();
-    assert_eq!(component.component_digest(), Some(hex::encode(Sha256::digest(&bytes)).as_str()));
-    assert_eq!(Verifier::new().component_digest(), None);
+    assert_eq!(component.digest_of_module(), Some(hex::encode(Sha256::digest(&bytes)).as_str()));
+    assert_eq!(Verifier::new().digest_of_module(), None);
     for refused in [&b""[..], b"\0asm\x01\0\0\0", b"(component)", bytes.get(..1_000).unwrap()] {
         assert_eq!(Verifier::from_component(refused).unwrap_err().kind(), Kind::Failed);
     }
+}
+
+/// An instance that has needed much memory is not reused, and a trap is no answer.
+#[test]
+fn a_large_request_leaves_nothing_behind() {
+    let component = Verifier::from_component(&bytes()).unwrap();
+    let context = format!(r#"{{"a": "{}"}}"#, "x".repeat((1 << 20) - 16));
+    assert_eq!(component.canonicalize(&context).unwrap().canonical, context);
+    let request = format!(r#"{{"op": "describe", "args": {{"x": "{}"}}}}"#, "x".repeat(16 << 20));
+    assert_eq!(component.call_text(&request).unwrap_err().code(), "limit-exceeded");
+    assert_eq!(component.canonicalize("{}").unwrap().canonical, "{}");
 }
 
 #[test]

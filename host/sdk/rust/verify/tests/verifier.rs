@@ -5,8 +5,8 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use signoff_verify::{
-    Attempt, Decision, Expectations, Floor, Key, KeyStatus, Keyring, Kind, Profile, Rejection,
-    SigningKey, Statement, UnixSeconds, VerifiedApproval, Verifier,
+    Attempt, Decision, Expectations, Floor, Key, KeyStatus, Keyring, Kind, Profile, ReceiptTrust,
+    Rejection, SigningKey, Statement, UnixSeconds, VerifiedApproval, Verifier,
 };
 
 const SHOWN: &str = include_str!("data/approval.json");
@@ -142,6 +142,132 @@ fn a_keyring_has_one_of_three_forms_and_no_private_half() {
         let error = Keyring::from_json(refused).unwrap_err();
         assert_eq!(error.code(), "request-invalid");
         assert!(!error.message().contains("SECRET"), "{error}");
+    }
+}
+
+#[test]
+fn a_listed_keyring_has_the_public_keys() {
+    let alice = Keyring::from_json(KEYS).unwrap();
+    let alice = serde_json::to_value(alice.iter().next().unwrap()).unwrap();
+    let public = alice.get("material").unwrap().as_str().unwrap();
+    let listed = format!(
+        r#"{{"items": [
+            {{"id": "h", "algorithm": "hmac-sha256", "status": "active", "use": "approve", "approver": null,
+              "groups": [], "fingerprint": "f", "private": true}},
+            {{"id": "alice", "algorithm": "ed25519", "status": "active", "use": "approve", "approver":
+              "alice@company.com", "groups": ["sre"], "fingerprint": "f", "public_key": "{public}"}}
+        ], "keyring": "k"}}"#
+    );
+    let keyring = Keyring::from_json(&listed).unwrap();
+    let ids: Vec<_> =
+        keyring.iter().map(|key| (key.id(), key.algorithm(), key.approver())).collect();
+    assert_eq!(ids, [("alice", "ed25519", Some("alice@company.com"))]);
+    assert_eq!(Keyring::from_json(r#"{"items": []}"#).unwrap_err().code(), "request-invalid");
+}
+
+#[test]
+fn a_servers_list_only_makes_a_keyring_stricter() {
+    let key = |id: &str, material: u8| {
+        Key::ed25519(id, &[material; 32], format!("{id}@company.com"))
+            .in_group("sre")
+            .in_group("ops")
+    };
+    let pinned = Keyring::new([key("alice", 1), key("bob", 2), key("carol", 3), key("dora", 4)]);
+    let carol = serde_json::to_value(pinned.iter().nth(2).unwrap()).unwrap();
+    let carol = carol.get("material").unwrap().as_str().unwrap();
+    let item = |id: &str, public: &str, status: &str, groups: &str| {
+        format!(
+            r#"{{"id": "{id}", "algorithm": "ed25519", "status": "{status}", "use": "approve",
+                "approver": "x", "groups": [{groups}], "public_key": "{public}", "later": 1}}"#
+        )
+    };
+    let listed = [
+        item("alice", "another", "revoked", r#""sre", "ops""#),
+        item("bob", "another", "active", r#""sre", "legal""#),
+        item("renamed", carol, "revoked", ""),
+        item("mallory", "mallory", "active", r#""sre""#),
+    ];
+    let narrowed = pinned.narrowed_by(&format!(r#"{{"items": [{}]}}"#, listed.join(","))).unwrap();
+    let found: Vec<_> =
+        narrowed.iter().map(|key| (key.id(), key.status(), key.groups().join(" "))).collect();
+    assert_eq!(
+        found,
+        [
+            ("alice", KeyStatus::Revoked, "sre ops".to_owned()),
+            ("bob", KeyStatus::Active, "sre".to_owned()),
+            ("carol", KeyStatus::Revoked, String::new()),
+            ("dora", KeyStatus::Active, "sre ops".to_owned()),
+        ]
+    );
+    for refused in ["", "[]", "{}", r#"{"items": [{"id": "alice"}]}"#] {
+        assert_eq!(pinned.narrowed_by(refused).unwrap_err().code(), "request-invalid", "{refused}");
+    }
+}
+
+#[test]
+fn text_calls_answer_refusals_too() {
+    let verifier = Verifier::new();
+    let answer = |request: &str| verifier.call_text(request).unwrap();
+    let digest = r#"{"op": "context.digest", "args": {"context": "{}"}}"#;
+    assert!(answer(digest).starts_with(r#"{"ok":{"digest":"#));
+    assert!(answer("{").starts_with(r#"{"error":{"code":"request-invalid""#));
+    let large = format!(r#"{{"op": "describe", "args": {{"x": "{}"}}}}"#, "x".repeat(17 << 20));
+    assert!(answer(&large).starts_with(r#"{"error":{"code":"limit-exceeded""#));
+    assert_eq!(verifier.digest_of_module(), None);
+}
+
+#[test]
+fn a_receipt_is_refused_by_what_is_wrong_first() {
+    let verifier = Verifier::new();
+    let code = |receipt: &str, trust: &ReceiptTrust| {
+        verifier.verify_receipt(receipt, trust).unwrap_err().code().to_owned()
+    };
+    let nothing = ReceiptTrust::new::<String>([]);
+    assert_eq!(code("{}", &nothing), "receipt-invalid");
+    assert_eq!(code("{}", &ReceiptTrust::new(["no key"])), "request-invalid");
+}
+
+#[test]
+fn every_receipt_that_the_vectors_prove_has_a_report() {
+    #[derive(serde::Deserialize)]
+    struct Request {
+        op: String,
+        args: serde_json::Value,
+    }
+    let (verifier, reports) = (Verifier::new(), std::cell::Cell::new(0));
+    let outcome = signoff_vectors::run(&signoff_vectors::ALL, |request| {
+        let answer = verifier.call_text(request).unwrap();
+        if let Ok(Request { op, args }) = serde_json::from_str(request)
+            && op == "receipt.verify"
+            && let Some(receipt) = args.get("receipt").and_then(|receipt| receipt.as_str())
+            && args.get("keys").is_none()
+            && args.get("checkpoint").is_none()
+            && answer.starts_with(r#"{"ok":"#)
+        {
+            let keys: Vec<String> =
+                serde_json::from_value(args.get("log_keys").unwrap().clone()).unwrap();
+            let accept = ReceiptTrust::new(keys).accept([Profile::V1, Profile::V2]);
+            let report = verifier.verify_receipt(receipt, &accept).unwrap();
+            assert!(answer.contains(&format!(r#""approval_id":"{}""#, report.approval_id)));
+            assert!(answer.contains(&format!(r#""entries":{}"#, report.entries)));
+            let other = accept.clone().id("appr_00000000000000000000000000");
+            assert_eq!(verifier.verify_receipt(receipt, &other).unwrap_err().code(), "not-found");
+            let other = accept.audience("elsewhere");
+            let refused = verifier.verify_receipt(receipt, &other).unwrap_err();
+            assert_eq!(refused.code(), "audience-mismatch");
+            reports.set(reports.get() + 1);
+        }
+        answer
+    });
+    assert!(outcome.unwrap().failures.is_empty());
+    assert!(reports.get() > 3, "{} reports", reports.get());
+}
+
+#[test]
+fn moments_are_read_in_one_form() {
+    assert_eq!(UnixSeconds::parse("2025-10-17T10:46:41Z"), Some(NOW));
+    for other in ["", "2025-10-17 10:46:41Z", "2025-10-17T10:46:41+00:00", "2025-02-30T00:00:00Z"] {
+        assert_eq!(UnixSeconds::parse(other), None, "{other}");
     }
 }
 
