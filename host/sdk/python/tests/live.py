@@ -39,10 +39,10 @@ class Office:
             self.port = listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.socket_path = self.home / "socket"
+        listen = ["--listen", f"127.0.0.1:{self.port}", "--listen", f"unix:{self.socket_path}"]
         self._log = open(self.home / "serve.log", "wb")
         self._process = subprocess.Popen(
-            [self._signoff, "serve", "--quiet", "--listen", f"127.0.0.1:{self.port}"]
-            + ["--listen", f"unix:{self.socket_path}"],
+            [self._signoff, "serve", "--quiet", *listen],
             cwd=self.home / "server",
             env=self._environment,
             stdout=self._log,

@@ -32,5 +32,10 @@ class ClaimedIds:
                 raise Unverified("untrusted-answer", detail, approval_id=id)
             self._expiries[id] = expires_at + SLACK_SECONDS
 
+    def remove(self, id: str) -> None:
+        """Removes an id whose claim was refused, so that a corrected one may follow."""
+        with self._lock:
+            self._expiries.pop(id, None)
+
 
 CLAIMED = ClaimedIds()

@@ -18,7 +18,8 @@ from .errors import Invalid, VerifierTrapped
 
 WIRE = "signoff:approval/wire@0.1.0"
 PATH = pathlib.Path(__file__).with_name("verifier.wasm")
-REQUEST_BYTES_MAX = 16 << 20
+# The verifier itself refuses more than 16 MiB; a request far above that does not reach it.
+REQUEST_BYTES_MAX = 17 << 20
 # An instance's memory never shrinks. A request up to 128 KiB needs at most 34 pages of 64 KiB; one
 # above that gets an instance of its own, so no instance of the pool is above 4 MiB.
 POOLED_REQUEST_BYTES_MAX = 128 << 10
@@ -43,7 +44,7 @@ class Module:
 
         Raises, in this order:
         - `Invalid` with `request-invalid`: the request is not well-formed Unicode.
-        - `Invalid` with `limit-exceeded`: it has more than 16 MiB.
+        - `Invalid` with `limit-exceeded`: it has more than 17 MiB.
         - `VerifierTrapped`.
         """
         size = _size(request)

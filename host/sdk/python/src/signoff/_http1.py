@@ -153,7 +153,7 @@ class ResponseReader:
                 line = bytes(self._buffer[:end])
                 del self._buffer[: end + 2]
                 return line
-            if end > limit or len(self._buffer) > limit:
+            if end > limit or len(self._buffer) > limit + 1:
                 raise Malformed("a head or line is too long")
             searched = max(0, len(self._buffer) - 1)
             yield from self._more()

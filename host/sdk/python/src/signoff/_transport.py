@@ -8,6 +8,7 @@ import socket
 import ssl
 import threading
 import time
+import weakref
 from typing import Iterator, List, Mapping, Optional, Union
 
 from ._endpoint import Endpoint
@@ -47,6 +48,8 @@ class Transport:
         self._idle: List[_Connection] = []
         self._lock = threading.Lock()
         self._process = os.getpid()
+        # A client that is never closed closes its connections with itself.
+        weakref.finalize(self, _close_all, self._idle)
 
     def perform(self, need: Need) -> Optional[Response]:
         if isinstance(need, Pause):
@@ -106,15 +109,14 @@ class Transport:
     def close(self) -> None:
         """Closes the idle connections. The client stays usable."""
         with self._lock:
-            idle, self._idle = self._idle, []
-        for connection in idle:
-            connection.close()
+            _close_all(self._idle)
 
     def _take(self) -> Optional[_Connection]:
         with self._lock:
             if self._process != os.getpid():
-                # After a fork the connections are the parent's.
-                self._idle, self._process = [], os.getpid()
+                # After a fork the connections are the parent's: this closes only the copies.
+                _close_all(self._idle)
+                self._process = os.getpid()
             while self._idle:
                 connection = self._idle.pop()
                 if connection.is_quiet():
@@ -150,6 +152,11 @@ class Transport:
             except BaseException:
                 plain.close()
                 raise
+
+
+def _close_all(connections: List[_Connection]) -> None:
+    while connections:
+        connections.pop().close()
 
 
 class _Connection:

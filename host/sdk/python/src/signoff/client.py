@@ -45,12 +45,12 @@ class Client(BaseClient):
     - `insecure_http`: allows a token over plain HTTP to another machine.
     - `timeout`: the limit of a call in seconds, with retries, unless the call has its own.
 
-    Unset arguments come from the environment (`SIGNOFF_SERVER`, `SIGNOFF_TOKEN`, `SIGNOFF_CA`), then
-    from the file that `signoff login` writes. Nothing is sent before the first call.
+    Unset arguments come from the environment (`SIGNOFF_SERVER`, `SIGNOFF_TOKEN`, `SIGNOFF_CA`),
+    then from the file that `signoff login` writes. Nothing is sent before the first call.
 
     Every method raises `SignoffError`: `Unavailable` if no usable answer came within `timeout`,
-    the error of its code if the server refused, `Invalid` for arguments without a JSON form. A changing
-    call has an idempotency key, its own or the caller's, so a retry changes nothing twice.
+    the error of its code if the server refused, `Invalid` for arguments without a JSON form. A
+    changing call has an idempotency key, its own or the caller's, so a retry changes nothing twice.
     """
 
     def __init__(

@@ -93,6 +93,30 @@ class Guard:
             raise
         return (yield from self._claim(made.id, proved, requested_after, keys))
 
+    def claim_existing(self, id: str) -> Flow[Execution]:
+        """Verifies and claims an approval that was requested before. Withdraws nothing.
+
+        Without pinned keys the server compares: its refusal names the members that differ.
+
+        Raises as `acquire` from step 2 on, and `NotFound`.
+        """
+        found = yield from self._api.get(id)
+        _check_decided(found)
+        keys = yield from self._current_keys()
+        requested_after: Optional[int] = None
+        proved = self._attempted(found)
+        if keys is not None:
+            proved = self._prove(found, id, requested_after, keys, None)
+        CLAIMED.add(id, parse_time(proved.expires_at).timestamp(), self._api.now())
+        claim_key = secrets.token_hex(16)
+        try:
+            claimed = yield from self._send_claim(id, proved, claim_key, None)
+        except SignoffError as refused:
+            if refused.status:
+                CLAIMED.remove(id)
+            raise
+        return (yield from self._confirm(claimed, proved, requested_after, keys))
+
     def settle(self, execution: Execution, error: Optional[BaseException]) -> Flow[None]:
         """Reports the outcome, once the function has ended: never raises a `SignoffError`."""
         outcome = "succeeded" if error is None else "failed"
@@ -143,7 +167,7 @@ class Guard:
         self,
         shown: Approval,
         id: str,
-        requested_after: int,
+        requested_after: Optional[int],
         keys: Optional[List[Dict[str, Any]]],
         execution_id: Optional[str],
     ) -> Proof:
@@ -169,10 +193,8 @@ class Guard:
 
     def _compare(self, shown: Approval, id: str) -> Proof:
         """Compares what a trusted server shows with what was requested. Verifies no signature."""
-        context, context_hash = self._canonical(self._context.text)
-        plan, plan_hash = None, None
-        if self._plan is not None:
-            plan, plan_hash = self._canonical(self._plan.text)
+        _, context_hash = self._canonical(self._context.text)
+        plan_hash = None if self._plan is None else self._canonical(self._plan.text)[1]
         expected = {
             "id": id,
             "agent": self._attempt.agent,
@@ -184,9 +206,13 @@ class Guard:
             if shown.members.get(name) != value:
                 detail = f"the server shows another `{name}` than was requested"
                 raise Unverified("untrusted-answer", detail, approval_id=id)
+        return self._attempted(shown)
+
+    def _attempted(self, shown: Approval) -> Proof:
+        """Returns what is to run, with what a trusted server shows about it."""
         members = shown.members
         return Proof(
-            approval_id=id,
+            approval_id=shown.id,
             request_digest=str(members.get("request_digest", "")),
             requested_by=shown.requested_by,
             requested_at=str(members["requested_at"]),
@@ -194,8 +220,8 @@ class Guard:
             requirement=members.get("requirement") or {},
             policy=members.get("policy"),
             rule=members.get("rule"),
-            context=context,
-            plan=plan,
+            context=self._canonical(self._context.text)[0],
+            plan=None if self._plan is None else self._canonical(self._plan.text)[0],
             approvers=(),
         )
 
@@ -209,7 +235,7 @@ class Guard:
         self,
         id: str,
         proved: Proof,
-        requested_after: int,
+        requested_after: Optional[int],
         keys: Optional[List[Dict[str, Any]]],
     ) -> Flow[Execution]:
         claim_key = secrets.token_hex(16)
@@ -220,7 +246,17 @@ class Guard:
         except BaseException as error:
             yield from self._undo_claim(id, proved, claim_key, error)
             raise
-        execution = _execution(claimed, proved)
+        return (yield from self._confirm(claimed, proved, requested_after, keys))
+
+    def _confirm(
+        self,
+        claimed: Approval,
+        proved: Proof,
+        requested_after: Optional[int],
+        keys: Optional[List[Dict[str, Any]]],
+    ) -> Flow[Execution]:
+        """Verifies what the claim shows. If it does not verify, the outcome is `failed`."""
+        id, execution = claimed.id, _execution(claimed, proved)
         try:
             again = self._prove(claimed, id, requested_after, keys, execution.id)
             if (again.context, again.plan) != (proved.context, proved.plan):
@@ -299,6 +335,8 @@ def _check_decided(decided: Approval) -> None:
         raise Expired("expired", "the approval expired before it was decided", approval_id=id)
     if status == "withdrawn":
         raise Withdrawn("withdrawn", "the request was withdrawn", approval_id=id)
+    if status == "pending":
+        raise Conflict("not-approved", "the approval is still pending", approval_id=id)
     if status == "executed":
         detail = "the approval was claimed by another execution"
         raise Conflict("already-executed", detail, approval_id=id)

@@ -25,12 +25,16 @@ def read_keys(keys: Keys) -> List[Dict[str, Any]]:
     """
     if isinstance(keys, (str, os.PathLike)):
         path = os.fspath(keys)
-        return read_keys(_parse(_read(path), path))
+        return _entries(_parse(_read(path), path))
+    return _entries(keys)
+
+
+def _entries(keys: object) -> List[Dict[str, Any]]:
     if isinstance(keys, Mapping):
-        for name in ("keys", "items"):
-            if isinstance(keys.get(name), Sequence):
-                return read_keys(keys[name])
-        keys = [keys]
+        lists = [keys[name] for name in ("keys", "items") if name in keys]
+        keys = lists[0] if lists else [keys]
+    if not isinstance(keys, (list, tuple)):
+        raise Invalid("request-invalid", "expected a key or a list of keys")
     return [entry for entry in map(_entry, keys) if entry is not None]
 
 

@@ -54,7 +54,7 @@ class Verifier:
         """Returns the answer to a request of `wire.wit`; both are JSON texts.
 
         Raises, in this order: `Invalid` with `request-invalid` for a lone surrogate, and with
-        `limit-exceeded` above 16 MiB; `VerifierTrapped`.
+        `limit-exceeded` above 17 MiB (from 16 MiB on, the verifier refuses); `VerifierTrapped`.
         """
         return self._module.call(request)
 
