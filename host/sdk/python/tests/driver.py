@@ -23,8 +23,10 @@ from signoff import _component, errors
 
 Command = Dict[str, Any]
 
-REQUEST = ("agent", "action", "context", "plan", "reason", "threshold", "groups")
-REQUEST += ("expires_in_seconds", "timeout")
+REQUEST = (
+    *("agent", "action", "context", "plan", "reason", "threshold", "groups"),
+    *("expires_in_seconds", "timeout"),
+)
 GUARD = (*REQUEST, "lease_seconds", "audience", "floor", "accept", "policies", "allow_hmac")
 ARGUMENTS = {
     "request": REQUEST,
@@ -77,7 +79,7 @@ STATEMENT = {
     "approver": "user@company.com",
     "comment": "",
 }
-KEY = {
+KEY: Dict[str, Any] = {
     "id": "shared",
     "algorithm": "hmac-sha256",
     "material": "c2hhcmVkLXNlY3JldC1vZi10aGUtZHJpdmVyLXRlc3Q",

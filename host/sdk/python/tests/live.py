@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import http.client
+import http.server
 import json
 import os
 import pathlib
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 import urllib.request
-from typing import Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional
+
+import signoff
 
 AUDIENCE = "tests"
 SECRET = "a-secret-of-the-live-tests-with-enough-bytes"
@@ -115,3 +120,90 @@ class Office:
                     log = (self.home / "serve.log").read_text()
                     raise RuntimeError(f"the server ended: {log}") from None
                 time.sleep(0.05)
+
+
+class Deciding:
+    """Decides the next request for an action, from another thread, as approvers do."""
+
+    def __init__(self, office: Office, action: str, *names: str, decision: str = "approve") -> None:
+        self._office = office
+        self._action = action
+        self._names = names or ("alice",)
+        self._decision = decision
+        self._thread = threading.Thread(target=self._work)
+        self.failure: Optional[BaseException] = None
+
+    def __enter__(self) -> Deciding:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.join()
+        if self.failure is not None:
+            raise self.failure
+
+    def _work(self) -> None:
+        try:
+            with signoff.Client(self._office.url, self._office.admin) as admin:
+                while True:
+                    found = admin.list(status="pending", action=self._action).items
+                    if found:
+                        break
+                    time.sleep(0.02)
+            for name in self._names:
+                more = ["--comment", "a\nreason"] if self._decision == "reject" else []
+                self._office.decide(found[0].id, self._decision, name, *more)
+        except BaseException as failure:
+            self.failure = failure
+
+
+class Liar:
+    """A proxy that changes what the server answers: `edit` gets method, path and JSON.
+
+    It returns the JSON to answer, a pair of a status and JSON, or None to cut the connection.
+    """
+
+    def __init__(
+        self, office: Office, edit: Callable[[str, str, Any], Any], waits: bool = True
+    ) -> None:
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def pass_on(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+                true = http.client.HTTPConnection("127.0.0.1", office.port)
+                names = ("Authorization", "Content-Type", "Idempotency-Key")
+                headers = {name: self.headers[name] for name in names if name in self.headers}
+                sent = self.path if waits else self.path.partition("?")[0]
+                true.request(self.command, sent, body or None, headers)
+                answer = true.getresponse()
+                status, text = answer.status, answer.read()
+                true.close()
+                path = self.path.partition("?")[0]
+                changed = edit(self.command, path, json.loads(text))
+                if changed is None:
+                    self.close_connection = True
+                    return
+                if isinstance(changed, tuple):
+                    status, changed = changed
+                text = json.dumps(changed).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text)
+
+            do_GET = do_POST = pass_on
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> Liar:
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()

@@ -7,13 +7,13 @@ import os
 import pathlib
 import socket
 import threading
-from typing import Any, Dict
+from typing import Any, Callable, Dict, List, Tuple
 
 import pytest
 from fake import APPROVAL, Fake, approval, cut, drip, hang, problem, reply
 
 import signoff
-from signoff import _api, _transport
+from signoff import _api
 from signoff._transport import Broken
 
 ID = str(APPROVAL["id"])
@@ -213,7 +213,8 @@ def test_fork_does_not_share_connections(fake: Fake, client: signoff.Client) -> 
 def test_malformed_id_is_not_found_and_not_sent(
     fake: Fake, client: signoff.Client, id: str
 ) -> None:
-    for call in (client.get, client.wait, client.withdraw, client.receipt):
+    calls: List[Callable[[str], Any]] = [client.get, client.wait, client.withdraw, client.receipt]
+    for call in calls:
         with pytest.raises(signoff.NotFound):
             call(id)
     assert not fake.requests
@@ -239,8 +240,8 @@ def test_wait_ends_when_the_status_changes(fake: Fake, client: signoff.Client) -
 def test_wait_does_not_ask_in_a_tight_loop(
     fake: Fake, client: signoff.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pauses = []
-    monkeypatch.setattr(_transport.time, "sleep", pauses.append)
+    pauses: List[float] = []
+    monkeypatch.setattr("time.sleep", pauses.append)
     fake.answers.extend([reply(approval())] * 8 + [reply(approval(status="approved"))])
     client.wait(ID)
     assert len(pauses) == 8
@@ -267,7 +268,7 @@ def test_wait_ends_at_the_expiry_even_if_the_server_shows_pending(
 
 def test_other_calls_send_what_they_take(fake: Fake, client: signoff.Client) -> None:
     claimed = approval(status="executed", execution={"id": "exec_1", "outcome": "claimed"})
-    calls = [
+    calls: List[Tuple[Callable[[], Any], Any]] = [
         (lambda: client.decide(ID, "approved", "s", approver="a"), approval(status="approved")),
         (lambda: client.claim(ID, "a", "b", {}, lease_seconds=9), claimed),
         (lambda: client.report(ID, "exec_1", "failed", "why"), claimed),

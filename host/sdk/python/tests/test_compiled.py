@@ -6,6 +6,7 @@ import os
 import pathlib
 
 import pytest
+import wasmtime.component
 
 from signoff import _compiled, _component
 
@@ -92,7 +93,7 @@ def test_module_loads_from_the_cache_and_replaces_a_damaged_file(
         raise AssertionError("compiled although the code is cached")
 
     with monkeypatch.context() as patched:
-        patched.setattr(_component.Component, "__init__", no_compiler)
+        patched.setattr(wasmtime.component.Component, "__init__", no_compiler)
         assert _component.Module(wasm).call("{}")
     file.write_bytes(b"damaged")
     assert _component.Module(wasm).call("{}")

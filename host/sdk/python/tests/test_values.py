@@ -6,7 +6,7 @@ import datetime
 import decimal
 import json
 import pathlib
-from typing import Any, Dict
+from typing import Any, Callable, Dict
 
 import pytest
 
@@ -37,8 +37,8 @@ def native(described: Dict[str, Any]) -> Any:
         return nested
     if kind == "datetime":
         zone = {"naive": None, "utc": datetime.timezone.utc}[value[-1]]
-        return datetime.datetime(*value[:-1], tzinfo=zone)
-    units = {
+        return datetime.datetime(*value[:-1]).replace(tzinfo=zone)
+    units: Dict[str, Callable[[Any], Any]] = {
         "int": int,
         "float": float,
         "decimal": decimal.Decimal,

@@ -11,6 +11,7 @@ import threading
 from typing import Any, Dict, List
 
 import pytest
+import wasmtime
 from driver import KEY, STATEMENT, traps
 
 import signoff
@@ -123,7 +124,7 @@ def test_trapped_instance_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     (instance,) = module._idle
 
     def trap(*_: Any) -> str:
-        raise _component.WasmtimeError("wasm trap: unreachable")
+        raise wasmtime.WasmtimeError("wasm trap: unreachable")
 
     monkeypatch.setattr(instance, "_call", trap)
     with pytest.raises(signoff.VerifierTrapped):
