@@ -233,7 +233,7 @@ var firstSecond = time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func isClockSet(now time.Time) error {
 	if now.Before(firstSecond) {
-		return rejected("request-invalid", "the clock shows %s; is it set?", now.UTC().Format(time.RFC3339))
+		return &Rejection{"request-invalid", "the clock shows " + now.UTC().Format(time.RFC3339) + "; is it set?"}
 	}
 	return nil
 }

@@ -98,16 +98,16 @@ var digestOfModule = sync.OnceValue(func() string {
 })
 
 // CallText sends a request of wit/wire.wit and returns the answer; both are JSON texts. A rejection is
-// an answer here.
+// an answer too. A request that is larger than [RequestBytesMax] or not UTF-8 is answered as the module
+// would, without calling it: the module trusts its host for both.
 //
-// Errors: a [*Rejection] with `request-invalid` if the request is not UTF-8, or `limit-exceeded` if it
-// is larger than [RequestBytesMax]; [ErrTrapped].
+// Errors: [ErrTrapped].
 func (v *Verifier) CallText(request string) (string, error) {
 	if len(request) > RequestBytesMax {
-		return "", rejected("limit-exceeded", "the request is %d bytes, the limit is %d", len(request), RequestBytesMax)
+		return refused("limit-exceeded", "request is %d bytes, the limit is %d", len(request), RequestBytesMax), nil
 	}
 	if !utf8.ValidString(request) {
-		return "", rejected("request-invalid", "the request is not UTF-8")
+		return refused("request-invalid", "request is not UTF-8 at byte %d", validBytes(request)), nil
 	}
 	var answer string
 	err := v.pool.use(func(lent *instance) (err error) {
@@ -175,8 +175,19 @@ func (v *Verifier) trap() error {
 	return trapped("%w", err)
 }
 
-func rejected(code, format string, values ...any) *Rejection {
-	return &Rejection{code, fmt.Sprintf(format, values...)}
+// refused is the answer of a rejection. The message needs no escapes.
+func refused(code, format string, values ...any) string {
+	return fmt.Sprintf(`{"error":{"code":"%s","message":"%s"}}`, code, fmt.Sprintf(format, values...))
+}
+
+// validBytes returns the length of the UTF-8 that a text begins with.
+func validBytes(text string) int {
+	for index, char := range text {
+		if _, size := utf8.DecodeRuneInString(text[index:]); char == utf8.RuneError && size == 1 {
+			return index
+		}
+	}
+	return len(text)
 }
 
 func trapped(format string, values ...any) error {

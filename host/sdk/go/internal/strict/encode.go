@@ -49,6 +49,9 @@ func Encode(name string, value any, limit int) (string, error) {
 	if err := e.value(reflect.ValueOf(value)); err != nil {
 		return "", err
 	}
+	if err := e.fits(); err != nil {
+		return "", err
+	}
 	return string(e.out), nil
 }
 
@@ -80,9 +83,18 @@ func (e *encoder) refuse(format string, values ...any) error {
 	return &Error{e.path.String(), fmt.Sprintf(format, values...)}
 }
 
-func (e *encoder) value(v reflect.Value) error {
+// fits refuses a text that became too large. It is checked before each value, so that a value that is
+// small but leads to itself in many ways ends early.
+func (e *encoder) fits() error {
 	if len(e.out) > e.limit {
 		return e.refuse("the JSON text is larger than %d bytes", e.limit)
+	}
+	return nil
+}
+
+func (e *encoder) value(v reflect.Value) error {
+	if err := e.fits(); err != nil {
+		return err
 	}
 	if !v.IsValid() {
 		return e.text("null")
@@ -185,9 +197,6 @@ func (e *encoder) raw(text []byte) error {
 		return e.refuse("a JSON text that is not exactly one value")
 	}
 	e.out = append(e.out, bytes.TrimSpace(text)...)
-	if len(e.out) > e.limit {
-		return e.refuse("the JSON text is larger than %d bytes", e.limit)
-	}
 	return nil
 }
 
@@ -202,7 +211,8 @@ func (e *encoder) number(text string) error {
 	return e.text(text)
 }
 
-// float prints the shortest text that is read back as the same number, in the form of encoding/json.
+// float prints the shortest text that is read back as the same number, with an exponent where
+// encoding/json has one.
 func (e *encoder) float(number float64, bits int) error {
 	if math.IsNaN(number) || math.IsInf(number, 0) {
 		return e.refuse("%v is not JSON", number)
