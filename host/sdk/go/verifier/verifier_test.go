@@ -91,7 +91,9 @@ func TestStatementsAreSignedAndVerified(t *testing.T) {
 	}
 	_, err = v.Verify(statement, signature, verifier.Keyring{key}, nil)
 	wants(t, err, "request-invalid")
-	_, err = v.Verify(statement, signature, verifier.Keyring{key}, []string{"v2"})
+	complete := statement
+	complete.Audience, complete.KeyID, complete.RequestDigest = "prod", "hmac", strings.Repeat("0", 64)
+	_, err = v.Verify(complete, signature, verifier.Keyring{key}, []string{"v2"})
 	wants(t, err, "signature-malformed")
 	statement.Decision = "rejected"
 	_, err = v.Verify(statement, signature, verifier.Keyring{key}, []string{"v1"})
