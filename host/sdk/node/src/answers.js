@@ -6,6 +6,9 @@ import { parse } from "./json.js";
 const APPROVAL_ID = /^appr_[0-9a-z]{26}$/;
 const EXECUTION_ID = /^exec_[0-9a-z]{26}$/;
 
+/** Members of an approval that are always texts. */
+const TEXTS = "audience status agent action requested_by requested_at expires_at context_hash request_digest".split(" ");
+
 /**
  * One approver's signed decision.
  *
@@ -180,8 +183,9 @@ function isApproval(value) {
   return (
     isObject(value) &&
     isApprovalId(value.id) &&
-    ["status", "agent", "action", "context_hash"].every((name) => typeof value[name] === "string") &&
+    TEXTS.every((name) => typeof value[name] === "string") &&
     !Number.isNaN(Date.parse(value.expires_at)) &&
+    isObject(value.requirement) &&
     Array.isArray(value.ballots) &&
     value.ballots.every(isObject) &&
     (value.execution == null || EXECUTION_ID.test(value.execution.id))

@@ -3,10 +3,12 @@
 import { coreOf, sha256, unusable } from "./component.js";
 import { Invalid, Rejection, VerifierTrapped } from "./errors.js";
 import { Instance } from "./instance.js";
-import { encode, encodeFast, isWellFormed, parse, RawJson, REQUEST_MAX } from "./json.js";
+import { encode, encodeFast, isWellFormed, parse, RawJson } from "./json.js";
 
 /** An instance with more memory than this after a call is dropped, because memory never shrinks. */
 const MEMORY_MAX = 4 * 1024 * 1024;
+/** A longer request is refused here. The verifier refuses those above 16 MiB of UTF-8. */
+const REQUEST_UNITS_MAX = 17 * 1024 * 1024;
 /** The depth of a request: an approval and its context inside arguments. */
 const REQUEST_DEPTH = 128;
 
@@ -178,11 +180,12 @@ export class Verifier {
    *
    * @param {string} request
    * @returns {string}
-   * @throws {Invalid} `request-invalid`: a lone surrogate. `limit-exceeded`: over 16 MiB.
+   * @throws {Invalid} `limit-exceeded`: over 17 MiB; the verifier answers so from 16 MiB on.
+   *   `request-invalid`: a lone surrogate.
    * @throws {VerifierTrapped}
    */
   callText(request) {
-    if (request.length > REQUEST_MAX) throw invalid("limit-exceeded", "the request is longer than 16 MiB");
+    if (request.length > REQUEST_UNITS_MAX) throw invalid("limit-exceeded", "the request is longer than 17 MiB");
     if (!isWellFormed(request)) throw invalid("request-invalid", "the request contains a lone surrogate");
     // Only an instance that answered, and whose memory is small, is used again.
     const instance = this.#idle ?? new Instance(new WebAssembly.Instance(this.#module, {}));
