@@ -21,6 +21,11 @@ AUDIENCE = "tests"
 SECRET = "a-secret-of-the-live-tests-with-enough-bytes"
 
 
+def must_not_run(execution: signoff.Execution) -> None:
+    """A guarded function that fails the test."""
+    raise AssertionError(f"ran on {execution.context_text}")
+
+
 class Office:
     """`signoff serve` on a new store, two approvers, and tokens."""
 

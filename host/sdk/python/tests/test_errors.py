@@ -14,13 +14,15 @@ from signoff.attempt import Attempt
 from signoff.errors import class_of, rejection, table_name
 
 ROOT = pathlib.Path(__file__).resolve().parents[4]
-CODES = re.findall(r"^\| `([a-z-]+)` \| \d", (ROOT / "wit" / "codes.md").read_text(), re.M)
+TABLE = (ROOT / "wit" / "codes.md").read_text(encoding="utf-8")
+CODES = dict(re.findall(r"^\| `([a-z-]+)` \| \d+ \| (.*?) \|", TABLE, re.M))
 SHARED = (ROOT / "host" / "sdk" / "README.md").read_text(encoding="utf-8")
 
 
 def test_every_code_has_its_class() -> None:
     assert len(CODES) > 40
     assert [code for code in CODES if class_of(code) is signoff.SignoffError] == []
+    assert {code: rejection(code, "").title for code in CODES} == CODES
 
 
 def test_table_is_the_one_that_all_sdks_share() -> None:

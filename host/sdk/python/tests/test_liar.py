@@ -7,7 +7,7 @@ import uuid
 from typing import Any, Callable, Dict, List, Optional
 
 import pytest
-from live import AUDIENCE, Deciding, Liar, Office
+from live import AUDIENCE, Deciding, Liar, Office, must_not_run
 from test_guard import only
 
 import signoff
@@ -71,7 +71,7 @@ def test_lie_before_the_claim_claims_nothing(
     with Liar(office, lie("wait", LIES[name])) as liar, Deciding(office, options["action"]):
         with signoff.Client(liar.url, office.agent, timeout=1) as client:
             with pytest.raises((signoff.Unverified, signoff.Invalid, signoff.Unavailable)):
-                client.guard(pytest.fail, **options)
+                client.guard(must_not_run, **options)
     assert only(office, options["action"]).members["execution"] is None
 
 
@@ -81,7 +81,7 @@ def test_approval_that_nobody_signed_is_not_claimed(
     edit = lie("wait", lambda view: {**view, "status": "approved"})
     with Liar(office, edit, waits=False) as liar, signoff.Client(liar.url, office.agent) as client:
         with pytest.raises(signoff.Unverified) as refused:
-            client.guard(pytest.fail, **options)
+            client.guard(must_not_run, **options)
     assert refused.value.code == "signature-invalid"
     assert only(office, options["action"]).status == "withdrawn"
 
@@ -103,7 +103,7 @@ def test_lie_after_the_claim_runs_nothing_and_reports_failed(
     with Liar(office, lie("/execute", change)) as liar, Deciding(office, options["action"]):
         with signoff.Client(liar.url, office.agent) as client:
             with pytest.raises(signoff.SignoffError):
-                client.guard(pytest.fail, **options)
+                client.guard(must_not_run, **options)
     execution = only(office, options["action"]).members["execution"]
     assert execution["outcome"] == "failed"
     assert execution["detail"].startswith("never started: ")
@@ -121,7 +121,7 @@ def test_list_of_keys_makes_a_pinned_key_stricter(
     with Liar(office, lie("/keys", change)) as liar, Deciding(office, options["action"]):
         with signoff.Client(liar.url, office.agent) as client:
             with pytest.raises(signoff.Unverified) as refused:
-                client.guard(pytest.fail, **options)
+                client.guard(must_not_run, **options)
     expected = {"revoked": "key-revoked", "without groups": "approver-not-allowed"}
     assert refused.value.code == expected[listed]
 
@@ -142,7 +142,7 @@ def test_without_keys_the_own_request_is_compared(
     with Liar(office, lie("wait", LIES[name])) as liar, Deciding(office, options["action"]):
         with signoff.Client(liar.url, office.agent) as client:
             with pytest.raises((signoff.Unverified, signoff.Unavailable)) as refused:
-                client.guard(pytest.fail, **options)
+                client.guard(must_not_run, **options)
     assert refused.value.code in ("untrusted-answer", "unreachable")
     assert only(office, options["action"]).members["execution"] is None
 
@@ -166,9 +166,14 @@ def test_lost_answer_of_a_claim_runs_once(office: Office, options: Dict[str, Any
 def test_report_that_fails_leaves_the_result(office: Office, options: Dict[str, Any]) -> None:
     refusal = (500, {"code": "internal-error", "detail": "no"})
     ran: List[signoff.Execution] = []
+
+    def keep(execution: signoff.Execution) -> int:
+        ran.append(execution)
+        return 7
+
     with Liar(office, lie("/outcome", lambda _: refusal)) as liar:
         with Deciding(office, options["action"]), signoff.Client(liar.url, office.agent) as client:
-            assert client.guard(lambda execution: ran.append(execution) or 7, **options) == 7  # type: ignore[func-returns-value]
+            assert client.guard(keep, **options) == 7
     assert not ran[0].reported
 
 
@@ -195,7 +200,7 @@ def test_approval_that_was_claimed_before_is_refused_before_the_call(
         with Deciding(office, options["action"]), client.approved(**options):
             pass
         with pytest.raises(signoff.Unverified) as refused:
-            client.guard(pytest.fail, **options)
+            client.guard(must_not_run, **options)
     assert refused.value.code == "untrusted-answer"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Dict, Optional, Sequence, Tuple, Type
 
 from ._printable import printable
+from ._titles import TITLES
 
 
 class SignoffError(Exception):
@@ -28,7 +29,7 @@ class SignoffError(Exception):
     ) -> None:
         super().__init__(code, detail)
         self.code = code
-        self.title = title if title is not None else code.replace("-", " ").capitalize()
+        self.title = title if title is not None else TITLES.get(code, code)
         self.detail = detail
         self.status = status
         self.request_id = request_id

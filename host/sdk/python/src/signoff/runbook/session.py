@@ -55,9 +55,9 @@ class Session:
         for approval in list(self._known):
             changes, approval.changes = approval.changes, {}
             if "expires_at" in changes:
-                approval.shown = self._extended(approval, changes["expires_at"])
+                self._extend(approval, changes["expires_at"])
             if "status" in changes:
-                approval.shown = self._claimed(approval)
+                self._claim(approval)
             elif "executed_at" in changes:
                 raise Invalid("request-invalid", "`executed_at` is set only with the status")
 
@@ -67,16 +67,23 @@ class Session:
         self._known.add(approval)
         return approval
 
-    def _extended(self, approval: Approval, expires_at: datetime.datetime) -> shown.Approval:
+    def _extend(self, approval: Approval, expires_at: datetime.datetime) -> None:
         left = expires_at - datetime.datetime.now(datetime.timezone.utc)
-        return self.client.extend(approval.id, math.ceil(left.total_seconds()))
+        _show(approval, self.client.extend(approval.id, math.ceil(left.total_seconds())))
 
-    def _claimed(self, approval: Approval) -> shown.Approval:
+    def _claim(self, approval: Approval) -> None:
         if approval.context is None:
             raise Invalid("request-invalid", "the server does not show the context to claim with")
-        return self.client.claim(
+        claimed = self.client.claim(
             approval.id, approval.agent, approval.action, approval.context, plan=approval.plan
         )
+        _show(approval, claimed)
+
+
+def _show(approval: Approval, changed: shown.Approval) -> None:
+    """Shows a change, whose answer leaves out context and plan."""
+    texts = {name: approval.shown.members.get(name) for name in ("context", "plan")}
+    approval.shown = shown.Approval({**changed.members, **texts})
 
 
 class Query:
