@@ -15,6 +15,7 @@ import {
 } from "./errors.js";
 import { parse, rawJson } from "./json.js";
 import { restricted } from "./keys.js";
+import { textOf } from "./verifier.js";
 
 /** How far the server's clock may be behind, in seconds. */
 const CLOCK_SKEW_SECONDS = 60;
@@ -109,11 +110,14 @@ export class Execution {
  * @template T
  * @param {Client} client
  * @param {GuardSettings} settings
- * @param {GuardOptions} options
+ * @param {GuardOptions} given
  * @param {(execution: Execution) => T | Promise<T>} run
  * @returns {Promise<T>}
  */
-export async function guard(client, settings, options, run) {
+export async function guard(client, settings, given, run) {
+  // The texts are made before anything is awaited: the caller may change the objects afterwards.
+  const { context, plan = null } = given;
+  const options = { ...given, context: textOf(context), plan: plan === null ? null : textOf(plan) };
   const verifier = await settings.verifier();
   const attempt = attemptOf(verifier, options);
   const check = checkOf(client, verifier, settings, options, attempt);
@@ -209,7 +213,7 @@ async function tell(client, id, executionId, outcome, detail) {
 }
 
 /**
- * Returns the attempt with its texts: serialized once, in the canonical form of the own verifier.
+ * Returns the attempt with its texts in the canonical form of the own verifier.
  *
  * @param {Verifier} verifier
  * @param {GuardOptions} options
