@@ -5,7 +5,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 use signoff::keys::Keys;
-use signoff::modules::{Envelope, Manifest, Slot};
+use signoff::modules::{Envelope, Manifest, Slot, sign};
 
 use crate::support::modules::{Core, Shop, change, push};
 use crate::support::{Client, Home, activated, claim_body, flat, home_with_signer, request_body};
@@ -157,7 +157,7 @@ fn a_module_that_reads_an_unknown_fact_is_refused() {
     text["facts"] = json!(["risk"]);
     let manifest = Manifest::parse(&text.to_string()).unwrap();
     let keys = Keys::load(&shop.team.path("signoff.keys.json")).unwrap();
-    let envelope = Envelope::sign(&manifest, &keys.module_key("team").unwrap()).to_text();
+    let envelope = sign(&manifest, &keys.module_key("team").unwrap()).to_text();
     let envelope: Value = serde_json::from_str(&envelope).unwrap();
     push(&shop.policy, &envelope, &wasm).refused("module-invalid");
     assert_eq!(shop.slot("policy")["active"], Value::Null);

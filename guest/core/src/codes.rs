@@ -52,7 +52,7 @@ codes! {
     ApproverNotAllowed = "approver-not-allowed" verifier,
     PolicyDenied = "policy-denied" host,
     ModuleInvalid = "module-invalid" host,
-    ManifestInvalid = "manifest-invalid" host,
+    ManifestInvalid = "manifest-invalid" verifier,
     VersionNotNewer = "version-not-newer" host,
     AudienceMismatch = "audience-mismatch" verifier,
     RequirementTooWeak = "requirement-too-weak" verifier,

@@ -18,6 +18,7 @@ pub mod glob;
 pub mod hex;
 pub mod limits;
 pub mod log;
+pub mod module;
 pub mod name;
 pub mod object;
 #[cfg(target_arch = "wasm32")]

@@ -14,6 +14,7 @@ use crate::approval;
 use crate::describe::Describe;
 use crate::key::KeyEntry;
 use crate::lifecycle;
+use crate::manifest;
 use crate::operation;
 use crate::receipt;
 use crate::record::to_json;
@@ -299,6 +300,19 @@ impl life::Guest for Component {
             comment
         });
         Ok(stated.statement.into())
+    }
+}
+
+impl exports::signoff::approval::manifest::Guest for Component {
+    fn verify(
+        manifest: String,
+        digest: String,
+        slot: String,
+        audience: Option<String>,
+        keys: Vec<types::Key>,
+    ) -> Result<String, types::Rejection> {
+        let verified = run!(manifest::Verify { manifest, digest, slot, audience, keys });
+        Ok(to_json(&verified)?)
     }
 }
 

@@ -176,6 +176,11 @@ impl Key {
         self.algorithm == other.algorithm && is_same
     }
 
+    /// Returns whether the key verifies with public material.
+    pub(crate) fn is_public(&self) -> bool {
+        self.algorithm == Algorithm::Ed25519
+    }
+
     /// Returns the bytes to verify or sign with; `None` if the secret is unavailable.
     pub(crate) fn bytes(&self) -> Option<&[u8]> {
         match &self.material {

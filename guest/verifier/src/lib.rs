@@ -15,6 +15,7 @@ mod heap;
 pub mod key;
 pub mod lifecycle;
 pub mod mac;
+pub mod manifest;
 pub mod operation;
 mod pae;
 pub mod receipt;

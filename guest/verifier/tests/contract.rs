@@ -17,12 +17,13 @@ use signoff_verifier::wire;
 
 const CODES: &str = include_str!("../../../wit/codes.md");
 const TYPES: &str = include_str!("../../../wit/types.wit");
-const INTERFACES: [(&str, &str); 5] = [
+const INTERFACES: [(&str, &str); 6] = [
     ("context", include_str!("../../../wit/context.wit")),
     ("signing", include_str!("../../../wit/signing.wit")),
     ("lifecycle", include_str!("../../../wit/lifecycle.wit")),
     ("approval", include_str!("../../../wit/approval.wit")),
     ("receipt", include_str!("../../../wit/receipt.wit")),
+    ("manifest", include_str!("../../../wit/manifest.wit")),
 ];
 
 #[test]

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use super::output::{line, note};
 use crate::api::Problem;
+use crate::refusal::Refusal;
 
 /// The exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +55,11 @@ impl From<Exit> for ExitCode {
 impl Failure {
     pub(super) fn usage(message: impl Into<String>) -> Self {
         Self::Usage(message.into())
+    }
+
+    /// Makes the failure of a refusal by this program itself.
+    pub(super) fn refused(refusal: &Refusal, json: bool) -> Self {
+        Self::Refused { problem: refusal.problem(), json }
     }
 
     /// The exit code.

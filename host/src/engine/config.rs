@@ -19,7 +19,7 @@ pub(super) const TICKS_MAX: u64 = 50;
 /// Maximum number of concurrent instances in the pooling allocator.
 pub(super) const INSTANCES_MAX: u32 = 128;
 /// Maximum memory of a policy: enough for an interpreter of another language.
-pub(crate) const POLICY_MEMORY_BYTES_MAX: usize = 128 << 20;
+pub(crate) const POLICY_MEMORY_BYTES_MAX: usize = signoff_core::module::MEMORY_BYTES_MAX;
 /// Maximum number of elements in a policy's tables; an interpreter has several thousand functions
 /// in one.
 pub(crate) const POLICY_TABLE_ELEMENTS_MAX: usize = 65_536;

@@ -19,7 +19,7 @@ pub use compile::{
     COMPILE_COMMAND, CompileError, Compiler, Settings, WASM_BYTES_MAX, compile_here,
 };
 pub use config::{Allocation, config, policy_config};
-pub(crate) use config::{POLICY_MEMORY_BYTES_MAX, POLICY_TABLE_ELEMENTS_MAX, POLICY_TICKS_MAX};
+pub(crate) use config::{POLICY_TABLE_ELEMENTS_MAX, POLICY_TICKS_MAX};
 pub use loader::Loader;
 pub use module::{
     POLICY_STACK_BYTES, POLICY_TEMPLATE, VERIFIER, VERIFIER_DIGEST, digest, verifier_core,

@@ -8,7 +8,7 @@ use wasmparser::{
     Validator, WasmFeatures,
 };
 
-use super::name::Slot;
+use super::Slot;
 use crate::code::Code;
 use crate::engine::WASM_BYTES_MAX;
 use crate::policy::Limits;

@@ -10,8 +10,7 @@
 //!
 //! | file | contains |
 //! | --- | --- |
-//! | `name`, `manifest`, `limits`, `facts`, `audience` | slots, names, versions and digests; the manifest and what it lists |
-//! | `envelope`, `strict` | the manifest's signature, and the parsing of both |
+//! | `signed` | manifests verified with this host's keys; their rules are in [`signoff_core::module`] |
 //! | `inspect` | checks of a module's bytes before anything is compiled or run |
 //! | `slots` | the active modules |
 //! | `row` | the stored rows of modules and slots |
@@ -23,15 +22,9 @@
 //! | `audit_fields` | the audit entries of changes and refusals |
 
 mod activate;
-mod audience;
 mod audit_fields;
-mod envelope;
-mod facts;
 mod inspect;
-mod limits;
 mod list;
-mod manifest;
-mod name;
 mod prepare;
 mod push;
 mod reach;
@@ -39,8 +32,8 @@ mod remove;
 mod restore;
 mod row;
 mod shadow;
+mod signed;
 mod slots;
-mod strict;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod tests;
@@ -64,14 +57,14 @@ use crate::role::Role;
 use crate::verifier::ActiveVerifier;
 
 pub use crate::engine::WASM_BYTES_MAX;
-pub use audience::is_for;
-pub use envelope::{ENVELOPE_BYTES_MAX, Envelope, PAYLOAD_TYPE, Signed};
-pub use facts::{FACTS_MAX, all_given, all_listed, facts_described};
 pub use inspect::{Inspected, inspect};
-pub use limits::{MEMORY_BYTES_MIN, limits, limits_json};
-pub use manifest::Manifest;
-pub use name::{FactName, ModuleDigest, ModuleName, Slot, Version};
 pub use push::NewModule;
+pub use signed::{Signed, sign};
+pub use signoff_core::module::{
+    ENVELOPE_BYTES_MAX, Envelope, FACTS_MAX, FactName, MEMORY_BYTES_MIN, Manifest, ModuleDigest,
+    ModuleName, PAYLOAD_TYPE, Slot, Version, all_given, all_listed, facts_described, is_for,
+    limits, limits_json,
+};
 pub use slots::{Active, PolicySlot, ShadowCounts};
 
 pub(crate) use row::keeps_bytes;

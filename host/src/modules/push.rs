@@ -62,7 +62,7 @@ impl Modules {
         idempotency: Option<&Idempotency>,
     ) -> Result<Reply, Refusal> {
         let keys = self.keys.recorded().await?;
-        let signed = Envelope::parse(&new.manifest)?.verify(&keys)?;
+        let signed = Signed::verified(Envelope::parse(&new.manifest)?, &keys)?;
         let manifest = signed.manifest();
         is_for(manifest, self.ledger.audience())?;
         may_change(caller, manifest.slot)?;

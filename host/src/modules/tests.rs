@@ -46,11 +46,15 @@ fn manifest() -> Manifest {
 }
 
 fn signed(keys: &Keys, id: &str) -> Envelope {
-    Envelope::sign(&manifest(), &keys.module_key(id).unwrap())
+    sign(&manifest(), &keys.module_key(id).unwrap())
 }
 
-fn code<T: std::fmt::Debug>(answer: Result<T, Refusal>) -> Code {
-    answer.unwrap_err().code
+fn verified(envelope: &Envelope, keys: &Keys) -> Result<Signed, Refusal> {
+    Signed::verified(envelope.clone(), keys)
+}
+
+fn code<T: std::fmt::Debug, E: Into<Refusal> + std::fmt::Debug>(answer: Result<T, E>) -> Code {
+    answer.unwrap_err().into().code
 }
 
 /// A manifest with a member changed or removed.
@@ -167,7 +171,7 @@ fn a_manifest_lists_the_facts_that_its_module_reads() {
     assert!(!read.says_the_same_as(&manifest()));
     all_given(&read).unwrap();
     let later = Manifest::parse(&facts(&["requester", "risk"])).unwrap();
-    let refused = all_given(&later).unwrap_err();
+    let refused = Refusal::from(all_given(&later).unwrap_err());
     assert_eq!(refused.code, Code::MODULE_INVALID);
     assert!(refused.detail.contains("`risk`") && refused.detail.contains("claimed_by, requester"));
     let verifier = facts(&["requester"]).replace("\"policy\"", "\"verifier\"");
@@ -197,19 +201,19 @@ fn a_manifest_lists_each_fact_that_its_module_says_it_reads() {
 fn an_envelope_verifies_only_with_a_key_of_its_slot() {
     let keys = keys();
     let envelope = Envelope::parse(&signed(&keys, "policy").to_text()).unwrap();
-    assert_eq!(*envelope.clone().verify(&keys).unwrap().manifest(), manifest());
+    assert_eq!(*verified(&envelope, &keys).unwrap().manifest(), manifest());
     assert_eq!(
         envelope.digest(),
         hex::encode(<sha2::Sha256 as sha2::Digest>::digest(envelope.to_text()))
     );
     for id in ["verifier", "none"] {
-        assert_eq!(code(signed(&keys, id).verify(&keys)), Code::KEY_NOT_YOURS, "{id}");
+        assert_eq!(code(verified(&signed(&keys, id), &keys)), Code::KEY_NOT_YOURS, "{id}");
     }
     let others = self::keys();
-    assert_eq!(code(envelope.clone().verify(&others)), Code::SIGNATURE_INVALID);
-    assert_eq!(code(envelope.clone().verify(&Keys::default())), Code::KEY_UNKNOWN);
+    assert_eq!(code(verified(&envelope, &others)), Code::SIGNATURE_INVALID);
+    assert_eq!(code(verified(&envelope, &Keys::default())), Code::KEY_UNKNOWN);
     let log = envelope.to_text().replace("\"keyid\":\"policy\"", "\"keyid\":\"log\"");
-    assert_eq!(code(Envelope::parse(&log).unwrap().verify(&keys)), Code::KEY_UNKNOWN);
+    assert_eq!(code(verified(&Envelope::parse(&log).unwrap(), &keys)), Code::KEY_UNKNOWN);
 }
 
 #[test]
@@ -224,7 +228,7 @@ fn a_revoked_key_verifies_nothing_and_a_retired_one_what_it_signed() {
     keyring.retire("a").unwrap();
     assert!(keys_of(&keyring).module_key("a").is_none(), "it signs nothing more");
     let retired = keys_of(&keyring);
-    let proof = envelope.clone().verify(&retired).unwrap();
+    let proof = verified(&envelope, &retired).unwrap();
     assert_eq!(proof.clone().under(&keys_of(&keyring)).unwrap().envelope(), &envelope);
     // The same material under another id.
     let mut entries = keyring.entries().to_vec();
@@ -233,11 +237,11 @@ fn a_revoked_key_verifies_nothing_and_a_retired_one_what_it_signed() {
     other.status = Status::Revoked;
     entries.push(other);
     let both = Keys::of_entries(entries).unwrap();
-    assert_eq!(code(envelope.clone().verify(&both)), Code::KEY_REVOKED);
+    assert_eq!(code(verified(&envelope, &both)), Code::KEY_REVOKED);
     assert_eq!(code(proof.clone().under(&both)), Code::KEY_REVOKED, "a proof is of its keys");
     assert_eq!(code(proof.under(&Keys::default())), Code::KEY_UNKNOWN);
     keyring.revoke("a").unwrap();
-    assert_eq!(code(envelope.verify(&keys_of(&keyring))), Code::KEY_REVOKED);
+    assert_eq!(code(verified(&envelope, &keys_of(&keyring))), Code::KEY_REVOKED);
 }
 
 #[test]
@@ -283,15 +287,15 @@ fn a_malformed_envelope_is_refused() {
     let mut wrong = sig.to_owned();
     wrong.replace_range(0..1, if sig.starts_with('A') { "B" } else { "A" });
     let text = signature(json!({ "keyid": "policy", "sig": wrong }));
-    assert_eq!(code(Envelope::parse(&text).unwrap().verify(&keys)), Code::SIGNATURE_INVALID);
+    assert_eq!(code(verified(&Envelope::parse(&text).unwrap(), &keys)), Code::SIGNATURE_INVALID);
     let text = changed("payload", json!(Base64::encode_string(b"{}")));
-    assert_eq!(code(Envelope::parse(&text).unwrap().verify(&keys)), Code::SIGNATURE_INVALID);
+    assert_eq!(code(verified(&Envelope::parse(&text).unwrap(), &keys)), Code::SIGNATURE_INVALID);
 }
 
 /// The example in the specification.
 #[test]
 fn the_signed_bytes_match_the_specifications_example() {
-    let message = envelope::to_sign("http://example.com/HelloWorld", b"hello world");
+    let message = signoff_core::module::to_sign("http://example.com/HelloWorld", b"hello world");
     assert_eq!(message, b"DSSEv1 29 http://example.com/HelloWorld 11 hello world");
 }
 

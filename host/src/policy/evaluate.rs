@@ -12,14 +12,14 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use serde::Deserialize;
 use signoff_core::authoring::RuleRequirement;
+use signoff_core::module::Limits;
 use wasmtime::component::{Component, Linker};
 use wasmtime::{ResourceLimiter, Store};
 
 use super::Attempt;
 use super::verdict::{MalformedVerdict, RawVerdict, Verdict};
 use crate::engine::{
-    Cache, Loader, POLICY_MEMORY_BYTES_MAX, POLICY_TABLE_ELEMENTS_MAX, POLICY_TICKS_MAX, Policies,
-    Settings,
+    Cache, Loader, POLICY_TABLE_ELEMENTS_MAX, POLICY_TICKS_MAX, Policies, Settings,
 };
 
 /// The bindings generated from `wit/` for world `policy`. Nothing outside this file names them.
@@ -40,15 +40,6 @@ const DESCRIPTION_BYTES_MAX: usize = 4 << 20;
 /// policy's memory, so the size of that memory does not limit their total. Enough for the longest
 /// description, plus headroom.
 const ANSWER_BYTES_MAX: usize = DESCRIPTION_BYTES_MAX + (64 << 10);
-
-/// Resource limits of one evaluation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Units of fuel; an instruction of WebAssembly takes about one.
-    pub fuel: u64,
-    /// Bytes of memory, over all memories of the instance.
-    pub memory_bytes: usize,
-}
 
 /// A loaded policy. Cheap to clone.
 #[derive(Clone)]
@@ -84,18 +75,6 @@ pub enum PolicyFailure {
 struct Bounds {
     memory_bytes_left: usize,
     table_elements_left: usize,
-}
-
-impl Limits {
-    /// The largest limits that a manifest may request.
-    pub const MAX: Self = Self { fuel: 10_000_000_000, memory_bytes: POLICY_MEMORY_BYTES_MAX };
-}
-
-impl Default for Limits {
-    /// Enough for an interpreter that parses a context and a plan of 1 MiB each.
-    fn default() -> Self {
-        Self { fuel: 1_000_000_000, memory_bytes: 64 << 20 }
-    }
 }
 
 impl Policy {

@@ -17,11 +17,12 @@ mod verdict;
 
 pub use build::{Built, build, build_with};
 pub use component::{Shape, shape};
-pub use evaluate::{Limits, Policy, PolicyFailure};
+pub use evaluate::{Policy, PolicyFailure};
 pub use problems::Problems;
 pub use rules_runtime::{RulesError, RulesRuntime, Template};
 pub use signoff_core::authoring::{
     Attempt, Expected, Loaded, Problem, Severity, Tested, TestedCase, Trace,
 };
+pub use signoff_core::module::Limits;
 pub(crate) use verdict::RawVerdict;
 pub use verdict::{Decision, MalformedVerdict, Requirement, Verdict};

@@ -6,7 +6,7 @@ use base64ct::{Base64, Encoding};
 use serde_json::{Value, json};
 use signoff::engine::digest;
 use signoff::keys::Keys;
-use signoff::modules::{Envelope, Manifest, ModuleDigest, ModuleName, Slot, Version};
+use signoff::modules::{Manifest, ModuleDigest, ModuleName, Slot, Version, sign};
 use signoff::policy::Limits;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
@@ -263,6 +263,6 @@ pub fn sealed(home: &Home, wasm: &[u8], slot: Slot, version: u64, key: &str) -> 
     let (name, version) = (ModuleName::parse("rules").unwrap(), Version::new(version).unwrap());
     let digest = ModuleDigest::of(wasm);
     let manifest = Manifest::new(digest, slot, name, version, Limits::default(), 1_700_000_000);
-    let envelope = Envelope::sign(&manifest, &keys.module_key(key).unwrap());
+    let envelope = sign(&manifest, &keys.module_key(key).unwrap());
     serde_json::from_str(&envelope.to_text()).unwrap()
 }

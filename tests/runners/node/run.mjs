@@ -9,7 +9,7 @@ import { readFileSync } from "node:fs";
 
 import { Verifier } from "./verifier.mjs";
 
-const FILES = ["context", "signing", "signing_v2", "lifecycle", "lifecycle_v2", "approval", "receipt", "wire"];
+const FILES = ["context", "signing", "signing_v2", "lifecycle", "lifecycle_v2", "approval", "receipt", "manifest", "wire"];
 const DIRECTORY = new URL("../../vectors/", import.meta.url);
 
 function main([path, ...rest]) {

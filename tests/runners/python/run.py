@@ -14,7 +14,7 @@ import sys
 
 from verifier import Verifier
 
-FILES = ("context", "signing", "signing_v2", "lifecycle", "lifecycle_v2", "approval", "receipt", "wire")
+FILES = ("context", "signing", "signing_v2", "lifecycle", "lifecycle_v2", "approval", "receipt", "manifest", "wire")
 DIRECTORY = pathlib.Path(__file__).resolve().parents[2] / "vectors"
 
 

@@ -26,12 +26,14 @@ pub const LIFECYCLE_V2: File = ("lifecycle_v2", include_str!("../lifecycle_v2.js
 pub const APPROVAL: File = ("approval", include_str!("../approval.json"));
 /// Verification of receipts.
 pub const RECEIPT: File = ("receipt", include_str!("../receipt.json"));
+/// Verification of modules' manifests.
+pub const MANIFEST: File = ("manifest", include_str!("../manifest.json"));
 /// Malformed requests on the wire.
 pub const WIRE: File = ("wire", include_str!("../wire.json"));
 
 /// All vector files, in the order in which every runner runs them.
-pub const ALL: [File; 8] =
-    [CONTEXT, SIGNING, SIGNING_V2, LIFECYCLE, LIFECYCLE_V2, APPROVAL, RECEIPT, WIRE];
+pub const ALL: [File; 9] =
+    [CONTEXT, SIGNING, SIGNING_V2, LIFECYCLE, LIFECYCLE_V2, APPROVAL, RECEIPT, MANIFEST, WIRE];
 
 /// The result of a run.
 #[derive(Debug)]

@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 use crate::approval;
 use crate::describe::Describe;
 use crate::lifecycle;
+use crate::manifest;
 use crate::object;
 use crate::receipt;
 use crate::rejection::{Code, Rejection};
@@ -62,6 +63,7 @@ operations! {
     "lifecycle.review" => lifecycle::Review<'_>,
     "approval.verify" => approval::Verify<'_>,
     "receipt.verify" => receipt::Verify<'_>,
+    "manifest.verify" => manifest::Verify<'_>,
 }
 
 fn to_raw<T: Serialize>(answer: &T) -> Result<Box<RawValue>, Rejection> {

@@ -1,6 +1,6 @@
 //! One successful request of every operation.
 
-use base64ct::{Base64UrlUnpadded, Encoding};
+use base64ct::{Base64, Base64UrlUnpadded, Encoding};
 use serde_json::{Value, json};
 use signoff_verifier::operation;
 
@@ -134,9 +134,25 @@ pub(crate) fn requests() -> Vec<(&'static str, Value)> {
         ),
         ("approval.verify", question),
         ("receipt.verify", receipt()),
+        ("manifest.verify", manifest()),
     ];
     assert!(requests.iter().map(|(op, _)| *op).eq(operation::OPS.iter().copied()));
     requests.into_iter().chain(v2_requests()).collect()
+}
+
+/// Returns the arguments of the manifest of the vectors.
+fn manifest() -> Value {
+    let define = harness::parsed(&signoff_vectors::MANIFEST.1.into())["define"].take();
+    let payload = harness::parsed(&define["envelope"])["payload"].take();
+    let payload = Base64::decode_vec(payload.as_str().unwrap()).unwrap();
+    let signed: Value = serde_json::from_slice(&payload).unwrap();
+    json!({
+        "manifest": define["envelope"],
+        "digest": signed["digest"],
+        "slot": "policy",
+        "audience": "prod",
+        "keys": define["keys"],
+    })
 }
 
 /// Returns a receipt of the vectors, with the other arguments of its request.

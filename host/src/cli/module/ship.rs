@@ -62,7 +62,7 @@ pub(super) fn push(args: &PushArgs, transport: &Transport) -> Result<Exit, Failu
     })?;
     // Sent in its canonical form.
     let envelope = Envelope::parse(&manifest)
-        .map_err(|refusal| transport.refused(refusal.code, refusal.detail))?;
+        .map_err(|rejection| Failure::refused(&rejection.into(), transport.json))?;
     let wasm = base64::encode(&wasm);
     let body = format!("{{\"manifest\":{},\"wasm\":\"{wasm}\"}}", envelope.to_text());
     working("sending, compiling and checking the module");

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::Args;
 use serde_json::{Value, json};
+use signoff_core::rejection::Rejection;
 
 use super::super::destination::Destination;
 use super::super::{Exit, Global, exit::Failure, output};
@@ -16,8 +17,8 @@ use crate::code::Code;
 use crate::engine::{Allocation, Cache, Compiler, Loader, digest};
 use crate::keys::Keys;
 use crate::modules::{
-    Envelope, FactName, Manifest, ModuleDigest, ModuleName, Slot, Version, WASM_BYTES_MAX,
-    facts_described, inspect, limits,
+    FactName, Manifest, ModuleDigest, ModuleName, Signed, Slot, Version, WASM_BYTES_MAX,
+    facts_described, inspect, limits, sign,
 };
 use crate::policy::{Limits, Policy};
 use crate::refusal::Refusal;
@@ -54,11 +55,11 @@ pub(in super::super) struct SignArgs {
 }
 
 pub(super) fn run(args: &SignArgs, global: &Global) -> Result<Exit, Failure> {
-    let refused =
-        |refusal: Refusal| Failure::Refused { problem: refusal.problem(), json: global.json };
+    let refused = |refusal: Refusal| Failure::refused(&refusal, global.json);
+    let rejected = |rejection: Rejection| refused(rejection.into());
     let wasm = read(&args.file)?;
     let slot = args.slot.parse::<Slot>().map_err(Failure::usage)?;
-    let limits = limits(args.fuel, args.memory_bytes).map_err(refused)?;
+    let limits = limits(args.fuel, args.memory_bytes).map_err(rejected)?;
     // Do not sign a module that servers would refuse.
     inspect(&wasm, slot, limits).map_err(refused)?;
     let keys = Keys::load(&global.keyring())?;
@@ -72,10 +73,10 @@ pub(super) fn run(args: &SignArgs, global: &Global) -> Result<Exit, Failure> {
     let manifest = Manifest::new(digest, slot, args.name.clone(), args.version, limits, now)
         .with_facts(facts)
         .for_audiences(&args.audiences)
-        .map_err(refused)?;
-    let envelope = Envelope::sign(&manifest, &key);
+        .map_err(rejected)?;
+    let envelope = sign(&manifest, &key);
     // Verify as a server with this keyring would: the key may not be allowed to sign for the slot.
-    envelope.clone().verify(&keys).map_err(refused)?;
+    Signed::verified(envelope.clone(), &keys).map_err(refused)?;
     let beside = beside(&args.file);
     let output = args.output.as_ref().unwrap_or(&beside);
     let destination: Destination = output.display().to_string().parse()?;
@@ -118,7 +119,7 @@ fn facts(
     let text = text.map_err(|e| invalid(format!("describe failed: {e}")))?;
     let description: Value = serde_json::from_str(&text)
         .map_err(|e| invalid(format!("its description is not JSON: {e}")))?;
-    facts_described(&description).map_err(refused)
+    facts_described(&description).map_err(|rejection| refused(rejection.into()))
 }
 
 /// Returns the default path of a module's manifest.

@@ -2,19 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use signoff_core::name::Identifier;
 
-use super::limits::{limits, limits_json};
+use super::limits::{Limits, limits, limits_json};
 use super::name::{FactName, ModuleDigest, ModuleName, Slot, Version};
 use super::strict;
 use super::{audience, facts};
-use crate::code::Code;
-use crate::policy::Limits;
-use crate::refusal::Refusal;
+use crate::name::Identifier;
+use crate::rejection::{Code, Rejection};
+use crate::time::UnixSeconds;
 
 /// The only format of manifests.
 const FORMAT: u64 = 1;
@@ -37,7 +35,7 @@ pub struct Manifest {
     /// The deployments that it is for; empty for any.
     pub audiences: BTreeSet<Identifier>,
     /// When it was created, by its author's clock. Informational only.
-    created: DateTime<Utc>,
+    created: UnixSeconds,
 }
 
 /// The serialized manifest.
@@ -77,8 +75,7 @@ impl Manifest {
         limits: Limits,
         created_at_unix_s: u64,
     ) -> Self {
-        let created = i64::try_from(created_at_unix_s).ok();
-        let created = created.and_then(|s| DateTime::from_timestamp(s, 0)).unwrap_or_default();
+        let created = UnixSeconds::new(created_at_unix_s).unwrap_or_default();
         let (facts, audiences) = (BTreeSet::new(), BTreeSet::new());
         Self { digest, slot, name, version, limits, facts, audiences, created }
     }
@@ -93,7 +90,7 @@ impl Manifest {
     /// # Errors
     ///
     /// `limit-exceeded`, `manifest-invalid`: as in [`Self::parse`].
-    pub fn for_audiences(self, audiences: &[String]) -> Result<Self, Refusal> {
+    pub fn for_audiences(self, audiences: &[String]) -> Result<Self, Rejection> {
         Ok(Self { audiences: audience::read(audiences)?, ..self })
     }
 
@@ -108,9 +105,9 @@ impl Manifest {
     ///    `limit-exceeded`: as [`limits`] 3. `limit-exceeded`: more than 16 facts 4.
     ///    `manifest-invalid`: a malformed or duplicate fact name; facts in a verifier's manifest 5. `limit-exceeded`:
     ///    more than 16 audiences 6. `manifest-invalid`: a malformed or duplicate audience
-    pub fn parse(text: &str) -> Result<Self, Refusal> {
+    pub fn parse(text: &str) -> Result<Self, Rejection> {
         let invalid =
-            |why: String| Refusal::new(Code::MANIFEST_INVALID, format!("manifest: {why}"));
+            |why: String| Rejection::new(Code::ManifestInvalid, format!("manifest: {why}"));
         // A later format may have other members; report the format in that case.
         if let Some(format) = format_of(text).filter(|format| *format != FORMAT) {
             return Err(invalid(format!("format is {format}, expected {FORMAT}")));
@@ -129,7 +126,7 @@ impl Manifest {
             .ok_or_else(|| invalid("name must be `[a-z0-9_-]{1,64}`".to_owned()))?;
         let version = Version::new(read.version)
             .ok_or_else(|| invalid("version is 0, expected at least 1".to_owned()))?;
-        let created = created(&read.created).ok_or_else(|| {
+        let created = UnixSeconds::parse(&read.created).ok_or_else(|| {
             invalid("created must be a time like `2026-01-31T12:00:00Z`".to_owned())
         })?;
         let limits = match read.limits {
@@ -149,7 +146,7 @@ impl Manifest {
 
     /// Returns its creation time: RFC 3339, UTC.
     pub fn created(&self) -> String {
-        self.created.to_rfc3339_opts(SecondsFormat::Secs, true)
+        self.created.rfc3339()
     }
 
     /// Returns it as JSON, as parsed by [`Self::parse`].
@@ -185,12 +182,6 @@ impl Manifest {
 fn format_of(text: &str) -> Option<u64> {
     let value: Value = serde_json::from_str(text).ok()?;
     value.get("format")?.as_u64()
-}
-
-/// Parses a time in its canonical form.
-fn created(text: &str) -> Option<DateTime<Utc>> {
-    let time = DateTime::parse_from_rfc3339(text).ok()?.to_utc();
-    (time.to_rfc3339_opts(SecondsFormat::Secs, true) == text).then_some(time)
 }
 
 /// Returns the escaped start of an untrusted text.

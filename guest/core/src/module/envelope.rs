@@ -5,20 +5,16 @@
 //! len(payload) SP payload`, with decimal lengths, so that a payload of one type is never mistaken
 //! for another's.
 
-use ed25519_dalek::Signer;
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
-use sha2::{Digest, Sha256};
-use signoff_core::base64;
-use signoff_core::ed25519::PublicKey;
 
 use super::manifest::Manifest;
-use super::name::Slot;
 use super::strict;
-use crate::code::Code;
-use crate::keys::{KeyId, Keys, ModuleKey, ModulePublic, Status};
-use crate::refusal::Refusal;
+use crate::base64;
+use crate::ed25519::PublicKey;
+use crate::name::KeyId;
+use crate::rejection::{Code, Rejection};
 
 /// The payload type.
 pub const PAYLOAD_TYPE: &str = "application/vnd.signoff.module+json";
@@ -34,14 +30,15 @@ pub struct Envelope {
     signature: [u8; 64],
 }
 
-/// A manifest whose signature was verified with a key that signs for its slot. Only
-/// [`Envelope::verify`] makes one.
-#[derive(Clone, Debug)]
-pub struct Signed {
-    manifest: Manifest,
-    envelope: Envelope,
-    /// The keys it was verified with.
-    keys: Keys,
+/// A key that may sign manifests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModuleSigner<'a> {
+    /// Whether it is revoked, or its material is revoked under another id.
+    pub is_revoked: bool,
+    /// The slots that it signs for, by their names.
+    pub slots: Vec<&'a str>,
+    /// The Ed25519 public key.
+    pub public_key: [u8; 32],
 }
 
 #[derive(Deserialize)]
@@ -62,11 +59,11 @@ struct SignatureText {
 }
 
 impl Envelope {
-    /// Signs a manifest.
-    pub fn sign(manifest: &Manifest, key: &ModuleKey) -> Self {
+    /// Signs a manifest with the key `key_id`: `sign` signs the bytes that it gets.
+    pub fn sign(manifest: &Manifest, key_id: KeyId, sign: impl FnOnce(&[u8]) -> [u8; 64]) -> Self {
         let payload = manifest.to_json().to_string().into_bytes();
-        let signature = key.signing_key().sign(&to_sign(PAYLOAD_TYPE, &payload)).to_bytes();
-        Self { payload, key_id: key.id().clone(), signature }
+        let signature = sign(&to_sign(PAYLOAD_TYPE, &payload));
+        Self { payload, key_id, signature }
     }
 
     /// Parses an envelope.
@@ -76,10 +73,10 @@ impl Envelope {
     /// 1. `limit-exceeded`: longer than 16 KiB 2. `manifest-invalid`: not a JSON object of these
     ///    members, each once; another payload type; a payload that is not base64 (padded, the one
     ///    encoding); no signature, or more than one; a malformed key id or signature
-    pub fn parse(text: &str) -> Result<Self, Refusal> {
+    pub fn parse(text: &str) -> Result<Self, Rejection> {
         if text.len() > ENVELOPE_BYTES_MAX {
-            return Err(Refusal::new(
-                Code::LIMIT_EXCEEDED,
+            return Err(Rejection::new(
+                Code::LimitExceeded,
                 format!(
                     "the manifest's envelope is {} bytes, the limit is {ENVELOPE_BYTES_MAX}",
                     text.len()
@@ -115,7 +112,7 @@ impl Envelope {
     /// # Errors
     ///
     /// As [`Manifest::parse`].
-    pub fn claims(&self) -> Result<Manifest, Refusal> {
+    pub fn claims(&self) -> Result<Manifest, Rejection> {
         let text = std::str::from_utf8(&self.payload);
         text.map_err(|_| invalid("the payload is not UTF-8")).and_then(Manifest::parse)
     }
@@ -125,36 +122,42 @@ impl Envelope {
         &self.key_id
     }
 
-    /// Verifies the signature, and parses the manifest only if it is valid.
+    /// Verifies the signature with the key that has the id of the envelope, `None` if there is none.
+    /// Parses the manifest only if it is valid.
     ///
     /// # Errors
     ///
-    /// 1. `key-unknown`: no key of use `module` has the id 2. `key-revoked`: also if its material
-    ///    is revoked under another id 3. `signature-invalid` 4. as [`Manifest::parse`]
+    /// 1. `key-unknown` 2. `key-revoked` 3. `signature-invalid` 4. as [`Manifest::parse`]
     /// 5. `key-not-yours`: the key does not sign for the manifest's slot
-    pub fn verify(self, keys: &Keys) -> Result<Signed, Refusal> {
+    pub fn verify(&self, signer: Option<&ModuleSigner<'_>>) -> Result<Manifest, Rejection> {
         let id = self.key_id.as_str();
-        let Some(key) = keys.module_public(id) else {
+        let Some(signer) = signer else {
             let detail =
                 format!("no module key has the id `{id}`; import it with `signoff key import`");
-            return Err(Refusal::new(Code::KEY_UNKNOWN, detail));
+            return Err(Rejection::new(Code::KeyUnknown, detail));
         };
-        if key.status == Status::Revoked {
-            return Err(Refusal::new(Code::KEY_REVOKED, format!("key `{id}` is revoked")));
+        if signer.is_revoked {
+            return Err(Rejection::new(Code::KeyRevoked, format!("key `{id}` is revoked")));
         }
-        self.check(&key.public_key)?;
+        self.check(&signer.public_key)?;
         let manifest = self.claims()?;
-        signs_for(&key, manifest.slot)?;
-        Ok(Signed { manifest, envelope: self, keys: keys.clone() })
+        if !signer.slots.contains(&manifest.slot.as_str()) {
+            let slot = manifest.slot;
+            let detail = format!(
+                "key `{id}` does not sign for slot `{slot}`; its entry must name the slot in `groups`"
+            );
+            return Err(Rejection::new(Code::KeyNotYours, detail));
+        }
+        Ok(manifest)
     }
 
-    fn check(&self, public: &[u8; 32]) -> Result<(), Refusal> {
+    fn check(&self, public: &[u8; 32]) -> Result<(), Rejection> {
         let message = to_sign(PAYLOAD_TYPE, &self.payload);
         if PublicKey::decode(public).is_ok_and(|key| key.verifies(&message, &self.signature)) {
             return Ok(());
         }
         let detail = format!("the manifest's signature is not by key `{}`", self.key_id);
-        Err(Refusal::new(Code::SIGNATURE_INVALID, detail))
+        Err(Rejection::new(Code::SignatureInvalid, detail))
     }
 
     /// Returns its canonical text: compact, with members in order.
@@ -171,49 +174,16 @@ impl Envelope {
 
     /// Returns the SHA-256 of its text, 64 lower-case hex characters.
     pub fn digest(&self) -> String {
-        hex::encode(Sha256::digest(self.to_text()))
-    }
-}
-
-impl Signed {
-    /// Returns the signed manifest.
-    pub fn manifest(&self) -> &Manifest {
-        &self.manifest
-    }
-
-    /// Returns its envelope.
-    pub fn envelope(&self) -> &Envelope {
-        &self.envelope
-    }
-
-    /// Renews the proof under current keys. Verifies the signature again only if the keys changed.
-    ///
-    /// # Errors
-    ///
-    /// As [`Envelope::verify`].
-    pub fn under(self, keys: &Keys) -> Result<Self, Refusal> {
-        if self.keys.is(keys) { Ok(self) } else { self.envelope.verify(keys) }
+        crate::hex::sha256(self.to_text().as_bytes())
     }
 }
 
 /// Returns the pre-authentication encoding: the exact bytes that are signed.
-pub(crate) fn to_sign(payload_type: &str, payload: &[u8]) -> Vec<u8> {
+pub fn to_sign(payload_type: &str, payload: &[u8]) -> Vec<u8> {
     let head = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len());
     [head.as_bytes(), payload].concat()
 }
 
-/// Checks that a key signs for a slot: its groups must contain the slot's name.
-fn signs_for(key: &ModulePublic, slot: Slot) -> Result<(), Refusal> {
-    if key.groups.iter().any(|group| group.as_str() == slot.as_str()) {
-        return Ok(());
-    }
-    let detail = format!(
-        "key `{}` does not sign for slot `{slot}`; its entry must name the slot in `groups`",
-        key.id
-    );
-    Err(Refusal::new(Code::KEY_NOT_YOURS, detail))
-}
-
-fn invalid(why: impl std::fmt::Display) -> Refusal {
-    Refusal::new(Code::MANIFEST_INVALID, format!("envelope: {why}"))
+fn invalid(why: impl std::fmt::Display) -> Rejection {
+    Rejection::new(Code::ManifestInvalid, format!("envelope: {why}"))
 }

@@ -4,12 +4,11 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use signoff_core::facts::NAMES;
 
 use super::Manifest;
 use super::name::FactName;
-use crate::code::Code;
-use crate::refusal::Refusal;
+use crate::facts::NAMES;
+use crate::rejection::{Code, Rejection};
 
 /// Maximum number of facts that a module reads.
 pub const FACTS_MAX: usize = 16;
@@ -19,12 +18,12 @@ pub const FACTS_MAX: usize = 16;
 /// # Errors
 ///
 /// 1. `limit-exceeded`: more than 16 2. `manifest-invalid`: a malformed or duplicate name
-pub(super) fn read(names: &[impl AsRef<str>]) -> Result<BTreeSet<FactName>, Refusal> {
+pub(super) fn read(names: &[impl AsRef<str>]) -> Result<BTreeSet<FactName>, Rejection> {
     if names.len() > FACTS_MAX {
         let detail = format!("{} facts, the limit is {FACTS_MAX}", names.len());
-        return Err(Refusal::new(Code::LIMIT_EXCEEDED, detail));
+        return Err(Rejection::new(Code::LimitExceeded, detail));
     }
-    let invalid = |why: &str| Err(Refusal::new(Code::MANIFEST_INVALID, format!("facts: {why}")));
+    let invalid = |why: &str| Err(Rejection::new(Code::ManifestInvalid, format!("facts: {why}")));
     let mut read = BTreeSet::new();
     for name in names {
         let Some(name) = FactName::parse(name.as_ref()) else {
@@ -43,12 +42,12 @@ pub(super) fn read(names: &[impl AsRef<str>]) -> Result<BTreeSet<FactName>, Refu
 /// # Errors
 ///
 /// `manifest-invalid` if `facts` is not a list of fact names.
-pub fn facts_described(description: &Value) -> Result<BTreeSet<FactName>, Refusal> {
+pub fn facts_described(description: &Value) -> Result<BTreeSet<FactName>, Rejection> {
     let Some(facts) = description.get("facts") else { return Ok(BTreeSet::new()) };
     let names = facts.as_array().map(|names| names.iter().map(Value::as_str));
     let names: Option<Vec<&str>> = names.and_then(Iterator::collect);
     let names = names.ok_or_else(|| {
-        Refusal::new(Code::MANIFEST_INVALID, "facts: the description must be a list of strings")
+        Rejection::new(Code::ManifestInvalid, "facts: the description must be a list of strings")
     })?;
     read(&names)
 }
@@ -58,14 +57,14 @@ pub fn facts_described(description: &Value) -> Result<BTreeSet<FactName>, Refusa
 /// # Errors
 ///
 /// `module-invalid`.
-pub fn all_given(manifest: &Manifest) -> Result<(), Refusal> {
+pub fn all_given(manifest: &Manifest) -> Result<(), Rejection> {
     let lacking = manifest.facts.iter().find(|fact| !NAMES.contains(&fact.as_str()));
     lacking.map_or(Ok(()), |fact| {
         let given = NAMES.join(", ");
         let detail = format!(
             "the module reads the fact `{fact}`, which this host does not provide; it provides {given}"
         );
-        Err(Refusal::new(Code::MODULE_INVALID, detail))
+        Err(Rejection::new(Code::ModuleInvalid, detail))
     })
 }
 
@@ -74,11 +73,11 @@ pub fn all_given(manifest: &Manifest) -> Result<(), Refusal> {
 /// # Errors
 ///
 /// As [`facts_described`]; then `manifest-invalid` for a fact that is not listed.
-pub fn all_listed(manifest: &Manifest, description: &Value) -> Result<(), Refusal> {
+pub fn all_listed(manifest: &Manifest, description: &Value) -> Result<(), Rejection> {
     let described = facts_described(description)?;
     let Some(fact) = described.difference(&manifest.facts).next() else { return Ok(()) };
     let detail = format!(
         "the module reads the fact `{fact}`, which its manifest does not list; sign it again with `signoff module sign`"
     );
-    Err(Refusal::new(Code::MANIFEST_INVALID, detail))
+    Err(Rejection::new(Code::ManifestInvalid, detail))
 }

@@ -2,11 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use signoff_core::name::Identifier;
-
 use super::Manifest;
-use crate::code::Code;
-use crate::refusal::Refusal;
+use crate::name::Identifier;
+use crate::rejection::{Code, Rejection};
 
 /// Maximum number of audiences that a manifest names.
 const AUDIENCES_MAX: usize = 16;
@@ -16,19 +14,19 @@ const AUDIENCES_MAX: usize = 16;
 /// # Errors
 ///
 /// 1. `limit-exceeded`: more than 16 2. `manifest-invalid`: a malformed or duplicate audience
-pub(super) fn read(names: &[impl AsRef<str>]) -> Result<BTreeSet<Identifier>, Refusal> {
+pub(super) fn read(names: &[impl AsRef<str>]) -> Result<BTreeSet<Identifier>, Rejection> {
     if names.len() > AUDIENCES_MAX {
         let detail = format!("{} audiences, the limit is {AUDIENCES_MAX}", names.len());
-        return Err(Refusal::new(Code::LIMIT_EXCEEDED, detail));
+        return Err(Rejection::new(Code::LimitExceeded, detail));
     }
     let mut read = BTreeSet::new();
     for name in names {
         let Ok(name) = Identifier::new("audience", name.as_ref()) else {
             let detail = "audience: a name must be `[!-~]{1,128}`";
-            return Err(Refusal::new(Code::MANIFEST_INVALID, detail));
+            return Err(Rejection::new(Code::ManifestInvalid, detail));
         };
         if !read.insert(name) {
-            return Err(Refusal::new(Code::MANIFEST_INVALID, "audience: one is listed twice"));
+            return Err(Rejection::new(Code::ManifestInvalid, "audience: one is listed twice"));
         }
     }
     Ok(read)
@@ -39,7 +37,7 @@ pub(super) fn read(names: &[impl AsRef<str>]) -> Result<BTreeSet<Identifier>, Re
 /// # Errors
 ///
 /// `audience-mismatch`.
-pub fn is_for(manifest: &Manifest, audience: &str) -> Result<(), Refusal> {
+pub fn is_for(manifest: &Manifest, audience: &str) -> Result<(), Rejection> {
     let named = &manifest.audiences;
     if named.is_empty() || named.iter().any(|name| name.as_str() == audience) {
         return Ok(());
@@ -49,5 +47,5 @@ pub fn is_for(manifest: &Manifest, audience: &str) -> Result<(), Refusal> {
         "the module is for audience {}, and this deployment's is {audience}; sign it for this one with `signoff module sign --audience`",
         named.join(", ")
     );
-    Err(Refusal::new(Code::AUDIENCE_MISMATCH, detail))
+    Err(Rejection::new(Code::AudienceMismatch, detail))
 }

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::name::{self, is_name};
 use sha2::{Digest, Sha256};
-use signoff_core::name::{self, is_name};
 
 /// Maximum length of a fact's name.
 const FACT_BYTES_MAX: usize = 64;
