@@ -1,0 +1,94 @@
+package dev.signoff;
+
+import dev.signoff.error.Problem;
+import dev.signoff.error.SignoffException;
+import dev.signoff.json.Json;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.PosixFileAttributeView;
+import java.nio.file.attribute.PosixFilePermission;
+import java.util.Map;
+import java.util.Set;
+
+/** Settings of the environment, and of the user's home file, which {@code signoff login} writes. */
+final class Settings {
+    private static final long FILE_BYTES_MAX = 1 << 20;
+    private static final Set<PosixFilePermission> OF_OTHERS = Set.of(
+            PosixFilePermission.GROUP_READ, PosixFilePermission.GROUP_WRITE,
+            PosixFilePermission.OTHERS_READ, PosixFilePermission.OTHERS_WRITE);
+
+    private final Map<String, String> environment;
+    private final Path folder;
+    private final Map<String, Object> home;
+
+    /**
+     * Reads the home file, if there is one.
+     *
+     * @throws dev.signoff.error.InvalidException if others can read or write it, or it is malformed
+     */
+    Settings(Map<String, String> environment) {
+        this.environment = environment;
+        folder = folder(environment);
+        home = read(folder.resolve("client.json"));
+    }
+
+    private static Path folder(Map<String, String> environment) {
+        String base = environment.get("XDG_CONFIG_HOME");
+        Path config = base == null || base.isEmpty()
+                ? Path.of(environment.getOrDefault("HOME", System.getProperty("user.home")), ".config")
+                : Path.of(base);
+        return config.resolve("signoff");
+    }
+
+    private static Map<String, Object> read(Path file) {
+        if (!Files.exists(file)) {
+            return Map.of();
+        }
+        try {
+            // Systems without these permissions keep a user's home private by other means.
+            PosixFileAttributeView posix = Files.getFileAttributeView(file, PosixFileAttributeView.class);
+            if (posix != null && posix.readAttributes().permissions().stream().anyMatch(OF_OTHERS::contains)) {
+                throw invalid("`" + file + "` can be read or written by others: run chmod 600 on it");
+            }
+            return Json.parseObject(text(file));
+        } catch (IOException | IllegalArgumentException e) {
+            throw invalid("`" + file + "` cannot be read: " + e.getMessage());
+        }
+    }
+
+    /** Returns a setting of the environment, else of the home file, else null. */
+    String text(String variable, String member) {
+        String set = environment.get(variable);
+        if (set != null && !set.isEmpty()) {
+            return set;
+        }
+        Object value = home.get(member);
+        if (value == null || value instanceof String) {
+            return (String) value;
+        }
+        throw invalid("`" + member + "` in `" + folder.resolve("client.json") + "` is not a text");
+    }
+
+    /** Returns a path as {@link #text}; a relative one of the home file starts at its folder. */
+    Path path(String variable, String member) {
+        String value = text(variable, member);
+        if (value == null) {
+            return null;
+        }
+        String set = environment.get(variable);
+        return set != null && !set.isEmpty() ? Path.of(value) : folder.resolve(value);
+    }
+
+    /** Reads a small file. */
+    static String text(Path file) throws IOException {
+        if (Files.size(file) > FILE_BYTES_MAX) {
+            throw new IOException("it is larger than " + FILE_BYTES_MAX + " bytes");
+        }
+        return Files.readString(file);
+    }
+
+    static SignoffException invalid(String why) {
+        return Problem.of("request-invalid", why).exception();
+    }
+}
