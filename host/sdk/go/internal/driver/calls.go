@@ -17,28 +17,29 @@ type command struct {
 	Threads int    `json:"threads"`
 	Calls   int    `json:"calls"`
 
-	URL       string          `json:"url"`
-	Token     string          `json:"token"`
-	CA        string          `json:"ca"`
-	ID        string          `json:"id"`
-	Agent     string          `json:"agent"`
-	Action    string          `json:"action"`
-	Context   string          `json:"context"`
-	Plan      *string         `json:"plan"`
-	Reason    string          `json:"reason"`
-	Threshold int             `json:"threshold"`
-	Groups    map[string]int  `json:"groups"`
-	ExpiresIn int             `json:"expires_in_seconds"`
-	Lease     int             `json:"lease_seconds"`
-	Timeout   float64         `json:"timeout"`
-	Pinned    bool            `json:"pinned"`
-	Keys      string          `json:"keys"`
-	Audience  string          `json:"audience"`
-	Floor     *verifier.Floor `json:"floor"`
-	Accept    []string        `json:"accept"`
-	Policies  []string        `json:"policies"`
-	AllowHMAC bool            `json:"allow_hmac"`
-	Fail      bool            `json:"fail"`
+	URL         string          `json:"url"`
+	Token       string          `json:"token"`
+	CA          string          `json:"ca"`
+	ID          string          `json:"id"`
+	Agent       string          `json:"agent"`
+	Action      string          `json:"action"`
+	Context     string          `json:"context"`
+	Plan        *string         `json:"plan"`
+	Reason      string          `json:"reason"`
+	Threshold   int             `json:"threshold"`
+	Groups      map[string]int  `json:"groups"`
+	ExpiresIn   int             `json:"expires_in_seconds"`
+	Lease       int             `json:"lease_seconds"`
+	CallTimeout float64         `json:"call_timeout"`
+	Timeout     float64         `json:"timeout"`
+	Pinned      bool            `json:"pinned"`
+	Keys        string          `json:"keys"`
+	Audience    string          `json:"audience"`
+	Floor       *verifier.Floor `json:"floor"`
+	Accept      []string        `json:"accept"`
+	Policies    []string        `json:"policies"`
+	AllowHMAC   bool            `json:"allow_hmac"`
+	Fail        bool            `json:"fail"`
 }
 
 func (c *command) client() (*signoff.Client, error) {
@@ -47,6 +48,9 @@ func (c *command) client() (*signoff.Client, error) {
 		options = append(options, signoff.WithKeysFile(c.Keys), signoff.WithAudience(c.Audience), signoff.WithTrust(signoff.Trust{
 			Floor: c.Floor, Accept: c.Accept, Policies: c.Policies, AllowHMAC: c.AllowHMAC,
 		}))
+	}
+	if c.CallTimeout > 0 {
+		options = append(options, signoff.WithTimeout(duration(c.CallTimeout)))
 	}
 	return signoff.NewClient(c.URL, options...)
 }
@@ -62,12 +66,12 @@ func seconds(count int) time.Duration {
 	return time.Duration(count) * time.Second
 }
 
-func (c *command) timeout() time.Duration {
-	return time.Duration(c.Timeout * float64(time.Second))
+func duration(seconds float64) time.Duration {
+	return time.Duration(seconds * float64(time.Second))
 }
 
 // errDeliberate is what a function returns that is told to fail.
-var errDeliberate = errors.New("the function failed")
+var errDeliberate = errors.New("the function failed with the secret")
 
 // guard runs a guarded action.
 func guard(ctx context.Context, c *command) any {
@@ -102,7 +106,7 @@ func guarded(ctx context.Context, c *command, run func(context.Context, *signoff
 	}
 	return client.Guard(ctx, signoff.Action{
 		Agent: c.Agent, Action: c.Action, Context: c.Context, Plan: c.plan(), Reason: c.Reason, Threshold: c.Threshold,
-		Groups: c.Groups, ExpiresIn: seconds(c.ExpiresIn), Lease: seconds(c.Lease), Timeout: c.timeout(),
+		Groups: c.Groups, ExpiresIn: seconds(c.ExpiresIn), Lease: seconds(c.Lease), Timeout: duration(c.Timeout),
 	}, run)
 }
 
@@ -121,7 +125,7 @@ func step(ctx context.Context, c *command) (string, error) {
 		})
 	case "wait":
 		if c.Timeout > 0 {
-			limited, cancel := context.WithTimeout(ctx, c.timeout())
+			limited, cancel := context.WithTimeout(ctx, duration(c.Timeout))
 			defer cancel()
 			ctx = limited
 		}
