@@ -51,7 +51,7 @@ export function breakable() {
     memory = instance.exports.memory;
     return instance;
   };
-  return () => new Uint8Array(memory.buffer).fill(0xff);
+  return Object.assign(() => new Uint8Array(memory.buffer).fill(0xff), { memory: () => memory });
 }
 
 /** Breaks the verifier's instance, and returns whether the next call traps. */
