@@ -148,3 +148,9 @@ def drip(connected: socket.socket) -> None:
     while True:
         connected.sendall(b" ")
         time.sleep(0.01)
+
+
+def endless(connected: socket.socket) -> None:
+    """Sends a whole approval, whose end is that of the connection, which does not come."""
+    connected.sendall(b"HTTP/1.1 200 OK\r\n\r\n" + json.dumps(APPROVAL).encode())
+    hang(connected)

@@ -10,7 +10,7 @@ import threading
 from typing import Any, Callable, Dict, List, Tuple
 
 import pytest
-from fake import APPROVAL, Fake, approval, cut, drip, hang, problem, reply
+from fake import APPROVAL, Fake, approval, cut, drip, endless, hang, problem, reply
 
 import signoff
 from signoff import _api
@@ -138,7 +138,7 @@ def test_redirect_is_not_followed(fake: Fake, client: signoff.Client) -> None:
         assert not other.requests
 
 
-@pytest.mark.parametrize("answer", [hang, drip])
+@pytest.mark.parametrize("answer", [hang, drip, endless])
 def test_slow_server_ends_at_the_timeout(fake: Fake, answer: Any) -> None:
     fake.answers.append(answer)
     with pytest.raises(signoff.Unavailable) as refused:

@@ -88,7 +88,11 @@ def test_request_above_the_limit_is_refused(verifier: signoff.Verifier) -> None:
     assert answer["error"]["code"] == "limit-exceeded"
 
 
-@pytest.mark.parametrize("value", [object(), {1: {2}}, float("nan")])
+CYCLE: List[Any] = []
+CYCLE.append(CYCLE)
+
+
+@pytest.mark.parametrize("value", [object(), {1: {2}}, float("nan"), CYCLE])
 def test_arguments_that_are_not_json_are_refused(verifier: signoff.Verifier, value: Any) -> None:
     with pytest.raises(signoff.Invalid) as refused:
         verifier.call("context.digest", {"context": value})

@@ -6,19 +6,18 @@ import asyncio
 import contextlib
 import ssl
 import time
-from typing import AsyncIterator, Awaitable, List, Mapping, Optional, Tuple, TypeVar, Union
+from typing import AsyncIterator, Iterator, List, Mapping, Optional, Tuple, Union
 
 from ._endpoint import Endpoint
 from ._flow import Exchange, Need, Pause
 from ._http1 import Request, Response, ResponseReader
 from ._transport import IDLE_MAX, RECEIVE_BYTES, translated
 
-T = TypeVar("T")
 Connection = Tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class AsyncTransport:
-    """Connections to one server, for one event loop."""
+    """Connections to one server, for one event loop at a time."""
 
     def __init__(
         self, endpoint: Endpoint, tls: Optional[ssl.SSLContext], headers: Mapping[str, str]
@@ -40,7 +39,7 @@ class AsyncTransport:
         deadline = time.monotonic() + exchange.seconds
         idle = self._take()
         with translated(self._endpoint.name, idle is not None):
-            connection = idle if idle else await _within(deadline, self._connect())
+            connection = idle if idle else await self._connect_within(deadline)
             try:
                 return await self._exchange_on(connection, exchange.request, deadline)
             except BaseException:
@@ -52,13 +51,13 @@ class AsyncTransport:
     ) -> Response:
         source, sink = connection
         reader = ResponseReader()
-        sink.write(request.encoded(self._endpoint.base, self._headers))
-        try:
-            await _within(deadline, sink.drain())
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # The server may have answered before it read everything.
-        while not reader.complete:
-            reader.feed(await _within(deadline, source.read(RECEIVE_BYTES)))
+        with _aborted_at(deadline, sink):
+            sink.write(request.encoded(self._endpoint.base, self._headers))
+            # The server may have answered before it read everything.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                await sink.drain()
+            while not reader.complete:
+                reader.feed(await source.read(RECEIVE_BYTES))
         assert reader.head is not None
         if reader.reusable and len(self._idle) < IDLE_MAX:
             self._idle.append(connection)
@@ -71,14 +70,14 @@ class AsyncTransport:
     ) -> AsyncIterator[Union[Response, bytes]]:
         """Yields the head of an answer, then its body in pieces, each within `seconds`."""
         with translated(self._endpoint.name, False):
-            source, sink = await _within(time.monotonic() + seconds, self._connect())
+            source, sink = await self._connect_within(time.monotonic() + seconds)
             sink.write(request.encoded(self._endpoint.base, self._headers))
         try:
             reader, shown = ResponseReader(body_bytes_max=None), False
             while not reader.complete:
                 with translated(self._endpoint.name, False):
-                    data = source.read(RECEIVE_BYTES)
-                    reader.feed(await _within(time.monotonic() + seconds, data))
+                    with _aborted_at(time.monotonic() + seconds, sink):
+                        reader.feed(await source.read(RECEIVE_BYTES))
                 if reader.head is not None and not shown:
                     shown = True
                     yield reader.head
@@ -108,6 +107,25 @@ class AsyncTransport:
             sink.close()
         return None
 
+    async def _connect_within(self, deadline: float) -> Connection:
+        """Connects, at most until the deadline.
+
+        Not by `asyncio.wait_for`: before Python 3.12 it loses a cancellation that comes together
+        with the result.
+        """
+        connecting = asyncio.ensure_future(self._connect())
+        try:
+            await asyncio.wait({connecting}, timeout=max(deadline - time.monotonic(), 0))
+        except BaseException:
+            connecting.add_done_callback(_discard)
+            connecting.cancel()
+            raise
+        if not connecting.done():
+            connecting.add_done_callback(_discard)
+            connecting.cancel()
+            raise TimeoutError
+        return connecting.result()
+
     async def _connect(self) -> Connection:
         endpoint = self._endpoint
         if endpoint.socket_path is None:
@@ -122,10 +140,32 @@ class AsyncTransport:
         return source, sink
 
 
-async def _within(deadline: float, awaited: Awaitable[T]) -> T:
-    """Awaits with a deadline; raises `TimeoutError`."""
-    left = deadline - time.monotonic()
+def _discard(connecting: asyncio.Future[Connection]) -> None:
+    """Closes a connection that came after nobody waited for it any more."""
+    if not connecting.cancelled() and connecting.exception() is None:
+        connecting.result()[1].transport.abort()
+
+
+@contextlib.contextmanager
+def _aborted_at(deadline: float, sink: asyncio.StreamWriter) -> Iterator[None]:
+    """Aborts the connection at the deadline, which ends a read; raises `TimeoutError` then."""
+    is_late = False
+
+    def abort() -> None:
+        nonlocal is_late
+        is_late = True
+        sink.transport.abort()
+
+    left = max(deadline - time.monotonic(), 0)
+    timer = asyncio.get_running_loop().call_later(left, abort)
     try:
-        return await asyncio.wait_for(awaited, max(left, 0))
-    except asyncio.TimeoutError:
-        raise TimeoutError from None
+        yield
+    except Exception as error:
+        if is_late:
+            raise TimeoutError from error
+        raise
+    else:
+        if is_late:  # The abort looks like the regular end of an answer without a length.
+            raise TimeoutError
+    finally:
+        timer.cancel()

@@ -68,7 +68,7 @@ class Verifier:
             request = _encode({"op": op, "args": args})
         except (TypeError, ValueError, RecursionError) as error:
             raise Invalid("request-invalid", f"the arguments are not JSON: {error}") from None
-        answer = json.loads(self._module.call(request))
+        answer = _decode(self._module.call(request))
         if "ok" in answer:
             return answer["ok"]
         refused = answer.get("error")
@@ -219,10 +219,6 @@ def _text(value: Union[Json, str], name: str = "context") -> str:
     return value.text if isinstance(value, RawJson) else json_text(value, name)
 
 
-def _encode(request: Dict[str, Any]) -> str:
-    return _ENCODER.encode(request)
-
-
 def _plain(value: object) -> Union[List[Any], Dict[str, Any]]:
     """Lets any sequence and mapping pass as list and dict."""
     if isinstance(value, Sequence):
@@ -232,6 +228,12 @@ def _plain(value: object) -> Union[List[Any], Dict[str, Any]]:
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
-_ENCODER = json.JSONEncoder(
-    ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_plain
-)
+# A cycle ends as `RecursionError`, so the encoder need not look for one.
+_encode = json.JSONEncoder(
+    ensure_ascii=False,
+    check_circular=False,
+    separators=(",", ":"),
+    allow_nan=False,
+    default=_plain,
+).encode
+_decode = json.JSONDecoder().decode
