@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"signoff.dev/signoff"
 	"signoff.dev/signoff/verifier"
@@ -143,6 +144,7 @@ func (d *deployment) decide(decision string) {
 			}
 			return
 		}
+		time.Sleep(pollPause)
 	}
 }
 
