@@ -26,37 +26,48 @@ const TIMEOUT_SECONDS = 30;
  */
 export async function* events(http, path, { after, signal, timeout = TIMEOUT_SECONDS }) {
   let last = after === undefined ? null : String(after);
+  let tries = 0;
+  let connectedAt = performance.now();
   for (;;) {
-    const patience = new Limit(timeout, signal);
-    let connected = false;
-    for (let tries = 0; !connected; tries++) {
-      const silence = new Limit(SILENCE_SECONDS, signal);
-      /** @type {Retriable} */
-      let failure;
-      try {
-        const headers = { Accept: "text/event-stream", ...(last === null ? {} : { "Last-Event-ID": last }) };
-        const chunks = await http.open({ method: "GET", path, headers }, silence.signal);
-        for await (const event of parsed(chunks, () => silence.restart())) {
-          connected = true;
-          last = event.id;
-          yield event;
-        }
-        failure = lost("the stream ended");
-      } catch (error) {
-        signal?.throwIfAborted();
-        if (error instanceof SignoffError && !silence.signal.aborted) throw error;
-        failure = error instanceof Retriable ? error : lost("the stream broke", error);
-      } finally {
-        silence.end();
+    const silence = new Limit(SILENCE_SECONDS, signal);
+    const received = () => {
+      silence.restart();
+      tries = 0;
+      connectedAt = performance.now();
+    };
+    /** @type {Retriable} */
+    let failure;
+    try {
+      const headers = { Accept: "text/event-stream", ...(last === null ? {} : { "Last-Event-ID": last }) };
+      const chunks = await http.open({ method: "GET", path, headers }, silence.signal);
+      for await (const event of parsed(chunks, received)) {
+        last = event.id;
+        yield event;
       }
-      const pause = Math.max(failure.pause, backoff(tries));
-      if (!connected && pause >= patience.left) {
-        patience.end();
-        throw failure.error;
-      }
-      await patience.sleep(pause);
+      failure = lost("the stream ended");
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (error instanceof SignoffError && !silence.signal.aborted) throw error;
+      failure = error instanceof Retriable ? error : lost("the stream broke", error);
+    } finally {
+      silence.end();
     }
-    patience.end();
+    const pause = Math.max(failure.pause, backoff(tries++));
+    if ((performance.now() - connectedAt) / 1000 + pause > timeout) throw failure.error;
+    await sleep(pause, signal);
+  }
+}
+
+/**
+ * @param {number} seconds
+ * @param {AbortSignal} [signal]
+ */
+async function sleep(seconds, signal) {
+  const limit = new Limit(Infinity, signal);
+  try {
+    await limit.sleep(seconds);
+  } finally {
+    limit.end();
   }
 }
 
@@ -74,14 +85,15 @@ function lost(detail, cause) {
  * @param {AsyncIterable<Uint8Array>} chunks
  * @param {() => void} received Called for each chunk.
  * @returns {AsyncGenerator<LogEvent>}
+ * @throws {Unavailable} `unreachable`: an event that is not JSON, or longer than 16 MiB.
  */
-export async function* parsed(chunks, received) {
+async function* parsed(chunks, received) {
   let id = "";
   let event = "";
   let data = "";
   for await (const line of lines(chunks, received)) {
     if (line === "") {
-      if (data !== "") yield { id, event: event || "message", data: parse(data), text: data };
+      if (data !== "") yield { id, event: event || "message", data: json(data), text: data };
       event = data = "";
       continue;
     }
@@ -89,7 +101,16 @@ export async function* parsed(chunks, received) {
     if (name === "id" && !value.includes("\0")) id = value;
     else if (name === "event") event = value;
     else if (name === "data") data += (data === "" ? "" : "\n") + value;
-    if (data.length > EVENT_MAX) throw new Unavailable({ code: "unreachable", detail: "an event is longer than 16 MiB" });
+    if (data.length > EVENT_MAX) throw unusable("an event is longer than 16 MiB");
+  }
+}
+
+/** @param {string} text */
+function json(text) {
+  try {
+    return parse(text);
+  } catch {
+    throw unusable("an event is not JSON");
   }
 }
 
@@ -100,16 +121,26 @@ export async function* parsed(chunks, received) {
  */
 async function* lines(chunks, received) {
   const decoder = new TextDecoder("utf-8", { fatal: true });
-  let rest = "";
+  let line = "";
+  let afterReturn = false;
   for await (const chunk of chunks) {
     received();
-    rest += decoder.decode(chunk, { stream: true });
-    // A CR at the end may be half of a line's end.
-    const ended = rest.endsWith("\r") ? rest.slice(0, -1) : rest;
-    const found = ended.split(/\r\n|\n|\r/);
-    const unfinished = found.pop() ?? "";
-    rest = unfinished + rest.slice(ended.length);
-    if (rest.length > EVENT_MAX) throw new Unavailable({ code: "unreachable", detail: "a line is longer than 16 MiB" });
-    yield* found;
+    let text = decoder.decode(chunk, { stream: true });
+    if (text === "") continue;
+    // The line feed of a line that ended with the chunk before.
+    if (afterReturn && text.startsWith("\n")) text = text.slice(1);
+    afterReturn = text.endsWith("\r");
+    const [first = "", ...others] = text.split(/\r\n|\n|\r/);
+    line += first;
+    for (const next of others) {
+      yield line;
+      line = next;
+    }
+    if (line.length > EVENT_MAX) throw unusable("a line is longer than 16 MiB");
   }
+}
+
+/** @param {string} detail */
+function unusable(detail) {
+  return new Unavailable({ code: "unreachable", title: "No usable answer", detail });
 }

@@ -73,7 +73,7 @@ export class Http {
   }
 
   /**
-   * Opens a stream. The limit's time is for the whole stream.
+   * Opens a stream of events.
    *
    * @param {Call} call
    * @param {AbortSignal} signal
@@ -82,8 +82,10 @@ export class Http {
    */
   async open(call, signal) {
     const incoming = await this.#send(call, this.#headers(call), signal);
-    if (incoming.status === 200) return incoming.chunks;
-    throw refusalOf(incoming, { text: await textOf(incoming), requestId: incoming.header("x-request-id") });
+    const isStream = /^text\/event-stream\s*(;|$)/i.test(incoming.header("content-type") ?? "");
+    if (incoming.status === 200 && isStream) return incoming.chunks;
+    const answer = { text: await textOf(incoming), requestId: incoming.header("x-request-id") };
+    throw incoming.status === 200 ? unusable("the answer is not a stream", answer) : refusalOf(incoming, answer);
   }
 
   /**

@@ -45,7 +45,8 @@ export function settingsOf(given, environment = process.env) {
     url,
     token,
     ca: ca === null ? null : read(ca),
-    keys: typeof keys === "string" ? json(keys) : keys,
+    // A file with `null` has no keys, and does not mean that none are pinned.
+    keys: typeof keys === "string" ? (json(keys) ?? {}) : keys,
     audience,
   };
 }

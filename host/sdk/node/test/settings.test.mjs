@@ -1,0 +1,136 @@
+// Settings: arguments, then the environment, then the user's home; files, sockets and authorities.
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import https from "node:https";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+
+import { Client } from "@signoff/sdk";
+
+import { newKey, Server } from "./server.mjs";
+
+const ACTION = { agent: "deployer", action: "deploy", context: {} };
+const NAMES = ["SIGNOFF_SERVER", "SIGNOFF_TOKEN", "SIGNOFF_CA", "SIGNOFF_KEYS", "SIGNOFF_AUDIENCE", "XDG_CONFIG_HOME"];
+
+/** A folder for the test, which is also the home, and an environment without settings. */
+function home(t) {
+  const folder = mkdtempSync(join(tmpdir(), "signoff-"));
+  const before = NAMES.map((name) => [name, process.env[name]]);
+  for (const name of NAMES) delete process.env[name];
+  process.env.XDG_CONFIG_HOME = folder;
+  t.after(() => {
+    rmSync(folder, { recursive: true });
+    for (const [name, value] of before) value === undefined ? delete process.env[name] : (process.env[name] = value);
+  });
+  mkdirSync(join(folder, "signoff"));
+  return join(folder, "signoff");
+}
+
+function write(folder, members, mode = 0o600) {
+  const path = join(folder, "client.json");
+  writeFileSync(path, typeof members === "string" ? members : JSON.stringify(members));
+  chmodSync(path, mode);
+}
+
+async function tokenSent(server, client) {
+  server.seen.length = 0;
+  await client.request(ACTION);
+  return server.seen[0].headers.authorization;
+}
+
+test("arguments come before the environment, and that before the home", async (t) => {
+  const folder = home(t);
+  const server = await Server.start();
+  t.after(() => server.close());
+  assert.throws(() => new Client(), { code: "request-invalid", message: /signoff login/ });
+  write(folder, { server: server.url, token: "of-home", unknown: 1 });
+  assert.equal(await tokenSent(server, new Client()), "Bearer of-home");
+  process.env.SIGNOFF_TOKEN = "of-environment";
+  assert.equal(await tokenSent(server, new Client()), "Bearer of-environment");
+  assert.equal(await tokenSent(server, new Client(undefined, { token: "of-argument" })), "Bearer of-argument");
+  assert.equal(await tokenSent(server, new Client(undefined, { token: null })), undefined);
+  process.env.SIGNOFF_SERVER = "http://127.0.0.1:1";
+  await assert.rejects(new Client().request({ ...ACTION, timeout: 0.1 }), { code: "unreachable" });
+  assert.equal(await tokenSent(server, new Client(server.url)), "Bearer of-environment");
+});
+
+test("a home file that others can read, or that is malformed, is refused", (t) => {
+  const folder = home(t);
+  for (const mode of [0o644, 0o640, 0o602]) {
+    write(folder, { server: "http://127.0.0.1:1" }, mode);
+    assert.throws(() => new Client(), { code: "request-invalid", message: /chmod 600/ });
+  }
+  for (const text of ["{", "[1]", "null", '{"server":1}', '"sgnt_secret"']) {
+    write(folder, text);
+    assert.throws(() => new Client(), (error) => error.code === "request-invalid" && !String(error).includes("sgnt"));
+  }
+});
+
+test("keys are read from what the commands print, with paths relative to the home file", async (t) => {
+  const folder = home(t);
+  const server = await Server.start();
+  t.after(() => server.close());
+  server.onWait = async (id) => JSON.parse(server.shown(id)).status === "pending" && server.decide(id);
+  const { material, ...shared } = server.key.public;
+  const listed = { ...shared, public_key: material, fingerprint: "x", private: false };
+  const log = { ...listed, id: "log", use: "log", approver: null };
+  const hmac = { ...listed, id: "hmac", algorithm: "hmac-sha256", public_key: undefined };
+  for (const printed of [
+    { items: [log, hmac, listed], keyring: "x" }, [log, listed], { ...shared, material },
+    { entry: { ...shared, material }, key: listed, import: "x" },
+  ]) {
+    writeFileSync(join(folder, "keys.json"), JSON.stringify(printed));
+    write(folder, { server: server.url, keys: "keys.json", audience: "tests" });
+    const approvers = await new Client().guard(ACTION, (execution) => execution.approvers);
+    assert.equal(approvers[0].algorithm, "ed25519", "verified offline");
+  }
+  for (const printed of ["{", "{}", "[]", "null", "1", '"x"', '[{"use":"approve","material":1}]', JSON.stringify([log, hmac])]) {
+    writeFileSync(join(folder, "keys.json"), printed);
+    assert.throws(() => new Client(), { code: "request-invalid" }, printed);
+  }
+  assert.throws(() => new Client(server.url, { keys: join(folder, "missing") }), { code: "request-invalid" });
+  new Client(server.url, { keys: newKey().public });
+});
+
+test("a certificate authority of a file is trusted in addition", async (t) => {
+  const folder = home(t);
+  const [key, ca] = [join(folder, "key.pem"), join(folder, "ca.pem")];
+  execFileSync("openssl", [
+    "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key, "-out", ca,
+    "-days", "1", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
+  ], { stdio: "ignore" });
+  const view = JSON.stringify({
+    id: "appr_01k7s2e3m8q4w6x9y0z1a2b3c4", audience: "x", status: "pending", agent: "a", action: "b", requested_by: "c",
+    requested_at: "2025-01-01T00:00:00Z", expires_at: "2025-01-01T00:00:00Z", context_hash: "", request_digest: "",
+    requirement: {}, ballots: [],
+  });
+  const paths = [];
+  const server = https.createServer({ key: readFileSync(key), cert: readFileSync(ca) }, (request, response) => {
+    paths.push(request.url);
+    response.writeHead(200, { "content-type": "application/json" }).end(view);
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  t.after(() => (server.closeAllConnections(), server.close()));
+  const url = `https://localhost:${server.address().port}/behind/`;
+  const { id } = JSON.parse(view);
+  assert.equal((await new Client(url, { token: "t", ca }).get(id)).id, id);
+  assert.deepEqual(paths, [`/behind/api/v1/approvals/${id}`]);
+  await assert.rejects(new Client(url, { token: "t" }).get(id, { timeout: 0.2 }), { code: "unreachable" });
+  const address = url.replace("localhost", "127.0.0.2");
+  await assert.rejects(new Client(address, { token: "t", ca }).get(id, { timeout: 0.2 }), { code: "unreachable" });
+  writeFileSync(join(folder, "not.pem"), "x");
+  assert.throws(() => new Client(url, { token: "t", ca: join(folder, "not.pem") }), { code: "request-invalid" });
+});
+
+test("a Unix socket of another user is refused", { skip: process.geteuid?.() !== 0 && "needs root" }, async (t) => {
+  const path = join(home(t), "socket");
+  const server = await Server.start(path);
+  t.after(() => server.close());
+  execFileSync("chown", ["65534", path]);
+  const client = new Client(`unix:${path}`, { token: "t", keys: null, audience: null });
+  await assert.rejects(client.request(ACTION), { code: "request-invalid", message: /another user/ });
+  assert.equal(server.seen.length, 0);
+});
