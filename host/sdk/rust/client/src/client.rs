@@ -135,6 +135,13 @@ impl Client {
         self.change(id, "/execute", action.claim_body())
     }
 
+    /// Claims an approval for a guard, which reports the outcome even if the answer is another
+    /// approval's.
+    pub(crate) fn claim_of_guard(&self, id: &str, action: &Action) -> Call<Approval> {
+        let outgoing = path(id, "/execute").and_then(|path| change(path, action.claim_body()?));
+        self.call(outgoing, |body| Approval::read(body, None))
+    }
+
     /// Reports how an execution ended. `detail` is at most 4 KiB, and everyone who can read the
     /// approval can read it.
     ///

@@ -42,7 +42,7 @@ impl Claim {
         action: &Action,
     ) -> Result<(Self, Approval), Error> {
         let (client, runtime, id) = requested.into_parts();
-        let (call, here) = (client.claim(&id, action), runtime.clone());
+        let (call, here) = (client.claim_of_guard(&id, action), runtime.clone());
         let claimed = runtime.spawn(async move {
             let shown = call.send().await?;
             let Some(execution_id) = shown.execution_id().map(str::to_owned) else {

@@ -99,6 +99,9 @@ impl<'a> Judge<'a> {
 
     /// Verifies an approval, or with an execution the answer to its claim.
     pub(super) fn verify(&self, shown: &Approval, execution: Option<&str>) -> Result<Proof, Error> {
+        if shown.id() != self.id {
+            return Err(Error::untrusted("the server shows another approval"));
+        }
         let Some((keys, audience, expectations)) = &self.pinned else {
             return self.compare(shown, execution);
         };
@@ -131,7 +134,6 @@ impl<'a> Judge<'a> {
     fn compare(&self, shown: &Approval, execution: Option<&str>) -> Result<Proof, Error> {
         let (context, plan) = (self.action.context(), self.action.planned());
         let differs = [
-            ("/id", shown.id() != self.id),
             ("/agent", shown.agent() != self.action.agent()),
             ("/action", shown.action() != self.action.action()),
             ("/context_hash", shown.context_hash() != context.digest()),

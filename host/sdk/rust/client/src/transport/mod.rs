@@ -128,8 +128,11 @@ impl Transport {
 
     async fn connect(&self) -> Result<Sender, Failure> {
         let stream = connect::connect(&self.address, self.tls.as_ref(), self.local_only).await?;
-        let (sender, connection) =
-            http1::handshake(TokioIo::new(stream)).await.map_err(|e| broken(&e))?;
+        let handshake = http1::Builder::new()
+            // As most clients spell them: not every proxy ignores the case.
+            .title_case_headers(true)
+            .handshake(TokioIo::new(stream));
+        let (sender, connection) = handshake.await.map_err(|e| broken(&e))?;
         // It ends once the sender and the answer are dropped.
         tokio::spawn(connection);
         Ok(sender)
