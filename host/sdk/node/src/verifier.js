@@ -319,7 +319,8 @@ export class Verifier {
    */
   verifyReceipt({ receipt, logKeys, id, audience, keys, accept = ["v2"], checkpoint, consistency }) {
     return this.call("receipt.verify", {
-      receipt,
+      // The server and files end it with a line feed, which the verifier refuses.
+      receipt: withoutSpace(receipt),
       log_keys: logKeys,
       id: id ?? null,
       audience: audience ?? null,
@@ -339,6 +340,19 @@ export class Verifier {
  */
 export function textOf(context) {
   return typeof context === "string" ? context : encode(context);
+}
+
+/**
+ * Returns a JSON text without white space before and after it.
+ *
+ * @param {string} text
+ */
+function withoutSpace(text) {
+  const isSpace = (/** @type {number} */ at) => " \t\r\n".includes(text.charAt(at));
+  let [start, end] = [0, text.length];
+  while (start < end && isSpace(start)) start++;
+  while (end > start && isSpace(end - 1)) end--;
+  return text.slice(start, end);
 }
 
 /** The time in whole seconds since 1970. */
