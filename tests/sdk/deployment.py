@@ -88,11 +88,11 @@ class Deployment(Server):
         return self.ask_as(self.auditor, "GET", f"/api/v1/approvals/{approval_id}")
 
     def decide(self, approval_id, decision="approved", comment="", people=None):
-        """Lets approvers cast ballots; one rejection ends an approval."""
+        """Lets approvers cast ballots until the approval is decided."""
         for person in people if people is not None else self.approvers:
-            self.cast(person, self.shown(approval_id), decision, comment)
-            if decision == "rejected":
-                return
+            view = self.shown(approval_id)
+            if view["status"] == "pending":
+                self.cast(person, view, decision, comment)
 
     def cast(self, person, view, decision, comment=""):
         body = {"decision": decision, "comment": comment, "signature": ballot(person, view, decision, comment)}

@@ -87,7 +87,8 @@ def every_member_of_the_view_and_of_the_claim(suite):
             if answer["runs"]:
                 counts["ran"] += 1
                 suite.check(answer["ran_on"] == CANONICAL, f"{name}: ran on {answer['ran_on']}")
-                suite.check(path[0:1] not in NEVER, f"{name}: ran although the member is signed")
+                is_false = how == "other" and path[:1] in NEVER
+                suite.check(not is_false, f"{name}: ran although the member is signed")
                 created = next(exchange.answer for exchange in proxy.seen if exchange.route == "create")
                 suite.equal(suite.deployment.shown(created["id"])["status"], "executed")
             else:
@@ -95,6 +96,12 @@ def every_member_of_the_view_and_of_the_claim(suite):
                 suite.check(answer["error"], f"{name}: neither ran nor failed")
     suite.check(counts["ran"] and counts["refused"] > counts["ran"], str(counts))
     return f"{counts['refused']} refused, {counts['ran']} of unsigned members ran as approved"
+
+
+def at_once(exchange):
+    """The true server would hold a wait, because it knows that nothing is decided."""
+    if exchange.route == "show":
+        exchange.path = exchange.path.partition("?")[0]
 
 
 # Members of a view that a signature covers, or that decide.
@@ -131,7 +138,7 @@ def a_pending_request_shown_as_approved(suite):
                 view |= {"status": "approved", "decision": "approved", "ballots": ballots(view)}
                 exchange.answer = view
 
-        with suite.proxy(act) as proxy:
+        with suite.proxy(act, at_once) as proxy:
             answer = suite.guard(proxy)
         suite.nothing_ran(answer, proxy)
         suite.check("execute" not in proxy.routes(), "claimed what did not verify")

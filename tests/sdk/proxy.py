@@ -45,7 +45,7 @@ class Proxy:
     then the server never sees the request."""
 
     def __init__(self, port, act=None, before=None):
-        self.seen = []
+        self.seen, self.faults = [], []
         lock = threading.Lock()
         proxy = self
 
@@ -60,15 +60,22 @@ class Proxy:
 
             def exchange(self, body):
                 exchange = Exchange(self.command, self.path, dict(self.headers), body)
+                try:
+                    self.act(exchange)
+                except Exception as error:  # A fault of the suite, or of the true server.
+                    proxy.faults.append(f"{exchange.method} {exchange.path}: {error!r}")
+                    exchange.replace(500, {"title": "fault", "status": 500, "detail": "fault", "code": "fault"})
+                with lock:
+                    proxy.seen.append(exchange)
+                self.reply(exchange)
+
+            def act(self, exchange):
                 if before:
                     before(exchange)
                 if exchange.status is None and exchange.cut is None:
                     passed_on(port, exchange)
                 if act:
                     act(exchange)
-                with lock:
-                    proxy.seen.append(exchange)
-                self.reply(exchange)
 
             def reply(self, exchange):
                 try:
@@ -99,9 +106,11 @@ class Proxy:
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, *_):
         self.server.shutdown()
         self.server.server_close()
+        if self.faults and kind is None:
+            raise RuntimeError(f"the proxy failed: {self.faults[0]}")
 
     def routes(self):
         return [exchange.route for exchange in self.seen]
