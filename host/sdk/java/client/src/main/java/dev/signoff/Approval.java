@@ -2,6 +2,7 @@ package dev.signoff;
 
 import dev.signoff.error.SignoffException;
 import java.time.Instant;
+import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.regex.Pattern;
@@ -10,6 +11,10 @@ import java.util.regex.Pattern;
 public final class Approval {
     private static final Pattern ID = Pattern.compile("appr_[0-9a-hjkmnp-tv-z]{26}");
     private static final Pattern EXECUTION_ID = Pattern.compile("exec_[0-9a-hjkmnp-tv-z]{26}");
+
+    private static final List<String> REQUIRED = List.of(
+            "audience", "status", "requested_by", "agent", "action", "context_hash", "request_digest");
+    private static final List<String> OPTIONAL = List.of("plan_hash", "reason", "comment", "approver");
 
     private final Body body;
     private final String id;
@@ -29,10 +34,10 @@ public final class Approval {
         }
         expiresAt = body.time("expires_at");
         body.time("requested_at");
-        for (String name : new String[] {"audience", "status", "requested_by", "agent", "action", "context_hash"}) {
+        for (String name : REQUIRED) {
             body.string(name);
         }
-        for (String name : new String[] {"plan_hash", "reason", "comment", "approver"}) {
+        for (String name : OPTIONAL) {
             body.optional(name);
         }
         executionId = executionOf(body);

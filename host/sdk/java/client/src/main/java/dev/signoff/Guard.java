@@ -138,7 +138,7 @@ final class Guard {
     private <T, E extends Exception> T claimAndRun(String id, Seen approved, Guarded<T, E> function) throws E {
         Approval claimed;
         try {
-            claimed = client.claim(id, new Action(action.agent(), action.name(), approved.context(), approved.plan()),
+            claimed = client.claimAny(id, new Action(action.agent(), action.name(), approved.context(), approved.plan()),
                     request.lease());
         } catch (SignoffException failure) {
             throw about(id, failure);

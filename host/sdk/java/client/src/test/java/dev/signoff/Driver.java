@@ -64,13 +64,18 @@ final class Driver {
         Client client = client(command);
         String id = command.text("id");
         return switch (command.text("cmd")) {
-            case "request" -> client.request(command.request()).text();
-            case "wait" -> client.wait(id, command.seconds("timeout")).text();
-            case "get" -> client.get(id).text();
-            case "claim" -> client.claim(id, command.action(), null).text();
+            case "request" -> json(client.request(command.request()));
+            case "wait" -> json(client.wait(id, command.seconds("timeout")));
+            case "get" -> json(client.get(id));
+            case "claim" -> json(client.claim(id, command.action(), null));
             case "evaluate" -> Json.writeDeep(client.evaluate(command.action()).json());
             default -> throw new IllegalArgumentException("unknown command");
         };
+    }
+
+    /** Returns all members on one line. */
+    private static String json(Approval approval) {
+        return Json.writeDeep(approval.json());
     }
 
     /** What a guard did. */
