@@ -1,0 +1,42 @@
+package dev.signoff.verifier;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+class KeyTest {
+    private static final String ENTRY = """
+            {"id":"ann","algorithm":"ed25519","material":"AHJG","status":"active","use":"approve",
+             "approver":"ann@company.com","groups":["sre"]}""";
+    private static final Key ANN =
+            new Key("ann", "ed25519", "AHJG", "active", "approve", "ann@company.com", List.of("sre"));
+
+    @Test
+    void reads_every_form_that_the_binary_prints() {
+        assertEquals(List.of(ANN), Key.parse(ENTRY));
+        assertEquals(List.of(ANN, ANN), Key.parse("[" + ENTRY + "," + ENTRY + "]"));
+        assertEquals(List.of(ANN), Key.parse("{\"format\":1,\"keys\":[" + ENTRY + "]}"));
+        String listed = ENTRY.replace("material", "public_key");
+        String secret = "{\"id\":\"h\",\"algorithm\":\"hmac-sha256\",\"status\":\"active\",\"use\":\"approve\",\"groups\":[]}";
+        assertEquals(List.of(ANN), Key.parse("{\"items\":[" + listed + "," + secret + "],\"keyring\":\"k\"}"));
+        assertEquals(List.of(), Key.parse("[]"));
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"", "{", "1", "null", "[1]", "{\"items\":1}", "[{\"material\":\"secret-material\"}]",
+        "[{\"id\":\"a\",\"material\":\"secret-material\",\"groups\":[1]}]", "[{\"a\":1,\"a\":2}]"})
+    void refuses_other_texts_without_quoting_them(String text) {
+        IllegalArgumentException refused = assertThrows(IllegalArgumentException.class, () -> Key.parse(text));
+        assertFalse(refused.toString().contains("secret-material"));
+    }
+
+    @Test
+    void shows_no_material() {
+        assertFalse(ANN.toString().contains("AHJG"));
+    }
+}
