@@ -91,8 +91,16 @@ func parseApproval(text, id string) (*Approval, error) {
 		return nil, err
 	}
 	approval.Text = text
-	if !approvalID.MatchString(approval.ID) || approval.Status == "" || approval.ExpiresAt.IsZero() {
-		return nil, newError("unreachable", "the answer is not an approval")
+	for _, required := range []string{
+		string(approval.Status), approval.Audience, approval.Agent, approval.Action, approval.ContextHash,
+		approval.RequestDigest, approval.RequestedBy, approval.Verifier,
+	} {
+		if required == "" {
+			return nil, newError("unreachable", "the answer is not an approval: a member is missing")
+		}
+	}
+	if !approvalID.MatchString(approval.ID) || approval.RequestedAt.IsZero() || approval.ExpiresAt.IsZero() {
+		return nil, newError("unreachable", "the answer is not an approval: id or times are malformed")
 	}
 	if id != "" && approval.ID != id {
 		return nil, newError("untrusted-answer", "the approval %s was asked for, the answer shows %s", id, approval.ID)

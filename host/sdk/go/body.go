@@ -66,17 +66,23 @@ func (c *Client) post(ctx context.Context, path string, body any, key string) (s
 	return c.send(ctx, call{method: http.MethodPost, path: path, body: text, key: key})
 }
 
-// change sends a change of one approval.
+// change sends a change of one approval, and returns the approval.
 func (c *Client) change(ctx context.Context, id, word string, body any, key string) (*Approval, error) {
-	if err := checkID(id); err != nil {
-		return nil, err
-	}
-	text, err := c.post(ctx, pathOf(id, word), body, keyOr(key))
+	text, err := c.changed(ctx, id, word, body, key)
 	if err != nil {
-		return nil, about(id, err)
+		return nil, err
 	}
 	approval, err := parseApproval(text, id)
 	return approval, about(id, err)
+}
+
+// changed sends a change of one approval, and returns the answer as it came.
+func (c *Client) changed(ctx context.Context, id, word string, body any, key string) (string, error) {
+	if err := checkID(id); err != nil {
+		return "", err
+	}
+	text, err := c.post(ctx, pathOf(id, word), body, keyOr(key))
+	return text, about(id, err)
 }
 
 // read gets what belongs to one approval.

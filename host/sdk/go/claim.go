@@ -19,15 +19,25 @@ type Claim struct {
 //
 // Errors: as lifecycle.claim in wit/lifecycle.wit; ErrDenied, ErrForbidden, ErrUnavailable, ErrTimedOut.
 func (c *Client) Claim(ctx context.Context, id string, claim Claim) (*Approval, error) {
-	texts, err := attemptTexts(claim.Context, claim.Plan)
+	text, err := c.claim(ctx, id, claim)
 	if err != nil {
 		return nil, err
+	}
+	approval, err := parseApproval(text, id)
+	return approval, about(id, err)
+}
+
+// claim returns the answer to a claim as it came.
+func (c *Client) claim(ctx context.Context, id string, claim Claim) (string, error) {
+	texts, err := attemptTexts(claim.Context, claim.Plan)
+	if err != nil {
+		return "", err
 	}
 	seconds, err := wholeSeconds("Lease", claim.Lease)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	return c.change(ctx, id, "/execute", struct {
+	return c.changed(ctx, id, "/execute", struct {
 		Agent   string  `json:"agent"`
 		Action  string  `json:"action"`
 		Context RawJSON `json:"context"`

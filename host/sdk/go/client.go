@@ -143,6 +143,6 @@ func checkToken(token string, server address, insecureHTTP bool) error {
 }
 
 // Format prints the server's URL and nothing else, for every verb.
-func (c *Client) Format(state fmt.State, _ rune) {
+func (c Client) Format(state fmt.State, _ rune) {
 	_, _ = fmt.Fprintf(state, "signoff.Client(%s)", strings.TrimSpace(c.name))
 }

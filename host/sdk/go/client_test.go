@@ -12,13 +12,14 @@ import (
 	"time"
 
 	"signoff.dev/signoff"
+	"signoff.dev/signoff/verifier"
 )
 
 const someID = "appr_01k7s2e3m8q4w6x9y0z1a2b3c4"
 
-// someApproval is the least that is an approval.
-const someApproval = `{"id":"` + someID + `","status":"pending","agent":"a","action":"b",` +
-	`"requested_at":"2026-01-01T00:00:00Z","expires_at":"2026-01-01T01:00:00Z"}`
+// someApproval has every member that an approval must have.
+const someApproval = `{"id":"` + someID + `","status":"pending","audience":"x","agent":"a","action":"b","context_hash":"c",` +
+	`"request_digest":"d","requested_by":"e","verifier":"f","requested_at":"2026-01-01T00:00:00Z","expires_at":"2026-01-01T01:00:00Z"}`
 
 // answering makes a client of a server that does this.
 func answering(t *testing.T, handle http.HandlerFunc, options ...signoff.Option) *signoff.Client {
@@ -108,6 +109,8 @@ func TestOnlyWhatMayPassIsRetried(t *testing.T) {
 		"an object of another kind": {200, "", `{"ok":true}`, signoff.ErrUnavailable, "unreachable"},
 		"a number for a text":       {200, "", `{"id":7}`, signoff.ErrUnavailable, "unreachable"},
 		"bytes":                     {200, "", "{\"id\":\"\xff\"}", signoff.ErrUnavailable, "unreachable"},
+		"no status":                 {200, "", strings.Replace(someApproval, "pending", "", 1), signoff.ErrUnavailable, "unreachable"},
+		"no expiry":                 {200, "", strings.Replace(someApproval, "expires_at", "x", 1), signoff.ErrUnavailable, "unreachable"},
 		"another approval": {
 			200, "", strings.Replace(someApproval, "c4", "c5", 1), signoff.ErrUnverified, "untrusted-answer",
 		},
@@ -175,9 +178,10 @@ func TestSlowServer(t *testing.T) {
 func TestLargeAnswersAreRefused(t *testing.T) {
 	var sent atomic.Int64
 	client := answering(t, func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprint(w, `{"id":"`)
+		// Without the spaces it would be accepted.
+		fmt.Fprint(w, someApproval)
 		for range 40 {
-			count, err := fmt.Fprint(w, strings.Repeat("x", 1<<20))
+			count, err := fmt.Fprint(w, strings.Repeat(" ", 1<<20))
 			sent.Add(int64(count))
 			if err != nil {
 				return
@@ -214,8 +218,10 @@ func TestTheTokenIsSentAndNeverPrinted(t *testing.T) {
 	if _, err := client.Get(context.Background(), someID); err != nil || sent != "Bearer sgnt_secret" {
 		t.Error(sent, err)
 	}
+	keys := verifier.Keyring{{ID: "a", Material: "secret"}}
+	client = newClient(t, "http://127.0.0.1:1", signoff.WithToken("secret"), signoff.WithTrust(signoff.Trust{Keys: keys}))
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%d"} {
-		if text := fmt.Sprintf(verb, client); strings.Contains(text, "secret") {
+		if text := fmt.Sprintf(verb, client) + fmt.Sprintf(verb, *client); strings.Contains(text, "secret") {
 			t.Errorf("%s prints %s", verb, text)
 		}
 	}

@@ -189,6 +189,8 @@ func (g *guard) verified(shown *Approval, execution string) (*approvedAttempt, e
 // compared compares what a trusted server shows with the caller's own action.
 func (g *guard) compared(shown *Approval, status Status) (*approvedAttempt, error) {
 	switch {
+	case shown.ID != g.id:
+		return nil, newError("untrusted-answer", "the answer shows another approval")
 	case shown.Agent != g.action.Agent || shown.Action != g.action.Action:
 		return nil, newError("untrusted-answer", "the approval is for another agent or action")
 	case shown.ContextHash != g.contextDigest:
@@ -219,17 +221,22 @@ func (g *guard) claimed(ctx context.Context, approved *approvedAttempt) (*Execut
 		return nil, newError("untrusted-answer", "this process claimed the approval before")
 	}
 	detached := context.WithoutCancel(ctx)
-	answer, err := g.client.Claim(detached, g.id, Claim{
+	text, err := g.client.claim(detached, g.id, Claim{
 		Agent: g.action.Agent, Action: g.action.Action, Context: g.texts.context, Plan: orNil(g.texts.plan),
 		Lease: g.action.Lease,
 	})
 	if err != nil {
 		return nil, err
 	}
+	// Whichever approval it shows: the verification refuses another one, and then there is something to report.
+	answer, err := parseApproval(text, "")
+	if err != nil {
+		return nil, err
+	}
 	if answer.Execution == nil || !executionID.MatchString(answer.Execution.ID) {
 		return nil, newError("untrusted-answer", "the answer to the claim shows no execution")
 	}
-	execution, err := g.execution(approved, answer)
+	execution, err := g.execution(answer)
 	if err == nil && ctx.Err() != nil {
 		err = ended(ctx)
 	}
@@ -240,8 +247,9 @@ func (g *guard) claimed(ctx context.Context, approved *approvedAttempt) (*Execut
 	return execution, nil
 }
 
-// execution verifies the answer to the claim, which must show what was verified before it.
-func (g *guard) execution(approved *approvedAttempt, answer *Approval) (*Execution, error) {
+// execution verifies the answer to the claim. It is compared with the same texts as the approval before
+// it, so that it cannot show another context or plan.
+func (g *guard) execution(answer *Approval) (*Execution, error) {
 	id := answer.Execution.ID
 	var again *approvedAttempt
 	var err error
@@ -253,17 +261,14 @@ func (g *guard) execution(approved *approvedAttempt, answer *Approval) (*Executi
 	if err != nil {
 		return nil, err
 	}
-	if again.context != approved.context || again.plan != approved.plan {
-		return nil, newError("untrusted-answer", "the claim shows another context or plan than the approval")
-	}
 	execution := &Execution{
-		ID: id, ApprovalID: g.id, ContextText: approved.context, PlanText: approved.plan, Approvers: again.approvers,
+		ID: id, ApprovalID: g.id, ContextText: again.context, PlanText: again.plan, Approvers: again.approvers,
 	}
-	if execution.Context, err = object(approved.context); err != nil {
+	if execution.Context, err = object(again.context); err != nil {
 		return nil, err
 	}
-	if approved.plan != "" {
-		execution.Plan, err = object(approved.plan)
+	if again.plan != "" {
+		execution.Plan, err = object(again.plan)
 	}
 	return execution, err
 }

@@ -302,6 +302,14 @@ func TestGuardsOwnSettings(t *testing.T) {
 	}
 }
 
+func TestAnEarlierRequestDoesNotCount(t *testing.T) {
+	o := newOffice(t)
+	later := o.client(signoff.WithClock(func() time.Time { return time.Now().Add(2 * time.Minute) }))
+	refuses(t, o, later, deploy(), signoff.ErrUnverified, "request-too-old")
+	unset := o.client(signoff.WithClock(func() time.Time { return time.Unix(1_000_000_000, 0) }))
+	refuses(t, o, unset, deploy(), signoff.ErrInvalid, "request-invalid")
+}
+
 func TestSecretsDoNotCountUnlessAllowed(t *testing.T) {
 	o := newOffice(t)
 	secret := verifier.Key{

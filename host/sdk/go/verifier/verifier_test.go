@@ -62,7 +62,7 @@ func TestEachArgumentIsHeldAgainstTheApproval(t *testing.T) {
 		"request-too-old":      func(c *verifier.ApprovalCheck) { c.RequestedAfter = sampleNow },
 		"signature-malformed":  func(c *verifier.ApprovalCheck) { c.Accept = []string{"v1"} },
 		"expired":              func(c *verifier.ApprovalCheck) { c.Now = sampleNow.Add(time.Hour) },
-		"request-invalid":      func(c *verifier.ApprovalCheck) { c.Now = time.Time{} },
+		"request-invalid":      func(c *verifier.ApprovalCheck) { c.Now = time.Unix(1_000_000_000, 0) },
 	} {
 		check := sampleCheck(t)
 		change(&check)
