@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from typing import Any, Callable, Dict, List, Optional
 
@@ -202,6 +203,15 @@ def test_approval_that_was_claimed_before_is_refused_before_the_call(
         with pytest.raises(signoff.Unverified) as refused:
             client.guard(must_not_run, **options)
     assert refused.value.code == "untrusted-answer"
+
+
+def test_request_from_before_the_call_is_too_old(office: Office, options: Dict[str, Any]) -> None:
+    with signoff.Client(office.url, office.agent) as client:
+        # As if the server showed an approval that was requested 140 s before the call.
+        client._api.now = lambda: time.time() + 200
+        with Deciding(office, options["action"]), pytest.raises(signoff.Unverified) as refused:
+            client.guard(must_not_run, **options)
+    assert refused.value.code == "request-too-old"
 
 
 def test_claimed_ids_are_kept_until_they_expire() -> None:
