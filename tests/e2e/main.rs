@@ -40,6 +40,7 @@ mod idempotency;
 mod keyring;
 mod keys;
 mod listing;
+mod local_decisions;
 mod module_cli;
 mod modules;
 mod modules_fail_closed;

@@ -45,7 +45,7 @@ fn every_operation_of_the_document_exists() {
         let real = match path.as_str() {
             "/api/v1/tokens" => continue, // `roles` covers this.
             "/api/v1/tokens/{id}/revoke" => continue,
-            path if path.starts_with("/api/v1/modules/") => continue, // And these.
+            path if path.contains("{digest}") || path.contains("{slot}") => continue, // And these.
             _ => path.replace("{id}", id(&server.request())),
         };
         for method in calls.as_object().unwrap().keys().filter(|key| *key != "parameters") {

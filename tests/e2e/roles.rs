@@ -33,6 +33,9 @@ GET  /api/v1/audit/keys                | all  | all | all | all | all | all
 GET  /api/v1/audit/proof               | -    | -   | -   | all | - | all
 GET  /api/v1/events                    | -    | all | -   | all | - | all
 POST /api/v1/guardrails/evaluate       | all  | -   | all | -   | - | -
+GET  /api/v1/guardrails/policy         | all  | -   | all | -   | - | -
+GET  /api/v1/guardrails/policy/{digest}/wasm | all | - | all | - | - | -
+POST /api/v1/guardrails/decisions      | all  | -   | all | -   | - | -
 GET  /api/v1/keys                      | all  | all | all | all | - | all
 GET  /api/v1/modules                   | -    | -   | -   | all | all | all
 POST /api/v1/modules                   | -    | -   | -   | -   | all | -
@@ -145,6 +148,18 @@ impl Cast {
         if route.contains("{digest}") { path(&pushed()) } else { path("") }
     }
 
+    /// Activates another policy; returns its digest. If the server refuses it, any digest.
+    fn active_policy(&self) -> String {
+        let team = self.holder("policy");
+        if team.get("/api/v1/modules").status != 200 {
+            return "0".repeat(64);
+        }
+        let (manifest, wasm) = self.module();
+        let pushed = push(&team, &manifest, &wasm).json(201);
+        change(&team, text(&pushed, "digest"), "activate").ok();
+        text(&pushed, "digest").to_owned()
+    }
+
     fn call_registry(&self, caller: &Client, method: &str, route: &str) -> Answer {
         if (method, route) == ("POST", "/api/v1/modules") {
             let (manifest, wasm) = self.module();
@@ -163,6 +178,10 @@ impl Cast {
     fn call(&self, caller: &Client, method: &str, route: &str, approval: &Value) -> Answer {
         if route.starts_with("/api/v1/modules") {
             return self.call_registry(caller, method, route);
+        }
+        if route == "/api/v1/guardrails/policy/{digest}/wasm" {
+            // The body is binary: only the head is read.
+            return caller.head_of(&route.replace("{digest}", &self.active_policy()));
         }
         let path = route.replace("{id}", id(approval));
         let agent = text(approval, "agent");
@@ -191,6 +210,10 @@ impl Cast {
             }
             "extend" => json!({ "expires_in_seconds": 7_200 }),
             "tokens" => json!({ "subject": "x", "roles": ["auditor"] }),
+            "decisions" => json!({ "decisions": [{
+                "id": "d-1", "agent": OWN, "action": "apply", "context_hash": "0".repeat(64),
+                "decision": "allow", "policy": "0".repeat(64), "decided_at": "2026-01-31T12:00:00Z",
+            }] }),
             _ => json!({}),
         };
         match route {

@@ -25,7 +25,7 @@ use crate::id::ApprovalId;
 use crate::refusal::Refusal;
 use crate::store::{Status, WithTexts};
 
-const WAIT_SECONDS_MAX: u64 = 60;
+pub(super) const WAIT_SECONDS_MAX: u64 = 60;
 const LIST_MAX: usize = 200;
 const LIST_DEFAULT: usize = 50;
 

@@ -10,11 +10,13 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use signoff_core::object::objects;
 use tokio::sync::OwnedSemaphorePermit;
 use utoipa::ToSchema;
 
 use super::{App, BODY_BYTES_MAX};
 use crate::code::Code;
+use crate::policy::Decision;
 use crate::refusal::Refusal;
 
 /// Time limit for a body to arrive.
@@ -164,6 +166,41 @@ pub(super) struct EvaluateBody<'a> {
     #[serde(borrow, default)]
     #[schema(value_type = Option<Object>)]
     pub(super) plan: Option<Raw<'a>>,
+}
+
+/// `POST /guardrails/decisions`
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DecisionsBody {
+    /// The decisions, 1 to 256.
+    #[serde(deserialize_with = "objects")]
+    pub(super) decisions: Vec<ReportedDecision>,
+}
+
+/// A decision that an executor made in its own process, with a copy of the active policy.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ReportedDecision {
+    /// The executor's own id of it: `[a-z0-9_-]{1,64}`.
+    pub(super) id: String,
+    /// The agent.
+    pub(super) agent: String,
+    /// The action.
+    pub(super) action: String,
+    /// SHA-256 of the canonical context.
+    pub(super) context_hash: String,
+    /// SHA-256 of the canonical plan.
+    #[serde(default)]
+    pub(super) plan_hash: Option<String>,
+    /// The decision.
+    pub(super) decision: Decision,
+    /// The rule that decided.
+    #[serde(default)]
+    pub(super) rule: Option<String>,
+    /// Digest of the policy.
+    pub(super) policy: String,
+    /// When it was made: RFC 3339, UTC, at most 300 s ahead.
+    pub(super) decided_at: String,
 }
 
 /// `POST /approvals/{id}/outcome`

@@ -1,19 +1,31 @@
-//! The handler of `POST /guardrails/evaluate`.
+//! Handlers of verdicts: the server's own, and those that an executor makes itself.
 
-use axum::extract::State;
-use axum::response::Response;
+use std::time::Duration;
+
+use axum::extract::{Path, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::time::{Instant, timeout_at};
 use utoipa::ToSchema;
 
 use super::App;
 use super::approval::Requirement;
-use super::body::EvaluateBody;
+use super::approvals::WAIT_SECONDS_MAX;
+use super::body::{DecisionsBody, EvaluateBody};
 use super::command::Command;
+use super::held::Address;
+use super::params::Params;
 use super::problem::Problem;
-use super::reply::answer;
-use crate::guardrails::Action;
+use super::reply::{answer, json_answer};
+use crate::caller::Caller;
+use crate::guardrails::{Action, LocalDecision, PolicyCopy};
 use crate::policy::Decision;
 use crate::refusal::Refusal;
+
+/// `while` of a server without an active policy.
+const NO_POLICY: &str = "none";
 
 /// The policy's verdict on an action: the runbook's ExecutionGuardrails.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
@@ -81,4 +93,109 @@ pub(super) async fn evaluate(
         plan: fields.plan.map(|plan| plan.get().into()),
     };
     Ok(answer(app.service.guardrails.evaluate(&caller, action, idempotency.as_ref()).await?))
+}
+
+/// Get the active policy, to evaluate it in the own process; with `wait`, once it is no longer
+/// `while`. An action may be allowed locally only while this was answered a short time ago.
+#[utoipa::path(get, path = "/api/v1/guardrails/policy", tag = "guardrails",
+    params(
+        ("wait" = Option<u16>, Query, description = "seconds, 0 to 60; a caller has at most 64 waits and streams at once"),
+        ("while" = Option<String>, Query, description = "the digest to wait on; `none` for no policy")),
+    responses((status = 200, description = "`{\"policy\":{\"digest\":…,\"manifest\":{…}}|null,\"facts\":{…}|null,\"audience\":…,\"at\":…}`: the signed manifest as it was pushed; the facts of this caller's attempts, null if they are `{\"requester\":\"agent:AGENT\"}`"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+pub(super) async fn policy(
+    State(app): State<App>,
+    caller: Caller,
+    Address(address): Address,
+    params: Params,
+) -> Result<Response, Refusal> {
+    params.known(&["wait", "while"])?;
+    let seconds = params.number("wait", WAIT_SECONDS_MAX)?.filter(|seconds| *seconds > 0);
+    if let (Some(seconds), Some(unwanted)) = (seconds, params.get("while")) {
+        let _held = app.held.begin(&caller, address)?;
+        wait(&app, &caller, unwanted, Duration::from_secs(seconds)).await?;
+        app.admits_still(&caller).await?;
+    }
+    let PolicyCopy { policy, facts, audience, at } =
+        app.service.guardrails.policy_copy(&caller).await?;
+    let policy = policy.map_or("null".to_owned(), |(digest, manifest)| {
+        format!("{{\"digest\":{},\"manifest\":{manifest}}}", json!(digest))
+    });
+    let facts = facts.unwrap_or_else(|| Value::Null.to_string());
+    Ok(json_answer(
+        200,
+        format!(
+            "{{\"policy\":{policy},\"facts\":{facts},\"audience\":{},\"at\":{}}}",
+            json!(audience),
+            json!(at)
+        ),
+    ))
+}
+
+/// Get the bytes of the active policy.
+#[utoipa::path(get, path = "/api/v1/guardrails/policy/{digest}/wasm", tag = "guardrails",
+    params(("digest" = String, Path)),
+    responses((status = 200, description = "the component", content_type = "application/wasm"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+pub(super) async fn policy_wasm(
+    State(app): State<App>,
+    Path(digest): Path<String>,
+) -> Result<Response, Refusal> {
+    let wasm = app.service.guardrails.policy_bytes(&digest).await?;
+    Ok(([(header::CONTENT_TYPE, "application/wasm")], wasm.to_vec()).into_response())
+}
+
+/// Report decisions that the caller made itself with the active policy. They are recorded in the
+/// audit log as reports, in one entry.
+#[utoipa::path(post, path = "/api/v1/guardrails/decisions", tag = "guardrails", request_body = DecisionsBody,
+    params(("Idempotency-Key" = Option<String>, Header, description = "at most 255 bytes; a repeat within 24 h records nothing")),
+    responses((status = 200, description = "`{\"recorded\":N}`"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+pub(super) async fn report(
+    State(app): State<App>,
+    Command { caller, idempotency, body }: Command,
+) -> Result<Response, Refusal> {
+    let fields: DecisionsBody = body.parse()?;
+    let decisions = fields.decisions.into_iter().map(|decision| LocalDecision {
+        id: decision.id,
+        agent: decision.agent,
+        action: decision.action,
+        context_hash: decision.context_hash,
+        plan_hash: decision.plan_hash,
+        decision: decision.decision,
+        rule: decision.rule,
+        policy: decision.policy,
+        decided_at: decision.decided_at,
+    });
+    let decisions: Vec<_> = decisions.collect();
+    let reported = app.service.guardrails.report_local(&caller, &decisions, idempotency.as_ref());
+    Ok(answer(reported.await?))
+}
+
+/// Returns once the active policy differs from `unwanted`, the time is up, or the server stops.
+async fn wait(
+    app: &App,
+    caller: &Caller,
+    unwanted: &str,
+    longest: Duration,
+) -> Result<(), Refusal> {
+    let end = Instant::now() + longest;
+    let mut stopping = app.stopping.clone();
+    // Each activation has an entry. A policy whose signer is revoked has none; `active_policy` then
+    // fails, at the latest after the next entry or the end of the wait.
+    let mut entries = app.service.ledger.watchers().of_entries();
+    let mut revocations = app.service.tokens.revocations();
+    while !*stopping.borrow() {
+        entries.borrow_and_update();
+        let active = app.service.guardrails.active_policy().await?;
+        if active.as_deref().unwrap_or(NO_POLICY) != unwanted || Instant::now() >= end {
+            return Ok(());
+        }
+        let is_revoked = tokio::select! {
+            _ = timeout_at(end, entries.changed()) => false,
+            _ = revocations.changed() => true,
+            _ = stopping.wait_for(|stopping| *stopping) => false,
+        };
+        if is_revoked {
+            app.admits_still(caller).await?;
+        }
+    }
+    Ok(())
 }

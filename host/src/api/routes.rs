@@ -100,6 +100,9 @@ routes! {
         get "/api/v1/approvals/{id}/payload" READERS => approvals::payload;
         get "/api/v1/approvals/{id}/receipt" READERS => approvals::receipt;
         post "/api/v1/guardrails/evaluate" Roles(&[Requester, Executor]) => guardrails::evaluate;
+        get "/api/v1/guardrails/policy" Roles(&[Requester, Executor]) => guardrails::policy;
+        get "/api/v1/guardrails/policy/{digest}/wasm" Roles(&[Requester, Executor]) => guardrails::policy_wasm;
+        post "/api/v1/guardrails/decisions" Roles(&[Requester, Executor]) => guardrails::report;
         get "/api/v1/audit" LOG => events::audit;
         get "/api/v1/audit/checkpoint" ANY_ROLE => log::checkpoint;
         get "/api/v1/audit/keys" ANY_ROLE => log::keys;

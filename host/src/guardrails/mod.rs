@@ -8,6 +8,7 @@
 mod answer;
 mod compare;
 mod judged;
+mod local;
 mod read;
 mod required;
 
@@ -34,6 +35,7 @@ use judged::Verdicts;
 
 pub use compare::Flip;
 pub(crate) use judged::{Judged, Moment};
+pub use local::{LocalDecision, PolicyCopy, REPORTED_MAX};
 pub(crate) use read::Read;
 
 /// Maximum evaluations on blocking threads: half of the pool's instances, so that an instance is

@@ -20,6 +20,9 @@ pub(crate) enum Event<'a> {
     TokenCreated(TokenFields<'a>),
     TokenRevoked(TokenFields<'a>),
     GuardrailsEvaluated(EvaluatedFields<'a>),
+    GuardrailsReported {
+        decisions: Vec<ReportedDecision<'a>>,
+    },
     ShadowFlipped(FlipFields<'a>),
     ModulePushed {
         #[serde(flatten)]
@@ -112,6 +115,20 @@ pub(crate) struct EvaluatedFields<'a> {
     pub(crate) plan_hash: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) approval_id: Option<String>,
+}
+
+/// A decision that an executor made in its own process, as it reports it.
+#[derive(Serialize)]
+pub(crate) struct ReportedDecision<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) agent: &'a str,
+    pub(crate) action: &'a str,
+    pub(crate) context_hash: &'a str,
+    pub(crate) plan_hash: Option<&'a str>,
+    pub(crate) decision: Decision,
+    pub(crate) rule: Option<&'a str>,
+    pub(crate) policy: &'a str,
+    pub(crate) decided_at: &'a str,
 }
 
 /// An action on which the shadow differs from the effective verdict.
@@ -302,7 +319,10 @@ mod tests {
                 plan_hash: None,
                 approval_id: None,
             }),
-            Some(Event::GuardrailsEvaluated(_)) => Event::ShadowFlipped(FlipFields {
+            Some(Event::GuardrailsEvaluated(_)) => {
+                Event::GuardrailsReported { decisions: Vec::new() }
+            }
+            Some(Event::GuardrailsReported { .. }) => Event::ShadowFlipped(FlipFields {
                 moment: "evaluate",
                 approval_id: None,
                 agent: "a",

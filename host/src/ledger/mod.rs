@@ -20,7 +20,7 @@ use crate::verifier::ActiveVerifier;
 pub(crate) use commit::ApprovalChange;
 pub(crate) use event::{
     Answered, Deciders, EvaluatedFields, Event, FlipFields, Guardrail, KeyFields, ModuleFields,
-    Note, TokenFields, Witnessed, json_text,
+    Note, ReportedDecision, TokenFields, Witnessed, json_text,
 };
 pub(crate) use gate::{Gate, Reason};
 pub use idempotency::{Idempotency, Reply};

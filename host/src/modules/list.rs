@@ -128,6 +128,11 @@ impl Modules {
         self.module_bytes(digest).await
     }
 
+    /// Returns the signed manifest of a stored module, JSON.
+    pub(crate) async fn envelope(&self, digest: ModuleDigest) -> Result<String, Refusal> {
+        Ok(self.module_row(digest).await?.claims()?.0.to_text())
+    }
+
     /// Returns the view of a module.
     pub(super) fn shown_module(
         &self,

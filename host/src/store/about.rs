@@ -56,7 +56,9 @@ pub(crate) fn of_event(text: &str) -> Option<About> {
         }
         // The caller, not the approval or slot: refused callers must not lengthen the lists of
         // entries about those.
-        "request_refused" | "module_refused" => named("subject", event.actor),
+        "request_refused" | "module_refused" | "guardrails_reported" => {
+            named("subject", event.actor)
+        }
         "guardrails_evaluated" => named("agent", event.agent),
         "shadow_flipped" => named("shadow", Some(policy_of(event.shadow?)?)),
         "rollback_accepted" | "settings_recorded" | "clock_recorded" | "clock_accepted"

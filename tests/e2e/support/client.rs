@@ -100,6 +100,18 @@ impl Client {
         Answer { status, headers, body }
     }
 
+    /// Returns the body of a successful GET as bytes.
+    #[track_caller]
+    pub fn get_bytes(&self, path: &str) -> Vec<u8> {
+        let mut request = Request::builder().uri(format!("{}{path}", self.url));
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let mut answer = self.agent.run(request.body(()).unwrap()).expect("an answer");
+        assert_eq!(answer.status().as_u16(), 200, "{path}");
+        answer.body_mut().with_config().limit(256 << 20).read_to_vec().unwrap()
+    }
+
     /// Sends a POST of bytes as JSON, with more headers.
     pub fn try_post(
         &self,
