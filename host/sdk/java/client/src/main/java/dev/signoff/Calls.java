@@ -40,7 +40,7 @@ final class Calls {
                 delay = answer.busyFor().orElseThrow(() -> refusal);
             } catch (TimeoutException e) {
                 break;
-            } catch (SSLException | Transport.TooLarge e) {
+            } catch (SSLException | Transport.TooLarge | WrongUser e) {
                 throw unreachable(e);
             } catch (IOException e) {
                 last = unreachable(e);

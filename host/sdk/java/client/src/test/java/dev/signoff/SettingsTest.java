@@ -1,0 +1,101 @@
+package dev.signoff;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.signoff.error.InvalidException;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.util.HashMap;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class SettingsTest {
+    @TempDir
+    private Path config;
+
+    private final Map<String, String> environment = new HashMap<>();
+
+    private Settings settings() {
+        environment.putIfAbsent("XDG_CONFIG_HOME", config.toString());
+        return new Settings(environment);
+    }
+
+    private Path home(String text, String permissions) throws IOException {
+        Path file = config.resolve("signoff/client.json");
+        Files.createDirectories(file.getParent());
+        Files.writeString(file, text);
+        return Files.setPosixFilePermissions(file, PosixFilePermissions.fromString(permissions));
+    }
+
+    @Test
+    void environment_comes_before_home() throws IOException {
+        home("{\"server\":\"http://home\",\"keys\":\"keys.json\",\"of_tomorrow\":1}", "rw-------");
+        environment.put("SIGNOFF_SERVER", "http://environment");
+        environment.put("SIGNOFF_TOKEN", "");
+        assertEquals("http://environment", settings().text("SIGNOFF_SERVER", "server"));
+        assertEquals(config.resolve("signoff/keys.json"), settings().path("SIGNOFF_KEYS", "keys"));
+        assertEquals(null, settings().text("SIGNOFF_TOKEN", "token"));
+        environment.put("SIGNOFF_KEYS", "other.json");
+        assertEquals(Path.of("other.json"), settings().path("SIGNOFF_KEYS", "keys"));
+    }
+
+    @Test
+    void a_home_file_of_others_or_a_malformed_one_is_refused() throws IOException {
+        for (String permissions : new String[] {"rw-r-----", "rw--w----", "rw----r--", "rw-----w-"}) {
+            home("{}", permissions);
+            assertThrows(InvalidException.class, this::settings, permissions);
+        }
+        for (String text : new String[] {"", "[]", "{\"server\":\"a\",\"server\":\"b\"}", " ".repeat((1 << 20) + 1)}) {
+            home(text, "rw-------");
+            assertThrows(InvalidException.class, this::settings);
+        }
+        home("{\"server\":1}", "rw-------");
+        Settings settings = settings();
+        assertThrows(InvalidException.class, () -> settings.text("SIGNOFF_SERVER", "server"));
+    }
+
+    @Test
+    void addresses() {
+        assertEquals(new Address("https://a.example/base", true, false, null), Address.parse("https://a.example/base//"));
+        for (String loopback : new String[] {"http://localhost:1", "http://127.9.9.9", "http://[::1]:1"}) {
+            assertTrue(Address.parse(loopback).isLoopback(), loopback);
+        }
+        for (String other : new String[] {"http://127.0.0.1.example", "http://localhost.example", "http://10.0.0.1"}) {
+            assertTrue(!Address.parse(other).isLoopback(), other);
+        }
+        assertEquals(Path.of("/run/s.sock"), Address.parse("unix:/run/s.sock").socket());
+        for (String wrong : new String[] {"", "a.example", "ftp://a", "http://", "http://a?b", "http://a#b", "unix:",
+            "http://u:p@a", "http://a b"}) {
+            assertThrows(InvalidException.class, () -> Address.parse(wrong), wrong);
+        }
+    }
+
+    @Test
+    void a_token_is_not_sent_in_plain_text() {
+        ClientBuilder builder = builder().url("http://10.0.0.1").token("secret");
+        assertThrows(InvalidException.class, builder::build);
+        builder.insecureHttp().build();
+        builder().url("https://a.example").token("secret").build();
+        assertThrows(InvalidException.class, () -> builder().build());
+    }
+
+    @Test
+    void files_of_keys_and_authorities_must_be_readable() throws IOException {
+        Path wrong = Files.writeString(config.resolve("wrong"), "no PEM, no keys");
+        assertThrows(InvalidException.class, () -> builder().url("https://a").keys(wrong).build());
+        assertThrows(InvalidException.class, () -> builder().url("https://a").keys(config.resolve("absent")).build());
+        assertThrows(InvalidException.class, () -> builder().url("https://a").ca(wrong).build());
+        assertThrows(InvalidException.class, () -> builder().url("https://a").ca(config.resolve("absent")).build());
+        // Without an error if the server is trusted on purpose.
+        builder().url("https://a").keys(wrong).trustServer().build();
+    }
+
+    private ClientBuilder builder() {
+        return Client.builder().environment(Map.of("XDG_CONFIG_HOME", config.resolve("none").toString()));
+    }
+}
