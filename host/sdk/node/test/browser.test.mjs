@@ -65,7 +65,8 @@ async function visit(t, policy = POLICY) {
   const browser = spawn(
     CHROMIUM,
     ["--headless=new", "--no-sandbox", "--disable-gpu", `--user-data-dir=${profile}`, "--remote-debugging-pipe", `${server.url}/test/browser/index.html`],
-    { stdio: ["ignore", "ignore", "pipe", "pipe", "pipe"] },
+    // A group of its own, so that its helpers end with it.
+    { stdio: ["ignore", "ignore", "pipe", "pipe", "pipe"], detached: true },
   );
   let printed = "";
   browser.stderr.on("data", (chunk) => (printed += chunk));
@@ -75,9 +76,9 @@ async function visit(t, policy = POLICY) {
     return { result: await Promise.race([server.result, failed]), files: [...server.files] };
   } finally {
     failed.catch(() => {});
-    browser.kill();
+    process.kill(-browser.pid, "SIGKILL");
     await ended;
-    rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+    rmSync(profile, { recursive: true, force: true, maxRetries: 20 });
   }
 }
 
