@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -87,8 +88,10 @@ func BenchmarkVerifyApproval(b *testing.B) {
 		message := []byte(shown[:250])
 		signature := ed25519.Sign(private, message)
 		for b.Loop() {
-			if !ed25519.Verify(public, message, signature) || !ed25519.Verify(public, message, signature) {
-				b.Fatal("the signature does not verify")
+			for range 2 {
+				if !ed25519.Verify(public, message, signature) {
+					b.Fatal("the signature does not verify")
+				}
 			}
 		}
 	})
@@ -96,7 +99,7 @@ func BenchmarkVerifyApproval(b *testing.B) {
 
 func BenchmarkDigest(b *testing.B) {
 	v := load(b)
-	context := map[string]any{"text": string(make([]byte, 0, 1)) + repeated("x", 1000), "when": time.Unix(0, 0).UTC()}
+	context := map[string]any{"text": strings.Repeat("x", 1000), "when": time.Unix(0, 0).UTC()}
 	for b.Loop() {
 		if _, err := v.Digest(context); err != nil {
 			b.Fatal(err)

@@ -3,7 +3,6 @@ package verifier_test
 import (
 	"errors"
 	"os"
-	"strings"
 	"testing"
 	"time"
 
@@ -61,5 +60,3 @@ func wants(tb testing.TB, err error, code string) {
 		tb.Errorf("expected `%s`, found %v", code, err)
 	}
 }
-
-func repeated(text string, times int) string { return strings.Repeat(text, times) }
