@@ -41,6 +41,7 @@ mod keyring;
 mod keys;
 mod listing;
 mod local_decisions;
+mod login;
 mod module_cli;
 mod modules;
 mod modules_fail_closed;

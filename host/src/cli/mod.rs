@@ -16,9 +16,11 @@ mod execution;
 mod exit;
 mod explain;
 mod hash;
+mod home;
 mod init;
 mod key;
 mod list;
+mod login;
 mod module;
 mod output;
 mod payload;
@@ -124,6 +126,10 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Serve the HTTP API
     Serve(serve::ServeArgs),
+    /// Set the server that commands and SDKs call by default
+    Login(login::LoginArgs),
+    /// Forget that server and its token
+    Logout,
     /// Request an approval, wait for it, claim it, run a command, and report the outcome
     Run(run::RunArgs),
     /// Evaluate the policy for an action
@@ -232,13 +238,23 @@ fn without_empty_variables(command: clap::Command) -> clap::Command {
 
 impl Cli {
     fn run(self, matches: &ArgMatches) -> Result<Exit, Failure> {
-        let global = self.global;
-        let target = global.target(matches)?;
+        let mut global = self.global;
+        let mut target = global.target(matches)?;
+        if self.command.calls_the_home_server() {
+            global.at_home(matches, &mut target)?;
+        }
         let open = || Transport::new(&target, &global);
         match self.command {
             Command::Init(args) => init::run(&args, &global, &target),
             Command::Demo(args) => demo::run(&args),
             Command::Serve(args) => serve::run(&args, &global, &target),
+            Command::Login(_) if source(matches, "token") == Some(ValueSource::CommandLine) => {
+                Err(Failure::usage(
+                    "give the token in SIGNOFF_TOKEN or on standard input: others can read arguments",
+                ))
+            }
+            Command::Login(args) => login::login(&args, &global),
+            Command::Logout => login::logout(&global),
             Command::Run(_) if source(matches, "token") == Some(ValueSource::CommandLine) => {
                 Err(Failure::usage(
                     "give the token in SIGNOFF_TOKEN: the command could read it in the arguments of this process",
@@ -281,7 +297,53 @@ impl Cli {
     }
 }
 
+impl Command {
+    /// Returns whether the command calls the server of the home file if no target is given. The others
+    /// work on this machine's files, or need no server.
+    fn calls_the_home_server(&self) -> bool {
+        !matches!(
+            self,
+            Self::Init(_)
+                | Self::Demo(_)
+                | Self::Serve(_)
+                | Self::Login(_)
+                | Self::Logout
+                | Self::Sign(_)
+                | Self::Hash(_)
+                | Self::Explain(_)
+                | Self::Key(_)
+                | Self::Bench(_)
+                | Self::Doctor(_)
+                | Self::CompileModule(_)
+                | Self::Completions(_)
+        )
+    }
+}
+
 impl Global {
+    /// Takes the server of the home file as the target if none is given and this folder has no store.
+    /// The token and authorities of the file are used for its own server only.
+    fn at_home(&mut self, matches: &ArgMatches, target: &mut Target) -> Result<(), Failure> {
+        let has_store = || {
+            let default =
+                matches!(source(matches, "store"), None | Some(ValueSource::DefaultValue));
+            !default || self.store.try_exists().unwrap_or(true)
+        };
+        if matches!(target, Target::Store(_)) && has_store() {
+            return Ok(());
+        }
+        let Some(home) = home::Home::load()? else { return Ok(()) };
+        let Some(server) = home.server else { return Ok(()) };
+        match &*target {
+            Target::Server(url) if *url != server => return Ok(()),
+            Target::Server(_) => {}
+            Target::Store(_) => *target = Target::Server(server),
+        }
+        self.token = self.token.take().or(home.token);
+        self.ca = self.ca.take().or(home.ca);
+        Ok(())
+    }
+
     /// Returns the server or the store file; flags take precedence over variables.
     fn target(&self, matches: &ArgMatches) -> Result<Target, Failure> {
         let rank = |name| match source(matches, name) {

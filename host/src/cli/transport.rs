@@ -15,6 +15,7 @@ use tower::ServiceExt;
 
 use super::Global;
 use super::exit::Failure;
+use super::home::Home;
 use super::remote::{Remote, Trust};
 use super::serve::not_lost;
 use crate::api::{self, App, Approval, FailureReason, Origin, Problem};
@@ -97,6 +98,17 @@ impl Transport {
             keys: global.key_source(&config),
             config,
             json: global.json,
+        })
+    }
+
+    /// Makes a connection to the server of a home file.
+    pub(super) fn of_home(home: &Home, global: &Global) -> Result<Self, Failure> {
+        let trust = Trust { ca: home.ca.clone(), ..global.trust() };
+        let url = home.server.as_deref().unwrap_or_default();
+        Ok(Self {
+            kind: Kind::Remote(Box::new(Remote::new(url, home.token.as_deref(), &trust)?)),
+            json: global.json,
+            ..Self::to_server(url)?
         })
     }
 

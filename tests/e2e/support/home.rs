@@ -94,6 +94,13 @@ impl Home {
         Ran::of(&mut self.signoff(arguments))
     }
 
+    /// Runs `signoff` with a text on its standard input.
+    pub fn run_with_input(&self, arguments: &[&str], input: &str) -> Ran {
+        self.file("input", input);
+        let input = std::fs::File::open(self.path("input")).unwrap();
+        Ran::of(self.signoff(arguments).stdin(input))
+    }
+
     /// Adds the key of a person who takes no part in a test, so that a requirement could be met.
     #[track_caller]
     pub fn bystander(&self, id: &str, groups: &[&str]) {
