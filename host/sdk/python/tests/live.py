@@ -136,6 +136,7 @@ class Deciding:
         self._names = names or ("alice",)
         self._decision = decision
         self._thread = threading.Thread(target=self._work)
+        self._ended = threading.Event()
         self.failure: Optional[BaseException] = None
 
     def __enter__(self) -> Deciding:
@@ -143,6 +144,7 @@ class Deciding:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._ended.set()
         self._thread.join()
         if self.failure is not None:
             raise self.failure
@@ -150,11 +152,11 @@ class Deciding:
     def _work(self) -> None:
         try:
             with signoff.Client(self._office.url, self._office.admin) as admin:
-                while True:
+                found = admin.list(status="pending", action=self._action).items
+                while not found:
+                    if self._ended.wait(0.02):
+                        return  # The guard failed before it requested anything.
                     found = admin.list(status="pending", action=self._action).items
-                    if found:
-                        break
-                    time.sleep(0.02)
             for name in self._names:
                 more = ["--comment", "a\nreason"] if self._decision == "reject" else []
                 self._office.decide(found[0].id, self._decision, name, *more)

@@ -166,16 +166,18 @@ def test_connection_is_reused_and_a_closed_one_replaced(fake: Fake, client: sign
 
 
 def test_connection_with_unasked_bytes_is_not_reused(fake: Fake, client: signoff.Client) -> None:
-    sent = threading.Event()
+    first, sent = threading.Event(), threading.Event()
 
     def twice(connected: socket.socket) -> None:
         connected.sendall(reply(approval()))
+        first.wait()
         connected.sendall(reply(approval(status="approved")))
         sent.set()
         connected.recv(1)
 
     fake.answers.extend([twice, reply(approval())])
     client.get(ID)
+    first.set()
     sent.wait()
     assert client.get(ID).status == "pending"
 

@@ -221,7 +221,7 @@ def test_hmac_counts_only_where_it_is_allowed(
     secrets = [{**shared, "id": id} for id in ids]
     options["keys"] = secrets
     with pytest.raises(signoff.Invalid):
-        client.guard(must_not_run, **options)
+        client.guard(must_not_run, **options, timeout=1)
     for allowed in ({"accept": ["v1"]}, {"accept": ["v1"], "allow_hmac": True}):
         options["action"] = f"deploy-{uuid.uuid4()}"
         if "allow_hmac" not in allowed:
