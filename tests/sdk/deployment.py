@@ -11,7 +11,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "vectors")]
 
 import v2  # noqa: E402
-from shipping import Server  # noqa: E402
+from shipping import KEY, Server  # noqa: E402, F401
 
 AGENT = "deployer"
 AUDIENCE = "examples"

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the suite of all SDKs.
 
-    python3 tests/sdk/run.py SIGNOFF NAME [--only WORD] -- DRIVER…
+    python3 tests/sdk/run.py SIGNOFF NAME [--only WORD] [--local-policy] -- DRIVER…
 
 SIGNOFF is the binary, NAME the SDK's name, DRIVER the command of its driver. README.md in this folder has more.
 """
@@ -15,6 +15,7 @@ import time
 
 import hostile
 import honest
+import policy
 from deployment import AGENT, AUDIENCE, Deployment
 from honest import CONTEXT
 from proxy import Proxy
@@ -87,6 +88,7 @@ def main():
     parser.add_argument("signoff")
     parser.add_argument("name")
     parser.add_argument("--only", default="")
+    parser.add_argument("--local-policy", action="store_true", help="also the scenarios of local policies")
     parser.add_argument("driver", nargs="+")
     arguments = parser.parse_args()
     failures, passed = [], 0
@@ -94,6 +96,8 @@ def main():
         exported = json.loads(deployment.run("module", "export", "verifier", "--flat-corpus", "-o", "corpus", "--json"))
         suite = Suite(deployment, arguments.driver)
         scenarios = [says_hello, vectors, many_threads, *honest.SCENARIOS, *hostile.SCENARIOS]
+        if arguments.local_policy:
+            scenarios += policy.SCENARIOS
         suite.exported, suite.corpus = exported, str(deployment.team / "corpus")
         for scenario in scenarios:
             if not re.search(arguments.only, scenario.__name__):
