@@ -61,8 +61,8 @@ type guard struct {
 // returns an error, panics, or never starts after the claim, the outcome `failed` is reported; its detail
 // names the error's type, never its text.
 //
-// Errors: the function's own, unchanged; before it runs, an [*Error] of any kind but ErrVerifierTrapped in
-// a server's name. A report that fails is not an error: see [Execution.Reported].
+// Errors: the function's own, unchanged. If it did not run, an [*Error] of any kind. A report that fails is
+// not an error: see [Execution.Reported].
 func (c *Client) Guard(ctx context.Context, action Action, run func(context.Context, *Execution) error) error {
 	if run == nil {
 		return newError("request-invalid", "no function to run")
