@@ -178,7 +178,7 @@ async fn guard(verifier: &Arc<Verifier>, command: &Command) -> Value {
     let result = match prepared(verifier, command) {
         Err(e) => Err(GuardError::NotRun(e)),
         Ok((client, action)) => {
-            let guarded = client.guard(&action, |execution| async move {
+            let guarded = client.guard(action, |execution| async move {
                 if let Ok(mut runs) = counted.lock() {
                     runs.push(execution);
                 }

@@ -33,7 +33,7 @@ use crate::guard::{Execution, GuardError, claimed};
 ///
 /// let client = blocking::Client::from_env()?;
 /// let action = Action::new("deployer", "deploy", Context::new(&json!({"target": "prod"}))?);
-/// client.guard(&action, |execution: Execution| deploy(execution.context_text()))?;
+/// client.guard(action, |execution: Execution| deploy(execution.context_text()))?;
 /// # Ok(())
 /// # }
 /// ```
@@ -186,10 +186,10 @@ impl Client {
     /// As [`crate::Client::guard`].
     pub fn guard<T, E>(
         &self,
-        action: &Action,
+        action: Action,
         function: impl FnOnce(Execution) -> Result<T, E>,
     ) -> Result<T, GuardError<E>> {
-        let (client, action) = (self.client.clone(), action.clone());
+        let client = self.client.clone();
         let claimed = self.worker.run(async move { claimed(&client, &action).await });
         let mut claimed = claimed.and_then(|claimed| claimed).map_err(GuardError::NotRun)?;
         let execution = claimed.begin();

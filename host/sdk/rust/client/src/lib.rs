@@ -17,7 +17,7 @@
 //! let action = Action::new("deployer", "deploy", context).reason("release 1.4");
 //!
 //! let done = client
-//!     .guard(&action, |execution| async move {
+//!     .guard(action, |execution| async move {
 //!         // What was approved, and what runs.
 //!         let approved: serde_json::Value = execution.context().map_err(std::io::Error::other)?;
 //!         deploy(approved["target"].as_str().unwrap_or_default()).await
@@ -72,6 +72,10 @@ pub use error::{Error, Problem};
 pub use events::{Event, Events};
 pub use filter::Filter;
 pub use guard::{Execution, GuardError};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 /// The offline verifier, and the types that a client's settings take from it.
 pub use signoff_verify as verify;

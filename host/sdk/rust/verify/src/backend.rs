@@ -4,7 +4,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use zeroize::Zeroize;
+use zeroize::Zeroizing;
 
 use crate::rejection::Rejection;
 
@@ -24,11 +24,13 @@ struct Request<'a, A: ?Sized> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum WireResult<'a> {
-    #[serde(borrow)]
-    Ok(&'a RawValue),
+enum WireResult<T> {
+    Ok(T),
     Error(Rejection),
 }
+
+/// The size of most requests; a longer one grows.
+const REQUEST_BYTES: usize = 1 << 10;
 
 impl Backend {
     /// Runs an operation and deserializes its result.
@@ -37,9 +39,7 @@ impl Backend {
         A: Serialize + ?Sized,
         T: DeserializeOwned,
     {
-        let answer = self.answer(op, args)?;
-        serde_json::from_str(ok(&answer)?.get())
-            .map_err(|e| Rejection::failed(format!("the answer of `{op}` cannot be read: {e}")))
+        read(op, &self.answer(op, args)?)
     }
 
     /// Answers one request of `wit/wire.wit`.
@@ -57,24 +57,24 @@ impl Backend {
         op: &str,
         args: &A,
     ) -> Result<String, Rejection> {
-        let answer = self.answer(op, args)?;
-        ok(&answer).map(|ok| ok.get().to_owned())
+        read::<&RawValue>(op, &self.answer(op, args)?).map(|ok| ok.get().to_owned())
     }
 
     fn answer<A: Serialize + ?Sized>(&self, op: &str, args: &A) -> Result<String, Rejection> {
-        let mut request = serde_json::to_string(&Request { op, args })
-            .map_err(|e| Rejection::invalid(format!("the arguments of `{op}`: {e}")))?;
-        let answer = self.call_text(&request);
         // It may contain key material.
-        request.zeroize();
-        answer
+        let mut request = Zeroizing::new(Vec::with_capacity(REQUEST_BYTES));
+        serde_json::to_writer(&mut *request, &Request { op, args })
+            .map_err(|e| Rejection::invalid(format!("the arguments of `{op}`: {e}")))?;
+        let request = str::from_utf8(&request)
+            .map_err(|e| Rejection::invalid(format!("the arguments of `{op}`: {e}")))?;
+        self.call_text(request)
     }
 }
 
-fn ok(answer: &str) -> Result<&RawValue, Rejection> {
+fn read<'a, T: Deserialize<'a>>(op: &str, answer: &'a str) -> Result<T, Rejection> {
     match serde_json::from_str(answer) {
         Ok(WireResult::Ok(ok)) => Ok(ok),
         Ok(WireResult::Error(rejection)) => Err(rejection),
-        Err(e) => Err(Rejection::failed(format!("the verifier's answer cannot be read: {e}"))),
+        Err(e) => Err(Rejection::failed(format!("the answer of `{op}` cannot be read: {e}"))),
     }
 }

@@ -81,6 +81,10 @@ mod statement;
 mod time;
 mod verifier;
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 pub use approval::{Approver, Attempt, Expectations, Floor, Requirement, VerifiedApproval};
 pub use key::{Key, KeyStatus, KeyUse, Keyring, SigningKey};
 pub use receipt::{BallotProof, ReceiptBallot, ReceiptExecution, ReceiptReport, ReceiptTrust};

@@ -28,7 +28,6 @@ use trust::{Judge, Proof};
 
 /// Why a guarded action has no result.
 #[derive(Debug)]
-#[non_exhaustive]
 pub enum GuardError<E> {
     /// The function did not run.
     NotRun(Error),
@@ -75,7 +74,7 @@ impl Client {
     /// let action = Action::new("deployer", "deploy", Context::new(&json!({"target": "prod"}))?)
     ///     .reason("release 1.4");
     /// client
-    ///     .guard(&action, |execution| async move {
+    ///     .guard(action, |execution| async move {
     ///         let approved: Deployment = execution.context().map_err(std::io::Error::other)?;
     ///         deploy(&approved.target).await
     ///     })
@@ -88,12 +87,12 @@ impl Client {
     ///
     /// [`GuardError::NotRun`] with the reason, whose [`Error::approval_id`] names the request;
     /// [`GuardError::Failed`] with the function's own error.
-    pub async fn guard<T, E, F, R>(&self, action: &Action, function: F) -> Result<T, GuardError<E>>
+    pub async fn guard<T, E, F, R>(&self, action: Action, function: F) -> Result<T, GuardError<E>>
     where
         F: FnOnce(Execution) -> R,
         R: Future<Output = Result<T, E>>,
     {
-        let mut claimed = claimed(self, action).await.map_err(GuardError::NotRun)?;
+        let mut claimed = claimed(self, &action).await.map_err(GuardError::NotRun)?;
         let execution = claimed.begin();
         let result = function(execution).await;
         claimed.end(&result).await;
