@@ -79,7 +79,9 @@ overBoth("429 and 503 with Retry-After are tried again, everything else is not",
     [418, "brand-new-code", "SignoffError"],
   ]) {
     server.seen.length = 0;
-    server.before = () => problem({ code, detail: "why" }, status);
+    const retryAfter = status === 429 || status === 503 ? {} : { "retry-after": "0" };
+    const { headers, ...answer } = problem({ code, detail: "why" }, status);
+    server.before = () => ({ ...answer, headers: { ...headers, ...retryAfter } });
     await assert.rejects(client.request(ACTION), { name, code, status, title: code, detail: "why", requestId: "req_1" });
     assert.equal(server.seen.length, 1, code);
   }
@@ -112,6 +114,17 @@ overBoth("answers that are not what the route returns are refused", async (_, { 
   ]) {
     server.before = () => answer;
     await assert.rejects(client.get(ID), { name: "Unavailable", code: "unreachable" });
+  }
+  server.before = () => undefined;
+  const { id } = await client.request(ACTION);
+  for (const answer of [
+    { body: server.shown(id), headers: { "content-type": "text/html" } },
+    { body: server.shown(id).replace(id, "../../tokens") },
+    { body: server.shown(id).replace('"request_digest"', '"x"') },
+    { body: server.shown(id).replace('"ballots":[]', '"ballots":[1]') },
+  ]) {
+    server.before = () => answer;
+    await assert.rejects(client.get(id), { name: "Unavailable", code: "unreachable" });
   }
   for (const call of [() => client.list(), () => client.keys(), () => client.evaluate(ACTION), () => client.verify(ID, { signature: "x" })]) {
     server.before = () => ({ body: '{"items":[1],"decision":"maybe"}' });

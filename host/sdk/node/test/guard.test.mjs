@@ -128,14 +128,16 @@ test("an aborted wait withdraws the request and throws the reason", async (t) =>
   assert.equal(server.sent("execute").length, 0);
 });
 
-test("an abort between the claim and the run fails the execution", async (t) => {
-  const server = await approving(t);
-  const controller = new AbortController();
-  server.lie = ({ route }) => route === "execute" && controller.abort(new Error("shutting down"));
-  const running = pinned(server).guard({ ...ACTION, signal: controller.signal }, () => assert.fail("ran"));
-  await assert.rejects(running, { message: "shutting down" });
-  assert.equal(JSON.parse(server.sent("outcome")[0].body).outcome, "failed");
-});
+for (const client of [pinned, trusting]) {
+  test(`an abort between the claim and the run fails the execution, ${client.name}`, async (t) => {
+    const server = await approving(t);
+    const controller = new AbortController();
+    server.lie = ({ route }) => route === "execute" && controller.abort(new Error("shutting down"));
+    const running = client(server).guard({ ...ACTION, signal: controller.signal }, () => assert.fail("ran"));
+    await assert.rejects(running, { message: "shutting down" });
+    assert.equal(JSON.parse(server.sent("outcome")[0].body).outcome, "failed");
+  });
+}
 
 // What a server shows before the claim, and the code that refuses it.
 const LIES = {
