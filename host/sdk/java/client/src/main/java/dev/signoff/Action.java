@@ -15,7 +15,7 @@ import java.util.Objects;
  * @param plan the plan, a JSON object as text, or null
  */
 public record Action(String agent, String name, String context, String plan) {
-    /** Requires agent, action and context. */
+    // Requires agent, action and context.
     public Action {
         Objects.requireNonNull(agent, "agent");
         Objects.requireNonNull(name, "name");

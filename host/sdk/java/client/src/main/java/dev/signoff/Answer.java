@@ -27,7 +27,7 @@ record Answer(int status, String requestId, String retryAfter, byte[] body) {
     private static final Pattern SECONDS = Pattern.compile("[0-9]{1,6}");
     private static final int MEMBERS_MAX = 64;
 
-    /** Keeps only a request id of the server's form. */
+    // Keeps only a request id of the server's form.
     Answer {
         requestId = requestId != null && REQUEST_ID.matcher(requestId).matches() ? requestId : null;
     }

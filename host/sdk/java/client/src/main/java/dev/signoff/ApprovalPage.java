@@ -9,7 +9,7 @@ import java.util.List;
  * @param nextCursor the cursor of the next page, or null after the last
  */
 public record ApprovalPage(List<Approval> items, String nextCursor) {
-    /** Copies the items. */
+    // Copies the items.
     public ApprovalPage {
         items = List.copyOf(items);
     }

@@ -13,7 +13,7 @@ import java.util.Objects;
  * @param comment at most 4 KiB, or null
  */
 public record Decision(String decision, String signature, String approver, String comment) {
-    /** Requires decision and signature. */
+    // Requires decision and signature.
     public Decision {
         Objects.requireNonNull(decision, "decision");
         Objects.requireNonNull(signature, "signature");

@@ -29,7 +29,7 @@ public record Problem(
         List<String> members)
         implements Serializable {
 
-    /** Copies the members. */
+    // Copies the members.
     public Problem {
         Objects.requireNonNull(code, "code");
         Objects.requireNonNull(title, "title");

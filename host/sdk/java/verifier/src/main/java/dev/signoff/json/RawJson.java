@@ -8,7 +8,7 @@ import java.util.Objects;
  * @param text one JSON value; the writer refuses anything else
  */
 public record RawJson(String text) {
-    /** Requires a text. */
+    // Requires a text.
     public RawJson {
         Objects.requireNonNull(text, "text");
     }

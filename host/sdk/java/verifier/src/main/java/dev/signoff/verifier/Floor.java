@@ -13,7 +13,7 @@ import java.util.Objects;
  * @param ttl the longest lifetime, or null
  */
 public record Floor(Integer threshold, Map<String, Integer> groups, Duration ttl) {
-    /** Copies the groups. */
+    // Copies the groups.
     public Floor {
         groups = Map.copyOf(groups);
     }

@@ -23,7 +23,7 @@ public record Key(
         String id, String algorithm, String material, String status, String use, String approver,
         List<String> groups) {
 
-    /** Copies the groups. */
+    // Copies the groups.
     public Key {
         Objects.requireNonNull(id, "id");
         Objects.requireNonNull(algorithm, "algorithm");

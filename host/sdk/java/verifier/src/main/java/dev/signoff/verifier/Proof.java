@@ -43,13 +43,13 @@ public record Proof(
      * @param algorithm {@code ed25519} or {@code hmac-sha256}
      */
     public record Approver(String approver, String keyId, List<String> groups, String profile, String algorithm) {
-        /** Copies the groups. */
+        // Copies the groups.
         public Approver {
             groups = List.copyOf(groups);
         }
     }
 
-    /** Copies the approvers. */
+    // Copies the approvers.
     public Proof {
         approvers = List.copyOf(approvers);
     }

@@ -22,7 +22,7 @@ public record Statement(
         String audience, String keyId, String approvalId, String requestDigest, Instant expiresAt, String decision,
         String approver, String comment) {
 
-    /** Requires what every profile covers. */
+    // Requires what every profile covers.
     public Statement {
         Objects.requireNonNull(approvalId, "approvalId");
         Objects.requireNonNull(expiresAt, "expiresAt");
