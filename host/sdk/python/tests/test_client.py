@@ -222,6 +222,27 @@ def test_malformed_id_is_not_found_and_not_sent(
     assert not fake.requests
 
 
+@pytest.mark.parametrize(
+    "text", ['{"a": 1, "a": 2}', "[1]", "", '{"a": 1} {}', '{"a": "\\ud800"}', '{"a": 1e999}']
+)
+def test_malformed_text_is_not_sent(fake: Fake, client: signoff.Client, text: str) -> None:
+    context = signoff.RawJson(text)
+    with pytest.raises(signoff.Invalid):
+        client.request("a", "b", context)
+    with pytest.raises(signoff.Invalid):
+        client.approved(agent="a", action="b", context=context).__enter__()
+    assert not fake.requests
+
+
+def test_context_that_only_the_verifier_refuses_is_not_sent(
+    fake: Fake, client: signoff.Client
+) -> None:
+    deep = signoff.RawJson('{"a":' + "[" * 64 + "]" * 64 + "}")
+    with pytest.raises(signoff.Invalid):
+        client.approved(agent="a", action="b", context=deep).__enter__()
+    assert not fake.requests
+
+
 @pytest.mark.parametrize("given", [{"agent": "\ud800"}, {"reason": "\udc00"}, {"threshold": {1}}])
 def test_argument_without_json_form_is_invalid(
     fake: Fake, client: signoff.Client, given: Dict[str, Any]

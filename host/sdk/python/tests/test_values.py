@@ -84,6 +84,7 @@ def test_table_has_rows_of_both_kinds() -> None:
         ([1], "`context`: expected a mapping or RawJson, found list"),
         (signoff.RawJson("[1]"), "`context`: expected a JSON object"),
         (signoff.RawJson('{"a": NaN}'), "`context`: malformed JSON: NaN is not a JSON number"),
+        (signoff.RawJson('{"a": "\\ud800"}'), "`context`: a lone surrogate is not Unicode text"),
         ({"big": 10**5000}, "`context.big`: an integer of more than 4300 digits"),
     ],
 )

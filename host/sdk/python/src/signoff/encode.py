@@ -82,6 +82,16 @@ def strict_loads(text: str, path: str) -> Any:
         raise _refused(path, f"malformed JSON: {error}") from None
 
 
+def _check_raw(text: str, path: str) -> None:
+    """Refuses a text that is not one value, and escapes and numbers that stand for none."""
+    try:
+        json.dumps(strict_loads(text, path), ensure_ascii=False, allow_nan=False).encode()
+    except UnicodeEncodeError:
+        raise _refused(path, "a lone surrogate is not Unicode text") from None
+    except (ValueError, RecursionError) as error:
+        raise _refused(path, f"malformed JSON: {error}") from None
+
+
 def _encode(value: object, path: str, depth: int, put: Callable[[str], Any]) -> None:
     if value is None:
         put("null")
@@ -97,7 +107,7 @@ def _encode(value: object, path: str, depth: int, put: Callable[[str], Any]) -> 
         put(float.__repr__(value))
     elif isinstance(value, RawJson):
         _encode_text(value.text, path)
-        strict_loads(value.text, path)
+        _check_raw(value.text, path)
         put(value.text)
     elif isinstance(value, datetime.datetime):
         put(f'"{timestamp(value, path)}"')

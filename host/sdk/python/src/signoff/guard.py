@@ -57,6 +57,8 @@ class Guard:
         except VerifierMissing as missing:
             if attempt.keys is not None:
                 raise VerifierMissing("a guard with keys") from missing.__cause__
+        self._canonical_context = self._canonical(self._context.text)
+        self._canonical_plan = None if self._plan is None else self._canonical(self._plan.text)
         if attempt.keys is not None:
             self._keys = approving(read_keys(attempt.keys), attempt.allow_hmac)
             if not self._keys:
@@ -193,8 +195,8 @@ class Guard:
 
     def _compare(self, shown: Approval, id: str) -> Proof:
         """Compares what a trusted server shows with what was requested. Verifies no signature."""
-        _, context_hash = self._canonical(self._context.text)
-        plan_hash = None if self._plan is None else self._canonical(self._plan.text)[1]
+        _, context_hash = self._canonical_context
+        plan_hash = None if self._canonical_plan is None else self._canonical_plan[1]
         expected = {
             "id": id,
             "agent": self._attempt.agent,
@@ -220,8 +222,8 @@ class Guard:
             requirement=members.get("requirement") or {},
             policy=members.get("policy"),
             rule=members.get("rule"),
-            context=self._canonical(self._context.text)[0],
-            plan=None if self._plan is None else self._canonical(self._plan.text)[0],
+            context=self._canonical_context[0],
+            plan=None if self._canonical_plan is None else self._canonical_plan[0],
             approvers=(),
         )
 
