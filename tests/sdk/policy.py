@@ -72,7 +72,7 @@ class Local:
 
 
 def signer_entry(deployment):
-    return json.loads(deployment.run("key", "show", KEY, "--json", where="team"))
+    return json.loads(deployment.run("key", "show", KEY, "--json", where="team"))["entry"]
 
 
 def activate(suite, rules, version):

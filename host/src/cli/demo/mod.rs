@@ -1,8 +1,9 @@
 //! `signoff demo`: a complete demonstration in one command. `runbook` follows the runbook over
 //! HTTP; `trust` shows a deployment with tokens, separate approver keys and a verifiable audit log,
-//! using the commands that people type; `policy` changes the policy under a running agent. Each
-//! part ends by checking its results.
+//! using the commands that people type; `policy` changes the policy under a running agent;
+//! `executor` lies to an executor that verifies. Each part ends by checking its results.
 
+mod executor;
 mod person;
 mod policy;
 mod runbook;
@@ -34,6 +35,10 @@ pub(super) struct DemoArgs {
     /// The port to serve on; 0 for a free one
     #[arg(long, default_value_t = 0)]
     port: u16,
+    /// A Python with `signoff[verifier]`, for the scene with an executor [default: python3, if it has
+    /// the package; else the scene is left out]
+    #[arg(long, value_name = "PATH")]
+    python: Option<PathBuf>,
 }
 
 pub(super) fn run(args: &DemoArgs) -> Result<Exit, Failure> {
@@ -64,7 +69,7 @@ pub(super) fn run(args: &DemoArgs) -> Result<Exit, Failure> {
     let key = keys.to_sign_v1().context("the demo has no key")?;
     let mut narration = Narration::default();
     output::line(
-        "signoff demo: one approval, from request to proof; then a policy that changes while an agent runs.",
+        "signoff demo: one approval, from request to proof; a policy that changes while an agent runs; a server that lies.",
     );
     output::line(&format!(
         "Every line below happens, over HTTP on {}, in a temporary store.",
@@ -72,7 +77,8 @@ pub(super) fn run(args: &DemoArgs) -> Result<Exit, Failure> {
     ));
     let result = runbook::run(&mut narration, &transport, key)
         .and_then(|()| trust::run(&mut narration, &folder.0))
-        .and_then(|()| policy::run(&mut narration, &folder.0));
+        .and_then(|()| policy::run(&mut narration, &folder.0))
+        .and_then(|()| executor::run(&mut narration, &folder.0, args.python.as_deref()));
     let differences = narration.differences;
     if result.is_ok() {
         output::line(&format!("\n{}", narration.verdict()));
