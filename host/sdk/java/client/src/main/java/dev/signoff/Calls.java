@@ -65,20 +65,26 @@ final class Calls {
         }
     }
 
+    Transport transport() {
+        return transport;
+    }
+
     /** Returns half to all of the delay: others wait too. */
-    private static Duration backoff(int attempt) {
+    static Duration backoff(int attempt) {
         long whole = Math.min(BACKOFF_FIRST.toNanos() << Math.min(attempt, 10), BACKOFF_MAX.toNanos());
         return Duration.ofNanos(ThreadLocalRandom.current().nextLong(whole / 2, whole + 1));
     }
 
-    private static SignoffException unreachable(IOException cause) {
+    /** Returns the error of a connection that failed. */
+    static SignoffException unreachable(IOException cause) {
         String why = cause.getMessage() == null ? cause.getClass().getSimpleName() : cause.getMessage();
         SignoffException error = Problem.of("unreachable", "no usable answer of the server: " + why).exception();
         error.initCause(cause);
         return error;
     }
 
-    private static SignoffException interrupted() {
+    /** Returns the error of an interrupted thread, which stays interrupted. */
+    static SignoffException interrupted() {
         Thread.currentThread().interrupt();
         return Problem.of("interrupted", "the calling thread was interrupted").exception();
     }

@@ -327,6 +327,17 @@ public final class Client {
     }
 
     /**
+     * Follows the audit log. Roles: approver, auditor, admin.
+     *
+     * @param after the id of the event to begin after: "0" for the whole log, null for what happens from now on
+     * @return the stream; close it
+     * @throws dev.signoff.error.InvalidException if {@code after} is not the id of an event
+     */
+    public EventStream events(String after) {
+        return new EventStream(calls.transport(), after, timeout);
+    }
+
+    /**
      * Runs a function once its action is approved: requests, waits, verifies, claims, verifies again, runs and
      * reports.
      *

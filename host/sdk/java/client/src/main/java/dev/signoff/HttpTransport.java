@@ -1,6 +1,7 @@
 package dev.signoff;
 
 import java.io.IOException;
+import java.io.InputStream;
 import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
@@ -45,12 +46,46 @@ final class HttpTransport implements Transport {
 
     @Override
     public Answer send(Call call, Duration limit) throws IOException, TimeoutException, InterruptedException {
-        CompletableFuture<HttpResponse<byte[]>> sent =
-                http.sendAsync(request(call), info -> new LimitedBody(BodySubscribers.ofByteArray()));
+        return answer(exchange(request(call).build(), limited(), limit));
+    }
+
+    @Override
+    public InputStream open(Call call, String after, Duration limit)
+            throws IOException, TimeoutException, InterruptedException {
+        HttpRequest.Builder request = request(call).setHeader("Accept", "text/event-stream");
+        if (after != null) {
+            request.header("Last-Event-ID", after);
+        }
+        HttpResponse<Opened> opened = exchange(request.build(), info -> info.statusCode() == 200
+                ? BodySubscribers.mapping(BodySubscribers.ofInputStream(), stream -> new Opened(stream, null))
+                : BodySubscribers.mapping(limited().apply(info), text -> new Opened(null, text)), limit);
+        if (opened.body().stream() == null) {
+            throw new Refused(answer(opened, opened.body().text()));
+        }
+        return opened.body().stream();
+    }
+
+    /** The body of an answer to a request for a stream: a stream, or the text of a refusal. */
+    private record Opened(InputStream stream, byte[] text) {}
+
+    private static HttpResponse.BodyHandler<byte[]> limited() {
+        return info -> new LimitedBody(BodySubscribers.ofByteArray());
+    }
+
+    private static Answer answer(HttpResponse<byte[]> response) {
+        return answer(response, response.body());
+    }
+
+    private static Answer answer(HttpResponse<?> response, byte[] body) {
+        return new Answer(response.statusCode(), response.headers().firstValue("X-Request-Id").orElse(null),
+                response.headers().firstValue("Retry-After").orElse(null), body);
+    }
+
+    private <T> HttpResponse<T> exchange(HttpRequest request, HttpResponse.BodyHandler<T> body, Duration limit)
+            throws IOException, TimeoutException, InterruptedException {
+        CompletableFuture<HttpResponse<T>> sent = http.sendAsync(request, body);
         try {
-            HttpResponse<byte[]> answer = sent.get(limit.toNanos(), TimeUnit.NANOSECONDS);
-            return new Answer(answer.statusCode(), answer.headers().firstValue("X-Request-Id").orElse(null),
-                    answer.headers().firstValue("Retry-After").orElse(null), answer.body());
+            return sent.get(limit.toNanos(), TimeUnit.NANOSECONDS);
         } catch (ExecutionException e) {
             throw e.getCause() instanceof IOException io ? io : new IOException(e.getCause());
         } finally {
@@ -59,14 +94,14 @@ final class HttpTransport implements Transport {
         }
     }
 
-    private HttpRequest request(Call call) {
+    private HttpRequest.Builder request(Call call) {
         HttpRequest.BodyPublisher body = call.body() == null
                 ? HttpRequest.BodyPublishers.noBody()
                 : HttpRequest.BodyPublishers.ofString(call.body());
         HttpRequest.Builder request =
                 HttpRequest.newBuilder(URI.create(address.base() + call.target())).method(call.method(), body);
         headers.of(call).forEach(request::header);
-        return request.build();
+        return request;
     }
 
     /** Collects a body, and fails once it is too large. */

@@ -1,6 +1,7 @@
 package dev.signoff;
 
 import java.io.IOException;
+import java.io.InputStream;
 import java.time.Duration;
 import java.util.concurrent.TimeoutException;
 
@@ -26,4 +27,30 @@ interface Transport {
      * @throws InterruptedException if the thread was interrupted; the request is then abandoned
      */
     Answer send(Call call, Duration limit) throws IOException, TimeoutException, InterruptedException;
+
+    /**
+     * Opens a stream of events.
+     *
+     * @param after the id of the event that it begins after, or null
+     * @param limit for the start of the answer
+     * @return the body of a successful answer
+     * @throws Refused if the answer is no success
+     */
+    InputStream open(Call call, String after, Duration limit) throws IOException, TimeoutException, InterruptedException;
+
+    /** An answer in place of a stream. */
+    final class Refused extends IOException {
+        private static final long serialVersionUID = 1L;
+
+        private final transient Answer answer;
+
+        Refused(Answer answer) {
+            super("status " + answer.status());
+            this.answer = answer;
+        }
+
+        Answer answer() {
+            return answer;
+        }
+    }
 }

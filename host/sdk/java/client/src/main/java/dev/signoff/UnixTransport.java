@@ -2,6 +2,7 @@ package dev.signoff;
 
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.io.InputStream;
 import java.net.StandardProtocolFamily;
 import java.net.UnixDomainSocketAddress;
 import java.nio.ByteBuffer;
@@ -71,6 +72,11 @@ final class UnixTransport implements Transport {
             }
             throw e;
         }
+    }
+
+    @Override
+    public InputStream open(Call call, String after, Duration limit) {
+        throw Settings.invalid("a stream of events needs an http:// or https:// address");
     }
 
     private static Void cut(Channel connection, AtomicBoolean late) throws IOException {

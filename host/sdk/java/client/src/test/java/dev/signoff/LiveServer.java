@@ -28,6 +28,7 @@ final class LiveServer {
     private final String admin;
     private final String approver;
     private final String executor;
+    private final String auditor;
     private final List<Key> keys;
 
     LiveServer(Path folder) throws IOException, InterruptedException {
@@ -43,6 +44,7 @@ final class LiveServer {
         run("server", "key", "import", entry, "--approver", APPROVER, "--yes");
         approver = token(APPROVER, "approver");
         executor = token("agent:deployer", "requester", "executor");
+        auditor = token("auditor@company.com", "auditor");
         int port = freePort();
         url = "http://127.0.0.1:" + port;
         process = command("server", List.of("serve", "--quiet", "--listen", "127.0.0.1:" + port, "--listen", "unix:" + socket))
@@ -92,6 +94,10 @@ final class LiveServer {
 
     String executor() {
         return executor;
+    }
+
+    String auditor() {
+        return auditor;
     }
 
     List<Key> keys() {

@@ -121,6 +121,15 @@ class LiveTest {
     }
 
     @Test
+    void events_follow_the_log() {
+        try (EventStream events = executor().token(server.auditor()).build().events("0")) {
+            Event first = events.next();
+            assertTrue(Json.parseObject(first.data()).containsKey("event"), first.data());
+            assertTrue(!events.next().id().equals(first.id()));
+        }
+    }
+
+    @Test
     void members_that_differ_are_named() {
         Client client = executor().build();
         Approval made = client.request(new ApprovalRequest(Action.of("deployer", "deploy", Map.of("a", 1))));
