@@ -3,7 +3,7 @@
 //!
 //!     cargo run -p signoff-client --example driver
 //!
-//! With the feature `wasm`, `SIGNOFF_VERIFIER_WASM` names a component in which the verifier runs.
+//! With the feature `wasm`, an argument names the component in which the verifier runs.
 
 use std::collections::BTreeMap;
 use std::error::Error as StdError;
@@ -82,9 +82,9 @@ fn main() -> Fails<()> {
 
 #[cfg(feature = "wasm")]
 fn verifier() -> Fails<Verifier> {
-    match std::env::var("SIGNOFF_VERIFIER_WASM") {
-        Ok(path) => Ok(Verifier::from_component(&fs::read(path)?)?),
-        Err(_) => Ok(Verifier::new()),
+    match std::env::args_os().nth(1) {
+        Some(path) => Ok(Verifier::from_component(&fs::read(path)?)?),
+        None => Ok(Verifier::new()),
     }
 }
 

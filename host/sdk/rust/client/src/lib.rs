@@ -36,8 +36,8 @@
 //! # What a server that lies can still do
 //!
 //! With pinned keys, it can withhold answers, hide a withdrawal, a revocation or an earlier claim, let
-//! two processes claim one approval, and word what nobody signs. Its log proves the last claim
-//! afterwards. Without pinned keys, the server is trusted.
+//! two processes claim one approval, name an execution of its own, whose report then fails, and word
+//! what nobody signs. Its log proves the last claim afterwards. Without pinned keys, the server is trusted.
 
 mod action;
 mod answers;

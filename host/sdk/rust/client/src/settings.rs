@@ -70,12 +70,12 @@ impl Settings {
     fn filled_from_home(self, folder: &Path) -> Result<Self, Error> {
         let home = read(&folder.join("client.json"))?;
         let absolute = |path: PathBuf| folder.join(path);
-        // The token of one server is not sent to another one.
+        // The token of one server is not sent to another one, nor do its authorities vouch for it.
         let is_same = self.url.is_none() || self.url == home.server;
         Ok(Self {
             url: self.url.or(home.server),
             token: self.token.or(home.token.filter(|_| is_same)),
-            ca: self.ca.or(home.ca.map(absolute)),
+            ca: self.ca.or(home.ca.filter(|_| is_same).map(absolute)),
             keys: self.keys.or(home.keys.map(absolute)),
             audience: self.audience.or(home.audience),
         })
@@ -185,13 +185,16 @@ mod tests {
     }
 
     #[test]
-    fn the_token_of_the_home_goes_to_the_server_of_the_home_only() {
+    fn the_token_and_authorities_of_the_home_are_for_its_server_only() {
         let home = home(HOME, 0o600);
-        let token = |url: &str| {
-            filled(Settings::default(), home.path(), &[("SIGNOFF_SERVER", url)]).unwrap().token
+        let found = |url: &str| {
+            filled(Settings::default(), home.path(), &[("SIGNOFF_SERVER", url)]).unwrap()
         };
-        assert_eq!(token("https://home").as_deref(), Some("of-home"));
-        assert_eq!(token("https://other"), None);
+        assert_eq!(found("https://home").token.as_deref(), Some("of-home"));
+        assert!(found("https://home").ca.is_some());
+        let other = found("https://other");
+        assert!(other.token.is_none() && other.ca.is_none());
+        assert_eq!(other.audience.as_deref(), Some("home"));
         let set = [("SIGNOFF_SERVER", "https://other"), ("SIGNOFF_TOKEN", "t")];
         let found = filled(Settings::default(), home.path(), &set).unwrap();
         assert_eq!(found.token.as_deref(), Some("t"));

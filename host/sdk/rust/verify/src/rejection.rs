@@ -66,11 +66,6 @@ impl Rejection {
         Self { code: Cow::Borrowed("request-invalid"), message: message.into() }
     }
 
-    #[cfg(feature = "wasm")]
-    pub(crate) fn limit(message: impl Into<String>) -> Self {
-        Self { code: Cow::Borrowed("limit-exceeded"), message: message.into() }
-    }
-
     pub(crate) fn failed(message: impl Into<String>) -> Self {
         Self { code: Cow::Borrowed("verifier-trapped"), message: message.into() }
     }

@@ -274,8 +274,7 @@ impl Verifier {
     ///
     /// # Errors
     ///
-    /// `verifier-trapped` if a component failed; `limit-exceeded` for a request over 16 MiB to a
-    /// component, which ordinary Rust answers itself.
+    /// `verifier-trapped` if a component failed.
     pub fn call_text(&self, request: &str) -> Result<String, Rejection> {
         self.backend.call_text(request)
     }

@@ -64,7 +64,8 @@ fn a_large_request_leaves_nothing_behind() {
     let context = format!(r#"{{"a": "{}"}}"#, "x".repeat((1 << 20) - 16));
     assert_eq!(component.canonicalize(&context).unwrap().canonical, context);
     let request = format!(r#"{{"op": "describe", "args": {{"x": "{}"}}}}"#, "x".repeat(16 << 20));
-    assert_eq!(component.call_text(&request).unwrap_err().code(), "limit-exceeded");
+    assert_eq!(component.call_text(&request), Verifier::new().call_text(&request));
+    assert!(component.call_text(&request).unwrap().contains("limit-exceeded"));
     assert_eq!(component.canonicalize("{}").unwrap().canonical, "{}");
 }
 
