@@ -342,6 +342,11 @@ fn a_receipt_verifies_with_only_the_log_key() {
     let server = home.serve();
     let ran = run_at(&home, &server, &token, &["receipt", "export", &id]).exits(0);
     assert_eq!(ran.out, bytes);
+    // The answer is the text that `receipt.verify` takes, without a line feed.
+    let answer = server.with_token(&token).get(&format!("/api/v1/approvals/{id}/receipt"));
+    let request = json!({ "op": "receipt.verify", "args": { "receipt": answer.body, "log_keys": [key], "accept": ["v2"] } });
+    let report = signoff_verifier::wire::call(&request.to_string());
+    assert!(report.starts_with("{\"ok\":"), "{report}");
 
     for (was, is, why) in [
         ("1.2.3", "1.2.4", "the context has the digest"),

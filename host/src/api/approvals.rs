@@ -17,7 +17,7 @@ use super::command::Command;
 use super::held::Address;
 use super::params::{Id, Params};
 use super::problem::Problem;
-use super::reply::{answer, json_answer};
+use super::reply::{answer, exact_json, json_answer};
 use crate::approvals::{Attempt, Ballot, Claim, Filter, NewApproval, Outcome, PayloadQuery};
 use crate::caller::Caller;
 use crate::code::Code;
@@ -302,7 +302,8 @@ pub(super) async fn payload(
     responses((status = 200, description = "a receipt, for `signoff receipt verify`"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn receipt(State(app): State<App>, caller: Caller, Id(id): Id) -> Handled {
     app.service.approvals.readable(&caller, id).await?;
-    Ok(json_answer(200, app.service.audit.receipt(id).await?))
+    // `receipt.verify` takes exactly this text.
+    Ok(exact_json(200, app.service.audit.receipt(id).await?))
 }
 
 /// Returns once the status differs from `unwanted`, the time is up, or the server stops.

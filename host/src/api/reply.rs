@@ -33,6 +33,11 @@ pub(super) fn answer(reply: Reply) -> Response {
 /// Returns a JSON response, terminated by a line feed for terminals.
 pub(super) fn json_answer(status: u16, mut body: String) -> Response {
     body.push('\n');
+    exact_json(status, body)
+}
+
+/// Returns a response with a JSON text byte for byte, as for a text that is verified as it is.
+pub(super) fn exact_json(status: u16, body: String) -> Response {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
     response
