@@ -10,6 +10,8 @@ import (
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
+
+	"signoff.dev/signoff/internal/wasm"
 )
 
 //go:embed verifier.wasm
@@ -42,9 +44,9 @@ type instance struct {
 // cache folder.
 func embedded(cache string) (*engine, error) {
 	compile, _ := engines.LoadOrStore(cache, sync.OnceValues(func() (*engine, error) {
-		core, err := coreModule(component)
+		core, err := wasm.CoreModule(component)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("the verifier: %w", err)
 		}
 		return compiled(core, cache)
 	}))

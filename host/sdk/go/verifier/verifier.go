@@ -19,6 +19,7 @@ import (
 
 	"signoff.dev/signoff/internal/fault"
 	"signoff.dev/signoff/internal/strict"
+	"signoff.dev/signoff/internal/wasm"
 )
 
 // RequestBytesMax is the size of the largest request, in bytes.
@@ -71,7 +72,7 @@ func NoCache() Option {
 // New loads the verifier. The first call in a process compiles it, or reads it from the cache; later
 // calls return at once.
 func New(opts ...Option) (*Verifier, error) {
-	o := options{cache: userCache}
+	o := options{cache: wasm.UserCache}
 	for _, set := range opts {
 		set(&o)
 	}

@@ -1,6 +1,6 @@
 //go:build !unix
 
-package verifier
+package wasm
 
 // isPrivate is false where ownership cannot be checked: nothing is cached without an explicit folder.
 func isPrivate(string) bool {

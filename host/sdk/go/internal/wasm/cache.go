@@ -1,4 +1,4 @@
-package verifier
+package wasm
 
 import (
 	"os"
@@ -8,9 +8,9 @@ import (
 // cacheFolder names the runtime's version, because code that another version compiled must not be used.
 const cacheFolder = "wazero-v1.12.0"
 
-// userCache returns the user's private cache folder, or nothing if there is none that only this user
-// can write: then nothing is cached.
-func userCache() string {
+// UserCache returns the user's private cache folder, or nothing if there is none that only this user
+// can write: then nothing is cached. Code in it is executed.
+func UserCache() string {
 	base, err := os.UserCacheDir()
 	if err != nil {
 		return ""
