@@ -27,11 +27,15 @@ export * from "./errors.js";
 /** @typedef {import("./events.js").LogEvent} LogEvent */
 /** @typedef {import("./guard.js").GuardOptions} GuardOptions */
 /** @typedef {import("./http.js").CallOptions} CallOptions */
+/** @typedef {import("./policy/local.js").LocalPolicy} LocalPolicy */
+/** @typedef {import("./policy/local.js").PolicyDecision} PolicyDecision */
+/** @typedef {import("./policy/local.js").PolicyOptions} PolicyOptions */
 /** @typedef {import("./transport.js").Transport} Transport */
 /** @typedef {import("./verifier.js").Attempt} Attempt */
 /** @typedef {import("./verifier.js").Context} Context */
 /** @typedef {import("./verifier.js").Floor} Floor */
 /** @typedef {import("./verifier.js").Key} Key */
+/** @typedef {import("./verifier.js").Manifest} Manifest */
 /** @typedef {import("./verifier.js").Proof} Proof */
 /** @typedef {import("./verifier.js").Statement} Statement */
 /** @typedef {import("./client.js").ClientOptions} ClientOptions */

@@ -7,7 +7,7 @@ import { guard } from "./guard.js";
 import { Http } from "./http.js";
 import { encode, RawJson, rawJson } from "./json.js";
 import { Limit } from "./limit.js";
-import { pinnedKeys } from "./keys.js";
+import { pinnedKeys, signerKeys } from "./keys.js";
 import { fetchTransport, isPrivate, serverUrl } from "./transport.js";
 
 /** The server waits this long for one long poll, in seconds. */
@@ -32,6 +32,14 @@ const POLL_PAUSE_SECONDS = 1;
  * @property {string | null} [audience] The deployment that this executor works for.
  * @property {import("./transport.js").Transport} [transport] Default: `fetch`.
  * @property {() => number} [clock] Milliseconds since 1970; default `Date.now`.
+ */
+
+/**
+ * What an environment offers to local policies: where decisions are kept, and how a policy runs.
+ *
+ * @typedef {object} PolicyEnvironment
+ * @property {import("./policy/memory.js").Queue} queue
+ * @property {import("./policy/local.js").PolicyParts["start"]} start
  */
 
 /**
@@ -258,6 +266,36 @@ export class Client {
   async evaluate({ agent, action, context, plan, ...options }) {
     const body = attempt({ agent, action, context, plan });
     return evaluationOf(await this.#post("/guardrails/evaluate", body, options));
+  }
+
+  /**
+   * Evaluates the server's active policy in this process, for executors that cannot ask for each
+   * action. Follows the policy until it is closed.
+   *
+   * @param {import("./policy/local.js").PolicyOptions} options
+   * @param {PolicyEnvironment} [environment] Default: decisions are kept in memory, and the policy runs
+   *   in the calling thread.
+   * @returns {Promise<import("./policy/local.js").LocalPolicy>} Also while the server is unreachable:
+   *   `problem` says why the policy is not evaluated here yet.
+   * @throws {Invalid} `request-invalid`: malformed signers, no audience, or no `verifier`.
+   */
+  async policy(options, environment) {
+    // Loaded only by programs that have local policies.
+    const [{ LocalPolicy }, { MemoryQueue }, { inPlace }] = await Promise.all([
+      import("./policy/local.js"),
+      import("./policy/memory.js"),
+      import("./policy/inplace.js"),
+    ]);
+    const { verifier, clock, audience } = this.#guard;
+    const parts = {
+      http: this.#http,
+      verifier: await verifier(),
+      ask: (/** @type {ActionFields & CallOptions} */ fields) => this.evaluate(fields),
+      clock,
+      signers: signerKeys(options.signers),
+      ...(environment ?? { queue: new MemoryQueue(), start: inPlace }),
+    };
+    return new LocalPolicy(parts, { ...options, audience: options.audience ?? audience }).start();
   }
 
   /**

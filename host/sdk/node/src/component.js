@@ -9,6 +9,9 @@ import { Unavailable } from "./errors.js";
 const COMPONENT = [0x00, 0x61, 0x73, 0x6d, 0x0d, 0x00, 0x01, 0x00];
 /** The id of a component's section that is a core module. */
 const CORE_MODULE = 1;
+/** The ids of sections that are a nested component, and imports of the component. */
+const NESTED = 4;
+const IMPORT = 10;
 
 /**
  * Returns the core module in a component: the content of its first section of id 1.
@@ -18,16 +21,50 @@ const CORE_MODULE = 1;
  * @throws {Unavailable} `unreachable`: the bytes are not a component with a core module.
  */
 export function coreOf(component) {
+  for (const { id, content } of sections(component)) if (id === CORE_MODULE) return content;
+  throw unusable("the component has no core module");
+}
+
+/**
+ * Returns the core module of a policy that needs nothing else: no imports, and no other core module
+ * in the component or in those nested in it.
+ *
+ * @param {Uint8Array} component
+ * @returns {Uint8Array | null} A view into the same bytes; null for any other component.
+ */
+export function solePolicyCore(component) {
+  try {
+    const found = [...sections(component)];
+    const cores = found.filter(({ id }) => id === CORE_MODULE);
+    const isSole = cores.length === 1 && found.every(({ id, content }) => id !== IMPORT && (id !== NESTED || hasNoCore(content)));
+    return isSole ? (cores[0]?.content ?? null) : null;
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * @param {Uint8Array} component
+ * @returns {boolean}
+ */
+function hasNoCore(component) {
+  return [...sections(component)].every(({ id, content }) => id !== CORE_MODULE && (id !== NESTED || hasNoCore(content)));
+}
+
+/**
+ * @param {Uint8Array} component
+ * @returns {Generator<{ id: number, content: Uint8Array }>}
+ */
+function* sections(component) {
   if (COMPONENT.some((byte, index) => component[index] !== byte)) throw unusable("not a WebAssembly component");
   let at = COMPONENT.length;
   while (at < component.length) {
-    const id = component[at];
+    const id = component[at] ?? 0;
     const [size, start] = leb128(component, at + 1);
-    if (start + size > component.length) break;
-    if (id === CORE_MODULE) return component.subarray(start, start + size);
+    if (start + size > component.length) throw unusable("a section is cut off");
+    yield { id, content: component.subarray(start, start + size) };
     at = start + size;
   }
-  throw unusable("the component has no core module");
 }
 
 /**

@@ -3,6 +3,7 @@
 import { ClaimedIds } from "./claimed.js";
 import {
   Conflict,
+  Denied,
   errorOf,
   Forbidden,
   Invalid,
@@ -46,6 +47,8 @@ const claimed = new ClaimedIds();
  * @property {string | null} [audience] Default: the client's.
  * @property {import("./verifier.js").Floor | null} [floor] With pinned keys: this executor's own minimum.
  * @property {string[]} [accept] With pinned keys: profiles; default `v2` alone.
+ * @property {import("./policy/local.js").LocalPolicy | null} [policy] Decides first: an allowed action runs
+ *   at once, without an approval, and a denied one is `Denied`.
  * @property {string[] | null} [policies] With pinned keys: digests of policies, one of which must have
  *   set the requirement.
  * @property {boolean} [allowHmac] With pinned keys: counts HMAC keys, with which every verifier could
@@ -65,14 +68,16 @@ const claimed = new ClaimedIds();
 /** What was approved and claimed: what the function works on. */
 export class Execution {
   /**
-   * @param {{ id: string, approvalId: string, contextText: string, planText: string | null,
-   *   approvers: Approver[], signal: AbortSignal | undefined }} fields
+   * @param {{ id: string | null, approvalId: string | null, contextText: string, planText: string | null,
+   *   approvers: Approver[], signal: AbortSignal | undefined, decision?: PolicyDecision | null }} fields
    */
-  constructor({ id, approvalId, contextText, planText, approvers, signal }) {
-    /** The id of the execution. */
+  constructor({ id, approvalId, contextText, planText, approvers, signal, decision = null }) {
+    /** The id of the execution; null if the policy allowed the action. */
     this.id = id;
-    /** The id of the approval. */
+    /** The id of the approval; null if the policy allowed the action. */
     this.approvalId = approvalId;
+    /** The policy's decision, if it allowed the action; null after an approval. */
+    this.decision = decision;
     /** The canonical text of the context. */
     this.contextText = contextText;
     /** The canonical text of the plan, or null. */
@@ -94,13 +99,15 @@ export class Execution {
     /** The caller's signal, if any. */
     this.signal = signal;
     /**
-     * Whether the server has the outcome: null until the function has ended.
+     * Whether the server has the outcome: null until the function has ended, and without an approval.
      *
      * @type {boolean | null}
      */
     this.reported = null;
   }
 }
+
+/** @typedef {import("./policy/local.js").PolicyDecision} PolicyDecision */
 
 /** @typedef {{ approver: string, key_id: string, groups?: string[], profile: string, algorithm?: string }} Approver */
 
@@ -123,6 +130,10 @@ export async function guard(client, settings, given, run) {
   const check = checkOf(client, verifier, settings, options, attempt);
   const { signal } = options;
   signal?.throwIfAborted();
+  if (options.policy != null) {
+    const allowed = await allowedBy(options.policy, attempt, signal);
+    if (allowed !== null) return run(allowed);
+  }
   const { id } = await client.request({ ...requestFields(options), ...attempt, signal });
   let approved;
   try {
@@ -136,7 +147,29 @@ export async function guard(client, settings, given, run) {
     throw named(error, id);
   }
   const execution = await claim(client, check, { ...options, ...attempt }, id, approved);
-  return report(client, execution, run);
+  return report(client, execution, id, run);
+}
+
+/**
+ * Lets the policy decide. Returns the execution of an allowed action, or null if it needs an approval.
+ *
+ * @param {import("./policy/local.js").LocalPolicy} policy
+ * @param {GuardAttempt} attempt
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<Execution | null>}
+ * @throws {Denied} `policy-denied`
+ */
+async function allowedBy(policy, attempt, signal) {
+  const decision = await policy.evaluate({ ...attempt, signal });
+  signal?.throwIfAborted();
+  const { reason } = decision;
+  if (decision.decision === "deny") {
+    const detail = reason ?? "the policy denies the action";
+    throw new Denied({ code: "policy-denied", title: "Denied by the policy", detail, comment: reason });
+  }
+  if (decision.decision !== "allow") return null;
+  const [contextText, planText] = [attempt.context.text, attempt.plan?.text ?? null];
+  return new Execution({ id: null, approvalId: null, contextText, planText, approvers: [], signal, decision });
 }
 
 /**
@@ -164,7 +197,8 @@ async function claim(client, check, { agent, action, context, plan, leaseSeconds
       throw untrusted("the claim shows another context or plan");
     }
     const { context: contextText, plan: planText, approvers } = again;
-    return new Execution({ id: executionId, approvalId: id, contextText, planText, approvers, signal });
+    const execution = new Execution({ id: executionId, approvalId: id, contextText, planText, approvers, signal });
+    return /** @type {Execution & { id: string }} */ (execution);
   } catch (error) {
     if (executionId !== undefined) await tell(client, id, executionId, "failed", nameOf(error));
     throw named(error, id);
@@ -176,12 +210,13 @@ async function claim(client, check, { agent, action, context, plan, leaseSeconds
  *
  * @template T
  * @param {Client} client
- * @param {Execution} execution
+ * @param {Execution & { id: string }} execution
+ * @param {string} approvalId
  * @param {(execution: Execution) => T | Promise<T>} run
  * @returns {Promise<T>}
  */
-async function report(client, execution, run) {
-  const { approvalId, id } = execution;
+async function report(client, execution, approvalId, run) {
+  const { id } = execution;
   let result;
   try {
     execution.signal?.throwIfAborted();

@@ -73,6 +73,29 @@ export class Http {
   }
 
   /**
+   * Downloads bytes, with the retries of `call`.
+   *
+   * @param {Call} call
+   * @param {number} max The largest number of bytes.
+   * @param {CallOptions} [options]
+   * @returns {Promise<Uint8Array>}
+   * @throws {SignoffError} As `call`.
+   */
+  async download(call, max, { timeout = TIMEOUT_SECONDS, signal } = {}) {
+    const limit = new Limit(timeout, signal);
+    try {
+      const headers = this.#headers({ ...call, headers: { Accept: "application/wasm" } });
+      return await retry(limit, async () => {
+        const incoming = await this.#send(call, headers, limit.signal);
+        if (incoming.status === 200) return await bytesOf(incoming, max);
+        throw refusalOf(incoming, { text: await textOf(incoming), requestId: incoming.header("x-request-id") });
+      });
+    } finally {
+      limit.end();
+    }
+  }
+
+  /**
    * Opens a stream of events.
    *
    * @param {Call} call
@@ -175,28 +198,56 @@ function broken(cause) {
 }
 
 /**
- * Reads an answer's body.
+ * Reads an answer's body as text.
  *
  * @param {import("./transport.js").Incoming} incoming
  */
 async function textOf(incoming) {
   const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
   const answer = { text: "", requestId: incoming.header("x-request-id") };
+  for await (const chunk of chunksOf(incoming, ANSWER_MAX)) {
+    answer.text += decode(decoder, answer, incoming.status, chunk);
+  }
+  return answer.text + decode(decoder, answer, incoming.status);
+}
+
+/**
+ * Reads an answer's body.
+ *
+ * @param {import("./transport.js").Incoming} incoming
+ * @param {number} max
+ */
+async function bytesOf(incoming, max) {
+  const chunks = [];
+  for await (const chunk of chunksOf(incoming, max)) chunks.push(chunk);
+  const bytes = new Uint8Array(chunks.reduce((sum, chunk) => sum + chunk.length, 0));
+  let at = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, at);
+    at += chunk.length;
+  }
+  return bytes;
+}
+
+/**
+ * @param {import("./transport.js").Incoming} incoming
+ * @param {number} max The largest number of bytes.
+ */
+async function* chunksOf({ chunks, status, header }, max) {
+  const parts = chunks[Symbol.asyncIterator]();
   let size = 0;
-  const chunks = incoming.chunks[Symbol.asyncIterator]();
   try {
     for (;;) {
-      const read = await chunks.next().catch((cause) => {
+      const read = await parts.next().catch((cause) => {
         throw broken(cause);
       });
-      if (read.done) break;
+      if (read.done) return;
       size += read.value.length;
-      if (size > ANSWER_MAX) throw unusable("the answer is longer than 16 MiB", answer, incoming.status);
-      answer.text += decode(decoder, answer, incoming.status, read.value);
+      if (size > max) throw unusable(`the answer is longer than ${max / 2 ** 20} MiB`, { requestId: header("x-request-id") }, status);
+      yield read.value;
     }
-    return answer.text + decode(decoder, answer, incoming.status);
   } finally {
-    await chunks.return?.();
+    await parts.return?.();
   }
 }
 

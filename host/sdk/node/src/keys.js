@@ -20,6 +20,18 @@ export function pinnedKeys(printed) {
 }
 
 /**
+ * Returns the module signers' keys in what the same commands print. There may be none: then no policy
+ * is evaluated here.
+ *
+ * @param {unknown} printed
+ * @returns {Key[]}
+ * @throws {Invalid} `request-invalid`: malformed.
+ */
+export function signerKeys(printed) {
+  return entriesOf(printed).filter((entry) => entry.use === "module" && materialOf(entry) !== null).map(keyOf);
+}
+
+/**
  * @param {any} printed
  * @returns {any[]}
  */

@@ -126,6 +126,21 @@ const REQUEST_DEPTH = 128;
  */
 
 /**
+ * What the signer of a module says about it.
+ *
+ * @typedef {object} Manifest
+ * @property {string} key_id The signer's key.
+ * @property {string} digest
+ * @property {string} slot
+ * @property {string} name
+ * @property {string | number} version
+ * @property {{ fuel: number, memory_bytes: number }} limits
+ * @property {string[]} facts The facts that it reads.
+ * @property {string | null} audience The deployment that it is for; null for any.
+ * @property {string | number} created
+ */
+
+/**
  * The verifier. Methods are synchronous, and throw `Rejection` where the verifier refuses,
  * `VerifierTrapped` where it fails, and `Invalid` for arguments that cannot be sent.
  */
@@ -329,6 +344,18 @@ export class Verifier {
       checkpoint: checkpoint ?? null,
       consistency: consistency ?? null,
     });
+  }
+
+  /**
+   * Verifies the signed manifest of a module, and returns it.
+   *
+   * @param {{ manifest: string, digest: string, slot: "policy" | "verifier", audience?: string | null, keys: Key[] }} check
+   *   `digest`: the SHA-256 of the bytes that the caller has. `keys`: the signers that the caller trusts.
+   * @returns {Manifest}
+   * @throws {Rejection} As `manifest.verify`.
+   */
+  verifyManifest({ manifest, digest, slot, audience = null, keys }) {
+    return this.call("manifest.verify", { manifest, digest, slot, audience, keys: keys.map(wireKey) });
   }
 }
 

@@ -2,7 +2,7 @@
 
 import { Client as PortableClient } from "../client.js";
 import { serverUrl } from "../transport.js";
-import { settingsOf } from "./settings.js";
+import { keysIn, settingsOf } from "./settings.js";
 import { caTransport, unixTransport } from "./transport.js";
 import { Verifier } from "./verifier.js";
 
@@ -13,6 +13,14 @@ import { Verifier } from "./verifier.js";
  *
  * @typedef {import("../client.js").ClientOptions & { ca?: string | null }} ClientOptions
  *   `ca`: the path of a PEM file of certificate authorities, in addition to the machine's.
+ */
+
+/**
+ * Options of a local policy. `signers` may also be the path of a file.
+ *
+ * @typedef {import("../policy/local.js").PolicyOptions & { queue?: string | null }} PolicyOptions
+ *   `queue`: a folder of this machine in which decisions are kept until the server has them. Without
+ *   it they are kept in memory, and may be lost with the process.
  */
 
 /** A client of one server. It prints no token. */
@@ -29,6 +37,31 @@ export class Client extends PortableClient {
     const settings = settingsOf({ url, token, ca, keys, audience });
     const transport = options.transport ?? transportOf(settings);
     super(settings.url, { verifier: () => Verifier.load(), ...options, ...settings, ...(transport ? { transport } : {}) });
+  }
+
+  /**
+   * Evaluates the server's active policy in this process, in a thread of its own with a time limit.
+   *
+   * @override
+   * @param {PolicyOptions} options
+   * @returns {Promise<import("../policy/local.js").LocalPolicy>}
+   * @throws {Invalid} `request-invalid`: malformed signers, no audience, a `queue` that other users can
+   *   read or write, or one that cannot be made.
+   */
+  async policy({ queue = null, signers, ...options }) {
+    const [{ DiskQueue }, { MemoryQueue }, { inThread }] = await Promise.all([
+      import("./policy/queue.js"),
+      import("../policy/memory.js"),
+      import("./policy/evaluator.js"),
+    ]);
+    const keys = keysIn(signers);
+    const kept = queue === null ? new MemoryQueue() : await DiskQueue.open(queue);
+    try {
+      return await super.policy({ ...options, signers: keys }, { queue: kept, start: inThread });
+    } catch (error) {
+      await kept.close();
+      throw error;
+    }
   }
 }
 

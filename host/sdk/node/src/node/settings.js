@@ -45,8 +45,7 @@ export function settingsOf(given, environment = process.env) {
     url,
     token,
     ca: ca === null ? null : read(ca),
-    // A file with `null` has no keys, and does not mean that none are pinned.
-    keys: typeof keys === "string" ? (json(keys) ?? {}) : keys,
+    keys: keysIn(keys),
     audience,
   };
 }
@@ -90,6 +89,17 @@ class Home {
     if (typeof members !== "object" || members === null) throw invalid(`\`${this.#file}\` is not a JSON object`);
     return /** @type {Record<string, unknown>} */ (members);
   }
+}
+
+/**
+ * Returns the keys in a file, or keys that are parsed already.
+ *
+ * @param {unknown} keys
+ * @throws {Invalid} `request-invalid`: a file that cannot be read or is not JSON.
+ */
+export function keysIn(keys) {
+  // A file with `null` has no keys, and does not mean that none are pinned.
+  return typeof keys === "string" ? (json(keys) ?? {}) : keys;
 }
 
 /** @param {string} path */
