@@ -11,7 +11,7 @@ import { Client, rawJson, SignoffError, Verifier } from "@signoff/sdk";
 
 const VERSION = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")).version;
 
-const COMMANDS = { hello, corpus, threads, guard, request, wait, claim, get, evaluate };
+const COMMANDS = { hello, corpus, threads, guard, request, wait, claim, get, evaluate, policy, policy_wait, policy_close };
 
 async function hello() {
   const { digestOfModule } = await Verifier.load();
@@ -123,6 +123,52 @@ function evaluate(command) {
   return ok(() => client(command).evaluate({ ...texts(command), agent, action }));
 }
 
+/** The local policies, by URL and signers. */
+const policies = new Map();
+
+async function policy(command) {
+  const { url, signers, agent, action, call_timeout: timeout } = command;
+  const { decision, rule, local, policy: digest, recorded } = await (await policyOf(command, `${url} ${signers}`)).local
+    .evaluate({ ...texts(command), agent, action, timeout: timeout ?? undefined });
+  return { decision, rule, local, policy: digest, recorded };
+}
+
+async function policyOf(command, key) {
+  if (!policies.has(key)) {
+    const changes = new Changes();
+    const { signers, audience, queue, max_stale: maxStale } = command;
+    const options = { signers, audience, queue: queue ?? null, maxStale: maxStale ?? undefined };
+    policies.set(key, { changes, local: await client(command).policy({ ...options, onChange: (digest) => changes.add(digest) }) });
+  }
+  return policies.get(key);
+}
+
+/** What a local policy has followed to, and who waits for it. */
+class Changes {
+  #now;
+  #waiting = [];
+
+  add(digest) {
+    this.#now = digest;
+    for (const look of this.#waiting.splice(0)) look();
+  }
+
+  async until(digest) {
+    while (this.#now !== digest) await new Promise((look) => this.#waiting.push(look));
+  }
+}
+
+async function policy_wait({ url, signers, digest }) {
+  await policies.get(`${url} ${signers}`).changes.until(digest ?? null);
+  return {};
+}
+
+async function policy_close() {
+  const closed = await Promise.all([...policies.values()].map(({ local }) => local.close()));
+  policies.clear();
+  return { pending: closed.reduce((sum, { pending, refused }) => sum + pending + refused, 0) };
+}
+
 function client({ url, token }) {
   return new Client(url, { token, keys: null, audience: null });
 }
@@ -153,7 +199,7 @@ async function answerOf(line) {
     if (!Object.hasOwn(COMMANDS, cmd)) throw new Error(`unknown command \`${cmd}\``);
     return await COMMANDS[cmd](command);
   } catch (error) {
-    return { error: { type: error.name, code: error.code ?? null, detail: error.message } };
+    return { error: error instanceof SignoffError ? shown(error) : { type: error.name, code: null, detail: error.message } };
   }
 }
 
