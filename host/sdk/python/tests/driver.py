@@ -204,7 +204,45 @@ def error_shown(error: signoff.SignoffError) -> Command:
     }
 
 
-COMMANDS = {"hello": hello, "corpus": corpus, "threads": threads, "guard": guard}
+policies: Dict[Any, Any] = {}
+
+
+def policy(command: Command) -> Command:
+    key = (command["url"], command["signers"])
+    given = {
+        name: command[name]
+        for name in ("audience", "max_stale", "queue")
+        if command.get(name) is not None
+    }
+    try:
+        if key not in policies:
+            policies[key] = client(command).policy(command["signers"], **given)
+        options = arguments(command, ("agent", "action", "context", "plan"))
+        made = policies[key].evaluate(**options, timeout=command.get("call_timeout"))
+    except signoff.SignoffError as error:
+        return {"error": error_shown(error)}
+    return {
+        "decision": made.decision,
+        "rule": made.rule,
+        "local": made.local,
+        "policy": made.policy,
+        "recorded": made.recorded,
+    }
+
+
+def policy_wait(command: Command) -> Command:
+    policies[command["url"], command["signers"]].wait_until(command["digest"])
+    return {}
+
+
+def policy_close(_: Command) -> Command:
+    pending = sum(local.close() for local in policies.values())
+    policies.clear()
+    return {"pending": pending}
+
+
+LOCAL = {"policy": policy, "policy_wait": policy_wait, "policy_close": policy_close}
+COMMANDS = {**LOCAL, "hello": hello, "corpus": corpus, "threads": threads, "guard": guard}
 
 
 def main() -> None:

@@ -34,6 +34,7 @@ from .errors import (
 from .execution import Execution
 from .keys import Keys, read_keys
 from .proof import Approver, Proof
+from .verdict import Verdict
 from .verifier import Verifier
 from .version import VERSION as __version__
 
@@ -65,6 +66,7 @@ __all__ = [
     "TimedOut",
     "Unavailable",
     "Unverified",
+    "Verdict",
     "Verification",
     "Verifier",
     "VerifierMissing",

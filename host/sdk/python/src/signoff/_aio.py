@@ -9,7 +9,7 @@ import time
 from typing import AsyncIterator, Iterator, List, Mapping, Optional, Tuple, Union
 
 from ._endpoint import Endpoint
-from ._flow import Exchange, Need, Pause
+from ._flow import Exchange, Need, Pause, Work
 from ._http1 import Request, Response, ResponseReader
 from ._transport import IDLE_MAX, RECEIVE_BYTES, translated
 
@@ -32,6 +32,9 @@ class AsyncTransport:
         if isinstance(need, Pause):
             await asyncio.sleep(need.seconds)
             return None
+        if isinstance(need, Work):
+            await asyncio.to_thread(need.function)
+            return None
         return await self.exchange(need)
 
     async def exchange(self, exchange: Exchange) -> Response:
@@ -41,18 +44,18 @@ class AsyncTransport:
         with translated(self._endpoint.name, idle is not None):
             connection = idle if idle else await self._connect_within(deadline)
             try:
-                return await self._exchange_on(connection, exchange.request, deadline)
+                return await self._exchange_on(connection, exchange, deadline)
             except BaseException:
                 connection[1].transport.abort()
                 raise
 
     async def _exchange_on(
-        self, connection: Connection, request: Request, deadline: float
+        self, connection: Connection, exchange: Exchange, deadline: float
     ) -> Response:
         source, sink = connection
-        reader = ResponseReader()
+        reader = ResponseReader(exchange.body_bytes_max)
         with _aborted_at(deadline, sink):
-            sink.write(request.encoded(self._endpoint.base, self._headers))
+            sink.write(exchange.request.encoded(self._endpoint.base, self._headers))
             # The server may have answered before it read everything.
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 await sink.drain()

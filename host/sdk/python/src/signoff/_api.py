@@ -12,9 +12,9 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, TypeVar, Union
 
 from . import approval as shown
 from ._flow import Exchange, Flow, Pause
-from ._http1 import Request, Response
+from ._http1 import BODY_BYTES_MAX, Request, Response
 from ._transport import Broken
-from .approval import Approval, Evaluation, Page, Verification
+from .approval import Approval, Evaluation, Page, PolicyCopy, Verification
 from .encode import Json, json_text
 from .errors import (
     Expired,
@@ -30,6 +30,8 @@ ROOT = "/api/v1"
 WAIT_SECONDS = 50
 # Clocks of client and server may differ by this when a wait ends at the expiry.
 EXPIRY_SLACK_SECONDS = 60
+# The server's limit of a module.
+POLICY_BYTES_MAX = 64 << 20
 BACKOFF_SECONDS = 0.1
 BACKOFF_SECONDS_MAX = 5.0
 
@@ -221,6 +223,25 @@ class Api:
         response = yield from self._call("POST", "/guardrails/evaluate", body, headers, timeout)
         return shown.read_evaluation(response.body)
 
+    def policy(self, seconds: int, unwanted: str, timeout: float) -> Flow[PolicyCopy]:
+        """Returns the active policy, at the latest after `seconds`, once it is not `unwanted`."""
+        path = "/guardrails/policy"
+        if seconds:
+            path += f"?wait={seconds}&while={unwanted}"
+        response = yield from self._call("GET", path, timeout=timeout)
+        return shown.read_policy(response.body)
+
+    def policy_wasm(self, digest: str, timeout: Optional[float] = None) -> Flow[bytes]:
+        """Returns the bytes of the active policy, whose digest the caller compares."""
+        path = f"/guardrails/policy/{digest}/wasm"
+        limit = POLICY_BYTES_MAX
+        response = yield from self._call("GET", path, timeout=timeout, body_bytes_max=limit)
+        return response.body
+
+    def report_decisions(self, body: bytes, key: str, timeout: float) -> Flow[None]:
+        """Reports a batch of decisions of a local policy."""
+        yield from self._call("POST", "/guardrails/decisions", body, _keyed(key), timeout)
+
     def _change(
         self, id: str, route: str, body: bytes, key: Optional[str], timeout: Optional[float]
     ) -> Flow[Approval]:
@@ -237,6 +258,7 @@ class Api:
         timeout: Optional[float] = None,
         id: Optional[str] = None,
         patience: float = 0.0,
+        body_bytes_max: int = BODY_BYTES_MAX,
     ) -> Flow[Response]:
         """Sends a request until it is answered, refused, or out of time.
 
@@ -253,7 +275,8 @@ class Api:
             failure: SignoffError
             after: Optional[float] = None
             try:
-                response = yield Exchange(request, max(deadline - time.monotonic(), 0.001))
+                left = max(deadline - time.monotonic(), 0.001)
+                response = yield Exchange(request, left, body_bytes_max)
             except Broken as broken:
                 if broken.stale and not stale_retried:
                     stale_retried = True  # The server closed an idle connection: connect anew.

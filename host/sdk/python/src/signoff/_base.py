@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import ssl
-from typing import TYPE_CHECKING, Any, Callable, Dict, Optional
+from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Union
 
 from ._api import Api
 from ._endpoint import Endpoint
+from ._transport import Transport
 from .attempt import Attempt
-from .errors import Invalid
+from .errors import Invalid, VerifierMissing
 from .guard import Guard
 from .settings import Settings
 from .version import VERSION
@@ -17,7 +19,12 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from .attempt import GuardOptions
+    from .keys import Keys
+    from .policy import LocalPolicy
 
+    PathLike = Union[str, "os.PathLike[str]"]
+
+MAX_STALE_SECONDS = 30.0
 TIMEOUT_SECONDS = 30.0
 
 
@@ -56,6 +63,19 @@ class BaseClient:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._endpoint.name!r})"
+
+    def _local_policy(
+        self, signers: Keys, audience: Optional[str], max_stale: float, queue: Optional[PathLike]
+    ) -> LocalPolicy:
+        """Opens a local policy with connections of its own; see `Client.policy`."""
+        try:
+            from .policy import LocalPolicy
+        except ImportError as error:
+            raise VerifierMissing("a local policy") from error
+        transport = Transport(self._endpoint, self._tls, self._headers)
+        folder = None if queue is None else os.fspath(queue)
+        audience = audience or self._settings.audience
+        return LocalPolicy(self._api, transport, signers, audience, max_stale, folder)
 
     def _guard(self, **options: Unpack[GuardOptions]) -> Callable[[], Guard]:
         """Returns what makes the guard: unset keys and audience are the settings'.

@@ -1,15 +1,15 @@
 """Flows: what a call does, written once and run by the blocking and the asyncio client.
 
-A flow is a generator. It yields what it needs from outside, a `Request` or a `Pause`, and gets the
-`Response` or None; a failure is raised at the `yield`, as is a cancellation.
+A flow is a generator. It yields what it needs from outside, an `Exchange`, a `Pause` or `Work`, and
+gets the `Response` or None; a failure is raised at the `yield`, as is a cancellation.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Generator, Optional, Protocol, TypeVar, Union
+from typing import Any, Callable, Generator, Optional, Protocol, TypeVar, Union
 
-from ._http1 import Request, Response
+from ._http1 import BODY_BYTES_MAX, Request, Response
 
 T = TypeVar("T")
 
@@ -27,9 +27,17 @@ class Exchange:
 
     request: Request
     seconds: float
+    body_bytes_max: int = BODY_BYTES_MAX
 
 
-Need = Union[Exchange, Pause]
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """Call a function that computes or waits for a disk, and so must not block an event loop."""
+
+    function: Callable[[], None]
+
+
+Need = Union[Exchange, Pause, Work]
 Flow = Generator[Need, Optional[Response], T]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import socket
@@ -9,10 +10,10 @@ import ssl
 import threading
 import time
 import weakref
-from typing import Iterator, List, Mapping, Optional, Union
+from typing import Iterator, List, Mapping, Optional, Set, Union
 
 from ._endpoint import Endpoint
-from ._flow import Exchange, Need, Pause
+from ._flow import Exchange, Need, Pause, Work
 from ._http1 import Cut, Malformed, Request, Response, ResponseReader
 from .errors import Unavailable
 
@@ -46,6 +47,7 @@ class Transport:
         self._tls = tls
         self._headers = headers
         self._idle: List[_Connection] = []
+        self._busy: Set[_Connection] = set()
         self._lock = threading.Lock()
         self._process = os.getpid()
         # A client that is never closed closes its connections with itself.
@@ -54,6 +56,9 @@ class Transport:
     def perform(self, need: Need) -> Optional[Response]:
         if isinstance(need, Pause):
             time.sleep(need.seconds)
+            return None
+        if isinstance(need, Work):
+            need.function()
             return None
         return self.exchange(need)
 
@@ -64,19 +69,25 @@ class Transport:
         """
         deadline = time.monotonic() + exchange.seconds
         connection = self._take() or self._connect(deadline)
+        self._busy.add(connection)
         try:
-            response = self._exchange_on(connection, exchange.request, deadline)
+            response = self._exchange_on(connection, exchange, deadline)
         except BaseException:
             connection.close()
             raise
+        finally:
+            self._busy.discard(connection)
         self._put(connection)
         return response
 
-    def _exchange_on(self, connection: _Connection, request: Request, deadline: float) -> Response:
-        reader = ResponseReader()
+    def _exchange_on(
+        self, connection: _Connection, exchange: Exchange, deadline: float
+    ) -> Response:
+        reader = ResponseReader(exchange.body_bytes_max)
         with translated(self._endpoint.name, connection.used):
             try:
-                connection.send(request.encoded(self._endpoint.base, self._headers), deadline)
+                encoded = exchange.request.encoded(self._endpoint.base, self._headers)
+                connection.send(encoded, deadline)
             except (BrokenPipeError, ConnectionResetError):
                 pass  # The server may have answered before it read everything.
             while not reader.complete:
@@ -110,6 +121,11 @@ class Transport:
         """Closes the idle connections. The client stays usable."""
         with self._lock:
             _close_all(self._idle)
+
+    def abort(self) -> None:
+        """Ends the exchanges of other threads, as if the server had closed the connections."""
+        for connection in list(self._busy):
+            connection.abort()
 
     def _take(self) -> Optional[_Connection]:
         with self._lock:
@@ -182,6 +198,11 @@ class _Connection:
             poll.register(self._socket, select.POLLIN)
             return not poll.poll(0)
         return not select.select([self._socket], [], [], 0)[0]
+
+    def abort(self) -> None:
+        # Not the method of a TLS socket, which would change what another thread reads with.
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
     def close(self) -> None:
         self._socket.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import json
 import re
 from typing import Any, Dict, List, Mapping, Optional, Tuple, TypeVar
 
@@ -11,6 +12,8 @@ from .encode import strict_loads
 from .errors import Invalid, Unavailable
 
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:Z|\+00:00)\Z")
+
+_DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 
 T = TypeVar("T")
 
@@ -144,6 +147,19 @@ class Evaluation:
 
 
 @dataclasses.dataclass(frozen=True)
+class PolicyCopy:
+    """The active policy as the server shows it, for an executor that evaluates it itself."""
+
+    digest: Optional[str]
+    """None if no policy is active."""
+    manifest: Optional[str]
+    """The signed manifest, as JSON."""
+    facts: Optional[Mapping[str, Any]]
+    """The facts of the caller's attempts; None if they are those of the agent."""
+    audience: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Event:
     """An entry of the audit log, as it is streamed."""
 
@@ -252,6 +268,20 @@ def read_evaluation(body: bytes) -> Evaluation:
         shown.optional("requirement", dict),
         members,
     )
+
+
+def read_policy(body: bytes) -> PolicyCopy:
+    """Returns the policy of an answer."""
+    shown = Shown(read_object(body, "policy")[0], "policy")
+    audience, facts = shown.text("audience"), shown.optional("facts", dict)
+    found = shown.optional("policy", dict)
+    if found is None:
+        return PolicyCopy(None, None, facts, audience)
+    active = Shown(found, "policy")
+    digest, manifest = active.text("digest"), active.member("manifest", dict)
+    if not _DIGEST.match(digest):
+        raise unusable("policy: malformed digest")
+    return PolicyCopy(digest, json.dumps(manifest), facts, audience)
 
 
 def unusable(why: str) -> Unavailable:

@@ -21,7 +21,7 @@ from typing import (
 
 from ._aio import AsyncTransport
 from ._arguments import Binding, ContextOf
-from ._base import TIMEOUT_SECONDS, BaseClient
+from ._base import MAX_STALE_SECONDS, TIMEOUT_SECONDS, BaseClient
 from ._events import SILENCE_SECONDS, EventStream
 from ._flow import run_async
 from ._guarded import AsyncApproved
@@ -33,7 +33,10 @@ from .execution import Execution
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from ._base import PathLike
     from .attempt import GuardOptions
+    from .keys import Keys
+    from .policy import AsyncPolicy
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
@@ -248,6 +251,24 @@ class AsyncClient(BaseClient):
         """Returns the policy's verdict on an action, which the server records."""
         flow = self._api.evaluate(agent, action, context, plan, idempotency_key, timeout)
         return await run_async(flow, self._transport)
+
+    async def policy(
+        self,
+        signers: Keys,
+        *,
+        audience: Optional[str] = None,
+        max_stale: float = MAX_STALE_SECONDS,
+        queue: Optional[PathLike] = None,
+    ) -> AsyncPolicy:
+        """Evaluates the server's active policy in this process; see `Client.policy`."""
+
+        def open_policy() -> AsyncPolicy:
+            local = self._local_policy(signers, audience, max_stale, queue)
+            from .policy import AsyncPolicy
+
+            return AsyncPolicy(local, self._transport)
+
+        return await asyncio.to_thread(open_policy)
 
     async def events(self, after: Optional[int] = None) -> AsyncIterator[Event]:
         """Yields entries of the audit log as they come; see `Client.events`."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, Mapping, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Mapping, Optional, Sequence, Union
 
 from .encode import Json
 from .keys import Keys
 
 if TYPE_CHECKING:
     from typing_extensions import TypedDict
+
+    from .policy import AsyncPolicy, Policy
 
     class _Required(TypedDict):
         agent: str
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
         accept: Optional[Sequence[str]]
         policies: Optional[Sequence[str]]
         allow_hmac: bool
+        policy: Optional[Union[Policy, AsyncPolicy]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +51,8 @@ class Attempt:
     - `floor`: `{threshold?, groups?, ttl_seconds?}`, the least that the approval must require.
     - `accept`: profiles that count, `v2` alone if unset. `policies`: digests of policies, one of
       which must have set the requirement. `allow_hmac`: whether HMAC keys count.
+    - `policy`: a local policy of the same client, which is evaluated first: an action that it
+      allows runs at once, one that it denies is `Denied`, and any other is requested.
     """
 
     agent: str
@@ -66,3 +71,4 @@ class Attempt:
     accept: Optional[Sequence[str]] = None
     policies: Optional[Sequence[str]] = None
     allow_hmac: bool = False
+    policy: Optional[Union[Policy, AsyncPolicy]] = None

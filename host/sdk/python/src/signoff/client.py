@@ -19,7 +19,7 @@ from typing import (
 )
 
 from ._arguments import Binding, ContextOf
-from ._base import TIMEOUT_SECONDS, BaseClient
+from ._base import MAX_STALE_SECONDS, TIMEOUT_SECONDS, BaseClient
 from ._events import SILENCE_SECONDS, EventStream
 from ._flow import run
 from ._guarded import Approved
@@ -31,7 +31,10 @@ from .execution import Execution
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from ._base import PathLike
     from .attempt import GuardOptions
+    from .keys import Keys
+    from .policy import Policy
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -255,6 +258,32 @@ class Client(BaseClient):
         """Returns the policy's verdict on an action, which the server records."""
         flow = self._api.evaluate(agent, action, context, plan, idempotency_key, timeout)
         return run(flow, self._transport)
+
+    def policy(
+        self,
+        signers: Keys,
+        *,
+        audience: Optional[str] = None,
+        max_stale: float = MAX_STALE_SECONDS,
+        queue: Optional[PathLike] = None,
+    ) -> Policy:
+        """Evaluates the server's active policy in this process from now on; needs the verifier.
+
+        - `signers`: the keys that may sign policies, of use `module`: a file or a list of entries.
+        - `audience`: the own deployment; `SIGNOFF_AUDIENCE` if unset.
+        - `max_stale`: seconds after which a policy that the server did not confirm again decides
+          nothing here.
+        - `queue`: a private folder for decisions that are not reported yet. Without it they are in
+          memory, and lost with the process.
+
+        Returns once the policy is loaded, at most after the client's `timeout`; the first load of a
+        policy on a machine compiles it, which takes seconds. Whatever fails then or later, the
+        server is asked. Raises `Invalid` for malformed settings, `VerifierMissing`.
+        """
+        local = self._local_policy(signers, audience, max_stale, queue)
+        from .policy import Policy
+
+        return Policy(local, self._transport)
 
     def events(self, after: Optional[int] = None) -> Iterator[Event]:
         """Yields entries of the audit log as they come, for ever; needs the role `auditor`.

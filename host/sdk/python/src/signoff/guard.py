@@ -1,4 +1,7 @@
-"""Guard: request, wait, verify, claim, run, report. The function runs at most once."""
+"""Guard: request, wait, verify, claim, run, report. The function runs at most once.
+
+With a local policy, an action that it allows needs no approval, and one that it denies gets none.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from .attempt import Attempt
 from .encode import RawJson, canonical, json_text
 from .errors import (
     Conflict,
+    Denied,
     Expired,
     Forbidden,
     Invalid,
@@ -28,6 +32,7 @@ from .errors import (
 from .execution import Execution
 from .keys import approving, read_keys, stricter
 from .proof import Proof
+from .verdict import Verdict
 from .verifier import Verifier, sane_now
 
 # Requests before this count as old: the server's clock may be behind.
@@ -40,13 +45,16 @@ CLEANUP_SECONDS = 5.0
 class Guard:
     """The steps of one guarded execution. The texts are serialized once, here.
 
-    Raises, in this order: `Invalid` for a context or plan without a JSON text; with keys
-    `VerifierMissing`, then `Invalid` for malformed keys, none that count, or no audience.
+    Raises, in this order: `Invalid` for a policy of another client, and for a context or plan
+    without a JSON text; with keys `VerifierMissing`, then `Invalid` for malformed keys, none that
+    count, or no audience.
     """
 
     def __init__(self, api: Api, attempt: Attempt) -> None:
         self._api = api
         self._attempt = attempt
+        if attempt.policy is not None and attempt.policy.local.api is not api:
+            raise Invalid("request-invalid", "`policy` is a local policy of another client")
         self._context = RawJson(json_text(attempt.context))
         self._plan = None if attempt.plan is None else RawJson(json_text(attempt.plan, "plan"))
         self._verifier: Optional[Verifier] = None
@@ -67,7 +75,41 @@ class Guard:
                 raise Invalid("request-invalid", "pinned keys need `audience`, the own deployment")
 
     def acquire(self) -> Flow[Execution]:
-        """Requests, waits, verifies, claims, and verifies the claim. Nothing has run then.
+        """Returns what may run: allowed by the local policy, or approved. Nothing has run then.
+
+        Raises `Denied` if the local policy denies the action; the errors of `Policy.evaluate`; the
+        errors of `_acquire_approval`.
+        """
+        policy = self._attempt.policy
+        if policy is None:
+            return (yield from self._acquire_approval())
+        attempt, plan = self._attempt, self._plan
+        verdict = yield from policy.local.decide(attempt.agent, attempt.action, self._context, plan)
+        if verdict.decision == "allow":
+            return self._allowed(verdict)
+        if verdict.decision == "deny":
+            by = f"rule `{verdict.rule}`" if verdict.rule else "the default"
+            detail = f"{by} of the policy denies it"
+            raise Denied("policy-denied", detail, comment=verdict.reason)
+        approved = yield from self._acquire_approval()
+        return dataclasses.replace(approved, verdict=verdict)
+
+    def _allowed(self, verdict: Verdict) -> Execution:
+        context = self._canonical_context[0]
+        plan = None if self._canonical_plan is None else self._canonical_plan[0]
+        return Execution(
+            id="",
+            approval_id="",
+            context=json.loads(context),
+            context_text=context,
+            plan=None if plan is None else json.loads(plan),
+            plan_text=plan,
+            approvers=(),
+            verdict=verdict,
+        )
+
+    def _acquire_approval(self) -> Flow[Execution]:
+        """Requests, waits, verifies, claims, and verifies the claim.
 
         Raises:
         1. refusals of the request: `Denied`, `Invalid`, `Forbidden`, …
@@ -121,6 +163,8 @@ class Guard:
 
     def settle(self, execution: Execution, error: Optional[BaseException]) -> Flow[None]:
         """Reports the outcome, once the function has ended: never raises a `SignoffError`."""
+        if not execution.id:
+            return  # The policy allowed it: the server has no execution of it.
         outcome = "succeeded" if error is None else "failed"
         detail = None if error is None else type(error).__name__
         yield from self._report(execution, outcome, detail)
