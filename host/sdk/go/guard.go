@@ -33,6 +33,9 @@ type Action struct {
 	Lease time.Duration
 	// Trust replaces the client's for this action.
 	Trust *Trust
+	// Policy, one of the same client, decides first: an action that it allows runs at once, one that it denies
+	// is refused, and any other needs an approval. nil requests an approval for every action.
+	Policy *Policy
 }
 
 // guard is one action on its way from the request to the report.
@@ -51,7 +54,7 @@ type guard struct {
 
 // Guard runs a function if a person approves the action: it requests, waits, verifies, claims, runs and
 // reports. The function runs at most once, on the context that was approved, and never without an
-// approval.
+// approval, unless [Action.Policy] allows the action without one.
 //
 // With pinned keys (see [Trust]) the approvers' signatures are verified offline, before and after the
 // claim, and a server that lies cannot cause anything to run. Without them the server is trusted.
@@ -70,6 +73,15 @@ func (c *Client) Guard(ctx context.Context, action Action, run func(context.Cont
 	g, err := c.newGuard(action)
 	if err != nil {
 		return err
+	}
+	if action.Policy != nil {
+		allowed, err := g.allowed(ctx)
+		if err != nil {
+			return err
+		}
+		if allowed != nil {
+			return run(ctx, allowed)
+		}
 	}
 	approval, err := c.Request(ctx, Request{
 		Agent: action.Agent, Action: action.Action, Context: g.texts.context, Plan: orNil(g.texts.plan),
@@ -105,6 +117,9 @@ func orNil(text RawJSON) any {
 func (c *Client) newGuard(action Action) (*guard, error) {
 	g := &guard{client: c, action: action}
 	var err error
+	if action.Policy != nil && action.Policy.client != c {
+		return nil, newError("request-invalid", "Policy is that of another client")
+	}
 	if _, err = wholeSeconds("Lease", action.Lease); err != nil {
 		return nil, err
 	}
@@ -127,6 +142,34 @@ func (c *Client) newGuard(action Action) (*guard, error) {
 	}
 	g.requestedAfter = c.now().Add(-clockSkew)
 	return g, nil
+}
+
+// allowed asks the policy. It returns what to run on if the policy allows the action, and nil if the action
+// needs an approval.
+func (g *guard) allowed(ctx context.Context) (*Execution, error) {
+	verdict, err := g.action.Policy.Evaluate(ctx, Attempt{
+		Agent: g.action.Agent, Action: g.action.Action, Context: g.texts.context, Plan: orNil(g.texts.plan),
+	})
+	if err != nil {
+		return nil, err
+	}
+	switch verdict.Decision {
+	case "allow":
+	case "require_approval":
+		return nil, nil
+	default:
+		denied := newError("policy-denied", "the policy denies it")
+		if verdict.Rule != "" {
+			denied = newError("policy-denied", "rule `%s` of the policy denies it", verdict.Rule)
+		}
+		denied.Comment = verdict.Reason
+		return nil, denied
+	}
+	if ctx.Err() != nil {
+		return nil, ended(ctx)
+	}
+	execution := &Execution{ContextText: g.context, PlanText: g.plan, Verdict: verdict}
+	return execution, execution.parse()
 }
 
 // approvedAttempt is what a verification, or a trusted server, says.
@@ -264,13 +307,7 @@ func (g *guard) execution(answer *Approval) (*Execution, error) {
 	execution := &Execution{
 		ID: id, ApprovalID: g.id, ContextText: again.context, PlanText: again.plan, Approvers: again.approvers,
 	}
-	if execution.Context, err = object(again.context); err != nil {
-		return nil, err
-	}
-	if again.plan != "" {
-		execution.Plan, err = object(again.plan)
-	}
-	return execution, err
+	return execution, execution.parse()
 }
 
 // object parses a canonical text.

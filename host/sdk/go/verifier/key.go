@@ -90,26 +90,43 @@ type entry struct {
 // Errors: another form; no key of an approver; two keys with one id. They quote nothing of the text,
 // which may hold a secret in the wrong place.
 func ParseKeyring(text []byte) (Keyring, error) {
+	keys, err := keysFor("approve", text)
+	if err == nil && len(keys) == 0 {
+		err = errors.New("keyring: it contains no key of an approver")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return keys, nil
+}
+
+// ParseSigners reads the keys of those who sign modules, in the forms that [ParseKeyring] reads. Keys with
+// another use are left out. Without any, no module is trusted.
+//
+// Errors: another form; two keys with one id.
+func ParseSigners(text []byte) (Keyring, error) {
+	return keysFor("module", text)
+}
+
+// keysFor reads the keys with one use.
+func keysFor(use string, text []byte) (Keyring, error) {
 	entries, err := entriesOf(text)
 	if err != nil {
 		return nil, err
 	}
-	var keys Keyring
+	keys := Keyring{}
 	for _, entry := range entries {
 		key, err := entry.key()
 		if err != nil {
 			return nil, err
 		}
-		if key.Use != "approve" || key.Material == "" {
+		if key.Use != use || key.Material == "" {
 			continue
 		}
 		if slices.ContainsFunc(keys, func(other Key) bool { return other.ID == key.ID }) {
 			return nil, errors.New("keyring: two keys have the same id")
 		}
 		keys = append(keys, key)
-	}
-	if len(keys) == 0 {
-		return nil, errors.New("keyring: it contains no key of an approver")
 	}
 	return keys, nil
 }
@@ -164,6 +181,17 @@ const keyringBytesMax = 4 << 20
 //
 // Errors: the file cannot be read, or is larger than 4 MiB; as ParseKeyring.
 func ReadKeyring(path string) (Keyring, error) {
+	return readKeys(path, ParseKeyring)
+}
+
+// ReadSigners reads a file as [ParseSigners] does.
+//
+// Errors: the file cannot be read, or is larger than 4 MiB; as ParseSigners.
+func ReadSigners(path string) (Keyring, error) {
+	return readKeys(path, ParseSigners)
+}
+
+func readKeys(path string, parse func([]byte) (Keyring, error)) (Keyring, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -175,7 +203,7 @@ func ReadKeyring(path string) (Keyring, error) {
 	if err != nil {
 		return nil, err
 	}
-	keys, err := ParseKeyring(text)
+	keys, err := parse(text)
 	if err != nil {
 		return nil, fmt.Errorf("`%s`: %w", path, err)
 	}

@@ -40,6 +40,10 @@ type command struct {
 	Policies    []string        `json:"policies"`
 	AllowHMAC   bool            `json:"allow_hmac"`
 	Fail        bool            `json:"fail"`
+	Signers     string          `json:"signers"`
+	Queue       string          `json:"queue"`
+	MaxStale    float64         `json:"max_stale"`
+	Digest      *string         `json:"digest"`
 }
 
 func (c *command) client() (*signoff.Client, error) {

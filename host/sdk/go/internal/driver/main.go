@@ -50,6 +50,12 @@ func answer(line []byte) any {
 		return result(corpus(read.Path))
 	case "threads":
 		return result(threads(read.Threads, read.Calls))
+	case "policy":
+		return result(localPolicy(ctx, &read))
+	case "policy_wait":
+		return result(waitForPolicy(&read))
+	case "policy_close":
+		return result(closePolicies(ctx))
 	case "guard":
 		return guard(ctx, &read)
 	default:
