@@ -146,10 +146,10 @@ def a_stale_policy_allows_nothing(suite):
             exchange.status, exchange.text, exchange.cut = 502, b"cut", 0
 
     with suite.proxy(before=before) as proxy:
-        local = Local(suite, proxy, "stale", max_stale=1)
+        local = Local(suite, proxy, "stale", max_stale=1, call_timeout=1)
         suite.equal(local.ask("deploy", '{"replicas": 1}')["decision"], "allow")
         hidden.set()
-        while "error" not in (made := local.ask("deploy", '{"replicas": 1}', call_timeout=1)):
+        while "error" not in (made := local.ask("deploy", '{"replicas": 1}')):
             suite.equal((made["decision"], made["local"]), ("allow", True))
         suite.equal(made["error"]["type"], "Unavailable")
         hidden.clear()
