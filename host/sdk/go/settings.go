@@ -40,11 +40,11 @@ func (s settings) completed() (settings, error) {
 		}
 	}
 	or(&s.url, home.url)
-	// The token in the file is for the server in the file, and goes to no other.
-	if home.url == "" || strings.TrimRight(home.url, "/") == strings.TrimRight(s.url, "/") {
+	// Token and authorities of the file are for the server of the file, and for no other.
+	if home.url != "" && strings.TrimRight(home.url, "/") == strings.TrimRight(s.url, "/") {
 		or(&s.token, home.token)
+		or(&s.ca, home.ca)
 	}
-	or(&s.ca, home.ca)
 	or(&s.keys, home.keys)
 	or(&s.audience, home.audience)
 	return s, nil

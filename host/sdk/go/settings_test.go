@@ -73,16 +73,28 @@ func TestSettingsComeFromOptionsThenEnvironmentThenHome(t *testing.T) {
 	get("Bearer option", url, signoff.WithToken("option"))
 }
 
-func TestTheTokenOfTheHomeFileGoesToItsServerOnly(t *testing.T) {
+func TestTokenAndAuthoritiesOfTheHomeFileAreForItsServerOnly(t *testing.T) {
 	url, last := tokens(t)
-	home(t, 0o600, map[string]string{"server": "https://signoff.example", "token": "home"})
-	client, err := signoff.NewClient(url)
-	if err != nil {
-		t.Fatal(err)
+	for _, server := range []string{"https://signoff.example", ""} {
+		home(t, 0o600, map[string]string{"server": server, "token": "home"})
+		t.Setenv("SIGNOFF_SERVER", url)
+		for _, given := range []string{url, ""} {
+			client, err := signoff.NewClient(given)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := client.Get(context.Background(), someID); err != nil || *last != "" {
+				t.Errorf("`%s` was sent, %v", *last, err)
+			}
+		}
 	}
-	if _, err := client.Get(context.Background(), someID); err != nil || *last != "" {
-		t.Errorf("`%s` was sent, %v", *last, err)
+	// The file of authorities is not there: only the client that would use it fails.
+	home(t, 0o600, map[string]string{"server": "https://signoff.example", "ca": "missing.pem"})
+	if _, err := signoff.NewClient("https://other.example"); err != nil {
+		t.Error(err)
 	}
+	_, err := signoff.NewClient("https://signoff.example")
+	is(t, err, signoff.ErrInvalid, "request-invalid")
 }
 
 func TestAHomeFileThatOthersCanUseIsRefused(t *testing.T) {
