@@ -99,17 +99,19 @@ impl Transport {
 
     /// Sends a request and reads the whole answer.
     pub(crate) async fn send(&self, outgoing: &Outgoing) -> Result<Answer, Failure> {
-        let (mut sender, reused) = match self.idle().await {
-            Some(sender) => (sender, true),
-            None => (self.connect().await?, false),
+        let mut sender = match self.idle().await {
+            Some(sender) => sender,
+            None => self.connect().await?,
         };
         let answer = match exchange(&mut sender, self.request(outgoing)?).await {
-            // The server closed the connection while it was idle. The request has its key.
-            Err(Failure::Broken(_)) if reused => {
-                sender = self.connect().await?;
-                exchange(&mut sender, self.request(outgoing)?).await?
+            Ok(answer) => answer,
+            Err(failure) => {
+                // A server that closes one kept connection has closed the others too.
+                if let Ok(mut idle) = self.idle.lock() {
+                    idle.clear();
+                }
+                return Err(failure);
             }
-            answer => answer?,
         };
         if let Ok(mut idle) = self.idle.lock()
             && idle.len() < IDLE_MAX

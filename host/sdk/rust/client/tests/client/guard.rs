@@ -300,6 +300,17 @@ async fn the_executors_own_settings_count() {
 }
 
 #[tokio::test]
+async fn an_approval_that_is_older_than_the_request_does_not_count() {
+    let office = Office::open(Approver::Approves).aged(300);
+    let e = refused(&office.pinned().build().unwrap(), action()).await;
+    assert_eq!(e.code(), "request-too-old", "{e}");
+    // Clocks may differ by less than a minute.
+    let office = Office::open(Approver::Approves).aged(30);
+    let client = office.pinned().build().unwrap();
+    client.guard(action(), |_| async { Ok::<_, io::Error>(()) }).await.unwrap();
+}
+
+#[tokio::test]
 async fn the_servers_keys_only_take_away() {
     let revoked = r#"{"items": [{"id": "alice", "algorithm": "ed25519", "status": "revoked",
         "use": "approve", "approver": "alice@company.com", "groups": [], "public_key": "x"}]}"#;

@@ -4,6 +4,7 @@
 pub(crate) mod http;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -38,6 +39,8 @@ struct Desk {
     after: After,
     state: Mutex<State>,
     changed: Condvar,
+    /// How long ago requests are made.
+    age: AtomicU64,
 }
 
 #[derive(Default)]
@@ -69,9 +72,16 @@ impl Office {
             after: Box::new(after),
             state: Mutex::default(),
             changed: Condvar::new(),
+            age: AtomicU64::new(0),
         });
         let url = serve(handler(&desk));
         Self { url, desk }
+    }
+
+    /// Answers requests with approvals that were requested this long ago.
+    pub(crate) fn aged(self, seconds: u64) -> Self {
+        self.desk.age.store(seconds, Ordering::Relaxed);
+        self
     }
 
     /// A client of this server, that takes nothing from its surroundings.
@@ -176,7 +186,7 @@ impl Desk {
         let opened = call(
             "lifecycle.open",
             &json!({"request": request.to_string(), "context": context, "plan": plan, "accept": ["v2"],
-                "now": now()}),
+                "now": now() - self.age.load(Ordering::Relaxed)}),
         )
         .unwrap();
         let text = |name: &str| opened[name].as_str().map(str::to_owned);
@@ -283,7 +293,6 @@ fn now() -> u64 {
 
 /// A number that no other call in this process gets, nor an earlier process.
 fn fresh() -> String {
-    use std::sync::atomic::{AtomicU64, Ordering};
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
     format!("{nanos}{:0>3}", NEXT.fetch_add(1, Ordering::Relaxed) % 1000)
