@@ -373,6 +373,6 @@ mod tests {
             last = each(last.as_ref());
             count += 1;
         }
-        assert_eq!(count, 19);
+        assert_eq!(count, 20);
     }
 }
