@@ -30,7 +30,7 @@ export class Server {
   listed = null;
   /** Called with each exchange `{route, status, headers, body}` before it is sent; may change it. */
   lie = () => {};
-  /** Called with each request before it is handled; a returned answer is sent instead. */
+  /** Called with each request before it is handled; an answer that it returns or resolves to is sent instead. */
   before = () => undefined;
   #approvals = new Map();
   #answers = new Map();
@@ -83,7 +83,7 @@ export class Server {
     const incoming = { method, path, headers, body: Buffer.concat(chunks).toString(), socket: request.socket };
     this.seen.push(incoming);
     const exchange = { route: routeOf(method, path), status: 200, headers: { "content-type": "application/json" }, body: "" };
-    Object.assign(exchange, this.before({ ...incoming, route: exchange.route }) ?? (await this.#answer(incoming)));
+    Object.assign(exchange, (await this.before({ ...incoming, route: exchange.route })) ?? (await this.#answer(incoming)));
     this.lie(exchange);
     if (exchange.status === "cut") return request.socket.destroy();
     response.writeHead(exchange.status, { "content-type": "application/json", "x-request-id": "req_1", ...exchange.headers });

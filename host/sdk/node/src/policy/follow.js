@@ -12,6 +12,8 @@ import { moduleInvalid, untrusted } from "./problems.js";
 const DIGEST = /^[0-9a-f]{64}$/;
 /** The longest poll that the server takes, in seconds. */
 const POLL_SECONDS_MAX = 60;
+/** How long `client.policy` waits for a server that does not answer, in seconds. */
+const FIRST_SECONDS_MAX = 5;
 /** The largest module that a server takes. */
 const MODULE_BYTES_MAX = 64 * 1024 * 1024;
 const FACTS_BYTES_MAX = 16 * 1024;
@@ -60,12 +62,8 @@ export class Follower {
   /** @type {string[]} */
   #needed = [];
   #failures = 0;
-  /**
-   * Why the policy is not evaluated here, or null.
-   *
-   * @type {SignoffError | null}
-   */
-  problem = null;
+  /** @type {SignoffError | null} */
+  #problem = null;
   /** @type {Promise<void>} */
   #loop = Promise.resolve();
 
@@ -91,14 +89,23 @@ export class Follower {
     return this.#digest;
   }
 
+  /** Why the policy is not evaluated here, or null. */
+  get problem() {
+    if (this.#problem !== null || this.#digest === null || this.#isFresh) return this.#problem;
+    return new Unavailable({ code: "unreachable", detail: `the server did not answer for ${this.#options.maxStale} s` });
+  }
+
+  get #isFresh() {
+    return performance.now() < this.#freshUntil && !this.#controller.signal.aborted;
+  }
+
   /**
    * The policy, while it may be evaluated here.
    *
    * @returns {Usable | null}
    */
   get usable() {
-    const isFresh = performance.now() < this.#freshUntil && !this.#controller.signal.aborted;
-    if (!isFresh || !this.#ready || this.#digest === null || this.#evaluator === null) return null;
+    if (!this.#isFresh || !this.#ready || this.#digest === null || this.#evaluator === null) return null;
     return { digest: this.#digest, facts: this.#facts, evaluator: this.#evaluator };
   }
 
@@ -121,13 +128,14 @@ export class Follower {
     const before = this.#digest;
     const sent = performance.now();
     try {
-      await this.#poll(seconds, sent, third);
+      const longest = isFirst ? Math.min(FIRST_SECONDS_MAX, third) : seconds + third;
+      await this.#poll(seconds, sent, Math.max(1, longest));
       this.#failures = 0;
     } catch (error) {
       if (this.#controller.signal.aborted) return 0;
-      this.problem = error instanceof SignoffError ? error : new Unavailable({ code: "unreachable", cause: error });
+      this.#problem = error instanceof SignoffError ? error : new Unavailable({ code: "unreachable", cause: error });
       // Only the first of a row: the server may be away for long.
-      if (this.#failures === 0) this.#options.onError(this.problem);
+      if (this.#failures === 0) this.#options.onError(this.#problem);
       return Math.min(third, backoff(this.#failures++));
     }
     if (isFirst || this.#digest !== before) return 0;
@@ -138,13 +146,13 @@ export class Follower {
   /**
    * @param {number} seconds
    * @param {number} sent
-   * @param {number} third
+   * @param {number} timeout Seconds.
    */
-  async #poll(seconds, sent, third) {
+  async #poll(seconds, sent, timeout) {
     const query = seconds > 0 ? `?wait=${seconds}&while=${this.#digest ?? "none"}` : "";
     const { http, clock } = this.#options;
     const call = { method: "GET", path: `/api/v1/guardrails/policy${query}` };
-    const answer = objectOf(await http.call(call, { timeout: seconds + Math.max(1, third), signal: this.#controller.signal }));
+    const answer = objectOf(await http.call(call, { timeout, signal: this.#controller.signal }));
     // What follows may refuse this answer, and then the policy of the one before is not used either.
     this.#ready = false;
     const { digest, manifest } = activeOf(answer);
@@ -153,7 +161,7 @@ export class Follower {
     if (this.#evaluator !== null) {
       this.#facts = this.#factsOf(answer);
       this.#checkAnswer(answer, Date.parse(answer.at) / 1000 - clock() / 1000);
-      this.problem = null;
+      this.#problem = null;
     }
     this.#ready = true;
     this.#freshUntil = sent + this.#options.maxStale * 1000;
@@ -168,16 +176,16 @@ export class Follower {
     await this.#evaluator?.close();
     this.#evaluator = null;
     [this.#digest, this.#manifest, this.#again] = [digest, manifest, false];
-    this.problem = null;
+    this.#problem = null;
     if (digest === null) return;
     try {
       this.#evaluator = await this.#load(digest, manifest);
     } catch (error) {
       if (this.#controller.signal.aborted) return;
-      this.problem = refusalOf(error);
+      this.#problem = refusalOf(error);
       // Bytes that could not be fetched are fetched again with the next poll.
       this.#again = error instanceof Unavailable || error instanceof TimedOut;
-      this.#options.onError(this.problem);
+      this.#options.onError(this.#problem);
     }
   }
 

@@ -59,7 +59,8 @@ class ThreadEvaluator {
   }
 
   #start() {
-    const worker = new Worker(new URL("thread.js", import.meta.url), { workerData: this.#data });
+    // Without the flags of the process, some of which no thread takes, such as `--input-type`.
+    const worker = new Worker(new URL("thread.js", import.meta.url), { workerData: this.#data, execArgv: [] });
     worker.on("message", ({ verdict, failure }) => {
       if (worker !== this.#worker) return;
       const { resolve, reject } = this.#waiting.shift() ?? {};

@@ -237,8 +237,8 @@ async function isLeft(root, name) {
   if (pid === undefined) return false;
   if (Number(pid) !== process.pid) return !isRunning(Number(pid));
   // In a container each start has the same id. Subfolders of this process are younger than itself.
-  const { birthtimeMs, mtimeMs } = await stat(join(root, name));
-  return Math.max(birthtimeMs, mtimeMs) < Date.now() - process.uptime() * 1000;
+  const { mtimeMs } = await stat(join(root, name));
+  return mtimeMs < Date.now() - process.uptime() * 1000;
 }
 
 /** @param {number} pid */
