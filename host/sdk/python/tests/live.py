@@ -167,7 +167,8 @@ class Deciding:
 class Liar:
     """A proxy that changes what the server answers: `edit` gets method, path and JSON.
 
-    It returns the JSON to answer, a pair of a status and JSON, or None to cut the connection.
+    Bytes that are not JSON are passed as they are. It returns the JSON to answer, a pair of a
+    status and JSON, or None to cut the connection.
     """
 
     def __init__(
@@ -187,13 +188,14 @@ class Liar:
                 status, text = answer.status, answer.read()
                 true.close()
                 path = self.path.partition("?")[0]
-                changed = edit(self.command, path, json.loads(text))
+                is_json = "json" in answer.headers.get("Content-Type", "")
+                changed = edit(self.command, path, json.loads(text) if is_json else text)
                 if changed is None:
                     self.close_connection = True
                     return
                 if isinstance(changed, tuple):
                     status, changed = changed
-                text = json.dumps(changed).encode()
+                text = changed if isinstance(changed, bytes) else json.dumps(changed).encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(text)))
                 self.end_headers()

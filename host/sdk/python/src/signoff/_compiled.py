@@ -61,6 +61,23 @@ def write(name: str, compiled: bytes) -> None:
         os.close(folder)
 
 
+def remove_old(prefix: str, keep: int) -> None:
+    """Removes all but the newest files whose name has this prefix."""
+    folder = _open_private_folder(create=False)
+    if folder is None:
+        return
+    try:
+        names = [name for name in os.listdir(folder) if name.startswith(prefix)]
+        times = {name: os.stat(name, dir_fd=folder, follow_symlinks=False) for name in names}
+        names.sort(key=lambda name: times[name].st_mtime, reverse=True)
+        for name in names[keep:]:
+            os.unlink(name, dir_fd=folder)
+    except OSError:
+        return  # Another process removes the same files.
+    finally:
+        os.close(folder)
+
+
 def folder_path() -> Optional[pathlib.Path]:
     """Returns the folder: `signoff` in `$XDG_CACHE_HOME` if that is absolute, or in `~/.cache`."""
     given = os.environ.get("XDG_CACHE_HOME", "")

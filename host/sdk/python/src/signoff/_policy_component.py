@@ -17,6 +17,8 @@ from .verdict import Verdict, read_verdict
 GUARDRAILS = "signoff:approval/guardrails@0.1.0"
 # The server's limit of a policy's tables.
 TABLE_ELEMENTS_MAX = 65_536
+# Compiled policies that are kept; one has about 12 MiB.
+CACHED_MAX = 8
 
 _lock = threading.Lock()
 _engine: Optional[Engine] = None
@@ -51,8 +53,9 @@ class PolicyModule:
             try:
                 raw = self._call(store, attempt)
             except WasmtimeError as error:
-                reason = str(error).splitlines()[0] if str(error) else "trap"
-                raise PolicyFailed(f"the policy failed: {reason}") from None
+                # The last line is the cause; before it comes the stack.
+                reason = [line.strip() for line in str(error).splitlines() if line.strip()]
+                raise PolicyFailed(f"the policy failed: {(reason or ['trap'])[-1]}") from None
             return read_verdict(raw, self.digest)
 
     def _call(self, store: Store, attempt: Mapping[str, Any]) -> Any:
@@ -111,4 +114,5 @@ def _load(engine: Engine, wasm: bytes, digest: str) -> Component:
     except WasmtimeError as error:
         raise PolicyFailed(f"not a component that runs here: {error}") from None
     _compiled.write(name, bytes(component.serialize()))
+    _compiled.remove_old("policy-", CACHED_MAX)
     return component

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import logging
 import math
 import os
 import secrets
@@ -29,6 +30,8 @@ from .verifier import EARLIEST_NOW, Verifier, clock
 
 CLOSE_SECONDS = 10.0
 AGENT = "agent:"
+
+_log = logging.getLogger("signoff")
 
 IoT = TypeVar("IoT")
 
@@ -136,7 +139,8 @@ class LocalPolicy:
             verdict = current.module.evaluate(
                 {**attempt, "plan": plan_text, "facts": facts, "now": now}
             )
-        except (PolicyFailed, MalformedVerdict, VerifierTrapped):
+        except (PolicyFailed, MalformedVerdict, VerifierTrapped) as error:
+            _log.info("signoff: the policy gave no verdict here: %s", error)
             return None
         if self.digest != verdict.policy:
             return None  # Meanwhile it was replaced, or is no longer fresh.
@@ -153,8 +157,9 @@ class LocalPolicy:
         }
         try:
             self._reporter.add(json.dumps(line).encode())
-        except OSError:
-            return None  # Not recorded, so not decided here.
+        except OSError as error:
+            _log.warning("signoff: a decision could not be recorded here: %s", error)
+            return None
         return dataclasses.replace(verdict, recorded=self._reporter.queue.recorded)
 
     def _read(self, text: RawJson) -> Tuple[str, str]:
