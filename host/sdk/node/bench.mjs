@@ -3,10 +3,18 @@
 //     node host/sdk/node/bench.mjs
 //
 // Figures are microseconds per call: the median and the best of many short batches, taken in turn.
+// `node host/sdk/node/bench.mjs POLICY.wasm` also times local verdicts of a policy that `signoff policy
+// build` made.
 
 import { createHash, createHmac, generateKeyPairSync, sign, timingSafeEqual, verify } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 
-import { Verifier } from "@signoff/sdk";
+import { Client, Verifier } from "@signoff/sdk";
+
+import { PolicyHost } from "./test/policies.mjs";
+import { Server } from "./test/server.mjs";
 
 const BATCHES = 60;
 
@@ -63,4 +71,34 @@ console.log(`${"".padEnd(44)}${"median".padStart(9)}${"best".padStart(9)}  µs p
 for (const [row, [name]] of ROWS.entries()) {
   const sorted = times[row].sort((a, b) => a - b);
   console.log(`${name.padEnd(44)}${sorted[BATCHES / 2].toFixed(2).padStart(9)}${sorted[0].toFixed(2).padStart(9)}`);
+}
+
+if (process.argv[2]) await timePolicy(readFileSync(process.argv[2]));
+
+/** Times verdicts one after the other, and eight at a time. */
+async function timePolicy(wasm) {
+  const server = await Server.start();
+  const host = new PolicyHost(server);
+  host.activate(wasm);
+  const folder = mkdtempSync(join(tmpdir(), "signoff-bench-"));
+  for (const [kept, queue] of [["in memory", null], ["on disk", join(folder, "queue")]]) {
+    const client = new Client(server.url, { token: "x", keys: null, audience: host.audience });
+    const policy = await client.policy({ signers: [host.signer.public], queue });
+    const evaluate = () => policy.evaluate({ agent: "deployer", action: "deploy", context: { replicas: 1 } });
+    if (!(await evaluate()).local) throw policy.problem;
+    for (const together of [1, 8]) {
+      const taken = [];
+      for (let batch = 0; batch < BATCHES; batch++) {
+        const begun = performance.now();
+        await Promise.all(Array.from({ length: together }, evaluate));
+        taken.push(((performance.now() - begun) * 1000) / together);
+      }
+      const sorted = taken.sort((a, b) => a - b);
+      const name = `local verdict, ${kept}, ${together} at a time`;
+      console.log(`${name.padEnd(44)}${sorted[BATCHES / 2].toFixed(2).padStart(9)}${sorted[0].toFixed(2).padStart(9)}`);
+    }
+    await policy.close();
+  }
+  await server.close();
+  rmSync(folder, { recursive: true });
 }

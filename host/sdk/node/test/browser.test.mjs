@@ -11,6 +11,7 @@ import { brotliCompressSync, gzipSync } from "node:zlib";
 
 import { Verifier } from "@signoff/sdk";
 
+import { policy as newPolicy, PolicyHost } from "./policies.mjs";
 import { AUDIENCE, Server, TOKEN } from "./server.mjs";
 
 const PACKAGE = new URL("../", import.meta.url);
@@ -32,6 +33,9 @@ function isInstalled(name) {
 async function site(t, policy) {
   const server = await Server.start();
   t.after(() => server.close());
+  const host = new PolicyHost(server);
+  host.activate(newPolicy({ echo: "context" }));
+  const api = server.before;
   server.onWait = async (id) => JSON.parse(server.shown(id)).status === "pending" && server.decide(id);
   const vectors = JSON.parse(readFileSync(new URL("../../../tests/vectors/context.json", PACKAGE), "utf8")).vectors;
   const changed = readFileSync(new URL("verifier.wasm", PACKAGE));
@@ -39,13 +43,14 @@ async function site(t, policy) {
   const made = {
     "/values.json": () => readFileSync(new URL("../values.json", PACKAGE)),
     "/vectors.json": () => JSON.stringify({ vectors: vectors.filter(({ input }) => typeof input === "string") }),
-    "/settings.json": () => JSON.stringify({ keys: [server.key.public], audience: AUDIENCE, token: TOKEN }),
+    "/settings.json": () => JSON.stringify({ signers: [host.signer.public], keys: [server.key.public], audience: AUDIENCE, token: TOKEN }),
     "/changed.wasm": () => changed,
   };
   server.files = new Set();
   server.result = new Promise((found) => {
-    server.before = ({ path, body }) => {
-      if (path.startsWith("/api/")) return undefined;
+    server.before = (incoming) => {
+      const { path, body } = incoming;
+      if (path.startsWith("/api/")) return api(incoming);
       if (path === "/result") found(JSON.parse(body));
       const headers = { "content-security-policy": policy, "content-type": TYPES[extname(path)] ?? "text/plain" };
       if (path === "/result") return { headers, body: "" };
@@ -93,9 +98,11 @@ test("a page with a strict policy verifies, and runs a guarded action", options,
   assert.ok(result.rows > 40 && result.vectors > 100, `${result.rows} values, ${result.vectors} vectors`);
   assert.equal(result.changed, "unreachable", "a component with another digest is refused");
   assert.equal(result.ran, '{"big": 18446744073709551616}');
+  assert.deepEqual(result.decided, { decision: "allow", reason: '{"big": 1}', local: true, recorded: "memory", pending: 0 });
   t.diagnostic(`${/Chrome\/[\d.]+/.exec(result.agent)}: loaded in ${result.loadMilliseconds} ms, a digest takes ${result.microseconds} µs`);
 
-  const loaded = files.filter((file) => !file.startsWith("test/"));
+  // Local policies are loaded by pages that have them.
+  const loaded = files.filter((file) => !/^test\/|^src\/policy\//.test(file));
   const [scripts, all] = [loaded.filter((file) => file.endsWith(".js")), loaded];
   const size = (list, compress) => list.reduce((sum, file) => sum + compress(readFileSync(new URL(file, PACKAGE))).length, 0);
   const gzip = (bytes) => gzipSync(bytes, { level: 9 });

@@ -1,6 +1,6 @@
 // A program of a user, compiled with `tsc --strict` against the packed types.
 
-import { Client, Invalid, Rejected, Verifier, rawJson, type Approval, type Execution, type Key } from "@signoff/sdk";
+import { Client, Invalid, Rejected, Verifier, rawJson, type Approval, type Execution, type Key, type LocalPolicy, type PolicyDecision } from "@signoff/sdk";
 import { Verifier as Offline } from "@signoff/sdk/verifier";
 import { Client as BrowserClient } from "@signoff/sdk/browser";
 
@@ -30,3 +30,7 @@ if (digest !== (await Offline.load()).digest({ a: rawJson("1.0") })) throw new E
 const approval: Approval = await new BrowserClient(url, { token }).request({ agent: "a", action: "b", context: { n: 2n ** 64n } });
 const status: "pending" | "approved" | "rejected" | "executed" | "expired" | "withdrawn" = approval.status;
 if (status !== "pending") throw new Error(status);
+
+const policy: LocalPolicy = await client.policy({ signers: [], onError: (error: unknown) => void error });
+policy.evaluate({ agent: "a", action: "b", context: {} }).then((made: PolicyDecision) => made.requirement?.threshold, () => null);
+await policy.close({ timeout: 0.1 });

@@ -18,6 +18,25 @@ const options = { skip: SIGNOFF_BIN === undefined && "SIGNOFF_BIN is not set: it
 const binary = SIGNOFF_BIN && resolve(SIGNOFF_BIN);
 const ACTION = { agent: "deployer", action: "deploy", context: { replicas: 3, target: "prod" } };
 
+const RULES = `
+format = 1
+name = "live"
+
+[[rule]]
+id = "small"
+action = "deploy"
+when = "context.replicas <= 3 && facts.requester == 'agent:deployer'"
+verdict = "allow"
+
+[[test]]
+name = "small"
+agent = "deployer"
+action = "deploy"
+context = { replicas = 1 }
+facts = { requester = "agent:deployer" }
+expect = "allow"
+`;
+
 const office = { environment: Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("SIGNOFF_"))) };
 
 function signoff(where, ...args) {
@@ -138,4 +157,34 @@ test("the packaged verifier is the server's, and gives its answers to the whole 
   const path = join(office.home, "corpus");
   const exported = JSON.parse(signoff("alice", "module", "export", "verifier", "--flat-corpus", "-o", path, "--json"));
   assert.deepEqual(await corpus({ path }), { calls: exported.calls, wrong: 0, transcript: exported.transcript });
+});
+
+test("a local policy decides as the server does, and its decisions are in the log", options, async () => {
+  signoff("alice", "key", "generate", "--id", "team", "--use", "module", "--slot", "policy");
+  const { entry } = JSON.parse(signoff("alice", "key", "show", "team", "--json"));
+  const signers = join(office.home, "signers.json");
+  writeFileSync(signers, JSON.stringify(entry));
+  signoff("server", "key", "import", signers, "--use", "module", "--slot", "policy", "--yes");
+  writeFileSync(join(office.home, "alice", "rules.toml"), RULES);
+  signoff("alice", "policy", "build", "rules.toml", "-o", "policy.wasm");
+  signoff("alice", "module", "sign", "policy.wasm", "--slot", "policy", "--name", "live", "--version", "1", "--key", "team");
+  office.environment.SIGNOFF_TOKEN = token("team@company.com", "policy");
+  const { digest } = JSON.parse(signoff("alice", "module", "push", "policy.wasm", "--json"));
+  const client = executor();
+  const log = client.events();
+  const local = await client.policy({ signers, queue: join(office.home, "queue") });
+  const attempt = (replicas) => ({ agent: "deployer", action: "deploy", context: { replicas } });
+  assert.equal((await local.evaluate(attempt(1))).local, false, "no policy is active yet");
+  const active = new Promise((found) => (office.followed = found));
+  const following = await client.policy({ signers, onChange: office.followed, maxStale: 3 });
+  signoff("alice", "module", "activate", digest);
+  office.environment.SIGNOFF_TOKEN = office.admin;
+  assert.equal(await active, digest);
+  for (const replicas of [1, 5]) {
+    const [made, said] = await Promise.all([following.evaluate(attempt(replicas)), client.evaluate(attempt(replicas))]);
+    assert.deepEqual([made.decision, made.rule, made.policy, made.local], [said.decision, said.rule, said.policy, true]);
+  }
+  assert.deepEqual(await following.close(), { pending: 0, refused: 0 });
+  await local.close();
+  await log.return();
 });

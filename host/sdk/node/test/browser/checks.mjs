@@ -24,6 +24,7 @@ export async function checks() {
     wrong: vectors.filter((vector) => !agrees(verifier, vector)).map(({ name }) => name),
     changed: await Verifier.load({ url: "/changed.wasm" }).then(() => "loaded", ({ code }) => code),
     ran: await guarded(),
+    decided: await decided(),
     microseconds: timed(verifier),
   };
 }
@@ -40,6 +41,15 @@ async function guarded() {
   const { keys, audience, token } = await json("/settings.json");
   const client = new Client(location.origin, { token, keys, audience });
   return client.guard({ agent: "deployer", action: "deploy", context: { big: 2n ** 64n } }, ({ contextText }) => contextText);
+}
+
+async function decided() {
+  const { signers, audience, token } = await json("/settings.json");
+  const client = new Client(location.origin, { token, audience });
+  const policy = await client.policy({ signers });
+  const { decision, reason, local, recorded } = await policy.evaluate({ agent: "deployer", action: "deploy", context: { big: 1n } });
+  const { pending } = await policy.close();
+  return { decision, reason, local, recorded, pending };
 }
 
 /** The best of some batches of a digest, in microseconds. */
