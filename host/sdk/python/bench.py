@@ -1,8 +1,10 @@
 """Measures the verifier beside Python's own hmac and json, in one run.
 
-    python3 bench.py
+    python3 bench.py [POLICY]
 
-Each line is the median of many calls, in microseconds; `first` and `load` are in milliseconds.
+POLICY is a component that `signoff policy build` wrote; without it, the policy does nothing, and
+what is measured is the fresh instance. Each line is the median of many calls, in microseconds;
+`first` and `load` are in milliseconds.
 """
 
 from __future__ import annotations
@@ -22,9 +24,12 @@ ROOT = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
 from driver import KEY, STATEMENT  # noqa: E402
+from wat_policies import policy  # noqa: E402
 
 import signoff  # noqa: E402
 from signoff import _component  # noqa: E402
+from signoff._policy_component import PolicyModule  # noqa: E402
+from signoff._queue import DiskQueue  # noqa: E402
 
 CALLS = 3000
 SECRET = b"shared-secret-of-the-driver-test"
@@ -83,6 +88,20 @@ def main() -> None:
             json.dumps(json.loads(text), sort_keys=True).encode()
         ).hexdigest(),
     }
+    wasm = pathlib.Path(sys.argv[1]).read_bytes() if len(sys.argv) > 1 else policy()
+    module = PolicyModule(wasm, {"fuel": 100_000_000, "memory_bytes": 64 << 20})
+    attempt = {
+        "agent": "deployer",
+        "action": "deploy",
+        "context": '{"replicas": 3}',
+        "plan": None,
+        "facts": '{"requester": "agent:deployer"}',
+        "now": 1_800_000_000,
+    }
+    lines["policy"] = lambda: module.evaluate(attempt)
+    folder = tempfile.TemporaryDirectory()
+    queue = DiskQueue(pathlib.Path(folder.name, "queue"))
+    lines["record on disk"] = lambda: queue.add(b"x" * 400)
     for _ in range(2):  # The first round warms up.
         measured = {name: median(call) for name, call in lines.items()}
     for name, microseconds in measured.items():

@@ -142,7 +142,7 @@ def test_policy_that_fails_here_leaves_it_to_the_server(
     with client.policy(**settings) as local:
         assert local.digest == digest
         with pytest.raises(signoff.Unavailable) as refused:
-            local.evaluate(**ATTEMPT)
+            local.evaluate(**ATTEMPT, timeout=0.2)
         assert refused.value.code == "policy-trapped"
 
 
