@@ -1,10 +1,12 @@
 //! Calls into the verifier: one JSON request, one JSON response. Both backends run the same
 //! function, in this process or in a component, so every operation is implemented once.
 
+use std::fmt::Display;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use zeroize::Zeroizing;
+use zeroize::Zeroize;
 
 use crate::rejection::Rejection;
 
@@ -61,13 +63,15 @@ impl Backend {
     }
 
     fn answer<A: Serialize + ?Sized>(&self, op: &str, args: &A) -> Result<String, Rejection> {
-        // It may contain key material.
-        let mut request = Zeroizing::new(Vec::with_capacity(REQUEST_BYTES));
-        serde_json::to_writer(&mut *request, &Request { op, args })
-            .map_err(|e| Rejection::invalid(format!("the arguments of `{op}`: {e}")))?;
-        let request = str::from_utf8(&request)
-            .map_err(|e| Rejection::invalid(format!("the arguments of `{op}`: {e}")))?;
-        self.call_text(request)
+        let mut request = Vec::with_capacity(REQUEST_BYTES);
+        let invalid = |e: &dyn Display| Rejection::invalid(format!("the arguments of `{op}`: {e}"));
+        let answer = serde_json::to_writer(&mut request, &Request { op, args })
+            .map_err(|e| invalid(&e))
+            .and_then(|()| str::from_utf8(&request).map_err(|e| invalid(&e)))
+            .and_then(|request| self.call_text(request));
+        // It may contain key material. The rest of its capacity was never written.
+        request.as_mut_slice().zeroize();
+        answer
     }
 }
 
