@@ -2,6 +2,8 @@ package dev.signoff;
 
 import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
+import com.sun.net.httpserver.HttpsConfigurator;
+import com.sun.net.httpserver.HttpsServer;
 import dev.signoff.json.Json;
 import java.io.IOException;
 import java.net.InetAddress;
@@ -12,6 +14,7 @@ import java.util.Map;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
+import javax.net.ssl.SSLContext;
 
 /** A server in this process, whose answers a test decides. */
 final class FakeServer implements AutoCloseable {
@@ -54,15 +57,35 @@ final class FakeServer implements AutoCloseable {
     private final List<Sent> seen = new CopyOnWriteArrayList<>();
 
     FakeServer(Answers answers) throws IOException {
+        this(answers, HttpServer.create());
+    }
+
+    /** Speaks TLS. */
+    FakeServer(Answers answers, SSLContext tls) throws IOException {
+        this(answers, secure(tls));
+    }
+
+    private static HttpServer secure(SSLContext tls) throws IOException {
+        HttpsServer server = HttpsServer.create();
+        server.setHttpsConfigurator(new HttpsConfigurator(tls));
+        return server;
+    }
+
+    private FakeServer(Answers answers, HttpServer server) throws IOException {
         this.answers = answers;
-        server = HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 0);
+        this.server = server;
+        server.bind(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 0);
         server.createContext("/", this::handle);
         server.setExecutor(threads);
         server.start();
     }
 
     String url() {
-        return "http://127.0.0.1:" + server.getAddress().getPort();
+        return "http://127.0.0.1:" + port();
+    }
+
+    int port() {
+        return server.getAddress().getPort();
     }
 
     List<Sent> seen() {
