@@ -127,6 +127,11 @@ class Transport:
         for connection in list(self._busy):
             connection.abort()
 
+    def after_fork(self) -> None:
+        """Makes the lock anew in a child: a thread of the parent may have had it."""
+        self._lock = threading.Lock()
+        self._busy = set()
+
     def _take(self) -> Optional[_Connection]:
         with self._lock:
             if self._process != os.getpid():

@@ -168,6 +168,7 @@ class LocalPolicy:
 
     def forked(self) -> None:
         """Lets go, in a forked child, of what is the parent's: threads, locks and the queue."""
+        self._transport.after_fork()
         self._reporter.queue.leave_to_parent()
         self._reporter.reset(MemoryQueue())
         self._follower.reset()
