@@ -126,7 +126,9 @@ def main():
 
 def says_hello(suite):
     hello = suite.send(cmd="hello")
-    suite.equal(hello["digest"], suite.exported["verifier"])
+    # In Rust the verifier's source runs natively, and there is no component whose digest could be told.
+    if hello["sdk"] != "rust" or hello["digest"] is not None:
+        suite.equal(hello["digest"], suite.exported["verifier"])
     return f"{hello['sdk']} {hello['version']}"
 
 
