@@ -105,6 +105,7 @@ test("a policy that fails leaves the decision to the server", async (t) => {
     ["an unaligned record", policy({ patch: { result: 1026 } })],
     ["a text outside of the memory", policy({ patch: { bytes: { 0: 0xffff_fff0 } } })],
     ["a text that wraps around", policy({ patch: { bytes: { 0: 0xffff_ffff, 4: 5 } } })],
+    ["a text behind the memory", policy({ patch: { bytes: { 20: 1, 24: 65_536, 28: 5 } } })],
     ["a list outside of the memory", policy({ patch: { bytes: { 44: 65_532, 48: 2 } } })],
     ["an option of 2", policy({ patch: { bytes: { 8: 2 } } })],
     // The second byte of the reason alone; the decision before it has 5 bytes.
