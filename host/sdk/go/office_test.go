@@ -105,7 +105,7 @@ func (o *office) client(options ...signoff.Option) *signoff.Client {
 }
 
 // newClient makes a client that no setting of this machine reaches.
-func newClient(t *testing.T, url string, options ...signoff.Option) *signoff.Client {
+func newClient(t testing.TB, url string, options ...signoff.Option) *signoff.Client {
 	t.Helper()
 	isolate(t)
 	client, err := signoff.NewClient(url, options...)
@@ -116,7 +116,7 @@ func newClient(t *testing.T, url string, options ...signoff.Option) *signoff.Cli
 }
 
 // isolate hides the settings of this machine.
-func isolate(t *testing.T) {
+func isolate(t testing.TB) {
 	t.Helper()
 	for _, name := range []string{"SERVER", "TOKEN", "CA", "KEYS", "AUDIENCE"} {
 		t.Setenv("SIGNOFF_"+name, "")

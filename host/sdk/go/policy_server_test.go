@@ -26,7 +26,7 @@ import (
 
 // policyServer is a server with the routes of local policies.
 type policyServer struct {
-	t   *testing.T
+	t   testing.TB
 	url string
 	// signer is the seed of the key `team`.
 	signer ed25519.PrivateKey
@@ -49,7 +49,7 @@ type policyServer struct {
 	instead func(route string, w http.ResponseWriter, r *http.Request, body []byte) bool
 }
 
-func newPolicyServer(t *testing.T, active []byte) *policyServer {
+func newPolicyServer(t testing.TB, active []byte) *policyServer {
 	seed := sha256.Sum256([]byte("team"))
 	s := &policyServer{
 		t: t, signer: ed25519.NewKeyFromSeed(seed[:]), active: active, audience: audience, changed: make(chan struct{}),
@@ -93,7 +93,7 @@ func (s *policyServer) policyOf(client *signoff.Client, change ...func(*signoff.
 }
 
 // ending is a context that is over: a policy closes without reporting.
-func ending(t *testing.T) context.Context {
+func ending(t testing.TB) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

@@ -24,7 +24,6 @@ const (
 	atReason      = 20
 	atRequirement = 32
 	atFailed      = 44
-	recordBytes   = 52
 	textBytes     = 8
 	alignment     = 4
 )
@@ -96,13 +95,10 @@ func (i *instance) run(name string, arguments ...uint64) (uint64, error) {
 }
 
 // lift reads and validates the verdict at an address. Texts are read only up to their limits, because
-// they may overlap.
+// they may overlap. A sum of addresses cannot wrap around unnoticed: its first part is outside then.
 func (i *instance) lift(record uint32) (*Verdict, error) {
 	if record%alignment != 0 {
 		return nil, errors.New("an address that is not aligned")
-	}
-	if !i.holds(record, recordBytes) {
-		return nil, errOutside
 	}
 	var verdict Verdict
 	var err error
@@ -128,11 +124,6 @@ func (i *instance) lift(record uint32) (*Verdict, error) {
 		return nil, err
 	}
 	return verdict.checked(requirement)
-}
-
-// holds reports whether bytes are in the memory; an address must not wrap around.
-func (i *instance) holds(address, count uint32) bool {
-	return uint64(address)+uint64(count) <= uint64(i.memory.Size())
 }
 
 func (i *instance) text(name string, pair, limit uint32) (string, error) {
@@ -178,8 +169,6 @@ func (i *instance) failed(pair uint32) ([]string, error) {
 		return nil, errors.New("an address that is not aligned")
 	case count > failedMax:
 		return nil, fmt.Errorf("failed names %d rules, the limit is %d", count, failedMax)
-	case !i.holds(address, count*textBytes):
-		return nil, errOutside
 	}
 	ids := make([]string, count)
 	for index := range ids {
