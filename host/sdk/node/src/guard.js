@@ -131,7 +131,7 @@ export async function guard(client, settings, given, run) {
   const { signal } = options;
   signal?.throwIfAborted();
   if (options.policy != null) {
-    const allowed = await allowedBy(options.policy, attempt, signal);
+    const allowed = await allowedBy(options.policy, attempt, settings.keys !== null, signal);
     if (allowed !== null) return run(allowed);
   }
   const { id } = await client.request({ ...requestFields(options), ...attempt, signal });
@@ -155,11 +155,12 @@ export async function guard(client, settings, given, run) {
  *
  * @param {import("./policy/local.js").LocalPolicy} policy
  * @param {GuardAttempt} attempt
+ * @param {boolean} isPinned whether the guard has pinned keys
  * @param {AbortSignal} [signal]
  * @returns {Promise<Execution | null>}
  * @throws {Denied} `policy-denied`
  */
-async function allowedBy(policy, attempt, signal) {
+async function allowedBy(policy, attempt, isPinned, signal) {
   const decision = await policy.evaluate({ ...attempt, signal });
   signal?.throwIfAborted();
   const { reason } = decision;
@@ -167,7 +168,8 @@ async function allowedBy(policy, attempt, signal) {
     const detail = reason ?? "the policy denies the action";
     throw new Denied({ code: "policy-denied", title: "Denied by the policy", detail, comment: reason });
   }
-  if (decision.decision !== "allow") return null;
+  // With pinned keys no word of the server makes an action run.
+  if (decision.decision !== "allow" || (isPinned && !decision.local)) return null;
   const [contextText, planText] = [attempt.context.text, attempt.plan?.text ?? null];
   return new Execution({ id: null, approvalId: null, contextText, planText, approvers: [], signal, decision });
 }

@@ -85,7 +85,8 @@ class Guard:
             return (yield from self._acquire_approval())
         attempt, plan = self._attempt, self._plan
         verdict = yield from policy.local.decide(attempt.agent, attempt.action, self._context, plan)
-        if verdict.decision == "allow":
+        # With pinned keys no word of the server makes an action run.
+        if verdict.decision == "allow" and (verdict.local or self._keys is None):
             return self._allowed(verdict)
         if verdict.decision == "deny":
             by = f"rule `{verdict.rule}`" if verdict.rule else "the default"
