@@ -54,7 +54,7 @@ impl Client {
     /// # Cancellation
     ///
     /// The future may be dropped at any time. Before the claim it withdraws the request, in a task of
-    /// its own. Once the claim was sent, it lets it finish, and reports `failed`, because the approval
+    /// its own; a request whose answer is still on the way stays until it expires. Once the claim was sent, it lets it finish, and reports `failed`, because the approval
     /// is used. If the runtime ends before these tasks do, the request stays until it expires, and a
     /// claimed one is shown as `unknown` once its lease has run out. A function that panics counts as
     /// failed too.

@@ -132,8 +132,8 @@ async fn a_guard_that_is_dropped_while_it_waits_withdraws() {
     let client = office.pinned().build().unwrap();
     let task = tokio::spawn(async move { refused(&client, action()).await });
     let office = tokio::task::spawn_blocking(move || {
-        // The request was made, and the wait has begun or will.
-        office.until("create", 1);
+        // The request was answered, and the wait has begun.
+        office.until_arrived("show");
         office
     })
     .await

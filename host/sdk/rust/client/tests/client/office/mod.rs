@@ -47,6 +47,8 @@ struct Desk {
 struct State {
     files: BTreeMap<String, File>,
     asked: Vec<Asked>,
+    /// The routes that were asked, answered or not.
+    arrived: Vec<String>,
 }
 
 struct File {
@@ -119,6 +121,13 @@ impl Office {
         self.asked(route)
     }
 
+    /// Waits until a route was asked; the answer may be held.
+    pub(crate) fn until_arrived(&self, route: &str) {
+        let state = self.desk.state.lock().unwrap();
+        let is_missing = |state: &mut State| !state.arrived.iter().any(|arrived| arrived == route);
+        drop(self.desk.changed.wait_while(state, is_missing).unwrap());
+    }
+
     /// The truth about the only approval.
     pub(crate) fn truth(&self) -> Value {
         let state = self.desk.state.lock().unwrap();
@@ -136,6 +145,8 @@ pub(crate) fn keyring() -> Keyring {
 fn handler(desk: &Arc<Desk>) -> Handler {
     let desk = Arc::clone(desk);
     Arc::new(move |asked| {
+        desk.state.lock().unwrap().arrived.push(asked.route().to_owned());
+        desk.changed.notify_all();
         let reply = (desk.before)(asked).unwrap_or_else(|| desk.answer(asked));
         desk.state.lock().unwrap().asked.push(asked.clone());
         desk.changed.notify_all();
