@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
-from typing import Any, Dict
+from typing import Any, Dict, List, Optional
 
 import pytest
 
@@ -26,6 +26,7 @@ def write(file: pathlib.Path, members: Any, mode: int = 0o600) -> None:
     file.chmod(mode)
 
 
+SERVER = "https://localhost:1"
 HOME: Dict[str, Any] = {"server": "http://127.0.0.1:1", "token": "home", "keys": "k.json", "x": 1}
 
 
@@ -43,14 +44,40 @@ def test_arguments_come_before_the_environment_before_the_home(
     assert Settings.find(token="argument").token == "argument"
 
 
-def test_token_of_the_home_file_is_for_its_server_only(
-    home: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+def home_of(file: pathlib.Path, server: Optional[str], **members: str) -> None:
+    write(file, members if server is None else {"server": server, **members})
+
+
+@pytest.mark.parametrize("kind", [signoff.Client, signoff.AsyncClient])
+@pytest.mark.parametrize("source", ["argument", "environment"])
+@pytest.mark.parametrize("server", [None, "", f"{SERVER}/", SERVER.upper(), "https://localhost:2"])
+def test_token_and_authorities_of_the_home_file_are_for_no_other_server(
+    home: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: Any,
+    source: str,
+    server: Optional[str],
 ) -> None:
-    write(home, HOME)
-    assert Settings.find("http://127.0.0.1:2").token is None
-    monkeypatch.setenv("SIGNOFF_SERVER", "http://127.0.0.1:3")
-    assert Settings.find().token is None
-    assert Settings.find("http://127.0.0.1:1").token == "home"
+    # A client that used the file of authorities, which is absent, could not be made.
+    home_of(home, server, token="home", ca="none.pem")
+    if source == "environment":
+        monkeypatch.setenv("SIGNOFF_SERVER", SERVER)
+    client = kind(SERVER) if source == "argument" else kind()
+    assert "Authorization" not in client._headers
+    assert client._settings.ca is None
+    assert "Authorization" in kind(SERVER, "own")._headers
+
+
+@pytest.mark.parametrize("kind", [signoff.Client, signoff.AsyncClient])
+@pytest.mark.parametrize("given", [[], [SERVER]])
+def test_token_and_authorities_of_the_home_file_are_for_its_server(
+    home: pathlib.Path, kind: Any, given: List[str]
+) -> None:
+    home_of(home, SERVER, token="home")
+    assert kind(*given)._headers["Authorization"] == "Bearer home"
+    home_of(home, SERVER, token="home", ca="none.pem")
+    with pytest.raises(signoff.Invalid, match=r"none\.pem"):
+        kind(*given)
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620])

@@ -22,6 +22,7 @@ _ENVIRONMENT = {
 }
 _HOME = {"url": "server", "token": "token", "ca": "ca", "keys": "keys", "audience": "audience"}
 _PATHS = ("ca", "keys")
+_OF_SERVER = ("token", "ca")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,8 +41,8 @@ class Settings:
     ) -> Settings:
         """Finds the settings of a client.
 
-        A token belongs to its server: if the home file names another server than the one that is
-        called, its token is not used.
+        The home file's token and authorities belong to its `server`: they are used only if that is,
+        byte for byte, the server that is called.
 
         Raises `Invalid` with `request-invalid` for a home file that is malformed or that other
         users can access.
@@ -51,12 +52,12 @@ class Settings:
             name: os.environ.get(variable) or None for name, variable in _ENVIRONMENT.items()
         }
         home = _read_home()
+        called = url or environment["url"] or home.get("url")
+        if "url" not in home or called != home["url"]:
+            home = {name: value for name, value in home.items() if name not in _OF_SERVER}
         found: Dict[str, Optional[str]] = {
             name: given.get(name) or environment[name] or home.get(name) for name in _HOME
         }
-        is_other = "url" in home and found["url"] != home["url"]
-        if is_other and not (token or environment["token"]):
-            found["token"] = None
         return cls(**found)
 
 
