@@ -48,7 +48,8 @@ final class Guard {
             Approval decided = client.wait(id, deadline);
             requireApproved(decided);
             approved = verified(decided, id, null);
-            if (!ClaimedIds.OF_PROCESS.add(id, approved.expiresAt(), client.now())) {
+            Duration left = Duration.between(client.now(), approved.expiresAt());
+            if (!ClaimedIds.OF_PROCESS.add(id, left, System.nanoTime())) {
                 throw untrusted("this process has claimed the approval before");
             }
         } catch (NotApprovedException ended) {
