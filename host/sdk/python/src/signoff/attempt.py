@@ -6,6 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any, Mapping, Optional, Sequence, Union
 
 from .encode import Json
+from .errors import Invalid
 from .keys import Keys
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
         policy: Optional[Union[Policy, AsyncPolicy]]
 
 
+FLOOR = ("threshold", "groups", "ttl_seconds")
+
+
 @dataclasses.dataclass(frozen=True)
 class Attempt:
     """What is to run, and what the executor itself requires of the approval.
@@ -51,6 +55,7 @@ class Attempt:
     - `floor`: `{threshold?, groups?, ttl_seconds?}`, the least that the approval must require.
     - `accept`: profiles that count, `v2` alone if unset. `policies`: digests of policies, one of
       which must have set the requirement. `allow_hmac`: whether HMAC keys count.
+    - Without `keys`, nothing could check these four, so they are refused.
     - `policy`: a local policy of the same client, which is evaluated first: an action that it
       allows runs at once, one that it denies is `Denied`, and any other is requested.
     """
@@ -72,3 +77,20 @@ class Attempt:
     policies: Optional[Sequence[str]] = None
     allow_hmac: bool = False
     policy: Optional[Union[Policy, AsyncPolicy]] = None
+
+    def check(self) -> None:
+        """Raises `Invalid` with `request-invalid` for what only pinned keys can enforce and there
+        are none, then for a malformed `floor`."""
+        if self.keys is None:
+            for name in ("floor", "accept", "policies"):
+                if getattr(self, name) is not None:
+                    raise Invalid("request-invalid", f"`{name}` needs keys")
+            if self.allow_hmac:
+                raise Invalid("request-invalid", "`allow_hmac` needs keys")
+        if self.floor is None:
+            return
+        if not isinstance(self.floor, Mapping):
+            raise Invalid("request-invalid", "`floor` must be a mapping")
+        for name in self.floor:
+            if name not in FLOOR:
+                raise Invalid("request-invalid", f"unknown member `{name}` of `floor`")

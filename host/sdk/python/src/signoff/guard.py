@@ -45,14 +45,15 @@ CLEANUP_SECONDS = 5.0
 class Guard:
     """The steps of one guarded execution. The texts are serialized once, here.
 
-    Raises, in this order: `Invalid` for a policy of another client, and for a context or plan
-    without a JSON text; with keys `VerifierMissing`, then `Invalid` for malformed keys, none that
-    count, or no audience.
+    Raises, in this order: `Invalid` for options that need keys without keys, a malformed floor, a
+    policy of another client, and a context or plan without a JSON text; with keys
+    `VerifierMissing`, then `Invalid` for malformed keys, none that count, or no audience.
     """
 
     def __init__(self, api: Api, attempt: Attempt) -> None:
         self._api = api
         self._attempt = attempt
+        attempt.check()
         if attempt.policy is not None and attempt.policy.local.api is not api:
             raise Invalid("request-invalid", "`policy` is a local policy of another client")
         self._context = RawJson(json_text(attempt.context))

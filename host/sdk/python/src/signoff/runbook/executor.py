@@ -111,7 +111,9 @@ class Executor:
         missing = [name for name in PLAN_MEMBERS[:3] if name not in plan]
         if unknown or missing:
             raise Invalid("request-invalid", "a plan has `agent`, `action`, `context` and `plan`")
-        return Attempt(**plan, **self._options)
+        attempt = Attempt(**plan, **self._options)
+        attempt.check()
+        return attempt
 
     async def _run_allowed(self, attempt: Attempt) -> Any:
         guardrails = ExecutionGuardrails(self._policy_engine)

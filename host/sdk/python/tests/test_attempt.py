@@ -1,0 +1,80 @@
+"""What a guard refuses before anything is sent, and what it never shows."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Dict, List
+
+import pytest
+from fake import Fake, problem
+from live import must_not_run
+
+import signoff
+from signoff import runbook
+
+ATTEMPT: Dict[str, Any] = {"agent": "deployer", "action": "deploy", "context": {"to": "prod"}}
+SECRET = "c2VjcmV0LW1hdGVyaWFs"
+KEY: Dict[str, Any] = {"id": "alice", "algorithm": "ed25519", "material": SECRET}
+NEEDS_KEYS: List[Dict[str, Any]] = [
+    {"floor": {"threshold": 2}},
+    {"floor": {}},
+    {"accept": ["v2"]},
+    {"accept": []},
+    {"policies": ["0" * 64]},
+    {"allow_hmac": True},
+]
+
+
+async def must_not_be_awaited(_: signoff.Execution) -> None:
+    raise AssertionError("ran")
+
+
+def guarded(fake: Fake, **options: Any) -> None:
+    """Guards with both clients: both refuse, with the same words."""
+    fake.answers.append(problem("forbidden", 403))
+    refusals: List[str] = []
+    with signoff.Client(fake.url) as client:
+        with pytest.raises(signoff.Invalid) as refused:
+            client.guard(must_not_run, **ATTEMPT, **options)
+        refusals.append(refused.value.detail)
+
+    async def work() -> None:
+        async with signoff.AsyncClient(fake.url) as client:
+            await client.guard(must_not_be_awaited, **ATTEMPT, **options)
+
+    with pytest.raises(signoff.Invalid) as refused:
+        asyncio.run(work())
+    assert refusals == [refused.value.detail]
+    assert fake.requests == []
+    raise refused.value
+
+
+@pytest.mark.parametrize("option", NEEDS_KEYS)
+def test_what_only_pinned_keys_enforce_is_refused_without_them(
+    fake: Fake, option: Dict[str, Any]
+) -> None:
+    with pytest.raises(signoff.Invalid, match="needs keys") as refused:
+        guarded(fake, **option)
+    assert refused.value.code == "request-invalid"
+    assert f"`{next(iter(option))}`" in refused.value.detail
+
+
+@pytest.mark.parametrize("option", NEEDS_KEYS)
+@pytest.mark.parametrize("approval_id", [None, "appr_01k7s2e3m8q4w6x9y0z1a2b3c4"])
+def test_executor_of_the_runbook_refuses_it_too(
+    fake: Fake, option: Dict[str, Any], approval_id: Any
+) -> None:
+    fake.answers.append(problem("forbidden", 403))
+    db = runbook.Session(signoff.Client(fake.url))
+    executor = runbook.Executor(db, db, run=must_not_run, **option)
+    with pytest.raises(signoff.Invalid, match="needs keys"):
+        asyncio.run(executor.execute(plan=ATTEMPT, approval_id=approval_id))
+    assert fake.requests == []
+
+
+@pytest.mark.parametrize(
+    "floor", [{"treshold": 2}, {"threshold": 1, "Threshold": 2}, {"": 1}, {1: 1}, [], "threshold"]
+)
+def test_floor_with_unknown_members_is_refused(fake: Fake, floor: Any) -> None:
+    with pytest.raises(signoff.Invalid, match="`floor`"):
+        guarded(fake, floor=floor, keys=[KEY], audience="tests")
