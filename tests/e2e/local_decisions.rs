@@ -108,6 +108,36 @@ fn reports_are_recorded_once_as_reports() {
     assert_eq!(recorded[0]["guardrail"], Value::Null);
 }
 
+/// A report is one entry: the largest must be exported and verified like any other.
+#[test]
+fn the_largest_report_can_be_exported_and_verified() {
+    let (home, server) = home_and_server();
+    let admin = token(&server, "root@company.com", &["admin"], None);
+    let auditor = token(&admin, "auditor@company.com", &["auditor"], None);
+    let runner = token(&admin, "runner@company.com", &["executor"], None);
+    let largest = |number: usize| {
+        json!({
+            "id": format!("{number:0>64}"), "agent": "\"".repeat(128), "action": "\"".repeat(128),
+            "context_hash": "1".repeat(64), "plan_hash": "2".repeat(64), "rule": "\\".repeat(128),
+            "decision": "require_approval", "policy": "2".repeat(64), "decided_at": "2026-01-31T12:00:00Z",
+        })
+    };
+    let all: Vec<Value> = (0..256).map(largest).collect();
+    for batch in 0..32 {
+        let body = json!({ "decisions": all });
+        assert_eq!(runner.post_once(DECISIONS, &format!("b{batch}"), &body).ok()["recorded"], 256);
+    }
+    // Pages are limited by their size, too.
+    let page = auditor.get("/api/v1/audit?limit=1000");
+    assert!(page.body.len() < 12 << 20, "{}", page.body.len());
+    let page = page.ok();
+    let last = page["items"].as_array().unwrap().last().unwrap()["number"].clone();
+    assert_eq!(page["next_after"], last);
+    server.stop();
+    home.run(&["audit", "export", "-o", "log"]).ok();
+    home.run(&["audit", "verify", "log"]).exits(0);
+}
+
 #[test]
 fn malformed_reports_are_refused_whole() {
     let (_home, server) = home_and_server();

@@ -27,6 +27,8 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 const BATCH: usize = 256;
 const AUDIT_MAX: u64 = 1_000;
 const AUDIT_DEFAULT: u64 = 200;
+/// Entries of a page have at most this size together, or one of them is larger.
+const AUDIT_BYTES_MAX: usize = 8 << 20;
 
 /// Stream new audit entries, or those after `Last-Event-ID`.
 #[utoipa::path(get, path = "/api/v1/events", tag = "audit",
@@ -63,7 +65,7 @@ pub(super) async fn stream(
 #[utoipa::path(get, path = "/api/v1/audit", tag = "audit",
     params(
         ("after" = Option<u64>, Query, description = "only entries with a higher number"),
-        ("limit" = Option<u16>, Query, description = "1 to 1000; default 200")),
+        ("limit" = Option<u16>, Query, description = "1 to 1000; default 200; a page has fewer if they are large")),
     responses((status = 200, description = "`{\"items\":[{\"number\":1,\"entry\":{…}}],\"next_after\":…}`"), (status = "4XX", body = Problem)))]
 pub(super) async fn audit(State(app): State<App>, params: Params) -> Result<Response, Refusal> {
     params.known(&["after", "limit"])?;
@@ -73,8 +75,14 @@ pub(super) async fn audit(State(app): State<App>, params: Params) -> Result<Resp
     }
     let after = params.number("after", u64::MAX)?.unwrap_or(0);
     let limit = usize::try_from(limit).unwrap_or(BATCH);
-    let entries = app.service.audit.entries(after, limit).await?;
-    let next = (entries.len() == limit).then(|| entries.last().map(|entry| entry.number)).flatten();
+    let mut entries = app.service.audit.entries(after, limit).await?;
+    let is_full = entries.len() == limit;
+    let fitting = fitting(&entries);
+    let next = (is_full || fitting < entries.len()).then(|| {
+        entries.truncate(fitting);
+        entries.last().map(|entry| entry.number)
+    });
+    let next = next.flatten();
     let items: Vec<String> = entries
         .iter()
         .map(|entry| format!("{{\"number\":{},\"entry\":{}}}", entry.number, entry.text))
@@ -85,6 +93,16 @@ pub(super) async fn audit(State(app): State<App>, params: Params) -> Result<Resp
         .headers_mut()
         .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
+}
+
+/// Returns how many of the entries are in a page: all that fit, and at least one.
+fn fitting(entries: &[Entry]) -> usize {
+    let mut bytes = 0;
+    let fits = entries.iter().take_while(|entry| {
+        bytes += entry.text.len();
+        bytes <= AUDIT_BYTES_MAX
+    });
+    fits.count().max(1)
 }
 
 /// Streams entries after a number. Ends when the server stops, or once the caller's token is revoked

@@ -5,6 +5,9 @@
 //! verdict of the server. The audit log therefore keeps its decisions as reports, in entries of
 //! their own, and never as verdicts of this host.
 
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
 use serde_json::json;
 use signoff_core::facts::Facts;
 use signoff_core::name::{Digest, Identifier, is_name};
@@ -20,6 +23,10 @@ use crate::refusal::Refusal;
 
 /// Maximum decisions in one report.
 pub const REPORTED_MAX: usize = 256;
+/// Decisions that one caller may report per second, over time: the log keeps each for good.
+const REPORTED_PER_SECOND: u64 = 1_024;
+/// Decisions that one caller may report at once, after a time without reports.
+const REPORTED_AT_ONCE: u64 = 8 * REPORTED_PER_SECOND;
 /// How far the executor's clock may be ahead, in seconds.
 const CLOCK_SKEW_MAX: u64 = 300;
 
@@ -58,6 +65,41 @@ pub struct LocalDecision {
     pub policy: String,
     /// When it was made: RFC 3339, UTC.
     pub decided_at: String,
+}
+
+/// How many decisions each subject may still report.
+#[derive(Debug, Default)]
+pub(super) struct ReportRates(Mutex<HashMap<String, Allowance>>);
+
+#[derive(Debug)]
+struct Allowance {
+    left: u64,
+    at: u64,
+}
+
+impl ReportRates {
+    /// Takes `count` decisions of a subject's allowance, in any spelling of its name.
+    ///
+    /// Refusals: `rate-limited`.
+    fn take(&self, subject: &str, count: usize, now: u64) -> Result<(), Refusal> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = || Allowance { left: REPORTED_AT_ONCE, at: now };
+        let allowance = all.entry(subject.to_ascii_lowercase()).or_insert_with(fresh);
+        let more = now.saturating_sub(allowance.at).saturating_mul(REPORTED_PER_SECOND);
+        let left = allowance.left.saturating_add(more).min(REPORTED_AT_ONCE);
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        *allowance = Allowance { left: left.saturating_sub(count), at: now.max(allowance.at) };
+        if left >= count {
+            return Ok(());
+        }
+        allowance.left = left;
+        Err(Refusal::new(
+            Code::RATE_LIMITED,
+            format!(
+                "a caller reports at most {REPORTED_PER_SECOND} decisions per second; send the rest later"
+            ),
+        ))
+    }
 }
 
 impl Guardrails {
@@ -102,7 +144,7 @@ impl Guardrails {
     /// # Errors
     ///
     /// As [`Self::active_policy`]; `not-found` for any other module.
-    pub async fn policy_bytes(&self, digest: &str) -> Result<std::sync::Arc<[u8]>, Refusal> {
+    pub async fn policy_bytes(&self, digest: &str) -> Result<Arc<[u8]>, Refusal> {
         let parsed = ModuleDigest::parse(digest);
         let active = self.active_policy().await?;
         match parsed.filter(|_| active.as_deref() == Some(digest)) {
@@ -117,7 +159,8 @@ impl Guardrails {
     ///
     /// 1. `request-invalid`, `limit-exceeded`: no decisions, or more than 256; a malformed member; a
     ///    duplicate id; a time more than 300 s ahead 2. `forbidden` for an agent that the caller does
-    ///    not act for 3. the errors of every change.
+    ///    not act for 3. `rate-limited`: more than 8,192 at once, or 1,024 per second 4. the errors of
+    ///    every change.
     pub async fn report_local(
         &self,
         caller: &Caller,
@@ -132,6 +175,7 @@ impl Guardrails {
         if let Some(reply) = self.ledger.kept(idempotency).await? {
             return Ok(reply);
         }
+        self.reports.take(caller.subject(), decisions.len(), now)?;
         let reported = decisions.iter().map(|decision| ReportedDecision {
             id: &decision.id,
             agent: &decision.agent,
@@ -160,7 +204,7 @@ fn checked(decisions: &[LocalDecision], now: u64) -> Result<(), Refusal> {
         let detail = format!("{} decisions, the limit is {REPORTED_MAX}", decisions.len());
         return Err(Refusal::new(Code::LIMIT_EXCEEDED, detail));
     }
-    let mut ids = std::collections::BTreeSet::new();
+    let mut ids = BTreeSet::new();
     for decision in decisions {
         if !is_name(&decision.id) {
             return invalid("decisions: id must be `[a-z0-9_-]{1,64}`".to_owned());
@@ -189,4 +233,29 @@ fn checked(decisions: &[LocalDecision], now: u64) -> Result<(), Refusal> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    /// One caller does not fill the log, in any spelling of its name, and keeps no one else out.
+    #[test]
+    fn a_caller_reports_only_so_many_decisions_per_second() {
+        let rates = ReportRates::default();
+        let reports = |subject: &str, now: u64| {
+            (0..1_000).take_while(|_| rates.take(subject, REPORTED_MAX, now).is_ok()).count()
+        };
+        assert_eq!(reports("ann@company.com", 100), 32);
+        assert_eq!(reports("Ann@Company.com", 100), 0);
+        assert_eq!(reports("ben@company.com", 100), 32);
+        assert_eq!(reports("ann@company.com", 101), 4);
+        // A clock that goes back gives nothing.
+        assert_eq!(reports("ann@company.com", 90), 0);
+        assert_eq!(reports("ann@company.com", 101), 0);
+        assert_eq!(reports("ann@company.com", 10_000), 32);
+        let refused = rates.take("ann@company.com", 1, 10_000).unwrap_err();
+        assert_eq!(refused.code, Code::RATE_LIMITED);
+    }
 }

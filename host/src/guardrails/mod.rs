@@ -32,6 +32,7 @@ use crate::verifier::{ActiveVerifier, INLINE_BYTES_MAX};
 use answer::answer;
 use compare::{Compared, Comparisons};
 use judged::Verdicts;
+use local::ReportRates;
 
 pub use compare::Flip;
 pub(crate) use judged::{Judged, Moment};
@@ -67,6 +68,7 @@ pub struct Guardrails {
     /// The accepted signature profiles.
     accept: Arc<[String]>,
     verdicts: Verdicts,
+    reports: ReportRates,
     comparisons: Comparisons,
     /// Limits concurrent policy evaluations on blocking threads.
     places: Arc<Semaphore>,
@@ -86,6 +88,7 @@ impl Guardrails {
             floor: config.requirement.clone(),
             accept: config.signatures.accept.clone().into(),
             verdicts: Verdicts::default(),
+            reports: ReportRates::default(),
             comparisons: Comparisons::default(),
             places: Arc::new(Semaphore::new(PLACES)),
         }

@@ -25,9 +25,10 @@ pub use write::Writer;
 
 use signoff_core::log::checkpoint::CheckpointError;
 
-/// Maximum length of a line, without its line feed. An entry has a few hundred bytes; a checkpoint
-/// has at most 128 KiB, and escaping doubles at most its line feeds and quotation marks.
-pub const LINE_BYTES_MAX: usize = 256 << 10;
+/// Maximum length of a line, without its line feed. The longest entry is a report of 256 decisions
+/// with the longest names, about 350 KiB; a checkpoint has at most 128 KiB, and escaping doubles at
+/// most its line feeds and quotation marks.
+pub const LINE_BYTES_MAX: usize = 1 << 20;
 const FORMAT: u32 = 1;
 const KIND: &str = "signoff-audit";
 
