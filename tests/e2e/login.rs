@@ -36,6 +36,11 @@ fn commands_call_the_server_of_the_login() {
         json!({ "server": server.url, "token": token, "keys": keys, "audience": "prod" });
     assert_eq!(file(&user), expected);
     assert!(user.run(&["list"]).ok().contains(text(&request, "id")));
+    // A new token changes nothing else: without its keys an executor would trust the server.
+    user.run_with_input(&["login", &server.url], &token).exits(0);
+    assert_eq!(file(&user), expected);
+    let other = user.run_with_input(&["login", "http://127.0.0.1:1"], &token).exits(2);
+    assert!(other.err.contains("pins approvers' keys for another server"), "{other:?}");
     // A store in this folder, and whatever is named, come first.
     user.run(&["list", "--store", "other.redb"]).exits(1);
     user.run(&["init"]).ok();
@@ -71,6 +76,8 @@ fn a_login_that_would_not_work_writes_nothing() {
     user.run_with_input(&["login", "http://signoff.company.com"], &token).exits(2);
     user.run_with_input(&["login", &server.url, "--keys", "missing"], &token).exits(2);
     user.run_with_input(&["login", &server.url, "--token", &token], "").exits(2);
+    let audience = user.run_with_input(&["login", &server.url, "--audience", "a b"], &token);
+    assert!(audience.exits(2).err.contains("audience must be printable ASCII"));
     assert!(!user.path(FILE).exists());
 }
 

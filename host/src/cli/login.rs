@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use clap::Args;
 use serde_json::json;
+use signoff_core::name::Identifier;
 
 use super::exit::Failure;
 use super::home::Home;
@@ -25,7 +26,7 @@ const TOKEN_BYTES_MAX: u64 = 4 << 10;
 
 The token is read from SIGNOFF_TOKEN, else from standard input, never from the arguments. It is checked
 with the server, and written with the other settings to client.json in $XDG_CONFIG_HOME/signoff (default
-~/.config/signoff), mode 0600. Commands without --server and --store call this server; the SDKs do, too.")]
+~/.config/signoff), mode 0600. A later login to the same server keeps the settings that it does not name. Commands without --server and --store call this server; the SDKs do, too.")]
 pub(super) struct LoginArgs {
     /// The server: http://…, https://… or unix:PATH
     url: String,
@@ -42,13 +43,18 @@ pub(super) fn login(args: &LoginArgs, global: &Global) -> Result<Exit, Failure> 
         Some(token) => Some(token.clone()),
         None => from_input()?,
     };
-    let home = Home {
+    if let Some(audience) = &args.audience {
+        Identifier::new("audience", audience.as_str())
+            .map_err(|rejection| Failure::usage(rejection.message))?;
+    }
+    let given = Home {
         server: Some(args.url.clone()),
         token,
         ca: global.ca.as_deref().map(found).transpose()?,
         keys: args.keys.as_deref().map(found).transpose()?,
         audience: args.audience.clone(),
     };
+    let home = beside(given, Home::load()?)?;
     check(&home, global)?;
     let path = home.save()?;
     if global.json {
@@ -78,6 +84,29 @@ pub(super) fn logout(global: &Global) -> Result<Exit, Failure> {
         None => note("there was nothing to remove"),
     }
     Ok(Exit::Done)
+}
+
+/// Returns what to write. A new token of the same server changes nothing else: without its pinned keys
+/// an executor would trust the server. Another server takes nothing over, and says so.
+fn beside(given: Home, before: Option<Home>) -> Result<Home, Failure> {
+    let Some(before) = before else { return Ok(given) };
+    if before.server == given.server {
+        let Home { server, token, ca, keys, audience } = given;
+        return Ok(Home {
+            server,
+            token,
+            ca: ca.or(before.ca),
+            keys: keys.or(before.keys),
+            audience: audience.or(before.audience),
+        });
+    }
+    let drops_keys = before.keys.is_some() && given.keys.is_none();
+    if drops_keys {
+        return Err(Failure::usage(
+            "the home file pins approvers' keys for another server: give --keys for this one, or run `signoff logout` first",
+        ));
+    }
+    Ok(given)
 }
 
 /// Checks that the server answers and takes the token.
