@@ -12,7 +12,6 @@ from live import AUDIENCE, Deciding, Liar, Office, must_not_run
 from test_guard import only
 
 import signoff
-from signoff import _claimed
 
 View = Dict[str, Any]
 OTHER_ID = "appr_01k7s2e3m8q4w6x9y0z1a2b3c4"
@@ -212,16 +211,6 @@ def test_request_from_before_the_call_is_too_old(office: Office, options: Dict[s
         with Deciding(office, options["action"]), pytest.raises(signoff.Unverified) as refused:
             client.guard(must_not_run, **options)
     assert refused.value.code == "request-too-old"
-
-
-def test_claimed_ids_are_kept_until_they_expire() -> None:
-    ids = _claimed.ClaimedIds()
-    ids.add("a", 1000.0, 0.0)
-    with pytest.raises(signoff.Unverified):
-        ids.add("a", 5000.0, 1000.0 + _claimed.SLACK_SECONDS)
-    ids.add("a", 5000.0, 1001.0 + _claimed.SLACK_SECONDS)
-    ids.remove("a")
-    ids.add("a", 5000.0, 1001.0)
 
 
 def test_every_lie_is_one() -> None:

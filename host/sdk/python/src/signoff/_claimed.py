@@ -2,40 +2,58 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from typing import Dict
+import time
+from typing import Callable, Dict
 
 from .errors import Unverified
 
 # The clock of a server may be behind by this.
 SLACK_SECONDS = 300
+# No approval lives longer.
+LIFETIME_SECONDS_MAX = 604_800
 
 
 class ClaimedIds:
-    """Ids of approvals, each until the approval expires. Any number of threads may use it."""
+    """Ids of approvals, each until the approval has expired. Any number of threads may use it.
 
-    def __init__(self) -> None:
+    Deadlines are of a clock that nobody sets: a wall clock that jumps forgets no id. A forked
+    child has a copy of the ids of then, and shares no later ones with its parent.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._deadlines: Dict[str, float] = {}
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """Makes the lock anew: in a forked child, another thread of the parent may hold it."""
         self._lock = threading.Lock()
-        self._expiries: Dict[str, float] = {}
 
     def add(self, id: str, expires_at: float, now: float) -> None:
-        """Adds an id before it is claimed.
+        """Adds an id before it is claimed. Both times are of the wall clock, in Unix seconds.
 
         Raises `Unverified` with `untrusted-answer` for one that is there.
         """
+        lifetime = min(max(expires_at - now, 0.0), LIFETIME_SECONDS_MAX)
         with self._lock:
-            expired = [known for known, expiry in self._expiries.items() if expiry < now]
-            for known in expired:
-                del self._expiries[known]
-            if id in self._expiries:
+            passed = self._clock()
+            self._deadlines = {
+                known: deadline for known, deadline in self._deadlines.items() if deadline >= passed
+            }
+            if id in self._deadlines:
                 detail = "the server shows an approval that this process has claimed before"
                 raise Unverified("untrusted-answer", detail, approval_id=id)
-            self._expiries[id] = expires_at + SLACK_SECONDS
+            self._deadlines[id] = passed + lifetime + SLACK_SECONDS
 
     def remove(self, id: str) -> None:
         """Removes an id whose claim was refused, so that a corrected one may follow."""
         with self._lock:
-            self._expiries.pop(id, None)
+            self._deadlines.pop(id, None)
 
 
 CLAIMED = ClaimedIds()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=CLAIMED.after_fork)
