@@ -1,9 +1,6 @@
 package signoff
 
 import (
-	"sync"
-	"time"
-
 	"signoff.dev/signoff/internal/strict"
 	"signoff.dev/signoff/verifier"
 )
@@ -53,29 +50,4 @@ func (e *Execution) DecodePlan(target any) error {
 // the server will show the outcome `unknown`. Of an action that the policy allowed there is no outcome.
 func (e *Execution) Reported() bool {
 	return e.reported
-}
-
-// claimedIDs are the approvals that this process claimed, until they expire: a server must not show one of
-// them again for another request.
-var claimedIDs = claims{until: map[string]time.Time{}}
-
-type claims struct {
-	mutex sync.Mutex
-	until map[string]time.Time
-}
-
-// add remembers an approval; it returns false if it is known already.
-func (c *claims) add(id string, expiresAt, now time.Time) bool {
-	c.mutex.Lock()
-	defer c.mutex.Unlock()
-	if _, known := c.until[id]; known {
-		return false
-	}
-	for old, until := range c.until {
-		if until.Before(now) {
-			delete(c.until, old)
-		}
-	}
-	c.until[id] = expiresAt
-	return true
 }

@@ -264,7 +264,8 @@ func (g *guard) compared(shown *Approval, status Status) (*approvedAttempt, erro
 
 // claimed claims the approval and verifies the answer. An error after the claim is reported as `failed`.
 func (g *guard) claimed(ctx context.Context, approved *approvedAttempt) (*Execution, error) {
-	if !claimedIDs.add(g.id, approved.expiresAt, g.client.now()) {
+	// Not the client's clock, which may be set: see claims.
+	if !claimedIDs.add(g.id, approved.expiresAt.Sub(g.client.now()), time.Now()) {
 		return nil, newError("untrusted-answer", "this process claimed the approval before")
 	}
 	detached := context.WithoutCancel(ctx)
