@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -151,7 +152,12 @@ func TestAddresses(t *testing.T) {
 		t.Error(known)
 	}
 	token := signoff.WithToken("sgnt_secret")
-	for _, url := range []string{"http://10.0.0.1:8787", "http://signoff.example", "http://127.0.0.1.evil.example"} {
+	for _, url := range []string{
+		"http://10.0.0.1:8787", "http://signoff.example", "http://127.0.0.1.evil.example",
+		// Resolvers may take these for this machine; they count as another one.
+		"http://2130706433", "http://0x7f000001", "http://0x7f.1", "http://127.1", "http://0177.0.0.1", "http://localhost.",
+		"http://[::ffff:10.0.0.1]", "http://[::127.0.0.1]",
+	} {
 		_, err := signoff.NewClient(url, token)
 		is(t, err, signoff.ErrInvalid, "request-invalid")
 		if _, err := signoff.NewClient(url, token, signoff.WithInsecureHTTP()); err != nil {
@@ -161,10 +167,53 @@ func TestAddresses(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	for _, url := range []string{"http://127.0.0.1:1", "http://localhost", "http://[::1]:1", "https://signoff.example"} {
+	for _, url := range []string{
+		"http://127.0.0.1:1", "http://localhost", "http://LocalHost", "http://[::1]:1", "http://[::ffff:127.0.0.1]:1",
+		"https://signoff.example",
+	} {
 		if _, err := signoff.NewClient(url, token); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// noProxy names the server that a process of its own calls, because net/http reads the environment's proxy once.
+const noProxy = "SIGNOFF_TEST_NO_PROXY_FOR"
+
+func TestThisMachineIsReachedWithoutAProxy(t *testing.T) {
+	if url := os.Getenv(noProxy); url != "" {
+		client := newClient(t, url, signoff.WithToken("sgnt_secret"), signoff.WithInsecureHTTP())
+		if _, err := client.Get(context.Background(), someID); err != nil {
+			t.Fatal(url, err)
+		}
+		return
+	}
+	isolate(t)
+	server, _ := tokens(t)
+	port := server[strings.LastIndex(server, ":"):]
+	seen := make(chan string, 100)
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		seen <- r.URL.String()
+		fmt.Fprint(w, someApproval)
+	}))
+	t.Cleanup(proxy.Close)
+	call := func(url string) {
+		t.Helper()
+		command := exec.Command(os.Args[0], "-test.run=^TestThisMachineIsReachedWithoutAProxy$")
+		command.Env = append(os.Environ(), "HTTP_PROXY="+proxy.URL, "NO_PROXY=", "no_proxy=", noProxy+"="+url)
+		if output, err := command.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", url, err, output)
+		}
+	}
+	for _, host := range []string{"127.0.0.1", "localhost", "LOCALHOST", "LocalHost", "[::ffff:127.0.0.1]"} {
+		call("http://" + host + port)
+	}
+	if len(seen) != 0 {
+		t.Errorf("the proxy saw %d requests, the first to %s", len(seen), <-seen)
+	}
+	call("http://signoff.invalid")
+	if len(seen) != 1 {
+		t.Error("the proxy does not count for another machine")
 	}
 }
 

@@ -20,7 +20,6 @@ const connectTimeMax = 10 * time.Second
 func newHTTP(server address, ca string) (*http.Client, error) {
 	dialer := &net.Dialer{Timeout: connectTimeMax}
 	transport := &http.Transport{
-		// It never uses a proxy for this machine itself.
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            dialer.DialContext,
 		ForceAttemptHTTP2:      true,
@@ -31,8 +30,12 @@ func newHTTP(server address, ca string) (*http.Client, error) {
 		// A compressed answer could be larger than its bytes suggest.
 		DisableCompression: true,
 	}
-	if server.socket != "" {
+	if server.local {
+		// A proxy has another loopback, and would see the token. The environment's own exception compares
+		// the spelling of the host.
 		transport.Proxy = nil
+	}
+	if server.socket != "" {
 		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return dialSocket(ctx, dialer, server.socket)
 		}
