@@ -552,3 +552,44 @@ func TestGuardAsksThePolicyFirst(t *testing.T) {
 		t.Error("a policy of another client was used")
 	}
 }
+
+func TestWithPinnedKeysOnlyALocalAllowRuns(t *testing.T) {
+	s := newPolicyServer(t, allows)
+	pinned := signoff.WithTrust(signoff.Trust{Audience: audience, Keys: newPerson("ann").keys})
+	for name, is := range map[string]struct {
+		broken  bool
+		options []signoff.Option
+		runs    int
+	}{
+		"pinned, local":            {false, []signoff.Option{pinned}, 1},
+		"pinned, the server's":     {true, []signoff.Option{pinned}, 0},
+		"not pinned, the server's": {true, nil, 1},
+	} {
+		client := newClient(t, s.url, append(is.options, signoff.WithToken("sgnt_secret"))...)
+		action := deploy()
+		action.Policy = s.policyOf(client, func(settings *signoff.PolicySettings) {
+			if is.broken {
+				// Nobody whom this executor trusts signed the policy: the server decides, and allows.
+				settings.Signers = verifier.Keyring{{
+					ID: "team", Algorithm: "ed25519", Material: newPerson("eve").keys[0].Material,
+					Status: "active", Use: "module", Groups: []string{"policy"},
+				}}
+			}
+		})
+		before, asked := s.count("approvals"), s.count("evaluate")
+		ran, runs, err := guarded(client, action)
+		if runs != is.runs || (s.count("evaluate") != asked) != is.broken {
+			t.Error(name, runs, err)
+		}
+		if is.runs == 1 {
+			if err != nil || ran.Verdict == nil || ran.Verdict.Local == is.broken || s.count("approvals") != before {
+				t.Error(name, ran, err)
+			}
+			continue
+		}
+		// This server has no approvals; the request reached it.
+		if !errors.Is(err, signoff.ErrNotFound) || s.count("approvals") != before+1 {
+			t.Error(name, err)
+		}
+	}
+}
