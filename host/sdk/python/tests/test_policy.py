@@ -247,6 +247,33 @@ def test_server_that_takes_the_policy_back_is_believed_at_once(
             assert local.wait_until(digest)
 
 
+@pytest.mark.parametrize("clock", ["time", "monotonic"])
+def test_policy_is_stale_if_either_clock_says_so(
+    office: PolicyOffice,
+    settings: Dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    clock: str,
+) -> None:
+    """The monotonic clock stops while the machine sleeps, and the wall clock may be set back."""
+    digest, polled = office.activate(ALLOWS), threading.Event()
+
+    def edit(_: str, path: str, shown: Any) -> Any:
+        if path.endswith("/policy") and polled.is_set():
+            return None  # Nothing confirms the policy any more.
+        return shown
+
+    with Liar(office, edit, waits=False) as liar, signoff.Client(liar.url, office.agent) as client:
+        with client.policy(**settings, max_stale=3600) as local:
+            assert local.digest == digest
+            polled.set()
+            true = getattr(time, clock)
+            for seconds, followed in ((3000, digest), (4000, None)):
+                monkeypatch.setattr(time, clock, lambda passed=seconds: true() + passed)
+                assert local.digest == followed
+            assert not local.evaluate(**ATTEMPT).local
+            monkeypatch.undo()
+
+
 def test_refused_report_is_kept_aside_and_counted(
     office: PolicyOffice, settings: Dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -54,6 +54,23 @@ class BackgroundIo:
             raise
 
 
+class Moment(NamedTuple):
+    """A moment by both clocks: the monotonic one stops while the machine sleeps, and the other may
+    be set back."""
+
+    monotonic: float
+    wall: float
+
+    @classmethod
+    def now(cls) -> Moment:
+        return cls(time.monotonic(), time.time())
+
+    def age(self) -> float:
+        """Returns the seconds since, by the clock that says more."""
+        now = Moment.now()
+        return max(now.monotonic - self.monotonic, now.wall - self.wall)
+
+
 class Facts(NamedTuple):
     """The facts of this caller's attempts: the requester, and the canonical text of all."""
 
@@ -87,7 +104,7 @@ class Follower:
         self._wait_seconds = min(int(max_stale / 3), WAIT_SECONDS_MAX)
         self._loaded: Optional[Loaded] = None
         self._unwanted = ""
-        self._answered_at = float("-inf")
+        self._asked_at = Moment(float("-inf"), float("-inf"))
         self._tried = False
         self.reset()
 
@@ -108,7 +125,7 @@ class Follower:
 
     def current(self) -> Optional[Loaded]:
         """Returns the active policy; None if there is none here, or the answer is too old."""
-        if time.monotonic() - self._answered_at > self._max_stale:
+        if self._asked_at.age() > self._max_stale:
             return None
         return self._loaded
 
@@ -131,7 +148,7 @@ class Follower:
     def _work(self) -> None:
         io, stop, backoff = BackgroundIo(self._transport, self._stop), self._stop, BACKOFF_SECONDS
         while not stop.is_set():
-            sent = time.monotonic()
+            sent = Moment.now()
             try:
                 changed = self._poll(io, sent)
                 pause, backoff = 0.0 if changed else self._max_stale / 3, BACKOFF_SECONDS
@@ -147,9 +164,9 @@ class Follower:
                 self._set(None, "")
                 pause = BACKOFF_SECONDS_MAX
             self._note_tried()
-            stop.wait(max(0.0, sent + pause - time.monotonic()))
+            stop.wait(max(0.0, sent.monotonic + pause - time.monotonic()))
 
-    def _poll(self, io: BackgroundIo, sent: float) -> bool:
+    def _poll(self, io: BackgroundIo, sent: Moment) -> bool:
         """Asks once, and loads another policy. Returns whether there is one."""
         seconds = self._wait_seconds if self._unwanted else 0
         flow = self._api.policy(seconds, self._unwanted, self._max_stale)
@@ -208,13 +225,13 @@ class Follower:
             raise Unavailable("unreachable", "policy: the facts are too long")
         return Facts(requester, text)
 
-    def _set(self, loaded: Optional[Loaded], unwanted: str, sent: Optional[float] = None) -> None:
+    def _set(self, loaded: Optional[Loaded], unwanted: str, sent: Optional[Moment] = None) -> None:
         with self._changed:
             if self._stop.is_set():
                 return
             self._loaded, self._unwanted = loaded, unwanted
             if sent is not None:
-                self._answered_at = sent
+                self._asked_at = sent
             self._changed.notify_all()
 
     def _note_tried(self) -> None:
