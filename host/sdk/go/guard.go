@@ -34,7 +34,8 @@ type Action struct {
 	// Trust replaces the client's for this action.
 	Trust *Trust
 	// Policy, one of the same client, decides first: an action that it allows runs at once, one that it denies
-	// is refused, and any other needs an approval. nil requests an approval for every action.
+	// is refused, and any other needs an approval. With pinned keys, so does an action that only the server
+	// allows. nil requests an approval for every action.
 	Policy *Policy
 }
 
