@@ -13,7 +13,8 @@ import java.util.Objects;
 
 /**
  * The settings of a {@link Client}. What is not set comes from the environment, else from {@code client.json} in
- * {@code $XDG_CONFIG_HOME/signoff}, which {@code signoff login} writes.
+ * {@code $XDG_CONFIG_HOME/signoff}, which {@code signoff login} writes. Token and authorities of that file
+ * are used for the server that it names, and for no other.
  */
 public final class ClientBuilder {
     private static final Duration TIMEOUT = Duration.ofSeconds(30);
@@ -220,12 +221,12 @@ public final class ClientBuilder {
             throw Settings.invalid("no server: set SIGNOFF_SERVER, or run signoff login");
         }
         Address address = Address.parse(server);
-        String secret = token == null ? settings.text("SIGNOFF_TOKEN", "token") : token;
+        String secret = token == null ? settings.textOf(server, "SIGNOFF_TOKEN", "token") : token;
         Headers headers = new Headers(secret);
         if (secret != null && !address.isTls() && !address.isLoopback() && !insecureHttp) {
             throw Settings.invalid("refusing to send a token to `" + address.base() + "` in the clear: use https://");
         }
-        Path authorities = ca == null ? settings.path("SIGNOFF_CA", "ca") : ca;
+        Path authorities = ca == null ? settings.pathOf(server, "SIGNOFF_CA", "ca") : ca;
         Transport transport = address.socket() != null
                 ? new UnixTransport(address.socket(), headers)
                 : new HttpTransport(address, headers,

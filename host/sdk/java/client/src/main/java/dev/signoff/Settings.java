@@ -59,9 +59,8 @@ final class Settings {
 
     /** Returns a setting of the environment, else of the home file, else null. */
     String text(String variable, String member) {
-        String set = environment.get(variable);
-        if (set != null && !set.isEmpty()) {
-            return set;
+        if (isSet(variable)) {
+            return environment.get(variable);
         }
         Object value = home.get(member);
         if (value == null || value instanceof String) {
@@ -70,14 +69,32 @@ final class Settings {
         throw invalid("`" + member + "` in `" + folder.resolve("client.json") + "` is not a text");
     }
 
+    /** Returns a setting as {@link #text}, that of the home file only if the server in use is the home file's. */
+    String textOf(String server, String variable, String member) {
+        return isSet(variable) || isServerOfHome(server) ? text(variable, member) : null;
+    }
+
+    /** Returns a path as {@link #path}, that of the home file only if the server in use is the home file's. */
+    Path pathOf(String server, String variable, String member) {
+        return isSet(variable) || isServerOfHome(server) ? path(variable, member) : null;
+    }
+
+    private boolean isServerOfHome(String server) {
+        return server.equals(home.get("server"));
+    }
+
+    private boolean isSet(String variable) {
+        String set = environment.get(variable);
+        return set != null && !set.isEmpty();
+    }
+
     /** Returns a path as {@link #text}; a relative one of the home file starts at its folder. */
     Path path(String variable, String member) {
         String value = text(variable, member);
         if (value == null) {
             return null;
         }
-        String set = environment.get(variable);
-        return set != null && !set.isEmpty() ? Path.of(value) : folder.resolve(value);
+        return isSet(variable) ? Path.of(value) : folder.resolve(value);
     }
 
     /** Reads a small file. */

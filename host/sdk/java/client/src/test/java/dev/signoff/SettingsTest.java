@@ -5,16 +5,21 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.signoff.error.InvalidException;
+import dev.signoff.error.NotFoundException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
+import java.util.concurrent.atomic.AtomicReference;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 class SettingsTest {
+    private static final String SOME_ID = "appr_01k7s2e3m8q4w6x9y0z1a2b3c4";
+
     @TempDir
     private Path config;
 
@@ -60,6 +65,38 @@ class SettingsTest {
     }
 
     @Test
+    void token_and_authorities_of_home_are_for_its_server_only() throws IOException {
+        AtomicReference<String> sent = new AtomicReference<>();
+        try (FakeServer server = new FakeServer(request -> {
+            sent.set(request.header("Authorization"));
+            return FakeServer.Reply.problem(404, "not-found");
+        })) {
+            for (String member : new String[] {"", "\"server\":\"https://a.example\",",
+                "\"server\":\"" + server.url() + "/\",", "\"server\":\"" + server.url() + "\","}) {
+                home("{" + member + "\"token\":\"of-home\"}", "rw-------");
+                String expected = member.contains(server.url() + "\"") ? "Bearer of-home" : null;
+                for (ClientBuilder builder : List.of(ofHome().url(server.url()),
+                        ofHome(Map.of("SIGNOFF_SERVER", server.url())))) {
+                    sent.set("nothing was sent");
+                    Client client = builder.build();
+                    assertThrows(NotFoundException.class, () -> client.get(SOME_ID), member);
+                    assertEquals(expected, sent.get(), member);
+                }
+            }
+            Client own = ofHome(Map.of("SIGNOFF_TOKEN", "of-environment")).url(server.url()).build();
+            assertThrows(NotFoundException.class, () -> own.get(SOME_ID));
+            assertEquals("Bearer of-environment", sent.get());
+        }
+        // The file of authorities is absent: only the client that would use it fails.
+        home("{\"server\":\"https://a.example\",\"ca\":\"absent.pem\"}", "rw-------");
+        ofHome().url("https://b.example").build();
+        assertThrows(InvalidException.class, () -> ofHome().build());
+        assertThrows(InvalidException.class, () -> ofHome().url("https://a.example").build());
+        ClientBuilder named = ofHome(Map.of("SIGNOFF_CA", config.resolve("absent.pem").toString()));
+        assertThrows(InvalidException.class, () -> named.url("https://b.example").build());
+    }
+
+    @Test
     void addresses() {
         assertEquals(new Address("https://a.example/base", true, false, null), Address.parse("https://a.example/base//"));
         for (String loopback : new String[] {"http://localhost:1", "http://127.9.9.9", "http://[::1]:1"}) {
@@ -93,6 +130,16 @@ class SettingsTest {
         assertThrows(InvalidException.class, () -> builder().url("https://a").ca(config.resolve("absent")).build());
         // Without an error if the server is trusted on purpose.
         builder().url("https://a").keys(wrong).trustServer().build();
+    }
+
+    private ClientBuilder ofHome() {
+        return ofHome(Map.of());
+    }
+
+    private ClientBuilder ofHome(Map<String, String> more) {
+        Map<String, String> variables = new HashMap<>(more);
+        variables.put("XDG_CONFIG_HOME", config.toString());
+        return Client.builder().environment(variables);
     }
 
     private ClientBuilder builder() {
