@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import inspect
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -24,6 +23,7 @@ from ._arguments import Binding, ContextOf
 from ._base import MAX_STALE_SECONDS, TIMEOUT_SECONDS, BaseClient
 from ._events import SILENCE_SECONDS, EventStream
 from ._flow import run_async
+from ._functions import check_coroutine_function, has_run
 from ._guarded import AsyncApproved
 from ._transport import Broken, OutOfTime
 from .approval import Approval, Evaluation, Event, Page, Verification
@@ -290,9 +290,14 @@ class AsyncClient(BaseClient):
     async def guard(
         self, function: Callable[[Execution], Awaitable[T]], **options: Unpack[GuardOptions]
     ) -> T:
-        """Awaits `function` on an approved execution, once, and returns its result."""
+        """Awaits `function` on an approved execution, once, and returns its result.
+
+        Raises `TypeError` for what is not a coroutine function, a lambda too, before anything is
+        sent; and if it returns a coroutine or generator, which is reported as `failed`.
+        """
+        check_coroutine_function(function)
         async with self.approved(**options) as execution:
-            return await function(execution)
+            return has_run(await function(execution))
 
     def requires_approval(
         self, *, context: Optional[ContextOf] = None, **options: Any
@@ -300,8 +305,7 @@ class AsyncClient(BaseClient):
         """Returns a decorator of coroutine functions; see `Client.requires_approval`."""
 
         def decorate(function: F) -> F:
-            if not inspect.iscoroutinefunction(function):
-                raise TypeError("a function that is not a coroutine function needs a Client")
+            check_coroutine_function(function)
             binding = Binding(function, context)
 
             @functools.wraps(function)
@@ -309,7 +313,7 @@ class AsyncClient(BaseClient):
                 shown = binding.context_of(args, kwargs)
                 async with self.approved(context=shown, **options) as execution:
                     args, kwargs = binding.arguments(execution, args, kwargs)
-                    return await function(*args, **kwargs)
+                    return has_run(await function(*args, **kwargs))
 
             return cast(F, call)
 

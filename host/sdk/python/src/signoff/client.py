@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import time
 from typing import (
     TYPE_CHECKING,
@@ -22,6 +21,7 @@ from ._arguments import Binding, ContextOf
 from ._base import MAX_STALE_SECONDS, TIMEOUT_SECONDS, BaseClient
 from ._events import SILENCE_SECONDS, EventStream
 from ._flow import run
+from ._functions import check_function, has_run
 from ._guarded import Approved
 from ._transport import Broken, OutOfTime, Transport
 from .approval import Approval, Evaluation, Event, Page, Verification
@@ -316,9 +316,15 @@ class Client(BaseClient):
         return Approved(self._guard(**options), self._transport)
 
     def guard(self, function: Callable[[Execution], T], **options: Unpack[GuardOptions]) -> T:
-        """Runs `function` on an approved execution, once, and returns its result."""
+        """Runs `function` on an approved execution, once, and returns its result.
+
+        Raises `TypeError` for a coroutine function or a generator function, before anything is
+        sent; and if the function returns a coroutine or generator, which is closed and reported as
+        `failed`.
+        """
+        check_function(function)
         with self.approved(**options) as execution:
-            return function(execution)
+            return has_run(function(execution))
 
     def requires_approval(
         self, *, context: Optional[ContextOf] = None, **options: Any
@@ -327,15 +333,15 @@ class Client(BaseClient):
 
         `context` computes the context from the arguments of the call. Without it, the context has
         the arguments by name, and the function runs on the values of the approved text. A parameter
-        named `execution` gets the `Execution`. The other options are those of `approved`.
+        named `execution` gets the `Execution`. The other options are those of `approved`. Functions
+        that `guard` refuses are refused.
 
         >>> @client.requires_approval(agent="billing", action="refund")
         ... def refund(customer: str, cents: int) -> None: ...
         """
 
         def decorate(function: F) -> F:
-            if inspect.iscoroutinefunction(function):
-                raise TypeError("a coroutine function needs an AsyncClient")
+            check_function(function)
             binding = Binding(function, context)
 
             @functools.wraps(function)
@@ -343,7 +349,7 @@ class Client(BaseClient):
                 shown = binding.context_of(args, kwargs)
                 with self.approved(context=shown, **options) as execution:
                     args, kwargs = binding.arguments(execution, args, kwargs)
-                    return function(*args, **kwargs)
+                    return has_run(function(*args, **kwargs))
 
             return cast(F, call)
 

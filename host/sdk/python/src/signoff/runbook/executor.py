@@ -8,6 +8,7 @@ import json
 from typing import Any, Callable, Dict, List, Mapping, NoReturn, Optional, Sequence
 
 from .._flow import run_async
+from .._functions import check_no_generator, has_run
 from ..attempt import Attempt
 from ..encode import canonical, json_text, strict_loads
 from ..errors import (
@@ -32,9 +33,9 @@ VIOLATIONS = (NotApproved, Mismatch, Unverified, NotFound, Conflict)
 class Executor:
     """Executes plans with an approval.
 
-    `run` takes the `Execution` and performs the action; it may be a coroutine function. Without
-    it, `execute` claims the approval and returns the `Execution`: perform the action then, and
-    call `report`.
+    `run` takes the `Execution` and performs the action; it may be a coroutine function, but no
+    generator function, which is a `TypeError`. Without it, `execute` claims the approval and
+    returns the `Execution`: perform the action then, and call `report`.
 
     The other options are those of `Attempt`; unset keys and audience are the client's settings.
     Without keys the server is trusted to have verified the signatures.
@@ -54,6 +55,8 @@ class Executor:
         allow_hmac: bool = False,
         lease_seconds: Optional[int] = None,
     ) -> None:
+        if run is not None:
+            check_no_generator(run)
         settings = Calls(db).client._settings
         self._db = db
         self._policy_engine = policy_engine
@@ -172,7 +175,7 @@ class Executor:
 
 async def _call(run: Callable[[Execution], Any], execution: Execution) -> Any:
     result = run(execution)
-    return await result if inspect.isawaitable(result) else result
+    return has_run(await result if inspect.isawaitable(result) else result)
 
 
 def differing(approved: Any, attempted: Any, path: str = "") -> List[str]:
