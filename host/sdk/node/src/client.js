@@ -8,6 +8,7 @@ import { Http } from "./http.js";
 import { encode, RawJson, rawJson } from "./json.js";
 import { Limit } from "./limit.js";
 import { pinnedKeys, signerKeys } from "./keys.js";
+import { ACTION, any, CALL, callback, flag, optionsOf, REQUEST, seconds, signal as signalKind, text, wholeOrText } from "./options.js";
 import { fetchTransport, isPrivate, serverUrl } from "./transport.js";
 
 /** The server waits this long for one long poll, in seconds. */
@@ -16,6 +17,11 @@ const POLL_SECONDS = 50;
 const POLL_MARGIN_SECONDS = 30;
 /** The pause after a poll that the server answered at once although nothing changed. */
 const POLL_PAUSE_SECONDS = 1;
+
+export const CLIENT = { token: text, insecureHttp: flag, verifier: any, keys: any, audience: text, transport: callback, clock: callback };
+export const POLICY = { signers: any, audience: text, maxStale: seconds, onError: callback, onChange: callback };
+const WAIT = { timeout: seconds, signal: signalKind };
+const EVENTS = { after: wholeOrText, signal: signalKind, timeout: seconds };
 
 /** @typedef {import("./answers.js").Approval} Approval */
 /** @typedef {import("./http.js").CallOptions} CallOptions */
@@ -65,11 +71,12 @@ export class Client {
 
   /**
    * @param {string} url `http://…` or `https://…`, with a path if the server is behind one.
-   * @param {ClientOptions} [options]
+   * @param {ClientOptions} [given]
    * @throws {Invalid} `request-invalid`: a malformed URL or token, a token for another machine
-   *   without TLS, or malformed keys.
+   *   without TLS, malformed keys, or an unknown or mistyped option.
    */
-  constructor(url, options = {}) {
+  constructor(url, given = {}) {
+    const options = optionsOf("client", given, CLIENT);
     const { token = null, insecureHttp = false, keys = null, audience = null, clock = Date.now } = options;
     if (token !== null && !/^[!-~]{1,4096}$/.test(token)) throw invalid("the token is malformed");
     this.#http = new Http(options.transport ?? overFetch(url, token, insecureHttp), token);
@@ -87,7 +94,9 @@ export class Client {
    * @param {ActionFields & RequestFields & CallOptions} fields
    * @returns {Promise<Approval>}
    */
-  async request({ agent, action, context, plan, reason, expiresInSeconds, threshold, groups, ...options }) {
+  async request(fields) {
+    const { agent, action, context, plan, reason, expiresInSeconds, threshold, groups, ...options } =
+      optionsOf("request", fields, { ...ACTION, ...REQUEST, ...CALL });
     const requirement = { ...present({ threshold, groups }) };
     const body = {
       ...attempt({ agent, action, context, plan }),
@@ -132,7 +141,8 @@ export class Client {
    * @returns {Promise<Approval>}
    * @throws {TimedOut} `timed-out`: still pending.
    */
-  async wait(id, { timeout = Infinity, signal } = {}) {
+  async wait(id, options = {}) {
+    const { timeout = Infinity, signal } = optionsOf("options", options, WAIT);
     const limit = new Limit(timeout, signal);
     try {
       for (;;) {
@@ -272,14 +282,16 @@ export class Client {
    * Evaluates the server's active policy in this process, for executors that cannot ask for each
    * action. Follows the policy until it is closed.
    *
-   * @param {import("./policy/local.js").PolicyOptions} options
+   * @param {import("./policy/local.js").PolicyOptions} given
    * @param {PolicyEnvironment} [environment] Default: decisions are kept in memory, and the policy runs
    *   in the calling thread.
    * @returns {Promise<import("./policy/local.js").LocalPolicy>} Also while the server is unreachable:
    *   `problem` says why the policy is not evaluated here yet.
-   * @throws {Invalid} `request-invalid`: malformed signers, no audience, or no `verifier`.
+   * @throws {Invalid} `request-invalid`: an unknown or mistyped option, malformed signers, no audience, or
+   *   no `verifier`.
    */
-  async policy(options, environment) {
+  async policy(given, environment) {
+    const options = optionsOf("policy", given, POLICY);
     // Loaded only by programs that have local policies.
     const [{ LocalPolicy }, { MemoryQueue }, { inPlace }] = await Promise.all([
       import("./policy/local.js"),
@@ -308,7 +320,7 @@ export class Client {
    * @returns {AsyncGenerator<import("./events.js").LogEvent, never, undefined>}
    */
   events(options = {}) {
-    return events(this.#http, api("/events"), options);
+    return events(this.#http, api("/events"), optionsOf("events", options, EVENTS));
   }
 
   /**

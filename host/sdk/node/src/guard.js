@@ -15,7 +15,8 @@ import {
   Unverified,
 } from "./errors.js";
 import { parse, rawJson } from "./json.js";
-import { restricted } from "./keys.js";
+import { pinnedKeys, restricted } from "./keys.js";
+import { ACTION, any, flag, floorOf, object, optionsOf, REQUEST, seconds, signal as signalKind, text, texts, whole } from "./options.js";
 import { textOf } from "./verifier.js";
 
 /** How far the server's clock may be behind, in seconds. */
@@ -24,6 +25,23 @@ const CLOCK_SKEW_SECONDS = 60;
 const REPORT_SECONDS = 30;
 /** How long withdrawing a request is tried, after something else failed. */
 const WITHDRAW_SECONDS = 10;
+
+/** Options that only mean something where this process verifies. */
+const NEED_KEYS = /** @type {const} */ (["floor", "accept", "policies", "allowHmac"]);
+export const GUARD = {
+  ...ACTION,
+  ...REQUEST,
+  timeout: seconds,
+  leaseSeconds: whole,
+  signal: signalKind,
+  keys: any,
+  audience: text,
+  floor: object,
+  accept: texts,
+  policy: object,
+  policies: texts,
+  allowHmac: flag,
+};
 
 const claimed = new ClaimedIds();
 
@@ -44,6 +62,7 @@ const claimed = new ClaimedIds();
  * @property {number} [timeout] Seconds to wait for a decision; default until the request expires.
  * @property {number} [leaseSeconds] How long the function may run before its outcome is `unknown`.
  * @property {AbortSignal} [signal] Ends the wait; later, the function receives it.
+ * @property {unknown} [keys] The pinned approvers' keys; default the client's.
  * @property {string | null} [audience] Default: the client's.
  * @property {import("./verifier.js").Floor | null} [floor] With pinned keys: this executor's own minimum.
  * @property {string[]} [accept] With pinned keys: profiles; default `v2` alone.
@@ -54,6 +73,8 @@ const claimed = new ClaimedIds();
  * @property {boolean} [allowHmac] With pinned keys: counts HMAC keys, with which every verifier could
  *   also sign.
  */
+
+/** @typedef {Omit<GuardOptions, "keys"> & { keys: import("./verifier.js").Key[] | null }} CheckedOptions */
 
 /**
  * What the client contributes.
@@ -123,15 +144,14 @@ export class Execution {
  */
 export async function guard(client, settings, given, run) {
   // The texts are made before anything is awaited: the caller may change the objects afterwards.
-  const { context, plan = null } = given;
-  const options = { ...given, context: textOf(context), plan: plan === null ? null : textOf(plan) };
+  const options = checkedOptions(settings, given);
   const verifier = await settings.verifier();
   const attempt = attemptOf(verifier, options);
   const check = checkOf(client, verifier, settings, options, attempt);
   const { signal } = options;
   signal?.throwIfAborted();
   if (options.policy != null) {
-    const allowed = await allowedBy(options.policy, attempt, settings.keys !== null, signal);
+    const allowed = await allowedBy(options.policy, attempt, options.keys !== null, signal);
     if (allowed !== null) return run(allowed);
   }
   const { id } = await client.request({ ...requestFields(options), ...attempt, signal });
@@ -148,6 +168,36 @@ export async function guard(client, settings, given, run) {
   }
   const execution = await claim(client, check, { ...options, ...attempt }, id, approved);
   return report(client, execution, id, run);
+}
+
+/**
+ * Checks the options, and makes the texts.
+ *
+ * @param {GuardSettings} settings
+ * @param {GuardOptions} given
+ * @returns {CheckedOptions}
+ * @throws {Invalid} `request-invalid`: an unknown or mistyped member, malformed keys, or an option that
+ *   needs keys; `context-invalid`.
+ */
+function checkedOptions(settings, given) {
+  const options = optionsOf("guard", given, GUARD);
+  const { context, plan = null, groups, floor, accept, policies } = options;
+  const keys = options.keys === undefined ? settings.keys : pinnedKeys(options.keys);
+  const needs = NEED_KEYS.find((name) => options[name] !== undefined && options[name] !== false);
+  if (keys === null && needs !== undefined) throw invalid(`guard: \`${needs}\` needs \`keys\``);
+  const audience = options.audience ?? settings.audience;
+  if (keys !== null && !audience) throw invalid("guard: `keys` need an `audience`");
+  return {
+    ...options,
+    keys,
+    audience,
+    context: textOf(context),
+    plan: plan === null ? null : textOf(plan),
+    groups: groups && { ...groups },
+    floor: floor && floorOf(floor),
+    accept: accept && [...accept],
+    policies: policies && [...policies],
+  };
 }
 
 /**
@@ -179,7 +229,7 @@ async function allowedBy(policy, attempt, isPinned, signal) {
  *
  * @param {Client} client
  * @param {Check} check
- * @param {GuardOptions} options
+ * @param {GuardOptions | CheckedOptions} options
  * @param {string} id
  * @param {Checked} approved
  */
@@ -253,7 +303,7 @@ async function tell(client, id, executionId, outcome, detail) {
  * Returns the attempt with its texts in the canonical form of the own verifier.
  *
  * @param {Verifier} verifier
- * @param {GuardOptions} options
+ * @param {CheckedOptions} options
  */
 function attemptOf(verifier, { agent, action, context, plan = null }) {
   try {
@@ -268,7 +318,7 @@ function attemptOf(verifier, { agent, action, context, plan = null }) {
   }
 }
 
-/** @param {GuardOptions} options */
+/** @param {CheckedOptions} options */
 function requestFields({ reason, threshold, groups, expiresInSeconds }) {
   return { reason, threshold, groups, expiresInSeconds };
 }
@@ -285,15 +335,14 @@ function requestFields({ reason, threshold, groups, expiresInSeconds }) {
  * @param {Client} client
  * @param {Verifier} verifier
  * @param {GuardSettings} settings
- * @param {GuardOptions} options
+ * @param {CheckedOptions} options
  * @param {GuardAttempt} attempt
  * @returns {Check}
  */
 function checkOf(client, verifier, settings, options, attempt) {
-  if (settings.keys === null) return async (shown, id, executionId) => compare(verifier, attempt, shown, id, executionId);
-  const audience = options.audience ?? settings.audience;
-  if (!audience) throw new Invalid({ code: "request-invalid", detail: "pinned keys need an `audience`" });
-  const pinned = settings.keys.filter(({ algorithm }) => options.allowHmac === true || algorithm !== "hmac-sha256");
+  if (options.keys === null) return async (shown, id, executionId) => compare(verifier, attempt, shown, id, executionId);
+  const audience = /** @type {string} */ (options.audience);
+  const pinned = options.keys.filter(({ algorithm }) => options.allowHmac === true || algorithm !== "hmac-sha256");
   const seconds = () => Math.floor(settings.clock() / 1000);
   const requestedAfter = seconds() - CLOCK_SKEW_SECONDS;
   const { accept, floor, policies, signal } = options;
@@ -370,6 +419,11 @@ function refuseUndecided({ id, status, comment }) {
   if (status === "executed") {
     throw new Conflict({ code: "already-executed", title: "Approval already executed", detail: "another execution claimed it" });
   }
+}
+
+/** @param {string} detail */
+function invalid(detail) {
+  return new Invalid({ code: "request-invalid", detail });
 }
 
 /** @param {string} detail */

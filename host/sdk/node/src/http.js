@@ -2,6 +2,7 @@
 
 import { errorOf, printable, SignoffError, TimedOut, Unavailable } from "./errors.js";
 import { Limit } from "./limit.js";
+import { CALL, optionsOf } from "./options.js";
 
 const ANSWER_MAX = 16 * 1024 * 1024;
 const TIMEOUT_SECONDS = 30;
@@ -51,12 +52,14 @@ export class Http {
    * @param {Call} call
    * @param {CallOptions} [options]
    * @returns {Promise<Answer>}
+   * @throws {import("./errors.js").Invalid} `request-invalid`: an unknown or mistyped option.
    * @throws {SignoffError} The server's refusal, by its code.
    * @throws {Unavailable} `unreachable`: no connection in time, more than 16 MiB, a redirect, or an
    *   answer that is not JSON.
    * @throws {TimedOut} `timed-out`
    */
-  async call(call, { timeout = TIMEOUT_SECONDS, signal, idempotencyKey } = {}) {
+  async call(call, options = {}) {
+    const { timeout = TIMEOUT_SECONDS, signal, idempotencyKey } = optionsOf("options", options, CALL);
     const limit = new Limit(timeout, signal);
     try {
       const headers = this.#headers(call, idempotencyKey);

@@ -4,6 +4,7 @@ import { coreOf, sha256, unusable } from "./component.js";
 import { Invalid, Rejection, VerifierTrapped } from "./errors.js";
 import { Instance } from "./instance.js";
 import { encode, encodeFast, isWellFormed, parse, RawJson } from "./json.js";
+import { ACTION, any, floorOf, list, object, optionsOf, text, texts, whole } from "./options.js";
 
 /** An instance with more memory than this after a call is dropped, because memory never shrinks. */
 const MEMORY_MAX = 4 * 1024 * 1024;
@@ -11,6 +12,32 @@ const MEMORY_MAX = 4 * 1024 * 1024;
 const REQUEST_UNITS_MAX = 17 * 1024 * 1024;
 /** The depth of a request: an approval and its context inside arguments. */
 const REQUEST_DEPTH = 128;
+
+const SOURCE = { url: any, bytes: any, module: any, digest: text };
+const ATTEMPT = { ...ACTION, executionId: text };
+const CHECK = {
+  approval: text,
+  id: text,
+  audience: text,
+  attempt: object,
+  keys: list,
+  accept: texts,
+  now: whole,
+  requestedAfter: whole,
+  floor: object,
+  policies: texts,
+};
+const RECEIPT = {
+  receipt: text,
+  logKeys: texts,
+  id: text,
+  audience: text,
+  keys: list,
+  accept: texts,
+  checkpoint: text,
+  consistency: texts,
+};
+const MANIFEST = { manifest: text, digest: text, slot: text, audience: text, keys: list };
 
 /**
  * Where the verifier comes from. With `digest`, bytes whose SHA-256 differs are refused before they
@@ -172,6 +199,7 @@ export class Verifier {
    *   compiled, have another digest, or are not the verifier.
    */
   static async load(source) {
+    optionsOf("source", source, SOURCE);
     if ("module" in source) return new this(source.module, await instantiate(source.module), null);
     const component = "bytes" in source ? new Uint8Array(source.bytes) : await download(source.url);
     const digest = await sha256(component);
@@ -301,10 +329,13 @@ export class Verifier {
    *
    * @param {ApprovalCheck} check
    * @returns {Proof}
+   * @throws {Invalid} `request-invalid`: an unknown or mistyped member.
    * @throws {Rejection} As `approval.verify`.
    */
-  verifyApproval({ approval, id, audience, attempt, keys, accept, now = clock(), requestedAfter, floor, policies }) {
-    const { agent, action, context, plan = null, executionId = null } = attempt;
+  verifyApproval(check) {
+    const { approval, id, audience, attempt, keys, accept, now = clock(), requestedAfter, floor, policies } =
+      optionsOf("check", check, CHECK);
+    const { agent, action, context, plan = null, executionId = null } = optionsOf("attempt", attempt, ATTEMPT);
     return this.call("approval.verify", {
       approval,
       id,
@@ -330,9 +361,11 @@ export class Verifier {
    *
    * @param {ReceiptCheck} check
    * @returns {{ [name: string]: any }}
+   * @throws {Invalid} `request-invalid`: an unknown or mistyped member.
    * @throws {Rejection} As `receipt.verify`.
    */
-  verifyReceipt({ receipt, logKeys, id, audience, keys, accept = ["v2"], checkpoint, consistency }) {
+  verifyReceipt(check) {
+    const { receipt, logKeys, id, audience, keys, accept = ["v2"], checkpoint, consistency } = optionsOf("check", check, RECEIPT);
     return this.call("receipt.verify", {
       // The server and files end it with a line feed, which the verifier refuses.
       receipt: withoutSpace(receipt),
@@ -352,9 +385,11 @@ export class Verifier {
    * @param {{ manifest: string, digest: string, slot: "policy" | "verifier", audience?: string | null, keys: Key[] }} check
    *   `digest`: the SHA-256 of the bytes that the caller has. `keys`: the signers that the caller trusts.
    * @returns {Manifest}
+   * @throws {Invalid} `request-invalid`: an unknown or mistyped member.
    * @throws {Rejection} As `manifest.verify`.
    */
-  verifyManifest({ manifest, digest, slot, audience = null, keys }) {
+  verifyManifest(check) {
+    const { manifest, digest, slot, audience = null, keys } = optionsOf("check", check, MANIFEST);
     return this.call("manifest.verify", { manifest, digest, slot, audience, keys: keys.map(wireKey) });
   }
 }
@@ -396,7 +431,8 @@ function wireKey({ id, algorithm, material, status, use, approver = null, groups
 }
 
 /** @param {Floor} floor */
-function wireFloor({ threshold, groups, ttlSeconds }) {
+function wireFloor(floor) {
+  const { threshold, groups, ttlSeconds } = floorOf(floor);
   return {
     ...(threshold === undefined ? {} : { threshold }),
     ...(groups === undefined ? {} : { groups }),

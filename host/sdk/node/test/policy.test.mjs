@@ -254,6 +254,28 @@ test("a guard requests an approval where the policy requires one, or cannot be e
   }
 });
 
+test("with pinned keys an `allow` of the server's own goes through an approval", async (t) => {
+  const made = await host(t, null);
+  const { server } = made;
+  made.said = { decision: "allow", reason: null, failed: [], policy: null };
+  server.onWait = async (id) => JSON.parse(server.shown(id)).status === "pending" && server.decide(id);
+  const evaluated = await local(made);
+  const options = { ...ATTEMPT, policy: evaluated };
+  assert.equal((await evaluated.evaluate(ATTEMPT)).decision, "allow");
+  assert.equal(await evaluated.client.guard(options, ({ approvalId }) => approvalId), null, "without keys the server is trusted");
+  const ways = {
+    "the guard's keys": () => evaluated.client.guard({ ...options, keys: [server.key.public] }, (execution) => execution),
+    "the client's keys": () =>
+      new Client(server.url, { token: TOKEN, keys: [server.key.public], audience: AUDIENCE }).guard(options, (execution) => execution),
+  };
+  for (const [what, run] of Object.entries(ways)) {
+    server.seen.length = 0;
+    const { approvalId, approvers, decision } = await run();
+    assert.match(approvalId, /^appr_/, what);
+    assert.deepEqual([approvers.length, decision, server.sent("execute").length], [1, null, 1], what);
+  }
+});
+
 test("reports are repeated with the same key until the server accepts them", async (t) => {
   const made = await host(t);
   const evaluated = await local(made);

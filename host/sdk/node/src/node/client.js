@@ -1,6 +1,8 @@
 /** The client in Node, Deno and Bun: with settings of the environment and the user's home. */
 
-import { Client as PortableClient } from "../client.js";
+import { CLIENT, Client as PortableClient, POLICY } from "../client.js";
+import { GUARD } from "../guard.js";
+import { optionsOf, text } from "../options.js";
 import { serverUrl } from "../transport.js";
 import { keysIn, settingsOf } from "./settings.js";
 import { caTransport, unixTransport } from "./transport.js";
@@ -33,22 +35,39 @@ export class Client extends PortableClient {
    *   machine without TLS.
    */
   constructor(url, options = {}) {
+    const { ca: _, ...checked } = optionsOf("client", options, { ...CLIENT, ca: text });
+    // Null means none here, and not the default.
     const { token, ca, keys, audience } = options;
-    const settings = settingsOf({ url, token, ca, keys, audience });
-    const transport = options.transport ?? transportOf(settings);
-    super(settings.url, { verifier: () => Verifier.load(), ...options, ...settings, ...(transport ? { transport } : {}) });
+    const { url: server, ca: authority, ...settings } = settingsOf({ url, token, ca, keys, audience });
+    const transport = options.transport ?? transportOf(server, authority);
+    super(server, { verifier: () => Verifier.load(), ...checked, ...settings, ...(transport ? { transport } : {}) });
+  }
+
+  /**
+   * As the portable guard; `keys` may also be the path of a file.
+   *
+   * @override
+   * @template T
+   * @param {import("../guard.js").GuardOptions} options
+   * @param {(execution: import("../guard.js").Execution) => T | Promise<T>} run
+   * @returns {Promise<T>}
+   */
+  async guard(options, run) {
+    const { keys, ...others } = optionsOf("guard", options, GUARD);
+    return super.guard({ ...others, keys: keysIn(keys) }, run);
   }
 
   /**
    * Evaluates the server's active policy in this process, in a thread of its own with a time limit.
    *
    * @override
-   * @param {PolicyOptions} options
+   * @param {PolicyOptions} given
    * @returns {Promise<import("../policy/local.js").LocalPolicy>}
    * @throws {Invalid} `request-invalid`: malformed signers, no audience, a `queue` that other users can
    *   read or write, or one that cannot be made.
    */
-  async policy({ queue = null, signers, ...options }) {
+  async policy(given) {
+    const { queue = null, signers, ...options } = optionsOf("policy", given, { ...POLICY, queue: text });
     const [{ DiskQueue }, { MemoryQueue }, { inThread }] = await Promise.all([
       import("./policy/queue.js"),
       import("../policy/memory.js"),
@@ -66,10 +85,11 @@ export class Client extends PortableClient {
 }
 
 /**
- * @param {import("./settings.js").Settings} settings
+ * @param {string} url
+ * @param {string | null} ca
  * @returns {import("../transport.js").Transport | null} Null for the one by `fetch`.
  */
-function transportOf({ url, ca }) {
+function transportOf(url, ca) {
   if (url.startsWith("unix:")) return unixTransport(url.slice("unix:".length));
   if (ca === null) return null;
   const base = serverUrl(url);

@@ -2,6 +2,7 @@
 
 import { errorOf, Invalid, Rejection, SignoffError } from "../errors.js";
 import { encode, rawJson } from "../json.js";
+import { ACTION, CALL, optionsOf } from "../options.js";
 import { textOf } from "../verifier.js";
 import { Follower } from "./follow.js";
 import { newId } from "./memory.js";
@@ -121,7 +122,8 @@ export class LocalPolicy {
    * @returns {Promise<PolicyDecision>}
    * @throws {SignoffError} The attempt is malformed, or neither this process nor the server can decide.
    */
-  async evaluate({ agent, action, context, plan = null, ...options }) {
+  async evaluate(fields) {
+    const { agent, action, context, plan = null, ...options } = optionsOf("evaluate", fields, { ...ACTION, ...CALL });
     if (this.#closed !== null) throw invalid("the local policy is closed");
     // Before anything is awaited: the caller may change the objects afterwards.
     const read = { agent, action, context: this.#read(context), plan: plan === null ? null : this.#read(plan) };
