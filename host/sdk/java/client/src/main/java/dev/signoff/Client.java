@@ -352,8 +352,8 @@ public final class Client {
      * @param <E> what it throws
      * @return its result
      * @throws E if the function throws it
-     * @throws dev.signoff.error.InvalidException if the context or plan is malformed, or keys are pinned without an
-     *     audience
+     * @throws dev.signoff.error.InvalidException if the context or plan is malformed, keys are pinned without an
+     *     audience, or a floor, profiles, policies or HMAC keys are set without pinned keys; nothing was sent
      * @throws dev.signoff.error.NotApprovedException if the action is rejected, denied, withdrawn or expired
      * @throws dev.signoff.error.TimedOutException if it was not decided in time
      * @throws SignoffException for every other reason not to run

@@ -28,7 +28,7 @@ public final class ClientBuilder {
     private boolean isServerTrusted;
     private String audience;
     private Floor floor;
-    private List<String> accept = List.of("v2");
+    private List<String> accept;
     private List<String> policies;
     private boolean allowHmac;
     private boolean insecureHttp;
@@ -115,7 +115,8 @@ public final class ClientBuilder {
     }
 
     /**
-     * Sets the least that this executor requires of an approval.
+     * Sets the least that this executor requires of an approval. Only pinned keys enforce it: {@link Client#guard} refuses
+     * it without them, and so it does {@link #accept}, {@link #policies} and {@link #allowHmac}.
      *
      * @param least the floor
      * @return this

@@ -93,7 +93,7 @@ final class Guard {
         ApprovalCheck check = new ApprovalCheck(shown.text(), id, trust.audience())
                 .attempt(action.agent(), action.name(), action.context(), action.plan())
                 .keys(keys)
-                .accept(trust.accept())
+                .accept(trust.accepted())
                 .now(client.now())
                 .requestedAfter(requestedAfter)
                 .floor(trust.floor());

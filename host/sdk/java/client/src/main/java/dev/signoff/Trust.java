@@ -1,6 +1,5 @@
 package dev.signoff;
 
-import dev.signoff.error.Problem;
 import dev.signoff.verifier.Floor;
 import dev.signoff.verifier.Key;
 import java.util.ArrayList;
@@ -13,7 +12,7 @@ import java.util.Set;
  *
  * @param keys the pinned keys; null if the server is trusted
  * @param audience the deployment
- * @param accept the profiles that count
+ * @param accept the profiles that count; null if unset, which stands for {@code v2} alone
  * @param floor the least that is required, or null
  * @param policies digests of the policies that may set requirements, or null
  * @param allowHmac whether HMAC keys count
@@ -28,12 +27,21 @@ record Trust(
     /**
      * Requires that the settings are complete.
      *
-     * @throws dev.signoff.error.InvalidException if keys are pinned without an audience
+     * @throws dev.signoff.error.InvalidException if keys are pinned without an audience, or if something is required
+     *     that nothing enforces without keys
      */
     void requireComplete() {
         if (isPinned() && audience == null) {
-            throw Problem.of("request-invalid", "pinned keys need an audience: set SIGNOFF_AUDIENCE").exception();
+            throw Settings.invalid("pinned keys need an audience: set SIGNOFF_AUDIENCE");
         }
+        if (!isPinned() && (floor != null || accept != null || policies != null || allowHmac)) {
+            throw Settings.invalid("floor, accept, policies or allowHmac needs keys: pin them, or set SIGNOFF_KEYS");
+        }
+    }
+
+    /** Returns the profiles that count. */
+    List<String> accepted() {
+        return accept == null ? List.of("v2") : accept;
     }
 
     /** Returns the pinned keys that count, made stricter by what the server says about them. */

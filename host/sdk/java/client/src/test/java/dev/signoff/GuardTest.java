@@ -34,6 +34,7 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.UnaryOperator;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -103,6 +104,20 @@ class GuardTest {
     void without_keys_the_server_is_trusted() {
         guard(server.client().trustServer().build());
         assertEquals(1, runs.get());
+    }
+
+    @Test
+    void requirements_that_nothing_enforces_without_keys_are_refused_before_anything_is_sent() {
+        for (UnaryOperator<ClientBuilder> required : List.<UnaryOperator<ClientBuilder>>of(
+                builder -> builder.floor(Floor.ofThreshold(5)), builder -> builder.accept(List.of("v2")),
+                builder -> builder.policies(List.of()), ClientBuilder::allowHmac)) {
+            for (ClientBuilder builder : List.of(server.client(), pinned().trustServer())) {
+                Client client = required.apply(builder).build();
+                InvalidException error = refused(InvalidException.class, "request-invalid", client);
+                assertTrue(error.detail().contains("needs keys"), error.detail());
+            }
+        }
+        assertEquals(List.of(), server.targets());
     }
 
     @Test
