@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import https from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -55,6 +55,44 @@ test("arguments come before the environment, and that before the home", async (t
   process.env.SIGNOFF_SERVER = "http://127.0.0.1:1";
   await assert.rejects(new Client().request({ ...ACTION, timeout: 0.1 }), { code: "unreachable" });
   assert.equal(await tokenSent(server, new Client(server.url)), "Bearer of-environment");
+});
+
+test("the token and the authorities of the home file are for its server alone", async (t) => {
+  const folder = home(t);
+  const server = await Server.start();
+  t.after(() => server.close());
+  const wrong = join(folder, "not.pem");
+  writeFileSync(wrong, "x");
+  for (const other of ["https://example.com", `${server.url}/`, server.url.replace("127.0.0.1", "localhost"), undefined]) {
+    write(folder, { server: other, token: "of-home", ca: "not.pem" });
+    assert.equal(await tokenSent(server, new Client(server.url)), undefined, other);
+    process.env.SIGNOFF_SERVER = server.url;
+    assert.equal(await tokenSent(server, new Client()), undefined, other);
+    delete process.env.SIGNOFF_SERVER;
+    new Client("https://other.example.com");
+  }
+  write(folder, { server: server.url, token: "of-home" });
+  assert.equal(await tokenSent(server, new Client(server.url)), "Bearer of-home");
+  write(folder, { server: "https://example.com", token: "of-home", ca: "not.pem" });
+  assert.throws(() => new Client("https://example.com"), { code: "request-invalid", message: /PEM/ });
+});
+
+test("a home file that is a pipe, a folder or of another user is refused, and a link is followed", (t) => {
+  const folder = home(t);
+  const path = join(folder, "client.json");
+  execFileSync("mkfifo", ["-m", "600", path]);
+  assert.throws(() => new Client(), { code: "request-invalid", message: /not a regular file/ });
+  rmSync(path);
+  mkdirSync(path, { mode: 0o700 });
+  assert.throws(() => new Client(), { code: "request-invalid", message: /not a regular file/ });
+  rmSync(path, { recursive: true });
+  const own = join(folder, "own.json");
+  writeFileSync(own, '{"server":"http://127.0.0.1:1"}', { mode: 0o600 });
+  symlinkSync(own, path);
+  new Client();
+  if (process.geteuid?.() !== 0) return t.diagnostic("another user's file needs root");
+  execFileSync("chown", ["65534", own]);
+  assert.throws(() => new Client(), { code: "request-invalid", message: /another user/ });
 });
 
 test("a home file that others can read, or that is malformed, is refused", (t) => {
@@ -118,9 +156,9 @@ test("a certificate authority of a file is trusted in addition", async (t) => {
   const { id } = JSON.parse(view);
   assert.equal((await new Client(url, { token: "t", ca }).get(id)).id, id);
   assert.deepEqual(paths, [`/behind/api/v1/approvals/${id}`]);
-  await assert.rejects(new Client(url, { token: "t" }).get(id, { timeout: 0.2 }), { code: "unreachable" });
+  await assert.rejects(new Client(url, { token: "t" }).get(id, { timeout: 1 }), { code: "unreachable" });
   const address = url.replace("localhost", "127.0.0.2");
-  await assert.rejects(new Client(address, { token: "t", ca }).get(id, { timeout: 0.2 }), { code: "unreachable" });
+  await assert.rejects(new Client(address, { token: "t", ca }).get(id, { timeout: 1 }), { code: "unreachable" });
   writeFileSync(join(folder, "not.pem"), "x");
   assert.throws(() => new Client(url, { token: "t", ca: join(folder, "not.pem") }), { code: "request-invalid" });
 });

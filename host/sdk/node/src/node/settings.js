@@ -1,6 +1,6 @@
 /** Settings: arguments come first, then the environment, then the user's home. */
 
-import { readFileSync, statSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 
@@ -25,21 +25,23 @@ import { Invalid } from "../errors.js";
  */
 
 /**
- * Returns the settings.
+ * Returns the settings. The token and the authorities of the home file are for its `server` alone, so
+ * that no other server gets the token.
  *
  * @param {Arguments} given
  * @param {NodeJS.ProcessEnv} [environment]
  * @returns {Settings}
- * @throws {Invalid} `request-invalid`: no URL, a file that cannot be read, or a home file that other
- *   users can read or write.
+ * @throws {Invalid} `request-invalid`: no URL, a file that cannot be read, or a home file that belongs to
+ *   another user, that other users can read or write, or that is not a regular file.
  */
 export function settingsOf(given, environment = process.env) {
   const home = new Home(environment);
   const url = given.url ?? (environment.SIGNOFF_SERVER || home.text("server"));
   if (url === null) throw invalid("there is no server: pass a URL, set SIGNOFF_SERVER, or run `signoff login`");
-  const token = given.token === undefined ? environment.SIGNOFF_TOKEN || home.text("token") : given.token;
+  const ofServer = (/** @type {() => string | null} */ member) => (home.text("server") === url ? member() : null);
+  const token = given.token === undefined ? environment.SIGNOFF_TOKEN || ofServer(() => home.text("token")) : given.token;
   const audience = given.audience === undefined ? environment.SIGNOFF_AUDIENCE || home.text("audience") : given.audience;
-  const ca = given.ca === undefined ? environment.SIGNOFF_CA || home.path("ca") : given.ca;
+  const ca = given.ca === undefined ? environment.SIGNOFF_CA || ofServer(() => home.path("ca")) : given.ca;
   const keys = given.keys === undefined ? environment.SIGNOFF_KEYS || home.path("keys") : given.keys;
   return {
     url,
@@ -79,13 +81,9 @@ class Home {
   }
 
   #read() {
-    const stat = statSync(this.#file, { throwIfNoEntry: false });
-    if (stat === undefined) return {};
-    // It holds a token. Windows has no such mode.
-    if (process.platform !== "win32" && (stat.mode & 0o077) !== 0) {
-      throw invalid(`\`${this.#file}\` can be read or written by other users: run \`chmod 600\` on it`);
-    }
-    const members = json(this.#file);
+    const text = readOwn(this.#file);
+    if (text === null) return {};
+    const members = parsed(this.#file, text);
     if (typeof members !== "object" || members === null) throw invalid(`\`${this.#file}\` is not a JSON object`);
     return /** @type {Record<string, unknown>} */ (members);
   }
@@ -104,12 +102,49 @@ export function keysIn(keys) {
 
 /** @param {string} path */
 function json(path) {
-  const text = read(path);
+  return parsed(path, read(path));
+}
+
+/**
+ * @param {string} path
+ * @param {string} text
+ */
+function parsed(path, text) {
   try {
     return JSON.parse(text);
   } catch {
     // The parser's message quotes the file, which may hold secrets.
     throw invalid(`\`${path}\` is not JSON`);
+  }
+}
+
+/**
+ * Reads a file that holds a token. It is checked after it is opened: what is checked is what is read.
+ *
+ * @param {string} path A link to an own file is fine.
+ * @returns {string | null} Null if there is none.
+ */
+function readOwn(path) {
+  let file;
+  try {
+    // Opening a pipe would otherwise wait for its writer.
+    file = openSync(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
+  } catch (cause) {
+    if (["ENOENT", "ENOTDIR"].includes(/** @type {NodeJS.ErrnoException} */ (cause).code ?? "")) return null;
+    throw invalid(`\`${path}\` cannot be read`, cause);
+  }
+  try {
+    const stat = fstatSync(file);
+    if (!stat.isFile()) throw invalid(`\`${path}\` is not a regular file`);
+    // Windows has neither owners nor such modes here.
+    const user = process.geteuid?.();
+    if (user !== undefined && stat.uid !== user) throw invalid(`\`${path}\` belongs to another user`);
+    if (user !== undefined && (stat.mode & 0o077) !== 0) {
+      throw invalid(`\`${path}\` can be read or written by other users: run \`chmod 600\` on it`);
+    }
+    return readFileSync(file, "utf8");
+  } finally {
+    closeSync(file);
   }
 }
 
