@@ -256,6 +256,26 @@ test("an approval that this process claimed is not claimed again", async (t) => 
   assert.equal(server.sent("execute").length, 1);
 });
 
+test("a clock that is set forward and back forgets no claim", async (t) => {
+  const server = await approving(t);
+  let ahead = 0;
+  const client = new Client(server.url, { token: TOKEN, keys: null, audience: null, clock: () => Date.now() + ahead });
+  let first;
+  await client.guard(ACTION, ({ approvalId }) => (first = approvalId));
+  const decided = JSON.stringify({ ...JSON.parse(server.shown(first)), status: "approved", execution: null, executed_at: null });
+  // Claims another one while the first seems to have expired, and also one that seems to have expired itself.
+  ahead = 30 * 24 * 3600 * 1000;
+  let second;
+  await client.guard(ACTION, ({ approvalId }) => (second = approvalId));
+  const late = decided.replaceAll(first, second);
+  ahead = 0;
+  for (const body of [decided, late]) {
+    server.before = ({ route }) => (route === "create" || route === "show" ? { status: route === "create" ? 201 : 200, body } : undefined);
+    await refused(client, ACTION, ["Unverified", "untrusted-answer"]);
+  }
+  assert.equal(server.sent("execute").length, 2);
+});
+
 test("an outcome that cannot be reported leaves the result", async (t) => {
   const server = await approving(t);
   server.before = ({ route }) => (route === "outcome" ? problem({ code: "store-tampered", detail: "" }, 500) : undefined);
