@@ -4,16 +4,23 @@ import dev.signoff.error.Problem;
 import dev.signoff.error.SignoffException;
 import dev.signoff.json.Json;
 import java.io.IOException;
+import java.io.InputStream;
+import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
+import java.nio.file.LinkOption;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.OpenOption;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFileAttributeView;
+import java.nio.file.attribute.PosixFileAttributes;
 import java.nio.file.attribute.PosixFilePermission;
 import java.util.Map;
 import java.util.Set;
 
 /** Settings of the environment, and of the user's home file, which {@code signoff login} writes. */
 final class Settings {
-    private static final long FILE_BYTES_MAX = 1 << 20;
+    private static final int FILE_BYTES_MAX = 1 << 20;
     private static final Set<PosixFilePermission> OF_OTHERS = Set.of(
             PosixFilePermission.GROUP_READ, PosixFilePermission.GROUP_WRITE,
             PosixFilePermission.OTHERS_READ, PosixFilePermission.OTHERS_WRITE);
@@ -25,7 +32,8 @@ final class Settings {
     /**
      * Reads the home file, if there is one.
      *
-     * @throws dev.signoff.error.InvalidException if others can read or write it, or it is malformed
+     * @throws dev.signoff.error.InvalidException if it is not a regular file, belongs to another user, others can read or
+     *     write it, or it is malformed
      */
     Settings(Map<String, String> environment) {
         this.environment = environment;
@@ -41,19 +49,36 @@ final class Settings {
         return config.resolve("signoff");
     }
 
-    private static Map<String, Object> read(Path file) {
-        if (!Files.exists(file)) {
-            return Map.of();
-        }
+    private static Map<String, Object> read(Path named) {
         try {
-            // Systems without these permissions keep a user's home private by other means.
-            PosixFileAttributeView posix = Files.getFileAttributeView(file, PosixFileAttributeView.class);
-            if (posix != null && posix.readAttributes().permissions().stream().anyMatch(OF_OTHERS::contains)) {
-                throw invalid("`" + file + "` can be read or written by others: run chmod 600 on it");
-            }
-            return Json.parseObject(text(file));
+            // What is checked is what is read: no link is left in it.
+            Path file = named.toRealPath();
+            requirePrivate(file);
+            return Json.parseObject(text(file, LinkOption.NOFOLLOW_LINKS));
+        } catch (NoSuchFileException absent) {
+            return Map.of();
         } catch (IOException | IllegalArgumentException e) {
-            throw invalid("`" + file + "` cannot be read: " + e.getMessage());
+            throw invalid("`" + named + "` cannot be read: " + e.getMessage());
+        }
+    }
+
+    /** Checks a file before it is opened: opening a pipe waits for its writer. */
+    private static void requirePrivate(Path file) throws IOException {
+        if (!Files.isRegularFile(file, LinkOption.NOFOLLOW_LINKS)) {
+            throw invalid("`" + file + "` is not a regular file");
+        }
+        PosixFileAttributeView posix =
+                Files.getFileAttributeView(file, PosixFileAttributeView.class, LinkOption.NOFOLLOW_LINKS);
+        if (posix == null) {
+            // Systems without these permissions keep a user's home private by other means.
+            return;
+        }
+        PosixFileAttributes attributes = posix.readAttributes();
+        if (!attributes.owner().equals(CurrentUser.get())) {
+            throw invalid("`" + file + "` belongs to another user");
+        }
+        if (attributes.permissions().stream().anyMatch(OF_OTHERS::contains)) {
+            throw invalid("`" + file + "` can be read or written by others: run chmod 600 on it");
         }
     }
 
@@ -98,11 +123,14 @@ final class Settings {
     }
 
     /** Reads a small file. */
-    static String text(Path file) throws IOException {
-        if (Files.size(file) > FILE_BYTES_MAX) {
-            throw new IOException("it is larger than " + FILE_BYTES_MAX + " bytes");
+    static String text(Path file, OpenOption... options) throws IOException {
+        try (InputStream content = Files.newInputStream(file, options)) {
+            byte[] bytes = content.readNBytes(FILE_BYTES_MAX + 1);
+            if (bytes.length > FILE_BYTES_MAX) {
+                throw new IOException("it is larger than " + FILE_BYTES_MAX + " bytes");
+            }
+            return StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(bytes)).toString();
         }
-        return Files.readString(file);
     }
 
     static SignoffException invalid(String why) {

@@ -11,7 +11,6 @@ import java.nio.channels.ClosedByInterruptException;
 import java.nio.channels.ClosedChannelException;
 import java.nio.channels.SocketChannel;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Map;
@@ -87,13 +86,8 @@ final class UnixTransport implements Transport {
 
     private static void requireOwnUser(SocketChannel channel) throws IOException {
         String server = channel.getOption(ExtendedSocketOptions.SO_PEERCRED).user().getName();
-        Path own = Files.createTempFile("signoff", null);
-        try {
-            if (!Files.getOwner(own).getName().equals(server)) {
-                throw new WrongUser(server);
-            }
-        } finally {
-            Files.delete(own);
+        if (!CurrentUser.get().getName().equals(server)) {
+            throw new WrongUser(server);
         }
     }
 

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.signoff.error.InvalidException;
 import dev.signoff.error.NotFoundException;
 import java.io.IOException;
+import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
@@ -14,6 +15,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.atomic.AtomicReference;
+import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -62,6 +64,44 @@ class SettingsTest {
         home("{\"server\":1}", "rw-------");
         Settings settings = settings();
         assertThrows(InvalidException.class, () -> settings.text("SIGNOFF_SERVER", "server"));
+    }
+
+    @Test
+    void a_home_file_that_is_not_regular_is_refused_without_waiting() throws IOException, InterruptedException {
+        Path file = home("{}", "rw-------");
+        Files.delete(file);
+        // Opening it would wait for a writer.
+        assertEquals(0, new ProcessBuilder("mkfifo", "-m", "600", file.toString()).start().waitFor());
+        assertTrue(assertThrows(InvalidException.class, this::settings).detail().contains("not a regular file"));
+        Path pipe = Files.move(file, config.resolve("pipe"));
+        Files.createSymbolicLink(file, pipe);
+        assertTrue(assertThrows(InvalidException.class, this::settings).detail().contains("not a regular file"));
+        Files.delete(file);
+        Files.createDirectory(file);
+        assertTrue(assertThrows(InvalidException.class, this::settings).detail().contains("not a regular file"));
+    }
+
+    @Test
+    void a_link_to_a_private_home_file_is_read_and_to_another_one_refused() throws IOException {
+        Path file = home("{\"server\":\"http://home\"}", "rw-------");
+        Path real = Files.move(file, config.resolve("real.json"));
+        Files.createSymbolicLink(file, real);
+        assertEquals("http://home", settings().text("SIGNOFF_SERVER", "server"));
+        Files.setPosixFilePermissions(real, PosixFilePermissions.fromString("rw-r--r--"));
+        assertThrows(InvalidException.class, this::settings);
+        Files.delete(real);
+        assertEquals(null, settings().text("SIGNOFF_SERVER", "server"));
+    }
+
+    @Test
+    void a_home_file_of_another_user_is_refused() throws IOException {
+        Path file = home("{}", "rw-------");
+        try {
+            Files.setAttribute(file, "unix:uid", 12345);
+        } catch (FileSystemException onlyRootCanGiveItAway) {
+            Assumptions.abort("only root can give a file to another user");
+        }
+        assertTrue(assertThrows(InvalidException.class, this::settings).detail().contains("another user"));
     }
 
     @Test
