@@ -200,6 +200,22 @@ test("an activation is followed, and a stale policy is not used", async (t) => {
   await decidedByServer(evaluated, evaluated.problem.code);
 });
 
+test("a policy is stale once either clock says so", async (t) => {
+  const made = await host(t);
+  let slept = 0;
+  const evaluated = await local(made, { maxStale: 60 }, Client, { clock: () => Date.now() + slept });
+  assert.equal((await evaluated.evaluate(ATTEMPT)).local, true);
+  // The machine slept: the monotonic clock stood still, and the poll is not answered yet.
+  slept = 61_000;
+  await decidedByServer(evaluated, "unreachable");
+  slept = 0;
+  // The wall clock stands still.
+  const frozen = Date.now();
+  const other = await local(made, { maxStale: 1 }, Client, { clock: () => frozen });
+  made.act = ({ path }) => (path.includes("/policy") ? { status: "cut" } : undefined);
+  while ((await other.evaluate(ATTEMPT)).local);
+});
+
 test("an agent that the token does not certainly act for is first evaluated by the server", async (t) => {
   const made = await host(t);
   const evaluated = await local(made);

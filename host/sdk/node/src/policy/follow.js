@@ -48,7 +48,8 @@ export class Follower {
   #options;
   #pause = new Pause();
   #controller = new AbortController();
-  #freshUntil = -Infinity;
+  /** The first time of either clock at which the policy is stale, in milliseconds. */
+  #staleAt = { monotonic: -Infinity, wall: -Infinity };
   /** @type {string | null} */
   #digest = null;
   #manifest = "";
@@ -96,7 +97,9 @@ export class Follower {
   }
 
   get #isFresh() {
-    return performance.now() < this.#freshUntil && !this.#controller.signal.aborted;
+    // The monotonic clock stops while the machine sleeps, and the wall clock may be set back.
+    const { monotonic, wall } = this.#staleAt;
+    return performance.now() < monotonic && this.#options.clock() < wall && !this.#controller.signal.aborted;
   }
 
   /**
@@ -127,9 +130,10 @@ export class Follower {
     const seconds = isFirst ? 0 : Math.min(POLL_SECONDS_MAX, Math.floor(third));
     const before = this.#digest;
     const sent = performance.now();
+    const sentAt = this.#options.clock();
     try {
       const longest = isFirst ? Math.min(FIRST_SECONDS_MAX, third) : seconds + third;
-      await this.#poll(seconds, sent, Math.max(1, longest));
+      await this.#poll(seconds, { monotonic: sent, wall: sentAt }, Math.max(1, longest));
       this.#failures = 0;
     } catch (error) {
       if (this.#controller.signal.aborted) return 0;
@@ -145,7 +149,7 @@ export class Follower {
 
   /**
    * @param {number} seconds
-   * @param {number} sent
+   * @param {{ monotonic: number, wall: number }} sent Milliseconds.
    * @param {number} timeout Seconds.
    */
   async #poll(seconds, sent, timeout) {
@@ -164,7 +168,8 @@ export class Follower {
       this.#problem = null;
     }
     this.#ready = true;
-    this.#freshUntil = sent + this.#options.maxStale * 1000;
+    const fresh = this.#options.maxStale * 1000;
+    this.#staleAt = { monotonic: sent.monotonic + fresh, wall: sent.wall + fresh };
     if (digest !== before) this.#options.onChange(digest);
   }
 
