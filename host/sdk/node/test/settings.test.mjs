@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import https from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -163,12 +163,55 @@ test("a certificate authority of a file is trusted in addition", async (t) => {
   assert.throws(() => new Client(url, { token: "t", ca: join(folder, "not.pem") }), { code: "request-invalid" });
 });
 
-test("a Unix socket of another user is refused", { skip: process.geteuid?.() !== 0 && "needs root" }, async (t) => {
-  const path = join(home(t), "socket");
+/** A server at a Unix socket, in a folder that `t` removes. */
+async function atSocket(t) {
+  const folder = join(home(t), "of-the-socket");
+  mkdirSync(folder, { mode: 0o700 });
+  const path = join(folder, "socket");
   const server = await Server.start(path);
   t.after(() => server.close());
+  const request = (at = path) => new Client(`unix:${at}`, { token: "t", keys: null, audience: null }).request({ ...ACTION, timeout: 5 });
+  const refused = async (message, asked = request()) => {
+    await assert.rejects(asked, { name: "Invalid", code: "request-invalid", message });
+    assert.equal(server.seen.length, 0, "something was sent");
+  };
+  return { folder, path, server, request, refused };
+}
+
+test("a Unix socket where other users may put another one is refused", async (t) => {
+  const { folder, path, server, request, refused } = await atSocket(t);
+  for (const mode of [0o702, 0o720, 0o777]) {
+    chmodSync(folder, mode);
+    await refused(/other users can write/);
+  }
+  chmodSync(folder, 0o700);
+  const above = join(folder, "..");
+  chmodSync(above, 0o777);
+  await refused(/other users can write/);
+  chmodSync(above, 0o700);
+  chmodSync(folder, 0o1777);
+  await request();
+  const link = join(above, "link");
+  symlinkSync(path, link);
+  await request(link);
+  assert.equal(server.seen.length, 2);
+});
+
+test("a Unix socket that is replaced while the client connects gets nothing", async (t) => {
+  const { path, server, request, refused } = await atSocket(t);
+  const other = await Server.start(`${path}2`);
+  t.after(() => other.close());
+  const asked = request();
+  renameSync(`${path}2`, path);
+  await refused(/replaced/, asked);
+  assert.deepEqual([server.seen.length, other.seen.length], [0, 0]);
+});
+
+test("a Unix socket of another user, or in a folder of another user, is refused", { skip: process.geteuid?.() !== 0 && "needs root" }, async (t) => {
+  const { folder, path, refused } = await atSocket(t);
   execFileSync("chown", ["65534", path]);
-  const client = new Client(`unix:${path}`, { token: "t", keys: null, audience: null });
-  await assert.rejects(client.request(ACTION), { code: "request-invalid", message: /another user/ });
-  assert.equal(server.seen.length, 0);
+  await refused(/socket.*another user/);
+  execFileSync("chown", ["0", path]);
+  execFileSync("chown", ["65534", folder]);
+  await refused(/folder.*another user/);
 });

@@ -1,25 +1,27 @@
 /** The transport over a Unix socket, and over TLS with own certificate authorities: `fetch` has neither. */
 
-import { statSync } from "node:fs";
 import http from "node:http";
 import https from "node:https";
 import tls from "node:tls";
 
-import { Invalid } from "../errors.js";
+import { invalid, ownSocket } from "./socket.js";
 
 /** @typedef {import("../transport.js").Transport} Transport */
 
 /**
  * Returns a transport over a Unix socket.
  *
- * @param {string} path
+ * @param {string} given
  * @returns {Transport}
  */
-export function unixTransport(path) {
+export function unixTransport(given) {
   const agent = new http.Agent({ keepAlive: true });
   return async (outgoing) => {
-    refuseForeign(path);
-    return send(http.request({ ...optionsOf(outgoing, outgoing.path), socketPath: path, agent }), outgoing.body);
+    const { path, isSame } = ownSocket(given);
+    const request = http.request({ ...optionsOf(outgoing, outgoing.path), socketPath: path, agent });
+    return send(request, outgoing.body, () => {
+      if (!isSame()) throw invalid(`the socket \`${given}\` was replaced while it was connected`);
+    });
   };
 }
 
@@ -56,9 +58,10 @@ function optionsOf({ method, headers, body, signal }, path) {
 /**
  * @param {http.ClientRequest} request
  * @param {string | null} body
+ * @param {(() => void) | null} [check] Called once connected; nothing is sent if it throws.
  * @returns {Promise<import("../transport.js").Incoming>}
  */
-function send(request, body) {
+function send(request, body, check = null) {
   return new Promise((resolve, reject) => {
     request.on("error", reject);
     request.on("response", (response) => {
@@ -71,22 +74,16 @@ function send(request, body) {
         chunks: response,
       });
     });
-    request.end(body ?? undefined);
+    const start = () => {
+      try {
+        check?.();
+        // Headers are sent with the end, and not before.
+        request.end(body ?? undefined);
+      } catch (error) {
+        request.destroy(/** @type {Error} */ (error));
+      }
+    };
+    if (check === null) request.end(body ?? undefined);
+    else request.once("socket", (socket) => (socket.connecting ? socket.once("connect", start) : start()));
   });
-}
-
-/**
- * Refuses a socket that another user could have put there to receive the token.
- *
- * @param {string} path
- */
-function refuseForeign(path) {
-  const stat = statSync(path);
-  const own = process.geteuid?.();
-  if (own !== undefined && stat.uid !== own && stat.uid !== 0) throw invalid(`the socket \`${path}\` belongs to another user`);
-}
-
-/** @param {string} detail */
-function invalid(detail) {
-  return new Invalid({ code: "request-invalid", detail });
 }
