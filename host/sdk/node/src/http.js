@@ -1,6 +1,7 @@
 /** One call to the server: headers, retries, limits, and errors. */
 
 import { errorOf, printable, SignoffError, TimedOut, Unavailable } from "./errors.js";
+import { parse } from "./json.js";
 import { Limit } from "./limit.js";
 import { CALL, optionsOf } from "./options.js";
 
@@ -14,7 +15,7 @@ const PAUSE_MAX_SECONDS = 5;
  * What every method of the client takes.
  *
  * @typedef {object} CallOptions
- * @property {number} [timeout] Seconds for the call with its retries; default 30.
+ * @property {number} [timeout] Seconds for the call with its retries; default the client's.
  * @property {AbortSignal} [signal] Ends the call; its reason is thrown.
  * @property {string} [idempotencyKey] Default: a new one for each call, kept over its retries.
  */
@@ -38,10 +39,12 @@ export class Http {
   /**
    * @param {import("./transport.js").Transport} transport
    * @param {string | null} token
+   * @param {number} [timeout] Seconds for a call with its retries that has no other limit.
    */
-  constructor(transport, token) {
+  constructor(transport, token, timeout = TIMEOUT_SECONDS) {
     this.#transport = transport;
     this.#token = token;
+    this.timeout = timeout;
   }
 
   /**
@@ -59,7 +62,7 @@ export class Http {
    * @throws {TimedOut} `timed-out`
    */
   async call(call, options = {}) {
-    const { timeout = TIMEOUT_SECONDS, signal, idempotencyKey } = optionsOf("options", options, CALL);
+    const { timeout = this.timeout, signal, idempotencyKey } = optionsOf("options", options, CALL);
     const limit = new Limit(timeout, signal);
     try {
       const headers = this.#headers(call, idempotencyKey);
@@ -84,7 +87,7 @@ export class Http {
    * @returns {Promise<Uint8Array>}
    * @throws {SignoffError} As `call`.
    */
-  async download(call, max, { timeout = TIMEOUT_SECONDS, signal } = {}) {
+  async download(call, max, { timeout = this.timeout, signal } = {}) {
     const limit = new Limit(timeout, signal);
     try {
       const headers = this.#headers({ ...call, headers: { Accept: "application/wasm" } });
@@ -298,7 +301,7 @@ function problemOf(incoming, { text, requestId }) {
   /** @type {any} */
   let problem;
   try {
-    problem = JSON.parse(text);
+    problem = parse(text);
   } catch {
     return null;
   }

@@ -16,7 +16,7 @@ export class RawJson {
   constructor(text) {
     if (typeof text !== "string") throw invalid("", "raw JSON must be a string");
     try {
-      JSON.parse(text);
+      parseShallow(text);
     } catch {
       // The parser's message quotes the text, which may hold secrets.
       throw invalid("", "raw JSON must be the text of one JSON value");
@@ -46,6 +46,8 @@ export const rawJson = (text) => new RawJson(text);
 
 /** The depth of a context or plan; its own braces are depth 1. The verifier has the same limit. */
 export const DEPTH_MAX = 64;
+/** The depth of a text that is parsed: an approval and its context inside an answer. */
+const PARSE_DEPTH = 128;
 /** The length of a request to the verifier or the server. The verifier has the same limit. */
 export const REQUEST_MAX = 16 * 1024 * 1024;
 
@@ -276,16 +278,48 @@ export function isWellFormed(text) {
  *
  * @param {string} text
  * @returns {unknown}
- * @throws {SyntaxError} The text is not one JSON value.
+ * @throws {SyntaxError} The text is not one JSON value, or lists and objects are deeper than 128.
  */
 export function parse(text) {
-  const value = JSON.parse(text);
+  const value = parseShallow(text);
   // No unsafe integer has fewer digits.
   if (!/\d{16}/.test(text)) return value;
   const mark = randomMark();
   return JSON.parse(markIntegers(text, mark), (_, item) =>
     typeof item === "string" && item.startsWith(mark) ? BigInt(item.slice(mark.length)) : item,
   );
+}
+
+/**
+ * Parses a JSON text unless it is too deep: the engine needs a hundred times the memory of a text of
+ * brackets, even to refuse it.
+ *
+ * @param {string} text
+ * @returns {any}
+ * @throws {SyntaxError} As `parse`.
+ */
+function parseShallow(text) {
+  if (isDeep(text)) throw new SyntaxError(`the text is deeper than ${PARSE_DEPTH}`);
+  return JSON.parse(text);
+}
+
+/**
+ * Returns whether lists and objects are too deep. In a text that is not JSON this is so for the part
+ * before its first mistake, where the engine stops.
+ *
+ * @param {string} text
+ */
+function isDeep(text) {
+  // Each level has a bracket.
+  if (text.length <= PARSE_DEPTH) return false;
+  let depth = 0;
+  for (let at = 0; at < text.length; at++) {
+    const unit = text[at];
+    if (unit === '"') at = endOfString(text, at);
+    else if (unit === "]" || unit === "}") depth--;
+    else if ((unit === "[" || unit === "{") && ++depth > PARSE_DEPTH) return true;
+  }
+  return false;
 }
 
 /** Returns a text that no one who wrote the JSON text could know. */
@@ -322,13 +356,13 @@ function markIntegers(text, mark) {
 }
 
 /**
- * Returns the position of the quote that ends the string at `start`.
+ * Returns the position of the quote that ends the string at `start`, or a position after the text.
  *
  * @param {string} text
  * @param {number} start
  */
 function endOfString(text, start) {
   let at = start + 1;
-  while (text[at] !== '"') at += text[at] === "\\" ? 2 : 1;
+  while (at < text.length && text[at] !== '"') at += text[at] === "\\" ? 2 : 1;
   return at;
 }

@@ -111,8 +111,8 @@ test("requests that cannot be sent are refused before the call", async () => {
   assert.throws(() => verifier.call("approval.verify", { requested_after: NaN }), { code: "context-invalid", path: "args.requested_after" });
   assert.throws(() => verifier.call("approval.verify", { floor: new Map() }), { code: "context-invalid", path: "args.floor" });
   const verify = (fields) => () => verifier.verifyApproval({ approval: "{}", id: "x", audience: "x", keys: [], ...fields });
-  assert.throws(verify({ attempt: { agent: "a", action: "b", context: {} }, now: NaN }), { code: "context-invalid" });
-  assert.throws(verify({ attempt: { agent: "a", action: "b", context: {} }, floor: { threshold: NaN } }), { code: "context-invalid" });
+  assert.throws(verify({ attempt: { agent: "a", action: "b", context: {} }, now: NaN }), { code: "request-invalid" });
+  assert.throws(verify({ attempt: { agent: "a", action: "b", context: {} }, floor: { threshold: NaN } }), { code: "request-invalid" });
 });
 
 test("a rejection has the verifier's code and sentence", async () => {
