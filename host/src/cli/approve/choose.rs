@@ -19,7 +19,9 @@ const PENDING_MAX: usize = 20_000;
 /// Lets the user choose; returns the id, or `None` if they quit.
 pub(super) fn pending(transport: &Transport) -> Result<Option<String>, Failure> {
     if !stdin().is_terminal() {
-        return Err(Failure::usage("an approval's id is required without a terminal"));
+        return Err(Failure::usage(
+            "without a terminal name the approval: `signoff list --status pending` shows the ids, `signoff approve ID --yes` decides",
+        ));
     }
     let mut pending = all_pending(transport)?;
     if pending.is_empty() {
