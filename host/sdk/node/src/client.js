@@ -13,12 +13,10 @@ import { fetchTransport, isPrivate, serverUrl } from "./transport.js";
 
 /** The server waits this long for one long poll, in seconds. */
 const POLL_SECONDS = 50;
-/** How long a poll may take beyond that, with its retries. */
-const POLL_MARGIN_SECONDS = 30;
 /** The pause after a poll that the server answered at once although nothing changed. */
 const POLL_PAUSE_SECONDS = 1;
 
-export const CLIENT = { token: text, insecureHttp: flag, verifier: any, keys: any, audience: text, transport: callback, clock: callback };
+export const CLIENT = { token: text, insecureHttp: flag, verifier: any, keys: any, audience: text, timeout: seconds, transport: callback, clock: callback };
 export const POLICY = { signers: any, audience: text, maxStale: seconds, onError: callback, onChange: callback };
 const WAIT = { timeout: seconds, signal: signalKind };
 const EVENTS = { after: wholeOrText, signal: signalKind, timeout: seconds };
@@ -36,6 +34,7 @@ const EVENTS = { after: wholeOrText, signal: signalKind, timeout: seconds };
  * @property {unknown} [keys] The pinned approvers' keys: what `signoff key list --json` or `signoff
  *   key generate` prints, parsed. Without them, a guard trusts the server.
  * @property {string | null} [audience] The deployment that this executor works for.
+ * @property {number} [timeout] Seconds for each call with its retries, also those of a guard; default 30.
  * @property {import("./transport.js").Transport} [transport] Default: `fetch`.
  * @property {() => number} [clock] Milliseconds since 1970; default `Date.now`.
  */
@@ -79,7 +78,7 @@ export class Client {
     const options = optionsOf("client", given, CLIENT);
     const { token = null, insecureHttp = false, keys = null, audience = null, clock = Date.now } = options;
     if (token !== null && !/^[!-~]{1,4096}$/.test(token)) throw invalid("the token is malformed");
-    this.#http = new Http(options.transport ?? overFetch(url, token, insecureHttp), token);
+    this.#http = new Http(options.transport ?? overFetch(url, token, insecureHttp), token, options.timeout);
     this.#guard = {
       keys: keys === null ? null : pinnedKeys(keys),
       audience,
@@ -166,7 +165,8 @@ export class Client {
    * @param {Limit} limit
    */
   async #poll(id, seconds, limit) {
-    const options = { timeout: seconds + POLL_MARGIN_SECONDS, signal: limit.signal };
+    // The server may take as long as it was asked to, and then as long as for other calls.
+    const options = { timeout: seconds + this.#http.timeout, signal: limit.signal };
     return approvalOf(await this.#get(`${path(id)}?wait=${seconds}&while=pending`, options));
   }
 

@@ -21,8 +21,6 @@ import { textOf } from "./verifier.js";
 
 /** How far the server's clock may be behind, in seconds. */
 const CLOCK_SKEW_SECONDS = 60;
-/** How long a report is tried, after the function has run. */
-const REPORT_SECONDS = 30;
 /** How long withdrawing a request is tried, after something else failed. */
 const WITHDRAW_SECONDS = 10;
 
@@ -292,7 +290,7 @@ async function report(client, execution, approvalId, run) {
  */
 async function tell(client, id, executionId, outcome, detail) {
   try {
-    await client.report(id, { executionId, outcome, detail, timeout: REPORT_SECONDS });
+    await client.report(id, { executionId, outcome, detail });
     return true;
   } catch {
     return false;

@@ -149,6 +149,36 @@ overBoth("an answer of more than 16 MiB ends the call while it streams", async (
   assert.ok(sent < 64, `${sent} MiB were sent`);
 });
 
+test("a deep answer is refused before it is built", async (t) => {
+  const { server, client } = await started(t);
+  const { id } = await client.request(ACTION);
+  const nested = (depth) => server.shown(id).replace("{", `{"deep":${"[".repeat(depth)}"]"${"]".repeat(depth)},`);
+  server.before = () => ({ body: nested(127) });
+  assert.equal((await client.get(id)).id, id);
+  const before = process.resourceUsage().maxRSS;
+  for (const [status, body] of [
+    [200, nested(128)], [200, "[".repeat(8 << 20)], [200, '{"a":'.repeat(1 << 20)], [200, '"\\'.repeat(200)], [409, "[".repeat(8 << 20)],
+  ]) {
+    server.before = () => ({ status, body });
+    await assert.rejects(client.get(id), { name: "Unavailable", code: "unreachable" });
+  }
+  const grown = Math.round((process.resourceUsage().maxRSS - before) / 1024);
+  assert.ok(grown < 400, `the process has grown by ${grown} MiB`);
+});
+
+test("the client's `timeout` limits each call of a guard", async (t) => {
+  const { server } = await started(t);
+  const client = new Client(server.url, { token: TOKEN, keys: null, audience: null, timeout: 0.2 });
+  for (const silent of ["create", "execute"]) {
+    server.onWait = async (id) => JSON.parse(server.shown(id)).status === "pending" && server.decide(id);
+    server.before = ({ route }) => (route === silent ? { body: () => {} } : undefined);
+    await assert.rejects(client.guard(ACTION, () => assert.fail("it ran")), { name: "TimedOut", code: "timed-out" }, silent);
+  }
+  server.before = () => ({ body: () => {} });
+  await assert.rejects(client.get(ID), { code: "timed-out", message: /0\.2 s/ });
+  await assert.rejects(client.get(ID, { timeout: 0.1 }), { code: "timed-out", message: /0\.1 s/ });
+});
+
 overBoth("a server that does not answer ends at the timeout, and an abort at once", async (_, { server, client }) => {
   server.before = () => ({ body: () => {} });
   await assert.rejects(client.get(ID, { timeout: 0.1 }), { name: "TimedOut", code: "timed-out", status: 0 });

@@ -59,7 +59,7 @@ function inThread(calls, trap) {
 
 async function guard(command) {
   const { pinned, fail, keys, audience } = command;
-  const options = { token: command.token, audience: audience ?? null, keys: pinned ? keys : null };
+  const options = { token: command.token, audience: audience ?? null, keys: pinned ? keys : null, timeout: command.call_timeout };
   const answer = { runs: 0, ran_on: null, approval_id: null, reported: false, error: null };
   let execution = null;
   try {
