@@ -36,12 +36,15 @@ after(() => rmSync(project, { recursive: true, force: true }));
 
 test("the tarball has the modules, their types and the component, and nothing else", () => {
   const names = packed.map((name) => name.replace(/^package\//, ""));
-  for (const name of ["src/index.js", "src/browser.js", "src/digest.js", "types/index.d.ts", "types/browser.d.ts", "verifier.wasm", "README.md", "CHANGELOG.md", "LICENSE"]) {
+  for (const name of ["src/index.js", "src/browser.js", "src/digest.js", "dist/browser.js", "types/index.d.ts", "types/browser.d.ts", "verifier.wasm", "README.md", "CHANGELOG.md", "LICENSE"]) {
     assert.ok(names.includes(name), name);
   }
-  assert.deepEqual(names.filter((name) => !/^(src|types)\/[\w/]+\.(js|d\.ts)$|^(verifier\.wasm|package\.json|README\.md|CHANGELOG\.md|LICENSE)$/.test(name)), []);
+  assert.deepEqual(names.filter((name) => !/^(src|dist|types)\/[\w/]+\.(js|d\.ts)$|^(verifier\.wasm|package\.json|README\.md|CHANGELOG\.md|LICENSE)$/.test(name)), []);
+  assert.deepEqual(names.filter((name) => name.startsWith("dist/node/") || name === "dist/index.js"), []);
   const installed = JSON.parse(readFileSync(join(project, "node_modules/@signoff/sdk/package.json"), "utf8"));
   assert.equal(installed.dependencies, undefined);
+  const targets = (entry) => (typeof entry === "string" ? [entry] : Object.values(entry).flatMap(targets));
+  for (const target of targets(installed.exports)) assert.ok(names.includes(target.slice(2)), target);
 });
 
 test("a TypeScript program compiles strictly, without the types of Node, and runs", async (t) => {

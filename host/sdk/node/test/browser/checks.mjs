@@ -1,6 +1,6 @@
 // What the page checks: the verifier, the values, vectors, and a guard with the server of the page.
 
-import { Client, rawJson, Verifier } from "/src/browser.js";
+import { Client, rawJson, Verifier } from "/dist/browser.js";
 
 import { checkRow, isForNode } from "/test/native.mjs";
 
