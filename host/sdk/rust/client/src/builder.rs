@@ -144,8 +144,8 @@ impl ClientBuilder {
     ///
     /// [`Error::Invalid`]: a malformed home file, or one that others can read; no server; a malformed
     /// address; a token that would be sent in the clear, or a malformed one; unreadable authorities or
-    /// keys; keys without an audience; a floor, profiles or policies without keys, because nothing
-    /// would enforce them.
+    /// keys; keys without an audience; a floor, profiles, policies or allowed HMAC keys without
+    /// keys, because nothing would enforce them.
     pub fn build(self) -> Result<Client, Error> {
         let settings = if self.only_arguments { self.settings } else { self.settings.filled()? };
         let url = settings.url.ok_or_else(|| {

@@ -49,9 +49,11 @@ impl Trust {
         own: Own,
     ) -> Result<Self, Error> {
         let Some(mut keys) = keys else {
-            if own.floor.is_some() || own.accept.is_some() || own.policies.is_some() {
+            let is_any_set = own.floor.is_some() || own.accept.is_some() || own.policies.is_some();
+            if is_any_set || own.allow_hmac {
                 return Err(Error::invalid(
-                    "a floor, accepted profiles or policies need pinned keys: nothing enforces them without",
+                    "a floor, accepted profiles, policies or HMAC keys need pinned keys: nothing \
+                     enforces them without",
                 ));
             }
             return Ok(Self { pinned: None, audience });

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use signoff_client::verify::{Floor, Key, Keyring};
+use signoff_client::verify::{Floor, Key, Keyring, Profile};
 use signoff_client::{Action, Client, Context, Error, Execution, GuardError, blocking};
 
 use crate::office::http::Reply;
@@ -411,6 +411,8 @@ fn requirements_that_nothing_would_enforce_are_refused() {
     let code =
         |client: signoff_client::ClientBuilder| client.build().unwrap_err().code().to_owned();
     assert_eq!(code(office.client().floor(Floor::default().threshold(2))), "request-invalid");
+    assert_eq!(code(office.client().accept([Profile::V2])), "request-invalid");
+    assert_eq!(code(office.client().allow_hmac(true)), "request-invalid");
     assert_eq!(code(office.pinned().without_keys().policies(["x"])), "request-invalid");
     assert_eq!(code(office.client().keys(keyring())), "request-invalid", "no audience");
 }
