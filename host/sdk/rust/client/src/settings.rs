@@ -3,9 +3,11 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
+#[cfg(unix)]
+use rustix::fs::{Mode, OFlags};
 use serde::Deserialize;
 
 use crate::error::Error;
@@ -93,7 +95,7 @@ fn folder(environment: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
 
 fn read(path: &Path) -> Result<Home, Error> {
     let wrong = |why: &str| Error::invalid(format!("`{}`: {why}", path.display()));
-    let mut file = match File::open(path) {
+    let mut file = match open(path) {
         Ok(file) => file,
         Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
             return Ok(Home::default());
@@ -101,6 +103,9 @@ fn read(path: &Path) -> Result<Home, Error> {
         Err(e) => return Err(wrong(&e.to_string())),
     };
     let metadata = file.metadata().map_err(|e| wrong(&e.to_string()))?;
+    if !metadata.is_file() {
+        return Err(wrong("it is not a regular file"));
+    }
     is_private(&metadata).map_err(wrong)?;
     if metadata.len() > HOME_BYTES_MAX {
         return Err(wrong("larger than 64 KiB"));
@@ -118,13 +123,25 @@ fn read(path: &Path) -> Result<Home, Error> {
     })
 }
 
+/// Opens a file. Does not wait for a writer if it is a pipe.
+#[cfg(unix)]
+fn open(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
+}
+
+#[cfg(not(unix))]
+fn open(path: &Path) -> io::Result<File> {
+    File::open(path)
+}
+
 /// Refuses a file that holds a token and that others can read or write.
 #[cfg(unix)]
 fn is_private(metadata: &fs::Metadata) -> Result<(), &'static str> {
     use std::os::unix::fs::MetadataExt;
 
     let me = rustix::process::geteuid().as_raw();
-    if metadata.uid() != me && metadata.uid() != 0 {
+    if metadata.uid() != me {
         return Err("it belongs to another user");
     }
     if metadata.mode() & 0o066 != 0 {
@@ -192,12 +209,49 @@ mod tests {
         };
         assert_eq!(found("https://home").token.as_deref(), Some("of-home"));
         assert!(found("https://home").ca.is_some());
-        let other = found("https://other");
-        assert!(other.token.is_none() && other.ca.is_none());
-        assert_eq!(other.audience.as_deref(), Some("home"));
+        for different in ["https://other", "https://home/", "https://HOME"] {
+            let other = found(different);
+            assert!(other.token.is_none() && other.ca.is_none(), "{different}");
+            assert_eq!(other.audience.as_deref(), Some("home"));
+        }
         let set = [("SIGNOFF_SERVER", "https://other"), ("SIGNOFF_TOKEN", "t")];
         let found = filled(Settings::default(), home.path(), &set).unwrap();
         assert_eq!(found.token.as_deref(), Some("t"));
+    }
+
+    #[test]
+    fn a_home_without_a_server_has_no_token() {
+        let home = self::home(r#"{"token": "of-home", "ca": "ca.pem"}"#, 0o600);
+        let set = [("SIGNOFF_SERVER", "https://other")];
+        let found = filled(Settings::default(), home.path(), &set).unwrap();
+        assert!(found.token.is_none() && found.ca.is_none());
+    }
+
+    #[test]
+    fn a_pipe_is_refused_and_not_waited_for() {
+        let home = self::home("{}", 0o600);
+        let file = home.path().join("signoff/client.json");
+        fs::remove_file(&file).unwrap();
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &file, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        let refused = filled(Settings::default(), home.path(), &[]).err().unwrap();
+        assert!(refused.contains("not a regular file"), "{refused}");
+        fs::remove_file(&file).unwrap();
+        fs::create_dir(&file).unwrap();
+        let refused = filled(Settings::default(), home.path(), &[]).err().unwrap();
+        assert!(refused.contains("not a regular file"), "{refused}");
+    }
+
+    #[test]
+    fn a_home_file_of_another_user_is_refused() {
+        let home = self::home(HOME, 0o600);
+        match std::os::unix::fs::chown(home.path().join("signoff/client.json"), Some(12345), None) {
+            // Only root can give a file away.
+            Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => return,
+            given => given.unwrap(),
+        }
+        let refused = filled(Settings::default(), home.path(), &[]).err().unwrap();
+        assert!(refused.contains("another user"), "{refused}");
     }
 
     #[test]
