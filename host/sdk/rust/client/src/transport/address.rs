@@ -109,6 +109,12 @@ mod tests {
             ("http://localhost.evil.example", "localhost.evil.example", 80, "", false, false),
             ("http://127.0.0.1.evil.example", "127.0.0.1.evil.example", 80, "", false, false),
             ("http://10.0.0.1", "10.0.0.1", 80, "", false, false),
+            ("http://LocalHost", "LocalHost", 80, "", false, true),
+            // Resolvers may take these for this machine; they count as another one.
+            ("http://2130706433", "2130706433", 80, "", false, false),
+            ("http://0x7f000001", "0x7f000001", 80, "", false, false),
+            ("http://127.1", "127.1", 80, "", false, false),
+            ("http://[::ffff:127.0.0.1]", "::ffff:127.0.0.1", 80, "", false, false),
         ];
         for (text, host, port, prefix, is_tls, is_loopback) in table {
             let address = Address::parse(text).unwrap();
