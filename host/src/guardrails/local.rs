@@ -107,7 +107,7 @@ impl Guardrails {
     ///
     /// # Errors
     ///
-    /// `policy-trapped` if the active policy cannot be evaluated; as [`Self::ready`].
+    /// `policy-trapped` if the active policy cannot be evaluated; `store-unavailable`.
     pub async fn active_policy(&self) -> Result<Option<String>, Refusal> {
         Ok(match self.usable_policy_slot().await?.active {
             Active::Policy(policy) => Some(policy.digest().to_owned()),
