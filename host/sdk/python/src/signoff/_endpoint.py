@@ -12,6 +12,7 @@ import struct
 import urllib.parse
 from typing import Optional
 
+from ._files import check_regular
 from .errors import Invalid, Unavailable
 
 UNIX_SCHEME = "unix:"
@@ -90,7 +91,7 @@ class Endpoint:
     def tls_context(self, ca: Optional[str]) -> Optional[ssl.SSLContext]:
         """Returns the TLS settings: this machine's authorities, and those of the file `ca`.
 
-        Raises `Invalid` with `request-invalid` if the file is not readable.
+        Raises `Invalid` with `request-invalid` if the file is not readable, or not a regular one.
         """
         if not self.tls:
             return None
@@ -98,6 +99,7 @@ class Endpoint:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if ca is not None:
             try:
+                check_regular(ca)
                 context.load_verify_locations(cafile=ca)
             except (OSError, ssl.SSLError) as error:
                 raise _malformed(f"certificate authorities in `{ca}`: {error}") from None

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import pathlib
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Union
 
+from ._files import read_owned
 from .errors import Invalid
 
 # The members of a key that the verifier reads; see `types.wit`.
@@ -21,7 +21,10 @@ def read_keys(keys: Keys) -> List[Dict[str, Any]]:
     """Reads pinned keys: a file or a value in a form that `signoff key list --json` or
     `signoff key generate` prints, a keyring file, one key, or a list of keys.
 
-    Raises `Invalid` with `request-invalid`. No message contains material.
+    A file must be a regular one, and belong to this user or to root.
+
+    Raises `Invalid` with `request-invalid`, or `limit-exceeded` for a file of more than 4 MiB. No
+    message contains material.
     """
     if isinstance(keys, (str, os.PathLike)):
         path = os.fspath(keys)
@@ -82,14 +85,9 @@ def _public_half(listed: Mapping[str, Any]) -> Any:
 
 def _read(path: str) -> str:
     try:
-        data = pathlib.Path(path).read_bytes()
-        if len(data) > FILE_BYTES_MAX:
-            raise Invalid("limit-exceeded", f"`{path}` has more than {FILE_BYTES_MAX} bytes")
-        return data.decode()
+        return read_owned(path, FILE_BYTES_MAX)
     except OSError as error:
         raise Invalid("request-invalid", f"keys in `{path}`: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise Invalid("request-invalid", f"keys in `{path}`: not UTF-8") from None
 
 
 def _parse(text: str, path: str) -> Any:

@@ -6,10 +6,9 @@ import dataclasses
 import json
 import os
 import pathlib
-import stat
-import sys
 from typing import Any, Dict, Optional
 
+from ._files import read_private
 from .errors import Invalid
 
 FILE_BYTES_MAX = 1 << 20
@@ -44,8 +43,8 @@ class Settings:
         The home file's token and authorities belong to its `server`: they are used only if that is,
         byte for byte, the server that is called.
 
-        Raises `Invalid` with `request-invalid` for a home file that is malformed or that other
-        users can access.
+        Raises `Invalid` with `request-invalid` for a home file that is malformed, is not a regular
+        file, belongs to another user, or that other users can access.
         """
         given = {"url": url, "token": token, "ca": ca}
         environment = {
@@ -77,7 +76,7 @@ def _read_home() -> Dict[str, str]:
     if path is None:
         return {}
     try:
-        text = _read_private(path)
+        text = read_private(path, FILE_BYTES_MAX)
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
@@ -97,23 +96,3 @@ def _read_home() -> Dict[str, str]:
             raise Invalid("request-invalid", f"`{path}`: expected `{member}` to be a text")
         found[name] = str(path.parent / value) if name in _PATHS else value
     return found
-
-
-def _read_private(path: pathlib.Path) -> str:
-    """Reads a file that only this user can access."""
-    with open(path, "rb") as opened:
-        found = os.fstat(opened.fileno())
-        if sys.platform != "win32":
-            if found.st_uid != os.geteuid():
-                raise Invalid("request-invalid", f"`{path}` belongs to another user")
-            if stat.S_IMODE(found.st_mode) & 0o077:
-                raise Invalid(
-                    "request-invalid", f"other users can access `{path}`: run chmod 600 on it"
-                )
-        data = opened.read(FILE_BYTES_MAX + 1)
-    if len(data) > FILE_BYTES_MAX:
-        raise Invalid("limit-exceeded", f"`{path}` has more than {FILE_BYTES_MAX} bytes")
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        raise Invalid("request-invalid", f"`{path}` is not UTF-8") from None
