@@ -78,3 +78,32 @@ def test_executor_of_the_runbook_refuses_it_too(
 def test_floor_with_unknown_members_is_refused(fake: Fake, floor: Any) -> None:
     with pytest.raises(signoff.Invalid, match="`floor`"):
         guarded(fake, floor=floor, keys=[KEY], audience="tests")
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        KEY,
+        [KEY, {**KEY, "algorithm": "hmac-sha256", "private": SECRET}],
+        (KEY,),
+        {"format": 1, "keys": [KEY]},
+        {"items": [{**KEY, "public_key": SECRET}]},
+        [{"material": SECRET}],
+        [SECRET],
+        SECRET.encode(),
+    ],
+)
+def test_keys_are_not_shown(keys: Any) -> None:
+    attempt = signoff.Attempt(**ATTEMPT, keys=keys)
+    with signoff.Client("http://127.0.0.1:1", "token") as client:
+        approved = client.approved(**ATTEMPT, keys=keys)
+        for shown in (repr(attempt), str(attempt), f"{[attempt]}", repr(approved), repr(client)):
+            assert SECRET not in shown
+    assert attempt.keys is keys
+
+
+def test_attempt_shows_the_rest() -> None:
+    shown = repr(signoff.Attempt(**ATTEMPT, keys=[KEY], audience="tests"))
+    assert "keys=[{'id': 'alice', 'algorithm': 'ed25519'}], audience='tests'" in shown
+    assert "context={'to': 'prod'}" in shown
+    assert "keys='alice.json'" in repr(signoff.Attempt(**ATTEMPT, keys="alice.json"))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from typing import TYPE_CHECKING, Any, Mapping, Optional, Sequence, Union
 
 from .encode import Json
 from .errors import Invalid
-from .keys import Keys
+from .keys import Keys, read_keys
 
 if TYPE_CHECKING:
     from typing_extensions import TypedDict
@@ -78,6 +79,12 @@ class Attempt:
     allow_hmac: bool = False
     policy: Optional[Union[Policy, AsyncPolicy]] = None
 
+    def __repr__(self) -> str:
+        """Shows of keys no more than id and algorithm: the material of HMAC keys is secret."""
+        values = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
+        values["keys"] = _without_material(self.keys)
+        return f"Attempt({', '.join(f'{name}={value!r}' for name, value in values.items())})"
+
     def check(self) -> None:
         """Raises `Invalid` with `request-invalid` for what only pinned keys can enforce and there
         are none, then for a malformed `floor`."""
@@ -94,3 +101,12 @@ class Attempt:
         for name in self.floor:
             if name not in FLOOR:
                 raise Invalid("request-invalid", f"unknown member `{name}` of `floor`")
+
+
+def _without_material(keys: Any) -> Any:
+    if keys is None or isinstance(keys, (str, os.PathLike)):
+        return keys
+    try:
+        return [{"id": key["id"], "algorithm": key["algorithm"]} for key in read_keys(keys)]
+    except Invalid:
+        return "malformed"
