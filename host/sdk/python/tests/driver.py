@@ -11,7 +11,7 @@ import pathlib
 import struct
 import sys
 import threading
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 try:
     import signoff
@@ -157,7 +157,7 @@ def guard(command: Command) -> Command:
         options["keys"] = command["keys"]
     approval_id, shown = None, None
     try:
-        client(command).guard(function, **options)
+        client(command, command.get("call_timeout")).guard(function, **options)
     except FunctionFailed:
         pass
     except signoff.SignoffError as error:
@@ -181,8 +181,11 @@ def call(command: Command) -> Command:
     return {"ok": answer.members}
 
 
-def client(command: Command) -> signoff.Client:
-    return signoff.Client(command["url"], command.get("token"), ca=command.get("ca"))
+def client(command: Command, timeout: Optional[float] = None) -> signoff.Client:
+    url, token, ca = command["url"], command.get("token"), command.get("ca")
+    if timeout is None:
+        return signoff.Client(url, token, ca=ca)
+    return signoff.Client(url, token, ca=ca, timeout=timeout)
 
 
 def arguments(command: Command, names: Any) -> Dict[str, Any]:
