@@ -16,6 +16,7 @@ from live import AUDIENCE, Liar, Office, must_not_run
 from wat_policies import policy
 
 import signoff
+from signoff import runbook
 
 ATTEMPT: Dict[str, Any] = {"agent": "deployer", "action": "deploy", "context": {"to": "prod"}}
 ALLOWS, DENIES = policy("allow", "small"), policy("deny", "never", "not today\x07"[:9])
@@ -351,6 +352,44 @@ def test_guard_runs_what_the_policy_allows(
             assert execution.context_text == '{"to": "prod"}'
         assert (execution.id, execution.approval_id, execution.reported) == ("", "", False)
         assert execution.verdict is not None and execution.verdict.local
+
+
+def test_with_pinned_keys_an_allow_of_the_server_still_needs_an_approval(
+    office: PolicyOffice, client: signoff.Client, settings: Dict[str, Any]
+) -> None:
+    office.activate(ALLOWS)
+    pinned = {**ATTEMPT, "keys": office.keys, "audience": AUDIENCE}
+    # None of these signed the policy, so the server is asked, whose word this is.
+    with client.policy(**{**settings, "signers": []}) as local:
+        with pytest.raises(signoff.TimedOut):
+            client.guard(must_not_run, **pinned, policy=local, timeout=0.2)
+        with client.approved(**ATTEMPT, policy=local) as execution:
+            assert execution.verdict is not None and not execution.verdict.local
+    with client.policy(**settings) as local:
+        with client.approved(**pinned, policy=local) as execution:
+            assert execution.verdict is not None and execution.verdict.local
+        assert execution.approval_id == ""
+
+
+def test_executor_with_pinned_keys_takes_no_allow_of_the_server(
+    office: PolicyOffice, client: signoff.Client, settings: Dict[str, Any]
+) -> None:
+    office.activate(ALLOWS)
+    db = runbook.Session(client)
+
+    def execute(engine: Any, **options: Any) -> Any:
+        executor = runbook.Executor(db, engine, run=lambda execution: "ran", **options)
+        return asyncio.run(executor.execute(plan=ATTEMPT))
+
+    pinned = {"keys": office.keys, "audience": AUDIENCE}
+    assert execute(db) == "ran"
+    with client.policy(**{**settings, "signers": []}) as remote:
+        for engine in (db, client, remote):
+            with pytest.raises(runbook.GuardrailViolation) as refused:
+                execute(engine, **pinned)
+            assert refused.value.violation_type == "approval_required"
+    with client.policy(**settings) as local:
+        assert execute(local, **pinned) == "ran"
 
 
 def test_guard_runs_nothing_that_the_policy_denies(

@@ -75,7 +75,8 @@ class Executor:
         """Runs a plan `{agent, action, context, plan?}` once, and returns what `run` returns.
 
         The approval must exist, be approved, signed, unexpired and unused, and of exactly this
-        agent, action, context and plan. Without `approval_id`, the policy must allow the action.
+        agent, action, context and plan. Without `approval_id`, the policy must allow the action;
+        with pinned keys, a policy in this process: an `allow` of the server is not enough.
 
         Raises `GuardrailViolation`, whose `violation_type` is the code and whose message and
         `details` name the members of a context that differ; `Unavailable`, `Forbidden` and others
@@ -128,7 +129,8 @@ class Executor:
             plan=attempt.plan,
         )
         details = {"agent": attempt.agent, "action": attempt.action, "reason": decision.reason}
-        if decision.requires_approval:
+        # With pinned keys no word of the server makes an action run.
+        if decision.requires_approval or (attempt.keys is not None and not decision.local):
             message = "Action requires human approval"
             raise GuardrailViolation(message, "approval_required", details)
         text, _ = canonical(json_text(attempt.context))

@@ -9,6 +9,7 @@ from typing import Any, Dict, Mapping, Optional
 from .._printable import printable
 from ..approval import Evaluation
 from ..async_client import AsyncClient
+from ..client import Client
 from ..encode import Json
 from ..errors import SignoffError
 from .session import Session
@@ -41,6 +42,8 @@ class GuardrailDecision:
     requires_approval: bool
     reason: str
     rule: Optional[str] = None
+    local: bool = False
+    """Whether it was made in this process: by a local policy or an engine of the caller's own."""
 
 
 class ExecutionGuardrails:
@@ -72,12 +75,13 @@ class ExecutionGuardrails:
         verdict = self._engine.evaluate(agent=agent, action=action, context=context, plan=plan)
         if inspect.isawaitable(verdict):
             raise TypeError("`evaluate` of the policy engine must not be a coroutine function")
-        return decide(verdict, agent, action)
+        local = getattr(verdict, "local", not isinstance(self._engine, Client))
+        return decide(verdict, agent, action, local)
 
 
-def decide(verdict: Evaluation, agent: str, action: str) -> GuardrailDecision:
+def decide(verdict: Evaluation, agent: str, action: str, local: bool) -> GuardrailDecision:
     """Returns the decision of a verdict; a verdict of an unknown kind denies."""
     if verdict.decision not in ("allow", "require_approval"):
         details = {"agent": agent, "action": action, "reason": verdict.reason}
         raise GuardrailViolation(f"Denied by policy: {verdict.reason}", "policy-denied", details)
-    return GuardrailDecision(verdict.decision != "allow", verdict.reason, verdict.rule)
+    return GuardrailDecision(verdict.decision != "allow", verdict.reason, verdict.rule, local)
