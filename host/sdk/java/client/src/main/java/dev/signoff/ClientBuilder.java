@@ -115,8 +115,8 @@ public final class ClientBuilder {
     }
 
     /**
-     * Sets the least that this executor requires of an approval. Only pinned keys enforce it: {@link Client#guard} refuses
-     * it without them, and so it does {@link #accept}, {@link #policies} and {@link #allowHmac}.
+     * Sets the least that this executor requires of an approval. Only pinned keys enforce it: without them
+     * {@link Client#guard} refuses it, as it refuses {@link #accept}, {@link #policies} and {@link #allowHmac}.
      *
      * @param least the floor
      * @return this
