@@ -1,6 +1,7 @@
 package verifier
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -135,6 +136,7 @@ func keysFor(use string, text []byte) (Keyring, error) {
 var errForm = errors.New("keyring: expected entries of id, algorithm, material, status, use, approver and groups")
 
 func entriesOf(text []byte) ([]entry, error) {
+	text = asList(text)
 	var entries []entry
 	if json.Unmarshal(text, &entries) == nil {
 		return entries, nil
@@ -155,6 +157,25 @@ func entriesOf(text []byte) ([]entry, error) {
 		return nil, errForm
 	}
 	return []entry{one}, nil
+}
+
+// asList makes one list of entries that stand in lines of their own, as files put together have them.
+func asList(text []byte) []byte {
+	var lines [][]byte
+	for line := range bytes.Lines(text) {
+		line = bytes.TrimSpace(line)
+		if len(line) == 0 {
+			continue
+		}
+		if line[0] != '{' || line[len(line)-1] != '}' {
+			return text
+		}
+		lines = append(lines, line)
+	}
+	if len(lines) < 2 {
+		return text
+	}
+	return append(append([]byte{'['}, bytes.Join(lines, []byte{','})...), ']')
 }
 
 func (e entry) key() (Key, error) {

@@ -208,8 +208,15 @@ func TestKeyrings(t *testing.T) {
 			t.Errorf("%s: %+v, %v", name, keys, err)
 		}
 	}
+	// Two files put together.
+	line := `{"id":"%s","algorithm":"ed25519","material":"x","status":"active","use":"approve","approver":"ann","groups":[]}`
+	lines := strings.Replace(line, "%s", "a", 1) + "\n\n" + strings.Replace(line, "%s", "b", 1) + "\n"
+	if keys, err := verifier.ParseKeyring([]byte(lines)); err != nil || len(keys) != 2 || keys[1].ID != "b" {
+		t.Errorf("lines: %+v, %v", keys, err)
+	}
 	for name, text := range map[string]string{
-		"empty": "", "null": "null", "no key": "[]", "no keys": `{"keys":[]}`, "text": `"hunter2"`, "no id": `{"material":"hunter2"}`,
+		"a line of another kind": strings.Replace(line, "%s", "a", 1) + "\nhunter2\n",
+		"empty":                  "", "null": "null", "no key": "[]", "no keys": `{"keys":[]}`, "text": `"hunter2"`, "no id": `{"material":"hunter2"}`,
 		"both lists": `{"keys":[],"items":[]}`, "wrong kind": `[{"id":["hunter2"]}]`,
 		"only a log key": `[{"id":"l","algorithm":"ed25519","material":"hunter2","status":"active","use":"log"}]`,
 		"one id twice":   `[{"id":"a","algorithm":"ed25519","material":"x","status":"active","use":"approve"},{"id":"a","algorithm":"ed25519","material":"hunter2","status":"active","use":"approve"}]`,

@@ -129,6 +129,12 @@ test("keys are read from what the commands print, with paths relative to the hom
     writeFileSync(join(folder, "keys.json"), printed);
     assert.throws(() => new Client(), { code: "request-invalid" }, printed);
   }
+  // Two files put together.
+  const lines = join(folder, "lines.json");
+  writeFileSync(lines, `${JSON.stringify(newKey().public)}\n\n${JSON.stringify(newKey().public)}\n`);
+  new Client(server.url, { keys: lines, audience: "tests" });
+  writeFileSync(lines, `${JSON.stringify(newKey().public)}\nsecret\n`);
+  assert.throws(() => new Client(server.url, { keys: lines, audience: "tests" }), { code: "request-invalid" });
   assert.throws(() => new Client(server.url, { keys: join(folder, "missing") }), { code: "request-invalid" });
   new Client(server.url, { keys: newKey().public });
 });

@@ -97,12 +97,18 @@ class Home {
  */
 export function keysIn(keys) {
   // A file with `null` has no keys, and does not mean that none are pinned.
-  return typeof keys === "string" ? (json(keys) ?? {}) : keys;
+  return typeof keys === "string" ? (parsed(keys, asList(read(keys))) ?? {}) : keys;
 }
 
-/** @param {string} path */
-function json(path) {
-  return parsed(path, read(path));
+/**
+ * Makes one list of entries that stand in lines of their own, as files put together have them.
+ *
+ * @param {string} text
+ */
+function asList(text) {
+  const lines = text.split("\n").map((line) => line.trim()).filter((line) => line !== "");
+  const areEntries = lines.length > 1 && lines.every((line) => line.startsWith("{") && line.endsWith("}"));
+  return areEntries ? `[${lines.join(",")}]` : text;
 }
 
 /**

@@ -5,7 +5,7 @@ use std::fmt;
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::rejection::Rejection;
 
@@ -153,6 +153,14 @@ impl fmt::Debug for Key {
 #[serde(transparent)]
 pub struct Keyring(Vec<Key>);
 
+/// Makes one list of entries that stand in lines of their own, as files put together have them.
+fn as_list(text: &str) -> Zeroizing<String> {
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let is_entry = |line: &&str| line.starts_with('{') && line.ends_with('}');
+    let are_entries = lines.len() > 1 && lines.iter().all(is_entry);
+    Zeroizing::new(if are_entries { format!("[{}]", lines.join(",")) } else { text.to_owned() })
+}
+
 impl Keyring {
     /// Makes a keyring of these keys.
     pub fn new(keys: impl IntoIterator<Item = Key>) -> Self {
@@ -160,14 +168,15 @@ impl Keyring {
     }
 
     /// Parses public entries: one as `signoff key generate` prints it, a list of them, `{"keys": […]}`,
-    /// or the list that `signoff key list --json` prints. In that list an entry without a public key,
+    /// the list that `signoff key list --json` prints, or one entry a line. In that list an entry without a public key,
     /// which is a secret, is left out.
     ///
     /// # Errors
     ///
     /// `request-invalid` for anything else, including an entry with a private half.
     pub fn from_json(text: &str) -> Result<Self, Rejection> {
-        let Entries(keys) = serde_json::from_str(text).map_err(|e| {
+        let text = as_list(text);
+        let Entries(keys) = serde_json::from_str(&text).map_err(|e| {
             // Without serde's message, which may quote a secret in the wrong field.
             Rejection::invalid(format!(
                 "keyring: expected entries of id, algorithm, material, status, use, approver and \

@@ -127,11 +127,18 @@ fn contexts_and_operations_by_name() {
 }
 
 #[test]
-fn a_keyring_has_one_of_three_forms_and_no_private_half() {
+fn a_keyring_has_one_of_four_forms_and_no_private_half() {
     let list: Keyring = Keyring::from_json(KEYS).unwrap();
     assert_eq!(list.iter().map(Key::id).collect::<Vec<_>>(), ["alice", "carol"]);
     let listed = format!(r#"{{"format": 1, "keys": {KEYS}}}"#);
     assert_eq!(Keyring::from_json(&listed).unwrap().iter().count(), 2);
+    // Two files put together.
+    let entry = |id: &str| format!(r#"{{"id":"{id}","algorithm":"ed25519","material":"{}","status":"active","use":"approve","approver":"ann","groups":[]}}"#, "A".repeat(43));
+    let lines = format!("{}\n\n{}\n", entry("a"), entry("b"));
+    let ids: Vec<_> =
+        Keyring::from_json(&lines).unwrap().iter().map(|key| key.id().to_owned()).collect();
+    assert_eq!(ids, ["a", "b"]);
+    Keyring::from_json(&format!("{}\nb\n", entry("a"))).unwrap_err();
     for refused in [
         "",
         "{}",

@@ -45,7 +45,7 @@ public record Key(
     public static List<Key> parse(String text) {
         Object value;
         try {
-            value = Json.parse(text);
+            value = Json.parse(asList(text));
         } catch (JsonException malformed) {
             throw new IllegalArgumentException("keys are not JSON: " + malformed.getMessage());
         }
@@ -66,6 +66,14 @@ public record Key(
             }
         }
         return List.copyOf(keys);
+    }
+
+    /** Makes one list of entries that stand in lines of their own, as files put together have them. */
+    private static String asList(String text) {
+        List<String> lines = text.lines().map(String::strip).filter(line -> !line.isEmpty()).toList();
+        boolean areEntries = lines.size() > 1
+                && lines.stream().allMatch(line -> line.startsWith("{") && line.endsWith("}"));
+        return areEntries ? "[" + String.join(",", lines) + "]" : text;
     }
 
     private static Key of(Map<?, ?> entry) {

@@ -25,6 +25,9 @@ class KeyTest {
         String secret = "{\"id\":\"h\",\"algorithm\":\"hmac-sha256\",\"status\":\"active\",\"use\":\"approve\",\"groups\":[]}";
         assertEquals(List.of(ANN), Key.parse("{\"items\":[" + listed + "," + secret + "],\"keyring\":\"k\"}"));
         assertEquals(List.of(), Key.parse("[]"));
+        // Two files put together.
+        String line = ENTRY.replace("\n", " ");
+        assertEquals(List.of(ANN, ANN), Key.parse(line + "\n\n" + line + "\n"));
     }
 
     @ParameterizedTest
