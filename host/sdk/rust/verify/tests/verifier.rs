@@ -133,7 +133,12 @@ fn a_keyring_has_one_of_four_forms_and_no_private_half() {
     let listed = format!(r#"{{"format": 1, "keys": {KEYS}}}"#);
     assert_eq!(Keyring::from_json(&listed).unwrap().iter().count(), 2);
     // Two files put together.
-    let entry = |id: &str| format!(r#"{{"id":"{id}","algorithm":"ed25519","material":"{}","status":"active","use":"approve","approver":"ann","groups":[]}}"#, "A".repeat(43));
+    let entry = |id: &str| {
+        format!(
+            r#"{{"id":"{id}","algorithm":"ed25519","material":"{}","status":"active","use":"approve","approver":"ann","groups":[]}}"#,
+            "A".repeat(43)
+        )
+    };
     let lines = format!("{}\n\n{}\n", entry("a"), entry("b"));
     let ids: Vec<_> =
         Keyring::from_json(&lines).unwrap().iter().map(|key| key.id().to_owned()).collect();
