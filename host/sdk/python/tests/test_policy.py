@@ -327,6 +327,8 @@ def test_forked_child_decides_and_reports_by_itself(
 ) -> None:
     office.activate(ALLOWS)
     before = len(office.reported())
+    closed = client.policy(**settings)
+    assert closed.close() == 0
     with client.policy(**settings) as local:
         assert local.evaluate(**ATTEMPT).local
         child = os.fork()
@@ -339,6 +341,8 @@ def test_forked_child_decides_and_reports_by_itself(
                 os._exit(status)
         assert os.waitpid(child, 0)[1] == 0
         assert local.evaluate(**ATTEMPT).local
+    # A closed policy has nothing to leave to the parent: the numbers of its files are others' now.
+    assert closed.pending == 0
     assert len(office.reported()) == before + 3
 
 

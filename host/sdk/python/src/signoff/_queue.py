@@ -135,7 +135,8 @@ class DiskQueue:
         lock = _locked(folder)
         if lock is None:
             folder, lock = _folder_of_process(folder)
-        self._folder, self._lock_file, self._is_closed = folder, lock, False
+        self._folder, self._is_closed = folder, False
+        self._lock_file: Optional[int] = lock
         self._writes, self._syncs = threading.Lock(), threading.Lock()
         self._file: Optional[int] = None
         self._size = self._lines = self._written = self._synced = 0
@@ -196,18 +197,26 @@ class DiskQueue:
             if self._is_closed:
                 return
             self._is_closed = True
-            if self._file is not None:
-                os.close(self._file)
-                self._file = None
+            file, self._file = self._file, None
+            if file is not None:
+                os.close(file)
             if self._folder != self._root and not any(_files(self._folder)):
                 _remove_folder(self._folder)
-            os.close(self._lock_file)
+            lock, self._lock_file = self._lock_file, None
+            if lock is not None:
+                os.close(lock)
 
     def leave_to_parent(self) -> None:
-        """Closes the files of a forked child, whose parent has the same ones and the lock."""
+        """Closes the files of a forked child, whose parent has the same ones and the lock.
+
+        The fork may come between any two steps of another thread. A file is therefore forgotten
+        before it is closed: the number of a closed one may be another file's by now.
+        """
         for file in (self._file, self._lock_file):
             if file is not None:
                 os.close(file)
+        self._file = self._lock_file = None
+        self._is_closed = True
 
     def _write(self, data: bytes) -> Optional[int]:
         """Writes a line, and returns how many were written; None if the batch is full."""
@@ -240,10 +249,10 @@ class DiskQueue:
             os.fsync(self._file)
             key = _new_key()
             os.rename(self._folder / OPEN, self._folder / key)
-            os.close(self._file)
             self._sealed[key] = self._lines
             self._synced = self._written
-            self._file, self._size, self._lines = None, 0, 0
+            file, self._file, self._size, self._lines = self._file, None, 0, 0
+            os.close(file)
 
     def _remove(self, key: str) -> None:
         with contextlib.suppress(FileNotFoundError):
