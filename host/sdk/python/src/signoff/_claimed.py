@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import threading
 import time
 from typing import Callable, Dict
 
+from ._fork import ForkLock
 from .errors import Unverified
 
 # The clock of a server may be behind by this.
@@ -25,11 +24,7 @@ class ClaimedIds:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._deadlines: Dict[str, float] = {}
-        self.after_fork()
-
-    def after_fork(self) -> None:
-        """Makes the lock anew: in a forked child, another thread of the parent may hold it."""
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
 
     def add(self, id: str, expires_at: float, now: float) -> None:
         """Adds an id before it is claimed. Both times are of the wall clock, in Unix seconds.
@@ -54,6 +49,3 @@ class ClaimedIds:
 
 
 CLAIMED = ClaimedIds()
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=CLAIMED.after_fork)

@@ -6,7 +6,6 @@ import collections
 import hashlib
 import pathlib
 import platform
-import threading
 from importlib import metadata
 from typing import Any, Deque, Optional
 
@@ -14,6 +13,7 @@ from wasmtime import Config, Engine, Store, WasmtimeError
 from wasmtime.component import Component, Func, Linker
 
 from . import _compiled
+from ._fork import ForkLock
 from .errors import Invalid, VerifierTrapped
 
 WIRE = "signoff:approval/wire@0.1.0"
@@ -133,7 +133,7 @@ def _load(engine: Engine, wasm: bytes, digest: str) -> Component:
     return component
 
 
-_lock = threading.Lock()
+_lock = ForkLock()
 _shared: Optional[Module] = None
 
 

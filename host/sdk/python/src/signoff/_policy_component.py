@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import platform
-import threading
 from importlib import metadata
 from typing import Any, Mapping, Optional
 
@@ -12,6 +11,7 @@ from wasmtime import Config, Engine, Store, WasmtimeError
 from wasmtime.component import Component, Linker, Record
 
 from . import _compiled
+from ._fork import ForkLock
 from .verdict import Verdict, read_verdict
 
 GUARDRAILS = "signoff:approval/guardrails@0.1.0"
@@ -20,7 +20,7 @@ TABLE_ELEMENTS_MAX = 65_536
 # Compiled policies that are kept; one has about 12 MiB.
 CACHED_MAX = 8
 
-_lock = threading.Lock()
+_lock = ForkLock()
 _engine: Optional[Engine] = None
 
 

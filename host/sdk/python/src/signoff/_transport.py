@@ -7,13 +7,13 @@ import os
 import select
 import socket
 import ssl
-import threading
 import time
 import weakref
 from typing import Iterator, List, Mapping, Optional, Set, Union
 
 from ._endpoint import Endpoint
 from ._flow import Exchange, Need, Pause, Work
+from ._fork import ForkLock
 from ._http1 import Cut, Malformed, Request, Response, ResponseReader
 from .errors import Unavailable
 
@@ -48,7 +48,7 @@ class Transport:
         self._headers = headers
         self._idle: List[_Connection] = []
         self._busy: Set[_Connection] = set()
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._process = os.getpid()
         # A client that is never closed closes its connections with itself.
         weakref.finalize(self, _close_all, self._idle)
@@ -128,8 +128,7 @@ class Transport:
             connection.abort()
 
     def after_fork(self) -> None:
-        """Makes the lock anew in a child: a thread of the parent may have had it."""
-        self._lock = threading.Lock()
+        """Forgets, in a forked child, the exchanges of the parent's threads."""
         self._busy = set()
 
     def _take(self) -> Optional[_Connection]:

@@ -9,7 +9,6 @@ import logging
 import math
 import os
 import secrets
-import threading
 import time
 import weakref
 from types import TracebackType
@@ -18,6 +17,7 @@ from typing import Generic, List, Optional, Tuple, Type, TypeVar
 from ._api import Api
 from ._flow import AsyncIo, Flow, Io, Work, run, run_async
 from ._follower import Follower, Loaded
+from ._fork import ForkLock
 from ._policy_component import PolicyFailed
 from ._queue import MemoryQueue, open_queue
 from ._reporter import Reporter
@@ -58,7 +58,7 @@ class LocalPolicy:
         self._follower = Follower(api, transport, self._verifier, keys, audience, max_stale)
         self._reporter = Reporter(api, transport, open_queue(queue))
         self._is_closed = self._is_child = False
-        self._restarting = threading.Lock()
+        self._restarting = ForkLock()
         _alive.add(self)
         self._follower.start()
         self._reporter.start()
@@ -172,7 +172,6 @@ class LocalPolicy:
         self._reporter.queue.leave_to_parent()
         self._reporter.reset(MemoryQueue())
         self._follower.reset()
-        self._restarting = threading.Lock()
         self._is_child = not self._is_closed
 
     def _restart_after_fork(self) -> None:
