@@ -8,14 +8,15 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use axum::http::{HeaderValue, Method, Request, Uri, header};
 use rustls::CertificateError as Bad;
-use rustls::RootCertStore;
 use rustls::crypto::ring;
+use rustls::{AlertDescription, RootCertStore};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::unversioned::resolver::DefaultResolver;
 
 use super::exit::Failure;
 use super::unix::UnixConnector;
 use crate::api::is_loopback_name;
+use crate::ledger::rfc3339;
 use crate::server::{UNIX_SCHEME, read_chain};
 
 /// Timeout of a response: a wait of 60 s plus headroom.
@@ -122,6 +123,15 @@ impl Remote {
         Ok((status, body))
     }
 
+    /// Returns whether requests carry a token.
+    pub(super) fn has_token(&self) -> bool {
+        self.token.is_some()
+    }
+
+    fn speaks_tls(&self) -> bool {
+        self.url.starts_with("https:")
+    }
+
     fn unreachable(&self, error: ureq::Error) -> anyhow::Error {
         let url = &self.named;
         match of_tls(&error) {
@@ -130,6 +140,19 @@ impl Remote {
             }
             Some(rustls::Error::InvalidMessage(_)) => {
                 anyhow!("the server at {url} does not speak TLS")
+            }
+            Some(rustls::Error::AlertReceived(alert)) => {
+                anyhow!("the server at {url} ended the handshake of TLS: {}", alerted(*alert))
+            }
+            Some(rustls::Error::PeerIncompatible(_)) => {
+                anyhow!(
+                    "the server at {url} speaks neither TLS 1.2 nor TLS 1.3 with a cipher that is accepted here"
+                )
+            }
+            None if matches!(error, ureq::Error::Protocol(_)) && !self.speaks_tls() => {
+                anyhow!(
+                    "the server at {url} does not speak plain HTTP: does it speak TLS? Then use https://"
+                )
             }
             _ => anyhow::Error::new(error).context(format!("cannot reach the server at {url}")),
         }
@@ -158,7 +181,7 @@ impl Address {
         if given.contains('@') {
             // Not quoted: the part before the `@` may be a password.
             return Err(Failure::usage(
-                "a server's address must not contain `@`: give a token with SIGNOFF_TOKEN or --token",
+                "a server's address must not contain `@`: give a token with SIGNOFF_TOKEN or --token-file",
             ));
         }
         let wrong =
@@ -223,18 +246,61 @@ fn of_tls(error: &ureq::Error) -> Option<&rustls::Error> {
     }
 }
 
+/// Returns the names of a certificate, which the server chose, as a clause.
+fn valid_for(presented: &[String]) -> String {
+    const SHOWN: usize = 5;
+    // webpki wraps each in the name of its type: `DnsName("a.example")`.
+    let names: Vec<&str> = presented.iter().filter_map(|name| name.split('"').nth(1)).collect();
+    let shown = names.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
+    match names.len() {
+        0 => String::new(),
+        1..=SHOWN => format!(", only for {shown}"),
+        more => format!(", only for {shown} and {} more", more - SHOWN),
+    }
+}
+
+/// Returns what a server's alert means.
+fn alerted(alert: AlertDescription) -> String {
+    match alert {
+        AlertDescription::ProtocolVersion => "it speaks neither TLS 1.2 nor TLS 1.3".to_owned(),
+        AlertDescription::HandshakeFailure => {
+            "it has no cipher or kind of certificate that is accepted here".to_owned()
+        }
+        AlertDescription::UnrecognisedName => {
+            "it has no certificate for the name in the address".to_owned()
+        }
+        AlertDescription::CertificateRequired => "it requires a client's certificate".to_owned(),
+        other => format!("alert {}", u8::from(other)),
+    }
+}
+
 /// Returns why a certificate is refused, and how to fix it.
 fn refused(bad: &Bad) -> String {
     match bad {
-        Bad::Expired | Bad::ExpiredContext { .. } => "it has expired".to_owned(),
-        Bad::NotValidYet | Bad::NotValidYetContext { .. } => {
-            "it is not valid yet; is this machine's clock right?".to_owned()
+        Bad::Expired => "it has expired".to_owned(),
+        Bad::ExpiredContext { not_after, .. } => {
+            format!("it has expired, at {}", rfc3339(not_after.as_secs()))
         }
-        Bad::NotValidForName | Bad::NotValidForNameContext { .. } => {
-            "it is not valid for the name in the address".to_owned()
+        Bad::NotValidYet => "it is not valid yet; is this machine's clock right?".to_owned(),
+        Bad::NotValidYetContext { not_before, .. } => format!(
+            "it is not valid before {}; is this machine's clock right?",
+            rfc3339(not_before.as_secs())
+        ),
+        Bad::NotValidForName => "it is not valid for the name in the address".to_owned(),
+        Bad::NotValidForNameContext { presented, .. } => {
+            format!("it is not valid for the name in the address{}", valid_for(presented))
         }
         Bad::UnknownIssuer => {
-            "its issuer is not trusted on this machine; add an authority with --ca FILE".to_owned()
+            "its issuer is not trusted on this machine; add the authority, or a certificate that signed itself, with --ca FILE".to_owned()
+        }
+        Bad::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            "its signature is not of the kind of key that the trusted authority of this name has, so another authority signed it; name the right authority with --ca FILE".to_owned()
+        }
+        Bad::UnsupportedSignatureAlgorithmContext { .. } => {
+            "it, or an issuer of it, is signed by an algorithm that is not accepted, such as SHA-1; the server needs a certificate signed with SHA-256 or better".to_owned()
+        }
+        Bad::InvalidPurpose | Bad::InvalidPurposeContext { .. } => {
+            "it is not for servers: its extended key usage lacks `serverAuth`".to_owned()
         }
         Bad::BadSignature => {
             "its signature does not match the key of the authority it names".to_owned()
@@ -242,9 +308,6 @@ fn refused(bad: &Bad) -> String {
         other if format!("{other:?}").contains("CaUsedAsEndEntity") => {
             "it is an authority's own certificate; a server needs one issued by the authority"
                 .to_owned()
-        }
-        other if format!("{other:?}").contains("UnsupportedSignatureAlgorithm") => {
-            "it is signed by an algorithm that is not accepted, or with the key of another authority of the same name; name the right authority with --ca FILE".to_owned()
         }
         // A variant that no other message describes; its fields are bytes that nobody reads.
         other => {

@@ -30,6 +30,9 @@ struct Contents {
     period: ValidityPeriod,
     /// DNS names and IP addresses of the extension `subjectAltName`; `None` if it cannot be read.
     names: Option<Vec<String>>,
+    /// The hash of its signature, if clients no longer accept it. A certificate that names itself as
+    /// its issuer has none: clients that trust it do not verify its signature.
+    weak_hash: Option<&'static str>,
 }
 
 /// When a certificate is valid, in seconds since 1970. Both ends belong to it.
@@ -55,6 +58,7 @@ enum Defect {
     Expired { not_after: u64 },
     NotYetValid { not_before: u64 },
     WithoutName,
+    WeakHash(&'static str),
     ExpiresSoon { not_after: u64 },
     Unreadable,
     UnreadableNames,
@@ -70,7 +74,7 @@ impl Chain {
     pub fn problems(&self, now: u64) -> Vec<CertificateProblem> {
         let mut problems = Vec::new();
         for (place, contents) in (1..).zip(&self.0) {
-            let Some(Contents { period, names }) = contents else {
+            let Some(Contents { period, names, weak_hash }) = contents else {
                 problems.push(CertificateProblem { place, defect: Defect::Unreadable });
                 continue;
             };
@@ -80,7 +84,8 @@ impl Chain {
                 None => Some(Defect::UnreadableNames),
                 Some(names) => names.is_empty().then_some(Defect::WithoutName),
             };
-            let defects = period.defect(now).into_iter().chain(of_names);
+            let of_hash = weak_hash.map(Defect::WeakHash);
+            let defects = period.defect(now).into_iter().chain(of_names).chain(of_hash);
             problems.extend(defects.map(|defect| CertificateProblem { place, defect }));
         }
         problems
@@ -100,8 +105,10 @@ impl Chain {
 
 impl Contents {
     fn of(certificate: &[u8]) -> Option<Self> {
-        let certificate = Certificate::from_der(certificate).ok()?;
-        let certificate = certificate.tbs_certificate();
+        let whole = Certificate::from_der(certificate).ok()?;
+        let certificate = whole.tbs_certificate();
+        let weak_hash = weak_hash(&whole.signature_algorithm().oid.to_string())
+            .filter(|_| certificate.issuer() != certificate.subject());
         let validity = certificate.validity();
         let period = ValidityPeriod {
             not_before: validity.not_before.to_unix_duration().as_secs(),
@@ -111,7 +118,19 @@ impl Contents {
             let names = extension.map_or_else(Vec::new, |(_, SubjectAltName(names))| names);
             names.iter().filter_map(server_name).collect()
         });
-        Some(Self { period, names })
+        Some(Self { period, names, weak_hash })
+    }
+}
+
+/// Returns the hash of a signature algorithm that clients no longer accept, RFC 9155 and RFC 6151.
+fn weak_hash(oid: &str) -> Option<&'static str> {
+    match oid {
+        // sha1WithRSAEncryption, dsa-with-SHA1, ecdsa-with-SHA1
+        "1.2.840.113549.1.1.5" | "1.2.840.10040.4.3" | "1.2.840.10045.4.1" => Some("SHA-1"),
+        // md2WithRSAEncryption, md5WithRSAEncryption
+        "1.2.840.113549.1.1.2" => Some("MD2"),
+        "1.2.840.113549.1.1.4" => Some("MD5"),
+        _ => None,
     }
 }
 
@@ -155,7 +174,10 @@ impl CertificateProblem {
     /// Returns whether clients refuse the certificate now.
     pub fn is_refused(self) -> bool {
         match self.defect {
-            Defect::Expired { .. } | Defect::NotYetValid { .. } | Defect::WithoutName => true,
+            Defect::Expired { .. }
+            | Defect::NotYetValid { .. }
+            | Defect::WithoutName
+            | Defect::WeakHash(_) => true,
             Defect::ExpiresSoon { .. } | Defect::Unreadable | Defect::UnreadableNames => false,
         }
     }
@@ -174,6 +196,9 @@ impl CertificateProblem {
             }
             Defect::WithoutName => {
                 "have it issued with the server's name as `subjectAltName`, then send SIGHUP to the server"
+            }
+            Defect::WeakHash(_) => {
+                "have it issued again, signed with SHA-256 or better, then send SIGHUP to the server"
             }
             Defect::Unreadable | Defect::UnreadableNames => {
                 "check it with `openssl x509 -noout -text`, and with a client"
@@ -202,6 +227,7 @@ impl fmt::Display for CertificateProblem {
                 f,
                 "has neither a DNS name nor an IP address as `subjectAltName`, {consequence}"
             ),
+            Defect::WeakHash(hash) => write!(f, "is signed with {hash}, {consequence}"),
             Defect::ExpiresSoon { not_after } => write!(f, "expires at {}", rfc3339(not_after)),
             Defect::Unreadable => f.write_str(
                 "has a form that signoff cannot read, so its dates and names are not checked",

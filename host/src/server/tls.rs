@@ -27,6 +27,8 @@ use crate::private_file::{PrivateFileError, read_private_file};
 const CERTIFICATE_BYTES_MAX: u64 = 1 << 20;
 /// An RSA key of 16,384 bits takes 13 KiB.
 const KEY_BYTES_MAX: u64 = 64 << 10;
+/// A part of the first line of a private key in PEM.
+const KEY_MARK: &[u8] = b"PRIVATE KEY-----";
 /// Maximum duration of a handshake: two round trips, over any network.
 const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
 
@@ -191,16 +193,37 @@ pub fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     if pem.len() as u64 > CERTIFICATE_BYTES_MAX {
         return Err(format!("larger than {CERTIFICATE_BYTES_MAX} bytes"));
     }
+    if let Some(why) = not_pem(&pem) {
+        return Err(why.to_owned());
+    }
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     let chain = chain.map_err(|_| "malformed PEM".to_owned())?;
     if chain.is_empty() {
-        return Err("contains no certificate: expected PEM with `BEGIN CERTIFICATE`".to_owned());
+        let is_key = pem.windows(KEY_MARK.len()).any(|window| window == KEY_MARK);
+        let hint =
+            if is_key { "; it contains a private key: are the two files exchanged?" } else { "" };
+        return Err(format!(
+            "contains no certificate: expected PEM with `BEGIN CERTIFICATE`{hint}"
+        ));
     }
     for (place, certificate) in (1..).zip(&chain) {
         ParsedCertificate::try_from(certificate)
             .map_err(|_| format!("certificate {place} is not an X.509 certificate"))?;
     }
     Ok(chain)
+}
+
+/// Returns why a file is not PEM, if its first bytes show it.
+fn not_pem(bytes: &[u8]) -> Option<&'static str> {
+    match bytes {
+        [0xef, 0xbb, 0xbf, ..] => Some(
+            "begins with a byte order mark, which hides the first line: save it as UTF-8 without one",
+        ),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some("is UTF-16: save it as UTF-8"),
+        // A sequence of ASN.1, whose length follows.
+        [0x30, length, ..] if *length >= 0x80 => Some("is DER: convert it to PEM with `openssl`"),
+        _ => None,
+    }
 }
 
 fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
@@ -210,6 +233,9 @@ fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
         PrivateFileError::TooLarge => key_error(path, format!("larger than {KEY_BYTES_MAX} bytes")),
         PrivateFileError::Io(e) => key_error(path, e.to_string()),
     })?;
+    if let Some(why) = not_pem(&pem) {
+        return Err(key_error(path, why));
+    }
     // The parser's message could quote the file.
     let broken = |_| key_error(path, "malformed PEM");
     let mut keys = Vec::new();
