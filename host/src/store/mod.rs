@@ -374,7 +374,9 @@ pub enum StoreError {
     #[error("`{0}` is not a signoff store")]
     Foreign(String),
     /// The store has another format.
-    #[error("store has format {found}, this signoff reads {expected}")]
+    #[error(
+        "store has format {found}, this signoff reads {expected}: use the version that wrote it, or a new store (docs/upgrading.md)"
+    )]
     Format {
         /// The format of the file.
         found: u64,
