@@ -15,6 +15,7 @@ pub mod clock;
 pub mod code;
 pub mod config;
 mod core_dump;
+pub mod endpoint;
 pub mod engine;
 mod folder;
 pub mod guardrails;

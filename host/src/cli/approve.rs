@@ -342,8 +342,8 @@ pub(super) fn prompt(question: &str) -> Result<Option<String>, Failure> {
     if stdin().is_terminal() {
         let _ = rustix::termios::tcflush(stdin(), rustix::termios::QueueSelector::IFlush);
     }
-    eprint!("{question}");
-    stderr().flush()?;
+    let mut messages = stderr();
+    write!(messages, "{question}").and_then(|()| messages.flush())?;
     let mut answer = String::new();
     let read = stdin().read_line(&mut answer)?;
     Ok((read > 0).then(|| answer.trim().to_owned()))

@@ -105,7 +105,7 @@ fn decisions(scratch: &Scratch, length: Duration) -> Result<Vec<Figure>> {
 }
 
 fn announce(what: &str) {
-    eprintln!("measuring {what} …");
+    output::note(&format!("measuring {what} …"));
 }
 
 fn rows(figures: &[Figure]) -> Vec<[String; 4]> {

@@ -6,6 +6,7 @@ mod audit;
 mod bench;
 mod compile_module;
 mod completions;
+mod config;
 mod context;
 mod demo;
 mod destination;
@@ -32,18 +33,21 @@ mod request;
 mod run;
 mod screen;
 mod serve;
+mod setting_args;
 mod show;
 mod sign;
 mod signer;
 mod stats;
 mod token;
+mod token_file;
 mod transport;
 mod trust;
 mod unix;
 mod verify;
 mod wait;
 
-use std::path::PathBuf;
+use std::cmp::Ordering;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::builder::Resettable;
@@ -51,7 +55,7 @@ use clap::{
     ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource,
 };
 
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, SettingsFile};
 use crate::core_dump;
 use crate::keys::KeySource;
 use crate::store::redb::quiet_shielded_panics;
@@ -73,8 +77,8 @@ struct Cli {
 
 const EXIT_CODES: &str = "Exit codes: 0 success (verify, wait: valid, approved), 1 failure, 2 usage error, \
 3 refused, 4 still pending (evaluate: 0 allowed, 3 denied, 4 requires approval); run exits with the code of its command, or 125 if run itself fails.\n\n\
-Environment: SIGNOFF_STORE, SIGNOFF_SERVER, SIGNOFF_TOKEN, SIGNOFF_CA, SIGNOFF_APPROVER, SIGNOFF_KEYRING, \
-SIGNOFF_CONFIG mirror flags; SIGNOFF_HMAC_SECRET or HMAC_SECRET holds the secret, and the same name with _PREVIOUS the \
+Environment: SIGNOFF_STORE, SIGNOFF_SERVER, SIGNOFF_TOKEN, SIGNOFF_TOKEN_FILE, SIGNOFF_CA, SIGNOFF_APPROVER, SIGNOFF_KEYRING, \
+SIGNOFF_CONFIG mirror flags, and so do those of `signoff serve --help`; an empty variable counts as unset; SIGNOFF_HMAC_SECRET or HMAC_SECRET holds the secret, and the same name with _PREVIOUS the \
 one before, which verifies only; SIGNOFF_CACHE_DIR holds precompiled code; NO_COLOR turns colours off.";
 
 #[derive(Args)]
@@ -101,6 +105,9 @@ struct Global {
         hide_env_values = true
     )]
     token: Option<String>,
+    /// A file that holds the token to send to the server
+    #[arg(long, global = true, value_name = "FILE", env = "SIGNOFF_TOKEN_FILE")]
+    token_file: Option<PathBuf>,
     /// Certificate authorities to trust in addition to this machine's, PEM
     #[arg(long, global = true, value_name = "FILE", env = "SIGNOFF_CA")]
     ca: Option<PathBuf>,
@@ -116,6 +123,9 @@ struct Global {
     /// Print JSON
     #[arg(long, global = true)]
     json: bool,
+    /// Whether the settings name the store.
+    #[arg(skip)]
+    store_in_settings: bool,
 }
 
 #[derive(Subcommand)]
@@ -187,6 +197,9 @@ enum Command {
     Receipt(receipt::ReceiptCommand),
     /// Benchmark this machine: verification, digests, durable decisions
     Bench(bench::BenchArgs),
+    /// Check and show the settings of a server, without starting it
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
     /// Report errors and weaknesses of this deployment, with fixes
     Doctor(doctor::DoctorArgs),
     /// Compile a module for another process of this program
@@ -214,7 +227,7 @@ pub fn main() -> Exit {
         _ => Exit::Failed,
     };
     let done = Cli::from_arg_matches(&matches)
-        .map_err(|e| Failure::usage(e.to_string()))
+        .map_err(|e| Failure::usage(e.to_string().trim_start_matches("error: ").trim_end()))
         .and_then(|cli| cli.run(&matches));
     let exit = done.unwrap_or_else(|failure| {
         failure.print();
@@ -240,6 +253,17 @@ impl Cli {
     fn run(self, matches: &ArgMatches) -> Result<Exit, Failure> {
         let mut global = self.global;
         let mut target = global.target(matches)?;
+        if matches!(target, Target::Store(_)) && self.command.uses_files() {
+            let taken = global.take_places(matches);
+            // Both report what is wrong with the settings themselves.
+            if !matches!(self.command, Command::Doctor(_) | Command::Config(_)) {
+                taken?;
+            }
+            target = Target::Store(global.store.clone());
+        }
+        if matches!(target, Target::Server(_)) || matches!(self.command, Command::Login(_)) {
+            global.take_token(matches)?;
+        }
         if self.command.calls_the_home_server() {
             global.at_home(matches, &mut target)?;
         }
@@ -283,13 +307,22 @@ impl Cli {
             {
                 key::run_on_server(&command, &open()?)
             }
-            Command::Key(command) => key::run(&command, &global),
+            Command::Key(command) => {
+                if source(matches, "server") == Some(ValueSource::EnvVariable) {
+                    output::note(&format!(
+                        "this is the keyring `{}` of this machine, not that of the server in SIGNOFF_SERVER: `signoff key list --server URL` shows that one",
+                        global.keyring().display()
+                    ));
+                }
+                key::run(&command, &global)
+            }
             Command::Policy(command) => policy::run(&command, &global, open),
             Command::Module(command) => module::run(&command, &global, open),
             Command::Token(command) => token::run(&command, &open()?),
             Command::Audit(command) => audit::run(&command, &global, open),
             Command::Receipt(command) => receipt::run(&command, &global, open),
             Command::Bench(args) => bench::run(&args, &global),
+            Command::Config(command) => config::run(&command, &global, matches),
             Command::Doctor(args) => doctor::run(&args, &global, &target),
             Command::CompileModule(args) => Ok(compile_module::run(&args)),
             Command::Completions(args) => completions::run(&args, &mut Self::command()),
@@ -313,6 +346,7 @@ impl Command {
                 | Self::Explain(_)
                 | Self::Key(_)
                 | Self::Bench(_)
+                | Self::Config(_)
                 | Self::Doctor(_)
                 | Self::CompileModule(_)
                 | Self::Completions(_)
@@ -320,14 +354,65 @@ impl Command {
     }
 }
 
+impl Command {
+    /// Returns whether the command uses the store file or the keyring of this machine, unless a server
+    /// is given.
+    fn uses_files(&self) -> bool {
+        !matches!(
+            self,
+            Self::Demo(_)
+                | Self::Login(_)
+                | Self::Logout
+                | Self::Hash(_)
+                | Self::Bench(_)
+                | Self::CompileModule(_)
+                | Self::Completions(_)
+        )
+    }
+}
+
 impl Global {
+    /// Takes the store and the keyring that a settings file names, if `--config` names the file and
+    /// neither a flag nor a variable names another.
+    fn take_places(&mut self, matches: &ArgMatches) -> Result<(), ConfigError> {
+        if self.config.is_none() {
+            return Ok(());
+        }
+        let file = self.settings_file()?;
+        if !is_given(matches, "store")
+            && let Some(store) = file.path_of("store.file")
+        {
+            self.store = store.to_owned();
+            self.store_in_settings = true;
+        }
+        if self.keyring.is_none() {
+            self.keyring = file.path_of("keys.file").map(Path::to_owned);
+        }
+        Ok(())
+    }
+
+    /// Reads the token's file, unless the token itself is given where more precedence is.
+    fn take_token(&mut self, matches: &ArgMatches) -> Result<(), Failure> {
+        let Some(file) = &self.token_file else { return Ok(()) };
+        let rank = |name| source(matches, name).unwrap_or(ValueSource::DefaultValue);
+        match rank("token").cmp(&rank("token_file")) {
+            Ordering::Greater => {}
+            Ordering::Less => self.token = Some(token_file::read(file)?),
+            Ordering::Equal => {
+                return Err(Failure::usage(
+                    "a token and a token file are both given; use only one of --token and --token-file, or of SIGNOFF_TOKEN and SIGNOFF_TOKEN_FILE",
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// Takes the server of the home file as the target if none is given and this folder has no store.
     /// The token and authorities of the file are used for its own server only.
     fn at_home(&mut self, matches: &ArgMatches, target: &mut Target) -> Result<(), Failure> {
         let has_store = || {
-            let default =
-                matches!(source(matches, "store"), None | Some(ValueSource::DefaultValue));
-            !default || self.store.try_exists().unwrap_or(true)
+            let named = is_given(matches, "store") || self.store_in_settings;
+            named || self.store.try_exists().unwrap_or(true)
         };
         if matches!(target, Target::Store(_)) && has_store() {
             return Ok(());
@@ -361,9 +446,14 @@ impl Global {
         }
     }
 
-    /// Loads the deployment's settings.
+    /// Loads the deployment's settings, those that the service needs.
     fn config(&self) -> Result<Config, ConfigError> {
-        Config::load(self.config.as_deref(), &self.store)
+        Ok(self.settings_file()?.config())
+    }
+
+    /// Loads the settings file.
+    fn settings_file(&self) -> Result<SettingsFile, ConfigError> {
+        SettingsFile::load(self.config.as_deref(), &self.store)
     }
 
     /// Returns the path of the settings.
@@ -386,6 +476,11 @@ impl Global {
         let beside = || crate::keys::keyring_beside(&self.store);
         self.keyring.clone().unwrap_or_else(beside)
     }
+}
+
+/// Returns whether a flag or a variable gives a global argument.
+fn is_given(matches: &ArgMatches, name: &str) -> bool {
+    !matches!(source(matches, name), None | Some(ValueSource::DefaultValue))
 }
 
 /// Returns the source of a global argument's value; it may follow the subcommand.

@@ -9,14 +9,18 @@ use super::output::{line, note, plain, table};
 use super::transport::{Access, Transport};
 use super::{Exit, context, exit::Failure};
 use crate::api::TokenShown;
+use crate::clock::{Clock, SystemClock};
 use crate::code::Code;
+
+/// The time before its expiry in which a token is marked: 14 days, as for certificates.
+const SOON: i64 = 14 * 24 * 60 * 60;
 
 #[derive(Subcommand)]
 pub(super) enum TokenCommand {
     /// Create a token, and print it once
     Create(CreateArgs),
     /// List tokens, in order of creation
-    List,
+    List(ListArgs),
     /// Revoke a token; later requests with it are refused
     Revoke(RevokeArgs),
 }
@@ -40,6 +44,16 @@ pub(super) struct CreateArgs {
 }
 
 #[derive(Args)]
+#[command(after_help = "Examples:
+  signoff token list
+  signoff token list --expires-within 14d   # what to renew now; nothing printed: nothing to do")]
+pub(super) struct ListArgs {
+    /// Only tokens in use that expire within this time: 3600, 8h, 14d
+    #[arg(long, value_name = "TIME", value_parser = context::seconds)]
+    expires_within: Option<i64>,
+}
+
+#[derive(Args)]
 pub(super) struct RevokeArgs {
     /// The token's id, or a unique prefix of it
     id: String,
@@ -54,7 +68,7 @@ struct Page {
 pub(super) fn run(command: &TokenCommand, transport: &Transport) -> Result<Exit, Failure> {
     match command {
         TokenCommand::Create(args) => create(args, transport),
-        TokenCommand::List => list(transport),
+        TokenCommand::List(args) => list(args, transport),
         TokenCommand::Revoke(args) => revoke(args, transport),
     }
 }
@@ -96,8 +110,15 @@ fn create(args: &CreateArgs, transport: &Transport) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn list(transport: &Transport) -> Result<Exit, Failure> {
-    let tokens = all(transport)?;
+fn list(args: &ListArgs, transport: &Transport) -> Result<Exit, Failure> {
+    let mut tokens = all(transport)?;
+    let now = SystemClock.now();
+    if let Some(within) = args.expires_within {
+        tokens.retain(|token| {
+            let left = left(token, now);
+            token.revoked_at.is_none() && left.is_some_and(|left| (1..=within).contains(&left))
+        });
+    }
     if transport.json {
         line(&serde_json::to_string(&json!({ "items": tokens }))?);
         return Ok(Exit::Done);
@@ -106,7 +127,11 @@ fn list(transport: &Transport) -> Result<Exit, Failure> {
         let roles: Vec<&str> = token.roles.iter().map(|role| role.as_str()).collect();
         let state = match (&token.revoked_at, &token.expires_at) {
             (Some(at), _) => format!("revoked {at}"),
-            (None, Some(at)) => format!("until {at}"),
+            (None, Some(at)) => match left(token, now) {
+                Some(left) if left <= 0 => format!("expired {at}"),
+                Some(left) if left <= SOON => format!("expires soon, {at}"),
+                _ => format!("until {at}"),
+            },
             (None, None) => "for good".to_owned(),
         };
         let agents = token.agents.as_deref().unwrap_or("-").to_owned();
@@ -115,6 +140,12 @@ fn list(transport: &Transport) -> Result<Exit, Failure> {
     let rows = tokens.iter().map(row).collect();
     table(["ID", "SUBJECT", "ROLES", "AGENTS", "STATE"], rows);
     Ok(Exit::Done)
+}
+
+/// Returns the seconds until a token expires; `None` if it does not.
+fn left(token: &TokenShown, now: u64) -> Option<i64> {
+    let at = chrono::DateTime::parse_from_rfc3339(token.expires_at.as_deref()?).ok()?;
+    Some(at.timestamp().saturating_sub_unsigned(now))
 }
 
 fn revoke(args: &RevokeArgs, transport: &Transport) -> Result<Exit, Failure> {

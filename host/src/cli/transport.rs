@@ -195,11 +195,30 @@ impl Transport {
             return Ok(answer);
         }
         match serde_json::from_slice::<Problem>(&answer) {
-            Ok(problem) => Err(Failure::Refused { problem, json: self.json }),
+            Ok(problem) => {
+                Err(Failure::Refused { problem: self.with_hint(problem), json: self.json })
+            }
             Err(_) => Err(Failure::Failed(anyhow!(
                 "the server returned status {status} without a reason"
             ))),
         }
+    }
+
+    /// Adds where a token comes from to the refusal of a call without one.
+    fn with_hint(&self, problem: Problem) -> Problem {
+        let Kind::Remote(remote) = &self.kind else { return problem };
+        if problem.code != Code::UNAUTHENTICATED.text {
+            return problem;
+        }
+        let hint = match remote.has_token() {
+            false => {
+                "no token was sent: set SIGNOFF_TOKEN, give --token-file FILE, or run `signoff login URL`"
+            }
+            true => {
+                "the token that was sent is not accepted; it is that of --token, --token-file, SIGNOFF_TOKEN, SIGNOFF_TOKEN_FILE or `signoff login`, in this order"
+            }
+        };
+        Problem { detail: format!("{}; {hint}", problem.detail), ..problem }
     }
 
     /// Opens the file, makes one call, and closes it, so that another process can use it between

@@ -69,9 +69,12 @@ pub fn variable_with_newline() -> Option<&'static str> {
     })
 }
 
-/// Returns all variables that hold a secret: no child process gets them.
+/// Returns all variables that hold a secret, or name its file: no child process gets them.
 pub fn all_secret_variables() -> impl Iterator<Item = &'static str> {
-    SECRET_VARIABLES.into_iter().chain(PREVIOUS_VARIABLES).chain(["SIGNOFF_TOKEN"])
+    SECRET_VARIABLES
+        .into_iter()
+        .chain(PREVIOUS_VARIABLES)
+        .chain(["SIGNOFF_TOKEN", "SIGNOFF_TOKEN_FILE"])
 }
 
 fn first_of(

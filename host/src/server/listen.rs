@@ -1,62 +1,18 @@
-//! The addresses on which the server may listen.
+//! The addresses on which the server may listen, and how they are bound.
 
-use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
-use std::str::FromStr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::task::{Context as Task, Poll};
 
-use anyhow::{Context, Result, ensure};
-use tokio::net::{TcpListener, TcpStream, UnixStream};
+use anyhow::{Context, Result, bail, ensure};
+use rustix::net::sockopt::set_ipv6_v6only;
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixStream};
 
 use super::unix::UnixSocket;
+use crate::endpoint::{Endpoint, ListenAddress, UNIX_SCHEME};
 
-/// Before the path of a Unix socket.
-pub const UNIX_SCHEME: &str = "unix:";
-
-/// An address to listen on: `127.0.0.1:8787`, or `unix:PATH`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ListenAddress {
-    /// TCP.
-    Tcp(SocketAddr),
-    /// A Unix socket, for this user only.
-    Unix(PathBuf),
-}
-
-impl ListenAddress {
-    /// Returns whether only this machine reaches it.
-    pub fn is_local(&self) -> bool {
-        match self {
-            Self::Tcp(address) => address.ip().is_loopback(),
-            Self::Unix(_) => true,
-        }
-    }
-}
-
-impl FromStr for ListenAddress {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.strip_prefix(UNIX_SCHEME) {
-            Some("") => Err("expected a path after `unix:`".to_owned()),
-            Some(path) => Ok(Self::Unix(path.into())),
-            None => text
-                .parse()
-                .map(Self::Tcp)
-                .map_err(|_| "expected `ADDRESS:PORT` or `unix:PATH`".to_owned()),
-        }
-    }
-}
-
-impl fmt::Display for ListenAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(address) => address.fmt(f),
-            Self::Unix(path) => write!(f, "{UNIX_SCHEME}{}", path.display()),
-        }
-    }
-}
+/// Connections that wait to be accepted: as `TcpListener::bind` has it.
+const BACKLOG: u32 = 1024;
 
 /// A bound address.
 #[derive(Debug)]
@@ -155,7 +111,44 @@ impl Exposure {
     }
 }
 
-/// Binds the server's address.
+/// Resolves where a server listens.
+///
+/// # Errors
+///
+/// A name that has no address.
+pub async fn resolve(endpoints: &[Endpoint]) -> Result<Vec<Vec<ListenAddress>>> {
+    let mut resolved = Vec::new();
+    for endpoint in endpoints {
+        let addresses = endpoint.resolve().await;
+        resolved.push(addresses.with_context(|| format!("cannot listen on `{endpoint}`"))?);
+    }
+    Ok(resolved)
+}
+
+/// Binds the addresses of one endpoint. Of a name's addresses, those that this machine does not have
+/// are left out: many name `::1` although they have no IPv6.
+///
+/// # Errors
+///
+/// 1. as [`Exposure::allows`] 2. an address that is in use 3. no address of this machine
+pub async fn bind_all(addresses: &[ListenAddress], exposure: Exposure) -> Result<Vec<Listener>> {
+    addresses.iter().try_for_each(|address| exposure.allows(address))?;
+    let (mut bound, mut absent) = (Vec::new(), None);
+    for address in addresses {
+        match bind(address, exposure).await {
+            Ok(listener) => bound.push(listener),
+            Err(e) if addresses.len() > 1 && is_absent(&e) => absent = Some(e),
+            Err(e) => return Err(e),
+        }
+    }
+    match absent {
+        Some(e) if bound.is_empty() => Err(e),
+        None if bound.is_empty() => bail!("no address to listen on"),
+        _ => Ok(bound),
+    }
+}
+
+/// Binds one address.
 ///
 /// # Errors
 ///
@@ -167,13 +160,41 @@ pub async fn bind(address: &ListenAddress, exposure: Exposure) -> Result<Listene
             let bound = TcpListener::bind(tcp).await;
             bound.map(Listener::Tcp).with_context(|| format!("cannot listen on `{address}`"))
         }
+        ListenAddress::Every { port } => {
+            let bound = match bind_every(*port) {
+                Err(e) if is_unsupported(&e) => {
+                    TcpListener::bind((Ipv4Addr::UNSPECIFIED, *port)).await
+                }
+                bound => bound,
+            };
+            bound.map(Listener::Tcp).with_context(|| format!("cannot listen on `{address}`"))
+        }
         ListenAddress::Unix(path) => Ok(Listener::Unix(UnixSocket::bind(path)?)),
     }
 }
 
+/// Binds a port of every address, IPv4 and IPv6, whatever the machine's default for the latter is.
+fn bind_every(port: u16) -> io::Result<TcpListener> {
+    let socket = TcpSocket::new_v6()?;
+    set_ipv6_v6only(&socket, false)?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)))?;
+    socket.listen(BACKLOG)
+}
+
+/// Returns whether this machine has no IPv6.
+fn is_unsupported(e: &io::Error) -> bool {
+    let unsupported = rustix::io::Errno::AFNOSUPPORT.raw_os_error();
+    e.raw_os_error() == Some(unsupported) || e.kind() == io::ErrorKind::AddrNotAvailable
+}
+
+fn is_absent(e: &anyhow::Error) -> bool {
+    e.downcast_ref::<io::Error>().is_some_and(is_unsupported)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Exposure, bind};
+    use super::{Exposure, Listener, bind, bind_all};
 
     /// Every combination: tokens, TLS, a proxy, and the parts of the refusal.
     const TABLE: [(bool, bool, bool, &[&str]); 8] = [
@@ -191,7 +212,9 @@ mod tests {
     async fn other_addresses_than_loopback_need_tokens_and_an_encrypted_way() {
         for (tokens, tls, behind_proxy, named) in TABLE {
             let exposure = Exposure { tokens, tls, behind_proxy, unauthenticated: false };
-            for address in ["0.0.0.0:0", "[::]:0", "[::ffff:127.0.0.1]:0", "[::ffff:0.0.0.0]:0"] {
+            for address in
+                ["0.0.0.0:0", "[::]:0", "[::ffff:127.0.0.1]:0", "[::ffff:0.0.0.0]:0", ":0"]
+            {
                 let bound = bind(&address.parse().unwrap(), exposure).await;
                 if named.is_empty() {
                     // A machine may have no IPv6; then the error says so.
@@ -225,5 +248,47 @@ mod tests {
             assert!(why.contains("without a log key") && why.contains(address), "{why}");
         }
         assert!(bind(&"127.0.0.1:0".parse().unwrap(), exposed).await.is_ok());
+    }
+
+    /// A name counts as loopback only if all its addresses do, and nothing is bound before all were
+    /// checked.
+    #[tokio::test]
+    async fn every_address_of_a_name_must_be_allowed() {
+        let of =
+            |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<_>>();
+        let plain = Exposure::default();
+        assert!(bind_all(&of(&["127.0.0.1:0", "127.0.0.2:0"]), plain).await.is_ok());
+        let why = bind_all(&of(&["127.0.0.1:0", "192.0.2.1:0"]), plain).await.unwrap_err();
+        assert!(format!("{why:#}").contains("refusing to listen on `192.0.2.1:0`"), "{why:#}");
+    }
+
+    #[tokio::test]
+    async fn addresses_of_a_name_that_this_machine_lacks_are_left_out() {
+        let of =
+            |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<_>>();
+        let open =
+            Exposure { tokens: true, tls: true, behind_proxy: false, unauthenticated: false };
+        // Addresses for documentation, which no machine has.
+        let bound = bind_all(&of(&["203.0.113.77:0", "127.0.0.1:0"]), open).await.unwrap();
+        assert_eq!(bound.len(), 1);
+        for addresses in [&["203.0.113.77:0"][..], &["203.0.113.77:0", "198.51.100.77:0"]] {
+            let why = bind_all(&of(addresses), open).await.unwrap_err();
+            assert!(format!("{why:#}").contains("cannot listen on `"), "{why:#}");
+        }
+        // One in use is no reason to leave it out.
+        let [Listener::Tcp(bound)] = bound.as_slice() else { panic!("{bound:?}") };
+        let taken = bound.local_addr().unwrap().to_string();
+        assert!(bind_all(&of(&[&taken, "127.0.0.2:0"]), open).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_port_of_every_address_takes_ipv4() {
+        let open =
+            Exposure { tokens: true, tls: true, behind_proxy: false, unauthenticated: false };
+        let Listener::Tcp(bound) = bind(&":0".parse().unwrap(), open).await.unwrap() else {
+            panic!("not TCP")
+        };
+        let port = bound.local_addr().unwrap().port();
+        tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     }
 }

@@ -28,8 +28,9 @@ use crate::api::{Connection, Metrics};
 use listen::Accepted;
 use places::{Place, Places};
 
+pub use crate::endpoint::{Endpoint, EndpointError, ListenAddress, UNIX_SCHEME};
 pub use chain::{CertificateProblem, Chain, ValidityPeriod};
-pub use listen::{Exposure, ListenAddress, Listener, UNIX_SCHEME, bind};
+pub use listen::{Exposure, Listener, bind, bind_all, resolve};
 pub use tls::{Tls, TlsError, read_chain};
 pub(crate) use unix::connect;
 

@@ -112,6 +112,23 @@ impl WitnessFile {
         Ok(Some(opened.checkpoint))
     }
 
+    /// Returns whether the file exists and is not empty, without verifying what it holds.
+    ///
+    /// # Errors
+    ///
+    /// [`WitnessError::Unusable`]: its directory does not exist, a file or directory of another user,
+    /// or a file that cannot be read.
+    pub fn has_content(&self) -> Result<bool, WitnessError> {
+        let (folder, name) =
+            self.folder().map_err(|e| self.unusable(format!("its folder: {e}")))?;
+        match folder.read(&name) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(self.unusable(e)),
+            Ok((_, meta)) if !is_mine(&meta) => Err(self.unusable("it belongs to another user")),
+            Ok((_, meta)) => Ok(meta.len() > 0),
+        }
+    }
+
     /// Stores a signed checkpoint atomically and durably.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use crate::server::{CertificateProblem, Chain, read_chain};
 const NAMES_SHOWN: usize = 5;
 
 /// Checks the certificates of a file, as `serve` does when it loads them.
-pub(super) fn look(file: &Path) -> Vec<Finding> {
+pub(in crate::cli) fn look(file: &Path) -> Vec<Finding> {
     let shown = file.display();
     let chain = match read_chain(file) {
         Ok(certificates) => Chain::of(&certificates),

@@ -10,7 +10,7 @@ use crate::config::{Config, ConfigError};
 use crate::keys::{KeyDescription, KeyError, Keys, variable_with_newline};
 
 /// Checks that the settings file can be read and only be written by its owner, and what it accepts.
-pub(super) fn settings(config: &Result<Config, ConfigError>, path: &Path) -> Vec<Finding> {
+pub(in crate::cli) fn settings(config: &Result<Config, ConfigError>, path: &Path) -> Vec<Finding> {
     let config = match config {
         Ok(config) => config,
         Err(e) => return vec![Finding::bad("settings", e.to_string())],
@@ -44,7 +44,7 @@ pub(super) fn settings(config: &Result<Config, ConfigError>, path: &Path) -> Vec
 }
 
 /// Checks every key for decisions, and how it is stored.
-pub(super) fn look(keys: &Result<Keys, KeyError>, config: &Config) -> Vec<Finding> {
+pub(in crate::cli) fn look(keys: &Result<Keys, KeyError>, config: &Config) -> Vec<Finding> {
     let keys = match keys {
         Ok(keys) => keys,
         Err(e) => return vec![Finding::bad("keys", e.to_string())],

@@ -7,7 +7,7 @@ mod keys;
 mod modules;
 mod store;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -18,11 +18,15 @@ use crate::engine::{Allocation, Cache};
 use crate::keys::trust;
 use crate::verifier::Verifier;
 
+pub(super) use self::certificates::look as certificates;
+pub(super) use self::keys::{look as keys, settings};
+
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct DoctorArgs {
     /// Check the server's TLS certificate and its issuers, PEM: the file of `serve --tls-cert`
-    #[arg(long, value_name = "FILE")]
+    /// [default: that of the settings file]
+    #[arg(long, value_name = "FILE", env = "SIGNOFF_TLS_CERT")]
     tls_cert: Option<PathBuf>,
 }
 
@@ -42,7 +46,8 @@ enum Level {
 }
 
 /// The subject of a check, and its result.
-struct Finding {
+#[derive(Clone, Debug)]
+pub(super) struct Finding {
     what: &'static str,
     level: Level,
     found: String,
@@ -56,15 +61,18 @@ pub(super) fn run(args: &DoctorArgs, global: &Global, target: &Target) -> Result
             "doctor examines this machine: leave out --server, and unset SIGNOFF_SERVER",
         ));
     };
-    let config = global.config();
+    let file = global.settings_file();
+    let of_file = file.as_ref().ok().and_then(|file| file.path_of("tls.cert")).map(Path::to_owned);
+    let tls_cert = args.tls_cert.clone().or(of_file);
+    let config = file.map(|file| file.config());
     let mut findings = Vec::new();
-    findings.extend(keys::settings(&config, &global.config_path()));
+    findings.extend(settings(&config, &global.config_path()));
     let config = config.unwrap_or_default();
     let source = global.key_source(&config);
     let keys = source.load();
     findings.extend(keys::look(&keys, &config));
     findings.extend(modules::signers(&keys));
-    findings.extend(args.tls_cert.iter().flat_map(|file| certificates::look(file)));
+    findings.extend(tls_cert.iter().flat_map(|file| certificates::look(file)));
     findings.push(verifier());
     findings.extend(store::look(path, &trust(&source))?);
     // A store that cannot be read was reported above.
@@ -72,11 +80,11 @@ pub(super) fn run(args: &DoctorArgs, global: &Global, target: &Target) -> Result
         && !transport.has_no_store()
         && keys.is_ok()
     {
-        findings.extend(store::start_checks(&transport, args.tls_cert.is_some()));
+        findings.extend(store::start_checks(&transport, tls_cert.is_some()));
         findings.extend(store::lost_keys(&transport));
         findings.extend(modules::active_modules(&transport));
     }
-    let good = findings.iter().all(|finding| finding.level != Level::Bad);
+    let good = findings.iter().all(Finding::is_good);
     if global.json {
         let items: Vec<Value> = findings.iter().map(Finding::json).collect();
         output::line(&json!({ "good": good, "items": items }).to_string());
@@ -89,33 +97,42 @@ pub(super) fn run(args: &DoctorArgs, global: &Global, target: &Target) -> Result
 }
 
 impl Finding {
-    fn ok(what: &'static str, found: impl Into<String>) -> Self {
+    /// Returns whether it is no error; it may be a weakness.
+    pub(super) fn is_good(&self) -> bool {
+        self.level != Level::Bad
+    }
+
+    pub(super) fn ok(what: &'static str, found: impl Into<String>) -> Self {
         Self { what, level: Level::Ok, found: found.into(), fix: None }
     }
 
-    fn weak(what: &'static str, found: impl Into<String>, fix: impl Into<String>) -> Self {
+    pub(super) fn weak(
+        what: &'static str,
+        found: impl Into<String>,
+        fix: impl Into<String>,
+    ) -> Self {
         Self { what, level: Level::Weak, found: found.into(), fix: Some(fix.into()) }
     }
 
-    fn bad(what: &'static str, found: impl Into<String>) -> Self {
+    pub(super) fn bad(what: &'static str, found: impl Into<String>) -> Self {
         Self { what, level: Level::Bad, found: found.into(), fix: None }
     }
 
-    fn fixed_by(self, fix: impl Into<String>) -> Self {
+    pub(super) fn fixed_by(self, fix: impl Into<String>) -> Self {
         Self { fix: Some(fix.into()), ..self }
     }
 
-    fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         json!({
             "what": self.what,
-            "good": self.level != Level::Bad,
+            "good": self.is_good(),
             "level": self.level.as_str(),
             "found": self.found,
             "mend": self.fix,
         })
     }
 
-    fn print(&self) {
+    pub(super) fn print(&self) {
         let mark = match self.level {
             Level::Ok => "ok  ",
             Level::Weak => "weak",

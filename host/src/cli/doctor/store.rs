@@ -141,6 +141,9 @@ fn differences(examined: &Examined) -> Vec<Finding> {
     findings
 }
 
+/// The time before the expiry of a token in which it is reported, as for certificates.
+const TOKEN_EXPIRES_SOON: u64 = 14 * 24 * 60 * 60;
+
 fn token_findings(tokens: &[TokenRow]) -> Vec<Finding> {
     let living: Vec<&TokenRow> = tokens.iter().filter(|token| token.revoked_at.is_none()).collect();
     if tokens.is_empty() {
@@ -167,6 +170,18 @@ fn token_findings(tokens: &[TokenRow]) -> Vec<Finding> {
             "tokens",
             format!("one token of {mixed} may request or execute, and also decide"),
             "use separate tokens: an approver should not also be the requester or executor",
+        ));
+    }
+    let now = SystemClock.now();
+    let soon = |token: &&&TokenRow| {
+        token.expires_at.is_some_and(|at| at > now && at - now <= TOKEN_EXPIRES_SOON)
+    };
+    let expiring = subjects(living.iter().filter(soon).collect());
+    if !expiring.is_empty() {
+        findings.push(Finding::weak(
+            "tokens",
+            format!("tokens of {expiring} expire within 14 days"),
+            "create others with `signoff token create`; `signoff token list --expires-within 14d` has the ids",
         ));
     }
     let strong = |token: &&&TokenRow| {

@@ -149,6 +149,11 @@ fn list(path: &Path, json: bool) -> Result<Exit, Failure> {
     let keyring = existing(path)?;
     let keys: Vec<Listed> = keyring.described().map(|(key, signs)| (key, Some(signs))).collect();
     print_list(&keys, json, &json!({ "keyring": path }));
+    if let Ok(Some((variable, _))) = keys::secret_of_environment() {
+        output::note(&format!(
+            "{variable} holds a further key, which is not in the keyring; both count"
+        ));
+    }
     Ok(Exit::Done)
 }
 

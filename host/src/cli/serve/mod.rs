@@ -5,60 +5,45 @@ mod certificates;
 mod events;
 mod opening;
 mod running;
+mod server_settings;
 mod signals;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::anyhow;
 use clap::Args;
 
 use self::opening::KeyringFile;
 use self::signals::Files;
-use super::transport::{AUDIENCE_DEFAULT, Target};
+use super::setting_args::SettingArgs;
+use super::transport::Target;
 use super::{Exit, Global, exit::Failure};
-use crate::server::{self, Exposure, ListenAddress, Tls};
+use crate::config::Effective;
+use crate::keys::KeyError;
+use crate::server::{self, Exposure, ListenAddress};
 use crate::settings::Listener;
 use crate::start::Accepted;
 use crate::start::WitnessFile;
-use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
-use crate::store::{StoreError, Trust};
 
 pub(super) use self::opening::{Opened, not_lost};
 pub(super) use self::running::{Running, Setup, StartArgs};
+pub(super) use self::server_settings::ServerSettings;
 pub(super) use self::signals::interruption;
 
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ServeArgs {
-    /// The address to listen on, or unix:PATH for a socket that only this user can connect to; may be
-    /// repeated. Addresses other than loopback require tokens, TLS (or --behind-proxy) and a log key
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8787")]
-    listen: Vec<ListenAddress>,
-    /// The TLS certificate, PEM, followed by its issuers; SIGHUP reloads it
-    #[arg(long, value_name = "FILE")]
-    tls_cert: Option<PathBuf>,
-    /// The certificate's private key, PEM, mode 0600
-    #[arg(long, value_name = "FILE")]
-    tls_key: Option<PathBuf>,
-    /// A reverse proxy terminates TLS in front of this server; requires tokens even on loopback
-    #[arg(long)]
-    behind_proxy: bool,
-    /// The deployment's name, used if the store is created now
-    #[arg(long, default_value = AUDIENCE_DEFAULT)]
-    audience: String,
+    #[command(flatten)]
+    settings: SettingArgs,
     /// Create a missing store even though the keyring has a log key
     #[arg(long)]
     create_store: bool,
-    /// Keep the last checkpoint of the audit log in this file, outside the store; a store that does
-    /// not extend it does not start. Once used, it is required at every start
-    #[arg(long, value_name = "FILE")]
-    witness: Option<PathBuf>,
     /// Create the first witness of this store
-    #[arg(long, requires = "witness")]
+    #[arg(long)]
     new_witness: bool,
     /// Accept a store that does not extend its witness, and expire every unfinished approval
-    #[arg(long, requires = "witness")]
+    #[arg(long)]
     accept_rollback: bool,
     /// Accept a store whose head is not signed by a log key even though the keyring has one, and
     /// expire every unfinished approval
@@ -70,20 +55,20 @@ pub(super) struct ServeArgs {
     /// Accept a clock more than 30 days after the last audit entry; expires unfinished approvals
     #[arg(long)]
     accept_clock: bool,
-    /// Do not print a line per event
-    #[arg(long, short)]
-    quiet: bool,
 }
 
 const EXAMPLES: &str = "Examples:
   signoff serve
   signoff serve --listen 127.0.0.1:8787 --listen unix:/run/user/1000/signoff.sock
-  signoff serve --listen 0.0.0.0:8443 --tls-cert tls.pem --tls-key tls.key
+  signoff serve --listen :8443 --tls-cert tls.pem --tls-key tls.key
+  signoff serve --config /etc/signoff/signoff.toml                  # all of it in a file
   signoff serve --witness /mnt/other/checkpoint --new-witness   # the first start with a witness
   signoff serve --witness /mnt/other/checkpoint                 # every later one
   signoff serve --witness /mnt/other/checkpoint --accept-rollback   # after a restore from a backup
 
-What is accepted at a start (--new-witness, --accept-…) is recorded in the audit log.";
+A flag takes precedence over its variable, and this over the settings file: docs/settings.md has all
+of them, `signoff config show` those in force. What is accepted at a start (--new-witness, --accept-…)
+is recorded in the audit log, and only a flag accepts it, never a file or a variable.";
 
 pub(super) fn run(args: &ServeArgs, global: &Global, target: &Target) -> Result<Exit, Failure> {
     let Target::Store(store) = target else {
@@ -92,40 +77,59 @@ pub(super) fn run(args: &ServeArgs, global: &Global, target: &Target) -> Result<
         ));
     };
     log_to_stderr(global.json);
-    let config = global.config()?;
+    let file = global.settings_file()?;
+    let settings = ServerSettings::of(&Effective::of(&args.settings.given, &file))?;
+    args.check(&settings)?;
+    let config = file.config();
     let keys = global.key_source(&config);
     // Before anything is created: a server cannot run without keys.
-    keys.load()?;
-    let tls = args.tls()?;
-    let witness = args.witness.as_ref().map(WitnessFile::at);
+    keys.load().map_err(|e| absent_keys(e, store, &global.keyring()))?;
+    let tls = settings.tls()?;
+    let witness = settings.witness.as_ref().map(WitnessFile::at);
     let keyring = global.keyring();
     let keyring = KeyringFile { path: &keyring, has_command: config.keys.command.is_some() };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let trust = args.trust(&keys)?;
-        let mut exposure = args.exposure(store, trust.clone()).await?;
-        args.listen.iter().try_for_each(|address| exposure.allows(address))?;
-        let opened = args.open(store, &keys, &keyring, trust).await?;
+        let endpoints = server::resolve(&settings.listen).await?;
+        let addresses = || endpoints.iter().flatten();
+        let is_local = addresses().all(ListenAddress::is_local);
+        let mut exposure = settings.exposure(is_local, store, trust.clone()).await?;
+        addresses().try_for_each(|address| exposure.allows(address))?;
+        let opened = args.open(&settings, store, &keys, &keyring, trust).await?;
         exposure.unauthenticated = opened.unauthenticated.is_some();
         let mut listeners = Vec::new();
-        for address in &args.listen {
-            listeners.push(server::bind(address, exposure).await?);
+        for addresses in &endpoints {
+            listeners.extend(server::bind_all(addresses, exposure).await?);
         }
         // Before the address is printed: a caller that knows it may stop the server right away.
         let interruption = interruption()?;
-        let start = args.started(exposure, witness.as_ref());
+        let start = args.started(is_local, exposure, witness.as_ref());
         let setup = Setup { opened, keys, config, start, tls };
         let running = Running::start(setup, listeners).await?;
         let certificates = running.certificates.clone();
         signals::on_hangup(Files { certificates, service: Arc::clone(&running.service) })?;
         running.announce(global.json, store).await;
-        if !args.quiet {
+        if !settings.quiet {
             tokio::spawn(events::print(Arc::clone(&running.service), global.json));
         }
         interruption.await;
         running.stop().await;
         Ok(Exit::Done)
     })
+}
+
+/// Says which keys a store has lost. Without a store it is a first start, for which [`KeyError::None`]
+/// has the advice: here `signoff init` would make keys that verify nothing of this store.
+fn absent_keys(error: KeyError, store: &Path, keyring: &Path) -> anyhow::Error {
+    if error != KeyError::None || !store.exists() {
+        return error.into();
+    }
+    anyhow!(
+        "no keys: there is no keyring `{}`, and neither SIGNOFF_HMAC_SECRET nor HMAC_SECRET is set; `{}` exists, so there were keys: restore the keyring, or name it with --keyring, SIGNOFF_KEYRING or `file` below `[keys]`; new keys would verify nothing that the old ones signed",
+        keyring.display(),
+        store.display()
+    )
 }
 
 /// Writes one line for each failure of the server to stderr; JSON with `--json`.
@@ -141,27 +145,28 @@ fn log_to_stderr(json: bool) {
 }
 
 impl ServeArgs {
-    /// Returns the protections of this server. Whether tokens are required is read from the store.
-    async fn exposure(&self, store: &Path, trust: Trust) -> Result<Exposure> {
-        let tokens = (self.behind_proxy || !self.is_local())
-            && match RedbStore::open(store, OpenMode::Read, CheckIntegrity::No, trust) {
-                Err(StoreError::Missing(_)) => false,
-                store => crate::identity::tokens_required(&store?).await?,
-            };
-        let tls = self.tls_cert.is_some();
-        Ok(Exposure { tokens, tls, behind_proxy: self.behind_proxy, unauthenticated: false })
-    }
-
-    /// Returns whether only this machine reaches the server.
-    fn is_local(&self) -> bool {
-        self.listen.iter().all(ListenAddress::is_local)
+    /// Checks that what is accepted has something to accept.
+    fn check(&self, settings: &ServerSettings) -> Result<(), Failure> {
+        let given =
+            [(self.new_witness, "--new-witness"), (self.accept_rollback, "--accept-rollback")];
+        match given.iter().find(|(given, _)| *given && settings.witness.is_none()) {
+            None => Ok(()),
+            Some((_, flag)) => Err(Failure::usage(format!(
+                "{flag} needs a witness: --witness FILE, SIGNOFF_WITNESS, or `file` below `[witness]` in the settings"
+            ))),
+        }
     }
 
     /// Returns the arguments of the start.
-    fn started<'a>(&self, exposure: Exposure, witness: Option<&'a WitnessFile>) -> StartArgs<'a> {
+    fn started<'a>(
+        &self,
+        is_local: bool,
+        exposure: Exposure,
+        witness: Option<&'a WitnessFile>,
+    ) -> StartArgs<'a> {
         StartArgs {
             listener: Listener {
-                loopback: self.is_local(),
+                loopback: is_local,
                 tls: exposure.tls,
                 behind_proxy: exposure.behind_proxy,
             },
@@ -172,19 +177,6 @@ impl ServeArgs {
                 clock: self.accept_clock,
                 weaker_settings: self.accept_weaker_settings.clone(),
             },
-        }
-    }
-
-    fn tls(&self) -> Result<Option<Tls>, Failure> {
-        match (&self.tls_cert, &self.tls_key) {
-            (None, None) => Ok(None),
-            (Some(certificate), Some(key)) => Ok(Some(Tls::load(certificate, key)?)),
-            (Some(_), None) => Err(Failure::usage(
-                "--tls-cert needs --tls-key: give the file of the certificate's private key",
-            )),
-            (None, Some(_)) => Err(Failure::usage(
-                "--tls-key needs --tls-cert: give the file of the key's certificate",
-            )),
         }
     }
 }

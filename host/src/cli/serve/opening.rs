@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 
-use super::ServeArgs;
+use super::{ServeArgs, ServerSettings};
 use crate::cli::output;
+use crate::cli::transport::AUDIENCE_DEFAULT;
 use crate::keys::{self, KeyError, KeySource, Keys, NewKey, Usage};
 use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
 use crate::store::{Store, Trust};
@@ -43,6 +44,7 @@ impl ServeArgs {
     /// before a failed start would prevent the next one.
     pub(super) async fn open(
         &self,
+        settings: &ServerSettings,
         store: &Path,
         keys: &Arc<KeySource>,
         keyring: &KeyringFile<'_>,
@@ -59,7 +61,7 @@ impl ServeArgs {
         );
         // Checked before a store is created: a new store does not extend a witness that has seen
         // another, and a refused start writes nothing.
-        if let Some(witness) = &self.witness {
+        if let Some(witness) = &settings.witness {
             ensure!(
                 self.accept_rollback
                     || store.try_exists().unwrap_or(true)
@@ -70,8 +72,16 @@ impl ServeArgs {
             );
         }
         let made = self.create_store && !store.try_exists().unwrap_or(true);
-        let mode = OpenMode::Create { audience: self.audience.clone() };
+        let audience = settings.audience.as_deref();
+        let mode = OpenMode::Create { audience: audience.unwrap_or(AUDIENCE_DEFAULT).to_owned() };
         let opened = RedbStore::open(store, mode, CheckIntegrity::Yes, trust.clone())?;
+        ensure!(
+            audience.is_none_or(|audience| audience == opened.audience()),
+            "the audience of `{}` is `{}`, not `{}`: signatures for one deployment are not valid in another; name the right store, or leave the audience out",
+            store.display(),
+            opened.audience(),
+            audience.unwrap_or_default()
+        );
         if made {
             output::note(&format!(
                 "created a new, empty store for audience `{}`: until a token exists (`signoff token create`), every caller on this machine is admin",
