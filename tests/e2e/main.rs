@@ -51,6 +51,7 @@ mod policy_tool;
 mod policy_tool_build;
 mod policy_tool_diff;
 mod policy_tool_modules;
+mod policy_tool_test;
 mod quotas;
 mod races;
 mod request_ids;

@@ -261,7 +261,7 @@ fn eval_prints_the_verdict_and_its_reason() {
     let asks = eval(&home, "rules.toml", "quarantine", r#"{"risk_score":92}"#, &[]).exits(4);
     assert_eq!(
         asks.out,
-        "require_approval by rule `risky`: risk 92 (2 approvers, 1 of security, within 1800 s)\n\
+        "require_approval by rule `risky`: risk 92 (2 approvers, 1 of security, within 30 min)\n\
          line 5\trisky\trequire_approval\tmatched\t`context.risk_score >= 80` is true\n"
     );
     let failing = eval(&home, "rules.toml", "quarantine", "{}", &[]).exits(4);
@@ -278,6 +278,20 @@ fn eval_prints_the_verdict_and_its_reason() {
     for now in ["yesterday", "2025-01-01T00:00:00", "1969-12-31T23:59:59Z", ""] {
         assert!(planned(now).exits(2).err.contains("expected a time with its offset"), "{now}");
     }
+    // A condition of several lines is printed as one of several lines.
+    let lines =
+        "when = \"\"\"\n    has(context.risk_score)\n      && context.risk_score >= 80\n\"\"\"";
+    home.file("lines.toml", &RULES.replace("when = \"context.risk_score >= 80\"", lines));
+    let ran = eval(&home, "lines.toml", "quarantine", r#"{"risk_score":92}"#, &[]).exits(4);
+    assert!(
+        ran.out.ends_with(
+            "\tmatched\tits condition is true\n\
+             condition of rule `risky`, line 5:\n\
+             \x20   has(context.risk_score)\n\
+             \x20     && context.risk_score >= 80\n"
+        ),
+        "{ran:?}"
+    );
     let json = eval(&home, "rules.toml", "quarantine", r#"{"risk_score":92}"#, &["--json"])
         .exits(4)
         .json();

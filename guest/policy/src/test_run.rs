@@ -7,6 +7,7 @@ use signoff_core::authoring::{Attempt as AttemptText, Expected, Tested, TestedCa
 use crate::attempt::Attempt;
 use crate::file::Case;
 use crate::policy::Policy;
+use crate::verdict::Requirement;
 
 impl Policy {
     /// Runs the file's own tests, then `others`.
@@ -68,8 +69,24 @@ impl Policy {
 }
 
 fn meets(expected: &Expected, got: &Expected) -> bool {
+    let requirement = match (&expected.requirement, &got.requirement) {
+        (None, _) => true,
+        (Some(_), None) => false,
+        (Some(expected), Some(got)) => requires(got, expected),
+    };
     expected.decision == got.decision
         && (expected.rule.is_none() || expected.rule == got.rule)
-        && (expected.requirement.is_none() || expected.requirement == got.requirement)
+        && requirement
         && (expected.reason.is_none() || expected.reason == got.reason)
+}
+
+/// Returns whether a requirement has each part that is set in `expected`; with none set, no part.
+fn requires(got: &Requirement, expected: &Requirement) -> bool {
+    let Requirement { ttl_seconds, threshold, groups } = expected;
+    if *expected == Requirement::default() {
+        return got == expected;
+    }
+    (ttl_seconds.is_none() || *ttl_seconds == got.ttl_seconds)
+        && (threshold.is_none() || *threshold == got.threshold)
+        && (groups.is_empty() || *groups == got.groups)
 }

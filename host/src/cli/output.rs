@@ -81,6 +81,13 @@ pub(super) fn plain(text: &str) {
     screen.print();
 }
 
+/// Prints a result as [`plain`], in a style if colours are enabled.
+pub(super) fn painted(style: Style, text: &str) {
+    let mut screen = Screen::new();
+    screen.painted(style, text);
+    screen.print();
+}
+
 /// Prints a line to standard error. Ignores errors: the outcome of a command must still be
 /// reported, and a server must keep running.
 pub(super) fn note(text: &str) {
@@ -93,6 +100,17 @@ pub(super) fn note(text: &str) {
 pub(super) fn count(number: usize, word: &str) -> String {
     let more = if number == 1 { "" } else { "s" };
     format!("{number} {word}{more}")
+}
+
+/// Formats a length of time: `45 s`, `30 min`, `1 h 30 min`, `24 h`, `7 days`.
+pub(super) fn length(seconds: u64) -> String {
+    // A day is 24 h in words until there are two of them.
+    let (days, rest) =
+        if seconds < 172_800 { (0, seconds) } else { (seconds / 86_400, seconds % 86_400) };
+    let parts = [(days, "days"), (rest / 3_600, "h"), (rest % 3_600 / 60, "min"), (rest % 60, "s")];
+    let parts = parts.into_iter().filter(|(number, _)| *number > 0);
+    let parts: Vec<String> = parts.map(|(number, unit)| format!("{number} {unit}")).collect();
+    if parts.is_empty() { "0 s".to_owned() } else { parts.join(" ") }
 }
 
 /// Prints the status of an approval.
@@ -159,5 +177,29 @@ fn colour(status: &str) -> AnsiColor {
         "rejected" => AnsiColor::Red,
         "executed" => AnsiColor::Cyan,
         _ => AnsiColor::BrightBlack,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::length;
+
+    #[test]
+    fn lengths_have_units_and_are_exact() {
+        for (seconds, words) in [
+            (0, "0 s"),
+            (59, "59 s"),
+            (90, "1 min 30 s"),
+            (1_800, "30 min"),
+            (14_400, "4 h"),
+            (5_400, "1 h 30 min"),
+            (86_400, "24 h"),
+            (172_799, "47 h 59 min 59 s"),
+            (259_200, "3 days"),
+            (604_799, "6 days 23 h 59 min 59 s"),
+            (604_800, "7 days"),
+        ] {
+            assert_eq!(length(seconds), words);
+        }
     }
 }

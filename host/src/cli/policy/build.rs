@@ -77,9 +77,9 @@ fn destination(args: &BuildArgs) -> Result<Destination, Failure> {
 /// Runs the rules' tests; a failure prevents the build.
 fn run_tests(args: &BuildArgs, template: &Template, rules: &str, json: bool) -> Result<(), Stop> {
     let mut runtime = template.runtime()?;
-    let failed = |error| report_problems(&args.file, error, json);
-    let loaded = runtime.load(rules).map_err(failed)?;
-    let report = case::run(&mut runtime, &args.file, &loaded, None, json)?;
+    let failed = |file: &str, error| report_problems(file, error, json);
+    let loaded = runtime.load(rules).map_err(|error| failed(&args.file, error))?;
+    let report = case::run(&mut runtime, &args.file, &loaded, None, failed)?;
     if report.failed() == 0 {
         return Ok(());
     }

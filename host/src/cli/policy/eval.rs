@@ -152,12 +152,36 @@ fn print(policy: &LocalPolicy, trace: &[Trace]) {
     } else {
         output::table(["WHERE", "RULE", "VERDICT", "MATCHED", "WHY"], rows);
     }
+    for item in trace {
+        let condition = outline.condition(&item.rule).map(unindented);
+        if let Some(condition) = condition.filter(|condition| condition.contains('\n')) {
+            output::plain(&format!("condition of rule `{}`, line {}:", item.rule, item.line));
+            let lines = condition.lines().map(|line| format!("    {line}").trim_end().to_owned());
+            output::plain(&lines.collect::<Vec<_>>().join("\n"));
+        }
+    }
 }
 
-/// Formats a condition and its result.
+/// Removes what is before all lines of a condition, and empty lines around them.
+fn unindented(condition: &str) -> String {
+    let mut lines: Vec<&str> = condition.lines().map(str::trim_end).collect();
+    while lines.last().is_some_and(|line| line.is_empty()) {
+        lines.pop();
+    }
+    let first = lines.iter().position(|line| !line.is_empty()).unwrap_or(lines.len());
+    let lines = lines.get(first..).unwrap_or_default();
+    let filled = lines.iter().filter(|line| !line.is_empty());
+    let indent = filled.map(|line| line.len() - line.trim_start_matches(' ').len()).min();
+    let indent = indent.unwrap_or_default();
+    lines.iter().map(|line| line.get(indent..).unwrap_or_default()).collect::<Vec<_>>().join("\n")
+}
+
+/// Formats a condition and its result; one of several lines is printed apart.
 fn why(item: &Trace, condition: Option<&str>) -> String {
-    let condition =
-        condition.map_or_else(|| "its condition".to_owned(), |text| format!("`{text}`"));
+    let condition = condition
+        .map(unindented)
+        .filter(|condition| !condition.contains('\n'))
+        .map_or_else(|| "its condition".to_owned(), |text| format!("`{text}`"));
     match (&item.error, item.when.as_str()) {
         (_, "none") => "no condition".to_owned(),
         (Some(error), _) => format!("{condition} fails: {error}"),

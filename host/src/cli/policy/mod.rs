@@ -1,13 +1,15 @@
-//! `signoff policy`: offline tools for policy authors. Only `diff --history` needs a store or
+//! `signoff policy`: offline tools for policy authors. Only `diff` of what a server has needs a store or
 //! server. Rules are parsed by the template in the rules runtime, not here.
 
 mod build;
 mod case;
 mod check;
 mod diff;
+mod differs;
 mod eval;
 mod init;
 mod inspect;
+mod junit;
 mod local_policy;
 mod outline;
 mod problems;

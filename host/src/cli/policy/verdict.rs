@@ -1,5 +1,6 @@
 //! Formats verdicts.
 
+use crate::cli::output::length;
 use crate::policy::{Requirement, Verdict};
 
 /// Formats a verdict in one line.
@@ -27,6 +28,7 @@ pub(super) fn needs(requirement: &Requirement) -> String {
         format!("{threshold} {people}")
     });
     let groups = groups.iter().map(|(group, least)| format!("{least} of {group}"));
-    let within = ttl_seconds.map(|seconds| format!("within {seconds} s"));
+    let within = ttl_seconds
+        .map(|seconds| format!("within {}", length(u64::try_from(seconds).unwrap_or_default())));
     people.into_iter().chain(groups).chain(within).collect::<Vec<_>>().join(", ")
 }

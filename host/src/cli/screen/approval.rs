@@ -6,6 +6,7 @@ use chrono::{DateTime, Local};
 
 use super::Screen;
 use crate::api::{Approval, Requirement};
+use crate::cli::output::length;
 use crate::clock::{Clock, SystemClock};
 use crate::keys::Keys;
 
@@ -147,7 +148,8 @@ pub(in super::super) fn needs(requirement: &Requirement) -> String {
     let people = if *threshold == 1 { "approver" } else { "approvers" };
     let groups: String =
         groups.iter().map(|(group, least)| format!(", {least} of {group}")).collect();
-    format!("{threshold} {people}{groups}, within {ttl_seconds} s")
+    let ttl = length(*ttl_seconds);
+    format!("{threshold} {people}{groups}, within {ttl}")
 }
 
 /// Returns how far an approval is from its requirement: `1 of 2 approvals, sre still missing`. The

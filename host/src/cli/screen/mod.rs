@@ -109,6 +109,17 @@ impl Screen {
         }
     }
 
+    /// Adds a result as [`Self::result`], in a style if colours are enabled.
+    pub(super) fn painted(&mut self, style: Style, text: &str) {
+        let first = self.lines.len();
+        self.result(text);
+        if self.colours {
+            for line in self.lines.iter_mut().skip(first) {
+                *line = format!("{style}{line}{style:#}");
+            }
+        }
+    }
+
     /// Adds a message that may quote others: `signoff: ` and the text, each further line in a
     /// gutter.
     pub(super) fn message(&mut self, text: &str) {
