@@ -35,6 +35,7 @@ GET  /api/v1/events                    | -    | all | -   | all | - | all
 POST /api/v1/guardrails/evaluate       | all  | -   | all | -   | - | -
 GET  /api/v1/guardrails/policy         | all  | -   | all | -   | - | -
 GET  /api/v1/guardrails/policy/{digest}/wasm | all | - | all | - | - | -
+GET  /api/v1/guardrails/attempts       | all  | all | all | all | all | all
 POST /api/v1/guardrails/decisions      | all  | -   | all | -   | - | -
 GET  /api/v1/keys                      | all  | all | all | all | - | all
 GET  /api/v1/modules                   | -    | -   | -   | all | all | all
@@ -321,6 +322,57 @@ fn with_any_token_in_the_store_every_call_requires_one() {
     for route in OPEN {
         cast.server.get(route).ok();
     }
+}
+
+/// Only what a policy is given, of all approvals for the role `policy`, and for others of those that they
+/// may read.
+#[test]
+fn attempts_are_what_a_policy_is_given_and_no_more() {
+    let cast = Cast::new();
+    let approved = cast.approval("/execute", "policy", true);
+    let other = cast.approval("", "policy", false);
+    let policy = cast.holder("policy");
+    let page = policy.get("/api/v1/guardrails/attempts").ok();
+    let expected: Vec<Value> = [&other, &approved]
+        .iter()
+        .map(|approval| {
+            json!({
+                "id": approval["id"], "agent": approval["agent"], "action": "act",
+                "context": { "n": 1 }, "plan": null,
+                "facts": { "requester": "somebody@company.com" }, "at": approval["requested_at"],
+            })
+        })
+        .collect();
+    assert_eq!(page, json!({ "items": expected, "next_cursor": null }));
+    policy.get(&format!("/api/v1/approvals/{}", id(&approved))).refused("forbidden");
+    policy.get("/api/v1/approvals").refused("forbidden");
+    // Page by page, newest first; a cursor is of this process and its reader.
+    let first = policy.get("/api/v1/guardrails/attempts?limit=1").ok();
+    assert_eq!(first["items"], json!([expected[0]]));
+    let cursor = text(&first, "next_cursor");
+    let second = policy.get(&format!("/api/v1/guardrails/attempts?limit=1&cursor={cursor}")).ok();
+    assert_eq!(second, json!({ "items": [expected[1]], "next_cursor": null }));
+    for (query, code) in [
+        ("limit=0", "request-invalid"),
+        ("limit=201", "limit-exceeded"),
+        ("cursor=x", "request-invalid"),
+        ("status=pending", "request-invalid"),
+    ] {
+        policy.get(&format!("/api/v1/guardrails/attempts?{query}")).refused(code);
+    }
+    // Others: an auditor reads all, an executor those of its agent, a requester its own.
+    let ids = |caller: &Client| -> Vec<String> {
+        let page = caller.get("/api/v1/guardrails/attempts").ok();
+        page["items"].as_array().unwrap().iter().map(|item| id(item).to_owned()).collect()
+    };
+    let (approved, other) = (id(&approved), id(&other));
+    for role in ["auditor", "approver", "admin"] {
+        assert_eq!(ids(&cast.holder(role)), [other, approved], "{role}");
+    }
+    assert_eq!(ids(&cast.holder("executor")), [approved]);
+    assert_eq!(ids(&cast.holder("requester")), Vec::<String>::new());
+    let somebody = cast.token("somebody@company.com", &["requester"], None);
+    assert_eq!(ids(&somebody), [other, approved]);
 }
 
 #[test]

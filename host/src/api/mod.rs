@@ -4,6 +4,7 @@
 mod access;
 mod approval;
 mod approvals;
+mod attempts;
 mod body;
 mod command;
 mod connection;
@@ -39,6 +40,7 @@ use held::HeldRequests;
 pub(crate) use guard::is_loopback_name;
 
 pub use approval::{Approval, Ballot, Execution, List, Requirement, Verification};
+pub use attempts::{RecordedAttempt, RecordedAttempts};
 pub use connection::Connection;
 pub use guardrails::{Details, Evaluation};
 pub use held::HELD_OF_SUBJECT_MAX;

@@ -10,7 +10,7 @@ use tower_http::timeout::TimeoutLayer;
 use utoipa::OpenApi;
 
 use super::guard::{MODULE_TIME_MAX, REQUEST_TIME_MAX};
-use super::{App, approvals, events, guardrails, health, log, modules, tokens};
+use super::{App, approvals, attempts, events, guardrails, health, log, modules, tokens};
 use crate::role::Role::{self, Admin, Approver, Auditor, Executor, Policy, Requester};
 
 /// A route: a method, a path, and who may call it.
@@ -39,7 +39,8 @@ use Access::{Everyone, Roles};
 const READERS: Access = Roles(&[Requester, Approver, Executor, Auditor, Admin]);
 /// Callers who check the audit log.
 const LOG: Access = Roles(&[Auditor, Admin]);
-/// Callers with any role: the size of the log and the key that signs it are not secret.
+/// Callers with any role: the size of the log and the key that signs it are not secret, and of attempts
+/// each caller is shown what it may read.
 const ANY_ROLE: Access = Roles(&[Requester, Approver, Executor, Auditor, Policy, Admin]);
 /// Callers who read modules.
 const MODULES: Access = Roles(&[Auditor, Policy, Admin]);
@@ -102,6 +103,7 @@ routes! {
         post "/api/v1/guardrails/evaluate" Roles(&[Requester, Executor]) => guardrails::evaluate;
         get "/api/v1/guardrails/policy" Roles(&[Requester, Executor]) => guardrails::policy;
         get "/api/v1/guardrails/policy/{digest}/wasm" Roles(&[Requester, Executor]) => guardrails::policy_wasm;
+        get "/api/v1/guardrails/attempts" ANY_ROLE => attempts::list;
         post "/api/v1/guardrails/decisions" Roles(&[Requester, Executor]) => guardrails::report;
         get "/api/v1/audit" LOG => events::audit;
         get "/api/v1/audit/checkpoint" ANY_ROLE => log::checkpoint;

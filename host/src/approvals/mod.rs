@@ -1,6 +1,7 @@
 //! Approvals: their operations, reads and expiry. Each operation builds an event for the verifier
 //! and stores the resulting transition; the order of refusals is that of `wit/lifecycle.wit`.
 
+mod attempts;
 mod change;
 mod cursor;
 mod decide;
