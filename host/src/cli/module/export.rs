@@ -127,16 +127,37 @@ impl Corpus {
 
 /// Returns the bytes of a shipped module, if they match its digest.
 fn shipped(what: &str, transport: &Transport) -> Result<Vec<u8>, Failure> {
-    let wanted = match what {
-        "policy" => {
-            let list = listed(transport)?;
-            let active = list.slots.into_iter().find(|slot| slot.slot == what);
-            active.and_then(|slot| slot.active).ok_or_else(|| {
-                transport.refused(crate::code::Code::NOT_FOUND, "no policy is active")
-            })?
-        }
-        prefix => resolved(transport, prefix)?,
+    match what {
+        "policy" => policy_of(PolicyRole::Active, transport),
+        prefix => bytes_of(&resolved(transport, prefix)?, transport),
+    }
+}
+
+/// Which policy of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum PolicyRole {
+    /// The one that decides.
+    Active,
+    /// The one that is only compared.
+    Shadow,
+}
+
+/// Returns the bytes of the server's active policy or of its shadow, if they match its digest.
+pub(in super::super) fn policy_of(
+    role: PolicyRole,
+    transport: &Transport,
+) -> Result<Vec<u8>, Failure> {
+    let list = listed(transport)?;
+    let slot = list.slots.into_iter().find(|slot| slot.slot == "policy");
+    let (digest, missing) = match role {
+        PolicyRole::Active => (slot.and_then(|slot| slot.active), "no policy is active"),
+        PolicyRole::Shadow => (slot.and_then(|slot| slot.shadow), "no policy is the shadow"),
     };
+    let digest = digest.ok_or_else(|| transport.refused(crate::code::Code::NOT_FOUND, missing))?;
+    bytes_of(&digest, transport)
+}
+
+fn bytes_of(wanted: &str, transport: &Transport) -> Result<Vec<u8>, Failure> {
     let bytes = transport.get_bytes(&format!("/api/v1/modules/{wanted}/wasm"))?;
     if digest(&bytes) != wanted {
         return Err(Failure::Failed(anyhow::anyhow!(

@@ -6,6 +6,8 @@ mod ship;
 mod show;
 mod sign;
 
+pub(super) use export::{PolicyRole, policy_of};
+
 use std::io::{IsTerminal, stderr};
 
 use clap::Subcommand;

@@ -44,14 +44,21 @@ impl LocalPolicy {
                 runtime.load(&rules).map_err(|error| report_problems(&file, error, json))?;
                 Ok(Self { file, loaded: Some(LoadedRules { runtime, rules }), module: None })
             }
-            Source::Module(wasm) => {
-                source::inspect_policy(&file, &wasm, json)?;
-                let module = Module::run(&wasm).with_context(|| format!("`{file}`"))?;
-                let loaded =
-                    module.rules().map(|rules| LoadedRules::of(rules, template)).transpose()?;
-                Ok(Self { file, loaded: loaded.flatten(), module: Some(module) })
-            }
+            Source::Module(wasm) => Self::of_module(file, &wasm, template, json),
         }
+    }
+
+    /// Opens a module, with a name for messages.
+    pub(super) fn of_module(
+        file: String,
+        wasm: &[u8],
+        template: &Template,
+        json: bool,
+    ) -> Result<Self, Stop> {
+        source::inspect_policy(&file, wasm, json)?;
+        let module = Module::run(wasm).with_context(|| format!("`{file}`"))?;
+        let loaded = module.rules().map(|rules| LoadedRules::of(rules, template)).transpose()?;
+        Ok(Self { file, loaded: loaded.flatten(), module: Some(module) })
     }
 
     /// Evaluates an attempt, with the module if there is one.

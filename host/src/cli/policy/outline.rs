@@ -1,49 +1,45 @@
-//! The members of a rules file, for comparing two files. They are only compared here, not
-//! interpreted; the template does that.
+//! The members of a rules file, for showing and comparing them. They are not interpreted here; the
+//! rules engine does that.
 
 use std::collections::BTreeMap;
 
-use toml::{Table, Value};
+use serde_json::{Map, Value};
+use toml::de::{DeInteger, DeTable, DeValue};
+
+/// Members of a file that are no settings.
+const NO_SETTINGS: [&str; 3] = ["format", "rule", "test"];
 
 /// The settings and rules of a file, by name.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Outline {
-    /// `default` and the ttl classes.
-    settings: BTreeMap<String, Value>,
-    rules: Vec<(String, Table)>,
-}
-
-/// The differences between two files.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Changes {
-    /// Settings: name, before, after.
-    pub(super) settings: Vec<(String, Option<String>, Option<String>)>,
-    /// Rules only in the second.
-    pub(super) added: Vec<String>,
-    /// Rules only in the first.
-    pub(super) removed: Vec<String>,
-    /// Rules in both with different members, and the names of those members.
-    pub(super) changed: Vec<(String, Vec<String>)>,
-    /// Whether the order of common rules differs, which affects the rule named in a verdict.
-    pub(super) moved: bool,
+    /// Everything but rules and tests. A member of a table is `table.member`.
+    pub(super) settings: BTreeMap<String, Value>,
+    /// The members of each rule, by its id, in the order of the file.
+    pub(super) rules: Vec<(String, Map<String, Value>)>,
 }
 
 impl Outline {
     /// Makes the outline of a valid file.
     pub(super) fn of(rules: &str) -> Self {
-        let Ok(table) = rules.parse::<Table>() else { return Self::default() };
-        let mut settings = BTreeMap::new();
-        if let Some(default) = table.get("default") {
-            settings.insert("default".to_owned(), default.clone());
+        let (table, _) = DeTable::parse_recoverable(rules);
+        let mut outline = Self::default();
+        for (name, value) in members(table.get_ref()) {
+            match value {
+                Value::Array(rules) if name == "rule" => {
+                    outline.rules = rules.into_iter().filter_map(with_id).collect();
+                }
+                _ if NO_SETTINGS.contains(&name.as_str()) => {}
+                Value::Object(table) => {
+                    let members =
+                        table.into_iter().map(|(key, value)| (format!("{name}.{key}"), value));
+                    outline.settings.extend(members);
+                }
+                value => {
+                    outline.settings.insert(name, value);
+                }
+            }
         }
-        let classes = table.get("ttl").and_then(Value::as_table).into_iter().flatten();
-        settings.extend(classes.map(|(name, ttl)| (format!("ttl.{name}"), ttl.clone())));
-        let rules = table.get("rule").and_then(Value::as_array).into_iter().flatten();
-        let rules = rules.filter_map(|rule| {
-            let rule = rule.as_table()?;
-            Some((rule.get("id")?.as_str()?.to_owned(), rule.clone()))
-        });
-        Self { settings, rules: rules.collect() }
+        outline
     }
 
     /// Returns a rule's condition, as written.
@@ -51,98 +47,41 @@ impl Outline {
         self.rule(rule)?.get("when")?.as_str()
     }
 
-    /// Returns the differences to another file.
-    pub(super) fn changes(&self, other: &Self) -> Changes {
-        let names = |of: &Self, among: &Self| -> Vec<String> {
-            let ids = of.rules.iter().map(|(id, _)| id);
-            ids.filter(|id| among.rule(id).is_some()).cloned().collect()
-        };
-        let only = |of: &Self, among: &Self| -> Vec<String> {
-            let ids = of.rules.iter().map(|(id, _)| id);
-            ids.filter(|id| among.rule(id).is_none()).cloned().collect()
-        };
-        let changed = self.rules.iter().filter_map(|(id, rule)| {
-            let members = differing(rule, other.rule(id)?);
-            (!members.is_empty()).then(|| (id.clone(), members))
-        });
-        Changes {
-            settings: self.settings_changed(other),
-            added: only(other, self),
-            removed: only(self, other),
-            changed: changed.collect(),
-            moved: names(self, other) != names(other, self),
-        }
-    }
-
-    fn rule(&self, id: &str) -> Option<&Table> {
+    /// Returns the members of a rule.
+    pub(super) fn rule(&self, id: &str) -> Option<&Map<String, Value>> {
         self.rules.iter().find(|(of, _)| of == id).map(|(_, rule)| rule)
     }
-
-    fn settings_changed(&self, other: &Self) -> Vec<(String, Option<String>, Option<String>)> {
-        let mut names: Vec<&String> = self.settings.keys().chain(other.settings.keys()).collect();
-        names.sort_unstable();
-        names.dedup();
-        let setting = |of: &Self, name: &str| of.settings.get(name).map(written);
-        names
-            .into_iter()
-            .map(|name| (name.clone(), setting(self, name), setting(other, name)))
-            .filter(|(_, before, after)| before != after)
-            .collect()
-    }
 }
 
-impl Changes {
-    /// Returns the changes as JSON.
-    pub(super) fn as_json(&self) -> serde_json::Value {
-        let settings = self.settings.iter().map(|(name, before, after)| {
-            serde_json::json!({ "name": name, "before": before, "after": after })
-        });
-        let changed = self
-            .changed
-            .iter()
-            .map(|(rule, members)| serde_json::json!({ "rule": rule, "members": members }));
-        serde_json::json!({
-            "settings": settings.collect::<Vec<_>>(), "added": self.added,
-            "removed": self.removed, "changed": changed.collect::<Vec<_>>(), "moved": self.moved,
-        })
-    }
-
-    /// Returns one line per change, in the style of a diff.
-    pub(super) fn lines(&self) -> Vec<String> {
-        let or_none = |value: &Option<String>| {
-            value.as_ref().map_or_else(|| "not set".to_owned(), |value| format!("`{value}`"))
-        };
-        let mut lines: Vec<String> = self
-            .settings
-            .iter()
-            .map(|(name, before, after)| {
-                format!("~ {name}: {} -> {}", or_none(before), or_none(after))
-            })
-            .collect();
-        lines.extend(self.removed.iter().map(|id| format!("- rule `{id}`")));
-        lines.extend(self.added.iter().map(|id| format!("+ rule `{id}`")));
-        let changed = self.changed.iter();
-        lines.extend(changed.map(|(id, members)| format!("~ rule `{id}`: {}", members.join(", "))));
-        if self.moved {
-            lines.push("~ the rules are in another order".to_owned());
-        }
-        lines
-    }
+fn with_id(rule: Value) -> Option<(String, Map<String, Value>)> {
+    let Value::Object(mut rule) = rule else { return None };
+    let id = rule.remove("id")?.as_str()?.to_owned();
+    Some((id, rule))
 }
 
-/// Returns the names of members that differ or are in one only.
-fn differing(one: &Table, two: &Table) -> Vec<String> {
-    let mut names: Vec<&String> = one.keys().chain(two.keys()).collect();
-    names.sort_unstable();
-    names.dedup();
-    names.into_iter().filter(|name| one.get(*name) != two.get(*name)).cloned().collect()
+fn members(table: &DeTable<'_>) -> Map<String, Value> {
+    let members = table.iter();
+    members.map(|(key, value)| (key.get_ref().to_string(), json(value.get_ref()))).collect()
 }
 
-fn written(value: &Value) -> String {
+fn json(value: &DeValue<'_>) -> Value {
     match value {
-        Value::String(text) => text.clone(),
-        Value::Integer(number) => number.to_string(),
-        // Valid files have no other types.
-        _ => String::new(),
+        DeValue::String(text) => Value::from(text.as_ref()),
+        // What a tool cannot represent is shown as it is written.
+        DeValue::Integer(number) => {
+            integer(number).map_or_else(|| Value::from(number.as_str()), Value::from)
+        }
+        DeValue::Float(number) => {
+            let float = number.as_str().parse::<f64>().ok().and_then(serde_json::Number::from_f64);
+            float.map_or_else(|| Value::from(number.as_str()), Value::Number)
+        }
+        DeValue::Boolean(bool) => Value::from(*bool),
+        DeValue::Datetime(time) => Value::from(time.to_string()),
+        DeValue::Array(items) => items.iter().map(|item| json(item.get_ref())).collect(),
+        DeValue::Table(table) => Value::Object(members(table)),
     }
+}
+
+fn integer(number: &DeInteger<'_>) -> Option<i64> {
+    i64::from_str_radix(number.as_str(), number.radix()).ok()
 }

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::anyhow;
-
 use super::super::eval::canonical;
 use super::super::problems::report_problems;
 use super::super::source;
@@ -17,35 +15,43 @@ use crate::verifier::Verifier;
 /// Placeholder rules: a runtime needs rules to read test cases.
 const NO_RULES: &str = "format = 1\nname = \"cases\"\ndefault = \"deny\"\n";
 
-/// Evaluates the tests of both, and of an additional file, with both policies. A test that both
-/// have is evaluated once.
-pub(super) fn replay(
-    comparison: &mut Comparison,
-    template: &Template,
-    more: Option<&str>,
-) -> Result<(), Stop> {
-    let json = comparison.json();
-    let mut found = Vec::new();
-    for policy in comparison.policies() {
-        if let Some(loaded) = &mut policy.loaded {
-            let tested =
-                loaded.runtime.test(None).map_err(|e| report_problems(&policy.file, e, json))?;
-            found.extend(tested.cases);
+/// Test cases to compare on.
+pub(super) struct Cases(Vec<TestedCase>);
+
+impl Cases {
+    /// Returns the tests of both policies and of an additional file.
+    pub(super) fn of(
+        comparison: &mut Comparison,
+        template: &Template,
+        more: Option<&str>,
+    ) -> Result<Self, Stop> {
+        let json = comparison.json();
+        let mut found = Vec::new();
+        for policy in comparison.policies() {
+            if let Some(loaded) = &mut policy.loaded {
+                let tested = loaded.runtime.test(None);
+                found.extend(tested.map_err(|e| report_problems(&policy.file, e, json))?.cases);
+            }
         }
+        if let Some(file) = more {
+            let text = source::rules(file)?;
+            let mut runtime = template.runtime()?;
+            runtime.load(NO_RULES).map_err(|e| report_problems(file, e, json))?;
+            let tested = runtime.test(Some(&text));
+            found.extend(tested.map_err(|e| report_problems(file, e, json))?.cases);
+        }
+        Ok(Self(found))
     }
-    if let Some(file) = more {
-        let text = source::rules(file)?;
-        let mut runtime = template.runtime()?;
-        runtime.load(NO_RULES).map_err(|e| report_problems(file, e, json))?;
-        found.extend(runtime.test(Some(&text)).map_err(|e| report_problems(file, e, json))?.cases);
+
+    /// Returns whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
-    if found.is_empty() {
-        return Err(anyhow!(
-            "there are no test cases to compare with; give --cases, or --history with a store or a server"
-        )
-        .into());
+
+    /// Evaluates them with both policies. A test that both have is evaluated once.
+    pub(super) fn replay(self, comparison: &mut Comparison) -> Result<(), Stop> {
+        compare(comparison, self.0)
     }
-    compare(comparison, found)
 }
 
 fn compare(comparison: &mut Comparison, cases: Vec<TestedCase>) -> Result<(), Stop> {

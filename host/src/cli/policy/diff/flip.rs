@@ -1,5 +1,6 @@
 //! Compares two policies on the same attempts.
 
+use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -106,10 +107,9 @@ impl Comparison {
             let (before, after) = (shown(&answers.0, flip), shown(&answers.1, flip));
             let name = name.replace('\n', " ");
             let Attempt { agent, action, .. } = attempt;
-            output::plain(&format!(
-                "{}: {name} ({agent}, {action}): {before} -> {after}",
-                flip.as_str()
-            ));
+            let line =
+                format!("{}: {name} ({agent}, {action}): {before} -> {after}", flip.as_str());
+            output::painted(flip.style(), &line);
         }
     }
 
@@ -149,6 +149,15 @@ impl Flip {
             Self::Requirement => "requirement",
             Self::Failure => "failure",
         }
+    }
+
+    /// Returns the style on a terminal: a weaker verdict and a failure must not be overlooked.
+    fn style(self) -> Style {
+        let (style, colour) = match self {
+            Self::Weaker | Self::Failure => (Style::new().bold(), AnsiColor::Red),
+            Self::Stricter | Self::Requirement => (Style::new(), AnsiColor::Yellow),
+        };
+        style.fg_color(Some(colour.into()))
     }
 }
 

@@ -1,15 +1,13 @@
 //! Replays recorded approvals, page by page, newest first.
 
-use signoff_core::facts::Facts;
-
 use super::super::stop::Stop;
 use super::flip::{Comparison, NamedAttempt};
-use crate::api::{Approval, List};
+use crate::api::{RecordedAttempt, RecordedAttempts};
 use crate::cli::progress::Progress;
 use crate::cli::transport::Transport;
 use crate::policy::Attempt;
 
-/// The maximum page size of the list.
+/// The maximum page size of the route.
 const PAGE: u64 = 200;
 
 /// Evaluates at most `limit` approvals with both policies, each at the time it was requested.
@@ -24,8 +22,8 @@ pub(super) fn replay(
     loop {
         let wanted = limit.saturating_sub(comparison.compared()).min(PAGE);
         let page = page(transport, wanted, cursor.as_deref())?;
-        for item in &page.items {
-            let attempt = attempt(transport, &item.id)?;
+        for item in page.items {
+            let attempt = attempt(transport, &item)?;
             comparison.compare(&NamedAttempt { name: &item.id, attempt: &attempt });
             progress.report(comparison.compared());
         }
@@ -36,27 +34,29 @@ pub(super) fn replay(
     }
 }
 
-fn page(transport: &Transport, wanted: u64, cursor: Option<&str>) -> Result<List, Stop> {
-    let mut path = format!("/api/v1/approvals?limit={wanted}");
+fn page(
+    transport: &Transport,
+    wanted: u64,
+    cursor: Option<&str>,
+) -> Result<RecordedAttempts, Stop> {
+    let mut path = format!("/api/v1/guardrails/attempts?limit={wanted}");
     if let Some(cursor) = cursor {
         path.push_str(&format!("&cursor={cursor}"));
     }
     Ok(transport.parse(&transport.get(&path)?)?)
 }
 
-/// Returns the attempt for which an approval was requested.
-fn attempt(transport: &Transport, id: &str) -> Result<Attempt, Stop> {
-    let approval = transport.approval(id)?;
-    let Approval { agent, action, context, plan, requested_by, requested_at, .. } = approval;
-    let context = context.map_or_else(|| "{}".to_owned(), |context| context.get().to_owned());
-    let plan = plan.map(|plan| plan.get().to_owned()).filter(|plan| plan != "null");
-    let time = chrono::DateTime::parse_from_rfc3339(&requested_at)?;
+/// Returns what a policy is given for a recorded approval.
+fn attempt(transport: &Transport, recorded: &RecordedAttempt) -> Result<Attempt, Stop> {
+    let RecordedAttempt { agent, action, context, plan, facts, at, .. } = recorded;
+    let time = chrono::DateTime::parse_from_rfc3339(at)?;
+    let plan = plan.as_ref().map(|plan| plan.get()).filter(|plan| *plan != "null");
     Ok(Attempt {
-        agent,
-        action,
-        context: transport.canonical(&context)?,
-        plan: plan.map(|plan| transport.canonical(&plan)).transpose()?,
-        facts: Facts::of_request(&requested_by).to_text(),
+        agent: agent.clone(),
+        action: action.clone(),
+        context: transport.canonical(context.get())?,
+        plan: plan.map(|plan| transport.canonical(plan)).transpose()?,
+        facts: facts.get().to_owned(),
         now: u64::try_from(time.timestamp()).unwrap_or_default(),
     })
 }
