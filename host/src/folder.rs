@@ -6,7 +6,7 @@ use std::fs::{DirBuilder, File, Metadata};
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, fchown};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -153,6 +153,13 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
+    /// Gives it the mode of another file, and its owner and group if this user may.
+    pub(crate) fn resemble(&self, other: &Metadata) -> io::Result<()> {
+        // Before the mode, which a change of the owner may reduce.
+        let _ = fchown(&self.file, Some(other.uid()), Some(other.gid()));
+        self.file.set_permissions(other.permissions())
+    }
+
     /// Moves it into place, durably, and replaces an older file.
     pub(crate) fn replace(self, name: &OsStr) -> io::Result<()> {
         self.place(|folder, draft| renameat(folder, draft, folder, name))

@@ -50,6 +50,7 @@ mod operator;
 mod policy_tool;
 mod policy_tool_build;
 mod policy_tool_diff;
+mod policy_tool_fmt;
 mod policy_tool_modules;
 mod policy_tool_test;
 mod quotas;

@@ -53,6 +53,16 @@ impl Destination {
         self.create_with(0o600)
     }
 
+    /// Creates the output with the owner, as far as possible, and the mode of the file that it replaces.
+    pub(super) fn create_like_before(&self) -> Result<Draft> {
+        let before = self.0.metadata().with_context(|| unwritable(&self.0))?;
+        let draft = self.create_private()?;
+        if let Draft::File { out, path, .. } = &draft {
+            out.get_ref().resemble(&before).with_context(|| unwritable(path))?;
+        }
+        Ok(draft)
+    }
+
     fn create_with(&self, mode: u32) -> Result<Draft> {
         if !self.is_file() {
             return Ok(Draft::Output(BufWriter::new(Box::new(stdout()))));

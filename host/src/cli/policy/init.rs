@@ -12,7 +12,7 @@ use super::stop::Stop;
 use crate::cli::{Exit, output};
 
 /// The runbook's thresholds and times, with tests.
-const STARTER: &str = include_str!("starter.toml");
+pub(super) const STARTER: &str = include_str!("starter.toml");
 
 #[derive(Args)]
 pub(in crate::cli) struct InitArgs {

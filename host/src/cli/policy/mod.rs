@@ -7,6 +7,7 @@ mod check;
 mod diff;
 mod differs;
 mod eval;
+mod fmt;
 mod init;
 mod inspect;
 mod junit;
@@ -30,6 +31,8 @@ use super::{Exit, Global};
 pub(in crate::cli) enum PolicyCommand {
     /// Write a starter rules file
     Init(init::InitArgs),
+    /// Write rules files in one layout
+    Fmt(fmt::FmtArgs),
     /// Check rules files and report problems
     Check(check::CheckArgs),
     /// Run the tests of a rules file, and list rules that no test fires
@@ -52,6 +55,7 @@ pub(super) fn run(
     let json = global.json;
     let ended = match command {
         PolicyCommand::Init(args) => init::run(args, json),
+        PolicyCommand::Fmt(args) => fmt::run(args, json),
         PolicyCommand::Check(args) => check::run(args, global),
         PolicyCommand::Test(args) => test::run(args, json),
         PolicyCommand::Build(args) => build::run(args, json),
