@@ -52,6 +52,7 @@ mod policy_tool_build;
 mod policy_tool_diff;
 mod policy_tool_fmt;
 mod policy_tool_modules;
+mod policy_tool_schema;
 mod policy_tool_test;
 mod quotas;
 mod races;

@@ -16,6 +16,7 @@ mod local_policy;
 mod members;
 mod outline;
 mod problems;
+mod schema;
 mod source;
 mod stop;
 mod test;
@@ -33,6 +34,8 @@ pub(in crate::cli) enum PolicyCommand {
     Init(init::InitArgs),
     /// Write rules files in one layout
     Fmt(fmt::FmtArgs),
+    /// Print the JSON Schema of rules files, for editors
+    Schema(schema::SchemaArgs),
     /// Check rules files and report problems
     Check(check::CheckArgs),
     /// Run the tests of a rules file, and list rules that no test fires
@@ -56,6 +59,7 @@ pub(super) fn run(
     let ended = match command {
         PolicyCommand::Init(args) => init::run(args, json),
         PolicyCommand::Fmt(args) => fmt::run(args, json),
+        PolicyCommand::Schema(args) => schema::run(args, json),
         PolicyCommand::Check(args) => check::run(args, global),
         PolicyCommand::Test(args) => test::run(args, json),
         PolicyCommand::Build(args) => build::run(args, json),
