@@ -8,9 +8,9 @@ use clap::Args;
 use serde_json::json;
 
 use super::case;
+use super::include;
 use super::local_policy::Module;
 use super::problems::{To, print, report_problems};
-use super::source;
 use super::stop::Stop;
 use crate::cli::destination::Destination;
 use crate::cli::exit::Failure;
@@ -21,7 +21,8 @@ use crate::policy::{Built, Limits, Template, build_with};
 
 #[derive(Args)]
 #[command(
-    after_help = "The same rules give the same bytes, so that anyone can rebuild a module and compare.\n\n\
+    after_help = "The same rules give the same bytes, so that anyone can rebuild a module and compare. The module contains \
+the files that the rules include.\n\n\
 Exit codes: 0 built, 1 the rules have errors or a test fails, and nothing is written."
 )]
 pub(in crate::cli) struct BuildArgs {
@@ -38,12 +39,12 @@ pub(in crate::cli) struct BuildArgs {
 
 pub(super) fn run(args: &BuildArgs, json: bool) -> Result<Exit, Stop> {
     let destination = destination(args)?;
-    let rules = source::rules(&args.file)?;
     if destination.is_file() && destination.is_same_file(&args.file) {
         let message = format!("the module would overwrite `{}`; give another --output", args.file);
         return Err(Failure::usage(message).into());
     }
     let template = Template::new(&Cache::of_user())?;
+    let rules = include::rules(&args.file, &mut template.runtime()?, json)?;
     let built =
         build_with(&template, &rules).map_err(|error| report_problems(&args.file, error, json))?;
     print(&args.file, &built.loaded.problems, To::Error);

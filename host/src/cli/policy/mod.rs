@@ -6,6 +6,7 @@ mod case;
 mod check;
 mod diff;
 mod eval;
+mod include;
 mod init;
 mod inspect;
 mod local_policy;

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use signoff_core::authoring::without_includes;
 use toml::{Table, Value};
 
 /// The settings and rules of a file, by name.
@@ -31,7 +32,7 @@ pub(super) struct Changes {
 impl Outline {
     /// Makes the outline of a valid file.
     pub(super) fn of(rules: &str) -> Self {
-        let Ok(table) = rules.parse::<Table>() else { return Self::default() };
+        let Ok(table) = without_includes(rules).parse::<Table>() else { return Self::default() };
         let mut settings = BTreeMap::new();
         if let Some(default) = table.get("default") {
             settings.insert("default".to_owned(), default.clone());

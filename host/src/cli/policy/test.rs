@@ -4,6 +4,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::case::{self, Cases, Report};
+use super::include;
 use super::problems::report_problems;
 use super::source;
 use super::stop::Stop;
@@ -27,13 +28,13 @@ pub(in crate::cli) struct TestArgs {
 }
 
 pub(super) fn run(args: &TestArgs, json: bool) -> Result<Exit, Stop> {
-    let rules = source::rules(&args.file)?;
     let cases = args
         .cases
         .as_ref()
         .map(|file| source::rules(file).map(|text| Cases { file: file.clone(), text }));
     let cases = cases.transpose()?;
     let mut runtime = Template::new(&Cache::of_user())?.runtime()?;
+    let rules = include::rules(&args.file, &mut runtime, json)?;
     let loaded = runtime.load(&rules).map_err(|error| report_problems(&args.file, error, json))?;
     let report = case::run(&mut runtime, &args.file, &loaded, cases.as_ref(), json)?;
     let uncovered = args.require_coverage && !report.unfired().is_empty();
