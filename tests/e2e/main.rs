@@ -46,6 +46,7 @@ mod module_cli;
 mod modules;
 mod modules_fail_closed;
 mod openapi;
+mod policy_language;
 mod policy_tool;
 mod policy_tool_build;
 mod policy_tool_diff;
