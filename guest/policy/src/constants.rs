@@ -10,6 +10,8 @@ use crate::near::did_you_mean;
 #[derive(Debug, Default)]
 pub struct Constants {
     values: BTreeMap<String, Constant>,
+    /// Whether some could not be read. What reads them is then not reported as well.
+    pub(crate) is_incomplete: bool,
 }
 
 /// A named value.

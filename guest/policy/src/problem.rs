@@ -73,6 +73,11 @@ impl<'t> Problems<'t> {
         self.file_of(self.base + offset).map(|(_, path)| path)
     }
 
+    /// Returns the number of errors.
+    pub(crate) fn errors(&self) -> usize {
+        self.errors
+    }
+
     /// Returns whether there is no error.
     #[must_use]
     pub fn is_loadable(&self) -> bool {

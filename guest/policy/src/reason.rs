@@ -158,6 +158,7 @@ fn placeholder(name: &str, constants: &Constants) -> Result<Piece, String> {
             }
             _ => Err(bad()),
         },
+        ("const", false) if constants.is_incomplete => Ok(Piece::Text("?".to_owned())),
         ("const", false) => {
             let places = steps.iter().map(|step| match step {
                 Step::Key(key) => Place::Key(key),

@@ -53,6 +53,10 @@ fn unused(text: &str) -> String {
 }
 
 /// Replaces what an expression reads of the named values.
+///
+/// # Errors
+///
+/// All mistakes; none if some named values could not be read, which is reported elsewhere.
 pub(super) fn resolve(
     expression: &mut IdedExpr,
     word: &str,
@@ -62,7 +66,10 @@ pub(super) fn resolve(
 ) -> Result<(), Vec<Fault>> {
     let mut resolver = Resolver { word, constants, tables, places, faults: Vec::new(), at: 0 };
     resolver.visit(expression);
-    if resolver.faults.is_empty() { Ok(()) } else { Err(resolver.faults) }
+    if resolver.faults.is_empty() {
+        return Ok(());
+    }
+    Err(if constants.is_incomplete { Vec::new() } else { resolver.faults })
 }
 
 struct Resolver<'t> {

@@ -7,7 +7,7 @@ use cel::common::types::{CelInt, CelList, CelMap, CelMapKey, Kind};
 use cel::common::value::{CowVal, Val};
 use cel::{DeclarationError, Env, ExecutionError};
 
-use super::operators::{Taken, not_taken};
+use super::operators::Taken;
 use super::strict::sorted_keys;
 
 /// `@pairs(x)`: the index and the item of each item of a list, or the key and the value of each member
@@ -55,7 +55,13 @@ fn pairs<'b, 'v>(args: &[CowVal<'b, 'v>]) -> Taken<'b, 'v> {
 }
 
 fn refused(holder: &dyn Val) -> ExecutionError {
-    not_taken("a macro", holder)
+    ExecutionError::FunctionError {
+        function: PAIRS.to_owned(),
+        message: format!(
+            "a macro iterates over a list or a map, got a value of type {}",
+            holder.get_type().name()
+        ),
+    }
 }
 
 fn to_map<'b, 'v>(args: &[CowVal<'b, 'v>]) -> Taken<'b, 'v> {

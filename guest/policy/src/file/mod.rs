@@ -90,8 +90,10 @@ pub fn read<'t>(text: &'t str, problems: &mut Problems<'t>) -> RulesFile {
             );
         }
     }
+    let errors = members.problems.errors();
     file.includes = include::named(&mut members);
     file.constants = include::constants(&mut members, &bundle, &file.includes);
+    file.constants.is_incomplete = members.problems.errors() > errors;
     file.schemas = schema::read(&mut members);
     let classes = Classes::read(&mut members);
     for (at, table) in members.tables("rule", RULES_MAX) {

@@ -227,6 +227,10 @@ fn check(file: &str, files: &[(&str, &str)], line: usize, column: usize, message
     let one = found.iter().find(is_it);
     assert!(one.is_some(), "{files:?}\n{line}:{column} {message}\n{found:#?}");
     assert!(!one.unwrap().source.contains('\u{1e}'));
+    assert!(
+        found.iter().all(|one| !one.message.contains("is not declared in `[const]`")),
+        "what could not be read is not reported again: {found:#?}"
+    );
 }
 
 #[test]

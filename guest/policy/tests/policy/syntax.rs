@@ -157,8 +157,15 @@ fn macros_take_two_variables() {
 }
 
 #[test]
-fn nan_is_said_to_have_no_order() {
-    let policy = load(&rule("double(context.a) > 10000.0"));
-    let trace = policy.trace(&attempt("{\"a\": \"NaN\"}", None));
-    assert_eq!(trace[0].error.as_deref(), Some("NaN is neither less nor greater than a number"));
+fn failures_of_an_evaluation_name_their_cause() {
+    let why = |when: &str| {
+        let trace = load(&rule(when)).trace(&attempt("{\"a\": \"NaN\"}", None));
+        trace[0].error.clone().unwrap_or_default()
+    };
+    assert_eq!(why("double(context.a) > 10000.0"), "NaN is neither less nor greater than a number");
+    assert_eq!(why("context.a > 1"), "a value of type string and one of type int have no order");
+    assert_eq!(
+        why("context.a.exists(i, v, true)"),
+        "a macro iterates over a list or a map, got a value of type string"
+    );
 }

@@ -11,6 +11,7 @@ use super::case;
 use super::include;
 use super::local_policy::Module;
 use super::problems::{To, print, report_problems};
+use super::source;
 use super::stop::Stop;
 use crate::cli::destination::Destination;
 use crate::cli::exit::Failure;
@@ -39,12 +40,14 @@ pub(in crate::cli) struct BuildArgs {
 
 pub(super) fn run(args: &BuildArgs, json: bool) -> Result<Exit, Stop> {
     let destination = destination(args)?;
+    let rules = source::rules(&args.file)?;
     if destination.is_file() && destination.is_same_file(&args.file) {
         let message = format!("the module would overwrite `{}`; give another --output", args.file);
         return Err(Failure::usage(message).into());
     }
     let template = Template::new(&Cache::of_user())?;
-    let rules = include::rules(&args.file, &mut template.runtime()?, json)?;
+    let rules = include::resolved(&args.file, rules, &mut template.runtime()?)
+        .map_err(|error| report_problems(&args.file, error, json))?;
     let built =
         build_with(&template, &rules).map_err(|error| report_problems(&args.file, error, json))?;
     print(&args.file, &built.loaded.problems, To::Error);
