@@ -28,6 +28,9 @@ const LOG_KEY: &str = "signoff/fuzz+4e01ef5c+AddamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8
 /// The context that conditions are evaluated on.
 const CONTEXT: &str = r#"{"score": 80, "name": "a", "list": [1, 2.5, "x"], "when": "2025-10-17T10:30:00Z", "big": 123456789012345678901234567890}"#;
 
+/// The named values that conditions may read.
+const CONSTS: &str = "[const]\nlimit = 80\nlist = ['a', 'x']\ntable = { a = 1.5 }\n";
+
 /// The canonicalizer: accepted input is JSON; its canonical form is ASCII and canonicalizes to
 /// itself; both digest functions agree.
 pub fn canonicalize(bytes: &[u8]) {
@@ -92,29 +95,39 @@ pub fn note(bytes: &[u8]) {
     }
 }
 
-/// A rules file: it loads, or at least one problem is returned; `describe` of a loaded policy
-/// returns JSON.
+/// A rules file with the files that it includes: it loads, or at least one problem is returned, each at a
+/// line and a column; a loaded policy describes itself in JSON, and its own tests run.
 pub fn rules(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else { return };
+    let _ = signoff_policy::file::includes(text);
     match Policy::load(text) {
         Ok((policy, _)) => {
-            serde_json::from_str::<Value>(&policy.describe()).expect("JSON");
+            let description: Value = serde_json::from_str(&policy.describe()).expect("JSON");
+            assert_eq!(description["rules"], text);
+            let tested = policy.test(&[]);
+            assert_eq!(tested.fired.len() + tested.unfired.len(), policy.rules());
         }
-        Err(problems) => assert!(!problems.is_empty()),
+        Err(problems) => {
+            assert!(!problems.is_empty());
+            assert!(problems.iter().all(|problem| problem.line > 0 && problem.column > 0));
+        }
     }
 }
 
 /// The condition of an `allow` rule: the action is allowed if and only if the condition is true. A
-/// condition that fails to evaluate does not allow it.
+/// condition that fails to evaluate does not allow it. With a schema that the context does not fit, nothing
+/// allows it.
 pub fn conditions(bytes: &[u8]) {
     let Ok(condition) = str::from_utf8(bytes) else { return };
     if condition.contains("'''") {
         return;
     }
-    let rules = format!(
-        "format = 1\nname = \"f\"\ndefault = \"deny\"\n[[rule]]\nid = \"r\"\nverdict = \"allow\"\nwhen = '''{condition}'''\n"
-    );
-    let Ok((policy, _)) = Policy::load(&rules) else { return };
+    let rules = |schema: &str| {
+        format!(
+            "format = 1\nname = \"f\"\ndefault = \"deny\"\n{CONSTS}{schema}[[rule]]\nid = \"r\"\naction = \"quarantine\"\nverdict = \"allow\"\nwhen = '''{condition}'''\n"
+        )
+    };
+    let Ok((policy, _)) = Policy::load(&rules("")) else { return };
     let attempt = Attempt {
         agent: "inbox",
         action: "quarantine",
@@ -127,6 +140,9 @@ pub fn conditions(bytes: &[u8]) {
     let is_true = trace.iter().any(|rule| rule.when == "true");
     let is_allowed = policy.evaluate(&attempt).decision.as_str() == "allow";
     assert_eq!(is_allowed, is_true, "{trace:?}");
+    if let Ok((strict, _)) = Policy::load(&rules("[context.quarantine]\nscore = \"string\"\n")) {
+        assert_eq!(strict.evaluate(&attempt).decision.as_str(), "deny");
+    }
 }
 
 /// Calls an operation of the verifier through `wire`; the error is the code of its rejection.

@@ -47,6 +47,7 @@ mod modules;
 mod modules_fail_closed;
 mod openapi;
 mod operator;
+mod policy_language;
 mod policy_tool;
 mod policy_tool_build;
 mod policy_tool_diff;

@@ -47,11 +47,23 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "context.list.exists(x, x == 'x')",
         "timestamp(context.when) < now",
         "context.name.matches('^[a-z]+$')",
+        "context.score >= const.limit && context.name in const.list && const.table[context.name] > 1.0",
+        "context.list.exists(i, v, i > 0 && v == 'x')",
+        "context.`content-type` == 'a' || cel.bind(x, context.list, x.transformMap(i, v, v)[0] == 1)",
+        "context.a == 1 and not context.b",
         "has(context.plan) ? size(context.list) > 2 : context.big > 1",
     ] {
         found.push(("conditions", condition.to_owned()));
     }
     found.push(("rules", rules));
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/policies");
+    let holidays = fs::read_to_string(examples.join("holidays.toml"))?;
+    for name in ["deploys", "four-eyes", "mail", "sql", "transfers"] {
+        let rules = fs::read_to_string(examples.join(name).with_extension("toml"))?;
+        let included = [("holidays.toml", holidays.as_str())];
+        let included = included.into_iter().filter(|_| rules.contains("include ="));
+        found.push(("rules", signoff_policy::bundle::joined(&rules, included)));
+    }
     for (target, seed) in found.into_iter().filter(|(_, seed)| seed.len() <= BYTES_MAX) {
         let folder = folder.join(target);
         let (_, property) =

@@ -44,6 +44,44 @@ pub struct Loaded {
     pub problems: Vec<Problem>,
 }
 
+/// What begins the line before an included file in the text of a rules file. TOML and JSON do not have
+/// its first character.
+pub const INCLUDE_MARK: &str = "\u{1e}# include: ";
+
+/// Returns a rules file and the files that it includes, each with its path, as one text. A file that
+/// does not end with a line feed gets one.
+#[must_use]
+pub fn joined<'f>(rules: &str, included: impl IntoIterator<Item = (&'f str, &'f str)>) -> String {
+    let mut text = rules.to_owned();
+    for (path, body) in included {
+        if !text.ends_with('\n') {
+            text.push('\n');
+        }
+        text.push_str(INCLUDE_MARK);
+        text.push_str(path);
+        text.push('\n');
+        text.push_str(body);
+    }
+    text
+}
+
+/// Returns the rules file of a text that contains the files that it includes.
+#[must_use]
+pub fn without_includes(text: &str) -> &str {
+    text.split_once(INCLUDE_MARK).map_or(text, |(rules, _)| rules)
+}
+
+/// A file that a rules file includes, and where it names it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Include {
+    /// Its path, relative to the rules file.
+    pub path: String,
+    /// Line in the rules file.
+    pub line: usize,
+    /// Column in the line.
+    pub column: usize,
+}
+
 /// A requirement with a threshold above 1 or with groups, and the first rule that has it. A policy's
 /// description lists them as `requirements`, so that a host can say which ones nobody can meet.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -62,9 +100,12 @@ pub struct RuleRequirement {
 pub struct Problem {
     /// Whether it prevents loading the file.
     pub severity: Severity,
+    /// The included file that it is in, as the rules file names it; `None` for the rules file itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
     /// The rule that it concerns.
     pub rule: Option<String>,
-    /// Line in the rules file.
+    /// Line in its file.
     pub line: usize,
     /// Column in the line.
     pub column: usize,

@@ -15,8 +15,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use signoff_policy::attempt::Attempt;
 use signoff_policy::condition::{
-    Condition, Constant, Outcome, Scope, Tables, environment, functions,
+    Condition, Constant, Given, Outcome, Scope, Tables, environment, functions,
 };
+use signoff_policy::constants::Constants;
 use signoff_policy::json::big_was_touched;
 
 /// Bytes of stack for the parser, which uses more in a debug build.
@@ -80,8 +81,13 @@ fn answer(env: &Arc<Env>) -> io::Result<()> {
 
 fn evaluate(request: &Request, env: &Arc<Env>) -> Value {
     let mut tables = Tables::default();
-    let condition = match Condition::compile(&request.when, env, &mut tables) {
-        Ok(condition) => condition,
+    let condition = match Condition::compile(
+        &request.when,
+        env,
+        &mut tables,
+        Given::new(&Constants::default()),
+    ) {
+        Ok((condition, _)) => condition,
         Err(faults) => {
             let messages: Vec<&str> = faults.iter().map(|fault| fault.message.as_str()).collect();
             return json!({ "refused": messages });

@@ -3,18 +3,22 @@
 //! | request | answer |
 //! | --- | --- |
 //! | `{"op":"load","rules":"…"}` | `{"ok":{"name","rules","tests","facts","requirements","problems"}}` or `{"error":{"problems"}}` |
+//! | `{"op":"includes","rules":"…"}` | `{"ok":{"includes":[{"path","line","column"}]}}` |
 //! | `{"op":"evaluate","attempt":{…}}` | `{"ok":{"verdict","trace"}}` |
 //! | `{"op":"test","cases":"…"?}` | `{"ok":{"cases","fired","unfired","default_fired"}}` or `{"error":{"problems"}}` |
 //! | `{"op":"describe"}` | `{"ok":{…}}` |
 //!
-//! Any other request, and any request but `load` before rules are loaded, returns
+//! `rules` is a rules file, followed by the files that it includes (see `bundle`). `includes` lists what a
+//! caller must read for that, and nothing if the list is malformed, which `load` reports.
+//!
+//! Any other request, and any request but `load` and `includes` before rules are loaded, returns
 //! `{"error":{"message"}}`. If `load` fails, the previously loaded rules remain.
 
 use std::cell::RefCell;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use signoff_core::authoring::{Attempt as AttemptText, Loaded, Trace};
+use signoff_core::authoring::{Attempt as AttemptText, Include, Loaded, Trace};
 use signoff_core::name::Identifier;
 
 use crate::attempt::Attempt;
@@ -32,6 +36,9 @@ thread_local! {
 #[serde(tag = "op", rename_all = "lowercase", deny_unknown_fields)]
 enum Request {
     Load {
+        rules: String,
+    },
+    Includes {
         rules: String,
     },
     Evaluate {
@@ -55,6 +62,7 @@ struct Explained {
 pub fn call(request: &str) -> String {
     match serde_json::from_str(request) {
         Ok(Request::Load { rules }) => load(&rules),
+        Ok(Request::Includes { rules }) => ok(&json!({ "includes": includes(&rules) })),
         Ok(Request::Evaluate { attempt }) => with_loaded(|policy| evaluate(policy, &attempt)),
         Ok(Request::Test { cases }) => with_loaded(|policy| test(policy, cases.as_deref())),
         Ok(Request::Describe {}) => {
@@ -96,6 +104,18 @@ fn load(rules: &str) -> String {
         }
         Err(problems) => json!({"error": {"problems": problems}}).to_string(),
     }
+}
+
+fn includes(rules: &str) -> Vec<Include> {
+    let problems = Problems::new(rules);
+    let named = file::includes(rules).into_iter();
+    named
+        .map(|named| Include {
+            line: problems.line(named.at),
+            column: problems.column(named.at),
+            path: named.path,
+        })
+        .collect()
 }
 
 fn evaluate(policy: &Policy, text: &AttemptText) -> String {

@@ -3,7 +3,8 @@
 //! Let M be the rules that concern the attempt and whose condition is true or absent, and F those
 //! whose condition fails to evaluate. The verdict is the strictest of those of M and F; the default
 //! takes part if M is empty. So a failed condition never gives a milder verdict than true or false
-//! would have given.
+//! would have given. If the context does not fit the schema of the action, every rule that concerns the
+//! attempt counts as failed, also one without a condition.
 
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ impl Policy {
     #[must_use]
     pub fn evaluate(&self, attempt: &Attempt<'_>) -> Verdict {
         let scope = Scope::new(attempt, &self.tables);
-        let mut evaluation = Evaluation::new(self, &scope);
+        let mut evaluation = Evaluation::new(self, attempt, &scope);
         let (mut matched, mut failed) = (Vec::new(), Vec::new());
         for rule in self.concerned(attempt) {
             match evaluation.outcome(rule) {
@@ -60,8 +61,16 @@ impl Policy {
     #[must_use]
     pub fn trace(&self, attempt: &Attempt<'_>) -> Vec<Trace> {
         let scope = Scope::new(attempt, &self.tables);
-        let mut evaluation = Evaluation::new(self, &scope);
+        let mut evaluation = Evaluation::new(self, attempt, &scope);
         self.concerned(attempt).into_iter().map(|rule| evaluation.trace(rule)).collect()
+    }
+
+    /// Returns why the context does not fit the schemas of its action; `None` if it fits.
+    pub(crate) fn misfit(&self, attempt: &Attempt<'_>, scope: &Scope<'_>) -> Option<String> {
+        if self.schemas.0.is_empty() {
+            return None;
+        }
+        self.schemas.misfit(&attempt.action.to_ascii_lowercase(), || scope.context())
     }
 
     /// Returns the rules whose globs match, in file order.
@@ -95,17 +104,23 @@ struct Evaluation<'e> {
     policy: &'e Policy,
     context: Context<'e, 'e>,
     known: Vec<(u32, Outcome)>,
+    /// Why the context does not fit the schemas of the action: then no condition can be evaluated.
+    misfit: Option<String>,
 }
 
 impl<'e> Evaluation<'e> {
-    fn new(policy: &'e Policy, scope: &'e Scope<'_>) -> Self {
+    fn new(policy: &'e Policy, attempt: &Attempt<'_>, scope: &'e Scope<'_>) -> Self {
+        let misfit = policy.misfit(attempt, scope);
         let mut context = Context::with_env(Arc::clone(&policy.env));
         context.set_variable_resolver(scope);
-        Self { policy, context, known: Vec::new() }
+        Self { policy, context, known: Vec::new(), misfit }
     }
 
     /// Returns the outcome of a rule's condition; `None` if the rule has no condition.
     fn outcome(&mut self, rule: &Rule) -> Option<Outcome> {
+        if self.misfit.is_some() {
+            return Some(Outcome::Error);
+        }
         let at = rule.condition?;
         let Some(shared) = self.policy.condition(rule) else { return Some(Outcome::Error) };
         if !shared.by_many {
@@ -132,6 +147,9 @@ impl<'e> Evaluation<'e> {
 
     /// Returns why the condition of a rule fails to evaluate.
     fn error(&self, rule: &Rule) -> Option<String> {
+        if let Some(misfit) = &self.misfit {
+            return Some(misfit.clone());
+        }
         let condition = &self.policy.condition(rule)?.condition;
         condition.error(&self.context, &self.policy.tables)
     }

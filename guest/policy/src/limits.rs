@@ -6,7 +6,7 @@ pub use signoff_core::limits::{
     TEXT_BYTES_MAX as REASON_BYTES_MAX, THRESHOLD_MAX, TTL_SECONDS_MAX,
 };
 
-/// Maximum size of a rules file, in bytes.
+/// Maximum size of a rules file with the files that it includes, in bytes.
 pub const FILE_BYTES_MAX: usize = 1 << 20;
 /// Maximum number of rules in a file.
 pub const RULES_MAX: usize = 10_000;
@@ -36,3 +36,17 @@ pub const REGEX_BYTES_MAX: usize = 256 << 10;
 pub const PLACEHOLDERS_MAX: usize = 64;
 /// Maximum size of an attempt's facts, in bytes, as in `wit/policy.wit`.
 pub const FACTS_BYTES_MAX: usize = 16 << 10;
+/// Maximum number of files that a rules file includes.
+pub const INCLUDES_MAX: usize = 16;
+/// Maximum length of the path of an included file, in bytes.
+pub const INCLUDE_PATH_BYTES_MAX: usize = 255;
+/// Maximum number of named values, in all files together.
+pub const CONSTS_MAX: usize = 1_000;
+/// Maximum size of all named values as JSON, in bytes.
+pub const CONST_BYTES_MAX: usize = 256 << 10;
+/// Maximum number of context schemas of a file.
+pub const SCHEMAS_MAX: usize = 256;
+/// Maximum number of members that the schemas of a file declare, in all levels together.
+pub const SCHEMA_MEMBERS_MAX: usize = 10_000;
+/// Maximum nesting of a context schema.
+pub const SCHEMA_DEPTH_MAX: usize = 16;

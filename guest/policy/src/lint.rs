@@ -5,6 +5,8 @@ use std::collections::HashSet;
 use signoff_core::glob::Glob;
 
 use crate::condition::Constant;
+use crate::constants::Constants;
+use crate::file::Named;
 use crate::policy::{Policy, Rule};
 use crate::problem::Problems;
 use crate::verdict::Decision;
@@ -32,9 +34,27 @@ pub(crate) fn lint(policy: &Policy, problems: &mut Problems<'_>) {
         }
     }
     evaded_by_spelling(policy, problems);
+    schemas(policy, problems);
     repeated(policy, problems);
     cases(policy, problems);
     problems.rule = None;
+}
+
+/// Warns about named values that nothing reads. Files that are included may be shared, so of them only one
+/// of which nothing is read.
+pub(crate) fn unread(constants: &Constants, includes: &[Named], problems: &mut Problems<'_>) {
+    for (name, constant) in constants.unread().filter(|(_, constant)| !constant.is_included) {
+        let message = format!("no condition and no reason reads `const.{name}`");
+        problems.warning(constant.at, message);
+    }
+    let read: HashSet<Option<&str>> =
+        constants.used().map(|constant| problems.file(constant.at)).collect();
+    for Named { path, at } in includes {
+        if !read.contains(&Some(path.as_str())) {
+            let message = format!("no condition and no reason reads a value of `{path}`");
+            problems.warning(*at, message);
+        }
+    }
 }
 
 /// Warns once about the rules that an agent evades by another spelling of a name, which it chooses: the
@@ -96,6 +116,21 @@ fn constant(policy: &Policy, rule: &Rule, problems: &mut Problems<'_>) {
         (Some(Constant::Error), _) => "`when` always fails: the rule always matches",
     };
     problems.warning(rule.at, message);
+}
+
+/// Warns about schemas of an action that no rule concerns: a schema alone decides nothing.
+fn schemas(policy: &Policy, problems: &mut Problems<'_>) {
+    problems.rule = None;
+    for schema in &policy.schemas.0 {
+        let (name, is_whole) = schema.action.prefix();
+        let concerns =
+            |rule: &Rule| rule.shape.action.iter().any(|action| action.to_lower().matches(name));
+        if is_whole && !policy.rules.iter().any(concerns) {
+            let message =
+                format!("no rule concerns the action of `{}`, so it has no effect", schema.header);
+            problems.warning(schema.at, message);
+        }
+    }
 }
 
 /// Warns about rules that repeat an earlier one.

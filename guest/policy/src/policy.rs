@@ -6,19 +6,26 @@ use std::sync::Arc;
 use cel::Env;
 use signoff_core::authoring::RuleRequirement;
 
-use crate::condition::{Condition, Constant, Tables, environment};
-use crate::file::{self, Case, RulesFile, Shape};
+use crate::condition::{Condition, Constant, Given, Tables, environment};
+use crate::constants::Constants;
+use crate::file::{self, Case, RulesFile, Shape, When};
 use crate::index::Index;
 use crate::limits::REQUIREMENTS_MAX;
 use crate::lint;
 use crate::problem::{Problem, Problems};
 use crate::reason::Reason;
+use crate::schema::Schemas;
 use crate::verdict::{Decision, Requirement};
 
 /// A loaded rules file.
 pub struct Policy {
     name: String,
     text: String,
+    /// The paths of the included files.
+    includes: Vec<String>,
+    /// The names of the named values.
+    constants: Vec<String>,
+    pub(crate) schemas: Schemas,
     pub(crate) default: Decision,
     pub(crate) rules: Vec<Rule>,
     pub(crate) cases: Vec<Case>,
@@ -74,39 +81,13 @@ impl Policy {
     }
 
     fn compile(text: &str, file: RulesFile, env: Arc<Env>, problems: &mut Problems<'_>) -> Self {
-        let mut tables = Tables::default();
-        let mut conditions: Vec<Shared> = Vec::new();
-        let mut known: HashMap<String, Option<u32>> = HashMap::new();
+        let mut compiler = Compiler::new(text, &env, &file.constants, &file.schemas);
         let mut index = Index::default();
         let mut rules = Vec::with_capacity(file.rules.len());
         for (at, rule) in file.rules.into_iter().enumerate() {
             problems.rule = Some(rule.id.clone());
-            let mut condition = None;
-            if let Some(when) = rule.when {
-                condition = match known.get(&when.text) {
-                    Some(known) => {
-                        let shared = known.and_then(|at| conditions.get_mut(at as usize));
-                        if let Some(shared) = shared {
-                            shared.by_many = true;
-                        }
-                        *known
-                    }
-                    None => match Condition::compile(&when.text, &env, &mut tables) {
-                        Ok(condition) => {
-                            conditions.push(Shared { condition, by_many: false });
-                            u32::try_from(conditions.len() - 1).ok()
-                        }
-                        Err(faults) => {
-                            for fault in faults {
-                                problems.error(when.place(text, fault.offset), fault.message);
-                            }
-                            None
-                        }
-                    },
-                };
-                known.insert(when.text, condition);
-            }
-            tables.facts.extend(rule.reason.iter().flat_map(Reason::facts));
+            let condition = rule.when.and_then(|when| compiler.add(when, &rule.shape, problems));
+            compiler.tables.facts.extend(rule.reason.iter().flat_map(Reason::facts));
             index.add(u32::try_from(at).unwrap_or(u32::MAX), &rule.shape.agent, &rule.shape.action);
             rules.push(Rule {
                 id: rule.id,
@@ -120,10 +101,17 @@ impl Policy {
             });
         }
         problems.rule = None;
+        let Compiler { mut tables, conditions, .. } = compiler;
         tables.close();
+        if problems.is_loadable() {
+            lint::unread(&file.constants, &file.includes, problems);
+        }
         Self {
             name: file.name,
             text: text.to_owned(),
+            includes: file.includes.into_iter().map(|named| named.path).collect(),
+            constants: file.constants.names().map(str::to_owned).collect(),
+            schemas: file.schemas,
             default: file.default,
             rules,
             cases: file.cases,
@@ -178,10 +166,12 @@ impl Policy {
             .collect()
     }
 
-    /// Returns the policy's description as JSON: `{name, kind, format, version, default, facts,
-    /// requirements, rules_count, rules}`.
+    /// Returns the policy's description as JSON: `{name, kind, format, version, default, facts, consts,
+    /// includes, contexts, requirements, rules_count, rules}`. `rules` is the whole text, with the
+    /// included files as a [`Bundle`](crate::bundle::Bundle).
     #[must_use]
     pub fn describe(&self) -> String {
+        let contexts = self.schemas.0.iter().map(|schema| &schema.header);
         serde_json::json!({
             "name": self.name,
             "kind": "rules",
@@ -189,6 +179,9 @@ impl Policy {
             "version": env!("CARGO_PKG_VERSION"),
             "default": self.default,
             "facts": self.tables.facts,
+            "consts": self.constants,
+            "includes": self.includes,
+            "contexts": contexts.collect::<Vec<_>>(),
             "requirements": self.requirements(),
             "rules_count": self.rules.len(),
             "rules": self.text,
@@ -216,5 +209,69 @@ impl Policy {
                 None => false,
             },
         }
+    }
+}
+
+/// The conditions of a file while it is loaded. Rules share a condition if its text and the schemas of
+/// their actions are the same.
+struct Compiler<'f> {
+    text: &'f str,
+    env: &'f Arc<Env>,
+    constants: &'f Constants,
+    schemas: &'f Schemas,
+    tables: Tables,
+    conditions: Vec<Shared>,
+    known: HashMap<(String, Vec<usize>), Option<u32>>,
+}
+
+impl<'f> Compiler<'f> {
+    fn new(
+        text: &'f str,
+        env: &'f Arc<Env>,
+        constants: &'f Constants,
+        schemas: &'f Schemas,
+    ) -> Self {
+        Self {
+            text,
+            env,
+            constants,
+            schemas,
+            tables: Tables::default(),
+            conditions: Vec::new(),
+            known: HashMap::new(),
+        }
+    }
+
+    /// Compiles the condition of a rule. Returns its place; `None` if it has mistakes, which are
+    /// recorded.
+    fn add(&mut self, when: When, shape: &Shape, problems: &mut Problems<'_>) -> Option<u32> {
+        let schemas = self.schemas.of_rule(shape);
+        let specs = self.schemas.specs(&schemas);
+        let key = (when.text.clone(), schemas);
+        if let Some(known) = self.known.get(&key) {
+            let shared = known.and_then(|at| self.conditions.get_mut(at as usize));
+            if let Some(shared) = shared {
+                shared.by_many = true;
+            }
+            return *known;
+        }
+        let given = Given { constants: self.constants, context: &specs };
+        let condition = match Condition::compile(&when.text, self.env, &mut self.tables, given) {
+            Ok((condition, warnings)) => {
+                for warning in warnings {
+                    problems.warning(when.place(self.text, warning.offset), warning.message);
+                }
+                self.conditions.push(Shared { condition, by_many: false });
+                u32::try_from(self.conditions.len() - 1).ok()
+            }
+            Err(faults) => {
+                for fault in faults {
+                    problems.error(when.place(self.text, fault.offset), fault.message);
+                }
+                None
+            }
+        };
+        self.known.insert(key, condition);
+        condition
     }
 }

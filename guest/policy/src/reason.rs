@@ -3,6 +3,7 @@
 use signoff_core::facts;
 
 use crate::condition::{Path, Root, Scope, Step};
+use crate::constants::{Constants, Place};
 use crate::json;
 use crate::limits::{PLACEHOLDERS_MAX, REASON_BYTES_MAX};
 use crate::text::cut;
@@ -29,8 +30,8 @@ impl Reason {
     /// The offset and message of the first mistake: over 4 KiB, a control character that approvals do
     /// not take, over 64 placeholders, a brace that
     /// neither opens nor closes a placeholder, a placeholder that is not a path from `agent`,
-    /// `action`, `context` or `plan` nor a known fact.
-    pub fn parse(text: &str) -> Result<Self, (usize, String)> {
+    /// `action`, `context` or `plan`, a known fact nor a named value.
+    pub fn parse(text: &str, constants: &Constants) -> Result<Self, (usize, String)> {
         if text.len() > REASON_BYTES_MAX {
             return Err((
                 0,
@@ -58,7 +59,7 @@ impl Reason {
                     ));
                 };
                 pieces.push(Piece::Text(std::mem::take(&mut plain)));
-                pieces.push(placeholder(name).map_err(|message| (at, message))?);
+                pieces.push(placeholder(name, constants).map_err(|message| (at, message))?);
                 at += name.len() + 2;
             } else if rest.starts_with('}') {
                 return Err((at, "a `}` without its `{`, expected `}}` for a brace".to_owned()));
@@ -117,10 +118,10 @@ fn is_name(key: &str) -> bool {
     !key.is_empty() && key.chars().all(|char| char.is_alphanumeric() || matches!(char, '_' | '-'))
 }
 
-fn placeholder(name: &str) -> Result<Piece, String> {
+fn placeholder(name: &str, constants: &Constants) -> Result<Piece, String> {
     let bad = || {
         format!(
-            "`{{{name}}}` is not a placeholder, expected `{{agent}}`, `{{action}}` or a path like `{{context.mail.to[0]}}`, without a format"
+            "`{{{name}}}` is not a placeholder, expected `{{agent}}`, `{{action}}`, `{{const.limit}}` or a path like `{{context.mail.to[0]}}`, without a format"
         )
     };
     let end = name.find(['.', '[']).unwrap_or(name.len());
@@ -157,6 +158,15 @@ fn placeholder(name: &str) -> Result<Piece, String> {
             }
             _ => Err(bad()),
         },
+        ("const", false) if constants.is_incomplete => Ok(Piece::Text("?".to_owned())),
+        ("const", false) => {
+            let places = steps.iter().map(|step| match step {
+                Step::Key(key) => Place::Key(key),
+                Step::Item(at) => Place::Item(*at),
+            });
+            let places: Vec<Place<'_>> = places.collect();
+            constants.shown(&places, REASON_BYTES_MAX).map(Piece::Text)
+        }
         _ => Err(bad()),
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use signoff_core::authoring::{Attempt as AttemptText, Expected, Tested, TestedCase};
 
 use crate::attempt::Attempt;
+use crate::condition::Scope;
 use crate::file::Case;
 use crate::policy::Policy;
 use crate::verdict::Requirement;
@@ -19,9 +20,11 @@ impl Policy {
         for case in self.cases.iter().chain(others) {
             let outcome = self.run(case);
             default_fired |= outcome.got.rule.is_none();
-            fired.extend(
-                outcome.why.iter().filter(|trace| trace.matched).map(|trace| trace.rule.clone()),
-            );
+            let matched = outcome.why.iter().filter(|trace| trace.matched);
+            // A context that does not fit its schema says nothing about any one rule.
+            if !self.is_misfit(case) {
+                fired.extend(matched.map(|trace| trace.rule.clone()));
+            }
             outcomes.push(outcome);
         }
         let ids = || self.rules.iter().map(|rule| rule.id.clone());
@@ -33,15 +36,13 @@ impl Policy {
         }
     }
 
+    fn is_misfit(&self, case: &Case) -> bool {
+        let attempt = attempt(case);
+        self.misfit(&attempt, &Scope::new(&attempt, &self.tables)).is_some()
+    }
+
     fn run(&self, case: &Case) -> TestedCase {
-        let attempt = Attempt {
-            agent: &case.agent,
-            action: &case.action,
-            context: &case.context,
-            plan: case.plan.as_deref(),
-            facts: &case.facts,
-            now: case.now,
-        };
+        let attempt = attempt(case);
         let verdict = self.evaluate(&attempt);
         let got = Expected {
             decision: verdict.decision,
@@ -65,6 +66,17 @@ impl Policy {
             got,
             why: self.trace(&attempt),
         }
+    }
+}
+
+fn attempt(case: &Case) -> Attempt<'_> {
+    Attempt {
+        agent: &case.agent,
+        action: &case.action,
+        context: &case.context,
+        plan: case.plan.as_deref(),
+        facts: &case.facts,
+        now: case.now,
     }
 }
 

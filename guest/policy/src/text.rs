@@ -64,3 +64,23 @@ fn folded(rest: &str) -> Option<usize> {
     }
     Some(1 + after.len() - after.trim_start_matches([' ', '\t', '\r', '\n']).len())
 }
+
+/// Appends a member to a path as a condition writes it: `.name`, or `["a name"]` for one that is not an
+/// identifier.
+pub(crate) fn push_member(path: &mut String, key: &str) {
+    if is_identifier(key) {
+        path.push('.');
+        path.push_str(key);
+    } else {
+        path.push_str("[\"");
+        path.extend(cut(key, 128).escape_debug());
+        path.push_str("\"]");
+    }
+}
+
+/// Returns whether a text is an identifier of CEL.
+pub(crate) fn is_identifier(text: &str) -> bool {
+    let is_usual = |char: char| char.is_ascii_alphanumeric() || char == '_';
+    text.starts_with(|char: char| char.is_ascii_alphabetic() || char == '_')
+        && text.chars().all(is_usual)
+}

@@ -36,22 +36,20 @@ struct Details<'a> {
     reason: &'a str,
 }
 
-/// Returns the default reason of a decision, if no rule gives one.
-fn reason(decision: Decision, policy: Option<&str>, has_rule: bool) -> &'static str {
-    match (decision, policy) {
-        (Decision::Allow, _) if has_rule => "a rule of the policy allows it",
-        (Decision::Allow, _) => "no rule concerns it, and the default of the policy allows it",
-        (Decision::Deny, _) if has_rule => "a rule of the policy denies it",
-        (Decision::Deny, _) => "no rule concerns it, and the default of the policy denies it",
-        (Decision::RequireApproval, Some(_)) if has_rule => {
-            "a rule of the policy requires approval"
-        }
-        (Decision::RequireApproval, Some(_)) => {
-            "no rule concerns it, and the default of the policy requires approval"
-        }
-        (Decision::RequireApproval, None) => {
-            "no policy is active, and without one every action requires approval"
-        }
+/// Returns the reason of a decision for which no rule gives one.
+fn reason(decision: Decision, policy: Option<&str>, has_rule: bool, read: &Read) -> String {
+    let Read { agent, action, .. } = read;
+    let does = match decision {
+        Decision::Allow => "allows",
+        Decision::Deny => "denies",
+        Decision::RequireApproval => "requires approval for",
+    };
+    match policy {
+        Some(_) if has_rule => format!("a rule of the policy {does} `{action}` of `{agent}`"),
+        Some(_) => format!(
+            "no rule of the policy matches `{action}` of `{agent}`, and its default {does} it"
+        ),
+        None => "no policy is active, and without one every action requires approval".to_owned(),
     }
 }
 
@@ -75,8 +73,9 @@ pub(crate) fn answer(
     };
     let Read { agent, action, context_hash, plan_hash } = read;
     let reason = said
-        .as_deref()
-        .unwrap_or_else(|| reason(*decision, judged.policy.as_deref(), rule.is_some()));
+        .clone()
+        .unwrap_or_else(|| reason(*decision, judged.policy.as_deref(), rule.is_some(), read));
+    let reason = reason.as_str();
     json_text(&EvaluationJson {
         decision: *decision,
         reason,

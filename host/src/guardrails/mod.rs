@@ -167,12 +167,15 @@ impl Guardrails {
         now: u64,
     ) -> Result<Refusal, Refusal> {
         self.ledger.note_at(now, caller, judged.note(action), None).await?;
-        let rule = judged.verdict.rule.as_deref();
-        let by = rule.map_or_else(|| "the default".to_owned(), |rule| format!("rule `{rule}`"));
-        let detail = match &judged.verdict.reason {
-            Some(reason) => format!("{by} of the policy denies it: {reason}"),
-            None => format!("{by} of the policy denies it"),
+        let by = match &judged.verdict.rule {
+            Some(rule) => format!("rule `{rule}` of the policy denies it"),
+            None => format!(
+                "no rule of the policy matches `{}` of `{}`, and its default denies it",
+                action.action, action.agent
+            ),
         };
+        let reason = judged.verdict.reason.as_ref();
+        let detail = reason.map_or_else(|| by.clone(), |reason| format!("{by}: {reason}"));
         Ok(Refusal::new(Code::POLICY_DENIED, detail))
     }
 

@@ -24,7 +24,8 @@ pub struct Built {
     pub memory_bytes: usize,
 }
 
-/// Builds a policy from the text of a rules file. The template's compiled code is stored in the
+/// Builds a policy from the text of a rules file, followed by the files that it includes as
+/// [`joined`](signoff_core::authoring::joined) writes them. The template's compiled code is stored in the
 /// user's cache.
 ///
 /// # Errors

@@ -21,7 +21,7 @@ pub use evaluate::{Policy, PolicyFailure};
 pub use problems::Problems;
 pub use rules_runtime::{RulesError, RulesRuntime, Template};
 pub use signoff_core::authoring::{
-    Attempt, Expected, Loaded, Problem, Severity, Tested, TestedCase, Trace,
+    Attempt, Expected, Include, Loaded, Problem, Severity, Tested, TestedCase, Trace,
 };
 pub use signoff_core::module::Limits;
 pub(crate) use verdict::RawVerdict;

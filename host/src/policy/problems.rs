@@ -15,8 +15,9 @@ pub struct Problems {
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut between = "";
-        for Problem { severity, line, column, message, .. } in &self.problems {
-            write!(f, "{between}{line}:{column}: {severity}: {message}")?;
+        for Problem { severity, file, line, column, message, .. } in &self.problems {
+            let file = file.as_ref().map_or_else(String::new, |file| format!("{file}:"));
+            write!(f, "{between}{file}{line}:{column}: {severity}: {message}")?;
             between = "\n";
         }
         Ok(())

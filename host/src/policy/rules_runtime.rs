@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use wasmtime::{Instance, Memory, Module, Store, StoreLimits, StoreLimitsBuilder, Trap, TypedFunc};
 
-use super::{Loaded, Problems, Tested, Trace, snapshot};
+use super::{Include, Loaded, Problems, Tested, Trace, snapshot};
 use crate::engine::{Allocation, Cache, POLICY_TEMPLATE, Policies, digest};
 use crate::policy::{Attempt, RawVerdict, Requirement, Verdict};
 
@@ -98,7 +98,23 @@ impl Template {
 }
 
 impl RulesRuntime {
-    /// Loads a rules file, replacing the previous one.
+    /// Returns the files that a rules file includes; none if the list is malformed, which
+    /// [`load`](Self::load) reports.
+    ///
+    /// # Errors
+    ///
+    /// The engine fails.
+    pub fn includes(&mut self, rules: &str) -> Result<Vec<Include>, RulesError> {
+        #[derive(Deserialize)]
+        struct Listed {
+            includes: Vec<Include>,
+        }
+        let listed: Listed = self.call_template(&json!({ "op": "includes", "rules": rules }))?;
+        Ok(listed.includes)
+    }
+
+    /// Loads a rules file, replacing the previous one. The files that it includes follow in the same
+    /// text, as [`joined`](signoff_core::authoring::joined) writes it.
     ///
     /// # Errors
     ///

@@ -279,6 +279,14 @@ func (g *generator) with(name, variable, kind string, depth int) *node {
 	return made
 }
 
+// withTwo makes an expression in which the two variables of a macro are declared, `k` and the given one.
+func (g *generator) withTwo(key, name, variable, kind string, depth int) *node {
+	g.locals = append(g.locals, local{"k", key}, local{name, variable})
+	made := g.expression(kind, depth)
+	g.locals = g.locals[:len(g.locals)-2]
+	return made
+}
+
 // operator makes an expression with an operator or a macro that returns the type.
 func (g *generator) operator(kind string, depth int) *node {
 	e := func(kind string) *node { return g.expression(kind, depth) }
@@ -329,6 +337,10 @@ func (g *generator) operator(kind string, depth int) *node {
 			return form(kind, "§.sortBy("+name+", §)", e(kind), g.with(name, items(kind), g.of("int", "string",
 				"double"), depth))
 		}
+		if g.chance(20) {
+			return form(kind, "§.transformList(k, "+name+", §)", e("list:"+from),
+				g.withTwo("int", name, from, items(kind), depth))
+		}
 		if g.chance(30) {
 			return form(kind, "["+g.of("?", "")+"§, §]", e(g.of("optional", items(kind))), e(items(kind)))
 		}
@@ -336,6 +348,10 @@ func (g *generator) operator(kind string, depth int) *node {
 	case "map":
 		if g.chance(30) {
 			return form(kind, "{?'a': §, 'b': §}", e("optional"), e("dyn"))
+		}
+		if g.chance(20) {
+			return form(kind, "§.transformMap(k, "+name+", §)", e("map"),
+				g.withTwo("string", name, "dyn", g.of("dyn", "int", "string"), depth))
 		}
 		return form(kind, "{§: §, §: §}", e(g.of("string", "int", "bool")), e("dyn"), e("string"), e("dyn"))
 	case "timestamp":
@@ -371,7 +387,13 @@ func (g *generator) boolean(depth int, name string) *node {
 	any := pick(g.dice, kinds)
 	item := g.of("int", "string", "double", "dyn", "bool", "map")
 	macro := g.of("all", "exists", "exists_one", "existsOne")
-	switch g.IntN(12) {
+	switch g.IntN(15) {
+	case 12:
+		return form("bool", "§."+macro+"(k, "+name+", §)", e("list:"+item), g.withTwo("int", name, item, "bool", depth))
+	case 13:
+		return form("bool", "§."+macro+"(k, "+name+", §)", e("map"), g.withTwo("string", name, "dyn", "bool", depth))
+	case 14:
+		return form("bool", "cel.bind("+name+", §, §)", e(item), g.with(name, item, "bool", depth))
 	case 0:
 		return form("bool", "(§ && §)", e("bool"), e("bool"))
 	case 1:

@@ -22,6 +22,7 @@ type theirs struct{ lenient, conforming *cel.Env }
 func newTheirs() (*theirs, error) {
 	lenient, err := cel.NewEnv(
 		cel.Macros(parser.AllMacros...), cel.OptionalTypes(), ext.Strings(), ext.Lists(), ext.Math(),
+		ext.TwoVarComprehensions(), ext.Bindings(), cel.EnableIdentifierEscapeSyntax(),
 		cel.CrossTypeNumericComparisons(true),
 		cel.Variable("agent", cel.StringType), cel.Variable("action", cel.StringType),
 		cel.Variable("context", cel.MapType(cel.StringType, cel.DynType)),

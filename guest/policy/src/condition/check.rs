@@ -14,10 +14,23 @@ use cel::common::ast::{
 use signoff_core::facts;
 
 use super::functions::{Function, Type, functions, is_namespace};
-use super::{Fault, Places};
+use super::names;
+use super::pairs::PAIRS;
+use super::{Fault, Given, Places, Tables};
+use crate::json::Node;
 use crate::limits::WHEN_DEPTH_MAX;
+use crate::schema::{self, Found, Kind, Spec};
+use crate::text::push_member;
 
-/// Checks an expression. Returns the names of the facts that it reads.
+/// What a check finds in a condition without certain mistakes.
+pub(super) struct Checked {
+    /// The facts that it reads.
+    pub(super) facts: BTreeSet<&'static str>,
+    /// What its author may not have meant.
+    pub(super) warnings: Vec<Fault>,
+}
+
+/// Checks an expression.
 ///
 /// # Errors
 ///
@@ -25,12 +38,18 @@ use crate::limits::WHEN_DEPTH_MAX;
 pub(super) fn check(
     expression: &IdedExpr,
     places: &Places<'_>,
-) -> Result<BTreeSet<&'static str>, Vec<Fault>> {
+    tables: &Tables,
+    given: Given<'_>,
+) -> Result<Checked, Vec<Fault>> {
     let mut checker = Checker {
         places,
+        tables,
+        given,
         locals: Vec::new(),
         facts: BTreeSet::new(),
         faults: Vec::new(),
+        tested: BTreeSet::new(),
+        unguarded: Vec::new(),
         at: 0,
         depth: 0,
     };
@@ -42,21 +61,46 @@ pub(super) fn check(
             gives.name()
         ));
     }
-    if checker.faults.is_empty() { Ok(checker.facts) } else { Err(checker.faults) }
+    if !checker.faults.is_empty() {
+        return Err(checker.faults);
+    }
+    let tested = checker.tested;
+    let unguarded = checker.unguarded.into_iter().filter(|(_, path)| !tested.contains(path));
+    let warnings = unguarded.map(|(offset, path)| Fault {
+        offset,
+        message: format!(
+            "`{path}` may be missing, and the condition then fails: test `has({path})` first, or read it with `.?` and `orValue`"
+        ),
+    });
+    Ok(Checked { facts: checker.facts, warnings: warnings.collect() })
+}
+
+/// A variable that a macro declares.
+struct Local<'s> {
+    name: String,
+    kind: Type,
+    /// What it is, by the schemas; empty if unknown.
+    specs: Vec<&'s Spec>,
 }
 
 struct Checker<'t> {
     places: &'t Places<'t>,
-    /// Variables that macros declare, innermost last.
-    locals: Vec<(String, Type)>,
+    tables: &'t Tables,
+    given: Given<'t>,
+    /// Innermost last.
+    locals: Vec<Local<'t>>,
     facts: BTreeSet<&'static str>,
     faults: Vec<Fault>,
+    /// The members that `has` tests, as conditions write them.
+    tested: BTreeSet<String>,
+    /// The members that are read although a schema says that they may be missing.
+    unguarded: Vec<(usize, String)>,
     /// Offset of the innermost node that has a position.
     at: usize,
     depth: usize,
 }
 
-impl Checker<'_> {
+impl<'t> Checker<'t> {
     fn fault(&mut self, message: String) {
         self.faults.push(Fault { offset: self.at, message });
     }
@@ -117,7 +161,8 @@ impl Checker<'_> {
                 }
                 EntryExpr::MapEntry(entry) => {
                     let key = self.infer(&entry.key);
-                    let keys = [Type::Dyn, Type::Bool, Type::Int, Type::Uint, Type::String];
+                    let keys =
+                        [Type::Dyn, Type::Bool, Type::Int, Type::Number, Type::Uint, Type::String];
                     if !keys.contains(&key) {
                         self.fault(format!("a value of type {} cannot be a map key", key.name()));
                     }
@@ -128,8 +173,16 @@ impl Checker<'_> {
     }
 
     fn name(&mut self, name: &str) -> Type {
-        if let Some((_, local)) = self.locals.iter().rev().find(|(local, _)| local == name) {
-            return *local;
+        if let Some(local) = self.locals.iter().rev().find(|local| local.name == name) {
+            return local.kind;
+        }
+        if name.starts_with('@') {
+            return match self.tables.value(name) {
+                Some(Node::List(_)) => Type::List,
+                Some(Node::Object(_)) => Type::Map,
+                Some(Node::Text(_)) => Type::String,
+                _ => Type::Dyn,
+            };
         }
         match name {
             "agent" | "action" => Type::String,
@@ -145,15 +198,87 @@ impl Checker<'_> {
             }
             "bool" | "bytes" | "double" | "int" | "list" | "map" | "null_type"
             | "optional_type" | "string" | "type" | "uint" => Type::Type,
-            dotted if dotted.starts_with('.') => {
-                self.fault(format!("`{dotted}` begins with a dot: names are written without it"));
+            _ => {
+                let locals = self.locals.iter().map(|local| local.name.as_str());
+                let message = names::undeclared(name, locals, self.given);
+                self.fault(message);
                 Type::Dyn
             }
-            _ => {
+        }
+    }
+
+    /// Returns what a value is, by the schemas of the context; empty if unknown.
+    fn specs(&self, expression: &IdedExpr) -> Vec<&'t Spec> {
+        match &expression.expr {
+            Expr::Ident(name) => match self.locals.iter().rev().find(|local| local.name == *name) {
+                Some(local) => local.specs.clone(),
+                None if name == "context" => self.given.context.to_vec(),
+                None => Vec::new(),
+            },
+            Expr::Select(select) if !select.test => {
+                let holder = self.specs(&select.operand);
+                schema::member(&holder, &select.field).unwrap_or_default().specs
+            }
+            Expr::Call(call) if call.func_name == operators::INDEX => {
+                let [holder, key] = call.args.as_slice() else { return Vec::new() };
+                let holder = self.specs(holder);
+                match &key.expr {
+                    Expr::Literal(LiteralValue::String(key)) => {
+                        schema::member(&holder, key.inner()).unwrap_or_default().specs
+                    }
+                    _ => schema::item(&holder),
+                }
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Looks a member up in the schemas, and refuses one that no schema declares.
+    fn declared(&mut self, holder: &IdedExpr, name: &str) -> Found<'t> {
+        let specs = self.specs(holder);
+        match schema::member(&specs, name) {
+            Ok(found) => found,
+            Err(near) => {
+                let mut path = written(holder).unwrap_or_default();
+                push_member(&mut path, name);
+                self.fault(format!("no schema of these actions declares `{path}`{near}"));
+                Found::default()
+            }
+        }
+    }
+
+    /// Returns the type of a member that is read, and remembers it if it may be missing.
+    fn read(&mut self, holder: &IdedExpr, name: &str) -> Type {
+        let found = self.declared(holder, name);
+        if found.may_be_missing
+            && let Some(mut path) = written(holder)
+        {
+            push_member(&mut path, name);
+            self.unguarded.push((self.at, path));
+        }
+        of_specs(&found.specs)
+    }
+
+    /// Refuses a comparison with a value that a schema excludes.
+    fn compared(&mut self, call: &CallExpr) {
+        let [left, right] = call.args.as_slice() else { return };
+        for (one, other) in [(left, right), (right, left)] {
+            let Expr::Literal(literal) = &other.expr else { continue };
+            let specs = self.specs(one);
+            let excludes = |spec: &&&Spec| {
+                let is_possible = |one: &Node<'static>| is_literal(one, literal);
+                !spec.one_of.is_empty()
+                    && !spec.one_of.iter().any(is_possible)
+                    && !(spec.is_nullable && matches!(literal, LiteralValue::Null))
+            };
+            if let Some(spec) =
+                specs.iter().find(excludes).filter(|_| specs.iter().all(|spec| excludes(&spec)))
+            {
+                let path = written(one).unwrap_or_else(|| "the value".to_owned());
                 self.fault(format!(
-                    "`{name}` is not declared, expected agent, action, context, plan, facts or now (did you mean `context.{name}`?)"
+                    "`{path}` is one of {}, so it never equals this value",
+                    spec.choices()
                 ));
-                Type::Dyn
             }
         }
     }
@@ -183,9 +308,18 @@ impl Checker<'_> {
                     other.name(),
                     select.field
                 ));
+                return if select.test { Type::Bool } else { Type::Dyn };
             }
         }
-        if select.test { Type::Bool } else { Type::Dyn }
+        if !select.test {
+            return self.read(&select.operand, &select.field);
+        }
+        self.declared(&select.operand, &select.field);
+        if let Some(mut path) = written(&select.operand) {
+            push_member(&mut path, &select.field);
+            self.tested.insert(path);
+        }
+        Type::Bool
     }
 
     /// Returns whether an expression is the facts as a whole.
@@ -228,18 +362,16 @@ impl Checker<'_> {
     fn comprehension(&mut self, it: &ComprehensionExpr) -> Type {
         let range = self.infer(&it.iter_range);
         if ![Type::Dyn, Type::List, Type::Map].contains(&range) {
-            self.fault(format!(
-                "a macro iterates over a list or a map, got a value of type {}",
-                range.name()
-            ));
+            self.fault(not_iterated(range));
         }
         let start = self.infer(&it.accu_init);
         let outer = self.locals.len();
-        self.locals.push((it.accu_var.clone(), start));
-        self.locals.push((it.iter_var.clone(), Type::Dyn));
-        if let Some(second) = &it.iter_var2 {
-            self.locals.push((second.clone(), Type::Dyn));
-        }
+        let bound = self.specs(&it.accu_init);
+        let items =
+            if range == Type::Map { Vec::new() } else { schema::item(&self.specs(&it.iter_range)) };
+        let item = if range == Type::Map { Type::Dyn } else { of_specs(&items) };
+        self.locals.push(Local { name: it.accu_var.clone(), kind: start, specs: bound });
+        self.locals.push(Local { name: it.iter_var.clone(), kind: item, specs: items });
         self.infer(&it.loop_cond);
         self.infer(&it.loop_step);
         self.locals.truncate(outer + 1);
@@ -261,10 +393,45 @@ impl Checker<'_> {
         let mut takes: Vec<Type> = target.into_iter().collect();
         let method = !takes.is_empty();
         takes.extend(call.args.iter().map(|arg| self.infer(arg)));
-        if !method && let Some(gives) = self.operator(&call.func_name, &takes) {
-            return gives;
+        if !method {
+            if let Some(gives) = self.member_of_call(call, &takes) {
+                return gives;
+            }
+            if let Some(gives) = self.operator(&call.func_name, &takes) {
+                if [operators::EQUALS, operators::NOT_EQUALS].contains(&call.func_name.as_str()) {
+                    self.compared(call);
+                }
+                return gives;
+            }
         }
         self.function(&call.func_name, method, &takes)
+    }
+
+    /// Returns the type of `context["x"]`, `context.?x`, `context[?"x"]` and `context.list[0]`; `None` for
+    /// other calls and for values of which nothing is known.
+    fn member_of_call(&mut self, call: &CallExpr, takes: &[Type]) -> Option<Type> {
+        let ([holder, key], [target, _]) = (call.args.as_slice(), takes) else { return None };
+        let is_plain = call.func_name == operators::INDEX;
+        let is_optional =
+            [operators::OPT_INDEX, operators::OPT_SELECT].contains(&call.func_name.as_str());
+        if !is_plain && !is_optional || !matches!(target, Type::Dyn | Type::Map | Type::List) {
+            return None;
+        }
+        let specs = self.specs(holder);
+        match &key.expr {
+            _ if specs.is_empty() => None,
+            Expr::Literal(LiteralValue::String(name)) if is_plain => {
+                Some(self.read(holder, name.inner()))
+            }
+            Expr::Literal(LiteralValue::String(name)) => {
+                self.declared(holder, name.inner());
+                Some(Type::Optional)
+            }
+            Expr::Literal(LiteralValue::Int(_)) if is_plain && *target == Type::List => {
+                Some(of_specs(&schema::item(&specs)))
+            }
+            _ => None,
+        }
     }
 
     /// Returns the namespace of a call like `math.abs(x)`.
@@ -276,7 +443,7 @@ impl Checker<'_> {
     }
 
     fn is_local(&self, name: &str) -> bool {
-        self.locals.iter().any(|(local, _)| local == name)
+        self.locals.iter().any(|local| local.name == name)
     }
 
     fn operator(&mut self, name: &str, takes: &[Type]) -> Option<Type> {
@@ -293,7 +460,7 @@ impl Checker<'_> {
             }
             operators::NEGATE => {
                 let [one] = takes else { return None };
-                if ![Type::Dyn, Type::Int, Type::Double].contains(one) {
+                if ![Type::Dyn, Type::Int, Type::Double, Type::Number].contains(one) {
                     self.fault(format!(
                         "`-` takes an int or a double, got a value of type {}",
                         one.name()
@@ -377,6 +544,10 @@ impl Checker<'_> {
     fn function(&mut self, name: &str, method: bool, takes: &[Type]) -> Type {
         // Macros call functions whose names are not valid in a text.
         if name.contains('@') {
+            let over = takes.first().copied().unwrap_or(Type::Dyn);
+            if name == PAIRS && ![Type::Dyn, Type::List, Type::Map].contains(&over) {
+                self.fault(not_iterated(over));
+            }
             return Type::Dyn;
         }
         let named: Vec<&Function> = functions().iter().filter(|one| one.name == name).collect();
@@ -392,7 +563,7 @@ impl Checker<'_> {
         }
         let given = takes.get(usize::from(method)..).unwrap_or_default();
         self.fault(if named.is_empty() {
-            format!("there is no function `{name}`")
+            names::no_function(name, method, given.len())
         } else if kind.is_empty() {
             let how = if method { format!("{name}(x)") } else { format!("x.{name}()") };
             format!("`{name}` is called as `{how}`")
@@ -416,6 +587,15 @@ fn arguments(count: usize) -> String {
 
 /// Returns whether arithmetic accepts two types, and its result type.
 fn arithmetic(sign: &str, left: Type, right: Type) -> (bool, Type) {
+    if left == Type::Number || right == Type::Number {
+        let other = if left == Type::Number { right } else { left };
+        let fits = match other {
+            Type::Dyn | Type::Number | Type::Int => true,
+            Type::Double => sign != "%",
+            _ => false,
+        };
+        return (fits, other);
+    }
     let known = if left == Type::Dyn { right } else { left };
     let loose = left == Type::Dyn || right == Type::Dyn;
     let alone = match sign {
@@ -446,6 +626,65 @@ fn arithmetic(sign: &str, left: Type, right: Type) -> (bool, Type) {
         ("+", Type::Timestamp, Type::Timestamp) => (false, Type::Dyn),
         _ => (alone && left == right, left),
     }
+}
+
+/// Returns the type of values with one of these specs.
+fn of_specs(specs: &[&Spec]) -> Type {
+    let kind = |spec: &&Spec| match &spec.kind {
+        _ if spec.is_nullable => Type::Dyn,
+        Kind::Any => Type::Dyn,
+        Kind::Bool => Type::Bool,
+        Kind::Int => Type::Int,
+        Kind::Number => Type::Number,
+        Kind::String => Type::String,
+        Kind::List(_) => Type::List,
+        Kind::Table(_) => Type::Map,
+    };
+    let mut kinds = specs.iter().map(kind);
+    let first = kinds.next().unwrap_or(Type::Dyn);
+    if kinds.all(|kind| kind == first) { first } else { Type::Dyn }
+}
+
+/// Returns a path as conditions write it; `None` for other expressions.
+fn written(expression: &IdedExpr) -> Option<String> {
+    match &expression.expr {
+        Expr::Ident(name) => (!name.starts_with('@')).then(|| name.clone()),
+        Expr::Select(select) if !select.test => {
+            let mut path = written(&select.operand)?;
+            push_member(&mut path, &select.field);
+            Some(path)
+        }
+        Expr::Call(call) if call.func_name == operators::INDEX => {
+            let [holder, key] = call.args.as_slice() else { return None };
+            let mut path = written(holder)?;
+            match &key.expr {
+                Expr::Literal(LiteralValue::String(key)) => push_member(&mut path, key.inner()),
+                Expr::Literal(LiteralValue::Int(at)) => path.push_str(&format!("[{}]", at.inner())),
+                _ => return None,
+            }
+            Some(path)
+        }
+        _ => None,
+    }
+}
+
+/// Returns whether a value equals a literal.
+fn is_literal(value: &Node<'static>, literal: &LiteralValue) -> bool {
+    let equals =
+        |other: &dyn cel::common::value::Val| super::equal(value.val(), other).unwrap_or(false);
+    match literal {
+        LiteralValue::Boolean(bool) => equals(bool),
+        LiteralValue::Bytes(bytes) => equals(bytes),
+        LiteralValue::Double(double) => equals(double),
+        LiteralValue::Int(int) => equals(int),
+        LiteralValue::Null => matches!(value, Node::Null(_)),
+        LiteralValue::String(text) => equals(text),
+        LiteralValue::UInt(uint) => equals(uint),
+    }
+}
+
+fn not_iterated(kind: Type) -> String {
+    format!("a macro iterates over a list or a map, got a value of type {}", kind.name())
 }
 
 fn of_literal(literal: &LiteralValue) -> Type {

@@ -39,7 +39,7 @@ fn closed<'e>(expression: &'e IdedExpr, locals: &mut Vec<&'e str>) -> bool {
     match &expression.expr {
         Expr::Literal(_) => true,
         Expr::Ident(name) => {
-            let made_at_load = name.starts_with("@l") || name.starts_with("@r");
+            let made_at_load = name.starts_with("@v") || name.starts_with("@r");
             made_at_load || locals.contains(&name.as_str())
         }
         Expr::Select(select) => closed(&select.operand, locals),

@@ -14,6 +14,8 @@ pub enum Type {
     Uint,
     /// `double`
     Double,
+    /// An int or a double, as a schema says.
+    Number,
     /// `string`
     String,
     /// `bytes`
@@ -44,6 +46,7 @@ impl Type {
             Self::Int => "int",
             Self::Uint => "uint",
             Self::Double => "double",
+            Self::Number => "number",
             Self::String => "string",
             Self::Bytes => "bytes",
             Self::List => "list",
@@ -57,12 +60,19 @@ impl Type {
     }
 
     pub(super) fn is_number(self) -> bool {
-        matches!(self, Self::Int | Self::Uint | Self::Double)
+        matches!(self, Self::Int | Self::Uint | Self::Double | Self::Number)
     }
 
     /// Returns whether a value of this type may be one of the other type.
     pub(super) fn may_be(self, other: Self) -> bool {
-        self == other || self == Self::Dyn || other == Self::Dyn
+        let is_either = |one: Self, other: Self| {
+            one == Self::Number && matches!(other, Self::Int | Self::Double)
+        };
+        self == other
+            || self == Self::Dyn
+            || other == Self::Dyn
+            || is_either(self, other)
+            || is_either(other, self)
     }
 }
 
@@ -232,7 +242,8 @@ static FUNCTIONS: &[Function] = functions! {
 };
 
 /// Returns every function. Macros are not included: `has`, `all`, `exists`, `exists_one`, `map`,
-/// `filter`, `optMap`, `optFlatMap`, `sortBy`, `math.greatest` and `math.least`.
+/// `filter`, `transformList`, `transformMap`, `optMap`, `optFlatMap`, `sortBy`, `math.greatest`,
+/// `math.least` and `cel.bind`.
 #[must_use]
 pub fn functions() -> &'static [Function] {
     FUNCTIONS

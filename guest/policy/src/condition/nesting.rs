@@ -1,77 +1,62 @@
 //! Determines how deep a condition nests before a recursive parser sees its text.
 
 use super::Fault;
+use super::tokens::{Kind, Token};
 use crate::limits::{WHEN_DEPTH_MAX, WHEN_NESTING_MAX};
 
 /// Refuses a text that nests deeper than a policy's stack allows. Counts every level of brackets,
 /// and every sign in a chain (`a.b.c`, `1 + 2 + 3`, `!!x`), which the parser also nests. Does not
 /// count `&&` and `||`, which the parser balances.
-pub(super) fn bounded(text: &str) -> Result<(), Fault> {
-    let mut scan = Scan { text, at: 0, chains: vec![0], deepest: 0 };
-    while let Some(byte) = scan.peek(0) {
-        match byte {
-            b'"' | b'\'' => scan.string(false),
-            b'r' | b'R' if matches!(scan.peek(1), Some(b'"' | b'\'')) => {
-                scan.at += 1;
-                scan.string(true);
-            }
-            b'/' if scan.peek(1) == Some(b'/') => scan.comment(),
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' => scan.word(),
-            _ => scan.sign(byte),
+pub(super) fn bounded(tokens: &[Token<'_>]) -> Result<(), Fault> {
+    let mut depth = Depth { chains: vec![0], deepest: 0 };
+    for token in tokens {
+        match token.kind {
+            Kind::Sign => depth.sign(token.text),
+            Kind::Word if token.text == "in" => depth.link(1),
+            // A number may begin with the point of a member.
+            Kind::Number if token.text.starts_with('.') => depth.link(1),
+            _ => {}
         }
-        if scan.chains.len() > WHEN_NESTING_MAX + 1 {
-            return Err(scan.fault(format!(
+        let fault = |message: String| Err(Fault { offset: token.end().saturating_sub(1), message });
+        if depth.chains.len() > WHEN_NESTING_MAX + 1 {
+            return fault(format!(
                 "brackets nest too deep, expected at most {WHEN_NESTING_MAX} levels"
-            )));
+            ));
         }
-        if scan.deepest > WHEN_DEPTH_MAX {
-            return Err(scan.fault(format!(
+        if depth.deepest > WHEN_DEPTH_MAX {
+            return fault(format!(
                 "the expression is too deep, expected at most {WHEN_DEPTH_MAX} levels"
-            )));
+            ));
         }
     }
     Ok(())
 }
 
-struct Scan<'t> {
-    text: &'t str,
-    at: usize,
+struct Depth {
     /// Number of signs in the current chain, for each level of brackets.
     chains: Vec<usize>,
     deepest: usize,
 }
 
-impl Scan<'_> {
-    fn peek(&self, ahead: usize) -> Option<u8> {
-        self.text.as_bytes().get(self.at + ahead).copied()
-    }
-
-    fn sign(&mut self, byte: u8) {
-        let doubled = self.peek(1) == Some(byte);
-        match byte {
-            b'(' | b'[' | b'{' => {
-                self.link();
+impl Depth {
+    fn sign(&mut self, sign: &str) {
+        match sign {
+            "(" | "[" | "{" => {
+                self.link(1);
                 self.chains.push(0);
             }
-            b')' | b']' | b'}' if self.chains.len() > 1 => {
+            ")" | "]" | "}" if self.chains.len() > 1 => {
                 self.chains.pop();
             }
-            b',' => self.rest(),
-            b'&' | b'|' if doubled => {
-                self.rest();
-                self.at += 1;
-            }
-            b'.' | b'+' | b'-' | b'*' | b'/' | b'%' | b'<' | b'>' | b'=' | b'!' | b'?' => {
-                self.link();
-            }
-            _ => {}
+            "," | "&&" | "||" => self.rest(),
+            ")" | "]" | "}" | ":" | "&" | "|" => {}
+            operator => self.link(operator.len()),
         }
-        self.at += 1;
     }
 
-    fn link(&mut self) {
+    fn link(&mut self, signs: usize) {
         if let Some(chain) = self.chains.last_mut() {
-            *chain += 1;
+            *chain += signs;
         }
         self.deepest = self.deepest.max(self.chains.iter().sum());
     }
@@ -80,41 +65,5 @@ impl Scan<'_> {
         if let Some(chain) = self.chains.last_mut() {
             *chain = 0;
         }
-    }
-
-    /// Skips a name or a number.
-    fn word(&mut self) {
-        let start = self.at;
-        while let Some(b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_') = self.peek(0) {
-            self.at += 1;
-        }
-        if self.text.get(start..self.at) == Some("in") {
-            self.link();
-        }
-    }
-
-    fn comment(&mut self) {
-        while self.peek(0).is_some_and(|byte| byte != b'\n') {
-            self.at += 1;
-        }
-    }
-
-    fn string(&mut self, raw: bool) {
-        let Some(quote) = self.peek(0) else { return };
-        let triple = self.peek(1) == Some(quote) && self.peek(2) == Some(quote);
-        self.at += if triple { 3 } else { 1 };
-        while let Some(byte) = self.peek(0) {
-            let closes = byte == quote
-                && (!triple || (self.peek(1) == Some(quote) && self.peek(2) == Some(quote)));
-            if closes {
-                self.at += if triple { 3 } else { 1 };
-                return;
-            }
-            self.at += if byte == b'\\' && !raw { 2 } else { 1 };
-        }
-    }
-
-    fn fault(&self, message: String) -> Fault {
-        Fault { offset: self.at.min(self.text.len()).saturating_sub(1), message }
     }
 }

@@ -11,7 +11,7 @@ use cel::common::value::{CowVal, Val};
 use cel::{DeclarationError, Env, ExecutionError, extensions};
 
 use super::scope::Pattern;
-use super::strict;
+use super::{macros, pairs, strict};
 use crate::json::is_big;
 
 pub(super) const EQUAL: &str = "@eq";
@@ -54,6 +54,8 @@ pub fn environment() -> Result<Env, DeclarationError> {
     env.add_overload(MATCHES, MATCHES, two(), |args| with_two(&args, matches))?;
     env.add_overload(TYPE, TYPE, vec![DYN_TYPE], |args| type_of(&args))?;
     strict::add(&mut env)?;
+    pairs::add(&mut env)?;
+    macros::add(&mut env)?;
     Ok(env)
 }
 
@@ -181,13 +183,22 @@ pub(crate) fn contains(holder: &dyn Val, value: &dyn Val) -> Result<bool, Execut
 /// Values of types without a common order; NaN; an integer beyond 64 bits.
 pub(super) fn order(left: &dyn Val, right: &dyn Val) -> Result<Ordering, ExecutionError> {
     if let (Some(one), Some(other)) = (Number::of(left), Number::of(right)) {
-        return one.order(other).ok_or_else(|| refused("<", left, right));
+        return one
+            .order(other)
+            .ok_or_else(|| no_order("NaN is neither less nor greater than a number".to_owned()));
     }
+    let unlike = || {
+        no_order(format!(
+            "a value of type {} and one of type {} have no order",
+            left.get_type().name(),
+            right.get_type().name()
+        ))
+    };
     if is_big(left) || is_big(right) {
-        return Err(refused("<", left, right));
+        return Err(unlike());
     }
-    let comparer = left.as_comparer().ok_or_else(|| refused("<", left, right))?;
-    comparer.compare(right).map_err(|_| refused("<", left, right))
+    let comparer = left.as_comparer().ok_or_else(unlike)?;
+    comparer.compare(right).map_err(|_| unlike())
 }
 
 fn matches(text: &dyn Val, pattern: &dyn Val) -> Result<bool, ExecutionError> {
@@ -204,6 +215,10 @@ pub(super) fn not_taken(function: &str, value: &dyn Val) -> ExecutionError {
         function: format!("@{function}"),
         message: format!("`{function}` does not take a value of type {}", value.get_type().name()),
     }
+}
+
+fn no_order(message: String) -> ExecutionError {
+    ExecutionError::FunctionError { function: "@<".to_owned(), message }
 }
 
 pub(super) fn refused(operator: &str, left: &dyn Val, right: &dyn Val) -> ExecutionError {

@@ -70,7 +70,7 @@ impl Rewriter<'_> {
                 }
             }
             Expr::List(list) => match literals(list) {
-                Some(items) => *expression = Expr::Ident(self.tables.name_list(items)),
+                Some(items) => *expression = Expr::Ident(self.tables.name_value(Node::list(items))),
                 None => {
                     for (at, element) in list.elements.iter_mut().enumerate() {
                         self.visit(element);
@@ -218,16 +218,20 @@ impl Rewriter<'_> {
             text.into_iter().chain(std::mem::take(&mut call.args)).collect();
         let Some(pattern) = args.get_mut(1) else { return };
         self.at = self.places.offset(pattern.id).unwrap_or(self.at);
-        match &pattern.expr {
-            Expr::Literal(LiteralValue::String(text)) => {
-                match self.tables.name_pattern(text.inner()) {
-                    Ok(name) => pattern.expr = Expr::Ident(name),
-                    Err(message) => self.faults.push(Fault { offset: self.at, message }),
-                }
-            }
-            _ => self.faults.push(Fault {
+        let text_of_pattern = match &pattern.expr {
+            Expr::Literal(LiteralValue::String(text)) => Some(text.inner().to_owned()),
+            Expr::Ident(name) => match self.tables.value(name) {
+                Some(Node::Text(text)) => Some(text.inner().to_owned()),
+                _ => None,
+            },
+            _ => None,
+        };
+        match text_of_pattern.map(|text| self.tables.name_pattern(&text)) {
+            Some(Ok(name)) => pattern.expr = Expr::Ident(name),
+            Some(Err(message)) => self.faults.push(Fault { offset: self.at, message }),
+            None => self.faults.push(Fault {
                 offset: self.at,
-                message: "the pattern of `matches` is a string in the condition, got an expression"
+                message: "the pattern of `matches` is a string in the condition or a named value, got an expression"
                     .to_owned(),
             }),
         }

@@ -15,6 +15,7 @@ use signoff_core::time::UnixSeconds;
 
 use crate::attempt::Attempt;
 use crate::json::{Node, parse};
+use crate::text::push_member;
 
 /// One step into a value.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -47,18 +48,19 @@ pub(crate) struct Path {
 
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.root {
+        let root = match self.root {
             Root::Context => "context",
             Root::Plan => "plan",
             Root::Facts => "facts",
-        })?;
+        };
+        let mut path = root.to_owned();
         for step in &self.steps {
             match step {
-                Step::Key(key) => write!(f, ".{key}")?,
-                Step::Item(at) => write!(f, "[{at}]")?,
+                Step::Key(key) => push_member(&mut path, key),
+                Step::Item(at) => path.push_str(&format!("[{at}]")),
             }
         }
-        Ok(())
+        f.write_str(&path)
     }
 }
 
@@ -89,16 +91,18 @@ impl Val for Pattern {
 impl StaticVal for Pattern {}
 
 /// Values shared by the conditions of one policy. A rewritten condition names paths `@0`, `@1`, …,
-/// patterns `@r0`, `@r1`, … and lists `@l0`, `@l1`, …: names that are not valid in a text.
+/// patterns `@r0`, `@r1`, … and values `@v0`, `@v1`, …: names that are not valid in a text.
 #[derive(Debug, Default)]
 pub struct Tables {
     paths: Vec<Path>,
     patterns: Vec<(String, Pattern)>,
-    lists: Vec<Node<'static>>,
+    values: Vec<Node<'static>>,
     /// The facts that conditions and reasons read.
     pub(crate) facts: BTreeSet<&'static str>,
     /// The index of each path; only used while conditions are compiled.
     places: HashMap<Path, usize>,
+    /// The name of each named value, by its path; only used while conditions are compiled.
+    constants: HashMap<String, String>,
 }
 
 impl Tables {
@@ -114,6 +118,7 @@ impl Tables {
     /// Drops what only compilation needs.
     pub fn close(&mut self) {
         self.places = HashMap::new();
+        self.constants = HashMap::new();
     }
 
     /// Returns the name of a regular expression, or why it is invalid.
@@ -128,10 +133,25 @@ impl Tables {
         Ok(format!("@r{}", self.patterns.len() - 1))
     }
 
-    /// Returns the name of a list that is the same for every attempt.
-    pub(super) fn name_list(&mut self, items: Vec<Node<'static>>) -> String {
-        self.lists.push(Node::list(items));
-        format!("@l{}", self.lists.len() - 1)
+    /// Returns the name of a value that is the same for every attempt.
+    pub(super) fn name_value(&mut self, value: Node<'static>) -> String {
+        self.values.push(value);
+        format!("@v{}", self.values.len() - 1)
+    }
+
+    /// Returns the name of a named value, given by its path.
+    pub(super) fn name_constant(&mut self, path: String, value: &Node<'static>) -> String {
+        if let Some(name) = self.constants.get(&path) {
+            return name.clone();
+        }
+        let name = self.name_value(value.clone());
+        self.constants.insert(path, name.clone());
+        name
+    }
+
+    /// Returns the value with this name.
+    pub(super) fn value(&self, name: &str) -> Option<&Node<'static>> {
+        self.values.get(name.strip_prefix("@v")?.parse::<usize>().ok()?)
     }
 
     /// Returns the path with this name.
@@ -201,6 +221,11 @@ impl<'v> Scope<'v> {
         })
     }
 
+    /// Returns the context; `None` if its text is not a JSON object.
+    pub(crate) fn context(&self) -> Option<&Node<'v>> {
+        self.context.node()
+    }
+
     fn now(&self) -> Option<&CelTimestamp> {
         let made = self.now.get_or_init(|| {
             // CEL's timestamps end with the year 9999, as signoff's do.
@@ -216,8 +241,8 @@ impl<'v> Scope<'v> {
             let (_, pattern) = self.tables.patterns.get(pattern.parse::<usize>().ok()?)?;
             return Some(pattern);
         }
-        if let Some(list) = name.strip_prefix('l') {
-            return Some(self.tables.lists.get(list.parse::<usize>().ok()?)?.val());
+        if let Some(value) = name.strip_prefix('v') {
+            return Some(self.tables.values.get(value.parse::<usize>().ok()?)?.val());
         }
         Some(self.at(self.tables.paths.get(name.parse::<usize>().ok()?)?)?.val())
     }

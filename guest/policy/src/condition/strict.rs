@@ -238,17 +238,22 @@ fn found<'b, 'v>(holder: &(dyn Val + 'v), key: &(dyn Val + 'v)) -> Taken<'b, 'v>
 fn in_order<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Taken<'b, 'v> {
     let value = only(args)?;
     let holder = value.as_ref();
-    if holder.get_type().kind() != Kind::Map {
+    if holder.get_type().kind() != Kind::Map || holder.as_iterable().is_none() {
         return Ok(value);
     }
-    let Some(keys) = holder.as_iterable() else { return Ok(value) };
+    Ok(CowVal::owned(CelList::from(sorted_keys(holder))))
+}
+
+/// Returns the keys of a map, ascending: first bools, then numbers, then strings.
+pub(super) fn sorted_keys<'v>(map: &(dyn Val + 'v)) -> Vec<Box<dyn Val + 'v>> {
+    let Some(keys) = map.as_iterable() else { return Vec::new() };
     let mut keys = keys.iter();
     let mut sorted: Vec<Box<dyn Val + 'v>> = Vec::new();
     while let Some(key) = keys.next() {
         sorted.push(key.clone_as_boxed());
     }
     sorted.sort_by(|left, right| ascending(left.as_ref(), right.as_ref()));
-    Ok(CowVal::owned(CelList::from(sorted)))
+    sorted
 }
 
 fn ascending(left: &dyn Val, right: &dyn Val) -> Ordering {

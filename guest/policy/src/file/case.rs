@@ -149,6 +149,12 @@ fn facts(members: &mut Members<'_, '_, '_>) -> Option<BTreeMap<&'static str, Str
 fn now(members: &mut Members<'_, '_, '_>) -> Option<u64> {
     let Some(value) = members.value("now") else { return Some(NOW_UNIX_SECONDS) };
     let seconds = value.get_ref().as_datetime().and_then(unix_seconds);
+    let text = value.get_ref().as_str();
+    if let Some(text) = text.filter(|text| text.parse::<toml::value::Datetime>().is_ok()) {
+        let message = format!("`now` is a time, which TOML writes without quotes: {text}");
+        members.problems.error(value.span().start, message);
+        return None;
+    }
     if seconds.is_none() {
         members.wrong(
             value,

@@ -29,7 +29,12 @@ pub(super) fn object(members: &mut Members<'_, '_, '_>, name: &str) -> Option<St
     Some(text)
 }
 
-fn write(members: &mut Members<'_, '_, '_>, value: &Value<'_>, out: &mut String) -> Option<()> {
+/// Writes a TOML value as JSON; `None` if JSON has no such value, which is recorded.
+pub(super) fn write(
+    members: &mut Members<'_, '_, '_>,
+    value: &Value<'_>,
+    out: &mut String,
+) -> Option<()> {
     match value.get_ref() {
         DeValue::String(text) => string(text, out),
         DeValue::Integer(integer) if integer.radix() == 10 => {
@@ -54,7 +59,7 @@ fn write(members: &mut Members<'_, '_, '_>, value: &Value<'_>, out: &mut String)
         DeValue::Datetime(_) => {
             members
                 .problems
-                .error(value.span().start, "JSON has no times, expected a string or seconds");
+                .error(value.span().start, "JSON has no times: put it in quotes and compare it as a string, or read it with `timestamp(…)`");
             return None;
         }
         DeValue::Array(items) => {

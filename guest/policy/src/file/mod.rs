@@ -1,19 +1,25 @@
 //! Parses rules files: TOML in, rules and tests out, with every problem at its position.
 
 mod case;
+mod include;
 mod json;
 mod member;
 mod requirement;
 mod rule;
+mod schema;
 
 use signoff_core::name::is_name;
 use toml::de::{DeTable, DeValue};
 
 pub use case::Case;
-pub use rule::{Names, Rule, Shape};
+pub use include::{Named, includes};
+pub use rule::{Names, Rule, Shape, When};
 
+use crate::bundle::Bundle;
+use crate::constants::Constants;
 use crate::limits::{FILE_BYTES_MAX, NAME_BYTES_MAX, RULES_MAX, TESTS_MAX};
 use crate::problem::Problems;
+use crate::schema::Schemas;
 use crate::verdict::Decision;
 use member::{Member, Members};
 use requirement::Classes;
@@ -25,6 +31,12 @@ pub struct RulesFile {
     pub name: String,
     /// The verdict if no rule decides.
     pub default: Decision,
+    /// The files that it includes.
+    pub includes: Vec<Named>,
+    /// Its named values and those of the included files.
+    pub constants: Constants,
+    /// The schemas of contexts.
+    pub schemas: Schemas,
     /// In file order.
     pub rules: Vec<Rule>,
     /// In file order.
@@ -36,12 +48,26 @@ pub fn read<'t>(text: &'t str, problems: &mut Problems<'t>) -> RulesFile {
     let mut file = RulesFile {
         name: String::new(),
         default: Decision::RequireApproval,
+        includes: Vec::new(),
+        constants: Constants::default(),
+        schemas: Schemas::default(),
         rules: Vec::new(),
         cases: Vec::new(),
     };
+    if text.len() > FILE_BYTES_MAX {
+        let message = format!(
+            "a file of {} bytes with what it includes, expected at most {FILE_BYTES_MAX}",
+            text.len()
+        );
+        problems.error(0, message);
+        return file;
+    }
+    let bundle = Bundle::of(text);
+    let text = bundle.rules;
     let Some(table) = parsed(text, problems) else { return file };
     let mut members = Members::new(text, 0, &table, problems);
-    members.only(&["format", "name", "default", "ttl", "rule", "test"]);
+    members
+        .only(&["format", "name", "default", "include", "const", "ttl", "context", "rule", "test"]);
     format(&mut members, true);
     match members.string("name") {
         Some(name) if is_name(name.text) => name.text.clone_into(&mut file.name),
@@ -64,10 +90,15 @@ pub fn read<'t>(text: &'t str, problems: &mut Problems<'t>) -> RulesFile {
             );
         }
     }
+    let errors = members.problems.errors();
+    file.includes = include::named(&mut members);
+    file.constants = include::constants(&mut members, &bundle, &file.includes);
+    file.constants.is_incomplete = members.problems.errors() > errors;
+    file.schemas = schema::read(&mut members);
     let classes = Classes::read(&mut members);
     for (at, table) in members.tables("rule", RULES_MAX) {
         let members = Members::new(text, at, table, members.problems);
-        file.rules.push(Rule::read(members, &classes));
+        file.rules.push(Rule::read(members, &classes, &file.constants));
     }
     cases(&mut members, &mut file.cases);
     let ids = file.rules.iter();

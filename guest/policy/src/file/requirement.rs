@@ -67,7 +67,17 @@ pub(super) fn read(members: &mut Members<'_, '_, '_>, classes: &Classes) -> Requ
             .problems
             .warning(at, "a ttl over 24 hours: an approval may be used long after it was given");
     }
-    Requirement { ttl_seconds: ttl, threshold: threshold(members), groups: groups(members) }
+    let (threshold, groups) = (threshold(members), groups(members));
+    if let Some(threshold) = threshold
+        && let Some((group, minimum)) = groups.iter().find(|(_, minimum)| **minimum > threshold)
+    {
+        let at = members.place("groups");
+        let message = format!(
+            "{minimum} approvers of `{group}` are more than `threshold = {threshold}`: {minimum} people must approve"
+        );
+        members.problems.warning(at, message);
+    }
+    Requirement { ttl_seconds: ttl, threshold, groups }
 }
 
 /// Reads a threshold: 1 to 16.

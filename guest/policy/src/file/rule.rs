@@ -3,6 +3,7 @@
 use super::member::Members;
 use super::requirement::{self, Classes};
 use super::{DeValue, Member};
+use crate::constants::Constants;
 use crate::glob::Glob;
 use crate::limits::GLOBS_MAX;
 use crate::reason::Reason;
@@ -110,7 +111,11 @@ impl When {
 }
 
 impl Rule {
-    pub(super) fn read(mut members: Members<'_, '_, '_>, classes: &Classes) -> Self {
+    pub(super) fn read(
+        mut members: Members<'_, '_, '_>,
+        classes: &Classes,
+        constants: &Constants,
+    ) -> Self {
         let id = members.value("id").and_then(|id| id.get_ref().as_str());
         members.problems.rule = id.map(|id| crate::text::cut(id, 128).to_owned());
         members.only(&[
@@ -171,7 +176,7 @@ impl Rule {
                 .map(|when| When { text: when.text.to_owned(), at: when.at }),
             verdict: verdict.unwrap_or(Decision::Deny),
             requirement: requirement::read(&mut members, classes),
-            reason: reason(&mut members),
+            reason: reason(&mut members, constants),
         };
         if verdict.is_some_and(|verdict| verdict != Decision::Allow) && !members.has("reason") {
             members
@@ -183,9 +188,9 @@ impl Rule {
     }
 }
 
-fn reason(members: &mut Members<'_, '_, '_>) -> Option<Reason> {
+fn reason(members: &mut Members<'_, '_, '_>, constants: &Constants) -> Option<Reason> {
     let member = members.string("reason")?;
-    match Reason::parse(member.text) {
+    match Reason::parse(member.text, constants) {
         Ok(reason) => Some(reason),
         Err((at, message)) => {
             members.problems.error(member.place(members.text, at), message);

@@ -30,6 +30,13 @@ pub struct Double<'v> {
     pub(super) text: &'v str,
 }
 
+impl Double<'_> {
+    /// Returns the value.
+    pub(crate) fn value(&self) -> &CelDouble {
+        &self.value
+    }
+}
+
 /// Clears the mark that a condition read an integer beyond 64 bits.
 pub fn forget_big() {
     TOUCHED.set(false);

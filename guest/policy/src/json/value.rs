@@ -55,6 +55,69 @@ impl<'v> Node<'v> {
         Self::Double(Double { value, text: "" })
     }
 
+    /// Copies the value out of the text that it was parsed from.
+    #[must_use]
+    pub fn to_static(&self) -> Node<'static> {
+        let text = |text: &CelString<'_>| CelString::from(text.inner().to_owned());
+        match self {
+            Self::Null(null) => Node::Null(null.clone()),
+            Self::Bool(bool) => Node::Bool(bool.clone()),
+            Self::Int(int) => Node::Int(int.clone()),
+            Self::Big(big) => Node::Big(big.clone()),
+            Self::Double(double) => Node::double(double.value.clone()),
+            Self::Text(it) => Node::Text(text(it)),
+            Self::List(list) => Node::list(list.0.iter().map(Node::to_static).collect()),
+            Self::Object(object) => {
+                let members = object.0.iter().map(|(key, node)| (text(key), node.to_static()));
+                Node::Object(Object(Arc::new(members.collect())))
+            }
+        }
+    }
+
+    /// Returns whether the value is an integer beyond 64 bits or contains one.
+    #[must_use]
+    pub fn has_big(&self) -> bool {
+        match self {
+            Self::Big(_) => true,
+            Self::List(list) => list.0.iter().any(Node::has_big),
+            Self::Object(object) => object.0.iter().any(|(_, node)| node.has_big()),
+            _ => false,
+        }
+    }
+
+    /// Returns what the value is, in the words of TOML and JSON.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Null(_) => "null",
+            Self::Bool(_) => "a bool",
+            Self::Int(_) => "an integer",
+            Self::Big(_) => "an integer beyond 64 bits",
+            Self::Double(_) => "a number with a fraction",
+            Self::Text(_) => "a string",
+            Self::List(_) => "a list",
+            Self::Object(_) => "a table",
+        }
+    }
+
+    /// Returns the names of the members; none if this is no object.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let members = match self {
+            Self::Object(object) => object.0.as_slice(),
+            _ => &[],
+        };
+        members.iter().map(|(key, _)| key.inner())
+    }
+
+    /// Returns the items; none if this is no array.
+    #[must_use]
+    pub fn items(&self) -> &[Self] {
+        match self {
+            Self::List(list) => &list.0,
+            _ => &[],
+        }
+    }
+
     /// Returns the value as the interpreter's type.
     #[must_use]
     pub fn val(&self) -> &(dyn Val + 'v) {

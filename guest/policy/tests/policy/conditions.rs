@@ -28,6 +28,7 @@ fn sample(function: &Function, at: usize, takes: Type) -> &'static str {
         (_, _, Type::Timestamp) => "now",
         (_, _, Type::Duration) => "duration('90s')",
         (_, _, Type::Type) => "int",
+        (_, _, Type::Number) => "dyn(1)",
         (_, _, Type::Optional) => "optional.of(1)",
     }
 }

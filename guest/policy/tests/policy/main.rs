@@ -10,6 +10,7 @@
 mod authoring;
 mod bending;
 mod conditions;
+mod constants;
 mod facts;
 mod index;
 mod limits;
@@ -17,6 +18,8 @@ mod numbers;
 mod patterns;
 mod problems;
 mod reasons;
+mod schemas;
 mod support;
+mod syntax;
 mod times;
 mod verdicts;

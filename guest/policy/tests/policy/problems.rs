@@ -209,6 +209,8 @@ fn mistakes_in_tests_are_reported() {
         ("facts = { requester = '' }", 23, "`requester` is 1 to 128"),
         ("facts = { requester = 'Ci' }", 23, "a host gives facts in lower case, expected `ci`"),
         ("now = 5", 7, "`now` is a time with its offset"),
+        ("now = '2025-10-17T10:30:00Z'", 7, "without quotes: 2025-10-17T10:30:00Z"),
+        ("now = 'noon'", 7, "`now` is a time with its offset"),
         ("now = 2025-10-17", 7, "`now` is a time with its offset"),
         ("now = 2025-10-17T10:30:00", 7, "`now` is a time with its offset"),
         ("now = 1960-10-17T10:30:00Z", 7, "`now` is a time with its offset, from 1970"),
@@ -290,6 +292,10 @@ fn likely_mistakes_are_warnings() {
         (
             "[[rule]]\nid = 'a'\nverdict = 'require_approval'\nreason = 'x'\nttl = '25h'",
             "over 24 hours",
+        ),
+        (
+            "[[rule]]\nid = 'a'\nverdict = 'require_approval'\nreason = 'x'\nthreshold = 2\ngroups = { finance = 3 }",
+            "3 approvers of `finance` are more than `threshold = 2`",
         ),
         ("[[rule]]\nid = 'a'\nagent = 'a?'\nverdict = 'allow'", "only `*` is special"),
         (

@@ -8,6 +8,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::case;
+use super::include;
 use super::local_policy::Module;
 use super::problems::{To, print, report_problems};
 use super::source;
@@ -21,7 +22,8 @@ use crate::policy::{Built, Limits, Template, build_with};
 
 #[derive(Args)]
 #[command(
-    after_help = "The same rules give the same bytes, so that anyone can rebuild a module and compare.\n\n\
+    after_help = "The same rules give the same bytes, so that anyone can rebuild a module and compare. The module contains \
+the files that the rules include.\n\n\
 Exit codes: 0 built, 1 the rules have errors or a test fails, and nothing is written."
 )]
 pub(in crate::cli) struct BuildArgs {
@@ -44,6 +46,8 @@ pub(super) fn run(args: &BuildArgs, json: bool) -> Result<Exit, Stop> {
         return Err(Failure::usage(message).into());
     }
     let template = Template::new(&Cache::of_user())?;
+    let rules = include::resolved(&args.file, rules, &mut template.runtime()?)
+        .map_err(|error| report_problems(&args.file, error, json))?;
     let built =
         build_with(&template, &rules).map_err(|error| report_problems(&args.file, error, json))?;
     print(&args.file, &built.loaded.problems, To::Error);

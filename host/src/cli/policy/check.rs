@@ -3,6 +3,7 @@
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::include;
 use super::problems::{To, print};
 use super::source;
 use super::stop::Stop;
@@ -78,12 +79,17 @@ pub(super) fn run(args: &CheckArgs, global: &Global) -> Result<Exit, Stop> {
 
 fn found(template: &Template, file: &str, approvers: Option<&Approvers>) -> Result<Found, Stop> {
     let text = source::rules(file)?;
+    let mut runtime = template.runtime()?;
+    let loaded = include::resolved(file, text, &mut runtime)
+        .and_then(|text| runtime.load(&text).map(|loaded| (loaded, text)));
     let file = file.to_owned();
-    match template.runtime()?.load(&text) {
-        Ok(mut loaded) => {
+    match loaded {
+        Ok((mut loaded, text)) => {
             let short = approvers.map(|approvers| approvers.unmeetable(&loaded, &text));
             loaded.problems.extend(short.unwrap_or_default());
-            loaded.problems.sort_by_key(|problem| (problem.line, problem.column));
+            loaded
+                .problems
+                .sort_by_key(|problem| (problem.file.clone(), problem.line, problem.column));
             let holds = Some((loaded.name, loaded.rules, loaded.tests));
             Ok(Found { file, holds, problems: loaded.problems })
         }
@@ -103,6 +109,7 @@ impl Approvers {
             let short = keys.short_of(&config.signatures.accept, required)?;
             Some(Problem {
                 severity: Severity::Warning,
+                file: None,
                 rule: Some(rule.rule.clone()),
                 line: rule.line,
                 column: 1,

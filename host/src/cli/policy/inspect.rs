@@ -22,7 +22,8 @@ pub(in crate::cli) struct InspectArgs {
     /// A module, or - for standard input
     #[arg(value_name = "MODULE")]
     module: String,
-    /// Print only the rules file that it was built from
+    /// Print only the rules file that it was built from, and the files that it includes, each after a
+    /// line with its name; every command reads this text
     #[arg(long)]
     rules: bool,
 }

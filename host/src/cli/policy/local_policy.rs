@@ -3,6 +3,7 @@
 use anyhow::Context;
 use serde_json::Value;
 
+use super::include;
 use super::problems::report_problems;
 use super::source::{self, Source};
 use super::stop::Stop;
@@ -41,7 +42,9 @@ impl LocalPolicy {
         match source::either(&file)? {
             Source::Rules(rules) => {
                 let mut runtime = template.runtime()?;
-                runtime.load(&rules).map_err(|error| report_problems(&file, error, json))?;
+                let failed = |error| report_problems(&file, error, json);
+                let rules = include::resolved(&file, rules, &mut runtime).map_err(failed)?;
+                runtime.load(&rules).map_err(failed)?;
                 Ok(Self { file, loaded: Some(LoadedRules { runtime, rules }), module: None })
             }
             Source::Module(wasm) => Self::of_module(file, &wasm, template, json),

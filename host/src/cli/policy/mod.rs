@@ -8,6 +8,7 @@ mod diff;
 mod differs;
 mod eval;
 mod fmt;
+mod include;
 mod init;
 mod inspect;
 mod junit;

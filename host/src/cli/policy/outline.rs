@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
+use signoff_core::authoring::without_includes;
 use toml::de::{DeInteger, DeTable, DeValue};
 
 /// Members of a file that are no settings.
@@ -21,7 +22,7 @@ pub(super) struct Outline {
 impl Outline {
     /// Makes the outline of a valid file.
     pub(super) fn of(rules: &str) -> Self {
-        let (table, _) = DeTable::parse_recoverable(rules);
+        let (table, _) = DeTable::parse_recoverable(without_includes(rules));
         let mut outline = Self::default();
         for (name, value) in members(table.get_ref()) {
             match value {

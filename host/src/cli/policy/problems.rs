@@ -3,6 +3,7 @@
 use anstyle::{AnsiColor, Style};
 use serde_json::json;
 
+use super::include;
 use super::stop::Stop;
 use crate::cli::Exit;
 use crate::cli::output::{self, safe};
@@ -48,7 +49,11 @@ pub(super) fn report_problems(file: &str, error: RulesError, json: bool) -> Stop
 
 /// Formats one problem in three lines.
 fn shown(file: &str, problem: &Problem, colours: bool) -> String {
-    let Problem { severity, rule, line, column, message, source } = problem;
+    let Problem { severity, file: included, rule, line, column, message, source } = problem;
+    let file = match included {
+        Some(included) => include::shown(file, included),
+        None => file.to_owned(),
+    };
     let style = match severity {
         _ if !colours => Style::new(),
         Severity::Error => Style::new().bold().fg_color(Some(AnsiColor::Red.into())),
@@ -62,7 +67,7 @@ fn shown(file: &str, problem: &Problem, colours: bool) -> String {
     let caret = " ".repeat(before);
     format!(
         "{}:{line}:{column}: {style}{severity}{style:#}: {head}\n {number} | {source}\n {margin} | {caret}{style}^{style:#}",
-        safe(file)
+        safe(&file)
     )
 }
 
@@ -96,6 +101,7 @@ mod tests {
     fn problem(line: usize, column: usize, source: &str) -> Problem {
         Problem {
             severity: Severity::Error,
+            file: None,
             rule: Some("x".to_owned()),
             line,
             column,

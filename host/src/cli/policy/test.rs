@@ -4,6 +4,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::case::{self, Cases, Report};
+use super::include;
 use super::junit::{self, Subject};
 use super::problems::report_problems;
 use super::source;
@@ -94,11 +95,13 @@ fn tested(args: &TestArgs, json: bool) -> Result<(Loaded, Report), Stop> {
             Err(failure)
         })
     };
-    let rules = read(&args.file)?;
+    let text = read(&args.file)?;
     let cases = args.cases.as_ref();
     let cases = cases.map(|file| Ok::<_, Failure>(Cases { file: file.clone(), text: read(file)? }));
     let cases = cases.transpose()?;
     let mut runtime = Template::new(&Cache::of_user())?.runtime()?;
+    let rules = include::resolved(&args.file, text, &mut runtime)
+        .map_err(|error| failed(&args.file, error))?;
     let loaded = runtime.load(&rules).map_err(|error| failed(&args.file, error))?;
     let report = case::run(&mut runtime, &args.file, &loaded, cases.as_ref(), failed)?;
     Ok((loaded, report))

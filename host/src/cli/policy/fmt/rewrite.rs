@@ -66,6 +66,7 @@ fn problem(text: &str, at: usize, message: String) -> Problem {
     let start = before.rfind('\n').map_or(0, |at| at + 1);
     Problem {
         severity: Severity::Error,
+        file: None,
         rule: None,
         line: before.matches('\n').count() + 1,
         column: before.get(start..).unwrap_or_default().chars().count() + 1,
