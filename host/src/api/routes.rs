@@ -10,7 +10,9 @@ use tower_http::timeout::TimeoutLayer;
 use utoipa::OpenApi;
 
 use super::guard::{MODULE_TIME_MAX, REQUEST_TIME_MAX};
-use super::{App, approvals, events, guardrails, health, log, modules, tokens};
+use super::{
+    App, approvals, events, guardrails, health, index, log, modules, problem, shown, tokens,
+};
 use crate::role::Role::{self, Admin, Approver, Auditor, Executor, Policy, Requester};
 
 /// A route: a method, a path, and who may call it.
@@ -76,10 +78,10 @@ macro_rules! routes {
         #[openapi(
             info(
                 title = "signoff",
-                description = "Human approval for high-risk agent actions, checked by one verified WebAssembly component.",
-                license(name = "MIT OR Apache-2.0")
+                license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
             ),
-            paths($($($module::$handler,)*)*)
+            paths($($($module::$handler,)*)*),
+            components(schemas(problem::Problem, shown::AuditEntry))
         )]
         struct Document;
     };
@@ -126,6 +128,7 @@ routes! {
         post "/api/v1/modules/{slot}/unshadow" SHIPPERS => modules::unshadow;
     }
     None => {
+        get "/" Everyone => index::index;
         get "/healthz" Everyone => health::healthz;
         get "/readyz" Everyone => health::readyz;
         get "/metrics" LOG => health::metrics;
@@ -143,8 +146,7 @@ fn within(time: Option<Duration>, routes: Router<App>) -> Router<App> {
     }
 }
 
-/// Returns the OpenAPI document, JSON. A test compares it with a golden copy, so that every change
-/// is noticed.
-pub fn document() -> String {
-    Document::openapi().to_pretty_json().unwrap_or_default()
+/// Returns what the handlers say of their operations.
+pub(super) fn described() -> utoipa::openapi::OpenApi {
+    Document::openapi()
 }

@@ -9,7 +9,7 @@ use super::output::{line, note, plain, table};
 use super::transport::{Access, Transport};
 use super::{Exit, context, exit::Failure};
 use crate::api::TokenShown;
-use crate::code::Code;
+use crate::refusal::Missing;
 
 #[derive(Subcommand)]
 pub(super) enum TokenCommand {
@@ -124,7 +124,7 @@ fn revoke(args: &RevokeArgs, transport: &Transport) -> Result<Exit, Failure> {
         (Some(one), None) => one.id.clone(),
         (None, _) => {
             let detail = format!("no token's id begins with `{}`", args.id);
-            return Err(transport.refused(Code::NOT_FOUND, detail));
+            return Err(transport.missing(Missing::Token, detail));
         }
         (Some(_), Some(_)) => {
             return Err(Failure::usage(format!(

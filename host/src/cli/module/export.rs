@@ -13,6 +13,7 @@ use super::super::transport::Transport;
 use super::super::{Exit, Global, output};
 use super::{listed, resolved, working};
 use crate::engine::{Allocation, Cache, VERIFIER, VERIFIER_DIGEST, digest, verifier_core};
+use crate::refusal::Missing;
 use crate::verifier::Verifier;
 
 #[derive(Args)]
@@ -131,9 +132,9 @@ fn shipped(what: &str, transport: &Transport) -> Result<Vec<u8>, Failure> {
         "policy" => {
             let list = listed(transport)?;
             let active = list.slots.into_iter().find(|slot| slot.slot == what);
-            active.and_then(|slot| slot.active).ok_or_else(|| {
-                transport.refused(crate::code::Code::NOT_FOUND, "no policy is active")
-            })?
+            active
+                .and_then(|slot| slot.active)
+                .ok_or_else(|| transport.missing(Missing::Module, "no policy is active"))?
         }
         prefix => resolved(transport, prefix)?,
     };
