@@ -149,6 +149,16 @@ impl Caller {
         self.proven_subject().map_or_else(|| format!("{AGENT_PREFIX}{agent}"), str::to_owned)
     }
 
+    /// Returns subject and roles in the verifier's format, for a change that an agent's executor
+    /// makes. Without a token the subject is the agent.
+    pub(crate) fn actor_for(&self, agent: &str) -> serde_json::Value {
+        let mut actor = self.actor();
+        if let Some(actor) = actor.as_object_mut() {
+            actor.insert("subject".to_owned(), self.as_agent(agent).into());
+        }
+        actor
+    }
+
     /// Returns subject and roles in the verifier's format.
     pub(crate) fn actor(&self) -> serde_json::Value {
         let roles = self.holder.as_ref().map_or(&[Role::Admin][..], |holder| &holder.roles);

@@ -9,6 +9,40 @@ use crate::policy::PolicyFailure;
 use crate::store::StoreError;
 use crate::verifier::Failure;
 
+/// What does not exist, other than an approval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// An entry of the audit log.
+    Entry,
+    /// A key that signs the audit log.
+    LogKey,
+    /// A module.
+    Module,
+    /// A path of the API.
+    Route,
+    /// A slot of modules.
+    Slot,
+    /// A token.
+    Token,
+    /// A size that the audit log did not have yet.
+    TreeSize,
+}
+
+impl Missing {
+    /// Returns the title of the refusal; `wit/codes.md` lists them.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Entry => "Audit entry not found",
+            Self::LogKey => "Log key not found",
+            Self::Module => "Module not found",
+            Self::Route => "Route not found",
+            Self::Slot => "Slot not found",
+            Self::Token => "Token not found",
+            Self::TreeSize => "Tree size not found",
+        }
+    }
+}
+
 /// Why an operation was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -19,6 +53,8 @@ pub struct Refusal {
     /// The members of a context or plan that differ from the approved one, as JSON Pointers; empty if
     /// unknown.
     pub members: Vec<String>,
+    /// What a `not-found` did not find, if it is not an approval.
+    missing: Option<Missing>,
     /// The cause of an internal failure, only for the log: it may name files and libraries.
     cause: Option<Arc<str>>,
 }
@@ -26,7 +62,17 @@ pub struct Refusal {
 impl Refusal {
     /// Makes a refusal with its detail.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), members: Vec::new(), cause: None }
+        Self { code, detail: detail.into(), members: Vec::new(), missing: None, cause: None }
+    }
+
+    /// Makes the refusal `not-found` for something other than an approval.
+    pub fn missing(what: Missing, detail: impl Into<String>) -> Self {
+        Self { missing: Some(what), ..Self::new(Code::NOT_FOUND, detail) }
+    }
+
+    /// Returns the title: the code's, or for `not-found` that of what is missing.
+    pub fn title(&self) -> &'static str {
+        self.missing.map_or(self.code.title, Missing::title)
     }
 
     /// Makes the refusal for an internal failure. Callers see its code and where to look.

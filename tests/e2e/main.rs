@@ -42,6 +42,7 @@ mod keys;
 mod listing;
 mod local_decisions;
 mod login;
+mod messages;
 mod module_cli;
 mod modules;
 mod modules_fail_closed;

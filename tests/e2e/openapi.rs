@@ -99,3 +99,33 @@ fn a_problem_has_the_fields_of_its_schema() {
     assert_eq!(keys(&mismatch), keys(schema));
     assert_eq!(json!(document["openapi"].as_str().unwrap().starts_with("3.1")), true);
 }
+
+#[test]
+fn the_root_says_what_the_server_is_in_json_and_html() {
+    let (_home, server) = home_and_server();
+    let index = server.get("/");
+    assert_eq!(index.header("vary"), Some("accept"));
+    let index = index.ok();
+    assert_eq!(index["name"], "signoff");
+    for link in ["openapi", "ready"] {
+        server.get(index[link].as_str().unwrap()).ok();
+    }
+    let as_browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+    for accept in [as_browser, "TEXT/HTML", "application/json, text/html;q=0.5"] {
+        let page = server.try_call(Method::GET, "/", &[("accept", accept)], None).unwrap();
+        assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"), "{accept}");
+        assert!(page.header("content-security-policy").unwrap().contains("default-src 'none'"));
+        assert!(page.body.contains("openapi.json"), "{}", page.body);
+    }
+    for accept in ["*/*", "application/json", "text/plain", ""] {
+        server.try_call(Method::GET, "/", &[("accept", accept)], None).unwrap().ok();
+    }
+}
+
+#[test]
+fn what_was_created_has_a_location() {
+    let (_home, server) = home_and_server();
+    let made = server.post("/api/v1/approvals", &crate::support::request_body());
+    let path = made.header("location").unwrap();
+    assert_eq!(server.get(path).ok()["id"], made.json(201)["id"]);
+}

@@ -55,7 +55,7 @@ GET  /metrics                          | -    | -   | -   | all | - | all
 ";
 
 const ROLES: [&str; 6] = ["requester", "approver", "executor", "auditor", "policy", "admin"];
-const OPEN: [&str; 3] = ["/healthz", "/readyz", "/openapi.json"];
+const OPEN: [&str; 4] = ["/", "/healthz", "/readyz", "/openapi.json"];
 
 /// The agent of each role's own approvals, and another agent.
 const OWN: &str = "inbox_triage";

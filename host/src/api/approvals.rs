@@ -9,15 +9,18 @@ use tokio::time::{Instant, timeout_at};
 
 use super::App;
 use super::approval::{Approval, List, Verification};
-use super::body::{
-    ApproveBody, CreateBody, ExecuteBody, ExtendBody, Json, OutcomeBody, RejectBody, VerifyBody,
-    WithdrawBody,
-};
+use super::body::Json;
 use super::command::Command;
+use super::enums::{ApprovalStatus, BallotDecision, SignatureProfile};
 use super::held::Address;
 use super::params::{Id, Params};
-use super::problem::Problem;
 use super::reply::{answer, exact_json, json_answer};
+use super::requests::{
+    ApproveBody, CreateBody, ExecuteBody, ExtendBody, NoMembers, OutcomeBody, RejectBody,
+    VerifyBody,
+};
+use super::shown::{Payload, Receipt, RequestedRequirement};
+use super::words::{check_type, without_carriage_return};
 use crate::approvals::{Attempt, Ballot, Claim, Filter, NewApproval, Outcome, PayloadQuery};
 use crate::caller::Caller;
 use crate::code::Code;
@@ -32,14 +35,16 @@ const LIST_DEFAULT: usize = 50;
 type Handled = Result<Response, Refusal>;
 
 /// Request an approval.
-#[utoipa::path(post, path = "/api/v1/approvals", tag = "approvals", request_body = CreateBody<'_>,
-    params(("Idempotency-Key" = Option<String>, Header, description = "at most 255 bytes; a repeat within 24 h returns the same answer")),
-    responses((status = 201, body = Approval), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+#[utoipa::path(post, path = "/api/v1/approvals", tag = "approvals", operation_id = "request_approval",
+    request_body = CreateBody<'_>,
+    responses((status = 201, description = "The approval, pending.", body = Approval)))]
 pub(super) async fn create(
     State(app): State<App>,
     Command { caller, idempotency, body }: Command,
 ) -> Handled {
     let fields: CreateBody<'_> = body.parse()?;
+    without_carriage_return("reason", fields.reason.as_deref())?;
+    check_type::<RequestedRequirement>("requirement", fields.requirement)?;
     let new = NewApproval {
         agent: fields.agent,
         action: fields.action,
@@ -54,15 +59,17 @@ pub(super) async fn create(
 }
 
 /// List approvals, newest first.
-#[utoipa::path(get, path = "/api/v1/approvals", tag = "approvals",
+///
+/// Callers who do not read every approval get those that they requested, and those of their agents.
+#[utoipa::path(get, path = "/api/v1/approvals", tag = "approvals", operation_id = "list_approvals",
     params(
-        ("status" = Option<String>, Query, description = "only approvals with this status"),
-        ("agent" = Option<String>, Query, description = "only approvals of this agent"),
-        ("action" = Option<String>, Query, description = "only approvals for this action"),
-        ("limit" = Option<u16>, Query, description = "1 to 200; default 50"),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page"),
-        ("prefix" = Option<String>, Query, description = "only ids with this prefix; disables all other filters")),
-    responses((status = 200, body = List), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+        ("status" = Option<ApprovalStatus>, Query, description = "Only approvals with this status."),
+        ("agent" = Option<String>, Query, description = "Only approvals of this agent."),
+        ("action" = Option<String>, Query, description = "Only approvals for this action."),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "Approvals per page; default 50."),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page."),
+        ("prefix" = Option<String>, Query, description = "Only ids with this prefix; disables all other filters.")),
+    responses((status = 200, description = "A page of approvals, without context and plan.", body = List)))]
 pub(super) async fn list(State(app): State<App>, caller: Caller, params: Params) -> Handled {
     params.known(&["status", "agent", "action", "limit", "cursor", "prefix"])?;
     let invalid = |detail| Refusal::new(Code::REQUEST_INVALID, detail);
@@ -93,12 +100,14 @@ pub(super) async fn list(State(app): State<App>, caller: Caller, params: Params)
 }
 
 /// Get one approval; with `wait`, once its status is no longer `while`.
-#[utoipa::path(get, path = "/api/v1/approvals/{id}", tag = "approvals",
+///
+/// With `wait`, answers once the status is no longer `while`, or the time is up.
+#[utoipa::path(get, path = "/api/v1/approvals/{id}", tag = "approvals", operation_id = "get_approval",
     params(
-        ("id" = String, Path),
-        ("wait" = Option<u16>, Query, description = "seconds, 0 to 60; a caller has at most 64 waits and streams at once"),
-        ("while" = Option<String>, Query, description = "the status to wait on; default `pending`")),
-    responses((status = 200, body = Approval), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+        ("id" = String, Path, description = "`appr_` and 26 characters."),
+        ("wait" = Option<u32>, Query, maximum = 60, description = "Seconds to wait. A caller has at most 64 waits and streams at once."),
+        ("while" = Option<ApprovalStatus>, Query, description = "The status to wait on; default `pending`.")),
+    responses((status = 200, description = "The approval with context and plan.", body = Approval)))]
 pub(super) async fn show(
     State(app): State<App>,
     caller: Caller,
@@ -121,15 +130,20 @@ pub(super) async fn show(
 }
 
 /// Decide on an approval: approve or reject it.
-#[utoipa::path(post, path = "/api/v1/approvals/{id}/approve", tag = "approvals", request_body = ApproveBody,
-    params(("id" = String, Path)),
-    responses((status = 200, body = Approval), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+///
+/// `decision` may be `rejected` too. Sign the message of `GET …/payload`; the server stores the
+/// signature and verifies it again at each use.
+#[utoipa::path(post, path = "/api/v1/approvals/{id}/approve", tag = "approvals", operation_id = "approve",
+    request_body = ApproveBody,
+    params(("id" = String, Path, description = "`appr_` and 26 characters.")),
+    responses((status = 200, description = "The approval with the ballot.", body = Approval)))]
 pub(super) async fn approve(
     State(app): State<App>,
     Id(id): Id,
     Command { caller, idempotency, body }: Command,
 ) -> Handled {
     let fields: ApproveBody = body.parse()?;
+    without_carriage_return("comment", fields.comment.as_deref())?;
     let ballot = Ballot {
         decision: fields.decision,
         approver: fields.approver,
@@ -140,15 +154,17 @@ pub(super) async fn approve(
 }
 
 /// Reject an approval: as `approve` with `decision` fixed to `rejected`.
-#[utoipa::path(post, path = "/api/v1/approvals/{id}/reject", tag = "approvals", request_body = RejectBody,
-    params(("id" = String, Path)),
-    responses((status = 200, body = Approval), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+#[utoipa::path(post, path = "/api/v1/approvals/{id}/reject", tag = "approvals", operation_id = "reject",
+    request_body = RejectBody,
+    params(("id" = String, Path, description = "`appr_` and 26 characters.")),
+    responses((status = 200, description = "The approval with the ballot.", body = Approval)))]
 pub(super) async fn reject(
     State(app): State<App>,
     Id(id): Id,
     Command { caller, idempotency, body }: Command,
 ) -> Handled {
     let fields: RejectBody = body.parse()?;
+    without_carriage_return("comment", fields.comment.as_deref())?;
     if fields.decision.as_deref().is_some_and(|decision| decision != "rejected") {
         return Err(Refusal::new(Code::REQUEST_INVALID, "`decision` must be `rejected` or unset"));
     }
@@ -162,9 +178,12 @@ pub(super) async fn reject(
 }
 
 /// Verify whether an executor may proceed now. Changes nothing.
-#[utoipa::path(post, path = "/api/v1/approvals/{id}/verify", tag = "approvals", request_body = VerifyBody<'_>,
-    params(("id" = String, Path)),
-    responses((status = 200, body = Verification), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+///
+/// A refusal is an answer with `valid: false`, not an error. `execute_approval` checks the same again.
+#[utoipa::path(post, path = "/api/v1/approvals/{id}/verify", tag = "approvals", operation_id = "verify_approval",
+    request_body = VerifyBody<'_>,
+    params(("id" = String, Path, description = "`appr_` and 26 characters.")),
+    responses((status = 200, description = "Whether the executor may proceed, and why not.", body = Verification)))]
 pub(super) async fn verify(
     State(app): State<App>,
     caller: Caller,
@@ -198,10 +217,14 @@ pub(super) async fn verify(
 }
 
 /// Claim an approval: consume it for one execution.
-#[utoipa::path(post, path = "/api/v1/approvals/{id}/execute", tag = "approvals", request_body = ExecuteBody<'_>,
-    params(("id" = String, Path),
-        ("Idempotency-Key" = Option<String>, Header, description = "a repeat returns the same execution while its outcome is `claimed`")),
-    responses((status = 200, body = Approval), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+///
+/// Of any number of concurrent claims one succeeds; the others get `already-executed`. Run the action
+/// only after this call succeeded, then report its outcome. A repeat with the same `Idempotency-Key`
+/// returns the same execution while its outcome is `claimed`.
+#[utoipa::path(post, path = "/api/v1/approvals/{id}/execute", tag = "approvals", operation_id = "execute_approval",
+    request_body = ExecuteBody<'_>,
+    params(("id" = String, Path, description = "`appr_` and 26 characters.")),
+    responses((status = 200, description = "The approval, executed, with the id of the execution.", body = Approval)))]
 pub(super) async fn execute(
     State(app): State<App>,
     Id(id): Id,
@@ -220,15 +243,20 @@ pub(super) async fn execute(
 }
 
 /// Report the outcome of an execution.
-#[utoipa::path(post, path = "/api/v1/approvals/{id}/outcome", tag = "approvals", request_body = OutcomeBody,
-    params(("id" = String, Path)),
-    responses((status = 200, body = Approval), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+///
+/// Without a report the outcome becomes `unknown` when the lease expires; a later report is accepted
+/// once, and marked `late`.
+#[utoipa::path(post, path = "/api/v1/approvals/{id}/outcome", tag = "approvals", operation_id = "report_outcome",
+    request_body = OutcomeBody,
+    params(("id" = String, Path, description = "`appr_` and 26 characters.")),
+    responses((status = 200, description = "The approval with the outcome.", body = Approval)))]
 pub(super) async fn outcome(
     State(app): State<App>,
     Id(id): Id,
     Command { caller, idempotency, body }: Command,
 ) -> Handled {
     let fields: OutcomeBody = body.parse()?;
+    without_carriage_return("detail", fields.detail.as_deref())?;
     let outcome = Outcome {
         execution_id: fields.execution_id,
         outcome: fields.outcome,
@@ -239,23 +267,25 @@ pub(super) async fn outcome(
 }
 
 /// Withdraw an approval before it is claimed.
-#[utoipa::path(post, path = "/api/v1/approvals/{id}/withdraw", tag = "approvals", request_body = WithdrawBody,
-    params(("id" = String, Path)),
-    responses((status = 200, body = Approval), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+#[utoipa::path(post, path = "/api/v1/approvals/{id}/withdraw", tag = "approvals", operation_id = "withdraw_approval",
+    request_body = NoMembers,
+    params(("id" = String, Path, description = "`appr_` and 26 characters.")),
+    responses((status = 200, description = "The approval, withdrawn.", body = Approval)))]
 pub(super) async fn withdraw(
     State(app): State<App>,
     Id(id): Id,
     Command { caller, idempotency, body }: Command,
 ) -> Handled {
-    body.parse::<WithdrawBody>()?;
+    body.parse::<NoMembers>()?;
     let reply = app.service.approvals.withdraw(&caller, id, idempotency.as_ref()).await?;
     Ok(answer(reply))
 }
 
 /// Extend the lifetime of an approval that has no ballots.
-#[utoipa::path(post, path = "/api/v1/approvals/{id}/extend", tag = "approvals", request_body = ExtendBody,
-    params(("id" = String, Path)),
-    responses((status = 200, body = Approval), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+#[utoipa::path(post, path = "/api/v1/approvals/{id}/extend", tag = "approvals", operation_id = "extend_approval",
+    request_body = ExtendBody,
+    params(("id" = String, Path, description = "`appr_` and 26 characters.")),
+    responses((status = 200, description = "The approval with its new expiry.", body = Approval)))]
 pub(super) async fn extend(
     State(app): State<App>,
     Id(id): Id,
@@ -268,15 +298,15 @@ pub(super) async fn extend(
 }
 
 /// Get the exact message to sign.
-#[utoipa::path(get, path = "/api/v1/approvals/{id}/payload", tag = "approvals",
+#[utoipa::path(get, path = "/api/v1/approvals/{id}/payload", tag = "approvals", operation_id = "get_signing_payload",
     params(
-        ("id" = String, Path),
-        ("decision" = String, Query, description = "`approved` or `rejected`"),
-        ("approver" = String, Query),
-        ("profile" = Option<String>, Query, description = "default `v1`"),
-        ("key" = Option<String>, Query, description = "the id of the signing key; not part of `v1`"),
-        ("comment" = Option<String>, Query, description = "the comment of the ballot; not part of `v1`")),
-    responses((status = 200, description = "`{profile, message, base64url}`"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+        ("id" = String, Path, description = "`appr_` and 26 characters."),
+        ("decision" = BallotDecision, Query, description = "The decision to sign."),
+        ("approver" = String, Query, max_length = 128, description = "The approver."),
+        ("profile" = Option<SignatureProfile>, Query, description = "The profile; default `v1`."),
+        ("key" = Option<String>, Query, description = "The id of the signing key; not part of `v1`."),
+        ("comment" = Option<String>, Query, max_length = 4096, description = "The comment of the ballot; not part of `v1`.")),
+    responses((status = 200, description = "The message to sign.", body = Payload)))]
 pub(super) async fn payload(
     State(app): State<App>,
     caller: Caller,
@@ -297,9 +327,9 @@ pub(super) async fn payload(
 }
 
 /// Get a receipt: the proof of an approval for a verifier that has only the log's key.
-#[utoipa::path(get, path = "/api/v1/approvals/{id}/receipt", tag = "approvals",
-    params(("id" = String, Path)),
-    responses((status = 200, description = "a receipt, for `signoff receipt verify`"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+#[utoipa::path(get, path = "/api/v1/approvals/{id}/receipt", tag = "approvals", operation_id = "get_receipt",
+    params(("id" = String, Path, description = "`appr_` and 26 characters.")),
+    responses((status = 200, description = "A receipt, for `signoff receipt verify`.", body = Receipt)))]
 pub(super) async fn receipt(State(app): State<App>, caller: Caller, Id(id): Id) -> Handled {
     app.service.approvals.readable(&caller, id).await?;
     // `receipt.verify` takes exactly this text.

@@ -1,22 +1,20 @@
-//! Request bodies: read within limits of size and time, then parsed strictly.
+//! Request bodies: read within limits of size and time, then parsed strictly. `requests.rs` has their
+//! types.
 
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
 use axum::extract::{FromRequest, Request};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use serde::Deserialize;
-use serde_json::value::RawValue;
-use signoff_core::object::objects;
 use tokio::sync::OwnedSemaphorePermit;
-use utoipa::ToSchema;
 
+use super::words::plain;
 use super::{App, BODY_BYTES_MAX};
 use crate::code::Code;
-use crate::policy::Decision;
 use crate::refusal::Refusal;
 
 /// Time limit for a body to arrive.
@@ -38,195 +36,6 @@ pub(super) struct Json(Bytes);
 pub(super) struct LargeJson {
     json: Json,
     place: OwnedSemaphorePermit,
-}
-
-/// A JSON text inside a body, passed to the verifier verbatim.
-pub(super) type Raw<'a> = &'a RawValue;
-
-/// `POST /approvals`
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct CreateBody<'a> {
-    /// The agent: `[!-~]{1,128}`.
-    pub(super) agent: String,
-    /// The action: `[!-~]{1,128}`.
-    pub(super) action: String,
-    /// The context: any JSON object of at most 1 MiB and depth 64.
-    #[serde(borrow)]
-    #[schema(value_type = Object)]
-    pub(super) context: Raw<'a>,
-    /// The plan, which will be executed exactly: any JSON object, with the limits of `context`.
-    #[serde(borrow, default)]
-    #[schema(value_type = Option<Object>)]
-    pub(super) plan: Option<Raw<'a>>,
-    /// The reason, for approvers; at most 4 KiB.
-    #[serde(default)]
-    pub(super) reason: Option<String>,
-    /// 1 to 604800; default 3600.
-    #[serde(default)]
-    pub(super) expires_in_seconds: Option<i64>,
-    /// The requirement: `{"threshold": 1 to 16, "groups": {name: 1 to 16}}`; default one approver.
-    /// The deployment's settings are its minimum.
-    #[serde(borrow, default)]
-    #[schema(value_type = Option<Object>)]
-    pub(super) requirement: Option<Raw<'a>>,
-}
-
-/// `POST /approvals/{id}/approve`
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ApproveBody {
-    /// `approved` or `rejected`.
-    pub(super) decision: String,
-    /// The approver: `[!-~]{1,128}`, under `v1` without `:`. With a token it is optional and must
-    /// be the token's subject.
-    #[serde(default)]
-    pub(super) approver: Option<String>,
-    /// The approver's comment; at most 4 KiB.
-    #[serde(default)]
-    pub(super) comment: Option<String>,
-    /// The signature over the message of `GET …/payload`.
-    pub(super) signature: String,
-}
-
-/// `POST /approvals/{id}/reject`
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RejectBody {
-    /// `rejected`; optional.
-    #[serde(default)]
-    pub(super) decision: Option<String>,
-    /// The approver: `[!-~]{1,128}`, under `v1` without `:`. With a token it is optional and must
-    /// be the token's subject.
-    #[serde(default)]
-    pub(super) approver: Option<String>,
-    /// The approver's comment; at most 4 KiB.
-    #[serde(default)]
-    pub(super) comment: Option<String>,
-    /// The signature over the message of `GET …/payload`.
-    pub(super) signature: String,
-}
-
-/// `POST /approvals/{id}/verify`
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct VerifyBody<'a> {
-    /// The signature of a stored ballot.
-    pub(super) signature: String,
-    /// Compared if set.
-    #[serde(default)]
-    pub(super) agent: Option<String>,
-    /// Compared if set.
-    #[serde(default)]
-    pub(super) action: Option<String>,
-    /// Compared if set.
-    #[serde(borrow, default)]
-    #[schema(value_type = Option<Object>)]
-    pub(super) context: Option<Raw<'a>>,
-    /// Compared if set.
-    #[serde(borrow, default)]
-    #[schema(value_type = Option<Object>)]
-    pub(super) plan: Option<Raw<'a>>,
-}
-
-/// `POST /approvals/{id}/execute`
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ExecuteBody<'a> {
-    /// The approved agent.
-    pub(super) agent: String,
-    /// The approved action.
-    pub(super) action: String,
-    /// The context; must have the approved digest.
-    #[serde(borrow)]
-    #[schema(value_type = Object)]
-    pub(super) context: Raw<'a>,
-    /// The plan; must have the approved digest. Required if the approval has a plan.
-    #[serde(borrow, default)]
-    #[schema(value_type = Option<Object>)]
-    pub(super) plan: Option<Raw<'a>>,
-    /// 1 to 86400; default 300.
-    #[serde(default)]
-    pub(super) lease_seconds: Option<i64>,
-}
-
-/// `POST /guardrails/evaluate`
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct EvaluateBody<'a> {
-    /// The agent.
-    pub(super) agent: String,
-    /// The action.
-    pub(super) action: String,
-    /// The context, a JSON object.
-    #[serde(borrow)]
-    #[schema(value_type = Object)]
-    pub(super) context: Raw<'a>,
-    /// The plan, a JSON object.
-    #[serde(borrow, default)]
-    #[schema(value_type = Option<Object>)]
-    pub(super) plan: Option<Raw<'a>>,
-}
-
-/// `POST /guardrails/decisions`
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct DecisionsBody {
-    /// The decisions, 1 to 256.
-    #[serde(deserialize_with = "objects")]
-    pub(super) decisions: Vec<ReportedDecision>,
-}
-
-/// A decision that an executor made in its own process, with a copy of the active policy.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ReportedDecision {
-    /// The executor's own id of it: `[a-z0-9_-]{1,64}`.
-    pub(super) id: String,
-    /// The agent.
-    pub(super) agent: String,
-    /// The action.
-    pub(super) action: String,
-    /// SHA-256 of the canonical context.
-    pub(super) context_hash: String,
-    /// SHA-256 of the canonical plan.
-    #[serde(default)]
-    pub(super) plan_hash: Option<String>,
-    /// The decision.
-    pub(super) decision: Decision,
-    /// The rule that decided.
-    #[serde(default)]
-    pub(super) rule: Option<String>,
-    /// Digest of the policy.
-    pub(super) policy: String,
-    /// When it was made: RFC 3339, UTC, at most 300 s ahead.
-    pub(super) decided_at: String,
-}
-
-/// `POST /approvals/{id}/outcome`
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct OutcomeBody {
-    /// The id of the execution in the answer of the claim.
-    pub(super) execution_id: String,
-    /// `succeeded` or `failed`.
-    pub(super) outcome: String,
-    /// A free-text detail; at most 4 KiB.
-    #[serde(default)]
-    pub(super) detail: Option<String>,
-}
-
-/// `POST /approvals/{id}/withdraw`
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct WithdrawBody {}
-
-/// `POST /approvals/{id}/extend`
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ExtendBody {
-    /// The new lifetime, counted from now: 1 to 604800.
-    pub(super) expires_in_seconds: i64,
 }
 
 impl Json {
@@ -262,11 +71,11 @@ impl Json {
                 );
             }
             match path.as_str() {
-                "." => invalid(format!("body: {}", e.inner())),
-                _ => invalid(format!("body: {path}: {}", e.inner())),
+                "." => invalid(format!("body: {}", plain(e.inner()))),
+                _ => invalid(format!("body: {path}: {}", plain(e.inner()))),
             }
         })?;
-        parser.end().map_err(|e| invalid(format!("body: {e}")))?;
+        parser.end().map_err(|e| invalid(format!("body: {}", plain(&e))))?;
         Ok(value)
     }
 }
@@ -278,11 +87,17 @@ impl<S: Send + Sync> FromRequest<S> for Json {
         if !is_json(request.headers()) {
             let (parts, body) = request.into_parts();
             discard(&parts.headers, body).await;
-            return Err(Refusal::new(
+            let is_encoded = parts.headers.contains_key(header::CONTENT_ENCODING);
+            let mut response = Refusal::new(
                 Code::UNSUPPORTED_MEDIA_TYPE,
                 "expected one `Content-Type: application/json`, in UTF-8 and without a `Content-Encoding`",
             )
-            .into_response());
+            .into_response();
+            if is_encoded {
+                let identity = HeaderValue::from_static("identity");
+                response.headers_mut().insert(header::ACCEPT_ENCODING, identity);
+            }
+            return Err(response);
         }
         read(request.into_body(), BODY_BYTES_MAX, BODY_TIME_MAX).await.map(Self)
     }

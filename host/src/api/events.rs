@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use super::App;
 use super::held::{Address, HeldRequest};
 use super::params::Params;
-use super::problem::Problem;
+use super::shown::AuditPage;
 use crate::caller::Caller;
 use crate::code::Code;
 use crate::refusal::Refusal;
@@ -31,9 +31,9 @@ const AUDIT_DEFAULT: u64 = 200;
 const AUDIT_BYTES_MAX: usize = 8 << 20;
 
 /// Stream new audit entries, or those after `Last-Event-ID`.
-#[utoipa::path(get, path = "/api/v1/events", tag = "audit",
-    params(("Last-Event-ID" = Option<u64>, Header, description = "resume after this audit number; 0 starts at the first entry")),
-    responses((status = 200, content_type = "text/event-stream", description = "`id` is the audit number, `event` the kind, `data` the entry; `event: reset` comes first if `Last-Event-ID` is past the end"), (status = "4XX", body = Problem)))]
+#[utoipa::path(get, path = "/api/v1/events", tag = "audit", operation_id = "stream_events",
+    params(("Last-Event-ID" = Option<u64>, Header, description = "Resume after the entry with this number; 0 starts at the first entry.")),
+    responses((status = 200, content_type = "text/event-stream", body = String, description = "Server-sent events: `id` is the number of the entry, `event` its kind, `data` the entry (`AuditEntry`). `event: reset` comes first if `Last-Event-ID` is past the end. A comment is sent every 15 s.")))]
 pub(super) async fn stream(
     State(app): State<App>,
     caller: Caller,
@@ -62,11 +62,11 @@ pub(super) async fn stream(
 }
 
 /// List audit entries in order.
-#[utoipa::path(get, path = "/api/v1/audit", tag = "audit",
+#[utoipa::path(get, path = "/api/v1/audit", tag = "audit", operation_id = "list_audit_entries",
     params(
-        ("after" = Option<u64>, Query, description = "only entries with a higher number"),
-        ("limit" = Option<u16>, Query, description = "1 to 1000; default 200; a page has fewer if they are large")),
-    responses((status = 200, description = "`{\"items\":[{\"number\":1,\"entry\":{…}}],\"next_after\":…}`"), (status = "4XX", body = Problem)))]
+        ("after" = Option<u64>, Query, description = "Only entries with a higher number."),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1_000, description = "Entries per page; default 200. A page has fewer if they are large.")),
+    responses((status = 200, description = "A page of entries.", body = AuditPage)))]
 pub(super) async fn audit(State(app): State<App>, params: Params) -> Result<Response, Refusal> {
     params.known(&["after", "limit"])?;
     let limit = params.number("limit", AUDIT_MAX)?.unwrap_or(AUDIT_DEFAULT);

@@ -13,12 +13,13 @@ use utoipa::ToSchema;
 use super::App;
 use super::approval::Requirement;
 use super::approvals::WAIT_SECONDS_MAX;
-use super::body::{DecisionsBody, EvaluateBody};
 use super::command::Command;
+use super::enums::ViolationType;
 use super::held::Address;
 use super::params::Params;
-use super::problem::Problem;
 use super::reply::{answer, json_answer};
+use super::requests::{DecisionsBody, EvaluateBody};
+use super::shown::{ActivePolicy, Recorded, Wasm};
 use crate::caller::Caller;
 use crate::guardrails::{Action, LocalDecision, PolicyCopy};
 use crate::policy::Decision;
@@ -29,7 +30,6 @@ const NO_POLICY: &str = "none";
 
 /// The policy's verdict on an action: the runbook's ExecutionGuardrails.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
 pub struct Evaluation {
     /// Whether the action may run.
     pub decision: Decision,
@@ -38,16 +38,22 @@ pub struct Evaluation {
     /// Whether the action requires an approval.
     pub requires_approval: bool,
     /// `approval_required` or `policy_denied`; null if the action is allowed.
+    #[schema(required, value_type = Option<ViolationType>)]
     pub violation_type: Option<String>,
     /// The message of the violation; null if the action is allowed.
+    #[schema(required)]
     pub message: Option<String>,
     /// Agent, action and reason; null if the action is allowed.
+    #[schema(required)]
     pub details: Option<Details>,
     /// The requirement of an approval; null if none is required.
+    #[schema(required)]
     pub requirement: Option<Requirement>,
     /// The rule that decided; null if no rule did.
+    #[schema(required)]
     pub rule: Option<String>,
     /// Digest of the policy that decided; null if none is active.
+    #[schema(required)]
     pub policy: Option<String>,
     /// Rules that concern the action and whose condition could not be evaluated, at most 16 ids.
     pub failed: Vec<String>,
@@ -58,8 +64,10 @@ pub struct Evaluation {
     /// SHA-256 of the canonical context.
     pub context_hash: String,
     /// SHA-256 of the canonical plan.
+    #[schema(required)]
     pub plan_hash: Option<String>,
     /// RFC 3339, UTC.
+    #[schema(format = DateTime)]
     pub evaluated_at: String,
     /// Digest of the verifier that read the action.
     pub verifier: String,
@@ -67,7 +75,7 @@ pub struct Evaluation {
 
 /// The details of a violation.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[schema(as = ViolationDetails)]
 pub struct Details {
     /// The agent.
     pub agent: String,
@@ -78,9 +86,9 @@ pub struct Details {
 }
 
 /// Evaluate whether an action may run. The verdict is recorded in the audit log.
-#[utoipa::path(post, path = "/api/v1/guardrails/evaluate", tag = "guardrails", request_body = EvaluateBody<'_>,
-    params(("Idempotency-Key" = Option<String>, Header, description = "at most 255 bytes; a repeat within 24 h returns the same answer while the same policy is active")),
-    responses((status = 200, body = Evaluation), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+#[utoipa::path(post, path = "/api/v1/guardrails/evaluate", tag = "guardrails", operation_id = "evaluate_action",
+    request_body = EvaluateBody<'_>,
+    responses((status = 200, description = "The verdict.", body = Evaluation)))]
 pub(super) async fn evaluate(
     State(app): State<App>,
     Command { caller, idempotency, body }: Command,
@@ -97,11 +105,11 @@ pub(super) async fn evaluate(
 
 /// Get the active policy, to evaluate it in the own process; with `wait`, once it is no longer
 /// `while`. An action may be allowed locally only while this was answered a short time ago.
-#[utoipa::path(get, path = "/api/v1/guardrails/policy", tag = "guardrails",
+#[utoipa::path(get, path = "/api/v1/guardrails/policy", tag = "guardrails", operation_id = "get_active_policy",
     params(
-        ("wait" = Option<u16>, Query, description = "seconds, 0 to 60; a caller has at most 64 waits and streams at once"),
-        ("while" = Option<String>, Query, description = "the digest to wait on; `none` for no policy")),
-    responses((status = 200, description = "`{\"policy\":{\"digest\":…,\"manifest\":{…}}|null,\"facts\":{…}|null,\"audience\":…,\"at\":…}`: the signed manifest as it was pushed; the facts of this caller's attempts, null if they are `{\"requester\":\"agent:AGENT\"}`"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+        ("wait" = Option<u32>, Query, maximum = 60, description = "Seconds to wait. A caller has at most 64 waits and streams at once."),
+        ("while" = Option<String>, Query, description = "The digest to wait on; `none` for no policy.")),
+    responses((status = 200, description = "The active policy, or null.", body = ActivePolicy)))]
 pub(super) async fn policy(
     State(app): State<App>,
     caller: Caller,
@@ -132,9 +140,9 @@ pub(super) async fn policy(
 }
 
 /// Get the bytes of the active policy.
-#[utoipa::path(get, path = "/api/v1/guardrails/policy/{digest}/wasm", tag = "guardrails",
-    params(("digest" = String, Path)),
-    responses((status = 200, description = "the component", content_type = "application/wasm"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+#[utoipa::path(get, path = "/api/v1/guardrails/policy/{digest}/wasm", tag = "guardrails", operation_id = "get_active_policy_wasm",
+    params(("digest" = String, Path, description = "SHA-256 of the component: 64 lower-case hex characters.")),
+    responses((status = 200, description = "The component.", content_type = "application/wasm", body = Wasm)))]
 pub(super) async fn policy_wasm(
     State(app): State<App>,
     Path(digest): Path<String>,
@@ -145,9 +153,9 @@ pub(super) async fn policy_wasm(
 
 /// Report decisions that the caller made itself with the active policy. They are recorded in the
 /// audit log as reports, in one entry.
-#[utoipa::path(post, path = "/api/v1/guardrails/decisions", tag = "guardrails", request_body = DecisionsBody,
-    params(("Idempotency-Key" = Option<String>, Header, description = "at most 255 bytes; a repeat within 24 h records nothing")),
-    responses((status = 200, description = "`{\"recorded\":N}`"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+#[utoipa::path(post, path = "/api/v1/guardrails/decisions", tag = "guardrails", operation_id = "report_decisions",
+    request_body = DecisionsBody,
+    responses((status = 200, description = "The decisions are recorded.", body = Recorded)))]
 pub(super) async fn report(
     State(app): State<App>,
     Command { caller, idempotency, body }: Command,

@@ -8,18 +8,20 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 
 use super::reply::json_answer;
-use super::{App, routes};
+use super::shown::{Health, JsonObject, Readiness};
+use super::{App, document};
 use crate::refusal::Refusal;
 
 /// Check whether the process answers.
-#[utoipa::path(get, path = "/healthz", tag = "operation", responses((status = 200, description = "`{\"status\":\"ok\"}`")))]
+#[utoipa::path(get, path = "/healthz", tag = "operation", operation_id = "get_health",
+    responses((status = 200, description = "The process answers.", body = Health)))]
 pub(super) async fn healthz() -> Response {
     json_answer(200, "{\"status\":\"ok\"}".to_owned())
 }
 
 /// Check whether a decision can be made now: store, verifier, policy, keys and clock.
-#[utoipa::path(get, path = "/readyz", tag = "operation",
-    responses((status = 200, description = "`{\"status\":\"ready\"}`"), (status = 503, body = super::Problem)))]
+#[utoipa::path(get, path = "/readyz", tag = "operation", operation_id = "get_readiness",
+    responses((status = 200, description = "A decision can be made now.", body = Readiness)))]
 pub(super) async fn readyz(State(app): State<App>) -> Result<Response, Refusal> {
     app.service.ready().await?;
     let (verifier, policy) =
@@ -33,8 +35,8 @@ pub(super) async fn readyz(State(app): State<App>) -> Result<Response, Refusal> 
 }
 
 /// Get metrics in Prometheus' text format.
-#[utoipa::path(get, path = "/metrics", tag = "operation",
-    responses((status = 200, content_type = "text/plain", description = "OpenMetrics text")))]
+#[utoipa::path(get, path = "/metrics", tag = "operation", operation_id = "get_metrics",
+    responses((status = 200, content_type = "application/openmetrics-text", body = String, description = "OpenMetrics text.")))]
 pub(super) async fn metrics(State(app): State<App>) -> Result<Response, Refusal> {
     let text = app.metrics.render(&app.service).await?;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -42,10 +44,12 @@ pub(super) async fn metrics(State(app): State<App>) -> Result<Response, Refusal>
 }
 
 /// Get this document.
-#[utoipa::path(get, path = "/openapi.json", tag = "operation", responses((status = 200, description = "OpenAPI 3.1")))]
+#[utoipa::path(get, path = "/openapi.json", tag = "operation", operation_id = "get_openapi",
+    responses((status = 200, description = "An OpenAPI 3.1 document.", body = JsonObject)))]
 pub(super) async fn openapi() -> Response {
     // Anybody may ask, and leave the answer unread: all have the same bytes.
-    static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| format!("{}\n", routes::document()).into());
+    static DOCUMENT: LazyLock<Bytes> =
+        LazyLock::new(|| format!("{}\n", document::document()).into());
     let mut response = Response::new(Body::from(DOCUMENT.clone()));
     response
         .headers_mut()

@@ -7,23 +7,23 @@ use serde_json::{Value, json};
 
 use super::App;
 use super::params::Params;
-use super::problem::Problem;
 use super::reply::json_answer;
+use super::shown::{Keys, LogKeys, LogProof};
 use crate::caller::Caller;
 use crate::code::Code;
 use crate::refusal::Refusal;
 
 /// Get the signed head of the audit log: a C2SP checkpoint.
-#[utoipa::path(get, path = "/api/v1/audit/checkpoint", tag = "audit",
-    responses((status = 200, content_type = "text/plain", description = "a signed note: origin, size, root"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+#[utoipa::path(get, path = "/api/v1/audit/checkpoint", tag = "audit", operation_id = "get_checkpoint",
+    responses((status = 200, content_type = "text/plain", body = String, description = "A signed note: origin, size, root.")))]
 pub(super) async fn checkpoint(State(app): State<App>) -> Result<Response, Refusal> {
     let (_, note) = app.service.audit.checkpoint().await?;
     Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], note).into_response())
 }
 
 /// List the public keys that sign checkpoints, for `--trust`.
-#[utoipa::path(get, path = "/api/v1/audit/keys", tag = "audit",
-    responses((status = 200, description = "`{\"items\":[{\"key_id\":…,\"log_key\":…}]}`"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+#[utoipa::path(get, path = "/api/v1/audit/keys", tag = "audit", operation_id = "list_log_keys",
+    responses((status = 200, description = "The public keys.", body = LogKeys)))]
 pub(super) async fn keys(State(app): State<App>) -> Result<Response, Refusal> {
     let items: Vec<Value> = app
         .service
@@ -36,12 +36,12 @@ pub(super) async fn keys(State(app): State<App>) -> Result<Response, Refusal> {
 }
 
 /// Get an inclusion proof (`entry`) or a consistency proof (`from`).
-#[utoipa::path(get, path = "/api/v1/audit/proof", tag = "audit",
+#[utoipa::path(get, path = "/api/v1/audit/proof", tag = "audit", operation_id = "get_audit_proof",
     params(
-        ("entry" = Option<u64>, Query, description = "the number of an entry: an inclusion proof"),
-        ("from" = Option<u64>, Query, description = "an earlier size: a consistency proof"),
-        ("size" = Option<u64>, Query, description = "the size of the tree; default the current one")),
-    responses((status = 200, description = "`{\"entry\"|\"from\":…,\"size\":…,\"root\":…,\"hashes\":[…]}`, hashes in hex, from the leaf up (RFC 6962)"), (status = "4XX", body = Problem)))]
+        ("entry" = Option<u64>, Query, description = "The number of an entry: an inclusion proof."),
+        ("from" = Option<u64>, Query, description = "An earlier size: a consistency proof."),
+        ("size" = Option<u64>, Query, description = "The size of the tree; default the current one.")),
+    responses((status = 200, description = "The proof.", body = LogProof)))]
 pub(super) async fn proof(State(app): State<App>, params: Params) -> Result<Response, Refusal> {
     params.known(&["entry", "from", "size"])?;
     let number = |name| params.number(name, u64::MAX);
@@ -68,8 +68,8 @@ pub(super) async fn proof(State(app): State<App>, params: Params) -> Result<Resp
 
 /// List the keys without secret material. Requesters and executors get the public keys only: they
 /// verify with those that they pinned, and learn here which are revoked.
-#[utoipa::path(get, path = "/api/v1/keys", tag = "keys",
-    responses((status = 200, description = "`{\"items\":[{\"id\":…,\"algorithm\":…,\"status\":…,\"use\":…,\"approver\":…,\"groups\":[…],\"fingerprint\":…,\"public_key\":…}]}`"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+#[utoipa::path(get, path = "/api/v1/keys", tag = "keys", operation_id = "list_keys",
+    responses((status = 200, description = "The keys.", body = Keys)))]
 pub(super) async fn all_keys(State(app): State<App>, caller: Caller) -> Result<Response, Refusal> {
     let mut keys = app.service.keys.current()?.described();
     if !caller.reads_all() {

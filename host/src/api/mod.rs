@@ -9,11 +9,14 @@ mod body;
 mod command;
 mod connection;
 mod denials;
+mod document;
+mod enums;
 mod events;
 mod guard;
 mod guardrails;
 mod health;
 mod held;
+mod index;
 mod log;
 mod metrics;
 mod modules;
@@ -21,8 +24,11 @@ mod params;
 mod problem;
 mod reply;
 mod request_id;
+mod requests;
 mod routes;
+mod shown;
 mod tokens;
+mod words;
 
 use std::sync::Arc;
 
@@ -42,12 +48,23 @@ pub(crate) use guard::is_loopback_name;
 pub use approval::{Approval, Ballot, Execution, List, Requirement, Verification};
 pub use attempts::{RecordedAttempt, RecordedAttempts};
 pub use connection::Connection;
+pub use document::document;
+pub use enums::{
+    ApprovalStatus, BallotDecision, ExecutionOutcome, KeyAlgorithm, KeyStatus, KeyUse, ModuleSlot,
+    ModuleState, ReportedOutcome, SignatureProfile, ViolationType,
+};
 pub use guardrails::{Details, Evaluation};
 pub use held::HELD_OF_SUBJECT_MAX;
 pub use metrics::{CertificateTimes, Metrics};
 pub use problem::{FailureReason, Problem};
 pub use request_id::RequestId;
-pub use routes::{Access, ROUTES, Route, document};
+pub use routes::{Access, ROUTES, Route};
+pub use shown::{
+    ActivePolicy, AuditEntry, AuditEvent, AuditPage, FlipCounts, Flips, Health, JsonObject, Key,
+    Keys, LogKey, LogKeys, LogProof, ModuleActivation, ModuleShown, ModulesShown, NumberedEntry,
+    Payload, Readiness, Receipt, ReceiptApproval, ReceiptEntry, ReceiptExecution, Recorded,
+    RemovedModule, RequestedRequirement, ServerIndex, SignedPolicy, SlotShown, Tokens, WrittenRow,
+};
 pub use tokens::TokenShown;
 
 /// Maximum size of a request body: a context and a plan of 1 MiB each, plus headroom.

@@ -2,6 +2,7 @@
 //! that the module that the store names is the active one.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 
@@ -9,49 +10,51 @@ use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use signoff_core::base64;
 use utoipa::ToSchema;
 
 use super::App;
-use super::body::{LargeJson, Raw};
+use super::body::LargeJson;
 use super::command::Command;
+use super::enums::ModuleSlot;
 use super::params::Params;
-use super::problem::Problem;
 use super::reply::{answer, json_answer};
+use super::requests::{NoMembers, Raw};
+use super::shown::{Flips, JsonObject, ModuleShown, ModulesShown, RemovedModule, SlotShown, Wasm};
+use super::words::{check_type, without_carriage_return};
 use crate::code::Code;
 use crate::ledger::Reply;
 use crate::modules::NewModule;
 use crate::modules::{ModuleDigest, Slot};
-use crate::refusal::Refusal;
+use crate::refusal::{Missing, Refusal};
 use crate::service::Service;
 
 const FLIPS_MAX: u64 = 200;
 const FLIPS_DEFAULT: u64 = 50;
 
-/// `POST /modules`
+/// A module to push.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ModuleUpload)]
 pub(super) struct PushBody<'a> {
     /// The signed manifest: a DSSE envelope, as `signoff module sign` writes it.
     #[serde(borrow)]
-    #[schema(value_type = Object)]
+    #[schema(value_type = JsonObject)]
     manifest: Raw<'a>,
     /// The component, standard base64 with padding; at most 64 MiB of bytes.
     #[serde(borrow)]
     wasm: Cow<'a, str>,
 }
 
-/// `POST /modules/{digest}/activate`, `/shadow`, `/remove` and `POST /modules/{slot}/unshadow`
+/// Why and to which module to roll back.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ModuleBody {}
-
-/// `POST /modules/{slot}/rollback`
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[schema(as = RollbackRequest)]
 pub(super) struct RollbackBody {
     /// The reason, for the audit log; at most 4 KiB.
+    #[schema(max_length = 4096)]
     reason: String,
     /// The digest of a module that was active before; default the previous module.
     #[serde(default)]
@@ -59,21 +62,23 @@ pub(super) struct RollbackBody {
 }
 
 /// List every slot with its active module, and every stored module.
-#[utoipa::path(get, path = "/api/v1/modules", tag = "modules",
-    responses((status = 200, description = "`{\"slots\":[{\"slot\":…,\"active\":…,\"shadow\":…,\"previous\":…,\"highest_version\":…,\"failing\":…,\"unmeetable\":[…]}],\"items\":[{\"slot\":…,\"digest\":…,\"name\":…,\"version\":…,\"limits\":…,\"facts\":…,\"audience\":…,\"created\":…,\"key_id\":…,\"signer\":…,\"envelope\":…,\"bytes\":…,\"pushed_at\":…,\"pushed_by\":…,\"state\":…}]}`"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+#[utoipa::path(get, path = "/api/v1/modules", tag = "modules", operation_id = "list_modules",
+    responses((status = 200, description = "The slots and the modules.", body = ModulesShown)))]
 pub(super) async fn list(State(app): State<App>) -> Result<Response, Refusal> {
     Ok(json_answer(200, app.service.modules.list().await?.to_string()))
 }
 
 /// Push a module with its signed manifest. It is compiled and tried; `activate` makes it active.
 /// A push that exceeds the time limit of the request continues: list the modules to see its result.
-#[utoipa::path(post, path = "/api/v1/modules", tag = "modules", request_body = PushBody<'_>,
-    responses((status = 201, description = "the module, as in the list"), (status = 200, description = "the module was already stored"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+#[utoipa::path(post, path = "/api/v1/modules", tag = "modules", operation_id = "push_module",
+    request_body = PushBody<'_>,
+    responses((status = 201, description = "The module.", body = ModuleShown), (status = 200, description = "The module was already stored.", body = ModuleShown)))]
 pub(super) async fn push(
     State(app): State<App>,
     Command { caller, idempotency, body }: Command<LargeJson>,
 ) -> Result<Response, Refusal> {
     let PushBody { manifest, wasm } = body.json().parse()?;
+    check_type::<BTreeMap<String, IgnoredAny>>("manifest", Some(manifest))?;
     let manifest = manifest.get().to_owned();
     let wasm: Arc<[u8]> = base64::decode(&wasm)
         .ok_or_else(|| {
@@ -92,9 +97,9 @@ pub(super) async fn push(
 }
 
 /// Get one module: its manifest, its signer, its activations and its own description.
-#[utoipa::path(get, path = "/api/v1/modules/{digest}", tag = "modules",
-    params(("digest" = String, Path)),
-    responses((status = 200, description = "the module, as in the list, with `manifest`, `history` and `describe`"), (status = "4XX", body = Problem)))]
+#[utoipa::path(get, path = "/api/v1/modules/{digest}", tag = "modules", operation_id = "get_module",
+    params(("digest" = String, Path, description = "SHA-256 of the component: 64 lower-case hex characters.")),
+    responses((status = 200, description = "The module, with `manifest`, `history` and `describe`.", body = ModuleShown)))]
 pub(super) async fn inspect(
     State(app): State<App>,
     Path(digest): Path<String>,
@@ -103,9 +108,9 @@ pub(super) async fn inspect(
 }
 
 /// Get a module's bytes.
-#[utoipa::path(get, path = "/api/v1/modules/{digest}/wasm", tag = "modules",
-    params(("digest" = String, Path)),
-    responses((status = 200, description = "the component", content_type = "application/wasm"), (status = "4XX", body = Problem)))]
+#[utoipa::path(get, path = "/api/v1/modules/{digest}/wasm", tag = "modules", operation_id = "get_module_wasm",
+    params(("digest" = String, Path, description = "SHA-256 of the component: 64 lower-case hex characters.")),
+    responses((status = 200, description = "The component.", content_type = "application/wasm", body = Wasm)))]
 pub(super) async fn wasm(
     State(app): State<App>,
     Path(digest): Path<String>,
@@ -115,15 +120,16 @@ pub(super) async fn wasm(
 }
 
 /// Activate a module. Calls that start later use it.
-#[utoipa::path(post, path = "/api/v1/modules/{digest}/activate", tag = "modules", request_body = ModuleBody,
-    params(("digest" = String, Path)),
-    responses((status = 200, description = "the slot, as in the list"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+#[utoipa::path(post, path = "/api/v1/modules/{digest}/activate", tag = "modules", operation_id = "activate_module",
+    request_body = NoMembers,
+    params(("digest" = String, Path, description = "SHA-256 of the component: 64 lower-case hex characters.")),
+    responses((status = 200, description = "The slot.", body = SlotShown)))]
 pub(super) async fn activate(
     State(app): State<App>,
     Path(digest): Path<String>,
     Command { caller, idempotency, body }: Command,
 ) -> Result<Response, Refusal> {
-    body.parse::<ModuleBody>()?;
+    body.parse::<NoMembers>()?;
     let digest = parsed(&digest)?;
     to_completion(&app, move |service| async move {
         service.modules.activate(&caller, digest, idempotency.as_ref()).await
@@ -132,15 +138,16 @@ pub(super) async fn activate(
 }
 
 /// Make a policy the shadow, which is evaluated next to the active one, without effect.
-#[utoipa::path(post, path = "/api/v1/modules/{digest}/shadow", tag = "modules", request_body = ModuleBody,
-    params(("digest" = String, Path)),
-    responses((status = 200, description = "the slot, as in the list"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+#[utoipa::path(post, path = "/api/v1/modules/{digest}/shadow", tag = "modules", operation_id = "shadow_module",
+    request_body = NoMembers,
+    params(("digest" = String, Path, description = "SHA-256 of the component: 64 lower-case hex characters.")),
+    responses((status = 200, description = "The slot.", body = SlotShown)))]
 pub(super) async fn shadow(
     State(app): State<App>,
     Path(digest): Path<String>,
     Command { caller, idempotency, body }: Command,
 ) -> Result<Response, Refusal> {
-    body.parse::<ModuleBody>()?;
+    body.parse::<NoMembers>()?;
     let digest = parsed(&digest)?;
     to_completion(&app, move |service| async move {
         service.modules.shadow(&caller, digest, idempotency.as_ref()).await
@@ -149,15 +156,16 @@ pub(super) async fn shadow(
 }
 
 /// Remove a module that is not needed.
-#[utoipa::path(post, path = "/api/v1/modules/{digest}/remove", tag = "modules", request_body = ModuleBody,
-    params(("digest" = String, Path)),
-    responses((status = 200, description = "`{\"digest\":…,\"slot\":…,\"state\":\"removed\"}`"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+#[utoipa::path(post, path = "/api/v1/modules/{digest}/remove", tag = "modules", operation_id = "remove_module",
+    request_body = NoMembers,
+    params(("digest" = String, Path, description = "SHA-256 of the component: 64 lower-case hex characters.")),
+    responses((status = 200, description = "The module is removed.", body = RemovedModule)))]
 pub(super) async fn remove(
     State(app): State<App>,
     Path(digest): Path<String>,
     Command { caller, idempotency, body }: Command,
 ) -> Result<Response, Refusal> {
-    body.parse::<ModuleBody>()?;
+    body.parse::<NoMembers>()?;
     let digest = parsed(&digest)?;
     to_completion(&app, move |service| async move {
         service.modules.remove(&caller, digest, idempotency.as_ref()).await
@@ -166,15 +174,17 @@ pub(super) async fn remove(
 }
 
 /// Roll a slot back to an earlier module.
-#[utoipa::path(post, path = "/api/v1/modules/{slot}/rollback", tag = "modules", request_body = RollbackBody,
-    params(("slot" = String, Path, description = "`policy` or `verifier`")),
-    responses((status = 200, description = "the slot, as in the list"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+#[utoipa::path(post, path = "/api/v1/modules/{slot}/rollback", tag = "modules", operation_id = "rollback_module",
+    request_body = RollbackBody,
+    params(("slot" = ModuleSlot, Path, description = "The slot; only `policy` has a shadow.")),
+    responses((status = 200, description = "The slot.", body = SlotShown)))]
 pub(super) async fn rollback(
     State(app): State<App>,
     Path(slot): Path<String>,
     Command { caller, idempotency, body }: Command,
 ) -> Result<Response, Refusal> {
     let RollbackBody { reason, to } = body.parse()?;
+    without_carriage_return("reason", Some(&reason))?;
     let slot = slot_named(&slot)?;
     let to = to.as_deref().map(parsed).transpose()?;
     to_completion(&app, move |service| async move {
@@ -184,15 +194,16 @@ pub(super) async fn rollback(
 }
 
 /// Stop shadowing.
-#[utoipa::path(post, path = "/api/v1/modules/{slot}/unshadow", tag = "modules", request_body = ModuleBody,
-    params(("slot" = String, Path, description = "`policy`")),
-    responses((status = 200, description = "the slot, as in the list"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+#[utoipa::path(post, path = "/api/v1/modules/{slot}/unshadow", tag = "modules", operation_id = "unshadow_module",
+    request_body = NoMembers,
+    params(("slot" = ModuleSlot, Path, description = "The slot; only `policy` has a shadow.")),
+    responses((status = 200, description = "The slot.", body = SlotShown)))]
 pub(super) async fn unshadow(
     State(app): State<App>,
     Path(slot): Path<String>,
     Command { caller, idempotency, body }: Command,
 ) -> Result<Response, Refusal> {
-    body.parse::<ModuleBody>()?;
+    body.parse::<NoMembers>()?;
     let slot = slot_named(&slot)?;
     to_completion(&app, move |service| async move {
         service.modules.unshadow(&caller, slot, idempotency.as_ref()).await
@@ -201,13 +212,13 @@ pub(super) async fn unshadow(
 }
 
 /// List the verdicts that the shadow would have changed, in order.
-#[utoipa::path(get, path = "/api/v1/modules/{slot}/flips", tag = "modules",
+#[utoipa::path(get, path = "/api/v1/modules/{slot}/flips", tag = "modules", operation_id = "list_flips",
     params(
-        ("slot" = String, Path, description = "`policy`"),
-        ("digest" = Option<String>, Query, description = "the digest of the shadow; default the current one"),
-        ("after" = Option<u64>, Query, description = "only entries with a higher audit number"),
-        ("limit" = Option<u16>, Query, description = "1 to 200; default 50")),
-    responses((status = 200, description = "`{\"shadow\":…,\"counts\":{\"compared\":…,\"flips\":…,\"failures\":…,\"dropped\":…},\"items\":[{\"number\":…,\"entry\":{…}}]}`"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+        ("slot" = ModuleSlot, Path, description = "The slot; only `policy` has a shadow."),
+        ("digest" = Option<String>, Query, description = "The digest of the shadow; default the current one."),
+        ("after" = Option<u64>, Query, description = "Only entries with a higher number."),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "Entries per page; default 50.")),
+    responses((status = 200, description = "A page of differences.", body = Flips)))]
 pub(super) async fn flips(
     State(app): State<App>,
     Path(slot): Path<String>,
@@ -215,7 +226,7 @@ pub(super) async fn flips(
 ) -> Result<Response, Refusal> {
     params.known(&["digest", "after", "limit"])?;
     if slot_named(&slot)? != Slot::Policy {
-        return Err(Refusal::new(Code::NOT_FOUND, "only slot `policy` has a shadow"));
+        return Err(Refusal::missing(Missing::Slot, "only slot `policy` has a shadow"));
     }
     let after = params.number("after", u64::MAX)?.unwrap_or(0);
     let limit = params.number("limit", FLIPS_MAX)?.unwrap_or(FLIPS_DEFAULT);
@@ -254,13 +265,14 @@ pub(super) async fn flips(
 /// Refusals: `not-found`.
 fn parsed(digest: &str) -> Result<ModuleDigest, Refusal> {
     ModuleDigest::parse(digest).ok_or_else(|| {
-        Refusal::new(Code::NOT_FOUND, "malformed digest; expected 64 lower-case hex characters")
+        Refusal::missing(Missing::Module, "malformed digest; expected 64 lower-case hex characters")
     })
 }
 
 /// Refusals: `not-found`.
 fn slot_named(slot: &str) -> Result<Slot, Refusal> {
-    let missing = || Refusal::new(Code::NOT_FOUND, "no such slot: expected `policy` or `verifier`");
+    let missing =
+        || Refusal::missing(Missing::Slot, "no such slot: expected `policy` or `verifier`");
     Slot::parse(slot).ok_or_else(missing)
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::code::Code;
-use crate::refusal::Refusal;
+use crate::refusal::{Missing, Refusal};
 
 /// A refusal in the format of RFC 9457.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
@@ -20,7 +20,7 @@ pub struct Problem {
     pub status: u16,
     /// The reason of this refusal.
     pub detail: String,
-    /// The code, which is stable; see `wit/codes.md`.
+    /// The code, which is stable. Later versions may have more.
     pub code: String,
     /// The members of the context or plan that differ from the approved one: at most 16 JSON
     /// Pointers; only with `context-mismatch` and `plan-mismatch`.
@@ -36,7 +36,7 @@ impl Refusal {
     /// Returns the refusal in the format of RFC 9457.
     pub fn problem(&self) -> Problem {
         Problem {
-            title: self.code.title.to_owned(),
+            title: self.title().to_owned(),
             status: self.code.status,
             detail: self.detail.clone(),
             code: self.code.text.to_owned(),
@@ -78,8 +78,16 @@ pub(super) async fn no_such_route(
     body: Body,
 ) -> Response {
     super::body::discard(&headers, body).await;
-    Refusal::new(Code::NOT_FOUND, format!("no such resource: {method} {}", uri.path()))
-        .into_response()
+    let path = uri.path();
+    let mut detail = format!("no route {method} `{}`; /openapi.json lists all", shown(path));
+    if let Some((prefix, _)) = path.split_once("/api/v1/").filter(|(prefix, _)| !prefix.is_empty())
+    {
+        detail = format!(
+            "{detail}. This server has no prefix `{}`: remove it from the URL, or have the proxy remove it",
+            shown(prefix)
+        );
+    }
+    Refusal::missing(Missing::Route, detail).into_response()
 }
 
 pub(super) async fn no_such_method(
@@ -89,8 +97,13 @@ pub(super) async fn no_such_method(
     body: Body,
 ) -> Response {
     super::body::discard(&headers, body).await;
-    Refusal::new(Code::REQUEST_INVALID, format!("{} does not accept {method}", uri.path()))
-        .response_with(StatusCode::METHOD_NOT_ALLOWED)
+    let detail = format!("`{}` does not accept {method}", shown(uri.path()));
+    Refusal::new(Code::REQUEST_INVALID, detail).response_with(StatusCode::METHOD_NOT_ALLOWED)
+}
+
+/// Returns at most the first characters of a caller's text, for a message.
+fn shown(text: &str) -> &str {
+    text.char_indices().nth(200).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
 }
 
 /// Returns the response for a handler that panicked. A change may already have been committed.

@@ -7,19 +7,27 @@ use serde::Deserialize;
 
 use crate::id::ApprovalId;
 use crate::ledger::Reply;
+use crate::modules::ModuleDigest;
 
-/// Returns the response of a change, with `Location` for a new approval and `Idempotency-Replayed`
-/// for a replay.
+/// Returns the response of a change, with `Location` for a new approval or module and
+/// `Idempotency-Replayed` for a replay.
 pub(super) fn answer(reply: Reply) -> Response {
     #[derive(Deserialize)]
     struct Made {
-        id: String,
+        id: Option<String>,
+        digest: Option<String>,
     }
     let made = (reply.status == 201).then(|| serde_json::from_str::<Made>(&reply.body).ok());
-    let location = made
-        .flatten()
-        .filter(|made| ApprovalId::parse(&made.id).is_some())
-        .and_then(|made| HeaderValue::try_from(format!("/api/v1/approvals/{}", made.id)).ok());
+    let location = made.flatten().and_then(|made| {
+        let approval = made.id.as_deref().and_then(ApprovalId::parse);
+        let module = made.digest.as_deref().and_then(ModuleDigest::parse);
+        let path = match (approval, module) {
+            (Some(id), _) => format!("/api/v1/approvals/{id}"),
+            (None, Some(digest)) => format!("/api/v1/modules/{digest}"),
+            (None, None) => return None,
+        };
+        HeaderValue::try_from(path).ok()
+    });
     let mut response = json_answer(reply.status, reply.body);
     if let Some(location) = location {
         response.headers_mut().insert(header::LOCATION, location);

@@ -10,7 +10,10 @@ use tower_http::timeout::TimeoutLayer;
 use utoipa::OpenApi;
 
 use super::guard::{MODULE_TIME_MAX, REQUEST_TIME_MAX};
-use super::{App, approvals, attempts, events, guardrails, health, log, modules, tokens};
+use super::{
+    App, approvals, attempts, events, guardrails, health, index, log, modules, problem, shown,
+    tokens,
+};
 use crate::role::Role::{self, Admin, Approver, Auditor, Executor, Policy, Requester};
 
 /// A route: a method, a path, and who may call it.
@@ -77,10 +80,10 @@ macro_rules! routes {
         #[openapi(
             info(
                 title = "signoff",
-                description = "Human approval for high-risk agent actions, checked by one verified WebAssembly component.",
-                license(name = "MIT OR Apache-2.0")
+                license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
             ),
-            paths($($($module::$handler,)*)*)
+            paths($($($module::$handler,)*)*),
+            components(schemas(problem::Problem, shown::AuditEntry))
         )]
         struct Document;
     };
@@ -128,6 +131,7 @@ routes! {
         post "/api/v1/modules/{slot}/unshadow" SHIPPERS => modules::unshadow;
     }
     None => {
+        get "/" Everyone => index::index;
         get "/healthz" Everyone => health::healthz;
         get "/readyz" Everyone => health::readyz;
         get "/metrics" LOG => health::metrics;
@@ -145,8 +149,7 @@ fn within(time: Option<Duration>, routes: Router<App>) -> Router<App> {
     }
 }
 
-/// Returns the OpenAPI document, JSON. A test compares it with a golden copy, so that every change
-/// is noticed.
-pub fn document() -> String {
-    Document::openapi().to_pretty_json().unwrap_or_default()
+/// Returns what the handlers say of their operations.
+pub(super) fn described() -> utoipa::openapi::OpenApi {
+    Document::openapi()
 }

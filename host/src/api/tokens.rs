@@ -9,8 +9,9 @@ use utoipa::ToSchema;
 use super::App;
 use super::command::Command;
 use super::params::Params;
-use super::problem::Problem;
 use super::reply::{answer, json_answer};
+use super::requests::NoMembers;
+use super::shown::Tokens;
 use crate::code::Code;
 use crate::id::is_token_id;
 use crate::identity::NewToken;
@@ -20,30 +21,31 @@ use crate::role::Role;
 const LIST_MAX: u64 = 200;
 const LIST_DEFAULT: u64 = 50;
 
-/// `POST /tokens`
+/// A token to create.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = TokenRequest)]
 pub(super) struct TokenBody {
     /// The holder's name: `[!-~]{1,128}`; `agent:NAME` for an agent.
+    #[schema(min_length = 1, max_length = 128, pattern = "^[!-~]{1,128}$")]
     pub(super) subject: String,
     /// The roles, at least one; an agent can be neither `approver` nor `admin`.
+    #[schema(min_items = 1)]
     pub(super) roles: Vec<Role>,
     /// The agents it requests and executes for; `*` matches any run of characters. Default: all
     /// agents, or for `agent:NAME` only that one.
     #[serde(default)]
+    #[schema(min_length = 1, max_length = 128)]
     pub(super) agents: Option<String>,
     /// 1 to 315360000; default unlimited.
     #[serde(default)]
+    #[schema(minimum = 1, maximum = 315_360_000)]
     pub(super) expires_in_seconds: Option<i64>,
 }
 
-/// `POST /tokens/{id}/revoke`
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RevokeBody {}
-
 /// A token's metadata; the token itself only in the answer that created it.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+#[schema(as = TokenInfo)]
 pub struct TokenShown {
     /// `tok_` and 26 characters of a ULID.
     pub id: String,
@@ -52,16 +54,21 @@ pub struct TokenShown {
     /// The roles.
     pub roles: Vec<Role>,
     /// The agents it requests and executes for.
+    #[schema(required)]
     pub agents: Option<String>,
     /// RFC 3339, UTC.
+    #[schema(format = DateTime)]
     pub created_at: String,
     /// Who created it.
     pub created_by: String,
     /// RFC 3339, UTC.
+    #[schema(required, format = DateTime)]
     pub expires_at: Option<String>,
     /// RFC 3339, UTC.
+    #[schema(required, format = DateTime)]
     pub revoked_at: Option<String>,
     /// Who revoked it.
+    #[schema(required)]
     pub revoked_by: Option<String>,
     /// The token; only in the answer that created it, not in repeats of that answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -69,8 +76,9 @@ pub struct TokenShown {
 }
 
 /// Create a token. Only its SHA-256 is stored.
-#[utoipa::path(post, path = "/api/v1/tokens", tag = "tokens", request_body = TokenBody,
-    responses((status = 201, body = TokenShown), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+#[utoipa::path(post, path = "/api/v1/tokens", tag = "tokens", operation_id = "create_token",
+    request_body = TokenBody,
+    responses((status = 201, description = "The token. `token` is shown this once.", body = TokenShown)))]
 pub(super) async fn create(
     State(app): State<App>,
     Command { caller, idempotency, body }: Command,
@@ -81,11 +89,11 @@ pub(super) async fn create(
 }
 
 /// List tokens in order of creation.
-#[utoipa::path(get, path = "/api/v1/tokens", tag = "tokens",
+#[utoipa::path(get, path = "/api/v1/tokens", tag = "tokens", operation_id = "list_tokens",
     params(
-        ("limit" = Option<u16>, Query, description = "1 to 200; default 50"),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page")),
-    responses((status = 200, description = "`{\"items\":[…],\"next_cursor\":…}`"), (status = "4XX", body = Problem)))]
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "Tokens per page; default 50."),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page.")),
+    responses((status = 200, description = "A page of tokens, without the tokens themselves.", body = Tokens)))]
 pub(super) async fn list(State(app): State<App>, params: Params) -> Result<Response, Refusal> {
     params.known(&["limit", "cursor"])?;
     let limit = params.number("limit", LIST_MAX)?.unwrap_or(LIST_DEFAULT);
@@ -104,14 +112,15 @@ pub(super) async fn list(State(app): State<App>, params: Params) -> Result<Respo
 }
 
 /// Revoke a token. Later requests with it are refused.
-#[utoipa::path(post, path = "/api/v1/tokens/{id}/revoke", tag = "tokens", request_body = RevokeBody,
-    params(("id" = String, Path)),
-    responses((status = 200, body = TokenShown), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+#[utoipa::path(post, path = "/api/v1/tokens/{id}/revoke", tag = "tokens", operation_id = "revoke_token",
+    request_body = NoMembers,
+    params(("id" = String, Path, description = "`tok_` and 26 characters.")),
+    responses((status = 200, description = "The token, revoked.", body = TokenShown)))]
 pub(super) async fn revoke(
     State(app): State<App>,
     Path(id): Path<String>,
     Command { caller, idempotency, body }: Command,
 ) -> Result<Response, Refusal> {
-    body.parse::<RevokeBody>()?;
+    body.parse::<NoMembers>()?;
     Ok(answer(app.service.tokens.revoke(&caller, &id, idempotency.as_ref()).await?))
 }

@@ -210,11 +210,19 @@ impl Approvals {
         outcome: &Outcome,
         idempotency: Option<&Idempotency>,
     ) -> Result<Reply, Refusal> {
+        // Without tokens the log names the agent for the outcome, as it does for the claim.
+        let stored = match caller.proven_subject() {
+            None => self.load(id).await?,
+            Some(_) => None,
+        };
         let event = json!({
             "execution_id": outcome.execution_id,
             "outcome": outcome.outcome,
             "detail": outcome.detail,
-            "actor": caller.actor(),
+            "actor": match &stored {
+                Some(stored) => caller.actor_for(&stored.summary.agent),
+                None => caller.actor(),
+            },
         });
         self.change_by(caller, id, &event, Verifier::settle, idempotency).await
     }

@@ -9,7 +9,7 @@ use crate::code::Code;
 use crate::keys::{Keys, LogPublic, RecordedKeys};
 use crate::ledger::Ledger;
 use crate::log_key::{LogKey, LogKeyError, LogSigner, origin};
-use crate::refusal::Refusal;
+use crate::refusal::{Missing, Refusal};
 use crate::store::Entry;
 use signoff_core::log::checkpoint::Checkpoint;
 use signoff_core::log::tree::{self, EMPTY_ROOT, Hash, TreeError};
@@ -59,7 +59,7 @@ impl AuditLog {
     /// `store-unavailable`.
     pub async fn checkpoint(&self) -> Result<(u64, String), Refusal> {
         let signer = signer(&self.keys.current()?, self.ledger.audience())
-            .map_err(|why| Refusal::new(Code::NOT_FOUND, why))?;
+            .map_err(|why| Refusal::missing(Missing::LogKey, why))?;
         let head = self.ledger.store().head().await?;
         let origin = signer.key().name().to_owned();
         let checkpoint = Checkpoint { origin, size: head.entries, root: head.root };
@@ -95,7 +95,7 @@ impl AuditLog {
         let size = self.size(size).await?;
         let index = number.checked_sub(1).filter(|index| *index < size);
         let index = index.ok_or_else(|| {
-            Refusal::new(Code::NOT_FOUND, format!("no entry {number} in a tree of size {size}"))
+            Refusal::missing(Missing::Entry, format!("no entry {number} in a tree of size {size}"))
         })?;
         let hashes = self.computed(|read| tree::inclusion(index, size, read)).await?;
         Ok(Proof { size, root: self.root(size).await?, hashes })
@@ -110,8 +110,8 @@ impl AuditLog {
     pub async fn consistency(&self, from: u64, size: Option<u64>) -> Result<Proof, Refusal> {
         let size = self.size(size).await?;
         if from > size {
-            return Err(Refusal::new(
-                Code::NOT_FOUND,
+            return Err(Refusal::missing(
+                Missing::TreeSize,
                 format!("a tree of size {size} cannot extend one of size {from}"),
             ));
         }
@@ -132,8 +132,8 @@ impl AuditLog {
         let entries = self.ledger.store().head().await?.entries;
         let size = requested.unwrap_or(entries);
         if size > entries {
-            return Err(Refusal::new(
-                Code::NOT_FOUND,
+            return Err(Refusal::missing(
+                Missing::TreeSize,
                 format!("no tree of size {size}; the audit log has {entries} entries"),
             ));
         }

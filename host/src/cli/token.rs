@@ -10,7 +10,7 @@ use super::transport::{Access, Transport};
 use super::{Exit, context, exit::Failure};
 use crate::api::TokenShown;
 use crate::clock::{Clock, SystemClock};
-use crate::code::Code;
+use crate::refusal::Missing;
 
 /// The time before its expiry in which a token is marked: 14 days, as for certificates.
 const SOON: i64 = 14 * 24 * 60 * 60;
@@ -155,7 +155,7 @@ fn revoke(args: &RevokeArgs, transport: &Transport) -> Result<Exit, Failure> {
         (Some(one), None) => one.id.clone(),
         (None, _) => {
             let detail = format!("no token's id begins with `{}`", args.id);
-            return Err(transport.refused(Code::NOT_FOUND, detail));
+            return Err(transport.missing(Missing::Token, detail));
         }
         (Some(_), Some(_)) => {
             return Err(Failure::usage(format!(

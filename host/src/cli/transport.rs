@@ -26,7 +26,7 @@ use crate::config::Config;
 use crate::engine::{Allocation, Cache, Compiler, Loader};
 use crate::id::ApprovalId;
 use crate::keys::{KeyError, KeySource, Keys};
-use crate::refusal::Refusal;
+use crate::refusal::{Missing, Refusal};
 use crate::service::Service;
 use crate::start::Standing;
 use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
@@ -385,6 +385,11 @@ impl Transport {
     /// Returns the canonical form of a context or plan.
     pub(super) fn canonical(&self, text: &str) -> Result<String, Failure> {
         call_verifier(self.json, || self.verifier.canonicalize(text))
+    }
+
+    /// Makes the refusal `not-found` by the command itself, for something other than an approval.
+    pub(super) fn missing(&self, what: Missing, detail: impl Into<String>) -> Failure {
+        Failure::Refused { problem: Refusal::missing(what, detail).problem(), json: self.json }
     }
 
     /// Makes a refusal by the command itself, printed like a server's.

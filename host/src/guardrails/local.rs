@@ -19,7 +19,7 @@ use crate::code::Code;
 use crate::ledger::{Event, Idempotency, Note, Reply, ReportedDecision};
 use crate::modules::{Active, ModuleDigest};
 use crate::policy::Decision;
-use crate::refusal::Refusal;
+use crate::refusal::{Missing, Refusal};
 
 /// Maximum decisions in one report.
 pub const REPORTED_MAX: usize = 256;
@@ -149,7 +149,7 @@ impl Guardrails {
         let active = self.active_policy().await?;
         match parsed.filter(|_| active.as_deref() == Some(digest)) {
             Some(digest) => self.modules.wasm(digest).await,
-            None => Err(Refusal::new(Code::NOT_FOUND, "this policy is not active")),
+            None => Err(Refusal::missing(Missing::Module, "this policy is not active")),
         }
     }
 

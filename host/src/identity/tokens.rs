@@ -16,7 +16,7 @@ use crate::id::IdMaker;
 use crate::identity::token::Token;
 use crate::keys::RecordedKeys;
 use crate::ledger::{Event, Idempotency, Ledger, Note, Reply, TokenFields, rfc3339};
-use crate::refusal::Refusal;
+use crate::refusal::{Missing, Refusal};
 use crate::role::Role;
 use crate::store::{Row, RowChange, RowKind, Store, StoreError};
 
@@ -268,7 +268,7 @@ impl Tokens {
         for _ in 0..REVOKE_TRIES {
             let now = self.ledger.now_to_write()?;
             let row = self.ledger.store().row(RowKind::Token, id).await?;
-            let stored = row.ok_or_else(|| Refusal::new(Code::NOT_FOUND, "no such token"))?;
+            let stored = row.ok_or_else(|| Refusal::missing(Missing::Token, "no such token"))?;
             let mut row = TokenRow::read(&stored)?;
             if row.revoked_at.is_some() {
                 return Ok(Reply::new(200, row.shown().to_string()));

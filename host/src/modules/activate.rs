@@ -10,7 +10,7 @@ use crate::code::Code;
 use crate::keys::Keys;
 use crate::ledger::{Event, Idempotency, ModuleFields, Note, Reply};
 use crate::policy::Policy;
-use crate::refusal::Refusal;
+use crate::refusal::{Missing, Refusal};
 
 /// Maximum length of the reason of a rollback.
 const REASON_BYTES_MAX: usize = 4 << 10;
@@ -129,7 +129,7 @@ impl Modules {
             (keys, Candidate::Verifier(built_in), ModuleFields::of_built_in(slot))
         } else {
             let to = ModuleDigest::parse(&text).ok_or_else(|| {
-                Refusal::new(Code::NOT_FOUND, format!("`{text}` is not the digest of a module"))
+                Refusal::missing(Missing::Module, format!("`{text}` is not the digest of a module"))
             })?;
             let (keys, kept) = self.load_for_activation(caller, to).await?;
             let candidate = self.prepare_module(&kept.signed, &kept.wasm).await?;
@@ -245,7 +245,7 @@ fn check_reason(reason: &str) -> Result<(), Refusal> {
 ///
 /// Refusals: `not-found`, `request-invalid` if it is already active.
 fn target(row: &SlotRow, slot: Slot, to: Option<ModuleDigest>) -> Result<String, Refusal> {
-    let refused = |why: String| Err(Refusal::new(Code::NOT_FOUND, why));
+    let refused = |why: String| Err(Refusal::missing(Missing::Module, why));
     let Some(to) = to else {
         return match row.previous(slot) {
             Some(previous) => Ok(previous.to_owned()),

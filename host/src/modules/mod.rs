@@ -52,7 +52,7 @@ use crate::keys::{Keys, RecordedKeys};
 use crate::ledger::{Idempotency, Ledger, Refusals, Reply};
 #[cfg(test)]
 use crate::policy::Policy;
-use crate::refusal::Refusal;
+use crate::refusal::{Missing, Refusal};
 use crate::role::Role;
 use crate::verifier::ActiveVerifier;
 
@@ -244,5 +244,5 @@ fn may_change(caller: &Caller, slot: Slot) -> Result<(), Refusal> {
 }
 
 fn missing(digest: ModuleDigest) -> Refusal {
-    Refusal::new(Code::NOT_FOUND, format!("no such module: `{digest}`"))
+    Refusal::missing(Missing::Module, format!("no such module: `{digest}`"))
 }

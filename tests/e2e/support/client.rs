@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use ureq::http::{Method, Request};
 
+use super::recorded::record;
 use super::{Answer, HANG, ballot, claim_body, id, request_body};
 
 /// Calls one server.
@@ -56,7 +57,8 @@ impl Client {
         headers: &[(&str, &str)],
         body: Option<&[u8]>,
     ) -> Result<Answer, ureq::Error> {
-        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.url));
+        let mut request =
+            Request::builder().method(method.clone()).uri(format!("{}{path}", self.url));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -72,8 +74,11 @@ impl Client {
             .map(|(name, value)| (name.as_str().to_owned(), value.to_str().unwrap().to_owned()))
             .collect();
         let status = answer.status().as_u16();
-        let body = answer.body_mut().with_config().limit(256 << 20).read_to_string()?;
-        Ok(Answer { status, headers, body })
+        let read = answer.body_mut().with_config().limit(256 << 20).read_to_string()?;
+        let answer = Answer { status, headers, body: read };
+        // A HEAD has no body, and a body that was not sent as JSON is refused.
+        record(method.as_str(), path, body, &answer, method != Method::HEAD);
+        Ok(answer)
     }
 
     #[track_caller]
@@ -97,7 +102,9 @@ impl Client {
         let refused = status != 200;
         let body =
             if refused { answer.body_mut().read_to_string().unwrap() } else { String::new() };
-        Answer { status, headers, body }
+        let answer = Answer { status, headers, body };
+        record("GET", path, None, &answer, refused);
+        answer
     }
 
     /// Returns the body of a successful GET as bytes.

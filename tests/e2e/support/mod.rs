@@ -10,6 +10,7 @@ mod office;
 mod policies;
 mod problems;
 mod raw;
+mod recorded;
 mod rows;
 mod server;
 mod sign;
@@ -30,7 +31,7 @@ pub use policies::{
     LITTLE_FUEL, MUCH_FUEL, activated, home_with_signer, loops_for, pushed, sign_module, sign_with,
     signed,
 };
-pub use problems::title_and_status;
+pub use problems::{title_and_status, titles};
 pub use raw::{Raw, allow_files, open, request_text};
 pub use rows::{change_entry, change_record, edit_record, empty_lists, record, remove_entry};
 pub use server::{SERVE, Server, serve_with_file_size};

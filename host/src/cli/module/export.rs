@@ -13,6 +13,7 @@ use super::super::transport::Transport;
 use super::super::{Exit, Global, output};
 use super::{listed, resolved, working};
 use crate::engine::{Allocation, Cache, VERIFIER, VERIFIER_DIGEST, digest, verifier_core};
+use crate::refusal::Missing;
 use crate::verifier::Verifier;
 
 #[derive(Args)]
@@ -153,7 +154,7 @@ pub(in super::super) fn policy_of(
         PolicyRole::Active => (slot.and_then(|slot| slot.active), "no policy is active"),
         PolicyRole::Shadow => (slot.and_then(|slot| slot.shadow), "no policy is the shadow"),
     };
-    let digest = digest.ok_or_else(|| transport.refused(crate::code::Code::NOT_FOUND, missing))?;
+    let digest = digest.ok_or_else(|| transport.missing(Missing::Module, missing))?;
     bytes_of(&digest, transport)
 }
 

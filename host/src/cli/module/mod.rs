@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use super::transport::Transport;
 use super::{Exit, Global, exit::Failure, output};
-use crate::code::Code;
+use crate::refusal::Missing;
 
 #[derive(Subcommand)]
 pub(super) enum ModuleCommand {
@@ -112,7 +112,7 @@ fn resolved(transport: &Transport, prefix: &str) -> Result<String, Failure> {
         (Some(one), None) if !prefix.is_empty() => Ok(one.digest.clone()),
         (None, _) => {
             let detail = format!("no module's digest begins with `{prefix}`");
-            Err(transport.refused(Code::NOT_FOUND, detail))
+            Err(transport.missing(Missing::Module, detail))
         }
         _ => Err(Failure::usage(format!("more than one module's digest begins with `{prefix}`"))),
     }
