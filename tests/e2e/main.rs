@@ -57,6 +57,7 @@ mod roles;
 mod rotation;
 mod run_command;
 mod secrets;
+mod service_manager;
 mod settings;
 mod several_approvers;
 mod shadow;

@@ -3,8 +3,10 @@
 mod announce;
 mod certificates;
 mod events;
+mod health;
 mod opening;
 mod running;
+mod service_manager;
 mod signals;
 
 use std::path::{Path, PathBuf};
@@ -14,6 +16,7 @@ use anyhow::Result;
 use clap::Args;
 
 use self::opening::KeyringFile;
+use self::service_manager::ServiceManager;
 use self::signals::Files;
 use super::transport::{AUDIENCE_DEFAULT, Target};
 use super::{Exit, Global, exit::Failure};
@@ -92,6 +95,7 @@ pub(super) fn run(args: &ServeArgs, global: &Global, target: &Target) -> Result<
         ));
     };
     log_to_stderr(global.json);
+    let manager = ServiceManager::of_environment();
     let config = global.config()?;
     let keys = global.key_source(&config);
     // Before anything is created: a server cannot run without keys.
@@ -117,12 +121,17 @@ pub(super) fn run(args: &ServeArgs, global: &Global, target: &Target) -> Result<
         let setup = Setup { opened, keys, config, start, tls };
         let running = Running::start(setup, listeners).await?;
         let certificates = running.certificates.clone();
-        signals::on_hangup(Files { certificates, service: Arc::clone(&running.service) })?;
+        let service = Arc::clone(&running.service);
+        let health = health::report(manager.clone(), Arc::clone(&service), running.url.clone());
+        signals::on_hangup(Files { certificates, service, manager: manager.clone() })?;
         running.announce(global.json, store).await;
+        manager.ready().await;
+        tokio::spawn(health);
         if !args.quiet {
             tokio::spawn(events::print(Arc::clone(&running.service), global.json));
         }
         interruption.await;
+        manager.stopping().await;
         running.stop().await;
         Ok(Exit::Done)
     })
