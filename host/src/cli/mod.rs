@@ -21,11 +21,13 @@ mod init;
 mod key;
 mod list;
 mod login;
+mod man;
 mod module;
 mod output;
 mod payload;
 mod policy;
 mod progress;
+mod ready;
 mod receipt;
 mod remote;
 mod request;
@@ -41,6 +43,7 @@ mod transport;
 mod trust;
 mod unix;
 mod verify;
+mod version;
 mod wait;
 
 use std::path::PathBuf;
@@ -187,6 +190,9 @@ enum Command {
     Receipt(receipt::ReceiptCommand),
     /// Benchmark this machine: verification, digests, durable decisions
     Bench(bench::BenchArgs),
+    /// Check whether a server can decide now
+    #[command(after_help = ready::EXAMPLES)]
+    Ready,
     /// Report errors and weaknesses of this deployment, with fixes
     Doctor(doctor::DoctorArgs),
     /// Compile a module for another process of this program
@@ -194,6 +200,10 @@ enum Command {
     CompileModule(compile_module::CompileArgs),
     /// Print a shell completion script
     Completions(completions::CompletionsArgs),
+    /// Print or write the manual pages
+    Man(man::ManArgs),
+    /// Print the version, and the digest of the embedded verifier
+    Version,
 }
 
 /// Runs the command line.
@@ -290,9 +300,12 @@ impl Cli {
             Command::Audit(command) => audit::run(&command, &global, open),
             Command::Receipt(command) => receipt::run(&command, &global, open),
             Command::Bench(args) => bench::run(&args, &global),
+            Command::Ready => ready::run(&global, &target),
             Command::Doctor(args) => doctor::run(&args, &global, &target),
             Command::CompileModule(args) => Ok(compile_module::run(&args)),
             Command::Completions(args) => completions::run(&args, &mut Self::command()),
+            Command::Man(args) => man::run(&args, Self::command(), global.json),
+            Command::Version => version::run(global.json),
         }
     }
 }
@@ -316,6 +329,8 @@ impl Command {
                 | Self::Doctor(_)
                 | Self::CompileModule(_)
                 | Self::Completions(_)
+                | Self::Man(_)
+                | Self::Version
         )
     }
 }

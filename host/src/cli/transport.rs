@@ -191,15 +191,7 @@ impl Transport {
             }
             Kind::Remote(remote) => remote.call(&method, path, body)?,
         };
-        if (200..300).contains(&status) {
-            return Ok(answer);
-        }
-        match serde_json::from_slice::<Problem>(&answer) {
-            Ok(problem) => Err(Failure::Refused { problem, json: self.json }),
-            Err(_) => Err(Failure::Failed(anyhow!(
-                "the server returned status {status} without a reason"
-            ))),
-        }
+        answered(status, answer, self.json)
     }
 
     /// Opens the file, makes one call, and closes it, so that another process can use it between
@@ -371,6 +363,19 @@ impl Transport {
     /// Makes a refusal by the command itself, printed like a server's.
     pub(super) fn refused(&self, code: Code, detail: impl Into<String>) -> Failure {
         Failure::Refused { problem: Refusal::new(code, detail).problem(), json: self.json }
+    }
+}
+
+/// Returns the body of a successful response; any other is a failure.
+pub(super) fn answered(status: u16, answer: Vec<u8>, json: bool) -> Result<Vec<u8>, Failure> {
+    if (200..300).contains(&status) {
+        return Ok(answer);
+    }
+    match serde_json::from_slice::<Problem>(&answer) {
+        Ok(problem) => Err(Failure::Refused { problem, json }),
+        Err(_) => {
+            Err(Failure::Failed(anyhow!("the server returned status {status} without a reason")))
+        }
     }
 }
 
