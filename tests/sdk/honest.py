@@ -1,5 +1,6 @@
 """What must work with every SDK: decisions, outcomes, retries and limits, with an honest server."""
 
+import json
 import threading
 
 from deployment import AGENT
@@ -29,6 +30,36 @@ def approved_action_runs_once(suite):
         sent = [exchange for exchange in proxy.seen if exchange.route == route]
         suite.equal(len(sent), 1)
         suite.check(sent[0].sent.get("Idempotency-Key"), f"no idempotency key for {route}")
+
+
+def a_floor_is_requested(suite):
+    """Nobody votes on an approval that the guard must refuse: what it verifies is what it requires."""
+    for own, floor, requirement, lifetime in (
+        ({}, {"threshold": 2}, {"threshold": 2}, None),
+        ({}, {"threshold": 2, "groups": {"sre": 1}}, {"threshold": 2, "groups": {"sre": 1}}, None),
+        ({"threshold": 1, "groups": {"sre": 1}}, {"threshold": 2, "groups": {"sre": 2}},
+         {"threshold": 2, "groups": {"sre": 2}}, None),
+        ({"threshold": 2, "groups": {"sre": 2}}, {"threshold": 1, "groups": {"sre": 1}},
+         {"threshold": 2, "groups": {"sre": 2}}, None),
+        ({"groups": {"sre": 1}}, {"threshold": 2}, {"threshold": 2, "groups": {"sre": 1}}, None),
+        ({}, {"ttl_seconds": 600}, None, 600),
+        ({"expires_in_seconds": 900}, {"ttl_seconds": 600}, None, 600),
+        ({"expires_in_seconds": 300}, {"ttl_seconds": 600}, None, 300),
+        # An unset lifetime is the server's default of an hour, which a longer one of the floor does not raise.
+        ({}, {"ttl_seconds": 86400}, None, None),
+        ({"threshold": 1}, None, {"threshold": 1}, None),
+        ({}, None, None, None),
+    ):
+        with suite.proxy(deciding(suite.deployment)) as proxy:
+            suite.ran(suite.guard(proxy, floor=floor, **own), CANONICAL)
+        sent = json.loads(next(exchange.body for exchange in proxy.seen if exchange.route == "create"))
+        suite.equal((own, floor, sent.get("requirement"), sent.get("expires_in_seconds")),
+                    (own, floor, requirement, lifetime))
+    # Nobody is in this group: the request is refused, and nobody is asked.
+    with suite.proxy() as proxy:
+        answer = suite.guard(proxy, floor={"groups": {"dba": 1}})
+    suite.refused(answer, "Conflict", "requirement-unmeetable")
+    suite.equal(proxy.routes(), ["create"])
 
 
 def without_pinned_keys_the_server_is_trusted(suite):

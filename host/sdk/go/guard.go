@@ -84,10 +84,7 @@ func (c *Client) Guard(ctx context.Context, action Action, run func(context.Cont
 			return run(ctx, allowed)
 		}
 	}
-	approval, err := c.Request(ctx, Request{
-		Agent: action.Agent, Action: action.Action, Context: g.texts.context, Plan: orNil(g.texts.plan),
-		Reason: action.Reason, ExpiresIn: action.ExpiresIn, Threshold: action.Threshold, Groups: action.Groups,
-	})
+	approval, err := c.Request(ctx, g.request())
 	if err != nil {
 		return err
 	}
@@ -104,6 +101,18 @@ func (c *Client) Guard(ctx context.Context, action Action, run func(context.Cont
 		return about(g.id, err)
 	}
 	return g.run(ctx, execution, run)
+}
+
+// request is what the guard requests: nothing weaker than the floor that it will verify.
+func (g *guard) request() Request {
+	request := Request{
+		Agent: g.action.Agent, Action: g.action.Action, Context: g.texts.context, Plan: orNil(g.texts.plan),
+		Reason: g.action.Reason, ExpiresIn: g.action.ExpiresIn, Threshold: g.action.Threshold, Groups: g.action.Groups,
+	}
+	if g.trust == nil {
+		return request
+	}
+	return request.atLeast(g.trust.Floor)
 }
 
 // orNil keeps an absent text absent: an interface that holds a nil slice is not nil.

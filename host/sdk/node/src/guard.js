@@ -17,6 +17,7 @@ import {
 import { parse, rawJson } from "./json.js";
 import { pinnedKeys, restricted } from "./keys.js";
 import { ACTION, any, flag, floorOf, object, optionsOf, REQUEST, seconds, signal as signalKind, text, texts, whole } from "./options.js";
+import { atLeast } from "./requirement.js";
 import { textOf } from "./verifier.js";
 
 /** How far the server's clock may be behind, in seconds. */
@@ -62,7 +63,8 @@ const claimed = new ClaimedIds();
  * @property {AbortSignal} [signal] Ends the wait; later, the function receives it.
  * @property {unknown} [keys] The pinned approvers' keys; default the client's.
  * @property {string | null} [audience] Default: the client's.
- * @property {import("./verifier.js").Floor | null} [floor] With pinned keys: this executor's own minimum.
+ * @property {import("./verifier.js").Floor | null} [floor] With pinned keys: this executor's own minimum. It
+ *   is requested too, where the request itself is weaker.
  * @property {string[]} [accept] With pinned keys: profiles; default `v2` alone.
  * @property {import("./policy/local.js").LocalPolicy | null} [policy] Decides first: an allowed action runs
  *   at once, without an approval, and a denied one is `Denied`.
@@ -317,8 +319,8 @@ function attemptOf(verifier, { agent, action, context, plan = null }) {
 }
 
 /** @param {CheckedOptions} options */
-function requestFields({ reason, threshold, groups, expiresInSeconds }) {
-  return { reason, threshold, groups, expiresInSeconds };
+function requestFields({ reason, floor, ...own }) {
+  return { reason, ...atLeast(own, floor) };
 }
 
 /**

@@ -48,6 +48,7 @@ for (const SomeClient of [Client, BrowserClient]) {
     const client = new SomeClient(server.url, { token: TOKEN, keys: [server.key.public], audience: AUDIENCE, verifier });
     for (const [floor, member] of [
       [{ Threshold: 2 }, "`Threshold`"], [{ min_threshold: 2 }, "`min_threshold`"], [{ ttl_seconds: 60 }, "`ttl_seconds`"],
+      [{ threshold: 0 }, "`threshold`"], [{ ttlSeconds: -1 }, "`ttlSeconds`"], [{ groups: { sre: 0 } }, "`groups`"],
       [{ threshold: "2" }, "`threshold`"], [{ threshold: NaN }, "`threshold`"], [{ threshold: 1.5 }, "`threshold`"],
       [{ groups: ["sre"] }, "`groups`"], [{ groups: new Map([["sre", 1]]) }, "`groups`"], [{ groups: { sre: "1" } }, "`groups`"],
       [{ [Symbol("threshold")]: 2 }, "Symbol(threshold)"], [new Map([["threshold", 2]]), "floor"], [new Floor(), "floor"],
@@ -63,6 +64,7 @@ for (const SomeClient of [Client, BrowserClient]) {
     const client = trusting(server, SomeClient);
     for (const [options, member] of [
       [{ polices: ["x"] }, "`polices`"], [{ lease_seconds: 5 }, "`lease_seconds`"], [{ agent: 1 }, "`agent`"],
+      [{ threshold: 0 }, "`threshold`"], [{ ttlSeconds: -1 }, "`ttlSeconds`"], [{ groups: { sre: 0 } }, "`groups`"],
       [{ threshold: "2" }, "`threshold`"], [{ groups: "sre" }, "`groups`"], [{ timeout: "5" }, "`timeout`"],
       [{ timeout: NaN }, "`timeout`"], [{ leaseSeconds: 1.5 }, "`leaseSeconds`"], [{ expiresInSeconds: "60" }, "`expiresInSeconds`"],
       [{ reason: 5 }, "`reason`"], [{ signal: {} }, "`signal`"], [{ audience: 1 }, "`audience`"], [{ accept: "v2" }, "`accept`"],

@@ -54,6 +54,7 @@ class Guard:
         self._api = api
         self._attempt = attempt
         attempt.check()
+        self._requested = attempt.requested()
         if attempt.policy is not None and attempt.policy.local.api is not api:
             raise Invalid("request-invalid", "`policy` is a local policy of another client")
         self._context = RawJson(json_text(attempt.context))
@@ -172,7 +173,7 @@ class Guard:
         yield from self._report(execution, outcome, detail)
 
     def _request(self, key: str, timeout: Optional[float] = None) -> Flow[Approval]:
-        attempt = self._attempt
+        attempt, requested = self._attempt, self._requested
         return (
             yield from self._api.request(
                 attempt.agent,
@@ -180,9 +181,9 @@ class Guard:
                 self._context,
                 self._plan,
                 attempt.reason,
-                attempt.expires_in_seconds,
-                attempt.threshold,
-                attempt.groups,
+                requested.expires_in_seconds,
+                requested.threshold,
+                requested.groups,
                 idempotency_key=key,
                 timeout=timeout,
             )

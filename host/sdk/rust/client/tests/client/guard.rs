@@ -411,6 +411,13 @@ fn requirements_that_nothing_would_enforce_are_refused() {
     let code =
         |client: signoff_client::ClientBuilder| client.build().unwrap_err().code().to_owned();
     assert_eq!(code(office.client().floor(Floor::default().threshold(2))), "request-invalid");
+    for none in [
+        Floor::default().threshold(0),
+        Floor::default().ttl_seconds(0),
+        Floor::default().group("sre", 0),
+    ] {
+        assert_eq!(code(office.pinned().floor(none)), "request-invalid");
+    }
     assert_eq!(code(office.client().accept([Profile::V2])), "request-invalid");
     assert_eq!(code(office.client().allow_hmac(true)), "request-invalid");
     assert_eq!(code(office.pinned().without_keys().policies(["x"])), "request-invalid");

@@ -41,7 +41,7 @@ final class Guard {
 
     <T, E extends Exception> T run(Guarded<T, E> function) throws E {
         Deadline deadline = request.timeout() == null ? null : Deadline.after(request.timeout(), true);
-        Approval requested = client.request(request.request(), deadline);
+        Approval requested = client.request(request.request().atLeast(trust.floor()), deadline);
         String id = requested.id();
         Seen approved;
         try {

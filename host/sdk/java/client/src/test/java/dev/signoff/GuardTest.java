@@ -16,6 +16,7 @@ import dev.signoff.error.TimedOutException;
 import dev.signoff.error.UnavailableException;
 import dev.signoff.error.UnverifiedException;
 import dev.signoff.error.WithdrawnException;
+import dev.signoff.json.Json;
 import dev.signoff.json.RawJson;
 import dev.signoff.verifier.Floor;
 import dev.signoff.verifier.Key;
@@ -155,6 +156,34 @@ class GuardTest {
         refused(UnverifiedException.class, "signature-malformed", pinned().accept(List.of("v1")).build());
         Client noAudience = server.client().keys(List.of(office.ann.key())).build();
         refused(InvalidException.class, "request-invalid", noAudience);
+    }
+
+    @Test
+    void nothing_weaker_than_the_floor_is_requested() {
+        Floor floor = new Floor(2, Map.of("sre", 2), Duration.ofSeconds(60));
+        assertEquals("{\"expires_in_seconds\":60,\"requirement\":{\"groups\":{\"sre\":2},\"threshold\":2}}",
+                requested(request(), floor));
+        GuardRequest stronger = request().threshold(3).group("sre", 3).group("dba", 1).expiresIn(Duration.ofSeconds(30));
+        assertEquals("{\"expires_in_seconds\":30,\"requirement\":{\"groups\":{\"dba\":1,\"sre\":3},\"threshold\":3}}",
+                requested(stronger, floor));
+        GuardRequest weaker = request().threshold(1).group("sre", 1).expiresIn(Duration.ofSeconds(90));
+        assertEquals(requested(request(), floor), requested(weaker, floor));
+        assertEquals("{\"expires_in_seconds\":90,\"requirement\":{\"groups\":{\"sre\":1},\"threshold\":1}}",
+                requested(weaker, null));
+        // Longer than the server's default: the request must not outlive it for that.
+        assertEquals("{}", requested(request(), new Floor(null, Map.of(), Duration.ofDays(1))));
+        for (Floor malformed : List.of(Floor.ofThreshold(0), new Floor(null, Map.of("sre", 0), null),
+                new Floor(null, Map.of(), Duration.ofMillis(999)), new Floor(null, Map.of(), Duration.ofSeconds(-1)))) {
+            refused(InvalidException.class, "request-invalid", pinned().floor(malformed).build());
+        }
+        assertTrue(server.seen().isEmpty());
+    }
+
+    /** Returns what a guard requires in its request. */
+    private static String requested(GuardRequest request, Floor floor) {
+        Map<String, Object> members = request.request().atLeast(floor).members(request.request().action());
+        members.keySet().retainAll(List.of("expires_in_seconds", "requirement"));
+        return Json.write(members).replace(" ", "");
     }
 
     @Test
