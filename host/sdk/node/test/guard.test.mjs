@@ -114,7 +114,7 @@ test("rejected, withdrawn and expired requests are their errors", async (t) => {
 test("a wait that takes too long withdraws the request", async (t) => {
   const server = await Server.start();
   t.after(() => server.close());
-  const { approvalId } = await refused(pinned(server), { ...ACTION, timeout: 0.2 }, ["TimedOut", "timed-out"]);
+  const { approvalId } = await refused(pinned(server), { ...ACTION, timeout: 2 }, ["TimedOut", "timed-out"]);
   assert.equal(JSON.parse(server.shown(approvalId)).status, "withdrawn");
 });
 

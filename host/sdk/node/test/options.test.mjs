@@ -64,7 +64,6 @@ for (const SomeClient of [Client, BrowserClient]) {
     const client = trusting(server, SomeClient);
     for (const [options, member] of [
       [{ polices: ["x"] }, "`polices`"], [{ lease_seconds: 5 }, "`lease_seconds`"], [{ agent: 1 }, "`agent`"],
-      [{ threshold: 0 }, "`threshold`"], [{ ttlSeconds: -1 }, "`ttlSeconds`"], [{ groups: { sre: 0 } }, "`groups`"],
       [{ threshold: "2" }, "`threshold`"], [{ groups: "sre" }, "`groups`"], [{ timeout: "5" }, "`timeout`"],
       [{ timeout: NaN }, "`timeout`"], [{ leaseSeconds: 1.5 }, "`leaseSeconds`"], [{ expiresInSeconds: "60" }, "`expiresInSeconds`"],
       [{ reason: 5 }, "`reason`"], [{ signal: {} }, "`signal`"], [{ audience: 1 }, "`audience`"], [{ accept: "v2" }, "`accept`"],

@@ -84,7 +84,7 @@ def test_timeout_withdraws_the_request(
     office: Office, client: signoff.Client, options: Dict[str, Any]
 ) -> None:
     with pytest.raises(signoff.TimedOut):
-        client.guard(must_not_run, **options, timeout=0.2)
+        client.guard(must_not_run, **options, timeout=2)
     assert only(office, options["action"]).status == "withdrawn"
 
 

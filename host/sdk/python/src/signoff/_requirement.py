@@ -46,7 +46,7 @@ class Requested:
             return own
         if own is None:
             return int(longest) if longest < TTL_SECONDS_DEFAULT else None
-        return min(_count("expires_in_seconds", own), longest)
+        return min(_count("expires_in_seconds", own), int(longest))
 
 
 def check_floor(floor: object) -> None:

@@ -93,8 +93,8 @@ impl Action {
         self
     }
 
-    /// Sets how long a guard waits for the decision. Without it, a guard waits until the approval
-    /// expires.
+    /// Limits a guard's request and the wait for its decision, with their retries. Without it, a guard
+    /// waits until the approval expires.
     #[must_use]
     pub fn timeout(mut self, time: Duration) -> Self {
         self.timeout = Some(time);

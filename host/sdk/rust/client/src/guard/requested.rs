@@ -25,13 +25,14 @@ impl Requested {
     pub(super) async fn make(
         client: &Client,
         action: &Action,
+        limit: Duration,
         runtime: &Handle,
     ) -> Result<Self, Error> {
         let call = match client.trust.floor() {
             Some(floor) => client.request(&action.at_least(floor)),
             None => client.request(action),
         };
-        let (client, here) = (client.clone(), runtime.clone());
+        let (call, client, here) = (call.timeout(limit), client.clone(), runtime.clone());
         let requested = runtime.spawn(async move {
             let id = call.send().await?.id().to_owned();
             Ok(Self { client, runtime: here, id, is_open: true })

@@ -149,7 +149,9 @@ class GuardTest {
     @Test
     void settings_of_the_executor_decide() {
         refused(MismatchException.class, "audience-mismatch", pinned().audience("staging").build());
+        office.weakens = true;
         refused(UnverifiedException.class, "requirement-too-weak", pinned().floor(Floor.ofThreshold(2)).build());
+        office.weakens = false;
         refused(UnverifiedException.class, "key-unknown", pinned().keys(List.of()).build());
         refused(UnverifiedException.class, "key-unknown", pinned().keys(List.of(new Approver("eve").key())).build());
         refused(MismatchException.class, "policy-mismatch", pinned().policies(List.of("0".repeat(64))).build());
@@ -289,7 +291,7 @@ class GuardTest {
     void at_the_time_limit_the_request_is_withdrawn() {
         office.decision = "";
         TimedOutException error = assertThrows(TimedOutException.class, () -> pinned().build()
-                .guard(request().timeout(Duration.ofMillis(50)), execution -> runs.incrementAndGet()));
+                .guard(request().timeout(Duration.ofSeconds(2)), execution -> runs.incrementAndGet()));
         assertEquals("timed-out", error.code());
         assertEquals(0, runs.get());
         assertTrue(server.targets().stream().anyMatch(target -> target.endsWith("/withdraw")));
