@@ -163,14 +163,14 @@ class GuardTest {
     @Test
     void nothing_weaker_than_the_floor_is_requested() {
         Floor floor = new Floor(2, Map.of("sre", 2), Duration.ofSeconds(60));
-        assertEquals("{\"expires_in_seconds\":60,\"requirement\":{\"groups\":{\"sre\":2},\"threshold\":2}}",
+        assertEquals("{\"expires_in_seconds\":60,\"requirement\":{\"threshold\":2,\"groups\":{\"sre\":2}}}",
                 requested(request(), floor));
         GuardRequest stronger = request().threshold(3).group("sre", 3).group("dba", 1).expiresIn(Duration.ofSeconds(30));
-        assertEquals("{\"expires_in_seconds\":30,\"requirement\":{\"groups\":{\"dba\":1,\"sre\":3},\"threshold\":3}}",
+        assertEquals("{\"expires_in_seconds\":30,\"requirement\":{\"threshold\":3,\"groups\":{\"dba\":1,\"sre\":3}}}",
                 requested(stronger, floor));
         GuardRequest weaker = request().threshold(1).group("sre", 1).expiresIn(Duration.ofSeconds(90));
         assertEquals(requested(request(), floor), requested(weaker, floor));
-        assertEquals("{\"expires_in_seconds\":90,\"requirement\":{\"groups\":{\"sre\":1},\"threshold\":1}}",
+        assertEquals("{\"expires_in_seconds\":90,\"requirement\":{\"threshold\":1,\"groups\":{\"sre\":1}}}",
                 requested(weaker, null));
         // Longer than the server's default: the request must not outlive it for that.
         assertEquals("{}", requested(request(), new Floor(null, Map.of(), Duration.ofDays(1))));
