@@ -323,8 +323,8 @@ impl From<Rejection> for Error {
     }
 }
 
-/// Shows the code, the detail, and the comment of who refused unless it is the detail. Characters that could change a terminal or the order of the text
-/// are escaped.
+/// Shows the code, the detail, and the comment of who refused unless it is the detail. Characters that
+/// could change a terminal or the order of the text are escaped, and a long text is cut.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", Plain(self.code()), Plain(self.detail()))?;

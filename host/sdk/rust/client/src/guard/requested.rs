@@ -20,8 +20,8 @@ pub(super) struct Requested {
 }
 
 impl Requested {
-    /// Requests an approval, with nothing weaker than the executor's own floor. The request finishes even if the caller goes away, so that it can be
-    /// withdrawn.
+    /// Requests an approval, with nothing weaker than the executor's own floor, within `limit`. The
+    /// request finishes even if the caller goes away, so that it can be withdrawn.
     pub(super) async fn make(
         client: &Client,
         action: &Action,
