@@ -1,5 +1,6 @@
 """A server with two approvers. Their ballots are signed in Python, without the product's code."""
 
+import contextlib
 import hashlib
 import http.client
 import json
@@ -68,9 +69,21 @@ class Deployment(Server):
         return json.loads(self.run("token", "create", "--subject", subject, *words, "--json"))["token"]
 
     def environment_of_driver(self):
-        """The driver gets every setting from its commands, and finds no home file."""
+        """The driver gets every setting from its commands, and finds no home file but that of `home_file`."""
         kept = {name: value for name, value in self.environment.items() if not name.startswith("SIGNOFF_")}
-        return kept | {"XDG_CONFIG_HOME": str(self.home / "no-config")}
+        return kept | {"XDG_CONFIG_HOME": str(self.home / "config")}
+
+    @contextlib.contextmanager
+    def home_file(self, **members):
+        """The driver's user has this home file meanwhile."""
+        path = self.home / "config" / "signoff" / "client.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(members), encoding="utf-8")
+        try:
+            yield
+        finally:
+            path.unlink()
 
     def ask_as(self, token, method, path, body=None):
         """Sends a request with a token; returns the decoded answer of a success."""

@@ -1,5 +1,7 @@
 """What must work with every SDK: decisions, outcomes, retries and limits, with an honest server."""
 
+import json
+import socket
 import threading
 
 from deployment import AGENT
@@ -29,6 +31,36 @@ def approved_action_runs_once(suite):
         sent = [exchange for exchange in proxy.seen if exchange.route == route]
         suite.equal(len(sent), 1)
         suite.check(sent[0].sent.get("Idempotency-Key"), f"no idempotency key for {route}")
+
+
+def a_floor_is_requested(suite):
+    """Nobody votes on an approval that the guard must refuse: what it verifies is what it requires."""
+    for own, floor, requirement, lifetime in (
+        ({}, {"threshold": 2}, {"threshold": 2}, None),
+        ({}, {"threshold": 2, "groups": {"sre": 1}}, {"threshold": 2, "groups": {"sre": 1}}, None),
+        ({"threshold": 1, "groups": {"sre": 1}}, {"threshold": 2, "groups": {"sre": 2}},
+         {"threshold": 2, "groups": {"sre": 2}}, None),
+        ({"threshold": 2, "groups": {"sre": 2}}, {"threshold": 1, "groups": {"sre": 1}},
+         {"threshold": 2, "groups": {"sre": 2}}, None),
+        ({"groups": {"sre": 1}}, {"threshold": 2}, {"threshold": 2, "groups": {"sre": 1}}, None),
+        ({}, {"ttl_seconds": 600}, None, 600),
+        ({"expires_in_seconds": 900}, {"ttl_seconds": 600}, None, 600),
+        ({"expires_in_seconds": 300}, {"ttl_seconds": 600}, None, 300),
+        # An unset lifetime is the server's default of an hour, which a longer one of the floor does not raise.
+        ({}, {"ttl_seconds": 86400}, None, None),
+        ({"threshold": 1}, None, {"threshold": 1}, None),
+        ({}, None, None, None),
+    ):
+        with suite.proxy(deciding(suite.deployment)) as proxy:
+            suite.ran(suite.guard(proxy, floor=floor, **own), CANONICAL)
+        sent = json.loads(next(exchange.body for exchange in proxy.seen if exchange.route == "create"))
+        suite.equal((own, floor, sent.get("requirement"), sent.get("expires_in_seconds")),
+                    (own, floor, requirement, lifetime))
+    # Nobody is in this group: the request is refused, and nobody is asked.
+    with suite.proxy() as proxy:
+        answer = suite.guard(proxy, floor={"groups": {"dba": 1}})
+    suite.refused(answer, "Conflict", "requirement-unmeetable")
+    suite.equal(proxy.routes(), ["create"])
 
 
 def without_pinned_keys_the_server_is_trusted(suite):
@@ -69,7 +101,25 @@ def a_rejection_is_an_error_with_its_comment(suite):
         answer = suite.guard(proxy)
     suite.refused(answer, "Rejected", "rejected")
     suite.equal(answer["error"]["comment"], "too risky today")
+    suite.check("too risky today" in answer["error"]["message"], f"the message has no comment: {answer['error']}")
     suite.check("execute" not in proxy.routes(), "a rejected approval was claimed")
+    # The message is one printable line, and not endless; the comment is as it came.
+    comment = "first\nsecond \u202e\x1b[2J" + "x" * 3000
+    decide = deciding(suite.deployment, "rejected", "no")
+
+    def act(exchange):
+        decide(exchange)
+        if exchange.route == "show" and exchange.status == 200:
+            view = exchange.answer
+            ballots = [cast | {"comment": comment} for cast in view["ballots"]]
+            exchange.answer = view | {"comment": comment, "ballots": ballots}
+
+    with suite.proxy(act) as proxy:
+        answer = suite.guard(proxy)
+    error = answer["error"]
+    suite.equal(error["comment"], comment)
+    suite.check("first" in error["message"] and error["message"].isprintable(), repr(error["message"]))
+    suite.check(len(error["message"]) < 1500, f"{len(error['message'])} characters")
 
 
 def an_expired_approval_is_an_error(suite):
@@ -100,6 +150,50 @@ def a_wait_that_takes_too_long_withdraws(suite):
     suite.refused(answer, "TimedOut", "timed-out")
     created = next(exchange for exchange in proxy.seen if exchange.route == "create").answer
     suite.equal(suite.deployment.shown(created["id"])["status"], "withdrawn")
+
+
+# More tries than these do not fit into a second with the pauses of the SDKs; into a call's 30 s fit eleven at least.
+TRIES_MAX = 8
+
+
+def the_timeout_of_a_guard_ends_the_retries_of_its_request(suite):
+    def before(exchange):
+        exchange.cut = 0
+
+    with suite.proxy(before=before) as proxy:
+        answer = suite.guard(proxy, timeout=1)
+    suite.refused(answer, "Unavailable", "unreachable")
+    suite.check(set(proxy.routes()) == {"create"} and len(proxy.seen) <= TRIES_MAX, str(proxy.routes()))
+    # Nobody listens there any more.
+    suite.refused(suite.guard(proxy, timeout=1), "Unavailable", "unreachable")
+    # Connections are made, and nothing is answered.
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        proxy.url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        suite.refused(suite.guard(proxy, timeout=1), "Unavailable", "unreachable")
+
+
+def the_timeout_of_a_guard_ends_the_retries_of_its_wait(suite):
+    def before(exchange):
+        if exchange.route == "show":
+            exchange.cut = 0
+
+    with suite.proxy(before=before) as proxy:
+        answer = suite.guard(proxy, timeout=1)
+    suite.refused(answer, "TimedOut", "timed-out")
+    polls = proxy.routes().count("show")
+    suite.check(1 <= polls <= TRIES_MAX, f"{polls} polls")
+    created = next(exchange for exchange in proxy.seen if exchange.route == "create").answer
+    suite.equal(suite.deployment.shown(created["id"])["status"], "withdrawn")
+    # Once it is decided, a claim is not cut off.
+    busy = {"execute"}
+
+    def late(exchange):
+        if exchange.route in busy:
+            busy.remove(exchange.route)
+            exchange.replace(503, problem(503, "store-unavailable"), Retry_After="2")
+
+    with suite.proxy(deciding(suite.deployment), late) as proxy:
+        suite.ran(suite.guard(proxy, timeout=1), CANONICAL)
 
 
 def lost_answers_are_asked_for_again_with_the_same_key(suite):
@@ -187,6 +281,39 @@ def malformed_contexts_are_refused_before_the_call(suite):
             answer = suite.guard(proxy, context=context)
             suite.refused(answer, "Invalid", "context-invalid")
     suite.equal(proxy.routes(), [])
+
+
+def private_keys_are_refused_before_anything_is_sent(suite):
+    entry = suite.deployment.approvers[0].entry()
+    private = entry | {"private": entry["material"]}
+    for name, form in {"one": private, "list": [entry, private], "keyring": {"format": 1, "keys": [private]}}.items():
+        keys = suite.deployment.keyring(f"private-{name}", form)
+        with suite.proxy() as proxy:
+            answer = suite.guard(proxy, keys=keys)
+        suite.refused(answer, "Invalid", "request-invalid")
+        suite.equal(proxy.routes(), [])
+        message = answer["error"]["message"]
+        suite.check("the keys contain a private key: pin public keys only, as `signoff key list --json` prints them"
+                    in message and entry["material"] not in message, message)
+
+
+def the_token_of_the_home_file_is_for_its_server_alone(suite):
+    """The address must be the same byte for byte."""
+    def before(exchange):
+        exchange.replace(403, problem(403, "forbidden"))
+
+    with suite.proxy(before=before) as proxy:
+        port = proxy.url.rpartition(":")[2]
+        for server, is_sent in (
+            (proxy.url, True), (f"{proxy.url}/", False), (f"HTTP://127.0.0.1:{port}", False),
+            (f"http://localhost:{port}", False), (None, False),
+        ):
+            members = {"token": suite.deployment.executor} | ({} if server is None else {"server": server})
+            with suite.deployment.home_file(**members):
+                answer = suite.send(cmd="get", url=proxy.url, id="appr_01k7s2e3m8q4w6x9y0z1a2b3c4")
+            suite.equal(answer["error"]["code"], "forbidden")
+            token = proxy.seen[-1].sent.get("Authorization")
+            suite.equal((server, token), (server, f"Bearer {suite.deployment.executor}" if is_sent else None))
 
 
 def problem(status, code):

@@ -26,8 +26,8 @@ type Action struct {
 	ExpiresIn     time.Duration
 	Threshold     int
 	Groups        map[string]int
-	// Timeout limits the wait for a decision; zero waits until the request expires. The context may end
-	// it earlier.
+	// Timeout limits the request and the wait for its decision, with their retries; zero waits until the
+	// request expires. The context may end it earlier.
 	Timeout time.Duration
 	// Lease is as in [Claim].
 	Lease time.Duration
@@ -75,24 +75,26 @@ func (c *Client) Guard(ctx context.Context, action Action, run func(context.Cont
 	if err != nil {
 		return err
 	}
+	limited, cancel := ctx, context.CancelFunc(func() {})
+	if action.Timeout > 0 {
+		limited, cancel = context.WithTimeout(ctx, action.Timeout)
+	}
+	defer cancel()
 	if action.Policy != nil {
-		allowed, err := g.allowed(ctx)
+		allowed, err := g.allowed(ctx, limited)
 		if err != nil {
-			return err
+			return unanswered(ctx, err)
 		}
 		if allowed != nil {
 			return run(ctx, allowed)
 		}
 	}
-	approval, err := c.Request(ctx, Request{
-		Agent: action.Agent, Action: action.Action, Context: g.texts.context, Plan: orNil(g.texts.plan),
-		Reason: action.Reason, ExpiresIn: action.ExpiresIn, Threshold: action.Threshold, Groups: action.Groups,
-	})
+	approval, err := c.Request(limited, g.request())
 	if err != nil {
-		return err
+		return unanswered(ctx, err)
 	}
 	g.id = approval.ID
-	approved, err := g.approved(ctx)
+	approved, err := g.approved(ctx, limited)
 	if err != nil {
 		if !errors.Is(err, ErrNotApproved) {
 			g.withdraw(ctx)
@@ -104,6 +106,28 @@ func (c *Client) Guard(ctx context.Context, action Action, run func(context.Cont
 		return about(g.id, err)
 	}
 	return g.run(ctx, execution, run)
+}
+
+// unanswered is the error of a call before there is something to wait for: if the action's own time limit
+// ended it, and not the caller's context, then the server is unavailable.
+func unanswered(ctx context.Context, err error) error {
+	var late *Error
+	if ctx.Err() != nil || !errors.Is(err, ErrTimedOut) || !errors.As(err, &late) {
+		return err
+	}
+	return newError("unreachable", "no answer within the action's Timeout").because(late.cause)
+}
+
+// request is what the guard requests: nothing weaker than the floor that it will verify.
+func (g *guard) request() Request {
+	request := Request{
+		Agent: g.action.Agent, Action: g.action.Action, Context: g.texts.context, Plan: orNil(g.texts.plan),
+		Reason: g.action.Reason, ExpiresIn: g.action.ExpiresIn, Threshold: g.action.Threshold, Groups: g.action.Groups,
+	}
+	if g.trust == nil {
+		return request
+	}
+	return request.atLeast(g.trust.Floor)
 }
 
 // orNil keeps an absent text absent: an interface that holds a nil slice is not nil.
@@ -147,8 +171,8 @@ func (c *Client) newGuard(action Action) (*guard, error) {
 
 // allowed asks the policy. It returns what to run on if the policy allows the action, and nil if the action
 // needs an approval.
-func (g *guard) allowed(ctx context.Context) (*Execution, error) {
-	verdict, err := g.action.Policy.Evaluate(ctx, Attempt{
+func (g *guard) allowed(ctx, limited context.Context) (*Execution, error) {
+	verdict, err := g.action.Policy.Evaluate(limited, Attempt{
 		Agent: g.action.Agent, Action: g.action.Action, Context: g.texts.context, Plan: orNil(g.texts.plan),
 	})
 	if err != nil {
@@ -184,14 +208,8 @@ type approvedAttempt struct {
 	expiresAt     time.Time
 }
 
-// approved waits for the decision and verifies it.
-func (g *guard) approved(ctx context.Context) (*approvedAttempt, error) {
-	waiting := ctx
-	if g.action.Timeout > 0 {
-		limited, cancel := context.WithTimeout(ctx, g.action.Timeout)
-		defer cancel()
-		waiting = limited
-	}
+// approved waits for the decision and verifies it. waiting ends at the action's time limit.
+func (g *guard) approved(ctx, waiting context.Context) (*approvedAttempt, error) {
 	decided, err := g.client.Wait(waiting, g.id)
 	if err != nil {
 		return nil, err
@@ -202,7 +220,7 @@ func (g *guard) approved(ctx context.Context) (*approvedAttempt, error) {
 	if g.trust == nil {
 		return g.compared(decided, Approved)
 	}
-	if g.trust.Keys, err = g.client.strictKeys(waiting, g.trust.Keys); err != nil {
+	if g.trust.Keys, err = g.client.strictKeys(ctx, g.trust.Keys); err != nil {
 		return nil, err
 	}
 	return g.verified(decided, "")

@@ -283,6 +283,7 @@ func TestARequestIsClaimedOnceInAProcess(t *testing.T) {
 
 func TestGuardsOwnSettings(t *testing.T) {
 	o := newOffice(t)
+	o.weakens = true
 	pinned := func(change func(*signoff.Trust)) signoff.Option {
 		trust := signoff.Trust{Keys: o.pinned()}
 		change(&trust)

@@ -42,6 +42,8 @@ type office struct {
 	lie func(route string, view map[string]any)
 	// instead answers in place of the server if it returns a status.
 	instead func(route string, w http.ResponseWriter, r *http.Request) (done bool)
+	// weakens drops what requests require.
+	weakens bool
 	// keys are what `GET /keys` shows; nil is a 403.
 	keys []map[string]any
 }
@@ -175,6 +177,9 @@ func (o *office) create(w http.ResponseWriter, r *http.Request, body []byte) {
 	if err := json.Unmarshal(body, &asked); err != nil {
 		problem(w, 422, "request-invalid", err.Error())
 		return
+	}
+	if o.weakens {
+		asked.Requirement, asked.ExpiresIn = nil, 0
 	}
 	key := r.Header.Get("Idempotency-Key")
 	for _, known := range o.records {

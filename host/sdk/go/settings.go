@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 )
 
 // settings are where the server is, and what this process trusts. Each comes from an option, else from
@@ -41,7 +40,7 @@ func (s settings) completed() (settings, error) {
 	}
 	or(&s.url, home.url)
 	// Token and authorities of the file are for the server of the file, and for no other.
-	if home.url != "" && strings.TrimRight(home.url, "/") == strings.TrimRight(s.url, "/") {
+	if home.url != "" && home.url == s.url {
 		or(&s.token, home.token)
 		or(&s.ca, home.ca)
 	}

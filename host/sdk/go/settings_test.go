@@ -64,7 +64,7 @@ func TestSettingsComeFromOptionsThenEnvironmentThenHome(t *testing.T) {
 			t.Errorf("expected `%s`, found `%s`, %v", expected, *last, err)
 		}
 	}
-	home(t, 0o600, map[string]string{"server": url + "/", "token": "home", "unknown": "x"})
+	home(t, 0o600, map[string]string{"server": url, "token": "home", "unknown": "x"})
 	get("Bearer home", "")
 	get("Bearer home", url)
 	t.Setenv("SIGNOFF_TOKEN", "environment")

@@ -16,7 +16,8 @@ type Trust struct {
 	Keys verifier.Keyring
 	// Audience is the deployment that the executor works for; empty stands for that of the settings.
 	Audience string
-	// Floor is the least that an approval must have required.
+	// Floor is the least that an approval must have required. A guard requests it too, where the [Action]
+	// requires less.
 	Floor *verifier.Floor
 	// Accept lists the profiles that count; nil stands for v2 alone. Accepting v1 means trusting the
 	// server for all but id, decision, approver and expiry.
@@ -30,7 +31,7 @@ type Trust struct {
 // trusted returns what a guard verifies with, or nil if it trusts the server. The settings of one action
 // come before those of the client.
 //
-// Errors: ErrInvalid if keys or audience are required and missing.
+// Errors: ErrInvalid if keys or audience are required and missing, or the floor is malformed.
 func (c *Client) trusted(own *Trust) (*Trust, error) {
 	required := own
 	if required == nil {
@@ -54,6 +55,9 @@ func (c *Client) trusted(own *Trust) (*Trust, error) {
 	}
 	if trust.Audience == "" {
 		return nil, newError("request-invalid", "pinned keys need an audience: set WithAudience or SIGNOFF_AUDIENCE")
+	}
+	if err := checkFloor(trust.Floor); err != nil {
+		return nil, err
 	}
 	trust.Keys = slices.Clone(trust.Keys)
 	if !trust.AllowHMAC {

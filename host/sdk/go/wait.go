@@ -2,6 +2,7 @@ package signoff
 
 import (
 	"context"
+	"errors"
 	"net/url"
 	"strconv"
 	"strings"
@@ -20,7 +21,7 @@ const (
 // Wait returns an approval once it is no longer pending, whatever its status is then. The context limits
 // how long it waits.
 //
-// Errors: ErrTimedOut once the context ends; ErrExpired if the server still shows a pending approval after
+// Errors: ErrTimedOut once the context ends, or before if the server cannot be reached until then; ErrExpired if the server still shows a pending approval after
 // its expiry; as [Client.Get].
 func (c *Client) Wait(ctx context.Context, id string) (*Approval, error) {
 	started := time.Now()
@@ -29,7 +30,7 @@ func (c *Client) Wait(ctx context.Context, id string) (*Approval, error) {
 		asked := time.Now()
 		text, err := c.read(ctx, id, call{path: pathOf(id, ""), query: query, held: pollSeconds * time.Second})
 		if err != nil {
-			return nil, err
+			return nil, c.late(ctx, asked, err)
 		}
 		approval, err := parseApproval(text, id)
 		if err != nil {
@@ -47,6 +48,18 @@ func (c *Client) Wait(ctx context.Context, id string) (*Approval, error) {
 			return nil, about(id, ended(ctx))
 		}
 	}
+}
+
+// late makes ErrTimedOut of a poll's failure after which no further try fits before the context's deadline.
+func (c *Client) late(ctx context.Context, asked time.Time, err error) error {
+	var failed *Error
+	deadline, limited := ctx.Deadline()
+	if !limited || deadline.After(asked.Add(c.timeout+pollSeconds*time.Second)) || !errors.As(err, &failed) || failed.retryAfter == final {
+		return err
+	}
+	late := newError("timed-out", "undecided within the caller's time limit: %s", failed.Detail)
+	late.ApprovalID = failed.ApprovalID
+	return late.because(errors.Join(context.DeadlineExceeded, failed.cause))
 }
 
 // trimmed removes the line feed that ends an answer.

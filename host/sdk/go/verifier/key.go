@@ -82,13 +82,15 @@ type entry struct {
 	Use       string   `json:"use"`
 	Approver  *string  `json:"approver"`
 	Groups    []string `json:"groups"`
+	// Private is a text in a keyring file; `signoff key list` prints true or false.
+	Private any `json:"private"`
 }
 
 // ParseKeyring reads approvers' keys as `signoff key generate` prints them (one entry, or a list), as a
 // keyring file has them (`{"keys": […]}`), or as `signoff key list --json` prints them
 // (`{"items": […]}`). Keys with another use are left out, and secrets, which `key list` does not show.
 //
-// Errors: another form; no key of an approver; two keys with one id. They quote nothing of the text,
+// Errors: another form; a private key; no key of an approver; two keys with one id. They quote nothing of the text,
 // which may hold a secret in the wrong place.
 func ParseKeyring(text []byte) (Keyring, error) {
 	keys, err := keysFor("approve", text)
@@ -104,7 +106,7 @@ func ParseKeyring(text []byte) (Keyring, error) {
 // ParseSigners reads the keys of those who sign modules, in the forms that [ParseKeyring] reads. Keys with
 // another use are left out. Without any, no module is trusted.
 //
-// Errors: another form; two keys with one id.
+// Errors: another form; a private key; two keys with one id.
 func ParseSigners(text []byte) (Keyring, error) {
 	return keysFor("module", text)
 }
@@ -117,6 +119,9 @@ func keysFor(use string, text []byte) (Keyring, error) {
 	}
 	keys := Keyring{}
 	for _, entry := range entries {
+		if _, isText := entry.Private.(string); isText {
+			return nil, errPrivate
+		}
 		key, err := entry.key()
 		if err != nil {
 			return nil, err
@@ -131,6 +136,10 @@ func keysFor(use string, text []byte) (Keyring, error) {
 	}
 	return keys, nil
 }
+
+// errPrivate is the refusal of keys that could also sign.
+var errPrivate = errors.New(
+	"the keys contain a private key: pin public keys only, as `signoff key list --json` prints them")
 
 // errForm is the refusal of a keyring of another form.
 var errForm = errors.New("keyring: expected entries of id, algorithm, material, status, use, approver and groups")

@@ -200,12 +200,21 @@ func TestKeyrings(t *testing.T) {
 	for name, text := range map[string]string{
 		"one":   `{"id":"a","algorithm":"ed25519","material":"x","status":"active","use":"approve","approver":"ann","groups":["g"]}`,
 		"list":  `[{"id":"a","algorithm":"ed25519","material":"x","status":"active","use":"approve","approver":"ann","groups":["g"]}]`,
-		"keys":  `{"keys":[{"id":"a","algorithm":"ed25519","material":"x","private":"y","status":"active","use":"approve","approver":"ann","groups":["g"]}]}`,
-		"items": `{"items":[{"id":"h","algorithm":"hmac-sha256","status":"active","use":"approve","groups":[]},{"id":"l","algorithm":"ed25519","public_key":"z","status":"active","use":"log","groups":[]},{"id":"a","algorithm":"ed25519","public_key":"x","status":"active","use":"approve","approver":"ann","groups":["g"]}],"keyring":"k"}`,
+		"keys":  `{"keys":[{"id":"a","algorithm":"ed25519","material":"x","private":null,"status":"active","use":"approve","approver":"ann","groups":["g"]}]}`,
+		"items": `{"items":[{"id":"h","algorithm":"hmac-sha256","status":"active","use":"approve","groups":[]},{"id":"l","algorithm":"ed25519","public_key":"z","status":"active","use":"log","groups":[]},{"id":"a","algorithm":"ed25519","public_key":"x","private":true,"status":"active","use":"approve","approver":"ann","groups":["g"]}],"keyring":"k"}`,
 	} {
 		keys, err := verifier.ParseKeyring([]byte(text))
 		if err != nil || len(keys) != 1 || keys[0].ID != "a" || keys[0].Material != "x" || keys[0].Approver != "ann" || keys[0].Groups[0] != "g" {
 			t.Errorf("%s: %+v, %v", name, keys, err)
+		}
+	}
+	private := `{"id":"p","algorithm":"ed25519","material":"x","private":"hunter2","status":"active","use":"log"}`
+	for _, text := range []string{private, "[" + private + "]", `{"keys":[` + private + `]}`, `{"items":[` + private + `]}`} {
+		for _, parse := range []func([]byte) (verifier.Keyring, error){verifier.ParseKeyring, verifier.ParseSigners} {
+			_, err := parse([]byte(text))
+			if err == nil || !strings.Contains(err.Error(), "contain a private key") || strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("%s: %v", text, err)
+			}
 		}
 	}
 	// Two files put together.

@@ -83,6 +83,7 @@ export class Client {
       keys: keys === null ? null : pinnedKeys(keys),
       audience,
       clock,
+      timeout: this.#http.timeout,
       verifier: verifierOf(options.verifier),
     };
   }

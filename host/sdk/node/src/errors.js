@@ -16,15 +16,19 @@
  * @property {unknown} [cause] The error behind this one.
  */
 
+/** How much of a comment a message shows, in UTF-16 code units. */
+const COMMENT_MAX = 1000;
+
 /**
- * The base of all errors. Texts of a server or a person are untrusted: `message` shows them in one
- * line without control characters, the other members have them as they came.
+ * The base of all errors. Texts of a server or a person are untrusted: `message` shows them, also the
+ * comment of who refused, in one line without control characters. The other members have them as they came.
  */
 export class SignoffError extends Error {
   /** @param {ErrorFields} fields */
   constructor(fields) {
-    const { code, title = "", detail = "", status = 0, requestId = null, approvalId = null, cause } = fields;
-    super(`${printable(code, 64)}: ${printable(detail || title)}`, cause === undefined ? undefined : { cause });
+    const { code, title = "", detail = "", status = 0, requestId = null, approvalId = null, comment, cause } = fields;
+    const said = comment && comment !== detail ? `: ${printable(comment, COMMENT_MAX)}` : "";
+    super(`${printable(code, 64)}: ${printable(detail || title)}${said}`, cause === undefined ? undefined : { cause });
     this.name = new.target.name;
     /** The stable code, such as `context-mismatch`. */
     this.code = code;

@@ -12,17 +12,20 @@ import {
   printable,
   Rejection,
   SignoffError,
+  TimedOut,
+  Unavailable,
   Unverified,
 } from "./errors.js";
 import { parse, rawJson } from "./json.js";
 import { pinnedKeys, restricted } from "./keys.js";
 import { ACTION, any, flag, floorOf, object, optionsOf, REQUEST, seconds, signal as signalKind, text, texts, whole } from "./options.js";
+import { atLeast } from "./requirement.js";
 import { textOf } from "./verifier.js";
 
 /** How far the server's clock may be behind, in seconds. */
 const CLOCK_SKEW_SECONDS = 60;
 /** How long withdrawing a request is tried, after something else failed. */
-const WITHDRAW_SECONDS = 10;
+const WITHDRAW_SECONDS = 5;
 
 /** Options that only mean something where this process verifies. */
 const NEED_KEYS = /** @type {const} */ (["floor", "accept", "policies", "allowHmac"]);
@@ -57,12 +60,14 @@ const claimed = new ClaimedIds();
  * @property {number} [threshold]
  * @property {Record<string, number>} [groups]
  * @property {number} [expiresInSeconds]
- * @property {number} [timeout] Seconds to wait for a decision; default until the request expires.
+ * @property {number} [timeout] Seconds for the request and the wait for its decision; default until the
+ *   request expires.
  * @property {number} [leaseSeconds] How long the function may run before its outcome is `unknown`.
  * @property {AbortSignal} [signal] Ends the wait; later, the function receives it.
  * @property {unknown} [keys] The pinned approvers' keys; default the client's.
  * @property {string | null} [audience] Default: the client's.
- * @property {import("./verifier.js").Floor | null} [floor] With pinned keys: this executor's own minimum.
+ * @property {import("./verifier.js").Floor | null} [floor] With pinned keys: this executor's own minimum. It
+ *   is requested too, where the request itself is weaker.
  * @property {string[]} [accept] With pinned keys: profiles; default `v2` alone.
  * @property {import("./policy/local.js").LocalPolicy | null} [policy] Decides first: an allowed action runs
  *   at once, without an approval, and a denied one is `Denied`.
@@ -81,6 +86,7 @@ const claimed = new ClaimedIds();
  * @property {import("./verifier.js").Key[] | null} keys
  * @property {string | null} audience
  * @property {() => number} clock
+ * @property {number} timeout Seconds for each call with its retries.
  * @property {() => Promise<Verifier>} verifier
  */
 
@@ -146,16 +152,20 @@ export async function guard(client, settings, given, run) {
   const verifier = await settings.verifier();
   const attempt = attemptOf(verifier, options);
   const check = checkOf(client, verifier, settings, options, attempt);
-  const { signal } = options;
+  const { signal, timeout } = options;
   signal?.throwIfAborted();
+  const end = timeout === undefined ? Infinity : performance.now() + timeout * 1000;
+  const left = () => Math.max(0, (end - performance.now()) / 1000);
+  // Before a request is answered there is nothing that one could wait for: then the server is unavailable.
+  const call = () => ({ signal, timeout: Math.min(left(), settings.timeout) });
   if (options.policy != null) {
-    const allowed = await allowedBy(options.policy, attempt, options.keys !== null, signal);
+    const allowed = await allowedBy(options.policy, attempt, options.keys !== null, call()).catch(unanswered);
     if (allowed !== null) return run(allowed);
   }
-  const { id } = await client.request({ ...requestFields(options), ...attempt, signal });
+  const { id } = await client.request({ ...requestFields(options), ...attempt, ...call() }).catch(unanswered);
   let approved;
   try {
-    const decided = await client.wait(id, { timeout: options.timeout, signal });
+    const decided = await client.wait(id, { timeout: timeout === undefined ? undefined : left(), signal });
     refuseUndecided(decided);
     approved = await check(decided, id);
     if (!claimed.add(id, approved.expiresAt, settings.clock())) throw untrusted("this process claimed the approval before");
@@ -204,12 +214,13 @@ function checkedOptions(settings, given) {
  * @param {import("./policy/local.js").LocalPolicy} policy
  * @param {GuardAttempt} attempt
  * @param {boolean} isPinned whether the guard has pinned keys
- * @param {AbortSignal} [signal]
+ * @param {import("./http.js").CallOptions} call
  * @returns {Promise<Execution | null>}
  * @throws {Denied} `policy-denied`
  */
-async function allowedBy(policy, attempt, isPinned, signal) {
-  const decision = await policy.evaluate({ ...attempt, signal });
+async function allowedBy(policy, attempt, isPinned, call) {
+  const { signal } = call;
+  const decision = await policy.evaluate({ ...attempt, ...call });
   signal?.throwIfAborted();
   const { reason } = decision;
   if (decision.decision === "deny") {
@@ -317,8 +328,8 @@ function attemptOf(verifier, { agent, action, context, plan = null }) {
 }
 
 /** @param {CheckedOptions} options */
-function requestFields({ reason, threshold, groups, expiresInSeconds }) {
-  return { reason, threshold, groups, expiresInSeconds };
+function requestFields({ reason, floor, ...own }) {
+  return { reason, ...atLeast(own, floor) };
 }
 
 /**
@@ -422,6 +433,16 @@ function refuseUndecided({ id, status, comment }) {
 /** @param {string} detail */
 function invalid(detail) {
   return new Invalid({ code: "request-invalid", detail });
+}
+
+/**
+ * @param {unknown} error
+ * @returns {never}
+ * @throws {Unavailable} In place of `timed-out`.
+ */
+function unanswered(error) {
+  if (!(error instanceof TimedOut)) throw error;
+  throw new Unavailable({ code: "unreachable", title: "No usable answer", detail: error.detail, cause: error });
 }
 
 /** @param {string} detail */

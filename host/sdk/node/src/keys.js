@@ -4,14 +4,16 @@ import { Invalid } from "./errors.js";
 
 /** @typedef {import("./verifier.js").Key} Key */
 
+const PRIVATE = "the keys contain a private key: pin public keys only, as `signoff key list --json` prints them";
+
 /**
  * Returns the approvers' keys in what `signoff key list --json`, `signoff key generate` or `signoff
- * key generate --json` prints: `{items: […]}`, `[…]`, `{entry: {…}}` or one key. Keys with another
+ * key generate --json` prints: `{items: […]}`, `[…]`, `{entry: {…}}` or one key, or `{keys: […]}`. Keys with another
  * use, and HMAC keys without their secret, are left out: they cannot verify an approval.
  *
  * @param {unknown} printed
  * @returns {Key[]}
- * @throws {Invalid} `request-invalid`: malformed, or no key.
+ * @throws {Invalid} `request-invalid`: malformed, a private key, or no key.
  */
 export function pinnedKeys(printed) {
   const keys = entriesOf(printed).filter((entry) => entry.use === "approve" && materialOf(entry) !== null).map(keyOf);
@@ -25,7 +27,7 @@ export function pinnedKeys(printed) {
  *
  * @param {unknown} printed
  * @returns {Key[]}
- * @throws {Invalid} `request-invalid`: malformed.
+ * @throws {Invalid} `request-invalid`: malformed, or a private key.
  */
 export function signerKeys(printed) {
   return entriesOf(printed).filter((entry) => entry.use === "module" && materialOf(entry) !== null).map(keyOf);
@@ -36,10 +38,12 @@ export function signerKeys(printed) {
  * @returns {any[]}
  */
 function entriesOf(printed) {
-  const list = printed?.items ?? (Array.isArray(printed) ? printed : [printed?.entry ?? printed]);
+  const list = Array.isArray(printed) ? printed : (printed?.items ?? printed?.keys ?? [printed?.entry ?? printed]);
   if (!Array.isArray(list) || !list.every((entry) => typeof entry === "object" && entry !== null)) {
     throw invalid("expected what `signoff key list --json` prints");
   }
+  // In that list it is true or false.
+  if (list.some((entry) => typeof entry.private === "string")) throw invalid(PRIVATE);
   return list;
 }
 

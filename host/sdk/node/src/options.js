@@ -28,6 +28,10 @@ export const counts = {
   is: (value) => isPlain(value) && Reflect.ownKeys(value).every((name) => typeof name === "string" && whole.is(value[name])),
 };
 /** @type {Kind} */
+const positive = { form: "a whole number from 1", is: (value) => whole.is(value) && value >= 1 };
+/** @type {Kind} */
+const minima = { form: "an object of whole numbers from 1", is: (value) => counts.is(value) && Object.values(value).every(positive.is) };
+/** @type {Kind} */
 export const callback = { form: "a function", is: (value) => typeof value === "function" };
 /** @type {Kind} */
 export const signal = { form: "an `AbortSignal`", is: (value) => callback.is(value?.addEventListener) && flag.is(value.aborted) };
@@ -43,7 +47,7 @@ export const ACTION = { agent: text, action: text, context: any, plan: any };
 /** What a request has in addition. */
 export const REQUEST = { reason: text, threshold: whole, groups: counts, expiresInSeconds: whole };
 /** An executor's own minimum. */
-export const FLOOR = { threshold: whole, groups: counts, ttlSeconds: whole };
+export const FLOOR = { threshold: positive, groups: minima, ttlSeconds: positive };
 
 /**
  * Returns a copy of an object of options, without members that are `undefined` or null: both mean

@@ -168,14 +168,14 @@ test("a deep answer is refused before it is built", async (t) => {
 
 test("the client's `timeout` limits each call of a guard", async (t) => {
   const { server } = await started(t);
-  const client = new Client(server.url, { token: TOKEN, keys: null, audience: null, timeout: 0.2 });
-  for (const silent of ["create", "execute"]) {
+  const client = new Client(server.url, { token: TOKEN, keys: null, audience: null, timeout: 2 });
+  for (const [silent, name, code] of [["create", "Unavailable", "unreachable"], ["execute", "TimedOut", "timed-out"]]) {
     server.onWait = async (id) => JSON.parse(server.shown(id)).status === "pending" && server.decide(id);
     server.before = ({ route }) => (route === silent ? { body: () => {} } : undefined);
-    await assert.rejects(client.guard(ACTION, () => assert.fail("it ran")), { name: "TimedOut", code: "timed-out" }, silent);
+    await assert.rejects(client.guard(ACTION, () => assert.fail("it ran")), { name, code }, silent);
   }
   server.before = () => ({ body: () => {} });
-  await assert.rejects(client.get(ID), { code: "timed-out", message: /0\.2 s/ });
+  await assert.rejects(client.get(ID), { code: "timed-out", message: /2 s/ });
   await assert.rejects(client.get(ID, { timeout: 0.1 }), { code: "timed-out", message: /0\.1 s/ });
 });
 
@@ -287,5 +287,8 @@ test("texts of a server cannot imitate the program's own words in a message", ()
   assert.equal(error.message, "forbidden: no\\u{a}\\u{1b}[2Kapproved\\u{202e}");
   assert.equal(error.detail, "no\n\u001b[2Kapproved\u202e");
   assert.equal(errorOf({ code: "forbidden", detail: "x".repeat(10_000) }).message.length, 512);
+  const rejected = errorOf({ code: "rejected", detail: "the request is rejected", comment: `a\n${"x".repeat(4096)}` });
+  assert.match(rejected.message, /^rejected: the request is rejected: a\\u\{a\}x{998}…$/);
+  assert.equal(errorOf({ code: "policy-denied", detail: "no", comment: "no" }).message, "policy-denied: no");
   assert.ok(errorOf({ code: "constructor" }) instanceof SignoffError);
 });

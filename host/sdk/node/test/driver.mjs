@@ -189,8 +189,8 @@ async function ok(call) {
 
 function shown(error) {
   if (!(error instanceof SignoffError)) return { type: error.name ?? "Error", code: null };
-  const { name: type, code, comment = null, members = [], requestId, detail } = error;
-  return { type, code, comment, members, request_id: requestId, detail };
+  const { name: type, code, comment = null, members = [], requestId, detail, message } = error;
+  return { type, code, comment, members, request_id: requestId, detail, message };
 }
 
 async function answerOf(line) {

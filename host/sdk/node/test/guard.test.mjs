@@ -5,6 +5,7 @@ import { test } from "node:test";
 
 import { Client, rawJson } from "@signoff/sdk";
 
+import { atLeast } from "../src/requirement.js";
 import { AUDIENCE, newKey, problem, Server, TOKEN } from "./server.mjs";
 
 const ACTION = { agent: "deployer", action: "deploy", context: { replicas: 3, target: "prod" } };
@@ -113,7 +114,7 @@ test("rejected, withdrawn and expired requests are their errors", async (t) => {
 test("a wait that takes too long withdraws the request", async (t) => {
   const server = await Server.start();
   t.after(() => server.close());
-  const { approvalId } = await refused(pinned(server), { ...ACTION, timeout: 0.2 }, ["TimedOut", "timed-out"]);
+  const { approvalId } = await refused(pinned(server), { ...ACTION, timeout: 2 }, ["TimedOut", "timed-out"]);
   assert.equal(JSON.parse(server.shown(approvalId)).status, "withdrawn");
 });
 
@@ -169,6 +170,7 @@ test("a duplicate member is refused, whichever of the two this runtime reads", a
 
 test("an approval of something else is refused", async (t) => {
   const server = await approving(t);
+  server.weakens = true;
   const other = newKey("alice");
   for (const [options, client, expected] of [
     [ACTION, pinned(server, { keys: [other.public] }), ["Unverified", "signature-invalid"]],
@@ -183,6 +185,33 @@ test("an approval of something else is refused", async (t) => {
     await refused(client, options, expected);
   }
   assert.equal(server.sent("execute").length, 0);
+});
+
+test("nothing weaker than the floor is requested", async (t) => {
+  const server = await approving(t);
+  const floor = { threshold: 1, groups: { sre: 1 }, ttlSeconds: 60 };
+  const requested = async (options) => {
+    await pinned(server).guard({ ...ACTION, ...options }, () => {});
+    const { requirement, expires_in_seconds: lifetime } = JSON.parse(server.sent("create").at(-1).body);
+    return [requirement, lifetime];
+  };
+  const merged = [{ threshold: 1, groups: { sre: 1 } }, 60];
+  assert.deepEqual(await requested({ floor }), merged);
+  assert.deepEqual(await requested({ floor, expiresInSeconds: 90 }), merged);
+  assert.deepEqual(await requested({ floor, expiresInSeconds: 30 }), [merged[0], 30]);
+  // Longer than the server's default: the request must not outlive it for that.
+  assert.deepEqual(await requested({ floor: { ttlSeconds: 86_400 } }), [undefined, undefined]);
+  assert.deepEqual(await requested({ floor: { ttlSeconds: 86_400 }, expiresInSeconds: 90_000 }), [undefined, 86_400]);
+  assert.deepEqual(await requested({ groups: { sre: 1 } }), [{ groups: { sre: 1 } }, undefined]);
+});
+
+test("of each number of a floor and a request the stricter one is requested", () => {
+  const floor = { threshold: 2, groups: { sre: 2, constructor: 1 } };
+  const { threshold, groups } = atLeast({ threshold: 1, groups: { sre: 1, dba: 1 } }, floor);
+  assert.deepEqual([threshold, groups], [2, { sre: 2, dba: 1, constructor: 1 }]);
+  const strong = { threshold: 3, groups: { sre: 3 }, expiresInSeconds: undefined };
+  assert.deepEqual(atLeast(strong, { threshold: 2, groups: { sre: 2 } }), strong);
+  assert.deepEqual(atLeast(strong, null), strong);
 });
 
 test("keys that the server lists make pinned keys stricter, and nothing else", async (t) => {

@@ -48,6 +48,7 @@ for (const SomeClient of [Client, BrowserClient]) {
     const client = new SomeClient(server.url, { token: TOKEN, keys: [server.key.public], audience: AUDIENCE, verifier });
     for (const [floor, member] of [
       [{ Threshold: 2 }, "`Threshold`"], [{ min_threshold: 2 }, "`min_threshold`"], [{ ttl_seconds: 60 }, "`ttl_seconds`"],
+      [{ threshold: 0 }, "`threshold`"], [{ ttlSeconds: -1 }, "`ttlSeconds`"], [{ groups: { sre: 0 } }, "`groups`"],
       [{ threshold: "2" }, "`threshold`"], [{ threshold: NaN }, "`threshold`"], [{ threshold: 1.5 }, "`threshold`"],
       [{ groups: ["sre"] }, "`groups`"], [{ groups: new Map([["sre", 1]]) }, "`groups`"], [{ groups: { sre: "1" } }, "`groups`"],
       [{ [Symbol("threshold")]: 2 }, "Symbol(threshold)"], [new Map([["threshold", 2]]), "floor"], [new Floor(), "floor"],

@@ -32,6 +32,8 @@ export class Server {
   lie = () => {};
   /** Called with each request before it is handled; an answer that it returns or resolves to is sent instead. */
   before = () => undefined;
+  /** Whether it drops what requests require. */
+  weakens = false;
   #approvals = new Map();
   #answers = new Map();
   #server = http.createServer((request, response) => this.#serve(request, response));
@@ -127,7 +129,8 @@ export class Server {
 
   #open(body, { agent, action, reason, requirement, expires_in_seconds: ttl }) {
     const id = `appr_0${String(++made).padStart(25, "0")}`;
-    const request = { id, audience: AUDIENCE, agent, action, reason, requested_by: REQUESTER, requirement, ttl_seconds: ttl };
+    const required = this.weakens ? {} : { requirement, ttl_seconds: ttl };
+    const request = { id, audience: AUDIENCE, agent, action, reason, requested_by: REQUESTER, ...required };
     const context = member(body, "context");
     const plan = member(body, "plan") ?? null;
     const opened = verifier.call("lifecycle.open", {

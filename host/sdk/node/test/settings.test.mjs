@@ -137,6 +137,12 @@ test("keys are read from what the commands print, with paths relative to the hom
   assert.throws(() => new Client(server.url, { keys: lines, audience: "tests" }), { code: "request-invalid" });
   assert.throws(() => new Client(server.url, { keys: join(folder, "missing") }), { code: "request-invalid" });
   new Client(server.url, { keys: newKey().public });
+  new Client(server.url, { keys: { keys: [{ ...newKey().public, private: null }] } });
+  new Client(server.url, { keys: { items: [{ ...newKey().public, private: true }] } });
+  const entry = { ...newKey().public, private: newKey().private.material };
+  for (const given of [entry, [newKey().public, entry], { keys: [entry] }, { items: [entry] }, { entry }]) {
+    assert.throws(() => new Client(server.url, { keys: given }), { code: "request-invalid", message: /contain a private key/ });
+  }
 });
 
 test("a certificate authority of a file is trusted in addition", async (t) => {

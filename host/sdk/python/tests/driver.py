@@ -204,6 +204,7 @@ def error_shown(error: signoff.SignoffError) -> Command:
         "members": list(error.members),
         "request_id": error.request_id,
         "detail": error.detail,
+        "message": str(error),
     }
 
 

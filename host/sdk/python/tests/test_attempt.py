@@ -81,6 +81,62 @@ def test_floor_with_unknown_members_is_refused(fake: Fake, floor: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    "floor",
+    [
+        {"threshold": "2"},
+        {"threshold": 0},
+        {"threshold": True},
+        {"threshold": 1.5},
+        {"ttl_seconds": -1},
+        {"groups": ["sre"]},
+        {"groups": {"sre": "1"}},
+        {"groups": {"sre": 0}},
+        {"groups": {1: 1}},
+    ],
+)
+def test_floor_with_malformed_members_is_refused(fake: Fake, floor: Any) -> None:
+    with pytest.raises(signoff.Invalid):
+        guarded(fake, floor=floor, keys=[KEY], audience="tests")
+
+
+@pytest.mark.parametrize(
+    "own", [{"threshold": "1"}, {"groups": ["sre"]}, {"groups": {"sre": "1"}}, {"groups": "sre"}]
+)
+def test_request_that_cannot_be_merged_with_the_floor_is_refused(fake: Fake, own: Any) -> None:
+    floor = {"threshold": 2, "groups": {"sre": 1}}
+    with pytest.raises(signoff.Invalid):
+        guarded(fake, **own, floor=floor, keys=[KEY], audience="tests")
+
+
+@pytest.mark.parametrize(
+    "own, floor, expected",
+    [
+        ((None, None, None), {}, (None, None, None)),
+        ((2, {"sre": 1}, 60), {}, (2, {"sre": 1}, 60)),
+        ((None, None, None), {"threshold": 2}, (2, None, None)),
+        ((3, None, None), {"threshold": 2}, (3, None, None)),
+        ((1, None, None), {"threshold": 2}, (2, None, None)),
+        ((None, {"dba": 1}, None), {"groups": {"sre": 2}}, (None, {"dba": 1, "sre": 2}, None)),
+        ((None, {"sre": 1}, None), {"groups": {"sre": 2}}, (None, {"sre": 2}, None)),
+        ((None, {"sre": 3}, None), {"groups": {"sre": 2}}, (None, {"sre": 3}, None)),
+        ((None, None, None), {"ttl_seconds": 60}, (None, None, 60)),
+        ((None, None, 600), {"ttl_seconds": 60}, (None, None, 60)),
+        ((None, None, 30), {"ttl_seconds": 60}, (None, None, 30)),
+        # Longer than the server's default: the request must not outlive it for that.
+        ((None, None, None), {"ttl_seconds": 86400}, (None, None, None)),
+        ((None, None, 90000), {"ttl_seconds": 86400}, (None, None, 86400)),
+    ],
+)
+def test_nothing_weaker_than_the_floor_is_requested(own: Any, floor: Any, expected: Any) -> None:
+    threshold, groups, expires_in_seconds = own
+    given = {"threshold": threshold, "groups": groups, "expires_in_seconds": expires_in_seconds}
+    requested = signoff.Attempt(**ATTEMPT, **given, floor=floor, keys=[KEY]).requested()
+    shown = (requested.threshold, requested.groups, requested.expires_in_seconds)
+    assert shown == expected
+    assert groups is None or groups == own[1], "the caller's own groups changed"
+
+
+@pytest.mark.parametrize(
     "keys",
     [
         KEY,

@@ -29,14 +29,26 @@ HMAC = {**ALICE, "id": "shared", "algorithm": "hmac-sha256", "material": "c2Vjcm
     [
         ALICE,
         [ALICE],
-        {"format": 1, "keys": [{**ALICE, "private": "never sent to the verifier"}]},
-        {"items": [{**LISTED, "fingerprint": "00"}], "keyring": "x"},
+        {"format": 1, "keys": [{**ALICE, "private": None}]},
+        {"items": [{**LISTED, "fingerprint": "00", "private": True}], "keyring": "x"},
     ],
 )
 def test_every_form_is_read(form: Any, tmp_path: pathlib.Path) -> None:
     file = tmp_path / "keys.json"
     file.write_text(json.dumps(form))
     assert read_keys(form) == read_keys(file) == read_keys(str(file)) == [ALICE]
+
+
+@pytest.mark.parametrize("wrap", [lambda key: key, lambda key: [ALICE, key], lambda key: {"keys": [key]}])
+def test_private_keys_are_refused(wrap: Any, tmp_path: pathlib.Path) -> None:
+    form = wrap({**ALICE, "private": "c2VjcmV0"})
+    file = tmp_path / "keys.json"
+    file.write_text(json.dumps(form))
+    for keys in (form, file):
+        with pytest.raises(signoff.Invalid, match="contain a private key") as refused:
+            read_keys(keys)
+        assert "c2VjcmV0" not in str(refused.value)
+    assert str(file) in refused.value.detail
 
 
 def test_output_of_key_generate_is_read(tmp_path: pathlib.Path) -> None:

@@ -366,7 +366,7 @@ def test_with_pinned_keys_an_allow_of_the_server_still_needs_an_approval(
     # None of these signed the policy, so the server is asked, whose word this is.
     with client.policy(**{**settings, "signers": []}) as local:
         with pytest.raises(signoff.TimedOut):
-            client.guard(must_not_run, **pinned, policy=local, timeout=0.2)
+            client.guard(must_not_run, **pinned, policy=local, timeout=2)
         with client.approved(**ATTEMPT, policy=local) as execution:
             assert execution.verdict is not None and not execution.verdict.local
     with client.policy(**settings) as local:
@@ -414,7 +414,7 @@ def test_guard_requests_what_the_policy_does_not_decide(
         made = local.evaluate(**ATTEMPT)
         assert (made.decision, made.requirement) == ("require_approval", {"threshold": 1})
         with pytest.raises(signoff.TimedOut):
-            client.guard(must_not_run, **ATTEMPT, policy=local, timeout=0.2)
+            client.guard(must_not_run, **ATTEMPT, policy=local, timeout=2)
 
 
 def test_guard_refuses_the_policy_of_another_client(

@@ -1,6 +1,7 @@
 /** The client in Node, Deno and Bun: with settings of the environment and the user's home. */
 
 import { CLIENT, Client as PortableClient, POLICY } from "../client.js";
+import { Invalid } from "../errors.js";
 import { GUARD } from "../guard.js";
 import { optionsOf, text } from "../options.js";
 import { serverUrl } from "../transport.js";
@@ -28,13 +29,14 @@ import { Verifier } from "./verifier.js";
 /** A client of one server. It prints no token. */
 export class Client extends PortableClient {
   /**
-   * @param {string} [url] `http://…`, `https://…` or `unix:PATH`; default `SIGNOFF_SERVER`, then the
-   *   `server` of the home file.
-   * @param {ClientOptions} [options]
+   * @param {string | ClientOptions} [first] `http://…`, `https://…` or `unix:PATH`; or the options, and
+   *   then the URL is `SIGNOFF_SERVER`, else the `server` of the home file.
+   * @param {ClientOptions} [second] The options, if the first argument is a URL.
    * @throws {Invalid} `request-invalid`: no URL, a malformed setting or file, or a token for another
    *   machine without TLS.
    */
-  constructor(url, options = {}) {
+  constructor(first, second) {
+    const [url, options = {}] = argumentsOf(first, second);
     const { ca: _, ...checked } = optionsOf("client", options, { ...CLIENT, ca: text });
     // Null means none here, and not the default.
     const { token, ca, keys, audience } = options;
@@ -82,6 +84,22 @@ export class Client extends PortableClient {
       throw error;
     }
   }
+}
+
+/**
+ * @param {string | ClientOptions} [first]
+ * @param {ClientOptions} [second]
+ * @returns {[string | undefined, ClientOptions | undefined]}
+ */
+function argumentsOf(first, second) {
+  if (first == null || typeof first === "string") return [first ?? undefined, second];
+  if (second !== undefined) throw invalid("client: expected a URL before the options");
+  return [undefined, first];
+}
+
+/** @param {string} detail */
+function invalid(detail) {
+  return new Invalid({ code: "request-invalid", detail });
 }
 
 /**

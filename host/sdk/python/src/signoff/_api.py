@@ -34,6 +34,7 @@ EXPIRY_SLACK_SECONDS = 60
 POLICY_BYTES_MAX = 64 << 20
 BACKOFF_SECONDS = 0.1
 BACKOFF_SECONDS_MAX = 5.0
+UNDECIDED = "undecided within the caller's time limit"
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}\Z")
 _KEY = re.compile(r"[!-~]{1,255}\Z")
@@ -99,18 +100,18 @@ class Api:
             began = time.monotonic()
             left = None if end is None else end - began
             if left is not None and left <= 0:
-                raise TimedOut("timed-out", f"undecided after {timeout} s", approval_id=id)
+                raise TimedOut("timed-out", UNDECIDED, approval_id=id)
             seconds = WAIT_SECONDS if left is None else min(WAIT_SECONDS, max(1, int(left)))
             path = f"{_of(id)}?wait={seconds}&while=pending"
-            limit = None if left is None else max(left, 0.001)
+            limit, late = self.timeout + seconds, None
+            if left is not None and left < limit:
+                limit = left
+                late = TimedOut("timed-out", UNDECIDED, approval_id=id)
             try:
-                response = yield from self._call(
-                    "GET", path, timeout=limit, id=id, patience=0.0 if limit else float(seconds)
-                )
+                response = yield from self._call("GET", path, timeout=limit, id=id, late=late)
             except Unavailable as error:
-                if end is not None and time.monotonic() >= end:
-                    detail = f"undecided after {timeout} s"
-                    raise TimedOut("timed-out", detail, approval_id=id) from error
+                if late is not None and end is not None and time.monotonic() >= end:
+                    raise late from error
                 raise
             found = shown.read_approval(response.body, id)
             if found.status != "pending":
@@ -257,10 +258,12 @@ class Api:
         headers: Optional[Mapping[str, str]] = None,
         timeout: Optional[float] = None,
         id: Optional[str] = None,
-        patience: float = 0.0,
         body_bytes_max: int = BODY_BYTES_MAX,
+        late: Optional[TimedOut] = None,
     ) -> Flow[Response]:
         """Sends a request until it is answered, refused, or out of time.
+
+        If no further try fits in the time, raises the last failure, or `late` because of it.
 
         Repeats what cannot have been answered: a broken connection, and 429 and 503 that say when
         to come back. The idempotency key makes a repeated change one change.
@@ -269,7 +272,7 @@ class Api:
         if body:
             sent["Content-Type"] = "application/json"
         request = Request(method, ROOT + path, sent, body)
-        deadline = time.monotonic() + (self.timeout if timeout is None else timeout) + patience
+        deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
         backoff, stale_retried = BACKOFF_SECONDS, False
         while True:
             failure: SignoffError
@@ -293,6 +296,8 @@ class Api:
             wait = max(after or 0.0, _jittered(backoff))
             backoff = min(2 * backoff, BACKOFF_SECONDS_MAX)
             if time.monotonic() + wait >= deadline:
+                if late is not None:
+                    raise late from failure
                 raise failure
             yield Pause(wait)
 

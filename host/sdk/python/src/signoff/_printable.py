@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-# The server's limit of a comment; a longer text is cut.
-CHARACTERS_MAX = 4096
+# A longer text is cut.
+CHARACTERS_MAX = 1000
 
 
 def printable(text: str) -> str:

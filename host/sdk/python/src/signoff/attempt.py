@@ -6,6 +6,7 @@ import dataclasses
 import os
 from typing import TYPE_CHECKING, Any, Mapping, Optional, Sequence, Union
 
+from ._requirement import Requested, check_floor
 from .encode import Json
 from .errors import Invalid
 from .keys import Keys, read_keys
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
         policy: Optional[Union[Policy, AsyncPolicy]]
 
 
-FLOOR = ("threshold", "groups", "ttl_seconds")
-
 
 @dataclasses.dataclass(frozen=True)
 class Attempt:
@@ -53,7 +52,8 @@ class Attempt:
     - `keys`: the approvers' keys that count. With keys the approval is verified in this process,
       and `audience`, the deployment that the executor works for, is required. Without keys the
       server is trusted.
-    - `floor`: `{threshold?, groups?, ttl_seconds?}`, the least that the approval must require.
+    - `floor`: `{threshold?, groups?, ttl_seconds?}`, the least that the approval must require. It is
+      requested too, where the request itself is weaker.
     - `accept`: profiles that count, `v2` alone if unset. `policies`: digests of policies, one of
       which must have set the requirement. `allow_hmac`: whether HMAC keys count.
     - Without `keys`, nothing could check these four, so they are refused.
@@ -94,13 +94,16 @@ class Attempt:
                     raise Invalid("request-invalid", f"`{name}` needs keys")
             if self.allow_hmac:
                 raise Invalid("request-invalid", "`allow_hmac` needs keys")
-        if self.floor is None:
-            return
-        if not isinstance(self.floor, Mapping):
-            raise Invalid("request-invalid", "`floor` must be a mapping")
-        for name in self.floor:
-            if name not in FLOOR:
-                raise Invalid("request-invalid", f"unknown member `{name}` of `floor`")
+        if self.floor is not None:
+            check_floor(self.floor)
+
+    def requested(self) -> Requested:
+        """Returns what is requested: nothing weaker than the floor.
+
+        Raises `Invalid` with `request-invalid` for a malformed number.
+        """
+        own = Requested(self.threshold, self.groups, self.expires_in_seconds)
+        return own if self.floor is None else own.at_least(self.floor)
 
 
 def _without_material(keys: Any) -> Any:

@@ -40,7 +40,7 @@ class SignoffError(Exception):
     def __str__(self) -> str:
         """Returns `code: detail` in one line, with the members that differ and the request id."""
         parts = [f"{printable(self.code)}: {printable(self.detail)}"]
-        if self.comment:
+        if self.comment and self.comment != self.detail:
             parts.append(f"comment: {printable(self.comment)}")
         if self.members and not all(member in self.detail for member in self.members):
             parts.append("differs: " + ", ".join(printable(member) for member in self.members))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import secrets
+import time
 from typing import Any, Dict, List, Optional, Tuple
 
 from ._api import Api
@@ -53,7 +54,9 @@ class Guard:
     def __init__(self, api: Api, attempt: Attempt) -> None:
         self._api = api
         self._attempt = attempt
+        self._end: Optional[float] = None
         attempt.check()
+        self._requested = attempt.requested()
         if attempt.policy is not None and attempt.policy.local.api is not api:
             raise Invalid("request-invalid", "`policy` is a local policy of another client")
         self._context = RawJson(json_text(attempt.context))
@@ -82,10 +85,14 @@ class Guard:
         errors of `_acquire_approval`.
         """
         policy = self._attempt.policy
+        if self._attempt.timeout is not None:
+            self._end = time.monotonic() + self._attempt.timeout
         if policy is None:
             return (yield from self._acquire_approval())
         attempt, plan = self._attempt, self._plan
-        verdict = yield from policy.local.decide(attempt.agent, attempt.action, self._context, plan)
+        verdict = yield from policy.local.decide(
+            attempt.agent, attempt.action, self._context, plan, self._call_seconds()
+        )
         # With pinned keys no word of the server makes an action run.
         if verdict.decision == "allow" and (verdict.local or self._keys is None):
             return self._allowed(verdict)
@@ -95,6 +102,15 @@ class Guard:
             raise Denied("policy-denied", detail, comment=verdict.reason)
         approved = yield from self._acquire_approval()
         return dataclasses.replace(approved, verdict=verdict)
+
+    def _left(self) -> Optional[float]:
+        """Returns the seconds until the guard's `timeout`, None if it has none."""
+        return None if self._end is None else max(self._end - time.monotonic(), 0.001)
+
+    def _call_seconds(self) -> float:
+        """Returns the limit of a call before the decision."""
+        left = self._left()
+        return self._api.timeout if left is None else min(left, self._api.timeout)
 
     def _allowed(self, verdict: Verdict) -> Execution:
         context = self._canonical_context[0]
@@ -120,13 +136,13 @@ class Guard:
         4. refusals of the claim: `Mismatch`, `Conflict`, …
         5. as 3, for the claim
         """
-        attempt, api = self._attempt, self._api
+        api = self._api
         requested_after = sane_now(lambda: int(api.now())) - REQUEST_SLACK_SECONDS
         request_key = secrets.token_hex(16)
         made: Optional[Approval] = None
         try:
-            made = yield from self._request(request_key)
-            decided = yield from api.wait(made.id, attempt.timeout)
+            made = yield from self._request(request_key, self._call_seconds())
+            decided = yield from api.wait(made.id, self._left())
             _check_decided(decided)
             keys = yield from self._current_keys()
             proved = self._prove(decided, made.id, requested_after, keys, None)
@@ -171,8 +187,8 @@ class Guard:
         detail = None if error is None else type(error).__name__
         yield from self._report(execution, outcome, detail)
 
-    def _request(self, key: str, timeout: Optional[float] = None) -> Flow[Approval]:
-        attempt = self._attempt
+    def _request(self, key: str, timeout: float) -> Flow[Approval]:
+        attempt, requested = self._attempt, self._requested
         return (
             yield from self._api.request(
                 attempt.agent,
@@ -180,9 +196,9 @@ class Guard:
                 self._context,
                 self._plan,
                 attempt.reason,
-                attempt.expires_in_seconds,
-                attempt.threshold,
-                attempt.groups,
+                requested.expires_in_seconds,
+                requested.threshold,
+                requested.groups,
                 idempotency_key=key,
                 timeout=timeout,
             )

@@ -12,6 +12,9 @@ from .errors import Invalid
 # The members of a key that the verifier reads; see `types.wit`.
 _MEMBERS = ("id", "algorithm", "material", "status", "use", "approver", "groups")
 FILE_BYTES_MAX = 4 << 20
+PRIVATE = (
+    "the keys contain a private key: pin public keys only, as `signoff key list --json` prints them"
+)
 
 Keys = Union[str, "os.PathLike[str]", Mapping[str, Any], Sequence[Mapping[str, Any]]]
 """A file with keys, one key, or a list of keys."""
@@ -23,13 +26,17 @@ def read_keys(keys: Keys) -> List[Dict[str, Any]]:
 
     A file must be a regular one, and belong to this user or to root.
 
-    Raises `Invalid` with `request-invalid`, or `limit-exceeded` for a file of more than 4 MiB. No
-    message contains material.
+    Raises `Invalid` with `request-invalid`, also for keys with a private half, or `limit-exceeded`
+    for a file of more than 4 MiB. No message contains material.
     """
-    if isinstance(keys, (str, os.PathLike)):
-        path = os.fspath(keys)
-        return _entries(_parse(_read(path), path))
-    return _entries(keys)
+    if not isinstance(keys, (str, os.PathLike)):
+        return _entries(keys)
+    path = os.fspath(keys)
+    parsed = _parse(_read(path), path)
+    try:
+        return _entries(parsed)
+    except Invalid as malformed:
+        raise Invalid(malformed.code, f"keys in `{path}`: {malformed.detail}") from None
 
 
 def _entries(keys: object) -> List[Dict[str, Any]]:
@@ -109,6 +116,9 @@ def _entry(key: object) -> Optional[Dict[str, Any]]:
     """Returns a key; None for an HMAC key that is listed without its secret."""
     if not isinstance(key, Mapping):
         raise Invalid("request-invalid", "a key must be an object")
+    # In a list of `signoff key list` it is true or false.
+    if isinstance(key.get("private"), str):
+        raise Invalid("request-invalid", PRIVATE)
     found = {name: key.get(name) for name in _MEMBERS}
     if found["material"] is None:
         found["material"] = key.get("public_key")

@@ -35,7 +35,7 @@ struct Command {
     threads: u64,
     calls: u64,
     url: String,
-    token: String,
+    token: Option<String>,
     call_timeout: Option<f64>,
     id: String,
     agent: String,
@@ -210,9 +210,11 @@ fn prepared(verifier: &Arc<Verifier>, command: &Command) -> Result<(Client, Acti
 fn settings(verifier: &Arc<Verifier>, command: &Command) -> ClientBuilder {
     let mut settings = Client::builder()
         .url(&command.url)
-        .token(&command.token)
         .verifier(Arc::clone(verifier))
         .allow_hmac(command.allow_hmac);
+    if let Some(token) = &command.token {
+        settings = settings.token(token);
+    }
     if let Some(seconds) = command.call_timeout {
         settings = settings.timeout(Duration::from_secs_f64(seconds));
     }
@@ -302,6 +304,7 @@ fn shown(error: &Error) -> Value {
         "type": error.name(),
         "code": error.code(),
         "detail": error.detail(),
+        "message": error.to_string(),
         "comment": error.comment(),
         "members": error.members(),
         "request_id": error.request_id(),

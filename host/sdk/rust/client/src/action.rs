@@ -5,9 +5,13 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
+use signoff_verify::Floor;
 
 use crate::context::Context;
 use crate::error::Error;
+
+/// The server's time to live of a request that names none.
+const TTL_SECONDS_DEFAULT: u64 = 3600;
 
 /// An action of an agent, and how its approval is requested.
 ///
@@ -89,12 +93,28 @@ impl Action {
         self
     }
 
-    /// Sets how long a guard waits for the decision. Without it, a guard waits until the approval
-    /// expires.
+    /// Limits a guard's request and the wait for its decision, with their retries. Without it, a guard
+    /// waits until the approval expires.
     #[must_use]
     pub fn timeout(mut self, time: Duration) -> Self {
         self.timeout = Some(time);
         self
+    }
+
+    /// Returns the action with nothing in its request weaker than the floor: the higher threshold, the
+    /// higher minimum of each group, and the shorter time to live. What neither sets stays unset.
+    pub(crate) fn at_least(&self, floor: &Floor) -> Self {
+        let mut merged = self.clone();
+        merged.threshold = self.threshold.max(floor.least_approvers());
+        for (group, least) in floor.least_of_groups() {
+            let own = merged.groups.entry(group.clone()).or_insert(*least);
+            *own = (*own).max(*least);
+        }
+        let own = self.expires_in_seconds.unwrap_or(TTL_SECONDS_DEFAULT);
+        if let Some(longest) = floor.longest_ttl_seconds().filter(|longest| *longest < own) {
+            merged.expires_in_seconds = Some(longest);
+        }
+        merged
     }
 
     pub(crate) fn agent(&self) -> &str {
@@ -189,4 +209,48 @@ struct Requirement<'a> {
 /// Serializes a body.
 pub(crate) fn to_json<T: Serialize>(body: &T) -> Result<String, Error> {
     serde_json::to_string(body).map_err(|e| Error::invalid(format!("the request: {e}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::{Value, json};
+    use signoff_verify::Floor;
+
+    use super::Action;
+    use crate::context::Context;
+
+    fn action() -> Action {
+        Action::new("deployer", "deploy", Context::from_json("{}").unwrap())
+    }
+
+    /// What is required in the body of a request.
+    fn required(action: &Action) -> Value {
+        let body: Value = serde_json::from_str(&action.request_body().unwrap()).unwrap();
+        json!([body.get("expires_in_seconds"), body.get("requirement")])
+    }
+
+    #[test]
+    fn nothing_weaker_than_the_floor_is_requested() {
+        let floor = || Floor::default().threshold(2).group("sre", 2).ttl_seconds(60);
+        let merged = json!([60, {"threshold": 2, "groups": {"sre": 2}}]);
+        assert_eq!(required(&action().at_least(&floor())), merged);
+        let weaker = action().threshold(1).group("sre", 1).expires_in(Duration::from_secs(90));
+        assert_eq!(required(&weaker.at_least(&floor())), merged);
+        let stronger = action().threshold(3).group("sre", 3).group("dba", 1);
+        let stronger = stronger.expires_in(Duration::from_secs(30)).at_least(&floor());
+        let expected = json!([30, {"threshold": 3, "groups": {"sre": 3, "dba": 1}}]);
+        assert_eq!(required(&stronger), expected);
+        let unchanged = weaker.at_least(&Floor::default());
+        assert_eq!(required(&unchanged), json!([90, {"threshold": 1, "groups": {"sre": 1}}]));
+    }
+
+    #[test]
+    fn a_long_floor_does_not_lengthen_a_request() {
+        let floor = Floor::default().ttl_seconds(86_400);
+        assert_eq!(required(&action().at_least(&floor)), json!([null, null]));
+        let long = action().expires_in(Duration::from_secs(90_000)).at_least(&floor);
+        assert_eq!(required(&long), json!([86_400, null]));
+    }
 }

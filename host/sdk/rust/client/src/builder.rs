@@ -86,7 +86,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets the weakest requirement that a guard accepts, whatever the server shows.
+    /// Sets the weakest requirement that a guard accepts, whatever the server shows. A guard requests
+    /// it too, where its [`crate::Action`] requires less.
     pub fn floor(mut self, floor: Floor) -> Self {
         self.own.floor = Some(floor);
         self

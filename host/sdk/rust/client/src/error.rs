@@ -323,26 +323,37 @@ impl From<Rejection> for Error {
     }
 }
 
-/// Shows the code and the detail. Characters that could change a terminal or the order of the text
-/// are escaped.
+/// Shows the code, the detail, and the comment of who refused unless it is the detail. Characters that
+/// could change a terminal or the order of the text are escaped, and a long text is cut.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", Plain(self.code()), Plain(self.detail()))
+        write!(f, "{}: {}", Plain(self.code()), Plain(self.detail()))?;
+        match self.comment() {
+            Some(comment) if !comment.is_empty() && comment != self.detail() => {
+                write!(f, ": {}", Plain(comment))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
 impl std::error::Error for Error {}
+
+/// The longest text from elsewhere that a message shows, in characters.
+const SHOWN_CHARS_MAX: usize = 1000;
 
 /// A text from elsewhere, shown on one line.
 struct Plain<'a>(&'a str);
 
 impl fmt::Display for Plain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for char in self.0.chars() {
+        let end = self.0.char_indices().nth(SHOWN_CHARS_MAX).map(|(end, _)| end);
+        let (shown, rest) = self.0.split_at(end.unwrap_or(self.0.len()));
+        for char in shown.chars() {
             // Debug escapes what is not printable, which includes the invisible marks of direction.
             let is_plain = char == '\'' || char == '"' || char.escape_debug().count() == 1;
             if is_plain { write!(f, "{char}")? } else { write!(f, "{}", char.escape_debug())? }
         }
-        Ok(())
+        if rest.is_empty() { Ok(()) } else { f.write_str("…") }
     }
 }

@@ -130,6 +130,21 @@ impl Floor {
         self.ttl_seconds = Some(seconds);
         self
     }
+
+    /// The least number of approvers, if there is one.
+    pub fn least_approvers(&self) -> Option<u32> {
+        self.threshold
+    }
+
+    /// The least number of approvers of each group.
+    pub fn least_of_groups(&self) -> &BTreeMap<String, u32> {
+        &self.groups
+    }
+
+    /// The longest time to live in seconds, if there is one.
+    pub fn longest_ttl_seconds(&self) -> Option<u64> {
+        self.ttl_seconds
+    }
 }
 
 /// The proof that an approval was verified. Only [`crate::Verifier::verify_approval`] makes one.

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
-use serde::de::Error;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::rejection::Rejection;
@@ -173,19 +173,20 @@ impl Keyring {
     ///
     /// # Errors
     ///
-    /// `request-invalid` for anything else, including an entry with a private half.
+    /// `request-invalid` for anything else, and for entries with a private half.
     pub fn from_json(text: &str) -> Result<Self, Rejection> {
         let text = as_list(text);
-        let Entries(keys) = serde_json::from_str(&text).map_err(|e| {
-            // Without serde's message, which may quote a secret in the wrong field.
-            Rejection::invalid(format!(
-                "keyring: expected entries of id, algorithm, material, status, use, approver and \
-                 groups, found another form at line {} column {}",
-                e.line(),
-                e.column()
+        let mut value: Value = serde_json::from_str(&text).map_err(|e| form(&e))?;
+        let read = if has_private_half(&value) {
+            Err(Rejection::invalid(
+                "the keys contain a private key: pin public keys only, as `signoff key list --json` \
+                 prints them",
             ))
-        })?;
-        Ok(Self(keys))
+        } else {
+            entries(&value).map_err(|e| form(&e))
+        };
+        wipe(&mut value);
+        read.map(Self)
     }
 
     /// Makes the keyring stricter by what a server lists, the answer of `GET /api/v1/keys`. A key
@@ -227,35 +228,45 @@ impl FromIterator<Key> for Keyring {
     }
 }
 
-struct Entries(Vec<Key>);
+/// The refusal of a text of another form, without serde's message, which may quote a secret in the wrong
+/// field.
+fn form(e: &serde_json::Error) -> Rejection {
+    let entries = "entries of id, algorithm, material, status, use, approver and groups";
+    // A value that was parsed has no place.
+    let place = match e.line() {
+        0 => String::new(),
+        line => format!(" at line {line} column {}", e.column()),
+    };
+    Rejection::invalid(format!("keyring: expected {entries}, found another form{place}"))
+}
 
-impl<'de> Deserialize<'de> for Entries {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        struct Listed {
-            keys: Vec<Key>,
-        }
-        let mut value = serde_json::Value::deserialize(deserializer)?;
-        let read = if value.get("items").is_some() {
-            listing::keys(&value)
-        } else if value.is_array() {
-            Vec::deserialize(&value)
-        } else if value.get("keys").is_some() {
-            Listed::deserialize(&value).map(|listed| listed.keys)
-        } else {
-            Key::deserialize(&value).map(|key| vec![key])
-        };
-        wipe(&mut value);
-        read.map(Entries).map_err(D::Error::custom)
+fn entries(value: &Value) -> Result<Vec<Key>, serde_json::Error> {
+    if value.get("items").is_some() {
+        return listing::keys(value);
+    }
+    if value.is_array() {
+        return Vec::deserialize(value);
+    }
+    match value.get("keys") {
+        Some(keys) => Vec::deserialize(keys),
+        None => Key::deserialize(value).map(|key| vec![key]),
     }
 }
 
+/// Returns whether an entry has a private half: a text, which `signoff key list` does not print.
+fn has_private_half(value: &Value) -> bool {
+    let is_private = |entry: &Value| entry.get("private").is_some_and(Value::is_string);
+    let lists = [Some(value), value.get("items"), value.get("keys")];
+    is_private(value)
+        || lists.into_iter().flatten().filter_map(Value::as_array).flatten().any(is_private)
+}
+
 /// Wipes every string in a value that may contain secrets.
-fn wipe(value: &mut serde_json::Value) {
+fn wipe(value: &mut Value) {
     match value {
-        serde_json::Value::String(text) => text.zeroize(),
-        serde_json::Value::Array(items) => items.iter_mut().for_each(wipe),
-        serde_json::Value::Object(members) => members.values_mut().for_each(wipe),
+        Value::String(text) => text.zeroize(),
+        Value::Array(items) => items.iter_mut().for_each(wipe),
+        Value::Object(members) => members.values_mut().for_each(wipe),
         _ => {}
     }
 }

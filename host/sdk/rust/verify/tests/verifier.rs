@@ -148,11 +148,23 @@ fn a_keyring_has_one_of_four_forms_and_no_private_half() {
         "",
         "{}",
         "[{}]",
-        r#"{"id":"a","algorithm":"ed25519","material":"x","status":"active","use":"approve","private":"SECRET"}"#,
         r#"{"id":"a","algorithm":"ed25519","material":"SECRET","status":"fine","use":"approve"}"#,
     ] {
         let error = Keyring::from_json(refused).unwrap_err();
         assert_eq!(error.code(), "request-invalid");
+        assert!(!error.message().contains("SECRET"), "{error}");
+    }
+    let private = entry("a").replace("}", r#","private":"SECRET"}"#);
+    for refused in [
+        private.clone(),
+        format!("[{},{private}]", entry("b")),
+        format!("{}\n{private}\n", entry("b")),
+        format!(r#"{{"format":1,"keys":[{private}]}}"#),
+        format!(r#"{{"items":[{private}]}}"#),
+    ] {
+        let error = Keyring::from_json(&refused).unwrap_err();
+        assert_eq!(error.code(), "request-invalid");
+        assert!(error.message().contains("contain a private key"), "{error}");
         assert!(!error.message().contains("SECRET"), "{error}");
     }
 }

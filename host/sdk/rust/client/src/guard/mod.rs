@@ -9,8 +9,10 @@ mod trust;
 use std::any::type_name;
 use std::fmt;
 use std::future::Future;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::time::Instant;
 
 use crate::action::Action;
 use crate::approval::{Approval, Status};
@@ -114,12 +116,16 @@ pub(crate) async fn claimed(client: &Client, action: &Action) -> Result<Claimed,
         Error::invalid("a guard runs in a Tokio runtime; see `blocking` without one")
     })?;
     let requested_after = clock::now().0.saturating_sub(clock::SKEW_SECONDS).into();
-    let requested = Requested::make(client, action, &runtime).await?;
+    let begun = Instant::now();
+    let left = || action.longest_wait().map(|longest| longest.saturating_sub(begun.elapsed()));
+    // Without an answer there is nothing to wait for, and the error is that of the call.
+    let limit = left().unwrap_or(client.timeout).min(client.timeout);
+    let requested = Requested::make(client, action, limit, &runtime).await?;
     let id = requested.id().to_owned();
     let about = |e: Error| e.about(&id);
 
     let verified = async {
-        let shown = decided(client, &id, action).await?;
+        let shown = decided(client, &id, left()).await?;
         let judge = Judge::new(client, &id, action, requested_after).await?;
         let proof = judge.verify(&shown, None)?;
         if !claimed_ids::insert(&id, &proof.expires_at) {
@@ -147,8 +153,8 @@ pub(crate) async fn claimed(client: &Client, action: &Action) -> Result<Claimed,
 
 /// Waits for the decision. Everything but an approval is an error, except `executed`, which the
 /// verification refuses.
-async fn decided(client: &Client, id: &str, action: &Action) -> Result<Approval, Error> {
-    let shown = client.wait(id, action.longest_wait()).await?;
+async fn decided(client: &Client, id: &str, limit: Option<Duration>) -> Result<Approval, Error> {
+    let shown = client.wait(id, limit).await?;
     let code = match shown.status() {
         Status::Approved | Status::Executed => return Ok(shown),
         Status::Rejected => "rejected",

@@ -20,14 +20,19 @@ pub(super) struct Requested {
 }
 
 impl Requested {
-    /// Requests an approval. The request finishes even if the caller goes away, so that it can be
-    /// withdrawn.
+    /// Requests an approval, with nothing weaker than the executor's own floor, within `limit`. The
+    /// request finishes even if the caller goes away, so that it can be withdrawn.
     pub(super) async fn make(
         client: &Client,
         action: &Action,
+        limit: Duration,
         runtime: &Handle,
     ) -> Result<Self, Error> {
-        let (call, client, here) = (client.request(action), client.clone(), runtime.clone());
+        let call = match client.trust.floor() {
+            Some(floor) => client.request(&action.at_least(floor)),
+            None => client.request(action),
+        };
+        let (call, client, here) = (call.timeout(limit), client.clone(), runtime.clone());
         let requested = runtime.spawn(async move {
             let id = call.send().await?.id().to_owned();
             Ok(Self { client, runtime: here, id, is_open: true })

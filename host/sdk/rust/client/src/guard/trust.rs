@@ -1,6 +1,6 @@
 //! What an executor trusts, and how it judges what a server shows.
 
-use signoff_verify::{Approver, Attempt, Expectations, Keyring, UnixSeconds};
+use signoff_verify::{Approver, Attempt, Expectations, Floor, Keyring, UnixSeconds};
 
 use crate::action::Action;
 use crate::approval::{Approval, Status};
@@ -19,6 +19,7 @@ pub(crate) struct Trust {
 struct Pinned {
     keys: Keyring,
     audience: String,
+    floor: Option<Floor>,
     expectations: Expectations,
 }
 
@@ -42,7 +43,8 @@ pub(super) struct Judge<'a> {
 impl Trust {
     /// # Errors
     ///
-    /// `request-invalid`: keys without an audience; requirements without keys.
+    /// `request-invalid`: keys without an audience; requirements without keys; a floor with a number
+    /// that no requirement has.
     pub(crate) fn new(
         keys: Option<Keyring>,
         audience: Option<String>,
@@ -67,8 +69,9 @@ impl Trust {
             keys.retain(|key| key.algorithm() != "hmac-sha256");
         }
         let mut expectations = Expectations::default();
-        if let Some(floor) = own.floor {
-            expectations = expectations.floor(floor);
+        if let Some(floor) = &own.floor {
+            check(floor)?;
+            expectations = expectations.floor(floor.clone());
         }
         if let Some(profiles) = own.accept {
             expectations = expectations.accept(profiles);
@@ -76,7 +79,13 @@ impl Trust {
         if let Some(digests) = own.policies {
             expectations = expectations.policies(digests);
         }
-        Ok(Self { pinned: Some(Pinned { keys, audience, expectations }), audience: None })
+        let floor = own.floor;
+        Ok(Self { pinned: Some(Pinned { keys, audience, floor, expectations }), audience: None })
+    }
+
+    /// The least that an approval must require, if this executor verifies it.
+    pub(super) fn floor(&self) -> Option<&Floor> {
+        self.pinned.as_ref().and_then(|pinned| pinned.floor.as_ref())
     }
 }
 
@@ -90,7 +99,7 @@ impl<'a> Judge<'a> {
     ) -> Result<Self, Error> {
         let pinned = match &client.trust.pinned {
             None => None,
-            Some(Pinned { keys, audience, expectations }) => Some((
+            Some(Pinned { keys, audience, expectations, .. }) => Some((
                 narrowed(client, keys).await?,
                 audience.as_str(),
                 expectations.clone().requested_after(requested_after),
@@ -170,6 +179,17 @@ impl<'a> Judge<'a> {
             expires_at: shown.expires_at().to_owned(),
         })
     }
+}
+
+/// Refuses zero: every number of a requirement is at least one.
+fn check(floor: &Floor) -> Result<(), Error> {
+    let is_zero = floor.least_approvers() == Some(0)
+        || floor.longest_ttl_seconds() == Some(0)
+        || floor.least_of_groups().values().any(|least| *least == 0);
+    if is_zero {
+        return Err(Error::invalid("the numbers of a floor must be 1 or more"));
+    }
+    Ok(())
 }
 
 /// Returns the pinned keys, made stricter by the server's. A server that does not show them, to this

@@ -1,6 +1,7 @@
 package dev.signoff;
 
 import dev.signoff.json.RawJson;
+import dev.signoff.verifier.Floor;
 import java.time.Duration;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -9,6 +10,9 @@ import java.util.TreeMap;
 
 /** A request for an approval: an action, and who must approve it. */
 public final class ApprovalRequest {
+    /** The server's lifetime of a request that names none. */
+    private static final Duration LIFETIME_DEFAULT = Duration.ofHours(1);
+
     private final Action action;
     private final Map<String, Integer> groups = new TreeMap<>();
     private String reason;
@@ -71,6 +75,28 @@ public final class ApprovalRequest {
 
     Action action() {
         return action;
+    }
+
+    /**
+     * Returns a copy in which nothing is weaker than the floor: the higher threshold, the higher minimum of each
+     * group, and the shorter lifetime. What neither sets stays unset.
+     */
+    ApprovalRequest atLeast(Floor floor) {
+        ApprovalRequest merged = new ApprovalRequest(action).reason(reason).expiresIn(expiresIn);
+        merged.threshold = threshold;
+        merged.groups.putAll(groups);
+        if (floor == null) {
+            return merged;
+        }
+        if (floor.threshold() != null) {
+            merged.threshold = threshold == null ? floor.threshold() : Math.max(threshold, floor.threshold());
+        }
+        floor.groups().forEach((name, least) -> merged.groups.merge(name, least, Math::max));
+        Duration longest = floor.ttl();
+        if (longest != null && longest.compareTo(expiresIn == null ? LIFETIME_DEFAULT : expiresIn) < 0) {
+            merged.expiresIn = longest;
+        }
+        return merged;
     }
 
     /** Returns the members of the body, with the texts of an action in canonical form. */

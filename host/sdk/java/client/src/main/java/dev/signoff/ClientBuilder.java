@@ -115,8 +115,9 @@ public final class ClientBuilder {
     }
 
     /**
-     * Sets the least that this executor requires of an approval. Only pinned keys enforce it: without them
-     * {@link Client#guard} refuses it, as it refuses {@link #accept}, {@link #policies} and {@link #allowHmac}.
+     * Sets the least that this executor requires of an approval. A guard requests it too, where its
+     * {@link GuardRequest} requires less. Only pinned keys enforce it: without them {@link Client#guard} refuses it, as
+     * it refuses {@link #accept}, {@link #policies} and {@link #allowHmac}.
      *
      * @param least the floor
      * @return this

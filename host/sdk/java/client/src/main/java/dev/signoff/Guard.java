@@ -41,7 +41,9 @@ final class Guard {
 
     <T, E extends Exception> T run(Guarded<T, E> function) throws E {
         Deadline deadline = request.timeout() == null ? null : Deadline.after(request.timeout(), true);
-        Approval requested = client.request(request.request(), deadline);
+        // Before it is answered there is nothing that one could wait for: then the server is unavailable.
+        Deadline answered = deadline == null ? null : new Deadline(deadline.nanos(), false);
+        Approval requested = client.request(request.request().atLeast(trust.floor()), answered);
         String id = requested.id();
         Seen approved;
         try {

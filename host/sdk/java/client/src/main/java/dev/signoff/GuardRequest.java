@@ -87,7 +87,7 @@ public final class GuardRequest {
     }
 
     /**
-     * Sets how long to wait for the decision; otherwise until the approval expires.
+     * Limits the request and the wait for its decision, with their retries; otherwise until the approval expires.
      *
      * @param limit the limit; at its end the request is withdrawn
      * @return this

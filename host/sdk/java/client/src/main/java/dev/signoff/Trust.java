@@ -27,8 +27,8 @@ record Trust(
     /**
      * Requires that the settings are complete.
      *
-     * @throws dev.signoff.error.InvalidException if keys are pinned without an audience, or if something is required
-     *     that nothing enforces without keys
+     * @throws dev.signoff.error.InvalidException if keys are pinned without an audience, if something is required
+     *     that nothing enforces without keys, or if the floor has a number that no requirement has
      */
     void requireComplete() {
         if (isPinned() && audience == null) {
@@ -37,6 +37,15 @@ record Trust(
         if (!isPinned() && (floor != null || accept != null || policies != null || allowHmac)) {
             throw Settings.invalid("floor, accept, policies or allowHmac needs keys: pin them, or set SIGNOFF_KEYS");
         }
+        if (floor != null && !isPossible(floor)) {
+            throw Settings.invalid("the floor's threshold, groups and ttl in seconds must be whole numbers from 1");
+        }
+    }
+
+    private static boolean isPossible(Floor floor) {
+        return (floor.threshold() == null || floor.threshold() >= 1)
+                && floor.groups().values().stream().allMatch(least -> least >= 1)
+                && (floor.ttl() == null || floor.ttl().toSeconds() >= 1);
     }
 
     /** Returns the profiles that count. */

@@ -146,6 +146,7 @@ final class Driver {
                 : failure.getClass().getSimpleName().replace("Exception", ""));
         error.put("code", failure.code());
         error.put("comment", failure.comment());
+        error.put("message", failure.getMessage());
         error.put("members", failure.members());
         error.put("request_id", failure.requestId());
         error.put("status", failure.status());

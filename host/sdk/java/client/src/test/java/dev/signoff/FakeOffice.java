@@ -26,6 +26,8 @@ final class FakeOffice implements FakeServer.Answers {
     final List<Key> keys = new ArrayList<>(List.of(ann.key()));
     /** What approvers do with a request: {@code approved}, {@code rejected}, {@code withdrawn} or nothing. */
     String decision = "approved";
+    /** Whether the server drops what requests require. */
+    boolean weakens;
     /** By route (create, show, execute, outcome, withdraw, keys): changes an answer. */
     final Map<String, UnaryOperator<Map<String, Object>>> lies = new HashMap<>();
     /** By route: answers instead. */
@@ -71,7 +73,7 @@ final class FakeOffice implements FakeServer.Answers {
         request.put("agent", body.get("agent"));
         request.put("action", body.get("action"));
         request.put("requested_by", "agent:" + body.get("agent"));
-        if (body.get("requirement") != null) {
+        if (!weakens && body.get("requirement") != null) {
             request.put("requirement", body.get("requirement"));
         }
         String plan = body.get("plan") == null ? null : Json.write(body.get("plan"));

@@ -16,6 +16,7 @@ import dev.signoff.error.TimedOutException;
 import dev.signoff.error.UnavailableException;
 import dev.signoff.error.UnverifiedException;
 import dev.signoff.error.WithdrawnException;
+import dev.signoff.json.Json;
 import dev.signoff.json.RawJson;
 import dev.signoff.verifier.Floor;
 import dev.signoff.verifier.Key;
@@ -148,13 +149,43 @@ class GuardTest {
     @Test
     void settings_of_the_executor_decide() {
         refused(MismatchException.class, "audience-mismatch", pinned().audience("staging").build());
+        office.weakens = true;
         refused(UnverifiedException.class, "requirement-too-weak", pinned().floor(Floor.ofThreshold(2)).build());
+        office.weakens = false;
         refused(UnverifiedException.class, "key-unknown", pinned().keys(List.of()).build());
         refused(UnverifiedException.class, "key-unknown", pinned().keys(List.of(new Approver("eve").key())).build());
         refused(MismatchException.class, "policy-mismatch", pinned().policies(List.of("0".repeat(64))).build());
         refused(UnverifiedException.class, "signature-malformed", pinned().accept(List.of("v1")).build());
         Client noAudience = server.client().keys(List.of(office.ann.key())).build();
         refused(InvalidException.class, "request-invalid", noAudience);
+    }
+
+    @Test
+    void nothing_weaker_than_the_floor_is_requested() {
+        Floor floor = new Floor(2, Map.of("sre", 2), Duration.ofSeconds(60));
+        assertEquals("{\"expires_in_seconds\":60,\"requirement\":{\"threshold\":2,\"groups\":{\"sre\":2}}}",
+                requested(request(), floor));
+        GuardRequest stronger = request().threshold(3).group("sre", 3).group("dba", 1).expiresIn(Duration.ofSeconds(30));
+        assertEquals("{\"expires_in_seconds\":30,\"requirement\":{\"threshold\":3,\"groups\":{\"dba\":1,\"sre\":3}}}",
+                requested(stronger, floor));
+        GuardRequest weaker = request().threshold(1).group("sre", 1).expiresIn(Duration.ofSeconds(90));
+        assertEquals(requested(request(), floor), requested(weaker, floor));
+        assertEquals("{\"expires_in_seconds\":90,\"requirement\":{\"threshold\":1,\"groups\":{\"sre\":1}}}",
+                requested(weaker, null));
+        // Longer than the server's default: the request must not outlive it for that.
+        assertEquals("{}", requested(request(), new Floor(null, Map.of(), Duration.ofDays(1))));
+        for (Floor malformed : List.of(Floor.ofThreshold(0), new Floor(null, Map.of("sre", 0), null),
+                new Floor(null, Map.of(), Duration.ofMillis(999)), new Floor(null, Map.of(), Duration.ofSeconds(-1)))) {
+            refused(InvalidException.class, "request-invalid", pinned().floor(malformed).build());
+        }
+        assertTrue(server.seen().isEmpty());
+    }
+
+    /** Returns what a guard requires in its request. */
+    private static String requested(GuardRequest request, Floor floor) {
+        Map<String, Object> members = request.request().atLeast(floor).members(request.request().action());
+        members.keySet().retainAll(List.of("expires_in_seconds", "requirement"));
+        return Json.write(members).replace(" ", "");
     }
 
     @Test
@@ -260,7 +291,7 @@ class GuardTest {
     void at_the_time_limit_the_request_is_withdrawn() {
         office.decision = "";
         TimedOutException error = assertThrows(TimedOutException.class, () -> pinned().build()
-                .guard(request().timeout(Duration.ofMillis(50)), execution -> runs.incrementAndGet()));
+                .guard(request().timeout(Duration.ofSeconds(2)), execution -> runs.incrementAndGet()));
         assertEquals("timed-out", error.code());
         assertEquals(0, runs.get());
         assertTrue(server.targets().stream().anyMatch(target -> target.endsWith("/withdraw")));

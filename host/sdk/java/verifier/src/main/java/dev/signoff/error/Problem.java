@@ -81,10 +81,11 @@ public record Problem(
     /** Returns code, detail, comment and request id on one line. */
     String line() {
         List<String> parts = new ArrayList<>(List.of(code, detail));
-        if (comment != null && !comment.equals(detail)) {
+        if (comment != null && !comment.isEmpty() && !comment.equals(detail)) {
             parts.add(comment);
         }
-        String line = Printable.of(String.join(": ", parts));
+        parts.replaceAll(Printable::of);
+        String line = String.join(": ", parts);
         return requestId == null ? line : line + " (request " + Printable.of(requestId) + ")";
     }
 }

@@ -40,7 +40,7 @@ public record Key(
      *
      * @param text JSON
      * @return the keys
-     * @throws IllegalArgumentException for any other text; the message contains no key material
+     * @throws IllegalArgumentException for any other text, and for keys with a private half; the message contains no key material
      */
     public static List<Key> parse(String text) {
         Object value;
@@ -60,6 +60,11 @@ public record Key(
         for (Object item : items) {
             if (!(item instanceof Map<?, ?> entry)) {
                 throw new IllegalArgumentException("a key is not an object");
+            }
+            // In a list of `signoff key list` it is true or false.
+            if (entry.get("private") instanceof String) {
+                throw new IllegalArgumentException("the keys contain a private key: pin public keys only, as "
+                        + "`signoff key list --json` prints them");
             }
             if (materialOf(entry) != null) {
                 keys.add(of(entry));

@@ -51,6 +51,9 @@ class ErrorsTest {
         SignoffException error = Problem.of("rejected", "a\u001b[2Jb").commented("c\nd\u202ee").exception();
         assertEquals("rejected: a\\u{1b}[2Jb: c\\u{a}d\\u{202e}e", error.getMessage());
         assertEquals("c\nd\u202ee", error.comment());
+        SignoffException longest = Problem.of("rejected", "a").commented("x".repeat(4096)).exception();
+        assertEquals("rejected: a: " + "x".repeat(1000) + "…", longest.getMessage());
+        assertEquals("policy-denied: why", Problem.of("policy-denied", "why").commented("why").exception().getMessage());
     }
 
     @Test

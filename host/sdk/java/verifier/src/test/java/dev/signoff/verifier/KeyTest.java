@@ -3,6 +3,7 @@ package dev.signoff.verifier;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.List;
 import org.junit.jupiter.api.Test;
@@ -36,6 +37,18 @@ class KeyTest {
     void refuses_other_texts_without_quoting_them(String text) {
         IllegalArgumentException refused = assertThrows(IllegalArgumentException.class, () -> Key.parse(text));
         assertFalse(refused.toString().contains("secret-material"));
+    }
+
+    @Test
+    void refuses_private_keys_and_not_the_mark_of_a_list() {
+        String entry = ENTRY.replace("\"groups\"", "\"private\":\"secret-material\",\"groups\"");
+        for (String text : List.of(entry, "[" + entry + "]", "{\"keys\":[" + entry + "]}", "{\"items\":[" + entry + "]}")) {
+            IllegalArgumentException refused = assertThrows(IllegalArgumentException.class, () -> Key.parse(text));
+            assertTrue(refused.getMessage().contains("contain a private key"), refused.getMessage());
+            assertFalse(refused.toString().contains("secret-material"));
+        }
+        assertEquals(List.of(ANN), Key.parse(entry.replace("\"secret-material\"", "true")));
+        assertEquals(List.of(ANN), Key.parse(entry.replace("\"secret-material\"", "null")));
     }
 
     @Test
