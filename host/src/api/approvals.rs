@@ -14,7 +14,7 @@ use super::body::{
     WithdrawBody,
 };
 use super::command::Command;
-use super::held::Address;
+use super::held::{Address, HeldFor};
 use super::params::{Id, Params};
 use super::problem::Problem;
 use super::reply::{answer, exact_json, json_answer};
@@ -102,7 +102,7 @@ pub(super) async fn list(State(app): State<App>, caller: Caller, params: Params)
 pub(super) async fn show(
     State(app): State<App>,
     caller: Caller,
-    Address(address): Address,
+    address: Address,
     Id(id): Id,
     params: Params,
 ) -> Handled {
@@ -113,7 +113,7 @@ pub(super) async fn show(
     }
     app.service.approvals.readable(&caller, id).await?;
     if let Some(seconds) = params.number("wait", WAIT_SECONDS_MAX)?.filter(|seconds| *seconds > 0) {
-        let _held = app.held.begin(&caller, address)?;
+        let _held = app.held.begin(&caller, &address, HeldFor::Wait)?;
         wait(&app, &caller, id, unwanted, Duration::from_secs(seconds)).await?;
         app.admits_still(&caller).await?;
     }
