@@ -24,6 +24,7 @@ pub mod identity;
 pub mod keys;
 pub mod ledger;
 pub mod log_key;
+pub mod logging;
 pub mod measure;
 pub mod modules;
 pub mod policy;

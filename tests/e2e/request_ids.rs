@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde_json::{Value, json};
 use ureq::http::Method;
 
-use crate::support::{Home, Raw, SERVE, Server, claim_body, home_and_server, text, until};
+use crate::support::{Home, Raw, SERVE, Server, claim_body, home_and_server, log_of, text, until};
 
 #[test]
 fn every_answer_has_a_request_id() {
@@ -69,16 +69,21 @@ fn a_failure_is_logged_once_with_its_cause_and_answered_without_it() {
     missing.refused("not-found");
     // Lines come in order: with this one, all before it are there.
     claim("last-4711").refused("keyring-unavailable");
-    until("the last failure is logged", || server.printed().contains("last-4711").then_some(()));
+    until("the last failure is logged", || {
+        let failed = server.log_of("request failed");
+        failed.iter().any(|line| line["request_id"] == "last-4711").then_some(())
+    });
     let printed = server.printed();
-    let lines: Vec<&str> = printed.lines().filter(|line| line.contains("mine-4711")).collect();
+    let failed = log_of(&printed, "request failed");
+    let lines: Vec<&Value> =
+        failed.iter().filter(|line| line["request_id"] == "mine-4711").collect();
     let [line] = lines.try_into().unwrap();
-    let line: Value = serde_json::from_str(line).unwrap();
     assert_eq!(line["code"], "keyring-unavailable");
     assert_eq!((&line["status"], &line["method"]), (&json!(503), &json!("POST")));
     assert_eq!(line["route"], "/api/v1/approvals/{id}/execute");
-    assert!(text(&line, "cause").contains("signoff.keys.json"), "{line}");
-    assert!(!printed.contains("theirs-4711") && !printed.contains('\u{1b}'), "{printed}");
+    assert!(text(line, "cause").contains("signoff.keys.json"), "{line}");
+    assert!(failed.iter().all(|line| line["request_id"] != "theirs-4711"), "{failed:?}");
+    assert!(!printed.contains('\u{1b}'), "{printed}");
 }
 
 /// `/readyz` needs no token: it must not fill the log.

@@ -43,7 +43,7 @@ fn flips(client: &Client, least: usize) -> Vec<Value> {
 
 fn counted(client: &Client, result: &str) -> u64 {
     let metrics = client.get("/metrics").body;
-    let line = format!("signoff_shadow_total_now{{result=\"{result}\"}} ");
+    let line = format!("signoff_shadow_evaluations_total{{result=\"{result}\"}} ");
     let found = metrics.lines().find_map(|text| text.strip_prefix(&line));
     found.unwrap_or_else(|| panic!("{metrics}")).parse().unwrap()
 }

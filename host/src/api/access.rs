@@ -11,6 +11,8 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use super::metrics::method_of;
+use super::observe::RequestNotes;
 use super::params::Id;
 use super::routes::{Access, ROUTES, Route};
 use super::{App, Connection, Origin, RequestId, body, problem};
@@ -38,7 +40,10 @@ pub(super) async fn authorize(
         Ok(caller) => caller,
         Err((caller, refusal)) => {
             match caller {
-                Some(caller) => requested.keep_refusal(&app, &caller, refusal.code).await,
+                Some(caller) => {
+                    note(&request, &caller);
+                    requested.keep_refusal(&app, &caller, refusal.code).await;
+                }
                 None => requested.log_denial(&app, &refusal, &request),
             }
             let (parts, body) = request.into_parts();
@@ -46,6 +51,9 @@ pub(super) async fn authorize(
             return challenged(refusal);
         }
     };
+    if access != Access::Everyone {
+        note(&request, &caller);
+    }
     if let Some(connection) = request.extensions().get::<Arc<Connection>>()
         && let Some(subject) = caller.proven_subject()
     {
@@ -63,6 +71,13 @@ pub(super) async fn authorize(
         requested.keep_refusal(&app, &caller, *code).await;
     }
     response
+}
+
+/// Notes who calls, for the log.
+fn note(request: &Request, caller: &Caller) {
+    if let Some(notes) = request.extensions().get::<Arc<RequestNotes>>() {
+        notes.identify(caller);
+    }
 }
 
 /// The parts of a request that decide access, and that the audit log records.
@@ -115,7 +130,7 @@ impl Requested {
     fn log_denial(&self, app: &App, refusal: &Refusal, request: &Request) {
         if refusal.code == Code::UNAUTHENTICATED {
             let connection = request.extensions().get::<Arc<Connection>>().map(Arc::as_ref);
-            let operation = format!("{} {}", self.method, self.route);
+            let operation = format!("{} {}", method_of(request), self.route);
             app.denials.log(refusal, connection, request.extensions().get(), &operation);
         }
     }

@@ -12,7 +12,7 @@ use super::approval::{Approval, List, Verification};
 use super::body::Json;
 use super::command::Command;
 use super::enums::{ApprovalStatus, BallotDecision, SignatureProfile};
-use super::held::Address;
+use super::held::{Address, HeldFor};
 use super::params::{Id, Params};
 use super::reply::{answer, exact_json, json_answer};
 use super::requests::{
@@ -111,7 +111,7 @@ pub(super) async fn list(State(app): State<App>, caller: Caller, params: Params)
 pub(super) async fn show(
     State(app): State<App>,
     caller: Caller,
-    Address(address): Address,
+    address: Address,
     Id(id): Id,
     params: Params,
 ) -> Handled {
@@ -122,7 +122,7 @@ pub(super) async fn show(
     }
     app.service.approvals.readable(&caller, id).await?;
     if let Some(seconds) = params.number("wait", WAIT_SECONDS_MAX)?.filter(|seconds| *seconds > 0) {
-        let _held = app.held.begin(&caller, address)?;
+        let _held = app.held.begin(&caller, &address, HeldFor::Wait)?;
         wait(&app, &caller, id, unwanted, Duration::from_secs(seconds)).await?;
         app.admits_still(&caller).await?;
     }

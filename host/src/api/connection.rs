@@ -28,6 +28,11 @@ impl Connection {
         self.address
     }
 
+    /// Returns where it comes from, for the log.
+    pub(crate) fn peer(&self) -> String {
+        peer_of(self.address)
+    }
+
     /// Returns whether it is one of the last, which are for admins and health checks.
     pub fn is_reserved(&self) -> bool {
         self.is_reserved
@@ -52,4 +57,9 @@ impl Connection {
     pub async fn ended(&self) {
         self.ended.notified().await;
     }
+}
+
+/// Returns where a connection comes from, for the log: an address, or `unix`.
+pub(crate) fn peer_of(address: Option<IpAddr>) -> String {
+    address.map_or_else(|| "unix".to_owned(), |address| address.to_string())
 }

@@ -1,27 +1,15 @@
 //! The log of callers who were not authenticated: a line for each, but only so many.
 
-use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
-
 use signoff_core::deceptive::in_one_line;
 
 use super::{Connection, RequestId};
-use crate::rate::Rate;
+use crate::logging::Limited;
 use crate::refusal::Refusal;
 
 /// Limits the lines about callers who were not authenticated: one of them sends thousands of
 /// requests a second.
-#[derive(Debug)]
-pub(super) struct Denials {
-    start: Instant,
-    rate: Mutex<Rate>,
-}
-
-impl Default for Denials {
-    fn default() -> Self {
-        Self { start: Instant::now(), rate: Mutex::new(Rate::new(0)) }
-    }
-}
+#[derive(Debug, Default)]
+pub(super) struct Denials(Limited);
 
 impl Denials {
     /// Logs one line with the address and, where it is known, the token's id.
@@ -32,17 +20,13 @@ impl Denials {
         request_id: Option<&RequestId>,
         operation: &str,
     ) {
-        let now = self.start.elapsed().as_secs();
-        let mut rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(unlogged) = rate.take(now) else { return };
-        drop(rate);
-        let address = connection.and_then(|connection| connection.address());
+        let Some(unlogged) = self.0.take() else { return };
         tracing::warn!(
-            address = address.map_or_else(|| "unix".to_owned(), |address| address.to_string()),
-            request_id = request_id.map(RequestId::as_str).unwrap_or_default(),
+            peer = connection.map(Connection::peer),
+            request_id = request_id.map(RequestId::as_str),
             operation,
             cause = in_one_line(&refusal.reason()),
-            unlogged,
+            unlogged = (unlogged > 0).then_some(unlogged),
             "unauthenticated"
         );
     }

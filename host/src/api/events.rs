@@ -13,7 +13,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::App;
-use super::held::{Address, HeldRequest};
+use super::held::{Address, HeldFor, HeldRequest};
 use super::params::Params;
 use super::shown::AuditPage;
 use crate::caller::Caller;
@@ -37,10 +37,10 @@ const AUDIT_BYTES_MAX: usize = 8 << 20;
 pub(super) async fn stream(
     State(app): State<App>,
     caller: Caller,
-    Address(address): Address,
+    address: Address,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let held = app.held.begin(&caller, address)?;
+    let held = app.held.begin(&caller, &address, HeldFor::Stream)?;
     let newest = app.service.ledger.head().await?.entries;
     let after = match headers.get("last-event-id") {
         None => newest,

@@ -15,7 +15,7 @@ use super::approval::Requirement;
 use super::approvals::WAIT_SECONDS_MAX;
 use super::command::Command;
 use super::enums::ViolationType;
-use super::held::Address;
+use super::held::{Address, HeldFor};
 use super::params::Params;
 use super::reply::{answer, json_answer};
 use super::requests::{DecisionsBody, EvaluateBody};
@@ -113,13 +113,13 @@ pub(super) async fn evaluate(
 pub(super) async fn policy(
     State(app): State<App>,
     caller: Caller,
-    Address(address): Address,
+    address: Address,
     params: Params,
 ) -> Result<Response, Refusal> {
     params.known(&["wait", "while"])?;
     let seconds = params.number("wait", WAIT_SECONDS_MAX)?.filter(|seconds| *seconds > 0);
     if let (Some(seconds), Some(unwanted)) = (seconds, params.get("while")) {
-        let _held = app.held.begin(&caller, address)?;
+        let _held = app.held.begin(&caller, &address, HeldFor::Wait)?;
         wait(&app, &caller, unwanted, Duration::from_secs(seconds)).await?;
         app.admits_still(&caller).await?;
     }

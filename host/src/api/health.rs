@@ -4,9 +4,10 @@ use std::sync::LazyLock;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 
+use super::metrics::Exposition;
 use super::reply::json_answer;
 use super::shown::{Health, JsonObject, Readiness};
 use super::{App, document};
@@ -34,13 +35,18 @@ pub(super) async fn readyz(State(app): State<App>) -> Result<Response, Refusal> 
     Ok(json_answer(200, ready.to_string()))
 }
 
-/// Get metrics in Prometheus' text format.
+/// Get metrics in Prometheus' text format, or as OpenMetrics.
 #[utoipa::path(get, path = "/metrics", tag = "operation", operation_id = "get_metrics",
-    responses((status = 200, content_type = "application/openmetrics-text", body = String, description = "OpenMetrics text.")))]
-pub(super) async fn metrics(State(app): State<App>) -> Result<Response, Refusal> {
-    let text = app.metrics.render(&app.service).await?;
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
+    responses((status = 200, content((String = "text/plain"), (String = "application/openmetrics-text")),
+        description = "Prometheus' text format 0.0.4, or OpenMetrics 1.0.0 if `Accept` prefers it.")))]
+pub(super) async fn metrics(
+    State(app): State<App>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let format = Exposition::accepted(&headers);
+    let text = app.metrics.render(&app, format).await?;
+    let headers = [(header::CONTENT_TYPE, format.content_type()), (header::VARY, "accept")];
+    Ok((headers, text).into_response())
 }
 
 /// Get this document.

@@ -4,12 +4,14 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
 use super::Connection;
+use super::observe::RequestNotes;
 use crate::caller::Caller;
 use crate::code::Code;
 use crate::refusal::Refusal;
@@ -24,7 +26,20 @@ const OF_ALL_MAX: usize = 512;
 
 /// The waits and streams that are open.
 #[derive(Debug, Default)]
-pub(super) struct HeldRequests(Mutex<HashMap<Holder, usize>>);
+pub(super) struct HeldRequests {
+    by_holder: Mutex<HashMap<Holder, usize>>,
+    waits: AtomicU64,
+    streams: AtomicU64,
+}
+
+/// What a request is held for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HeldFor {
+    /// A change of an approval or of the policy.
+    Wait,
+    /// Audit entries, one after the other.
+    Stream,
+}
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Holder {
@@ -34,14 +49,20 @@ enum Holder {
     Address(Option<IpAddr>),
 }
 
-/// Where a request comes from; `None` over a Unix socket and in process.
-pub(super) struct Address(pub(super) Option<IpAddr>);
+/// Where a request comes from, and what its line in the log says of it.
+#[derive(Default)]
+pub(super) struct Address {
+    /// `None` over a Unix socket and in process.
+    ip: Option<IpAddr>,
+    notes: Option<Arc<RequestNotes>>,
+}
 
 /// One wait or stream; dropping it ends it.
 #[derive(Debug)]
 pub(super) struct HeldRequest {
     all: Arc<HeldRequests>,
     holder: Holder,
+    held_for: HeldFor,
 }
 
 impl HeldRequests {
@@ -51,11 +72,12 @@ impl HeldRequests {
     pub(super) fn begin(
         self: &Arc<Self>,
         caller: &Caller,
-        address: Option<IpAddr>,
+        address: &Address,
+        held_for: HeldFor,
     ) -> Result<HeldRequest, Refusal> {
         let (holder, most) = match caller.proven_subject() {
             Some(subject) => (Holder::Subject(subject.to_ascii_lowercase()), HELD_OF_SUBJECT_MAX),
-            None => (Holder::Address(address), OF_ADDRESS_MAX),
+            None => (Holder::Address(address.ip), OF_ADDRESS_MAX),
         };
         let mut held = self.held();
         if held.get(&holder).is_some_and(|count| *count >= most) {
@@ -74,11 +96,29 @@ impl HeldRequests {
             ));
         }
         *held.entry(holder.clone()).or_default() += 1;
-        Ok(HeldRequest { all: Arc::clone(self), holder })
+        drop(held);
+        self.of(held_for).fetch_add(1, Ordering::Relaxed);
+        if let Some(notes) = &address.notes {
+            notes.hold();
+        }
+        Ok(HeldRequest { all: Arc::clone(self), holder, held_for })
+    }
+
+    /// Returns how many there are of each kind.
+    pub(super) fn counts(&self) -> [(&'static str, u64); 2] {
+        let count = |held_for| self.of(held_for).load(Ordering::Relaxed);
+        [("wait", count(HeldFor::Wait)), ("stream", count(HeldFor::Stream))]
+    }
+
+    fn of(&self, held_for: HeldFor) -> &AtomicU64 {
+        match held_for {
+            HeldFor::Wait => &self.waits,
+            HeldFor::Stream => &self.streams,
+        }
     }
 
     fn held(&self) -> MutexGuard<'_, HashMap<Holder, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.by_holder.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -87,12 +127,16 @@ impl<S: Send + Sync> FromRequestParts<S> for Address {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         let connection = parts.extensions.get::<Arc<Connection>>();
-        Ok(Self(connection.and_then(|connection| connection.address())))
+        Ok(Self {
+            ip: connection.and_then(|connection| connection.address()),
+            notes: parts.extensions.get().cloned(),
+        })
     }
 }
 
 impl Drop for HeldRequest {
     fn drop(&mut self) {
+        self.all.of(self.held_for).fetch_sub(1, Ordering::Relaxed);
         let mut held = self.all.held();
         if let Some(count) = held.get_mut(&self.holder) {
             *count -= 1;
@@ -108,6 +152,10 @@ impl Drop for HeldRequest {
 mod tests {
     use super::*;
     use crate::caller::Holder as Token;
+
+    fn begin(all: &Arc<HeldRequests>, caller: &Caller) -> Result<HeldRequest, Refusal> {
+        all.begin(caller, &Address::default(), HeldFor::Wait)
+    }
 
     fn caller(subject: &str) -> Caller {
         with_roles(subject, &[])
@@ -128,15 +176,17 @@ mod tests {
         let subjects = ["ann@company.com", "Ann@Company.com"].into_iter().cycle();
         let mut held: Vec<_> = subjects
             .take(HELD_OF_SUBJECT_MAX)
-            .map(|subject| all.begin(&caller(subject), None).unwrap())
+            .map(|subject| begin(&all, &caller(subject)).unwrap())
             .collect();
-        let refused = all.begin(&caller("ANN@company.com"), None).unwrap_err();
+        let refused = begin(&all, &caller("ANN@company.com")).unwrap_err();
         assert_eq!(refused.code, Code::RATE_LIMITED);
-        held.push(all.begin(&caller("ben@company.com"), None).unwrap());
+        held.push(begin(&all, &caller("ben@company.com")).unwrap());
         held.remove(0);
-        held.push(all.begin(&caller("ann@company.com"), None).unwrap());
+        held.push(begin(&all, &caller("ann@company.com")).unwrap());
+        assert_eq!(all.counts(), [("wait", HELD_OF_SUBJECT_MAX as u64 + 1), ("stream", 0)]);
         drop(held);
         assert!(all.held().is_empty());
+        assert_eq!(all.counts(), [("wait", 0), ("stream", 0)]);
     }
 
     #[test]
@@ -144,12 +194,15 @@ mod tests {
         let all = Arc::<HeldRequests>::default();
         let addresses: Vec<IpAddr> =
             ["127.0.0.1", "127.0.0.2", "127.0.0.3"].iter().map(|a| a.parse().unwrap()).collect();
-        let begin = |number: usize| all.begin(&Caller::local(), addresses.get(number).copied());
-        let mut held: Vec<_> = (0..OF_ADDRESS_MAX).map(|_| begin(0).unwrap()).collect();
-        assert!(begin(0).is_err());
-        held.extend((OF_ADDRESS_MAX..OF_ALL_MAX).map(|_| begin(1).unwrap()));
-        assert!(begin(2).is_err());
-        assert!(all.begin(&caller("ann@company.com"), None).is_err());
-        all.begin(&with_roles("admin@company.com", &[Role::Admin]), None).unwrap();
+        let begin_at = |number: usize| {
+            let address = Address { ip: addresses.get(number).copied(), notes: None };
+            all.begin(&Caller::local(), &address, HeldFor::Stream)
+        };
+        let mut held: Vec<_> = (0..OF_ADDRESS_MAX).map(|_| begin_at(0).unwrap()).collect();
+        assert!(begin_at(0).is_err());
+        held.extend((OF_ADDRESS_MAX..OF_ALL_MAX).map(|_| begin_at(1).unwrap()));
+        assert!(begin_at(2).is_err());
+        assert!(begin(&all, &caller("ann@company.com")).is_err());
+        begin(&all, &with_roles("admin@company.com", &[Role::Admin])).unwrap();
     }
 }

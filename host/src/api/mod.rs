@@ -20,6 +20,7 @@ mod index;
 mod log;
 mod metrics;
 mod modules;
+mod observe;
 mod params;
 mod problem;
 mod reply;
@@ -42,6 +43,7 @@ use crate::service::Service;
 
 use denials::Denials;
 use held::HeldRequests;
+use observe::{AccessLog, Failures};
 
 pub(crate) use guard::is_loopback_name;
 
@@ -53,9 +55,10 @@ pub use enums::{
     ApprovalStatus, BallotDecision, ExecutionOutcome, KeyAlgorithm, KeyStatus, KeyUse, ModuleSlot,
     ModuleState, ReportedOutcome, SignatureProfile, ViolationType,
 };
+pub(crate) use connection::peer_of;
 pub use guardrails::{Details, Evaluation};
 pub use held::HELD_OF_SUBJECT_MAX;
-pub use metrics::{CertificateTimes, Metrics};
+pub use metrics::{CertificateTimes, ConnectionFailure, Metrics};
 pub use problem::{FailureReason, Problem};
 pub use request_id::RequestId;
 pub use routes::{Access, ROUTES, Route};
@@ -83,6 +86,10 @@ pub struct App {
     pub origin: Origin,
     held: Arc<HeldRequests>,
     denials: Arc<Denials>,
+    access_log: Arc<AccessLog>,
+    failures: Arc<Failures>,
+    /// Whether the log names the address that a proxy adds.
+    behind_proxy: bool,
 }
 
 impl App {
@@ -93,7 +100,23 @@ impl App {
         stopping: watch::Receiver<bool>,
         origin: Origin,
     ) -> Self {
-        Self { service, metrics, stopping, origin, held: Arc::default(), denials: Arc::default() }
+        Self {
+            service,
+            metrics,
+            stopping,
+            origin,
+            held: Arc::default(),
+            denials: Arc::default(),
+            access_log: Arc::default(),
+            failures: Arc::default(),
+            behind_proxy: false,
+        }
+    }
+
+    /// Sets whether a reverse proxy is in front, which adds the client's address.
+    #[must_use]
+    pub fn behind_proxy(self, behind_proxy: bool) -> Self {
+        Self { behind_proxy, ..self }
     }
 }
 
@@ -119,11 +142,12 @@ pub fn router(app: App) -> Router {
         // each request some allocations.
         .layer((DefaultBodyLimit::disable(), CatchPanicLayer::custom(problem::panicked)))
         .route_layer((
-            middleware::from_fn_with_state(app.clone(), metrics::measure),
+            middleware::map_response(observe::answered_in_time),
             middleware::from_fn_with_state(app.clone(), access::authorize),
         ))
         .layer((
             middleware::from_fn(request_id::identify),
+            middleware::from_fn_with_state(app.clone(), observe::observe),
             middleware::from_fn_with_state(app.clone(), guard::guard),
         ))
         .with_state(app)

@@ -108,6 +108,9 @@ impl Approvals {
             } else {
                 None
             };
+            let from = stored.summary.status;
+            let waited = now.saturating_sub(stored.summary.requested_at);
+            let to = transition.summary.status.clone();
             let change = ApprovalChange {
                 by: Deciders {
                     verifier: &verifier,
@@ -119,6 +122,9 @@ impl Approvals {
                 at: now,
             };
             if let Some(reply) = self.ledger.commit(caller, change, idempotency).await? {
+                if !reply.replayed {
+                    self.count_decision(from, &to, waited);
+                }
                 return Ok(reply);
             }
         }

@@ -11,6 +11,7 @@ mod expire;
 mod quota;
 mod read;
 mod request;
+mod timing;
 mod view;
 
 use std::sync::Arc;
@@ -30,6 +31,7 @@ pub use decide::Ballot;
 pub use execute::{Attempt, Claim, Outcome};
 pub use read::{Filter, LostKey, Page, PayloadQuery};
 pub use request::NewApproval;
+pub use timing::{Decided, DecisionTimes};
 
 /// The approvals of a store.
 pub struct Approvals {
@@ -44,6 +46,7 @@ pub struct Approvals {
     /// The minimum requirement of every approval.
     floor: Floor,
     quotas: Quotas,
+    decision_times: DecisionTimes,
 }
 
 impl Approvals {
@@ -64,6 +67,7 @@ impl Approvals {
             accept: config.signatures.accept.clone().into(),
             floor: config.requirement.clone(),
             quotas: Quotas::new(config.quotas),
+            decision_times: timing::none(),
         }
     }
 

@@ -186,12 +186,40 @@ pub static SETTINGS: &[Setting] = &[
         ..BASE
     },
     Setting {
+        name: "log.format",
+        flag: flag("log-format"),
+        variable: Some("SIGNOFF_LOG_FORMAT"),
+        kind: Kind::OneOf(&["text", "json"]),
+        example: "\"json\"",
+        about: "The format of the log on standard error; unset, it is text, and JSON with --json",
+        ..BASE
+    },
+    Setting {
+        name: "log.level",
+        flag: flag("log-level"),
+        variable: Some("SIGNOFF_LOG_LEVEL"),
+        kind: Kind::OneOf(&["error", "warn", "info", "debug"]),
+        default: Some("info"),
+        example: "\"warn\"",
+        about: "The least severe lines of the log; `info` has a line per request, `debug` also those of probes",
+        ..BASE
+    },
+    Setting {
+        name: "log.no_events",
+        flag: flag("no-events"),
+        variable: Some("SIGNOFF_NO_EVENTS"),
+        default: Some("false"),
+        example: "true",
+        about: "Do not print audit entries on standard output",
+        ..BASE
+    },
+    Setting {
         name: "log.quiet",
         flag: Some(Flag { long: "quiet", short: Some('q'), global: false }),
         variable: Some("SIGNOFF_QUIET"),
         default: Some("false"),
         example: "true",
-        about: "Do not print a line per event",
+        about: "Print warnings and errors only: no audit entries, and no start lines except that of --json",
         ..BASE
     },
     Setting {

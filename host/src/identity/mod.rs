@@ -3,4 +3,6 @@
 pub mod token;
 mod tokens;
 
-pub use tokens::{NewToken, TOKEN_SECONDS_MAX, TokenRow, Tokens, token_rows, tokens_required};
+pub use tokens::{
+    InForce, NewToken, TOKEN_SECONDS_MAX, TokenRow, Tokens, token_rows, tokens_required,
+};

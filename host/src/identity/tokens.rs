@@ -84,12 +84,32 @@ struct TokenIndex(RwLock<Option<Known>>);
 struct Known {
     ids: HashMap<String, String>,
     subjects: HashMap<String, String>,
+    /// Tokens that are not revoked, with their expiry.
+    unrevoked: HashMap<String, Option<u64>>,
+}
+
+/// The tokens that are neither revoked nor expired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InForce {
+    /// How many there are.
+    pub count: usize,
+    /// When the next of them expires, in unix seconds.
+    pub next_expiry: Option<u64>,
 }
 
 impl Known {
     fn add(&mut self, row: TokenRow) {
         self.subjects.entry(row.subject.to_ascii_lowercase()).or_insert(row.subject);
+        // A row that was read before the token was revoked may be added after.
+        if row.revoked_at.is_none() && !self.ids.contains_key(&row.hash) {
+            self.unrevoked.insert(row.id.clone(), row.expires_at);
+        }
         self.ids.insert(row.hash, row.id);
+    }
+
+    fn in_force(&self, now: u64) -> InForce {
+        let in_force = self.unrevoked.values().filter(|expiry| expiry.is_none_or(|at| at > now));
+        InForce { count: in_force.clone().count(), next_expiry: in_force.flatten().min().copied() }
     }
 }
 
@@ -281,6 +301,10 @@ impl Tokens {
             let revoked = self.ledger.note_at(now, caller, note, idempotency).await;
             let after = self.ledger.store().row(RowKind::Token, id).await?;
             self.revocations.send_modify(|count| *count += 1);
+            // Filled first: a row that was read before the revocation must not be added after it.
+            if revoked.is_ok() && self.fill_index().await.is_ok() {
+                self.index.revoke(id);
+            }
             if revoked.is_ok() || after.is_none_or(|after| after.entry == stored.entry) {
                 return revoked;
             }
@@ -289,6 +313,16 @@ impl Tokens {
             Code::STORE_UNAVAILABLE,
             "too many concurrent changes to this token; retry",
         ))
+    }
+
+    /// Returns how many tokens are in force, and when the next of them expires.
+    ///
+    /// # Errors
+    ///
+    /// `store-unavailable`.
+    pub async fn in_force(&self) -> Result<InForce, Refusal> {
+        self.fill_index().await?;
+        Ok(self.index.in_force(self.ledger.now()))
     }
 
     /// Lists tokens after `after`, in order of creation.
@@ -371,6 +405,18 @@ impl TokenIndex {
     fn find(&self, hash: &str) -> Option<Option<String>> {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
         known.as_ref().map(|known| known.ids.get(hash).cloned())
+    }
+
+    fn in_force(&self, now: u64) -> InForce {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        known.as_ref().map_or(InForce { count: 0, next_expiry: None }, |known| known.in_force(now))
+    }
+
+    fn revoke(&self, id: &str) {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.as_mut() {
+            known.unrevoked.remove(id);
+        }
     }
 
     fn is_filled(&self) -> bool {

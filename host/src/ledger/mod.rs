@@ -14,7 +14,7 @@ use std::sync::Arc;
 use crate::caller::Caller;
 use crate::clock::Clock;
 use crate::refusal::Refusal;
-use crate::store::{CommittedChange, Head, Store};
+use crate::store::{CommittedChange, Head, Store, Usage};
 use crate::verifier::ActiveVerifier;
 
 pub(crate) use commit::ApprovalChange;
@@ -69,6 +69,11 @@ impl Ledger {
     /// `store-unavailable`.
     pub async fn head(&self) -> Result<Head, Refusal> {
         Ok(self.store.head().await?)
+    }
+
+    /// Returns the size of the store and the work of its writer, as far as known.
+    pub fn usage(&self) -> Option<Usage> {
+        self.store.usage()
     }
 
     /// Returns the deployment's name.

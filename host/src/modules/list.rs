@@ -180,7 +180,7 @@ impl Modules {
     }
 
     /// Returns why the active module of a slot cannot be used, if so.
-    fn failing(&self, slot: Slot) -> Option<String> {
+    pub(super) fn failing(&self, slot: Slot) -> Option<String> {
         match slot {
             Slot::Verifier => self.verifier.current().why_broken().map(str::to_owned),
             Slot::Policy => match self.policy_now().active {

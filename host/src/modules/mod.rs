@@ -23,6 +23,7 @@
 
 mod activate;
 mod audit_fields;
+mod in_use;
 mod inspect;
 mod list;
 mod prepare;
@@ -57,6 +58,7 @@ use crate::role::Role;
 use crate::verifier::ActiveVerifier;
 
 pub use crate::engine::WASM_BYTES_MAX;
+pub use in_use::ActiveModule;
 pub use inspect::{Inspected, inspect};
 pub use push::NewModule;
 pub use signed::{Signed, sign};

@@ -2,6 +2,7 @@
 //! graceful shutdown.
 
 mod chain;
+mod failures;
 mod listen;
 mod places;
 mod tls;
@@ -9,6 +10,7 @@ mod unix;
 
 use std::future::poll_fn;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -24,7 +26,8 @@ use tokio::sync::watch;
 use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt;
 
-use crate::api::{Connection, Metrics};
+use crate::api::{Connection, ConnectionFailure, Metrics};
+use failures::Failures;
 use listen::Accepted;
 use places::{Place, Places};
 
@@ -67,6 +70,8 @@ pub async fn serve(
     mut stop: watch::Receiver<bool>,
 ) {
     let graceful = GracefulShutdown::new();
+    metrics.set_connections_max(CONNECTIONS_MAX);
+    let failures = Failures::new(Arc::clone(&metrics));
     let places = Places::new(CONNECTIONS_MAX, RESERVED);
     let mut first = 0;
     loop {
@@ -83,38 +88,36 @@ pub async fn serve(
         let (stream, address) = match accepted {
             Accepted::Tcp(stream, address) => (stream, address),
             Accepted::Unix(stream) => {
-                match places.take(None) {
-                    Some(place) => {
-                        let of = Arc::clone(&place.connection);
-                        let connection = connection(stream, router, watcher, of);
-                        tokio::spawn(hold(connection, place, Arc::clone(&metrics)));
+                let held = Holding::of(places.take(None), &failures, &metrics, None);
+                match held {
+                    Some(held) => {
+                        let connection = connection(stream, router, watcher, held.connection());
+                        tokio::spawn(held.until(connection));
                     }
                     None => drop(tokio::spawn(refuse(stream))),
                 }
                 continue;
             }
         };
-        let place = places.take(Some(address));
+        let held = Holding::of(places.take(Some(address)), &failures, &metrics, Some(address));
         // Responses are small and written at once.
         let _ = stream.set_nodelay(true);
-        match (place, &tls) {
-            (Some(place), None) => {
-                let connection = connection(stream, router, watcher, Arc::clone(&place.connection));
-                tokio::spawn(hold(connection, place, Arc::clone(&metrics)));
+        match (held, &tls) {
+            (Some(held), None) => {
+                let connection = connection(stream, router, watcher, held.connection());
+                tokio::spawn(held.until(connection));
             }
-            (Some(place), Some(tls)) => {
+            (Some(held), Some(tls)) => {
                 let (tls, mut stop) = (tls.clone(), stop.clone());
-                let of = Arc::clone(&place.connection);
+                let of = held.connection();
                 let connection = async move {
                     let accepted = tokio::select! {
                         accepted = tls.accept(stream) => accepted,
-                        _ = stop.wait_for(|stop| *stop) => None,
+                        _ = stop.wait_for(|stop| *stop) => return Ok(()),
                     };
-                    if let Some(stream) = accepted {
-                        connection(stream, router, watcher, of).await;
-                    }
+                    connection(accepted.map_err(Ended::Handshake)?, router, watcher, of).await
                 };
-                tokio::spawn(hold(connection, place, Arc::clone(&metrics)));
+                tokio::spawn(held.until(connection));
             }
             (None, None) => drop(tokio::spawn(refuse(stream))),
             (None, Some(_)) => drop(stream),
@@ -145,7 +148,7 @@ async fn connection(
     router: Router,
     watcher: Watcher,
     of: Arc<Connection>,
-) {
+) -> Result<(), Ended> {
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(Arc::clone(&of));
         router.clone().oneshot(request)
@@ -158,18 +161,64 @@ async fn connection(
         .max_buf_size(HEADER_BYTES_MAX)
         .max_headers(HEADERS_MAX)
         .serve_connection(TokioIo::new(Box::pin(stream)), service);
-    // A client that disconnects is not an error.
-    let _ = watcher.watch(connection).await;
+    watcher.watch(connection).await.map_err(Ended::Http)
 }
 
-async fn hold(connection: impl Future<Output = ()>, place: Place, metrics: Arc<Metrics>) {
-    metrics.connections.inc();
-    tokio::select! {
-        () = connection => {}
-        () = place.connection.ended() => {}
+/// Why a connection ended early.
+enum Ended {
+    Handshake(io::Error),
+    Http(hyper::Error),
+}
+
+/// A connection that has a place.
+struct Holding {
+    place: Place,
+    metrics: Arc<Metrics>,
+    failures: Arc<Failures>,
+}
+
+impl Holding {
+    /// Returns a connection with its place; `None`, and notes it, if there is no place.
+    fn of(
+        place: Option<Place>,
+        failures: &Arc<Failures>,
+        metrics: &Arc<Metrics>,
+        address: Option<IpAddr>,
+    ) -> Option<Self> {
+        let Some(place) = place else {
+            failures.note(ConnectionFailure::Full, address, "too many connections are open");
+            return None;
+        };
+        Some(Self { place, metrics: Arc::clone(metrics), failures: Arc::clone(failures) })
     }
-    metrics.connections.dec();
-    drop(place);
+
+    fn connection(&self) -> Arc<Connection> {
+        Arc::clone(&self.place.connection)
+    }
+
+    /// Counts it until it ends, by itself or to make room for another one.
+    async fn until(self, connection: impl Future<Output = Result<(), Ended>>) {
+        let _open = self.metrics.connection();
+        let address = self.place.connection.address();
+        let ended = tokio::select! {
+            ended = connection => ended,
+            () = self.place.connection.ended() => {
+                let cause = "it made room for another connection";
+                return self.failures.note(ConnectionFailure::Replaced, address, cause);
+            }
+        };
+        match ended {
+            Ok(()) => {}
+            Err(Ended::Http(error)) => self.failures.note_error(&error, address),
+            Err(Ended::Handshake(error)) => {
+                let failure = match error.kind() {
+                    io::ErrorKind::UnexpectedEof => ConnectionFailure::Broken,
+                    _ => ConnectionFailure::Tls,
+                };
+                self.failures.note(failure, address, &error.to_string());
+            }
+        }
+    }
 }
 
 async fn refuse(mut stream: impl AsyncWrite + Unpin) {

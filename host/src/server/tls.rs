@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -135,11 +135,15 @@ impl Tls {
         &self.0.certificate
     }
 
-    /// Performs a handshake; `None` if it fails for any reason, or takes too long. Failures are not
-    /// logged: scanners and health checks cause them constantly.
-    pub(super) async fn accept(&self, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
+    /// Performs a handshake.
+    ///
+    /// # Errors
+    ///
+    /// 1. [`io::ErrorKind::TimedOut`] 2. [`io::ErrorKind::UnexpectedEof`] if the client is gone, as
+    ///    scanners and health checks are 3. an error of the protocol
+    pub(super) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         let acceptor = TlsAcceptor::from(self.current().config);
-        timeout(HANDSHAKE_TIME_MAX, acceptor.accept(stream)).await.ok()?.ok()
+        timeout(HANDSHAKE_TIME_MAX, acceptor.accept(stream)).await?
     }
 
     fn current(&self) -> Current {

@@ -65,6 +65,8 @@ pub struct Started {
     pub ended_by_rollback: Option<usize>,
     /// Approvals that ended because a store without a signed head was accepted.
     pub ended_unsigned: Option<usize>,
+    /// The digest of the settings that are in force now.
+    pub settings: String,
     /// Phrases for the settings that are weaker than the recorded ones, and accepted.
     pub weaker_settings: Vec<String>,
     /// The message if the clock is behind the last entry: nothing is written until it has passed
@@ -174,7 +176,7 @@ impl StartChecks {
             // It is updated after everything is recorded.
             self.ledger.gate().open(Reason::Witness);
         }
-        let mut started = Started::default();
+        let mut started = Started { settings: settings.digest(), ..Started::default() };
         if let Some(gap) = gap {
             started.ended_by_clock = Some(self.accept_clock(gap).await?);
         }

@@ -27,6 +27,13 @@ pub(super) struct ToRecord {
     weaker: Vec<String>,
 }
 
+impl ToRecord {
+    /// Returns the digest of all settings.
+    pub(super) fn digest(&self) -> String {
+        self.settings.digest()
+    }
+}
+
 impl StartChecks {
     async fn recorded_settings(&self) -> Result<Recorded, Refusal> {
         let (mut values, mut entries) = (BTreeMap::new(), BTreeMap::new());

@@ -23,6 +23,7 @@ pub use trust::{LogKeys, NoLogKeys, Trust};
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
@@ -105,6 +106,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// Returns the store's metadata. Cheap: nothing is counted.
     async fn head(&self) -> Result<Head, StoreError>;
+
+    /// Returns how large the store is and what its writer did, as far as known.
+    fn usage(&self) -> Option<Usage> {
+        None
+    }
 
     /// Registers a function that is called with each committed change, after readers see the change
     /// and before its caller is answered. The caller may have stopped waiting, so whatever must follow
@@ -339,6 +345,19 @@ pub struct Answer {
 /// caller is answered. If it fails, the waiting callers receive an error and the store stops
 /// accepting writes.
 pub type Witness = Box<dyn FnMut(&str) -> Result<(), String> + Send>;
+
+/// The size of a store, and the work of its writer since it was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// The size of the file in bytes; `None` if it cannot be read.
+    pub file_bytes: Option<u64>,
+    /// The number of commits to disk.
+    pub commits: u64,
+    /// The number of changes in those commits.
+    pub changes: u64,
+    /// The total duration of the commits.
+    pub commit_time: Duration,
+}
 
 /// The metadata of a store.
 #[derive(Clone, Debug, PartialEq, Eq)]

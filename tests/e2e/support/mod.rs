@@ -34,7 +34,7 @@ pub use policies::{
 pub use problems::{title_and_status, titles};
 pub use raw::{Raw, allow_files, open, request_text};
 pub use rows::{change_entry, change_record, edit_record, empty_lists, record, remove_entry};
-pub use server::{SERVE, Server, serve_with_file_size};
+pub use server::{SERVE, Server, log_of, serve_with_file_size};
 pub use sign::{ballot, message, sign, sign_message};
 pub use sign_v2::{KeyV2, message_v2};
 

@@ -68,6 +68,11 @@ impl Server {
         self.printed.lock().unwrap().clone()
     }
 
+    /// Returns the lines of its log so far that have a message.
+    pub fn log_of(&self, message: &str) -> Vec<Value> {
+        log_of(&self.printed(), message)
+    }
+
     /// The id of its process.
     pub fn id(&self) -> u32 {
         self.child.id()
@@ -130,6 +135,12 @@ impl Drop for Server {
             eprintln!("the server printed:\n{}", self.printed());
         }
     }
+}
+
+/// Returns the lines of a log with a message, among all that a server printed.
+pub fn log_of(printed: &str, message: &str) -> Vec<Value> {
+    let lines = printed.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines.filter(|line| line["message"] == message).collect()
 }
 
 /// Starts a server whose files may not grow past a size in KiB.

@@ -6,11 +6,12 @@ use std::time::Duration;
 use anyhow::anyhow;
 use clap::Args;
 
-use super::super::entry::EntryLine;
+use super::super::entry::{BallotCount, EntryLine};
 use super::super::screen::Screen;
 use super::super::transport::Transport;
 use super::super::{Exit, exit::Failure, output};
 use super::{Item, PAGE, page};
+use crate::id::ApprovalId;
 
 /// Polling interval of `--follow`.
 const LOOK: Duration = Duration::from_millis(500);
@@ -55,11 +56,18 @@ fn print(transport: &Transport, item: &Item) {
         return output::line(&format!("{{\"number\":{number},\"entry\":{entry}}}"));
     }
     let entry = EntryLine::read(item.entry.get()).unwrap_or_default();
+    // One of several ballots. Of the last one, the status says enough: a log has many of them.
+    let ballot = entry.ballot().filter(|_| entry.is_pending());
+    let count = ballot.and_then(|(approval, approver)| {
+        let id = ApprovalId::parse(approval)?;
+        let view = transport.get(&format!("/api/v1/approvals/{id}")).ok()?;
+        BallotCount::of(&view, approver)
+    });
     let columns = [
         entry.at().map(str::to_owned),
         entry.event().map(str::to_owned),
         entry.subject(),
-        entry.result(),
+        entry.result(count),
         entry.actor().map(str::to_owned),
     ];
     let columns = columns.map(|column| column.unwrap_or_else(|| "-".to_owned()));

@@ -86,11 +86,11 @@ pub(super) fn run(args: &DemoArgs) -> Result<Exit, Failure> {
     if args.keep && result.is_ok() && differences == 0 {
         invite(&running.url, &secret);
         runtime.block_on(async {
-            interruption()?.await;
+            let _ = interruption()?.await;
             Ok::<_, Failure>(())
         })?;
     }
-    runtime.block_on(running.stop());
+    runtime.block_on(running.stop("end of the demo"));
     result?;
     Ok(if differences == 0 { Exit::Done } else { Exit::Failed })
 }

@@ -32,9 +32,6 @@ impl Running {
                 "certificate": self.certificates.as_ref().map(|of| of.fingerprint()),
             });
             output::line(&facts.to_string());
-            if let Some(why) = &self.unauthenticated {
-                output::note(&format!("rows of the store are not authenticated: {why}"));
-            }
             return;
         }
         output::line(&format!("signoff serves {}", self.url));

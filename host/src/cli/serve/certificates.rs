@@ -2,8 +2,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
+use signoff_core::deceptive::in_one_line;
+
 use crate::api::{CertificateTimes, Metrics};
-use crate::cli::output;
 use crate::clock::{Clock, SystemClock};
 use crate::server::{CertificateProblem, Tls, ValidityPeriod};
 
@@ -36,8 +37,12 @@ impl Certificates {
         let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
         let (result, fingerprint) = (self.tls.reload(), self.tls.fingerprint());
         match result {
-            Ok(()) => output::note(&format!("TLS certificate reloaded: {fingerprint}")),
-            Err(e) => output::note(&format!("{e}; still using the certificate {fingerprint}")),
+            Ok(()) => tracing::info!(fingerprint, "TLS certificate reloaded"),
+            Err(e) => tracing::error!(
+                cause = in_one_line(&e.to_string()),
+                fingerprint,
+                "TLS certificate not reloaded; still using the old one"
+            ),
         }
         self.measure();
         reported.clear();
@@ -60,7 +65,12 @@ impl Certificates {
         let problems = self.tls.chain().problems(SystemClock.now());
         for problem in problems.iter().filter(|problem| !reported.contains(problem)) {
             let file = self.tls.certificate_file().display();
-            output::note(&format!("TLS certificate `{file}`: {problem}; {}", problem.fix()));
+            tracing::warn!(
+                file = in_one_line(&file.to_string()),
+                problem = problem.to_string(),
+                fix = problem.fix(),
+                "TLS certificate problem"
+            );
         }
         *reported = problems;
     }

@@ -4,6 +4,7 @@ mod announce;
 mod certificates;
 mod events;
 mod health;
+mod log_settings;
 mod opening;
 mod running;
 mod server_settings;
@@ -16,14 +17,16 @@ use std::sync::Arc;
 use anyhow::anyhow;
 use clap::Args;
 
+use self::events::Events;
 use self::opening::KeyringFile;
 use self::service_manager::ServiceManager;
 use self::signals::Files;
 use super::setting_args::SettingArgs;
 use super::transport::Target;
 use super::{Exit, Global, exit::Failure};
-use crate::config::Effective;
+use crate::config::{Config, Effective};
 use crate::keys::KeyError;
+use crate::logging::Log;
 use crate::server::{self, Exposure, ListenAddress};
 use crate::settings::Listener;
 use crate::start::Accepted;
@@ -79,13 +82,24 @@ pub(super) fn run(args: &ServeArgs, global: &Global, target: &Target) -> Result<
             "serve works on a store file: leave out --server, and unset SIGNOFF_SERVER",
         ));
     };
-    log_to_stderr(global.json);
-    let manager = ServiceManager::of_environment();
     let file = global.settings_file()?;
     let settings = ServerSettings::of(&Effective::of(&args.settings.given, &file))?;
     args.check(&settings)?;
-    let config = file.config();
-    let keys = global.key_source(&config);
+    let log = Log::install(settings.log.format(global.json), settings.log.level());
+    let served = serve(args, &settings, &file.config(), global, store);
+    log.flush();
+    served
+}
+
+fn serve(
+    args: &ServeArgs,
+    settings: &ServerSettings,
+    config: &Config,
+    global: &Global,
+    store: &Path,
+) -> Result<Exit, Failure> {
+    let manager = ServiceManager::of_environment();
+    let keys = global.key_source(config);
     // Before anything is created: a server cannot run without keys.
     keys.load().map_err(|e| absent_keys(e, store, &global.keyring()))?;
     let tls = settings.tls()?;
@@ -100,7 +114,7 @@ pub(super) fn run(args: &ServeArgs, global: &Global, target: &Target) -> Result<
         let is_local = addresses().all(ListenAddress::is_local);
         let mut exposure = settings.exposure(is_local, store, trust.clone()).await?;
         addresses().try_for_each(|address| exposure.allows(address))?;
-        let opened = args.open(&settings, store, &keys, &keyring, trust).await?;
+        let opened = args.open(settings, store, &keys, &keyring, trust).await?;
         exposure.unauthenticated = opened.unauthenticated.is_some();
         let mut listeners = Vec::new();
         for addresses in &endpoints {
@@ -109,21 +123,30 @@ pub(super) fn run(args: &ServeArgs, global: &Global, target: &Target) -> Result<
         // Before the address is printed: a caller that knows it may stop the server right away.
         let interruption = interruption()?;
         let start = args.started(is_local, exposure, witness.as_ref());
+        let config = config.clone();
         let setup = Setup { opened, keys, config, start, tls };
         let running = Running::start(setup, listeners).await?;
         let certificates = running.certificates.clone();
         let service = Arc::clone(&running.service);
         let health = health::report(manager.clone(), Arc::clone(&service), running.url.clone());
         signals::on_hangup(Files { certificates, service, manager: manager.clone() })?;
-        running.announce(global.json, store).await;
+        running.log_ready().await;
+        if settings.log.prints_start(global.json) {
+            running.announce(global.json, store).await;
+        }
         manager.ready().await;
         tokio::spawn(health);
-        if !settings.quiet {
-            tokio::spawn(events::print(Arc::clone(&running.service), global.json));
-        }
-        interruption.await;
+        let events = match settings.log.prints_events() {
+            true => Some(Events::start(Arc::clone(&running.service), global.json)?),
+            false => None,
+        };
+        let signal = interruption.await;
         manager.stopping().await;
-        running.stop().await;
+        running.stop(signal).await;
+        if let Some(events) = events {
+            events.finish().await;
+        }
+        tracing::info!("stopped");
         Ok(Exit::Done)
     })
 }
@@ -139,18 +162,6 @@ fn absent_keys(error: KeyError, store: &Path, keyring: &Path) -> anyhow::Error {
         keyring.display(),
         store.display()
     )
-}
-
-/// Writes one line for each failure of the server to stderr; JSON with `--json`.
-fn log_to_stderr(json: bool) {
-    let lines = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::WARN)
-        .with_writer(std::io::stderr)
-        // A log that cannot be written must not end a request: the default is to panic.
-        .log_internal_errors(false)
-        .with_ansi(false);
-    // A second server of one process, as in a test, has the first one's.
-    let _ = if json { lines.json().flatten_event(true).try_init() } else { lines.try_init() };
 }
 
 impl ServeArgs {

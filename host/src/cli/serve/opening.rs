@@ -5,9 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
+use signoff_core::deceptive::in_one_line;
 
 use super::{ServeArgs, ServerSettings};
-use crate::cli::output;
 use crate::cli::transport::AUDIENCE_DEFAULT;
 use crate::keys::{self, KeyError, KeySource, Keys, NewKey, Usage};
 use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
@@ -83,10 +83,11 @@ impl ServeArgs {
             audience.unwrap_or_default()
         );
         if made {
-            output::note(&format!(
+            let detail = format!(
                 "created a new, empty store for audience `{}`: until a token exists (`signoff token create`), every caller on this machine is admin",
                 opened.audience()
-            ));
+            );
+            tracing::warn!(detail, "store created");
         }
         if opened.head().await?.signed {
             trust.sign_from_now_on();
@@ -143,10 +144,11 @@ fn make_log_key(keyring: &KeyringFile<'_>) -> Result<(), String> {
         keyring.generate(new)
     });
     let made = made.map_err(|e| e.to_string())?;
-    output::note(&format!(
+    let detail = format!(
         "created log key `{}` in `{}`: it signs the audit log, which authenticates the store; keep the keyring where users who can write the store cannot read it",
         made.id,
         path.display()
-    ));
+    );
+    tracing::info!(detail = in_one_line(&detail), "log key created");
     Ok(())
 }

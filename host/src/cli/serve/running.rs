@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use signoff_core::deceptive::in_one_line;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Opened;
 use super::certificates::Certificates;
 use crate::api::{self, App, Metrics, Origin};
-use crate::cli::output;
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::core_dump;
@@ -55,6 +55,7 @@ pub(in crate::cli) struct Running {
     pub(super) service: Arc<Service>,
     /// Why rows are not authenticated, if they are not.
     pub(super) unauthenticated: Option<String>,
+    metrics: Arc<Metrics>,
     stop: watch::Sender<bool>,
     server: tokio::task::JoinHandle<()>,
     sweeper: tokio::task::JoinHandle<()>,
@@ -84,21 +85,30 @@ impl Running {
         let StartArgs { listener: listens, witness, new_witness, accept } = setup.start;
         let start = Start { listener: listens, witness, new_witness, accept, trust: &trust };
         let started = service.start.start(start).await?;
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            audience = in_one_line(service.ledger.audience()),
+            entries = store.head().await?.entries,
+            settings = started.settings,
+            behind_proxy = listens.behind_proxy,
+            "started"
+        );
         report_start(&started);
+        let metrics = Arc::<Metrics>::default();
         if let Some(witness) = started.witness {
-            store.watch_with(witness);
+            let entries = store.head().await?.entries;
+            store.watch_with(metrics.watching(entries, witness));
         }
         report_lost_keys(&service).await;
         let service = Arc::new(service);
         let (stop, stopping) = watch::channel(false);
-        let metrics = Arc::<Metrics>::default();
         let certificates = setup.tls.clone().map(|tls| {
             let metrics = Arc::clone(&metrics);
             Arc::new(Certificates::loaded(tls, metrics))
         });
         let app =
             App::new(Arc::clone(&service), Arc::clone(&metrics), stopping.clone(), Origin::Network);
-        let router = api::router(app);
+        let router = api::router(app.behind_proxy(listens.behind_proxy));
         let urls = listeners.iter().map(|listener| listener.url(setup.tls.is_some()));
         let mut urls = urls.collect::<std::io::Result<Vec<_>>>()?.into_iter();
         Ok(Self {
@@ -113,7 +123,14 @@ impl Running {
                 let (service, stopping) = (Arc::clone(&service), stopping.clone());
                 async move { service.guardrails.compare(stopping).await }
             }),
-            server: tokio::spawn(server::serve(listeners, setup.tls, router, metrics, stopping)),
+            server: tokio::spawn(server::serve(
+                listeners,
+                setup.tls,
+                router,
+                Arc::clone(&metrics),
+                stopping,
+            )),
+            metrics,
             certificates,
             unauthenticated,
             service,
@@ -121,8 +138,34 @@ impl Running {
         })
     }
 
-    /// Ends waits and streams, finishes accepted requests, and closes the store.
-    pub(in crate::cli) async fn stop(self) {
+    /// Logs that it accepts calls, and what it serves.
+    pub(super) async fn log_ready(&self) {
+        let listeners: Vec<&str> =
+            [&self.url].into_iter().chain(&self.further).map(String::as_str).collect();
+        let verifier = self.service.verifier.current();
+        let policy = self.service.modules.policy_slot().await.ok();
+        let keys = self.service.keys.current().unwrap_or_default();
+        tracing::info!(
+            listeners = in_one_line(&listeners.join(",")),
+            verifier = verifier.digest(),
+            policy = policy.as_ref().and_then(|slot| slot.active.digest()),
+            log_key = keys.log_key().map(|key| key.id().to_owned()),
+            certificate = self.certificates.as_ref().map(|of| of.fingerprint()),
+            "ready"
+        );
+        if let Some(why) = &self.unauthenticated {
+            tracing::warn!(cause = in_one_line(why), "rows of the store are not authenticated");
+        }
+    }
+
+    /// Ends waits and streams, finishes accepted requests, and closes the store. `cause` is logged.
+    pub(in crate::cli) async fn stop(self, cause: &str) {
+        tracing::info!(
+            signal = cause,
+            connections = self.metrics.connections(),
+            requests = self.metrics.in_flight(),
+            "stopping"
+        );
         self.stop.send_replace(true);
         let _ = self.server.await;
         let _ = self.sweeper.await;
@@ -133,45 +176,49 @@ impl Running {
 /// Reports what the operator should know about a start.
 fn report_start(started: &Started) {
     if let Some(ended) = started.ended_by_clock {
-        output::note(&format!(
+        accepted(&format!(
             "a clock far ahead of the last audit entry was accepted: {ended} unfinished approvals expired"
         ));
     }
     if let Some(ended) = started.ended_by_rollback {
-        output::note(&format!(
+        accepted(&format!(
             "a rolled-back store was accepted: {ended} unfinished approvals expired; later tokens are gone, and later revocations are undone: check `signoff token list`, and `signoff key list` if the keyring was rolled back too"
         ));
     }
     if let Some(ended) = started.ended_unsigned {
-        output::note(&format!(
+        accepted(&format!(
             "an unsigned store was accepted: {ended} unfinished approvals expired; check `signoff token list`"
         ));
     }
     if !started.weaker_settings.is_empty() {
-        output::note(&format!(
+        accepted(&format!(
             "weaker settings were accepted and recorded in the audit log: {}",
             started.weaker_settings.join("; ")
         ));
     }
     if let Some(why) = &started.clock_behind {
-        output::note(why);
+        tracing::error!(cause = in_one_line(why), "nothing can be written");
     }
+}
+
+fn accepted(detail: &str) {
+    tracing::warn!(detail = in_one_line(detail), "started with an exception");
 }
 
 /// Reports secrets that rarely are meant so, and approvals that can no longer be claimed.
 async fn report_lost_keys(service: &Service) {
     if let Some(name) = variable_with_newline() {
-        output::note(&format!("{name} ends with a line feed, which is part of the secret"));
+        let detail = format!("{name} ends with a line feed, which is part of the secret");
+        tracing::warn!(detail, "suspect secret");
     }
     let lost = service.approvals.with_lost_keys().await.unwrap_or_default();
     for lost in lost.iter().take(LOST_KEYS_SHOWN) {
-        output::note(&lost.to_string());
+        tracing::warn!(detail = in_one_line(&lost.to_string()), "ballot by a lost key");
     }
     if lost.len() > LOST_KEYS_SHOWN {
-        output::note(&format!(
-            "{} ballots are by lost keys; `signoff doctor` has more of them",
-            lost.len()
-        ));
+        let detail =
+            format!("{} ballots are by lost keys; `signoff doctor` has more of them", lost.len());
+        tracing::warn!(detail, "ballots by lost keys");
     }
 }
 
@@ -196,7 +243,8 @@ async fn sweep(
         let code = failed.as_ref().map(|refusal| refusal.code);
         // Once per cause, compared by code: the message may contain a number of seconds.
         if let Some(refusal) = failed.filter(|_| code != reported) {
-            output::note(&format!("expiry sweep failed: {refusal}"));
+            let cause = in_one_line(&refusal.to_string());
+            tracing::error!(code = refusal.code.text, cause, "expiry sweep failed");
         }
         reported = code;
     }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
+use super::log_settings::LogSettings;
 use crate::cli::exit::Failure;
 use crate::config::{Effective, Setting, Source};
 use crate::server::{Endpoint, Exposure, Tls};
@@ -20,7 +21,7 @@ pub(in crate::cli) struct ServerSettings {
     /// The files of the certificate and its key.
     pub(in crate::cli) tls: Option<(PathBuf, PathBuf)>,
     pub(in crate::cli) witness: Option<PathBuf>,
-    pub(super) quiet: bool,
+    pub(super) log: LogSettings,
 }
 
 impl ServerSettings {
@@ -45,7 +46,7 @@ impl ServerSettings {
             },
             tls,
             witness: effective.path("witness.file").map(Path::to_owned),
-            quiet: effective.is_on("log.quiet"),
+            log: LogSettings::of(effective),
         })
     }
 

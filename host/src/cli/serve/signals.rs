@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use signoff_core::deceptive::in_one_line;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::certificates::Certificates;
 use super::service_manager::ServiceManager;
-use crate::cli::output;
 use crate::service::Service;
 
 /// What a server reloads from files on SIGHUP.
@@ -22,10 +22,11 @@ impl Files {
     /// until they can.
     async fn read_keys_again(&self) {
         match self.service.keys.reload().await {
-            Ok(()) => output::note("keys reloaded"),
-            Err(refusal) => {
-                output::note(&format!("{refusal}; every decision is refused until this is fixed"));
-            }
+            Ok(()) => tracing::info!("keys reloaded"),
+            Err(refusal) => tracing::error!(
+                cause = in_one_line(&refusal.to_string()),
+                "keys not reloaded; every decision is refused until this is fixed"
+            ),
         }
     }
 }
@@ -35,6 +36,7 @@ pub(super) fn on_hangup(files: Files) -> Result<()> {
     let mut hangups = signal(SignalKind::hangup()).context("cannot watch for SIGHUP")?;
     tokio::spawn(async move {
         while hangups.recv().await.is_some() {
+            tracing::info!(signal = "SIGHUP", "reloading");
             files.manager.reloading().await;
             // Sequentially: concurrent reloads could leave the older of two certificates in use.
             if let Some(certificates) = files.certificates.clone() {
@@ -47,14 +49,14 @@ pub(super) fn on_hangup(files: Files) -> Result<()> {
     Ok(())
 }
 
-/// Installs handlers for SIGINT and SIGTERM. The future resolves at the first signal.
-pub(in crate::cli) fn interruption() -> Result<impl Future<Output = ()>> {
+/// Installs handlers for SIGINT and SIGTERM. The future resolves at the first signal, to its name.
+pub(in crate::cli) fn interruption() -> Result<impl Future<Output = &'static str>> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
     Ok(async move {
         tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+            _ = interrupt.recv() => "SIGINT",
+            _ = terminate.recv() => "SIGTERM",
         }
     })
 }

@@ -34,6 +34,7 @@ mod writer;
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use redb::{Database, ReadableDatabase};
@@ -49,7 +50,7 @@ use self::writer::Writer;
 use super::log_state::LogState;
 use super::{
     About, Answer, Change, Commit, Entry, EntryInterpreter, Head, Observer, Query, Row, RowKind,
-    Scope, Status, Store, StoreError, Stored, Trust, WithTexts, Witness,
+    Scope, Status, Store, StoreError, Stored, Trust, Usage, WithTexts, Witness,
 };
 use crate::id::ApprovalId;
 use signoff_core::log::tree::Hash;
@@ -332,6 +333,16 @@ impl Store for RedbStore {
 
     fn observe(&self, observer: Observer) {
         self.published.observe_with(observer);
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        let Stats { batches, changes, commit_micros } = self.stats();
+        Some(Usage {
+            file_bytes: self.published.file_bytes(),
+            commits: batches,
+            changes,
+            commit_time: Duration::from_micros(commit_micros),
+        })
     }
 
     async fn head(&self) -> Result<Head, StoreError> {

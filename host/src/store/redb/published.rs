@@ -120,6 +120,11 @@ impl Published {
         &self.trust
     }
 
+    /// Returns the size of the file; `None` if there is none.
+    pub(super) fn file_bytes(&self) -> Option<u64> {
+        self.path.as_ref()?.metadata().ok().map(|file| file.len())
+    }
+
     /// Publishes a commit.
     pub(super) fn publish(&self, snapshot: Snapshot, delta: Delta, head: String) {
         let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
