@@ -9,8 +9,8 @@ use utoipa::ToSchema;
 
 use super::App;
 use super::params::Params;
-use super::problem::Problem;
 use super::reply::json_answer;
+use super::shown::JsonObject;
 use crate::caller::Caller;
 use crate::code::Code;
 use crate::refusal::Refusal;
@@ -28,13 +28,13 @@ pub struct RecordedAttempt {
     /// The action.
     pub action: String,
     /// The canonical context.
-    #[schema(value_type = Object)]
+    #[schema(value_type = JsonObject)]
     pub context: Box<RawValue>,
     /// The canonical plan; null if there is none.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<JsonObject>)]
     pub plan: Option<Box<RawValue>>,
     /// The facts: the requester.
-    #[schema(value_type = Object)]
+    #[schema(value_type = JsonObject)]
     pub facts: Box<RawValue>,
     /// When it was requested; RFC 3339, UTC.
     pub at: String,
@@ -49,14 +49,15 @@ pub struct RecordedAttempts {
     pub next_cursor: Option<String>,
 }
 
-/// List what a policy is given for recorded approvals, newest first, to compare policies on them. The
-/// role `policy` reads all of them, other callers those of the approvals that they may read. A page may
-/// be shorter than its limit without being the last.
+/// List what a policy is given for recorded approvals, newest first, to compare policies on them.
+///
+/// The role `policy` reads all of them, other callers those of the approvals that they may read. A page
+/// may be shorter than its limit without being the last.
 #[utoipa::path(get, path = "/api/v1/guardrails/attempts", tag = "guardrails", operation_id = "list_recorded_attempts",
     params(
-        ("limit" = Option<u16>, Query, description = "1 to 200; default 50"),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page")),
-    responses((status = 200, body = RecordedAttempts), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "Attempts per page; default 50."),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page.")),
+    responses((status = 200, description = "A page of attempts.", body = RecordedAttempts)))]
 pub(super) async fn list(
     State(app): State<App>,
     caller: Caller,

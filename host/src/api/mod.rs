@@ -50,12 +50,12 @@ pub(crate) use guard::is_loopback_name;
 pub use approval::{Approval, Ballot, Execution, List, Requirement, Verification};
 pub use attempts::{RecordedAttempt, RecordedAttempts};
 pub use connection::Connection;
+pub(crate) use connection::peer_of;
 pub use document::document;
 pub use enums::{
     ApprovalStatus, BallotDecision, ExecutionOutcome, KeyAlgorithm, KeyStatus, KeyUse, ModuleSlot,
     ModuleState, ReportedOutcome, SignatureProfile, ViolationType,
 };
-pub(crate) use connection::peer_of;
 pub use guardrails::{Details, Evaluation};
 pub use held::HELD_OF_SUBJECT_MAX;
 pub use metrics::{CertificateTimes, ConnectionFailure, Metrics};

@@ -5,21 +5,12 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::source;
-use super::stop::Stop;
 use crate::policy::{Include, Problem, Problems, RulesError, RulesRuntime, Severity};
 
 /// The limit of a rules file with all that it includes.
 const BYTES_MAX: u64 = 1 << 20;
 /// The character that separates files in the text.
 const SEPARATOR: char = '\u{1e}';
-
-/// Reads a rules file and the files that it includes; `-` is standard input.
-pub(super) fn rules(path: &str, runtime: &mut RulesRuntime, json: bool) -> Result<String, Stop> {
-    let text = source::rules(path)?;
-    resolved(path, text, runtime)
-        .map_err(|error| super::problems::report_problems(path, error, json))
-}
 
 /// Appends the files that the text of a rules file includes. A text that has them already, as a module
 /// contains it, is returned as it is.
