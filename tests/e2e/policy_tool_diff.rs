@@ -320,3 +320,22 @@ fn the_role_policy_suffices_for_the_history() {
     let ran = Ran::of(diff.env("SIGNOFF_TOKEN", policy)).exits(0);
     assert!(ran.out.ends_with("compared 1 approval, nothing flips\n"), "{ran:?}");
 }
+
+#[test]
+fn named_values_of_included_files_are_compared() {
+    let home = Home::new();
+    let rules = |file: &str| {
+        format!("format = 1\nname = \"x\"\ninclude = [\"{file}\"]\n[const]\na = 1\n[[rule]]\nid = \"r\"\nwhen = \"context.a == const.a && context.b == const.b\"\nverdict = \"deny\"\nreason = \"x\"\n")
+    };
+    home.file("old.toml", "[const]\nb = [1, 2]\n");
+    home.file("new.json", "{\"const\": {\"b\": [1, 3]}}");
+    home.file("a.toml", &rules("old.toml"));
+    home.file("b.toml", &rules("new.json"));
+    let ran = diff(&home, &["a.toml", "b.toml"]).exits(0);
+    assert_eq!(
+        ran.out,
+        "~ include: `[\"old.toml\"]` -> `[\"new.json\"]`\n\
+         ~ const.b: `[1, 2]` -> `[1, 3]`\n\
+         the rules differ; there are no test cases, so no verdict was compared\n"
+    );
+}

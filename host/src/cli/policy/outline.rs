@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
-use signoff_core::authoring::without_includes;
+use signoff_core::authoring::INCLUDE_MARK;
 use toml::de::{DeInteger, DeTable, DeValue};
 
 /// Members of a file that are no settings.
@@ -22,9 +22,9 @@ pub(super) struct Outline {
 impl Outline {
     /// Makes the outline of a valid file.
     pub(super) fn of(rules: &str) -> Self {
-        let (table, _) = DeTable::parse_recoverable(without_includes(rules));
+        let mut files = rules.split(INCLUDE_MARK);
         let mut outline = Self::default();
-        for (name, value) in members(table.get_ref()) {
+        for (name, value) in parsed(files.next().unwrap_or_default()) {
             match value {
                 Value::Array(rules) if name == "rule" => {
                     outline.rules = rules.into_iter().filter_map(with_id).collect();
@@ -39,6 +39,9 @@ impl Outline {
                     outline.settings.insert(name, value);
                 }
             }
+        }
+        for (name, value) in files.flat_map(constants) {
+            outline.settings.insert(format!("const.{name}"), value);
         }
         outline
     }
@@ -58,6 +61,24 @@ fn with_id(rule: Value) -> Option<(String, Map<String, Value>)> {
     let Value::Object(mut rule) = rule else { return None };
     let id = rule.remove("id")?.as_str()?.to_owned();
     Some((id, rule))
+}
+
+/// Returns the named values of an included file, whose path is its first line.
+fn constants(file: &str) -> Map<String, Value> {
+    let (path, text) = file.split_once('\n').unwrap_or_default();
+    let mut members = match path.ends_with(".json") {
+        true => serde_json::from_str(text).unwrap_or_default(),
+        false => parsed(text),
+    };
+    match members.remove("const") {
+        Some(Value::Object(values)) => values,
+        _ => Map::new(),
+    }
+}
+
+fn parsed(text: &str) -> Map<String, Value> {
+    let (table, _) = DeTable::parse_recoverable(text);
+    members(table.get_ref())
 }
 
 fn members(table: &DeTable<'_>) -> Map<String, Value> {
