@@ -59,6 +59,7 @@ mod rotation;
 mod run_command;
 mod secrets;
 mod server_settings;
+mod service_manager;
 mod settings;
 mod several_approvers;
 mod shadow;

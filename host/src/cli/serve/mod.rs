@@ -3,9 +3,11 @@
 mod announce;
 mod certificates;
 mod events;
+mod health;
 mod opening;
 mod running;
 mod server_settings;
+mod service_manager;
 mod signals;
 
 use std::path::Path;
@@ -15,6 +17,7 @@ use anyhow::anyhow;
 use clap::Args;
 
 use self::opening::KeyringFile;
+use self::service_manager::ServiceManager;
 use self::signals::Files;
 use super::setting_args::SettingArgs;
 use super::transport::Target;
@@ -77,6 +80,7 @@ pub(super) fn run(args: &ServeArgs, global: &Global, target: &Target) -> Result<
         ));
     };
     log_to_stderr(global.json);
+    let manager = ServiceManager::of_environment();
     let file = global.settings_file()?;
     let settings = ServerSettings::of(&Effective::of(&args.settings.given, &file))?;
     args.check(&settings)?;
@@ -108,12 +112,17 @@ pub(super) fn run(args: &ServeArgs, global: &Global, target: &Target) -> Result<
         let setup = Setup { opened, keys, config, start, tls };
         let running = Running::start(setup, listeners).await?;
         let certificates = running.certificates.clone();
-        signals::on_hangup(Files { certificates, service: Arc::clone(&running.service) })?;
+        let service = Arc::clone(&running.service);
+        let health = health::report(manager.clone(), Arc::clone(&service), running.url.clone());
+        signals::on_hangup(Files { certificates, service, manager: manager.clone() })?;
         running.announce(global.json, store).await;
+        manager.ready().await;
+        tokio::spawn(health);
         if !settings.quiet {
             tokio::spawn(events::print(Arc::clone(&running.service), global.json));
         }
         interruption.await;
+        manager.stopping().await;
         running.stop().await;
         Ok(Exit::Done)
     })

@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::certificates::Certificates;
+use super::service_manager::ServiceManager;
 use crate::cli::output;
 use crate::service::Service;
 
@@ -13,6 +14,7 @@ use crate::service::Service;
 pub(super) struct Files {
     pub(super) certificates: Option<Arc<Certificates>>,
     pub(super) service: Arc<Service>,
+    pub(super) manager: ServiceManager,
 }
 
 impl Files {
@@ -33,11 +35,13 @@ pub(super) fn on_hangup(files: Files) -> Result<()> {
     let mut hangups = signal(SignalKind::hangup()).context("cannot watch for SIGHUP")?;
     tokio::spawn(async move {
         while hangups.recv().await.is_some() {
+            files.manager.reloading().await;
             // Sequentially: concurrent reloads could leave the older of two certificates in use.
             if let Some(certificates) = files.certificates.clone() {
                 let _ = tokio::task::spawn_blocking(move || certificates.reload()).await;
             }
             files.read_keys_again().await;
+            files.manager.ready().await;
         }
     });
     Ok(())
