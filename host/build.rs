@@ -17,6 +17,7 @@ fn main() {
 
 fn run() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
+    println!("cargo::rustc-env=SIGNOFF_TARGET={}", env::var("TARGET")?);
     verifier(&out)?;
     policy_template(&out)
 }

@@ -2,6 +2,7 @@
 //! and the same exit codes.
 
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use crate::support::{APPROVER, Home, Ran, home_and_server, id};
 
@@ -311,6 +312,94 @@ fn completions_exist_for_each_shell() {
             assert!(script.contains(word), "{shell} has no `{word}`");
         }
     }
+}
+
+#[test]
+fn a_manual_page_exists_for_each_command_that_help_shows() {
+    let home = Home::new();
+    let written = home.run(&["man", "pages/man1", "--json"]).exits(0).json();
+    let files: Vec<String> = serde_json::from_value(written["files"].clone()).unwrap();
+    let mut commands = vec![String::new()];
+    while let Some(command) = commands.pop() {
+        let page = format!("signoff{command}.1").replace(' ', "-");
+        assert!(files.contains(&page), "{page} is missing in {files:?}");
+        let text = std::fs::read_to_string(home.path(&format!("pages/man1/{page}"))).unwrap();
+        let title = format!(".TH \"{}\" 1 \"\" ", page.trim_end_matches(".1"));
+        assert!(text.contains(&title) && text.contains("\n.SH NAME\n"), "{page}: {text}");
+        let arguments: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
+        let help = home.run(&arguments).ok();
+        let inner = help.split("Commands:\n").nth(1).unwrap_or_default();
+        let inner = inner.lines().take_while(|line| !line.is_empty());
+        let inner = inner.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+        let names = inner.filter_map(|line| line.split_whitespace().next());
+        commands.extend(names.filter(|name| *name != "help").map(|n| format!("{command} {n}")));
+    }
+    assert!(files.len() > 50 && !files.iter().any(|file| file.contains("compile-module")));
+    let printed = home.run(&["man"]).ok();
+    let page = std::fs::read_to_string(home.path("pages/man1/signoff.1")).unwrap();
+    assert_eq!(printed, page.trim_end());
+    home.file("file", "");
+    let refused = home.run(&["man", "file"]).exits(1);
+    assert!(refused.err.contains("`file`"), "{refused:?}");
+}
+
+#[test]
+fn a_manual_page_shows_no_value_of_the_environment() {
+    let home = Home::new();
+    let mut command = home.signoff(&["man"]);
+    command.env("SIGNOFF_TOKEN", "a-secret").env("SIGNOFF_CA", "/a/path");
+    let page = Ran::of(&mut command).ok();
+    assert!(
+        page.contains("SIGNOFF_TOKEN") && !page.contains("a-secret") && !page.contains("/a/path")
+    );
+}
+
+#[test]
+fn ready_succeeds_only_for_a_server_that_can_decide() {
+    let home = Home::new();
+    home.run(&["init"]).ok();
+    let server = home.serve();
+    let ask = |url: &str| home.run(&["ready", "--server", url]);
+    assert_eq!(ask(&server.url).ok(), "ready");
+    let shown = home.run(&["ready", "--json", "--server", &server.url]).exits(0).json();
+    assert_eq!(shown["status"], "ready");
+    home.file("signoff.keys.json", "no keyring");
+    let refused = ask(&server.url).exits(1);
+    assert!(refused.err.contains("keyring-unavailable"), "{refused:?}");
+    let address = server.address();
+    server.stop();
+    let gone = ask(&format!("http://{address}")).exits(1);
+    assert!(gone.err.contains("cannot reach the server"), "{gone:?}");
+    home.run(&["ready"]).exits(2);
+}
+
+#[test]
+fn ready_is_not_deceived_by_another_web_server() {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let other = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let _ = stream.read(&mut [0; 1024]).unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").unwrap();
+    });
+    let refused = Home::new().run(&["ready", "--server", &url]).exits(1);
+    assert!(refused.err.contains("not one of signoff"), "{refused:?}");
+    other.join().unwrap();
+}
+
+#[test]
+fn version_names_the_embedded_verifier() {
+    let home = Home::new();
+    let facts = home.run(&["version", "--json"]).exits(0).json();
+    home.run(&["module", "export", "verifier", "-o", "verifier.wasm"]).ok();
+    let exported = std::fs::read(home.path("verifier.wasm")).unwrap();
+    assert_eq!(facts["verifier"], hex::encode(Sha256::digest(&exported)));
+    let text = home.run(&["version"]).ok();
+    for value in ["version", "target", "verifier"] {
+        assert!(text.contains(facts[value].as_str().unwrap()), "{text}");
+    }
+    assert_eq!(home.run(&["--version"]).ok(), text.lines().next().unwrap().replace("  ", ""));
 }
 
 #[test]

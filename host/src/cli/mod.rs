@@ -22,11 +22,13 @@ mod init;
 mod key;
 mod list;
 mod login;
+mod man;
 mod module;
 mod output;
 mod payload;
 mod policy;
 mod progress;
+mod ready;
 mod receipt;
 mod remote;
 mod request;
@@ -44,6 +46,7 @@ mod transport;
 mod trust;
 mod unix;
 mod verify;
+mod version;
 mod wait;
 
 use std::cmp::Ordering;
@@ -200,6 +203,9 @@ enum Command {
     /// Check and show the settings of a server, without starting it
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Check whether a server can decide now
+    #[command(after_help = ready::EXAMPLES)]
+    Ready,
     /// Report errors and weaknesses of this deployment, with fixes
     Doctor(doctor::DoctorArgs),
     /// Compile a module for another process of this program
@@ -207,6 +213,10 @@ enum Command {
     CompileModule(compile_module::CompileArgs),
     /// Print a shell completion script
     Completions(completions::CompletionsArgs),
+    /// Print or write the manual pages
+    Man(man::ManArgs),
+    /// Print the version, and the digest of the embedded verifier
+    Version,
 }
 
 /// Runs the command line.
@@ -323,9 +333,12 @@ impl Cli {
             Command::Receipt(command) => receipt::run(&command, &global, open),
             Command::Bench(args) => bench::run(&args, &global),
             Command::Config(command) => config::run(&command, &global, matches),
+            Command::Ready => ready::run(&global, &target),
             Command::Doctor(args) => doctor::run(&args, &global, &target),
             Command::CompileModule(args) => Ok(compile_module::run(&args)),
             Command::Completions(args) => completions::run(&args, &mut Self::command()),
+            Command::Man(args) => man::run(&args, Self::command(), global.json),
+            Command::Version => version::run(global.json),
         }
     }
 }
@@ -350,6 +363,8 @@ impl Command {
                 | Self::Doctor(_)
                 | Self::CompileModule(_)
                 | Self::Completions(_)
+                | Self::Man(_)
+                | Self::Version
         )
     }
 }

@@ -191,17 +191,12 @@ impl Transport {
             }
             Kind::Remote(remote) => remote.call(&method, path, body)?,
         };
-        if (200..300).contains(&status) {
-            return Ok(answer);
-        }
-        match serde_json::from_slice::<Problem>(&answer) {
-            Ok(problem) => {
-                Err(Failure::Refused { problem: self.with_hint(problem), json: self.json })
+        answered(status, answer, self.json).map_err(|failure| match failure {
+            Failure::Refused { problem, json } => {
+                Failure::Refused { problem: self.with_hint(problem), json }
             }
-            Err(_) => Err(Failure::Failed(anyhow!(
-                "the server returned status {status} without a reason"
-            ))),
-        }
+            failure => failure,
+        })
     }
 
     /// Adds where a token comes from to the refusal of a call without one.
@@ -390,6 +385,19 @@ impl Transport {
     /// Makes a refusal by the command itself, printed like a server's.
     pub(super) fn refused(&self, code: Code, detail: impl Into<String>) -> Failure {
         Failure::Refused { problem: Refusal::new(code, detail).problem(), json: self.json }
+    }
+}
+
+/// Returns the body of a successful response; any other is a failure.
+pub(super) fn answered(status: u16, answer: Vec<u8>, json: bool) -> Result<Vec<u8>, Failure> {
+    if (200..300).contains(&status) {
+        return Ok(answer);
+    }
+    match serde_json::from_slice::<Problem>(&answer) {
+        Ok(problem) => Err(Failure::Refused { problem, json }),
+        Err(_) => {
+            Err(Failure::Failed(anyhow!("the server returned status {status} without a reason")))
+        }
     }
 }
 
