@@ -69,7 +69,7 @@ fn target_is_installed() -> Result<(), Box<dyn Error>> {
         return Ok(());
     }
     Err(format!(
-        "the target {TARGET}, which the guests are built for, is not installed: run `rustup toolchain install` in the repository"
+        "the target {TARGET}, which the guests are built for, is not installed: run `rustup toolchain install` in the repository, or `rustup target add {TARGET}`"
     )
     .into())
 }
