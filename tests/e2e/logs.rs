@@ -281,8 +281,7 @@ fn event_lines_say_what_happened() {
     assert!(shown.contains("\tpending: approved, 1 of 2\tann@example.com"), "{shown}");
     bob.approves(&approval);
     let claimed = office.executor.claim(&approval).ok();
-    let outcome =
-        json!({ "execution_id": claimed["execution"]["execution_id"], "outcome": "failed" });
+    let outcome = json!({ "execution_id": claimed["execution"]["id"], "outcome": "failed" });
     office.executor.act(&approval, "outcome", &outcome).ok();
     let shown = tail();
     assert!(shown.contains("\texecuted: failed\t"), "{shown}");

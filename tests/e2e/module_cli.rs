@@ -43,7 +43,10 @@ fn a_team_signs_pushes_activates_and_rolls_back() {
     let activated = home.run(&["module", "push", "second.wasm", "--activate", "--json"]).exits(0);
     let second = activated.json()["active"].as_str().unwrap().to_owned();
     let tail = home.run(&["audit", "tail"]).ok();
-    assert!(tail.contains(&format!("\tmodule_activated\tpolicy {first}\t")), "{tail}");
+    assert!(
+        tail.contains(&format!("\tmodule_activated\tpolicy {first} rules version 1\t")),
+        "{tail}"
+    );
     let list = home.run(&["module", "list"]).ok();
     for row in [
         format!(

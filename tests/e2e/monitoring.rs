@@ -73,7 +73,6 @@ fn quoted(cell: &str) -> Vec<String> {
 fn complete() -> (Home, Server) {
     let home = Home::new();
     Authority::new("an authority of a test").issue("127.0.0.1").install(&home);
-    home.run(&["init"]).ok();
     let mut command = home.signoff(SERVE);
     command.args(["--tls-cert", "cert.pem", "--tls-key", "key.pem"]);
     command.args(["--witness", "witness", "--new-witness"]);
@@ -256,7 +255,6 @@ fn decisions_waits_streams_and_gone_clients_are_measured() {
 #[test]
 fn tokens_the_witness_and_the_process_are_measured() {
     let home = Home::new();
-    home.run(&["init"]).ok();
     let office = Office::in_home(home, |home| {
         let mut command = home.signoff(SERVE);
         command.args(["--witness", "witness", "--new-witness", "--create-store"]);

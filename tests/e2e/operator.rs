@@ -197,7 +197,7 @@ openssl x509 -in cert.pem -outform der -out cert.der";
     assert!(!ran.err.contains('['), "no debug output: {ran:?}");
     let printed = server.stop();
     assert!(
-        printed.contains("`cert.pem`: is signed with SHA-1, so clients refuse it"),
+        printed.contains(r#""problem":"is signed with SHA-1, so clients refuse it""#),
         "{printed}"
     );
     let ran = home.run(&["doctor", "--tls-cert", "cert.pem"]).exits(1);

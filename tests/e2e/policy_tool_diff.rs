@@ -325,7 +325,9 @@ fn the_role_policy_suffices_for_the_history() {
 fn named_values_of_included_files_are_compared() {
     let home = Home::new();
     let rules = |file: &str| {
-        format!("format = 1\nname = \"x\"\ninclude = [\"{file}\"]\n[const]\na = 1\n[[rule]]\nid = \"r\"\nwhen = \"context.a == const.a && context.b == const.b\"\nverdict = \"deny\"\nreason = \"x\"\n")
+        format!(
+            "format = 1\nname = \"x\"\ninclude = [\"{file}\"]\n[const]\na = 1\n[[rule]]\nid = \"r\"\nwhen = \"context.a == const.a && context.b == const.b\"\nverdict = \"deny\"\nreason = \"x\"\n"
+        )
     };
     home.file("old.toml", "[const]\nb = [1, 2]\n");
     home.file("new.json", "{\"const\": {\"b\": [1, 3]}}");

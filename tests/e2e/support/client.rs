@@ -23,6 +23,7 @@ impl Client {
     pub fn new(url: impl Into<String>) -> Self {
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
+            .allow_non_standard_methods(true)
             .max_redirects(0)
             .timeout_global(Some(HANG))
             .max_idle_connections(128)
