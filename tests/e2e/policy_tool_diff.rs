@@ -254,7 +254,7 @@ fn the_active_policy_and_its_shadow_are_compared_by_name() {
     let none = on_server(&["policy", "diff", "active", "new.toml"]).exits(3);
     assert!(none.err.contains("no policy is active"), "{none:?}");
     let ship = |name: &str, version: &str, how: &str| {
-        home.run(&["policy", "build", &format!("{name}.toml")]).ok();
+        home.run(&["policy", "build", "--no-test", &format!("{name}.toml")]).ok();
         let wasm = format!("{name}.wasm");
         home.run(&[
             "module",

@@ -125,7 +125,7 @@ fn a_policy_that_was_not_built_from_rules_answers_without_a_trace() {
     // The module has no test cases, so they must be given.
     home.file("rules.toml", "format = 1\nname = \"x\"\ndefault = \"deny\"\n");
     let none = policy(&home, &["diff", "other.wasm", "rules.toml"]).exits(1);
-    assert!(none.err.contains("no test cases"), "{none:?}");
+    assert!(none.err.contains("neither rules nor test cases"), "{none:?}");
     home.file("cases.toml", "[[test]]\nname = \"x\"\nagent = \"loop\"\naction = \"b\"\nexpect = \"deny\"\n[[test]]\nname = \"y\"\nagent = \"a\"\naction = \"b\"\nexpect = \"deny\"\n");
     let flips = policy(
         &home,

@@ -145,7 +145,7 @@ func TestNothingRunsUnlessApproved(t *testing.T) {
 		o := newOffice(t)
 		o.decide = func(*record) {}
 		action := deploy()
-		action.Timeout = 50 * time.Millisecond
+		action.Timeout = 2 * time.Second
 		refuses(t, o, o.client(), action, signoff.ErrTimedOut, "timed-out")
 		if o.seen("POST", "/withdraw") != 1 {
 			t.Error("the request was not withdrawn")

@@ -69,7 +69,7 @@ def test_lie_before_the_claim_claims_nothing(
     office: Office, options: Dict[str, Any], name: str
 ) -> None:
     with Liar(office, lie("wait", LIES[name])) as liar, Deciding(office, options["action"]):
-        with signoff.Client(liar.url, office.agent, timeout=1) as client:
+        with signoff.Client(liar.url, office.agent, timeout=5) as client:
             with pytest.raises((signoff.Unverified, signoff.Invalid, signoff.Unavailable)):
                 client.guard(must_not_run, **options)
     assert only(office, options["action"]).members["execution"] is None
