@@ -62,7 +62,8 @@ impl Witnessed {
     fn refused_with(&self, more: &[&str]) -> String {
         let ran = Ran::of(&mut self.command(more)).exits(1);
         assert_eq!(ran.out, "", "no address is printed");
-        assert!(ran.err.starts_with("signoff: ") && !ran.err.contains("panicked"), "{ran:?}");
+        let last = ran.err.lines().last().unwrap_or_default();
+        assert!(last.starts_with("signoff: ") && !ran.err.contains("panicked"), "{ran:?}");
         ran.err
     }
 
