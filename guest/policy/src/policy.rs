@@ -86,7 +86,7 @@ impl Policy {
         let mut rules = Vec::with_capacity(file.rules.len());
         for (at, rule) in file.rules.into_iter().enumerate() {
             problems.rule = Some(rule.id.clone());
-            let condition = rule.when.and_then(|when| compiler.add(when, &rule.shape, problems));
+            let condition = rule.when.and_then(|when| compiler.add(&when, &rule.shape, problems));
             compiler.tables.facts.extend(rule.reason.iter().flat_map(Reason::facts));
             index.add(u32::try_from(at).unwrap_or(u32::MAX), &rule.shape.agent, &rule.shape.action);
             rules.push(Rule {
@@ -244,7 +244,7 @@ impl<'f> Compiler<'f> {
 
     /// Compiles the condition of a rule. Returns its place; `None` if it has mistakes, which are
     /// recorded.
-    fn add(&mut self, when: When, shape: &Shape, problems: &mut Problems<'_>) -> Option<u32> {
+    fn add(&mut self, when: &When, shape: &Shape, problems: &mut Problems<'_>) -> Option<u32> {
         let schemas = self.schemas.of_rule(shape);
         let specs = self.schemas.specs(&schemas);
         let key = (when.text.clone(), schemas);

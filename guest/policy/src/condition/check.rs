@@ -267,9 +267,8 @@ impl<'t> Checker<'t> {
             let specs = self.specs(one);
             let excludes = |spec: &&&Spec| {
                 let is_possible = |one: &Node<'static>| is_literal(one, literal);
-                !spec.one_of.is_empty()
-                    && !spec.one_of.iter().any(is_possible)
-                    && !(spec.is_nullable && matches!(literal, LiteralValue::Null))
+                let is_null = spec.is_nullable && matches!(literal, LiteralValue::Null);
+                !(spec.one_of.is_empty() || spec.one_of.iter().any(is_possible) || is_null)
             };
             if let Some(spec) =
                 specs.iter().find(excludes).filter(|_| specs.iter().all(|spec| excludes(&spec)))

@@ -190,9 +190,9 @@ fn of_bool(bool: bool) -> Expr {
 fn literal(value: &Node<'static>) -> Option<LiteralValue> {
     match value {
         Node::Null(_) => Some(LiteralValue::Null),
-        Node::Bool(bool) => Some(LiteralValue::Boolean(bool.clone())),
-        Node::Int(int) => Some(LiteralValue::Int(int.clone())),
-        Node::Double(double) => Some(LiteralValue::Double(double.value().clone())),
+        Node::Bool(bool) => Some(LiteralValue::Boolean(*bool)),
+        Node::Int(int) => Some(LiteralValue::Int(*int)),
+        Node::Double(double) => Some(LiteralValue::Double(*double.value())),
         Node::Text(text) if text.inner().len() <= LITERAL_BYTES_MAX => {
             Some(LiteralValue::String(text.inner().to_owned().into()))
         }

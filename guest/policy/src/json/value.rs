@@ -60,11 +60,11 @@ impl<'v> Node<'v> {
     pub fn to_static(&self) -> Node<'static> {
         let text = |text: &CelString<'_>| CelString::from(text.inner().to_owned());
         match self {
-            Self::Null(null) => Node::Null(null.clone()),
-            Self::Bool(bool) => Node::Bool(bool.clone()),
-            Self::Int(int) => Node::Int(int.clone()),
+            Self::Null(null) => Node::Null(*null),
+            Self::Bool(bool) => Node::Bool(*bool),
+            Self::Int(int) => Node::Int(*int),
             Self::Big(big) => Node::Big(big.clone()),
-            Self::Double(double) => Node::double(double.value.clone()),
+            Self::Double(double) => Node::double(double.value),
             Self::Text(it) => Node::Text(text(it)),
             Self::List(list) => Node::list(list.0.iter().map(Node::to_static).collect()),
             Self::Object(object) => {

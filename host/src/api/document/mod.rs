@@ -139,7 +139,7 @@ fn declare_problems(document: &mut Value, used: &[Code]) {
         let problem = json!({
             "title": code.title,
             "status": code.status,
-            "detail": details[code.text],
+            "detail": details.get(code.text),
             "code": code.text,
         });
         (code.text.to_owned(), json!({ "summary": code.title, "value": problem }))

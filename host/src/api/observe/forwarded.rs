@@ -18,7 +18,7 @@ impl Forwarded {
     /// Returns the last address of `X-Forwarded-For`: the one that the proxy in front added. Those
     /// before it come from the client. `None` without the header.
     pub(super) fn read(headers: &HeaderMap) -> Option<Self> {
-        let value = headers.get_all(X_FORWARDED_FOR).iter().last()?;
+        let value = headers.get_all(X_FORWARDED_FOR).iter().next_back()?;
         let last = value.to_str().ok().and_then(|value| value.rsplit(',').next());
         Some(last.and_then(|last| address(last.trim())).map_or(Self::Malformed, Self::Address))
     }
