@@ -2,7 +2,6 @@
 //! that the module that the store names is the active one.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 
@@ -10,7 +9,6 @@ use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use signoff_core::base64;
 use utoipa::ToSchema;
@@ -23,7 +21,7 @@ use super::params::Params;
 use super::reply::{answer, json_answer};
 use super::requests::{NoMembers, Raw};
 use super::shown::{Flips, JsonObject, ModuleShown, ModulesShown, RemovedModule, SlotShown, Wasm};
-use super::words::{check_type, without_carriage_return};
+use super::words::without_carriage_return;
 use crate::code::Code;
 use crate::ledger::Reply;
 use crate::modules::NewModule;
@@ -78,8 +76,6 @@ pub(super) async fn push(
     Command { caller, idempotency, body }: Command<LargeJson>,
 ) -> Result<Response, Refusal> {
     let PushBody { manifest, wasm } = body.json().parse()?;
-    check_type::<BTreeMap<String, IgnoredAny>>("manifest", Some(manifest))
-        .map_err(|refused| Refusal::new(Code::MANIFEST_INVALID, refused.detail))?;
     let manifest = manifest.get().to_owned();
     let wasm: Arc<[u8]> = base64::decode(&wasm)
         .ok_or_else(|| {

@@ -62,6 +62,9 @@ impl Modules {
         idempotency: Option<&Idempotency>,
     ) -> Result<Reply, Refusal> {
         let keys = self.keys.recorded().await?;
+        if !new.manifest.starts_with('{') {
+            return Err(Refusal::new(Code::MANIFEST_INVALID, "manifest: expected an object"));
+        }
         let signed = Signed::verified(Envelope::parse(&new.manifest)?, &keys)?;
         let manifest = signed.manifest();
         is_for(manifest, self.ledger.audience())?;
