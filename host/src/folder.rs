@@ -90,7 +90,7 @@ impl Folder {
     pub(crate) fn draft(&self, name: &OsStr, mode: u32) -> io::Result<Draft> {
         let mut draft = draft_prefix(name);
         draft.push(format!("{:016x}{DRAFT_SUFFIX}", rand::random::<u64>()));
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let file = openat(&*self.0, &draft, flags, Mode::from_raw_mode(mode))?;
         Ok(Draft { folder: self.clone(), name: draft, file: File::from(file) })
     }
@@ -158,6 +158,11 @@ impl Draft {
         // Before the mode, which a change of the owner may reduce.
         let _ = fchown(&self.file, Some(other.uid()), Some(other.gid()));
         self.file.set_permissions(other.permissions())
+    }
+
+    /// Returns another handle of the file.
+    pub(crate) fn file(&self) -> io::Result<File> {
+        self.file.try_clone()
     }
 
     /// Moves it into place, durably, and replaces an older file.

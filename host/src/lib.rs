@@ -36,6 +36,7 @@ pub mod service;
 pub mod settings;
 pub mod start;
 pub mod store;
+pub mod upkeep;
 pub mod verifier;
 
 pub use signoff_core::role;

@@ -74,8 +74,16 @@ fn every_change_takes_a_key() {
     twice(&path(&approved, "outcome"), &outcome);
     let rejected = server.request();
     twice(&path(&rejected, "reject"), &ballot(&rejected, "rejected", APPROVER));
-    twice(&path(&server.request(), "withdraw"), &json!({}));
-    assert_eq!(server.audit().len(), 9, "each change once");
+    let withdrawn = server.request();
+    twice(&path(&withdrawn, "withdraw"), &json!({}));
+    twice(&path(&withdrawn, "erase"), &json!({}));
+    let prunable = server.get("/api/v1/store/prunable?older_than_seconds=0").ok();
+    let item = &prunable["items"][2];
+    let prune = json!({
+        "older_than_seconds": 0, "approvals": [{ "id": item["id"], "entry": item["entry"] }],
+    });
+    assert_eq!(twice("/api/v1/store/prune", &prune)["pruned"], 1);
+    assert_eq!(server.audit().len(), 11, "each change once");
 }
 
 #[test]

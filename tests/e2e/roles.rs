@@ -25,6 +25,7 @@ POST /api/v1/approvals/{id}/execute    | -    | -   | own | -   | - | -
 POST /api/v1/approvals/{id}/outcome    | -    | -   | own | -   | - | all
 POST /api/v1/approvals/{id}/withdraw   | own  | all | -   | -   | - | all
 POST /api/v1/approvals/{id}/extend     | -    | all | -   | -   | - | all
+POST /api/v1/approvals/{id}/erase      | -    | -   | -   | -   | - | all
 GET  /api/v1/approvals/{id}/payload    | own  | all | own | all | - | all
 GET  /api/v1/approvals/{id}/receipt    | own  | all | own | all | - | all
 GET  /api/v1/audit                     | -    | -   | -   | all | - | all
@@ -48,6 +49,10 @@ POST /api/v1/modules/{digest}/remove   | -    | -   | -   | -   | all | -
 GET  /api/v1/modules/{slot}/flips      | -    | -   | -   | all | all | all
 POST /api/v1/modules/{slot}/rollback   | -    | -   | -   | -   | all | -
 POST /api/v1/modules/{slot}/unshadow   | -    | -   | -   | -   | all | -
+POST /api/v1/store/backup              | -    | -   | -   | -   | - | all
+POST /api/v1/store/compact             | -    | -   | -   | -   | - | all
+GET  /api/v1/store/prunable            | -    | -   | -   | -   | - | all
+POST /api/v1/store/prune               | -    | -   | -   | -   | - | all
 POST /api/v1/tokens                    | -    | -   | -   | -   | - | all
 GET  /api/v1/tokens                    | -    | -   | -   | -   | - | all
 POST /api/v1/tokens/{id}/revoke        | -    | -   | -   | -   | - | all
@@ -103,6 +108,9 @@ impl Cast {
         };
         let agent = if own { OWN } else { OTHER };
         let approval = requester.post("/api/v1/approvals", &request(agent)).json(201);
+        if route.ends_with("/erase") {
+            return requester.act(&approval, "withdraw", &json!({})).ok();
+        }
         if !route.ends_with("/execute") && !route.ends_with("/outcome") {
             return approval;
         }
@@ -191,6 +199,7 @@ impl Cast {
             let query = match route {
                 r if r.ends_with("/payload") => "?decision=approved&approver=a@b.c",
                 r if r.ends_with("/proof") => "?entry=1",
+                r if r.ends_with("/prunable") => "?older_than_seconds=1",
                 _ => "",
             };
             return match route {
@@ -210,6 +219,9 @@ impl Cast {
                 json!({ "execution_id": approval["execution"]["id"], "outcome": "succeeded" })
             }
             "extend" => json!({ "expires_in_seconds": 7_200 }),
+            "prune" => json!({
+                "older_than_seconds": 1, "approvals": [{ "id": id(approval), "entry": 1 }],
+            }),
             "tokens" => json!({ "subject": "x", "roles": ["auditor"] }),
             "decisions" => json!({ "decisions": [{
                 "id": "d-1", "agent": OWN, "action": "apply", "context_hash": "0".repeat(64),
@@ -223,6 +235,8 @@ impl Cast {
                 let made = self.admin.post("/api/v1/tokens", &made).json(201);
                 caller.post(&route.replace("{id}", id(&made)), &body)
             }
+            // The body is binary: only the head is read.
+            "/api/v1/store/backup" => caller.post_head(&path, &body),
             _ => caller.post(&path, &body),
         }
     }

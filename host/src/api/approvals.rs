@@ -126,7 +126,12 @@ pub(super) async fn show(
         wait(&app, &caller, id, unwanted, Duration::from_secs(seconds)).await?;
         app.admits_still(&caller).await?;
     }
-    Ok(json_answer(200, app.service.approvals.show(id, WithTexts::Yes).await?))
+    match app.service.approvals.show(id, WithTexts::Yes).await {
+        Err(refusal) if refusal.code == Code::NOT_FOUND && caller.reads_all() => {
+            Err(app.service.approvals.not_found_because(id).await)
+        }
+        shown => Ok(json_answer(200, shown?)),
+    }
 }
 
 /// Decide on an approval: approve or reject it.
@@ -324,6 +329,22 @@ pub(super) async fn payload(
     };
     app.service.approvals.readable(&caller, id).await?;
     Ok(json_answer(200, app.service.approvals.payload(id, query).await?))
+}
+
+/// Erase the texts of a final approval: context, plan, reasons, comments and the detail of its outcome.
+///
+/// Their digests stay, and with them what the signatures prove. It cannot be undone.
+#[utoipa::path(post, path = "/api/v1/approvals/{id}/erase", tag = "approvals", operation_id = "erase_approval",
+    request_body = NoMembers,
+    params(("id" = String, Path, description = "`appr_` and 26 characters.")),
+    responses((status = 200, description = "The approval without its texts.", body = Approval)))]
+pub(super) async fn erase(
+    State(app): State<App>,
+    Id(id): Id,
+    Command { caller, idempotency, body }: Command,
+) -> Handled {
+    body.parse::<NoMembers>()?;
+    Ok(answer(app.service.approvals.erase(&caller, id, idempotency.as_ref()).await?))
 }
 
 /// Get a receipt: the proof of an approval for a verifier that has only the log's key.

@@ -19,7 +19,7 @@ use super::held::{Address, HeldFor};
 use super::params::Params;
 use super::reply::{answer, json_answer};
 use super::requests::{DecisionsBody, EvaluateBody};
-use super::shown::{ActivePolicy, Recorded, Wasm};
+use super::shown::{ActivePolicy, Binary, Recorded};
 use crate::caller::Caller;
 use crate::guardrails::{Action, LocalDecision, PolicyCopy};
 use crate::policy::Decision;
@@ -142,7 +142,7 @@ pub(super) async fn policy(
 /// Get the bytes of the active policy.
 #[utoipa::path(get, path = "/api/v1/guardrails/policy/{digest}/wasm", tag = "guardrails", operation_id = "get_active_policy_wasm",
     params(("digest" = String, Path, description = "SHA-256 of the component: 64 lower-case hex characters.")),
-    responses((status = 200, description = "The component.", content_type = "application/wasm", body = Wasm)))]
+    responses((status = 200, description = "The component.", content_type = "application/wasm", body = Binary)))]
 pub(super) async fn policy_wasm(
     State(app): State<App>,
     Path(digest): Path<String>,

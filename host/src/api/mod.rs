@@ -28,6 +28,7 @@ mod request_id;
 mod requests;
 mod routes;
 mod shown;
+mod store;
 mod tokens;
 mod words;
 
@@ -68,6 +69,7 @@ pub use shown::{
     Payload, Readiness, Receipt, ReceiptApproval, ReceiptEntry, ReceiptExecution, Recorded,
     RemovedModule, RequestedRequirement, ServerIndex, SignedPolicy, SlotShown, Tokens, WrittenRow,
 };
+pub use store::{CompactedShown, PrunableList, PrunableShown, PrunedShown};
 pub use tokens::TokenShown;
 
 /// Maximum size of a request body: a context and a plan of 1 MiB each, plus headroom.

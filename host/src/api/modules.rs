@@ -20,7 +20,9 @@ use super::enums::ModuleSlot;
 use super::params::Params;
 use super::reply::{answer, json_answer};
 use super::requests::{NoMembers, Raw};
-use super::shown::{Flips, JsonObject, ModuleShown, ModulesShown, RemovedModule, SlotShown, Wasm};
+use super::shown::{
+    Binary, Flips, JsonObject, ModuleShown, ModulesShown, RemovedModule, SlotShown,
+};
 use super::words::without_carriage_return;
 use crate::code::Code;
 use crate::ledger::Reply;
@@ -107,7 +109,7 @@ pub(super) async fn inspect(
 /// Get a module's bytes.
 #[utoipa::path(get, path = "/api/v1/modules/{digest}/wasm", tag = "modules", operation_id = "get_module_wasm",
     params(("digest" = String, Path, description = "SHA-256 of the component: 64 lower-case hex characters.")),
-    responses((status = 200, description = "The component.", content_type = "application/wasm", body = Wasm)))]
+    responses((status = 200, description = "The component.", content_type = "application/wasm", body = Binary)))]
 pub(super) async fn wasm(
     State(app): State<App>,
     Path(digest): Path<String>,

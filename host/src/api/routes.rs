@@ -12,7 +12,7 @@ use utoipa::OpenApi;
 use super::guard::{MODULE_TIME_MAX, REQUEST_TIME_MAX};
 use super::{
     App, approvals, attempts, events, guardrails, health, index, log, modules, problem, shown,
-    tokens,
+    store, tokens,
 };
 use crate::role::Role::{self, Admin, Approver, Auditor, Executor, Policy, Requester};
 
@@ -101,6 +101,7 @@ routes! {
         post "/api/v1/approvals/{id}/outcome" Roles(&[Executor, Admin]) => approvals::outcome;
         post "/api/v1/approvals/{id}/withdraw" Roles(&[Requester, Approver, Admin]) => approvals::withdraw;
         post "/api/v1/approvals/{id}/extend" Roles(&[Approver, Admin]) => approvals::extend;
+        post "/api/v1/approvals/{id}/erase" ADMIN => approvals::erase;
         get "/api/v1/approvals/{id}/payload" READERS => approvals::payload;
         get "/api/v1/approvals/{id}/receipt" READERS => approvals::receipt;
         post "/api/v1/guardrails/evaluate" Roles(&[Requester, Executor]) => guardrails::evaluate;
@@ -117,6 +118,8 @@ routes! {
         post "/api/v1/tokens" ADMIN => tokens::create;
         get "/api/v1/tokens" ADMIN => tokens::list;
         post "/api/v1/tokens/{id}/revoke" ADMIN => tokens::revoke;
+        get "/api/v1/store/prunable" ADMIN => store::prunable;
+        post "/api/v1/store/prune" ADMIN => store::prune;
     }
     Some(MODULE_TIME_MAX) => {
         get "/api/v1/modules" MODULES => modules::list;
@@ -129,6 +132,11 @@ routes! {
         get "/api/v1/modules/{slot}/flips" MODULES => modules::flips;
         post "/api/v1/modules/{slot}/rollback" SHIPPERS => modules::rollback;
         post "/api/v1/modules/{slot}/unshadow" SHIPPERS => modules::unshadow;
+    }
+    // A store of any size is copied first.
+    None => {
+        post "/api/v1/store/backup" ADMIN => store::backup;
+        post "/api/v1/store/compact" ADMIN => store::compact;
     }
     None => {
         get "/" Everyone => index::index;

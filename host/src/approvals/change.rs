@@ -29,6 +29,8 @@ pub(super) struct Call {
     pub(super) operation: Arc<Operation>,
     /// Whether the policy is evaluated too. Only `deny` has an effect.
     pub(super) is_claim: bool,
+    /// Whether the approval's texts are deleted, and with them the stored answers to its callers.
+    pub(super) erases: bool,
 }
 
 impl Call {
@@ -39,7 +41,7 @@ impl Call {
         + Sync
         + 'static,
     ) -> Self {
-        Self { bytes: 0, operation: Arc::new(operation), is_claim: false }
+        Self { bytes: 0, operation: Arc::new(operation), is_claim: false, erases: false }
     }
 }
 
@@ -111,13 +113,22 @@ impl Approvals {
             let from = stored.summary.status;
             let waited = now.saturating_sub(stored.summary.requested_at);
             let to = transition.summary.status.clone();
+            let forgotten = match call.erases {
+                true => self.answers_about(stored.summary.id).await?,
+                false => Vec::new(),
+            };
+            let base = match call.erases {
+                true => Base::Erased(stored.entry),
+                false => Base::Entry(stored.entry),
+            };
             let change = ApprovalChange {
                 by: Deciders {
                     verifier: &verifier,
                     guardrail: judged.as_ref().map(Judged::guardrail),
                 },
                 transition,
-                base: Base::Entry(stored.entry),
+                base,
+                forgotten,
                 reply,
                 at: now,
             };

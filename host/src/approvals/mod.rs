@@ -6,6 +6,7 @@ mod change;
 mod cursor;
 mod decide;
 mod difference;
+mod erase;
 mod execute;
 mod expire;
 mod quota;

@@ -3,13 +3,13 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use super::view::shown;
+use super::view::{shown, with_members};
 use super::{Approvals, text_of};
 use crate::caller::Caller;
 use crate::code::Code;
 use crate::id::ApprovalId;
 use crate::refusal::Refusal;
-use crate::store::{Query, Status, Stored, WithTexts};
+use crate::store::{About, Query, Status, Stored, WithTexts};
 use crate::verifier::{Approval, DecisionArgs, Verifier, View};
 
 /// Maximum reads of the store for one page: each one may find approvals that the caller may not
@@ -126,8 +126,15 @@ impl Approvals {
         };
         let verifier = self.verifier.current();
         let view = self.view(&verifier, stored.as_ref())?;
-        let texts = stored.and_then(|stored| stored.texts);
-        Ok(shown(&verifier, &view.view, texts.as_ref()))
+        let found = stored.and_then(|stored| stored.texts);
+        let shown = shown(&verifier, &view.view, found.as_ref());
+        Ok(match (texts, found) {
+            // Erased.
+            (WithTexts::Yes, None) => {
+                with_members(&shown, &[("context", "null"), ("plan", "null")])
+            }
+            _ => shown,
+        })
     }
 
     /// Returns the effective status of an approval, and the seconds until it expires.
@@ -298,6 +305,20 @@ impl Approvals {
             "base64url": message.base64url,
         })
         .to_string())
+    }
+
+    /// Returns why an approval is not found, for a caller who may read all: if the log has entries about
+    /// it, it was pruned.
+    pub(crate) async fn not_found_because(&self, id: Option<ApprovalId>) -> Refusal {
+        let Some(id) = id else { return not_found() };
+        let entries = self.ledger.store().entries_about(About::approval(id), 0, 1).await;
+        if entries.is_ok_and(|entries| !entries.is_empty()) {
+            return Refusal::new(
+                Code::NOT_FOUND,
+                "the approval was pruned; its receipt is in the archive, if one was written, and its entries are in the audit log",
+            );
+        }
+        not_found()
     }
 
     fn view(&self, verifier: &Verifier, stored: Option<&Stored>) -> Result<View, Refusal> {

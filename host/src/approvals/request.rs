@@ -89,7 +89,14 @@ impl Approvals {
         let reply = Reply::new(201, shown(&verifier, &view, Some(&texts)));
         let guardrail = judged.policy.as_ref().map(|_| judged.guardrail());
         let by = Deciders { verifier: &verifier, guardrail };
-        let change = ApprovalChange { by, transition, base: Base::New(texts), reply, at: now };
+        let change = ApprovalChange {
+            by,
+            transition,
+            base: Base::New(texts),
+            forgotten: Vec::new(),
+            reply,
+            at: now,
+        };
         place.hand_over();
         let reply = self.ledger.commit(caller, change, idempotency).await?.ok_or_else(|| {
             Refusal::new(Code::STORE_UNAVAILABLE, "the generated id is already taken; retry")

@@ -3,6 +3,7 @@
 
 mod approve;
 mod audit;
+mod backup;
 mod bench;
 mod compile_module;
 mod completions;
@@ -32,6 +33,7 @@ mod ready;
 mod receipt;
 mod remote;
 mod request;
+mod restore;
 mod run;
 mod screen;
 mod serve;
@@ -40,6 +42,7 @@ mod show;
 mod sign;
 mod signer;
 mod stats;
+mod store;
 mod token;
 mod token_file;
 mod transport;
@@ -198,6 +201,13 @@ enum Command {
     /// Export and verify receipts, the proof of one approval
     #[command(subcommand)]
     Receipt(receipt::ReceiptCommand),
+    /// Copy the store to a file, from a running server or a store file, and check the copy
+    Backup(backup::BackupArgs),
+    /// Put a backup in the place of the store, after checking it
+    Restore(restore::RestoreArgs),
+    /// Erase approvals' texts, remove old approvals, compact the store's file
+    #[command(subcommand)]
+    Store(store::StoreCommand),
     /// Benchmark this machine: verification, digests, durable decisions
     Bench(bench::BenchArgs),
     /// Check and show the settings of a server, without starting it
@@ -331,6 +341,9 @@ impl Cli {
             Command::Token(command) => token::run(&command, &open()?),
             Command::Audit(command) => audit::run(&command, &global, open),
             Command::Receipt(command) => receipt::run(&command, &global, open),
+            Command::Backup(args) => backup::run(&args, &open()?),
+            Command::Restore(args) => restore::run(&args, &global, &target),
+            Command::Store(command) => store::run(&command, &open()?),
             Command::Bench(args) => bench::run(&args, &global),
             Command::Config(command) => config::run(&command, &global, matches),
             Command::Ready => ready::run(&global, &target),
@@ -358,6 +371,7 @@ impl Command {
                 | Self::Hash(_)
                 | Self::Explain(_)
                 | Self::Key(_)
+                | Self::Restore(_)
                 | Self::Bench(_)
                 | Self::Config(_)
                 | Self::Doctor(_)

@@ -120,15 +120,19 @@ fn verify(args: &VerifyArgs, global: &Global) -> Result<Exit, Failure> {
 }
 
 /// The expectations of a receipt, and the trusted keys.
-struct Expected<'a> {
-    log_keys: &'a [LogKey],
-    id: Option<&'a str>,
-    audience: Option<&'a str>,
-    keys: &'a [Key],
+pub(super) struct Expected<'a> {
+    pub(super) log_keys: &'a [LogKey],
+    pub(super) id: Option<&'a str>,
+    pub(super) audience: Option<&'a str>,
+    pub(super) keys: &'a [Key],
 }
 
 impl Expected<'_> {
-    fn report(&self, receipt: &str, verifier: &Verifier) -> Result<Report, verifier::Failure> {
+    pub(super) fn report(
+        &self,
+        receipt: &str,
+        verifier: &Verifier,
+    ) -> Result<Report, verifier::Failure> {
         let log_keys: Vec<String> = self.log_keys.iter().map(ToString::to_string).collect();
         let args = ReceiptArgs {
             receipt,
@@ -161,6 +165,10 @@ fn read(path: &str) -> Result<String, Failure> {
     let mut text = String::new();
     let read = source.take(RECEIPT_BYTES_MAX as u64 + 1).read_to_string(&mut text);
     read.with_context(|| format!("cannot read `{path}`"))?;
+    // A line of an archive ends with a line feed, which is no part of the receipt.
+    if text.ends_with('\n') {
+        text.pop();
+    }
     Ok(text)
 }
 

@@ -1,11 +1,12 @@
 //! A server over HTTP or HTTPS: its address, trusted certificates, and protection of tokens against
 //! plain text.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use axum::http::{HeaderValue, Method, Request, Uri, header};
 use rustls::CertificateError as Bad;
 use rustls::crypto::ring;
@@ -24,9 +25,13 @@ const ANSWER_TIME_MAX: Duration = Duration::from_secs(90);
 /// Timeout of a response about modules, which are compiled first.
 const MODULE_TIME_MAX: Duration = Duration::from_secs(450);
 const MODULES: &str = "/api/v1/modules";
+/// Takes as long as the store is large.
+const COMPACT: &str = "/api/v1/store/compact";
 pub(super) const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 /// A list of 200 approvals with large ballots is far below this limit.
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
+/// Bytes of a download in memory.
+const PIECE_BYTES: usize = 64 << 10;
 
 /// The trust settings for a server.
 #[derive(Clone, Debug, Default)]
@@ -46,6 +51,8 @@ pub(super) struct Remote {
     agent: ureq::Agent,
     /// The agent for slow requests.
     patient: ureq::Agent,
+    /// The agent for responses of any size.
+    endless: ureq::Agent,
 }
 
 impl Remote {
@@ -65,11 +72,11 @@ impl Remote {
             .root_certs(RootCerts::Specific(Arc::new(roots)))
             .unversioned_rustls_crypto_provider(Arc::new(ring::default_provider()))
             .build();
-        let agent = |time| {
+        let agent = |time: Option<Duration>| {
             let mut config = ureq::Agent::config_builder()
                 .http_status_as_error(false)
                 .timeout_connect(Some(CONNECT_TIME_MAX))
-                .timeout_global(Some(time))
+                .timeout_global(time)
                 .max_redirects(0)
                 .tls_config(tls.clone());
             if address.loopback {
@@ -85,10 +92,11 @@ impl Remote {
                 None => config.build().into(),
             }
         };
-        let (agent, patient) = (agent(ANSWER_TIME_MAX), agent(MODULE_TIME_MAX));
+        let [agent, patient, endless] =
+            [Some(ANSWER_TIME_MAX), Some(MODULE_TIME_MAX), None].map(agent);
         let named = address.socket.is_some().then(|| url.to_owned());
         let named = named.unwrap_or_else(|| address.url.clone());
-        Ok(Self { url: address.url, named, token, agent, patient })
+        Ok(Self { url: address.url, named, token, agent, patient, endless })
     }
 
     /// Calls the server. Returns status and body.
@@ -103,7 +111,11 @@ impl Remote {
         if let Some(token) = &self.token {
             request = request.header(header::AUTHORIZATION, token);
         }
-        let agent = if path.starts_with(MODULES) { &self.patient } else { &self.agent };
+        let agent = match path {
+            path if path.starts_with(MODULES) => &self.patient,
+            COMPACT => &self.endless,
+            _ => &self.agent,
+        };
         let answer = match body {
             Some(body) => {
                 let request =
@@ -130,6 +142,47 @@ impl Remote {
 
     fn speaks_tls(&self) -> bool {
         self.url.starts_with("https:")
+    }
+
+    /// Sends a POST request, and passes the bytes of a successful response on. Returns the status, and
+    /// the body of any other response.
+    pub(super) fn download(
+        &self,
+        path: &str,
+        body: String,
+        take: &mut dyn FnMut(&[u8]) -> Result<()>,
+    ) -> Result<(u16, Vec<u8>)> {
+        let uri = format!("{}{path}", self.url);
+        let mut request = Request::builder().method(Method::POST).uri(&uri);
+        if let Some(token) = &self.token {
+            request = request.header(header::AUTHORIZATION, token);
+        }
+        let request = request.header(header::CONTENT_TYPE, "application/json").body(body)?;
+        let answer = self.endless.run(request);
+        let mut answer = answer.map_err(|e| self.unreachable(e))?;
+        let status = answer.status().as_u16();
+        if !answer.status().is_success() {
+            return Ok((
+                status,
+                answer.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec()?,
+            ));
+        }
+        let length = answer.headers().get(header::CONTENT_LENGTH);
+        let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+        let length = length.context("the server does not say how long its response is")?;
+        let mut body = answer.body_mut().with_config().limit(u64::MAX).reader();
+        let (mut piece, mut received) = (vec![0; PIECE_BYTES], 0);
+        loop {
+            let read = body.read(&mut piece).context("the server's response is incomplete")?;
+            let Some(bytes) = piece.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
+            received += read as u64;
+            take(bytes)?;
+        }
+        ensure!(
+            received == length,
+            "the server's response is incomplete: {received} of {length} bytes"
+        );
+        Ok((status, Vec::new()))
     }
 
     fn unreachable(&self, error: ureq::Error) -> anyhow::Error {

@@ -1,12 +1,14 @@
 //! How a command calls the API: over HTTP, or in this process over a store file.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
+use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request, header};
+use axum::response::Response;
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 use tokio::runtime::Runtime;
@@ -56,9 +58,28 @@ pub(super) struct Transport {
 }
 
 enum Kind {
-    Local { store: PathBuf, runtime: Runtime },
+    Local(Box<Local>),
     Remote(Box<Remote>),
 }
+
+/// A store file, which is opened for each call and closed again, unless a command needs many calls.
+struct Local {
+    store: PathBuf,
+    runtime: Runtime,
+    /// The open store of a command with many calls.
+    kept: Mutex<Option<Arc<Session>>>,
+}
+
+/// An open store file with the API over it.
+struct Session {
+    service: Arc<Service>,
+    router: Router,
+    /// Waits and streams end with it.
+    _stop: watch::Sender<bool>,
+}
+
+/// Why a store file is not opened for a call: a refusal, to be printed like a server's.
+struct NotOpened(Refusal);
 
 /// How a store file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,10 +99,11 @@ impl Transport {
     /// Makes a connection to a target.
     pub(super) fn new(target: &Target, global: &Global) -> Result<Self, Failure> {
         let kind = match target {
-            Target::Store(store) => Kind::Local {
+            Target::Store(store) => Kind::Local(Box::new(Local {
                 store: store.clone(),
                 runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()?,
-            },
+                kept: Mutex::default(),
+            })),
             Target::Server(url) => {
                 let token = global.token.as_deref();
                 Kind::Remote(Box::new(Remote::new(url, token, &global.trust())?))
@@ -135,7 +157,7 @@ impl Transport {
 
     /// Returns whether the approvals are in a file on this machine.
     pub(super) fn is_local(&self) -> bool {
-        matches!(self.kind, Kind::Local { .. })
+        matches!(self.kind, Kind::Local(_))
     }
 
     /// Sends a GET request. Returns the response as text.
@@ -156,7 +178,7 @@ impl Transport {
     /// Returns whether the target is a store file that does not exist.
     pub(super) fn has_no_store(&self) -> bool {
         match &self.kind {
-            Kind::Local { store, .. } => !store.try_exists().unwrap_or(true),
+            Kind::Local(local) => !local.store.try_exists().unwrap_or(true),
             Kind::Remote(_) => false,
         }
     }
@@ -186,11 +208,16 @@ impl Transport {
         access: Access,
     ) -> Result<Vec<u8>, Failure> {
         let (status, answer) = match &self.kind {
-            Kind::Local { store, runtime } => {
-                runtime.block_on(self.local(store, method, path, body, access))?
+            Kind::Local(local) => {
+                local.runtime.block_on(self.local(local, method, path, body, access))?
             }
             Kind::Remote(remote) => remote.call(&method, path, body)?,
         };
+        self.answered(status, answer)
+    }
+
+    /// Returns a successful answer; a refusal is a failure.
+    fn answered(&self, status: u16, answer: Vec<u8>) -> Result<Vec<u8>, Failure> {
         answered(status, answer, self.json).map_err(|failure| match failure {
             Failure::Refused { problem, json } => {
                 Failure::Refused { problem: self.with_hint(problem), json }
@@ -216,17 +243,101 @@ impl Transport {
         Problem { detail: format!("{}; {hint}", problem.detail), ..problem }
     }
 
-    /// Opens the file, makes one call, and closes it, so that another process can use it between
-    /// calls.
+    /// Sends a POST request, and passes the bytes of a successful response on as they arrive.
+    ///
+    /// Errors: those of the call; a response that is shorter than it says; those of `take`.
+    pub(super) fn download(
+        &self,
+        path: &str,
+        body: String,
+        mut take: impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<(), Failure> {
+        let (status, answer) = match &self.kind {
+            Kind::Remote(remote) => remote.download(path, body, &mut take)?,
+            Kind::Local(local) => local.runtime.block_on(async {
+                let post = Method::POST;
+                let session = match self.session(local, &post, Access::Write).await? {
+                    Ok(session) => session,
+                    Err(NotOpened(refusal)) => return Ok(as_problem(&refusal)?),
+                };
+                let response = respond(&session, post, path, Some(body)).await?;
+                let status = response.status().as_u16();
+                if !response.status().is_success() {
+                    return Ok((status, problem_of(response).await?));
+                }
+                let mut body = response.into_body();
+                while let Some(frame) = body.frame().await {
+                    if let Ok(bytes) = frame?.into_data() {
+                        take(&bytes)?;
+                    }
+                }
+                Ok::<_, anyhow::Error>((status, Vec::new()))
+            })?,
+        };
+        self.answered(status, answer).map(drop)
+    }
+
+    /// Keeps the store file open between calls, for a command with many of them. Other processes cannot
+    /// write to it meanwhile.
+    pub(super) fn keep_open(&self) -> Result<(), Failure> {
+        let Kind::Local(local) = &self.kind else { return Ok(()) };
+        let opened =
+            local.runtime.block_on(self.opened_session(local, &Method::POST, Access::Write));
+        match opened? {
+            Ok(session) => {
+                *local.kept.lock().unwrap_or_else(PoisonError::into_inner) =
+                    Some(Arc::new(session));
+                Ok(())
+            }
+            Err(NotOpened(refusal)) => {
+                Err(Failure::Refused { problem: refusal.problem(), json: self.json })
+            }
+        }
+    }
+
+    /// Makes one call over the store file.
     async fn local(
         &self,
-        store: &Path,
+        local: &Local,
         method: Method,
         path: &str,
         body: Option<String>,
         access: Access,
     ) -> Result<(u16, Vec<u8>)> {
-        let store = Arc::new(self.opened(store, access).await?);
+        let session = match self.session(local, &method, access).await? {
+            Ok(session) => session,
+            Err(NotOpened(refusal)) => return as_problem(&refusal),
+        };
+        let response = respond(&session, method, path, body).await?;
+        let status = response.status().as_u16();
+        let body = problem_of(response).await?;
+        session.service.guardrails.compare_queued().await;
+        Ok((status, body))
+    }
+
+    /// Returns the store file with the API over it: the one that is kept open, or a new one.
+    async fn session(
+        &self,
+        local: &Local,
+        method: &Method,
+        access: Access,
+    ) -> Result<Result<Arc<Session>, NotOpened>> {
+        let kept = local.kept.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(kept) = kept {
+            return Ok(Ok(kept));
+        }
+        Ok(self.opened_session(local, method, access).await?.map(Arc::new))
+    }
+
+    /// Opens the store file. It is closed with the session, so that another process can use it between
+    /// calls.
+    async fn opened_session(
+        &self,
+        local: &Local,
+        method: &Method,
+        access: Access,
+    ) -> Result<Result<Session, NotOpened>> {
+        let store = Arc::new(self.opened(&local.store, access).await?);
         let service = self.service(&store).await?;
         // Read-only display does not need the witness.
         if method != Method::GET || access == Access::Act {
@@ -234,9 +345,7 @@ impl Transport {
                 Access::Read | Access::Act => {
                     service.start.check_recorded_witness().await?;
                     if let Err(refusal) = service.may_decide().await {
-                        let status = refusal.code.status;
-                        let problem = Problem { detail: refusal.reason(), ..refusal.problem() };
-                        return Ok((status, serde_json::to_vec(&problem)?));
+                        return Ok(Err(NotOpened(refusal)));
                     }
                 }
                 Access::Write | Access::Create => {
@@ -246,27 +355,10 @@ impl Transport {
                 }
             }
         }
-        let (_stop, stopping) = watch::channel(false);
+        let (stop, stopping) = watch::channel(false);
         let service = Arc::new(service);
         let app = App::new(Arc::clone(&service), Arc::default(), stopping, Origin::InProcess);
-        let router = api::router(app);
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(body.map_or_else(Body::empty, Body::from))
-            .context("malformed request path")?;
-        let response = router.oneshot(request).await?;
-        let status = response.status().as_u16();
-        let failed = response.extensions().get::<FailureReason>().cloned();
-        let mut body: Vec<u8> = response.into_body().collect().await?.to_bytes().into();
-        service.guardrails.compare_queued().await;
-        if let Some(FailureReason(reason)) = failed {
-            // This process has no log, and whoever reads its output may read the store.
-            let problem = Problem { detail: reason, ..serde_json::from_slice(&body)? };
-            body = serde_json::to_vec(&problem)?;
-        }
-        Ok((status, body))
+        Ok(Ok(Session { service, router: api::router(app), _stop: stop }))
     }
 
     /// Makes a service over an open store file.
@@ -290,9 +382,9 @@ impl Transport {
     /// Returns the checks that a server's start makes of the store file; `None` for a remote
     /// server.
     pub(super) fn start_checks(&self) -> Result<Option<Standing>> {
-        let Kind::Local { store, runtime } = &self.kind else { return Ok(None) };
-        runtime.block_on(async {
-            let store = Arc::new(self.opened(store, Access::Read).await?);
+        let Kind::Local(local) = &self.kind else { return Ok(None) };
+        local.runtime.block_on(async {
+            let store = Arc::new(self.opened(&local.store, Access::Read).await?);
             Ok(Some(self.service(&store).await?.start.standing().await))
         })
     }
@@ -300,9 +392,9 @@ impl Transport {
     /// Returns the unfinished approvals of the store file with a ballot whose key is gone; none for a
     /// remote server.
     pub(super) fn lost_keys(&self) -> Result<Vec<LostKey>> {
-        let Kind::Local { store, runtime } = &self.kind else { return Ok(Vec::new()) };
-        runtime.block_on(async {
-            let store = Arc::new(self.opened(store, Access::Read).await?);
+        let Kind::Local(local) = &self.kind else { return Ok(Vec::new()) };
+        local.runtime.block_on(async {
+            let store = Arc::new(self.opened(&local.store, Access::Read).await?);
             Ok(self.service(&store).await?.approvals.with_lost_keys().await?)
         })
     }
@@ -417,6 +509,38 @@ pub(super) fn call_verifier<T>(
         }
         verifier::Failure::Trapped(_) => Failure::Failed(failure.into()),
     })
+}
+
+/// Calls the API over an open store file.
+async fn respond(
+    session: &Session,
+    method: Method,
+    path: &str,
+    body: Option<String>,
+) -> Result<Response> {
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(body.map_or_else(Body::empty, Body::from))
+        .context("malformed request path")?;
+    Ok(session.router.clone().oneshot(request).await?)
+}
+
+/// Returns the body of a response. This process has no log, and whoever reads its output may read the
+/// store, so a problem names its cause.
+async fn problem_of(response: Response) -> Result<Vec<u8>> {
+    let failed = response.extensions().get::<FailureReason>().cloned();
+    let body: Vec<u8> = response.into_body().collect().await?.to_bytes().into();
+    let Some(FailureReason(reason)) = failed else { return Ok(body) };
+    let problem = Problem { detail: reason, ..serde_json::from_slice(&body)? };
+    Ok(serde_json::to_vec(&problem)?)
+}
+
+/// Returns the response that a server would give.
+fn as_problem(refusal: &Refusal) -> Result<(u16, Vec<u8>)> {
+    let problem = Problem { detail: refusal.reason(), ..refusal.clone().problem() };
+    Ok((refusal.code.status, serde_json::to_vec(&problem)?))
 }
 
 /// Opens a store file, with retries: another command releases it soon, a server does not.

@@ -298,10 +298,11 @@ pub static SETTINGS: &[Setting] = &[
 
 /// Flags of `serve` that no file and no variable can hold: each accepts once what every other start
 /// must refuse.
-pub const ONCE: [&str; 6] = [
+pub const ONCE: [&str; 7] = [
     "create-store",
     "new-witness",
     "accept-rollback",
+    "keep-token",
     "accept-unsigned",
     "accept-weaker-settings",
     "accept-clock",

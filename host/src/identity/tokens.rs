@@ -507,14 +507,14 @@ impl NewToken {
 }
 
 impl TokenRow {
-    fn read(row: &Row) -> Result<Self, StoreError> {
+    pub(super) fn read(row: &Row) -> Result<Self, StoreError> {
         let read = serde_json::from_str::<Self>(&row.value).ok();
         let read = read.filter(|read| read.format == ROW_FORMAT && read.id == row.id);
         read.ok_or_else(|| StoreError::Damaged("a token's row cannot be read".to_owned()))
     }
 
     /// Returns the change that replaces the version written by entry `prev`; 0 for a new row.
-    fn change(&self, prev: u64) -> Result<RowChange, Refusal> {
+    pub(super) fn change(&self, prev: u64) -> Result<RowChange, Refusal> {
         let value = serde_json::to_string(self).map_err(Refusal::internal)?;
         Ok(RowChange { kind: RowKind::Token, id: self.id.clone(), value: Some(value), prev })
     }
@@ -535,7 +535,7 @@ impl TokenRow {
     }
 
     /// Returns the members of the audit event.
-    fn audited(&self) -> TokenFields<'_> {
+    pub(super) fn audited(&self) -> TokenFields<'_> {
         TokenFields {
             token_id: &self.id,
             subject: &self.subject,

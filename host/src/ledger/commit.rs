@@ -7,7 +7,7 @@ use crate::caller::Caller;
 use crate::code::Code;
 use crate::id::ApprovalId;
 use crate::refusal::Refusal;
-use crate::store::{About, Base, Change, Commit, Status, Summary, Version, about};
+use crate::store::{About, Base, Change, Commit, Scope, Status, Summary, Version, about};
 use crate::verifier::{self, Transition};
 use signoff_core::object::refuse_duplicate_members;
 
@@ -18,6 +18,8 @@ pub(crate) struct ApprovalChange<'a> {
     pub(crate) transition: Transition,
     /// The stored version that it replaces; another version in the store is a conflict.
     pub(crate) base: Base,
+    /// Stored answers to delete.
+    pub(crate) forgotten: Vec<Scope>,
     /// The answer to the caller, which is stored for repeats of the request.
     pub(crate) reply: Reply,
     /// The time that the modules were called with.
@@ -48,7 +50,7 @@ impl Ledger {
         change: ApprovalChange<'_>,
         idempotency: Option<&Idempotency>,
     ) -> Result<Option<Reply>, Refusal> {
-        let ApprovalChange { by, transition, base, reply, at } = change;
+        let ApprovalChange { by, transition, base, forgotten, reply, at } = change;
         check_event(&transition.entry)?;
         let summary = summary(transition.summary)?;
         let id = summary.id;
@@ -56,6 +58,8 @@ impl Ledger {
             event: transition.entry,
             host: host_members(&by, caller),
             about: About::approval(id),
+            removed: Vec::new(),
+            forgotten,
             rows: Vec::new(),
             blob: None,
             approval: Some(Version { summary, record: transition.record, base }),
@@ -103,6 +107,8 @@ impl Ledger {
         let reply = note.answer.unwrap_or_else(|| Reply::new(200, String::new()));
         let change = Change {
             approval: None,
+            removed: note.removed,
+            forgotten: note.forgotten,
             rows: note.rows,
             blob: note.blob,
             event,

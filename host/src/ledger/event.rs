@@ -8,7 +8,7 @@ use super::Reply;
 use crate::caller::Caller;
 use crate::policy::{Decision, Requirement};
 use crate::role::Role;
-use crate::store::{Blob, RowChange};
+use crate::store::{Blob, Removed, RowChange, Scope};
 use crate::verifier::Verifier;
 
 /// An event of the host. Its entry has the name of the variant as the member `event`, next to the
@@ -67,6 +67,17 @@ pub(crate) enum Event<'a> {
         accepted_weaker: &'a [String],
     },
     WitnessRecorded {},
+    ApprovalsPruned {
+        /// Approvals whose last change is older were removed.
+        older_than_seconds: u64,
+        approvals: usize,
+    },
+    BackupTaken {
+        /// The audit entries in the copy, and their root.
+        size: u64,
+        root: String,
+        bytes: u64,
+    },
     RollbackAccepted {
         witnessed: Option<Witnessed>,
     },
@@ -207,6 +218,8 @@ pub(crate) struct Deciders<'a> {
 /// An event of the host, with what is committed together with its entry.
 pub(crate) struct Note<'a> {
     pub(super) event: Event<'a>,
+    pub(super) removed: Vec<Removed>,
+    pub(super) forgotten: Vec<Scope>,
     pub(super) rows: Vec<RowChange>,
     pub(super) blob: Option<Blob>,
     pub(super) guardrail: Option<Guardrail<'a>>,
@@ -216,12 +229,25 @@ pub(crate) struct Note<'a> {
 impl<'a> Note<'a> {
     /// A note that changes no row.
     pub(crate) fn of(event: Event<'a>) -> Self {
-        Self { event, rows: Vec::new(), blob: None, guardrail: None, answer: None }
+        Self {
+            event,
+            removed: Vec::new(),
+            forgotten: Vec::new(),
+            rows: Vec::new(),
+            blob: None,
+            guardrail: None,
+            answer: None,
+        }
     }
 
     /// Adds rows that change.
     pub(crate) fn changing(self, rows: Vec<RowChange>) -> Self {
         Self { rows, ..self }
+    }
+
+    /// Adds approvals to remove, and stored answers to delete with them.
+    pub(crate) fn removing(self, removed: Vec<Removed>, forgotten: Vec<Scope>) -> Self {
+        Self { removed, forgotten, ..self }
     }
 
     /// Adds a module's bytes, to store or delete.
@@ -355,7 +381,13 @@ mod tests {
             },
             Some(Event::SettingsRecorded { .. }) => Event::WitnessRecorded {},
             Some(Event::WitnessRecorded {}) => Event::RollbackAccepted { witnessed: None },
-            Some(Event::RollbackAccepted { .. }) => Event::UnsignedAccepted { ended: 0 },
+            Some(Event::RollbackAccepted { .. }) => {
+                Event::ApprovalsPruned { older_than_seconds: 1, approvals: 1 }
+            }
+            Some(Event::ApprovalsPruned { .. }) => {
+                Event::BackupTaken { size: 1, root: String::new(), bytes: 1 }
+            }
+            Some(Event::BackupTaken { .. }) => Event::UnsignedAccepted { ended: 0 },
             Some(Event::UnsignedAccepted { .. }) => {
                 Event::ClockAccepted { last: String::new(), now: String::new() }
             }
@@ -373,6 +405,6 @@ mod tests {
             last = each(last.as_ref());
             count += 1;
         }
-        assert_eq!(count, 20);
+        assert_eq!(count, 22);
     }
 }

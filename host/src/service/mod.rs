@@ -15,6 +15,7 @@
 //! | `audit` | checkpoints and proofs of the log, receipts |
 //! | `tokens` | authentication |
 //! | `start` | the checks of a start |
+//! | `upkeep` | backup, pruning and compaction of the store |
 //!
 //! "The errors of every change" are `settings-weaker`, `store-unavailable`, `store-tampered`,
 //! `clock-behind`, `clock-ahead`, `idempotency-key-reused` and `verifier-trapped`. An operation
@@ -41,6 +42,7 @@ use crate::modules::Modules;
 use crate::refusal::Refusal;
 use crate::start::StartChecks;
 use crate::store::{ANSWER_SECONDS, Store};
+use crate::upkeep::Upkeep;
 use crate::verifier::{ActiveVerifier, Verifier};
 
 pub use stored_texts::StoredTexts;
@@ -61,6 +63,7 @@ pub struct Service {
     pub audit: Arc<AuditLog>,
     pub tokens: Tokens,
     pub start: StartChecks,
+    pub upkeep: Upkeep,
 }
 
 impl Service {
@@ -118,6 +121,7 @@ impl Service {
         start.close_until_started().await;
         modules.load_stored_verifier().await?;
         let tokens = Tokens::new(Arc::clone(&ledger), Arc::clone(&keys));
+        let upkeep = Upkeep::new(Arc::clone(&ledger), Arc::clone(&approvals));
         Ok(Self {
             verifier,
             ledger,
@@ -129,6 +133,7 @@ impl Service {
             audit,
             tokens,
             start,
+            upkeep,
         })
     }
 
@@ -160,8 +165,8 @@ impl Service {
         self.keys.checked().await.map(drop)
     }
 
-    /// Expires what is due, records the time once a day, and deletes old answers. Returns how many
-    /// approvals changed.
+    /// Expires what is due, records the time once a day, deletes old answers, and makes a compaction
+    /// that is owed. Returns how many approvals changed.
     ///
     /// # Errors
     ///
@@ -175,6 +180,7 @@ impl Service {
         self.ledger.record_time().await?;
         let before = self.ledger.now().saturating_sub(ANSWER_SECONDS);
         self.ledger.store().forget_answers(before, ANSWERS_AT_ONCE).await?;
+        self.upkeep.compact_if_owed().await?;
         Ok(expired)
     }
 }

@@ -27,8 +27,8 @@ use crate::ledger::Refused;
 use crate::role::Role;
 use crate::store::redb::{CheckIntegrity, OpenMode, RedbStore};
 use crate::store::{
-    About, Answer, Base, Change, Commit, Entry, Head, Observer, Query, Row, RowKind, Scope, Status,
-    Store, StoreError, Stored, Version, WithTexts,
+    About, Answer, Base, Change, Commit, Compacted, Copied, Entry, Head, Observer, Query, Row,
+    RowKind, Scope, Status, Store, StoreError, Stored, Version, WithTexts,
 };
 use crate::verifier::{Accepted, ReceiptArgs, Statement, Verifier};
 use signoff_core::log::tree::Hash;
@@ -439,6 +439,18 @@ impl Store for Double {
 
     fn observe(&self, observer: Observer) {
         self.inner.observe(observer);
+    }
+
+    async fn copy(&self) -> Result<Copied, StoreError> {
+        self.inner.copy().await
+    }
+
+    async fn compact(&self) -> Result<Compacted, StoreError> {
+        self.inner.compact().await
+    }
+
+    fn owes_compaction(&self) -> bool {
+        self.inner.owes_compaction()
     }
 
     async fn head(&self) -> Result<Head, StoreError> {

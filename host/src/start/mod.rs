@@ -23,6 +23,7 @@ use crate::audit::AuditLog;
 use crate::caller::Caller;
 use crate::code::Code;
 use crate::config::Config;
+use crate::identity;
 use crate::keys::RecordedKeys;
 use crate::ledger::{Event, Ledger, Note, Reason, Witnessed};
 use crate::refusal::Refusal;
@@ -48,8 +49,11 @@ pub struct Start<'a> {
 /// The findings that an operator accepts.
 #[derive(Clone, Debug, Default)]
 pub struct Accepted {
-    /// A store that does not extend its witness.
+    /// A store that does not extend its witness, or a restored one that gets a new witness.
     pub rollback: bool,
+    /// The id of the token that stays in force after an accepted rollback; every other token is
+    /// revoked.
+    pub keep_token: Option<String>,
     /// A clock that is far ahead of the last entry.
     pub clock: bool,
     /// The digest of settings that are weaker than the recorded ones.
@@ -63,6 +67,8 @@ pub struct Started {
     pub ended_by_clock: Option<usize>,
     /// Approvals that ended because a rollback was accepted.
     pub ended_by_rollback: Option<usize>,
+    /// Tokens that were revoked because a rollback was accepted.
+    pub revoked_by_rollback: usize,
     /// Approvals that ended because a store without a signed head was accepted.
     pub ended_unsigned: Option<usize>,
     /// The digest of the settings that are in force now.
@@ -118,6 +124,11 @@ pub enum StartError {
     /// The witness cannot be used, or the store does not extend it.
     #[error(transparent)]
     Witness(#[from] WitnessError),
+    /// The token to keep is not in force.
+    #[error(
+        "--keep-token `{0}`: this store has no such token in force; `signoff token list` lists its tokens, and without --keep-token every token is revoked"
+    )]
+    KeepToken(String),
     /// A change or a read of the store was refused.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -169,6 +180,12 @@ impl StartChecks {
         let gap = self.gap_to_accept(start.accept.clock)?;
         let settings = self.settings_to_record(&start).await?;
         let witness = self.pending_witness(&start).await?;
+        let rolled_back = witness.as_ref().is_some_and(|witness| witness.rolled_back.is_some());
+        if let Some(id) = start.accept.keep_token.as_deref().filter(|_| rolled_back)
+            && !identity::is_in_force(&self.ledger, id).await?
+        {
+            return Err(StartError::KeepToken(id.to_owned()));
+        }
         self.keys.checked().await?;
         let signed = self.ledger.store().head().await.map_err(Refusal::from)?.signed;
 
@@ -183,6 +200,8 @@ impl StartChecks {
         started.weaker_settings = self.record_settings(settings).await?;
         if let Some(PendingWitness { rolled_back: Some(seen), .. }) = &witness {
             started.ended_by_rollback = Some(self.accept_rollback(seen.as_ref()).await?);
+            let kept = start.accept.keep_token.as_deref();
+            started.revoked_by_rollback = identity::revoke_all_but(&self.ledger, kept).await?;
         }
         self.keys.recorded().await?;
         if !signed && start.trust.is_holding_back() {

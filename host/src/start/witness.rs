@@ -93,7 +93,8 @@ impl StartChecks {
             (None, false) if known => return Err(file.lost().into()),
             (None, true) if known && !start.accept.rollback => return Err(file.lost().into()),
             (None, false) => return Err(file.missing().into()),
-            (None, true) => known.then_some(None),
+            // A store from before its first witness records none: the operator says that it is old.
+            (None, true) => (known || start.accept.rollback).then_some(None),
             (Some(_), false) => match self.extends(file).await {
                 Err(WitnessError::RolledBack { .. }) if start.accept.rollback => Some(seen.clone()),
                 extends => {

@@ -61,8 +61,10 @@ pub(crate) fn of_event(text: &str) -> Option<About> {
         }
         "guardrails_evaluated" => named("agent", event.agent),
         "shadow_flipped" => named("shadow", Some(policy_of(event.shadow?)?)),
-        "rollback_accepted" | "settings_recorded" | "clock_recorded" | "clock_accepted"
-        | "witness_recorded" | "unsigned_accepted" => Some(About::named("store", "store")),
+        "approvals_pruned" | "backup_taken" | "rollback_accepted" | "settings_recorded"
+        | "clock_recorded" | "clock_accepted" | "witness_recorded" | "unsigned_accepted" => {
+            Some(About::named("store", "store"))
+        }
         // A verifier event: its subject is its approval.
         _ => ApprovalId::parse(&string(event.approval_id)?).map(About::approval),
     }

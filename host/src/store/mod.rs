@@ -10,16 +10,18 @@
 //!   other row is [`StoreError::Tampered`], without affecting other rows.
 
 pub(crate) mod about;
+mod entry_facts;
 mod entry_interpreter;
 pub mod log_state;
 pub mod redb;
 mod row_kind;
 mod trust;
 
+pub(crate) use entry_facts::{answers_of, time_of};
 pub use entry_interpreter::EntryInterpreter;
 pub use row_kind::RowKind;
 pub(crate) use trust::is_signed;
-pub use trust::{LogKeys, NoLogKeys, Trust};
+pub use trust::{GivenLogKeys, LogKeys, NoLogKeys, Trust};
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -104,6 +106,18 @@ pub trait Store: Send + Sync + 'static {
     /// Deletes at most `limit` answers stored before a time. Returns how many it deleted.
     async fn forget_answers(&self, before: u64, limit: usize) -> Result<usize, StoreError>;
 
+    /// Writes a copy of the store as of its last commit to a temporary file: complete, closed and
+    /// without unused space. Changes are committed meanwhile.
+    async fn copy(&self) -> Result<Copied, StoreError>;
+
+    /// Writes the store to a new file without unused space, which replaces the old one atomically.
+    /// Reads go on, changes wait. Erased and removed rows are in no part of the new file. On error
+    /// the store continues with the old file.
+    async fn compact(&self) -> Result<Compacted, StoreError>;
+
+    /// Returns whether the file may still hold bytes of erased or removed rows in its unused space.
+    fn owes_compaction(&self) -> bool;
+
     /// Returns the store's metadata. Cheap: nothing is counted.
     async fn head(&self) -> Result<Head, StoreError>;
 
@@ -146,6 +160,10 @@ pub enum WithTexts {
 pub struct Change {
     /// The new version of the approval; `None` if the change concerns no approval.
     pub approval: Option<Version>,
+    /// Approvals to remove, with their texts.
+    pub removed: Vec<Removed>,
+    /// Stored answers to delete: they may contain a text that the change erases or removes.
+    pub forgotten: Vec<Scope>,
     /// The host's own rows.
     pub rows: Vec<RowChange>,
     /// A module's bytes to store, or to delete.
@@ -219,6 +237,39 @@ pub enum Base {
     New(Texts),
     /// The version written by this entry.
     Entry(u64),
+    /// The version written by this entry, whose texts are deleted.
+    Erased(u64),
+}
+
+/// An approval to remove.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Removed {
+    /// Its id.
+    pub id: ApprovalId,
+    /// The entry that wrote its last version.
+    pub entry: u64,
+}
+
+/// A copy of a store, complete and closed.
+#[derive(Debug)]
+pub struct Copied {
+    /// The file, which has no name: it is gone once it is closed.
+    pub file: std::fs::File,
+    /// Its size.
+    pub bytes: u64,
+    /// The number of audit entries in it.
+    pub entries: u64,
+    /// The root of its audit tree.
+    pub root: Hash,
+}
+
+/// The size of a store's file before and after a compaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Compacted {
+    /// Before.
+    pub bytes_before: u64,
+    /// After.
+    pub bytes_after: u64,
 }
 
 /// The canonical texts of an approval.
@@ -228,6 +279,13 @@ pub struct Texts {
     pub context: String,
     /// The canonical plan, if there is one.
     pub plan: Option<String>,
+}
+
+impl Version {
+    /// Returns whether it deletes its approval's texts.
+    pub(crate) fn erases(&self) -> bool {
+        matches!(self.base, Base::Erased(_))
+    }
 }
 
 impl Texts {
@@ -293,7 +351,7 @@ pub struct Stored {
     pub record: String,
     /// The number of the entry that wrote this version.
     pub entry: u64,
-    /// The texts, if requested.
+    /// The texts, if requested and not erased.
     pub texts: Option<Texts>,
 }
 

@@ -38,6 +38,20 @@ impl LogKeys for NoLogKeys {
     }
 }
 
+/// Log keys to verify a store with. They sign nothing.
+#[derive(Clone, Debug, Default)]
+pub struct GivenLogKeys(pub Vec<LogKey>);
+
+impl LogKeys for GivenLogKeys {
+    fn trusted(&self, _: &str) -> Result<Vec<LogKey>, String> {
+        Ok(self.0.clone())
+    }
+
+    fn signer(&self, _: &str) -> Result<Option<Arc<LogSigner>>, String> {
+        Ok(None)
+    }
+}
+
 /// The trust settings of an open store: the log keys, and whether to accept a head that none of
 /// them signed.
 #[derive(Clone)]

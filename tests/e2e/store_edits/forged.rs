@@ -140,6 +140,8 @@ fn change(kind: RowKind, id: &str, value: &Value, prev: u64) -> RowChange {
 
 fn note(rows: Vec<RowChange>) -> Change {
     Change {
+        removed: Vec::new(),
+        forgotten: Vec::new(),
         approval: None,
         rows,
         blob: None,

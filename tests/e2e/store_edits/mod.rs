@@ -16,6 +16,7 @@ mod edits;
 mod forged;
 mod groups;
 mod probes;
+mod pruned;
 mod races;
 mod reads;
 mod scene;

@@ -278,6 +278,8 @@ fn fill(home: &Home, entries: u64) {
     runtime.block_on(async {
         let commits = (0..entries).map(|number| {
             store.commit(Change {
+                removed: Vec::new(),
+                forgotten: Vec::new(),
                 approval: None,
                 rows: Vec::new(),
                 blob: None,

@@ -149,6 +149,27 @@ impl Client {
         self.try_post(path, &headers, body.to_string().as_bytes()).expect("an answer")
     }
 
+    /// Returns the status of a POST whose body is binary; a refusal with its body.
+    #[track_caller]
+    pub fn post_head(&self, path: &str, body: &Value) -> Answer {
+        let mut request =
+            Request::builder().method(Method::POST).uri(format!("{}{path}", self.url));
+        request = request.header("content-type", "application/json");
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let mut answer =
+            self.agent.run(request.body(body.to_string()).unwrap()).expect("an answer");
+        let status = answer.status().as_u16();
+        let headers = answer.headers().iter();
+        let headers = headers
+            .map(|(name, value)| (name.as_str().to_owned(), value.to_str().unwrap().to_owned()))
+            .collect();
+        let bytes = answer.body_mut().with_config().limit(256 << 20).read_to_vec().unwrap();
+        let body = if status == 200 { Vec::new() } else { bytes };
+        Answer { status, headers, body: String::from_utf8(body).unwrap() }
+    }
+
     /// Calls an operation on an approval.
     #[track_caller]
     pub fn act(&self, approval: &Value, operation: &str, body: &Value) -> Answer {

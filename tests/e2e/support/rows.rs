@@ -44,6 +44,8 @@ pub fn change_record(home: &Home, change: impl FnOnce(&mut Value)) {
         let base = Base::Entry(stored.entry);
         let version = Version { summary, record: record.to_string(), base };
         let change = Change {
+            removed: Vec::new(),
+            forgotten: Vec::new(),
             approval: Some(version),
             rows: Vec::new(),
             blob: None,

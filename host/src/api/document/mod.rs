@@ -82,9 +82,10 @@ fn complete(route: &Route, operation: &mut Object, examples: &Value) -> Vec<Code
     refusals.into_values().flatten().collect()
 }
 
-/// Returns whether an operation takes an idempotency key: every change does.
+/// Returns whether an operation takes an idempotency key: every change of a row does.
 fn takes_key(route: &Route, id: &str) -> bool {
-    route.method == "POST" && id != "verify_approval"
+    let changes_no_row = ["verify_approval", "back_up_store", "compact_store"];
+    route.method == "POST" && !changes_no_row.contains(&id)
 }
 
 fn has_query(parameters: &Value) -> bool {

@@ -69,7 +69,8 @@ fn every_operation_is_described() {
             assert!(response["headers"]["X-Request-Id"].is_object(), "{name} {status}");
             for (media, content) in response["content"].as_object().unwrap() {
                 assert!(content["schema"].is_object(), "{name} {status} {media} has a schema");
-                let is_binary = media == "application/wasm";
+                let is_binary =
+                    ["application/wasm", "application/octet-stream"].contains(&media.as_str());
                 let has_example =
                     content["example"] != Value::Null || content["examples"].is_object();
                 assert!(is_binary || has_example, "{name} {status} {media} has an example");

@@ -30,10 +30,10 @@ impl ToSchema for JsonObject {
     }
 }
 
-/// The bytes of a component.
-pub(in crate::api) struct Wasm;
+/// Bytes: a component, or the file of a store.
+pub(in crate::api) struct Binary;
 
-impl PartialSchema for Wasm {
+impl PartialSchema for Binary {
     fn schema() -> RefOr<Schema> {
         // `format: binary` is of OpenAPI 3.0; generators know it, and not `contentMediaType`.
         let bytes: Object = ObjectBuilder::new()
@@ -44,8 +44,8 @@ impl PartialSchema for Wasm {
     }
 }
 
-impl ToSchema for Wasm {
+impl ToSchema for Binary {
     fn name() -> Cow<'static, str> {
-        "Wasm".into()
+        "Binary".into()
     }
 }

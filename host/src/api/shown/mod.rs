@@ -17,8 +17,8 @@ use super::tokens::TokenShown;
 pub use audit::{
     AuditEntry, AuditEvent, AuditPage, LogKey, LogKeys, LogProof, NumberedEntry, WrittenRow,
 };
+pub(super) use json::Binary;
 pub use json::JsonObject;
-pub(super) use json::Wasm;
 pub use modules::{
     ActivePolicy, FlipCounts, Flips, ModuleActivation, ModuleShown, ModulesShown, RemovedModule,
     SignedPolicy, SlotShown,

@@ -63,6 +63,13 @@ async fn examined(path: &Path, trust: &Trust) -> Result<Vec<Finding>, StoreError
             "run `signoff serve`, which creates a log key; then keep the keyring where users who can write the store cannot read it",
         ));
     }
+    if store.owes_compaction() {
+        findings.push(Finding::weak(
+            "file",
+            "its unused space may still hold bytes of erased or removed rows",
+            "signoff store compact; a running server does it by itself",
+        ));
+    }
     findings.extend(token_findings(&token_rows(&store).await?));
     Ok(findings)
 }

@@ -108,6 +108,9 @@ impl Screen {
         if let Some(at) = &approval.withdrawn_at {
             self.time_by("withdrawn", at, approval.withdrawn_by.as_deref().unwrap_or("-"));
         }
+        if let Some(at) = &approval.erased_at {
+            self.field("erased", &format!("{at}: context, plan, reasons and comments"));
+        }
         self.field("verifier", &approval.verifier);
     }
 

@@ -48,9 +48,14 @@ pub(super) struct ServeArgs {
     /// Create the first witness of this store
     #[arg(long)]
     new_witness: bool,
-    /// Accept a store that does not extend its witness, and expire every unfinished approval
+    /// Accept a store that does not extend its witness, or with --new-witness a restored one: expire
+    /// every unfinished approval and revoke every token
     #[arg(long)]
     accept_rollback: bool,
+    /// The token that --accept-rollback does not revoke. Without it, create the first one with
+    /// `signoff token create` on the store file, before or after this start
+    #[arg(long, value_name = "ID", requires = "accept_rollback")]
+    keep_token: Option<String>,
     /// Accept a store whose head is not signed by a log key even though the keyring has one, and
     /// expire every unfinished approval
     #[arg(long)]
@@ -70,7 +75,8 @@ const EXAMPLES: &str = "Examples:
   signoff serve --config /etc/signoff/signoff.toml                  # all of it in a file
   signoff serve --witness /mnt/other/checkpoint --new-witness   # the first start with a witness
   signoff serve --witness /mnt/other/checkpoint                 # every later one
-  signoff serve --witness /mnt/other/checkpoint --accept-rollback   # after a restore from a backup
+  signoff serve --witness /mnt/other/checkpoint --accept-rollback   # after `signoff restore`
+  signoff serve --witness /mnt/other/checkpoint --accept-rollback --keep-token tok_01k…
 
 A flag takes precedence over its variable, and this over the settings file: docs/settings.md has all
 of them, `signoff config show` those in force. What is accepted at a start (--new-witness, --accept-…)
@@ -194,6 +200,7 @@ impl ServeArgs {
             new_witness: self.new_witness,
             accept: Accepted {
                 rollback: self.accept_rollback,
+                keep_token: self.keep_token.clone(),
                 clock: self.accept_clock,
                 weaker_settings: self.accept_weaker_settings.clone(),
             },

@@ -182,7 +182,8 @@ fn report_start(started: &Started) {
     }
     if let Some(ended) = started.ended_by_rollback {
         accepted(&format!(
-            "a rolled-back store was accepted: {ended} unfinished approvals expired; later tokens are gone, and later revocations are undone: check `signoff token list`, and `signoff key list` if the keyring was rolled back too"
+            "a rolled-back store was accepted: {ended} unfinished approvals expired, and {} tokens were revoked; create new ones with `signoff token create` (on the store file if no admin's token is left: stop the server, then start it as usual). If the keyring was rolled back too, check `signoff key list`",
+            started.revoked_by_rollback
         ));
     }
     if let Some(ended) = started.ended_unsigned {

@@ -14,7 +14,7 @@ const TAIL: usize = 128;
 pub(crate) const FINGERPRINT_BYTES: usize = 20;
 /// Bytes of an entry number: enough for 10^12 entries.
 const ENTRY_BYTES: usize = 5;
-/// The status byte of a removed approval.
+/// The status byte of a removed approval, which the state forgets.
 const REMOVED: u8 = u8::MAX;
 
 /// The latest state of an approval in the log.
@@ -57,11 +57,8 @@ impl ApprovalState {
         entry: u64,
         fingerprint: [u8; FINGERPRINT_BYTES],
     ) -> Option<Self> {
-        let status = match status {
-            REMOVED => None,
-            status => Some(*Status::ALL.get(usize::from(status))?),
-        };
-        Some(Self { status, entry, fingerprint })
+        let status = *Status::ALL.get(usize::from(status))?;
+        Some(Self { status: Some(status), entry, fingerprint })
     }
 
     /// Returns the status byte and the fingerprint, which a saved state stores after id and entry.
@@ -145,6 +142,32 @@ impl Approvals {
         self.len += 1;
     }
 
+    /// Forgets approvals, and joins chunks that became small.
+    pub(super) fn remove(&mut self, ids: Vec<u128>) {
+        if ids.is_empty() {
+            return;
+        }
+        let mut ids: Vec<_> = ids.into_iter().map(u128::to_be_bytes).collect();
+        ids.sort_unstable();
+        let is_removed = |packed: &Packed| ids.binary_search(&packed.id).is_ok();
+        let mut left: Vec<Vec<Packed>> = Vec::with_capacity(self.chunks.len());
+        for mut chunk in std::mem::take(&mut self.chunks) {
+            let (first, last) = (chunk.first().map(|p| p.id), chunk.last().map(|p| p.id));
+            let next = first.map(|first| ids.partition_point(|id| *id < first));
+            let next = next.and_then(|next| ids.get(next));
+            if next.zip(last).is_some_and(|(next, last)| *next <= last) {
+                chunk.retain(|packed| !is_removed(packed));
+            }
+            match left.last_mut() {
+                _ if chunk.is_empty() => {}
+                Some(before) if before.len() + chunk.len() <= CHUNK / 2 => before.extend(chunk),
+                _ => left.push(chunk),
+            }
+        }
+        self.chunks = left;
+        self.len = self.chunks.iter().map(|chunk| chunk.len() as u64).sum();
+    }
+
     /// Iterates over the approvals that exist with an id above `after`, in order.
     pub(super) fn after(
         &self,
@@ -154,11 +177,10 @@ impl Approvals {
         let first = after.and_then(|id| self.chunk_of(&id)).unwrap_or(0);
         let rows = self.chunks.iter().skip(first).flatten();
         rows.filter(move |packed| after.is_none_or(|after| packed.id > after))
-            .filter(|packed| packed.status != REMOVED)
             .map(|packed| (u128::from_be_bytes(packed.id), packed.state()))
     }
 
-    /// Iterates over every approval with its id, in order, including removed ones.
+    /// Iterates over every approval with its id, in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u128, ApprovalState)> + '_ {
         self.chunks.iter().flatten().map(|p| (u128::from_be_bytes(p.id), p.state()))
     }

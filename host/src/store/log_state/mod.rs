@@ -86,7 +86,7 @@ impl LogState {
         self.counts
     }
 
-    /// The state of an approval; `None` if the log never had it.
+    /// The state of an approval; `None` if the log never had it, or removed it.
     pub(crate) fn approval(&self, id: u128) -> Option<ApprovalState> {
         self.approvals.get(id)
     }
@@ -103,7 +103,7 @@ impl LogState {
         approvals.filter(move |(_, state)| open(state.status)).map(|(id, _)| id)
     }
 
-    /// The number of approvals, including removed ones.
+    /// The number of approvals.
     pub(crate) fn approval_count(&self) -> u64 {
         self.approvals.len()
     }
@@ -130,9 +130,14 @@ impl LogState {
         self.tree = delta.tree;
         self.at = delta.at;
         self.counts = delta.counts;
+        let mut removed = Vec::new();
         for (id, state) in delta.approvals {
-            self.approvals.put(id, state);
+            match state.status {
+                Some(_) => self.approvals.put(id, state),
+                None => removed.push(id),
+            }
         }
+        self.approvals.remove(removed);
         for ((kind, id), state) in delta.rows {
             if let Some(rows) = self.rows.get_mut(kind as usize) {
                 rows.insert(id, state);

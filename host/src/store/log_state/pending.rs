@@ -160,7 +160,11 @@ impl<'a> Pending<'a> {
         match item.kind {
             RowKind::Approval => {
                 let id = ApprovalId::parse(&item.id).ok_or("it names a malformed approval id")?;
-                let before = self.approval(id.to_u128());
+                // The state forgets removed approvals; their ids are random and never used again.
+                let before = self.approval(id.to_u128()).filter(|state| state.status.is_some());
+                if before.is_none() && item.sha256.is_none() {
+                    return Err(format!("it removes approval `{id}`, which does not exist"));
+                }
                 let last = before.map_or(0, |state| state.entry);
                 if last != item.prev || number == last {
                     return Err(other(last));

@@ -6,7 +6,7 @@
 //! 9..17    time of the last one
 //! 17..25   number of approvals, then each:
 //!            0..16   id
-//!           16       status, 255 if it was removed
+//!           16       status
 //!           17..25   entry
 //!           25..45   first 20 bytes of its row's hash
 //! ..+8     number of other rows, then each:

@@ -1,7 +1,7 @@
 //! Applies one change to the open tables of a write transaction.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use redb::{ReadableTable, Table, WriteTransaction};
 use sha2::{Digest, Sha256};
@@ -10,14 +10,16 @@ use super::authentic;
 use super::failure::unreadable;
 use super::format::{
     self, ABOUTS, ANSWER_TIMES, ANSWERS, APPROVALS, AboutKey, AnswerTimeKey, BLOBS, DUE, DueKey,
-    ENTRIES, HEAD_KEY, LISTS, ListKey, ListName, META, ROWS, TEXTS, TREE, TREE_LEVEL_MIN,
+    ENTRIES, HEAD_KEY, LISTS, ListKey, ListName, META, ROWS, SCRUB_KEY, TEXTS, TREE,
+    TREE_LEVEL_MIN,
 };
-use super::rows::{self, ApprovalRow};
+use super::rows::{self, ApprovalRow, ERASED_TEXTS};
+use crate::id::ApprovalId;
 use crate::store::log_state::entry::{self, StateItem};
 use crate::store::log_state::{Delta, LogState, Pending, hash};
 use crate::store::{
-    About, Answer, Base, Blob, Change, Commit, RowChange, RowKind, Scope, Status, StoreError,
-    Summary, Version,
+    About, Answer, Base, Blob, Change, Commit, Removed, RowChange, RowKind, Scope, Status,
+    StoreError, Summary, Version,
 };
 use signoff_core::log::tree::Hash;
 
@@ -61,8 +63,14 @@ struct Standing {
 /// An encoded new version of an approval.
 struct Encoded {
     row: Vec<u8>,
-    /// The texts row, if the approval is new.
-    texts: Option<Vec<u8>>,
+    texts: TextsRow,
+}
+
+/// What a version does to the texts row.
+enum TextsRow {
+    New(Vec<u8>),
+    Unchanged,
+    Erased,
 }
 
 impl<'txn> Tables<'txn> {
@@ -101,7 +109,7 @@ impl<'txn> Tables<'txn> {
         }
         let standing = match &change.approval {
             None => None,
-            Some(version) => match self.standing(&version.summary) {
+            Some(version) => match self.standing(version.summary.id) {
                 Ok(standing) => standing,
                 Err(error) => return refused_alone(error),
             },
@@ -112,10 +120,23 @@ impl<'txn> Tables<'txn> {
         if !from_last || !change.rows.iter().all(|row| self.is_last(row)) {
             return Ok(Ok(Commit::Conflict));
         }
+        let mut removed = Vec::with_capacity(change.removed.len());
+        let mut named: BTreeSet<_> = change.approval.iter().map(|v| v.summary.id).collect();
+        if !change.removed.iter().all(|removed| named.insert(removed.id)) {
+            return Ok(Err(StoreError::Io("a change names an approval twice".to_owned())));
+        }
+        for Removed { id, entry } in &change.removed {
+            match self.standing(*id) {
+                Ok(Some(standing)) if standing.entry == *entry => removed.push((*id, standing)),
+                Ok(_) => return Ok(Ok(Commit::Conflict)),
+                Err(error) => return refused_alone(error),
+            }
+        }
         if let Some(row) = change.rows.iter().find(|row| !is_row_id(&row.id)) {
             return Ok(Err(StoreError::Io(format!("`{}` cannot be a row's id", row.id))));
         }
-        self.put(change, standing.as_ref()).map(|entry| Ok(Commit::Committed { entry }))
+        let entry = self.put(change, standing.as_ref(), &removed)?;
+        Ok(Ok(Commit::Committed { entry }))
     }
 
     /// Deletes answers stored before a time, the oldest first.
@@ -152,10 +173,15 @@ impl<'txn> Tables<'txn> {
     }
 
     /// Writes a change. Returns the number of its entry.
-    fn put(&mut self, change: &Change, standing: Option<&Standing>) -> Result<u64, StoreError> {
+    fn put(
+        &mut self,
+        change: &Change,
+        standing: Option<&Standing>,
+        removed: &[(ApprovalId, Standing)],
+    ) -> Result<u64, StoreError> {
         let number = self.pending.next_entry();
         let at = self.pending.time(change.at);
-        let mut state = Vec::new();
+        let mut state: Vec<StateItem<'_>> = Vec::new();
         let approval = match &change.approval {
             None => None,
             Some(version) => {
@@ -164,6 +190,8 @@ impl<'txn> Tables<'txn> {
                 Some((version, encoded))
             }
         };
+        state.extend(removed.iter().map(|(id, standing)| removed_item(*id, standing)));
+        state.extend(change.forgotten.iter().map(forgotten_item));
         state.extend(change.rows.iter().map(|row| self.row_item(row)));
         let answer = change.answer.as_ref().map(|(scope, answer)| {
             rows::encode_answer(answer, number, &mut self.row);
@@ -175,6 +203,7 @@ impl<'txn> Tables<'txn> {
         if let Some((version, encoded)) = approval {
             self.put_approval(&version.summary, &encoded, standing)?;
         }
+        self.remove(change, removed)?;
         for row in &change.rows {
             self.put_row(row)?;
         }
@@ -203,8 +232,7 @@ impl<'txn> Tables<'txn> {
     }
 
     /// Returns the stored approval that a version replaces, authenticated by the log.
-    fn standing(&self, summary: &Summary) -> Result<Option<Standing>, StoreError> {
-        let id = summary.id;
+    fn standing(&self, id: ApprovalId) -> Result<Option<Standing>, StoreError> {
         let row = self.approvals.get(id.to_u128())?;
         let row = row.as_ref().map(redb::AccessGuard::value);
         let known = self.pending.approval(id.to_u128());
@@ -249,10 +277,41 @@ impl<'txn> Tables<'txn> {
     ) -> Result<(), StoreError> {
         let id = summary.id.to_u128();
         self.approvals.insert(id, encoded.row.as_slice())?;
-        if let Some(texts) = &encoded.texts {
-            self.texts.insert(id, texts.as_slice())?;
+        match &encoded.texts {
+            TextsRow::New(texts) => drop(self.texts.insert(id, texts.as_slice())?),
+            TextsRow::Unchanged => {}
+            TextsRow::Erased => drop(self.texts.remove(id)?),
         }
         self.put_index_rows(summary, standing)
+    }
+
+    /// Removes approvals, and deletes answers. Until the next compaction, unused space of the file may
+    /// still hold their bytes.
+    fn remove(
+        &mut self,
+        change: &Change,
+        removed: &[(ApprovalId, Standing)],
+    ) -> Result<(), StoreError> {
+        for (id, standing) in removed {
+            let id = id.to_u128();
+            self.approvals.remove(id)?;
+            self.texts.remove(id)?;
+            for name in &standing.lists {
+                self.moves.insert(format::list_key(standing.status, name, id), false);
+            }
+            self.put_due(id, standing.due_at, None)?;
+        }
+        for scope in &change.forgotten {
+            let old = self.answers.remove(scope)?;
+            if let Some((_, old)) = old.and_then(|old| rows::decode_answer(old.value())) {
+                self.answer_times.remove(&format::answer_time_key(old.at, scope))?;
+            }
+        }
+        let erases = change.approval.as_ref().is_some_and(Version::erases);
+        if erases || !removed.is_empty() || !change.forgotten.is_empty() {
+            self.meta.insert(SCRUB_KEY, [1].as_slice())?;
+        }
+        Ok(())
     }
 
     fn put_index_rows(
@@ -344,13 +403,15 @@ impl Encoded {
             Base::New(texts) => {
                 let mut row = Vec::new();
                 rows::encode_texts(texts, &mut row).ok_or_else(too_long)?;
-                Some(row)
+                TextsRow::New(row)
             }
-            Base::Entry(_) => None,
+            Base::Entry(_) => TextsRow::Unchanged,
+            Base::Erased(_) => TextsRow::Erased,
         };
         let sha256 = match (&texts, standing) {
-            (Some(texts), _) => Sha256::digest(texts).into(),
-            (None, standing) => standing.map(|standing| standing.texts).unwrap_or_default(),
+            (TextsRow::New(texts), _) => Sha256::digest(texts).into(),
+            (TextsRow::Unchanged, Some(standing)) => standing.texts,
+            (TextsRow::Unchanged, None) | (TextsRow::Erased, _) => ERASED_TEXTS,
         };
         let mut row = Vec::new();
         ApprovalRow::new(&version.summary, sha256, &version.record)
@@ -371,6 +432,26 @@ fn approval_item(summary: &Summary, row: &[u8], standing: Option<&Standing>) -> 
     }
 }
 
+fn removed_item<'a>(id: ApprovalId, standing: &Standing) -> StateItem<'a> {
+    StateItem {
+        kind: RowKind::Approval,
+        status: None,
+        sha256: None,
+        id: Cow::Owned(id.to_string()),
+        prev: standing.entry,
+    }
+}
+
+fn forgotten_item<'a>(scope: &Scope) -> StateItem<'a> {
+    StateItem {
+        kind: RowKind::Answer,
+        status: None,
+        sha256: None,
+        id: Cow::Owned(hex::encode(scope)),
+        prev: 0,
+    }
+}
+
 fn answer_item(scope: &Scope, row: &[u8]) -> StateItem<'static> {
     let id = hex::encode(scope);
     StateItem {
@@ -386,7 +467,7 @@ fn answer_item(scope: &Scope, row: &[u8]) -> StateItem<'static> {
 fn is_last(base: &Base, last: Option<u64>) -> bool {
     match (base, last) {
         (Base::New(_), None) => true,
-        (Base::Entry(made_from), Some(last)) => last == *made_from,
+        (Base::Entry(made_from) | Base::Erased(made_from), Some(last)) => last == *made_from,
         _ => false,
     }
 }

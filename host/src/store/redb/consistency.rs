@@ -10,9 +10,11 @@ use sha2::{Digest, Sha256};
 
 use super::authentic;
 use super::failure::unreadable;
-use super::format::{self, AUDIENCE_KEY, FORMAT_KEY, HEAD_KEY, STATE_KEY, TREE_LEVEL_MIN};
+use super::format::{
+    self, AUDIENCE_KEY, FORMAT_KEY, HEAD_KEY, SCRUB_KEY, STATE_KEY, TREE_LEVEL_MIN,
+};
 use super::log;
-use super::rows::{self, ApprovalRow};
+use super::rows::{self, ApprovalRow, ERASED_TEXTS};
 use super::snapshot::Snapshot;
 use crate::id::ApprovalId;
 use crate::store::log_state::LogState;
@@ -96,15 +98,16 @@ struct Examiner<'a> {
     interpreter: &'a dyn EntryInterpreter,
 }
 
-/// The last entry of each scope whose answer must still be stored.
-type Answers = BTreeMap<Scope, u64>;
+/// The last entry of each scope whose answer must still be stored; `None` if it was deleted because it
+/// may contain an erased or removed text.
+type Answers = BTreeMap<Scope, Option<u64>>;
 
 impl Examiner<'_> {
     /// Checks the store's metadata: no unknown keys, and no saved state without its note.
     fn meta(&self, found: &mut Examined) -> Result<(), StoreError> {
         for row in self.snapshot.meta.range::<&str>(..)? {
             let key = row?.0.value().to_owned();
-            if ![FORMAT_KEY, AUDIENCE_KEY, HEAD_KEY, STATE_KEY].contains(&key.as_str()) {
+            if ![FORMAT_KEY, AUDIENCE_KEY, HEAD_KEY, SCRUB_KEY, STATE_KEY].contains(&key.as_str()) {
                 found.add("signoff", &key, &"of no kind that this version knows");
             }
         }
@@ -166,7 +169,7 @@ impl Examiner<'_> {
         for item in parts.state.iter().filter(|item| item.kind == RowKind::Answer) {
             let mut scope = Scope::default();
             if hex::decode_to_slice(item.id.as_bytes(), &mut scope).is_ok() {
-                answers.insert(scope, number);
+                answers.insert(scope, item.sha256.map(|_| number));
             }
         }
     }
@@ -258,7 +261,10 @@ impl Examiner<'_> {
             }
         }
         for id in self.log.approvals_after(None) {
-            if self.snapshot.texts.get(id)?.is_none() {
+            let row = self.snapshot.approvals.get(id)?;
+            let row = row.as_ref().and_then(|row| ApprovalRow::decode(row.value()));
+            let is_erased = row.is_some_and(|row| row.texts == ERASED_TEXTS);
+            if !is_erased && self.snapshot.texts.get(id)?.is_none() {
                 found.add("texts", &ApprovalId::from_u128(id), &"missing");
             }
         }
@@ -332,7 +338,7 @@ impl Examiner<'_> {
 
     fn answers(&self, expected: &Answers, found: &mut Examined) -> Result<(), StoreError> {
         let source = self.snapshot.log_source();
-        for scope in expected.keys() {
+        for (scope, _) in expected.iter().filter(|(_, entry)| entry.is_some()) {
             if self.snapshot.answers.get(scope)?.is_none() {
                 found.add("answers", &hex::encode(scope), &"missing");
             }
@@ -345,7 +351,7 @@ impl Examiner<'_> {
                 Err(_) => found.add("answers", &named, &"not the answer that the log has"),
                 Ok(None) => {}
                 Ok(Some((entry, _)))
-                    if expected.get(scope.value()).is_some_and(|last| *last != entry) =>
+                    if expected.get(scope.value()).is_some_and(|last| *last != Some(entry)) =>
                 {
                     found.add("answers", &named, &"not the last answer that the log has");
                 }

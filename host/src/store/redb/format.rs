@@ -5,9 +5,10 @@
 //! | `signoff` | `format` | the store format, u64 |
 //! | | `audience` | the deployment's name, UTF-8 |
 //! | | `head` | the head of the audit log: a C2SP checkpoint, signed if there is a log key |
+//! | | `scrub` | present while the unused space of the file may hold erased or removed rows |
 //! | | `state` | the signed note of the saved [state](crate::store::log_state), if one was saved |
 //! | `approvals` | id, redb's u128 | approval row |
-//! | `texts` | id, redb's u128 | texts row; written once |
+//! | `texts` | id, redb's u128 | texts row; written once, removed when the approval is erased |
 //! | `lists` | status, filter, names, id (26 bytes) | nothing |
 //! | `due` | due_at, id (24 bytes) | nothing |
 //! | `entries` | number, redb's u64 | entry row; numbers start at 1, without gaps |
@@ -56,6 +57,7 @@ pub(super) const FORMAT_KEY: &str = "format";
 pub(super) const AUDIENCE_KEY: &str = "audience";
 pub(super) const HEAD_KEY: &str = "head";
 pub(super) const STATE_KEY: &str = "state";
+pub(super) const SCRUB_KEY: &str = "scrub";
 
 pub(super) const APPROVALS: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("approvals");
 pub(super) const TEXTS: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("texts");

@@ -8,6 +8,7 @@
 //! | `log` | the audit log of a file, and the state that results from it |
 //! | `authentic` | authenticates rows and entries against that state |
 //! | `writer`, `apply` | the single writer thread, and how it applies a change |
+//! | `copy` | copies into a fresh file: backup and compaction |
 //! | `published`, `snapshot`, `list` | the readers' view |
 //! | `consistency` | finds every row and index entry that differs from the log |
 //! | `failure` | converts redb's errors and panics to store errors |
@@ -19,6 +20,7 @@ mod apply;
 mod authentic;
 mod buffered_backend;
 mod consistency;
+mod copy;
 mod failure;
 mod format;
 mod list;
@@ -37,7 +39,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use redb::backends::FileBackend;
 use redb::{Database, ReadableDatabase};
+use tokio::sync::Mutex;
+use tokio::task::spawn_blocking;
 
 pub use self::consistency::{Difference, Examined};
 pub use self::failure::quiet_shielded_panics;
@@ -49,10 +54,12 @@ use self::snapshot::Snapshot;
 use self::writer::Writer;
 use super::log_state::LogState;
 use super::{
-    About, Answer, Change, Commit, Entry, EntryInterpreter, Head, Observer, Query, Row, RowKind,
-    Scope, Status, Store, StoreError, Stored, Trust, Usage, WithTexts, Witness,
+    About, Answer, Change, Commit, Compacted, Copied, Entry, EntryInterpreter, Head, Observer,
+    Query, Row, RowKind, Scope, Status, Store, StoreError, Stored, Trust, Usage, WithTexts,
+    Witness,
 };
 use crate::id::ApprovalId;
+use signoff_core::log::checkpoint::Checkpoint;
 use signoff_core::log::tree::Hash;
 
 /// A store in a file. Dropping it finishes accepted changes and closes the file.
@@ -60,6 +67,8 @@ pub struct RedbStore {
     published: Arc<Published>,
     /// `None` if the store is open for reading only.
     writer: Option<Writer>,
+    /// Copies and compactions come one after the other: a compaction closes the file that a copy reads.
+    copying: Mutex<()>,
 }
 
 /// How to open a store.
@@ -83,6 +92,21 @@ pub enum CheckIntegrity {
     Yes,
     /// Skip verification.
     No,
+}
+
+/// The result of checking a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checked {
+    /// The deployment's name.
+    pub audience: String,
+    /// The root of the audit tree.
+    pub root: Hash,
+    /// The time of the last entry, in unix seconds; 0 if there is none.
+    pub at: u64,
+    /// Whether a log key signed the head. Without a log key, rows are not authenticated.
+    pub signed: bool,
+    /// The comparison of the rows with the log.
+    pub examined: Examined,
 }
 
 /// Statistics of the writer since the store was opened.
@@ -126,7 +150,7 @@ impl RedbStore {
         let Opened { database, audience, log } = opened;
         let source = Source::File(database);
         let published = Published::new(log, source, audience, trust, None);
-        Ok(Self { published: Arc::new(published), writer: None })
+        Ok(Self { published: Arc::new(published), writer: None, copying: Mutex::default() })
     }
 
     fn writing(
@@ -138,11 +162,15 @@ impl RedbStore {
         let mut log = log;
         log.sign(&database, &trust, &audience)?;
         let snapshot = shielded(|| Snapshot::open(database.begin_read()?))?;
+        let owes_compaction = snapshot.owes_compaction;
         let source = Source::Latest(Box::new(snapshot));
         let path = path.map(Path::to_owned);
         let published = Arc::new(Published::new(log, source, audience, trust, path));
+        if owes_compaction {
+            published.owe_compaction();
+        }
         let writer = Some(Writer::start(database, Arc::clone(&published))?);
-        Ok(Self { published, writer })
+        Ok(Self { published, writer, copying: Mutex::default() })
     }
 
     /// Finishes accepted changes and closes the file. Later calls fail.
@@ -212,6 +240,31 @@ impl RedbStore {
             let snapshot = Snapshot::open(database.begin_read()?)?;
             consistency::examine(&snapshot, trust, &audience, interpreter)
         })
+    }
+
+    /// Checks a file that nobody uses: the checksum of every page, the log against the head that a log
+    /// key signed, and every row and index entry against the log. The file is locked meanwhile, and its
+    /// bookkeeping may change, but no row.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`]. Differences of rows are part of the result, not errors.
+    pub fn check(
+        file: std::fs::File,
+        name: &str,
+        trust: &Trust,
+        interpreter: &dyn EntryInterpreter,
+    ) -> Result<Checked, StoreError> {
+        let backend = FileBackend::new(file)?;
+        let opened = open::from_backend(backend, CheckIntegrity::Yes, name, trust)?;
+        let Opened { database, audience, log } = opened;
+        let examined = shielded(|| {
+            let snapshot = Snapshot::open(database.begin_read()?)?;
+            consistency::examine(&snapshot, trust, &audience, interpreter)
+        })?;
+        shielded(|| Ok(database.close()?))?;
+        let root = log.state.tree().root();
+        Ok(Checked { audience, root, at: log.state.at(), signed: log.is_signed(), examined })
     }
 
     fn read<T>(
@@ -329,6 +382,30 @@ impl Store for RedbStore {
 
     async fn forget_answers(&self, before: u64, limit: usize) -> Result<usize, StoreError> {
         self.writer()?.forget(before, limit).await
+    }
+
+    async fn copy(&self) -> Result<Copied, StoreError> {
+        let _alone = self.copying.lock().await;
+        let snapshot = self.writer()?.snapshot().await?;
+        let path = self.published.path().map(Path::to_owned).ok_or_else(|| {
+            StoreError::Io("a store that is in no file cannot be copied".to_owned())
+        })?;
+        let head = Checkpoint::unverified(&snapshot.head)
+            .or_else(|_| Checkpoint::from_text(&snapshot.head))
+            .map_err(|e| StoreError::Damaged(e.to_string()))?;
+        let copied = spawn_blocking(move || copy::to_unnamed(&snapshot, &path)).await;
+        let file = copied.map_err(|e| StoreError::Io(e.to_string()))??;
+        let bytes = file.metadata().map_err(|e| StoreError::Io(e.to_string()))?.len();
+        Ok(Copied { file, bytes, entries: head.size, root: head.root })
+    }
+
+    async fn compact(&self) -> Result<Compacted, StoreError> {
+        let _alone = self.copying.lock().await;
+        self.writer()?.compact().await
+    }
+
+    fn owes_compaction(&self) -> bool {
+        self.published.owes_compaction()
     }
 
     fn observe(&self, observer: Observer) {

@@ -1,7 +1,8 @@
 //! Opens and creates store files. A refused file is left unchanged, byte for byte.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use redb::{
 
 use super::CheckIntegrity;
 use super::buffered_backend::BufferedBackend;
+use super::copy;
 use super::failure::{shielded, unreadable};
 use super::format::{AUDIENCE_KEY, FORMAT_KEY, META, STORE_FORMAT, initialise};
 use super::log::Log;
@@ -45,8 +47,24 @@ pub(super) fn writable(
     check: CheckIntegrity,
     trust: &Trust,
 ) -> Result<Opened<Database>, StoreError> {
-    let file = existing(path, OpenOptions::new().read(true).write(true))?;
-    from_backend(FileBackend::new(file)?, check, &shown(path), trust)
+    for _ in 0..READ_TRIES {
+        let file = existing(path, OpenOptions::new().read(true).write(true))?;
+        let opened_file = inode(file.metadata(), path)?;
+        let opened = from_backend(FileBackend::new(file)?, check, &shown(path), trust)?;
+        // A compaction may have replaced the file before it was locked: what is written to the old
+        // one is lost.
+        if inode(fs::metadata(path), path)? == opened_file {
+            // Drafts that cannot be removed do no harm.
+            let _ = copy::remove_drafts(path);
+            return Ok(opened);
+        }
+    }
+    Err(StoreError::Held)
+}
+
+fn inode(meta: io::Result<Metadata>, path: &Path) -> Result<(u64, u64), StoreError> {
+    let meta = meta.map_err(|error| cannot("open", path, &error))?;
+    Ok((meta.dev(), meta.ino()))
 }
 
 /// Opens a backend that holds a store, for writing. In an empty backend redb creates a database in
@@ -123,7 +141,7 @@ fn database_unless_unclean(path: &Path) -> Result<Option<(ReadOnlyDatabase, Stri
 /// Creates a store if none exists. It is written under a temporary name and then linked to its own,
 /// so that a crash never leaves a partial store, and concurrent creators get the same store.
 pub(super) fn create(path: &Path, audience: &str, trust: &Trust) -> Result<(), StoreError> {
-    let draft = draft_path(path);
+    let draft = draft_path(path, ".new");
     let made =
         shielded(|| write_draft(&draft, audience, trust)).and_then(|()| publish(&draft, path));
     // A draft that cannot be removed does no harm.
@@ -163,17 +181,17 @@ fn publish(draft: &Path, path: &Path) -> Result<(), StoreError> {
     }
 }
 
-fn sync_folder(path: &Path) -> io::Result<()> {
+pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(folder(path))?.sync_all()
 }
 
-fn folder(path: &Path) -> &Path {
+pub(super) fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-fn draft_path(path: &Path) -> PathBuf {
+pub(super) fn draft_path(path: &Path, suffix: &str) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    folder(path).join(format!(".{name}.{:016x}.new", rand::random::<u64>()))
+    folder(path).join(format!(".{name}.{:016x}{suffix}", rand::random::<u64>()))
 }
 
 /// Begins a write transaction that is durable once committed and quickly repaired after a crash.
@@ -184,7 +202,7 @@ pub(super) fn begin_durable(database: &Database) -> Result<WriteTransaction, Sto
     Ok(txn)
 }
 
-fn builder() -> Builder {
+pub(super) fn builder() -> Builder {
     let mut builder = Builder::new();
     builder.set_cache_size(CACHE_BYTES).set_concurrency_mode(ConcurrencyMode::SingleWriter);
     builder
@@ -233,7 +251,7 @@ fn refusal(error: DatabaseError, name: &str) -> StoreError {
     }
 }
 
-fn cannot(what: &str, path: &Path, error: &io::Error) -> StoreError {
+pub(super) fn cannot(what: &str, path: &Path, error: &io::Error) -> StoreError {
     StoreError::Io(format!("cannot {what} `{}`: {error}", path.display()))
 }
 

@@ -2,8 +2,8 @@
 //! store still accepts writes. Commit and log state change together, under one lock, so that a
 //! reader never compares a row of one commit with the log of another.
 
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
@@ -29,6 +29,8 @@ pub(super) struct Published {
     observers: Mutex<Vec<Observer>>,
     /// The path, if the store is in a file.
     path: Option<PathBuf>,
+    /// Whether the unused space of the file may hold erased or removed rows.
+    owes_compaction: AtomicBool,
     batches: AtomicU64,
     changes: AtomicU64,
     commit_micros: AtomicU64,
@@ -66,6 +68,7 @@ impl Published {
             witness: Mutex::new(None),
             observers: Mutex::default(),
             path,
+            owes_compaction: AtomicBool::new(false),
             batches: AtomicU64::new(0),
             changes: AtomicU64::new(0),
             commit_micros: AtomicU64::new(0),
@@ -134,6 +137,26 @@ impl Published {
         // Dropped after the lock, so that readers need not wait for it.
         drop(view);
         drop(before);
+    }
+
+    /// Publishes the same commit in a new file, which is the store's from now on.
+    pub(super) fn publish_file(&self, snapshot: Snapshot) {
+        self.owes_compaction.store(snapshot.owes_compaction, Ordering::Release);
+        self.replace(Source::Latest(Box::new(snapshot)));
+    }
+
+    /// The path of the file; `None` if the store is in no file.
+    pub(super) fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// Notes whether the file owes a compaction.
+    pub(super) fn owe_compaction(&self) {
+        self.owes_compaction.store(true, Ordering::Release);
+    }
+
+    pub(super) fn owes_compaction(&self) -> bool {
+        self.owes_compaction.load(Ordering::Acquire)
     }
 
     /// Records that the state of this many entries was saved.

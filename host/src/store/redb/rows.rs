@@ -8,7 +8,7 @@
 //!           3..11   requested_at
 //!          11..19   expires_at
 //!          19..27   due_at, 0 if there is none
-//!          27..59   SHA-256 of the texts row
+//!          27..59   SHA-256 of the texts row; zero if the texts are erased
 //!          59..63   length of the agent
 //!          63..67   length of the action
 //!          67..     agent, action, record (to the end)
@@ -40,6 +40,9 @@ use std::str::from_utf8;
 use crate::store::{Answer, Status, Summary, Texts};
 use signoff_core::log::tree::Hash;
 
+/// What an approval's row has in place of the hash of its texts once they are erased.
+pub(super) const ERASED_TEXTS: Hash = [0; 32];
+
 const ROW_FORMAT: u8 = 1;
 /// The offset in an answer's row from which its entry has the hash.
 const ANSWER_VALUE: usize = 9;
@@ -51,7 +54,7 @@ pub(super) struct ApprovalRow<'a> {
     pub(super) requested_at: u64,
     pub(super) expires_at: u64,
     pub(super) due_at: Option<u64>,
-    /// SHA-256 of the texts row.
+    /// SHA-256 of the texts row, or [`ERASED_TEXTS`].
     pub(super) texts: Hash,
     pub(super) agent: &'a str,
     pub(super) action: &'a str,

@@ -11,10 +11,10 @@ use super::authentic::{self, Source};
 use super::failure::unreadable;
 use super::format::{
     self, ABOUTS, ANSWER_TIMES, ANSWERS, APPROVALS, AboutKey, AnswerTimeKey, BLOBS, DUE, DueKey,
-    ENTRIES, HEAD_KEY, LISTS, ListKey, META, ROWS, STATE, STATE_KEY, TEXTS, TREE,
+    ENTRIES, HEAD_KEY, LISTS, ListKey, META, ROWS, SCRUB_KEY, STATE, STATE_KEY, TEXTS, TREE,
 };
 use super::list::Newest;
-use super::rows::{self, ApprovalRow};
+use super::rows::{self, ApprovalRow, ERASED_TEXTS};
 use crate::id::ApprovalId;
 use crate::store::about;
 use crate::store::log_state::LogState;
@@ -29,6 +29,8 @@ pub(super) struct Snapshot {
     pub(super) head: String,
     /// The signed note of the saved state, if there is one, unverified.
     pub(super) saved_note: Option<String>,
+    /// Whether the unused space of the file may hold erased or removed rows.
+    pub(super) owes_compaction: bool,
     pub(super) meta: ReadOnlyTable<&'static str, &'static [u8]>,
     pub(super) approvals: ReadOnlyTable<u128, &'static [u8]>,
     pub(super) texts: ReadOnlyTable<u128, &'static [u8]>,
@@ -55,6 +57,7 @@ impl Snapshot {
         Ok(Self {
             head: head.ok_or_else(|| unreadable("its head"))?,
             saved_note: meta.get(STATE_KEY)?.and_then(|row| text(row.value())),
+            owes_compaction: meta.get(SCRUB_KEY)?.is_some(),
             meta,
             approvals: txn.open_table(APPROVALS)?,
             texts: txn.open_table(TEXTS)?,
@@ -76,6 +79,23 @@ impl Snapshot {
         })
     }
 
+    /// Returns the bytes of all keys and values.
+    #[cfg(test)]
+    pub(super) fn stored_bytes(&self) -> Result<u64, StoreError> {
+        use redb::ReadableTableMetadata as _;
+        let tables = [
+            self.approvals.stats()?,
+            self.texts.stats()?,
+            self.lists.stats()?,
+            self.entries.stats()?,
+            self.abouts.stats()?,
+            self.tree.stats()?,
+            self.rows.stats()?,
+            self.answers.stats()?,
+        ];
+        Ok(tables.iter().map(redb::TableStats::stored_bytes).sum())
+    }
+
     pub(super) fn load(
         &self,
         id: ApprovalId,
@@ -90,6 +110,7 @@ impl Snapshot {
         let row = ApprovalRow::decode(row).ok_or_else(|| unreadable(id))?;
         let texts = match texts {
             WithTexts::No => None,
+            WithTexts::Yes if row.texts == ERASED_TEXTS => None,
             WithTexts::Yes => Some(self.texts(id, &row.texts)?),
         };
         Ok(Some(stored(id, &row, state.entry, texts)))

@@ -2,6 +2,7 @@
 //! it to disk, notifies the witness, publishes the commit to readers, tells the observers, and only then
 //! replies.
 
+use std::fs;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -11,6 +12,7 @@ use redb::{Database, ReadableDatabase};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::apply::{Applied, Tables};
+use super::copy::Replacement;
 use super::failure::{closed, shielded};
 use super::log::{self, SAVE_AFTER, SAVE_EVERY};
 use super::open::begin_durable;
@@ -18,7 +20,9 @@ use super::published::Published;
 use super::snapshot::Snapshot;
 use crate::log_key::origin;
 use crate::store::log_state::Delta;
-use crate::store::{Base, Change, Commit, CommittedChange, RowChange, StoreError, Version};
+use crate::store::{
+    Base, Change, Commit, CommittedChange, Compacted, RowChange, StoreError, Version,
+};
 use signoff_core::log::checkpoint::Checkpoint;
 
 /// Limits of one batch: high enough to share a sync among all queued changes, low enough that no
@@ -39,8 +43,20 @@ const BLOB_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The queue and the thread that empties it.
 pub(super) struct Writer {
     room: Arc<Semaphore>,
-    queue: Mutex<Option<Sender<Request>>>,
+    queue: Mutex<Option<Sender<Message>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+enum Message {
+    Request(Request),
+    File(FileJob),
+}
+
+/// What concerns the file, and no row.
+enum FileJob {
+    /// Opens a snapshot that no later commit replaces.
+    Snapshot(Reply<Snapshot>),
+    Compact(Reply<Compacted>),
 }
 
 struct Request {
@@ -113,12 +129,31 @@ impl Writer {
         answer.await.map_err(|_| closed())?
     }
 
+    /// Returns a snapshot of the last commit. Later commits and a compaction do not end it.
+    pub(super) async fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.send_job(FileJob::Snapshot(reply))?;
+        answer.await.map_err(|_| closed())?
+    }
+
+    pub(super) async fn compact(&self) -> Result<Compacted, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.send_job(FileJob::Compact(reply))?;
+        answer.await.map_err(|_| closed())?
+    }
+
+    fn send_job(&self, job: FileJob) -> Result<(), StoreError> {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.as_ref().ok_or_else(closed)?.send(Message::File(job)).map_err(|_| closed())
+    }
+
     async fn send(&self, work: Work, bytes: usize) -> Result<(), StoreError> {
         let kib = u32::try_from(bytes / 1024).unwrap_or(QUEUE_KIB_MAX).clamp(1, QUEUE_KIB_MAX);
         let room = Arc::clone(&self.room).acquire_many_owned(kib).await.map_err(|_| closed())?;
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         let sender = queue.as_ref().ok_or_else(closed)?;
-        sender.send(Request { work, bytes, _room: room }).map_err(|_| closed())
+        let request = Request { work, bytes, _room: room };
+        sender.send(Message::Request(request)).map_err(|_| closed())
     }
 
     /// Stops accepting requests, finishes the accepted ones, and closes the database.
@@ -143,14 +178,57 @@ struct Batches {
 }
 
 impl Batches {
-    fn run(self, queue: &Receiver<Request>) {
-        while let Some(batch) = next_batch(queue) {
-            self.keep(batch);
-            self.save_after(SAVE_EVERY);
+    fn run(mut self, queue: &Receiver<Message>) {
+        while let Some((batch, job)) = next_batch(queue) {
+            if !batch.is_empty() {
+                self.keep(batch);
+                self.save_after(SAVE_EVERY);
+            }
+            match job {
+                None => {}
+                Some(FileJob::Snapshot(reply)) => drop(reply.send(self.snapshot())),
+                Some(FileJob::Compact(reply)) => drop(reply.send(self.compact())),
+            }
         }
         self.save_after(SAVE_AFTER);
         self.published.close();
         let _ = shielded(|| Ok(self.database.close()?));
+    }
+
+    fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        self.published.refuse_if_stopped()?;
+        shielded(|| Snapshot::open(self.database.begin_read()?))
+    }
+
+    /// Writes a new file and exchanges it for the old one, which stays in use if anything fails before
+    /// the exchange.
+    fn compact(&mut self) -> Result<Compacted, StoreError> {
+        let snapshot = self.snapshot()?;
+        let path = self.published.path().ok_or_else(|| {
+            StoreError::Io("a store that is in no file cannot be compacted".to_owned())
+        })?;
+        let bytes = || fs::metadata(path).map(|meta| meta.len()).unwrap_or_default();
+        let bytes_before = bytes();
+        let replacement = Replacement::write(&snapshot, path)?;
+        drop(snapshot);
+        let opened = shielded(|| Snapshot::open(replacement.database.begin_read()?));
+        let placed = opened.and_then(|opened| replacement.place().map(|()| opened));
+        let snapshot = match placed {
+            Ok(snapshot) => snapshot,
+            Err(error) => {
+                replacement.discard();
+                return Err(error);
+            }
+        };
+        let synced = replacement.sync();
+        self.published.publish_file(snapshot);
+        let old = std::mem::replace(&mut self.database, replacement.database);
+        // Nothing reads the old file any more, and its name is gone.
+        let _ = shielded(|| Ok(old.close()?));
+        if let Err(error) = synced {
+            return Err(StoreError::Stopped(self.published.stop(&error)));
+        }
+        Ok(Compacted { bytes_before, bytes_after: bytes() })
     }
 
     fn keep(&self, batch: Vec<Request>) {
@@ -207,6 +285,9 @@ impl Batches {
         })?;
         drop(view);
         txn.commit()?;
+        if batch.iter().zip(&outcomes).any(|(request, outcome)| request.leaves_bytes(outcome)) {
+            self.published.owe_compaction();
+        }
         self.published.count_batch(batch.len(), started.elapsed());
         // The witness comes first: no reader sees a commit that the witness has not seen.
         self.published.notify_witness(&head)?;
@@ -245,19 +326,24 @@ impl Batches {
     }
 }
 
-/// Waits for a request, and takes it together with the queued ones, up to the limits of a batch.
-fn next_batch(queue: &Receiver<Request>) -> Option<Vec<Request>> {
-    let first = queue.recv().ok()?;
-    let mut bytes = first.bytes;
-    let mut batch = vec![first];
-    while batch.len() < BATCH_CHANGES_MAX
-        && bytes < BATCH_BYTES_MAX
-        && let Ok(request) = queue.try_recv()
-    {
-        bytes += request.bytes;
-        batch.push(request);
+/// Waits for a request, and takes it together with the queued ones, up to the limits of a batch. A job
+/// of the file ends the batch and follows it.
+fn next_batch(queue: &Receiver<Message>) -> Option<(Vec<Request>, Option<FileJob>)> {
+    let mut next = queue.recv().ok();
+    next.as_ref()?;
+    let (mut batch, mut bytes) = (Vec::new(), 0);
+    while let Some(message) = next {
+        match message {
+            Message::File(job) => return Some((batch, Some(job))),
+            Message::Request(request) => {
+                bytes += request.bytes;
+                batch.push(request);
+            }
+        }
+        let is_full = batch.len() >= BATCH_CHANGES_MAX || bytes >= BATCH_BYTES_MAX;
+        next = if is_full { None } else { queue.try_recv().ok() };
     }
-    Some(batch)
+    Some((batch, None))
 }
 
 impl Work {
@@ -282,6 +368,15 @@ impl Request {
             }
             _ => None,
         }
+    }
+
+    /// Returns whether it was committed and left bytes of rows that must not be in the file any more.
+    fn leaves_bytes(&self, outcome: &Outcome) -> bool {
+        let Work::Keep(change, _) = &self.work else { return false };
+        matches!(outcome, Outcome::Change(Ok(Commit::Committed { .. })))
+            && (change.approval.as_ref().is_some_and(Version::erases)
+                || !change.removed.is_empty()
+                || !change.forgotten.is_empty())
     }
 
     /// Replies to the caller. The caller may have stopped waiting; a committed change remains
@@ -319,7 +414,9 @@ fn change_bytes(change: &Change) -> usize {
     let row = |row: &RowChange| row.id.len() + row.value.as_ref().map_or(0, String::len);
     let rows: usize = change.rows.iter().map(row).sum();
     let answer = change.answer.as_ref().map_or(0, |(_, answer)| answer.body.len());
-    approval + rows + change.event.len() + change.host.len() + answer
+    // An item of the entry for each.
+    let items = 160 * (change.removed.len() + change.forgotten.len());
+    approval + rows + items + change.event.len() + change.host.len() + answer
 }
 
 fn blob_bytes(change: &Change) -> usize {
@@ -329,7 +426,7 @@ fn blob_bytes(change: &Change) -> usize {
 fn version_bytes(version: &Version) -> usize {
     let texts = match &version.base {
         Base::New(texts) => texts.context.len() + texts.plan.as_ref().map_or(0, String::len),
-        Base::Entry(_) => 0,
+        Base::Entry(_) | Base::Erased(_) => 0,
     };
     texts + version.summary.agent.len() + version.summary.action.len() + version.record.len()
 }

@@ -11,6 +11,7 @@
 mod blobs;
 mod changes;
 mod consistency;
+mod copy;
 mod damage;
 mod disk;
 mod faults;
@@ -97,13 +98,26 @@ fn change(summary: Summary, base: Base) -> Change {
     let about = About::approval(id);
     let approval = Some(Version { summary, record, base });
     let host = "{}".to_owned();
-    Change { approval, rows: Vec::new(), blob: None, event, host, about, answer: None, at }
+    Change {
+        approval,
+        removed: Vec::new(),
+        forgotten: Vec::new(),
+        rows: Vec::new(),
+        blob: None,
+        event,
+        host,
+        about,
+        answer: None,
+        at,
+    }
 }
 
 /// A change without an approval.
 fn note(number: u64, rows: &[RowChange]) -> Change {
     Change {
         approval: None,
+        removed: Vec::new(),
+        forgotten: Vec::new(),
         rows: rows.to_vec(),
         blob: None,
         event: format!("{{\"note\": {number}}}"),
