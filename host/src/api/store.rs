@@ -95,9 +95,9 @@ pub struct PrunedShown {
 /// The result of a compaction.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 pub struct CompactedShown {
-    /// The size of the store's file before.
+    /// The disk space of the store's file before; the file is sparse, so its length is more.
     pub bytes_before: u64,
-    /// The size of the new file.
+    /// The disk space of the new file.
     pub bytes_after: u64,
 }
 
@@ -221,7 +221,7 @@ pub(super) async fn prune(
 /// returns when it is done.
 #[utoipa::path(post, path = "/api/v1/store/compact", tag = "store", operation_id = "compact_store",
     request_body = NoMembers,
-    responses((status = 200, description = "The sizes of the file before and after.", body = CompactedShown)))]
+    responses((status = 200, description = "The disk space of the file before and after.", body = CompactedShown)))]
 pub(super) async fn compact(
     State(app): State<App>,
     Command { body, .. }: Command,

@@ -258,7 +258,7 @@ impl Transport {
                 let post = Method::POST;
                 let session = match self.session(local, &post, Access::Write).await? {
                     Ok(session) => session,
-                    Err(NotOpened(refusal)) => return Ok(as_problem(&refusal)?),
+                    Err(NotOpened(refusal)) => return as_problem(&refusal),
                 };
                 let response = respond(&session, post, path, Some(body)).await?;
                 let status = response.status().as_u16();

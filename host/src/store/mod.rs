@@ -263,7 +263,7 @@ pub struct Copied {
     pub root: Hash,
 }
 
-/// The size of a store's file before and after a compaction.
+/// The disk space of a store's file before and after a compaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Compacted {
     /// Before.

@@ -36,5 +36,5 @@ pub(super) fn compact(transport: &Transport) -> Result<CompactedShown, Failure> 
 
 pub(super) fn words(compacted: &CompactedShown) -> String {
     let CompactedShown { bytes_before, bytes_after } = compacted;
-    format!("compacted the store from {bytes_before} to {bytes_after} bytes")
+    format!("compacted the store from {bytes_before} to {bytes_after} bytes of disk space")
 }

@@ -80,7 +80,8 @@ pub(super) fn run(args: &PruneArgs, transport: &Transport) -> Result<Exit, Failu
         if args.dry_run {
             done.pruned += page.items.len() as u64;
         } else {
-            prune(page.items, older_than, archive.as_mut(), &mut done, transport)?;
+            let archive = archive.as_mut().map(|(archive, keys)| (archive, keys.as_slice()));
+            prune(&page.items, older_than, archive, &mut done, transport)?;
         }
         progress.report(done.pruned);
         super::super::list::next(&mut cursor, page.next_cursor)?;
@@ -122,22 +123,22 @@ fn log_keys(transport: &Transport) -> Result<Vec<LogKey>, Failure> {
 
 /// Archives a page of approvals, then removes those whose receipt is on disk.
 fn prune(
-    page: Vec<PrunableShown>,
+    page: &[PrunableShown],
     older_than: u64,
-    archive: Option<&mut (Archive, Vec<LogKey>)>,
+    archive: Option<(&mut Archive, &[LogKey])>,
     done: &mut Done,
     transport: &Transport,
 ) -> Result<(), Failure> {
     let Some((archive, keys)) = archive else {
-        return remove(&page, older_than, done, transport);
+        return remove(page, older_than, done, transport);
     };
-    let (mut lines, mut archived) = (String::new(), Vec::new());
+    let (mut lines, mut archived) = (String::new(), Vec::<PrunableShown>::new());
     for prunable in page {
-        match receipt(&prunable, keys, transport)? {
+        match receipt(prunable, keys, transport)? {
             Ok(receipt) => {
                 lines.push_str(&receipt);
                 lines.push('\n');
-                archived.push(prunable);
+                archived.push(prunable.clone());
             }
             Err(why) => {
                 done.unproven += 1;

@@ -3,6 +3,7 @@
 //! replies.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -207,7 +208,8 @@ impl Batches {
         let path = self.published.path().ok_or_else(|| {
             StoreError::Io("a store that is in no file cannot be compacted".to_owned())
         })?;
-        let bytes = || fs::metadata(path).map(|meta| meta.len()).unwrap_or_default();
+        // The file is sparse: its length doubles when it grows.
+        let bytes = || fs::metadata(path).map(|meta| 512 * meta.blocks()).unwrap_or_default();
         let bytes_before = bytes();
         let replacement = Replacement::write(&snapshot, path)?;
         drop(snapshot);
