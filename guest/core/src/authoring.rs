@@ -44,6 +44,39 @@ pub struct Loaded {
     pub problems: Vec<Problem>,
 }
 
+/// Members of a rules file, in the order in which tools write them.
+pub const FILE_MEMBERS: [&str; 9] =
+    ["format", "name", "default", "include", "const", "ttl", "context", "rule", "test"];
+
+/// Members of a `[[rule]]`, in the order in which tools write them.
+pub const RULE_MEMBERS: [&str; 10] = [
+    "id",
+    "agent",
+    "action",
+    "ignore_case",
+    "when",
+    "verdict",
+    "ttl",
+    "threshold",
+    "groups",
+    "reason",
+];
+
+/// Members of a `[[test]]`, in the order in which tools write them.
+pub const TEST_MEMBERS: [&str; 11] = [
+    "name",
+    "agent",
+    "action",
+    "context",
+    "plan",
+    "facts",
+    "now",
+    "expect",
+    "rule",
+    "requirement",
+    "reason",
+];
+
 /// What begins the line before an included file in the text of a rules file. TOML and JSON do not have
 /// its first character.
 pub const INCLUDE_MARK: &str = "\u{1e}# include: ";

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{NaiveDate, TimeDelta};
-use signoff_core::authoring::Expected;
+use signoff_core::authoring::{Expected, TEST_MEMBERS};
 use signoff_core::facts::{self, Facts};
 use signoff_core::requirement::ttl_seconds;
 use toml::value::Offset;
@@ -48,19 +48,7 @@ const NOW_UNIX_SECONDS: u64 = 1_760_697_000;
 impl Case {
     /// Reads a test; `None` if anything in it is wrong.
     pub(super) fn read(mut members: Members<'_, '_, '_>) -> Option<Self> {
-        members.only(&[
-            "name",
-            "agent",
-            "action",
-            "context",
-            "plan",
-            "facts",
-            "now",
-            "expect",
-            "rule",
-            "requirement",
-            "reason",
-        ]);
+        members.only(&TEST_MEMBERS);
         let at = members.at;
         let missing = |members: &mut Members<'_, '_, '_>, name: &str| {
             if !members.has(name) {

@@ -8,6 +8,7 @@ mod requirement;
 mod rule;
 mod schema;
 
+use signoff_core::authoring::FILE_MEMBERS;
 use signoff_core::name::is_name;
 use toml::de::{DeTable, DeValue};
 
@@ -66,8 +67,7 @@ pub fn read<'t>(text: &'t str, problems: &mut Problems<'t>) -> RulesFile {
     let text = bundle.rules;
     let Some(table) = parsed(text, problems) else { return file };
     let mut members = Members::new(text, 0, &table, problems);
-    members
-        .only(&["format", "name", "default", "include", "const", "ttl", "context", "rule", "test"]);
+    members.only(&FILE_MEMBERS);
     format(&mut members, true);
     match members.string("name") {
         Some(name) if is_name(name.text) => name.text.clone_into(&mut file.name),

@@ -1,5 +1,7 @@
 //! One `[[rule]]`.
 
+use signoff_core::authoring::RULE_MEMBERS;
+
 use super::member::Members;
 use super::requirement::{self, Classes};
 use super::{DeValue, Member};
@@ -118,18 +120,7 @@ impl Rule {
     ) -> Self {
         let id = members.value("id").and_then(|id| id.get_ref().as_str());
         members.problems.rule = id.map(|id| crate::text::cut(id, 128).to_owned());
-        members.only(&[
-            "id",
-            "agent",
-            "action",
-            "ignore_case",
-            "when",
-            "verdict",
-            "ttl",
-            "threshold",
-            "groups",
-            "reason",
-        ]);
+        members.only(&RULE_MEMBERS);
         let id = members.identifier("id");
         if !members.has("id") {
             members.problems.error(members.at, "the rule has no `id`");

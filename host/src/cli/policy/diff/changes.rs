@@ -1,9 +1,10 @@
 //! The differences of two rules files, member by member.
 
 use serde_json::{Map, Value, json};
+use signoff_core::authoring::{FILE_MEMBERS, RULE_MEMBERS};
 
 use super::super::lines::{Line, Mark, differing};
-use super::super::members::{self, RULE, position};
+use super::super::members::position;
 use super::super::outline::Outline;
 
 /// The differences between two files.
@@ -41,7 +42,7 @@ impl Changes {
         };
         let of_rule = |one: &Map<String, Value>, two: &Map<String, Value>| {
             let mut changes = changes(one, two);
-            changes.sort_by_key(|change| position(RULE, &change.member));
+            changes.sort_by_key(|change| position(&RULE_MEMBERS, &change.member));
             changes
         };
         let changed = before.rules.iter().filter_map(|(id, rule)| {
@@ -53,7 +54,7 @@ impl Changes {
         let mut settings = changes(&settings(before), &settings(after));
         settings.sort_by_key(|change| {
             let table = change.member.split('.').next().unwrap_or_default();
-            position(members::FILE, table)
+            position(&FILE_MEMBERS, table)
         });
         Self {
             settings,

@@ -4,7 +4,9 @@
 //! two agree: one blank around `=` and before a comment, two blanks of indentation, and an array over
 //! several lines if its line would be longer than 80 columns.
 
-use super::super::members::{self, position};
+use signoff_core::authoring::{FILE_MEMBERS, RULE_MEMBERS, TEST_MEMBERS};
+
+use super::super::members::position;
 use super::tree::{Above, Document, List, Member, Table, Value};
 
 /// Longer lines are broken where they have an array.
@@ -37,7 +39,7 @@ fn put_first(out: &mut String, mut table: Table<'_>) {
         let head = std::mem::take(&mut first.above);
         put_above(out, &head, 0);
     }
-    table.members.sort_by_key(|member| position(members::FILE, member.name()));
+    table.members.sort_by_key(|member| position(&FILE_MEMBERS, member.name()));
     for member in &table.members {
         put_above(out, &member.above, 0);
         put_member(out, member);
@@ -52,8 +54,8 @@ fn put_table(out: &mut String, mut table: Table<'_>) {
     put_beside(out, table.beside);
     out.push('\n');
     let order = match table.name.as_str() {
-        "rule" => Some(members::RULE),
-        "test" => Some(members::TEST),
+        "rule" => Some(&RULE_MEMBERS[..]),
+        "test" => Some(&TEST_MEMBERS[..]),
         _ => None,
     };
     if let Some(order) = order {

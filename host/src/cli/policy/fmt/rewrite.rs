@@ -1,11 +1,11 @@
 //! Brings a text into its layout, and checks that nothing else changed.
 
 use anyhow::anyhow;
+use signoff_core::authoring::FILE_MEMBERS;
 use toml::de::{DeTable, DeValue};
 use toml_parser::Source;
 use toml_parser::lexer::TokenKind;
 
-use super::super::members;
 use super::layout;
 use super::tree::Document;
 use crate::cli::exit::Failure;
@@ -51,9 +51,9 @@ fn parsed(text: &str) -> Result<DeTable<'_>, Vec<Problem>> {
         })
         .collect();
     if problems.is_empty() {
-        let others = table.keys().filter(|key| !members::FILE.contains(&key.get_ref().as_ref()));
+        let others = table.keys().filter(|key| !FILE_MEMBERS.contains(&key.get_ref().as_ref()));
         problems.extend(others.map(|key| {
-            let (name, known) = (key.get_ref().escape_debug(), members::FILE.join(", "));
+            let (name, known) = (key.get_ref().escape_debug(), FILE_MEMBERS.join(", "));
             let message = format!("a rules file has no member `{name}`, expected one of {known}");
             problem(text, key.span().start, message)
         }));
