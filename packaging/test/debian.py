@@ -3,6 +3,7 @@ thrown away."""
 
 import os
 import pathlib
+import time
 
 import service
 import systemd
@@ -91,7 +92,11 @@ def main():
         check(f"systemd-analyze security: {shown.strip().splitlines()[-1]}", True)
     systemd.with_copy_of_this_system()
     loopback_up()
+    begun = time.monotonic()
     run("dpkg", "--install", package)
+    shown = run("/usr/bin/signoff", "demo", cwd="/tmp", env={"HOME": "/tmp"})
+    seconds = time.monotonic() - begun
+    check(f"install and demo without a compiler, in {seconds:.0f} s", "All checks passed." in shown, shown)
     installed_files(package)
     shown = run("systemd-analyze", "verify", "signoff.service", code=None)
     check("systemd-analyze verifies the unit", "signoff" not in shown, shown)
