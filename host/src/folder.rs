@@ -4,7 +4,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{DirBuilder, File, Metadata};
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, fchown};
 use std::path::Path;
@@ -88,11 +88,29 @@ impl Folder {
 
     /// Creates an unfinished file, with a name that cannot be predicted.
     pub(crate) fn draft(&self, name: &OsStr, mode: u32) -> io::Result<Draft> {
-        let mut draft = draft_prefix(name);
-        draft.push(format!("{:016x}{DRAFT_SUFFIX}", rand::random::<u64>()));
+        let draft = Self::draft_name(name);
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let file = openat(&*self.0, &draft, flags, Mode::from_raw_mode(mode))?;
-        Ok(Draft { folder: self.clone(), name: draft, file: File::from(file) })
+        Ok(Draft { folder: self.clone(), name: Some(draft), file: File::from(file) })
+    }
+
+    /// Creates an unfinished file without a name, so that nothing is left of it if this process is
+    /// killed; with one where the file system makes no such files.
+    pub(crate) fn nameless_draft(&self, name: &OsStr, mode: u32) -> io::Result<Draft> {
+        let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
+        match openat(&*self.0, ".", flags, Mode::from_raw_mode(mode)) {
+            Ok(file) if Path::new("/proc/self/fd").is_dir() => {
+                Ok(Draft { folder: self.clone(), name: None, file: File::from(file) })
+            }
+            _ => self.draft(name, mode),
+        }
+    }
+
+    /// Returns a name for an unfinished file that cannot be predicted.
+    fn draft_name(name: &OsStr) -> OsString {
+        let mut draft = draft_prefix(name);
+        draft.push(format!("{:016x}{DRAFT_SUFFIX}", rand::random::<u64>()));
+        draft
     }
 
     /// Removes unfinished files of a name that nothing has written to for some time: their processes
@@ -148,7 +166,8 @@ impl Folder {
 #[derive(Debug)]
 pub(crate) struct Draft {
     folder: Folder,
-    name: OsString,
+    /// `None` if it has no name yet.
+    name: Option<OsString>,
     file: File,
 }
 
@@ -160,6 +179,16 @@ impl Draft {
         self.file.set_permissions(other.permissions())
     }
 
+    /// Gives it the owner, group and mode of another file.
+    pub(crate) fn own_as(&self, other: &Metadata) -> io::Result<()> {
+        let own = self.file.metadata()?;
+        if (own.uid(), own.gid()) != (other.uid(), other.gid()) {
+            // Before the mode, which a change of the owner may reduce.
+            fchown(&self.file, Some(other.uid()), Some(other.gid()))?;
+        }
+        self.file.set_permissions(other.permissions())
+    }
+
     /// Returns another handle of the file.
     pub(crate) fn file(&self) -> io::Result<File> {
         self.file.try_clone()
@@ -167,21 +196,29 @@ impl Draft {
 
     /// Moves it into place, durably, and replaces an older file.
     pub(crate) fn replace(self, name: &OsStr) -> io::Result<()> {
-        self.place(|folder, draft| renameat(folder, draft, folder, name))
+        self.place(name, |folder, draft| renameat(folder, draft, folder, name))
     }
 
     /// Moves it into place, durably, unless there is a file.
     pub(crate) fn create(self, name: &OsStr) -> io::Result<()> {
         // A hard link fails if the target exists; a rename would replace it.
-        self.place(|folder, draft| linkat(folder, draft, folder, name, AtFlags::empty()))
+        self.place(name, |folder, draft| linkat(folder, draft, folder, name, AtFlags::empty()))
     }
 
     fn place(
-        self,
+        mut self,
+        name: &OsStr,
         place: impl FnOnce(&OwnedFd, &OsStr) -> rustix::io::Result<()>,
     ) -> io::Result<()> {
         self.file.sync_all()?;
-        place(&self.folder.0, &self.name)?;
+        if self.name.is_none() {
+            let handle = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+            let draft = Folder::draft_name(name);
+            linkat(CWD, handle, &*self.folder.0, &draft, AtFlags::SYMLINK_FOLLOW)?;
+            self.name = Some(draft);
+        }
+        let draft = self.name.as_deref().unwrap_or(name);
+        place(&self.folder.0, draft)?;
         Ok(rustix::fs::fsync(&*self.folder.0)?)
     }
 }
@@ -199,7 +236,7 @@ impl Write for Draft {
 impl Drop for Draft {
     fn drop(&mut self) {
         // Fails harmlessly if the file was renamed.
-        let _ = self.folder.remove(&self.name);
+        let _ = self.name.as_ref().map(|name| self.folder.remove(name));
     }
 }
 
@@ -218,4 +255,37 @@ fn draft_prefix(name: &OsStr) -> OsString {
     prefix.push(name);
     prefix.push(".");
     prefix
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_nameless_draft_leaves_nothing_and_is_placed_as_a_named_one() {
+        let place = tempfile::tempdir().unwrap();
+        let names = || -> Vec<OsString> {
+            let entries = std::fs::read_dir(place.path()).unwrap();
+            entries.map(|entry| entry.unwrap().file_name()).collect()
+        };
+        let folder = Folder::open(place.path()).unwrap();
+        let name = OsStr::new("file");
+        let draft = |text: &str| {
+            let mut draft = folder.nameless_draft(name, 0o600).unwrap();
+            draft.write_all(text.as_bytes()).unwrap();
+            draft
+        };
+        let first = draft("1");
+        assert_eq!(names(), Vec::<OsString>::new());
+        first.create(name).unwrap();
+        assert!(draft("2").create(name).is_err());
+        drop(draft("3"));
+        draft("4").replace(name).unwrap();
+        assert_eq!(names(), [name]);
+        let path = place.path().join(name);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "4");
+        assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o600);
+    }
 }

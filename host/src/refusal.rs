@@ -95,6 +95,16 @@ impl Refusal {
         self
     }
 
+    /// Makes the refusal for a failed copy of the store, as on a full disk.
+    pub(crate) fn of_copy(error: StoreError) -> Self {
+        let detail =
+            "the copy could not be written, as on a full disk; the store goes on unchanged";
+        match error {
+            StoreError::Io(cause) => Self::of_store(detail, &cause),
+            error => error.into(),
+        }
+    }
+
     fn of_store(detail: &str, cause: &str) -> Self {
         Self::new(Code::STORE_UNAVAILABLE, detail).because(cause)
     }

@@ -251,3 +251,72 @@ fn one_backup_at_a_time_and_only_for_an_admin() {
     assert!(answers.iter().all(|status| [200, 429].contains(status)), "{answers:?}");
     assert!(answers.contains(&200), "{answers:?}");
 }
+
+#[test]
+fn a_backup_never_takes_the_place_of_a_store_in_use() {
+    let (home, server) = home_and_server();
+    server.approved();
+    let store = home.store().display().to_string();
+    let over = ["--server", &server.url, "backup", "--force", &store];
+    let refused = home.run(&over).exits(1);
+    assert!(refused.err.contains("holds"), "{refused:?}");
+    let approval = server.approved();
+    server.stop();
+    let refused = home.run(&["backup", "--force", &store]).exits(1);
+    assert!(refused.err.contains("the store itself"), "{refused:?}");
+    std::os::unix::fs::symlink(&store, home.path("link.redb")).unwrap();
+    let refused = home.run(&["backup", "--force", "link.redb"]).exits(1);
+    assert!(refused.err.contains("the store itself"), "{refused:?}");
+    home.run(&["doctor"]).ok();
+    home.serve().claim(&approval).ok();
+}
+
+#[test]
+fn only_files_are_replaced() {
+    let (home, server) = home_and_server();
+    backup(&home, &server, "copy.redb");
+    server.stop();
+    fs::create_dir(home.path("folder")).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(home.path("pipe")).status().unwrap();
+    assert!(made.success());
+    std::os::unix::fs::symlink("nowhere", home.path("dangling")).unwrap();
+    for (name, why) in [
+        ("folder", "is not a file"),
+        ("pipe", "is not a file"),
+        ("/dev/null", "is not a file"),
+        ("dangling", "leads to"),
+    ] {
+        for force in [&["--force"][..], &[]] {
+            let refused = home.run(&[&["backup", name], force].concat()).exits(1);
+            assert!(refused.err.contains(why), "{refused:?}");
+            let onto = [&["restore", "copy.redb", "--store", name], force].concat();
+            let refused = home.run(&onto).exits(1);
+            assert!(refused.err.contains(why), "{refused:?}");
+        }
+    }
+}
+
+#[test]
+fn a_store_of_another_audience_is_not_replaced_even_if_it_is_not_trusted() {
+    let (home, server) = home_and_server();
+    backup(&home, &server, "copy.redb");
+    server.stop();
+    let other = Home::new();
+    other.run(&["init", "--audience", "stage"]).ok();
+    let theirs = other.store().display().to_string();
+    let keys = home.path("signoff.keys.json").display().to_string();
+    let onto = ["restore", "copy.redb", "--force", "--store", &theirs, "--keyring", &keys];
+    let refused = home.run(&onto).exits(1);
+    assert!(refused.err.contains("expected `stage`"), "{refused:?}");
+    other.run(&["doctor"]).ok();
+}
+
+#[test]
+fn a_restored_store_keeps_the_mode_of_the_one_that_it_replaces() {
+    let (home, server) = home_and_server();
+    backup(&home, &server, "copy.redb");
+    server.stop();
+    fs::set_permissions(home.store(), fs::Permissions::from_mode(0o640)).unwrap();
+    restore(&home, "copy.redb", &["--force"]).exits(0);
+    assert_eq!(fs::metadata(home.store()).unwrap().permissions().mode() & 0o777, 0o640);
+}

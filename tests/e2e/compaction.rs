@@ -105,3 +105,17 @@ fn kill_9_during_a_compaction_leaves_a_whole_file() {
         assert_eq!(server.show(approval)["status"], "executed", "{}", id(approval));
     }
 }
+
+#[test]
+fn a_server_whose_file_was_replaced_stops_writing_and_leaves_the_other_file() {
+    let (home, server) = home_and_server();
+    server.approved();
+    home.run(&["--server", &server.url, "backup", "copy.redb"]).ok();
+    fs::remove_file(home.store()).unwrap();
+    home.run(&["restore", "copy.redb"]).ok();
+    let restored = fs::read(home.store()).unwrap();
+    server.post(COMPACT, &json!({})).refused("store-unavailable");
+    server.post("/api/v1/approvals", &crate::support::request_body()).refused("store-unavailable");
+    server.stop();
+    assert_eq!(fs::read(home.store()).unwrap(), restored);
+}

@@ -49,6 +49,8 @@ fn final_approvals_are_archived_and_removed_and_nothing_else() {
         let problem = gone.refused("not-found");
         assert!(text(&problem, "detail").contains("pruned"), "{problem}");
         server.act(approval, "withdraw", &json!({})).refused("not-found");
+        let problem = server.act(approval, "erase", &json!({})).refused("not-found");
+        assert!(text(&problem, "detail").contains("pruned"), "{problem}");
     }
     assert_eq!(living.iter().map(|approval| server.show(approval)).collect::<Vec<_>>(), shown);
     let listed = server.get("/api/v1/approvals").ok();

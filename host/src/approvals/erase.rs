@@ -3,14 +3,13 @@
 use super::Approvals;
 use super::change::Call;
 use crate::caller::Caller;
-use crate::code::Code;
 use crate::id::ApprovalId;
 use crate::ledger::{Idempotency, Reply};
 use crate::refusal::Refusal;
 use crate::store::{About, Scope, answers_of};
 
-/// Maximum audit entries about one approval whose stored answers are deleted; usually there are a few.
-const ENTRIES_MAX: usize = 1_000;
+/// Audit entries about one approval that are read at once; usually there are a few.
+const ENTRIES_AT_ONCE: usize = 1_000;
 
 impl Approvals {
     /// Erases context, plan, reasons, comments and detail of a final approval, and deletes the stored
@@ -27,6 +26,9 @@ impl Approvals {
         idempotency: Option<&Idempotency>,
     ) -> Result<Reply, Refusal> {
         self.readable(caller, id).await?;
+        if self.load(id).await?.is_none() {
+            return Err(self.not_found_because(id).await);
+        }
         if let Some(reply) = self.ledger.kept(idempotency).await? {
             return Ok(reply);
         }
@@ -37,17 +39,15 @@ impl Approvals {
 
     /// Returns the scopes of all answers that were stored with changes of an approval.
     ///
-    /// Refusals: `limit-exceeded`, `store-unavailable`, `store-tampered`.
+    /// Refusals: `store-unavailable`, `store-tampered`.
     pub(crate) async fn answers_about(&self, id: ApprovalId) -> Result<Vec<Scope>, Refusal> {
-        let about = About::approval(id);
-        let entries = self.ledger.store().entries_about(about, 0, ENTRIES_MAX + 1).await?;
-        if entries.len() > ENTRIES_MAX {
-            let detail = format!("more than {ENTRIES_MAX} audit entries are about this approval");
-            return Err(Refusal::new(Code::LIMIT_EXCEEDED, detail));
-        }
-        let mut scopes = Vec::new();
-        for entry in &entries {
-            scopes.extend(answers_of(&entry.text));
+        let (mut scopes, mut after) = (Vec::new(), 0);
+        loop {
+            let about = About::approval(id);
+            let page = self.ledger.store().entries_about(about, after, ENTRIES_AT_ONCE).await?;
+            let Some(last) = page.last() else { break };
+            after = last.number;
+            page.iter().for_each(|entry| scopes.extend(answers_of(&entry.text)));
         }
         scopes.sort_unstable();
         scopes.dedup();

@@ -1,11 +1,15 @@
 //! `signoff backup`: a copy of the store, checked before it gets its name.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::Args;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use serde_json::json;
 
 use super::output::{self, count};
@@ -43,7 +47,12 @@ store does not open. Whoever has the file can read every context in it.";
 
 pub(super) fn run(args: &BackupArgs, transport: &Transport) -> Result<Exit, Failure> {
     let path = args.file.as_path();
-    refuse_existing(path, args.force)?;
+    let replaced = existing(path, args.force)?;
+    if let (Some(replaced), Some(store)) = (&replaced, transport.store_path()) {
+        refuse_own_store(replaced, store, path)?;
+    }
+    // Held until the new file is in place, so that no server opens the old one meanwhile.
+    let _held = replaced.map(|replaced| hold(&replaced, path)).transpose()?;
     let given = args.trust.keys()?;
     let shown = if given.is_empty() { trust::named(transport)? } else { Vec::new() };
     let trusts_server = given.is_empty();
@@ -70,20 +79,59 @@ pub(super) fn run(args: &BackupArgs, transport: &Transport) -> Result<Exit, Fail
     Ok(Exit::Done)
 }
 
-/// Refuses a file that exists, before anything is copied.
-pub(super) fn refuse_existing(path: &Path, force: bool) -> Result<()> {
+/// Returns the file that is replaced; `None` if there is none. Refuses, before anything is copied, one
+/// that must stay, and what is not a file.
+pub(super) fn existing(path: &Path, force: bool) -> Result<Option<PathBuf>> {
+    if path.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+        return Ok(None);
+    }
+    let real = path
+        .canonicalize()
+        .with_context(|| format!("cannot find what the link `{}` leads to", path.display()))?;
+    let meta = real.metadata().with_context(|| unwritable(path))?;
+    ensure!(meta.is_file(), "`{}` is not a file; choose another name", path.display());
+    ensure!(force, "`{}` already exists; --force replaces it", path.display());
+    Ok(Some(real))
+}
+
+/// Refuses to replace the store by its own backup.
+fn refuse_own_store(replaced: &Path, store: &Path, path: &Path) -> Result<()> {
+    let file = |path: &Path| path.metadata().ok().map(|meta| (meta.dev(), meta.ino()));
     ensure!(
-        force || path.symlink_metadata().is_err(),
-        "`{}` already exists; --force replaces it",
+        file(replaced) != file(store),
+        "`{}` is the store itself; choose another file",
         path.display()
     );
     Ok(())
 }
 
+/// Locks a file as a store is locked, so that no server and no command opens it until the handle is
+/// dropped.
+///
+/// # Errors
+///
+/// A server or command holds it, or it cannot be read.
+pub(super) fn hold(file: &Path, path: &Path) -> Result<File> {
+    let handle = File::open(file)
+        .with_context(|| format!("cannot find out whether a server holds `{}`", path.display()))?;
+    match flock(&handle, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(handle),
+        Err(Errno::WOULDBLOCK) => {
+            bail!(
+                "a server or command holds `{}`; stop it first, or choose another file",
+                path.display()
+            )
+        }
+        Err(error) => Err(error).with_context(|| {
+            format!("cannot find out whether a server holds `{}`", path.display())
+        }),
+    }
+}
+
 /// Creates an unfinished file next to a path. Returns the path's name, too.
 pub(super) fn draft_of(path: &Path) -> Result<(Draft, std::ffi::OsString)> {
     let (folder, name) = Folder::of(path).with_context(|| unwritable(path))?;
-    let draft = folder.draft(&name, 0o600).with_context(|| unwritable(path))?;
+    let draft = folder.nameless_draft(&name, 0o600).with_context(|| unwritable(path))?;
     Ok((draft, name))
 }
 

@@ -328,7 +328,9 @@ impl Cli {
                 key::run_on_server(&command, &open()?)
             }
             Command::Key(command) => {
-                if source(matches, "server") == Some(ValueSource::EnvVariable) {
+                if key::is_list(&command)
+                    && source(matches, "server") == Some(ValueSource::EnvVariable)
+                {
                     output::note(&format!(
                         "this is the keyring `{}` of this machine, not that of the server in SIGNOFF_SERVER: `signoff key list --server URL` shows that one",
                         global.keyring().display()

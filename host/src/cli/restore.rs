@@ -2,13 +2,14 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::Args;
 use serde_json::json;
 
-use super::backup::{checked, draft_of, unwritable};
+use super::backup::{checked, draft_of, existing, hold, unwritable};
 use super::output;
 use super::transport::Target;
 use super::{Exit, Global, exit::Failure};
@@ -45,22 +46,26 @@ pub(super) fn run(args: &RestoreArgs, global: &Global, target: &Target) -> Resul
             "restore writes a store file: leave out --server, and unset SIGNOFF_SERVER",
         ));
     };
-    let exists = store.symlink_metadata().is_ok();
-    if exists && !args.force {
-        return Err(Failure::Failed(anyhow!(
-            "`{}` already exists; --force replaces it",
-            store.display()
-        )));
-    }
-    // A link to the store stays a link.
-    let path = if exists { store.canonicalize()? } else { store.clone() };
+    let existing = existing(store, args.force)?;
+    let exists = existing.is_some();
     let trust = crate::keys::trust(&global.key_source(&global.config()?));
-    let replaced = if exists { Replaced::hold(&path, &trust)? } else { Replaced::default() };
+    let replaced = existing.as_deref().map(|path| Replaced::hold(path, &trust)).transpose()?;
+    // A link to the store stays a link.
+    let path = existing.unwrap_or_else(|| store.clone());
     let (draft, name) = draft_of(&path)?;
     copy(&args.file, draft.file()?)?;
-    let found = checked(&draft, &trust)
-        .map_err(|e| anyhow!("`{}` is refused, and nothing changed: {e:#}", args.file.display()))?;
-    let expected = [args.audience.as_deref(), replaced.audience()];
+    let found = checked(&draft, &trust).map_err(|e| {
+        let is_untrusted =
+            matches!(e.downcast_ref(), Some(StoreError::Untrusted(_) | StoreError::Unsigned(_)));
+        let hint = match is_untrusted {
+            true => {
+                "; if its log key was rotated or revoked since, put the keyring of that time in place (docs/operations.md)"
+            }
+            false => "",
+        };
+        anyhow!("`{}` is refused, and nothing changed: {e:#}{hint}", args.file.display())
+    })?;
+    let expected = [args.audience.as_deref(), replaced.as_ref().and_then(Replaced::audience)];
     for expected in expected.into_iter().flatten() {
         if found.audience != expected {
             return Err(Failure::Failed(anyhow!(
@@ -70,6 +75,9 @@ pub(super) fn run(args: &RestoreArgs, global: &Global, target: &Target) -> Resul
             )));
         }
     }
+    if exists {
+        draft.own_as(&path.metadata()?).with_context(|| unwritable(&path))?;
+    }
     let placed = if exists { draft.replace(&name) } else { draft.create(&name) };
     placed.with_context(|| unwritable(&path))?;
     drop(replaced);
@@ -78,27 +86,44 @@ pub(super) fn run(args: &RestoreArgs, global: &Global, target: &Target) -> Resul
     Ok(Exit::Done)
 }
 
-/// The store that is replaced, locked against servers and commands if it opens.
-#[derive(Default)]
-struct Replaced(Option<RedbStore>);
+/// The store that is replaced, locked against servers and commands.
+enum Replaced {
+    Open(RedbStore),
+    /// It does not open.
+    Unopened {
+        _held: File,
+        audience: Option<String>,
+    },
+}
 
 impl Replaced {
-    /// Refuses a store that a server holds. A damaged one is replaced unread.
+    /// Refuses a store that a server holds, and one of which that cannot be found out. A damaged one is
+    /// replaced unread; of one that is not trusted, only the audience is read.
     fn hold(path: &Path, trust: &Trust) -> Result<Self> {
-        match RedbStore::open(path, OpenMode::Write, CheckIntegrity::No, trust.clone()) {
-            Ok(store) => Ok(Self(Some(store))),
-            Err(StoreError::Held) => {
-                Err(anyhow!("a server or command holds `{}`; stop it first", path.display()))
-            }
-            Err(why) => {
-                output::note(&format!("the store that is replaced does not open: {why}"));
-                Ok(Self::default())
-            }
+        let why = match RedbStore::open(path, OpenMode::Write, CheckIntegrity::No, trust.clone()) {
+            Ok(store) => return Ok(Self::Open(store)),
+            Err(why) => why,
+        };
+        if matches!(why, StoreError::Io(_)) {
+            bail!("cannot find out whether a server holds `{}`: {why}", path.display());
         }
+        // Before it is locked, also against reading.
+        let audience = match why {
+            StoreError::Untrusted(_) | StoreError::Unsigned(_) => {
+                RedbStore::audience_untrusted(path).ok()
+            }
+            _ => None,
+        };
+        let held = hold(path, path)?;
+        output::note(&format!("the store that is replaced does not open: {why}"));
+        Ok(Self::Unopened { _held: held, audience })
     }
 
     fn audience(&self) -> Option<&str> {
-        self.0.as_ref().map(RedbStore::audience)
+        match self {
+            Self::Open(store) => Some(store.audience()),
+            Self::Unopened { audience, .. } => audience.as_deref(),
+        }
     }
 }
 
@@ -147,15 +172,38 @@ fn report(path: &Path, found: &Checked, witness: Option<&str>, json: bool) {
     let file = witness.unwrap_or("FILE");
     let new = if witness.is_some() { "" } else { " --new-witness" };
     output::line("next:");
+    let (store, file) = (output::shell_word(&store), output::shell_word(file));
     output::line(&format!(
         "  signoff serve --store {store} --witness {file}{new} --accept-rollback"
     ));
     output::line(
         "It expires every unfinished approval, since one may have been claimed after the backup, and revokes every token, since one may have been revoked after it (--keep-token ID keeps one).",
     );
+    if witness.is_some() {
+        output::line(
+            "On another machine, for a drill, use `--witness ./checkpoint --new-witness --accept-rollback`: that witness belongs to the real server.",
+        );
+    }
+    note_owner(path);
     if witness.is_none() {
         output::note(
             "the log records no witness: a plain `signoff serve` also starts, and would let approvals be claimed a second time",
         );
+    }
+}
+
+/// A store of root in the folder of a server's user does not open for that server.
+fn note_owner(path: &Path) {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    let (Ok(file), Ok(of_folder)) = (path.metadata(), folder.metadata()) else { return };
+    if file.uid() != of_folder.uid() {
+        output::note(&format!(
+            "the store belongs to user {}, its folder to user {}: if the server runs as that user, run `chown --reference={} {}`",
+            file.uid(),
+            of_folder.uid(),
+            output::shell_word(&folder.display().to_string()),
+            output::shell_word(&path.display().to_string())
+        ));
     }
 }

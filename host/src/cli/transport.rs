@@ -155,6 +155,14 @@ impl Transport {
         self.keys.load()
     }
 
+    /// Returns the store file that calls go to; `None` for a server.
+    pub(super) fn store_path(&self) -> Option<&Path> {
+        match &self.kind {
+            Kind::Local(local) => Some(&local.store),
+            Kind::Remote(_) => None,
+        }
+    }
+
     /// Returns whether the approvals are in a file on this machine.
     pub(super) fn is_local(&self) -> bool {
         matches!(self.kind, Kind::Local(_))

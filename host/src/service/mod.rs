@@ -165,13 +165,14 @@ impl Service {
         self.keys.checked().await.map(drop)
     }
 
-    /// Expires what is due, records the time once a day, deletes old answers, and makes a compaction
+    /// Stops writing to a file that was replaced, expires what is due, records the time once a day, deletes old answers, and makes a compaction
     /// that is owed. Returns how many approvals changed.
     ///
     /// # Errors
     ///
     /// The errors of every change; earlier changes of the call remain.
     pub async fn sweep(&self) -> Result<usize, Refusal> {
+        self.ledger.store().refuse_if_replaced()?;
         self.modules.sweep().await;
         // Records a revocation before someone restores an older keyring. If that fails, the
         // operations that need the keys are refused.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::folder::{Folder, is_mine, is_mine_or_roots};
 use crate::log_key::LogKey;
-use signoff_core::log::checkpoint::{self, Checkpoint};
+use signoff_core::log::checkpoint::{self, Checkpoint, CheckpointError};
 
 /// A checkpoint is a few hundred bytes; anything larger is not a checkpoint.
 const FILE_BYTES_MAX: u64 = 16 << 10;
@@ -108,7 +108,12 @@ impl WitnessFile {
         if note.is_empty() {
             return Ok(None);
         }
-        let opened = checkpoint::open(&note, trusted).map_err(|e| self.unusable(e))?;
+        let opened = checkpoint::open(&note, trusted).map_err(|e| match e {
+            CheckpointError::Untrusted(_) => self.unusable(format_args!(
+                "{e}; if the log key was rotated, add the public entry of the new one to the keyring"
+            )),
+            e => self.unusable(e),
+        })?;
         Ok(Some(opened.checkpoint))
     }
 

@@ -118,6 +118,11 @@ pub trait Store: Send + Sync + 'static {
     /// Returns whether the file may still hold bytes of erased or removed rows in its unused space.
     fn owes_compaction(&self) -> bool;
 
+    /// Stops accepting writes if the store's file was replaced or removed while it was open.
+    fn refuse_if_replaced(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Returns the store's metadata. Cheap: nothing is counted.
     async fn head(&self) -> Result<Head, StoreError>;
 
@@ -476,7 +481,7 @@ pub enum StoreError {
     #[error("store is open for reading only")]
     ReadOnly,
     /// The store accepts no writes until the next start.
-    #[error("store stopped accepting writes after an I/O error: {0}")]
+    #[error("store accepts no writes until the next start: {0}")]
     Stopped(String),
     /// The disk or the database library failed.
     #[error("store failed: {0}")]

@@ -35,7 +35,8 @@ impl Upkeep {
             Refusal::new(Code::RATE_LIMITED, "another backup is running; retry when it has ended")
         })?;
         self.ledger.now_to_write()?;
-        let Copied { file, bytes, entries, root } = self.ledger.store().copy().await?;
+        let copied = self.ledger.store().copy().await;
+        let Copied { file, bytes, entries, root } = copied.map_err(Refusal::of_copy)?;
         let event = Event::BackupTaken { size: entries, root: hex::encode(root), bytes };
         self.ledger.note(caller, Note::of(event), None).await?;
         Ok(Backup { file, bytes, entries, _alone: alone })

@@ -57,7 +57,7 @@ impl Upkeep {
     pub async fn compact(&self) -> Result<Compacted, Refusal> {
         self.ledger.gate().check()?;
         let mut owed = self.compacting.lock().await;
-        let compacted = self.ledger.store().compact().await?;
+        let compacted = self.ledger.store().compact().await.map_err(Refusal::of_copy)?;
         *owed = Owed::default();
         Ok(compacted)
     }
@@ -83,7 +83,7 @@ impl Upkeep {
             }
             Err(error) => {
                 owed.failed = Some(Instant::now());
-                Err(error.into())
+                Err(Refusal::of_copy(error))
             }
         }
     }

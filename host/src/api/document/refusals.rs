@@ -80,7 +80,7 @@ fn own(operation: &str) -> Vec<Code> {
             vec![Code::EXECUTION_MISMATCH, Code::ALREADY_SETTLED, Code::ALREADY_ERASED]
         }
         "withdraw_approval" => vec![Code::EXPIRED, Code::ALREADY_DECIDED, Code::ALREADY_EXECUTED],
-        "erase_approval" => vec![Code::NOT_FINAL, Code::ALREADY_ERASED, Code::LIMIT_EXCEEDED],
+        "erase_approval" => vec![Code::NOT_FINAL, Code::ALREADY_ERASED],
         "prune_approvals" => vec![Code::LIMIT_EXCEEDED],
         "extend_approval" => {
             vec![

@@ -50,6 +50,7 @@ fn name_of(setting: &Setting, source: Source, file: &SettingsFile) -> String {
         Source::CommandLine => format!("--{}", setting.flag.map_or("", |flag| flag.long)),
         Source::Environment => setting.variable.unwrap_or_default().to_owned(),
         Source::File { line, column } => format!("{path}:{line}:{column}"),
+        Source::Default if setting.name == "server.audience" => "default of a new store".to_owned(),
         Source::Default => "default".to_owned(),
     }
 }

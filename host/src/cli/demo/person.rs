@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::Narration;
+use crate::cli::output::shell_word;
 
 /// A person with a folder, and with a token once they received one.
 pub(super) struct Person {
@@ -137,14 +138,9 @@ impl Drop for DemoServer {
     }
 }
 
-/// Returns an argument quoted for a shell.
+/// Returns an argument quoted for a shell; "…" for a long one.
 fn quoted(argument: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@,+".contains(c);
-    match argument {
-        long if long.len() > 160 => "…".to_owned(),
-        word if !word.is_empty() && word.chars().all(plain) => word.to_owned(),
-        other => format!("'{other}'"),
-    }
+    if argument.len() > 160 { "…".to_owned() } else { shell_word(argument) }
 }
 
 /// Generates a key and returns its public entry, one line of JSON.

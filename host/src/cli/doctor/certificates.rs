@@ -19,7 +19,7 @@ pub(in crate::cli) fn look(file: &Path) -> Vec<Finding> {
         Err(why) => {
             return vec![
                 Finding::bad("TLS", format!("`{shown}`: {why}"))
-                    .fixed_by("give the file that `signoff serve --tls-cert` has"),
+                    .fixed_by("put the file back, or correct `cert` under `[tls]` or --tls-cert"),
             ];
         }
     };

@@ -98,9 +98,9 @@ pub(super) fn run(args: &ImportArgs, path: &Path, json: bool) -> Result<Exit, Fa
 
 /// Returns the command with which the operator imports an entry.
 pub(super) fn command(entry: &str, key: &KeyDescription) -> String {
-    let mut command = format!("signoff key import {}", quoted(entry));
+    let mut command = format!("signoff key import {}", output::shell_word(entry));
     let mut add = |flag: &str, value: &str| {
-        command.push_str(&format!(" --{flag} {}", quoted(value)));
+        command.push_str(&format!(" --{flag} {}", output::shell_word(value)));
     };
     if let Some(approver) = &key.approver {
         add("approver", approver);
@@ -203,11 +203,6 @@ fn read(source: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
         return Err(anyhow!("`{source}` is longer than {IMPORT_BYTES_MAX} bytes").into());
     }
     Ok(text)
-}
-
-/// Quotes a text as one shell word.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 impl Imported {

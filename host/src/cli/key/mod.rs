@@ -76,6 +76,11 @@ pub(super) struct RevokeArgs {
     yes: bool,
 }
 
+/// Returns whether a command lists keys, as a server does for its own.
+pub(super) fn is_list(command: &KeyCommand) -> bool {
+    matches!(command, KeyCommand::List)
+}
+
 pub(super) fn run(command: &KeyCommand, global: &Global) -> Result<Exit, Failure> {
     let path = global.keyring();
     match command {

@@ -52,8 +52,8 @@ pub(super) struct ServeArgs {
     /// every unfinished approval and revoke every token
     #[arg(long)]
     accept_rollback: bool,
-    /// The token that --accept-rollback does not revoke. Without it, create the first one with
-    /// `signoff token create` on the store file, before or after this start
+    /// The token that --accept-rollback does not revoke. Without it, stop the server after this start,
+    /// and create the first one with `signoff token create` on the store file
     #[arg(long, value_name = "ID", requires = "accept_rollback")]
     keep_token: Option<String>,
     /// Accept a store whose head is not signed by a log key even though the keyring has one, and

@@ -2,10 +2,12 @@
 //! A fresh file holds the rows of one snapshot and nothing else, so no byte of a row that was erased or
 //! removed before is left in it.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use redb::backends::FileBackend;
 use redb::{
@@ -18,7 +20,7 @@ use super::format::{
     ABOUTS, ANSWER_TIMES, ANSWERS, APPROVALS, BLOBS, DUE, ENTRIES, HEAD_KEY, LISTS, META, ROWS,
     SCRUB_KEY, STATE, TEXTS, TREE,
 };
-use super::open::{begin_durable, builder, cannot, draft_path, folder, sync_folder};
+use super::open::{FileId, begin_durable, builder, cannot, draft_path, folder, sync_folder};
 use super::snapshot::Snapshot;
 use crate::folder::Folder;
 use crate::store::StoreError;
@@ -132,6 +134,11 @@ impl Replacement {
         fs::rename(&self.draft, &self.path).map_err(|error| cannot("replace", &self.path, &error))
     }
 
+    /// Returns which file it is.
+    pub(super) fn id(&self) -> Option<FileId> {
+        self.file.metadata().ok().map(|meta| FileId::of(&meta))
+    }
+
     /// Makes the exchange durable. After an error, a power cut may bring the old file back.
     pub(super) fn sync(&self) -> Result<(), StoreError> {
         sync_folder(&self.path).map_err(|error| cannot("replace", &self.path, &error))
@@ -145,7 +152,7 @@ impl Replacement {
     }
 }
 
-/// Removes the files of compactions that were killed. The caller holds the store's lock.
+/// Removes the files of compactions and restores that were killed. The caller holds the store's lock.
 pub(super) fn remove_drafts(store: &Path) -> io::Result<()> {
     let store = fs::canonicalize(store)?;
     let name = store.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -156,7 +163,8 @@ pub(super) fn remove_drafts(store: &Path) -> io::Result<()> {
         let number = name.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix(DRAFT_SUFFIX));
         number.is_some_and(|n| n.len() == 16 && n.bytes().all(|b| b.is_ascii_hexdigit()))
     })?;
-    drafts.iter().try_for_each(|(name, _)| folder.remove(name))
+    drafts.iter().try_for_each(|(name, _)| folder.remove(name))?;
+    folder.remove_drafts(OsStr::new(&name), Duration::ZERO)
 }
 
 fn create(path: &Path) -> Result<File, StoreError> {

@@ -242,6 +242,15 @@ impl RedbStore {
         })
     }
 
+    /// Returns the audience that a store names, whether its log is trusted or not.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`], without [`StoreError::Untrusted`].
+    pub fn audience_untrusted(path: &Path) -> Result<String, StoreError> {
+        Ok(open::unverified(path)?.1)
+    }
+
     /// Checks a file that nobody uses: the checksum of every page, the log against the head that a log
     /// key signed, and every row and index entry against the log. The file is locked meanwhile, and its
     /// bookkeeping may change, but no row.
@@ -406,6 +415,10 @@ impl Store for RedbStore {
 
     fn owes_compaction(&self) -> bool {
         self.published.owes_compaction()
+    }
+
+    fn refuse_if_replaced(&self) -> Result<(), StoreError> {
+        self.published.refuse_if_replaced()
     }
 
     fn observe(&self, observer: Observer) {

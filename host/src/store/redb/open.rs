@@ -49,11 +49,11 @@ pub(super) fn writable(
 ) -> Result<Opened<Database>, StoreError> {
     for _ in 0..READ_TRIES {
         let file = existing(path, OpenOptions::new().read(true).write(true))?;
-        let opened_file = inode(file.metadata(), path)?;
+        let locked = FileId::of(&file.metadata().map_err(|error| cannot("open", path, &error))?);
         let opened = from_backend(FileBackend::new(file)?, check, &shown(path), trust)?;
         // A compaction may have replaced the file before it was locked: what is written to the old
         // one is lost.
-        if inode(fs::metadata(path), path)? == opened_file {
+        if file_at(path) == Some(locked) {
             // Drafts that cannot be removed do no harm.
             let _ = copy::remove_drafts(path);
             return Ok(opened);
@@ -62,9 +62,22 @@ pub(super) fn writable(
     Err(StoreError::Held)
 }
 
-fn inode(meta: io::Result<Metadata>, path: &Path) -> Result<(u64, u64), StoreError> {
-    let meta = meta.map_err(|error| cannot("open", path, &error))?;
-    Ok((meta.dev(), meta.ino()))
+/// Which file it is, whatever its path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+/// Returns the file at a path; `None` if there is none.
+pub(super) fn file_at(path: &Path) -> Option<FileId> {
+    fs::metadata(path).ok().map(|meta| FileId::of(&meta))
+}
+
+impl FileId {
+    pub(super) fn of(meta: &Metadata) -> Self {
+        Self { device: meta.dev(), inode: meta.ino() }
+    }
 }
 
 /// Opens a backend that holds a store, for writing. In an empty backend redb creates a database in

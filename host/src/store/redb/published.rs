@@ -11,6 +11,7 @@ use redb::{ReadOnlyDatabase, ReadableDatabase};
 
 use super::failure::closed;
 use super::log::Log;
+use super::open::FileId;
 use super::snapshot::Snapshot;
 use super::{Stats, open};
 use crate::store::log_state::Delta;
@@ -29,6 +30,8 @@ pub(super) struct Published {
     observers: Mutex<Vec<Observer>>,
     /// The path, if the store is in a file.
     path: Option<PathBuf>,
+    /// The file there.
+    file: Mutex<Option<FileId>>,
     /// Whether the unused space of the file may hold erased or removed rows.
     owes_compaction: AtomicBool,
     batches: AtomicU64,
@@ -67,6 +70,7 @@ impl Published {
             stopped: OnceLock::new(),
             witness: Mutex::new(None),
             observers: Mutex::default(),
+            file: Mutex::new(path.as_deref().and_then(open::file_at)),
             path,
             owes_compaction: AtomicBool::new(false),
             batches: AtomicU64::new(0),
@@ -140,7 +144,8 @@ impl Published {
     }
 
     /// Publishes the same commit in a new file, which is the store's from now on.
-    pub(super) fn publish_file(&self, snapshot: Snapshot) {
+    pub(super) fn publish_file(&self, snapshot: Snapshot, file: Option<FileId>) {
+        *self.file.lock().unwrap_or_else(PoisonError::into_inner) = file;
         self.owes_compaction.store(snapshot.owes_compaction, Ordering::Release);
         self.replace(Source::Latest(Box::new(snapshot)));
     }
@@ -215,6 +220,18 @@ impl Published {
             self.replace(Source::File(database));
         }
         reason.clone()
+    }
+
+    /// Stops accepting writes if another file, or none, is at the store's path: what is written to the
+    /// open one is lost when it is closed.
+    pub(super) fn refuse_if_replaced(&self) -> Result<(), StoreError> {
+        let Some(path) = &self.path else { return Ok(()) };
+        if open::file_at(path) != *self.file.lock().unwrap_or_else(PoisonError::into_inner) {
+            let reason =
+                || format!("`{}` was replaced or removed while it was open", path.display());
+            self.stopped.get_or_init(reason);
+        }
+        self.refuse_if_stopped()
     }
 
     pub(super) fn refuse_if_stopped(&self) -> Result<(), StoreError> {

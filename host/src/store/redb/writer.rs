@@ -204,6 +204,7 @@ impl Batches {
     /// Writes a new file and exchanges it for the old one, which stays in use if anything fails before
     /// the exchange.
     fn compact(&mut self) -> Result<Compacted, StoreError> {
+        self.published.refuse_if_replaced()?;
         let snapshot = self.snapshot()?;
         let path = self.published.path().ok_or_else(|| {
             StoreError::Io("a store that is in no file cannot be compacted".to_owned())
@@ -214,7 +215,10 @@ impl Batches {
         let replacement = Replacement::write(&snapshot, path)?;
         drop(snapshot);
         let opened = shielded(|| Snapshot::open(replacement.database.begin_read()?));
-        let placed = opened.and_then(|opened| replacement.place().map(|()| opened));
+        let placed = opened.and_then(|opened| {
+            self.published.refuse_if_replaced()?;
+            replacement.place().map(|()| opened)
+        });
         let snapshot = match placed {
             Ok(snapshot) => snapshot,
             Err(error) => {
@@ -223,7 +227,7 @@ impl Batches {
             }
         };
         let synced = replacement.sync();
-        self.published.publish_file(snapshot);
+        self.published.publish_file(snapshot, replacement.id());
         let old = std::mem::replace(&mut self.database, replacement.database);
         // Nothing reads the old file any more, and its name is gone.
         let _ = shielded(|| Ok(old.close()?));

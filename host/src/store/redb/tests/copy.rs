@@ -123,15 +123,17 @@ async fn a_copy_is_one_commit_and_has_no_name() {
 }
 
 #[tokio::test]
-async fn drafts_of_killed_compactions_are_removed_and_other_files_stay() {
+async fn drafts_of_killed_commands_are_removed_and_other_files_stay() {
     let fixture = filled().await;
     let place = |name: &str| fixture.folder.path().join(name);
     std::fs::write(place(".store.redb.0123456789abcdef.compact"), "x").unwrap();
+    std::fs::write(place(".store.redb.0123456789abcdef.tmp"), "x").unwrap();
     std::fs::write(place(".store.redb.x.compact"), "x").unwrap();
     std::fs::write(place(".other.redb.0123456789abcdef.compact"), "x").unwrap();
     let fixture = fixture.reopen();
     let place = |name: &str| fixture.folder.path().join(name).exists();
     assert!(!place(".store.redb.0123456789abcdef.compact"));
+    assert!(!place(".store.redb.0123456789abcdef.tmp"));
     assert!(place(".store.redb.x.compact") && place(".other.redb.0123456789abcdef.compact"));
 }
 
