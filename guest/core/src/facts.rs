@@ -27,6 +27,24 @@ pub fn named(name: &str) -> Result<&'static str, String> {
     })
 }
 
+/// Returns whether a fact exists only at a claim.
+#[must_use]
+pub fn is_of_claims(name: &str) -> bool {
+    name == "claimed_by"
+}
+
+/// Returns why no fact has this text; `None` if one may.
+#[must_use]
+pub fn not_lower(text: &str) -> Option<String> {
+    /// Maximum length of a quoted text.
+    const CHARS_MAX: usize = 128;
+    text.bytes().any(|byte| byte.is_ascii_uppercase()).then(|| {
+        let lower = text.to_ascii_lowercase();
+        let lower: String = lower.chars().take(CHARS_MAX).flat_map(char::escape_debug).collect();
+        format!("a host gives facts in lower case, expected `{lower}`")
+    })
+}
+
 impl Facts {
     /// Returns the facts of an evaluation or a request. `requester` is the `requested_by` of the
     /// request.

@@ -115,7 +115,7 @@ impl Schemas {
 
 impl Spec {
     /// Returns why a value does not fit. `path` names the value.
-    fn misfit(&self, value: &Node<'_>, path: &mut String) -> Option<String> {
+    pub(crate) fn misfit(&self, value: &Node<'_>, path: &mut String) -> Option<String> {
         if matches!(value, Node::Null(_)) && self.is_nullable {
             return None;
         }
@@ -261,6 +261,21 @@ pub(crate) fn item<'s>(specs: &[&'s Spec]) -> Vec<&'s Spec> {
         match &spec.kind {
             Kind::List(Some(item)) => found.push(&**item),
             Kind::Any | Kind::List(None) => return Vec::new(),
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Returns a value of a declared member of tables that have one of these specs.
+pub(crate) fn values<'s>(specs: &[&'s Spec]) -> Vec<&'s Spec> {
+    let mut found = Vec::new();
+    for spec in specs {
+        match &spec.kind {
+            Kind::Table(Some(members)) => {
+                found.extend(members.members.iter().map(|member| &member.spec));
+            }
+            Kind::Any | Kind::Table(None) => return Vec::new(),
             _ => {}
         }
     }

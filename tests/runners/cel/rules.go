@@ -43,6 +43,12 @@ var rules = []rule{
 		refusal: message("^a value of type [a-z]+ cannot be a map key$"),
 	},
 	{
+		name:   "stricter: a comparison that never changes its result is a mistake",
+		reason: "its author counts from 1, writes upper case where there is none, or negates one side",
+		refusal: message("^`get[A-Za-z]+` counts from ", "gives (facts in )?(lower|upper) case, expected ",
+			"^`in` never finds a value of type "),
+	},
+	{
 		name:   "stricter: the argument of `or` and `orValue` is evaluated in any case",
 		reason: "they are functions, not operators",
 		failure: func(_ string, c *comparison, theirs *theirs) bool {

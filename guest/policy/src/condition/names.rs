@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Given;
-use super::functions::functions;
+use super::functions::{Type, functions};
 use crate::near::{did_you_mean, nearest};
 use crate::schema;
 
@@ -28,22 +28,77 @@ const MACROS: [&str; 15] = [
     "math.least",
 ];
 /// Functions of other languages, and what a condition writes.
-const OTHER_FUNCTIONS: [(&str, &str); 14] = [
+const OTHER_FUNCTIONS: [(&str, &str); 36] = [
+    ("abs", "`math.abs(x)`"),
     ("any", "`x.exists(v, …)`"),
+    ("ceil", "`math.ceil(x)`"),
     ("count", "`x.filter(v, …).size()`"),
+    ("day", "`x.getDate()`"),
+    ("dayofmonth", "`x.getDate()`"),
+    ("dayofweek", "`x.getDayOfWeek()`"),
+    ("floor", "`math.floor(x)`"),
+    ("getday", "`x.getDayOfWeek()`"),
+    ("getyear", "`x.getFullYear()`"),
+    ("hour", "`x.getHours()`"),
+    ("hours", "`x.getHours()`"),
     ("includes", "`x.contains(y)` for strings, `y in x` for lists"),
     ("indexof", "`x.indexOf(y)`"),
     ("isempty", "`x.size() == 0`"),
     ("len", "`size(x)`"),
     ("length", "`size(x)`"),
     ("lower", "`x.lowerAscii()`"),
+    ("math.max", "`math.greatest(a, b)`"),
+    ("math.min", "`math.least(a, b)`"),
+    ("max", "`math.greatest(a, b)`"),
+    ("min", "`math.least(a, b)`"),
+    ("minute", "`x.getMinutes()`"),
+    ("minutes", "`x.getMinutes()`"),
+    ("month", "`x.getMonth()`"),
     ("regex", "`x.matches(\"…\")`"),
+    ("round", "`math.round(x)`"),
+    ("second", "`x.getSeconds()`"),
+    ("seconds", "`x.getSeconds()`"),
+    ("today", "`now`"),
     ("tolowercase", "`x.lowerAscii()`"),
     ("tostring", "`string(x)`"),
     ("touppercase", "`x.upperAscii()`"),
-    ("today", "`now`"),
     ("transformmapentry", "`transformMap`"),
+    ("weekday", "`x.getDayOfWeek()`"),
+    ("year", "`x.getFullYear()`"),
 ];
+
+const REQUESTER: &str = "the requester is `facts.requester`, which no agent can word";
+const EXECUTOR: &str = "the executor is `facts.claimed_by`, at a claim";
+
+/// Returns where the host says what a member of this name would say in the words of the agent.
+pub(super) fn by_host(name: &str) -> Option<&'static str> {
+    match name.to_ascii_lowercase().replace('_', "").as_str() {
+        "requester" | "requestedby" | "requestor" => Some(REQUESTER),
+        "claimedby" => Some(EXECUTOR),
+        "facts" => Some("facts are read without `context`, as `facts.requester`"),
+        _ => None,
+    }
+}
+
+/// Returns the hint for a member that values of a type do not have; empty if there is none.
+pub(super) fn member_hint(of: Type, name: &str) -> String {
+    let is_read = match of {
+        Type::Timestamp | Type::Duration => !name.eq_ignore_ascii_case("length"),
+        Type::List | Type::String => true,
+        _ => false,
+    };
+    let write = other_function(name).filter(|_| is_read);
+    if of != Type::Timestamp && name == "size" {
+        return ": write `size(x)`".to_owned();
+    }
+    write.map_or_else(String::new, |write| format!(": write {write}"))
+}
+
+/// Returns what a condition writes for a function of other languages.
+fn other_function(name: &str) -> Option<&'static str> {
+    let folded = name.to_ascii_lowercase().replace('_', "");
+    OTHER_FUNCTIONS.iter().find(|(other, _)| *other == folded).map(|(_, write)| *write)
+}
 
 /// Returns the message for a name that is not declared.
 ///
@@ -60,11 +115,11 @@ pub(super) fn undeclared<'l>(
     let head = format!("`{name}` is not declared");
     let folded = name.to_ascii_lowercase().replace('_', "");
     let hint = match folded.as_str() {
-        "requester" | "requestedby" | "requestor" | "user" | "username" | "caller"
-        | "principal" | "subject" | "actor" | "identity" => {
-            "the requester is `facts.requester`, which no agent can word"
+        _ if by_host(name).is_some() => by_host(name).unwrap_or_default(),
+        "user" | "username" | "caller" | "principal" | "subject" | "actor" | "identity" => {
+            REQUESTER
         }
-        "claimedby" | "claimer" | "executor" => "the executor is `facts.claimed_by`, at a claim",
+        "claimer" | "executor" => EXECUTOR,
         "approver" | "approvers" | "approvedby" | "approval" | "approvals" => {
             "rules are evaluated before anyone approves; a second pair of eyes is `threshold = 2` in the rule, and no requester approves their own request"
         }
@@ -105,7 +160,10 @@ pub(super) fn no_function(name: &str, method: bool, arguments: usize) -> String 
         return macro_form(name, arguments);
     }
     let folded = name.to_ascii_lowercase().replace('_', "");
-    if let Some((_, write)) = OTHER_FUNCTIONS.iter().find(|(other, _)| *other == folded) {
+    if VARIABLES.contains(&name) && !method {
+        return format!("{head}: write `{name}`, without `()`");
+    }
+    if let Some(write) = other_function(name) {
         return format!("{head}: write {write}");
     }
     if ["and", "or", "not"].contains(&folded.as_str()) {

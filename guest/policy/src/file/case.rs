@@ -69,7 +69,7 @@ impl Case {
         let action = members.identifier("action");
         let context = json::object(&mut members, "context");
         let plan = json::object(&mut members, "plan");
-        let facts = facts(&mut members);
+        let facts = given(&mut members);
         let now = now(&mut members);
         let decision = members.decision("expect");
         let rule = members.identifier("rule");
@@ -106,9 +106,9 @@ impl Case {
 }
 
 /// Reads the facts of a test; `None` if one is wrong.
-fn facts(members: &mut Members<'_, '_, '_>) -> Option<BTreeMap<&'static str, String>> {
-    let mut facts = BTreeMap::new();
-    let Some(value) = members.value("facts") else { return Some(facts) };
+fn given(members: &mut Members<'_, '_, '_>) -> Option<BTreeMap<&'static str, String>> {
+    let mut read = BTreeMap::new();
+    let Some(value) = members.value("facts") else { return Some(read) };
     let DeValue::Table(table) = value.get_ref() else {
         members.wrong(value, "facts", "a table");
         return None;
@@ -123,15 +123,13 @@ fn facts(members: &mut Members<'_, '_, '_>) -> Option<BTreeMap<&'static str, Str
             sound = false;
             continue;
         };
-        if fact.text.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            let lower = fact.text.to_ascii_lowercase();
-            let message = format!("a host gives facts in lower case, expected `{lower}`");
+        if let Some(message) = facts::not_lower(fact.text) {
             inner.problems.error(fact.at.start, message);
             sound = false;
         }
-        facts.insert(name, fact.text.to_owned());
+        read.insert(name, fact.text.to_owned());
     }
-    sound.then_some(facts)
+    sound.then_some(read)
 }
 
 fn now(members: &mut Members<'_, '_, '_>) -> Option<u64> {

@@ -207,7 +207,14 @@ impl Reader<'_, '_> {
             }
         };
         let is_required = is_required.unwrap_or(true) && !is_optional;
-        Some((Spec { kind, is_nullable, one_of }, is_required))
+        let spec = Spec { kind, is_nullable, one_of: Vec::new() };
+        for (at, one) in one_of.iter().enumerate() {
+            if let Some(why) = spec.misfit(one, &mut format!("one_of[{at}]")) {
+                let item = table.get("one_of").and_then(|list| list.get_ref().as_array()?.get(at));
+                self.problems.error(item.unwrap_or(value).span().start, why);
+            }
+        }
+        Some((Spec { one_of, ..spec }, is_required))
     }
 
     fn kind(&mut self, word: &str, value: &Value<'_>) -> Option<Kind> {

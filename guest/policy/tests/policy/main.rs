@@ -14,6 +14,7 @@ mod constants;
 mod facts;
 mod index;
 mod limits;
+mod never;
 mod numbers;
 mod patterns;
 mod problems;

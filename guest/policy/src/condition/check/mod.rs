@@ -4,10 +4,15 @@
 //! The content of a context is unknown, so `context.x` may have any type. The check finds certain
 //! mistakes; it does not prove that a condition never fails.
 
+mod calendar;
+mod compared;
+mod known;
+mod origin;
+mod pair;
 mod schemas;
 mod types;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cel::common::ast::{
     CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedEntryExpr, IdedExpr, LiteralValue,
@@ -16,13 +21,15 @@ use cel::common::ast::{
 
 use signoff_core::facts;
 
-use super::functions::{Type, is_namespace};
+use super::functions::{Type, functions, is_namespace};
 use super::{Fault, Given, Places, Tables, names};
 use crate::json::Node;
 use crate::limits::WHEN_DEPTH_MAX;
 use crate::schema::{self, Spec};
 use crate::text::push_member;
-use schemas::{of_specs, written};
+use origin::Origin;
+use pair::{Part, Range};
+use schemas::of_specs;
 use types::{not_iterated, of_literal};
 
 /// What a check finds in a condition without certain mistakes.
@@ -53,6 +60,8 @@ pub(super) fn check(
         faults: Vec::new(),
         tested: BTreeSet::new(),
         unguarded: Vec::new(),
+        warnings: Vec::new(),
+        types: BTreeMap::new(),
         at: 0,
         depth: 0,
     };
@@ -69,13 +78,21 @@ pub(super) fn check(
     }
     let tested = checker.tested;
     let unguarded = checker.unguarded.into_iter().filter(|(_, path)| !tested.contains(path));
-    let warnings = unguarded.map(|(offset, path)| Fault {
-        offset,
-        message: format!(
+    let missing = unguarded.map(|(offset, path)| Fault { offset, message: missing(&path) });
+    let mut warnings = checker.warnings;
+    warnings.extend(missing);
+    Ok(Checked { facts: checker.facts, warnings })
+}
+
+fn missing(path: &str) -> String {
+    match path.strip_prefix("facts.").filter(|fact| facts::is_of_claims(fact)) {
+        Some(_) => format!(
+            "`{path}` exists only at a claim, and the condition fails before: test `has({path})` first"
+        ),
+        None => format!(
             "`{path}` may be missing, and the condition then fails: test `has({path})` first, or read it with `.?` and `orValue`"
         ),
-    });
-    Ok(Checked { facts: checker.facts, warnings: warnings.collect() })
+    }
 }
 
 /// A variable that a macro declares.
@@ -84,6 +101,10 @@ struct Local<'s> {
     kind: Type,
     /// What it is, by the schemas; empty if unknown.
     specs: Vec<&'s Spec>,
+    /// What else is known of it.
+    origin: Origin,
+    /// What it takes the pairs of, for the variable behind a macro with two.
+    pairs: Option<Range<'s>>,
 }
 
 struct Checker<'t> {
@@ -98,6 +119,9 @@ struct Checker<'t> {
     tested: BTreeSet<String>,
     /// The members that are read although a schema says that they may be missing.
     unguarded: Vec<(usize, String)>,
+    warnings: Vec<Fault>,
+    /// The type of each node that is inferred.
+    types: BTreeMap<u64, Type>,
     /// Offset of the innermost node that has a position.
     at: usize,
     depth: usize,
@@ -122,6 +146,7 @@ impl<'t> Checker<'t> {
         let gives = self.node(&expression.expr);
         self.depth -= 1;
         self.at = outer;
+        self.types.insert(expression.id, gives);
         gives
     }
 
@@ -176,7 +201,7 @@ impl<'t> Checker<'t> {
     }
 
     fn name(&mut self, name: &str) -> Type {
-        if let Some(local) = self.locals.iter().rev().find(|local| local.name == name) {
+        if let Some(local) = self.local(name) {
             return local.kind;
         }
         if name.starts_with('@') {
@@ -223,15 +248,26 @@ impl<'t> Checker<'t> {
         }
         if self.is_facts(&select.operand) {
             let gives = self.fact(&select.field);
-            return if select.test { Type::Bool } else { gives };
+            if select.test {
+                self.tested.insert(format!("facts.{}", select.field));
+                return Type::Bool;
+            }
+            self.claimed(&select.field);
+            return gives;
         }
         let operand = self.infer(&select.operand);
         match operand {
             Type::Optional if !select.test => return Type::Optional,
             Type::Dyn | Type::Map | Type::Optional => {}
             other => {
+                let hint = match &select.operand.expr {
+                    Expr::Call(call) => self.pair(call).filter(|(_, part)| *part == Part::Key),
+                    _ => None,
+                };
+                let hint = hint.map(|(range, _)| range.order().to_owned());
+                let hint = hint.unwrap_or_else(|| names::member_hint(other, &select.field));
                 self.fault(format!(
-                    "a value of type {} has no member `{}`",
+                    "a value of type {} has no member `{}`{hint}",
                     other.name(),
                     select.field
                 ));
@@ -242,7 +278,7 @@ impl<'t> Checker<'t> {
             return self.read(&select.operand, &select.field);
         }
         self.declared(&select.operand, &select.field);
-        if let Some(mut path) = written(&select.operand) {
+        if let Some(mut path) = self.written(&select.operand) {
             push_member(&mut path, &select.field);
             self.tested.insert(path);
         }
@@ -268,6 +304,13 @@ impl<'t> Checker<'t> {
         }
     }
 
+    /// Remembers a fact that is read and may be missing.
+    fn claimed(&mut self, name: &str) {
+        if facts::is_of_claims(name) {
+            self.unguarded.push((self.at, format!("facts.{name}")));
+        }
+    }
+
     /// Returns the type of `facts["x"]`, `facts.?x` and `facts[?"x"]`; `None` for other calls.
     fn indexed_fact(&mut self, call: &CallExpr) -> Option<Type> {
         let operator = call.func_name.as_str();
@@ -277,7 +320,10 @@ impl<'t> Checker<'t> {
             return None;
         }
         match operator {
-            operators::INDEX => Some(self.fact(name.inner())),
+            operators::INDEX => {
+                self.claimed(name.inner());
+                Some(self.fact(name.inner()))
+            }
             operators::OPT_INDEX | operators::OPT_SELECT => {
                 self.fact(name.inner());
                 Some(Type::Optional)
@@ -294,11 +340,34 @@ impl<'t> Checker<'t> {
         let start = self.infer(&it.accu_init);
         let outer = self.locals.len();
         let bound = self.specs(&it.accu_init);
-        let items =
-            if range == Type::Map { Vec::new() } else { schema::item(&self.specs(&it.iter_range)) };
-        let item = if range == Type::Map { Type::Dyn } else { of_specs(&items) };
-        self.locals.push(Local { name: it.accu_var.clone(), kind: start, specs: bound });
-        self.locals.push(Local { name: it.iter_var.clone(), kind: item, specs: items });
+        let origin = self.origin(&it.accu_init);
+        let pairs = self.paired(&it.iter_range);
+        let visited = self.range(&it.iter_range);
+        let (items, item) = match range {
+            Type::Map => (Vec::new(), visited.key()),
+            _ => {
+                let items = visited.specs_of(Part::Value);
+                let item = of_specs(&items);
+                (items, item)
+            }
+        };
+        // The parts of a text in lower case are in lower case.
+        let visited = Origin { part: None, ..self.origin(&it.iter_range) };
+        let (accumulator, variable) = (it.accu_var.clone(), it.iter_var.clone());
+        self.locals.push(Local {
+            name: accumulator,
+            kind: start,
+            specs: bound,
+            origin,
+            pairs: None,
+        });
+        self.locals.push(Local {
+            name: variable,
+            kind: item,
+            specs: items,
+            origin: visited,
+            pairs,
+        });
         self.infer(&it.loop_cond);
         self.infer(&it.loop_step);
         self.locals.truncate(outer + 1);
@@ -311,27 +380,50 @@ impl<'t> Checker<'t> {
         if let Some(gives) = self.indexed_fact(call) {
             return gives;
         }
+        if let Some((range, part)) = self.pair(call) {
+            return match part {
+                Part::Key => range.key(),
+                Part::Value => of_specs(&range.specs_of(part)),
+            };
+        }
         if let Some(namespace) = self.namespace(call) {
             let name = format!("{namespace}.{}", call.func_name);
+            if !is_function(&name) {
+                return self.unknown(&name, false, call);
+            }
             let takes: Vec<Type> = call.args.iter().map(|arg| self.infer(arg)).collect();
             return self.function(&name, false, &takes);
         }
         let target = call.target.as_ref().map(|target| self.infer(target));
         let mut takes: Vec<Type> = target.into_iter().collect();
         let method = !takes.is_empty();
+        if is_name(&call.func_name) && !is_function(&call.func_name) {
+            return self.unknown(&call.func_name, method, call);
+        }
         takes.extend(call.args.iter().map(|arg| self.infer(arg)));
         if !method {
             if let Some(gives) = self.member_of_call(call, &takes) {
                 return gives;
             }
+            let faults = self.faults.len();
             if let Some(gives) = self.operator(&call.func_name, &takes) {
-                if [operators::EQUALS, operators::NOT_EQUALS].contains(&call.func_name.as_str()) {
+                if self.faults.len() > faults {
+                    self.explain(call);
+                } else {
                     self.compared(call);
                 }
                 return gives;
             }
         }
+        self.searched(call);
         self.function(&call.func_name, method, &takes)
+    }
+
+    /// Refuses an unknown function, or a macro in the wrong form. Its arguments are not checked: they may
+    /// read variables that it would declare.
+    fn unknown(&mut self, name: &str, method: bool, call: &CallExpr) -> Type {
+        self.fault(names::no_function(name, method, call.args.len()));
+        Type::Dyn
     }
 
     /// Returns the type of `context["x"]`, `context.?x`, `context[?"x"]` and `context.list[0]`; `None` for
@@ -346,6 +438,10 @@ impl<'t> Checker<'t> {
         }
         let specs = self.specs(holder);
         match &key.expr {
+            Expr::Literal(LiteralValue::String(name)) if specs.is_empty() => {
+                self.said(holder, name.inner());
+                None
+            }
             _ if specs.is_empty() => None,
             Expr::Literal(LiteralValue::String(name)) if is_plain => {
                 Some(self.read(holder, name.inner()))
@@ -369,7 +465,20 @@ impl<'t> Checker<'t> {
         }
     }
 
-    fn is_local(&self, name: &str) -> bool {
-        self.locals.iter().any(|local| local.name == name)
+    fn local(&self, name: &str) -> Option<&Local<'t>> {
+        self.locals.iter().rev().find(|local| local.name == name)
     }
+
+    fn is_local(&self, name: &str) -> bool {
+        self.local(name).is_some()
+    }
+}
+
+fn is_function(name: &str) -> bool {
+    functions().iter().any(|function| function.name == name)
+}
+
+/// Returns whether a call has a name, and is not an operator or a function behind a macro.
+fn is_name(name: &str) -> bool {
+    name.chars().all(|char| char.is_ascii_alphanumeric() || matches!(char, '_' | '.'))
 }

@@ -4,7 +4,6 @@ use cel::common::ast::{LiteralValue, operators};
 
 use super::Checker;
 use crate::condition::functions::{Function, Type, functions};
-use crate::condition::names;
 use crate::condition::pairs::PAIRS;
 
 impl Checker<'_> {
@@ -124,9 +123,7 @@ impl Checker<'_> {
             return if one { first.gives } else { Type::Dyn };
         }
         let given = takes.get(usize::from(method)..).unwrap_or_default();
-        self.fault(if named.is_empty() {
-            names::no_function(name, method, given.len())
-        } else if kind.is_empty() {
+        self.fault(if kind.is_empty() {
             let how = if method { format!("{name}(x)") } else { format!("x.{name}()") };
             format!("`{name}` is called as `{how}`")
         } else if counted.is_empty() {
