@@ -8,6 +8,7 @@
 mod check;
 mod fold;
 mod functions;
+mod habits;
 mod macros;
 mod named;
 mod names;

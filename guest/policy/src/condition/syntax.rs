@@ -1,6 +1,7 @@
 //! Messages for texts that the parser refuses, in the words of an author and not of the parser.
 
 use super::Fault;
+use super::habits::{habit, thousands};
 use super::tokens::{Kind, Token};
 
 /// Words of other languages, and what a condition writes.
@@ -13,6 +14,9 @@ const CHARS_MAX: usize = 40;
 pub(super) fn of_tokens(text: &str, tokens: &[Token<'_>]) -> Option<Fault> {
     let mut open: Vec<Token<'_>> = Vec::new();
     for (at, token) in tokens.iter().enumerate() {
+        if let Some((offset, message)) = habit(tokens, at) {
+            return Some(Fault { offset, message: not_cel(&message) });
+        }
         let is_after = |sign: &str| {
             let before = at.checked_sub(1).and_then(|at| tokens.get(at));
             before.is_some_and(|before| before.is(sign) && before.end() == token.start)
@@ -104,7 +108,11 @@ pub(super) fn at(text: &str, tokens: &[Token<'_>], offset: usize) -> Fault {
             return Fault { offset: word.start, message: not_cel(&message) };
         }
     }
-    let is_value_before = before.is_some_and(ends_value);
+    if let Some(message) = next.and_then(|at| thousands(tokens, at)) {
+        let offset = before.map_or(offset, |number| number.start);
+        return Fault { offset, message: not_cel(&message) };
+    }
+    let is_value_before = before.is_some_and(Token::ends_value);
     let message = match token {
         None if tokens.is_empty() => "the condition is empty".to_owned(),
         None if is_value_before => "the condition is incomplete".to_owned(),
@@ -139,7 +147,7 @@ pub(super) fn of_form(message: &str, token: Option<&Token<'_>>) -> String {
     let word = word.chars().take(CHARS_MAX).collect::<String>().escape_debug().to_string();
     let plain = match message {
         "invalid argument to has() macro" => {
-            "`has` takes a member, as in `has(context.ticket)`".to_owned()
+            "`has` takes a member, as in `has(context.ticket)`; a key is tested by `\"ticket\" in context`".to_owned()
         }
         "argument must be a simple name" => {
             "the variable of a macro is a plain name, as `x` in `list.exists(x, x > 1)`".to_owned()
@@ -164,15 +172,6 @@ pub(super) fn of_form(message: &str, token: Option<&Token<'_>>) -> String {
         other => super::lowered(other),
     };
     not_cel(&plain)
-}
-
-fn ends_value(token: &Token<'_>) -> bool {
-    match token.kind {
-        Kind::Word => token.text != "in",
-        Kind::Number | Kind::Text | Kind::Escaped => true,
-        Kind::Sign => matches!(token.text, ")" | "]" | "}"),
-        Kind::OpenText | Kind::Odd => false,
-    }
 }
 
 fn not_cel(message: &str) -> String {

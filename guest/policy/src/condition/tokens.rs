@@ -33,6 +33,16 @@ impl Token<'_> {
         self.start + self.text.len()
     }
 
+    /// Returns whether a value may end with it.
+    pub(super) fn ends_value(&self) -> bool {
+        match self.kind {
+            Kind::Word => self.text != "in",
+            Kind::Number | Kind::Text | Kind::Escaped => true,
+            Kind::Sign => matches!(self.text, ")" | "]" | "}"),
+            Kind::OpenText | Kind::Odd => false,
+        }
+    }
+
     /// Returns whether it is this sign or word.
     pub(super) fn is(&self, text: &str) -> bool {
         matches!(self.kind, Kind::Sign | Kind::Word) && self.text == text

@@ -40,6 +40,34 @@ fn a_text_that_is_not_cel_is_explained_in_plain_words() {
         ("has(1)", 5, "`has` takes a member, as in `has(context.ticket)`"),
         ("[1].exists(1, true)", 12, "the variable of a macro is a plain name"),
         ("context.a == 99999999999999999999", 14, "`99999999999999999999` is beyond the 64 bits"),
+        (
+            r#"context.iban.matches("^DE\d+$")"#,
+            26,
+            r#"`\d` is not an escape of a CEL string: write `r"^DE\d+$"`, or name the pattern in `[const]`"#,
+        ),
+        (r#"context.a == "\x4""#, 15, r"`\x` is not an escape of a CEL string"),
+        (r#"context.a == "a\.b" and x"#, 16, r#"write `r"a\.b"`"#),
+        ("context.a not in [1]", 11, "write `!(x in y)` for `x not in y`"),
+        ("context.a NOT IN [1]", 11, "write `!(x in y)` for `x not in y`"),
+        ("context.a =~ \"p\"", 11, "write `x.matches(\"…\")` for `x =~ \"…\"`"),
+        ("context.a !~ \"p\"", 11, "write `!x.matches(\"…\")`"),
+        ("context.l.all(s => s > 1)", 17, "a macro is written `x.all(v, …)`, with a comma"),
+        ("context.l.all(s -> s > 1)", 17, "a macro is written `x.all(v, …)`, with a comma"),
+        ("context.a => 1", 11, "write `>=` for `=>`"),
+        ("context.a =< 1", 11, "write `<=` for `=<`"),
+        ("context.a is not null", 11, "write `x != null`, or `has(x)`"),
+        ("context.a IS NULL", 11, "write `x == null`, or `!has(x)`"),
+        ("context.a is 1", 11, "write `==` for `is`"),
+        ("context.a between 1 and 5", 11, "write `x >= 1 && x <= 5` for `x between 1 and 5`"),
+        ("context.a like \"x%\"", 11, "write `x.startsWith(y)`"),
+        ("context.a contains \"x\"", 11, "write `x.contains(y)` for `x contains y`"),
+        ("if context.a then true else false", 1, "a choice is written `condition ? one : other`"),
+        ("context.a?.b == 1", 10, "write `.?` for `?.`, as in `context.a.?b`"),
+        ("context.x ?? 1 == 1", 11, "write `context.?x.orValue(1)`"),
+        ("context.a > 10,000", 13, "write `10000` for `10,000`"),
+        ("context.a > 1,000,000 && true", 13, "write `1000000` for `1,000,000`"),
+        ("context.a # amount", 11, "a comment in a condition begins with `//`"),
+        ("has(context[\"x\"])", 12, "a key is tested by `\"ticket\" in context`"),
         ("context.`` == 1", 9, "the name in backticks that begins here"),
         ("context.`a\u{e9}` == 1", 9, "the name in backticks that begins here"),
     ] {
@@ -79,6 +107,14 @@ fn unknown_names_and_functions_come_with_what_was_meant() {
             "`exists` is written `x.exists(v, …)` or `x.exists(k, v, …)`, got 1 argument",
         ),
         ("context.l.transformMapEntry(k, v, {k: v}) == {}", "write `transformMap`"),
+        ("context.l.length > 1 && now.hours == 1", "write `x.getHours()`"),
+        ("now.hour() == 1", "there is no function `hour`: write `x.getHours()`"),
+        ("now.weekday() == 1", "write `x.getDayOfWeek()`"),
+        ("abs(context.a) == 1", "write `math.abs(x)`"),
+        ("math.max(1, context.a) == 1", "write `math.greatest(a, b)`"),
+        ("min(1, context.a) == 1", "write `math.least(a, b)`"),
+        ("now() > timestamp(0)", "there is no function `now`: write `now`, without `()`"),
+        ("'text'.length == 1", "a value of type string has no member `length`: write `size(x)`"),
         ("context.l.exists(i, i, i == 1)", "`i` is the name of both variables"),
         ("context.l.exists(1, v, v == 1)", "the variable of a macro is a plain name"),
         (
@@ -97,6 +133,36 @@ fn unknown_names_and_functions_come_with_what_was_meant() {
             assert!(found.iter().all(|one| !one.message.contains(other)), "{when}\n{found:#?}");
         }
     }
+}
+
+#[test]
+fn the_arguments_of_an_unknown_function_are_not_reported_as_well() {
+    for when in [
+        "context.steps.any(s, s.sql == 'x')",
+        "context.steps.exists(s)",
+        "context.steps.some(s, s.sql == 'x' && s.a.b > contxt)",
+        "math.max(s, t) == 1",
+        "unknown(s)",
+    ] {
+        let found = errors(&rule(when));
+        let [only] = found.as_slice() else { panic!("{when}\n{found:#?}") };
+        assert!(!only.message.contains("not declared"), "{when} {only:?}");
+    }
+}
+
+/// What other languages write is a name here where the grammar has a name.
+#[test]
+fn words_of_other_languages_are_names_in_a_condition() {
+    for when in [
+        "[1].exists(is, is == 1) && ['a'].exists(like, like.contains('a'))",
+        "{'between': 1}.between == 1 && {'then': true}.then",
+        "'a' == '\\x61' && '\\u0061\\141' == 'aa' && r'\\d' != '' && size([10,000]) == 2",
+        "true ? 1.0 == 1.0 : .5 == 0.5",
+    ] {
+        assert_eq!(outcome(when, "{}"), "true", "{when}");
+    }
+    let found = super::support::problems(&rule(r#"agent.matches("\bx")"#));
+    assert!(found.iter().any(|one| one.message.contains("is a backspace")), "{found:?}");
 }
 
 #[test]
