@@ -65,7 +65,7 @@ pub(super) fn constants<'p>(
     bundle: &Bundle<'p>,
     named: &[Named],
 ) -> Constants {
-    let mut reader = Reader { constants: Constants::default(), bytes: 0 };
+    let mut reader = Reader { constants: Constants::default(), bytes: 0, is_full: false };
     reader.table(members, false);
     for Named { path, at } in named {
         match bundle.included.iter().find(|file| file.path == path) {
@@ -89,13 +89,18 @@ pub(super) fn constants<'p>(
 struct Reader {
     constants: Constants,
     bytes: usize,
+    /// Whether there are more named values than a policy may have, which is reported once.
+    is_full: bool,
 }
 
 impl Reader {
     fn file<'p>(&mut self, file: &Included<'p>, problems: &mut Problems<'p>) {
         problems.base = file.start;
         if file.path.ends_with(".json") {
-            self.json(file.text, problems);
+            // TOML allows a byte order mark, JSON leaves it to the reader.
+            let text = file.text.strip_prefix('\u{feff}').unwrap_or(file.text);
+            problems.base += file.text.len() - text.len();
+            self.json(text, problems);
         } else if let Some(table) = parsed(file.text, problems) {
             self.toml(file.text, &table, problems);
         }
@@ -105,7 +110,12 @@ impl Reader {
     fn toml<'p>(&mut self, text: &'p str, table: &DeTable<'_>, problems: &mut Problems<'p>) {
         for (key, _) in table.iter().filter(|(key, _)| key.get_ref() != "const") {
             let name = key.get_ref().escape_debug();
-            let message = format!("an included file has only `[const]`, got `{name}`");
+            let hint = if key.get_ref() == "include" {
+                "; name that file in the `include` of the rules file"
+            } else {
+                ""
+            };
+            let message = format!("an included file has only `[const]`, got `{name}`{hint}");
             problems.error(key.span().start, message);
         }
         let mut members = Members::new(text, 0, table, problems);
@@ -189,7 +199,10 @@ impl Reader {
             problems.error(offset, message);
         }
         if self.constants.len() == CONSTS_MAX {
-            problems.error(offset, format!("more than {CONSTS_MAX} named values"));
+            if !self.is_full {
+                self.is_full = true;
+                problems.error(offset, format!("more than {CONSTS_MAX} named values"));
+            }
             return;
         }
         match Constant::new(json, problems.base + offset, is_included) {

@@ -20,8 +20,15 @@ pub(super) fn object(members: &mut Members<'_, '_, '_>, name: &str) -> Option<St
         }
     }
     if parse(&text).is_err() {
+        // The reader of contexts in the verifier says why.
+        let invalid = signoff_core::context::canonicalize(&text).err();
+        let why = invalid.map_or_else(String::new, |invalid| {
+            let before = text.get(..text.floor_char_boundary(invalid.offset)).unwrap_or(&text);
+            let place = before.chars().count() + 1;
+            format!(": {} at character {place}", invalid.reason)
+        });
         let message = format!(
-            "`{name}` is not a JSON object that signoff accepts (1 MiB, 64 levels, no duplicate keys)"
+            "`{name}` is not a JSON object that signoff accepts (1 MiB, 64 levels, no duplicate keys){why}"
         );
         members.problems.error(value.span().start, message);
         return None;

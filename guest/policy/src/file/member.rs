@@ -29,6 +29,9 @@ impl Member<'_> {
     }
 }
 
+/// Members of the file that an author may write into the table above them by mistake.
+const OF_FILE: [&str; 4] = ["format", "name", "default", "include"];
+
 /// One table.
 pub(super) struct Members<'a, 't, 'p> {
     /// The text of the file.
@@ -54,9 +57,15 @@ impl<'a, 't, 'p> Members<'a, 't, 'p> {
         for key in self.table.keys() {
             if !names.contains(&key.get_ref().as_ref()) {
                 let name = key.get_ref().escape_debug();
+                let is_of_file = self.at > 0 && OF_FILE.contains(&key.get_ref().as_ref());
+                let hint = if is_of_file {
+                    "; it belongs to the file, above the first `[[rule]]` and `[[test]]`"
+                } else {
+                    ""
+                };
                 self.problems.error(
                     key.span().start,
-                    format!("unknown member `{name}`, expected one of {}", names.join(", ")),
+                    format!("unknown member `{name}`, expected one of {}{hint}", names.join(", ")),
                 );
             }
         }

@@ -137,9 +137,24 @@ fn parsed<'t>(text: &'t str, problems: &mut Problems<'_>) -> Option<DeTable<'t>>
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
         let offset = error.span().map_or(0, |span| span.start);
-        problems.error(offset, format!("not TOML: {}", error.message().replace('\n', "; ")));
+        let hint = toml_hint(text, offset);
+        let message = format!("not TOML: {}{hint}", error.message().replace('\n', "; "));
+        problems.error(offset, message);
     }
     errors.is_empty().then(|| table.into_inner())
+}
+
+/// Returns what an author may have meant where a text is not TOML.
+fn toml_hint(text: &str, offset: usize) -> &'static str {
+    let (before, after) = text.split_at(text.floor_char_boundary(offset));
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    if line.starts_with("[context.") && (line.contains('*') || after.starts_with('*')) {
+        return "; put the action of a schema in quotes, as `[context.\"mail.*\"]`";
+    }
+    if before.ends_with('\\') || after.starts_with('\\') {
+        return "; a string in single quotes takes backslashes as they are";
+    }
+    ""
 }
 
 fn format(members: &mut Members<'_, '_, '_>, required: bool) {

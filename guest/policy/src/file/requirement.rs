@@ -95,7 +95,7 @@ pub(super) fn groups(members: &mut Members<'_, '_, '_>) -> BTreeMap<String, u32>
     let mut groups = BTreeMap::new();
     let Some(value) = members.value("groups") else { return groups };
     let Some(table) = value.get_ref().as_table() else {
-        members.wrong(value, "groups", "a table of minimums");
+        members.wrong(value, "groups", "a table of minimums, as `{ sre = 1 }`");
         return groups;
     };
     if table.is_empty() || table.len() > GROUPS_MAX {

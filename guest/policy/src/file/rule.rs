@@ -7,7 +7,7 @@ use super::requirement::{self, Classes};
 use super::{DeValue, Member};
 use crate::constants::Constants;
 use crate::glob::Glob;
-use crate::limits::GLOBS_MAX;
+use crate::limits::{GLOBS_MAX, IDENTIFIER_BYTES_MAX};
 use crate::reason::Reason;
 use crate::verdict::{Decision, Requirement};
 
@@ -213,12 +213,28 @@ fn globs(members: &mut Members<'_, '_, '_>, name: &str, ignore_case: bool) -> Ve
             Ok(glob) => globs.push(glob),
             Err(message) => members.problems.error(value.span().start, message),
         }
-        if text.contains(['?', '[']) {
-            let message = format!(
-                "only `*` is special in a glob: `{text}` matches its other characters literally"
-            );
+        if let Some(message) = literal_signs(text) {
             members.problems.warning(value.span().start, message);
         }
     }
     globs
+}
+
+/// Returns the warning about a glob that has the signs of a regular expression or of another kind of glob.
+pub(super) fn literal_signs(glob: &str) -> Option<String> {
+    if !glob.contains(['?', '[', '^', '$', '|', '(', '+', '\\', '{']) {
+        return None;
+    }
+    let shown = crate::text::cut(glob, IDENTIFIER_BYTES_MAX).escape_debug();
+    let mut message = format!(
+        "only `*` is special in a glob: `{}` matches its other characters literally",
+        shown.to_string().replace("\\\\", "\\")
+    );
+    if glob.starts_with('^') || glob.ends_with('$') {
+        message.push_str("; a glob is always for the whole name, without `^` and `$`");
+    }
+    if glob.contains(".*") {
+        message.push_str("; `.*` is written `*`");
+    }
+    Some(message)
 }

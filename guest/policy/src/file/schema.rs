@@ -5,6 +5,7 @@ use signoff_core::glob::Glob;
 use super::DeValue;
 use super::json;
 use super::member::{Members as Table, Value};
+use super::rule::literal_signs;
 use crate::json::parse;
 use crate::limits::{SCHEMA_DEPTH_MAX, SCHEMA_MEMBERS_MAX, SCHEMAS_MAX};
 use crate::near::nearest;
@@ -51,6 +52,9 @@ pub(super) fn read(table: &mut Table<'_, '_, '_>) -> Schemas {
                 continue;
             }
         };
+        if let Some(message) = literal_signs(name) {
+            reader.problems.warning(at, message);
+        }
         let header = if is_identifier(name) {
             format!("[context.{name}]")
         } else {

@@ -193,6 +193,7 @@ fn mistakes_in_included_files_are_reported_in_their_file() {
     toml("[const]\nholidays = [2026-12-25]\n", 2, 13, "JSON has no times");
     toml("[const]\nholidays = []\n[[rule]]\nid = 'x'\n", 3, 0, "only `[const]`, got `rule`");
     toml("x = 1\n", 1, 1, "has a table `[const]`");
+    toml("include = ['a.toml']\n", 1, 1, "name that file in the `include` of the rules file");
     let json = |text: &str, line: usize, column: usize, message: &str| {
         check(
             "data/limits.json",
@@ -231,6 +232,29 @@ fn check(file: &str, files: &[(&str, &str)], line: usize, column: usize, message
         found.iter().all(|one| !one.message.contains("is not declared in `[const]`")),
         "what could not be read is not reported again: {found:#?}"
     );
+}
+
+#[test]
+fn an_included_json_file_may_have_a_byte_order_mark() {
+    let marked = format!("\u{feff}{LIMITS}");
+    let files = [("holidays.toml", HOLIDAYS), ("data/limits.json", marked.as_str())];
+    assert!(loaded(&files).is_ok());
+    let odd = "\u{feff}{\"const\": 1}";
+    check(
+        "data/limits.json",
+        &[("holidays.toml", HOLIDAYS), ("data/limits.json", odd)],
+        1,
+        0,
+        "`const` is an object",
+    );
+}
+
+#[test]
+fn too_many_named_values_are_reported_once() {
+    let values: String = (0..1_200).map(|at| format!("n{at} = {at}\n")).collect();
+    let found = errors(&format!("[const]\n{values}"));
+    let [only] = found.as_slice() else { panic!("{found:#?}") };
+    assert!(only.message.contains("more than 1000 named values"), "{only:?}");
 }
 
 #[test]

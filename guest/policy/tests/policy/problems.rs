@@ -23,6 +23,7 @@ const RULE: &str = "[[rule]]\nid = 'r'\nverdict = 'require_approval'\n";
 fn mistakes_in_members_are_reported_at_their_position() {
     let line_four = [
         ("color = 1", 1, "unknown member `color`"),
+        ("default = 'deny'", 1, "it belongs to the file, above the first `[[rule]]`"),
         ("\"co\\u0000lor\" = 1", 1, "unknown member `co\\0lor`"),
         ("agent = 1", 9, "`agent` is a glob or a list of globs, got an integer"),
         ("agent = ''", 9, "1 to 128 bytes, got 0"),
@@ -54,7 +55,7 @@ fn mistakes_in_members_are_reported_at_their_position() {
         ("threshold = 17", 13, "`threshold` is 1 to 16, got 17"),
         ("threshold = '2'", 13, "`threshold` is an integer, got a string"),
         ("threshold = 99999999999999999999", 13, ""),
-        ("groups = ['a']", 10, "`groups` is a table of minimums, got an array"),
+        ("groups = ['a']", 10, "`groups` is a table of minimums, as `{ sre = 1 }`, got an array"),
         ("groups = {}", 10, "1 to 16 groups, got 0"),
         ("groups = { a = 0 }", 16, "1 to 16, got 0"),
         ("groups = { a = 17 }", 16, "1 to 16, got 17"),
@@ -177,6 +178,8 @@ fn mistakes_of_a_file_are_reported() {
         ("format = 1\nname", 2, 5, "not TOML"),
         ("format = ", 1, 9, "not TOML"),
         ("\u{0}", 1, 1, "not TOML"),
+        ("format = 1\n[context.pay.*]\n", 2, 14, "put the action of a schema in quotes"),
+        ("format = 1\nname = \"\\d\"\n", 2, 10, "single quotes takes backslashes as they are"),
     ] {
         let found = match Policy::load(text) {
             Ok(_) => panic!("{text}"),
@@ -199,6 +202,7 @@ fn mistakes_in_tests_are_reported() {
         ("context = 1", 11, "`context` is a table, or a JSON object as a string"),
         ("context = '[]'", 11, "not a JSON object"),
         ("context = '{\"a\": 1, \"a\": 2}'", 11, "not a JSON object"),
+        ("context = '{\"a\": 1,}'", 11, " at character 9"),
         ("context = { a = 1979-05-27 }", 17, "JSON has no times"),
         ("context = { a = nan }", 17, "JSON has no such number"),
         ("plan = 'x'", 8, "`plan` is not a JSON object"),
@@ -298,6 +302,13 @@ fn likely_mistakes_are_warnings() {
             "3 approvers of `finance` are more than `threshold = 2`",
         ),
         ("[[rule]]\nid = 'a'\nagent = 'a?'\nverdict = 'allow'", "only `*` is special"),
+        (
+            "[[rule]]\nid = 'a'\naction = ['^pay.*$']\nverdict = 'allow'",
+            "`^pay.*$` matches its other characters literally; a glob is always for the whole name, without `^` and `$`; `.*` is written `*`",
+        ),
+        ("[[rule]]\nid = 'a'\naction = 'a|b'\nverdict = 'allow'", "only `*` is special"),
+        ("[[rule]]\nid = 'a'\naction = 'a\\d'\nverdict = 'allow'", "`a\\d` matches its"),
+        ("[[rule]]\nid = 'a'\naction = '{a,b}'\nverdict = 'allow'", "only `*` is special"),
         (
             "[[test]]\nname = 'a'\nagent = 'a'\naction = 'a'\nexpect = 'deny'\nrule = 'z'",
             "the rule `z`, which does not exist",
