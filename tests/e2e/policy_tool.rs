@@ -265,7 +265,9 @@ fn eval_prints_the_verdict_and_its_reason() {
          line 5\trisky\trequire_approval\tmatched\t`context.risk_score >= 80` is true\n"
     );
     let failing = eval(&home, "rules.toml", "quarantine", "{}", &[]).exits(4);
-    assert!(failing.out.contains("matched\t`context.risk_score >= 80` fails: "), "{failing:?}");
+    assert!(failing.out.contains("\tfails\t`context.risk_score >= 80` fails: "), "{failing:?}");
+    let upper = eval(&home, "rules.toml", "read", "{}", &["--fact", "requester=Ann"]).exits(0);
+    assert!(upper.err.contains("lower case, expected `ann`"), "{upper:?}");
     let allows = eval(&home, "rules.toml", "read", "{}", &[]).exits(0);
     assert_eq!(allows.out, "allow by default\nno rule applies to this agent and action\n");
     eval(&home, "rules.toml", "purge", "{}", &[]).exits(3);

@@ -97,7 +97,7 @@ fn a_failure_says_why_the_expected_rule_did_not_decide() {
     );
     let ran = test(&home, &[]).exits(1);
     assert!(
-        ran.out.contains("      rule `small` did not match (allow): its condition fails: "),
+        ran.out.contains("      rule `small` failed (allow): its condition fails: "),
         "{ran:?}"
     );
 }

@@ -5,10 +5,9 @@ use std::collections::BTreeSet;
 use signoff_core::authoring::{Attempt as AttemptText, Expected, Tested, TestedCase};
 
 use crate::attempt::Attempt;
-use crate::condition::Scope;
 use crate::file::Case;
 use crate::policy::Policy;
-use crate::verdict::Requirement;
+use crate::verdict::{Decision, Requirement};
 
 impl Policy {
     /// Runs the file's own tests, then `others`.
@@ -20,11 +19,9 @@ impl Policy {
         for case in self.cases.iter().chain(others) {
             let outcome = self.run(case);
             default_fired |= outcome.got.rule.is_none();
-            let matched = outcome.why.iter().filter(|trace| trace.matched);
-            // A context that does not fit its schema says nothing about any one rule.
-            if !self.is_misfit(case) {
-                fired.extend(matched.map(|trace| trace.rule.clone()));
-            }
+            // A rule whose condition fails is not tested: a misspelt member would count as well.
+            let matched = outcome.why.iter().filter(|trace| trace.matched && trace.when != "error");
+            fired.extend(matched.map(|trace| trace.rule.clone()));
             outcomes.push(outcome);
         }
         let ids = || self.rules.iter().map(|rule| rule.id.clone());
@@ -34,11 +31,6 @@ impl Policy {
             unfired: ids().filter(|id| !fired.contains(id)).collect(),
             default_fired,
         }
-    }
-
-    fn is_misfit(&self, case: &Case) -> bool {
-        let attempt = attempt(case);
-        self.misfit(&attempt, &Scope::new(&attempt, &self.tables)).is_some()
     }
 
     fn run(&self, case: &Case) -> TestedCase {
@@ -83,7 +75,10 @@ fn attempt(case: &Case) -> Attempt<'_> {
 fn meets(expected: &Expected, got: &Expected) -> bool {
     let requirement = match (&expected.requirement, &got.requirement) {
         (None, _) => true,
-        (Some(_), None) => false,
+        // The default requires nothing beyond an approval.
+        (Some(expected), None) => {
+            got.decision == Decision::RequireApproval && *expected == Requirement::default()
+        }
         (Some(expected), Some(got)) => requires(got, expected),
     };
     expected.decision == got.decision

@@ -190,6 +190,32 @@ fn a_test_compares_everything_that_it_expects() {
 }
 
 #[test]
+fn an_empty_requirement_is_met_by_the_default() {
+    call(&json!({"op": "load", "rules": RULES}));
+    for (action, expect, requirement, passed) in [
+        ("other", "require_approval", "{}", true),
+        ("other", "require_approval", "{ threshold = 1 }", false),
+        ("report", "allow", "{}", false),
+    ] {
+        let case = format!(
+            "[[test]]\nname = 'x'\nagent = 'a'\naction = '{action}'\nexpect = '{expect}'\nrequirement = {requirement}\n"
+        );
+        let report = &call(&json!({"op": "test", "cases": case}))["ok"];
+        assert_eq!(report["cases"][3]["passed"], passed, "{action} {requirement}");
+    }
+}
+
+#[test]
+fn a_rule_whose_condition_fails_is_not_covered() {
+    let rules = "format = 1\nname = 'c'\n[[rule]]\nid = 'r'\nverdict = 'deny'\nreason = 'x'\nwhen = 'context.amuont > 5'\n[[test]]\nname = 't'\nagent = 'a'\naction = 'b'\ncontext = { amount = 6 }\nexpect = 'deny'\n";
+    call(&json!({"op": "load", "rules": rules}));
+    let report = &call(&json!({"op": "test"}))["ok"];
+    assert_eq!((&report["cases"][0]["passed"], &report["fired"]), (&json!(true), &json!([])));
+    let case = "[[test]]\nname = 'u'\nagent = 'a'\naction = 'b'\ncontext = { amuont = 6 }\nexpect = 'deny'\n";
+    assert_eq!(call(&json!({"op": "test", "cases": case}))["ok"]["fired"], json!(["r"]));
+}
+
+#[test]
 fn a_failed_load_keeps_the_previous_rules() {
     call(&json!({"op": "load", "rules": RULES}));
     let refused = call(&json!({"op": "load", "rules": "format = 2"}));

@@ -129,7 +129,7 @@ pub(super) fn explained(case: &TestedCase) -> Vec<String> {
     // A rule whose condition is false concerns nobody here.
     for trace in case.why.iter().filter(|trace| trace.matched || trace.error.is_some()) {
         let Trace { rule, verdict, .. } = trace;
-        let did = if trace.matched { "matched" } else { "did not match" };
+        let did = if trace.error.is_some() { "failed" } else { "matched" };
         let of = trace.error.as_ref();
         let of = of.map_or_else(String::new, |e| format!(": its condition fails: {e}"));
         lines.push(format!("rule `{rule}` {did} ({verdict}){of}"));

@@ -25,6 +25,8 @@ use crate::verifier::Verifier;
 #[command(
     after_help = "A module is run directly. If it contains the rules it was built from, they explain its verdict; if their verdict \
 differs from the module's, that is an error.\n\n\
+Of each rule that concerns the attempt it prints whether the rule matched, or fails because its condition cannot be evaluated. A rule \
+that fails counts towards the verdict like one that matches, unless it allows.\n\n\
 Exit codes: 0 the policy allows it, 4 it requires approval, 3 it denies it; 1 no verdict, 2 usage."
 )]
 pub(in crate::cli) struct EvalArgs {
@@ -54,6 +56,11 @@ pub(in crate::cli) struct EvalArgs {
 
 pub(super) fn run(args: &EvalArgs, json: bool) -> Result<Exit, Stop> {
     let attempt = attempt(args, json)?;
+    for (name, value) in args.facts.iter().filter(|_| !json) {
+        if let Some(message) = facts::not_lower(value) {
+            output::note(&format!("--fact {name}: {message}, which is evaluated"));
+        }
+    }
     let template = Template::new(&Cache::of_user())?;
     let mut policy = LocalPolicy::open(&args.file, &template, json)?;
     let verdict = policy.evaluate(&attempt).map_err(|why| anyhow!("`{}`: {why}", args.file))?;
@@ -142,7 +149,12 @@ fn print(policy: &LocalPolicy, trace: &[Trace]) {
                 format!("line {}", item.line),
                 item.rule.clone(),
                 item.verdict.to_string(),
-                if item.matched { "matched" } else { "-" }.to_owned(),
+                match (item.when.as_str(), item.matched) {
+                    ("error", _) => "fails",
+                    (_, true) => "matched",
+                    (_, false) => "-",
+                }
+                .to_owned(),
                 why(item, outline.condition(&item.rule)),
             ]
         })

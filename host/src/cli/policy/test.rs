@@ -17,7 +17,7 @@ use crate::policy::{Loaded, RulesError, Severity, Template};
 
 #[derive(Args)]
 #[command(
-    after_help = "A test fires a rule if the rule matches, whether or not it decides. --junit writes JUnit XML for CI systems, also when \
+    after_help = "A test fires a rule if the rule matches, whether or not it decides; a rule whose condition fails does not match. --junit writes JUnit XML for CI systems, also when \
 the rules or tests have errors.\n\n\
 Examples:\n  \
 signoff policy test mail.toml\n  \
