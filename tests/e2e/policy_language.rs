@@ -64,6 +64,7 @@ fn the_example_policies_have_no_warnings_and_their_tests_fire_every_rule() {
         let file = file.display().to_string();
         policy(&home, &["check", "--deny-warnings", &file]).ok();
         policy(&home, &["test", "--require-coverage", &file]).ok();
+        policy(&home, &["fmt", "--check", &file]).ok();
         found += 1;
     }
     assert_eq!(found, 5);
