@@ -78,6 +78,17 @@ fn the_formatter_knows_every_member_that_the_engine_accepts() {
     }
 }
 
+/// Editors check included files and files of tests with the same schema. `tests/runners/policy` validates
+/// files with it.
+#[test]
+fn the_schema_has_a_form_for_each_kind_of_file() {
+    let schema = schema(&Home::new());
+    let forms = schema["anyOf"].as_array().unwrap().iter();
+    let required: Vec<String> = forms.map(|form| form["required"].to_string()).collect();
+    assert_eq!(required, [r#"["format","name"]"#, r#"["const"]"#, r#"["test"]"#]);
+    assert!(schema["required"].is_null());
+}
+
 #[test]
 fn init_writes_the_schema_beside_the_rules_and_names_it() {
     let home = Home::new();

@@ -35,6 +35,13 @@ RULE = HEAD + '[[rule]]\nid = "a"\nverdict = "deny"\nreason = "x"\n'
 ASK = HEAD + '[[rule]]\nid = "a"\nverdict = "require_approval"\nreason = "x"\n'
 TEST = HEAD + '[[test]]\nname = "t"\nagent = "a"\naction = "b"\nexpect = "deny"\n'
 
+# Files beside the rules, which editors check with the same schema.
+BESIDE = {
+    "an included file": "[const]\nlimit = 1\n",
+    "a file of tests": TEST.removeprefix(HEAD),
+    "a file of tests with its format": "format = 1\n" + TEST.removeprefix(HEAD),
+}
+
 # Mistakes of form: each is refused by the schema and by the rules engine.
 MALFORMED = {
     "no format": 'name = "x"\n',
@@ -130,6 +137,9 @@ def check_schema(signoff, directory, files):
 
     for name, text in {**files, "rule": RULE, "ask": ASK, "test": TEST}.items():
         assert all(verdicts(text).values()), (name, verdicts(text))
+    for name, text in BESIDE.items():
+        accepted = {tool: is_valid for tool, is_valid in verdicts(text).items() if tool != "signoff"}
+        assert all(accepted.values()), (name, accepted)
     for name, text in MALFORMED.items():
         assert not any(verdicts(text).values()), (name, verdicts(text))
     print(f"{len(files)} rules files and {len(MALFORMED)} malformed ones: jsonschema, taplo and signoff agree")
