@@ -140,7 +140,7 @@ fn only_the_members_of_a_requirement_that_a_test_names_are_compared() {
 #[test]
 fn results_are_written_as_junit_xml() {
     let home = with_test("expect = \"allow\"");
-    home.file("more.toml", "[[test]]\nname = \"a <b> & \\\"c\\\" \\u001b[2J\"\nagent = \"a\"\naction = \"read\"\nexpect = \"require_approval\"\n");
+    home.file("more.toml", "[[test]]\nname = \"a <b> & \\\"c\\\" \\u001b[2J\\u202e\\n\"\nagent = \"a\"\naction = \"read\"\nexpect = \"require_approval\"\n");
     let arguments = ["--cases", "more.toml", "--require-coverage", "--junit", "report.xml"];
     test(&home, &arguments).exits(1);
     let xml = fs::read_to_string(home.path("report.xml")).unwrap();
@@ -148,7 +148,7 @@ fn results_are_written_as_junit_xml() {
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"signoff policy test\" tests=\"3\" failures=\"2\" errors=\"0\">",
         "<testcase classname=\"payments\" name=\"t\" file=\"pay.toml\" line=\"26\">",
         "<failure type=\"verdict\" message=\"decision: expected `allow`, got `require_approval`\">",
-        "<testcase classname=\"payments\" name=\"a &lt;b&gt; &amp; &quot;c&quot; \\u{1b}[2J\" file=\"more.toml\" line=\"1\"/>",
+        "<testcase classname=\"payments\" name=\"a &lt;b&gt; &amp; &quot;c&quot; \\u{1b}[2J\\u{202e}\\u{a}\" file=\"more.toml\" line=\"1\"/>",
         "<testcase classname=\"coverage\" name=\"late\">",
     ] {
         assert!(xml.contains(part), "{part}\n{xml}");

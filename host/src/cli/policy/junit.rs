@@ -6,6 +6,8 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 
+use signoff_core::deceptive::{in_lines, in_one_line};
+
 use super::case::{Report, explained};
 use crate::cli::destination::Destination;
 
@@ -111,24 +113,24 @@ fn xml(file: &str, cases: &[Case<'_>]) -> String {
     );
     let mut xml = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"signoff policy test\" {counts}>\n  <testsuite name=\"{}\" {counts} skipped=\"0\">\n",
-        escaped(file)
+        escaped(&in_one_line(file))
     );
     for Case { class, name, at, result } in cases {
         let at = at.map_or_else(String::new, |(file, line)| {
-            format!(" file=\"{}\" line=\"{line}\"", escaped(file))
+            format!(" file=\"{}\" line=\"{line}\"", escaped(&in_one_line(file)))
         });
         let head = format!(
             "    <testcase classname=\"{}\" name=\"{}\"{at}",
-            escaped(class),
-            escaped(name)
+            escaped(&in_one_line(class)),
+            escaped(&in_one_line(name))
         );
         let _infallible = match result {
             Ok(()) => writeln!(xml, "{head}/>"),
             Err(Defect { element, kind, text }) => writeln!(
                 xml,
                 "{head}>\n      <{element} type=\"{kind}\" message=\"{}\">{}</{element}>\n    </testcase>",
-                escaped(text.lines().next().unwrap_or_default()),
-                escaped(text)
+                escaped(&in_one_line(text.lines().next().unwrap_or_default())),
+                escaped(&in_lines(text))
             ),
         };
     }
