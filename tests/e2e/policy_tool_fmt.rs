@@ -143,6 +143,22 @@ fn a_file_that_is_no_rules_file_is_left_alone_and_the_others_are_written() {
 }
 
 #[test]
+fn a_member_in_quotes_has_the_place_of_its_name() {
+    let home = Home::new();
+    let quoted =
+        "format = 1\nname = \"mail\"\nconst.a = 1\n\"default\" = \"deny\"\n'include' = []\n";
+    let ran = home.run_with_input(&["policy", "fmt", "-"], quoted).exits(0);
+    assert_eq!(
+        ran.out,
+        "format = 1\nname = \"mail\"\n\"default\" = \"deny\"\n'include' = []\nconst.a = 1\n"
+    );
+    // What `fmt` does to the bytes of a file is in its help.
+    let help = home.run(&["policy", "fmt", "--help"]).ok();
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(help.contains("byte order mark") && help.contains("CRLF"), "{help}");
+}
+
+#[test]
 fn standard_input_goes_to_standard_output() {
     let home = Home::new();
     let ran = home.run_with_input(&["policy", "fmt", "-"], MESSY).exits(0);

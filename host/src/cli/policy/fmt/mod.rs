@@ -26,7 +26,7 @@ use rewrite::{Unformatted, formatted};
 #[command(
     after_help = "The members of a rule and of a test get one order, that of the reference; tables have one empty line between them, and lists are \
 broken where a line is longer than 80 columns. Comments stay with what is below them or in their line. Values, their spelling and the order of rules \
-never change. A file that is not TOML, or is no rules file, is left alone.\n\n\
+never change. A byte order mark is removed. Lines end with CRLF if all of them did, otherwise with LF, but a string of several lines keeps its own ends. A file that is not TOML, or is no rules file, is left alone.\n\n\
 Examples:\n  \
 signoff policy fmt mail.toml\n  \
 signoff policy fmt --check policies/*.toml\n  \

@@ -68,9 +68,14 @@ pub(super) struct List<'t> {
 }
 
 impl Member<'_> {
-    /// Returns the first part of a key.
+    /// Returns the first part of a key, without its quotes.
     pub(super) fn name(&self) -> &str {
-        self.key.split('.').next().unwrap_or_default()
+        for quote in ['"', '\''] {
+            if let Some(quoted) = self.key.strip_prefix(quote) {
+                return quoted.split(quote).next().unwrap_or_default();
+            }
+        }
+        self.key.split('.').next().unwrap_or_default().trim_end()
     }
 }
 
