@@ -249,7 +249,9 @@ fn target(row: &SlotRow, slot: Slot, to: Option<ModuleDigest>) -> Result<String,
     let Some(to) = to else {
         return match row.previous(slot) {
             Some(previous) => Ok(previous.to_owned()),
-            None => refused(format!("slot `{slot}` has no previous module")),
+            None => refused(format!(
+                "slot `{slot}` has no previous module: name one that was active, as in `signoff module rollback {slot} --to DIGEST`"
+            )),
         };
     };
     let name = name_in(slot, to);

@@ -151,8 +151,14 @@ pub(in super::super) fn policy_of(
     let list = listed(transport)?;
     let slot = list.slots.into_iter().find(|slot| slot.slot == "policy");
     let (digest, missing) = match role {
-        PolicyRole::Active => (slot.and_then(|slot| slot.active), "no policy is active"),
-        PolicyRole::Shadow => (slot.and_then(|slot| slot.shadow), "no policy is the shadow"),
+        PolicyRole::Active => (
+            slot.and_then(|slot| slot.active),
+            "no policy is active: name a file or a module instead",
+        ),
+        PolicyRole::Shadow => (
+            slot.and_then(|slot| slot.shadow),
+            "no policy is the shadow: name a file or a module instead",
+        ),
     };
     let digest = digest.ok_or_else(|| transport.missing(Missing::Module, missing))?;
     bytes_of(&digest, transport)

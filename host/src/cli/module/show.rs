@@ -7,7 +7,9 @@ use super::super::exit::Failure;
 use super::super::transport::{Transport, call_verifier};
 use super::super::{Exit, Global, output};
 use super::resolved;
+use crate::cli::policy::verdict::needs;
 use crate::engine::{Allocation, Cache, VERIFIER, VERIFIER_DIGEST};
+use crate::policy::Requirement;
 use crate::verifier::Verifier;
 
 #[derive(Args)]
@@ -167,22 +169,51 @@ pub(super) fn flips(args: &FlipsArgs, transport: &Transport) -> Result<Exit, Fai
         .map(|flip| {
             let number = flip.get("number").map(ToString::to_string).unwrap_or_default();
             let event = flip.pointer("/entry/event").unwrap_or(&Value::Null);
-            let failure = text(event, "/shadow/failure");
-            let shadow = match failure.as_str() {
-                "-" => text(event, "/shadow/decision"),
-                _ => failure,
-            };
             [
                 number,
                 text(event, "/moment"),
                 text(event, "/agent"),
                 text(event, "/action"),
-                text(event, "/active/decision"),
-                shadow,
+                answered(event.get("active")),
+                answered(event.get("shadow")),
                 text(event, "/shadow/rule"),
             ]
         })
         .collect();
     output::table(["NUMBER", "MOMENT", "AGENT", "ACTION", "ACTIVE", "SHADOW", "RULE"], rows);
     Ok(Exit::Done)
+}
+
+/// Formats a policy's answer in a flip: its decision with what it requires, or why it has none.
+fn answered(answer: Option<&Value>) -> String {
+    let text = |name: &str| answer?.get(name)?.as_str();
+    let Some(decision) = text("decision") else { return text("failure").unwrap_or("-").to_owned() };
+    let requirement = answer.and_then(|answer| answer.get("requirement"));
+    let requirement: Option<Requirement> =
+        requirement.and_then(|requirement| serde_json::from_value(requirement.clone()).ok());
+    let needs = requirement.as_ref().map(needs).filter(|needs| !needs.is_empty());
+    needs.map_or_else(|| decision.to_owned(), |needs| format!("{decision} ({needs})"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flip_shows_what_its_sides_require() {
+        let requirement = json!({ "threshold": 2, "groups": { "sre": 1 }, "ttl_seconds": 1800 });
+        for (given, shown) in [
+            (
+                json!({ "decision": "require_approval", "requirement": requirement }),
+                "require_approval (2 approvers, 1 of sre, within 30 min)",
+            ),
+            (json!({ "decision": "require_approval", "requirement": {} }), "require_approval"),
+            (json!({ "decision": "allow", "requirement": null }), "allow"),
+            (json!({ "failure": "it trapped" }), "it trapped"),
+            (Value::Null, "-"),
+        ] {
+            assert_eq!(answered(Some(&given)), shown);
+        }
+        assert_eq!(answered(None), "-");
+    }
 }

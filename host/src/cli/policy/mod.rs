@@ -21,7 +21,7 @@ mod schema;
 mod source;
 mod stop;
 mod test;
-mod verdict;
+pub(in crate::cli) mod verdict;
 
 use clap::Subcommand;
 

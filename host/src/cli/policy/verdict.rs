@@ -21,7 +21,7 @@ pub(super) fn short(verdict: &Verdict) -> String {
 }
 
 /// Formats the requirement set by the policy.
-pub(super) fn needs(requirement: &Requirement) -> String {
+pub(in crate::cli) fn needs(requirement: &Requirement) -> String {
     let Requirement { ttl_seconds, threshold, groups } = requirement;
     let people = threshold.map(|threshold| {
         let people = if threshold == 1 { "approver" } else { "approvers" };
