@@ -9,12 +9,14 @@ import sys
 from harness import PATH, ROOT, run, until
 
 UNITS = pathlib.Path("/etc/systemd/system")
-# What the first process of the copy does before it becomes systemd. The group in the hierarchy of
+# What the first process of the copy does before it becomes systemd, which mounts the credentials of a
+# service in a namespace that shares its mounts. The group in the hierarchy of
 # cgroup2 is systemd's root from here on.
 START = """echo $$ >"$1/cgroup.procs"
 exec unshare --pid --fork --mount --cgroup --kill-child sh -c '
     mount -t proc proc /proc && mount -t tmpfs -o mode=755 none /run && mkdir -p /sys/fs/cgroup &&
     mount -t cgroup2 cgroup2 /sys/fs/cgroup &&
+    mount --make-rshared / &&
     exec env -i container=signoff-test PATH=/usr/sbin:/usr/bin:/sbin:/bin \\
         /lib/systemd/systemd --system --unit=signoff-test.target --log-target=null --show-status=no'
 """
