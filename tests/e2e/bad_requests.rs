@@ -338,3 +338,40 @@ fn an_idempotency_key_is_visible_ascii() {
         Raw::answer(&text).refused("request-invalid");
     }
 }
+
+#[test]
+fn a_query_that_a_call_does_not_know_is_refused_and_changes_nothing() {
+    let (_home, server) = home_and_server();
+    let approval = server.request();
+    let path = format!("{APPROVALS}/{}", id(&approval));
+    let token = json!({ "subject": "q", "roles": ["auditor"] });
+    for (path, body) in [
+        (format!("{path}/withdraw?dry_run=true"), json!({})),
+        ("/api/v1/tokens?expires_in_seconds=60".to_owned(), token),
+        (format!("{APPROVALS}?bogus"), request_body()),
+        (format!("{path}/verify?x=1"), json!({ "signature": "x" })),
+    ] {
+        server.post(&path, &body).refused("request-invalid");
+    }
+    assert_eq!(server.show(&approval)["status"], "pending");
+    for path in [
+        "/api/v1/keys".to_owned(),
+        "/api/v1/modules".to_owned(),
+        "/api/v1/audit/checkpoint".to_owned(),
+        "/api/v1/audit/keys".to_owned(),
+        format!("{path}/receipt"),
+    ] {
+        server.get(&format!("{path}?bogus=1")).refused("request-invalid");
+    }
+    for open in ["/", "/healthz", "/readyz", "/metrics", "/openapi.json"] {
+        assert_eq!(server.get(&format!("{open}?bogus=1")).status, 200, "{open}");
+    }
+}
+
+#[test]
+fn a_name_in_the_path_that_is_not_utf8_is_not_found() {
+    let (_home, server) = home_and_server();
+    server.get("/api/v1/modules/%ff").refused("not-found");
+    server.post("/api/v1/tokens/%ff/revoke", &json!({})).refused("not-found");
+    server.post("/api/v1/modules/%ff/rollback", &json!({ "reason": "x" })).refused("not-found");
+}

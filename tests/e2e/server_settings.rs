@@ -371,3 +371,79 @@ fn doctor_checks_the_certificate_of_the_settings() {
     let ran = home.run(&["doctor"]).exits(1);
     assert!(ran.out.contains("BAD   TLS") && ran.out.contains("expired at 2021-01-01"), "{ran:?}");
 }
+
+#[test]
+fn config_check_finds_listeners_that_cannot_be_bound() {
+    let home = Home::new();
+    home.run(&["init"]).ok();
+    home.file("plain", "");
+    let long = format!("unix:{}", "x".repeat(120));
+    for (listen, why) in [
+        (vec!["127.0.0.1:18940", "127.0.0.1:18940"], "given more than once"),
+        (vec!["unix:a", "unix:a"], "given more than once"),
+        (vec![long.as_str()], "path"),
+        (vec!["unix:plain"], "not a socket"),
+    ] {
+        let flags = listen.iter().flat_map(|listen| ["--listen", listen]);
+        let check: Vec<&str> = ["config", "check"].into_iter().chain(flags).collect();
+        let ran = home.run(&check).exits(1);
+        assert!(ran.out.contains(why), "{ran:?}");
+    }
+    home.run(&["config", "check", "--listen", "127.0.0.1:0", "--listen", "127.0.0.1:0"]).ok();
+}
+
+#[test]
+fn a_setting_forges_no_line_of_a_check() {
+    let home = Home::new();
+    home.run(&["init"]).ok();
+    let forged = "[tls]\ncert = \"x\\nok    TLS       valid until 2099\"\nkey = \"k\"\n";
+    home.file("signoff.toml", forged);
+    let ran = home.run(&["config", "check"]).exits(1);
+    assert!(ran.out.contains("valid until 2099"), "{ran:?}");
+    assert!(!ran.out.lines().any(|line| line.starts_with("ok    TLS")), "{ran:?}");
+}
+
+#[test]
+fn a_link_to_a_missing_settings_file_is_not_an_absent_file() {
+    let home = Home::new();
+    home.run(&["init"]).ok();
+    std::os::unix::fs::symlink("/nowhere/signoff.toml", home.path("signoff.toml")).unwrap();
+    home.run(&["config", "check"]).exits(1);
+    let refused = Ran::of(&mut home.signoff(&["serve", "--listen", "127.0.0.1:0"])).exits(1);
+    assert!(refused.err.contains("signoff.toml"), "{refused:?}");
+}
+
+#[test]
+fn a_certificate_that_is_a_pipe_is_refused_without_waiting() {
+    let home = Home::new();
+    home.run(&["init"]).ok();
+    assert!(Command::new("mkfifo").arg(home.path("pipe")).status().unwrap().success());
+    private(&home, "key.pem", "");
+    let ran = home.run(&["config", "check", "--tls-cert", "pipe", "--tls-key", "key.pem"]).exits(1);
+    assert!(ran.out.contains("not a file"), "{ran:?}");
+}
+
+#[test]
+fn paths_that_are_not_utf8_are_shown_as_json() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    let home = Home::new();
+    let folder = home.path(".").join(OsStr::from_bytes(b"g\xff"));
+    fs::create_dir(&folder).unwrap();
+    let with_store = |arguments: &[&str]| {
+        let mut command = home.signoff(&["--store"]);
+        command.arg(folder.join("s.redb")).args(arguments);
+        Ran::of(&mut command)
+    };
+    let made = with_store(&["init", "--json"]).exits(0).json();
+    assert!(made["admin_token"].as_str().unwrap().starts_with("sgnt_"), "{made}");
+    for command in [
+        &["key", "list", "--json"][..],
+        &["key", "generate", "--approver", "a@b", "--json"],
+        &["config", "check", "--json"],
+        &["config", "show", "--json"],
+    ] {
+        with_store(command).exits(0).json();
+    }
+}

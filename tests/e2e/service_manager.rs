@@ -233,7 +233,7 @@ fn a_manager_that_never_reads_prevents_neither_start_nor_stop() {
     let server = manager.serve(&home);
     server.assert_ready();
     let printed = server.stop();
-    assert!(printed.contains("the service manager is not notified"), "{printed}");
+    assert!(printed.contains("service manager not notified"), "{printed}");
 }
 
 /// Receives a message that is there.

@@ -13,7 +13,7 @@ use super::body::Json;
 use super::command::Command;
 use super::enums::{ApprovalStatus, BallotDecision, SignatureProfile};
 use super::held::{Address, HeldFor};
-use super::params::{Id, Params};
+use super::params::{Id, NoQuery, Params};
 use super::reply::{answer, exact_json, json_answer};
 use super::requests::{
     ApproveBody, CreateBody, ExecuteBody, ExtendBody, NoMembers, OutcomeBody, RejectBody,
@@ -192,6 +192,7 @@ pub(super) async fn reject(
 pub(super) async fn verify(
     State(app): State<App>,
     caller: Caller,
+    _: NoQuery,
     Id(id): Id,
     body: Json,
 ) -> Handled {
@@ -351,7 +352,12 @@ pub(super) async fn erase(
 #[utoipa::path(get, path = "/api/v1/approvals/{id}/receipt", tag = "approvals", operation_id = "get_receipt",
     params(("id" = String, Path, description = "`appr_` and 26 characters.")),
     responses((status = 200, description = "A receipt, for `signoff receipt verify`.", body = Receipt)))]
-pub(super) async fn receipt(State(app): State<App>, caller: Caller, Id(id): Id) -> Handled {
+pub(super) async fn receipt(
+    State(app): State<App>,
+    _: NoQuery,
+    caller: Caller,
+    Id(id): Id,
+) -> Handled {
     app.service.approvals.readable(&caller, id).await?;
     // `receipt.verify` takes exactly this text.
     Ok(exact_json(200, app.service.audit.receipt(id).await?))

@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::App;
 use super::body::{Json, LargeJson};
+use super::params::NoQuery;
 use crate::caller::Caller;
 use crate::code::Code;
 use crate::ledger::Idempotency;
@@ -16,9 +17,9 @@ const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
 
 /// The arguments of every handler of a change. `B` is the extractor of the body.
 ///
-/// Rejections: 1. `unauthenticated` 2. those of the body: `unsupported-media-type`,
-/// `limit-exceeded`, `request-invalid` 3. `request-invalid`, `limit-exceeded` for the idempotency
-/// key.
+/// Rejections: 1. `unauthenticated` 2. `request-invalid` for a query 3. those of the body:
+/// `unsupported-media-type`, `limit-exceeded`, `request-invalid` 4. `request-invalid`,
+/// `limit-exceeded` for the idempotency key.
 pub(super) struct Command<B = Json> {
     pub(super) caller: Caller,
     pub(super) idempotency: Option<Idempotency>,
@@ -35,6 +36,7 @@ where
         let (mut parts, body) = request.into_parts();
         let caller = Caller::from_request_parts(&mut parts, app).await;
         let caller = caller.map_err(IntoResponse::into_response)?;
+        NoQuery::check(&parts.uri).map_err(IntoResponse::into_response)?;
         let (uri, headers) = (parts.uri.clone(), parts.headers.clone());
         let body = B::from_request(Request::from_parts(parts, body), app).await?;
         let idempotency = idempotency(&caller, &uri, &headers, body.as_ref());

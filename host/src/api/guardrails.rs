@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -16,7 +16,7 @@ use super::approvals::WAIT_SECONDS_MAX;
 use super::command::Command;
 use super::enums::ViolationType;
 use super::held::{Address, HeldFor};
-use super::params::Params;
+use super::params::{NoQuery, Params, Part};
 use super::reply::{answer, json_answer};
 use super::requests::{DecisionsBody, EvaluateBody};
 use super::shown::{ActivePolicy, Binary, Recorded};
@@ -145,7 +145,8 @@ pub(super) async fn policy(
     responses((status = 200, description = "The component.", content_type = "application/wasm", body = Binary)))]
 pub(super) async fn policy_wasm(
     State(app): State<App>,
-    Path(digest): Path<String>,
+    _: NoQuery,
+    Part(digest): Part,
 ) -> Result<Response, Refusal> {
     let wasm = app.service.guardrails.policy_bytes(&digest).await?;
     Ok(([(header::CONTENT_TYPE, "application/wasm")], wasm.to_vec()).into_response())

@@ -5,6 +5,7 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use serde_json::json;
 
+use super::metrics::Range;
 use super::reply::json_answer;
 use super::shown::ServerIndex;
 
@@ -60,9 +61,12 @@ pub(super) async fn index(headers: HeaderMap) -> Response {
 /// Returns whether a client names `text/html`, as browsers do; `*/*` gets JSON.
 fn prefers_html(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let mut types = accepted.flat_map(|value| value.split(','));
-    types.any(|accepted| {
-        let kind = accepted.split(';').next().unwrap_or_default();
-        kind.trim().eq_ignore_ascii_case("text/html")
-    })
+    let ranges: Vec<Range<'_>> =
+        accepted.flat_map(|value| value.split(',')).filter_map(Range::read).collect();
+    let quality = |kind: &str, subkind: &str| {
+        let named = ranges.iter().filter(|range| range.names(kind, subkind));
+        named.map(|range| range.quality).max().unwrap_or_default()
+    };
+    let html = quality("text", "html");
+    html > 0 && html >= quality("application", "json")
 }

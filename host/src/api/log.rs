@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::App;
-use super::params::Params;
+use super::params::{NoQuery, Params};
 use super::reply::json_answer;
 use super::shown::{Keys, LogKeys, LogProof};
 use crate::caller::Caller;
@@ -16,7 +16,7 @@ use crate::refusal::Refusal;
 /// Get the signed head of the audit log: a C2SP checkpoint.
 #[utoipa::path(get, path = "/api/v1/audit/checkpoint", tag = "audit", operation_id = "get_checkpoint",
     responses((status = 200, content_type = "text/plain", body = String, description = "A signed note: origin, size, root.")))]
-pub(super) async fn checkpoint(State(app): State<App>) -> Result<Response, Refusal> {
+pub(super) async fn checkpoint(State(app): State<App>, _: NoQuery) -> Result<Response, Refusal> {
     let (_, note) = app.service.audit.checkpoint().await?;
     Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], note).into_response())
 }
@@ -24,7 +24,7 @@ pub(super) async fn checkpoint(State(app): State<App>) -> Result<Response, Refus
 /// List the public keys that sign checkpoints, for `--trust`.
 #[utoipa::path(get, path = "/api/v1/audit/keys", tag = "audit", operation_id = "list_log_keys",
     responses((status = 200, description = "The public keys.", body = LogKeys)))]
-pub(super) async fn keys(State(app): State<App>) -> Result<Response, Refusal> {
+pub(super) async fn keys(State(app): State<App>, _: NoQuery) -> Result<Response, Refusal> {
     let items: Vec<Value> = app
         .service
         .audit
@@ -70,7 +70,11 @@ pub(super) async fn proof(State(app): State<App>, params: Params) -> Result<Resp
 /// verify with those that they pinned, and learn here which are revoked.
 #[utoipa::path(get, path = "/api/v1/keys", tag = "keys", operation_id = "list_keys",
     responses((status = 200, description = "The keys.", body = Keys)))]
-pub(super) async fn all_keys(State(app): State<App>, caller: Caller) -> Result<Response, Refusal> {
+pub(super) async fn all_keys(
+    State(app): State<App>,
+    _: NoQuery,
+    caller: Caller,
+) -> Result<Response, Refusal> {
     let mut keys = app.service.keys.current()?.described();
     if !caller.reads_all() {
         keys.retain(|key| key.public_key.is_some());

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::future::Future;
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -17,7 +17,7 @@ use super::App;
 use super::body::LargeJson;
 use super::command::Command;
 use super::enums::ModuleSlot;
-use super::params::Params;
+use super::params::{NoQuery, Params, Part};
 use super::reply::{answer, json_answer};
 use super::requests::{NoMembers, Raw};
 use super::shown::{
@@ -64,7 +64,7 @@ pub(super) struct RollbackBody {
 /// List every slot with its active module, and every stored module.
 #[utoipa::path(get, path = "/api/v1/modules", tag = "modules", operation_id = "list_modules",
     responses((status = 200, description = "The slots and the modules.", body = ModulesShown)))]
-pub(super) async fn list(State(app): State<App>) -> Result<Response, Refusal> {
+pub(super) async fn list(State(app): State<App>, _: NoQuery) -> Result<Response, Refusal> {
     Ok(json_answer(200, app.service.modules.list().await?.to_string()))
 }
 
@@ -101,7 +101,8 @@ pub(super) async fn push(
     responses((status = 200, description = "The module, with `manifest`, `history` and `describe`.", body = ModuleShown)))]
 pub(super) async fn inspect(
     State(app): State<App>,
-    Path(digest): Path<String>,
+    _: NoQuery,
+    Part(digest): Part,
 ) -> Result<Response, Refusal> {
     Ok(json_answer(200, app.service.modules.show(parsed(&digest)?).await?.to_string()))
 }
@@ -112,7 +113,8 @@ pub(super) async fn inspect(
     responses((status = 200, description = "The component.", content_type = "application/wasm", body = Binary)))]
 pub(super) async fn wasm(
     State(app): State<App>,
-    Path(digest): Path<String>,
+    _: NoQuery,
+    Part(digest): Part,
 ) -> Result<Response, Refusal> {
     let wasm = app.service.modules.wasm(parsed(&digest)?).await?;
     Ok(([(header::CONTENT_TYPE, "application/wasm")], wasm.to_vec()).into_response())
@@ -125,7 +127,7 @@ pub(super) async fn wasm(
     responses((status = 200, description = "The slot.", body = SlotShown)))]
 pub(super) async fn activate(
     State(app): State<App>,
-    Path(digest): Path<String>,
+    Part(digest): Part,
     Command { caller, idempotency, body }: Command,
 ) -> Result<Response, Refusal> {
     body.parse::<NoMembers>()?;
@@ -143,7 +145,7 @@ pub(super) async fn activate(
     responses((status = 200, description = "The slot.", body = SlotShown)))]
 pub(super) async fn shadow(
     State(app): State<App>,
-    Path(digest): Path<String>,
+    Part(digest): Part,
     Command { caller, idempotency, body }: Command,
 ) -> Result<Response, Refusal> {
     body.parse::<NoMembers>()?;
@@ -161,7 +163,7 @@ pub(super) async fn shadow(
     responses((status = 200, description = "The module is removed.", body = RemovedModule)))]
 pub(super) async fn remove(
     State(app): State<App>,
-    Path(digest): Path<String>,
+    Part(digest): Part,
     Command { caller, idempotency, body }: Command,
 ) -> Result<Response, Refusal> {
     body.parse::<NoMembers>()?;
@@ -179,7 +181,7 @@ pub(super) async fn remove(
     responses((status = 200, description = "The slot.", body = SlotShown)))]
 pub(super) async fn rollback(
     State(app): State<App>,
-    Path(slot): Path<String>,
+    Part(slot): Part,
     Command { caller, idempotency, body }: Command,
 ) -> Result<Response, Refusal> {
     let RollbackBody { reason, to } = body.parse()?;
@@ -199,7 +201,7 @@ pub(super) async fn rollback(
     responses((status = 200, description = "The slot.", body = SlotShown)))]
 pub(super) async fn unshadow(
     State(app): State<App>,
-    Path(slot): Path<String>,
+    Part(slot): Part,
     Command { caller, idempotency, body }: Command,
 ) -> Result<Response, Refusal> {
     body.parse::<NoMembers>()?;
@@ -220,7 +222,7 @@ pub(super) async fn unshadow(
     responses((status = 200, description = "A page of differences.", body = Flips)))]
 pub(super) async fn flips(
     State(app): State<App>,
-    Path(slot): Path<String>,
+    Part(slot): Part,
     params: Params,
 ) -> Result<Response, Refusal> {
     params.known(&["digest", "after", "limit"])?;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::extract::{FromRequestParts, Path, Query};
+use axum::http::Uri;
 use axum::http::request::Parts;
 
 use crate::code::Code;
@@ -11,6 +12,12 @@ use crate::refusal::Refusal;
 
 /// The approval's id in the path. `None` for a malformed id, which is treated as not found.
 pub(super) struct Id(pub(super) Option<ApprovalId>);
+
+/// A call without query parameters: one that is given would have no effect.
+pub(super) struct NoQuery;
+
+/// A part of the path other than an approval's id. Empty, which no name is, if it is not UTF-8.
+pub(super) struct Part(pub(super) String);
 
 /// Query parameters, each at most once.
 pub(super) struct Params(BTreeMap<String, String>);
@@ -21,6 +28,38 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
         let text = Path::<String>::from_request_parts(parts, state).await;
         Ok(Self(text.ok().and_then(|Path(text)| ApprovalId::parse(&text))))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Part {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let text = Path::<String>::from_request_parts(parts, state).await;
+        Ok(Self(text.map(|Path(text)| text).unwrap_or_default()))
+    }
+}
+
+impl NoQuery {
+    /// Refuses a query.
+    ///
+    /// Refusals: `request-invalid`.
+    pub(super) fn check(uri: &Uri) -> Result<Self, Refusal> {
+        match uri.query() {
+            None | Some("") => Ok(Self),
+            Some(_) => Err(Refusal::new(
+                Code::REQUEST_INVALID,
+                "this call has no query parameters; its arguments are in the body, if it has one",
+            )),
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for NoQuery {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        Self::check(&parts.uri)
     }
 }
 

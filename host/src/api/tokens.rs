@@ -1,6 +1,6 @@
 //! Handlers of tokens.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::App;
 use super::command::Command;
-use super::params::Params;
+use super::params::{Params, Part};
 use super::reply::{answer, json_answer};
 use super::requests::NoMembers;
 use super::shown::Tokens;
@@ -118,7 +118,7 @@ pub(super) async fn list(State(app): State<App>, params: Params) -> Result<Respo
     responses((status = 200, description = "The token, revoked.", body = TokenShown)))]
 pub(super) async fn revoke(
     State(app): State<App>,
-    Path(id): Path<String>,
+    Part(id): Part,
     Command { caller, idempotency, body }: Command,
 ) -> Result<Response, Refusal> {
     body.parse::<NoMembers>()?;

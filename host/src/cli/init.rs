@@ -50,8 +50,8 @@ pub(super) fn run(args: &InitArgs, global: &Global, target: &Target) -> Result<E
     let token = first_token(target, global)?;
     if global.json {
         let output = json!({
-            "store": store,
-            "keyring": keyring,
+            "store": output::json_path(store),
+            "keyring": output::json_path(&keyring),
             "key_id": made.secret,
             "log_key_id": made.log,
             "audience": audience,

@@ -11,7 +11,7 @@ use signoff_core::name::Identifier;
 
 use super::exit::Failure;
 use super::home::Home;
-use super::output::{line, note, plain};
+use super::output::{json_path, line, note, plain};
 use super::transport::Transport;
 use super::{Exit, Global};
 
@@ -59,7 +59,10 @@ pub(super) fn login(args: &LoginArgs, global: &Global) -> Result<Exit, Failure> 
     let path = home.save()?;
     if global.json {
         let audience = &home.audience;
-        line(&json!({ "server": args.url, "audience": audience, "file": path }).to_string());
+        line(
+            &json!({ "server": args.url, "audience": audience, "file": json_path(&path) })
+                .to_string(),
+        );
     } else {
         plain(&args.url);
         note(&format!("commands and SDKs call this server by default ({})", path.display()));

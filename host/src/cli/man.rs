@@ -1,6 +1,8 @@
 //! `signoff man`: the manual pages, made of the same definitions as `--help`.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -9,6 +11,7 @@ use clap_mangen::Man;
 use clap_mangen::roff::{Roff, roman};
 
 use super::{Exit, exit::Failure, output};
+use crate::folder::Folder;
 
 const VERSION: &str = concat!("signoff ", env!("CARGO_PKG_VERSION"));
 const MANUAL: &str = "signoff manual";
@@ -45,7 +48,9 @@ pub(super) fn run(args: &ManArgs, command: clap::Command, json: bool) -> Result<
     let (count, shown) = (pages.len(), folder.display());
     if json {
         let files: Vec<&str> = pages.iter().map(|page| page.file.as_str()).collect();
-        output::line(&serde_json::json!({ "folder": folder, "files": files }).to_string());
+        output::line(
+            &serde_json::json!({ "folder": output::json_path(folder), "files": files }).to_string(),
+        );
     } else {
         output::line(&format!("{} in `{shown}`", output::count(count, "manual page")));
     }
@@ -81,9 +86,12 @@ fn full_name(command: &clap::Command) -> &str {
 fn write(pages: &[Page], folder: &Path) -> Result<()> {
     let cannot = |path: &Path| format!("cannot write `{}`", path.display());
     fs::create_dir_all(folder).with_context(|| cannot(folder))?;
+    let open = Folder::open(folder).with_context(|| cannot(folder))?;
     for page in pages {
-        let path = folder.join(&page.file);
-        fs::write(&path, &page.text).with_context(|| cannot(&path))?;
+        let mut draft = open.draft(OsStr::new(&page.file), 0o644)?;
+        let written =
+            draft.write_all(&page.text).and_then(|()| draft.replace(OsStr::new(&page.file)));
+        written.with_context(|| cannot(&folder.join(&page.file)))?;
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Output of commands, line by line; `screen` lays out what people read.
 
 use std::io::{IsTerminal, Write, stdout};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anstyle::{AnsiColor, Style};
@@ -25,6 +26,11 @@ pub(super) fn colours() -> bool {
 /// manipulate the terminal.
 pub(super) fn safe(text: &str) -> String {
     in_lines(text)
+}
+
+/// Returns a path for JSON output, which has no form for one that is not UTF-8.
+pub(super) fn json_path(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
 }
 
 /// Returns a text as one word of a shell.
@@ -60,7 +66,13 @@ pub(super) fn styled_line(text: &str) {
         CLOSED.store(true, Ordering::Relaxed);
         if e.kind() != std::io::ErrorKind::BrokenPipe {
             FAILED.store(true, Ordering::Relaxed);
-            note(&format!("standard output cannot be written: {e}"));
+            // A server's standard error has the lines of its log only.
+            if tracing::dispatcher::has_been_set() {
+                let cause = e.to_string();
+                tracing::warn!(cause, "standard output cannot be written");
+            } else {
+                note(&format!("standard output cannot be written: {e}"));
+            }
         }
     }
 }

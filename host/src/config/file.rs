@@ -55,7 +55,9 @@ impl SettingsFile {
         match fs::metadata(&path) {
             // A missing folder also means a missing store, for which the store has a better
             // message.
-            Err(e) if is_absent(&e) && given.is_none() => return Ok(Self::default()),
+            Err(e) if is_absent(&e) && given.is_none() && fs::symlink_metadata(&path).is_err() => {
+                return Ok(Self::default());
+            }
             Err(e) => return Err(unreadable(e.to_string())),
             // Reading a pipe would block until it is written to.
             Ok(meta) if !meta.is_file() => return Err(unreadable("it is not a file".to_owned())),

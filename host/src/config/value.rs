@@ -186,7 +186,7 @@ impl Value {
         match self {
             Self::List(_) if kind == Kind::Program => json!(self.shown(kind)),
             Self::List(words) => json!(words),
-            Self::Path(path) => json!(path),
+            Self::Path(path) => json!(path.to_string_lossy()),
             Self::Switch(on) => json!(on),
             Self::Word(word) => json!(word),
             Self::Number(number) => json!(number),
@@ -217,7 +217,8 @@ fn wrong(kind: Kind, found: &str) -> String {
 fn word_for(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "string",
-        DeValue::Integer(_) | DeValue::Float(_) => "number",
+        DeValue::Integer(_) => "number",
+        DeValue::Float(_) => "number with a fraction",
         DeValue::Boolean(_) => "`true` or `false`",
         DeValue::Datetime(_) => "date",
         DeValue::Array(_) => "list",

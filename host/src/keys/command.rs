@@ -58,6 +58,17 @@ pub(crate) fn keys_of(argv: &[String]) -> Result<Vec<Entry>, KeyError> {
     keys_within(argv, COMMAND_TIME_MAX)
 }
 
+/// What a service manager tells a server alone: a program that the server starts must not answer in its
+/// place.
+const SERVICE_MANAGER_VARIABLES: [&str; 6] = [
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "LISTEN_FDNAMES",
+];
+
 pub(crate) fn keys_within(argv: &[String], limit: Duration) -> Result<Vec<Entry>, KeyError> {
     let (program, arguments) = match argv {
         [program, arguments @ ..] if !program.is_empty() => (program, arguments),
@@ -67,7 +78,7 @@ pub(crate) fn keys_within(argv: &[String], limit: Duration) -> Result<Vec<Entry>
     let deadline = Instant::now() + limit;
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    for variable in all_secret_variables() {
+    for variable in all_secret_variables().chain(SERVICE_MANAGER_VARIABLES) {
         command.env_remove(variable);
     }
     let child = command.process_group(0).spawn();

@@ -3,10 +3,12 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use rustix::fs::OFlags;
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::{PemObject, SectionKind};
@@ -191,7 +193,15 @@ impl Current {
 ///
 /// What is wrong with the file, as a clause that follows its name.
 pub fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let file = File::open(path).map_err(|e| e.to_string())?;
+    // A pipe is not waited for.
+    let flags = OFlags::NONBLOCK.bits().try_into().unwrap_or_default();
+    let file = File::options().read(true).custom_flags(flags).open(path);
+    let file = file.map_err(|e| e.to_string())?;
+    let meta = file.metadata().map_err(|e| e.to_string())?;
+    if !meta.is_file() {
+        let what = if meta.is_dir() { "is a directory" } else { "is not a file" };
+        return Err(what.to_owned());
+    }
     let mut pem = Vec::new();
     file.take(CERTIFICATE_BYTES_MAX + 1).read_to_end(&mut pem).map_err(|e| e.to_string())?;
     if pem.len() as u64 > CERTIFICATE_BYTES_MAX {
@@ -242,17 +252,19 @@ fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     }
     // The parser's message could quote the file.
     let broken = |_| key_error(path, "malformed PEM");
+    // Before the sections are read: the headers of an older form are no valid base64.
+    if pem.windows(ENCRYPTED.len()).any(|window| window == ENCRYPTED) {
+        return Err(key_error(
+            path,
+            "encrypted, and the server cannot prompt for a passphrase: remove it with `openssl pkey`",
+        ));
+    }
     let mut keys = Vec::new();
     for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(&pem) {
         let (kind, der) = section.map_err(broken)?;
         keys.extend(PrivateKeyDer::from_pem(kind, der));
     }
-    let encrypted = pem.windows(ENCRYPTED.len()).any(|window| window == ENCRYPTED);
     match (keys.pop(), keys.is_empty()) {
-        _ if encrypted => Err(key_error(
-            path,
-            "encrypted, and the server cannot prompt for a passphrase: remove it with `openssl pkey`",
-        )),
         (Some(key), true) => Ok(key),
         (Some(_), false) => Err(key_error(path, "contains several private keys, expected one")),
         (None, _) => Err(key_error(

@@ -69,6 +69,9 @@ fn complete(route: &Route, operation: &mut Object, examples: &Value) -> Vec<Code
         if status == "201" && ["request_approval", "push_module"].contains(&id.as_str()) {
             merge(&mut headers, json!({ "Location": reference("headers", "Location") }));
         }
+        if ["get_index", "get_metrics"].contains(&id.as_str()) {
+            merge(&mut headers, json!({ "Vary": reference("headers", "Vary") }));
+        }
         if takes.key {
             let replayed = reference("headers", "IdempotencyReplayed");
             merge(&mut headers, json!({ "Idempotency-Replayed": replayed }));

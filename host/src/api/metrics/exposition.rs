@@ -52,17 +52,17 @@ impl Exposition {
 }
 
 /// One media range of `Accept` (RFC 9110, section 12.5.1).
-struct Range<'a> {
+pub(crate) struct Range<'a> {
     kind: &'a str,
     subkind: &'a str,
     version: Option<&'a str>,
     /// In thousandths.
-    quality: u32,
+    pub(crate) quality: u32,
 }
 
 impl<'a> Range<'a> {
     /// Reads a range; `None` for a malformed one.
-    fn read(text: &'a str) -> Option<Self> {
+    pub(crate) fn read(text: &'a str) -> Option<Self> {
         let mut parts = text.split(';').map(str::trim);
         let (kind, subkind) = parts.next()?.split_once('/')?;
         let mut range = Self { kind, subkind, version: None, quality: 1_000 };
@@ -81,6 +81,11 @@ impl<'a> Range<'a> {
             }
         }
         Some(range)
+    }
+
+    /// Returns whether it names a media type, not by a wildcard.
+    pub(crate) fn names(&self, kind: &str, subkind: &str) -> bool {
+        self.kind.eq_ignore_ascii_case(kind) && self.subkind.eq_ignore_ascii_case(subkind)
     }
 
     /// Returns how precisely it names a format; `None` if it does not include it.

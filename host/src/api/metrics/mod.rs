@@ -22,7 +22,7 @@ use crate::refusal::Refusal;
 use crate::store::Witness;
 use labels::{Answer, AnswerClass, Build, ByCertificate, ByCode, ByReason, Route, StatusClass};
 
-pub(super) use exposition::Exposition;
+pub(super) use exposition::{Exposition, Range};
 pub(super) use labels::{NO_ROUTE, method_of, route_of};
 
 /// Bounds of the time to answer a request, in seconds: a read takes less than a millisecond, a commit

@@ -11,6 +11,7 @@ use super::RequestNotes;
 use super::forwarded::Forwarded;
 use crate::api::metrics::{NO_ROUTE, method_of, route_of};
 use crate::api::{Connection, RequestId};
+use crate::identity::token;
 use crate::logging::Limited;
 
 /// Routes that probes and scrapers call every few seconds. Their lines have the level `debug`.
@@ -128,13 +129,23 @@ fn id_in(route: &str, path: &str) -> Option<String> {
     let mut parts = route.split('/').zip(path.split('/'));
     let (_, id) = parts.find(|(part, _)| part.starts_with('{'))?;
     let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
-    ((1..=PATH_CHARS_MAX).contains(&id.len()) && id.bytes().all(fits)).then(|| id.to_owned())
+    let fits = (1..=PATH_CHARS_MAX).contains(&id.len()) && id.bytes().all(fits);
+    (fits && !holds_token(id)).then(|| id.to_owned())
 }
 
-/// Returns the start of a path, escaped.
+/// Returns the start of a path, escaped; only what comes before a token.
 fn cut(path: &str) -> String {
     let start: String = path.chars().take(PATH_CHARS_MAX).collect();
+    let start = match start.to_ascii_lowercase().find(token::PREFIX) {
+        Some(at) => format!("{}{}…", start.get(..at).unwrap_or_default(), token::PREFIX),
+        None => start,
+    };
     in_one_line(&start)
+}
+
+/// Returns whether a caller put a token where an id belongs.
+fn holds_token(id: &str) -> bool {
+    id.to_ascii_lowercase().contains(token::PREFIX)
 }
 
 #[cfg(test)]
@@ -148,6 +159,9 @@ mod tests {
         assert_eq!(id("/api/v1/approvals/appr_01k/approve").as_deref(), Some("appr_01k"));
         assert_eq!(id("/api/v1/approvals/a%0ab/approve"), None);
         assert_eq!(id("/api/v1/approvals//approve"), None);
+        assert_eq!(id("/api/v1/approvals/sgnt_7b29/approve"), None);
+        assert_eq!(id("/api/v1/approvals/x-SGNT_7b29/approve"), None);
+        assert_eq!(cut("/tokens/sgnt_7b29/x"), "/tokens/sgnt_…");
         assert_eq!(id(&format!("/api/v1/approvals/{}/approve", "a".repeat(129))), None);
         assert_eq!(id_in("/api/v1/approvals", "/api/v1/approvals"), None);
         assert_eq!(cut("/a\u{1b}[31m\u{202e}"), "/a\\u{1b}[31m\\u{202e}");

@@ -1,5 +1,7 @@
 //! `signoff config check`: whether a server would start with these settings, and what weakens it.
 
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::SocketAddr;
 use std::path::Path;
 
 use serde_json::json;
@@ -38,7 +40,7 @@ pub(super) fn run(given: &Given, global: &Global) -> Result<Exit, Failure> {
         let settings = loaded.is_ok().then(|| to_json(&effective));
         let path = global.config_path();
         let output = json!({
-            "good": good, "file": path, "problems": problems, "items": items, "settings": settings,
+            "good": good, "file": output::json_path(&path), "problems": problems, "items": items, "settings": settings,
         });
         output::line(&output.to_string());
     } else {
@@ -124,7 +126,28 @@ fn of_listeners(settings: &ServerSettings) -> Result<Vec<Finding>, Failure> {
             ),
         }
     };
-    Ok(settings.listen.iter().map(look).collect())
+    let mut findings: Vec<Finding> = settings.listen.iter().map(look).collect();
+    for (number, endpoint) in settings.listen.iter().enumerate() {
+        let is_repeated = settings.listen.iter().take(number).any(|other| other == endpoint);
+        if is_repeated && !endpoint.to_string().ends_with(":0") {
+            findings.push(Finding::bad("listen", format!("{endpoint} is given more than once")));
+        }
+        if let Endpoint::Address(server::ListenAddress::Unix(path)) = endpoint
+            && let Some(why) = unusable_socket(path)
+        {
+            findings.push(Finding::bad("listen", format!("{endpoint}: {why}")));
+        }
+    }
+    Ok(findings)
+}
+
+/// Returns why no socket can be made at a path.
+fn unusable_socket(path: &Path) -> Option<String> {
+    if let Err(e) = SocketAddr::from_pathname(path) {
+        return Some(e.to_string());
+    }
+    let is_other = path.symlink_metadata().is_ok_and(|meta| !meta.file_type().is_socket());
+    is_other.then(|| "it exists and is not a socket".to_owned())
 }
 
 /// Loads the certificate and its key, as a start does, and checks what clients refuse.

@@ -9,7 +9,8 @@ pub(super) fn run(given: &Given, global: &Global) -> Result<Exit, Failure> {
     let file = global.settings_file()?;
     let effective = Effective::of(given, &file);
     if global.json {
-        let shown = json!({ "file": file.path(), "settings": to_json(&effective) });
+        let shown =
+            json!({ "file": file.path().map(output::json_path), "settings": to_json(&effective) });
         output::line(&shown.to_string());
         return Ok(Exit::Done);
     }

@@ -138,11 +138,16 @@ impl Finding {
             Level::Weak => "weak",
             Level::Bad => "BAD ",
         };
-        output::line(&format!("{mark}  {:<10}{}", self.what, output::safe(&self.found)));
+        output::line(&format!("{mark}  {:<10}{}", self.what, indented(&self.found)));
         if let Some(fix) = &self.fix {
-            output::line(&format!("{:16}-> {}", "", output::safe(fix)));
+            output::line(&format!("{:16}-> {}", "", indented(fix)));
         }
     }
+}
+
+/// Escapes a text, and marks its further lines, so that none looks like a finding of its own.
+fn indented(text: &str) -> String {
+    output::safe(text).replace('\n', &format!("\n{:16}| ", ""))
 }
 
 impl Level {

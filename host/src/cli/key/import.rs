@@ -87,7 +87,7 @@ pub(super) fn run(args: &ImportArgs, path: &Path, json: bool) -> Result<Exit, Fa
             .iter()
             .map(|Import { result, after, .. }| json!({ "result": result.word(), "key": after }));
         let items: Vec<Value> = items.collect();
-        output::line(&json!({ "items": items, "keyring": path }).to_string());
+        output::line(&json!({ "items": items, "keyring": output::json_path(path) }).to_string());
         return Ok(Exit::Done);
     }
     for Import { result, after, .. } in &done {

@@ -128,7 +128,7 @@ fn generate(args: &GenerateArgs, path: &Path, json: bool) -> Result<Exit, Failur
     let import = entry.as_deref().map(|entry| import::command(entry, &key));
     if json {
         let entry: Option<Value> = entry.as_deref().map(serde_json::from_str).transpose()?;
-        let made = json!({ "key": key, "entry": entry, "import": import, "keyring": path });
+        let made = json!({ "key": key, "entry": entry, "import": import, "keyring": output::json_path(path) });
         output::line(&made.to_string());
         return Ok(Exit::Done);
     }
@@ -153,7 +153,7 @@ type Listed = (KeyDescription, Option<bool>);
 fn list(path: &Path, json: bool) -> Result<Exit, Failure> {
     let keyring = existing(path)?;
     let keys: Vec<Listed> = keyring.described().map(|(key, signs)| (key, Some(signs))).collect();
-    print_list(&keys, json, &json!({ "keyring": path }));
+    print_list(&keys, json, &json!({ "keyring": output::json_path(path) }));
     if let Ok(Some((variable, _))) = keys::secret_of_environment() {
         output::note(&format!(
             "{variable} holds a further key, which is not in the keyring; both count"

@@ -52,9 +52,9 @@ pub(super) fn run(args: &InitArgs, json: bool) -> Result<Exit, Stop> {
         draft.keep()?;
     }
     if json {
-        let mut created = json!({ "file": args.file });
+        let mut created = json!({ "file": output::json_path(&args.file) });
         if let (Some(schema), Some(members)) = (schema, created.as_object_mut()) {
-            members.insert("schema".to_owned(), json!(schema));
+            members.insert("schema".to_owned(), json!(output::json_path(&schema)));
         }
         output::line(&created.to_string());
         return Ok(Exit::Done);

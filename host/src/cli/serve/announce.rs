@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use serde_json::json;
+use signoff_core::deceptive::in_one_line;
 
 use super::Running;
 use crate::cli::output;
@@ -24,7 +25,7 @@ impl Running {
             let facts = json!({
                 "url": self.url,
                 "further_urls": self.further,
-                "store": store,
+                "store": output::json_path(store),
                 "keys": keys,
                 "log_key": log_key,
                 "verifier": verifier,
@@ -34,11 +35,11 @@ impl Running {
             output::line(&facts.to_string());
             return;
         }
-        output::line(&format!("signoff serves {}", self.url));
+        output::line(&format!("signoff serves {}", in_one_line(&self.url)));
         for further in &self.further {
-            output::line(&format!("also on   {further}"));
+            output::line(&format!("also on   {}", in_one_line(further)));
         }
-        output::line(&format!("store     {}", store.display()));
+        output::line(&format!("store     {}", in_one_line(&store.display().to_string())));
         output::line(&format!("keys      {}", keys.join(", ")));
         output::line(&format!("log       {}", self.authenticated(log_key.as_deref())));
         output::line(&format!("verifier  {verifier}"));

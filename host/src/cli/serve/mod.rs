@@ -13,6 +13,7 @@ mod signals;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::anyhow;
 use clap::Args;
@@ -68,6 +69,9 @@ pub(super) struct ServeArgs {
     accept_clock: bool,
 }
 
+/// How long the end of the process waits for reads that hang.
+const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(1);
+
 const EXAMPLES: &str = "Examples:
   signoff serve
   signoff serve --listen 127.0.0.1:8787 --listen unix:/run/user/1000/signoff.sock
@@ -113,7 +117,7 @@ fn serve(
     let keyring = global.keyring();
     let keyring = KeyringFile { path: &keyring, has_command: config.keys.command.is_some() };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let served = runtime.block_on(async {
         let trust = args.trust(&keys)?;
         let endpoints = server::resolve(&settings.listen).await?;
         let addresses = || endpoints.iter().flatten();
@@ -154,7 +158,10 @@ fn serve(
         }
         tracing::info!("stopped");
         Ok(Exit::Done)
-    })
+    });
+    // A read that hangs, as of a file on a lost network mount, does not hold up the end.
+    runtime.shutdown_timeout(SHUTDOWN_TIME_MAX);
+    served
 }
 
 /// Says which keys a store has lost. Without a store it is a first start, for which [`KeyError::None`]

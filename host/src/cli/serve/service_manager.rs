@@ -8,12 +8,12 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
+use signoff_core::deceptive::in_one_line;
 use tokio::time::timeout;
-
-use crate::cli::output;
 
 /// A manager that does not read for this long is not waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -25,6 +25,8 @@ const STATUS_CHARS_MAX: usize = 300;
 pub(super) struct ServiceManager {
     socket: Option<SocketAddr>,
     watchdog: Option<Duration>,
+    /// The failure that was logged last.
+    noted: Arc<Mutex<String>>,
 }
 
 impl ServiceManager {
@@ -34,15 +36,14 @@ impl ServiceManager {
         let named = std::env::var_os("NOTIFY_SOCKET").filter(|name| !name.is_empty());
         let socket = named.and_then(|name| {
             let noted = |e| {
-                let shown = name.to_string_lossy();
-                output::note(&format!(
-                    "NOTIFY_SOCKET `{shown}`: {e}; the service manager is not notified"
-                ));
+                let cause =
+                    in_one_line(&format!("NOTIFY_SOCKET `{}`: {e}", name.to_string_lossy()));
+                tracing::warn!(cause, "service manager not notified");
             };
             address(&name).map_err(noted).ok()
         });
         let watchdog = sd_notify::watchdog_enabled().filter(|period| !period.is_zero());
-        Self { watchdog: socket.as_ref().and(watchdog), socket }
+        Self { watchdog: socket.as_ref().and(watchdog), socket, noted: Arc::default() }
     }
 
     /// Returns whether there is a manager to report to.
@@ -64,7 +65,7 @@ impl ServiceManager {
     pub(super) async fn reloading(&self) {
         match NotifyState::monotonic_usec_now() {
             Ok(now) => self.report(&[NotifyState::Reloading, now]).await,
-            Err(e) => output::note(&format!("the service manager is not notified: {e}")),
+            Err(e) => self.note(&e.to_string()),
         }
     }
 
@@ -90,7 +91,16 @@ impl ServiceManager {
         let lines: String = states.iter().map(|state| format!("{state}\n")).collect();
         let sent = timeout(PATIENCE, send(socket, lines.as_bytes())).await;
         if let Err(e) = sent.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
-            output::note(&format!("the service manager is not notified: {e}"));
+            self.note(&e.to_string());
+        }
+    }
+
+    /// Logs a failure, once for each cause: a watchdog is answered many times a minute.
+    fn note(&self, cause: &str) {
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        if *noted != cause {
+            cause.clone_into(&mut noted);
+            tracing::warn!(cause = in_one_line(cause), "service manager not notified");
         }
     }
 }
