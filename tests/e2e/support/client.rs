@@ -158,8 +158,9 @@ impl Client {
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
+        let body_sent = body.to_string();
         let mut answer =
-            self.agent.run(request.body(body.to_string()).unwrap()).expect("an answer");
+            self.agent.run(request.body(body_sent.clone()).unwrap()).expect("an answer");
         let status = answer.status().as_u16();
         let headers = answer.headers().iter();
         let headers = headers
@@ -167,7 +168,9 @@ impl Client {
             .collect();
         let bytes = answer.body_mut().with_config().limit(256 << 20).read_to_vec().unwrap();
         let body = if status == 200 { Vec::new() } else { bytes };
-        Answer { status, headers, body: String::from_utf8(body).unwrap() }
+        let answer = Answer { status, headers, body: String::from_utf8(body).unwrap() };
+        record("POST", path, Some(body_sent.as_bytes()), &answer, status != 200);
+        answer
     }
 
     /// Calls an operation on an approval.

@@ -32,7 +32,8 @@ pub(super) fn of(route: &Route, operation: &str, takes: Takes) -> Refusals {
     add(400, Code::REQUEST_INVALID);
     let mut codes = vec![Code::FORBIDDEN, Code::RATE_LIMITED, Code::INTERNAL_ERROR];
     if route.access != Access::Everyone {
-        codes.push(Code::UNAUTHENTICATED);
+        // Each refuses a query that it does not know.
+        codes.extend([Code::UNAUTHENTICATED, Code::REQUEST_INVALID]);
     }
     if route.access != Access::Everyone || operation == "get_readiness" {
         codes.extend([Code::RECORD_UNREADABLE, Code::STORE_TAMPERED]);
