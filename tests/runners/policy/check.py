@@ -184,6 +184,8 @@ def check_layout(signoff, directory, files):
 
 def check_junit(signoff, directory):
     names = ["plain", "<b> & \"c\" 'd' ]]>", "line\nand tab\there", "Zoë 請求書 🦀", "bell \u0007"]
+    # As a terminal shows them, in one line.
+    shown = [*names[:2], "line\\u{a}and tab\\u{9}here", names[3], "bell \\u{7}"]
     tests = "".join(
         f"[[test]]\nname = {json.dumps(name, ensure_ascii=False)}\nagent = \"a\"\naction = \"b\"\nexpect = \"{expect}\"\n"
         for name, expect in zip(names, ["deny", "allow", "allow", "deny", "deny"])
@@ -194,10 +196,10 @@ def check_junit(signoff, directory):
     (suite,) = junitparser.JUnitXml.fromfile(str(directory / "report.xml"))
     assert (suite.tests, suite.failures, suite.errors) == (5, 2, 0), suite
     cases = list(suite)
-    assert [case.name for case in cases] == [name.replace("\u0007", "\\u{7}") for name in names]
+    assert [case.name for case in cases] == shown, cases
     assert {case.classname for case in cases} == {"x"}
     failed = [case.name for case in cases if isinstance(next(iter(case.result), None), junitparser.Failure)]
-    assert failed == names[1:3], failed
+    assert failed == shown[1:3], failed
     failure = cases[1].result[0]
     assert failure.message == "decision: expected `allow`, got `deny`", failure.message
     assert "rule `a` matched (deny)" in failure.text, failure.text
