@@ -1,11 +1,16 @@
 //! `signoff claim`, `outcome`, `withdraw`, `extend`: operations on an existing approval.
 
+use std::time::Duration;
+
 use clap::Args;
 use serde_json::json;
 
 use super::transport::{Access, Transport};
-use super::{Exit, context, exit::Failure, output};
+use super::{Exit, context, exit::Failure, output, output::note};
 use crate::api::{Approval, Execution};
+
+/// Attempts to report an outcome: the action has run, so its outcome should be recorded.
+const REPORTS_MAX: u32 = 5;
 
 #[derive(Args)]
 pub(super) struct ClaimArgs {
@@ -91,6 +96,24 @@ pub(super) fn claim(args: &ClaimArgs, transport: &Transport) -> Result<Exit, Fai
 impl Claim<'_> {
     /// Sends it. Returns the approval, JSON.
     pub(super) fn send(&self, transport: &Transport, id: &str) -> Result<String, Failure> {
+        transport.post(&Self::path(id), self.body(transport)?, Access::Write)
+    }
+
+    /// Sends it with an `Idempotency-Key`: a repeat gets the same execution while it has no outcome.
+    pub(super) fn send_once(
+        &self,
+        transport: &Transport,
+        id: &str,
+        key: &str,
+    ) -> Result<String, Failure> {
+        transport.post_once(&Self::path(id), key, self.body(transport)?, Access::Write)
+    }
+
+    fn path(id: &str) -> String {
+        format!("/api/v1/approvals/{id}/execute")
+    }
+
+    fn body(&self, transport: &Transport) -> Result<String, Failure> {
         let mut fields = vec![
             format!("\"agent\":{}", json!(self.agent)),
             format!("\"action\":{}", json!(self.action)),
@@ -100,8 +123,7 @@ impl Claim<'_> {
         if let Some(plan) = self.plan {
             fields.push(transport.field("plan", plan)?);
         }
-        let path = format!("/api/v1/approvals/{id}/execute");
-        transport.post(&path, format!("{{{}}}", fields.join(",")), Access::Write)
+        Ok(format!("{{{}}}", fields.join(",")))
     }
 }
 
@@ -127,7 +149,10 @@ pub(super) fn report(
     transport.post(&format!("/api/v1/approvals/{id}/outcome"), body.to_string(), Access::Write)
 }
 
-pub(super) fn withdraw(args: &WithdrawArgs, transport: &Transport) -> Result<Exit, Failure> {
+pub(super) fn withdraw_command(
+    args: &WithdrawArgs,
+    transport: &Transport,
+) -> Result<Exit, Failure> {
     let id = transport.resolve(&args.id)?;
     let path = format!("/api/v1/approvals/{id}/withdraw");
     let answer = transport.post(&path, "{}".to_owned(), Access::Write)?;
@@ -151,4 +176,37 @@ fn finish(transport: &Transport, answer: &str, print: impl Fn(&Approval)) -> Res
         print(&transport.parse(answer)?);
     }
     Ok(Exit::Done)
+}
+
+/// Withdraws the request; a failure is noted, because the approval then stays until it expires.
+pub(super) fn withdraw(transport: &Transport, id: &str) {
+    let path = format!("/api/v1/approvals/{id}/withdraw");
+    if let Err(failure) = transport.post(&path, "{}".to_owned(), Access::Write) {
+        note(&format!("{id} could not be withdrawn:"));
+        failure.print();
+    }
+}
+
+/// Reports the outcome, with retries. If all fail, the outcome becomes `unknown` when the lease
+/// expires. Returns whether it was reported.
+pub(super) fn report_outcome(
+    transport: &Transport,
+    id: &str,
+    execution_id: &str,
+    outcome: &str,
+    detail: Option<&str>,
+) -> bool {
+    let mut pause = Duration::from_millis(100);
+    for attempt in 1..=REPORTS_MAX {
+        match report(transport, id, execution_id, outcome, detail) {
+            Ok(_) => return true,
+            Err(failure) if attempt == REPORTS_MAX => {
+                note(&format!("the outcome `{outcome}` of {id} could not be reported:"));
+                failure.print();
+            }
+            Err(_) => std::thread::sleep(pause),
+        }
+        pause *= 3;
+    }
+    false
 }

@@ -314,7 +314,7 @@ impl Cli {
             Command::Verify(args) => verify::run(&args, &open()?),
             Command::Claim(args) => execution::claim(&args, &open()?),
             Command::Outcome(args) => execution::outcome(&args, &open()?),
-            Command::Withdraw(args) => execution::withdraw(&args, &open()?),
+            Command::Withdraw(args) => execution::withdraw_command(&args, &open()?),
             Command::Extend(args) => execution::extend(&args, &open()?),
             Command::Wait(args) => wait::run(&args, &open()?),
             Command::Stats => stats::run(&open()?),

@@ -42,6 +42,18 @@ pub(super) struct Trust {
     pub(super) insecure_http: bool,
 }
 
+/// The header that makes a repeat of a request return the answer of the first.
+pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// What a call sends.
+#[derive(Default)]
+pub(super) struct Sent<'a> {
+    /// The body, JSON.
+    pub(super) body: Option<String>,
+    /// The `Idempotency-Key`.
+    pub(super) key: Option<&'a str>,
+}
+
 /// A client of one server.
 pub(super) struct Remote {
     url: String,
@@ -106,17 +118,30 @@ impl Remote {
         path: &str,
         body: Option<String>,
     ) -> Result<(u16, Vec<u8>)> {
+        self.send(method, path, Sent { body, key: None })
+    }
+
+    /// As [`Self::call`], with more than a body.
+    pub(super) fn send(
+        &self,
+        method: &Method,
+        path: &str,
+        sent: Sent<'_>,
+    ) -> Result<(u16, Vec<u8>)> {
         let uri = format!("{}{path}", self.url);
         let mut request = Request::builder().method(method.clone()).uri(&uri);
         if let Some(token) = &self.token {
             request = request.header(header::AUTHORIZATION, token);
+        }
+        if let Some(key) = sent.key {
+            request = request.header(IDEMPOTENCY_KEY, key);
         }
         let agent = match path {
             path if path.starts_with(MODULES) => &self.patient,
             COMPACT => &self.endless,
             _ => &self.agent,
         };
-        let answer = match body {
+        let answer = match sent.body {
             Some(body) => {
                 let request =
                     request.header(header::CONTENT_TYPE, "application/json").body(body)?;

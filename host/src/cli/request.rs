@@ -9,6 +9,8 @@ use super::transport::{Access, Transport};
 use super::{Exit, context, exit::Failure, output, wait};
 use crate::api::Approval;
 
+const APPROVALS: &str = "/api/v1/approvals";
+
 #[derive(Args)]
 pub(super) struct RequestArgs {
     /// The agent
@@ -112,6 +114,15 @@ pub(super) struct New<'a> {
 impl New<'_> {
     /// Sends it. Returns the approval, JSON.
     pub(super) fn send(&self, transport: &Transport) -> Result<String, Failure> {
+        transport.post(APPROVALS, self.body(transport)?, Access::Create)
+    }
+
+    /// Sends it with an `Idempotency-Key`. Returns the approval, JSON.
+    pub(super) fn send_once(&self, transport: &Transport, key: &str) -> Result<String, Failure> {
+        transport.post_once(APPROVALS, key, self.body(transport)?, Access::Create)
+    }
+
+    fn body(&self, transport: &Transport) -> Result<String, Failure> {
         let mut fields = vec![
             format!("\"agent\":{}", json!(self.agent)),
             format!("\"action\":{}", json!(self.action)),
@@ -123,7 +134,6 @@ impl New<'_> {
             fields.push(transport.field("plan", plan)?);
         }
         fields.extend(self.requirement.field());
-        let body = format!("{{{}}}", fields.join(","));
-        transport.post("/api/v1/approvals", body, Access::Create)
+        Ok(format!("{{{}}}", fields.join(",")))
     }
 }

@@ -3,8 +3,8 @@
 //! the plan. With `--guardrails` the policy is evaluated first, and an allowed command runs without
 //! an approval.
 
-mod plan;
-mod trust;
+pub(super) mod plan;
+pub(super) mod trust;
 
 use std::ffi::OsString;
 use std::future::poll_fn;
@@ -25,10 +25,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 use super::evaluate::{EvaluateRequest, format_evaluation};
-use super::execution::{Claim, report};
+use super::execution::{Claim, report_outcome, withdraw};
 use super::output::{line, note};
 use super::request::{New, RequirementArgs};
-use super::transport::{Access, Transport};
+use super::transport::Transport;
 use super::{Exit, context, exit::Failure, wait};
 use crate::api::{Approval, Evaluation};
 use crate::code::Code;
@@ -38,10 +38,6 @@ use crate::policy::Decision;
 use plan::{Bound, Sources};
 use trust::{Pinned, TrustOptions};
 
-/// Attempts to report an outcome: the command has run, so its outcome should be recorded.
-const REPORTS_MAX: u32 = 5;
-/// Time between attempts to reach a server.
-const PAUSE: Duration = Duration::from_secs(2);
 /// Maximum time for which an interrupted run waits for the answer to its request.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(10);
 
@@ -97,7 +93,7 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "TIME", value_parser = context::seconds, default_value = "1h")]
     lease: i64,
     /// Evaluate the policy first: an allowed command runs immediately, without an approval
-    #[arg(long)]
+    #[arg(long, conflicts_with = "trust")]
     guardrails: bool,
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "CMD")]
@@ -125,7 +121,7 @@ pub(super) fn run(args: &RunArgs, transport: &Transport) -> Result<Exit, Failure
     let plan = with_more(&own, more.as_deref())?;
     let pinned = match (&args.trust.trust, &args.trust.audience) {
         (Some(keyring), Some(audience)) => {
-            Some(Pinned::load(keyring, audience, &args.requirement.floor())?)
+            Some(Pinned::load(keyring, audience, &args.requirement.floor(), None)?)
         }
         _ => None,
     };
@@ -142,7 +138,7 @@ pub(super) fn run(args: &RunArgs, transport: &Transport) -> Result<Exit, Failure
     let id = approval.id.clone();
     match &pinned {
         Some(pinned) => {
-            let attempt = trust::attempt(&args.agent, &args.action, &context, &plan);
+            let attempt = trust::attempt(&args.agent, &args.action, &context, Some(&plan));
             pinned.verify(transport, &id, &attempt).inspect_err(|_| withdraw(transport, &id))?;
         }
         None => trust::note_unverified(&approval),
@@ -270,7 +266,9 @@ fn approved(
             let _done = done;
             let requested = request()?;
             *made.lock().unwrap_or_else(PoisonError::into_inner) = Some(requested.id.clone());
-            wait_patiently(args, transport, &requested)
+            let timeout = args.timeout.map(|seconds| Duration::from_secs(seconds.unsigned_abs()));
+            wait::patiently(transport, &requested, timeout)
+                .inspect_err(|_| withdraw(transport, &requested.id))
         });
         if let Some(signal) = signals.before(ended) {
             // The request may be on its way.
@@ -299,36 +297,6 @@ fn approved(
         withdraw(transport, &approval.id);
     }
     Err(not_approved(transport, &approval))
-}
-
-/// Waits while an approval is pending. A server that cannot be reached for a while is tried again
-/// until the wait would end anyway.
-fn wait_patiently(
-    args: &RunArgs,
-    transport: &Transport,
-    requested: &Approval,
-) -> Result<Approval, Failure> {
-    let id = &requested.id;
-    let timeout = args.timeout.map(|seconds| Duration::from_secs(seconds.unsigned_abs()));
-    let lifetime = Duration::from_secs(requested.requirement.ttl_seconds);
-    let until = Instant::now() + timeout.unwrap_or(lifetime);
-    let mut is_noted = false;
-    loop {
-        let left = until.saturating_duration_since(Instant::now());
-        match wait::no_longer(transport, id, "pending", timeout.map(|_| left)) {
-            Ok(answer) => return transport.approval_of(id, &answer),
-            Err(failure) if transport.is_local() || !failure.is_ours() || left.is_zero() => {
-                withdraw(transport, id);
-                return Err(failure);
-            }
-            Err(failure) if !is_noted => {
-                note(&format!("the wait goes on after a failure: {}", failure.words()));
-                is_noted = true;
-            }
-            Err(_) => {}
-        }
-        std::thread::sleep(PAUSE.min(left));
-    }
 }
 
 /// The signals that end a run. Once they are listened to, they no longer end the process themselves.
@@ -395,15 +363,6 @@ async fn next(streams: &mut [(u8, Signal)]) -> u8 {
     .await
 }
 
-/// Withdraws the request; a failure is noted, because the approval then stays until it expires.
-fn withdraw(transport: &Transport, id: &str) {
-    let path = format!("/api/v1/approvals/{id}/withdraw");
-    if let Err(failure) = transport.post(&path, "{}".to_owned(), Access::Write) {
-        note(&format!("{id} could not be withdrawn:"));
-        failure.print();
-    }
-}
-
 /// Returns why nothing runs; with `--json` on standard output, with the status as `reason`.
 fn not_approved(transport: &Transport, approval: &Approval) -> Failure {
     let (reason, why) = match approval.status.as_str() {
@@ -448,27 +407,4 @@ fn execute(command: &[String], bound: Bound, signals: &mut Signals) -> anyhow::R
             }
         }
     })
-}
-
-/// Reports the outcome, with retries. If all fail, the outcome becomes `unknown` when the lease
-/// expires.
-fn report_outcome(
-    transport: &Transport,
-    id: &str,
-    execution_id: &str,
-    outcome: &str,
-    detail: Option<&str>,
-) {
-    let mut pause = Duration::from_millis(100);
-    for attempt in 1..=REPORTS_MAX {
-        match report(transport, id, execution_id, outcome, detail) {
-            Ok(_) => return,
-            Err(failure) if attempt == REPORTS_MAX => {
-                note(&format!("the outcome `{outcome}` of {id} could not be reported:"));
-                failure.print();
-            }
-            Err(_) => std::thread::sleep(pause),
-        }
-        pause *= 3;
-    }
 }

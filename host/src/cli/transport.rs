@@ -18,7 +18,7 @@ use tower::ServiceExt;
 use super::Global;
 use super::exit::Failure;
 use super::home::Home;
-use super::remote::{Remote, Trust};
+use super::remote::{IDEMPOTENCY_KEY, Remote, Sent, Trust};
 use super::serve::not_lost;
 use crate::api::{self, App, Approval, FailureReason, Origin, Problem};
 use crate::approvals::LostKey;
@@ -180,7 +180,7 @@ impl Transport {
 
     /// Sends a GET request. Returns the response as bytes.
     pub(super) fn get_bytes(&self, path: &str) -> Result<Vec<u8>, Failure> {
-        self.call_bytes(Method::GET, path, None, Access::Read)
+        self.call_bytes(Method::GET, path, Sent::default(), Access::Read)
     }
 
     /// Returns whether the target is a store file that does not exist.
@@ -196,6 +196,18 @@ impl Transport {
         self.call(Method::POST, path, Some(body), access)
     }
 
+    /// Sends a POST request with an `Idempotency-Key`: a repeat gets the answer of the first.
+    pub(super) fn post_once(
+        &self,
+        path: &str,
+        key: &str,
+        body: String,
+        access: Access,
+    ) -> Result<String, Failure> {
+        let sent = Sent { body: Some(body), key: Some(key) };
+        text(self.call_bytes(Method::POST, path, sent, access)?)
+    }
+
     /// Calls the API; a refusal is a failure.
     fn call(
         &self,
@@ -204,22 +216,21 @@ impl Transport {
         body: Option<String>,
         access: Access,
     ) -> Result<String, Failure> {
-        let answer = String::from_utf8(self.call_bytes(method, path, body, access)?)?;
-        Ok(answer.trim_end().to_owned())
+        text(self.call_bytes(method, path, Sent { body, key: None }, access)?)
     }
 
     fn call_bytes(
         &self,
         method: Method,
         path: &str,
-        body: Option<String>,
+        sent: Sent<'_>,
         access: Access,
     ) -> Result<Vec<u8>, Failure> {
         let (status, answer) = match &self.kind {
             Kind::Local(local) => {
-                local.runtime.block_on(self.local(local, method, path, body, access))?
+                local.runtime.block_on(self.local(local, method, path, sent, access))?
             }
-            Kind::Remote(remote) => remote.call(&method, path, body)?,
+            Kind::Remote(remote) => remote.send(&method, path, sent)?,
         };
         self.answered(status, answer)
     }
@@ -268,7 +279,8 @@ impl Transport {
                     Ok(session) => session,
                     Err(NotOpened(refusal)) => return as_problem(&refusal),
                 };
-                let response = respond(&session, post, path, Some(body)).await?;
+                let response =
+                    respond(&session, post, path, Sent { body: Some(body), key: None }).await?;
                 let status = response.status().as_u16();
                 if !response.status().is_success() {
                     return Ok((status, problem_of(response).await?));
@@ -309,14 +321,14 @@ impl Transport {
         local: &Local,
         method: Method,
         path: &str,
-        body: Option<String>,
+        sent: Sent<'_>,
         access: Access,
     ) -> Result<(u16, Vec<u8>)> {
         let session = match self.session(local, &method, access).await? {
             Ok(session) => session,
             Err(NotOpened(refusal)) => return as_problem(&refusal),
         };
-        let response = respond(&session, method, path, body).await?;
+        let response = respond(&session, method, path, sent).await?;
         let status = response.status().as_u16();
         let body = problem_of(response).await?;
         session.service.guardrails.compare_queued().await;
@@ -493,6 +505,11 @@ impl Transport {
     }
 }
 
+/// Returns an answer as text.
+fn text(answer: Vec<u8>) -> Result<String, Failure> {
+    Ok(String::from_utf8(answer)?.trim_end().to_owned())
+}
+
 /// Returns the body of a successful response; any other is a failure.
 pub(super) fn answered(status: u16, answer: Vec<u8>, json: bool) -> Result<Vec<u8>, Failure> {
     if (200..300).contains(&status) {
@@ -524,13 +541,17 @@ async fn respond(
     session: &Session,
     method: Method,
     path: &str,
-    body: Option<String>,
+    sent: Sent<'_>,
 ) -> Result<Response> {
-    let request = Request::builder()
+    let mut request = Request::builder()
         .method(method)
         .uri(path)
-        .header(header::CONTENT_TYPE, "application/json")
-        .body(body.map_or_else(Body::empty, Body::from))
+        .header(header::CONTENT_TYPE, "application/json");
+    if let Some(key) = sent.key {
+        request = request.header(IDEMPOTENCY_KEY, key);
+    }
+    let request = request
+        .body(sent.body.map_or_else(Body::empty, Body::from))
         .context("malformed request path")?;
     Ok(session.router.clone().oneshot(request).await?)
 }

@@ -11,6 +11,8 @@ use crate::api::Approval;
 
 /// Polling interval of a store file, which other processes change without notification.
 const LOOK: Duration = Duration::from_millis(300);
+/// Time between attempts to reach a server.
+const PAUSE: Duration = Duration::from_secs(2);
 /// Maximum duration of one wait on a server.
 const HELD: Duration = Duration::from_secs(60);
 
@@ -47,6 +49,35 @@ pub(super) fn until_decided(
         "pending" => Exit::Pending,
         _ => Exit::Refused,
     })
+}
+
+/// Waits while an approval is pending, until a timeout or until it expires. A server that cannot be
+/// reached for a while is tried again until the wait would end anyway.
+pub(super) fn patiently(
+    transport: &Transport,
+    requested: &Approval,
+    timeout: Option<Duration>,
+) -> Result<Approval, Failure> {
+    let id = &requested.id;
+    let lifetime = Duration::from_secs(requested.requirement.ttl_seconds);
+    let until = Instant::now() + timeout.unwrap_or(lifetime);
+    let mut is_noted = false;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        match no_longer(transport, id, "pending", timeout.map(|_| left)) {
+            Ok(answer) => return transport.approval_of(id, &answer),
+            Err(failure) if transport.is_local() || !failure.is_ours() || left.is_zero() => {
+                return Err(failure);
+            }
+            Err(failure) if !is_noted => {
+                let words = failure.words();
+                output::note(&format!("the wait goes on after a failure: {words}"));
+                is_noted = true;
+            }
+            Err(_) => {}
+        }
+        sleep(PAUSE.min(left));
+    }
 }
 
 /// Waits while an approval has a status, or until the timeout. Returns the approval, JSON.

@@ -225,18 +225,26 @@ impl Program {
 /// Finds a program as a shell does. Relative folders in `PATH` are skipped, because they depend on the
 /// working folder.
 fn program(name: &str) -> Result<(File, PathBuf)> {
+    let path = find_program(name, &env::current_dir()?).with_context(|| {
+        if name.contains('/') {
+            format!("`{name}` is not an executable file")
+        } else {
+            format!("`{name}` is in no folder of PATH")
+        }
+    })?;
+    Ok((open(&path)?, path))
+}
+
+/// Returns the path of the program that a name stands for in a folder.
+pub(in crate::cli) fn find_program(name: &str, folder: &Path) -> Option<PathBuf> {
     if name.contains('/') {
-        let path = env::current_dir()?.join(name);
-        ensure!(is_program(&path), "`{name}` is not an executable file");
-        return Ok((open(&path)?, path));
+        return Some(folder.join(name)).filter(|path| is_program(path));
     }
     let folders = env::var_os("PATH").unwrap_or_default();
-    let found = env::split_paths(&folders)
+    env::split_paths(&folders)
         .filter(|folder| folder.is_absolute())
         .map(|folder| folder.join(name))
-        .find(|path| is_program(path));
-    let path = found.with_context(|| format!("`{name}` is in no folder of PATH"))?;
-    Ok((open(&path)?, path))
+        .find(|path| is_program(path))
 }
 
 fn is_program(path: &Path) -> bool {

@@ -1,4 +1,4 @@
-//! What `signoff run` believes before the claim: the server's word, or signatures of keys that the
+//! What `signoff run` and `signoff hook` believe before the claim: the server's word, or signatures of keys that the
 //! caller pinned.
 
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ struct ProvenApprover {
 }
 
 /// The executor's own expectations.
-pub(super) struct Pinned {
+pub(in crate::cli) struct Pinned {
     keys: Keys,
     audience: String,
     /// The minimum requirement, JSON.
@@ -38,17 +38,20 @@ pub(super) struct Pinned {
 }
 
 impl Pinned {
-    /// Loads the trusted keys, before anything is requested.
-    pub(super) fn load(
+    /// Loads the trusted keys, before anything is requested. `requested` is the time of a request that
+    /// was made earlier, by this machine's clock.
+    pub(in crate::cli) fn load(
         keyring: &Path,
         audience: &str,
         requirement: &Value,
+        requested: Option<u64>,
     ) -> Result<Self, Failure> {
+        let requested = requested.unwrap_or_else(|| SystemClock.now());
         Ok(Self {
             keys: Keys::of_file(keyring)?,
             audience: audience.to_owned(),
             floor: requirement.to_string(),
-            requested_after: SystemClock.now().saturating_sub(SKEW_SECONDS),
+            requested_after: requested.saturating_sub(SKEW_SECONDS),
         })
     }
 
@@ -57,7 +60,7 @@ impl Pinned {
     /// # Errors
     ///
     /// As `approval.verify` in `wit/`.
-    pub(super) fn verify(
+    pub(in crate::cli) fn verify(
         &self,
         transport: &Transport,
         id: &str,
@@ -85,7 +88,7 @@ impl Pinned {
 }
 
 /// Notes what the server says of an approval.
-pub(super) fn note_unverified(approval: &Approval) {
+pub(in crate::cli) fn note_unverified(approval: &Approval) {
     let approvers: Vec<&str> = approval
         .ballots
         .iter()
@@ -97,18 +100,23 @@ pub(super) fn note_unverified(approval: &Approval) {
 }
 
 /// Returns the attempt, JSON, with the texts that were requested.
-pub(super) fn attempt(agent: &str, action: &str, context: &str, plan: &str) -> Value {
+pub(in crate::cli) fn attempt(
+    agent: &str,
+    action: &str,
+    context: &str,
+    plan: Option<&str>,
+) -> Value {
     json!({ "agent": agent, "action": action, "context": context, "plan": plan })
 }
 
 /// A keyring of trusted approvers.
 #[derive(clap::Args, Clone, Debug)]
-pub(super) struct TrustOptions {
+pub(in crate::cli) struct TrustOptions {
     /// Verify the approval with the approvers' keys in this keyring before the claim; without it the
     /// server's word counts. --threshold and --group are then the minimum, whatever the server shows
-    #[arg(long, value_name = "KEYRING", requires = "audience", conflicts_with = "guardrails")]
-    pub(super) trust: Option<PathBuf>,
+    #[arg(long, value_name = "KEYRING", requires = "audience")]
+    pub(in crate::cli) trust: Option<PathBuf>,
     /// The deployment that the approval must be of
     #[arg(long, value_name = "NAME", requires = "trust")]
-    pub(super) audience: Option<String>,
+    pub(in crate::cli) audience: Option<String>,
 }
