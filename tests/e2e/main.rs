@@ -37,6 +37,7 @@ mod fail_closed;
 mod flood;
 mod full_disk;
 mod guardrails;
+mod hook;
 mod hostile_modules;
 mod hot_swap;
 mod idempotency;

@@ -19,6 +19,7 @@ mod exit;
 mod explain;
 mod hash;
 mod home;
+mod hook;
 mod init;
 mod key;
 mod list;
@@ -82,7 +83,7 @@ struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 success (verify, wait: valid, approved), 1 failure, 2 usage error, \
-3 refused, 4 still pending (evaluate: 0 allowed, 3 denied, 4 requires approval); run exits with the code of its command, or 125 if run itself fails.\n\n\
+3 refused, 4 still pending (evaluate: 0 allowed, 3 denied, 4 requires approval); run exits with the code of its command, or 125 if run itself fails; hook claude, codex and copilot exit with 0, or 2, which blocks the tool.\n\n\
 Environment: SIGNOFF_STORE, SIGNOFF_SERVER, SIGNOFF_TOKEN, SIGNOFF_TOKEN_FILE, SIGNOFF_CA, SIGNOFF_APPROVER, SIGNOFF_KEYRING, \
 SIGNOFF_CONFIG mirror flags, and so do those of `signoff serve --help`; an empty variable counts as unset; SIGNOFF_HMAC_SECRET or HMAC_SECRET holds the secret, and the same name with _PREVIOUS the \
 one before, which verifies only; SIGNOFF_CACHE_DIR holds precompiled code; NO_COLOR turns colours off.";
@@ -148,6 +149,9 @@ enum Command {
     Logout,
     /// Request an approval, wait for it, claim it, run a command, and report the outcome
     Run(run::RunArgs),
+    /// Gate the tools of coding agents: Claude Code, Codex, GitHub Copilot
+    #[command(subcommand)]
+    Hook(hook::HookCommand),
     /// Evaluate the policy for an action
     Evaluate(evaluate::EvaluateArgs),
     /// Request an approval
@@ -242,6 +246,9 @@ pub fn main() -> Exit {
             return if e.use_stderr() { Exit::Usage } else { Exit::Done };
         }
     };
+    if hook::is_gate(&matches) {
+        return hook::shielded(|| Cli::from_arg_matches(&matches)?.run(&matches));
+    }
     let own_failure = match matches.subcommand_name() {
         Some("run") => Exit::Run(125),
         _ => Exit::Failed,
@@ -285,7 +292,7 @@ impl Cli {
             global.take_token(matches)?;
         }
         if self.command.calls_the_home_server() {
-            global.at_home(matches, &mut target)?;
+            global.at_home(matches, &mut target, self.command.needs_a_named_store())?;
         }
         let open = || Transport::new(&target, &global);
         match self.command {
@@ -305,6 +312,7 @@ impl Cli {
                 ))
             }
             Command::Run(args) => run::run(&args, &open()?),
+            Command::Hook(command) => hook::run(command, global, target, matches),
             Command::Evaluate(args) => evaluate::run(&args, &open()?),
             Command::Request(args) => request::run(&args, &open()?),
             Command::Show(args) => show::run(&args, &open()?),
@@ -386,6 +394,12 @@ impl Command {
 }
 
 impl Command {
+    /// Returns whether a store file counts only if it is named: a coding agent could create the default
+    /// one in its folder, with keys and a policy of its own.
+    fn needs_a_named_store(&self) -> bool {
+        matches!(self, Self::Hook(command) if command.calls_a_server())
+    }
+
     /// Returns whether the command uses the store file or the keyring of this machine, unless a server
     /// is given.
     fn uses_files(&self) -> bool {
@@ -440,16 +454,30 @@ impl Global {
 
     /// Takes the server of the home file as the target if none is given and this folder has no store.
     /// The token and authorities of the file are used for its own server only.
-    fn at_home(&mut self, matches: &ArgMatches, target: &mut Target) -> Result<(), Failure> {
+    /// `named_only` leaves a store in this folder aside unless it is named.
+    fn at_home(
+        &mut self,
+        matches: &ArgMatches,
+        target: &mut Target,
+        named_only: bool,
+    ) -> Result<(), Failure> {
         let has_store = || {
             let named = is_given(matches, "store") || self.store_in_settings;
-            named || self.store.try_exists().unwrap_or(true)
+            named || (!named_only && self.store.try_exists().unwrap_or(true))
         };
-        if matches!(target, Target::Store(_)) && has_store() {
+        let is_store = matches!(target, Target::Store(_));
+        if is_store && has_store() {
             return Ok(());
         }
-        let Some(home) = home::Home::load()? else { return Ok(()) };
-        let Some(server) = home.server else { return Ok(()) };
+        let home = home::Home::load()?.unwrap_or_default();
+        let Some(server) = home.server else {
+            if is_store && named_only {
+                return Err(Failure::usage(
+                    "no server is set: run `signoff login URL`, or give --server or --store",
+                ));
+            }
+            return Ok(());
+        };
         match &*target {
             Target::Server(url) if *url != server => return Ok(()),
             Target::Server(_) => {}

@@ -1,0 +1,554 @@
+//! Command lines of a shell, taken apart for an approver. What is not certain is not guessed: a line
+//! with anything that the shell computes is refused with the reason.
+
+/// Longest line that is taken apart.
+const LINE_BYTES_MAX: usize = 64 << 10;
+/// Most commands of a line.
+const COMMANDS_MAX: usize = 200;
+
+/// Words that begin a construct, not a command.
+const RESERVED: [&str; 23] = [
+    "!", "[[", "]]", "{", "}", "case", "coproc", "do", "done", "elif", "else", "esac", "fi", "for",
+    "function", "if", "in", "repeat", "select", "then", "time", "until", "while",
+];
+
+/// Commands after which the names of others may mean something else, or that run what they are given.
+const CHANGES_NAMES: [&str; 19] = [
+    ".", "alias", "autoload", "builtin", "command", "emulate", "enable", "eval", "exec", "hash",
+    "noglob", "read", "set", "setopt", "shopt", "source", "trap", "unalias", "unset",
+];
+
+/// Commands of the shell itself.
+const BUILTINS: [&str; 28] = [
+    ":", "[", "bg", "break", "cd", "continue", "declare", "dirs", "echo", "exit", "export",
+    "false", "fg", "jobs", "kill", "local", "popd", "printf", "pushd", "pwd", "readonly", "return",
+    "shift", "test", "true", "type", "umask", "wait",
+];
+
+/// Commands after which relative paths mean something else.
+const MOVES: [&str; 3] = ["cd", "popd", "pushd"];
+
+/// One command of a line.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Simple {
+    /// Its words, without quotes; the first is the program.
+    pub(super) words: Vec<String>,
+    /// Variables that are set for it alone.
+    pub(super) assignments: Vec<String>,
+    /// Its redirections: an operator and a file or descriptor.
+    pub(super) redirections: Vec<(String, String)>,
+    /// What stands between it and the command before.
+    pub(super) after: Option<&'static str>,
+    /// How many subshells it is in.
+    pub(super) depth: usize,
+    /// Whether the shell replaces a word by the names of files.
+    pub(super) patterns: bool,
+    /// Whether an earlier command changes the folder.
+    pub(super) moved: bool,
+}
+
+impl Simple {
+    /// Returns whether it is a command of the shell itself.
+    pub(super) fn is_builtin(&self) -> bool {
+        self.words.first().is_some_and(|word| BUILTINS.contains(&word.as_str()))
+    }
+}
+
+/// A word, as it is written.
+#[derive(Default)]
+struct Word {
+    text: String,
+    /// Where the first part begins that is in quotes or behind a backslash.
+    quoted: Option<usize>,
+    pattern: bool,
+}
+
+enum Token {
+    Word(Word),
+    Operator(&'static str),
+    Redirection(String),
+}
+
+/// Takes a line apart.
+///
+/// # Errors
+///
+/// Why the line is not certain, or not one of a shell.
+pub(super) fn parse(line: &str) -> Result<Vec<Simple>, &'static str> {
+    if line.len() > LINE_BYTES_MAX {
+        return Err("the line is too long");
+    }
+    Parser::default().parse(tokens(line)?)
+}
+
+#[derive(Default)]
+struct Parser {
+    done: Vec<Simple>,
+    current: Simple,
+    /// The operator before the current command.
+    after: Option<&'static str>,
+    depth: usize,
+    /// Whether a subshell has just begun.
+    opened: bool,
+    /// Whether a subshell has just ended.
+    closed: bool,
+    /// A redirection without its target.
+    open: Option<String>,
+    moved: bool,
+}
+
+impl Parser {
+    fn parse(mut self, tokens: Vec<Token>) -> Result<Vec<Simple>, &'static str> {
+        for token in tokens {
+            match token {
+                Token::Word(word) => self.word(word)?,
+                _ if self.open.is_some() => return Err("a redirection has no target"),
+                Token::Redirection(_) if self.closed => {
+                    return Err("the output of a group is redirected");
+                }
+                Token::Redirection(operator) => self.open = Some(operator),
+                Token::Operator(operator) => self.operator(operator)?,
+            }
+        }
+        if self.open.is_some() {
+            return Err("a redirection has no target");
+        }
+        if self.depth > 0 {
+            return Err("a parenthesis is not closed");
+        }
+        let is_continued = matches!(self.after, Some("&&" | "||" | "|" | "|&"));
+        if !self.ended()? && !self.closed && is_continued {
+            return Err("the line ends in an operator");
+        }
+        if self.done.is_empty() {
+            return Err("the line has no command");
+        }
+        Ok(self.done)
+    }
+
+    fn word(&mut self, word: Word) -> Result<(), &'static str> {
+        if let Some(operator) = self.open.take() {
+            if word.pattern || word.text == "!" {
+                return Err("the target of a redirection is a pattern");
+            }
+            self.current.redirections.push((operator, word.text));
+            return Ok(());
+        }
+        if self.closed {
+            return Err("words follow a parenthesis");
+        }
+        let names_path = |text: &str| text == "PATH" || text == "path" || sets(text, "PATH");
+        if names_path(&word.text) {
+            return Err("the line names PATH");
+        }
+        if self.current.words.is_empty() {
+            if let Some(name) = assigned(&word) {
+                if changes_programs(name) {
+                    return Err("a variable changes how programs are found or loaded");
+                }
+                self.current.patterns |= word.pattern;
+                self.current.assignments.push(word.text);
+                return Ok(());
+            }
+            if word.pattern {
+                return Err("the program is a pattern");
+            }
+            if word.quoted.is_none() && RESERVED.contains(&word.text.as_str()) {
+                return Err("the line has a construct of the shell's language");
+            }
+            if CHANGES_NAMES.contains(&word.text.as_str()) {
+                return Err("a command runs its arguments or changes what names mean");
+            }
+        }
+        self.current.patterns |= word.pattern;
+        self.current.words.push(word.text);
+        Ok(())
+    }
+
+    fn operator(&mut self, operator: &'static str) -> Result<(), &'static str> {
+        match operator {
+            "(" => {
+                if self.closed || !self.current.is_empty() {
+                    return Err("a parenthesis follows a word");
+                }
+                self.depth += 1;
+                self.opened = true;
+            }
+            ")" => {
+                let is_complete = !matches!(self.after, Some("&&" | "||" | "|" | "|&"));
+                if !self.ended()? && (self.opened || !self.closed && !is_complete) {
+                    return Err("a group ends in an operator");
+                }
+                self.depth = self.depth.checked_sub(1).ok_or("a parenthesis is not opened")?;
+                self.closed = true;
+            }
+            _ => {
+                let is_empty = !self.ended()? && !self.closed;
+                if is_empty && operator == "\n" {
+                    return Ok(());
+                }
+                if is_empty {
+                    return Err("a command is empty");
+                }
+                self.after = Some(operator);
+                self.closed = false;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the current command. Returns whether there is one.
+    fn ended(&mut self) -> Result<bool, &'static str> {
+        if self.current.is_empty() {
+            return Ok(false);
+        }
+        let mut ended = std::mem::take(&mut self.current);
+        let Some(program) = ended.words.first() else {
+            return Err("a variable is set, or a file is opened, without a command");
+        };
+        let moves = MOVES.contains(&program.as_str());
+        self.opened = false;
+        ended.after = self.after;
+        ended.depth = self.depth;
+        ended.moved = self.moved;
+        self.moved |= moves;
+        self.done.push(ended);
+        if self.done.len() > COMMANDS_MAX {
+            return Err("the line has too many commands");
+        }
+        Ok(true)
+    }
+}
+
+impl Simple {
+    fn is_empty(&self) -> bool {
+        self.words.is_empty() && self.assignments.is_empty() && self.redirections.is_empty()
+    }
+}
+
+/// Returns the name that a word sets.
+fn assigned(word: &Word) -> Option<&str> {
+    let (name, _) = word.text.split_once('=')?;
+    if word.quoted.is_some_and(|from| from <= name.len()) {
+        return None;
+    }
+    let name = name.strip_suffix('+').unwrap_or(name);
+    let is_name = !name.starts_with(|c: char| c.is_ascii_digit())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    (is_name && !name.is_empty()).then_some(name)
+}
+
+fn sets(text: &str, name: &str) -> bool {
+    let rest = text.strip_prefix(name);
+    rest.is_some_and(|rest| rest.starts_with('=') || rest.starts_with("+="))
+}
+
+fn changes_programs(name: &str) -> bool {
+    ["PATH", "IFS", "ENV", "BASH_ENV", "ZDOTDIR", "SHELLOPTS", "BASHOPTS", "CDPATH"].contains(&name)
+        || name.starts_with("LD_")
+        || name.starts_with("DYLD_")
+        || name.starts_with("BASH_FUNC_")
+}
+
+/// Returns the tokens of a line.
+fn tokens(line: &str) -> Result<Vec<Token>, &'static str> {
+    let mut tokens = Tokens { rest: line, tokens: Vec::new(), word: None };
+    while let Some(char) = tokens.next() {
+        tokens.take(char)?;
+    }
+    tokens.end_word();
+    Ok(tokens.tokens)
+}
+
+struct Tokens<'a> {
+    rest: &'a str,
+    tokens: Vec<Token>,
+    word: Option<Word>,
+}
+
+impl Tokens<'_> {
+    fn next(&mut self) -> Option<char> {
+        let char = self.rest.chars().next()?;
+        self.rest = self.rest.get(char.len_utf8()..)?;
+        Some(char)
+    }
+
+    /// Consumes a text if it comes next.
+    fn follows(&mut self, text: &str) -> bool {
+        let rest = self.rest.strip_prefix(text);
+        self.rest = rest.unwrap_or(self.rest);
+        rest.is_some()
+    }
+
+    fn end_word(&mut self) {
+        if let Some(word) = self.word.take() {
+            self.tokens.push(Token::Word(word));
+        }
+    }
+
+    fn push(&mut self, char: char) {
+        self.word.get_or_insert_default().text.push(char);
+    }
+
+    fn quote(&mut self) -> &mut Word {
+        let word = self.word.get_or_insert_default();
+        word.quoted = word.quoted.or(Some(word.text.len()));
+        word
+    }
+
+    fn operator(&mut self, operator: &'static str) {
+        self.end_word();
+        self.tokens.push(Token::Operator(operator));
+    }
+
+    fn take(&mut self, char: char) -> Result<(), &'static str> {
+        match char {
+            ' ' | '\t' => self.end_word(),
+            '\n' => self.operator("\n"),
+            '\\' => match self.next() {
+                Some('\n') => {}
+                Some(next) => self.quote().text.push(next),
+                None => return Err("the line ends in a backslash"),
+            },
+            '\'' => self.single_quotes()?,
+            '"' => self.double_quotes()?,
+            '$' | '`' => return Err("the line has a substitution"),
+            ';' if self.follows(";") || self.follows("&") || self.follows("|") => {
+                return Err("the line has a construct of the shell's language");
+            }
+            ';' => self.operator(";"),
+            '&' if self.follows("&") => self.operator("&&"),
+            '&' if self.follows(">>") => self.redirection("&>>"),
+            '&' if self.follows(">") => self.redirection("&>"),
+            '&' if self.rest.starts_with(['!', '|']) => {
+                return Err("the line has a construct of the shell's language");
+            }
+            '&' => self.operator("&"),
+            '|' if self.follows("|") => self.operator("||"),
+            '|' if self.follows("&") => self.operator("|&"),
+            '|' => self.operator("|"),
+            '(' if self.word.is_some() || self.follows("(") => {
+                return Err("the line has a function, a pattern with parentheses or arithmetic");
+            }
+            '(' => self.operator("("),
+            ')' => self.operator(")"),
+            '<' if self.follows("<") => return Err("the line has a here document"),
+            '<' | '>' if self.follows("(") => return Err("the line has a substitution"),
+            '<' => self.redirect('<', &[">", "&"])?,
+            '>' => self.redirect('>', &[">", "&", "|"])?,
+            '#' if self.word.is_none() => return Err("the line has a comment"),
+            '=' if self.word.is_none() => return Err("a word starts with `=`"),
+            '*' | '?' | '[' | '{' | '~' => {
+                let word = self.word.get_or_insert_default();
+                // A brace alone is a construct, `[` alone a command.
+                let ends = self.rest.is_empty() || self.rest.starts_with([' ', '\t', '\n', ';']);
+                word.pattern |= !(word.text.is_empty() && ends && matches!(char, '[' | '{'));
+                word.text.push(char);
+            }
+            _ if char.is_control() || char.is_whitespace() => {
+                return Err("the line has a control character or an unusual blank");
+            }
+            _ => self.push(char),
+        }
+        Ok(())
+    }
+
+    fn single_quotes(&mut self) -> Result<(), &'static str> {
+        self.quote();
+        loop {
+            match self.next() {
+                Some('\'') => return Ok(()),
+                Some('\0') => return Err("the line has a control character or an unusual blank"),
+                Some(char) => self.push(char),
+                None => return Err("a quote is not closed"),
+            }
+        }
+    }
+
+    fn double_quotes(&mut self) -> Result<(), &'static str> {
+        self.quote();
+        loop {
+            match self.next() {
+                Some('"') => return Ok(()),
+                Some('$' | '`') => return Err("the line has a substitution"),
+                Some('\0') => return Err("the line has a control character or an unusual blank"),
+                Some('\\') => match self.next() {
+                    Some('\n') => {}
+                    Some(char @ ('$' | '`' | '"' | '\\')) => self.push(char),
+                    Some(char) => {
+                        self.push('\\');
+                        self.push(char);
+                    }
+                    None => return Err("a quote is not closed"),
+                },
+                Some(char) => self.push(char),
+                None => return Err("a quote is not closed"),
+            }
+        }
+    }
+
+    fn redirect(&mut self, first: char, more: &[&str]) -> Result<(), &'static str> {
+        let mut operator = String::new();
+        match self.word.take() {
+            Some(word)
+                if word.quoted.is_none() && word.text.bytes().all(|b| b.is_ascii_digit()) =>
+            {
+                operator.push_str(&word.text);
+            }
+            Some(word) if word.text.starts_with('{') => {
+                return Err("a redirection sets a variable");
+            }
+            word => self.word = word,
+        }
+        operator.push(first);
+        if let Some(more) = more.iter().find(|more| self.follows(more)) {
+            operator.push_str(more);
+        }
+        self.redirection(&operator);
+        Ok(())
+    }
+
+    fn redirection(&mut self, operator: &str) {
+        self.end_word();
+        self.tokens.push(Token::Redirection(operator.to_owned()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    /// Formats a line as it was taken apart: words in brackets, with what stands between.
+    fn shown(line: &str) -> String {
+        let commands = parse(line).unwrap_or_else(|why| panic!("{line:?}: {why}"));
+        let one = |command: &Simple| {
+            let mut text = command.after.map(|op| format!("{op:?} ")).unwrap_or_default();
+            text += &"(".repeat(command.depth);
+            for assignment in &command.assignments {
+                text += &format!("<{assignment}>");
+            }
+            for word in &command.words {
+                text += &format!("[{word}]");
+            }
+            for (operator, target) in &command.redirections {
+                text += &format!("{operator}{{{target}}}");
+            }
+            text + if command.patterns { "*" } else { "" }
+        };
+        commands.iter().map(one).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn certain_lines_are_taken_apart() {
+        for (line, expected) in [
+            ("ls", "[ls]"),
+            ("  git push --force  ", "[git][push][--force]"),
+            ("a && b; c | d", r#"[a] "&&" [b] ";" [c] "|" [d]"#),
+            ("a || b & c |& d\n\ne;", r#"[a] "||" [b] "&" [c] "|&" [d] "\n" [e]"#),
+            ("(a; b) && c", r#"([a] ";" ([b] "&&" [c]"#),
+            ("((a) | b)", "-"),
+            ("( (a) | b)", r#"(([a] "|" ([b]"#),
+            ("a 'b c' \"d e\" f\\ g ''", "[a][b c][d e][f g][]"),
+            ("rm'' -r\"f\" /", "[rm][-rf][/]"),
+            ("a \"\\$x \\n \\\"\" '\\'", r#"[a][$x \n "][\]"#),
+            ("a \\\n b", "[a][b]"),
+            ("X=1 Y='2 3' make", "<X=1><Y=2 3>[make]"),
+            ("a >b 2>&1 <c >>d &>e", "[a]>{b}2>&{1}<{c}>>{d}&>{e}"),
+            ("a2>b", "[a2]>{b}"),
+            ("ls *.rs ~/x {a,b}", "[ls][*.rs][~/x][{a,b}]*"),
+            ("ls '*.rs'", "[ls][*.rs]"),
+            ("[ -f x ] && y", r#"[[][-f][x][]] "&&" [y]"#),
+            ("'X=1' a", "[X=1][a]"),
+            ("echo a#b a=b", "[echo][a#b][a=b]"),
+        ] {
+            if expected == "-" {
+                assert!(parse(line).is_err(), "{line}");
+            } else {
+                assert_eq!(shown(line), expected, "{line:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_uncertain_is_said_to_be() {
+        for line in [
+            "",
+            " ",
+            "\n",
+            "a $(b)",
+            "a `b`",
+            "a $x",
+            "a \"$x\"",
+            "a <<E\nE",
+            "a <<< b",
+            "a <(b)",
+            "a >(b)",
+            "eval a",
+            "'eval' a",
+            "source a",
+            ". a",
+            "exec a",
+            "if a; then b; fi",
+            "for x in a; do b; done",
+            "{ a; }",
+            "! a",
+            "[[ a ]]",
+            "f() { a; }",
+            "f () { a; }",
+            "((1))",
+            "PATH=. a",
+            "a; export PATH=.",
+            "LD_PRELOAD=x a",
+            "x=1",
+            "x=1; a",
+            "> a",
+            "'a",
+            "\"a",
+            "a \\",
+            "a &&",
+            "a && && b",
+            "; a",
+            "a;; b",
+            "(a",
+            "a)",
+            "()",
+            "a (b)",
+            "(a) b",
+            "(a) > b",
+            "*/a",
+            "{rm,-rf,/}",
+            "~/a",
+            "a > *",
+            "a # b",
+            "#a",
+            "=a",
+            "a\u{a0}b",
+            "a\rb",
+            "a\0",
+            "alias a=b",
+            "command a",
+            "a >",
+            "a > > b",
+            "a; ()",
+            "a >! b",
+            "{x}>a",
+            "a &! b",
+            "time a",
+            "a\u{2028}b",
+        ] {
+            assert!(parse(line).is_err(), "{line:?} is {:?}", parse(line));
+        }
+        assert!(parse(&"a;".repeat(COMMANDS_MAX + 1)).is_err());
+        assert!(parse(&"a".repeat(LINE_BYTES_MAX + 1)).is_err());
+    }
+
+    #[test]
+    fn a_change_of_the_folder_marks_what_follows() {
+        let commands = parse("./a && cd b && ./c").unwrap();
+        let moved: Vec<bool> = commands.iter().map(|command| command.moved).collect();
+        assert_eq!(moved, [false, false, true]);
+        assert!(commands.get(1).unwrap().is_builtin());
+    }
+}

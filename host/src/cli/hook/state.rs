@@ -1,0 +1,128 @@
+//! What the gate remembers between the events of one use of a tool: a private folder, one file a use.
+//! It only finds approvals again: whether one may be executed, the server and the verifier decide.
+
+use std::env;
+use std::ffi::OsStr;
+use std::io::{self, Read};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use serde::{Deserialize, Serialize};
+
+use crate::clock::{Clock, SystemClock};
+use crate::folder::Folder;
+
+/// A file holds five short members.
+const FILE_BYTES_MAX: u64 = 16 << 10;
+/// A session of a coding agent can be resumed for 30 days.
+const AGE_MAX: Duration = Duration::from_secs(31 * 86_400);
+const SUFFIX: &str = ".json";
+
+/// One use of a tool that needs an approval.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(super) struct Use {
+    /// A random number of this request.
+    pub(super) nonce: String,
+    /// When it was first seen, in seconds.
+    pub(super) seen: u64,
+    /// The context's digest at the request.
+    pub(super) context: Option<String>,
+    /// The approval's id.
+    pub(super) approval: Option<String>,
+    /// The execution's id.
+    pub(super) execution: Option<String>,
+    /// The reported outcome.
+    pub(super) outcome: Option<String>,
+}
+
+/// The folder.
+pub(super) struct States {
+    folder: Folder,
+}
+
+impl States {
+    /// Opens the folder `signoff/hook` in `$XDG_STATE_HOME`, default `~/.local/state`, or creates it with
+    /// mode 0700.
+    pub(super) fn open() -> Result<Self> {
+        let of = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let state = of("XDG_STATE_HOME").or_else(|| Some(of("HOME")?.join(".local/state")));
+        let state = state.context("there is no home folder: set HOME or XDG_STATE_HOME")?;
+        let path = state.join("signoff").join("hook");
+        let folder = Folder::open_private(&path).with_context(|| {
+            format!("`{}` must be a folder of this user with mode 0700", path.display())
+        })?;
+        Ok(Self { folder })
+    }
+
+    /// Returns what is known of a use.
+    pub(super) fn load(&self, key: &str) -> Result<Option<Use>> {
+        let file = match self.folder.read(OsStr::new(&name(key))) {
+            Ok((file, _)) => file,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(e).context("the state of this tool use cannot be read"),
+        };
+        let mut text = String::new();
+        file.take(FILE_BYTES_MAX).read_to_string(&mut text)?;
+        serde_json::from_str(&text).map(Some).map_err(|_| {
+            anyhow!("the state of this tool use is malformed; remove signoff/hook/{}", name(key))
+        })
+    }
+
+    /// Returns what is known of a use; makes it known if it is new. Of two processes that do so at once,
+    /// both get what the first wrote.
+    pub(super) fn begin(&self, key: &str) -> Result<Use> {
+        if let Some(known) = self.load(key)? {
+            return Ok(known);
+        }
+        self.remove_old()?;
+        let new = Use {
+            nonce: hex::encode(rand::random::<[u8; 16]>()),
+            seen: SystemClock.now(),
+            context: None,
+            approval: None,
+            execution: None,
+            outcome: None,
+        };
+        let text = serde_json::to_vec(&new)?;
+        match self.folder.create(OsStr::new(&name(key)), &text) {
+            Ok(()) => Ok(new),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                self.load(key)?.context("the state of this tool use was removed meanwhile")
+            }
+            Err(e) => Err(e).context("the state of this tool use cannot be written"),
+        }
+    }
+
+    /// Writes what is known of a use.
+    pub(super) fn save(&self, key: &str, known: &Use) -> Result<()> {
+        let text = serde_json::to_vec(known)?;
+        self.folder
+            .replace(OsStr::new(&name(key)), &text)
+            .context("the state of this tool use cannot be written")
+    }
+
+    /// Forgets a use.
+    pub(super) fn forget(&self, key: &str) -> Result<()> {
+        self.folder
+            .remove(OsStr::new(&name(key)))
+            .context("the state of this tool use cannot be removed")
+    }
+
+    /// Removes the files of sessions that can no longer be resumed, and drafts of killed processes.
+    fn remove_old(&self) -> Result<()> {
+        let is_ours = |name: &OsStr| {
+            name.to_str().is_some_and(|name| name.ends_with(SUFFIX) || name.ends_with(".tmp"))
+        };
+        for (name, written) in self.folder.files(is_ours)? {
+            if written.elapsed().is_ok_and(|age| age > AGE_MAX) {
+                self.folder.remove(&name)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn name(key: &str) -> String {
+    format!("{key}{SUFFIX}")
+}
