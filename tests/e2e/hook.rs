@@ -10,8 +10,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::support::{
-    APPROVER, Home, LITTLE_FUEL, Ran, Server, activated, ballot, home_and_server, home_with_signer,
-    loops_for, pushed, sign_with, text, until,
+    APPROVER, Home, LITTLE_FUEL, Office, Ran, Server, activated, ballot, home_and_server,
+    home_with_signer, loops_for, pushed, sign_with, text, until,
 };
 
 const RULES: &str = r#"
@@ -469,6 +469,39 @@ fn with_trust_the_servers_word_is_not_enough() {
     approve(&server);
     blocked(&end(child));
     nothing_claimed(&server);
+}
+
+/// Returns what a gate with a token answers.
+fn with_token(office: &Office, token: &str, options: &[&str], event: &Value) -> Ran {
+    let mut all = vec!["--server", &office.server.url, "hook", "claude"];
+    all.extend(options);
+    let mut signoff = office.home.signoff(&all);
+    signoff.env("SIGNOFF_TOKEN", token);
+    signoff.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = signoff.spawn().unwrap();
+    let _ = child.stdin.take().unwrap().write_all(event.to_string().as_bytes());
+    end(child)
+}
+
+#[test]
+fn a_signature_of_a_pinned_key_is_enough() {
+    let office = Office::new();
+    let ann = office.person("ann@company.com", &[]);
+    let agent = office.token("agent@company.com", &["requester", "executor"]);
+    let pinned = Home::new();
+    let entry = ann.entry.to_string();
+    pinned.run(&["key", "import", &entry, "--approver", "ann@company.com", "--yes"]).ok();
+    let trust = pinned.path("signoff.keys.json").display().to_string();
+    let options = ["--on-pending", "defer", "--trust", &trust, "--audience", "default"];
+    let event = bash(&office.home, "t1");
+    assert_eq!(answer(&with_token(&office, agent.token(), &options, &event)).0, "defer");
+    let items = office.admin.get("/api/v1/approvals").ok()["items"].clone();
+    let approval = ann.client.show(&items[0]);
+    assert_eq!(ann.approves(&approval), "approved");
+    let allowed = with_token(&office, agent.token(), &options, &event);
+    assert_eq!(answer(&allowed).0, "allow");
+    assert!(allowed.err.contains("verified with the keys given"), "{allowed:?}");
+    assert_eq!(ann.client.show(&approval)["execution"]["outcome"], "claimed");
 }
 
 #[test]
