@@ -505,6 +505,57 @@ fn a_signature_of_a_pinned_key_is_enough() {
 }
 
 #[test]
+fn a_clock_that_differs_from_the_servers_blocks() {
+    let office = Office::new();
+    let ann = office.person("ann@company.com", &[]);
+    let agent = office.token("agent@company.com", &["requester", "executor"]);
+    let pinned = Home::new();
+    pinned
+        .run(&["key", "import", &ann.entry.to_string(), "--approver", "ann@company.com", "--yes"])
+        .ok();
+    let trust = pinned.path("signoff.keys.json").display().to_string();
+    let options = ["--on-pending", "defer", "--trust", &trust, "--audience", "default"];
+    let event = bash(&office.home, "t1");
+    assert_eq!(answer(&with_token(&office, agent.token(), &options, &event)).0, "defer");
+    let folder = office.home.path(".local/state/signoff/hook");
+    let state = fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
+    let known: Value = serde_json::from_str(&fs::read_to_string(&state).unwrap()).unwrap();
+    let items = office.admin.get("/api/v1/approvals").ok()["items"].clone();
+    let approval = ann.client.show(&items[0]);
+    assert_eq!(ann.approves(&approval), "approved");
+    // The machine's clock was an hour ahead at the request, so the approval could be an old one.
+    let mut ahead = known.clone();
+    ahead["seen"] = json!(known["seen"].as_u64().unwrap() + 3600);
+    fs::write(&state, ahead.to_string()).unwrap();
+    let refused = with_token(&office, agent.token(), &options, &event);
+    assert!(blocked(&refused).contains("requested"), "{refused:?}");
+    assert!(ann.client.show(&approval)["execution"].is_null());
+}
+
+#[test]
+fn a_full_disk_blocks() {
+    let (home, server) = home_and_server();
+    let run = |script: &str| {
+        let mut shell = home.program("bash");
+        let script = format!("{script}; exec \"$0\" \"$@\"");
+        shell.args(["-c", &script, env!("CARGO_BIN_EXE_signoff"), "--server", &server.url]);
+        shell.args(["hook", "claude", "--timeout", "20s"]);
+        shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = shell.spawn().unwrap();
+        let _ = child.stdin.take().unwrap().write_all(bash(&home, "t1").to_string().as_bytes());
+        end(child)
+    };
+    // No file can grow, not even one in memory.
+    blocked(&run("trap '' XFSZ; ulimit -f 0"));
+    // The state alone cannot be written.
+    home.file("file", "");
+    let state = home.path("file/state").display().to_string();
+    let ran = run(&format!("export XDG_STATE_HOME={state}"));
+    assert!(blocked(&ran).contains(&state), "{ran:?}");
+    assert!(approvals(&server).is_empty());
+}
+
+#[test]
 fn codex_is_told_of_denials_only() {
     let (home, server) = home_with_signer();
     activated(&home, &server, "tools", 1, RULES);

@@ -239,7 +239,7 @@ impl Deciding {
                 let attempt = trust::attempt(agent, action, &pending.context, None);
                 pinned
                     .verify(transport, &approval.id, &attempt)
-                    .inspect_err(|_| withdraw(transport, &approval.id))?;
+                    .inspect_err(|_| give_up(transport, &approval))?;
             }
             None => trust::note_unverified(&approval),
         }
@@ -365,7 +365,7 @@ impl Deciding {
         };
         let answer = claim
             .send_once(transport, id, &pending.idempotency_key())
-            .inspect_err(|_| withdraw(transport, id))?;
+            .inspect_err(|_| give_up(transport, approval))?;
         let answer = transport.approval_of(id, &answer)?;
         let execution = answer.execution.context("the response to the claim has no execution")?.id;
         let claimed = Claimed { transport: Arc::clone(transport), id: id.clone(), execution };
@@ -432,6 +432,13 @@ impl Deciding {
             states.save(&key, &known)?;
         }
         Ok(Verdict::Pass.into())
+    }
+}
+
+/// Withdraws an approval that is not used, so that nobody else uses it.
+fn give_up(transport: &Transport, approval: &Approval) {
+    if approval.status != "executed" {
+        withdraw(transport, &approval.id);
     }
 }
 

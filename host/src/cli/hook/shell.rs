@@ -131,6 +131,11 @@ impl Parser {
             if word.pattern || word.text == "!" {
                 return Err("the target of a redirection is a pattern");
             }
+            // A shell takes `>&-` alone, and the rest for a word of the command.
+            let closes = operator.ends_with('&') && word.text.starts_with('-');
+            if closes && (word.quoted.is_some() || word.text != "-") {
+                return Err("a word follows a closed descriptor");
+            }
             self.current.redirections.push((operator, word.text));
             return Ok(());
         }
@@ -457,6 +462,7 @@ mod tests {
             ("X=1 Y='2 3' make", "<X=1><Y=2 3>[make]"),
             ("a >b 2>&1 <c >>d &>e", "[a]>{b}2>&{1}<{c}>>{d}&>{e}"),
             ("a2>b", "[a2]>{b}"),
+            ("a 2>&- <&-; b", r#"[a]2>&{-}<&{-} ";" [b]"#),
             ("ls *.rs ~/x {a,b}", "[ls][*.rs][~/x][{a,b}]*"),
             ("ls '*.rs'", "[ls][*.rs]"),
             ("[ -f x ] && y", r#"[[][-f][x][]] "&&" [y]"#),
@@ -531,6 +537,9 @@ mod tests {
             "command a",
             "a >",
             "a > > b",
+            "a >&-b",
+            "a >& -b",
+            "a <&-''",
             "a; ()",
             "a >! b",
             "{x}>a",
@@ -550,5 +559,92 @@ mod tests {
         let moved: Vec<bool> = commands.iter().map(|command| command.moved).collect();
         assert_eq!(moved, [false, false, true]);
         assert!(commands.get(1).unwrap().is_builtin());
+    }
+
+    /// Pieces of which lines are made, with those that a shell treats specially.
+    const PIECES: [&str; 44] = [
+        "p", "q", "r", "p", "q", "r", " ", " ", " ", " ", " ", "\n", ";", "&&", "||", "|", "&",
+        "|&", "(", ")", "'", "\"", "\\", "a", "b", "=", "X=1 ", ">", "<", "2>", ">>", "&>", "#",
+        "{", "}", "~", "$", "`", "!", "\t", "-x", "''", "[", "*",
+    ];
+
+    /// What one command of a line would get: its words.
+    type Started = Vec<String>;
+
+    /// Runs a line in a real shell whose only programs `p`, `q` and `r` record what they get.
+    fn started_by_bash(line: &str, programs: &std::path::Path) -> Vec<Started> {
+        let folder = tempfile::tempdir().unwrap();
+        for file in ["a", "b"] {
+            std::fs::write(folder.path().join(file), "").unwrap();
+        }
+        let log = programs.join("log");
+        std::fs::write(&log, "").unwrap();
+        let mut bash = std::process::Command::new("/bin/bash");
+        bash.args(["--norc", "--noprofile", "-c", &format!("{line}\nwait")]).env_clear();
+        bash.env("PATH", programs.join("bin")).env("LOG", &log).current_dir(folder.path());
+        bash.stdin(std::process::Stdio::null()).output().unwrap();
+        let log = std::fs::read_to_string(&log).unwrap();
+        let records = log.split_terminator("\u{1}");
+        let mut all: Vec<Started> = records
+            .map(|record| record.split_terminator("\u{2}").map(str::to_owned).collect())
+            .collect();
+        all.sort();
+        all
+    }
+
+    /// Programs that a shell finds by PATH, and that record their words.
+    fn programs() -> tempfile::TempDir {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("bin")).unwrap();
+        // One write, because commands of a pipeline run at once.
+        let script = "#!/bin/bash\nr=${0##*/}$'\\x02'\nfor a in \"$@\"; do r+=$a$'\\x02'; done\n\
+            builtin printf '%s' \"$r\"$'\\x01' >>\"$LOG\"\n";
+        for name in ["p", "q", "r"] {
+            let path = folder.path().join("bin").join(name);
+            std::fs::write(&path, script).unwrap();
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        folder
+    }
+
+    #[test]
+    fn a_real_shell_runs_what_is_shown_and_nothing_else() {
+        let programs = programs();
+        let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut random = |below: usize| {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            usize::try_from(seed % below as u64).unwrap()
+        };
+        let mut compared = 0;
+        while compared < 400 {
+            let line: String = (0..2 + random(12)).map(|_| PIECES[random(PIECES.len())]).collect();
+            let Ok(commands) = parse(&line) else { continue };
+            if commands.iter().any(|command| command.patterns) {
+                continue;
+            }
+            let mut shown: Vec<Started> =
+                commands.iter().map(|command| command.words.clone()).collect();
+            shown.sort();
+            let started = started_by_bash(&line, programs.path());
+            for one in &started {
+                assert!(shown.contains(one), "{line:?} runs {one:?}, shown are {shown:?}");
+            }
+            // Nothing decides in these whether a command runs.
+            let all_run = commands.iter().all(|command| {
+                !matches!(command.after, Some("||"))
+                    && command.redirections.is_empty()
+                    && command
+                        .words
+                        .first()
+                        .is_some_and(|word| ["p", "q", "r"].contains(&word.as_str()))
+            });
+            if all_run {
+                assert_eq!(started, shown, "{line:?}");
+            }
+            compared += usize::from(!started.is_empty());
+        }
     }
 }
