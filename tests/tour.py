@@ -71,7 +71,32 @@ POLICY = [
     "module_rolled_back",
 ]
 
-PAGES = {"docs/tour.md": (8, TOUR), "docs/production.md": (10, PRODUCTION), "docs/policies.md": (7, POLICY)}
+CLAUDE_CODE = [
+    '"status":"ready"',
+    "the gate is installed",
+    "allow by rule `reading`",
+    '"permissionDecision":"deny"',
+    "make deploy",
+    '"permissionDecision":"allow"',
+    "approved by ann@company.com",
+    '"outcome":"succeeded"',
+    "already-executed",
+    "blocked: exit code 2",
+    "the gate is removed",
+]
+
+CODEX = ['"permissionDecision":"deny"', "waits for an approver", "approved", "exit code 0", "executed", "succeeded"]
+
+COPILOT = ['"permissionDecision":"deny"', "approved", '"permissionDecision":"allow"', "executed", "succeeded"]
+
+PAGES = {
+    "docs/tour.md": (8, TOUR),
+    "docs/production.md": (10, PRODUCTION),
+    "docs/policies.md": (7, POLICY),
+    "docs/gates/claude-code.md": (4, CLAUDE_CODE),
+    "docs/gates/codex.md": (1, CODEX),
+    "docs/gates/copilot.md": (1, COPILOT),
+}
 
 
 def main():
