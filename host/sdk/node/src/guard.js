@@ -1,29 +1,24 @@
 /** The guard: request, wait, verify, claim, run, report. */
 
+import { checkOf, untrusted } from "./check.js";
 import { ClaimedIds } from "./claimed.js";
 import {
   Conflict,
   Denied,
   errorOf,
-  Forbidden,
   Invalid,
   NotApproved,
-  NotFound,
-  printable,
   Rejection,
   SignoffError,
   TimedOut,
   Unavailable,
-  Unverified,
 } from "./errors.js";
 import { parse, rawJson } from "./json.js";
-import { pinnedKeys, restricted } from "./keys.js";
+import { pinnedKeys } from "./keys.js";
 import { ACTION, any, flag, floorOf, object, optionsOf, REQUEST, seconds, signal as signalKind, text, texts, whole } from "./options.js";
 import { atLeast } from "./requirement.js";
 import { textOf } from "./verifier.js";
 
-/** How far the server's clock may be behind, in seconds. */
-const CLOCK_SKEW_SECONDS = 60;
 /** How long withdrawing a request is tried, after something else failed. */
 const WITHDRAW_SECONDS = 5;
 
@@ -47,6 +42,9 @@ export const GUARD = {
 const claimed = new ClaimedIds();
 
 /** @typedef {import("./answers.js").Approval} Approval */
+/** @typedef {import("./check.js").Approver} Approver */
+/** @typedef {import("./check.js").Check} Check */
+/** @typedef {import("./check.js").Checked} Checked */
 /** @typedef {import("./client.js").Client} Client */
 /** @typedef {import("./verifier.js").Verifier} Verifier */
 
@@ -133,10 +131,6 @@ export class Execution {
 }
 
 /** @typedef {import("./policy/local.js").PolicyDecision} PolicyDecision */
-
-/** @typedef {{ approver: string, key_id: string, groups?: string[], profile: string, algorithm?: string }} Approver */
-
-/** @typedef {{ context: string, plan: string | null, approvers: Approver[], expiresAt: number }} Checked */
 
 /**
  * @template T
@@ -308,6 +302,8 @@ async function tell(client, id, executionId, outcome, detail) {
   }
 }
 
+/** @typedef {ReturnType<typeof attemptOf>} GuardAttempt */
+
 /**
  * Returns the attempt with its texts in the canonical form of the own verifier.
  *
@@ -330,89 +326,6 @@ function attemptOf(verifier, { agent, action, context, plan = null }) {
 /** @param {CheckedOptions} options */
 function requestFields({ reason, floor, ...own }) {
   return { reason, ...atLeast(own, floor) };
-}
-
-/**
- * Checks an answer of the server: what was approved is the attempt.
- *
- * @typedef {(shown: Approval, id: string, executionId?: string) => Promise<Checked>} Check
- */
-
-/** @typedef {ReturnType<typeof attemptOf>} GuardAttempt */
-
-/**
- * @param {Client} client
- * @param {Verifier} verifier
- * @param {GuardSettings} settings
- * @param {CheckedOptions} options
- * @param {GuardAttempt} attempt
- * @returns {Check}
- */
-function checkOf(client, verifier, settings, options, attempt) {
-  if (options.keys === null) return async (shown, id, executionId) => compare(verifier, attempt, shown, id, executionId);
-  const audience = /** @type {string} */ (options.audience);
-  const pinned = options.keys.filter(({ algorithm }) => options.allowHmac === true || algorithm !== "hmac-sha256");
-  const seconds = () => Math.floor(settings.clock() / 1000);
-  const requestedAfter = seconds() - CLOCK_SKEW_SECONDS;
-  const { accept, floor, policies, signal } = options;
-  return async (shown, id, executionId) => {
-    const keys = restricted(pinned, await listed(client, signal));
-    const proof = verifier.verifyApproval({
-      approval: shown.text,
-      id,
-      audience,
-      attempt: { ...attempt, executionId },
-      keys,
-      accept,
-      now: seconds(),
-      requestedAfter,
-      floor,
-      policies,
-    });
-    const { context, plan, approvers } = proof;
-    return { context, plan, approvers, expiresAt: Date.parse(shown.expires_at) };
-  };
-}
-
-/**
- * @param {Client} client
- * @param {AbortSignal} [signal]
- */
-async function listed(client, signal) {
-  try {
-    return await client.keys({ signal });
-  } catch (error) {
-    if (error instanceof Forbidden || error instanceof NotFound) return [];
-    throw error;
-  }
-}
-
-/**
- * Without pinned keys: compares what the server shows with the attempt. The server is trusted.
- *
- * @param {Verifier} verifier
- * @param {GuardAttempt} attempt
- * @param {Approval} shown
- * @param {string} id
- * @param {string} [executionId]
- * @returns {Checked}
- */
-function compare(verifier, { agent, action, context, plan }, shown, id, executionId) {
-  const same =
-    shown.id === id &&
-    shown.agent === agent &&
-    shown.action === action &&
-    shown.context_hash === verifier.digest(context) &&
-    (shown.plan_hash ?? null) === (plan === null ? null : verifier.digest(plan));
-  if (!same) throw untrusted("the server shows another approval than the one that was requested");
-  const runs = executionId === undefined ? "approved" : "executed";
-  if (shown.status !== runs) throw untrusted(`the status is \`${printable(shown.status, 32)}\`, not \`${runs}\``);
-  return {
-    context: context.text,
-    plan: plan?.text ?? null,
-    approvers: shown.ballots.filter(({ decision }) => decision === "approved"),
-    expiresAt: Date.parse(shown.expires_at),
-  };
 }
 
 /**
@@ -443,11 +356,6 @@ function invalid(detail) {
 function unanswered(error) {
   if (!(error instanceof TimedOut)) throw error;
   throw new Unavailable({ code: "unreachable", title: "No usable answer", detail: error.detail, cause: error });
-}
-
-/** @param {string} detail */
-function untrusted(detail) {
-  return new Unverified({ code: "untrusted-answer", title: "Untrusted answer", detail });
 }
 
 /**
