@@ -2,6 +2,7 @@
 
 import { Forbidden, NotFound, printable, Unverified } from "./errors.js";
 import { restricted } from "./keys.js";
+import { lifetimeOf } from "./requirement.js";
 
 /** How far the server's clock may be behind, in seconds. */
 const CLOCK_SKEW_SECONDS = 60;
@@ -34,7 +35,9 @@ export function checkOf(client, verifier, settings, options, attempt) {
   const audience = /** @type {string} */ (options.audience);
   const pinned = options.keys.filter(({ algorithm }) => options.allowHmac === true || algorithm !== "hmac-sha256");
   const seconds = () => Math.floor(settings.clock() / 1000);
-  const requestedAfter = seconds() - CLOCK_SKEW_SECONDS;
+  // An approval that an earlier guard requested for this call is at most as old as it lives.
+  const age = options.callId === undefined ? 0 : lifetimeOf(options);
+  const requestedAfter = seconds() - CLOCK_SKEW_SECONDS - age;
   const { accept, floor, policies, signal } = options;
   return async (shown, id, executionId) => {
     const keys = restricted(pinned, await listed(client, signal));

@@ -3,7 +3,7 @@
 import { approvalOf, evaluationOf, isApprovalId, keysOf, objectOf, pageOf, verificationOf } from "./answers.js";
 import { Invalid, NotFound } from "./errors.js";
 import { events } from "./events.js";
-import { guard } from "./guard.js";
+import { guard, guardRequest, guardVerdict } from "./guard.js";
 import { Http } from "./http.js";
 import { encode, RawJson, rawJson } from "./json.js";
 import { Limit } from "./limit.js";
@@ -337,6 +337,30 @@ export class Client {
    */
   guard(options, run) {
     return guard(this, this.#guard, options, run);
+  }
+
+  /**
+   * Evaluates the `policy` of a guard with these options, and requests nothing. Without a `policy` every
+   * action needs an approval.
+   *
+   * @param {import("./guard.js").GuardOptions} options
+   * @returns {Promise<import("./guard.js").GuardVerdict>}
+   */
+  async guardVerdict(options) {
+    return guardVerdict(this, this.#guard, options);
+  }
+
+  /**
+   * Requests the approval that a guard with these options and their `callId` finds later, and does not
+   * wait. The policy is not evaluated.
+   *
+   * @param {import("./guard.js").GuardOptions & { callId: string }} options
+   * @returns {Promise<Approval>} As it was requested, for `wait`.
+   * @throws {Invalid} `request-invalid`: no `callId`.
+   */
+  async guardRequest(options) {
+    if (typeof options?.callId !== "string") throw invalid("guard: `callId` is missing");
+    return guardRequest(this, this.#guard, options);
   }
 
   /**

@@ -12,6 +12,7 @@
  * @property {string | null} [requestId] The server's id of the request.
  * @property {string | null} [approvalId] The approval that the error is about, if known.
  * @property {string | null} [comment] What the person or policy that refused said.
+ * @property {string | null} [approver] Who refused, if it is a person.
  * @property {string[]} [members] JSON pointers to what differs.
  * @property {unknown} [cause] The error behind this one.
  */
@@ -52,6 +53,8 @@ export class NotApproved extends SignoffError {
     super(fields);
     /** What the person or policy that refused said, or null. Untrusted text. */
     this.comment = fields.comment ?? null;
+    /** The approver who rejected, as the server says, or null. Untrusted text. */
+    this.approver = fields.approver ?? null;
   }
 }
 

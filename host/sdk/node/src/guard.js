@@ -15,7 +15,8 @@ import {
 } from "./errors.js";
 import { parse, rawJson } from "./json.js";
 import { pinnedKeys } from "./keys.js";
-import { ACTION, any, flag, floorOf, object, optionsOf, REQUEST, seconds, signal as signalKind, text, texts, whole } from "./options.js";
+import { ACTION, any, flag, floorOf, object, optionsOf, policyKind, REQUEST, seconds, signal as signalKind, text, texts, whole } from "./options.js";
+import { byServer } from "./policy/decision.js";
 import { atLeast } from "./requirement.js";
 import { textOf } from "./verifier.js";
 
@@ -34,9 +35,10 @@ export const GUARD = {
   audience: text,
   floor: object,
   accept: texts,
-  policy: object,
+  policy: policyKind,
   policies: texts,
   allowHmac: flag,
+  callId: text,
 };
 
 const claimed = new ClaimedIds();
@@ -67,12 +69,15 @@ const claimed = new ClaimedIds();
  * @property {import("./verifier.js").Floor | null} [floor] With pinned keys: this executor's own minimum. It
  *   is requested too, where the request itself is weaker.
  * @property {string[]} [accept] With pinned keys: profiles; default `v2` alone.
- * @property {import("./policy/local.js").LocalPolicy | null} [policy] Decides first: an allowed action runs
- *   at once, without an approval, and a denied one is `Denied`.
+ * @property {import("./policy/local.js").LocalPolicy | "server" | null} [policy] Decides first: an allowed action
+ *   runs at once, without an approval, and a denied one is `Denied`. `"server"` asks the server each time.
  * @property {string[] | null} [policies] With pinned keys: digests of policies, one of which must have
  *   set the requirement.
  * @property {boolean} [allowHmac] With pinned keys: counts HMAC keys, with which every verifier could
  *   also sign.
+ * @property {string} [callId] Names this call for at most 24 hours: a guard with the same `callId` and the same
+ *   request finds the approval that an earlier one requested, also in another process. Any other request
+ *   with this `callId` is a new one.
  */
 
 /** @typedef {Omit<GuardOptions, "keys"> & { keys: import("./verifier.js").Key[] | null }} CheckedOptions */
@@ -152,20 +157,20 @@ export async function guard(client, settings, given, run) {
   const left = () => Math.max(0, (end - performance.now()) / 1000);
   // Before a request is answered there is nothing that one could wait for: then the server is unavailable.
   const call = () => ({ signal, timeout: Math.min(left(), settings.timeout) });
-  if (options.policy != null) {
-    const allowed = await allowedBy(options.policy, attempt, options.keys !== null, call()).catch(unanswered);
-    if (allowed !== null) return run(allowed);
-  }
-  const { id } = await client.request({ ...requestFields(options), ...attempt, ...call() }).catch(unanswered);
+  const allowed = await allowedBy(client, options, attempt, call()).catch(unanswered);
+  if (allowed !== null) return run(allowed);
+  const { id } = await requestOf(client, verifier, options, attempt, call()).catch(unanswered);
   let approved;
   try {
     const decided = await client.wait(id, { timeout: timeout === undefined ? undefined : left(), signal });
     refuseUndecided(decided);
     approved = await check(decided, id);
-    if (!claimed.add(id, approved.expiresAt, settings.clock())) throw untrusted("this process claimed the approval before");
+    if (!claimed.add(id, approved.expiresAt, settings.clock())) throw claimedBefore(options);
     signal?.throwIfAborted();
   } catch (error) {
-    if (!(error instanceof NotApproved)) await client.withdraw(id, { timeout: WITHDRAW_SECONDS }).catch(() => {});
+    // Another guard with this `callId` may have claimed the approval, or be about to.
+    const isShared = options.callId !== undefined && error instanceof Conflict;
+    if (!(error instanceof NotApproved || isShared)) await client.withdraw(id, { timeout: WITHDRAW_SECONDS }).catch(() => {});
     throw named(error, id);
   }
   const execution = await claim(client, check, { ...options, ...attempt }, id, approved);
@@ -203,28 +208,123 @@ function checkedOptions(settings, given) {
 }
 
 /**
+ * Evaluates the policy for what a guard with these options would run, and requests nothing.
+ *
+ * @param {Client} client
+ * @param {GuardSettings} settings
+ * @param {GuardOptions} given
+ * @returns {Promise<GuardVerdict>}
+ */
+export async function guardVerdict(client, settings, given) {
+  const options = checkedOptions(settings, given);
+  const attempt = attemptOf(await settings.verifier(), options);
+  const { decision, reason } = await verdictOf(client, options, attempt, limited(settings, options)).catch(unanswered);
+  return { decision, reason };
+}
+
+/**
+ * Requests what a guard with these options would request, and does not wait.
+ *
+ * @param {Client} client
+ * @param {GuardSettings} settings
+ * @param {GuardOptions} given
+ * @returns {Promise<Approval>}
+ */
+export async function guardRequest(client, settings, given) {
+  const options = checkedOptions(settings, given);
+  const verifier = await settings.verifier();
+  return requestOf(client, verifier, options, attemptOf(verifier, options), limited(settings, options)).catch(unanswered);
+}
+
+/**
+ * @param {GuardSettings} settings
+ * @param {CheckedOptions} options
+ */
+function limited(settings, { signal, timeout = Infinity }) {
+  return { signal, timeout: Math.min(timeout, settings.timeout) };
+}
+
+/**
+ * @param {Client} client
+ * @param {Verifier} verifier
+ * @param {CheckedOptions} options
+ * @param {GuardAttempt} attempt
+ * @param {import("./http.js").CallOptions} call
+ * @returns {Promise<Approval>}
+ */
+function requestOf(client, verifier, options, attempt, call) {
+  const required = requestFields(options);
+  return client.request({ ...required, ...attempt, idempotencyKey: keyOf(verifier, options.callId, required, attempt), ...call });
+}
+
+/**
+ * Returns the idempotency key of a call: a digest of its id and of the whole request, so that an edited
+ * call has another.
+ *
+ * @param {Verifier} verifier
+ * @param {string | undefined} callId
+ * @param {ReturnType<typeof requestFields>} required
+ * @param {GuardAttempt} attempt
+ */
+function keyOf(verifier, callId, required, { agent, action, context, plan }) {
+  if (callId === undefined) return undefined;
+  const digests = { context: verifier.digest(context), plan: plan === null ? null : verifier.digest(plan) };
+  const set = Object.fromEntries(Object.entries(required).filter(([, value]) => value != null));
+  return `call-${verifier.digest({ callId, agent, action, ...digests, required: set })}`;
+}
+
+/** @param {CheckedOptions} options */
+function claimedBefore({ callId }) {
+  if (callId === undefined) return untrusted("this process claimed the approval before");
+  return new Conflict({ code: "already-executed", title: "Approval already executed", detail: "this call ran before" });
+}
+
+/**
  * Lets the policy decide. Returns the execution of an allowed action, or null if it needs an approval.
  *
- * @param {import("./policy/local.js").LocalPolicy} policy
+ * @param {Client} client
+ * @param {CheckedOptions} options
  * @param {GuardAttempt} attempt
- * @param {boolean} isPinned whether the guard has pinned keys
  * @param {import("./http.js").CallOptions} call
  * @returns {Promise<Execution | null>}
  * @throws {Denied} `policy-denied`
  */
-async function allowedBy(policy, attempt, isPinned, call) {
-  const { signal } = call;
-  const decision = await policy.evaluate({ ...attempt, ...call });
-  signal?.throwIfAborted();
-  const { reason } = decision;
-  if (decision.decision === "deny") {
+async function allowedBy(client, options, attempt, call) {
+  const { decision, reason, made } = await verdictOf(client, options, attempt, call);
+  if (decision === "deny") {
     const detail = reason ?? "the policy denies the action";
     throw new Denied({ code: "policy-denied", title: "Denied by the policy", detail, comment: reason });
   }
-  // With pinned keys no word of the server makes an action run.
-  if (decision.decision !== "allow" || (isPinned && !decision.local)) return null;
+  if (decision !== "allow" || made === null) return null;
   const [contextText, planText] = [attempt.context.text, attempt.plan?.text ?? null];
-  return new Execution({ id: null, approvalId: null, contextText, planText, approvers: [], signal, decision });
+  const { signal } = call;
+  return new Execution({ id: null, approvalId: null, contextText, planText, approvers: [], signal, decision: made });
+}
+
+/**
+ * What the policy says of an action in a guard.
+ *
+ * @typedef {object} GuardVerdict
+ * @property {"allow" | "deny" | "require_approval"} decision `allow` only if the guard would run the action at once.
+ * @property {string | null} reason
+ */
+
+/**
+ * @param {Client} client
+ * @param {CheckedOptions} options
+ * @param {GuardAttempt} attempt
+ * @param {import("./http.js").CallOptions} call
+ * @returns {Promise<GuardVerdict & { made: PolicyDecision | null }>}
+ */
+async function verdictOf(client, { policy, keys }, attempt, call) {
+  if (policy == null) return { decision: "require_approval", reason: null, made: null };
+  const made = policy === "server" ? byServer(await client.evaluate({ ...attempt, ...call })) : await policy.evaluate({ ...attempt, ...call });
+  call.signal?.throwIfAborted();
+  const { decision, reason } = made;
+  // With pinned keys no word of the server makes an action run.
+  const isAllowed = decision === "allow" && (keys === null || made.local);
+  if (isAllowed || decision === "deny") return { decision, reason, made };
+  return { decision: "require_approval", reason, made };
 }
 
 /**
@@ -329,14 +429,17 @@ function requestFields({ reason, floor, ...own }) {
 }
 
 /**
+ * Refuses an approval whose wait ended without an approval that can be claimed.
+ *
  * @param {Approval} approval
  * @throws The error of its status, unless it is approved, or has a status that the check refuses.
  */
-function refuseUndecided({ id, status, comment }) {
+export function refuseUndecided({ id, status, comment, ballots }) {
   const codes = { rejected: "rejected", expired: "expired", withdrawn: "withdrawn", pending: "expired" };
   const code = /** @type {Record<string, string>} */ (codes)[status];
   if (code !== undefined && Object.hasOwn(codes, status)) {
-    throw errorOf({ code, title: `The request is ${code}`, detail: `the request is ${code}`, approvalId: id, comment });
+    const approver = ballots.find(({ decision }) => decision === "rejected")?.approver;
+    throw errorOf({ code, title: `The request is ${code}`, detail: `the request is ${code}`, approvalId: id, comment, approver });
   }
   if (status === "executed") {
     throw new Conflict({ code: "already-executed", title: "Approval already executed", detail: "another execution claimed it" });

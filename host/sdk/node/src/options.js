@@ -39,6 +39,8 @@ export const signal = { form: "an `AbortSignal`", is: (value) => callback.is(val
 export const list = { form: "a list", is: Array.isArray };
 /** @type {Kind} */
 export const object = { form: "an object", is: (value) => typeof value === "object" };
+/** @type {Kind} */
+export const policyKind = { form: "a policy of `client.policy`, or `\"server\"`", is: (value) => value === "server" || callback.is(value?.evaluate) };
 
 /** Options of each call. */
 export const CALL = { timeout: seconds, signal, idempotencyKey: text };

@@ -32,3 +32,12 @@ export function atLeast({ threshold, groups, expiresInSeconds }, floor) {
     expiresInSeconds: expiresInSeconds === undefined && longest >= LIFETIME_DEFAULT_SECONDS ? undefined : lifetime,
   };
 }
+
+/**
+ * Returns how long an approval lives that a guard with these options requests, in seconds.
+ *
+ * @param {Requirement & { floor?: import("./verifier.js").Floor | null }} options
+ */
+export function lifetimeOf({ floor, ...own }) {
+  return atLeast(own, floor).expiresInSeconds ?? LIFETIME_DEFAULT_SECONDS;
+}

@@ -55,8 +55,27 @@ export class Client extends PortableClient {
    * @returns {Promise<T>}
    */
   async guard(options, run) {
-    const { keys, ...others } = optionsOf("guard", options, GUARD);
-    return super.guard({ ...others, keys: keysIn(keys) }, run);
+    return super.guard(withKeys(options), run);
+  }
+
+  /**
+   * As the portable method; `keys` may also be the path of a file.
+   *
+   * @override
+   * @param {import("../guard.js").GuardOptions} options
+   */
+  async guardVerdict(options) {
+    return super.guardVerdict(withKeys(options));
+  }
+
+  /**
+   * As the portable method; `keys` may also be the path of a file.
+   *
+   * @override
+   * @param {import("../guard.js").GuardOptions & { callId: string }} options
+   */
+  async guardRequest(options) {
+    return super.guardRequest(withKeys(options));
   }
 
   /**
@@ -84,6 +103,18 @@ export class Client extends PortableClient {
       throw error;
     }
   }
+}
+
+/**
+ * Returns the options of a guard with the keys that their file has.
+ *
+ * @template {import("../guard.js").GuardOptions} T
+ * @param {T} options
+ * @returns {T}
+ */
+function withKeys(options) {
+  const { keys, ...others } = optionsOf("guard", options, GUARD);
+  return /** @type {T} */ ({ ...others, keys: keysIn(keys) });
 }
 
 /**

@@ -4,6 +4,7 @@ import { errorOf, Invalid, Rejection, SignoffError } from "../errors.js";
 import { encode, rawJson } from "../json.js";
 import { ACTION, CALL, optionsOf } from "../options.js";
 import { textOf } from "../verifier.js";
+import { byServer } from "./decision.js";
 import { Follower } from "./follow.js";
 import { newId } from "./memory.js";
 import { Reporter } from "./report.js";
@@ -222,11 +223,9 @@ export class LocalPolicy {
    */
   async #byServer({ agent, action, context, plan }, options) {
     const texts = { context: rawJson(context.canonical), plan: plan === null ? null : rawJson(plan.canonical) };
-    /** @type {any} */
     const said = await this.#parts.ask({ agent, action, ...texts, ...options });
     if (this.#agents.size < AGENTS_MAX) this.#agents.add(agent);
-    const { decision, rule = null, reason = null, requirement = null, failed = [], policy = null } = said;
-    return { decision, rule, reason, requirement, failed, policy, local: false, recorded: "server" };
+    return byServer(said);
   }
 }
 
