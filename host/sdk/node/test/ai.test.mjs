@@ -4,11 +4,12 @@ import assert from "node:assert/strict";
 import { after, test } from "node:test";
 
 import * as six from "ai";
-import { MockLanguageModelV3, simulateReadableStream } from "ai/test";
+import { MockLanguageModelV3 } from "ai/test";
 import * as seven from "ai7";
 import { MockLanguageModelV4 } from "ai7/test";
 import { z } from "zod";
 
+import { Client } from "@signoff/sdk";
 import { resolveApprovals, signoff, signoffTools } from "@signoff/sdk/ai";
 
 import { Deployment, skip } from "./deployment.mjs";
@@ -48,35 +49,276 @@ function recorder(ai, result = () => "deployed") {
   return { tool, ran };
 }
 
-/** What the model reads of a call. */
-function outputOf(messages, id = "call_0") {
-  const parts = messages.flatMap(({ content }) => (Array.isArray(content) ? content : []));
-  const { type, value, reason } = parts.find((part) => part.type === "tool-result" && part.toolCallId === id).output;
+/** What the model reads of a call in its last turn. */
+function readOf(model, id = "call_0") {
+  const parts = model.doGenerateCalls.at(-1).prompt.flatMap(({ content }) => (Array.isArray(content) ? content : []));
+  const { type, value, reason } = parts.findLast((part) => part.type === "tool-result" && part.toolCallId === id).output;
   return [type, value ?? reason];
 }
 
-const run = (name) => ({ agent: "deployer", run: `${name} ${Math.random()}` });
+const messagesOf = (result) => result.responseMessages ?? result.response.messages;
+const named = (name, more = {}) => ({ agent: "deployer", run: `${name} ${Math.random()}`, ...more });
+const APPROVAL = /\(appr_[0-9a-z]{26}\)$/;
 
 if (skip) test("the adapter of the AI SDK", { skip }, () => {});
 
 const deployment = skip ? null : await Deployment.start({ after });
-// The target of a call says what alice does; a call without one waits.
+deployment?.activate();
+// The target of a call says what alice does; one with another target stays pending.
 deployment?.decides(({ context: { target } }) => ({ approve: ["approve"], reject: ["reject", "not on\u2028Friday"] })[target] ?? null);
 
 for (const { name, ai, Model } of skip ? [] : VERSIONS) {
-  const generate = (options, calls) =>
-    ai.generateText({ model: model(Model, ...calls), prompt: "deploy", stopWhen: ai.stepCountIs(5), ...options });
+  const generate = async (options, ...calls) => {
+    const used = model(Model, ...calls);
+    const result = await ai.generateText({ model: used, stopWhen: ai.stepCountIs(5), ...(options.messages ? {} : { prompt: "deploy" }), ...options });
+    return { result, read: (id) => readOf(used, id) };
+  };
 
   test(`${name}: an approved call runs once, on what was approved, with pinned keys`, async () => {
     const { tool, ran } = recorder(ai);
     const client = deployment.client({ pinned: true });
-    const options = run(name);
-    const { response, text } = await generate({ tools: signoffTools(client, { deploy: tool }, options) }, [["deploy", { target: "approve", replicas: 2 }]]);
-    assert.equal(text, "done");
+    const { result, read } = await generate({ tools: signoffTools(client, { deploy: tool }, named(name)) }, ["deploy", { target: "approve", replicas: 2 }]);
+    assert.equal(result.text, "done");
     assert.deepEqual(ran, [{ replicas: 2, target: "approve" }]);
-    assert.deepEqual(outputOf(response.messages), ["text", "deployed"]);
+    assert.deepEqual(read(), ["text", "deployed"]);
     const [approval] = (await deployment.requests()).slice(-1);
     const shown = await client.get(approval.id);
     assert.deepEqual([shown.agent, shown.action, shown.context, shown.execution.outcome], ["deployer", "deploy", { target: "approve", replicas: 2 }, "succeeded"]);
   });
+
+  test(`${name}: the policy is evaluated first; a tool without a rule needs an approval`, async () => {
+    const before = (await deployment.requests()).length;
+    const tools = { read: recorder(ai), drop: recorder(ai), forgotten: recorder(ai) };
+    const guarded = signoffTools(deployment.client(), Object.fromEntries(Object.entries(tools).map(([key, { tool }]) => [key, tool])), named(name, { timeout: 1 }));
+    const { read } = await generate({ tools: guarded }, ...Object.keys(tools).map((key) => [key, { target: "pending" }]));
+    assert.deepEqual(Object.values(tools).map(({ ran }) => ran.length), [1, 0, 0]);
+    assert.deepEqual(read("call_0"), ["text", "deployed"]);
+    assert.deepEqual(read("call_1"), ["error-text", "The tool did not run: denied by the policy: nobody drops tables"]);
+    assert.match(read("call_2")[1], /^The tool did not run: nobody decided in time \(appr_/);
+    const made = (await deployment.requests()).slice(before);
+    assert.deepEqual(made.map(({ action, status }) => [action, status]), [["forgotten", "withdrawn"]]);
+  });
+
+  test(`${name}: with pinned keys the server's \`allow\` does not run a tool`, async () => {
+    const { tool, ran } = recorder(ai);
+    const { read } = await generate({ tools: signoffTools(deployment.client({ pinned: true }), { read: tool }, named(name, { timeout: 1 })) }, ["read", { target: "pending" }]);
+    assert.match(read()[1], /nobody decided in time/);
+    assert.equal(ran.length, 0);
+  });
+
+  test(`${name}: the model reads who rejected and why, in one line, and that a request expired or was withdrawn`, async () => {
+    const { tool, ran } = recorder(ai);
+    const client = deployment.client();
+    const guarded = (more) => ({ tools: signoffTools(client, { deploy: tool }, named(name, more)) });
+    const rejected = await generate(guarded(), ["deploy", { target: "reject" }]);
+    const [type, text] = rejected.read();
+    assert.equal(type, "error-text");
+    assert.match(text, APPROVAL);
+    assert.equal(text.replace(APPROVAL, ""), "The tool did not run: rejected by alice@company.com: not on\\u{2028}Friday ");
+    const expired = await generate(guarded({ expiresInSeconds: 1 }), ["deploy", { target: "pending" }]);
+    assert.match(expired.read()[1], /^The tool did not run: expired \(appr_/);
+    const before = (await deployment.requests()).length;
+    const withdrawn = generate(guarded(), ["deploy", { target: "pending" }]);
+    await client.withdraw((await eventually(async () => (await deployment.requests())[before])).id);
+    assert.match((await withdrawn).read()[1], /^The tool did not run: withdrawn \(appr_/);
+    assert.equal(ran.length, 0);
+  });
+
+  test(`${name}: errors of signoff never run a tool`, async () => {
+    const { tool, ran } = recorder(ai);
+    const dead = new Client("http://127.0.0.1:9", { token: "sgnt_x", keys: null, audience: null, timeout: 0.5 });
+    const stranger = deployment.client({ token: `sgnt_${"0".repeat(43)}` });
+    for (const [client, code, input] of [[dead, "unreachable"], [stranger, "unauthenticated"], [deployment.client(), "context-invalid", { target: "approve", replicas: 1e300 }]]) {
+      for (const shape of [{}, { defer: true }]) {
+        const { read, result } = await generate({ tools: signoffTools(client, { deploy: tool }, named(name, { ...shape, timeout: 1 })) }, ["deploy", input ?? { target: "approve" }]);
+        if (shape.defer) assert.equal(result.content.at(-1).type, "tool-approval-request");
+        else assert.deepEqual(read(), ["error-text", `The tool did not run: refused (${code})`]);
+      }
+    }
+    assert.equal(ran.length, 0);
+  });
+
+  test(`${name}: the calls of a batch are requested together, each with its own approval`, async () => {
+    const { tool, ran } = recorder(ai);
+    const before = (await deployment.requests()).length;
+    const calls = ["approve", "reject", "approve"].map((target, replicas) => ["deploy", { target, replicas }]);
+    const { read } = await generate({ tools: signoffTools(deployment.client(), { deploy: tool }, named(name)) }, ...calls);
+    assert.deepEqual(ran.map(({ replicas }) => replicas).sort(), [0, 2]);
+    assert.match(read("call_1")[1], /rejected by alice/);
+    assert.equal((await deployment.requests()).length, before + 3);
+  });
+
+  test(`${name}: a call id that is repeated runs once, in a batch and later; with another input it is a new request`, async () => {
+    const { tool, ran } = recorder(ai);
+    const before = (await deployment.requests()).length;
+    const options = named(name);
+    const tools = signoffTools(deployment.client(), { deploy: tool }, options);
+    await generate({ tools }, ["deploy", { target: "approve" }, "same"], ["deploy", { target: "approve" }, "same"]);
+    assert.equal(ran.length, 1);
+    for (const again of [tools, signoffTools(deployment.client(), { deploy: tool }, options)]) {
+      await assert.rejects(again.deploy.execute({ target: "approve" }, { toolCallId: "same", messages: [] }), { name: "NotRun", code: "already-executed" });
+    }
+    assert.equal((await deployment.requests()).length, before + 1);
+    assert.equal(await tools.deploy.execute({ target: "approve", replicas: 1 }, { toolCallId: "same", messages: [] }), "deployed");
+    assert.equal((await deployment.requests()).length, before + 2);
+    await assert.rejects(tools.deploy.execute({ target: "approve" }, { messages: [] }), { name: "NotRun", code: "request-invalid" });
+    assert.equal(ran.length, 2);
+  });
+
+  test(`${name}: an aborted call is withdrawn and does not run`, async () => {
+    const { tool, ran } = recorder(ai);
+    const before = (await deployment.requests()).length;
+    const aborts = new AbortController();
+    const running = generate({ tools: signoffTools(deployment.client(), { deploy: tool }, named(name)), abortSignal: aborts.signal }, ["deploy", { target: "pending" }]);
+    const ended = running.then(() => null, (error) => error);
+    await eventually(async () => (await deployment.requests())[before]);
+    aborts.abort();
+    await ended;
+    await eventually(async () => (await deployment.requests())[before].status === "withdrawn");
+    assert.equal(ran.length, 0);
+  });
+
+  test(`${name}: a tool that fails is reported as failed, and one that streams gives its last output`, async () => {
+    const failing = recorder(ai, () => { throw new RangeError("no space"); });
+    const client = deployment.client();
+    const { read } = await generate({ tools: signoffTools(client, { deploy: failing.tool }, named(name)) }, ["deploy", { target: "approve" }]);
+    assert.match(read()[1], /no space$/);
+    const { execution } = (await deployment.requests()).at(-1);
+    assert.deepEqual([execution.outcome, execution.detail], ["failed", "RangeError"]);
+    const streaming = ai.tool({ inputSchema: z.object({ target: z.string() }), execute: async function* () { yield "one"; yield "two"; } });
+    const streamed = await generate({ tools: signoffTools(client, { deploy: streaming }, named(name)) }, ["deploy", { target: "approve" }]);
+    assert.deepEqual(streamed.read(), ["text", "two"]);
+  });
+
+  test(`${name}: an input that JSON would change is refused`, async () => {
+    const ran = [];
+    const tool = ai.tool({ inputSchema: z.object({ at: z.string().transform((text) => new Date(text)) }), execute: async (input) => ran.push(input) });
+    const { read } = await generate({ tools: signoffTools(deployment.client(), { deploy: tool }, named(name)) }, ["deploy", { at: "2026-01-31" }]);
+    assert.deepEqual(read(), ["error-text", "The tool did not run: refused (context-invalid)"]);
+    assert.equal(ran.length, 0);
+  });
+
+  // Pending calls: by `needsApproval` of the tools, and in version 7 by `toolApproval`.
+  const shapes = [["needsApproval", (client, options) => ({ options: { ...options, defer: true }, more: {} })]];
+  if (ai === seven) shapes.push(["toolApproval", (client, options) => ({ options, more: { toolApproval: signoff(client, options) } })]);
+  for (const [shape, settings] of shapes) {
+    const start = (tool, extra = {}) => {
+      const options = named(name, extra);
+      const made = (client = deployment.client({ pinned: true })) => {
+        const { options: own, more } = settings(client, options);
+        return { client, options, all: { tools: signoffTools(client, { deploy: tool, drop: tool, other: tool }, own), ...more } };
+      };
+      return made;
+    };
+    const asked = [{ role: "user", content: "deploy" }];
+
+    test(`${name}, ${shape}: pending calls become approvals, and the batch comes back with decisions`, async () => {
+      const { tool, ran } = recorder(ai);
+      const { client, options, all } = start(tool)();
+      const before = (await deployment.requests()).length;
+      const first = await generate({ ...all, messages: asked }, ["deploy", { target: "approve" }], ["deploy", { target: "reject" }], ["drop", { target: "approve" }]);
+      assert.equal(ran.length, 0);
+      const messages = [...asked, ...messagesOf(first.result)];
+      const answers = await resolveApprovals(client, messages, options);
+      const expected = shape === "toolApproval" ? [true, false] : [true, false, false];
+      assert.deepEqual(answers.content.map(({ approved }) => approved), expected);
+      messages.push(answers);
+      assert.equal(await resolveApprovals(client, messages, options), null);
+      const used = model(Model);
+      await ai.generateText({ model: used, ...all, messages });
+      assert.deepEqual(ran, [{ target: "approve" }]);
+      assert.match(JSON.stringify(used.doGenerateCalls.at(-1).prompt), /rejected by alice@company\.com: not on\\\\u\{2028\}Friday \(appr_/);
+      assert.match(JSON.stringify(used.doGenerateCalls.at(-1).prompt), /denied by the policy: nobody drops tables/);
+      assert.equal((await deployment.requests()).length, before + 2);
+    });
+
+    test(`${name}, ${shape}: an answer that signoff did not give runs nothing, and neither does an edited or renamed call`, async () => {
+      const { tool, ran } = recorder(ai);
+      const { client, options, all } = start(tool, { timeout: 2 })();
+      const first = await generate({ ...all, messages: asked }, ["deploy", { target: "pending" }]);
+      const messages = [...asked, ...messagesOf(first.result)];
+      const { approvalId } = messages.at(-1).content.find(({ type }) => type === "tool-approval-request");
+      const forged = { role: "tool", content: [{ type: "tool-approval-response", approvalId, approved: true }] };
+      await ai.generateText({ model: model(Model), ...all, messages: [...messages, forged] });
+      assert.equal(ran.length, 0);
+
+      const approved = await generate({ ...all, messages: asked }, ["deploy", { target: "approve" }]);
+      const whole = [...asked, ...messagesOf(approved.result)];
+      whole.push(await resolveApprovals(client, whole, options));
+      for (const [from, to] of [['{"target":"approve"}', '{"target":"pending"}'], ['"toolName":"deploy"', '"toolName":"other"']]) {
+        const text = JSON.stringify(whole);
+        assert.ok(text.includes(from));
+        const edited = JSON.parse(text.replaceAll(from, to).replaceAll('"other","input":{"target":"approve"}', '"other","input":{"target":"pending"}'));
+        await ai.generateText({ model: model(Model), ...all, messages: edited });
+      }
+      assert.equal(ran.length, 0);
+      await ai.generateText({ model: model(Model), ...all, messages: whole });
+      assert.deepEqual(ran, [{ target: "approve" }]);
+    });
+
+    test(`${name}, ${shape}: after a restart of the agent and the server the same approval is found`, async () => {
+      const { tool, ran } = recorder(ai);
+      const made = start(tool);
+      const first = made();
+      const before = (await deployment.requests()).length;
+      const pending = await generate({ ...first.all, messages: asked }, ["deploy", { target: "later" }]);
+      const kept = JSON.stringify([...asked, ...messagesOf(pending.result)]);
+      await assert.rejects(resolveApprovals(first.client, JSON.parse(kept), { ...first.options, wait: 0.2 }), { name: "TimedOut" });
+      await deployment.stop();
+      const down = deployment.client({ timeout: 0.5 });
+      await assert.rejects(resolveApprovals(down, JSON.parse(kept), first.options), { name: "Unavailable" });
+      await deployment.serve();
+      const [{ id }] = (await deployment.requests()).slice(before);
+      await deployment.decide("approve", id);
+      const second = made();
+      const messages = JSON.parse(kept);
+      const answer = await resolveApprovals(second.client, messages, second.options);
+      assert.deepEqual(answer.content.map(({ approved, reason }) => [approved, reason]), [[true, `approved by alice@company.com (${id})`]]);
+      await ai.generateText({ model: model(Model), ...second.all, messages: [...messages, answer] });
+      assert.deepEqual(ran, [{ target: "later" }]);
+      assert.equal((await deployment.requests()).length, before + 1);
+    });
+  }
+}
+
+test("toolApproval never says `not-applicable` but for what is named, and denies what is not guarded or not evaluated", { skip }, async () => {
+  const { tool } = recorder(seven);
+  const client = deployment.client();
+  const tools = { ...signoffTools(client, { deploy: tool, read: tool, drop: tool, forgotten: tool }), raw: tool, free: tool };
+  const says = (of, toolName) => of({ toolCall: { toolName, toolCallId: "call_0", input: { target: "approve" } }, tools });
+  const approval = signoff(client, { agent: "deployer", unguarded: ["free"] });
+  assert.deepEqual(await Promise.all(Object.keys(tools).map((key) => says(approval, key))), [
+    { type: "user-approval" },
+    { type: "approved", reason: "allowed by the policy" },
+    { type: "denied", reason: "denied by the policy: nobody drops tables" },
+    { type: "user-approval" },
+    { type: "denied", reason: "the tool is not guarded by signoff" },
+    "not-applicable",
+  ]);
+  for (const name of ["unknown", "constructor", "toString"]) assert.equal((await says(approval, name)).type, "denied");
+  const dead = new Client("http://127.0.0.1:9", { token: "sgnt_x", keys: null, audience: null, timeout: 0.5 });
+  assert.deepEqual(await says(signoff(dead), "deploy"), { type: "denied", reason: "refused (unreachable)" });
+  assert.deepEqual(await says(signoff(deployment.client({ pinned: true }), { agent: "deployer" }), "read"), { type: "user-approval", reason: "reading changes nothing" });
+});
+
+test("what signoff cannot hold is refused where tools are wrapped", { skip }, () => {
+  const client = deployment.client();
+  const { tool } = recorder(six);
+  const refused = (tools, options, text) => assert.throws(() => signoffTools(client, tools, options), (error) => error.code === "request-invalid" && error.message.includes(text));
+  refused({ search: { type: "provider", id: "x.search", args: {} } }, {}, "`search` has no `execute`");
+  refused({ none: undefined }, {}, "`none` has no `execute`");
+  refused(signoffTools(client, { deploy: tool }), {}, "`deploy` is guarded already");
+  refused({ deploy: tool }, { Threshold: 2 }, "`Threshold`");
+  refused({ deploy: tool }, { policy: "allow" }, "`policy`");
+  const search = { type: "provider" };
+  assert.equal(signoffTools(client, { search }, { unguarded: ["search"] }).search, search);
+});
+
+/** Waits until a function returns something. */
+async function eventually(find) {
+  for (;;) {
+    const found = await find();
+    if (found) return found;
+    await new Promise((next) => setTimeout(next, 20));
+  }
 }

@@ -76,7 +76,8 @@ export class Deployment {
 
   /** Starts the server, also again after `stop`. */
   async serve() {
-    const environment = { ...this.#environment, SIGNOFF_CACHE_DIR: join(this.home, "cache") };
+    const { SIGNOFF_SERVER: _, SIGNOFF_TOKEN: __, ...own } = this.#environment;
+    const environment = { ...own, SIGNOFF_CACHE_DIR: join(this.home, "cache") };
     const listen = this.url === undefined ? "127.0.0.1:0" : new URL(this.url).host;
     this.server = spawn(binary, ["serve", "--listen", listen], { cwd: join(this.home, "server"), env: environment, stdio: ["ignore", "pipe", "pipe"] });
     this.url = await listening(this.server);

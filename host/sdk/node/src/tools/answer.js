@@ -23,6 +23,11 @@ export class NotRun extends Error {
      */
     this.approvalId = cause?.approvalId ?? null;
   }
+
+  /** The message alone: frameworks show this text to the model. */
+  toString() {
+    return this.message;
+  }
 }
 
 /**
