@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { before, after, test } from "node:test";
@@ -82,7 +82,24 @@ test("types refuse what cannot be sent", () => {
 test("every export resolves, in Node and for a browser", () => {
   const resolved = (conditions) =>
     run(process.execPath, [...conditions, "--input-type=module", "-e",
-      'for (const name of ["", "/verifier", "/browser", "/verifier.wasm"]) console.log(import.meta.resolve("@signoff/sdk" + name).split("@signoff/sdk/")[1])'])
+      'for (const name of ["", "/verifier", "/browser", "/tools", "/ai", "/openai-agents", "/langchain", "/verifier.wasm"]) console.log(import.meta.resolve("@signoff/sdk" + name).split("@signoff/sdk/")[1])'])
       .trim().split("\n");
-  assert.deepEqual(resolved([]), ["src/index.js", "src/node/verifier.js", "src/browser.js", "verifier.wasm"]);
+  const adapters = ["index", "ai", "openai", "langchain"].map((name) => `src/tools/${name}.js`);
+  assert.deepEqual(resolved([]), ["src/index.js", "src/node/verifier.js", "src/browser.js", ...adapters, "verifier.wasm"]);
+});
+
+test("adapters need no framework to load, and frameworks are optional", () => {
+  const names = ["tools", "ai", "openai-agents", "langchain"];
+  run(process.execPath, ["--input-type=module", "-e", `await Promise.all(${JSON.stringify(names)}.map((name) => import("@signoff/sdk/" + name)))`]);
+  for (const name of readdirSync(join(PACKAGE, "src/tools"))) {
+    assert.doesNotMatch(readFileSync(join(PACKAGE, "src/tools", name), "utf8"), /(from|import\() ?"(?!\.)/, name);
+  }
+  assert.deepEqual(readdirSync(join(project, "node_modules")).filter((name) => !name.startsWith(".")), ["@signoff"]);
+  const { peerDependencies, peerDependenciesMeta } = JSON.parse(readFileSync(join(PACKAGE, "package.json"), "utf8"));
+  assert.deepEqual(Object.keys(peerDependencies).filter((name) => peerDependenciesMeta[name]?.optional !== true), []);
+});
+
+test("the types of the adapters fit those of each framework", () => {
+  const options = ["--strict", "--noEmit", "--target", "ES2022", "--module", "NodeNext", "--lib", "ES2023,DOM", "--skipLibCheck", "--types", "node"];
+  run(process.execPath, [TSC, "--ignoreConfig", ...options, "test/adapters.ts"], { cwd: PACKAGE });
 });
