@@ -290,14 +290,14 @@ test("toolApproval never says `not-applicable` but for what is named, and denies
   assert.deepEqual(await Promise.all(Object.keys(tools).map((key) => says(approval, key))), [
     { type: "user-approval" },
     { type: "approved", reason: "allowed by the policy" },
-    { type: "denied", reason: "denied by the policy: nobody drops tables" },
+    { type: "denied", reason: "The tool did not run: denied by the policy: nobody drops tables" },
     { type: "user-approval" },
     { type: "denied", reason: "the tool is not guarded by signoff" },
     "not-applicable",
   ]);
   for (const name of ["unknown", "constructor", "toString"]) assert.equal((await says(approval, name)).type, "denied");
   const dead = new Client("http://127.0.0.1:9", { token: "sgnt_x", keys: null, audience: null, timeout: 0.5 });
-  assert.deepEqual(await says(signoff(dead), "deploy"), { type: "denied", reason: "refused (unreachable)" });
+  assert.deepEqual(await says(signoff(dead), "deploy"), { type: "denied", reason: "The tool did not run: refused (unreachable)" });
   assert.deepEqual(await says(signoff(deployment.client({ pinned: true }), { agent: "deployer" }), "read"), { type: "user-approval", reason: "reading changes nothing" });
 });
 

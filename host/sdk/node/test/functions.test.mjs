@@ -111,5 +111,5 @@ test("a resolver answers all calls or none, and never by the policy alone", asyn
   await assert.rejects(gate.resolve([...calls, { tool: "t", input: {}, id: "3" }], { timeout: 0.1 }), { name: "TimedOut" });
   assert.equal(server.sent("withdraw").length, 0, "what is not decided stays");
   const [bad] = await gate.resolve([{ tool: "t", input: undefined, id: "4" }], {});
-  assert.deepEqual(bad, { approved: false, text: "refused (context-invalid)", approvalId: null });
+  assert.deepEqual(bad, { approved: false, text: "The tool did not run: refused (context-invalid)", approvalId: null });
 });

@@ -12,7 +12,7 @@ const APPROVAL_ID = /^appr_[0-9a-z]{26}$/;
 export class NotRun extends Error {
   /** @param {any} cause An error of the SDK. */
   constructor(cause) {
-    super(`The tool did not run: ${refusalText(cause)}`, { cause });
+    super(refusalText(cause), { cause });
     this.name = "NotRun";
     /** The stable code, such as `rejected`. */
     this.code = codeOf(cause);
@@ -38,7 +38,7 @@ export class NotRun extends Error {
  * @returns {string}
  */
 export function refusalText(error) {
-  return `${refusal(error)}${idText(error?.approvalId)}`;
+  return `The tool did not run: ${refusal(error)}${idText(error?.approvalId)}`;
 }
 
 /** @param {any} error */

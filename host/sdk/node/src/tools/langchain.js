@@ -90,7 +90,7 @@ export async function resolveApprovals(client, result, given = {}) {
  * @returns {Decision}
  */
 function decisionOf({ approved, text }) {
-  return approved ? { type: "approve" } : { type: "reject", message: `The tool did not run: ${text}` };
+  return approved ? { type: "approve" } : { type: "reject", message: text };
 }
 
 /**

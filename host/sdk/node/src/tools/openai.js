@@ -117,7 +117,7 @@ export async function resolveApprovals(client, result, given = {}) {
   const answers = await gate.resolve(own.map(callOf), { timeout: wait, signal });
   answers.forEach(({ approved, text }, index) => {
     if (approved) state.approve(own[index]);
-    else state.reject(own[index], { message: `The tool did not run: ${text}` });
+    else state.reject(own[index], { message: text });
   });
   return { answered: own.length, others: items.filter((item) => !own.includes(item)) };
 }
