@@ -15,7 +15,7 @@ export class Client extends PortableClient {
 }
 
 export { coreOf, Verifier } from "./browser/verifier.js";
-export { Execution } from "./guard.js";
+export { Execution } from "./execution.js";
 export { RawJson, rawJson } from "./json.js";
 export * from "./errors.js";
 

@@ -330,7 +330,7 @@ export class Client {
    *
    * @template T
    * @param {import("./guard.js").GuardOptions} options
-   * @param {(execution: import("./guard.js").Execution) => T | Promise<T>} run Works on the execution's
+   * @param {(execution: import("./execution.js").Execution) => T | Promise<T>} run Works on the execution's
    *   `context`, never on the object that the caller passed.
    * @returns {Promise<T>} What the function returned.
    * @throws {import("./errors.js").SignoffError} Nothing ran; or what the function threw.
@@ -368,7 +368,7 @@ export class Client {
    *
    * @template {any[]} A
    * @template T
-   * @param {(execution: import("./guard.js").Execution) => T | Promise<T>} run
+   * @param {(execution: import("./execution.js").Execution) => T | Promise<T>} run
    * @param {Omit<import("./guard.js").GuardOptions, "context" | "plan" | "reason"> & {
    *   context: (...args: A) => Context,
    *   plan?: (...args: A) => Context | null,

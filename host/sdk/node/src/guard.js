@@ -2,9 +2,9 @@
 
 import { checkOf, untrusted } from "./check.js";
 import { ClaimedIds } from "./claimed.js";
+import { allowedBy, verdictOf } from "./decide.js";
 import {
   Conflict,
-  Denied,
   errorOf,
   Invalid,
   NotApproved,
@@ -13,10 +13,10 @@ import {
   TimedOut,
   Unavailable,
 } from "./errors.js";
-import { parse, rawJson } from "./json.js";
+import { Execution } from "./execution.js";
+import { rawJson } from "./json.js";
 import { pinnedKeys } from "./keys.js";
 import { ACTION, any, flag, floorOf, object, optionsOf, policyKind, REQUEST, seconds, signal as signalKind, text, texts, whole } from "./options.js";
-import { byServer } from "./policy/decision.js";
 import { atLeast } from "./requirement.js";
 import { textOf } from "./verifier.js";
 
@@ -44,10 +44,10 @@ export const GUARD = {
 const claimed = new ClaimedIds();
 
 /** @typedef {import("./answers.js").Approval} Approval */
-/** @typedef {import("./check.js").Approver} Approver */
 /** @typedef {import("./check.js").Check} Check */
 /** @typedef {import("./check.js").Checked} Checked */
 /** @typedef {import("./client.js").Client} Client */
+/** @typedef {import("./decide.js").GuardVerdict} GuardVerdict */
 /** @typedef {import("./verifier.js").Verifier} Verifier */
 
 /**
@@ -92,50 +92,6 @@ const claimed = new ClaimedIds();
  * @property {number} timeout Seconds for each call with its retries.
  * @property {() => Promise<Verifier>} verifier
  */
-
-/** What was approved and claimed: what the function works on. */
-export class Execution {
-  /**
-   * @param {{ id: string | null, approvalId: string | null, contextText: string, planText: string | null,
-   *   approvers: Approver[], signal: AbortSignal | undefined, decision?: PolicyDecision | null }} fields
-   */
-  constructor({ id, approvalId, contextText, planText, approvers, signal, decision = null }) {
-    /** The id of the execution; null if the policy allowed the action. */
-    this.id = id;
-    /** The id of the approval; null if the policy allowed the action. */
-    this.approvalId = approvalId;
-    /** The policy's decision, if it allowed the action; null after an approval. */
-    this.decision = decision;
-    /** The canonical text of the context. */
-    this.contextText = contextText;
-    /** The canonical text of the plan, or null. */
-    this.planText = planText;
-    /**
-     * The context, parsed from `contextText`. Whole numbers above 2^53 - 1 are `bigint`.
-     *
-     * @type {{ [name: string]: any }}
-     */
-    this.context = /** @type {any} */ (parse(contextText));
-    /**
-     * The plan, parsed from `planText`, or null.
-     *
-     * @type {{ [name: string]: any } | null}
-     */
-    this.plan = planText === null ? null : /** @type {any} */ (parse(planText));
-    /** Who approved. Without pinned keys, as the server says. */
-    this.approvers = approvers;
-    /** The caller's signal, if any. */
-    this.signal = signal;
-    /**
-     * Whether the server has the outcome: null until the function has ended, and without an approval.
-     *
-     * @type {boolean | null}
-     */
-    this.reported = null;
-  }
-}
-
-/** @typedef {import("./policy/local.js").PolicyDecision} PolicyDecision */
 
 /**
  * @template T
@@ -277,54 +233,6 @@ function keyOf(verifier, callId, required, { agent, action, context, plan }) {
 function claimedBefore({ callId }) {
   if (callId === undefined) return untrusted("this process claimed the approval before");
   return new Conflict({ code: "already-executed", title: "Approval already executed", detail: "this call ran before" });
-}
-
-/**
- * Lets the policy decide. Returns the execution of an allowed action, or null if it needs an approval.
- *
- * @param {Client} client
- * @param {CheckedOptions} options
- * @param {GuardAttempt} attempt
- * @param {import("./http.js").CallOptions} call
- * @returns {Promise<Execution | null>}
- * @throws {Denied} `policy-denied`
- */
-async function allowedBy(client, options, attempt, call) {
-  const { decision, reason, made } = await verdictOf(client, options, attempt, call);
-  if (decision === "deny") {
-    const detail = reason ?? "the policy denies the action";
-    throw new Denied({ code: "policy-denied", title: "Denied by the policy", detail, comment: reason });
-  }
-  if (decision !== "allow" || made === null) return null;
-  const [contextText, planText] = [attempt.context.text, attempt.plan?.text ?? null];
-  const { signal } = call;
-  return new Execution({ id: null, approvalId: null, contextText, planText, approvers: [], signal, decision: made });
-}
-
-/**
- * What the policy says of an action in a guard.
- *
- * @typedef {object} GuardVerdict
- * @property {"allow" | "deny" | "require_approval"} decision `allow` only if the guard would run the action at once.
- * @property {string | null} reason
- */
-
-/**
- * @param {Client} client
- * @param {CheckedOptions} options
- * @param {GuardAttempt} attempt
- * @param {import("./http.js").CallOptions} call
- * @returns {Promise<GuardVerdict & { made: PolicyDecision | null }>}
- */
-async function verdictOf(client, { policy, keys }, attempt, call) {
-  if (policy == null) return { decision: "require_approval", reason: null, made: null };
-  const made = policy === "server" ? byServer(await client.evaluate({ ...attempt, ...call })) : await policy.evaluate({ ...attempt, ...call });
-  call.signal?.throwIfAborted();
-  const { decision, reason } = made;
-  // With pinned keys no word of the server makes an action run.
-  const isAllowed = decision === "allow" && (keys === null || made.local);
-  if (isAllowed || decision === "deny") return { decision, reason, made };
-  return { decision: "require_approval", reason, made };
 }
 
 /**

@@ -2,7 +2,7 @@
 
 export { Client } from "./node/client.js";
 export { coreOf, Verifier } from "./node/verifier.js";
-export { Execution } from "./guard.js";
+export { Execution } from "./execution.js";
 export { RawJson, rawJson } from "./json.js";
 export * from "./errors.js";
 

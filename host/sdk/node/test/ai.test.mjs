@@ -286,12 +286,13 @@ test("toolApproval never says `not-applicable` but for what is named, and denies
   const client = deployment.client();
   const tools = { ...signoffTools(client, { deploy: tool, read: tool, drop: tool, forgotten: tool }), raw: tool, free: tool };
   const says = (of, toolName) => of({ toolCall: { toolName, toolCallId: "call_0", input: { target: "approve" } }, tools });
+  const none = (tool) => `no rule of the policy matches \`${tool}\` of \`deployer\`, and its default requires approval for it`;
   const approval = signoff(client, { agent: "deployer", unguarded: ["free"] });
   assert.deepEqual(await Promise.all(Object.keys(tools).map((key) => says(approval, key))), [
-    { type: "user-approval" },
+    { type: "user-approval", reason: none("deploy") },
     { type: "approved", reason: "allowed by the policy" },
     { type: "denied", reason: "The tool did not run: denied by the policy: nobody drops tables" },
-    { type: "user-approval" },
+    { type: "user-approval", reason: none("forgotten") },
     { type: "denied", reason: "the tool is not guarded by signoff" },
     "not-applicable",
   ]);

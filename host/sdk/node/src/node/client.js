@@ -51,7 +51,7 @@ export class Client extends PortableClient {
    * @override
    * @template T
    * @param {import("../guard.js").GuardOptions} options
-   * @param {(execution: import("../guard.js").Execution) => T | Promise<T>} run
+   * @param {(execution: import("../execution.js").Execution) => T | Promise<T>} run
    * @returns {Promise<T>}
    */
   async guard(options, run) {

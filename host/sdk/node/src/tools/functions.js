@@ -6,7 +6,7 @@ import { NotRun } from "./answer.js";
 import { GATE, Gate } from "./gate.js";
 
 /** @typedef {import("../client.js").Client} Client */
-/** @typedef {import("../guard.js").Execution} Execution */
+/** @typedef {import("../execution.js").Execution} Execution */
 
 /**
  * @template I

@@ -7,7 +7,7 @@ import { approvalText, NotRun, refusalText } from "./answer.js";
 import { contextOf } from "./input.js";
 
 /** @typedef {import("../client.js").Client} Client */
-/** @typedef {import("../guard.js").Execution} Execution */
+/** @typedef {import("../execution.js").Execution} Execution */
 
 /**
  * @typedef {object} GateOptions
