@@ -187,6 +187,20 @@ test("interruptions become approvals, and the batch comes back with decisions", 
   assert.equal((await requests()).length, before + 2);
 });
 
+test("a decision is for one call, and the next call of the tool interrupts again", { skip }, async () => {
+  for (const target of ["approve", "reject"]) {
+    const { tool: deploy, ran } = recorder();
+    const client = deployment.client();
+    const options = named();
+    const { agent } = agentOf(signoffTools(client, [deploy], { ...options, defer: true }), [["deploy", { target }]], [["deploy", { target }, "call_1"]]);
+    const first = await run(agent, "deploy");
+    await resolveApprovals(client, first, options);
+    const second = await run(agent, await RunState.fromString(agent, first.state.toString()));
+    assert.deepEqual(second.interruptions.map(({ rawItem }) => rawItem.callId), ["call_1"]);
+    assert.equal(ran.length, target === "approve" ? 1 : 0);
+  }
+});
+
 test("a sticky approval, an approval that signoff did not give, and an edited state run nothing", { skip }, async () => {
   const { tool: deploy, ran } = recorder();
   const client = deployment.client();
