@@ -94,6 +94,7 @@ test("held calls become approvals, also two equal ones; an `approve` or `edit` o
   const { agent, config, held } = await start(["deploy", { target: "approve" }], ["deploy", { target: "approve" }]);
   const resume = await resolveApprovals(client, held, options);
   assert.deepEqual(resume, { decisions: [{ type: "approve" }, { type: "approve" }] });
+  assert.equal((await requests()).length, before + 2);
   await agent.invoke(new Command({ resume }), config);
   assert.equal(ran.length, 2);
   assert.equal((await requests()).length, before + 2);
