@@ -7,8 +7,10 @@ import pathlib
 from typing import Iterator
 
 import pytest
+from desk import Desk
 from fake import Fake
 from live import Office
+from live_policy import PolicyOffice
 
 import signoff
 
@@ -40,7 +42,25 @@ def office() -> Iterator[Office]:
     opened.close()
 
 
+@pytest.fixture(scope="session")
+def policy_office() -> Iterator[PolicyOffice]:
+    """A real server with a signer of policies."""
+    binary = os.environ.get("SIGNOFF_BIN")
+    if not binary:
+        pytest.skip("SIGNOFF_BIN is unset: it names the signoff binary for tests with a server")
+    opened = PolicyOffice(binary)
+    yield opened
+    opened.close()
+
+
 @pytest.fixture
 def client(office: Office) -> signoff.Client:
     """A client with the token of an agent that requests and executes."""
     return signoff.Client(office.url, office.agent)
+
+
+@pytest.fixture
+def desk(office: Office) -> Iterator[Desk]:
+    """Approvers who decide what the tools of this test request."""
+    with Desk(office) as opened:
+        yield opened

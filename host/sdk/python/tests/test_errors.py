@@ -62,10 +62,11 @@ def test_hierarchy_is_that_of_the_table() -> None:
 
 def test_guard_options_are_typed_as_the_attempt() -> None:
     source = inspect.getsource(inspect.getmodule(Attempt))  # type: ignore[arg-type]
-    required, rest = re.findall(
-        r"class (?:_Required|GuardOptions)\(.*?(?=\n\n\n|\n    class)", source, re.S
+    dicts = re.findall(
+        r"class (?:_Required|CallOptions|GuardOptions)\(.*?(?=\n\n\n|\n    class)", source, re.S
     )
-    typed = re.findall(r"^        (\w+): ", required + rest, re.M)
+    assert len(dicts) == 3
+    typed = re.findall(r"^        (\w+): ", "".join(dicts), re.M)
     assert sorted(typed) == sorted(Attempt.__dataclass_fields__)
 
 

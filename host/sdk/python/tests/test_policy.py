@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import pathlib
 import threading
 import time
-import urllib.request
-from typing import Any, Dict, Iterator, List
+from typing import Any, Dict, Iterator
 
 import pytest
-from live import AUDIENCE, Liar, Office, must_not_run
+from live import AUDIENCE, Liar, must_not_run
+from live_policy import PolicyOffice
 from wat_policies import policy
 
 import signoff
@@ -25,66 +24,9 @@ ASKS = policy("require_approval", "big", requirement='{"threshold": 1}')
 TRAPS = policy(body="(if (i32.gt_u (local.get 5) (i32.const 2)) (then (unreachable)))")
 
 
-class PolicyOffice(Office):
-    """A server with a signer of policies, whose policies are tiny."""
-
-    def __init__(self, binary: str) -> None:
-        super().__init__(binary)
-        (self.home / "team").mkdir()
-        key = ["--id", "team", "--use", "module", "--slot", "policy"]
-        made = self.run("key", "generate", *key, where="team")
-        self.signers = self.home / "signers.json"
-        self.signers.write_text(next(line for line in made.splitlines() if line.startswith("{")))
-        path = str(self.signers)
-        self.run("key", "import", path, "--use", "module", "--slot", "policy", "--yes")
-        self.shipper = self.token("policy@company.com", "policy")
-        self.auditor = self.token("auditor@company.com", "auditor")
-        self._shipped: Dict[bytes, str] = {}
-        self._active = b""
-
-    def activate(self, wasm: bytes) -> str:
-        """Activates a policy; returns its digest."""
-        if wasm == self._active:
-            return self._shipped[wasm]
-        self._active = wasm
-        if wasm in self._shipped:
-            to = ["--to", self._shipped[wasm], "--reason", "tests"]
-            self.run("module", "rollback", "policy", *to, token=self.shipper)
-            return self._shipped[wasm]
-        (self.home / "team" / "policy.wasm").write_bytes(wasm)
-        version = str(len(self._shipped) + 1)
-        named = ["--slot", "policy", "--name", "tests", "--version", version, "--key", "team"]
-        signed = self.run("module", "sign", "policy.wasm", *named, "--json", where="team")
-        digest = str(json.loads(signed)["digest"])
-        self.run("module", "push", "policy.wasm", where="team", token=self.shipper)
-        self.run("module", "activate", digest, where="team", token=self.shipper)
-        self._shipped[wasm] = digest
-        return digest
-
-    def reported(self) -> List[Dict[str, Any]]:
-        """Returns all decisions that the log has as reports."""
-        found: List[Dict[str, Any]] = []
-        after = 0
-        while after is not None:
-            asked = urllib.request.Request(f"{self.url}/api/v1/audit?limit=1000&after={after}")
-            asked.add_header("Authorization", f"Bearer {self.auditor}")
-            with urllib.request.urlopen(asked) as answer:
-                page = json.load(answer)
-            events = [item["entry"]["event"] for item in page["items"]]
-            for event in events:
-                found += event["decisions"] if event["event"] == "guardrails_reported" else []
-            after = page["next_after"]
-        return found
-
-
 @pytest.fixture(scope="module")
-def office() -> Iterator[PolicyOffice]:
-    binary = os.environ.get("SIGNOFF_BIN")
-    if not binary:
-        pytest.skip("SIGNOFF_BIN is unset: it names the signoff binary for tests with a server")
-    opened = PolicyOffice(binary)
-    yield opened
-    opened.close()
+def office(policy_office: PolicyOffice) -> PolicyOffice:
+    return policy_office
 
 
 @pytest.fixture

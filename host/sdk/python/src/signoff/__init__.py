@@ -1,12 +1,15 @@
 """Human approval for high-risk agent actions, verified in your own process.
 
 `Client` and `AsyncClient` call the HTTP API and guard actions; `Verifier` (with the extra
-`signoff[verifier]`) makes every decision about trust offline. `signoff.runbook` has the names of
-the approval runbook.
+`signoff[verifier]`) makes every decision about trust offline. `guarded` and `Gate` guard
+functions and the tools of agents: `signoff.langchain`, `signoff.openai_agents` and
+`signoff.pydantic_ai` are for those frameworks. `signoff.runbook` has the names of the approval
+runbook.
 """
 
 from __future__ import annotations
 
+from ._gate import Gate
 from .approval import Approval, Evaluation, Event, Page, Verification
 from .async_client import AsyncClient
 from .attempt import Attempt
@@ -34,6 +37,7 @@ from .errors import (
 from .execution import Execution
 from .keys import Keys, read_keys
 from .proof import Approver, Proof
+from .tool import guarded
 from .verdict import Verdict
 from .verifier import Verifier
 from .version import VERSION as __version__
@@ -51,6 +55,7 @@ __all__ = [
     "Execution",
     "Expired",
     "Forbidden",
+    "Gate",
     "Invalid",
     "Json",
     "Keys",
@@ -73,5 +78,6 @@ __all__ = [
     "VerifierTrapped",
     "Withdrawn",
     "__version__",
+    "guarded",
     "read_keys",
 ]

@@ -17,14 +17,22 @@ Connection = Tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class AsyncTransport:
-    """Connections to one server, for one event loop at a time."""
+    """Connections to one server, for one event loop at a time.
+
+    With `idle_max` 0 no connection outlives its call, so any number of event loops may use it.
+    """
 
     def __init__(
-        self, endpoint: Endpoint, tls: Optional[ssl.SSLContext], headers: Mapping[str, str]
+        self,
+        endpoint: Endpoint,
+        tls: Optional[ssl.SSLContext],
+        headers: Mapping[str, str],
+        idle_max: int = IDLE_MAX,
     ) -> None:
         self._endpoint = endpoint
         self._tls = tls
         self._headers = headers
+        self._idle_max = idle_max
         self._idle: List[Connection] = []
         self._loop: Optional[asyncio.AbstractEventLoop] = None
 
@@ -62,7 +70,7 @@ class AsyncTransport:
             while not reader.complete:
                 reader.feed(await source.read(RECEIVE_BYTES))
         assert reader.head is not None
-        if reader.reusable and len(self._idle) < IDLE_MAX:
+        if reader.reusable and len(self._idle) < self._idle_max:
             self._idle.append(connection)
         else:
             sink.close()

@@ -78,7 +78,15 @@ class BaseClient:
         return LocalPolicy(self._api, transport, signers, audience, max_stale, folder)
 
     def _guard(self, **options: Unpack[GuardOptions]) -> Callable[[], Guard]:
-        """Returns what makes the guard: unset keys and audience are the settings'.
+        """Returns what makes the guard.
+
+        Raises `TypeError` for an unknown option.
+        """
+        attempt = self._attempt(**options)
+        return lambda: Guard(self._api, attempt)
+
+    def _attempt(self, **options: Unpack[GuardOptions]) -> Attempt:
+        """Returns the attempt of a guard: unset keys and audience are the settings'.
 
         Raises `TypeError` for an unknown option.
         """
@@ -86,5 +94,4 @@ class BaseClient:
         for name in ("keys", "audience"):
             if given.get(name) is None:
                 given[name] = getattr(self._settings, name)
-        attempt = Attempt(**given)
-        return lambda: Guard(self._api, attempt)
+        return Attempt(**given)

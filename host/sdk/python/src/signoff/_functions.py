@@ -42,6 +42,11 @@ def has_run(result: T) -> T:
     raise TypeError(f"the guarded function returned a {type(result).__name__}, which has not run")
 
 
+def is_coroutine_function(function: Callable[..., Any]) -> bool:
+    """Returns whether a call of the function makes a coroutine."""
+    return _is(inspect.iscoroutinefunction, function)
+
+
 def _is(kind: Callable[[Any], bool], function: Callable[..., Any]) -> bool:
     """Returns whether a function, or the method that makes an object callable, is of a kind."""
     while isinstance(function, functools.partial):

@@ -20,11 +20,9 @@ if TYPE_CHECKING:
         agent: str
         action: str
 
-    class GuardOptions(_Required, total=False):
-        """The options of a guard; `Attempt` says what they mean."""
+    class CallOptions(TypedDict, total=False):
+        """The options of a guard that do not depend on the call; `Attempt` says what they mean."""
 
-        context: Json
-        plan: Optional[Json]
         reason: Optional[str]
         threshold: Optional[int]
         groups: Optional[Mapping[str, int]]
@@ -39,6 +37,11 @@ if TYPE_CHECKING:
         allow_hmac: bool
         policy: Optional[Union[Policy, AsyncPolicy]]
 
+    class GuardOptions(_Required, CallOptions, total=False):
+        """The options of a guard; `Attempt` says what they mean."""
+
+        context: Json
+        plan: Optional[Json]
 
 
 @dataclasses.dataclass(frozen=True)

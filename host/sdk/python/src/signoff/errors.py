@@ -25,6 +25,7 @@ class SignoffError(Exception):
         request_id: Optional[str] = None,
         approval_id: Optional[str] = None,
         comment: Optional[str] = None,
+        approver: Optional[str] = None,
         members: Sequence[str] = (),
     ) -> None:
         super().__init__(code, detail)
@@ -35,6 +36,7 @@ class SignoffError(Exception):
         self.request_id = request_id
         self.approval_id = approval_id
         self.comment = comment
+        self.approver = approver
         self.members: Tuple[str, ...] = tuple(members)
 
     def __str__(self) -> str:
@@ -54,7 +56,7 @@ class NotApproved(SignoffError):
 
 
 class Rejected(NotApproved):
-    """An approver rejected the request; `comment` is the approver's."""
+    """An approver rejected the request; `comment` is the approver's, `approver` is who."""
 
 
 class Expired(NotApproved):

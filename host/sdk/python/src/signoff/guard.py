@@ -33,7 +33,7 @@ from .errors import (
 from .execution import Execution
 from .keys import approving, read_keys, stricter
 from .proof import Proof
-from .verdict import Verdict
+from .verdict import Verdict, verdict_of_server
 from .verifier import Verifier, sane_now
 
 # Requests before this count as old: the server's clock may be behind.
@@ -43,17 +43,34 @@ REPORT_SECONDS = 10.0
 CLEANUP_SECONDS = 5.0
 
 
+@dataclasses.dataclass(frozen=True)
+class Decided:
+    """An approval that was decided and verified, before its claim."""
+
+    proof: Proof
+    keys: Optional[List[Dict[str, Any]]]
+    requested_after: Optional[int]
+
+
 class Guard:
     """The steps of one guarded execution. The texts are serialized once, here.
 
     Raises, in this order: `Invalid` for options that need keys without keys, a malformed floor, a
     policy of another client, and a context or plan without a JSON text; with keys
     `VerifierMissing`, then `Invalid` for malformed keys, none that count, or no audience.
+
+    With `key`, the idempotency key of the request, the approval may have been requested before, by
+    another process too: its age does not count then, so the plan must name what it is for. With
+    `evaluates`, the server's policy is asked first where there is no local one.
     """
 
-    def __init__(self, api: Api, attempt: Attempt) -> None:
+    def __init__(
+        self, api: Api, attempt: Attempt, key: Optional[str] = None, evaluates: bool = False
+    ) -> None:
         self._api = api
         self._attempt = attempt
+        self._key = key
+        self._evaluates = evaluates
         self._end: Optional[float] = None
         attempt.check()
         self._requested = attempt.requested()
@@ -79,29 +96,50 @@ class Guard:
                 raise Invalid("request-invalid", "pinned keys need `audience`, the own deployment")
 
     def acquire(self) -> Flow[Execution]:
-        """Returns what may run: allowed by the local policy, or approved. Nothing has run then.
+        """Returns what may run: allowed by the policy, or approved. Nothing has run then.
 
-        Raises `Denied` if the local policy denies the action; the errors of `Policy.evaluate`; the
-        errors of `_acquire_approval`.
+        Raises the errors of `evaluate` and of `_acquire_approval`.
         """
-        policy = self._attempt.policy
+        self.begin()
+        verdict = yield from self.evaluate()
+        if verdict is None:
+            return (yield from self._acquire_approval())
+        if self.permits(verdict):
+            return self._allowed(verdict)
+        approved = yield from self._acquire_approval()
+        return dataclasses.replace(approved, verdict=verdict)
+
+    def begin(self) -> None:
+        """Starts the time of the guard's `timeout`."""
         if self._attempt.timeout is not None:
             self._end = time.monotonic() + self._attempt.timeout
-        if policy is None:
-            return (yield from self._acquire_approval())
-        attempt, plan = self._attempt, self._plan
-        verdict = yield from policy.local.decide(
-            attempt.agent, attempt.action, self._context, plan, self._call_seconds()
-        )
-        # With pinned keys no word of the server makes an action run.
-        if verdict.decision == "allow" and (verdict.local or self._keys is None):
-            return self._allowed(verdict)
+
+    def evaluate(self) -> Flow[Optional[Verdict]]:
+        """Returns the policy's verdict; None if the guard asks no policy.
+
+        Raises `Denied` if the policy denies the action, and the errors of `Policy.evaluate`.
+        """
+        attempt, plan, policy = self._attempt, self._plan, self._attempt.policy
+        asked = (attempt.agent, attempt.action, self._context, plan)
+        if policy is not None:
+            verdict = yield from policy.local.decide(*asked, self._call_seconds())
+        elif self._evaluates:
+            evaluation = yield from self._api.evaluate(*asked, None, self._call_seconds())
+            verdict = verdict_of_server(evaluation)
+        else:
+            return None
         if verdict.decision == "deny":
             by = f"rule `{verdict.rule}`" if verdict.rule else "the default"
             detail = f"{by} of the policy denies it"
             raise Denied("policy-denied", detail, comment=verdict.reason)
-        approved = yield from self._acquire_approval()
-        return dataclasses.replace(approved, verdict=verdict)
+        return verdict
+
+    def permits(self, verdict: Verdict) -> bool:
+        """Returns whether the action needs no approval.
+
+        With pinned keys no word of the server makes an action run.
+        """
+        return verdict.decision == "allow" and (verdict.local or self._keys is None)
 
     def _left(self) -> Optional[float]:
         """Returns the seconds until the guard's `timeout`, None if it has none."""
@@ -136,24 +174,55 @@ class Guard:
         4. refusals of the claim: `Mismatch`, `Conflict`, …
         5. as 3, for the claim
         """
-        api = self._api
-        requested_after = sane_now(lambda: int(api.now())) - REQUEST_SLACK_SECONDS
-        request_key = secrets.token_hex(16)
+        requested_after: Optional[int] = None
+        if self._key is None:
+            now = sane_now(lambda: int(self._api.now()))
+            requested_after = now - REQUEST_SLACK_SECONDS
+        request_key = self._key or secrets.token_hex(16)
         made: Optional[Approval] = None
         try:
             made = yield from self._request(request_key, self._call_seconds())
-            decided = yield from api.wait(made.id, self._left())
-            _check_decided(decided)
-            keys = yield from self._current_keys()
-            proved = self._prove(decided, made.id, requested_after, keys, None)
-            expires_at = parse_time(proved.expires_at).timestamp()
-            CLAIMED.add(made.id, expires_at, api.now())
-        except (GeneratorExit, Rejected, Expired, Withdrawn):
+            decided = yield from self.await_decision(made.id, requested_after)
+            self._remember(decided)
+        except (GeneratorExit, Rejected, Expired, Withdrawn, Conflict):
             raise
         except BaseException as error:
             yield from self._abandon(made, request_key, error)
             raise
-        return (yield from self._claim(made.id, proved, requested_after, keys))
+        return (yield from self._claim(decided))
+
+    def request(self) -> Flow[Approval]:
+        """Requests the approval, or finds that of the same key. Neither waits nor withdraws."""
+        key = self._key or secrets.token_hex(16)
+        return (yield from self._request(key, self._call_seconds()))
+
+    def await_decision(self, id: str, requested_after: Optional[int] = None) -> Flow[Decided]:
+        """Waits for the decision and verifies it. Raises the errors 2 and 3 of a guard."""
+        decided = yield from self._api.wait(id, self._left())
+        _check_decided(decided)
+        keys = yield from self._current_keys()
+        proved = self._prove(decided, id, requested_after, keys, None)
+        return Decided(proved, keys, requested_after)
+
+    def claim(self, decided: Decided) -> Flow[Execution]:
+        """Claims a verified approval. Raises `Conflict` if this process claimed it before."""
+        self._remember(decided)
+        return (yield from self._claim(decided))
+
+    def _remember(self, decided: Decided) -> None:
+        """Adds the approval to those that this process claims.
+
+        Raises `Unverified` for one that is there; `Conflict` if that may be the same call again.
+        """
+        id = decided.proof.approval_id
+        expires_at = parse_time(decided.proof.expires_at).timestamp()
+        try:
+            CLAIMED.add(id, expires_at, self._api.now())
+        except Unverified:
+            if self._key is None:
+                raise
+            detail = "this process has claimed the approval before"
+            raise Conflict("already-executed", detail, approval_id=id) from None
 
     def claim_existing(self, id: str) -> Flow[Execution]:
         """Verifies and claims an approval that was requested before. Withdraws nothing.
@@ -186,6 +255,11 @@ class Guard:
         outcome = "succeeded" if error is None else "failed"
         detail = None if error is None else type(error).__name__
         yield from self._report(execution, outcome, detail)
+
+    def forgo(self, execution: Execution, error: BaseException) -> Flow[None]:
+        """Reports that a claimed execution never starts: never raises a `SignoffError`."""
+        if execution.id:
+            yield from self._report(execution, "failed", f"never started: {type(error).__name__}")
 
     def _request(self, key: str, timeout: float) -> Flow[Approval]:
         attempt, requested = self._attempt, self._requested
@@ -295,14 +369,9 @@ class Guard:
         read = self._verifier.call("context.read", {"context": text})
         return read["canonical"], read["digest"]
 
-    def _claim(
-        self,
-        id: str,
-        proved: Proof,
-        requested_after: Optional[int],
-        keys: Optional[List[Dict[str, Any]]],
-    ) -> Flow[Execution]:
-        claim_key = secrets.token_hex(16)
+    def _claim(self, decided: Decided) -> Flow[Execution]:
+        proved, claim_key = decided.proof, secrets.token_hex(16)
+        id = proved.approval_id
         try:
             claimed = yield from self._send_claim(id, proved, claim_key, None)
         except GeneratorExit:
@@ -310,7 +379,7 @@ class Guard:
         except BaseException as error:
             yield from self._undo_claim(id, proved, claim_key, error)
             raise
-        return (yield from self._confirm(claimed, proved, requested_after, keys))
+        return (yield from self._confirm(claimed, proved, decided.requested_after, decided.keys))
 
     def _confirm(
         self,
@@ -394,7 +463,9 @@ def _check_decided(decided: Approval) -> None:
     status, id, comment = decided.status, decided.id, decided.comment
     if status == "rejected":
         detail = "an approver rejected the request"
-        raise Rejected("rejected", detail, approval_id=id, comment=comment)
+        approver = decided.members.get("approver")
+        by = approver if isinstance(approver, str) else None
+        raise Rejected("rejected", detail, approval_id=id, comment=comment, approver=by)
     if status == "expired":
         raise Expired("expired", "the approval expired before it was decided", approval_id=id)
     if status == "withdrawn":

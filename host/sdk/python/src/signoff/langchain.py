@@ -1,0 +1,314 @@
+"""LangChain and LangGraph: a middleware that guards tools, and a resolver of interrupts.
+
+Needs the extra `signoff[langchain]`, and Python 3.11.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Optional, Union
+
+from ._answers import Refusal, text_of
+from ._gate import Call, Gate
+from ._resolver import Answer, Resolution
+from .approval import Approval
+from .errors import Invalid, Mismatch
+from .execution import Execution
+
+try:
+    from langchain.agents.middleware import AgentMiddleware
+    from langchain.agents.middleware.types import ToolCallRequest
+    from langchain_core.messages import AIMessage, ToolCall, ToolMessage
+    from langchain_core.runnables import RunnableConfig
+    from langchain_core.tools import BaseTool
+    from langgraph.types import Command, GraphOutput, Interrupt
+except ImportError as error:
+    raise ImportError(
+        "signoff.langchain needs LangChain: install it with `pip install 'signoff[langchain]'`"
+    ) from error
+
+__all__ = ["ApprovalMiddleware", "InterruptResolver"]
+
+Result = Union[ToolMessage, Command[Any]]
+
+
+class ApprovalMiddleware(AgentMiddleware[Any, Any, Any]):
+    """Guards every tool of an agent: requests, waits, claims, runs the tool, reports.
+
+    List it last, so that it sees the calls as other middleware left them. Whatever is listed after
+    it can change nothing: a tool runs once, and only on the arguments that were approved.
+
+    The approval is for one call of one thread: the same call, seen again after a restart, finds
+    its approval if the agent has a checkpointer. A call that is not approved gives the model a
+    `ToolMessage` with the status `error`. A server that is unreachable, a refused token and what
+    else the model is not the reason for raises, and ends the run.
+    """
+
+    def __init__(self, gate: Gate) -> None:
+        super().__init__()
+        self._gate = gate
+
+    def wrap_tool_call(
+        self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Result]
+    ) -> Result:
+        """Runs the tool once the call is approved and claimed."""
+        tools: list[_Tools] = []
+
+        def invoke(execution: Execution) -> Result:
+            tools.append(_Tools(execution))
+            return handler(tools[-1].bound(request))
+
+        try:
+            result = self._gate.run(_call_of(request), invoke, _is_error)
+        except Mismatch as error:
+            return _message(request.tool_call, _mismatch_text(tools, error))
+        return self._shown(request, result)
+
+    async def awrap_tool_call(
+        self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[Result]]
+    ) -> Result:
+        """Runs the tool once the call is approved and claimed."""
+        tools: list[_Tools] = []
+
+        async def invoke(execution: Execution) -> Result:
+            tools.append(_Tools(execution))
+            return await handler(tools[-1].bound(request))
+
+        try:
+            result = await self._gate.run_async(_call_of(request), invoke, _is_error)
+        except Mismatch as error:
+            return _message(request.tool_call, _mismatch_text(tools, error))
+        return self._shown(request, result)
+
+    def _shown(self, request: ToolCallRequest, result: Union[Result, Refusal]) -> Result:
+        if isinstance(result, Refusal):
+            return _message(request.tool_call, result.text)
+        return result
+
+
+class InterruptResolver:
+    """Answers the interrupts of `HumanInTheLoopMiddleware`, in both of its modes.
+
+    Each pending call becomes an approval; approved calls are answered with `approve`, others with
+    `reject` and the reason. Nothing is answered with `edit`: an edited call is another call, and
+    needs an approval of its own.
+
+    With `claims`, an approval is claimed before the run resumes. Without, it is verified only, and
+    `ApprovalMiddleware` with the same gate must claim it inside the tool call.
+    """
+
+    def __init__(self, gate: Gate, *, claims: bool = True) -> None:
+        self._gate = gate
+        self._claims = claims
+
+    def resolve(self, result: object, config: RunnableConfig) -> Resolution[Command[Any]]:
+        """Returns a context manager whose value resumes the run.
+
+        `result` is that of `invoke`, in version 1 or 2, and `config` the one of the call.
+
+        >>> while result.interrupts:
+        ...     with resolver.resolve(result, config) as command:
+        ...         result = agent.invoke(command, config, version="v2")
+
+        Raises `Invalid` for a config without a thread, and for an interrupt that is not of
+        `HumanInTheLoopMiddleware` or whose calls cannot be both approved and rejected.
+        """
+        interrupts, messages = _parts(result)
+        thread = _thread(config)
+        if thread is None:
+            raise Invalid("request-invalid", "the config has no `thread_id`")
+        if not interrupts:
+            raise Invalid("request-invalid", "the result has no interrupt")
+        paused = [_Paused.read(one, thread, messages) for one in interrupts]
+        calls = [call for one in paused for call in one.calls]
+
+        def answer(answers: list[Answer]) -> Command[Any]:
+            decisions, left = {}, list(answers)
+            for one in paused:
+                own, left = left[: len(one.calls)], left[len(one.calls) :]
+                decisions[one.id] = one.resume([_decision(each) for each in own])
+            return Command(resume=decisions)
+
+        return Resolution(self._gate, calls, self._claims, answer)
+
+    def request(self, result: object, config: RunnableConfig) -> tuple[Approval, ...]:
+        """Requests the approvals without waiting, for a process that resolves them later."""
+        return self.resolve(result, config).request()
+
+    async def arequest(self, result: object, config: RunnableConfig) -> tuple[Approval, ...]:
+        """As `request`, in an event loop."""
+        return await self.resolve(result, config).request_async()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Paused:
+    """An interrupt and its calls, in the order in which it expects decisions."""
+
+    id: str
+    calls: list[Call]
+    is_batched: bool
+
+    @classmethod
+    def read(cls, interrupt: Interrupt[Any], thread: str, messages: Sequence[object]) -> _Paused:
+        value = interrupt.value
+        if isinstance(value, Mapping) and value.get("type") == "tool_approval":
+            return cls(interrupt.id, [_pending_call(value, thread, messages)], False)
+        if not isinstance(value, Mapping) or not isinstance(value.get("action_requests"), list):
+            detail = f"the interrupt `{interrupt.id}` is not one of HumanInTheLoopMiddleware"
+            raise Invalid("request-invalid", detail)
+        for config in value.get("review_configs") or []:
+            if not {"approve", "reject"} <= set(config["allowed_decisions"]):
+                detail = f"`{config['action_name']}` must allow the decisions approve and reject"
+                raise Invalid("request-invalid", detail)
+        taken: set[int] = set()
+        calls = []
+        for index, action in enumerate(value["action_requests"]):
+            found = _find(action, messages, taken)
+            # Without messages the call is named by its place in the interrupt.
+            id = f"{interrupt.id}:{index}" if found is None else found
+            calls.append(Call(action["name"], action["args"], thread, id))
+        return cls(interrupt.id, calls, True)
+
+    def resume(self, decisions: list[dict[str, Any]]) -> Any:
+        return {"decisions": decisions} if self.is_batched else decisions[0]
+
+
+def _decision(answer: Answer) -> dict[str, Any]:
+    if answer.refusal is None:
+        return {"type": "approve"}
+    return {"type": "reject", "message": answer.refusal.text}
+
+
+def _pending_call(value: Mapping[str, Any], thread: str, messages: Sequence[object]) -> Call:
+    id = _call_id(value["tool_call_id"], messages)
+    return Call(value["name"], value["args"], thread, id)
+
+
+def _find(action: Mapping[str, Any], messages: Sequence[object], taken: set[int]) -> Optional[str]:
+    """Returns the id of the first call of the last message that is this action."""
+    last = next((one for one in reversed(messages) if isinstance(one, AIMessage)), None)
+    for index, call in enumerate(last.tool_calls if last else []):
+        if index in taken:
+            continue
+        if call["name"] == action["name"] and call["args"] == action["args"]:
+            taken.add(index)
+            return _named(last, call["id"])
+    return None
+
+
+def _call_of(request: ToolCallRequest) -> Call:
+    call, state = request.tool_call, request.state
+    messages = state.get("messages") if isinstance(state, Mapping) else None
+    thread = _thread(request.runtime.config)
+    return Call(call["name"], call["args"], thread, _call_id(call["id"], messages or []))
+
+
+def _call_id(id: Optional[str], messages: Sequence[object]) -> Optional[str]:
+    """Returns the id of a call: models repeat theirs in later messages, so it names the message."""
+    if not id:
+        return None
+    for message in reversed(messages):
+        if isinstance(message, AIMessage) and any(one["id"] == id for one in message.tool_calls):
+            return _named(message, id)
+    return id
+
+
+def _named(message: Optional[AIMessage], id: Optional[str]) -> Optional[str]:
+    return f"{message.id}:{id}" if message is not None and message.id and id else id
+
+
+def _thread(config: RunnableConfig) -> Optional[str]:
+    thread = (config.get("configurable") or {}).get("thread_id")
+    return None if thread is None else str(thread)
+
+
+def _parts(result: object) -> tuple[Sequence[Interrupt[Any]], Sequence[object]]:
+    """Returns interrupts and messages of a result of version 1 or 2."""
+    if isinstance(result, GraphOutput):
+        interrupts, value = result.interrupts, result.value
+    elif isinstance(result, Mapping):
+        interrupts, value = result.get("__interrupt__") or (), result
+    else:
+        raise TypeError(f"expected the result of an agent, got a {type(result).__name__}")
+    messages = value.get("messages") if isinstance(value, Mapping) else None
+    return tuple(interrupts), messages or []
+
+
+class _Tools:
+    """The tools of one execution: the approved one runs once, on the approved arguments."""
+
+    def __init__(self, execution: Execution) -> None:
+        self._execution = execution
+        self.refusal: Optional[Mismatch] = None
+        self._has_run = False
+
+    def bound(self, request: ToolCallRequest) -> ToolCallRequest:
+        """Returns the request with the approved arguments and with tools that check them."""
+        call = ToolCall(**{**request.tool_call, "args": self._execution.context})
+        tool = None if request.tool is None else self._bind(request.tool, request.tool.name)
+        runtime = dataclasses.replace(
+            request.runtime, tools=[self._bind(one, None) for one in request.runtime.tools]
+        )
+        return dataclasses.replace(request, tool_call=call, tool=tool, runtime=runtime)
+
+    def _bind(self, tool: BaseTool, name: Optional[str]) -> BaseTool:
+        bound = tool.model_copy()
+
+        injected = _injected(tool)
+
+        def invoke(input: Any, config: Any = None, **kwargs: Any) -> Any:
+            self._check(name, input, injected)
+            return tool.invoke(input, config, **kwargs)
+
+        async def ainvoke(input: Any, config: Any = None, **kwargs: Any) -> Any:
+            self._check(name, input, injected)
+            return await tool.ainvoke(input, config, **kwargs)
+
+        # A field of pydantic cannot replace a method of the class; the instance's dict can.
+        bound.__dict__.update(invoke=invoke, ainvoke=ainvoke)
+        return bound
+
+    def _check(self, name: Optional[str], input: Any, injected: set[str]) -> None:
+        """Raises `Mismatch` for another tool, other arguments, or a second run."""
+        approved, why = self._execution.context, None
+        given = input.get("args") if isinstance(input, Mapping) else None
+        if name is None or not isinstance(given, Mapping):
+            why = "another tool than the approved one was called"
+        elif {one: given[one] for one in given if one not in injected} != {
+            one: approved[one] for one in approved if one not in injected
+        }:
+            why = "the arguments changed after the approval"
+        elif self._has_run and self._execution.id:
+            why = "the call has run: an approval is for one run"
+        if why is not None:
+            self.refusal = Mismatch(
+                "context-mismatch", why, approval_id=self._execution.approval_id
+            )
+            raise self.refusal
+        self._has_run = True
+
+
+def _injected(tool: BaseTool) -> set[str]:
+    """Returns the parameters that the framework gives, and that a model cannot word."""
+    full: Any = tool.get_input_schema()
+    shown: Any = tool.tool_call_schema
+    own = set(getattr(tool, "_injected_args_keys", ()))
+    if isinstance(shown, dict):
+        return own
+    return (set(full.model_fields) - set(shown.model_fields)) | own
+
+
+def _mismatch_text(tools: list[_Tools], error: Mismatch) -> str:
+    """Returns what the model is told; raises an error that is the tool's own."""
+    if not tools or tools[-1].refusal is not error:
+        raise error
+    return text_of(error)
+
+
+def _is_error(result: Result) -> bool:
+    return isinstance(result, ToolMessage) and result.status == "error"
+
+
+def _message(call: ToolCall, text: str) -> ToolMessage:
+    return ToolMessage(text, name=call["name"], tool_call_id=call["id"], status="error")

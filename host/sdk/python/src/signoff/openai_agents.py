@@ -1,0 +1,226 @@
+"""OpenAI Agents: guarded function tools, and a resolver of interruptions.
+
+Needs the extra `signoff[openai-agents]`, and Python 3.10.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import inspect
+from collections.abc import Callable
+from typing import Any, Optional, Union
+
+from ._answers import Refusal
+from ._gate import Call, Gate, ToolError
+from ._resolver import Answer, Resolution
+from .approval import Approval
+from .encode import RawJson
+from .errors import Invalid
+from .execution import Execution
+
+try:
+    from agents import (
+        Agent,
+        FunctionTool,
+        RunContextWrapper,
+        RunResult,
+        RunResultStreaming,
+        Tool,
+    )
+    from agents.items import ToolApprovalItem
+    from agents.run_state import RunState
+    from agents.tool import (
+        default_tool_timeout_error_message,
+        invoke_function_tool,
+        maybe_invoke_function_tool_failure_error_function,
+        set_function_tool_failure_error_function,
+    )
+    from agents.tool_context import ToolContext
+except ImportError as error:
+    raise ImportError(
+        "signoff.openai_agents needs OpenAI Agents: install it with "
+        "`pip install 'signoff[openai-agents]'`"
+    ) from error
+
+__all__ = ["InterruptionResolver", "guarded_agent", "guarded_tool"]
+
+PausedRun = Union[RunResult, RunResultStreaming, RunState[Any, Any]]
+
+RunOf = Union[str, Callable[[ToolContext[Any]], Optional[str]]]
+
+
+def guarded_tool(tool: FunctionTool, gate: Gate, *, run: Optional[RunOf] = None) -> FunctionTool:
+    """Returns a copy of a function tool that requests, waits, claims, runs the tool, and reports.
+
+    The tool gets the arguments that were approved. `run` names the run, for example the id of the
+    conversation: then the same call, seen again after a restart, finds its approval. Without it
+    each call requests anew. The tool's `timeout_seconds` limits the tool, not the wait.
+
+    A call that is not approved gives the model a text that begins with `Not run:`. A server that
+    is unreachable, a refused token and what else the model is not the reason for raises, and ends
+    the run. Raises `TypeError` for a tool that is guarded already or is not a function tool.
+    """
+    if not isinstance(tool, FunctionTool):
+        raise TypeError(f"cannot guard a {type(tool).__name__}: it does not run in this process")
+    if isinstance(tool.on_invoke_tool, _Guarded):
+        raise TypeError(f"the tool `{tool.name}` is guarded already")
+    guarded = copy.copy(tool)
+    guarded.on_invoke_tool = _Guarded(tool, gate, run)
+    guarded.timeout_seconds = None
+    return guarded
+
+
+def guarded_agent(
+    agent: Agent[Any], gate: Gate, *, run: Optional[RunOf] = None, unguarded: tuple[str, ...] = ()
+) -> Agent[Any]:
+    """Returns a copy of an agent with all of its tools guarded, those of MCP servers too.
+
+    Raises `TypeError` for what cannot be guarded: a hosted tool, a shell or computer tool, a
+    handoff to an agent (guard that agent, and hand off to it by `handoffs=` of the copy), unless
+    `unguarded` has the name of the tool or agent.
+    """
+    guarded = _with_guarded_mcp(agent, gate, run)
+    guarded.tools = [_guard(tool, gate, run, unguarded) for tool in agent.tools]
+    for handoff in agent.handoffs:
+        name = handoff.name if isinstance(handoff, Agent) else handoff.agent_name
+        if name not in unguarded and not isinstance(handoff, _GuardedAgent):
+            raise TypeError(f"the agent `{name}` has tools of its own: guard it, or name it")
+    return guarded
+
+
+class InterruptionResolver:
+    """Answers the interruptions of tools with `needs_approval`.
+
+    Each pending call becomes an approval; the state is then told to approve or reject that one
+    call, never always. With `claims`, an approval is claimed before the run resumes. Without, it
+    is verified only, and a guarded tool with the same gate and `run` must claim it.
+    """
+
+    def __init__(self, gate: Gate, *, claims: bool = True) -> None:
+        self._gate = gate
+        self._claims = claims
+
+    def resolve(self, paused: PausedRun, *, run: str) -> Resolution[RunState[Any, Any]]:
+        """Returns a context manager whose value is the state to run.
+
+        `paused` is a result with interruptions, or a state that was restored. `run` names the run,
+        for example the id of the conversation, also after a restart.
+
+        >>> while result.interruptions:
+        ...     async with resolver.resolve(result, run="conversation-7") as state:
+        ...         result = await Runner.run(agent, state)
+
+        Raises `Invalid` for an interruption that is not of a function tool, and if there is none.
+        """
+        state = paused if isinstance(paused, RunState) else paused.to_state()
+        items = state.get_interruptions()
+        if not items:
+            raise Invalid("request-invalid", "the run has no interruption")
+        calls = [_pending_call(item, run) for item in items]
+
+        def answer(answers: list[Answer]) -> RunState[Any, Any]:
+            for item, one in zip(items, answers):
+                if one.refusal is None:
+                    state.approve(item)
+                else:
+                    state.reject(item, rejection_message=one.refusal.text)
+            return state
+
+        return Resolution(self._gate, calls, self._claims, answer)
+
+    async def request(self, paused: PausedRun, *, run: str) -> tuple[Approval, ...]:
+        """Requests the approvals without waiting, for a process that resolves them later."""
+        return await self.resolve(paused, run=run).request_async()
+
+
+class _Guarded:
+    """The function of a guarded tool."""
+
+    def __init__(self, tool: FunctionTool, gate: Gate, run: Optional[RunOf]) -> None:
+        self._tool = tool
+        self._gate = gate
+        self._run = run
+
+    async def __call__(self, context: ToolContext[Any], arguments: str) -> Any:
+        run = self._run(context) if callable(self._run) else self._run
+        name, id = context.qualified_tool_name, context.tool_call_id or None
+        call = Call(name, RawJson(arguments or "{}"), run, id)
+
+        async def invoke(execution: Execution) -> Any:
+            return await _invoke(self._tool, context, execution.context_text)
+
+        result = await self._gate.run_async(call, invoke)
+        return result.text if isinstance(result, Refusal) else result
+
+
+async def _invoke(tool: FunctionTool, context: ToolContext[Any], arguments: str) -> Any:
+    """Invokes a tool with its own time limit and texts of failures.
+
+    A failure of which the tool makes a text for the model is raised as a `ToolError` with that
+    text, so that it is reported as failed.
+    """
+    failures: list[BaseException] = []
+
+    async def on_error(context: RunContextWrapper[Any], error: Exception) -> str:
+        failures.append(error)
+        text = await maybe_invoke_function_tool_failure_error_function(
+            function_tool=tool, context=context, error=error
+        )
+        if text is None:
+            raise error
+        return text
+
+    async def on_timeout(context: RunContextWrapper[Any], error: Exception) -> str:
+        failures.append(error)
+        if tool.timeout_error_function is None:
+            seconds = tool.timeout_seconds or 0
+            return default_tool_timeout_error_message(tool_name=tool.name, timeout_seconds=seconds)
+        text = tool.timeout_error_function(context, error)
+        return await text if inspect.isawaitable(text) else text
+
+    watched = set_function_tool_failure_error_function(copy.copy(tool), on_error)
+    watched.timeout_error_function = on_timeout
+    result = await invoke_function_tool(function_tool=watched, context=context, arguments=arguments)
+    if failures:
+        raise ToolError(result)
+    return result
+
+
+def _pending_call(item: ToolApprovalItem, run: str) -> Call:
+    raw = item.raw_item
+    kind = raw.get("type") if isinstance(raw, dict) else getattr(raw, "type", None)
+    if kind != "function_call" or item.qualified_name is None:
+        raise Invalid("request-invalid", f"the interruption of `{item.name}` is not of a function")
+    return Call(item.qualified_name, RawJson(item.arguments or "{}"), run, item.call_id or None)
+
+
+def _guard(tool: Tool, gate: Gate, run: Optional[RunOf], unguarded: tuple[str, ...]) -> Tool:
+    if tool.name in unguarded:
+        return tool
+    if isinstance(tool, FunctionTool) and isinstance(tool.on_invoke_tool, _Guarded):
+        return tool
+    if not isinstance(tool, FunctionTool):
+        what = f"the tool `{tool.name}`, a {type(tool).__name__},"
+        raise TypeError(f"{what} does not run as a function: it cannot be guarded")
+    return guarded_tool(tool, gate, run=run)
+
+
+class _GuardedAgent(Agent[Any]):
+    """An agent whose MCP tools are guarded as they are listed."""
+
+    gate: Gate
+    run: Optional[RunOf]
+
+    async def get_mcp_tools(self, run_context: RunContextWrapper[Any]) -> list[Tool]:
+        listed = await super().get_mcp_tools(run_context)
+        return [_guard(tool, self.gate, self.run, ()) for tool in listed]
+
+
+def _with_guarded_mcp(agent: Agent[Any], gate: Gate, run: Optional[RunOf]) -> Agent[Any]:
+    if type(agent) not in (Agent, _GuardedAgent):
+        raise TypeError(f"cannot guard a {type(agent).__name__}: guard its tools")
+    values = {one.name: getattr(agent, one.name) for one in dataclasses.fields(agent) if one.init}
+    guarded = _GuardedAgent(**values)
+    guarded.gate, guarded.run = gate, run
+    return guarded
