@@ -22,7 +22,7 @@ try:
     from langchain_core.messages import AIMessage, ToolCall, ToolMessage
     from langchain_core.runnables import RunnableConfig
     from langchain_core.tools import BaseTool
-    from langgraph.types import Command, GraphOutput, Interrupt
+    from langgraph.types import Command, GraphOutput, Interrupt, StateSnapshot
 except ImportError as error:
     raise ImportError(
         "signoff.langchain needs LangChain: install it with `pip install 'signoff[langchain]'`"
@@ -105,7 +105,8 @@ class InterruptResolver:
     def resolve(self, result: object, config: RunnableConfig) -> Resolution[Command[Any]]:
         """Returns a context manager whose value resumes the run.
 
-        `result` is that of `invoke`, in version 1 or 2, and `config` the one of the call.
+        `result` is that of `invoke`, in version 1 or 2, or after a restart the state that
+        `get_state` returns; `config` is the one of the call.
 
         >>> while result.interrupts:
         ...     with resolver.resolve(result, config) as command:
@@ -224,9 +225,12 @@ def _thread(config: RunnableConfig) -> Optional[str]:
 
 
 def _parts(result: object) -> tuple[Sequence[Interrupt[Any]], Sequence[object]]:
-    """Returns interrupts and messages of a result of version 1 or 2."""
+    """Returns interrupts and messages of a result of version 1 or 2, or of a stored state."""
+    value: object
     if isinstance(result, GraphOutput):
         interrupts, value = result.interrupts, result.value
+    elif isinstance(result, StateSnapshot):
+        interrupts, value = result.interrupts, result.values
     elif isinstance(result, Mapping):
         interrupts, value = result.get("__interrupt__") or (), result
     else:
