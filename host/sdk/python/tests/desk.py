@@ -33,9 +33,12 @@ class Desk:
     are the requests in the order in which they came.
     """
 
-    def __init__(self, office: Office) -> None:
+    def __init__(
+        self, office: Office, prefix: Optional[str] = None, agent: str = "deployer"
+    ) -> None:
         self.office = office
-        self.prefix = f"t{uuid.uuid4().hex[:8]}."
+        self.agent = agent
+        self.prefix = f"t{uuid.uuid4().hex[:8]}." if prefix is None else prefix
         self.decide: Decide = approve
         self.comment: Optional[str] = None
         self.seen: List[signoff.Approval] = []
@@ -64,7 +67,7 @@ class Desk:
             client = signoff.Client(self.office.url, self.office.agent)
         if pinned:
             options = {"keys": self.office.keys, "audience": AUDIENCE, **options}
-        return signoff.Gate(client, agent="deployer", prefix=self.prefix, **options)
+        return signoff.Gate(client, agent=self.agent, prefix=self.prefix, **options)
 
     def await_seen(self, count: int) -> List[signoff.Approval]:
         """Returns the requests once there are that many."""
@@ -79,7 +82,7 @@ class Desk:
 
     def requested(self) -> List[signoff.Approval]:
         """Returns all requests of this test in the order of their requests."""
-        listed = self._admin.list(agent="deployer", limit=200).items
+        listed = self._admin.list(agent=self.agent, limit=200).items
         own = [one for one in listed if one.action.startswith(self.prefix)]
         return [self._admin.get(one.id) for one in reversed(own)]
 
@@ -87,7 +90,7 @@ class Desk:
         try:
             known: Dict[str, bool] = {}
             while not self._ended.wait(0.02):
-                pending = self._admin.list(status="pending", agent="deployer", limit=200).items
+                pending = self._admin.list(status="pending", agent=self.agent, limit=200).items
                 for one in reversed(pending):
                     if one.action.startswith(self.prefix) and not known.get(one.id):
                         known[one.id] = True
