@@ -102,6 +102,43 @@ def test_restart_finds_the_same_approvals(desk: Desk, mode: str) -> None:
     assert desk.statuses() == ["succeeded"] * 3
 
 
+@pytest.mark.parametrize("claims", [True, False])
+@modes
+def test_ids_find_approvals_whose_keys_the_server_dropped(
+    desk: Desk, mode: str, claims: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: Ran = []
+    gate = desk.gate()
+    guard = [] if claims else [ApprovalMiddleware(gate)]
+    agent = agent_of(calling(TURN), ran, [gated(mode), *guard], InMemorySaver())
+    result = agent.invoke(INPUT, config())
+    first = InterruptResolver(gate).request(result, config())
+    key = signoff.Gate._key
+    monkeypatch.setattr(signoff.Gate, "_key", lambda *given: f"later-{desk.prefix}{key(*given)}")
+    ids = [one.id for one in reversed(first)]
+    resolver = InterruptResolver(gate, claims=claims)
+    with resolver.resolve(result, config(), approvals=ids) as command:
+        agent.invoke(command, config())
+    assert len(ran) == len(desk.requested()) == 3
+    assert desk.statuses() == ["succeeded"] * 3
+
+
+def test_ids_of_other_calls_are_not_used(desk: Desk) -> None:
+    ran: Ran = []
+    agent = agent_of(calling(PROD), ran, [gated("batched")], InMemorySaver())
+    result = agent.invoke(INPUT, config())
+    client: Any = desk.gate().client
+    same = client.request("deployer", f"{desk.prefix}deploy", {"target": "prod"})
+    desk.await_seen(1)
+    desk.decide = lambda _: "reject"
+    resolution = InterruptResolver(desk.gate()).resolve(result, config(), approvals=[same.id])
+    with resolution as command:
+        shown = agent.invoke(command, config())
+    # It has the same arguments, but it does not name the call.
+    assert "was rejected by" in told(shown)[0]
+    assert ran == [] and len(desk.requested()) == 2
+
+
 @modes
 def test_resolving_twice_runs_once(desk: Desk, mode: str) -> None:
     ran: Ran = []

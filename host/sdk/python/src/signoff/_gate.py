@@ -98,6 +98,7 @@ class Gate:
         self._evaluate = evaluate
         self._options: Dict[str, Any] = dict(options)
         self._lock = ForkLock()
+        self._known: Dict[str, str] = {}
         self._io: Optional[Transport] = None
         self._async_io: Optional[AsyncTransport] = None
         given = {**self._options, "agent": agent, "action": PLACEHOLDER, "context": {}}
@@ -133,10 +134,20 @@ class Gate:
         attempt = client._attempt(
             **self._options, agent=self._agent, action=action, context=context, plan=call.plan()
         )
-        key = None
-        if call.run is not None and call.id is not None:
-            key = self._key(call, action, canonical(context.text)[1])
-        return Guard(client._api, attempt, key, self._evaluate)
+        key = self._key(call, action, canonical(context.text)[1])
+        known = None
+        if key is not None:
+            with self._lock:
+                known = self._known.pop(key, None)
+        return Guard(client._api, attempt, key, self._evaluate, known)
+
+    def remember(self, call: Call, approval_id: str) -> None:
+        """Remembers the approval of a call for its next guard in this process."""
+        digest = canonical(json_text(call.arguments))[1]
+        key = self._key(call, self.action_of(call.tool), digest)
+        if key is not None:
+            with self._lock:
+                self._known[key] = approval_id
 
     def run(
         self,
@@ -200,8 +211,10 @@ class Gate:
                 )
             return self._async_io
 
-    def _key(self, call: Call, action: str, digest: str) -> str:
+    def _key(self, call: Call, action: str, digest: str) -> Optional[str]:
         """Returns the idempotency key of a call: an edited or renamed call has another one."""
+        if call.run is None or call.id is None:
+            return None
         named = [self._agent, action, call.tool, call.run, call.id, digest]
         return "call-" + hashlib.sha256(json.dumps(named).encode()).hexdigest()
 

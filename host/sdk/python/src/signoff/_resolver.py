@@ -50,13 +50,17 @@ class Batch:
     """All pending calls of one pause. Every one is requested before one is waited for.
 
     No call is claimed before all are decided. A time-out or an interruption leaves the requests:
-    the next process finds them by the same run and call ids.
+    the next process finds them by the same run and call ids, for as long as the server keeps
+    idempotency keys, and later by `known`, their ids.
     """
 
-    def __init__(self, gate: Gate, calls: Sequence[Call], claims: bool) -> None:
+    def __init__(
+        self, gate: Gate, calls: Sequence[Call], claims: bool, known: Sequence[str]
+    ) -> None:
         self._gate = gate
         self._calls = list(calls)
         self._claims = claims
+        self._known = list(known)
         self._states: List[_State] = []
         self._pending: List[_Pending] = []
 
@@ -74,15 +78,22 @@ class Batch:
 
     def request(self) -> Flow[List[Approval]]:
         """Requests the approvals, or finds them again; returns those that are needed."""
+        for id in self._known:
+            shown = yield from self._gate.client._api.get(id)
+            for one in self._pending:
+                if one.made is None and one.guard.is_of(shown):
+                    one.made = shown
+                    break
         for one in self._pending:
             one.guard.begin()
             try:
                 verdict = yield from one.guard.evaluate()
                 if verdict is not None and one.guard.permits(verdict):
-                    continue
-                one.made = yield from one.guard.request()
+                    one.made = None
+                elif one.made is None:
+                    one.made = yield from one.guard.request()
             except SignoffError as error:
-                one.refusal = refusal_of(error)
+                one.made, one.refusal = None, refusal_of(error)
         return [one.made for one in self._pending if one.made is not None]
 
     def resolve(self) -> Flow[List[Answer]]:
@@ -102,6 +113,10 @@ class Batch:
                 one.refusal = refusal_of(error)
         if self._claims:
             yield from self._claim()
+        else:
+            for one in self._pending:
+                if one.decided is not None:
+                    self._gate.remember(one.call, one.decided.proof.approval_id)
         return [Answer(one.call, one.refusal) for one in self._states]
 
     def _claim(self) -> Flow[None]:
@@ -140,10 +155,11 @@ class Resolution(Generic[AnswerT]):
         gate: Gate,
         calls: Sequence[Call],
         claims: bool,
+        known: Sequence[str],
         answer: Callable[[List[Answer]], AnswerT],
     ) -> None:
         self._gate = gate
-        self._batch = Batch(gate, calls, claims)
+        self._batch = Batch(gate, calls, claims, known)
         self._answer = answer
         self._is_open = True
 

@@ -60,16 +60,23 @@ class Guard:
     `VerifierMissing`, then `Invalid` for malformed keys, none that count, or no audience.
 
     With `key`, the idempotency key of the request, the approval may have been requested before, by
-    another process too: its age does not count then, so the plan must name what it is for. With
+    another process too: its age does not count then, so the plan must name what it is for. `known`
+    is the id of that approval, where it was found in another way. With
     `evaluates`, the server's policy is asked first where there is no local one.
     """
 
     def __init__(
-        self, api: Api, attempt: Attempt, key: Optional[str] = None, evaluates: bool = False
+        self,
+        api: Api,
+        attempt: Attempt,
+        key: Optional[str] = None,
+        evaluates: bool = False,
+        known: Optional[str] = None,
     ) -> None:
         self._api = api
         self._attempt = attempt
         self._key = key
+        self._known = known
         self._evaluates = evaluates
         self._end: Optional[float] = None
         attempt.check()
@@ -181,7 +188,10 @@ class Guard:
         request_key = self._key or secrets.token_hex(16)
         made: Optional[Approval] = None
         try:
-            made = yield from self._request(request_key, self._call_seconds())
+            if self._known is not None:
+                made = yield from self._api.get(self._known, self._call_seconds())
+            else:
+                made = yield from self._request(request_key, self._call_seconds())
             decided = yield from self.await_decision(made.id, requested_after)
             self._remember(decided)
         except (GeneratorExit, Rejected, Expired, Withdrawn, Conflict):
@@ -195,6 +205,14 @@ class Guard:
         """Requests the approval, or finds that of the same key. Neither waits nor withdraws."""
         key = self._key or secrets.token_hex(16)
         return (yield from self._request(key, self._call_seconds()))
+
+    def is_of(self, shown: Approval) -> bool:
+        """Returns whether an approval is for this agent, action, context and plan."""
+        try:
+            self._compare(shown, shown.id)
+        except Unverified:
+            return False
+        return True
 
     def await_decision(self, id: str, requested_after: Optional[int] = None) -> Flow[Decided]:
         """Waits for the decision and verifies it. Raises the errors 2 and 3 of a guard."""

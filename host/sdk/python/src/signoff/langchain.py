@@ -102,11 +102,14 @@ class InterruptResolver:
         self._gate = gate
         self._claims = claims
 
-    def resolve(self, result: object, config: RunnableConfig) -> Resolution[Command[Any]]:
+    def resolve(
+        self, result: object, config: RunnableConfig, *, approvals: Sequence[str] = ()
+    ) -> Resolution[Command[Any]]:
         """Returns a context manager whose value resumes the run.
 
         `result` is that of `invoke`, in version 1 or 2, or after a restart the state that
-        `get_state` returns; `config` is the one of the call.
+        `get_state` returns; `config` is the one of the call. `approvals` are ids that `request`
+        returned: needed once the server has dropped their idempotency keys, after 24 hours.
 
         >>> while result.interrupts:
         ...     with resolver.resolve(result, config) as command:
@@ -131,7 +134,7 @@ class InterruptResolver:
                 decisions[one.id] = one.resume([_decision(each) for each in own])
             return Command(resume=decisions)
 
-        return Resolution(self._gate, calls, self._claims, answer)
+        return Resolution(self._gate, calls, self._claims, approvals, answer)
 
     def request(self, result: object, config: RunnableConfig) -> tuple[Approval, ...]:
         """Requests the approvals without waiting, for a process that resolves them later."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Optional, Union
 
 from ._answers import Refusal
@@ -101,11 +101,15 @@ class InterruptionResolver:
         self._gate = gate
         self._claims = claims
 
-    def resolve(self, paused: PausedRun, *, run: str) -> Resolution[RunState[Any, Any]]:
+    def resolve(
+        self, paused: PausedRun, *, run: str, approvals: Sequence[str] = ()
+    ) -> Resolution[RunState[Any, Any]]:
         """Returns a context manager whose value is the state to run.
 
         `paused` is a result with interruptions, or a state that was restored. `run` names the run,
-        for example the id of the conversation, also after a restart.
+        for example the id of the conversation, also after a restart. `approvals` are ids that
+        `request` returned: needed once the server has dropped their idempotency keys, after 24
+        hours.
 
         >>> while result.interruptions:
         ...     async with resolver.resolve(result, run="conversation-7") as state:
@@ -127,7 +131,7 @@ class InterruptionResolver:
                     state.reject(item, rejection_message=one.refusal.text)
             return state
 
-        return Resolution(self._gate, calls, self._claims, answer)
+        return Resolution(self._gate, calls, self._claims, approvals, answer)
 
     async def request(self, paused: PausedRun, *, run: str) -> tuple[Approval, ...]:
         """Requests the approvals without waiting, for a process that resolves them later."""

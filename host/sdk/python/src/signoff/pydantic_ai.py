@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Optional, Union
 
 from ._answers import Refusal, refusal_of
@@ -118,13 +118,18 @@ class DeferredResolver:
         self._claims = claims
 
     def resolve(
-        self, paused: Union[AgentRunResult[Any], DeferredToolRequests], *, run: Optional[str] = None
+        self,
+        paused: Union[AgentRunResult[Any], DeferredToolRequests],
+        *,
+        run: Optional[str] = None,
+        approvals: Sequence[str] = (),
     ) -> Resolution[DeferredToolResults]:
         """Returns a context manager whose value resumes the run.
 
         `paused` is a result whose output are deferred calls, or these calls; `run` is the
-        conversation's id, which a result knows. Calls that wait for something else than an approval
-        are left to the caller, who adds their results to the value.
+        conversation's id, which a result knows. `approvals` are ids that `request` returned: needed
+        once the server has dropped their idempotency keys, after 24 hours. Calls that wait for
+        something else than an approval are left to the caller, who adds their results to the value.
 
         >>> while isinstance(result.output, DeferredToolRequests):
         ...     async with resolver.resolve(result) as answers:
@@ -143,13 +148,13 @@ class DeferredResolver:
         calls = [_pending_call(part, requests, run) for part in requests.approvals]
 
         def answer(answers: list[Answer]) -> DeferredToolResults:
-            approvals: dict[str, Union[bool, ToolApproved, ToolDenied]] = {
+            results: dict[str, Union[bool, ToolApproved, ToolDenied]] = {
                 one.call.id or "": _approval_result(one, requests.metadata.get(one.call.id or ""))
                 for one in answers
             }
-            return DeferredToolResults(approvals=approvals)
+            return DeferredToolResults(approvals=results)
 
-        return Resolution(self._gate, calls, self._claims, answer)
+        return Resolution(self._gate, calls, self._claims, approvals, answer)
 
     async def request(
         self, paused: Union[AgentRunResult[Any], DeferredToolRequests], *, run: Optional[str] = None
