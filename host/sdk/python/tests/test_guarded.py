@@ -198,6 +198,8 @@ def test_decoration_refuses_what_cannot_be_guarded(desk: Desk) -> None:
         signoff.guarded(gate, timeout=3)
     with pytest.raises(TypeError):
         signoff.Gate(gate.client, agent="a", lease=3)  # type: ignore[call-arg]
+    with pytest.raises(signoff.Invalid, match="`prefix`"):
+        signoff.Gate(gate.client, agent="a", prefix="two words")
     with pytest.raises(signoff.Invalid, match="needs keys"):
         signoff.Gate(gate.client, agent="a", floor={"threshold": 2})
 

@@ -163,7 +163,7 @@ def test_arguments_without_json_form_are_told(desk: Desk) -> None:
     turn: Wanted = [("deploy", {"target": "\ud800"}), ("drop", {"table": float("nan")})]
     agent = agent_of(calling(turn), ran, [ApprovalMiddleware(desk.gate())])
     for text in told(agent.invoke(INPUT)):
-        assert text.startswith("Not run: no approval can be requested for these arguments: ")
+        assert text.startswith("Not run: no approval can be requested for this call: ")
         assert text.isprintable()
     assert (ran, desk.requested()) == ([], [])
 
@@ -362,6 +362,16 @@ def test_unknown_tool_is_requested_and_does_not_run(desk: Desk) -> None:
     assert "unheard_of" in told(agent.invoke(INPUT))[0]
     assert [one.action for one in desk.seen] == [f"{desk.prefix}unheard_of"]
     assert desk.statuses() == ["failed"]
+
+
+def test_tool_whose_name_is_no_action_is_told(desk: Desk) -> None:
+    ran: Ran = []
+    turn: Wanted = [("two words\n", {}), ("x" * 200, {})]
+    agent = agent_of(calling(turn), ran, [ApprovalMiddleware(desk.gate())])
+    for text in told(agent.invoke(INPUT)):
+        assert text.startswith("Not run: no approval can be requested for this call: ")
+        assert text.endswith("is not the name of an action") and text.isprintable()
+    assert (ran, desk.requested()) == ([], [])
 
 
 def test_policy_allows_and_denies(policy_office: PolicyOffice) -> None:

@@ -291,6 +291,6 @@ def test_call_that_has_no_json_form_is_rejected(desk: Desk, mode: str) -> None:
     result = agent.invoke(INPUT, config())
     with InterruptResolver(desk.gate()).resolve(result, config()) as command:
         shown = agent.invoke(command, config())
-    assert any("no approval can be requested for these arguments" in one for one in told(shown))
+    assert any("no approval can be requested for this call" in one for one in told(shown))
     assert ran == [("deploy", ("prod", 1))]
     assert len(desk.requested()) == 1

@@ -164,7 +164,7 @@ def test_server_down_and_wrong_token_end_the_run(desk: Desk, fake: Fake) -> None
 def test_malformed_arguments_are_told(desk: Desk, text: str) -> None:
     ran: Ran = []
     (shown,) = told(run(guarded(desk, ran, [("deploy", text)])))
-    assert shown.startswith("Not run: no approval can be requested for these arguments: ")
+    assert shown.startswith("Not run: no approval can be requested for this call: ")
     assert (ran, desk.requested()) == ([], [])
 
 

@@ -235,7 +235,7 @@ def test_arguments_without_json_form_are_told(desk: Desk) -> None:
         calling([("pay", {"cents": float("nan")})]), toolsets=[GuardedToolset(tools, desk.gate())]
     )
     (text,) = told(run(agent, "go"))
-    assert text.startswith("Not run: no approval can be requested for these arguments: ")
+    assert text.startswith("Not run: no approval can be requested for this call: ")
     assert desk.requested() == []
 
 
@@ -447,7 +447,7 @@ def test_malformed_deferred_arguments_are_denied(desk: Desk, text: str) -> None:
     requests = DeferredToolRequests(approvals=[ToolCallPart("deploy", text, tool_call_id="c")])
     with DeferredResolver(desk.gate()).resolve(requests, run="r") as answers:
         found: Any = answers.approvals["c"]
-    assert found.message.startswith("Not run: no approval can be requested for these arguments")
+    assert found.message.startswith("Not run: no approval can be requested for this call")
     assert desk.requested() == []
 
 

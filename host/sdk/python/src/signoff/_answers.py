@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from ._printable import printable
-from .errors import SignoffError
+from .errors import Invalid, SignoffError
 
 # What a person, the policy or the call itself is the reason for. Everything else is a fault of the
 # deployment, which ends the run: a model can do nothing about it.
@@ -13,6 +13,10 @@ TOLD = frozenset(
     "rejected expired withdrawn policy-denied timed-out already-executed context-invalid"
     " limit-exceeded context-mismatch plan-mismatch action-mismatch".split()
 )
+
+
+class Unrequestable(Invalid):
+    """The tool that a model named has no action: nothing can be requested."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +29,7 @@ class Refusal:
 
 def refusal_of(error: SignoffError) -> Refusal:
     """Returns the refusal that an error means; raises the error if it is not for a model."""
-    if error.code not in TOLD:
+    if error.code not in TOLD and not isinstance(error, Unrequestable):
         raise error
     return Refusal(text_of(error), error)
 
@@ -50,4 +54,4 @@ def text_of(error: SignoffError) -> str:
         return f"Not run: {id} was used before; it is for one run of this call."
     if error.code.endswith("-mismatch"):
         return f"Not run: the call is not the one of {id}."
-    return f"Not run: no approval can be requested for these arguments: {printable(error.detail)}"
+    return f"Not run: no approval can be requested for this call: {printable(error.detail)}"

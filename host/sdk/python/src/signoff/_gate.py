@@ -25,16 +25,17 @@ from typing import (
 )
 
 from ._aio import AsyncTransport
-from ._answers import Refusal, refusal_of
+from ._answers import Refusal, Unrequestable, refusal_of
 from ._fork import ForkLock
 from ._guarded import Approved, AsyncApproved
 from ._transport import Transport
 from .attempt import Attempt
 from .client import Client
 from .encode import Json, RawJson, canonical, json_text
-from .errors import SignoffError
+from .errors import Invalid, SignoffError
 from .execution import Execution
 from .guard import Guard
+from .verdict import is_identifier
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -77,8 +78,8 @@ class Gate:
       where the server has no policy, the action needs an approval.
     - The other options are those of `Client.approved`. With `policy`, that local policy is asked.
 
-    The context of the approval has the tool's arguments. Raises `TypeError` for an unknown option,
-    `Invalid` for one that has no effect.
+    The context of the approval has the tool's arguments. Raises `Invalid` for a malformed prefix,
+    `TypeError` for an unknown option, `Invalid` for one that has no effect.
     """
 
     def __init__(
@@ -91,6 +92,8 @@ class Gate:
         evaluate: bool = True,
         **options: Unpack[CallOptions],
     ) -> None:
+        if prefix and not is_identifier(prefix):
+            raise Invalid("request-invalid", f"`prefix`: `{prefix}` is not 1 to 128 of `!` to `~`")
         self._client = client
         self._agent = agent
         self._actions = actions
@@ -131,6 +134,8 @@ class Gate:
         """
         client, context = self.client, RawJson(json_text(call.arguments))
         action = self.action_of(call.tool) if action is None else action
+        if not is_identifier(action):
+            raise Unrequestable("request-invalid", f"`{action}` is not the name of an action")
         attempt = client._attempt(
             **self._options, agent=self._agent, action=action, context=context, plan=call.plan()
         )
