@@ -258,8 +258,8 @@ def test_policy_is_asked_first(policy_office: PolicyOffice) -> None:
         assert signoff.guarded(trusting)(refund)(1) == ""
         assert desk.requested() == []
         # Pinned keys trust no word of the server, and `evaluate=False` asks for none.
-        assert signoff.guarded(pinned)(refund)(2) == desk.await_seen(1)[0].id
-        assert signoff.guarded(blind)(refund)(3) == desk.await_seen(2)[1].id
+        assert signoff.guarded(pinned)(refund)(2) == desk.requested()[0].id
+        assert signoff.guarded(blind)(refund)(3) == desk.requested()[1].id
         policy_office.activate(DENIES)
         for gate in (trusting, pinned, blind):
             with pytest.raises(signoff.Denied) as raised:
@@ -268,7 +268,7 @@ def test_policy_is_asked_first(policy_office: PolicyOffice) -> None:
             assert text.startswith("Not run: denied by the policy: ")
             assert text.endswith("not today")
         policy_office.activate(ASKS)
-        assert signoff.guarded(trusting)(refund)(5) == desk.await_seen(3)[2].id
+        assert signoff.guarded(trusting)(refund)(5) == desk.requested()[2].id
         assert len(desk.requested()) == 3
     assert ran == [1, 2, 3, 5]
 

@@ -17,6 +17,8 @@ from langchain.agents.middleware import HumanInTheLoopMiddleware
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command, interrupt
+from live_policy import PolicyOffice
+from test_guarded import ALLOWS, ASKS, DENIES
 from test_langchain import INPUT, PROD, Ran, Wanted, agent_of, calling, config, told
 
 import signoff
@@ -121,6 +123,44 @@ def test_ids_find_approvals_whose_keys_the_server_dropped(
         agent.invoke(command, config())
     assert len(ran) == len(desk.requested()) == 3
     assert desk.statuses() == ["succeeded"] * 3
+
+
+@pytest.mark.parametrize("claims", [True, False])
+@modes
+def test_policy_answers_what_needs_no_person(
+    policy_office: PolicyOffice, mode: str, claims: bool
+) -> None:
+    ran: Ran = []
+    with Desk(policy_office) as desk:
+        gate = desk.gate(pinned=False)
+        guard = [] if claims else [ApprovalMiddleware(gate)]
+        for module, text in ((ALLOWS, "deployed to prod"), (DENIES, "denied by the policy")):
+            policy_office.activate(module)
+            agent = agent_of(calling(PROD), ran, [gated(mode), *guard], InMemorySaver())
+            result = agent.invoke(INPUT, config())
+            with InterruptResolver(gate, claims=claims).resolve(result, config()) as command:
+                shown = agent.invoke(command, config())
+            assert text in told(shown)[0]
+        assert desk.requested() == []
+    assert len(ran) == 1
+
+
+def test_policy_that_denies_later_claims_nothing(policy_office: PolicyOffice) -> None:
+    ran: Ran = []
+    with Desk(policy_office) as desk:
+        gate = desk.gate()
+        policy_office.activate(ASKS)
+        agent = agent_of(calling(PROD), ran, [gated("batched")], InMemorySaver())
+        result = agent.invoke(INPUT, config())
+        (made,) = InterruptResolver(gate).request(result, config())
+        assert signoff.Client(policy_office.url, policy_office.admin).wait(made.id)
+        policy_office.activate(DENIES)
+        resolution = InterruptResolver(gate).resolve(result, config(), approvals=[made.id])
+        with resolution as command:
+            shown = agent.invoke(command, config())
+        assert "denied by the policy" in told(shown)[0]
+        assert desk.statuses() == ["approved"]
+    assert ran == []
 
 
 def test_ids_of_other_calls_are_not_used(desk: Desk) -> None:

@@ -260,6 +260,27 @@ def test_call_is_requested_as_other_capabilities_left_it(desk: Desk, is_last: bo
     assert ran == [("deploy", ("other", 1))]
 
 
+def test_arguments_that_change_while_the_call_waits_do_not_run(desk: Desk) -> None:
+    ran: Ran = []
+    held: List[Dict[str, Any]] = []
+
+    class Holding(AbstractCapability[Any]):
+        async def before_tool_execute(
+            self, ctx: Any, *, call: Any, tool_def: Any, args: Any
+        ) -> Any:
+            held.append(args)
+            return args
+
+    def change(approval: signoff.Approval) -> str:
+        held[0]["target"] = "other"
+        return "approve"
+
+    desk.decide = change
+    capabilities = [Holding(), Approvals(desk.gate())]
+    run(Agent(calling(PROD), toolsets=[tools_of(ran)], capabilities=capabilities), "go")
+    assert ran == [("deploy", ("prod", 1))]
+
+
 def test_retry_of_the_model_is_a_new_call(desk: Desk) -> None:
     ran: Ran = []
     tools: FunctionToolset[Any] = FunctionToolset(max_retries=3)
