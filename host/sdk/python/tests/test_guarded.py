@@ -156,6 +156,16 @@ def test_call_with_a_key_finds_its_approval_and_runs_once(desk: Desk) -> None:
     assert ran == [5]
 
 
+def test_age_of_a_request_counts_unless_it_names_the_call(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("signoff.guard.REQUEST_SLACK_SECONDS", -5)  # As if it were older.
+    with pytest.raises(signoff.Unverified) as raised:
+        signoff.guarded(desk.gate())(lambda n: n)(1)
+    assert raised.value.code == "request-too-old"
+    assert signoff.guarded(desk.gate(), key=lambda n: "k")(lambda n: n)(1) == 1
+
+
 def _ignoring(function: Any, *args: Any) -> None:
     try:
         function(*args)

@@ -25,6 +25,8 @@ from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, ToolCall, ToolMessage
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.prebuilt import ToolNode
 from live_policy import PolicyOffice
 from test_guarded import ALLOWS, ASKS, DENIES
 
@@ -354,6 +356,23 @@ def test_forged_injected_argument_is_not_passed(desk: Desk) -> None:
     agent = create_agent(calling(forged), [deploy], middleware=[ApprovalMiddleware(desk.gate())])
     agent.invoke(INPUT)
     assert ran == [("prod", ["messages"])]
+
+
+def test_tool_node_of_an_own_graph_is_guarded(desk: Desk) -> None:
+    ran: Ran = []
+    desk.decide = lambda one: "reject" if one.action.endswith("drop") else "approve"
+    guard = ApprovalMiddleware(desk.gate())
+    node = ToolNode(
+        tools_of(ran), wrap_tool_call=guard.wrap_tool_call, awrap_tool_call=guard.awrap_tool_call
+    )
+    graph = StateGraph(MessagesState).add_node("tools", node).add_edge(START, "tools").compile()
+    turn: Wanted = [*PROD, ("drop", {"table": "users"})]
+    calls = [ToolCall(name=n, args=a, id=f"c{i}") for i, (n, a) in enumerate(turn)]
+    message = AIMessage("", tool_calls=calls)
+    for call in (invoke, ainvoke):
+        texts = told(call(graph, {"messages": [message]}))
+        assert texts[0] == "deployed to prod" and "was rejected by" in texts[1]
+    assert ran == [("deploy", ("prod", 1))] * 2
 
 
 def test_unknown_tool_is_requested_and_does_not_run(desk: Desk) -> None:

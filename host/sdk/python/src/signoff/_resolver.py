@@ -7,12 +7,13 @@ import dataclasses
 from typing import TYPE_CHECKING, Callable, Generic, List, Optional, Sequence, Tuple, Type, TypeVar
 
 from ._answers import Refusal, refusal_of
+from ._decided import Decided
 from ._flow import Flow, run, run_async
 from ._gate import Call, Gate
 from .approval import Approval
 from .errors import SignoffError
 from .execution import Execution
-from .guard import Decided, Guard
+from .guard import Guard
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -13,6 +13,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from ._api import Api
 from ._claimed import CLAIMED
+from ._decided import Decided, check_decided, execution_of
 from ._flow import Flow
 from .approval import Approval, parse_time
 from .attempt import Attempt
@@ -41,15 +42,6 @@ REQUEST_SLACK_SECONDS = 60
 # Limit of a report, and of what is cleaned up after a failure, retries included.
 REPORT_SECONDS = 10.0
 CLEANUP_SECONDS = 5.0
-
-
-@dataclasses.dataclass(frozen=True)
-class Decided:
-    """An approval that was decided and verified, before its claim."""
-
-    proof: Proof
-    keys: Optional[List[Dict[str, Any]]]
-    requested_after: Optional[int]
 
 
 class Guard:
@@ -217,7 +209,7 @@ class Guard:
     def await_decision(self, id: str, requested_after: Optional[int] = None) -> Flow[Decided]:
         """Waits for the decision and verifies it. Raises the errors 2 and 3 of a guard."""
         decided = yield from self._api.wait(id, self._left())
-        _check_decided(decided)
+        check_decided(decided)
         keys = yield from self._current_keys()
         proved = self._prove(decided, id, requested_after, keys, None)
         return Decided(proved, keys, requested_after)
@@ -250,7 +242,7 @@ class Guard:
         Raises as `acquire` from step 2 on, and `NotFound`.
         """
         found = yield from self._api.get(id)
-        _check_decided(found)
+        check_decided(found)
         keys = yield from self._current_keys()
         requested_after: Optional[int] = None
         proved = self._attempted(found)
@@ -407,7 +399,7 @@ class Guard:
         keys: Optional[List[Dict[str, Any]]],
     ) -> Flow[Execution]:
         """Verifies what the claim shows. If it does not verify, the outcome is `failed`."""
-        id, execution = claimed.id, _execution(claimed, proved)
+        id, execution = claimed.id, execution_of(claimed, proved)
         try:
             again = self._prove(claimed, id, requested_after, keys, execution.id)
             if (again.context, again.plan) != (proved.context, proved.plan):
@@ -450,7 +442,7 @@ class Guard:
                 claimed = yield from self._send_claim(id, proved, key, CLEANUP_SECONDS)
             except SignoffError:
                 return
-            execution = _execution(claimed, proved)
+            execution = execution_of(claimed, proved)
             detail = f"never started: {type(error).__name__}"
             yield from self._report(execution, "failed", detail)
 
@@ -462,37 +454,3 @@ class Guard:
             execution.reported = True
         except SignoffError:
             pass  # The lease ends without an outcome, and the server shows `unknown`.
-
-
-def _execution(claimed: Approval, proved: Proof) -> Execution:
-    return Execution(
-        id=claimed.execution_id or "",
-        approval_id=claimed.id,
-        context=json.loads(proved.context),
-        context_text=proved.context,
-        plan=None if proved.plan is None else json.loads(proved.plan),
-        plan_text=proved.plan,
-        approvers=proved.approvers,
-    )
-
-
-def _check_decided(decided: Approval) -> None:
-    """Raises the error of a decision that permits nothing."""
-    status, id, comment = decided.status, decided.id, decided.comment
-    if status == "rejected":
-        detail = "an approver rejected the request"
-        approver = decided.members.get("approver")
-        by = approver if isinstance(approver, str) else None
-        raise Rejected("rejected", detail, approval_id=id, comment=comment, approver=by)
-    if status == "expired":
-        raise Expired("expired", "the approval expired before it was decided", approval_id=id)
-    if status == "withdrawn":
-        raise Withdrawn("withdrawn", "the request was withdrawn", approval_id=id)
-    if status == "pending":
-        raise Conflict("not-approved", "the approval is still pending", approval_id=id)
-    if status == "executed":
-        detail = "the approval was claimed by another execution"
-        raise Conflict("already-executed", detail, approval_id=id)
-    if status != "approved":
-        detail = f"the server shows the status `{status}`"
-        raise Unverified("untrusted-answer", detail, approval_id=id)
