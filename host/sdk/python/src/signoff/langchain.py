@@ -36,8 +36,9 @@ Result = Union[ToolMessage, Command[Any]]
 class ApprovalMiddleware(AgentMiddleware[Any, Any, Any]):
     """Guards every tool of an agent: requests, waits, claims, runs the tool, reports.
 
-    List it last, so that it sees the calls as other middleware left them. Whatever is listed after
-    it can change nothing: a tool runs once, and only on the arguments that were approved.
+    List it last, so that it sees the calls as other middleware left them. The tools of the request
+    that it passes on run once, and only on the arguments that were approved: middleware after it
+    cannot change the call, unless it brings a tool of its own.
 
     The approval is for one call of one thread: the same call, seen again after a restart, finds
     its approval if the agent has a checkpointer. A call that is not approved gives the model a
