@@ -84,6 +84,7 @@ for (const { name, ai, Model } of skip ? [] : VERSIONS) {
     const [approval] = (await deployment.requests()).slice(-1);
     const shown = await client.get(approval.id);
     assert.deepEqual([shown.agent, shown.action, shown.context, shown.execution.outcome], ["deployer", "deploy", { target: "approve", replicas: 2 }, "succeeded"]);
+    assert.deepEqual([shown.plan.tool, shown.plan.call], ["deploy", "call_0"], "what is signed names the call");
   });
 
   test(`${name}: the policy is evaluated first; a tool without a rule needs an approval`, async () => {

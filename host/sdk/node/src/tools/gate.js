@@ -176,6 +176,8 @@ export class Gate {
       context: contextOf(input),
       reason: (typeof reason === "function" ? reason(tool, structuredClone(input)) : reason) ?? null,
       policy: policy === "none" ? null : policy,
+      // What approvers sign names the call, so that an approval that is found again fits no other one.
+      plan: id === null ? null : { tool, run: this.#run, call: id },
       callId: id === null ? undefined : callIdOf(this.#run, id),
       signal,
     };
