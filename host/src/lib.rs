@@ -9,6 +9,7 @@
 pub mod api;
 pub mod approvals;
 pub mod audit;
+pub mod authzen;
 pub mod caller;
 pub mod cli;
 pub mod clock;

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use serde::Deserialize;
+use signoff_core::object::refuse_duplicate_members;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::words::plain;
@@ -42,6 +43,17 @@ impl Json {
     /// Returns the bytes, for an idempotency digest.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// Parses the body of a protocol in which unknown members are ignored; refuses duplicate ones.
+    ///
+    /// Refusals: as [`Self::parse`].
+    pub(super) fn parse_open<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Refusal> {
+        let value = self.parse()?;
+        // `parse` has found it to be UTF-8.
+        let text = std::str::from_utf8(&self.0).unwrap_or_default();
+        refuse_duplicate_members("body", text)?;
+        Ok(value)
     }
 
     /// Parses the body; refuses unknown and duplicate fields.

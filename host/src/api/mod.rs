@@ -5,6 +5,7 @@ mod access;
 mod approval;
 mod approvals;
 mod attempts;
+mod authzen;
 mod body;
 mod command;
 mod connection;
@@ -50,6 +51,11 @@ pub(crate) use guard::is_loopback_name;
 
 pub use approval::{Approval, Ballot, Execution, List, Requirement, Verification};
 pub use attempts::{RecordedAttempt, RecordedAttempts};
+pub use authzen::{
+    AccessApproval, AccessDecision, AccessDecisions, AccessError, AccessExecution, AccessRequest,
+    AccessResult, AccessTask, AccessTaskState, DecisionContext, Display, PdpMetadata, TaskLinks,
+    TaskProgress,
+};
 pub use connection::Connection;
 pub(crate) use connection::peer_of;
 pub use document::document;
@@ -92,6 +98,8 @@ pub struct App {
     failures: Arc<Failures>,
     /// Whether the log names the address that a proxy adds.
     behind_proxy: bool,
+    /// Whether clients reach it over TLS.
+    is_encrypted: bool,
 }
 
 impl App {
@@ -112,6 +120,7 @@ impl App {
             access_log: Arc::default(),
             failures: Arc::default(),
             behind_proxy: false,
+            is_encrypted: false,
         }
     }
 
@@ -119,6 +128,13 @@ impl App {
     #[must_use]
     pub fn behind_proxy(self, behind_proxy: bool) -> Self {
         Self { behind_proxy, ..self }
+    }
+
+    /// Sets whether clients reach it over TLS, its own or a proxy's: URLs in answers then begin with
+    /// `https`.
+    #[must_use]
+    pub fn encrypted(self, is_encrypted: bool) -> Self {
+        Self { is_encrypted, ..self }
     }
 }
 

@@ -14,6 +14,9 @@ use crate::refusal::{Missing, Refusal};
 /// A refusal in the format of RFC 9457.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 pub struct Problem {
+    /// The problem type of the AuthZEN profile; only below `/access/v1`.
+    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
     /// The title of the code.
     pub title: String,
     /// The HTTP status.
@@ -36,6 +39,7 @@ impl Refusal {
     /// Returns the refusal in the format of RFC 9457.
     pub fn problem(&self) -> Problem {
         Problem {
+            kind: None,
             title: self.title().to_owned(),
             status: self.code.status,
             detail: self.detail.clone(),
@@ -47,7 +51,13 @@ impl Refusal {
     /// Returns the response with this status instead of the code's, for example 413 for a body that
     /// is too large.
     pub fn response_with(self, status: StatusCode) -> Response {
-        let problem = Problem { status: status.as_u16(), ..self.problem() };
+        self.response_as(status, None)
+    }
+
+    /// Returns the response with this status and with a problem type of the AuthZEN profile.
+    pub(super) fn response_as(self, status: StatusCode, kind: Option<&str>) -> Response {
+        let kind = kind.map(str::to_owned);
+        let problem = Problem { kind, status: status.as_u16(), ..self.problem() };
         let body = serde_json::to_string(&problem).unwrap_or_default() + "\n";
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = status;
@@ -60,6 +70,7 @@ impl Refusal {
         if status.is_server_error() {
             response.extensions_mut().insert(FailureReason(self.reason()));
         }
+        response.extensions_mut().insert(self);
         response
     }
 }

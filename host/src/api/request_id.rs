@@ -13,6 +13,8 @@ use crate::id::fresh_ulid;
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Maximum length of an id from a client.
 const ID_BYTES_MAX: usize = 64;
+/// Maximum length of a text that is returned to a client of the AuthZEN interface.
+const ECHOED_BYTES_MAX: usize = 256;
 
 /// A request id: `req_` and 26 lower-case characters of a ULID, or the client's id:
 /// `[A-Za-z0-9._-]{1,64}`. It is in the extensions of every request.
@@ -49,13 +51,29 @@ impl fmt::Display for RequestId {
 /// Assigns a request its id. The outermost layer, so that every response has one.
 pub(super) async fn identify(mut request: Request, next: Next) -> Response {
     let id = RequestId::sent(request.headers()).unwrap_or_else(RequestId::fresh);
-    let shown = HeaderValue::try_from(id.as_str());
+    let shown = match echoed(&request) {
+        Some(sent) => Ok(sent),
+        None => HeaderValue::try_from(id.as_str()),
+    };
     request.extensions_mut().insert(id);
     let mut response = next.run(request).await;
     if let Ok(shown) = shown {
         response.headers_mut().insert(X_REQUEST_ID, shown);
     }
     response
+}
+
+/// Returns the id that a client of the AuthZEN interface sent: any text, which is returned to it as it
+/// is. The log has it only if it is a valid id.
+fn echoed(request: &Request) -> Option<HeaderValue> {
+    let path = request.uri().path();
+    if !path.starts_with("/access/v1/") && path != "/.well-known/authzen-configuration" {
+        return None;
+    }
+    let mut sent = request.headers().get_all(X_REQUEST_ID).iter();
+    let (Some(id), None) = (sent.next(), sent.next()) else { return None };
+    let is_text = id.to_str().is_ok_and(|id| (1..=ECHOED_BYTES_MAX).contains(&id.len()));
+    is_text.then(|| id.clone())
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use utoipa::OpenApi;
 
 use super::guard::{MODULE_TIME_MAX, REQUEST_TIME_MAX};
 use super::{
-    App, approvals, attempts, events, guardrails, health, index, log, modules, problem, shown,
+    App, approvals, attempts, authzen, events, guardrails, health, index, log, modules, problem, shown,
     store, tokens,
 };
 use crate::role::Role::{self, Admin, Approver, Auditor, Executor, Policy, Requester};
@@ -109,6 +109,11 @@ routes! {
         get "/api/v1/guardrails/policy/{digest}/wasm" Roles(&[Requester, Executor]) => guardrails::policy_wasm;
         get "/api/v1/guardrails/attempts" ANY_ROLE => attempts::list;
         post "/api/v1/guardrails/decisions" Roles(&[Requester, Executor]) => guardrails::report;
+        post "/access/v1/evaluation" Roles(&[Requester, Executor]) => authzen::evaluate;
+        post "/access/v1/evaluations" Roles(&[Requester, Executor]) => authzen::evaluate_all;
+        post "/access/v1/requests" Roles(&[Requester]) => authzen::submit;
+        get "/access/v1/requests/{id}" READERS => authzen::task;
+        post "/access/v1/requests/{id}/cancel" Roles(&[Requester, Approver, Admin]) => authzen::cancel;
         get "/api/v1/audit" LOG => events::audit;
         get "/api/v1/audit/checkpoint" ANY_ROLE => log::checkpoint;
         get "/api/v1/audit/keys" ANY_ROLE => log::keys;
@@ -143,6 +148,7 @@ routes! {
         get "/healthz" Everyone => health::healthz;
         get "/readyz" Everyone => health::readyz;
         get "/metrics" LOG => health::metrics;
+        get "/.well-known/authzen-configuration" Everyone => authzen::metadata;
         get "/openapi.json" Everyone => health::openapi;
     }
 }

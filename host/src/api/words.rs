@@ -27,15 +27,20 @@ pub(super) fn check_type<'a, T: Deserialize<'a>>(
     field: &str,
     text: Option<&'a RawValue>,
 ) -> Result<(), Refusal> {
-    let Some(text) = text else { return Ok(()) };
-    match serde_json::from_str::<Object<T>>(text.get()) {
-        Ok(_) => Ok(()),
-        Err(e) => {
-            let (why, _) = split(&e);
-            let detail = format!("body: {field}: {}", in_words(&why));
-            Err(Refusal::new(Code::REQUEST_INVALID, detail))
-        }
-    }
+    text.map_or(Ok(()), |text| read_member::<Object<T>>(field, text).map(drop))
+}
+
+/// Reads a member that was kept as text.
+///
+/// Refusals: `request-invalid`.
+pub(super) fn read_member<'a, T: Deserialize<'a>>(
+    field: &str,
+    text: &'a RawValue,
+) -> Result<T, Refusal> {
+    serde_json::from_str(text.get()).map_err(|e| {
+        let (why, _) = split(&e);
+        Refusal::new(Code::REQUEST_INVALID, format!("body: {field}: {}", in_words(&why)))
+    })
 }
 
 /// Returns the message of a JSON error without the names of Rust's types and without the value that

@@ -266,5 +266,5 @@ impl Claimed {
 
 fn mark_replayed(reply: &Reply) -> Reply {
     let body = with_members(&reply.body, &[("replayed", "true")]);
-    Reply { status: reply.status, body, replayed: true }
+    Reply { status: reply.status, body, replayed: true, entry: reply.entry }
 }

@@ -10,6 +10,7 @@ mod compare;
 mod judged;
 mod local;
 mod read;
+mod recorded;
 mod required;
 
 use std::sync::Arc;

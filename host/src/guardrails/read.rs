@@ -13,7 +13,7 @@ use crate::store::{Texts, WithTexts};
 use crate::verifier::{Failure, Opened, Rejection, Verifier};
 
 /// An action with the digests that the verifier computed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Read {
     pub(crate) agent: String,
     pub(crate) action: String,

@@ -67,7 +67,7 @@ impl Ledger {
             at,
         };
         match self.store.commit(change).await? {
-            Commit::Committed { .. } => Ok(Some(reply)),
+            Commit::Committed { entry } => Ok(Some(reply.written_in(entry))),
             Commit::Conflict => Ok(None),
             Commit::Replayed(answer) => {
                 idempotency.map(|idempotency| idempotency.replay(answer)).transpose()
@@ -118,7 +118,7 @@ impl Ledger {
             at: now,
         };
         match self.store.commit(change).await? {
-            Commit::Committed { .. } => Ok(reply),
+            Commit::Committed { entry } => Ok(reply.written_in(entry)),
             Commit::Replayed(answer) => match idempotency {
                 Some(idempotency) => idempotency.replay(answer),
                 None => Ok(reply),

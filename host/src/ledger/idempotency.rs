@@ -17,6 +17,8 @@ pub struct Reply {
     pub body: String,
     /// Whether it is the stored answer of an earlier request with the same idempotency key.
     pub replayed: bool,
+    /// The number of the audit entry that was written with it; `None` if none was.
+    pub entry: Option<u64>,
 }
 
 /// An idempotency key in its scope, and the digest of the request body.
@@ -45,12 +47,19 @@ impl Idempotency {
         Self { scope: scope.finalize().into(), request_digest: self.request_digest }
     }
 
+    /// Scopes the key to one part of a request that makes several changes.
+    pub fn part(&self, number: u64) -> Self {
+        let scope = Sha256::new().chain_update(self.scope).chain_update(number.to_le_bytes());
+        Self { scope: scope.finalize().into(), request_digest: self.request_digest }
+    }
+
     /// Returns a stored answer, if it belongs to the same request body.
     ///
     /// Refusals: `idempotency-key-reused`.
     pub(super) fn replay(&self, answer: Answer) -> Result<Reply, Refusal> {
         if answer.request_digest == self.request_digest {
-            return Ok(Reply { status: answer.status, body: answer.body, replayed: true });
+            let Answer { status, body, entry, .. } = answer;
+            return Ok(Reply { status, body, replayed: true, entry });
         }
         Err(Refusal::new(
             Code::IDEMPOTENCY_KEY_REUSED,
@@ -65,6 +74,7 @@ impl Idempotency {
             status: reply.status,
             body: reply.body.clone(),
             at: now,
+            entry: None,
         };
         (self.scope, answer)
     }
@@ -73,6 +83,11 @@ impl Idempotency {
 impl Reply {
     /// Creates an answer that is not a replay.
     pub(crate) fn new(status: u16, body: String) -> Self {
-        Self { status, body, replayed: false }
+        Self { status, body, replayed: false, entry: None }
+    }
+
+    /// Sets the number of the audit entry that was written with it.
+    pub(super) fn written_in(self, entry: u64) -> Self {
+        Self { entry: Some(entry), ..self }
     }
 }

@@ -13,6 +13,7 @@
 //! | `guardrails` | the evaluation of policies |
 //! | `approvals` | the operations on approvals, lists and expiry |
 //! | `audit` | checkpoints and proofs of the log, receipts |
+//! | `authzen` | the AuthZEN interface: evaluations, access requests, re-evaluations |
 //! | `tokens` | authentication |
 //! | `start` | the checks of a start |
 //! | `upkeep` | backup, pruning and compaction of the store |
@@ -30,6 +31,7 @@ use std::sync::Arc;
 
 use crate::approvals::Approvals;
 use crate::audit::AuditLog;
+use crate::authzen::AuthZen;
 use crate::clock::Clock;
 use crate::code::Code;
 use crate::config::Config;
@@ -61,6 +63,7 @@ pub struct Service {
     pub guardrails: Arc<Guardrails>,
     pub approvals: Arc<Approvals>,
     pub audit: Arc<AuditLog>,
+    pub authzen: AuthZen,
     pub tokens: Tokens,
     pub start: StartChecks,
     pub upkeep: Upkeep,
@@ -111,6 +114,13 @@ impl Service {
         ));
         let audit =
             Arc::new(AuditLog::new(Arc::clone(&ledger), Arc::clone(&keys), Arc::clone(&approvals)));
+        let authzen = AuthZen::new(
+            Arc::clone(&ledger),
+            Arc::clone(&verifier),
+            Arc::clone(&guardrails),
+            Arc::clone(&approvals),
+            Arc::clone(&audit),
+        );
         let start = StartChecks::new(
             Arc::clone(&ledger),
             Arc::clone(&keys),
@@ -131,6 +141,7 @@ impl Service {
             guardrails,
             approvals,
             audit,
+            authzen,
             tokens,
             start,
             upkeep,

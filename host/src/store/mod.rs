@@ -402,6 +402,8 @@ pub struct Answer {
     pub body: String,
     /// When it was stored, in unix seconds.
     pub at: u64,
+    /// The number of the entry that stored it; `None` before it is stored.
+    pub entry: Option<u64>,
 }
 
 /// Receives the signed head of the audit tree, a C2SP checkpoint, after each commit and before any

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::api::authzen;
 use crate::api::routes::{Access, Route};
 use crate::code::Code;
 
@@ -23,7 +24,10 @@ pub(super) struct Takes {
 /// Returns the codes of an operation.
 pub(super) fn of(route: &Route, operation: &str, takes: Takes) -> Refusals {
     let mut refusals = Refusals::new();
+    let is_authzen = route.path.starts_with("/access/");
     let mut add = |status: u16, code: Code| {
+        let is_usual = status == code.status && is_authzen;
+        let status = if is_usual { authzen::status_of(code) } else { status };
         let codes = refusals.entry(status).or_default();
         if !codes.contains(&code) {
             codes.push(code);
@@ -94,7 +98,16 @@ fn own(operation: &str) -> Vec<Code> {
         }
         "get_signing_payload" => vec![Code::STATEMENT_AMBIGUOUS],
         "get_checkpoint" | "get_audit_proof" => vec![Code::NOT_FOUND],
-        "evaluate_action" => vec![Code::CONTEXT_INVALID],
+        "evaluate_action" | "evaluate_access" | "evaluate_accesses" => vec![Code::CONTEXT_INVALID],
+        "submit_access_request" => vec![
+            Code::CONTEXT_INVALID,
+            Code::POLICY_DENIED,
+            Code::REQUEST_TOO_OLD,
+            Code::REQUIREMENT_UNMEETABLE,
+        ],
+        "cancel_access_request" => {
+            vec![Code::EXPIRED, Code::ALREADY_DECIDED, Code::ALREADY_EXECUTED]
+        }
         "push_module" => [&SIGNER[..], &MODULE, &[Code::VERSION_NOT_NEWER]].concat(),
         "activate_module" => {
             let unmet = [Code::VERSION_NOT_NEWER, Code::REQUIREMENT_UNMEETABLE];

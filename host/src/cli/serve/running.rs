@@ -108,7 +108,9 @@ impl Running {
         });
         let app =
             App::new(Arc::clone(&service), Arc::clone(&metrics), stopping.clone(), Origin::Network);
-        let router = api::router(app.behind_proxy(listens.behind_proxy));
+        let is_encrypted = setup.tls.is_some() || listens.behind_proxy;
+        let app = app.behind_proxy(listens.behind_proxy).encrypted(is_encrypted);
+        let router = api::router(app);
         let urls = listeners.iter().map(|listener| listener.url(setup.tls.is_some()));
         let mut urls = urls.collect::<std::io::Result<Vec<_>>>()?.into_iter();
         Ok(Self {

@@ -172,7 +172,8 @@ pub(super) fn decode_answer(row: &[u8]) -> Option<(u64, Answer)> {
     let request_digest = row.array()?;
     let status = u16::from_be_bytes(row.array()?);
     let at = row.u64()?;
-    Some((entry, Answer { request_digest, status, body: row.rest()?.to_owned(), at }))
+    let body = row.rest()?.to_owned();
+    Some((entry, Answer { request_digest, status, body, at, entry: Some(entry) }))
 }
 
 /// Returns the part of an answer's row whose hash is in its entry.
