@@ -93,6 +93,14 @@ impl Code {
     pub fn of(text: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|code| code.text == text)
     }
+
+    /// Returns whether the refusal of a change with this code is recorded in the audit log: a status of
+    /// 403 or 409, or an unusable signature or receipt. Malformed requests are not recorded.
+    pub(crate) fn concerns_trust(self) -> bool {
+        let of_proofs =
+            [Self::SIGNATURE_MALFORMED, Self::STATEMENT_AMBIGUOUS, Self::RECEIPT_INVALID];
+        matches!(self.status, 403 | 409) || of_proofs.contains(&self)
+    }
 }
 
 #[cfg(test)]

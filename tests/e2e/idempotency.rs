@@ -77,13 +77,33 @@ fn every_change_takes_a_key() {
     let withdrawn = server.request();
     twice(&path(&withdrawn, "withdraw"), &json!({}));
     twice(&path(&withdrawn, "erase"), &json!({}));
+    let asked = json!({
+        "subject": { "type": "agent", "id": "deployer" },
+        "action": { "name": "deploy" },
+        "resource": { "type": "service", "id": "checkout" },
+    });
+    let decided = twice("/access/v1/evaluation", &asked);
+    let several = json!({ "evaluations": [asked, asked] });
+    twice("/access/v1/evaluations", &several);
+    let mut submission = asked;
+    submission["denial"] = json!({
+        "evaluation_id": decided["context"]["evaluation_id"],
+        "expires_at": decided["context"]["access_request"]["expires_at"],
+    });
+    let requests = "/access/v1/requests";
+    let first = server.post_once(requests, "k", &submission).json(201);
+    let again = server.post_once(requests, "k", &submission);
+    assert_eq!(again.json(201), first);
+    assert_eq!(again.header("idempotency-replayed"), Some("true"));
+    let cancel = format!("{requests}/{}/cancel", text(&first["task"], "id"));
+    twice(&cancel, &json!({}));
     let prunable = server.get("/api/v1/store/prunable?older_than_seconds=0").ok();
     let item = &prunable["items"][2];
     let prune = json!({
         "older_than_seconds": 0, "approvals": [{ "id": item["id"], "entry": item["entry"] }],
     });
     assert_eq!(twice("/api/v1/store/prune", &prune)["pruned"], 1);
-    assert_eq!(server.audit().len(), 11, "each change once");
+    assert_eq!(server.audit().len(), 16, "each change once");
 }
 
 #[test]

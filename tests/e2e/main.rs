@@ -21,6 +21,8 @@ mod support;
 
 mod audit_log;
 mod audit_proofs;
+mod authzen;
+mod authzen_requests;
 mod backup;
 mod bad_bodies;
 mod bad_requests;

@@ -92,12 +92,15 @@ fn a_problem_has_the_fields_of_its_schema() {
     let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     let mut problem = server.get("/api/v1/approvals/x").refused("not-found");
     assert_eq!(problem["members"], Value::Null);
+    assert_eq!(problem["type"], Value::Null);
+    problem["type"] = json!("");
     problem["members"] = json!([]);
     assert_eq!(keys(&problem), keys(schema));
     let approved = server.approved();
     let mut claim = json!({ "agent": approved["agent"], "action": approved["action"] });
     claim["context"] = json!({});
-    let mismatch = server.act(&approved, "execute", &claim).refused("context-mismatch");
+    let mut mismatch = server.act(&approved, "execute", &claim).refused("context-mismatch");
+    mismatch["type"] = json!("");
     assert_eq!(keys(&mismatch), keys(schema));
     assert_eq!(json!(document["openapi"].as_str().unwrap().starts_with("3.1")), true);
 }

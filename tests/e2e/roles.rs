@@ -38,6 +38,11 @@ GET  /api/v1/guardrails/policy         | all  | -   | all | -   | - | -
 GET  /api/v1/guardrails/policy/{digest}/wasm | all | - | all | - | - | -
 GET  /api/v1/guardrails/attempts       | all  | all | all | all | all | all
 POST /api/v1/guardrails/decisions      | all  | -   | all | -   | - | -
+POST /access/v1/evaluation             | all  | -   | all | -   | - | -
+POST /access/v1/evaluations            | all  | -   | all | -   | - | -
+POST /access/v1/requests               | all  | -   | -   | -   | - | -
+GET  /access/v1/requests/{id}          | own  | all | own | all | - | all
+POST /access/v1/requests/{id}/cancel   | own  | all | -   | -   | - | all
 GET  /api/v1/keys                      | all  | all | all | all | - | all
 GET  /api/v1/modules                   | -    | -   | -   | all | all | all
 POST /api/v1/modules                   | -    | -   | -   | -   | all | -
@@ -60,7 +65,8 @@ GET  /metrics                          | -    | -   | -   | all | - | all
 ";
 
 const ROLES: [&str; 6] = ["requester", "approver", "executor", "auditor", "policy", "admin"];
-const OPEN: [&str; 4] = ["/", "/healthz", "/readyz", "/openapi.json"];
+const OPEN: [&str; 5] =
+    ["/", "/healthz", "/readyz", "/openapi.json", "/.well-known/authzen-configuration"];
 
 /// The agent of each role's own approvals, and another agent.
 const OWN: &str = "inbox_triage";
@@ -188,6 +194,20 @@ impl Cast {
         if route.starts_with("/api/v1/modules") {
             return self.call_registry(caller, method, route);
         }
+        if (method, route) == ("POST", "/access/v1/requests") {
+            // What was evaluated by the same caller is requested.
+            let decided = caller.post("/access/v1/evaluation", &question());
+            if decided.status != 200 {
+                return caller.post(route, &question());
+            }
+            let context = &decided.ok()["context"];
+            let mut submission = question();
+            submission["denial"] = json!({
+                "evaluation_id": context["evaluation_id"],
+                "expires_at": context["access_request"]["expires_at"],
+            });
+            return caller.post(route, &submission);
+        }
         if route == "/api/v1/guardrails/policy/{digest}/wasm" {
             // The body is binary: only the head is read.
             return caller.head_of(&route.replace("{digest}", &self.active_policy()));
@@ -210,6 +230,7 @@ impl Cast {
         }
         let body = match route.rsplit('/').next().unwrap() {
             "approvals" => request(agent),
+            "evaluation" | "evaluations" => question(),
             "evaluate" => json!({ "agent": OWN, "action": "apply", "context": {} }),
             "approve" => ballot(approval, "approved", role_of),
             "reject" => ballot(approval, "rejected", role_of),
@@ -240,6 +261,15 @@ impl Cast {
             _ => caller.post(&path, &body),
         }
     }
+}
+
+/// A question of the AuthZEN interface.
+fn question() -> Value {
+    json!({
+        "subject": { "type": "agent", "id": OWN },
+        "action": { "name": "apply" },
+        "resource": { "type": "mail", "id": "m-1" },
+    })
 }
 
 fn request(agent: &str) -> Value {

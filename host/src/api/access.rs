@@ -135,12 +135,9 @@ impl Requested {
         }
     }
 
-    /// Records the refusal of a change in the audit log, if its code concerns trust: a status of
-    /// 403 or 409, or an unusable signature. Malformed requests are not recorded.
+    /// Records the refusal of a change in the audit log, if its code concerns trust.
     async fn keep_refusal(&self, app: &App, caller: &Caller, code: Code) {
-        let of_trust = matches!(code.status, 403 | 409)
-            || [Code::SIGNATURE_MALFORMED, Code::STATEMENT_AMBIGUOUS].contains(&code);
-        if self.method.is_safe() || !of_trust {
+        if self.method.is_safe() || !code.concerns_trust() {
             return;
         }
         let operation = format!("{} {}", self.method, self.route);

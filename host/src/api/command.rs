@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 
 use super::App;
-use super::body::{Json, LargeJson};
+use super::body::{Json, LargeJson, discard};
 use super::params::NoQuery;
 use crate::caller::Caller;
 use crate::code::Code;
@@ -36,7 +36,11 @@ where
         let (mut parts, body) = request.into_parts();
         let caller = Caller::from_request_parts(&mut parts, app).await;
         let caller = caller.map_err(IntoResponse::into_response)?;
-        NoQuery::check(&parts.uri).map_err(IntoResponse::into_response)?;
+        if let Err(refusal) = NoQuery::check(&parts.uri) {
+            // Otherwise the connection may close before the client has read the answer.
+            discard(&parts.headers, body).await;
+            return Err(refusal.into_response());
+        }
         let (uri, headers) = (parts.uri.clone(), parts.headers.clone());
         let body = B::from_request(Request::from_parts(parts, body), app).await?;
         let idempotency = idempotency(&caller, &uri, &headers, body.as_ref());

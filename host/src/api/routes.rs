@@ -11,8 +11,8 @@ use utoipa::OpenApi;
 
 use super::guard::{MODULE_TIME_MAX, REQUEST_TIME_MAX};
 use super::{
-    App, approvals, attempts, authzen, events, guardrails, health, index, log, modules, problem, shown,
-    store, tokens,
+    App, approvals, attempts, authzen, events, guardrails, health, index, log, modules, problem,
+    shown, store, tokens,
 };
 use crate::role::Role::{self, Admin, Approver, Auditor, Executor, Policy, Requester};
 

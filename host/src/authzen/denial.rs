@@ -100,8 +100,19 @@ mod tests {
         assert_eq!(EvaluationId::parse("eval_7").unwrap().entry(), 7);
         assert_eq!(EvaluationId::of_entry(u64::MAX).to_string(), "eval_18446744073709551615");
         for text in [
-            "", "eval_", "7", "eval_0", "eval_07", "eval_+7", "eval_-7", "eval_ 7", "EVAL_7",
-            "eval_7 ", "eval_7.0", "eval_18446744073709551616", "eval_\u{663}",
+            "",
+            "eval_",
+            "7",
+            "eval_0",
+            "eval_07",
+            "eval_+7",
+            "eval_-7",
+            "eval_ 7",
+            "EVAL_7",
+            "eval_7 ",
+            "eval_7.0",
+            "eval_18446744073709551616",
+            "eval_\u{663}",
         ] {
             assert_eq!(EvaluationId::parse(text), None, "{text}");
         }

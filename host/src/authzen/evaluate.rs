@@ -12,11 +12,14 @@ use crate::audit::receipt::Report;
 use crate::caller::Caller;
 use crate::code::Code;
 use crate::id::ApprovalId;
-use crate::ledger::{Idempotency, Reply};
+use crate::ledger::{self, Idempotency, Reply};
 use crate::policy::Decision;
 use crate::refusal::Refusal;
 use crate::role::Role;
 use crate::verifier::{Accepted, Failure, ReceiptArgs};
+
+/// The operation, as the audit log names it.
+const OPERATION: &str = "POST /access/v1/evaluation";
 
 /// An approval that a re-evaluation presents. Its times are not read: the store has them.
 #[derive(Clone, Debug)]
@@ -49,12 +52,12 @@ pub enum Ruling {
     Allowed,
     /// The policy denies it.
     Denied,
-    /// It requires an approval.
-    Requestable(Requestable),
+    /// It requires an approval, which this caller can request, or cannot.
+    Requestable(Option<Requestable>),
     /// The approval permits it, and is claimed by that.
     Claimed(Execution),
     /// It requires an approval, and the one presented does not permit it.
-    Refused(Refused, Requestable),
+    Refused(Refused, Option<Requestable>),
 }
 
 /// A denial for which an approval can be requested.
@@ -128,7 +131,7 @@ impl AuthZen {
         let entry =
             reply.entry.ok_or_else(|| Refusal::internal("an evaluation without an audit entry"))?;
         let expires_at = evaluated_at.plus(WINDOW_SECONDS)?.rfc3339();
-        let requestable = Requestable { expires_at };
+        let requestable = caller.has(Role::Requester).then_some(Requestable { expires_at });
         let mut replayed = reply.replayed;
         let ruling = match (decision, presented) {
             (Decision::Allow, _) => Ruling::Allowed,
@@ -161,12 +164,12 @@ impl AuthZen {
     ) -> Result<Permitted, Refusal> {
         let id = ApprovalId::parse(&presented.id);
         if let Err(refusal) = self.approvals.readable(caller, id).await {
-            return self.verdict(id, refusal).await.map(Err);
+            return self.verdict(caller, id, refusal).await.map(Err);
         }
         if let (Some(id), Some(state)) = (id, &presented.state)
             && let Err(refusal) = self.verify_state(id, state).await
         {
-            return self.verdict(Some(id), refusal).await.map(Err);
+            return self.verdict(caller, Some(id), refusal).await.map(Err);
         }
         let claim = Claim {
             agent: question.agent.clone(),
@@ -177,7 +180,7 @@ impl AuthZen {
         };
         let reply = match self.approvals.claim(caller, id, claim, idempotency).await {
             Ok(reply) => reply,
-            Err(refusal) => return self.verdict(id, refusal).await.map(Err),
+            Err(refusal) => return self.verdict(caller, id, refusal).await.map(Err),
         };
         let Claimed { expires_at, execution } =
             serde_json::from_str(&reply.body).map_err(Refusal::internal)?;
@@ -234,9 +237,11 @@ impl AuthZen {
         })
     }
 
-    /// Returns the verdict behind a refusal; the refusal itself if it is an error of the call.
+    /// Returns the verdict behind a refusal; the refusal itself if it is an error of the call. What
+    /// concerns trust is recorded in the audit log, as the refusal of a claim is.
     async fn verdict(
         &self,
+        caller: &Caller,
         id: Option<ApprovalId>,
         refusal: Refusal,
     ) -> Result<Refused, Refusal> {
@@ -245,7 +250,15 @@ impl AuthZen {
             _ => None,
         };
         match ReapprovalReason::of(refusal.code, status.as_deref()) {
-            Some(reason) => Ok(Refused { reason, message: refusal.detail }),
+            Some(reason) => {
+                if refusal.code.concerns_trust() {
+                    let code = refusal.code;
+                    let refused = ledger::Refused { operation: OPERATION, approval: id, code };
+                    // A failure to record it does not change the verdict.
+                    let _ = self.refusals.record(caller, refused).await;
+                }
+                Ok(Refused { reason, message: refusal.detail })
+            }
             None => Err(refusal),
         }
     }

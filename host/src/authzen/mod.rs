@@ -17,7 +17,7 @@ use std::sync::Arc;
 use crate::approvals::Approvals;
 use crate::audit::AuditLog;
 use crate::guardrails::Guardrails;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Refusals};
 use crate::verifier::ActiveVerifier;
 
 pub use denial::{EvaluationId, Unrequestable};
@@ -34,6 +34,7 @@ pub struct AuthZen {
     guardrails: Arc<Guardrails>,
     approvals: Arc<Approvals>,
     audit: Arc<AuditLog>,
+    refusals: Arc<Refusals>,
 }
 
 impl AuthZen {
@@ -43,7 +44,8 @@ impl AuthZen {
         guardrails: Arc<Guardrails>,
         approvals: Arc<Approvals>,
         audit: Arc<AuditLog>,
+        refusals: Arc<Refusals>,
     ) -> Self {
-        Self { ledger, verifier, guardrails, approvals, audit }
+        Self { ledger, verifier, guardrails, approvals, audit, refusals }
     }
 }

@@ -66,7 +66,8 @@ impl AuthZen {
         if has_token {
             return Err(Unrequestable::unbound("this server makes no `binding_token`"));
         }
-        let unknown = || Unrequestable::unbound("`evaluation_id` names no evaluation of this caller");
+        let unknown =
+            || Unrequestable::unbound("`evaluation_id` names no evaluation of this caller");
         let number = evaluation.ok_or_else(unknown)?.entry();
         let recorded = self.guardrails.recorded(number).await?.ok_or_else(unknown)?;
         if recorded.actor != caller.subject() {
@@ -83,7 +84,9 @@ impl AuthZen {
             }
         }
         let bound = bound.ok_or_else(|| {
-            Unrequestable::unbound("subject, action, resource or context differ from those that were evaluated")
+            Unrequestable::unbound(
+                "subject, action, resource or context differ from those that were evaluated",
+            )
         })?;
         match recorded.decision {
             Decision::RequireApproval => {}

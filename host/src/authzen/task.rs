@@ -152,7 +152,8 @@ impl AuthZen {
     ) -> Result<(Task, bool), Refusal> {
         self.approvals.readable(caller, id).await?;
         let ended = |task: &Task| {
-            let detail = format!("the request is {} and can no longer be cancelled", task.status.as_str());
+            let detail =
+                format!("the request is {} and can no longer be cancelled", task.status.as_str());
             Refusal::new(Code::ALREADY_DECIDED, detail)
         };
         let kept = self.ledger.kept(idempotency).await?.is_some();

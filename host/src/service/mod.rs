@@ -120,6 +120,7 @@ impl Service {
             Arc::clone(&guardrails),
             Arc::clone(&approvals),
             Arc::clone(&audit),
+            Arc::clone(&refusals),
         );
         let start = StartChecks::new(
             Arc::clone(&ledger),

@@ -59,7 +59,15 @@ impl Answer {
             !names_members || ["context-mismatch", "plan-mismatch"].contains(&code),
             "{problem}"
         );
-        assert_eq!(problem.as_object().unwrap().len(), 4 + usize::from(names_members), "{problem}");
+        // `type`, only where the AuthZEN profile has one.
+        let has_type = problem.get("type").is_some();
+        let of_profile = "urn:openid:authzen:access-request:error:";
+        assert!(
+            !has_type || problem["type"].as_str().unwrap().starts_with(of_profile),
+            "{problem}"
+        );
+        let members = 4 + usize::from(names_members) + usize::from(has_type);
+        assert_eq!(problem.as_object().unwrap().len(), members, "{problem}");
         let retry = self.header("retry-after").is_some();
         assert_eq!(retry, matches!(status, 429 | 503), "retry-after: {self:?}");
         problem

@@ -46,7 +46,7 @@ pub struct DecisionContext {
     /// The same for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// With an approval that does not permit it: `request`, `retry` or `none`.
+    /// What to do about it: `request`, `retry` or `none`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_action: Option<String>,
     /// Seconds, with `retry`.
@@ -213,14 +213,17 @@ impl AccessDecision {
                 Self { decision: false, context: Some(context) }
             }
             Ruling::Requestable(requestable) => {
-                let access_request = Some(AccessRequest::of(requestable, &message, base));
+                let access_request = requestable.map(|r| AccessRequest::of(r, &message, base));
                 let context = denied("approval_required", message);
                 let context = DecisionContext { access_request, ..context };
                 Self { decision: false, context: Some(context) }
             }
             Ruling::Refused(refused, requestable) => {
-                let next = refused.reason.next_action();
-                let requestable = Some(requestable).filter(|_| next == NextAction::Request);
+                let next = match refused.reason.next_action() {
+                    NextAction::Request if requestable.is_none() => NextAction::None,
+                    next => next,
+                };
+                let requestable = requestable.filter(|_| next == NextAction::Request);
                 let context = DecisionContext {
                     next_action: Some(next.as_str().to_owned()),
                     retry_after: (next == NextAction::Retry).then_some(RETRY_SECONDS),
@@ -242,11 +245,8 @@ impl AccessDecision {
             state: None,
         };
         let execution = AccessExecution { id, outcome_endpoint, lease_expires_at };
-        let context = DecisionContext {
-            approval: Some(approval),
-            execution: Some(execution),
-            ..evaluated
-        };
+        let context =
+            DecisionContext { approval: Some(approval), execution: Some(execution), ..evaluated };
         Self { decision: true, context: Some(context) }
     }
 

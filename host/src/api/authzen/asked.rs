@@ -46,7 +46,7 @@ pub(super) struct Asked {
 #[derive(serde::Deserialize)]
 struct PresentedBody<'a> {
     id: String,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "present")]
     state: Option<&'a RawValue>,
 }
 
@@ -69,7 +69,8 @@ impl<'a> Parts<'a> {
     /// Refusals: `request-invalid` for a part that is absent or malformed.
     pub(super) fn asked(self) -> Result<Asked, Refusal> {
         let required = |name: &str, part: Option<Raw<'a>>| {
-            let missing = || Refusal::new(Code::REQUEST_INVALID, format!("body: missing field `{name}`"));
+            let missing =
+                || Refusal::new(Code::REQUEST_INVALID, format!("body: missing field `{name}`"));
             part.ok_or_else(missing)
         };
         let subject = required("subject", self.subject)?;
@@ -121,10 +122,8 @@ impl Asked {
 /// Refusals: `request-invalid`.
 fn presented(text: &RawValue) -> Result<Presented, Refusal> {
     let Object(PresentedBody { id, state }) = read_member("context: approval", text)?;
-    // A state that is no text is none of this server's: it fails to verify.
-    let state = state.map(|state| {
-        serde_json::from_str(state.get()).unwrap_or_else(|_| state.get().to_owned())
-    });
+    // A state that is no text is none of this server's. As an empty one it fails to verify.
+    let state = state.map(|state| serde_json::from_str(state.get()).unwrap_or_default());
     Ok(Presented { id, state })
 }
 

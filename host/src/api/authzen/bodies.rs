@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+use signoff_core::object::Object;
 use utoipa::ToSchema;
 
 use super::asked::{Asked, Parts};
@@ -154,6 +155,7 @@ pub(super) struct SubmissionBody<'a> {
     #[schema(value_type = Option<JsonObject>)]
     context: Option<Raw<'a>>,
     /// What the evaluation answered.
+    #[serde(deserialize_with = "signoff_core::object::object")]
     pub(super) denial: Denial,
     /// Wishes.
     #[serde(default, deserialize_with = "some")]
@@ -262,7 +264,8 @@ impl<'a> EvaluationsBody<'a> {
         }
         let mut questions = Vec::with_capacity(self.evaluations.len());
         for (number, text) in self.evaluations.iter().enumerate() {
-            let parts: Parts<'a> = read_member(&format!("evaluations[{number}]"), text)?;
+            let Object(parts): Object<Parts<'a>> =
+                read_member(&format!("evaluations[{number}]"), text)?;
             questions.push(parts.or(self.defaults()).asked());
         }
         Ok(questions)

@@ -51,10 +51,10 @@ type Handled = Result<Response, Refused>;
     responses((status = 200, description = "The decision.", body = AccessDecision)))]
 pub(super) async fn evaluate(
     State(app): State<App>,
-    base: Base,
+    base: Result<Base, Refused>,
     command: Result<Command, Response>,
 ) -> Handled {
-    let Command { caller, idempotency, body } = command?;
+    let (base, Command { caller, idempotency, body }) = (base?, command?);
     let fields: EvaluationBody<'_> = body.parse_open()?;
     let Asked { question, presented, .. } = fields.parts().asked()?;
     let (presented, key) = (presented.as_ref(), idempotency.as_ref());
@@ -72,10 +72,10 @@ pub(super) async fn evaluate(
     responses((status = 200, description = "The decisions, in the order of the questions.", body = OneOrMore)))]
 pub(super) async fn evaluate_all(
     State(app): State<App>,
-    base: Base,
+    base: Result<Base, Refused>,
     command: Result<Command, Response>,
 ) -> Handled {
-    let Command { caller, idempotency, body } = command?;
+    let (base, Command { caller, idempotency, body }) = (base?, command?);
     let fields: EvaluationsBody<'_> = body.parse_open()?;
     let semantic = fields.semantic();
     let questions = fields.questions(QUESTIONS_MAX)?;

@@ -28,17 +28,18 @@ use crate::refusal::Refusal;
     responses((status = 201, description = "The task, pending.", body = AccessTask)))]
 pub(in crate::api) async fn submit(
     State(app): State<App>,
-    base: Base,
+    base: Result<Base, Refused>,
     command: Result<Command, Response>,
 ) -> Handled {
-    let Command { caller, idempotency, body } = command?;
+    let (base, Command { caller, idempotency, body }) = (base?, command?);
     let fields: SubmissionBody<'_> = body.parse_open()?;
     let submission = submission(&fields)?;
     let submitted = app.service.authzen.submit(&caller, submission, idempotency.as_ref());
     let reply = submitted.await?;
     let task = Task::of(&reply.body)?;
     let location = HeaderValue::try_from(base.task(task.id)).ok();
-    let mut response = answer(reply.status, json_text(&AccessTask::of(task, &base)), reply.replayed);
+    let mut response =
+        answer(reply.status, json_text(&AccessTask::of(task, &base)), reply.replayed);
     if let Some(location) = location {
         response.headers_mut().insert(header::LOCATION, location);
     }
@@ -52,11 +53,12 @@ pub(in crate::api) async fn submit(
     responses((status = 200, description = "The task; with `result` once it is approved.", body = AccessTask)))]
 pub(in crate::api) async fn task(
     State(app): State<App>,
-    base: Base,
+    base: Result<Base, Refused>,
     query: Result<NoQuery, Refusal>,
     caller: Caller,
     Id(id): Id,
 ) -> Handled {
+    let base = base?;
     query?;
     let task = app.service.authzen.task(&caller, id).await.map_err(Refused::of_task)?;
     Ok(answer(200, json_text(&AccessTask::of(task, &base)), false))
@@ -69,11 +71,11 @@ pub(in crate::api) async fn task(
     responses((status = 200, description = "The task, cancelled.", body = AccessTask)))]
 pub(in crate::api) async fn cancel(
     State(app): State<App>,
-    base: Base,
+    base: Result<Base, Refused>,
     Id(id): Id,
     command: Result<Command, Response>,
 ) -> Handled {
-    let Command { caller, idempotency, body } = command?;
+    let (base, Command { caller, idempotency, body }) = (base?, command?);
     body.parse_open::<CancellationBody>()?;
     let cancelled = app.service.authzen.cancel(&caller, id, idempotency.as_ref()).await;
     let (task, replayed) = cancelled.map_err(Refused::of_task)?;
@@ -88,7 +90,9 @@ fn submission(fields: &SubmissionBody<'_>) -> Result<Submission, Unrequestable> 
         return invalid("body: items: this server takes one question in each request");
     }
     if fields.callback.is_some() {
-        return invalid("body: callback: no endpoint is registered; poll `status_endpoint` instead");
+        return invalid(
+            "body: callback: no endpoint is registered; poll `status_endpoint` instead",
+        );
     }
     if fields.client.as_ref().is_some_and(|client| client.actor.is_some()) {
         return invalid(

@@ -66,7 +66,9 @@ fn complete(route: &Route, operation: &mut Object, examples: &Value) -> Vec<Code
             exemplify(content, &examples[&id], status);
         }
         let mut headers = json!({ "X-Request-Id": reference("headers", "RequestId") });
-        if status == "201" && ["request_approval", "push_module", "submit_access_request"].contains(&id.as_str()) {
+        if status == "201"
+            && ["request_approval", "push_module", "submit_access_request"].contains(&id.as_str())
+        {
             merge(&mut headers, json!({ "Location": reference("headers", "Location") }));
         }
         if ["get_index", "get_metrics"].contains(&id.as_str()) {

@@ -177,7 +177,13 @@ fn agrees(store: &RedbStore) -> Examined {
 }
 
 fn answer(at: u64) -> Answer {
-    Answer { request_digest: [7; 32], status: 201, body: format!("{{\"at\": {at}}}"), at, entry: None }
+    Answer {
+        request_digest: [7; 32],
+        status: 201,
+        body: format!("{{\"at\": {at}}}"),
+        at,
+        entry: None,
+    }
 }
 
 fn kept(entry: u64) -> Commit {
