@@ -89,6 +89,26 @@ CODEX = ['"permissionDecision":"deny"', "waits for an approver", "approved", "ex
 
 COPILOT = ['"permissionDecision":"deny"', "approved", '"permissionDecision":"allow"', "executed", "succeeded"]
 
+AUTHZEN = [
+    '"status":"ready"',
+    '"access_request_endpoint":"http://127.0.0.1:8787/access/v1/requests"',
+    '{"decision":true}',
+    '"reason":"approval_required"',
+    "a person pays 2026-117",
+    '"status":"pending"',
+    "approved",
+    'approved {"format":2,"kind":"signoff-receipt"',
+    '"reason":"out_of_scope"',
+    '{"decision":true',
+    '"execution"',
+    '"reason":"approval_expired"',
+    '"outcome":"succeeded"',
+    "guardrails_evaluated",
+    "approval_claimed",
+    '{"evaluations":[{"decision":true},{"decision":false',
+    "missing field `name`",
+]
+
 PAGES = {
     "docs/tour.md": (8, TOUR),
     "docs/production.md": (10, PRODUCTION),
@@ -96,6 +116,7 @@ PAGES = {
     "docs/gates/claude-code.md": (4, CLAUDE_CODE),
     "docs/gates/codex.md": (1, CODEX),
     "docs/gates/copilot.md": (1, COPILOT),
+    "docs/gates/authzen.md": (7, AUTHZEN),
 }
 
 

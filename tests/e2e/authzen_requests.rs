@@ -318,6 +318,25 @@ fn the_status_of_an_approval_decides_what_to_do_next() {
 }
 
 #[test]
+fn approvers_are_steps_and_a_revoked_key_ends_what_it_approved() {
+    let office = Office::set_to("[requirement]\nthreshold = 2\n");
+    let pep = office.token("gateway", &["requester", "executor"]);
+    let (ann, ben) = (office.person("ann@company.com", &[]), office.person("ben@company.com", &[]));
+    let made = requested(&pep, &asked());
+    assert_eq!(made["progress"], json!({ "current_step": 1, "total_steps": 2 }));
+    assert_eq!(ann.approves(&ann.client.show(&made)), "pending");
+    let shown = task(&pep, &made);
+    assert_eq!(shown["task"]["progress"], json!({ "current_step": 2, "total_steps": 2 }));
+    assert_eq!(shown.get("result"), None);
+    let early = with_approval(&asked(), &json!({ "id": made["id"] }));
+    refused(&pep.post(EVALUATION, &early), "grant_pending", "retry");
+    assert_eq!(ben.approves(&ben.client.show(&made)), "approved");
+    let asked = with_approval(&asked(), &task(&pep, &made)["result"]["approval"]);
+    office.home.run(&["key", "revoke", "ann", "--yes"]).ok();
+    refused(&pep.post(EVALUATION, &asked), "approval_expired", "request");
+}
+
+#[test]
 fn a_policy_decides_before_an_approval_does() {
     let (home, server) = home_with_signer();
     let rules = |verdict: &str| format!("format = 1\nname = \"p\"\ndefault = \"{verdict}\"\n");

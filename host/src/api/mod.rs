@@ -66,7 +66,7 @@ pub use enums::{
 pub use guardrails::{Details, Evaluation};
 pub use held::HELD_OF_SUBJECT_MAX;
 pub use metrics::{CertificateTimes, ConnectionFailure, Metrics};
-pub use problem::{FailureReason, Problem};
+pub use problem::{FailureReason, Problem, ProblemType};
 pub use request_id::RequestId;
 pub use routes::{Access, ROUTES, Route};
 pub use shown::{

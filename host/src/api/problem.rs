@@ -16,7 +16,8 @@ use crate::refusal::{Missing, Refusal};
 pub struct Problem {
     /// The problem type of the AuthZEN profile; only below `/access/v1`.
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
-    pub kind: Option<String>,
+    #[schema(value_type = Option<String>)]
+    pub kind: Option<ProblemType>,
     /// The title of the code.
     pub title: String,
     /// The HTTP status.
@@ -29,6 +30,27 @@ pub struct Problem {
     /// Pointers; only with `context-mismatch` and `plan-mismatch`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub members: Vec<String>,
+}
+
+/// A problem type of the AuthZEN Access Request and Approval Profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[expect(missing_docs, reason = "each is its URN")]
+pub enum ProblemType {
+    #[serde(rename = "urn:openid:authzen:access-request:error:not_requestable")]
+    NotRequestable,
+    #[serde(rename = "urn:openid:authzen:access-request:error:expired_denial")]
+    ExpiredDenial,
+    #[serde(rename = "urn:openid:authzen:access-request:error:invalid_denial_binding")]
+    InvalidDenialBinding,
+    #[serde(rename = "urn:openid:authzen:access-request:error:duplicate_request")]
+    DuplicateRequest,
+    #[serde(rename = "urn:openid:authzen:access-request:error:unknown_task")]
+    UnknownTask,
+    #[serde(rename = "urn:openid:authzen:access-request:error:invalid_task_state")]
+    InvalidTaskState,
+    /// One of a later version.
+    #[serde(other, rename = "about:blank")]
+    Other,
 }
 
 /// The full reason of a 5xx, for the log, in the extensions of the response.
@@ -55,8 +77,7 @@ impl Refusal {
     }
 
     /// Returns the response with this status and with a problem type of the AuthZEN profile.
-    pub(super) fn response_as(self, status: StatusCode, kind: Option<&str>) -> Response {
-        let kind = kind.map(str::to_owned);
+    pub(super) fn response_as(self, status: StatusCode, kind: Option<ProblemType>) -> Response {
         let problem = Problem { kind, status: status.as_u16(), ..self.problem() };
         let body = serde_json::to_string(&problem).unwrap_or_default() + "\n";
         let mut response = Response::new(Body::from(body));

@@ -12,6 +12,7 @@ mod requests;
 use axum::extract::State;
 use axum::http::HeaderValue;
 use axum::response::Response;
+use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::App;
@@ -85,7 +86,8 @@ pub(super) async fn evaluate_all(
         let key = idempotency.as_ref();
         let decided = service.evaluate(&caller, &question, presented.as_ref(), key).await?;
         let replayed = decided.replayed;
-        return Ok(answer(200, json_text(&AccessDecision::of(decided, &base)), replayed));
+        let one = OneOrMore::One(Box::new(AccessDecision::of(decided, &base)));
+        return Ok(answer(200, json_text(&one), replayed));
     }
     let (mut evaluations, mut replayed) = (Vec::with_capacity(questions.len()), true);
     for (number, question) in (0..).zip(questions) {
@@ -108,7 +110,8 @@ pub(super) async fn evaluate_all(
             break;
         }
     }
-    Ok(answer(200, json_text(&AccessDecisions { evaluations }), replayed))
+    let more = OneOrMore::More(AccessDecisions { evaluations });
+    Ok(answer(200, json_text(&more), replayed))
 }
 
 /// Returns whether a refusal is of one question among several. A token that does not act for an agent,
@@ -128,13 +131,12 @@ fn answer(status: u16, body: String, replayed: bool) -> Response {
 }
 
 /// Either answer of `evaluate_accesses`.
-#[derive(ToSchema)]
+#[derive(Serialize, ToSchema)]
 #[schema(as = AccessDecisionOrDecisions)]
-#[expect(dead_code, reason = "describes the answer")]
 #[serde(untagged)]
 pub(super) enum OneOrMore {
     /// With `evaluations`.
     More(AccessDecisions),
     /// Without.
-    One(AccessDecision),
+    One(Box<AccessDecision>),
 }

@@ -3,37 +3,13 @@
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
+use crate::api::problem::ProblemType;
 use crate::authzen::Unrequestable;
 use crate::code::Code;
 use crate::refusal::Refusal;
 
 /// A refused call.
 pub(in crate::api) struct Refused(Response);
-
-/// A problem type of the profile.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ProblemType {
-    NotRequestable,
-    ExpiredDenial,
-    InvalidDenialBinding,
-    DuplicateRequest,
-    UnknownTask,
-    InvalidTaskState,
-}
-
-impl ProblemType {
-    fn urn(self) -> String {
-        let name = match self {
-            Self::NotRequestable => "not_requestable",
-            Self::ExpiredDenial => "expired_denial",
-            Self::InvalidDenialBinding => "invalid_denial_binding",
-            Self::DuplicateRequest => "duplicate_request",
-            Self::UnknownTask => "unknown_task",
-            Self::InvalidTaskState => "invalid_task_state",
-        };
-        format!("urn:openid:authzen:access-request:error:{name}")
-    }
-}
 
 /// Returns the status of a code below `/access/v1`: 400 for what is malformed, and those of the
 /// profile's problem types. The codes are the same as everywhere.
@@ -52,7 +28,7 @@ impl Refused {
     pub(super) fn typed(refusal: Refusal, kind: Option<ProblemType>) -> Self {
         let status = StatusCode::from_u16(status_of(refusal.code));
         let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Self(refusal.response_as(status, kind.map(ProblemType::urn).as_deref()))
+        Self(refusal.response_as(status, kind))
     }
 
     /// Returns the refusal of a call that concerns a task.
