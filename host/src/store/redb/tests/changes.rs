@@ -89,10 +89,13 @@ async fn a_scope_is_answered_once_and_then_repeats() {
     let (first, second) =
         tokio::join!(store.commit(with_key(1, 50)), store.commit(with_key(2, 60)));
     assert_eq!(first.unwrap(), kept(1));
-    assert_eq!(second.unwrap(), Commit::Replayed(answer(50)));
+    assert_eq!(second.unwrap(), Commit::Replayed(stored_answer(50, 1)));
     // The answer takes precedence: a repeated request does not conflict with itself.
-    assert_eq!(store.commit(with_key(1, 70)).await.unwrap(), Commit::Replayed(answer(50)));
-    assert_eq!(store.answer(&scope(1)).await.unwrap(), Some(answer(50)));
+    assert_eq!(
+        store.commit(with_key(1, 70)).await.unwrap(),
+        Commit::Replayed(stored_answer(50, 1))
+    );
+    assert_eq!(store.answer(&scope(1)).await.unwrap(), Some(stored_answer(50, 1)));
     assert_eq!(store.answer(&scope(2)).await.unwrap(), None);
     assert_eq!(store.load(&id(2), WithTexts::No).await.unwrap(), None);
     assert_eq!(store.head().await.unwrap().entries, 1);
@@ -112,9 +115,9 @@ async fn answers_are_forgotten_oldest_first_up_to_a_time() {
     assert_eq!(store.forget_answers(105, 2).await.unwrap(), 2);
     assert_eq!(store.answer(&scope(5)).await.unwrap(), None);
     assert_eq!(store.answer(&scope(4)).await.unwrap(), None);
-    assert_eq!(store.answer(&scope(3)).await.unwrap(), Some(answer(102)));
+    assert_eq!(store.answer(&scope(3)).await.unwrap(), Some(stored_answer(102, 4)));
     assert_eq!(store.forget_answers(105, 10).await.unwrap(), 3);
-    assert_eq!(store.answer(&scope(0)).await.unwrap(), Some(answer(105)));
+    assert_eq!(store.answer(&scope(0)).await.unwrap(), Some(stored_answer(105, 1)));
     assert_eq!(agrees(store).answers, 1);
 }
 
@@ -128,11 +131,14 @@ async fn an_expired_answer_is_ignored_even_if_its_row_exists() {
     };
     assert_eq!(store.commit(with_key(1, 50)).await.unwrap(), kept(1));
     let last = 50 + ANSWER_SECONDS - 1;
-    assert_eq!(store.commit(with_key(2, last)).await.unwrap(), Commit::Replayed(answer(50)));
+    assert_eq!(
+        store.commit(with_key(2, last)).await.unwrap(),
+        Commit::Replayed(stored_answer(50, 1))
+    );
     assert_eq!(store.commit(Change { at: last + 1, ..note(3, &[]) }).await.unwrap(), kept(2));
     assert_eq!(store.answer(&scope(1)).await.unwrap(), None);
     assert_eq!(store.commit(with_key(4, last + 2)).await.unwrap(), kept(3));
-    assert_eq!(store.answer(&scope(1)).await.unwrap(), Some(answer(last + 2)));
+    assert_eq!(store.answer(&scope(1)).await.unwrap(), Some(stored_answer(last + 2, 3)));
     assert_eq!(agrees(store).answers, 1);
 }
 

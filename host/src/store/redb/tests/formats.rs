@@ -79,7 +79,7 @@ fn rows_are_read_byte_for_byte() {
     assert_eq!(rows::decode_texts(&bytes(TEXTS_WITHOUT_PLAN)), Some(without_plan));
     assert_eq!(rows::decode_text(&bytes(ENTRY)), Some("{}"));
     assert_eq!(rows::decode_blob(&bytes(BLOB)), Some(&[0xff, 0][..]));
-    assert_eq!(rows::decode_answer(&bytes(ANSWER)), Some((17, answer(5))));
+    assert_eq!(rows::decode_answer(&bytes(ANSWER)), Some((17, stored_answer(5, 17))));
 }
 
 #[test]

@@ -186,6 +186,11 @@ fn answer(at: u64) -> Answer {
     }
 }
 
+/// The answer as it is read again, after the entry of this number has stored it.
+fn stored_answer(at: u64, entry: u64) -> Answer {
+    Answer { entry: Some(entry), ..answer(at) }
+}
+
 fn kept(entry: u64) -> Commit {
     Commit::Committed { entry }
 }
