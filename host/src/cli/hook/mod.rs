@@ -1,6 +1,7 @@
 //! `signoff hook`: the approval gate in the hooks of coding agents.
 
 mod answer;
+mod builtins;
 mod change;
 mod described;
 mod event;
