@@ -380,6 +380,179 @@ fn a_denied_tool_finds_its_approval_by_its_input() {
     assert_eq!(approvals(&server).len(), 2);
 }
 
+/// Returns how many times an approval was claimed.
+fn claims(server: &Server, approval: &Value) -> usize {
+    server.events_of(approval).iter().filter(|event| *event == "approval_claimed").count()
+}
+
+fn allowed(ran: &Ran) -> bool {
+    ran.code == 0 && ran.out.contains("\"permissionDecision\":\"allow\"")
+}
+
+fn copilot(home: &Home, command: &str) -> Value {
+    json!({
+        "sessionId": "s1", "timestamp": 1_790_000_000_000_u64, "cwd": home.path(""),
+        "toolName": "bash", "toolArgs": json!({ "command": command }).to_string(),
+    })
+}
+
+#[test]
+fn of_two_calls_at_once_one_gets_the_approval() {
+    let (home, server) = home_and_server();
+    let event = copilot(&home, "transfer 100").to_string();
+    let hooks = [(); 2].map(|()| start(&home, &server.url, &["copilot"], &event));
+    let approval = approve(&server);
+    let ran = hooks.map(end);
+    assert_eq!(ran.iter().filter(|ran| allowed(ran)).count(), 1, "{ran:?}");
+    assert_eq!(claims(&server, &approval), 1);
+    let denies = ["claude", "--on-pending", "deny"];
+    for round in 0..4 {
+        let use_of = |n: usize| bash(&home, &format!("t{round}-{n}")).to_string();
+        blocked(&end(start(&home, &server.url, &denies, &use_of(0))));
+        let approval = approve(&server);
+        let hooks = [1, 2].map(|n| start(&home, &server.url, &denies, &use_of(n)));
+        let ran = hooks.map(end);
+        assert_eq!(ran.iter().filter(|ran| allowed(ran)).count(), 1, "{ran:?}");
+        assert_eq!(claims(&server, &approval), 1);
+        // The one that came second may have asked anew.
+        for approval in approvals(&server).iter().filter(|it| it["status"] == "pending") {
+            server.act(approval, "withdraw", &json!({})).ok();
+        }
+    }
+}
+
+#[test]
+fn two_hooks_of_one_use_that_is_found_by_its_input_have_one_execution() {
+    let (home, server) = home_and_server();
+    let denies = ["claude", "--on-pending", "deny"];
+    blocked(&hook(&home, &server.url, &denies, &bash(&home, "t1")));
+    let approval = approve(&server);
+    let again = bash(&home, "t2").to_string();
+    for child in [(); 2].map(|()| start(&home, &server.url, &denies, &again)) {
+        assert_eq!(answer(&end(child)).0, "allow");
+    }
+    assert_eq!(claims(&server, &approval), 1);
+    assert_eq!(approvals(&server).len(), 1);
+}
+
+#[test]
+fn each_call_reports_its_own_outcome() {
+    let (home, server) = home_and_server();
+    let denies = ["claude", "--on-pending", "deny"];
+    let both = ["t1", "t2"].map(|tool_use| {
+        blocked(&hook(&home, &server.url, &denies, &bash(&home, &format!("{tool_use}-0"))));
+        let approval = approve(&server);
+        assert_eq!(answer(&hook(&home, &server.url, &denies, &bash(&home, tool_use))).0, "allow");
+        approval
+    });
+    let outcomes =
+        || both.clone().map(|approval| server.show(&approval)["execution"]["outcome"].clone());
+    let mut after = bash(&home, "t1");
+    after["hook_event_name"] = json!("PostToolUseFailure");
+    hook(&home, &server.url, &denies, &after).ok();
+    assert_eq!(outcomes(), ["failed", "claimed"]);
+    after["tool_use_id"] = json!("t2");
+    after["hook_event_name"] = json!("PostToolUse");
+    hook(&home, &server.url, &denies, &after).ok();
+    assert_eq!(outcomes(), ["failed", "succeeded"]);
+}
+
+#[test]
+fn an_answer_is_not_given_again_later() {
+    let (home, server) = home_and_server();
+    for (options, tool_use) in
+        [(&["claude"][..], "t1"), (&["claude", "--on-pending", "deny"], "t2")]
+    {
+        let event = bash(&home, tool_use);
+        let child = start(&home, &server.url, options, &event.to_string());
+        approve(&server);
+        let first = end(child);
+        let given = if allowed(&first) { first } else { hook(&home, &server.url, options, &event) };
+        assert!(allowed(&given), "{given:?}");
+        assert!(allowed(&hook(&home, &server.url, options, &event)));
+        for ago in [61, -61] {
+            for file in fs::read_dir(home.path(".local/state/signoff/hook")).unwrap() {
+                let path = file.unwrap().path();
+                let mut known: Value =
+                    serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+                if let Some(claimed) = known["claimed"].as_i64() {
+                    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+                    assert!(claimed.unsigned_abs().abs_diff(now) < 100_000);
+                    known["claimed"] = json!(now.saturating_add_signed(-ago));
+                    fs::write(&path, known.to_string()).unwrap();
+                }
+            }
+            let late = hook(&home, &server.url, options, &event);
+            assert!(blocked(&late).contains("more than a minute ago"), "{late:?}");
+        }
+    }
+}
+
+#[test]
+fn a_tool_that_ran_with_another_input_has_failed() {
+    let (home, server) = home_and_server();
+    let child = start(&home, &server.url, &["claude"], &bash(&home, "t1").to_string());
+    let approval = approve(&server);
+    assert_eq!(answer(&end(child)).0, "allow");
+    let mut after = bash(&home, "t1");
+    after["hook_event_name"] = json!("PostToolUse");
+    after["tool_input"]["command"] = json!("rm -rf /");
+    let ran = hook(&home, &server.url, &["claude"], &after);
+    assert!(ran.code == 2 && ran.err.contains("another input"), "{ran:?}");
+    let execution = server.show(&approval)["execution"].clone();
+    assert_eq!(
+        (&execution["outcome"], &execution["detail"]),
+        (&json!("failed"), &json!("ran with another input"))
+    );
+}
+
+#[test]
+fn a_call_after_a_withdrawn_one_asks_anew() {
+    let (home, server) = home_and_server();
+    let event = copilot(&home, "make");
+    for _ in 0..2 {
+        let ran = hook(&home, &server.url, &["copilot", "--timeout", "1"], &event);
+        assert!(!allowed(&ran), "{ran:?}");
+    }
+    let expired = ["copilot", "--expires-in", "1"];
+    hook(&home, &server.url, &expired, &event);
+    let statuses: Vec<Value> =
+        approvals(&server).iter().map(|approval| approval["status"].clone()).collect();
+    assert_eq!(statuses, ["expired", "withdrawn", "withdrawn"]);
+    // The same after a change of the file that is edited.
+    let file = home.file("a.txt", "a\n");
+    let input = json!({ "file_path": file, "old_string": "a", "new_string": "b" });
+    let denies = ["claude", "--on-pending", "deny"];
+    let edit = || {
+        let edit = event_of_edit(&home, &input);
+        blocked(&hook(&home, &server.url, &denies, &edit))
+    };
+    assert!(edit().contains("waits for an approver"));
+    fs::write(&file, "a\nc\n").unwrap();
+    assert!(edit().contains("context-mismatch"));
+    assert!(edit().contains("waits for an approver"));
+    assert_eq!(approvals(&server).len(), 5);
+}
+
+fn event_of_edit(home: &Home, input: &Value) -> Value {
+    event("PreToolUse", "Edit", input.clone(), "t1", home)
+}
+
+#[test]
+fn an_outcome_that_cannot_be_reported_in_time_is_not_a_denial() {
+    let (home, server) = home_and_server();
+    let child = start(&home, &server.url, &["claude"], &bash(&home, "t1").to_string());
+    approve(&server);
+    assert_eq!(answer(&end(child)).0, "allow");
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let mut after = bash(&home, "t1");
+    after["hook_event_name"] = json!("PostToolUse");
+    let ran = hook(&home, &url, &["claude", "--timeout", "1"], &after);
+    assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{ran:?}");
+    assert!(ran.err.contains("within 1 s"), "{ran:?}");
+}
+
 #[test]
 fn a_file_that_changes_before_the_tool_runs_blocks() {
     let (home, server) = home_and_server();

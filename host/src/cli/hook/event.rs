@@ -155,7 +155,7 @@ pub(super) fn parse(text: &str, harness: Harness, named: Option<&str>) -> Result
 
 impl Event {
     /// Returns the name of this use of a tool, for files and idempotency keys: a digest of the session
-    /// and the id of the use, or of tool and input if `by_content`.
+    /// and the id of the use, or of folder, tool and input if `by_content`.
     pub(super) fn key(&self, harness: Harness, by_content: bool) -> String {
         let mut digest = Sha256::new();
         let mut part = |text: &str| {
@@ -172,11 +172,18 @@ impl Event {
             }
             _ => {
                 part("content");
+                part(&self.folder.to_string_lossy());
                 part(&self.tool);
                 part(self.input.get());
             }
         }
         hex::encode(digest.finalize())
+    }
+
+    /// Returns the digest of the input, whatever the order of its members and its blanks.
+    pub(super) fn input_digest(&self) -> Result<String> {
+        let input: serde_json::Value = serde_json::from_str(self.input.get())?;
+        Ok(hex::encode(Sha256::digest(input.to_string())))
     }
 }
 
@@ -252,5 +259,14 @@ mod tests {
         assert_eq!(own, key("ls", "pwd"));
         assert_ne!(own, key("\"session_id\":\"s\"", "\"session_id\":\"s2\""));
         assert_ne!(own, key("\"tool_use_id\":\"t\"", "\"tool_use_id\":\"t2\""));
+        let by_content = |from: &str, to: &str| {
+            parse(&EVENT.replace(from, to), Harness::Claude, None)
+                .unwrap()
+                .key(Harness::Claude, true)
+        };
+        let own = by_content("-", "-");
+        assert_eq!(own, by_content("\"t\"", "\"t2\""));
+        assert_ne!(own, by_content("\"ls\"", "\"pwd\""));
+        assert_ne!(own, by_content("\"/w\"", "\"/v\""));
     }
 }

@@ -3,6 +3,7 @@
 mod answer;
 mod builtins;
 mod change;
+mod deciding;
 mod described;
 mod event;
 mod gate;

@@ -13,10 +13,12 @@ use serde::{Deserialize, Serialize};
 use crate::clock::{Clock, SystemClock};
 use crate::folder::Folder;
 
-/// A file holds five short members.
+/// A file holds eight short members.
 const FILE_BYTES_MAX: u64 = 16 << 10;
 /// A session of a coding agent can be resumed for 30 days.
 const AGE_MAX: Duration = Duration::from_secs(31 * 86_400);
+/// Time between two hooks of one use of a tool.
+const REPEAT_SECONDS: u64 = 60;
 const SUFFIX: &str = ".json";
 
 /// One use of a tool that needs an approval.
@@ -32,8 +34,26 @@ pub(super) struct Use {
     pub(super) approval: Option<String>,
     /// The execution's id.
     pub(super) execution: Option<String>,
+    /// When it was claimed, in seconds.
+    pub(super) claimed: Option<u64>,
+    /// The input's digest at the claim.
+    pub(super) input: Option<String>,
     /// The reported outcome.
     pub(super) outcome: Option<String>,
+}
+
+impl Use {
+    /// Returns whether the answer was given so long ago that the tool has run, or will not: a repeat of
+    /// the hook comes at once.
+    pub(super) fn was_given(&self) -> bool {
+        let is_recent = self.claimed.is_some_and(is_recent);
+        self.execution.is_some() && self.outcome.is_none() && !is_recent
+    }
+}
+
+/// Returns whether a time is at most a minute away, in either direction: clocks can be set.
+fn is_recent(time: u64) -> bool {
+    SystemClock.now().abs_diff(time) <= REPEAT_SECONDS
 }
 
 /// The folder.
@@ -82,6 +102,8 @@ impl States {
             context: None,
             approval: None,
             execution: None,
+            claimed: None,
+            input: None,
             outcome: None,
         };
         let text = serde_json::to_vec(&new)?;
@@ -102,11 +124,32 @@ impl States {
             .context("the state of this tool use cannot be written")
     }
 
-    /// Forgets a use.
-    pub(super) fn forget(&self, key: &str) -> Result<()> {
+    /// Forgets a request, unless another one has its name by now.
+    pub(super) fn forget(&self, key: &str, known: &Use) -> Result<()> {
+        if self.load(key)?.is_none_or(|now| now.nonce != known.nonce) {
+            return Ok(());
+        }
         self.folder
             .remove(OsStr::new(&name(key)))
             .context("the state of this tool use cannot be removed")
+    }
+
+    /// Takes a request for one call. Returns false if another call has taken it.
+    pub(super) fn take(&self, known: &Use) -> Result<bool> {
+        let now = SystemClock.now().to_string();
+        match self.folder.create(OsStr::new(&taken(known)), now.as_bytes()) {
+            Ok(()) => Ok(true),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(e) => Err(e).context("the state of this tool use cannot be written"),
+        }
+    }
+
+    /// Returns whether a request was taken by a call that has ended since.
+    pub(super) fn was_taken_long_ago(&self, known: &Use) -> Result<bool> {
+        let (file, _) = self.folder.read(OsStr::new(&taken(known)))?;
+        let mut text = String::new();
+        file.take(FILE_BYTES_MAX).read_to_string(&mut text)?;
+        Ok(!text.parse().is_ok_and(is_recent))
     }
 
     /// Removes the files of sessions that can no longer be resumed, and drafts of killed processes.
@@ -125,4 +168,9 @@ impl States {
 
 fn name(key: &str) -> String {
     format!("{key}{SUFFIX}")
+}
+
+/// Returns the name of the file that marks a request as taken.
+fn taken(known: &Use) -> String {
+    format!("{}.taken{SUFFIX}", known.nonce)
 }
