@@ -1,14 +1,17 @@
 //! The context of a tool's use: its input as it is, the folder, and what helps an approver to read it.
 
-use std::path::Path;
+use std::env;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use rustix::fs::{Access, access};
 use serde_json::{Map, Value, json};
 
 use super::change;
 use super::event::{Event, Harness};
 use super::shell::{self, Simple};
-use crate::cli::run::plan::find_program;
+use crate::cli::run::plan::is_program;
 
 /// Describes a use of a tool. Returns the context, JSON. `nonce` makes the context one of a certain
 /// request where the coding agent gives the use no id.
@@ -54,13 +57,39 @@ fn commands(input: &Value, folder: &Path) -> Map<String, Value> {
     }
 }
 
+/// Returns the path of the program that a shell finds. Without the folder, nothing is known that depends on
+/// it: a relative name, and what follows a relative or empty entry of `PATH`.
+fn program(name: &str, paths: &OsStr, folder: Option<&Path>) -> Option<PathBuf> {
+    if name.contains('/') {
+        let path = Path::new(name);
+        let path = if path.is_absolute() { path.to_owned() } else { folder?.join(path) };
+        return Some(path).filter(|path| is_executable(path));
+    }
+    if name.is_empty() {
+        return None;
+    }
+    for entry in env::split_paths(paths) {
+        let entry = if entry.is_absolute() { entry } else { folder?.join(entry) };
+        let path = entry.join(name);
+        if is_executable(&path) {
+            return Some(path);
+        }
+    }
+    None
+}
+
+/// Returns whether this user may execute a file: a shell takes the next one otherwise.
+fn is_executable(path: &Path) -> bool {
+    is_program(path) && access(path, Access::EXEC_OK).is_ok()
+}
+
 fn shown(command: &Simple, folder: &Path) -> Value {
     let mut shown = Map::new();
     shown.insert("words".to_owned(), json!(command.words));
     let name = command.words.first().map(String::as_str).unwrap_or_default();
-    let is_known =
-        !(command.is_builtin() || command.moved && name.contains('/') && !name.starts_with('/'));
-    let program = is_known.then(|| find_program(name, folder)).flatten();
+    let folder = (!command.moved).then_some(folder);
+    let paths = env::var_os("PATH").unwrap_or_default();
+    let program = if command.is_builtin() { None } else { program(name, &paths, folder) };
     shown.insert(
         "program".to_owned(),
         json!(program.map(|path| path.to_string_lossy().into_owned())),
@@ -89,4 +118,48 @@ fn shown(command: &Simple, folder: &Path) -> Value {
         shown.insert("patterns".to_owned(), true.into());
     }
     Value::Object(shown)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn the_program_is_the_one_that_a_shell_finds() {
+        let folder = tempfile::tempdir().unwrap();
+        let here = folder.path();
+        for name in ["tool", "sub/tool", "abs/tool", "abs/other"] {
+            fs::create_dir_all(here.join(name).parent().unwrap()).unwrap();
+            fs::write(here.join(name), "").unwrap();
+            fs::set_permissions(here.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let abs = here.join("abs").to_str().unwrap().to_owned();
+        for (paths, name, found, moved) in [
+            (abs.clone(), "tool", Some("abs/tool"), Some("abs/tool")),
+            (format!("sub:{abs}"), "tool", Some("sub/tool"), None),
+            (format!(":{abs}"), "tool", Some("tool"), None),
+            (format!(".:{abs}"), "tool", Some("tool"), None),
+            (format!("{abs}:sub"), "tool", Some("abs/tool"), Some("abs/tool")),
+            (format!("sub:{abs}"), "other", Some("abs/other"), None),
+            (abs.clone(), "./tool", Some("tool"), None),
+            (abs, "none", None, None),
+        ] {
+            let shown = |folder| program(name, OsStr::new(&paths), folder);
+            let real = |path: Option<&str>| path.map(|path| here.join(path));
+            let same = |path: Option<PathBuf>| path.map(|path| path.canonicalize().unwrap());
+            assert_eq!(same(shown(Some(here))), same(real(found)), "{paths} {name}");
+            assert_eq!(same(shown(None)), same(real(moved)), "{paths} {name}");
+            let mut bash = std::process::Command::new("/bin/bash");
+            bash.args(["--norc", "--noprofile", "-c", &format!("type -P {name}")]);
+            let ran = bash.current_dir(here).env("PATH", &paths).output().unwrap();
+            let text = String::from_utf8(ran.stdout).unwrap();
+            let text = Some(text.trim_end()).filter(|text| !text.is_empty());
+            assert_eq!(same(real(text)), same(real(found)), "{paths} {name}");
+        }
+    }
 }

@@ -236,7 +236,7 @@ fn program(name: &str) -> Result<(File, PathBuf)> {
 }
 
 /// Returns the path of the program that a name stands for in a folder.
-pub(in crate::cli) fn find_program(name: &str, folder: &Path) -> Option<PathBuf> {
+fn find_program(name: &str, folder: &Path) -> Option<PathBuf> {
     if name.contains('/') {
         return Some(folder.join(name)).filter(|path| is_program(path));
     }
@@ -247,7 +247,8 @@ pub(in crate::cli) fn find_program(name: &str, folder: &Path) -> Option<PathBuf>
         .find(|path| is_program(path))
 }
 
-fn is_program(path: &Path) -> bool {
+/// Returns whether a path leads to a file that somebody may execute.
+pub(in crate::cli) fn is_program(path: &Path) -> bool {
     path.metadata().is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
 }
 
