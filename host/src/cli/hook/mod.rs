@@ -5,6 +5,7 @@ mod builtins;
 mod change;
 mod deciding;
 mod described;
+mod environment;
 mod event;
 mod gate;
 mod install;
@@ -14,6 +15,7 @@ mod state;
 mod trial;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 
 use clap::{ArgMatches, Args, Subcommand};
 
@@ -21,6 +23,7 @@ use super::request::RequirementArgs;
 use super::run::trust::TrustOptions;
 use super::transport::Target;
 use super::{Exit, Global, context, exit::Failure};
+use crate::endpoint::UNIX_SCHEME;
 use event::Harness;
 use gate::{Gate, OnPending};
 
@@ -127,15 +130,17 @@ pub(super) fn run(
         HookCommand::Uninstall(args) => return install::uninstall(&args, &global),
         HookCommand::Test(args) => return trial::run(&args, &global, &target),
     };
+    environment::check(matches, &target)?;
     if args.on_pending == OnPending::Defer && harness != Harness::Claude {
         return Err(Failure::usage("only Claude Code can defer a tool: use --on-pending deny"));
     }
     let files =
         [&args.trust.trust, &global.ca, &global.token_file, &global.config, &global.keyring];
-    let named = files.into_iter().flatten().chain(match &target {
-        Target::Store(store) => Some(store),
-        Target::Server(_) => None,
-    });
+    let place = match &target {
+        Target::Store(store) => Some(store.as_path()),
+        Target::Server(url) => url.strip_prefix(UNIX_SCHEME).map(Path::new),
+    };
+    let named = files.into_iter().flatten().map(PathBuf::as_path).chain(place);
     if let Some(path) = named.into_iter().find(|path| path.is_relative()) {
         return Err(Failure::usage(format!(
             "`{}` must be an absolute path: the gate runs in the folder of the agent",
