@@ -407,7 +407,11 @@ fn of_two_calls_at_once_one_gets_the_approval() {
     assert_eq!(claims(&server, &approval), 1);
     let denies = ["claude", "--on-pending", "deny"];
     for round in 0..4 {
-        let use_of = |n: usize| bash(&home, &format!("t{round}-{n}")).to_string();
+        let input = json!({ "command": format!("make deploy-{round}") });
+        let use_of = |n: usize| {
+            let tool_use = format!("t{round}-{n}");
+            event("PreToolUse", "Bash", input.clone(), &tool_use, &home).to_string()
+        };
         blocked(&end(start(&home, &server.url, &denies, &use_of(0))));
         let approval = approve(&server);
         let hooks = [1, 2].map(|n| start(&home, &server.url, &denies, &use_of(n)));
@@ -774,6 +778,125 @@ fn copilot_gets_answers_in_its_own_form() {
     assert_eq!(approvals(&server).len(), 2);
 }
 
+const SERVER: &str = "https://signoff.example";
+
+/// Returns the command of the gate in a home's settings.
+fn command_of(home: &Home) -> String {
+    let settings = fs::read_to_string(home.path(".claude/settings.json")).unwrap();
+    let settings: Value = serde_json::from_str(&settings).unwrap();
+    text(&settings["hooks"]["PreToolUse"][0]["hooks"][0], "command").to_owned()
+}
+
+#[test]
+fn install_names_the_server() {
+    let home = Home::new();
+    let install = ["hook", "install", "claude"];
+    let none = home.run(&install).exits(2);
+    assert!(none.err.contains("no server is set"), "{none:?}");
+    // A variable is not taken: the gate would not, either.
+    Ran::of(home.signoff(&install).env("SIGNOFF_SERVER", SERVER)).exits(2);
+    fs::create_dir_all(home.path(".config/signoff")).unwrap();
+    let login = home.file(".config/signoff/client.json", "{\"server\":\"https://a.example\"}");
+    fs::set_permissions(&login, fs::Permissions::from_mode(0o600)).unwrap();
+    home.run(&install).ok();
+    assert!(command_of(&home).ends_with("hook claude --server https://a.example"));
+    let here = home.path("").canonicalize().unwrap();
+    for options in [&["--server", "unix:s.sock"][..], &["--", "--server=unix:s.sock"]] {
+        home.run(&[&install[..], options].concat()).ok();
+        let place = format!("unix:{}", here.join("s.sock").display());
+        assert!(command_of(&home).ends_with(&place), "{}", command_of(&home));
+    }
+    home.run(&[&install[..], &["--", "--store", "s.redb"]].concat()).ok();
+    let store = format!("hook claude --store {}", here.join("s.redb").display());
+    assert!(command_of(&home).ends_with(&store), "{}", command_of(&home));
+}
+
+#[test]
+fn install_refuses_where_hooks_are_off() {
+    let home = Home::new();
+    fs::create_dir(home.path(".claude")).unwrap();
+    fs::create_dir_all(home.path("project/.claude")).unwrap();
+    let files = [
+        ".claude/settings.json",
+        "project/.claude/settings.json",
+        "project/.claude/settings.local.json",
+    ];
+    for file in files {
+        for project in [&[][..], &["--project"]] {
+            let path = home.file(file, "{\"disableAllHooks\": true}");
+            let arguments =
+                [&["hook", "install", "claude", "--server", SERVER][..], project].concat();
+            let ran = Ran::of(home.signoff(&arguments).current_dir(home.path("project"))).exits(1);
+            assert!(ran.err.contains("disableAllHooks") && ran.err.contains(file), "{ran:?}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), "{\"disableAllHooks\": true}");
+            fs::remove_file(path).unwrap();
+        }
+    }
+}
+
+#[test]
+fn install_replaces_no_link_and_no_protected_file() {
+    let home = Home::new();
+    fs::create_dir(home.path(".claude")).unwrap();
+    let settings = home.path(".claude/settings.json");
+    let install = ["hook", "install", "claude", "--server", SERVER];
+    std::os::unix::fs::symlink(home.path("none"), &settings).unwrap();
+    assert!(home.run(&install).exits(1).err.contains("leads nowhere"));
+    assert!(settings.symlink_metadata().unwrap().is_symlink() && !home.path("none").exists());
+    fs::remove_file(&settings).unwrap();
+    fs::write(&settings, "{}").unwrap();
+    fs::set_permissions(&settings, fs::Permissions::from_mode(0o444)).unwrap();
+    assert!(home.run(&install).exits(1).err.contains("read-only"));
+    assert_eq!(fs::read_to_string(&settings).unwrap(), "{}");
+    // An entry of somebody else's hand is named when it is replaced.
+    fs::remove_file(&settings).unwrap();
+    let entry =
+        r#"{"matcher":"Bash","hooks":[{"type":"command","command":"signoff hook claude"}]}"#;
+    fs::write(&settings, format!("{{\"hooks\":{{\"PreToolUse\":[{entry}]}}}}")).unwrap();
+    assert!(home.run(&install).exits(0).err.contains("written by hand"));
+    assert!(!home.run(&["hook", "uninstall", "claude"]).exits(0).err.contains("by hand"));
+}
+
+/// A project's settings can set variables for the agent.
+#[test]
+fn a_gate_takes_its_server_from_no_variable() {
+    let (home, server) = home_and_server();
+    let event = bash(&home, "t1").to_string();
+    let run = |arguments: &[&str], name: &str, value: &str| {
+        let mut signoff = home.signoff(arguments);
+        signoff
+            .env(name, value)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = signoff.spawn().unwrap();
+        let _ = child.stdin.take().unwrap().write_all(event.as_bytes());
+        blocked(&end(child))
+    };
+    let denies = ["hook", "claude", "--on-pending", "deny"];
+    let why = run(&denies, "SIGNOFF_SERVER", &server.url);
+    assert!(why.contains("SIGNOFF_SERVER"), "{why}");
+    let store = home.path("a.redb").display().to_string();
+    let why = run(&denies, "SIGNOFF_STORE", &store);
+    assert!(why.contains("SIGNOFF_STORE"), "{why}");
+    let named = [&["--server", &server.url][..], &denies].concat();
+    for name in ["SIGNOFF_CA", "SIGNOFF_CONFIG", "SIGNOFF_KEYRING"] {
+        let why = run(&named, name, &home.path("token").display().to_string());
+        assert!(why.contains(name), "{why}");
+    }
+    let tls = [&["--server", "https://127.0.0.1:9"][..], &denies].concat();
+    for name in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
+        let why = run(&tls, name, "/tmp");
+        assert!(why.contains(name), "{why}");
+    }
+    let with_store = [&["--store", &store][..], &denies].concat();
+    let why = run(&with_store, "SIGNOFF_AUDIENCE", "x");
+    assert!(why.contains("SIGNOFF_"), "{why}");
+    let relative = [&["--server", "unix:s.sock"][..], &denies].concat();
+    assert!(run(&relative, "A", "b").contains("absolute"));
+    assert!(approvals(&server).is_empty() && !home.path("a.redb").exists());
+}
+
 #[test]
 fn install_and_uninstall_leave_other_settings_as_they_are() {
     let home = Home::new();
@@ -783,12 +906,15 @@ fn install_and_uninstall_leave_other_settings_as_they_are() {
         "{\n    \"model\": \"opus\",\n    \"hooks\": {\n        \"PreToolUse\": [\n            {\"matcher\": \"Bash\", \"hooks\": [{\"type\": \"command\", \"command\": \"./lint.sh\"}]}\n        ],\n        \"Stop\": []\n    },\n    \"env\": {\"A\": \"}\"}\n}\n",
         "{\"permissions\":{\"allow\":[\"Bash(ls:*)\"]},\"z\":1.50}",
         "{\n\t\"a\": 1\n}",
+        "{\r\n  \"a\": 1,\r\n  \"b\": [\r\n    1\r\n  ]\r\n}\r\n",
     ];
     for original in originals {
         fs::write(&settings, original).unwrap();
         fs::set_permissions(&settings, fs::Permissions::from_mode(0o640)).unwrap();
-        home.run(&["hook", "install", "claude"]).ok();
+        home.run(&["hook", "install", "claude", "--server", SERVER]).ok();
         let installed = fs::read_to_string(&settings).unwrap();
+        let lines = |end: &str| installed.matches(end).count();
+        assert!(!original.contains("\r\n") || lines("\r\n") == lines("\n"), "{installed:?}");
         let value: Value = serde_json::from_str(&installed).expect(&installed);
         let before: Value = serde_json::from_str(original).unwrap();
         for name in before.as_object().unwrap().keys().filter(|name| *name != "hooks") {
@@ -801,29 +927,31 @@ fn install_and_uninstall_leave_other_settings_as_they_are() {
             assert_eq!((&handler["type"], &handler["timeout"]), (&json!("command"), &json!(600)));
             assert_eq!(handler["onFailure"], "block");
             let command = handler["command"].as_str().unwrap();
-            assert!(command.starts_with('/') && command.ends_with("hook claude"), "{command}");
+            let is_whole = command.ends_with("hook claude --server https://signoff.example");
+            assert!(command.starts_with('/') && is_whole, "{command}");
         }
         assert_eq!(fs::metadata(&settings).unwrap().permissions().mode() & 0o777, 0o640);
-        let again = home.run(&["--json", "hook", "install", "claude"]).json();
+        let again = home.run(&["--json", "hook", "install", "claude", "--server", SERVER]).json();
         assert_eq!(again["changed"], false);
         assert_eq!(fs::read_to_string(&settings).unwrap(), installed);
         // With other options it is replaced, not added.
-        home.run(&["hook", "install", "claude", "--", "--timeout", "5m"]).ok();
+        home.run(&["hook", "install", "claude", "--", "--server", SERVER, "--timeout", "5m"]).ok();
         let replaced = fs::read_to_string(&settings).unwrap();
-        assert_eq!(replaced.matches("hook claude --timeout 5m").count(), 3, "{replaced}");
+        assert_eq!(replaced.matches("signoff.example --timeout 5m").count(), 3, "{replaced}");
         assert_eq!(replaced.matches("hook claude").count(), 3, "{replaced}");
         home.run(&["hook", "uninstall", "claude"]).ok();
         assert_eq!(fs::read_to_string(&settings).unwrap(), original);
     }
     for broken in ["{", "[]", "{\"hooks\": []}", "{\"hooks\": {\"PreToolUse\": {}}}", "// x\n{}"] {
         fs::write(&settings, broken).unwrap();
-        home.run(&["hook", "install", "claude"]).exits(1);
+        home.run(&["hook", "install", "claude", "--server", SERVER]).exits(1);
         assert_eq!(fs::read_to_string(&settings).unwrap(), broken);
     }
-    for options in [&["--timeout", "20m"][..], &["--token", "x"], &["--nonsense"]] {
-        home.run(&[&["hook", "install", "claude", "--"][..], options].concat()).exits(2);
+    for options in [&["--timeout", "571"][..], &["--token", "x"], &["--nonsense"]] {
+        let install = ["--server", SERVER, "hook", "install", "claude", "--"];
+        home.run(&[&install[..], options].concat()).exits(2);
     }
-    let project = ["hook", "install", "claude", "--project", "--server", "https://signoff.example"];
+    let project = ["hook", "install", "claude", "--project", "--server", SERVER];
     fs::remove_file(&settings).unwrap();
     home.run(&project).ok();
     assert!(fs::read_to_string(&settings).unwrap().contains("--server https://signoff.example"));

@@ -10,6 +10,7 @@ mod event;
 mod gate;
 mod install;
 mod json_text;
+mod settings;
 mod shell;
 mod state;
 mod trial;
