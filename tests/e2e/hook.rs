@@ -399,8 +399,8 @@ fn copilot(home: &Home, command: &str) -> Value {
 #[test]
 fn of_two_calls_at_once_one_gets_the_approval() {
     let (home, server) = home_and_server();
-    let event = copilot(&home, "transfer 100").to_string();
-    let hooks = [(); 2].map(|()| start(&home, &server.url, &["copilot"], &event));
+    let transfer = copilot(&home, "transfer 100").to_string();
+    let hooks = [(); 2].map(|()| start(&home, &server.url, &["copilot"], &transfer));
     let approval = approve(&server);
     let ran = hooks.map(end);
     assert_eq!(ran.iter().filter(|ran| allowed(ran)).count(), 1, "{ran:?}");
