@@ -25,6 +25,7 @@ mod key;
 mod list;
 mod login;
 mod man;
+mod mcp;
 mod module;
 mod output;
 mod payload;
@@ -46,6 +47,7 @@ mod stats;
 mod store;
 mod token;
 mod token_file;
+mod tool_use;
 mod transport;
 mod trust;
 mod unix;
@@ -152,6 +154,9 @@ enum Command {
     /// Gate the tools of coding agents: Claude Code, Codex, GitHub Copilot
     #[command(subcommand)]
     Hook(hook::HookCommand),
+    /// Gate the tools of MCP servers
+    #[command(subcommand)]
+    Mcp(mcp::McpCommand),
     /// Evaluate the policy for an action
     Evaluate(evaluate::EvaluateArgs),
     /// Request an approval
@@ -313,6 +318,7 @@ impl Cli {
             }
             Command::Run(args) => run::run(&args, &open()?),
             Command::Hook(command) => hook::run(command, global, target, matches),
+            Command::Mcp(command) => mcp::run(command, global, &target),
             Command::Evaluate(args) => evaluate::run(&args, &open()?),
             Command::Request(args) => request::run(&args, &open()?),
             Command::Show(args) => show::run(&args, &open()?),
@@ -397,7 +403,8 @@ impl Command {
     /// Returns whether a store file counts only if it is named: a coding agent could create the default
     /// one in its folder, with keys and a policy of its own.
     fn needs_a_named_store(&self) -> bool {
-        matches!(self, Self::Hook(command) if command.calls_a_server())
+        matches!(self, Self::Mcp(_))
+            || matches!(self, Self::Hook(command) if command.calls_a_server())
     }
 
     /// Returns whether the command uses the store file or the keyring of this machine, unless a server

@@ -12,13 +12,13 @@ use super::answer::Verdict;
 use super::described::describe;
 use super::event::{self, Event, Moment};
 use super::gate::{Claimed, Concluded, Gate, OnPending, Requested, Shared};
-use super::state::{States, Use};
 use crate::api::{Approval, Evaluation};
 use crate::cli::evaluate::{EvaluateRequest, format_evaluation};
 use crate::cli::execution::{Claim, report_outcome, withdraw};
 use crate::cli::exit::Failure;
 use crate::cli::request::New;
 use crate::cli::run::trust::{self, Pinned};
+use crate::cli::tool_use::{States, Use};
 use crate::cli::transport::Transport;
 use crate::cli::wait;
 use crate::clock::{Clock, SystemClock};
@@ -118,7 +118,7 @@ impl Deciding {
         let by_content = self.by_content(event);
         let key = event.key(harness, by_content);
         let own = (by_content && event.tool_use.is_some()).then(|| event.key(harness, false));
-        let states = States::open()?;
+        let states = States::open("hook")?;
         let mut known = states.begin(&key)?;
         // Read in this order: a claim writes the state of its own use first.
         let used = own.as_ref().map(|own| states.load(own)).transpose()?.flatten();
@@ -321,7 +321,7 @@ impl Deciding {
         detail: Option<&str>,
     ) -> Result<Concluded, Failure> {
         let key = event.key(self.gate.harness, event.tool_use.is_none());
-        let states = States::open()?;
+        let states = States::open("hook")?;
         let Some(mut known) = states.load(&key)? else { return Ok(Verdict::Pass.into()) };
         let (Some(id), Some(execution), None) = (&known.approval, &known.execution, &known.outcome)
         else {

@@ -13,10 +13,10 @@ use super::GateArgs;
 use super::answer::{Verdict, block, block_with};
 use super::deciding::Deciding;
 use super::event::Harness;
-use super::state::{States, Use};
 use crate::cli::Global;
 use crate::cli::execution::{report_outcome, withdraw};
 use crate::cli::exit::Exit;
+use crate::cli::tool_use::{States, Use};
 use crate::cli::transport::{Target, Transport};
 
 /// Time for everything after the answer: to withdraw a request, and to report an execution.
@@ -193,7 +193,7 @@ impl Requested {
     fn withdraw(&self) {
         if let Some((key, known)) = &self.state {
             // The tool is blocked already.
-            let _ = States::open().and_then(|states| states.forget(key, known));
+            let _ = States::open("hook").and_then(|states| states.forget(key, known));
         }
         withdraw(&self.transport, &self.id);
     }

@@ -9,10 +9,8 @@ mod environment;
 mod event;
 mod gate;
 mod install;
-mod json_text;
 mod settings;
 mod shell;
-mod state;
 mod trial;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -110,7 +108,7 @@ pub(super) struct CopilotArgs {
 }
 
 /// Parses a time of at least one second.
-fn time(text: &str) -> Result<i64, String> {
+pub(super) fn time(text: &str) -> Result<i64, String> {
     context::seconds(text).and_then(|seconds| match seconds {
         1.. => Ok(seconds),
         _ => Err("expected at least 1 second".to_owned()),

@@ -10,9 +10,9 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::{Value, json};
 use signoff_core::object;
 
-use super::json_text::JsonText;
 use super::shell;
 use crate::folder::Folder;
+use crate::json_text::JsonText;
 
 /// The events of the gate, in the order in which they are written.
 const EVENTS: [&str; 3] = ["PreToolUse", "PostToolUse", "PostToolUseFailure"];

@@ -1,4 +1,4 @@
-//! What the gate remembers between the events of one use of a tool: a private folder, one file a use.
+//! What a gate remembers of one use of a tool: a private folder, one file a use.
 //! It only finds approvals again: whether one may be executed, the server and the verifier decide.
 
 use std::env;
@@ -59,20 +59,25 @@ fn is_recent(time: u64) -> bool {
 /// The folder.
 pub(super) struct States {
     folder: Folder,
+    gate: &'static str,
+}
+
+/// Opens the folder of a gate's state, or creates it with mode 0700.
+pub(super) fn state_folder(gate: &str) -> Result<Folder> {
+    let of = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let state = of("XDG_STATE_HOME").or_else(|| Some(of("HOME")?.join(".local/state")));
+    let state = state.context("there is no home folder: set HOME or XDG_STATE_HOME")?;
+    let path = state.join("signoff").join(gate);
+    Folder::open_private(&path).with_context(|| {
+        format!("`{}` must be a folder of this user with mode 0700", path.display())
+    })
 }
 
 impl States {
-    /// Opens the folder `signoff/hook` in `$XDG_STATE_HOME`, default `~/.local/state`, or creates it with
+    /// Opens the folder `signoff/GATE` in `$XDG_STATE_HOME`, default `~/.local/state`, or creates it with
     /// mode 0700.
-    pub(super) fn open() -> Result<Self> {
-        let of = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-        let state = of("XDG_STATE_HOME").or_else(|| Some(of("HOME")?.join(".local/state")));
-        let state = state.context("there is no home folder: set HOME or XDG_STATE_HOME")?;
-        let path = state.join("signoff").join("hook");
-        let folder = Folder::open_private(&path).with_context(|| {
-            format!("`{}` must be a folder of this user with mode 0700", path.display())
-        })?;
-        Ok(Self { folder })
+    pub(super) fn open(gate: &'static str) -> Result<Self> {
+        Ok(Self { folder: state_folder(gate)?, gate })
     }
 
     /// Returns what is known of a use.
@@ -85,7 +90,8 @@ impl States {
         let mut text = String::new();
         file.take(FILE_BYTES_MAX).read_to_string(&mut text)?;
         serde_json::from_str(&text).map(Some).map_err(|_| {
-            anyhow!("the state of this tool use is malformed; remove signoff/hook/{}", name(key))
+            let (gate, name) = (self.gate, name(key));
+            anyhow!("the state of this tool use is malformed; remove signoff/{gate}/{name}")
         })
     }
 

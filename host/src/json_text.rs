@@ -3,10 +3,10 @@
 use std::ops::Range;
 
 /// A member of an object or an item of an array.
-pub(super) struct Part {
+pub(crate) struct Part {
     /// The name of a member, as it is written, with its quotes.
-    pub(super) name: Option<Range<usize>>,
-    pub(super) value: Range<usize>,
+    pub(crate) name: Option<Range<usize>>,
+    pub(crate) value: Range<usize>,
 }
 
 impl Part {
@@ -16,19 +16,19 @@ impl Part {
 }
 
 /// A JSON text that was parsed before, so that it is known to be well-formed.
-pub(super) struct JsonText {
-    pub(super) text: String,
+pub(crate) struct JsonText {
+    pub(crate) text: String,
 }
 
 impl JsonText {
     /// Returns where the root is.
-    pub(super) fn root(&self) -> Range<usize> {
+    pub(crate) fn root(&self) -> Range<usize> {
         let start = self.after_blanks(0);
         start..self.value_end(start)
     }
 
     /// Returns the parts of an object or an array.
-    pub(super) fn parts(&self, container: &Range<usize>) -> Vec<Part> {
+    pub(crate) fn parts(&self, container: &Range<usize>) -> Vec<Part> {
         let mut parts = Vec::new();
         let is_object = self.byte(container.start) == b'{';
         let mut at = self.after_blanks(container.start + 1);
@@ -49,7 +49,7 @@ impl JsonText {
     }
 
     /// Returns the value of a member.
-    pub(super) fn member(&self, object: &Range<usize>, name: &str) -> Option<Range<usize>> {
+    pub(crate) fn member(&self, object: &Range<usize>, name: &str) -> Option<Range<usize>> {
         let parts = self.parts(object).into_iter();
         let mut named = parts.filter(|part| {
             let written = part.name.clone().and_then(|range| self.text.get(range));
@@ -60,12 +60,12 @@ impl JsonText {
     }
 
     /// Returns whether a container has no parts.
-    pub(super) fn is_empty(&self, container: &Range<usize>) -> bool {
+    pub(crate) fn is_empty(&self, container: &Range<usize>) -> bool {
         self.parts(container).is_empty()
     }
 
     /// Appends a part to a container at a depth; the root's parts are at depth 1.
-    pub(super) fn append(
+    pub(crate) fn append(
         &mut self,
         container: &Range<usize>,
         depth: usize,
@@ -105,7 +105,7 @@ impl JsonText {
     }
 
     /// Removes a part of a container.
-    pub(super) fn remove(&mut self, container: &Range<usize>, index: usize) {
+    pub(crate) fn remove(&mut self, container: &Range<usize>, index: usize) {
         let parts = self.parts(container);
         let range = match (parts.get(index), parts.get(index + 1)) {
             (Some(part), Some(next)) => part.start()..next.start(),

@@ -1,0 +1,105 @@
+//! `signoff mcp`: approvals for the tools of MCP servers.
+
+mod decide;
+mod stdio;
+
+use std::sync::Arc;
+
+use clap::{Args, Subcommand};
+use signoff_core::name::Identifier;
+
+use super::hook::time;
+use super::request::RequirementArgs;
+use super::run::trust::TrustOptions;
+use super::transport::{Target, Transport};
+use super::{Exit, Global, context, exit::Failure};
+use crate::mcp::Gate;
+use decide::Policy;
+
+/// Longest name of a server: it is a part of an action, which has at most 128 characters.
+const SERVER_NAME_MAX: usize = 40;
+
+#[derive(Subcommand)]
+pub(super) enum McpCommand {
+    /// Pass messages between an MCP client and a server; tools run as the policy says
+    #[command(after_help = GATE)]
+    Gate(GateArgs),
+}
+
+const GATE: &str = "Example, in the configuration of an MCP client:
+  {\"mcpServers\": {\"files\": {
+    \"command\": \"signoff\",
+    \"args\": [\"mcp\", \"gate\", \"--name\", \"files\", \"--\", \"npx\", \"@modelcontextprotocol/server-filesystem\", \"/srv\"]}}}
+
+The policy is evaluated for the action `mcp:NAME/TOOL` with the arguments of the call as the context. A call that
+requires approval waits for it; after --hold it is answered with a link, and the same call later finds the same
+approval. Nothing but tools/call is changed or held.";
+
+#[derive(Args, Clone)]
+pub(super) struct GateArgs {
+    /// The name of the server in actions: `mcp:NAME/TOOL`
+    #[arg(long, value_name = "NAME", value_parser = server_name)]
+    name: String,
+    #[command(flatten)]
+    policy: PolicyArgs,
+    /// The command that starts the server
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+/// How calls are decided, whatever the transport.
+#[derive(Args, Clone)]
+pub(super) struct PolicyArgs {
+    /// The agent that requests name
+    #[arg(long, default_value = "mcp")]
+    agent: String,
+    /// Time that a call is held while its approval is pending
+    #[arg(long, value_name = "TIME", value_parser = context::seconds, default_value = "3m")]
+    hold: i64,
+    /// The address of the inbox, for links to approvals [default: the server's]
+    #[arg(long, value_name = "URL")]
+    inbox: Option<String>,
+    /// Time to live of the approval: 3600, 30m, 1h, at most 7d
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    expires_in: Option<i64>,
+    /// Time after which the outcome of a call becomes unknown
+    #[arg(long, value_name = "TIME", value_parser = time, default_value = "1h")]
+    lease: i64,
+    #[command(flatten)]
+    requirement: RequirementArgs,
+    #[command(flatten)]
+    trust: TrustOptions,
+}
+
+/// Parses the name of a server.
+fn server_name(text: &str) -> Result<String, String> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if (1..=SERVER_NAME_MAX).contains(&text.len()) && text.bytes().all(fits) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("expected 1 to {SERVER_NAME_MAX} letters, digits, `-`, `_` and `.`"))
+}
+
+pub(super) fn run(
+    command: McpCommand,
+    mut global: Global,
+    target: &Target,
+) -> Result<Exit, Failure> {
+    // Standard output has nothing but messages.
+    global.json = false;
+    match command {
+        McpCommand::Gate(args) => {
+            let gate = gate(&args.policy, &global, target)?;
+            stdio::run(&gate, &args.name, &args.command)
+        }
+    }
+}
+
+/// Makes the gate that all connections share.
+fn gate(args: &PolicyArgs, global: &Global, target: &Target) -> Result<Arc<Gate>, Failure> {
+    if !Identifier::fits(&args.agent) {
+        return Err(Failure::usage(format!("`{}` is not the name of an agent", args.agent)));
+    }
+    let transport = Transport::new(target, global)?;
+    Ok(Arc::new(Gate::new(Box::new(Policy::new(args.clone(), target, transport)))))
+}
