@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Mode, OFlags, linkat, openat, renameat, statat, unlinkat,
+    AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, flock, linkat, openat, renameat,
+    statat, unlinkat,
 };
 
 /// What the name of an unfinished file ends with.
@@ -53,6 +54,15 @@ impl Folder {
     fn open_with(path: &Path, flags: OFlags) -> io::Result<Self> {
         let flags = flags | OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
         Ok(Self(Arc::new(openat(CWD, path, flags, Mode::empty())?)))
+    }
+
+    /// Waits until no other process has this lock of the directory. It ends with the value.
+    pub(crate) fn lock(&self) -> io::Result<OwnedFd> {
+        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+        // A handle of its own: a lock belongs to the open directory.
+        let handle = openat(&*self.0, ".", flags, Mode::empty())?;
+        flock(&handle, FlockOperation::LockExclusive)?;
+        Ok(handle)
     }
 
     /// Returns the metadata of the directory.

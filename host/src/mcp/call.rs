@@ -18,6 +18,7 @@ const DECIDING: [&str; 6] =
 /// What the client adds when it repeats a call.
 const REPEATED: [&str; 2] = ["inputResponses", "requestState"];
 const META_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
+const META_CLIENT: &str = "io.modelcontextprotocol/clientInfo";
 const META_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
 
 /// The parameters of a call.
@@ -37,8 +38,8 @@ pub(crate) struct CallParams {
     pub(crate) input_responses: Option<String>,
     /// The state of a repeated call.
     pub(crate) request_state: Option<String>,
-    /// Whether the call starts a task, whose result is fetched later.
-    pub(crate) as_task: bool,
+    /// What requests of this client have in `_meta`, for the gate's own requests; JSON.
+    pub(crate) meta: Option<String>,
 }
 
 impl CallParams {
@@ -64,6 +65,13 @@ impl CallParams {
         });
         let version = meta.as_ref().map(|meta| meta.string(META_VERSION)).transpose()?.flatten();
         let capabilities = of_meta(META_CAPABILITIES);
+        let version_meta = version.is_some().then(|| {
+            let named = [META_VERSION, META_CLIENT, META_CAPABILITIES].into_iter();
+            let given = named.filter_map(|name| Some((name, of_meta(name)?)));
+            let all: Vec<String> =
+                given.map(|(name, raw)| format!("\"{name}\":{}", raw.get())).collect();
+            format!("{{{}}}", all.join(","))
+        });
         let shows_links = capabilities.is_some_and(shows_links);
         Ok(Self {
             tool,
@@ -73,7 +81,7 @@ impl CallParams {
             shows_links,
             input_responses: members.value("inputResponses").map(|raw| raw.get().to_owned()),
             request_state: members.string("requestState")?,
-            as_task: members.value("task").is_some(),
+            meta: version_meta,
         })
     }
 

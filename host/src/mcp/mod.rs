@@ -9,12 +9,17 @@
 mod answer;
 mod call;
 mod message;
+mod pins;
+mod schema;
 mod session;
+mod tools;
 
 pub(crate) use answer::Answer;
 pub(crate) use call::{Call, Ended};
 pub(crate) use message::Id;
+pub(crate) use pins::{Pins, Record};
 pub(crate) use session::{Gate, Gone, Out, Session};
+pub(crate) use tools::{Accepted, Refusal, digest};
 
 use std::sync::Arc;
 

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,8 @@ use serde_json::value::RawValue;
 use super::answer::{self, Answer};
 use super::call::{self, Call, CallParams, Ended};
 use super::message::{INVALID_PARAMS, INVALID_REQUEST, Id, Malformed, Members, Message};
+use super::pins::Pins;
+use super::tools::{self, Toolbox};
 use super::{CALLS_MAX, Decider};
 
 /// What ids of the gate's own requests begin with. No request of a server with such an id passes.
@@ -21,6 +24,9 @@ const REQUESTS_MAX: usize = 4_096;
 const VERSION_WITH_LINKS: &str = "2025-11-25";
 /// Longest part of a tool's error that is reported.
 const ERROR_CHARS_MAX: usize = 200;
+
+/// Time that the server has for a request of the gate's own.
+const OWN_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// The other end is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,12 +46,21 @@ pub(crate) trait Out: Send + Sync {
 /// What the connections of all clients share.
 pub(crate) struct Gate {
     decider: Box<dyn Decider>,
+    pins: Arc<Pins>,
+    toolboxes: Mutex<HashMap<String, Arc<Toolbox>>>,
 }
 
 impl Gate {
     /// Makes a gate.
-    pub(crate) fn new(decider: Box<dyn Decider>) -> Self {
-        Self { decider }
+    pub(crate) fn new(decider: Box<dyn Decider>, pins: Pins) -> Self {
+        Self { decider, pins: Arc::new(pins), toolboxes: Mutex::default() }
+    }
+
+    /// Returns the tools of a server, which its sessions share.
+    fn toolbox(&self, server: &str) -> Arc<Toolbox> {
+        let mut all = self.toolboxes.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || Arc::new(Toolbox::new(server, Arc::clone(&self.pins)));
+        Arc::clone(all.entry(server.to_owned()).or_insert_with(new))
     }
 
     /// Begins a session of a client with the server of a name.
@@ -58,6 +73,7 @@ impl Gate {
         Arc::new(Session {
             gate: Arc::clone(self),
             server: server.to_owned(),
+            tools: self.toolbox(server),
             own: format!("{OWN_PREFIX}{}-", hex::encode(rand::random::<[u8; 8]>())),
             to_client,
             to_server,
@@ -73,6 +89,8 @@ pub(crate) struct Session {
     gate: Arc<Gate>,
     /// The name of the server.
     pub(crate) server: String,
+    /// Its tools.
+    pub(crate) tools: Arc<Toolbox>,
     /// What the ids of the gate's requests in this session begin with.
     own: String,
     to_client: Box<dyn Out>,
@@ -93,6 +111,8 @@ struct State {
     in_flight: HashMap<Id, InFlight>,
     /// Questions of the gate to the client, with the call that they are about.
     asked: HashMap<Id, Arc<Call>>,
+    /// Requests of the gate to the server without an answer.
+    own: HashMap<Id, Sender<String>>,
     /// Requests of the server to the client without an answer.
     of_server: HashSet<Id>,
     /// The number of the gate's last question.
@@ -110,6 +130,7 @@ enum InFlight {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Passed {
     Initialize,
+    Tools,
     Other,
 }
 
@@ -166,6 +187,7 @@ impl Session {
                 Err(why) => return self.refuse(Some(&id), INVALID_PARAMS, &why),
             },
             "initialize" => InFlight::Passed(Passed::Initialize),
+            "tools/list" => InFlight::Passed(Passed::Tools),
             _ => InFlight::Passed(Passed::Other),
         };
         if let Err(why) = self.register(&id, entry.clone(), method, params) {
@@ -299,7 +321,10 @@ impl Session {
             Ok(Message::Request { id, method, .. }) => {
                 self.server_request(text, id, &method, about)
             }
-            Ok(Message::Notification { .. }) => {
+            Ok(Message::Notification { method, .. }) => {
+                if method == "notifications/tools/list_changed" {
+                    self.tools.has_changed();
+                }
                 let _ = self.send_to_client(text, about);
             }
             Ok(Message::Response { id, result }) => self.server_response(text, id, result),
@@ -332,6 +357,10 @@ impl Session {
             let _ = self.send_to_client(text, None);
             return;
         };
+        if let Some(asker) = self.state().own.remove(&id) {
+            let _ = asker.send(text.to_owned());
+            return;
+        }
         let Some(entry) = self.state().in_flight.get(&id).cloned() else {
             return note(&format!("a response of the server `{}` to {id} is dropped", self.server));
         };
@@ -345,6 +374,10 @@ impl Session {
                         .and_then(|members| members.string("protocolVersion").ok().flatten());
                 }
                 drop(state);
+                if passed == Passed::Tools {
+                    // Before the client can call one of them.
+                    self.take_tools(result);
+                }
                 let _ = self.send_to_client(text, Some(&id));
             }
             InFlight::Call(call) => {
@@ -356,6 +389,67 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// Takes a page of tools. Returns the cursor of the next.
+    fn take_tools(&self, result: Option<&RawValue>) -> Option<String> {
+        match tools::listed(result?) {
+            Ok((page, next)) => {
+                self.tools.take(page);
+                next
+            }
+            Err(why) => {
+                note(&format!("a list of tools of `{}` is not recorded: {why}", self.server));
+                None
+            }
+        }
+    }
+
+    /// Asks the server for its tools, all pages. `meta` is the `_meta` of a call, for versions in which each
+    /// request has one.
+    ///
+    /// # Errors
+    ///
+    /// The server does not answer.
+    pub(crate) fn list_tools(&self, meta: Option<&str>) -> Result<(), String> {
+        const PAGES_MAX: usize = 100;
+        let mut cursor: Option<String> = None;
+        for _ in 0..PAGES_MAX {
+            let cursor_member = cursor.map(|cursor| format!("\"cursor\":{}", json!(cursor)));
+            let meta_member = meta.map(|meta| format!("\"_meta\":{meta}"));
+            let members: Vec<String> = cursor_member.into_iter().chain(meta_member).collect();
+            let answer = self.ask_server("tools/list", &format!("{{{}}}", members.join(",")))?;
+            let Ok(Message::Response { result: Some(result), .. }) = Message::parse(&answer) else {
+                return Err("the MCP server does not list its tools".to_owned());
+            };
+            cursor = self.take_tools(Some(result));
+            if cursor.is_none() {
+                self.tools.is_read();
+                return Ok(());
+            }
+        }
+        Err(format!("the MCP server lists its tools on more than {PAGES_MAX} pages"))
+    }
+
+    /// Sends a request of the gate's own to the server. Returns the response.
+    fn ask_server(&self, method: &str, params: &str) -> Result<String, String> {
+        let (sender, receiver) = channel();
+        let id = {
+            let mut state = self.state();
+            state.last += 1;
+            let id = Id::Text(format!("{}{}", self.own, state.last));
+            state.own.insert(id.clone(), sender);
+            id
+        };
+        let text = format!(
+            "{{\"jsonrpc\":\"2.0\",\"id\":{},\"method\":{},\"params\":{params}}}",
+            id.json(),
+            json!(method)
+        );
+        let sent = self.send_to_server(&text, None);
+        let answer = sent.ok().and_then(|()| receiver.recv_timeout(OWN_TIME_MAX).ok());
+        self.state().own.remove(&id);
+        answer.ok_or_else(|| format!("the MCP server does not answer `{method}`"))
     }
 
     /// Returns whether links can be shown with `elicitation/create`.
@@ -411,7 +505,11 @@ impl Session {
 
     /// Takes note that the server is gone: no request of the client that it has is answered any more.
     pub(crate) fn server_gone(&self) {
-        let ids: Vec<Id> = self.state().in_flight.keys().cloned().collect();
+        let ids: Vec<Id> = {
+            let mut state = self.state();
+            state.own.clear();
+            state.in_flight.keys().cloned().collect()
+        };
         for id in ids {
             self.lost(&id, "the MCP server has ended");
         }
@@ -495,7 +593,7 @@ fn end_of(text: &str, result: Option<&RawValue>) -> Ended {
 }
 
 /// Writes a line for whoever reads the gate's log.
-fn note(words: &str) {
+pub(super) fn note(words: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stderr(), "signoff: {}", signoff_core::deceptive::in_one_line(words));
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use sha2::{Digest, Sha256};
 use signoff_core::name::Identifier;
 
@@ -19,7 +19,7 @@ use crate::cli::run::trust::{self, Pinned};
 use crate::cli::tool_use::{States, Use};
 use crate::cli::transport::{Target, Transport};
 use crate::cli::wait;
-use crate::mcp::{Answer, Call, Decider, Ended, VERSION_WITHOUT_HANDSHAKE};
+use crate::mcp::{Accepted, Answer, Call, Decider, Ended, Refusal, VERSION_WITHOUT_HANDSHAKE};
 use crate::policy::Decision;
 
 /// Time between two progress notifications; clients that give up without any wait for a minute or more.
@@ -98,9 +98,17 @@ impl Policy {
             call.answer(&Answer::refused("tool-name", words));
             return Ok(());
         }
-        let context = call.params.arguments.as_str();
-        let request =
-            EvaluateRequest { agent: &self.args.agent, action: &action, context, plan: None };
+        // It refuses duplicate members, so that the checks below see what the server will see.
+        let context = self.transport.canonical(&call.params.arguments)?;
+        let tool = match self.checked(call, &context)? {
+            Ok(tool) => tool,
+            Err(refusal) => {
+                call.answer(&Answer::refused(refusal.code, refusal.words));
+                return Ok(());
+            }
+        };
+        let agent = &self.args.agent;
+        let request = EvaluateRequest { agent, action: &action, context: &context, plan: None };
         let evaluation: Evaluation = self.transport.parse(&request.send(&self.transport)?)?;
         match evaluation.decision {
             Decision::Allow => {
@@ -112,12 +120,62 @@ impl Policy {
                 call.answer(&Answer::refused("denied", format_evaluation(&evaluation)));
                 Ok(())
             }
-            Decision::RequireApproval => self.with_approval(call, &action),
+            Decision::RequireApproval => self.with_approval(call, &tool, &action, context),
+        }
+    }
+
+    /// Returns the tool of a call whose arguments fit it.
+    fn checked(
+        &self,
+        call: &Arc<Call>,
+        context: &str,
+    ) -> Result<Result<Arc<Accepted>, Refusal>, Failure> {
+        let (session, name) = (&call.session, call.params.tool.as_str());
+        let tools = &session.tools;
+        if tools.is_stale() {
+            session.list_tools(call.params.meta.as_deref()).map_err(|why| anyhow!(why))?;
+        }
+        let mut tool = tools.accepted(name);
+        if tool.is_err() {
+            tool = tools.look_again(name);
+        }
+        if tool.as_ref().is_err_and(|refusal| refusal.code == "tool-changed")
+            && self.accepts_change(call)?
+        {
+            tool = tools.look_again(name);
+        }
+        Ok(tool.and_then(|tool| tool.check(context).map(|()| tool)))
+    }
+
+    /// Returns whether a rule accepts the changed text of a tool. The policy's default does not.
+    fn accepts_change(&self, call: &Arc<Call>) -> Result<bool, Failure> {
+        let (tools, name) = (&call.session.tools, call.params.tool.as_str());
+        let Some((offered, accepted)) = tools.change(name) else { return Ok(false) };
+        let action = format!("mcp-tool:{}/{name}", call.session.server);
+        let context = format!("{{\"accepted\":[{}],\"offered\":{offered}}}", accepted.join(","));
+        let agent = &self.args.agent;
+        let request = EvaluateRequest { agent, action: &action, context: &context, plan: None };
+        let evaluation: Evaluation = self.transport.parse(&request.send(&self.transport)?)?;
+        if evaluation.decision != Decision::Allow || evaluation.rule.is_none() {
+            return Ok(false);
+        }
+        match tools.accept(name, &offered) {
+            Ok(()) => {
+                note(&format!("the changed tool `{name}` is accepted by the policy"));
+                Ok(true)
+            }
+            Err(why) => Err(anyhow!(why).into()),
         }
     }
 
     /// Requests the approval or attaches to the one that was requested, waits, and runs the call once.
-    fn with_approval(&self, call: &Arc<Call>, action: &str) -> Result<(), Failure> {
+    fn with_approval(
+        &self,
+        call: &Arc<Call>,
+        tool: &Accepted,
+        action: &str,
+        context: String,
+    ) -> Result<(), Failure> {
         let repeats = call.params.repeats().is_some();
         if !repeats
             && (call.params.input_responses.is_some() || call.params.request_state.is_some())
@@ -126,7 +184,6 @@ impl Policy {
             call.answer(&Answer::refused("tool-input", words));
             return Ok(());
         }
-        let context = self.transport.canonical(&call.params.arguments)?;
         let key = self.key(call, &context);
         let states = States::open("mcp")?;
         let (known, approval) = {
@@ -146,7 +203,7 @@ impl Policy {
             holding.end();
             return Ok(());
         }
-        let Some(approval) = self.waited(&pending, approval)? else {
+        let Some(approval) = self.waited(&pending, approval, tool)? else {
             holding.leave();
             return Ok(());
         };
@@ -238,6 +295,7 @@ impl Policy {
         &self,
         pending: &Pending<'_>,
         mut approval: Approval,
+        tool: &Accepted,
     ) -> Result<Option<Approval>, Failure> {
         let call = pending.call;
         let params = &call.params;
@@ -290,7 +348,7 @@ impl Policy {
                 None => Answer::Pending {
                     approval: id.clone(),
                     words: pending_words(&id, link.as_deref()),
-                    as_error: false,
+                    as_error: tool.has_output_schema,
                 },
             },
             _ if call.is_declined() => declined(&id),

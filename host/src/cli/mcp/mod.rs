@@ -3,6 +3,7 @@
 mod decide;
 mod stdio;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
@@ -11,13 +12,17 @@ use signoff_core::name::Identifier;
 use super::hook::time;
 use super::request::RequirementArgs;
 use super::run::trust::TrustOptions;
+use super::tool_use::state_folder;
 use super::transport::{Target, Transport};
 use super::{Exit, Global, context, exit::Failure};
-use crate::mcp::Gate;
+use crate::mcp::{Gate, Pins, Record};
 use decide::Policy;
 
 /// Longest name of a server: it is a part of an action, which has at most 128 characters.
 const SERVER_NAME_MAX: usize = 40;
+
+/// The folder of the accepted tools, below that of this user's state.
+const PINS: &str = "mcp-tools";
 
 #[derive(Subcommand)]
 pub(super) enum McpCommand {
@@ -40,6 +45,9 @@ pub(super) struct GateArgs {
     /// The name of the server in actions: `mcp:NAME/TOOL`
     #[arg(long, value_name = "NAME", value_parser = server_name)]
     name: String,
+    /// Call only the tools that this file of an administrator accepts [default: each as it is first listed]
+    #[arg(long, value_name = "FILE")]
+    pins: Option<PathBuf>,
     #[command(flatten)]
     policy: PolicyArgs,
     /// The command that starts the server
@@ -89,17 +97,24 @@ pub(super) fn run(
     global.json = false;
     match command {
         McpCommand::Gate(args) => {
-            let gate = gate(&args.policy, &global, target)?;
+            let given = args.pins.as_deref().map(|path| Record::of_file(path, &args.name));
+            let gate = gate(&args.policy, given.transpose()?, &global, target)?;
             stdio::run(&gate, &args.name, &args.command)
         }
     }
 }
 
 /// Makes the gate that all connections share.
-fn gate(args: &PolicyArgs, global: &Global, target: &Target) -> Result<Arc<Gate>, Failure> {
+fn gate(
+    args: &PolicyArgs,
+    given: Option<Record>,
+    global: &Global,
+    target: &Target,
+) -> Result<Arc<Gate>, Failure> {
     if !Identifier::fits(&args.agent) {
         return Err(Failure::usage(format!("`{}` is not the name of an agent", args.agent)));
     }
     let transport = Transport::new(target, global)?;
-    Ok(Arc::new(Gate::new(Box::new(Policy::new(args.clone(), target, transport)))))
+    let pins = Pins::new(state_folder(PINS)?, given);
+    Ok(Arc::new(Gate::new(Box::new(Policy::new(args.clone(), target, transport)), pins)))
 }
