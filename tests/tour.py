@@ -1,6 +1,6 @@
 """Runs the guides as written, and checks what they print.
 
-python3 tests/tour.py, from the root of the repository.
+python3 tests/tour.py [PAGE…], from the root of the repository.
 """
 
 import pathlib
@@ -109,6 +109,17 @@ AUTHZEN = [
     "missing field `name`",
 ]
 
+MCP = [
+    "dev.signoff/code",
+    "pending",
+    "approved",
+    "sent mail 1",
+    '"outcome":"succeeded"',
+    "send_mail",
+    "accepted",
+    "read_inbox",
+]
+
 PAGES = {
     "docs/tour.md": (8, TOUR),
     "docs/production.md": (10, PRODUCTION),
@@ -116,12 +127,16 @@ PAGES = {
     "docs/gates/claude-code.md": (4, CLAUDE_CODE),
     "docs/gates/codex.md": (1, CODEX),
     "docs/gates/copilot.md": (1, COPILOT),
+    "docs/gates/mcp.md": (3, MCP),
     "docs/gates/authzen.md": (7, AUTHZEN),
 }
 
 
 def main():
+    named = sys.argv[1:]
     for page, (least, expected) in PAGES.items():
+        if named and page not in named:
+            continue
         typed(page, least, expected)
 
 

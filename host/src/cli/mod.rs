@@ -403,8 +403,11 @@ impl Command {
     /// Returns whether a store file counts only if it is named: a coding agent could create the default
     /// one in its folder, with keys and a policy of its own.
     fn needs_a_named_store(&self) -> bool {
-        matches!(self, Self::Mcp(_))
-            || matches!(self, Self::Hook(command) if command.calls_a_server())
+        match self {
+            Self::Hook(command) => command.calls_a_server(),
+            Self::Mcp(command) => command.calls_a_server(),
+            _ => false,
+        }
     }
 
     /// Returns whether the command uses the store file or the keyring of this machine, unless a server

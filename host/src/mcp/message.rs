@@ -126,11 +126,6 @@ impl<'a> Members<'a> {
         text.map(Some)
     }
 
-    /// Returns the members in their order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), *value))
-    }
-
     /// Returns the value of the only member of a name, whatever else is wrong with the object.
     fn only(&self, name: &str) -> Option<&'a RawValue> {
         let wanted = folded(name);

@@ -12,13 +12,15 @@ mod message;
 mod pins;
 mod schema;
 mod session;
+mod several;
 mod tools;
 
 pub(crate) use answer::Answer;
 pub(crate) use call::{Call, Ended};
 pub(crate) use message::Id;
-pub(crate) use pins::{Pins, Record};
+pub(crate) use pins::{Pins, Record, Texts};
 pub(crate) use session::{Gate, Gone, Out, Session};
+pub(crate) use several::{SEPARATOR, Several};
 pub(crate) use tools::{Accepted, Refusal, digest};
 
 use std::sync::Arc;

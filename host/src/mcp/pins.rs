@@ -50,13 +50,16 @@ pub(crate) enum Pinned {
 /// The files.
 pub(crate) struct Pins {
     folder: Folder,
-    /// The administrator's file; without it, the first text of a tool is accepted.
-    given: Option<Record>,
+    /// The administrator's file of each server that has one; for the others, the first text of a tool is
+    /// accepted.
+    given: BTreeMap<String, Record>,
 }
 
 impl Pins {
-    /// Uses the files of a folder. With an administrator's file, only what it accepts may be called.
-    pub(crate) fn new(folder: Folder, given: Option<Record>) -> Self {
+    /// Uses the files of a folder. Of a server with an administrator's file, only what it accepts may be
+    /// called.
+    pub(crate) fn new(folder: Folder, given: Vec<Record>) -> Self {
+        let given = given.into_iter().map(|record| (record.server.clone(), record)).collect();
         Self { folder, given }
     }
 
@@ -73,7 +76,7 @@ impl Pins {
     fn take_one(&self, record: &mut Record, tool: &Listed) -> Pinned {
         let is_full = record.tools.len() >= TOOLS_MAX;
         let known = record.tools.get(&tool.name);
-        if let Some(given) = &self.given {
+        if let Some(given) = self.given.get(&record.server) {
             let given = given.tools.get(&tool.name);
             if given.is_some_and(|given| given.accepted.contains(&tool.text)) {
                 return Pinned::Accepted;
@@ -105,14 +108,14 @@ impl Pins {
     /// Returns the accepted texts of a tool.
     pub(super) fn accepted(&self, server: &str, tool: &str) -> Vec<String> {
         let own = self.load(server).ok();
-        let record = self.given.as_ref().or(own.as_ref());
+        let record = self.given.get(server).or(own.as_ref());
         let texts = record.and_then(|record| record.tools.get(tool));
         texts.map(|texts| texts.accepted.clone()).unwrap_or_default()
     }
 
     /// Accepts a text of a tool in the place of the others.
     pub(crate) fn accept(&self, server: &str, tool: &str, text: &str) -> Result<(), String> {
-        if self.given.is_some() {
+        if self.given.contains_key(server) {
             return Err("only the administrator changes the file of --pins".to_owned());
         }
         self.updated(server, |record| {
@@ -166,7 +169,8 @@ fn file_name(server: &str) -> OsString {
 }
 
 impl Record {
-    fn empty(server: &str) -> Self {
+    /// Returns the record of a server of which nothing is known.
+    pub(crate) fn empty(server: &str) -> Self {
         Self { format: FORMAT, server: server.to_owned(), tools: BTreeMap::new() }
     }
 

@@ -17,7 +17,7 @@ use super::tools::{self, Toolbox};
 use super::{CALLS_MAX, Decider};
 
 /// What ids of the gate's own requests begin with. No request of a server with such an id passes.
-const OWN_PREFIX: &str = "signoff-";
+pub(super) const OWN_PREFIX: &str = "signoff-";
 /// Requests of a client without an answer at a time.
 const REQUESTS_MAX: usize = 4_096;
 /// The first version with links in elicitations.

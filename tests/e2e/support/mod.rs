@@ -5,6 +5,7 @@ mod authority;
 mod client;
 mod home;
 mod inside;
+pub mod mcp;
 pub mod modules;
 mod office;
 mod policies;

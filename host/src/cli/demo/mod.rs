@@ -1,9 +1,10 @@
 //! `signoff demo`: a complete demonstration in one command. `runbook` follows the runbook over
 //! HTTP; `trust` shows a deployment with tokens, separate approver keys and a verifiable audit log,
 //! using the commands that people type; `policy` changes the policy under a running agent;
-//! `executor` lies to an executor that verifies. Each part ends by checking its results.
+//! `executor` lies to an executor that verifies; `mcp` gates a tool of an MCP server. Each part ends by checking its results.
 
 mod executor;
+mod mcp;
 mod person;
 mod policy;
 mod runbook;
@@ -69,7 +70,7 @@ pub(super) fn run(args: &DemoArgs) -> Result<Exit, Failure> {
     let key = keys.to_sign_v1().context("the demo has no key")?;
     let mut narration = Narration::default();
     output::line(
-        "signoff demo: one approval, from request to proof; a policy that changes while an agent runs; a server that lies.",
+        "signoff demo: one approval, from request to proof; a policy that changes while an agent runs; a server that lies; a gated MCP tool.",
     );
     output::line(&format!(
         "Every line below happens, over HTTP on {}, in a temporary store.",
@@ -78,7 +79,8 @@ pub(super) fn run(args: &DemoArgs) -> Result<Exit, Failure> {
     let result = runbook::run(&mut narration, &transport, key)
         .and_then(|()| trust::run(&mut narration, &folder.0))
         .and_then(|()| policy::run(&mut narration, &folder.0))
-        .and_then(|()| executor::run(&mut narration, &folder.0, args.python.as_deref()));
+        .and_then(|()| executor::run(&mut narration, &folder.0, args.python.as_deref()))
+        .and_then(|()| mcp::run(&mut narration, &folder.0));
     let differences = narration.differences;
     if result.is_ok() {
         output::line(&format!("\n{}", narration.verdict()));

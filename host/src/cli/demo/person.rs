@@ -82,7 +82,7 @@ impl Person {
 
     /// Returns a `signoff` command in this folder, with this person's token and a minimal
     /// environment.
-    fn command(&self, arguments: &[&str]) -> Result<Command> {
+    pub(super) fn command(&self, arguments: &[&str]) -> Result<Command> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(arguments).current_dir(&self.folder).env_clear().stdin(Stdio::null());
         for name in ["PATH", "HOME", "XDG_CACHE_HOME", "SIGNOFF_CACHE_DIR"] {

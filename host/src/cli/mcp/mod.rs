@@ -1,8 +1,12 @@
 //! `signoff mcp`: approvals for the tools of MCP servers.
 
 mod decide;
+mod sample;
+mod servers;
 mod stdio;
+mod tools;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -29,6 +33,13 @@ pub(super) enum McpCommand {
     /// Pass messages between an MCP client and a server; tools run as the policy says
     #[command(after_help = GATE)]
     Gate(GateArgs),
+    /// List the tools of servers as they were listed first, and which have changed
+    Tools(tools::ToolsArgs),
+    /// Show what changed in a server's tools, and accept it
+    Accept(tools::AcceptArgs),
+    /// Serve a few tools on standard input and output, to try the gate
+    #[command(hide = true)]
+    Sample,
 }
 
 const GATE: &str = "Example, in the configuration of an MCP client:
@@ -43,15 +54,18 @@ approval. Nothing but tools/call is changed or held.";
 #[derive(Args, Clone)]
 pub(super) struct GateArgs {
     /// The name of the server in actions: `mcp:NAME/TOOL`
-    #[arg(long, value_name = "NAME", value_parser = server_name)]
-    name: String,
+    #[arg(long, value_name = "NAME", value_parser = server_name, required_unless_present = "servers")]
+    name: Option<String>,
+    /// Start all servers of this file; each tool is called `SERVER__TOOL`
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["name", "pins", "command"])]
+    servers: Option<PathBuf>,
     /// Call only the tools that this file of an administrator accepts [default: each as it is first listed]
     #[arg(long, value_name = "FILE")]
     pins: Option<PathBuf>,
     #[command(flatten)]
     policy: PolicyArgs,
     /// The command that starts the server
-    #[arg(last = true, required = true, value_name = "COMMAND")]
+    #[arg(last = true, required_unless_present = "servers", value_name = "COMMAND")]
     command: Vec<String>,
 }
 
@@ -93,21 +107,34 @@ pub(super) fn run(
     mut global: Global,
     target: &Target,
 ) -> Result<Exit, Failure> {
-    // Standard output has nothing but messages.
+    let json = global.json;
+    // Standard output of a gate has nothing but messages.
     global.json = false;
     match command {
-        McpCommand::Gate(args) => {
-            let given = args.pins.as_deref().map(|path| Record::of_file(path, &args.name));
-            let gate = gate(&args.policy, given.transpose()?, &global, target)?;
-            stdio::run(&gate, &args.name, &args.command)
-        }
+        McpCommand::Tools(args) => tools::list(&args, json),
+        McpCommand::Accept(args) => tools::accept(&args),
+        McpCommand::Sample => sample::run(),
+        McpCommand::Gate(args) => run_gate(args, &global, target),
     }
+}
+
+fn run_gate(args: GateArgs, global: &Global, target: &Target) -> Result<Exit, Failure> {
+    if let Some(path) = &args.servers {
+        let (servers, given) = servers::read(path)?;
+        let gate = gate(&args.policy, given, global, target)?;
+        return stdio::run(&gate, &servers, false);
+    }
+    let name = args.name.unwrap_or_default();
+    let given = args.pins.as_deref().map(|path| Record::of_file(path, &name)).transpose()?;
+    let gate = gate(&args.policy, given.into_iter().collect(), global, target)?;
+    let server = stdio::Server { name, command: args.command, env: BTreeMap::new() };
+    stdio::run(&gate, &[server], true)
 }
 
 /// Makes the gate that all connections share.
 fn gate(
     args: &PolicyArgs,
-    given: Option<Record>,
+    given: Vec<Record>,
     global: &Global,
     target: &Target,
 ) -> Result<Arc<Gate>, Failure> {
@@ -117,4 +144,11 @@ fn gate(
     let transport = Transport::new(target, global)?;
     let pins = Pins::new(state_folder(PINS)?, given);
     Ok(Arc::new(Gate::new(Box::new(Policy::new(args.clone(), target, transport)), pins)))
+}
+
+impl McpCommand {
+    /// Returns whether the command calls a server of approvals.
+    pub(super) fn calls_a_server(&self) -> bool {
+        matches!(self, Self::Gate(_))
+    }
 }

@@ -1,10 +1,11 @@
 //! A server as a child process, and a client on standard input and output: one message a line.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Write, stdin, stdout};
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process};
@@ -13,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::note;
 use crate::keys::all_secret_variables;
-use crate::mcp::{CLIENT_BYTES_MAX, Gate, Gone, Id, Out, SERVER_BYTES_MAX, Session};
+use crate::mcp::{CLIENT_BYTES_MAX, Gate, Gone, Id, Out, SERVER_BYTES_MAX, Session, Several};
 
 /// Time for a server to end after its standard input is closed, and after a signal.
 const GRACE: Duration = Duration::from_secs(5);
@@ -40,80 +41,156 @@ impl<W: Write + Send> Out for Lines<W> {
     }
 }
 
-/// What ends the session.
+/// A server to start.
+pub(super) struct Server {
+    /// Its name in actions.
+    pub(super) name: String,
+    /// The program and its arguments.
+    pub(super) command: Vec<String>,
+    /// Variables of its environment, beside the gate's own.
+    pub(super) env: BTreeMap<String, String>,
+}
+
+/// A started server.
+struct Running {
+    session: Arc<Session>,
+    child: Child,
+    input: Arc<Mutex<Option<ChildStdin>>>,
+    has_ended: bool,
+}
+
+/// What ends.
 enum End {
     Client,
-    Server,
+    Server(usize),
     Signal,
 }
 
-/// Runs the gate until the client or the server ends. The exit code is the server's if it ended first.
-pub(super) fn run(gate: &Arc<Gate>, name: &str, command: &[String]) -> Result<Exit, Failure> {
+/// Runs the gate until the client or all servers end. The exit code is the server's if there is one that
+/// ended first. With several servers, their tools are one list.
+pub(super) fn run(gate: &Arc<Gate>, servers: &[Server], is_one: bool) -> Result<Exit, Failure> {
     let (ends, ended) = channel();
     let of_signals = ends.clone();
     listen(move || {
         let _ = of_signals.send(End::Signal);
     })?;
-    let mut child = spawn(command)?;
-    let input = Arc::new(Mutex::new(child.stdin.take()));
-    let output = child.stdout.take().context("the server has no standard output")?;
-    let to_client = Lines(Arc::new(Mutex::new(Some(stdout()))));
-    let to_server: Lines<ChildStdin> = Lines(Arc::clone(&input));
-    let session = gate.session(name, Box::new(to_client), Box::new(to_server));
-    let of_client = (Arc::clone(&session), ends.clone());
+    let to_client = || Box::new(Lines(Arc::new(Mutex::new(Some(stdout())))));
+    let names = servers.iter().map(|server| server.name.clone()).collect();
+    let several = (!is_one).then(|| Several::new(names, to_client()));
+    let mut running = Vec::new();
+    for (index, server) in servers.iter().enumerate() {
+        let out: Box<dyn Out> = match &several {
+            Some(several) => several.part(index),
+            None => to_client(),
+        };
+        match start(gate, server, out) {
+            Ok((one, output)) => {
+                let (session, ends) = (Arc::clone(&one.session), ends.clone());
+                running.push((one, output, session, ends));
+            }
+            Err(e) => {
+                for (one, ..) in &mut running {
+                    let _ = one.child.kill();
+                    let _ = one.child.wait();
+                }
+                return Err(e.into());
+            }
+        }
+    }
+    let sessions: Vec<Arc<Session>> =
+        running.iter().map(|(one, ..)| Arc::clone(&one.session)).collect();
+    if let Some(several) = &several {
+        several.set(sessions.clone());
+    }
+    let mut all = Vec::new();
+    for (index, (one, output, session, ends)) in running.into_iter().enumerate() {
+        all.push(one);
+        std::thread::spawn(move || {
+            let take = |line: &str| session.from_server(line, None);
+            note_end("server", each_line(output, SERVER_BYTES_MAX, take));
+            let _ = ends.send(End::Server(index));
+        });
+    }
     std::thread::spawn(move || {
-        let (session, ends) = of_client;
-        let why = each_line(stdin(), CLIENT_BYTES_MAX, |line| session.from_client(line));
-        note_end("client", why);
+        let take = |line: &str| match (&several, sessions.first()) {
+            (Some(several), _) => several.from_client(line),
+            (None, Some(session)) => session.from_client(line),
+            (None, None) => {}
+        };
+        note_end("client", each_line(stdin(), CLIENT_BYTES_MAX, take));
         let _ = ends.send(End::Client);
     });
-    let of_server = (Arc::clone(&session), ends);
-    std::thread::spawn(move || {
-        let (session, ends) = of_server;
-        let why = each_line(output, SERVER_BYTES_MAX, |line| session.from_server(line, None));
-        note_end("server", why);
-        let _ = ends.send(End::Server);
-    });
-    let end = ended.recv().unwrap_or(End::Client);
-    Ok(finish(&session, &mut child, &input, &ended, &end))
+    Ok(until_the_end(all, &ended))
 }
 
-/// Ends both sides, withdraws what waits and reports what ran.
-fn finish(
-    session: &Arc<Session>,
-    child: &mut Child,
-    input: &Mutex<Option<ChildStdin>>,
-    ended: &Receiver<End>,
-    end: &End,
-) -> Exit {
-    session.client_gone();
-    *input.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    if !matches!(end, End::Server) {
-        // What the server still answers is an outcome.
-        let mut left = [None, Some(Signal::TERM), Some(Signal::KILL)].into_iter();
-        while let Some(by) = left.next() {
-            if let (Some(by), Some(pid)) = (by, pid(child)) {
+/// Starts a server, and begins its session.
+fn start(
+    gate: &Arc<Gate>,
+    server: &Server,
+    to_client: Box<dyn Out>,
+) -> Result<(Running, ChildStdout)> {
+    let mut child = spawn(server)?;
+    let input = Arc::new(Mutex::new(child.stdin.take()));
+    let output = child.stdout.take().context("the server has no standard output")?;
+    let to_server = Box::new(Lines(Arc::clone(&input)));
+    let session = gate.session(&server.name, to_client, to_server);
+    Ok((Running { session, child, input, has_ended: false }, output))
+}
+
+/// Waits until the client or all servers end; then ends the others, withdraws what waits and reports what
+/// ran.
+fn until_the_end(mut all: Vec<Running>, ended: &Receiver<End>) -> Exit {
+    let mut exit = Exit::Done;
+    while all.iter().any(|one| !one.has_ended) {
+        let Ok(End::Server(index)) = ended.recv() else { break };
+        let Some(one) = all.get_mut(index) else { continue };
+        one.has_ended = true;
+        one.session.server_gone();
+        *one.input.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let status = exit_of(&mut one.child);
+        let words = status.map_or_else(|| "unknown".to_owned(), |status| status.to_string());
+        note(&format!("the MCP server `{}` has ended: {words}", one.session.server));
+        let code = status.and_then(|status| u8::try_from(status.code()?).ok());
+        exit = code.map_or(Exit::Failed, Exit::Run);
+    }
+    if all.iter().any(|one| !one.has_ended) {
+        exit = Exit::Done;
+    }
+    for one in &all {
+        one.session.client_gone();
+        *one.input.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+    end_servers(&mut all, ended);
+    for one in &mut all {
+        one.session.server_gone();
+        let _ = exit_of(&mut one.child);
+        if !one.session.finish(CLEAN_UP) {
+            note("the server of approvals does not answer; requests stay until they expire");
+        }
+    }
+    exit
+}
+
+/// Waits for servers whose standard input is closed: what they still answer is an outcome.
+fn end_servers(all: &mut [Running], ended: &Receiver<End>) {
+    for by in [None, Some(Signal::TERM), Some(Signal::KILL)] {
+        for one in all.iter().filter(|one| !one.has_ended) {
+            if let (Some(by), Some(pid)) = (by, pid(&one.child)) {
                 let _ = kill_process(pid, by);
             }
-            match ended.recv_timeout(GRACE) {
-                Ok(End::Client | End::Signal) | Err(RecvTimeoutError::Timeout) => {}
-                Ok(End::Server) | Err(RecvTimeoutError::Disconnected) => break,
+        }
+        let until = Instant::now() + GRACE;
+        while all.iter().any(|one| !one.has_ended) {
+            match ended.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(End::Server(index)) => {
+                    if let Some(one) = all.get_mut(index) {
+                        one.has_ended = true;
+                    }
+                }
+                Ok(End::Client | End::Signal) => {}
+                Err(_) => break,
             }
         }
-    }
-    session.server_gone();
-    let status = exit_of(child);
-    if !session.finish(CLEAN_UP) {
-        note("the server of approvals does not answer; requests stay until they expire");
-    }
-    match (end, status) {
-        (End::Server, Some(status)) => {
-            note(&format!("the MCP server has ended: {status}"));
-            let code = status.code().and_then(|code| u8::try_from(code).ok());
-            Exit::Run(code.unwrap_or(1))
-        }
-        (End::Server, None) => Exit::Failed,
-        (End::Client | End::Signal, _) => Exit::Done,
     }
 }
 
@@ -134,14 +211,15 @@ fn pid(child: &Child) -> Option<Pid> {
 }
 
 /// Starts a server without signoff's own secrets in its environment.
-fn spawn(command: &[String]) -> Result<Child> {
-    let (program, arguments) = command.split_first().context("there is no command")?;
-    let mut server = Command::new(program);
-    server.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+fn spawn(server: &Server) -> Result<Child> {
+    let (program, arguments) = server.command.split_first().context("there is no command")?;
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
     for variable in all_secret_variables() {
-        server.env_remove(variable);
+        command.env_remove(variable);
     }
-    server.spawn().with_context(|| format!("cannot run `{program}`"))
+    command.envs(&server.env);
+    command.spawn().with_context(|| format!("cannot run `{program}`"))
 }
 
 /// Calls a function once a signal that ends processes arrives.

@@ -8,7 +8,7 @@ const CONTEXT: usize = 2;
 
 /// What a line of a comparison says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mark {
+pub(in crate::cli) enum Mark {
     Added,
     Removed,
     Changed,
@@ -17,14 +17,14 @@ pub(super) enum Mark {
 
 /// One line of a comparison.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Line {
-    pub(super) mark: Mark,
-    pub(super) text: String,
+pub(in crate::cli) struct Line {
+    pub(in crate::cli) mark: Mark,
+    pub(in crate::cli) text: String,
 }
 
 impl Mark {
     /// Returns the style of a line on a terminal.
-    pub(super) fn style(self) -> Style {
+    pub(in crate::cli) fn style(self) -> Style {
         let colour = match self {
             Self::Added => AnsiColor::Green,
             Self::Removed => AnsiColor::Red,
@@ -43,7 +43,7 @@ impl Line {
 
 /// Returns the lines of both texts that differ, `-` and `+`, with two lines around them; `…` stands for
 /// lines that are left out.
-pub(super) fn differing(before: &str, after: &str) -> Vec<Line> {
+pub(in crate::cli) fn differing(before: &str, after: &str) -> Vec<Line> {
     let diff = TextDiff::from_lines(before, after);
     let mut lines = Vec::new();
     for (number, hunk) in diff.grouped_ops(CONTEXT).iter().enumerate() {

@@ -12,7 +12,7 @@ mod include;
 mod init;
 mod inspect;
 mod junit;
-mod lines;
+pub(super) mod lines;
 mod local_policy;
 mod members;
 mod outline;
