@@ -10,6 +10,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use axum::http::{HeaderValue, Method, Request, Uri, header};
 use rustls::CertificateError as Bad;
 use rustls::crypto::ring;
+use rustls::pki_types::CertificateDer;
 use rustls::{AlertDescription, RootCertStore};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::unversioned::resolver::DefaultResolver;
@@ -298,7 +299,7 @@ fn bearer(token: &str) -> Result<HeaderValue, Failure> {
 
 /// Returns this machine's authorities and those of a file. The machine's store contains a company's
 /// own authorities, and is updated independently of this program.
-fn roots(ca: Option<&Path>) -> Result<Vec<Certificate<'static>>> {
+pub(super) fn authorities(ca: Option<&Path>) -> Result<Vec<CertificateDer<'static>>> {
     let mut roots = rustls_native_certs::load_native_certs().certs;
     if let Some(path) = ca {
         let wrong = |why: String| anyhow!("certificate authority `{}`: {why}", path.display());
@@ -312,6 +313,12 @@ fn roots(ca: Option<&Path>) -> Result<Vec<Certificate<'static>>> {
     if roots.is_empty() {
         bail!("this machine has no certificate authorities: install them, or give --ca FILE");
     }
+    Ok(roots)
+}
+
+/// Returns the authorities as the client takes them.
+fn roots(ca: Option<&Path>) -> Result<Vec<Certificate<'static>>> {
+    let roots = authorities(ca)?;
     Ok(roots.iter().map(|der| Certificate::from_der(der).to_owned()).collect())
 }
 

@@ -15,9 +15,9 @@ mod session;
 mod several;
 mod tools;
 
-pub(crate) use answer::Answer;
+pub(crate) use answer::{Answer, error};
 pub(crate) use call::{Call, Ended};
-pub(crate) use message::Id;
+pub(crate) use message::{INTERNAL_ERROR, INVALID_REQUEST, Id, Malformed, Members, Message};
 pub(crate) use pins::{Pins, Record, Texts};
 pub(crate) use session::{Gate, Gone, Out, Session};
 pub(crate) use several::{SEPARATOR, Several};

@@ -490,6 +490,19 @@ impl Session {
         }
     }
 
+    /// Cancels a call that the server does not have yet, because the client closed its connection. Returns
+    /// whether it was cancelled.
+    pub(crate) fn abandon(&self, id: &Id) -> bool {
+        let entry = self.state().in_flight.get(id).cloned();
+        match entry {
+            Some(InFlight::Call(call)) if !call.is_passed_on() => {
+                call.cancel();
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Ends a request that the server will not answer. The client gets the sentence; nobody knows whether
     /// a call ran.
     pub(crate) fn lost(&self, id: &Id, why: &str) {

@@ -1,6 +1,7 @@
 //! `signoff mcp`: approvals for the tools of MCP servers.
 
 mod decide;
+mod http;
 mod sample;
 mod servers;
 mod stdio;
@@ -54,18 +55,22 @@ approval. Nothing but tools/call is changed or held.";
 #[derive(Args, Clone)]
 pub(super) struct GateArgs {
     /// The name of the server in actions: `mcp:NAME/TOOL`
-    #[arg(long, value_name = "NAME", value_parser = server_name, required_unless_present = "servers")]
+    #[arg(long, value_name = "NAME", value_parser = server_name, required_unless_present_any = ["servers", "upstreams"])]
     name: Option<String>,
     /// Start all servers of this file; each tool is called `SERVER__TOOL`
     #[arg(long, value_name = "FILE", conflicts_with_all = ["name", "pins", "command"])]
     servers: Option<PathBuf>,
     /// Call only the tools that this file of an administrator accepts [default: each as it is first listed]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "upstreams")]
     pins: Option<PathBuf>,
     #[command(flatten)]
     policy: PolicyArgs,
+    #[command(flatten)]
+    upstream: http::UpstreamArgs,
+    #[command(flatten)]
+    listen: http::ListenArgs,
     /// The command that starts the server
-    #[arg(last = true, required_unless_present = "servers", value_name = "COMMAND")]
+    #[arg(last = true, required_unless_present_any = ["servers", "upstream", "upstreams"], value_name = "COMMAND")]
     command: Vec<String>,
 }
 
@@ -107,26 +112,40 @@ pub(super) fn run(
     mut global: Global,
     target: &Target,
 ) -> Result<Exit, Failure> {
-    let json = global.json;
     // Standard output of a gate has nothing but messages.
-    global.json = false;
+    let json = std::mem::take(&mut global.json);
     match command {
         McpCommand::Tools(args) => tools::list(&args, json),
         McpCommand::Accept(args) => tools::accept(&args),
         McpCommand::Sample => sample::run(),
-        McpCommand::Gate(args) => run_gate(args, &global, target),
+        McpCommand::Gate(args) => run_gate(args, &global, target, json),
     }
 }
 
-fn run_gate(args: GateArgs, global: &Global, target: &Target) -> Result<Exit, Failure> {
+fn run_gate(
+    args: GateArgs,
+    global: &Global,
+    target: &Target,
+    json: bool,
+) -> Result<Exit, Failure> {
     if let Some(path) = &args.servers {
         let (servers, given) = servers::read(path)?;
         let gate = gate(&args.policy, given, global, target)?;
         return stdio::run(&gate, &servers, false);
     }
+    let over_http = match args.command.is_empty() {
+        true => args.upstream.servers(args.name.as_deref(), global)?,
+        false => Vec::new(),
+    };
     let name = args.name.unwrap_or_default();
     let given = args.pins.as_deref().map(|path| Record::of_file(path, &name)).transpose()?;
     let gate = gate(&args.policy, given.into_iter().collect(), global, target)?;
+    if let Some(listen) = &args.listen.listen {
+        return http::run(&gate, over_http, listen, args.listen.access()?, json);
+    }
+    if let Some(server) = over_http.into_iter().next() {
+        return http::run_pipe(&gate, server);
+    }
     let server = stdio::Server { name, command: args.command, env: BTreeMap::new() };
     stdio::run(&gate, &[server], true)
 }

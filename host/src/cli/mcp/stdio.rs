@@ -1,7 +1,7 @@
 //! A server as a child process, and a client on standard input and output: one message a line.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, BufReader, Read, Write, stdin, stdout};
+use std::io::{self, BufRead, BufReader, Read, Stdout, Write, stdin, stdout};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,7 +22,14 @@ const GRACE: Duration = Duration::from_secs(5);
 const CLEAN_UP: Duration = Duration::from_secs(20);
 
 /// Lines to a pipe.
-struct Lines<W>(Arc<Mutex<Option<W>>>);
+pub(super) struct Lines<W>(Arc<Mutex<Option<W>>>);
+
+impl Lines<Stdout> {
+    /// Lines to standard output.
+    pub(super) fn of_stdout() -> Self {
+        Self(Arc::new(Mutex::new(Some(stdout()))))
+    }
+}
 
 impl<W: Write + Send> Out for Lines<W> {
     fn send(&self, message: &str, _: Option<&Id>) -> Result<(), Gone> {
@@ -74,7 +81,7 @@ pub(super) fn run(gate: &Arc<Gate>, servers: &[Server], is_one: bool) -> Result<
     listen(move || {
         let _ = of_signals.send(End::Signal);
     })?;
-    let to_client = || Box::new(Lines(Arc::new(Mutex::new(Some(stdout())))));
+    let to_client = || Box::new(Lines::of_stdout());
     let names = servers.iter().map(|server| server.name.clone()).collect();
     let several = (!is_one).then(|| Several::new(names, to_client()));
     let mut running = Vec::new();
@@ -121,6 +128,23 @@ pub(super) fn run(gate: &Arc<Gate>, servers: &[Server], is_one: bool) -> Result<
         let _ = ends.send(End::Client);
     });
     Ok(until_the_end(all, &ended))
+}
+
+/// Takes the messages of the client on standard input until it or a signal ends the session.
+pub(super) fn client(session: &Arc<Session>) -> Result<()> {
+    let (ends, ended) = channel();
+    let of_signals = ends.clone();
+    listen(move || {
+        let _ = of_signals.send(End::Signal);
+    })?;
+    let session = Arc::clone(session);
+    std::thread::spawn(move || {
+        let take = |line: &str| session.from_client(line);
+        note_end("client", each_line(stdin(), CLIENT_BYTES_MAX, take));
+        let _ = ends.send(End::Client);
+    });
+    let _ = ended.recv();
+    Ok(())
 }
 
 /// Starts a server, and begins its session.
