@@ -2,17 +2,21 @@
 port over Streamable HTTP. `append` counts its effects in a file."""
 
 import asyncio
+import logging
 import pathlib
 import sys
 
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
 
+# Its log would hide what fails.
+logging.disable()
 folder = pathlib.Path(sys.argv[1])
 server = MCPServer("runner")
 
 
-@server.tool()
+# Without an output schema, as most tools are.
+@server.tool(structured_output=False)
 def append(file: str, text: str) -> str:
     """Appends a line to a file."""
     with open(folder / file, "a", encoding="utf-8") as opened:
