@@ -17,6 +17,7 @@ mod evaluate;
 mod execution;
 mod exit;
 mod explain;
+mod gate_options;
 mod hash;
 mod home;
 mod hook;
@@ -318,7 +319,7 @@ impl Cli {
             }
             Command::Run(args) => run::run(&args, &open()?),
             Command::Hook(command) => hook::run(command, global, target, matches),
-            Command::Mcp(command) => mcp::run(command, global, &target),
+            Command::Mcp(command) => mcp::run(command, global, &target, matches),
             Command::Evaluate(args) => evaluate::run(&args, &open()?),
             Command::Request(args) => request::run(&args, &open()?),
             Command::Show(args) => show::run(&args, &open()?),

@@ -148,7 +148,8 @@ def seen(runner, server, client):
     if server != "files":
         slow = ("slow", {"steps": 3}) if server == "own" else ("trigger-long-running-operation", {"duration": 0.2, "steps": 3})
         all_of_it["slow"] = client.call(*slow, progress=True)
-        all_of_it["progress"] = sorted(client.event()["done"] for _ in range(3))
+        # A client may drop the last ones, which come together with the result.
+        all_of_it["progress"] = client.event()["done"]
     return all_of_it
 
 
@@ -158,8 +159,7 @@ def same(runner, client, version, server, transport):
         expected = seen(runner, server, one)
     with open_client(runner, client, version, runner.gated(server, transport)) as one:
         found = seen(runner, server, one)
-    without_why = lambda all_of_it: json.loads(json.dumps(all_of_it))
-    for name, value in without_why(expected).items():
+    for name, value in expected.items():
         if name == "calls":
             # Arguments that do not match the schema are refused by the gate, in its own words.
             for mine, theirs in zip(found[name], value):
@@ -291,6 +291,8 @@ def cases():
     for client, (_, versions) in CLIENTS.items():
         for version in versions:
             for transport in ["stdio", "http", "pipe"]:
+                if transport == "pipe" and version != versions[-1]:
+                    continue
                 servers = ["everything", "own"] if transport != "stdio" else ["files", "everything", "own"]
                 for server in servers:
                     # The reference servers speak the version before.

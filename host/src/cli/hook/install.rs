@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Args, CommandFactory};
+use clap::{ArgMatches, Args};
 use serde_json::{Value, json};
 use signoff_core::deceptive::in_one_line;
 
@@ -13,16 +13,12 @@ use super::settings::{HOOK_SECONDS, change, in_its_lines, read, with, written};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::home::Home;
 use crate::cli::output::{line, note, plain, shell_word};
-use crate::cli::{Cli, Global, source};
-use crate::endpoint::UNIX_SCHEME;
+use crate::cli::{Global, gate_options, source};
 
 /// Time that the gate needs at least after its own limit.
 const HEADROOM_SECONDS: i64 = 30;
 /// Settings of Claude Code for all users of a machine.
 const MANAGED: &str = "/etc/claude-code/managed-settings.json";
-
-/// Options that name files. A hook runs in the agent's folder, so they must not be relative.
-const FILES: [&str; 6] = ["--trust", "--ca", "--token-file", "--store", "--config", "--keyring"];
 
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -154,42 +150,14 @@ fn refuse_disabled() -> Result<()> {
 
 /// Returns the command line of the hook.
 fn command(args: &InstallArgs, global: &Global, matches: &ArgMatches) -> Result<String, Failure> {
-    let is_given = |name| source(matches, name) == Some(ValueSource::CommandLine);
-    if is_given("token") {
-        return Err(Failure::usage(
-            "the settings would show the token to the agent: run `signoff login`, or give --token-file",
-        ));
-    }
-    let mut options = Vec::new();
-    let mut add = |name: &str, value: Option<String>| {
-        if let Some(value) = value {
-            options.extend([format!("--{name}"), value]);
-        }
-    };
-    let path =
-        |path: &Option<PathBuf>| path.as_ref().map(|path| path.to_string_lossy().into_owned());
-    add("server", global.server.clone().filter(|_| is_given("server")));
-    add("ca", path(&global.ca).filter(|_| is_given("ca")));
-    add("token-file", path(&global.token_file).filter(|_| is_given("token_file")));
-    options.extend(args.options.iter().cloned());
-    let mut options = absolute(options)?;
-    let words = ["signoff", "hook", "claude"].map(str::to_owned).into_iter().chain(options.clone());
-    let parsed = Cli::command().try_get_matches_from(words).map_err(|e| {
-        Failure::usage(format!(
-            "the options after `--` are not those of `signoff hook claude`: {e}"
-        ))
-    })?;
-    if source(&parsed, "token") == Some(ValueSource::CommandLine) {
-        return Err(Failure::usage(
-            "the settings would show the token to the agent: run `signoff login`, or give --token-file",
-        ));
-    }
+    let mut options = gate_options::of_command_line(global, matches, &args.options)?;
+    let parsed = gate_options::parse("hook claude", options.clone())?;
     let is_named = |name| source(&parsed, name) == Some(ValueSource::CommandLine);
     if !is_named("server") && !is_named("store") {
         let server = Home::load()?.unwrap_or_default().server.ok_or_else(|| {
             Failure::usage("no server is set: run `signoff login URL`, or give --server")
         })?;
-        let server = absolute(vec!["--server".to_owned(), server])?;
+        let server = gate_options::absolute(vec!["--server".to_owned(), server])?;
         options.splice(0..0, server);
     }
     let gate = parsed.subcommand_matches("hook").and_then(|hook| hook.subcommand_matches("claude"));
@@ -200,34 +168,7 @@ fn command(args: &InstallArgs, global: &Global, matches: &ArgMatches) -> Result<
             HOOK_SECONDS - HEADROOM_SECONDS
         )));
     }
-    let program = env::current_exe().context("the path of this program cannot be read")?;
-    let program = program.to_str().context("the path of this program is not UTF-8")?.to_owned();
+    let program = gate_options::program()?;
     let words = [program, "hook".to_owned(), "claude".to_owned()].into_iter().chain(options);
     Ok(words.map(|word| shell_word(&word)).collect::<Vec<_>>().join(" "))
-}
-
-/// Makes the paths in options absolute, and those of Unix sockets.
-fn absolute(options: Vec<String>) -> Result<Vec<String>> {
-    let folder = env::current_dir().context("the working folder cannot be read")?;
-    let joined = |name: &str, value: &str| match (name, value.strip_prefix(UNIX_SCHEME)) {
-        ("--server", Some(path)) => format!("{UNIX_SCHEME}{}", folder.join(path).display()),
-        ("--server", None) => value.to_owned(),
-        _ => folder.join(value).to_string_lossy().into_owned(),
-    };
-    let has_path = |name: &str| name == "--server" || FILES.contains(&name);
-    let mut absolute = Vec::new();
-    let mut options = options.into_iter();
-    while let Some(option) = options.next() {
-        match option.split_once('=') {
-            Some((name, value)) if has_path(name) => {
-                absolute.push(format!("{name}={}", joined(name, value)));
-            }
-            _ if has_path(&option) => {
-                let value = options.next().map(|value| joined(&option, &value));
-                absolute.extend([option].into_iter().chain(value));
-            }
-            _ => absolute.push(option),
-        }
-    }
-    Ok(absolute)
 }

@@ -2,6 +2,7 @@
 
 mod decide;
 mod http;
+mod import;
 mod sample;
 mod servers;
 mod stdio;
@@ -11,7 +12,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use clap::{Args, Subcommand};
+use clap::{ArgMatches, Args, Subcommand};
 use signoff_core::name::Identifier;
 
 use super::hook::time;
@@ -41,6 +42,8 @@ pub(super) enum McpCommand {
     /// Serve a few tools on standard input and output, to try the gate
     #[command(hide = true)]
     Sample,
+    /// Put the gate in front of the servers in the configuration of an MCP client
+    Import(import::ImportArgs),
 }
 
 const GATE: &str = "Example, in the configuration of an MCP client:
@@ -111,10 +114,12 @@ pub(super) fn run(
     command: McpCommand,
     mut global: Global,
     target: &Target,
+    matches: &ArgMatches,
 ) -> Result<Exit, Failure> {
     // Standard output of a gate has nothing but messages.
     let json = std::mem::take(&mut global.json);
     match command {
+        McpCommand::Import(args) => import::run(&args, &global, matches, json),
         McpCommand::Tools(args) => tools::list(&args, json),
         McpCommand::Accept(args) => tools::accept(&args),
         McpCommand::Sample => sample::run(),
@@ -122,12 +127,7 @@ pub(super) fn run(
     }
 }
 
-fn run_gate(
-    args: GateArgs,
-    global: &Global,
-    target: &Target,
-    json: bool,
-) -> Result<Exit, Failure> {
+fn run_gate(args: GateArgs, global: &Global, target: &Target, json: bool) -> Result<Exit, Failure> {
     if let Some(path) = &args.servers {
         let (servers, given) = servers::read(path)?;
         let gate = gate(&args.policy, given, global, target)?;

@@ -27,7 +27,8 @@ use crate::server::{self, Exposure, Listener};
 use front::Front;
 
 pub(super) use pipe::run as run_pipe;
-pub(super) use settings::{Access, ListenArgs, Server, UpstreamArgs};
+use settings::Access;
+pub(super) use settings::{ENTRY, ListenArgs, Server, UpstreamArgs};
 
 /// Time to withdraw requests and to report outcomes at the end.
 const CLEAN_UP: Duration = Duration::from_secs(20);
