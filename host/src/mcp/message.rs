@@ -47,6 +47,11 @@ impl Id {
         is_integer.then(|| Self::Number(text.to_owned()))
     }
 
+    /// Returns whether it is one of the gate's own requests.
+    pub(crate) fn is_of_gate(&self) -> bool {
+        matches!(self, Self::Text(text) if text.starts_with(super::session::OWN_PREFIX))
+    }
+
     /// Returns the id as JSON.
     pub(crate) fn json(&self) -> String {
         match self {

@@ -269,6 +269,11 @@ fn accepted(text: &str) -> Result<Accepted, Refusal> {
 }
 
 impl Accepted {
+    /// Returns the tool's text as it was listed.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Checks the arguments of a call.
     ///
     /// # Errors

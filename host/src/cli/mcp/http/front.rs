@@ -212,10 +212,14 @@ impl Front {
         let wrong = |Malformed { code, id, why }: Malformed| {
             refused(StatusCode::BAD_REQUEST, code, id.as_ref(), &why)
         };
-        let (id, named) = match Message::parse(&text).map_err(wrong)? {
-            Message::Request { id, method, params } => (Some(id), Some(Named::of(&method, params))),
-            Message::Notification { method, params } => (None, Some(Named::of(&method, params))),
-            Message::Response { .. } => (None, None),
+        let (id, named, params) = match Message::parse(&text).map_err(wrong)? {
+            Message::Request { id, method, params } => {
+                (Some(id), Some(Named::of(&method, params)), params)
+            }
+            Message::Notification { method, params } => {
+                (None, Some(Named::of(&method, params)), params)
+            }
+            Message::Response { .. } => (None, None, None),
         };
         if let Some(named) = &named {
             let mismatch =
@@ -234,6 +238,15 @@ impl Front {
                 return Err(refused(StatusCode::BAD_REQUEST, INVALID_REQUEST, id.as_ref(), why));
             }
         };
+        if let Some((named, tool)) = named.as_ref().and_then(|named| Some((named, named.tool()?)))
+            && named.has_no_session()
+        {
+            let known = client.session.tools.accepted(tool).ok();
+            let known = known.as_ref().map(|tool| tool.text());
+            let mismatch =
+                |why: String| refused(StatusCode::BAD_REQUEST, HEADER_MISMATCH, id.as_ref(), &why);
+            named.agrees_with(headers, known, params).map_err(mismatch)?;
+        }
         let passing = headers::of_client(headers, upstream, self.token.is_none());
         let receiver = match client.take(&text, id.as_ref(), passing).await {
             Taken::Answer(receiver) => receiver,

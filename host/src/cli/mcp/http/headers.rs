@@ -1,9 +1,10 @@
 //! The headers of requests: which ones pass, and whether they agree with the message.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use base64ct::{Base64, Encoding};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::upstream::Upstream;
@@ -111,10 +112,12 @@ impl Named {
             only(all, name)?;
             seen.insert(name.as_str());
         }
-        if !seen.is_empty() && self.method != "tools/call" {
-            return Err(format!("headers `{PARAM_PREFIX}…` belong to `tools/call`"));
-        }
         let strict = self.has_no_session();
+        if !seen.is_empty() && !(strict && self.method == "tools/call") {
+            return Err(format!(
+                "headers `{PARAM_PREFIX}…` belong to `tools/call` since 2026-07-28"
+            ));
+        }
         let version = only(all, &VERSION)?;
         if let Some(own) = &self.version
             && version != Some(own.as_str())
@@ -141,8 +144,48 @@ impl Named {
         Ok(())
     }
 
-    /// Returns the headers of a message of a client that has none.
-    pub(super) fn headers(&self, negotiated: Option<&str>) -> HeaderMap {
+    /// Compares the headers that repeat arguments with the arguments. A server, or what is in front of it,
+    /// may act on either.
+    ///
+    /// # Errors
+    ///
+    /// One differs, is missing, or repeats nothing; the tool is not known, so that nobody knows.
+    pub(super) fn agrees_with(
+        &self,
+        all: &HeaderMap,
+        tool: Option<&str>,
+        params: Option<&RawValue>,
+    ) -> Result<(), String> {
+        let mut expected = match tool {
+            Some(tool) => repeated(tool, params),
+            None => BTreeMap::new(),
+        };
+        for name in all.keys().filter(|name| name.as_str().starts_with(PARAM_PREFIX)) {
+            let given = only(all, name)?.and_then(decoded);
+            let own = expected.remove(name.as_str());
+            if given.is_none() || given != own {
+                return Err(format!("header `{name}` does not agree with the arguments"));
+            }
+        }
+        match expected.pop_first() {
+            None => Ok(()),
+            Some((name, _)) => Err(format!("header `{name}` is missing")),
+        }
+    }
+
+    /// The name of the tool that is called.
+    pub(super) fn tool(&self) -> Option<&str> {
+        self.name.as_deref().filter(|_| self.method == "tools/call")
+    }
+
+    /// Returns the headers of a message of a client that has none. `tool` is the text of the tool that it
+    /// calls.
+    pub(super) fn headers(
+        &self,
+        negotiated: Option<&str>,
+        tool: Option<&str>,
+        params: Option<&RawValue>,
+    ) -> HeaderMap {
         let mut all = HeaderMap::new();
         all.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         all.insert(header::ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
@@ -159,8 +202,46 @@ impl Named {
             if let Some(name) = &self.name {
                 add(NAME, name);
             }
+            for (name, value) in tool.map(|tool| repeated(tool, params)).unwrap_or_default() {
+                if let Ok(name) = HeaderName::try_from(name) {
+                    add(name, &value);
+                }
+            }
         }
         all
+    }
+}
+
+/// Returns the arguments that headers repeat: those of properties with `x-mcp-header`, which are reached
+/// from the root of the schema by `properties` alone. Values of other types than text, integer and boolean
+/// have no header.
+fn repeated(tool: &str, params: Option<&RawValue>) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let tool: Value = serde_json::from_str(tool).unwrap_or_default();
+    let params: Value =
+        params.and_then(|params| serde_json::from_str(params.get()).ok()).unwrap_or_default();
+    if let (Some(schema), Some(arguments)) = (tool.get("inputSchema"), params.get("arguments")) {
+        collect(schema, arguments, &mut found);
+    }
+    found
+}
+
+/// Depth is limited by the parser.
+fn collect(schema: &Value, arguments: &Value, found: &mut BTreeMap<String, String>) {
+    let properties = schema.get("properties").and_then(Value::as_object);
+    for (name, property) in properties.into_iter().flatten() {
+        let Some(value) = arguments.get(name) else { continue };
+        if let Some(token) = property.get("x-mcp-header").and_then(Value::as_str) {
+            let text = match value {
+                Value::String(text) => Some(text.clone()),
+                Value::Bool(_) | Value::Number(_) => Some(value.to_string()),
+                _ => None,
+            };
+            if let Some(text) = text {
+                found.insert(format!("{PARAM_PREFIX}{}", token.to_ascii_lowercase()), text);
+            }
+        }
+        collect(property, value, found);
     }
 }
 
@@ -247,10 +328,35 @@ mod tests {
 
     #[test]
     fn headers_are_made_for_a_client_without_them() {
-        let made = named("tools/call", &MODERN.replace("add", "z\u{fc}rich")).headers(None);
+        let made =
+            named("tools/call", &MODERN.replace("add", "z\u{fc}rich")).headers(None, None, None);
         assert!(named("tools/call", &MODERN.replace("add", "z\u{fc}rich")).agrees(&made).is_ok());
-        let made = named("tools/call", r#"{"name":"add"}"#).headers(Some("2025-06-18"));
+        let made = named("tools/call", r#"{"name":"add"}"#).headers(Some("2025-06-18"), None, None);
         assert_eq!(made.get(VERSION).unwrap(), "2025-06-18");
         assert!(made.get(NAME).is_none());
+    }
+
+    #[test]
+    fn headers_that_repeat_arguments_must_agree_with_them() {
+        let tool = r#"{"inputSchema":{"properties":{"region":{"type":"string","x-mcp-header":"Region"},
+            "deep":{"properties":{"n":{"type":"integer","x-mcp-header":"N"}}},"other":{"type":"string"}}}}"#;
+        let params = r#"{"name":"add","arguments":{"region":"eu","deep":{"n":7},"other":"x"}}"#;
+        let params: Box<RawValue> = serde_json::from_str(params).unwrap();
+        let named = named("tools/call", MODERN);
+        let (region, n) = (("mcp-param-region", "eu"), ("mcp-param-n", "7"));
+        for (pairs, tool, agrees) in [
+            (&[region, n][..], Some(tool), true),
+            (&[region, n], None, false),
+            (&[], None, true),
+            (&[region], Some(tool), false),
+            (&[("mcp-param-region", "us"), n], Some(tool), false),
+            (&[region, n, ("mcp-param-other", "x")], Some(tool), false),
+        ] {
+            let agreed = named.agrees_with(&headers(pairs), tool, Some(&params));
+            assert_eq!(agreed.is_ok(), agrees, "{pairs:?}");
+        }
+        let made = named.headers(None, Some(tool), Some(&params));
+        assert!(named.agrees_with(&made, Some(tool), Some(&params)).is_ok());
+        assert_eq!(made.get("mcp-param-n").unwrap(), "7");
     }
 }

@@ -112,14 +112,19 @@ pub(super) struct ToServer(pub(super) Arc<Link>);
 impl Out for ToServer {
     fn send(&self, message: &str, about: Option<&Id>) -> Result<(), Gone> {
         let link = Arc::clone(&self.0);
-        let headers = link.headers_of(message, about);
-        let (text, id) = (message.to_owned(), about.cloned());
-        let own = Arc::clone(&link);
+        // The gate's own requests are about none of the client's.
+        let id = about.cloned().or_else(|| match Message::parse(message) {
+            Ok(Message::Request { id, .. }) => Some(id),
+            _ => None,
+        });
+        let headers = link.headers_of(message, id.as_ref());
+        let text = message.to_owned();
+        let (own, theirs) = (Arc::clone(&link), id.clone());
         // Locked until it is known, so that it is not forgotten first.
         let mut state = link.state();
-        let posting = link.runtime.spawn(async move { own.post(text, headers, id).await });
-        if let Some(id) = about {
-            state.running.insert(id.clone(), (posting.abort_handle(), false));
+        let posting = link.runtime.spawn(async move { own.post(text, headers, theirs).await });
+        if let Some(id) = id {
+            state.running.insert(id, (posting.abort_handle(), false));
         }
         drop(state);
         POSTED.with_borrow_mut(|posted| *posted = Some(posting));
@@ -169,12 +174,18 @@ impl Link {
             None => state.current.take(),
         };
         let mut headers = known.unwrap_or_else(|| {
-            let named = match Message::parse(message) {
-                Ok(Message::Request { method, params, .. }) => Named::of(&method, params),
-                Ok(Message::Notification { method, params }) => Named::of(&method, params),
-                _ => Named::of("", None),
+            let (named, params) = match Message::parse(message) {
+                Ok(Message::Request { method, params, .. }) => (Named::of(&method, params), params),
+                Ok(Message::Notification { method, params }) => {
+                    (Named::of(&method, params), params)
+                }
+                _ => (Named::of("", None), None),
             };
-            named.headers(state.version.as_deref())
+            let session = self.session();
+            let tool = session.zip(named.tool());
+            let tool = tool.and_then(|(session, name)| session.tools.accepted(name).ok());
+            let tool = tool.as_ref().map(|tool| tool.text());
+            named.headers(state.version.as_deref(), tool, params)
         });
         if let Some(id) = &state.id {
             headers.insert(SESSION, id.clone());
@@ -220,7 +231,7 @@ impl Link {
             match error.before_sending {
                 // An answer of the gate in the server's place: the call is known to have failed.
                 true => session.from_server(&self::error(Some(id), INTERNAL_ERROR, &why), Some(id)),
-                false => session.lost(id, &why),
+                false => lost(&session, id, &why),
             }
         }
         Delivered {
@@ -254,7 +265,7 @@ impl Link {
         let Ok(collected) = collected else {
             let why = "the response of the MCP server is incomplete or too long";
             if let (Some(session), Some(id)) = (self.session(), id) {
-                session.lost(id, why);
+                lost(&session, id, why);
             }
             let body = error(id, INTERNAL_ERROR, why).into_bytes();
             return Delivered { status: StatusCode::BAD_GATEWAY, headers: HeaderMap::new(), body };
@@ -282,7 +293,8 @@ impl Link {
             return give(&session, text.trim(), Some(whole(body)), None, Some(id));
         }
         if status.is_redirection() {
-            return session.lost(
+            return lost(
+                &session,
                 id,
                 "the MCP server redirects, which the gate does not follow: give the final address",
             );
@@ -297,7 +309,7 @@ impl Link {
                 if let Some(on_piece) = self.on_piece.get().filter(|_| !status.is_success()) {
                     on_piece(id, whole(body));
                 }
-                session.lost(id, &why);
+                lost(&session, id, &why);
             }
         }
     }
@@ -340,9 +352,9 @@ impl Link {
                     on_piece(id, Piece::Event { bytes: Vec::new(), is_last: true });
                 }
             }
-            Ended::Early => session.lost(id, "the MCP server ended its response early"),
-            Ended::Broken(Broken::TooLong) => session.lost(id, "the MCP server sent too much"),
-            Ended::Broken(Broken::NotText) => session.lost(id, "the MCP server sent no UTF-8"),
+            Ended::Early => lost(&session, id, "the MCP server ended its response early"),
+            Ended::Broken(Broken::TooLong) => lost(&session, id, "the MCP server sent too much"),
+            Ended::Broken(Broken::NotText) => lost(&session, id, "the MCP server sent no UTF-8"),
         }
     }
 
@@ -411,7 +423,7 @@ impl Link {
         &self,
         from: Option<HeaderValue>,
     ) -> Result<Response<Incoming>, Unreachable> {
-        let mut headers = Named::of("", None).headers(self.state().version.as_deref());
+        let mut headers = Named::of("", None).headers(self.state().version.as_deref(), None, None);
         headers.remove(header::CONTENT_TYPE);
         headers.insert(header::ACCEPT, HeaderValue::from_static("text/event-stream"));
         if let Some(from) = from {
@@ -489,6 +501,14 @@ impl Last {
         if let Some(retry) = event.retry {
             self.pause = Some(Duration::from_millis(retry));
         }
+    }
+}
+
+/// Ends a request that the server does not answer.
+fn lost(session: &Arc<Session>, id: &Id, why: &str) {
+    match id.is_of_gate() {
+        true => session.from_server(&error(Some(id), INTERNAL_ERROR, why), None),
+        false => session.lost(id, why),
     }
 }
 
