@@ -51,6 +51,7 @@ mod login;
 mod logs;
 mod mcp_calls;
 mod mcp_fail_closed;
+mod mcp_http;
 mod mcp_tools;
 mod messages;
 mod module_cli;
