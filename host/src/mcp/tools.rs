@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
+use signoff_core::context;
 use signoff_core::deceptive::in_one_line;
 
 use super::message::Members;
@@ -62,13 +63,20 @@ pub(crate) fn listed(result: &RawValue) -> Result<(Vec<Listed>, Option<String>),
     for tool in tools {
         let members = Members::parse(tool.get())?;
         let name = members.string("name")?.ok_or("a tool has no `name`")?;
-        all.push(Listed { name, text: minified(tool.get()) });
+        all.push(Listed { name, text: comparable(tool.get()) });
     }
     let next = match members.value("nextCursor") {
         Some(raw) if raw.get() != "null" => members.string("nextCursor")?,
         _ => None,
     };
     Ok((all, next))
+}
+
+/// Returns a tool's text so that it is the same whenever the tool is: servers write members in another
+/// order for clients of another version. What has no such form, such as a duplicate member, is compared as
+/// it is written.
+fn comparable(text: &str) -> String {
+    context::canonicalize(text).unwrap_or_else(|_| minified(text))
 }
 
 /// Returns a JSON text without blanks between its tokens.
