@@ -34,7 +34,7 @@ const PINS: &str = "mcp-tools";
 pub(super) enum McpCommand {
     /// Pass messages between an MCP client and a server; tools run as the policy says
     #[command(after_help = GATE)]
-    Gate(GateArgs),
+    Gate(Box<GateArgs>),
     /// List the tools of servers as they were listed first, and which have changed
     Tools(tools::ToolsArgs),
     /// Show what changed in a server's tools, and accept it
@@ -123,7 +123,7 @@ pub(super) fn run(
         McpCommand::Tools(args) => tools::list(&args, json),
         McpCommand::Accept(args) => tools::accept(&args),
         McpCommand::Sample => sample::run(),
-        McpCommand::Gate(args) => run_gate(args, &global, target, json),
+        McpCommand::Gate(args) => run_gate(*args, &global, target, json),
     }
 }
 

@@ -5,23 +5,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::http::{HeaderMap, StatusCode, header};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::events;
-use super::link::{self, Link, Piece, ToServer};
+use super::link::{self, Link, PIECES_MAX, Piece, ToServer};
 use super::upstream::Upstream;
 use crate::mcp::{Gate, Gone, Id, Message, Out, Session};
 
 /// The responses that are open, by the request.
 #[derive(Default)]
 struct Open {
-    streams: Mutex<HashMap<Id, UnboundedSender<Piece>>>,
+    streams: Mutex<HashMap<Id, Sender<Piece>>>,
     /// Takes what answers a malformed message.
-    current: Mutex<Option<UnboundedSender<Piece>>>,
+    current: Mutex<Option<Sender<Piece>>>,
 }
 
 impl Open {
-    fn streams(&self) -> MutexGuard<'_, HashMap<Id, UnboundedSender<Piece>>> {
+    fn streams(&self) -> MutexGuard<'_, HashMap<Id, Sender<Piece>>> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -33,8 +33,9 @@ impl Open {
         };
         let mut streams = self.streams();
         let stream = if is_last { streams.remove(id) } else { streams.get(id).cloned() };
+        drop(streams);
         match stream {
-            Some(stream) => stream.send(piece).err().map(|unsent| unsent.0),
+            Some(stream) => link::push(&stream, piece).err(),
             None => Some(piece),
         }
     }
@@ -63,7 +64,7 @@ impl Out for ToClient {
             if about.is_none() { current.take() } else { None }
         };
         match stream.or_else(current) {
-            Some(stream) => stream.send(piece).map_err(|_| Gone),
+            Some(stream) => link::push(&stream, piece).map_err(|_| Gone),
             None => Err(Gone),
         }
     }
@@ -74,7 +75,11 @@ fn of_gate(message: &str) -> Piece {
     let mut headers = HeaderMap::new();
     let json = axum::http::HeaderValue::from_static("application/json");
     headers.insert(header::CONTENT_TYPE, json);
-    Piece::Whole { status: StatusCode::OK, headers, text: message.as_bytes().to_vec() }
+    Piece::Whole {
+        status: StatusCode::OK,
+        headers: Box::new(headers),
+        text: message.as_bytes().to_vec(),
+    }
 }
 
 /// A client.
@@ -91,9 +96,9 @@ pub(super) struct Client {
 /// How a message was taken.
 pub(super) enum Taken {
     /// A response follows.
-    Answer(UnboundedReceiver<Piece>),
+    Answer(Receiver<Piece>),
     /// It was passed on or refused, and has no answer of its own.
-    Sent(Option<tokio::task::JoinHandle<link::Delivered>>, UnboundedReceiver<Piece>),
+    Sent(Option<tokio::task::JoinHandle<link::Delivered>>, Receiver<Piece>),
     /// A request with this id has no answer yet.
     Duplicate,
 }
@@ -118,7 +123,7 @@ impl Client {
     /// Takes a message of the client, with its headers.
     pub(super) async fn take(&self, text: &str, id: Option<&Id>, headers: HeaderMap) -> Taken {
         let _one = self.taking.lock().await;
-        let (sender, receiver) = unbounded_channel();
+        let (sender, receiver) = channel(PIECES_MAX);
         if let Some(id) = id {
             let mut streams = self.open.streams();
             if streams.contains_key(id) {

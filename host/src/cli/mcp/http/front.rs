@@ -15,11 +15,11 @@ use axum::routing::any;
 use futures_util::stream;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use sha2::{Digest, Sha256};
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::{Receiver, channel};
 
 use super::client::{Client, Taken};
 use super::headers::{self, HEADER_MISMATCH, LAST_EVENT_ID, Named, SESSION, VERSION, only};
-use super::link::Piece;
+use super::link::{PIECES_MAX, Piece};
 use super::upstream::Upstream;
 use crate::api::is_loopback_name;
 use crate::mcp::{
@@ -289,7 +289,7 @@ impl Front {
         if !status.is_success() {
             return Ok((status, passing).into_response());
         }
-        let (sender, receiver) = unbounded_channel();
+        let (sender, receiver) = channel(PIECES_MAX);
         let link = Arc::clone(&client.link);
         let reading = tokio::spawn(async move {
             link.stream(response.into_body(), None, Some(&sender)).await;
@@ -357,10 +357,10 @@ fn accepts_stream(headers: &HeaderMap) -> bool {
 /// Answers a notification or a response of the client as the server did.
 async fn sent(
     posted: Option<tokio::task::JoinHandle<super::link::Delivered>>,
-    mut receiver: UnboundedReceiver<Piece>,
+    mut receiver: Receiver<Piece>,
 ) -> Result<Response, Refused> {
     if let Ok(Piece::Whole { headers, text, .. }) = receiver.try_recv() {
-        return Ok((StatusCode::BAD_REQUEST, headers, text).into_response());
+        return Ok((StatusCode::BAD_REQUEST, *headers, text).into_response());
     }
     let Some(posted) = posted else { return Ok(StatusCode::ACCEPTED.into_response()) };
     match posted.await {
@@ -378,7 +378,7 @@ struct Waiting {
     id: Id,
     /// It has the response.
     done: bool,
-    receiver: UnboundedReceiver<Piece>,
+    receiver: Receiver<Piece>,
 }
 
 impl Drop for Waiting {
@@ -399,7 +399,7 @@ impl Waiting {
         let first = match first {
             Ok(Some(Piece::Whole { status, headers, text })) => {
                 self.done = true;
-                return (status, headers, text).into_response();
+                return (status, *headers, text).into_response();
             }
             Ok(Some(piece)) => Some(piece),
             Ok(None) => {
@@ -462,7 +462,7 @@ impl Waiting {
 
 /// A client that listens to messages which answer no request.
 struct Listening {
-    receiver: UnboundedReceiver<Piece>,
+    receiver: Receiver<Piece>,
     reading: tokio::task::AbortHandle,
 }
 

@@ -113,7 +113,8 @@ impl Named {
             seen.insert(name.as_str());
         }
         let strict = self.has_no_session();
-        if !seen.is_empty() && !(strict && self.method == "tools/call") {
+        let repeats_arguments = strict && self.method == "tools/call";
+        if !seen.is_empty() && !repeats_arguments {
             return Err(format!(
                 "headers `{PARAM_PREFIX}…` belong to `tools/call` since 2026-07-28"
             ));

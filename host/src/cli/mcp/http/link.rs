@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use tokio::runtime::Handle;
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::Sender;
 use tokio::task::{AbortHandle, JoinHandle};
 
 use super::events::{Broken, Event, Events};
@@ -33,7 +33,15 @@ pub(super) enum Piece {
     /// An event of a stream, as bytes.
     Event { bytes: Vec<u8>, is_last: bool },
     /// The whole response.
-    Whole { status: StatusCode, headers: HeaderMap, text: Vec<u8> },
+    Whole { status: StatusCode, headers: Box<HeaderMap>, text: Vec<u8> },
+}
+
+/// Pieces that wait for a client, which may read slowly.
+pub(super) const PIECES_MAX: usize = 16;
+
+/// Gives a client a piece, and waits for room. Returns it if the client is gone.
+pub(super) fn push(to: &Sender<Piece>, piece: Piece) -> Result<(), Piece> {
+    tokio::task::block_in_place(|| to.blocking_send(piece)).map_err(|unsent| unsent.0)
 }
 
 /// A message of the server as it came, while the session has it.
@@ -42,7 +50,7 @@ pub(super) struct Coming {
     text: (usize, usize),
     pub(super) piece: Option<Piece>,
     /// The stream on which it came, if it did not come as a response to a POST.
-    pub(super) stream: Option<UnboundedSender<Piece>>,
+    pub(super) stream: Option<Sender<Piece>>,
 }
 
 thread_local! {
@@ -280,8 +288,11 @@ impl Link {
     /// Takes a response in one piece.
     fn whole(&self, status: StatusCode, passing: &HeaderMap, body: &[u8], id: &Id) {
         let Some(session) = self.session() else { return };
-        let whole =
-            |text: &[u8]| Piece::Whole { status, headers: passing.clone(), text: text.to_vec() };
+        let whole = |text: &[u8]| Piece::Whole {
+            status,
+            headers: Box::new(passing.clone()),
+            text: text.to_vec(),
+        };
         let text = std::str::from_utf8(body).unwrap_or_default();
         let parsed = Message::parse(text.trim());
         let answers = matches!(
@@ -329,7 +340,7 @@ impl Link {
         &self,
         body: Incoming,
         about: Option<&Id>,
-        to: Option<&UnboundedSender<Piece>>,
+        to: Option<&Sender<Piece>>,
     ) {
         let mut last = Last::default();
         let mut ended = self.events(body, about, to, &mut last).await;
@@ -362,7 +373,7 @@ impl Link {
         &self,
         mut body: Incoming,
         about: Option<&Id>,
-        to: Option<&UnboundedSender<Piece>>,
+        to: Option<&Sender<Piece>>,
         last: &mut Last,
     ) -> Ended {
         let mut events = Events::default();
@@ -397,12 +408,12 @@ impl Link {
     }
 
     /// Takes one event. Returns whether it answers the request.
-    fn event(&self, event: Event, about: Option<&Id>, to: Option<&UnboundedSender<Piece>>) -> bool {
+    fn event(&self, event: Event, about: Option<&Id>, to: Option<&Sender<Piece>>) -> bool {
         let Some(session) = self.session() else { return true };
         if event.data.is_empty() {
             let piece = Piece::Event { bytes: event.raw, is_last: false };
             match (to, about, self.on_piece.get()) {
-                (Some(to), ..) => drop(to.send(piece)),
+                (Some(to), ..) => drop(push(to, piece)),
                 (None, Some(id), Some(on_piece)) => on_piece(id, piece),
                 _ => {}
             }
@@ -517,7 +528,7 @@ fn give(
     session: &Arc<Session>,
     text: &str,
     piece: Option<Piece>,
-    to: Option<&UnboundedSender<Piece>>,
+    to: Option<&Sender<Piece>>,
     about: Option<&Id>,
 ) {
     let coming = Coming { text: place(text), piece, stream: to.cloned() };
