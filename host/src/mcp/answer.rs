@@ -55,10 +55,10 @@ impl Answer {
     pub(crate) fn response(&self, id: &Id) -> String {
         let result = match self {
             Self::Refused { code, words, approval } => {
-                result(&format!("{code}: {words}"), true, meta(code, approval.as_deref()))
+                result(&format!("{code}: {words}"), true, &meta(code, approval.as_deref()))
             }
             Self::Pending { approval, words, as_error } => {
-                result(words, *as_error, meta("pending", Some(approval)))
+                result(words, *as_error, &meta("pending", Some(approval)))
             }
             Self::InputRequired { approval, words, url } => json!({
                 "resultType": "input_required",
@@ -87,7 +87,7 @@ pub(crate) fn error(id: Option<&Id>, code: i32, message: &str) -> String {
 }
 
 /// Returns a tool's result. `resultType` is required since 2026-07-28 and ignored before.
-fn result(words: &str, is_error: bool, meta: Value) -> Value {
+fn result(words: &str, is_error: bool, meta: &Value) -> Value {
     json!({
         "resultType": "complete",
         "content": [{ "type": "text", "text": shown(words) }],

@@ -111,7 +111,12 @@ impl<'a> Members<'a> {
         Ok(members)
     }
 
-    fn lenient(text: &'a str) -> Result<Self, String> {
+    /// Parses an object, whatever its names are.
+    ///
+    /// # Errors
+    ///
+    /// It is not an object.
+    pub(super) fn lenient(text: &'a str) -> Result<Self, String> {
         serde_json::from_str(text).map_err(|e| redacted_message(&e))
     }
 
@@ -132,7 +137,7 @@ impl<'a> Members<'a> {
     }
 
     /// Returns the value of the only member of a name, whatever else is wrong with the object.
-    fn only(&self, name: &str) -> Option<&'a RawValue> {
+    pub(super) fn only(&self, name: &str) -> Option<&'a RawValue> {
         let wanted = folded(name);
         let mut found = self.0.iter().filter(|(one, _)| folded(one) == wanted);
         let (one, value) = found.next()?;

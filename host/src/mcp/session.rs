@@ -153,11 +153,11 @@ impl Session {
     }
 
     /// Takes one message of the client.
-    pub(crate) fn from_client(self: &Arc<Self>, text: &str) {
+    pub(crate) fn take_from_client(self: &Arc<Self>, text: &str) {
         match Message::parse(text) {
             Err(Malformed { code, id, why }) => self.refuse(id.as_ref(), code, &why),
             Ok(Message::Request { id, method, params }) => {
-                self.request(text, id, &method, params);
+                self.request(text, &id, &method, params);
             }
             Ok(Message::Notification { method, params }) => {
                 self.notification(text, &method, params);
@@ -172,34 +172,34 @@ impl Session {
         let _ = self.send_to_client(&text, id);
     }
 
-    fn request(self: &Arc<Self>, text: &str, id: Id, method: &str, params: Option<&RawValue>) {
-        if let Id::Text(written) = &id
+    fn request(self: &Arc<Self>, text: &str, id: &Id, method: &str, params: Option<&RawValue>) {
+        if let Id::Text(written) = id
             && written.starts_with(OWN_PREFIX)
         {
             let why = format!("an `id` must not begin with `{OWN_PREFIX}`");
-            return self.refuse(Some(&id), INVALID_REQUEST, &why);
+            return self.refuse(Some(id), INVALID_REQUEST, &why);
         }
         let entry = match method {
             "tools/call" => match CallParams::parse(params) {
                 Ok(params) => {
                     InFlight::Call(Arc::new(Call::new(Arc::clone(self), id.clone(), params, text)))
                 }
-                Err(why) => return self.refuse(Some(&id), INVALID_PARAMS, &why),
+                Err(why) => return self.refuse(Some(id), INVALID_PARAMS, &why),
             },
             "initialize" => InFlight::Passed(Passed::Initialize),
             "tools/list" => InFlight::Passed(Passed::Tools),
             _ => InFlight::Passed(Passed::Other),
         };
-        if let Err(why) = self.register(&id, entry.clone(), method, params) {
+        if let Err(why) = self.register(id, entry.clone(), method, params) {
             return self.refuse(None, INVALID_REQUEST, &why);
         }
         match entry {
             InFlight::Call(call) => self.begin(&call),
             InFlight::Passed(_) => {
-                if self.send_to_server(text, Some(&id)).is_err() {
-                    self.forget(&id);
+                if self.send_to_server(text, Some(id)).is_err() {
+                    self.forget(id);
                     let why = "the MCP server has ended";
-                    self.refuse(Some(&id), super::message::INTERNAL_ERROR, why);
+                    self.refuse(Some(id), super::message::INTERNAL_ERROR, why);
                 }
             }
         }
@@ -313,13 +313,13 @@ impl Session {
 
     /// Takes one message of the server. `about` is the client's request that the server sent it for, where
     /// the way that it came says so.
-    pub(crate) fn from_server(self: &Arc<Self>, text: &str, about: Option<&Id>) {
+    pub(crate) fn take_from_server(self: &Arc<Self>, text: &str, about: Option<&Id>) {
         match Message::parse(text) {
             Err(Malformed { why, .. }) => {
-                note(&format!("a message of the server `{}` is dropped: {why}", self.server))
+                note(&format!("a message of the server `{}` is dropped: {why}", self.server));
             }
             Ok(Message::Request { id, method, .. }) => {
-                self.server_request(text, id, &method, about)
+                self.server_request(text, &id, &method, about);
             }
             Ok(Message::Notification { method, .. }) => {
                 if method == "notifications/tools/list_changed" {
@@ -331,11 +331,11 @@ impl Session {
         }
     }
 
-    fn server_request(&self, text: &str, id: Id, method: &str, about: Option<&Id>) {
+    fn server_request(&self, text: &str, id: &Id, method: &str, about: Option<&Id>) {
         let refused = |why: &str| {
-            let _ = self.send_to_server(&answer::error(Some(&id), INVALID_REQUEST, why), None);
+            let _ = self.send_to_server(&answer::error(Some(id), INVALID_REQUEST, why), None);
         };
-        if matches!(&id, Id::Text(written) if written.starts_with(OWN_PREFIX)) {
+        if matches!(id, Id::Text(written) if written.starts_with(OWN_PREFIX)) {
             return refused("the id is reserved");
         }
         if method == "tools/call" {

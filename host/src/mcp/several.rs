@@ -69,13 +69,13 @@ impl Several {
     }
 
     /// Takes one message of the client.
-    pub(crate) fn from_client(&self, text: &str) {
+    pub(crate) fn take_from_client(&self, text: &str) {
         match Message::parse(text) {
             Err(Malformed { code, id, why }) => self.refuse(id.as_ref(), code, &why),
             Ok(Message::Request { id, method, params }) => self.request(text, &id, &method, params),
             Ok(Message::Notification { .. }) => {
                 for session in self.sessions() {
-                    session.from_client(text);
+                    session.take_from_client(text);
                 }
             }
             Ok(Message::Response { id, .. }) => self.response(text, id),
@@ -112,7 +112,7 @@ impl Several {
         let session = index.and_then(|index| self.sessions().get(index));
         let (Some(session), Some(name)) = (session, name) else { return unknown() };
         match replaced(text, name, &json!(tool).to_string()) {
-            Some(text) => session.from_client(&text),
+            Some(text) => session.take_from_client(&text),
             None => unknown(),
         }
     }
@@ -131,7 +131,7 @@ impl Several {
         let Some(cursors) = cursors else {
             return self.refuse(Some(id), INVALID_PARAMS, "the cursor is not one of this list");
         };
-        self.ask_all(text, id, "tools/list", Some((raw, cursors)));
+        self.ask_all(text, id, "tools/list", Some((raw, &cursors)));
     }
 
     /// Sends a request to all servers, or to those that a cursor names.
@@ -140,7 +140,7 @@ impl Several {
         text: &str,
         id: &Id,
         method: &str,
-        cursors: Option<(&RawValue, HashMap<usize, String>)>,
+        cursors: Option<(&RawValue, &HashMap<usize, String>)>,
     ) {
         let texts: Vec<Option<String>> = (0..self.names.len())
             .map(|index| match &cursors {
@@ -162,7 +162,7 @@ impl Several {
         }
         for (session, text) in self.sessions().iter().zip(texts) {
             if let Some(text) = text {
-                session.from_client(&text);
+                session.take_from_client(&text);
             }
         }
     }
@@ -178,16 +178,16 @@ impl Several {
         match (rest, raw) {
             (Some((session, id)), Some(raw)) => {
                 if let Some(text) = replaced(text, raw, id) {
-                    session.from_client(&text);
+                    session.take_from_client(&text);
                 }
             }
             // It may be to a question of a gate; their ids differ.
-            _ => self.sessions().iter().for_each(|session| session.from_client(text)),
+            _ => self.sessions().iter().for_each(|session| session.take_from_client(text)),
         }
     }
 
     /// Takes what a session sends to the client.
-    fn from_part(&self, index: usize, text: &str, about: Option<&Id>) -> Result<(), Gone> {
+    fn take_from_part(&self, index: usize, text: &str, about: Option<&Id>) -> Result<(), Gone> {
         match Message::parse(text) {
             Ok(Message::Response { id: Some(id), result }) => {
                 let result = result.map(|result| result.get().to_owned());
@@ -317,6 +317,6 @@ fn replaced(text: &str, part: &RawValue, new: &str) -> Option<String> {
 
 impl Out for Part {
     fn send(&self, message: &str, about: Option<&Id>) -> Result<(), Gone> {
-        self.all.from_part(self.index, message, about)
+        self.all.take_from_part(self.index, message, about)
     }
 }

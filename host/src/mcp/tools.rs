@@ -61,8 +61,10 @@ pub(crate) fn listed(result: &RawValue) -> Result<(Vec<Listed>, Option<String>),
     }
     let mut all = Vec::with_capacity(tools.len());
     for tool in tools {
-        let members = Members::parse(tool.get())?;
-        let name = members.string("name")?.ok_or("a tool has no `name`")?;
+        // What else is wrong with a tool concerns this tool alone.
+        let name = Members::lenient(tool.get())?.only("name");
+        let name = name.and_then(|name| serde_json::from_str(name.get()).ok());
+        let name = name.ok_or("a tool has no `name`, two of them, or one that is not a string")?;
         all.push(Listed { name, text: comparable(tool.get()) });
     }
     let next = match members.value("nextCursor") {
@@ -99,6 +101,9 @@ fn minified(text: &str) -> String {
 pub(crate) fn digest(text: &str) -> String {
     hex::encode(Sha256::digest(text))
 }
+
+/// The refusals of a tool that end when its text is accepted.
+const OF_PINS: [&str; 3] = ["tool-changed", "tool-unknown", "tool-state"];
 
 /// A tool with what it permits.
 struct Tool {
@@ -242,7 +247,11 @@ impl Toolbox {
 
     /// Looks again for a tool that was refused, which an administrator may have accepted meanwhile.
     pub(crate) fn look_again(&self, name: &str) -> Result<Arc<Accepted>, Refusal> {
-        let text = self.known().tools.get(name).map(|tool| tool.text.clone());
+        let text = self.known().tools.get(name).and_then(|tool| match &tool.state {
+            State::Refused(refusal) if OF_PINS.contains(&refusal.code) => Some(tool.text.clone()),
+            // Nobody can accept one that is ambiguous or malformed.
+            State::Refused(_) | State::Accepted(_) => None,
+        });
         if let Some(text) = text {
             self.take(vec![Listed { name: name.to_owned(), text }]);
         }

@@ -26,7 +26,7 @@ for line in sys.stdin:
         })
     elif method == "tools/list":
         with open(TOOLS) as file:
-            send('{"jsonrpc":"2.0","id":%s,"result":{"tools":%s}}' % (json.dumps(number), file.read()))
+            send('{"jsonrpc":"2.0","id":%s,"result":{"tools":%s}}' % (json.dumps(number), file.read().replace("\n", " ")))
     elif method == "tools/call":
         with open(RAN, "a") as file:
             file.write(line)

@@ -311,7 +311,7 @@ impl Policy {
         };
         if approval.status == "pending" {
             match (&by_result, &link) {
-                (Some(url), _) if params.repeats().is_none() => {
+                (Some(url), _) if params.repeats() != Some(id.as_str()) => {
                     call.answer(&input_required(url.clone()));
                     return Ok(None);
                 }

@@ -113,15 +113,15 @@ pub(super) fn run(gate: &Arc<Gate>, servers: &[Server], is_one: bool) -> Result<
     for (index, (one, output, session, ends)) in running.into_iter().enumerate() {
         all.push(one);
         std::thread::spawn(move || {
-            let take = |line: &str| session.from_server(line, None);
+            let take = |line: &str| session.take_from_server(line, None);
             note_end("server", each_line(output, SERVER_BYTES_MAX, take));
             let _ = ends.send(End::Server(index));
         });
     }
     std::thread::spawn(move || {
         let take = |line: &str| match (&several, sessions.first()) {
-            (Some(several), _) => several.from_client(line),
-            (None, Some(session)) => session.from_client(line),
+            (Some(several), _) => several.take_from_client(line),
+            (None, Some(session)) => session.take_from_client(line),
             (None, None) => {}
         };
         note_end("client", each_line(stdin(), CLIENT_BYTES_MAX, take));
@@ -139,7 +139,7 @@ pub(super) fn client(session: &Arc<Session>) -> Result<()> {
     })?;
     let session = Arc::clone(session);
     std::thread::spawn(move || {
-        let take = |line: &str| session.from_client(line);
+        let take = |line: &str| session.take_from_client(line);
         note_end("client", each_line(stdin(), CLIENT_BYTES_MAX, take));
         let _ = ends.send(End::Client);
     });

@@ -137,7 +137,7 @@ impl Client {
         current(Some(sender));
         self.link.expect(id, headers);
         let posted =
-            tokio::task::block_in_place(|| link::posted_by(|| self.session.from_client(text)));
+            tokio::task::block_in_place(|| link::posted_by(|| self.session.take_from_client(text)));
         current(None);
         match id {
             Some(_) => Taken::Answer(receiver),

@@ -238,7 +238,10 @@ impl Link {
         if let (Some(session), Some(id)) = (self.session(), id) {
             match error.before_sending {
                 // An answer of the gate in the server's place: the call is known to have failed.
-                true => session.from_server(&self::error(Some(id), INTERNAL_ERROR, &why), Some(id)),
+                true => {
+                    session
+                        .take_from_server(&self::error(Some(id), INTERNAL_ERROR, &why), Some(id));
+                }
                 false => lost(&session, id, &why),
             }
         }
@@ -518,7 +521,7 @@ impl Last {
 /// Ends a request that the server does not answer.
 fn lost(session: &Arc<Session>, id: &Id, why: &str) {
     match id.is_of_gate() {
-        true => session.from_server(&error(Some(id), INTERNAL_ERROR, why), None),
+        true => session.take_from_server(&error(Some(id), INTERNAL_ERROR, why), None),
         false => session.lost(id, why),
     }
 }
@@ -535,7 +538,7 @@ fn give(
     // A client on a pipe may read slowly.
     tokio::task::block_in_place(|| {
         COMING.with_borrow_mut(|current| *current = Some(coming));
-        session.from_server(text, about);
+        session.take_from_server(text, about);
         COMING.with_borrow_mut(|current| *current = None);
     });
 }
