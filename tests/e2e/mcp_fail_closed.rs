@@ -268,3 +268,17 @@ fn a_request_that_is_older_than_this_machines_clock_says_is_refused() {
     assert_eq!(code(&session().call("a", "read", json!({}))), "request-too-old");
     assert!(ran(&office.home).is_empty());
 }
+
+#[test]
+fn a_keyring_that_cannot_be_used_starts_no_gate() {
+    let (home, server) = home_and_server();
+    home.file("keys.json", "[]");
+    let trust = home.path("keys.json").display().to_string();
+    let options = ["--trust", &trust, "--audience", "default"];
+    for keyring in ["{", ""] {
+        home.file("keys.json", keyring);
+        let status = gate(&home, &server.url, &options).status().unwrap();
+        assert!(!status.success());
+    }
+    assert!(approvals(&server).is_empty() && ran(&home).is_empty());
+}

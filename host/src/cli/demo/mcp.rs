@@ -53,7 +53,7 @@ pub(super) fn run(narration: &mut Narration, folder: &Path) -> Result<(), Failur
 fn call(narration: &mut Narration, agent: &Person, ann: &Person) -> Result<()> {
     let keyring = agent.path("signoff.keys.json").display().to_string();
     let program = std::env::current_exe()?.display().to_string();
-    narration.say("agent$ signoff mcp gate --name mail --trust signoff.keys.json --audience demo -- mail-server");
+    narration.say("agent$ signoff mcp gate --name mail --hold 0 --trust signoff.keys.json --audience demo -- signoff mcp sample");
     let arguments = [
         "mcp",
         "gate",

@@ -17,7 +17,7 @@ use signoff_core::name::Identifier;
 
 use super::hook::time;
 use super::request::RequirementArgs;
-use super::run::trust::TrustOptions;
+use super::run::trust::{Pinned, TrustOptions};
 use super::tool_use::state_folder;
 use super::transport::{Target, Transport};
 use super::{Exit, Global, context, exit::Failure};
@@ -159,6 +159,10 @@ fn gate(
 ) -> Result<Arc<Gate>, Failure> {
     if !Identifier::fits(&args.agent) {
         return Err(Failure::usage(format!("`{}` is not the name of an agent", args.agent)));
+    }
+    if let (Some(keyring), Some(audience)) = (&args.trust.trust, &args.trust.audience) {
+        // One that cannot be used would refuse every call, after its request.
+        Pinned::load(keyring, audience, &args.requirement.floor(), None)?;
     }
     let transport = Transport::new(target, global)?;
     let pins = Pins::new(state_folder(PINS)?, given);
