@@ -233,6 +233,17 @@ def with_args(**args: Any) -> Editing:
     return Editing(edit)
 
 
+def in_place(request: ToolCallRequest) -> ToolCallRequest:
+    request.tool_call["args"]["target"] = "other"
+    return request
+
+
+def nested_in_place(request: ToolCallRequest) -> ToolCallRequest:
+    args = {**request.tool_call["args"]}
+    args["order"]["cents"] = 999
+    return request.override(tool_call=ToolCall(**{**request.tool_call, "args": args}))
+
+
 def as_drop(request: ToolCallRequest) -> ToolCallRequest:
     drop = next(one for one in request.runtime.tools if one.name == "drop")
     call = ToolCall(**{**request.tool_call, "name": "drop", "args": {"table": "users"}})
@@ -252,8 +263,8 @@ def test_call_is_requested_as_other_middleware_left_it(desk: Desk, call: Invoke)
 @both
 @pytest.mark.parametrize(
     "edit",
-    [with_args(target="other"), with_args(replicas=99), Editing(as_drop)],
-    ids=["value", "added", "tool"],
+    [with_args(target="other"), with_args(replicas=99), Editing(as_drop), Editing(in_place)],
+    ids=["value", "added", "tool", "in-place"],
 )
 def test_change_after_the_approval_does_not_run(desk: Desk, call: Invoke, edit: Any) -> None:
     ran: Ran = []
@@ -261,6 +272,23 @@ def test_change_after_the_approval_does_not_run(desk: Desk, call: Invoke, edit: 
     (text,) = told(call(agent, INPUT))
     assert text == f"Not run: the call is not the one of approval {desk.seen[0].id}."
     assert ran == []
+    assert desk.statuses() == ["failed"]
+
+
+@both
+@pytest.mark.parametrize("edit", [Editing(nested_in_place), with_args(order={"cents": True})])
+def test_nested_change_after_the_approval_does_not_run(
+    desk: Desk, call: Invoke, edit: Any
+) -> None:
+    @tool
+    def pay(order: Dict[str, Any]) -> str:
+        """Pays."""
+        raise AssertionError(order)
+
+    middleware = [ApprovalMiddleware(desk.gate()), edit]
+    agent = create_agent(calling([("pay", {"order": {"cents": 1}})]), [pay], middleware=middleware)
+    (text,) = told(call(agent, INPUT))
+    assert text == f"Not run: the call is not the one of approval {desk.seen[0].id}."
     assert desk.statuses() == ["failed"]
 
 

@@ -6,6 +6,7 @@ Needs the extra `signoff[langchain]`, and Python 3.11.
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Optional, Union
 
@@ -13,6 +14,7 @@ from ._answers import Refusal, text_of
 from ._gate import Call, Gate
 from ._resolver import Answer, Resolution
 from .approval import Approval
+from .encode import canonical, json_text
 from .errors import Invalid, Mismatch
 from .execution import Execution
 
@@ -253,7 +255,7 @@ class _Tools:
 
     def bound(self, request: ToolCallRequest) -> ToolCallRequest:
         """Returns the request with the approved arguments and with tools that check them."""
-        call = ToolCall(**{**request.tool_call, "args": self._execution.context})
+        call = ToolCall(**{**request.tool_call, "args": self._approved()})
         tool = None if request.tool is None else self._bind(request.tool, request.tool.name)
         runtime = dataclasses.replace(
             request.runtime, tools=[self._bind(one, None) for one in request.runtime.tools]
@@ -266,35 +268,49 @@ class _Tools:
         injected = _injected(tool)
 
         def invoke(input: Any, config: Any = None, **kwargs: Any) -> Any:
-            self._check(name, input, injected)
-            return tool.invoke(input, config, **kwargs)
+            return tool.invoke(self._checked(name, input, injected), config, **kwargs)
 
         async def ainvoke(input: Any, config: Any = None, **kwargs: Any) -> Any:
-            self._check(name, input, injected)
-            return await tool.ainvoke(input, config, **kwargs)
+            return await tool.ainvoke(self._checked(name, input, injected), config, **kwargs)
 
         # A field of pydantic cannot replace a method of the class; the instance's dict can.
         bound.__dict__.update(invoke=invoke, ainvoke=ainvoke)
         return bound
 
-    def _check(self, name: Optional[str], input: Any, injected: set[str]) -> None:
-        """Raises `Mismatch` for another tool, other arguments, or a second run."""
-        approved, why = self._execution.context, None
+    def _approved(self) -> dict[str, Any]:
+        """Returns the approved arguments. Each caller gets its own, which it may change."""
+        approved: dict[str, Any] = json.loads(self._execution.context_text)
+        return approved
+
+    def _checked(self, name: Optional[str], input: Any, injected: set[str]) -> dict[str, Any]:
+        """Returns the input of the tool: the approved arguments, and those that are injected.
+
+        Raises `Mismatch` for another tool, other arguments, or a second run.
+        """
         given = input.get("args") if isinstance(input, Mapping) else None
         if name is None or not isinstance(given, Mapping):
-            why = "another tool than the approved one was called"
-        elif {one: given[one] for one in given if one not in injected} != {
-            one: approved[one] for one in approved if one not in injected
-        }:
-            why = "the arguments changed after the approval"
-        elif self._has_run and self._execution.id:
-            why = "the call has run: an approval is for one run"
-        if why is not None:
-            self.refusal = Mismatch(
-                "context-mismatch", why, approval_id=self._execution.approval_id
-            )
-            raise self.refusal
+            raise self._refused("another tool than the approved one was called")
+        given, approved = dict(given), self._approved()
+        own = {one: given.pop(one) for one in injected if one in given}
+        if not _is_same(given, {one: approved[one] for one in approved if one not in injected}):
+            raise self._refused("the arguments changed after the approval")
+        if self._has_run and self._execution.id:
+            raise self._refused("the call has run: an approval is for one run")
         self._has_run = True
+        return {**input, "args": {**approved, **own}}
+
+    def _refused(self, why: str) -> Mismatch:
+        id = self._execution.approval_id
+        self.refusal = Mismatch("context-mismatch", why, approval_id=id)
+        return self.refusal
+
+
+def _is_same(given: Mapping[str, Any], approved: Mapping[str, Any]) -> bool:
+    """Returns whether arguments have the JSON text of the approved ones: `True` is not 1."""
+    try:
+        return canonical(json_text(given)) == canonical(json_text(approved))
+    except Invalid:
+        return False
 
 
 def _injected(tool: BaseTool) -> set[str]:
