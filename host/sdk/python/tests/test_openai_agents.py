@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import sys
 from typing import Any, Dict, List, Optional, Sequence
 
@@ -315,6 +316,41 @@ def test_tools_of_mcp_servers_are_guarded(desk: Desk) -> None:
     assert "erased" in texts[0] and "was rejected by" in texts[1]
     assert server.called == [{"path": "/a"}]
     assert sorted(desk.statuses()) == ["rejected", "succeeded"]
+
+
+def test_clones_of_guarded_agents_are_guarded(desk: Desk) -> None:
+    ran: Ran = []
+    desk.decide = lambda _: "reject"
+    gate = desk.gate()
+    plain = agent_of(calling(PROD), [])
+    cloned = guarded_agent(plain, gate).clone(tools=tools_of(ran))
+    assert "was rejected by" in told(run(cloned))[0]
+    # It passes as guarded elsewhere, and is.
+    model = calling([("transfer_to_deployer", {})], PROD)
+    cloned = guarded_agent(plain, gate).clone(model=model, tools=tools_of(ran))
+    first = agent_of(model, [], handoffs=[cloned])
+    assert "was rejected by" in told(run(guarded_agent(first, gate)))[-1]
+    server = Mcp()
+    served = guarded_agent(agent_of(calling(), [], mcp_servers=[server]), gate, run="r")
+    assert "was rejected by" in told(run(served.clone(model=calling([("erase", {})]))))[0]
+    assert (desk.seen[2].plan or {})["run"] == "r"
+    with pytest.raises(TypeError, match="WebSearchTool"):
+        served.clone(tools=[WebSearchTool()])
+    named = guarded_agent(plain, gate, unguarded=("web_search",))
+    assert len(named.clone(tools=[WebSearchTool()]).clone(name="other").tools) == 1
+    assert (ran, server.called) == ([], [])
+
+
+def test_tools_that_a_guarded_agent_got_later_do_not_run(desk: Desk) -> None:
+    ran: Ran = []
+    appended = guarded_agent(agent_of(calling(PROD), []), desk.gate())
+    appended.tools.extend(tools_of(ran))
+    with pytest.raises(TypeError, match="`deploy` was added"):
+        run(appended)
+    guard = guarded_agent(agent_of(calling(PROD), []), desk.gate())
+    with pytest.raises(TypeError, match="no gate"):
+        run(dataclasses.replace(guard, tools=list(tools_of(ran))))
+    assert (ran, desk.requested()) == ([], [])
 
 
 def test_policy_allows_and_denies(policy_office: PolicyOffice) -> None:

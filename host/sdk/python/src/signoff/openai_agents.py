@@ -76,16 +76,23 @@ def guarded_agent(
 ) -> Agent[Any]:
     """Returns a copy of an agent with all of its tools guarded, those of MCP servers too.
 
+    A `clone` of the copy is guarded too. A tool that was added to it later is not: the next turn
+    raises `TypeError`.
+
     Raises `TypeError` for what cannot be guarded: a hosted tool, a shell or computer tool, a
     handoff to an agent (guard that agent, and hand off to it by `handoffs=` of the copy), unless
     `unguarded` has the name of the tool or agent.
     """
-    guarded = _with_guarded_mcp(agent, gate, run)
-    guarded.tools = [_guard(tool, gate, run, unguarded) for tool in agent.tools]
+    if type(agent) not in (Agent, _GuardedAgent):
+        raise TypeError(f"cannot guard a {type(agent).__name__}: guard its tools")
+    values = {one.name: getattr(agent, one.name) for one in dataclasses.fields(agent) if one.init}
     for handoff in agent.handoffs:
         name = handoff.name if isinstance(handoff, Agent) else handoff.agent_name
         if name not in unguarded and not isinstance(handoff, _GuardedAgent):
             raise TypeError(f"the agent `{name}` has tools of its own: guard it, or name it")
+    values["tools"] = [_guard(tool, gate, run, unguarded) for tool in agent.tools]
+    guarded = _GuardedAgent(**values)
+    guarded.gate, guarded.run, guarded.unguarded = gate, run, unguarded
     return guarded
 
 
@@ -199,10 +206,12 @@ def _pending_call(item: ToolApprovalItem, run: str) -> Call:
     return Call(item.qualified_name, RawJson(item.arguments or "{}"), run, item.call_id or None)
 
 
+def _is_guarded(tool: Tool) -> bool:
+    return isinstance(tool, FunctionTool) and isinstance(tool.on_invoke_tool, _Guarded)
+
+
 def _guard(tool: Tool, gate: Gate, run: Optional[RunOf], unguarded: tuple[str, ...]) -> Tool:
-    if tool.name in unguarded:
-        return tool
-    if isinstance(tool, FunctionTool) and isinstance(tool.on_invoke_tool, _Guarded):
+    if tool.name in unguarded or _is_guarded(tool):
         return tool
     if not isinstance(tool, FunctionTool):
         what = f"the tool `{tool.name}`, a {type(tool).__name__},"
@@ -211,20 +220,32 @@ def _guard(tool: Tool, gate: Gate, run: Optional[RunOf], unguarded: tuple[str, .
 
 
 class _GuardedAgent(Agent[Any]):
-    """An agent whose MCP tools are guarded as they are listed."""
+    """An agent whose tools are guarded, or named as unguarded, whenever they are listed."""
 
-    gate: Gate
-    run: Optional[RunOf]
+    gate: Optional[Gate] = None
+    run: Optional[RunOf] = None
+    unguarded: tuple[str, ...] = ()
+
+    def clone(self, **kwargs: Any) -> Agent[Any]:
+        """Returns a guarded copy with other values."""
+        return guarded_agent(
+            super().clone(**kwargs), self._own_gate(), run=self.run, unguarded=self.unguarded
+        )
 
     async def get_mcp_tools(self, run_context: RunContextWrapper[Any]) -> list[Tool]:
-        listed = await super().get_mcp_tools(run_context)
-        return [_guard(tool, self.gate, self.run, ()) for tool in listed]
+        listed, gate = await super().get_mcp_tools(run_context), self._own_gate()
+        return [_guard(tool, gate, self.run, ()) for tool in listed]
 
+    async def get_all_tools(self, run_context: RunContextWrapper[Any]) -> list[Tool]:
+        self._own_gate()
+        listed = await super().get_all_tools(run_context)
+        for tool in listed:
+            if tool.name not in self.unguarded and not _is_guarded(tool):
+                detail = "was added after the agent was guarded: use `clone(tools=…)`"
+                raise TypeError(f"the tool `{tool.name}` {detail}")
+        return listed
 
-def _with_guarded_mcp(agent: Agent[Any], gate: Gate, run: Optional[RunOf]) -> Agent[Any]:
-    if type(agent) not in (Agent, _GuardedAgent):
-        raise TypeError(f"cannot guard a {type(agent).__name__}: guard its tools")
-    values = {one.name: getattr(agent, one.name) for one in dataclasses.fields(agent) if one.init}
-    guarded = _GuardedAgent(**values)
-    guarded.gate, guarded.run = gate, run
-    return guarded
+    def _own_gate(self) -> Gate:
+        if self.gate is None:
+            raise TypeError(f"this copy of the agent `{self.name}` has no gate: use `clone`")
+        return self.gate
