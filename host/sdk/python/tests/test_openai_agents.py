@@ -517,3 +517,21 @@ def test_nested_agents_are_guarded_by_their_own_tools(desk: Desk) -> None:
     run(agent)
     assert [one.action for one in desk.seen] == [f"{desk.prefix}deploy"]
     assert ran == []
+
+
+def test_agent_as_a_tool_must_be_guarded(desk: Desk) -> None:
+    ran: Ran = []
+    gate = desk.gate()
+    desk.decide = lambda one: "reject" if one.action.endswith("deploy") else "approve"
+    inner = agent_of(calling(PROD), tools_of(ran))
+    outer: Dict[str, Any] = {"tool_name": "ask", "tool_description": "Asks."}
+    model = calling([("ask", {"input": "go"})])
+    with pytest.raises(TypeError, match="`ask` is an agent"):
+        guarded_agent(agent_of(model, [inner.as_tool(**outer)]), gate)
+    with pytest.raises(TypeError, match="`ask` is an agent"):
+        guarded_tool(inner.as_tool(**outer), gate)
+    guarded_agent(agent_of(model, [inner.as_tool(**outer)]), gate, unguarded=("ask",))
+    tool = guarded_agent(inner, gate).as_tool(**outer)
+    run(guarded_agent(agent_of(model, [tool]), gate))
+    assert [one.action.split(".")[1] for one in desk.seen] == ["ask", "deploy"]
+    assert ran == []

@@ -59,12 +59,16 @@ def guarded_tool(tool: FunctionTool, gate: Gate, *, run: Optional[RunOf] = None)
 
     A call that is not approved gives the model a text that begins with `Not run:`. A server that
     is unreachable, a refused token and what else the model is not the reason for raises, and ends
-    the run. Raises `TypeError` for a tool that is guarded already or is not a function tool.
+    the run. Raises `TypeError` for what is not a function tool, for a tool that is guarded already,
+    and for an agent as a tool (`as_tool`) that is not guarded.
     """
     if not isinstance(tool, FunctionTool):
         raise TypeError(f"cannot guard a {type(tool).__name__}: it does not run in this process")
     if isinstance(tool.on_invoke_tool, _Guarded):
         raise TypeError(f"the tool `{tool.name}` is guarded already")
+    if tool._is_agent_tool and not isinstance(tool._agent_instance, _GuardedAgent):
+        detail = "is an agent with tools of its own: guard that agent"
+        raise TypeError(f"the tool `{tool.name}` {detail}, or name the tool")
     guarded = copy.copy(tool)
     guarded.on_invoke_tool = _Guarded(tool, gate, run)
     guarded.timeout_seconds = None
@@ -79,9 +83,9 @@ def guarded_agent(
     A `clone` of the copy is guarded too. A tool that was added to it later is not: the next turn
     raises `TypeError`.
 
-    Raises `TypeError` for what cannot be guarded: a hosted tool, a shell or computer tool, a
-    handoff to an agent (guard that agent, and hand off to it by `handoffs=` of the copy), unless
-    `unguarded` has the name of the tool or agent.
+    Raises `TypeError` for what cannot be guarded: a hosted tool, a shell or computer tool, an agent
+    that is not guarded as a tool or in a handoff (guard that agent first), unless `unguarded` has
+    the name of the tool or agent.
     """
     if type(agent) not in (Agent, _GuardedAgent):
         raise TypeError(f"cannot guard a {type(agent).__name__}: guard its tools")
