@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import datetime
 import sys
 from typing import Annotated, Any, Dict, List, Optional, Sequence
@@ -222,6 +223,60 @@ def test_validator_that_changes_its_own_arguments_is_refused(desk: Desk) -> None
     with pytest.raises(signoff.Mismatch, match="validator"):
         run(agent, "go")
     assert desk.requested() == []
+
+
+class Hiding(pydantic.BaseModel):
+    to: str
+    dry_run: bool = pydantic.Field(default=False, exclude=True)
+
+
+@dataclasses.dataclass(eq=False)
+class Opaque:
+    """A type without `__eq__`."""
+
+    to: str
+
+
+@pytest.mark.parametrize("defer", [False, True])
+@pytest.mark.parametrize(
+    "kind, given",
+    [
+        (pydantic.SecretStr, "hunter2"),
+        (Hiding, {"to": "ann", "dry_run": True}),
+        (List[Hiding], [{"to": "ann", "dry_run": True}]),
+        (Opaque, {"to": "ann"}),
+    ],
+)
+def test_argument_that_json_does_not_show_is_refused(
+    desk: Desk, kind: Any, given: Any, defer: bool
+) -> None:
+    tools: FunctionToolset[Any] = FunctionToolset()
+
+    def pay(order: Any) -> str:
+        raise AssertionError(order)
+
+    pay.__annotations__["order"] = kind
+    tools.add_function(pay)
+    toolset = GuardedToolset(tools, desk.gate(), defer)
+    output: Any = [str, DeferredToolRequests]
+    agent = Agent(calling([("pay", {"order": given})]), toolsets=[toolset], output_type=output)
+    with pytest.raises(signoff.Mismatch, match="does not show"):
+        run(agent, "go")
+    assert desk.requested() == []
+
+
+def test_argument_that_is_excluded_and_has_its_default_runs(desk: Desk) -> None:
+    ran: List[Any] = []
+    tools: FunctionToolset[Any] = FunctionToolset()
+
+    @tools.tool_plain
+    def pay(order: Hiding) -> str:
+        ran.append(order)
+        return "paid"
+
+    given = {"order": {"to": "ann"}}
+    run(Agent(calling([("pay", given)]), toolsets=[GuardedToolset(tools, desk.gate())]), "go")
+    assert ran == [Hiding(to="ann")]
 
 
 def test_arguments_without_json_form_are_told(desk: Desk) -> None:

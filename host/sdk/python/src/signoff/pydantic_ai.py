@@ -59,7 +59,9 @@ class GuardedToolset(WrapperToolset[Any]):
 
     A call that is not approved is a `ToolFailed`: the model sees its text. A server that is
     unreachable, a refused token and what else the model is not the reason for raises, and ends the
-    run. So does a tool whose validator makes something else of its own arguments.
+    run. So does a tool whose validator makes something else of its own arguments, and an argument
+    that its JSON does not show in full: a `SecretStr`, a field that is excluded, and a value of a
+    type without `__eq__`, which cannot be compared.
     """
 
     gate: Gate
@@ -73,7 +75,9 @@ class GuardedToolset(WrapperToolset[Any]):
             shown = _json(tool_args)
         except SignoffError as error:
             raise ToolFailed(refusal_of(error).text) from error
-        _validated(tool, shown, ctx)
+        if _validated(tool, shown, ctx) != tool_args:
+            detail = "an argument has a part that its JSON does not show"
+            raise Mismatch("context-mismatch", detail)
         if self.defer and not ctx.tool_call_approved:
             raise ApprovalRequired({METADATA: shown})
         call = Call(name, RawJson(shown), ctx.conversation_id, ctx.tool_call_id or None)
