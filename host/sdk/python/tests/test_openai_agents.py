@@ -353,6 +353,22 @@ def test_tools_that_a_guarded_agent_got_later_do_not_run(desk: Desk) -> None:
     assert (ran, desk.requested()) == ([], [])
 
 
+def test_handoffs_that_a_guarded_agent_got_later_are_refused(desk: Desk) -> None:
+    ran: Ran = []
+    gate = desk.gate()
+    other = Agent(name="other", tools=list(tools_of(ran)))
+    plain = agent_of(calling([("transfer_to_other", {})]), [])
+    guard = guarded_agent(plain, gate)
+    plain.handoffs.append(other)
+    plain.mcp_servers.append(Mcp())
+    assert (guard.handoffs, guard.mcp_servers) == ([], [])
+    for one in (other, handoff(other)):
+        guard.handoffs[:] = [one]
+        with pytest.raises(TypeError, match="`other` has tools"):
+            run(guard)
+    assert (ran, desk.requested()) == ([], [])
+
+
 def test_policy_allows_and_denies(policy_office: PolicyOffice) -> None:
     ran: Ran = []
     with Desk(policy_office) as desk:

@@ -23,6 +23,7 @@ try:
     from agents import (
         Agent,
         FunctionTool,
+        Handoff,
         RunContextWrapper,
         RunResult,
         RunResultStreaming,
@@ -80,8 +81,8 @@ def guarded_agent(
 ) -> Agent[Any]:
     """Returns a copy of an agent with all of its tools guarded, those of MCP servers too.
 
-    A `clone` of the copy is guarded too. A tool that was added to it later is not: the next turn
-    raises `TypeError`.
+    A `clone` of the copy is guarded too. A tool or handoff that was added to it later is not: the
+    next turn raises `TypeError`.
 
     Raises `TypeError` for what cannot be guarded: a hosted tool, a shell or computer tool, an agent
     that is not guarded as a tool or in a handoff (guard that agent first), unless `unguarded` has
@@ -90,11 +91,10 @@ def guarded_agent(
     if type(agent) not in (Agent, _GuardedAgent):
         raise TypeError(f"cannot guard a {type(agent).__name__}: guard its tools")
     values = {one.name: getattr(agent, one.name) for one in dataclasses.fields(agent) if one.init}
-    for handoff in agent.handoffs:
-        name = handoff.name if isinstance(handoff, Agent) else handoff.agent_name
-        if name not in unguarded and not isinstance(handoff, _GuardedAgent):
-            raise TypeError(f"the agent `{name}` has tools of its own: guard it, or name it")
+    _check_handoffs(agent, unguarded)
     values["tools"] = [_guard(tool, gate, run, unguarded) for tool in agent.tools]
+    # Lists of its own: what is added to the agent's is not added to the copy's.
+    values["handoffs"], values["mcp_servers"] = list(agent.handoffs), list(agent.mcp_servers)
     guarded = _GuardedAgent(**values)
     guarded.gate, guarded.run, guarded.unguarded = gate, run, unguarded
     return guarded
@@ -223,6 +223,21 @@ def _guard(tool: Tool, gate: Gate, run: Optional[RunOf], unguarded: tuple[str, .
     return guarded_tool(tool, gate, run=run)
 
 
+def _check_handoffs(agent: Agent[Any], unguarded: tuple[str, ...]) -> None:
+    """Raises `TypeError` for a handoff to an agent that is neither guarded nor named."""
+    for handoff in agent.handoffs:
+        name = handoff.name if isinstance(handoff, Agent) else handoff.agent_name
+        if name not in unguarded and not isinstance(_target(handoff), _GuardedAgent):
+            raise TypeError(f"the agent `{name}` has tools of its own: guard it, or name it")
+
+
+def _target(handoff: Union[Agent[Any], Handoff[Any, Any]]) -> object:
+    """Returns the agent of a handoff; None for one that `handoff()` did not make."""
+    if isinstance(handoff, Agent):
+        return handoff
+    return None if handoff._agent_ref is None else handoff._agent_ref()
+
+
 class _GuardedAgent(Agent[Any]):
     """An agent whose tools are guarded, or named as unguarded, whenever they are listed."""
 
@@ -247,6 +262,7 @@ class _GuardedAgent(Agent[Any]):
             if tool.name not in self.unguarded and not _is_guarded(tool):
                 detail = "was added after the agent was guarded: use `clone(tools=…)`"
                 raise TypeError(f"the tool `{tool.name}` {detail}")
+        _check_handoffs(self, self.unguarded)
         return listed
 
     def _own_gate(self) -> Gate:
