@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import threading
 import uuid
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Coroutine, Dict, List, Optional
 
 from live import AUDIENCE, Office
 
@@ -24,6 +25,33 @@ def reject(approval: signoff.Approval) -> str:
 
 def leave(approval: signoff.Approval) -> None:
     return None
+
+
+class Slow:
+    """A tool's work in a thread, which goes on after the tool was cancelled."""
+
+    def __init__(self) -> None:
+        self.started, self._released, self.ended = (threading.Event() for _ in range(3))
+
+    def work(self) -> str:
+        self.started.set()
+        self._released.wait()
+        self.ended.set()
+        return "completed"
+
+    async def cancel(self, running: Coroutine[Any, Any, Any]) -> None:
+        """Cancels what has started this work, and lets the work complete."""
+        task = asyncio.create_task(running)
+        try:
+            await asyncio.to_thread(self.started.wait)
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([task])
+                task.result()
+                raise AssertionError("the run was not cancelled")
+        finally:
+            self._released.set()
+        await asyncio.to_thread(self.ended.wait)
 
 
 class Desk:

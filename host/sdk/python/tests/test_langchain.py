@@ -12,7 +12,7 @@ import pytest
 if sys.version_info < (3, 11):
     pytest.skip("LangChain needs Python 3.11", allow_module_level=True)
 
-from desk import Desk, leave
+from desk import Desk, Slow, leave
 from fake import Fake, problem
 from langchain.agents import create_agent
 from langchain.agents.middleware import (
@@ -348,6 +348,19 @@ def test_error_message_of_a_tool_is_reported_as_failed(desk: Desk) -> None:
     agent = agent_of(calling([("deploy", {})]), ran, [ApprovalMiddleware(desk.gate())])
     assert "target" in told(agent.invoke(INPUT))[0]
     assert (ran, desk.statuses()) == ([], ["failed"])
+
+
+def test_cancelled_call_has_no_outcome(desk: Desk) -> None:
+    slow = Slow()
+
+    @tool
+    def deploy(target: str) -> str:
+        """Deploys."""
+        return slow.work()
+
+    agent = create_agent(calling(PROD), [deploy], middleware=[ApprovalMiddleware(desk.gate())])
+    asyncio.run(slow.cancel(agent.ainvoke(INPUT)))
+    assert desk.statuses() == ["claimed"]
 
 
 @both

@@ -27,7 +27,7 @@ from agents.exceptions import ModelBehaviorError, UserError
 from agents.mcp import MCPServer
 from agents.testing import ScriptedModel, assistant_message, function_call
 from agents.tool_context import ToolContext
-from desk import Desk, leave
+from desk import Desk, Slow, leave
 from fake import Fake, problem
 from live_policy import PolicyOffice
 from test_guarded import ALLOWS, ASKS, DENIES
@@ -249,6 +249,36 @@ def test_time_limit_of_a_tool_does_not_limit_the_wait(desk: Desk) -> None:
         return await running
 
     assert told(asyncio.run(work())) == ["quick"]
+
+
+def test_cancelled_call_has_no_outcome(desk: Desk) -> None:
+    slow = Slow()
+
+    @function_tool
+    def deploy(target: str) -> str:
+        return slow.work()
+
+    agent = guarded_agent(agent_of(calling(PROD), [deploy]), desk.gate())
+    asyncio.run(slow.cancel(Runner.run(agent, "go")))
+    assert desk.statuses() == ["claimed"]
+
+
+def test_cancelled_resolution_has_no_outcome(desk: Desk) -> None:
+    slow = Slow()
+
+    @function_tool(needs_approval=True)
+    def deploy(target: str) -> str:
+        return slow.work()
+
+    agent = agent_of(calling(PROD), [deploy])
+
+    async def work() -> None:
+        result = await Runner.run(agent, "go")
+        async with InterruptionResolver(desk.gate()).resolve(result, run="r") as state:
+            await Runner.run(agent, state)
+
+    asyncio.run(slow.cancel(work()))
+    assert desk.statuses() == ["claimed"]
 
 
 def test_what_cannot_be_guarded_is_refused(desk: Desk) -> None:

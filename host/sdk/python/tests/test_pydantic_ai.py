@@ -14,7 +14,7 @@ if sys.version_info < (3, 11):
     pytest.skip("Pydantic AI needs Python 3.11", allow_module_level=True)
 
 import pydantic
-from desk import Desk, leave
+from desk import Desk, Slow, leave
 from fake import Fake, problem
 from live_policy import PolicyOffice
 from pydantic_ai import Agent, DeferredToolRequests, DeferredToolResults, ModelRetry, RunContext
@@ -334,6 +334,19 @@ def test_arguments_that_change_while_the_call_waits_do_not_run(desk: Desk) -> No
     capabilities = [Holding(), Approvals(desk.gate())]
     run(Agent(calling(PROD), toolsets=[tools_of(ran)], capabilities=capabilities), "go")
     assert ran == [("deploy", ("prod", 1))]
+
+
+def test_cancelled_call_has_no_outcome(desk: Desk) -> None:
+    slow = Slow()
+    tools: FunctionToolset[Any] = FunctionToolset()
+
+    @tools.tool_plain
+    def deploy(target: str) -> str:
+        return slow.work()
+
+    agent = Agent(calling(PROD), toolsets=[GuardedToolset(tools, desk.gate())])
+    asyncio.run(slow.cancel(agent.run("go")))
+    assert desk.statuses() == ["claimed"]
 
 
 def test_retry_of_the_model_is_a_new_call(desk: Desk) -> None:

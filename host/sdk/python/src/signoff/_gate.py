@@ -7,6 +7,7 @@ restart or a retry, finds the approval that it has.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import hashlib
@@ -181,7 +182,11 @@ class Gate:
         function: Callable[[Execution], Awaitable[T]],
         failed: Callable[[T], bool] = lambda _: False,
     ) -> Union[T, Refusal]:
-        """Awaits `function` once the call is approved and claimed; see `run`."""
+        """Awaits `function` once the call is approved and claimed; see `run`.
+
+        If it is cancelled no outcome is reported: frameworks run synchronous tools in threads, which
+        nobody can cancel, so nobody knows whether the tool completes.
+        """
         try:
             async with contextlib.AsyncExitStack() as stack:
                 approved = AsyncApproved(lambda: self.guard(call), self.async_io())
@@ -189,7 +194,11 @@ class Gate:
                     execution = await stack.enter_async_context(approved)
                 except SignoffError as error:
                     return refusal_of(error)
-                return _checked(await function(execution), failed)
+                try:
+                    return _checked(await function(execution), failed)
+                except asyncio.CancelledError:
+                    approved.leave_unknown()
+                    raise
         except ToolError as error:
             return cast(T, error.result)
 

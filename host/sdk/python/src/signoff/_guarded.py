@@ -23,6 +23,7 @@ class _Once(Generic[IoT]):
         self._io = io
         self._guard: Optional[Guard] = None
         self._execution: Optional[Execution] = None
+        self._is_unknown = False
 
     def _take(self) -> Callable[[], Guard]:
         make, self._make = self._make, None
@@ -58,11 +59,17 @@ class AsyncApproved(_Once[AsyncIo]):
         self._execution = await run_async(self._guard.acquire(), self._io)
         return self._execution
 
+    def leave_unknown(self) -> None:
+        """Reports no outcome: the lease ends without one, and the server shows `unknown`."""
+        self._is_unknown = True
+
     async def __aexit__(
         self,
         kind: Optional[Type[BaseException]],
         error: Optional[BaseException],
         trace: Optional[TracebackType],
     ) -> None:
+        if self._is_unknown:
+            return
         assert self._guard is not None and self._execution is not None
         await run_async(self._guard.settle(self._execution, error), self._io)

@@ -138,7 +138,12 @@ class Batch:
             raise
 
     def settle(self, error: Optional[BaseException]) -> Flow[None]:
-        """Reports the outcome of what was claimed here."""
+        """Reports the outcome of what was claimed here.
+
+        None after an interruption: a tool that runs in a thread may complete all the same.
+        """
+        if error is not None and not isinstance(error, Exception):
+            return
         for one in self._pending:
             if one.execution is not None:
                 yield from one.guard.settle(one.execution, error)
@@ -148,7 +153,7 @@ class Resolution(Generic[AnswerT]):
     """`with resolver.resolve(…) as answer:` — the block resumes the run with the answer.
 
     Also `async with`. Entering waits until every call is decided. On the way out the outcome of
-    what was claimed is reported: `failed` if the block raised.
+    what was claimed is reported: `failed` if the block raised, none if it was cancelled.
     """
 
     def __init__(
