@@ -12,6 +12,7 @@ import pytest
 if sys.version_info < (3, 11):
     pytest.skip("LangChain needs Python 3.11", allow_module_level=True)
 
+import pydantic
 from desk import Desk, Slow, leave
 from fake import Fake, problem
 from langchain.agents import create_agent
@@ -23,10 +24,12 @@ from langchain.agents.middleware import (
 from langchain.tools import InjectedState, ToolRuntime
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, ToolCall, ToolMessage
-from langchain_core.tools import tool
+from langchain_core.tools import BaseTool, InjectedToolArg, tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.graph.message import add_messages
 from langgraph.prebuilt import ToolNode
+from langgraph.types import Command
 from live_policy import PolicyOffice
 from test_guarded import ALLOWS, ASKS, DENIES
 
@@ -277,9 +280,7 @@ def test_change_after_the_approval_does_not_run(desk: Desk, call: Invoke, edit: 
 
 @both
 @pytest.mark.parametrize("edit", [Editing(nested_in_place), with_args(order={"cents": True})])
-def test_nested_change_after_the_approval_does_not_run(
-    desk: Desk, call: Invoke, edit: Any
-) -> None:
+def test_nested_change_after_the_approval_does_not_run(desk: Desk, call: Invoke, edit: Any) -> None:
     @tool
     def pay(order: Dict[str, Any]) -> str:
         """Pays."""
@@ -290,6 +291,85 @@ def test_nested_change_after_the_approval_does_not_run(
     (text,) = told(call(agent, INPUT))
     assert text == f"Not run: the call is not the one of approval {desk.seen[0].id}."
     assert desk.statuses() == ["failed"]
+
+
+def other_tool(request: ToolCallRequest) -> ToolCallRequest:
+    drop = next(one for one in request.runtime.tools if one.name == "drop")
+    return request.override(tool=drop)
+
+
+@both
+def test_tool_that_the_call_does_not_name_is_refused(desk: Desk, call: Invoke) -> None:
+    ran: Ran = []
+    middleware = [Editing(other_tool), ApprovalMiddleware(desk.gate())]
+    agent = agent_of(calling([("deploy", {"table": "users"})]), ran, middleware)
+    with pytest.raises(signoff.Mismatch, match="its tool is `drop`"):
+        call(agent, INPUT)
+    assert (ran, desk.requested()) == ([], [])
+
+
+class Plain(BaseTool):
+    """A tool of its own class, without a schema of its own."""
+
+    name: str = "deploy"
+    description: str = "Deploys."
+    ran: List[Any] = pydantic.Field(default_factory=list)
+
+    def _run(self, target: str) -> str:
+        self.ran.append(target)
+        return "deployed"
+
+
+def by_run(request: Any) -> Any:
+    return request.tool.run({"target": "other"})
+
+
+def by_protected_run(request: Any) -> Any:
+    return request.tool._run(target="other")
+
+
+def by_arun(request: Any) -> Any:
+    return asyncio.run(request.tool.arun({"target": "other"}))
+
+
+def by_protected_arun(request: Any) -> Any:
+    return asyncio.run(request.tool._arun(target="other"))
+
+
+def by_function(request: Any) -> Any:
+    return request.tool.func(target="other")
+
+
+def by_copy(request: Any) -> Any:
+    return request.tool.model_copy().run({"target": "other"})
+
+
+@pytest.mark.parametrize(
+    "way", [by_run, by_protected_run, by_arun, by_protected_arun, by_copy, by_function]
+)
+@pytest.mark.parametrize("plain", [True, False])
+def test_tool_runs_in_no_other_way(desk: Desk, way: Any, plain: bool) -> None:
+    ran: Ran = []
+    # A tool of its own class has no `func`.
+    tools: List[Any] = [Plain(ran=ran)] if plain and way is not by_function else tools_of(ran)
+
+    def edit(request: ToolCallRequest) -> Any:
+        way(request)
+        raise AssertionError
+
+    middleware: List[Any] = [ApprovalMiddleware(desk.gate()), Editing(edit)]
+    (text,) = told(create_agent(calling(PROD), tools, middleware=middleware).invoke(INPUT))
+    assert text == f"Not run: the call is not the one of approval {desk.seen[0].id}."
+    assert (ran, desk.statuses()) == ([], ["failed"])
+
+
+@both
+def test_tool_of_its_own_class_runs(desk: Desk, call: Invoke) -> None:
+    ran: Ran = []
+    own = Plain(ran=ran)
+    agent = create_agent(calling(PROD), [own], middleware=[ApprovalMiddleware(desk.gate())])
+    assert told(call(agent, INPUT)) == ["deployed"]
+    assert own.ran == ["prod"]
 
 
 def failing(ran: Ran) -> Any:
@@ -350,6 +430,20 @@ def test_error_message_of_a_tool_is_reported_as_failed(desk: Desk) -> None:
     assert (ran, desk.statuses()) == ([], ["failed"])
 
 
+@pytest.mark.parametrize("shape", [dict, list])
+def test_error_message_in_a_command_is_reported_as_failed(desk: Desk, shape: Any) -> None:
+    @tool
+    def deploy(target: str) -> Any:
+        """Deploys."""
+        message = ToolMessage("no", tool_call_id="c0", status="error")
+        command: Command[Any] = Command(update={"messages": [message]})
+        return [command] if shape is list else command
+
+    agent = create_agent(calling(PROD), [deploy], middleware=[ApprovalMiddleware(desk.gate())])
+    assert told(agent.invoke(INPUT)) == ["no"]
+    assert desk.statuses() == ["failed"]
+
+
 def test_cancelled_call_has_no_outcome(desk: Desk) -> None:
     slow = Slow()
 
@@ -397,6 +491,23 @@ def test_forged_injected_argument_is_not_passed(desk: Desk) -> None:
     agent = create_agent(calling(forged), [deploy], middleware=[ApprovalMiddleware(desk.gate())])
     agent.invoke(INPUT)
     assert ran == [("prod", ["messages"])]
+    # Nor is it what an approver signs.
+    assert desk.seen[0].context == {"target": "prod"}
+
+
+def test_forged_argument_of_the_program_is_not_passed(desk: Desk) -> None:
+    ran: Ran = []
+
+    @tool
+    def pay(cents: int, account: Annotated[str, InjectedToolArg] = "own") -> str:
+        """Pays."""
+        ran.append((account, cents))
+        return "ok"
+
+    forged: Wanted = [("pay", {"cents": 5, "account": "mallory"})]
+    agent = create_agent(calling(forged), [pay], middleware=[ApprovalMiddleware(desk.gate())])
+    agent.invoke(INPUT)
+    assert (ran, desk.seen[0].context) == ([("own", 5)], {"cents": 5})
 
 
 def test_tool_node_of_an_own_graph_is_guarded(desk: Desk) -> None:
@@ -414,6 +525,26 @@ def test_tool_node_of_an_own_graph_is_guarded(desk: Desk) -> None:
         texts = told(call(graph, {"messages": [message]}))
         assert texts[0] == "deployed to prod" and "was rejected by" in texts[1]
     assert ran == [("deploy", ("prod", 1))] * 2
+
+
+class Paged(pydantic.BaseModel):
+    messages: Annotated[List[Any], add_messages]
+
+
+@pytest.mark.parametrize("schema", [MessagesState, Paged, Annotated[List[Any], add_messages]])
+def test_repeated_ids_are_other_calls_in_every_state(desk: Desk, schema: Any) -> None:
+    ran: Ran = []
+    guard = ApprovalMiddleware(desk.gate())
+    node = ToolNode(tools_of(ran), wrap_tool_call=guard.wrap_tool_call)
+    graph = StateGraph(schema).add_node("tools", node).add_edge(START, "tools")
+    compiled: Any = graph.compile(checkpointer=InMemorySaver())
+    for _ in range(2):
+        (name, args) = PROD[0]
+        message = AIMessage("", tool_calls=[ToolCall(name=name, args=args, id="c0")])
+        is_list = schema not in (MessagesState, Paged)
+        compiled.invoke([message] if is_list else {"messages": [message]}, config())
+    assert desk.statuses() == ["succeeded"] * 2
+    assert len(ran) == 2
 
 
 def test_unknown_tool_is_requested_and_does_not_run(desk: Desk) -> None:

@@ -184,8 +184,8 @@ class Gate:
     ) -> Union[T, Refusal]:
         """Awaits `function` once the call is approved and claimed; see `run`.
 
-        If it is cancelled no outcome is reported: frameworks run synchronous tools in threads, which
-        nobody can cancel, so nobody knows whether the tool completes.
+        If it is cancelled no outcome is reported: frameworks run synchronous tools in threads,
+        which nobody can cancel, so nobody knows whether the tool completes.
         """
         try:
             async with contextlib.AsyncExitStack() as stack:

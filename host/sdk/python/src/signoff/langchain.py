@@ -6,6 +6,7 @@ Needs the extra `signoff[langchain]`, and Python 3.11.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Optional, Union
@@ -39,8 +40,8 @@ class ApprovalMiddleware(AgentMiddleware[Any, Any, Any]):
     """Guards every tool of an agent: requests, waits, claims, runs the tool, reports.
 
     List it last, so that it sees the calls as other middleware left them. The tools of the request
-    that it passes on run once, and only on the arguments that were approved: middleware after it
-    cannot change the call, unless it brings a tool of its own.
+    that it passes on run once, by `invoke` or `ainvoke`, and only on the arguments that were
+    approved: middleware after it cannot change the call, unless it brings a tool of its own.
 
     The approval is for one call of one thread: the same call, seen again after a restart, finds
     its approval if the agent has a checkpointer. A call that is not approved gives the model a
@@ -205,10 +206,29 @@ def _find(action: Mapping[str, Any], messages: Sequence[object], taken: set[int]
 
 
 def _call_of(request: ToolCallRequest) -> Call:
-    call, state = request.tool_call, request.state
-    messages = state.get("messages") if isinstance(state, Mapping) else None
-    thread = _thread(request.runtime.config)
-    return Call(call["name"], call["args"], thread, _call_id(call["id"], messages or []))
+    """Returns the call of a request. Raises `Mismatch` if its tool is another one.
+
+    A value that the model worded for an injected parameter is left out: no tool gets it.
+    """
+    call, tool = request.tool_call, request.tool
+    if tool is not None and tool.name != call["name"]:
+        detail = f"the call names `{call['name']}`, and its tool is `{tool.name}`"
+        raise Mismatch("action-mismatch", detail)
+    injected = set() if tool is None else _injected(tool)
+    args = {one: call["args"][one] for one in call["args"] if one not in injected}
+    id = _call_id(call["id"], _messages(request.state))
+    return Call(call["name"], args, _thread(request.runtime.config), id)
+
+
+def _messages(state: object) -> Sequence[object]:
+    """Returns the messages of a state: a mapping, a list of messages, or an object with them."""
+    if isinstance(state, Mapping):
+        found = state.get("messages")
+    else:
+        found = state if isinstance(state, list) else getattr(state, "messages", None)
+    if isinstance(found, (list, tuple)):
+        return found
+    return [] if found is None else [found]
 
 
 def _call_id(id: Optional[str], messages: Sequence[object]) -> Optional[str]:
@@ -241,8 +261,7 @@ def _parts(result: object) -> tuple[Sequence[Interrupt[Any]], Sequence[object]]:
         interrupts, value = result.get("__interrupt__") or (), result
     else:
         raise TypeError(f"expected the result of an agent, got a {type(result).__name__}")
-    messages = value.get("messages") if isinstance(value, Mapping) else None
-    return tuple(interrupts), messages or []
+    return tuple(interrupts), _messages(value)
 
 
 class _Tools:
@@ -275,7 +294,20 @@ class _Tools:
 
         # A field of pydantic cannot replace a method of the class; the instance's dict can.
         bound.__dict__.update(invoke=invoke, ainvoke=ainvoke)
+        for way in ("run", "arun", "_run", "_arun", "func", "coroutine"):
+            function = getattr(tool, way, None)
+            if callable(function):
+                bound.__dict__[way] = self._refusing(function)
         return bound
+
+    def _refusing(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Returns what stands in place of a function that would run the tool unchecked."""
+
+        @functools.wraps(function)
+        def refuse(*_: Any, **__: Any) -> Any:
+            raise self._refused("the tool was called other than by `invoke` or `ainvoke`")
+
+        return refuse
 
     def _approved(self) -> dict[str, Any]:
         """Returns the approved arguments. Each caller gets its own, which it may change."""
@@ -292,7 +324,7 @@ class _Tools:
             raise self._refused("another tool than the approved one was called")
         given, approved = dict(given), self._approved()
         own = {one: given.pop(one) for one in injected if one in given}
-        if not _is_same(given, {one: approved[one] for one in approved if one not in injected}):
+        if not _is_same(given, approved):
             raise self._refused("the arguments changed after the approval")
         if self._has_run and self._execution.id:
             raise self._refused("the call has run: an approval is for one run")
@@ -330,7 +362,12 @@ def _mismatch_text(tools: list[_Tools], error: Mismatch) -> str:
     return text_of(error)
 
 
-def _is_error(result: Result) -> bool:
+def _is_error(result: object) -> bool:
+    """Returns whether a result is or contains, also in a `Command`, a message of a failure."""
+    if isinstance(result, Command):
+        return _is_error(_messages(result.update))
+    if isinstance(result, (list, tuple)):
+        return any(_is_error(one) for one in result)
     return isinstance(result, ToolMessage) and result.status == "error"
 
 
