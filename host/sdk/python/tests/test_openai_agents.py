@@ -348,6 +348,24 @@ def test_tools_of_mcp_servers_are_guarded(desk: Desk) -> None:
     assert sorted(desk.statuses()) == ["rejected", "succeeded"]
 
 
+def test_named_tools_of_mcp_servers_stay_unguarded(desk: Desk) -> None:
+    server = Mcp()
+    agent = agent_of(calling([("erase", {})]), [], mcp_servers=[server])
+    run(guarded_agent(agent, desk.gate(), unguarded=("erase",)))
+    assert (server.called, desk.requested()) == ([{}], [])
+
+
+def test_handoff_objects_of_guarded_agents_are_accepted(desk: Desk) -> None:
+    ran: Ran = []
+    gate = desk.gate()
+    desk.decide = lambda _: "reject"
+    model = calling([("transfer_to_other", {})], PROD)
+    other = guarded_agent(Agent(name="other", model=model, tools=list(tools_of(ran))), gate)
+    first = guarded_agent(agent_of(model, [], handoffs=[handoff(other)]), gate)
+    assert "was rejected by" in told(run(first))[-1]
+    assert ran == []
+
+
 def test_clones_of_guarded_agents_are_guarded(desk: Desk) -> None:
     ran: Ran = []
     desk.decide = lambda _: "reject"

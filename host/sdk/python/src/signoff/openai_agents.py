@@ -253,7 +253,7 @@ class _GuardedAgent(Agent[Any]):
 
     async def get_mcp_tools(self, run_context: RunContextWrapper[Any]) -> list[Tool]:
         listed, gate = await super().get_mcp_tools(run_context), self._own_gate()
-        return [_guard(tool, gate, self.run, ()) for tool in listed]
+        return [_guard(tool, gate, self.run, self.unguarded) for tool in listed]
 
     async def get_all_tools(self, run_context: RunContextWrapper[Any]) -> list[Tool]:
         self._own_gate()
