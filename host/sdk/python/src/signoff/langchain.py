@@ -100,6 +100,9 @@ class InterruptResolver:
 
     With `claims`, an approval is claimed before the run resumes. Without, it is verified only, and
     `ApprovalMiddleware` with the same gate must claim it inside the tool call.
+
+    Without `ApprovalMiddleware`, a rejected call runs if its `when` says no on resume: the
+    framework asks `when` again, and ignores the decision then.
     """
 
     def __init__(self, gate: Gate, *, claims: bool = True) -> None:

@@ -96,6 +96,8 @@ class GuardedToolset(WrapperToolset[Any]):
 class Approvals(AbstractCapability[Any]):
     """Guards every tool of an agent, as `GuardedToolset` does; `defer` as there.
 
+    Output functions are not tools: they run unguarded.
+
     List it last: the first capability is the outermost, and no other may change a call after its
     approval.
     """

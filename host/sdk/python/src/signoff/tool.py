@@ -35,7 +35,8 @@ def guarded(
     `Client.requires_approval`. A parameter named `execution` gets the `Execution`.
 
     Without `key`, each call requests anew. With `key`, a function of the arguments, calls with the
-    same key and arguments are the same call: after a crash it finds its approval, and it runs once.
+    same key and arguments are the same call: after a crash it finds its approval, and it runs once
+    for that approval. What the policy allows has no approval, and runs at each call.
 
     A call that is not approved raises: `Rejected`, `Expired`, `Withdrawn`, `Denied`, `TimedOut`, or
     another `SignoffError`. Nothing has run then.
