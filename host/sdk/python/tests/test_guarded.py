@@ -97,7 +97,7 @@ def test_expiry_and_time_out_are_told_apart(desk: Desk) -> None:
     with pytest.raises(signoff.Expired):
         signoff.guarded(desk.gate(expires_in_seconds=1))(refund)(1)
     with pytest.raises(signoff.TimedOut):
-        signoff.guarded(desk.gate(timeout=0.2))(refund)(1)
+        signoff.guarded(desk.gate(timeout=1))(refund)(1)
     assert desk.statuses() == ["expired", "withdrawn"]
 
 

@@ -138,14 +138,14 @@ def test_expiry_withdrawal_and_time_out_are_told_apart(desk: Desk) -> None:
     desk.decide = leave
     for options, text in (
         ({"expires_in_seconds": 1}, "expired"),
-        ({"timeout": 0.2}, "was not decided in time, and was withdrawn"),
+        ({"timeout": 1}, "was not decided in time, and was withdrawn"),
     ):
         agent = agent_of(calling(PROD), ran, [ApprovalMiddleware(desk.gate(**options))])
         (shown,) = told(agent.invoke(INPUT))
-        assert shown == f"Not run: approval {desk.seen[-1].id} {text}."
+        assert shown == f"Not run: approval {desk.requested()[-1].id} {text}."
     desk.decide = lambda _: "withdraw"
     agent = agent_of(calling(PROD), ran, [ApprovalMiddleware(desk.gate())])
-    assert told(agent.invoke(INPUT)) == [f"Not run: approval {desk.seen[-1].id} was withdrawn."]
+    assert told(agent.invoke(INPUT)) == [f"Not run: approval {desk.requested()[-1].id} was withdrawn."]
     assert ran == []
 
 

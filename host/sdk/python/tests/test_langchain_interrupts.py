@@ -88,7 +88,7 @@ def test_restart_finds_the_same_approvals(desk: Desk, mode: str) -> None:
     assert sorted(one.action for one in first) == sorted(desk.prefix + name for name, _ in TURN)
     # Another process comes back too early, and leaves the requests.
     with pytest.raises(signoff.TimedOut):
-        with InterruptResolver(desk.gate(timeout=0.2)).resolve(result, config()):
+        with InterruptResolver(desk.gate(timeout=1)).resolve(result, config()):
             raise AssertionError
     assert desk.statuses() == ["pending"] * 3
     for one in first:

@@ -138,13 +138,13 @@ def test_expiry_withdrawal_and_time_out_are_told_apart(desk: Desk) -> None:
     desk.decide = leave
     for options, text in (
         ({"expires_in_seconds": 1}, "expired"),
-        ({"timeout": 0.2}, "was not decided in time, and was withdrawn"),
+        ({"timeout": 1}, "was not decided in time, and was withdrawn"),
     ):
         (shown,) = told(run(guarded(desk, ran, PROD, **options)))
-        assert shown == f"Not run: approval {desk.seen[-1].id} {text}."
+        assert shown == f"Not run: approval {desk.requested()[-1].id} {text}."
     desk.decide = lambda _: "withdraw"
     (shown,) = told(run(guarded(desk, ran, PROD)))
-    assert shown == f"Not run: approval {desk.seen[-1].id} was withdrawn."
+    assert shown == f"Not run: approval {desk.requested()[-1].id} was withdrawn."
     assert ran == []
 
 
@@ -502,7 +502,7 @@ def test_restart_finds_the_same_approvals(desk: Desk) -> None:
         again = agent_of(model, tools_of(ran, needs_approval=True))
         state = await RunState.from_string(again, stored)
         with pytest.raises(signoff.TimedOut):
-            async with InterruptionResolver(desk.gate(timeout=0.2)).resolve(state, run="r"):
+            async with InterruptionResolver(desk.gate(timeout=1)).resolve(state, run="r"):
                 raise AssertionError
         for one in first:
             await asyncio.to_thread(desk.office.decide, one.id)
