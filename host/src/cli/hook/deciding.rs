@@ -195,8 +195,21 @@ impl Deciding {
             id: id.clone(),
             state: pending.by_content.then(|| (pending.key.clone(), pending.known.clone())),
         });
+        self.withdrawn_if_stopped()?;
         // A repeated request has the answer of the first.
         transport.approval_of(&id, &transport.get_to_act(&format!("/api/v1/approvals/{id}"))?)
+    }
+
+    /// Withdraws the request if the answer was given while it was made, when nobody else knew of it.
+    fn withdrawn_if_stopped(&self) -> Result<(), Failure> {
+        let waits = self.gate.args.on_pending == OnPending::Wait;
+        if !waits || !self.shared.stopped.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        if let Some(requested) = self.shared.take_requested() {
+            requested.withdraw();
+        }
+        Err(Failure::usage("the answer is given"))
     }
 
     /// Returns the approval once it is approved; the answer if it is not.

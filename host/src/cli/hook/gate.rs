@@ -54,6 +54,13 @@ pub(super) struct Shared {
     pub(super) requested: Mutex<Option<Requested>>,
 }
 
+impl Shared {
+    /// Takes the request over. Who has it withdraws it.
+    pub(super) fn take_requested(&self) -> Option<Requested> {
+        self.requested.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
 /// A request that is pending.
 pub(super) struct Requested {
     pub(super) transport: Arc<Transport>,
@@ -122,8 +129,7 @@ pub(super) fn run(gate: Gate) -> Exit {
         // After a tool, and for an event that was not read, a denial has no meaning.
         false => block_with(&why),
     };
-    let requested = shared.requested.lock().unwrap_or_else(PoisonError::into_inner).take();
-    if let (true, Some(requested)) = (waits, requested) {
+    if let (true, Some(requested)) = (waits, shared.take_requested()) {
         watch.wait_until(&mut started(move || requested.withdraw()), end);
     }
     if let Ended::Done(Ok(Concluded { claimed, .. })) = watch.wait_until(&mut ended, end) {
@@ -190,7 +196,7 @@ impl Watch {
 
 impl Requested {
     /// Withdraws it, and forgets it, so that the next call makes another one.
-    fn withdraw(&self) {
+    pub(super) fn withdraw(&self) {
         if let Some((key, known)) = &self.state {
             // The tool is blocked already.
             let _ = States::open("hook").and_then(|states| states.forget(key, known));
