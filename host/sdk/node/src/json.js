@@ -59,15 +59,16 @@ export const REQUEST_MAX = 16 * 1024 * 1024;
  * `RawJson` for `1.0`.
  *
  * @param {unknown} value
- * @param {{ depth?: number }} [limits] The depth of lists and objects; default 64.
+ * @param {{ depth?: number, plain?: boolean }} [limits] The depth of lists and objects; default 64. With `plain`,
+ *   everything that the text would not show as it is.
  * @returns {string}
  * @throws {Invalid} `context-invalid`, with the `path` of the value: `undefined`, a function, a
  *   symbol, `NaN`, an infinite number, a number that is whole and above 2^53 - 1, a lone surrogate,
  *   a sparse array, binary data, an instance of a class, a cycle, or lists and objects that are too
  *   deep. `limit-exceeded` for a text of more than 16 MiB.
  */
-export function encode(value, { depth = DEPTH_MAX } = {}) {
-  return textOf(value, { depth, left: REQUEST_MAX }, null, "", true);
+export function encode(value, { depth = DEPTH_MAX, plain = false } = {}) {
+  return textOf(value, { depth, left: REQUEST_MAX, plain }, null, "", true);
 }
 
 /**
@@ -116,9 +117,9 @@ function isPlain(value, depth, values) {
 }
 
 /**
- * What is left of the limits.
+ * What is left of the limits, and whether the text must show all of the value.
  *
- * @typedef {{ depth: number, left: number }} Limits
+ * @typedef {{ depth: number, left: number, plain: boolean }} Limits
  */
 
 /**
@@ -145,6 +146,7 @@ function textOf(value, limits, around, name, convert) {
     case "boolean":
       return within(limits, value ? "true" : "false");
     case "bigint":
+      if (limits.plain) throw refused(around, name, "a `bigint` is not what a tool would receive");
       return within(limits, value.toString());
     case "object":
       return value === null ? within(limits, "null") : objectText(value, limits, around, name, convert);
@@ -186,6 +188,7 @@ function numberText(number, around, name) {
  * @returns {string}
  */
 function objectText(object, limits, around, name, convert) {
+  if (limits.plain) refuseHidden(object, around, name);
   if (object instanceof RawJson) return within(limits, object.text);
   if (ArrayBuffer.isView(object) || isBuffer(object)) throw refused(around, name, "binary data has no JSON form");
   if (convert && "toJSON" in object && typeof object.toJSON === "function") {
@@ -203,6 +206,24 @@ function objectText(object, limits, around, name, convert) {
 }
 
 /**
+ * Refuses what JSON would convert or leave out, and a member that could become a prototype in a copy.
+ *
+ * @param {object} object
+ * @param {Around} around
+ * @param {string | number} name
+ */
+function refuseHidden(object, around, name) {
+  const isList = Array.isArray(object);
+  const prototype = Object.getPrototypeOf(object);
+  const root = isList ? prototype && Object.getPrototypeOf(prototype) : prototype;
+  const isPlain = root === null ? !isList : Object.getPrototypeOf(root) === null;
+  if (!isPlain || typeof (/** @type {any} */ (object).toJSON) === "function") throw refused(around, name, "JSON would convert the value");
+  const shown = Object.keys(object);
+  if (Reflect.ownKeys(object).length !== shown.length + (isList ? 1 : 0)) throw refused(around, name, "JSON would not show a member");
+  if (shown.includes("__proto__")) throw refused(around, name, "a member is named `__proto__`");
+}
+
+/**
  * @param {unknown[]} list
  * @param {Limits} limits
  * @param {NonNullable<Around>} here
@@ -211,7 +232,7 @@ function listText(list, limits, here) {
   if (Object.keys(list).length !== list.length) {
     throw refused(here.around, here.name, "the array is sparse or has other members");
   }
-  return `[${list.map((value, index) => textOf(value, limits, here, index, true)).join(",")}]`;
+  return `[${Array.from(list, (value, index) => textOf(value, limits, here, index, true)).join(",")}]`;
 }
 
 /**
