@@ -3,7 +3,7 @@
 import { approvalOf, evaluationOf, isApprovalId, keysOf, objectOf, pageOf, verificationOf } from "./answers.js";
 import { Invalid, NotFound } from "./errors.js";
 import { events } from "./events.js";
-import { guard, guardRequest, guardVerdict } from "./guard.js";
+import { guard, guardDecision, guardRequest, guardVerdict } from "./guard.js";
 import { Http } from "./http.js";
 import { encode, RawJson, rawJson } from "./json.js";
 import { Limit } from "./limit.js";
@@ -361,6 +361,21 @@ export class Client {
   async guardRequest(options) {
     if (typeof options?.callId !== "string") throw invalid("guard: `callId` is missing");
     return guardRequest(this, this.#guard, options);
+  }
+
+  /**
+   * Requests the approval that a guard with these options and their `callId` finds later, waits until it is
+   * decided, and checks it as that guard does before its claim. Nothing is claimed, and nothing withdrawn: an
+   * approval that stays undecided can be waited for again. The policy is not evaluated.
+   *
+   * @param {import("./guard.js").GuardOptions & { callId: string }} options Its `timeout` ends the wait only: with 0
+   *   the approval is requested all the same.
+   * @returns {Promise<{ id: string, approvers: import("./check.js").Approver[] }>} The approval, and who approved.
+   * @throws {Invalid} `request-invalid`: no `callId`. Otherwise what `guard` throws.
+   */
+  async guardDecision(options) {
+    if (typeof options?.callId !== "string") throw invalid("guard: `callId` is missing");
+    return guardDecision(this, this.#guard, options);
   }
 
   /**

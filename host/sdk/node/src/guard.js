@@ -193,6 +193,34 @@ export async function guardRequest(client, settings, given) {
 }
 
 /**
+ * Requests what a guard with these options would request, waits, and checks the approval as the guard does
+ * before it claims one. Claims and withdraws nothing.
+ *
+ * @param {Client} client
+ * @param {GuardSettings} settings
+ * @param {GuardOptions} given
+ * @returns {Promise<{ id: string, approvers: import("./check.js").Approver[] }>}
+ */
+export async function guardDecision(client, settings, given) {
+  const options = checkedOptions(settings, given);
+  const verifier = await settings.verifier();
+  const attempt = attemptOf(verifier, options);
+  const check = checkOf(client, verifier, settings, options, attempt);
+  const { signal, timeout } = options;
+  const end = timeout === undefined ? Infinity : performance.now() + timeout * 1000;
+  const { id } = await requestOf(client, verifier, options, attempt, { signal, timeout: settings.timeout }).catch(unanswered);
+  try {
+    const left = timeout === undefined ? undefined : Math.max(0, (end - performance.now()) / 1000);
+    const decided = await client.wait(id, { timeout: left, signal });
+    refuseUndecided(decided);
+    const { approvers } = await check(decided, id);
+    return { id, approvers };
+  } catch (error) {
+    throw named(error, id);
+  }
+}
+
+/**
  * @param {GuardSettings} settings
  * @param {CheckedOptions} options
  */
@@ -268,6 +296,14 @@ async function claim(client, check, { agent, action, context, plan, leaseSeconds
   }
 }
 
+/** Thrown by the function in place of its error, if nobody knows whether it goes on: no outcome is reported. */
+export class OutcomeUnknown extends Error {
+  /** @param {unknown} cause What the caller receives. */
+  constructor(cause) {
+    super("the outcome is unknown", { cause });
+  }
+}
+
 /**
  * Runs the function, and reports the outcome.
  *
@@ -285,6 +321,7 @@ async function report(client, execution, approvalId, run) {
     execution.signal?.throwIfAborted();
     result = await run(execution);
   } catch (error) {
+    if (error instanceof OutcomeUnknown) throw error;
     execution.reported = await tell(client, approvalId, id, "failed", nameOf(error));
     throw error;
   }
@@ -342,7 +379,7 @@ function requestFields({ reason, floor, ...own }) {
  * @param {Approval} approval
  * @throws The error of its status, unless it is approved, or has a status that the check refuses.
  */
-export function refuseUndecided({ id, status, comment, ballots }) {
+function refuseUndecided({ id, status, comment, ballots }) {
   const codes = { rejected: "rejected", expired: "expired", withdrawn: "withdrawn", pending: "expired" };
   const code = /** @type {Record<string, string>} */ (codes)[status];
   if (code !== undefined && Object.hasOwn(codes, status)) {

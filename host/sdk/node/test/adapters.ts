@@ -21,7 +21,7 @@ export async function six(messages: ModelMessage[]): Promise<string> {
   const tools = ai.signoffTools(client, { deploy }, { ...options, defer: true });
   const output: PromiseLike<number> | number | AsyncIterable<number> = tools.deploy.execute!({ target: "a" }, { toolCallId: "1", messages: [] });
   void output;
-  const answers = await ai.resolveApprovals(client, messages, { ...options, wait: 60 });
+  const answers = await ai.resolveApprovals(client, messages, { ...options, tools, wait: 60 });
   if (answers !== null) messages.push(answers);
   streamText({ model, tools, messages });
   return (await generateText({ model, tools, messages })).text;
@@ -31,10 +31,10 @@ export async function sevenTools(messages: seven.ModelMessage[]): Promise<string
   const deploy = seven.tool({ inputSchema: z.object({ target: z.string() }), execute: async ({ target }) => target });
   const read = seven.tool({ inputSchema: z.object({}), execute: async () => 1 });
   const tools = ai.signoffTools(client, { deploy, read }, options);
-  const answers = await ai.resolveApprovals(client, messages, options);
+  const answers = await ai.resolveApprovals(client, messages, { ...options, tools });
   if (answers !== null) messages.push(answers);
   new seven.ToolLoopAgent({ model: model7, tools, toolApproval: ai.signoff(client, options) });
-  seven.streamText({ model: model7, tools, messages, toolApproval: ai.signoff(client) });
+  seven.streamText({ model: model7, tools, messages, toolApproval: ai.signoff(client, { ...options, unguarded: ["search"] }) });
   return (await seven.generateText({ model: model7, tools, messages, toolApproval: ai.signoff(client, options) })).text;
 }
 
@@ -55,8 +55,27 @@ export async function agents(): Promise<unknown> {
 export async function chain(): Promise<unknown> {
   const deploy = structuredTool(async ({ target }: { target: string }) => target, { name: "deploy", schema: z.object({ target: z.string() }) });
   const middleware = [humanInTheLoopMiddleware({ interruptOn: { deploy: true } })];
-  const agent = createAgent({ model: "fake", tools: langchain.signoffTools(client, [deploy], options), middleware });
-  return langchain.resolveApprovals(client, await agent.invoke({ messages: [] }), options);
+  const tools = langchain.signoffTools(client, [deploy], options);
+  const agent = createAgent({ model: "fake", tools, middleware });
+  return langchain.resolveApprovals(client, await agent.invoke({ messages: [] }), { ...options, tools });
+}
+
+/** What is found again between two runs needs the name of the run, and a resolver the tools. */
+export function refused(messages: ModelMessage[], list: { name: string; invoke: () => unknown }[], functions: { type: string; name: string }[]): void {
+  // @ts-expect-error
+  void ai.signoff(client, { agent: "deployer" });
+  // @ts-expect-error
+  void ai.signoffTools(client, {}, { defer: true });
+  // @ts-expect-error
+  void openai.signoffTools(client, functions, { defer: true });
+  // @ts-expect-error
+  void ai.resolveApprovals(client, messages, options);
+  // @ts-expect-error
+  void ai.resolveApprovals(client, messages, { agent: "deployer", tools: {} });
+  // @ts-expect-error
+  void langchain.resolveApprovals(client, {}, { agent: "deployer", tools: list });
+  // @ts-expect-error
+  void openai.resolveApprovals(client, { state: {} }, { agent: "deployer" });
 }
 
 export async function plain(): Promise<number> {

@@ -113,7 +113,10 @@ export class Deployment {
     return new Client(this.url, { token: this.token, ...trust, ...options });
   }
 
-  /** Decides each request as a person would, by the command line: `approve`, `reject` or null, and a comment. */
+  /**
+   * Decides each request as a person would, by the command line: `approve`, `reject` or null, and a comment. With
+   * `withdraw` the agent takes it back: a call ends without a decision, and no test waits for a time-out.
+   */
   decides(choose) {
     const client = new Client(this.url, { token: this.approver, keys: null, audience: null });
     const decided = new Set();
@@ -124,7 +127,8 @@ export class Deployment {
         decided.add(id);
         const approval = await client.get(id);
         const [command, comment] = [await choose(approval)].flat();
-        if (command && approval.status === "pending") await this.decide(command, id, comment);
+        if (command === "withdraw") await this.client().withdraw(id);
+        else if (command && approval.status === "pending") await this.decide(command, id, comment);
       }
     };
     follow().catch((error) => this.#stop.signal.aborted || Promise.reject(error));

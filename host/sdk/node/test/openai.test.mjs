@@ -62,7 +62,7 @@ const requests = () => deployment.requests();
 
 const deployment = skip ? null : await Deployment.start({ after });
 deployment?.activate();
-deployment?.decides(({ context: { target } }) => ({ approve: ["approve"], reject: ["reject", "not on Friday"] })[target] ?? null);
+deployment?.decides(({ context: { target } }) => ({ approve: ["approve"], reject: ["reject", "not on Friday"], withdraw: ["withdraw"] })[target] ?? null);
 
 test("an approved call runs once, on what was approved, with pinned keys", { skip }, async () => {
   const { tool: deploy, ran } = recorder();
@@ -80,13 +80,13 @@ test("the policy is evaluated first; a tool without a rule needs an approval", {
   const before = (await requests()).length;
   const tools = ["read", "drop", "forgotten"].map((name) => recorder(name));
   const { agent, model } = agentOf(
-    signoffTools(deployment.client(), tools.map((made) => made.tool), named({ timeout: 1 })),
-    tools.map((made) => [made.tool.name, { target: "pending" }]),
+    signoffTools(deployment.client(), tools.map((made) => made.tool), named()),
+    tools.map((made) => [made.tool.name, { target: "withdraw" }]),
   );
   await run(agent, "deploy");
   assert.deepEqual(tools.map(({ ran }) => ran.length), [1, 0, 0]);
   assert.equal(model.read("call_1"), "The tool did not run: denied by the policy: nobody drops tables");
-  assert.match(model.read("call_2"), /^The tool did not run: nobody decided in time \(appr_/);
+  assert.match(model.read("call_2"), /^The tool did not run: withdrawn \(appr_/);
   assert.deepEqual((await requests()).slice(before).map(({ action, status }) => [action, status]), [["forgotten", "withdrawn"]]);
 });
 
@@ -111,11 +111,11 @@ test("errors of signoff never run a tool", { skip }, async () => {
     [dead, "unreachable"], [stranger, "unauthenticated"], [deployment.client(), "context-invalid", '{"target":"approve","replicas":12345678901234567890}'],
     [deployment.client(), "context-invalid", '{"target":"approve"'], [deployment.client(), "context-invalid", '["approve"]'],
   ]) {
-    const { agent, model } = agentOf(signoffTools(client, [deploy], named({ timeout: 1 })), [["deploy", input]]);
+    const { agent, model } = agentOf(signoffTools(client, [deploy], named()), [["deploy", input]]);
     await run(agent, "deploy");
     // The framework itself refuses arguments that are not JSON.
     assert.match(model.read(), new RegExp(`^The tool did not run: refused \\(${code}\\)$|parsing tool arguments`));
-    const deferred = agentOf(signoffTools(client, [deploy], named({ timeout: 1, defer: true })), [["deploy", input]]);
+    const deferred = agentOf(signoffTools(client, [deploy], named({ defer: true })), [["deploy", input]]);
     await run(deferred.agent, "deploy").catch((error) => assert.match(error.message, /JSON/));
   }
   assert.equal(ran.length, 0);
@@ -204,20 +204,20 @@ test("a decision is for one call, and the next call of the tool interrupts again
 test("a sticky approval, an approval that signoff did not give, and an edited state run nothing", { skip }, async () => {
   const { tool: deploy, ran } = recorder();
   const client = deployment.client();
-  const options = named({ timeout: 1 });
+  const options = named();
   const tools = signoffTools(client, [deploy], { ...options, defer: true });
-  const { agent, model } = agentOf(tools, [["deploy", { target: "pending" }]], [["deploy", { target: "pending" }, "call_9"]]);
+  const { agent, model } = agentOf(tools, [["deploy", { target: "withdraw" }]], [["deploy", { target: "withdraw" }, "call_9"]]);
   const result = await run(agent, "deploy");
   result.state.approve(result.interruptions[0], { alwaysApprove: true });
   await run(agent, await RunState.fromString(agent, result.state.toString()));
-  assert.match(model.read("call_9"), /nobody decided in time/);
-  assert.match(model.read("call_0"), /nobody decided in time/);
+  assert.match(model.read("call_9"), /withdrawn/);
+  assert.match(model.read("call_0"), /withdrawn/);
 
   const edited = agentOf(tools, [["deploy", { target: "approve" }]]);
   const approved = await run(edited.agent, "deploy");
   await resolveApprovals(client, approved, options);
-  const text = approved.state.toString().replaceAll('{\\"target\\":\\"approve\\"}', '{\\"target\\":\\"pending\\"}');
-  assert.ok(text.includes("pending"));
+  const text = approved.state.toString().replaceAll('{\\"target\\":\\"approve\\"}', '{\\"target\\":\\"withdraw\\"}');
+  assert.ok(text.includes("withdraw"));
   await run(edited.agent, await RunState.fromString(edited.agent, text)).catch(() => {});
   assert.equal(ran.length, 0);
 });

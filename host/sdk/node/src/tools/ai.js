@@ -1,16 +1,15 @@
 /** `@signoff/sdk/ai`: approvals for tools of the AI SDK, versions 6 and 7. */
 
 import { Invalid, printable } from "../errors.js";
-import { flag, optionsOf, texts } from "../options.js";
-import { GATE, Gate } from "./gate.js";
+import { flag, object, optionsOf, texts } from "../options.js";
+import { GATE, Gate, isGuarded, RESOLVER } from "./gate.js";
 
 export { NotRun } from "./answer.js";
 
 const DEFAULTS = { agent: "ai-sdk" };
 const AI = { ...GATE, unguarded: texts };
 
-/** The functions that `signoffTools` made. @type {WeakSet<Function>} */
-const guarded = new WeakSet();
+const UNGUARDED = "the tool is not guarded by signoff";
 
 /** @typedef {import("../client.js").Client} Client */
 
@@ -20,6 +19,7 @@ const guarded = new WeakSet();
  */
 
 /** @typedef {import("./gate.js").GateOptions & AiOptions} SignoffOptions */
+/** @typedef {SignoffOptions & { run: string }} RunOptions */
 
 /**
  * What a tool has that this module changes.
@@ -38,15 +38,17 @@ const guarded = new WeakSet();
  * @template {Record<string, any>} T
  * @param {Client} client
  * @param {T} tools
- * @param {SignoffOptions & { defer?: boolean }} [given] With `defer`, `needsApproval` is set, and
- *   `generateText` ends with a request for `resolveApprovals`. Otherwise `execute` waits.
+ * @param {(SignoffOptions & { defer?: false }) | (RunOptions & { defer: true })} [given] With `defer`,
+ *   `needsApproval` is set, and `generateText` ends with a request for `resolveApprovals`. Otherwise `execute`
+ *   waits.
  * @returns {T}
- * @throws {Invalid} `request-invalid`: an unknown or mistyped option, a tool without `execute`, or one that is
- *   guarded already.
+ * @throws {Invalid} `request-invalid`: an unknown or mistyped option, `defer` without `run`, a tool without
+ *   `execute`, or one that is guarded already.
  */
 export function signoffTools(client, tools, given = {}) {
   const { unguarded = [], defer = false, ...options } = optionsOf("options", given, { ...AI, defer: flag });
   const gate = new Gate(client, options, DEFAULTS);
+  if (defer) gate.named("`defer`");
   const made = Object.entries(tools).map(([name, tool]) => [name, unguarded.includes(name) ? tool : guardedTool(gate, name, tool, defer)]);
   return /** @type {T} */ (Object.fromEntries(made));
 }
@@ -60,13 +62,13 @@ export function signoffTools(client, tools, given = {}) {
 function guardedTool(gate, name, tool, defer) {
   const { execute, needsApproval: own } = tool ?? {};
   if (typeof execute !== "function") throw invalid(`the tool \`${printable(name, 64)}\` has no \`execute\`; name it in \`unguarded\` if it may run`);
-  if (guarded.has(execute)) throw invalid(`the tool \`${printable(name, 64)}\` is guarded already`);
+  if (isGuarded(execute)) throw invalid(`the tool \`${printable(name, 64)}\` is guarded already`);
   const made = Object.create(Object.getPrototypeOf(tool), Object.getOwnPropertyDescriptors(tool));
   const run = (/** @type {unknown} */ input, /** @type {any} */ options) =>
     gate.run({ tool: name, input, id: options?.toolCallId, signal: options?.abortSignal }, async (approved) =>
       lastOf(await execute.call(tool, approved, options)),
     );
-  guarded.add(run);
+  gate.holds(run, name);
   define(made, "execute", run);
   if (defer) {
     define(made, "needsApproval", async (/** @type {unknown} */ input, /** @type {any} */ options) => {
@@ -86,19 +88,19 @@ function guardedTool(gate, name, tool, defer) {
  * `denied`.
  *
  * @param {Client} client
- * @param {SignoffOptions} [given] As for `signoffTools`.
+ * @param {RunOptions} given As for `signoffTools`.
  * @returns {(call: { toolCall: { toolName: string, toolCallId: string, input?: unknown }, tools?: Record<string, any> | undefined }) =>
  *   Promise<"not-applicable" | { type: "approved" | "denied" | "user-approval", reason?: string }>}
- * @throws {Invalid} `request-invalid`: an unknown or mistyped option.
+ * @throws {Invalid} `request-invalid`: an unknown or mistyped option, or no `run`.
  */
-export function signoff(client, given = {}) {
-  const { unguarded = [], ...options } = optionsOf("options", given, AI);
-  const gate = new Gate(client, options, DEFAULTS);
+export function signoff(client, given) {
+  const { unguarded = [], ...options } = optionsOf("options", given ?? {}, AI);
+  const gate = new Gate(client, options, DEFAULTS).named("`signoff`");
   return async ({ toolCall: { toolName, toolCallId, input }, tools }) => {
     if (unguarded.includes(toolName)) return "not-applicable";
-    const tool = tools !== undefined && Object.hasOwn(tools, toolName) ? tools[toolName] : undefined;
-    if (!guarded.has(tool?.execute)) return { type: "denied", reason: "the tool is not guarded by signoff" };
-    const { decision, text, reason } = await gate.verdict({ tool: toolName, input, id: toolCallId });
+    const tool = gate.toolOf(executeOf(tools, toolName));
+    if (tool === null) return { type: "denied", reason: UNGUARDED };
+    const { decision, text, reason } = await gate.verdict({ tool, input, id: toolCallId });
     if (decision === "allow") return { type: "approved", reason: text };
     if (decision === "deny") return { type: "denied", reason: text };
     return reason === null || reason === "" ? { type: "user-approval" } : { type: "user-approval", reason: printable(reason, 1000) };
@@ -111,26 +113,43 @@ export function signoff(client, given = {}) {
  * Turns the pending calls at the end of a conversation into approvals, waits until all are decided, and
  * returns the message with the answers. Append it, and call `generateText` again.
  *
+ * A call of a tool that `signoffTools` did not make is denied: nothing would claim its approval. A program that
+ * decides on such calls itself answers them before.
+ *
  * @param {Client} client
  * @param {readonly any[]} messages Model messages; of a user interface, what `convertToModelMessages` returns.
- * @param {SignoffOptions & { signal?: AbortSignal, wait?: number }} [given] As for `signoffTools`, and how many
- *   seconds to wait; default until all are decided.
+ * @param {SignoffOptions & import("./gate.js").ResolverOptions & { tools: Record<string, any> }} given As for
+ *   `signoffTools`, with the `tools` that `generateText` gets.
  * @returns {Promise<{ role: "tool", content: ApprovalResponse[] } | null>} Null if nothing is pending.
- * @throws {import("../errors.js").SignoffError} Not all are decided, or the server gives no answer. Nothing is
- *   answered then: call it again later, with the same `run` also in another process.
+ * @throws {Invalid} `request-invalid`: no `run` or no `tools`, or tools that are guarded with another `run`.
+ * @throws {import("../errors.js").SignoffError} Not all are decided, or the server gives no answer, or one that does
+ *   not verify. Nothing is answered then: call it again later, with the same `run` also in another process.
  */
-export async function resolveApprovals(client, messages, given = {}) {
-  const { signal, wait, ...others } = given;
-  const { unguarded: _, ...options } = optionsOf("options", others, AI);
-  const gate = new Gate(client, options, DEFAULTS);
-  const pending = pendingIn(messages);
+export async function resolveApprovals(client, messages, given) {
+  const { signal, wait, tools, unguarded: _, ...options } = optionsOf("options", given ?? {}, { ...AI, ...RESOLVER, tools: object });
+  const gate = new Gate(client, options, DEFAULTS).named("`resolveApprovals`");
+  if (tools === undefined || Array.isArray(tools)) throw invalid("`resolveApprovals` needs `tools`: set it to the tools that `generateText` gets");
+  const pending = pendingIn(messages).map(({ approvalId, call }) => {
+    const tool = gate.toolOf(executeOf(tools, call.tool));
+    return { approvalId, call: tool === null ? null : { ...call, tool } };
+  });
   if (pending.length === 0) return null;
-  const answers = await gate.resolve(pending.map(({ call }) => call), { timeout: wait, signal });
-  const content = answers.map(({ approved, text }, index) => {
-    const { approvalId } = /** @type {Pending} */ (pending[index]);
+  const answers = await gate.resolve(pending.flatMap(({ call }) => call ?? []), { timeout: wait, signal });
+  const content = pending.map(({ approvalId, call }) => {
+    const { approved, text } = (call === null ? null : answers.shift()) ?? { approved: false, text: UNGUARDED };
     return { type: /** @type {const} */ ("tool-approval-response"), approvalId, approved, reason: text };
   });
   return { role: "tool", content };
+}
+
+/**
+ * Returns the function of a tool, as the AI SDK finds it.
+ *
+ * @param {Record<string, any> | undefined} tools
+ * @param {string} name
+ */
+function executeOf(tools, name) {
+  return tools !== undefined && Object.hasOwn(tools, name) ? tools[name]?.execute : undefined;
 }
 
 /** @typedef {{ approvalId: string, call: import("./gate.js").ToolCall }} Pending */

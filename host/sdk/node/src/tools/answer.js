@@ -64,10 +64,10 @@ function refusal(error) {
 /**
  * Returns who approved, in one line.
  *
- * @param {{ id: string, ballots: { decision: string, approver: string }[] }} approval
+ * @param {{ id: string, approvers: { approver: string }[] }} approval
  */
-export function approvalText({ id, ballots }) {
-  const names = ballots.filter(({ decision }) => decision === "approved").map(({ approver }) => printable(String(approver), NAME_MAX));
+export function approvalText({ id, approvers }) {
+  const names = approvers.map(({ approver }) => printable(String(approver), NAME_MAX));
   return `approved by ${names.join(", ")}${idText(id)}`;
 }
 

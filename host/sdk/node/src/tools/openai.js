@@ -3,7 +3,7 @@
 import { Invalid, printable } from "../errors.js";
 import { flag, optionsOf } from "../options.js";
 import { NotRun } from "./answer.js";
-import { GATE, Gate } from "./gate.js";
+import { GATE, Gate, isGuarded, RESOLVER } from "./gate.js";
 
 export { NotRun } from "./answer.js";
 
@@ -11,11 +11,12 @@ const DEFAULTS = { agent: "openai-agents" };
 /** What a tool returns by default in place of its error. The outcome is `failed` then. */
 const FAILURE = "An error occurred while running the tool. Please try again.";
 
-/** The functions that `signoffTools` made. @type {WeakSet<Function>} */
-const guarded = new WeakSet();
+/** The description of the symbol under which a tool has its namespace. */
+const NAMESPACE = "functionToolNamespace";
 
 /** @typedef {import("../client.js").Client} Client */
 /** @typedef {import("./gate.js").GateOptions} SignoffOptions */
+/** @typedef {SignoffOptions & { run: string }} RunOptions */
 
 /**
  * A function tool, as far as this module knows it.
@@ -25,6 +26,7 @@ const guarded = new WeakSet();
  * @property {string} name
  * @property {(context: any, input: string, details?: any) => Promise<any>} invoke
  * @property {(context: any, input: any, callId?: string) => Promise<boolean>} needsApproval
+ * @property {unknown} [on] Of an agent as a tool.
  */
 
 /**
@@ -34,15 +36,16 @@ const guarded = new WeakSet();
  * @template {{ type: string, name: string }} T
  * @param {Client} client
  * @param {readonly T[]} tools Function tools.
- * @param {SignoffOptions & { defer?: boolean }} [given] With `defer`, a call that needs an approval interrupts the
- *   run, for `resolveApprovals`. Otherwise the tool waits.
+ * @param {(SignoffOptions & { defer?: false }) | (RunOptions & { defer: true })} [given] With `defer`, a call that
+ *   needs an approval interrupts the run, for `resolveApprovals`. Otherwise the tool waits.
  * @returns {T[]}
- * @throws {Invalid} `request-invalid`: an unknown or mistyped option, a tool that is not a function tool, or
- *   one that is guarded already.
+ * @throws {Invalid} `request-invalid`: an unknown or mistyped option, `defer` without `run`, a tool that is not a
+ *   function tool, that is an agent with tools of its own, or that is guarded already.
  */
 export function signoffTools(client, tools, given = {}) {
   const { defer = false, ...options } = optionsOf("options", given, { ...GATE, defer: flag });
   const gate = new Gate(client, options, DEFAULTS);
+  if (defer) gate.named("`defer`");
   return tools.map((tool) => /** @type {T} */ (/** @type {unknown} */ (guardedTool(gate, /** @type {any} */ (tool), defer))));
 }
 
@@ -52,13 +55,15 @@ export function signoffTools(client, tools, given = {}) {
  * @param {boolean} defer
  */
 function guardedTool(gate, tool, defer) {
-  const { type, name, invoke, needsApproval: own } = tool;
+  const { type, name, invoke, needsApproval: own, on } = tool;
   if (type !== "function" || typeof invoke !== "function") throw invalid(`the tool \`${printable(String(name), 64)}\` is not a function tool`);
-  if (guarded.has(invoke)) throw invalid(`the tool \`${printable(name, 64)}\` is guarded already`);
+  // What `agent.asTool` makes has `on`. A pause inside runs it again, and its agent's tools would run unguarded.
+  if (on !== undefined) throw invalid(`the tool \`${printable(name, 64)}\` is an agent: guard the tools of that agent`);
+  if (isGuarded(invoke)) throw invalid(`the tool \`${printable(name, 64)}\` is guarded already`);
   const made = Object.create(Object.getPrototypeOf(tool), Object.getOwnPropertyDescriptors(tool));
   const run = async (/** @type {any} */ context, /** @type {string} */ text, /** @type {any} */ details) => {
     try {
-      const call = { tool: name, input: inputOf(text), id: details?.toolCall?.callId, signal: details?.signal };
+      const call = { tool: qualified(name, details?.toolCall?.namespace), input: inputOf(text), id: details?.toolCall?.callId, signal: details?.signal };
       return await gate.run(call, async (_, { contextText }) => {
         const result = await invoke.call(tool, context, contextText, details);
         if (result === FAILURE) throw new ToolFailed(result);
@@ -70,14 +75,21 @@ function guardedTool(gate, tool, defer) {
       throw error;
     }
   };
-  guarded.add(run);
+  gate.holds(run, name);
   define(made, "invoke", run);
   if (defer) {
-    define(made, "needsApproval", async (/** @type {any} */ context, /** @type {unknown} */ input, /** @type {string} */ callId) => {
+    /**
+     * @this {object} The tool, or its copy with a namespace.
+     * @param {any} context
+     * @param {unknown} input
+     * @param {string} callId
+     */
+    async function needsApproval(context, input, callId) {
       if (typeof own === "function" ? await own.call(tool, context, input, callId) : own) return true;
-      const { decision } = await gate.verdict({ tool: name, input, id: callId });
+      const { decision } = await gate.verdict({ tool: qualified(name, namespaceOf(this)), input, id: callId });
       return decision !== "allow";
-    });
+    }
+    define(made, "needsApproval", needsApproval);
   }
   return made;
 }
@@ -100,42 +112,70 @@ class ToolFailed extends Error {
  * @template T
  * @param {Client} client
  * @param {{ readonly state: any } | { getInterruptions(): T[] }} result What `run` returned, or a `RunState`.
- * @param {SignoffOptions & { signal?: AbortSignal, wait?: number }} [given] As for `signoffTools`, and how many
- *   seconds to wait; default until all are decided.
+ * @param {SignoffOptions & import("./gate.js").ResolverOptions} given As for `signoffTools`.
  * @returns {Promise<{ answered: number, others: T[] }>} How many calls were answered, and the interruptions of
  *   other tools, which stay.
- * @throws {import("../errors.js").SignoffError} Not all are decided, or the server gives no answer. The state is as
- *   it was: call it again later, with the same `run` also in another process.
+ * @throws {Invalid} `request-invalid`: no `run`, or tools that are guarded with another one.
+ * @throws {import("../errors.js").SignoffError} Not all are decided, or the server gives no answer, or one that does
+ *   not verify. The state is as it was: call it again later, with the same `run` also in another process.
  */
-export async function resolveApprovals(client, result, given = {}) {
-  const { signal, wait, ...options } = given;
-  const gate = new Gate(client, options, DEFAULTS);
+export async function resolveApprovals(client, result, given) {
+  const { signal, wait, ...options } = optionsOf("options", given ?? {}, RESOLVER);
+  const gate = new Gate(client, options, DEFAULTS).named("`resolveApprovals`");
   const state = /** @type {any} */ ("getInterruptions" in result ? result : result.state);
   /** @type {any[]} */
   const items = state.getInterruptions();
-  const own = items.filter(isGuarded);
-  const answers = await gate.resolve(own.map(callOf), { timeout: wait, signal });
-  answers.forEach(({ approved, text }, index) => {
-    if (approved) state.approve(own[index]);
-    else state.reject(own[index], { message: text });
+  const tools = await Promise.all(items.map((item) => toolOf(item, state)));
+  const own = items.flatMap((item, index) => {
+    const name = gate.toolOf(tools[index]?.invoke);
+    return name === null ? [] : { item, call: callOf(name, item.rawItem) };
   });
-  return { answered: own.length, others: items.filter((item) => !own.includes(item)) };
-}
-
-/** @param {any} item A `RunToolApprovalItem`. */
-function callOf({ rawItem }) {
-  return { tool: rawItem.name, input: inputOf(rawItem.arguments), id: rawItem.callId };
+  const answers = await gate.resolve(own.map(({ call }) => call), { timeout: wait, signal });
+  own.forEach(({ item }, index) => {
+    const { approved, text } = /** @type {import("./gate.js").Answer} */ (answers[index]);
+    if (approved) state.approve(item);
+    else state.reject(item, { message: text });
+  });
+  const answered = new Set(own.map(({ item }) => item));
+  return { answered: own.length, others: items.filter((item) => !answered.has(item)) };
 }
 
 /**
- * Returns whether the tool of an interruption is certainly one that `signoffTools` made.
+ * @param {string} name Of the tool.
+ * @param {any} call Of the model.
+ */
+function callOf(name, { namespace, arguments: text, callId }) {
+  return { tool: qualified(name, namespace), input: inputOf(text), id: callId };
+}
+
+/**
+ * Returns the tool of an interruption, or undefined if it is not certain which one it is.
  *
  * @param {any} item
+ * @param {any} state
  */
-function isGuarded({ rawItem, agent }) {
-  if (rawItem?.type !== "function_call" || !Array.isArray(agent?.tools)) return false;
-  const named = agent.tools.filter((/** @type {any} */ tool) => tool?.name === rawItem.name);
-  return named.length === 1 && guarded.has(named[0].invoke);
+async function toolOf({ rawItem, agent }, state) {
+  if (rawItem?.type !== "function_call" || !Array.isArray(agent?.tools)) return undefined;
+  const listed = agent.mcpServers?.length > 0 ? await agent.getMcpTools(state._context) : [];
+  const isNamed = (/** @type {any} */ tool) => tool?.name === rawItem.name && qualified(tool.name, namespaceOf(tool)) === qualified(rawItem.name, rawItem.namespace);
+  const found = [...agent.tools, ...listed].filter(isNamed);
+  return found.length === 1 ? found[0] : undefined;
+}
+
+/**
+ * Returns the name of a tool with its namespace, as the framework calls it.
+ *
+ * @param {string} name
+ * @param {unknown} namespace
+ */
+function qualified(name, namespace) {
+  return typeof namespace === "string" && namespace !== "" && namespace !== name ? `${namespace}.${name}` : name;
+}
+
+/** @param {object} tool */
+function namespaceOf(tool) {
+  const symbol = Object.getOwnPropertySymbols(tool).find(({ description }) => description === NAMESPACE);
+  return symbol && /** @type {any} */ (tool)[symbol];
 }
 
 /**
