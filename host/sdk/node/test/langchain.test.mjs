@@ -39,7 +39,7 @@ const requests = () => deployment.requests();
 
 const deployment = skip ? null : await Deployment.start({ after });
 deployment?.activate();
-deployment?.decides(({ context: { target } }) => ({ approve: ["approve"], reject: ["reject", "not on Friday"] })[target] ?? null);
+deployment?.decides(({ context: { target } }) => ({ approve: ["approve"], reject: ["reject", "not on Friday"], withdraw: ["withdraw"] })[target] ?? null);
 
 test("an approved call runs once, on what was approved after every middleware, with pinned keys", { skip }, async () => {
   const { tool: deploy, ran } = recorder();
@@ -56,11 +56,11 @@ test("an approved call runs once, on what was approved after every middleware, w
 
 test("the policy is evaluated first, and what does not run gives its reason", { skip }, async () => {
   const tools = ["read", "drop", "forgotten", "deploy"].map((name) => recorder(name));
-  const guarded = signoffTools(deployment.client(), tools.map((made) => made.tool), named({ timeout: 2 }));
-  const result = await agentOf(guarded, tools.map(({ tool: { name } }) => [name, { target: name === "deploy" ? "reject" : "pending" }])).invoke(asked, thread());
+  const guarded = signoffTools(deployment.client(), tools.map((made) => made.tool), named());
+  const result = await agentOf(guarded, tools.map(({ tool: { name } }) => [name, { target: name === "deploy" ? "reject" : "withdraw" }])).invoke(asked, thread());
   assert.deepEqual(tools.map(({ ran }) => ran.length), [1, 0, 0, 0]);
   assert.equal(readOf(result, "call_1"), "The tool did not run: denied by the policy: nobody drops tables");
-  assert.match(readOf(result, "call_2"), /^The tool did not run: nobody decided in time \(appr_/);
+  assert.match(readOf(result, "call_2"), /^The tool did not run: withdrawn \(appr_/);
   assert.match(readOf(result, "call_3"), /^The tool did not run: rejected by alice@company\.com: not on Friday \(appr_/);
 });
 
@@ -83,10 +83,12 @@ test("errors of signoff never run a tool, and a repeated call id runs once", { s
 test("held calls become approvals, also two equal ones; an `approve` or `edit` of another inbox runs nothing", { skip }, async () => {
   const { tool: deploy, ran } = recorder();
   const client = deployment.client({ pinned: true });
-  const options = named({ timeout: 2 });
+  const run = named();
+  const tools = signoffTools(client, [deploy], run);
+  const options = { ...run, tools };
   const hold = humanInTheLoopMiddleware({ interruptOn: { deploy: true } });
   const start = async (...calls) => {
-    const agent = agentOf(signoffTools(client, [deploy], options), calls, [hold]);
+    const agent = agentOf(tools, calls, [hold]);
     const config = thread();
     return { agent, config, held: await agent.invoke(asked, config) };
   };
@@ -104,10 +106,10 @@ test("held calls become approvals, also two equal ones; an `approve` or `edit` o
   const ended = await rejected.agent.invoke(new Command({ resume: answer }), rejected.config);
   assert.match(readOf(ended, "call_r"), /^The tool did not run: rejected by alice@company\.com: not on Friday/);
 
-  for (const decision of [{ type: "approve" }, { type: "edit", editedAction: { name: "deploy", args: { target: "elsewhere" } } }]) {
-    const other = await start(["deploy", { target: "pending" }, `call_${decision.type}`]);
+  for (const decision of [{ type: "approve" }, { type: "edit", editedAction: { name: "deploy", args: { target: "withdraw", replicas: 9 } } }]) {
+    const other = await start(["deploy", { target: "withdraw" }, `call_${decision.type}`]);
     const after = await other.agent.invoke(new Command({ resume: { decisions: [decision] } }), other.config);
-    assert.match(readOf(after, `call_${decision.type}`), /nobody decided in time/);
+    assert.match(readOf(after, `call_${decision.type}`), /withdrawn/);
   }
   assert.equal(ran.length, 2);
   assert.equal(await resolveApprovals(client, { messages: [] }, options), null);
