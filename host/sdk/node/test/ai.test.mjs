@@ -41,6 +41,10 @@ function callPart(toolName, input, toolCallId) {
   return { type: "tool-call", toolCallId, toolName, input: JSON.stringify(input) };
 }
 
+function simulateReadableStream(chunks) {
+  return ReadableStream.from([{ type: "stream-start", warnings: [] }, ...chunks]);
+}
+
 /** A tool that records what it runs on. */
 function recorder(ai, result = () => "deployed") {
   const ran = [];
@@ -199,6 +203,28 @@ for (const { name, ai, Model } of skip ? [] : VERSIONS) {
     assert.equal(ran.length, 0);
   });
 
+  test(`${name}: streams, copies and names of members that every object has are guarded`, async () => {
+    const { tool, ran } = recorder(ai);
+    const options = named(name);
+    const tools = signoffTools(deployment.client(), { deploy: tool, ["__proto__"]: tool, constructor: tool }, options);
+    assert.deepEqual(Object.keys(tools), ["deploy", "__proto__", "constructor"]);
+    const chunks = [callPart("deploy", { target: "reject" }, "call_0"), callPart("deploy", { target: "withdraw" }, "call_1"), callPart("deploy", { target: "approve" }, "call_2")];
+    const streaming = new Model({
+      doStream: async ({ prompt }) => ({
+        stream: simulateReadableStream(prompt.some(({ role }) => role === "tool") ? [{ type: "finish", finishReason: { unified: "stop" }, usage }] : [...chunks, { type: "finish", finishReason: { unified: "tool-calls" }, usage }]),
+      }),
+    });
+    const streamed = ai.streamText({ model: streaming, tools, prompt: "deploy", stopWhen: ai.stepCountIs(2) });
+    await streamed.consumeStream();
+    assert.deepEqual(ran, [{ target: "approve" }]);
+    const copies = { spread: { ...tools.deploy }, made: Object.create(tools.deploy), renamed: { deployed: { ...tools.deploy } }.deployed };
+    for (const [key, copy] of Object.entries(copies)) {
+      await assert.rejects(async () => copy.execute({ target: "withdraw" }, { toolCallId: key, messages: [] }), { name: "NotRun", code: "withdrawn" });
+    }
+    await generate({ tools }, ["__proto__", { target: "withdraw" }, "p"], ["constructor", { target: "withdraw" }, "c"], ["hasOwnProperty", { target: "approve" }, "h"]).catch(() => {});
+    assert.equal(ran.length, 1);
+  });
+
   // Pending calls: by `needsApproval` of the tools, and in version 7 by `toolApproval`.
   const shapes = [["needsApproval", (client, options) => ({ options: { ...options, defer: true }, more: {} })]];
   if (ai === seven) shapes.push(["toolApproval", (client, options) => ({ options, more: { toolApproval: signoff(client, options) } })]);
@@ -258,6 +284,27 @@ for (const { name, ai, Model } of skip ? [] : VERSIONS) {
       assert.equal(ran.length, 0);
       await ai.generateText({ model: model(Model), ...all, messages: whole });
       assert.deepEqual(ran, [{ target: "approve" }]);
+    });
+
+    test(`${name}, ${shape}: a resolver answers only calls of guarded tools, of its own run`, async () => {
+      const { tool, ran } = recorder(ai);
+      const { client, options, all } = start(tool)();
+      const before = (await deployment.requests()).length;
+      const { result } = await generate({ ...all, messages: asked }, ["deploy", { target: "approve" }], ["other", { target: "approve" }]);
+      const messages = [...asked, ...messagesOf(result)];
+      // The program has replaced a tool by an unguarded one of the same name, or has none of this name.
+      const replaced = { ...all.tools, other: ai.tool({ ...tool, needsApproval: true }) };
+      for (const tools of [replaced, { deploy: all.tools.deploy }, Object.create(all.tools, { deploy: { value: all.tools.deploy } })]) {
+        const { content } = await resolveApprovals(client, messages, { ...options, tools });
+        assert.deepEqual(content.map(({ approved, reason }) => [approved, reason.replace(/ by alice.*/, "")]), [[true, "approved"], [false, "the tool is not guarded by signoff"]]);
+      }
+      const answers = await resolveApprovals(client, messages, { ...options, tools: replaced });
+      await ai.generateText({ model: model(Model), ...all, tools: replaced, messages: [...messages, answers] });
+      assert.deepEqual(ran, [{ target: "approve" }]);
+      assert.equal((await deployment.requests()).length, before + 1);
+      const stranger = { code: "request-invalid", message: /`deploy` is guarded with another `run`/ };
+      await assert.rejects(resolveApprovals(client, messages, { ...options, run: "another" }), stranger);
+      await assert.rejects(resolveApprovals(client, messages, { ...options, tools: signoffTools(client, { deploy: tool }, { agent: "deployer" }) }), stranger);
     });
 
     test(`${name}, ${shape}: after a restart of the agent and the server the same approval is found`, async () => {

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 
-import { Agent, run, RunState, setTracingDisabled, tool, Usage } from "@openai/agents";
+import { Agent, run, RunState, setTracingDisabled, tool, toolNamespace, Usage } from "@openai/agents";
 import { z } from "zod";
 
 import { Client } from "@signoff/sdk";
@@ -25,16 +25,17 @@ class FakeModel {
   async getResponse(request) {
     this.requests.push(request);
     const calls = this.#turns.shift() ?? [];
-    const output = calls.map(([name, input, callId], index) => ({
-      type: "function_call", callId: callId ?? `call_${index}`, name, status: "completed",
+    const output = calls.map(([name, input, callId, more], index) => ({
+      ...more, type: "function_call", callId: callId ?? `call_${index}`, name, status: "completed",
       arguments: typeof input === "string" ? input : JSON.stringify(input),
     }));
     const said = { type: "message", role: "assistant", status: "completed", content: [{ type: "output_text", text: "done" }] };
     return { usage: new Usage(), output: output.length === 0 ? [said] : output };
   }
 
-  async *getStreamedResponse() {
-    throw new Error("not used");
+  async *getStreamedResponse(request) {
+    const { output } = await this.getResponse(request);
+    yield { type: "response_done", response: { id: "response", usage: { inputTokens: 1, outputTokens: 1, totalTokens: 2 }, output } };
   }
 
   /** What the model reads of a call in its last turn. */
@@ -147,7 +148,7 @@ test("an aborted run and a tool's own time limit withdraw the request, and the t
   aborts.abort();
   await running;
   await eventually(async () => (await requests())[before].status === "withdrawn");
-  const short = recorder("deploy", { timeoutMs: 300 });
+  const short = recorder("deploy", { timeoutMs: 3000 });
   const timed = agentOf(signoffTools(deployment.client(), [short.tool], named()), [["deploy", { target: "pending" }]]);
   await run(timed.agent, "deploy");
   await eventually(async () => (await requests())[before + 1].status === "withdrawn");
@@ -246,6 +247,95 @@ test("after a restart of the agent and the server the same approval is found", {
   assert.equal((await run(second.agent, state)).finalOutput, "done");
   assert.deepEqual([...ran], [{ target: "later" }]);
   assert.equal((await requests()).length, before + 1);
+});
+
+test("streams, copies, clones and equal calls of one turn are guarded", { skip }, async () => {
+  const { tool: deploy, ran } = recorder();
+  const [guarded] = signoffTools(deployment.client(), [deploy], named());
+  for (const copy of [guarded, { ...guarded }, Object.create(guarded)]) {
+    const { agent, model } = agentOf([copy], [["deploy", { target: "reject" }, `call ${Math.random()}`]]);
+    await run(agent.clone({ name: "clone" }), "deploy");
+    assert.match(JSON.stringify(model.requests.at(-1).input), /The tool did not run: rejected/);
+    const streamed = agentOf([copy], [["deploy", { target: "reject" }, `call ${Math.random()}`]]);
+    const result = await run(streamed.agent, "deploy", { stream: true });
+    await result.completed;
+    assert.match(JSON.stringify(streamed.model.requests.at(-1).input), /The tool did not run: rejected/);
+  }
+  assert.equal(ran.length, 0);
+  const { agent } = agentOf([guarded], [["deploy", { target: "approve" }, "twice"], ["deploy", { target: "approve" }, "twice"]]);
+  await run(agent, "deploy").catch(() => {});
+  assert.ok(ran.length <= 1, "one approval, one run");
+});
+
+test("the namespace of a tool is part of its name, also in a state that was edited", { skip }, async () => {
+  const [files, crm] = [recorder(), recorder()];
+  const client = deployment.client({ pinned: true });
+  const options = named();
+  const spaced = (made, name) => toolNamespace({ name, description: name, tools: signoffTools(client, [made.tool], { ...options, defer: true }) });
+  const tools = [...spaced(files, "files"), ...spaced(crm, "crm")];
+  const { agent } = agentOf(tools, [["deploy", { target: "approve" }, "call_0", { namespace: "files" }]]);
+  const result = await run(agent, "deploy");
+  assert.equal(result.interruptions.length, 1);
+  assert.deepEqual(await resolveApprovals(client, result, options), { answered: 1, others: [] });
+  const { id } = (await requests()).at(-1);
+  const shown = await client.get(id);
+  assert.deepEqual([shown.action, shown.plan.tool], ["files.deploy", "files.deploy"]);
+  const text = result.state.toString();
+  await run(agent, result.state);
+  assert.deepEqual([files.ran.length, crm.ran.length], [1, 0]);
+  const edited = text.replaceAll('"namespace":"files"', '"namespace":"crm"').replaceAll("files.deploy", "crm.deploy");
+  assert.notEqual(edited, text);
+  const aborts = new AbortController();
+  const restored = await RunState.fromString(agent, edited).catch(() => null);
+  if (restored !== null) {
+    const before = (await requests()).length;
+    const running = run(agent, restored, { signal: aborts.signal }).catch(() => {});
+    await Promise.race([running, eventually(async () => (await requests())[before])]);
+    aborts.abort();
+    await running;
+  }
+  assert.deepEqual([files.ran.length, crm.ran.length], [1, 0]);
+});
+
+test("a resolver leaves what it cannot tell to be guarded: a replaced tool, and one of an MCP server", { skip }, async () => {
+  const [own, raw] = [recorder(), recorder("deploy", { needsApproval: true })];
+  const client = deployment.client();
+  const options = named();
+  const [guarded] = signoffTools(client, [own.tool], { ...options, defer: true });
+  const before = (await requests()).length;
+  const held = async (change) => {
+    const { agent } = agentOf([guarded], [["deploy", { target: "approve" }]]);
+    const result = await run(agent, "deploy");
+    change(agent);
+    const { answered, others } = await resolveApprovals(client, result, options);
+    return [answered, others.length];
+  };
+  assert.deepEqual(await held((agent) => (agent.tools = [raw.tool])), [0, 1]);
+  assert.deepEqual(await held((agent) => agent.tools.push(raw.tool)), [0, 1]);
+  assert.deepEqual(await held((agent) => (agent.tools = [])), [0, 1]);
+  assert.deepEqual(await held((agent) => {
+    agent.mcpServers = [{ name: "server" }];
+    agent.getMcpTools = async () => [raw.tool];
+  }), [0, 1]);
+  assert.equal((await requests()).length, before, "something was requested");
+  const { agent } = agentOf([guarded], [["deploy", { target: "approve" }]]);
+  await assert.rejects(resolveApprovals(client, await run(agent, "deploy"), { ...options, run: "another" }), { code: "request-invalid", message: /`deploy` is guarded with another `run`/ });
+});
+
+test("an agent as a tool is refused; tools of its own are guarded, also when they pause the run", { skip }, async () => {
+  const { tool: deploy, ran } = recorder();
+  const client = deployment.client();
+  const options = named();
+  const inner = agentOf(signoffTools(client, [deploy], { ...options, defer: true }), [["deploy", { target: "approve" }]]);
+  const asTool = inner.agent.asTool({ toolName: "operate", toolDescription: "Operates" });
+  assert.throws(() => signoffTools(client, [asTool]), { code: "request-invalid", message: /`operate` is an agent: guard the tools of that agent/ });
+  const outer = agentOf([asTool], [["operate", { input: "deploy" }, "call_outer"]]);
+  const result = await run(outer.agent, "deploy");
+  assert.deepEqual([result.interruptions.map(({ name }) => name), ran.length], [["deploy"], 0]);
+  assert.deepEqual(await resolveApprovals(client, result, options), { answered: 1, others: [] });
+  const ended = await run(outer.agent, result.state);
+  assert.equal(ended.finalOutput, "done");
+  assert.deepEqual(ran, [{ target: "approve" }]);
 });
 
 test("what signoff cannot hold is refused where tools are wrapped", { skip }, () => {
