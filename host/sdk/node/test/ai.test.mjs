@@ -298,6 +298,8 @@ for (const { name, ai, Model } of skip ? [] : VERSIONS) {
         const { content } = await resolveApprovals(client, messages, { ...options, tools });
         assert.deepEqual(content.map(({ approved, reason }) => [approved, reason.replace(/ by alice.*/, "")]), [[true, "approved"], [false, "the tool is not guarded by signoff"]]);
       }
+      const atProvider = JSON.parse(JSON.stringify(messages).replaceAll('"type":"tool-call"', '"type":"tool-call","providerExecuted":true'));
+      assert.deepEqual((await resolveApprovals(client, atProvider, options)).content.map(({ approved }) => approved), [false, false], "what runs at the provider");
       const answers = await resolveApprovals(client, messages, { ...options, tools: replaced });
       await ai.generateText({ model: model(Model), ...all, tools: replaced, messages: [...messages, answers] });
       assert.deepEqual(ran, [{ target: "approve" }]);
@@ -348,6 +350,8 @@ test("toolApproval never says `not-applicable` but for what is named, and denies
     { type: "denied", reason: "the tool is not guarded by signoff" },
     "not-applicable",
   ]);
+  const atProvider = { toolName: "deploy", toolCallId: "call_0", input: { target: "approve" }, providerExecuted: true };
+  assert.equal((await approval({ toolCall: atProvider, tools })).type, "denied");
   for (const name of ["unknown", "constructor", "toString"]) assert.equal((await says(approval, name)).type, "denied");
   const dead = new Client("http://127.0.0.1:9", { token: "sgnt_x", keys: null, audience: null, timeout: 0.5 });
   assert.deepEqual(await says(signoff(dead, options), "deploy"), { type: "denied", reason: "The tool did not run: refused (unreachable)" });

@@ -89,16 +89,17 @@ function guardedTool(gate, name, tool, defer) {
  *
  * @param {Client} client
  * @param {RunOptions} given As for `signoffTools`.
- * @returns {(call: { toolCall: { toolName: string, toolCallId: string, input?: unknown }, tools?: Record<string, any> | undefined }) =>
+ * @returns {(call: { toolCall: { toolName: string, toolCallId: string, input?: unknown, providerExecuted?: boolean | undefined }, tools?: Record<string, any> | undefined }) =>
  *   Promise<"not-applicable" | { type: "approved" | "denied" | "user-approval", reason?: string }>}
  * @throws {Invalid} `request-invalid`: an unknown or mistyped option, or no `run`.
  */
 export function signoff(client, given) {
   const { unguarded = [], ...options } = optionsOf("options", given ?? {}, AI);
   const gate = new Gate(client, options, DEFAULTS).named("`signoff`");
-  return async ({ toolCall: { toolName, toolCallId, input }, tools }) => {
+  return async ({ toolCall, tools }) => {
+    const { toolName, toolCallId, input } = toolCall;
     if (unguarded.includes(toolName)) return "not-applicable";
-    const tool = gate.toolOf(executeOf(tools, toolName));
+    const tool = gate.toolOf(executeOf(tools, toolCall));
     if (tool === null) return { type: "denied", reason: UNGUARDED };
     const { decision, text, reason } = await gate.verdict({ tool, input, id: toolCallId });
     if (decision === "allow") return { type: "approved", reason: text };
@@ -130,8 +131,8 @@ export async function resolveApprovals(client, messages, given) {
   const gate = new Gate(client, options, DEFAULTS).named("`resolveApprovals`");
   if (tools === undefined || Array.isArray(tools)) throw invalid("`resolveApprovals` needs `tools`: set it to the tools that `generateText` gets");
   const pending = pendingIn(messages).map(({ approvalId, call }) => {
-    const tool = gate.toolOf(executeOf(tools, call.tool));
-    return { approvalId, call: tool === null ? null : { ...call, tool } };
+    const tool = gate.toolOf(executeOf(tools, call));
+    return { approvalId, call: tool === null ? null : { tool, input: call.input, id: call.toolCallId } };
   });
   if (pending.length === 0) return null;
   const answers = await gate.resolve(pending.flatMap(({ call }) => call ?? []), { timeout: wait, signal });
@@ -143,16 +144,16 @@ export async function resolveApprovals(client, messages, given) {
 }
 
 /**
- * Returns the function of a tool, as the AI SDK finds it.
+ * Returns the function that runs a call, as the AI SDK finds it; none for a call that runs at the provider.
  *
  * @param {Record<string, any> | undefined} tools
- * @param {string} name
+ * @param {{ toolName: string, providerExecuted?: boolean | undefined }} call
  */
-function executeOf(tools, name) {
-  return tools !== undefined && Object.hasOwn(tools, name) ? tools[name]?.execute : undefined;
+function executeOf(tools, { toolName, providerExecuted }) {
+  return tools !== undefined && providerExecuted !== true && Object.hasOwn(tools, toolName) ? tools[toolName]?.execute : undefined;
 }
 
-/** @typedef {{ approvalId: string, call: import("./gate.js").ToolCall }} Pending */
+/** @typedef {{ approvalId: string, call: { toolName: string, toolCallId: string, input: unknown, providerExecuted?: boolean } }} Pending */
 
 /**
  * Returns the requests without an answer, each with its call.
@@ -170,7 +171,7 @@ function pendingIn(messages) {
   return pending.map(({ approvalId, toolCallId }) => {
     const call = calls.get(toolCallId);
     if (call === undefined) throw invalid("an approval request has no tool call");
-    return { approvalId, call: { tool: call.toolName, input: call.input, id: toolCallId } };
+    return { approvalId, call };
   });
 }
 
