@@ -283,6 +283,7 @@ test("the namespace of a tool is part of its name, also in a state that was edit
   const text = result.state.toString();
   await run(agent, result.state);
   assert.deepEqual([files.ran.length, crm.ran.length], [1, 0]);
+  assert.equal((await requests()).at(-1).id, id, "the tool found this approval");
   const edited = text.replaceAll('"namespace":"files"', '"namespace":"crm"').replaceAll("files.deploy", "crm.deploy");
   assert.notEqual(edited, text);
   const aborts = new AbortController();
