@@ -12,7 +12,7 @@ use crate::guardrails::Judged;
 use crate::id::ApprovalId;
 use crate::ledger::{ApprovalChange, Deciders, Idempotency, Reply};
 use crate::refusal::Refusal;
-use crate::store::{Base, Stored};
+use crate::store::{Base, Status, Stored};
 use crate::verifier::{Approval, Failure, Step, Verifier};
 
 /// Conflicts after which a change fails. Each one means that another change was committed.
@@ -31,6 +31,8 @@ pub(super) struct Call {
     pub(super) is_claim: bool,
     /// Whether the approval's texts are deleted, and with them the stored answers to its callers.
     pub(super) erases: bool,
+    /// The stored status that the approval must have, if the caller requires one.
+    pub(super) from: Option<Status>,
 }
 
 impl Call {
@@ -41,7 +43,13 @@ impl Call {
         + Sync
         + 'static,
     ) -> Self {
-        Self { bytes: 0, operation: Arc::new(operation), is_claim: false, erases: false }
+        Self {
+            bytes: 0,
+            operation: Arc::new(operation),
+            is_claim: false,
+            erases: false,
+            from: None,
+        }
     }
 }
 
@@ -58,6 +66,22 @@ impl Approvals {
         operation: fn(&Verifier, Approval<'_>, &str, u64) -> Result<Step, Failure>,
         idempotency: Option<&Idempotency>,
     ) -> Result<Reply, Refusal> {
+        self.change_from(None, caller, id, event, operation, idempotency).await
+    }
+
+    /// Changes an approval as [`Self::change_by`], if its stored status is `from`. No other change
+    /// comes between the check and the change.
+    ///
+    /// Refusals: `not-found`, `already-decided` for another status, then as [`Self::change`].
+    pub(super) async fn change_from(
+        &self,
+        from: Option<Status>,
+        caller: &Caller,
+        id: Option<ApprovalId>,
+        event: &Value,
+        operation: fn(&Verifier, Approval<'_>, &str, u64) -> Result<Step, Failure>,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<Reply, Refusal> {
         self.readable(caller, id).await?;
         if let Some(reply) = self.ledger.kept(idempotency).await? {
             return Ok(reply);
@@ -65,7 +89,7 @@ impl Approvals {
         let event = event.to_string();
         let call =
             Call::of(move |verifier, approval, now| operation(verifier, approval, &event, now));
-        self.change(caller, id, idempotency, call).await
+        self.change(caller, id, idempotency, Call { from, ..call }).await
     }
 
     /// Changes one approval, and stores the answer under the idempotency key.
@@ -97,6 +121,7 @@ impl Approvals {
         for _ in 0..ATTEMPTS_MAX {
             let now = self.ledger.now_to_write()?;
             let stored = self.load(id).await?;
+            must_be(call.from, stored.as_ref())?;
             // The same verifier for all of this change, even if another one is activated meanwhile.
             let verifier = self.verifier.current();
             let step = step(&verifier, id, stored.as_ref(), call, now).await?;
@@ -143,6 +168,20 @@ impl Approvals {
             Code::STORE_UNAVAILABLE,
             "too many concurrent changes to this approval; retry",
         ))
+    }
+}
+
+/// Checks the status that a caller requires. An approval that is absent is refused by the verifier.
+///
+/// Refusals: `already-decided`.
+fn must_be(required: Option<Status>, stored: Option<&Stored>) -> Result<(), Refusal> {
+    let is = stored.map(|stored| stored.summary.status);
+    match (required, is) {
+        (Some(required), Some(is)) if required != is => {
+            let detail = format!("the approval is {}, not {}", is.as_str(), required.as_str());
+            Err(Refusal::new(Code::ALREADY_DECIDED, detail))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -12,6 +12,7 @@ use crate::code::Code;
 use crate::id::ApprovalId;
 use crate::ledger::{Idempotency, Reply};
 use crate::refusal::Refusal;
+use crate::store::Status;
 use crate::verifier::{Accepted, Approval, Verifier};
 
 /// One approver's decision.
@@ -91,6 +92,23 @@ impl Approvals {
     ) -> Result<Reply, Refusal> {
         let event = json!({ "actor": caller.actor() });
         self.change_by(caller, id, &event, Verifier::withdraw, idempotency).await
+    }
+
+    /// Withdraws an approval that is pending, and no other one.
+    ///
+    /// # Errors
+    ///
+    /// 1. `not-found` for an approval that the caller may not read 2. `already-decided` for one that
+    ///    is not pending 3. as [`Self::withdraw`].
+    pub async fn withdraw_pending(
+        &self,
+        caller: &Caller,
+        id: Option<ApprovalId>,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<Reply, Refusal> {
+        let event = json!({ "actor": caller.actor() });
+        let from = Some(Status::Pending);
+        self.change_from(from, caller, id, &event, Verifier::withdraw, idempotency).await
     }
 
     /// Extends the lifetime of an approval, counted from now.

@@ -143,31 +143,15 @@ impl AuthZen {
     ///
     /// # Errors
     ///
-    /// 1. `not-found` 2. `already-decided` for a task that has ended 3. as `Approvals::withdraw`.
+    /// As `Approvals::withdraw_pending`: `already-decided` for a task that has ended.
     pub async fn cancel(
         &self,
         caller: &Caller,
         id: Option<ApprovalId>,
         idempotency: Option<&Idempotency>,
     ) -> Result<(Task, bool), Refusal> {
-        self.approvals.readable(caller, id).await?;
-        let ended = |task: &Task| {
-            let detail =
-                format!("the request is {} and can no longer be cancelled", task.status.as_str());
-            Refusal::new(Code::ALREADY_DECIDED, detail)
-        };
-        let kept = self.ledger.kept(idempotency).await?.is_some();
-        let before = Task::of(&self.approvals.show(id, WithTexts::No).await?)?;
-        if !kept && before.status != TaskStatus::Pending {
-            return Err(ended(&before));
-        }
-        let reply = self.approvals.withdraw(caller, id, idempotency).await?;
+        let reply = self.approvals.withdraw_pending(caller, id, idempotency).await?;
         let task = Task::of(&reply.body)?;
-        // It may have been approved in between. Then the approval is withdrawn, and can no longer be
-        // used.
-        if task.status != TaskStatus::Cancelled {
-            return Err(ended(&task));
-        }
         Ok((task, reply.replayed))
     }
 
