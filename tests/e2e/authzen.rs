@@ -91,20 +91,32 @@ fn the_policy_decides_an_evaluation() {
 }
 
 #[test]
-fn a_repeat_with_a_key_is_the_same_evaluation() {
+fn a_repeat_with_a_key_is_evaluated_anew() {
     let (_home, server) = home_and_server();
     let asked = question("alice", "write", "r-1");
     let first = server.post_once(EVALUATION, "k", &asked);
     let again = server.post_once(EVALUATION, "k", &asked);
-    assert_eq!(first.ok(), again.ok());
-    assert_eq!(again.header("idempotency-replayed"), Some("true"));
-    let other = server.post_once(EVALUATION, "k", &question("alice", "write", "r-2"));
-    other.refused_with(409, "idempotency-key-reused");
-    assert_eq!(evaluated(&server).len(), 1);
-    let several = json!({ "evaluations": [asked, {}, asked] });
-    let first = server.post_once(EVALUATIONS, "k", &several);
-    assert_eq!(first.ok(), server.post_once(EVALUATIONS, "k", &several).ok());
+    assert_ne!(first.ok()["context"]["evaluation_id"], again.ok()["context"]["evaluation_id"]);
+    assert_eq!(again.header("idempotency-replayed"), None);
+    server.post_once(EVALUATION, "k", &question("alice", "write", "r-2")).ok();
     assert_eq!(evaluated(&server).len(), 3);
+    let several = json!({ "evaluations": [asked, {}, asked] });
+    for _ in 0..2 {
+        let answer = server.post_once(EVALUATIONS, "k", &several);
+        assert_eq!(answer.ok()["evaluations"].as_array().unwrap().len(), 3);
+        assert_eq!(answer.header("idempotency-replayed"), None);
+    }
+    assert_eq!(evaluated(&server).len(), 7);
+}
+
+#[test]
+fn the_defaults_of_a_list_count_for_each_question() {
+    let (_home, server) = home_and_server();
+    let mut asked = question("alice", "write", "r-1");
+    asked["context"] = json!({ "large": "x".repeat(1 << 20) });
+    asked["evaluations"] = vec![json!({}); 17].into();
+    server.post(EVALUATIONS, &asked).refused_with(400, "limit-exceeded");
+    assert_eq!(evaluated(&server).len(), 0);
 }
 
 #[test]

@@ -168,7 +168,8 @@ fn a_repeat_with_a_key_is_permitted_while_its_execution_runs() {
     let asked = granted(&server, &asked());
     let first = server.post_once(EVALUATION, "k", &asked).ok();
     let again = server.post_once(EVALUATION, "k", &asked);
-    assert_eq!(again.ok(), first);
+    assert_eq!(again.ok()["decision"], true);
+    assert_eq!(again.ok()["context"]["execution"], first["context"]["execution"]);
     assert_eq!(again.header("idempotency-replayed"), Some("true"));
     refused(&server.post_once(EVALUATION, "other", &asked), "approval_expired", "request");
     let context = &first["context"];
@@ -449,6 +450,9 @@ fn a_justification_becomes_the_reason_unless_it_was_evaluated() {
     let approval = server.show(&made);
     assert_eq!(approval["reason"], Value::Null);
     assert_eq!(approval["context"]["context"], asked["context"]);
+    // In an evaluation it is part of the question, whatever it is.
+    asked["context"]["business_justification"] = json!("release\rday");
+    assert_eq!(server.post(EVALUATION, &asked).ok()["decision"], false);
     for wrong in [json!(7), json!({ "text": "release day" })] {
         let mut submission = denied(&server, &self::asked());
         submission["context"]["business_justification"] = wrong;
@@ -545,6 +549,29 @@ fn a_pending_request_can_be_cancelled() {
     }
     let query = format!("{REQUESTS}/{}?wait=1", text(&made, "id"));
     server.get(&query).refused_with(400, "request-invalid");
+}
+
+/// A cancellation that is refused changes nothing, also if the decision comes at the same time.
+#[test]
+fn a_cancellation_beside_a_decision_withdraws_no_approval() {
+    let (_home, server) = home_and_server();
+    for round in 0..20 {
+        let mut asked = asked();
+        asked["context"]["round"] = json!(round);
+        let made = requested(&server, &asked);
+        let cancel = format!("{REQUESTS}/{}/cancel", text(&made, "id"));
+        let cancelled = std::thread::scope(|scope| {
+            let cancelled = scope.spawn(|| server.post(&cancel, &json!({})).status);
+            server.decide(&made, "approved", APPROVER);
+            cancelled.join().unwrap()
+        });
+        let status = server.show(&made)["status"].clone();
+        match cancelled {
+            200 => assert_eq!(status, "withdrawn"),
+            409 => assert_eq!(status, "approved"),
+            other => panic!("{other}"),
+        }
+    }
 }
 
 #[test]

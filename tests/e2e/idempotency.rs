@@ -82,9 +82,8 @@ fn every_change_takes_a_key() {
         "action": { "name": "deploy" },
         "resource": { "type": "service", "id": "checkout" },
     });
-    let decided = twice("/access/v1/evaluation", &asked);
-    let several = json!({ "evaluations": [asked, asked] });
-    twice("/access/v1/evaluations", &several);
+    // An evaluation changes nothing but the log, and is made anew each time.
+    let decided = server.post("/access/v1/evaluation", &asked).ok();
     let mut submission = asked;
     submission["denial"] = json!({
         "evaluation_id": decided["context"]["evaluation_id"],
@@ -103,7 +102,7 @@ fn every_change_takes_a_key() {
         "older_than_seconds": 0, "approvals": [{ "id": item["id"], "entry": item["entry"] }],
     });
     assert_eq!(twice("/api/v1/store/prune", &prune)["pruned"], 1);
-    assert_eq!(server.audit().len(), 16, "each change once");
+    assert_eq!(server.audit().len(), 14, "each change once");
 }
 
 #[test]

@@ -106,7 +106,7 @@ type Permitted = Result<(Execution, Reply), Refused>;
 
 impl AuthZen {
     /// Evaluates a question. With an approval, a question that requires one is decided by a claim of
-    /// the approval.
+    /// the approval. The idempotency key is that of the claim.
     ///
     /// # Errors
     ///
@@ -124,15 +124,15 @@ impl AuthZen {
             let detail = "an evaluation with `context.approval` claims the approval, which requires the role executor";
             return Err(Refusal::new(Code::FORBIDDEN, detail));
         }
-        let evaluated = self.guardrails.evaluate(caller, question.as_action(), idempotency);
-        let reply = evaluated.await?;
+        // Without the key, also for a repeat: the policy decides as it is now.
+        let reply = self.guardrails.evaluate(caller, question.as_action(), None).await?;
         let Answered { decision, reason, evaluated_at } =
             serde_json::from_str(&reply.body).map_err(Refusal::internal)?;
         let entry =
             reply.entry.ok_or_else(|| Refusal::internal("an evaluation without an audit entry"))?;
         let expires_at = evaluated_at.plus(WINDOW_SECONDS)?.rfc3339();
         let requestable = caller.has(Role::Requester).then_some(Requestable { expires_at });
-        let mut replayed = reply.replayed;
+        let mut replayed = false;
         let ruling = match (decision, presented) {
             (Decision::Allow, _) => Ruling::Allowed,
             (Decision::Deny, _) => Ruling::Denied,
@@ -143,10 +143,7 @@ impl AuthZen {
                         replayed = reply.replayed;
                         Ruling::Claimed(execution)
                     }
-                    Err(refused) => {
-                        replayed = false;
-                        Ruling::Refused(refused, requestable)
-                    }
+                    Err(refused) => Ruling::Refused(refused, requestable),
                 }
             }
         };

@@ -47,12 +47,6 @@ impl Idempotency {
         Self { scope: scope.finalize().into(), request_digest: self.request_digest }
     }
 
-    /// Scopes the key to one part of a request that makes several changes.
-    pub fn part(&self, number: u64) -> Self {
-        let scope = Sha256::new().chain_update(self.scope).chain_update(number.to_le_bytes());
-        Self { scope: scope.finalize().into(), request_digest: self.request_digest }
-    }
-
     /// Returns a stored answer, if it belongs to the same request body.
     ///
     /// Refusals: `idempotency-key-reused`.

@@ -64,10 +64,27 @@ impl<'a> Parts<'a> {
         }
     }
 
+    /// Returns the size of the texts.
+    pub(super) fn bytes(&self) -> usize {
+        let parts = [self.subject, self.action, self.resource, self.context];
+        parts.into_iter().flatten().map(|text| text.get().len()).sum()
+    }
+
     /// Returns the question.
     ///
     /// Refusals: `request-invalid` for a part that is absent or malformed.
     pub(super) fn asked(self) -> Result<Asked, Refusal> {
+        self.read(false)
+    }
+
+    /// Returns the question, and the justification of an access request.
+    ///
+    /// Refusals: as [`Self::asked`], and `request-invalid` for a justification with a carriage return.
+    pub(super) fn submitted(self) -> Result<Asked, Refusal> {
+        self.read(true)
+    }
+
+    fn read(self, is_submitted: bool) -> Result<Asked, Refusal> {
         let required = |name: &str, part: Option<Raw<'a>>| {
             let missing =
                 || Refusal::new(Code::REQUEST_INVALID, format!("body: missing field `{name}`"));
@@ -93,7 +110,8 @@ impl<'a> Parts<'a> {
         };
         let member = |name: &str| context.iter().find(|(member, _)| member == name);
         let presented = member(APPROVAL).map(|(_, text)| presented(text)).transpose()?;
-        let why = member(JUSTIFICATION).and_then(|(_, text)| serde_json::from_str(text.get()).ok());
+        let why = member(JUSTIFICATION).filter(|_| is_submitted);
+        let why = why.and_then(|(_, text)| serde_json::from_str(text.get()).ok());
         let justified = why.map(|why: String| (question(&[APPROVAL, JUSTIFICATION]), why));
         let reason = justified.as_ref().map(|(_, why)| why.as_str());
         without_carriage_return(JUSTIFICATION, reason)?;

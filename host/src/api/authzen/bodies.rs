@@ -6,12 +6,15 @@ use serde_json::value::RawValue;
 use signoff_core::object::Object;
 use utoipa::ToSchema;
 
-use super::asked::{Asked, Parts};
+use super::asked::Parts;
 use crate::api::requests::Raw;
 use crate::api::shown::JsonObject;
 use crate::api::words::read_member;
 use crate::code::Code;
 use crate::refusal::Refusal;
+
+/// Most bytes of all questions of a call, with the defaults that each one uses.
+const QUESTIONS_BYTES_MAX: usize = 16 << 20;
 
 /// Who asks. Other members are part of the question too.
 #[derive(Deserialize, ToSchema)]
@@ -251,10 +254,12 @@ impl<'a> EvaluationsBody<'a> {
         self.options.as_ref().map(|options| options.evaluations_semantic).unwrap_or_default()
     }
 
-    /// Returns the questions, each with the defaults of the whole, or why it is malformed.
+    /// Returns the parts of the questions, each with the defaults of the whole. They are texts of the
+    /// body, so that a large default is held once.
     ///
-    /// Refusals: `limit-exceeded` for too many questions; `request-invalid` for one that is no object.
-    pub(super) fn questions(&self, max: usize) -> Result<Vec<Result<Asked, Refusal>>, Refusal> {
+    /// Refusals: `limit-exceeded` for too many questions, or too large ones; `request-invalid` for one
+    /// that is no object.
+    pub(super) fn questions(&self, max: usize) -> Result<Vec<Parts<'a>>, Refusal> {
         if self.evaluations.len() > max {
             let detail = format!(
                 "body: evaluations: {} questions, the limit is {max}",
@@ -262,11 +267,19 @@ impl<'a> EvaluationsBody<'a> {
             );
             return Err(Refusal::new(Code::LIMIT_EXCEEDED, detail));
         }
-        let mut questions = Vec::with_capacity(self.evaluations.len());
+        let (mut questions, mut bytes) = (Vec::with_capacity(self.evaluations.len()), 0);
         for (number, text) in self.evaluations.iter().enumerate() {
             let Object(parts): Object<Parts<'a>> =
                 read_member(&format!("evaluations[{number}]"), text)?;
-            questions.push(parts.or(self.defaults()).asked());
+            let parts = parts.or(self.defaults());
+            bytes += parts.bytes();
+            questions.push(parts);
+        }
+        if bytes > QUESTIONS_BYTES_MAX {
+            let detail = format!(
+                "body: evaluations: {bytes} bytes with the defaults of each question, the limit is {QUESTIONS_BYTES_MAX}"
+            );
+            return Err(Refusal::new(Code::LIMIT_EXCEEDED, detail));
         }
         Ok(questions)
     }

@@ -89,18 +89,14 @@ pub(super) async fn evaluate_all(
         let one = OneOrMore::One(Box::new(AccessDecision::of(decided, &base)));
         return Ok(answer(200, json_text(&one), replayed));
     }
-    let (mut evaluations, mut replayed) = (Vec::with_capacity(questions.len()), true);
-    for (number, question) in (0..).zip(questions) {
-        let key = idempotency.as_ref().map(|key| key.part(number));
-        let decided = match question.and_then(Asked::alone) {
-            Ok(question) => service.evaluate(&caller, &question, None, key.as_ref()).await,
+    let mut evaluations = Vec::with_capacity(questions.len());
+    for parts in questions {
+        let decided = match parts.asked().and_then(Asked::alone) {
+            Ok(question) => service.evaluate(&caller, &question, None, None).await,
             Err(refusal) => Err(refusal),
         };
         let decision = match decided {
-            Ok(decided) => {
-                replayed &= decided.replayed;
-                AccessDecision::of(decided, &base)
-            }
+            Ok(decided) => AccessDecision::of(decided, &base),
             Err(refusal) if concerns_one_question(&refusal) => AccessDecision::failed(&refusal),
             Err(refusal) => return Err(refusal.into()),
         };
@@ -111,7 +107,7 @@ pub(super) async fn evaluate_all(
         }
     }
     let more = OneOrMore::More(AccessDecisions { evaluations });
-    Ok(answer(200, json_text(&more), replayed))
+    Ok(answer(200, json_text(&more), false))
 }
 
 /// Returns whether a refusal is of one question among several. A token that does not act for an agent,

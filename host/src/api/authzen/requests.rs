@@ -106,7 +106,7 @@ fn submission(fields: &SubmissionBody<'_>) -> Result<Submission, Unrequestable> 
     let until = wishes.and_then(|wishes| wishes.requested_until.as_deref());
     let until = until.map(|text| time("requested_access: requested_until", text)).transpose()?;
     time("denial: expires_at", &fields.denial.expires_at)?;
-    let Asked { question, justified, .. } = fields.parts().asked()?;
+    let Asked { question, justified, .. } = fields.parts().submitted()?;
     let evaluation = fields.denial.evaluation_id.as_deref().and_then(EvaluationId::parse);
     let has_token = fields.denial.binding_token.is_some();
     Ok(Submission { question, justified, evaluation, has_token, until })
