@@ -161,6 +161,8 @@ fn requests_that_are_not_of_a_client_reach_no_mcp_server() {
         ("Origin: null\r\n", INITIALIZE, 403),
         ("Origin: http://localhost:1\r\nOrigin: https://evil.example\r\n", INITIALIZE, 403),
         ("Content-Type: text/plain\r\n", INITIALIZE, 415),
+        ("Content-Type: application/json; charset=utf-7\r\n", INITIALIZE, 415),
+        ("Content-Type: application/json; charset=utf-8; x=y\r\n", INITIALIZE, 415),
         ("Content-Encoding: gzip\r\n", INITIALIZE, 415),
         ("", "", 400),
         ("", "[]", 400),

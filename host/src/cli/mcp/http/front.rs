@@ -318,13 +318,9 @@ impl Front {
 async fn read(headers: &HeaderMap, body: Body) -> Result<String, Refused> {
     let kind = only(headers, &header::CONTENT_TYPE);
     let kind = kind.map_err(|why| invalid(StatusCode::BAD_REQUEST, &why))?.unwrap_or_default();
-    let is_json = kind
-        .split(';')
-        .next()
-        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
-    if !is_json {
+    if !headers::is_json(kind) {
         // A page of another origin can send other types without a question.
-        let why = "expected `Content-Type: application/json`";
+        let why = "expected `Content-Type: application/json`, in UTF-8";
         return Err(invalid(StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
     }
     if headers.contains_key(header::CONTENT_ENCODING) {

@@ -45,7 +45,24 @@ pub(super) fn of_client(all: &HeaderMap, upstream: &Upstream, authorization: boo
             || (authorization && name == header::AUTHORIZATION)
     };
     let passing = all.iter().filter(|(name, _)| passes(name) && !upstream.sets(name));
-    passing.map(|(name, value)| (name.clone(), value.clone())).collect()
+    let mut passing: HeaderMap =
+        passing.map(|(name, value)| (name.clone(), value.clone())).collect();
+    if let Some(kind) = passing.get_mut(header::CONTENT_TYPE) {
+        // The gate read the body as UTF-8. Another charset would make another message of it.
+        *kind = HeaderValue::from_static("application/json");
+    }
+    passing
+}
+
+/// Returns whether a content type is JSON in UTF-8: without parameters other than that charset.
+pub(super) fn is_json(kind: &str) -> bool {
+    let mut parts = kind.split(';').map(str::trim);
+    let is_json = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"));
+    let is_utf8 = |part: &str| {
+        let part = part.to_ascii_lowercase();
+        ["", "charset=utf-8", "charset=\"utf-8\""].contains(&part.as_str())
+    };
+    is_json && parts.all(is_utf8)
 }
 
 /// Returns the headers of a server's response that pass.
