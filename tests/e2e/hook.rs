@@ -210,6 +210,7 @@ fn without_a_decision_in_time_the_tool_is_blocked() {
     blocked(&waited);
     let withdrawn = approvals(&server).iter().filter(|it| it["status"] == "withdrawn").count();
     assert_eq!(withdrawn, 1, "{waited:?}");
+    assert!(!waited.err.contains("could not be withdrawn"), "{waited:?}");
     // An event that does not end counts, too.
     let mut signoff = home.signoff(&["--server", &server.url, "hook", "claude", "--timeout", "1"]);
     signoff.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -99,7 +99,7 @@ impl Deciding {
                 let attempt = trust::attempt(agent, action, &pending.context, None);
                 pinned
                     .verify(transport, &approval.id, &attempt)
-                    .inspect_err(|_| pending.give_up(transport, &approval))?;
+                    .inspect_err(|_| pending.give_up(&self.shared, transport, &approval))?;
             }
             None => trust::note_unverified(&approval),
         }
@@ -225,7 +225,7 @@ impl Deciding {
                 let limit = Duration::from_secs(args.timeout.unsigned_abs());
                 let left = limit.saturating_sub(self.started.elapsed());
                 wait::patiently(transport, &approval, Some(left))
-                    .inspect_err(|_| pending.give_up(transport, &approval))?
+                    .inspect_err(|_| pending.give_up(&self.shared, transport, &approval))?
             }
             ("pending", OnPending::Deny) => {
                 let why = format!(
@@ -242,7 +242,7 @@ impl Deciding {
             // A repeat of the hook gets the execution of its own claim; the server knows.
             "approved" | "executed" => Ok(Ok(approval)),
             "pending" => {
-                pending.give_up(transport, &approval);
+                pending.give_up(&self.shared, transport, &approval);
                 Ok(Err(Verdict::Deny(format!("{id} was not decided in time; it is withdrawn"))))
             }
             status => {
@@ -286,9 +286,10 @@ impl Deciding {
             plan: None,
             lease_seconds: Some(self.gate.args.lease),
         };
-        let answer = claim
-            .send_once(transport, id, &pending.claim_key())
-            .inspect_err(|failure| pending.not_claimed(transport, approval, failure))?;
+        let answer =
+            claim.send_once(transport, id, &pending.claim_key()).inspect_err(|failure| {
+                pending.not_claimed(&self.shared, transport, approval, failure);
+            })?;
         let answer = transport.approval_of(id, &answer)?;
         let execution = answer.execution.context("the response to the claim has no execution")?.id;
         let claimed = Claimed { transport: Arc::clone(transport), id: id.clone(), execution };
@@ -410,9 +411,10 @@ impl Pending<'_> {
         Ok(())
     }
 
-    /// Withdraws an approval that is not used, so that nobody else uses it.
-    fn give_up(&self, transport: &Transport, approval: &Approval) {
-        if approval.status != "executed" {
+    /// Withdraws an approval that is not used, so that nobody else uses it. Does nothing if the one that
+    /// keeps the time withdraws it.
+    fn give_up(&self, shared: &Shared, transport: &Transport, approval: &Approval) {
+        if approval.status != "executed" && shared.take_requested().is_some() {
             withdraw(transport, &approval.id);
             // The call is blocked by what failed before.
             let _ = self.forget();
@@ -420,13 +422,19 @@ impl Pending<'_> {
     }
 
     /// Gives the approval up after a claim that failed, unless another use has claimed it.
-    fn not_claimed(&self, transport: &Transport, approval: &Approval, failure: &Failure) {
+    fn not_claimed(
+        &self,
+        shared: &Shared,
+        transport: &Transport,
+        approval: &Approval,
+        failure: &Failure,
+    ) {
         let code = match failure {
             Failure::Refused { problem, .. } => problem.code.as_str(),
             _ => "",
         };
         if code != Code::ALREADY_EXECUTED.text {
-            self.give_up(transport, approval);
+            self.give_up(shared, transport, approval);
         }
     }
 }
