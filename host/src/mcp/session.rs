@@ -11,9 +11,11 @@ use serde_json::value::RawValue;
 
 use super::answer::{self, Answer};
 use super::call::{self, Call, CallParams, Ended};
-use super::message::{INVALID_PARAMS, INVALID_REQUEST, Id, Malformed, Members, Message};
+use super::message::{
+    INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, Id, Malformed, Members, Message,
+};
 use super::pins::Pins;
-use super::tools::{self, Toolbox};
+use super::tools::{self, Listed, Refusal, Shown, Toolbox};
 use super::{CALLS_MAX, Decider};
 
 /// What ids of the gate's own requests begin with. No request of a server with such an id passes.
@@ -115,6 +117,10 @@ struct State {
     own: HashMap<Id, Sender<String>>,
     /// Requests of the server to the client without an answer.
     of_server: HashSet<Id>,
+    /// Whether the client has begun a session of the protocol.
+    has_begun: bool,
+    /// What the client was shown of tools since its last first page, and was not accepted then.
+    shown: Shown,
     /// The number of the gate's last question.
     last: u64,
     /// The client is gone.
@@ -130,8 +136,18 @@ enum InFlight {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Passed {
     Initialize,
-    Tools,
+    /// A list of tools; whether it is the first page.
+    Tools {
+        first: bool,
+    },
     Other,
+}
+
+/// Returns whether a request for tools is one for their first page.
+fn is_first_page(params: Option<&RawValue>) -> bool {
+    let Some(params) = params else { return true };
+    let members = Members::parse(params.get());
+    members.is_ok_and(|members| members.value("cursor").is_none_or(|raw| raw.get() == "null"))
 }
 
 impl Session {
@@ -187,7 +203,7 @@ impl Session {
                 Err(why) => return self.refuse(Some(id), INVALID_PARAMS, &why),
             },
             "initialize" => InFlight::Passed(Passed::Initialize),
-            "tools/list" => InFlight::Passed(Passed::Tools),
+            "tools/list" => InFlight::Passed(Passed::Tools { first: is_first_page(params) }),
             _ => InFlight::Passed(Passed::Other),
         };
         if let Err(why) = self.register(id, entry.clone(), method, params) {
@@ -199,7 +215,7 @@ impl Session {
                 if self.send_to_server(text, Some(id)).is_err() {
                     self.forget(id);
                     let why = "the MCP server has ended";
-                    self.refuse(Some(id), super::message::INTERNAL_ERROR, why);
+                    self.refuse(Some(id), INTERNAL_ERROR, why);
                 }
             }
         }
@@ -225,6 +241,7 @@ impl Session {
         }
         if method == "initialize" {
             let members = params.and_then(|params| Members::parse(params.get()).ok());
+            state.has_begun = true;
             let capabilities = members.and_then(|members| members.value("capabilities"));
             state.shows_links = capabilities.is_some_and(call::shows_links);
         }
@@ -374,9 +391,11 @@ impl Session {
                         .and_then(|members| members.string("protocolVersion").ok().flatten());
                 }
                 drop(state);
-                if passed == Passed::Tools {
-                    // Before the client can call one of them.
-                    self.take_tools(result);
+                // Before the client can call one of them.
+                if let (Passed::Tools { first }, Some(result)) = (passed, result)
+                    && let Err(why) = self.show_tools(result, first)
+                {
+                    return self.refuse(Some(&id), INTERNAL_ERROR, &why);
                 }
                 let _ = self.send_to_client(text, Some(&id));
             }
@@ -391,18 +410,46 @@ impl Session {
         }
     }
 
-    /// Takes a page of tools. Returns the cursor of the next.
-    fn take_tools(&self, result: Option<&RawValue>) -> Option<String> {
-        match tools::listed(result?) {
-            Ok((page, next)) => {
-                self.tools.take(page);
-                next
-            }
-            Err(why) => {
-                note(&format!("a list of tools of `{}` is not recorded: {why}", self.server));
-                None
-            }
+    /// Takes a page of tools that the client is about to see. What the gate cannot read, the client does
+    /// not see.
+    fn show_tools(&self, result: &RawValue, is_first: bool) -> Result<(), String> {
+        let (page, _) = self.listed(result)?;
+        self.tools.take(page.clone());
+        let refused = self.tools.not_accepted(&page);
+        let mut state = self.state();
+        if !state.has_begun {
+            // Nothing tells which requests are of one client.
+            drop(state);
+            return self.tools.shown_to_some(refused);
         }
+        if is_first {
+            state.shown = Shown::default();
+        }
+        state.shown.add(refused)
+    }
+
+    /// Returns the refusal of a tool if the client was shown another text of it than an accepted one.
+    ///
+    /// # Errors
+    ///
+    /// `tool-changed`.
+    pub(crate) fn was_shown_as_accepted(&self, name: &str) -> Result<(), Refusal> {
+        let state = self.state();
+        let shown = state.has_begun.then(|| state.shown.of(name));
+        drop(state);
+        self.tools.were_accepted(name, shown)
+    }
+
+    /// Reads a page of tools.
+    fn listed(&self, result: &RawValue) -> Result<(Vec<Listed>, Option<String>), String> {
+        tools::listed(result).map_err(|why| {
+            let words = format!(
+                "the list of tools of the MCP server `{}` is malformed: {why}",
+                self.server
+            );
+            note(&words);
+            words
+        })
     }
 
     /// Asks the server for its tools, all pages. `meta` is the `_meta` of a call, for versions in which each
@@ -410,7 +457,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// The server does not answer.
+    /// The server does not answer, or its list cannot be read.
     pub(crate) fn list_tools(&self, meta: Option<&str>) -> Result<(), String> {
         const PAGES_MAX: usize = 100;
         let mut cursor: Option<String> = None;
@@ -422,7 +469,9 @@ impl Session {
             let Ok(Message::Response { result: Some(result), .. }) = Message::parse(&answer) else {
                 return Err("the MCP server does not list its tools".to_owned());
             };
-            cursor = self.take_tools(Some(result));
+            let (page, next) = self.listed(result)?;
+            self.tools.take(page);
+            cursor = next;
             if cursor.is_none() {
                 self.tools.is_read();
                 return Ok(());
@@ -513,7 +562,7 @@ impl Session {
             return;
         }
         self.forget(id);
-        self.refuse(Some(id), super::message::INTERNAL_ERROR, why);
+        self.refuse(Some(id), INTERNAL_ERROR, why);
     }
 
     /// Takes note that the server is gone: no request of the client that it has is answered any more.

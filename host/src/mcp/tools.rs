@@ -1,6 +1,6 @@
 //! The tools of a server: what it listed, what is accepted of it, and which calls that permits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -139,6 +139,35 @@ struct Known {
     tools: BTreeMap<String, Tool>,
     /// When the whole list was last read; `None` if it has changed.
     read: Option<Instant>,
+    /// What clients without sessions were shown, and was not accepted then.
+    shown: Shown,
+}
+
+/// Texts of tools that clients were shown and that were not accepted then.
+#[derive(Default)]
+pub(crate) struct Shown(BTreeMap<String, BTreeSet<String>>);
+
+impl Shown {
+    /// Adds digests of texts, each with the name of its tool.
+    ///
+    /// # Errors
+    ///
+    /// There are too many. Then the client must not be shown them.
+    pub(crate) fn add(&mut self, texts: Vec<(String, String)>) -> Result<(), String> {
+        for (name, digest) in texts {
+            let is_known = self.0.get(&name).is_some_and(|digests| digests.contains(&digest));
+            if !is_known && self.0.values().map(BTreeSet::len).sum::<usize>() >= TOOLS_MAX {
+                return Err(format!("the server lists more than {TOOLS_MAX} tools"));
+            }
+            self.0.entry(name).or_default().insert(digest);
+        }
+        Ok(())
+    }
+
+    /// Returns the digests of a tool's texts.
+    pub(crate) fn of(&self, name: &str) -> BTreeSet<String> {
+        self.0.get(name).cloned().unwrap_or_default()
+    }
 }
 
 impl Toolbox {
@@ -243,6 +272,55 @@ impl Toolbox {
             State::Accepted(accepted) => Ok(Arc::clone(accepted)),
             State::Refused(refusal) => Err(refusal.clone()),
         }
+    }
+
+    /// Returns the tools of a page whose texts are not accepted, each with the digest of its text.
+    pub(crate) fn not_accepted(&self, page: &[Listed]) -> Vec<(String, String)> {
+        let known = self.known();
+        let is_accepted = |listed: &&Listed| {
+            let tool = known.tools.get(&listed.name);
+            tool.is_some_and(|tool| {
+                tool.text == listed.text && matches!(tool.state, State::Accepted(_))
+            })
+        };
+        let refused = page.iter().filter(|listed| !is_accepted(listed));
+        refused.map(|listed| (listed.name.clone(), digest(&listed.text))).collect()
+    }
+
+    /// Takes note of texts that a client without a session is shown.
+    ///
+    /// # Errors
+    ///
+    /// As [`Shown::add`].
+    pub(crate) fn shown_to_some(&self, texts: Vec<(String, String)>) -> Result<(), String> {
+        self.known().shown.add(texts)
+    }
+
+    /// Checks that the texts of a tool that a client was shown are accepted by now. Without `shown`, those
+    /// that any client without a session was shown.
+    ///
+    /// # Errors
+    ///
+    /// `tool-changed`.
+    pub(crate) fn were_accepted(
+        &self,
+        name: &str,
+        shown: Option<BTreeSet<String>>,
+    ) -> Result<(), Refusal> {
+        let shown = shown.unwrap_or_else(|| self.known().shown.of(name));
+        if shown.is_empty() {
+            return Ok(());
+        }
+        let accepted = self.pins.accepted(&self.server, name);
+        let accepted: BTreeSet<String> = accepted.iter().map(|text| digest(text)).collect();
+        if shown.is_subset(&accepted) {
+            return Ok(());
+        }
+        let words = format!(
+            "the client was shown a description or schema of `{}` that is not accepted; list the tools again, and if that does not help, start the gate again",
+            in_one_line(name)
+        );
+        Err(Refusal::new("tool-changed", words))
     }
 
     /// Looks again for a tool that was refused, which an administrator may have accepted meanwhile.

@@ -144,6 +144,7 @@ impl Policy {
         {
             tool = tools.look_again(name);
         }
+        let tool = tool.and_then(|tool| session.was_shown_as_accepted(name).map(|()| tool));
         Ok(tool.and_then(|tool| tool.check(context).map(|()| tool)))
     }
 

@@ -48,7 +48,7 @@ pub(super) fn of_client(all: &HeaderMap, upstream: &Upstream, authorization: boo
     let mut passing: HeaderMap =
         passing.map(|(name, value)| (name.clone(), value.clone())).collect();
     if let Some(kind) = passing.get_mut(header::CONTENT_TYPE) {
-        // The gate read the body as UTF-8. Another charset would make another message of it.
+        // The gate read the body as UTF-8. In another charset it could be another message.
         *kind = HeaderValue::from_static("application/json");
     }
     passing
@@ -68,7 +68,15 @@ pub(super) fn is_json(kind: &str) -> bool {
 /// Returns the headers of a server's response that pass.
 pub(super) fn of_server(all: &HeaderMap) -> HeaderMap {
     let passing = all.iter().filter(|(name, _)| OF_SERVER.contains(&name.as_str()));
-    passing.map(|(name, value)| (name.clone(), value.clone())).collect()
+    let mut passing: HeaderMap =
+        passing.map(|(name, value)| (name.clone(), value.clone())).collect();
+    if let Some(kind) = passing.get_mut(header::CONTENT_TYPE) {
+        // As for requests: the client is to read what the gate read.
+        let essence = kind.to_str().ok().and_then(|kind| kind.split(';').next()).map(str::trim);
+        let essence = essence.and_then(|essence| HeaderValue::from_str(essence).ok());
+        *kind = essence.unwrap_or(HeaderValue::from_static("application/octet-stream"));
+    }
+    passing
 }
 
 /// Returns a header that must not be there twice: of two values, the server could take the other.
