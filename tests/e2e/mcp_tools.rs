@@ -163,6 +163,12 @@ fn several_servers_are_one_list_whose_tools_do_not_collide() {
          [servers.two]\ncommand = [\"python3\", \"server.py\"]\nenv = { RAN = \"two\" }\n",
     );
     let options = ["--server", &server.url, "mcp", "gate", "--servers", "servers.toml"];
+    for name in ["one__x", "one_"] {
+        home.file("wrong.toml", &format!("[servers.{name}]\ncommand = [\"python3\"]\n"));
+        let all = ["--server", &server.url, "mcp", "gate", "--servers", "wrong.toml"];
+        let refused = home.run(&all);
+        assert!(refused.code != 0 && refused.err.contains("must not contain"), "{refused:?}");
+    }
     let mut command = home.signoff(&options);
     command.env("TOOLS", home.path("tools.json"));
     let mut mcp = Mcp::start(command);

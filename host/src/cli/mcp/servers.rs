@@ -53,9 +53,10 @@ pub(super) fn read(path: &Path) -> Result<(Vec<Server>, Vec<Record>)> {
     let (mut servers, mut given) = (Vec::new(), Vec::new());
     for (name, server) in wire.servers {
         let name = server_name(&name).map_err(|why| anyhow!("the name of a server: {why}"))?;
+        // Otherwise `a` with `_b` and `a_` with `b` would be one name.
         ensure!(
-            !name.contains(SEPARATOR),
-            "the name `{name}` must not contain `{SEPARATOR}`, which begins the name of a tool"
+            !name.contains(SEPARATOR) && !name.ends_with('_'),
+            "the name `{name}` must not contain `{SEPARATOR}`, which begins the name of a tool, nor end in `_`"
         );
         ensure!(!server.command.is_empty(), "the server `{name}` has no command");
         if let Some(pins) = &server.pins {

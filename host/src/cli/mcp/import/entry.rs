@@ -279,6 +279,5 @@ fn blanks_before(text: &JsonText, entry: &Range<usize>, name: &str) -> String {
     let start = part.and_then(|part| part.name).map_or(entry.start, |name| name.start);
     let before = text.text.get(entry.start..start).unwrap_or_default();
     let blanks = before.trim_end_matches([' ', '\t', '\r', '\n']).len();
-    let blanks = before.get(blanks..).unwrap_or_default();
-    if blanks.is_empty() { " ".to_owned() } else { blanks.to_owned() }
+    before.get(blanks..).unwrap_or_default().to_owned()
 }

@@ -217,7 +217,7 @@ mod tests {
         Configuration::read(&path)
     }
 
-    const FILES: [&str; 7] = [
+    const FILES: [&str; 8] = [
         // Claude Desktop
         "{\n  \"mcpServers\": {\n    \"files\": {\n      \"command\": \"npx\",\n      \"args\": [\n        \"-y\",\n        \"server\"\n      ],\n      \"env\": { \"A\": \"1\" }\n    }\n  },\n  \"theme\" : 1e3\n}\n",
         // Cursor
@@ -228,6 +228,7 @@ mod tests {
         // Claude Code
         "{\"projects\": {\"/w\": {\"mcpServers\": {\"one\": {\"type\": \"stdio\", \"command\": \"one\", \"args\": []}}}}, \"mcpServers\": {}}",
         "{\n  \"mcp\": {\n    \"servers\": {\n      \"one\": {\n        \"command\": \"one\",\n        \"cwd\": \"/w\"\n      }\n    }\n  }\n}",
+        "{\"mcpServers\":{\"x\":{\"command\":\"a\",\"env\":{}},\"y\":{ \"command\":\"a\", \"env\":{}},\"z\":{\"env\":{},\"command\":\"a\"}}}",
         "{\"mcpServers\":{\"x\":{\"env\":{},\"command\":\"--\",\"args\":[\"--\",\"--name=y\"]}}}",
     ];
 
