@@ -207,6 +207,16 @@ fn a_malformed_question_among_several_is_denied_alone() {
         let body = json!({ "evaluations": evaluations });
         server.post(EVALUATIONS, &body).refused_with(400, "request-invalid");
     }
+    // So does a malformed default, of which no question can make another.
+    for (part, wrong) in [
+        ("subject", json!("alice")),
+        ("action", json!({ "x": 5 })),
+        ("resource", json!([5])),
+        ("context", json!(true)),
+    ] {
+        let body = json!({ "evaluations": [asked], part: wrong });
+        server.post(EVALUATIONS, &body).refused_with(400, "request-invalid");
+    }
     let body = json!({ "evaluations": vec![&asked; 65] });
     server.post(EVALUATIONS, &body).refused_with(400, "limit-exceeded");
     assert_eq!(evaluated(&server).len(), 1);

@@ -70,6 +70,25 @@ impl<'a> Parts<'a> {
         parts.into_iter().flatten().map(|text| text.get().len()).sum()
     }
 
+    /// Checks the parts that are there.
+    ///
+    /// Refusals: `request-invalid`.
+    pub(super) fn check(&self) -> Result<(), Refusal> {
+        if let Some(subject) = self.subject {
+            read_member::<Object<Subject>>("subject", subject)?;
+        }
+        if let Some(action) = self.action {
+            read_member::<Object<Verb>>("action", action)?;
+        }
+        if let Some(resource) = self.resource {
+            read_member::<Object<Resource>>("resource", resource)?;
+        }
+        if let Some(context) = self.context {
+            read_member::<Members<'_>>("context", context)?;
+        }
+        Ok(())
+    }
+
     /// Returns the question.
     ///
     /// Refusals: `request-invalid` for a part that is absent or malformed.

@@ -257,8 +257,8 @@ impl<'a> EvaluationsBody<'a> {
     /// Returns the parts of the questions, each with the defaults of the whole. They are texts of the
     /// body, so that a large default is held once.
     ///
-    /// Refusals: `limit-exceeded` for too many questions, or too large ones; `request-invalid` for one
-    /// that is no object.
+    /// Refusals: `limit-exceeded` for too many questions, or too large ones; `request-invalid` for a
+    /// malformed default, or a question that is no object.
     pub(super) fn questions(&self, max: usize) -> Result<Vec<Parts<'a>>, Refusal> {
         if self.evaluations.len() > max {
             let detail = format!(
@@ -267,6 +267,7 @@ impl<'a> EvaluationsBody<'a> {
             );
             return Err(Refusal::new(Code::LIMIT_EXCEEDED, detail));
         }
+        self.defaults().check()?;
         let (mut questions, mut bytes) = (Vec::with_capacity(self.evaluations.len()), 0);
         for (number, text) in self.evaluations.iter().enumerate() {
             let Object(parts): Object<Parts<'a>> =
