@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-from typing import Annotated, Any, Callable, Dict, List, Optional, Sequence
+from typing import Annotated, Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import pytest
 
@@ -136,10 +136,11 @@ def test_rejection_gives_the_model_the_comment(desk: Desk, call: Invoke) -> None
 def test_expiry_withdrawal_and_time_out_are_told_apart(desk: Desk) -> None:
     ran: Ran = []
     desk.decide = leave
-    for options, text in (
+    cases: Tuple[Tuple[Dict[str, Any], str], ...] = (
         ({"expires_in_seconds": 1}, "expired"),
         ({"timeout": 1}, "was not decided in time, and was withdrawn"),
-    ):
+    )
+    for options, text in cases:
         agent = agent_of(calling(PROD), ran, [ApprovalMiddleware(desk.gate(**options))])
         (shown,) = told(agent.invoke(INPUT))
         assert shown == f"Not run: approval {desk.requested()[-1].id} {text}."
